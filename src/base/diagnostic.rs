@@ -1,0 +1,260 @@
+//! What is wrong with a file: where, what, and what to do about it.
+//!
+//! A [`Diagnostic`] carries the line it is about, so that it can be shown after the file's text is gone.
+//!
+//! **Invariants**: messages are lowercase, without a full stop, in the operator's words; the help says what to do.
+//! **Not here**: finding problems ([`crate::load`], [`crate::config`], [`crate::compile`]).
+
+use std::fmt::Write as _;
+use std::ops::Range;
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// Whether a problem keeps the configuration from being served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It must be mended.
+    Error,
+    /// It is served, and likely not what was meant.
+    Warning,
+}
+
+/// A part of one line of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as the operator would write it.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: u32,
+    /// The columns in octets from 0, within `text`.
+    pub columns: Range<usize>,
+    /// The line itself, without its end.
+    pub text: Box<str>,
+}
+
+/// The longest excerpt of a line that a place keeps, in octets; feeds may be one line of megabytes.
+const MAX_EXCERPT: usize = 200;
+
+impl Place {
+    /// The place of a range of octets in a text; a range over several lines is cut to its first.
+    pub fn in_text(file: &Arc<str>, text: &str, range: Range<usize>) -> Self {
+        let start = floor_char(text, range.start.min(text.len()));
+        let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+        let line = 1 + text[..line_start].bytes().filter(|&byte| byte == b'\n').count() as u32;
+        let end = floor_char(text, range.end.clamp(start, line_end));
+        Place::in_line(file, line, &text[line_start..line_end], start - line_start..end - line_start)
+    }
+
+    /// The place of a range of octets in one line.
+    pub fn in_line(file: &Arc<str>, line: u32, text: &str, columns: Range<usize>) -> Self {
+        let text = text.trim_end_matches('\r');
+        let start = floor_char(text, columns.start.min(text.len()));
+        let end = floor_char(text, columns.end.clamp(start, text.len()));
+        if text.len() <= MAX_EXCERPT {
+            return Place { file: file.clone(), line, columns: start..end, text: text.into() };
+        }
+        let from = floor_char(text, start.saturating_sub(MAX_EXCERPT / 4));
+        let to = floor_char(text, (from + MAX_EXCERPT).min(text.len()));
+        Place { file: file.clone(), line, columns: start - from..end.min(to) - from, text: text[from..to].into() }
+    }
+
+    /// A whole line.
+    pub fn whole_line(file: &Arc<str>, line: u32, text: &str) -> Self {
+        Place::in_line(file, line, text, 0..text.len())
+    }
+
+    /// A file as a whole.
+    pub fn whole_file(file: &Arc<str>) -> Self {
+        Place { file: file.clone(), line: 0, columns: 0..0, text: "".into() }
+    }
+}
+
+/// The nearest character boundary at or before `at`.
+fn floor_char(text: &str, mut at: usize) -> usize {
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+/// One problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Whether it must be mended.
+    pub severity: Severity,
+    /// A stable word for scripts, like `unknown-mirror`.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// Where; none when no file is at fault.
+    pub place: Option<Place>,
+    /// A word or two under the carets.
+    pub label: String,
+    /// What to do about it.
+    pub help: Option<String>,
+    /// A second place, with what it has to do with the problem.
+    pub related: Option<(Place, String)>,
+}
+
+impl Diagnostic {
+    /// An error.
+    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
+        Diagnostic::new(Severity::Error, code, message.into())
+    }
+
+    /// A warning.
+    pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
+        Diagnostic::new(Severity::Warning, code, message.into())
+    }
+
+    fn new(severity: Severity, code: &'static str, message: String) -> Self {
+        Diagnostic { severity, code, message, place: None, label: String::new(), help: None, related: None }
+    }
+
+    /// Adds where it is, with a word or two for under the carets.
+    pub fn at(mut self, place: Place, label: impl Into<String>) -> Self {
+        self.place = Some(place);
+        self.label = label.into();
+        self
+    }
+
+    /// Adds what to do about it.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds a second place.
+    pub fn related(mut self, place: Place, label: impl Into<String>) -> Self {
+        self.related = Some((place, label.into()));
+        self
+    }
+
+    /// Whether it keeps the configuration from being served.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
+    /// The problem as text with an excerpt, in colour where `style` says so.
+    pub fn render(&self, style: Style) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let mut group = level
+            .primary_title(self.message.as_str())
+            .id(self.code)
+            .elements(None::<Snippet<'_, annotate_snippets::Annotation<'_>>>);
+        if let Some(place) = &self.place {
+            group = match place.line {
+                0 => group.element(annotate_snippets::Origin::path(&*place.file)),
+                _ => group.element(excerpt(place, &self.label, AnnotationKind::Primary)),
+            };
+        }
+        if let Some((place, label)) = &self.related {
+            group = group.element(excerpt(place, label, AnnotationKind::Context));
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        let renderer = match style {
+            Style::Plain => Renderer::plain(),
+            Style::Coloured => Renderer::styled(),
+        };
+        renderer.render(&[group])
+    }
+
+    /// `file:line:column`, as far as it is known.
+    pub fn position(&self) -> Option<String> {
+        let place = self.place.as_ref()?;
+        let mut text = place.file.to_string();
+        if place.line > 0 {
+            let column = place.text[..place.columns.start].chars().count() + 1;
+            let _ = write!(text, ":{}:{column}", place.line);
+        }
+        Some(text)
+    }
+}
+
+fn excerpt<'a>(
+    place: &'a Place,
+    label: &'a str,
+    kind: AnnotationKind,
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    let annotation = kind.span(place.columns.clone());
+    let annotation = if label.is_empty() { annotation } else { annotation.label(label) };
+    Snippet::source(&*place.text).path(&*place.file).line_start(place.line as usize).annotation(annotation)
+}
+
+/// How to write a diagnostic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// Without escape sequences.
+    Plain,
+    /// For a terminal.
+    Coloured,
+}
+
+/// The candidate nearest to a mistyped word, for "did you mean".
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Half the word wrong is not a slip of the finger any more.
+    let limit = (word.chars().count() / 2).max(1);
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, _)| *distance <= limit)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// The help for an unknown word: the nearest known one and all there are.
+pub fn did_you_mean<'a>(word: &str, what: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    let all: Vec<String> = known.clone().into_iter().map(|name| format!("`{name}`")).collect();
+    let list = if all.is_empty() { format!("no {what} is defined") } else { format!("{what}: {}", all.join(", ")) };
+    match nearest(word, known) {
+        Some(near) => format!("did you mean `{near}`? {list}"),
+        None => list,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rendering_shows_file_line_carets_and_remedy() {
+        let file: Arc<str> = "pharos.toml".into();
+        let text = "[mirrors.aws-use1]\nmirrors = [\"aws-use3\"]\n";
+        let at = text.find("\"aws-use3").unwrap();
+        let diagnostic = Diagnostic::error("unknown-mirror", "mirror `aws-use3` is not defined")
+            .at(Place::in_text(&file, text, at..at + 10), "used here")
+            .help(did_you_mean("aws-use3", "defined mirrors", ["gcp-us", "aws-use1"]));
+        let expected = "\
+error[unknown-mirror]: mirror `aws-use3` is not defined
+ --> pharos.toml:2:12
+  |
+2 | mirrors = [\"aws-use3\"]
+  |            ^^^^^^^^^^ used here
+  |
+  = help: did you mean `aws-use1`? defined mirrors: `gcp-us`, `aws-use1`";
+        assert_eq!(diagnostic.render(Style::Plain), expected);
+        assert_eq!(diagnostic.position().as_deref(), Some("pharos.toml:2:12"));
+    }
+
+    #[test]
+    fn a_file_of_one_long_line_is_cut_to_an_excerpt() {
+        let file: Arc<str> = "feed.json".into();
+        let text = format!("{}ERR{}", "é".repeat(4000), "x".repeat(9000));
+        let place = Place::in_text(&file, &text, 8000..8003);
+        assert_eq!(&place.text[place.columns.clone()], "ERR");
+        assert!(place.text.len() <= MAX_EXCERPT);
+    }
+
+    #[test]
+    fn nearest_is_near() {
+        assert_eq!(nearest("regoin", ["region", "provider"]), Some("region"));
+        assert_eq!(nearest("banana", ["region", "provider"]), None);
+    }
+}

@@ -1,0 +1,13 @@
+//! The words everything else is written in: prefixes, names, clients, ids, time, diagnostics.
+//!
+//! **Invariants**: nothing here knows of zones, mirrors or sockets; every type is valid once built.
+//! **Not here**: anything that decides.
+
+pub mod client;
+pub mod diagnostic;
+pub mod ids;
+pub mod name;
+pub mod prefix;
+pub mod rr;
+pub mod special;
+pub mod time;

@@ -1,0 +1,168 @@
+//! Numbers of the protocol with names: record types, classes, response codes.
+//!
+//! Only what decisions or bytes depend on is a constant here; text forms come from hickory-proto.
+
+use std::fmt;
+use std::str::FromStr;
+
+use hickory_proto::rr::RecordType;
+
+/// A record type or query type (RFC 1035 §3.2.2, §3.2.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Rtype(pub u16);
+
+#[expect(missing_docs, reason = "the names are those of the IANA registry")]
+impl Rtype {
+    pub const A: Rtype = Rtype(1);
+    pub const NS: Rtype = Rtype(2);
+    pub const CNAME: Rtype = Rtype(5);
+    pub const SOA: Rtype = Rtype(6);
+    pub const PTR: Rtype = Rtype(12);
+    pub const HINFO: Rtype = Rtype(13);
+    pub const MX: Rtype = Rtype(15);
+    pub const TXT: Rtype = Rtype(16);
+    pub const AAAA: Rtype = Rtype(28);
+    pub const SRV: Rtype = Rtype(33);
+    pub const DNAME: Rtype = Rtype(39);
+    pub const OPT: Rtype = Rtype(41);
+    pub const DS: Rtype = Rtype(43);
+    pub const RRSIG: Rtype = Rtype(46);
+    pub const NSEC: Rtype = Rtype(47);
+    pub const SVCB: Rtype = Rtype(64);
+    pub const HTTPS: Rtype = Rtype(65);
+    pub const TSIG: Rtype = Rtype(250);
+    pub const IXFR: Rtype = Rtype(251);
+    pub const AXFR: Rtype = Rtype(252);
+    pub const ANY: Rtype = Rtype(255);
+
+    /// Whether this can only be asked for, or is part of a message, but never stands in a zone (RFC 6895 §3.1).
+    pub fn is_meta(self) -> bool {
+        self == Rtype::OPT || (128..=255).contains(&self.0)
+    }
+}
+
+impl fmt::Display for Rtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match RecordType::from(self.0) {
+            RecordType::Unknown(number) => write!(f, "TYPE{number}"),
+            known => known.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for Rtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Rtype {
+    type Err = UnknownRtype;
+
+    /// Reads a mnemonic in any case, or `TYPE123` (RFC 3597 §5).
+    fn from_str(text: &str) -> Result<Self, UnknownRtype> {
+        let upper = text.to_ascii_uppercase();
+        if let Some(number) = upper.strip_prefix("TYPE").and_then(|number| number.parse().ok()) {
+            return Ok(Rtype(number));
+        }
+        match RecordType::from_str(&upper) {
+            Ok(known) => Ok(Rtype(known.into())),
+            Err(_) => Err(UnknownRtype),
+        }
+    }
+}
+
+/// The text is no record type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownRtype;
+
+impl fmt::Display for UnknownRtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a record type; write a mnemonic like `AAAA`, or `TYPE123`")
+    }
+}
+
+impl std::error::Error for UnknownRtype {}
+
+/// A class (RFC 1035 §3.2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Class(pub u16);
+
+#[expect(missing_docs, reason = "the names are those of the IANA registry")]
+impl Class {
+    pub const IN: Class = Class(1);
+    pub const CH: Class = Class(3);
+    pub const NONE: Class = Class(254);
+    pub const ANY: Class = Class(255);
+}
+
+/// A response code of up to 12 bits (RFC 6891 §6.1.3).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rcode(pub u16);
+
+#[expect(missing_docs, reason = "the names are those of the IANA registry")]
+impl Rcode {
+    pub const NOERROR: Rcode = Rcode(0);
+    pub const FORMERR: Rcode = Rcode(1);
+    pub const SERVFAIL: Rcode = Rcode(2);
+    pub const NXDOMAIN: Rcode = Rcode(3);
+    pub const NOTIMP: Rcode = Rcode(4);
+    pub const REFUSED: Rcode = Rcode(5);
+    pub const YXDOMAIN: Rcode = Rcode(6);
+    pub const NOTAUTH: Rcode = Rcode(9);
+    pub const BADVERS: Rcode = Rcode(16);
+    pub const BADCOOKIE: Rcode = Rcode(23);
+}
+
+impl fmt::Display for Rcode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match *self {
+            Rcode::NOERROR => "NOERROR",
+            Rcode::FORMERR => "FORMERR",
+            Rcode::SERVFAIL => "SERVFAIL",
+            Rcode::NXDOMAIN => "NXDOMAIN",
+            Rcode::NOTIMP => "NOTIMP",
+            Rcode::REFUSED => "REFUSED",
+            Rcode::YXDOMAIN => "YXDOMAIN",
+            Rcode::NOTAUTH => "NOTAUTH",
+            Rcode::BADVERS => "BADVERS",
+            Rcode::BADCOOKIE => "BADCOOKIE",
+            Rcode(other) => return write!(f, "RCODE{other}"),
+        };
+        f.write_str(name)
+    }
+}
+
+impl fmt::Debug for Rcode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An extended DNS error (RFC 8914): the code and the text that goes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ede {
+    /// 14: the server has not finished starting.
+    NotReady,
+    /// 18: the client may not ask this.
+    Prohibited,
+    /// 20: no zone here holds the name.
+    NotAuthoritative,
+    /// 21: the operation or type is not provided here.
+    NotSupported,
+    /// 22: every mirror looks down; the answer is the best there is.
+    NoReachableAuthority,
+}
+
+impl Ede {
+    /// The INFO-CODE.
+    pub fn code(self) -> u16 {
+        match self {
+            Ede::NotReady => 14,
+            Ede::Prohibited => 18,
+            Ede::NotAuthoritative => 20,
+            Ede::NotSupported => 21,
+            Ede::NoReachableAuthority => 22,
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! Time as the pure layers see it: always an argument, never read.
+
+/// A time to live, in seconds (RFC 2181 §8: 0 to 2^31 - 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ttl(pub u32);
+
+impl Ttl {
+    /// The longest a record may live (RFC 2181 §8).
+    pub const MAX: Ttl = Ttl(0x7fff_ffff);
+}
+
+/// The number of a published snapshot, counted from 1 since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Generation(pub u64);
+
+/// A moment, in milliseconds of a monotonic clock that starts with the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub u64);

@@ -1,0 +1,6 @@
+//! Pharos: an authoritative split-horizon DNS server for container registries.
+
+pub mod base;
+pub mod config;
+pub mod mirror;
+pub mod networks;

@@ -1,0 +1,65 @@
+//! Labels: what a source says of an address, and what several sources together say of it.
+
+use std::sync::Arc;
+
+/// What one entry says.
+///
+/// An empty label set is legal: the entry of a plain list without labels says only that it is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Labels {
+    /// The cloud provider, in lower case (`aws`, `gcp`, `azure`, `oci`, or what the config sets).
+    pub provider: Option<Arc<str>>,
+    /// The provider's region, as the provider writes it.
+    pub region: Option<Arc<str>>,
+    /// The autonomous system that announces the prefix.
+    pub asn: Option<u32>,
+    /// Where it is.
+    pub place: Option<Place>,
+    /// The label behind the prefix in a hand-written list.
+    pub label: Option<Arc<str>>,
+}
+
+/// A place on earth, as far as a source knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// ISO 3166-1 alpha-2, upper case.
+    pub country: Option<Arc<str>>,
+    /// `AF`, `AN`, `AS`, `EU`, `NA`, `OC` or `SA`.
+    pub continent: Option<Arc<str>>,
+    /// ISO 3166-2, like `US-CA`.
+    pub subdivision: Option<Arc<str>>,
+    /// Latitude and longitude in millidegrees, where a City database knows them.
+    pub coordinates: Option<(i32, i32)>,
+}
+
+/// What all sources together say of an address; input of the rules.
+///
+/// Where several sources know the same kind of label, the source listed first wins. Provider and region are one kind
+/// (a region means nothing without its provider), and so are country, continent and subdivision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts<'a> {
+    /// The provider and its region.
+    pub provider: Option<(&'a str, Option<&'a str>)>,
+    /// The autonomous system.
+    pub asn: Option<u32>,
+    /// Where it is.
+    pub place: Option<&'a Place>,
+    /// For each source, in order, its entry's labels; none where it has no entry.
+    pub by_source: Vec<Option<&'a Labels>>,
+}
+
+impl<'a> Facts<'a> {
+    /// Merges the labels of each source, in order.
+    pub fn of(labels: impl Iterator<Item = Option<&'a Labels>>) -> Self {
+        let by_source: Vec<_> = labels.collect();
+        let mut facts = Facts::default();
+        for labels in by_source.iter().copied().flatten() {
+            let provider = labels.provider.as_deref().map(|provider| (provider, labels.region.as_deref()));
+            facts.provider = facts.provider.or(provider);
+            facts.asn = facts.asn.or(labels.asn);
+            facts.place = facts.place.or(labels.place.as_ref());
+        }
+        facts.by_source = by_source;
+        facts
+    }
+}
