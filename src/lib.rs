@@ -2,5 +2,6 @@
 
 pub mod base;
 pub mod config;
+pub mod load;
 pub mod mirror;
 pub mod networks;
