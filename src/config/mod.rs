@@ -122,7 +122,7 @@ pub struct Zone {
     pub file: PathBuf,
     /// The owners whose addresses depend on the client.
     pub steer: Vec<Steer>,
-    /// Where the zone is declared.
+    /// Where its file is named.
     pub place: Place,
 }
 
@@ -152,7 +152,7 @@ pub struct Network {
     pub file: Arc<str>,
     /// A provider that this source's entries are labelled with, where the file itself names none.
     pub provider: Option<Arc<str>>,
-    /// Where the config says so.
+    /// Where its file is named.
     pub place: Place,
 }
 
@@ -213,10 +213,10 @@ pub struct Rule {
 /// One condition of a rule, with each accepted value and where it stands.
 #[derive(Clone, Debug)]
 pub enum Condition {
-    /// The address has an entry in the source, with one of the labels where there are any.
+    /// The address has an entry in one of the sources, with one of the labels where there are any.
     Network {
-        /// The source.
-        source: SourceId,
+        /// The sources; one at least.
+        sources: Vec<Placed<SourceId>>,
         /// The labels; empty means any entry will do.
         labels: Vec<Placed<Arc<str>>>,
     },
@@ -235,7 +235,7 @@ pub enum Condition {
 }
 
 /// A value and where it was written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed<T> {
     /// The value.
     pub value: T,
