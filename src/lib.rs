@@ -5,3 +5,4 @@ pub mod config;
 pub mod load;
 pub mod mirror;
 pub mod networks;
+pub mod steer;

@@ -1,0 +1,400 @@
+//! The steering table of one family: every address to a plan, with the exact scope of that statement.
+//!
+//! Disjoint ranges with a plan each come in, ordered; out go lookups. A range is its first address and a plan (6 octets
+//! for IPv4): it ends where the next begins, and its scope needs no stored length (RFC 7871 §7.2.1):
+//!
+//! ```text
+//! scope(a in [lo, hi]) = max(common prefix of a and lo−1, common prefix of a and hi+1) + 1
+//! ```
+//!
+//! which is the shortest prefix around `a` that leaves out both neighbours, so it is minimal, and two scopes returned
+//! for different plans never overlap.
+//!
+//! **Invariants**: the first range starts at the lowest address; starts ascend; neighbours differ in plan unless a
+//! boundary was asked for between them; a lookup costs one index step and a short binary search.
+//! **Not here**: why an address has its plan ([`super::horizon`]).
+
+use std::collections::HashMap;
+
+use crate::base::ids::PlanId;
+use crate::base::prefix::{Bits, Block};
+
+/// Of a block with more ranges than this the winner is computed ahead; fewer are added up per query.
+const CROWDED: usize = 16;
+
+/// The most bits of the index: 2^18 entries of four octets stay within a second-level cache.
+const MAX_INDEX_BITS: u32 = 18;
+
+/// Every address of one family to a plan.
+#[derive(Clone, Debug)]
+pub struct RangeTable<A: Bits> {
+    starts: Box<[A]>,
+    plans: Box<[PlanId]>,
+    /// For each value of the leading bits, how many ranges start below it.
+    index: Box<[u32]>,
+    /// How far an address's leading 32 bits are shifted to become an index.
+    shift: u32,
+    /// The winners of blocks with many ranges.
+    crowded: HashMap<Block<A>, PlanId>,
+}
+
+/// What the table says of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The plan of the address, or of most of its block.
+    pub plan: PlanId,
+    /// For how many leading bits that holds.
+    pub scope: u8,
+}
+
+/// One range as it stands in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range<A: Bits> {
+    /// The first address.
+    pub first: A,
+    /// The last address.
+    pub last: A,
+    /// The plan of all of them.
+    pub plan: PlanId,
+}
+
+impl<A: Bits> RangeTable<A> {
+    /// Builds the table from ranges in address order, the first at the lowest address.
+    ///
+    /// Neighbours with the same plan are merged, except where one begins at an end of one of `boundaries`: what is
+    /// decided inside such a block depends on more than the table (a reserved block on the resolver's address).
+    pub fn build(ranges: impl IntoIterator<Item = (A, PlanId)>, boundaries: &[Block<A>]) -> Self {
+        let mut edges: Vec<A> =
+            boundaries.iter().flat_map(|block| [Some(block.first()), block.last().next()]).flatten().collect();
+        edges.sort_unstable();
+        let (mut starts, mut plans): (Vec<A>, Vec<PlanId>) = (Vec::new(), Vec::new());
+        for (first, plan) in ranges {
+            debug_assert!(starts.last().is_none_or(|last| *last < first), "ranges come in address order");
+            if plans.last() == Some(&plan) && edges.binary_search(&first).is_err() {
+                continue;
+            }
+            starts.push(first);
+            plans.push(plan);
+        }
+        assert!(starts.first() == Some(&A::MIN), "the first range starts at the lowest address");
+        let bits = (usize::BITS - starts.len().leading_zeros()).clamp(1, MAX_INDEX_BITS);
+        let shift = 32 - bits;
+        let index = build_index(&starts, bits, shift);
+        let mut table =
+            RangeTable { starts: starts.into(), plans: plans.into(), index, shift, crowded: HashMap::new() };
+        table.crowded = Winners::of(&table);
+        table
+    }
+
+    /// The number of ranges.
+    #[expect(clippy::len_without_is_empty, reason = "a table is never empty")]
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// The octets that the table takes, per its own arrays.
+    pub fn memory(&self) -> usize {
+        size_of_val(&*self.starts)
+            + size_of_val(&*self.plans)
+            + size_of_val(&*self.index)
+            + self.crowded.capacity() * (size_of::<Block<A>>() + size_of::<PlanId>() + 1)
+    }
+
+    /// All ranges in address order.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<A>> + '_ {
+        (0..self.len()).map(|at| self.range(at))
+    }
+
+    /// The plan of one address.
+    #[inline]
+    pub fn plan_at(&self, address: A) -> PlanId {
+        self.plans[self.position(address)]
+    }
+
+    /// The range that holds an address.
+    pub fn range_at(&self, address: A) -> Range<A> {
+        self.range(self.position(address))
+    }
+
+    /// The plan for the block of `source` bits at `address`, and its scope.
+    ///
+    /// Where the block covers several ranges the plan is that of most of it (the lowest addresses among equals), and the scope is
+    /// the longer one that an exact answer for the block's address would have needed (RFC 7871 §7.2.1).
+    #[inline]
+    pub fn find(&self, address: A, source: u8) -> Found {
+        let at = self.position(address);
+        let scope = self.scope(at, address);
+        let plan = match self.starts.get(at + 1) {
+            Some(next) if *next <= address.fill(source) => self.most_of(Block::holding(address, source), at),
+            _ => self.plans[at],
+        };
+        Found { plan, scope }
+    }
+
+    /// The index of the range that holds an address.
+    #[inline]
+    fn position(&self, address: A) -> usize {
+        let slot = (address.top32() >> self.shift) as usize;
+        let (mut low, mut high) = (self.index[slot] as usize, self.index[slot + 1] as usize);
+        // The last start at or below the address: everything before `low` starts below it.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.starts[middle] <= address {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low - 1
+    }
+
+    #[inline]
+    fn scope(&self, at: usize, address: A) -> u8 {
+        let below = self.starts[at].previous().map(|neighbour| address.common_prefix_len(neighbour) + 1);
+        let above = self.starts.get(at + 1).map(|neighbour| address.common_prefix_len(*neighbour) + 1);
+        below.max(above).unwrap_or(0)
+    }
+
+    fn range(&self, at: usize) -> Range<A> {
+        let next = self.starts.get(at + 1);
+        let last = next.map_or(A::MAX, |next| next.previous().expect("only the first range starts at zero"));
+        Range { first: self.starts[at], last, plan: self.plans[at] }
+    }
+
+    /// The plan that covers most of a block whose first range is at `at`.
+    #[cold]
+    fn most_of(&self, block: Block<A>, at: usize) -> PlanId {
+        let end = self.position(block.last()) + 1;
+        if end - at > CROWDED {
+            return *self.crowded.get(&block).unwrap_or(&self.plans[at]);
+        }
+        let mut best = (0u128, self.plans[at]);
+        for candidate in at..end {
+            let plan = self.plans[candidate];
+            if self.plans[at..candidate].contains(&plan) {
+                continue;
+            }
+            let covered = (candidate..end).filter(|other| self.plans[*other] == plan);
+            let covered = covered.map(|other| self.share(other, block)).fold(0u128, u128::saturating_add);
+            if covered > best.0 {
+                best = (covered, plan);
+            }
+        }
+        best.1
+    }
+
+    /// How many addresses of a block lie in the range at `at`.
+    fn share(&self, at: usize, block: Block<A>) -> u128 {
+        let range = self.range(at);
+        let (first, last) = (range.first.max(block.first()), range.last.min(block.last()));
+        (last.to_u128() - first.to_u128()).saturating_add(1)
+    }
+}
+
+fn build_index<A: Bits>(starts: &[A], bits: u32, shift: u32) -> Box<[u32]> {
+    let slots = 1usize << bits;
+    let mut index = vec![0u32; slots + 1];
+    let mut at = 0;
+    for (slot, below) in index.iter_mut().enumerate() {
+        while at < starts.len() && ((starts[at].top32() >> shift) as usize) < slot {
+            at += 1;
+        }
+        *below = u32::try_from(at).expect("ranges are limited in compile");
+    }
+    index.into()
+}
+
+/// Finds the winners of crowded blocks, from the whole address space down.
+struct Winners<'t, A: Bits> {
+    table: &'t RangeTable<A>,
+    /// Addresses per plan, for the block in hand; only the plans in `touched` are not zero.
+    weights: Vec<u128>,
+    touched: Vec<PlanId>,
+    winners: HashMap<Block<A>, PlanId>,
+}
+
+impl<'t, A: Bits> Winners<'t, A> {
+    fn of(table: &'t RangeTable<A>) -> HashMap<Block<A>, PlanId> {
+        let plans = table.plans.iter().map(|plan| plan.index() + 1).max().unwrap_or(0);
+        let mut search = Winners { table, weights: vec![0; plans], touched: Vec::new(), winners: HashMap::new() };
+        search.visit(Block::holding(A::MIN, 0), 0, table.len());
+        search.winners.shrink_to_fit();
+        search.winners
+    }
+
+    /// Looks at a block that the ranges `from..to` reach into, then at its halves; as deep as an address is long.
+    fn visit(&mut self, block: Block<A>, from: usize, to: usize) {
+        if to - from <= CROWDED {
+            return;
+        }
+        for at in from..to {
+            let plan = self.table.plans[at];
+            let weight = &mut self.weights[plan.index()];
+            if *weight == 0 {
+                self.touched.push(plan);
+            }
+            *weight = weight.saturating_add(self.table.share(at, block));
+        }
+        let mut best = (0u128, PlanId(0));
+        for plan in self.touched.drain(..) {
+            let weight = std::mem::take(&mut self.weights[plan.index()]);
+            if weight > best.0 {
+                best = (weight, plan);
+            }
+        }
+        self.winners.insert(block, best.1);
+        let half = block.prefix_len() + 1;
+        let upper = Block::holding(block.last(), half);
+        let middle = from + self.table.starts[from..to].partition_point(|start| *start < upper.first());
+        self.visit(Block::holding(block.first(), half), from, middle);
+        // The range before the middle may reach over it.
+        let reaches = self.table.starts.get(middle) != Some(&upper.first());
+        self.visit(upper, middle - usize::from(reaches), to);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ip(text: &str) -> u32 {
+        text.parse::<Ipv4Addr>().unwrap().to_bits()
+    }
+
+    /// Builds from nested prefixes by brute force: the longest that holds each edge.
+    fn table(prefixes: &[(&str, u8, u16)]) -> RangeTable<u32> {
+        let blocks: Vec<_> =
+            prefixes.iter().map(|(first, len, plan)| (Block::holding(ip(first), *len), *plan)).collect();
+        from_blocks(&blocks)
+    }
+
+    fn from_blocks<A: Bits>(blocks: &[(Block<A>, u16)]) -> RangeTable<A> {
+        let mut edges: Vec<A> =
+            blocks.iter().flat_map(|(block, _)| [Some(block.first()), block.last().next()]).flatten().collect();
+        edges.push(A::MIN);
+        edges.sort_unstable();
+        edges.dedup();
+        RangeTable::build(edges.into_iter().map(|edge| (edge, PlanId(longest(blocks, edge)))), &[])
+    }
+
+    fn longest<A: Bits>(blocks: &[(Block<A>, u16)], address: A) -> u16 {
+        let holding = blocks.iter().filter(|(block, _)| block.contains(address));
+        holding.max_by_key(|(block, _)| block.prefix_len()).map_or(0, |(_, plan)| *plan)
+    }
+
+    #[track_caller]
+    fn assert_scopes(table: &RangeTable<u32>, expected: &[(&str, u8)]) {
+        let found: Vec<_> = expected.iter().map(|(address, _)| (*address, table.find(ip(address), 32).scope)).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn scopes_of_nested_prefixes_are_those_worked_by_hand() {
+        let nested = table(&[("10.0.0.0", 8, 1), ("10.1.0.0", 16, 2), ("10.1.2.0", 24, 1)]);
+        assert_scopes(
+            &nested,
+            &[
+                ("10.2.3.4", 15),
+                ("10.0.1.1", 16),
+                ("10.1.2.9", 24),
+                ("10.1.3.9", 24),
+                ("10.1.200.1", 17),
+                ("10.128.0.1", 9),
+            ],
+        );
+    }
+
+    #[test]
+    fn the_default_answer_has_an_exact_scope_too() {
+        let one = table(&[("198.51.100.0", 24, 1)]);
+        assert_scopes(&one, &[("198.51.101.1", 24), ("198.51.0.1", 18), ("8.8.8.0", 1), ("203.0.113.1", 5)]);
+    }
+
+    #[test]
+    fn rfc7871_s7_2_1_the_example_of_the_rfc_holds() {
+        let example = table(&[("1.2.0.0", 20, 1), ("1.2.3.0", 24, 2)]);
+        assert_scopes(&example, &[("1.2.0.1", 23), ("1.2.2.1", 24), ("1.2.4.1", 22), ("1.2.8.1", 21), ("1.2.3.1", 24)]);
+    }
+
+    #[test]
+    fn scope_is_zero_when_all_addresses_are_decided_alike() {
+        assert_scopes(&table(&[]), &[("0.0.0.0", 0), ("8.8.8.8", 0), ("255.255.255.255", 0)]);
+        // Prefixes that all say the same merge with what is around them.
+        assert_scopes(&table(&[("10.0.0.0", 8, 0), ("11.0.0.0", 9, 0)]), &[("10.1.1.1", 0)]);
+    }
+
+    #[test]
+    fn a_block_over_several_ranges_gets_the_plan_of_most_of_it_with_a_longer_scope() {
+        let nested = table(&[("10.0.0.0", 8, 1), ("10.0.0.0", 16, 2)]);
+        assert_eq!(nested.find(ip("10.0.0.0"), 8), Found { plan: PlanId(1), scope: 16 });
+        assert_eq!(nested.find(ip("10.0.0.0"), 15), Found { plan: PlanId(2), scope: 16 });
+        assert_eq!(nested.find(ip("10.0.0.0"), 16), Found { plan: PlanId(2), scope: 16 });
+    }
+
+    #[test]
+    fn boundaries_keep_equal_neighbours_apart() {
+        let boundary = Block::holding(ip("10.0.0.0"), 8);
+        let ranges = [(0, PlanId(0)), (ip("10.0.0.0"), PlanId(0)), (ip("11.0.0.0"), PlanId(0))];
+        let table = RangeTable::build(ranges, &[boundary]);
+        assert_eq!(table.len(), 3);
+        assert_scopes(&table, &[("11.0.0.1", 8), ("8.8.8.8", 7), ("12.0.0.0", 6)]);
+    }
+
+    fn blocks() -> impl Strategy<Value = Vec<(Block<u32>, u16)>> {
+        // Few distinct leading bits, so that blocks nest and touch often.
+        prop::collection::vec((0u32..64, any::<u32>(), 0u8..=32, 0u16..4), 0..60).prop_map(|list| {
+            let mut blocks: Vec<_> = list
+                .into_iter()
+                .map(|(top, low, len, plan)| (Block::holding(top << 26 | (low & 0x00ff_ffff), len), plan))
+                .collect();
+            blocks.sort_unstable();
+            blocks.dedup_by_key(|(block, _)| *block);
+            blocks
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_address_has_the_plan_of_its_longest_prefix(blocks in blocks(), probes in prop::collection::vec(any::<u32>(), 40)) {
+            let table = from_blocks(&blocks);
+            let edges = blocks.iter().flat_map(|(block, _)| [block.first(), block.last(), block.first().wrapping_sub(1), block.last().wrapping_add(1)]);
+            for address in edges.chain(probes) {
+                prop_assert_eq!(table.plan_at(address).0, longest(&blocks, address));
+            }
+        }
+
+        #[test]
+        fn rfc7871_s7_2_1_scope_is_uniform_and_one_bit_shorter_is_not(blocks in blocks(), probes in prop::collection::vec(any::<u32>(), 40)) {
+            let table = from_blocks(&blocks);
+            let uniform = |block: Block<u32>| {
+                let range = table.range_at(block.first());
+                block.last() <= range.last
+            };
+            let edges = blocks.iter().flat_map(|(block, _)| [block.first(), block.last()]);
+            for address in edges.chain(probes) {
+                let scope = table.find(address, 32).scope;
+                prop_assert!(uniform(Block::holding(address, scope)));
+                prop_assert!(scope == 0 || !uniform(Block::holding(address, scope - 1)));
+            }
+        }
+
+        #[test]
+        fn a_wide_block_gets_what_covers_most_of_it(blocks in blocks(), address in any::<u32>(), source in 1u8..=32) {
+            let table = from_blocks(&blocks);
+            let block = Block::holding(address, source);
+            let mut weights: HashMap<u16, u64> = HashMap::new();
+            for range in table.ranges().filter(|range| range.first <= block.last() && range.last >= block.first()) {
+                let (first, last) = (range.first.max(block.first()), range.last.min(block.last()));
+                *weights.entry(range.plan.0).or_default() += u64::from(last - first) + 1;
+            }
+            let found = table.find(block.first(), source);
+            prop_assert_eq!(weights[&found.plan.0], *weights.values().max().unwrap());
+            let several = table.range_at(block.first()).last < block.last();
+            prop_assert_eq!(found.scope > source, several);
+        }
+    }
+}
