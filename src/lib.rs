@@ -6,3 +6,4 @@ pub mod load;
 pub mod mirror;
 pub mod networks;
 pub mod steer;
+pub mod zone;

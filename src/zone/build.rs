@@ -1,0 +1,412 @@
+//! Records come in one by one, a [`Zone`] comes out: nodes as they appear, RRsets grouped at the end.
+//!
+//! In: owners in any order, rdata in uncompressed wire form, and a *tag* for each record, a number by which the caller
+//! finds again where the record was written. Out: the zone with warnings, or all that is wrong with it.
+//!
+//! **Invariants**: a node is made after its parent; what the lookups rely on in rdata (lengths, names) is checked when
+//! the record comes in.
+//! **Not here**: what a zone must and should hold ([`super::check`]).
+
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::Range;
+
+use super::check;
+use super::table::Table;
+use super::{NO_NODE, NegativeSoa, NodeEntry, NodeKind, Problem, RECORD_HEADER_LEN, RrSet, RrSetEntry, Steered, Zone};
+use crate::base::diagnostic::Severity;
+use crate::base::ids::NodeId;
+use crate::base::name::{Name, NameBuf, Suffixes};
+use crate::base::rr::{Class, Rtype};
+use crate::base::time::Ttl;
+
+/// The most names in a zone, empty non-terminals among them: 50 million take some 6 GB, which no one meant.
+pub const MAX_NODES: usize = 50_000_000;
+
+/// The most octets of all names, and of all records, of a zone: offsets have 32 bits.
+const MAX_ARENA_LEN: usize = u32::MAX as usize;
+
+/// The most octets in an RRset: an answer has room for it beside the header, the longest question and an OPT with
+/// client subnet, cookie and padding to spare (RFC 1035 §4.2.2: a message has 65,535 octets).
+pub(super) const MAX_RRSET_LEN: usize = 64_512;
+
+/// The octets of an SOA's rdata after its two names (RFC 1035 §3.3.13).
+pub(super) const SOA_NUMBERS_LEN: usize = 20;
+
+/// Builds a zone from its records.
+pub struct ZoneBuilder {
+    apex_labels: usize,
+    deepest_labels: usize,
+    table: Table,
+    /// Where each node's name starts in `names`.
+    nodes: Vec<u32>,
+    names: Vec<u8>,
+    /// The child `*` of a node and the node.
+    wildcards: Vec<(u32, u32)>,
+    /// Each node's parent; the apex is its own.
+    parents: Vec<u32>,
+    records: Vec<Record>,
+    /// The records' rdata, back to back in their order.
+    rdata: Vec<u8>,
+    steered: Vec<(NodeId, Steered, u32)>,
+    /// The node of the record added last: the next one often has the same owner.
+    last: u32,
+}
+
+/// A record as it came in.
+#[derive(Clone, Copy)]
+struct Record {
+    node: u32,
+    rtype: Rtype,
+    rdata_len: u16,
+    rdata: u32,
+    ttl: Ttl,
+    tag: u32,
+}
+
+impl ZoneBuilder {
+    /// A zone without records.
+    pub fn new(apex: NameBuf) -> Self {
+        let apex = apex.as_name();
+        let suffixes = apex.suffixes();
+        let mut builder = ZoneBuilder {
+            apex_labels: suffixes.labels(),
+            deepest_labels: suffixes.labels(),
+            table: Table::new(),
+            nodes: Vec::new(),
+            names: Vec::new(),
+            wildcards: Vec::new(),
+            parents: Vec::new(),
+            records: Vec::new(),
+            rdata: Vec::new(),
+            steered: Vec::new(),
+            last: 0,
+        };
+        builder.push_node(apex, suffixes.hash(suffixes.labels()), 0);
+        builder
+    }
+
+    /// Adds a record of class IN; `tag` comes back in a [`Problem`] that is about it.
+    pub fn add(&mut self, owner: Name<'_>, rtype: Rtype, ttl: Ttl, rdata: &[u8], tag: u32) -> Result<(), AddError> {
+        if rtype.is_meta() || rtype.0 == 0 {
+            return Err(AddError::MetaType);
+        }
+        if !is_well_formed(rtype, rdata) {
+            return Err(AddError::BadRdata);
+        }
+        let rdata_len = u16::try_from(rdata.len()).map_err(|_| AddError::TooLong)?;
+        if RECORD_HEADER_LEN + rdata.len() > MAX_RRSET_LEN {
+            return Err(AddError::TooLong);
+        }
+        let node = self.intern(owner)?;
+        if self.rdata.len() + rdata.len() + (self.records.len() + 1) * RECORD_HEADER_LEN > MAX_ARENA_LEN {
+            return Err(AddError::TooMany);
+        }
+        let start = self.rdata.len() as u32;
+        self.rdata.extend_from_slice(rdata);
+        self.records.push(Record { node, rtype, rdata_len, rdata: start, ttl, tag });
+        Ok(())
+    }
+
+    /// Makes the addresses of `owner` depend on the client.
+    pub fn steer(&mut self, owner: Name<'_>, steered: Steered, tag: u32) -> Result<(), AddError> {
+        let node = NodeId(self.intern(owner)?);
+        if self.steered.iter().any(|(other, ..)| *other == node) {
+            return Err(AddError::SteeredTwice);
+        }
+        self.steered.push((node, steered, tag));
+        Ok(())
+    }
+
+    /// The zone and what is odd about it, or all that is wrong with it and odd about it, by tag.
+    pub fn finish(mut self) -> Result<(Zone, Vec<Problem>), Vec<Problem>> {
+        let mut problems = Vec::new();
+        self.steered.sort_by_key(|(node, ..)| *node);
+        let steered_tags = self.steered.iter().map(|(.., tag)| *tag).collect();
+        let (sets, origins) = self.group(steered_tags, &mut problems);
+        let mut zone = self.into_zone(sets);
+        check::check(&zone, &origins, &mut problems);
+        problems.sort_by_key(|problem| problem.tag());
+        if problems.iter().any(|problem| problem.severity() == Severity::Error) {
+            return Err(problems);
+        }
+        zone.negative_soa = negative_soa(zone.soa());
+        Ok((zone, problems))
+    }
+
+    /// The node of a name, made with all its missing ancestors if need be.
+    fn intern(&mut self, name: Name<'_>) -> Result<u32, AddError> {
+        if self.name_of(self.last) == name {
+            return Ok(self.last);
+        }
+        if !name.ends_with(self.name_of(0)) {
+            return Err(AddError::OutOfZone);
+        }
+        let suffixes = name.suffixes();
+        let (labels, mut node) = self.nearest(name, &suffixes);
+        for labels in labels + 1..=suffixes.labels() {
+            if self.nodes.len() >= MAX_NODES || self.names.len() + name.len() > MAX_ARENA_LEN {
+                return Err(AddError::TooMany);
+            }
+            let suffix = Name::trusted(&name.as_wire()[suffixes.start(labels)..]);
+            node = self.push_node(suffix, suffixes.hash(labels), node);
+            self.deepest_labels = self.deepest_labels.max(labels);
+        }
+        self.last = node;
+        Ok(node)
+    }
+
+    /// The longest suffix of a name in the zone that has a node: its number of labels, and the node.
+    fn nearest(&self, name: Name<'_>, suffixes: &Suffixes) -> (usize, u32) {
+        for labels in (self.apex_labels + 1..=suffixes.labels()).rev() {
+            let suffix = Name::trusted(&name.as_wire()[suffixes.start(labels)..]);
+            if let Some(node) = self.table.find(suffixes.hash(labels), |node| self.name_of(node) == suffix) {
+                return (labels, node);
+            }
+        }
+        (self.apex_labels, 0)
+    }
+
+    fn push_node(&mut self, name: Name<'_>, hash: u64, parent: u32) -> u32 {
+        let node = self.nodes.len() as u32;
+        self.nodes.push(self.names.len() as u32);
+        self.names.extend_from_slice(name.as_wire());
+        self.parents.push(parent);
+        if name.is_wildcard() && node > 0 {
+            self.wildcards.push((parent, node));
+        }
+        let (nodes, names) = (&self.nodes, &self.names);
+        self.table.insert(hash, node, |node| {
+            let suffixes = name_at(nodes, names, node).suffixes();
+            suffixes.hash(suffixes.labels())
+        });
+        node
+    }
+
+    fn name_of(&self, node: u32) -> Name<'_> {
+        name_at(&self.nodes, &self.names, node)
+    }
+
+    /// Gathers the records into RRsets.
+    fn group(&mut self, steered: Vec<u32>, problems: &mut Vec<Problem>) -> (RrSets, Origins) {
+        let records = std::mem::take(&mut self.records);
+        let rdata = std::mem::take(&mut self.rdata);
+        let mut order: Vec<(u64, u32)> = records.iter().zip(0..).map(|(record, at)| (record.key(), at)).collect();
+        order.sort_unstable();
+        let wire = Vec::with_capacity(rdata.len() + records.len() * RECORD_HEADER_LEN);
+        let mut sets = RrSets { nodes: Vec::new(), entries: Vec::new(), wire };
+        let mut origins = Origins { firsts: Vec::new(), records: Vec::with_capacity(records.len()), steered };
+        let mut members: Vec<Record> = Vec::new();
+        for same in order.chunk_by(|a, b| a.0 == b.0) {
+            members.clear();
+            members.extend(same.iter().map(|&(_, at)| records[at as usize]));
+            drop_duplicates(&mut members, &rdata);
+            origins.firsts.push(origins.records.len() as u32);
+            origins.records.extend(members.iter().map(|record| record.tag));
+            self.push_rrset(&members, &rdata, &mut sets, problems);
+        }
+        origins.firsts.push(origins.records.len() as u32);
+        sets.wire.shrink_to_fit();
+        (sets, origins)
+    }
+
+    /// Writes one RRset from its records, of which there is at least one.
+    fn push_rrset(&self, members: &[Record], rdata: &[u8], sets: &mut RrSets, problems: &mut Vec<Problem>) {
+        let Record { node, rtype, ttl: first_ttl, tag: first, .. } = members[0];
+        let owner = || self.name_of(node).to_owned();
+        // RFC 2181 §5.2: where the TTLs of a set differ, all are as the least. Those of RRSIGs follow what they sign.
+        let least = members.iter().map(|record| record.ttl).min().unwrap_or(first_ttl);
+        let odd = members.iter().find(|record| record.ttl != first_ttl && rtype != Rtype::RRSIG);
+        if let Some(&Record { tag, .. }) = odd {
+            problems.push(Problem::TtlsDiffer { owner: owner(), rtype, least, tag, first });
+        }
+        let start = sets.wire.len();
+        for record in members {
+            let ttl = if rtype == Rtype::RRSIG { record.ttl } else { least };
+            sets.wire.extend_from_slice(&[0xc0, 0x0c]);
+            sets.wire.extend_from_slice(&rtype.0.to_be_bytes());
+            sets.wire.extend_from_slice(&Class::IN.0.to_be_bytes());
+            sets.wire.extend_from_slice(&ttl.0.to_be_bytes());
+            sets.wire.extend_from_slice(&record.rdata_len.to_be_bytes());
+            sets.wire.extend_from_slice(record.rdata(rdata));
+        }
+        let len = sets.wire.len() - start;
+        if len > MAX_RRSET_LEN {
+            problems.push(Problem::RrSetTooLong { owner: owner(), rtype, len, tag: first });
+        }
+        // A set that passes has fewer records than octets.
+        let count = members.len().min(MAX_RRSET_LEN) as u16;
+        sets.nodes.push(node);
+        sets.entries.push(RrSetEntry { wire: start as u32, ttl: least, rtype, count });
+    }
+
+    /// Puts the zone together; the SOA of negative answers is still missing.
+    fn into_zone(mut self, mut sets: RrSets) -> Zone {
+        let mut nodes: Vec<NodeEntry> = Vec::with_capacity(self.nodes.len() + 1);
+        let (mut first, mut end) = (0, 0);
+        for (node, (&name, &parent)) in (0..).zip(self.nodes.iter().zip(&self.parents)) {
+            end += sets.nodes[first..].iter().take_while(|owner| **owner == node).count();
+            let holds = |rtype, range: Range<usize>| sets.entries[range].iter().any(|entry| entry.rtype == rtype);
+            let (kind, occluder) = match nodes.get(parent as usize) {
+                None => (NodeKind::Static, NO_NODE),
+                Some(above) if matches!(above.kind, NodeKind::Cut | NodeKind::Dname) => (above.kind, above.occluder),
+                Some(above) => {
+                    let above_end = nodes.get(parent as usize + 1).map_or(first, |next| next.rrsets as usize);
+                    if holds(Rtype::DNAME, above.rrsets as usize..above_end) {
+                        (NodeKind::Dname, parent)
+                    } else if holds(Rtype::NS, first..end) {
+                        (NodeKind::Cut, node)
+                    } else {
+                        (NodeKind::Static, NO_NODE)
+                    }
+                }
+            };
+            nodes.push(NodeEntry { name, rrsets: first as u32, occluder, wildcard: NO_NODE, kind });
+            first = end;
+        }
+        for &(parent, child) in &self.wildcards {
+            nodes[parent as usize].wildcard = child;
+        }
+        for (node, ..) in &self.steered {
+            let kind = &mut nodes[node.index()].kind;
+            if *kind == NodeKind::Static {
+                *kind = NodeKind::Steered;
+            }
+        }
+        let (name, rrsets) = (self.names.len() as u32, sets.entries.len() as u32);
+        nodes.push(NodeEntry { name, rrsets, occluder: NO_NODE, wildcard: NO_NODE, kind: NodeKind::Static });
+        sets.entries.push(RrSetEntry { wire: sets.wire.len() as u32, ttl: Ttl(0), rtype: Rtype(0), count: 0 });
+        sets.entries.shrink_to_fit();
+        self.names.shrink_to_fit();
+        Zone {
+            table: self.table,
+            nodes,
+            rrsets: sets.entries,
+            names: self.names,
+            wire: sets.wire,
+            steered: self.steered.iter().map(|(node, steered, _)| (*node, *steered)).collect(),
+            apex_labels: self.apex_labels,
+            deepest_labels: self.deepest_labels,
+            negative_soa: NegativeSoa { ttl: Ttl(0), wire: Box::default() },
+        }
+    }
+}
+
+/// The RRsets of a zone by node and type.
+struct RrSets {
+    /// Whose each is.
+    nodes: Vec<u32>,
+    entries: Vec<RrSetEntry>,
+    wire: Vec<u8>,
+}
+
+/// Where what is in the zone was written, as tags.
+pub(super) struct Origins {
+    /// Each RRset's first record in `records`, and one more that closes the last.
+    firsts: Vec<u32>,
+    /// The tag of each record, in the order of the RRsets.
+    records: Vec<u32>,
+    /// The tag of each steered owner, in order of node.
+    pub(super) steered: Vec<u32>,
+}
+
+impl Origins {
+    /// The tags of the records of the `index`th RRset.
+    pub(super) fn of_rrset(&self, index: usize) -> &[u32] {
+        &self.records[self.firsts[index] as usize..self.firsts[index + 1] as usize]
+    }
+}
+
+impl Record {
+    /// What the records of one RRset have in common; sorts by node, then type.
+    fn key(&self) -> u64 {
+        u64::from(self.node) << 16 | u64::from(self.rtype.0)
+    }
+
+    fn rdata<'a>(&self, all: &'a [u8]) -> &'a [u8] {
+        &all[self.rdata as usize..][..usize::from(self.rdata_len)]
+    }
+}
+
+fn name_at<'a>(starts: &[u32], names: &'a [u8], node: u32) -> Name<'a> {
+    let node = node as usize;
+    let end = starts.get(node + 1).map_or(names.len(), |end| *end as usize);
+    Name::trusted(&names[starts[node] as usize..end])
+}
+
+/// Whether rdata has the parts that lookups and checks read.
+fn is_well_formed(rtype: Rtype, rdata: &[u8]) -> bool {
+    match rtype {
+        Rtype::A => rdata.len() == 4,
+        Rtype::AAAA => rdata.len() == 16,
+        Rtype::NS | Rtype::CNAME | Rtype::DNAME | Rtype::PTR => Name::from_wire(rdata).is_some(),
+        Rtype::MX => rdata.get(2..).is_some_and(|name| Name::from_wire(name).is_some()),
+        Rtype::SRV => rdata.get(6..).is_some_and(|name| Name::from_wire(name).is_some()),
+        Rtype::SOA => rdata.len() >= SOA_NUMBERS_LEN + 2,
+        _ => true,
+    }
+}
+
+/// Drops all but the first of records with the same rdata (RFC 2181 §5), and keeps the order.
+fn drop_duplicates(members: &mut Vec<Record>, rdata: &[u8]) {
+    if members.len() < 2 {
+        return;
+    }
+    let mut seen = HashSet::with_capacity(members.len());
+    members.retain(|record| seen.insert(comparable(record.rtype, record.rdata(rdata))));
+}
+
+/// The rdata as it compares: names in it without regard to case, as far as the common types have them.
+fn comparable(rtype: Rtype, rdata: &[u8]) -> Vec<u8> {
+    let mut rdata = rdata.to_vec();
+    let names = match rtype {
+        Rtype::NS | Rtype::CNAME | Rtype::DNAME | Rtype::PTR => 0..rdata.len(),
+        Rtype::MX => 2..rdata.len(),
+        Rtype::SRV => 6..rdata.len(),
+        Rtype::SOA => 0..rdata.len() - SOA_NUMBERS_LEN,
+        _ => 0..0,
+    };
+    rdata[names].make_ascii_lowercase();
+    rdata
+}
+
+/// RFC 2308 §5: the TTL of the SOA in a negative answer is the lesser of its own and its MINIMUM.
+fn negative_soa(soa: RrSet<'_>) -> NegativeSoa {
+    let mut wire: Box<[u8]> = soa.wire.into();
+    let minimum = wire.last_chunk().map_or(0, |octets| u32::from_be_bytes(*octets));
+    let ttl = soa.ttl.min(Ttl(minimum));
+    wire[6..10].copy_from_slice(&ttl.0.to_be_bytes());
+    NegativeSoa { ttl, wire }
+}
+
+/// Why a record or a steered owner cannot be part of a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddError {
+    /// The owner is neither the apex nor below it.
+    OutOfZone,
+    /// The type is one that is asked for or made for one message, never stored (RFC 6895 §3.1).
+    MetaType,
+    /// The rdata is not that of its type.
+    BadRdata,
+    /// The record does not fit into an answer.
+    TooLong,
+    /// The zone has [`MAX_NODES`] names, or 4 GiB of names or records.
+    TooMany,
+    /// The owner is steered already.
+    SteeredTwice,
+}
+
+impl fmt::Display for AddError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AddError::OutOfZone => "the owner is not in the zone",
+            AddError::MetaType => "records of this type cannot be stored in a zone",
+            AddError::BadRdata => "the record data is not that of its type",
+            AddError::TooLong => "the record is too long for an answer",
+            AddError::TooMany => "the zone is too large",
+            AddError::SteeredTwice => "the owner is steered twice",
+        })
+    }
+}
+
+impl std::error::Error for AddError {}

@@ -1,0 +1,247 @@
+//! What a zone must hold to be served, and what in it is likely not what was meant.
+//!
+//! In: a zone just put together, and where its records were written. Out: problems.
+//!
+//! **Invariants**: nothing is changed here; each RRset gives at most one problem of a kind, but for targets.
+//! **Not here**: single records ([`super::build`]), how to show problems ([`crate::load`]).
+//!
+//! RFC 1035 §5.2, RFC 2181 §10, RFC 4592 §4, RFC 6672 §2.
+
+use std::collections::HashSet;
+
+use super::build::Origins;
+use super::{Found, Node, Problem, RrSet, Zone};
+use crate::base::ids::NodeId;
+use crate::base::name::{Name, NameBuf};
+use crate::base::rr::Rtype;
+
+/// Adds all that is wrong or odd with `zone` to `problems`.
+pub(super) fn check(zone: &Zone, origins: &Origins, problems: &mut Vec<Problem>) {
+    let checker = Checker { zone, origins, servers: name_servers(zone) };
+    checker.check_apex(problems);
+    for node in zone.nodes() {
+        checker.check_aliases(node, problems);
+        checker.check_wildcard(node, problems);
+        checker.check_occlusion(node, problems);
+        checker.check_targets(node, problems);
+    }
+    for ((id, _), &tag) in zone.steered.iter().zip(&origins.steered) {
+        checker.check_steered(zone.node(*id), tag, problems);
+    }
+}
+
+struct Checker<'z> {
+    zone: &'z Zone,
+    origins: &'z Origins,
+    /// The nodes that some NS points to.
+    servers: HashSet<NodeId>,
+}
+
+/// The nodes whose names are targets of NS records: their addresses may be glue.
+fn name_servers(zone: &Zone) -> HashSet<NodeId> {
+    let targets = zone.nodes().filter_map(|node| node.rrset(Rtype::NS)).flat_map(RrSet::rdatas);
+    targets
+        .filter_map(|rdata| match find(zone, Name::from_wire(rdata)?)? {
+            Found::Exact(id) => Some(id),
+            Found::Below { .. } => None,
+        })
+        .collect()
+}
+
+/// What the zone has for any name; nothing for one that is not at or below the apex.
+fn find(zone: &Zone, name: Name<'_>) -> Option<Found> {
+    name.ends_with(zone.apex()).then(|| zone.find(name, &name.suffixes()))
+}
+
+impl Checker<'_> {
+    /// RFC 1035 §5.2: one SOA, at the apex; RFC 1034 §4.2.1: name servers there.
+    fn check_apex(&self, problems: &mut Vec<Problem>) {
+        let apex = self.zone.node(NodeId(0));
+        match self.tags(apex, Rtype::SOA) {
+            [] => problems.push(Problem::NoSoa { apex: apex.owner().to_owned() }),
+            [_] => {}
+            &[first, tag, ..] => problems.push(Problem::SeveralSoas { tag, first }),
+        }
+        if apex.rrset(Rtype::NS).is_none() {
+            problems.push(Problem::NoNs { apex: apex.owner().to_owned() });
+        }
+        for node in self.zone.nodes().skip(1) {
+            if let Some(&tag) = self.tags(node, Rtype::SOA).first() {
+                problems.push(Problem::SoaBelowApex { owner: node.owner().to_owned(), tag });
+            }
+        }
+    }
+
+    /// RFC 2181 §10.1: a CNAME stands alone; RFC 6672 §2.4: so does the target of a DNAME.
+    fn check_aliases(&self, node: Node<'_>, problems: &mut Vec<Problem>) {
+        let owner = || node.owner().to_owned();
+        if let &[first, ref more @ ..] = self.tags(node, Rtype::CNAME) {
+            if let Some(&tag) = more.first() {
+                problems.push(Problem::SeveralCnames { owner: owner(), tag, first });
+            }
+            // RFC 4035 §2.5: signatures and the chain of names are there for a CNAME too.
+            let beside = |rtype| matches!(rtype, Rtype::CNAME | Rtype::RRSIG | Rtype::NSEC);
+            if let Some(set) = node.rrsets().find(|set| !beside(set.rtype)) {
+                let other = self.first_tag(node, set.rtype);
+                problems.push(Problem::CnameAndOther { owner: owner(), rtype: set.rtype, tag: first, other });
+            }
+        }
+        if let &[first, tag, ..] = self.tags(node, Rtype::DNAME) {
+            problems.push(Problem::SeveralDnames { owner: owner(), tag, first });
+        }
+    }
+
+    /// RFC 4592 §4.2, §4.4: what cannot stand at a wildcard.
+    fn check_wildcard(&self, node: Node<'_>, problems: &mut Vec<Problem>) {
+        if !node.owner().is_wildcard() || node.id() == NodeId(0) {
+            return;
+        }
+        let owner = || node.owner().to_owned();
+        if let Some(&tag) = self.tags(node, Rtype::NS).first() {
+            problems.push(Problem::WildcardNs { owner: owner(), tag });
+        }
+        if let Some(&tag) = self.tags(node, Rtype::DNAME).first() {
+            problems.push(Problem::WildcardDname { owner: owner(), tag });
+        }
+    }
+
+    /// RFC 1034 §4.2.1: what is at or below a cut is not ours, but for glue; RFC 6672 §2.3: nothing is below a DNAME.
+    fn check_occlusion(&self, node: Node<'_>, problems: &mut Vec<Problem>) {
+        let (occluder, by) = match (node.cut(), node.dname()) {
+            (Some(cut), _) => (self.zone.node(cut), Rtype::NS),
+            (None, Some(dname)) => (self.zone.node(dname), Rtype::DNAME),
+            (None, None) => return,
+        };
+        let is_server = self.servers.contains(&node.id());
+        let belongs = |rtype| match rtype {
+            _ if by == Rtype::DNAME => false,
+            Rtype::A | Rtype::AAAA => is_server,
+            // The parent's side of a cut (RFC 4035 §2.6).
+            Rtype::NS | Rtype::DS | Rtype::NSEC | Rtype::RRSIG => node.id() == occluder.id(),
+            _ => false,
+        };
+        if let Some(set) = node.rrsets().find(|set| !belongs(set.rtype)) {
+            problems.push(Problem::Occluded {
+                owner: node.owner().to_owned(),
+                rtype: set.rtype,
+                by,
+                occluder: occluder.owner().to_owned(),
+                tag: self.first_tag(node, set.rtype),
+                first: self.first_tag(occluder, by),
+            });
+        }
+    }
+
+    /// RFC 2181 §10.3, RFC 2782: hosts that NS, MX and SRV name have addresses and are no aliases.
+    fn check_targets(&self, node: Node<'_>, problems: &mut Vec<Problem>) {
+        let skip = |rtype| match rtype {
+            Rtype::NS => Some(0),
+            Rtype::MX => Some(2),
+            Rtype::SRV => Some(6),
+            _ => None,
+        };
+        // What is occluded is never answered; a delegation is.
+        if node.dname().is_some() || node.cut().is_some_and(|cut| cut != node.id()) {
+            return;
+        }
+        for (set, skip) in node.rrsets().filter_map(|set| Some((set, skip(set.rtype)?))) {
+            for (rdata, &tag) in set.rdatas().zip(self.tags(node, set.rtype)) {
+                let Some(target) = rdata.get(skip..).and_then(Name::from_wire) else { continue };
+                problems.extend(self.check_target(node, set.rtype, target, tag));
+            }
+        }
+    }
+
+    fn check_target(&self, node: Node<'_>, rtype: Rtype, target: Name<'_>, tag: u32) -> Option<Problem> {
+        let (owner, host) = (node.owner().to_owned(), target.to_owned());
+        // The root as target says that there is no such service (RFC 7505, RFC 2782).
+        if target.is_root() {
+            return None;
+        }
+        match self.kind_of(target, find(self.zone, target)?) {
+            Target::Addresses => None,
+            Target::Steered if rtype == Rtype::NS => Some(Problem::SteeredNameServer { owner, target: host, tag }),
+            Target::Steered => None,
+            Target::Alias => Some(Problem::TargetIsAlias { owner, rtype, target: host, tag }),
+            Target::Delegated(cut) if rtype == Rtype::NS && cut == node.id() => {
+                Some(Problem::MissingGlue { owner, target: host, tag })
+            }
+            Target::Delegated(_) => None,
+            Target::Nothing => Some(Problem::TargetWithoutAddress { owner, rtype, target: host, tag }),
+        }
+    }
+
+    /// What a host in this zone turns out to be.
+    fn kind_of(&self, name: Name<'_>, found: Found) -> Target {
+        let (node, at) = match found {
+            Found::Exact(id) => (self.zone.node(id), Some(self.zone.node(id))),
+            Found::Below { encloser, wildcard } => {
+                (self.zone.node(encloser), wildcard.map(|wildcard| self.zone.node(wildcard)))
+            }
+        };
+        let is_below = node.owner() != name;
+        if node.dname().is_some() || (is_below && node.cut().is_none() && node.rrset(Rtype::DNAME).is_some()) {
+            return Target::Alias;
+        }
+        let has_address = |node: Node<'_>| [Rtype::A, Rtype::AAAA].into_iter().any(|rtype| node.rrset(rtype).is_some());
+        match (node.cut(), at) {
+            // A wildcard below a cut is no glue.
+            (Some(_), Some(at)) if !is_below && has_address(at) => Target::Addresses,
+            (Some(cut), _) => Target::Delegated(cut),
+            (None, Some(at)) if at.steered().is_some() => Target::Steered,
+            (None, Some(at)) if at.rrset(Rtype::CNAME).is_some() => Target::Alias,
+            (None, Some(at)) if has_address(at) => Target::Addresses,
+            (None, _) => Target::Nothing,
+        }
+    }
+
+    /// A steered owner is answered by its horizon alone, and only where this zone answers.
+    fn check_steered(&self, node: Node<'_>, tag: u32, problems: &mut Vec<Problem>) {
+        let owner: NameBuf = node.owner().to_owned();
+        let occluder = match (node.cut(), node.dname()) {
+            (Some(cut), _) => Some((self.zone.node(cut), Rtype::NS)),
+            (None, Some(dname)) => Some((self.zone.node(dname), Rtype::DNAME)),
+            (None, None) => None,
+        };
+        if let Some((occluder, rtype)) = occluder {
+            let record = self.first_tag(occluder, rtype);
+            problems.push(Problem::SteeredOccluded {
+                owner,
+                rtype,
+                occluder: occluder.owner().to_owned(),
+                tag,
+                record,
+            });
+            return;
+        }
+        for rtype in [Rtype::A, Rtype::AAAA, Rtype::CNAME] {
+            if let Some(&record) = self.tags(node, rtype).first() {
+                problems.push(Problem::SteeredAndStatic { owner: owner.clone(), rtype, tag, record });
+            }
+        }
+    }
+
+    /// The tags of the records of one type at a node.
+    fn tags(&self, node: Node<'_>, rtype: Rtype) -> &[u32] {
+        let found = node.range().find(|&index| self.zone.rrsets[index].rtype == rtype);
+        found.map_or(&[], |index| self.origins.of_rrset(index))
+    }
+
+    fn first_tag(&self, node: Node<'_>, rtype: Rtype) -> u32 {
+        *self.tags(node, rtype).first().expect("an RRset has a record")
+    }
+}
+
+/// What the target of a record is.
+enum Target {
+    /// A host with an address.
+    Addresses,
+    /// A host whose addresses depend on the client.
+    Steered,
+    /// An alias.
+    Alias,
+    /// A host in the zone delegated at this node, without glue.
+    Delegated(NodeId),
+    /// Nothing, or nothing with an address.
+    Nothing,
+}

@@ -1,0 +1,307 @@
+//! Zones compiled to wire-format RRsets, with a lookup that takes one probe per label at most.
+//!
+//! In: records as owner, type, TTL and rdata, and owners that are steered ([`ZoneBuilder`]). Out: a [`Zone`] that tells
+//! for a name whether it exists, or which ancestor and which wildcard stand in for it ([`Found`]), and hands out
+//! RRsets as octets that go into a message as they are ([`RrSet`]); several zones make a [`ZoneSet`].
+//!
+//! **Invariants**: a zone has an apex with one SOA and at least one NS; every ancestor of an owner down from the apex
+//! has a node, if only as an empty non-terminal; a node's number is greater than its parent's; a CNAME stands alone
+//! but for RRSIG and NSEC; a steered owner has no address records and is not occluded.
+//! **Not here**: what to answer ([`crate::answer`]), reading master files ([`crate::load`]), compression.
+//!
+//! RFC 1034 §4.2 (cuts), RFC 2181 §5 (RRsets), RFC 2308 §5 (negative TTL), RFC 4592 (wildcards), RFC 6672 (DNAME),
+//! RFC 8020 (empty non-terminals).
+
+mod build;
+mod check;
+mod problem;
+mod set;
+mod table;
+
+pub use build::{AddError, MAX_NODES, ZoneBuilder};
+pub use problem::Problem;
+pub use set::ZoneSet;
+
+use crate::base::ids::{HorizonId, NodeId};
+use crate::base::name::{Name, Suffixes};
+use crate::base::rr::Rtype;
+use crate::base::time::Ttl;
+use table::Table;
+
+/// One zone, never changed once built.
+pub struct Zone {
+    /// Which node has a name, by the name's hash.
+    table: Table,
+    /// The nodes, parents before their children, and one more that closes the last.
+    nodes: Vec<NodeEntry>,
+    /// The RRsets by node and type, and one more that closes the last.
+    rrsets: Vec<RrSetEntry>,
+    /// The names of the nodes, back to back in their order.
+    names: Vec<u8>,
+    /// The RRsets' records, back to back in their order.
+    wire: Vec<u8>,
+    /// The steered nodes, by id.
+    steered: Vec<(NodeId, Steered)>,
+    /// The number of labels of the apex.
+    apex_labels: usize,
+    /// The number of labels of the deepest node.
+    deepest_labels: usize,
+    /// The apex SOA as negative answers carry it.
+    negative_soa: NegativeSoa,
+}
+
+/// What a zone keeps of a node.
+#[derive(Clone, Copy, Debug)]
+struct NodeEntry {
+    /// Where its name starts in `names`.
+    name: u32,
+    /// Its first RRset.
+    rrsets: u32,
+    /// The node that [`Node::cut`] or [`Node::dname`] tells; [`NO_NODE`] where there is none.
+    occluder: u32,
+    /// The child `*`; [`NO_NODE`] where there is none.
+    wildcard: u32,
+    /// Which of the two `occluder` is, and whether the node is steered.
+    kind: NodeKind,
+}
+
+/// No node.
+const NO_NODE: u32 = u32::MAX;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NodeKind {
+    /// Data of this zone.
+    Static,
+    /// Addresses depend on the client.
+    Steered,
+    /// At or below a delegation.
+    Cut,
+    /// Below a DNAME.
+    Dname,
+}
+
+/// What a zone keeps of an RRset.
+#[derive(Clone, Copy, Debug)]
+struct RrSetEntry {
+    /// Where its records start in `wire`.
+    wire: u32,
+    ttl: Ttl,
+    rtype: Rtype,
+    count: u16,
+}
+
+/// The SOA of negative answers.
+struct NegativeSoa {
+    ttl: Ttl,
+    wire: Box<[u8]>,
+}
+
+/// What a zone has for a name at or below its apex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The name exists: with data, as an empty non-terminal, or occluded (see [`Node::cut`] and [`Node::dname`]).
+    Exact(NodeId),
+    /// The name does not exist.
+    Below {
+        /// The closest encloser: its longest ancestor that exists (RFC 4592 §3.3.1).
+        encloser: NodeId,
+        /// The source of synthesis: `*.<encloser>`, where it exists.
+        wildcard: Option<NodeId>,
+    },
+}
+
+impl Zone {
+    /// The name of the zone.
+    pub fn apex(&self) -> Name<'_> {
+        self.node(NodeId(0)).owner()
+    }
+
+    /// The SOA.
+    pub fn soa(&self) -> RrSet<'_> {
+        self.node(NodeId(0)).rrset(Rtype::SOA).expect("a zone has an apex SOA: zone::check")
+    }
+
+    /// The SOA as it stands in negative answers: its TTL is no more than its MINIMUM (RFC 2308 §5).
+    pub fn negative_soa(&self) -> RrSet<'_> {
+        let NegativeSoa { ttl, wire } = &self.negative_soa;
+        RrSet { rtype: Rtype::SOA, ttl: *ttl, count: 1, wire }
+    }
+
+    /// The SOA's SERIAL.
+    pub fn serial(&self) -> u32 {
+        let wire = self.soa().wire;
+        let at = wire.len() - build::SOA_NUMBERS_LEN;
+        u32::from_be_bytes(wire[at..at + 4].try_into().expect("four octets"))
+    }
+
+    /// Finds a name at or below the apex; `suffixes` are those of `name`.
+    #[inline]
+    pub fn find(&self, name: Name<'_>, suffixes: &Suffixes) -> Found {
+        debug_assert!(name.ends_with(self.apex()), "{name} is not in {}", self.apex());
+        let whole = suffixes.labels();
+        for labels in (self.apex_labels + 1..=whole.min(self.deepest_labels)).rev() {
+            let suffix = Name::trusted(&name.as_wire()[suffixes.start(labels)..]);
+            let Some(id) = self.table.find(suffixes.hash(labels), |id| self.owner(id) == suffix) else { continue };
+            return match labels == whole {
+                true => Found::Exact(NodeId(id)),
+                false => self.below(NodeId(id)),
+            };
+        }
+        match whole == self.apex_labels {
+            true => Found::Exact(NodeId(0)),
+            false => self.below(NodeId(0)),
+        }
+    }
+
+    fn below(&self, encloser: NodeId) -> Found {
+        let wildcard = self.nodes[encloser.index()].wildcard;
+        Found::Below { encloser, wildcard: (wildcard != NO_NODE).then_some(NodeId(wildcard)) }
+    }
+
+    /// The node with an id that this zone gave; `NodeId(0)` is the apex.
+    #[inline]
+    pub fn node(&self, id: NodeId) -> Node<'_> {
+        Node { zone: self, id }
+    }
+
+    /// All nodes, empty non-terminals too, parents before their children.
+    pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
+        (0..self.nodes.len() - 1).map(|index| self.node(NodeId::from_index(index)))
+    }
+
+    #[inline]
+    fn owner(&self, id: u32) -> Name<'_> {
+        let (from, to) = (self.nodes[id as usize].name, self.nodes[id as usize + 1].name);
+        Name::trusted(&self.names[from as usize..to as usize])
+    }
+
+    #[inline]
+    fn rrset(&self, index: usize) -> RrSet<'_> {
+        let RrSetEntry { wire, ttl, rtype, count } = self.rrsets[index];
+        let end = self.rrsets[index + 1].wire;
+        RrSet { rtype, ttl, count, wire: &self.wire[wire as usize..end as usize] }
+    }
+}
+
+impl std::fmt::Debug for Zone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Zone({}, {} nodes)", self.apex(), self.nodes.len() - 1)
+    }
+}
+
+/// A name of a zone, with what is there.
+#[derive(Clone, Copy)]
+pub struct Node<'z> {
+    zone: &'z Zone,
+    id: NodeId,
+}
+
+impl<'z> Node<'z> {
+    /// The id in its zone.
+    pub fn id(self) -> NodeId {
+        self.id
+    }
+
+    /// The name, in the case it was first written in.
+    pub fn owner(self) -> Name<'z> {
+        self.zone.owner(self.id.0)
+    }
+
+    /// The RRset of a type.
+    #[inline]
+    pub fn rrset(self, rtype: Rtype) -> Option<RrSet<'z>> {
+        let range = self.range();
+        let found = self.zone.rrsets[range.clone()].iter().position(|entry| entry.rtype == rtype)?;
+        Some(self.zone.rrset(range.start + found))
+    }
+
+    /// All RRsets, in order of type.
+    pub fn rrsets(self) -> impl Iterator<Item = RrSet<'z>> {
+        self.range().map(move |index| self.zone.rrset(index))
+    }
+
+    /// How the addresses of this name depend on the client, if they do.
+    #[inline]
+    pub fn steered(self) -> Option<Steered> {
+        if self.entry().kind != NodeKind::Steered {
+            return None;
+        }
+        let at = self.zone.steered.binary_search_by_key(&self.id, |(id, _)| *id).ok()?;
+        Some(self.zone.steered[at].1)
+    }
+
+    /// Whether there is nothing here: an empty non-terminal.
+    pub fn is_empty(self) -> bool {
+        self.range().is_empty() && self.entry().kind != NodeKind::Steered
+    }
+
+    /// The topmost delegation (NS below the apex) at or above this node; none where a DNAME stands above it.
+    #[inline]
+    pub fn cut(self) -> Option<NodeId> {
+        (self.entry().kind == NodeKind::Cut).then_some(NodeId(self.entry().occluder))
+    }
+
+    /// The topmost DNAME owner strictly above this node; none where a delegation stands at or above it.
+    #[inline]
+    pub fn dname(self) -> Option<NodeId> {
+        (self.entry().kind == NodeKind::Dname).then_some(NodeId(self.entry().occluder))
+    }
+
+    #[inline]
+    fn entry(self) -> &'z NodeEntry {
+        &self.zone.nodes[self.id.index()]
+    }
+
+    #[inline]
+    fn range(self) -> std::ops::Range<usize> {
+        self.entry().rrsets as usize..self.zone.nodes[self.id.index() + 1].rrsets as usize
+    }
+}
+
+impl std::fmt::Debug for Node<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Node({} {})", self.id.0, self.owner())
+    }
+}
+
+/// How an owner's addresses depend on the client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Steered {
+    /// Who decides.
+    pub horizon: HorizonId,
+    /// The TTL of the addresses.
+    pub ttl: Ttl,
+}
+
+/// The records of one owner and type, duplicates dropped, in the order they were written.
+#[derive(Clone, Copy, Debug)]
+pub struct RrSet<'z> {
+    /// The type.
+    pub rtype: Rtype,
+    /// The TTL: the least, where records of the set were written with different ones (RFC 2181 §5.2).
+    pub ttl: Ttl,
+    /// The number of records, at least one.
+    pub count: u16,
+    /// The records back to back as they stand in a message in which the owner is the question's name:
+    /// `C0 0C`, type, class IN, TTL, rdata length, rdata without compression.
+    pub wire: &'z [u8],
+}
+
+/// The octets of a record before its rdata: a pointer as owner, type, class, TTL and length.
+pub const RECORD_HEADER_LEN: usize = 12;
+
+impl<'z> RrSet<'z> {
+    /// The rdata of each record.
+    pub fn rdatas(self) -> impl Iterator<Item = &'z [u8]> {
+        let mut rest = self.wire;
+        std::iter::from_fn(move || {
+            let (header, after) = rest.split_at_checked(RECORD_HEADER_LEN)?;
+            let (rdata, after) = after.split_at_checked(usize::from(u16::from_be_bytes([header[10], header[11]])))?;
+            rest = after;
+            Some(rdata)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

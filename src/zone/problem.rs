@@ -1,0 +1,229 @@
+//! What can be wrong or odd with a zone as a whole.
+//!
+//! Owners and tags come along, so that whoever read the records can show where they are written.
+//!
+//! **Not here**: what is wrong with one record by itself ([`super::AddError`]), finding it ([`super::check`]).
+
+use std::fmt;
+
+use crate::base::diagnostic::Severity;
+use crate::base::name::NameBuf;
+use crate::base::rr::Rtype;
+use crate::base::time::Ttl;
+
+/// Something wrong or odd with a zone; `tag` is that of the record at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "fields: `owner` and `rtype` of the record `tag`; others as each variant says")]
+pub enum Problem {
+    /// Error: the apex has no SOA (RFC 1035 §5.2).
+    NoSoa { apex: NameBuf },
+    /// Error: the apex has more than one SOA; `first` is the tag of the one before.
+    SeveralSoas { tag: u32, first: u32 },
+    /// Error: an SOA below the apex.
+    SoaBelowApex { owner: NameBuf, tag: u32 },
+    /// Error: the apex has no NS (RFC 1034 §4.2.1).
+    NoNs { apex: NameBuf },
+    /// Error: a CNAME beside other data (RFC 2181 §10.1); `other` is the tag of that, `rtype` its type.
+    CnameAndOther { owner: NameBuf, rtype: Rtype, tag: u32, other: u32 },
+    /// Error: several CNAMEs at one owner (RFC 2181 §10.1).
+    SeveralCnames { owner: NameBuf, tag: u32, first: u32 },
+    /// Error: several DNAMEs at one owner (RFC 6672 §2.4).
+    SeveralDnames { owner: NameBuf, tag: u32, first: u32 },
+    /// Error: a delegation of a wildcard, which has no meaning (RFC 4592 §4.2).
+    WildcardNs { owner: NameBuf, tag: u32 },
+    /// Error: a DNAME at a wildcard, which resolvers expand differently (RFC 4592 §4.4).
+    WildcardDname { owner: NameBuf, tag: u32 },
+    /// Error: the records of one owner and type do not fit into an answer.
+    RrSetTooLong { owner: NameBuf, rtype: Rtype, len: usize, tag: u32 },
+    /// Error: a steered owner has an address or alias of its own; `record` is its tag, `tag` that of the steering.
+    SteeredAndStatic { owner: NameBuf, rtype: Rtype, tag: u32, record: u32 },
+    /// Error: a steered owner at or below a delegation or below a DNAME, `occluder`; `record` is the tag of that.
+    SteeredOccluded { owner: NameBuf, rtype: Rtype, occluder: NameBuf, tag: u32, record: u32 },
+    /// Warning: records of one set differ in TTL; all are served with the `least` (RFC 2181 §5.2).
+    TtlsDiffer { owner: NameBuf, rtype: Rtype, least: Ttl, tag: u32, first: u32 },
+    /// Warning: a record that is never answered, because of a delegation or DNAME (`by`) at `occluder`.
+    Occluded { owner: NameBuf, rtype: Rtype, by: Rtype, occluder: NameBuf, tag: u32, first: u32 },
+    /// Warning: the `target`, a name of this zone, has no address here.
+    TargetWithoutAddress { owner: NameBuf, rtype: Rtype, target: NameBuf, tag: u32 },
+    /// Warning: the `target` is an alias (RFC 2181 §10.3).
+    TargetIsAlias { owner: NameBuf, rtype: Rtype, target: NameBuf, tag: u32 },
+    /// Warning: a delegation to a name below itself without address: it cannot be followed.
+    ///
+    /// Not an error, for it only harms the names below; to refuse the zone would harm all of it.
+    MissingGlue { owner: NameBuf, target: NameBuf, tag: u32 },
+    /// Warning: a name server whose address depends on the client, and on mirrors that may be down.
+    SteeredNameServer { owner: NameBuf, target: NameBuf, tag: u32 },
+}
+
+impl Problem {
+    /// Whether the zone can be served.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Problem::TtlsDiffer { .. }
+            | Problem::Occluded { .. }
+            | Problem::TargetWithoutAddress { .. }
+            | Problem::TargetIsAlias { .. }
+            | Problem::MissingGlue { .. }
+            | Problem::SteeredNameServer { .. } => Severity::Warning,
+            _ => Severity::Error,
+        }
+    }
+
+    /// A stable word for scripts.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Problem::NoSoa { .. } => "no-soa",
+            Problem::SeveralSoas { .. } => "several-soas",
+            Problem::SoaBelowApex { .. } => "soa-below-apex",
+            Problem::NoNs { .. } => "no-ns",
+            Problem::CnameAndOther { .. } => "cname-and-other-data",
+            Problem::SeveralCnames { .. } => "several-cnames",
+            Problem::SeveralDnames { .. } => "several-dnames",
+            Problem::WildcardNs { .. } => "wildcard-ns",
+            Problem::WildcardDname { .. } => "wildcard-dname",
+            Problem::RrSetTooLong { .. } => "rrset-too-long",
+            Problem::SteeredAndStatic { .. } => "steered-and-static",
+            Problem::SteeredOccluded { .. } => "steered-occluded",
+            Problem::TtlsDiffer { .. } => "ttls-differ",
+            Problem::Occluded { .. } => "occluded",
+            Problem::TargetWithoutAddress { .. } => "target-without-address",
+            Problem::TargetIsAlias { .. } => "target-is-alias",
+            Problem::MissingGlue { .. } => "missing-glue",
+            Problem::SteeredNameServer { .. } => "steered-name-server",
+        }
+    }
+
+    /// The tag of what is at fault; none where something is missing.
+    pub fn tag(&self) -> Option<u32> {
+        match *self {
+            Problem::NoSoa { .. } | Problem::NoNs { .. } => None,
+            Problem::SeveralSoas { tag, .. }
+            | Problem::SoaBelowApex { tag, .. }
+            | Problem::CnameAndOther { tag, .. }
+            | Problem::SeveralCnames { tag, .. }
+            | Problem::SeveralDnames { tag, .. }
+            | Problem::WildcardNs { tag, .. }
+            | Problem::WildcardDname { tag, .. }
+            | Problem::RrSetTooLong { tag, .. }
+            | Problem::SteeredAndStatic { tag, .. }
+            | Problem::SteeredOccluded { tag, .. }
+            | Problem::TtlsDiffer { tag, .. }
+            | Problem::Occluded { tag, .. }
+            | Problem::TargetWithoutAddress { tag, .. }
+            | Problem::TargetIsAlias { tag, .. }
+            | Problem::MissingGlue { tag, .. }
+            | Problem::SteeredNameServer { tag, .. } => Some(tag),
+        }
+    }
+
+    /// The tag of a second record that has to do with it, and what.
+    pub fn related(&self) -> Option<(u32, &'static str)> {
+        match *self {
+            Problem::SeveralSoas { first, .. } => Some((first, "the first SOA")),
+            Problem::CnameAndOther { other, .. } => Some((other, "the other data")),
+            Problem::SeveralCnames { first, .. } => Some((first, "the first CNAME")),
+            Problem::SeveralDnames { first, .. } => Some((first, "the first DNAME")),
+            Problem::SteeredAndStatic { record, .. } => Some((record, "its own record")),
+            Problem::SteeredOccluded { record, .. } => Some((record, "this takes the name out of the zone")),
+            Problem::TtlsDiffer { first, .. } => Some((first, "another TTL here")),
+            Problem::Occluded { first, .. } => Some((first, "this hides it")),
+            _ => None,
+        }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            Problem::NoSoa { apex } => {
+                format!("add one, such as `{apex}. 3600 IN SOA ns1.{apex}. hostmaster.{apex}. 1 7200 3600 1209600 300`")
+            }
+            Problem::SeveralSoas { .. } => "keep one of them".into(),
+            Problem::SoaBelowApex { owner, .. } => {
+                format!("remove it, or make `{owner}` a zone of its own with a `[[zone]]` and a file")
+            }
+            Problem::NoNs { apex } => format!("add the name servers that the parent zone delegates `{apex}` to"),
+            Problem::CnameAndOther { rtype: Rtype::SOA | Rtype::NS, .. } => {
+                "the apex of a zone cannot be an alias; give it addresses instead, or steer it".into()
+            }
+            Problem::CnameAndOther { .. } => "an alias has no data of its own; keep the one or the other".into(),
+            Problem::SeveralCnames { .. } | Problem::SeveralDnames { .. } => "an owner has one target; keep one".into(),
+            Problem::WildcardNs { .. } => "delegate each name, or answer for them here".into(),
+            Problem::WildcardDname { .. } => "use a wildcard CNAME, or a DNAME at the name above".into(),
+            Problem::RrSetTooLong { .. } => {
+                format!("a set has at most {} octets on the wire; spread the records", super::build::MAX_RRSET_LEN)
+            }
+            Problem::SteeredAndStatic { .. } => {
+                "remove the record from the master file, or the owner from the zone's `steer`".into()
+            }
+            Problem::SteeredOccluded { occluder, rtype, .. } => {
+                format!("remove the {rtype} of `{occluder}`, or steer another owner")
+            }
+            Problem::TtlsDiffer { .. } => "write the same TTL on each record of the set".into(),
+            Problem::Occluded { by: Rtype::NS, .. } => "move it to the delegated zone; only glue belongs here".into(),
+            Problem::Occluded { .. } => "remove it, or the DNAME; a DNAME renames all names below it".into(),
+            Problem::TargetWithoutAddress { target, .. } => format!("add an A or AAAA record for `{target}`"),
+            Problem::TargetIsAlias { .. } => "name the host itself; many resolvers do not follow an alias here".into(),
+            Problem::MissingGlue { target, .. } => {
+                format!("add an A or AAAA record for `{target}`, or delegate to a host outside of the delegated zone")
+            }
+            Problem::SteeredNameServer { .. } => "give name servers names and addresses of their own".into(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Problem::NoSoa { apex } => write!(f, "zone `{apex}` has no SOA at its apex"),
+            Problem::SeveralSoas { .. } => write!(f, "the zone has more than one SOA"),
+            Problem::SoaBelowApex { owner, .. } => write!(f, "the SOA of `{owner}` is not at the apex of the zone"),
+            Problem::NoNs { apex } => write!(f, "zone `{apex}` has no NS at its apex"),
+            Problem::CnameAndOther { owner, rtype, .. } => {
+                write!(f, "`{owner}` has a CNAME and {} {rtype} too", article(*rtype))
+            }
+            Problem::SeveralCnames { owner, .. } => write!(f, "`{owner}` has more than one CNAME"),
+            Problem::SeveralDnames { owner, .. } => write!(f, "`{owner}` has more than one DNAME"),
+            Problem::WildcardNs { owner, .. } => write!(f, "the wildcard `{owner}` cannot be delegated"),
+            Problem::WildcardDname { owner, .. } => write!(f, "the wildcard `{owner}` cannot have a DNAME"),
+            Problem::RrSetTooLong { owner, rtype, len, .. } => {
+                write!(f, "the {rtype} records of `{owner}` take {len} octets, more than an answer has room for")
+            }
+            Problem::SteeredAndStatic { owner, rtype, .. } => {
+                write!(f, "`{owner}` is steered and has {} {rtype} of its own", article(*rtype))
+            }
+            Problem::SteeredOccluded { owner, rtype: Rtype::NS, occluder, .. } => {
+                write!(f, "`{owner}` is steered, but delegated to the servers of `{occluder}`")
+            }
+            Problem::SteeredOccluded { owner, occluder, .. } => {
+                write!(f, "`{owner}` is steered, but hidden by the DNAME of `{occluder}`")
+            }
+            Problem::TtlsDiffer { owner, rtype, least, .. } => {
+                write!(f, "the {rtype} records of `{owner}` differ in TTL; all are served with {}", least.0)
+            }
+            Problem::Occluded { owner, rtype, by, occluder, .. } => match by {
+                &Rtype::NS => write!(f, "the {rtype} of `{owner}` is never answered: `{occluder}` is delegated"),
+                _ => write!(f, "the {rtype} of `{owner}` is never answered: `{occluder}` has a {by}"),
+            },
+            Problem::TargetWithoutAddress { owner, rtype, target, .. } => {
+                write!(f, "the {rtype} of `{owner}` points to `{target}`, which has no address")
+            }
+            Problem::TargetIsAlias { owner, rtype, target, .. } => {
+                write!(f, "the {rtype} of `{owner}` points to `{target}`, which is an alias")
+            }
+            Problem::MissingGlue { owner, target, .. } => {
+                write!(f, "`{owner}` is delegated to `{target}` below it, which has no address here")
+            }
+            Problem::SteeredNameServer { owner, target, .. } => {
+                write!(f, "the name server `{target}` of `{owner}` is steered")
+            }
+        }
+    }
+}
+
+/// `an` before types that are said with a vowel.
+fn article(rtype: Rtype) -> &'static str {
+    match rtype {
+        Rtype::A | Rtype::AAAA | Rtype::NS | Rtype::SOA | Rtype::MX | Rtype::SRV | Rtype::HTTPS | Rtype::RRSIG => "an",
+        _ => "a",
+    }
+}

@@ -1,0 +1,84 @@
+//! All zones of a snapshot: which one holds a name.
+//!
+//! In: zones with distinct apexes. Out: the zone with the longest apex at or above a name (RFC 1034 §4.3.2 step 2).
+//!
+//! **Invariants**: ids are indexes in the order the zones were given.
+//! **Not here**: what the zone says about the name.
+
+use super::Zone;
+use super::table::Table;
+use crate::base::ids::ZoneId;
+use crate::base::name::{Name, Suffixes};
+
+/// Zones by apex.
+pub struct ZoneSet {
+    zones: Vec<Zone>,
+    table: Table,
+    /// The number of labels of the longest apex.
+    deepest_labels: usize,
+}
+
+impl ZoneSet {
+    /// Puts zones together whose apexes differ; of two with one apex only the first is found.
+    pub fn new(zones: Vec<Zone>) -> Self {
+        let mut table = Table::new();
+        let hash_of = |apex: Name<'_>| {
+            let suffixes = apex.suffixes();
+            suffixes.hash(suffixes.labels())
+        };
+        for (index, zone) in (0..).zip(&zones) {
+            table.insert(hash_of(zone.apex()), index, |other| hash_of(zones[other as usize].apex()));
+        }
+        let deepest_labels = zones.iter().map(|zone| zone.apex_labels).max().unwrap_or(0);
+        ZoneSet { zones, table, deepest_labels }
+    }
+
+    /// The zone that holds a name: the one with the longest apex at or above it; `suffixes` are those of `name`.
+    #[inline]
+    pub fn find(&self, name: Name<'_>, suffixes: &Suffixes) -> Option<(ZoneId, &Zone)> {
+        self.find_within(name, suffixes, suffixes.labels())
+    }
+
+    /// The zone to ask for what stands on the parent's side of a cut (DS, RFC 4035 §3.1.4.1): where `name` is an apex
+    /// and the zone above it is here too, that one; otherwise as [`ZoneSet::find`].
+    pub fn find_parent_side(&self, name: Name<'_>, suffixes: &Suffixes) -> Option<(ZoneId, &Zone)> {
+        let found = self.find(name, suffixes)?;
+        if found.1.apex_labels < suffixes.labels() || found.1.apex_labels == 0 {
+            return Some(found);
+        }
+        self.find_within(name, suffixes, suffixes.labels() - 1).or(Some(found))
+    }
+
+    /// The zone with the longest apex among the suffixes of at most `most` labels.
+    fn find_within(&self, name: Name<'_>, suffixes: &Suffixes, most: usize) -> Option<(ZoneId, &Zone)> {
+        for labels in (0..=most.min(self.deepest_labels)).rev() {
+            let suffix = Name::trusted(&name.as_wire()[suffixes.start(labels)..]);
+            let is_it = |index: u32| self.zones[index as usize].apex() == suffix;
+            if let Some(index) = self.table.find(suffixes.hash(labels), is_it) {
+                return Some((ZoneId::from_index(index as usize), &self.zones[index as usize]));
+            }
+        }
+        None
+    }
+
+    /// The zone with an id that this set gave.
+    #[inline]
+    pub fn zone(&self, id: ZoneId) -> &Zone {
+        &self.zones[id.index()]
+    }
+
+    /// All zones, in the order they were given.
+    pub fn iter(&self) -> impl Iterator<Item = (ZoneId, &Zone)> {
+        self.zones.iter().enumerate().map(|(index, zone)| (ZoneId::from_index(index), zone))
+    }
+
+    /// The number of zones.
+    pub fn len(&self) -> usize {
+        self.zones.len()
+    }
+
+    /// Whether there is no zone.
+    pub fn is_empty(&self) -> bool {
+        self.zones.is_empty()
+    }
+}
