@@ -63,3 +63,56 @@ impl<'a> Facts<'a> {
         facts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn in_country(country: &str) -> Labels {
+        let place = Place { country: Some(country.into()), ..Place::default() };
+        Labels { place: Some(place), ..Labels::default() }
+    }
+
+    fn of_provider(provider: &str, region: Option<&str>) -> Labels {
+        Labels { provider: Some(provider.into()), region: region.map(Into::into), ..Labels::default() }
+    }
+
+    #[test]
+    fn the_first_source_that_knows_a_kind_of_label_wins() {
+        let sources = [
+            None,
+            Some(Labels { asn: Some(64496), ..in_country("DE") }),
+            Some(Labels { asn: Some(64497), ..of_provider("aws", Some("us-east-1")) }),
+            Some(Labels { place: in_country("FR").place, ..of_provider("gcp", Some("us-west1")) }),
+        ];
+        let facts = Facts::of(sources.iter().map(Option::as_ref));
+        let expected = Facts {
+            provider: Some(("aws", Some("us-east-1"))),
+            asn: Some(64496),
+            place: sources[1].as_ref().unwrap().place.as_ref(),
+            by_source: sources.iter().map(Option::as_ref).collect(),
+        };
+        assert_eq!(facts, expected);
+    }
+
+    #[test]
+    fn a_region_never_comes_from_another_provider_than_its_own() {
+        let sources = [of_provider("cloudflare", None), of_provider("aws", Some("us-east-1"))];
+        let facts = Facts::of(sources.iter().map(Some));
+        assert_eq!(facts.provider, Some(("cloudflare", None)));
+    }
+
+    #[test]
+    fn a_continent_never_comes_from_another_source_than_the_country() {
+        let place = Place { continent: Some("EU".into()), ..Place::default() };
+        let sources = [in_country("US"), Labels { place: Some(place), ..Labels::default() }];
+        let facts = Facts::of(sources.iter().map(Some));
+        assert_eq!(facts.place.unwrap().country.as_deref(), Some("US"));
+        assert_eq!(facts.place.unwrap().continent, None);
+    }
+
+    #[test]
+    fn no_source_says_nothing() {
+        assert_eq!(Facts::of(std::iter::empty()), Facts::default());
+    }
+}

@@ -88,12 +88,11 @@ impl Source {
     }
 }
 
-/// Finds the longest prefix by walking back from the last one that starts at or before the address.
+/// Finds the longest prefix by asking for every prefix of the address, the longest first.
 ///
-/// The order (first address, then length) puts the longest last; an entry that does not hold the address is
-/// stepped over, at most one per nested block. Only `explain` asks this way.
+/// That is one binary search per length, however deeply prefixes nest. Only `explain` asks this way; serving has a
+/// table.
 fn longest<A: Bits>(entries: &[Entry<A>], address: A) -> Option<&Entry<A>> {
-    // Every prefix of the address is a candidate; the first that exists, from the longest, is the entry.
     (0..=A::WIDTH).rev().find_map(|len| {
         let wanted = Block::holding(address, len);
         entries.binary_search_by_key(&wanted, |entry| entry.block).ok().map(|at| &entries[at])
@@ -206,5 +205,80 @@ impl Networks {
     /// What the sources together say, given the entry's labels of each.
     pub fn facts(&self, labels: &[Option<LabelsId>]) -> Facts<'_> {
         Facts::of(self.sources.iter().zip(labels).map(|(source, id)| id.map(|id| source.labels(id))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn labelled(text: &str) -> Labels {
+        Labels { label: Some(text.into()), ..Labels::default() }
+    }
+
+    /// A source of IPv4 and IPv6 prefixes, each labelled with its place in the list.
+    fn source(prefixes: &[Prefix]) -> Source {
+        let mut builder = SourceBuilder::new("test", "test.txt");
+        for (index, prefix) in prefixes.iter().enumerate() {
+            let labels = builder.intern(labelled(&index.to_string()));
+            builder.add(*prefix, labels, index as u32 + 1);
+        }
+        builder.finish().0
+    }
+
+    #[test]
+    fn equal_labels_have_one_id() {
+        let mut builder = SourceBuilder::new("test", "test.txt");
+        let first = builder.intern(labelled("a"));
+        assert_ne!(builder.intern(labelled("b")), first);
+        assert_eq!(builder.intern(labelled("a")), first);
+    }
+
+    #[test]
+    fn the_first_of_several_entries_for_a_prefix_stays() {
+        let mut builder = SourceBuilder::new("test", "test.txt");
+        let [a, b] = ["a", "b"].map(|label| builder.intern(labelled(label)));
+        let prefix = "10.0.0.0/8".parse().unwrap();
+        for (labels, line) in [(a, 3), (a, 4), (b, 5)] {
+            builder.add(prefix, labels, line);
+        }
+        let (source, conflicts) = builder.finish();
+        assert_eq!(source.entry_at(prefix.first()), Some(FoundEntry { prefix, labels: a, line: 3 }));
+        assert_eq!(source.prefix_count(), 1);
+        // Saying the same twice is no conflict.
+        assert_eq!(conflicts, [Conflict { prefix, kept: (3, a), dropped: (5, b) }]);
+    }
+
+    #[test]
+    fn families_do_not_meet() {
+        let source = source(&["::/0".parse().unwrap()]);
+        assert_eq!(source.entry_at("10.0.0.1".parse().unwrap()), None);
+        assert!(source.entry_at("::1".parse().unwrap()).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn the_entry_is_the_longest_prefix(
+            // Few bits vary, so that prefixes nest and repeat.
+            v4 in prop::collection::vec((any::<u32>().prop_map(|bits| bits & 0xc000_0603), 0..=32u8), 0..40),
+            v6 in prop::collection::vec((any::<u128>().prop_map(|bits| bits & (7 << 95 | 5)), 0..=128u8), 0..40),
+            addresses in prop::collection::vec((any::<u32>(), any::<u128>()), 20),
+        ) {
+            let v4 = v4.into_iter().map(|(bits, len)| Prefix::V4(Block::holding(bits, len)));
+            let v6 = v6.into_iter().map(|(bits, len)| Prefix::V6(Block::holding(bits, len)));
+            let prefixes: Vec<Prefix> = v4.chain(v6).collect();
+            let source = source(&prefixes);
+            let random = addresses.iter().flat_map(|(v4, v6)| [v4.to_ip(), v6.to_ip()]);
+            for address in random.chain(prefixes.iter().map(|prefix| prefix.first())) {
+                let longest = prefixes.iter().filter(|prefix| prefix.contains(address)).max_by_key(|prefix| prefix.prefix_len());
+                // Of equal ones the first was added first.
+                let line = longest.map(|longest| prefixes.iter().position(|prefix| prefix == longest).unwrap() as u32 + 1);
+                let found = source.entry_at(address);
+                prop_assert_eq!(found.map(|entry| entry.prefix), longest.copied());
+                prop_assert_eq!(found.map(|entry| entry.line), line);
+            }
+        }
     }
 }

@@ -131,3 +131,142 @@ impl<'a, A: Bits> Sweep<'a, A> {
         (self.open.last().map(|entry| entry.labels), until)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::super::{Labels, Source, SourceBuilder};
+    use super::*;
+    use crate::base::prefix::Prefix;
+
+    /// A source in which every prefix has a label of its own, or one of two.
+    fn source<A: Bits>(blocks: &[(Block<A>, u8)], family: fn(Block<A>) -> Prefix) -> Arc<Source> {
+        let mut builder = SourceBuilder::new("test", "test.txt");
+        for (index, (block, label)) in blocks.iter().enumerate() {
+            let label = if *label < 2 { format!("shared-{label}") } else { format!("own-{index}") };
+            let labels = builder.intern(Labels { label: Some(label.into()), ..Labels::default() });
+            builder.add(family(*block), labels, 1);
+        }
+        Arc::new(builder.finish().0)
+    }
+
+    /// What the definition says of one address: the labels of the longest prefix of each source.
+    fn by_definition<A: Bits>(networks: &Networks, entries: fn(&Source) -> &[Entry<A>], address: A) -> Combination {
+        let longest = |source: &Arc<Source>| {
+            let holding = entries(source).iter().filter(|entry| entry.block.contains(address));
+            holding.max_by_key(|entry| entry.block.prefix_len()).map(|entry| entry.labels)
+        };
+        networks.sources.iter().map(longest).collect()
+    }
+
+    /// Checks an overlay at every address at which anything may change, and right before.
+    fn check<A: Bits>(
+        networks: &Networks,
+        entries: fn(&Source) -> &[Entry<A>],
+        cuts: &[Block<A>],
+    ) -> Result<Overlay<A>, TestCaseError> {
+        let mut combinations = Combinations::default();
+        let overlay = overlay(networks, entries, cuts, &mut combinations);
+        let at = |address| {
+            let index = overlay.ranges.partition_point(|(first, _)| *first <= address) - 1;
+            &combinations.list()[overlay.ranges[index].1 as usize]
+        };
+        let begins: Vec<A> = cuts.iter().flat_map(|cut| [Some(cut.first()), cut.last().next()]).flatten().collect();
+
+        prop_assert_eq!(overlay.ranges[0].0, A::MIN);
+        for pair in overlay.ranges.windows(2) {
+            prop_assert!(pair[0].0 < pair[1].0, "ranges are in order");
+            prop_assert!(pair[0].1 != pair[1].1 || begins.contains(&pair[1].0), "neighbours differ or are cut");
+        }
+        for begin in &begins {
+            prop_assert!(overlay.ranges.iter().any(|(first, _)| first == begin), "a range begins at every cut");
+        }
+        let blocks = networks.sources.iter().flat_map(|source| entries(source)).map(|entry| entry.block);
+        let edges = blocks
+            .chain(cuts.iter().copied())
+            .flat_map(|block| [Some(block.first()), block.first().previous(), Some(block.last()), block.last().next()]);
+        for address in edges.flatten().chain([A::MIN, A::MAX]) {
+            prop_assert_eq!(at(address), &by_definition(networks, entries, address));
+        }
+        let mut distinct = combinations.list().to_vec();
+        distinct.sort();
+        distinct.dedup();
+        prop_assert_eq!(distinct.len(), combinations.list().len(), "no combination is listed twice");
+        Ok(overlay)
+    }
+
+    /// Blocks of which few bits vary, at both ends of the address: they nest, touch and repeat.
+    fn blocks<A: Bits>(any: impl Strategy<Value = A> + Clone + 'static) -> impl Strategy<Value = Vec<(Block<A>, u8)>> {
+        let edge = prop_oneof![Just(A::MIN), Just(A::MAX), any.clone().prop_map(|bits| bits.truncate(3)), any];
+        let len = prop_oneof![0..=4u8, A::WIDTH - 3..=A::WIDTH, 0..=A::WIDTH];
+        let block = (edge, len).prop_map(|(bits, len)| Block::holding(bits, len));
+        prop::collection::vec((block, 0..4u8), 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn every_v4_address_has_the_longest_prefix_of_each_source(
+            sources in prop::collection::vec(blocks(any::<u32>()), 0..4),
+            cuts in blocks(any::<u32>()),
+        ) {
+            let networks = Networks { sources: sources.iter().map(|blocks| source(blocks, Prefix::V4)).collect() };
+            let cuts: Vec<_> = cuts.into_iter().map(|(cut, _)| cut).collect();
+            check(&networks, Source::v4, &cuts)?;
+        }
+
+        #[test]
+        fn every_v6_address_has_the_longest_prefix_of_each_source(
+            sources in prop::collection::vec(blocks(any::<u128>()), 0..4),
+            cuts in blocks(any::<u128>()),
+        ) {
+            let networks = Networks { sources: sources.iter().map(|blocks| source(blocks, Prefix::V6)).collect() };
+            let cuts: Vec<_> = cuts.into_iter().map(|(cut, _)| cut).collect();
+            check(&networks, Source::v6, &cuts)?;
+        }
+    }
+
+    fn starts(sources: &[&[(&str, u8)]], cuts: &[&str]) -> Vec<String> {
+        let block = |text: &str| match text.parse().unwrap() {
+            Prefix::V4(block) => block,
+            Prefix::V6(_) => unreachable!("these tests are about IPv4"),
+        };
+        let sources = sources.iter().map(|entries| {
+            let blocks: Vec<_> = entries.iter().map(|(text, label)| (block(text), *label)).collect();
+            source(&blocks, Prefix::V4)
+        });
+        let networks = Networks { sources: sources.collect() };
+        let cuts: Vec<_> = cuts.iter().map(|cut| block(cut)).collect();
+        let overlay = check(&networks, Source::v4, &cuts).unwrap();
+        overlay.ranges.iter().map(|(first, _)| first.to_ip().to_string()).collect()
+    }
+
+    #[test]
+    fn no_source_is_one_range() {
+        assert_eq!(starts(&[], &[]), ["0.0.0.0"]);
+        assert_eq!(starts(&[&[]], &[]), ["0.0.0.0"]);
+    }
+
+    #[test]
+    fn an_inner_prefix_cuts_its_outer_one() {
+        let nested: &[_] = &[("10.0.0.0/8", 2), ("10.1.0.0/16", 2), ("10.1.0.0/24", 2)];
+        let expected = ["0.0.0.0", "10.0.0.0", "10.1.0.0", "10.1.1.0", "10.2.0.0", "11.0.0.0"];
+        assert_eq!(starts(&[nested], &[]), expected);
+    }
+
+    #[test]
+    fn neighbours_that_say_the_same_are_one_range_unless_cut() {
+        let halves: &[_] = &[("10.0.0.0/9", 0), ("10.128.0.0/9", 0)];
+        assert_eq!(starts(&[halves], &[]), ["0.0.0.0", "10.0.0.0", "11.0.0.0"]);
+        assert_eq!(starts(&[halves], &["10.128.0.0/9"]), ["0.0.0.0", "10.0.0.0", "10.128.0.0", "11.0.0.0"]);
+    }
+
+    #[test]
+    fn ranges_reach_both_ends_of_the_address_space() {
+        let ends: &[_] = &[("0.0.0.0/32", 2), ("255.255.255.255/32", 2)];
+        assert_eq!(starts(&[ends], &[]), ["0.0.0.0", "0.0.0.1", "255.255.255.255"]);
+        assert_eq!(starts(&[&[("0.0.0.0/0", 2)]], &["0.0.0.0/0"]), ["0.0.0.0"]);
+    }
+}
