@@ -7,6 +7,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use ip_network::IpNetwork;
+use ip_network_table::IpNetworkTable;
+
 /// An address family, as far as steering is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
@@ -235,6 +238,41 @@ impl fmt::Display for Prefix {
     }
 }
 
+/// A set of prefixes that is asked whether it holds an address: access lists, trusted proxies.
+pub struct PrefixSet {
+    table: IpNetworkTable<()>,
+    prefixes: Vec<Prefix>,
+}
+
+impl PrefixSet {
+    /// Gathers prefixes.
+    pub fn new(prefixes: &[Prefix]) -> Self {
+        let mut table = IpNetworkTable::new();
+        for prefix in prefixes {
+            let network = IpNetwork::new_truncate(prefix.first(), prefix.prefix_len());
+            table.insert(network.expect("a prefix's length fits its family"), ());
+        }
+        PrefixSet { table, prefixes: prefixes.to_vec() }
+    }
+
+    /// Whether one of the prefixes holds the address; IPv4 in IPv6 form counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.table.longest_match(address.to_canonical()).is_some()
+    }
+}
+
+impl Clone for PrefixSet {
+    fn clone(&self) -> Self {
+        PrefixSet::new(&self.prefixes)
+    }
+}
+
+impl fmt::Debug for PrefixSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.prefixes.iter().map(Prefix::to_string)).finish()
+    }
+}
+
 /// Why a text is not a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrefixError {
@@ -316,6 +354,14 @@ mod tests {
         assert!(message("10.0.0.0/+8").contains("not a prefix length"));
         assert!(message("10.0.0.0/").contains("not a prefix length"));
         assert!(message("banana/8").contains("`banana`"));
+    }
+
+    #[test]
+    fn a_set_holds_what_its_prefixes_hold() {
+        let set = PrefixSet::new(&["10.0.0.0/8", "2001:db8::/32"].map(|text| text.parse().unwrap()));
+        let holds = |text: &str| set.contains(text.parse().unwrap());
+        assert!(holds("10.1.2.3") && holds("::ffff:10.1.2.3") && holds("2001:db8::1"));
+        assert!(!holds("11.0.0.0") && !holds("2001:db9::"));
     }
 
     #[test]

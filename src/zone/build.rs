@@ -17,7 +17,7 @@ use super::{NO_NODE, NegativeSoa, NodeEntry, NodeKind, Problem, RECORD_HEADER_LE
 use crate::base::diagnostic::Severity;
 use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf, Suffixes};
-use crate::base::rr::{Class, Rtype};
+use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 
 /// The most names in a zone, empty non-terminals among them: 50 million take some 6 GB, which no one meant.
@@ -223,12 +223,7 @@ impl ZoneBuilder {
         let start = sets.wire.len();
         for record in members {
             let ttl = if rtype == Rtype::RRSIG { record.ttl } else { least };
-            sets.wire.extend_from_slice(&[0xc0, 0x0c]);
-            sets.wire.extend_from_slice(&rtype.0.to_be_bytes());
-            sets.wire.extend_from_slice(&Class::IN.0.to_be_bytes());
-            sets.wire.extend_from_slice(&ttl.0.to_be_bytes());
-            sets.wire.extend_from_slice(&record.rdata_len.to_be_bytes());
-            sets.wire.extend_from_slice(record.rdata(rdata));
+            super::push_record(rtype, ttl, record.rdata(rdata), &mut sets.wire);
         }
         let len = sets.wire.len() - start;
         if len > MAX_RRSET_LEN {

@@ -24,7 +24,7 @@ pub use set::ZoneSet;
 
 use crate::base::ids::{HorizonId, NodeId};
 use crate::base::name::{Name, Suffixes};
-use crate::base::rr::Rtype;
+use crate::base::rr::{Class, Rtype};
 use crate::base::time::Ttl;
 use table::Table;
 
@@ -290,15 +290,30 @@ pub struct RrSet<'z> {
 /// The octets of a record before its rdata: a pointer as owner, type, class, TTL and length.
 pub const RECORD_HEADER_LEN: usize = 12;
 
+/// Appends a record in the form of [`RrSet::wire`].
+pub fn push_record(rtype: Rtype, ttl: Ttl, rdata: &[u8], wire: &mut Vec<u8>) {
+    wire.extend_from_slice(&[0xc0, 0x0c]);
+    wire.extend_from_slice(&rtype.0.to_be_bytes());
+    wire.extend_from_slice(&Class::IN.0.to_be_bytes());
+    wire.extend_from_slice(&ttl.0.to_be_bytes());
+    wire.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
+    wire.extend_from_slice(rdata);
+}
+
 impl<'z> RrSet<'z> {
     /// The rdata of each record.
     pub fn rdatas(self) -> impl Iterator<Item = &'z [u8]> {
+        self.records().map(|(_, rdata)| rdata)
+    }
+
+    /// The TTL and rdata of each record; only RRSIGs of one owner may differ in TTL (RFC 4034 §3).
+    pub fn records(self) -> impl Iterator<Item = (Ttl, &'z [u8])> {
         let mut rest = self.wire;
         std::iter::from_fn(move || {
             let (header, after) = rest.split_at_checked(RECORD_HEADER_LEN)?;
             let (rdata, after) = after.split_at_checked(usize::from(u16::from_be_bytes([header[10], header[11]])))?;
             rest = after;
-            Some(rdata)
+            Some((Ttl(u32::from_be_bytes([header[6], header[7], header[8], header[9]])), rdata))
         })
     }
 }

@@ -18,6 +18,12 @@ pub struct ZoneSet {
     deepest_labels: usize,
 }
 
+impl std::fmt::Debug for ZoneSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(&self.zones).finish()
+    }
+}
+
 impl ZoneSet {
     /// Puts zones together whose apexes differ; of two with one apex only the first is found.
     pub fn new(zones: Vec<Zone>) -> Self {

@@ -1,0 +1,78 @@
+//! The DNS answer: a query, a client and a snapshot in; rcode, sections, scope and why out.
+//!
+//! The algorithm is that of RFC 1034 §4.3.2 with wildcards (RFC 4592), DNAME (RFC 6672), delegations, aliases chased
+//! inside the zone, negative answers with SOA (RFC 2308), minimal ANY (RFC 8482), and steered owners, whose A and AAAA
+//! come from the horizon.
+//!
+//! **Invariants**: a response always comes out; whether a name or type exists never depends on the client
+//! (RFC 7871 §7.4); only the answer section is tailored, so everything else has scope 0 (§7.3.1).
+//! **Not here**: bytes ([`crate::wire`]), sockets, counting, the clock.
+
+mod additional;
+mod query;
+mod response;
+mod search;
+
+pub use query::{DnssecOk, Ecs, Edns, Problem, Query, Question};
+pub use response::{Aa, Basis, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
+
+use crate::base::client::Client;
+use crate::base::rr::{Class, Ede, Rcode, Rtype};
+use crate::base::time::Moment;
+use crate::snapshot::Snapshot;
+use search::Search;
+
+/// Answers a query for a client from one generation of the served state.
+#[inline]
+pub fn answer<'s>(query: &Query<'_>, client: &Client, snapshot: &'s Snapshot, _now: Moment) -> Response<'s> {
+    let mut response = Response::new(Rcode::NOERROR, Outcome::Answer);
+    match (query.problem, &query.question) {
+        (Some(problem), _) => reject(problem, &mut response),
+        // RFC 1035 §4.1.2: a query without a question cannot be answered.
+        (None, None) => reject(Problem::Malformed, &mut response),
+        (None, Some(question)) => ask(question, query, client, snapshot, &mut response),
+    }
+    response
+}
+
+fn reject(problem: Problem, response: &mut Response<'_>) {
+    response.basis.outcome = Outcome::Rejected;
+    response.rcode = match problem {
+        Problem::Malformed => Rcode::FORMERR,
+        Problem::EdnsVersion => Rcode::BADVERS,
+        Problem::Opcode => Rcode::NOTIMP,
+    };
+}
+
+fn refuse(ede: Ede, response: &mut Response<'_>) {
+    response.rcode = Rcode::REFUSED;
+    response.basis.outcome = Outcome::Refused;
+    response.ede = Some(ede);
+}
+
+fn ask<'s>(
+    question: &Question<'_>,
+    query: &Query<'_>,
+    client: &Client,
+    snapshot: &'s Snapshot,
+    response: &mut Response<'s>,
+) {
+    if question.qclass != Class::IN {
+        return refuse(Ede::NotSupported, response);
+    }
+    // Zone transfers have their own service; over this path nobody is allowed one.
+    if matches!(question.qtype, Rtype::AXFR | Rtype::IXFR) {
+        return refuse(Ede::Prohibited, response);
+    }
+    let suffixes = question.name.suffixes();
+    let zone = match question.qtype {
+        // RFC 4035 §3.1.4.1: DS is the parent's to answer, where we serve both sides of the cut.
+        Rtype::DS => snapshot.zones.find_parent_side(question.name, &suffixes),
+        _ => snapshot.zones.find(question.name, &suffixes),
+    };
+    let Some((zone_id, zone)) = zone else { return refuse(Ede::NotAuthoritative, response) };
+    response.aa = Aa::Authoritative;
+    response.basis.zone = Some(zone_id);
+    let found = zone.find(question.name, &suffixes);
+    Search { question, query, client, snapshot, zone }.follow(found, response);
+}

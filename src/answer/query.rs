@@ -1,0 +1,77 @@
+//! A query as the engine sees it: parsed, borrowed from the message, with what is wrong with it.
+
+use crate::base::client::Subnet;
+use crate::base::name::Name;
+use crate::base::rr::{Class, Rtype};
+
+/// A message that deserves a reply.
+///
+/// A malformed message is a query with a [`Problem`]: what could be read is there, so that the reply can echo it.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'m> {
+    /// The ID to give back.
+    pub id: u16,
+    /// The OPCODE, four bits.
+    pub opcode: u8,
+    /// The RD and CD bits, as they stand in octets 2 and 3; the reply echoes them.
+    pub echoed_flags: [u8; 2],
+    /// The question, if there is one and it could be read.
+    pub question: Option<Question<'m>>,
+    /// The OPT record, if there is one and it could be read.
+    pub edns: Option<Edns<'m>>,
+    /// What is wrong with the message.
+    pub problem: Option<Problem>,
+}
+
+/// The one question of a query.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'m> {
+    /// The name, in the case in which it was asked.
+    pub name: Name<'m>,
+    /// The type asked for.
+    pub qtype: Rtype,
+    /// The class asked for.
+    pub qclass: Class,
+    /// The question as it stands in the message; the reply repeats it octet for octet.
+    pub wire: &'m [u8],
+}
+
+/// What the OPT record says (RFC 6891).
+#[derive(Clone, Copy, Debug)]
+pub struct Edns<'m> {
+    /// The largest UDP payload the requestor takes; below 512 means 512.
+    pub payload: u16,
+    /// The DO bit.
+    pub dnssec_ok: DnssecOk,
+    /// The client subnet (RFC 7871).
+    pub ecs: Option<Ecs<'m>>,
+}
+
+/// Whether DNSSEC records are wanted (RFC 3225).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DnssecOk {
+    /// DO is clear.
+    No,
+    /// DO is set.
+    Yes,
+}
+
+/// A well-formed ECS option.
+#[derive(Clone, Copy, Debug)]
+pub struct Ecs<'m> {
+    /// What it says; none for FAMILY 0, which discloses nothing.
+    pub subnet: Option<Subnet>,
+    /// Its data as received, to be echoed with the scope filled in.
+    pub data: &'m [u8],
+}
+
+/// What is wrong with a message, and so what its reply says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// It cannot be read: FORMERR.
+    Malformed,
+    /// The OPT record's version is above 0: BADVERS (RFC 6891 §6.1.3).
+    EdnsVersion,
+    /// The OPCODE is not QUERY: NOTIMP.
+    Opcode,
+}

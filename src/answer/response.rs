@@ -1,0 +1,186 @@
+//! A response as the engine makes it: RRsets by section, the scope, and why.
+//!
+//! **Invariants**: borrowed from one snapshot; every RRset is whole; the basis names what decided, by ids.
+
+use arrayvec::ArrayVec;
+
+use crate::base::client::ScopePrefixLen;
+use crate::base::ids::{HorizonId, NodeId, ZoneId};
+use crate::base::name::{Name, NameBuf};
+use crate::base::prefix::Family;
+use crate::base::rr::{Ede, Rcode, Rtype};
+use crate::base::time::Ttl;
+use crate::steer::Decision;
+use crate::zone::RrSet;
+
+/// The most aliases (CNAME or DNAME) that one response follows; BIND stops after as many.
+pub const MAX_CHAIN: usize = 16;
+
+/// A DNAME and its CNAME for each alias, then the RRset.
+const MAX_ANSWER: usize = 2 * MAX_CHAIN + 1;
+
+/// Thirteen name servers, as the root has, with both families.
+const MAX_ADDITIONAL: usize = 26;
+
+/// What to reply.
+#[derive(Clone, Debug)]
+pub struct Response<'s> {
+    /// The response code.
+    pub rcode: Rcode,
+    /// The AA bit.
+    pub aa: Aa,
+    /// The answer section.
+    pub answer: ArrayVec<Rr<'s>, MAX_ANSWER>,
+    /// The authority section.
+    pub authority: ArrayVec<Rr<'s>, 1>,
+    /// The additional section, without OPT.
+    pub additional: ArrayVec<Rr<'s>, MAX_ADDITIONAL>,
+    /// Names that no zone holds: what DNAMEs turned a name into.
+    pub made: ArrayVec<NameBuf, MAX_CHAIN>,
+    /// For how much of the client's subnet this holds.
+    pub scope: ScopePrefixLen,
+    /// The extended error, for clients that speak EDNS.
+    pub ede: Option<Ede>,
+    /// What decided.
+    pub basis: Basis,
+}
+
+/// The AA bit (RFC 1035 §4.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aa {
+    /// We are an authority for the first owner in the answer section, or for the question.
+    Authoritative,
+    /// It is a referral, or no answer at all.
+    Not,
+}
+
+/// One RRset in a section.
+#[derive(Clone, Copy, Debug)]
+pub struct Rr<'s> {
+    /// Its owner.
+    pub owner: Owner<'s>,
+    /// Its records.
+    pub data: Data<'s>,
+    /// Whether the response may go without it.
+    pub need: Need,
+}
+
+/// Whose records they are.
+#[derive(Clone, Copy, Debug)]
+pub enum Owner<'s> {
+    /// The name asked for.
+    Question,
+    /// A name in the zone.
+    Stored(Name<'s>),
+    /// A name in [`Response::made`].
+    Made(u8),
+}
+
+/// The records of an RRset.
+#[derive(Clone, Copy, Debug)]
+pub enum Data<'s> {
+    /// As the zone keeps them.
+    Stored(RrSet<'s>),
+    /// The addresses of mirrors; the TTL to give is the set's, not that of its octets.
+    Tailored(RrSet<'s>),
+    /// One CNAME to a name in [`Response::made`] (RFC 6672 §3.1).
+    Cname {
+        /// The DNAME's TTL.
+        ttl: Ttl,
+        /// The index of the target.
+        target: u8,
+    },
+}
+
+/// What happens to an RRset that does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// The response is truncated.
+    Required,
+    /// It is left out.
+    Optional,
+}
+
+/// What decided, as ids: read by `explain`, the log, metrics and tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Basis {
+    /// How the response came about.
+    pub outcome: Outcome,
+    /// The zone.
+    pub zone: Option<ZoneId>,
+    /// The node whose records were used last.
+    pub node: Option<NodeId>,
+    /// What steering decided, where it had a say.
+    pub steering: Option<Steering>,
+}
+
+/// How a response came about, in the words of RFC 1034 §4.3.2 and RFC 8499.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The RRset asked for.
+    Answer,
+    /// The addresses of a mirror.
+    Steered,
+    /// The name exists, the type does not.
+    NoData,
+    /// The name does not exist.
+    NxDomain,
+    /// The name is delegated.
+    Referral,
+    /// An alias that leads out of the zone, or to a steered owner, or nowhere in time.
+    Alias,
+    /// A DNAME would make a name too long (RFC 6672 §2.2).
+    NameTooLong,
+    /// No zone here, or nothing to be told.
+    Refused,
+    /// The message could not be understood.
+    Rejected,
+}
+
+/// A steering decision and what it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steering {
+    /// The horizon.
+    pub horizon: HorizonId,
+    /// The addresses asked for.
+    pub family: Family,
+    /// The decision.
+    pub decision: Decision,
+}
+
+impl<'s> Response<'s> {
+    /// An empty response.
+    #[inline]
+    pub(super) fn new(rcode: Rcode, outcome: Outcome) -> Self {
+        Response {
+            rcode,
+            aa: Aa::Not,
+            answer: ArrayVec::new(),
+            authority: ArrayVec::new(),
+            additional: ArrayVec::new(),
+            made: ArrayVec::new(),
+            scope: ScopePrefixLen(0),
+            ede: None,
+            basis: Basis { outcome, zone: None, node: None, steering: None },
+        }
+    }
+
+    /// The name of an owner, given the question's.
+    pub fn owner_name<'r>(&'r self, owner: Owner<'r>, question: Name<'r>) -> Name<'r> {
+        match owner {
+            Owner::Question => question,
+            Owner::Stored(name) => name,
+            Owner::Made(index) => self.made[usize::from(index)].as_name(),
+        }
+    }
+}
+
+impl Rr<'_> {
+    /// The type.
+    pub fn rtype(&self) -> Rtype {
+        match self.data {
+            Data::Stored(set) | Data::Tailored(set) => set.rtype,
+            Data::Cname { .. } => Rtype::CNAME,
+        }
+    }
+}

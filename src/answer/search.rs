@@ -1,0 +1,229 @@
+//! The search of RFC 1034 §4.3.2 in one zone, function by case.
+//!
+//! **Invariants**: an alias is followed only inside the zone and at most [`MAX_CHAIN`] times; no owner is shown twice.
+
+use super::additional;
+use super::response::{Aa, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
+use super::{Query, Question};
+use crate::base::client::Client;
+use crate::base::name::{Name, NameBuf};
+use crate::base::prefix::Family;
+use crate::base::rr::{Ede, Rcode, Rtype};
+use crate::base::time::Ttl;
+use crate::snapshot::Snapshot;
+use crate::steer::Tier;
+use crate::zone::{Found, Node, RrSet, Steered, Zone};
+
+/// RFC 8482 §4.2: what stands for "all types" where there is nothing that is the same for everybody.
+const RFC8482_HINFO: RrSet<'static> = RrSet {
+    rtype: Rtype::HINFO,
+    ttl: Ttl(3600),
+    count: 1,
+    wire: b"\xc0\x0c\x00\x0d\x00\x01\x00\x00\x0e\x10\x00\x09\x07RFC8482\x00",
+};
+
+/// What stays the same while the aliases of one question are followed.
+pub(super) struct Search<'q, 's> {
+    pub(super) question: &'q Question<'q>,
+    pub(super) query: &'q Query<'q>,
+    pub(super) client: &'q Client,
+    pub(super) snapshot: &'s Snapshot,
+    pub(super) zone: &'s Zone,
+}
+
+/// What to do after a step.
+enum Step<'s> {
+    Done,
+    /// Go on at the name that owns nothing yet: where an alias leads.
+    Follow(Owner<'s>),
+}
+
+impl<'s> Search<'_, 's> {
+    /// Answers at what the question's name led to, then follows aliases inside the zone.
+    #[inline]
+    pub(super) fn follow(&self, found: Found, response: &mut Response<'s>) {
+        let mut step = self.step(Owner::Question, found, response);
+        let mut aliases = 0;
+        while let Step::Follow(owner) = step {
+            response.basis.outcome = Outcome::Alias;
+            aliases += 1;
+            let name = self.name(owner, response);
+            // Out of the zone it is the resolver's to follow, as is a chain that is too long.
+            if aliases == MAX_CHAIN || !name.ends_with(self.zone.apex()) || self.is_shown(name, response) {
+                return;
+            }
+            let found = self.zone.find(name, &name.suffixes());
+            step = self.step(owner, found, response);
+        }
+    }
+
+    /// Answers at one name.
+    #[inline]
+    fn step(&self, owner: Owner<'s>, found: Found, response: &mut Response<'s>) -> Step<'s> {
+        let (id, exact) = match found {
+            Found::Exact(id) => (id, true),
+            Found::Below { encloser, .. } => (encloser, false),
+        };
+        let node = self.zone.node(id);
+        if let Some(cut) = node.cut() {
+            // RFC 4035 §3.1.4.1: DS at the cut is the parent's own.
+            if !(exact && cut == id && self.question.qtype == Rtype::DS) {
+                return self.refer(self.zone.node(cut), response);
+            }
+        }
+        if let Some(above) = node.dname() {
+            return self.rename(self.zone.node(above), owner, response);
+        }
+        match found {
+            Found::Exact(_) => self.answer(node, owner, response),
+            Found::Below { .. } if node.rrset(Rtype::DNAME).is_some() => self.rename(node, owner, response),
+            // RFC 4592 §3.3.1: the source of synthesis answers as if it had the name.
+            Found::Below { wildcard: Some(wildcard), .. } => self.answer(self.zone.node(wildcard), owner, response),
+            Found::Below { wildcard: None, .. } => self.deny_name(response),
+        }
+    }
+
+    /// The node has the name, or answers for it as a wildcard.
+    #[inline]
+    fn answer(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
+        let qtype = self.question.qtype;
+        response.basis.node = Some(node.id());
+        if let Some(steered) = node.steered() {
+            match qtype {
+                Rtype::A => return self.steer(steered, Family::V4, owner, response),
+                Rtype::AAAA => return self.steer(steered, Family::V6, owner, response),
+                _ => {}
+            }
+        }
+        if let Some(set) = node.rrset(qtype) {
+            response.basis.outcome = Outcome::Answer;
+            push_answer(owner, set, response);
+            additional::of_answer(self.zone, set, response);
+            return Step::Done;
+        }
+        if qtype == Rtype::ANY {
+            return self.answer_any(node, owner, response);
+        }
+        if let Some(set) = node.rrset(Rtype::CNAME)
+            && let Some(target) = set.rdatas().next()
+        {
+            push_answer(owner, set, response);
+            return Step::Follow(Owner::Stored(Name::trusted(target)));
+        }
+        self.deny_type(response)
+    }
+
+    /// The addresses of the client's mirror.
+    #[inline]
+    fn steer(&self, steered: Steered, family: Family, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
+        // RFC 7871 §7.2.1: the alias is the same for everybody, its target is not, and a response has one scope.
+        if !matches!(owner, Owner::Question) && self.query.edns.is_some_and(|edns| edns.ecs.is_some()) {
+            response.basis.outcome = Outcome::Alias;
+            return Step::Done;
+        }
+        let decision = self.snapshot.decide(steered.horizon, self.client);
+        let addresses = self.snapshot.addresses(steered.horizon, decision.plan, family);
+        // Whether a horizon has a family is the same for all of its plans: config sees to it.
+        let Some(set) = addresses.rrset(family, steered.ttl) else { return self.deny_type(response) };
+        response.basis.outcome = Outcome::Steered;
+        response.basis.steering = Some(Steering { horizon: steered.horizon, family, decision });
+        response.scope = decision.scope;
+        if matches!(addresses.choice.tier, Tier::Panic | Tier::LastResort) {
+            response.ede = Some(Ede::NoReachableAuthority);
+        }
+        response.answer.push(Rr { owner, data: Data::Tailored(set), need: Need::Required });
+        Step::Done
+    }
+
+    /// RFC 6672 §3.2: the DNAME, and a CNAME made from it.
+    fn rename(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
+        response.basis.node = Some(node.id());
+        let Some(set) = node.rrset(Rtype::DNAME) else { return self.deny_type(response) };
+        let Some(target) = set.rdatas().next().map(Name::trusted) else { return self.deny_type(response) };
+        let name = self.name(owner, response);
+        let made = NameBuf::joined(&name.as_wire()[..name.len() - node.owner().len()], target);
+        let is_shown = |rr: &Rr<'s>| rr.rtype() == Rtype::DNAME && self.name(rr.owner, response) == node.owner();
+        if !response.answer.iter().any(is_shown) {
+            push_answer(Owner::Stored(node.owner()), set, response);
+        }
+        let Some(made) = made else {
+            // RFC 6672 §2.2: the name does not fit; nothing can be made.
+            response.rcode = Rcode::YXDOMAIN;
+            response.basis.outcome = Outcome::NameTooLong;
+            return Step::Done;
+        };
+        let index = response.made.len() as u8;
+        response.made.push(made);
+        let data = Data::Cname { ttl: set.ttl, target: index };
+        response.answer.push(Rr { owner, data, need: Need::Required });
+        if self.question.qtype == Rtype::CNAME {
+            response.basis.outcome = Outcome::Answer;
+            return Step::Done;
+        }
+        Step::Follow(Owner::Made(index))
+    }
+
+    /// At or below a delegation.
+    fn refer(&self, cut: Node<'s>, response: &mut Response<'s>) -> Step<'s> {
+        response.basis.outcome = Outcome::Referral;
+        response.basis.node = Some(cut.id());
+        // After an alias AA stays: it is about the first owner of the answer section (RFC 1035 §4.1.1).
+        if response.answer.is_empty() {
+            response.aa = Aa::Not;
+        }
+        if let Some(set) = cut.rrset(Rtype::NS) {
+            let rr = Rr { owner: Owner::Stored(cut.owner()), data: Data::Stored(set), need: Need::Required };
+            response.authority.push(rr);
+            additional::of_referral(self.zone, cut, set, response);
+        }
+        Step::Done
+    }
+
+    /// RFC 8482 §4.1: one RRset.
+    fn answer_any(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
+        let set = match node.rrsets().next() {
+            Some(set) => set,
+            None if node.steered().is_some() => RFC8482_HINFO,
+            None => return self.deny_type(response),
+        };
+        response.basis.outcome = Outcome::Answer;
+        push_answer(owner, set, response);
+        Step::Done
+    }
+
+    /// NODATA.
+    #[inline]
+    fn deny_type(&self, response: &mut Response<'s>) -> Step<'s> {
+        response.basis.outcome = Outcome::NoData;
+        self.push_soa(response)
+    }
+
+    /// NXDOMAIN; after aliases too the rcode is that of the last name (RFC 6604 §2.1).
+    #[inline]
+    fn deny_name(&self, response: &mut Response<'s>) -> Step<'s> {
+        response.rcode = Rcode::NXDOMAIN;
+        response.basis.outcome = Outcome::NxDomain;
+        self.push_soa(response)
+    }
+
+    #[inline]
+    fn push_soa(&self, response: &mut Response<'s>) -> Step<'s> {
+        let owner = Owner::Stored(self.zone.apex());
+        response.authority.push(Rr { owner, data: Data::Stored(self.zone.negative_soa()), need: Need::Required });
+        Step::Done
+    }
+
+    /// Whether the answer section has an alias of this name already: the chain has closed to a loop.
+    fn is_shown(&self, name: Name<'_>, response: &Response<'s>) -> bool {
+        response.answer.iter().any(|rr| rr.rtype() == Rtype::CNAME && self.name(rr.owner, response) == name)
+    }
+
+    fn name<'r>(&'r self, owner: Owner<'s>, response: &'r Response<'s>) -> Name<'r> {
+        response.owner_name(owner, self.question.name)
+    }
+}
+
+#[inline]
+fn push_answer<'s>(owner: Owner<'s>, set: RrSet<'s>, response: &mut Response<'s>) {
+    response.answer.push(Rr { owner, data: Data::Stored(set), need: Need::Required });
+}

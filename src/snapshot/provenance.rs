@@ -1,0 +1,36 @@
+//! Where what is served was written: kept beside the tables that queries read, for `explain` alone.
+
+use std::sync::Arc;
+
+use crate::base::ids::HorizonId;
+use crate::networks::Networks;
+use crate::steer::Won;
+
+/// A file and a line of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The file, as the operator wrote it.
+    pub file: Arc<str>,
+    /// The line, from 1; 0 where there is none.
+    pub line: u32,
+}
+
+/// Where everything was written.
+#[derive(Clone, Debug, Default)]
+pub struct Provenance {
+    /// The sources with their entries.
+    pub networks: Networks,
+    /// For each horizon: where each rule stands, and where the default.
+    pub horizons: Vec<(Vec<Origin>, Origin)>,
+}
+
+impl Provenance {
+    /// Where that which won was written.
+    pub fn origin(&self, horizon: HorizonId, won: Won) -> Option<&Origin> {
+        let (rules, default) = self.horizons.get(horizon.index())?;
+        match won {
+            Won::Rule(rule) => rules.get(rule),
+            Won::Default => Some(default),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! From octets to a query.
+//!
+//! **Invariants**: borrows from the message; each octet is looked at once; what is malformed becomes a
+//! [`Problem`] beside whatever could be read.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::answer::{DnssecOk, Ecs, Edns, Problem, Query, Question};
+use crate::base::client::{SourcePrefixLen, Subnet};
+use crate::base::name::{MAX_NAME_LEN, Name};
+use crate::base::rr::{Class, Rtype};
+
+/// The octets of a header (RFC 1035 §4.1.1).
+pub(super) const HEADER_LEN: usize = 12;
+
+/// The option code of a client subnet (RFC 7871 §6).
+pub(super) const OPTION_ECS: u16 = 8;
+
+/// Reads a message; none where it deserves no reply: shorter than a header, or itself a response.
+#[inline]
+pub fn decode(message: &[u8]) -> Option<Query<'_>> {
+    let header: &[u8; HEADER_LEN] = message.first_chunk()?;
+    if header[2] & 0x80 != 0 {
+        return None;
+    }
+    let mut query = Query {
+        id: u16::from_be_bytes([header[0], header[1]]),
+        opcode: header[2] >> 3 & 0x0f,
+        echoed_flags: [header[2] & 0x01, header[3] & 0x10],
+        question: None,
+        edns: None,
+        problem: None,
+    };
+    let read = read_sections(message, header, &mut query);
+    if query.opcode != 0 {
+        query.problem = Some(Problem::Opcode);
+    } else if read.is_none() {
+        query.problem = Some(Problem::Malformed);
+    }
+    Some(query)
+}
+
+/// Reads what follows the header into `query`; none where it is malformed.
+#[inline]
+fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Query<'m>) -> Option<()> {
+    let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let (questions, answers, authorities, additionals) = (count(4), count(6), count(8), count(10));
+    if questions != 1 {
+        return None;
+    }
+    let mut rest = Reader { octets: message, at: HEADER_LEN };
+    let question = rest.question()?;
+    query.question = Some(question);
+    // RFC 1995 §3: IXFR alone has a record in its authority section. Nothing has one in the answer section.
+    if answers != 0 || (authorities != 0 && question.qtype != Rtype::IXFR) {
+        return None;
+    }
+    for _ in 0..authorities {
+        rest.record()?;
+    }
+    for _ in 0..additionals {
+        let record = rest.record()?;
+        if record.rtype == Rtype::OPT {
+            // RFC 6891 §6.1.1: one OPT, with the root as its name.
+            if query.edns.is_some() || record.owner != Owner::Root {
+                return None;
+            }
+            read_opt(&record, query)?;
+        }
+    }
+    (rest.at == message.len()).then_some(())
+}
+
+/// Reads an OPT record. What stands in its fixed part is kept even where an option is malformed, so that the reply
+/// carries an OPT (RFC 6891 §7).
+#[inline]
+fn read_opt<'m>(record: &Record<'m>, query: &mut Query<'m>) -> Option<()> {
+    let [_, version, flags, _] = record.ttl;
+    let dnssec_ok = if flags & 0x80 != 0 { DnssecOk::Yes } else { DnssecOk::No };
+    let edns = query.edns.insert(Edns { payload: record.class, dnssec_ok, ecs: None });
+    if version > 0 {
+        query.problem = Some(Problem::EdnsVersion);
+        return Some(());
+    }
+    let mut options = Reader { octets: record.rdata, at: 0 };
+    while options.at < record.rdata.len() {
+        let code = options.u16()?;
+        let len = options.u16()?;
+        let data = options.take(usize::from(len))?;
+        if code == OPTION_ECS {
+            // RFC 7871 gives no meaning to a second one.
+            if edns.ecs.is_some() {
+                edns.ecs = None;
+                return None;
+            }
+            edns.ecs = Some(read_ecs(data)?);
+        }
+    }
+    Some(())
+}
+
+/// RFC 7871 §6: family, source, scope 0, and just the octets that the source prefix needs.
+#[inline]
+fn read_ecs(data: &[u8]) -> Option<Ecs<'_>> {
+    let (&[family_high, family_low, source, scope], address) = data.split_first_chunk()?;
+    if scope != 0 || address.len() != usize::from(source).div_ceil(8) {
+        return None;
+    }
+    // No bit may be set beyond the source prefix.
+    if let Some(last) = address.last()
+        && source % 8 != 0
+        && last << (source % 8) != 0
+    {
+        return None;
+    }
+    let subnet = match u16::from_be_bytes([family_high, family_low]) {
+        1 if source <= 32 => {
+            let mut octets = [0; 4];
+            octets[..address.len()].copy_from_slice(address);
+            Some(IpAddr::V4(Ipv4Addr::from(octets)))
+        }
+        2 if source <= 128 => {
+            let mut octets = [0; 16];
+            octets[..address.len()].copy_from_slice(address);
+            Some(IpAddr::V6(Ipv6Addr::from(octets)))
+        }
+        // What dig sends for `+subnet=0`.
+        0 if source == 0 => None,
+        _ => return None,
+    };
+    Some(Ecs { subnet: subnet.map(|address| Subnet { address, source: SourcePrefixLen(source) }), data })
+}
+
+/// Reads octets in order, never beyond their end.
+struct Reader<'m> {
+    octets: &'m [u8],
+    at: usize,
+}
+
+/// A record as far as a query needs it.
+struct Record<'m> {
+    owner: Owner,
+    rtype: Rtype,
+    class: u16,
+    ttl: [u8; 4],
+    rdata: &'m [u8],
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Root,
+    Other,
+}
+
+impl<'m> Reader<'m> {
+    #[inline]
+    fn take(&mut self, len: usize) -> Option<&'m [u8]> {
+        let taken = self.octets.get(self.at..)?.get(..len)?;
+        self.at += len;
+        Some(taken)
+    }
+
+    #[inline]
+    fn u16(&mut self) -> Option<u16> {
+        self.take(2).map(|octets| u16::from_be_bytes([octets[0], octets[1]]))
+    }
+
+    /// A question. Its name cannot be compressed: there is nothing before it to point to.
+    #[inline]
+    fn question(&mut self) -> Option<Question<'m>> {
+        let start = self.at;
+        loop {
+            let len = *self.octets.get(self.at)?;
+            self.at += 1 + usize::from(len);
+            match len {
+                0 => break,
+                1..=63 if self.at - start < MAX_NAME_LEN => {}
+                _ => return None,
+            }
+        }
+        let name = Name::trusted(self.octets.get(start..self.at)?);
+        let qtype = Rtype(self.u16()?);
+        let qclass = Class(self.u16()?);
+        Some(Question { name, qtype, qclass, wire: &self.octets[start..self.at] })
+    }
+
+    #[inline]
+    fn record(&mut self) -> Option<Record<'m>> {
+        let owner = self.skip_name()?;
+        let rtype = Rtype(self.u16()?);
+        let class = self.u16()?;
+        let ttl = *self.take(4)?.first_chunk()?;
+        let len = self.u16()?;
+        let rdata = self.take(usize::from(len))?;
+        Some(Record { owner, rtype, class, ttl, rdata })
+    }
+
+    /// Steps over a name that may end in a pointer; where it points does not matter, if it is backwards.
+    #[inline]
+    fn skip_name(&mut self) -> Option<Owner> {
+        let start = self.at;
+        loop {
+            let len = *self.octets.get(self.at)?;
+            match len {
+                0 => {
+                    self.at += 1;
+                    return Some(if self.at == start + 1 { Owner::Root } else { Owner::Other });
+                }
+                1..=63 if self.at - start < MAX_NAME_LEN => self.at += 1 + usize::from(len),
+                0xc0.. => {
+                    let target = usize::from(self.u16()? & 0x3fff);
+                    return (HEADER_LEN..start).contains(&target).then_some(Owner::Other);
+                }
+                _ => return None,
+            }
+        }
+    }
+}

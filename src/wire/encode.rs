@@ -1,0 +1,343 @@
+//! From a response to octets: header, question, sections, OPT.
+//!
+//! Records whose rdata holds no name that may be compressed are copied as the zone keeps them; an owner that is the
+//! question's name is a pointer in that copy already.
+//!
+//! **Invariants**: room for OPT is set aside first, so it always fits; an RRset that does not fit is taken back whole;
+//! a pointer points to a name written before.
+
+use arrayvec::ArrayVec;
+
+use super::decode::{HEADER_LEN, OPTION_ECS};
+use super::{Transport, Truncation};
+use crate::answer::{Aa, Data, DnssecOk, Ecs, Edns, Need, Owner, Query, Response, Rr};
+use crate::base::name::Name;
+use crate::base::rr::Rtype;
+use crate::base::time::Ttl;
+use crate::snapshot::Settings;
+
+/// What every DNS client takes over UDP (RFC 1035 §4.2.1).
+const MIN_UDP: usize = 512;
+
+/// An OPT record without options: root, type, class, TTL, length.
+const OPT_LEN: usize = 11;
+
+/// The option code of an extended error (RFC 8914 §2).
+const OPTION_EDE: u16 = 15;
+
+/// Names that later ones may point to; more are written out in full.
+const MAX_POINTEES: usize = 64;
+
+/// Beyond this a pointer cannot reach (RFC 1035 §4.1.4).
+const MAX_POINTER: usize = 0x3fff;
+
+/// What has been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The length of the message.
+    pub len: usize,
+    /// Whether something required was left out.
+    pub truncation: Truncation,
+}
+
+/// Writes the response to a query, within what the transport, the client and `out` allow.
+///
+/// # Panics
+/// When `out` is shorter than [`MIN_UDP`] octets.
+#[inline]
+pub fn encode(
+    query: &Query<'_>,
+    response: &Response<'_>,
+    transport: Transport,
+    settings: &Settings,
+    out: &mut [u8],
+) -> Written {
+    let size = size_limit(query, transport, settings).min(out.len());
+    let opt_len = query.edns.as_ref().map_or(0, |edns| opt_len(edns, response));
+    let question = query.question.as_ref().map(|question| question.name);
+    let mut writer = Writer { out, at: HEADER_LEN, limit: size - opt_len, question, pointees: ArrayVec::new() };
+    let mut counts = [0u16; 4];
+    // A question takes 259 octets at most, so it fits beside the longest OPT.
+    if let Some(question) = &query.question
+        && writer.put(question.wire).is_some()
+    {
+        counts[0] = 1;
+    }
+    let truncation = writer.sections(response, &mut counts);
+    writer.limit = size;
+    if let Some(edns) = &query.edns
+        && writer.opt(edns, response, settings).is_some()
+    {
+        counts[3] += 1;
+    }
+    let len = writer.at;
+    write_header(query, response, truncation, counts, out);
+    Written { len, truncation }
+}
+
+/// The most octets that the reply may have.
+#[inline]
+fn size_limit(query: &Query<'_>, transport: Transport, settings: &Settings) -> usize {
+    match (transport, &query.edns) {
+        (Transport::Tcp, _) => super::MAX_STREAM,
+        (Transport::Udp, None) => MIN_UDP,
+        // RFC 6891 §6.2.3: less than 512 means 512. Ours is 1232 unless set otherwise (DNS flag day 2020).
+        (Transport::Udp, Some(edns)) => usize::from(edns.payload.min(settings.udp_payload)).max(MIN_UDP),
+    }
+}
+
+#[inline]
+fn write_header(query: &Query<'_>, response: &Response<'_>, truncation: Truncation, counts: [u16; 4], out: &mut [u8]) {
+    let [recursion_desired, checking_disabled] = query.echoed_flags;
+    let aa = if response.aa == Aa::Authoritative { 0x04 } else { 0 };
+    let tc = if truncation == Truncation::Truncated { 0x02 } else { 0 };
+    out[..2].copy_from_slice(&query.id.to_be_bytes());
+    out[2] = 0x80 | query.opcode << 3 | aa | tc | recursion_desired;
+    out[3] = checking_disabled | (response.rcode.0 & 0x0f) as u8;
+    for (count, field) in counts.iter().zip(out[4..HEADER_LEN].chunks_exact_mut(2)) {
+        field.copy_from_slice(&count.to_be_bytes());
+    }
+}
+
+#[inline]
+fn opt_len(edns: &Edns<'_>, response: &Response<'_>) -> usize {
+    let ecs = edns.ecs.map_or(0, |ecs| 4 + ecs.data.len());
+    let ede = response.ede.map_or(0, |_| 6);
+    OPT_LEN + ecs + ede
+}
+
+/// Writes octets up to a limit, and knows which names stand where.
+struct Writer<'w, 'r> {
+    out: &'w mut [u8],
+    at: usize,
+    limit: usize,
+    /// The question's name, at [`HEADER_LEN`].
+    question: Option<Name<'r>>,
+    /// The names written so far; the question's come in with the first name that is looked for.
+    pointees: ArrayVec<Pointee<'r>, MAX_POINTEES>,
+}
+
+/// A name in the message, or the end of one.
+#[derive(Clone, Copy)]
+struct Pointee<'r> {
+    name: Name<'r>,
+    at: u16,
+}
+
+impl<'r> Writer<'_, 'r> {
+    /// Appends octets, or does nothing where they do not fit.
+    #[inline]
+    fn put(&mut self, octets: &[u8]) -> Option<()> {
+        let end = self.at + octets.len();
+        if end > self.limit {
+            return None;
+        }
+        self.out[self.at..end].copy_from_slice(octets);
+        self.at = end;
+        Some(())
+    }
+
+    /// RFC 2181 §9: truncated only where something required is missing; what is optional is left out in silence.
+    #[inline]
+    fn sections(&mut self, response: &'r Response<'r>, counts: &mut [u16; 4]) -> Truncation {
+        let sections = [&response.answer[..], &response.authority, &response.additional];
+        for (section, count) in sections.into_iter().zip(&mut counts[1..]) {
+            for rr in section {
+                let (at, pointees) = (self.at, self.pointees.len());
+                match self.rrset(rr, response) {
+                    Some(records) => *count += records,
+                    None => {
+                        self.at = at;
+                        self.pointees.truncate(pointees);
+                        if rr.need == Need::Required {
+                            return Truncation::Truncated;
+                        }
+                    }
+                }
+            }
+        }
+        Truncation::Whole
+    }
+
+    /// Writes an RRset and tells how many records it has.
+    #[inline]
+    fn rrset(&mut self, rr: &'r Rr<'r>, response: &'r Response<'r>) -> Option<u16> {
+        match rr.data {
+            Data::Stored(set) if matches!(rr.owner, Owner::Question) && rdata_names(set.rtype).is_none() => {
+                self.put(set.wire)?;
+                Some(set.count)
+            }
+            Data::Stored(set) => {
+                for (ttl, rdata) in set.records() {
+                    self.record(rr.owner, set.rtype, ttl, rdata, response)?;
+                }
+                Some(set.count)
+            }
+            Data::Tailored(set) => {
+                for (_, rdata) in set.records() {
+                    self.record(rr.owner, set.rtype, set.ttl, rdata, response)?;
+                }
+                Some(set.count)
+            }
+            Data::Cname { ttl, target } => {
+                let target = response.made[usize::from(target)].as_name();
+                self.record(rr.owner, Rtype::CNAME, ttl, target.as_wire(), response)?;
+                Some(1)
+            }
+        }
+    }
+
+    fn record(
+        &mut self,
+        owner: Owner<'r>,
+        rtype: Rtype,
+        ttl: Ttl,
+        rdata: &'r [u8],
+        response: &'r Response<'r>,
+    ) -> Option<()> {
+        match owner {
+            Owner::Question => self.put(&pointer(HEADER_LEN as u16))?,
+            Owner::Stored(name) => self.name(name)?,
+            Owner::Made(index) => self.name(response.made[usize::from(index)].as_name())?,
+        }
+        let mut fixed = [0, 0, 0, 1, 0, 0, 0, 0];
+        fixed[..2].copy_from_slice(&rtype.0.to_be_bytes());
+        fixed[4..].copy_from_slice(&ttl.0.to_be_bytes());
+        self.put(&fixed)?;
+        let len_at = self.at;
+        self.put(&[0, 0])?;
+        let mut rest = rdata;
+        if let Some((before, names)) = rdata_names(rtype) {
+            let (start, after) = rest.split_at_checked(before)?;
+            self.put(start)?;
+            rest = after;
+            for _ in 0..names {
+                let (name, after) = split_name(rest)?;
+                self.name(name)?;
+                rest = after;
+            }
+        }
+        self.put(rest)?;
+        let len = (self.at - len_at - 2) as u16;
+        self.out[len_at..len_at + 2].copy_from_slice(&len.to_be_bytes());
+        Some(())
+    }
+
+    /// Writes a name, as short as names before it allow (RFC 1035 §4.1.4).
+    ///
+    /// Only octet for octet the same counts: a zone's names keep their case, whatever the case of the question.
+    fn name(&mut self, name: Name<'r>) -> Option<()> {
+        if let Some(question) = self.question.take() {
+            self.remember(question, HEADER_LEN);
+        }
+        let mut rest = name;
+        let known = loop {
+            let Some(parent) = rest.parent() else { break None };
+            let same = |pointee: &&Pointee<'_>| pointee.name.as_wire() == rest.as_wire();
+            if let Some(pointee) = self.pointees.iter().find(same) {
+                break Some(pointee.at);
+            }
+            rest = parent;
+        };
+        let new = name.len() - rest.len();
+        let start = self.at;
+        self.put(&name.as_wire()[..new])?;
+        match known {
+            Some(at) => self.put(&pointer(at))?,
+            None => self.put(&[0])?,
+        }
+        let mut rest = name;
+        while name.len() - rest.len() < new {
+            self.remember_one(rest, start + (name.len() - rest.len()));
+            rest = rest.parent().unwrap_or(Name::ROOT);
+        }
+        Some(())
+    }
+
+    fn remember(&mut self, name: Name<'r>, start: usize) {
+        let mut rest = name;
+        while let Some(parent) = rest.parent() {
+            self.remember_one(rest, start + (name.len() - rest.len()));
+            rest = parent;
+        }
+    }
+
+    fn remember_one(&mut self, name: Name<'r>, at: usize) {
+        if at <= MAX_POINTER {
+            // Past the limit names are only written longer than need be.
+            let _ = self.pointees.try_push(Pointee { name, at: at as u16 });
+        }
+    }
+
+    /// Writes the OPT record (RFC 6891 §6.1.2).
+    #[inline]
+    fn opt(&mut self, edns: &Edns<'_>, response: &Response<'_>, settings: &Settings) -> Option<()> {
+        let mut fixed = [0; OPT_LEN];
+        fixed[1..3].copy_from_slice(&Rtype::OPT.0.to_be_bytes());
+        fixed[3..5].copy_from_slice(&settings.udp_payload.to_be_bytes());
+        fixed[5] = (response.rcode.0 >> 4) as u8;
+        // RFC 3225 §3: DO is copied into the response.
+        fixed[7] = if edns.dnssec_ok == DnssecOk::Yes { 0x80 } else { 0 };
+        let options_len = (opt_len(edns, response) - OPT_LEN) as u16;
+        fixed[9..11].copy_from_slice(&options_len.to_be_bytes());
+        self.put(&fixed)?;
+        if let Some(ecs) = edns.ecs {
+            self.ecs(ecs, response.scope.0)?;
+        }
+        if let Some(ede) = response.ede {
+            self.option_header(OPTION_EDE, 2)?;
+            self.put(&ede.code().to_be_bytes())?;
+        }
+        Some(())
+    }
+
+    /// RFC 7871 §7.2.1: family, source and address as they came, and the scope.
+    #[inline]
+    fn ecs(&mut self, ecs: Ecs<'_>, scope: u8) -> Option<()> {
+        self.option_header(OPTION_ECS, ecs.data.len())?;
+        let start = self.at;
+        self.put(ecs.data)?;
+        self.out[start + 3] = scope;
+        Some(())
+    }
+
+    #[inline]
+    fn option_header(&mut self, code: u16, len: usize) -> Option<()> {
+        self.put(&code.to_be_bytes())?;
+        self.put(&(len as u16).to_be_bytes())
+    }
+}
+
+#[inline]
+fn pointer(at: u16) -> [u8; 2] {
+    (0xc000 | at).to_be_bytes()
+}
+
+/// Where names that may be compressed stand in the rdata of a type: after how many octets, and how many.
+///
+/// RFC 3597 §4: only in the types of RFC 1035.
+#[inline]
+fn rdata_names(rtype: Rtype) -> Option<(usize, usize)> {
+    match rtype.0 {
+        // NS, MD, MF, CNAME, MB, MG, MR, PTR
+        2..=5 | 7..=9 | 12 => Some((0, 1)),
+        // SOA, MINFO
+        6 | 14 => Some((0, 2)),
+        // MX
+        15 => Some((2, 1)),
+        _ => None,
+    }
+}
+
+/// The name at the start of some rdata, and what follows it.
+fn split_name(rdata: &[u8]) -> Option<(Name<'_>, &[u8])> {
+    let mut at = 0;
+    loop {
+        match usize::from(*rdata.get(at)?) {
+            0 => break,
+            len => at += 1 + len,
+        }
+    }
+    let (name, after) = rdata.split_at_checked(at + 1)?;
+    Some((Name::trusted(name), after))
+}

@@ -1,0 +1,109 @@
+//! Messages as octets: decode a query, answer it, encode the response, without allocating.
+//!
+//! [`respond`] is the one path from a received message to the octets of its reply; every transport, `explain` and the
+//! tests go through it.
+//!
+//! **Invariants**: no input makes it panic, loop or allocate; a reply is never longer than the transport allows; RRsets
+//! are whole or the response says TC.
+//! **Not here**: sockets, framing, rate limits.
+//!
+//! RFC 1035 §4 (format, compression), RFC 6891 (EDNS), RFC 7871 (ECS), RFC 8914 (EDE).
+
+mod decode;
+mod encode;
+
+pub use decode::decode;
+pub use encode::encode;
+
+use std::net::IpAddr;
+
+use crate::answer::{self, Aa, Basis, Query};
+use crate::base::client::Client;
+use crate::base::rr::{Rcode, Rtype};
+use crate::base::time::Moment;
+use crate::snapshot::Snapshot;
+
+/// The least room to give for a reply over UDP: the largest payload that a configuration may allow.
+pub const MAX_UDP: usize = 4096;
+
+/// The most octets in a message over a stream (RFC 1035 §4.2.2).
+pub const MAX_STREAM: usize = 65535;
+
+/// How a message arrived, as far as the reply depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// One datagram: the reply must fit what the client and we take, and the source may be spoofed.
+    Udp,
+    /// A stream of messages with lengths.
+    Tcp,
+}
+
+/// Who sent a message, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The address it came from.
+    pub address: IpAddr,
+    /// How it came.
+    pub transport: Transport,
+}
+
+/// A reply that has been written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// Its length in octets.
+    pub len: usize,
+    /// What there is to count.
+    pub summary: Summary,
+}
+
+/// What there is to say of a reply, for counters and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The type asked for; none where the question could not be read.
+    pub qtype: Option<Rtype>,
+    /// The response code.
+    pub rcode: Rcode,
+    /// The AA bit.
+    pub aa: Aa,
+    /// Whether something required was left out.
+    pub truncation: Truncation,
+    /// What decided.
+    pub basis: Basis,
+}
+
+/// Whether a response carries all that it should (the TC bit).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truncation {
+    /// It does.
+    Whole,
+    /// It does not; the client is to ask again over TCP.
+    Truncated,
+}
+
+/// Answers one message; none where it deserves no reply (RFC 1035 §7.3: a response, or too short to have an ID).
+///
+/// `out` has at least [`MAX_UDP`] octets for UDP and [`MAX_STREAM`] for streams, or what the caller can send.
+#[inline]
+pub fn respond(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Moment, out: &mut [u8]) -> Option<Reply> {
+    let query = decode(message)?;
+    let client = client(&query, peer.address, snapshot);
+    let response = answer::answer(&query, &client, snapshot, now);
+    let written = encode(&query, &response, peer.transport, &snapshot.settings, out);
+    let summary = Summary {
+        qtype: query.question.map(|question| question.qtype),
+        rcode: response.rcode,
+        aa: response.aa,
+        truncation: written.truncation,
+        basis: response.basis,
+    };
+    Some(Reply { len: written.len, summary })
+}
+
+/// For whom a query is: the subnet counts only from resolvers that we listen to (RFC 7871 §11.3).
+#[inline]
+fn client(query: &Query<'_>, resolver: IpAddr, snapshot: &Snapshot) -> Client {
+    let heard =
+        |from: &Option<_>| from.as_ref().is_none_or(|from: &crate::base::prefix::PrefixSet| from.contains(resolver));
+    let subnet = query.edns.and_then(|edns| edns.ecs).filter(|_| heard(&snapshot.settings.ecs_from));
+    Client { resolver, subnet: subnet.and_then(|ecs| ecs.subnet) }
+}
