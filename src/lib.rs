@@ -8,5 +8,6 @@ pub mod mirror;
 pub mod networks;
 pub mod snapshot;
 pub mod steer;
+pub mod telemetry;
 pub mod wire;
 pub mod zone;

@@ -1,0 +1,178 @@
+//! Telemetry: counters that services keep, and their rendering as Prometheus text.
+//!
+//! A service owns a struct of [`Counter`]s and [`Gauge`]s, one field per thing counted, and adds to a field; nothing is
+//! looked up by text. The struct implements [`Collect`]; [`render`] asks each part in turn when the page is scraped.
+//!
+//! **Invariants**: adding is one relaxed atomic operation; every family begins with `pharos_` and has its help and type
+//! once; labels come from the program, never from a request, so that nobody outside can make the page grow.
+//! **Not here**: listening ([`crate::http`]), what is counted per query by more than one thread (each worker keeps its
+//! own block and its `Collect` adds them up).
+//!
+//! Prometheus text exposition format 0.0.4.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// The media type of what [`render`] writes.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Something whose counters are shown.
+pub trait Collect: Send + Sync {
+    /// Writes its families to the page.
+    fn collect(&self, page: &mut Page);
+}
+
+/// Renders the page: each part's families, in order.
+pub fn render<'a>(parts: impl IntoIterator<Item = &'a dyn Collect>) -> String {
+    let mut page = Page::default();
+    for part in parts {
+        part.collect(&mut page);
+    }
+    page.text
+}
+
+/// A count that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds one.
+    #[inline]
+    pub fn increment(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    /// The count so far.
+    pub fn value(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number of things that exist now.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// One more exists, until the returned guard is dropped.
+    pub fn hold(&self) -> Held<'_> {
+        self.0.fetch_add(1, Relaxed);
+        Held(self)
+    }
+
+    /// How many exist now.
+    pub fn value(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// One of the things that a [`Gauge`] counts.
+#[derive(Debug)]
+pub struct Held<'g>(&'g Gauge);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The page being written.
+#[derive(Debug, Default)]
+pub struct Page {
+    text: String,
+}
+
+impl Page {
+    /// Begins a family of counters; its name should end in `_total`.
+    pub fn counter<'p>(&'p mut self, name: &'p str, help: &str) -> Family<'p> {
+        self.family(name, help, "counter")
+    }
+
+    /// Begins a family of gauges.
+    pub fn gauge<'p>(&'p mut self, name: &'p str, help: &str) -> Family<'p> {
+        self.family(name, help, "gauge")
+    }
+
+    fn family<'p>(&'p mut self, name: &'p str, help: &str, kind: &str) -> Family<'p> {
+        debug_assert!(name.starts_with("pharos_"), "{name} lacks the prefix");
+        debug_assert!(!self.text.contains(&format!("# TYPE {name} ")), "{name} is begun twice");
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        Family { page: self, name }
+    }
+}
+
+/// One metric family, to which samples are added.
+#[derive(Debug)]
+pub struct Family<'p> {
+    page: &'p mut Page,
+    name: &'p str,
+}
+
+impl Family<'_> {
+    /// Adds a sample.
+    pub fn sample(&mut self, labels: &[(&str, &str)], value: u64) -> &mut Self {
+        let text = &mut self.page.text;
+        text.push_str(self.name);
+        for (at, (key, value)) in labels.iter().enumerate() {
+            let _ = write!(text, "{}{key}=\"", if at == 0 { '{' } else { ',' });
+            escape(text, value);
+            text.push('"');
+        }
+        if !labels.is_empty() {
+            text.push('}');
+        }
+        let _ = writeln!(text, " {value}");
+        self
+    }
+}
+
+/// Label values may hold anything but these three, which are escaped.
+fn escape(text: &mut String, value: &str) {
+    for character in value.chars() {
+        match character {
+            '\\' => text.push_str("\\\\"),
+            '"' => text.push_str("\\\""),
+            '\n' => text.push_str("\\n"),
+            other => text.push(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Lamps {
+        lit: Counter,
+        burning: Gauge,
+    }
+
+    impl Collect for Lamps {
+        fn collect(&self, page: &mut Page) {
+            page.counter("pharos_lamps_lit_total", "Lamps lit.")
+                .sample(&[("by", "the \"keeper\"\n"), ("oil", "yes")], self.lit.value());
+            page.gauge("pharos_lamps_burning", "Lamps that burn now.").sample(&[], self.burning.value());
+        }
+    }
+
+    #[test]
+    fn a_page_is_prometheus_text() {
+        let lamps = Lamps::default();
+        lamps.lit.increment();
+        lamps.lit.increment();
+        let held = lamps.burning.hold();
+        drop(lamps.burning.hold());
+        let expected = "\
+# HELP pharos_lamps_lit_total Lamps lit.
+# TYPE pharos_lamps_lit_total counter
+pharos_lamps_lit_total{by=\"the \\\"keeper\\\"\\n\",oil=\"yes\"} 2
+# HELP pharos_lamps_burning Lamps that burn now.
+# TYPE pharos_lamps_burning gauge
+pharos_lamps_burning 1
+";
+        assert_eq!(render([&lamps as &dyn Collect]), expected);
+        drop(held);
+        assert_eq!(lamps.burning.value(), 0);
+    }
+}
