@@ -28,10 +28,10 @@ pub struct Plan {
 /// One thing that must hold for a rule to win.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// The source has an entry, with one of the labels where there are any.
+    /// One of the sources has an entry, with one of the labels where there are any.
     Network {
-        /// The source.
-        source: SourceId,
+        /// The sources.
+        sources: Vec<SourceId>,
         /// The labels.
         labels: Vec<Arc<str>>,
     },
@@ -55,8 +55,10 @@ impl Condition {
             |list: &[Arc<str>], value: Option<&str>| value.is_some_and(|value| list.iter().any(|one| **one == *value));
         let place = facts.place;
         match self {
-            Condition::Network { source, labels } => facts.by_source[source.index()]
-                .is_some_and(|entry| labels.is_empty() || among(labels, entry.label.as_deref())),
+            Condition::Network { sources, labels } => sources
+                .iter()
+                .filter_map(|source| facts.by_source[source.index()])
+                .any(|entry| labels.is_empty() || among(labels, entry.label.as_deref())),
             Condition::Provider(list) => among(list, facts.provider.map(|(provider, _)| provider)),
             Condition::Region(list) => among(list, facts.provider.and_then(|(_, region)| region)),
             Condition::Asn(list) => facts.asn.is_some_and(|asn| list.contains(&asn)),
