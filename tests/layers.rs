@@ -1,0 +1,203 @@
+//! The layers of the design, enforced: a module uses only what is below it.
+//!
+//! The table is the design's. Between modules of one layer nothing is used, except in layers 5 and 6, whose modules
+//! build on each other in the order in which they stand.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules from the bottom up; within a layer that is `Ordered`, from the left.
+const LAYERS: [(u8, Siblings, &[&str]); 9] = [
+    (1, Siblings::Apart, &["base"]),
+    (2, Siblings::Apart, &["networks", "zone", "mirror"]),
+    (3, Siblings::Apart, &["steer"]),
+    (4, Siblings::Apart, &["snapshot"]),
+    (5, Siblings::Ordered, &["answer", "registry", "wire", "inspect"]),
+    (6, Siblings::Ordered, &["config", "load", "compile"]),
+    (7, Siblings::Apart, &["live", "tls", "telemetry", "process"]),
+    (8, Siblings::Apart, &["dns", "http"]),
+    (9, Siblings::Ordered, &["serve", "cli", "main", "lib"]),
+];
+
+/// The highest layer that is pure.
+const PURE: u8 = 5;
+
+/// What a pure module must not touch, as it would stand in a path.
+const IMPURE: [&str; 12] = [
+    "tokio",
+    "hyper",
+    "tracing",
+    "socket2",
+    "arc_swap",
+    "libc",
+    "std::fs",
+    "std::io",
+    "std::net::UdpSocket",
+    "std::net::Tcp",
+    "std::time",
+    "std::thread",
+];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Siblings {
+    /// They do not know each other.
+    Apart,
+    /// Each may use those to its left.
+    Ordered,
+}
+
+#[test]
+fn a_module_uses_only_what_is_below_it() {
+    let rank = ranks();
+    let mut wrong = Vec::new();
+    for (path, module, text) in sources() {
+        let Some(&(layer, place, siblings)) = rank.get(module.as_str()) else {
+            panic!("{}: module `{module}` has no layer; add it to the table here and in the design", path.display());
+        };
+        for used in uses(&text) {
+            let Some(&(other, other_place, _)) = rank.get(used.as_str()) else { continue };
+            let below = other < layer;
+            let left = siblings == Siblings::Ordered && other == layer && other_place < place;
+            if used != module && !below && !left {
+                wrong.push(format!("{}: `{module}` (layer {layer}) uses `{used}` (layer {other})", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_core_is_pure() {
+    let rank = ranks();
+    let mut wrong = Vec::new();
+    for (path, module, text) in sources() {
+        if rank.get(module.as_str()).is_none_or(|(layer, ..)| *layer > PURE) {
+            continue;
+        }
+        for impure in IMPURE {
+            let crossing = |line: &str| line.match_indices(impure).any(|(at, _)| is_path(line, at, impure.len()));
+            if code(&text).lines().any(crossing) {
+                wrong.push(format!("{}: uses `{impure}`", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn unsafe_code_stands_in_one_file() {
+    let with: Vec<_> = sources().into_iter().filter(|(_, _, text)| code(text).contains("unsafe ")).collect();
+    let names: Vec<_> = with.iter().map(|(path, ..)| path.display().to_string()).collect();
+    assert!(names.len() <= 1, "unsafe code in several files: {names:?}");
+}
+
+#[test]
+fn every_file_says_what_it_is() {
+    let silent: Vec<_> = sources()
+        .into_iter()
+        .filter(|(_, _, text)| !text.starts_with("//! "))
+        .map(|(path, ..)| path.display().to_string())
+        .collect();
+    assert!(silent.is_empty(), "without a module doc: {silent:?}");
+}
+
+/// The check itself must be able to fail.
+#[test]
+fn uses_are_found_in_every_form() {
+    let text = "use crate::zone::Zone;\nuse crate::{base::name, steer as s};\nfn f() { crate::wire::decode(x) }\n// crate::http\n";
+    assert_eq!(uses(text), ["zone", "base", "steer", "wire"]);
+    assert!(is_path("x = tokio::spawn", 4, 5) && !is_path("let tokionic = 1", 4, 5));
+}
+
+fn ranks() -> BTreeMap<&'static str, (u8, usize, Siblings)> {
+    let places = LAYERS.iter().flat_map(|(layer, siblings, modules)| {
+        modules.iter().enumerate().map(move |(place, module)| (*module, (*layer, place, *siblings)))
+    });
+    places.collect()
+}
+
+/// Every source file with its top-level module and its text up to the tests at its end.
+fn sources() -> Vec<(PathBuf, String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    assert!(files.len() > 20, "the sources were not found");
+    files
+        .into_iter()
+        .filter(|path| !path.ends_with("tests.rs"))
+        .map(|path| {
+            let inside = path.strip_prefix(&root).expect("below src").to_path_buf();
+            let first = inside.iter().next().expect("a file has a name").to_string_lossy().into_owned();
+            let text = fs::read_to_string(&path).expect("a source file is text");
+            let text = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default().to_string();
+            (inside, first.trim_end_matches(".rs").to_string(), text)
+        })
+        .collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("src can be listed") {
+        let path = entry.expect("src can be listed").path();
+        match path.is_dir() {
+            true => collect(&path, files),
+            false if path.extension().is_some_and(|extension| extension == "rs") => files.push(path),
+            false => {}
+        }
+    }
+}
+
+/// The text without comment lines.
+fn code(text: &str) -> String {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The top-level modules of this crate that a text names.
+fn uses(text: &str) -> Vec<String> {
+    let code = code(text);
+    let mut found = Vec::new();
+    for (at, root) in code.match_indices("crate::").chain(code.match_indices("pharos::")) {
+        if at > 0 && code.as_bytes()[at - 1].is_ascii_alphanumeric() {
+            continue;
+        }
+        let rest = &code[at + root.len()..];
+        match rest.strip_prefix('{') {
+            Some(group) => found.extend(group_heads(group)),
+            None => found.push(head(rest)),
+        }
+    }
+    found.retain(|name| !name.is_empty());
+    found
+}
+
+/// The first segments of the paths in `{a::b, c::{d, e}}`, given what follows the brace.
+fn group_heads(group: &str) -> Vec<String> {
+    let (mut depth, mut heads, mut start) = (0, Vec::new(), 0);
+    for (at, character) in group.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                heads.push(head(group[start..at].trim_start()));
+                break;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                heads.push(head(group[start..at].trim_start()));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    heads
+}
+
+fn head(path: &str) -> String {
+    path.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
+}
+
+/// Whether what stands at `at` is the start of a path, not a part of another word.
+fn is_path(line: &str, at: usize, len: usize) -> bool {
+    let inside = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    let bytes = line.as_bytes();
+    !inside(at.checked_sub(1).and_then(|before| bytes.get(before))) && !inside(bytes.get(at + len))
+}
