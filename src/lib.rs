@@ -1,4 +1,57 @@
-//! Pharos: an authoritative split-horizon DNS server for container registries.
+//! Pharos (φάρος, lighthouse): an authoritative split-horizon DNS server for container registries.
+//!
+//! It answers one name, say `blob.k8s.io`, differently by where the client is, and points each client at the nearest
+//! healthy mirror. A companion HTTP listener takes the registry's own name, sends manifests to the canonical registry
+//! and blobs to the steered name.
+//!
+//! # The flow of data
+//!
+//! ```text
+//! pharos.toml zones/* feeds *.mmdb ─ config ─ load ─ compile ─► Snapshot ─► live::Published
+//!                                                                              │ one load per batch
+//! octets ─ wire::decode ─► Query ─ answer::answer ─┐                           ▼
+//! HTTP   ─ registry::route ────────────────────────┴─► steer::decide ─► Response / Redirect, with its basis
+//! ```
+//!
+//! Everything that decides is a pure function of its arguments; sockets, clocks, files, logs and counters are around it.
+//! [`wire::respond`] is the one path from the octets of a query to those of its reply: the UDP threads, the TCP tasks,
+//! `pharos explain`, `pharos sweep` and the tests all take it.
+//!
+//! # Words
+//!
+//! - *resolver*: who asked; *client*: for whom we answer; *subnet*: what an ECS option says of a client (RFC 7871).
+//! - *source prefix*, *scope prefix*: how much of an address is known, and for how much of it an answer holds.
+//! - *network*: a labelled set of client prefixes; a *source* is the file they come from.
+//! - *horizon*: what one class of clients sees: rules from labels to ordered mirrors. A *plan* is such a list of mirrors;
+//!   ranges of addresses with the same plan are one range of the steering table.
+//! - *mirror*: one place that serves blobs; its *health* says whether it may be steered to.
+//! - *snapshot*: everything that is served, as of one *generation*.
+//! - zone, apex, owner, RRset, rdata, delegation, glue: RFC 9499.
+//!
+//! # Layers
+//!
+//! A module uses only what is below it; `tests/layers.rs` reads the sources and enforces it.
+//!
+//! ```text
+//! 9  main → cli → serve                 composition
+//! 8  dns  http                          services; they do not know each other
+//! 7  live  tls  telemetry  process      shared shell: publisher, certificates, counters, signals
+//! 6  config  load  compile              files to snapshot
+//! 5  answer  registry  wire  inspect    decisions on a snapshot; message codec; explain and sweep   ┐
+//! 4  snapshot                           the served state, and how changes fold into it              │ pure
+//! 3  steer                              horizons: labels and health to a decision                   │
+//! 2  networks  zone  mirror             siblings                                                    │
+//! 1  base                               prefixes, names, client, ids, time, diagnostics             ┘
+//! ```
+//!
+//! # Where to start reading
+//!
+//! 1. [`base::client`]: which address decides, and what scope that means.
+//! 2. [`steer::table`]: ranges, and why the scope needs no stored length.
+//! 3. [`answer`]: RFC 1034 §4.3.2, a function for each case.
+//! 4. [`wire`]: octets in, octets out.
+//! 5. [`compile`]: how files become a snapshot.
+//! 6. [`dns`]: the threads that do nothing else.
 
 pub mod answer;
 pub mod base;
