@@ -18,6 +18,7 @@ use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::Ttl;
 use crate::mirror::Mirror;
+pub use crate::registry::BlobTarget;
 
 /// All that a config file means.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct Config {
     pub dns: Dns,
     /// `[registry]`; none where there is no such table.
     pub registry: Option<Registry>,
+    /// `[admin]`; none where there is no such table.
+    pub admin: Option<Admin>,
     /// `[[zone]]`, in file order.
     pub zones: Vec<Zone>,
     /// `[networks]`, in file order: [`SourceId`] is an index into it.
@@ -57,6 +60,13 @@ pub struct Dns {
     pub ecs_from: Option<Vec<Prefix>>,
 }
 
+/// `[admin]`: health and metrics over HTTP, off unless it is there.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+}
+
 /// `[registry]`: the companion HTTP listener.
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -80,15 +90,6 @@ pub struct Registry {
     pub blob_target: BlobTarget,
     /// The certificate and key to serve TLS with; none means plain HTTP.
     pub tls: Option<TlsFiles>,
-}
-
-/// Where a blob request is sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BlobTarget {
-    /// To the steered name; DNS picks the mirror.
-    SteeredName,
-    /// To the mirror's own host name (`direct = true`).
-    MirrorHost,
 }
 
 /// A base URL to which request paths are appended: `https://host[:port][/some/repo]`.
