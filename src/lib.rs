@@ -59,6 +59,7 @@ pub mod config;
 pub mod load;
 pub mod mirror;
 pub mod networks;
+pub mod registry;
 pub mod snapshot;
 pub mod steer;
 pub mod telemetry;

@@ -1,0 +1,394 @@
+//! The registry listener's decisions: what a pull request gets, from the same steering as the DNS answers.
+//!
+//! A [`Request`] comes in with who sent it, and out goes a [`Reply`]: the version of the API, a redirect with an
+//! absolute `Location`, or a refusal with an OCI error body; each with the [`Basis`] on which it was made.
+//!
+//! | rule | request | reply |
+//! |---|---|---|
+//! | 1 | neither GET nor HEAD | 405 |
+//! | 2 | `/`, `/privacy…`, else outside `/v2` | 307 project page, 307 policy page, 404 |
+//! | 3 | `/v2`, `/v2/` | 200, never 401: clients then ask for no token |
+//! | 4 | `/v2/_catalog`, uploads, what breaks a grammar | 404 or 400 |
+//! | 5 | manifests, `tags/list`, `referrers` | 307 canonical |
+//! | 6 | a cosign tag, where there is a place for signatures | 307 there |
+//! | 7 | blobs | 307 to the steered name or the mirror; canonical while no mirror can serve |
+//! | 8 | a blob for a client whose trusted proxy says nonsense | 400 |
+//!
+//! **Invariants**: no octet of a request can change the host of a `Location`, nor end its line; the query string and a
+//! trailing slash are kept as sent; a blob goes to mirrors only when one of them is up.
+//! **Not here**: HTTP itself ([`crate::http`]); whether a mirror has the one blob that is asked for.
+//!
+//! OCI distribution specification v1.1; RFC 9110 §15.4.8 (307).
+
+mod error;
+mod forwarded;
+mod path;
+
+use std::sync::Arc;
+
+pub use error::ErrorCode;
+pub use forwarded::{Malformed, client_address};
+pub use path::{Digest, Path, Reference, Target, parse};
+
+use crate::base::client::Client;
+use crate::base::ids::{HorizonId, MirrorId};
+use crate::base::prefix::{FAMILIES, Family, PrefixSet};
+use crate::base::time::Moment;
+use crate::snapshot::Snapshot;
+use crate::steer::{Decision, Tier};
+
+/// What of the configuration decides here.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where manifests, tags, referrers and blobs that no mirror can serve are.
+    pub canonical: Upstream,
+    /// The steered name.
+    pub blobs: Upstream,
+    /// The horizon of the steered name; none where that name is not steered here.
+    ///
+    /// By name and not by id: these settings and a snapshot may be of two configurations for the moment in which one
+    /// follows the other, and an id would then mean another horizon.
+    pub horizon: Option<Arc<str>>,
+    /// Where cosign's signatures and attestations are; none means canonical.
+    pub signatures: Option<Upstream>,
+    /// The project page.
+    pub info: Option<Arc<str>>,
+    /// The policy page.
+    pub privacy: Option<Arc<str>>,
+    /// Where blobs are sent.
+    pub blob_target: BlobTarget,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: PrefixSet,
+}
+
+/// Where a blob request is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlobTarget {
+    /// To the steered name; DNS picks the mirror.
+    SteeredName,
+    /// To the mirror's own host name (`direct = true`).
+    MirrorHost,
+}
+
+/// A registry that requests are sent on to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// All of a URL that stands before the repository name, with a slash at the end.
+    base: Box<str>,
+}
+
+impl Upstream {
+    /// The registry at `scheme://authority` whose repositories are below `path` (no slashes at its ends; may be empty).
+    pub fn new(scheme: &str, authority: &str, path: &str) -> Self {
+        let slash = if path.is_empty() { "" } else { "/" };
+        Upstream { base: format!("{scheme}://{authority}/v2/{path}{slash}").into() }
+    }
+}
+
+/// A request, as far as it matters.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'r> {
+    /// The method.
+    pub method: Method,
+    /// The path, not decoded.
+    pub path: &'r str,
+    /// The query string behind the `?`, if there is a `?`.
+    pub query: Option<&'r str>,
+}
+
+/// The method of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// GET or HEAD, which are answered alike but for the body.
+    Read,
+    /// Any other.
+    Other,
+}
+
+/// What a request gets, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// What it gets.
+    pub answer: Answer,
+    /// Why.
+    pub basis: Basis,
+}
+
+/// What a request gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// 200: the API is spoken here.
+    Version,
+    /// 307 to this absolute URL.
+    Redirect(String),
+    /// An error status with an OCI body.
+    Refuse(Status, ErrorCode),
+}
+
+/// The status of a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// 400
+    BadRequest,
+    /// 404
+    NotFound,
+    /// 405; the reply names GET and HEAD in `Allow`.
+    MethodNotAllowed,
+}
+
+/// Why a request gets what it gets: read by `explain`, metrics and tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Basis {
+    /// What happened.
+    pub outcome: Outcome,
+    /// What steering decided, where it had a say.
+    pub steering: Option<Steering>,
+}
+
+/// What happened to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Neither GET nor HEAD.
+    Method,
+    /// Sent to the project page.
+    Info,
+    /// Sent to the policy page.
+    Privacy,
+    /// Outside the API.
+    Outside,
+    /// The API's version.
+    Version,
+    /// Inside the API, but nothing that can be pulled.
+    Refused,
+    /// A manifest, sent to the canonical registry.
+    Manifest,
+    /// A list of tags, sent to the canonical registry.
+    Tags,
+    /// A list of referrers, sent to the canonical registry.
+    Referrers,
+    /// A signature or an attestation, sent to where those are.
+    Signature,
+    /// A blob, sent to the steered name.
+    BlobSteered,
+    /// A blob, sent to a mirror by its own host name.
+    BlobMirror,
+    /// A blob, sent to the canonical registry because no mirror can serve it.
+    BlobCanonical,
+    /// A blob, refused because the client's address cannot be told.
+    Forwarded,
+}
+
+/// A steering decision and what health made of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Steering {
+    /// The horizon.
+    pub horizon: HorizonId,
+    /// The family of the client's address.
+    pub family: Family,
+    /// The decision.
+    pub decision: Decision,
+    /// The tier the mirror comes from.
+    pub tier: Tier,
+    /// The first mirror chosen; none where none serves the family.
+    pub mirror: Option<MirrorId>,
+}
+
+/// Decides what a request gets.
+///
+/// `client` is whom it is for, or that the proxy in front said nonsense; it is looked at only for blobs.
+pub fn route(
+    request: &Request<'_>,
+    client: Result<Client, Malformed>,
+    settings: &Settings,
+    snapshot: &Snapshot,
+    now: Moment,
+) -> Reply {
+    if request.method == Method::Other {
+        return Reply::refuse(Status::MethodNotAllowed, ErrorCode::Unsupported, Outcome::Method);
+    }
+    let page = |url: &Option<Arc<str>>, outcome| match url {
+        Some(url) => Reply::redirect(url.to_string(), outcome),
+        None => Reply::refuse(Status::NotFound, ErrorCode::Unsupported, Outcome::Outside),
+    };
+    match parse(request.path) {
+        Path::Root => page(&settings.info, Outcome::Info),
+        Path::Privacy => page(&settings.privacy, Outcome::Privacy),
+        Path::Outside => Reply::refuse(Status::NotFound, ErrorCode::Unsupported, Outcome::Outside),
+        Path::Version => Reply { answer: Answer::Version, basis: Basis::of(Outcome::Version) },
+        Path::Wrong(code) => Reply::refuse(status_of(code), code, Outcome::Refused),
+        Path::Pull { .. } if !request.query.is_none_or(fits_location) => {
+            Reply::refuse(Status::BadRequest, ErrorCode::Unsupported, Outcome::Refused)
+        }
+        Path::Pull { target, rest } => {
+            let canonical = |outcome| Reply::redirect(location(&settings.canonical.base, rest, request.query), outcome);
+            match (target, &settings.signatures) {
+                (Target::Manifest(reference), Some(signatures)) if reference.is_signature() => {
+                    Reply::redirect(location(&signatures.base, rest, request.query), Outcome::Signature)
+                }
+                (Target::Manifest(_), _) => canonical(Outcome::Manifest),
+                (Target::Tags, _) => canonical(Outcome::Tags),
+                (Target::Referrers(_), _) => canonical(Outcome::Referrers),
+                (Target::Blob(_), _) => route_blob(rest, request.query, client, settings, snapshot, now),
+            }
+        }
+    }
+}
+
+/// Decides where a blob is fetched.
+fn route_blob(
+    rest: &str,
+    query: Option<&str>,
+    client: Result<Client, Malformed>,
+    settings: &Settings,
+    snapshot: &Snapshot,
+    _now: Moment,
+) -> Reply {
+    let Some(name) = &settings.horizon else {
+        return Reply::redirect(location(&settings.blobs.base, rest, query), Outcome::BlobSteered);
+    };
+    let Ok(client) = client else {
+        return Reply::refuse(Status::BadRequest, ErrorCode::Unsupported, Outcome::Forwarded);
+    };
+    let found = snapshot.horizons.iter().position(|horizon| horizon.name == *name).map(HorizonId::from_index);
+    let steering = found.map(|horizon| steer(horizon, &client, snapshot));
+    let mirror = steering.filter(|steering| can_serve(steering, settings.blob_target, snapshot));
+    let (url, outcome) = match (mirror, settings.blob_target) {
+        (Some(_), BlobTarget::SteeredName) => (location(&settings.blobs.base, rest, query), Outcome::BlobSteered),
+        (Some(Steering { mirror, .. }), BlobTarget::MirrorHost) => {
+            match mirror.and_then(|id| snapshot.mirrors[id.index()].host.as_deref()) {
+                Some(host) => (location(&format!("https://{host}/v2/"), rest, query), Outcome::BlobMirror),
+                None => (location(&settings.canonical.base, rest, query), Outcome::BlobCanonical),
+            }
+        }
+        (None, _) => (location(&settings.canonical.base, rest, query), Outcome::BlobCanonical),
+    };
+    Reply { answer: Answer::Redirect(url), basis: Basis { outcome, steering } }
+}
+
+fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> Steering {
+    let decision = snapshot.decide(horizon, client);
+    // Not the family of the decision's location: that of a 6to4 client is IPv4, but it connects over IPv6.
+    let family = Family::of(client.subnet.map_or(client.resolver, |subnet| subnet.address).to_canonical());
+    let choice = &snapshot.addresses(horizon, decision.plan, family).choice;
+    Steering { horizon, family, decision, tier: choice.tier, mirror: choice.mirrors.first().copied() }
+}
+
+/// Whether the client's mirror is up, and the client cannot end at one that serves something wrong.
+///
+/// A client with both families may use the other one for the steered name. A dead address there only costs it
+/// seconds, but a wrong certificate or wrong content fails the pull on every retry.
+fn can_serve(steering: &Steering, target: BlobTarget, snapshot: &Snapshot) -> bool {
+    let is_up = matches!(steering.tier, Tier::Preferred | Tier::Fallback | Tier::Default) && steering.mirror.is_some();
+    let is_bad = |family| {
+        let choice = &snapshot.addresses(steering.horizon, steering.decision.plan, family).choice;
+        choice.tier == Tier::LastResort && !choice.mirrors.is_empty()
+    };
+    is_up && (target == BlobTarget::MirrorHost || !FAMILIES.into_iter().any(is_bad))
+}
+
+fn location(base: &str, rest: &str, query: Option<&str>) -> String {
+    match query {
+        Some(query) => format!("{base}{rest}?{query}"),
+        None => format!("{base}{rest}"),
+    }
+}
+
+/// Whether a query string can stand in a header and in a URL as it is (RFC 3986 §3.4, somewhat wider).
+fn fits_location(query: &str) -> bool {
+    query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
+}
+
+fn status_of(code: ErrorCode) -> Status {
+    match code {
+        ErrorCode::DigestInvalid | ErrorCode::NameInvalid => Status::BadRequest,
+        ErrorCode::ManifestUnknown | ErrorCode::Unsupported => Status::NotFound,
+    }
+}
+
+impl Reply {
+    fn redirect(url: String, outcome: Outcome) -> Self {
+        Reply { answer: Answer::Redirect(url), basis: Basis::of(outcome) }
+    }
+
+    fn refuse(status: Status, code: ErrorCode, outcome: Outcome) -> Self {
+        Reply { answer: Answer::Refuse(status, code), basis: Basis::of(outcome) }
+    }
+}
+
+impl Basis {
+    fn of(outcome: Outcome) -> Self {
+        Basis { outcome, steering: None }
+    }
+}
+
+impl Answer {
+    /// The HTTP status code.
+    pub fn status(&self) -> u16 {
+        match self {
+            Answer::Version => 200,
+            Answer::Redirect(_) => 307,
+            Answer::Refuse(Status::BadRequest, _) => 400,
+            Answer::Refuse(Status::NotFound, _) => 404,
+            Answer::Refuse(Status::MethodNotAllowed, _) => 405,
+        }
+    }
+}
+
+impl Outcome {
+    /// Every outcome, in the order of the rules; [`Outcome::index`] is the place in it.
+    pub const ALL: [Outcome; 14] = [
+        Outcome::Method,
+        Outcome::Info,
+        Outcome::Privacy,
+        Outcome::Outside,
+        Outcome::Version,
+        Outcome::Refused,
+        Outcome::Manifest,
+        Outcome::Tags,
+        Outcome::Referrers,
+        Outcome::Signature,
+        Outcome::BlobSteered,
+        Outcome::BlobMirror,
+        Outcome::BlobCanonical,
+        Outcome::Forwarded,
+    ];
+
+    /// The place in [`Outcome::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The rule of this module's table that was followed.
+    pub const fn rule(self) -> u8 {
+        match self {
+            Outcome::Method => 1,
+            Outcome::Info | Outcome::Privacy | Outcome::Outside => 2,
+            Outcome::Version => 3,
+            Outcome::Refused => 4,
+            Outcome::Manifest | Outcome::Tags | Outcome::Referrers => 5,
+            Outcome::Signature => 6,
+            Outcome::BlobSteered | Outcome::BlobMirror | Outcome::BlobCanonical => 7,
+            Outcome::Forwarded => 8,
+        }
+    }
+
+    /// A stable word for metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Method => "method-not-allowed",
+            Outcome::Info => "info",
+            Outcome::Privacy => "privacy",
+            Outcome::Outside => "outside-api",
+            Outcome::Version => "version",
+            Outcome::Refused => "refused",
+            Outcome::Manifest => "manifest",
+            Outcome::Tags => "tags",
+            Outcome::Referrers => "referrers",
+            Outcome::Signature => "signature",
+            Outcome::BlobSteered => "blob-steered",
+            Outcome::BlobMirror => "blob-mirror",
+            Outcome::BlobCanonical => "blob-canonical",
+            Outcome::Forwarded => "bad-forwarded",
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! The path of a pull request: octets in, what it asks for out.
+//!
+//! Parsed by hand and from the right, because a repository may be called `a/blobs/manifests`: the last segments tell
+//! the endpoint, and all before them is the name.
+//!
+//! **Invariants**: what comes out as a [`Target`] holds only the octets that the grammars of the OCI distribution
+//! specification admit, plus `/` and `%3A` where a `:` may be; so it can be put behind a host without leaving it.
+//! **Not here**: methods, query strings, where to send it ([`super::route`]).
+//!
+//! OCI distribution specification v1.1, "Pulling manifests", "Pulling blobs", "Content discovery"; OCI image
+//! specification, "Digests".
+
+use super::error::ErrorCode;
+
+/// The longest repository name, in octets: clients commonly limit host and name together to 255.
+const MAX_NAME_LEN: usize = 255;
+
+/// The longest tag, in octets.
+const MAX_TAG_LEN: usize = 128;
+
+/// The longest digest, in octets; twice a `sha512`, for algorithms to come.
+const MAX_DIGEST_LEN: usize = 300;
+
+/// What a path is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path<'p> {
+    /// `/`
+    Root,
+    /// Anything that starts with `/privacy`.
+    Privacy,
+    /// Neither those nor the API.
+    Outside,
+    /// `/v2` and `/v2/`: which version of the API is spoken here.
+    Version,
+    /// Something to pull.
+    Pull {
+        /// What.
+        target: Target<'p>,
+        /// The path behind `/v2/`, as it was sent.
+        rest: &'p str,
+    },
+    /// Below `/v2/`, but nothing that can be pulled.
+    Wrong(ErrorCode),
+}
+
+/// What is to be pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'p> {
+    /// `<name>/manifests/<tag or digest>`
+    Manifest(Reference<'p>),
+    /// `<name>/blobs/<digest>`
+    Blob(Digest<'p>),
+    /// `<name>/tags/list`
+    Tags,
+    /// `<name>/referrers/<digest>`
+    Referrers(Digest<'p>),
+}
+
+/// Which manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference<'p> {
+    /// By tag.
+    Tag(&'p str),
+    /// By digest.
+    Digest(Digest<'p>),
+}
+
+/// A content digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest<'p> {
+    /// Like `sha256`.
+    pub algorithm: &'p str,
+    /// Like 64 hexadecimal digits.
+    pub encoded: &'p str,
+}
+
+/// Parses the path of a request.
+pub fn parse(path: &str) -> Path<'_> {
+    match path {
+        "/" => return Path::Root,
+        "/v2" | "/v2/" => return Path::Version,
+        _ => {}
+    }
+    match path.strip_prefix("/v2/") {
+        Some(rest) => match parse_pull(rest.strip_suffix('/').unwrap_or(rest)) {
+            Ok(target) => Path::Pull { target, rest },
+            Err(code) => Path::Wrong(code),
+        },
+        None if path.starts_with("/privacy") => Path::Privacy,
+        None => Path::Outside,
+    }
+}
+
+/// Parses what stands behind `/v2/`, without the one slash that may end it.
+fn parse_pull(rest: &str) -> Result<Target<'_>, ErrorCode> {
+    let (before, last) = rest.rsplit_once('/').unwrap_or(("", rest));
+    let (name, endpoint) = before.rsplit_once('/').unwrap_or(("", before));
+    // `blobs/uploads` and `blobs/uploads/<id>` are for pushing; `_catalog` and what else there is are not for us.
+    if (endpoint, last) == ("blobs", "uploads") {
+        return Err(ErrorCode::Unsupported);
+    }
+    match (endpoint, last) {
+        ("manifests", reference) => {
+            check_name(name)?;
+            parse_reference(reference).map(Target::Manifest)
+        }
+        ("blobs", digest) => {
+            check_name(name)?;
+            parse_digest(digest).map(Target::Blob).ok_or(ErrorCode::DigestInvalid)
+        }
+        ("tags", "list") => {
+            check_name(name)?;
+            Ok(Target::Tags)
+        }
+        ("referrers", digest) => {
+            check_name(name)?;
+            parse_digest(digest).map(Target::Referrers).ok_or(ErrorCode::DigestInvalid)
+        }
+        _ => Err(ErrorCode::Unsupported),
+    }
+}
+
+fn check_name(name: &str) -> Result<(), ErrorCode> {
+    if name.len() <= MAX_NAME_LEN && name.split('/').all(is_name_component) {
+        Ok(())
+    } else {
+        Err(ErrorCode::NameInvalid)
+    }
+}
+
+/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+fn is_name_component(component: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let mut rest = component.as_bytes();
+    loop {
+        let letters = rest.iter().take_while(|byte| is_letter(**byte)).count();
+        if letters == 0 {
+            return false;
+        }
+        rest = &rest[letters..];
+        let separator = match rest {
+            [] => return true,
+            [b'_', b'_', ..] => 2,
+            [b'.' | b'_', ..] => 1,
+            [b'-', ..] => rest.iter().take_while(|byte| **byte == b'-').count(),
+            _ => return false,
+        };
+        rest = &rest[separator..];
+    }
+}
+
+fn parse_reference(text: &str) -> Result<Reference<'_>, ErrorCode> {
+    match split_digest(text) {
+        Some(_) => parse_digest(text).map(Reference::Digest).ok_or(ErrorCode::DigestInvalid),
+        None if is_tag(text) => Ok(Reference::Tag(text)),
+        // No registry can have a manifest by that reference.
+        None => Err(ErrorCode::ManifestUnknown),
+    }
+}
+
+/// `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`
+fn is_tag(text: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    match text.as_bytes() {
+        [first, rest @ ..] => {
+            is_word(*first)
+                && text.len() <= MAX_TAG_LEN
+                && rest.iter().all(|byte| is_word(*byte) || matches!(byte, b'.' | b'-'))
+        }
+        [] => false,
+    }
+}
+
+/// Algorithm and encoded part, on either side of the first colon.
+///
+/// Some clients escape the colon, though a path need not (RFC 3986 §3.3); it is the one escape that is understood.
+fn split_digest(text: &str) -> Option<(&str, &str)> {
+    [":", "%3A", "%3a"].iter().find_map(|colon| text.split_once(colon))
+}
+
+/// `algorithm:encoded`; what is registered has its exact form, other algorithms the general one.
+fn parse_digest(text: &str) -> Option<Digest<'_>> {
+    let (algorithm, encoded) = split_digest(text)?;
+    let is_hex =
+        |len: usize| encoded.len() == len && encoded.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let fits = match algorithm {
+        "sha256" => is_hex(64),
+        "sha512" => is_hex(128),
+        _ => text.len() <= MAX_DIGEST_LEN && is_algorithm(algorithm) && is_encoded(encoded),
+    };
+    fits.then_some(Digest { algorithm, encoded })
+}
+
+/// `[a-z0-9]+([+._-][a-z0-9]+)*`
+fn is_algorithm(text: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.split(['+', '.', '_', '-']).all(|part| !part.is_empty() && part.bytes().all(is_letter))
+}
+
+/// `[a-zA-Z0-9=_-]+`
+fn is_encoded(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'=' | b'_' | b'-'))
+}
+
+impl Reference<'_> {
+    /// Whether it is the tag by which cosign stores a signature or an attestation: `sha256-<64 hex>.sig` or `.att`.
+    pub fn is_signature(&self) -> bool {
+        let Reference::Tag(tag) = self else { return false };
+        let hex = tag.strip_prefix("sha256-").and_then(|rest| rest.strip_suffix(".sig").or(rest.strip_suffix(".att")));
+        hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+    fn target(path: &str) -> Target<'_> {
+        match parse(path) {
+            Path::Pull { target, .. } => target,
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn names_may_contain_the_words_of_the_api() {
+        assert_eq!(target("/v2/a/manifests/b/manifests/c"), Target::Manifest(Reference::Tag("c")));
+        assert_eq!(target("/v2/blobs/uploads/manifests/v1"), Target::Manifest(Reference::Tag("v1")));
+        assert_eq!(target("/v2/manifests/tags/list"), Target::Tags);
+        assert_eq!(target("/v2/tags/manifests/list"), Target::Manifest(Reference::Tag("list")));
+        let path = format!("/v2/a/manifests/blobs/sha256:{HEX}");
+        assert_eq!(target(&path), Target::Blob(Digest { algorithm: "sha256", encoded: HEX }));
+    }
+
+    #[test]
+    fn names_follow_the_grammar() {
+        for name in ["a", "0", "a/b/c", "a.b", "a_b", "a__b", "a-b", "a---b", "a.b_c__d-e/f0"] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        for name in ["", "A", "a/", "/a", "a//b", ".a", "a.", "a..b", "a___b", "a._b", "a-", "a b", "a%2fb", "é", "a@b"]
+        {
+            assert_eq!(check_name(name), Err(ErrorCode::NameInvalid), "{name}");
+        }
+        assert_eq!(check_name(&"a".repeat(255)), Ok(()));
+        assert_eq!(check_name(&"a".repeat(256)), Err(ErrorCode::NameInvalid));
+    }
+
+    #[test]
+    fn digests_have_the_exact_length_of_their_algorithm() {
+        let fits = |text: &str| parse_digest(text).is_some();
+        assert!(fits(&format!("sha256:{HEX}")) && fits(&format!("sha512:{HEX}{HEX}")));
+        assert!(fits(&format!("sha256%3A{HEX}")) && fits(&format!("sha256%3a{HEX}")));
+        assert!(fits("blake3:AbC_0-=") && fits("multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8"));
+        assert!(!fits(&format!("sha256:{}", &HEX[1..])) && !fits(&format!("sha256:{HEX}0")));
+        assert!(!fits(&format!("sha256:{}", HEX.to_uppercase())) && !fits(&format!("SHA256:{HEX}")));
+        for text in
+            ["", ":", "sha256", "sha256:", "a:", ":a", "a+:b", "+a:b", "a:b:c", "a:b%3Ac", "a:b/c", "a:..", "a:%2e"]
+        {
+            assert!(!fits(text), "{text}");
+        }
+        assert!(!fits(&format!("x:{}", "0".repeat(MAX_DIGEST_LEN))));
+    }
+
+    #[test]
+    fn signature_tags_are_told_from_others() {
+        let is = |tag: String| Reference::Tag(&tag).is_signature();
+        assert!(is(format!("sha256-{HEX}.sig")) && is(format!("sha256-{HEX}.att")));
+        assert!(!is(format!("sha256-{HEX}")) && !is(format!("sha256-{HEX}.sbom")) && !is(format!("sha256-{HEX}0.sig")));
+        assert!(!is(format!("sha256-{}.sig", HEX.to_uppercase())) && !is("3.9".into()));
+    }
+
+    /// The same grammar written another way: split into segments, then every run of separators looked at.
+    fn twin(path: &str) -> Path<'_> {
+        let segments: Vec<&str> = path.split('/').collect();
+        if segments.first() != Some(&"") || segments.len() < 2 {
+            return Path::Outside;
+        }
+        match &segments[1..] {
+            [""] => return Path::Root,
+            ["v2"] | ["v2", ""] => return Path::Version,
+            ["v2", ..] => {}
+            [first, ..] if first.starts_with("privacy") => return Path::Privacy,
+            _ => return Path::Outside,
+        }
+        let mut parts = segments[2..].to_vec();
+        if parts.last() == Some(&"") {
+            parts.pop();
+        }
+        let hex = |text: &str| text.chars().all(|c| "0123456789abcdef".contains(c));
+        let low = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let any = |c: char| low(c) || c.is_ascii_uppercase();
+        let name_fits = |parts: &[&str]| {
+            let runs_fit = |part: &&str| {
+                let runs: Vec<&str> = part.split(low).filter(|run| !run.is_empty()).collect();
+                !part.is_empty()
+                    && part.starts_with(low)
+                    && part.ends_with(low)
+                    && runs.iter().all(|run| [".", "_", "__"].contains(run) || run.chars().all(|c| c == '-'))
+            };
+            !parts.is_empty() && parts.join("/").len() < 256 && parts.iter().all(runs_fit)
+        };
+        fn halves(text: &str) -> Vec<&str> {
+            match (text.contains(':'), text.contains("%3A")) {
+                (true, _) => text.splitn(2, ':').collect(),
+                (_, true) => text.splitn(2, "%3A").collect(),
+                _ => text.splitn(2, "%3a").collect(),
+            }
+        }
+        let digest = |text| match halves(text)[..] {
+            [algorithm, encoded] => {
+                let fits = match algorithm {
+                    "sha256" => hex(encoded) && encoded.len() == 64,
+                    "sha512" => hex(encoded) && encoded.len() == 128,
+                    _ => {
+                        !encoded.is_empty()
+                            && text.len() <= 300
+                            && encoded.chars().all(|c| any(c) || "=_-".contains(c))
+                            && algorithm.starts_with(low)
+                            && algorithm.ends_with(low)
+                            && algorithm
+                                .split(low)
+                                .all(|run| run.len() <= 1 && (run.is_empty() || "+._-".contains(run)))
+                    }
+                };
+                if fits { Ok(Digest { algorithm, encoded }) } else { Err(ErrorCode::DigestInvalid) }
+            }
+            _ => Err(ErrorCode::DigestInvalid),
+        };
+        let reference = |text: &'_ str| -> bool {
+            (1..=128).contains(&text.len())
+                && !text.starts_with(['.', '-'])
+                && text.chars().all(|c| any(c) || "_.-".contains(c))
+        };
+        let result = (|| {
+            let [name @ .., endpoint, last] = &parts[..] else { return Err(ErrorCode::Unsupported) };
+            if !["manifests", "blobs", "tags", "referrers"].contains(endpoint)
+                || (*endpoint == "tags" && *last != "list")
+                || (*endpoint == "blobs" && *last == "uploads")
+            {
+                return Err(ErrorCode::Unsupported);
+            }
+            if !name_fits(name) {
+                return Err(ErrorCode::NameInvalid);
+            }
+            match *endpoint {
+                "tags" => Ok(Target::Tags),
+                "blobs" => Ok(Target::Blob(digest(last)?)),
+                "referrers" => Ok(Target::Referrers(digest(last)?)),
+                _ if halves(last).len() == 2 => Ok(Target::Manifest(Reference::Digest(digest(last)?))),
+                _ if reference(last) => Ok(Target::Manifest(Reference::Tag(last))),
+                _ => Err(ErrorCode::ManifestUnknown),
+            }
+        })();
+        match result {
+            Ok(target) => Path::Pull { target, rest: &path[4..] },
+            Err(code) => Path::Wrong(code),
+        }
+    }
+
+    /// Pieces of paths, so that whole ones are common and slightly wrong ones more so.
+    fn piece() -> impl Strategy<Value = String> {
+        let fixed = [
+            "/",
+            "/",
+            "/",
+            "/",
+            "v2",
+            "/v2/",
+            "/v2/a/",
+            "manifests",
+            "/manifests/",
+            "blobs",
+            "/blobs/",
+            "uploads",
+            "tags",
+            "/tags/list",
+            "list",
+            "referrers",
+            "/referrers/",
+            "_catalog",
+            "pause",
+            "3.9",
+            "latest",
+            "sha256:",
+            "sha512:",
+            "sha256%3A",
+            "sha256-",
+            ".sig",
+            HEX,
+            "0",
+            "a",
+            "A",
+            ".",
+            "_",
+            "__",
+            "-",
+            "--",
+            ":",
+            "%2f",
+            "%3a",
+            "+",
+            "=",
+            "@",
+            "\\",
+            "..",
+            "privacy",
+            "é",
+            " ",
+            "\r\n",
+            "?",
+            "#",
+        ];
+        prop_oneof![6 => proptest::sample::select(fixed.to_vec()).prop_map(str::to_string), 1 => "[ -~]{1,3}"]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_parser_agrees_with_its_twin(pieces in proptest::collection::vec(piece(), 0..12)) {
+            let path = pieces.concat();
+            prop_assert_eq!(parse(&path), twin(&path), "{}", path);
+            let path = format!("/v2/{path}");
+            prop_assert_eq!(parse(&path), twin(&path), "{}", path);
+        }
+
+        #[test]
+        fn what_can_be_pulled_cannot_leave_its_host(pieces in proptest::collection::vec(piece(), 0..12)) {
+            let path = format!("/v2/a/{}", pieces.concat());
+            if let Path::Pull { rest, .. } = parse(&path) {
+                let plain = rest.replace("%3A", ":").replace("%3a", ":");
+                let fits = |c: char| c.is_ascii_alphanumeric() || "/._-:+=".contains(c);
+                prop_assert!(plain.chars().all(fits), "{}", path);
+                prop_assert!(!rest.starts_with('/') && !rest.contains("//"));
+                prop_assert!(rest.split('/').all(|segment| segment != "." && segment != ".."), "{}", path);
+            }
+        }
+    }
+}
