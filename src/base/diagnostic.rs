@@ -209,10 +209,37 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// The most names that are listed in a help; the nearest is named in any case.
+const MAX_LISTED: usize = 12;
+
+/// Names in backticks, shortened where they are many.
+pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names = names.into_iter();
+    let mut text = String::new();
+    for name in names.by_ref().take(MAX_LISTED) {
+        let comma = if text.is_empty() { "" } else { ", " };
+        let _ = write!(text, "{comma}`{name}`");
+    }
+    match names.count() {
+        0 => text,
+        more => format!("{text} and {more} more"),
+    }
+}
+
+/// Brings problems into the order in which they stand in their files; what has no place comes first.
+pub fn sort_by_place(problems: &mut [Diagnostic]) {
+    let key = |problem: &Diagnostic| {
+        problem.place.as_ref().map(|place| (place.file.clone(), place.line, place.columns.start))
+    };
+    problems.sort_by_cached_key(key);
+}
+
 /// The help for an unknown word: the nearest known one and all there are.
 pub fn did_you_mean<'a>(word: &str, what: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
-    let all: Vec<String> = known.clone().into_iter().map(|name| format!("`{name}`")).collect();
-    let list = if all.is_empty() { format!("no {what} is defined") } else { format!("{what}: {}", all.join(", ")) };
+    let list = match list(known.clone()) {
+        none if none.is_empty() => format!("there are no {what}"),
+        names => format!("{what}: {names}"),
+    };
     match nearest(word, known) {
         Some(near) => format!("did you mean `{near}`? {list}"),
         None => list,

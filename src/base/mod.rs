@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod ids;
 pub mod name;
 pub mod prefix;
+pub mod report;
 pub mod rr;
 pub mod special;
 pub mod time;
