@@ -1,24 +1,52 @@
 //! The configuration as meant: every reference resolved, every value in its range.
 //!
-//! `pharos.toml` is text, then a [`spec`] (as written, with places), then a [`Config`] (as meant). What cannot be
-//! meant is a list of diagnostics, all of them at once, in file order.
+//! [`read`] turns the text of `pharos.toml` into a `Spec` (as written, with places) and that into a [`Config`] (as
+//! meant). What cannot be meant is a list of diagnostics, all of them at once, in file order.
 //!
 //! **Invariants**: ids index the lists of this config; a horizon has a default; every path is resolved against the
 //! folder of the config file.
 //! **Not here**: reading the files it names ([`crate::load`]), building what is served ([`crate::compile`]).
+
+mod check;
+pub mod limits;
+mod reader;
+mod spec;
+mod value;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::diagnostic::Place;
+use crate::base::diagnostic::{Diagnostic, Place, sort_by_place};
 use crate::base::ids::{HorizonId, MirrorId, SourceId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::Ttl;
 use crate::mirror::Mirror;
 pub use crate::registry::BlobTarget;
+
+/// Reads a config file's text: what it means and what is doubtful in it, or what is wrong with it.
+///
+/// `file` is the path as the operator wrote it; it names the file in diagnostics, and paths in the text are relative to
+/// its folder.
+pub fn read(file: &str, text: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    if text.len() > limits::MAX_FILE_OCTETS {
+        let problem = Diagnostic::error("too-large", format!("the config has {} octets", text.len()))
+            .at(Place::whole_file(&file.into()), "")
+            .help(format!("keep it to {}; is it the right file?", limits::MAX_FILE_OCTETS));
+        return Err(vec![problem]);
+    }
+    let reader = reader::Reader::new(file.into(), text);
+    let spec = spec::read(&reader);
+    let mut problems = reader.into_problems();
+    let config = spec.map(|spec| check::check(file, spec, &mut problems));
+    sort_by_place(&mut problems);
+    match config {
+        Some(config) if !problems.iter().any(Diagnostic::is_error) => Ok((config, problems)),
+        _ => Err(problems),
+    }
+}
 
 /// All that a config file means.
 #[derive(Clone, Debug)]
@@ -198,6 +226,14 @@ pub struct Horizon {
     pub default_place: Place,
 }
 
+impl Horizon {
+    /// Every mirror it names, as often as it does.
+    pub fn mirrors(&self) -> impl Iterator<Item = MirrorId> {
+        let of_rules = self.rules.iter().flat_map(|rule| rule.mirrors.iter().chain(&rule.fallback));
+        of_rules.chain(&self.default).copied()
+    }
+}
+
 /// One rule of a horizon.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -242,4 +278,108 @@ pub struct Placed<T> {
     pub value: T,
     /// Where it was written.
     pub place: Place,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../../tests/check/sample-complete.toml");
+    const EVERYTHING: &str = include_str!("../../tests/check/everything.toml");
+
+    fn config(file: &str, text: &str) -> Config {
+        let (config, warnings) = read(file, text).unwrap();
+        assert_eq!(warnings, []);
+        config
+    }
+
+    #[test]
+    fn the_sample_means_what_it_says() {
+        let config = config("etc/pharos.toml", SAMPLE);
+        assert_eq!(config.dns.listen, limits::DNS_LISTEN);
+        let registry = config.registry.as_ref().unwrap();
+        assert_eq!((&*registry.canonical.authority, &*registry.blobs.authority), ("k8s.gcr.io", "blob.k8s.io"));
+        assert_eq!((registry.horizon, registry.blob_target), (Some(HorizonId(0)), BlobTarget::SteeredName));
+        let zone = &config.zones[0];
+        assert_eq!(zone.file, Path::new("etc/zones/blob.k8s.io.zone"));
+        assert_eq!((zone.steer[0].owner == zone.name, zone.steer[0].ttl), (true, Ttl(60)));
+        let names: Vec<&str> = config.mirrors.iter().map(|entry| &*entry.mirror.name).collect();
+        assert_eq!(names, ["aws-use1", "aws-use2", "aws-euc1", "aws-apne1", "gcp-us"]);
+        let kinds: Vec<_> = config.networks.iter().map(|network| network.kind).collect();
+        use NetworkKind::{Aws, Gcp, List, Mmdb};
+        assert_eq!(kinds, [List, Aws, Gcp, Mmdb, Mmdb]);
+        let horizon = &config.horizons[0];
+        assert_eq!(horizon.default, [MirrorId(4), MirrorId(0)]);
+        let shown: Vec<String> = horizon.rules.iter().map(|rule| show(&rule.conditions)).collect();
+        let expected = [
+            "network 0 office",
+            "provider aws, region us-east-1 us-east-2",
+            "provider gcp",
+            "asn 16509 14618",
+            "country DE FR",
+            "continent AS",
+        ];
+        assert_eq!(shown, expected);
+        assert_eq!(horizon.rules[1].mirrors, [MirrorId(0), MirrorId(1)]);
+        assert_eq!((horizon.rules[1].place.line, &*horizon.rules[1].place.file), (28, "etc/pharos.toml"));
+    }
+
+    /// Conditions in a few words.
+    fn show(conditions: &[Condition]) -> String {
+        fn values<T: ToString>(kind: &str, values: &[Placed<T>]) -> String {
+            values.iter().fold(kind.to_string(), |text, value| format!("{text} {}", value.value.to_string()))
+        }
+        let one = |condition: &Condition| match condition {
+            Condition::Network { sources, labels } => {
+                let sources: String = sources.iter().map(|source| format!(" {}", source.value.0)).collect();
+                format!("network{sources}{}", values("", labels))
+            }
+            Condition::Provider(list) => values("provider", list),
+            Condition::Region(list) => values("region", list),
+            Condition::Asn(list) => values("asn", list),
+            Condition::Country(list) => values("country", list),
+            Condition::Continent(list) => values("continent", list),
+            Condition::Subdivision(list) => values("subdivision", list),
+        };
+        conditions.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn every_key_has_its_effect() {
+        let config = config("pharos.toml", EVERYTHING);
+        let dns = &config.dns;
+        assert_eq!((dns.udp_threads, dns.udp_payload, dns.tcp_idle), (Some(2), 1400, Duration::from_secs(30)));
+        assert_eq!((dns.tcp_connections, dns.tcp_connections_per_client), (100, 10));
+        assert_eq!(dns.ecs_from.as_ref().map(Vec::len), Some(2));
+        let registry = config.registry.as_ref().unwrap();
+        assert_eq!((&*registry.canonical.path, &*registry.blobs.authority), ("some/repo", "blob.k8s.io:8443"));
+        assert_eq!((registry.blob_target, registry.horizon), (BlobTarget::MirrorHost, Some(HorizonId(0))));
+        assert_eq!(registry.privacy.as_deref(), Some("https://example.com/privacy?lang=en"));
+        let tls = registry.tls.as_ref().unwrap();
+        assert_eq!((&*tls.cert, &*tls.key), (Path::new("fullchain.pem"), Path::new("/etc/privkey.pem")));
+        assert_eq!(config.zones[0].steer[0].owner.as_name().to_string(), "blob.k8s.io");
+        assert_eq!(config.zones[0].steer[0].ttl, Ttl(limits::TTL_DEFAULT as u32));
+        assert_eq!(config.networks[3].provider.as_deref(), Some("linode"));
+        let shown: Vec<String> = config.horizons[0].rules.iter().map(|rule| show(&rule.conditions)).collect();
+        let all = "network 0 vpn desk, region eastus, asn 64512, country DE, continent EU, subdivision DE-BE";
+        assert_eq!(shown, ["network 0 3", all]);
+        assert_eq!(config.horizons[0].rules[0].fallback, [MirrorId(1)]);
+    }
+
+    #[test]
+    fn defaults_hold_where_nothing_is_written() {
+        let config = config("pharos.toml", "zone = { name = 'example.com', file = 'example.zone' }\n");
+        assert_eq!(config.dns.listen, limits::DNS_LISTEN);
+        assert_eq!((config.dns.udp_payload, config.dns.udp_threads), (1232, None));
+        assert_eq!((config.dns.tcp_connections, config.dns.tcp_connections_per_client), (1024, 64));
+        assert!(config.registry.is_none() && config.dns.ecs_from.is_none());
+    }
+
+    #[test]
+    fn fewer_connections_leave_fewer_per_client() {
+        let text = "dns.tcp-connections = 8\nzone = { name = 'example.com', file = 'example.zone' }\n";
+        assert_eq!(config("pharos.toml", text).dns.tcp_connections_per_client, 8);
+    }
 }

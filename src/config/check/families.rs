@@ -1,0 +1,65 @@
+//! Whether a type exists never depends on the client (DESIGN.md, decision 5; RFC 7871 §7.4).
+//!
+//! A resolver keeps "there is no AAAA here" for everybody. So if any client of a horizon has addresses of a family, all
+//! must. The list of a rule ends with the horizon's default: a default that has every family of the horizon is all it
+//! takes, and one without makes its own clients the odd ones out. There is therefore one problem per horizon and
+//! family, and it stands at `default`.
+
+use crate::base::diagnostic::{Diagnostic, Place, list};
+use crate::base::ids::MirrorId;
+use crate::base::prefix::{FAMILIES, Family};
+use crate::config::{Horizon, MirrorEntry};
+
+/// Finds families that some clients of a horizon would have and others not.
+///
+/// A mirror that is only a host name may turn out to have either family; it is taken to be enough, and not to demand
+/// any. A horizon with a broken mirror is passed over: its errors come first.
+pub(super) fn check_families(
+    horizon: &Horizon,
+    mirrors: &[MirrorEntry],
+    broken: impl Fn(MirrorId) -> bool,
+    problems: &mut Vec<Diagnostic>,
+) {
+    if horizon.default.is_empty() || horizon.mirrors().any(broken) {
+        return;
+    }
+    let mirror = |id: MirrorId| &mirrors[id.index()].mirror;
+    let serves = |id: MirrorId, family| mirror(id).serves(family);
+    let may_serve = |id: MirrorId, family| serves(id, family) || FAMILIES.iter().all(|other| !serves(id, *other));
+    for family in FAMILIES {
+        if horizon.default.iter().any(|id| may_serve(*id, family)) {
+            continue;
+        }
+        let having = horizon.rules.iter().find_map(|rule| {
+            let id = rule.mirrors.iter().chain(&rule.fallback).find(|id| serves(**id, family))?;
+            Some((rule, *id))
+        });
+        let Some((rule, having)) = having else { continue };
+        problems.push(missing_family(horizon, family, &mirror(having).name, &rule.place, mirrors));
+    }
+}
+
+fn missing_family(
+    horizon: &Horizon,
+    family: Family,
+    having: &str,
+    rule: &Place,
+    mirrors: &[MirrorEntry],
+) -> Diagnostic {
+    let rtype = match family {
+        Family::V4 => "A",
+        Family::V6 => "AAAA",
+    };
+    let default = || horizon.default.iter().map(|id| &*mirrors[id.index()].mirror.name);
+    let have = if horizon.default.len() == 1 { "has" } else { "have" };
+    let message = format!("horizon `{}` would have {rtype} records for some clients and none for others", horizon.name);
+    let help = format!(
+        "resolvers remember for everybody that there is no {rtype}: give {} an {family} address, or add `{having}`, \
+         which has one, at the end of `default`",
+        if horizon.default.len() == 1 { list(default()) } else { format!("one of {}", list(default())) },
+    );
+    Diagnostic::error("family-for-some", message)
+        .at(horizon.default_place.clone(), format!("{} {have} no {family} address", list(default())))
+        .related(rule.clone(), format!("clients of this rule would have {rtype}, from `{having}`"))
+        .help(help)
+}

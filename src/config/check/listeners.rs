@@ -1,0 +1,182 @@
+//! `[dns]` and `[registry]`: where to listen, and where to send pull clients.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Check;
+use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
+use crate::base::ids::HorizonId;
+use crate::base::name::NameBuf;
+use crate::config::spec::{DnsSpec, Number, RegistrySpec, Spec, Text, TlsSpec, ZoneSpec};
+use crate::config::value::{self, host_of};
+use crate::config::{BlobTarget, Dns, Horizon, MirrorEntry, Registry, TlsFiles, Upstream, Zone, limits};
+
+impl Check<'_> {
+    pub(super) fn check_dns(&mut self, spec: &DnsSpec) -> Dns {
+        // Ranges have been checked when they were read: every number here fits its type.
+        let number = |number: &Option<Number>| number.as_ref().and_then(|number| usize::try_from(number.value).ok());
+        let tcp_connections = number(&spec.tcp_connections).unwrap_or(limits::TCP_CONNECTIONS_DEFAULT);
+        let per_client = limits::TCP_CONNECTIONS_PER_CLIENT_DEFAULT.min(tcp_connections);
+        let payload = number(&spec.udp_payload).and_then(|payload| u16::try_from(payload).ok());
+        Dns {
+            listen: match &spec.listen {
+                Some(texts) => self.check_listen(texts),
+                None => limits::DNS_LISTEN.to_vec(),
+            },
+            udp_threads: number(&spec.udp_threads),
+            udp_payload: payload.unwrap_or(limits::UDP_PAYLOAD_DEFAULT),
+            tcp_connections,
+            tcp_connections_per_client: number(&spec.tcp_connections_per_client).unwrap_or(per_client),
+            tcp_idle: spec.tcp_idle.as_ref().map_or(limits::TCP_IDLE_DEFAULT, |idle: &_| -> Duration { idle.value }),
+            ecs_from: spec.ecs_from.as_ref().map(|texts| self.check_prefixes(texts)),
+        }
+    }
+
+    pub(super) fn check_registry(
+        &mut self,
+        spec: &RegistrySpec,
+        zone_specs: &[ZoneSpec],
+        zones: &[Zone],
+    ) -> Option<Registry> {
+        let upstream = |check: &mut Self, text: &Option<Text>| check.parse(text.as_ref()?, value::upstream);
+        let page = |check: &mut Self, text: &Option<Text>| check.parse(text.as_ref()?, value::page);
+        let listen = self.check_listen(&spec.listen);
+        let canonical = upstream(self, &spec.canonical);
+        let blobs = upstream(self, &spec.blobs);
+        let signatures = upstream(self, &spec.signatures);
+        let (info, privacy) = (page(self, &spec.info), page(self, &spec.privacy));
+        let trusted_proxies = self.check_prefixes(&spec.trusted_proxies);
+        let tls = spec.tls.as_ref().and_then(|tls| self.check_tls(tls));
+        let blob_target = match &spec.direct {
+            Some(direct) if direct.value => BlobTarget::MirrorHost,
+            _ => BlobTarget::SteeredName,
+        };
+        let (canonical, blobs) = (canonical?, blobs?);
+        let place = &spec.blobs.as_ref()?.place;
+        self.check_tokens(&blobs, &canonical, place);
+        // Where a steered owner is wrong, it may be the one.
+        let written: usize = zone_specs.iter().map(|zone| zone.steer.len()).sum();
+        let meant: usize = zones.iter().map(|zone| zone.steer.len()).sum();
+        let horizon = if written == meant { self.check_blobs(&blobs, place, blob_target, zones) } else { None };
+        Some(Registry {
+            listen,
+            canonical,
+            blobs,
+            horizon,
+            signatures,
+            info,
+            privacy,
+            trusted_proxies,
+            blob_target,
+            tls,
+        })
+    }
+
+    /// Warns where the blobs' host gets tokens that are none of its business.
+    fn check_tokens(&mut self, blobs: &Upstream, canonical: &Upstream, place: &Place) {
+        let host = host_of(blobs);
+        if host.strip_suffix(host_of(canonical)).is_some_and(|rest| rest.ends_with('.')) {
+            self.report(
+                Diagnostic::warning("blobs-below-canonical", format!("`{host}` is below `{}`", host_of(canonical)))
+                    .at(place.clone(), "gets the clients' bearer tokens")
+                    .help("Go clients send a host's tokens on to its sub-domains; use a sibling of it for blobs"),
+            );
+        }
+    }
+
+    /// The horizon of the blobs' host.
+    fn check_blobs(
+        &mut self,
+        blobs: &Upstream,
+        place: &Place,
+        target: BlobTarget,
+        zones: &[Zone],
+    ) -> Option<HorizonId> {
+        let host = host_of(blobs);
+        let name = NameBuf::parse(host).ok();
+        let mut steers = zones.iter().flat_map(|zone| &zone.steer);
+        let steer = steers.find(|steer| name.as_ref() == Some(&steer.owner));
+        if steer.is_none() {
+            let owners: Vec<String> =
+                zones.iter().flat_map(|zone| &zone.steer).map(|steer| steer.owner.as_name().to_string()).collect();
+            let message = format!("`{host}` is not a steered owner");
+            let help = did_you_mean(host, "steered owners", owners.iter().map(String::as_str));
+            // Without a horizon there is no mirror to redirect to, which is all that `direct` is about.
+            let problem = match target {
+                BlobTarget::MirrorHost => Diagnostic::error("blobs-not-steered", message),
+                BlobTarget::SteeredName => Diagnostic::warning("blobs-not-steered", message),
+            };
+            self.report(problem.at(place.clone(), "no horizon decides for it").help(help));
+        }
+        steer.map(|steer| steer.horizon)
+    }
+
+    /// A redirect straight to a mirror needs its name.
+    pub(super) fn check_direct(
+        &mut self,
+        registry: &Registry,
+        spec: &Spec,
+        horizons: &[Horizon],
+        mirrors: &[MirrorEntry],
+    ) {
+        let (BlobTarget::MirrorHost, Some(horizon)) = (registry.blob_target, registry.horizon) else { return };
+        let direct = spec.registry.as_ref().and_then(|registry| registry.direct.as_ref());
+        let mut ids: Vec<_> = horizons[horizon.index()].mirrors().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            let MirrorEntry { mirror, place } = &mirrors[id.index()];
+            // A host that is written wrong has been reported.
+            if mirror.host.is_some() || spec.mirrors[id.index()].host.is_some() {
+                continue;
+            }
+            let message = format!("mirror `{}` has no host, which `direct = true` needs", mirror.name);
+            let mut problem = Diagnostic::error("direct-without-host", message)
+                .at(place.clone(), "no `host`")
+                .help("add `host = \"…\"`: a name of its own that its certificate holds, or remove `direct`");
+            if let Some(direct) = direct {
+                problem = problem.related(direct.place.clone(), "blobs are redirected to the mirrors' own hosts");
+            }
+            self.report(problem);
+        }
+    }
+
+    fn check_listen(&mut self, texts: &[Text]) -> Vec<SocketAddr> {
+        texts.iter().filter_map(|text| self.parse(text, value::socket_address)).collect()
+    }
+
+    fn check_prefixes(&mut self, texts: &[Text]) -> Vec<crate::base::prefix::Prefix> {
+        self.parse_all(texts, value::prefix).into_iter().map(|prefix| prefix.value).collect()
+    }
+
+    fn check_tls(&mut self, spec: &TlsSpec) -> Option<TlsFiles> {
+        let cert = spec.cert.as_ref().and_then(|cert| self.path(cert));
+        let key = spec.key.as_ref().and_then(|key| self.path(key));
+        Some(TlsFiles { cert: cert?, key: key?, place: spec.place.clone() })
+    }
+
+    /// No address is listened on twice: both listeners take TCP. Port 0 is a port of its own each time.
+    pub(super) fn check_listeners(&mut self, spec: &Spec) {
+        let dns = spec.dns.listen.iter().flatten();
+        let registry = spec.registry.iter().flat_map(|registry| &registry.listen);
+        let mut first: HashMap<SocketAddr, &Place> = HashMap::new();
+        for text in dns.chain(registry) {
+            let Ok(address) = text.value.parse::<SocketAddr>() else { continue };
+            if address.port() == 0 {
+                continue;
+            }
+            match first.get(&address) {
+                None => {
+                    first.insert(address, &text.place);
+                }
+                Some(before) => self.problems.push(
+                    Diagnostic::error("duplicate-listen", format!("`{address}` is listened on twice"))
+                        .at(text.place.clone(), "again here")
+                        .related((*before).clone(), "first here")
+                        .help("remove one of the two, or use another port"),
+                ),
+            }
+        }
+    }
+}

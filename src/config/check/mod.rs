@@ -1,0 +1,193 @@
+//! From what is written to what is meant: names become ids, texts become values, and the parts fit together.
+//!
+//! In come a [`Spec`] and the config file's path, out goes a [`Config`] that may be used only if no error was added to
+//! the problems. A part that is wrong is left out and the rest is checked all the same, so that one run finds
+//! everything.
+//!
+//! **Invariants**: pure; without errors, ids index the lists of the config.
+//! **Not here**: types and ranges ([`super::spec`]), what only the named files can tell ([`crate::compile::check`]).
+
+mod families;
+mod horizons;
+mod listeners;
+mod mirrors;
+mod zones;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::spec::{MirrorSpec, NetworkSpec, Spec, Text};
+use super::value::{self, Fault};
+use super::{Config, Network, NetworkKind, Placed};
+use crate::base::diagnostic::{Diagnostic, did_you_mean};
+use crate::base::ids::MirrorId;
+
+/// Makes a config of a spec; problems are added to the list.
+pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> Config {
+    let mut check = Check {
+        folder: Path::new(file).parent().unwrap_or(Path::new("")).to_path_buf(),
+        networks: Names::new("network", "unknown-network", spec.networks.iter().map(|network| &network.name)),
+        kinds: spec.networks.iter().map(|network| network.kind).collect(),
+        mirrors: Names::new("mirror", "unknown-mirror", spec.mirrors.iter().map(|mirror| &mirror.name)),
+        horizons: Names::new("horizon", "unknown-horizon", spec.horizons.iter().map(|horizon| &horizon.name)),
+        problems,
+    };
+    let mirrors = check.check_mirrors(&spec.mirrors);
+    let horizons: Vec<_> = spec.horizons.iter().map(|horizon| check.check_horizon(horizon)).collect();
+    check.check_unused_mirrors(&spec.mirrors, &horizons);
+    let broken = |id: MirrorId| mirrors.broken.contains(&id);
+    for horizon in &horizons {
+        families::check_families(horizon, &mirrors.entries, broken, check.problems);
+    }
+    let networks = spec.networks.iter().filter_map(|network| check.check_network(network)).collect();
+    let zones = check.check_zones(&spec.zones);
+    check.check_unused_horizons(&spec.horizons, &spec.zones);
+    let dns = check.check_dns(&spec.dns);
+    let registry = spec.registry.as_ref().and_then(|registry| {
+        let registry = check.check_registry(registry, &spec.zones, &zones)?;
+        check.check_direct(&registry, &spec, &horizons, &mirrors.entries);
+        Some(registry)
+    });
+    check.check_listeners(&spec);
+    Config { file: file.into(), dns, registry, zones, networks, mirrors: mirrors.entries, horizons }
+}
+
+/// What the checks of all parts share.
+struct Check<'p> {
+    /// The folder of the config file.
+    folder: PathBuf,
+    networks: Names,
+    /// The kind of each network, where it is known.
+    kinds: Vec<Option<NetworkKind>>,
+    mirrors: Names,
+    horizons: Names,
+    problems: &'p mut Vec<Diagnostic>,
+}
+
+impl Check<'_> {
+    fn report(&mut self, problem: Diagnostic) {
+        self.problems.push(problem);
+    }
+
+    /// The value of a text; a fault is reported.
+    fn parse<T>(&mut self, text: &Text, parse: impl Fn(&str) -> Result<T, Fault>) -> Option<T> {
+        match parse(&text.value) {
+            Ok(value) => Some(value),
+            Err(fault) => {
+                self.report(fault.at(&text.place));
+                None
+            }
+        }
+    }
+
+    /// The values of a list with their places; faults are reported, repeated values dropped with a warning.
+    fn parse_all<T: Clone + Eq + std::hash::Hash>(
+        &mut self,
+        texts: &[Text],
+        parse: impl Fn(&str) -> Result<T, Fault>,
+    ) -> Vec<Placed<T>> {
+        let mut values = Vec::with_capacity(texts.len());
+        for text in texts {
+            if let Some(value) = self.parse(text, &parse) {
+                values.push(Placed { value, place: text.place.clone() });
+            }
+        }
+        self.distinct(values)
+    }
+
+    /// Drops repeated values with a warning.
+    fn distinct<T: Clone + Eq + std::hash::Hash>(&mut self, values: Vec<Placed<T>>) -> Vec<Placed<T>> {
+        let mut first: HashMap<T, usize> = HashMap::new();
+        let mut kept: Vec<Placed<T>> = Vec::with_capacity(values.len());
+        for value in values {
+            if let Some(&at) = first.get(&value.value) {
+                self.report(
+                    Diagnostic::warning("repeated-value", "a value is written twice in one list")
+                        .at(value.place, "written again")
+                        .related(kept[at].place.clone(), "first written here")
+                        .help("remove one of the two"),
+                );
+                continue;
+            }
+            first.insert(value.value.clone(), kept.len());
+            kept.push(value);
+        }
+        kept
+    }
+
+    /// A path that is relative to the config file.
+    fn path(&mut self, text: &Text) -> Option<PathBuf> {
+        self.parse(text, value::word).map(|path| self.folder.join(&*path))
+    }
+
+    fn check_network(&mut self, spec: &NetworkSpec) -> Option<Network> {
+        let name = self.parse(&spec.name, value::word);
+        let provider = spec.provider.as_ref().map(|provider| self.parse(provider, value::provider));
+        let file = spec.file.as_ref()?;
+        let path = self.path(file);
+        Some(Network {
+            name: name?,
+            kind: spec.kind?,
+            path: path?,
+            file: file.value.clone(),
+            provider: match provider {
+                Some(provider) => Some(provider?),
+                None => None,
+            },
+            place: file.place.clone(),
+        })
+    }
+
+    /// Whether a reference of a kind is wrong or missing: then what is not referred to says nothing.
+    fn has_lost_reference(&self, code: &str) -> bool {
+        let lost = [code, "wrong-type", "missing-key", "empty-list", "unknown-key"];
+        self.problems.iter().any(|problem| lost.contains(&problem.code))
+    }
+
+    fn check_unused_mirrors(&mut self, specs: &[MirrorSpec], horizons: &[super::Horizon]) {
+        // A misspelt reference would make a mirror look unused.
+        if self.has_lost_reference(self.mirrors.code) {
+            return;
+        }
+        let mut used = vec![false; specs.len()];
+        for id in horizons.iter().flat_map(super::Horizon::mirrors) {
+            used[id.index()] = true;
+        }
+        for (spec, _) in specs.iter().zip(used).filter(|(_, used)| !used) {
+            self.report(
+                Diagnostic::warning("unused-mirror", format!("mirror `{}` is in no horizon", spec.name.value))
+                    .at(spec.name.place.clone(), "never steered to")
+                    .help("name it in a rule or a `default` of a horizon, or remove it"),
+            );
+        }
+    }
+}
+
+/// The names of one kind of thing, and what they stand for: the index in file order.
+struct Names {
+    what: &'static str,
+    code: &'static str,
+    list: Vec<Arc<str>>,
+    index: HashMap<Arc<str>, usize>,
+}
+
+impl Names {
+    fn new<'a>(what: &'static str, code: &'static str, names: impl Iterator<Item = &'a Text>) -> Self {
+        let list: Vec<Arc<str>> = names.map(|name| name.value.clone()).collect();
+        let index = list.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
+        Names { what, code, list, index }
+    }
+
+    /// The index of a name, or why there is none.
+    fn find(&self, name: &Text) -> Result<usize, Box<Diagnostic>> {
+        self.index.get(&name.value).copied().ok_or_else(|| {
+            let Names { what, code, list, .. } = self;
+            let known = format!("defined {what}s");
+            let problem = Diagnostic::error(code, format!("{what} `{}` is not defined", name.value))
+                .at(name.place.clone(), "used here")
+                .help(did_you_mean(&name.value, &known, list.iter().map(|name| &**name)));
+            Box::new(problem)
+        })
+    }
+}

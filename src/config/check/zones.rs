@@ -1,0 +1,146 @@
+//! `[[zone]]`: apexes that differ, and steered owners in the zones that answer for them.
+
+use std::collections::HashMap;
+
+use super::Check;
+use crate::base::diagnostic::{Diagnostic, Place};
+use crate::base::ids::HorizonId;
+use crate::base::name::{Name, NameBuf};
+use crate::base::time::Ttl;
+use crate::config::spec::{SteerSpec, Text, ZoneSpec};
+use crate::config::{Steer, Zone, limits, value};
+
+/// A name as a key: its octets in lower case.
+type NameKey = Vec<u8>;
+
+fn key(name: Name<'_>) -> NameKey {
+    name.as_wire().to_ascii_lowercase()
+}
+
+impl Check<'_> {
+    pub(super) fn check_zones(&mut self, specs: &[ZoneSpec]) -> Vec<Zone> {
+        let mut apexes: HashMap<NameKey, Place> = HashMap::new();
+        let names: Vec<Option<NameBuf>> = specs.iter().map(|spec| self.check_apex(spec, &mut apexes)).collect();
+        let mut owners: HashMap<NameKey, Place> = HashMap::new();
+        let mut zones = Vec::with_capacity(specs.len());
+        for (spec, name) in specs.iter().zip(names) {
+            let file = spec.file.as_ref().and_then(|file| Some((self.path(file)?, file.place.clone())));
+            let mut steer = Vec::with_capacity(spec.steer.len());
+            for spec in &spec.steer {
+                steer.extend(self.check_steer(spec, name.as_ref(), &apexes, &mut owners));
+            }
+            if let (Some(name), Some((file, place))) = (name, file) {
+                zones.push(Zone { name, file, steer, place });
+            }
+        }
+        zones
+    }
+
+    fn check_apex(&mut self, spec: &ZoneSpec, apexes: &mut HashMap<NameKey, Place>) -> Option<NameBuf> {
+        let text = spec.name.as_ref()?;
+        let name = self.parse(text, value::domain_name)?;
+        if let Some(first) = apexes.get(&key(name.as_name())) {
+            self.report(
+                Diagnostic::error("duplicate-zone", format!("zone `{}` is configured twice", name.as_name()))
+                    .at(text.place.clone(), "configured again")
+                    .related(first.clone(), "first configured here")
+                    .help("remove one of the two; one zone has one file and one list of steered owners"),
+            );
+            return None;
+        }
+        apexes.insert(key(name.as_name()), text.place.clone());
+        Some(name)
+    }
+
+    fn check_steer(
+        &mut self,
+        spec: &SteerSpec,
+        apex: Option<&NameBuf>,
+        apexes: &HashMap<NameKey, Place>,
+        owners: &mut HashMap<NameKey, Place>,
+    ) -> Option<Steer> {
+        let horizon = spec.horizon.as_ref().and_then(|horizon| match self.horizons.find(horizon) {
+            Ok(at) => Some(HorizonId::from_index(at)),
+            Err(problem) => {
+                self.report(*problem);
+                None
+            }
+        });
+        let text = spec.owner.as_ref()?;
+        let owner = self.check_owner(text, apex?.as_name(), apexes)?;
+        if let Some(first) = owners.get(&key(owner.as_name())) {
+            self.report(
+                Diagnostic::error("duplicate-owner", format!("owner `{}` is steered twice", owner.as_name()))
+                    .at(text.place.clone(), "steered again")
+                    .related(first.clone(), "first steered here")
+                    .help("remove one of the two; one horizon decides for an owner"),
+            );
+            return None;
+        }
+        owners.insert(key(owner.as_name()), text.place.clone());
+        let ttl = spec.ttl.as_ref().map_or(limits::TTL_DEFAULT, |ttl| ttl.value);
+        // The range has been checked when it was read.
+        let ttl = Ttl(u32::try_from(ttl).unwrap_or(Ttl::MAX.0));
+        Some(Steer { owner, horizon: horizon?, ttl, place: text.place.clone() })
+    }
+
+    /// The absolute owner of a text as master files have it: `@`, relative, or absolute with a dot at its end.
+    fn check_owner(&mut self, text: &Text, apex: Name<'_>, apexes: &HashMap<NameKey, Place>) -> Option<NameBuf> {
+        if &*text.value == "@" {
+            return Some(apex.to_owned());
+        }
+        let written = self.parse(text, value::domain_name)?;
+        let is_absolute = text.value.ends_with('.') && !text.value.ends_with("\\.");
+        let owner = if is_absolute {
+            written
+        } else {
+            if !apex.is_root() && written.as_name().ends_with(apex) {
+                self.report(doubled_owner(text, written.as_name(), apex));
+                return None;
+            }
+            let octets = written.as_name().as_wire();
+            let Some(owner) = NameBuf::joined(&octets[..octets.len() - 1], apex) else {
+                self.report(
+                    Diagnostic::error("bad-name", format!("`{}` is too long below `{apex}`", text.value))
+                        .at(text.place.clone(), "over 255 octets in all")
+                        .help("write a shorter owner"),
+                );
+                return None;
+            };
+            owner
+        };
+        let mut ancestor = Some(owner.as_name());
+        while let Some(name) = ancestor {
+            if name == apex {
+                return Some(owner);
+            }
+            if apexes.contains_key(&key(name)) {
+                self.report(outside(text, owner.as_name(), apex, format!("move it to the zone `{name}`")));
+                return None;
+            }
+            ancestor = name.parent();
+        }
+        let help = format!("write an owner relative to the zone, like `www`, or `@` for `{apex}` itself");
+        self.report(outside(text, owner.as_name(), apex, help));
+        None
+    }
+}
+
+fn outside(text: &Text, owner: Name<'_>, apex: Name<'_>, help: String) -> Diagnostic {
+    Diagnostic::error("owner-outside-zone", format!("owner `{owner}` is not answered by zone `{apex}`"))
+        .at(text.place.clone(), "outside the zone")
+        .help(help)
+}
+
+fn doubled_owner(text: &Text, written: Name<'_>, apex: Name<'_>) -> Diagnostic {
+    let relative: Vec<String> = written
+        .labels()
+        .take(written.labels().count() - apex.labels().count())
+        .map(|label| String::from_utf8_lossy(label).into_owned())
+        .collect();
+    let meant = if relative.is_empty() { "@".to_string() } else { relative.join(".") };
+    let message = format!("owner `{written}` is relative to the zone, so it would be `{written}.{apex}`");
+    Diagnostic::error("doubled-owner", message)
+        .at(text.place.clone(), "a dot at its end is missing")
+        .help(format!("did you mean `{meant}`? that is the same as `{written}.` with the dot"))
+}

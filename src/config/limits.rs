@@ -1,0 +1,59 @@
+//! Defaults and ranges of the config, each with its reason.
+//!
+//! **Invariants**: every default lies in its range.
+//! **Not here**: where they are applied ([`super::spec`], [`super::check`]).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// The largest config file, in octets. A thousand mirrors with a hundred rules take a tenth of it.
+pub const MAX_FILE_OCTETS: usize = 4 << 20;
+
+/// The most zones, networks, mirrors or horizons: their ids have 16 bits.
+pub const MAX_ITEMS: usize = 65_535;
+
+/// The most rules of one horizon: each is tried for each combination of labels when the steering table is built.
+pub const MAX_RULES: usize = 10_000;
+
+/// The most addresses of one mirror: all of them are one answer, and 32 AAAA records (28 octets each) fit in the
+/// 1232 octets of an unfragmented datagram.
+pub const MAX_ADDRESSES: usize = 32;
+
+/// Where to answer DNS by default: loopback only, so that nothing is exposed unasked, and no privileged port.
+pub const DNS_LISTEN: [SocketAddr; 2] =
+    [SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5300), SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 5300)];
+
+/// UDP worker threads; by default one per core.
+pub const UDP_THREADS: RangeInclusive<u64> = 1..=1024;
+
+/// The largest UDP answer, in octets: RFC 6891 §6.2.3 has 512 as the least, and 4096 as what is worth trying.
+pub const UDP_PAYLOAD: RangeInclusive<u64> = 512..=4096;
+
+/// DNS flag day 2020: the largest datagram that passes the IPv6 minimum MTU of 1280 unfragmented.
+pub const UDP_PAYLOAD_DEFAULT: u16 = 1232;
+
+/// TCP connections at once.
+pub const TCP_CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
+
+/// Fits beside everything else into the usual limit of 4096 open files, at a few KiB each.
+pub const TCP_CONNECTIONS_DEFAULT: usize = 1024;
+
+/// A sixteenth of all: a large resolver site opens tens at once, and sixteen hostile ones are needed to fill the server.
+pub const TCP_CONNECTIONS_PER_CLIENT_DEFAULT: usize = 64;
+
+/// How long a TCP connection may be silent.
+pub const TCP_IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(600);
+
+/// RFC 7766 §6.2.3: "in the order of a few seconds", yet long enough for the next query of a resolver far away.
+pub const TCP_IDLE_DEFAULT: Duration = Duration::from_secs(10);
+
+/// The TTL of steered addresses, in seconds. Not 0: every pull would ask again, and some resolvers raise it to
+/// values of their own. Not above a day: a dead mirror would be kept for as long.
+pub const TTL: RangeInclusive<u64> = 1..=86_400;
+
+/// A minute: what a resolver that just asked may keep of a mirror that then dies, against one query a minute.
+pub const TTL_DEFAULT: u64 = 60;
+
+/// Autonomous system numbers (RFC 6793); 0 is never announced (RFC 7607).
+pub const ASN: RangeInclusive<u64> = 1..=u32::MAX as u64;

@@ -1,0 +1,381 @@
+//! The configuration as written: every key in its place, values of the right type and range, references by name.
+//!
+//! TOML in, a [`Spec`] out. A key that is missing or wrong is absent here and reported; what stays is complete enough
+//! for [`super::check`] to go on and find the other problems of the same run.
+//!
+//! **Invariants**: names come in file order; a list that the operator wrote empty has been reported.
+//! **Not here**: what values mean and refer to ([`super::check`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::reader::{Reader, Table, Value};
+use super::{NetworkKind, Placed, limits};
+use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
+
+/// A text and where it stands.
+pub(super) type Text = Placed<Arc<str>>;
+/// A number and where it stands.
+pub(super) type Number = Placed<u64>;
+
+/// All that is written.
+#[derive(Debug, Default)]
+pub(super) struct Spec {
+    pub(super) dns: DnsSpec,
+    pub(super) registry: Option<RegistrySpec>,
+    pub(super) zones: Vec<ZoneSpec>,
+    pub(super) networks: Vec<NetworkSpec>,
+    pub(super) mirrors: Vec<MirrorSpec>,
+    pub(super) horizons: Vec<HorizonSpec>,
+}
+
+/// `[dns]`
+#[derive(Debug, Default)]
+pub(super) struct DnsSpec {
+    pub(super) listen: Option<Vec<Text>>,
+    pub(super) udp_threads: Option<Number>,
+    pub(super) udp_payload: Option<Number>,
+    pub(super) tcp_connections: Option<Number>,
+    pub(super) tcp_connections_per_client: Option<Number>,
+    pub(super) tcp_idle: Option<Placed<Duration>>,
+    pub(super) ecs_from: Option<Vec<Text>>,
+}
+
+/// `[registry]`
+#[derive(Debug)]
+pub(super) struct RegistrySpec {
+    pub(super) listen: Vec<Text>,
+    pub(super) canonical: Option<Text>,
+    pub(super) blobs: Option<Text>,
+    pub(super) signatures: Option<Text>,
+    pub(super) info: Option<Text>,
+    pub(super) privacy: Option<Text>,
+    pub(super) trusted_proxies: Vec<Text>,
+    pub(super) direct: Option<Placed<bool>>,
+    pub(super) tls: Option<TlsSpec>,
+}
+
+/// `registry.tls`
+#[derive(Debug)]
+pub(super) struct TlsSpec {
+    pub(super) cert: Option<Text>,
+    pub(super) key: Option<Text>,
+    pub(super) place: Place,
+}
+
+/// One `[[zone]]`.
+#[derive(Debug)]
+pub(super) struct ZoneSpec {
+    pub(super) name: Option<Text>,
+    pub(super) file: Option<Text>,
+    pub(super) steer: Vec<SteerSpec>,
+}
+
+/// One entry of `steer`.
+#[derive(Debug)]
+pub(super) struct SteerSpec {
+    pub(super) owner: Option<Text>,
+    pub(super) horizon: Option<Text>,
+    pub(super) ttl: Option<Number>,
+}
+
+/// One line of `[networks]`.
+#[derive(Debug)]
+pub(super) struct NetworkSpec {
+    pub(super) name: Text,
+    /// None where it is wrong or ambiguous.
+    pub(super) kind: Option<NetworkKind>,
+    pub(super) file: Option<Text>,
+    pub(super) provider: Option<Text>,
+}
+
+/// One `[mirrors.*]`.
+#[derive(Debug)]
+pub(super) struct MirrorSpec {
+    pub(super) name: Text,
+    pub(super) addresses: Vec<Text>,
+    pub(super) host: Option<Text>,
+}
+
+/// One `[horizons.*]`.
+#[derive(Debug)]
+pub(super) struct HorizonSpec {
+    pub(super) name: Text,
+    pub(super) rules: Vec<RuleSpec>,
+    pub(super) default: Vec<Text>,
+    pub(super) default_place: Place,
+}
+
+/// One rule.
+#[derive(Debug)]
+pub(super) struct RuleSpec {
+    pub(super) network: Option<Vec<Text>>,
+    pub(super) label: Option<Vec<Text>>,
+    pub(super) provider: Option<Vec<Text>>,
+    pub(super) region: Option<Vec<Text>>,
+    pub(super) asn: Option<Vec<Number>>,
+    pub(super) country: Option<Vec<Text>>,
+    pub(super) continent: Option<Vec<Text>>,
+    pub(super) subdivision: Option<Vec<Text>>,
+    /// How many keys are written besides the mirrors: one that is misspelt was meant as a condition too.
+    pub(super) conditions: usize,
+    pub(super) mirrors: Vec<Text>,
+    pub(super) fallback: Vec<Text>,
+    pub(super) place: Place,
+}
+
+/// The kinds of feeds by their names in `feed`.
+pub(super) const FEEDS: [(&str, NetworkKind); 5] = [
+    ("aws", NetworkKind::Aws),
+    ("gcp", NetworkKind::Gcp),
+    ("azure", NetworkKind::Azure),
+    ("oci", NetworkKind::Oci),
+    ("geofeed", NetworkKind::Geofeed),
+];
+
+/// Reads a text; none where its syntax is wrong.
+pub(super) fn read(reader: &Reader<'_>) -> Option<Spec> {
+    let tree = reader.parse()?;
+    let mut table = Table::document(reader, &tree);
+    let spec = Spec {
+        dns: table.take("dns").and_then(|value| read_dns(value.table("`[dns]`")?)).unwrap_or_default(),
+        registry: table.take("registry").and_then(|value| read_registry(value.table("`[registry]`")?)),
+        zones: read_zones(reader, table.take("zone")),
+        networks: read_named(reader, table.take("networks"), "networks", |value| read_network(reader, &value)),
+        mirrors: read_named(reader, table.take("mirrors"), "mirrors", |value| read_mirror(reader, &value)),
+        horizons: read_named(reader, table.take("horizons"), "horizons", |value| read_horizon(reader, &value)),
+    };
+    table.finish();
+    Some(spec)
+}
+
+fn read_dns(mut table: Table<'_, '_>) -> Option<DnsSpec> {
+    let listen = table.take("listen").map(|value| value.texts());
+    let mut number = |key, range| table.take(key).and_then(|value: Value<'_, '_>| value.number(range));
+    let udp_threads = number("udp-threads", limits::UDP_THREADS);
+    let udp_payload = number("udp-payload", limits::UDP_PAYLOAD);
+    let tcp_connections = number("tcp-connections", limits::TCP_CONNECTIONS);
+    let all = tcp_connections.as_ref().map_or(limits::TCP_CONNECTIONS_DEFAULT as u64, |all| all.value);
+    let tcp_connections_per_client = number("tcp-connections-per-client", 1..=all);
+    let tcp_idle = table.take("tcp-idle").and_then(|value| value.duration(limits::TCP_IDLE));
+    let ecs_from = table.take("ecs-from").map(|value| value.texts());
+    table.finish();
+    Some(DnsSpec { listen, udp_threads, udp_payload, tcp_connections, tcp_connections_per_client, tcp_idle, ecs_from })
+}
+
+fn read_registry(mut table: Table<'_, '_>) -> Option<RegistrySpec> {
+    let listen = table.require("listen", "listen = [\"127.0.0.1:8080\"]").map(|value| value.texts());
+    let canonical = table.require("canonical", "canonical = \"https://registry.example.com\"");
+    let blobs = table.require("blobs", "blobs = \"https://blob.example.com\"");
+    let mut text = |key| table.take(key).and_then(|value: Value<'_, '_>| value.text());
+    let (signatures, info, privacy) = (text("signatures"), text("info"), text("privacy"));
+    let registry = RegistrySpec {
+        listen: listen.unwrap_or_default(),
+        canonical: canonical.and_then(|value| value.text()),
+        blobs: blobs.and_then(|value| value.text()),
+        signatures,
+        info,
+        privacy,
+        trusted_proxies: table.take("trusted-proxies").map(|value| value.texts()).unwrap_or_default(),
+        direct: table.take("direct").and_then(|value| value.flag()),
+        tls: table.take("tls").and_then(|value| read_tls(value.table("`tls`")?)),
+    };
+    table.finish();
+    Some(registry)
+}
+
+fn read_tls(mut table: Table<'_, '_>) -> Option<TlsSpec> {
+    let cert = table.require("cert", "cert = \"fullchain.pem\"");
+    let key = table.require("key", "key = \"privkey.pem\"");
+    let tls = TlsSpec {
+        cert: cert.and_then(|value| value.text()),
+        key: key.and_then(|value| value.text()),
+        place: table.place().clone(),
+    };
+    table.finish();
+    Some(tls)
+}
+
+fn read_zones(reader: &Reader<'_>, value: Option<Value<'_, '_>>) -> Vec<ZoneSpec> {
+    let elements = value.map(|value| value.elements()).unwrap_or_default();
+    if elements.is_empty() {
+        reader.report(
+            Diagnostic::error("no-zone", "no zone is configured")
+                .at(reader.whole_file(), "")
+                .help("add `[[zone]]` with `name = \"blob.example.com\"` and `file = \"zones/blob.example.com.zone\"`"),
+        );
+    }
+    limit(reader, elements, limits::MAX_ITEMS, "zones").iter().filter_map(read_zone).collect()
+}
+
+fn read_zone(value: &Value<'_, '_>) -> Option<ZoneSpec> {
+    let mut table = value.table("`[[zone]]`")?;
+    let name = table.require("name", "name = \"blob.example.com\"");
+    let file = table.require("file", "file = \"zones/blob.example.com.zone\"");
+    let steer = table.take("steer").map(|value| value.elements()).unwrap_or_default();
+    table.finish();
+    Some(ZoneSpec {
+        name: name.and_then(|value| value.text()),
+        file: file.and_then(|value| value.text()),
+        steer: steer.iter().filter_map(read_steer).collect(),
+    })
+}
+
+fn read_steer(value: &Value<'_, '_>) -> Option<SteerSpec> {
+    let mut table = value.table("`steer`")?;
+    let owner = table.require("owner", "owner = \"@\"");
+    let horizon = table.require("horizon", "horizon = \"…\"");
+    let steer = SteerSpec {
+        owner: owner.and_then(|value| value.text()),
+        horizon: horizon.and_then(|value| value.text()),
+        ttl: table.take("ttl").and_then(|value| value.number(limits::TTL)),
+    };
+    table.finish();
+    Some(steer)
+}
+
+/// Reads a table whose keys are names that the operator chooses.
+fn read_named<'r, 't, T>(
+    reader: &Reader<'_>,
+    value: Option<Value<'r, 't>>,
+    title: &str,
+    read: impl FnMut(Value<'r, 't>) -> T,
+) -> Vec<T> {
+    let table = value.and_then(|value| value.table(format!("`[{title}]`")));
+    let values = table.map(Table::into_values).unwrap_or_default();
+    limit(reader, values, limits::MAX_ITEMS, title).into_iter().map(read).collect()
+}
+
+/// Keeps a list within its limit, and says so where it is not.
+fn limit<'r, 't>(reader: &Reader<'_>, mut values: Vec<Value<'r, 't>>, most: usize, title: &str) -> Vec<Value<'r, 't>> {
+    if values.len() > most {
+        reader.report(
+            Diagnostic::error("too-many", format!("{} {title} are more than {most}", values.len()))
+                .at(values[most].place(), "one too many")
+                .help(format!("keep to {most}")),
+        );
+        values.truncate(most);
+    }
+    values
+}
+
+fn read_network(reader: &Reader<'_>, value: &Value<'_, '_>) -> NetworkSpec {
+    let name = value.name();
+    // The name stays known even so: what refers to it is not at fault.
+    let Some(mut table) = value.table(format!("network `{}`", name.value)) else {
+        return NetworkSpec { name, kind: None, file: None, provider: None };
+    };
+    let (list, feed, mmdb) = (table.take("list"), table.take("feed"), table.take("mmdb"));
+    let file = table.take("file");
+    let provider = table.take("provider").and_then(|value| value.text());
+    let forms = "`{ list = \"FILE\" }`, `{ mmdb = \"FILE\" }` or `{ feed = \"aws\", file = \"FILE\" }`";
+    let (kind, file) = match (list, feed, mmdb, file) {
+        (Some(list), None, None, None) => (Some(NetworkKind::List), list.text()),
+        (None, None, Some(mmdb), None) => (Some(NetworkKind::Mmdb), mmdb.text()),
+        (None, Some(feed), None, Some(file)) => (read_feed(reader, &feed), file.text()),
+        (None, Some(feed), None, None) => {
+            read_feed(reader, &feed);
+            reader.report(
+                Diagnostic::error("missing-key", format!("network `{}` has no `file`", name.value))
+                    .at(table.place().clone(), "`file` is missing")
+                    .help("add `file = \"…\"`: the feed as downloaded"),
+            );
+            (None, None)
+        }
+        _ => {
+            reader.report(
+                Diagnostic::error(
+                    "network-source",
+                    format!("network `{}` does not have exactly one source", name.value),
+                )
+                .at(table.place().clone(), "one source is needed")
+                .help(format!("write {forms}")),
+            );
+            (None, None)
+        }
+    };
+    table.finish();
+    NetworkSpec { name, kind, file, provider }
+}
+
+fn read_feed(reader: &Reader<'_>, value: &Value<'_, '_>) -> Option<NetworkKind> {
+    let feed = value.text()?;
+    let kind = FEEDS.iter().find(|(name, _)| *name == &*feed.value).map(|(_, kind)| *kind);
+    if kind.is_none() {
+        reader.report(
+            Diagnostic::error("unknown-feed", format!("`{}` is not a feed that can be read", feed.value))
+                .at(feed.place, "unknown feed")
+                .help(did_you_mean(&feed.value, "feeds", FEEDS.map(|(name, _)| name))),
+        );
+    }
+    kind
+}
+
+fn read_mirror(reader: &Reader<'_>, value: &Value<'_, '_>) -> MirrorSpec {
+    let name = value.name();
+    // The name stays known even so: what refers to it is not at fault.
+    let Some(mut table) = value.table(format!("mirror `{}`", name.value)) else {
+        return MirrorSpec { name, addresses: Vec::new(), host: None };
+    };
+    let (addresses, host) = (table.take("addresses"), table.take("host"));
+    // A key left over is likely one of these two misspelt, and is reported as unknown.
+    if addresses.is_none() && host.is_none() && table.len() == 0 {
+        reader.report(
+            Diagnostic::error("missing-key", format!("mirror `{}` has neither `addresses` nor `host`", name.value))
+                .at(table.place().clone(), "nothing to steer to")
+                .help(
+                    "add `addresses = [\"192.0.2.10\", \"2001:db8::10\"]`, or `host = \"…\"` to have a name resolved",
+                ),
+        );
+    }
+    table.finish();
+    MirrorSpec {
+        name,
+        addresses: addresses.map(|value| value.texts()).unwrap_or_default(),
+        host: host.and_then(|value| value.text()),
+    }
+}
+
+fn read_horizon(reader: &Reader<'_>, value: &Value<'_, '_>) -> HorizonSpec {
+    let name = value.name();
+    let Some(mut table) = value.table(format!("horizon `{}`", name.value)) else {
+        let default_place = name.place.clone();
+        return HorizonSpec { name, rules: Vec::new(), default: Vec::new(), default_place };
+    };
+    let rules = table.take("rules").map(|value| value.elements()).unwrap_or_default();
+    let default = table.require("default", "default = [\"MIRROR\"]");
+    let default_place = default.as_ref().map_or_else(|| table.place().clone(), Value::place);
+    table.finish();
+    let rules = limit(reader, rules, limits::MAX_RULES, "rules");
+    HorizonSpec {
+        rules: rules.iter().filter_map(|value| read_rule(value, &name.value)).collect(),
+        default: default.map(|value| value.texts()).unwrap_or_default(),
+        default_place,
+        name,
+    }
+}
+
+fn read_rule(value: &Value<'_, '_>, horizon: &str) -> Option<RuleSpec> {
+    let mut table = value.table(format!("a rule of horizon `{horizon}`"))?;
+    let texts = |table: &mut Table<'_, '_>, key| Some(table.take(key)?.texts());
+    let written = table.len();
+    let mirrors = table.require("mirrors", "mirrors = [\"MIRROR\"]").map(|value| value.texts());
+    let fallback = texts(&mut table, "fallback");
+    let conditions = written - usize::from(mirrors.is_some()) - usize::from(fallback.is_some());
+    let rule = RuleSpec {
+        network: texts(&mut table, "network"),
+        label: texts(&mut table, "label"),
+        provider: texts(&mut table, "provider"),
+        region: texts(&mut table, "region"),
+        asn: table.take("asn").map(|value| value.numbers(limits::ASN)),
+        country: texts(&mut table, "country"),
+        continent: texts(&mut table, "continent"),
+        subdivision: texts(&mut table, "subdivision"),
+        conditions,
+        mirrors: mirrors.unwrap_or_default(),
+        fallback: fallback.unwrap_or_default(),
+        place: table.place().clone(),
+    };
+    table.finish();
+    Some(rule)
+}
