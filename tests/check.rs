@@ -50,6 +50,12 @@ fn every_case_says_what_is_expected() {
     assert!(wrong.is_empty(), "not as expected:\n{}", wrong.join("\n"));
 }
 
+#[test]
+fn the_default_config_is_without_fault() {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("pharos.toml")).unwrap();
+    assert_eq!(output(&text), "ok\n");
+}
+
 /// The codes that the sources can report, so that none is without a case.
 fn codes_in_sources(folder: &Path, codes: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
