@@ -357,6 +357,8 @@ mod tests {
         assert_eq!((&*registry.canonical.path, &*registry.blobs.authority), ("some/repo", "blob.k8s.io:8443"));
         assert_eq!((registry.blob_target, registry.horizon), (BlobTarget::MirrorHost, Some(HorizonId(0))));
         assert_eq!(registry.privacy.as_deref(), Some("https://example.com/privacy?lang=en"));
+        let admin = config.admin.as_ref().unwrap();
+        assert_eq!(admin.listen, ["127.0.0.1:9153".parse().unwrap()]);
         let tls = registry.tls.as_ref().unwrap();
         assert_eq!((&*tls.cert, &*tls.key), (Path::new("fullchain.pem"), Path::new("/etc/privkey.pem")));
         assert_eq!(config.zones[0].steer[0].owner.as_name().to_string(), "blob.k8s.io");

@@ -23,6 +23,7 @@ pub(super) type Number = Placed<u64>;
 pub(super) struct Spec {
     pub(super) dns: DnsSpec,
     pub(super) registry: Option<RegistrySpec>,
+    pub(super) admin: Option<AdminSpec>,
     pub(super) zones: Vec<ZoneSpec>,
     pub(super) networks: Vec<NetworkSpec>,
     pub(super) mirrors: Vec<MirrorSpec>,
@@ -53,6 +54,12 @@ pub(super) struct RegistrySpec {
     pub(super) trusted_proxies: Vec<Text>,
     pub(super) direct: Option<Placed<bool>>,
     pub(super) tls: Option<TlsSpec>,
+}
+
+/// `[admin]`
+#[derive(Debug)]
+pub(super) struct AdminSpec {
+    pub(super) listen: Vec<Text>,
 }
 
 /// `registry.tls`
@@ -140,6 +147,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Option<Spec> {
     let spec = Spec {
         dns: table.take("dns").and_then(|value| read_dns(value.table("`[dns]`")?)).unwrap_or_default(),
         registry: table.take("registry").and_then(|value| read_registry(value.table("`[registry]`")?)),
+        admin: table.take("admin").and_then(|value| read_admin(value.table("`[admin]`")?)),
         zones: read_zones(reader, table.take("zone")),
         networks: read_named(reader, table.take("networks"), "networks", |value| read_network(reader, &value)),
         mirrors: read_named(reader, table.take("mirrors"), "mirrors", |value| read_mirror(reader, &value)),
@@ -182,6 +190,12 @@ fn read_registry(mut table: Table<'_, '_>) -> Option<RegistrySpec> {
     };
     table.finish();
     Some(registry)
+}
+
+fn read_admin(mut table: Table<'_, '_>) -> Option<AdminSpec> {
+    let listen = table.require("listen", "listen = [\"127.0.0.1:9153\"]").map(|value| value.texts());
+    table.finish();
+    Some(AdminSpec { listen: listen.unwrap_or_default() })
 }
 
 fn read_tls(mut table: Table<'_, '_>) -> Option<TlsSpec> {

@@ -1,4 +1,4 @@
-//! `[dns]` and `[registry]`: where to listen, and where to send pull clients.
+//! `[dns]`, `[registry]` and `[admin]`: where to listen, and where to send pull clients.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -142,7 +142,7 @@ impl Check<'_> {
         }
     }
 
-    fn check_listen(&mut self, texts: &[Text]) -> Vec<SocketAddr> {
+    pub(super) fn check_listen(&mut self, texts: &[Text]) -> Vec<SocketAddr> {
         texts.iter().filter_map(|text| self.parse(text, value::socket_address)).collect()
     }
 
@@ -156,12 +156,13 @@ impl Check<'_> {
         Some(TlsFiles { cert: cert?, key: key?, place: spec.place.clone() })
     }
 
-    /// No address is listened on twice: both listeners take TCP. Port 0 is a port of its own each time.
+    /// No address is listened on twice: all listeners take TCP. Port 0 is a port of its own each time.
     pub(super) fn check_listeners(&mut self, spec: &Spec) {
         let dns = spec.dns.listen.iter().flatten();
         let registry = spec.registry.iter().flat_map(|registry| &registry.listen);
+        let admin = spec.admin.iter().flat_map(|admin| &admin.listen);
         let mut first: HashMap<SocketAddr, &Place> = HashMap::new();
-        for text in dns.chain(registry) {
+        for text in dns.chain(registry).chain(admin) {
             let Ok(address) = text.value.parse::<SocketAddr>() else { continue };
             if address.port() == 0 {
                 continue;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::spec::{MirrorSpec, NetworkSpec, Spec, Text};
 use super::value::{self, Fault};
-use super::{Config, Network, NetworkKind, Placed};
+use super::{Admin, Config, Network, NetworkKind, Placed};
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
 use crate::base::ids::MirrorId;
 
@@ -49,8 +49,9 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
         check.check_direct(&registry, &spec, &horizons, &mirrors.entries);
         Some(registry)
     });
+    let admin = spec.admin.as_ref().map(|admin| Admin { listen: check.check_listen(&admin.listen) });
     check.check_listeners(&spec);
-    Config { file: file.into(), dns, registry, zones, networks, mirrors: mirrors.entries, horizons }
+    Config { file: file.into(), dns, registry, admin, zones, networks, mirrors: mirrors.entries, horizons }
 }
 
 /// What the checks of all parts share.
