@@ -1,0 +1,56 @@
+//! Amazon's `ip-ranges.json`: `prefixes[].ip_prefix`, `ipv6_prefixes[].ipv6_prefix`, each with its `region`.
+//!
+//! One prefix is listed once per service; its region is the same each time. Blocks nest: `GLOBAL` ones hold regional
+//! ones. `GLOBAL` is a region label like any other, but where one prefix has both, the regional one says more.
+//!
+//! **Not here**: `service` and `network_border_group`, by which nobody steers.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::gather::Gather;
+use super::json::{self, Written};
+use crate::base::diagnostic::Diagnostic;
+
+/// The region of what belongs to none.
+const GLOBAL: &str = "GLOBAL";
+
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow, default)]
+    prefixes: Vec<V4<'a>>,
+    #[serde(borrow, default)]
+    ipv6_prefixes: Vec<V6<'a>>,
+}
+
+#[derive(Deserialize)]
+struct V4<'a> {
+    #[serde(borrow)]
+    ip_prefix: Written<'a>,
+    #[serde(borrow)]
+    region: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct V6<'a> {
+    #[serde(borrow)]
+    ipv6_prefix: Written<'a>,
+    #[serde(borrow)]
+    region: Cow<'a, str>,
+}
+
+/// Reads the feed.
+pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+    let document: Document<'_> = json::parse(gather)?;
+    let v4 = document.prefixes.iter().map(|entry| (entry.ip_prefix, &*entry.region));
+    let v6 = document.ipv6_prefixes.iter().map(|entry| (entry.ipv6_prefix, &*entry.region));
+    for (prefix, region) in v4.chain(v6) {
+        let labels = gather.region("aws", region);
+        match region {
+            GLOBAL => json::add_vague(gather, prefix, labels),
+            _ => json::add(gather, prefix, labels),
+        }
+    }
+    json::require_prefixes(gather, "the feed is published at https://ip-ranges.amazonaws.com/ip-ranges.json")
+}

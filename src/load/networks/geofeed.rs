@@ -1,0 +1,112 @@
+//! Geofeeds: lines of `prefix,country,region,city,postal` (RFC 8805).
+//!
+//! Only the first three fields are used. They never hold a comma, so a line is cut at commas and whatever quotes the
+//! city has do not matter; a quote that is never closed cannot swallow the lines behind it.
+//!
+//! **Invariants**: a line without country stays, without a place: it says that nothing is known, whatever a wider
+//! prefix says (RFC 8805 §2.1.3).
+
+use super::continents;
+use super::gather::Gather;
+use super::list;
+use super::text::Text;
+use crate::base::diagnostic::Diagnostic;
+use crate::networks::{Labels, Place};
+
+/// Reads the feed.
+pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+    let text = gather.text;
+    list::refuse_json(gather)?;
+    let provider = gather.provider(None);
+    let mut unknown_countries = Oddities::default();
+    let mut unknown_regions = Oddities::default();
+    for (number, line) in text.lines() {
+        list::check_length(gather, number, line)?;
+        // RFC 8805 §2.1: blank lines and lines that begin with `#` are comments.
+        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+            continue;
+        }
+        let mut fields = line.split(',').map(bare);
+        let prefix = fields.next().unwrap_or_default();
+        let (country, region) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+        if !is_country(country) {
+            gather.refuse(|| {
+                Diagnostic::error("bad-country", format!("`{country}` is not a country"))
+                    .at(text.place_of(country), "two letters are wanted")
+                    .help("a line is `prefix,country,region,city,postal`, with an ISO 3166 country like `DE`, or none")
+            });
+        }
+        let place = locate(country, region);
+        if let Some(place) = &place {
+            unknown_countries.note(country, place.continent.is_none());
+            unknown_regions.note(region, !region.is_empty() && place.subdivision.is_none());
+        }
+        let labels = gather.intern(Labels { provider: provider.clone(), place, ..Labels::default() });
+        gather.add(prefix, labels, number, || text.place_of(prefix));
+    }
+    gather.warn(unknown_countries.warning(text, "unknown-country", "country", "an ISO 3166-1 code like `GB`"));
+    gather.warn(unknown_regions.warning(text, "unknown-region", "region", "an ISO 3166-2 code like `US-CA`"));
+    if !gather.has_prefixes() {
+        let network = gather.network();
+        return Err(vec![
+            super::about(network, "no-prefixes", format!("`{}` has no prefixes in it", network.file))
+                .help("download it again; keep the last good copy until then"),
+        ]);
+    }
+    Ok(())
+}
+
+/// A field without the blanks and quotes around it.
+fn bare(field: &str) -> &str {
+    let field = field.trim();
+    field.strip_prefix('"').and_then(|field| field.strip_suffix('"')).unwrap_or(field).trim()
+}
+
+fn is_country(field: &str) -> bool {
+    field.is_empty() || (field.len() == 2 && field.bytes().all(|octet| octet.is_ascii_alphabetic()))
+}
+
+/// The place of a line; none where it says that there is none.
+fn locate(country: &str, region: &str) -> Option<Place> {
+    // RFC 8805 §2.1.1.2, §2.1.1.3: both fields are read without regard to case. §2.1.3: `ZZ` once meant none.
+    let country = country.to_ascii_uppercase();
+    if country.is_empty() || country == "ZZ" {
+        return None;
+    }
+    let region = region.to_ascii_uppercase();
+    let is_subdivision = region.split_once('-').is_some_and(|(of, part)| {
+        of == country && (1..=3).contains(&part.len()) && part.bytes().all(|octet| octet.is_ascii_alphanumeric())
+    });
+    Some(Place {
+        continent: continents::of(&country).map(Into::into),
+        subdivision: is_subdivision.then(|| region.into()),
+        country: Some(country.into()),
+        coordinates: None,
+    })
+}
+
+/// Values that were passed over, for one warning.
+#[derive(Default)]
+struct Oddities<'a> {
+    first: Option<&'a str>,
+    count: usize,
+}
+
+impl<'a> Oddities<'a> {
+    fn note(&mut self, value: &'a str, is_odd: bool) {
+        if is_odd {
+            self.first.get_or_insert(value);
+            self.count += 1;
+        }
+    }
+
+    fn warning(&self, text: &Text<'_>, code: &'static str, what: &str, wanted: &str) -> Option<Diagnostic> {
+        let first = self.first?;
+        let message = match self.count {
+            1 => format!("`{first}` is no known {what}"),
+            more => format!("{more} lines have no known {what}, `{first}` first of them"),
+        };
+        let help = format!("rules by place will not match there; wanted is {wanted}");
+        Some(Diagnostic::warning(code, message).at(text.place_of(first), "the first of them").help(help))
+    }
+}

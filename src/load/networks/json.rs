@@ -1,0 +1,131 @@
+//! What the JSON feeds share: a document of known shape, and text in it with the place where it stands.
+//!
+//! **Invariants**: a document that is cut short, malformed or of another provider is told apart from one that is merely
+//! wrong; every [`Written`] knows its place.
+//! **Not here**: the shapes themselves.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+use super::gather::Gather;
+use super::text::Text;
+use super::{noun, spelling};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::ids::LabelsId;
+use crate::config::{Network, NetworkKind};
+
+/// A JSON value as it stands in the file.
+pub(super) type Written<'a> = &'a RawValue;
+
+/// Reads the document.
+pub(super) fn parse<'a, T: Deserialize<'a>>(gather: &Gather<'a>) -> Result<T, Vec<Diagnostic>> {
+    serde_json::from_str(gather.text.text).map_err(|error| vec![explain(gather.network(), gather.text, &error)])
+}
+
+/// The error of a document that has the right shape and nothing in it.
+pub(super) fn require_prefixes(gather: &Gather<'_>, help: &str) -> Result<(), Vec<Diagnostic>> {
+    if gather.has_prefixes() {
+        return Ok(());
+    }
+    let (network, text) = (gather.network(), gather.text);
+    if let Some(other) = likely_kind(text.text).filter(|kind| *kind != network.kind) {
+        return Err(vec![wrong_feed(network, other)]);
+    }
+    Err(vec![super::about(network, "no-prefixes", format!("`{}` has no prefixes in it", network.file)).help(help)])
+}
+
+/// Adds the prefix that a value holds.
+pub(super) fn add(gather: &mut Gather<'_>, prefix: Written<'_>, labels: LabelsId) {
+    with_text(gather, prefix, |gather, written, line| {
+        let text = gather.text;
+        gather.add(written, labels, line, || text.place_of(prefix.get()));
+    });
+}
+
+/// Adds the prefix that a value holds, as [`Gather::add_vague`] does.
+pub(super) fn add_vague(gather: &mut Gather<'_>, prefix: Written<'_>, labels: LabelsId) {
+    with_text(gather, prefix, |gather, written, line| {
+        let text = gather.text;
+        gather.add_vague(written, labels, line, || text.place_of(prefix.get()));
+    });
+}
+
+fn with_text(gather: &mut Gather<'_>, value: Written<'_>, add: impl FnOnce(&mut Gather<'_>, &str, u32)) {
+    let text = gather.text;
+    match string(value) {
+        Some(written) => add(gather, &written, text.line_at(text.offset_of(value.get()))),
+        None => gather.refuse(|| {
+            Diagnostic::error("bad-prefix", "a prefix must be a JSON string")
+                .at(text.place_of(value.get()), "this is not")
+        }),
+    }
+}
+
+/// The text of a JSON string; none where the value is not a string.
+pub(super) fn string(value: Written<'_>) -> Option<Cow<'_, str>> {
+    let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        return serde_json::from_str(value.get()).ok().map(Cow::Owned);
+    }
+    Some(Cow::Borrowed(inner))
+}
+
+/// Says why a document was not read.
+fn explain(network: &Network, text: &Text<'_>, error: &serde_json::Error) -> Diagnostic {
+    let at = match error.classify() {
+        // What is missing is missing behind the last thing there is.
+        Category::Eof => text.text.trim_end().len().saturating_sub(1),
+        _ => text.offset_at(error.line(), error.column()),
+    };
+    let place = text.place(at..at + 1);
+    let full = error.to_string();
+    // The place is shown by the excerpt.
+    let reason = super::clip(full.rsplit_once(" at line ").map_or(full.as_str(), |(reason, _)| reason));
+    let again = "download it again; keep the last good copy until then";
+    match error.classify() {
+        Category::Eof => Diagnostic::error("truncated-file", format!("`{}` is cut short", network.file))
+            .at(place, "the file ends here")
+            .help(again),
+        Category::Syntax | Category::Io => {
+            Diagnostic::error("bad-json", format!("`{}` is not valid JSON: {reason}", network.file))
+                .at(place, "here")
+                .help(again)
+        }
+        Category::Data => match likely_kind(text.text).filter(|kind| *kind != network.kind) {
+            Some(other) => wrong_feed(network, other),
+            None => {
+                Diagnostic::error("wrong-shape", format!("`{}` is not {}: {reason}", network.file, noun(network.kind)))
+                    .at(place, "in the value that ends here")
+                    .help("use the file as its provider publishes it")
+            }
+        },
+    }
+}
+
+/// The error of a feed that is read as another's.
+pub(super) fn wrong_feed(network: &Network, is: NetworkKind) -> Diagnostic {
+    let message = format!("`{}` is {}, not {}", network.file, noun(is), noun(network.kind));
+    super::about(network, "wrong-feed", message).help(format!("write `{}` for this file", spelling(is)))
+}
+
+/// The feed that a document looks like, by its outermost keys.
+pub(super) fn likely_kind(text: &str) -> Option<NetworkKind> {
+    let keys: BTreeMap<Cow<'_, str>, IgnoredAny> = serde_json::from_str(text).ok()?;
+    let has = |key| keys.contains_key(key);
+    if has("ipv6_prefixes") || has("createDate") {
+        Some(NetworkKind::Aws)
+    } else if has("values") {
+        Some(NetworkKind::Azure)
+    } else if has("regions") {
+        Some(NetworkKind::Oci)
+    } else if has("prefixes") {
+        Some(NetworkKind::Gcp)
+    } else {
+        None
+    }
+}

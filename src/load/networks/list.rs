@@ -1,0 +1,74 @@
+//! Hand-written lists, and those of providers without regions: a prefix a line, an optional label, `#` comments.
+//!
+//! **Invariants**: a label is one word; a list of comments alone is legal, and said to be odd.
+
+use super::gather::Gather;
+use super::json;
+use crate::base::diagnostic::Diagnostic;
+use crate::networks::Labels;
+
+/// The longest line, in octets; a longer one is no line of a list.
+const MAX_LINE_OCTETS: usize = 1024;
+
+/// Reads the list.
+pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+    let text = gather.text;
+    refuse_json(gather)?;
+    let provider = gather.provider(None);
+    for (number, line) in text.lines() {
+        check_length(gather, number, line)?;
+        let said = line.split_once('#').map_or(line, |(said, _comment)| said);
+        let mut words = said.split_whitespace();
+        let Some(prefix) = words.next() else { continue };
+        let label = words.next();
+        if let Some(extra) = words.next() {
+            gather.refuse(|| {
+                Diagnostic::error("bad-line", format!("`{extra}` stands behind prefix and label"))
+                    .at(text.place_of(extra), "not expected here")
+                    .help("a line is `prefix [label]`; a label is one word, and comments begin with `#`")
+            });
+        }
+        let labels =
+            gather.intern(Labels { provider: provider.clone(), label: label.map(Into::into), ..Labels::default() });
+        gather.add(prefix, labels, number, || text.place_of(prefix));
+    }
+    if !gather.has_prefixes() {
+        let network = gather.network();
+        gather.warn(
+            Diagnostic::warning("no-prefixes", format!("`{}` has no prefixes in it", network.file))
+                .at(network.place.clone(), "named here")
+                .help("no client is in this network; write a prefix a line"),
+        );
+    }
+    Ok(())
+}
+
+/// Refuses a JSON document, with the feed it looks like.
+pub(super) fn refuse_json(gather: &Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+    let (network, text) = (gather.network(), gather.text.text);
+    if !text.trim_start().starts_with(['{', '[']) {
+        return Ok(());
+    }
+    Err(vec![match json::likely_kind(text) {
+        Some(kind) => json::wrong_feed(network, kind),
+        None => super::about(
+            network,
+            "wrong-shape",
+            format!("`{}` is JSON, not {}", network.file, super::noun(network.kind)),
+        )
+        .help("use the file as its provider publishes it"),
+    }])
+}
+
+/// Refuses a file with an overlong line.
+pub(super) fn check_length(gather: &Gather<'_>, number: u32, line: &str) -> Result<(), Vec<Diagnostic>> {
+    if line.len() <= MAX_LINE_OCTETS {
+        return Ok(());
+    }
+    let message = format!("line {number} is longer than {MAX_LINE_OCTETS} octets");
+    Err(vec![
+        Diagnostic::error("long-line", message)
+            .at(gather.text.place_of(line), "this line")
+            .help(format!("is it really {}?", super::noun(gather.network().kind))),
+    ])
+}

@@ -1,0 +1,231 @@
+//! MaxMind DB: a database of places or autonomous systems in, a source out.
+//!
+//! The fields are found by name, whatever the database calls itself: `country`, `continent`, `subdivisions` and
+//! `location` (Country, City, Enterprise), `autonomous_system_number` (ASN, ISP), also inside `traits` (Enterprise).
+//! `country` is where the client is; `registered_country` is where a paper was signed, and is not used instead.
+//!
+//! **Invariants**: the file is verified before it is walked, and walked once; IPv4 networks come out as IPv4 wherever
+//! the tree keeps them, and once, though a tree has them under several prefixes; a record is decoded once.
+//! **Not here**: names of places, and databases of proxies or domains: they are refused.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
+use serde::Deserialize;
+
+use super::{Loaded, about, continents, json, spelling};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::ids::LabelsId;
+use crate::base::prefix::Prefix;
+use crate::config::{Network, NetworkKind};
+use crate::networks::{Labels, Place, SourceBuilder};
+
+/// What stands before the metadata, near the end of every database (MaxMind DB format 2.0, "Database Metadata").
+const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
+
+/// Whether octets have the mark of a database.
+pub(super) fn is_database(octets: &[u8]) -> bool {
+    octets.windows(MARKER.len()).rev().any(|window| window == MARKER)
+}
+
+/// What is used of a record.
+#[derive(Deserialize)]
+struct Record<'a> {
+    #[serde(borrow, default)]
+    country: Option<Country<'a>>,
+    #[serde(borrow, default)]
+    continent: Option<Continent<'a>>,
+    #[serde(borrow, default)]
+    subdivisions: Option<Vec<Country<'a>>>,
+    #[serde(default)]
+    location: Option<Location>,
+    #[serde(default)]
+    autonomous_system_number: Option<u32>,
+    #[serde(default)]
+    traits: Option<Traits>,
+}
+
+/// A country or a part of one.
+#[derive(Deserialize)]
+struct Country<'a> {
+    #[serde(default)]
+    iso_code: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Continent<'a> {
+    #[serde(default)]
+    code: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct Location {
+    #[serde(default)]
+    latitude: Option<f64>,
+    #[serde(default)]
+    longitude: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Traits {
+    #[serde(default)]
+    autonomous_system_number: Option<u32>,
+}
+
+/// Reads the database.
+pub(super) fn read(network: &Network, octets: Vec<u8>) -> Result<Loaded, Vec<Diagnostic>> {
+    refuse_other_files(network, &octets)?;
+    let unsound = |error: MaxMindDbError| {
+        let message = format!("`{}` is not a sound MaxMind DB: {error}", network.file);
+        vec![about(network, "bad-database", message).help("download it again; keep the last good copy until then")]
+    };
+    let strange = |error: MaxMindDbError| {
+        let message = format!("`{}` has records of another form than MaxMind's: {error}", network.file);
+        vec![about(network, "strange-database", message).help("use a database of MaxMind or in its form, like DB-IP's")]
+    };
+    let reader = Reader::from_source(octets).map_err(unsound)?;
+    reader.verify().map_err(unsound)?;
+
+    let mut walk = Walk {
+        builder: SourceBuilder::new(&network.name, &network.file),
+        provider: network.provider.clone(),
+        by_offset: HashMap::new(),
+        knows: Knows::Nothing,
+    };
+    let options = options(&reader).map_err(unsound)?;
+    for found in reader.networks(options).map_err(unsound)? {
+        walk.take(&found.map_err(unsound)?).map_err(strange)?;
+    }
+    if walk.knows == Knows::Nothing {
+        let kind = &reader.metadata().database_type;
+        let message =
+            format!("`{}` has neither places nor autonomous systems in it (it is of type `{kind}`)", network.file);
+        return Err(vec![
+            about(network, "useless-database", message)
+                .help("use a database of type Country, City or ASN; IPv4 and IPv6 are both read from one"),
+        ]);
+    }
+    let (source, _) = walk.builder.finish();
+    Ok(Loaded { source, warnings: Vec::new() })
+}
+
+/// How to walk a database so that each network is met once.
+///
+/// The library takes every reference to the root of IPv4 for an alias. That root may itself be a record, where all of
+/// IPv4 is one network; then other networks with that record are no aliases, and there is nothing to walk twice.
+fn options(reader: &Reader<Vec<u8>>) -> Result<WithinOptions, MaxMindDbError> {
+    let has_v4_tree = reader.lookup(IpAddr::V4(Ipv4Addr::UNSPECIFIED))?.network()?.is_ipv4();
+    let options = WithinOptions::default();
+    Ok(if has_v4_tree { options } else { options.include_aliased_networks() })
+}
+
+/// Whether any record said something that rules can ask for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Knows {
+    Nothing,
+    Something,
+}
+
+/// The walk over all networks of a database.
+struct Walk {
+    builder: SourceBuilder,
+    provider: Option<Arc<str>>,
+    by_offset: HashMap<usize, LabelsId>,
+    knows: Knows,
+}
+
+impl Walk {
+    fn take(&mut self, found: &LookupResult<'_, Vec<u8>>) -> Result<(), MaxMindDbError> {
+        let Some(offset) = found.offset() else { return Ok(()) };
+        let labels = match self.by_offset.entry(offset) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let Some(record) = found.decode::<Record<'_>>()? else { return Ok(()) };
+                let labels = Labels { provider: self.provider.clone(), ..labels(&record) };
+                if labels.asn.is_some() || labels.place.is_some() {
+                    self.knows = Knows::Something;
+                }
+                *new.insert(self.builder.intern(labels))
+            }
+        };
+        let network = found.network()?;
+        let prefix = Prefix::holding(network.ip(), network.prefix());
+        // IPv4 is ::/96. A record at it, or above it, is about all of IPv4.
+        if let Prefix::V6(block) = prefix
+            && block.first() == 0
+            && block.prefix_len() <= 96
+        {
+            self.builder.add(Prefix::holding(Ipv4Addr::UNSPECIFIED.into(), 0), labels, 0);
+            if block.prefix_len() == 96 {
+                return Ok(());
+            }
+        }
+        self.builder.add(prefix, labels, 0);
+        Ok(())
+    }
+}
+
+/// What a record says.
+fn labels(record: &Record<'_>) -> Labels {
+    let in_traits = record.traits.as_ref().and_then(|traits| traits.autonomous_system_number);
+    let place = place(record);
+    Labels {
+        asn: record.autonomous_system_number.or(in_traits),
+        place: (place != Place::default()).then_some(place),
+        ..Labels::default()
+    }
+}
+
+/// Where a record says its networks are.
+fn place(record: &Record<'_>) -> Place {
+    let country = record.country.as_ref().and_then(|country| country.iso_code);
+    let continent = record.continent.as_ref().and_then(|continent| continent.code);
+    // The first subdivision is the largest: England before Oxfordshire.
+    let largest = record.subdivisions.as_ref().and_then(|all| all.first()).and_then(|part| part.iso_code);
+    let coordinates = record.location.as_ref().and_then(|location| {
+        Some((millidegrees(location.latitude?, 90.0)?, millidegrees(location.longitude?, 180.0)?))
+    });
+    Place {
+        country: country.map(Into::into),
+        continent: continent.or_else(|| country.and_then(continents::of)).map(Into::into),
+        subdivision: country.zip(largest).map(|(country, part)| format!("{country}-{part}").into()),
+        coordinates,
+    }
+}
+
+fn millidegrees(degrees: f64, limit: f64) -> Option<i32> {
+    // The range makes the cast exact.
+    (-limit..=limit).contains(&degrees).then(|| (degrees * 1000.0).round() as i32)
+}
+
+/// Refuses what is no database, by what it is.
+fn refuse_other_files(network: &Network, octets: &[u8]) -> Result<(), Vec<Diagnostic>> {
+    // A tree may begin with any octets, so the mark decides before the looks do.
+    if is_database(octets) {
+        return Ok(());
+    }
+    let file = &network.file;
+    Err(vec![match octets.trim_ascii_start() {
+        [] => about(network, "empty-file", format!("`{file}` is empty"))
+            .help("download it again; keep the last good copy until then"),
+        [b'<', ..] => about(network, "html-page", format!("`{file}` is an HTML or XML page, not a MaxMind DB"))
+            .help("servers send such a page instead of the file when something is wrong; download it again"),
+        [0x1f, 0x8b, ..] => about(network, "not-database", format!("`{file}` is compressed, not a MaxMind DB"))
+            .help("unpack it: MaxMind publishes a `.tar.gz` with the `.mmdb` in it"),
+        [b'{', ..] => match str::from_utf8(octets).ok().and_then(json::likely_kind) {
+            Some(kind) => json::wrong_feed(network, kind),
+            None => about(network, "not-database", format!("`{file}` is JSON, not a MaxMind DB"))
+                .help(format!("`{}` is for `.mmdb` files", spelling(NetworkKind::Mmdb))),
+        },
+        _ => about(network, "truncated-file", format!("`{file}` is cut short, or is not a MaxMind DB"))
+            .help("the metadata at the end of a database is missing; download it again"),
+    }])
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod writer;

@@ -1,0 +1,162 @@
+//! A small MaxMind DB writer, for databases that nobody publishes (tests only; MaxMind DB format 2.0).
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use super::MARKER;
+use crate::base::prefix::Prefix;
+
+#[derive(Clone, Copy)]
+enum Slot {
+    Empty,
+    Node(usize),
+    Data(usize),
+}
+
+/// A database in the making: a tree of 24-bit records, and data.
+pub(super) struct Writer {
+    ip_version: u8,
+    nodes: Vec<[Slot; 2]>,
+    data: Vec<u8>,
+    offsets: HashMap<String, usize>,
+}
+
+impl Writer {
+    /// Begins a database for addresses of version 4 or 6.
+    pub(super) fn new(ip_version: u8) -> Self {
+        Writer { ip_version, nodes: vec![[Slot::Empty; 2]], data: Vec::new(), offsets: HashMap::new() }
+    }
+
+    /// Adds a network; equal records are stored once. A network inside another comes after it.
+    pub(super) fn add(mut self, prefix: &str, record: Value) -> Self {
+        let text = record.to_string();
+        let offset = match self.offsets.get(&text) {
+            Some(offset) => *offset,
+            None => {
+                let offset = self.data.len();
+                encode(&record, &mut self.data);
+                self.offsets.insert(text, offset);
+                offset
+            }
+        };
+        self.set(prefix, Slot::Data(offset));
+        self
+    }
+
+    /// Makes a prefix another name for the tree under a second one.
+    pub(super) fn alias(mut self, prefix: &str, of: &str) -> Self {
+        let (bits, len) = self.path(of);
+        let (node, side) = self.descend(bits, len);
+        let slot = self.nodes[node][side];
+        self.set(prefix, slot);
+        self
+    }
+
+    /// The file.
+    pub(super) fn finish(self, database_type: &str) -> Vec<u8> {
+        let count = self.nodes.len();
+        let mut file = Vec::new();
+        for slot in self.nodes.iter().flatten() {
+            let record = match *slot {
+                Slot::Empty => count,
+                Slot::Node(node) => node,
+                Slot::Data(offset) => count + 16 + offset,
+            };
+            file.extend_from_slice(&(record as u32).to_be_bytes()[1..]);
+        }
+        file.extend_from_slice(&[0; 16]);
+        file.extend_from_slice(&self.data);
+        file.extend_from_slice(MARKER);
+        let metadata = json!({
+            "binary_format_major_version": 2, "binary_format_minor_version": 0, "build_epoch": 1_700_000_000u64,
+            "database_type": database_type, "description": { "en": "made by a test" }, "ip_version": self.ip_version,
+            "languages": ["en"], "node_count": count, "record_size": 24,
+        });
+        encode(&metadata, &mut file);
+        file
+    }
+
+    fn set(&mut self, prefix: &str, slot: Slot) {
+        let (bits, len) = self.path(prefix);
+        let (node, side) = self.descend(bits, len);
+        self.nodes[node][side] = slot;
+    }
+
+    /// The bits of a prefix from the root on; IPv4 stands under ::/96 in a tree of IPv6.
+    fn path(&self, prefix: &str) -> (u128, u8) {
+        let prefix: Prefix = prefix.parse().unwrap();
+        match (prefix.first(), self.ip_version) {
+            (IpAddr::V4(v4), 4) => (u128::from(v4.to_bits()) << 96, prefix.prefix_len()),
+            (IpAddr::V4(v4), _) => (u128::from(v4.to_bits()), prefix.prefix_len() + 96),
+            (IpAddr::V6(v6), _) => (v6.to_bits(), prefix.prefix_len()),
+        }
+    }
+
+    /// The node and side at which a path of at least one bit ends.
+    fn descend(&mut self, bits: u128, len: u8) -> (usize, usize) {
+        let side = |depth: u8| ((bits >> (127 - depth)) & 1) as usize;
+        let mut node = 0;
+        for depth in 0..len - 1 {
+            node = match self.nodes[node][side(depth)] {
+                Slot::Node(next) => next,
+                leaf => {
+                    self.nodes.push([leaf; 2]);
+                    let next = self.nodes.len() - 1;
+                    self.nodes[node][side(depth)] = Slot::Node(next);
+                    next
+                }
+            };
+        }
+        (node, side(len - 1))
+    }
+}
+
+fn encode(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::String(text) => {
+            control(2, text.len(), out);
+            out.extend_from_slice(text.as_bytes());
+        }
+        Value::Number(number) => {
+            control(3, 8, out);
+            out.extend_from_slice(&number.as_f64().unwrap().to_be_bytes());
+        }
+        Value::Object(map) => {
+            control(7, map.len(), out);
+            for (key, value) in map {
+                encode(&Value::String(key.clone()), out);
+                match (value.as_u64(), key.as_str()) {
+                    (None, _) | (_, "latitude" | "longitude") => encode(value, out),
+                    // Readers insist on the type that the format gives a field.
+                    (Some(number), "build_epoch") => integer(9, number, out),
+                    (Some(number), "node_count" | "autonomous_system_number") => integer(6, number, out),
+                    (Some(number), _) => integer(5, number, out),
+                }
+            }
+        }
+        Value::Array(items) => {
+            control(11, items.len(), out);
+            items.iter().for_each(|item| encode(item, out));
+        }
+        Value::Bool(yes) => control(14, usize::from(*yes), out),
+        Value::Null => unreachable!("the format has no null"),
+    }
+}
+
+fn integer(kind: u8, number: u64, out: &mut Vec<u8>) {
+    let octets = number.to_be_bytes();
+    let used = &octets[number.leading_zeros() as usize / 8..];
+    control(kind, used.len(), out);
+    out.extend_from_slice(used);
+}
+
+fn control(kind: u8, size: usize, out: &mut Vec<u8>) {
+    let (size, more) = if size < 29 { (size as u8, None) } else { (29, Some((size - 29) as u8)) };
+    match kind {
+        0..=7 => out.push(kind << 5 | size),
+        _ => out.extend_from_slice(&[size, kind - 7]),
+    }
+    out.extend(more);
+}

@@ -1,0 +1,43 @@
+//! Oracle's `public_ip_ranges.json`: `regions[]` with `region` and `cidrs[].cidr`.
+//!
+//! **Not here**: `tags`, which name Oracle's own networks inside a region.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::gather::Gather;
+use super::json::{self, Written};
+use crate::base::diagnostic::Diagnostic;
+
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow)]
+    regions: Vec<Region<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Region<'a> {
+    #[serde(borrow)]
+    region: Cow<'a, str>,
+    #[serde(borrow)]
+    cidrs: Vec<Cidr<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Cidr<'a> {
+    #[serde(borrow)]
+    cidr: Written<'a>,
+}
+
+/// Reads the feed.
+pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+    let document: Document<'_> = json::parse(gather)?;
+    for region in &document.regions {
+        let labels = gather.region("oci", &region.region);
+        for cidr in &region.cidrs {
+            json::add(gather, cidr.cidr, labels);
+        }
+    }
+    json::require_prefixes(gather, "the feed is published at https://docs.oracle.com/iaas/tools/public_ip_ranges.json")
+}

@@ -1,0 +1,112 @@
+//! The text of a feed or list: octets in, characters with line numbers out; what is no such text is refused.
+//!
+//! **Invariants**: a byte order mark is not part of the text; lines end in LF or CRLF and are counted from 1.
+//! **Not here**: what the lines mean.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{about, mmdb, noun, spelling};
+use crate::base::diagnostic::{Diagnostic, Place};
+use crate::config::{Network, NetworkKind};
+
+/// A file's text.
+pub(super) struct Text<'a> {
+    /// The file, as the operator wrote it.
+    pub(super) file: Arc<str>,
+    /// All of it, without a byte order mark.
+    pub(super) text: &'a str,
+    /// Where each line but the first begins, less one.
+    newlines: Vec<usize>,
+}
+
+impl<'a> Text<'a> {
+    /// Takes the octets of a feed or list, unless they are plainly something else.
+    pub(super) fn of(network: &Network, octets: &'a [u8]) -> Result<Self, Vec<Diagnostic>> {
+        let octets = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
+        let text = str::from_utf8(octets).map_err(|error| vec![not_text(network, octets, error.valid_up_to())])?;
+        let start = text.trim_start();
+        if start.is_empty() {
+            return Err(vec![about(network, "empty-file", format!("`{}` is empty", network.file)).help(
+                match network.kind {
+                    NetworkKind::List => "write a prefix a line; a list that is to stay empty needs a `#` comment",
+                    _ => "download it again; keep the last good copy until then",
+                },
+            )]);
+        }
+        let newlines = text.bytes().enumerate().filter(|(_, octet)| *octet == b'\n').map(|(at, _)| at).collect();
+        let text = Text { file: network.file.clone(), text, newlines };
+        if start.starts_with('<') {
+            let at = text.text.len() - start.len();
+            let message = format!("`{}` is an HTML or XML page, not {}", network.file, noun(network.kind));
+            return Err(vec![
+                Diagnostic::error("html-page", message)
+                    .at(text.place(at..at + 1), "a page starts here")
+                    .help("servers send such a page instead of the file when something is wrong; download it again"),
+            ]);
+        }
+        Ok(text)
+    }
+
+    /// The number of the line that holds an octet.
+    pub(super) fn line_at(&self, offset: usize) -> u32 {
+        let before = self.newlines.partition_point(|newline| *newline < offset);
+        u32::try_from(before + 1).unwrap_or(u32::MAX)
+    }
+
+    /// A line by its number; empty beyond the end.
+    pub(super) fn line(&self, number: u32) -> &'a str {
+        let index = number.saturating_sub(1) as usize;
+        let start = if index == 0 { 0 } else { self.newlines.get(index - 1).map_or(self.text.len(), |at| at + 1) };
+        let end = self.newlines.get(index).copied().unwrap_or(self.text.len());
+        self.text[start..end].trim_end_matches('\r')
+    }
+
+    /// All lines, without their ends, by number.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (u32, &'a str)> + use<'a> {
+        (1..).zip(self.text.lines())
+    }
+
+    /// Where a part of the text begins; `part` must be a slice of it.
+    pub(super) fn offset_of(&self, part: &str) -> usize {
+        let offset = (part.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
+        offset.min(self.text.len())
+    }
+
+    /// The place of a part of the text; `part` must be a slice of it.
+    pub(super) fn place_of(&self, part: &str) -> Place {
+        let start = self.offset_of(part);
+        self.place(start..start + part.len())
+    }
+
+    /// The place of a range of octets; a range over several lines is cut to its first.
+    pub(super) fn place(&self, range: Range<usize>) -> Place {
+        let number = self.line_at(range.start);
+        let line = self.line(number);
+        let start = self.offset_of(line);
+        Place::in_line(&self.file, number, line, range.start - start..range.end.max(range.start) - start)
+    }
+
+    /// The octet at a line and column as serde_json counts them: both from 1, in octets.
+    pub(super) fn offset_at(&self, line: usize, column: usize) -> usize {
+        let line = self.line(u32::try_from(line).unwrap_or(u32::MAX));
+        // Column 0 is where a line has only just begun; one past the end is where more was expected.
+        self.offset_of(line) + column.saturating_sub(1).min(line.len())
+    }
+}
+
+/// Says what octets that are not UTF-8 most likely are.
+fn not_text(network: &Network, octets: &[u8], valid: usize) -> Diagnostic {
+    let problem = |is: &str, help: String| about(network, "not-text", format!("`{}` {is}", network.file)).help(help);
+    match octets {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => problem("is UTF-16", "save it as UTF-8".to_string()),
+        [0x1f, 0x8b, ..] => problem("is compressed", "unpack it with gunzip".to_string()),
+        _ if mmdb::is_database(octets) => {
+            problem("is a MaxMind DB", format!("write `{}` in the config", spelling(NetworkKind::Mmdb)))
+        }
+        _ => {
+            let line = 1 + octets[..valid].iter().filter(|octet| **octet == b'\n').count();
+            problem(&format!("is not UTF-8 in line {line}"), "save it as UTF-8".to_string())
+        }
+    }
+}
