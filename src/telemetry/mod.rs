@@ -10,6 +10,8 @@
 //!
 //! Prometheus text exposition format 0.0.4.
 
+pub mod http;
+
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

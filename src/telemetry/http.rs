@@ -1,0 +1,60 @@
+//! What the HTTP listeners count.
+
+use super::{Collect, Counter, Gauge, Page};
+use crate::registry::{Outcome, Reply};
+
+/// Every status that a reply can have.
+const STATUSES: [u16; 5] = [200, 307, 400, 404, 405];
+
+/// The counters of the registry listener, all its addresses together.
+#[derive(Debug, Default)]
+pub struct Http {
+    outcomes: [Counter; Outcome::ALL.len()],
+    statuses: [Counter; STATUSES.len()],
+    /// Connections that are open, TLS handshakes included.
+    pub connections: Gauge,
+    /// Connections accepted.
+    pub accepted: Counter,
+    /// Failures to accept a connection, such as for want of file descriptors.
+    pub accept_errors: Counter,
+    /// TLS handshakes that failed or took too long.
+    pub handshake_errors: Counter,
+    /// Connections that ended in an error: cut, malformed, or too slow.
+    pub connection_errors: Counter,
+}
+
+impl Http {
+    /// Counts a request that was answered.
+    pub fn answered(&self, reply: &Reply) {
+        self.outcomes[reply.basis.outcome.index()].increment();
+        let status = reply.answer.status();
+        if let Some(at) = STATUSES.iter().position(|known| *known == status) {
+            self.statuses[at].increment();
+        }
+    }
+
+    /// How many requests had an outcome.
+    pub fn requests(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome.index()].value()
+    }
+}
+
+impl Collect for Http {
+    fn collect(&self, page: &mut Page) {
+        let mut family = page.counter("pharos_http_requests_total", "Requests by rule of the registry and outcome.");
+        for outcome in Outcome::ALL {
+            let rule = outcome.rule().to_string();
+            family.sample(&[("rule", &rule), ("outcome", outcome.as_str())], self.requests(outcome));
+        }
+        let mut family = page.counter("pharos_http_responses_total", "Responses by status.");
+        for (status, counter) in STATUSES.iter().zip(&self.statuses) {
+            family.sample(&[("status", &status.to_string())], counter.value());
+        }
+        page.gauge("pharos_http_connections", "Connections that are open.").sample(&[], self.connections.value());
+        page.counter("pharos_http_accepted_total", "Connections accepted.").sample(&[], self.accepted.value());
+        page.counter("pharos_http_errors_total", "Connections that failed, by where.")
+            .sample(&[("at", "accept")], self.accept_errors.value())
+            .sample(&[("at", "handshake")], self.handshake_errors.value())
+            .sample(&[("at", "connection")], self.connection_errors.value());
+    }
+}
