@@ -63,5 +63,6 @@ pub mod registry;
 pub mod snapshot;
 pub mod steer;
 pub mod telemetry;
+pub mod tls;
 pub mod wire;
 pub mod zone;

@@ -1,0 +1,71 @@
+//! Certificates: PEM files in, what the listeners serve TLS with out; replaced without dropping a connection.
+//!
+//! **Invariants**: an [`Identity`] has a chain, and a key that belongs to its leaf; the ring provider is named, so that
+//! nothing depends on a default of the process; session tickets outlive a [`Tls::replace`].
+//! **Not here**: handshakes ([`crate::http`]), issuing certificates.
+//!
+//! RFC 8446 §4.6.1 (tickets), RFC 7301 (ALPN), RFC 7468 (PEM).
+
+mod load;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+pub use load::load;
+
+/// A certificate chain with the key of its leaf.
+#[derive(Clone, Debug)]
+pub struct Identity(Arc<CertifiedKey>);
+
+/// What a listener serves TLS with.
+#[derive(Debug)]
+pub struct Tls {
+    current: Arc<Current>,
+    config: Arc<ServerConfig>,
+}
+
+impl Tls {
+    /// Serves an identity, for the application protocols of this listener in order of preference.
+    pub fn new(identity: Identity, protocols: &[&[u8]]) -> Result<Self, rustls::Error> {
+        let current = Arc::new(Current(ArcSwap::new(identity.0)));
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(current.clone());
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        // Tickets keep no state here and, unlike a session cache, cannot be filled up by clients.
+        config.ticketer = ring::Ticketer::new()?;
+        Ok(Tls { current, config: Arc::new(config) })
+    }
+
+    /// Serves this identity from the next handshake on. Connections and tickets stay as they are.
+    pub fn replace(&self, identity: Identity) {
+        self.current.0.store(identity.0);
+    }
+
+    /// What to accept connections with.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.config.clone()
+    }
+}
+
+/// The identity that is served now.
+#[derive(Debug)]
+struct Current(ArcSwap<CertifiedKey>);
+
+impl ResolvesServerCert for Current {
+    // One name, one certificate: what the client asks for (SNI) does not matter.
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
