@@ -225,6 +225,14 @@ fn a_tree_that_leads_back_to_itself_is_refused() {
 }
 
 #[test]
+fn damage_that_no_lookup_would_meet_is_found() {
+    let mut file = Writer::new(4).add("192.0.2.0/24", country("DE")).finish("Test-Country");
+    // 24 nodes of six octets, then the separator, which is all zeros.
+    file[24 * 6 + 3] = 1;
+    assert_eq!(read_as_mmdb(file).unwrap_err()[0].code, "bad-database");
+}
+
+#[test]
 fn entries_of_the_lowest_and_highest_address_are_kept() {
     let low = Ipv6Addr::from_bits(1 << 32);
     let file = Writer::new(6).add("255.255.255.255/32", country("DE")).add(&format!("{low}/128"), country("FR"));
