@@ -118,6 +118,24 @@ fn too_many_of_anything_are_refused() {
     assert!(problems.iter().any(|problem| problem.message == "mirror `a` has 33 addresses"));
 }
 
+#[test]
+fn suggestions_end_where_they_would_take_long() {
+    let rules: String = (0..200).map(|n| format!("{{ asn = {}, mirrors = 'n{n}' }},\n", n + 1)).collect();
+    let text = format!("mirrors.m1.addresses = '192.0.2.1'\nhorizons.h = {{ default = 'm1', rules = [\n{rules}] }}\n");
+    let problems = config::read("pharos.toml", &text).unwrap_err();
+    let helps: Vec<&str> = problems
+        .iter()
+        .filter(|problem| problem.code == "unknown-mirror")
+        .map(|problem| problem.help.as_deref().unwrap())
+        .collect();
+    assert_eq!(helps.len(), 200);
+    assert_eq!(
+        helps.iter().filter(|help| help.contains("defined mirrors: `m1`")).count(),
+        config::limits::MAX_COMPARED
+    );
+    assert_eq!(helps[199], "define it, or name another mirror");
+}
+
 /// One change to a text.
 #[derive(Clone, Debug)]
 enum Change {

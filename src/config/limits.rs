@@ -16,6 +16,10 @@ pub const MAX_ITEMS: usize = 65_535;
 /// The most rules of one horizon: each is tried for each combination of labels when the steering table is built.
 pub const MAX_RULES: usize = 10_000;
 
+/// The most unknown names of one kind that are compared with all known ones for a "did you mean": the time it takes is
+/// the product of both, and whoever misspelt this many has another problem.
+pub const MAX_COMPARED: usize = 100;
+
 /// The most addresses of one mirror: all of them are one answer, and 32 AAAA records (28 octets each) fit in the
 /// 1232 octets of an unfragmented datagram.
 pub const MAX_ADDRESSES: usize = 32;

@@ -13,13 +13,14 @@ mod listeners;
 mod mirrors;
 mod zones;
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::spec::{MirrorSpec, NetworkSpec, Spec, Text};
 use super::value::{self, Fault};
-use super::{Admin, Config, Network, NetworkKind, Placed};
+use super::{Admin, Config, Network, NetworkKind, Placed, limits};
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
 use crate::base::ids::MirrorId;
 
@@ -171,23 +172,29 @@ struct Names {
     code: &'static str,
     list: Vec<Arc<str>>,
     index: HashMap<Arc<str>, usize>,
+    /// How many unknown names have been compared with all known ones.
+    compared: Cell<usize>,
 }
 
 impl Names {
     fn new<'a>(what: &'static str, code: &'static str, names: impl Iterator<Item = &'a Text>) -> Self {
         let list: Vec<Arc<str>> = names.map(|name| name.value.clone()).collect();
         let index = list.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
-        Names { what, code, list, index }
+        Names { what, code, list, index, compared: Cell::new(0) }
     }
 
     /// The index of a name, or why there is none.
     fn find(&self, name: &Text) -> Result<usize, Box<Diagnostic>> {
         self.index.get(&name.value).copied().ok_or_else(|| {
             let Names { what, code, list, .. } = self;
-            let known = format!("defined {what}s");
+            let compared = self.compared.replace(self.compared.get() + 1);
+            let help = match compared < limits::MAX_COMPARED {
+                true => did_you_mean(&name.value, &format!("defined {what}s"), list.iter().map(|name| &**name)),
+                false => format!("define it, or name another {what}"),
+            };
             let problem = Diagnostic::error(code, format!("{what} `{}` is not defined", name.value))
                 .at(name.place.clone(), "used here")
-                .help(did_you_mean(&name.value, &known, list.iter().map(|name| &**name)));
+                .help(help);
             Box::new(problem)
         })
     }
