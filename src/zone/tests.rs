@@ -1,6 +1,12 @@
 //! What a zone finds, and what it says is wrong: facts, and a tree of names as oracle.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
 use super::*;
+use crate::base::diagnostic::Severity;
+use crate::base::ids::ZoneId;
 use crate::base::name::NameBuf;
 
 fn name(text: &str) -> NameBuf {
@@ -108,4 +114,233 @@ fn rfc4592_s2_2_1_the_closest_encloser_and_its_wildcard_are_found() {
     }
     let Found::Exact(host2) = find(&zone, "host2.example") else { panic!("host2 exists") };
     assert!(zone.node(host2).is_empty());
+}
+
+/// The codes of problems with the tags of the records at fault, or `-`, warnings after `~`.
+fn codes(builder: ZoneBuilder) -> Vec<String> {
+    let problems = match builder.finish() {
+        Ok((_, warnings)) => warnings,
+        Err(problems) => problems,
+    };
+    let tag = |problem: &Problem| problem.tag().map_or("-".into(), |tag| tag.to_string());
+    let mark = |problem: &Problem| if problem.severity() == Severity::Warning { "~" } else { "" };
+    problems.iter().map(|problem| format!("{}{} {}", mark(problem), problem.code(), tag(problem))).collect()
+}
+
+#[test]
+fn a_zone_needs_one_soa_and_a_name_server_at_its_apex() {
+    assert_eq!(codes(builder("example", &["www.example A 192.0.2.1"])), ["no-soa -", "no-ns -"]);
+    assert_eq!(codes(example(&["example SOA other.other"])), ["several-soas 2"]);
+    assert_eq!(codes(example(&["example SOA ns.other", "sub.example SOA ns.other"])), ["soa-below-apex 3"]);
+    assert!(codes(example(&[])).is_empty());
+}
+
+#[test]
+fn what_cannot_be_in_a_zone_is_refused_at_once() {
+    let mut builder = example(&[]);
+    let mut add = |owner: &str, rtype, rdata: &[u8]| builder.add(name(owner).as_name(), rtype, Ttl(1), rdata, 9);
+    assert_eq!(add("other", Rtype::A, &[0; 4]), Err(AddError::OutOfZone));
+    assert_eq!(add("notexample", Rtype::A, &[0; 4]), Err(AddError::OutOfZone));
+    assert_eq!(add("example", Rtype::ANY, &[]), Err(AddError::MetaType));
+    assert_eq!(add("example", Rtype(0), &[]), Err(AddError::MetaType));
+    assert_eq!(add("example", Rtype::A, &[0; 5]), Err(AddError::BadRdata));
+    assert_eq!(add("example", Rtype::MX, b"\0\x0a\xc0\x0c"), Err(AddError::BadRdata));
+    assert_eq!(add("example", Rtype::SOA, &[0; 21]), Err(AddError::BadRdata));
+    assert_eq!(add("example", Rtype::TXT, &[0; 65_000]), Err(AddError::TooLong));
+    assert_eq!(add("example", Rtype(65_280), &[]), Ok(()));
+}
+
+#[test]
+fn an_rrset_is_no_longer_than_an_answer() {
+    let mut builder = example(&[]);
+    for tag in 0..5000u32 {
+        builder.add(name("a.example").as_name(), Rtype::A, Ttl(1), &tag.to_be_bytes(), tag).unwrap();
+    }
+    assert_eq!(codes(builder), ["rrset-too-long 0"]);
+}
+
+#[test]
+fn the_least_ttl_is_that_of_the_set() {
+    let mut builder = example(&["a.example A 192.0.2.1"]);
+    builder.add(name("a.example").as_name(), Rtype::A, Ttl(60), &[192, 0, 2, 2], 7).unwrap();
+    let (zone, problems) = builder.finish().unwrap();
+    assert_eq!(problems.iter().map(Problem::code).collect::<Vec<_>>(), ["ttls-differ"]);
+    let Found::Exact(id) = find(&zone, "a.example") else { panic!("a exists") };
+    let set = zone.node(id).rrset(Rtype::A).unwrap();
+    assert_eq!(set.ttl, Ttl(60));
+    assert_eq!([&set.wire[6..10], &set.wire[22..26]], [60u32.to_be_bytes(); 2]);
+}
+
+const STEERED: Steered = Steered { horizon: HorizonId(3), ttl: Ttl(60) };
+
+#[test]
+fn a_steered_owner_exists_without_records_and_counts_as_an_address() {
+    let mut builder = example(&["example MX cdn.example", "_x._tcp.example SRV any.w.example"]);
+    builder.steer(name("cdn.example").as_name(), STEERED, 100).unwrap();
+    builder.steer(name("*.w.example").as_name(), STEERED, 101).unwrap();
+    builder.steer(name("EXAMPLE").as_name(), STEERED, 102).unwrap();
+    assert_eq!(builder.steer(name("CDN.example").as_name(), STEERED, 103), Err(AddError::SteeredTwice));
+    assert_eq!(builder.steer(name("other").as_name(), STEERED, 104), Err(AddError::OutOfZone));
+    let (zone, problems) = builder.finish().unwrap();
+    assert_eq!(problems, []);
+    let Found::Exact(id) = find(&zone, "cdn.example") else { panic!("cdn exists") };
+    assert_eq!(zone.node(id).steered(), Some(STEERED));
+    assert!(!zone.node(id).is_empty());
+    assert_eq!(zone.node(NodeId(0)).steered(), Some(STEERED));
+    assert_eq!(shown(&zone, "any.w.example"), "below w.example, *.w.example");
+}
+
+#[test]
+fn a_steered_owner_has_no_addresses_of_its_own_and_is_not_occluded() {
+    let mut builder = example(&["a.example A 192.0.2.1", "sub.example NS ns.other", "d.example DNAME other"]);
+    for (owner, tag) in
+        [("a.example", 100), ("sub.example", 101), ("x.sub.example", 102), ("x.d.example", 103), ("d.example", 104)]
+    {
+        builder.steer(name(owner).as_name(), STEERED, tag).unwrap();
+    }
+    let expected = ["steered-and-static 100", "steered-occluded 101", "steered-occluded 102", "steered-occluded 103"];
+    assert_eq!(codes(builder), expected);
+    let mut builder = example(&["example NS cdn.example"]);
+    builder.steer(name("cdn.example").as_name(), STEERED, 100).unwrap();
+    assert_eq!(codes(builder), ["~steered-name-server 2"]);
+}
+
+#[test]
+fn glue_belongs_below_a_cut_and_nothing_else() {
+    let zone = example(&[
+        "sub.example NS ns.sub.example",
+        "ns.sub.example A 192.0.2.1",
+        "sub.example DS x",
+        "deep.sub.example NS ns.deep.sub.example",
+        "www.sub.example A 192.0.2.2",
+    ]);
+    assert_eq!(codes(zone), ["~occluded 5", "~occluded 6"]);
+    assert_eq!(codes(example(&["sub.example NS ns.sub.example"])), ["~missing-glue 2"]);
+    // A sibling's glue is found by asking the sibling.
+    assert_eq!(codes(example(&["a.example NS ns.b.example", "b.example NS ns.other"])), [""; 0]);
+}
+
+#[test]
+fn zones_are_found_by_the_longest_apex() {
+    let zone = |apex: &str| {
+        builder(apex, &[&format!("{apex} SOA ns.other"), &format!("{apex} NS ns.other")]).finish().unwrap().0
+    };
+    let set = ZoneSet::new(vec![zone("example"), zone("sub.example"), zone("other.net")]);
+    let find = |text: &str| {
+        let name = name(text);
+        set.find(name.as_name(), &name.as_name().suffixes()).map(|(id, zone)| (id, zone.apex().to_string()))
+    };
+    assert_eq!(find("www.example"), Some((ZoneId(0), "example".into())));
+    assert_eq!(find("A.SUB.Example"), Some((ZoneId(1), "sub.example".into())));
+    assert_eq!(find("sub.example"), Some((ZoneId(1), "sub.example".into())));
+    assert_eq!(find("net"), None);
+    assert_eq!(find("."), None);
+    let parent = |text: &str| {
+        let name = name(text);
+        set.find_parent_side(name.as_name(), &name.as_name().suffixes()).map(|(id, _)| id)
+    };
+    assert_eq!(parent("sub.example"), Some(ZoneId(0)));
+    assert_eq!(parent("x.sub.example"), Some(ZoneId(1)));
+    assert_eq!(parent("other.net"), Some(ZoneId(2)));
+    assert_eq!(parent("nowhere"), None);
+    let with_root = ZoneSet::new(vec![zone("."), zone("example")]);
+    let (root, name) = (Name::ROOT.suffixes(), name("net"));
+    assert_eq!(with_root.find(Name::ROOT, &root).unwrap().0, ZoneId(0));
+    assert_eq!(with_root.find_parent_side(Name::ROOT, &root).unwrap().0, ZoneId(0));
+    assert_eq!(with_root.find(name.as_name(), &name.as_name().suffixes()).unwrap().0, ZoneId(0));
+    assert_eq!((with_root.len(), with_root.is_empty(), ZoneSet::new(vec![]).is_empty()), (2, false, true));
+}
+
+/// A name below the apex as labels from the apex downwards, in lower case.
+type Path = Vec<String>;
+
+/// The same zone as a tree: every existing name with its types, by path.
+struct Oracle(BTreeMap<Path, BTreeSet<u16>>);
+
+impl Oracle {
+    fn new(records: &[(Path, Rtype)]) -> Self {
+        let mut tree = BTreeMap::from([(vec![], BTreeSet::from([Rtype::SOA.0, Rtype::NS.0]))]);
+        for (path, rtype) in records {
+            let lower: Path = path.iter().map(|label| label.to_lowercase()).collect();
+            for len in 0..=lower.len() {
+                tree.entry(lower[..len].to_vec()).or_default();
+            }
+            tree.entry(lower).or_default().insert(rtype.0);
+        }
+        Oracle(tree)
+    }
+
+    fn has(&self, path: &[String], rtype: Rtype) -> bool {
+        self.0.get(path).is_some_and(|types| types.contains(&rtype.0))
+    }
+
+    /// The delegation or DNAME that comes first on the way down to a node.
+    fn occluder(&self, path: &[String]) -> (Option<String>, Option<String>) {
+        for len in 0..=path.len() {
+            let above = &path[..len];
+            if len > 0 && self.has(above, Rtype::NS) {
+                return (Some(text(above)), None);
+            }
+            if len < path.len() && self.has(above, Rtype::DNAME) {
+                return (None, Some(text(above)));
+            }
+        }
+        (None, None)
+    }
+
+    fn find(&self, path: &[String]) -> (String, Option<String>) {
+        if self.0.contains_key(path) {
+            return (text(path), None);
+        }
+        let len = (0..path.len()).rev().find(|len| self.0.contains_key(&path[..*len])).unwrap();
+        let wildcard = [&path[..len], &["*".to_string()]].concat();
+        (format!("below {}", text(&path[..len])), self.0.contains_key(&wildcard).then(|| text(&wildcard)))
+    }
+}
+
+fn text(path: &[String]) -> String {
+    path.iter().rev().map(|label| format!("{label}.")).collect::<String>() + "example"
+}
+
+fn paths() -> impl Strategy<Value = Path> {
+    let label = prop::sample::select(vec!["a", "b", "c", "A", "*", "bb", "longer-label-of-more-than-8"]);
+    prop::collection::vec(label.prop_map(String::from), 0..5)
+}
+
+proptest! {
+    #[test]
+    fn names_are_found_as_in_a_tree(
+        records in prop::collection::vec((paths(), prop::sample::select(vec![Rtype::A, Rtype::TXT, Rtype::NS, Rtype::DNAME])), 0..30),
+        asked in prop::collection::vec(paths(), 1..30),
+    ) {
+        let is_legal = |(path, rtype): &(Path, Rtype)| {
+            let is_wildcard = path.last().is_some_and(|label| label == "*");
+            !(is_wildcard && [Rtype::NS, Rtype::DNAME].contains(rtype))
+        };
+        let records: Vec<_> = records.into_iter().filter(is_legal).collect();
+        let mut builder = example(&[]);
+        for (path, rtype) in &records {
+            let data = if *rtype == Rtype::A { "192.0.2.1" } else { "x" };
+            builder.add(name(&text(path)).as_name(), *rtype, Ttl(3600), &rdata(*rtype, data), 9).unwrap();
+        }
+        let (zone, _) = builder.finish().unwrap();
+        let oracle = Oracle::new(&records);
+        prop_assert_eq!(zone.nodes().count(), oracle.0.len());
+        for path in asked.iter().chain(records.iter().map(|(path, _)| path)) {
+            let lower: Path = path.iter().map(|label| label.to_lowercase()).collect();
+            let show = |id: NodeId| zone.node(id).owner().to_string().to_lowercase();
+            let found = match find(&zone, &text(path)) {
+                Found::Exact(id) => (show(id), None),
+                Found::Below { encloser, wildcard } => (format!("below {}", show(encloser)), wildcard.map(show)),
+            };
+            prop_assert_eq!(found, oracle.find(&lower));
+            if let Found::Exact(id) = find(&zone, &text(path)) {
+                let node = zone.node(id);
+                prop_assert_eq!((node.cut().map(show), node.dname().map(show)), oracle.occluder(&lower));
+                let types: Vec<u16> = node.rrsets().map(|set| set.rtype.0).collect();
+                prop_assert_eq!(types, oracle.0[&lower].iter().copied().collect::<Vec<_>>());
+                prop_assert_eq!(node.is_empty(), oracle.0[&lower].is_empty());
+            }
+        }
+    }
 }
