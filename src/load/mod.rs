@@ -6,3 +6,4 @@
 //! **Not here**: what the config file itself means ([`crate::config`]), building what is served (compile).
 
 pub mod networks;
+pub mod zone;

@@ -1,0 +1,151 @@
+//! Zones: master files in (RFC 1035 §5), [`zone::Zone`]s out.
+//!
+//! In: a `[[zone]]` of the config and the files it names. Out: the zone and warnings, or all that is wrong with it.
+//!
+//! Splitting into entries, owners, TTLs and directives are done here, each with its line; the data of records is read by
+//! NLnet Labs' `domain`, which knows every type. Its own reader of whole files would stop at the first error, take 3600
+//! where no TTL is given, and refuse `$TTL 1h`, which other servers take.
+//!
+//! **Invariants**: a zone is read whole or refused; diagnostics are in the order of the files.
+//! **Not here**: which zones there are ([`crate::config`]), what a zone holds ([`crate::zone`]).
+
+mod names;
+mod rdata;
+mod reader;
+mod reason;
+mod sources;
+mod split;
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use crate::base::diagnostic::{Diagnostic, Place, Severity};
+use crate::config;
+use crate::zone::{self, AddError, Problem, Steered, ZoneBuilder};
+use reader::{ReadFile, Reader};
+use sources::Sources;
+
+/// The most octets of a zone's files together: 1 GiB, some 25 million records.
+pub const MAX_FILE_LEN: usize = 1 << 30;
+
+/// The most records of a zone, duplicates counted.
+pub const MAX_RECORDS: usize = 50_000_000;
+
+/// How deep files may include each other: nobody nests by hand any deeper.
+pub const MAX_INCLUDE_DEPTH: usize = 8;
+
+/// The most inclusions in a zone, so that files that include each other twice do not grow without end.
+pub const MAX_INCLUDES: usize = 10_000;
+
+/// The most diagnostics of one zone: more have one cause, and nobody reads them.
+pub const MAX_DIAGNOSTICS: usize = 100;
+
+/// Reads the zone that the config describes.
+pub fn read(zone: &config::Zone) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let text = read_file(&zone.file).map_err(|why| vec![reason::unreadable(&zone.file, zone.place.clone(), &why)])?;
+    read_text(zone, text, &mut |path| read_file(path))
+}
+
+/// Reads a file that is not longer than a zone may be.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(MAX_FILE_LEN as u64 + 1).read_to_end(&mut text)?;
+    if text.len() > MAX_FILE_LEN {
+        let reason = format!("it has more than {} MiB", MAX_FILE_LEN >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    Ok(text)
+}
+
+/// Reads the zone that the config describes, with `text` as its file and `read_file` to include others.
+fn read_text(
+    zone: &config::Zone,
+    text: Vec<u8>,
+    read_file: ReadFile<'_>,
+) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let sources = Sources::new(zone.steer.iter().map(|steer| steer.place.clone()).collect());
+    let mut reader = Reader::new(zone.name.as_name(), ZoneBuilder::new(zone.name.clone()), sources, read_file);
+    reader.read(&zone.file, text);
+    let Reader { mut builder, sources, mut diagnostics, records, .. } = reader;
+    for (steer, tag) in zone.steer.iter().zip(0..) {
+        let steered = Steered { horizon: steer.horizon, ttl: steer.ttl };
+        if let Err(error) = builder.steer(steer.owner.as_name(), steered, tag) {
+            diagnostics.push(cannot_steer(steer, zone, error));
+        }
+    }
+    let whole = Place::whole_file(&zone.file.display().to_string().into());
+    let is_whole = !diagnostics.iter().any(Diagnostic::is_error);
+    if is_whole && records == 0 {
+        diagnostics.push(reason::no_records(whole));
+        return Err(diagnostics);
+    }
+    // Of what could not be read in full there is no telling what it lacks.
+    if !is_whole {
+        return Err(cut(diagnostics));
+    }
+    let (built, problems) = match builder.finish() {
+        Ok((built, problems)) => (Some(built), problems),
+        Err(problems) => (None, problems),
+    };
+    // To find a line takes a while, so there is no use in doing it for more than are shown.
+    let mut room = [MAX_DIAGNOSTICS + 1; 2];
+    for problem in &problems {
+        let left = &mut room[usize::from(problem.severity() == Severity::Error)];
+        if *left > 0 {
+            *left -= 1;
+            diagnostics.push(show(problem, &sources, &whole));
+        }
+    }
+    let diagnostics = cut(diagnostics);
+    match built {
+        Some(built) => Ok((built, diagnostics)),
+        None => Err(diagnostics),
+    }
+}
+
+fn cannot_steer(steer: &config::Steer, zone: &config::Zone, error: AddError) -> Diagnostic {
+    Diagnostic::error("cannot-steer", format!("cannot steer `{}`: {error}", steer.owner))
+        .at(steer.place.clone(), "")
+        .help(format!("an owner is steered once, and is `{}` or below it", zone.name))
+}
+
+/// A problem of the zone as a whole, with where it is written.
+fn show(problem: &Problem, sources: &Sources, whole: &Place) -> Diagnostic {
+    let mut diagnostic = match problem.severity() {
+        Severity::Error => Diagnostic::error(problem.code(), problem.to_string()),
+        Severity::Warning => Diagnostic::warning(problem.code(), problem.to_string()),
+    };
+    let place = problem.tag().and_then(|tag| sources.place(tag));
+    diagnostic = diagnostic.at(place.unwrap_or_else(|| whole.clone()), "").help(problem.help());
+    if let Some((tag, label)) = problem.related()
+        && let Some(place) = sources.place(tag)
+    {
+        diagnostic = diagnostic.related(place, label);
+    }
+    diagnostic
+}
+
+/// As many diagnostics as are of use, errors rather than warnings, and a word if there are more.
+fn cut(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    if diagnostics.len() > MAX_DIAGNOSTICS {
+        let errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+        let (mut errors, mut warnings) = (errors.min(MAX_DIAGNOSTICS), MAX_DIAGNOSTICS.saturating_sub(errors));
+        diagnostics.retain(|diagnostic| {
+            let room = if diagnostic.is_error() { &mut errors } else { &mut warnings };
+            let stays = *room > 0;
+            *room = room.saturating_sub(1);
+            stays
+        });
+        let left_out = format!("the first {MAX_DIAGNOSTICS} problems are shown, and there are more");
+        let more = match diagnostics.iter().any(Diagnostic::is_error) {
+            true => Diagnostic::error("more-problems", left_out),
+            false => Diagnostic::warning("more-problems", left_out),
+        };
+        diagnostics.push(more.help("they most likely have the same cause"));
+    }
+    diagnostics
+}
+
+#[cfg(test)]
+mod tests;

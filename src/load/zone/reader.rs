@@ -1,0 +1,384 @@
+//! The records of master files into a zone builder: owners, TTLs, classes, types, and directives.
+//!
+//! In: the text of the zone's file, and a way to read those it includes. Out: records in a
+//! [`crate::zone::ZoneBuilder`], and diagnostics.
+//!
+//! An included file starts with the owner and TTL in force, and what it sets ends with it (RFC 1035 §5.1 demands that
+//! of the origin). After an error reading goes on with the next entry, but not after one that leaves open where that is.
+//!
+//! **Invariants**: a record is added whole or reported; at most [`MAX_DIAGNOSTICS`] are.
+//! **Not here**: record data ([`super::rdata`]), what the zone as a whole must hold ([`crate::zone`]).
+//!
+//! RFC 1035 §5.1, RFC 2308 §4 (`$TTL`), RFC 2181 §8 (TTL range).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use domain::base::iana::{Class as DomainClass, Rtype as DomainRtype};
+
+use super::rdata::{RdataScanner, name_positions};
+use super::reason;
+use super::sources::{Source, Sources};
+use super::split::{Entry, FirstField, Form, Splitter, Token};
+use super::{MAX_DIAGNOSTICS, MAX_FILE_LEN, MAX_INCLUDE_DEPTH, MAX_INCLUDES, MAX_RECORDS, names};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::name::{Name, NameBuf};
+use crate::base::rr::Rtype;
+use crate::base::time::Ttl;
+use crate::zone::{AddError, ZoneBuilder};
+
+/// A way to read a file.
+pub(super) type ReadFile<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
+
+/// Reads the files of one zone.
+pub(super) struct Reader<'a> {
+    apex: Name<'a>,
+    /// The apex below itself: names that end so are most likely written without their final dot.
+    doubled: Option<NameBuf>,
+    read_file: ReadFile<'a>,
+    rdata: RdataScanner,
+    /// The files that are being read, each included by the one before.
+    open: Vec<PathBuf>,
+    octets: usize,
+    includes: usize,
+    errors: usize,
+    warnings: usize,
+    /// The records read so far.
+    pub(super) records: usize,
+    /// What they are added to.
+    pub(super) builder: ZoneBuilder,
+    /// Where they are written.
+    pub(super) sources: Sources,
+    /// What is wrong or odd with them.
+    pub(super) diagnostics: Vec<Diagnostic>,
+}
+
+/// What is in force at a line of a file.
+#[derive(Clone)]
+struct Context {
+    origin: NameBuf,
+    owner: Owner,
+    /// The TTL of `$TTL`.
+    default_ttl: Option<Ttl>,
+    /// The TTL of the last record that had one.
+    last_ttl: Option<Ttl>,
+}
+
+/// The owner for an entry that starts with white space.
+#[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each open file")]
+enum Owner {
+    /// There was no record yet.
+    None,
+    /// It could not be read, which has been said.
+    Unreadable,
+    Known(NameBuf),
+}
+
+/// One entry and the file it is in.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'e> {
+    pub(super) source: &'e Source,
+    pub(super) entry: &'e Entry,
+}
+
+/// What is wrong with an entry.
+type Refusal = Box<Diagnostic>;
+
+impl<'a> Reader<'a> {
+    /// A reader of the zone at `apex` that has read nothing.
+    pub(super) fn new(apex: Name<'a>, builder: ZoneBuilder, sources: Sources, read_file: ReadFile<'a>) -> Self {
+        let wire = apex.as_wire();
+        let doubled = (apex.labels().count() > 1).then(|| NameBuf::joined(&wire[..wire.len() - 1], apex)).flatten();
+        Reader {
+            apex,
+            doubled,
+            read_file,
+            rdata: RdataScanner::new(),
+            open: Vec::new(),
+            octets: 0,
+            includes: 0,
+            errors: 0,
+            warnings: 0,
+            records: 0,
+            builder,
+            sources,
+            diagnostics: Vec::new(),
+        }
+    }
+
+    /// Reads the zone's own file.
+    pub(super) fn read(&mut self, path: &Path, text: Vec<u8>) {
+        let file: Arc<str> = path.display().to_string().into();
+        let context = Context { origin: self.apex.to_owned(), owner: Owner::None, default_ttl: None, last_ttl: None };
+        self.read_source(path, file, text, context);
+    }
+
+    fn read_source(&mut self, path: &Path, file: Arc<str>, mut text: Vec<u8>, mut context: Context) {
+        if text.starts_with(b"\xef\xbb\xbf") {
+            text.drain(..3);
+        }
+        self.octets += text.len();
+        let source = self.sources.add(file, text);
+        if let Some(refusal) = reason::wrong_kind_of_file(&source) {
+            self.report(refusal);
+            return;
+        }
+        self.open.push(path.to_owned());
+        let mut splitter = Splitter::new(&source.text);
+        let mut entry = Entry::new();
+        while let Some(split) = splitter.read(&mut entry) {
+            let line = Line { source: &source, entry: &entry };
+            let read = match split {
+                Ok(()) => self.read_entry(line, &mut context),
+                Err(error) => {
+                    self.report(reason::unsplittable(&source, error));
+                    break;
+                }
+            };
+            if let Err(refusal) = read {
+                self.report(*refusal);
+            }
+            if self.is_over() {
+                break;
+            }
+        }
+        self.open.pop();
+        if let Some(odd) = reason::missing_line_end(&source) {
+            self.report(odd);
+        }
+    }
+
+    /// Whether to read no further: enough has been said, or nothing more fits.
+    fn is_over(&self) -> bool {
+        self.errors > MAX_DIAGNOSTICS || self.records > MAX_RECORDS
+    }
+
+    /// Takes note of a diagnostic, if there is room for one of its kind.
+    fn report(&mut self, diagnostic: Diagnostic) {
+        let count = if diagnostic.is_error() { &mut self.errors } else { &mut self.warnings };
+        *count += 1;
+        // One more than are shown, so that it can be told that there are more.
+        if *count <= MAX_DIAGNOSTICS + 1 {
+            self.diagnostics.push(diagnostic);
+        }
+    }
+
+    fn read_entry(&mut self, line: Line<'_>, context: &mut Context) -> Result<(), Refusal> {
+        let first = &line.entry.tokens[0];
+        let is_directive =
+            line.entry.first == FirstField::Written && first.form == Form::Bare && line.octets(first).starts_with(b"$");
+        match is_directive {
+            true => self.read_directive(line, context),
+            false => self.read_record(line, context),
+        }
+    }
+
+    fn read_record(&mut self, line: Line<'_>, context: &mut Context) -> Result<(), Refusal> {
+        let fields = match line.entry.first {
+            FirstField::Blank => &line.entry.tokens[..],
+            FirstField::Written => {
+                let (owner, fields) = line.entry.tokens.split_first().expect("an entry has a token");
+                context.owner = Owner::Unreadable;
+                context.owner = Owner::Known(self.read_owner(line, owner, context.origin.as_name())?);
+                fields
+            }
+        };
+        let head = read_head(line, fields)?;
+        let data = &fields[head.data..];
+        let origin = context.origin.as_name();
+        let rdata = self
+            .rdata
+            .scan(&line.source.text, head.rtype, data, origin)
+            .map_err(|error| reason::bad_data(line, head.rtype, &fields[head.data - 1], data, error))?;
+        let mut odd = None;
+        let ttl = match (head.ttl, context.default_ttl, context.last_ttl) {
+            (Some(ttl), ..) | (None, Some(ttl), _) | (None, None, Some(ttl)) => ttl,
+            // RFC 2308 §4 took this meaning away from MINIMUM, and BIND still reads it so.
+            (None, None, None) if head.rtype == Rtype::SOA => {
+                let minimum = rdata.last_chunk().map_or(0, |octets| u32::from_be_bytes(*octets));
+                odd = Some(reason::ttl_is_minimum(line, &fields[head.data - 1], minimum));
+                Ttl(minimum).min(Ttl::MAX)
+            }
+            (None, None, None) => return Err(reason::no_ttl(line)),
+        };
+        if head.ttl.is_some() || context.last_ttl.is_none() {
+            context.last_ttl = Some(ttl);
+        }
+        let owner = match &context.owner {
+            Owner::Known(owner) => owner.as_name(),
+            Owner::Unreadable => return Ok(()),
+            Owner::None => return Err(reason::no_owner(line)),
+        };
+        let tag = line.source.tag(line.entry.line);
+        self.builder.add(owner, head.rtype, ttl, rdata, tag).map_err(|error| {
+            if error == AddError::TooMany {
+                self.records = MAX_RECORDS + 1;
+            }
+            reason::not_added(line, owner, self.apex, fields, head.data - 1, error)
+        })?;
+        self.records += 1;
+        if self.records > MAX_RECORDS {
+            return Err(reason::too_many_records(line));
+        }
+        if let Some(doubled) = &self.doubled
+            && self.warnings <= MAX_DIAGNOSTICS
+        {
+            let found = data_without_dot(&line, head.rtype, data, rdata, doubled.as_name());
+            odd = odd.or_else(|| found.map(|(token, name)| reason::missing_dot(line, token, name)));
+        }
+        if let Some(odd) = odd {
+            self.report(odd);
+        }
+        Ok(())
+    }
+
+    fn read_owner(&mut self, line: Line<'_>, token: &Token, origin: Name<'_>) -> Result<NameBuf, Refusal> {
+        let written = line.octets(token);
+        let owner = match token.form {
+            Form::Bare => names::resolve(written, origin).map_err(|error| reason::bad_name(line, token, error))?,
+            Form::Quoted => return Err(reason::quoted_owner(line, token)),
+        };
+        if let Some(doubled) = &self.doubled
+            && self.warnings <= MAX_DIAGNOSTICS
+            && owner.as_name().ends_with(doubled.as_name())
+            && !names::is_absolute(written)
+            && written != b"@"
+        {
+            self.report(reason::missing_dot(line, token, owner.as_name()));
+        }
+        Ok(owner)
+    }
+
+    fn read_directive(&mut self, line: Line<'_>, context: &mut Context) -> Result<(), Refusal> {
+        let tokens = &line.entry.tokens;
+        let word = line.octets(&tokens[0]).to_ascii_uppercase();
+        let most = match &word[..] {
+            b"$ORIGIN" | b"$TTL" => 2,
+            b"$INCLUDE" => 3,
+            _ => return Err(reason::unknown_directive(line)),
+        };
+        if tokens.len() < 2 || tokens.len() > most {
+            return Err(reason::directive_form(line));
+        }
+        match &word[..] {
+            b"$ORIGIN" => {
+                let origin = names::resolve(line.octets(&tokens[1]), context.origin.as_name());
+                context.origin = origin.map_err(|error| reason::bad_name(line, &tokens[1], error))?;
+                Ok(())
+            }
+            b"$TTL" => {
+                context.default_ttl = Some(read_ttl(line, &tokens[1])?);
+                Ok(())
+            }
+            _ => self.read_include(line, context),
+        }
+    }
+
+    fn read_include(&mut self, line: Line<'_>, context: &Context) -> Result<(), Refusal> {
+        let tokens = &line.entry.tokens;
+        let mut context = context.clone();
+        if let Some(origin) = tokens.get(2) {
+            let resolved = names::resolve(line.octets(origin), context.origin.as_name());
+            context.origin = resolved.map_err(|error| reason::bad_name(line, origin, error))?;
+        }
+        let written = String::from_utf8_lossy(line.content(&tokens[1]));
+        let folder = self.open.last().and_then(|path| path.parent()).unwrap_or(Path::new(""));
+        let path = folder.join(&*written);
+        if self.open.contains(&path) {
+            return Err(reason::include_loop(line, &tokens[1], &path));
+        }
+        if self.open.len() > MAX_INCLUDE_DEPTH {
+            return Err(reason::include_too_deep(line));
+        }
+        self.includes += 1;
+        if self.includes > MAX_INCLUDES {
+            return Err(reason::too_many_includes(line));
+        }
+        let text = (self.read_file)(&path).map_err(|error| reason::include_failed(line, &tokens[1], &path, &error))?;
+        if self.octets + text.len() > MAX_FILE_LEN {
+            return Err(reason::files_too_large(line, &tokens[1]));
+        }
+        self.read_source(&path, path.display().to_string().into(), text, context);
+        Ok(())
+    }
+}
+
+impl<'e> Line<'e> {
+    /// The octets of a token, as written.
+    pub(super) fn octets(self, token: &Token) -> &'e [u8] {
+        &self.source.text[token.range.clone()]
+    }
+
+    /// The octets of a token without its quotes.
+    pub(super) fn content(self, token: &Token) -> &'e [u8] {
+        let octets = self.octets(token);
+        match token.form {
+            Form::Bare => octets,
+            Form::Quoted => &octets[1..octets.len() - 1],
+        }
+    }
+}
+
+/// What stands between a record's owner and its data.
+struct Head {
+    ttl: Option<Ttl>,
+    rtype: Rtype,
+    /// The first token after the type.
+    data: usize,
+}
+
+/// RFC 1035 §5.1: `[TTL] [class] type` or `[class] [TTL] type`.
+fn read_head(line: Line<'_>, fields: &[Token]) -> Result<Head, Refusal> {
+    let (mut ttl, mut class) = (None, None);
+    for (index, token) in fields.iter().enumerate() {
+        let written = line.octets(token);
+        let text = std::str::from_utf8(written).unwrap_or_default();
+        if ttl.is_none() && names::parse_time(written).is_some() {
+            ttl = Some(read_ttl(line, token)?);
+        } else if let Ok(rtype) = text.parse::<DomainRtype>() {
+            let rtype = Rtype(rtype.to_int());
+            return match rtype.is_meta() {
+                true => Err(reason::meta_type(line, token)),
+                false => Ok(Head { ttl, rtype, data: index + 1 }),
+            };
+        } else if class.is_none()
+            && let Ok(found) = text.parse::<DomainClass>()
+        {
+            if found != DomainClass::IN {
+                return Err(reason::other_class(line, token));
+            }
+            class = Some(found);
+        } else {
+            return Err(reason::unknown_type(line, token, index));
+        }
+    }
+    Err(reason::no_type(line))
+}
+
+fn read_ttl(line: Line<'_>, token: &Token) -> Result<Ttl, Refusal> {
+    let seconds = names::parse_time(line.octets(token)).ok_or_else(|| reason::bad_ttl(line, token))?;
+    let ttl = u32::try_from(seconds).ok().map(Ttl).filter(|ttl| *ttl <= Ttl::MAX);
+    ttl.ok_or_else(|| reason::ttl_out_of_range(line, token))
+}
+
+/// The token and name in a record's data that end with the apex twice for want of a final dot.
+fn data_without_dot<'d>(
+    line: &Line<'_>,
+    rtype: Rtype,
+    data: &'d [Token],
+    rdata: &'d [u8],
+    doubled: Name<'_>,
+) -> Option<(&'d Token, Name<'d>)> {
+    let skip = match rtype {
+        Rtype::NS | Rtype::CNAME | Rtype::DNAME | Rtype::PTR => 0,
+        Rtype::MX => 2,
+        Rtype::SRV => 6,
+        _ => return None,
+    };
+    let token = data.get(*name_positions(&line.source.text, rtype, data).first()?)?;
+    let name = Name::from_wire(rdata.get(skip..)?)?;
+    let written = line.content(token);
+    (name.ends_with(doubled) && !names::is_absolute(written) && written != b"@").then_some((token, name))
+}

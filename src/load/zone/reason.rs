@@ -1,0 +1,463 @@
+//! What is wrong with a master file, in the operator's words, with the remedy.
+//!
+//! In: a place and what was found there. Out: diagnostics. One function per case, in the order in which a file is read.
+//!
+//! **Not here**: finding what is wrong ([`super::reader`], [`super::rdata`], [`super::split`]).
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+use super::rdata::RdataError;
+use super::reader::Line;
+use super::sources::Source;
+use super::split::{FirstField, SplitError, Token};
+use super::{MAX_FILE_LEN, MAX_INCLUDE_DEPTH, MAX_INCLUDES, MAX_RECORDS};
+use crate::base::diagnostic::{Diagnostic, Place, nearest};
+use crate::base::name::{Name, NameError};
+use crate::base::rr::Rtype;
+use crate::base::time::Ttl;
+use crate::zone::AddError;
+
+/// The types people write, for "did you mean".
+const TYPES: [&str; 24] = [
+    "A", "AAAA", "CAA", "CDNSKEY", "CDS", "CNAME", "DNAME", "DNSKEY", "DS", "HINFO", "HTTPS", "IN", "MX", "NAPTR",
+    "NS", "NSEC", "NSEC3", "PTR", "RRSIG", "SOA", "SRV", "SSHFP", "TLSA", "TXT",
+];
+
+/// The directives of RFC 1035 §5.1 and RFC 2308 §4.
+const DIRECTIVES: [&str; 3] = ["$INCLUDE", "$ORIGIN", "$TTL"];
+
+/// A file that is something else, as far as its first octets tell.
+pub(super) fn wrong_kind_of_file(source: &Source) -> Option<Diagnostic> {
+    let start = source.text.iter().position(|octet| !octet.is_ascii_whitespace()).unwrap_or(0);
+    if source.text.get(start) == Some(&b'<') {
+        let end =
+            source.text[start..].iter().position(|octet| *octet == b'\n').map_or(source.text.len(), |at| start + at);
+        return Some(
+            Diagnostic::error("html-file", format!("`{}` is an HTML page, not a master file", source.file))
+                .at(source.place(start..end), "")
+                .help("it may be the error page of a download that failed; fetch the zone again"),
+        );
+    }
+    let at = source.text.iter().position(|octet| *octet == 0)?;
+    Some(
+        Diagnostic::error("binary-file", format!("`{}` is not text", source.file))
+            .at(source.place(at..at + 1), "a zero octet")
+            .help(
+                "a master file is text; BIND's raw and map formats are turned into it by `named-compilezone -F text`",
+            ),
+    )
+}
+
+/// A text that ends in the middle of a line.
+pub(super) fn missing_line_end(source: &Source) -> Option<Diagnostic> {
+    let last = *source.text.last()?;
+    let start = source.text.iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at + 1);
+    if last == b'\n' || source.text[start..].iter().all(u8::is_ascii_whitespace) {
+        return None;
+    }
+    Some(
+        Diagnostic::warning("no-line-end", format!("the last line of `{}` does not end", source.file))
+            .at(source.place(start..source.text.len()), "is this all of it?")
+            .help("the file may be cut short; if it is whole, end it with a line feed"),
+    )
+}
+
+/// A text without records.
+pub(super) fn no_records(file: Place) -> Diagnostic {
+    let message = format!("`{}` has no records", file.file);
+    Diagnostic::error("empty-zone", message)
+        .at(file, "")
+        .help("a zone has at least an SOA and an NS record; the file may be empty or cut short")
+}
+
+/// A text whose entries cannot be told apart from some place on.
+pub(super) fn unsplittable(source: &Source, error: SplitError) -> Diagnostic {
+    let (code, range, message, label, help) = match error {
+        SplitError::StrayParenthesis(range) => (
+            "unbalanced-parenthesis",
+            range,
+            "`)` without `(`",
+            "closes nothing",
+            "remove it, or write it as `\\)` if it is part of a name",
+        ),
+        SplitError::OpenParenthesis(range) => (
+            "unbalanced-parenthesis",
+            range,
+            "`(` is not closed before the end of the file",
+            "opened here",
+            "add `)` where the record ends; the file may be cut short",
+        ),
+        SplitError::OpenQuote(range) => (
+            "open-quote",
+            range,
+            "a quoted string does not end on its line",
+            "opened here",
+            "add `\"` where the string ends; write a quote inside of it as `\\\"`",
+        ),
+        SplitError::DanglingEscape(range) => (
+            "bad-escape",
+            range,
+            "a backslash ends the line",
+            "nothing to escape",
+            "records go on over several lines in parentheses only",
+        ),
+        SplitError::ControlCharacter(range) => (
+            "bad-character",
+            range,
+            "a control character stands outside of quotes",
+            "",
+            "remove it, or write it as `\\DDD`, its number in three decimal digits",
+        ),
+        SplitError::BeyondAscii(range) => (
+            "bad-character",
+            range,
+            "a character beyond ASCII stands outside of quotes",
+            "",
+            "write internationalized names in their `xn--` form, and text in quotes",
+        ),
+    };
+    Diagnostic::error(code, message).at(source.place(range), label).help(help)
+}
+
+fn error(line: Line<'_>, token: &Token, code: &'static str, message: String, label: &str) -> Diagnostic {
+    Diagnostic::error(code, message).at(line.source.place(token.range.clone()), label)
+}
+
+fn shown(octets: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(octets)
+}
+
+/// A token that is no domain name.
+pub(super) fn bad_name(line: Line<'_>, token: &Token, why: NameError) -> Box<Diagnostic> {
+    let message = format!("`{}` is not a domain name: {why}", shown(line.content(token)));
+    let help = match why {
+        NameError::EmptyLabel => "remove the dot that is too much",
+        NameError::LabelTooLong | NameError::TooLong => "shorten it; relative names have the origin added to them",
+        NameError::BadEscape => "write a backslash itself as `\\\\`",
+        NameError::BadCharacter(_) => "host names have letters, digits and hyphens",
+    };
+    Box::new(error(line, token, "bad-name", message, "not a name").help(help))
+}
+
+/// An owner in quotes.
+pub(super) fn quoted_owner(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+    Box::new(error(line, token, "bad-name", "an owner cannot be in quotes".into(), "").help("remove the quotes"))
+}
+
+/// A name that ends with the apex twice.
+pub(super) fn missing_dot(line: Line<'_>, token: &Token, name: Name<'_>) -> Diagnostic {
+    let written = shown(line.content(token));
+    let message = format!("`{written}` stands for `{name}`, with the zone's name twice");
+    Diagnostic::warning("missing-dot", message)
+        .at(line.source.place(token.range.clone()), "no final dot")
+        .help(format!("a name without a final dot is relative; write `{written}.`"))
+}
+
+/// A first record that leaves out its owner.
+pub(super) fn no_owner(line: Line<'_>) -> Box<Diagnostic> {
+    let message = "the record has no owner, and there is none above to go on with".into();
+    let help = "start the line with an owner, such as `@` for the origin";
+    Box::new(error(line, &line.entry.tokens[0], "no-owner", message, "white space before this").help(help))
+}
+
+/// A token where a type should be.
+pub(super) fn unknown_type(line: Line<'_>, token: &Token, index: usize) -> Box<Diagnostic> {
+    let word = shown(line.octets(token));
+    if word.starts_with(|first: char| first.is_ascii_digit()) {
+        let message = format!("`{word}` is neither a TTL nor a record type");
+        let help = if word.parse::<Ipv4Addr>().is_ok() {
+            format!("put the type before the data: `A {word}`")
+        } else if word.parse::<Ipv6Addr>().is_ok() {
+            format!("put the type before the data: `AAAA {word}`")
+        } else {
+            "write a TTL in seconds, or with units like `1h30m`".into()
+        };
+        return Box::new(error(line, token, "bad-ttl", message, "").help(help));
+    }
+    let message = format!("`{word}` is not a record type");
+    let help = match nearest(&word.to_ascii_uppercase(), TYPES) {
+        Some(near) => format!("did you mean `{near}`? types without a name are written as `TYPE123`"),
+        None if line.entry.first == FirstField::Blank && index == 0 => {
+            "an owner stands in the first column; white space there means the owner above".into()
+        }
+        None => "a record is `owner [TTL] [IN] type data`; types without a name are written as `TYPE123`".into(),
+    };
+    Box::new(error(line, token, "unknown-type", message, "not a type").help(help))
+}
+
+/// An entry that ends before its type.
+pub(super) fn no_type(line: Line<'_>) -> Box<Diagnostic> {
+    let last = &line.entry.tokens[line.entry.tokens.len() - 1];
+    let help = "a record is `owner [TTL] [IN] type data`";
+    Box::new(error(line, last, "no-type", "the record has no type".into(), "ends here").help(help))
+}
+
+/// Another class than IN.
+pub(super) fn other_class(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+    let message = format!("class `{}` is not served", shown(line.octets(token)));
+    Box::new(error(line, token, "other-class", message, "").help("write `IN`, or leave the class out"))
+}
+
+/// A TTL that is no time.
+pub(super) fn bad_ttl(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+    let message = format!("`{}` is not a TTL", shown(line.octets(token)));
+    Box::new(error(line, token, "bad-ttl", message, "").help("write seconds, or units like `1h30m`"))
+}
+
+/// A TTL beyond 31 bits.
+pub(super) fn ttl_out_of_range(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+    let message = format!("TTL `{}` is too long", shown(line.octets(token)));
+    let help = format!("a TTL is at most {} seconds (RFC 2181 §8); a week is `1w`", Ttl::MAX.0);
+    Box::new(error(line, token, "bad-ttl", message, "").help(help))
+}
+
+/// A record without TTL, and none to go by.
+pub(super) fn no_ttl(line: Line<'_>) -> Box<Diagnostic> {
+    let message = "the record has no TTL, and there is none above to go by".into();
+    let help = "put a line like `$TTL 1h` at the start of the file";
+    Box::new(error(line, &line.entry.tokens[0], "no-ttl", message, "").help(help))
+}
+
+/// An SOA without TTL at the start of a file.
+pub(super) fn ttl_is_minimum(line: Line<'_>, token: &Token, minimum: u32) -> Diagnostic {
+    let message = format!("no TTL is given; the MINIMUM of the SOA, {minimum}, is taken for it and the records below");
+    Diagnostic::warning("no-ttl", message)
+        .at(line.source.place(token.range.clone()), "")
+        .help("put a line like `$TTL 1h` at the start of the file")
+}
+
+/// Data that is not that of the record's type, `name` being the token of the type.
+pub(super) fn bad_data(line: Line<'_>, rtype: Rtype, name: &Token, data: &[Token], why: RdataError) -> Box<Diagnostic> {
+    let form = form_of(rtype).map(|form| format!("its data is written as `{rtype} {form}`"));
+    let whole = name.range.start..data.last().map_or(name.range.end, |last| last.range.end);
+    let at_whole = |message: String, label: &str| {
+        Diagnostic::error("bad-data", message).at(line.source.place(whole.clone()), label)
+    };
+    let generic = format!("write it as `TYPE{} \\# length hex` (RFC 3597 §5)", rtype.0);
+    let diagnostic = match why {
+        RdataError::BadName(index, why) => return bad_name(line, &data[index], why),
+        RdataError::TooShort => {
+            let diagnostic = at_whole(format!("the data of this {rtype} record ends too early"), "more is expected");
+            diagnostic.help(form.unwrap_or(generic))
+        }
+        RdataError::TooLong(index) => {
+            let over = &data[index];
+            let message = format!("the {rtype} record goes on after its data");
+            let diagnostic = error(line, over, "bad-data", message, "too much");
+            let is_further_down = line.source.text[name.range.end..over.range.start].contains(&b'\n');
+            match (is_further_down, form) {
+                (true, _) => diagnostic.help("is a `)` missing above?"),
+                (false, Some(form)) => diagnostic.help(form),
+                (false, None) => diagnostic.help("text with spaces is written in quotes"),
+            }
+        }
+        RdataError::NoTextForm => {
+            let word = shown(line.octets(name)).to_ascii_uppercase();
+            at_whole(format!("the data of {word} records cannot be read from text here"), "").help(generic)
+        }
+        RdataError::NotOfType => at_whole(format!("this is not the data of {} {rtype} record", article(rtype)), "")
+            .help(form.unwrap_or_else(|| "check its length and fields against the type's RFC".into())),
+        RdataError::Bad(index, reason) => bad_token(line, rtype, &data[index], &reason, form.or(Some(generic))),
+    };
+    Box::new(diagnostic)
+}
+
+/// A token that the library refuses for a reason of its own.
+fn bad_token(line: Line<'_>, rtype: Rtype, token: &Token, reason: &str, form: Option<String>) -> Diagnostic {
+    let word = shown(line.content(token));
+    let (message, help) = match reason {
+        "expected IPv4 address" => (
+            format!("`{word}` is not an IPv4 address"),
+            Some(match word.parse::<Ipv6Addr>() {
+                Ok(_) => format!("write `AAAA {word}`"),
+                Err(_) => host_help(&word).unwrap_or("write four numbers up to 255, like `192.0.2.1`").into(),
+            }),
+        ),
+        "expected IPv6 address" => (
+            format!("`{word}` is not an IPv6 address"),
+            Some(match word.parse::<Ipv4Addr>() {
+                Ok(_) => format!("write `A {word}`"),
+                Err(_) => host_help(&word).unwrap_or("write it like `2001:db8::1`").into(),
+            }),
+        ),
+        "expected decimal number" => (format!("`{word}` is not a number"), form),
+        "decimal number overflow" => (format!("`{word}` is too large a number"), form),
+        "bad charstr" => (
+            "a string has more than 255 octets".into(),
+            Some("split it into several: `\"first part\" \"second part\"` reads as one text".into()),
+        ),
+        _ if reason.starts_with("bad symbol") => (
+            format!("`{word}` has a character or escape that cannot stand here"),
+            Some("write other octets as `\\DDD`, their number in three decimal digits up to 255".into()),
+        ),
+        _ => (format!("the data of this {rtype} record is wrong: {}", lowered(reason)), form),
+    };
+    let diagnostic = error(line, token, "bad-data", message, "");
+    match help {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    }
+}
+
+/// The remedy where a host name was written for an address.
+fn host_help(word: &str) -> Option<&'static str> {
+    word.contains(|c: char| c.is_ascii_alphabetic() && !c.is_ascii_hexdigit())
+        .then_some("to point to a host by name, use `CNAME`")
+}
+
+/// The library's words as a message of ours begins.
+fn lowered(reason: &str) -> String {
+    let reason = reason.trim_end_matches('.');
+    let mut letters = reason.chars();
+    match (letters.next(), letters.clone().next()) {
+        (Some(first), Some(second)) if second.is_lowercase() => first.to_lowercase().chain(letters).collect(),
+        _ => reason.to_owned(),
+    }
+}
+
+fn article(rtype: Rtype) -> &'static str {
+    match rtype {
+        Rtype::A | Rtype::AAAA | Rtype::NS | Rtype::SOA | Rtype::MX | Rtype::SRV | Rtype::HTTPS => "an",
+        _ => "a",
+    }
+}
+
+/// How the data of a type is written.
+fn form_of(rtype: Rtype) -> Option<&'static str> {
+    Some(match rtype.0 {
+        1 => "192.0.2.1",
+        28 => "2001:db8::1",
+        2 | 5 | 12 | 39 => "host",
+        6 => "primary mailbox serial refresh retry expire minimum",
+        13 => "\"cpu\" \"os\"",
+        15 => "preference host",
+        16 => "\"text\"…",
+        33 => "priority weight port host",
+        35 => "order preference \"flags\" \"services\" \"regexp\" host",
+        43 | 59 => "key-tag algorithm digest-type digest",
+        44 => "algorithm type fingerprint",
+        48 | 60 => "flags protocol algorithm key",
+        52 => "usage selector matching-type data",
+        64 | 65 => "priority host key=value…",
+        257 => "flags tag \"value\"",
+        _ => return None,
+    })
+}
+
+/// A type that is part of messages only.
+pub(super) fn meta_type(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+    let message = format!("records of type `{}` cannot be in a zone", shown(line.octets(token)));
+    let help = "it is a type of queries or messages only; remove the record";
+    Box::new(error(line, token, "meta-type", message, "").help(help))
+}
+
+/// A record that cannot be part of the zone; `rtype` is the index of its type in `fields`.
+pub(super) fn not_added(
+    line: Line<'_>,
+    owner: Name<'_>,
+    apex: Name<'_>,
+    fields: &[Token],
+    rtype: usize,
+    why: AddError,
+) -> Box<Diagnostic> {
+    let (first, name) = (&line.entry.tokens[0], &fields[rtype]);
+    Box::new(match why {
+        AddError::OutOfZone => {
+            error(line, first, "out-of-zone", format!("`{owner}` is not in zone `{apex}`"), "not at or below the apex")
+                .help(format!(
+                    "remove the record, or check `$ORIGIN` and final dots; zone `{apex}` is set in the config"
+                ))
+        }
+        AddError::MetaType => return meta_type(line, name),
+        AddError::BadRdata => error(line, name, "bad-data", "the data is not that of the record's type".into(), "")
+            .help("check its length and fields against the type's RFC"),
+        AddError::TooLong => error(line, name, "record-too-long", "the record is too long for an answer".into(), "")
+            .help("a DNS message has at most 65,535 octets; shorten the data"),
+        AddError::TooMany => error(line, first, "zone-too-large", why.to_string(), "does not fit any more")
+            .help("split the zone by delegating parts of it"),
+        AddError::SteeredTwice => error(line, first, "steered-twice", why.to_string(), ""),
+    })
+}
+
+/// One record too many.
+pub(super) fn too_many_records(line: Line<'_>) -> Box<Diagnostic> {
+    let message = format!("the zone has more than {MAX_RECORDS} records");
+    let help = "split the zone by delegating parts of it";
+    Box::new(error(line, &line.entry.tokens[0], "zone-too-large", message, "one too many").help(help))
+}
+
+/// A `$WORD` that is no directive.
+pub(super) fn unknown_directive(line: Line<'_>) -> Box<Diagnostic> {
+    let token = &line.entry.tokens[0];
+    let word = shown(line.octets(token));
+    let help = match nearest(&word.to_ascii_uppercase(), DIRECTIVES) {
+        _ if word.eq_ignore_ascii_case("$GENERATE") => "write the records out; `$GENERATE` is BIND's own".into(),
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "directives are `$INCLUDE`, `$ORIGIN` and `$TTL`; write a `$` that starts a name as `\\$`".into(),
+    };
+    Box::new(error(line, token, "unknown-directive", format!("`{word}` is not a directive"), "").help(help))
+}
+
+/// A directive with too few or too many values.
+pub(super) fn directive_form(line: Line<'_>) -> Box<Diagnostic> {
+    let token = &line.entry.tokens[0];
+    let word = shown(line.octets(token)).to_ascii_uppercase();
+    let form = match word.as_str() {
+        "$ORIGIN" => "$ORIGIN name",
+        "$TTL" => "$TTL time",
+        _ => "$INCLUDE file [origin]",
+    };
+    let message = format!("`{word}` has too few or too many values");
+    Box::new(error(line, token, "bad-directive", message, "").help(format!("write `{form}`")))
+}
+
+/// A file that includes itself, maybe through others.
+pub(super) fn include_loop(line: Line<'_>, token: &Token, path: &Path) -> Box<Diagnostic> {
+    let message = format!("`{}` includes itself", path.display());
+    Box::new(error(line, token, "include-loop", message, "being read already").help("remove one of the `$INCLUDE`s"))
+}
+
+/// Files in files in files.
+pub(super) fn include_too_deep(line: Line<'_>) -> Box<Diagnostic> {
+    let message = format!("files include each other more than {MAX_INCLUDE_DEPTH} deep");
+    let help = "include the files from one that lists them";
+    Box::new(error(line, &line.entry.tokens[0], "include-too-deep", message, "one too many").help(help))
+}
+
+/// Too many included files.
+pub(super) fn too_many_includes(line: Line<'_>) -> Box<Diagnostic> {
+    let message = format!("the zone includes more than {MAX_INCLUDES} files");
+    let help = "put the records into fewer files";
+    Box::new(error(line, &line.entry.tokens[0], "too-many-includes", message, "one too many").help(help))
+}
+
+/// A file that cannot be included.
+pub(super) fn include_failed(line: Line<'_>, token: &Token, path: &Path, why: &io::Error) -> Box<Diagnostic> {
+    let message = format!("cannot read `{}`: {}", path.display(), io_reason(why));
+    let help = "the path is relative to the file that includes it";
+    Box::new(error(line, token, "unreadable-file", message, "included here").help(help))
+}
+
+/// A file that is too much together with those before.
+pub(super) fn files_too_large(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+    let message = format!("the files of the zone have more than {} MiB together", MAX_FILE_LEN >> 20);
+    let help = "split the zone by delegating parts of it";
+    Box::new(error(line, token, "file-too-large", message, "one too many").help(help))
+}
+
+/// The zone's own file cannot be read; `place` is where the config names it.
+pub(super) fn unreadable(path: &Path, place: Place, why: &io::Error) -> Diagnostic {
+    Diagnostic::error("unreadable-file", format!("cannot read zone file `{}`: {}", path.display(), io_reason(why)))
+        .at(place, "named here")
+        .help("the path is relative to the config file; check that it exists and may be read")
+}
+
+/// The words of an I/O error without the system's number for it.
+fn io_reason(why: &io::Error) -> String {
+    let text = why.to_string();
+    let end = text.find(" (os error").unwrap_or(text.len());
+    let mut letters = text[..end].chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}

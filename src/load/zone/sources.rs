@@ -1,0 +1,98 @@
+//! The files of one zone, and the way back from a record to its line.
+//!
+//! A record's tag is the number of its line, counted through all files: four octets a record, and the line's text is
+//! found again only when there is something to say about it. The first tags stand for places outside of the files.
+//!
+//! **Invariants**: tags of a file follow those of the files read before it.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::split::{Entry, Splitter};
+use crate::base::diagnostic::Place;
+
+/// Files, and places outside of them.
+pub(super) struct Sources {
+    places: Vec<Place>,
+    files: Vec<Arc<Source>>,
+    /// The first tag no file has.
+    end: u32,
+}
+
+/// One file.
+pub(super) struct Source {
+    /// Its name, for diagnostics.
+    pub(super) file: Arc<str>,
+    /// What it holds.
+    pub(super) text: Vec<u8>,
+    /// The tag of its first line.
+    first: u32,
+}
+
+impl Sources {
+    /// No file yet; the tags from 0 stand for `places`.
+    pub(super) fn new(places: Vec<Place>) -> Self {
+        let end = places.len() as u32;
+        Sources { places, files: Vec::new(), end }
+    }
+
+    /// Adds a file; the caller keeps all of them together below 4 Gi lines.
+    pub(super) fn add(&mut self, file: Arc<str>, text: Vec<u8>) -> Arc<Source> {
+        let lines = 1 + text.iter().filter(|octet| **octet == b'\n').count() as u32;
+        let source = Arc::new(Source { file, text, first: self.end });
+        self.end += lines;
+        self.files.push(source.clone());
+        source
+    }
+
+    /// The place of a tag: the first line of what is written there.
+    pub(super) fn place(&self, tag: u32) -> Option<Place> {
+        if let Some(place) = self.places.get(tag as usize) {
+            return Some(place.clone());
+        }
+        let after = self.files.partition_point(|source| source.first <= tag);
+        let source = self.files.get(after.checked_sub(1)?)?;
+        Some(source.place_of_entry(tag - source.first + 1))
+    }
+}
+
+impl Source {
+    /// The tag of a line, counted from 1.
+    pub(super) fn tag(&self, line: u32) -> u32 {
+        self.first + line - 1
+    }
+
+    /// The place of a range of octets, cut to its first line.
+    pub(super) fn place(&self, range: Range<usize>) -> Place {
+        let start = range.start.min(self.text.len());
+        let line_start = self.text[..start].iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at + 1);
+        let line = 1 + self.text[..line_start].iter().filter(|octet| **octet == b'\n').count() as u32;
+        let rest = &self.text[line_start..];
+        let line_text = &rest[..rest.iter().position(|octet| *octet == b'\n').unwrap_or(rest.len())];
+        let (from, to) = (start - line_start, range.end.saturating_sub(line_start).min(line_text.len()));
+        // Octets that are no UTF-8 take another number of octets when shown.
+        let shown = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let before = shown(&line_text[..from.min(line_text.len())]);
+        let within = shown(line_text.get(from..to).unwrap_or_default());
+        let after = shown(&line_text[to.max(from).min(line_text.len())..]);
+        let columns = before.len()..before.len() + within.len();
+        Place::in_line(&self.file, line, &(before + &within + &after), columns)
+    }
+
+    /// The place of what is written on a line, from the first token to the last.
+    fn place_of_entry(&self, line: u32) -> Place {
+        let start = match line {
+            1 => 0,
+            _ => {
+                let mut ends = self.text.iter().enumerate().filter(|(_, octet)| **octet == b'\n');
+                ends.nth(line as usize - 2).map_or(self.text.len(), |(at, _)| at + 1)
+            }
+        };
+        let mut entry = Entry::new();
+        let _ = Splitter::at_line(&self.text, start, line).read(&mut entry);
+        match (entry.tokens.first(), entry.tokens.last()) {
+            (Some(first), Some(last)) => self.place(first.range.start..last.range.end),
+            _ => self.place(start..start),
+        }
+    }
+}
