@@ -55,6 +55,7 @@
 
 pub mod answer;
 pub mod base;
+pub mod compile;
 pub mod config;
 pub mod load;
 pub mod mirror;

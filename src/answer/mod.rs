@@ -23,16 +23,27 @@ use crate::snapshot::Snapshot;
 use search::Search;
 
 /// Answers a query for a client from one generation of the served state.
-#[inline]
-pub fn answer<'s>(query: &Query<'_>, client: &Client, snapshot: &'s Snapshot, _now: Moment) -> Response<'s> {
-    let mut response = Response::new(Rcode::NOERROR, Outcome::Answer);
-    match (query.problem, &query.question) {
-        (Some(problem), _) => reject(problem, &mut response),
-        // RFC 1035 §4.1.2: a query without a question cannot be answered.
-        (None, None) => reject(Problem::Malformed, &mut response),
-        (None, Some(question)) => ask(question, query, client, snapshot, &mut response),
-    }
+pub fn answer<'s>(query: &Query<'_>, client: &Client, snapshot: &'s Snapshot, now: Moment) -> Response<'s> {
+    let mut response = Response::empty();
+    answer_into(query, client, snapshot, now, &mut response);
     response
+}
+
+/// As [`answer`], into an empty response: one has room for every alias and is too large to be moved for each query.
+#[inline]
+pub fn answer_into<'s>(
+    query: &Query<'_>,
+    client: &Client,
+    snapshot: &'s Snapshot,
+    _now: Moment,
+    response: &mut Response<'s>,
+) {
+    match (query.problem, &query.question) {
+        (Some(problem), _) => reject(problem, response),
+        // RFC 1035 §4.1.2: a query without a question cannot be answered.
+        (None, None) => reject(Problem::Malformed, response),
+        (None, Some(question)) => ask(question, query, client, snapshot, response),
+    }
 }
 
 fn reject(problem: Problem, response: &mut Response<'_>) {

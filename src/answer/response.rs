@@ -149,11 +149,11 @@ pub struct Steering {
 }
 
 impl<'s> Response<'s> {
-    /// An empty response.
+    /// A response that says nothing yet.
     #[inline]
-    pub(super) fn new(rcode: Rcode, outcome: Outcome) -> Self {
+    pub fn empty() -> Self {
         Response {
-            rcode,
+            rcode: Rcode::NOERROR,
             aa: Aa::Not,
             answer: ArrayVec::new(),
             authority: ArrayVec::new(),
@@ -161,7 +161,7 @@ impl<'s> Response<'s> {
             made: ArrayVec::new(),
             scope: ScopePrefixLen(0),
             ede: None,
-            basis: Basis { outcome, zone: None, node: None, steering: None },
+            basis: Basis { outcome: Outcome::Answer, zone: None, node: None, steering: None },
         }
     }
 

@@ -117,7 +117,8 @@ impl PartialEq for Name<'_> {
     /// Compares all octets without regard to case; a length octet is below `A`, so folding leaves it alone.
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.0.eq_ignore_ascii_case(other.0)
+        // Most names are asked for as they are written.
+        self.0 == other.0 || self.0.eq_ignore_ascii_case(other.0)
     }
 }
 

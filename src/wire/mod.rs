@@ -17,7 +17,7 @@ pub use encode::encode;
 
 use std::net::IpAddr;
 
-use crate::answer::{self, Aa, Basis, Query};
+use crate::answer::{self, Aa, Basis, Query, Response};
 use crate::base::client::Client;
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Moment;
@@ -87,7 +87,8 @@ pub enum Truncation {
 pub fn respond(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Moment, out: &mut [u8]) -> Option<Reply> {
     let query = decode(message)?;
     let client = client(&query, peer.address, snapshot);
-    let response = answer::answer(&query, &client, snapshot, now);
+    let mut response = Response::empty();
+    answer::answer_into(&query, &client, snapshot, now, &mut response);
     let written = encode(&query, &response, peer.transport, &snapshot.settings, out);
     let summary = Summary {
         qtype: query.question.map(|question| question.qtype),

@@ -1,0 +1,105 @@
+//! From a config and what it names to the snapshot that is served.
+//!
+//! [`build`] is the whole way: read the config file, load its zones and networks, check them against each other,
+//! compile. It fails with every problem it could find, and never half.
+//!
+//! **Invariants**: compiling is deterministic: the same files give the same snapshot; nothing here touches a snapshot
+//! that is being served.
+//! **Not here**: publishing ([`crate::live`]), the format of any one file ([`crate::config`], [`crate::load`]).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::base::diagnostic::{Diagnostic, sort_by_place};
+use crate::base::prefix::PrefixSet;
+use crate::base::time::Generation;
+use crate::config::{self, Config, Placed};
+use crate::load::{self, Inputs};
+use crate::mirror::Mirror;
+use crate::networks::Networks;
+use crate::snapshot::{Origin, Provenance, Settings, Snapshot};
+use crate::steer::{Condition, Horizon, Laid, Rule};
+use crate::zone::ZoneSet;
+
+/// What a config file and the files it names amount to.
+#[derive(Debug)]
+pub struct Built {
+    /// The configuration, for the services.
+    pub config: Config,
+    /// What is to be served.
+    pub snapshot: Snapshot,
+    /// What is doubtful, in file order.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Builds a snapshot from a config file, or tells all that is wrong.
+pub fn build(path: &Path, generation: Generation) -> Result<Built, Vec<Diagnostic>> {
+    let (file, text) = load::config_text(path).map_err(|problem| vec![problem])?;
+    let (config, mut problems) = config::read(&file, &text)?;
+    let inputs = match load::inputs(&config) {
+        Ok((inputs, warnings)) => {
+            problems.extend(warnings);
+            inputs
+        }
+        Err(found) => {
+            problems.extend(found);
+            sort_by_place(&mut problems);
+            return Err(problems);
+        }
+    };
+    let snapshot = compile(&config, inputs, generation);
+    sort_by_place(&mut problems);
+    if problems.iter().any(Diagnostic::is_error) {
+        return Err(problems);
+    }
+    Ok(Built { config, snapshot, warnings: problems })
+}
+
+/// Compiles a checked config with its inputs.
+pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> Snapshot {
+    let Inputs { networks, zones } = inputs;
+    let laid = Laid::over(&networks);
+    let horizon = |meant: &config::Horizon| {
+        let rules = meant.rules.iter().map(rule).collect();
+        Horizon::build(meant.name.clone(), rules, meant.default.clone(), &networks, &laid)
+    };
+    let horizons = config.horizons.iter().map(horizon).collect();
+    let mirrors: Arc<[Mirror]> = config.mirrors.iter().map(|entry| entry.mirror.clone()).collect();
+    let settings =
+        Settings { udp_payload: config.dns.udp_payload, ecs_from: config.dns.ecs_from.as_deref().map(PrefixSet::new) };
+    let provenance = provenance(config, networks);
+    let zones = Arc::new(ZoneSet::new(zones));
+    Snapshot::new(generation, zones, horizons, mirrors, Arc::new(settings), Arc::new(provenance))
+}
+
+fn rule(meant: &config::Rule) -> Rule {
+    let conditions = meant.conditions.iter().map(condition).collect();
+    Rule { conditions, mirrors: meant.mirrors.clone(), fallback: meant.fallback.clone() }
+}
+
+fn condition(meant: &config::Condition) -> Condition {
+    match meant {
+        config::Condition::Network { sources, labels } => {
+            Condition::Network { sources: values(sources), labels: values(labels) }
+        }
+        config::Condition::Provider(list) => Condition::Provider(values(list)),
+        config::Condition::Region(list) => Condition::Region(values(list)),
+        config::Condition::Asn(list) => Condition::Asn(values(list)),
+        config::Condition::Country(list) => Condition::Country(values(list)),
+        config::Condition::Continent(list) => Condition::Continent(values(list)),
+        config::Condition::Subdivision(list) => Condition::Subdivision(values(list)),
+    }
+}
+
+fn values<T: Clone>(list: &[Placed<T>]) -> Vec<T> {
+    list.iter().map(|placed| placed.value.clone()).collect()
+}
+
+fn provenance(config: &Config, networks: Networks) -> Provenance {
+    let origin = |place: &crate::base::diagnostic::Place| Origin { file: place.file.clone(), line: place.line };
+    let of_horizon = |horizon: &config::Horizon| {
+        let rules = horizon.rules.iter().map(|rule| origin(&rule.place)).collect();
+        (rules, origin(&horizon.default_place))
+    };
+    Provenance { networks, horizons: config.horizons.iter().map(of_horizon).collect() }
+}
