@@ -7,6 +7,9 @@
 //! that is being served.
 //! **Not here**: publishing ([`crate::live`]), the format of any one file ([`crate::config`], [`crate::load`]).
 
+pub mod check;
+
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +21,7 @@ use crate::load::{self, Inputs};
 use crate::mirror::Mirror;
 use crate::networks::Networks;
 use crate::snapshot::{Origin, Provenance, Settings, Snapshot};
-use crate::steer::{Condition, Horizon, Laid, Rule};
+use crate::steer::{Condition, Horizon, Laid, Rule, Won};
 use crate::zone::ZoneSet;
 
 /// What a config file and the files it names amount to.
@@ -47,7 +50,9 @@ pub fn build(path: &Path, generation: Generation) -> Result<Built, Vec<Diagnosti
             return Err(problems);
         }
     };
-    let snapshot = compile(&config, inputs, generation);
+    problems.extend(check::check_labels(&config, &inputs.networks));
+    let (snapshot, found) = compile(&config, inputs, generation);
+    problems.extend(found);
     sort_by_place(&mut problems);
     if problems.iter().any(Diagnostic::is_error) {
         return Err(problems);
@@ -55,21 +60,35 @@ pub fn build(path: &Path, generation: Generation) -> Result<Built, Vec<Diagnosti
     Ok(Built { config, snapshot, warnings: problems })
 }
 
-/// Compiles a checked config with its inputs.
-pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> Snapshot {
+/// Compiles a checked config with its inputs; beside the snapshot come the rules that can never win.
+pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snapshot, Vec<Diagnostic>) {
     let Inputs { networks, zones } = inputs;
     let laid = Laid::over(&networks);
-    let horizon = |meant: &config::Horizon| {
+    let mut problems = Vec::new();
+    let mut horizons = Vec::new();
+    for meant in &config.horizons {
         let rules = meant.rules.iter().map(rule).collect();
-        Horizon::build(meant.name.clone(), rules, meant.default.clone(), &networks, &laid)
-    };
-    let horizons = config.horizons.iter().map(horizon).collect();
+        let horizon = Horizon::build(meant.name.clone(), rules, meant.default.clone(), &networks, &laid);
+        problems.extend(check::unreachable_rules(meant, &winners(&horizon, &networks, &laid)));
+        horizons.push(horizon);
+    }
     let mirrors: Arc<[Mirror]> = config.mirrors.iter().map(|entry| entry.mirror.clone()).collect();
     let settings =
         Settings { udp_payload: config.dns.udp_payload, ecs_from: config.dns.ecs_from.as_deref().map(PrefixSet::new) };
     let provenance = provenance(config, networks);
     let zones = Arc::new(ZoneSet::new(zones));
-    Snapshot::new(generation, zones, horizons, mirrors, Arc::new(settings), Arc::new(provenance))
+    let snapshot = Snapshot::new(generation, zones, horizons.into(), mirrors, Arc::new(settings), Arc::new(provenance));
+    (snapshot, problems)
+}
+
+/// The rules that win for at least one combination of labels that there is.
+fn winners(horizon: &Horizon, networks: &Networks, laid: &Laid) -> BTreeSet<usize> {
+    laid.combinations()
+        .filter_map(|labels| match horizon.winner(&networks.facts(labels)) {
+            Won::Rule(rule) => Some(rule),
+            Won::Default => None,
+        })
+        .collect()
 }
 
 fn rule(meant: &config::Rule) -> Rule {

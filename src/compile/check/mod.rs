@@ -1,0 +1,29 @@
+//! What only the loaded networks can tell of a config: values nobody has, regions nobody maps, rules that never decide.
+//!
+//! A config and its sources in, warnings out. They are never errors: what a feed holds changes by the hour, and a
+//! region that a provider takes out of it must not keep a server from loading its config.
+//!
+//! **Invariants**: pure; in file order within a horizon.
+//! **Not here**: what the config alone can tell ([`crate::config`]), problems of the sources ([`crate::load`]).
+
+mod labels;
+mod nearest_region;
+#[cfg(test)]
+mod testing;
+mod unmapped;
+mod unreachable;
+
+pub use labels::check_labels;
+pub use unreachable::unreachable_rules;
+
+use std::sync::Arc;
+
+use crate::config::{Condition, Placed, Rule};
+
+/// The providers that a rule names; none where it does not ask for any.
+fn rule_providers(rule: &Rule) -> Option<&[Placed<Arc<str>>]> {
+    rule.conditions.iter().find_map(|condition| match condition {
+        Condition::Provider(providers) => Some(&**providers),
+        _ => None,
+    })
+}

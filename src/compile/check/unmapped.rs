@@ -1,0 +1,105 @@
+//! Regions of a provider that a horizon does not map though it maps others: a feed that grew, most often.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::nearest_region::nearest_region;
+use super::rule_providers;
+use crate::base::diagnostic::Diagnostic;
+use crate::config::{Condition, Horizon, Rule};
+
+/// Warns of a provider's regions that a horizon does not map, where it maps others of that provider by region.
+pub(super) fn unmapped_regions(horizon: &Horizon, provider: &str, regions: &BTreeSet<&str>) -> Option<Diagnostic> {
+    let of_provider =
+        |rule: &&Rule| rule_providers(rule).is_none_or(|named| named.iter().any(|one| &*one.value == provider));
+    let mut mapped: BTreeSet<&str> = BTreeSet::new();
+    let mut last = None;
+    for rule in horizon.rules.iter().filter(of_provider) {
+        if rule.conditions.iter().all(|condition| matches!(condition, Condition::Provider(_))) {
+            // This rule is for the whole provider, and so for what the rules by region leave over.
+            return None;
+        }
+        for condition in &rule.conditions {
+            let Condition::Region(values) = condition else { continue };
+            for value in values.iter().filter(|value| regions.contains(&*value.value)) {
+                mapped.insert(&value.value);
+                last = Some(value.place.clone());
+            }
+        }
+    }
+    let last = last?;
+    // `GLOBAL` is what a provider says of addresses without a region; there is no nearest mirror for it.
+    let left: Vec<&str> = regions
+        .iter()
+        .copied()
+        .filter(|region| !mapped.contains(region) && !region.eq_ignore_ascii_case("global"))
+        .collect();
+    if left.is_empty() {
+        return None;
+    }
+    let noun = if left.len() == 1 { "region" } else { "regions" };
+    let message = format!("{} {noun} of `{provider}` in no rule of horizon `{}`", left.len(), horizon.name);
+    Some(
+        Diagnostic::warning("unmapped-region", message)
+            .at(last, format!("regions of `{provider}` are mapped one by one"))
+            .help(format!(
+                "unmapped: {}; add them, or end with a rule for `provider = \"{provider}\"` alone",
+                with_nearest(&left, &mapped)
+            )),
+    )
+}
+
+/// The most unmapped regions that are named in one warning: a screen of them.
+const MAX_NAMED: usize = 40;
+
+/// Regions with the nearest mapped one of each.
+fn with_nearest(regions: &[&str], mapped: &BTreeSet<&str>) -> String {
+    let mut text = String::new();
+    for region in regions.iter().take(MAX_NAMED) {
+        let comma = if text.is_empty() { "" } else { ", " };
+        let _ = write!(text, "{comma}`{region}`");
+        if let Some(near) = nearest_region(region, mapped.iter().copied()) {
+            let _ = write!(text, " (nearest: `{near}`)");
+        }
+    }
+    if regions.len() > MAX_NAMED {
+        let _ = write!(text, " and {} more", regions.len() - MAX_NAMED);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check_labels;
+    use super::super::testing::{config, networks};
+    use crate::base::diagnostic::Style;
+    use crate::base::report::report;
+
+    #[test]
+    fn unmapped_regions_come_with_the_nearest_mapped_one() {
+        let config = config("  { provider = 'aws', region = ['us-east-1', 'us-west-2'], mirrors = 'm' },");
+        let expected = "\
+warning[unmapped-region]: 2 regions of `aws` in no rule of horizon `h`
+ --> pharos.toml:7:46
+  |
+7 |   { provider = 'aws', region = ['us-east-1', 'us-west-2'], mirrors = 'm' },
+  |                                              ^^^^^^^^^^^ regions of `aws` are mapped one by one
+  |
+  = help: unmapped: `sa-east-1`, `us-west-3` (nearest: `us-west-2`); add them, or end with a rule for `provider = \"aws\"` alone
+
+1 warning
+";
+        assert_eq!(report(&check_labels(&config, &networks()), Style::Plain), expected);
+    }
+
+    #[test]
+    fn a_rule_for_the_whole_provider_maps_the_rest() {
+        let rules = "{ region = 'us-east-1', mirrors = 'm' }, { provider = ['aws', 'gcp'], mirrors = 'm' },";
+        assert_eq!(check_labels(&config(rules), &networks()), []);
+        // One for some of its clients does not.
+        let rules = "{ region = 'us-east-1', mirrors = 'm' }, { provider = 'aws', country = 'DE', mirrors = 'm' },";
+        assert_eq!(check_labels(&config(rules), &networks()).len(), 1);
+        // Nor are regions missed where none is asked for.
+        assert_eq!(check_labels(&config("{ provider = 'aws', asn = 64512, mirrors = 'm' },"), &networks()), []);
+    }
+}
