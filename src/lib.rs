@@ -61,6 +61,7 @@ pub mod live;
 pub mod load;
 pub mod mirror;
 pub mod networks;
+pub mod process;
 pub mod registry;
 pub mod snapshot;
 pub mod steer;

@@ -1,0 +1,148 @@
+//! Who holds a port that we cannot have: read from `/proc`, for the one error message that everybody meets first.
+//!
+//! **Not here**: binding ([`crate::dns`], [`crate::http`]).
+
+use std::fmt;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+/// A kind of socket that listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+}
+
+/// A process with a socket in our way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its id.
+    pub pid: u32,
+    /// Its short name, as `ps` shows it.
+    pub command: String,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+        })
+    }
+}
+
+/// Finds a process whose socket keeps an address from being bound; none where it may not be known.
+///
+/// Processes of other users can be seen by root only.
+pub fn port_holder(address: SocketAddr, transport: Transport) -> Option<Holder> {
+    let tables = match transport {
+        Transport::Udp => ["/proc/net/udp", "/proc/net/udp6"],
+        Transport::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
+    };
+    let inodes: Vec<u64> = tables
+        .iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .flat_map(|table| table.lines().skip(1).filter_map(parse_line).collect::<Vec<_>>())
+        .filter(|socket| transport == Transport::Udp || socket.state == LISTEN)
+        .filter(|socket| conflicts(socket.local, address))
+        .map(|socket| socket.inode)
+        .collect();
+    if inodes.is_empty() { None } else { owner(&inodes) }
+}
+
+/// The state of a TCP socket that listens, as the kernel numbers it.
+const LISTEN: u8 = 0x0a;
+
+struct Socket {
+    local: SocketAddr,
+    state: u8,
+    inode: u64,
+}
+
+/// Reads one line: `sl local remote state queues timer retransmits uid timeout inode …`.
+fn parse_line(line: &str) -> Option<Socket> {
+    let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+    let (address, port) = fields.get(1)?.split_once(':')?;
+    Some(Socket {
+        local: SocketAddr::new(parse_address(address)?, u16::from_str_radix(port, 16).ok()?),
+        state: u8::from_str_radix(fields.get(3)?, 16).ok()?,
+        inode: fields.get(9)?.parse().ok()?,
+    })
+}
+
+/// Reads an address: words of 32 bits, each printed as a number of the machine's own byte order.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let word = |at: usize| Some(u32::from_str_radix(text.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
+    match text.len() {
+        8 => Some(IpAddr::V4(Ipv4Addr::from(word(0)?))),
+        32 => {
+            let mut octets = [0; 16];
+            for (i, part) in octets.chunks_exact_mut(4).enumerate() {
+                part.copy_from_slice(&word(8 * i)?);
+            }
+            Some(IpAddr::V6(Ipv6Addr::from(octets)))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a socket at one address keeps us from binding another; an IPv6 wildcard may stand for IPv4 too.
+fn conflicts(held: SocketAddr, wanted: SocketAddr) -> bool {
+    let overlap = match (held.ip(), wanted.ip()) {
+        (IpAddr::V6(held), IpAddr::V4(_)) => held.is_unspecified(),
+        (IpAddr::V4(_), IpAddr::V6(_)) => false,
+        (held, wanted) => held == wanted || held.is_unspecified() || wanted.is_unspecified(),
+    };
+    overlap && held.port() == wanted.port()
+}
+
+/// The process that has one of the sockets open.
+fn owner(inodes: &[u64]) -> Option<Holder> {
+    let names: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        let open = fs::read_dir(entry.path().join("fd")).ok()?;
+        let has =
+            open.flatten().filter_map(|file| fs::read_link(file.path()).ok()).any(|target| is_one(&target, &names));
+        let command = || fs::read_to_string(entry.path().join("comm")).ok();
+        has.then(command)?.map(|command| Holder { pid, command: command.trim_end().to_string() })
+    })
+}
+
+fn is_one(target: &Path, names: &[String]) -> bool {
+    target.to_str().is_some_and(|target| names.iter().any(|name| name == target))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, UdpSocket};
+
+    use super::*;
+
+    #[test]
+    fn our_own_sockets_are_found() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let udp = UdpSocket::bind(address).unwrap();
+            let tcp = TcpListener::bind(address).unwrap();
+            let held = [(udp.local_addr(), Transport::Udp), (tcp.local_addr(), Transport::Tcp)];
+            for (address, transport) in held.map(|(address, transport)| (address.unwrap(), transport)) {
+                assert_eq!(port_holder(address, transport).map(|holder| holder.pid), Some(std::process::id()));
+                let wildcard =
+                    SocketAddr::new(if address.is_ipv4() { [0; 4].into() } else { [0; 16].into() }, address.port());
+                assert_eq!(port_holder(wildcard, transport).map(|holder| holder.pid), Some(std::process::id()));
+            }
+        }
+    }
+
+    #[test]
+    fn another_address_is_not_in_the_way() {
+        let address = |text: &str| text.parse().unwrap();
+        assert!(!conflicts(address("127.0.0.53:53"), address("127.0.0.1:53")));
+        assert!(!conflicts(address("127.0.0.1:53"), address("127.0.0.1:5300")));
+        assert!(conflicts(address("[::]:53"), address("127.0.0.1:53")));
+        assert!(!conflicts(address("0.0.0.0:53"), address("[::1]:53")));
+    }
+}

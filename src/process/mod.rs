@@ -1,0 +1,16 @@
+//! The operating system around the process: signals, the clock, limits, and who supervises us.
+//!
+//! **Invariants**: a failure here is reported and never stops the service by itself.
+//! **Not here**: what a signal leads to ([`crate::serve`]).
+
+mod clock;
+mod holder;
+mod notify;
+mod signals;
+pub mod sys;
+
+pub use clock::Clock;
+pub use holder::{Holder, Transport, port_holder};
+pub use notify::Supervisor;
+pub use signals::{Signal, Signals};
+pub use sys::raise_open_files;

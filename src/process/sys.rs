@@ -1,0 +1,467 @@
+//! The system calls that no safe library offers: datagrams in batches, two socket options, the limit on open files.
+//!
+//! In come sockets; out go whole batches of datagrams, and room for their replies.
+//!
+//! **Invariants**: this is the only file with `unsafe` in it. The kernel is given pointers only into a [`Batch`]'s own
+//! memory, which neither moves nor is touched while a call runs; what the kernel wrote is read only as far as the
+//! kernel said it wrote. No call allocates.
+//! **Not here**: what a datagram means ([`crate::dns`]); anything that std, `socket2` or tokio can do.
+
+#![allow(unsafe_code, reason = "recvmmsg, sendmmsg and setrlimit have no safe form in the libraries we use")]
+#![allow(clippy::unnecessary_cast, reason = "some C libraries have other widths for the same fields")]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::io;
+use std::mem::{offset_of, size_of};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+/// The most datagrams taken or sent by one system call.
+///
+/// A call costs about as much as handling one datagram, so that 32 make its share 3 %; 64 were no faster in
+/// measurements, and what waits at the end of a batch waits for the whole of it.
+pub const BATCH: usize = 32;
+
+/// The room for one datagram in either direction, in octets.
+///
+/// The largest UDP payload that can be configured; we advertise no more, so what is longer is not meant for us.
+pub const MAX_DATAGRAM: usize = 4096;
+
+/// Room for one datagram, and one cache line: with 4096 alone, the first lines of all the rooms, which are most of
+/// what is ever touched, would fall into the same set of the CPU's cache.
+#[repr(C, align(64))]
+struct Room([u8; MAX_DATAGRAM + 64]);
+
+/// Room for one control message, which is `IP_PKTINFO` or `IPV6_PKTINFO`.
+#[repr(C, align(8))]
+struct Control {
+    header: libc::cmsghdr,
+    /// `in_pktinfo`: interface, local address, destination, four octets each. `in6_pktinfo`: address, then interface.
+    data: [u8; 24],
+}
+
+const V4_PKTINFO_LEN: usize = size_of::<libc::cmsghdr>() + 12;
+const V6_PKTINFO_LEN: usize = size_of::<libc::cmsghdr>() + 20;
+
+/// What the kernel reads and writes. All zeroes is a valid state, and there is nothing to drop.
+struct Memory {
+    rooms_in: [Room; BATCH],
+    rooms_out: [Room; BATCH],
+    peers: [libc::sockaddr_in6; BATCH],
+    controls: [Control; BATCH],
+    vectors_in: [libc::iovec; BATCH],
+    vectors_out: [libc::iovec; BATCH],
+    headers_in: [libc::mmsghdr; BATCH],
+    headers_out: [libc::mmsghdr; BATCH],
+}
+
+/// Buffers for one batch of datagrams and their replies; made once per thread.
+pub struct Batch {
+    /// Owned. Raw, because the headers inside hold pointers into it; a `Box` would not allow that.
+    memory: *mut Memory,
+    received: usize,
+    replies: usize,
+}
+
+// SAFETY: the memory belongs to this value alone, and nothing in it is tied to a thread.
+unsafe impl Send for Batch {}
+
+/// Whether a datagram may carry where it was sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalAddress {
+    /// The socket is bound to one address; replies leave from it.
+    Bound,
+    /// The socket is bound to the wildcard address; each reply leaves from the address its query was sent to.
+    Asked,
+}
+
+/// Whether to wait for a first datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Until there is one, or the socket is shut down.
+    Forever,
+    /// Not at all.
+    Never,
+}
+
+/// One datagram of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Datagram<'b> {
+    /// It is here in full.
+    Whole {
+        /// Its payload.
+        bytes: &'b [u8],
+        /// Who sent it.
+        peer: SocketAddr,
+    },
+    /// It is longer than [`MAX_DATAGRAM`].
+    TooLong,
+    /// There was none: the socket is shut down.
+    None,
+}
+
+impl Batch {
+    /// Reserves the buffers; what is never written to never takes up memory.
+    pub fn new(local: LocalAddress) -> Self {
+        let layout = Layout::new::<Memory>();
+        // SAFETY: the layout is not of size zero.
+        let memory = unsafe { alloc_zeroed(layout) }.cast::<Memory>();
+        if memory.is_null() {
+            handle_alloc_error(layout);
+        }
+        for i in 0..BATCH {
+            // SAFETY: `memory` is valid, owned, and zeroed, which is a valid `Memory`; `i` is within the arrays. The
+            // pointers stored are derived from `memory` itself, so that later use of `memory` keeps them valid.
+            unsafe {
+                (*memory).vectors_in[i].iov_base = (&raw mut (*memory).rooms_in[i].0).cast();
+                (*memory).vectors_in[i].iov_len = MAX_DATAGRAM;
+                (*memory).vectors_out[i].iov_base = (&raw mut (*memory).rooms_out[i].0).cast();
+                let header = &raw mut (*memory).headers_in[i].msg_hdr;
+                (*header).msg_name = (&raw mut (*memory).peers[i]).cast();
+                (*header).msg_iov = &raw mut (*memory).vectors_in[i];
+                (*header).msg_iovlen = 1;
+                if local == LocalAddress::Asked {
+                    (*header).msg_control = (&raw mut (*memory).controls[i]).cast();
+                }
+                let header = &raw mut (*memory).headers_out[i].msg_hdr;
+                (*header).msg_iov = &raw mut (*memory).vectors_out[i];
+                (*header).msg_iovlen = 1;
+            }
+        }
+        // All headers are to be made ready before the first call.
+        Batch { memory, received: BATCH, replies: 0 }
+    }
+
+    /// Takes what datagrams there are, up to [`BATCH`]; the number of them.
+    #[inline]
+    pub fn receive(&mut self, socket: BorrowedFd<'_>, wait: Wait) -> io::Result<usize> {
+        // The kernel overwrote the lengths of the headers that it used last time; the others are as they were.
+        for i in 0..self.received {
+            // SAFETY: `memory` is valid and no call runs; `i` is within the array.
+            let header = unsafe { &mut (*self.memory).headers_in[i].msg_hdr };
+            header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+            header.msg_controllen = if header.msg_control.is_null() { 0 } else { size_of::<Control>() as _ };
+        }
+        (self.received, self.replies) = (0, 0);
+        let flags = match wait {
+            Wait::Forever => libc::MSG_WAITFORONE,
+            Wait::Never => libc::MSG_DONTWAIT,
+        };
+        // SAFETY: the headers are `BATCH` in number, and each points to a peer, a vector, a room of the length that the
+        // vector says, and a control of the length that the header says, all in `memory`, which we hold exclusively.
+        let result = unsafe {
+            let headers = (&raw mut (*self.memory).headers_in).cast();
+            libc::recvmmsg(socket.as_raw_fd(), headers, BATCH as _, flags as _, ptr::null_mut())
+        };
+        if result < 0 {
+            // Some headers may have been written to before the error.
+            self.received = BATCH;
+            return Err(io::Error::last_os_error());
+        }
+        self.received = result as usize;
+        Ok(self.received)
+    }
+
+    /// Hands over each datagram received, with [`MAX_DATAGRAM`] octets of room, and takes the length of the reply.
+    #[inline]
+    pub fn reply(&mut self, mut respond: impl FnMut(Datagram<'_>, &mut [u8]) -> Option<usize>) {
+        for i in 0..self.received {
+            // SAFETY: `memory` is valid and no call runs; `i` and `replies`, which is at most `i`, are below `BATCH`.
+            // The fields borrowed are distinct, and only `rooms_out[replies]` is borrowed mutably.
+            let (datagram, room) = unsafe {
+                let memory = self.memory;
+                let header = &(*memory).headers_in[i];
+                let datagram = datagram(header, &(*memory).peers[i], &(*memory).rooms_in[i]);
+                (datagram, &mut (&mut (*memory).rooms_out[self.replies].0)[..MAX_DATAGRAM])
+            };
+            if let Some(len) = respond(datagram, room) {
+                assert!(len <= MAX_DATAGRAM, "a reply is no longer than the room for it");
+                self.address(i, len);
+            }
+        }
+    }
+
+    /// Makes the next reply's header: `len` octets, to where datagram `i` came from, from where it was sent to.
+    #[inline]
+    fn address(&mut self, i: usize, len: usize) {
+        // SAFETY: `memory` is valid and no call runs; `i` and `replies` are below `BATCH`; the fields are distinct.
+        // The name and control that the reply's header points to are those of datagram `i`, with the lengths that the
+        // kernel gave for them, and stay untouched until the next `receive`.
+        unsafe {
+            let memory = self.memory;
+            (*memory).vectors_out[self.replies].iov_len = len;
+            let received = &(*memory).headers_in[i].msg_hdr;
+            let out = &mut (*memory).headers_out[self.replies].msg_hdr;
+            out.msg_name = received.msg_name;
+            out.msg_namelen = received.msg_namelen;
+            out.msg_control = ptr::null_mut();
+            out.msg_controllen = 0;
+            if !received.msg_control.is_null()
+                && received.msg_controllen as usize >= size_of::<libc::cmsghdr>()
+                && forget_interface(&mut (*memory).controls[i])
+            {
+                out.msg_control = received.msg_control;
+                out.msg_controllen = received.msg_controllen;
+            }
+        }
+        self.replies += 1;
+    }
+
+    /// Sends the replies, without ever waiting; `failed` is told of each one, or rest of the batch, that is given up.
+    #[inline]
+    pub fn send(&mut self, socket: BorrowedFd<'_>, mut failed: impl FnMut(io::Error, usize)) {
+        let mut sent = 0;
+        while sent < self.replies {
+            let left = self.replies - sent;
+            // SAFETY: headers from `sent` on, `left` in number, are within the array, and each points to a peer, a
+            // vector of one room, and a control or nothing, all in `memory`, which we hold exclusively.
+            let result = unsafe {
+                let headers = (&raw mut (*self.memory).headers_out[sent]).cast();
+                libc::sendmmsg(socket.as_raw_fd(), headers, left as _, libc::MSG_DONTWAIT as _)
+            };
+            if result > 0 {
+                // Fewer than all: the next call says why, and for which.
+                sent += result as usize;
+                continue;
+            }
+            let error = io::Error::last_os_error();
+            match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                // The way out is full, and so it is for the rest. Waiting would keep queries from being read.
+                io::ErrorKind::WouldBlock => {
+                    failed(error, left);
+                    sent = self.replies;
+                }
+                // It is about this one reply: no route, a firewall, port 0.
+                _ => {
+                    failed(error, 1);
+                    sent += 1;
+                }
+            }
+        }
+        self.replies = 0;
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        // SAFETY: `memory` was allocated with this layout, is owned, and has nothing in it to drop.
+        unsafe { dealloc(self.memory.cast(), Layout::new::<Memory>()) }
+    }
+}
+
+#[inline]
+fn datagram<'b>(header: &libc::mmsghdr, peer: &libc::sockaddr_in6, room: &'b Room) -> Datagram<'b> {
+    if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
+        return Datagram::TooLong;
+    }
+    match peer_address(peer, header.msg_hdr.msg_namelen as usize) {
+        Some(peer) => Datagram::Whole { bytes: &room.0[..header.msg_len as usize], peer },
+        None => Datagram::None,
+    }
+}
+
+/// The address in a `sockaddr_in` or `sockaddr_in6`; none where the kernel wrote none.
+#[inline]
+fn peer_address(peer: &libc::sockaddr_in6, len: usize) -> Option<SocketAddr> {
+    match libc::c_int::from(peer.sin6_family) {
+        libc::AF_INET if len >= size_of::<libc::sockaddr_in>() => {
+            // Both kinds begin with family and port; the IPv4 address stands where IPv6 has its flow label.
+            const _: () = assert!(
+                offset_of!(libc::sockaddr_in, sin_addr) == offset_of!(libc::sockaddr_in6, sin6_flowinfo)
+                    && offset_of!(libc::sockaddr_in, sin_port) == offset_of!(libc::sockaddr_in6, sin6_port)
+            );
+            let address = Ipv4Addr::from_bits(u32::from_be(peer.sin6_flowinfo));
+            Some(SocketAddr::V4(SocketAddrV4::new(address, u16::from_be(peer.sin6_port))))
+        }
+        libc::AF_INET6 if len >= size_of::<libc::sockaddr_in6>() => {
+            let address = Ipv6Addr::from(peer.sin6_addr.s6_addr);
+            let (port, scope) = (u16::from_be(peer.sin6_port), peer.sin6_scope_id);
+            Some(SocketAddr::V6(SocketAddrV6::new(address, port, 0, scope)))
+        }
+        _ => None,
+    }
+}
+
+/// Turns a received control message into one to send: the same local address, by whichever interface routing says.
+///
+/// With the interface left in, a reply would leave by the one its query came in on, even where that leads nowhere.
+#[inline]
+fn forget_interface(control: &mut Control) -> bool {
+    let header = &control.header;
+    match (header.cmsg_level, header.cmsg_type, header.cmsg_len as usize) {
+        (libc::IPPROTO_IP, libc::IP_PKTINFO, V4_PKTINFO_LEN) => control.data[0..4].fill(0),
+        (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, V6_PKTINFO_LEN) => control.data[16..20].fill(0),
+        _ => return false,
+    }
+    true
+}
+
+/// Prepares an unconnected UDP socket of the given family for [`Batch`].
+pub fn prepare_udp(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<LocalAddress> {
+    let local = if address.ip().is_unspecified() { LocalAddress::Asked } else { LocalAddress::Bound };
+    let (level, discover, omit, info) = match address {
+        SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT, libc::IP_PKTINFO),
+        SocketAddr::V6(_) => {
+            (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT, libc::IPV6_RECVPKTINFO)
+        }
+    };
+    // A path MTU learnt from ICMP is not believed: anybody can forge one, and make us send fragments.
+    set_option(socket, level, discover, omit)?;
+    if local == LocalAddress::Asked {
+        set_option(socket, level, info, 1)?;
+    }
+    Ok(local)
+}
+
+fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: libc::c_int) -> io::Result<()> {
+    let len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the pointer is to a `c_int` of the length given, and is read only during the call.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), len) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Raises the limit on open files to the most that is allowed; the limit that holds now.
+pub fn raise_open_files() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a `rlimit` that lives through the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if limit.rlim_cur < limit.rlim_max {
+        limit.rlim_cur = limit.rlim_max;
+        // SAFETY: as above; the call only reads.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// The system's monotonic clock in microseconds, as a supervisor reads it; std keeps its own reading to itself.
+pub fn monotonic_us() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a `timespec` that lives through the call. It cannot fail: the clock always exists.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    fn pair(server: &str) -> (UdpSocket, Batch) {
+        let server = UdpSocket::bind(server).unwrap();
+        let local = prepare_udp(server.as_fd(), server.local_addr().unwrap()).unwrap();
+        (server, Batch::new(local))
+    }
+
+    fn client(of: &str) -> UdpSocket {
+        let client = UdpSocket::bind(of).unwrap();
+        client.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+        client
+    }
+
+    #[test]
+    fn a_batch_is_answered_with_gaps() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let (server, mut batch) = pair(address);
+            let client = client(address);
+            for round in 0..3u8 {
+                for i in 0..5u8 {
+                    client.send_to(&[round, i], server.local_addr().unwrap()).unwrap();
+                }
+                assert_eq!(batch.receive(server.as_fd(), Wait::Forever).unwrap(), 5);
+                batch.reply(|datagram, out| match datagram {
+                    Datagram::Whole { bytes, peer } => {
+                        assert_eq!(peer, client.local_addr().unwrap());
+                        out[..2].copy_from_slice(bytes);
+                        (bytes[1] % 2 == 0).then_some(2)
+                    }
+                    other => panic!("{other:?}"),
+                });
+                batch.send(server.as_fd(), |error, _| panic!("{error}"));
+                let mut room = [0; 16];
+                for i in [0, 2, 4] {
+                    assert_eq!(client.recv(&mut room).unwrap(), 2);
+                    assert_eq!(room[..2], [round, i]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_reply_leaves_from_the_address_asked() {
+        let (server, mut batch) = pair("0.0.0.0:0");
+        let port = server.local_addr().unwrap().port();
+        let client = client("127.0.0.1:0");
+        for asked in ["127.0.0.2", "127.0.0.1", "127.7.7.7"] {
+            let asked: SocketAddr = format!("{asked}:{port}").parse().unwrap();
+            client.send_to(b"?", asked).unwrap();
+            batch.receive(server.as_fd(), Wait::Forever).unwrap();
+            batch.reply(|_, out| {
+                out[0] = b'!';
+                Some(1)
+            });
+            batch.send(server.as_fd(), |error, _| panic!("{error}"));
+            assert_eq!(client.recv_from(&mut [0; 4]).unwrap(), (1, asked));
+        }
+    }
+
+    #[test]
+    fn a_datagram_too_long_is_known_as_such() {
+        let (server, mut batch) = pair("127.0.0.1:0");
+        let client = client("127.0.0.1:0");
+        for len in [MAX_DATAGRAM, MAX_DATAGRAM + 1] {
+            client.send_to(&vec![7; len], server.local_addr().unwrap()).unwrap();
+        }
+        assert_eq!(batch.receive(server.as_fd(), Wait::Forever).unwrap(), 2);
+        let mut seen = Vec::new();
+        batch.reply(|datagram, _| {
+            seen.push(matches!(datagram, Datagram::Whole { bytes, .. } if bytes.len() == MAX_DATAGRAM));
+            assert!(seen.len() == 1 || datagram == Datagram::TooLong);
+            None
+        });
+        assert_eq!(seen, [true, false]);
+    }
+
+    #[test]
+    fn a_reply_that_cannot_be_sent_holds_up_no_other() {
+        let (server, mut batch) = pair("127.0.0.1:0");
+        let clients = [client("127.0.0.1:0"), client("127.0.0.1:0")];
+        for client in &clients {
+            client.send_to(b"?", server.local_addr().unwrap()).unwrap();
+        }
+        batch.receive(server.as_fd(), Wait::Forever).unwrap();
+        // The first reply goes to port 0, which the kernel refuses.
+        // SAFETY: the batch is ours and no call runs.
+        unsafe { (*batch.memory).peers[0].sin6_port = 0 };
+        batch.reply(|_, _| Some(1));
+        let mut failures = 0;
+        batch.send(server.as_fd(), |_, lost| failures += lost);
+        assert_eq!(failures, 1);
+        assert_eq!(clients[1].recv(&mut [0; 4]).unwrap(), 1);
+    }
+
+    #[test]
+    fn shutting_down_wakes_a_thread_that_waits() {
+        let (server, mut batch) = pair("127.0.0.1:0");
+        let socket = socket2::Socket::from(server.try_clone().unwrap());
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(move || {
+                batch.receive(server.as_fd(), Wait::Forever).unwrap();
+                batch.reply(|datagram, _| {
+                    assert_eq!(datagram, Datagram::None);
+                    None
+                });
+            });
+            // An unconnected socket says ENOTCONN, and shuts down all the same.
+            let _ = socket.shutdown(std::net::Shutdown::Read);
+            waiting.join().unwrap();
+        });
+    }
+}
