@@ -10,6 +10,7 @@
 //!
 //! Prometheus text exposition format 0.0.4.
 
+pub mod dns;
 pub mod http;
 
 use std::fmt::Write as _;

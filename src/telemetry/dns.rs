@@ -1,0 +1,333 @@
+//! What the DNS listeners count.
+//!
+//! Each UDP thread has a [`Block`] of its own, on cache lines of its own, which only it writes: adding is a load and a
+//! store, no locked operation, and no thread waits for another's line. The connections share one more block. A scrape
+//! reads all blocks and adds them up.
+//!
+//! **Invariants**: one [`Own`] per block, so that no addition is lost.
+//! **Not here**: which thread has which block ([`crate::dns`]).
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Collect, Gauge, Page};
+use crate::answer::Outcome;
+use crate::wire::{Peer, Summary, Transport, Truncation};
+
+/// Why a datagram or message got no reply, or its reply was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// It was a response, or no message at all.
+    Unanswerable,
+    /// It was longer than what we advertise to take.
+    TooLong,
+    /// The system would not take the reply now: its queue is full.
+    SendFull,
+    /// The system would not take the reply: no route, a firewall, an address that cannot be.
+    SendRefused,
+    /// Answering it panicked, which is a fault of ours.
+    Panicked,
+}
+
+/// How a TCP connection came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// The client closed it, or it broke.
+    Client,
+    /// It was silent for too long.
+    Idle,
+    /// A message did not arrive whole in time.
+    Unfinished,
+    /// The client did not take its answers in time.
+    SlowReader,
+    /// It was the one silent for longest when there was no room for a new one.
+    Evicted,
+    /// The server stops.
+    Stop,
+}
+
+/// A socket call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Taking datagrams.
+    Receive,
+    /// Taking a connection.
+    Accept,
+}
+
+const RCODES: [(u16, &str); 10] = [
+    (0, "NOERROR"),
+    (1, "FORMERR"),
+    (2, "SERVFAIL"),
+    (3, "NXDOMAIN"),
+    (4, "NOTIMP"),
+    (5, "REFUSED"),
+    (6, "YXDOMAIN"),
+    (9, "NOTAUTH"),
+    (16, "BADVERS"),
+    (23, "BADCOOKIE"),
+];
+const OUTCOMES: [(Outcome, &str); 9] = [
+    (Outcome::Answer, "answer"),
+    (Outcome::Steered, "steered"),
+    (Outcome::NoData, "nodata"),
+    (Outcome::NxDomain, "nxdomain"),
+    (Outcome::Referral, "referral"),
+    (Outcome::Alias, "alias"),
+    (Outcome::NameTooLong, "name-too-long"),
+    (Outcome::Refused, "refused"),
+    (Outcome::Rejected, "rejected"),
+];
+const LOST: [(Lost, &str); 5] = [
+    (Lost::Unanswerable, "unanswerable"),
+    (Lost::TooLong, "too-long"),
+    (Lost::SendFull, "send-full"),
+    (Lost::SendRefused, "send-refused"),
+    (Lost::Panicked, "panicked"),
+];
+const CLOSED: [(Closed, &str); 6] = [
+    (Closed::Client, "client"),
+    (Closed::Idle, "idle"),
+    (Closed::Unfinished, "unfinished"),
+    (Closed::SlowReader, "slow-reader"),
+    (Closed::Evicted, "evicted"),
+    (Closed::Stop, "stop"),
+];
+const FAILURES: [(Failure, &str); 2] = [(Failure::Receive, "receive"), (Failure::Accept, "accept")];
+const QUERIES: [(&str, &str); 4] = [("udp", "ipv4"), ("udp", "ipv6"), ("tcp", "ipv4"), ("tcp", "ipv6")];
+
+// The cells of a block, kind by kind; a table above gives the order within its kind.
+const QUERY: usize = 0;
+const OUTCOME: usize = QUERY + QUERIES.len();
+const TRUNCATED: usize = OUTCOME + OUTCOMES.len();
+const LOSS: usize = TRUNCATED + 1;
+const RCODE: usize = LOSS + LOST.len();
+/// Response codes that have no cell of their own share one.
+const OTHER_RCODE: usize = RCODE + RCODES.len();
+const CLOSE: usize = OTHER_RCODE + 1;
+const FAILURE: usize = CLOSE + CLOSED.len();
+const CLIENT_LIMIT: usize = FAILURE + FAILURES.len();
+const CELLS: usize = CLIENT_LIMIT + 1;
+
+/// The counters of one writer, aligned to what CPUs fetch at a time, two lines, so that no two blocks share any.
+#[repr(align(128))]
+#[derive(Debug)]
+struct Block([AtomicU64; CELLS]);
+
+/// All counters of the DNS listeners.
+#[derive(Debug, Default)]
+pub struct Dns {
+    blocks: Mutex<Vec<Arc<Block>>>,
+    /// TCP connections now.
+    pub connections: Gauge,
+}
+
+/// A block with one writer.
+#[derive(Debug)]
+pub struct Own(Arc<Block>);
+
+/// A block with many writers.
+#[derive(Clone, Debug)]
+pub struct Shared(Arc<Block>);
+
+/// Counting.
+pub trait Count {
+    #[doc(hidden)]
+    fn add(&mut self, cell: usize, count: u64);
+
+    /// A message came in.
+    #[inline]
+    fn query(&mut self, peer: &Peer) {
+        let transport = match peer.transport {
+            Transport::Udp => 0,
+            Transport::Tcp => 2,
+        };
+        let family = match peer.address {
+            IpAddr::V4(_) => 0,
+            IpAddr::V6(_) => 1,
+        };
+        self.add(QUERY + transport + family, 1);
+    }
+
+    /// A reply was made.
+    #[inline]
+    fn reply(&mut self, summary: &Summary) {
+        let rcode = match summary.rcode.0 {
+            code @ 0..=6 => RCODE + usize::from(code),
+            code => RCODES.iter().position(|(known, _)| *known == code).map_or(OTHER_RCODE, |at| RCODE + at),
+        };
+        self.add(rcode, 1);
+        self.add(OUTCOME + summary.basis.outcome as usize, 1);
+        if summary.truncation == Truncation::Truncated {
+            self.add(TRUNCATED, 1);
+        }
+    }
+
+    /// Messages got no reply.
+    #[inline]
+    fn lost(&mut self, why: Lost, count: usize) {
+        self.add(LOSS + why as usize, count as u64);
+    }
+
+    /// A connection ended.
+    fn closed(&mut self, how: Closed) {
+        self.add(CLOSE + how as usize, 1);
+    }
+
+    /// A socket call failed.
+    fn failed(&mut self, what: Failure) {
+        self.add(FAILURE + what as usize, 1);
+    }
+
+    /// A connection was refused, because its client has as many as one may have.
+    fn over_client_limit(&mut self) {
+        self.add(CLIENT_LIMIT, 1);
+    }
+}
+
+impl Count for Own {
+    #[inline]
+    fn add(&mut self, cell: usize, count: u64) {
+        let cell = &self.0.0[cell];
+        // Nobody else writes to it: `Own` is not `Clone`, and `&mut self` is one thread's.
+        cell.store(cell.load(Relaxed) + count, Relaxed);
+    }
+}
+
+impl Count for Shared {
+    #[inline]
+    fn add(&mut self, cell: usize, count: u64) {
+        self.0.0[cell].fetch_add(count, Relaxed);
+    }
+}
+
+impl Dns {
+    /// Counters for one thread.
+    pub fn own(&self) -> Own {
+        Own(self.block())
+    }
+
+    /// Counters for many tasks.
+    pub fn shared(&self) -> Shared {
+        Shared(self.block())
+    }
+
+    fn block(&self) -> Arc<Block> {
+        let block = Arc::new(Block([const { AtomicU64::new(0) }; CELLS]));
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).push(block.clone());
+        block
+    }
+
+    fn sum(&self, cell: usize) -> u64 {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|block| block.0[cell].load(Relaxed)).sum()
+    }
+
+    /// How many messages came in.
+    pub fn queries(&self) -> u64 {
+        (0..QUERIES.len()).map(|at| self.sum(QUERY + at)).sum()
+    }
+
+    /// How many messages got no reply for this reason.
+    pub fn losses(&self, why: Lost) -> u64 {
+        self.sum(LOSS + why as usize)
+    }
+
+    /// How many connections ended in this way.
+    pub fn closures(&self, how: Closed) -> u64 {
+        self.sum(CLOSE + how as usize)
+    }
+
+    /// How many connections were refused for their client's sake.
+    pub fn client_limits(&self) -> u64 {
+        self.sum(CLIENT_LIMIT)
+    }
+}
+
+impl Collect for Dns {
+    fn collect(&self, page: &mut Page) {
+        let mut queries = page.counter("pharos_dns_queries_total", "Messages received by the DNS listeners.");
+        for (at, (transport, family)) in QUERIES.iter().enumerate() {
+            queries.sample(&[("transport", transport), ("family", family)], self.sum(QUERY + at));
+        }
+        let mut responses = page.counter("pharos_dns_responses_total", "Responses by response code.");
+        for (at, (_, rcode)) in RCODES.iter().enumerate() {
+            responses.sample(&[("rcode", rcode)], self.sum(RCODE + at));
+        }
+        responses.sample(&[("rcode", "other")], self.sum(OTHER_RCODE));
+        let mut outcomes = page.counter("pharos_dns_outcomes_total", "Responses by how they came about.");
+        for (at, (_, outcome)) in OUTCOMES.iter().enumerate() {
+            outcomes.sample(&[("outcome", outcome)], self.sum(OUTCOME + at));
+        }
+        page.counter("pharos_dns_truncated_total", "Responses that lack something required (TC).")
+            .sample(&[], self.sum(TRUNCATED));
+        let mut lost = page.counter("pharos_dns_lost_total", "Messages without a reply, or whose reply was not sent.");
+        for (at, (_, why)) in LOST.iter().enumerate() {
+            lost.sample(&[("reason", why)], self.sum(LOSS + at));
+        }
+        let mut failures = page.counter("pharos_dns_socket_failures_total", "Socket calls that failed.");
+        for (at, (_, what)) in FAILURES.iter().enumerate() {
+            failures.sample(&[("call", what)], self.sum(FAILURE + at));
+        }
+        page.gauge("pharos_dns_connections", "TCP connections open now.").sample(&[], self.connections.value());
+        let mut closed = page.counter("pharos_dns_connections_closed_total", "TCP connections by how they ended.");
+        for (at, (_, how)) in CLOSED.iter().enumerate() {
+            closed.sample(&[("reason", how)], self.sum(CLOSE + at));
+        }
+        page.counter("pharos_dns_connections_refused_total", "TCP connections over the limit of one client.")
+            .sample(&[], self.sum(CLIENT_LIMIT));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::answer::{Aa, Basis};
+    use crate::base::rr::Rcode;
+    use crate::telemetry::render;
+
+    #[test]
+    fn the_tables_are_in_the_order_of_their_kinds() {
+        assert!(OUTCOMES.iter().enumerate().all(|(at, (outcome, _))| *outcome as usize == at));
+        assert!(LOST.iter().enumerate().all(|(at, (why, _))| *why as usize == at));
+        assert!(CLOSED.iter().enumerate().all(|(at, (how, _))| *how as usize == at));
+        assert!(FAILURES.iter().enumerate().all(|(at, (what, _))| *what as usize == at));
+        assert!(RCODES[..7].iter().enumerate().all(|(at, (code, _))| usize::from(*code) == at));
+    }
+
+    #[test]
+    fn a_scrape_adds_up_all_writers() {
+        let counters = Dns::default();
+        let (mut one, mut two, mut tasks) = (counters.own(), counters.own(), counters.shared());
+        let udp = Peer { address: "192.0.2.1".parse().unwrap(), transport: Transport::Udp };
+        let tcp = Peer { address: "2001:db8::1".parse().unwrap(), transport: Transport::Tcp };
+        let summary = |rcode| Summary {
+            qtype: None,
+            rcode,
+            aa: Aa::Not,
+            truncation: Truncation::Truncated,
+            basis: Basis { outcome: Outcome::Refused, zone: None, node: None, steering: None },
+        };
+        one.query(&udp);
+        two.query(&udp);
+        tasks.clone().query(&tcp);
+        tasks.closed(Closed::Idle);
+        one.reply(&summary(Rcode::BADVERS));
+        two.reply(&summary(Rcode(4095)));
+        two.lost(Lost::SendFull, 7);
+        let page = render([&counters as &dyn Collect]);
+        for line in [
+            "pharos_dns_queries_total{transport=\"udp\",family=\"ipv4\"} 2",
+            "pharos_dns_queries_total{transport=\"tcp\",family=\"ipv6\"} 1",
+            "pharos_dns_responses_total{rcode=\"BADVERS\"} 1",
+            "pharos_dns_responses_total{rcode=\"other\"} 1",
+            "pharos_dns_outcomes_total{outcome=\"refused\"} 2",
+            "pharos_dns_truncated_total 2",
+            "pharos_dns_lost_total{reason=\"send-full\"} 7",
+            "pharos_dns_connections_closed_total{reason=\"idle\"} 1",
+        ] {
+            assert!(page.lines().any(|other| other == line), "{line} is not in\n{page}");
+        }
+        assert_eq!(counters.queries(), 3);
+    }
+}
