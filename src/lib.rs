@@ -57,6 +57,7 @@ pub mod answer;
 pub mod base;
 pub mod compile;
 pub mod config;
+pub mod dns;
 pub mod live;
 pub mod load;
 pub mod mirror;

@@ -1,0 +1,234 @@
+//! Taking the ports, before anything else starts: so that failure is an error message, and port 0 works.
+//!
+//! For each address there is one TCP listener, and as many UDP sockets as there are threads, which share the port by
+//! `SO_REUSEPORT`: the kernel spreads clients over them.
+//!
+//! **Invariants**: UDP and TCP of an address have the same port; the TCP listener does not share its port, so that a
+//! second server on it fails, where sharing alone would silently take half of the queries.
+//! **Not here**: reading from the sockets.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::AsFd;
+use std::thread;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config;
+use crate::process::sys::{self, LocalAddress};
+use crate::process::{Holder, Transport, port_holder};
+
+/// The octets of datagrams that may wait for a UDP thread, as asked of the system, which grants `net.core.rmem_max`.
+///
+/// The system counts about 800 octets for a small datagram, and grants twice what is asked: 10,000 queries, which are
+/// 40 ms of a busy core. That is longer than a thread is ever kept from running, and shorter than a resolver waits.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// The octets of replies that may wait for the network card: some forty full batches of small ones.
+const SEND_BUFFER: usize = 1 << 20;
+
+/// Connections that may wait to be accepted; the system cuts it to `net.core.somaxconn`, 4096 nearly everywhere.
+const BACKLOG: i32 = 1024;
+
+/// How often a port that the system chose for TCP may turn out to be taken for UDP.
+const MAX_PORT_TRIES: usize = 32;
+
+/// UDP threads for one address, at most: beyond that the configuration is surely wrong.
+const MAX_THREADS: usize = 256;
+
+/// The ports, taken.
+#[derive(Debug)]
+pub struct Bound {
+    pub(super) tcp: Vec<TcpListener>,
+    pub(super) udp: Vec<Datagrams>,
+    addresses: Vec<SocketAddr>,
+}
+
+/// A UDP socket for one thread.
+#[derive(Debug)]
+pub(super) struct Datagrams {
+    pub(super) socket: UdpSocket,
+    pub(super) local: LocalAddress,
+}
+
+impl Bound {
+    /// The addresses, in the order of the config, with the ports that the system chose for port 0.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.addresses.clone()
+    }
+}
+
+/// Why we cannot listen.
+#[derive(Debug)]
+pub struct BindError {
+    /// Where.
+    pub address: SocketAddr,
+    /// Over what.
+    pub transport: Transport,
+    /// What the system said.
+    pub error: io::Error,
+    /// Who has the port, where that is the trouble and can be known.
+    pub holder: Option<Holder>,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to listen on {} ({}): ", self.address, self.transport)?;
+        match (&self.holder, self.error.kind()) {
+            (Some(Holder { pid, command }), _) => write!(f, "`{command}` (process {pid}) has the port"),
+            (None, io::ErrorKind::AddrInUse) => f.write_str("another process has the port"),
+            (None, io::ErrorKind::PermissionDenied) => f.write_str("permission denied"),
+            (None, io::ErrorKind::AddrNotAvailable) => f.write_str("no network interface has this address"),
+            (None, _) => write!(f, "{}", self.error),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl BindError {
+    fn new(address: SocketAddr, transport: Transport, error: io::Error) -> Self {
+        let in_use = error.kind() == io::ErrorKind::AddrInUse;
+        let holder = if in_use { port_holder(address, transport) } else { None };
+        BindError { address, transport, error, holder }
+    }
+
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        let port = self.address.port();
+        match self.error.kind() {
+            io::ErrorKind::AddrInUse => match &self.holder {
+                Some(holder) if holder.command == "systemd-resolve" => {
+                    "list the addresses to serve instead of the wildcard address, or set `DNSStubListener=no` in \
+                     resolved.conf"
+                        .to_string()
+                }
+                Some(_) => "stop that process, or choose another address or port in `[dns] listen`".to_string(),
+                None => format!("`ss -lptun 'sport = :{port}'` as root shows which"),
+            },
+            io::ErrorKind::PermissionDenied if port < 1024 => format!(
+                "port {port} is below 1024: give the process CAP_NET_BIND_SERVICE (systemd: \
+                 `AmbientCapabilities=CAP_NET_BIND_SERVICE`), or choose a port above"
+            ),
+            io::ErrorKind::AddrNotAvailable => {
+                "`ip address` lists the addresses of this machine; choose one of them in `[dns] listen`".to_string()
+            }
+            _ => "check `[dns] listen`".to_string(),
+        }
+    }
+}
+
+/// Takes the ports of `[dns] listen`.
+pub fn bind(dns: &config::Dns) -> Result<Bound, BindError> {
+    let threads = dns.udp_threads.unwrap_or_else(cores).clamp(1, MAX_THREADS);
+    let mut bound = Bound { tcp: Vec::new(), udp: Vec::new(), addresses: Vec::new() };
+    for &address in &dns.listen {
+        let (tcp, udp) = bind_both(address, threads)?;
+        let taken = tcp.local_addr().map_err(|error| BindError::new(address, Transport::Tcp, error))?;
+        bound.addresses.push(taken);
+        bound.tcp.push(tcp);
+        bound.udp.extend(udp);
+    }
+    Ok(bound)
+}
+
+/// The cores that the process may use; one where that cannot be known.
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Takes one port for both transports. TCP goes first: it is the one that a second server of ours fails at.
+fn bind_both(address: SocketAddr, threads: usize) -> Result<(TcpListener, Vec<Datagrams>), BindError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let failed = |error| BindError::new(address, Transport::Tcp, error);
+        let tcp = bind_tcp(address).map_err(failed)?;
+        let taken = tcp.local_addr().map_err(failed)?;
+        match (0..threads).map(|_| bind_udp(taken)).collect() {
+            Ok(udp) => return Ok((tcp, udp)),
+            Err(error) => {
+                let error: io::Error = error;
+                let again = address.port() == 0 && error.kind() == io::ErrorKind::AddrInUse && tries < MAX_PORT_TRIES;
+                if !again {
+                    return Err(BindError::new(taken, Transport::Udp, error));
+                }
+            }
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Connections of the process before us, still in TIME_WAIT, are not in the way.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bind_udp(address: SocketAddr) -> io::Result<Datagrams> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_port(true)?;
+    // Less than asked is granted without an error, and is no reason not to serve.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    let _ = socket.set_send_buffer_size(SEND_BUFFER);
+    let local = sys::prepare_udp(socket.as_fd(), address)?;
+    socket.bind(&address.into())?;
+    Ok(Datagrams { socket: socket.into(), local })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn udp_and_tcp_share_the_port_that_the_system_chose() {
+        let bound = bind(&fixture::dns(&["127.0.0.1:0", "[::1]:0"])).unwrap();
+        let ports: Vec<u16> = bound.addresses().iter().map(SocketAddr::port).collect();
+        assert!(ports.iter().all(|port| *port != 0));
+        assert_eq!((bound.tcp.len(), bound.udp.len()), (2, 4));
+        for (at, datagrams) in bound.udp.iter().enumerate() {
+            assert_eq!(datagrams.socket.local_addr().unwrap().port(), ports[at / 2]);
+        }
+    }
+
+    #[test]
+    fn a_second_server_is_told_who_has_the_port() {
+        let bound = bind(&fixture::dns(&["127.0.0.1:0"])).unwrap();
+        let again = bind(&fixture::dns(&[&bound.addresses()[0].to_string()])).unwrap_err();
+        assert_eq!(again.transport, Transport::Tcp);
+        assert_eq!(again.holder.as_ref().map(|holder| holder.pid), Some(std::process::id()));
+        let text = again.to_string();
+        assert!(text.starts_with(&format!("failed to listen on {} (TCP): `", bound.addresses()[0])), "{text}");
+        assert!(again.help().contains("[dns] listen"));
+    }
+
+    #[test]
+    fn a_port_taken_for_udp_alone_is_noticed() {
+        let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = other.local_addr().unwrap();
+        let error = bind(&fixture::dns(&[&address.to_string()])).unwrap_err();
+        assert_eq!((error.address, error.transport), (address, Transport::Udp));
+    }
+
+    #[test]
+    fn an_address_that_is_not_ours_is_said_to_be() {
+        let error = bind(&fixture::dns(&["192.0.2.1:0"])).unwrap_err();
+        assert!(error.to_string().ends_with("no network interface has this address"), "{error}");
+        assert!(error.help().contains("ip address"));
+    }
+}

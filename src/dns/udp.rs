@@ -1,0 +1,245 @@
+//! UDP: threads that take a batch, answer it, and send the replies.
+//!
+//! There is one thread for each socket, that is for each address and core, which waits in `recvmmsg` itself. A thread
+//! with several sockets would have to ask for readiness first, one more system call per batch; a thread that waits
+//! costs nothing. Spreading clients over threads is the kernel's (`SO_REUSEPORT`).
+//!
+//! **Invariants**: no allocation, lock, log line or system call per query beyond those of the batch; no error of a
+//! socket and no panic ends a thread, only [`Threads::stop`] does.
+//! **Not here**: the system calls ([`crate::process::sys`]), what to answer ([`crate::wire`]).
+
+use std::io;
+use std::net::{Shutdown, UdpSocket};
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::Engine;
+use super::bind::Datagrams;
+use crate::process::sys::{BATCH, Batch, Datagram, MAX_DATAGRAM, Wait};
+use crate::telemetry::dns::{Count, Dns as Counters, Failure, Lost, Own};
+use crate::wire::{MAX_UDP, Peer, Transport};
+
+const _: () = assert!(MAX_DATAGRAM >= MAX_UDP);
+
+/// Batches answered at most after being told to stop: what the largest receive buffer holds. Under a flood, which
+/// never leaves the buffer empty, this is when we stop all the same.
+const MAX_LAST_BATCHES: usize = 512;
+
+/// How long a thread pauses when taking datagrams fails: a fault of the system, which must not be answered by a
+/// thread that spins.
+const FAILURE_PAUSE: Duration = Duration::from_millis(10);
+
+/// The threads.
+#[derive(Debug)]
+pub(super) struct Threads {
+    stopping: Arc<AtomicBool>,
+    threads: Vec<(Arc<UdpSocket>, JoinHandle<()>)>,
+}
+
+impl Threads {
+    /// Starts one thread per socket.
+    pub(super) fn start(sockets: Vec<Datagrams>, engine: Engine, counters: &Counters) -> io::Result<Self> {
+        let mut all = Threads { stopping: Arc::default(), threads: Vec::new() };
+        for (at, Datagrams { socket, local }) in sockets.into_iter().enumerate() {
+            let socket = Arc::new(socket);
+            let worker = Worker {
+                socket: socket.clone(),
+                batch: Batch::new(local),
+                engine: engine.clone(),
+                counters: counters.own(),
+                stopping: all.stopping.clone(),
+            };
+            match thread::Builder::new().name(format!("dns-udp-{at}")).spawn(move || worker.run()) {
+                Ok(thread) => all.threads.push((socket, thread)),
+                Err(error) => {
+                    all.stop();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Has every thread answer what waits for it, and end; waits for that.
+    pub(super) fn stop(self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        for (socket, _) in &self.threads {
+            // Wakes the thread if it waits, and keeps it from ever waiting again; nothing need be polled for. That the
+            // socket is not connected is reported as an error, after the deed.
+            let _ = SockRef::from(&**socket).shutdown(Shutdown::Read);
+        }
+        for (_, thread) in self.threads {
+            // A panic was logged and counted where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What one thread has.
+struct Worker {
+    socket: Arc<UdpSocket>,
+    batch: Batch,
+    engine: Engine,
+    counters: Own,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Worker {
+    /// Answers until told to stop.
+    fn run(mut self) {
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.answer())) {
+            // The panic hook has said where. The rest of the batch is lost; the service is not.
+            drop(panic);
+            self.counters.lost(Lost::Panicked, 1);
+        }
+    }
+
+    fn answer(&mut self) {
+        while !self.stopping.load(Ordering::Relaxed) {
+            self.answer_batch(Wait::Forever);
+        }
+        for _ in 0..MAX_LAST_BATCHES {
+            if self.answer_batch(Wait::Never) < BATCH {
+                break;
+            }
+        }
+    }
+
+    /// Takes what there is, answers it, sends; the number of datagrams taken.
+    #[inline]
+    fn answer_batch(&mut self, wait: Wait) -> usize {
+        let Worker { socket, batch, engine, counters, .. } = self;
+        let taken = match batch.receive(socket.as_fd(), wait) {
+            Ok(taken) => taken,
+            Err(error) => {
+                if !matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) {
+                    counters.failed(Failure::Receive);
+                    thread::sleep(FAILURE_PAUSE);
+                }
+                return 0;
+            }
+        };
+        let session = engine.begin();
+        batch.reply(|datagram, out| {
+            let (bytes, peer) = match datagram {
+                Datagram::Whole { bytes, peer } => (bytes, Peer { address: peer.ip(), transport: Transport::Udp }),
+                // We advertise to take no more, so this is no resolver's doing; a part of it is not worth a reply.
+                Datagram::TooLong => {
+                    counters.lost(Lost::TooLong, 1);
+                    return None;
+                }
+                Datagram::None => return None,
+            };
+            counters.query(&peer);
+            match session.respond(bytes, peer, out) {
+                Some(reply) => {
+                    counters.reply(&reply.summary);
+                    Some(reply.len)
+                }
+                None => {
+                    counters.lost(Lost::Unanswerable, 1);
+                    None
+                }
+            }
+        });
+        // The snapshot may be freed from here on; sending may take a while.
+        drop(session);
+        batch.send(socket.as_fd(), |error, count| match error.kind() {
+            io::ErrorKind::WouldBlock => counters.lost(Lost::SendFull, count),
+            _ => counters.lost(Lost::SendRefused, count),
+        });
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::super::{bind, fixture};
+    use super::*;
+
+    fn start(listen: &[&str]) -> (Vec<SocketAddr>, Threads, Arc<Counters>) {
+        let bound = bind(&fixture::dns(listen)).unwrap();
+        let counters = Arc::new(Counters::default());
+        let threads = Threads::start(bound.udp.into_iter().collect(), fixture::engine(), &counters).unwrap();
+        // The TCP listeners are dropped here: nothing below needs them.
+        (bound.tcp.iter().map(|tcp| tcp.local_addr().unwrap()).collect(), threads, counters)
+    }
+
+    fn client(server: SocketAddr) -> UdpSocket {
+        let socket = UdpSocket::bind(if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" }).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        socket
+    }
+
+    #[test]
+    fn queries_are_answered_over_both_families() {
+        let (addresses, threads, counters) = start(&["127.0.0.1:0", "[::1]:0"]);
+        let mut room = [0; MAX_UDP];
+        for address in &addresses {
+            let client = client(*address);
+            for id in 0..100 {
+                client.send_to(&fixture::query(id), address).unwrap();
+                let (len, from) = client.recv_from(&mut room).unwrap();
+                assert_eq!(from, *address);
+                assert_eq!(room[..len], fixture::reply(&fixture::query(id), client.local_addr().unwrap().ip()));
+            }
+        }
+        threads.stop();
+        assert_eq!(counters.queries(), 200);
+    }
+
+    #[test]
+    fn replies_leave_from_the_address_asked_on_wildcards() {
+        let (addresses, threads, _) = start(&["0.0.0.0:0", "[::]:0"]);
+        let ports: Vec<u16> = addresses.iter().map(SocketAddr::port).collect();
+        let asked = [("127.0.0.1", ports[0]), ("127.0.0.2", ports[0]), ("127.3.2.1", ports[0]), ("::1", ports[1])];
+        for (ip, port) in asked {
+            let asked = SocketAddr::new(ip.parse().unwrap(), port);
+            let client = client(asked);
+            client.send_to(&fixture::query(7), asked).unwrap();
+            assert_eq!(client.recv_from(&mut [0; MAX_UDP]).unwrap().1, asked);
+        }
+        threads.stop();
+    }
+
+    #[test]
+    fn what_deserves_no_reply_gets_none_and_holds_up_nobody() {
+        let (addresses, threads, counters) = start(&["127.0.0.1:0"]);
+        let client = client(addresses[0]);
+        let mut response = fixture::query(1);
+        response[2] |= 0x80;
+        for datagram in [&[][..], &[1, 2, 3], &response, &[0; MAX_DATAGRAM + 1], &fixture::query(9)] {
+            client.send_to(datagram, addresses[0]).unwrap();
+        }
+        let mut room = [0; MAX_UDP];
+        let len = client.recv(&mut room).unwrap();
+        assert_eq!(room[..len], fixture::reply(&fixture::query(9), client.local_addr().unwrap().ip()));
+        threads.stop();
+        assert_eq!((counters.losses(Lost::Unanswerable), counters.losses(Lost::TooLong)), (3, 1));
+    }
+
+    #[test]
+    fn what_was_received_before_the_stop_is_answered() {
+        let mut config = fixture::dns(&["127.0.0.1:0"]);
+        config.udp_threads = Some(1);
+        let bound = bind(&config).unwrap();
+        let address = bound.addresses()[0];
+        let client = client(address);
+        for id in 0..100 {
+            client.send_to(&fixture::query(id), address).unwrap();
+        }
+        let threads = Threads::start(bound.udp, fixture::engine(), &Counters::default()).unwrap();
+        threads.stop();
+        for _ in 0..100 {
+            client.recv(&mut [0; MAX_UDP]).unwrap();
+        }
+    }
+}
