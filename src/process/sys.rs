@@ -19,8 +19,9 @@ use std::ptr;
 
 /// The most datagrams taken or sent by one system call.
 ///
-/// A call costs about as much as handling one datagram, so that 32 make its share 3 %; 64 were no faster in
-/// measurements, and what waits at the end of a batch waits for the whole of it.
+/// A call has a cost of its own, of which 32 datagrams leave each 3 %. From 8 to 128 the CPU time per datagram of a bare
+/// echo server differed by less than its noise, so the number is chosen for what waits: the end of a batch waits for
+/// the whole of it, and the buffers in use should stay in the nearest cache.
 pub const BATCH: usize = 32;
 
 /// The room for one datagram in either direction, in octets.
