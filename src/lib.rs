@@ -58,6 +58,7 @@ pub mod base;
 pub mod compile;
 pub mod config;
 pub mod dns;
+pub mod inspect;
 pub mod live;
 pub mod load;
 pub mod mirror;

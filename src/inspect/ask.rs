@@ -1,0 +1,150 @@
+//! Asking the engine as a resolver does: a query in octets in, the octets of its reply out, read again.
+//!
+//! **Invariants**: a query is well-formed for every name, type and subnet; asked over a stream, so nothing is left out.
+//! **Not here**: what the reply should have been ([`super::sweep`]).
+
+use std::net::IpAddr;
+
+use crate::base::client::{ScopePrefixLen, Subnet};
+use crate::base::name::Name;
+use crate::base::prefix::Block;
+use crate::base::rr::{Class, Rtype};
+use crate::base::time::{Moment, Ttl};
+use crate::snapshot::Snapshot;
+use crate::wire::{self, MAX_STREAM, Peer, Summary, Transport};
+
+/// The option code of a client subnet (RFC 7871 §6).
+const OPTION_ECS: u16 = 8;
+
+/// The octets of a header.
+const HEADER_LEN: usize = 12;
+
+/// What a resolver asks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask<'a> {
+    pub(super) name: Name<'a>,
+    pub(super) qtype: Rtype,
+    /// Who asks.
+    pub(super) resolver: IpAddr,
+    /// For whom.
+    pub(super) subnet: Option<Subnet>,
+}
+
+/// Asks again and again with the same buffers.
+pub(super) struct Asker<'s> {
+    snapshot: &'s Snapshot,
+    query: Vec<u8>,
+    reply: Box<[u8]>,
+}
+
+/// A reply: what the engine says of it, and its octets.
+pub(super) struct Heard<'a> {
+    pub(super) summary: Summary,
+    pub(super) octets: &'a [u8],
+}
+
+impl<'s> Asker<'s> {
+    pub(super) fn new(snapshot: &'s Snapshot) -> Self {
+        Asker { snapshot, query: Vec::with_capacity(512), reply: vec![0; MAX_STREAM].into() }
+    }
+
+    /// Asks; none where the engine does not reply, which it does to every well-formed query.
+    pub(super) fn ask(&mut self, ask: &Ask<'_>) -> Option<Heard<'_>> {
+        write_query(ask, &mut self.query);
+        let peer = Peer { address: ask.resolver, transport: Transport::Tcp };
+        let reply = wire::respond(&self.query, peer, self.snapshot, Moment(0), &mut self.reply)?;
+        Some(Heard { summary: reply.summary, octets: self.reply.get(..reply.len)? })
+    }
+}
+
+/// Writes a query with one question and an OPT record.
+fn write_query(ask: &Ask<'_>, query: &mut Vec<u8>) {
+    query.clear();
+    // ID 0, no flag, one question, one additional record.
+    query.extend_from_slice(&[0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
+    query.extend_from_slice(ask.name.as_wire());
+    query.extend_from_slice(&ask.qtype.0.to_be_bytes());
+    query.extend_from_slice(&Class::IN.0.to_be_bytes());
+    query.push(0);
+    query.extend_from_slice(&Rtype::OPT.0.to_be_bytes());
+    query.extend_from_slice(&[0xff, 0xff, 0, 0, 0, 0]);
+    let Some(subnet) = ask.subnet else { return query.extend_from_slice(&[0, 0]) };
+    // RFC 7871 §6: as many octets as the source prefix needs, zero beyond it.
+    let used = usize::from(subnet.source.0).div_ceil(8);
+    query.extend_from_slice(&((8 + used) as u16).to_be_bytes());
+    query.extend_from_slice(&OPTION_ECS.to_be_bytes());
+    query.extend_from_slice(&((4 + used) as u16).to_be_bytes());
+    match subnet.address {
+        IpAddr::V4(v4) => {
+            query.extend_from_slice(&[0, 1, subnet.source.0, 0]);
+            query.extend_from_slice(&Block::holding(v4.to_bits(), subnet.source.0).first().to_be_bytes()[..used]);
+        }
+        IpAddr::V6(v6) => {
+            query.extend_from_slice(&[0, 2, subnet.source.0, 0]);
+            query.extend_from_slice(&Block::holding(v6.to_bits(), subnet.source.0).first().to_be_bytes()[..used]);
+        }
+    }
+}
+
+/// What a client would make of a reply to a question for addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The rdata of the address records of the answer section, back to back.
+    pub(super) addresses: Vec<u8>,
+    /// Their TTL: the least.
+    pub(super) ttl: Option<Ttl>,
+    /// The scope in the ECS option.
+    pub(super) scope: Option<ScopePrefixLen>,
+}
+
+impl Seen {
+    /// Reads a reply with one question, keeping the buffer; none where it cannot be read.
+    pub(super) fn read(&mut self, octets: &[u8], qtype: Rtype) -> Option<()> {
+        self.addresses.clear();
+        (self.ttl, self.scope) = (None, None);
+        let header: &[u8; HEADER_LEN] = octets.first_chunk()?;
+        let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        let mut rest = skip_name(&octets[HEADER_LEN..])?.split_at_checked(4)?.1;
+        let answers = u32::from(count(6));
+        for index in 0..answers + u32::from(count(8)) + u32::from(count(10)) {
+            let (fixed, after) = skip_name(rest)?.split_first_chunk::<10>()?;
+            let (rdata, after) = after.split_at_checked(usize::from(u16::from_be_bytes([fixed[8], fixed[9]])))?;
+            rest = after;
+            let rtype = Rtype(u16::from_be_bytes([fixed[0], fixed[1]]));
+            if rtype == qtype && index < answers {
+                self.addresses.extend_from_slice(rdata);
+                let ttl = Ttl(u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]));
+                self.ttl = Some(self.ttl.map_or(ttl, |least| least.min(ttl)));
+            } else if rtype == Rtype::OPT {
+                self.scope = scope_in(rdata);
+            }
+        }
+        Some(())
+    }
+}
+
+/// What follows a name, which may end in a pointer.
+fn skip_name(octets: &[u8]) -> Option<&[u8]> {
+    let mut rest = octets;
+    loop {
+        let (&len, after) = rest.split_first()?;
+        match len {
+            0 => return Some(after),
+            0xc0.. => return after.get(1..),
+            _ => rest = after.get(usize::from(len)..)?,
+        }
+    }
+}
+
+/// The scope prefix of the ECS option among an OPT record's options.
+fn scope_in(options: &[u8]) -> Option<ScopePrefixLen> {
+    let mut rest = options;
+    while let Some((&[code_high, code_low, len_high, len_low], after)) = rest.split_first_chunk() {
+        let (data, after) = after.split_at_checked(usize::from(u16::from_be_bytes([len_high, len_low])))?;
+        if u16::from_be_bytes([code_high, code_low]) == OPTION_ECS {
+            return data.get(3).copied().map(ScopePrefixLen);
+        }
+        rest = after;
+    }
+    None
+}

@@ -1,0 +1,254 @@
+//! One question explained: the replies as served, and everything that had a say in them.
+//!
+//! A snapshot, a name and a client come in. The engine is asked for A and AAAA over the path that serves queries; its
+//! basis says what decided, and the provenance kept beside the tables says where that was written.
+//!
+//! **Invariants**: nothing here decides: the plan and the scope are those of the reply's basis; the winning rule is
+//! found from the facts, so that a table that does not follow the rules shows.
+//! **Not here**: text ([`crate::inspect`] gives ids, `cli` words), health that only a running server knows.
+
+use std::net::IpAddr;
+
+use domain::base::{Message, ParsedName};
+use domain::rdata::AllRecordData;
+
+use super::ask::{Ask, Asker, Seen};
+use super::ground::{Ground, Judged, embedding_block};
+use super::reason::{ScopeReason, Share, scope_reason, shares, winner};
+use crate::base::client::{Client, Location, ScopePrefixLen};
+use crate::base::ids::{HorizonId, MirrorId};
+use crate::base::name::{Name, NameBuf};
+use crate::base::prefix::{FAMILIES, Family, Prefix};
+use crate::base::rr::Rtype;
+use crate::base::time::Ttl;
+use crate::mirror::Health;
+use crate::networks::FoundEntry;
+use crate::snapshot::Snapshot;
+use crate::steer::{Choice, Decision, Plan, Tier, Won};
+use crate::wire::Summary;
+
+/// Why a client gets what it gets.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The name asked for.
+    pub name: NameBuf,
+    /// Who asked, and for whom.
+    pub client: Client,
+    /// Whether the subnet was listened to.
+    pub hearing: Hearing,
+    /// The reply for A and the one for AAAA.
+    pub answers: [Answer; 2],
+    /// What steering decided; none where the answer is the same for every client.
+    pub steered: Option<Steered>,
+}
+
+/// Whether a query's subnet counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hearing {
+    /// There was none.
+    NoSubnet,
+    /// It counts.
+    Heard,
+    /// The resolver is not one of those that are listened to (RFC 7871 §11.3).
+    Ignored,
+}
+
+/// One reply.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The addresses asked for.
+    pub family: Family,
+    /// What the engine says of it.
+    pub summary: Summary,
+    /// The scope in the reply; none where the query carried no subnet.
+    pub scope: Option<ScopePrefixLen>,
+    /// The answer section.
+    pub answer: Vec<Record>,
+    /// The authority section.
+    pub authority: Vec<Record>,
+    /// The mirrors answered with, and why they; none where nothing was steered.
+    pub choice: Option<Choice>,
+}
+
+/// A record as a client reads it, its rdata in the form of master files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The owner.
+    pub owner: String,
+    /// How long it may be kept.
+    pub ttl: Ttl,
+    /// The type.
+    pub rtype: Rtype,
+    /// The rest.
+    pub rdata: String,
+}
+
+/// What had a say in a steered answer.
+#[derive(Clone, Debug)]
+pub struct Steered {
+    /// The horizon.
+    pub horizon: HorizonId,
+    /// What was decided.
+    pub decision: Decision,
+    /// By which address the client was judged, and why by that.
+    pub judged: Judged,
+    /// The IPv6 block that carries the IPv4 address which was looked at.
+    pub embedded_in: Option<Prefix>,
+    /// Each source's entry for that address, in the order of the sources.
+    pub entries: Vec<Option<FoundEntry>>,
+    /// What won: for a subnet over several plans, what wins for the lowest address of the plan that was taken.
+    pub won: Won,
+    /// The lowest and highest address around it that are decided alike.
+    pub stretch: (IpAddr, IpAddr),
+    /// What the subnet's plans have of it, the greatest first; one where all of it is decided alike.
+    pub shares: Vec<Share>,
+    /// Every mirror of the plan, in order of preference.
+    pub candidates: Vec<Candidate>,
+    /// Why the scope is what it is.
+    pub reason: ScopeReason,
+}
+
+/// One mirror of the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The mirror.
+    pub mirror: MirrorId,
+    /// The part of the plan that names it.
+    pub tier: Tier,
+    /// Its health.
+    pub health: Health,
+    /// What became of it, for each reply.
+    pub tried: [Tried; 2],
+}
+
+/// What became of a mirror for one family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// The family.
+    pub family: Family,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// Whether a mirror was taken, and if not, why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Its addresses are in the answer.
+    Taken,
+    /// It has no address of the family.
+    NoAddress,
+    /// It does not answer.
+    Down,
+    /// It answers wrongly.
+    Bad,
+    /// One that is preferred was taken.
+    NotNeeded,
+}
+
+/// Asks the engine for a name's addresses and tells why the replies are what they are.
+pub fn explain(snapshot: &Snapshot, name: Name<'_>, client: Client) -> Explanation {
+    let hearing = match (client.subnet, &snapshot.settings.ecs_from) {
+        (None, _) => Hearing::NoSubnet,
+        (Some(_), Some(from)) if !from.contains(client.resolver) => Hearing::Ignored,
+        (Some(_), _) => Hearing::Heard,
+    };
+    let mut asker = Asker::new(snapshot);
+    let answers = FAMILIES.map(|family| answer(&mut asker, snapshot, name, &client, family));
+    let steering = answers.iter().find_map(|answer| answer.summary.basis.steering);
+    let steered = steering.map(|steering| {
+        let heard = Client { subnet: client.subnet.filter(|_| hearing == Hearing::Heard), ..client };
+        steered(snapshot, steering.horizon, steering.decision, &heard)
+    });
+    Explanation { name: name.to_owned(), client, hearing, answers, steered }
+}
+
+fn answer(asker: &mut Asker<'_>, snapshot: &Snapshot, name: Name<'_>, client: &Client, family: Family) -> Answer {
+    let qtype = address_type(family);
+    let ask = Ask { name, qtype, resolver: client.resolver, subnet: client.subnet };
+    let heard = asker.ask(&ask).expect("a query with a header gets a reply: wire::respond");
+    let mut seen = Seen::default();
+    let scope = seen.read(heard.octets, qtype).and(seen.scope);
+    let (answer, authority) = records(heard.octets);
+    let summary = heard.summary;
+    let choice = summary
+        .basis
+        .steering
+        .map(|steering| snapshot.addresses(steering.horizon, steering.decision.plan, family).choice.clone());
+    Answer { family, summary, scope, answer, authority, choice }
+}
+
+/// The record type of a family's addresses.
+pub(super) fn address_type(family: Family) -> Rtype {
+    match family {
+        Family::V4 => Rtype::A,
+        Family::V6 => Rtype::AAAA,
+    }
+}
+
+/// The answer and authority sections of a reply.
+fn records(octets: &[u8]) -> (Vec<Record>, Vec<Record>) {
+    let (mut answer, mut authority) = (Vec::new(), Vec::new());
+    if let Ok(message) = Message::from_octets(octets) {
+        for (section, records) in [(message.answer(), &mut answer), (message.authority(), &mut authority)] {
+            let parsed = section.into_iter().flatten().flatten();
+            records.extend(parsed.filter_map(|record| {
+                let whole = record.to_any_record::<AllRecordData<_, ParsedName<_>>>().ok()?;
+                Some(Record {
+                    owner: whole.owner().to_string(),
+                    ttl: Ttl(whole.ttl().as_secs()),
+                    rtype: Rtype(whole.rtype().to_int()),
+                    rdata: whole.data().to_string(),
+                })
+            }));
+        }
+    }
+    (answer, authority)
+}
+
+fn steered(snapshot: &Snapshot, id: HorizonId, decision: Decision, client: &Client) -> Steered {
+    let horizon = &snapshot.horizons[id.index()];
+    let location: Location = decision.location;
+    let ground = Ground::of(horizon);
+    let entries = snapshot.provenance.networks.entries_at(location.address);
+    let shares = shares(snapshot, id, &ground, &location);
+    let won = match shares.iter().find(|share| share.plan == decision.plan) {
+        Some(share) if shares.len() > 1 => share.won,
+        _ => winner(snapshot, id, &entries),
+    };
+    let judged = Judged::of(client, &location);
+    let stretch = ground.stretch_at(&location);
+    Steered {
+        horizon: id,
+        decision,
+        judged,
+        embedded_in: embedding_block(client, &location),
+        entries,
+        won,
+        stretch: (stretch.first, stretch.last),
+        shares,
+        candidates: candidates(snapshot, id, horizon.plan(decision.plan), &decision),
+        reason: scope_reason(snapshot, id, &ground, &location, judged),
+    }
+}
+
+fn candidates(snapshot: &Snapshot, horizon: HorizonId, plan: &Plan, decision: &Decision) -> Vec<Candidate> {
+    let tiers = [(Tier::Preferred, &plan.preferred), (Tier::Fallback, &plan.fallback), (Tier::Default, &plan.default)];
+    let named = tiers.into_iter().flat_map(|(tier, list)| list.iter().map(move |mirror| (tier, *mirror)));
+    named
+        .map(|(tier, mirror)| {
+            let health = snapshot.health(mirror);
+            let tried = FAMILIES.map(|family| {
+                let taken = &snapshot.addresses(horizon, decision.plan, family).choice.mirrors;
+                let verdict = match health {
+                    _ if taken.contains(&mirror) => Verdict::Taken,
+                    _ if !snapshot.mirrors[mirror.index()].serves(family) => Verdict::NoAddress,
+                    Health::Down => Verdict::Down,
+                    Health::Bad => Verdict::Bad,
+                    Health::Up => Verdict::NotNeeded,
+                };
+                Tried { family, verdict }
+            });
+            Candidate { mirror, tier, health, tried }
+        })
+        .collect()
+}

@@ -1,0 +1,28 @@
+//! The operator's view of the engine: why an answer is what it is, and whether all answers are true.
+//!
+//! In comes a snapshot; [`explain`] asks it one question the way a resolver would and says what decided, with the place
+//! where each part was written; [`sweep`] asks from both ends of every range of every table and holds the replies
+//! against the rules.
+//!
+//! **Invariants**: what is asked goes through [`crate::wire::respond`], as octets, the way it is served; what is said
+//! of it is typed, so that text and JSON cannot disagree.
+//! **Not here**: text, JSON, exit codes (`cli`).
+
+mod ask;
+mod explain;
+#[cfg(test)]
+pub(crate) mod fixture;
+mod ground;
+mod reason;
+mod sweep;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+pub use explain::{Answer, Candidate, Explanation, Hearing, Record, Steered, Tried, Verdict, explain};
+pub use ground::Judged;
+pub use reason::{Neighbour, ScopeReason, Share, Side};
+pub use sweep::{
+    Asked, HorizonReport, MAX_VIOLATIONS, MirrorTotal, OwnerReport, Progress, ProviderTotal, Records, Report,
+    Violation, Wrong, sweep,
+};

@@ -1,0 +1,148 @@
+//! Why a scope is as long as it is: the neighbour that limits it; and who shares a subnet that is too wide.
+//!
+//! A horizon, a client and what was decided come in; typed reasons go out.
+//!
+//! **Invariants**: of the two neighbours of a stretch the nearer one limits the scope: it shares more leading bits with
+//! the client's address, and both cannot share equally many.
+//! **Not here**: words (`cli`), the scope itself ([`crate::steer::table`]).
+
+use std::net::IpAddr;
+
+use super::ground::{Ground, Judged};
+use crate::base::client::{Location, ScopeRule};
+use crate::base::ids::{HorizonId, PlanId};
+use crate::base::prefix::{Bits, Family, Prefix};
+use crate::base::special;
+use crate::networks::FoundEntry;
+use crate::snapshot::Snapshot;
+use crate::steer::Won;
+
+/// Why the scope is what it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ScopeReason {
+    /// The horizon has one plan for all clients: 0.
+    Unanimous,
+    /// The client was judged by its resolver's address, so the answer is no subnet's: 0, or the reserved block's length.
+    NotBySubnet(Judged),
+    /// The next address on this side is decided otherwise, and the scope leaves it out.
+    Neighbour {
+        /// Who.
+        neighbour: Neighbour,
+        /// The bits that stand before an embedded IPv4 address; they are part of the scope.
+        offset: u8,
+    },
+    /// All of the client's family is decided alike; only the other family is not.
+    WholeFamily {
+        /// The bits that stand before an embedded IPv4 address.
+        offset: u8,
+    },
+}
+
+/// The address next to the client's stretch that limits its scope.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Neighbour {
+    /// On which side it is.
+    pub side: Side,
+    /// Its address nearest to the client.
+    pub address: IpAddr,
+    /// The leading bits that it has in common with the client's address; the scope is one more.
+    pub common: u8,
+    /// The block of addresses at the border that are judged by another address than their own, where there is one.
+    pub apart: Option<Prefix>,
+    /// What the table has for it.
+    pub plan: PlanId,
+    /// What wins for it.
+    pub won: Won,
+    /// Its entry of each source.
+    pub entries: Vec<Option<FoundEntry>>,
+}
+
+/// Which side of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Lower addresses.
+    Below,
+    /// Higher addresses.
+    Above,
+}
+
+/// What one plan has of a subnet that covers several.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share {
+    /// The plan.
+    pub plan: PlanId,
+    /// How much of the subnet, 0 to 1.
+    pub part: f64,
+    /// Its lowest address in the subnet.
+    pub first: IpAddr,
+    /// What wins there.
+    pub won: Won,
+}
+
+/// Tells why the scope for a location is what it is.
+pub(super) fn scope_reason(
+    snapshot: &Snapshot,
+    horizon: HorizonId,
+    ground: &Ground,
+    location: &Location,
+    judged: Judged,
+) -> ScopeReason {
+    if ground.unanimous {
+        return ScopeReason::Unanimous;
+    }
+    let ScopeRule::Exact { offset } = location.scope else { return ScopeReason::NotBySubnet(judged) };
+    let stretch = ground.stretch_at(location);
+    let below = stretch.below.map(|address| (common_bits(address, location.address), Side::Below, address));
+    let above = stretch.above.map(|address| (common_bits(address, location.address), Side::Above, address));
+    let nearest = below.into_iter().chain(above).max_by_key(|(common, ..)| *common);
+    let Some((common, side, address)) = nearest else { return ScopeReason::WholeFamily { offset } };
+    let entries = snapshot.provenance.networks.entries_at(address);
+    let won = winner(snapshot, horizon, &entries);
+    let plan = match address {
+        IpAddr::V4(v4) => snapshot.horizons[horizon.index()].v4().plan_at(v4.to_bits()),
+        IpAddr::V6(v6) => snapshot.horizons[horizon.index()].v6().plan_at(v6.to_bits()),
+    };
+    let apart = block_apart(address).or_else(|| block_apart(location.address));
+    ScopeReason::Neighbour { neighbour: Neighbour { side, address, common, apart, plan, won, entries }, offset }
+}
+
+/// Tells what each plan has of a location's subnet, the greatest share first.
+pub(super) fn shares(snapshot: &Snapshot, horizon: HorizonId, ground: &Ground, location: &Location) -> Vec<Share> {
+    let parts = ground.parts_of(location);
+    let whole: f64 = parts.iter().map(|part| part.addresses as f64).sum();
+    let networks = &snapshot.provenance.networks;
+    let mut shares: Vec<Share> = parts
+        .iter()
+        .map(|part| Share {
+            plan: part.plan,
+            part: part.addresses as f64 / whole,
+            first: part.first,
+            won: winner(snapshot, horizon, &networks.entries_at(part.first)),
+        })
+        .collect();
+    shares.sort_by(|a, b| b.part.total_cmp(&a.part).then(a.first.cmp(&b.first)));
+    shares
+}
+
+/// What wins for an address with these entries, by the rules.
+pub(super) fn winner(snapshot: &Snapshot, horizon: HorizonId, entries: &[Option<FoundEntry>]) -> Won {
+    let labels: Vec<_> = entries.iter().map(|entry| entry.map(|entry| entry.labels)).collect();
+    snapshot.horizons[horizon.index()].winner(&snapshot.provenance.networks.facts(&labels))
+}
+
+fn common_bits(a: IpAddr, b: IpAddr) -> u8 {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => a.to_bits().common_prefix_len(b.to_bits()),
+        (IpAddr::V6(a), IpAddr::V6(b)) => a.to_bits().common_prefix_len(b.to_bits()),
+        _ => 0,
+    }
+}
+
+/// The reserved or embedding block that holds an address.
+fn block_apart(address: IpAddr) -> Option<Prefix> {
+    if let Some(len) = special::reserved_len(address, Family::of(address).width()) {
+        return Some(Prefix::holding(address, len));
+    }
+    let IpAddr::V6(v6) = address else { return None };
+    special::embedding_v6().find(|block| block.contains(v6.to_bits())).map(Prefix::V6)
+}

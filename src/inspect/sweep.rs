@@ -1,0 +1,382 @@
+//! Asking from both ends of every range of every table, and holding each reply against the ranges and the rules.
+//!
+//! A snapshot comes in, out goes a [`Report`]: what is wrong, and how the address space is spread over the mirrors. For
+//! each steered owner, each range of each family is asked for from its lowest and its highest address, once as a subnet
+//! of full length and once of the length that resolvers send (RFC 7871 §11.1: /24 and /56), for A and AAAA. Each reply must
+//! have the addresses of a mirror, those of the plan that the range, or most of the subnet, has; the owner's TTL; and a
+//! scope that is true: all of it is decided alike, and one bit shorter would not be.
+//!
+//! **Invariants**: what is expected comes from the ranges as a list and from the rules, never from the engine's lookup;
+//! the report of a snapshot is always the same.
+//! **Not here**: text, exit codes (`cli`).
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::ask::{Ask, Asker, Seen};
+use super::explain::address_type;
+use super::ground::{Face, Ground, Part, ScopeVerdict};
+use super::tally::{Rules, Tally};
+use crate::answer::Outcome;
+use crate::base::client::{Client, Location, ScopePrefixLen, SourcePrefixLen, Subnet};
+use crate::base::ids::{HorizonId, PlanId};
+use crate::base::name::NameBuf;
+use crate::base::prefix::{Bits, FAMILIES, Family};
+use crate::base::rr::{Rcode, Rtype};
+use crate::base::time::Ttl;
+use crate::snapshot::{Settings, Snapshot};
+use crate::steer::{Horizon, Won};
+use crate::zone::Steered;
+
+pub use super::tally::{MirrorTotal, ProviderTotal, Records};
+
+/// The most violations that a report describes; all are counted.
+pub const MAX_VIOLATIONS: usize = 100;
+
+/// How many ranges are looked at between two reports of progress.
+const PROGRESS_EVERY: u64 = 4096;
+
+/// Who asks: a documentation address (RFC 5737), which no reply but those for reserved subnets depends on.
+const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53));
+
+/// What a sweep found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The steered owners, by horizon and then in the order of their zones.
+    pub owners: Vec<OwnerReport>,
+    /// The horizons that they name, in order.
+    pub horizons: Vec<HorizonReport>,
+    /// The replies that were checked.
+    pub replies: u64,
+    /// The first violations, [`MAX_VIOLATIONS`] at most.
+    pub violations: Vec<Violation>,
+    /// The number of all violations.
+    pub violation_count: u64,
+}
+
+/// One steered owner.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnerReport {
+    /// The owner.
+    pub owner: NameBuf,
+    /// Its horizon.
+    pub horizon: HorizonId,
+    /// The replies that were checked.
+    pub replies: u64,
+    /// The number of violations.
+    pub violation_count: u64,
+}
+
+/// One horizon.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HorizonReport {
+    /// The horizon.
+    pub horizon: HorizonId,
+    /// The number of ranges, IPv4 and IPv6.
+    pub ranges: [usize; 2],
+    /// Who serves how much of each family's addresses: the most first, family by family.
+    pub totals: Vec<MirrorTotal>,
+}
+
+/// A reply, or a range, that is not as it should be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Violation {
+    /// The owner asked for; none where the table itself is at fault.
+    pub owner: Option<NameBuf>,
+    /// The horizon.
+    pub horizon: HorizonId,
+    /// The range: its lowest and highest address.
+    pub range: (IpAddr, IpAddr),
+    /// The question; none where the table itself is at fault.
+    pub asked: Option<Asked>,
+    /// What is wrong.
+    pub wrong: Wrong,
+}
+
+/// One question of a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// A or AAAA.
+    pub rtype: Rtype,
+    /// For whom.
+    pub subnet: Subnet,
+}
+
+/// What is wrong with a reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// There was none, or it could not be read.
+    Unreadable,
+    /// It is an error.
+    Rcode(Rcode),
+    /// It has no address.
+    Empty,
+    /// It did not come from the horizon.
+    NotSteered(Outcome),
+    /// It was made for another plan than the range, or most of the subnet, has.
+    OtherPlan {
+        /// The range's.
+        expected: PlanId,
+        /// The reply's.
+        found: PlanId,
+    },
+    /// Its addresses are not those of the plan's mirrors.
+    OtherAddresses,
+    /// Its TTL is not the owner's.
+    OtherTtl(Option<Ttl>),
+    /// It has no scope.
+    NoScope,
+    /// Its scope covers clients that are decided otherwise: their resolver would give them this answer.
+    ScopeTooWide(ScopePrefixLen),
+    /// Its scope could be shorter: resolvers keep more answers than they need.
+    ScopeTooNarrow(ScopePrefixLen),
+    /// The table has another plan here than the rules give.
+    NotByTheRules {
+        /// The first address of which that is so.
+        address: IpAddr,
+        /// What wins by the rules.
+        won: Won,
+        /// The plan of that.
+        expected: PlanId,
+        /// The table's.
+        found: PlanId,
+    },
+}
+
+/// How far a sweep is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The ranges that are done.
+    pub done: u64,
+    /// All ranges.
+    pub total: u64,
+}
+
+/// Sweeps all steered owners of a snapshot, telling how far it is now and then.
+pub fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(Progress)) -> Report {
+    let snapshot = &heard_by_all(snapshot);
+    let owners = steered_owners(snapshot);
+    let mut horizons: Vec<HorizonId> = owners.iter().map(|(_, steered)| steered.horizon).collect();
+    horizons.sort_unstable();
+    horizons.dedup();
+    let size = |id: &HorizonId| {
+        let horizon = &snapshot.horizons[id.index()];
+        (horizon.v4().len() + horizon.v6().len()) as u64
+    };
+    let mut findings = Findings::default();
+    let total = owners.iter().map(|(_, steered)| size(&steered.horizon)).sum();
+    let mut pace = Pace { done: 0, total, report: progress };
+    let rules = Rules::of(&snapshot.provenance.networks);
+    let mut report =
+        Report { owners: Vec::new(), horizons: Vec::new(), replies: 0, violations: Vec::new(), violation_count: 0 };
+    for id in horizons {
+        let horizon = &snapshot.horizons[id.index()];
+        let ground = Ground::of(horizon);
+        let tally = Tally::of(snapshot, id, &ground, &rules, &mut findings);
+        report.horizons.push(HorizonReport {
+            horizon: id,
+            ranges: [ground.v4.ranges.len(), ground.v6.ranges.len()],
+            totals: tally.into_totals(snapshot, id),
+        });
+        for (owner, steered) in owners.iter().filter(|(_, steered)| steered.horizon == id) {
+            let (replies, violations) = (findings.replies, findings.violation_count);
+            let mut check = OwnerCheck::new(snapshot, owner, *steered, horizon, &ground, &mut findings);
+            check.face(&ground.v4, &mut pace);
+            check.face(&ground.v6, &mut pace);
+            report.owners.push(OwnerReport {
+                owner: owner.clone(),
+                horizon: id,
+                replies: findings.replies - replies,
+                violation_count: findings.violation_count - violations,
+            });
+        }
+    }
+    Report {
+        replies: findings.replies,
+        violations: findings.violations,
+        violation_count: findings.violation_count,
+        ..report
+    }
+}
+
+/// The same snapshot, listening to the subnets of every resolver: the tables are asked, not the access list.
+fn heard_by_all(snapshot: &Snapshot) -> Snapshot {
+    let mut heard = snapshot.clone();
+    heard.settings = Settings { ecs_from: None, ..Settings::clone(&snapshot.settings) }.into();
+    heard
+}
+
+fn steered_owners(snapshot: &Snapshot) -> Vec<(NameBuf, Steered)> {
+    let nodes = snapshot.zones.iter().flat_map(|(_, zone)| zone.nodes());
+    nodes.filter_map(|node| Some((node.owner().to_owned(), node.steered()?))).collect()
+}
+
+/// What was found so far.
+#[derive(Default)]
+pub(super) struct Findings {
+    replies: u64,
+    violations: Vec<Violation>,
+    violation_count: u64,
+}
+
+impl Findings {
+    pub(super) fn add(&mut self, violation: impl FnOnce() -> Violation) {
+        self.violation_count += 1;
+        if self.violations.len() < MAX_VIOLATIONS {
+            self.violations.push(violation());
+        }
+    }
+}
+
+struct Pace<'p> {
+    done: u64,
+    total: u64,
+    report: &'p mut dyn FnMut(Progress),
+}
+
+impl Pace<'_> {
+    fn step(&mut self) {
+        self.done += 1;
+        if self.done.is_multiple_of(PROGRESS_EVERY) || self.done == self.total {
+            (self.report)(Progress { done: self.done, total: self.total });
+        }
+    }
+}
+
+/// Asks for one owner.
+struct OwnerCheck<'c> {
+    asker: Asker<'c>,
+    owner: &'c NameBuf,
+    steered: Steered,
+    ground: &'c Ground,
+    /// For each plan, the rdata of its mirrors' A and AAAA, back to back.
+    rdata: Vec<[Vec<u8>; 2]>,
+    /// The families of addresses that some client gets: all clients must.
+    served: Vec<Family>,
+    findings: &'c mut Findings,
+    seen: Seen,
+    /// The subnet looked at last, and the plans that have most of it: neighbours often share it.
+    last: Option<(IpAddr, SourcePrefixLen, Vec<PlanId>)>,
+}
+
+impl<'c> OwnerCheck<'c> {
+    fn new(
+        snapshot: &'c Snapshot,
+        owner: &'c NameBuf,
+        steered: Steered,
+        horizon: &Horizon,
+        ground: &'c Ground,
+        findings: &'c mut Findings,
+    ) -> Self {
+        let plans = (0..horizon.plans.len()).map(PlanId::from_index);
+        let rdata: Vec<[Vec<u8>; 2]> =
+            plans.map(|plan| FAMILIES.map(|family| mirror_addresses(snapshot, steered, plan, family))).collect();
+        let is_served = |family: &Family| rdata.iter().any(|plan| !plan[*family as usize].is_empty());
+        let mut served: Vec<Family> = FAMILIES.into_iter().filter(is_served).collect();
+        if served.is_empty() {
+            served = FAMILIES.to_vec();
+        }
+        let (asker, seen) = (Asker::new(snapshot), Seen::default());
+        OwnerCheck { asker, owner, steered, ground, rdata, served, findings, seen, last: None }
+    }
+
+    /// Asks from both ends of every range of a family.
+    fn face<A: Bits>(&mut self, face: &Face<A>, pace: &mut Pace<'_>) {
+        let usual = match A::FAMILY {
+            Family::V4 => 24,
+            Family::V6 => 56,
+        };
+        for range in &face.ranges {
+            let ends = (range.first.to_ip(), range.last.to_ip());
+            let once = range.first == range.last;
+            for end in [Some(range.first), (!once).then_some(range.last)].into_iter().flatten() {
+                for source in [A::WIDTH, usual] {
+                    let subnet = Subnet { address: end.truncate(source).to_ip(), source: SourcePrefixLen(source) };
+                    self.subnet(subnet, ends);
+                }
+            }
+            pace.step();
+        }
+    }
+
+    /// Asks for a subnet.
+    fn subnet(&mut self, subnet: Subnet, range: (IpAddr, IpAddr)) {
+        let location = Client { resolver: RESOLVER, subnet: Some(subnet) }.locate();
+        for index in 0..self.served.len() {
+            let family = self.served[index];
+            self.findings.replies += 1;
+            if let Err(wrong) = self.reply(subnet, &location, family) {
+                let asked = Some(Asked { rtype: address_type(family), subnet });
+                let (owner, horizon) = (Some(self.owner.clone()), self.steered.horizon);
+                self.findings.add(|| Violation { owner, horizon, range, asked, wrong });
+            }
+        }
+    }
+
+    /// Asks one question and looks at the reply.
+    fn reply(&mut self, subnet: Subnet, location: &Location, family: Family) -> Result<(), Wrong> {
+        let rtype = address_type(family);
+        let ask = Ask { name: self.owner.as_name(), qtype: rtype, resolver: RESOLVER, subnet: Some(subnet) };
+        let heard = self.asker.ask(&ask).ok_or(Wrong::Unreadable)?;
+        let summary = heard.summary;
+        self.seen.read(heard.octets, rtype).ok_or(Wrong::Unreadable)?;
+        if summary.rcode != Rcode::NOERROR {
+            return Err(Wrong::Rcode(summary.rcode));
+        }
+        if self.seen.addresses.is_empty() {
+            return Err(Wrong::Empty);
+        }
+        let Some(steering) = summary.basis.steering else { return Err(Wrong::NotSteered(summary.basis.outcome)) };
+        let found = steering.decision.plan;
+        let expected = self.expected(location);
+        if !expected.contains(&found) {
+            return Err(Wrong::OtherPlan { expected: expected[0], found });
+        }
+        if self.seen.addresses != self.rdata[found.index()][family as usize] {
+            return Err(Wrong::OtherAddresses);
+        }
+        if self.seen.ttl != Some(self.steered.ttl) {
+            return Err(Wrong::OtherTtl(self.seen.ttl));
+        }
+        let scope = self.seen.scope.ok_or(Wrong::NoScope)?;
+        match self.ground.judge_scope(location, scope) {
+            ScopeVerdict::Exact => Ok(()),
+            ScopeVerdict::TooWide => Err(Wrong::ScopeTooWide(scope)),
+            ScopeVerdict::TooNarrow => Err(Wrong::ScopeTooNarrow(scope)),
+        }
+    }
+
+    /// The plan that has most of the subnet; several where they have equally much.
+    fn expected(&mut self, location: &Location) -> &[PlanId] {
+        let known = |(address, source, _): &(IpAddr, SourcePrefixLen, _)| {
+            (*address, *source) == (location.address, location.source)
+        };
+        let last = self.last.take().filter(known);
+        let ground = self.ground;
+        let (.., plans) = self.last.insert(last.unwrap_or_else(|| {
+            let parts = ground.parts_of(location);
+            let most = parts.iter().map(|part| part.addresses).max().unwrap_or(0);
+            let with_most = |part: &&Part| part.addresses == most;
+            let plans = parts.iter().filter(with_most).map(|part| part.plan).collect();
+            (location.address, location.source, plans)
+        }));
+        plans
+    }
+}
+
+/// What the answer section must hold for a plan: each mirror's addresses, each once.
+fn mirror_addresses(snapshot: &Snapshot, steered: Steered, plan: PlanId, family: Family) -> Vec<u8> {
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    let choice = &snapshot.addresses(steered.horizon, plan, family).choice;
+    for mirror in choice.mirrors.iter().map(|id| &snapshot.mirrors[id.index()]) {
+        let addresses: Vec<Vec<u8>> = match family {
+            Family::V4 => mirror.v4.iter().map(|address| address.octets().to_vec()).collect(),
+            Family::V6 => mirror.v6.iter().map(|address| address.octets().to_vec()).collect(),
+        };
+        for address in addresses {
+            if !all.contains(&address) {
+                all.push(address);
+            }
+        }
+    }
+    all.concat()
+}

@@ -1,0 +1,223 @@
+//! The rules laid over the address space once more: does the table follow them, and who serves how much.
+//!
+//! The sources, a horizon and its ranges come in; out go the stretches where the table has another plan than the rules
+//! give, and the totals of each mirror.
+//!
+//! **Invariants**: every address is counted once, by the plan that the table has for it.
+//! **Not here**: asking the engine ([`super::sweep`]).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::ground::{Face, Ground, count};
+use super::sweep::{Findings, Violation, Wrong};
+use crate::base::ids::{HorizonId, MirrorId, PlanId};
+use crate::base::prefix::{Bits, Family};
+use crate::networks::{Combinations, Networks, Overlay, overlay};
+use crate::snapshot::Snapshot;
+use crate::steer::Won;
+
+/// What one mirror serves of one family's clients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MirrorTotal {
+    /// The clients' family.
+    pub clients: Family,
+    /// The mirror.
+    pub mirror: MirrorId,
+    /// Which of its addresses they get.
+    pub records: Records,
+    /// The number of ranges.
+    pub ranges: usize,
+    /// The number of addresses.
+    pub addresses: u128,
+    /// Whose they are, as far as the sources know, the most first.
+    pub providers: Vec<ProviderTotal>,
+}
+
+/// What a provider's networks have of a total.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderTotal {
+    /// The provider; none where no source knows one.
+    pub provider: Option<Arc<str>>,
+    /// The number of addresses.
+    pub addresses: u128,
+}
+
+/// The record types that a mirror's addresses are given for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Records {
+    /// A and AAAA.
+    Both,
+    /// A alone.
+    A,
+    /// AAAA alone.
+    Aaaa,
+}
+
+/// The sources laid over each other, apart from what the tables were made of.
+pub(super) struct Rules<'n> {
+    networks: &'n Networks,
+    v4: Overlay<u32>,
+    v6: Overlay<u128>,
+    combinations: Combinations,
+}
+
+impl<'n> Rules<'n> {
+    pub(super) fn of(networks: &'n Networks) -> Self {
+        let mut combinations = Combinations::default();
+        let v4 = overlay(networks, |source| source.v4(), &[], &mut combinations);
+        let v6 = overlay(networks, |source| source.v6(), &[], &mut combinations);
+        Rules { networks, v4, v6, combinations }
+    }
+}
+
+/// What the rules make of one combination of labels.
+struct Ruling {
+    won: Won,
+    plan: PlanId,
+    /// An index into the tally's providers.
+    provider: usize,
+}
+
+/// Ranges and addresses by plan.
+#[derive(Default)]
+struct Plans {
+    ranges: BTreeMap<PlanId, usize>,
+    /// By plan and provider.
+    addresses: BTreeMap<(PlanId, usize), u128>,
+}
+
+/// Who has how much of the address space under one horizon.
+pub(super) struct Tally {
+    providers: Vec<Option<Arc<str>>>,
+    v4: Plans,
+    v6: Plans,
+}
+
+impl Tally {
+    /// Counts, and reports where a table does not follow the rules.
+    pub(super) fn of(
+        snapshot: &Snapshot,
+        id: HorizonId,
+        ground: &Ground,
+        rules: &Rules<'_>,
+        findings: &mut Findings,
+    ) -> Self {
+        let horizon = &snapshot.horizons[id.index()];
+        let mut providers: Vec<Option<Arc<str>>> = vec![None];
+        let rulings: Vec<Ruling> = rules
+            .combinations
+            .list()
+            .iter()
+            .map(|labels| {
+                let facts = rules.networks.facts(labels);
+                let won = horizon.winner(&facts);
+                let name = facts.provider.map(|(provider, _)| provider);
+                let provider = providers.iter().position(|known| known.as_deref() == name).unwrap_or_else(|| {
+                    providers.push(name.map(Arc::from));
+                    providers.len() - 1
+                });
+                Ruling { won, plan: horizon.plan_of(won), provider }
+            })
+            .collect();
+        let v4 = tally(&ground.v4, &rules.v4, &rulings, id, findings);
+        let v6 = tally(&ground.v6, &rules.v6, &rulings, id, findings);
+        Tally { providers, v4, v6 }
+    }
+
+    /// The totals of each mirror, by what the plans answer with now.
+    pub(super) fn into_totals(self, snapshot: &Snapshot, horizon: HorizonId) -> Vec<MirrorTotal> {
+        let mut totals = Vec::new();
+        for (clients, plans) in [(Family::V4, &self.v4), (Family::V6, &self.v6)] {
+            let mut by_mirror: BTreeMap<(MirrorId, Records), (usize, BTreeMap<usize, u128>)> = BTreeMap::new();
+            for (plan, ranges) in &plans.ranges {
+                for served in served_by(snapshot, horizon, *plan) {
+                    let total = by_mirror.entry(served).or_default();
+                    total.0 += ranges;
+                    for ((_, provider), addresses) in plans.addresses.range((*plan, 0)..=(*plan, usize::MAX)) {
+                        let sum = total.1.entry(*provider).or_default();
+                        *sum = sum.saturating_add(*addresses);
+                    }
+                }
+            }
+            let mut of_family: Vec<MirrorTotal> = by_mirror
+                .into_iter()
+                .map(|((mirror, records), (ranges, by_provider))| {
+                    let addresses = by_provider.values().fold(0u128, |sum, more| sum.saturating_add(*more));
+                    let name = |(provider, addresses): (usize, u128)| {
+                        let provider = self.providers[provider].clone();
+                        ProviderTotal { provider, addresses }
+                    };
+                    let mut providers: Vec<_> = by_provider.into_iter().map(name).collect();
+                    providers.sort_by(|a, b| b.addresses.cmp(&a.addresses).then(a.provider.cmp(&b.provider)));
+                    MirrorTotal { clients, mirror, records, ranges, addresses, providers }
+                })
+                .collect();
+            of_family.sort_by(|a, b| b.addresses.cmp(&a.addresses).then(a.mirror.cmp(&b.mirror)));
+            totals.extend(of_family);
+        }
+        totals
+    }
+}
+
+/// The mirrors that a plan answers with, and for which types.
+fn served_by(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTreeMap<MirrorId, Records> {
+    let mut served = BTreeMap::new();
+    for (family, alone) in [(Family::V4, Records::A), (Family::V6, Records::Aaaa)] {
+        for mirror in &snapshot.addresses(horizon, plan, family).choice.mirrors {
+            served.entry(*mirror).and_modify(|records| *records = Records::Both).or_insert(alone);
+        }
+    }
+    served
+}
+
+/// Walks ranges and stretches of equal labels side by side.
+fn tally<A: Bits>(
+    face: &Face<A>,
+    laid: &Overlay<A>,
+    rulings: &[Ruling],
+    horizon: HorizonId,
+    findings: &mut Findings,
+) -> Plans {
+    let mut plans = Plans::default();
+    let mut at = 0;
+    for range in &face.ranges {
+        *plans.ranges.entry(range.plan).or_default() += 1;
+        let ends: (IpAddr, IpAddr) = (range.first.to_ip(), range.last.to_ip());
+        let mut blamed = false;
+        loop {
+            let (begins, combination) = laid.ranges[at];
+            let next = laid.ranges.get(at + 1).map(|(next, _)| *next);
+            let ruling = &rulings[combination as usize];
+            let first = begins.max(range.first);
+            let last = next.and_then(A::previous).map_or(range.last, |last| last.min(range.last));
+            let sum = plans.addresses.entry((range.plan, ruling.provider)).or_default();
+            *sum = sum.saturating_add(count(first, last));
+            if ruling.plan != range.plan && !blamed {
+                blamed = true;
+                findings.add(|| Violation {
+                    owner: None,
+                    horizon,
+                    range: ends,
+                    asked: None,
+                    wrong: Wrong::NotByTheRules {
+                        address: first.to_ip(),
+                        won: ruling.won,
+                        expected: ruling.plan,
+                        found: range.plan,
+                    },
+                });
+            }
+            // The next stretch begins inside this range, or right behind it.
+            match next {
+                Some(next) if last.next() == Some(next) => at += 1,
+                _ => {}
+            }
+            if last == range.last {
+                break;
+            }
+        }
+    }
+    plans
+}

@@ -1,0 +1,290 @@
+//! What is explained and what a sweep finds, on a snapshot small enough to work out by hand.
+
+use super::fixture::{AWS_APNE1, AWS_USE1, GCP_US, client, name, parts, snapshot};
+use super::*;
+use crate::answer::Outcome;
+use crate::base::client::ScopePrefixLen;
+use crate::base::ids::{HorizonId, MirrorId};
+use crate::base::prefix::{Family, Prefix, PrefixSet};
+use crate::base::rr::Rtype;
+use crate::base::time::{Moment, Ttl};
+use crate::mirror::Health;
+use crate::networks::{Networks, SourceBuilder};
+use crate::snapshot::{Change, Snapshot, apply};
+use crate::steer::{Tier, Won};
+
+fn explained(snapshot: &Snapshot, owner: &str, resolver: &str, subnet: Option<&str>) -> Explanation {
+    explain(snapshot, name(owner).as_name(), client(resolver, subnet))
+}
+
+fn steered(subnet: &str) -> (Explanation, Steered) {
+    let explanation = explained(&snapshot(), "blob.example", "192.0.2.53", Some(subnet));
+    let steered = explanation.steered.clone().unwrap();
+    (explanation, steered)
+}
+
+fn prefix(text: &str) -> Prefix {
+    text.parse().unwrap()
+}
+
+#[test]
+fn the_answer_is_the_one_that_is_served() {
+    let (explanation, steered) = steered("52.94.7.0/24");
+    let records = |index: usize| {
+        let records = explanation.answers[index].answer.iter();
+        records.map(|record| (record.rtype, record.ttl.0, record.rdata.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(records(0), [(Rtype::A, 60, "192.0.2.10".to_string()), (Rtype::A, 60, "192.0.2.11".to_string())]);
+    assert_eq!(records(1), [(Rtype::AAAA, 60, "2001:db8:a::10".to_string())]);
+    assert_eq!(explanation.answers[0].answer[0].owner, "blob.example");
+    assert_eq!(explanation.answers.each_ref().map(|answer| answer.scope), [Some(ScopePrefixLen(16)); 2]);
+    assert_eq!((explanation.hearing, steered.judged), (Hearing::Heard, Judged::BySubnet));
+    assert_eq!((steered.won, steered.shares.len()), (Won::Rule(1), 1));
+}
+
+#[test]
+fn each_sources_entry_and_the_limiting_neighbour_are_named() {
+    let (_, steered) = steered("15.193.10.0/24");
+    let entries: Vec<_> = steered.entries.iter().map(|entry| entry.map(|entry| (entry.prefix, entry.line))).collect();
+    assert_eq!(entries, [None, Some((prefix("15.193.10.0/24"), 17)), None]);
+    assert_eq!(steered.won, Won::Rule(2));
+    let ScopeReason::Neighbour { neighbour, offset: 0 } = steered.reason else { panic!("{:?}", steered.reason) };
+    // 15.193.11.0 is in the same /23, so the scope is /24; it is in the global block, which no rule takes.
+    assert_eq!((neighbour.side, neighbour.address), (Side::Above, "15.193.11.0".parse().unwrap()));
+    assert_eq!((neighbour.common, neighbour.won, neighbour.apart), (23, Won::Default, None));
+    assert_eq!(neighbour.entries[1].unwrap().line, 12);
+    assert_eq!(steered.stretch, ("15.193.10.0".parse().unwrap(), "15.193.10.255".parse().unwrap()));
+}
+
+#[test]
+fn mirrors_are_tried_in_order_and_health_says_why_not() {
+    let tried = |snapshot: &Snapshot| {
+        let steered = explained(snapshot, "blob.example", "192.0.2.53", Some("15.193.10.0/24")).steered.unwrap();
+        let tried = |candidate: &Candidate| (candidate.mirror, candidate.tier, candidate.tried[0].verdict);
+        steered.candidates.iter().map(tried).collect::<Vec<_>>()
+    };
+    let up = snapshot();
+    assert_eq!(
+        tried(&up),
+        [
+            (AWS_APNE1, Tier::Preferred, Verdict::Taken),
+            (AWS_USE1, Tier::Fallback, Verdict::NotNeeded),
+            (GCP_US, Tier::Default, Verdict::NotNeeded)
+        ]
+    );
+    let down = apply(&up, &Change::Health(AWS_APNE1, Health::Down), Moment(0));
+    let bad = apply(&down, &Change::Health(AWS_USE1, Health::Bad), Moment(0));
+    assert_eq!(
+        tried(&bad),
+        [
+            (AWS_APNE1, Tier::Preferred, Verdict::Down),
+            (AWS_USE1, Tier::Fallback, Verdict::Bad),
+            (GCP_US, Tier::Default, Verdict::Taken)
+        ]
+    );
+}
+
+#[test]
+fn the_address_that_was_looked_at_is_told() {
+    let judged = |resolver: &str, subnet: Option<&str>| {
+        let steered = explained(&snapshot(), "blob.example", resolver, subnet).steered.unwrap();
+        (steered.judged, steered.decision.location.address.to_string(), steered.decision.scope.0, steered.embedded_in)
+    };
+    let resolver = "203.0.113.9";
+    assert_eq!(judged(resolver, None), (Judged::NoSubnet, resolver.into(), 0, None));
+    assert_eq!(judged(resolver, Some("0.0.0.0/0")), (Judged::SourceZero, resolver.into(), 0, None));
+    let reserved = Judged::Reserved(prefix("10.0.0.0/8"));
+    assert_eq!(judged(resolver, Some("10.1.2.0/24")), (reserved, resolver.into(), 8, None));
+    let sixtofour = Some(prefix("2002::/16"));
+    assert_eq!(judged(resolver, Some("2002:345e:101::/48")), (Judged::BySubnet, "52.94.1.1".into(), 32, sixtofour));
+    assert_eq!(
+        judged("::ffff:203.0.113.9", None),
+        (Judged::NoSubnet, resolver.into(), 0, Some(prefix("::ffff:0:0/96")))
+    );
+}
+
+#[test]
+fn a_resolver_that_is_not_listened_to_is_judged_by_its_own_address() {
+    let mut parts = parts();
+    parts.settings.ecs_from = Some(PrefixSet::new(&[prefix("192.0.2.0/24")]));
+    let snapshot = parts.snapshot();
+    let explanation = explained(&snapshot, "blob.example", "203.0.113.9", Some("52.94.1.0/24"));
+    assert_eq!(explanation.hearing, Hearing::Ignored);
+    assert_eq!(explanation.steered.unwrap().judged, Judged::NoSubnet);
+    assert_eq!(explanation.answers[0].scope, Some(ScopePrefixLen(0)));
+}
+
+#[test]
+fn a_wide_subnet_is_told_by_its_shares() {
+    let (explanation, steered) = steered("15.193.8.0/22");
+    // A quarter of it is the regional prefix; the rest is in the global block, which no rule takes.
+    let shares: Vec<_> = steered.shares.iter().map(|share| (share.part, share.won)).collect();
+    assert_eq!(shares, [(0.75, Won::Default), (0.25, Won::Rule(2))]);
+    assert_eq!(steered.won, Won::Default);
+    assert_eq!(explanation.answers[0].scope, Some(ScopePrefixLen(23)));
+    assert_eq!(explanation.answers[0].choice.as_ref().unwrap().mirrors, [GCP_US]);
+}
+
+#[test]
+fn names_that_are_not_steered_have_their_static_answer() {
+    let basis = |owner: &str| {
+        let explanation = explained(&snapshot(), owner, "192.0.2.53", Some("52.94.1.0/24"));
+        let answer = &explanation.answers[0];
+        let records: Vec<_> = answer.answer.iter().map(|record| record.rdata.clone()).collect();
+        (answer.summary.basis.outcome, records, answer.scope.unwrap().0, explanation.steered.is_some())
+    };
+    assert_eq!(basis("static.blob.example"), (Outcome::Answer, vec!["192.0.2.99".into()], 0, false));
+    assert_eq!(basis("txt.blob.example"), (Outcome::NoData, vec![], 0, false));
+    assert_eq!(basis("nope.blob.example"), (Outcome::NxDomain, vec![], 0, false));
+    assert_eq!(basis("www.blob.example"), (Outcome::Alias, vec!["blob.example.".into()], 0, false));
+    assert_eq!(basis("elsewhere.example"), (Outcome::Refused, vec![], 0, false));
+    assert_eq!(basis("x.pool.blob.example").0, Outcome::Steered);
+}
+
+fn swept(snapshot: &Snapshot) -> Report {
+    sweep(snapshot, &mut |_| {})
+}
+
+fn wrongs(report: &Report) -> Vec<Wrong> {
+    let mut wrongs: Vec<Wrong> = Vec::new();
+    for violation in &report.violations {
+        if !wrongs.contains(&violation.wrong) {
+            wrongs.push(violation.wrong.clone());
+        }
+    }
+    wrongs
+}
+
+#[test]
+fn a_right_table_has_no_violation_and_all_addresses_are_counted_once() {
+    let mut calls = Vec::new();
+    let snapshot = snapshot();
+    let report = sweep(&snapshot, &mut |progress| calls.push(progress));
+    assert_eq!(report.violations, []);
+    assert_eq!(
+        report.owners.iter().map(|owner| owner.owner.as_name().to_string()).collect::<Vec<_>>(),
+        ["blob.example", "*.pool.blob.example"]
+    );
+    let last = *calls.last().unwrap();
+    assert_eq!(last.done, last.total);
+    let [horizon] = &report.horizons[..] else { panic!("one horizon") };
+    assert_eq!(horizon.ranges, [snapshot.horizons[0].v4().len(), snapshot.horizons[0].v6().len()]);
+    let v4: Vec<_> = horizon.totals.iter().filter(|total| total.clients == Family::V4).collect();
+    assert_eq!(v4.iter().map(|total| total.addresses).sum::<u128>(), 1 << 32);
+    let shares: Vec<_> = v4.iter().map(|total| (total.mirror, total.records, total.addresses)).collect();
+    // aws-apne1: 133/8 and one /24; aws-use1: one /16.
+    let rest = (1 << 32) - (1 << 24) - (1 << 8) - (1 << 16);
+    assert_eq!(
+        shares,
+        [
+            (GCP_US, Records::Both, rest),
+            (AWS_APNE1, Records::Both, (1 << 24) + (1 << 8)),
+            (AWS_USE1, Records::Both, 1 << 16)
+        ]
+    );
+    let aws = ProviderTotal { provider: Some("aws".into()), addresses: 1 << 8 };
+    assert_eq!(v4[1].providers, [ProviderTotal { provider: None, addresses: 1 << 24 }, aws]);
+}
+
+#[test]
+fn an_access_list_for_subnets_does_not_hide_the_tables() {
+    let mut parts = parts();
+    parts.settings.ecs_from = Some(PrefixSet::new(&[prefix("198.18.0.0/15")]));
+    assert_eq!(wrongs(&swept(&parts.snapshot())), []);
+}
+
+#[test]
+fn a_table_made_of_other_networks_is_caught() {
+    let mut parts = parts();
+    // A stale feed: the regional prefix inside the global block was lost.
+    let (stale, _) = {
+        let mut builder = SourceBuilder::new("aws", "ip-ranges.json");
+        let source = &parts.networks.sources[1];
+        for entry in source.v4().iter().filter(|entry| entry.line != 17) {
+            let labels = builder.intern(source.labels(entry.labels).clone());
+            builder.add(Prefix::V4(entry.block), labels, entry.line);
+        }
+        for entry in source.v6() {
+            let labels = builder.intern(source.labels(entry.labels).clone());
+            builder.add(Prefix::V6(entry.block), labels, entry.line);
+        }
+        builder.finish()
+    };
+    let sources = &parts.networks.sources;
+    parts.laid = Networks { sources: vec![sources[0].clone(), stale.into(), sources[2].clone()] };
+    let snapshot = parts.snapshot();
+    let horizon = &snapshot.horizons[0];
+    let report = swept(&snapshot);
+    assert_eq!(
+        wrongs(&report),
+        [Wrong::NotByTheRules {
+            address: "15.193.10.0".parse().unwrap(),
+            won: Won::Rule(2),
+            expected: horizon.plan_of(Won::Rule(2)),
+            found: horizon.plan_of(Won::Default),
+        }]
+    );
+    assert_eq!(report.violation_count, 1);
+}
+
+#[test]
+fn a_plan_without_mirrors_is_caught() {
+    let mut parts = parts();
+    parts.rules[2].mirrors = vec![];
+    parts.rules[2].fallback = vec![];
+    parts.default = vec![];
+    let report = swept(&parts.snapshot());
+    assert_eq!(wrongs(&report), [Wrong::Empty]);
+    // The default is what most of the space gets, so there are more than are described.
+    assert_eq!(report.violations[0].range.0, "0.0.0.0".parse::<std::net::IpAddr>().unwrap());
+    let of_owners = report.owners.iter().map(|owner| owner.violation_count).sum::<u64>();
+    assert_eq!(report.violation_count, of_owners);
+}
+
+#[test]
+fn a_family_that_only_some_clients_get_is_caught() {
+    let mut parts = parts();
+    for mirror in [AWS_APNE1, GCP_US].map(MirrorId::index) {
+        parts.mirrors[mirror].v6.clear();
+    }
+    let report = swept(&parts.snapshot());
+    assert_eq!(wrongs(&report), [Wrong::Empty]);
+    let asked_for = |violation: &Violation| violation.asked.unwrap().rtype;
+    assert!(report.violations.iter().all(|violation| asked_for(violation) == Rtype::AAAA));
+}
+
+#[test]
+fn a_family_that_no_client_gets_is_not_missed() {
+    let mut parts = parts();
+    parts.mirrors.iter_mut().for_each(|mirror| mirror.v6.clear());
+    let report = swept(&parts.snapshot());
+    assert_eq!(wrongs(&report), []);
+    assert_eq!(report.horizons[0].totals[0].records, Records::A);
+}
+
+#[test]
+fn a_wrong_scope_is_judged_from_the_ranges_alone() {
+    use super::ground::{Ground, ScopeVerdict};
+    let snapshot = snapshot();
+    let ground = Ground::of(&snapshot.horizons[HorizonId(0).index()]);
+    let verdict = |subnet: &str, scope: u8| {
+        ground.judge_scope(&client("192.0.2.53", Some(subnet)).locate(), ScopePrefixLen(scope))
+    };
+    let expect = [(ScopeVerdict::TooWide, 23), (ScopeVerdict::Exact, 24), (ScopeVerdict::TooNarrow, 25)];
+    for (expected, scope) in expect {
+        assert_eq!(verdict("15.193.10.7/32", scope), expected, "/{scope}");
+    }
+    // 6to4: sixteen bits before the IPv4 address.
+    for (expected, scope) in [(ScopeVerdict::TooWide, 39), (ScopeVerdict::Exact, 40), (ScopeVerdict::TooNarrow, 41)] {
+        assert_eq!(verdict("2002:fc1:a07::/48", scope), expected, "/{scope}");
+    }
+    for (expected, scope) in [(ScopeVerdict::TooWide, 7), (ScopeVerdict::Exact, 8), (ScopeVerdict::TooNarrow, 16)] {
+        assert_eq!(verdict("10.1.2.0/24", scope), expected, "/{scope}");
+    }
+}
+
+#[test]
+fn ttl_of_a_steered_answer_is_the_owners() {
+    let (explanation, _) = steered("8.8.8.0/24");
+    assert!(explanation.answers.iter().flat_map(|answer| &answer.answer).all(|record| record.ttl == Ttl(60)));
+}
