@@ -55,6 +55,7 @@
 
 pub mod answer;
 pub mod base;
+pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod dns;
@@ -65,6 +66,7 @@ pub mod mirror;
 pub mod networks;
 pub mod process;
 pub mod registry;
+pub mod serve;
 pub mod snapshot;
 pub mod steer;
 pub mod telemetry;

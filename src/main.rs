@@ -1,3 +1,7 @@
 //! The `pharos` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pharos::cli::run()
+}

@@ -1,0 +1,138 @@
+//! The command line: what was typed, to the command it means, to an exit code.
+//!
+//! **Invariants**: answers go to standard output, everything else to standard error; each exit code has one meaning.
+//! **Not here**: what a command does beyond printing ([`crate::serve`], [`crate::compile`]).
+
+// Printing is what a command line is for.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod log;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::base::diagnostic::Style;
+use crate::base::report::report;
+use crate::serve::{self, Failure};
+
+/// An authoritative split-horizon DNS server for container registries.
+///
+/// Answers one name differently by where the client is, and points each client at the nearest healthy mirror. A companion
+/// HTTP listener sends manifests to the canonical registry and blobs to that name.
+#[derive(Debug, Parser)]
+#[command(name = "pharos", version, after_long_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    /// The configuration; the paths in it are relative to its folder
+    #[arg(long, short, global = true, value_name = "FILE", default_value = "pharos.toml")]
+    config: PathBuf,
+
+    /// How much to log, to standard error
+    #[arg(long, global = true, value_name = "LEVEL", value_enum, default_value_t = Level::Info)]
+    log_level: Level,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+const AFTER_HELP: &str = "\
+Signals to `pharos serve`:
+  HUP        read the configuration and its files again; if anything is wrong, what is served stays
+  TERM, INT  answer what has been received, and stop; a second one stops at once
+
+Exit codes:
+  0  all is well
+  1  the configuration, or a file it names, has errors
+  2  the command line cannot be understood
+  3  the service could not start: a port is taken, or the system refused something
+
+Examples:
+  pharos                                      serve ./pharos.toml
+  pharos check && systemctl reload pharos     reload only what is right";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer queries until told to stop; this is what happens without a command
+    Serve,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Level {
+    /// Only what keeps the service from doing its work
+    Error,
+    /// And what needs a look soon
+    Warn,
+    /// And each change of state
+    Info,
+    /// And how it came about
+    Debug,
+}
+
+/// All is well.
+const OK: u8 = 0;
+/// The configuration has errors.
+const BAD_CONFIG: u8 = 1;
+/// The service could not start.
+const CANNOT_START: u8 = 3;
+
+/// Runs the command that was typed.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or(Command::Serve) {
+        Command::Serve => {
+            log::start(cli.log_level);
+            ExitCode::from(serve(&cli.config))
+        }
+    }
+}
+
+fn serve(config: &std::path::Path) -> u8 {
+    match serve::run(config) {
+        Ok(()) => OK,
+        Err(Failure::Config(problems)) => {
+            eprint!("{}", report(&problems, style_of_stderr()));
+            BAD_CONFIG
+        }
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            if let Some(help) = failure.help() {
+                eprintln!("  = help: {help}");
+            }
+            CANNOT_START
+        }
+    }
+}
+
+/// Colour is for people at a terminal who did not ask for none (<https://no-color.org>).
+fn style_of_stderr() -> Style {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if std::io::stderr().is_terminal() && !unwanted { Style::Coloured } else { Style::Plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_agree_with_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_the_local_configuration_is_served() {
+        let cli = Cli::try_parse_from(["pharos"]).unwrap();
+        assert_eq!(cli.config, PathBuf::from("pharos.toml"));
+        assert!(cli.command.is_none());
+    }
+
+    #[test]
+    fn options_stand_before_or_after_the_command() {
+        for line in [["pharos", "--config", "x.toml", "serve"], ["pharos", "serve", "--config", "x.toml"]] {
+            assert_eq!(Cli::try_parse_from(line).unwrap().config, PathBuf::from("x.toml"));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The service: everything put together, started, reloaded and stopped.
+//!
+//! [`run`] compiles the configuration, takes the ports, publishes, starts the listeners, and then does what signals ask
+//! for: SIGHUP reloads, SIGTERM and SIGINT stop.
+//!
+//! **Invariants**: nothing is answered before everything is ready; a reload that fails changes nothing; each change of
+//! state is one log line.
+//! **Not here**: the services themselves ([`crate::dns`], [`crate::http`]).
+
+mod reload;
+mod tries;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tracing::{debug, info, warn};
+
+use crate::base::diagnostic::Diagnostic;
+use crate::base::time::Generation;
+use crate::compile::{self, Built};
+use crate::config::Config;
+use crate::dns::{self, Limits};
+use crate::live::{self, Updates};
+use crate::process::{self, Clock, Signal, Signals, Supervisor};
+use crate::telemetry;
+use reload::Reloads;
+
+/// How long connections may take to finish what is in flight when we stop; supervisors begin to kill after ten seconds
+/// (Docker) or more.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Why the service did not run.
+#[derive(Debug)]
+pub enum Failure {
+    /// The configuration, or a file it names, has errors; warnings are among them.
+    Config(Vec<Diagnostic>),
+    /// A port of the DNS listeners cannot be had.
+    DnsBind(dns::BindError),
+    /// The system refused something.
+    System {
+        /// What we tried.
+        what: &'static str,
+        /// What it said.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Config(problems) => write!(f, "failed to compile the configuration: {} problems", problems.len()),
+            Failure::DnsBind(error) => error.fmt(f),
+            Failure::System { what, error } => write!(f, "failed to {what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Failure {
+    /// What to do about it, where there is more to say.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Failure::DnsBind(error) => Some(error.help()),
+            Failure::Config(_) | Failure::System { .. } => None,
+        }
+    }
+
+    fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |error| Failure::System { what, error }
+    }
+}
+
+/// Serves a configuration until told to stop.
+pub fn run(path: &Path) -> Result<(), Failure> {
+    if let Err(error) = process::raise_open_files() {
+        warn!(%error, "failed to raise the limit on open files");
+    }
+    let built = compile::build(path, Generation(1)).map_err(Failure::Config)?;
+    log_warnings(&built.warnings);
+    let runtime = Runtime::new().map_err(Failure::system("start the runtime"))?;
+    let done = runtime.block_on(serve(path, built));
+    // What is left is at most a reload that nobody waits for any more.
+    runtime.shutdown_background();
+    done
+}
+
+async fn serve(path: &Path, built: Built) -> Result<(), Failure> {
+    let mut signals = Signals::listen().map_err(Failure::system("listen to signals"))?;
+    let supervisor = Supervisor::from_environment().map_err(Failure::system("reach the supervisor"))?;
+    let services = Services::start(built)?;
+    told(supervisor.ready());
+    let mut reloads = Reloads::new(path);
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Reload => {
+                    info!("reloading {}", path.display());
+                    told(supervisor.reloading());
+                    reloads.ask();
+                }
+                Signal::Stop => break,
+            },
+            outcome = reloads.next() => {
+                services.reload(outcome).await;
+                if reloads.are_over() {
+                    told(supervisor.ready());
+                }
+            }
+        }
+    }
+    info!("stopping");
+    told(supervisor.stopping());
+    tokio::select! {
+        () = services.stop() => info!("stopped"),
+        () = second_stop(&mut signals) => warn!("stopped at once, as told again"),
+    }
+    Ok(())
+}
+
+async fn second_stop(signals: &mut Signals) {
+    while signals.next().await != Signal::Stop {}
+}
+
+/// A supervisor that does not listen is no reason not to serve.
+fn told(outcome: io::Result<()>) {
+    if let Err(error) = outcome {
+        debug!(%error, "failed to tell the supervisor");
+    }
+}
+
+fn log_warnings(warnings: &[Diagnostic]) {
+    for warning in warnings {
+        warn!("{}", one_line(warning));
+    }
+}
+
+/// A problem as a line of the log.
+fn one_line(problem: &Diagnostic) -> String {
+    let position = problem.position().map(|position| format!("{position}: ")).unwrap_or_default();
+    let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+    format!("{position}{} [{}]{help}", problem.message, problem.code)
+}
+
+/// Everything that runs.
+struct Services {
+    /// As it was when ports were taken and threads started, which a reload does not do again.
+    started: Config,
+    updates: Updates,
+    dns: dns::Service,
+}
+
+impl Services {
+    /// Takes all ports, then starts everything.
+    fn start(built: Built) -> Result<Self, Failure> {
+        let Built { config, snapshot, .. } = built;
+        let bound = dns::bind(&config.dns).map_err(Failure::DnsBind)?;
+        let clock = Clock::start();
+        let (published, updates, publisher) = live::publish(snapshot, move || clock.now());
+        tokio::spawn(publisher.run());
+        let counters = Arc::new(telemetry::dns::Dns::default());
+        let engine = dns::Engine { published: published.clone(), clock };
+        let dns = dns::Service::start(bound, engine, Limits::from(&config.dns), counters)
+            .map_err(Failure::system("start the DNS listeners"))?;
+        for address in dns.addresses() {
+            info!("listening on {address} (DNS over UDP and TCP)");
+        }
+        let snapshot = published.load_full();
+        info!("serving {}", tries::amount(&snapshot));
+        for line in tries::dns(&snapshot, dns.addresses()) {
+            info!("try: {line}");
+        }
+        Ok(Services { started: config, updates, dns })
+    }
+
+    /// Serves what a reload compiled, or says why not.
+    async fn reload(&self, outcome: Result<Built, Vec<Diagnostic>>) {
+        match outcome {
+            Ok(Built { config, snapshot, warnings }) => {
+                log_warnings(&warnings);
+                for difference in reload::needs_restart(&self.started, &config) {
+                    warn!("{difference}");
+                }
+                self.dns.set_limits(Limits::from(&config.dns));
+                let amount = tries::amount(&snapshot);
+                match self.updates.replace(snapshot).await {
+                    Ok(Generation(number)) => info!("reloaded: generation {number} is served, {amount}"),
+                    Err(error) => warn!(%error, "failed to publish"),
+                }
+            }
+            Err(problems) => reload::log_failure(&problems),
+        }
+    }
+
+    /// Finishes what is in flight.
+    async fn stop(self) {
+        self.dns.stop(GRACE).await;
+    }
+}

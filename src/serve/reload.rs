@@ -1,0 +1,117 @@
+//! Reloading: compiling away from the threads that answer, one at a time, and what a reload cannot change.
+//!
+//! **Invariants**: a reload asked for while one is under way is done after it, so that the last state of the files is
+//! always the one that is read.
+//! **Not here**: publishing ([`super`]).
+
+use std::future::pending;
+use std::path::{Path, PathBuf};
+
+use tokio::task::{JoinHandle, spawn_blocking};
+use tracing::{error, warn};
+
+use super::one_line;
+use crate::base::diagnostic::Diagnostic;
+use crate::base::report::summary;
+use crate::base::time::Generation;
+use crate::compile::{self, Built};
+use crate::config::Config;
+
+type Outcome = Result<Built, Vec<Diagnostic>>;
+
+/// The reloads that were asked for.
+pub(super) struct Reloads {
+    path: PathBuf,
+    running: Option<JoinHandle<Outcome>>,
+    then: Then,
+}
+
+/// What follows the reload that is running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Nothing,
+    Another,
+}
+
+impl Reloads {
+    pub(super) fn new(path: &Path) -> Self {
+        Reloads { path: path.to_path_buf(), running: None, then: Then::Nothing }
+    }
+
+    /// Asks for a reload.
+    pub(super) fn ask(&mut self) {
+        match self.running {
+            Some(_) => self.then = Then::Another,
+            None => self.start(),
+        }
+    }
+
+    /// Waits for the next outcome; forever, where no reload was asked for. May be dropped and called again.
+    pub(super) async fn next(&mut self) -> Outcome {
+        let Some(running) = &mut self.running else { return pending().await };
+        let outcome = running.await;
+        self.running = None;
+        if self.then == Then::Another {
+            self.then = Then::Nothing;
+            self.start();
+        }
+        outcome.unwrap_or_else(|panic| {
+            let problem = Diagnostic::error("internal", format!("compiling failed: {panic}"));
+            Err(vec![problem.help("this is a fault in pharos, please report it")])
+        })
+    }
+
+    /// Whether nothing is left to wait for.
+    pub(super) fn are_over(&self) -> bool {
+        self.running.is_none()
+    }
+
+    fn start(&mut self) {
+        let path = self.path.clone();
+        // The publisher numbers what it publishes.
+        self.running = Some(spawn_blocking(move || compile::build(&path, Generation::default())));
+    }
+}
+
+/// Says that what is served stays, and why.
+pub(super) fn log_failure(problems: &[Diagnostic]) {
+    for problem in problems {
+        match problem.is_error() {
+            true => error!("{}", one_line(problem)),
+            false => warn!("{}", one_line(problem)),
+        }
+    }
+    error!("not reloaded, what was served stays: {}", summary(problems).unwrap_or_default());
+}
+
+/// What differs from when we started, and only a restart can change.
+pub(super) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
+    let stays = |key: &str| format!("`{key}` has changed; that takes a restart, until then it stays as it was");
+    let mut differences = Vec::new();
+    if started.dns.listen != now.dns.listen {
+        differences.push(stays("[dns] listen"));
+    }
+    if started.dns.udp_threads != now.dns.udp_threads {
+        differences.push(stays("[dns] udp-threads"));
+    }
+    differences
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reload_asked_for_during_another_follows_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut reloads = Reloads::new(&folder.path().join("missing.toml"));
+        assert!(reloads.are_over());
+        reloads.ask();
+        reloads.ask();
+        reloads.ask();
+        assert!(reloads.next().await.is_err());
+        assert!(!reloads.are_over());
+        assert!(reloads.next().await.is_err());
+        assert!(reloads.are_over());
+    }
+}

@@ -1,0 +1,82 @@
+//! What is served, in a line, and commands that show it at work, made from the configuration itself.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::base::client::{Client, SourcePrefixLen, Subnet, Vantage};
+use crate::base::ids::HorizonId;
+use crate::base::name::NameBuf;
+use crate::base::prefix::Prefix;
+use crate::snapshot::Snapshot;
+use crate::steer::Won;
+
+/// Entries looked at in search of an example; the first few nearly always hold one.
+const MAX_ENTRIES: usize = 10_000;
+
+/// How much is served.
+pub(super) fn amount(snapshot: &Snapshot) -> String {
+    let prefixes = snapshot.provenance.networks.sources.iter().map(|source| source.prefix_count()).sum();
+    let counts = [
+        (snapshot.zones.len(), "zone"),
+        (prefixes, "network prefix"),
+        (snapshot.horizons.len(), "horizon"),
+        (snapshot.mirrors.len(), "mirror"),
+    ];
+    let texts: Vec<String> = counts.iter().map(|(number, noun)| count(*number, noun)).collect();
+    texts.join(", ")
+}
+
+fn count(number: usize, noun: &str) -> String {
+    match (number, noun.strip_suffix('x')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{number} {stem}xes"),
+        (_, None) => format!("{number} {noun}s"),
+    }
+}
+
+/// Commands that ask the DNS listeners: for a steered name, once for us and once for a client far away.
+pub(super) fn dns(snapshot: &Snapshot, listen: &[SocketAddr]) -> Vec<String> {
+    let Some(address) = listen.first() else { return Vec::new() };
+    let Some((owner, horizon)) = steered(snapshot) else { return Vec::new() };
+    let server = reachable(address.ip());
+    let ask = format!("dig @{server} -p {} {owner} A", address.port());
+    let mut lines = vec![ask.clone()];
+    if let Some(subnet) = subnet(snapshot, horizon) {
+        lines.push(format!("{ask} +subnet={subnet}"));
+    }
+    lines
+}
+
+/// An address to reach a listener at.
+pub(super) fn reachable(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    }
+}
+
+/// The first steered owner, without the final dot.
+fn steered(snapshot: &Snapshot) -> Option<(String, HorizonId)> {
+    let nodes = snapshot.zones.iter().flat_map(|(_, zone)| zone.nodes());
+    let (owner, steered) = nodes.filter_map(|node| node.steered().map(|steered| (node.owner(), steered))).next()?;
+    let owner: NameBuf = owner.to_owned();
+    Some((owner.to_string().trim_end_matches('.').to_string(), steered.horizon))
+}
+
+/// An IPv4 subnet of a network that a rule of the horizon is about, so that its answer is not the default.
+fn subnet(snapshot: &Snapshot, id: HorizonId) -> Option<Prefix> {
+    /// What resolvers disclose at most (RFC 7871 §11.1).
+    const DISCLOSED: u8 = 24;
+    let horizon = &snapshot.horizons[id.index()];
+    let default = horizon.plan_of(Won::Default);
+    let entries = snapshot.provenance.networks.sources.iter().flat_map(|source| source.v4());
+    entries.filter(|entry| entry.block.prefix_len() <= DISCLOSED).take(MAX_ENTRIES).find_map(|entry| {
+        let address = IpAddr::V4(Ipv4Addr::from_bits(entry.block.first()));
+        let subnet = Subnet { address, source: SourcePrefixLen(DISCLOSED) };
+        let client = Client { resolver: Ipv4Addr::LOCALHOST.into(), subnet: Some(subnet) };
+        let decision = snapshot.decide(id, &client);
+        // A reserved subnet is answered by the resolver's address, and shows nothing.
+        let tells = decision.location.vantage == Vantage::Subnet && decision.plan != default;
+        tells.then(|| Prefix::holding(address, DISCLOSED))
+    })
+}

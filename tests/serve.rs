@@ -1,0 +1,229 @@
+//! The real binary: started on ports that the system chooses, asked, reloaded, stopped.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its cases share")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use hickory_proto::op::{Message, Query};
+use hickory_proto::rr::{Name, RData, RecordType};
+use tempfile::TempDir;
+
+const CONFIG: &str = r#"
+[dns]
+listen = ["127.0.0.1:0", "[::1]:0"]
+
+[[zone]]
+name  = "blob.example"
+file  = "blob.zone"
+steer = [{ owner = "@", horizon = "blobs", ttl = 60 }]
+
+[networks]
+sites = { list = "sites.txt" }
+
+[mirrors.near]
+addresses = ["192.0.2.10"]
+
+[mirrors.far]
+addresses = ["192.0.2.20"]
+
+[horizons.blobs]
+rules = [{ network = "sites", mirrors = ["near"] }]
+default = ["far"]
+"#;
+
+const ZONE: &str = "\
+$ORIGIN blob.example.
+$TTL 3600
+@ SOA ns.example. hostmaster.example. 1 7200 3600 1209600 300
+@ NS ns.example.
+";
+
+/// A server in a folder of its own.
+struct Pharos {
+    folder: TempDir,
+    child: Child,
+    log: BufReader<ChildStderr>,
+    listening: Vec<SocketAddr>,
+    /// The commands that it proposes.
+    tries: Vec<String>,
+}
+
+impl Pharos {
+    fn start(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("pharos.toml"), config).unwrap();
+        fs::write(folder.path().join("blob.zone"), ZONE).unwrap();
+        fs::write(folder.path().join("sites.txt"), "198.51.100.0/24 office\n127.0.0.0/8\n::1/128\n").unwrap();
+        let mut child = command(folder.path()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let mut pharos = Pharos { folder, child, log, listening: Vec::new(), tries: Vec::new() };
+        loop {
+            let line = pharos.log_line();
+            if let Some((_, rest)) = line.split_once("listening on ") {
+                pharos.listening.push(rest.split(' ').next().unwrap().parse().unwrap());
+            }
+            if let Some((_, command)) = line.split_once("try: ") {
+                pharos.tries.push(command.to_string());
+            }
+            if line.contains("+subnet") {
+                return pharos;
+            }
+        }
+    }
+
+    fn log_line(&mut self) -> String {
+        let mut line = String::new();
+        assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "the server ended");
+        line.trim_end().to_string()
+    }
+
+    fn wait_for(&mut self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.log_line();
+            let found = line.contains(text);
+            lines.push(line);
+            if found {
+                return lines;
+            }
+        }
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        fs::write(self.folder.path().join(file), text).unwrap();
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().unwrap().success());
+    }
+
+    /// The address and TTL that a client on this machine gets.
+    fn ask(&self, server: SocketAddr) -> (String, u32) {
+        let local = if server.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+        let socket = UdpSocket::bind(local).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        socket.send_to(&query(), server).unwrap();
+        let mut room = [0; 1500];
+        let (len, from) = socket.recv_from(&mut room).unwrap();
+        assert_eq!(from, server);
+        answer(&room[..len])
+    }
+
+    fn stop(mut self) {
+        self.signal("TERM");
+        self.wait_for("stopped");
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Pharos {
+    fn drop(&mut self) {
+        // It has ended already, unless a test failed.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
+    command.current_dir(folder).env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
+    command
+}
+
+fn query() -> Vec<u8> {
+    let mut message = Message::query();
+    message.add_query(Query::query(Name::from_ascii("blob.example.").unwrap(), RecordType::A));
+    message.to_vec().unwrap()
+}
+
+fn answer(octets: &[u8]) -> (String, u32) {
+    let message = Message::from_vec(octets).unwrap();
+    let [record] = message.answers.as_slice() else { panic!("{message}") };
+    let RData::A(address) = &record.data else { panic!("{record}") };
+    (address.to_string(), record.ttl)
+}
+
+#[test]
+fn it_answers_over_every_transport_and_stops_when_told() {
+    let pharos = Pharos::start(CONFIG);
+    assert_eq!(pharos.listening.len(), 2);
+    for server in pharos.listening.clone() {
+        assert_eq!(pharos.ask(server), ("192.0.2.10".to_string(), 60));
+        let mut stream = TcpStream::connect(server).unwrap();
+        let query = query();
+        stream.write_all(&[&(query.len() as u16).to_be_bytes(), &query[..]].concat()).unwrap();
+        let mut length = [0; 2];
+        stream.read_exact(&mut length).unwrap();
+        let mut reply = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut reply).unwrap();
+        assert_eq!(answer(&reply), ("192.0.2.10".to_string(), 60));
+    }
+    pharos.stop();
+}
+
+#[test]
+fn it_proposes_commands_that_fit_its_configuration() {
+    let pharos = Pharos::start(CONFIG);
+    let dig = format!("dig @127.0.0.1 -p {} blob.example A", pharos.listening[0].port());
+    assert_eq!(pharos.tries, [dig.clone(), format!("{dig} +subnet=198.51.100.0/24")]);
+    pharos.stop();
+}
+
+#[test]
+fn a_reload_changes_what_is_served_and_a_bad_one_does_not() {
+    let mut pharos = Pharos::start(CONFIG);
+    let server = pharos.listening[0];
+
+    pharos.write("pharos.toml", &CONFIG.replace("ttl = 60", "ttl = 30").replace("[\"near\"]", "[\"far\", \"near\"]"));
+    pharos.signal("HUP");
+    pharos.wait_for("generation 2 is served");
+    assert_eq!(pharos.ask(server), ("192.0.2.20".to_string(), 30));
+
+    pharos.write("pharos.toml", &CONFIG.replace("[\"near\"]", "[\"nearr\"]"));
+    pharos.write("blob.zone", "this is no zone");
+    pharos.signal("HUP");
+    let log = pharos.wait_for("what was served stays");
+    assert!(log.iter().any(|line| line.contains("pharos.toml:") && line.contains("did you mean `near`")), "{log:?}");
+    assert_eq!(pharos.ask(server), ("192.0.2.20".to_string(), 30));
+
+    pharos.write("pharos.toml", &CONFIG.replace("\"[::1]:0\"", "\"127.0.0.2:0\""));
+    pharos.write("blob.zone", ZONE);
+    pharos.signal("HUP");
+    let log = pharos.wait_for("generation 3 is served");
+    assert!(log.iter().any(|line| line.contains("`[dns] listen` has changed")), "{log:?}");
+    assert_eq!(pharos.ask(pharos.listening[1]), ("192.0.2.10".to_string(), 60));
+    pharos.stop();
+}
+
+#[test]
+fn what_keeps_it_from_starting_is_said_with_a_remedy() {
+    let pharos = Pharos::start(CONFIG);
+    let folder = tempfile::tempdir().unwrap();
+    for (file, text) in [("blob.zone", ZONE), ("sites.txt", "127.0.0.0/8\n")] {
+        fs::write(folder.path().join(file), text).unwrap();
+    }
+    let taken = pharos.listening[0].to_string();
+    fs::write(folder.path().join("pharos.toml"), CONFIG.replace("127.0.0.1:0", &taken)).unwrap();
+    let output = command(folder.path()).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    let holder =
+        format!("error: failed to listen on {taken} (TCP): `pharos` (process {}) has the port", pharos.child.id());
+    assert!(text.contains(&holder) && text.contains("= help: stop that process"), "{text}");
+
+    fs::write(folder.path().join("pharos.toml"), CONFIG.replace("default = [\"far\"]", "default = [\"afar\"]"))
+        .unwrap();
+    let output = command(folder.path()).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("error[unknown-mirror]") && text.contains("did you mean `far`"), "{text}");
+
+    assert_eq!(command(folder.path()).arg("sevre").output().unwrap().status.code(), Some(2));
+    pharos.stop();
+}
