@@ -37,7 +37,7 @@ pub struct Built {
 
 /// Builds a snapshot from a config file, or tells all that is wrong.
 pub fn build(path: &Path, generation: Generation) -> Result<Built, Vec<Diagnostic>> {
-    let (file, text) = load::config_text(path).map_err(|problem| vec![problem])?;
+    let (file, text) = load::config_text(path)?;
     let (config, mut problems) = config::read(&file, &text)?;
     let inputs = match load::inputs(&config) {
         Ok((inputs, warnings)) => {

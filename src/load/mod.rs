@@ -27,11 +27,11 @@ pub struct Inputs {
 }
 
 /// Reads the text of a config file; with it comes the file's name as the operator wrote it.
-pub fn config_text(path: &Path) -> Result<(String, String), Diagnostic> {
+pub fn config_text(path: &Path) -> Result<(String, String), Vec<Diagnostic>> {
     let file = path.display().to_string();
     let place = Place::whole_file(&Arc::from(file.as_str()));
     let problem =
-        |message: String, help: &str| Diagnostic::error("config-file", message).at(place.clone(), "").help(help);
+        |message: String, help: &str| vec![Diagnostic::error("config-file", message).at(place.clone(), "").help(help)];
     let octets = std::fs::read(path).map_err(|error| {
         let help = match error.kind() {
             std::io::ErrorKind::NotFound => "name the file with `--config FILE`; README.md has a sample",
