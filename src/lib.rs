@@ -59,6 +59,7 @@ pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod dns;
+pub mod http;
 pub mod inspect;
 pub mod live;
 pub mod load;

@@ -1,0 +1,104 @@
+//! One connection: the TLS handshake where there is one, then requests until it ends.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::paced::{Paced, Progress};
+use super::{HANDSHAKE_TIMEOUT, Handler, MAX_HEAD_LEN, MAX_HEADERS, MAX_STREAMS, Response, Shared};
+
+/// Streams that a client opens and resets before they are answered (CVE-2023-44487); beyond, the connection ends.
+const MAX_RESET_STREAMS: usize = 20;
+
+/// What may wait to be written on one HTTP/2 stream, in octets; responses are below 1 KB.
+const MAX_SEND_LEN: usize = 16 * 1024;
+
+/// How often an HTTP/2 connection is asked for a sign of life.
+const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// Serves a connection to its end.
+pub(super) async fn serve<H: Handler>(stream: TcpStream, peer: IpAddr, shared: &Arc<Shared<H>>) {
+    let Some(tls) = &shared.tls else { return serve_requests(stream, peer, shared).await };
+    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(tls.config()).accept(stream));
+    match shared.stop.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(stream))) => serve_requests(stream, peer, shared).await,
+        Some(_) => shared.counters.handshake_errors.increment(),
+        None => {}
+    }
+}
+
+async fn serve_requests<H, S>(stream: S, peer: IpAddr, shared: &Arc<Shared<H>>)
+where
+    H: Handler,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let progress = Progress::default();
+    let service = {
+        let (shared, progress) = (shared.clone(), progress.clone());
+        service_fn(move |request| {
+            progress.request_read();
+            let response = respond(&shared.handler, request, peer);
+            async move { Ok::<_, Infallible>(response) }
+        })
+    };
+    let builder = builder();
+    let connection = builder.serve_connection(TokioIo::new(Paced::new(stream, progress)), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        // What has already come is read before the server is found to be stopping: it is in flight.
+        biased;
+        ended = connection.as_mut() => ended,
+        () = shared.stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            // What ends by being told to is no error, whatever it was doing.
+            let _ = connection.await;
+            Ok(())
+        }
+    };
+    if ended.is_err() {
+        shared.counters.connection_errors.increment();
+    }
+}
+
+fn respond<H: Handler>(handler: &H, request: Request<Incoming>, peer: IpAddr) -> Response {
+    let (head, body) = request.into_parts();
+    let mut response = handler.respond(&head, peer);
+    // A body is not read, so in HTTP/1 the next request could not be found behind it.
+    if !body.is_end_stream() && head.version <= hyper::Version::HTTP_11 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+fn builder() -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    // The time for a head is kept by [`Paced`]: hyper counts it from the response before, so that it would also be the
+    // time for which a connection may be silent.
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .max_buf_size(MAX_HEAD_LEN)
+        .max_headers(MAX_HEADERS);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(MAX_HEAD_LEN as u32)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+        .max_local_error_reset_streams(MAX_RESET_STREAMS)
+        .max_send_buf_size(MAX_SEND_LEN)
+        .keep_alive_interval(PING_EVERY);
+    builder
+}

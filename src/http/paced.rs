@@ -1,0 +1,271 @@
+//! A stream that gives up on a client which is too slow.
+//!
+//! Hyper's own limit is on HTTP/1.1 heads alone; this one is below it and holds for whatever is spoken.
+//!
+//! **Invariants**: silence between requests ends a connection cleanly, anything else in an error of the kind
+//! [`io::ErrorKind::TimedOut`]; octets that bring no request nearer do not make time.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::{HEADER_TIMEOUT, IDLE_TIMEOUT, REQUEST_TIMEOUT, WRITE_TIMEOUT};
+
+/// How long to wait for the client to close after we have; nginx's `lingering_timeout` is five times that.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How much of what a client still sends is thrown away meanwhile, in octets.
+const MAX_LINGER_LEN: usize = 64 * 1024;
+
+/// How far the requests of a connection have come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress(Arc<AtomicU32>);
+
+impl Progress {
+    /// A request was read whole.
+    pub(super) fn request_read(&self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
+/// A stream with deadlines.
+pub(super) struct Paced<S> {
+    stream: S,
+    progress: Progress,
+    /// The requests seen by the last read.
+    requests: u32,
+    /// When the first octet of a request came; none while the connection is silent.
+    since: Option<Instant>,
+    /// The first octets of the connection.
+    start: [u8; 3],
+    start_len: usize,
+    read_by: Pin<Box<Sleep>>,
+    write_by: Option<Pin<Box<Sleep>>>,
+    linger: Option<Linger>,
+}
+
+/// The time after our end of the stream is closed, and the octets thrown away in it.
+struct Linger {
+    until: Pin<Box<Sleep>>,
+    len: usize,
+}
+
+impl<S> Paced<S> {
+    pub(super) fn new(stream: S, progress: Progress) -> Self {
+        let read_by = Box::pin(sleep_until(Instant::now() + IDLE_TIMEOUT));
+        Paced {
+            stream,
+            progress,
+            requests: 0,
+            since: None,
+            start: [0; 3],
+            start_len: 0,
+            read_by,
+            write_by: None,
+            linger: None,
+        }
+    }
+
+    /// Looks whether a request was completed since the last read; then the connection is silent again.
+    fn follow_progress(&mut self) {
+        let requests = self.progress.0.load(Relaxed);
+        if requests != self.requests {
+            self.requests = requests;
+            self.since = None;
+            self.read_by.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
+        }
+    }
+
+    fn note(&mut self, octets: &[u8]) {
+        let room = &mut self.start[self.start_len..];
+        let len = room.len().min(octets.len());
+        room[..len].copy_from_slice(&octets[..len]);
+        self.start_len += len;
+        let since = *self.since.get_or_insert_with(Instant::now);
+        // RFC 9113 §3.4: the client's preface starts with `PRI`, as no HTTP/1 request that is answered does.
+        let limit = if self.start == *b"PRI" { REQUEST_TIMEOUT } else { HEADER_TIMEOUT };
+        self.read_by.as_mut().reset(since + limit);
+    }
+
+    /// Passes on what came of writing, or gives up if it has been waiting for too long.
+    fn paced_write<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.write_by = None;
+            return outcome;
+        }
+        let write_by = self.write_by.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + WRITE_TIMEOUT)));
+        write_by.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        this.follow_progress();
+        let before = buf.filled().len();
+        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+            Poll::Ready(outcome) => {
+                if buf.filled().len() > before {
+                    this.note(&buf.filled()[before..]);
+                }
+                Poll::Ready(outcome)
+            }
+            Poll::Pending => this.read_by.as_mut().poll(cx).map(|()| match this.since {
+                // The end of the stream.
+                None => Ok(()),
+                Some(_) => Err(io::ErrorKind::TimedOut.into()),
+            }),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Paced<S> {
+    /// Reads and throws away what a client sends that was not listened to, until it closes or has had its time.
+    ///
+    /// RFC 9112 §9.6: to close with octets unread is to reset, which can take the response from the client.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(linger) = &mut self.linger else { return Poll::Ready(Ok(())) };
+        let mut octets = [0; 1024];
+        while linger.len < MAX_LINGER_LEN && linger.until.as_mut().poll(cx).is_pending() {
+            let mut buf = ReadBuf::new(&mut octets);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => linger.len += buf.filled().len(),
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, octets);
+        self.paced_write(cx, outcome)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.paced_write(cx, outcome)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        self.paced_write(cx, outcome)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.linger.is_none() {
+            let outcome = Pin::new(&mut this.stream).poll_shutdown(cx);
+            ready!(this.paced_write(cx, outcome))?;
+            // A silent client has nothing under way that could be lost.
+            if this.since.is_some() {
+                this.linger = Some(Linger { until: Box::pin(sleep_until(Instant::now() + LINGER_TIMEOUT)), len: 0 });
+            }
+        }
+        this.poll_linger(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    fn pair() -> (DuplexStream, Paced<DuplexStream>, Progress) {
+        let (client, server) = duplex(1024);
+        let progress = Progress::default();
+        (client, Paced::new(server, progress.clone()), progress)
+    }
+
+    /// Reads until it ends, and says how and after how long since `from`.
+    async fn end(paced: &mut Paced<DuplexStream>, from: Instant) -> (Result<(), io::ErrorKind>, u64) {
+        let mut all = Vec::new();
+        let outcome = paced.read_to_end(&mut all).await;
+        (outcome.map(|_| ()).map_err(|error| error.kind()), from.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_ends_cleanly() {
+        let (_client, mut paced, _) = pair();
+        assert_eq!(end(&mut paced, Instant::now()).await, (Ok(()), 30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_trickles_is_cut_two_seconds_after_its_first_octet() {
+        let (mut client, mut paced, _) = pair();
+        let from = Instant::now();
+        let trickle = tokio::spawn(async move {
+            for octet in "GET /v2/ HTTP/1.1\r\nA: b\r\n".bytes() {
+                tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+                if client.write_all(&[octet]).await.is_err() {
+                    return;
+                }
+            }
+        });
+        // The first octet comes after half a second.
+        assert_eq!(end(&mut paced, from).await, (Err(io::ErrorKind::TimedOut), 2));
+        trickle.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn frames_without_a_request_are_cut_after_ten_seconds() {
+        let (mut client, mut paced, _) = pair();
+        let from = Instant::now();
+        client.write_all(b"P").await.unwrap();
+        assert_eq!(paced.read_u8().await.unwrap(), b'P');
+        client.write_all(b"RI * HTTP/2.0").await.unwrap();
+        assert_eq!(end(&mut paced, from).await, (Err(io::ErrorKind::TimedOut), 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_request_the_connection_may_be_silent_again() {
+        let (mut client, mut paced, progress) = pair();
+        client.write_all(b"GET").await.unwrap();
+        let mut buf = [0; 3];
+        paced.read_exact(&mut buf).await.unwrap();
+        progress.request_read();
+        assert_eq!(end(&mut paced, Instant::now()).await, (Ok(()), 30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_goes_on_sending_is_waited_for_no_longer_than_a_second() {
+        let (mut client, mut paced, _) = pair();
+        client.write_all(b"GET").await.unwrap();
+        assert_eq!(paced.read_u8().await.unwrap(), b'G');
+        client.write_all(b"more").await.unwrap();
+        let from = Instant::now();
+        paced.shutdown().await.unwrap();
+        assert_eq!(from.elapsed(), LINGER_TIMEOUT);
+
+        let (mut client, mut paced, _) = pair();
+        client.write_all(b"GET").await.unwrap();
+        assert_eq!(paced.read_u8().await.unwrap(), b'G');
+        drop(client);
+        paced.shutdown().await.unwrap();
+        assert_eq!(from.elapsed(), LINGER_TIMEOUT, "no time passes where the client closes as well");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_cut() {
+        let (_client, mut paced, _) = pair();
+        let from = Instant::now();
+        let error = paced.write_all(&[0; 2000]).await.unwrap_err();
+        assert_eq!((error.kind(), from.elapsed().as_secs()), (io::ErrorKind::TimedOut, 10));
+    }
+}

@@ -1,0 +1,90 @@
+//! The registry listener's handler: HTTP around [`crate::registry::route`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+
+use super::{Handler, Response};
+use crate::base::client::Client;
+use crate::base::time::Moment;
+use crate::registry::{self, Answer, Reply, Request, Settings, Status, client_address};
+use crate::snapshot::Snapshot;
+use crate::telemetry::http::Http;
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+
+/// Answers pull requests; `C` tells the moment it is.
+pub struct Pull<C> {
+    published: Arc<ArcSwap<Snapshot>>,
+    settings: Arc<ArcSwap<Settings>>,
+    clock: C,
+    counters: Arc<Http>,
+}
+
+impl<C> Pull<C> {
+    /// Answers from what is published, by these settings; whoever holds them may replace them.
+    pub fn new(
+        published: Arc<ArcSwap<Snapshot>>,
+        settings: Arc<ArcSwap<Settings>>,
+        clock: C,
+        counters: Arc<Http>,
+    ) -> Self {
+        Pull { published, settings, clock, counters }
+    }
+}
+
+impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
+    fn respond(&self, head: &Parts, peer: IpAddr) -> Response {
+        let (settings, snapshot) = (self.settings.load(), self.published.load());
+        let method = match head.method {
+            Method::GET | Method::HEAD => registry::Method::Read,
+            _ => registry::Method::Other,
+        };
+        let forwarded = head.headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
+        let client = client_address(peer, forwarded, &settings.trusted_proxies)
+            .map(|address| Client { resolver: address, subnet: None });
+        let request = Request { method, path: head.uri.path(), query: head.uri.query() };
+        let reply = registry::route(&request, client, &settings, &snapshot, (self.clock)());
+        self.counters.answered(&reply);
+        render(reply, &head.method)
+    }
+}
+
+fn render(reply: Reply, method: &Method) -> Response {
+    let status = StatusCode::from_u16(reply.answer.status()).expect("a reply has a status of HTTP: registry::Answer");
+    let body = match &reply.answer {
+        Answer::Version => "{}",
+        Answer::Redirect(_) => "",
+        Answer::Refuse(_, code) => code.body(),
+    };
+    // The length that GET has; HTTP/2 would otherwise not say it for HEAD.
+    let sent = if method == Method::HEAD { "" } else { body };
+    let mut response = Response::new(Full::new(Bytes::from_static(sent.as_bytes())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, body.len().into());
+    if !body.is_empty() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    match reply.answer {
+        Answer::Version => {
+            headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        }
+        Answer::Redirect(url) => {
+            let url = HeaderValue::try_from(url).expect("a location is printable: registry::route, config");
+            headers.insert(LOCATION, url);
+        }
+        Answer::Refuse(Status::MethodNotAllowed, _) => {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        Answer::Refuse(..) => {}
+    }
+    response
+}
