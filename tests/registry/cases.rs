@@ -1,0 +1,331 @@
+//! The table: for each rule of the registry, requests and what they get.
+
+use pharos::base::client::Client;
+use pharos::base::time::Moment;
+use pharos::mirror::Health::{self, Bad, Down, Up};
+use pharos::registry::{Answer, Method, Outcome, Request, client_address, route};
+
+use crate::world::{EAST, ELSEWHERE, Setup, WEST, proxy, settings, snapshot};
+
+/// A request and what it gets.
+pub(crate) struct Case {
+    pub(crate) setup: Setup,
+    /// Of the mirrors east, west and central.
+    pub(crate) health: [Health; 3],
+    pub(crate) method: &'static str,
+    /// The path, with the query string.
+    pub(crate) target: String,
+    /// The lines of `X-Forwarded-For` that the trusted proxy sends.
+    pub(crate) forwarded: Vec<&'static str>,
+    pub(crate) expected: Expected,
+    pub(crate) outcome: Outcome,
+}
+
+/// What a request gets.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Expected {
+    /// 200 with the version header.
+    Version,
+    /// 307 to this URL.
+    To(String),
+    /// A status, and the code in its body.
+    Refused(u16, &'static str),
+}
+
+pub(crate) const HEX: &str = "7031c1b283388d2c2e09b57badb803c05ebed362dc88d84b480cc47f72a21097";
+
+/// Every case.
+pub(crate) fn all() -> Vec<Case> {
+    let up = [Up, Up, Up];
+    let mut cases = Vec::new();
+    let mut add = |setup, health, method, target: &str, forwarded: &[&'static str], expected, outcome| {
+        let (target, forwarded) = (target.to_string(), forwarded.to_vec());
+        cases.push(Case { setup, health, method, target, forwarded, expected, outcome });
+    };
+    let to = |url: &str| Expected::To(url.to_string());
+    let blob = format!("/v2/pause/blobs/sha256:{HEX}");
+    use Setup::{Bare, Direct, Full, Renamed};
+
+    // 1. Only GET and HEAD, whatever the path.
+    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"] {
+        for target in ["/", "/v2/", "/v2/pause/blobs/uploads/", blob.as_str(), "/nowhere"] {
+            add(Full, up, method, target, &[], Expected::Refused(405, "UNSUPPORTED"), Outcome::Method);
+        }
+    }
+
+    // 2. Pages, and what is outside.
+    for target in ["/", "/?utm=1"] {
+        add(Full, up, "GET", target, &[], to("https://project.example/registry"), Outcome::Info);
+    }
+    for target in ["/privacy", "/privacy/", "/privacy-policy?x=y"] {
+        let url = "https://project.example/privacy?from=registry";
+        add(Full, up, "GET", target, &[], to(url), Outcome::Privacy);
+    }
+    for target in ["/", "/privacy"] {
+        add(Bare, up, "GET", target, &[], Expected::Refused(404, "UNSUPPORTED"), Outcome::Outside);
+    }
+    for target in [
+        "/v1",
+        "/v1/",
+        "/v1/_ping",
+        "/v2foo",
+        "/v2foo/",
+        "/v22/",
+        "/V2/",
+        "//",
+        "//evil.example",
+        "//v2/",
+        "/v2%2f",
+        "/%76%32/",
+        "/healthz",
+        "/metrics",
+        "/favicon.ico",
+        "/./v2/",
+        "/x/../v2/",
+        "/@evil.example/v2/",
+    ] {
+        add(Full, up, "GET", target, &[], Expected::Refused(404, "UNSUPPORTED"), Outcome::Outside);
+    }
+
+    // 3. The version of the API.
+    for setup in [Full, Bare] {
+        for target in ["/v2", "/v2/", "/v2/?n=1", "/v2?"] {
+            add(setup, up, "GET", target, &[], Expected::Version, Outcome::Version);
+        }
+    }
+
+    // 4. The catalogue, uploads, and what breaks a grammar.
+    for target in [
+        "/v2/_catalog",
+        "/v2/_catalog?n=10",
+        "/v2/_catalog/",
+        "/v2//",
+        "/v2/pause",
+        "/v2/pause/",
+        "/v2/pause/manifests",
+        "/v2/pause/manifests/",
+        "/v2/pause/manifests/3.9//",
+        "/v2/pause/blobs/uploads",
+        "/v2/pause/blobs/uploads/",
+        "/v2/pause/blobs/uploads/42",
+        "/v2/pause/tags",
+        "/v2/pause/tags/other",
+        "/v2/pause/_oci/ext/x",
+        "/v2//evil.example",
+        "/v2/token",
+        "/v2/..",
+        "/v2/../etc/passwd",
+    ] {
+        add(Full, up, "GET", target, &[], Expected::Refused(404, "UNSUPPORTED"), Outcome::Refused);
+    }
+    let long = format!("/v2/{}/tags/list", "a".repeat(256));
+    for target in [
+        "/v2/manifests/3.9",
+        "/v2//manifests/3.9",
+        "/v2/Pause/manifests/3.9",
+        "/v2/a..b/manifests/3.9",
+        "/v2/../manifests/3.9",
+        "/v2/a//b/manifests/3.9",
+        "/v2/..%2f/manifests/3.9",
+        "/v2/a%2fb/manifests/3.9",
+        "/v2/a@b/manifests/3.9",
+        "/v2/evil.example:80/tags/list",
+        "/v2/tags/list",
+        "/v2//evil.example/tags/list",
+        long.as_str(),
+    ] {
+        add(Full, up, "GET", target, &[], Expected::Refused(400, "NAME_INVALID"), Outcome::Refused);
+    }
+    for target in [".hidden", "-x", "a%20b", "a@b", &"t".repeat(129)] {
+        let target = format!("/v2/pause/manifests/{target}");
+        add(Full, up, "GET", &target, &[], Expected::Refused(404, "MANIFEST_UNKNOWN"), Outcome::Refused);
+    }
+    let digests = [
+        "sha256:",
+        "sha256:abc",
+        &format!("sha256:{}", HEX.to_uppercase()),
+        &format!("sha512:{HEX}"),
+        "SHA256:00",
+        "x:..",
+        "a:b:c",
+    ];
+    for digest in digests {
+        for endpoint in ["manifests", "blobs", "referrers"] {
+            let target = format!("/v2/pause/{endpoint}/{digest}");
+            add(Full, up, "GET", &target, &[], Expected::Refused(400, "DIGEST_INVALID"), Outcome::Refused);
+        }
+    }
+    add(Full, up, "GET", "/v2/pause/blobs/latest", &[], Expected::Refused(400, "DIGEST_INVALID"), Outcome::Refused);
+
+    // 5. Manifests, tags and referrers: the canonical registry, query string and trailing slash as sent.
+    let by_digest = format!("pause/manifests/sha256:{HEX}");
+    let escaped = format!("pause/manifests/sha256%3A{HEX}");
+    for rest in [
+        "pause/manifests/3.9",
+        "pause/manifests/3.9/",
+        "pause/manifests/3.9?ns=k8s.gcr.io",
+        "pause/manifests/3.9/?a=b&c=d?e",
+        "a/b/c/manifests/v1",
+        "a/manifests/b/manifests/_x",
+        by_digest.as_str(),
+        escaped.as_str(),
+        "pause/manifests/3.9?",
+        "pause/manifests/blake3:00ff",
+    ] {
+        let target = format!("/v2/{rest}");
+        let below = to(&format!("https://canonical.example/v2/some/repo/{rest}"));
+        add(Full, up, "GET", &target, &[], below, Outcome::Manifest);
+        let plain = to(&format!("http://canonical.example/v2/{rest}"));
+        add(Bare, up, "GET", &target, &[], plain, Outcome::Manifest);
+    }
+    for rest in ["pause/tags/list", "pause/tags/list/", "pause/tags/list?n=10&last=3.9"] {
+        let url = to(&format!("https://canonical.example/v2/some/repo/{rest}"));
+        add(Full, up, "GET", &format!("/v2/{rest}"), &[], url, Outcome::Tags);
+    }
+    for rest in
+        [format!("pause/referrers/sha256:{HEX}"), format!("pause/referrers/sha256:{HEX}?artifactType=a%2Fb%2Bc")]
+    {
+        let url = to(&format!("https://canonical.example/v2/some/repo/{rest}"));
+        add(Full, up, "GET", &format!("/v2/{rest}"), &[], url, Outcome::Referrers);
+    }
+    // The address is not needed, so nonsense in the header does no harm.
+    let url = to("https://canonical.example/v2/some/repo/pause/manifests/3.9");
+    add(Full, up, "GET", "/v2/pause/manifests/3.9", &["banana"], url, Outcome::Manifest);
+
+    // 6. Signatures and attestations.
+    for tag in [format!("sha256-{HEX}.sig"), format!("sha256-{HEX}.att"), format!("sha256-{HEX}.sig/?x=1")] {
+        let target = format!("/v2/a/b/manifests/{tag}");
+        let url = to(&format!("https://signatures.example{target}"));
+        add(Full, up, "GET", &target, &[], url, Outcome::Signature);
+        let url = to(&format!("http://canonical.example{target}"));
+        add(Bare, up, "GET", &target, &[], url, Outcome::Manifest);
+    }
+    for tag in [format!("sha256-{HEX}"), format!("sha256-{HEX}.sbom"), "sha256-0.sig".to_string()] {
+        let url = to(&format!("https://canonical.example/v2/some/repo/a/manifests/{tag}"));
+        add(Full, up, "GET", &format!("/v2/a/manifests/{tag}"), &[], url, Outcome::Manifest);
+    }
+
+    // 7. Blobs: the steered name, the mirror itself, or the canonical registry while no mirror can serve.
+    let steered = to(&format!("https://blob.example:8443{blob}"));
+    let canonical = to(&format!("https://canonical.example/v2/some/repo/pause/blobs/sha256:{HEX}"));
+    let direct = |mirror: &str| to(&format!("https://{mirror}.mirrors.example{blob}"));
+    for (health, client, at_name, at_mirror) in [
+        (up, EAST, &steered, direct("east")),
+        (up, WEST, &steered, direct("west")),
+        (up, ELSEWHERE, &steered, direct("central")),
+        // Its mirror is down: the default's is not.
+        ([Down, Up, Up], EAST, &steered, direct("central")),
+        ([Bad, Up, Up], EAST, &steered, direct("central")),
+        ([Down, Up, Up], WEST, &steered, direct("west")),
+        // Nothing of its plan is up, though another client's mirror is.
+        ([Down, Up, Down], EAST, &canonical, canonical.clone()),
+        ([Bad, Up, Bad], EAST, &canonical, canonical.clone()),
+        ([Down, Down, Down], ELSEWHERE, &canonical, canonical.clone()),
+        // Only `central` is reached over IPv6. While it is bad, a client with both families might end there.
+        ([Up, Up, Down], EAST, &steered, direct("east")),
+        ([Up, Up, Bad], EAST, &canonical, direct("east")),
+        (up, "2001:db8:7::1", &steered, direct("central")),
+        ([Up, Up, Down], "2001:db8:7::1", &canonical, canonical.clone()),
+        (up, "::ffff:198.51.100.7", &steered, direct("east")),
+    ] {
+        let outcome = if *at_name == canonical { Outcome::BlobCanonical } else { Outcome::BlobSteered };
+        add(Full, health, "GET", &blob, &[client], at_name.clone(), outcome);
+        let outcome = if at_mirror == canonical { Outcome::BlobCanonical } else { Outcome::BlobMirror };
+        add(Direct, health, "GET", &blob, &[client], at_mirror, outcome);
+    }
+    add(Renamed, up, "GET", &blob, &[EAST], canonical.clone(), Outcome::BlobCanonical);
+    // A name that is steered elsewhere is sent to as it is; nothing is known of its mirrors, nor needed of the client.
+    for forwarded in [&[EAST][..], &["banana"]] {
+        add(Bare, [Down, Down, Down], "GET", &blob, forwarded, steered.clone(), Outcome::BlobSteered);
+    }
+    for suffix in ["/", "?ns=k8s.gcr.io", "/?a=b"] {
+        let target = format!("{blob}{suffix}");
+        add(Full, up, "GET", &target, &[EAST], to(&format!("https://blob.example:8443{target}")), Outcome::BlobSteered);
+        let url = to(&format!("https://east.mirrors.example{target}"));
+        add(Direct, up, "GET", &target, &[EAST], url, Outcome::BlobMirror);
+    }
+    let long = format!("/v2/a/b/blobs/sha512:{HEX}{HEX}");
+    add(Full, up, "GET", &long, &[EAST], to(&format!("https://blob.example:8443{long}")), Outcome::BlobSteered);
+
+    // 8. The client's address.
+    for (forwarded, mirror) in [
+        (&[][..], "central"),
+        (&["203.0.113.7, 198.51.100.7"][..], "east"),
+        (&["banana, 198.51.100.7, 127.0.0.2"][..], "east"),
+        (&["203.0.113.7", "198.51.100.7:4711", "127.0.0.3,"][..], "east"),
+        (&["[::ffff:203.0.113.7]:80"][..], "west"),
+    ] {
+        add(Direct, up, "GET", &blob, forwarded, direct(mirror), Outcome::BlobMirror);
+    }
+    for forwarded in [&["banana"][..], &["198.51.100.7, unknown"], &["198.51.100.7", "x, 127.0.0.2"]] {
+        for setup in [Full, Direct] {
+            add(setup, up, "GET", &blob, forwarded, Expected::Refused(400, "UNSUPPORTED"), Outcome::Forwarded);
+        }
+    }
+    cases
+}
+
+#[test]
+fn route_gives_what_the_table_says() {
+    for case in all() {
+        let settings = settings(case.setup);
+        let (path, query) = match case.target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (case.target.as_str(), None),
+        };
+        let method = if case.method == "GET" { Method::Read } else { Method::Other };
+        let client =
+            client_address(proxy(), case.forwarded.iter().map(|line| line.as_bytes()), &settings.trusted_proxies)
+                .map(|resolver| Client { resolver, subnet: None });
+        let reply = route(&Request { method, path, query }, client, &settings, &snapshot(case.health), Moment(0));
+        let said = match reply.answer.clone() {
+            Answer::Version => Expected::Version,
+            Answer::Redirect(url) => Expected::To(url),
+            Answer::Refuse(_, code) => {
+                let body: serde_json::Value = serde_json::from_str(code.body()).unwrap();
+                assert_eq!(body["errors"][0]["code"], code_of(&case.expected), "{}", case.target);
+                Expected::Refused(reply.answer.status(), code_of(&case.expected))
+            }
+        };
+        let about = format!("{:?} {:?} {} {} {:?}", case.setup, case.health, case.method, case.target, case.forwarded);
+        assert_eq!((said, reply.basis.outcome), (case.expected, case.outcome), "{about}");
+    }
+}
+
+#[test]
+fn every_outcome_is_in_the_table() {
+    let cases = all();
+    for outcome in Outcome::ALL {
+        assert!(cases.iter().any(|case| case.outcome == outcome), "{outcome:?}");
+    }
+}
+
+#[test]
+fn no_octet_of_a_request_can_end_the_location_early() {
+    let snapshot = snapshot([Up, Up, Up]);
+    let settings = settings(Setup::Full);
+    let client = Ok(Client { resolver: EAST.parse().unwrap(), subnet: None });
+    for odd in ["\r\nX: y", "\n", " ", "\t", "\0", "\u{7f}", "é", "#x"] {
+        let path = format!("/v2/pause/manifests/3.9{odd}");
+        let query = format!("a={odd}");
+        for request in [
+            Request { method: Method::Read, path: &path, query: None },
+            Request { method: Method::Read, path: "/v2/pause/manifests/3.9", query: Some(&query) },
+        ] {
+            let reply = route(&request, client, &settings, &snapshot, Moment(0));
+            assert!(matches!(reply.answer, Answer::Refuse(..)), "{request:?}");
+        }
+    }
+    for path in ["/v2/\\evil.example/tags/list", "/v2/pause/manifests/\\..\\x", "\\v2\\", "", "*", "v2/"] {
+        let reply =
+            route(&Request { method: Method::Read, path, query: None }, client, &settings, &snapshot, Moment(0));
+        assert!(matches!(reply.answer, Answer::Refuse(..)), "{path}");
+    }
+}
+
+fn code_of(expected: &Expected) -> &'static str {
+    match expected {
+        Expected::Refused(_, code) => code,
+        other => panic!("a refusal where {other:?} was expected"),
+    }
+}

@@ -1,0 +1,104 @@
+//! What the requests are held against: three mirrors, two labelled networks, and settings with everything in them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use pharos::base::ids::{MirrorId, SourceId};
+use pharos::base::prefix::PrefixSet;
+use pharos::base::time::{Generation, Moment};
+use pharos::mirror::{Health, Mirror};
+use pharos::networks::{Labels, Networks, SourceBuilder};
+use pharos::registry::{BlobTarget, Settings, Upstream};
+use pharos::snapshot::{Change, Provenance, Settings as EngineSettings, Snapshot, apply};
+use pharos::steer::{Condition, Horizon, Laid, Rule};
+use pharos::zone::ZoneSet;
+
+/// A client of the network `east`.
+pub(crate) const EAST: &str = "198.51.100.7";
+/// A client of the network `west`.
+pub(crate) const WEST: &str = "203.0.113.7";
+/// A client of no network.
+pub(crate) const ELSEWHERE: &str = "9.9.9.9";
+
+/// What differs between the settings of cases.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Setup {
+    /// Everything is configured; blobs go to the steered name.
+    Full,
+    /// The same, with blobs straight to mirrors.
+    Direct,
+    /// Only what must be; the steered name is steered elsewhere.
+    Bare,
+    /// As `Full`, but the horizon is not in the snapshot (between two configurations).
+    Renamed,
+}
+
+pub(crate) fn settings(setup: Setup) -> Settings {
+    let full = Settings {
+        canonical: Upstream::new("https", "canonical.example", "some/repo"),
+        blobs: Upstream::new("https", "blob.example:8443", ""),
+        horizon: Some("blobs".into()),
+        signatures: Some(Upstream::new("https", "signatures.example", "")),
+        info: Some("https://project.example/registry".into()),
+        privacy: Some("https://project.example/privacy?from=registry".into()),
+        blob_target: BlobTarget::SteeredName,
+        trusted_proxies: PrefixSet::new(&["127.0.0.0/8".parse().unwrap()]),
+    };
+    match setup {
+        Setup::Full => full,
+        Setup::Direct => Settings { blob_target: BlobTarget::MirrorHost, ..full },
+        Setup::Bare => Settings {
+            canonical: Upstream::new("http", "canonical.example", ""),
+            horizon: None,
+            signatures: None,
+            info: None,
+            privacy: None,
+            ..full
+        },
+        Setup::Renamed => Settings { horizon: Some("other".into()), ..full },
+    }
+}
+
+/// `east` and `west` have their own mirror and fall back to the default's; only `central` is reached over IPv6.
+pub(crate) fn snapshot(health: [Health; 3]) -> Snapshot {
+    let mut source = SourceBuilder::new("list", "list.txt");
+    for (line, (prefix, label)) in (1..).zip([("198.51.100.0/24", "east"), ("203.0.113.0/24", "west")]) {
+        let labels = source.intern(Labels { label: Some(label.into()), ..Labels::default() });
+        source.add(prefix.parse().unwrap(), labels, line);
+    }
+    let networks = Networks { sources: vec![Arc::new(source.finish().0)] };
+    let rule = |label: &str, mirror| Rule {
+        conditions: vec![Condition::Network { sources: vec![SourceId(0)], labels: vec![label.into()] }],
+        mirrors: vec![MirrorId(mirror)],
+        fallback: Vec::new(),
+    };
+    let rules = vec![rule("east", 0), rule("west", 1)];
+    let horizon = Horizon::build("blobs".into(), rules, vec![MirrorId(2)], &networks, &Laid::over(&networks));
+    let mirror = |name: &str, v4: &str, v6: Option<&str>| Mirror {
+        name: name.into(),
+        host: Some(format!("{name}.mirrors.example").into()),
+        v4: vec![v4.parse().unwrap()],
+        v6: v6.map(|text| text.parse().unwrap()).into_iter().collect(),
+    };
+    let mirrors = [
+        mirror("east", "192.0.2.1", None),
+        mirror("west", "192.0.2.2", None),
+        mirror("central", "192.0.2.3", Some("2001:db8::3")),
+    ];
+    let first = Snapshot::new(
+        Generation(1),
+        Arc::new(ZoneSet::new(Vec::new())),
+        Arc::new([horizon]),
+        Arc::new(mirrors),
+        Arc::new(EngineSettings { udp_payload: 1232, ecs_from: None }),
+        Arc::new(Provenance::default()),
+    );
+    (0..)
+        .zip(health)
+        .fold(first, |snapshot, (id, health)| apply(&snapshot, &Change::Health(MirrorId(id), health), Moment(0)))
+}
+
+/// The proxy that all requests come through.
+pub(crate) fn proxy() -> IpAddr {
+    "127.0.0.1".parse().unwrap()
+}
