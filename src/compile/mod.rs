@@ -8,10 +8,13 @@
 //! **Not here**: publishing ([`crate::live`]), the format of any one file ([`crate::config`], [`crate::load`]).
 
 pub mod check;
+mod registry;
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+
+pub use registry::registry_settings;
 
 use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::prefix::PrefixSet;
