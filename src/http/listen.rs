@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{BACKLOG, Handler, Shared, connection};
+use crate::process::{Holder, Transport, port_holder};
 
 /// How long to wait when no connection can be accepted, for want of file descriptors or memory: the connection stays
 /// in the queue, and asking again at once would only burn the core that is to free some.
@@ -36,11 +37,17 @@ pub struct BindError {
     pub address: SocketAddr,
     /// What the system said.
     pub error: io::Error,
+    /// Who has the port, where that is the trouble and can be known.
+    pub holder: Option<Holder>,
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed to listen on {} (TCP): {}", self.address, self.error)
+        write!(f, "failed to listen on {} (TCP): ", self.address)?;
+        match &self.holder {
+            Some(Holder { pid, command }) => write!(f, "`{command}` (process {pid}) has the port"),
+            None => write!(f, "{}", self.error),
+        }
     }
 }
 
@@ -51,10 +58,19 @@ impl std::error::Error for BindError {
 }
 
 impl BindError {
+    fn new(address: SocketAddr, error: io::Error) -> Self {
+        let in_use = error.kind() == io::ErrorKind::AddrInUse;
+        let holder = if in_use { port_holder(address, Transport::Tcp) } else { None };
+        BindError { address, error, holder }
+    }
+
     /// What to do about it.
     pub fn help(&self) -> String {
         let port = self.address.port();
         match self.error.kind() {
+            io::ErrorKind::AddrInUse if self.holder.is_some() => {
+                "stop that process, or choose another address or port under `listen`".to_string()
+            }
             io::ErrorKind::AddrInUse => {
                 format!("`ss -ltnp 'sport = :{port}'` as root shows which process has the port")
             }
@@ -72,7 +88,7 @@ pub fn bind(listen: &[SocketAddr]) -> Result<Bound, BindError> {
     let mut bound = Bound { listeners: Vec::new(), addresses: Vec::new() };
     for &address in listen {
         let taken = bind_one(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
-        let (local, listener) = taken.map_err(|error| BindError { address, error })?;
+        let (local, listener) = taken.map_err(|error| BindError::new(address, error))?;
         bound.addresses.push(local);
         bound.listeners.push(listener);
     }

@@ -13,8 +13,8 @@ use hyper::{Method, StatusCode};
 use super::{Handler, Response};
 use crate::base::client::Client;
 use crate::base::time::Moment;
+use crate::live::Published;
 use crate::registry::{self, Answer, Reply, Request, Settings, Status, client_address};
-use crate::snapshot::Snapshot;
 use crate::telemetry::http::Http;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -22,7 +22,7 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 
 /// Answers pull requests; `C` tells the moment it is.
 pub struct Pull<C> {
-    published: Arc<ArcSwap<Snapshot>>,
+    published: Arc<Published>,
     settings: Arc<ArcSwap<Settings>>,
     clock: C,
     counters: Arc<Http>,
@@ -30,12 +30,7 @@ pub struct Pull<C> {
 
 impl<C> Pull<C> {
     /// Answers from what is published, by these settings; whoever holds them may replace them.
-    pub fn new(
-        published: Arc<ArcSwap<Snapshot>>,
-        settings: Arc<ArcSwap<Settings>>,
-        clock: C,
-        counters: Arc<Http>,
-    ) -> Self {
+    pub fn new(published: Arc<Published>, settings: Arc<ArcSwap<Settings>>, clock: C, counters: Arc<Http>) -> Self {
         Pull { published, settings, clock, counters }
     }
 }

@@ -35,7 +35,7 @@ struct Service {
 }
 
 fn start(setup: Setup, health: [Health; 3], tls: Option<Arc<Tls>>) -> Service {
-    let published = Arc::new(ArcSwap::from_pointee(snapshot(health)));
+    let (published, ..) = pharos::live::publish(snapshot(health), || Moment(0));
     let settings = Arc::new(ArcSwap::from_pointee(settings(setup)));
     let counters = Arc::new(Http::default());
     serve(Pull::new(published, settings, || Moment(0), counters.clone()), tls, counters)
@@ -443,6 +443,8 @@ async fn the_admin_listener_tells_health_readiness_and_metrics() {
 async fn an_address_that_is_taken_is_named_with_the_remedy() {
     let service = start(Setup::Full, [Up; 3], None);
     let error = bind(&[service.address]).unwrap_err();
-    assert!(error.to_string().starts_with(&format!("failed to listen on {} (TCP): ", service.address)));
-    assert!(error.help().contains("ss -ltnp"));
+    let holder = format!("(process {}) has the port", std::process::id());
+    assert!(error.to_string().starts_with(&format!("failed to listen on {} (TCP): `", service.address)), "{error}");
+    assert!(error.to_string().ends_with(&holder), "{error}");
+    assert!(error.help().starts_with("stop that process"));
 }
