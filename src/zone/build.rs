@@ -175,11 +175,7 @@ impl ZoneBuilder {
         if name.is_wildcard() && node > 0 {
             self.wildcards.push((parent, node));
         }
-        let (nodes, names) = (&self.nodes, &self.names);
-        self.table.insert(hash, node, |node| {
-            let suffixes = name_at(nodes, names, node).suffixes();
-            suffixes.hash(suffixes.labels())
-        });
+        self.table.insert(hash, node);
         node
     }
 

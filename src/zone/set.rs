@@ -28,12 +28,9 @@ impl ZoneSet {
     /// Puts zones together whose apexes differ; of two with one apex only the first is found.
     pub fn new(zones: Vec<Zone>) -> Self {
         let mut table = Table::new();
-        let hash_of = |apex: Name<'_>| {
-            let suffixes = apex.suffixes();
-            suffixes.hash(suffixes.labels())
-        };
         for (index, zone) in (0..).zip(&zones) {
-            table.insert(hash_of(zone.apex()), index, |other| hash_of(zones[other as usize].apex()));
+            let suffixes = zone.apex().suffixes();
+            table.insert(suffixes.hash(suffixes.labels()), index);
         }
         let deepest_labels = zones.iter().map(|zone| zone.apex_labels).max().unwrap_or(0);
         ZoneSet { zones, table, deepest_labels }

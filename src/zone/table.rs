@@ -1,7 +1,8 @@
 //! The table from the hash of a name to the number of its entry: open addressing, linear probing.
 //!
 //! In: hashes of [`crate::base::name::Suffixes`]. Out: the numbers that were inserted with them.
-//! A slot keeps half of the hash beside the number, so a miss hardly ever has to compare names.
+//! A slot keeps 32 bits of the hash beside the number: enough to place it, so that growing needs no names, and more
+//! than enough that a miss hardly ever has to compare names.
 //!
 //! **Invariants**: at most half of the slots are taken, so every probe ends; their count is a power of two.
 //! **Not here**: the names; whoever asks compares them.
@@ -14,7 +15,7 @@ pub(super) struct Table {
 
 #[derive(Clone, Copy)]
 struct Slot {
-    /// The upper half of the hash; the lower one says where to start probing.
+    /// The upper half of the hash; its low bits say where to start probing.
     tag: u32,
     /// The number, or [`FREE`].
     id: u32,
@@ -32,42 +33,48 @@ impl Table {
     /// The number inserted with `hash` for which `is_it` holds.
     #[inline]
     pub(super) fn find(&self, hash: u64, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
+        let (tag, mask) = (tag(hash), self.slots.len() - 1);
+        let mut at = tag as usize & mask;
         loop {
             let slot = self.slots[at];
             if slot.id == FREE {
                 return None;
             }
-            if slot.tag == (hash >> 32) as u32 && is_it(slot.id) {
+            if slot.tag == tag && is_it(slot.id) {
                 return Some(slot.id);
             }
             at = (at + 1) & mask;
         }
     }
 
-    /// Adds a number that is not there yet; `hash_of` tells the hash of any number inserted before.
-    pub(super) fn insert(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
+    /// Adds a number that is not there yet.
+    pub(super) fn insert(&mut self, hash: u64, id: u32) {
         if (self.taken + 1) * 2 > self.slots.len() {
             let grown = vec![Slot { tag: 0, id: FREE }; self.slots.len() * 2];
             for slot in std::mem::replace(&mut self.slots, grown) {
                 if slot.id != FREE {
-                    self.put(hash_of(slot.id), slot.id);
+                    self.put(slot);
                 }
             }
         }
-        self.put(hash, id);
+        self.put(Slot { tag: tag(hash), id });
         self.taken += 1;
     }
 
-    fn put(&mut self, hash: u64, id: u32) {
+    fn put(&mut self, slot: Slot) {
         let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
+        let mut at = slot.tag as usize & mask;
         while self.slots[at].id != FREE {
             at = (at + 1) & mask;
         }
-        self.slots[at] = Slot { tag: (hash >> 32) as u32, id };
+        self.slots[at] = slot;
     }
+}
+
+/// The half of a hash that a slot keeps.
+#[inline]
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }
 
 #[cfg(test)]
@@ -77,10 +84,10 @@ mod tests {
     #[test]
     fn what_was_inserted_is_found_even_where_hashes_collide() {
         let mut table = Table::new();
-        let hash = |id: u32| u64::from(id % 7) << 32 | u64::from(id % 3);
+        let hash = |id: u32| u64::from(id % 7) << 32;
         for id in 0..1000 {
             assert_eq!(table.find(hash(id), |other| other == id), None);
-            table.insert(hash(id), id, hash);
+            table.insert(hash(id), id);
         }
         for id in 0..1000 {
             assert_eq!(table.find(hash(id), |other| other == id), Some(id));
