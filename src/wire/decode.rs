@@ -51,11 +51,10 @@ fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Q
     let mut rest = Reader { octets: message, at: HEADER_LEN };
     let question = rest.question()?;
     query.question = Some(question);
-    // RFC 1995 §3: IXFR alone has a record in its authority section. Nothing has one in the answer section.
-    if answers != 0 || (authorities != 0 && question.qtype != Rtype::IXFR) {
-        return None;
-    }
-    for _ in 0..authorities {
+    // RFC 1995 §3: IXFR alone has a record in its authority section. Nothing has one in the answer section; the OPT
+    // behind such records is read all the same, for the reply to have one too (RFC 6891 §6.1.1).
+    let out_of_place = answers != 0 || (authorities != 0 && question.qtype != Rtype::IXFR);
+    for _ in 0..u32::from(answers) + u32::from(authorities) {
         rest.record()?;
     }
     for _ in 0..additionals {
@@ -68,7 +67,7 @@ fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Q
             read_opt(&record, query)?;
         }
     }
-    (rest.at == message.len()).then_some(())
+    (rest.at == message.len() && !out_of_place).then_some(())
 }
 
 /// Reads an OPT record. What stands in its fixed part is kept even where an option is malformed, so that the reply
@@ -195,21 +194,36 @@ impl<'m> Reader<'m> {
         Some(Record { owner, rtype, class, ttl, rdata })
     }
 
-    /// Steps over a name that may end in a pointer; where it points does not matter, if it is backwards.
+    /// Steps over a name. A pointer leads to before the labels that it ends, so every name comes to its end.
     #[inline]
     fn skip_name(&mut self) -> Option<Owner> {
-        let start = self.at;
+        if self.octets.get(self.at) == Some(&0) {
+            self.at += 1;
+            return Some(Owner::Root);
+        }
+        let (mut at, mut labels_start, mut name_len) = (self.at, self.at, 1);
+        let mut end = None;
         loop {
-            let len = *self.octets.get(self.at)?;
+            let len = *self.octets.get(at)?;
             match len {
                 0 => {
-                    self.at += 1;
-                    return Some(if self.at == start + 1 { Owner::Root } else { Owner::Other });
+                    self.at = end.unwrap_or(at + 1);
+                    return Some(Owner::Other);
                 }
-                1..=63 if self.at - start < MAX_NAME_LEN => self.at += 1 + usize::from(len),
+                1..=63 => {
+                    at += 1 + usize::from(len);
+                    name_len += 1 + usize::from(len);
+                    if name_len > MAX_NAME_LEN {
+                        return None;
+                    }
+                }
                 0xc0.. => {
-                    let target = usize::from(self.u16()? & 0x3fff);
-                    return (HEADER_LEN..start).contains(&target).then_some(Owner::Other);
+                    let target = usize::from(len & 0x3f) << 8 | usize::from(*self.octets.get(at + 1)?);
+                    if !(HEADER_LEN..labels_start).contains(&target) {
+                        return None;
+                    }
+                    end.get_or_insert(at + 2);
+                    (at, labels_start) = (target, target);
                 }
                 _ => return None,
             }
