@@ -198,7 +198,7 @@ impl<'s> Search<'_, 's> {
         self.push_soa(response)
     }
 
-    /// NXDOMAIN; after aliases too the rcode is that of the last name (RFC 6604 §2.1).
+    /// NXDOMAIN; after aliases too the rcode is that of the last name (RFC 6604 §3).
     #[inline]
     fn deny_name(&self, response: &mut Response<'s>) -> Step<'s> {
         response.rcode = Rcode::NXDOMAIN;
