@@ -108,9 +108,10 @@ impl Client {
 /// An address with its known bits, as IPv4 where it embeds one, and the number of bits before that.
 fn canonical(address: IpAddr, source: u8) -> (IpAddr, u8, u8) {
     match address {
-        IpAddr::V6(v6) => match special::embedded_v4(v6, source) {
-            // 6to4 goes on behind the IPv4 address with the site's own bits; those do not steer.
-            Some((v4, before)) => (IpAddr::V4(v4), (source - before).min(32), before),
+        IpAddr::V6(v6) => match special::embedded_v4(v6) {
+            // 6to4 goes on behind the IPv4 address with the site's own bits; those do not steer. Of a block that ends
+            // before the IPv4 address nothing of that is known: its scope must reach into it all the same.
+            Some((v4, before)) => (IpAddr::V4(v4), source.saturating_sub(before).min(32), before),
             None => (address, source, 0),
         },
         IpAddr::V4(_) => (address, source, 0),
@@ -150,6 +151,10 @@ mod tests {
         let location = locate("192.0.2.1", Some(("2002:c633:6401::", 56)));
         assert_eq!(location.address, "198.51.100.1".parse::<IpAddr>().unwrap());
         assert_eq!(location.source, SourcePrefixLen(32));
+        assert_eq!(location.scope, ScopeRule::Exact { offset: 16 });
+        // All of 6to4 is judged as all of IPv4, so that the scope does not cover what is told apart inside.
+        let location = locate("192.0.2.1", Some(("2002::", 16)));
+        assert_eq!((location.address, location.source), ("0.0.0.0".parse().unwrap(), SourcePrefixLen(0)));
         assert_eq!(location.scope, ScopeRule::Exact { offset: 16 });
         let resolver = locate("::ffff:198.51.100.1", None);
         assert_eq!(resolver.address, "198.51.100.1".parse::<IpAddr>().unwrap());

@@ -62,13 +62,13 @@ fn reserved_in<A: Bits>(blocks: &[(A, u8)], address: A, source: u8) -> Option<u8
     blocks.iter().find(|(first, len)| source >= *len && address.truncate(*len) == *first).map(|(_, len)| *len)
 }
 
-/// The embedded IPv4 address and the number of bits before it, for a block of `source` bits that reaches into it.
+/// The embedded IPv4 address and the number of bits before it.
 #[inline]
-pub fn embedded_v4(address: Ipv6Addr, source: u8) -> Option<(Ipv4Addr, u8)> {
+pub fn embedded_v4(address: Ipv6Addr) -> Option<(Ipv4Addr, u8)> {
     let bits = address.to_bits();
     EMBEDDING
         .iter()
-        .find(|(first, len)| source > *len && bits.truncate(*len) == *first)
+        .find(|(first, len)| bits.truncate(*len) == *first)
         .map(|(_, len)| (Ipv4Addr::from_bits((bits >> (96 - *len)) as u32), *len))
 }
 
@@ -78,13 +78,13 @@ mod tests {
 
     #[test]
     fn embedded_addresses_are_found() {
-        let of = |text: &str, source| embedded_v4(text.parse().unwrap(), source);
+        let of = |text: &str| embedded_v4(text.parse().unwrap());
         let v4 = Ipv4Addr::new(192, 0, 2, 1);
-        assert_eq!(of("::ffff:192.0.2.1", 128), Some((v4, 96)));
-        assert_eq!(of("64:ff9b::192.0.2.1", 128), Some((v4, 96)));
-        assert_eq!(of("2002:c000:0201::", 48), Some((v4, 16)));
-        assert_eq!(of("2002:c000:0201::", 16), None);
-        assert_eq!(of("2001:db8::", 48), None);
+        assert_eq!(of("::ffff:192.0.2.1"), Some((v4, 96)));
+        assert_eq!(of("64:ff9b::192.0.2.1"), Some((v4, 96)));
+        assert_eq!(of("2002:c000:0201::"), Some((v4, 16)));
+        assert_eq!(of("2002::"), Some((Ipv4Addr::UNSPECIFIED, 16)));
+        assert_eq!(of("2001:db8::"), None);
     }
 
     #[test]
