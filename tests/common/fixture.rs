@@ -1,0 +1,35 @@
+//! The snapshot that cases are asked of: `tests/engine/pharos.toml`, built as the server builds it.
+
+use std::path::{Path, PathBuf};
+
+use pharos::base::time::{Generation, Moment};
+use pharos::compile;
+use pharos::mirror::Health;
+use pharos::snapshot::{self, Change, Snapshot};
+
+/// The folder of the cases, zones and networks.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engine")
+}
+
+/// The config file.
+pub fn config() -> PathBuf {
+    folder().join("pharos.toml")
+}
+
+/// What it says, compiled.
+pub fn snapshot() -> Snapshot {
+    match compile::build(&config(), Generation(1)) {
+        Ok(built) => built.snapshot,
+        Err(problems) => panic!("{problems:#?}"),
+    }
+}
+
+/// The same with some mirrors in another state of health.
+pub fn with_health(snapshot: &Snapshot, health: &[(String, Health)]) -> Snapshot {
+    health.iter().fold(snapshot.clone(), |snapshot, (name, health)| {
+        let id = snapshot.mirrors.iter().position(|mirror| *mirror.name == **name).expect("a mirror of the fixture");
+        let change = Change::Health(pharos::base::ids::MirrorId::from_index(id), *health);
+        snapshot::apply(&snapshot, &change, Moment(0))
+    })
+}

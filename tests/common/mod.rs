@@ -1,0 +1,12 @@
+//! What several test binaries share: the fixture, queries from text, responses to text, servers.
+
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
+#![allow(unreachable_pub, reason = "a module of test binaries has nobody outside to reach it")]
+
+pub mod cases;
+pub mod diff;
+pub mod fixture;
+pub mod query;
+pub mod server;
+pub mod show;

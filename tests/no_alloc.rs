@@ -1,0 +1,70 @@
+//! The UDP path allocates nothing: a counting allocator around `wire::respond` over the messages of all cases.
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use common::{cases, fixture};
+use pharos::base::time::Moment;
+use pharos::wire::{self, Peer, Transport};
+
+/// The system's allocator, counting what the current thread asks of it.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// Only the two functions that hand memory out count; a thread that is ending has nothing to count with.
+#[expect(unsafe_code, reason = "an allocator cannot be written otherwise")]
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+        // SAFETY: as the caller promises.
+        unsafe { System.realloc(at, layout, new_size) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn answering_allocates_nothing() {
+    let snapshot = fixture::snapshot();
+    let cases = cases::all();
+    let mut out = vec![0; wire::MAX_STREAM];
+    let mut allocating = Vec::new();
+    for transport in [Transport::Udp, Transport::Tcp] {
+        for case in &cases {
+            let peer = Peer { address: case.asked.from, transport };
+            let before = ALLOCATIONS.get();
+            let reply = wire::respond(&case.asked.message, peer, &snapshot, Moment(0), &mut out);
+            let allocations = ALLOCATIONS.get() - before;
+            std::hint::black_box(reply);
+            if allocations > 0 {
+                allocating.push(format!("{} ({transport:?}): {allocations}", case.name));
+            }
+        }
+    }
+    assert!(allocating.is_empty(), "{}", allocating.join("\n"));
+}
+
+#[test]
+fn the_allocator_counts() {
+    let before = ALLOCATIONS.get();
+    std::hint::black_box(vec![0u8; 16]);
+    assert!(ALLOCATIONS.get() > before);
+}
