@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use rustls::pki_types::UnixTime;
+
 use crate::base::time::Moment;
 
 /// A clock that never goes back; copies of it agree.
@@ -14,6 +16,11 @@ impl Clock {
     /// Starts the clock at moment 0.
     pub fn start() -> Self {
         Clock { start: Instant::now() }
+    }
+
+    /// The time of day, for what is dated outside: certificates.
+    pub fn unix() -> UnixTime {
+        UnixTime::now()
     }
 
     /// The moment it is.

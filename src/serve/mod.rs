@@ -7,8 +7,10 @@
 //! state is one log line.
 //! **Not here**: the services themselves ([`crate::dns`], [`crate::http`]).
 
+mod prepare;
 mod reload;
 mod tries;
+mod web;
 
 use std::fmt;
 use std::io;
@@ -21,13 +23,16 @@ use tracing::{debug, info, warn};
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::Generation;
-use crate::compile::{self, Built};
+use crate::compile::Built;
 use crate::config::Config;
 use crate::dns::{self, Limits};
+use crate::http;
 use crate::live::{self, Updates};
 use crate::process::{self, Clock, Signal, Signals, Supervisor};
 use crate::telemetry;
+use prepare::{Prepared, prepare};
 use reload::Reloads;
+use web::{Ports, Web};
 
 /// How long connections may take to finish what is in flight when we stop; supervisors begin to kill after ten seconds
 /// (Docker) or more.
@@ -40,6 +45,10 @@ pub enum Failure {
     Config(Vec<Diagnostic>),
     /// A port of the DNS listeners cannot be had.
     DnsBind(dns::BindError),
+    /// A port of the registry or admin listener cannot be had.
+    HttpBind(http::BindError),
+    /// The certificate cannot be served.
+    Tls(rustls::Error),
     /// The system refused something.
     System {
         /// What we tried.
@@ -54,6 +63,8 @@ impl fmt::Display for Failure {
         match self {
             Failure::Config(problems) => write!(f, "failed to compile the configuration: {} problems", problems.len()),
             Failure::DnsBind(error) => error.fmt(f),
+            Failure::HttpBind(error) => error.fmt(f),
+            Failure::Tls(error) => write!(f, "failed to serve TLS: {error}"),
             Failure::System { what, error } => write!(f, "failed to {what}: {error}"),
         }
     }
@@ -66,7 +77,8 @@ impl Failure {
     pub fn help(&self) -> Option<String> {
         match self {
             Failure::DnsBind(error) => Some(error.help()),
-            Failure::Config(_) | Failure::System { .. } => None,
+            Failure::HttpBind(error) => Some(error.help()),
+            Failure::Config(_) | Failure::Tls(_) | Failure::System { .. } => None,
         }
     }
 
@@ -80,19 +92,19 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     if let Err(error) = process::raise_open_files() {
         warn!(%error, "failed to raise the limit on open files");
     }
-    let built = compile::build(path, Generation(1)).map_err(Failure::Config)?;
-    log_warnings(&built.warnings);
+    let prepared = prepare(path, Generation(1)).map_err(Failure::Config)?;
+    log_warnings(&prepared.built.warnings);
     let runtime = Runtime::new().map_err(Failure::system("start the runtime"))?;
-    let done = runtime.block_on(serve(path, built));
+    let done = runtime.block_on(serve(path, prepared));
     // What is left is at most a reload that nobody waits for any more.
     runtime.shutdown_background();
     done
 }
 
-async fn serve(path: &Path, built: Built) -> Result<(), Failure> {
+async fn serve(path: &Path, prepared: Prepared) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(Failure::system("listen to signals"))?;
     let supervisor = Supervisor::from_environment().map_err(Failure::system("reach the supervisor"))?;
-    let services = Services::start(built)?;
+    let services = Services::start(prepared)?;
     told(supervisor.ready());
     let mut reloads = Reloads::new(path);
     loop {
@@ -152,19 +164,21 @@ struct Services {
     started: Config,
     updates: Updates,
     dns: dns::Service,
+    web: Web,
 }
 
 impl Services {
     /// Takes all ports, then starts everything.
-    fn start(built: Built) -> Result<Self, Failure> {
-        let Built { config, snapshot, .. } = built;
-        let bound = dns::bind(&config.dns).map_err(Failure::DnsBind)?;
+    fn start(mut prepared: Prepared) -> Result<Self, Failure> {
+        let bound = dns::bind(&prepared.built.config.dns).map_err(Failure::DnsBind)?;
+        let ports = Ports::bind(&prepared.built.config)?;
+        let snapshot = prepared.built.snapshot.clone();
         let clock = Clock::start();
         let (published, updates, publisher) = live::publish(snapshot, move || clock.now());
         tokio::spawn(publisher.run());
         let counters = Arc::new(telemetry::dns::Dns::default());
         let engine = dns::Engine { published: published.clone(), clock };
-        let dns = dns::Service::start(bound, engine, Limits::from(&config.dns), counters)
+        let dns = dns::Service::start(bound, engine, Limits::from(&prepared.built.config.dns), counters.clone())
             .map_err(Failure::system("start the DNS listeners"))?;
         for address in dns.addresses() {
             info!("listening on {address} (DNS over UDP and TCP)");
@@ -174,13 +188,16 @@ impl Services {
         for line in tries::dns(&snapshot, dns.addresses()) {
             info!("try: {line}");
         }
-        Ok(Services { started: config, updates, dns })
+        let web = Web::start(ports, &mut prepared, &published, clock, vec![counters])?;
+        Ok(Services { started: prepared.built.config, updates, dns, web })
     }
 
     /// Serves what a reload compiled, or says why not.
-    async fn reload(&self, outcome: Result<Built, Vec<Diagnostic>>) {
+    async fn reload(&self, outcome: Result<Prepared, Vec<Diagnostic>>) {
         match outcome {
-            Ok(Built { config, snapshot, warnings }) => {
+            Ok(mut prepared) => {
+                self.web.reload(&mut prepared);
+                let Built { config, snapshot, warnings } = prepared.built;
                 log_warnings(&warnings);
                 for difference in reload::needs_restart(&self.started, &config) {
                     warn!("{difference}");
@@ -198,6 +215,6 @@ impl Services {
 
     /// Finishes what is in flight.
     async fn stop(self) {
-        self.dns.stop(GRACE).await;
+        tokio::join!(self.dns.stop(GRACE), self.web.stop(GRACE));
     }
 }

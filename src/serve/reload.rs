@@ -11,13 +11,13 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{error, warn};
 
 use super::one_line;
+use super::prepare::{Prepared, prepare};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::summary;
 use crate::base::time::Generation;
-use crate::compile::{self, Built};
 use crate::config::Config;
 
-type Outcome = Result<Built, Vec<Diagnostic>>;
+type Outcome = Result<Prepared, Vec<Diagnostic>>;
 
 /// The reloads that were asked for.
 pub(super) struct Reloads {
@@ -69,7 +69,7 @@ impl Reloads {
     fn start(&mut self) {
         let path = self.path.clone();
         // The publisher numbers what it publishes.
-        self.running = Some(spawn_blocking(move || compile::build(&path, Generation::default())));
+        self.running = Some(spawn_blocking(move || prepare(&path, Generation::default())));
     }
 }
 
@@ -88,12 +88,19 @@ pub(super) fn log_failure(problems: &[Diagnostic]) {
 pub(super) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
     let stays = |key: &str| format!("`{key}` has changed; that takes a restart, until then it stays as it was");
     let mut differences = Vec::new();
-    if started.dns.listen != now.dns.listen {
-        differences.push(stays("[dns] listen"));
-    }
-    if started.dns.udp_threads != now.dns.udp_threads {
-        differences.push(stays("[dns] udp-threads"));
-    }
+    let mut compare = |key: &str, same: bool| {
+        if !same {
+            differences.push(stays(key));
+        }
+    };
+    let listen = |config: &Config| config.registry.as_ref().map(|registry| registry.listen.clone());
+    let has_tls = |config: &Config| config.registry.as_ref().map(|registry| registry.tls.is_some());
+    let admin = |config: &Config| config.admin.as_ref().map(|admin| admin.listen.clone());
+    compare("[dns] listen", started.dns.listen == now.dns.listen);
+    compare("[dns] udp-threads", started.dns.udp_threads == now.dns.udp_threads);
+    compare("[registry] listen", listen(started) == listen(now));
+    compare("[registry] tls", has_tls(started) == has_tls(now));
+    compare("[admin] listen", admin(started) == admin(now));
     differences
 }
 

@@ -1,0 +1,133 @@
+//! The HTTP listeners: the registry's and the admin's, from the configuration to their end.
+//!
+//! **Invariants**: the registry's settings and certificate change together with the snapshot they were compiled with, and
+//! only when all of it was right.
+//! **Not here**: HTTP itself ([`crate::http`]).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::Failure;
+use super::prepare::Prepared;
+use crate::config::Config;
+use crate::http::{self, Admin, Bound, Pull, Server, Stopped};
+use crate::live::Published;
+use crate::process::Clock;
+use crate::registry::Settings;
+use crate::telemetry::Collect;
+use crate::telemetry::http::Http;
+use crate::tls::{Identity, Tls};
+
+/// Ports that are taken and not yet answered on.
+pub(super) struct Ports {
+    registry: Option<Bound>,
+    admin: Option<Bound>,
+}
+
+impl Ports {
+    /// Takes the ports of both listeners, where they are configured.
+    pub(super) fn bind(config: &Config) -> Result<Self, Failure> {
+        let bind = |listen: &[SocketAddr]| http::bind(listen).map_err(Failure::HttpBind);
+        Ok(Ports {
+            registry: config.registry.as_ref().map(|registry| bind(&registry.listen)).transpose()?,
+            admin: config.admin.as_ref().map(|admin| bind(&admin.listen)).transpose()?,
+        })
+    }
+}
+
+/// The running listeners.
+pub(super) struct Web {
+    registry: Option<Registry>,
+    admin: Option<Server>,
+    stopping: CancellationToken,
+}
+
+struct Registry {
+    server: Server,
+    settings: Arc<ArcSwap<Settings>>,
+    tls: Option<Arc<Tls>>,
+}
+
+impl Web {
+    /// Starts answering.
+    pub(super) fn start(
+        ports: Ports,
+        prepared: &mut Prepared,
+        published: &Arc<Published>,
+        clock: Clock,
+        mut counters: Vec<Arc<dyn Collect>>,
+    ) -> Result<Self, Failure> {
+        let registry = match (ports.registry, prepared.settings.take()) {
+            (Some(bound), Some(settings)) => {
+                let http = Arc::new(Http::default());
+                counters.push(http.clone());
+                Some(Registry::start(bound, settings, prepared.identity.take(), published, clock, http)?)
+            }
+            _ => None,
+        };
+        let stopping = CancellationToken::new();
+        let admin = ports.admin.map(|bound| {
+            for address in bound.addresses() {
+                info!("listening on {address} (health and metrics over HTTP)");
+            }
+            // What the operator's own probes do is not counted among what clients do.
+            Server::start(bound, Admin::new(counters, stopping.clone()), None, Arc::new(Http::default()))
+        });
+        Ok(Web { registry, admin, stopping })
+    }
+
+    /// Takes over what a reload prepared.
+    pub(super) fn reload(&self, prepared: &mut Prepared) {
+        let Some(registry) = &self.registry else { return };
+        if let Some(settings) = prepared.settings.take() {
+            registry.settings.store(Arc::new(settings));
+        }
+        if let (Some(tls), Some(identity)) = (&registry.tls, prepared.identity.take()) {
+            tls.replace(identity);
+        }
+    }
+
+    /// Finishes what is in flight; the admin listener goes last, so that it can tell.
+    pub(super) async fn stop(self, grace: Duration) {
+        self.stopping.cancel();
+        if let Some(registry) = self.registry
+            && let Stopped::Cut { connections } = registry.server.stop(grace).await
+        {
+            warn!("cut {connections} HTTP connections that did not end in time");
+        }
+        if let Some(admin) = self.admin {
+            admin.stop(Duration::ZERO).await;
+        }
+    }
+}
+
+impl Registry {
+    fn start(
+        bound: Bound,
+        settings: Settings,
+        identity: Option<Identity>,
+        published: &Arc<Published>,
+        clock: Clock,
+        counters: Arc<Http>,
+    ) -> Result<Self, Failure> {
+        let tls = identity.map(|identity| Tls::new(identity, &http::PROTOCOLS)).transpose().map_err(Failure::Tls)?;
+        let tls = tls.map(Arc::new);
+        let scheme = if tls.is_some() { "HTTPS" } else { "HTTP" };
+        for address in bound.addresses() {
+            info!("listening on {address} (registry over {scheme})");
+        }
+        if let (Some(address), None) = (bound.addresses().first(), &tls) {
+            let at = SocketAddr::new(super::tries::reachable(address.ip()), address.port());
+            info!("try: curl -i http://{at}/v2/pause/manifests/3.9");
+        }
+        let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let pull = Pull::new(published.clone(), settings.clone(), move || clock.now(), counters.clone());
+        let server = Server::start(bound, pull, tls.clone(), counters);
+        Ok(Registry { server, settings, tls })
+    }
+}
