@@ -1,14 +1,19 @@
 //! The command line: what was typed, to the command it means, to an exit code.
 //!
 //! **Invariants**: answers go to standard output, everything else to standard error; each exit code has one meaning.
-//! **Not here**: what a command does beyond printing ([`crate::serve`], [`crate::compile`]).
+//! **Not here**: what a command does beyond printing ([`crate::serve`], [`crate::compile`],
+//! [`crate::inspect`]).
 
 // Printing is what a command line is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod check;
+mod columns;
+mod explain;
 mod log;
+mod sweep;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -44,18 +49,29 @@ Signals to `pharos serve`:
 
 Exit codes:
   0  all is well
-  1  the configuration, or a file it names, has errors
+  1  the configuration, or a file it names, has errors; a sweep found answers that are not true
   2  the command line cannot be understood
   3  the service could not start: a port is taken, or the system refused something
 
 Examples:
   pharos                                      serve ./pharos.toml
-  pharos check && systemctl reload pharos     reload only what is right";
+  pharos check && systemctl reload pharos     reload only what is right
+  pharos explain 52.95.110.0/24               why clients there get what they get
+  pharos explain --name www.example.net --resolver 9.9.9.9 2001:db8::/56";
 
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Answer queries until told to stop; this is what happens without a command
     Serve,
+
+    /// Say everything that is wrong with the configuration and the files it names
+    Check(check::Args),
+
+    /// Say why a client gets the answer it gets: sources, rule, mirrors, scope
+    Explain(Box<explain::Args>),
+
+    /// Ask from both ends of every range of every table whether the answer and its scope are true
+    Sweep(sweep::Args),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -72,7 +88,7 @@ enum Level {
 
 /// All is well.
 const OK: u8 = 0;
-/// The configuration has errors.
+/// The configuration has errors, or what it makes is not true.
 const BAD_CONFIG: u8 = 1;
 /// The service could not start.
 const CANNOT_START: u8 = 3;
@@ -85,6 +101,9 @@ pub fn run() -> ExitCode {
             log::start(cli.log_level);
             ExitCode::from(serve(&cli.config))
         }
+        Command::Check(args) => ExitCode::from(check::run(&cli.config, &args)),
+        Command::Explain(args) => ExitCode::from(explain::run(&cli.config, &args)),
+        Command::Sweep(args) => ExitCode::from(sweep::run(&cli.config, &args)),
     }
 }
 
@@ -105,10 +124,24 @@ fn serve(config: &std::path::Path) -> u8 {
     }
 }
 
-/// Colour is for people at a terminal who did not ask for none (<https://no-color.org>).
+/// Writes to standard output. Whoever reads it may stop early (`| head`), which is no fault.
+fn put(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 fn style_of_stderr() -> Style {
+    style_for(&std::io::stderr())
+}
+
+fn style_of_stdout() -> Style {
+    style_for(&std::io::stdout())
+}
+
+/// Colour is for people at a terminal who did not ask for none (<https://no-color.org>).
+fn style_for(stream: &impl IsTerminal) -> Style {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if std::io::stderr().is_terminal() && !unwanted { Style::Coloured } else { Style::Plain }
+    if stream.is_terminal() && !unwanted { Style::Coloured } else { Style::Plain }
 }
 
 #[cfg(test)]

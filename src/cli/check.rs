@@ -1,0 +1,223 @@
+//! `pharos check`: everything that is wrong with a configuration and the files it names, and what it amounts to.
+//!
+//! **Invariants**: errors make the exit code 1; warnings do so only when asked to.
+//! **Not here**: finding problems ([`crate::compile`]).
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::columns::columns;
+use super::{BAD_CONFIG, OK, put, style_of_stdout};
+use crate::base::diagnostic::Style;
+use crate::base::report::{report, report_json};
+use crate::base::time::Generation;
+use crate::compile;
+use crate::snapshot::Snapshot;
+use crate::zone::Zone;
+
+/// What `check` is asked.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print JSON, one object a line: each problem, then what the configuration amounts to
+    #[arg(long)]
+    json: bool,
+
+    /// Let warnings fail the check
+    #[arg(long, visible_alias = "strict")]
+    deny_warnings: bool,
+}
+
+/// Checks, and tells the exit code.
+pub(super) fn run(config: &Path, args: &Args) -> u8 {
+    let (text, code) = checked(config, args, style_of_stdout());
+    put(&text);
+    code
+}
+
+/// What to print, and the exit code.
+fn checked(config: &Path, args: &Args, style: Style) -> (String, u8) {
+    let built = compile::build(config, Generation(1));
+    let (problems, snapshot) = match &built {
+        Ok(built) => (&built.warnings, Some(&built.snapshot)),
+        Err(problems) => (problems, None),
+    };
+    let mut text = match args.json {
+        true => report_json(problems),
+        false => report(problems, style),
+    };
+    if let Some(snapshot) = snapshot {
+        match args.json {
+            true => {
+                let _ = writeln!(text, "{}", json!({ "summary": summary_json(snapshot) }));
+            }
+            false => {
+                if !problems.is_empty() {
+                    text.push('\n');
+                }
+                text.push_str(&summary(snapshot));
+            }
+        }
+    }
+    let is_wrong = snapshot.is_none() || (args.deny_warnings && !problems.is_empty());
+    (text, if is_wrong { BAD_CONFIG } else { OK })
+}
+
+/// What the configuration amounts to, for people.
+fn summary(snapshot: &Snapshot) -> String {
+    let mut text = String::new();
+    let mut table = |head: &str, rows: Vec<Vec<String>>| {
+        for (index, line) in columns(&rows).iter().enumerate() {
+            let _ = writeln!(text, "{:<10}{line}", if index == 0 { head } else { "" });
+        }
+    };
+    let zone = |zone: &Zone| {
+        let (records, steered) = (record_count(zone), steered_count(zone));
+        vec![
+            zone.apex().to_string(),
+            format!("serial {}", zone.serial()),
+            counted(records, "record"),
+            counted(steered, "steered name"),
+        ]
+    };
+    table("zones", snapshot.zones.iter().map(|(_, one)| zone(one)).collect());
+    let sources = snapshot.provenance.networks.sources.iter();
+    let network = |source: &std::sync::Arc<crate::networks::Source>| {
+        vec![
+            source.name.to_string(),
+            counted(source.v4().len(), "IPv4 prefix"),
+            counted(source.v6().len(), "IPv6 prefix"),
+            source.file.to_string(),
+        ]
+    };
+    table("networks", sources.map(network).collect());
+    let horizon = |horizon: &crate::steer::Horizon| {
+        vec![
+            horizon.name.to_string(),
+            counted(horizon.rules.len(), "rule"),
+            counted(horizon.v4().len(), "IPv4 range"),
+            counted(horizon.v6().len(), "IPv6 range"),
+        ]
+    };
+    table("horizons", snapshot.horizons.iter().map(horizon).collect());
+    let mirror = |mirror: &crate::mirror::Mirror| {
+        let addresses: Vec<String> =
+            mirror.v4.iter().map(ToString::to_string).chain(mirror.v6.iter().map(ToString::to_string)).collect();
+        vec![mirror.name.to_string(), addresses.join(" ")]
+    };
+    table("mirrors", snapshot.mirrors.iter().map(mirror).collect());
+    text
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    let plural = if noun.ends_with('x') { "es" } else { "s" };
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}{plural}") }
+}
+
+fn record_count(zone: &Zone) -> usize {
+    zone.nodes().flat_map(|node| node.rrsets()).map(|set| usize::from(set.count)).sum()
+}
+
+fn steered_count(zone: &Zone) -> usize {
+    zone.nodes().filter(|node| node.steered().is_some()).count()
+}
+
+/// What the configuration amounts to, for programs.
+fn summary_json(snapshot: &Snapshot) -> Value {
+    let zone = |zone: &Zone| {
+        json!({
+            "zone": zone.apex().to_string(),
+            "serial": zone.serial(),
+            "records": record_count(zone),
+            "steered": steered_count(zone),
+        })
+    };
+    let sources = snapshot.provenance.networks.sources.iter();
+    let network = |source: &std::sync::Arc<crate::networks::Source>| {
+        json!({
+            "source": &*source.name,
+            "file": &*source.file,
+            "prefixes": { "IPv4": source.v4().len(), "IPv6": source.v6().len() },
+        })
+    };
+    let horizon = |horizon: &crate::steer::Horizon| {
+        json!({
+            "horizon": &*horizon.name,
+            "rules": horizon.rules.len(),
+            "ranges": { "IPv4": horizon.v4().len(), "IPv6": horizon.v6().len() },
+        })
+    };
+    let mirror = |mirror: &crate::mirror::Mirror| {
+        json!({
+            "mirror": &*mirror.name,
+            "host": mirror.host.as_deref(),
+            "addresses": { "IPv4": mirror.v4, "IPv6": mirror.v6 },
+        })
+    };
+    json!({
+        "zones": snapshot.zones.iter().map(|(_, one)| zone(one)).collect::<Vec<_>>(),
+        "networks": sources.map(network).collect::<Vec<_>>(),
+        "horizons": snapshot.horizons.iter().map(horizon).collect::<Vec<_>>(),
+        "mirrors": snapshot.mirrors.iter().map(mirror).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::fixture;
+
+    #[test]
+    fn the_summary_counts_what_there_is() {
+        let expected = "\
+zones     blob.example  serial 7  6 records  2 steered names
+networks  overrides  2 IPv4 prefixes  0 IPv6 prefixes  overrides.txt
+          aws        3 IPv4 prefixes  1 IPv6 prefix    ip-ranges.json
+          geo        2 IPv4 prefixes  0 IPv6 prefixes  country.mmdb
+horizons  blobs  4 rules  19 IPv4 ranges  15 IPv6 ranges
+mirrors   aws-use1   192.0.2.10 192.0.2.11 2001:db8:a::10
+          aws-apne1  192.0.2.40 2001:db8:a::40
+          gcp-us     198.51.100.10 2001:db8:b::10
+";
+        assert_eq!(summary(&fixture::snapshot()), expected);
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_an_error() {
+        let args = Args { json: true, deny_warnings: false };
+        let (text, code) = checked(Path::new("no-such-folder/pharos.toml"), &args, Style::Plain);
+        assert_eq!(code, BAD_CONFIG);
+        let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(first["severity"], "error");
+        assert!(!text.contains("summary"));
+    }
+
+    #[test]
+    fn warnings_fail_only_when_asked_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write(
+            "zone",
+            "$ORIGIN blob.example.\n$TTL 300\n@ SOA ns.other. hostmaster.other. 7 7200 3600 1209600 300\n@ NS ns.other.\n",
+        );
+        let config = |extra: &str| {
+            format!(
+                "[[zone]]\nname = \"blob.example\"\nfile = \"zone\"\nsteer = [{{ owner = \"@\", horizon = \"all\", ttl = 60 }}]\n\
+                 [mirrors.one]\naddresses = [\"192.0.2.1\"]\n{extra}\
+                 [horizons.all]\nrules = []\ndefault = [\"one\"]\n"
+            )
+        };
+        let path = folder.path().join("pharos.toml");
+        let code = |deny_warnings| checked(&path, &Args { json: false, deny_warnings }, Style::Plain);
+        write("pharos.toml", &config(""));
+        let (text, fine) = code(true);
+        assert_eq!(fine, OK, "{text}");
+        assert!(text.starts_with("zones     blob.example  serial 7  2 records  1 steered name\n"), "{text}");
+        // A mirror that no rule names is doubtful.
+        write("pharos.toml", &config("[mirrors.two]\naddresses = [\"192.0.2.2\"]\n"));
+        let (text, strict) = code(true);
+        assert!(text.contains("warning[") && text.contains("`two`"), "{text}");
+        assert_eq!((strict, code(false).1), (BAD_CONFIG, OK));
+    }
+}

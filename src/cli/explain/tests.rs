@@ -1,0 +1,84 @@
+//! What `explain` prints, whole, on the fixture's snapshot; `PHAROS_BLESS=1` writes what is printed to `expected/`.
+
+use serde_json::Value;
+
+use super::*;
+use crate::inspect::fixture::{name, parts, snapshot};
+
+#[track_caller]
+fn printed(snapshot: &Snapshot, owner: &str, target: &str, resolver: Option<&str>) -> String {
+    let resolver = resolver.map(|text| text.parse().unwrap());
+    text::text(&explained(snapshot, name(owner).as_name(), target.parse().unwrap(), resolver))
+}
+
+#[track_caller]
+fn assert_expected(case: &str, printed: &str) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/explain/expected");
+    let path = folder.join(case).with_extension("txt");
+    if std::env::var_os("PHAROS_BLESS").is_some() {
+        std::fs::write(&path, printed).unwrap();
+    }
+    assert_eq!(printed, std::fs::read_to_string(&path).unwrap(), "{case}");
+}
+
+#[test]
+fn a_subnet_in_a_regional_prefix() {
+    assert_expected("regional", &printed(&snapshot(), "blob.example", "15.193.10.0/24", Some("192.0.2.53")));
+}
+
+#[test]
+fn a_subnet_that_is_too_wide() {
+    assert_expected("wide", &printed(&snapshot(), "x.pool.blob.example", "15.193.8.0/22", Some("192.0.2.53")));
+}
+
+#[test]
+fn a_reserved_subnet() {
+    assert_expected("reserved", &printed(&snapshot(), "blob.example", "10.1.2.0/24", Some("203.0.113.9")));
+}
+
+#[test]
+fn an_address_that_embeds_another() {
+    assert_expected("embedded", &printed(&snapshot(), "blob.example", "2002:345e:101::", None));
+}
+
+#[test]
+fn the_neighbour_is_a_reserved_block() {
+    let printed = printed(&snapshot(), "blob.example", "11.0.0.0/24", Some("192.0.2.53"));
+    let words = printed.split_whitespace().collect::<Vec<_>>().join(" ");
+    let reason = "10.255.255.255, just below, is not: 10.0.0.0/8 is reserved, and clients there are judged by";
+    assert!(words.contains(reason), "{printed}");
+}
+
+#[test]
+fn names_that_are_not_steered() {
+    let of = |owner: &str| printed(&snapshot(), owner, "8.8.8.0/24", Some("192.0.2.53"));
+    assert_expected("static", &of("static.blob.example"));
+    assert_expected("alias", &of("www.blob.example"));
+    assert_expected("nxdomain", &of("nope.blob.example"));
+    assert_expected("refused", &of("elsewhere.example"));
+}
+
+#[test]
+fn json_is_complete() {
+    let view = explained(&snapshot(), name("blob.example").as_name(), "15.193.10.0/24".parse().unwrap(), None);
+    let json: Value = serde_json::to_value(&view).unwrap();
+    assert_eq!(json["answers"][0]["type"], "A");
+    assert_eq!(json["answers"][0]["answer"][0]["rdata"], "192.0.2.40");
+    let steered = &json["steered"];
+    assert_eq!(steered["rule"], serde_json::json!({ "rule": 3, "file": "pharos.toml", "line": 33 }));
+    assert_eq!(steered["networks"][1]["prefix"], "15.193.10.0/24");
+    assert_eq!(steered["networks"][1]["line"], 17);
+    assert_eq!(steered["networks"][0]["prefix"], Value::Null);
+    assert_eq!(steered["scope"]["length"], 24);
+    assert_eq!(steered["scope"]["neighbour"]["address"], "15.193.11.0");
+    assert_eq!(steered["mirrors"][0]["A"], "taken");
+    assert_eq!(steered["fault"], Value::Null);
+}
+
+#[test]
+fn a_table_that_does_not_follow_the_rules_is_called_a_fault() {
+    let mut parts = parts();
+    parts.laid.sources[1] = crate::networks::SourceBuilder::new("aws", "ip-ranges.json").finish().0.into();
+    let printed = printed(&parts.snapshot(), "blob.example", "15.193.10.0/24", Some("192.0.2.53"));
+    assert!(printed.contains("FAULT"), "{printed}");
+}

@@ -1,0 +1,178 @@
+//! An explanation laid out for a person at a terminal: the answer first, then what led to it, in order.
+//!
+//! **Invariants**: what is a list is a table; no line but a table's is longer than [`WIDTH`].
+//! **Not here**: what is said ([`super::view`], [`super::words`]).
+
+use std::fmt::Write as _;
+
+use super::view::{AnswerView, MirrorView, NetworkView, RuleView, SteeredView, View};
+use super::words;
+
+/// Where running text is broken.
+const WIDTH: usize = 100;
+
+/// Where what is said begins; the heads stand before it.
+const INDENT: usize = 11;
+
+/// Lays an explanation out.
+pub(super) fn text(view: &View) -> String {
+    let mut page = Page { text: String::new() };
+    let asked_for = match &view.subnet {
+        Some(subnet) => format!("{}, asked by {} for {subnet}", view.name, view.resolver),
+        None => format!("{}, asked by {} without a subnet", view.name, view.resolver),
+    };
+    let _ = writeln!(page.text, "{asked_for}\n");
+    page.answers(view);
+    if let Some(steered) = &view.steered {
+        page.text.push('\n');
+        page.steered(steered);
+    }
+    page.text.push('\n');
+    for (index, note) in view.notes.iter().enumerate() {
+        page.paragraph(if index == 0 { "notes" } else { "" }, note);
+    }
+    page.text
+}
+
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn answers(&mut self, view: &View) {
+        let mut rows: Vec<Vec<String>> = Vec::new();
+        for answer in &view.answers {
+            rows.extend(answer_rows(answer));
+        }
+        self.table("answer", &rows);
+        let whys: Vec<&AnswerView> = view.answers.iter().collect();
+        match whys[..] {
+            [a, aaaa] if a.why == aaaa.why => self.paragraph("why", &a.why),
+            _ => {
+                for answer in whys {
+                    self.paragraph("why", &format!("{}: {}", answer.rtype, answer.why));
+                }
+            }
+        }
+        let scopes: Vec<Option<u8>> = view.answers.iter().map(|answer| answer.scope).collect();
+        if view.steered.is_none()
+            && let Some(scope) = scopes.iter().flatten().max()
+        {
+            self.paragraph("scope", &format!("/{scope}: what does not depend on the client holds for all of them"));
+        }
+    }
+
+    fn steered(&mut self, steered: &SteeredView) {
+        self.paragraph("located", &format!("at {}: {}", steered.located.at, steered.located.why));
+        self.table("networks", &steered.networks.iter().map(network_row).collect::<Vec<_>>());
+        let facts = words::labels(&steered.facts);
+        self.paragraph("together", if facts.is_empty() { "no provider, network or place is known" } else { &facts });
+        let rule = rule_text(&steered.rule);
+        self.paragraph("rule", &format!("{rule} of horizon {}", steered.horizon));
+        if !steered.shares.is_empty() {
+            let row = |share: &super::view::ShareView| {
+                vec![
+                    format!("{:.1} %", share.part * 100.0),
+                    share.mirrors.join(", "),
+                    rule_text(&share.rule),
+                    format!("as at {}", share.first),
+                ]
+            };
+            self.table("shares", &steered.shares.iter().map(row).collect::<Vec<_>>());
+            self.paragraph("", "the subnet covers clients that are decided differently; the greatest share decides");
+        }
+        self.table("mirrors", &steered.mirrors.iter().map(mirror_row).collect::<Vec<_>>());
+        self.paragraph("scope", &format!("/{}: {}", steered.scope.length, steered.scope.why));
+        if let Some(fault) = &steered.fault {
+            self.paragraph("FAULT", fault);
+        }
+    }
+
+    /// Writes running text behind a head.
+    fn paragraph(&mut self, head: &str, words: &str) {
+        let mut line = format!("{head:<INDENT$}");
+        let mut fresh = true;
+        for word in words.split(' ') {
+            if !fresh && line.chars().count() + 1 + word.chars().count() > WIDTH {
+                let _ = writeln!(self.text, "{line}");
+                line = " ".repeat(INDENT);
+                fresh = true;
+            }
+            if !fresh {
+                line.push(' ');
+            }
+            line.push_str(word);
+            fresh = false;
+        }
+        let _ = writeln!(self.text, "{line}");
+    }
+
+    /// Writes rows in columns behind a head.
+    fn table(&mut self, head: &str, rows: &[Vec<String>]) {
+        for (index, line) in crate::cli::columns::columns(rows).iter().enumerate() {
+            let head = if index == 0 { head } else { "" };
+            let _ = writeln!(self.text, "{head:<INDENT$}{line}");
+        }
+    }
+}
+
+fn answer_rows(answer: &AnswerView) -> Vec<Vec<String>> {
+    let section = if answer.answer.is_empty() { &answer.authority } else { &answer.answer };
+    if answer.answer.is_empty() {
+        let mut rows = vec![vec![answer.rtype.clone(), no_answer(answer)]];
+        let record = |record: &super::view::RecordView| {
+            vec![String::new(), format!("authority: {} {} {}", record.owner, record.rtype, record.rdata)]
+        };
+        rows.extend(section.iter().filter(|_| answer.outcome == "referral").map(record));
+        return rows;
+    }
+    let mirrors = answer.mirrors.join(", ");
+    let row = |record: &super::view::RecordView| {
+        let what = match mirrors.is_empty() {
+            true => format!("{} {}", record.owner, record.rtype),
+            false => mirrors.clone(),
+        };
+        vec![answer.rtype.clone(), record.rdata.clone(), format!("TTL {}", record.ttl), what]
+    };
+    section.iter().map(row).collect()
+}
+
+fn no_answer(answer: &AnswerView) -> String {
+    match answer.outcome {
+        "nodata" => "no records of this type (NODATA)".into(),
+        "nxdomain" => "no such name (NXDOMAIN)".into(),
+        "referral" => "a referral".into(),
+        _ => answer.rcode.clone(),
+    }
+}
+
+fn network_row(network: &NetworkView) -> Vec<String> {
+    let Some(prefix) = &network.prefix else { return vec![network.source.clone(), "no entry".into()] };
+    let labels = network.labels.as_ref().map(words::labels).unwrap_or_default();
+    let place = match network.line {
+        Some(line) => format!("{}:{line}", network.file),
+        None => network.file.clone(),
+    };
+    vec![network.source.clone(), prefix.clone(), labels, place]
+}
+
+fn mirror_row(mirror: &MirrorView) -> Vec<String> {
+    let fate = match mirror.a == mirror.aaaa {
+        true if mirror.a == "taken" => "taken for A and AAAA".into(),
+        true => mirror.a.to_string(),
+        false => format!("A: {}, AAAA: {}", mirror.a, mirror.aaaa),
+    };
+    vec![mirror.mirror.clone(), mirror.tier.into(), mirror.health.into(), fate]
+}
+
+/// `rule 3 (pharos.toml:33)`, or the default.
+fn rule_text(rule: &RuleView) -> String {
+    let what = match rule.rule {
+        Some(number) => format!("rule {number}"),
+        None => "the default".into(),
+    };
+    match (&rule.file, rule.line) {
+        (Some(file), Some(line)) => format!("{what} ({file}:{line})"),
+        _ => what,
+    }
+}

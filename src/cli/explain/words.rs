@@ -1,0 +1,262 @@
+//! The words of an explanation: sentences for an operator, from typed reasons.
+//!
+//! **Invariants**: nothing is found out here; each reason has one sentence.
+//! **Not here**: layout ([`super::text`]).
+
+use super::view::{LabelsView, subnet_text};
+use crate::answer::Outcome;
+use crate::base::ids::HorizonId;
+use crate::base::prefix::Prefix;
+use crate::base::special;
+use crate::inspect::{Answer, Explanation, Hearing, Judged, Neighbour, ScopeReason, Side, Steered, Verdict};
+use crate::mirror::Health;
+use crate::networks::FoundEntry;
+use crate::snapshot::Snapshot;
+use crate::steer::{Tier, Won};
+
+/// A stable word for how a reply came about.
+pub(super) fn outcome(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Answer => "answer",
+        Outcome::Steered => "steered",
+        Outcome::NoData => "nodata",
+        Outcome::NxDomain => "nxdomain",
+        Outcome::Referral => "referral",
+        Outcome::Alias => "alias",
+        Outcome::NameTooLong => "name-too-long",
+        Outcome::Refused => "refused",
+        Outcome::Rejected => "rejected",
+    }
+}
+
+/// A stable word for a part of a plan.
+pub(super) fn tier(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Preferred => "preferred",
+        Tier::Fallback => "fallback",
+        Tier::Default => "default",
+        Tier::Panic => "panic",
+        Tier::LastResort => "last-resort",
+    }
+}
+
+/// A stable word for a mirror's health.
+pub(super) fn health(health: Health) -> &'static str {
+    match health {
+        Health::Up => "up",
+        Health::Down => "down",
+        Health::Bad => "bad",
+    }
+}
+
+/// A stable word for what became of a mirror.
+pub(super) fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Taken => "taken",
+        Verdict::NoAddress => "no address",
+        Verdict::Down => "down",
+        Verdict::Bad => "bad",
+        Verdict::NotNeeded => "not needed",
+    }
+}
+
+/// A rule with its place: `rule 3 (pharos.toml:33)`.
+pub(super) fn rule(snapshot: &Snapshot, horizon: HorizonId, won: Won) -> String {
+    let what = match won {
+        Won::Rule(index) => format!("rule {}", index + 1),
+        Won::Default => "the default".into(),
+    };
+    match snapshot.provenance.origin(horizon, won) {
+        Some(origin) if origin.line > 0 => format!("{what} ({}:{})", origin.file, origin.line),
+        _ => what,
+    }
+}
+
+/// Labels in a row: `provider aws, region us-east-1`; what says nothing is empty.
+pub(super) fn labels(labels: &LabelsView) -> String {
+    let text = |word: &str, value: &Option<String>| value.as_ref().map(|value| format!("{word} {value}"));
+    let parts = [
+        text("label", &labels.label),
+        text("provider", &labels.provider),
+        text("region", &labels.region),
+        labels.asn.map(|asn| format!("AS{asn}")),
+        text("country", &labels.country),
+        text("continent", &labels.continent),
+        text("subdivision", &labels.subdivision),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Why the client was judged where it was.
+pub(super) fn why_there(explanation: &Explanation, steered: &Steered) -> String {
+    let resolver = explanation.client.resolver;
+    let why = match (steered.judged, explanation.hearing) {
+        (Judged::BySubnet, _) => "the subnet in the query".into(),
+        (Judged::NoSubnet, Hearing::Ignored) => format!(
+            "the resolver's own address, as subnets from {resolver} are not listened to (it is not in `ecs-from`)"
+        ),
+        (Judged::NoSubnet, _) => "the resolver's own address, as the query has no subnet".into(),
+        (Judged::SourceZero, _) => {
+            "the resolver's own address, as a subnet of /0 asks not to use the client's (RFC 7871 §7.1.2)".into()
+        }
+        (Judged::Reserved(block), _) => {
+            format!("the resolver's own address, as the subnet is in {block}, which is reserved (RFC 7871 §10)")
+        }
+    };
+    match steered.embedded_in {
+        Some(block) => format!("{why}, by the IPv4 address that addresses in {block} carry"),
+        None => why,
+    }
+}
+
+/// Why a reply is what it is.
+pub(super) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer: &Answer) -> String {
+    let basis = &answer.summary.basis;
+    let zone = basis.zone.map(|id| snapshot.zones.zone(id));
+    let node = zone.zip(basis.node).map(|(zone, id)| zone.node(id));
+    let at = match node.map(|node| node.owner()) {
+        Some(owner) if owner.is_wildcard() && owner != explanation.name.as_name() => format!(" by wildcard {owner}"),
+        Some(owner) if owner != explanation.name.as_name() => format!(" at {owner}"),
+        _ => String::new(),
+    };
+    let apex = zone.map(|zone| zone.apex().to_string()).unwrap_or_default();
+    match basis.outcome {
+        Outcome::Steered => why_steered(answer, &at),
+        Outcome::Answer => format!("static data of zone {apex}{at}, the same for every client"),
+        Outcome::NoData if explanation.steered.is_some() || node.is_some_and(|node| node.steered().is_some()) => {
+            "no mirror of the horizon has an address of this family".into()
+        }
+        Outcome::NoData => {
+            let types: Vec<String> =
+                node.iter().flat_map(|node| node.rrsets()).map(|set| set.rtype.to_string()).collect();
+            match types.is_empty() {
+                true => format!("the name exists in zone {apex}{at} and has no records: names below it do"),
+                false => format!("the name exists in zone {apex}{at} and has other types: {}", types.join(", ")),
+            }
+        }
+        Outcome::NxDomain => format!("zone {apex} has no such name and no wildcard for it"),
+        Outcome::Referral => format!("zone {apex} delegates the name{at} to other servers"),
+        Outcome::Alias => {
+            let last = answer.answer.last().map(|record| record.rdata.clone()).unwrap_or_default();
+            format!(
+                "an alias, the same for every client; a query with a subnet is not led on into a steered name, \
+                 so the resolver asks for {last} itself"
+            )
+        }
+        Outcome::NameTooLong => format!("a DNAME{at} would make the name longer than 255 octets"),
+        Outcome::Refused => "no zone here holds the name".into(),
+        Outcome::Rejected => "the query was not understood".into(),
+    }
+}
+
+fn why_steered(answer: &Answer, at: &str) -> String {
+    match answer.choice.as_ref().map(|choice| choice.tier) {
+        Some(Tier::Preferred) => format!("steered{at} to the first of the plan that can serve"),
+        Some(Tier::Fallback) => format!("steered{at}: no mirror of the rule can serve, so its fallback does"),
+        Some(Tier::Default) => format!("steered{at}: no mirror of the rule can serve, so the default does"),
+        Some(Tier::Panic) => format!("steered{at}: every mirror of the plan is down; all that may come back are given"),
+        Some(Tier::LastResort) => {
+            format!("steered{at}: every mirror of the plan is bad; they are given since an empty answer is worse")
+        }
+        None => format!("steered{at}"),
+    }
+}
+
+/// Why the scope is as long as it is.
+pub(super) fn why_scope(snapshot: &Snapshot, explanation: &Explanation, steered: &Steered) -> String {
+    let location = &steered.decision.location;
+    let mut why = match &steered.reason {
+        ScopeReason::Unanimous => "the horizon decides alike for every client there can be".into(),
+        ScopeReason::NotBySubnet(Judged::Reserved(block)) => {
+            format!("all of {block} is judged by the resolver, so the answer holds for all of it")
+        }
+        ScopeReason::NotBySubnet(_) => {
+            "no subnet was used, so the answer holds for all clients of this resolver".into()
+        }
+        ScopeReason::WholeFamily { offset } => {
+            let family = crate::base::prefix::Family::of(location.address);
+            format!("all of {family} is decided alike{}", before(*offset))
+        }
+        ScopeReason::Neighbour { neighbour, offset } => {
+            let (first, last) = steered.stretch;
+            let side = match neighbour.side {
+                Side::Below => "below",
+                Side::Above => "above",
+            };
+            format!(
+                "clients from {first} to {last} are decided alike. {}, just {side}, is not: {}. It shares {} bits with {}, \
+                 so it takes {} to tell them apart{}",
+                neighbour.address,
+                why_other(snapshot, steered, neighbour),
+                neighbour.common,
+                location.address,
+                neighbour.common + 1,
+                before(*offset),
+            )
+        }
+    };
+    if let (Some(subnet), Judged::BySubnet) = (explanation.client.subnet, steered.judged)
+        && steered.decision.scope.0 > subnet.source.0
+    {
+        why += &format!(
+            ". That is longer than {}: the subnet is too wide for one answer, and resolvers keep this one for the \
+             subnet alone (RFC 7871 §7.2.1)",
+            subnet_text(subnet)
+        );
+    }
+    why
+}
+
+fn before(offset: u8) -> String {
+    match offset {
+        0 => String::new(),
+        _ => format!(", behind the {offset} bits that stand before the IPv4 address"),
+    }
+}
+
+/// Why a neighbour is decided otherwise.
+fn why_other(snapshot: &Snapshot, steered: &Steered, neighbour: &Neighbour) -> String {
+    if let Some(block) = neighbour.apart {
+        let whose = if block.contains(neighbour.address) { "there" } else { "here" };
+        return match is_embedding(block) {
+            Embedding::Yes => format!("clients {whose} in {block} are judged by the IPv4 address that they carry"),
+            Embedding::No => format!("{block} is reserved, and clients {whose} are judged by their resolver's address"),
+        };
+    }
+    let rule = rule(snapshot, steered.horizon, neighbour.won);
+    let sources = &snapshot.provenance.networks.sources;
+    let theirs = sources.iter().zip(&neighbour.entries).zip(&steered.entries);
+    let other: Vec<String> = theirs
+        .filter_map(|((source, theirs), ours)| match (theirs, ours) {
+            (Some(theirs), ours) if Some(theirs) != ours.as_ref() => {
+                Some(format!("by {}", entry(&source.name, &source.file, theirs)))
+            }
+            (None, Some(ours)) => Some(format!("behind the end of {}", entry(&source.name, &source.file, ours))),
+            _ => None,
+        })
+        .collect();
+    match other.is_empty() {
+        true => format!("{rule} wins there"),
+        false => format!("{rule} wins there, {}", other.join(", and ")),
+    }
+}
+
+/// An entry with its place: `aws 15.193.0.0/19 (ip-ranges.json:12)`.
+fn entry(source: &str, file: &str, entry: &FoundEntry) -> String {
+    match entry.line {
+        0 => format!("{source} {} ({file})", entry.prefix),
+        line => format!("{source} {} ({file}:{line})", entry.prefix),
+    }
+}
+
+enum Embedding {
+    Yes,
+    No,
+}
+
+fn is_embedding(block: Prefix) -> Embedding {
+    match special::embedding_v6().any(|embedding| Prefix::V6(embedding) == block) {
+        true => Embedding::Yes,
+        false => Embedding::No,
+    }
+}

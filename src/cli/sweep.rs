@@ -1,0 +1,335 @@
+//! `pharos sweep`: asks the engine from both ends of every range and says what is wrong, and who serves how much.
+//!
+//! **Invariants**: violations make the exit code 1; progress is shown only to people, on standard error.
+//! **Not here**: asking and checking ([`crate::inspect`]).
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::columns::columns;
+use super::{BAD_CONFIG, OK, put, style_of_stderr};
+use crate::base::prefix::Family;
+use crate::base::report::report;
+use crate::base::time::Generation;
+use crate::compile;
+use crate::inspect::{self, HorizonReport, MirrorTotal, Progress, Records, Report, Violation, Wrong};
+use crate::snapshot::Snapshot;
+use crate::steer::Won;
+
+/// The most violations that are printed as text.
+const SHOWN: usize = 20;
+
+/// The most providers named for a mirror as text.
+const SHOWN_PROVIDERS: usize = 3;
+
+/// How often progress is shown.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// What `sweep` is asked.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Sweeps, and tells the exit code.
+pub(super) fn run(config: &Path, args: &Args) -> u8 {
+    let built = match compile::build(config, Generation(1)) {
+        Ok(built) => built,
+        Err(problems) => {
+            eprint!("{}", report(&problems, style_of_stderr()));
+            return BAD_CONFIG;
+        }
+    };
+    let mut meter = Meter::new();
+    let found = inspect::sweep(&built.snapshot, &mut |progress| meter.show(progress));
+    meter.clear();
+    match args.json {
+        true => put(&format!("{:#}\n", to_json(&built.snapshot, &found))),
+        false => put(&text(&built.snapshot, &found)),
+    }
+    if found.violation_count == 0 { OK } else { BAD_CONFIG }
+}
+
+/// Progress for a person who waits.
+struct Meter {
+    /// When something was shown last; none where nobody looks.
+    last: Option<Instant>,
+    shown: usize,
+}
+
+impl Meter {
+    fn new() -> Self {
+        Meter { last: std::io::stderr().is_terminal().then(Instant::now), shown: 0 }
+    }
+
+    fn show(&mut self, progress: Progress) {
+        let Some(last) = self.last else { return };
+        if last.elapsed() < PROGRESS_EVERY {
+            return;
+        }
+        let percent = progress.done * 100 / progress.total.max(1);
+        let line = format!("{percent:3} % of {} ranges", progress.total);
+        eprint!("\r{line}");
+        // Nobody is served worse where the terminal is gone.
+        let _ = std::io::stderr().flush();
+        (self.last, self.shown) = (Some(Instant::now()), line.len());
+    }
+
+    fn clear(&self) {
+        if self.shown > 0 {
+            eprint!("\r{}\r", " ".repeat(self.shown));
+        }
+    }
+}
+
+fn text(snapshot: &Snapshot, found: &Report) -> String {
+    let mut text = String::new();
+    for horizon in &found.horizons {
+        let name = &snapshot.horizons[horizon.horizon.index()].name;
+        for (family, ranges) in [(Family::V4, horizon.ranges[0]), (Family::V6, horizon.ranges[1])] {
+            let _ = writeln!(text, "horizon {name}: {} of {family} clients", counted(ranges as u64, "range"));
+            let totals = horizon.totals.iter().filter(|total| total.clients == family);
+            let mut rows = vec![["mirror", "answers", "ranges", "share", "of which"].map(String::from).to_vec()];
+            rows.extend(totals.map(|total| row(snapshot, total)));
+            for line in columns(&rows) {
+                let _ = writeln!(text, "  {line}");
+            }
+            text.push('\n');
+        }
+    }
+    for owner in &found.owners {
+        let name = &snapshot.horizons[owner.horizon.index()].name;
+        let verdict = match owner.violation_count {
+            0 => "all true".into(),
+            count => counted(count, "violation"),
+        };
+        let replies = if owner.replies == 1 { "reply".into() } else { format!("{} replies", owner.replies) };
+        let _ = writeln!(text, "{}, by {name}: {replies}, {verdict}", owner.owner);
+    }
+    if found.owners.is_empty() {
+        text.push_str("no name is steered\n");
+    }
+    if found.violation_count > 0 {
+        let _ = writeln!(text, "\n{}:", counted(found.violation_count, "violation"));
+        for violation in found.violations.iter().take(SHOWN) {
+            let _ = writeln!(text, "  {}", sentence(snapshot, violation));
+        }
+        if found.violation_count > SHOWN as u64 {
+            let _ = writeln!(text, "  and {} more", found.violation_count - SHOWN as u64);
+        }
+    }
+    text
+}
+
+fn counted(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+fn row(snapshot: &Snapshot, total: &MirrorTotal) -> Vec<String> {
+    let known = total.providers.iter().filter_map(|of| Some((of.provider.as_deref()?, of.addresses)));
+    let mut providers: Vec<String> =
+        known.map(|(provider, addresses)| format!("{provider} {}", percent(part(addresses, total.clients)))).collect();
+    if providers.len() > SHOWN_PROVIDERS {
+        providers.truncate(SHOWN_PROVIDERS);
+        providers.push("…".into());
+    }
+    vec![
+        snapshot.mirrors[total.mirror.index()].name.to_string(),
+        records(total.records).into(),
+        total.ranges.to_string(),
+        percent(part(total.addresses, total.clients)),
+        providers.join(", "),
+    ]
+}
+
+fn records(records: Records) -> &'static str {
+    match records {
+        Records::Both => "A AAAA",
+        Records::A => "A",
+        Records::Aaaa => "AAAA",
+    }
+}
+
+/// The share of a family's addresses, 0 to 1.
+fn part(addresses: u128, family: Family) -> f64 {
+    addresses as f64 / 2f64.powi(i32::from(family.width()))
+}
+
+/// A share with as many digits as tell it from nothing.
+fn percent(part: f64) -> String {
+    let percent = part * 100.0;
+    match percent {
+        _ if percent >= 0.01 => format!("{percent:.2} %"),
+        _ if percent >= 0.0001 => format!("{percent:.4} %"),
+        _ if percent > 0.0 => format!("{percent:.1e} %"),
+        _ => "0 %".into(),
+    }
+}
+
+fn sentence(snapshot: &Snapshot, violation: &Violation) -> String {
+    let (first, last) = violation.range;
+    let what = wrong(snapshot, violation);
+    match (&violation.owner, violation.asked) {
+        (Some(owner), Some(asked)) => {
+            let (address, source) = (asked.subnet.address, asked.subnet.source.0);
+            format!("{owner} {} for {address}/{source} (range {first} to {last}): {what}", asked.rtype)
+        }
+        _ => format!("range {first} to {last}: {what}"),
+    }
+}
+
+fn wrong(snapshot: &Snapshot, violation: &Violation) -> String {
+    let horizon = &snapshot.horizons[violation.horizon.index()];
+    let mirrors = |plan| {
+        let names: Vec<&str> =
+            horizon.plan(plan).preferred.iter().map(|id| &*snapshot.mirrors[id.index()].name).collect();
+        names.join(", ")
+    };
+    match &violation.wrong {
+        Wrong::Unreadable => "no reply, or one that cannot be read".into(),
+        Wrong::Rcode(rcode) => format!("the reply is {rcode}"),
+        Wrong::Empty => "the reply has no address".into(),
+        Wrong::NotSteered(_) => "the reply did not come from the horizon".into(),
+        Wrong::OtherPlan { expected, found } => {
+            format!("the reply is for {}, the range is for {}", mirrors(*found), mirrors(*expected))
+        }
+        Wrong::OtherAddresses => "the addresses are not those of the mirrors".into(),
+        Wrong::OtherTtl(Some(ttl)) => format!("the TTL is {}", ttl.0),
+        Wrong::OtherTtl(None) => "there is no TTL".into(),
+        Wrong::NoScope => "the reply has no scope".into(),
+        Wrong::ScopeTooWide(scope) => format!("scope /{} covers clients that are decided otherwise", scope.0),
+        Wrong::ScopeTooNarrow(scope) => format!("scope /{} is longer than need be", scope.0),
+        Wrong::NotByTheRules { address, won, expected, found } => {
+            let rule = match won {
+                Won::Rule(index) => format!("rule {}", index + 1),
+                Won::Default => "the default".into(),
+            };
+            let (meant, table) = (mirrors(*expected), mirrors(*found));
+            format!("{rule} wins for {address}, so it is for {meant}, and the table has {table}")
+        }
+    }
+}
+
+/// A stable word for what is wrong.
+fn code(wrong: &Wrong) -> &'static str {
+    match wrong {
+        Wrong::Unreadable => "unreadable",
+        Wrong::Rcode(_) => "rcode",
+        Wrong::Empty => "empty",
+        Wrong::NotSteered(_) => "not-steered",
+        Wrong::OtherPlan { .. } => "other-plan",
+        Wrong::OtherAddresses => "other-addresses",
+        Wrong::OtherTtl(_) => "other-ttl",
+        Wrong::NoScope => "no-scope",
+        Wrong::ScopeTooWide(_) => "scope-too-wide",
+        Wrong::ScopeTooNarrow(_) => "scope-too-narrow",
+        Wrong::NotByTheRules { .. } => "not-by-the-rules",
+    }
+}
+
+fn to_json(snapshot: &Snapshot, found: &Report) -> Value {
+    let owner = |owner: &inspect::OwnerReport| {
+        json!({
+            "owner": owner.owner.to_string(),
+            "horizon": &*snapshot.horizons[owner.horizon.index()].name,
+            "replies": owner.replies,
+            "violations": owner.violation_count,
+        })
+    };
+    let violation = |violation: &Violation| {
+        json!({
+            "owner": violation.owner.as_ref().map(ToString::to_string),
+            "horizon": &*snapshot.horizons[violation.horizon.index()].name,
+            "first": violation.range.0.to_string(),
+            "last": violation.range.1.to_string(),
+            "type": violation.asked.map(|asked| asked.rtype.to_string()),
+            "subnet": violation.asked.map(|asked| format!("{}/{}", asked.subnet.address, asked.subnet.source.0)),
+            "code": code(&violation.wrong),
+            "message": wrong(snapshot, violation),
+        })
+    };
+    json!({
+        "replies": found.replies,
+        "violation_count": found.violation_count,
+        "violations": found.violations.iter().map(violation).collect::<Vec<_>>(),
+        "owners": found.owners.iter().map(owner).collect::<Vec<_>>(),
+        "horizons": found.horizons.iter().map(|horizon| horizon_json(snapshot, horizon)).collect::<Vec<_>>(),
+    })
+}
+
+fn horizon_json(snapshot: &Snapshot, horizon: &HorizonReport) -> Value {
+    let total = |total: &MirrorTotal| {
+        let provider = |of: &inspect::ProviderTotal| json!({ "provider": of.provider.as_deref(), "share": part(of.addresses, total.clients) });
+        json!({
+            "clients": total.clients.to_string(),
+            "mirror": &*snapshot.mirrors[total.mirror.index()].name,
+            "answers": records(total.records),
+            "ranges": total.ranges,
+            "share": part(total.addresses, total.clients),
+            "providers": total.providers.iter().map(provider).collect::<Vec<_>>(),
+        })
+    };
+    json!({
+        "horizon": &*snapshot.horizons[horizon.horizon.index()].name,
+        "ranges": { "IPv4": horizon.ranges[0], "IPv6": horizon.ranges[1] },
+        "totals": horizon.totals.iter().map(total).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inspect::fixture;
+
+    fn swept(snapshot: &Snapshot) -> Report {
+        inspect::sweep(snapshot, &mut |_| {})
+    }
+
+    #[test]
+    fn totals_are_a_table_for_each_family() {
+        let snapshot = fixture::snapshot();
+        let expected = "\
+horizon blobs: 19 ranges of IPv4 clients
+  mirror     answers  ranges  share     of which
+  gcp-us     A AAAA   16      99.61 %   aws 0.0002 %
+  aws-apne1  A AAAA   2       0.39 %    aws 6.0e-6 %
+  aws-use1   A AAAA   1       0.0015 %  aws 0.0015 %
+
+horizon blobs: 15 ranges of IPv6 clients
+  mirror    answers  ranges  share     of which
+  gcp-us    A AAAA   14      100.00 %
+  aws-use1  A AAAA   1       1.2e-8 %  aws 1.2e-8 %
+
+blob.example, by blobs: 264 replies, all true
+*.pool.blob.example, by blobs: 264 replies, all true
+";
+        assert_eq!(text(&snapshot, &swept(&snapshot)), expected);
+    }
+
+    #[test]
+    fn violations_are_sentences_and_counted() {
+        let mut parts = fixture::parts();
+        parts.rules[2].mirrors.clear();
+        parts.rules[2].fallback.clear();
+        parts.default.clear();
+        let snapshot = parts.snapshot();
+        let found = swept(&snapshot);
+        let text = text(&snapshot, &found);
+        let list = text.split_once("violations:\n").unwrap().1;
+        assert_eq!(list.lines().count(), SHOWN + 1);
+        assert_eq!(
+            list.lines().next().unwrap(),
+            "  blob.example A for 0.0.0.0/32 (range 0.0.0.0 to 9.255.255.255): the reply has no address"
+        );
+        let json = to_json(&snapshot, &found);
+        assert_eq!(json["violation_count"], found.violation_count);
+        assert_eq!(json["violations"][0]["code"], "empty");
+        assert_eq!(json["violations"][0]["subnet"], "0.0.0.0/32");
+    }
+}
