@@ -2,6 +2,8 @@
 //!
 //! Messages are random octets, and mutated ones of the engine's cases; replies are read by hickory-proto.
 
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
+
 mod common;
 
 use std::sync::LazyLock;
