@@ -41,7 +41,9 @@ pub struct Built {
 /// Builds a snapshot from a config file, or tells all that is wrong.
 pub fn build(path: &Path, generation: Generation) -> Result<Built, Vec<Diagnostic>> {
     let (file, text) = load::config_text(path)?;
-    let (config, mut problems) = config::read(&file, &text)?;
+    let (mut config, mut problems) = config::read(&file, &text)?;
+    problems.extend(load::hosts::resolve(&mut config));
+    problems.extend(config::check_families(&config));
     let inputs = match load::inputs(&config) {
         Ok((inputs, warnings)) => {
             problems.extend(warnings);

@@ -48,6 +48,13 @@ pub fn read(file: &str, text: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Dia
     }
 }
 
+/// Finds families that some clients of a horizon would have and others not.
+///
+/// [`read`] has looked already, but a mirror given by its host name has addresses only once that was resolved.
+pub fn check_families(config: &Config) -> Vec<Diagnostic> {
+    check::families_for_some(config)
+}
+
 /// All that a config file means.
 #[derive(Clone, Debug)]
 pub struct Config {

@@ -6,6 +6,7 @@
 //! **Invariants**: a file is taken whole or refused; nothing here changes what is served.
 //! **Not here**: what the config file itself means ([`crate::config`]), building what is served (compile).
 
+pub mod hosts;
 pub mod networks;
 pub mod zone;
 

@@ -55,6 +55,15 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     Config { file: file.into(), dns, registry, admin, zones, networks, mirrors: mirrors.entries, horizons }
 }
 
+/// Finds families that some clients of a horizon would have and others not, once hosts have got their addresses.
+pub(super) fn families_for_some(config: &Config) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    for horizon in &config.horizons {
+        families::check_families(horizon, &config.mirrors, |_| false, &mut problems);
+    }
+    problems
+}
+
 /// What the checks of all parts share.
 struct Check<'p> {
     /// The folder of the config file.
