@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use common::{cases, fixture};
-use pharos::base::time::Moment;
+use pharos::base::time::Now;
 use pharos::wire::{self, Peer, Transport};
 
 /// The system's allocator, counting what the current thread asks of it.
@@ -51,7 +51,7 @@ fn answering_allocates_nothing() {
         for case in &cases {
             let peer = Peer { address: case.asked.from, transport };
             let before = ALLOCATIONS.get();
-            let reply = wire::respond(&case.asked.message, peer, &snapshot, Moment(0), &mut out);
+            let reply = wire::respond(&case.asked.message, peer, &snapshot, Now::default(), &mut out);
             let allocations = ALLOCATIONS.get() - before;
             std::hint::black_box(reply);
             if allocations > 0 {

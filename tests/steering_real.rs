@@ -21,7 +21,7 @@ use pharos::base::diagnostic::Place;
 use pharos::base::ids::{HorizonId, MirrorId};
 use pharos::base::name::NameBuf;
 use pharos::base::rr::Rtype;
-use pharos::base::time::{Generation, Moment, Ttl};
+use pharos::base::time::{Generation, Now, Ttl};
 use pharos::config::{Network, NetworkKind};
 use pharos::load;
 use pharos::mirror::Mirror;
@@ -141,7 +141,7 @@ impl World {
         message.extend([0, 8, 0, 4 + octets.len() as u8, 0, family, source, 0]);
         message.extend(octets);
         let peer = Peer { address: RESOLVER, transport: Transport::Udp };
-        let reply = wire::respond(&message, peer, &self.snapshot, Moment(0), out).unwrap();
+        let reply = wire::respond(&message, peer, &self.snapshot, Now::default(), out).unwrap();
         let reply = &out[..reply.len];
         // One A record right behind the question: its rdata is the mirror's number.
         assert_eq!(reply[6..8], [0, 1], "one answer");

@@ -14,7 +14,7 @@ use hickory_proto::op::Message;
 use hickory_proto::rr::Record;
 use pharos::answer::Query;
 use pharos::base::rr::Rtype;
-use pharos::base::time::Moment;
+use pharos::base::time::Now;
 use pharos::snapshot::{Settings, Snapshot};
 use pharos::wire::{self, Peer, Transport, Truncation};
 use proptest::prelude::*;
@@ -80,7 +80,7 @@ fn mutate(message: &mut Vec<u8>, mutation: &Mutation) {
 fn ask(message: &[u8], transport: Transport, snapshot: &Snapshot) -> Option<(Vec<u8>, wire::Reply)> {
     let mut out = vec![0; wire::MAX_STREAM];
     let peer = Peer { address: "127.0.3.1".parse().unwrap(), transport };
-    let reply = wire::respond(message, peer, snapshot, Moment(0), &mut out)?;
+    let reply = wire::respond(message, peer, snapshot, Now::default(), &mut out)?;
     out.truncate(reply.len);
     Some((out, reply))
 }

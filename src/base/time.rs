@@ -16,3 +16,16 @@ pub struct Generation(pub u64);
 /// A moment, in milliseconds of a monotonic clock that starts with the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);
+
+/// A moment of the civil clock, in seconds since 1970 (UTC): what signatures and cookies carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixTime(pub u64);
+
+/// What both clocks say: the monotonic one, by which we wait, and the civil one, which others share and may set back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// The monotonic clock.
+    pub monotonic: Moment,
+    /// The civil clock.
+    pub unix: UnixTime,
+}

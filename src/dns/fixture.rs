@@ -107,7 +107,7 @@ fn reply_over(transport: Transport, query: &[u8], from: IpAddr) -> Vec<u8> {
     let engine = engine();
     let mut out = vec![0; MAX_STREAM];
     let peer = Peer { address: from, transport };
-    let reply = wire::respond(query, peer, &engine.published.load(), engine.clock.now(), &mut out).unwrap();
+    let reply = wire::respond(query, peer, &engine.published.load(), engine.clock.read(), &mut out).unwrap();
     out.truncate(reply.len);
     out
 }

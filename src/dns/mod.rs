@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::time::Moment;
+use crate::base::time::Now;
 use crate::live::{Loaded, Published};
 use crate::process::Clock;
 use crate::telemetry::dns::Dns as Counters;
@@ -40,17 +40,17 @@ pub struct Engine {
     pub clock: Clock,
 }
 
-/// The engine for as long as one batch lasts: one snapshot, one moment.
+/// The engine for as long as one batch lasts: one snapshot, one reading of the clocks.
 struct Session {
     snapshot: Loaded,
-    now: Moment,
+    now: Now,
 }
 
 impl Engine {
     /// Begins a batch. It is to be over before anything is waited for: it keeps its snapshot alive.
     #[inline]
     fn begin(&self) -> Session {
-        Session { snapshot: self.published.load(), now: self.clock.now() }
+        Session { snapshot: self.published.load(), now: self.clock.read() }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::base::client::{ScopePrefixLen, Subnet};
 use crate::base::name::Name;
 use crate::base::prefix::Block;
 use crate::base::rr::{Class, Rtype};
-use crate::base::time::{Moment, Ttl};
+use crate::base::time::{Now, Ttl};
 use crate::snapshot::Snapshot;
 use crate::wire::{self, MAX_STREAM, Peer, Summary, Transport};
 
@@ -52,7 +52,7 @@ impl<'s> Asker<'s> {
     pub(super) fn ask(&mut self, ask: &Ask<'_>) -> Option<Heard<'_>> {
         write_query(ask, &mut self.query);
         let peer = Peer { address: ask.resolver, transport: Transport::Tcp };
-        let reply = wire::respond(&self.query, peer, self.snapshot, Moment(0), &mut self.reply)?;
+        let reply = wire::respond(&self.query, peer, self.snapshot, Now::default(), &mut self.reply)?;
         Some(Heard { summary: reply.summary, octets: self.reply.get(..reply.len)? })
     }
 }

@@ -1,10 +1,10 @@
-//! The monotonic clock, as [`Moment`]s since the process started.
+//! The clocks: the monotonic one as [`Moment`]s since the process started, the civil one as [`UnixTime`].
 
 use std::time::Instant;
 
-use rustls::pki_types::UnixTime;
+use rustls::pki_types;
 
-use crate::base::time::Moment;
+use crate::base::time::{Moment, Now, UnixTime};
 
 /// A clock that never goes back; copies of it agree.
 #[derive(Clone, Copy, Debug)]
@@ -19,13 +19,19 @@ impl Clock {
     }
 
     /// The time of day, for what is dated outside: certificates.
-    pub fn unix() -> UnixTime {
-        UnixTime::now()
+    pub fn unix() -> pki_types::UnixTime {
+        pki_types::UnixTime::now()
     }
 
     /// The moment it is.
     #[inline]
     pub fn now(&self) -> Moment {
         Moment(self.start.elapsed().as_millis() as u64)
+    }
+
+    /// What both clocks say.
+    #[inline]
+    pub fn read(&self) -> Now {
+        Now { monotonic: self.now(), unix: UnixTime(Self::unix().as_secs()) }
     }
 }

@@ -20,7 +20,7 @@ use std::net::IpAddr;
 use crate::answer::{self, Aa, Basis, Query, Response};
 use crate::base::client::Client;
 use crate::base::rr::{Rcode, Rtype};
-use crate::base::time::Moment;
+use crate::base::time::Now;
 use crate::snapshot::Snapshot;
 
 /// The least room to give for a reply over UDP: the largest payload that a configuration may allow.
@@ -84,11 +84,11 @@ pub enum Truncation {
 ///
 /// `out` has at least [`MAX_UDP`] octets for UDP and [`MAX_STREAM`] for streams, or what the caller can send.
 #[inline]
-pub fn respond(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Moment, out: &mut [u8]) -> Option<Reply> {
+pub fn respond(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now, out: &mut [u8]) -> Option<Reply> {
     let query = decode(message)?;
     let client = client(&query, peer.address, snapshot);
     let mut response = Response::empty();
-    answer::answer_into(&query, &client, snapshot, now, &mut response);
+    answer::answer_into(&query, &client, snapshot, now.monotonic, &mut response);
     let written = encode(&query, &response, peer.transport, &snapshot.settings, out);
     let summary = Summary {
         qtype: query.question.map(|question| question.qtype),

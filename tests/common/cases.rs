@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pharos::base::prefix::PrefixSet;
-use pharos::base::time::Moment;
+use pharos::base::time::Now;
 use pharos::snapshot::{Settings, Snapshot};
 use pharos::wire::{self, Peer, Transport};
 
@@ -104,7 +104,7 @@ impl Case {
         }
         let mut out = vec![0; wire::MAX_STREAM];
         let peer = Peer { address: self.asked.from, transport };
-        match wire::respond(&self.asked.message, peer, &snapshot, Moment(0), &mut out) {
+        match wire::respond(&self.asked.message, peer, &snapshot, Now::default(), &mut out) {
             None => (None, NO_REPLY.into()),
             Some(reply) => {
                 out.truncate(reply.len);
