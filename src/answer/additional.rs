@@ -8,61 +8,153 @@ use crate::base::name::Name;
 use crate::base::rr::Rtype;
 use crate::zone::{Found, Node, RrSet, Zone};
 
-/// Addresses for the targets of an answer, as far as they are in the zone.
-#[inline]
-pub(super) fn of_answer<'s>(zone: &'s Zone, set: RrSet<'s>, response: &mut Response<'s>) {
-    let (before_target, glue) = match set.rtype {
-        Rtype::NS => (0, Glue::Taken),
-        Rtype::MX => (2, Glue::Left),
-        Rtype::SRV => (6, Glue::Left),
-        _ => return,
-    };
-    for rdata in set.rdatas() {
-        add_addresses(zone, Name::trusted(&rdata[before_target..]), glue, Need::Optional, response);
+/// SVCB aliases that are followed here; a resolver goes on by itself (RFC 9460 §3 has it stop at eight or so).
+const MAX_SERVICE_ALIASES: usize = 4;
+
+/// The addresses of the servers of a delegated zone, found one by one: there may be more than a response has room for.
+#[derive(Clone, Copy, Debug)]
+pub struct Glue<'s> {
+    zone: &'s Zone,
+    cut: Node<'s>,
+    servers: RrSet<'s>,
+}
+
+impl<'s> Glue<'s> {
+    /// For the name servers at a cut.
+    pub(super) fn new(zone: &'s Zone, cut: Node<'s>, servers: RrSet<'s>) -> Self {
+        Glue { zone, cut, servers }
+    }
+
+    /// The address RRsets: first those that a response is of no use without, of servers inside the delegated zone, then
+    /// those of servers beside it (RFC 9471 §3).
+    ///
+    /// No record of a set is there twice, so no server is.
+    #[inline]
+    pub fn rrsets(self) -> impl Iterator<Item = Rr<'s>> {
+        [Need::Required, Need::Optional].into_iter().flat_map(move |need| {
+            self.servers.rdatas().map(Name::trusted).flat_map(move |target| self.of_server(target, need))
+        })
+    }
+
+    /// The address RRsets of one server, if its need is the one given.
+    #[inline]
+    fn of_server(self, target: Name<'s>, need: Need) -> impl Iterator<Item = Rr<'s>> {
+        let inside = if target.ends_with(self.cut.owner()) { Need::Required } else { Need::Optional };
+        let node = if inside == need { host(self.zone, target, BelowCuts::Taken) } else { None };
+        node.into_iter().flat_map(addresses).map(move |(node, set)| Rr {
+            owner: Owner::Stored(node.owner()),
+            data: Data::Stored(set),
+            need,
+        })
     }
 }
 
-/// Glue (RFC 9471 §3): a response without the addresses of servers inside the delegated zone is of no use.
-pub(super) fn of_referral<'s>(zone: &'s Zone, cut: Node<'s>, set: RrSet<'s>, response: &mut Response<'s>) {
-    for need in [Need::Required, Need::Optional] {
-        for target in set.rdatas().map(Name::trusted) {
-            let inside = if target.ends_with(cut.owner()) { Need::Required } else { Need::Optional };
-            if inside == need {
-                add_addresses(zone, target, Glue::Taken, need, response);
-            }
+/// Adds what the targets of an answer have in the zone; `owner` is whose answer it is, `node` where it stands.
+#[inline]
+pub(super) fn of_answer<'s>(
+    zone: &'s Zone,
+    node: Node<'s>,
+    owner: Owner<'s>,
+    set: RrSet<'s>,
+    response: &mut Response<'s>,
+) {
+    let (before_target, below_cuts) = match set.rtype {
+        Rtype::NS => (0, BelowCuts::Taken),
+        Rtype::MX => (2, BelowCuts::Left),
+        Rtype::SRV => (6, BelowCuts::Left),
+        Rtype::SVCB | Rtype::HTTPS => return of_service(zone, node, owner, set, MAX_SERVICE_ALIASES, response),
+        _ => return,
+    };
+    for rdata in set.rdatas() {
+        if let Some(node) = host(zone, Name::trusted(&rdata[before_target..]), below_cuts) {
+            add_addresses(node, Owner::Stored(node.owner()), response);
         }
+    }
+}
+
+/// RFC 9460 §4.1: the addresses of the targets, and where an alias leads to services, those with their addresses.
+fn of_service<'s>(
+    zone: &'s Zone,
+    node: Node<'s>,
+    owner: Owner<'s>,
+    set: RrSet<'s>,
+    aliases: usize,
+    response: &mut Response<'s>,
+) {
+    for rdata in set.rdatas() {
+        let Some((&priority, rest)) = rdata.split_first_chunk::<2>() else { continue };
+        let Some((target, _params)) = Name::split_from(rest) else { continue };
+        let is_alias = priority == [0, 0];
+        if target.is_root() {
+            // RFC 9460 §2.5: in a service this is the owner, in an alias it says that there is none.
+            if !is_alias {
+                // The owner of what a wildcard has is made up; others are shown as the zone writes them.
+                let owner = if node.owner().is_wildcard() { owner } else { Owner::Stored(node.owner()) };
+                add_addresses(node, owner, response);
+            }
+            continue;
+        }
+        let Some(node) = host(zone, target, BelowCuts::Left) else { continue };
+        let owner = Owner::Stored(node.owner());
+        if is_alias
+            && aliases > 0
+            && let Some(next) = node.rrset(set.rtype)
+            && add(owner, next, response) == Added::Newly
+        {
+            of_service(zone, node, owner, next, aliases - 1, response);
+        }
+        add_addresses(node, owner, response);
     }
 }
 
 /// Whether addresses below a cut may be given.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Glue {
+enum BelowCuts {
     /// They may: resolvers need them to get there at all.
     Taken,
     /// They may not: the delegated zone tells better (RFC 2181 §5.4.1).
     Left,
 }
 
-fn add_addresses<'s>(zone: &'s Zone, name: Name<'s>, glue: Glue, need: Need, response: &mut Response<'s>) {
+/// Where the zone has a host. It is not looked for behind wildcards and aliases: a resolver can ask for those.
+fn host<'s>(zone: &'s Zone, name: Name<'s>, below_cuts: BelowCuts) -> Option<Node<'s>> {
     if !name.ends_with(zone.apex()) {
-        return;
+        return None;
     }
-    let Found::Exact(id) = zone.find(name, &name.suffixes()) else { return };
+    let Found::Exact(id) = zone.find(name, &name.suffixes()) else { return None };
     let node = zone.node(id);
     // RFC 6672 §2.4: what is below a DNAME is not there.
-    if node.dname().is_some() || (node.cut().is_some() && glue == Glue::Left) {
-        return;
+    let is_hidden = node.dname().is_some() || (node.cut().is_some() && below_cuts == BelowCuts::Left);
+    (!is_hidden).then_some(node)
+}
+
+fn addresses<'s>(node: Node<'s>) -> impl Iterator<Item = (Node<'s>, RrSet<'s>)> {
+    [Rtype::A, Rtype::AAAA].into_iter().filter_map(move |rtype| Some((node, node.rrset(rtype)?)))
+}
+
+fn add_addresses<'s>(node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) {
+    for (_, set) in addresses(node) {
+        add(owner, set, response);
     }
-    let is_shown = |rr: &Rr<'_>| matches!(rr.owner, Owner::Stored(owner) if owner == node.owner());
-    if response.additional.iter().any(is_shown) {
-        return;
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Added {
+    Newly,
+    /// It stands there already, or there is no more room.
+    Not,
+}
+
+/// Adds an RRset that a response may go without.
+fn add<'s>(owner: Owner<'s>, set: RrSet<'s>, response: &mut Response<'s>) -> Added {
+    // One set of the zone is one slice of its octets. The answer counts too: a chain of aliases may come back to it.
+    let is_it = |rr: &Rr<'_>| matches!(rr.data, Data::Stored(shown) if std::ptr::eq(shown.wire, set.wire));
+    if response.additional.iter().chain(&response.answer).any(is_it) {
+        return Added::Not;
     }
-    for rtype in [Rtype::A, Rtype::AAAA] {
-        let Some(set) = node.rrset(rtype) else { continue };
-        let rr = Rr { owner: Owner::Stored(node.owner()), data: Data::Stored(set), need };
-        // More name servers than fit a response are left out.
-        if response.additional.try_push(rr).is_err() {
-            return;
-        }
+    // More than there is room for is left out.
+    match response.additional.try_push(Rr { owner, data: Data::Stored(set), need: Need::Optional }) {
+        Ok(()) => Added::Newly,
+        Err(_) => Added::Not,
     }
 }

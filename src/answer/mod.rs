@@ -13,6 +13,7 @@ mod query;
 mod response;
 mod search;
 
+pub use additional::Glue;
 pub use query::{DnssecOk, Ecs, Edns, Problem, Query, Question};
 pub use response::{Aa, Basis, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
 
@@ -70,6 +71,10 @@ fn ask<'s>(
 ) {
     if question.qclass != Class::IN {
         return refuse(Ede::NotSupported, response);
+    }
+    // RFC 6895 §3.1: OPT, TKEY and TSIG are parts of messages; nobody can ask for them.
+    if matches!(question.qtype, Rtype::OPT | Rtype::TKEY | Rtype::TSIG) {
+        return reject(Problem::Malformed, response);
     }
     // Zone transfers have their own service; over this path nobody is allowed one.
     if matches!(question.qtype, Rtype::AXFR | Rtype::IXFR) {

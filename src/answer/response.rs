@@ -4,6 +4,7 @@
 
 use arrayvec::ArrayVec;
 
+use super::additional::Glue;
 use crate::base::client::ScopePrefixLen;
 use crate::base::ids::{HorizonId, NodeId, ZoneId};
 use crate::base::name::{Name, NameBuf};
@@ -19,7 +20,7 @@ pub const MAX_CHAIN: usize = 16;
 /// A DNAME and its CNAME for each alias, then the RRset.
 const MAX_ANSWER: usize = 2 * MAX_CHAIN + 1;
 
-/// Thirteen name servers, as the root has, with both families.
+/// Thirteen hosts with both families; what an answer comes with is optional.
 const MAX_ADDITIONAL: usize = 26;
 
 /// What to reply.
@@ -33,8 +34,10 @@ pub struct Response<'s> {
     pub answer: ArrayVec<Rr<'s>, MAX_ANSWER>,
     /// The authority section.
     pub authority: ArrayVec<Rr<'s>, 1>,
-    /// The additional section, without OPT.
+    /// The additional section, without glue and OPT.
     pub additional: ArrayVec<Rr<'s>, MAX_ADDITIONAL>,
+    /// What a referral has in the additional section.
+    pub glue: Option<Glue<'s>>,
     /// Names that no zone holds: what DNAMEs turned a name into.
     pub made: ArrayVec<NameBuf, MAX_CHAIN>,
     /// For how much of the client's subnet this holds.
@@ -158,6 +161,7 @@ impl<'s> Response<'s> {
             answer: ArrayVec::new(),
             authority: ArrayVec::new(),
             additional: ArrayVec::new(),
+            glue: None,
             made: ArrayVec::new(),
             scope: ScopePrefixLen(0),
             ede: None,

@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: an alias is followed only inside the zone and at most [`MAX_CHAIN`] times; no owner is shown twice.
 
-use super::additional;
+use super::additional::{self, Glue};
 use super::response::{Aa, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
 use super::{Query, Question};
 use crate::base::client::Client;
@@ -98,7 +98,7 @@ impl<'s> Search<'_, 's> {
         if let Some(set) = node.rrset(qtype) {
             response.basis.outcome = Outcome::Answer;
             push_answer(owner, set, response);
-            additional::of_answer(self.zone, set, response);
+            additional::of_answer(self.zone, node, owner, set, response);
             return Step::Done;
         }
         if qtype == Rtype::ANY {
@@ -174,7 +174,7 @@ impl<'s> Search<'_, 's> {
         if let Some(set) = cut.rrset(Rtype::NS) {
             let rr = Rr { owner: Owner::Stored(cut.owner()), data: Data::Stored(set), need: Need::Required };
             response.authority.push(rr);
-            additional::of_referral(self.zone, cut, set, response);
+            response.glue = Some(Glue::new(self.zone, cut, set));
         }
         Step::Done
     }

@@ -34,6 +34,20 @@ impl<'a> Name<'a> {
         }
     }
 
+    /// The name that `wire` starts with, and what follows it.
+    pub fn split_from(wire: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let mut at = 0;
+        loop {
+            match *wire.get(at)? {
+                0 => break,
+                len @ 1..=63 if at < MAX_NAME_LEN => at += 1 + usize::from(len),
+                _ => return None,
+            }
+        }
+        let (name, rest) = wire.split_at_checked(at + 1)?;
+        (name.len() <= MAX_NAME_LEN).then_some((Name(name), rest))
+    }
+
     /// A name that an earlier stage has checked.
     pub(crate) fn trusted(wire: &'a [u8]) -> Self {
         debug_assert!(Name::from_wire(wire).is_some(), "{wire:?} is not a name");

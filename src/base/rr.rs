@@ -30,6 +30,7 @@ impl Rtype {
     pub const NSEC: Rtype = Rtype(47);
     pub const SVCB: Rtype = Rtype(64);
     pub const HTTPS: Rtype = Rtype(65);
+    pub const TKEY: Rtype = Rtype(249);
     pub const TSIG: Rtype = Rtype(250);
     pub const IXFR: Rtype = Rtype(251);
     pub const AXFR: Rtype = Rtype(252);

@@ -45,15 +45,17 @@ pub fn decode(message: &[u8]) -> Option<Query<'_>> {
 fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Query<'m>) -> Option<()> {
     let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let (questions, answers, authorities, additionals) = (count(4), count(6), count(8), count(10));
-    if questions != 1 {
-        return None;
-    }
     let mut rest = Reader { octets: message, at: HEADER_LEN };
-    let question = rest.question()?;
-    query.question = Some(question);
+    // RFC 9619 §4: one question. The OPT behind none, or several, is read all the same (RFC 6891 §6.1.1).
+    if questions == 1 {
+        query.question = Some(rest.question()?);
+    } else {
+        rest.skip_questions(questions)?;
+    }
     // RFC 1995 §3: IXFR alone has a record in its authority section. Nothing has one in the answer section; the OPT
     // behind such records is read all the same, for the reply to have one too (RFC 6891 §6.1.1).
-    let out_of_place = answers != 0 || (authorities != 0 && question.qtype != Rtype::IXFR);
+    let out_of_place =
+        answers != 0 || (authorities != 0 && query.question.is_none_or(|question| question.qtype != Rtype::IXFR));
     for _ in 0..u32::from(answers) + u32::from(authorities) {
         rest.record()?;
     }
@@ -67,7 +69,7 @@ fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Q
             read_opt(&record, query)?;
         }
     }
-    (rest.at == message.len() && !out_of_place).then_some(())
+    (rest.at == message.len() && questions == 1 && !out_of_place).then_some(())
 }
 
 /// Reads an OPT record. What stands in its fixed part is kept even where an option is malformed, so that the reply
@@ -181,6 +183,16 @@ impl<'m> Reader<'m> {
         let qtype = Rtype(self.u16()?);
         let qclass = Class(self.u16()?);
         Some(Question { name, qtype, qclass, wire: &self.octets[start..self.at] })
+    }
+
+    /// Steps over questions that are not answered; each takes five octets or more, so their end is near.
+    #[cold]
+    fn skip_questions(&mut self, questions: u16) -> Option<()> {
+        for _ in 0..questions {
+            self.skip_name()?;
+            self.take(4)?;
+        }
+        Some(())
     }
 
     #[inline]

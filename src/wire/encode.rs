@@ -10,7 +10,7 @@ use arrayvec::ArrayVec;
 
 use super::decode::{HEADER_LEN, OPTION_ECS};
 use super::{Transport, Truncation};
-use crate::answer::{Aa, Data, DnssecOk, Ecs, Edns, Need, Owner, Query, Response, Rr};
+use crate::answer::{Aa, Data, DnssecOk, Ecs, Edns, Glue, Need, Owner, Query, Response, Rr};
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
@@ -143,25 +143,38 @@ impl<'r> Writer<'_, 'r> {
         let sections = [&response.answer[..], &response.authority, &response.additional];
         for (section, count) in sections.into_iter().zip(&mut counts[1..]) {
             for rr in section {
-                let (at, pointees) = (self.at, self.pointees.len());
-                match self.rrset(rr, response) {
-                    Some(records) => *count += records,
-                    None => {
-                        self.at = at;
-                        self.pointees.truncate(pointees);
-                        if rr.need == Need::Required {
-                            return Truncation::Truncated;
-                        }
-                    }
+                if self.whole(*rr, response, count) == Truncation::Truncated {
+                    return Truncation::Truncated;
                 }
+            }
+        }
+        for rr in response.glue.into_iter().flat_map(Glue::rrsets) {
+            if self.whole(rr, response, &mut counts[3]) == Truncation::Truncated {
+                return Truncation::Truncated;
             }
         }
         Truncation::Whole
     }
 
+    /// Writes an RRset whole or not at all, and counts its records; tells whether one is missing that is required.
+    #[inline]
+    fn whole(&mut self, rr: Rr<'r>, response: &'r Response<'r>, count: &mut u16) -> Truncation {
+        let (at, pointees) = (self.at, self.pointees.len());
+        if let Some(records) = self.rrset(rr, response) {
+            *count += records;
+            return Truncation::Whole;
+        }
+        self.at = at;
+        self.pointees.truncate(pointees);
+        match rr.need {
+            Need::Required => Truncation::Truncated,
+            Need::Optional => Truncation::Whole,
+        }
+    }
+
     /// Writes an RRset and tells how many records it has.
     #[inline]
-    fn rrset(&mut self, rr: &'r Rr<'r>, response: &'r Response<'r>) -> Option<u16> {
+    fn rrset(&mut self, rr: Rr<'r>, response: &'r Response<'r>) -> Option<u16> {
         match rr.data {
             Data::Stored(set) if matches!(rr.owner, Owner::Question) && rdata_names(set.rtype).is_none() => {
                 self.put(set.wire)?;

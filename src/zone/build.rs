@@ -333,6 +333,7 @@ fn is_well_formed(rtype: Rtype, rdata: &[u8]) -> bool {
         Rtype::NS | Rtype::CNAME | Rtype::DNAME | Rtype::PTR => Name::from_wire(rdata).is_some(),
         Rtype::MX => rdata.get(2..).is_some_and(|name| Name::from_wire(name).is_some()),
         Rtype::SRV => rdata.get(6..).is_some_and(|name| Name::from_wire(name).is_some()),
+        Rtype::SVCB | Rtype::HTTPS => rdata.get(2..).is_some_and(|name| Name::split_from(name).is_some()),
         Rtype::SOA => rdata.len() >= SOA_NUMBERS_LEN + 2,
         _ => true,
     }
