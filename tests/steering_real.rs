@@ -471,7 +471,7 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
         Arc::new(ZoneSet::new(vec![zone])),
         [horizon].into(),
         mirrors,
-        Arc::new(Settings { udp_payload: 1232, ecs_from: None }),
+        Arc::new(Settings::default()),
         Arc::new(Provenance::default()),
     )
 }

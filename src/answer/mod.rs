@@ -14,7 +14,7 @@ mod response;
 mod search;
 
 pub use additional::Glue;
-pub use query::{DnssecOk, Ecs, Edns, Problem, Query, Question};
+pub use query::{DnssecOk, Ecs, Edns, Keepalive, Padding, Problem, Query, Question};
 pub use response::{Aa, Basis, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
 
 use crate::base::client::Client;

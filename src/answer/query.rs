@@ -45,6 +45,30 @@ pub struct Edns<'m> {
     pub dnssec_ok: DnssecOk,
     /// The client subnet (RFC 7871).
     pub ecs: Option<Ecs<'m>>,
+    /// The keepalive option (RFC 7828).
+    pub keepalive: Keepalive,
+    /// The padding option (RFC 7830).
+    pub padding: Padding,
+}
+
+/// Whether a client wants to know for how long its connection may be silent (RFC 7828).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keepalive {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
+    /// Its option says something, which only a server's may.
+    Malformed,
+}
+
+/// Whether a client wants the length of its reply hidden (RFC 7830).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
 }
 
 /// Whether DNSSEC records are wanted (RFC 3225).

@@ -78,8 +78,12 @@ pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snap
         horizons.push(horizon);
     }
     let mirrors: Arc<[Mirror]> = config.mirrors.iter().map(|entry| entry.mirror.clone()).collect();
-    let settings =
-        Settings { udp_payload: config.dns.udp_payload, ecs_from: config.dns.ecs_from.as_deref().map(PrefixSet::new) };
+    let settings = Settings {
+        udp_payload: config.dns.udp_payload,
+        ecs_from: config.dns.ecs_from.as_deref().map(PrefixSet::new),
+        // Ten minutes are the most that it can be: config::limits.
+        keepalive: (config.dns.tcp_idle.as_millis() / 100) as u16,
+    };
     let provenance = provenance(config, networks);
     let zones = Arc::new(ZoneSet::new(zones));
     let snapshot = Snapshot::new(generation, zones, horizons.into(), mirrors, Arc::new(settings), Arc::new(provenance));

@@ -58,7 +58,7 @@ pub(crate) fn parts() -> Parts {
             rule(vec![Condition::Country(vec!["JP".into()])], &[AWS_APNE1], &[]),
         ],
         default: vec![GCP_US],
-        settings: Settings { udp_payload: 1232, ecs_from: None },
+        settings: Settings::default(),
     }
 }
 

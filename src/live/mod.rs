@@ -192,7 +192,7 @@ mod tests {
             Arc::new(ZoneSet::new(Vec::new())),
             Arc::new([]),
             Arc::new([mirror]),
-            Arc::new(Settings { udp_payload: 1232, ecs_from: None }),
+            Arc::new(Settings::default()),
             Arc::default(),
         )
     }

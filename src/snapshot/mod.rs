@@ -50,6 +50,15 @@ pub struct Settings {
     pub udp_payload: u16,
     /// Resolvers whose ECS option is listened to; none means all.
     pub ecs_from: Option<PrefixSet>,
+    /// For how long a TCP connection may be silent, in tenths of a second (RFC 7828 §3.1).
+    pub keepalive: u16,
+}
+
+impl Default for Settings {
+    /// What holds where the configuration says nothing.
+    fn default() -> Self {
+        Settings { udp_payload: 1232, ecs_from: None, keepalive: 100 }
+    }
 }
 
 /// The addresses to answer with, encoded.

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::answer::{DnssecOk, Ecs, Edns, Problem, Query, Question};
+use crate::answer::{DnssecOk, Ecs, Edns, Keepalive, Padding, Problem, Query, Question};
 use crate::base::client::{SourcePrefixLen, Subnet};
 use crate::base::name::{MAX_NAME_LEN, Name};
 use crate::base::rr::{Class, Rtype};
@@ -15,6 +15,12 @@ pub(super) const HEADER_LEN: usize = 12;
 
 /// The option code of a client subnet (RFC 7871 §6).
 pub(super) const OPTION_ECS: u16 = 8;
+
+/// The option code of a keepalive (RFC 7828 §3.1).
+pub(super) const OPTION_KEEPALIVE: u16 = 11;
+
+/// The option code of padding (RFC 7830 §3).
+pub(super) const OPTION_PADDING: u16 = 12;
 
 /// Reads a message; none where it deserves no reply: shorter than a header, or itself a response.
 #[inline]
@@ -78,7 +84,13 @@ fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Q
 fn read_opt<'m>(record: &Record<'m>, query: &mut Query<'m>) -> Option<()> {
     let [_, version, flags, _] = record.ttl;
     let dnssec_ok = if flags & 0x80 != 0 { DnssecOk::Yes } else { DnssecOk::No };
-    let edns = query.edns.insert(Edns { payload: record.class, dnssec_ok, ecs: None });
+    let edns = query.edns.insert(Edns {
+        payload: record.class,
+        dnssec_ok,
+        ecs: None,
+        keepalive: Keepalive::No,
+        padding: Padding::No,
+    });
     if version > 0 {
         query.problem = Some(Problem::EdnsVersion);
         return Some(());
@@ -88,13 +100,18 @@ fn read_opt<'m>(record: &Record<'m>, query: &mut Query<'m>) -> Option<()> {
         let code = options.u16()?;
         let len = options.u16()?;
         let data = options.take(usize::from(len))?;
-        if code == OPTION_ECS {
-            // RFC 7871 gives no meaning to a second one.
-            if edns.ecs.is_some() {
-                edns.ecs = None;
-                return None;
+        match code {
+            OPTION_ECS => {
+                // RFC 7871 gives no meaning to a second one.
+                if edns.ecs.is_some() {
+                    edns.ecs = None;
+                    return None;
+                }
+                edns.ecs = Some(read_ecs(data)?);
             }
-            edns.ecs = Some(read_ecs(data)?);
+            OPTION_KEEPALIVE => edns.keepalive = if data.is_empty() { Keepalive::Yes } else { Keepalive::Malformed },
+            OPTION_PADDING => edns.padding = Padding::Yes,
+            _ => {}
         }
     }
     Some(())

@@ -8,9 +8,9 @@
 
 use arrayvec::ArrayVec;
 
-use super::decode::{HEADER_LEN, OPTION_ECS};
+use super::decode::{HEADER_LEN, OPTION_ECS, OPTION_KEEPALIVE, OPTION_PADDING};
 use super::{Transport, Truncation};
-use crate::answer::{Aa, Data, DnssecOk, Ecs, Edns, Glue, Need, Owner, Query, Response, Rr};
+use crate::answer::{Aa, Data, DnssecOk, Ecs, Edns, Glue, Keepalive, Need, Owner, Padding, Query, Response, Rr};
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
@@ -24,6 +24,9 @@ const OPT_LEN: usize = 11;
 
 /// The option code of an extended error (RFC 8914 §2).
 const OPTION_EDE: u16 = 15;
+
+/// The lengths that replies are padded to are multiples of this (RFC 8467 §4.1).
+const PADDING_BLOCK: usize = 468;
 
 /// Names that later ones may point to; more are written out in full.
 const MAX_POINTEES: usize = 64;
@@ -53,7 +56,7 @@ pub fn encode(
     out: &mut [u8],
 ) -> Written {
     let size = size_limit(query, transport, settings).min(out.len());
-    let opt_len = query.edns.as_ref().map_or(0, |edns| opt_len(edns, response));
+    let opt_len = query.edns.as_ref().map_or(0, |edns| opt_len(edns, response) + stream_options_len(edns, transport));
     let question = query.question.as_ref().map(|question| question.name);
     let mut writer = Writer { out, at: HEADER_LEN, limit: size - opt_len, question, pointees: ArrayVec::new() };
     let mut counts = [0u16; 4];
@@ -66,7 +69,7 @@ pub fn encode(
     let truncation = writer.sections(response, &mut counts);
     writer.limit = size;
     if let Some(edns) = &query.edns
-        && writer.opt(edns, response, settings).is_some()
+        && writer.opt(edns, response, transport, settings).is_some()
     {
         counts[3] += 1;
     }
@@ -79,10 +82,10 @@ pub fn encode(
 #[inline]
 fn size_limit(query: &Query<'_>, transport: Transport, settings: &Settings) -> usize {
     match (transport, &query.edns) {
-        (Transport::Tcp, _) => super::MAX_STREAM,
         (Transport::Udp, None) => MIN_UDP,
         // RFC 6891 §6.2.3: less than 512 means 512. Ours is 1232 unless set otherwise (DNS flag day 2020).
         (Transport::Udp, Some(edns)) => usize::from(edns.payload.min(settings.udp_payload)).max(MIN_UDP),
+        (Transport::Tcp | Transport::Tls | Transport::Https | Transport::Quic, _) => super::MAX_STREAM,
     }
 }
 
@@ -104,6 +107,26 @@ fn opt_len(edns: &Edns<'_>, response: &Response<'_>) -> usize {
     let ecs = edns.ecs.map_or(0, |ecs| 4 + ecs.data.len());
     let ede = response.ede.map_or(0, |_| 6);
     OPT_LEN + ecs + ede
+}
+
+/// What [`Writer::stream_options`] takes at least; padding takes what else there is.
+#[inline]
+fn stream_options_len(edns: &Edns<'_>, transport: Transport) -> usize {
+    let keepalive = if has_keepalive(edns, transport) { 6 } else { 0 };
+    let padding = if has_padding(edns, transport) { 4 } else { 0 };
+    keepalive + padding
+}
+
+/// RFC 7828 §3.3.2: only where it was asked for.
+#[inline]
+fn has_keepalive(edns: &Edns<'_>, transport: Transport) -> bool {
+    transport.has_keepalive() && edns.keepalive == Keepalive::Yes
+}
+
+/// RFC 7830 §6, RFC 8467 §4.1: only where it was asked for, and where it hides something.
+#[inline]
+fn has_padding(edns: &Edns<'_>, transport: Transport) -> bool {
+    transport.is_encrypted() && edns.padding == Padding::Yes
 }
 
 /// Writes octets up to a limit, and knows which names stand where.
@@ -284,22 +307,49 @@ impl<'r> Writer<'_, 'r> {
 
     /// Writes the OPT record (RFC 6891 §6.1.2).
     #[inline]
-    fn opt(&mut self, edns: &Edns<'_>, response: &Response<'_>, settings: &Settings) -> Option<()> {
+    fn opt(
+        &mut self,
+        edns: &Edns<'_>,
+        response: &Response<'_>,
+        transport: Transport,
+        settings: &Settings,
+    ) -> Option<()> {
         let mut fixed = [0; OPT_LEN];
         fixed[1..3].copy_from_slice(&Rtype::OPT.0.to_be_bytes());
         fixed[3..5].copy_from_slice(&settings.udp_payload.to_be_bytes());
         fixed[5] = (response.rcode.0 >> 4) as u8;
         // RFC 3225 §3: DO is copied into the response.
         fixed[7] = if edns.dnssec_ok == DnssecOk::Yes { 0x80 } else { 0 };
-        let options_len = (opt_len(edns, response) - OPT_LEN) as u16;
-        fixed[9..11].copy_from_slice(&options_len.to_be_bytes());
         self.put(&fixed)?;
+        let options = self.at;
         if let Some(ecs) = edns.ecs {
             self.ecs(ecs, response.scope.0)?;
         }
         if let Some(ede) = response.ede {
             self.option_header(OPTION_EDE, 2)?;
             self.put(&ede.code().to_be_bytes())?;
+        }
+        if transport != Transport::Udp {
+            self.stream_options(edns, transport, settings)?;
+        }
+        let len = (self.at - options) as u16;
+        self.out[options - 2..options].copy_from_slice(&len.to_be_bytes());
+        Some(())
+    }
+
+    /// Writes the options that datagrams never have; padding makes up what then lacks to a whole number of blocks.
+    fn stream_options(&mut self, edns: &Edns<'_>, transport: Transport, settings: &Settings) -> Option<()> {
+        if has_keepalive(edns, transport) {
+            self.option_header(OPTION_KEEPALIVE, 2)?;
+            self.put(&settings.keepalive.to_be_bytes())?;
+        }
+        if has_padding(edns, transport) {
+            let start = self.at + 4;
+            let end = start.next_multiple_of(PADDING_BLOCK).min(self.limit);
+            self.option_header(OPTION_PADDING, end - start)?;
+            // RFC 7830 §3: zeroes, of which a compressor could make nothing that tells more.
+            self.out.get_mut(start..end)?.fill(0);
+            self.at = end;
         }
         Some(())
     }

@@ -7,17 +7,20 @@
 //! are whole or the response says TC.
 //! **Not here**: sockets, framing, rate limits.
 //!
-//! RFC 1035 §4 (format, compression), RFC 6891 (EDNS), RFC 7871 (ECS), RFC 8914 (EDE).
+//! RFC 1035 §4 (format, compression), RFC 6891 (EDNS), RFC 7871 (ECS), RFC 8914 (EDE), RFC 7828 (keepalive), RFC 7830 and
+//! RFC 8467 (padding).
 
 mod decode;
 mod encode;
+mod freshness;
 
 pub use decode::decode;
 pub use encode::encode;
+pub use freshness::freshness;
 
 use std::net::IpAddr;
 
-use crate::answer::{self, Aa, Basis, Query, Response};
+use crate::answer::{self, Aa, Basis, Keepalive, Problem, Query, Response};
 use crate::base::client::Client;
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Now;
@@ -36,6 +39,31 @@ pub enum Transport {
     Udp,
     /// A stream of messages with lengths.
     Tcp,
+    /// The same within TLS (RFC 7858).
+    Tls,
+    /// A request over HTTPS (RFC 8484).
+    Https,
+    /// A stream of its own in a QUIC connection (RFC 9250).
+    Quic,
+}
+
+impl Transport {
+    /// All of them.
+    pub const ALL: [Transport; 5] = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Https, Transport::Quic];
+
+    /// Whether nobody on the way can read a message, and only its length tells something.
+    #[inline]
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Transport::Tls | Transport::Https | Transport::Quic)
+    }
+
+    /// Whether the client is told for how long it may be silent.
+    ///
+    /// RFC 7828 §3: over TCP, with or without TLS; HTTP and QUIC have their own ways, and RFC 9250 §5.5.2 forbids it.
+    #[inline]
+    pub fn has_keepalive(self) -> bool {
+        matches!(self, Transport::Tcp | Transport::Tls)
+    }
 }
 
 /// Who sent a message, and how.
@@ -85,7 +113,11 @@ pub enum Truncation {
 /// `out` has at least [`MAX_UDP`] octets for UDP and [`MAX_STREAM`] for streams, or what the caller can send.
 #[inline]
 pub fn respond(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now, out: &mut [u8]) -> Option<Reply> {
-    let query = decode(message)?;
+    let mut query = decode(message)?;
+    // RFC 7828 §3.2.1: a client says nothing with the option. Where it has no meaning, it is ignored whatever it says.
+    if peer.transport.has_keepalive() && query.edns.is_some_and(|edns| edns.keepalive == Keepalive::Malformed) {
+        query.problem = query.problem.or(Some(Problem::Malformed));
+    }
     let client = client(&query, peer.address, snapshot);
     let mut response = Response::empty();
     answer::answer_into(&query, &client, snapshot, now.monotonic, &mut response);

@@ -183,6 +183,10 @@ impl Builder {
             }
             "udp" => asked.transports = vec![Transport::Udp],
             "tcp" => asked.transports = vec![Transport::Tcp],
+            "tls" => asked.transports = vec![Transport::Tls],
+            "https" => asked.transports = vec![Transport::Https],
+            "framed" => asked.transports = vec![Transport::Tcp, Transport::Tls],
+            "encrypted" => asked.transports = vec![Transport::Tls, Transport::Https, Transport::Quic],
             "size" => asked.size = Size::Shown,
             "mirror" => {
                 let (name, health) = value.split_once(':')?;

@@ -230,6 +230,16 @@ fn opt(edns: &hickory_proto::op::Edns) -> String {
                 }
                 None => text.push_str(" ede=malformed"),
             },
+            EdnsOption::Unknown(11, data) => match data[..] {
+                [high, low] => {
+                    let _ = write!(text, " keepalive={}", u16::from_be_bytes([high, low]));
+                }
+                _ => text.push_str(" keepalive=malformed"),
+            },
+            EdnsOption::Unknown(12, data) => {
+                let zeroes = data.iter().all(|octet| *octet == 0);
+                let _ = write!(text, " padding={}{}", data.len(), if zeroes { "" } else { " not of zeroes" });
+            }
             other => {
                 let _ = write!(text, " option={}:{other:?}", u16::from(*code));
             }

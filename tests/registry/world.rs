@@ -90,7 +90,7 @@ pub(crate) fn snapshot(health: [Health; 3]) -> Snapshot {
         Arc::new(ZoneSet::new(Vec::new())),
         Arc::new([horizon]),
         Arc::new(mirrors),
-        Arc::new(EngineSettings { udp_payload: 1232, ecs_from: None }),
+        Arc::new(EngineSettings::default()),
         Arc::new(Provenance::default()),
     );
     (0..)

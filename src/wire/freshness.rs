@@ -1,0 +1,95 @@
+//! For how long a reply may be kept by a cache that knows nothing of DNS.
+//!
+//! **Invariants**: reads any octets without panicking; a reply that cannot be read may not be kept at all.
+//! **Not here**: HTTP ([`crate::http`]).
+//!
+//! RFC 8484 §5.1.
+
+use super::decode::HEADER_LEN;
+use crate::base::rr::Rtype;
+use crate::base::time::Ttl;
+
+/// The longest time for which a reply of ours may be kept; none where it should not be.
+///
+/// That is the least TTL of the answer section; without one, that of the SOA of a negative answer, which already is the
+/// least of its TTL and its MINIMUM (RFC 2308 §3); of a referral, the least of the authority section. Errors have
+/// neither.
+pub fn freshness(reply: &[u8]) -> Option<Ttl> {
+    let header: &[u8; HEADER_LEN] = reply.first_chunk()?;
+    let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let mut rest = reply.get(HEADER_LEN..)?;
+    for _ in 0..count(4) {
+        rest = skip_name(rest)?.get(4..)?;
+    }
+    let answers = least(&mut rest, count(6))?;
+    match answers {
+        Some(ttl) => Some(ttl),
+        None => least(&mut rest, count(8))?,
+    }
+}
+
+/// The least TTL of some records, over which it steps; the outer none where they cannot be read.
+fn least(rest: &mut &[u8], records: u16) -> Option<Option<Ttl>> {
+    let mut least: Option<Ttl> = None;
+    for _ in 0..records {
+        let (fixed, after) = skip_name(rest)?.split_first_chunk::<10>()?;
+        *rest = after.get(usize::from(u16::from_be_bytes([fixed[8], fixed[9]]))..)?;
+        if Rtype(u16::from_be_bytes([fixed[0], fixed[1]])) == Rtype::OPT {
+            continue;
+        }
+        let ttl = Ttl(u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]));
+        least = Some(least.map_or(ttl, |least| least.min(ttl)));
+    }
+    Some(least)
+}
+
+/// What follows a name, which may end in a pointer.
+fn skip_name(octets: &[u8]) -> Option<&[u8]> {
+    let mut rest = octets;
+    loop {
+        let (&len, after) = rest.split_first()?;
+        match len {
+            0 => return Some(after),
+            0xc0.. => return after.get(1..),
+            _ => rest = after.get(usize::from(len)..)?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reply to a question for the root's addresses, with records of type A in the sections.
+    fn reply(answer: &[u32], authority: &[u32]) -> Vec<u8> {
+        let (answers, authorities) = (answer.len() as u8, authority.len() as u8);
+        let mut reply = vec![0, 0, 0x80, 0, 0, 1, 0, answers, 0, authorities, 0, 1, 0, 0, 1, 0, 1];
+        for ttl in answer.iter().chain(authority) {
+            reply.extend([0xc0, 12, 0, 1, 0, 1]);
+            reply.extend(ttl.to_be_bytes());
+            reply.extend([0, 4, 192, 0, 2, 1]);
+        }
+        // An OPT record, whose TTL is none.
+        reply.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
+        reply
+    }
+
+    #[test]
+    fn the_least_ttl_of_the_answer_counts() {
+        assert_eq!(freshness(&reply(&[300, 60, 3600], &[5])), Some(Ttl(60)));
+    }
+
+    #[test]
+    fn without_an_answer_the_authority_counts() {
+        assert_eq!(freshness(&reply(&[], &[300])), Some(Ttl(300)));
+        assert_eq!(freshness(&reply(&[], &[])), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_kept() {
+        let whole = reply(&[300], &[300]);
+        for len in 0..30 {
+            assert_eq!(freshness(&whole[..len]), None, "{len}");
+        }
+    }
+}
