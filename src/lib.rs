@@ -35,7 +35,8 @@
 //! ```text
 //! 9  main → cli → serve                 composition
 //! 8  dns  http                          services; they do not know each other
-//! 7  live  tls  telemetry  process      shared shell: publisher, certificates, counters, signals
+//! 7  live  tls  clients  telemetry  process
+//!                                       shared shell: publisher, certificates, connections, counters, signals
 //! 6  config  load  compile              files to snapshot
 //! 5  answer  registry  wire  inspect    decisions on a snapshot; message codec; explain and sweep   ┐
 //! 4  snapshot                           the served state, and how changes fold into it              │ pure
@@ -56,6 +57,7 @@
 pub mod answer;
 pub mod base;
 pub mod cli;
+pub mod clients;
 pub mod compile;
 pub mod config;
 pub mod dns;

@@ -15,7 +15,7 @@ const LAYERS: [(u8, Siblings, &[&str]); 9] = [
     (4, Siblings::Apart, &["snapshot"]),
     (5, Siblings::Ordered, &["answer", "registry", "wire", "inspect"]),
     (6, Siblings::Ordered, &["config", "load", "compile"]),
-    (7, Siblings::Apart, &["live", "tls", "telemetry", "process"]),
+    (7, Siblings::Apart, &["live", "tls", "clients", "telemetry", "process"]),
     (8, Siblings::Apart, &["dns", "http"]),
     (9, Siblings::Ordered, &["serve", "cli", "main", "lib"]),
 ];

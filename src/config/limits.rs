@@ -28,6 +28,9 @@ pub const MAX_ADDRESSES: usize = 32;
 pub const DNS_LISTEN: [SocketAddr; 2] =
     [SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5300), SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 5300)];
 
+/// Where RFC 8484 §6 has its example, and where everybody looks.
+pub const HTTPS_PATH: &str = "/dns-query";
+
 /// UDP worker threads; by default one per core.
 pub const UDP_THREADS: RangeInclusive<u64> = 1..=1024;
 

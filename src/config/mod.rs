@@ -81,6 +81,8 @@ pub struct Config {
 pub struct Dns {
     /// Where to answer, over UDP and TCP.
     pub listen: Vec<SocketAddr>,
+    /// Where to answer over what nobody can read on the way; none where there is no certificate.
+    pub encrypted: Option<Encrypted>,
     /// UDP worker threads; none means one per core.
     pub udp_threads: Option<usize>,
     /// The largest UDP answer sent, in octets (512 to 4096; DNS flag day 2020 says 1232).
@@ -93,6 +95,28 @@ pub struct Dns {
     pub tcp_idle: Duration,
     /// Resolvers whose ECS option is listened to; none means all of them (RFC 7871 §11.3).
     pub ecs_from: Option<Vec<Prefix>>,
+}
+
+/// `[dns.tls]`, `[dns.https]` and `[dns.quic]`: the listeners with one certificate.
+#[derive(Clone, Debug)]
+pub struct Encrypted {
+    /// The certificate and key.
+    pub files: TlsFiles,
+    /// Where to answer over TLS (RFC 7858).
+    pub tls: Vec<SocketAddr>,
+    /// Where to answer over HTTPS (RFC 8484).
+    pub https: Option<Https>,
+    /// Where to answer over QUIC (RFC 9250).
+    pub quic: Vec<SocketAddr>,
+}
+
+/// `[dns.https]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Https {
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// The path of the URI template, before `{?dns}`.
+    pub path: Arc<str>,
 }
 
 /// `[admin]`: health and metrics over HTTP, off unless it is there.
@@ -360,6 +384,11 @@ mod tests {
         assert_eq!((dns.udp_threads, dns.udp_payload, dns.tcp_idle), (Some(2), 1400, Duration::from_secs(30)));
         assert_eq!((dns.tcp_connections, dns.tcp_connections_per_client), (100, 10));
         assert_eq!(dns.ecs_from.as_ref().map(Vec::len), Some(2));
+        let encrypted = dns.encrypted.as_ref().unwrap();
+        assert_eq!((&*encrypted.files.cert, &*encrypted.files.key), (Path::new("dns.pem"), Path::new("dns.key")));
+        assert_eq!(encrypted.tls, ["[::1]:8853".parse().unwrap()]);
+        let https = Https { listen: vec!["[::1]:8443".parse().unwrap()], path: "/resolve".into() };
+        assert_eq!((&encrypted.https, &encrypted.quic[..]), (&Some(https), &["[::1]:8853".parse().unwrap()][..]));
         let registry = config.registry.as_ref().unwrap();
         assert_eq!((&*registry.canonical.path, &*registry.blobs.authority), ("some/repo", "blob.k8s.io:8443"));
         assert_eq!((registry.blob_target, registry.horizon), (BlobTarget::MirrorHost, Some(HorizonId(0))));
@@ -383,7 +412,7 @@ mod tests {
         assert_eq!(config.dns.listen, limits::DNS_LISTEN);
         assert_eq!((config.dns.udp_payload, config.dns.udp_threads), (1232, None));
         assert_eq!((config.dns.tcp_connections, config.dns.tcp_connections_per_client), (1024, 64));
-        assert!(config.registry.is_none() && config.dns.ecs_from.is_none());
+        assert!(config.registry.is_none() && config.dns.ecs_from.is_none() && config.dns.encrypted.is_none());
     }
 
     #[test]

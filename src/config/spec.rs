@@ -40,6 +40,31 @@ pub(super) struct DnsSpec {
     pub(super) tcp_connections_per_client: Option<Number>,
     pub(super) tcp_idle: Option<Placed<Duration>>,
     pub(super) ecs_from: Option<Vec<Text>>,
+    pub(super) tls: Option<DnsTlsSpec>,
+    pub(super) https: Option<HttpsSpec>,
+    pub(super) quic: Option<QuicSpec>,
+}
+
+/// `[dns.tls]`
+#[derive(Debug)]
+pub(super) struct DnsTlsSpec {
+    pub(super) listen: Vec<Text>,
+    pub(super) files: TlsSpec,
+}
+
+/// `[dns.https]`
+#[derive(Debug)]
+pub(super) struct HttpsSpec {
+    pub(super) listen: Vec<Text>,
+    pub(super) path: Option<Text>,
+    pub(super) place: Place,
+}
+
+/// `[dns.quic]`
+#[derive(Debug)]
+pub(super) struct QuicSpec {
+    pub(super) listen: Vec<Text>,
+    pub(super) place: Place,
 }
 
 /// `[registry]`
@@ -167,8 +192,56 @@ fn read_dns(mut table: Table<'_, '_>) -> Option<DnsSpec> {
     let tcp_connections_per_client = number("tcp-connections-per-client", 1..=all);
     let tcp_idle = table.take("tcp-idle").and_then(|value| value.duration(limits::TCP_IDLE));
     let ecs_from = table.take("ecs-from").map(|value| value.texts());
+    let https = table.take("https").and_then(|value| read_https(value.table("`[dns.https]`")?));
+    let quic = table.take("quic").and_then(|value| read_quic(value.table("`[dns.quic]`")?));
+    let certificate = if https.is_some() || quic.is_some() { Use::Shared } else { Use::OwnListener };
+    let tls = table.take("tls").and_then(|value| read_dns_tls(value.table("`[dns.tls]`")?, certificate));
     table.finish();
-    Some(DnsSpec { listen, udp_threads, udp_payload, tcp_connections, tcp_connections_per_client, tcp_idle, ecs_from })
+    Some(DnsSpec {
+        listen,
+        udp_threads,
+        udp_payload,
+        tcp_connections,
+        tcp_connections_per_client,
+        tcp_idle,
+        ecs_from,
+        tls,
+        https,
+        quic,
+    })
+}
+
+/// What the certificate of `[dns.tls]` is for.
+#[derive(Clone, Copy, PartialEq)]
+enum Use {
+    /// DNS over HTTPS or QUIC, and DNS over TLS only if that has addresses.
+    Shared,
+    /// DNS over TLS, or nothing.
+    OwnListener,
+}
+
+fn read_dns_tls(mut table: Table<'_, '_>, certificate: Use) -> Option<DnsTlsSpec> {
+    let listen = match certificate {
+        Use::Shared => table.take("listen"),
+        Use::OwnListener => table.require("listen", "listen = [\"192.0.2.53:853\"]"),
+    };
+    let listen = listen.map(|value| value.texts()).unwrap_or_default();
+    Some(DnsTlsSpec { listen, files: read_tls(table)? })
+}
+
+fn read_https(mut table: Table<'_, '_>) -> Option<HttpsSpec> {
+    let listen = table.require("listen", "listen = [\"192.0.2.53:443\"]").map(|value| value.texts());
+    let path = table.take("path").and_then(|value| value.text());
+    let place = table.place().clone();
+    table.finish();
+    Some(HttpsSpec { listen: listen.unwrap_or_default(), path, place })
+}
+
+fn read_quic(mut table: Table<'_, '_>) -> Option<QuicSpec> {
+    let listen = table.require("listen", "listen = [\"192.0.2.53:853\"]").map(|value| value.texts());
+    let place = table.place().clone();
+    table.finish();
+    Some(QuicSpec { listen: listen.unwrap_or_default(), place })
 }
 
 fn read_registry(mut table: Table<'_, '_>) -> Option<RegistrySpec> {

@@ -47,6 +47,31 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Fault> {
     })
 }
 
+/// An address and port to listen on for DNS that is encrypted.
+pub(super) fn encrypted_address(text: &str) -> Result<SocketAddr, Fault> {
+    let address = socket_address(text)?;
+    // RFC 7858 §3.1, RFC 9250 §4.1.1.
+    if address.port() == 53 {
+        return Err(Fault::new(
+            "plain-port",
+            format!("`{text}` has the port of unencrypted DNS"),
+            "encrypted DNS must not be here",
+            "use port 853 for TLS and QUIC, 443 for HTTPS",
+        ));
+    }
+    Ok(address)
+}
+
+/// The path of a URI template (RFC 8484 §4.1).
+pub(super) fn path(text: &str) -> Result<Arc<str>, Fault> {
+    let allowed = |octet: u8| octet.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:@".contains(&octet);
+    if text.starts_with('/') && text.len() <= 255 && text.bytes().all(allowed) {
+        return Ok(text.into());
+    }
+    let help = "write a path like `/dns-query`; clients add `?dns=` themselves";
+    Err(Fault::new("bad-path", format!("`{text}` is not the path of a URL"), "not a path", help))
+}
+
 /// An address at which a mirror is reached.
 pub(super) fn mirror_address(text: &str) -> Result<IpAddr, Fault> {
     let address: IpAddr = text.parse().map_err(|_| {

@@ -3,6 +3,8 @@
 //! For each address there is one TCP listener, and as many UDP sockets as there are threads, which share the port by
 //! `SO_REUSEPORT`: the kernel spreads clients over them.
 //!
+//! TLS has a TCP listener, QUIC a UDP socket for each of their addresses.
+//!
 //! **Invariants**: UDP and TCP of an address have the same port; the TCP listener does not share its port, so that a
 //! second server on it fails, where sharing alone would silently take half of the queries.
 //! **Not here**: reading from the sockets.
@@ -38,11 +40,24 @@ const MAX_PORT_TRIES: usize = 32;
 const MAX_THREADS: usize = 256;
 
 /// The ports, taken.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Bound {
     pub(super) tcp: Vec<TcpListener>,
     pub(super) udp: Vec<Datagrams>,
-    addresses: Vec<SocketAddr>,
+    pub(super) tls: Vec<TcpListener>,
+    pub(super) quic: Vec<UdpSocket>,
+    pub(super) addresses: Addresses,
+}
+
+/// Where we listen: in the order of the config, with the ports that the system chose for port 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// UDP and TCP.
+    pub plain: Vec<SocketAddr>,
+    /// TLS.
+    pub tls: Vec<SocketAddr>,
+    /// QUIC.
+    pub quic: Vec<SocketAddr>,
 }
 
 /// A UDP socket for one thread.
@@ -53,9 +68,9 @@ pub(super) struct Datagrams {
 }
 
 impl Bound {
-    /// The addresses, in the order of the config, with the ports that the system chose for port 0.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.addresses.clone()
+    /// The addresses.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 }
 
@@ -126,13 +141,26 @@ impl BindError {
 /// Takes the ports of `[dns] listen`.
 pub fn bind(dns: &config::Dns) -> Result<Bound, BindError> {
     let threads = dns.udp_threads.unwrap_or_else(cores).clamp(1, MAX_THREADS);
-    let mut bound = Bound { tcp: Vec::new(), udp: Vec::new(), addresses: Vec::new() };
+    let mut bound = Bound::default();
     for &address in &dns.listen {
         let (tcp, udp) = bind_both(address, threads)?;
         let taken = tcp.local_addr().map_err(|error| BindError::new(address, Transport::Tcp, error))?;
-        bound.addresses.push(taken);
+        bound.addresses.plain.push(taken);
         bound.tcp.push(tcp);
         bound.udp.extend(udp);
+    }
+    let Some(encrypted) = &dns.encrypted else { return Ok(bound) };
+    for &address in &encrypted.tls {
+        let taken = bind_tcp(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
+        let (taken, socket) = taken.map_err(|error| BindError::new(address, Transport::Tcp, error))?;
+        bound.addresses.tls.push(taken);
+        bound.tls.push(socket);
+    }
+    for &address in &encrypted.quic {
+        let taken = bind_quic(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
+        let (taken, socket) = taken.map_err(|error| BindError::new(address, Transport::Udp, error))?;
+        bound.addresses.quic.push(taken);
+        bound.quic.push(socket);
     }
     Ok(bound)
 }
@@ -190,6 +218,20 @@ fn bind_udp(address: SocketAddr) -> io::Result<Datagrams> {
     Ok(Datagrams { socket: socket.into(), local })
 }
 
+/// One socket for an address: a connection's packets must all come to whoever has its keys.
+fn bind_quic(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // As for plain datagrams.
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    let _ = socket.set_send_buffer_size(SEND_BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
@@ -198,7 +240,7 @@ mod tests {
     #[test]
     fn udp_and_tcp_share_the_port_that_the_system_chose() {
         let bound = bind(&fixture::dns(&["127.0.0.1:0", "[::1]:0"])).unwrap();
-        let ports: Vec<u16> = bound.addresses().iter().map(SocketAddr::port).collect();
+        let ports: Vec<u16> = bound.addresses().plain.iter().map(SocketAddr::port).collect();
         assert!(ports.iter().all(|port| *port != 0));
         assert_eq!((bound.tcp.len(), bound.udp.len()), (2, 4));
         for (at, datagrams) in bound.udp.iter().enumerate() {
@@ -209,11 +251,11 @@ mod tests {
     #[test]
     fn a_second_server_is_told_who_has_the_port() {
         let bound = bind(&fixture::dns(&["127.0.0.1:0"])).unwrap();
-        let again = bind(&fixture::dns(&[&bound.addresses()[0].to_string()])).unwrap_err();
+        let again = bind(&fixture::dns(&[&bound.addresses().plain[0].to_string()])).unwrap_err();
         assert_eq!(again.transport, Transport::Tcp);
         assert_eq!(again.holder.as_ref().map(|holder| holder.pid), Some(std::process::id()));
         let text = again.to_string();
-        assert!(text.starts_with(&format!("failed to listen on {} (TCP): `", bound.addresses()[0])), "{text}");
+        assert!(text.starts_with(&format!("failed to listen on {} (TCP): `", bound.addresses().plain[0])), "{text}");
         assert!(again.help().contains("[dns] listen"));
     }
 

@@ -25,6 +25,7 @@ pub(super) fn dns(listen: &[&str]) -> config::Dns {
         tcp_connections_per_client: 10,
         tcp_idle: Duration::from_secs(10),
         ecs_from: None,
+        encrypted: None,
     }
 }
 
@@ -51,7 +52,7 @@ fn snapshot() -> Snapshot {
         add(&big, Rtype::TXT, &text);
     }
     let (zone, _) = builder.finish().unwrap();
-    let settings = Settings { udp_payload: 1232, ecs_from: None };
+    let settings = Settings::default();
     Snapshot::new(
         Generation(1),
         Arc::new(ZoneSet::new(vec![zone])),

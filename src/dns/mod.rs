@@ -1,15 +1,22 @@
-//! The DNS listeners: UDP on threads, TCP on tasks, both over the one engine.
+//! The DNS listeners: UDP on threads; TCP, TLS and QUIC on tasks; all over the one engine.
 //!
-//! [`bind`] takes the ports; [`Service::start`] answers on them until [`Service::stop`].
+//! [`bind`] takes the ports; [`Service::start`] answers on them until [`Service::stop`]. DNS over HTTPS is among the
+//! listeners of [`crate::http`], for the engine is [`crate::wire`] and not in here.
+//!
+//! Why the encrypted listeners are our own and not hickory-server's (0.26): its QUIC server shakes hands within its loop
+//! of accepting, so a client that goes silent in the midst of that keeps all others out for five seconds, again and
+//! again; it answers the streams of a connection one after the other; neither connections nor those of one client are
+//! limited; a stop drops what is in flight; HTTP/1.1 and `Cache-Control` are missing; and all of them want records to
+//! encode where we have octets. What they build on, quinn, hyper and rustls, is what we build on here.
 //!
 //! **Invariants**: every transport answers with [`wire::respond`]; a query sees one snapshot; remote input is counted,
 //! never logged.
 //! **Not here**: what to answer ([`crate::wire`]), when to start, reload and stop ([`crate::serve`]).
 //!
-//! RFC 1035 §4.2, RFC 7766 (TCP), RFC 9210 (TCP operation).
+//! RFC 1035 §4.2, RFC 7766 (TCP), RFC 9210 (TCP operation), RFC 7858 (TLS), RFC 9250 (QUIC).
 
 mod bind;
-mod clients;
+mod quic;
 mod stream;
 mod tcp;
 mod udp;
@@ -17,19 +24,28 @@ mod udp;
 #[cfg(test)]
 mod fixture;
 
-pub use bind::{BindError, Bound, bind};
-pub use clients::Limits;
+pub use bind::{Addresses, BindError, Bound, bind};
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::time::Now;
+use crate::clients::{Clients, Limits};
 use crate::live::{Loaded, Published};
 use crate::process::Clock;
 use crate::telemetry::dns::Dns as Counters;
+use crate::tls::Tls;
 use crate::wire::{self, Peer, Reply};
+
+/// The application protocol of DNS over TLS (RFC 7858; registered with TLS ALPN as `dot`).
+pub const TLS_PROTOCOLS: [&[u8]; 1] = [b"dot"];
+
+/// The application protocol of DNS over QUIC (RFC 9250 §4.1).
+pub const QUIC_PROTOCOLS: [&[u8]; 1] = [b"doq"];
+
+/// How long a handshake may take: several round trips around the world, with losses.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What answers messages: the served snapshot and the time.
 #[derive(Clone, Debug)]
@@ -61,38 +77,66 @@ impl Session {
     }
 }
 
+/// What the encrypted listeners serve TLS with, each with its own application protocol.
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    /// For TLS, with [`TLS_PROTOCOLS`].
+    pub tls: Arc<Tls>,
+    /// For QUIC, with [`QUIC_PROTOCOLS`].
+    pub quic: Arc<Tls>,
+}
+
 /// The listeners at work.
 #[derive(Debug)]
 pub struct Service {
-    addresses: Vec<SocketAddr>,
+    addresses: Addresses,
+    clients: Arc<Clients>,
     udp: udp::Threads,
     tcp: tcp::Listeners,
+    quic: quic::Endpoints,
 }
 
 impl Service {
-    /// Starts to answer on bound ports, within a tokio runtime.
-    pub fn start(bound: Bound, engine: Engine, limits: Limits, counters: Arc<Counters>) -> io::Result<Self> {
-        let addresses = bound.addresses();
-        let tcp = tcp::Listeners::start(bound.tcp, engine.clone(), limits, counters.clone())?;
-        let udp = udp::Threads::start(bound.udp, engine, &counters)?;
-        Ok(Service { addresses, udp, tcp })
+    /// Starts to answer on bound ports, within a tokio runtime; without certificates, only on those that need none.
+    ///
+    /// Connections take their places among `clients`, whoever else may.
+    pub fn start(
+        bound: Bound,
+        certificates: Option<Certificates>,
+        engine: Engine,
+        clients: Arc<Clients>,
+        counters: Arc<Counters>,
+    ) -> io::Result<Self> {
+        let Bound { tcp, udp, tls, quic, addresses } = bound;
+        let mut streams: Vec<_> = tcp.into_iter().map(|socket| (socket, None)).collect();
+        let quic = match certificates {
+            Some(certificates) => {
+                streams.extend(tls.into_iter().map(|socket| (socket, Some(certificates.tls.clone()))));
+                quic::Endpoints::start(quic, &certificates.quic, &engine, &clients, &counters)?
+            }
+            None => quic::Endpoints::default(),
+        };
+        let tcp = tcp::Listeners::start(streams, engine.clone(), clients.clone(), counters.clone())?;
+        let udp = udp::Threads::start(udp, engine, &counters)?;
+        Ok(Service { addresses, clients, udp, tcp, quic })
     }
 
     /// Where we listen.
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
     /// Changes what connections may take, for the next ones and, as to time, for those that are open.
     pub fn set_limits(&self, limits: Limits) {
-        self.tcp.set_limits(limits);
+        self.clients.set_limits(limits);
+        self.quic.set_idle(limits.idle);
     }
 
     /// Answers what has been received, and stops; what is not done within `grace` is given up.
     pub async fn stop(self, grace: Duration) {
-        let Service { udp, tcp, .. } = self;
+        let Service { udp, tcp, quic, .. } = self;
         let threads = tokio::task::spawn_blocking(move || udp.stop());
-        tcp.stop(grace).await;
+        tokio::join!(tcp.stop(grace), quic.stop(grace));
         // The threads stop within a bounded number of batches.
         let _ = threads.await;
     }

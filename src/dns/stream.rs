@@ -5,7 +5,7 @@
 //!
 //! **Invariants**: a message is answered once it is whole, however it was cut; buffers hold at most one message and
 //! what came with it, and [`FLUSH_AT`] octets of answers and one more; every wait has an end.
-//! **Not here**: accepting, limits ([`super::clients`]), TLS.
+//! **Not here**: accepting and TLS ([`super::tcp`]), limits ([`crate::clients`]).
 //!
 //! RFC 1035 §4.2.2, RFC 7766 §6.2.1.1 (pipelining), §6.2.3 (idle), §8 (one write for length and message).
 
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use super::clients::Place;
+use crate::clients::Place;
 use crate::telemetry::dns::{Closed, Count, Lost, Shared};
 use crate::wire::{MAX_STREAM, Peer, Transport};
 
@@ -40,13 +40,15 @@ const PREFIX: usize = 2;
 
 thread_local! {
     /// Room for an answer while it is made: one per thread, as connections are many and answers short.
-    static ROOM: RefCell<Box<[u8]>> = RefCell::new(vec![0; MAX_STREAM].into());
+    pub(super) static ROOM: RefCell<Box<[u8]>> = RefCell::new(vec![0; MAX_STREAM].into());
 }
 
 /// What a connection needs of the server.
 pub(super) struct Context {
     pub(super) engine: Engine,
     pub(super) address: IpAddr,
+    /// TCP or TLS.
+    pub(super) transport: Transport,
     pub(super) place: Place,
     pub(super) counters: Shared,
     /// No new messages are to be waited for.
@@ -166,7 +168,7 @@ impl Context {
     /// Answers whole messages at the front, as many as are there or as answers make up [`FLUSH_AT`] octets.
     fn answer(&mut self, inbound: &mut BytesMut, outbound: &mut BytesMut) -> Progress {
         let session = self.engine.begin();
-        let peer = Peer { address: self.address, transport: Transport::Tcp };
+        let peer = Peer { address: self.address, transport: self.transport };
         ROOM.with_borrow_mut(|room| {
             while outbound.len() < FLUSH_AT
                 && let Some(message) = whole_message(inbound)
@@ -196,9 +198,9 @@ mod tests {
     use tokio::io::{DuplexStream, duplex};
     use tokio::task::JoinHandle;
 
-    use super::super::clients::{Clients, Limits};
     use super::super::fixture::{self, frame, framed_reply, query};
     use super::*;
+    use crate::clients::{Clients, Limits, Stage};
     use crate::telemetry::dns::Dns as Counters;
 
     const IDLE: Duration = Duration::from_secs(10);
@@ -222,7 +224,8 @@ mod tests {
         let context = Context {
             engine: fixture::engine(),
             address: address(),
-            place: clients.admit(address()).unwrap(),
+            transport: Transport::Tcp,
+            place: clients.admit(address(), Stage::Open).unwrap(),
             counters: Counters::default().shared(),
             stop: stop.clone(),
         };
@@ -344,7 +347,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_idlest_leaves_when_told() {
         let server = connect(1 << 16);
-        let _other = server.clients.admit(IpAddr::from([192, 0, 2, 54])).unwrap();
+        let _other = server.clients.admit(IpAddr::from([192, 0, 2, 54]), Stage::Open).unwrap();
         assert_eq!(server.served.await.unwrap(), Closed::Evicted);
     }
 

@@ -1,10 +1,14 @@
-//! TCP: accepting connections, one task each.
+//! TCP: accepting connections, one task each, with TLS where the listener has it.
+//!
+//! A handshake is the first thing that a connection's own task does, so a slow one delays nobody, and it counts as a
+//! connection, so there are never more of them.
 //!
 //! **Invariants**: an error of `accept` never ends a listener and never makes it spin; connections are limited before
 //! a task exists for them.
-//! **Not here**: what goes over a connection ([`super::stream`]), who may connect ([`super::clients`]).
+//! **Not here**: what goes over a connection ([`super::stream`]), who may connect ([`crate::clients`]), certificates
+//! ([`crate::tls`]).
 //!
-//! RFC 7766, RFC 9210.
+//! RFC 7766, RFC 9210, RFC 7858.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,14 +17,18 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use super::Engine;
-use super::clients::{Clients, Limits};
 use super::stream::{self, Context};
-use crate::telemetry::dns::{Count, Dns as Counters, Failure, Shared};
+use super::{Engine, HANDSHAKE_TIMEOUT};
+use crate::clients::{Clients, Stage};
+use crate::telemetry::dns::{Closed, Count, Dns as Counters, Failure, Shared};
+use crate::tls::Tls;
+use crate::wire::Transport;
 
 /// How long a listener pauses when the system has nothing left to accept with; the connections wait in its queue.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
@@ -34,20 +42,21 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// Starts to accept.
+    /// Starts to accept, on some sockets with TLS.
     pub(super) fn start(
-        sockets: Vec<std::net::TcpListener>,
+        sockets: Vec<(std::net::TcpListener, Option<Arc<Tls>>)>,
         engine: Engine,
-        limits: Limits,
+        clients: Arc<Clients>,
         counters: Arc<Counters>,
     ) -> io::Result<Self> {
-        let listeners = sockets.into_iter().map(TcpListener::from_std).collect::<io::Result<Vec<_>>>()?;
-        let all =
-            Listeners { clients: Clients::new(limits), tasks: TaskTracker::new(), stop: CancellationToken::new() };
+        let from_std = |(socket, tls)| Ok((TcpListener::from_std(socket)?, tls));
+        let listeners = sockets.into_iter().map(from_std).collect::<io::Result<Vec<_>>>()?;
+        let all = Listeners { clients, tasks: TaskTracker::new(), stop: CancellationToken::new() };
         let shared = counters.shared();
-        for listener in listeners {
+        for (listener, tls) in listeners {
             let acceptor = Acceptor {
                 listener,
+                tls,
                 engine: engine.clone(),
                 clients: all.clients.clone(),
                 counters: counters.clone(),
@@ -58,10 +67,6 @@ impl Listeners {
             all.tasks.spawn(acceptor.run());
         }
         Ok(all)
-    }
-
-    pub(super) fn set_limits(&self, limits: Limits) {
-        self.clients.set_limits(limits);
     }
 
     /// Accepts no more, lets connections finish what has begun, and closes what is left after `grace`.
@@ -79,6 +84,7 @@ impl Listeners {
 /// One listener.
 struct Acceptor {
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     engine: Engine,
     clients: Arc<Clients>,
     counters: Arc<Counters>,
@@ -130,7 +136,11 @@ impl Acceptor {
     }
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let Ok(place) = self.clients.admit(peer.ip()) else {
+        let (transport, stage) = match self.tls {
+            Some(_) => (Transport::Tls, Stage::Handshake),
+            None => (Transport::Tcp, Stage::Open),
+        };
+        let Ok(place) = self.clients.admit(peer.ip(), stage) else {
             self.shared.over_client_limit();
             return;
         };
@@ -139,17 +149,41 @@ impl Acceptor {
         let context = Context {
             engine: self.engine.clone(),
             address: peer.ip(),
+            transport,
             place,
             counters: self.shared.clone(),
             stop: self.stop.clone(),
         };
-        let (counters, mut shared) = (self.counters.clone(), self.shared.clone());
+        let (tls, counters, mut shared) = (self.tls.clone(), self.counters.clone(), self.shared.clone());
         self.tasks.spawn(async move {
             let open = counters.connections.hold();
-            let closed = stream::serve(stream, context).await;
+            let closed = match tls {
+                None => stream::serve(stream, context).await,
+                Some(tls) => match shake_hands(stream, &tls, &context).await {
+                    Ok(stream) => stream::serve(stream, context).await,
+                    Err(closed) => closed,
+                },
+            };
             drop(open);
             shared.closed(closed);
         });
+    }
+}
+
+/// Begins TLS; until that is done the connection may be given up without harm.
+async fn shake_hands(stream: TcpStream, tls: &Tls, context: &Context) -> Result<TlsStream<TcpStream>, Closed> {
+    let handshake = TlsAcceptor::from(tls.config()).accept(stream);
+    tokio::select! {
+        biased;
+        done = timeout(HANDSHAKE_TIMEOUT, handshake) => match done {
+            Ok(Ok(stream)) => {
+                context.place.touch();
+                Ok(stream)
+            }
+            Ok(Err(_)) | Err(_) => Err(Closed::Handshake),
+        },
+        () = context.place.evicted() => Err(Closed::Evicted),
+        () = context.stop.cancelled() => Err(Closed::Stop),
     }
 }
 
@@ -167,15 +201,16 @@ mod tests {
     use super::super::fixture::{self, frame, framed_reply, query};
     use super::super::{Bound, bind};
     use super::*;
-    use crate::telemetry::dns::Closed;
+    use crate::clients::Limits;
 
     const GRACE: Duration = Duration::from_secs(10);
 
     fn start(limits: Limits) -> (SocketAddr, Listeners, Arc<Counters>) {
         let bound: Bound = bind(&fixture::dns(&["127.0.0.1:0"])).unwrap();
         let counters = Arc::new(Counters::default());
-        let address = bound.addresses()[0];
-        let listeners = Listeners::start(bound.tcp, fixture::engine(), limits, counters.clone()).unwrap();
+        let address = bound.addresses().plain[0];
+        let sockets = bound.tcp.into_iter().map(|socket| (socket, None)).collect();
+        let listeners = Listeners::start(sockets, fixture::engine(), Clients::new(limits), counters.clone()).unwrap();
         (address, listeners, counters)
     }
 

@@ -12,7 +12,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use tokio_util::sync::CancellationToken;
 
-use super::{Handler, Response};
+use super::{Body, Handler, Response};
 use crate::telemetry::{self, Collect};
 
 /// Answers an operator's probes.
@@ -31,7 +31,7 @@ impl Admin {
 }
 
 impl Handler for Admin {
-    fn respond(&self, head: &Parts, _: IpAddr) -> Response {
+    fn respond(&self, head: &Parts, _: Body<'_>, _: IpAddr) -> Response {
         const TEXT: &str = "text/plain; charset=utf-8";
         let (status, kind, body) = match (&head.method, head.uri.path()) {
             (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, TEXT, "ok\n".to_string()),

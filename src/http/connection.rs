@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
@@ -16,7 +17,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::paced::{Paced, Progress};
-use super::{HANDSHAKE_TIMEOUT, Handler, MAX_HEAD_LEN, MAX_HEADERS, MAX_STREAMS, Response, Shared};
+use super::{Body, HANDSHAKE_TIMEOUT, Handler, MAX_HEAD_LEN, MAX_HEADERS, MAX_STREAMS, Response, Shared};
+use crate::clients::Place;
 
 /// Streams that a client opens and resets before they are answered (CVE-2023-44487); beyond, the connection ends.
 const MAX_RESET_STREAMS: usize = 20;
@@ -28,28 +30,35 @@ const MAX_SEND_LEN: usize = 16 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(20);
 
 /// Serves a connection to its end.
-pub(super) async fn serve<H: Handler>(stream: TcpStream, peer: IpAddr, shared: &Arc<Shared<H>>) {
-    let Some(tls) = &shared.tls else { return serve_requests(stream, peer, shared).await };
+pub(super) async fn serve<H: Handler>(
+    stream: TcpStream,
+    peer: IpAddr,
+    place: Option<Arc<Place>>,
+    shared: &Arc<Shared<H>>,
+) {
+    let Some(tls) = &shared.tls else { return serve_requests(stream, peer, place, shared).await };
     let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(tls.config()).accept(stream));
     match shared.stop.run_until_cancelled(handshake).await {
-        Some(Ok(Ok(stream))) => serve_requests(stream, peer, shared).await,
+        Some(Ok(Ok(stream))) => serve_requests(stream, peer, place, shared).await,
         Some(_) => shared.counters.handshake_errors.increment(),
         None => {}
     }
 }
 
-async fn serve_requests<H, S>(stream: S, peer: IpAddr, shared: &Arc<Shared<H>>)
+async fn serve_requests<H, S>(stream: S, peer: IpAddr, place: Option<Arc<Place>>, shared: &Arc<Shared<H>>)
 where
     H: Handler,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let progress = Progress::default();
+    let touch = move || place.iter().for_each(|place| place.touch());
+    touch();
     let service = {
         let (shared, progress) = (shared.clone(), progress.clone());
         service_fn(move |request| {
-            progress.request_read();
-            let response = respond(&shared.handler, request, peer);
-            async move { Ok::<_, Infallible>(response) }
+            touch();
+            let (shared, progress) = (shared.clone(), progress.clone());
+            async move { Ok::<_, Infallible>(respond(&shared.handler, request, peer, &progress).await) }
         })
     };
     let builder = builder();
@@ -71,14 +80,42 @@ where
     }
 }
 
-fn respond<H: Handler>(handler: &H, request: Request<Incoming>, peer: IpAddr) -> Response {
+async fn respond<H: Handler>(handler: &H, request: Request<Incoming>, peer: IpAddr, progress: &Progress) -> Response {
     let (head, body) = request.into_parts();
-    let mut response = handler.respond(&head, peer);
-    // A body is not read, so in HTTP/1 the next request could not be found behind it.
-    if !body.is_end_stream() && head.version <= hyper::Version::HTTP_11 {
+    let mut end = Ended::Yes;
+    let mut response = match handler.body_limit(&head) {
+        None => {
+            progress.request_read();
+            if !body.is_end_stream() {
+                end = Ended::No;
+            }
+            handler.respond(&head, Body::Unread, peer)
+        }
+        Some(limit) => {
+            let read = Limited::new(body, limit).collect().await;
+            progress.request_read();
+            match read {
+                Ok(whole) => handler.respond(&head, Body::Whole(&whole.to_bytes()), peer),
+                Err(error) => {
+                    end = Ended::No;
+                    let too_long = error.is::<LengthLimitError>();
+                    handler.respond(&head, if too_long { Body::TooLong } else { Body::Broken }, peer)
+                }
+            }
+        }
+    };
+    // In HTTP/1 the next request could not be found behind a body that is not read to its end.
+    if end == Ended::No && head.version <= hyper::Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Whether a request's body has been read to its end.
+#[derive(Clone, Copy, PartialEq)]
+enum Ended {
+    Yes,
+    No,
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {

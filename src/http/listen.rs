@@ -10,6 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{BACKLOG, Handler, Shared, connection};
+use crate::clients::{Place, Stage};
 use crate::process::{Holder, Transport, port_holder};
 
 /// How long to wait when no connection can be accepted, for want of file descriptors or memory: the connection stays
@@ -131,8 +132,14 @@ async fn accept_all<H: Handler>(listener: TcpListener, shared: &Arc<Shared<H>>) 
                     tracing::info!("HTTP connections are accepted again");
                     condition = Condition::Well;
                 }
+                let place = match shared.clients.as_ref().map(|clients| clients.admit(peer.ip(), Stage::Handshake)) {
+                    Some(Ok(place)) => Some(place),
+                    // The client has as many as it may.
+                    Some(Err(_)) => continue,
+                    None => None,
+                };
                 shared.counters.accepted.increment();
-                let serving = serve(stream, peer, shared.clone());
+                let serving = serve(stream, peer, place, shared.clone());
                 shared.tasks.spawn(async move {
                     serving.await;
                     drop(room);
@@ -145,6 +152,9 @@ async fn accept_all<H: Handler>(listener: TcpListener, shared: &Arc<Shared<H>>) 
                 if condition == Condition::Well {
                     tracing::warn!(%error, "HTTP connections cannot be accepted for now");
                     condition = Condition::Failing;
+                }
+                if let Some(clients) = &shared.clients {
+                    clients.evict_idlest();
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -164,9 +174,21 @@ fn is_of_one_client(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-async fn serve<H: Handler>(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared<H>>) {
+async fn serve<H: Handler>(stream: TcpStream, peer: SocketAddr, place: Option<Place>, shared: Arc<Shared<H>>) {
     let _open = shared.counters.connections.hold();
     // Responses are single small writes, for which Nagle's algorithm only waits.
     let _ = stream.set_nodelay(true);
-    let _ = shared.cut.run_until_cancelled(connection::serve(stream, peer.ip(), &shared)).await;
+    let place = place.map(Arc::new);
+    let evicted = async {
+        match &place {
+            Some(place) => place.evicted().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = connection::serve(stream, peer.ip(), place.clone(), &shared) => {}
+        () = shared.cut.cancelled() => {}
+        () = evicted => {}
+    }
 }

@@ -1,16 +1,18 @@
-//! HTTP: the registry listener, and the admin listener with health and metrics.
+//! HTTP: the registry listener, DNS over HTTPS, and the admin listener with health and metrics.
 //!
 //! [`bind`] takes the ports before anything else starts; [`Server::start`] answers on them with a [`Handler`], over
 //! HTTP/1.1 and HTTP/2, in the clear (h2 by prior knowledge) or in TLS; [`Server::stop`] finishes what is in flight.
 //!
-//! **Invariants**: everything that a remote party can make grow or last has a limit, below; a request body is never
-//! read; no client address is logged; one request sees exactly one snapshot.
-//! **Not here**: what a pull request gets ([`crate::registry`]), certificates ([`crate::tls`]).
+//! **Invariants**: everything that a remote party can make grow or last has a limit, below; a request body is read only
+//! for a handler that asks for it, and only so far; no client address is logged; one request sees exactly one snapshot.
+//! **Not here**: what a pull request gets ([`crate::registry`]), what a DNS message gets ([`crate::wire`]), certificates
+//! ([`crate::tls`]).
 //!
-//! RFC 9112 (HTTP/1.1), RFC 9113 (HTTP/2), RFC 7301 (ALPN).
+//! RFC 9112 (HTTP/1.1), RFC 9113 (HTTP/2), RFC 7301 (ALPN), RFC 8484 (DNS over HTTPS).
 
 mod admin;
 mod connection;
+mod doh;
 mod listen;
 mod paced;
 mod pull;
@@ -27,9 +29,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use admin::Admin;
+pub use doh::Doh;
 pub use listen::{BindError, Bound, bind};
 pub use pull::Pull;
 
+use crate::clients::Clients;
 use crate::telemetry::http::Http;
 use crate::tls::Tls;
 
@@ -74,8 +78,26 @@ pub type Response = hyper::Response<Full<Bytes>>;
 
 /// What answers requests; it must not wait.
 pub trait Handler: Send + Sync + 'static {
-    /// Answers a request from its head alone.
-    fn respond(&self, head: &Parts, peer: IpAddr) -> Response;
+    /// How many octets of its body a request is to be read with; none: it is answered from its head alone.
+    fn body_limit(&self, _head: &Parts) -> Option<usize> {
+        None
+    }
+
+    /// Answers a request.
+    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Response;
+}
+
+/// What was read of a request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body<'r> {
+    /// Nothing: the handler did not ask for it.
+    Unread,
+    /// All of it.
+    Whole(&'r [u8]),
+    /// It is longer than the handler takes.
+    TooLong,
+    /// It broke off.
+    Broken,
 }
 
 /// A running server.
@@ -103,6 +125,7 @@ struct Shared<H> {
     handler: H,
     tls: Option<Arc<Tls>>,
     counters: Arc<Http>,
+    clients: Option<Arc<Clients>>,
     room: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -112,11 +135,23 @@ struct Shared<H> {
 impl Server {
     /// Starts answering; needs a tokio runtime with time and network.
     pub fn start<H: Handler>(bound: Bound, handler: H, tls: Option<Arc<Tls>>, counters: Arc<Http>) -> Self {
+        Server::start_among(None, bound, handler, tls, counters)
+    }
+
+    /// The same, where connections take their places among clients with limits of their own.
+    pub fn start_among<H: Handler>(
+        clients: Option<Arc<Clients>>,
+        bound: Bound,
+        handler: H,
+        tls: Option<Arc<Tls>>,
+        counters: Arc<Http>,
+    ) -> Self {
         let (tasks, stop, cut) = (TaskTracker::new(), CancellationToken::new(), CancellationToken::new());
         let shared = Arc::new(Shared {
             handler,
             tls,
             counters,
+            clients,
             room: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             tasks: tasks.clone(),
             stop: stop.clone(),

@@ -10,7 +10,7 @@ use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::{Handler, Response};
+use super::{Body, Handler, Response};
 use crate::base::client::Client;
 use crate::base::time::Moment;
 use crate::live::Published;
@@ -36,7 +36,7 @@ impl<C> Pull<C> {
 }
 
 impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
-    fn respond(&self, head: &Parts, peer: IpAddr) -> Response {
+    fn respond(&self, head: &Parts, _: Body<'_>, peer: IpAddr) -> Response {
         let (settings, snapshot) = (self.settings.load(), self.published.load());
         let method = match head.method {
             Method::GET | Method::HEAD => registry::Method::Read,

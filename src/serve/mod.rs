@@ -7,6 +7,7 @@
 //! state is one log line.
 //! **Not here**: the services themselves ([`crate::dns`], [`crate::http`]).
 
+mod dns;
 mod prepare;
 mod reload;
 mod tries;
@@ -15,7 +16,6 @@ mod web;
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -25,11 +25,11 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::time::Generation;
 use crate::compile::Built;
 use crate::config::Config;
-use crate::dns::{self, Limits};
+use crate::dns::{BindError, Engine};
 use crate::http;
 use crate::live::{self, Updates};
 use crate::process::{self, Clock, Signal, Signals, Supervisor};
-use crate::telemetry;
+use dns::Dns;
 use prepare::{Prepared, prepare};
 use reload::Reloads;
 use web::{Ports, Web};
@@ -44,7 +44,7 @@ pub enum Failure {
     /// The configuration, or a file it names, has errors; warnings are among them.
     Config(Vec<Diagnostic>),
     /// A port of the DNS listeners cannot be had.
-    DnsBind(dns::BindError),
+    DnsBind(BindError),
     /// A port of the registry or admin listener cannot be had.
     HttpBind(http::BindError),
     /// The certificate cannot be served.
@@ -163,32 +163,28 @@ struct Services {
     /// As it was when ports were taken and threads started, which a reload does not do again.
     started: Config,
     updates: Updates,
-    dns: dns::Service,
+    dns: Dns,
     web: Web,
 }
 
 impl Services {
     /// Takes all ports, then starts everything.
     fn start(mut prepared: Prepared) -> Result<Self, Failure> {
-        let bound = dns::bind(&prepared.built.config.dns).map_err(Failure::DnsBind)?;
+        let dns_ports = dns::Ports::bind(&prepared.built.config)?;
         let ports = Ports::bind(&prepared.built.config)?;
         let snapshot = prepared.built.snapshot.clone();
         let clock = Clock::start();
         let (published, updates, publisher) = live::publish(snapshot, move || clock.now());
         tokio::spawn(publisher.run());
-        let counters = Arc::new(telemetry::dns::Dns::default());
-        let engine = dns::Engine { published: published.clone(), clock };
-        let dns = dns::Service::start(bound, engine, Limits::from(&prepared.built.config.dns), counters.clone())
-            .map_err(Failure::system("start the DNS listeners"))?;
-        for address in dns.addresses() {
-            info!("listening on {address} (DNS over UDP and TCP)");
-        }
+        let mut counters = Vec::new();
+        let engine = Engine { published: published.clone(), clock };
+        let dns = Dns::start(dns_ports, &mut prepared, engine, &mut counters)?;
         let snapshot = published.load_full();
         info!("serving {}", tries::amount(&snapshot));
-        for line in tries::dns(&snapshot, dns.addresses()) {
+        for line in tries::dns(&snapshot, &dns.addresses().plain) {
             info!("try: {line}");
         }
-        let web = Web::start(ports, &mut prepared, &published, clock, vec![counters])?;
+        let web = Web::start(ports, &mut prepared, &published, clock, counters)?;
         Ok(Services { started: prepared.built.config, updates, dns, web })
     }
 
@@ -197,12 +193,12 @@ impl Services {
         match outcome {
             Ok(mut prepared) => {
                 self.web.reload(&mut prepared);
+                self.dns.reload(&mut prepared);
                 let Built { config, snapshot, warnings } = prepared.built;
                 log_warnings(&warnings);
                 for difference in reload::needs_restart(&self.started, &config) {
                     warn!("{difference}");
                 }
-                self.dns.set_limits(Limits::from(&config.dns));
                 let amount = tries::amount(&snapshot);
                 match self.updates.replace(snapshot).await {
                     Ok(Generation(number)) => info!("reloaded: generation {number} is served, {amount}"),

@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::Generation;
 use crate::compile::{self, Built};
+use crate::config::{Config, TlsFiles};
 use crate::process::Clock;
 use crate::registry::Settings;
 use crate::tls::{self, Identity};
@@ -21,20 +22,32 @@ pub(super) struct Prepared {
     pub(super) settings: Option<Settings>,
     /// What the registry listener serves TLS with, where it does.
     pub(super) identity: Option<Identity>,
+    /// What the encrypted DNS listeners serve TLS with, where there are any.
+    pub(super) dns_identity: Option<Identity>,
 }
 
-/// Compiles the configuration and reads the certificate it names.
+/// Compiles the configuration and reads the certificates it names.
 pub(super) fn prepare(path: &Path, generation: Generation) -> Result<Prepared, Vec<Diagnostic>> {
     let mut built = compile::build(path, generation)?;
-    let files = built.config.registry.as_ref().and_then(|registry| registry.tls.as_ref());
-    let identity = match files.map(|files| tls::load(files, Clock::unix())) {
-        Some(Ok((identity, warnings))) => {
-            built.warnings.extend(warnings);
+    let Config { dns, registry, .. } = &built.config;
+    let mut problems = Vec::new();
+    let mut load = |files: Option<&TlsFiles>| match tls::load(files?, Clock::unix()) {
+        Ok((identity, warnings)) => {
+            problems.extend(warnings);
             Some(identity)
         }
-        Some(Err(problems)) => return Err(built.warnings.into_iter().chain(problems).collect()),
-        None => None,
+        Err(found) => {
+            problems.extend(found);
+            None
+        }
     };
+    let dns_identity = load(dns.encrypted.as_ref().map(|encrypted| &encrypted.files));
+    let identity = load(registry.as_ref().and_then(|registry| registry.tls.as_ref()));
+    let failed = problems.iter().any(Diagnostic::is_error);
+    built.warnings.extend(problems);
+    if failed {
+        return Err(built.warnings);
+    }
     let settings = compile::registry_settings(&built.config);
-    Ok(Prepared { built, settings, identity })
+    Ok(Prepared { built, settings, identity, dns_identity })
 }

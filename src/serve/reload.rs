@@ -98,6 +98,13 @@ pub(super) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
     let admin = |config: &Config| config.admin.as_ref().map(|admin| admin.listen.clone());
     compare("[dns] listen", started.dns.listen == now.dns.listen);
     compare("[dns] udp-threads", started.dns.udp_threads == now.dns.udp_threads);
+    let encrypted = |config: &Config| config.dns.encrypted.clone();
+    let tls = |config: &Config| encrypted(config).map(|encrypted| encrypted.tls);
+    let https = |config: &Config| encrypted(config).and_then(|encrypted| encrypted.https);
+    let quic = |config: &Config| encrypted(config).map(|encrypted| encrypted.quic);
+    compare("[dns.tls] listen", tls(started) == tls(now));
+    compare("[dns.https]", https(started) == https(now));
+    compare("[dns.quic] listen", quic(started) == quic(now));
     compare("[registry] listen", listen(started) == listen(now));
     compare("[registry] tls", has_tls(started) == has_tls(now));
     compare("[admin] listen", admin(started) == admin(now));

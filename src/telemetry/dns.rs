@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Collect, Gauge, Page};
 use crate::answer::Outcome;
-use crate::wire::{Peer, Summary, Transport, Truncation};
+use crate::wire::{Peer, Summary, Truncation};
 
 /// Why a datagram or message got no reply, or its reply was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub enum Lost {
     Panicked,
 }
 
-/// How a TCP connection came to its end.
+/// How a connection came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
     /// The client closed it, or it broke.
@@ -45,6 +45,10 @@ pub enum Closed {
     Evicted,
     /// The server stops.
     Stop,
+    /// The TLS or QUIC handshake failed or took too long.
+    Handshake,
+    /// The client broke the rules of its transport (RFC 9250 §4.3.3).
+    Violation,
 }
 
 /// A socket call that failed.
@@ -86,16 +90,30 @@ const LOST: [(Lost, &str); 5] = [
     (Lost::SendRefused, "send-refused"),
     (Lost::Panicked, "panicked"),
 ];
-const CLOSED: [(Closed, &str); 6] = [
+const CLOSED: [(Closed, &str); 8] = [
     (Closed::Client, "client"),
     (Closed::Idle, "idle"),
     (Closed::Unfinished, "unfinished"),
     (Closed::SlowReader, "slow-reader"),
     (Closed::Evicted, "evicted"),
     (Closed::Stop, "stop"),
+    (Closed::Handshake, "handshake"),
+    (Closed::Violation, "violation"),
 ];
 const FAILURES: [(Failure, &str); 2] = [(Failure::Receive, "receive"), (Failure::Accept, "accept")];
-const QUERIES: [(&str, &str); 4] = [("udp", "ipv4"), ("udp", "ipv6"), ("tcp", "ipv4"), ("tcp", "ipv6")];
+/// The transports in the order of their kinds, each with both families.
+const QUERIES: [(&str, &str); 10] = [
+    ("udp", "ipv4"),
+    ("udp", "ipv6"),
+    ("tcp", "ipv4"),
+    ("tcp", "ipv6"),
+    ("tls", "ipv4"),
+    ("tls", "ipv6"),
+    ("https", "ipv4"),
+    ("https", "ipv6"),
+    ("quic", "ipv4"),
+    ("quic", "ipv6"),
+];
 
 // The cells of a block, kind by kind; a table above gives the order within its kind.
 const QUERY: usize = 0;
@@ -119,7 +137,7 @@ struct Block([AtomicU64; CELLS]);
 #[derive(Debug, Default)]
 pub struct Dns {
     blocks: Mutex<Vec<Arc<Block>>>,
-    /// TCP connections now.
+    /// Connections now: TCP, TLS and QUIC.
     pub connections: Gauge,
 }
 
@@ -139,10 +157,7 @@ pub trait Count {
     /// A message came in.
     #[inline]
     fn query(&mut self, peer: &Peer) {
-        let transport = match peer.transport {
-            Transport::Udp => 0,
-            Transport::Tcp => 2,
-        };
+        let transport = 2 * peer.transport as usize;
         let family = match peer.address {
             IpAddr::V4(_) => 0,
             IpAddr::V6(_) => 1,
@@ -269,12 +284,14 @@ impl Collect for Dns {
         for (at, (_, what)) in FAILURES.iter().enumerate() {
             failures.sample(&[("call", what)], self.sum(FAILURE + at));
         }
-        page.gauge("pharos_dns_connections", "TCP connections open now.").sample(&[], self.connections.value());
-        let mut closed = page.counter("pharos_dns_connections_closed_total", "TCP connections by how they ended.");
+        page.gauge("pharos_dns_connections", "TCP, TLS and QUIC connections open now.")
+            .sample(&[], self.connections.value());
+        let mut closed =
+            page.counter("pharos_dns_connections_closed_total", "TCP, TLS and QUIC connections by how they ended.");
         for (at, (_, how)) in CLOSED.iter().enumerate() {
             closed.sample(&[("reason", how)], self.sum(CLOSE + at));
         }
-        page.counter("pharos_dns_connections_refused_total", "TCP connections over the limit of one client.")
+        page.counter("pharos_dns_connections_refused_total", "Connections over the limit of one client.")
             .sample(&[], self.sum(CLIENT_LIMIT));
     }
 }
@@ -285,6 +302,7 @@ mod tests {
     use crate::answer::{Aa, Basis};
     use crate::base::rr::Rcode;
     use crate::telemetry::render;
+    use crate::wire::Transport;
 
     #[test]
     fn the_tables_are_in_the_order_of_their_kinds() {
@@ -292,6 +310,8 @@ mod tests {
         assert!(LOST.iter().enumerate().all(|(at, (why, _))| *why as usize == at));
         assert!(CLOSED.iter().enumerate().all(|(at, (how, _))| *how as usize == at));
         assert!(FAILURES.iter().enumerate().all(|(at, (what, _))| *what as usize == at));
+        assert!(Transport::ALL.iter().enumerate().all(|(at, transport)| *transport as usize == at));
+        assert_eq!(QUERIES.len(), 2 * Transport::ALL.len());
         assert!(RCODES[..7].iter().enumerate().all(|(at, (code, _))| usize::from(*code) == at));
     }
 

@@ -1,5 +1,7 @@
 //! What the HTTP listeners count.
 
+use std::sync::Arc;
+
 use super::{Collect, Counter, Gauge, Page};
 use crate::registry::{Outcome, Reply};
 
@@ -36,6 +38,24 @@ impl Http {
     /// How many requests had an outcome.
     pub fn requests(&self, outcome: Outcome) -> u64 {
         self.outcomes[outcome.index()].value()
+    }
+}
+
+/// The same of DNS over HTTPS, whose messages are counted among those of the other transports.
+#[derive(Debug)]
+pub struct DnsOverHttps(pub Arc<Http>);
+
+impl Collect for DnsOverHttps {
+    fn collect(&self, page: &mut Page) {
+        let http = &self.0;
+        page.gauge("pharos_dns_https_connections", "Connections of DNS over HTTPS that are open.")
+            .sample(&[], http.connections.value());
+        page.counter("pharos_dns_https_accepted_total", "Connections of DNS over HTTPS accepted.")
+            .sample(&[], http.accepted.value());
+        page.counter("pharos_dns_https_errors_total", "Connections of DNS over HTTPS that failed, by where.")
+            .sample(&[("at", "accept")], http.accept_errors.value())
+            .sample(&[("at", "handshake")], http.handshake_errors.value())
+            .sample(&[("at", "connection")], http.connection_errors.value());
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: an [`Identity`] has a chain, and a key that belongs to its leaf; the ring provider is named, so that
 //! nothing depends on a default of the process; session tickets outlive a [`Tls::replace`].
-//! **Not here**: handshakes ([`crate::http`]), issuing certificates.
+//! **Not here**: handshakes ([`crate::dns`], [`crate::http`]), issuing certificates.
 //!
 //! RFC 8446 §4.6.1 (tickets), RFC 7301 (ALPN), RFC 7468 (PEM).
 

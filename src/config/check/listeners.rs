@@ -1,6 +1,6 @@
 //! `[dns]`, `[registry]` and `[admin]`: where to listen, and where to send pull clients.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,7 +10,9 @@ use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
 use crate::config::spec::{DnsSpec, Number, RegistrySpec, Spec, Text, TlsSpec, ZoneSpec};
 use crate::config::value::{self, host_of};
-use crate::config::{BlobTarget, Dns, Horizon, MirrorEntry, Registry, TlsFiles, Upstream, Zone, limits};
+use crate::config::{
+    BlobTarget, Dns, Encrypted, Horizon, Https, MirrorEntry, Registry, TlsFiles, Upstream, Zone, limits,
+};
 
 impl Check<'_> {
     pub(super) fn check_dns(&mut self, spec: &DnsSpec) -> Dns {
@@ -30,7 +32,37 @@ impl Check<'_> {
             tcp_connections_per_client: number(&spec.tcp_connections_per_client).unwrap_or(per_client),
             tcp_idle: spec.tcp_idle.as_ref().map_or(limits::TCP_IDLE_DEFAULT, |idle: &_| -> Duration { idle.value }),
             ecs_from: spec.ecs_from.as_ref().map(|texts| self.check_prefixes(texts)),
+            encrypted: self.check_encrypted(spec),
         }
+    }
+
+    /// All encrypted listeners go by one certificate, that of `[dns.tls]`.
+    fn check_encrypted(&mut self, spec: &DnsSpec) -> Option<Encrypted> {
+        let Some(tls) = &spec.tls else {
+            let https = spec.https.as_ref().map(|https| &https.place);
+            for place in https.into_iter().chain(spec.quic.as_ref().map(|quic| &quic.place)) {
+                self.report(
+                    Diagnostic::error("no-certificate", "encrypted DNS needs a certificate")
+                        .at(place.clone(), "there is no `[dns.tls]`")
+                        .help("add `[dns.tls]` with `cert = \"fullchain.pem\"` and `key = \"privkey.pem\"`"),
+                );
+            }
+            return None;
+        };
+        let listen = |check: &mut Self, texts: &[Text]| -> Vec<SocketAddr> {
+            texts.iter().filter_map(|text| check.parse(text, value::encrypted_address)).collect()
+        };
+        let https = spec.https.as_ref().map(|https| Https {
+            listen: listen(self, &https.listen),
+            path: match &https.path {
+                // A path that is wrong has been reported, which is the end of this config.
+                Some(path) => self.parse(path, value::path).unwrap_or_default(),
+                None => limits::HTTPS_PATH.into(),
+            },
+        });
+        let quic = spec.quic.as_ref().map(|quic| listen(self, &quic.listen)).unwrap_or_default();
+        let listen = listen(self, &tls.listen);
+        Some(Encrypted { files: self.check_tls(&tls.files)?, tls: listen, https, quic })
     }
 
     pub(super) fn check_registry(
@@ -156,13 +188,24 @@ impl Check<'_> {
         Some(TlsFiles { cert: cert?, key: key?, place: spec.place.clone() })
     }
 
-    /// No address is listened on twice: all listeners take TCP. Port 0 is a port of its own each time.
+    /// No address is listened on twice, over TCP or over UDP.
     pub(super) fn check_listeners(&mut self, spec: &Spec) {
-        let dns = spec.dns.listen.iter().flatten();
+        let dns = || spec.dns.listen.iter().flatten();
+        let tls = spec.dns.tls.iter().flat_map(|tls| &tls.listen);
+        let https = spec.dns.https.iter().flat_map(|https| &https.listen);
         let registry = spec.registry.iter().flat_map(|registry| &registry.listen);
         let admin = spec.admin.iter().flat_map(|admin| &admin.listen);
+        let quic = spec.dns.quic.iter().flat_map(|quic| &quic.listen);
+        self.check_distinct(dns().chain(tls).chain(https).chain(registry).chain(admin));
+        // Over UDP; what stands twice under `[dns] listen` alone has been reported.
+        let mut seen = HashSet::new();
+        self.check_distinct(dns().filter(|text| seen.insert(&text.value)).chain(quic));
+    }
+
+    /// Port 0 is a port of its own each time.
+    fn check_distinct<'t>(&mut self, texts: impl Iterator<Item = &'t Text>) {
         let mut first: HashMap<SocketAddr, &Place> = HashMap::new();
-        for text in dns.chain(registry).chain(admin) {
+        for text in texts {
             let Ok(address) = text.value.parse::<SocketAddr>() else { continue };
             if address.port() == 0 {
                 continue;

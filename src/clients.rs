@@ -4,7 +4,7 @@
 //!
 //! **Invariants**: there are never more places than the limit; a place given up is free at once; the lock is taken when
 //! a connection opens and when it ends, never for a query.
-//! **Not here**: what goes over a connection ([`super::stream`]).
+//! **Not here**: what goes over a connection ([`crate::dns`], [`crate::http`]).
 //!
 //! RFC 7766 §6.2.2 (limits per client), §6.2.3 (idle connections under load).
 
@@ -38,7 +38,7 @@ impl From<&config::Dns> for Limits {
 
 /// All that are connected.
 #[derive(Debug)]
-pub(super) struct Clients {
+pub struct Clients {
     state: Mutex<State>,
     /// What activity is measured from.
     start: Instant,
@@ -57,14 +57,14 @@ struct State {
 #[derive(Debug)]
 struct Seat {
     client: IpAddr,
-    /// When it was last active, in milliseconds since `Clients::start`.
+    /// When it was last active, in milliseconds since `Clients::start`; 0 while it has not been.
     active_ms: AtomicU64,
     evicted: CancellationToken,
 }
 
 /// The right to be connected; dropping it ends it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     clients: Arc<Clients>,
     id: u64,
     seat: Arc<Seat>,
@@ -72,23 +72,39 @@ pub(super) struct Place {
 
 /// The client has as many connections as it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct OverClientLimit;
+pub struct OverClientLimit;
+
+/// How far a connection has come when it gets its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Messages may come at once.
+    Open,
+    /// A handshake comes first. Until [`Place::touch`] it is idler than any that is open: clients that shake hands
+    /// slowly, or never, take places from each other only.
+    Handshake,
+}
 
 impl Clients {
-    pub(super) fn new(limits: Limits) -> Arc<Self> {
+    /// Nobody yet.
+    pub fn new(limits: Limits) -> Arc<Self> {
         let state = State { limits, places: HashMap::new(), per_client: HashMap::new(), next: 0 };
         let idle_ms = AtomicU64::new(limits.idle.as_millis() as u64);
         Arc::new(Clients { state: Mutex::new(state), start: Instant::now(), idle_ms })
     }
 
     /// Changes the limits; connections over the new ones are not closed, but make room for others as always.
-    pub(super) fn set_limits(&self, limits: Limits) {
+    pub fn set_limits(&self, limits: Limits) {
         self.idle_ms.store(limits.idle.as_millis() as u64, Relaxed);
         self.state().limits = limits;
     }
 
+    /// How long a connection may be silent.
+    pub fn idle(&self) -> Duration {
+        Duration::from_millis(self.idle_ms.load(Relaxed))
+    }
+
     /// Gives a new connection its place, if need be that of the one idle for longest.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Place, OverClientLimit> {
+    pub fn admit(self: &Arc<Self>, address: IpAddr, stage: Stage) -> Result<Place, OverClientLimit> {
         let client = client_of(address);
         let mut state = self.state();
         if state.per_client.get(&client).is_some_and(|count| *count >= state.limits.per_client) {
@@ -99,7 +115,11 @@ impl Clients {
         }
         let id = state.next;
         state.next += 1;
-        let seat = Arc::new(Seat { client, active_ms: self.now_ms().into(), evicted: CancellationToken::new() });
+        let active_ms = match stage {
+            Stage::Open => self.now_ms(),
+            Stage::Handshake => 0,
+        };
+        let seat = Arc::new(Seat { client, active_ms: active_ms.into(), evicted: CancellationToken::new() });
         state.places.insert(id, seat.clone());
         *state.per_client.entry(client).or_default() += 1;
         drop(state);
@@ -107,17 +127,18 @@ impl Clients {
     }
 
     /// Closes the connection that has been idle for longest, if there is any.
-    pub(super) fn evict_idlest(&self) {
+    pub fn evict_idlest(&self) {
         self.state().evict_idlest();
     }
 
     /// Closes all connections, now.
-    pub(super) fn evict_all(&self) {
+    pub fn evict_all(&self) {
         self.state().places.values().for_each(|seat| seat.evicted.cancel());
     }
 
+    /// Counted from 1: 0 is for who has not been active yet.
     fn now_ms(&self) -> u64 {
-        self.start.elapsed().as_millis() as u64
+        1 + self.start.elapsed().as_millis() as u64
     }
 
     /// The state is whole between any two statements that may panic, so that a poisoned lock is as good as any.
@@ -150,18 +171,18 @@ impl State {
 
 impl Place {
     /// Notes that the connection did something.
-    pub(super) fn touch(&self) {
+    pub fn touch(&self) {
         self.seat.active_ms.store(self.clients.now_ms(), Relaxed);
     }
 
     /// Waits until another connection needs the place.
-    pub(super) async fn evicted(&self) {
+    pub async fn evicted(&self) {
         self.seat.evicted.cancelled().await;
     }
 
     /// How long the connection may be silent.
-    pub(super) fn idle(&self) -> Duration {
-        Duration::from_millis(self.clients.idle_ms.load(Relaxed))
+    pub fn idle(&self) -> Duration {
+        self.clients.idle()
     }
 }
 
@@ -195,11 +216,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_idlest_makes_room() {
         let clients = clients(2, 2);
-        let first = clients.admit(ip("192.0.2.1")).unwrap();
-        let second = clients.admit(ip("192.0.2.2")).unwrap();
+        let first = clients.admit(ip("192.0.2.1"), Stage::Open).unwrap();
+        let second = clients.admit(ip("192.0.2.2"), Stage::Open).unwrap();
         tokio::time::advance(Duration::from_secs(1)).await;
         first.touch();
-        let third = clients.admit(ip("192.0.2.3")).unwrap();
+        let third = clients.admit(ip("192.0.2.3"), Stage::Open).unwrap();
         assert!(second.seat.evicted.is_cancelled());
         assert!(!first.seat.evicted.is_cancelled() && !third.seat.evicted.is_cancelled());
         drop(second);
@@ -209,21 +230,34 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_has_its_share_and_no_more() {
         let clients = clients(10, 2);
-        let first = clients.admit(ip("2001:db8::1")).unwrap();
-        let _second = clients.admit(ip("2001:db8::ffff:2")).unwrap();
-        assert_eq!(clients.admit(ip("2001:db8::3")).unwrap_err(), OverClientLimit);
-        assert!(clients.admit(ip("2001:db8:0:1::1")).is_ok());
-        assert!(clients.admit(ip("192.0.2.1")).is_ok());
+        let first = clients.admit(ip("2001:db8::1"), Stage::Open).unwrap();
+        let _second = clients.admit(ip("2001:db8::ffff:2"), Stage::Open).unwrap();
+        assert_eq!(clients.admit(ip("2001:db8::3"), Stage::Open).unwrap_err(), OverClientLimit);
+        assert!(clients.admit(ip("2001:db8:0:1::1"), Stage::Open).is_ok());
+        assert!(clients.admit(ip("192.0.2.1"), Stage::Open).is_ok());
         drop(first);
-        assert!(clients.admit(ip("2001:db8::3")).is_ok());
+        assert!(clients.admit(ip("2001:db8::3"), Stage::Open).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_is_remembered_after_leaving() {
         let clients = clients(2, 1);
         for i in 0..50 {
-            drop(clients.admit(IpAddr::from([192, 0, 2, i])).unwrap());
+            drop(clients.admit(IpAddr::from([192, 0, 2, i]), Stage::Open).unwrap());
         }
         assert!(clients.state().places.is_empty() && clients.state().per_client.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn handshakes_take_places_from_handshakes() {
+        let clients = clients(3, 3);
+        let open = clients.admit(ip("192.0.2.1"), Stage::Open).unwrap();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let slow = clients.admit(ip("192.0.2.2"), Stage::Handshake).unwrap();
+        let done = clients.admit(ip("192.0.2.3"), Stage::Handshake).unwrap();
+        done.touch();
+        let _next = clients.admit(ip("192.0.2.4"), Stage::Handshake).unwrap();
+        assert!(slow.seat.evicted.is_cancelled());
+        assert!(!open.seat.evicted.is_cancelled() && !done.seat.evicted.is_cancelled());
     }
 }

@@ -1,0 +1,219 @@
+//! DNS over HTTPS: a message in a request, its answer in the response.
+//!
+//! **Invariants**: whatever the DNS answer is, the status is 200, for HTTP has nothing to say of it; other statuses mean
+//! that no message was found in the request. The client is the peer: a header could be anybody's.
+//! **Not here**: what to answer ([`crate::wire`]); connections ([`super`]).
+//!
+//! RFC 8484: §4.1 (GET and POST), §4.2.1 (statuses), §5.1 (caches), §6 (media type).
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use data_encoding::BASE64URL_NOPAD;
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+
+use super::{Body, Handler, Response};
+use crate::base::time::{Now, Ttl};
+use crate::live::Published;
+use crate::telemetry::dns::{Count as _, Lost, Shared};
+use crate::wire::{self, MAX_STREAM, Peer, Transport};
+
+/// The longest query, in octets; the same as over UDP.
+const MAX_QUERY_LEN: usize = 4096;
+
+/// The media type of DNS messages (RFC 8484 §6).
+const MESSAGE: &str = "application/dns-message";
+
+thread_local! {
+    /// Room for an answer while it is made.
+    static ROOM: RefCell<Box<[u8]>> = RefCell::new(vec![0; MAX_STREAM].into());
+}
+
+/// Answers DNS messages; `C` reads the clocks.
+pub struct Doh<C> {
+    published: Arc<Published>,
+    clock: C,
+    path: Arc<str>,
+    counters: Shared,
+}
+
+impl<C> Doh<C> {
+    /// Answers from what is published, at this path.
+    pub fn new(published: Arc<Published>, clock: C, path: Arc<str>, counters: Shared) -> Self {
+        Doh { published, clock, path, counters }
+    }
+}
+
+/// Why there is no message in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// The path is another.
+    NotFound,
+    /// It is neither GET (or HEAD) nor POST.
+    Method,
+    /// It is POST with a body of another type.
+    MediaType,
+    /// The message is longer than we take.
+    TooLong,
+    /// GET has no parameter `dns`, or it is not base64url.
+    Parameter,
+    /// It is no DNS message, or one that deserves no answer.
+    NoQuery,
+}
+
+impl<C: Fn() -> Now + Send + Sync + 'static> Handler for Doh<C> {
+    fn body_limit(&self, head: &Parts) -> Option<usize> {
+        let takes = head.method == Method::POST && head.uri.path() == &*self.path && is_message(head);
+        takes.then_some(MAX_QUERY_LEN)
+    }
+
+    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Response {
+        let answer = self.message(head, body).and_then(|message| self.answer(&message, peer));
+        let mut response = match answer {
+            Ok(answer) => render(answer),
+            Err(refusal) => refuse(refusal),
+        };
+        if head.method == Method::HEAD {
+            *response.body_mut() = Full::default();
+        }
+        response
+    }
+}
+
+/// What is said to a message, and how long it may be kept.
+struct Answer {
+    octets: Bytes,
+    cache: HeaderValue,
+}
+
+impl<C: Fn() -> Now> Doh<C> {
+    /// The message of a request.
+    fn message<'r>(&self, head: &Parts, body: Body<'r>) -> Result<std::borrow::Cow<'r, [u8]>, Refusal> {
+        if head.uri.path() != &*self.path {
+            return Err(Refusal::NotFound);
+        }
+        match (&head.method, body) {
+            (&Method::GET | &Method::HEAD, _) => from_query(head.uri.query().unwrap_or_default()).map(Into::into),
+            (&Method::POST, Body::Whole(message)) => Ok(message.into()),
+            (&Method::POST, Body::TooLong) => Err(Refusal::TooLong),
+            (&Method::POST, Body::Broken) => Err(Refusal::NoQuery),
+            (&Method::POST, Body::Unread) => Err(Refusal::MediaType),
+            _ => Err(Refusal::Method),
+        }
+    }
+
+    fn answer(&self, message: &[u8], peer: IpAddr) -> Result<Answer, Refusal> {
+        let mut counters = self.counters.clone();
+        let peer = Peer { address: peer, transport: Transport::Https };
+        counters.query(&peer);
+        let snapshot = self.published.load();
+        ROOM.with_borrow_mut(|room| {
+            let Some(reply) = wire::respond(message, peer, &snapshot, (self.clock)(), room) else {
+                counters.lost(Lost::Unanswerable, 1);
+                return Err(Refusal::NoQuery);
+            };
+            counters.reply(&reply.summary);
+            let octets = &room[..reply.len];
+            let reach = if reply.summary.basis.steering.is_some() { Reach::Private } else { Reach::Shared };
+            Ok(Answer { octets: Bytes::copy_from_slice(octets), cache: cache_control(wire::freshness(octets), reach) })
+        })
+    }
+}
+
+/// Whose cache may keep a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Any.
+    Shared,
+    /// The client's own: the answer depends on who asks, which a URL does not show.
+    Private,
+}
+
+/// RFC 8484 §5.1: no longer than the least TTL; what has none is asked for again.
+fn cache_control(freshness: Option<Ttl>, reach: Reach) -> HeaderValue {
+    let text = match (freshness, reach) {
+        (None, _) => return HeaderValue::from_static("no-store"),
+        (Some(Ttl(seconds)), Reach::Shared) => format!("max-age={seconds}"),
+        (Some(Ttl(seconds)), Reach::Private) => format!("private, max-age={seconds}"),
+    };
+    HeaderValue::try_from(text).expect("digits and letters can stand in a header")
+}
+
+/// Whether the body is said to be a DNS message; parameters of the type mean nothing (RFC 8484 §6).
+fn is_message(head: &Parts) -> bool {
+    let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(MESSAGE))
+}
+
+/// The message in a query string: the parameter `dns`, base64url without padding (RFC 8484 §4.1, §6).
+fn from_query(query: &str) -> Result<Vec<u8>, Refusal> {
+    let text = query.split('&').find_map(|pair| pair.strip_prefix("dns=")).ok_or(Refusal::Parameter)?;
+    if text.len() > BASE64URL_NOPAD.encode_len(MAX_QUERY_LEN) {
+        return Err(Refusal::TooLong);
+    }
+    BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| Refusal::Parameter)
+}
+
+fn render(answer: Answer) -> Response {
+    let len = answer.octets.len();
+    let mut response = Response::new(Full::new(answer.octets));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(MESSAGE));
+    headers.insert(CONTENT_LENGTH, len.into());
+    headers.insert(CACHE_CONTROL, answer.cache);
+    response
+}
+
+fn refuse(refusal: Refusal) -> Response {
+    let (status, text) = match refusal {
+        Refusal::NotFound => (StatusCode::NOT_FOUND, "nothing is here\n"),
+        Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, "only GET, HEAD and POST\n"),
+        Refusal::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "only application/dns-message\n"),
+        Refusal::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "at most 4096 octets\n"),
+        Refusal::Parameter => (StatusCode::BAD_REQUEST, "`dns` must be a message in base64url without padding\n"),
+        Refusal::NoQuery => (StatusCode::BAD_REQUEST, "not a DNS query\n"),
+    };
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_LENGTH, text.len().into());
+    if refusal == Refusal::Method {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc8484_s4_1_1_the_example_is_read() {
+        let text = "dns=AAABAAABAAAAAAAAA3d3dwdleGFtcGxlA2NvbQAAAQAB";
+        let message = from_query(text).unwrap();
+        assert_eq!((message.len(), &message[..4], &message[12..16]), (33, &[0, 0, 1, 0][..], &b"\x03www"[..]));
+        assert_eq!(from_query(&format!("ct=x&{text}&y")).unwrap(), message);
+    }
+
+    #[test]
+    fn only_base64url_without_padding_is_a_message() {
+        for text in ["", "dn=AAAA", "dns=AA+A", "dns=AA/A", "dns=AAA=", "dns=A", "dns=AB", "dns=AA%3D", "DNS=AAAA"] {
+            assert_eq!(from_query(text), Err(Refusal::Parameter), "{text}");
+        }
+        assert_eq!(from_query(&format!("dns={}", "A".repeat(5463))), Err(Refusal::TooLong));
+        assert_eq!(from_query(&format!("dns={}", "A".repeat(5462))).map(|message| message.len()), Ok(MAX_QUERY_LEN));
+    }
+
+    #[test]
+    fn rfc8484_s5_1_a_tailored_answer_is_private() {
+        assert_eq!(cache_control(Some(Ttl(60)), Reach::Private), "private, max-age=60");
+        assert_eq!(cache_control(Some(Ttl(300)), Reach::Shared), "max-age=300");
+        assert_eq!(cache_control(None, Reach::Shared), "no-store");
+    }
+}

@@ -1,0 +1,132 @@
+//! The DNS listeners, DNS over HTTPS among them, from the configuration to their end.
+//!
+//! **Invariants**: all of them answer from one snapshot, and share one limit on connections and one certificate, which
+//! changes only together with the snapshot it was compiled with.
+//! **Not here**: the protocols ([`crate::dns`], [`crate::http`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::Failure;
+use super::prepare::Prepared;
+use crate::clients::{Clients, Limits};
+use crate::config::Config;
+use crate::dns::{self, Certificates, Engine, Service};
+use crate::http::{self, Doh, Server, Stopped};
+use crate::telemetry::Collect;
+use crate::telemetry::dns::Dns as Counters;
+use crate::telemetry::http::{DnsOverHttps, Http};
+use crate::tls::{Identity, Tls};
+
+/// Ports that are taken and not yet answered on.
+pub(super) struct Ports {
+    dns: dns::Bound,
+    https: Option<http::Bound>,
+}
+
+impl Ports {
+    /// Takes the ports of all DNS listeners.
+    pub(super) fn bind(config: &Config) -> Result<Self, Failure> {
+        let https = config.dns.encrypted.as_ref().and_then(|encrypted| encrypted.https.as_ref());
+        Ok(Ports {
+            dns: dns::bind(&config.dns).map_err(Failure::DnsBind)?,
+            https: https.map(|https| http::bind(&https.listen)).transpose().map_err(Failure::HttpBind)?,
+        })
+    }
+}
+
+/// The running listeners.
+pub(super) struct Dns {
+    service: Service,
+    https: Option<Server>,
+    /// One for each application protocol, all with the same certificate.
+    tls: Vec<Arc<Tls>>,
+}
+
+impl Dns {
+    /// Starts answering; adds what is counted to `counters`.
+    pub(super) fn start(
+        ports: Ports,
+        prepared: &mut Prepared,
+        engine: Engine,
+        counters: &mut Vec<Arc<dyn Collect>>,
+    ) -> Result<Self, Failure> {
+        let config = &prepared.built.config.dns;
+        let clients = Clients::new(Limits::from(config));
+        let dns_counters = Arc::new(Counters::default());
+        counters.push(dns_counters.clone());
+        let mut tls = Vec::new();
+        let identity = prepared.dns_identity.take();
+        let certificates = identity.as_ref().map(|identity| {
+            Ok(Certificates {
+                tls: serve_with(identity, &dns::TLS_PROTOCOLS, &mut tls)?,
+                quic: serve_with(identity, &dns::QUIC_PROTOCOLS, &mut tls)?,
+            })
+        });
+        let shared = dns_counters.shared();
+        let service =
+            Service::start(ports.dns, certificates.transpose()?, engine.clone(), clients.clone(), dns_counters)
+                .map_err(Failure::system("start the DNS listeners"))?;
+        announce(service.addresses());
+        let meant = config.encrypted.as_ref().and_then(|encrypted| encrypted.https.as_ref());
+        let https = match (ports.https, meant, &identity) {
+            (Some(bound), Some(meant), Some(identity)) => {
+                for address in bound.addresses() {
+                    info!("listening on {address} (DNS over HTTPS at {})", meant.path);
+                }
+                let http = Arc::new(Http::default());
+                counters.push(Arc::new(DnsOverHttps(http.clone())));
+                let Engine { published, clock } = engine;
+                let doh = Doh::new(published, move || clock.read(), meant.path.clone(), shared);
+                let over_tls = serve_with(identity, &http::PROTOCOLS, &mut tls)?;
+                Some(Server::start_among(Some(clients), bound, doh, Some(over_tls), http))
+            }
+            _ => None,
+        };
+        Ok(Dns { service, https, tls })
+    }
+
+    /// Where we listen.
+    pub(super) fn addresses(&self) -> &dns::Addresses {
+        self.service.addresses()
+    }
+
+    /// Takes over what a reload prepared.
+    pub(super) fn reload(&self, prepared: &mut Prepared) {
+        self.service.set_limits(Limits::from(&prepared.built.config.dns));
+        if let Some(identity) = prepared.dns_identity.take() {
+            for tls in &self.tls {
+                tls.replace(identity.clone());
+            }
+        }
+    }
+
+    /// Finishes what is in flight.
+    pub(super) async fn stop(self, grace: Duration) {
+        let https = async {
+            if let Some(server) = self.https
+                && let Stopped::Cut { connections } = server.stop(grace).await
+            {
+                warn!("cut {connections} connections of DNS over HTTPS that did not end in time");
+            }
+        };
+        tokio::join!(self.service.stop(grace), https);
+    }
+}
+
+fn announce(addresses: &dns::Addresses) {
+    let dns::Addresses { plain, tls, quic } = addresses;
+    for (addresses, kind) in [(plain, "UDP and TCP"), (tls, "TLS"), (quic, "QUIC")] {
+        for address in addresses {
+            info!("listening on {address} (DNS over {kind})");
+        }
+    }
+}
+
+fn serve_with(identity: &Identity, protocols: &[&[u8]], all: &mut Vec<Arc<Tls>>) -> Result<Arc<Tls>, Failure> {
+    let tls = Arc::new(Tls::new(identity.clone(), protocols).map_err(Failure::Tls)?);
+    all.push(tls.clone());
+    Ok(tls)
+}
