@@ -9,12 +9,13 @@
 //! **Not here**: bytes ([`crate::wire`]), sockets, counting, the clock.
 
 mod additional;
+mod chaos;
 mod query;
 mod response;
 mod search;
 
 pub use additional::Glue;
-pub use query::{DnssecOk, Ecs, Edns, Keepalive, Padding, Problem, Query, Question};
+pub use query::{DnssecOk, Ecs, Edns, Keepalive, Nsid, Padding, Problem, Query, Question};
 pub use response::{Aa, Basis, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
 
 use crate::base::client::Client;
@@ -41,8 +42,8 @@ pub fn answer_into<'s>(
 ) {
     match (query.problem, &query.question) {
         (Some(problem), _) => reject(problem, response),
-        // RFC 1035 §4.1.2: a query without a question cannot be answered.
-        (None, None) => reject(Problem::Malformed, response),
+        // RFC 7873 §5.4: a query without a question asks for a cookie, or it would be malformed.
+        (None, None) => response.basis.outcome = Outcome::Cookie,
         (None, Some(question)) => ask(question, query, client, snapshot, response),
     }
 }
@@ -69,6 +70,9 @@ fn ask<'s>(
     snapshot: &'s Snapshot,
     response: &mut Response<'s>,
 ) {
+    if question.qclass == Class::CH {
+        return chaos::tell(question, snapshot, response);
+    }
     if question.qclass != Class::IN {
         return refuse(Ede::NotSupported, response);
     }

@@ -45,6 +45,10 @@ pub struct Edns<'m> {
     pub dnssec_ok: DnssecOk,
     /// The client subnet (RFC 7871).
     pub ecs: Option<Ecs<'m>>,
+    /// The cookie (RFC 7873): 8 octets from the client, and 8 to 32 that it once got from a server.
+    pub cookie: Option<&'m [u8]>,
+    /// Whether the server's identity is wanted (RFC 5001).
+    pub nsid: Nsid,
     /// The keepalive option (RFC 7828).
     pub keepalive: Keepalive,
     /// The padding option (RFC 7830).
@@ -60,6 +64,15 @@ pub enum Keepalive {
     Yes,
     /// Its option says something, which only a server's may.
     Malformed,
+}
+
+/// Whether a client wants to know which server it reached (RFC 5001).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nsid {
+    /// It does not.
+    No,
+    /// It does.
+    Yes,
 }
 
 /// Whether a client wants the length of its reply hidden (RFC 7830).

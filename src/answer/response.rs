@@ -138,6 +138,10 @@ pub enum Outcome {
     Refused,
     /// The message could not be understood.
     Rejected,
+    /// What the server says of itself (class CHAOS).
+    Identity,
+    /// There was no question; a cookie was all that was asked for (RFC 7873 §5.4).
+    Cookie,
 }
 
 /// A steering decision and what it was asked for.

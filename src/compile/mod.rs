@@ -23,7 +23,7 @@ use crate::config::{self, Config, Placed};
 use crate::load::{self, Inputs};
 use crate::mirror::Mirror;
 use crate::networks::Networks;
-use crate::snapshot::{Origin, Provenance, Settings, Snapshot};
+use crate::snapshot::{ChaosText, CookieSecrets, Identity, Origin, Provenance, Settings, Snapshot};
 use crate::steer::{Condition, Horizon, Laid, Rule, Won};
 use crate::zone::ZoneSet;
 
@@ -67,7 +67,7 @@ pub fn build(path: &Path, generation: Generation) -> Result<Built, Vec<Diagnosti
 
 /// Compiles a checked config with its inputs; beside the snapshot come the rules that can never win.
 pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snapshot, Vec<Diagnostic>) {
-    let Inputs { networks, zones } = inputs;
+    let Inputs { networks, zones, cookies } = inputs;
     let laid = Laid::over(&networks);
     let mut problems = Vec::new();
     let mut horizons = Vec::new();
@@ -78,16 +78,27 @@ pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snap
         horizons.push(horizon);
     }
     let mirrors: Arc<[Mirror]> = config.mirrors.iter().map(|entry| entry.mirror.clone()).collect();
-    let settings = Settings {
-        udp_payload: config.dns.udp_payload,
-        ecs_from: config.dns.ecs_from.as_deref().map(PrefixSet::new),
-        // Ten minutes are the most that it can be: config::limits.
-        keepalive: (config.dns.tcp_idle.as_millis() / 100) as u16,
-    };
+    let settings = settings(&config.dns, cookies);
     let provenance = provenance(config, networks);
     let zones = Arc::new(ZoneSet::new(zones));
     let snapshot = Snapshot::new(generation, zones, horizons.into(), mirrors, Arc::new(settings), Arc::new(provenance));
     (snapshot, problems)
+}
+
+fn settings(dns: &config::Dns, cookies: CookieSecrets) -> Settings {
+    let text = |text: &Option<Arc<str>>| text.as_ref().and_then(|text| ChaosText::new(text.as_bytes()));
+    Settings {
+        udp_payload: dns.udp_payload,
+        ecs_from: dns.ecs_from.as_deref().map(PrefixSet::new),
+        // Ten minutes are the most that it can be: config::limits.
+        keepalive: (dns.tcp_idle.as_millis() / 100) as u16,
+        cookies,
+        identity: Identity {
+            nsid: dns.nsid.as_ref().map(|name| name.as_bytes().into()),
+            host: text(&dns.identity),
+            version: text(&dns.version),
+        },
+    }
 }
 
 /// The rules that win for at least one combination of labels that there is.

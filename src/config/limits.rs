@@ -55,6 +55,20 @@ pub const TCP_IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration
 /// RFC 7766 §6.2.3: "in the order of a few seconds", yet long enough for the next query of a resolver far away.
 pub const TCP_IDLE_DEFAULT: Duration = Duration::from_secs(10);
 
+/// The longest name of an instance for NSID, in octets: with the largest of all other options and the longest question it
+/// still fits the 512 octets of the smallest client.
+pub const MAX_NSID: usize = 64;
+
+/// The longest text told under a name of class CHAOS, in octets: one character-string (RFC 1035 §3.3).
+pub const MAX_CHAOS: usize = 255;
+
+/// The most octets of a file of cookie secrets, and the most secrets in it: one signs, and as many as are being rolled out
+/// or retired verify. Each costs a hash for every cookie that is not ours.
+pub const MAX_SECRETS_OCTETS: usize = 64 << 10;
+
+/// See [`MAX_SECRETS_OCTETS`].
+pub const MAX_SECRETS: usize = 8;
+
 /// The TTL of steered addresses, in seconds. Not 0: every pull would ask again, and some resolvers raise it to
 /// values of their own. Not above a day: a dead mirror would be kept for as long.
 pub const TTL: RangeInclusive<u64> = 1..=86_400;

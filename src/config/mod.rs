@@ -95,6 +95,25 @@ pub struct Dns {
     pub tcp_idle: Duration,
     /// Resolvers whose ECS option is listened to; none means all of them (RFC 7871 §11.3).
     pub ecs_from: Option<Vec<Prefix>>,
+    /// The file with the secrets of cookies; none means one that ends with the process (RFC 9018 §5).
+    pub cookie_secrets: Option<SecretsFile>,
+    /// The name of this instance, for the NSID option; none means that it is not told (RFC 5001).
+    pub nsid: Option<Arc<str>>,
+    /// The answer to `id.server` and `hostname.bind` of class CHAOS; none means that it is not told.
+    pub identity: Option<Arc<str>>,
+    /// The answer to `version.server` and `version.bind` of class CHAOS; none means that it is not told.
+    pub version: Option<Arc<str>>,
+}
+
+/// A file that holds secrets.
+#[derive(Clone, Debug)]
+pub struct SecretsFile {
+    /// The file, resolved.
+    pub path: PathBuf,
+    /// The file, as written.
+    pub file: Arc<str>,
+    /// Where the config names it.
+    pub place: Place,
 }
 
 /// `[dns.tls]`, `[dns.https]` and `[dns.quic]`: the listeners with one certificate.
@@ -389,6 +408,9 @@ mod tests {
         assert_eq!(encrypted.tls, ["[::1]:8853".parse().unwrap()]);
         let https = Https { listen: vec!["[::1]:8443".parse().unwrap()], path: "/resolve".into() };
         assert_eq!((&encrypted.https, &encrypted.quic[..]), (&Some(https), &["[::1]:8853".parse().unwrap()][..]));
+        assert_eq!(dns.cookie_secrets.as_ref().unwrap().path, Path::new("secrets/cookies"));
+        assert_eq!((dns.nsid.as_deref(), dns.identity.as_deref()), (Some("fra1-a"), Some("ns1.example.com")));
+        assert_eq!(dns.version.as_deref(), Some("none of your business"));
         let registry = config.registry.as_ref().unwrap();
         assert_eq!((&*registry.canonical.path, &*registry.blobs.authority), ("some/repo", "blob.k8s.io:8443"));
         assert_eq!((registry.blob_target, registry.horizon), (BlobTarget::MirrorHost, Some(HorizonId(0))));
@@ -413,6 +435,8 @@ mod tests {
         assert_eq!((config.dns.udp_payload, config.dns.udp_threads), (1232, None));
         assert_eq!((config.dns.tcp_connections, config.dns.tcp_connections_per_client), (1024, 64));
         assert!(config.registry.is_none() && config.dns.ecs_from.is_none() && config.dns.encrypted.is_none());
+        assert!(config.dns.cookie_secrets.is_none() && config.dns.nsid.is_none());
+        assert!(config.dns.identity.is_none() && config.dns.version.is_none());
     }
 
     #[test]

@@ -40,6 +40,10 @@ pub(super) struct DnsSpec {
     pub(super) tcp_connections_per_client: Option<Number>,
     pub(super) tcp_idle: Option<Placed<Duration>>,
     pub(super) ecs_from: Option<Vec<Text>>,
+    pub(super) cookie_secrets: Option<Text>,
+    pub(super) nsid: Option<Text>,
+    pub(super) identity: Option<Text>,
+    pub(super) version: Option<Text>,
     pub(super) tls: Option<DnsTlsSpec>,
     pub(super) https: Option<HttpsSpec>,
     pub(super) quic: Option<QuicSpec>,
@@ -192,6 +196,9 @@ fn read_dns(mut table: Table<'_, '_>) -> Option<DnsSpec> {
     let tcp_connections_per_client = number("tcp-connections-per-client", 1..=all);
     let tcp_idle = table.take("tcp-idle").and_then(|value| value.duration(limits::TCP_IDLE));
     let ecs_from = table.take("ecs-from").map(|value| value.texts());
+    let mut text = |key| table.take(key).and_then(|value: Value<'_, '_>| value.text());
+    let (cookie_secrets, nsid) = (text("cookie-secrets"), text("nsid"));
+    let (identity, version) = (text("identity"), text("version"));
     let https = table.take("https").and_then(|value| read_https(value.table("`[dns.https]`")?));
     let quic = table.take("quic").and_then(|value| read_quic(value.table("`[dns.quic]`")?));
     let certificate = if https.is_some() || quic.is_some() { Use::Shared } else { Use::OwnListener };
@@ -205,6 +212,10 @@ fn read_dns(mut table: Table<'_, '_>) -> Option<DnsSpec> {
         tcp_connections_per_client,
         tcp_idle,
         ecs_from,
+        cookie_secrets,
+        nsid,
+        identity,
+        version,
         tls,
         https,
         quic,

@@ -25,6 +25,10 @@ pub(super) fn dns(listen: &[&str]) -> config::Dns {
         tcp_connections_per_client: 10,
         tcp_idle: Duration::from_secs(10),
         ecs_from: None,
+        cookie_secrets: None,
+        nsid: None,
+        identity: None,
+        version: None,
         encrypted: None,
     }
 }

@@ -6,6 +6,7 @@
 //! **Invariants**: a file is taken whole or refused; nothing here changes what is served.
 //! **Not here**: what the config file itself means ([`crate::config`]), building what is served (compile).
 
+pub mod cookies;
 pub mod hosts;
 pub mod networks;
 pub mod zone;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::{self, Config};
 use crate::networks::Networks;
+use crate::snapshot::CookieSecrets;
 use crate::zone::Zone;
 
 /// Everything that a config names, loaded.
@@ -25,6 +27,8 @@ pub struct Inputs {
     pub networks: Networks,
     /// The zones, in the order of the config.
     pub zones: Vec<Zone>,
+    /// What cookies are signed with.
+    pub cookies: CookieSecrets,
 }
 
 /// Reads the text of a config file; with it comes the file's name as the operator wrote it.
@@ -48,7 +52,7 @@ pub fn config_text(path: &Path) -> Result<(String, String), Vec<Diagnostic>> {
     Ok((file, text))
 }
 
-/// Loads all networks and zones of a config; beside them come the warnings, or all problems where one is an error.
+/// Loads all networks, zones and secrets of a config; beside them come the warnings, or all problems where one is an error.
 pub fn inputs(config: &Config) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
@@ -71,8 +75,18 @@ pub fn inputs(config: &Config) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnost
             Err(found) => problems.extend(found),
         }
     }
+    let cookies = match cookies::secrets(config.dns.cookie_secrets.as_ref()) {
+        Ok((secrets, warnings)) => {
+            problems.extend(warnings);
+            secrets
+        }
+        Err(found) => {
+            problems.extend(found);
+            CookieSecrets::default()
+        }
+    };
     if problems.iter().any(Diagnostic::is_error) {
         return Err(problems);
     }
-    Ok((Inputs { networks: Networks { sources }, zones }, problems))
+    Ok((Inputs { networks: Networks { sources }, zones, cookies }, problems))
 }

@@ -8,14 +8,16 @@
 //! **Not here**: publishing it ([`crate::live`]), building it from files ([`crate::compile`]).
 
 mod provenance;
+mod settings;
 
 use std::sync::Arc;
 
 pub use provenance::{Origin, Provenance};
+pub use settings::{ChaosText, CookieSecret, CookieSecrets, Identity, Settings};
 
 use crate::base::client::Client;
 use crate::base::ids::{HorizonId, MirrorId, PlanId};
-use crate::base::prefix::{FAMILIES, Family, PrefixSet};
+use crate::base::prefix::{FAMILIES, Family};
 use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Moment, Ttl};
 use crate::mirror::{Health, Mirror};
@@ -41,24 +43,6 @@ pub struct Snapshot {
     pub settings: Arc<Settings>,
     /// Where everything was written, for `explain`.
     pub provenance: Arc<Provenance>,
-}
-
-/// The part of the configuration that the engine reads.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The largest UDP answer sent, in octets.
-    pub udp_payload: u16,
-    /// Resolvers whose ECS option is listened to; none means all.
-    pub ecs_from: Option<PrefixSet>,
-    /// For how long a TCP connection may be silent, in tenths of a second (RFC 7828 §3.1).
-    pub keepalive: u16,
-}
-
-impl Default for Settings {
-    /// What holds where the configuration says nothing.
-    fn default() -> Self {
-        Settings { udp_payload: 1232, ecs_from: None, keepalive: 100 }
-    }
 }
 
 /// The addresses to answer with, encoded.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Collect, Gauge, Page};
 use crate::answer::Outcome;
-use crate::wire::{Peer, Summary, Truncation};
+use crate::wire::{Cookie, Peer, Summary, Truncation};
 
 /// Why a datagram or message got no reply, or its reply was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ const RCODES: [(u16, &str); 10] = [
     (16, "BADVERS"),
     (23, "BADCOOKIE"),
 ];
-const OUTCOMES: [(Outcome, &str); 9] = [
+const OUTCOMES: [(Outcome, &str); 11] = [
     (Outcome::Answer, "answer"),
     (Outcome::Steered, "steered"),
     (Outcome::NoData, "nodata"),
@@ -82,6 +82,8 @@ const OUTCOMES: [(Outcome, &str); 9] = [
     (Outcome::NameTooLong, "name-too-long"),
     (Outcome::Refused, "refused"),
     (Outcome::Rejected, "rejected"),
+    (Outcome::Identity, "identity"),
+    (Outcome::Cookie, "cookie"),
 ];
 const LOST: [(Lost, &str); 5] = [
     (Lost::Unanswerable, "unanswerable"),
@@ -99,6 +101,12 @@ const CLOSED: [(Closed, &str); 8] = [
     (Closed::Stop, "stop"),
     (Closed::Handshake, "handshake"),
     (Closed::Violation, "violation"),
+];
+const COOKIES: [(Cookie, &str); 4] = [
+    (Cookie::None, "none"),
+    (Cookie::ClientOnly, "client-only"),
+    (Cookie::Invalid, "invalid"),
+    (Cookie::Valid, "valid"),
 ];
 const FAILURES: [(Failure, &str); 2] = [(Failure::Receive, "receive"), (Failure::Accept, "accept")];
 /// The transports in the order of their kinds, each with both families.
@@ -126,7 +134,8 @@ const OTHER_RCODE: usize = RCODE + RCODES.len();
 const CLOSE: usize = OTHER_RCODE + 1;
 const FAILURE: usize = CLOSE + CLOSED.len();
 const CLIENT_LIMIT: usize = FAILURE + FAILURES.len();
-const CELLS: usize = CLIENT_LIMIT + 1;
+const COOKIE: usize = CLIENT_LIMIT + 1;
+const CELLS: usize = COOKIE + COOKIES.len();
 
 /// The counters of one writer, aligned to what CPUs fetch at a time, two lines, so that no two blocks share any.
 #[repr(align(128))]
@@ -174,6 +183,7 @@ pub trait Count {
         };
         self.add(rcode, 1);
         self.add(OUTCOME + summary.basis.outcome as usize, 1);
+        self.add(COOKIE + summary.cookie as usize, 1);
         if summary.truncation == Truncation::Truncated {
             self.add(TRUNCATED, 1);
         }
@@ -276,6 +286,10 @@ impl Collect for Dns {
         }
         page.counter("pharos_dns_truncated_total", "Responses that lack something required (TC).")
             .sample(&[], self.sum(TRUNCATED));
+        let mut cookies = page.counter("pharos_dns_cookies_total", "Queries answered by what their cookie proved.");
+        for (at, (_, cookie)) in COOKIES.iter().enumerate() {
+            cookies.sample(&[("cookie", cookie)], self.sum(COOKIE + at));
+        }
         let mut lost = page.counter("pharos_dns_lost_total", "Messages without a reply, or whose reply was not sent.");
         for (at, (_, why)) in LOST.iter().enumerate() {
             lost.sample(&[("reason", why)], self.sum(LOSS + at));
@@ -309,6 +323,7 @@ mod tests {
         assert!(OUTCOMES.iter().enumerate().all(|(at, (outcome, _))| *outcome as usize == at));
         assert!(LOST.iter().enumerate().all(|(at, (why, _))| *why as usize == at));
         assert!(CLOSED.iter().enumerate().all(|(at, (how, _))| *how as usize == at));
+        assert!(COOKIES.iter().enumerate().all(|(at, (cookie, _))| *cookie as usize == at));
         assert!(FAILURES.iter().enumerate().all(|(at, (what, _))| *what as usize == at));
         assert!(Transport::ALL.iter().enumerate().all(|(at, transport)| *transport as usize == at));
         assert_eq!(QUERIES.len(), 2 * Transport::ALL.len());
@@ -326,6 +341,7 @@ mod tests {
             rcode,
             aa: Aa::Not,
             truncation: Truncation::Truncated,
+            cookie: Cookie::Valid,
             basis: Basis { outcome: Outcome::Refused, zone: None, node: None, steering: None },
         };
         one.query(&udp);
@@ -343,6 +359,7 @@ mod tests {
             "pharos_dns_responses_total{rcode=\"other\"} 1",
             "pharos_dns_outcomes_total{outcome=\"refused\"} 2",
             "pharos_dns_truncated_total 2",
+            "pharos_dns_cookies_total{cookie=\"valid\"} 2",
             "pharos_dns_lost_total{reason=\"send-full\"} 7",
             "pharos_dns_connections_closed_total{reason=\"idle\"} 1",
         ] {

@@ -5,7 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::answer::{DnssecOk, Ecs, Edns, Keepalive, Padding, Problem, Query, Question};
+use super::cookie::{CLIENT_LEN, MAX_COOKIE_LEN, MIN_COOKIE_LEN};
+use crate::answer::{DnssecOk, Ecs, Edns, Keepalive, Nsid, Padding, Problem, Query, Question};
 use crate::base::client::{SourcePrefixLen, Subnet};
 use crate::base::name::{MAX_NAME_LEN, Name};
 use crate::base::rr::{Class, Rtype};
@@ -21,6 +22,18 @@ pub(super) const OPTION_KEEPALIVE: u16 = 11;
 
 /// The option code of padding (RFC 7830 §3).
 pub(super) const OPTION_PADDING: u16 = 12;
+/// The option code of a name server identity (RFC 5001 §2.3).
+pub(super) const OPTION_NSID: u16 = 3;
+
+/// The option code of a cookie (RFC 7873 §4).
+pub(super) const OPTION_COOKIE: u16 = 10;
+
+/// The most questions, and the most records behind them: one each for OPT, TSIG or SIG(0), and IXFR's SOA, and some to
+/// spare. A message could hold hundreds, and cost as much as twenty queries to read.
+const MAX_RECORDS: u32 = 8;
+
+/// The most options in an OPT record: twice as many as a client has use for. A message could hold a thousand.
+const MAX_OPTIONS: usize = 32;
 
 /// Reads a message; none where it deserves no reply: shorter than a header, or itself a response.
 #[inline]
@@ -53,19 +66,22 @@ fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Q
     let (questions, answers, authorities, additionals) = (count(4), count(6), count(8), count(10));
     let mut rest = Reader { octets: message, at: HEADER_LEN };
     // RFC 9619 §4: one question. The OPT behind none, or several, is read all the same (RFC 6891 §6.1.1).
-    if questions == 1 {
-        query.question = Some(rest.question()?);
-    } else {
-        rest.skip_questions(questions)?;
+    match questions {
+        1 => query.question = Some(rest.question()?),
+        _ if u32::from(questions) <= MAX_RECORDS => rest.skip_questions(questions)?,
+        _ => return None,
     }
+    let mut left = MAX_RECORDS;
     // RFC 1995 §3: IXFR alone has a record in its authority section. Nothing has one in the answer section; the OPT
     // behind such records is read all the same, for the reply to have one too (RFC 6891 §6.1.1).
     let out_of_place =
         answers != 0 || (authorities != 0 && query.question.is_none_or(|question| question.qtype != Rtype::IXFR));
     for _ in 0..u32::from(answers) + u32::from(authorities) {
+        left = left.checked_sub(1)?;
         rest.record()?;
     }
     for _ in 0..additionals {
+        left = left.checked_sub(1)?;
         let record = rest.record()?;
         if record.rtype == Rtype::OPT {
             // RFC 6891 §6.1.1: one OPT, with the root as its name.
@@ -75,7 +91,12 @@ fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Q
             read_opt(&record, query)?;
         }
     }
-    (rest.at == message.len() && questions == 1 && !out_of_place).then_some(())
+    let is_asking = match questions {
+        // RFC 7873 §5.4: a cookie may be asked for alone.
+        0 => query.edns.is_some_and(|edns| edns.cookie.is_some()),
+        _ => questions == 1,
+    };
+    (rest.at == message.len() && is_asking && !out_of_place).then_some(())
 }
 
 /// Reads an OPT record. What stands in its fixed part is kept even where an option is malformed, so that the reply
@@ -88,6 +109,8 @@ fn read_opt<'m>(record: &Record<'m>, query: &mut Query<'m>) -> Option<()> {
         payload: record.class,
         dnssec_ok,
         ecs: None,
+        cookie: None,
+        nsid: Nsid::No,
         keepalive: Keepalive::No,
         padding: Padding::No,
     });
@@ -96,7 +119,12 @@ fn read_opt<'m>(record: &Record<'m>, query: &mut Query<'m>) -> Option<()> {
         return Some(());
     }
     let mut options = Reader { octets: record.rdata, at: 0 };
+    let mut count = 0;
     while options.at < record.rdata.len() {
+        count += 1;
+        if count > MAX_OPTIONS {
+            return None;
+        }
         let code = options.u16()?;
         let len = options.u16()?;
         let data = options.take(usize::from(len))?;
@@ -109,6 +137,13 @@ fn read_opt<'m>(record: &Record<'m>, query: &mut Query<'m>) -> Option<()> {
                 }
                 edns.ecs = Some(read_ecs(data)?);
             }
+            // RFC 7873 §5.2: only the first one counts, and one of a wrong length is malformed.
+            OPTION_COOKIE if edns.cookie.is_none() => match data.len() {
+                CLIENT_LEN | MIN_COOKIE_LEN..=MAX_COOKIE_LEN => edns.cookie = Some(data),
+                _ => return None,
+            },
+            // RFC 5001 §2.1: what it says in a query is to be ignored.
+            OPTION_NSID => edns.nsid = Nsid::Yes,
             OPTION_KEEPALIVE => edns.keepalive = if data.is_empty() { Keepalive::Yes } else { Keepalive::Malformed },
             OPTION_PADDING => edns.padding = Padding::Yes,
             _ => {}

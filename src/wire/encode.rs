@@ -9,6 +9,7 @@
 use arrayvec::ArrayVec;
 
 use super::decode::{HEADER_LEN, OPTION_ECS, OPTION_KEEPALIVE, OPTION_PADDING};
+use super::extras::Extras;
 use super::{Transport, Truncation};
 use crate::answer::{Aa, Data, DnssecOk, Ecs, Edns, Glue, Keepalive, Need, Owner, Padding, Query, Response, Rr};
 use crate::base::name::Name;
@@ -36,11 +37,11 @@ const MAX_POINTER: usize = 0x3fff;
 
 /// What has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Written {
+pub(super) struct Written {
     /// The length of the message.
-    pub len: usize,
+    pub(super) len: usize,
     /// Whether something required was left out.
-    pub truncation: Truncation,
+    pub(super) truncation: Truncation,
 }
 
 /// Writes the response to a query, within what the transport, the client and `out` allow.
@@ -48,15 +49,19 @@ pub struct Written {
 /// # Panics
 /// When `out` is shorter than [`MIN_UDP`] octets.
 #[inline]
-pub fn encode(
+pub(super) fn encode(
     query: &Query<'_>,
     response: &Response<'_>,
+    extras: &Extras<'_>,
     transport: Transport,
     settings: &Settings,
     out: &mut [u8],
 ) -> Written {
     let size = size_limit(query, transport, settings).min(out.len());
-    let opt_len = query.edns.as_ref().map_or(0, |edns| opt_len(edns, response) + stream_options_len(edns, transport));
+    let opt_len = query
+        .edns
+        .as_ref()
+        .map_or(0, |edns| opt_len(edns, response) + extras.len() + stream_options_len(edns, transport));
     let question = query.question.as_ref().map(|question| question.name);
     let mut writer = Writer { out, at: HEADER_LEN, limit: size - opt_len, question, pointees: ArrayVec::new() };
     let mut counts = [0u16; 4];
@@ -69,7 +74,7 @@ pub fn encode(
     let truncation = writer.sections(response, &mut counts);
     writer.limit = size;
     if let Some(edns) = &query.edns
-        && writer.opt(edns, response, transport, settings).is_some()
+        && writer.opt(edns, response, extras, transport, settings).is_some()
     {
         counts[3] += 1;
     }
@@ -311,6 +316,7 @@ impl<'r> Writer<'_, 'r> {
         &mut self,
         edns: &Edns<'_>,
         response: &Response<'_>,
+        extras: &Extras<'_>,
         transport: Transport,
         settings: &Settings,
     ) -> Option<()> {
@@ -329,6 +335,7 @@ impl<'r> Writer<'_, 'r> {
             self.option_header(OPTION_EDE, 2)?;
             self.put(&ede.code().to_be_bytes())?;
         }
+        extras.write(|octets| self.put(octets))?;
         if transport != Transport::Udp {
             self.stream_options(edns, transport, settings)?;
         }

@@ -8,19 +8,24 @@
 //! **Not here**: sockets, framing, rate limits.
 //!
 //! RFC 1035 §4 (format, compression), RFC 6891 (EDNS), RFC 7871 (ECS), RFC 8914 (EDE), RFC 7828 (keepalive), RFC 7830 and
-//! RFC 8467 (padding).
+//! RFC 8467 (padding), RFC 7873 and RFC 9018 (cookies), RFC 5001 (NSID).
 
+mod cookie;
 mod decode;
 mod encode;
+mod extras;
 mod freshness;
 
+pub use cookie::Cookie;
 pub use decode::decode;
-pub use encode::encode;
 pub use freshness::freshness;
 
 use std::net::IpAddr;
 
-use crate::answer::{self, Aa, Basis, Keepalive, Problem, Query, Response};
+use encode::encode;
+use extras::{Extras, Identified};
+
+use crate::answer::{self, Aa, Basis, Keepalive, Nsid, Outcome, Problem, Query, Response};
 use crate::base::client::Client;
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Now;
@@ -95,6 +100,8 @@ pub struct Summary {
     pub aa: Aa,
     /// Whether something required was left out.
     pub truncation: Truncation,
+    /// What the query's cookie proved.
+    pub cookie: Cookie,
     /// What decided.
     pub basis: Basis,
 }
@@ -121,15 +128,37 @@ pub fn respond(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now, out: &
     let client = client(&query, peer.address, snapshot);
     let mut response = Response::empty();
     answer::answer_into(&query, &client, snapshot, now.monotonic, &mut response);
-    let written = encode(&query, &response, peer.transport, &snapshot.settings, out);
+    let (cookie, extras) = extras(&query, peer, snapshot, now);
+    // RFC 7873 §5.4: whoever asks for nothing else is told whether its cookie still holds.
+    if response.basis.outcome == Outcome::Cookie && cookie == Cookie::Invalid {
+        response.rcode = Rcode::BADCOOKIE;
+    }
+    let written = encode(&query, &response, &extras, peer.transport, &snapshot.settings, out);
     let summary = Summary {
         qtype: query.question.map(|question| question.qtype),
         rcode: response.rcode,
         aa: response.aa,
         truncation: written.truncation,
+        cookie,
         basis: response.basis,
     };
     Some(Reply { len: written.len, summary })
+}
+
+/// What the query's cookie proves, and what its options ask of the reply.
+#[inline]
+fn extras<'s>(query: &Query<'_>, peer: Peer, snapshot: &'s Snapshot, now: Now) -> (Cookie, Extras<'s>) {
+    let Some(edns) = &query.edns else { return (Cookie::None, Extras::default()) };
+    let settings = &snapshot.settings;
+    let (proof, cookie) = match edns.cookie {
+        Some(cookie) => cookie::judge(cookie, peer.address, &settings.cookies, now.unix),
+        None => (Cookie::None, None),
+    };
+    let nsid = match (edns.nsid, &settings.identity.nsid) {
+        (Nsid::Yes, Some(name)) => Some(Identified { name, generation: snapshot.generation }),
+        _ => None,
+    };
+    (proof, Extras { cookie, nsid })
 }
 
 /// For whom a query is: the subnet counts only from resolvers that we listen to (RFC 7871 §11.3).

@@ -26,6 +26,8 @@ pub(super) fn outcome(outcome: Outcome) -> &'static str {
         Outcome::NameTooLong => "name-too-long",
         Outcome::Refused => "refused",
         Outcome::Rejected => "rejected",
+        Outcome::Identity => "identity",
+        Outcome::Cookie => "cookie",
     }
 }
 
@@ -146,6 +148,8 @@ pub(super) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer:
         Outcome::NameTooLong => format!("a DNAME{at} would make the name longer than 255 octets"),
         Outcome::Refused => "no zone here holds the name".into(),
         Outcome::Rejected => "the query was not understood".into(),
+        Outcome::Identity => "what this server is configured to say of itself".into(),
+        Outcome::Cookie => "nothing but a cookie was asked for".into(),
     }
 }
 

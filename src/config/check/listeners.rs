@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Check;
@@ -11,7 +12,7 @@ use crate::base::name::NameBuf;
 use crate::config::spec::{DnsSpec, Number, RegistrySpec, Spec, Text, TlsSpec, ZoneSpec};
 use crate::config::value::{self, host_of};
 use crate::config::{
-    BlobTarget, Dns, Encrypted, Horizon, Https, MirrorEntry, Registry, TlsFiles, Upstream, Zone, limits,
+    BlobTarget, Dns, Encrypted, Horizon, Https, MirrorEntry, Registry, SecretsFile, TlsFiles, Upstream, Zone, limits,
 };
 
 impl Check<'_> {
@@ -32,6 +33,13 @@ impl Check<'_> {
             tcp_connections_per_client: number(&spec.tcp_connections_per_client).unwrap_or(per_client),
             tcp_idle: spec.tcp_idle.as_ref().map_or(limits::TCP_IDLE_DEFAULT, |idle: &_| -> Duration { idle.value }),
             ecs_from: spec.ecs_from.as_ref().map(|texts| self.check_prefixes(texts)),
+            cookie_secrets: spec.cookie_secrets.as_ref().and_then(|text| {
+                let path = self.path(text)?;
+                Some(SecretsFile { path, file: text.value.clone(), place: text.place.clone() })
+            }),
+            nsid: spec.nsid.as_ref().and_then(|text| self.check_saying(text, limits::MAX_NSID)),
+            identity: spec.identity.as_ref().and_then(|text| self.check_saying(text, limits::MAX_CHAOS)),
+            version: spec.version.as_ref().and_then(|text| self.check_saying(text, limits::MAX_CHAOS)),
             encrypted: self.check_encrypted(spec),
         }
     }
@@ -63,6 +71,20 @@ impl Check<'_> {
         let quic = spec.quic.as_ref().map(|quic| listen(self, &quic.listen)).unwrap_or_default();
         let listen = listen(self, &tls.listen);
         Some(Encrypted { files: self.check_tls(&tls.files)?, tls: listen, https, quic })
+    }
+
+    /// A text that goes into replies as it stands.
+    fn check_saying(&mut self, text: &Text, max_len: usize) -> Option<Arc<str>> {
+        let told = self.parse(text, value::word)?;
+        if told.len() > max_len {
+            self.report(
+                Diagnostic::error("out-of-range", format!("this text has {} octets", told.len()))
+                    .at(text.place.clone(), "too long for a reply")
+                    .help(format!("keep it to {max_len} octets")),
+            );
+            return None;
+        }
+        Some(told)
     }
 
     pub(super) fn check_registry(
