@@ -80,7 +80,7 @@ fn every_case_holds_in_the_server_over_udp_and_tcp() {
             let ask = match transport {
                 Transport::Udp => server::ask_udp,
                 Transport::Tcp => server::ask_tcp,
-                // `tests/transports.rs` has these.
+                // `tests/transports` has these.
                 Transport::Tls | Transport::Https | Transport::Quic => continue,
             };
             let found = match ask(&case.asked.message, case.asked.from, address) {

@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use pharos::base::rr::Rtype;
@@ -18,21 +18,31 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A running server; it is killed when dropped.
 pub struct Server {
     process: Child,
+    lines: Receiver<String>,
     addresses: Vec<SocketAddr>,
+    /// Every listener's address with what it says of it.
+    listeners: Vec<(SocketAddr, String)>,
 }
 
 impl Server {
     /// Starts the binary and waits until it says that it serves.
     pub fn start(config: &Path) -> Server {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_pharos"))
-            .arg("serve")
-            .arg("--config")
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
+        command.arg("serve").arg("--config").arg(config);
+        Server::run(command)
+    }
+
+    /// The same with no more open files than this.
+    pub fn start_with_open_files(config: &Path, limit: u32) -> Server {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit -n {limit}; exec \"$0\" \"$@\"")).arg(env!("CARGO_BIN_EXE_pharos"));
+        command.arg("serve").arg("--config").arg(config);
+        Server::run(command)
+    }
+
+    fn run(mut command: Command) -> Server {
+        command.env_remove("NOTIFY_SOCKET").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = command.spawn().unwrap();
         let stderr = BufReader::new(process.stderr.take().unwrap());
         let (send, lines) = mpsc::channel();
         // Goes on reading, so that the server never waits for the pipe; ends with the process.
@@ -41,26 +51,57 @@ impl Server {
                 let _ = send.send(line);
             }
         });
-        let mut server = Server { process, addresses: Vec::new() };
-        let (mut said, deadline) = (String::new(), Instant::now() + PATIENCE);
-        loop {
-            let line = match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => line,
-                Err(RecvTimeoutError::Timeout) => panic!("the server did not start in time:\n{said}"),
-                Err(RecvTimeoutError::Disconnected) => panic!("the server ended:\n{said}"),
-            };
-            said.push_str(&format!("{line}\n"));
+        let mut server = Server { process, lines, addresses: Vec::new(), listeners: Vec::new() };
+        for line in server.wait_for("serving ") {
             if let Some((_, rest)) = line.split_once("listening on ")
-                && rest.contains("DNS")
+                && let Some((address, what)) = rest.split_once(' ')
             {
-                let address = rest.split(' ').next().unwrap_or_default();
-                server.addresses.push(address.parse().unwrap_or_else(|_| panic!("no address: {line}")));
-            }
-            if line.contains("serving ") {
-                assert!(!server.addresses.is_empty(), "the server says where it listens:\n{said}");
-                return server;
+                let address = address.parse().unwrap_or_else(|_| panic!("no address: {line}"));
+                if what.contains("DNS over UDP") {
+                    server.addresses.push(address);
+                }
+                server.listeners.push((address, what.to_string()));
             }
         }
+        assert!(!server.addresses.is_empty(), "the server says where it listens");
+        server
+    }
+
+    /// Waits until it says something with this text in it; all that it said until then.
+    pub fn wait_for(&self, text: &str) -> Vec<String> {
+        let (mut said, deadline) = (Vec::new(), Instant::now() + PATIENCE);
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => said.push(line),
+                Err(RecvTimeoutError::Timeout) => panic!("the server did not say `{text}` in time: {said:#?}"),
+                Err(RecvTimeoutError::Disconnected) => panic!("the server ended: {said:#?}"),
+            }
+            if said.last().is_some_and(|line| line.contains(text)) {
+                return said;
+            }
+        }
+    }
+
+    /// Where a listener of which it says this is, in the family of an address.
+    pub fn listener(&self, what: &str, family_of: IpAddr) -> SocketAddr {
+        let mut fitting = self.listeners.iter().filter(|(address, _)| address.is_ipv4() == family_of.is_ipv4());
+        fitting.find(|(_, said)| said.contains(what)).unwrap_or_else(|| panic!("no listener for {what}")).0
+    }
+
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Waits until it has ended; its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.process.wait().unwrap().code()
     }
 
     /// Where it listens in the family of an address.
@@ -77,13 +118,14 @@ impl Drop for Server {
 }
 
 /// A query that is always answered; its reply behind another message shows that there is none to that.
-fn sentinel() -> Vec<u8> {
+pub fn sentinel() -> Vec<u8> {
     let mut message = Builder::new("example.net.", Rtype::SOA).finish();
     message[..2].copy_from_slice(&0xfeedu16.to_be_bytes());
     message
 }
 
-fn is_sentinel(message: &[u8], reply: &[u8]) -> bool {
+/// Whether a reply is the one to [`sentinel`], and not to the message before it.
+pub fn is_sentinel(message: &[u8], reply: &[u8]) -> bool {
     message.get(..2) != Some(&[0xfe, 0xed]) && reply.starts_with(&[0xfe, 0xed])
 }
 
