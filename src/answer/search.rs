@@ -142,10 +142,7 @@ impl<'s> Search<'_, 's> {
         let Some(target) = set.rdatas().next().map(Name::trusted) else { return self.deny_type(response) };
         let name = self.name(owner, response);
         let made = NameBuf::joined(&name.as_wire()[..name.len() - node.owner().len()], target);
-        let is_shown = |rr: &Rr<'s>| rr.rtype() == Rtype::DNAME && self.name(rr.owner, response) == node.owner();
-        if !response.answer.iter().any(is_shown) {
-            push_answer(Owner::Stored(node.owner()), set, response);
-        }
+        push_answer(Owner::Stored(node.owner()), set, response);
         let Some(made) = made else {
             // RFC 6672 §2.2: the name does not fit; nothing can be made.
             response.rcode = Rcode::YXDOMAIN;
@@ -223,7 +220,12 @@ impl<'s> Search<'_, 's> {
     }
 }
 
+/// Adds an RRset to the answer; a DNAME, which may be used and then asked for, or used twice, is shown once.
 #[inline]
 fn push_answer<'s>(owner: Owner<'s>, set: RrSet<'s>, response: &mut Response<'s>) {
+    let is_it = |rr: &Rr<'_>| matches!(rr.data, Data::Stored(shown) if std::ptr::eq(shown.wire, set.wire));
+    if set.rtype == Rtype::DNAME && response.answer.iter().any(is_it) {
+        return;
+    }
     response.answer.push(Rr { owner, data: Data::Stored(set), need: Need::Required });
 }

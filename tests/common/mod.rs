@@ -7,6 +7,10 @@
 pub mod cases;
 pub mod diff;
 pub mod fixture;
+pub mod generate;
+pub mod peers;
+pub mod pipeline;
 pub mod query;
+pub mod sections;
 pub mod server;
 pub mod show;
