@@ -38,7 +38,7 @@
 //! 7  live  tls  clients  telemetry  process
 //!                                       shared shell: publisher, certificates, connections, counters, signals
 //! 6  config  load  compile              files to snapshot
-//! 5  answer  registry  wire  inspect    decisions on a snapshot; message codec; explain and sweep   ┐
+//! 5  answer  registry  rates  wire  inspect   decisions on a snapshot; limits; message codec; explain   ┐
 //! 4  snapshot                           the served state, and how changes fold into it              │ pure
 //! 3  steer                              horizons: labels and health to a decision                   │
 //! 2  networks  zone  mirror             siblings                                                    │
@@ -68,6 +68,7 @@ pub mod load;
 pub mod mirror;
 pub mod networks;
 pub mod process;
+pub mod rates;
 pub mod registry;
 pub mod serve;
 pub mod snapshot;

@@ -13,7 +13,7 @@ const LAYERS: [(u8, Siblings, &[&str]); 9] = [
     (2, Siblings::Apart, &["networks", "zone", "mirror"]),
     (3, Siblings::Apart, &["steer"]),
     (4, Siblings::Apart, &["snapshot"]),
-    (5, Siblings::Ordered, &["answer", "registry", "wire", "inspect"]),
+    (5, Siblings::Ordered, &["answer", "registry", "rates", "wire", "inspect"]),
     (6, Siblings::Ordered, &["config", "load", "compile"]),
     (7, Siblings::Apart, &["live", "tls", "clients", "telemetry", "process"]),
     (8, Siblings::Apart, &["dns", "http"]),

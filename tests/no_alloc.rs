@@ -6,7 +6,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use common::{cases, fixture};
+use pharos::base::prefix::PrefixSet;
 use pharos::base::time::Now;
+use pharos::rates::Rates;
+use pharos::snapshot::{RateLimit, Settings};
 use pharos::wire::{self, Peer, Transport};
 
 /// The system's allocator, counting what the current thread asks of it.
@@ -43,7 +46,19 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn answering_allocates_nothing() {
-    let snapshot = fixture::snapshot();
+    let mut snapshot = fixture::snapshot();
+    let exempt = PrefixSet::new(&["198.51.100.0/24".parse().expect("a prefix")]);
+    let rate_limit = RateLimit {
+        responses_per_second: 5,
+        window_ms: 15_000,
+        slip: 2,
+        ipv4_prefix: 24,
+        ipv6_prefix: 56,
+        exempt: Some(exempt),
+    };
+    snapshot.settings = Settings { rate_limit: Some(rate_limit), ..(*snapshot.settings).clone() }.into();
+    let rates = Rates::new([1, 2]);
+    rates.prepare();
     let cases = cases::all();
     let mut out = vec![0; wire::MAX_STREAM];
     let mut allocating = Vec::new();
@@ -51,7 +66,12 @@ fn answering_allocates_nothing() {
         for case in &cases {
             let peer = Peer { address: case.asked.from, transport };
             let before = ALLOCATIONS.get();
-            let reply = wire::respond(&case.asked.message, peer, &snapshot, Now::default(), &mut out);
+            let reply = match transport {
+                Transport::Udp => {
+                    wire::respond_limited(&case.asked.message, peer, &snapshot, Now::default(), &rates, &mut out).ok()
+                }
+                _ => wire::respond(&case.asked.message, peer, &snapshot, Now::default(), &mut out),
+            };
             let allocations = ALLOCATIONS.get() - before;
             std::hint::black_box(reply);
             if allocations > 0 {

@@ -23,7 +23,7 @@ use crate::config::{self, Config, Placed};
 use crate::load::{self, Inputs};
 use crate::mirror::Mirror;
 use crate::networks::Networks;
-use crate::snapshot::{ChaosText, CookieSecrets, Identity, Origin, Provenance, Settings, Snapshot};
+use crate::snapshot::{ChaosText, CookieSecrets, Identity, Origin, Provenance, RateLimit, Settings, Snapshot};
 use crate::steer::{Condition, Horizon, Laid, Rule, Won};
 use crate::zone::ZoneSet;
 
@@ -98,6 +98,15 @@ fn settings(dns: &config::Dns, cookies: CookieSecrets) -> Settings {
             host: text(&dns.identity),
             version: text(&dns.version),
         },
+        rate_limit: dns.rrl.as_ref().map(|rrl| RateLimit {
+            responses_per_second: rrl.responses_per_second,
+            // An hour is the most that it can be: config::limits.
+            window_ms: rrl.window.as_millis() as u32,
+            slip: rrl.slip,
+            ipv4_prefix: rrl.ipv4_prefix,
+            ipv6_prefix: rrl.ipv6_prefix,
+            exempt: (!rrl.exempt.is_empty()).then(|| PrefixSet::new(&rrl.exempt)),
+        }),
     }
 }
 

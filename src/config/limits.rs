@@ -69,6 +69,41 @@ pub const MAX_SECRETS_OCTETS: usize = 64 << 10;
 /// See [`MAX_SECRETS_OCTETS`].
 pub const MAX_SECRETS: usize = 8;
 
+/// Responses a second of the same to the same network, where `[dns.rrl]` is there at all.
+///
+/// It is off unless asked for, as in NSD, BIND and gdnsd. A public resolver asks for a steered name once per client subnet
+/// and TTL, thousands of times a second from one network, and any default would cut it off; and the answers here are
+/// hardly longer than their queries, which makes us a poor amplifier.
+pub const RRL_RESPONSES: RangeInclusive<u64> = 1..=100_000;
+
+/// NSD's default. BIND's examples have 5 to 10, which suits names that are cached whole.
+pub const RRL_RESPONSES_DEFAULT: u32 = 200;
+
+/// How long a network that goes on asking stays limited after it stops: not below the second that may be sent at once.
+pub const RRL_WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// BIND's default.
+pub const RRL_WINDOW_DEFAULT: Duration = Duration::from_secs(15);
+
+/// One of how many limited responses is sent truncated; 0 for none, which leaves a victim without any answer.
+pub const RRL_SLIP: RangeInclusive<u64> = 0..=10;
+
+/// BIND's and NSD's default: half of the flood is not even sent back, and a victim that asks three times gets a truncated
+/// answer, and by TCP a whole one, with a probability of 7/8.
+pub const RRL_SLIP_DEFAULT: u8 = 2;
+
+/// The prefix length of a client network.
+pub const RRL_IPV4_PREFIX: RangeInclusive<u64> = 8..=32;
+
+/// What is routed at the least; a spoofed flood names any address of its victim's.
+pub const RRL_IPV4_PREFIX_DEFAULT: u8 = 24;
+
+/// The prefix length of a client network; beyond 64 stands what a host chooses for itself.
+pub const RRL_IPV6_PREFIX: RangeInclusive<u64> = 32..=64;
+
+/// What one site gets (RFC 6177).
+pub const RRL_IPV6_PREFIX_DEFAULT: u8 = 56;
+
 /// The TTL of steered addresses, in seconds. Not 0: every pull would ask again, and some resolvers raise it to
 /// values of their own. Not above a day: a dead mirror would be kept for as long.
 pub const TTL: RangeInclusive<u64> = 1..=86_400;

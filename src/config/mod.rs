@@ -103,6 +103,25 @@ pub struct Dns {
     pub identity: Option<Arc<str>>,
     /// The answer to `version.server` and `version.bind` of class CHAOS; none means that it is not told.
     pub version: Option<Arc<str>>,
+    /// `[dns.rrl]`; none where there is no such table, and so no limit.
+    pub rrl: Option<Rrl>,
+}
+
+/// `[dns.rrl]`: response rate limiting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rrl {
+    /// Responses a second, of the same to the same network.
+    pub responses_per_second: u32,
+    /// How long a network that goes on asking stays limited after it stops.
+    pub window: Duration,
+    /// One of so many limited responses is sent truncated; 0 for none.
+    pub slip: u8,
+    /// The prefix length of a client network.
+    pub ipv4_prefix: u8,
+    /// The prefix length of a client network.
+    pub ipv6_prefix: u8,
+    /// Who is never limited.
+    pub exempt: Vec<Prefix>,
 }
 
 /// A file that holds secrets.
@@ -411,6 +430,9 @@ mod tests {
         assert_eq!(dns.cookie_secrets.as_ref().unwrap().path, Path::new("secrets/cookies"));
         assert_eq!((dns.nsid.as_deref(), dns.identity.as_deref()), (Some("fra1-a"), Some("ns1.example.com")));
         assert_eq!(dns.version.as_deref(), Some("none of your business"));
+        let rrl = dns.rrl.as_ref().unwrap();
+        assert_eq!((rrl.responses_per_second, rrl.window, rrl.slip), (50, Duration::from_secs(5), 3));
+        assert_eq!((rrl.ipv4_prefix, rrl.ipv6_prefix, rrl.exempt.len()), (32, 48, 1));
         let registry = config.registry.as_ref().unwrap();
         assert_eq!((&*registry.canonical.path, &*registry.blobs.authority), ("some/repo", "blob.k8s.io:8443"));
         assert_eq!((registry.blob_target, registry.horizon), (BlobTarget::MirrorHost, Some(HorizonId(0))));
@@ -436,7 +458,7 @@ mod tests {
         assert_eq!((config.dns.tcp_connections, config.dns.tcp_connections_per_client), (1024, 64));
         assert!(config.registry.is_none() && config.dns.ecs_from.is_none() && config.dns.encrypted.is_none());
         assert!(config.dns.cookie_secrets.is_none() && config.dns.nsid.is_none());
-        assert!(config.dns.identity.is_none() && config.dns.version.is_none());
+        assert!(config.dns.identity.is_none() && config.dns.version.is_none() && config.dns.rrl.is_none());
     }
 
     #[test]

@@ -44,9 +44,21 @@ pub(super) struct DnsSpec {
     pub(super) nsid: Option<Text>,
     pub(super) identity: Option<Text>,
     pub(super) version: Option<Text>,
+    pub(super) rrl: Option<RrlSpec>,
     pub(super) tls: Option<DnsTlsSpec>,
     pub(super) https: Option<HttpsSpec>,
     pub(super) quic: Option<QuicSpec>,
+}
+
+/// `[dns.rrl]`
+#[derive(Debug)]
+pub(super) struct RrlSpec {
+    pub(super) responses_per_second: Option<Number>,
+    pub(super) window: Option<Placed<Duration>>,
+    pub(super) slip: Option<Number>,
+    pub(super) ipv4_prefix: Option<Number>,
+    pub(super) ipv6_prefix: Option<Number>,
+    pub(super) exempt: Option<Vec<Text>>,
 }
 
 /// `[dns.tls]`
@@ -199,6 +211,7 @@ fn read_dns(mut table: Table<'_, '_>) -> Option<DnsSpec> {
     let mut text = |key| table.take(key).and_then(|value: Value<'_, '_>| value.text());
     let (cookie_secrets, nsid) = (text("cookie-secrets"), text("nsid"));
     let (identity, version) = (text("identity"), text("version"));
+    let rrl = table.take("rrl").and_then(|value| read_rrl(value.table("`[dns.rrl]`")?));
     let https = table.take("https").and_then(|value| read_https(value.table("`[dns.https]`")?));
     let quic = table.take("quic").and_then(|value| read_quic(value.table("`[dns.quic]`")?));
     let certificate = if https.is_some() || quic.is_some() { Use::Shared } else { Use::OwnListener };
@@ -216,6 +229,7 @@ fn read_dns(mut table: Table<'_, '_>) -> Option<DnsSpec> {
         nsid,
         identity,
         version,
+        rrl,
         tls,
         https,
         quic,
@@ -238,6 +252,18 @@ fn read_dns_tls(mut table: Table<'_, '_>, certificate: Use) -> Option<DnsTlsSpec
     };
     let listen = listen.map(|value| value.texts()).unwrap_or_default();
     Some(DnsTlsSpec { listen, files: read_tls(table)? })
+}
+
+fn read_rrl(mut table: Table<'_, '_>) -> Option<RrlSpec> {
+    let mut number = |key, range| table.take(key).and_then(|value: Value<'_, '_>| value.number(range));
+    let responses_per_second = number("responses-per-second", limits::RRL_RESPONSES);
+    let slip = number("slip", limits::RRL_SLIP);
+    let ipv4_prefix = number("ipv4-prefix", limits::RRL_IPV4_PREFIX);
+    let ipv6_prefix = number("ipv6-prefix", limits::RRL_IPV6_PREFIX);
+    let window = table.take("window").and_then(|value| value.duration(limits::RRL_WINDOW));
+    let exempt = table.take("exempt").map(|value| value.texts());
+    table.finish();
+    Some(RrlSpec { responses_per_second, window, slip, ipv4_prefix, ipv6_prefix, exempt })
 }
 
 fn read_https(mut table: Table<'_, '_>) -> Option<HttpsSpec> {

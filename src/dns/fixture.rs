@@ -29,6 +29,7 @@ pub(super) fn dns(listen: &[&str]) -> config::Dns {
         nsid: None,
         identity: None,
         version: None,
+        rrl: None,
         encrypted: None,
     }
 }

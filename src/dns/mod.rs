@@ -33,10 +33,11 @@ use std::time::Duration;
 use crate::base::time::Now;
 use crate::clients::{Clients, Limits};
 use crate::live::{Loaded, Published};
-use crate::process::Clock;
+use crate::process::{self, Clock};
+use crate::rates::Rates;
 use crate::telemetry::dns::Dns as Counters;
 use crate::tls::Tls;
-use crate::wire::{self, Peer, Reply};
+use crate::wire::{self, Peer, Reply, Silence};
 
 /// The application protocol of DNS over TLS (RFC 7858; registered with TLS ALPN as `dot`).
 pub const TLS_PROTOCOLS: [&[u8]; 1] = [b"dot"];
@@ -71,6 +72,12 @@ impl Engine {
 }
 
 impl Session {
+    /// As [`Session::respond`], within the limits for datagrams.
+    #[inline]
+    fn respond_limited(&self, message: &[u8], peer: Peer, rates: &Rates, out: &mut [u8]) -> Result<Reply, Silence> {
+        wire::respond_limited(message, peer, &self.snapshot, self.now, rates, out)
+    }
+
     #[inline]
     fn respond(&self, message: &[u8], peer: Peer, out: &mut [u8]) -> Option<Reply> {
         wire::respond(message, peer, &self.snapshot, self.now, out)
@@ -91,6 +98,7 @@ pub struct Certificates {
 pub struct Service {
     addresses: Addresses,
     clients: Arc<Clients>,
+    rates: Arc<Rates>,
     udp: udp::Threads,
     tcp: tcp::Listeners,
     quic: quic::Endpoints,
@@ -117,8 +125,12 @@ impl Service {
             None => quic::Endpoints::default(),
         };
         let tcp = tcp::Listeners::start(streams, engine.clone(), clients.clone(), counters.clone())?;
-        let udp = udp::Threads::start(udp, engine, &counters)?;
-        Ok(Service { addresses, clients, udp, tcp, quic })
+        let rates = Arc::new(Rates::new([process::seed(), process::seed()]));
+        if engine.published.load().settings.rate_limit.is_some() {
+            rates.prepare();
+        }
+        let udp = udp::Threads::start(udp, engine, &rates, &counters)?;
+        Ok(Service { addresses, clients, rates, udp, tcp, quic })
     }
 
     /// Where we listen.
@@ -130,6 +142,11 @@ impl Service {
     pub fn set_limits(&self, limits: Limits) {
         self.clients.set_limits(limits);
         self.quic.set_idle(limits.idle);
+    }
+
+    /// Makes what rate limiting needs, before a snapshot is published that limits.
+    pub fn prepare_rates(&self) {
+        self.rates.prepare();
     }
 
     /// Answers what has been received, and stops; what is not done within `grace` is given up.

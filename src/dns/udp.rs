@@ -22,8 +22,9 @@ use socket2::SockRef;
 use super::Engine;
 use super::bind::Datagrams;
 use crate::process::sys::{BATCH, Batch, Datagram, MAX_DATAGRAM, Wait};
+use crate::rates::Rates;
 use crate::telemetry::dns::{Count, Dns as Counters, Failure, Lost, Own};
-use crate::wire::{MAX_UDP, Peer, Transport};
+use crate::wire::{MAX_UDP, Peer, Silence, Transport};
 
 const _: () = assert!(MAX_DATAGRAM >= MAX_UDP);
 
@@ -44,7 +45,12 @@ pub(super) struct Threads {
 
 impl Threads {
     /// Starts one thread per socket.
-    pub(super) fn start(sockets: Vec<Datagrams>, engine: Engine, counters: &Counters) -> io::Result<Self> {
+    pub(super) fn start(
+        sockets: Vec<Datagrams>,
+        engine: Engine,
+        rates: &Arc<Rates>,
+        counters: &Counters,
+    ) -> io::Result<Self> {
         let mut all = Threads { stopping: Arc::default(), threads: Vec::new() };
         for (at, Datagrams { socket, local }) in sockets.into_iter().enumerate() {
             let socket = Arc::new(socket);
@@ -52,6 +58,7 @@ impl Threads {
                 socket: socket.clone(),
                 batch: Batch::new(local),
                 engine: engine.clone(),
+                rates: rates.clone(),
                 counters: counters.own(),
                 stopping: all.stopping.clone(),
             };
@@ -86,6 +93,7 @@ struct Worker {
     socket: Arc<UdpSocket>,
     batch: Batch,
     engine: Engine,
+    rates: Arc<Rates>,
     counters: Own,
     stopping: Arc<AtomicBool>,
 }
@@ -114,7 +122,7 @@ impl Worker {
     /// Takes what there is, answers it, sends; the number of datagrams taken.
     #[inline]
     fn answer_batch(&mut self, wait: Wait) -> usize {
-        let Worker { socket, batch, engine, counters, .. } = self;
+        let Worker { socket, batch, engine, rates, counters, .. } = self;
         let taken = match batch.receive(socket.as_fd(), wait) {
             Ok(taken) => taken,
             Err(error) => {
@@ -137,13 +145,17 @@ impl Worker {
                 Datagram::None => return None,
             };
             counters.query(&peer);
-            match session.respond(bytes, peer, out) {
-                Some(reply) => {
+            match session.respond_limited(bytes, peer, rates, out) {
+                Ok(reply) => {
                     counters.reply(&reply.summary);
                     Some(reply.len)
                 }
-                None => {
+                Err(Silence::Undeserved) => {
                     counters.lost(Lost::Unanswerable, 1);
+                    None
+                }
+                Err(Silence::Limited) => {
+                    counters.dropped();
                     None
                 }
             }
@@ -168,7 +180,13 @@ mod tests {
     fn start(listen: &[&str]) -> (Vec<SocketAddr>, Threads, Arc<Counters>) {
         let bound = bind(&fixture::dns(listen)).unwrap();
         let counters = Arc::new(Counters::default());
-        let threads = Threads::start(bound.udp.into_iter().collect(), fixture::engine(), &counters).unwrap();
+        let threads = Threads::start(
+            bound.udp.into_iter().collect(),
+            fixture::engine(),
+            &Arc::new(Rates::new([1, 2])),
+            &counters,
+        )
+        .unwrap();
         // The TCP listeners are dropped here: nothing below needs them.
         (bound.tcp.iter().map(|tcp| tcp.local_addr().unwrap()).collect(), threads, counters)
     }
@@ -236,7 +254,8 @@ mod tests {
         for id in 0..100 {
             client.send_to(&fixture::query(id), address).unwrap();
         }
-        let threads = Threads::start(bound.udp, fixture::engine(), &Counters::default()).unwrap();
+        let threads =
+            Threads::start(bound.udp, fixture::engine(), &Arc::new(Rates::new([1, 2])), &Counters::default()).unwrap();
         threads.stop();
         for _ in 0..100 {
             client.recv(&mut [0; MAX_UDP]).unwrap();

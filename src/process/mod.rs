@@ -6,11 +6,13 @@
 mod clock;
 mod holder;
 mod notify;
+mod seed;
 mod signals;
 pub mod sys;
 
 pub use clock::Clock;
 pub use holder::{Holder, Transport, port_holder};
 pub use notify::Supervisor;
+pub use seed::seed;
 pub use signals::{Signal, Signals};
 pub use sys::raise_open_files;

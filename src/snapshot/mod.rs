@@ -13,7 +13,7 @@ mod settings;
 use std::sync::Arc;
 
 pub use provenance::{Origin, Provenance};
-pub use settings::{ChaosText, CookieSecret, CookieSecrets, Identity, Settings};
+pub use settings::{ChaosText, CookieSecret, CookieSecrets, Identity, RateLimit, Settings};
 
 use crate::base::client::Client;
 use crate::base::ids::{HorizonId, MirrorId, PlanId};

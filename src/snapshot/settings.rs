@@ -25,6 +25,8 @@ pub struct Settings {
     pub cookies: CookieSecrets,
     /// What we tell of ourselves to whoever asks.
     pub identity: Identity,
+    /// How often a client network is told the same over UDP; none means as often as it asks.
+    pub rate_limit: Option<RateLimit>,
 }
 
 impl Default for Settings {
@@ -36,7 +38,33 @@ impl Default for Settings {
             keepalive: 100,
             cookies: CookieSecrets::default(),
             identity: Identity::default(),
+            rate_limit: None,
         }
+    }
+}
+
+/// How often a client network is told the same over UDP (RRL).
+#[derive(Clone, Debug)]
+pub struct RateLimit {
+    /// Responses a second, at least one.
+    pub responses_per_second: u32,
+    /// How long a network that goes on asking stays limited after it stops, in milliseconds; a second at least.
+    pub window_ms: u32,
+    /// One of so many limited responses is sent truncated, the others not at all; 0 for none.
+    pub slip: u8,
+    /// The bits of an IPv4 address that tell networks apart, 8 to 32.
+    pub ipv4_prefix: u8,
+    /// The bits of an IPv6 address that tell networks apart, 32 to 64.
+    pub ipv6_prefix: u8,
+    /// Who is never limited.
+    pub exempt: Option<PrefixSet>,
+}
+
+impl RateLimit {
+    /// The window in microseconds.
+    #[inline]
+    pub fn window_us(&self) -> u64 {
+        u64::from(self.window_ms) * 1000
     }
 }
 

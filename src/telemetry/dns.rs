@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Collect, Gauge, Page};
 use crate::answer::Outcome;
-use crate::wire::{Cookie, Peer, Summary, Truncation};
+use crate::wire::{Cookie, EcsEffect, Limit, Peer, Summary, Truncation};
 
 /// Why a datagram or message got no reply, or its reply was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +108,13 @@ const COOKIES: [(Cookie, &str); 4] = [
     (Cookie::Invalid, "invalid"),
     (Cookie::Valid, "valid"),
 ];
+const LIMITS: [(Limit, &str); 5] = [
+    (Limit::Off, "off"),
+    (Limit::Within, "within"),
+    (Limit::ExemptByCookie, "exempt-by-cookie"),
+    (Limit::ExemptByList, "exempt-by-list"),
+    (Limit::Slipped, "slipped"),
+];
 const FAILURES: [(Failure, &str); 2] = [(Failure::Receive, "receive"), (Failure::Accept, "accept")];
 /// The transports in the order of their kinds, each with both families.
 const QUERIES: [(&str, &str); 10] = [
@@ -135,7 +142,11 @@ const CLOSE: usize = OTHER_RCODE + 1;
 const FAILURE: usize = CLOSE + CLOSED.len();
 const CLIENT_LIMIT: usize = FAILURE + FAILURES.len();
 const COOKIE: usize = CLIENT_LIMIT + 1;
-const CELLS: usize = COOKIE + COOKIES.len();
+const LIMIT: usize = COOKIE + COOKIES.len();
+const DROPPED: usize = LIMIT + LIMITS.len();
+const ECS_SAME: usize = DROPPED + 1;
+const ECS_DIFFERENT: usize = ECS_SAME + 1;
+const CELLS: usize = ECS_DIFFERENT + 1;
 
 /// The counters of one writer, aligned to what CPUs fetch at a time, two lines, so that no two blocks share any.
 #[repr(align(128))]
@@ -184,6 +195,12 @@ pub trait Count {
         self.add(rcode, 1);
         self.add(OUTCOME + summary.basis.outcome as usize, 1);
         self.add(COOKIE + summary.cookie as usize, 1);
+        self.add(LIMIT + summary.limit as usize, 1);
+        match summary.ecs {
+            EcsEffect::NotCompared => {}
+            EcsEffect::Same => self.add(ECS_SAME, 1),
+            EcsEffect::Different => self.add(ECS_DIFFERENT, 1),
+        }
         if summary.truncation == Truncation::Truncated {
             self.add(TRUNCATED, 1);
         }
@@ -193,6 +210,12 @@ pub trait Count {
     #[inline]
     fn lost(&mut self, why: Lost, count: usize) {
         self.add(LOSS + why as usize, count as u64);
+    }
+
+    /// A response was not sent, for its rate.
+    #[inline]
+    fn dropped(&mut self) {
+        self.add(DROPPED, 1);
     }
 
     /// A connection ended.
@@ -290,6 +313,17 @@ impl Collect for Dns {
         for (at, (_, cookie)) in COOKIES.iter().enumerate() {
             cookies.sample(&[("cookie", cookie)], self.sum(COOKIE + at));
         }
+        let mut limits = page.counter("pharos_dns_rate_limit_total", "Responses by what rate limiting did to them.");
+        for (at, (_, limit)) in LIMITS.iter().enumerate() {
+            limits.sample(&[("limit", limit)], self.sum(LIMIT + at));
+        }
+        limits.sample(&[("limit", "dropped")], self.sum(DROPPED));
+        page.counter(
+            "pharos_dns_ecs_compared_total",
+            "Steered answers by subnet, sampled, by whether the resolver's address leads to the same mirrors.",
+        )
+        .sample(&[("mirrors", "same")], self.sum(ECS_SAME))
+        .sample(&[("mirrors", "different")], self.sum(ECS_DIFFERENT));
         let mut lost = page.counter("pharos_dns_lost_total", "Messages without a reply, or whose reply was not sent.");
         for (at, (_, why)) in LOST.iter().enumerate() {
             lost.sample(&[("reason", why)], self.sum(LOSS + at));
@@ -324,6 +358,7 @@ mod tests {
         assert!(LOST.iter().enumerate().all(|(at, (why, _))| *why as usize == at));
         assert!(CLOSED.iter().enumerate().all(|(at, (how, _))| *how as usize == at));
         assert!(COOKIES.iter().enumerate().all(|(at, (cookie, _))| *cookie as usize == at));
+        assert!(LIMITS.iter().enumerate().all(|(at, (limit, _))| *limit as usize == at));
         assert!(FAILURES.iter().enumerate().all(|(at, (what, _))| *what as usize == at));
         assert!(Transport::ALL.iter().enumerate().all(|(at, transport)| *transport as usize == at));
         assert_eq!(QUERIES.len(), 2 * Transport::ALL.len());
@@ -342,6 +377,8 @@ mod tests {
             aa: Aa::Not,
             truncation: Truncation::Truncated,
             cookie: Cookie::Valid,
+            limit: Limit::Slipped,
+            ecs: EcsEffect::Different,
             basis: Basis { outcome: Outcome::Refused, zone: None, node: None, steering: None },
         };
         one.query(&udp);
@@ -351,6 +388,7 @@ mod tests {
         one.reply(&summary(Rcode::BADVERS));
         two.reply(&summary(Rcode(4095)));
         two.lost(Lost::SendFull, 7);
+        two.dropped();
         let page = render([&counters as &dyn Collect]);
         for line in [
             "pharos_dns_queries_total{transport=\"udp\",family=\"ipv4\"} 2",
@@ -360,6 +398,9 @@ mod tests {
             "pharos_dns_outcomes_total{outcome=\"refused\"} 2",
             "pharos_dns_truncated_total 2",
             "pharos_dns_cookies_total{cookie=\"valid\"} 2",
+            "pharos_dns_rate_limit_total{limit=\"slipped\"} 2",
+            "pharos_dns_rate_limit_total{limit=\"dropped\"} 1",
+            "pharos_dns_ecs_compared_total{mirrors=\"different\"} 2",
             "pharos_dns_lost_total{reason=\"send-full\"} 7",
             "pharos_dns_connections_closed_total{reason=\"idle\"} 1",
         ] {

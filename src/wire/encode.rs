@@ -29,6 +29,9 @@ const OPTION_EDE: u16 = 15;
 /// The lengths that replies are padded to are multiples of this (RFC 8467 §4.1).
 const PADDING_BLOCK: usize = 468;
 
+/// The TC bit, in octet 2.
+const TC: u8 = 0x02;
+
 /// Names that later ones may point to; more are written out in full.
 const MAX_POINTEES: usize = 64;
 
@@ -42,6 +45,14 @@ pub(super) struct Written {
     pub(super) len: usize,
     /// Whether something required was left out.
     pub(super) truncation: Truncation,
+}
+
+impl Written {
+    /// Says of a message written to `out` that it was cut: what it lacks was not even tried.
+    pub(super) fn truncate(&mut self, out: &mut [u8]) {
+        out[2] |= TC;
+        self.truncation = Truncation::Truncated;
+    }
 }
 
 /// Writes the response to a query, within what the transport, the client and `out` allow.
@@ -98,7 +109,7 @@ fn size_limit(query: &Query<'_>, transport: Transport, settings: &Settings) -> u
 fn write_header(query: &Query<'_>, response: &Response<'_>, truncation: Truncation, counts: [u16; 4], out: &mut [u8]) {
     let [recursion_desired, checking_disabled] = query.echoed_flags;
     let aa = if response.aa == Aa::Authoritative { 0x04 } else { 0 };
-    let tc = if truncation == Truncation::Truncated { 0x02 } else { 0 };
+    let tc = if truncation == Truncation::Truncated { TC } else { 0 };
     out[..2].copy_from_slice(&query.id.to_be_bytes());
     out[2] = 0x80 | query.opcode << 3 | aa | tc | recursion_desired;
     out[3] = checking_disabled | (response.rcode.0 & 0x0f) as u8;

@@ -5,7 +5,7 @@
 //!
 //! **Invariants**: no input makes it panic, loop or allocate; a reply is never longer than the transport allows; RRsets
 //! are whole or the response says TC.
-//! **Not here**: sockets, framing, rate limits.
+//! **Not here**: sockets, framing, how responses are counted for rate limits ([`crate::rates`]).
 //!
 //! RFC 1035 §4 (format, compression), RFC 6891 (EDNS), RFC 7871 (ECS), RFC 8914 (EDE), RFC 7828 (keepalive), RFC 7830 and
 //! RFC 8467 (padding), RFC 7873 and RFC 9018 (cookies), RFC 5001 (NSID).
@@ -15,6 +15,7 @@ mod decode;
 mod encode;
 mod extras;
 mod freshness;
+mod limit;
 
 pub use cookie::Cookie;
 pub use decode::decode;
@@ -26,9 +27,10 @@ use encode::encode;
 use extras::{Extras, Identified};
 
 use crate::answer::{self, Aa, Basis, Keepalive, Nsid, Outcome, Problem, Query, Response};
-use crate::base::client::Client;
+use crate::base::client::{Client, Vantage};
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Now;
+use crate::rates::Rates;
 use crate::snapshot::Snapshot;
 
 /// The least room to give for a reply over UDP: the largest payload that a configuration may allow.
@@ -102,6 +104,10 @@ pub struct Summary {
     pub truncation: Truncation,
     /// What the query's cookie proved.
     pub cookie: Cookie,
+    /// What rate limiting said.
+    pub limit: Limit,
+    /// What ECS did to it.
+    pub ecs: EcsEffect,
     /// What decided.
     pub basis: Basis,
 }
@@ -115,12 +121,77 @@ pub enum Truncation {
     Truncated,
 }
 
+/// What rate limiting had to do with a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Nothing: there is no limit, or none for this transport.
+    Off,
+    /// It was within the limit.
+    Within,
+    /// The client's cookie freed it.
+    ExemptByCookie,
+    /// The configuration frees its address.
+    ExemptByList,
+    /// It was over the limit, and nothing but TC, or BADCOOKIE, was sent.
+    Slipped,
+}
+
+/// Whether the client's subnet and the resolver's own address lead to the same mirrors. Looked at for one of
+/// [`COMPARED_ONE_OF`] queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EcsEffect {
+    /// The subnet did not decide, or nobody looked.
+    NotCompared,
+    /// They do.
+    Same,
+    /// They do not: without ECS this client would have been sent elsewhere.
+    Different,
+}
+
+/// One of how many steered queries with a subnet is decided a second time, by the resolver's address: doing so takes a
+/// tenth of the time that a query takes, and a sample tells as much.
+pub const COMPARED_ONE_OF: u16 = 64;
+
+/// Why a message gets no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// It deserves none (RFC 1035 §7.3): it is a response, or too short to have an ID.
+    Undeserved,
+    /// Its sender, if it is that, was told as much often enough.
+    Limited,
+}
+
 /// Answers one message; none where it deserves no reply (RFC 1035 §7.3: a response, or too short to have an ID).
 ///
 /// `out` has at least [`MAX_UDP`] octets for UDP and [`MAX_STREAM`] for streams, or what the caller can send.
 #[inline]
 pub fn respond(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now, out: &mut [u8]) -> Option<Reply> {
-    let mut query = decode(message)?;
+    reply(message, peer, snapshot, now, None, out).ok()
+}
+
+/// As [`respond`], within the rate limit that the snapshot sets for what comes over UDP.
+#[inline]
+pub fn respond_limited(
+    message: &[u8],
+    peer: Peer,
+    snapshot: &Snapshot,
+    now: Now,
+    rates: &Rates,
+    out: &mut [u8],
+) -> Result<Reply, Silence> {
+    reply(message, peer, snapshot, now, Some(rates), out)
+}
+
+#[inline]
+fn reply(
+    message: &[u8],
+    peer: Peer,
+    snapshot: &Snapshot,
+    now: Now,
+    rates: Option<&Rates>,
+    out: &mut [u8],
+) -> Result<Reply, Silence> {
+    let mut query = decode(message).ok_or(Silence::Undeserved)?;
     // RFC 7828 §3.2.1: a client says nothing with the option. Where it has no meaning, it is ignored whatever it says.
     if peer.transport.has_keepalive() && query.edns.is_some_and(|edns| edns.keepalive == Keepalive::Malformed) {
         query.problem = query.problem.or(Some(Problem::Malformed));
@@ -133,16 +204,39 @@ pub fn respond(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now, out: &
     if response.basis.outcome == Outcome::Cookie && cookie == Cookie::Invalid {
         response.rcode = Rcode::BADCOOKIE;
     }
-    let written = encode(&query, &response, &extras, peer.transport, &snapshot.settings, out);
+    let limit = match (rates, &snapshot.settings.rate_limit) {
+        (Some(rates), Some(limit)) if peer.transport == Transport::Udp => {
+            limit::judge(rates, limit, &query, peer.address, cookie, now.monotonic, &mut response)?
+        }
+        _ => Limit::Off,
+    };
+    let mut written = encode(&query, &response, &extras, peer.transport, &snapshot.settings, out);
+    if limit == Limit::Slipped && response.rcode != Rcode::BADCOOKIE {
+        written.truncate(out);
+    }
     let summary = Summary {
         qtype: query.question.map(|question| question.qtype),
         rcode: response.rcode,
         aa: response.aa,
         truncation: written.truncation,
         cookie,
+        limit,
+        ecs: ecs_effect(&query, &response, &client, snapshot),
         basis: response.basis,
     };
-    Some(Reply { len: written.len, summary })
+    Ok(Reply { len: written.len, summary })
+}
+
+/// Decides again as if there were no ECS, for one of many.
+#[inline]
+fn ecs_effect(query: &Query<'_>, response: &Response<'_>, client: &Client, snapshot: &Snapshot) -> EcsEffect {
+    let Some(steering) = response.basis.steering else { return EcsEffect::NotCompared };
+    // IDs are random (RFC 5452 §4.4), but those of HTTPS and QUIC, which are 0, and so always among those looked at.
+    if !query.id.is_multiple_of(COMPARED_ONE_OF) || steering.decision.location.vantage != Vantage::Subnet {
+        return EcsEffect::NotCompared;
+    }
+    let without = snapshot.decide(steering.horizon, &Client { subnet: None, ..*client });
+    if without.plan == steering.decision.plan { EcsEffect::Same } else { EcsEffect::Different }
 }
 
 /// What the query's cookie proves, and what its options ask of the reply.

@@ -9,10 +9,11 @@ use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
-use crate::config::spec::{DnsSpec, Number, RegistrySpec, Spec, Text, TlsSpec, ZoneSpec};
+use crate::config::spec::{DnsSpec, Number, RegistrySpec, RrlSpec, Spec, Text, TlsSpec, ZoneSpec};
 use crate::config::value::{self, host_of};
 use crate::config::{
-    BlobTarget, Dns, Encrypted, Horizon, Https, MirrorEntry, Registry, SecretsFile, TlsFiles, Upstream, Zone, limits,
+    BlobTarget, Dns, Encrypted, Horizon, Https, MirrorEntry, Registry, Rrl, SecretsFile, TlsFiles, Upstream, Zone,
+    limits,
 };
 
 impl Check<'_> {
@@ -40,7 +41,23 @@ impl Check<'_> {
             nsid: spec.nsid.as_ref().and_then(|text| self.check_saying(text, limits::MAX_NSID)),
             identity: spec.identity.as_ref().and_then(|text| self.check_saying(text, limits::MAX_CHAOS)),
             version: spec.version.as_ref().and_then(|text| self.check_saying(text, limits::MAX_CHAOS)),
+            rrl: spec.rrl.as_ref().map(|rrl| self.check_rrl(rrl)),
             encrypted: self.check_encrypted(spec),
+        }
+    }
+
+    fn check_rrl(&mut self, spec: &RrlSpec) -> Rrl {
+        let small = |number: &Option<Number>, default| {
+            number.as_ref().and_then(|number| u8::try_from(number.value).ok()).unwrap_or(default)
+        };
+        let responses = spec.responses_per_second.as_ref().and_then(|number| u32::try_from(number.value).ok());
+        Rrl {
+            responses_per_second: responses.unwrap_or(limits::RRL_RESPONSES_DEFAULT),
+            window: spec.window.as_ref().map_or(limits::RRL_WINDOW_DEFAULT, |window| window.value),
+            slip: small(&spec.slip, limits::RRL_SLIP_DEFAULT),
+            ipv4_prefix: small(&spec.ipv4_prefix, limits::RRL_IPV4_PREFIX_DEFAULT),
+            ipv6_prefix: small(&spec.ipv6_prefix, limits::RRL_IPV6_PREFIX_DEFAULT),
+            exempt: spec.exempt.as_ref().map(|texts| self.check_prefixes(texts)).unwrap_or_default(),
         }
     }
 

@@ -1,0 +1,55 @@
+//! Which responses a rate limit is about, and what is left of those beyond it.
+//!
+//! **Invariants**: who has shown that it is at its address is never limited; what slips through is no longer than the
+//! question it answers, but for OPT, so that it amplifies nothing.
+//! **Not here**: counting ([`crate::rates`]).
+
+use std::net::IpAddr;
+
+use super::{Cookie, Limit, Silence};
+use crate::answer::{Aa, Query, Response};
+use crate::base::rr::Rcode;
+use crate::base::time::Moment;
+use crate::rates::{Rates, Subject, Verdict};
+use crate::snapshot::RateLimit;
+
+/// Judges a response, and takes everything out of one that slips.
+#[inline]
+pub(super) fn judge(
+    rates: &Rates,
+    limit: &RateLimit,
+    query: &Query<'_>,
+    resolver: IpAddr,
+    cookie: Cookie,
+    now: Moment,
+    response: &mut Response<'_>,
+) -> Result<Limit, Silence> {
+    // RFC 7873 §5.2.5: the address is not spoofed.
+    if cookie == Cookie::Valid {
+        return Ok(Limit::ExemptByCookie);
+    }
+    if limit.exempt.as_ref().is_some_and(|exempt| exempt.contains(resolver)) {
+        return Ok(Limit::ExemptByList);
+    }
+    let subject = Subject::of(&response.basis, query.question.map(|question| question.qtype));
+    match rates.judge(limit, resolver, subject, query.id, now) {
+        Verdict::Send => Ok(Limit::Within),
+        Verdict::Drop => Err(Silence::Limited),
+        Verdict::Slip => {
+            slip(cookie, response);
+            Ok(Limit::Slipped)
+        }
+    }
+}
+
+/// RFC 7873 §5.2.3: a client that knows cookies comes back with the one that it gets here; any other has TCP.
+#[cold]
+fn slip(cookie: Cookie, response: &mut Response<'_>) {
+    response.answer.clear();
+    response.authority.clear();
+    response.additional.clear();
+    if cookie != Cookie::None {
+        response.rcode = Rcode::BADCOOKIE;
+        response.aa = Aa::Not;
+    }
+}
