@@ -139,8 +139,12 @@ pub enum Verdict {
     NoAddress,
     /// It does not answer.
     Down,
-    /// It answers wrongly.
+    /// It lacks what it should have.
+    Missing,
+    /// What it serves is wrong, or an operator has taken it down.
     Bad,
+    /// An operator wants clients elsewhere.
+    Drained,
     /// One that is preferred was taken.
     NotNeeded,
 }
@@ -236,15 +240,18 @@ fn candidates(snapshot: &Snapshot, horizon: HorizonId, plan: &Plan, decision: &D
     let named = tiers.into_iter().flat_map(|(tier, list)| list.iter().map(move |mirror| (tier, *mirror)));
     named
         .map(|(tier, mirror)| {
-            let health = snapshot.health(mirror);
+            let standing = snapshot.standing(mirror);
+            let health = FAMILIES.into_iter().filter_map(|family| standing.health(family)).min().unwrap_or_default();
             let tried = FAMILIES.map(|family| {
                 let taken = &snapshot.addresses(horizon, decision.plan, family).choice.mirrors;
-                let verdict = match health {
+                let verdict = match standing.health(family) {
                     _ if taken.contains(&mirror) => Verdict::Taken,
-                    _ if !snapshot.mirrors[mirror.index()].serves(family) => Verdict::NoAddress,
-                    Health::Down => Verdict::Down,
-                    Health::Bad => Verdict::Bad,
-                    Health::Up => Verdict::NotNeeded,
+                    None => Verdict::NoAddress,
+                    Some(Health::Down) => Verdict::Down,
+                    Some(Health::Missing) => Verdict::Missing,
+                    Some(Health::Bad) => Verdict::Bad,
+                    Some(Health::Drained) => Verdict::Drained,
+                    Some(Health::Up) => Verdict::NotNeeded,
                 };
                 Tried { family, verdict }
             });

@@ -4,11 +4,12 @@ use super::fixture::{AWS_APNE1, AWS_USE1, GCP_US, client, name, parts, snapshot}
 use super::*;
 use crate::answer::Outcome;
 use crate::base::client::ScopePrefixLen;
+use crate::base::ids::MirrorId;
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::prefix::{Family, Prefix, PrefixSet};
 use crate::base::rr::Rtype;
 use crate::base::time::{Moment, Ttl};
-use crate::mirror::Health;
+use crate::mirror::{Health, Standing};
 use crate::networks::{Networks, SourceBuilder};
 use crate::snapshot::{Change, Snapshot, apply};
 use crate::steer::{Tier, Won};
@@ -72,8 +73,11 @@ fn mirrors_are_tried_in_order_and_health_says_why_not() {
             (GCP_US, Tier::Default, Verdict::NotNeeded)
         ]
     );
-    let down = apply(&up, &Change::Health(AWS_APNE1, Health::Down), Moment(0));
-    let bad = apply(&down, &Change::Health(AWS_USE1, Health::Bad), Moment(0));
+    let with = |snapshot: &Snapshot, id: MirrorId, health| {
+        let standing = Standing::all(&snapshot.mirrors[id.index()], health);
+        apply(snapshot, &Change::Standing(id, standing), Moment(0))
+    };
+    let bad = with(&with(&up, AWS_APNE1, Health::Down), AWS_USE1, Health::Bad);
     assert_eq!(
         tried(&bad),
         [

@@ -181,7 +181,7 @@ impl<C: Fn() -> Moment> Publisher<C> {
 mod tests {
     use super::*;
     use crate::base::ids::MirrorId;
-    use crate::mirror::{Health, Mirror};
+    use crate::mirror::{Forced, Mirror};
     use crate::snapshot::Settings;
     use crate::zone::ZoneSet;
 
@@ -204,7 +204,7 @@ mod tests {
         assert_eq!((published.generation(), published.published_at()), (Generation(1), Moment(0)));
         tokio::time::advance(Duration::from_secs(3)).await;
         let running = tokio::spawn(publisher.run());
-        updates.change(Change::Health(MirrorId(0), Health::Down)).await.unwrap();
+        updates.change(Change::Force(MirrorId(0), Some(Forced::Down))).await.unwrap();
         let mut another = snapshot();
         another.generation = Generation(77);
         let generation = updates.replace(another).await.unwrap();

@@ -20,8 +20,8 @@ use crate::base::ids::{HorizonId, MirrorId, PlanId};
 use crate::base::prefix::{FAMILIES, Family};
 use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Moment, Ttl};
-use crate::mirror::{Health, Mirror};
-use crate::steer::{self, Choice, Decision, Horizon};
+use crate::mirror::{Forced, Mirror, Standing};
+use crate::steer::{self, Choice, Decision, Horizon, Plan};
 use crate::zone::{self, RrSet, ZoneSet};
 
 /// The state that is served.
@@ -35,8 +35,8 @@ pub struct Snapshot {
     pub horizons: Arc<[Horizon]>,
     /// The mirrors; [`MirrorId`] is an index.
     pub mirrors: Arc<[Mirror]>,
-    /// The health of each mirror.
-    health: Arc<[Health]>,
+    /// How each mirror stands.
+    standings: Arc<[Standing]>,
     /// For each horizon, for each plan, the records of A and AAAA.
     answers: Arc<[Box<[[Addresses; 2]]>]>,
     /// How queries are to be treated.
@@ -52,13 +52,17 @@ pub struct Addresses {
     pub choice: Choice,
     wire: Box<[u8]>,
     count: u16,
+    /// The longest that this may be kept, in seconds: until the health of a mirror that has a say may change.
+    max_ttl: Ttl,
 }
 
 /// Something that happened to the served state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A mirror's health is now this.
-    Health(MirrorId, Health),
+    /// A mirror stands like this now; its addresses are those it had when this was found out, or nothing changes.
+    Standing(MirrorId, Standing),
+    /// An operator has ordered this of a mirror, or takes an order back.
+    Force(MirrorId, Option<Forced>),
 }
 
 impl Snapshot {
@@ -71,9 +75,9 @@ impl Snapshot {
         settings: Arc<Settings>,
         provenance: Arc<Provenance>,
     ) -> Self {
-        let health: Arc<[Health]> = mirrors.iter().map(|_| Health::default()).collect();
-        let answers = answers(&horizons, &mirrors, &health);
-        Snapshot { generation, zones, horizons, mirrors, health, answers, settings, provenance }
+        let standings: Arc<[Standing]> = mirrors.iter().map(Standing::unknown).collect();
+        let answers = answers(&horizons, &mirrors, &standings);
+        Snapshot { generation, zones, horizons, mirrors, standings, answers, settings, provenance }
     }
 
     /// Decides for a client.
@@ -88,9 +92,20 @@ impl Snapshot {
         &self.answers[horizon.index()][plan.index()][family as usize]
     }
 
-    /// The health of a mirror.
-    pub fn health(&self, mirror: MirrorId) -> Health {
-        self.health[mirror.index()]
+    /// How a mirror stands.
+    pub fn standing(&self, mirror: MirrorId) -> &Standing {
+        &self.standings[mirror.index()]
+    }
+
+    /// The same, with mirrors standing as `known` says; those it does not know are up.
+    ///
+    /// A newly compiled snapshot takes over what has been found out, before it is published.
+    pub fn with_standings(mut self, known: impl Fn(&Mirror) -> Option<Standing>) -> Self {
+        let of = |mirror: &Mirror| known(mirror).filter(|standing| fits(standing, mirror));
+        self.standings =
+            self.mirrors.iter().map(|mirror| of(mirror).unwrap_or_else(|| Standing::unknown(mirror))).collect();
+        self.answers = answers(&self.horizons, &self.mirrors, &self.standings);
+        self
     }
 }
 
@@ -98,15 +113,22 @@ impl Snapshot {
 pub fn apply(snapshot: &Snapshot, change: &Change, _now: Moment) -> Snapshot {
     let mut next = snapshot.clone();
     next.generation = Generation(snapshot.generation.0 + 1);
-    match change {
-        Change::Health(mirror, health) => {
-            let mut all = snapshot.health.to_vec();
-            all[mirror.index()] = *health;
-            next.health = all.into();
-        }
+    let mut standings = snapshot.standings.to_vec();
+    let (mirror, after) = match change {
+        Change::Standing(mirror, standing) => (mirror, standing.clone()),
+        Change::Force(mirror, forced) => (mirror, Standing { forced: *forced, ..snapshot.standing(*mirror).clone() }),
+    };
+    if fits(&after, &snapshot.mirrors[mirror.index()]) {
+        standings[mirror.index()] = after;
     }
-    next.answers = answers(&next.horizons, &next.mirrors, &next.health);
+    next.standings = standings.into();
+    next.answers = answers(&next.horizons, &next.mirrors, &next.standings);
     next
+}
+
+/// Whether a standing is about the addresses that a mirror has.
+fn fits(standing: &Standing, mirror: &Mirror) -> bool {
+    standing.v4.len() == mirror.v4.len() && standing.v6.len() == mirror.v6.len()
 }
 
 impl Addresses {
@@ -117,17 +139,33 @@ impl Addresses {
             Family::V4 => Rtype::A,
             Family::V6 => Rtype::AAAA,
         };
-        (self.count > 0).then_some(RrSet { rtype, ttl, count: self.count, wire: &self.wire })
+        (self.count > 0).then_some(RrSet { rtype, ttl: ttl.min(self.max_ttl), count: self.count, wire: &self.wire })
     }
 }
 
-fn answers(horizons: &[Horizon], mirrors: &[Mirror], health: &[Health]) -> Arc<[Box<[[Addresses; 2]]>]> {
-    let of_plan = |plan| FAMILIES.map(|family| encode(steer::choose(plan, family, mirrors, health), family, mirrors));
-    horizons.iter().map(|horizon| horizon.plans.iter().map(of_plan).collect()).collect()
+fn answers(horizons: &[Horizon], mirrors: &[Mirror], standings: &[Standing]) -> Arc<[Box<[[Addresses; 2]]>]> {
+    let of_plan = |horizon: &Horizon, plan: &Plan| {
+        FAMILIES.map(|family| {
+            let choice = steer::choose(horizon, plan, family, standings);
+            let max_ttl = max_ttl(plan, &choice, family, standings);
+            encode(choice, max_ttl, family, mirrors, standings)
+        })
+    };
+    let of_horizon = |horizon: &Horizon| horizon.plans.iter().map(|plan| of_plan(horizon, plan)).collect();
+    horizons.iter().map(of_horizon).collect()
+}
+
+/// How long a choice holds at least: until one of its mirrors may go down, or one that is preferred come back.
+fn max_ttl(plan: &Plan, choice: &Choice, family: Family, standings: &[Standing]) -> Ttl {
+    let before = plan.mirrors().take_while(|id| choice.mirrors.first() != Some(id));
+    let watched = before.chain(choice.mirrors.iter().copied());
+    let stable = watched.flat_map(|id| standings[id.index()].family(family)).filter_map(|address| address.stable_secs);
+    // Not 0: that would have every client ask again at once, just when something fails.
+    Ttl(stable.min().unwrap_or(Ttl::MAX.0).max(1))
 }
 
 /// Encodes the addresses of the chosen mirrors in the form of [`RrSet::wire`]; the TTL is written when answering.
-fn encode(choice: Choice, family: Family, mirrors: &[Mirror]) -> Addresses {
+fn encode(choice: Choice, max_ttl: Ttl, family: Family, mirrors: &[Mirror], standings: &[Standing]) -> Addresses {
     let (mut wire, mut count) = (Vec::new(), 0);
     let mut add = |rtype: Rtype, address: &[u8]| {
         let mut record = Vec::new();
@@ -138,11 +176,13 @@ fn encode(choice: Choice, family: Family, mirrors: &[Mirror]) -> Addresses {
             count += 1;
         }
     };
-    for mirror in choice.mirrors.iter().map(|id| &mirrors[id.index()]) {
+    for id in &choice.mirrors {
+        let (mirror, standing) = (&mirrors[id.index()], &standings[id.index()]);
+        let gives = |index: &usize| standing.gives(family, *index);
         match family {
-            Family::V4 => mirror.v4.iter().for_each(|address| add(Rtype::A, &address.octets())),
-            Family::V6 => mirror.v6.iter().for_each(|address| add(Rtype::AAAA, &address.octets())),
+            Family::V4 => (0..mirror.v4.len()).filter(gives).for_each(|at| add(Rtype::A, &mirror.v4[at].octets())),
+            Family::V6 => (0..mirror.v6.len()).filter(gives).for_each(|at| add(Rtype::AAAA, &mirror.v6[at].octets())),
         }
     }
-    Addresses { choice, wire: wire.into(), count }
+    Addresses { choice, wire: wire.into(), count, max_ttl }
 }

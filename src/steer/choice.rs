@@ -1,14 +1,14 @@
 //! A plan meets the health of mirrors: whom to answer with now.
 //!
-//! **Invariants**: never empty where any mirror of the plan serves the family; a [`Health::Bad`] mirror is chosen only
-//! when there is nothing else in the whole plan.
+//! **Invariants**: never empty where any mirror of the horizon serves the family; a mirror that serves something wrong is
+//! given only when every other mirror of the plan does as well.
 
-use super::Plan;
+use super::{Horizon, Plan};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::Family;
-use crate::mirror::{Health, Mirror};
+use crate::mirror::{Health, Standing};
 
-/// Which part of a plan a choice comes from.
+/// Where a choice comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tier {
     /// The rule's own mirrors.
@@ -17,73 +17,130 @@ pub enum Tier {
     Fallback,
     /// The horizon's default.
     Default,
-    /// Nothing in the plan is up: all mirrors of the first tier that are merely down.
+    /// Nothing in the plan is up, and more than half of the horizon's mirrors do not answer: likely it is our own network
+    /// that fails, so the rule's mirrors are given although they look down.
     Panic,
-    /// Every mirror serves something wrong; their addresses are given because an empty answer is cached as well.
+    /// Nothing in the plan is up: another mirror of the horizon, or the least bad of the plan.
     LastResort,
 }
 
 /// The mirrors to answer with for one plan and family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// The mirrors: one, or several in panic; none only where no mirror of the plan serves the family.
+    /// The mirrors: one, or several where none is up; none only where no mirror of the plan serves the family.
     pub mirrors: Vec<MirrorId>,
     /// Where they come from.
     pub tier: Tier,
 }
 
-/// Chooses by order of preference the first mirror that is up and serves the family.
-pub fn choose(plan: &Plan, family: Family, mirrors: &[Mirror], health: &[Health]) -> Choice {
-    let serving = |list: &[MirrorId], wanted: Health| -> Vec<MirrorId> {
-        let fits = |id: &MirrorId| mirrors[id.index()].serves(family) && health[id.index()] == wanted;
-        list.iter().copied().filter(fits).collect()
+/// Chooses for a family the first mirror of the plan that is up, and the least bad there is where none is.
+pub fn choose(horizon: &Horizon, plan: &Plan, family: Family, standings: &[Standing]) -> Choice {
+    let health = |id: &MirrorId| standings[id.index()].health(family);
+    let with = |list: &[MirrorId], wanted: Health| -> Vec<MirrorId> {
+        list.iter().copied().filter(|id| health(id) == Some(wanted)).collect()
     };
     let tiers = [(Tier::Preferred, &plan.preferred), (Tier::Fallback, &plan.fallback), (Tier::Default, &plan.default)];
     for (tier, list) in tiers {
-        if let Some(first) = serving(list, Health::Up).first() {
+        if let Some(first) = with(list, Health::Up).first() {
             return Choice { mirrors: vec![*first], tier };
         }
     }
-    for (tier, wanted) in [(Tier::Panic, Health::Down), (Tier::LastResort, Health::Bad)] {
-        for (_, list) in tiers {
-            let found = serving(list, wanted);
-            if !found.is_empty() {
-                return Choice { mirrors: found, tier };
-            }
+    let of_plan = |wanted: Health| tiers.iter().map(|(_, list)| with(list, wanted)).find(|found| !found.is_empty());
+    if is_panic(horizon, family, standings)
+        && let Some(mirrors) = of_plan(Health::Down)
+    {
+        return Choice { mirrors, tier: Tier::Panic };
+    }
+    let elsewhere = horizon.mirrors().find(|id| health(id) == Some(Health::Up)).map(|id| vec![id]);
+    let least_bad = [Health::Drained, Health::Down, Health::Missing, Health::Bad];
+    // Whether the plan has the family at all must not depend on health: elsewhere counts only where it does.
+    let has_family = tiers.iter().any(|(_, list)| list.iter().any(|id| health(id).is_some()));
+    let mirrors = elsewhere.filter(|_| has_family).or_else(|| least_bad.into_iter().find_map(of_plan));
+    Choice { mirrors: mirrors.unwrap_or_default(), tier: Tier::LastResort }
+}
+
+/// Whether so many mirrors do not answer that our own network is the likelier fault.
+fn is_panic(horizon: &Horizon, family: Family, standings: &[Standing]) -> bool {
+    let (mut all, mut silent) = (0, 0);
+    for id in horizon.mirrors() {
+        match standings[id.index()].health(family) {
+            Some(Health::Down) => (all, silent) = (all + 1, silent + 1),
+            Some(_) => all += 1,
+            None => {}
         }
     }
-    Choice { mirrors: Vec::new(), tier: Tier::LastResort }
+    silent * 2 > all
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
-
+    use super::super::{Laid, Rule};
     use super::*;
+    use crate::mirror::AddressStanding;
+    use crate::networks::Networks;
 
-    fn mirror(name: &str, v4: u8, v6: u8) -> Mirror {
-        Mirror {
-            name: name.into(),
-            host: None,
-            v4: (0..v4).map(|host| Ipv4Addr::new(192, 0, 2, host)).collect(),
-            v6: (0..v6).map(|host| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host.into())).collect(),
-        }
+    fn ids(list: &[u16]) -> Vec<MirrorId> {
+        list.iter().copied().map(MirrorId).collect()
     }
+
+    /// A horizon of one rule (mirror 0, fallback 1), default 2, and mirrors 3 and 4 of another rule.
+    fn horizon() -> Horizon {
+        let networks = Networks::default();
+        let rule = |mirrors: &[u16], fallback: &[u16]| Rule {
+            conditions: Vec::new(),
+            mirrors: ids(mirrors),
+            fallback: ids(fallback),
+        };
+        let rules = vec![rule(&[0], &[1]), rule(&[3, 4], &[])];
+        Horizon::build("h".into(), rules, ids(&[2]), &networks, &Laid::over(&networks))
+    }
+
+    fn chosen(health: [Option<Health>; 5]) -> (Vec<u16>, Tier) {
+        let standings = health.map(|health| Standing {
+            v4: health.map(|health| AddressStanding { health, stable_secs: None }).into_iter().collect(),
+            ..Standing::default()
+        });
+        let plan = Plan { preferred: ids(&[0]), fallback: ids(&[1]), default: ids(&[2]) };
+        let choice = choose(&horizon(), &plan, Family::V4, &standings);
+        (choice.mirrors.iter().map(|id| id.0).collect(), choice.tier)
+    }
+
+    use Health::{Bad, Down, Drained, Missing, Up};
 
     #[test]
     fn the_first_mirror_that_is_up_is_chosen_tier_by_tier() {
-        let mirrors = [mirror("a", 1, 0), mirror("b", 1, 1), mirror("c", 1, 1)];
-        let ids = |list: &[u16]| list.iter().copied().map(MirrorId).collect::<Vec<_>>();
-        let plan = Plan { preferred: ids(&[0]), fallback: ids(&[1]), default: ids(&[2]) };
-        let chosen = |family, health: [Health; 3]| {
-            let choice = choose(&plan, family, &mirrors, &health);
-            (choice.mirrors.iter().map(|id| id.0).collect::<Vec<_>>(), choice.tier)
-        };
-        use Health::{Bad, Down, Up};
-        assert_eq!(chosen(Family::V4, [Up, Up, Up]), (vec![0], Tier::Preferred));
-        assert_eq!(chosen(Family::V6, [Up, Up, Up]), (vec![1], Tier::Fallback));
-        assert_eq!(chosen(Family::V4, [Down, Bad, Up]), (vec![2], Tier::Default));
-        assert_eq!(chosen(Family::V4, [Bad, Down, Down]), (vec![1], Tier::Panic));
-        assert_eq!(chosen(Family::V4, [Bad, Bad, Bad]), (vec![0], Tier::LastResort));
+        let rest = [Some(Up), Some(Up)];
+        let of = |a, b, c| chosen([a, b, c, rest[0], rest[1]]);
+        assert_eq!(of(Some(Up), Some(Up), Some(Up)), (vec![0], Tier::Preferred));
+        assert_eq!(of(None, Some(Up), Some(Up)), (vec![1], Tier::Fallback));
+        assert_eq!(of(Some(Down), Some(Bad), Some(Up)), (vec![2], Tier::Default));
+        assert_eq!(of(Some(Drained), Some(Up), Some(Up)), (vec![1], Tier::Fallback));
+    }
+
+    #[test]
+    fn panic_is_only_while_more_than_half_of_the_horizon_is_silent() {
+        let of = |rest| chosen([Some(Down), Some(Bad), Some(Down), Some(rest), Some(rest)]);
+        // Two of five are silent: it is they, not we.
+        assert_eq!(of(Up), (vec![3], Tier::LastResort));
+        assert_eq!(of(Down), (vec![0], Tier::Panic));
+    }
+
+    #[test]
+    fn a_mirror_that_serves_something_wrong_comes_last() {
+        assert_eq!(chosen([Some(Bad), Some(Missing), Some(Drained), Some(Bad), Some(Bad)]).0, [2]);
+        assert_eq!(chosen([Some(Bad), Some(Missing), Some(Bad), Some(Bad), Some(Bad)]).0, [1]);
+        assert_eq!(chosen([Some(Bad), Some(Down), Some(Bad), Some(Bad), Some(Bad)]), (vec![1], Tier::LastResort));
+        assert_eq!(chosen([Some(Bad); 5]), (vec![0], Tier::LastResort));
+        assert_eq!(chosen([None; 5]), (vec![], Tier::LastResort));
+    }
+
+    #[test]
+    fn an_answer_is_empty_only_where_the_plan_has_no_such_family() {
+        let all = [None, Some(Up), Some(Drained), Some(Down), Some(Missing), Some(Bad)];
+        for code in 0..6usize.pow(5) {
+            let health: [_; 5] = std::array::from_fn(|at| all[code / 6usize.pow(at as u32) % 6]);
+            let (mirrors, _) = chosen(health);
+            assert_eq!(mirrors.is_empty(), health[..3].iter().all(Option::is_none), "{health:?}");
+        }
     }
 }

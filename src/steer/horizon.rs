@@ -25,6 +25,13 @@ pub struct Plan {
     pub default: Vec<MirrorId>,
 }
 
+impl Plan {
+    /// All its mirrors, in order of preference.
+    pub fn mirrors(&self) -> impl Iterator<Item = MirrorId> {
+        self.preferred.iter().chain(&self.fallback).chain(&self.default).copied()
+    }
+}
+
 /// One thing that must hold for a rule to win.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
@@ -100,6 +107,8 @@ pub struct Horizon {
     pub plans: Vec<Plan>,
     /// The plan of each rule.
     rule_plans: Vec<PlanId>,
+    /// The mirrors of all plans, once each, in order of their ids.
+    mirrors: Vec<MirrorId>,
     v4: RangeTable<u32>,
     v6: RangeTable<u128>,
     /// Whether all addresses of both families have one plan.
@@ -196,7 +205,9 @@ impl Horizon {
         let used: BTreeSet<PlanId> =
             v4.ranges().map(|range| range.plan).chain(v6.ranges().map(|range| range.plan)).collect();
         let uniform = if used.len() == 1 { Uniformity::OnePlan } else { Uniformity::Several };
-        Horizon { name, rules, plans, rule_plans, v4, v6, uniform }
+        let mirrors: BTreeSet<MirrorId> = plans.iter().flat_map(Plan::mirrors).collect();
+        let mirrors = mirrors.into_iter().collect();
+        Horizon { name, rules, plans, rule_plans, mirrors, v4, v6, uniform }
     }
 
     /// The table of IPv4.
@@ -207,6 +218,11 @@ impl Horizon {
     /// The table of IPv6.
     pub fn v6(&self) -> &RangeTable<u128> {
         &self.v6
+    }
+
+    /// Every mirror that a rule or the default names, once.
+    pub fn mirrors(&self) -> impl Iterator<Item = MirrorId> {
+        self.mirrors.iter().copied()
     }
 
     /// A plan.

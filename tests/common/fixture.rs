@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pharos::base::time::{Generation, Moment};
 use pharos::compile;
-use pharos::mirror::Health;
+use pharos::mirror::{Health, Standing};
 use pharos::snapshot::{self, Change, Snapshot};
 
 /// The folder of the cases, zones and networks.
@@ -29,7 +29,8 @@ pub fn snapshot() -> Snapshot {
 pub fn with_health(snapshot: &Snapshot, health: &[(String, Health)]) -> Snapshot {
     health.iter().fold(snapshot.clone(), |snapshot, (name, health)| {
         let id = snapshot.mirrors.iter().position(|mirror| *mirror.name == **name).expect("a mirror of the fixture");
-        let change = Change::Health(pharos::base::ids::MirrorId::from_index(id), *health);
+        let standing = Standing::all(&snapshot.mirrors[id], *health);
+        let change = Change::Standing(pharos::base::ids::MirrorId::from_index(id), standing);
         snapshot::apply(&snapshot, &change, Moment(0))
     })
 }

@@ -95,7 +95,10 @@ pub(crate) fn snapshot(health: [Health; 3]) -> Snapshot {
     );
     (0..)
         .zip(health)
-        .fold(first, |snapshot, (id, health)| apply(&snapshot, &Change::Health(MirrorId(id), health), Moment(0)))
+        .fold(first, |snapshot, (id, health)| {
+            let standing = Standing::all(&snapshot.mirrors[usize::from(id)], health);
+            apply(&snapshot, &Change::Standing(MirrorId(id), standing), Moment(0))
+        })
 }
 
 /// The proxy that all requests come through.

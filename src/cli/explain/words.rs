@@ -46,7 +46,9 @@ pub(super) fn tier(tier: Tier) -> &'static str {
 pub(super) fn health(health: Health) -> &'static str {
     match health {
         Health::Up => "up",
+        Health::Drained => "drained",
         Health::Down => "down",
+        Health::Missing => "missing",
         Health::Bad => "bad",
     }
 }
@@ -57,7 +59,9 @@ pub(super) fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Taken => "taken",
         Verdict::NoAddress => "no address",
         Verdict::Down => "down",
+        Verdict::Missing => "missing",
         Verdict::Bad => "bad",
+        Verdict::Drained => "drained",
         Verdict::NotNeeded => "not needed",
     }
 }

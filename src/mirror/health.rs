@@ -1,0 +1,320 @@
+//! From what probes find to whether an address may be steered to: a state machine with hysteresis.
+//!
+//! In come verdicts, one per probe of one address, each with its moment; out comes a [`Health`]. A healthy address goes
+//! down after `fall` bad verdicts in a row, at once where what it serves is wrong; it comes back after `rise` good ones
+//! in a row and not before its hold-down has passed, which doubles when it goes down again soon after.
+//!
+//! **Invariants**: pure, time is an argument; never up with fewer than `rise` good verdicts since it went down, never
+//! down with fewer than `fall` bad ones in a row, [`Verdict::ContentBad`] excepted; the first verdict decides alone.
+//! **Not here**: probing, operators' overrides, choosing ([`crate::steer`]).
+
+use crate::base::time::Moment;
+
+/// What one probe of one address found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Verdict {
+    /// Everything is right.
+    Up,
+    /// Everything is right, but the certificate ends within the warning window.
+    Expiring,
+    /// It cannot be connected to, or does not speak HTTP.
+    Unreachable,
+    /// It does not answer in time.
+    Slow,
+    /// The handshake fails, or the certificate is not one for the shared name that clients accept.
+    TlsBad,
+    /// It serves other octets than the digest promises, or a page for everything.
+    ContentBad,
+    /// It does not have the canary.
+    Missing,
+}
+
+/// Every verdict, in the order in which they are reported.
+pub const VERDICTS: [Verdict; 7] = [
+    Verdict::Up,
+    Verdict::Expiring,
+    Verdict::Unreachable,
+    Verdict::Slow,
+    Verdict::TlsBad,
+    Verdict::ContentBad,
+    Verdict::Missing,
+];
+
+impl Verdict {
+    /// The word for logs, metrics and people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Up => "up",
+            Verdict::Expiring => "expiring",
+            Verdict::Unreachable => "unreachable",
+            Verdict::Slow => "slow",
+            Verdict::TlsBad => "tls-bad",
+            Verdict::ContentBad => "content-bad",
+            Verdict::Missing => "missing",
+        }
+    }
+
+    /// Whether it speaks for steering to the address.
+    pub fn is_good(self) -> bool {
+        matches!(self, Verdict::Up | Verdict::Expiring)
+    }
+
+    /// What an address that is down for this reason counts as.
+    fn health(self) -> Health {
+        match self {
+            Verdict::Up | Verdict::Expiring => Health::Up,
+            Verdict::Unreachable | Verdict::Slow => Health::Down,
+            Verdict::Missing => Health::Missing,
+            Verdict::TlsBad | Verdict::ContentBad => Health::Bad,
+        }
+    }
+}
+
+/// Whether an address may be steered to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Health {
+    /// It may.
+    #[default]
+    Up,
+    /// It may, but an operator wants clients elsewhere.
+    Drained,
+    /// It does not answer, which may be our own network's fault: it is steered to in panic.
+    Down,
+    /// It answers, and lacks what it should have: only when nothing better is left.
+    Missing,
+    /// What it presents or serves is wrong, and fails a pull on every retry: only before answering nothing at all.
+    Bad,
+}
+
+/// When an address goes down and comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Bad verdicts in a row that take it down.
+    pub fall: u8,
+    /// Good verdicts in a row that bring it back.
+    pub rise: u8,
+    /// How long it stays down at least, in milliseconds.
+    pub hold_down_ms: u64,
+    /// The longest that the hold-down grows to, in milliseconds; and for how long an address must have been up for the
+    /// next hold-down to be the shortest again.
+    pub max_hold_down_ms: u64,
+}
+
+/// What is known of one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Track {
+    /// The last verdict; none before the first.
+    pub last: Option<Verdict>,
+    state: State,
+    /// The hold-down of the last time it went down, in milliseconds; 0 before the first time.
+    hold_down_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing has been observed.
+    Unknown,
+    Up {
+        since: Moment,
+        bad: u8,
+    },
+    Down {
+        until: Moment,
+        good: u8,
+        health: Health,
+    },
+}
+
+impl Default for Track {
+    fn default() -> Self {
+        Track { last: None, state: State::Unknown, hold_down_ms: 0 }
+    }
+}
+
+impl Track {
+    /// What a verdict kept from the last run says, until there is a new one.
+    pub fn remembered(verdict: Verdict, now: Moment) -> Self {
+        let state = match verdict.health() {
+            Health::Up => State::Up { since: now, bad: 0 },
+            // The hold-down passed, or not, while nobody watched: good verdicts alone bring it back.
+            health => State::Down { until: now, good: 0, health },
+        };
+        Track { last: Some(verdict), state, hold_down_ms: 0 }
+    }
+
+    /// Whether the address may be steered to; before the first verdict it may.
+    pub fn health(&self) -> Health {
+        match self.state {
+            State::Unknown | State::Up { .. } => Health::Up,
+            State::Down { health, .. } => health,
+        }
+    }
+
+    /// Whether the next probe should come soon: it is failing, or down.
+    pub fn is_in_doubt(&self) -> bool {
+        match self.state {
+            State::Unknown => true,
+            State::Up { bad, .. } => bad > 0,
+            State::Down { .. } => true,
+        }
+    }
+
+    /// The soonest that its health may change, given probes `every_ms` apart.
+    pub fn next_change(&self, now: Moment, every_ms: u64, thresholds: &Thresholds) -> Moment {
+        let probes = |missing: u8| Moment(now.0.saturating_add(u64::from(missing.max(1)).saturating_mul(every_ms)));
+        match self.state {
+            State::Unknown => now,
+            State::Up { bad, .. } => probes(thresholds.fall.saturating_sub(bad)),
+            State::Down { until, good, .. } => probes(thresholds.rise.saturating_sub(good)).max(until),
+        }
+    }
+
+    /// Takes in the verdict of a probe.
+    pub fn observe(&mut self, verdict: Verdict, now: Moment, thresholds: &Thresholds) {
+        self.last = Some(verdict);
+        self.state = match (self.state, verdict.is_good()) {
+            (State::Unknown, true) => State::Up { since: now, bad: 0 },
+            // Nothing was steered there on its word yet, so there is nothing to hold down.
+            (State::Unknown, false) => State::Down { until: now, good: 0, health: verdict.health() },
+            (State::Up { since, .. }, true) => State::Up { since, bad: 0 },
+            (State::Up { since, bad }, false) => {
+                let bad = bad.saturating_add(1);
+                if bad >= thresholds.fall || verdict == Verdict::ContentBad {
+                    self.go_down(verdict, since, now, thresholds)
+                } else {
+                    State::Up { since, bad }
+                }
+            }
+            (State::Down { until, good, health }, true) => {
+                let good = good.saturating_add(1);
+                if good >= thresholds.rise && now >= until {
+                    State::Up { since: now, bad: 0 }
+                } else {
+                    State::Down { until, good, health }
+                }
+            }
+            (State::Down { until, .. }, false) => State::Down { until, good: 0, health: verdict.health() },
+        };
+    }
+
+    fn go_down(&mut self, verdict: Verdict, up_since: Moment, now: Moment, thresholds: &Thresholds) -> State {
+        let was_up_ms = now.0.saturating_sub(up_since.0);
+        self.hold_down_ms = if self.hold_down_ms == 0 || was_up_ms >= thresholds.max_hold_down_ms {
+            thresholds.hold_down_ms
+        } else {
+            self.hold_down_ms.saturating_mul(2).min(thresholds.max_hold_down_ms)
+        };
+        State::Down { until: Moment(now.0.saturating_add(self.hold_down_ms)), good: 0, health: verdict.health() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const RULES: Thresholds = Thresholds { fall: 3, rise: 5, hold_down_ms: 60_000, max_hold_down_ms: 600_000 };
+
+    /// Observes verdicts ten seconds apart; the health after each.
+    fn run(track: &mut Track, from: u64, verdicts: &[Verdict]) -> Vec<Health> {
+        let times = (0..).map(|step| Moment(from + step * 10_000));
+        verdicts
+            .iter()
+            .zip(times)
+            .map(|(verdict, now)| {
+                track.observe(*verdict, now, &RULES);
+                track.health()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn three_bad_verdicts_in_a_row_take_an_address_down() {
+        use Verdict::{Slow, Unreachable, Up};
+        let mut track = Track::default();
+        let seen = run(&mut track, 0, &[Up, Unreachable, Slow, Up, Slow, Unreachable, Unreachable]);
+        let mut expected = vec![Health::Up; 6];
+        expected.push(Health::Down);
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn wrong_content_takes_it_down_at_once_and_the_first_verdict_decides_alone() {
+        let mut track = Track::default();
+        assert_eq!(run(&mut track, 0, &[Verdict::Up, Verdict::ContentBad]), [Health::Up, Health::Bad]);
+        assert_eq!(run(&mut Track::default(), 0, &[Verdict::TlsBad]), [Health::Bad]);
+    }
+
+    #[test]
+    fn it_comes_back_after_five_good_verdicts_and_its_hold_down() {
+        let mut track = Track::default();
+        run(&mut track, 0, &[Verdict::Up, Verdict::ContentBad]);
+        // Down since 10 s, so until 70 s; five good ones are there at 60 s.
+        let seen = run(&mut track, 20_000, &[Verdict::Up; 6]);
+        assert_eq!(seen, [Health::Bad, Health::Bad, Health::Bad, Health::Bad, Health::Bad, Health::Up]);
+    }
+
+    #[test]
+    fn the_hold_down_doubles_on_flaps_up_to_its_limit_and_starts_over_after_a_long_peace() {
+        let mut track = Track::default();
+        let mut now = 0;
+        track.observe(Verdict::Up, Moment(now), &RULES);
+        let mut fall_and_return = |peace_ms: u64| {
+            now += peace_ms;
+            track.observe(Verdict::ContentBad, Moment(now), &RULES);
+            let down = now;
+            while track.health() != Health::Up {
+                now += 1000;
+                track.observe(Verdict::Up, Moment(now), &RULES);
+            }
+            now - down
+        };
+        let held: Vec<u64> = (0..6).map(|_| fall_and_return(1000)).collect();
+        assert_eq!(held, [60_000, 120_000, 240_000, 480_000, 600_000, 600_000]);
+        assert_eq!(fall_and_return(600_000), 60_000);
+    }
+
+    fn verdict() -> impl Strategy<Value = Verdict> {
+        (0..VERDICTS.len()).prop_map(|at| VERDICTS[at])
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+        #[test]
+        fn health_never_flips_below_its_thresholds(
+            history in prop::collection::vec((verdict(), 1u64..30_000), 1..60),
+            fall in 1u8..6,
+            rise in 1u8..6,
+        ) {
+            let rules = Thresholds { fall, rise, ..RULES };
+            let (mut track, mut now) = (Track::default(), 0);
+            let (mut bad, mut good, mut down_at) = (0u8, 0u8, None::<u64>);
+            for (at, (verdict, pause)) in history.into_iter().enumerate() {
+                now += pause;
+                let before = track.health();
+                track.observe(verdict, Moment(now), &rules);
+                (bad, good) = if verdict.is_good() { (0, good + 1) } else { (bad + 1, 0) };
+                let after = track.health();
+                if at == 0 {
+                    prop_assert_eq!(after == Health::Up, verdict.is_good());
+                    continue;
+                }
+                if before == Health::Up && after != Health::Up {
+                    prop_assert!(bad >= fall || verdict == Verdict::ContentBad);
+                    down_at = Some(now);
+                    good = 0;
+                }
+                if before != Health::Up && after == Health::Up {
+                    prop_assert!(good >= rise);
+                    prop_assert!(down_at.is_none_or(|down| now - down >= rules.hold_down_ms));
+                }
+                // What is served wrongly is never called merely down.
+                if after != Health::Up && !verdict.is_good() {
+                    prop_assert_eq!(after, verdict.health());
+                }
+            }
+        }
+    }
+}
