@@ -67,6 +67,7 @@ pub mod live;
 pub mod load;
 pub mod mirror;
 pub mod networks;
+pub mod probe;
 pub mod process;
 pub mod rates;
 pub mod registry;

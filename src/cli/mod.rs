@@ -12,6 +12,7 @@ mod columns;
 mod explain;
 mod log;
 mod sweep;
+mod verify;
 
 use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
@@ -49,7 +50,8 @@ Signals to `pharos serve`:
 
 Exit codes:
   0  all is well
-  1  the configuration, or a file it names, has errors; a sweep found answers that are not true
+  1  the configuration, or a file it names, has errors; a sweep found answers that are not true, or
+     a mirror is not fit to be steered to
   2  the command line cannot be understood
   3  the service could not start: a port is taken, or the system refused something
 
@@ -72,6 +74,9 @@ enum Command {
 
     /// Ask from both ends of every range of every table whether the answer and its scope are true
     Sweep(sweep::Args),
+
+    /// Probe a mirror as the server does before it steers clients there: connection, certificate, content
+    Verify(Box<verify::Args>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -104,6 +109,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => ExitCode::from(check::run(&cli.config, &args)),
         Command::Explain(args) => ExitCode::from(explain::run(&cli.config, &args)),
         Command::Sweep(args) => ExitCode::from(sweep::run(&cli.config, &args)),
+        Command::Verify(args) => ExitCode::from(verify::run(&cli.config, &args)),
     }
 }
 

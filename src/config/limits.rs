@@ -111,5 +111,54 @@ pub const TTL: RangeInclusive<u64> = 1..=86_400;
 /// A minute: what a resolver that just asked may keep of a mirror that then dies, against one query a minute.
 pub const TTL_DEFAULT: u64 = 60;
 
+/// TCP ports that can be connected to.
+pub const PORT: RangeInclusive<u64> = 1..=65_535;
+
+/// The port of HTTPS, which is where pull clients go.
+pub const MIRROR_PORT: u16 = 443;
+
+/// How often an address is probed.
+pub const PROBE_INTERVAL: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
+
+/// With `fall` 3 a dead mirror is left within 30 s, at one handshake each 10 s for it.
+pub const PROBE_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
+
+/// In doubt we look sooner, so that a mirror that died is left after some 16 s; yet a restart of it takes longer than
+/// three of these.
+pub const PROBE_RETRY_DEFAULT: Duration = Duration::from_secs(3);
+
+/// How long one probe may take.
+pub const PROBE_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(60);
+
+/// Two lost packets are sent again within 3 s (RFC 6298 §2); a mirror that takes longer is no good to pull from.
+pub const PROBE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(4);
+
+/// Verdicts in a row.
+pub const PROBE_COUNT: RangeInclusive<u64> = 1..=100;
+
+/// One lost probe is chance, two may be; three in a row are not.
+pub const FALL_DEFAULT: u8 = 3;
+
+/// More than to fall: coming back too early costs pulls, coming back late costs only distance.
+pub const RISE_DEFAULT: u8 = 5;
+
+/// How long an address stays down.
+pub const HOLD_DOWN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
+
+/// The default TTL: whoever was sent elsewhere comes back no sooner than their answer ends.
+pub const HOLD_DOWN_DEFAULT: Duration = Duration::from_secs(60);
+
+/// Ten minutes: a mirror that flaps that often is better left to its owner.
+pub const MAX_HOLD_DOWN_DEFAULT: Duration = Duration::from_secs(600);
+
+/// How long before its end a certificate is warned of.
+pub const EXPIRING: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(90 * 86_400);
+
+/// A long weekend: time to renew by hand what should have been renewed by itself.
+pub const EXPIRING_DEFAULT: Duration = Duration::from_secs(72 * 3600);
+
+/// The canary's size in octets: all of it is fetched by every probe.
+pub const CANARY_SIZE: RangeInclusive<u64> = 1..=1_048_576;
+
 /// Autonomous system numbers (RFC 6793); 0 is never announced (RFC 7607).
 pub const ASN: RangeInclusive<u64> = 1..=u32::MAX as u64;

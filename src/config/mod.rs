@@ -23,7 +23,7 @@ use crate::base::ids::{HorizonId, MirrorId, SourceId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::Ttl;
-use crate::mirror::Mirror;
+use crate::mirror::{Mirror, Thresholds};
 pub use crate::registry::BlobTarget;
 
 /// Reads a config file's text: what it means and what is doubtful in it, or what is wrong with it.
@@ -66,6 +66,8 @@ pub struct Config {
     pub registry: Option<Registry>,
     /// `[admin]`; none where there is no such table.
     pub admin: Option<Admin>,
+    /// `[probe]`; none where mirrors are not probed.
+    pub probe: Option<Probe>,
     /// `[[zone]]`, in file order.
     pub zones: Vec<Zone>,
     /// `[networks]`, in file order: [`SourceId`] is an index into it.
@@ -209,6 +211,74 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// Where the config says so.
     pub place: Place,
+}
+
+/// `[probe]`: what mirrors are held to, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The name that every mirror serves: asked for in TLS (SNI), in the certificate, and in HTTP.
+    pub name: Arc<str>,
+    /// The port of mirrors.
+    pub port: u16,
+    /// How often a healthy address is probed.
+    pub interval: Duration,
+    /// How often one that fails or is down is probed.
+    pub retry: Duration,
+    /// How long one probe may take.
+    pub timeout: Duration,
+    /// When an address goes down and comes back.
+    pub thresholds: Thresholds,
+    /// How long before its end a certificate is warned of.
+    pub expiring: Duration,
+    /// The blob that every mirror must have; none means that content is not checked.
+    pub canary: Option<Canary>,
+    /// A PEM file of the roots that clients trust; none means those of this system.
+    pub roots: Option<PathBuf>,
+    /// Where the last verdicts are kept over a restart; none means nowhere.
+    pub state: Option<PathBuf>,
+}
+
+/// A blob that every mirror must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canary {
+    /// The repository it is asked for in.
+    pub repository: Arc<str>,
+    /// Its SHA-256, 64 lower-case hexadecimal digits.
+    pub sha256: Arc<str>,
+    /// Its length in octets.
+    pub size: u64,
+}
+
+impl Probe {
+    /// What mirrors of a name are held to when nothing else is said.
+    pub fn of_name(name: Arc<str>) -> Self {
+        Probe {
+            name,
+            port: limits::MIRROR_PORT,
+            interval: limits::PROBE_INTERVAL_DEFAULT,
+            retry: limits::PROBE_RETRY_DEFAULT,
+            timeout: limits::PROBE_TIMEOUT_DEFAULT,
+            thresholds: Thresholds {
+                fall: limits::FALL_DEFAULT,
+                rise: limits::RISE_DEFAULT,
+                hold_down_ms: limits::HOLD_DOWN_DEFAULT.as_millis() as u64,
+                max_hold_down_ms: limits::MAX_HOLD_DOWN_DEFAULT.as_millis() as u64,
+            },
+            expiring: limits::EXPIRING_DEFAULT,
+            canary: None,
+            roots: None,
+            state: None,
+        }
+    }
+}
+
+impl Canary {
+    /// A canary by its digest as OCI writes it; none where that is not `sha256:` and 64 digits in lower case.
+    pub fn new(repository: &str, digest: &str, size: u64) -> Option<Self> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let sha256 = digest.strip_prefix("sha256:").filter(|hex| hex.len() == 64 && hex.bytes().all(is_digit))?;
+        Some(Canary { repository: repository.into(), sha256: sha256.into(), size })
+    }
 }
 
 /// `[[zone]]`

@@ -24,6 +24,7 @@ pub(super) struct Spec {
     pub(super) dns: DnsSpec,
     pub(super) registry: Option<RegistrySpec>,
     pub(super) admin: Option<AdminSpec>,
+    pub(super) probe: Option<ProbeSpec>,
     pub(super) zones: Vec<ZoneSpec>,
     pub(super) networks: Vec<NetworkSpec>,
     pub(super) mirrors: Vec<MirrorSpec>,
@@ -101,6 +102,33 @@ pub(super) struct RegistrySpec {
 #[derive(Debug)]
 pub(super) struct AdminSpec {
     pub(super) listen: Vec<Text>,
+}
+
+/// `[probe]`
+#[derive(Debug)]
+pub(super) struct ProbeSpec {
+    pub(super) name: Option<Text>,
+    pub(super) port: Option<Number>,
+    pub(super) interval: Option<Placed<Duration>>,
+    pub(super) retry: Option<Placed<Duration>>,
+    pub(super) timeout: Option<Placed<Duration>>,
+    pub(super) fall: Option<Number>,
+    pub(super) rise: Option<Number>,
+    pub(super) hold_down: Option<Placed<Duration>>,
+    pub(super) max_hold_down: Option<Placed<Duration>>,
+    pub(super) expiring: Option<Placed<Duration>>,
+    pub(super) canary: Option<CanarySpec>,
+    pub(super) roots: Option<Text>,
+    pub(super) state: Option<Text>,
+    pub(super) place: Place,
+}
+
+/// `probe.canary`
+#[derive(Debug)]
+pub(super) struct CanarySpec {
+    pub(super) repository: Option<Text>,
+    pub(super) digest: Option<Text>,
+    pub(super) size: Option<Number>,
 }
 
 /// `registry.tls`
@@ -189,6 +217,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Option<Spec> {
         dns: table.take("dns").and_then(|value| read_dns(value.table("`[dns]`")?)).unwrap_or_default(),
         registry: table.take("registry").and_then(|value| read_registry(value.table("`[registry]`")?)),
         admin: table.take("admin").and_then(|value| read_admin(value.table("`[admin]`")?)),
+        probe: table.take("probe").and_then(|value| read_probe(value.table("`[probe]`")?)),
         zones: read_zones(reader, table.take("zone")),
         networks: read_named(reader, table.take("networks"), "networks", |value| read_network(reader, &value)),
         mirrors: read_named(reader, table.take("mirrors"), "mirrors", |value| read_mirror(reader, &value)),
@@ -306,6 +335,51 @@ fn read_admin(mut table: Table<'_, '_>) -> Option<AdminSpec> {
     let listen = table.require("listen", "listen = [\"127.0.0.1:9153\"]").map(|value| value.texts());
     table.finish();
     Some(AdminSpec { listen: listen.unwrap_or_default() })
+}
+
+fn read_probe(mut table: Table<'_, '_>) -> Option<ProbeSpec> {
+    let mut text = |key| table.take(key).and_then(|value: Value<'_, '_>| value.text());
+    let (name, roots, state) = (text("name"), text("roots"), text("state"));
+    let mut number = |key, range| table.take(key).and_then(|value: Value<'_, '_>| value.number(range));
+    let port = number("port", limits::PORT);
+    let (fall, rise) = (number("fall", limits::PROBE_COUNT), number("rise", limits::PROBE_COUNT));
+    let mut time = |key, range| table.take(key).and_then(|value: Value<'_, '_>| value.duration(range));
+    let (interval, retry) = (time("interval", limits::PROBE_INTERVAL), time("retry", limits::PROBE_INTERVAL));
+    let timeout = time("timeout", limits::PROBE_TIMEOUT);
+    let (hold_down, max_hold_down) = (time("hold-down", limits::HOLD_DOWN), time("max-hold-down", limits::HOLD_DOWN));
+    let expiring = time("expiring", limits::EXPIRING);
+    let canary = table.take("canary").and_then(|value| read_canary(value.table("`canary`")?));
+    let place = table.place().clone();
+    table.finish();
+    Some(ProbeSpec {
+        name,
+        port,
+        interval,
+        retry,
+        timeout,
+        fall,
+        rise,
+        hold_down,
+        max_hold_down,
+        expiring,
+        canary,
+        roots,
+        state,
+        place,
+    })
+}
+
+fn read_canary(mut table: Table<'_, '_>) -> Option<CanarySpec> {
+    let repository = table.require("repository", "repository = \"pause\"");
+    let digest = table.require("digest", "digest = \"sha256:…\"");
+    let size = table.require("size", "size = 32");
+    let canary = CanarySpec {
+        repository: repository.and_then(|value| value.text()),
+        digest: digest.and_then(|value| value.text()),
+        size: size.and_then(|value| value.number(limits::CANARY_SIZE)),
+    };
+    table.finish();
+    Some(canary)
 }
 
 fn read_tls(mut table: Table<'_, '_>) -> Option<TlsSpec> {

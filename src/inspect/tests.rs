@@ -4,7 +4,6 @@ use super::fixture::{AWS_APNE1, AWS_USE1, GCP_US, client, name, parts, snapshot}
 use super::*;
 use crate::answer::Outcome;
 use crate::base::client::ScopePrefixLen;
-use crate::base::ids::MirrorId;
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::prefix::{Family, Prefix, PrefixSet};
 use crate::base::rr::Rtype;
@@ -74,8 +73,8 @@ fn mirrors_are_tried_in_order_and_health_says_why_not() {
         ]
     );
     let with = |snapshot: &Snapshot, id: MirrorId, health| {
-        let standing = Standing::all(&snapshot.mirrors[id.index()], health);
-        apply(snapshot, &Change::Standing(id, standing), Moment(0))
+        let mirror = &snapshot.mirrors[id.index()];
+        apply(snapshot, &Change::Standing(mirror.name.clone(), Standing::all(mirror, health)), Moment(0))
     };
     let bad = with(&with(&up, AWS_APNE1, Health::Down), AWS_USE1, Health::Bad);
     assert_eq!(

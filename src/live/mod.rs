@@ -151,7 +151,7 @@ impl<C: Fn() -> Moment> Publisher<C> {
                 Update::Replace(replacement, reply) => {
                     let generation = Generation(current.generation.0 + 1);
                     waiting.push((reply, generation));
-                    let mut replacement = *replacement;
+                    let mut replacement = replacement.taking_over(current);
                     replacement.generation = generation;
                     replacement
                 }
@@ -180,7 +180,6 @@ impl<C: Fn() -> Moment> Publisher<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ids::MirrorId;
     use crate::mirror::{Forced, Mirror};
     use crate::snapshot::Settings;
     use crate::zone::ZoneSet;
@@ -204,7 +203,7 @@ mod tests {
         assert_eq!((published.generation(), published.published_at()), (Generation(1), Moment(0)));
         tokio::time::advance(Duration::from_secs(3)).await;
         let running = tokio::spawn(publisher.run());
-        updates.change(Change::Force(MirrorId(0), Some(Forced::Down))).await.unwrap();
+        updates.change(Change::Force("one".into(), Some(Forced::Down))).await.unwrap();
         let mut another = snapshot();
         another.generation = Generation(77);
         let generation = updates.replace(another).await.unwrap();

@@ -159,14 +159,16 @@ impl Track {
         }
     }
 
-    /// The soonest that its health may change, given probes `every_ms` apart.
-    pub fn next_change(&self, now: Moment, every_ms: u64, thresholds: &Thresholds) -> Moment {
-        let probes = |missing: u8| Moment(now.0.saturating_add(u64::from(missing.max(1)).saturating_mul(every_ms)));
-        match self.state {
-            State::Unknown => now,
-            State::Up { bad, .. } => probes(thresholds.fall.saturating_sub(bad)),
-            State::Down { until, good, .. } => probes(thresholds.rise.saturating_sub(good)).max(until),
-        }
+    /// How long its health stays as it is at least, in milliseconds, given probes `every_ms` apart.
+    ///
+    /// The hold-down is not counted in, which only makes this shorter, and the same from one probe to the next.
+    pub fn stable_ms(&self, every_ms: u64, thresholds: &Thresholds) -> u64 {
+        let probes = match self.state {
+            State::Unknown => 1,
+            State::Up { bad, .. } => thresholds.fall.saturating_sub(bad),
+            State::Down { good, .. } => thresholds.rise.saturating_sub(good),
+        };
+        u64::from(probes.max(1)).saturating_mul(every_ms)
     }
 
     /// Takes in the verdict of a probe.

@@ -8,6 +8,7 @@
 //! **Not here**: the services themselves ([`crate::dns`], [`crate::http`]).
 
 mod dns;
+mod mirrors;
 mod prepare;
 mod reload;
 mod tries;
@@ -16,6 +17,7 @@ mod web;
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -29,7 +31,9 @@ use crate::dns::{BindError, Engine};
 use crate::http;
 use crate::live::{self, Updates};
 use crate::process::{self, Clock, Signal, Signals, Supervisor};
+use crate::telemetry::Collect;
 use dns::Dns;
+use mirrors::Mirrors;
 use prepare::{Prepared, prepare};
 use reload::Reloads;
 use web::{Ports, Web};
@@ -104,7 +108,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
 async fn serve(path: &Path, prepared: Prepared) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(Failure::system("listen to signals"))?;
     let supervisor = Supervisor::from_environment().map_err(Failure::system("reach the supervisor"))?;
-    let services = Services::start(prepared)?;
+    let services = Services::start(prepared).await?;
     told(supervisor.ready());
     let mut reloads = Reloads::new(path);
     loop {
@@ -165,17 +169,24 @@ struct Services {
     updates: Updates,
     dns: Dns,
     web: Web,
+    mirrors: Option<Mirrors>,
 }
 
 impl Services {
     /// Takes all ports, then starts everything.
-    fn start(mut prepared: Prepared) -> Result<Self, Failure> {
+    async fn start(mut prepared: Prepared) -> Result<Self, Failure> {
         let dns_ports = dns::Ports::bind(&prepared.built.config)?;
         let ports = Ports::bind(&prepared.built.config)?;
-        let snapshot = prepared.built.snapshot.clone();
         let clock = Clock::start();
+        let mut snapshot = prepared.built.snapshot.clone();
+        let mut waiting = None;
+        if let Some(watch) = prepared.watch.take() {
+            let (found, watcher) = Mirrors::first_round(watch, snapshot, clock).await;
+            (snapshot, waiting) = (found, Some(watcher));
+        }
         let (published, updates, publisher) = live::publish(snapshot, move || clock.now());
         tokio::spawn(publisher.run());
+        let mirrors = waiting.map(|waiting| waiting.start(updates.clone()));
         let mut counters = Vec::new();
         let engine = Engine { published: published.clone(), clock };
         let dns = Dns::start(dns_ports, &mut prepared, engine, &mut counters)?;
@@ -184,8 +195,9 @@ impl Services {
         for line in tries::dns(&snapshot, &dns.addresses().plain) {
             info!("try: {line}");
         }
+        counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));
         let web = Web::start(ports, &mut prepared, &published, clock, counters)?;
-        Ok(Services { started: prepared.built.config, updates, dns, web })
+        Ok(Services { started: prepared.built.config, updates, dns, web, mirrors })
     }
 
     /// Serves what a reload compiled, or says why not.
@@ -200,9 +212,13 @@ impl Services {
                     warn!("{difference}");
                 }
                 let amount = tries::amount(&snapshot);
+                let mirrors = snapshot.mirrors.clone();
                 match self.updates.replace(snapshot).await {
                     Ok(Generation(number)) => info!("reloaded: generation {number} is served, {amount}"),
                     Err(error) => warn!(%error, "failed to publish"),
+                }
+                if let (Some(running), Some(watch)) = (&self.mirrors, prepared.watch) {
+                    running.reload(watch, &mirrors).await;
                 }
             }
             Err(problems) => reload::log_failure(&problems),

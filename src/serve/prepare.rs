@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use super::mirrors::Watch;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::Generation;
 use crate::compile::{self, Built};
@@ -20,6 +21,8 @@ pub(super) struct Prepared {
     pub(super) built: Built,
     /// What the registry listener goes by, where there is one.
     pub(super) settings: Option<Settings>,
+    /// What mirrors are held to, where they are probed.
+    pub(super) watch: Option<Watch>,
     /// What the registry listener serves TLS with, where it does.
     pub(super) identity: Option<Identity>,
     /// What the encrypted DNS listeners serve TLS with, where there are any.
@@ -43,11 +46,15 @@ pub(super) fn prepare(path: &Path, generation: Generation) -> Result<Prepared, V
     };
     let dns_identity = load(dns.encrypted.as_ref().map(|encrypted| &encrypted.files));
     let identity = load(registry.as_ref().and_then(|registry| registry.tls.as_ref()));
+    let watch = Watch::prepare(&built.config).unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
     let failed = problems.iter().any(Diagnostic::is_error);
     built.warnings.extend(problems);
     if failed {
         return Err(built.warnings);
     }
     let settings = compile::registry_settings(&built.config);
-    Ok(Prepared { built, settings, identity, dns_identity })
+    Ok(Prepared { built, settings, watch, identity, dns_identity })
 }

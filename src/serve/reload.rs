@@ -107,6 +107,7 @@ pub(super) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
     compare("[dns.quic] listen", quic(started) == quic(now));
     compare("[registry] listen", listen(started) == listen(now));
     compare("[registry] tls", has_tls(started) == has_tls(now));
+    compare("[probe]", started.probe.is_some() == now.probe.is_some());
     compare("[admin] listen", admin(started) == admin(now));
     differences
 }

@@ -59,10 +59,11 @@ pub struct Addresses {
 /// Something that happened to the served state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A mirror stands like this now; its addresses are those it had when this was found out, or nothing changes.
-    Standing(MirrorId, Standing),
-    /// An operator has ordered this of a mirror, or takes an order back.
-    Force(MirrorId, Option<Forced>),
+    /// The mirror of this name stands like this now. By name: ids are those of one compilation, and whoever found this
+    /// out may know an older one. Where it has other addresses by now, nothing changes.
+    Standing(Arc<str>, Standing),
+    /// An operator has ordered this of the mirror of this name, or takes an order back.
+    Force(Arc<str>, Option<Forced>),
 }
 
 impl Snapshot {
@@ -107,19 +108,30 @@ impl Snapshot {
         self.answers = answers(&self.horizons, &self.mirrors, &self.standings);
         self
     }
+
+    /// The same, with what is known of mirrors that `before` has as well.
+    pub fn taking_over(self, before: &Snapshot) -> Self {
+        self.with_standings(|mirror| {
+            let same = |known: &Mirror| known.name == mirror.name && known.v4 == mirror.v4 && known.v6 == mirror.v6;
+            let at = before.mirrors.iter().position(same)?;
+            Some(before.standings[at].clone())
+        })
+    }
 }
 
 /// Folds a change into a snapshot.
 pub fn apply(snapshot: &Snapshot, change: &Change, _now: Moment) -> Snapshot {
     let mut next = snapshot.clone();
     next.generation = Generation(snapshot.generation.0 + 1);
+    let (Change::Standing(name, _) | Change::Force(name, _)) = change;
+    let Some(at) = snapshot.mirrors.iter().position(|mirror| mirror.name == *name) else { return next };
     let mut standings = snapshot.standings.to_vec();
-    let (mirror, after) = match change {
-        Change::Standing(mirror, standing) => (mirror, standing.clone()),
-        Change::Force(mirror, forced) => (mirror, Standing { forced: *forced, ..snapshot.standing(*mirror).clone() }),
-    };
-    if fits(&after, &snapshot.mirrors[mirror.index()]) {
-        standings[mirror.index()] = after;
+    match change {
+        Change::Standing(_, standing) if fits(standing, &snapshot.mirrors[at]) => {
+            standings[at] = Standing { forced: standings[at].forced, ..standing.clone() };
+        }
+        Change::Standing(..) => {}
+        Change::Force(_, forced) => standings[at].forced = *forced,
     }
     next.standings = standings.into();
     next.answers = answers(&next.horizons, &next.mirrors, &next.standings);

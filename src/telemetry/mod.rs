@@ -12,6 +12,7 @@
 
 pub mod dns;
 pub mod http;
+pub mod probe;
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

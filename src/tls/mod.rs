@@ -66,6 +66,7 @@ impl ResolvesServerCert for Current {
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+/// The cryptography that everything here uses.
+pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

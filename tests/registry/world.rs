@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pharos::base::ids::{MirrorId, SourceId};
 use pharos::base::prefix::PrefixSet;
 use pharos::base::time::{Generation, Moment};
-use pharos::mirror::{Health, Mirror};
+use pharos::mirror::{Health, Mirror, Standing};
 use pharos::networks::{Labels, Networks, SourceBuilder};
 use pharos::registry::{BlobTarget, Settings, Upstream};
 use pharos::snapshot::{Change, Provenance, Settings as EngineSettings, Snapshot, apply};
@@ -93,12 +93,10 @@ pub(crate) fn snapshot(health: [Health; 3]) -> Snapshot {
         Arc::new(EngineSettings::default()),
         Arc::new(Provenance::default()),
     );
-    (0..)
-        .zip(health)
-        .fold(first, |snapshot, (id, health)| {
-            let standing = Standing::all(&snapshot.mirrors[usize::from(id)], health);
-            apply(&snapshot, &Change::Standing(MirrorId(id), standing), Moment(0))
-        })
+    (0..).zip(health).fold(first, |snapshot, (id, health)| {
+        let mirror = &snapshot.mirrors[id];
+        apply(&snapshot, &Change::Standing(mirror.name.clone(), Standing::all(mirror, health)), Moment(0))
+    })
 }
 
 /// The proxy that all requests come through.

@@ -11,6 +11,7 @@ mod families;
 mod horizons;
 mod listeners;
 mod mirrors;
+mod probe;
 mod zones;
 
 use std::cell::Cell;
@@ -51,8 +52,9 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
         Some(registry)
     });
     let admin = spec.admin.as_ref().map(|admin| Admin { listen: check.check_listen(&admin.listen) });
+    let probe = spec.probe.as_ref().and_then(|probe| check.check_probe(probe, registry.as_ref(), &zones));
     check.check_listeners(&spec);
-    Config { file: file.into(), dns, registry, admin, zones, networks, mirrors: mirrors.entries, horizons }
+    Config { file: file.into(), dns, registry, admin, probe, zones, networks, mirrors: mirrors.entries, horizons }
 }
 
 /// Finds families that some clients of a horizon would have and others not, once hosts have got their addresses.

@@ -1,0 +1,181 @@
+//! `pharos verify`: the server's own probe, for whoever runs a mirror or is about to add one.
+//!
+//! **Invariants**: it is the probe that decides in the server, with the same limits; nothing is changed by it.
+//! **Not here**: probing ([`crate::probe`]).
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{BAD_CONFIG, CANNOT_START, OK, put, style_of_stderr};
+use crate::base::diagnostic::{Diagnostic, did_you_mean};
+use crate::base::report::report;
+use crate::config::{Canary, Config, Probe};
+use crate::probe::{Finding, Prober, roots};
+use crate::{config, load};
+
+/// What `verify` is asked.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A mirror of the configuration, or an address
+    #[arg(value_name = "MIRROR|ADDRESS")]
+    target: String,
+
+    /// The name that clients pull from; with it no configuration is read
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// The port
+    #[arg(long, value_name = "PORT", requires = "name")]
+    port: Option<u16>,
+
+    /// A blob that the mirror must have, as `REPOSITORY@sha256:DIGEST/SIZE`
+    #[arg(long, value_name = "BLOB", requires = "name", value_parser = parse_canary)]
+    canary: Option<Canary>,
+
+    /// A PEM file of roots to trust instead of this system's
+    #[arg(long, value_name = "FILE", requires = "name")]
+    roots: Option<PathBuf>,
+
+    /// Print JSON, one object an address
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_canary(text: &str) -> Result<Canary, String> {
+    let parts = || {
+        let (repository, rest) = text.split_once('@')?;
+        let (digest, size) = rest.rsplit_once('/')?;
+        Canary::new(repository, digest, size.parse().ok().filter(|size| config::limits::CANARY_SIZE.contains(size))?)
+    };
+    parts().ok_or_else(|| "write it as `pause@sha256:<64 hexadecimal digits>/<octets>`".to_string())
+}
+
+/// Probes, and tells the exit code: 0 where every address may be steered to.
+pub(super) fn run(config: &Path, args: &Args) -> u8 {
+    match verify(config, args) {
+        Ok((text, code)) => {
+            put(&text);
+            code
+        }
+        Err(Failure::Config(problems)) => {
+            eprint!("{}", report(&problems, style_of_stderr()));
+            BAD_CONFIG
+        }
+        Err(Failure::System(error)) => {
+            eprintln!("error: {error}");
+            CANNOT_START
+        }
+    }
+}
+
+/// Why nothing was probed.
+enum Failure {
+    /// The configuration, or a file it names.
+    Config(Vec<Diagnostic>),
+    /// The system refused something.
+    System(std::io::Error),
+}
+
+fn verify(path: &Path, args: &Args) -> Result<(String, u8), Failure> {
+    let one = |problem| Failure::Config(vec![problem]);
+    let (probe, targets) = match &args.name {
+        Some(name) => (of_arguments(name, args), vec![address(&args.target).map_err(one)?]),
+        None => of_config(path, &args.target).map_err(Failure::Config)?,
+    };
+    let roots = roots(probe.roots.as_deref()).map_err(one)?;
+    let probe = Arc::new(probe);
+    let prober = Prober::new(probe.clone(), roots)
+        .map_err(|error| one(Diagnostic::error("probe", error.to_string()).help("give the name with `--name`")))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::System)?;
+    let (mut text, mut code) = (String::new(), OK);
+    for address in targets {
+        let finding = runtime.block_on(prober.probe(address));
+        if !finding.verdict.is_good() {
+            code = BAD_CONFIG;
+        }
+        text.push_str(&if args.json { as_json(address, &finding) } else { as_text(address, &finding, &probe) });
+    }
+    Ok((text, code))
+}
+
+fn of_arguments(name: &str, args: &Args) -> Probe {
+    let default = Probe::of_name(name.trim_end_matches('.').into());
+    let port = args.port.unwrap_or(default.port);
+    Probe { port, canary: args.canary.clone(), roots: args.roots.clone(), ..default }
+}
+
+fn address(text: &str) -> Result<IpAddr, Diagnostic> {
+    text.parse().map_err(|_| {
+        Diagnostic::error("address", format!("`{text}` is not an address"))
+            .help("with `--name` give the address of the mirror; without it a mirror of the configuration")
+    })
+}
+
+/// What the configuration says of the probe, and the addresses of the mirror.
+fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<IpAddr>), Vec<Diagnostic>> {
+    let (file, text) = load::config_text(path)?;
+    let (mut config, _) = config::read(&file, &text)?;
+    let Some(probe) = config.probe.clone().or_else(|| shared_name(&config).map(Probe::of_name)) else {
+        return Err(vec![
+            Diagnostic::error("probe-name", "the configuration does not tell which name mirrors serve")
+                .help("add `[probe]` with `name`, or use `--name`"),
+        ]);
+    };
+    if let Ok(address) = target.parse() {
+        return Ok((probe, vec![address]));
+    }
+    let Some(at) = config.mirrors.iter().position(|entry| *entry.mirror.name == *target) else {
+        let names = config.mirrors.iter().map(|entry| &*entry.mirror.name);
+        return Err(vec![
+            Diagnostic::error("unknown-mirror", format!("mirror `{target}` is not defined")).help(did_you_mean(
+                target,
+                "defined mirrors",
+                names,
+            )),
+        ]);
+    };
+    // The others' names need not resolve.
+    config.mirrors = vec![config.mirrors.swap_remove(at)];
+    let problems = load::hosts::resolve(&mut config);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let mirror = &config.mirrors[0].mirror;
+    let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address));
+    Ok((probe, v4.chain(mirror.v6.iter().map(|address| IpAddr::from(*address))).collect()))
+}
+
+/// The first steered owner.
+fn shared_name(config: &Config) -> Option<Arc<str>> {
+    let steer = config.zones.iter().flat_map(|zone| &zone.steer).next()?;
+    Some(steer.owner.to_string().into())
+}
+
+fn as_text(address: IpAddr, finding: &Finding, probe: &Probe) -> String {
+    let mut text = format!("{address}  {}", finding.verdict.as_str());
+    match &finding.reason {
+        None if probe.canary.is_some() => text.push_str(": connection, certificate and content are right\n"),
+        None => text.push_str(": connection and certificate are right; no canary is set, so content was not checked\n"),
+        Some(reason) => {
+            let _ = write!(text, ": {reason}\n  = help: {}\n", reason.remedy());
+        }
+    }
+    text
+}
+
+fn as_json(address: IpAddr, finding: &Finding) -> String {
+    let reason = finding.reason.as_ref().map(ToString::to_string);
+    let remedy = finding.reason.as_ref().map(crate::probe::Reason::remedy);
+    let value = json!({
+        "address": address.to_string(),
+        "verdict": finding.verdict.as_str(),
+        "steered_to": finding.verdict.is_good(),
+        "reason": reason,
+        "remedy": remedy,
+    });
+    format!("{value}\n")
+}

@@ -1,0 +1,326 @@
+//! The watcher: when to probe which address, and what to tell the publisher.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{Finding, Prober};
+use crate::config::Probe;
+use crate::live::Updates;
+use crate::mirror::{AddressStanding, Health, Mirror, Standing, Track, VERDICTS, Verdict};
+use crate::process::Clock;
+use crate::snapshot::Change;
+use crate::telemetry::probe::Probes;
+
+/// Probes under way at once: each is a socket and a handshake, and a round of a thousand addresses still fits its
+/// interval.
+pub const MAX_AT_ONCE: usize = 64;
+
+/// How much an interval varies, in percent up and down, so that mirrors are not all asked in the same moment.
+const JITTER_PERCENT: u64 = 20;
+
+/// The longest that the first round may keep the server from answering.
+const FIRST_ROUND: Duration = Duration::from_secs(10);
+
+/// One address of one mirror.
+type Key = (Arc<str>, IpAddr);
+
+/// Keeps probing.
+#[derive(Debug)]
+pub struct Watcher {
+    probe: Arc<Probe>,
+    prober: Prober,
+    clock: Clock,
+    counters: Arc<Probes>,
+    mirrors: Vec<Mirror>,
+    tracks: BTreeMap<Key, Tracked>,
+    running: JoinSet<(Key, Finding)>,
+    /// Varies the intervals; where it starts does not matter.
+    jitter: u64,
+}
+
+/// What is known of an address, and when it is looked at next.
+#[derive(Debug)]
+struct Tracked {
+    track: Track,
+    due: Instant,
+    probing: Probing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Probing {
+    No,
+    Yes,
+}
+
+/// What the watcher is told by a reload.
+#[derive(Debug)]
+pub struct Rewatch {
+    /// The mirrors from now on.
+    pub mirrors: Vec<Mirror>,
+    /// What they are held to from now on.
+    pub probe: Arc<Probe>,
+    /// What they are probed with from now on.
+    pub prober: Prober,
+}
+
+impl Watcher {
+    /// Watches these mirrors, with what the last run found out where that was kept.
+    pub fn new(mirrors: &[Mirror], probe: Arc<Probe>, prober: Prober, clock: Clock, counters: Arc<Probes>) -> Self {
+        let mut watcher = Watcher {
+            probe,
+            prober,
+            clock,
+            counters,
+            mirrors: Vec::new(),
+            tracks: BTreeMap::new(),
+            running: JoinSet::new(),
+            jitter: 0x9e37_79b9,
+        };
+        watcher.watch(mirrors.to_vec());
+        watcher.recall();
+        watcher
+    }
+
+    /// Probes every address once, or for as long as a start may take.
+    pub async fn first_round(&mut self) {
+        let over = tokio::time::sleep(FIRST_ROUND);
+        tokio::pin!(over);
+        loop {
+            self.start_due();
+            if self.running.is_empty() {
+                return;
+            }
+            tokio::select! {
+                Some(done) = self.running.join_next() => self.finish(done),
+                () = &mut over => return,
+            }
+        }
+    }
+
+    /// How a mirror stands by what has been found; none where it is not watched.
+    pub fn standing(&self, mirror: &Mirror) -> Option<Standing> {
+        let of = |address: IpAddr| {
+            let tracked = self.tracks.get(&(mirror.name.clone(), address))?;
+            Some(self.address_standing(&tracked.track))
+        };
+        Some(Standing {
+            v4: mirror.v4.iter().map(|address| of((*address).into())).collect::<Option<_>>()?,
+            v6: mirror.v6.iter().map(|address| of((*address).into())).collect::<Option<_>>()?,
+            forced: None,
+        })
+    }
+
+    /// Keeps probing, and tells the publisher what changes, until nobody is left to tell us of reloads.
+    pub async fn run(mut self, updates: Updates, mut reloads: mpsc::Receiver<Rewatch>) {
+        let mut told: BTreeMap<Arc<str>, Standing> = BTreeMap::new();
+        loop {
+            if self.tell(&updates, &mut told).await.is_err() {
+                return;
+            }
+            self.start_due();
+            let due = self.next_due();
+            tokio::select! {
+                Some(done) = self.running.join_next() => self.finish(done),
+                () = tokio::time::sleep_until(due) => {}
+                reload = reloads.recv() => match reload {
+                    None => return,
+                    Some(Rewatch { mirrors, probe, prober }) => {
+                        (self.probe, self.prober) = (probe, prober);
+                        self.watch(mirrors);
+                        told.clear();
+                    }
+                },
+            }
+        }
+    }
+
+    /// Takes over a list of mirrors; what is known of addresses that stay, stays.
+    fn watch(&mut self, mirrors: Vec<Mirror>) {
+        let addresses = |mirror: &Mirror| -> Vec<Key> {
+            let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address));
+            let all = v4.chain(mirror.v6.iter().map(|address| IpAddr::from(*address)));
+            all.map(|address| (mirror.name.clone(), address)).collect()
+        };
+        let mut before = std::mem::take(&mut self.tracks);
+        let now = Instant::now();
+        for key in mirrors.iter().flat_map(addresses) {
+            let fresh = || Tracked { track: Track::default(), due: now, probing: Probing::No };
+            let tracked = before.remove(&key).unwrap_or_else(fresh);
+            self.tracks.insert(key, tracked);
+        }
+        let tracks = &self.tracks;
+        self.counters.keep(|mirror, address| tracks.keys().any(|(name, ip)| **name == *mirror && *ip == address));
+        self.mirrors = mirrors;
+    }
+
+    fn next_due(&self) -> Instant {
+        let idle = self.tracks.values().filter(|tracked| tracked.probing == Probing::No);
+        let due = idle.map(|tracked| tracked.due).min();
+        let later = Instant::now() + self.probe.interval;
+        // With every place taken the next probe waits for one to end.
+        if self.running.len() >= MAX_AT_ONCE { later } else { due.unwrap_or(later) }
+    }
+
+    fn start_due(&mut self) {
+        let now = Instant::now();
+        for (key, tracked) in &mut self.tracks {
+            if self.running.len() >= MAX_AT_ONCE {
+                return;
+            }
+            if tracked.probing == Probing::No && tracked.due <= now {
+                tracked.probing = Probing::Yes;
+                let (prober, key) = (self.prober.clone(), key.clone());
+                self.running.spawn(async move {
+                    let finding = prober.probe(key.1).await;
+                    (key, finding)
+                });
+            }
+        }
+    }
+
+    fn finish(&mut self, done: Result<(Key, Finding), tokio::task::JoinError>) {
+        let Ok((key, finding)) = done else {
+            // A probe that panicked must not be its address's last.
+            self.tracks.values_mut().for_each(|tracked| tracked.probing = Probing::No);
+            return;
+        };
+        let now = self.clock.now();
+        let every = |probe: &Probe, track: &Track| if track.is_in_doubt() { probe.retry } else { probe.interval };
+        let Some(tracked) = self.tracks.get_mut(&key) else { return };
+        let before = (tracked.track.health(), tracked.track.last);
+        tracked.track.observe(finding.verdict, now, &self.probe.thresholds);
+        tracked.probing = Probing::No;
+        let (after, pause) = (tracked.track.health(), every(&self.probe, &tracked.track));
+        tracked.due = Instant::now() + vary(pause, &mut self.jitter);
+        self.counters.found(&key.0, key.1, finding.verdict, after);
+        log_edge(&key, before, after, &finding);
+        if before != (after, Some(finding.verdict)) {
+            self.remember();
+        }
+    }
+
+    fn address_standing(&self, track: &Track) -> AddressStanding {
+        let every = if track.is_in_doubt() { self.probe.retry } else { self.probe.interval };
+        let stable_ms = track.stable_ms(every.as_millis() as u64, &self.probe.thresholds);
+        let stable_secs = u32::try_from(stable_ms / 1000).unwrap_or(u32::MAX).max(1);
+        AddressStanding { health: track.health(), stable_secs: Some(stable_secs) }
+    }
+
+    /// Tells the publisher which mirrors stand otherwise than it was told before.
+    async fn tell(
+        &self,
+        updates: &Updates,
+        told: &mut BTreeMap<Arc<str>, Standing>,
+    ) -> Result<(), crate::live::Stopped> {
+        for mirror in &self.mirrors {
+            let Some(standing) = self.standing(mirror) else { continue };
+            if told.get(&mirror.name) != Some(&standing) {
+                updates.change(Change::Standing(mirror.name.clone(), standing.clone())).await?;
+                told.insert(mirror.name.clone(), standing);
+            }
+        }
+        Ok(())
+    }
+
+    /// Loads what the last run found; a file that cannot be read costs only what was in it.
+    fn recall(&mut self) {
+        let Some(path) = &self.probe.state else { return };
+        match read_state(path) {
+            Ok(state) => {
+                let now = self.clock.now();
+                for (mirror, address, verdict) in state {
+                    if let Some(tracked) = self.tracks.get_mut(&(mirror, address)) {
+                        tracked.track = Track::remembered(verdict, now);
+                    }
+                }
+            }
+            Err(StateError::Missing) => {}
+            Err(error) => warn!("what was known of mirrors is lost: {}: {error}", path.display()),
+        }
+    }
+
+    /// Keeps what is known for the next run.
+    fn remember(&self) {
+        let Some(path) = self.probe.state.clone() else { return };
+        let entry = |((mirror, address), tracked): (&Key, &Tracked)| {
+            let verdict = tracked.track.last?.as_str();
+            Some(serde_json::json!({ "mirror": **mirror, "address": address.to_string(), "verdict": verdict }))
+        };
+        let entries: Vec<_> = self.tracks.iter().filter_map(entry).collect();
+        // Small, seldom, and never on a thread that answers.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = write_state(&path, &serde_json::Value::from(entries).to_string()) {
+                warn!("failed to keep what is known of mirrors: {}: {error}", path.display());
+            }
+        });
+    }
+}
+
+/// The pause, up to a fifth longer or shorter.
+fn vary(pause: Duration, jitter: &mut u64) -> Duration {
+    // A linear congruential step (Knuth): the quality of the numbers does not matter here.
+    *jitter = jitter.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    let percent = 100 - JITTER_PERCENT + (*jitter >> 33) % (2 * JITTER_PERCENT + 1);
+    pause * percent as u32 / 100
+}
+
+fn log_edge((mirror, address): &Key, before: (Health, Option<Verdict>), after: Health, finding: &Finding) {
+    let reason = finding.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let verdict = finding.verdict.as_str();
+    match (before.0, after) {
+        (Health::Up, Health::Up) if finding.verdict == Verdict::Expiring && before.1 != Some(Verdict::Expiring) => {
+            warn!("mirror {mirror} at {address} is {verdict}{reason}");
+        }
+        (before, after) if before == after => {}
+        (_, Health::Up) => info!("mirror {mirror} at {address} is up again"),
+        (_, _) => warn!("mirror {mirror} at {address} is down, {verdict}{reason}"),
+    }
+}
+
+/// Why the state of the last run cannot be used.
+#[derive(Debug)]
+enum StateError {
+    Missing,
+    Unreadable(std::io::Error),
+    Garbage,
+}
+
+impl std::fmt::Display for StateError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StateError::Missing => f.write_str("there is no such file"),
+            StateError::Unreadable(error) => write!(f, "{error}"),
+            StateError::Garbage => f.write_str("it is not what this program writes"),
+        }
+    }
+}
+
+fn read_state(path: &Path) -> Result<Vec<(Arc<str>, IpAddr, Verdict)>, StateError> {
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => StateError::Missing,
+        _ => StateError::Unreadable(error),
+    })?;
+    let entries: Vec<serde_json::Value> = serde_json::from_str(&text).map_err(|_| StateError::Garbage)?;
+    let read = |entry: &serde_json::Value| {
+        let word = entry["verdict"].as_str()?;
+        let verdict = VERDICTS.into_iter().find(|verdict| verdict.as_str() == word)?;
+        Some((entry["mirror"].as_str()?.into(), entry["address"].as_str()?.parse().ok()?, verdict))
+    };
+    entries.iter().map(|entry| read(entry).ok_or(StateError::Garbage)).collect()
+}
+
+/// Writes beside the file and moves it there, so that a reader finds the old state or the new one, whole.
+fn write_state(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut beside = PathBuf::from(path);
+    beside.as_mut_os_string().push(".new");
+    std::fs::write(&beside, text)?;
+    std::fs::rename(&beside, path)
+}

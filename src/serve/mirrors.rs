@@ -1,0 +1,82 @@
+//! The watcher of mirrors, from the configuration to its end.
+//!
+//! **Not here**: probing ([`crate::probe`]), what it leads to ([`crate::mirror`], [`crate::steer`]).
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tracing::info;
+
+use crate::base::diagnostic::Diagnostic;
+use crate::config::{self, Config};
+use crate::live::Updates;
+use crate::mirror::Mirror;
+use crate::probe::{self, Prober, Rewatch, Watcher};
+use crate::process::Clock;
+use crate::snapshot::Snapshot;
+use crate::telemetry::probe::Probes;
+
+/// What mirrors are to be held to, ready to begin.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    probe: Arc<config::Probe>,
+    prober: Prober,
+}
+
+impl Watch {
+    /// Reads the roots; none where mirrors are not probed.
+    pub(super) fn prepare(config: &Config) -> Result<Option<Self>, Diagnostic> {
+        let Some(probe) = &config.probe else { return Ok(None) };
+        let probe = Arc::new(probe.clone());
+        let roots = probe::roots(probe.roots.as_deref())?;
+        let prober = Prober::new(probe.clone(), roots)
+            .map_err(|error| Diagnostic::error("probe", format!("mirrors cannot be probed: {error}")))?;
+        Ok(Some(Watch { probe, prober }))
+    }
+}
+
+/// The running watcher; it ends when this is dropped.
+pub(super) struct Mirrors {
+    reloads: mpsc::Sender<Rewatch>,
+    counters: Arc<Probes>,
+}
+
+impl Mirrors {
+    /// Looks at every mirror once, and gives the snapshot what was found; what is left is to go on.
+    pub(super) async fn first_round(watch: Watch, snapshot: Snapshot, clock: Clock) -> (Snapshot, Waiting) {
+        info!("probing {} mirrors", snapshot.mirrors.len());
+        let counters = Arc::new(Probes::default());
+        let Watch { probe, prober } = watch;
+        let mut watcher = Watcher::new(&snapshot.mirrors, probe, prober, clock, counters.clone());
+        watcher.first_round().await;
+        let snapshot = snapshot.with_standings(|mirror: &Mirror| watcher.standing(mirror));
+        (snapshot, Waiting { watcher, counters })
+    }
+
+    /// What has been counted.
+    pub(super) fn counters(&self) -> Arc<Probes> {
+        self.counters.clone()
+    }
+
+    /// Watches what a reload has brought.
+    pub(super) async fn reload(&self, watch: Watch, mirrors: &[Mirror]) {
+        let Watch { probe, prober } = watch;
+        // It ends only with the process.
+        let _ = self.reloads.send(Rewatch { mirrors: mirrors.to_vec(), probe, prober }).await;
+    }
+}
+
+/// A watcher that has had its first round.
+pub(super) struct Waiting {
+    watcher: Watcher,
+    counters: Arc<Probes>,
+}
+
+impl Waiting {
+    /// Goes on watching.
+    pub(super) fn start(self, updates: Updates) -> Mirrors {
+        let (reloads, inbox) = mpsc::channel(1);
+        tokio::spawn(self.watcher.run(updates, inbox));
+        Mirrors { reloads, counters: self.counters }
+    }
+}

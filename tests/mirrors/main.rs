@@ -1,0 +1,186 @@
+//! Mirrors held to what they promise: each kind of fault gets its verdict, and the real server leaves it and comes back.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod world;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use common::query::Builder;
+use common::server::{PATIENCE, Server, ask_udp};
+use common::show;
+use pharos::base::rr::Rtype;
+use pharos::config::{Canary, Probe};
+use pharos::mirror::Verdict;
+use pharos::probe::{Finding, Prober};
+use world::{Authority, CANARY, Fault, NAME, REPOSITORY, canary_sha256, loopback};
+
+fn probe(port: u16) -> Probe {
+    let canary = Canary::new(REPOSITORY, &format!("sha256:{}", canary_sha256()), CANARY.len() as u64);
+    Probe { port, canary, timeout: Duration::from_millis(700), ..Probe::of_name(NAME.into()) }
+}
+
+async fn find(authority: &Authority, fault: Fault) -> Finding {
+    let (address, task) = authority.mirror(SocketAddr::new(loopback(1), 0), fault).await;
+    let prober = Prober::new(Arc::new(probe(address.port())), authority.roots()).unwrap();
+    let finding = prober.probe(address.ip()).await;
+    task.abort();
+    finding
+}
+
+#[tokio::test]
+async fn every_fault_has_its_verdict() {
+    let authority = Authority::new();
+    let expected = [
+        (Fault::None, Verdict::Up),
+        (Fault::WrongName, Verdict::TlsBad),
+        (Fault::Expired, Verdict::TlsBad),
+        (Fault::ExpiringSoon, Verdict::Expiring),
+        (Fault::NotYetValid, Verdict::TlsBad),
+        (Fault::SelfSigned, Verdict::TlsBad),
+        (Fault::MissingIntermediate, Verdict::TlsBad),
+        (Fault::HandshakeHangs, Verdict::Slow),
+        (Fault::Silent, Verdict::Slow),
+        (Fault::NoCanary, Verdict::Missing),
+        (Fault::WrongOctets, Verdict::ContentBad),
+        (Fault::WrongLength, Verdict::ContentBad),
+        (Fault::NoRanges, Verdict::ContentBad),
+        (Fault::AnswersEverything, Verdict::ContentBad),
+        (Fault::NotTls, Verdict::TlsBad),
+    ];
+    for (fault, verdict) in expected {
+        let finding = find(&authority, fault).await;
+        assert_eq!(finding.verdict, verdict, "{fault:?}: {finding:?}");
+        assert_eq!(finding.reason.is_none(), verdict == Verdict::Up, "{fault:?}: {finding:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_reason_says_what_is_wrong_with_the_certificate() {
+    let authority = Authority::new();
+    let mut reasons = Vec::new();
+    for fault in [Fault::WrongName, Fault::Expired, Fault::NotYetValid, Fault::SelfSigned, Fault::MissingIntermediate] {
+        reasons.push(find(&authority, fault).await.reason.unwrap().to_string());
+    }
+    let untrusted = "its chain does not lead to a trusted root (self-signed, or an intermediate is missing)";
+    let expected = ["it is for another name", "it has expired", "it is not valid yet", untrusted, untrusted]
+        .map(|reason| format!("clients do not accept its certificate: {reason}"));
+    assert_eq!(reasons, expected);
+}
+
+#[tokio::test]
+async fn a_port_that_nobody_listens_on_is_unreachable() {
+    let authority = Authority::new();
+    let (address, task) = authority.mirror(SocketAddr::new(loopback(2), 0), Fault::None).await;
+    task.abort();
+    // Waits until the listener is gone.
+    let _ = task.await;
+    let prober = Prober::new(Arc::new(probe(address.port())), authority.roots()).unwrap();
+    assert_eq!(prober.probe(address.ip()).await.verdict, Verdict::Unreachable);
+}
+
+/// A server that probes three mirrors at addresses of their own, and what it answers.
+struct World {
+    _folder: tempfile::TempDir,
+    server: Server,
+}
+
+impl World {
+    fn start(authority: &Authority, port: u16, mirrors: &[(&str, &[IpAddr])], default: &str) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("roots.pem", authority.root_pem());
+        write("zone", "$TTL 60\n@ SOA ns1 hostmaster 1 3600 600 86400 60\n@ NS ns1\nns1 A 127.0.0.1\n");
+        let mut text = format!(
+            "[dns]\nlisten = \"127.0.0.1:0\"\n[probe]\nname = \"{NAME}\"\nport = {port}\nroots = \"roots.pem\"\n\
+             interval = \"100ms\"\nretry = \"100ms\"\ntimeout = \"400ms\"\nfall = 2\nrise = 2\nhold-down = \"0s\"\n\
+             state = \"state.json\"\n\
+             canary = {{ repository = \"{REPOSITORY}\", digest = \"sha256:{}\", size = {} }}\n\
+             [[zone]]\nname = \"{NAME}\"\nfile = \"zone\"\nsteer = [{{ owner = \"@\", horizon = \"h\", ttl = 60 }}]\n",
+            canary_sha256(),
+            CANARY.len()
+        );
+        for (name, addresses) in mirrors {
+            let addresses: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+            text.push_str(&format!("[mirrors.{name}]\naddresses = [{}]\n", addresses.join(", ")));
+        }
+        text.push_str(&format!("[horizons.h]\ndefault = [{default}]\n"));
+        write("pharos.toml", &text);
+        let server = Server::start(&folder.path().join("pharos.toml"));
+        World { _folder: folder, server }
+    }
+
+    fn addresses(&self, rtype: Rtype) -> Vec<IpAddr> {
+        let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let query = Builder::new(NAME, rtype).finish();
+        let reply = ask_udp(&query, loopback, self.server.address(loopback)).unwrap().unwrap();
+        let message = show::decode(&reply).unwrap();
+        message.answers.iter().filter_map(|record| record.data.ip_addr()).collect()
+    }
+
+    /// Asks until the answer is this; every answer on the way must be whole.
+    #[track_caller]
+    fn expect(&self, rtype: Rtype, expected: &[IpAddr]) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.addresses(rtype);
+            assert!(!found.is_empty(), "an answer is never empty");
+            if found == expected {
+                return;
+            }
+            assert!(Instant::now() < deadline, "still {found:?}, not {expected:?}");
+            std::thread::yield_now();
+        }
+    }
+}
+
+const A: Rtype = Rtype::A;
+const AAAA: Rtype = Rtype::AAAA;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_leaves_a_broken_mirror_and_comes_back_to_it() {
+    let authority = Authority::new();
+    let (near, far) = (loopback(11), loopback(12));
+    let (at, _far) = authority.mirror(SocketAddr::new(far, 0), Fault::None).await;
+    let near_at = SocketAddr::new(near, at.port());
+    let (_, mut task) = authority.mirror(near_at, Fault::None).await;
+    let world = World::start(&authority, at.port(), &[("near", &[near]), ("far", &[far])], "\"near\", \"far\"");
+    world.expect(A, &[near]);
+    for fault in [Fault::WrongName, Fault::NoCanary, Fault::WrongOctets, Fault::HandshakeHangs] {
+        task.abort();
+        let _ = task.await;
+        (_, task) = authority.mirror(near_at, fault).await;
+        world.expect(A, &[far]);
+        task.abort();
+        let _ = task.await;
+        (_, task) = authority.mirror(near_at, Fault::None).await;
+        world.expect(A, &[near]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_gives_only_its_good_addresses_and_each_family_stands_for_itself() {
+    let authority = Authority::new();
+    let (good, dead, other) = (loopback(21), loopback(22), loopback(23));
+    let v6 = IpAddr::from(Ipv6Addr::LOCALHOST);
+    let (at, _good) = authority.mirror(SocketAddr::new(good, 0), Fault::None).await;
+    let (_, _other) = authority.mirror(SocketAddr::new(other, at.port()), Fault::None).await;
+    let mirrors: [(&str, &[IpAddr]); 2] = [("near", &[good, dead, v6]), ("far", &[other])];
+    let world = World::start(&authority, at.port(), &mirrors, "\"near\", \"far\"");
+    world.expect(A, &[good]);
+    // Nobody listens there, but nothing else has IPv6, and an answer is never empty.
+    world.expect(AAAA, &[v6]);
+    let (_, _v6) = authority.mirror(SocketAddr::new(v6, at.port()), Fault::None).await;
+    world.expect(AAAA, &[v6]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_with_a_wrong_certificate_is_not_answered_even_when_everything_else_is_dead() {
+    let authority = Authority::new();
+    let (wrong, dead) = (loopback(31), loopback(32));
+    let (at, _wrong) = authority.mirror(SocketAddr::new(wrong, 0), Fault::WrongName).await;
+    let world = World::start(&authority, at.port(), &[("near", &[wrong]), ("far", &[dead])], "\"near\", \"far\"");
+    world.expect(A, &[dead]);
+}

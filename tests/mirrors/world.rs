@@ -1,0 +1,206 @@
+//! Real TLS mirrors on loopback addresses, right ones and every kind of wrong one.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use ring::digest::{SHA256, digest};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use time::{Duration, OffsetDateTime};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+/// The name that all mirrors serve.
+pub(crate) const NAME: &str = "blob.example";
+/// The repository of the canary.
+pub(crate) const REPOSITORY: &str = "pause";
+/// What the canary holds.
+pub(crate) const CANARY: &[u8] = b"a small blob that every mirror has";
+
+/// What is wrong with a mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    WrongName,
+    Expired,
+    ExpiringSoon,
+    NotYetValid,
+    SelfSigned,
+    MissingIntermediate,
+    HandshakeHangs,
+    Silent,
+    NoCanary,
+    WrongOctets,
+    WrongLength,
+    NoRanges,
+    AnswersEverything,
+    NotTls,
+}
+
+/// A certificate authority with an intermediate, and what it signs.
+pub(crate) struct Authority {
+    root: CertificateDer<'static>,
+    root_pem: String,
+    intermediate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        let ca = |name: &str| {
+            let mut params = CertificateParams::new(Vec::new()).unwrap();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            params
+        };
+        let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let root = ca("root").self_signed(&root_key).unwrap();
+        let root_issuer = Issuer::new(ca("root"), root_key);
+        let intermediate = ca("intermediate").signed_by(&key, &root_issuer).unwrap();
+        Authority {
+            root: root.der().clone(),
+            root_pem: root.pem(),
+            intermediate: intermediate.der().clone(),
+            issuer: Issuer::new(ca("intermediate"), key),
+        }
+    }
+
+    /// The root as a PEM file has it.
+    pub(crate) fn root_pem(&self) -> &str {
+        &self.root_pem
+    }
+
+    pub(crate) fn roots(&self) -> Arc<rustls::RootCertStore> {
+        let mut store = rustls::RootCertStore::empty();
+        store.add(self.root.clone()).unwrap();
+        Arc::new(store)
+    }
+
+    /// What a mirror with this fault presents.
+    fn config(&self, fault: Fault) -> ServerConfig {
+        let name = if fault == Fault::WrongName { "other.example" } else { NAME };
+        let mut params = CertificateParams::new(vec![name.to_string()]).unwrap();
+        let now = OffsetDateTime::now_utc();
+        (params.not_before, params.not_after) = match fault {
+            Fault::Expired => (now - Duration::days(90), now - Duration::hours(1)),
+            Fault::ExpiringSoon => (now - Duration::days(88), now + Duration::hours(48)),
+            Fault::NotYetValid => (now + Duration::hours(1), now + Duration::days(90)),
+            _ => (now - Duration::days(1), now + Duration::days(90)),
+        };
+        let key = KeyPair::generate().unwrap();
+        let leaf = match fault {
+            Fault::SelfSigned => params.self_signed(&key).unwrap(),
+            _ => params.signed_by(&key, &self.issuer).unwrap(),
+        };
+        let mut chain = vec![leaf.der().clone()];
+        if !matches!(fault, Fault::SelfSigned | Fault::MissingIntermediate) {
+            chain.push(self.intermediate.clone());
+        }
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap()
+    }
+
+    /// Serves a mirror with a fault; it goes on until the runtime ends or the task is aborted.
+    pub(crate) async fn mirror(&self, at: SocketAddr, fault: Fault) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+        let listener = listen(at);
+        let address = listener.local_addr().unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(self.config(fault)));
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(serve(stream, acceptor.clone(), fault));
+            }
+        });
+        (address, task)
+    }
+}
+
+/// A port that was used a moment ago can be used again: mirrors of a test come and go.
+fn listen(at: SocketAddr) -> TcpListener {
+    let socket = if at.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }.unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(at).unwrap();
+    socket.listen(64).unwrap()
+}
+
+async fn serve(mut stream: TcpStream, acceptor: TlsAcceptor, fault: Fault) {
+    match fault {
+        // Holds the connection until the other side gives up.
+        Fault::HandshakeHangs => drop(stream.read_to_end(&mut Vec::new()).await),
+        Fault::NotTls => drop(stream.write_all(b"220 mail.example ESMTP\r\n").await),
+        _ => {
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            while let Some((method, path, range)) = request(&mut stream).await {
+                if fault == Fault::Silent {
+                    drop(stream.read_to_end(&mut Vec::new()).await);
+                    return;
+                }
+                let answer = answer(fault, &method, &path, range.as_deref());
+                if stream.write_all(&answer).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The next request: method, path and `Range`.
+async fn request(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<(String, String, Option<String>)> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    let head = String::from_utf8(head).ok()?;
+    let mut words = head.split(' ');
+    let (method, path) = (words.next()?.to_string(), words.next()?.to_string());
+    let range = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: ").map(str::to_string));
+    Some((method, path, range))
+}
+
+fn answer(fault: Fault, method: &str, path: &str, range: Option<&str>) -> Vec<u8> {
+    let found = path == canary_path() || fault == Fault::AnswersEverything;
+    if !found || fault == Fault::NoCanary {
+        return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec();
+    }
+    let mut body = CANARY.to_vec();
+    match fault {
+        Fault::WrongOctets => body[0] ^= 1,
+        Fault::WrongLength => body.push(b'!'),
+        _ => {}
+    }
+    let all = body.len();
+    let mut head = "HTTP/1.1 200 OK\r\n".to_string();
+    if let Some(range) = range.filter(|_| fault != Fault::NoRanges) {
+        let (first, last) = range.trim_start_matches("bytes=").split_once('-').unwrap();
+        let (first, last): (usize, usize) = (first.parse().unwrap(), last.trim().parse().unwrap());
+        body = body[first..=last].to_vec();
+        head = format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {first}-{last}/{all}\r\n");
+    }
+    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    let mut answer = head.into_bytes();
+    if method == "GET" {
+        answer.extend_from_slice(&body);
+    }
+    answer
+}
+
+/// The canary's SHA-256 in hexadecimal.
+pub(crate) fn canary_sha256() -> String {
+    digest(&SHA256, CANARY).as_ref().iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+fn canary_path() -> String {
+    format!("/v2/{REPOSITORY}/blobs/sha256:{}", canary_sha256())
+}
+
+/// A loopback address of our own, so that mirrors can share a port.
+pub(crate) fn loopback(last: u8) -> IpAddr {
+    IpAddr::from([127, 0, 1, last])
+}
