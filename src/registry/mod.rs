@@ -278,7 +278,7 @@ fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> Steering {
 /// A client with both families may use the other one for the steered name. A dead address there only costs it
 /// seconds, but a wrong certificate or wrong content fails the pull on every retry.
 fn can_serve(steering: &Steering, target: BlobTarget, snapshot: &Snapshot) -> bool {
-    let is_up = matches!(steering.tier, Tier::Preferred | Tier::Fallback | Tier::Default) && steering.mirror.is_some();
+    let is_up = !matches!(steering.tier, Tier::Panic | Tier::LastResort) && steering.mirror.is_some();
     let is_bad = |family| {
         let choice = &snapshot.addresses(steering.horizon, steering.decision.plan, family).choice;
         choice.tier == Tier::LastResort && !choice.mirrors.is_empty()

@@ -17,10 +17,12 @@ pub enum Tier {
     Fallback,
     /// The horizon's default.
     Default,
+    /// Nothing in the plan is up: another mirror of the horizon that is.
+    Elsewhere,
     /// Nothing in the plan is up, and more than half of the horizon's mirrors do not answer: likely it is our own network
     /// that fails, so the rule's mirrors are given although they look down.
     Panic,
-    /// Nothing in the plan is up: another mirror of the horizon, or the least bad of the plan.
+    /// Nothing in the horizon is up: the least bad of the plan.
     LastResort,
 }
 
@@ -51,12 +53,13 @@ pub fn choose(horizon: &Horizon, plan: &Plan, family: Family, standings: &[Stand
     {
         return Choice { mirrors, tier: Tier::Panic };
     }
-    let elsewhere = horizon.mirrors().find(|id| health(id) == Some(Health::Up)).map(|id| vec![id]);
-    let least_bad = [Health::Drained, Health::Down, Health::Missing, Health::Bad];
     // Whether the plan has the family at all must not depend on health: elsewhere counts only where it does.
-    let has_family = tiers.iter().any(|(_, list)| list.iter().any(|id| health(id).is_some()));
-    let mirrors = elsewhere.filter(|_| has_family).or_else(|| least_bad.into_iter().find_map(of_plan));
-    Choice { mirrors: mirrors.unwrap_or_default(), tier: Tier::LastResort }
+    let has_family = plan.mirrors().any(|id| health(&id).is_some());
+    if let Some(up) = horizon.mirrors().find(|id| has_family && health(id) == Some(Health::Up)) {
+        return Choice { mirrors: vec![up], tier: Tier::Elsewhere };
+    }
+    let least_bad = [Health::Drained, Health::Down, Health::Missing, Health::Bad];
+    Choice { mirrors: least_bad.into_iter().find_map(of_plan).unwrap_or_default(), tier: Tier::LastResort }
 }
 
 /// Whether so many mirrors do not answer that our own network is the likelier fault.
@@ -121,7 +124,7 @@ mod tests {
     fn panic_is_only_while_more_than_half_of_the_horizon_is_silent() {
         let of = |rest| chosen([Some(Down), Some(Bad), Some(Down), Some(rest), Some(rest)]);
         // Two of five are silent: it is they, not we.
-        assert_eq!(of(Up), (vec![3], Tier::LastResort));
+        assert_eq!(of(Up), (vec![3], Tier::Elsewhere));
         assert_eq!(of(Down), (vec![0], Tier::Panic));
     }
 

@@ -37,6 +37,7 @@ pub(super) fn tier(tier: Tier) -> &'static str {
         Tier::Preferred => "preferred",
         Tier::Fallback => "fallback",
         Tier::Default => "default",
+        Tier::Elsewhere => "elsewhere",
         Tier::Panic => "panic",
         Tier::LastResort => "last-resort",
     }
@@ -162,6 +163,9 @@ fn why_steered(answer: &Answer, at: &str) -> String {
         Some(Tier::Preferred) => format!("steered{at} to the first of the plan that can serve"),
         Some(Tier::Fallback) => format!("steered{at}: no mirror of the rule can serve, so its fallback does"),
         Some(Tier::Default) => format!("steered{at}: no mirror of the rule can serve, so the default does"),
+        Some(Tier::Elsewhere) => {
+            format!("steered{at}: no mirror of the plan can serve, so another one of the horizon does")
+        }
         Some(Tier::Panic) => format!("steered{at}: every mirror of the plan is down; all that may come back are given"),
         Some(Tier::LastResort) => {
             format!("steered{at}: every mirror of the plan is bad; they are given since an empty answer is worse")
