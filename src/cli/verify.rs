@@ -83,10 +83,10 @@ enum Failure {
 fn verify(path: &Path, args: &Args) -> Result<(String, u8), Failure> {
     let one = |problem| Failure::Config(vec![problem]);
     let (probe, targets) = match &args.name {
-        Some(name) => (of_arguments(name, args), vec![address(&args.target).map_err(one)?]),
+        Some(name) => (of_arguments(name, args), vec![address(&args.target).map_err(Failure::Config)?]),
         None => of_config(path, &args.target).map_err(Failure::Config)?,
     };
-    let roots = roots(probe.roots.as_deref()).map_err(one)?;
+    let roots = roots(probe.roots.as_deref()).map_err(Failure::Config)?;
     let probe = Arc::new(probe);
     let prober = Prober::new(probe.clone(), roots)
         .map_err(|error| one(Diagnostic::error("probe", error.to_string()).help("give the name with `--name`")))?;
@@ -108,10 +108,10 @@ fn of_arguments(name: &str, args: &Args) -> Probe {
     Probe { port, canary: args.canary.clone(), roots: args.roots.clone(), ..default }
 }
 
-fn address(text: &str) -> Result<IpAddr, Diagnostic> {
+fn address(text: &str) -> Result<IpAddr, Vec<Diagnostic>> {
     text.parse().map_err(|_| {
-        Diagnostic::error("address", format!("`{text}` is not an address"))
-            .help("with `--name` give the address of the mirror; without it a mirror of the configuration")
+        let help = "with `--name` give the address of the mirror; without it a mirror of the configuration";
+        vec![Diagnostic::error("address", format!("`{text}` is not an address")).help(help)]
     })
 }
 

@@ -13,7 +13,7 @@ use crate::base::diagnostic::{Diagnostic, Place};
 const MAX_FILE_LEN: u64 = 16 << 20;
 
 /// Reads the roots, or says why there are none.
-pub fn roots(file: Option<&Path>) -> Result<Arc<RootCertStore>, Diagnostic> {
+pub fn roots(file: Option<&Path>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>> {
     let mut store = RootCertStore::empty();
     match file {
         Some(path) => {
@@ -30,15 +30,17 @@ pub fn roots(file: Option<&Path>) -> Result<Arc<RootCertStore>, Diagnostic> {
             let found = rustls_native_certs::load_native_certs();
             store.add_parsable_certificates(found.certs);
             if store.is_empty() {
-                return Err(Diagnostic::error("no-roots", "this system has no root certificates")
-                    .help("install the package `ca-certificates`, or name a PEM file with `[probe] roots`"));
+                return Err(vec![
+                    Diagnostic::error("no-roots", "this system has no root certificates")
+                        .help("install the package `ca-certificates`, or name a PEM file with `[probe] roots`"),
+                ]);
             }
         }
     }
     Ok(Arc::new(store))
 }
 
-fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, Diagnostic> {
+fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, Vec<Diagnostic>> {
     let length = std::fs::metadata(path).map_err(|error| problem(path, &format!("cannot be read: {error}")))?.len();
     if length > MAX_FILE_LEN {
         return Err(problem(path, "is larger than any file of roots"));
@@ -48,9 +50,11 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, Diagnostic> {
     all.map_err(|error| problem(path, &format!("is not PEM: {error}")))
 }
 
-fn problem(path: &Path, what: &str) -> Diagnostic {
+fn problem(path: &Path, what: &str) -> Vec<Diagnostic> {
     let file = path.display().to_string();
-    Diagnostic::error("roots", format!("`{file}` {what}"))
-        .at(Place::whole_file(&file.as_str().into()), "")
-        .help("name a PEM file of the roots that pull clients trust, or leave `[probe] roots` out for this system's")
+    vec![
+        Diagnostic::error("roots", format!("`{file}` {what}")).at(Place::whole_file(&file.as_str().into()), "").help(
+            "name a PEM file of the roots that pull clients trust, or leave `[probe] roots` out for this system's",
+        ),
+    ]
 }

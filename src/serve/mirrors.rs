@@ -25,12 +25,12 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Reads the roots; none where mirrors are not probed.
-    pub(super) fn prepare(config: &Config) -> Result<Option<Self>, Diagnostic> {
+    pub(super) fn prepare(config: &Config) -> Result<Option<Self>, Vec<Diagnostic>> {
         let Some(probe) = &config.probe else { return Ok(None) };
         let probe = Arc::new(probe.clone());
         let roots = probe::roots(probe.roots.as_deref())?;
         let prober = Prober::new(probe.clone(), roots)
-            .map_err(|error| Diagnostic::error("probe", format!("mirrors cannot be probed: {error}")))?;
+            .map_err(|error| vec![Diagnostic::error("probe", format!("mirrors cannot be probed: {error}"))])?;
         Ok(Some(Watch { probe, prober }))
     }
 }

@@ -46,8 +46,8 @@ pub(super) fn prepare(path: &Path, generation: Generation) -> Result<Prepared, V
     };
     let dns_identity = load(dns.encrypted.as_ref().map(|encrypted| &encrypted.files));
     let identity = load(registry.as_ref().and_then(|registry| registry.tls.as_ref()));
-    let watch = Watch::prepare(&built.config).unwrap_or_else(|problem| {
-        problems.push(problem);
+    let watch = Watch::prepare(&built.config).unwrap_or_else(|found| {
+        problems.extend(found);
         None
     });
     let failed = problems.iter().any(Diagnostic::is_error);

@@ -9,11 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::{Collect, Counter, Page};
 use crate::mirror::{Health, VERDICTS, Verdict};
 
+/// By mirror and address: the last verdict, and how the address stands.
+type Addresses = BTreeMap<(Arc<str>, IpAddr), (Verdict, Health)>;
+
 /// What has been found so far.
 #[derive(Debug, Default)]
 pub struct Probes {
     verdicts: [Counter; VERDICTS.len()],
-    addresses: Mutex<BTreeMap<(Arc<str>, IpAddr), (Verdict, Health)>>,
+    addresses: Mutex<Addresses>,
 }
 
 impl Probes {
@@ -28,7 +31,7 @@ impl Probes {
         self.addresses().retain(|(mirror, address), _| wanted(mirror, *address));
     }
 
-    fn addresses(&self) -> std::sync::MutexGuard<'_, BTreeMap<(Arc<str>, IpAddr), (Verdict, Health)>> {
+    fn addresses(&self) -> std::sync::MutexGuard<'_, Addresses> {
         // A panic elsewhere leaves the map whole.
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
