@@ -1,5 +1,7 @@
 //! Mirrors held to what they promise: each kind of fault gets its verdict, and the real server leaves it and comes back.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 #[path = "../common/mod.rs"]
 mod common;
 mod world;

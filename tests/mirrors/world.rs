@@ -1,5 +1,7 @@
 //! Real TLS mirrors on loopback addresses, right ones and every kind of wrong one.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
