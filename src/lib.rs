@@ -54,6 +54,9 @@
 //! 5. [`compile`]: how files become a snapshot.
 //! 6. [`dns`]: the threads that do nothing else.
 
+// The docs are for whoever reads the code: they are built with private items.
+#![allow(rustdoc::private_intra_doc_links)]
+
 pub mod answer;
 pub mod base;
 pub mod cli;

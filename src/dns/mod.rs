@@ -1,6 +1,6 @@
 //! The DNS listeners: UDP on threads; TCP, TLS and QUIC on tasks; all over the one engine.
 //!
-//! [`bind`] takes the ports; [`Service::start`] answers on them until [`Service::stop`]. DNS over HTTPS is among the
+//! [`bind()`] takes the ports; [`Service::start`] answers on them until [`Service::stop`]. DNS over HTTPS is among the
 //! listeners of [`crate::http`], for the engine is [`crate::wire`] and not in here.
 //!
 //! Why the encrypted listeners are our own and not hickory-server's (0.26): its QUIC server shakes hands within its loop

@@ -1,7 +1,7 @@
 //! Asking the engine as a resolver does: a query in octets in, the octets of its reply out, read again.
 //!
 //! **Invariants**: a query is well-formed for every name, type and subnet; asked over a stream, so nothing is left out.
-//! **Not here**: what the reply should have been ([`super::sweep`]).
+//! **Not here**: what the reply should have been ([`super::sweep()`]).
 
 use std::net::IpAddr;
 

@@ -5,7 +5,7 @@
 //!
 //! **Invariants**: a stretch is as long as can be: it ends where the plan changes or where clients are judged by
 //! another address (reserved blocks, embedded IPv4), and nowhere else.
-//! **Not here**: asking ([`super::ask`]), comparing ([`super::sweep`]).
+//! **Not here**: asking ([`super::ask`]), comparing ([`super::sweep()`]).
 
 use std::net::IpAddr;
 

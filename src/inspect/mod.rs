@@ -1,7 +1,7 @@
 //! The operator's view of the engine: why an answer is what it is, and whether all answers are true.
 //!
-//! In comes a snapshot; [`explain`] asks it one question the way a resolver would and says what decided, with the place
-//! where each part was written; [`sweep`] asks from both ends of every range of every table and holds the replies
+//! In comes a snapshot; [`explain()`] asks it one question the way a resolver would and says what decided, with the place
+//! where each part was written; [`sweep()`] asks from both ends of every range of every table and holds the replies
 //! against the rules.
 //!
 //! **Invariants**: what is asked goes through [`crate::wire::respond`], as octets, the way it is served; what is said

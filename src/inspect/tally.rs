@@ -4,7 +4,7 @@
 //! give, and the totals of each mirror.
 //!
 //! **Invariants**: every address is counted once, by the plan that the table has for it.
-//! **Not here**: asking the engine ([`super::sweep`]).
+//! **Not here**: asking the engine ([`super::sweep()`]).
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -2,7 +2,7 @@
 //!
 //! In come [`Source`]s, each a list of prefixes with labels read from one file; out go, for an address, one entry
 //! of each source ([`Networks::entries_at`], for `explain`), and the whole address space as disjoint ranges with one
-//! combination of labels each ([`overlay`], for the steering table).
+//! combination of labels each ([`overlay()`], for the steering table).
 //!
 //! **Invariants**: inside a source the longest prefix that holds an address is its entry; sources never see each
 //! other; the order of sources is the order of the config.

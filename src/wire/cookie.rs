@@ -5,7 +5,7 @@
 //!
 //! **Invariants**: a cookie is proof only for the address it was made for, for an hour at most; whoever lacks the secret
 //! can tell nothing from those he got.
-//! **Not here**: reading and writing the option ([`super::decode`], [`super::extras`]), where secrets come from
+//! **Not here**: reading and writing the option ([`mod@super::decode`], [`mod@super::extras`]), where secrets come from
 //! ([`crate::load`]).
 //!
 //! RFC 7873, RFC 9018 §4 (the interoperable server cookie, version 1).
