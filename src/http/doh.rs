@@ -21,7 +21,7 @@ use super::{Body, Handler, Response};
 use crate::base::time::{Now, Ttl};
 use crate::live::Published;
 use crate::telemetry::dns::{Count as _, Lost, Shared};
-use crate::wire::{self, MAX_STREAM, Peer, Transport};
+use crate::wire::{self, Cookie, MAX_STREAM, Peer, Transport};
 
 /// The longest query, in octets; the same as over UDP.
 const MAX_QUERY_LEN: usize = 4096;
@@ -120,7 +120,9 @@ impl<C: Fn() -> Now> Doh<C> {
             counters.reply(&reply.summary);
             let octets = &room[..reply.len];
             let reach = if reply.summary.basis.steering.is_some() { Reach::Private } else { Reach::Shared };
-            Ok(Answer { octets: Bytes::copy_from_slice(octets), cache: cache_control(wire::freshness(octets), reach) })
+            // A cookie is of one address and one moment (RFC 9018 §4); nobody may get it from a cache.
+            let freshness = if reply.summary.cookie == Cookie::None { wire::freshness(octets) } else { None };
+            Ok(Answer { octets: Bytes::copy_from_slice(octets), cache: cache_control(freshness, reach) })
         })
     }
 }

@@ -27,6 +27,17 @@ fn steered() -> Vec<u8> {
     message
 }
 
+/// A query with an EDNS option.
+fn with_option(code: u8, data: &[u8]) -> Vec<u8> {
+    let mut message = Builder::new("www.example.net.", Rtype::A).edns(1232).finish();
+    message[..2].fill(0);
+    // The length of all options is what it ends with.
+    message.truncate(message.len() - 2);
+    let len = data.len() as u8;
+    message.extend([&[0, 4 + len, 0, code, 0, len], data].concat());
+    message
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rfc8484_s4_2_1_a_status_is_about_http_alone() {
     let world = World::start("");
@@ -81,6 +92,8 @@ async fn rfc8484_s5_1_a_response_is_kept_no_longer_than_its_least_ttl() {
         assert_eq!(said.header("cache-control"), expected, "{name}");
         assert_eq!(https.post(&message).await.header("cache-control"), expected, "{name}");
     }
+    // RFC 9018 §4: a cookie is of one address and one moment.
+    assert_eq!(https.get(&with_option(10, &[1; 8])).await.header("cache-control"), "no-store");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,17 +125,10 @@ async fn rfc9250_s4_3_3_violations_end_the_connection() {
     let world = World::start("");
     let message = query();
     let with_id = [&[0, 1], &message[2..]].concat();
-    let keepalive = {
-        let mut message = Builder::new("www.example.net.", Rtype::A).edns(1232).finish();
-        message[..2].fill(0);
-        let at = message.len() - 2;
-        message.splice(at.., [0, 4, 0, 11, 0, 0]);
-        message
-    };
     let response = [&message[..2], &[0x80], &message[3..]].concat();
     let cases = [
         ("an ID", frame(&with_id)),
-        ("the keepalive option", frame(&keepalive)),
+        ("the keepalive option", frame(&with_option(11, &[]))),
         ("two queries on a stream", [frame(&message), frame(&message)].concat()),
         ("half a query", frame(&message)[..20].to_vec()),
         ("no length", vec![0]),
