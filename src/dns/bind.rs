@@ -81,6 +81,8 @@ pub struct BindError {
     pub address: SocketAddr,
     /// Over what.
     pub transport: Transport,
+    /// What in the config asks for it.
+    pub option: &'static str,
     /// What the system said.
     pub error: io::Error,
     /// Who has the port, where that is the trouble and can be known.
@@ -107,15 +109,15 @@ impl std::error::Error for BindError {
 }
 
 impl BindError {
-    fn new(address: SocketAddr, transport: Transport, error: io::Error) -> Self {
+    fn new(address: SocketAddr, transport: Transport, option: &'static str, error: io::Error) -> Self {
         let in_use = error.kind() == io::ErrorKind::AddrInUse;
         let holder = if in_use { port_holder(address, transport) } else { None };
-        BindError { address, transport, error, holder }
+        BindError { address, transport, option, error, holder }
     }
 
     /// What to do about it.
     pub fn help(&self) -> String {
-        let port = self.address.port();
+        let (port, option) = (self.address.port(), self.option);
         match self.error.kind() {
             io::ErrorKind::AddrInUse => match &self.holder {
                 Some(holder) if holder.command == "systemd-resolve" => {
@@ -123,7 +125,7 @@ impl BindError {
                      resolved.conf"
                         .to_string()
                 }
-                Some(_) => "stop that process, or choose another address or port in `[dns] listen`".to_string(),
+                Some(_) => format!("stop that process, or choose another address or port in `{option}`"),
                 None => format!("`ss -lptun 'sport = :{port}'` as root shows which"),
             },
             io::ErrorKind::PermissionDenied if port < 1024 => format!(
@@ -131,20 +133,24 @@ impl BindError {
                  `AmbientCapabilities=CAP_NET_BIND_SERVICE`), or choose a port above"
             ),
             io::ErrorKind::AddrNotAvailable => {
-                "`ip address` lists the addresses of this machine; choose one of them in `[dns] listen`".to_string()
+                format!("`ip address` lists the addresses of this machine; choose one of them in `{option}`")
             }
-            _ => "check `[dns] listen`".to_string(),
+            _ => format!("check `{option}`"),
         }
     }
 }
 
-/// Takes the ports of `[dns] listen`.
+const PLAIN: &str = "[dns] listen";
+const TLS: &str = "[dns.tls] listen";
+const QUIC: &str = "[dns.quic] listen";
+
+/// Takes the ports of `[dns] listen`, and of TLS and QUIC where they are configured.
 pub fn bind(dns: &config::Dns) -> Result<Bound, BindError> {
     let threads = dns.udp_threads.unwrap_or_else(cores).clamp(1, MAX_THREADS);
     let mut bound = Bound::default();
     for &address in &dns.listen {
         let (tcp, udp) = bind_both(address, threads)?;
-        let taken = tcp.local_addr().map_err(|error| BindError::new(address, Transport::Tcp, error))?;
+        let taken = tcp.local_addr().map_err(|error| BindError::new(address, Transport::Tcp, PLAIN, error))?;
         bound.addresses.plain.push(taken);
         bound.tcp.push(tcp);
         bound.udp.extend(udp);
@@ -152,13 +158,13 @@ pub fn bind(dns: &config::Dns) -> Result<Bound, BindError> {
     let Some(encrypted) = &dns.encrypted else { return Ok(bound) };
     for &address in &encrypted.tls {
         let taken = bind_tcp(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-        let (taken, socket) = taken.map_err(|error| BindError::new(address, Transport::Tcp, error))?;
+        let (taken, socket) = taken.map_err(|error| BindError::new(address, Transport::Tcp, TLS, error))?;
         bound.addresses.tls.push(taken);
         bound.tls.push(socket);
     }
     for &address in &encrypted.quic {
         let taken = bind_quic(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-        let (taken, socket) = taken.map_err(|error| BindError::new(address, Transport::Udp, error))?;
+        let (taken, socket) = taken.map_err(|error| BindError::new(address, Transport::Udp, QUIC, error))?;
         bound.addresses.quic.push(taken);
         bound.quic.push(socket);
     }
@@ -175,7 +181,7 @@ fn bind_both(address: SocketAddr, threads: usize) -> Result<(TcpListener, Vec<Da
     let mut tries = 0;
     loop {
         tries += 1;
-        let failed = |error| BindError::new(address, Transport::Tcp, error);
+        let failed = |error| BindError::new(address, Transport::Tcp, PLAIN, error);
         let tcp = bind_tcp(address).map_err(failed)?;
         let taken = tcp.local_addr().map_err(failed)?;
         match (0..threads).map(|_| bind_udp(taken)).collect() {
@@ -184,7 +190,7 @@ fn bind_both(address: SocketAddr, threads: usize) -> Result<(TcpListener, Vec<Da
                 let error: io::Error = error;
                 let again = address.port() == 0 && error.kind() == io::ErrorKind::AddrInUse && tries < MAX_PORT_TRIES;
                 if !again {
-                    return Err(BindError::new(taken, Transport::Udp, error));
+                    return Err(BindError::new(taken, Transport::Udp, PLAIN, error));
                 }
             }
         }
@@ -265,6 +271,28 @@ mod tests {
         let address = other.local_addr().unwrap();
         let error = bind(&fixture::dns(&[&address.to_string()])).unwrap_err();
         assert_eq!((error.address, error.transport), (address, Transport::Udp));
+    }
+
+    #[test]
+    fn a_port_of_an_encrypted_listener_is_told_by_its_option() {
+        let bound = bind(&fixture::dns(&["127.0.0.1:0"])).unwrap();
+        let taken = bound.addresses().plain[0];
+        let place = crate::base::diagnostic::Place::whole_file(&"pharos.toml".into());
+        let files = config::TlsFiles { cert: "cert.pem".into(), key: "key.pem".into(), place };
+        let encrypted = |tls: &[SocketAddr], quic: &[SocketAddr]| {
+            let encrypted =
+                config::Encrypted { files: files.clone(), tls: tls.to_vec(), https: None, quic: quic.to_vec() };
+            bind(&config::Dns { encrypted: Some(encrypted), ..fixture::dns(&["127.0.0.1:0"]) })
+        };
+        let error = encrypted(&[taken], &[]).unwrap_err();
+        assert_eq!((error.transport, error.option), (Transport::Tcp, TLS));
+        assert!(error.help().contains("[dns.tls] listen"), "{}", error.help());
+        let error = encrypted(&[], &[taken]).unwrap_err();
+        assert_eq!((error.address, error.transport, error.option), (taken, Transport::Udp, QUIC));
+        let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let bound = encrypted(&[free], &[free]).unwrap();
+        let Addresses { tls, quic, .. } = bound.addresses();
+        assert!(tls[0].port() != 0 && quic[0].port() != 0);
     }
 
     #[test]
