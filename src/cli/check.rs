@@ -1,7 +1,7 @@
 //! `pharos check`: everything that is wrong with a configuration and the files it names, and what it amounts to.
 //!
 //! **Invariants**: errors make the exit code 1; warnings do so only when asked to.
-//! **Not here**: finding problems ([`crate::compile`]).
+//! **Not here**: finding problems ([`crate::serve::rehearse`]).
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,8 +12,7 @@ use super::columns::columns;
 use super::{BAD_CONFIG, OK, put, style_of_stdout};
 use crate::base::diagnostic::Style;
 use crate::base::report::{report, report_json};
-use crate::base::time::Generation;
-use crate::compile;
+use crate::serve;
 use crate::snapshot::Snapshot;
 use crate::zone::Zone;
 
@@ -38,7 +37,7 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
 
 /// What to print, and the exit code.
 fn checked(config: &Path, args: &Args, style: Style) -> (String, u8) {
-    let built = compile::build(config, Generation(1));
+    let built = serve::rehearse(config);
     let (problems, snapshot) = match &built {
         Ok(built) => (&built.warnings, Some(&built.snapshot)),
         Err(problems) => (problems, None),

@@ -387,3 +387,21 @@ fn answer(message: &[u8], peer: Peer, engine: &Engine, counters: &mut Shared) ->
         Some([&(reply.len as u16).to_be_bytes(), &room[..reply.len]].concat())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc9250_s4_2_a_stream_is_one_message() {
+        assert_eq!(only_message(&[0, 3, 1, 2, 3]), Some(&[1, 2, 3][..]));
+        for octets in [&[][..], &[0], &[0, 3, 1, 2], &[0, 3, 1, 2, 3, 4], &[0, 1, 1, 0, 1, 1]] {
+            assert_eq!(only_message(octets), None, "{octets:?}");
+        }
+    }
+
+    #[test]
+    fn rfc9000_s10_1_ten_minutes_of_silence_can_be_told() {
+        assert!(quinn::IdleTimeout::try_from(*crate::config::limits::TCP_IDLE.end()).is_ok());
+    }
+}

@@ -91,6 +91,11 @@ impl Failure {
     }
 }
 
+/// Compiles a configuration and reads all that it names, as a start does before anything else.
+pub fn rehearse(path: &Path) -> Result<Built, Vec<Diagnostic>> {
+    prepare(path, Generation(1)).map(|prepared| prepared.built)
+}
+
 /// Serves a configuration until told to stop.
 pub fn run(path: &Path) -> Result<(), Failure> {
     if let Err(error) = process::raise_open_files() {
@@ -192,7 +197,7 @@ impl Services {
         let dns = Dns::start(dns_ports, &mut prepared, engine, &mut counters)?;
         let snapshot = published.load_full();
         info!("serving {}", tries::amount(&snapshot));
-        for line in tries::dns(&snapshot, &dns.addresses().plain) {
+        for line in tries::dns(&snapshot, dns.addresses()) {
             info!("try: {line}");
         }
         counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));

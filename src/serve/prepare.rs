@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::mirrors::Watch;
-use crate::base::diagnostic::Diagnostic;
+use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::time::Generation;
 use crate::compile::{self, Built};
 use crate::config::{Config, TlsFiles};
@@ -52,6 +52,7 @@ pub(super) fn prepare(path: &Path, generation: Generation) -> Result<Prepared, V
     });
     let failed = problems.iter().any(Diagnostic::is_error);
     built.warnings.extend(problems);
+    sort_by_place(&mut built.warnings);
     if failed {
         return Err(built.warnings);
     }

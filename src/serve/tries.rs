@@ -1,11 +1,12 @@
 //! What is served, in a line, and commands that show it at work, made from the configuration itself.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::base::client::{Client, SourcePrefixLen, Subnet, Vantage};
 use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
+use crate::dns::Addresses;
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
 
@@ -34,14 +35,20 @@ fn count(number: usize, noun: &str) -> String {
 }
 
 /// Commands that ask the DNS listeners: for a steered name, once for us and once for a client far away.
-pub(super) fn dns(snapshot: &Snapshot, listen: &[SocketAddr]) -> Vec<String> {
-    let Some(address) = listen.first() else { return Vec::new() };
+pub(super) fn dns(snapshot: &Snapshot, listen: &Addresses) -> Vec<String> {
+    let Some(address) = listen.plain.first() else { return Vec::new() };
     let Some((owner, horizon)) = steered(snapshot) else { return Vec::new() };
     let server = reachable(address.ip());
     let ask = format!("dig @{server} -p {} {owner} A", address.port());
     let mut lines = vec![ask.clone()];
     if let Some(subnet) = subnet(snapshot, horizon) {
         lines.push(format!("{ask} +subnet={subnet}"));
+    }
+    for (addresses, option) in [(&listen.tls, "+tls"), (&listen.quic, "+quic")] {
+        if let Some(address) = addresses.first() {
+            let server = reachable(address.ip());
+            lines.push(format!("kdig @{server} -p {} {option} {owner} A", address.port()));
+        }
     }
     lines
 }

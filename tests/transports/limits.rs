@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
+use std::process::Command;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -217,6 +218,25 @@ async fn stopping_finishes_what_has_begun() {
     let said = world.server.wait_for("stopped");
     assert!(!said.iter().any(|line| line.contains("did not end in time")), "{said:?}");
     assert_eq!(world.server.wait(), Some(0));
+}
+
+#[test]
+fn a_certificate_that_cannot_be_served_is_found_by_check() {
+    let world = World::start("");
+    let check = || {
+        let folder = world.folder.path();
+        let pharos = Command::new(env!("CARGO_BIN_EXE_pharos")).arg("check").current_dir(folder).output().unwrap();
+        (pharos.status.code(), String::from_utf8(pharos.stdout).unwrap())
+    };
+    let (code, said) = check();
+    assert_eq!(code, Some(0), "{said}");
+    fs::remove_file(world.certificate()).unwrap();
+    fs::write(world.folder.path().join("key.pem"), "").unwrap();
+    let (code, said) = check();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("error[tls-unreadable]") && said.contains("error[tls-no-key]"), "{said}");
+    world.server.signal("HUP");
+    world.server.wait_for("what was served stays");
 }
 
 /// The time that a process has had of a CPU, in hundredths of a second.
