@@ -4,6 +4,8 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::fs;
+use std::path::Path;
 
 use common::{cases, fixture};
 use pharos::base::prefix::PrefixSet;
@@ -80,6 +82,26 @@ fn answering_allocates_nothing() {
         }
     }
     assert!(allocating.is_empty(), "{}", allocating.join("\n"));
+}
+
+#[test]
+fn no_message_of_the_fuzz_corpus_allocates() {
+    let snapshot = fixture::snapshot();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/respond");
+    let mut out = vec![0; wire::MAX_UDP];
+    let mut inputs = 0;
+    for entry in fs::read_dir(folder).expect("the corpus is there") {
+        let path = entry.expect("the corpus can be listed").path();
+        let message = fs::read(&path).expect("the corpus can be read");
+        let peer = Peer { address: [192, 0, 2, 1].into(), transport: Transport::Udp };
+        let before = ALLOCATIONS.get();
+        let reply = wire::respond(&message, peer, &snapshot, Now::default(), &mut out);
+        let allocations = ALLOCATIONS.get() - before;
+        std::hint::black_box(reply);
+        assert_eq!(allocations, 0, "{}", path.display());
+        inputs += 1;
+    }
+    assert!(inputs > 50, "{inputs} messages");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use std::path::Path;
 use crate::base::diagnostic::{Diagnostic, Place, Severity};
 use crate::config;
 use crate::zone::{self, AddError, Problem, Steered, ZoneBuilder};
-use reader::{ReadFile, Reader};
+use reader::Reader;
 use sources::Sources;
 
 /// The most octets of a zone's files together: 1 GiB, some 25 million records.
@@ -59,10 +59,10 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Reads the zone that the config describes, with `text` as its file and `read_file` to include others.
-fn read_text(
+pub fn read_text(
     zone: &config::Zone,
     text: Vec<u8>,
-    read_file: ReadFile<'_>,
+    read_file: &mut dyn FnMut(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
     let sources = Sources::new(zone.steer.iter().map(|steer| steer.place.clone()).collect());
     let mut reader = Reader::new(zone.name.as_name(), ZoneBuilder::new(zone.name.clone()), sources, read_file);

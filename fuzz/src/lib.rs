@@ -1,0 +1,138 @@
+//! What is fuzzed: each function takes octets from a stranger and panics where the server breaks a promise.
+//!
+//! libFuzzer runs them from `fuzz_targets/`; `tests/fuzz_smoke.rs` runs the same functions over the kept corpora and
+//! seeded mutations of them, with the stable toolchain and no C++.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use pharos::base::diagnostic::Style;
+use pharos::base::report::report;
+use pharos::base::time::{Generation, Now};
+use pharos::config::{self, Config};
+use pharos::load;
+use pharos::snapshot::Snapshot;
+use pharos::wire::{self, Peer, Transport};
+use pharos::zone::Found;
+
+/// What is asked: the zones, networks and mirrors of the engine's cases.
+static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = if config.ends_with("fuzz") { config.join("..") } else { config.into() };
+    match pharos::compile::build(&root.join("tests/engine/pharos.toml"), Generation(1)) {
+        Ok(built) => built.snapshot,
+        Err(problems) => panic!("{problems:#?}"),
+    }
+});
+
+/// A config with one zone, whose file is what is fuzzed.
+static CONFIG: LazyLock<Config> = LazyLock::new(|| {
+    let text = "[dns]\nlisten = [\"127.0.0.1:0\"]\n[[zone]]\nname = \"example.net\"\nfile = \"example.net.zone\"\n";
+    match config::read("pharos.toml", text) {
+        Ok((config, _)) => config,
+        Err(problems) => panic!("{problems:#?}"),
+    }
+});
+
+/// A message as it comes from the network, over UDP and over TCP.
+pub fn respond(message: &[u8]) {
+    for transport in [Transport::Udp, Transport::Tcp] {
+        ask(message, transport);
+    }
+}
+
+/// The options of an OPT record behind a sound question for a steered name.
+pub fn edns_options(options: &[u8]) {
+    let Ok(len) = u16::try_from(options.len()) else { return };
+    let mut message =
+        b"\x12\x34\x00\x00\x00\x01\x00\x00\x00\x00\x00\x01\x04blob\x03k8s\x02io\x00\x00\x01\x00\x01".to_vec();
+    message.extend_from_slice(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00");
+    message.extend_from_slice(&len.to_be_bytes());
+    message.extend_from_slice(options);
+    respond(&message);
+}
+
+/// A master file; it may not include others.
+pub fn zone_file(text: &[u8]) {
+    let refuse = &mut |_: &Path| Err(io::Error::from(io::ErrorKind::PermissionDenied));
+    match load::zone::read_text(&CONFIG.zones[0], text.to_vec(), refuse) {
+        Ok((zone, warnings)) => {
+            let _ = report(&warnings, Style::Plain);
+            for node in zone.nodes() {
+                let name = node.owner();
+                assert_eq!(zone.find(name, &name.suffixes()), Found::Exact(node.id()), "{name}");
+                for set in node.rrsets() {
+                    assert_eq!(set.records().count(), usize::from(set.count), "{name} {}", set.rtype);
+                }
+            }
+        }
+        Err(problems) => {
+            assert!(!problems.is_empty(), "a zone is refused with a reason");
+            let _ = report(&problems, Style::Plain);
+        }
+    }
+}
+
+/// The text of a configuration; the files that it names are not read.
+pub fn config(text: &[u8]) {
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    match config::read("pharos.toml", text) {
+        Ok((_, warnings)) => drop(report(&warnings, Style::Plain)),
+        Err(problems) => {
+            assert!(!problems.is_empty(), "a config is refused with a reason");
+            let _ = report(&problems, Style::Plain);
+        }
+    }
+}
+
+/// Asks, and checks what holds of every reply.
+fn ask(message: &[u8], transport: Transport) {
+    let mut out = vec![0; wire::MAX_STREAM];
+    let peer = Peer { address: IpAddr::from([192, 0, 2, 1]), transport };
+    let Some(reply) = wire::respond(message, peer, &SNAPSHOT, Now::default(), &mut out) else {
+        assert!(message.len() < 12 || message[2] & 0x80 != 0, "what is a query gets a reply");
+        return;
+    };
+    let reply = &out[..reply.len];
+    assert_eq!(reply[..2], message[..2], "the ID comes back");
+    assert_eq!(reply[2] & 0xf8, 0x80 | message[2] & 0x78, "QR is set, and the opcode comes back");
+    assert!(transport != Transport::Udp || reply.len() <= 1232, "{} octets over UDP", reply.len());
+    assert!(can_be_read(reply), "the reply cannot be read: {reply:02x?}");
+}
+
+/// Whether the sections of a message have what the header says, and nothing follows them.
+fn can_be_read(message: &[u8]) -> bool {
+    let count = |at: usize| u32::from(message[at]) << 8 | u32::from(message[at + 1]);
+    let mut at = 12;
+    let questions = (0..count(4)).all(|_| skip_name(message, &mut at) && skip(message, &mut at, 4));
+    let records = (0..count(6) + count(8) + count(10)).all(|_| {
+        skip_name(message, &mut at) && skip(message, &mut at, 8) && {
+            let len =
+                message.get(at..at + 2).map_or(usize::MAX / 2, |len| usize::from(len[0]) << 8 | usize::from(len[1]));
+            skip(message, &mut at, 2 + len)
+        }
+    });
+    questions && records && at == message.len()
+}
+
+fn skip(message: &[u8], at: &mut usize, len: usize) -> bool {
+    *at += len;
+    *at <= message.len()
+}
+
+/// Steps over a name; a pointer must point backwards.
+fn skip_name(message: &[u8], at: &mut usize) -> bool {
+    loop {
+        match message.get(*at) {
+            Some(0) => return skip(message, at, 1),
+            Some(len @ 1..=63) => *at += 1 + usize::from(*len),
+            Some(high @ 0xc0..) => {
+                let target = usize::from(high & 0x3f) << 8 | usize::from(*message.get(*at + 1).unwrap_or(&0xff));
+                return target < *at && skip(message, at, 2);
+            }
+            _ => return false,
+        }
+    }
+}
