@@ -29,7 +29,7 @@ fn other(number: u8) -> IpAddr {
 }
 
 /// Well below how long a handshake may take.
-const SOON: Duration = Duration::from_secs(3);
+const SOON: Duration = Duration::from_secs(4);
 
 /// Every encrypted transport answers a new client, soon.
 async fn all_answer(world: &World) {
