@@ -63,6 +63,14 @@ fn refuse(ede: Ede, response: &mut Response<'_>) {
     response.ede = Some(ede);
 }
 
+/// RFC 1034 §4.3.5, RFC 8914 §4.25: a copy that has expired, or was never had, answers nothing.
+#[cold]
+fn fail(response: &mut Response<'_>) {
+    response.rcode = Rcode::SERVFAIL;
+    response.basis.outcome = Outcome::Refused;
+    response.ede = Some(Ede::InvalidData);
+}
+
 fn ask<'s>(
     question: &Question<'_>,
     query: &Query<'_>,
@@ -80,10 +88,6 @@ fn ask<'s>(
     if matches!(question.qtype, Rtype::OPT | Rtype::TKEY | Rtype::TSIG) {
         return reject(Problem::Malformed, response);
     }
-    // Zone transfers have their own service; over this path nobody is allowed one.
-    if matches!(question.qtype, Rtype::AXFR | Rtype::IXFR) {
-        return refuse(Ede::Prohibited, response);
-    }
     let suffixes = question.name.suffixes();
     let zone = match question.qtype {
         // RFC 4035 §3.1.4.1: DS is the parent's to answer, where we serve both sides of the cut.
@@ -91,8 +95,11 @@ fn ask<'s>(
         _ => snapshot.zones.find(question.name, &suffixes),
     };
     let Some((zone_id, zone)) = zone else { return refuse(Ede::NotAuthoritative, response) };
-    response.aa = Aa::Authoritative;
     response.basis.zone = Some(zone_id);
+    if !zone.is_available() {
+        return fail(response);
+    }
+    response.aa = Aa::Authoritative;
     let found = zone.find(question.name, &suffixes);
     Search { question, query, client, snapshot, zone }.follow(found, response);
 }

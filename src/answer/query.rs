@@ -19,6 +19,8 @@ pub struct Query<'m> {
     pub question: Option<Question<'m>>,
     /// The OPT record, if there is one and it could be read.
     pub edns: Option<Edns<'m>>,
+    /// Where a TSIG record starts in the message; it is not verified yet (RFC 8945).
+    pub tsig: Option<u16>,
     /// What is wrong with the message.
     pub problem: Option<Problem>,
 }
@@ -109,6 +111,6 @@ pub enum Problem {
     Malformed,
     /// The OPT record's version is above 0: BADVERS (RFC 6891 §6.1.3).
     EdnsVersion,
-    /// The OPCODE is not QUERY: NOTIMP.
+    /// The OPCODE is neither QUERY nor NOTIFY: NOTIMP.
     Opcode,
 }

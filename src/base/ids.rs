@@ -38,3 +38,5 @@ id!(/// A source of labels in `Networks::sources`, in the order of the config.
     SourceId(u16));
 id!(/// A set of labels of one source.
     LabelsId(u32));
+id!(/// A key in `Keys`, in the order of the config.
+    KeyId(u16));

@@ -12,3 +12,4 @@ pub mod report;
 pub mod rr;
 pub mod special;
 pub mod time;
+pub mod tsig;

@@ -112,6 +112,10 @@ impl Rcode {
     pub const YXDOMAIN: Rcode = Rcode(6);
     pub const NOTAUTH: Rcode = Rcode(9);
     pub const BADVERS: Rcode = Rcode(16);
+    pub const BADSIG: Rcode = Rcode(16);
+    pub const BADKEY: Rcode = Rcode(17);
+    pub const BADTIME: Rcode = Rcode(18);
+    pub const BADTRUNC: Rcode = Rcode(22);
     pub const BADCOOKIE: Rcode = Rcode(23);
 }
 
@@ -127,6 +131,9 @@ impl fmt::Display for Rcode {
             Rcode::YXDOMAIN => "YXDOMAIN",
             Rcode::NOTAUTH => "NOTAUTH",
             Rcode::BADVERS => "BADVERS",
+            Rcode::BADKEY => "BADKEY",
+            Rcode::BADTIME => "BADTIME",
+            Rcode::BADTRUNC => "BADTRUNC",
             Rcode::BADCOOKIE => "BADCOOKIE",
             Rcode(other) => return write!(f, "RCODE{other}"),
         };
@@ -153,6 +160,8 @@ pub enum Ede {
     NotSupported,
     /// 22: every mirror looks down; the answer is the best there is.
     NoReachableAuthority,
+    /// 24: there is no usable copy of the zone.
+    InvalidData,
 }
 
 impl Ede {
@@ -164,6 +173,7 @@ impl Ede {
             Ede::NotAuthoritative => 20,
             Ede::NotSupported => 21,
             Ede::NoReachableAuthority => 22,
+            Ede::InvalidData => 24,
         }
     }
 }

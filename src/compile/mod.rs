@@ -17,13 +17,16 @@ use std::sync::Arc;
 pub use registry::registry_settings;
 
 use crate::base::diagnostic::{Diagnostic, sort_by_place};
-use crate::base::prefix::PrefixSet;
+use crate::base::prefix::{Family, Prefix, PrefixSet};
 use crate::base::time::Generation;
+use crate::base::tsig::Keys;
 use crate::config::{self, Config, Placed};
 use crate::load::{self, Inputs};
 use crate::mirror::Mirror;
 use crate::networks::Networks;
-use crate::snapshot::{ChaosText, CookieSecrets, Identity, Origin, Provenance, RateLimit, Settings, Snapshot};
+use crate::snapshot::{
+    ChaosText, CookieSecrets, Identity, Origin, Party, Policy, Provenance, RateLimit, Settings, Snapshot, Transfers,
+};
 use crate::steer::{Condition, Horizon, Laid, Rule, Won};
 use crate::zone::ZoneSet;
 
@@ -67,7 +70,7 @@ pub fn build(path: &Path, generation: Generation) -> Result<Built, Vec<Diagnosti
 
 /// Compiles a checked config with its inputs; beside the snapshot come the rules that can never win.
 pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snapshot, Vec<Diagnostic>) {
-    let Inputs { networks, zones, cookies } = inputs;
+    let Inputs { networks, zones, cookies, keys } = inputs;
     let laid = Laid::over(&networks);
     let mut problems = Vec::new();
     let mut horizons = Vec::new();
@@ -81,7 +84,8 @@ pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snap
     let settings = settings(&config.dns, cookies);
     let provenance = provenance(config, networks);
     let zones = Arc::new(ZoneSet::new(zones));
-    let snapshot = Snapshot::new(generation, zones, horizons.into(), mirrors, Arc::new(settings), Arc::new(provenance));
+    let snapshot = Snapshot::new(generation, zones, horizons.into(), mirrors, Arc::new(settings), Arc::new(provenance))
+        .with_transfers(Arc::new(transfers(config, keys)));
     (snapshot, problems)
 }
 
@@ -141,6 +145,19 @@ fn condition(meant: &config::Condition) -> Condition {
 
 fn values<T: Clone>(list: &[Placed<T>]) -> Vec<T> {
     list.iter().map(|placed| placed.value.clone()).collect()
+}
+
+fn transfers(config: &Config, keys: Keys) -> Transfers {
+    let primary = |remote: &config::Remote| {
+        let address = remote.address.ip();
+        Party { prefix: Some(Prefix::holding(address, Family::of(address).width())), key: remote.key }
+    };
+    let policy = |zone: &config::Zone| Policy {
+        allow: zone.transfer.allow.clone(),
+        primaries: zone.primaries.iter().map(primary).collect(),
+        steered: zone.transfer.steered,
+    };
+    Transfers { keys, zones: config.zones.iter().map(policy).collect() }
 }
 
 fn provenance(config: &Config, networks: Networks) -> Provenance {

@@ -8,6 +8,7 @@
 //! **Not here**: reading the files it names ([`crate::load`]), building what is served ([`crate::compile`]).
 
 mod check;
+pub use check::keys::{SecretError, bad_secret, decode_secret};
 pub mod limits;
 mod reader;
 mod spec;
@@ -19,12 +20,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::diagnostic::{Diagnostic, Place, sort_by_place};
-use crate::base::ids::{HorizonId, MirrorId, SourceId};
+use crate::base::ids::{HorizonId, KeyId, MirrorId, SourceId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::Ttl;
+use crate::base::tsig::Algorithm;
 use crate::mirror::{Mirror, Thresholds};
 pub use crate::registry::BlobTarget;
+pub use crate::snapshot::{Party, SteeredExport};
 
 /// Reads a config file's text: what it means and what is doubtful in it, or what is wrong with it.
 ///
@@ -68,6 +71,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// `[probe]`; none where mirrors are not probed.
     pub probe: Option<Probe>,
+    /// `[keys.*]`, in file order: [`KeyId`] is an index into it.
+    pub keys: Vec<Key>,
     /// `[[zone]]`, in file order.
     pub zones: Vec<Zone>,
     /// `[networks]`, in file order: [`SourceId`] is an index into it.
@@ -286,12 +291,67 @@ impl Canary {
 pub struct Zone {
     /// The apex.
     pub name: NameBuf,
-    /// The master file.
-    pub file: PathBuf,
+    /// The master file, or where the copy of a zone with `primaries` is kept; only those may be without.
+    pub file: Option<PathBuf>,
+    /// Where the zone is fetched from; empty for one that is kept here.
+    pub primaries: Vec<Remote>,
+    /// Who may have it, and who is told of changes.
+    pub transfer: Transfer,
     /// The owners whose addresses depend on the client.
     pub steer: Vec<Steer>,
-    /// Where its file is named.
+    /// Where its file is named, or its primaries.
     pub place: Place,
+}
+
+/// `transfer` of a zone.
+#[derive(Clone, Debug, Default)]
+pub struct Transfer {
+    /// Who may have the zone.
+    pub allow: Vec<Party>,
+    /// Whom to send NOTIFY to.
+    pub notify: Vec<Remote>,
+    /// What stands for the addresses of steered owners.
+    pub steered: SteeredExport,
+}
+
+/// Another server, and the key to sign with what is sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The key.
+    pub key: Option<KeyId>,
+}
+
+/// One `[keys.*]`.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// The name, by which both sides know it.
+    pub name: NameBuf,
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// The secret.
+    pub secret: Secret,
+    /// Where its name stands.
+    pub place: Place,
+}
+
+/// A secret, in base64.
+#[derive(Clone)]
+pub enum Secret {
+    /// As it stands in the config.
+    Text(Arc<str>),
+    /// In a file of its own.
+    File(PathBuf),
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Secret::Text(_) => f.write_str("Secret"),
+            Secret::File(path) => write!(f, "Secret({})", path.display()),
+        }
+    }
 }
 
 /// One steered owner.
@@ -442,7 +502,7 @@ mod tests {
         assert_eq!((&*registry.canonical.authority, &*registry.blobs.authority), ("k8s.gcr.io", "blob.k8s.io"));
         assert_eq!((registry.horizon, registry.blob_target), (Some(HorizonId(0)), BlobTarget::SteeredName));
         let zone = &config.zones[0];
-        assert_eq!(zone.file, Path::new("etc/zones/blob.k8s.io.zone"));
+        assert_eq!(zone.file.as_deref(), Some(Path::new("etc/zones/blob.k8s.io.zone")));
         assert_eq!((zone.steer[0].owner == zone.name, zone.steer[0].ttl), (true, Ttl(60)));
         let names: Vec<&str> = config.mirrors.iter().map(|entry| &*entry.mirror.name).collect();
         assert_eq!(names, ["aws-use1", "aws-use2", "aws-euc1", "aws-apne1", "gcp-us"]);
@@ -513,6 +573,20 @@ mod tests {
         assert_eq!((&*tls.cert, &*tls.key), (Path::new("fullchain.pem"), Path::new("/etc/privkey.pem")));
         assert_eq!(config.zones[0].steer[0].owner.as_name().to_string(), "blob.k8s.io");
         assert_eq!(config.zones[0].steer[0].ttl, Ttl(limits::TTL_DEFAULT as u32));
+        let keys: Vec<_> = config.keys.iter().map(|key| (key.name.to_string(), key.algorithm)).collect();
+        assert_eq!(keys, [("transfer".into(), Algorithm::HmacSha256), ("other.example".into(), Algorithm::HmacSha512)]);
+        let (kept, copy) = (&config.zones[2].transfer, &config.zones[3]);
+        let party = |prefix: Option<&str>, key| Party { prefix: prefix.map(|text| text.parse().unwrap()), key };
+        let allowed = [
+            party(Some("192.0.2.0/24"), None),
+            party(None, Some(KeyId(0))),
+            party(Some("2001:db8::1/128"), Some(KeyId(1))),
+        ];
+        assert_eq!((&kept.allow[..], kept.steered), (&allowed[..], SteeredExport::Refused));
+        let remote = |text: &str, key| Remote { address: text.parse().unwrap(), key };
+        assert_eq!(kept.notify, [remote("192.0.2.7:53", None), remote("[2001:db8::1]:5353", Some(KeyId(0)))]);
+        assert_eq!(copy.primaries, [remote("192.0.2.1:53", Some(KeyId(0))), remote("192.0.2.2:5353", None)]);
+        assert_eq!(copy.file.as_deref(), Some(Path::new("copies/copy.example")));
         assert_eq!(config.networks[3].provider.as_deref(), Some("linode"));
         let shown: Vec<String> = config.horizons[0].rules.iter().map(|rule| show(&rule.conditions)).collect();
         let all = "network 0 vpn desk, region eastus, asn 64512, country DE, continent EU, subdivision DE-BE";

@@ -25,6 +25,7 @@ pub(super) struct Spec {
     pub(super) registry: Option<RegistrySpec>,
     pub(super) admin: Option<AdminSpec>,
     pub(super) probe: Option<ProbeSpec>,
+    pub(super) keys: Vec<KeySpec>,
     pub(super) zones: Vec<ZoneSpec>,
     pub(super) networks: Vec<NetworkSpec>,
     pub(super) mirrors: Vec<MirrorSpec>,
@@ -144,7 +145,26 @@ pub(super) struct TlsSpec {
 pub(super) struct ZoneSpec {
     pub(super) name: Option<Text>,
     pub(super) file: Option<Text>,
+    pub(super) primaries: Option<Vec<Text>>,
+    pub(super) transfer: Option<TransferSpec>,
     pub(super) steer: Vec<SteerSpec>,
+}
+
+/// `transfer` of a zone.
+#[derive(Debug)]
+pub(super) struct TransferSpec {
+    pub(super) allow: Vec<Text>,
+    pub(super) notify: Vec<Text>,
+    pub(super) steered: Option<Text>,
+}
+
+/// One `[keys.*]`.
+#[derive(Debug)]
+pub(super) struct KeySpec {
+    pub(super) name: Text,
+    pub(super) algorithm: Option<Text>,
+    pub(super) secret: Option<Text>,
+    pub(super) secret_file: Option<Text>,
 }
 
 /// One entry of `steer`.
@@ -218,6 +238,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Option<Spec> {
         registry: table.take("registry").and_then(|value| read_registry(value.table("`[registry]`")?)),
         admin: table.take("admin").and_then(|value| read_admin(value.table("`[admin]`")?)),
         probe: table.take("probe").and_then(|value| read_probe(value.table("`[probe]`")?)),
+        keys: read_named(reader, table.take("keys"), "keys", |value| read_key(&value)),
         zones: read_zones(reader, table.take("zone")),
         networks: read_named(reader, table.take("networks"), "networks", |value| read_network(reader, &value)),
         mirrors: read_named(reader, table.take("mirrors"), "mirrors", |value| read_mirror(reader, &value)),
@@ -409,14 +430,46 @@ fn read_zones(reader: &Reader<'_>, value: Option<Value<'_, '_>>) -> Vec<ZoneSpec
 fn read_zone(value: &Value<'_, '_>) -> Option<ZoneSpec> {
     let mut table = value.table("`[[zone]]`")?;
     let name = table.require("name", "name = \"blob.example.com\"");
-    let file = table.require("file", "file = \"zones/blob.example.com.zone\"");
+    let primaries = table.take("primaries").map(|value| value.texts());
+    let file = match primaries {
+        Some(_) => table.take("file"),
+        None => table.require("file", "file = \"zones/blob.example.com.zone\""),
+    };
+    let transfer = table.take("transfer").and_then(|value| read_transfer(value.table("`transfer`")?));
     let steer = table.take("steer").map(|value| value.elements()).unwrap_or_default();
     table.finish();
     Some(ZoneSpec {
         name: name.and_then(|value| value.text()),
         file: file.and_then(|value| value.text()),
+        primaries,
+        transfer,
         steer: steer.iter().filter_map(read_steer).collect(),
     })
+}
+
+fn read_transfer(mut table: Table<'_, '_>) -> Option<TransferSpec> {
+    let mut texts = |key| table.take(key).map(|value: Value<'_, '_>| value.texts()).unwrap_or_default();
+    let (allow, notify) = (texts("allow"), texts("notify"));
+    let steered = table.take("steered").and_then(|value| value.text());
+    table.finish();
+    Some(TransferSpec { allow, notify, steered })
+}
+
+fn read_key(value: &Value<'_, '_>) -> KeySpec {
+    let name = value.name();
+    // The name stays known even so: what refers to it is not at fault.
+    let Some(mut table) = value.table(format!("key `{}`", name.value)) else {
+        return KeySpec { name, algorithm: None, secret: None, secret_file: None };
+    };
+    let algorithm = table.require("algorithm", "algorithm = \"hmac-sha256\"").and_then(|value| value.text());
+    let secret_file = table.take("secret-file").and_then(|value| value.text());
+    let secret = match secret_file {
+        Some(_) => table.take("secret"),
+        None => table.require("secret", "secret-file = \"transfer.key\""),
+    };
+    let secret = secret.and_then(|value| value.text());
+    table.finish();
+    KeySpec { name, algorithm, secret, secret_file }
 }
 
 fn read_steer(value: &Value<'_, '_>) -> Option<SteerSpec> {

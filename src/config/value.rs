@@ -125,6 +125,14 @@ pub(super) fn prefix(text: &str) -> Result<Prefix, Fault> {
     })
 }
 
+/// A prefix, or an address as the prefix that holds it alone.
+pub(super) fn address_or_prefix(text: &str) -> Result<Prefix, Fault> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(Prefix::holding(address, if address.is_ipv4() { 32 } else { 128 })),
+        Err(_) => prefix(text),
+    }
+}
+
 /// A domain name; all text is taken as absolute.
 pub(super) fn domain_name(text: &str) -> Result<NameBuf, Fault> {
     if text.contains("://") {

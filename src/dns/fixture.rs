@@ -72,7 +72,7 @@ fn snapshot() -> Snapshot {
 pub(super) fn engine() -> Engine {
     let clock = Clock::start();
     let (published, _, _) = live::publish(snapshot(), move || clock.now());
-    Engine { published, clock }
+    Engine { published, clock, notices: live::notices().0 }
 }
 
 /// A query for the address of the apex.

@@ -32,11 +32,12 @@ use std::time::Duration;
 
 use crate::base::time::Now;
 use crate::clients::{Clients, Limits};
-use crate::live::{Loaded, Published};
+use crate::live::{Loaded, Notices, Published};
 use crate::process::{self, Clock};
 use crate::rates::Rates;
 use crate::telemetry::dns::Dns as Counters;
 use crate::tls::Tls;
+use crate::wire::transfer::{self, Transfer};
 use crate::wire::{self, Peer, Reply, Silence};
 
 /// The application protocol of DNS over TLS (RFC 7858; registered with TLS ALPN as `dot`).
@@ -55,32 +56,57 @@ pub struct Engine {
     pub published: Arc<Published>,
     /// The time.
     pub clock: Clock,
+    /// Whom to tell of zones that have changed elsewhere.
+    pub notices: Notices,
 }
 
 /// The engine for as long as one batch lasts: one snapshot, one reading of the clocks.
-struct Session {
+struct Session<'e> {
     snapshot: Loaded,
     now: Now,
+    notices: &'e Notices,
 }
 
 impl Engine {
     /// Begins a batch. It is to be over before anything is waited for: it keeps its snapshot alive.
     #[inline]
-    fn begin(&self) -> Session {
-        Session { snapshot: self.published.load(), now: self.clock.read() }
+    fn begin(&self) -> Session<'_> {
+        Session { snapshot: self.published.load(), now: self.clock.read(), notices: &self.notices }
     }
 }
 
-impl Session {
+impl Session<'_> {
     /// As [`Session::respond`], within the limits for datagrams.
     #[inline]
     fn respond_limited(&self, message: &[u8], peer: Peer, rates: &Rates, out: &mut [u8]) -> Result<Reply, Silence> {
-        wire::respond_limited(message, peer, &self.snapshot, self.now, rates, out)
+        let reply = wire::respond_limited(message, peer, &self.snapshot, self.now, rates, out)?;
+        self.pass_on(&reply);
+        Ok(reply)
     }
 
     #[inline]
     fn respond(&self, message: &[u8], peer: Peer, out: &mut [u8]) -> Option<Reply> {
-        wire::respond(message, peer, &self.snapshot, self.now, out)
+        let reply = wire::respond(message, peer, &self.snapshot, self.now, out)?;
+        self.pass_on(&reply);
+        Some(reply)
+    }
+
+    /// Passes on what a NOTIFY said.
+    #[inline]
+    fn pass_on(&self, reply: &Reply) {
+        if let Some(zone) = reply.summary.notified {
+            self.notices.tell(self.snapshot.zones.zone(zone).apex());
+        }
+    }
+
+    /// The transfer that a message over a stream asks for and may have.
+    fn transfer(&self, message: &[u8], peer: Peer) -> Option<Transfer> {
+        transfer::begin(message, peer, &self.snapshot, self.now)
+    }
+
+    /// The length of the next message of a transfer.
+    fn transfer_next(&self, transfer: &mut Transfer, out: &mut [u8]) -> Option<usize> {
+        transfer.next(self.now.unix, out)
     }
 }
 

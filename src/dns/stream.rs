@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::Engine;
 use crate::clients::Place;
 use crate::telemetry::dns::{Closed, Count, Lost, Shared};
+use crate::wire::transfer::Transfer;
 use crate::wire::{MAX_STREAM, Peer, Transport};
 
 /// How long a message may take from its first octet to its last. Several round trips around the world, with losses.
@@ -51,6 +52,8 @@ pub(super) struct Context {
     pub(super) transport: Transport,
     pub(super) place: Place,
     pub(super) counters: Shared,
+    /// A zone that is being sent; messages behind its query wait.
+    pub(super) transfer: Option<Transfer>,
     /// No new messages are to be waited for.
     pub(super) stop: CancellationToken,
 }
@@ -170,10 +173,26 @@ impl Context {
         let session = self.engine.begin();
         let peer = Peer { address: self.address, transport: self.transport };
         ROOM.with_borrow_mut(|room| {
-            while outbound.len() < FLUSH_AT
-                && let Some(message) = whole_message(inbound)
-            {
+            while outbound.len() < FLUSH_AT {
+                if let Some(transfer) = &mut self.transfer {
+                    match session.transfer_next(transfer, room) {
+                        Some(len) => {
+                            outbound.put_u16(len as u16);
+                            outbound.put_slice(&room[..len]);
+                        }
+                        None => self.transfer = None,
+                    }
+                    continue;
+                }
+                let Some(message) = whole_message(inbound) else { break };
                 self.counters.query(&peer);
+                self.transfer = session.transfer(message, peer);
+                if let Some(transfer) = &self.transfer {
+                    self.counters.reply(transfer.summary());
+                    let consumed = PREFIX + message.len();
+                    inbound.advance(consumed);
+                    continue;
+                }
                 match session.respond(message, peer, room) {
                     Some(reply) => {
                         self.counters.reply(&reply.summary);
@@ -227,6 +246,7 @@ mod tests {
             transport: Transport::Tcp,
             place: clients.admit(address(), Stage::Open).unwrap(),
             counters: Counters::default().shared(),
+            transfer: None,
             stop: stop.clone(),
         };
         let served = tokio::spawn(serve(server, context));

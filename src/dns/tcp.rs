@@ -152,6 +152,7 @@ impl Acceptor {
             transport,
             place,
             counters: self.shared.clone(),
+            transfer: None,
             stop: self.stop.clone(),
         };
         let (tls, counters, mut shared) = (self.tls.clone(), self.counters.clone(), self.shared.clone());

@@ -14,6 +14,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::base::name::{Name, NameBuf};
 use crate::base::time::{Generation, Moment};
 use crate::snapshot::{self, Change, Snapshot};
 
@@ -106,11 +107,31 @@ impl Updates {
         self.0.send(Update::Change(change)).await.map_err(|_| Stopped)
     }
 
-    /// Serves a newly compiled snapshot instead; the generation that it got.
+    /// Serves a newly compiled snapshot instead, as the successor of what is served then; the generation that it got.
     pub async fn replace(&self, next: Snapshot) -> Result<Generation, Stopped> {
         let (sender, published) = oneshot::channel();
         self.0.send(Update::Replace(Box::new(next), sender)).await.map_err(|_| Stopped)?;
         published.await.map_err(|_| Stopped)
+    }
+}
+
+/// Notices that may wait; one that finds no room is about a zone that has others waiting, or is sent again (RFC 1996 §3.6).
+const MAX_NOTICES: usize = 64;
+
+/// Where to say that a zone has changed elsewhere: whoever keeps a copy of it listens.
+#[derive(Clone, Debug)]
+pub struct Notices(mpsc::Sender<NameBuf>);
+
+/// A way for notices, and where they arrive.
+pub fn notices() -> (Notices, mpsc::Receiver<NameBuf>) {
+    let (sender, receiver) = mpsc::channel(MAX_NOTICES);
+    (Notices(sender), receiver)
+}
+
+impl Notices {
+    /// Says that a zone has changed; never waits.
+    pub fn tell(&self, zone: Name<'_>) {
+        let _ = self.0.try_send(zone.to_owned());
     }
 }
 
@@ -151,7 +172,7 @@ impl<C: Fn() -> Moment> Publisher<C> {
                 Update::Replace(replacement, reply) => {
                     let generation = Generation(current.generation.0 + 1);
                     waiting.push((reply, generation));
-                    let mut replacement = replacement.taking_over(current);
+                    let mut replacement = replacement.following(current).taking_over(current);
                     replacement.generation = generation;
                     replacement
                 }

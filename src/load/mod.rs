@@ -8,6 +8,7 @@
 
 pub mod cookies;
 pub mod hosts;
+pub mod keys;
 pub mod networks;
 pub mod zone;
 
@@ -15,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::diagnostic::{Diagnostic, Place};
+use crate::base::tsig::Keys;
 use crate::config::{self, Config};
 use crate::networks::Networks;
 use crate::snapshot::CookieSecrets;
@@ -29,6 +31,8 @@ pub struct Inputs {
     pub zones: Vec<Zone>,
     /// What cookies are signed with.
     pub cookies: CookieSecrets,
+    /// The keys, in the order of the config.
+    pub keys: Keys,
 }
 
 /// Reads the text of a config file; with it comes the file's name as the operator wrote it.
@@ -85,8 +89,12 @@ pub fn inputs(config: &Config) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnost
             CookieSecrets::default()
         }
     };
+    let keys = keys::read(&config.keys).unwrap_or_else(|found| {
+        problems.extend(found);
+        Keys::default()
+    });
     if problems.iter().any(Diagnostic::is_error) {
         return Err(problems);
     }
-    Ok((Inputs { networks: Networks { sources }, zones, cookies }, problems))
+    Ok((Inputs { networks: Networks { sources }, zones, cookies, keys }, problems))
 }

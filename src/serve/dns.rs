@@ -78,7 +78,7 @@ impl Dns {
                 }
                 let http = Arc::new(Http::default());
                 counters.push(Arc::new(DnsOverHttps(http.clone())));
-                let Engine { published, clock } = engine;
+                let Engine { published, clock, .. } = engine;
                 let doh = Doh::new(published, move || clock.read(), meant.path.clone(), shared);
                 let over_tls = serve_with(identity, &http::PROTOCOLS, &mut tls)?;
                 Some(Server::start_among(Some(clients), bound, doh, Some(over_tls), http))

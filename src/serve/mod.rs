@@ -193,7 +193,7 @@ impl Services {
         tokio::spawn(publisher.run());
         let mirrors = waiting.map(|waiting| waiting.start(updates.clone()));
         let mut counters = Vec::new();
-        let engine = Engine { published: published.clone(), clock };
+        let engine = Engine { published: published.clone(), clock, notices: live::notices().0 };
         let dns = Dns::start(dns_ports, &mut prepared, engine, &mut counters)?;
         let snapshot = published.load_full();
         info!("serving {}", tries::amount(&snapshot));

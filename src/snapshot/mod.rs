@@ -9,11 +9,13 @@
 
 mod provenance;
 mod settings;
+mod transfers;
 
 use std::sync::Arc;
 
 pub use provenance::{Origin, Provenance};
 pub use settings::{ChaosText, CookieSecret, CookieSecrets, Identity, RateLimit, Settings};
+pub use transfers::{Party, Policy, SteeredExport, Transfers};
 
 use crate::base::client::Client;
 use crate::base::ids::{HorizonId, MirrorId, PlanId};
@@ -22,7 +24,7 @@ use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Moment, Ttl};
 use crate::mirror::{Forced, Mirror, Standing};
 use crate::steer::{self, Choice, Decision, Horizon, Plan};
-use crate::zone::{self, RrSet, ZoneSet};
+use crate::zone::{self, RrSet, Zone, ZoneSet};
 
 /// The state that is served.
 #[derive(Clone, Debug)]
@@ -41,6 +43,8 @@ pub struct Snapshot {
     answers: Arc<[Box<[[Addresses; 2]]>]>,
     /// How queries are to be treated.
     pub settings: Arc<Settings>,
+    /// Who may have zones whole.
+    pub transfers: Arc<Transfers>,
     /// Where everything was written, for `explain`.
     pub provenance: Arc<Provenance>,
 }
@@ -57,13 +61,15 @@ pub struct Addresses {
 }
 
 /// Something that happened to the served state.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Change {
     /// The mirror of this name stands like this now. By name: ids are those of one compilation, and whoever found this
     /// out may know an older one. Where it has other addresses by now, nothing changes.
     Standing(Arc<str>, Standing),
     /// An operator has ordered this of the mirror of this name, or takes an order back.
     Force(Arc<str>, Option<Forced>),
+    /// A zone has another version.
+    Zone(Arc<Zone>),
 }
 
 impl Snapshot {
@@ -78,7 +84,20 @@ impl Snapshot {
     ) -> Self {
         let standings: Arc<[Standing]> = mirrors.iter().map(Standing::unknown).collect();
         let answers = answers(&horizons, &mirrors, &standings);
-        Snapshot { generation, zones, horizons, mirrors, standings, answers, settings, provenance }
+        let transfers = Arc::default();
+        Snapshot { generation, zones, horizons, mirrors, standings, answers, settings, transfers, provenance }
+    }
+
+    /// The same, with zones that may be transferred.
+    pub fn with_transfers(self, transfers: Arc<Transfers>) -> Self {
+        Snapshot { transfers, ..self }
+    }
+
+    /// This newly compiled snapshot as the successor of the one that is served: zones keep the memory of their changes,
+    /// and copies of zones that were fetched meanwhile stay.
+    pub fn following(self, served: &Snapshot) -> Self {
+        let is_copy = |id| !self.transfers.policy(id).primaries.is_empty();
+        Snapshot { zones: Arc::new(self.zones.following(&served.zones, is_copy)), ..self }
     }
 
     /// Decides for a client.
@@ -123,14 +142,20 @@ impl Snapshot {
 pub fn apply(snapshot: &Snapshot, change: &Change, _now: Moment) -> Snapshot {
     let mut next = snapshot.clone();
     next.generation = Generation(snapshot.generation.0 + 1);
-    let (Change::Standing(name, _) | Change::Force(name, _)) = change;
+    let name = match change {
+        Change::Standing(name, _) | Change::Force(name, _) => name,
+        Change::Zone(zone) => {
+            next.zones = Arc::new(snapshot.zones.with(zone.clone()));
+            return next;
+        }
+    };
     let Some(at) = snapshot.mirrors.iter().position(|mirror| mirror.name == *name) else { return next };
     let mut standings = snapshot.standings.to_vec();
     match change {
         Change::Standing(_, standing) if fits(standing, &snapshot.mirrors[at]) => {
             standings[at] = Standing { forced: standings[at].forced, ..standing.clone() };
         }
-        Change::Standing(..) => {}
+        Change::Standing(..) | Change::Zone(_) => {}
         Change::Force(_, forced) => standings[at].forced = *forced,
     }
     next.standings = standings.into();

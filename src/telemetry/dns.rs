@@ -380,6 +380,7 @@ mod tests {
             limit: Limit::Slipped,
             ecs: EcsEffect::Different,
             basis: Basis { outcome: Outcome::Refused, zone: None, node: None, steering: None },
+            notified: None,
         };
         one.query(&udp);
         two.query(&udp);

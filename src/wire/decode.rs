@@ -14,6 +14,12 @@ use crate::base::rr::{Class, Rtype};
 /// The octets of a header (RFC 1035 §4.1.1).
 pub(super) const HEADER_LEN: usize = 12;
 
+/// The opcode of a query (RFC 1035 §4.1.1).
+pub(super) const OPCODE_QUERY: u8 = 0;
+
+/// The opcode of a NOTIFY (RFC 1996 §4.5).
+pub(super) const OPCODE_NOTIFY: u8 = 4;
+
 /// The option code of a client subnet (RFC 7871 §6).
 pub(super) const OPTION_ECS: u16 = 8;
 
@@ -48,10 +54,11 @@ pub fn decode(message: &[u8]) -> Option<Query<'_>> {
         echoed_flags: [header[2] & 0x01, header[3] & 0x10],
         question: None,
         edns: None,
+        tsig: None,
         problem: None,
     };
     let read = read_sections(message, header, &mut query);
-    if query.opcode != 0 {
+    if query.opcode != OPCODE_QUERY && query.opcode != OPCODE_NOTIFY {
         query.problem = Some(Problem::Opcode);
     } else if read.is_none() {
         query.problem = Some(Problem::Malformed);
@@ -74,14 +81,20 @@ fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Q
     let mut left = MAX_RECORDS;
     // RFC 1995 §3: IXFR alone has a record in its authority section. Nothing has one in the answer section; the OPT
     // behind such records is read all the same, for the reply to have one too (RFC 6891 §6.1.1).
-    let out_of_place =
-        answers != 0 || (authorities != 0 && query.question.is_none_or(|question| question.qtype != Rtype::IXFR));
+    // RFC 1996 §3.7: a NOTIFY may tell the new SOA in its answer section.
+    let is_ixfr = query.question.is_some_and(|question| question.qtype == Rtype::IXFR) && query.opcode == OPCODE_QUERY;
+    let out_of_place = (answers != 0 && query.opcode != OPCODE_NOTIFY) || (authorities != 0 && !is_ixfr);
     for _ in 0..u32::from(answers) + u32::from(authorities) {
         left = left.checked_sub(1)?;
         rest.record()?;
     }
     for _ in 0..additionals {
         left = left.checked_sub(1)?;
+        let start = rest.at;
+        // RFC 8945 §5.1: a TSIG record is the last.
+        if query.tsig.is_some() {
+            return None;
+        }
         let record = rest.record()?;
         if record.rtype == Rtype::OPT {
             // RFC 6891 §6.1.1: one OPT, with the root as its name.
@@ -89,6 +102,9 @@ fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Q
                 return None;
             }
             read_opt(&record, query)?;
+        } else if record.rtype == Rtype::TSIG {
+            // A message that is longer than 16 bits can count cannot have come.
+            query.tsig = Some(start as u16);
         }
     }
     let is_asking = match questions {

@@ -21,7 +21,7 @@ use crate::snapshot::Settings;
 const MIN_UDP: usize = 512;
 
 /// An OPT record without options: root, type, class, TTL, length.
-const OPT_LEN: usize = 11;
+pub(super) const OPT_LEN: usize = 11;
 
 /// The option code of an extended error (RFC 8914 §2).
 const OPTION_EDE: u16 = 15;
@@ -96,7 +96,7 @@ pub(super) fn encode(
 
 /// The most octets that the reply may have.
 #[inline]
-fn size_limit(query: &Query<'_>, transport: Transport, settings: &Settings) -> usize {
+pub(super) fn size_limit(query: &Query<'_>, transport: Transport, settings: &Settings) -> usize {
     match (transport, &query.edns) {
         (Transport::Udp, None) => MIN_UDP,
         // RFC 6891 §6.2.3: less than 512 means 512. Ours is 1232 unless set otherwise (DNS flag day 2020).
@@ -390,7 +390,7 @@ impl<'r> Writer<'_, 'r> {
 }
 
 #[inline]
-fn pointer(at: u16) -> [u8; 2] {
+pub(super) fn pointer(at: u16) -> [u8; 2] {
     (0xc000 | at).to_be_bytes()
 }
 
@@ -398,7 +398,7 @@ fn pointer(at: u16) -> [u8; 2] {
 ///
 /// RFC 3597 §4: only in the types of RFC 1035.
 #[inline]
-fn rdata_names(rtype: Rtype) -> Option<(usize, usize)> {
+pub(super) fn rdata_names(rtype: Rtype) -> Option<(usize, usize)> {
     match rtype.0 {
         // NS, MD, MF, CNAME, MB, MG, MR, PTR
         2..=5 | 7..=9 | 12 => Some((0, 1)),
@@ -411,7 +411,7 @@ fn rdata_names(rtype: Rtype) -> Option<(usize, usize)> {
 }
 
 /// The name at the start of some rdata, and what follows it.
-fn split_name(rdata: &[u8]) -> Option<(Name<'_>, &[u8])> {
+pub(super) fn split_name(rdata: &[u8]) -> Option<(Name<'_>, &[u8])> {
     let mut at = 0;
     loop {
         match usize::from(*rdata.get(at)?) {

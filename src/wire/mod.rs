@@ -8,7 +8,8 @@
 //! **Not here**: sockets, framing, how responses are counted for rate limits ([`crate::rates`]).
 //!
 //! RFC 1035 §4 (format, compression), RFC 6891 (EDNS), RFC 7871 (ECS), RFC 8914 (EDE), RFC 7828 (keepalive), RFC 7830 and
-//! RFC 8467 (padding), RFC 7873 and RFC 9018 (cookies), RFC 5001 (NSID).
+//! RFC 8467 (padding), RFC 7873 and RFC 9018 (cookies), RFC 5001 (NSID), RFC 8945 (TSIG),
+//! RFC 5936 and RFC 1995 (transfers), RFC 1996 (NOTIFY).
 
 mod cookie;
 mod decode;
@@ -16,6 +17,9 @@ mod encode;
 mod extras;
 mod freshness;
 mod limit;
+pub mod transfer;
+pub mod tsig;
+mod uncommon;
 
 pub use cookie::Cookie;
 pub use decode::decode;
@@ -28,6 +32,7 @@ use extras::{Extras, Identified};
 
 use crate::answer::{self, Aa, Basis, Keepalive, Nsid, Outcome, Problem, Query, Response};
 use crate::base::client::{Client, Vantage};
+use crate::base::ids::ZoneId;
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Now;
 use crate::rates::Rates;
@@ -110,6 +115,8 @@ pub struct Summary {
     pub ecs: EcsEffect,
     /// What decided.
     pub basis: Basis,
+    /// The zone of which a primary says that it has changed (RFC 1996).
+    pub notified: Option<ZoneId>,
 }
 
 /// Whether a response carries all that it should (the TC bit).
@@ -196,6 +203,9 @@ fn reply(
     if peer.transport.has_keepalive() && query.edns.is_some_and(|edns| edns.keepalive == Keepalive::Malformed) {
         query.problem = query.problem.or(Some(Problem::Malformed));
     }
+    if !uncommon::is_plain(&query) {
+        return uncommon::respond(message, &mut query, peer, snapshot, now, rates, out);
+    }
     let client = client(&query, peer.address, snapshot);
     let mut response = Response::empty();
     answer::answer_into(&query, &client, snapshot, now.monotonic, &mut response);
@@ -223,6 +233,7 @@ fn reply(
         limit,
         ecs: ecs_effect(&query, &response, &client, snapshot),
         basis: response.basis,
+        notified: None,
     };
     Ok(Reply { len: written.len, summary })
 }

@@ -13,7 +13,10 @@ use std::ops::Range;
 
 use super::check;
 use super::table::Table;
-use super::{NO_NODE, NegativeSoa, NodeEntry, NodeKind, Problem, RECORD_HEADER_LEN, RrSet, RrSetEntry, Steered, Zone};
+use super::{
+    Availability, NO_NODE, NegativeSoa, NodeEntry, NodeKind, Problem, RECORD_HEADER_LEN, RrSet, RrSetEntry, Steered,
+    Zone,
+};
 use crate::base::diagnostic::Severity;
 use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf, Suffixes};
@@ -279,6 +282,7 @@ impl ZoneBuilder {
             apex_labels: self.apex_labels,
             deepest_labels: self.deepest_labels,
             negative_soa: NegativeSoa { ttl: Ttl(0), wire: Box::default() },
+            availability: Availability::Available,
         }
     }
 }

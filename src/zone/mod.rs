@@ -6,7 +6,8 @@
 //!
 //! **Invariants**: a zone has an apex with one SOA and at least one NS; every ancestor of an owner down from the apex
 //! has a node, if only as an empty non-terminal; a node's number is greater than its parent's; a CNAME stands alone
-//! but for RRSIG and NSEC; a steered owner has no address records and is not occluded.
+//! but for RRSIG and NSEC; a steered owner has no address records and is not occluded; a zone that is
+//! not available has an SOA and an NS all the same.
 //! **Not here**: what to answer ([`crate::answer`]), reading master files ([`crate::load`]), compression.
 //!
 //! RFC 1034 §4.2 (cuts), RFC 2181 §5 (RRsets), RFC 2308 §5 (negative TTL), RFC 4592 (wildcards), RFC 6672 (DNAME),
@@ -14,16 +15,18 @@
 
 mod build;
 mod check;
+mod difference;
 mod problem;
 mod set;
 mod table;
 
 pub use build::{AddError, MAX_NODES, ZoneBuilder};
+pub use difference::{Difference, History, MAX_DIFFERENCES, Record, Records, is_newer};
 pub use problem::Problem;
 pub use set::ZoneSet;
 
 use crate::base::ids::{HorizonId, NodeId};
-use crate::base::name::{Name, Suffixes};
+use crate::base::name::{Name, NameBuf, Suffixes};
 use crate::base::rr::{Class, Rtype};
 use crate::base::time::Ttl;
 use table::Table;
@@ -48,6 +51,16 @@ pub struct Zone {
     deepest_labels: usize,
     /// The apex SOA as negative answers carry it.
     negative_soa: NegativeSoa,
+    availability: Availability,
+}
+
+/// Whether there is a copy of a zone to answer from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Availability {
+    /// There is.
+    Available,
+    /// There is none yet, or none that may still be used.
+    Unavailable,
 }
 
 /// What a zone keeps of a node.
@@ -63,6 +76,17 @@ struct NodeEntry {
     wildcard: u32,
     /// Which of the two `occluder` is, and whether the node is steered.
     kind: NodeKind,
+}
+
+/// What an SOA says of copies, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timers {
+    /// How long after a comparison the next one is due.
+    pub refresh: u32,
+    /// How long after a failed one it is tried again.
+    pub retry: u32,
+    /// How long after the last that succeeded the copy may be used.
+    pub expire: u32,
 }
 
 /// No node.
@@ -121,6 +145,40 @@ impl Zone {
         self.node(NodeId(0)).rrset(Rtype::SOA).expect("a zone has an apex SOA: zone::check")
     }
 
+    /// Stands for a zone of which there is no usable copy: one with an SOA of serial 0 and nothing to answer with.
+    ///
+    /// # Panics
+    /// Never: its two records fit into any zone.
+    pub fn unavailable(apex: NameBuf) -> Self {
+        let mut builder = ZoneBuilder::new(apex.clone());
+        for (rtype, rdata) in [(Rtype::SOA, [0; 2 + build::SOA_NUMBERS_LEN].as_slice()), (Rtype::NS, &[0])] {
+            builder.add(apex.as_name(), rtype, Ttl(0), rdata, 0).expect("the apex is in its zone");
+        }
+        let (zone, _) = builder.finish().expect("an SOA and an NS are a zone");
+        Zone { availability: Availability::Unavailable, ..zone }
+    }
+
+    /// Whether it may be answered from.
+    #[inline]
+    pub fn is_available(&self) -> bool {
+        self.availability == Availability::Available
+    }
+
+    /// Whether the addresses of an owner depend on the client.
+    pub fn is_steered(&self) -> bool {
+        !self.steered.is_empty()
+    }
+
+    /// The number of nodes; their ids are below it.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len() - 1
+    }
+
+    /// The octets of all records, owners not counted.
+    pub fn wire_len(&self) -> usize {
+        self.wire.len()
+    }
+
     /// The SOA as it stands in negative answers: its TTL is no more than its MINIMUM (RFC 2308 §5).
     pub fn negative_soa(&self) -> RrSet<'_> {
         let NegativeSoa { ttl, wire } = &self.negative_soa;
@@ -132,6 +190,16 @@ impl Zone {
         let wire = self.soa().wire;
         let at = wire.len() - build::SOA_NUMBERS_LEN;
         u32::from_be_bytes(wire[at..at + 4].try_into().expect("four octets"))
+    }
+
+    /// When copies of the zone are to be compared, and given up (RFC 1035 §3.3.13).
+    pub fn timers(&self) -> Timers {
+        let wire = self.soa().wire;
+        let number = |back: usize| {
+            let at = wire.len() - back;
+            u32::from_be_bytes(wire[at..at + 4].try_into().expect("four octets"))
+        };
+        Timers { refresh: number(16), retry: number(12), expire: number(8) }
     }
 
     /// Finds a name at or below the apex; `suffixes` are those of `name`.

@@ -5,14 +5,18 @@
 //! **Invariants**: ids are indexes in the order the zones were given.
 //! **Not here**: what the zone says about the name.
 
-use super::Zone;
+use std::sync::Arc;
+
 use super::table::Table;
+use super::{History, Zone, is_newer};
 use crate::base::ids::ZoneId;
 use crate::base::name::{Name, Suffixes};
 
 /// Zones by apex.
 pub struct ZoneSet {
-    zones: Vec<Zone>,
+    zones: Vec<Arc<Zone>>,
+    /// The last changes of each zone.
+    histories: Vec<History>,
     table: Table,
     /// The number of labels of the longest apex.
     deepest_labels: usize,
@@ -27,13 +31,61 @@ impl std::fmt::Debug for ZoneSet {
 impl ZoneSet {
     /// Puts zones together whose apexes differ; of two with one apex only the first is found.
     pub fn new(zones: Vec<Zone>) -> Self {
+        let histories = zones.iter().map(|_| History::default()).collect();
+        ZoneSet::of(zones.into_iter().map(Arc::new).collect(), histories)
+    }
+
+    fn of(zones: Vec<Arc<Zone>>, histories: Vec<History>) -> Self {
         let mut table = Table::new();
         for (index, zone) in (0..).zip(&zones) {
             let suffixes = zone.apex().suffixes();
             table.insert(suffixes.hash(suffixes.labels()), index);
         }
         let deepest_labels = zones.iter().map(|zone| zone.apex_labels).max().unwrap_or(0);
-        ZoneSet { zones, table, deepest_labels }
+        ZoneSet { zones, histories, table, deepest_labels }
+    }
+
+    /// These zones as the next versions of those of `before`, whose changes are added to what is known of each.
+    ///
+    /// Where both have a copy of a zone that is kept elsewhere (`is_copy`), the newer copy stays: a transfer may have
+    /// overtaken whoever read the files.
+    pub fn following(&self, before: &ZoneSet, is_copy: impl Fn(ZoneId) -> bool) -> Self {
+        let (mut zones, mut histories) = (self.zones.clone(), self.histories.clone());
+        for (at, (zone, history)) in zones.iter_mut().zip(&mut histories).enumerate() {
+            let apex = zone.apex();
+            let Some((id, old)) = before.find(apex, &apex.suffixes()).filter(|(_, old)| old.apex() == apex) else {
+                continue;
+            };
+            let old_history = &before.histories[id.index()];
+            let overtaken = !zone.is_available() || (old.is_available() && is_newer(old.serial(), zone.serial()));
+            if is_copy(ZoneId::from_index(at)) && overtaken {
+                *zone = before.zones[id.index()].clone();
+                *history = old_history.clone();
+            } else {
+                *history = old_history.after(old, zone);
+            }
+        }
+        ZoneSet::of(zones, histories)
+    }
+
+    /// These zones, with another version of one of them; the same where there is none of that name.
+    pub fn with(&self, zone: Arc<Zone>) -> Self {
+        let (mut zones, mut histories) = (self.zones.clone(), self.histories.clone());
+        if let Some(at) = zones.iter().position(|known| known.apex() == zone.apex()) {
+            histories[at] = histories[at].after(&zones[at], &zone);
+            zones[at] = zone;
+        }
+        ZoneSet::of(zones, histories)
+    }
+
+    /// The last changes of a zone.
+    pub fn history(&self, id: ZoneId) -> &History {
+        &self.histories[id.index()]
+    }
+
+    /// A zone to be kept for longer.
+    pub fn shared(&self, id: ZoneId) -> &Arc<Zone> {
+        &self.zones[id.index()]
     }
 
     /// The zone that holds a name: the one with the longest apex at or above it; `suffixes` are those of `name`.
@@ -72,7 +124,7 @@ impl ZoneSet {
 
     /// All zones, in the order they were given.
     pub fn iter(&self) -> impl Iterator<Item = (ZoneId, &Zone)> {
-        self.zones.iter().enumerate().map(|(index, zone)| (ZoneId::from_index(index), zone))
+        self.zones.iter().enumerate().map(|(index, zone)| (ZoneId::from_index(index), &**zone))
     }
 
     /// The number of zones.

@@ -9,6 +9,7 @@
 
 mod families;
 mod horizons;
+pub(super) mod keys;
 mod listeners;
 mod mirrors;
 mod probe;
@@ -32,6 +33,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
         networks: Names::new("network", "unknown-network", spec.networks.iter().map(|network| &network.name)),
         kinds: spec.networks.iter().map(|network| network.kind).collect(),
         mirrors: Names::new("mirror", "unknown-mirror", spec.mirrors.iter().map(|mirror| &mirror.name)),
+        keys: Names::new("key", "unknown-key-name", spec.keys.iter().map(|key| &key.name)),
         horizons: Names::new("horizon", "unknown-horizon", spec.horizons.iter().map(|horizon| &horizon.name)),
         problems,
     };
@@ -43,6 +45,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
         families::check_families(horizon, &mirrors.entries, broken, check.problems);
     }
     let networks = spec.networks.iter().filter_map(|network| check.check_network(network)).collect();
+    let keys = spec.keys.iter().filter_map(|key| check.check_key(key)).collect();
     let zones = check.check_zones(&spec.zones);
     check.check_unused_horizons(&spec.horizons, &spec.zones);
     let dns = check.check_dns(&spec.dns);
@@ -54,7 +57,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     let admin = spec.admin.as_ref().map(|admin| Admin { listen: check.check_listen(&admin.listen) });
     let probe = spec.probe.as_ref().and_then(|probe| check.check_probe(probe, registry.as_ref(), &zones));
     check.check_listeners(&spec);
-    Config { file: file.into(), dns, registry, admin, probe, zones, networks, mirrors: mirrors.entries, horizons }
+    Config { file: file.into(), dns, registry, admin, probe, keys, zones, networks, mirrors: mirrors.entries, horizons }
 }
 
 /// Finds families that some clients of a horizon would have and others not, once hosts have got their addresses.
@@ -75,6 +78,7 @@ struct Check<'p> {
     kinds: Vec<Option<NetworkKind>>,
     mirrors: Names,
     horizons: Names,
+    keys: Names,
     problems: &'p mut Vec<Diagnostic>,
 }
 

@@ -8,7 +8,7 @@ use crate::base::ids::HorizonId;
 use crate::base::name::{Name, NameBuf};
 use crate::base::time::Ttl;
 use crate::config::spec::{SteerSpec, Text, ZoneSpec};
-use crate::config::{Steer, Zone, limits, value};
+use crate::config::{Remote, Steer, Zone, limits, value};
 
 /// A name as a key: its octets in lower case.
 type NameKey = Vec<u8>;
@@ -24,13 +24,37 @@ impl Check<'_> {
         let mut owners: HashMap<NameKey, Place> = HashMap::new();
         let mut zones = Vec::with_capacity(specs.len());
         for (spec, name) in specs.iter().zip(names) {
-            let file = spec.file.as_ref().and_then(|file| Some((self.path(file)?, file.place.clone())));
+            let file = spec.file.as_ref().map(|file| (self.path(file), file.place.clone()));
+            let primaries: Vec<Remote> = match &spec.primaries {
+                Some(texts) => texts.iter().filter_map(|text| self.check_remote(text)).collect(),
+                None => Vec::new(),
+            };
+            let transfer = spec.transfer.as_ref().map(|transfer| self.check_transfer(transfer, spec));
+            if let (Some(_), Some(steer)) = (&spec.primaries, spec.steer.first().and_then(|steer| steer.owner.as_ref()))
+            {
+                self.report(
+                    Diagnostic::error(
+                        "steered-copy",
+                        "a zone that is fetched from `primaries` cannot have steered owners",
+                    )
+                    .at(steer.place.clone(), "steered here")
+                    .help("keep the zone here with `file`, or delegate the steered name to a zone of its own"),
+                );
+            }
             let mut steer = Vec::with_capacity(spec.steer.len());
             for spec in &spec.steer {
                 steer.extend(self.check_steer(spec, name.as_ref(), &apexes, &mut owners));
             }
-            if let (Some(name), Some((file, place))) = (name, file) {
-                zones.push(Zone { name, file, steer, place });
+            let first_primary = spec.primaries.as_ref().and_then(|texts| Some(texts.first()?.place.clone()));
+            let place = file.as_ref().map(|(_, place)| place.clone()).or(first_primary);
+            let file = match file {
+                // What is wrong with it has been reported.
+                Some((None, _)) => continue,
+                Some((Some(path), _)) => Some(path),
+                None => None,
+            };
+            if let (Some(name), Some(place)) = (name, place) {
+                zones.push(Zone { name, file, primaries, transfer: transfer.unwrap_or_default(), steer, place });
             }
         }
         zones

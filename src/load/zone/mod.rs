@@ -9,6 +9,7 @@
 //! **Invariants**: a zone is read whole or refused; diagnostics are in the order of the files.
 //! **Not here**: which zones there are ([`crate::config`]), what a zone holds ([`crate::zone`]).
 
+pub mod copy;
 mod names;
 mod rdata;
 mod reader;
@@ -19,6 +20,7 @@ mod split;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::time::SystemTime;
 
 use crate::base::diagnostic::{Diagnostic, Place, Severity};
 use crate::config;
@@ -43,8 +45,12 @@ pub const MAX_DIAGNOSTICS: usize = 100;
 
 /// Reads the zone that the config describes.
 pub fn read(zone: &config::Zone) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let text = read_file(&zone.file).map_err(|why| vec![reason::unreadable(&zone.file, zone.place.clone(), &why)])?;
-    read_text(zone, text, &mut |path| read_file(path))
+    let file = match &zone.file {
+        Some(file) if zone.primaries.is_empty() => file,
+        _ => return Ok(copy::read(zone, SystemTime::now())),
+    };
+    let text = read_file(file).map_err(|why| vec![reason::unreadable(file, zone.place.clone(), &why)])?;
+    read_text(zone, file, text, &mut |path| read_file(path))
 }
 
 /// Reads a file that is not longer than a zone may be.
@@ -58,15 +64,16 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Reads the zone that the config describes, with `text` as its file and `read_file` to include others.
+/// Reads the zone that the config describes, with `text` as what stands in `file` and `read_file` to include others.
 pub fn read_text(
     zone: &config::Zone,
+    file: &Path,
     text: Vec<u8>,
     read_file: &mut dyn FnMut(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
     let sources = Sources::new(zone.steer.iter().map(|steer| steer.place.clone()).collect());
     let mut reader = Reader::new(zone.name.as_name(), ZoneBuilder::new(zone.name.clone()), sources, read_file);
-    reader.read(&zone.file, text);
+    reader.read(file, text);
     let Reader { mut builder, sources, mut diagnostics, records, .. } = reader;
     for (steer, tag) in zone.steer.iter().zip(0..) {
         let steered = Steered { horizon: steer.horizon, ttl: steer.ttl };
@@ -74,7 +81,7 @@ pub fn read_text(
             diagnostics.push(cannot_steer(steer, zone, error));
         }
     }
-    let whole = Place::whole_file(&zone.file.display().to_string().into());
+    let whole = Place::whole_file(&file.display().to_string().into());
     let is_whole = !diagnostics.iter().any(Diagnostic::is_error);
     if is_whole && records == 0 {
         diagnostics.push(reason::no_records(whole));

@@ -35,7 +35,14 @@ fn zone(apex: &str, steer: &[&str]) -> config::Zone {
         ttl: Ttl(60),
         place: place(&format!("steer = [{{ owner = \"{owner}\", horizon = \"blobs\" }}]")),
     });
-    config::Zone { name: name(apex), file: "zones/example".into(), steer: steer.collect(), place: place("[[zone]]") }
+    config::Zone {
+        name: name(apex),
+        file: Some("zones/example".into()),
+        primaries: Vec::new(),
+        transfer: config::Transfer::default(),
+        steer: steer.collect(),
+        place: place("[[zone]]"),
+    }
 }
 
 type Read = Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>>;
@@ -45,7 +52,7 @@ fn read_with(text: &[u8], steer: &[&str], files: &[(&str, &str)]) -> Read {
     let files: HashMap<PathBuf, Vec<u8>> =
         files.iter().map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec())).collect();
     let mut read_file = |path: &Path| files.get(path).cloned().ok_or(io::ErrorKind::NotFound.into());
-    read_text(&zone("example.net", steer), text.to_vec(), &mut read_file)
+    read_text(&zone("example.net", steer), Path::new("zones/example"), text.to_vec(), &mut read_file)
 }
 
 fn rendered(diagnostics: &[Diagnostic]) -> String {
@@ -223,7 +230,8 @@ error[unreadable-file]: cannot read `zones/missing`: entity not found
 fn a_missing_file_is_shown_where_the_config_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut zone = zone("example.net", &[]);
-    zone.file = folder.path().join("no.zone");
+    let file = folder.path().join("no.zone");
+    zone.file = Some(file.clone());
     let errors = read(&zone).unwrap_err();
     let expected = format!(
         "\
@@ -234,10 +242,10 @@ error[unreadable-file]: cannot read zone file `{}`: no such file or directory
   | ^^^^^^^^ named here
   |
   = help: the path is relative to the config file; check that it exists and may be read",
-        zone.file.display()
+        file.display()
     );
     assert_eq!(rendered(&errors), expected);
-    std::fs::write(&zone.file, format!("{HEAD}$INCLUDE more\n")).unwrap();
+    std::fs::write(&file, format!("{HEAD}$INCLUDE more\n")).unwrap();
     std::fs::write(folder.path().join("more"), "a A 192.0.2.1\n").unwrap();
     let (read, _) = super::read(&zone).unwrap();
     assert_eq!(records(&read), ["a.example.net 3600 A c0000201"]);

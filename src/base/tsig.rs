@@ -1,0 +1,183 @@
+//! Keys that sign messages (RFC 8945): a name, an algorithm and a secret that both sides share.
+//!
+//! **Invariants**: only HMAC with SHA-256 and up: MD5 and SHA-1 have no place here, and a request that uses them is
+//! signed by a key that is not known (RFC 8945 §6 leaves SHA-1 to whoever still needs it); a key never shows its secret.
+//! **Not here**: what is signed and where the signature stands ([`crate::wire`]), reading secrets ([`crate::load`]).
+
+use std::fmt;
+use std::sync::Arc;
+
+use ring::hmac;
+
+use super::ids::KeyId;
+use super::name::{Name, NameBuf};
+
+/// The most octets in the name of a key: beside the longest question, an OPT with its options and the longest
+/// signature, there is still room for it in 512 octets.
+pub const MAX_KEY_NAME_LEN: usize = 63;
+
+/// The least octets in a secret. RFC 8945 §8: as long as the hash would be best; under 128 bits is not a secret.
+pub const MIN_SECRET_LEN: usize = 16;
+
+/// The octets of the longest signature, SHA-512's.
+pub const MAX_MAC_LEN: usize = 64;
+
+/// How messages are signed (RFC 8945 §6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// `hmac-sha256`, which all implementations have.
+    HmacSha256,
+    /// `hmac-sha384`.
+    HmacSha384,
+    /// `hmac-sha512`.
+    HmacSha512,
+}
+
+/// The algorithms, in the order in which they are proposed.
+pub const ALGORITHMS: [Algorithm; 3] = [Algorithm::HmacSha256, Algorithm::HmacSha384, Algorithm::HmacSha512];
+
+impl Algorithm {
+    /// The name in a message.
+    pub fn name(self) -> Name<'static> {
+        Name::trusted(match self {
+            Algorithm::HmacSha256 => b"\x0bhmac-sha256\0",
+            Algorithm::HmacSha384 => b"\x0bhmac-sha384\0",
+            Algorithm::HmacSha512 => b"\x0bhmac-sha512\0",
+        })
+    }
+
+    /// The name in a config.
+    pub fn text(self) -> &'static str {
+        match self {
+            Algorithm::HmacSha256 => "hmac-sha256",
+            Algorithm::HmacSha384 => "hmac-sha384",
+            Algorithm::HmacSha512 => "hmac-sha512",
+        }
+    }
+
+    /// The octets of a signature.
+    pub fn mac_len(self) -> usize {
+        match self {
+            Algorithm::HmacSha256 => 32,
+            Algorithm::HmacSha384 => 48,
+            Algorithm::HmacSha512 => 64,
+        }
+    }
+
+    fn hmac(self) -> hmac::Algorithm {
+        match self {
+            Algorithm::HmacSha256 => hmac::HMAC_SHA256,
+            Algorithm::HmacSha384 => hmac::HMAC_SHA384,
+            Algorithm::HmacSha512 => hmac::HMAC_SHA512,
+        }
+    }
+}
+
+/// A key.
+#[derive(Clone)]
+pub struct Key {
+    name: NameBuf,
+    algorithm: Algorithm,
+    secret: hmac::Key,
+}
+
+/// Why there can be no such key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// The name has more than [`MAX_KEY_NAME_LEN`] octets.
+    NameTooLong,
+    /// The secret has less than [`MIN_SECRET_LEN`] octets.
+    SecretTooShort,
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyError::NameTooLong => write!(f, "its name has more than {MAX_KEY_NAME_LEN} octets"),
+            KeyError::SecretTooShort => write!(f, "its secret has less than {MIN_SECRET_LEN} octets"),
+        }
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+impl Key {
+    /// A key of its parts; the name is kept in lower case, as it is signed.
+    pub fn new(name: Name<'_>, algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyError> {
+        if name.len() > MAX_KEY_NAME_LEN {
+            return Err(KeyError::NameTooLong);
+        }
+        if secret.len() < MIN_SECRET_LEN {
+            return Err(KeyError::SecretTooShort);
+        }
+        let lower = name.as_wire().to_ascii_lowercase();
+        let name = Name::trusted(&lower).to_owned();
+        Ok(Key { name, algorithm, secret: hmac::Key::new(algorithm.hmac(), secret) })
+    }
+
+    /// The name, in lower case.
+    pub fn name(&self) -> Name<'_> {
+        self.name.as_name()
+    }
+
+    /// The algorithm.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Begins a signature.
+    pub fn context(&self) -> hmac::Context {
+        hmac::Context::with_key(&self.secret)
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({}, {})", self.name.as_name(), self.algorithm.text())
+    }
+}
+
+/// The keys that are known; [`KeyId`] is an index.
+#[derive(Clone, Debug, Default)]
+pub struct Keys(Vec<Arc<Key>>);
+
+impl Keys {
+    /// Keys with distinct names.
+    pub fn new(keys: Vec<Key>) -> Self {
+        Keys(keys.into_iter().map(Arc::new).collect())
+    }
+
+    /// The key of a name and the name of an algorithm: a key is used with its own alone (RFC 8945 §5.2.1).
+    pub fn find(&self, name: Name<'_>, algorithm: Name<'_>) -> Option<(KeyId, &Arc<Key>)> {
+        let at = self.0.iter().position(|key| key.name() == name && key.algorithm.name() == algorithm)?;
+        Some((KeyId::from_index(at), &self.0[at]))
+    }
+
+    /// The key with an id that the config gave.
+    pub fn key(&self, id: KeyId) -> &Arc<Key> {
+        &self.0[id.index()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_found_by_name_and_algorithm_in_any_case() {
+        let name = NameBuf::parse("Transfer.Example").unwrap();
+        let keys = Keys::new(vec![Key::new(name.as_name(), Algorithm::HmacSha256, &[7; 32]).unwrap()]);
+        let upper = NameBuf::parse("TRANSFER.example").unwrap();
+        assert!(keys.find(upper.as_name(), Algorithm::HmacSha256.name()).is_some());
+        assert!(keys.find(upper.as_name(), Algorithm::HmacSha512.name()).is_none());
+        assert!(keys.find(Name::ROOT, Algorithm::HmacSha256.name()).is_none());
+    }
+
+    #[test]
+    fn a_key_does_not_show_its_secret() {
+        let name = NameBuf::parse("k").unwrap();
+        let key = Key::new(name.as_name(), Algorithm::HmacSha512, b"0123456789abcdef").unwrap();
+        assert_eq!(format!("{key:?}"), "Key(k, hmac-sha512)");
+        assert_eq!(Key::new(name.as_name(), Algorithm::HmacSha512, b"short").unwrap_err(), KeyError::SecretTooShort);
+    }
+}

@@ -1,0 +1,180 @@
+//! `[keys.*]`, and who is meant by `allow`, `notify` and `primaries`.
+//!
+//! A party is written in one string: an address or prefix, `key:NAME`, or both with a space between, where both must hold.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Check;
+use crate::base::diagnostic::{Diagnostic, did_you_mean};
+use crate::base::ids::KeyId;
+use crate::base::tsig::{ALGORITHMS, Algorithm, Key as SharedKey, MAX_KEY_NAME_LEN};
+use crate::config::spec::{KeySpec, Text, TransferSpec, ZoneSpec};
+use crate::config::{Key, Party, Placed, Remote, Secret, SteeredExport, Transfer, value};
+
+/// Where DNS is served, if nothing else is said.
+const DNS_PORT: u16 = 53;
+
+impl Check<'_> {
+    pub(super) fn check_key(&mut self, spec: &KeySpec) -> Option<Key> {
+        let name = self.parse(&spec.name, value::domain_name).filter(|name| {
+            let fits = name.as_name().len() <= MAX_KEY_NAME_LEN;
+            if !fits {
+                self.report(
+                    Diagnostic::error("bad-key-name", format!("the name of key `{}` is too long", spec.name.value))
+                        .at(spec.name.place.clone(), format!("more than {MAX_KEY_NAME_LEN} octets"))
+                        .help("write a shorter name, here and on the other side"),
+                );
+            }
+            fits
+        });
+        let algorithm = spec.algorithm.as_ref().and_then(|text| self.check_algorithm(text));
+        if spec.secret.is_some() && spec.secret_file.is_some() {
+            self.report(
+                Diagnostic::error("two-secrets", format!("key `{}` has two secrets", spec.name.value))
+                    .at(spec.name.place.clone(), "`secret` and `secret-file`")
+                    .help("keep `secret-file`, which need not be readable by whoever reads the config"),
+            );
+            return None;
+        }
+        // Diagnostics point at the name: what they show must not be the secret.
+        let secret = match (&spec.secret, &spec.secret_file) {
+            (Some(text), _) => {
+                // What it is worth is known here; a file is read when loading.
+                if let Err(problem) = decode_secret(&text.value) {
+                    self.report(bad_secret(&spec.name.value, problem).at(spec.name.place.clone(), "this key"));
+                    return None;
+                }
+                Secret::Text(text.value.clone())
+            }
+            (None, Some(file)) => Secret::File(self.path(file)?),
+            (None, None) => return None,
+        };
+        Some(Key { name: name?, algorithm: algorithm?, secret, place: spec.name.place.clone() })
+    }
+
+    fn check_algorithm(&mut self, text: &Text) -> Option<Algorithm> {
+        let found = ALGORITHMS.into_iter().find(|algorithm| algorithm.text() == &*text.value);
+        if found.is_none() {
+            let help = match &*text.value {
+                "hmac-md5" | "hmac-sha1" | "hmac-sha224" => "use `hmac-sha256`: what is weaker is not accepted".into(),
+                other => did_you_mean(other, "algorithms", ALGORITHMS.map(Algorithm::text)),
+            };
+            self.report(
+                Diagnostic::error("unknown-algorithm", format!("`{}` is not an algorithm for keys", text.value))
+                    .at(text.place.clone(), "unknown algorithm")
+                    .help(help),
+            );
+        }
+        found
+    }
+
+    pub(super) fn check_transfer(&mut self, spec: &TransferSpec, zone: &ZoneSpec) -> Transfer {
+        let allow: Vec<Party> = spec.allow.iter().filter_map(|text| self.check_party(text)).collect();
+        let notify = spec.notify.iter().filter_map(|text| self.check_remote(text)).collect();
+        let steered = match spec.steered.as_ref() {
+            None => SteeredExport::Refused,
+            Some(text) if &*text.value == "default" => SteeredExport::Default,
+            Some(text) if &*text.value == "refuse" => SteeredExport::Refused,
+            Some(text) => {
+                self.report(
+                    Diagnostic::error("unknown-export", format!("`{}` is no way to export steered owners", text.value))
+                        .at(text.place.clone(), "neither `refuse` nor `default`")
+                        .help("write `default` for the addresses of clients that meet no rule, or leave it out"),
+                );
+                SteeredExport::Refused
+            }
+        };
+        if let (Some(first), SteeredExport::Refused, false) = (spec.allow.first(), steered, zone.steer.is_empty()) {
+            self.report(
+                Diagnostic::warning("steered-transfer", "a zone with steered owners is not transferred")
+                    .at(first.place.clone(), "nobody gets it")
+                    .help("write `steered = \"default\"` to export the addresses of clients that meet no rule"),
+            );
+        }
+        Transfer { allow, notify, steered }
+    }
+
+    /// `192.0.2.0/24`, `key:NAME`, or `192.0.2.0/24 key:NAME`.
+    fn check_party(&mut self, text: &Text) -> Option<Party> {
+        let (address, key) = self.split(text)?;
+        let prefix = match address {
+            Some(address) => Some(self.parse(&address, value::address_or_prefix)?),
+            None => None,
+        };
+        Some(Party { prefix, key })
+    }
+
+    /// `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:5353`, each with ` key:NAME` or without.
+    pub(super) fn check_remote(&mut self, text: &Text) -> Option<Remote> {
+        let (address, key) = self.split(text)?;
+        let Some(address) = address else {
+            self.report(
+                Diagnostic::error("bad-address", format!("`{}` has no address", text.value))
+                    .at(text.place.clone(), "a key alone is nowhere to send to")
+                    .help("write an address before it, like `192.0.2.1 key:NAME`"),
+            );
+            return None;
+        };
+        let with_port = |text: &str| match text.parse::<IpAddr>() {
+            Ok(ip) => Ok(SocketAddr::new(ip, DNS_PORT)),
+            Err(_) => value::socket_address(text),
+        };
+        Some(Remote { address: self.parse(&address, with_port)?, key })
+    }
+
+    /// The two parts of a party.
+    fn split(&mut self, text: &Text) -> Option<(Option<Text>, Option<KeyId>)> {
+        let (mut address, mut key) = (None, None);
+        for word in text.value.split_whitespace() {
+            let placed = |value: &str| Placed { value: value.into(), place: text.place.clone() };
+            match word.strip_prefix("key:") {
+                Some(name) if key.is_none() => match self.keys.find(&placed(name)) {
+                    Ok(at) => key = Some(KeyId::from_index(at)),
+                    Err(problem) => {
+                        self.report(*problem);
+                        return None;
+                    }
+                },
+                None if address.is_none() => address = Some(placed(word)),
+                _ => {
+                    self.report(
+                        Diagnostic::error("bad-party", format!("`{}` names more than one party", text.value))
+                            .at(text.place.clone(), "one address and one key at most")
+                            .help("write each party as a string of its own"),
+                    );
+                    return None;
+                }
+            }
+        }
+        if address.is_none() && key.is_none() {
+            self.report(
+                Diagnostic::error("bad-party", "an empty string names nobody")
+                    .at(text.place.clone(), "nobody")
+                    .help("write an address, `key:NAME`, or both with a space between"),
+            );
+            return None;
+        }
+        Some((address, key))
+    }
+}
+
+/// The octets of a secret.
+pub fn decode_secret(text: &str) -> Result<Vec<u8>, SecretError> {
+    let octets: Vec<u8> =
+        domain::utils::base64::decode(text.trim()).map_err(|_| SecretError("it is not base64".to_string()))?;
+    // A name that fits any key, to judge the secret alone.
+    match SharedKey::new(crate::base::name::Name::ROOT, Algorithm::HmacSha256, &octets) {
+        Ok(_) => Ok(octets),
+        Err(error) => Err(SecretError(error.to_string())),
+    }
+}
+
+/// Why a text is no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretError(String);
+
+/// The secret of a key cannot be used.
+pub fn bad_secret(key: &str, SecretError(why): SecretError) -> Diagnostic {
+    Diagnostic::error("bad-secret", format!("the secret of key `{key}` cannot be used: {why}"))
+        .help("make one with `openssl rand -base64 32`, and write the same on the other side")
+}

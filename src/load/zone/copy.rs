@@ -1,0 +1,199 @@
+//! Copies of zones that are kept elsewhere: read at the start, written when a newer version was fetched.
+//!
+//! A copy is a master file, which any other server can read too. When it was last found to be what the primaries have is
+//! the time of its last modification.
+//!
+//! **Invariants**: a copy is replaced whole or not at all; one that cannot be read, or is too old, costs a transfer and
+//! never keeps the server from starting.
+//! **Not here**: fetching (transfer).
+//!
+//! RFC 1034 §4.3.5 (expiry), RFC 3597 §5 (data of any type as text).
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::{Diagnostic, read_file, read_text};
+use crate::base::name::Name;
+use crate::base::rr::Rtype;
+use crate::config;
+use crate::zone::Zone;
+
+/// Reads the copy of a zone; where none can be used, what stands for it.
+pub(super) fn read(zone: &config::Zone, now: SystemTime) -> (Zone, Vec<Diagnostic>) {
+    let nothing = || Zone::unavailable(zone.name.clone());
+    let Some(path) = &zone.file else { return (nothing(), Vec::new()) };
+    let useless = |why: String| {
+        Diagnostic::warning("useless-copy", format!("the copy of zone `{}` cannot be used: {why}", zone.name))
+            .at(zone.place.clone(), "kept here")
+            .help("nothing need be done: it is fetched anew, and answers SERVFAIL until then")
+    };
+    let text = match read_file(path) {
+        Ok(text) => text,
+        // Nothing was fetched yet.
+        Err(error) if error.kind() == ErrorKind::NotFound => return (nothing(), Vec::new()),
+        Err(error) => return (nothing(), vec![useless(error.to_string())]),
+    };
+    let read = match read_text(zone, path, text, &mut |path| read_file(path)) {
+        Ok((read, _)) => read,
+        Err(problems) => {
+            let first = problems.iter().find(|problem| problem.is_error());
+            let why = first.map_or_else(String::new, |problem| problem.message.clone());
+            return (nothing(), vec![useless(why)]);
+        }
+    };
+    if age(path, now) > Duration::from_secs(read.timers().expire.into()) {
+        return (nothing(), vec![useless("it has expired".to_string())]);
+    }
+    (read, Vec::new())
+}
+
+/// How long ago a copy was last found to be what the primaries have.
+pub fn age(path: &Path, now: SystemTime) -> Duration {
+    let checked = fs::metadata(path).and_then(|metadata| metadata.modified());
+    // A file from the future was checked just now, by a clock that was ahead.
+    checked.map_or(Duration::ZERO, |checked| now.duration_since(checked).unwrap_or_default())
+}
+
+/// Notes that a copy is what the primaries have.
+pub fn touch(path: &Path, now: SystemTime) -> io::Result<()> {
+    File::options().append(true).open(path)?.set_modified(now)
+}
+
+/// Replaces a copy.
+pub fn write(path: &Path, zone: &Zone) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    let written = write_file(&beside, zone).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        // What is left of it is of no use; the first error is the one to tell.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+fn write_file(path: &Path, zone: &Zone) -> io::Result<()> {
+    let mut out = BufWriter::new(File::create(path)?);
+    writeln!(out, "; A copy of {}, fetched by pharos; it is written over.", absolute(zone.apex()))?;
+    for node in zone.nodes() {
+        for set in node.rrsets() {
+            for (ttl, rdata) in set.records() {
+                write!(out, "{} {} IN {} ", absolute(node.owner()), ttl.0, type_text(set.rtype))?;
+                write_rdata(&mut out, set.rtype, rdata)?;
+            }
+        }
+    }
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+/// Types by number where their name would not do: what a library knows and the other does not.
+fn type_text(rtype: Rtype) -> String {
+    match is_common(rtype) {
+        true => rtype.to_string(),
+        false => format!("TYPE{}", rtype.0),
+    }
+}
+
+fn is_common(rtype: Rtype) -> bool {
+    [Rtype::A, Rtype::AAAA, Rtype::NS, Rtype::CNAME, Rtype::PTR, Rtype::DNAME, Rtype::MX, Rtype::SOA, Rtype::TXT]
+        .contains(&rtype)
+}
+
+/// Data as people write it where that is simple, otherwise in hex.
+fn write_rdata(out: &mut impl Write, rtype: Rtype, rdata: &[u8]) -> io::Result<()> {
+    match (rtype, rdata) {
+        (Rtype::A, &[a, b, c, d]) => writeln!(out, "{a}.{b}.{c}.{d}"),
+        (Rtype::AAAA, octets) if octets.len() == 16 => {
+            let octets: [u8; 16] = octets.try_into().map_err(|_| io::Error::from(ErrorKind::InvalidData))?;
+            writeln!(out, "{}", std::net::Ipv6Addr::from(octets))
+        }
+        (Rtype::NS | Rtype::CNAME | Rtype::PTR | Rtype::DNAME, octets) => match Name::from_wire(octets) {
+            Some(name) => writeln!(out, "{}", absolute(name)),
+            None => write_hex(out, octets),
+        },
+        (_, octets) => write_hex(out, octets),
+    }
+}
+
+fn write_hex(out: &mut impl Write, octets: &[u8]) -> io::Result<()> {
+    write!(out, "\\# {} ", octets.len())?;
+    octets.iter().try_for_each(|octet| write!(out, "{octet:02x}"))?;
+    writeln!(out)
+}
+
+fn absolute(name: Name<'_>) -> String {
+    match name.is_root() {
+        true => ".".to_string(),
+        false => format!("{name}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::diagnostic::Place;
+    use crate::base::name::NameBuf;
+    use crate::zone::Difference;
+
+    const TEXT: &str = "\
+$ORIGIN example.
+$TTL 300
+@ SOA ns hostmaster\\.one 7 3600 600 1000 60
+@ NS ns
+@ TXT \"a; \\\"quoted\\\" text\" second
+ns A 192.0.2.1
+ns AAAA 2001:db8::1
+*.x MX 10 ns
+od\\.d\\255\\@\\$\\; CNAME \\(ns\\)
+s SRV 1 2 3 ns
+t TYPE65280 \\# 3 abcdef
+e TYPE65281 \\# 0
+@ CAA 0 issue \"ca.example\"
+";
+
+    fn zone(file: Option<PathBuf>) -> config::Zone {
+        config::Zone {
+            name: NameBuf::parse("example").unwrap(),
+            file,
+            primaries: Vec::new(),
+            transfer: config::Transfer::default(),
+            steer: Vec::new(),
+            place: Place::whole_file(&"pharos.toml".into()),
+        }
+    }
+
+    #[test]
+    fn a_copy_reads_back_as_what_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("copy");
+        let (original, _) = read_text(&zone(None), Path::new("x"), TEXT.into(), &mut |_| unreachable!()).unwrap();
+        write(&path, &original).unwrap();
+        let (read, said) = read(&zone(Some(path.clone())), SystemTime::now());
+        assert!(said.is_empty(), "{said:?}");
+        let difference = Difference::between(&original, &read);
+        assert!(difference.is_empty() && difference.old_soa == difference.new_soa, "{difference:?}");
+        assert!(!path.with_extension("new").exists());
+    }
+
+    #[test]
+    fn a_copy_that_cannot_be_used_costs_a_transfer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("copy");
+        let now = SystemTime::now();
+        let said = |text: Option<&str>, now| {
+            if let Some(text) = text {
+                fs::write(&path, text).unwrap();
+            }
+            let (read, said) = read(&zone(Some(path.clone())), now);
+            (read.is_available(), said.len())
+        };
+        assert_eq!(said(None, now), (false, 0));
+        assert_eq!(said(Some("nonsense"), now), (false, 1));
+        assert_eq!(said(Some(TEXT), now), (true, 0));
+        assert_eq!(said(None, now + Duration::from_secs(1100)), (false, 1), "it has expired");
+        touch(&path, now + Duration::from_secs(500)).unwrap();
+        assert_eq!(said(None, now + Duration::from_secs(1100)), (true, 0));
+    }
+}

@@ -1,0 +1,82 @@
+//! Who may have a zone whole, and whose word of a change is heard.
+//!
+//! **Invariants**: a zone without a policy is given to nobody; keys are named by ids of [`Transfers::keys`].
+//! **Not here**: how a zone is sent ([`crate::wire`]), how one is fetched (transfer).
+
+use std::net::IpAddr;
+
+use crate::base::ids::{KeyId, ZoneId};
+use crate::base::prefix::Prefix;
+use crate::base::tsig::Keys;
+
+/// The keys, and each zone's policy.
+#[derive(Clone, Debug, Default)]
+pub struct Transfers {
+    /// The keys that messages may be signed with.
+    pub keys: Keys,
+    /// By [`ZoneId`]; those that are missing have no policy.
+    pub zones: Vec<Policy>,
+}
+
+/// What may be done with one zone.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// Who may have the zone: whoever meets one of these.
+    pub allow: Vec<Party>,
+    /// Whose NOTIFY is heard: the primaries of a zone that we hold a copy of.
+    pub primaries: Vec<Party>,
+    /// What stands for the addresses of steered owners.
+    pub steered: SteeredExport,
+}
+
+/// What a party must show: all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Party {
+    /// An address of this prefix; none means any.
+    pub prefix: Option<Prefix>,
+    /// A signature with this key; none means that no signature is needed.
+    pub key: Option<KeyId>,
+}
+
+/// What a transfer has in place of addresses that depend on the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SteeredExport {
+    /// Nothing: a zone with steered owners is not given away.
+    #[default]
+    Refused,
+    /// The addresses of clients that meet no rule, as of the moment of the transfer.
+    Default,
+}
+
+const NOBODY: &Policy = &Policy { allow: Vec::new(), primaries: Vec::new(), steered: SteeredExport::Refused };
+
+impl Transfers {
+    /// The policy of a zone.
+    pub fn policy(&self, zone: ZoneId) -> &Policy {
+        self.zones.get(zone.index()).unwrap_or(NOBODY)
+    }
+}
+
+impl Party {
+    /// Whether this is the one who asks.
+    pub fn is(&self, address: IpAddr, key: Option<KeyId>) -> bool {
+        self.prefix.is_none_or(|prefix| prefix.contains(address)) && (self.key.is_none() || self.key == key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_party_shows_all_that_is_asked_of_it() {
+        let (here, there) = ("192.0.2.7".parse().unwrap(), "198.51.100.7".parse().unwrap());
+        let prefix: Prefix = "192.0.2.0/24".parse().unwrap();
+        let (key, other) = (Some(KeyId(1)), Some(KeyId(2)));
+        let both = Party { prefix: Some(prefix), key };
+        assert!(both.is(here, key) && !both.is(there, key) && !both.is(here, None) && !both.is(here, other));
+        let near = Party { prefix: Some(prefix), key: None };
+        assert!(near.is(here, None) && near.is(here, other) && !near.is(there, key));
+        assert!(Transfers::default().policy(ZoneId(3)).allow.is_empty());
+    }
+}

@@ -1,0 +1,449 @@
+//! A zone in messages: whole (RFC 5936), or what changed since a serial (RFC 1995).
+//!
+//! [`begin`] tells whether a message asks for a zone and may have it; the [`Transfer`] then fills one message after
+//! another. What may not be had is left to [`super::respond`], which says why.
+//!
+//! Owners are compressed against the apex and the owner before, which is where nearly all of the repetition is, so that
+//! a record costs the same wherever in a zone it stands.
+//!
+//! **Invariants**: all messages are of one version of the zone; the first record and the last are its SOA (RFC 5936
+//! §2.2); every message of a signed request is signed; a transfer keeps its zone alive, and nothing else of a snapshot.
+//! **Not here**: who may have a zone ([`crate::snapshot`]), streams.
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+
+use super::decode::{HEADER_LEN, OPCODE_QUERY, decode};
+use super::encode::{OPT_LEN, pointer, rdata_names, split_name};
+use super::tsig::{self, Signer, Verdict};
+use super::{Cookie, EcsEffect, Limit, MAX_STREAM, Peer, Summary, Truncation};
+use crate::answer::{Aa, Basis, DnssecOk, Edns, Outcome, Query, Question};
+use crate::base::ids::{KeyId, NodeId, ZoneId};
+use crate::base::name::{MAX_NAME_LEN, Name};
+use crate::base::prefix::FAMILIES;
+use crate::base::rr::{Class, Ede, Rcode, Rtype};
+use crate::base::time::{Now, UnixTime};
+use crate::snapshot::{Snapshot, SteeredExport};
+use crate::steer::Won;
+use crate::zone::{Difference, Record, Records, Zone, is_newer};
+
+/// Octets after which a message of a transfer is full: pointers reach no further (RFC 1035 §4.1.4), so longer messages
+/// save nothing. A single record may be longer.
+const FULL_AT: usize = 1 << 14;
+
+/// A question takes a name, a type and a class.
+const MAX_QUESTION_LEN: usize = MAX_NAME_LEN + 4;
+
+/// Why a zone is not given: the response code, and what there is to add.
+pub(super) type Denial = (Rcode, Option<Ede>);
+
+/// A transfer that has been granted.
+#[derive(Debug)]
+pub struct Transfer {
+    id: u16,
+    flags: [u8; 2],
+    question: ArrayVec<u8, MAX_QUESTION_LEN>,
+    edns: Option<(u16, DnssecOk)>,
+    signer: Option<Signer>,
+    zone: Arc<Zone>,
+    /// The addresses that stand for steered ones.
+    steered: Records,
+    /// What is sent instead of the whole zone.
+    changes: Vec<Arc<Difference>>,
+    next: Stage,
+    summary: Summary,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The SOA at the front, and whether anything follows it.
+    FirstSoa(Content),
+    /// A record of the zone, by node, set and place in it.
+    Zone(usize, usize, usize),
+    /// What stands for steered addresses, by offset.
+    Steered(usize),
+    /// A change, which of its four lists, and the offset in that.
+    Changes(usize, usize, usize),
+    /// The SOA at the end.
+    LastSoa,
+    /// Nothing.
+    Done,
+}
+
+/// What a transfer consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// The whole zone.
+    Zone,
+    /// Changes.
+    Changes,
+    /// The SOA alone: there is nothing new (RFC 1995 §2).
+    Soa,
+}
+
+/// Begins a transfer over a stream; none where the message asks for none, or for one that it may not have.
+pub fn begin(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now) -> Option<Transfer> {
+    let query = decode(message)?;
+    let question = query.question.filter(|question| is_asked(&query, question))?;
+    let (key, signer) = match tsig::authenticate(message, query.tsig, &snapshot.transfers.keys, now.unix) {
+        Verdict::Unsigned => (None, None),
+        Verdict::Signed(key, signer) => (Some(key), Some(signer)),
+        Verdict::Refused(_) | Verdict::Malformed => return None,
+    };
+    let id = permit(&question, peer, key, snapshot).ok()?;
+    let zone = snapshot.zones.shared(id);
+    let (content, changes) = match question.qtype {
+        Rtype::IXFR => changes(serial(message, &question)?, id, snapshot),
+        _ => (Content::Zone, Vec::new()),
+    };
+    let basis = Basis { outcome: Outcome::Answer, zone: Some(id), node: None, steering: None };
+    Some(Transfer {
+        id: query.id,
+        flags: query.echoed_flags,
+        question: question.wire.iter().copied().collect(),
+        edns: query.edns.map(|edns: Edns<'_>| (snapshot.settings.udp_payload, edns.dnssec_ok)),
+        signer,
+        zone: zone.clone(),
+        steered: if content == Content::Zone { steered(zone, snapshot) } else { Records::default() },
+        changes,
+        next: Stage::FirstSoa(content),
+        summary: Summary {
+            qtype: Some(question.qtype),
+            rcode: Rcode::NOERROR,
+            aa: Aa::Authoritative,
+            truncation: Truncation::Whole,
+            cookie: Cookie::None,
+            limit: Limit::Off,
+            ecs: EcsEffect::NotCompared,
+            basis,
+            notified: None,
+        },
+    })
+}
+
+/// Whether a query is for a transfer.
+pub(super) fn is_asked(query: &Query<'_>, question: &Question<'_>) -> bool {
+    let is_transfer = matches!(question.qtype, Rtype::AXFR | Rtype::IXFR);
+    is_transfer && question.qclass == Class::IN && query.opcode == OPCODE_QUERY && query.problem.is_none()
+}
+
+/// The zone that may be transferred, or why it may not.
+pub(super) fn permit(
+    question: &Question<'_>,
+    peer: Peer,
+    key: Option<KeyId>,
+    snapshot: &Snapshot,
+) -> Result<ZoneId, Denial> {
+    let found = snapshot.zones.find(question.name, &question.name.suffixes());
+    // RFC 5936 §2.2.1: only a zone can be had, and only one that is here.
+    let Some((id, zone)) = found.filter(|(_, zone)| zone.apex() == question.name) else {
+        return Err((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)));
+    };
+    let policy = snapshot.transfers.policy(id);
+    if !policy.allow.iter().any(|party| party.is(peer.address, key)) {
+        return Err((Rcode::REFUSED, Some(Ede::Prohibited)));
+    }
+    if zone.is_steered() && policy.steered == SteeredExport::Refused {
+        return Err((Rcode::REFUSED, Some(Ede::NotSupported)));
+    }
+    match zone.is_available() {
+        true => Ok(id),
+        false => Err((Rcode::SERVFAIL, Some(Ede::InvalidData))),
+    }
+}
+
+/// The serial that an IXFR query says its sender has: that of the SOA in its authority section (RFC 1995 §3).
+pub(super) fn serial(message: &[u8], question: &Question<'_>) -> Option<u32> {
+    let (owner, at) = tsig::expand(message, HEADER_LEN + question.wire.len())?;
+    let fixed: &[u8; 10] = message.get(at..)?.first_chunk()?;
+    let rdata = message.get(at + 10..)?.get(..usize::from(u16::from_be_bytes([fixed[8], fixed[9]])))?;
+    let is_soa = Rtype(u16::from_be_bytes([fixed[0], fixed[1]])) == Rtype::SOA && owner.as_name() == question.name;
+    let numbers = rdata.len().checked_sub(20).filter(|_| is_soa)?;
+    rdata[numbers..].first_chunk().map(|serial| u32::from_be_bytes(*serial))
+}
+
+/// What leads from a serial to the zone as it is.
+fn changes(serial: u32, id: ZoneId, snapshot: &Snapshot) -> (Content, Vec<Arc<Difference>>) {
+    let zone = snapshot.zones.zone(id);
+    if serial == zone.serial() || is_newer(serial, zone.serial()) {
+        return (Content::Soa, Vec::new());
+    }
+    // Addresses that stand for steered ones change without a new serial.
+    match snapshot.zones.history(id).since(serial).filter(|_| !zone.is_steered()) {
+        Some(changes) => (Content::Changes, changes.to_vec()),
+        None => (Content::Zone, Vec::new()),
+    }
+}
+
+/// The addresses of clients that meet no rule, for all steered owners of a zone.
+fn steered(zone: &Zone, snapshot: &Snapshot) -> Records {
+    let mut records = Records::default();
+    if !zone.is_steered() {
+        return records;
+    }
+    for node in zone.nodes() {
+        let Some(steered) = node.steered() else { continue };
+        let plan = snapshot.horizons[steered.horizon.index()].plan_of(Won::Default);
+        for family in FAMILIES {
+            let addresses = snapshot.addresses(steered.horizon, plan, family);
+            let Some(set) = addresses.rrset(family, steered.ttl) else { continue };
+            for rdata in set.rdatas() {
+                records.push(Record { owner: node.owner(), rtype: set.rtype, ttl: set.ttl, rdata });
+            }
+        }
+    }
+    records
+}
+
+impl Transfer {
+    /// What there is to count.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Fills the next message and tells its length; none when all has been sent.
+    ///
+    /// # Panics
+    /// When `out` has less than [`MAX_STREAM`] octets.
+    pub fn next(&mut self, now: UnixTime, out: &mut [u8]) -> Option<usize> {
+        if self.next == Stage::Done {
+            return None;
+        }
+        let zone = self.zone.clone();
+        let opt_len = self.edns.map_or(0, |_| OPT_LEN);
+        let reserved = opt_len + self.signer.as_ref().map_or(0, Signer::room);
+        let mut packer = Packer {
+            out: &mut out[..MAX_STREAM],
+            at: HEADER_LEN,
+            end: MAX_STREAM - reserved,
+            apex: zone.apex(),
+            apex_at: None,
+            owner: (HEADER_LEN, 0),
+            count: 0,
+        };
+        let mut questions = 0u16;
+        if matches!(self.next, Stage::FirstSoa(_)) {
+            // RFC 5936 §2.2.2: the first message has the question, the others need not.
+            questions = 1;
+            packer.question(&self.question);
+        }
+        self.fill(&zone, &mut packer);
+        let (records, mut len) = (packer.count, packer.at);
+        out[..2].copy_from_slice(&self.id.to_be_bytes());
+        out[2] = 0x84 | self.flags[0];
+        out[3] = self.flags[1];
+        for (count, field) in [questions, records, 0, 0].iter().zip(out[4..HEADER_LEN].chunks_exact_mut(2)) {
+            field.copy_from_slice(&count.to_be_bytes());
+        }
+        if let Some((payload, dnssec_ok)) = self.edns {
+            let mut opt = [0; OPT_LEN];
+            opt[1..3].copy_from_slice(&Rtype::OPT.0.to_be_bytes());
+            opt[3..5].copy_from_slice(&payload.to_be_bytes());
+            opt[7] = if dnssec_ok == DnssecOk::Yes { 0x80 } else { 0 };
+            out[len..len + OPT_LEN].copy_from_slice(&opt);
+            out[11] = 1;
+            len += OPT_LEN;
+        }
+        if let Some(signer) = &mut self.signer {
+            len = signer.sign(out, len, now);
+        }
+        Some(len)
+    }
+
+    /// Writes records until the message is full or there are no more.
+    fn fill(&mut self, zone: &Zone, packer: &mut Packer<'_, '_>) {
+        while self.next != Stage::Done && packer.at < FULL_AT {
+            let after = match self.next {
+                Stage::FirstSoa(content) => packer.soa(zone).map(|()| match content {
+                    Content::Zone => Stage::Zone(0, 0, 0),
+                    Content::Changes => Stage::Changes(0, 0, 0),
+                    Content::Soa => Stage::Done,
+                }),
+                Stage::Zone(node, set, place) => {
+                    let stopped = fill_from_zone(zone, (node, set, place), packer);
+                    match stopped {
+                        Some((node, set, place)) => {
+                            self.next = Stage::Zone(node, set, place);
+                            return;
+                        }
+                        None => Some(Stage::Steered(0)),
+                    }
+                }
+                Stage::Steered(offset) => match self.steered.at(offset) {
+                    Some((record, after)) => packer.record(record).map(|()| Stage::Steered(after)),
+                    None => Some(Stage::LastSoa),
+                },
+                Stage::Changes(at, part, offset) => match self.changes.get(at) {
+                    None => Some(Stage::LastSoa),
+                    Some(change) => {
+                        let parts = [&change.old_soa, &change.removed, &change.new_soa, &change.added];
+                        match parts.get(part) {
+                            None => Some(Stage::Changes(at + 1, 0, 0)),
+                            Some(records) => match records.at(offset) {
+                                None => Some(Stage::Changes(at, part + 1, 0)),
+                                Some((record, after)) => {
+                                    packer.record(record).map(|()| Stage::Changes(at, part, after))
+                                }
+                            },
+                        }
+                    }
+                },
+                Stage::LastSoa => packer.soa(zone).map(|()| Stage::Done),
+                Stage::Done => None,
+            };
+            // What did not fit stands at the front of the next message.
+            let Some(after) = after else { return };
+            self.next = after;
+        }
+    }
+}
+
+/// Writes the records of a zone but its SOA from a place on; the place of the first that is left, if any is.
+fn fill_from_zone(
+    zone: &Zone,
+    (first_node, mut first_set, mut first_place): (usize, usize, usize),
+    packer: &mut Packer<'_, '_>,
+) -> Option<(usize, usize, usize)> {
+    for at in first_node..zone.node_count() {
+        let node = zone.node(NodeId::from_index(at));
+        for (set_at, set) in node.rrsets().enumerate().skip(first_set) {
+            if set.rtype != Rtype::SOA {
+                for (place, (ttl, rdata)) in set.records().enumerate().skip(first_place) {
+                    let record = Record { owner: node.owner(), rtype: set.rtype, ttl, rdata };
+                    if packer.at >= FULL_AT || packer.record(record).is_none() {
+                        return Some((at, set_at, place));
+                    }
+                }
+            }
+            first_place = 0;
+        }
+        first_set = 0;
+    }
+    None
+}
+
+/// Writes records into one message.
+struct Packer<'o, 'z> {
+    out: &'o mut [u8],
+    at: usize,
+    end: usize,
+    apex: Name<'z>,
+    /// Where the apex stands, octet for octet.
+    apex_at: Option<usize>,
+    /// Where the last owner stands in full, and its length; 0 where there is none.
+    owner: (usize, usize),
+    count: u16,
+}
+
+impl Packer<'_, '_> {
+    fn put(&mut self, octets: &[u8]) -> Option<()> {
+        let room = self.out.get_mut(self.at..self.end)?.get_mut(..octets.len())?;
+        room.copy_from_slice(octets);
+        self.at += octets.len();
+        Some(())
+    }
+
+    fn question(&mut self, question: &[u8]) {
+        let name = &question[..question.len() - 4];
+        if name == self.apex.as_wire() {
+            self.apex_at = Some(self.at);
+        }
+        // It is the first thing in a message that has room for every question.
+        let _ = self.put(question);
+    }
+
+    fn soa(&mut self, zone: &Zone) -> Option<()> {
+        let set = zone.soa();
+        let (ttl, rdata) = set.records().next()?;
+        self.record(Record { owner: zone.apex(), rtype: Rtype::SOA, ttl, rdata })
+    }
+
+    /// Writes a record whole, or nothing.
+    fn record(&mut self, record: Record<'_>) -> Option<()> {
+        let before = (self.at, self.apex_at, self.owner);
+        let written = self.try_record(record);
+        match written {
+            Some(()) => self.count += 1,
+            None => (self.at, self.apex_at, self.owner) = before,
+        }
+        written
+    }
+
+    fn try_record(&mut self, record: Record<'_>) -> Option<()> {
+        let (owner_at, owner_len) = self.owner;
+        let start = self.at;
+        // The last owner may end in a pointer, so it is compared as it was given: by the octets kept beside it.
+        if owner_len > 0 && self.is_same_owner(record.owner, owner_at, owner_len) {
+            self.put(&pointer(owner_at as u16))?;
+        } else {
+            self.name(record.owner)?;
+            self.owner = if start < FULL_AT { (start, record.owner.len()) } else { (0, 0) };
+        }
+        let mut fixed = [0, 0, 0, 1, 0, 0, 0, 0];
+        fixed[..2].copy_from_slice(&record.rtype.0.to_be_bytes());
+        fixed[4..].copy_from_slice(&record.ttl.0.to_be_bytes());
+        self.put(&fixed)?;
+        let len_at = self.at;
+        self.put(&[0, 0])?;
+        let mut rest = record.rdata;
+        if let Some((before, names)) = rdata_names(record.rtype) {
+            let (head, after) = rest.split_at_checked(before)?;
+            self.put(head)?;
+            rest = after;
+            for _ in 0..names {
+                let (name, after) = split_name(rest)?;
+                self.name(name)?;
+                rest = after;
+            }
+        }
+        self.put(rest)?;
+        let len = (self.at - len_at - 2) as u16;
+        self.out[len_at..len_at + 2].copy_from_slice(&len.to_be_bytes());
+        Some(())
+    }
+
+    /// Whether the owner written at `at`, `len` octets in full, is this one.
+    fn is_same_owner(&self, owner: Name<'_>, at: usize, len: usize) -> bool {
+        if owner.len() != len {
+            return false;
+        }
+        match self.prefix_len(owner) {
+            // As it was written: labels, and a pointer to the apex or the apex itself.
+            Some(prefix) => {
+                let follows = self.out[at + prefix];
+                self.out[at..at + prefix] == owner.as_wire()[..prefix]
+                    && (follows & 0xc0 == 0xc0 || self.apex_at == Some(at + prefix))
+            }
+            None => self.out[at..at + len] == *owner.as_wire(),
+        }
+    }
+
+    /// The octets of a name before the apex, where it ends with the apex octet for octet.
+    fn prefix_len(&self, name: Name<'_>) -> Option<usize> {
+        let prefix = name.len().checked_sub(self.apex.len())?;
+        let is_within = name.as_wire()[prefix..] == *self.apex.as_wire() && name.ends_with(self.apex);
+        // The root needs no pointer.
+        (is_within && !self.apex.is_root()).then_some(prefix)
+    }
+
+    fn name(&mut self, name: Name<'_>) -> Option<()> {
+        match (self.prefix_len(name), self.apex_at) {
+            (Some(prefix), Some(apex_at)) => {
+                self.put(&name.as_wire()[..prefix])?;
+                self.put(&pointer(apex_at as u16))
+            }
+            (Some(prefix), None) => {
+                let apex_at = self.at + prefix;
+                self.put(name.as_wire())?;
+                self.apex_at = (apex_at < FULL_AT).then_some(apex_at);
+                Some(())
+            }
+            (None, _) => self.put(name.as_wire()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

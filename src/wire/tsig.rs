@@ -1,0 +1,519 @@
+//! Signatures of messages (RFC 8945): read, verified, made.
+//!
+//! [`authenticate`] tells whether a query is signed, and by whom; a [`Signer`] signs the reply, or each message of a
+//! long one. The asking side is an [`Exchange`]: it signs a query and verifies what comes back.
+//!
+//! The HMAC is ring's. The record is ours: of the libraries at hand, `domain` signs only what its own builders make, and
+//! hashes eight octets of server time in a BADTIME reply where six are sent; hickory-proto cannot sign a reply of
+//! several messages.
+//!
+//! **Invariants**: nothing is believed before the signature holds, the time last of all (§5.2); comparison takes the
+//! same time wherever octets differ; authenticating allocates nothing.
+//! **Not here**: who may do what with which key ([`crate::snapshot`]).
+
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+use ring::hmac;
+use subtle::ConstantTimeEq;
+
+use super::decode::HEADER_LEN;
+use crate::base::ids::KeyId;
+use crate::base::name::{MAX_NAME_LEN, Name, NameBuf};
+use crate::base::rr::{Class, Rcode, Rtype};
+use crate::base::time::UnixTime;
+use crate::base::tsig::{Key, Keys, MAX_MAC_LEN};
+
+/// How far clocks may differ, in seconds: what RFC 8945 §10 recommends.
+pub const FUDGE: u16 = 300;
+
+/// RFC 8945 §5.3.1: the most messages of a long reply that may go unsigned between two that are.
+const MAX_UNSIGNED: usize = 99;
+
+/// The octets of a TSIG record besides its names, MAC and other data.
+const FIXED_LEN: usize = 26;
+
+/// The most octets in both names of an unknown key that a reply repeats: as many as those of ours and a MAC take.
+const MAX_ECHOED_NAMES: usize = 140;
+
+/// The octets of the server's time in a BADTIME reply.
+const OTHER_LEN: usize = 6;
+
+type Mac = ArrayVec<u8, MAX_MAC_LEN>;
+
+/// A TSIG record that stands at the end of a message.
+#[derive(Debug)]
+struct Record<'m> {
+    /// Where it starts.
+    start: usize,
+    name: NameBuf,
+    algorithm: NameBuf,
+    time: UnixTime,
+    fudge: u16,
+    mac: &'m [u8],
+    original_id: u16,
+    error: Rcode,
+    other: &'m [u8],
+}
+
+/// What a query's signature says.
+#[derive(Debug)]
+pub enum Verdict {
+    /// There is none.
+    Unsigned,
+    /// It holds; the reply is signed too.
+    Signed(KeyId, Signer),
+    /// It does not: NOTAUTH, and a TSIG record that says why.
+    Refused(Box<Refusal>),
+    /// It is no signature: FORMERR.
+    Malformed,
+}
+
+/// Signs the replies to one query.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    key: Arc<Key>,
+    /// The MAC that the next one follows: that of the query, then of the message before.
+    prior: Mac,
+    turn: Turn,
+}
+
+/// Which message of a reply it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    First,
+    Later,
+}
+
+/// Why a signature does not hold, and what the reply's TSIG record says of it.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The extended error (RFC 8945 §3).
+    pub error: Rcode,
+    name: NameBuf,
+    algorithm: NameBuf,
+    time: UnixTime,
+    fudge: u16,
+    /// Where key and MAC are good, and the time or the length is not, the reply is signed (§5.3.2).
+    signer: Option<Signer>,
+}
+
+/// Tells whether and how a query is signed; `start` is where its TSIG record stands, as decoding found it.
+pub fn authenticate(message: &[u8], start: Option<u16>, keys: &Keys, now: UnixTime) -> Verdict {
+    let Some(start) = start else { return Verdict::Unsigned };
+    let Some(record) = read(message, usize::from(start)) else { return Verdict::Malformed };
+    let refuse = |record: &Record<'_>, error, signer| {
+        Verdict::Refused(Box::new(Refusal {
+            error,
+            name: record.name.clone(),
+            algorithm: record.algorithm.clone(),
+            time: record.time,
+            fudge: record.fudge,
+            signer,
+        }))
+    };
+    // §5.2.1
+    let Some((id, key)) = keys.find(record.name.as_name(), record.algorithm.as_name()) else {
+        return refuse(&record, Rcode::BADKEY, None);
+    };
+    // §5.2.2.1: between half of it (and 10 octets) and all of it.
+    let full = key.algorithm().mac_len();
+    if record.mac.len() > full || record.mac.len() < (full / 2).max(10) {
+        return Verdict::Malformed;
+    }
+    let digest = digest(key, message, &record, &[], Turn::First);
+    if !is_same(&digest.as_ref()[..record.mac.len()], record.mac) {
+        return refuse(&record, Rcode::BADSIG, None);
+    }
+    let signer = Signer { key: key.clone(), prior: record.mac.iter().copied().collect(), turn: Turn::First };
+    // §5.2.3, then §5.2.4: in this order, so that neither is told to who lacks the key.
+    if now.0.abs_diff(record.time.0) > u64::from(record.fudge) {
+        return refuse(&record, Rcode::BADTIME, Some(signer));
+    }
+    // Truncated signatures are a saving that nobody needs.
+    if record.mac.len() < full {
+        return refuse(&record, Rcode::BADTRUNC, Some(signer));
+    }
+    Verdict::Signed(id, signer)
+}
+
+impl Verdict {
+    /// The octets to leave for the TSIG record of the reply.
+    pub fn room(&self) -> usize {
+        match self {
+            Verdict::Unsigned | Verdict::Malformed => 0,
+            Verdict::Signed(_, signer) => signer.room(),
+            Verdict::Refused(refusal) => refusal.room(),
+        }
+    }
+
+    /// Appends a TSIG record to the reply of `len` octets, where there is to be one; the length then.
+    pub fn finish(&mut self, out: &mut [u8], len: usize, now: UnixTime) -> usize {
+        match self {
+            Verdict::Unsigned | Verdict::Malformed => len,
+            Verdict::Signed(_, signer) => signer.sign(out, len, now),
+            Verdict::Refused(refusal) => refusal.append(out, len, now),
+        }
+    }
+}
+
+impl Signer {
+    /// The octets to leave for the signature of a message.
+    pub fn room(&self) -> usize {
+        let algorithm = self.key.algorithm();
+        self.key.name().len() + algorithm.name().len() + FIXED_LEN + algorithm.mac_len()
+    }
+
+    /// Signs the message of `len` octets in `out`; its length then.
+    ///
+    /// # Panics
+    /// When `out` lacks the [`Signer::room`] behind the message.
+    pub fn sign(&mut self, out: &mut [u8], len: usize, now: UnixTime) -> usize {
+        let key = self.key.clone();
+        let fields = Fields {
+            name: key.name(),
+            algorithm: key.algorithm().name(),
+            time: now,
+            fudge: FUDGE,
+            error: Rcode::NOERROR,
+            other: &[],
+        };
+        let digest = fields.digest(&key, &self.prior, &[&out[..len]], self.turn);
+        self.turn = Turn::Later;
+        self.prior = digest.as_ref().iter().copied().collect();
+        fields.append(out, len, digest.as_ref())
+    }
+}
+
+impl Refusal {
+    /// None where the names of an unknown key are so long that 512 octets might not hold them beside a question:
+    /// then the response code has to do.
+    fn room(&self) -> usize {
+        let names = self.name.as_name().len() + self.algorithm.as_name().len();
+        match &self.signer {
+            Some(signer) => signer.room() + OTHER_LEN,
+            None if names > MAX_ECHOED_NAMES => 0,
+            None => names + FIXED_LEN,
+        }
+    }
+
+    fn append(&mut self, out: &mut [u8], len: usize, now: UnixTime) -> usize {
+        if self.room() == 0 {
+            return len;
+        }
+        let server_time = time_octets(now);
+        let other: &[u8] = if self.error == Rcode::BADTIME { &server_time } else { &[] };
+        let fields = Fields {
+            name: self.name.as_name(),
+            algorithm: self.algorithm.as_name(),
+            // §5.2.3: the client's own time, so that it can verify the reply.
+            time: self.time,
+            fudge: self.fudge,
+            error: self.error,
+            other,
+        };
+        match &self.signer {
+            Some(signer) => {
+                let digest = fields.digest(&signer.key, &signer.prior, &[&out[..len]], Turn::First);
+                fields.append(out, len, digest.as_ref())
+            }
+            // §5.3.2: a reply to who may not have the key must not be signed.
+            None => fields.append(out, len, &[]),
+        }
+    }
+}
+
+/// What stands in a TSIG record beside the MAC.
+struct Fields<'f> {
+    name: Name<'f>,
+    algorithm: Name<'f>,
+    time: UnixTime,
+    fudge: u16,
+    error: Rcode,
+    other: &'f [u8],
+}
+
+impl Fields<'_> {
+    /// §4.3: the prior MAC, the message, and the variables; of later messages only those of time.
+    fn digest(&self, key: &Key, prior: &[u8], message: &[&[u8]], turn: Turn) -> hmac::Tag {
+        let mut context = key.context();
+        if !prior.is_empty() {
+            context.update(&(prior.len() as u16).to_be_bytes());
+            context.update(prior);
+        }
+        message.iter().for_each(|part| context.update(part));
+        if turn == Turn::First {
+            // The key's own name is in lower case, as §4.3.3 wants it.
+            context.update(key.name().as_wire());
+            context.update(&Class::ANY.0.to_be_bytes());
+            context.update(&0u32.to_be_bytes());
+            context.update(key.algorithm().name().as_wire());
+        }
+        context.update(&time_octets(self.time));
+        context.update(&self.fudge.to_be_bytes());
+        if turn == Turn::First {
+            context.update(&self.error.0.to_be_bytes());
+            context.update(&(self.other.len() as u16).to_be_bytes());
+            context.update(self.other);
+        }
+        context.sign()
+    }
+
+    /// Appends the record to a message of `len` octets, whose ID is the original one.
+    fn append(&self, out: &mut [u8], len: usize, mac: &[u8]) -> usize {
+        let id = [out[0], out[1]];
+        let rdata_len = self.algorithm.len() + 16 + mac.len() + self.other.len();
+        let mut at = len;
+        let mut put = |octets: &[u8]| {
+            out[at..at + octets.len()].copy_from_slice(octets);
+            at += octets.len();
+        };
+        put(self.name.as_wire());
+        put(&Rtype::TSIG.0.to_be_bytes());
+        put(&Class::ANY.0.to_be_bytes());
+        put(&0u32.to_be_bytes());
+        put(&(rdata_len as u16).to_be_bytes());
+        put(self.algorithm.as_wire());
+        put(&time_octets(self.time));
+        put(&self.fudge.to_be_bytes());
+        put(&(mac.len() as u16).to_be_bytes());
+        put(mac);
+        put(&id);
+        put(&self.error.0.to_be_bytes());
+        put(&(self.other.len() as u16).to_be_bytes());
+        put(self.other);
+        let records = u16::from_be_bytes([out[10], out[11]]) + 1;
+        out[10..HEADER_LEN].copy_from_slice(&records.to_be_bytes());
+        at
+    }
+}
+
+/// Why a reply is not believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyError {
+    /// It is not signed where it has to be.
+    Unsigned,
+    /// It is signed with another key.
+    OtherKey,
+    /// The signature does not hold.
+    BadSignature,
+    /// It was signed at another time.
+    BadTime,
+    /// The other side found fault with our signature.
+    Refused(Rcode),
+}
+
+impl std::fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            VerifyError::Unsigned => f.write_str("the reply is not signed"),
+            VerifyError::OtherKey => f.write_str("the reply is signed with another key"),
+            VerifyError::BadSignature => f.write_str("the signature of the reply does not hold"),
+            VerifyError::BadTime => f.write_str("the reply was signed at another time; compare both clocks"),
+            VerifyError::Refused(Rcode::BADSIG) => {
+                f.write_str("our signature is refused: BADSIG; compare both secrets")
+            }
+            VerifyError::Refused(Rcode::BADTIME) => {
+                f.write_str("our signature is refused: BADTIME; compare both clocks")
+            }
+            VerifyError::Refused(error) => write!(f, "our signature is refused: {error}; compare both keys"),
+        }
+    }
+}
+
+impl std::error::Error for VerifyError {}
+
+/// One signed query and the messages of its reply, on the asking side.
+#[derive(Debug)]
+pub struct Exchange {
+    key: Arc<Key>,
+    prior: Mac,
+    turn: Turn,
+    /// The messages that came unsigned since the last signed one.
+    unsigned: Vec<u8>,
+    unsigned_count: usize,
+}
+
+impl Exchange {
+    /// Signs a query.
+    pub fn begin(key: &Arc<Key>, query: &mut Vec<u8>, now: UnixTime) -> Self {
+        let mut signer = Signer { key: key.clone(), prior: Mac::new(), turn: Turn::First };
+        let len = query.len();
+        query.resize(len + signer.room(), 0);
+        let len = signer.sign(query, len, now);
+        query.truncate(len);
+        Exchange { key: key.clone(), prior: signer.prior, turn: Turn::First, unsigned: Vec::new(), unsigned_count: 0 }
+    }
+
+    /// Verifies the next message of the reply.
+    pub fn verify(&mut self, message: &[u8], now: UnixTime) -> Result<(), VerifyError> {
+        let Some(record) = find(message).and_then(|start| read(message, start)) else {
+            // §5.3.1: the first message is signed, and no more than 99 in a row are not.
+            if self.turn == Turn::First || self.unsigned_count == MAX_UNSIGNED {
+                return Err(VerifyError::Unsigned);
+            }
+            self.unsigned_count += 1;
+            self.unsigned.extend_from_slice(message);
+            return Ok(());
+        };
+        if record.name.as_name() != self.key.name() || record.algorithm.as_name() != self.key.algorithm().name() {
+            return Err(VerifyError::OtherKey);
+        }
+        if record.mac.is_empty() && record.error != Rcode::NOERROR {
+            return Err(VerifyError::Refused(record.error));
+        }
+        let digest = chained(&self.key, message, &record, (&self.prior, &self.unsigned), self.turn);
+        if !is_same(digest.as_ref(), record.mac) {
+            return Err(VerifyError::BadSignature);
+        }
+        if record.error != Rcode::NOERROR {
+            return Err(VerifyError::Refused(record.error));
+        }
+        if now.0.abs_diff(record.time.0) > u64::from(record.fudge) {
+            return Err(VerifyError::BadTime);
+        }
+        self.prior = digest.as_ref().iter().copied().collect();
+        self.turn = Turn::Later;
+        self.unsigned.clear();
+        self.unsigned_count = 0;
+        Ok(())
+    }
+
+    /// Verifies that the last message was signed.
+    pub fn finish(&self) -> Result<(), VerifyError> {
+        match (self.turn, self.unsigned_count) {
+            (Turn::Later, 0) => Ok(()),
+            _ => Err(VerifyError::Unsigned),
+        }
+    }
+}
+
+/// The MAC that a record should have.
+fn digest(key: &Key, message: &[u8], record: &Record<'_>, prior: &[u8], turn: Turn) -> hmac::Tag {
+    chained(key, message, record, (prior, &[]), turn)
+}
+
+/// As [`digest`], after messages that were not signed.
+fn chained(key: &Key, message: &[u8], record: &Record<'_>, before: (&[u8], &[u8]), turn: Turn) -> hmac::Tag {
+    let mut header = [0; HEADER_LEN];
+    header.copy_from_slice(&message[..HEADER_LEN]);
+    // §4.3.2: the message as it was before the record was added.
+    header[..2].copy_from_slice(&record.original_id.to_be_bytes());
+    let records = u16::from_be_bytes([header[10], header[11]]).wrapping_sub(1);
+    header[10..].copy_from_slice(&records.to_be_bytes());
+    let fields = Fields {
+        name: record.name.as_name(),
+        algorithm: record.algorithm.as_name(),
+        time: record.time,
+        fudge: record.fudge,
+        error: record.error,
+        other: record.other,
+    };
+    let (prior, unsigned) = before;
+    fields.digest(key, prior, &[unsigned, &header, &message[HEADER_LEN..record.start]], turn)
+}
+
+/// Reads the TSIG record that starts at `start` and ends the message.
+fn read(message: &[u8], start: usize) -> Option<Record<'_>> {
+    let (name, at) = expand(message, start)?;
+    let fixed: &[u8; 10] = message.get(at..)?.first_chunk()?;
+    let [t0, t1, c0, c1, 0, 0, 0, 0, l0, l1] = *fixed else { return None };
+    // §4.2: class ANY, TTL 0.
+    if Rtype(u16::from_be_bytes([t0, t1])) != Rtype::TSIG || Class(u16::from_be_bytes([c0, c1])) != Class::ANY {
+        return None;
+    }
+    let rdata_at = at + 10;
+    if rdata_at + usize::from(u16::from_be_bytes([l0, l1])) != message.len() {
+        return None;
+    }
+    let (algorithm, at) = expand(message, rdata_at)?;
+    let (&[a, b, c, d, e, f, fudge_high, fudge_low, mac_high, mac_low], rest) =
+        message.get(at..)?.split_first_chunk()?;
+    let (mac, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([mac_high, mac_low])))?;
+    let (&[id_high, id_low, error_high, error_low, other_high, other_low], other) = rest.split_first_chunk()?;
+    (other.len() == usize::from(u16::from_be_bytes([other_high, other_low]))).then_some(Record {
+        start,
+        name,
+        algorithm,
+        time: UnixTime(u64::from_be_bytes([0, 0, a, b, c, d, e, f])),
+        fudge: u16::from_be_bytes([fudge_high, fudge_low]),
+        mac,
+        original_id: u16::from_be_bytes([id_high, id_low]),
+        error: Rcode(u16::from_be_bytes([error_high, error_low])),
+        other,
+    })
+}
+
+/// Where the last record of a message starts, if it is a TSIG record.
+fn find(message: &[u8]) -> Option<usize> {
+    let header: &[u8; HEADER_LEN] = message.first_chunk()?;
+    let count = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
+    let mut at = HEADER_LEN;
+    for _ in 0..count(4) {
+        at = skip(message, at)? + 4;
+    }
+    let (mut last, mut last_type) = (None, None);
+    for _ in 0..count(6) + count(8) + count(10) {
+        last = Some(at);
+        at = skip(message, at)?;
+        let fixed: &[u8; 10] = message.get(at..)?.first_chunk()?;
+        last_type = Some(Rtype(u16::from_be_bytes([fixed[0], fixed[1]])));
+        at += 10 + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
+    }
+    last.filter(|_| last_type == Some(Rtype::TSIG) && count(10) > 0)
+}
+
+/// Steps over a name.
+fn skip(message: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *message.get(at)? {
+            0 => return Some(at + 1),
+            len @ 1..=63 => at += 1 + usize::from(len),
+            0xc0.. => return Some(at + 2),
+            _ => return None,
+        }
+    }
+}
+
+/// A name with its pointers followed, and where what comes after it stands.
+pub(super) fn expand(message: &[u8], start: usize) -> Option<(NameBuf, usize)> {
+    let mut wire: ArrayVec<u8, MAX_NAME_LEN> = ArrayVec::new();
+    let (mut at, mut after, mut earliest) = (start, None, start);
+    loop {
+        let len = *message.get(at)?;
+        match len {
+            0 => {
+                wire.try_push(0).ok()?;
+                return Some((Name::from_wire(&wire)?.to_owned(), after.unwrap_or(at + 1)));
+            }
+            1..=63 => {
+                wire.try_extend_from_slice(message.get(at..at + 1 + usize::from(len))?).ok()?;
+                at += 1 + usize::from(len);
+            }
+            0xc0.. => {
+                let target = usize::from(u16::from_be_bytes([len & 0x3f, *message.get(at + 1)?]));
+                after.get_or_insert(at + 2);
+                // Always further back, so that it ends.
+                if target >= earliest || target < HEADER_LEN {
+                    return None;
+                }
+                (at, earliest) = (target, target);
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// Compares MACs in a time that does not tell where they differ (RFC 8945 §5.2.2).
+fn is_same(one: &[u8], other: &[u8]) -> bool {
+    one.ct_eq(other).into()
+}
+
+/// The 48 bits of a time.
+fn time_octets(time: UnixTime) -> [u8; 6] {
+    let [_, _, a, b, c, d, e, f] = time.0.to_be_bytes();
+    [a, b, c, d, e, f]
+}
+
+#[cfg(test)]
+mod tests;

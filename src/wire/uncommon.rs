@@ -1,0 +1,158 @@
+//! What is not a plain query: signed messages (RFC 8945), NOTIFY (RFC 1996), and transfers that are not given.
+//!
+//! Kept apart from [`super::respond`], so that plain queries pay for it with one comparison.
+//!
+//! **Invariants**: a reply to a signed message is signed, or says in a TSIG record why not; like every reply it is made
+//! without allocating, but for the one that refuses a signature.
+//! **Not here**: transfers that are given ([`super::transfer`]), acting upon a NOTIFY (transfer).
+
+use super::decode::{OPCODE_NOTIFY, OPCODE_QUERY};
+use super::encode::{encode, size_limit};
+use super::extras::Extras;
+use super::transfer::{self, Denial};
+use super::tsig::{self, Verdict};
+use super::{EcsEffect, Limit, Peer, Reply, Silence, Summary, Transport, limit};
+use crate::answer::{self, Aa, Data, Need, Outcome, Owner, Problem, Query, Question, Response, Rr};
+use crate::base::ids::{KeyId, ZoneId};
+use crate::base::rr::{Class, Ede, Rcode, Rtype};
+use crate::base::time::Now;
+use crate::rates::Rates;
+use crate::snapshot::Snapshot;
+
+/// The most octets of a reply without records: header, question, and OPT with subnet, extended error and keepalive.
+/// Beside a signature there may be no room for more in 512 octets.
+const MAX_BARE_LEN: usize = 12 + 259 + 11 + 24 + 6 + 6;
+
+/// Whether a query goes the usual way.
+#[inline]
+pub(super) fn is_plain(query: &Query<'_>) -> bool {
+    let is_transfer = query.question.is_some_and(|question| matches!(question.qtype, Rtype::AXFR | Rtype::IXFR));
+    query.tsig.is_none() && query.opcode == OPCODE_QUERY && !is_transfer
+}
+
+/// Answers what is not plain.
+#[cold]
+pub(super) fn respond(
+    message: &[u8],
+    query: &mut Query<'_>,
+    peer: Peer,
+    snapshot: &Snapshot,
+    now: Now,
+    rates: Option<&Rates>,
+    out: &mut [u8],
+) -> Result<Reply, Silence> {
+    let mut verdict = tsig::authenticate(message, query.tsig, &snapshot.transfers.keys, now.unix);
+    if matches!(verdict, Verdict::Malformed) {
+        query.problem = Some(Problem::Malformed);
+    }
+    let key = match &verdict {
+        Verdict::Signed(key, _) => Some(*key),
+        _ => None,
+    };
+    let mut response = Response::empty();
+    let mut notified = None;
+    match (&verdict, &query.question) {
+        // RFC 8945 §5.2: whatever is asked, the signature comes first.
+        (Verdict::Refused(_), _) => deny((Rcode::NOTAUTH, None), &mut response),
+        (_, Some(question)) if query.problem.is_none() && query.opcode == OPCODE_NOTIFY => {
+            notified = notify(question, peer, key, snapshot, &mut response);
+        }
+        (_, Some(question)) if transfer::is_asked(query, question) => {
+            refuse_transfer(message, question, peer, key, snapshot, &mut response);
+        }
+        _ => answer::answer_into(
+            query,
+            &super::client(query, peer.address, snapshot),
+            snapshot,
+            now.monotonic,
+            &mut response,
+        ),
+    }
+    let room = size_limit(query, peer.transport, &snapshot.settings).min(out.len()) - verdict.room();
+    let (cookie, extras) = super::extras(query, peer, snapshot, now);
+    let limit = match (rates, &snapshot.settings.rate_limit, &verdict) {
+        // Who signs is who it says it is: nobody's address was borrowed.
+        (Some(_), Some(_), Verdict::Signed(..)) => Limit::Off,
+        (Some(rates), Some(limit), _) if peer.transport == Transport::Udp => {
+            limit::judge(rates, limit, query, peer.address, cookie, now.monotonic, &mut response)?
+        }
+        _ => Limit::Off,
+    };
+    let extras = if room < MAX_BARE_LEN + extras.len() { Extras::default() } else { extras };
+    let mut written = encode(query, &response, &extras, peer.transport, &snapshot.settings, &mut out[..room]);
+    if limit == Limit::Slipped && response.rcode != Rcode::BADCOOKIE {
+        written.truncate(out);
+    }
+    let summary = Summary {
+        qtype: query.question.map(|question| question.qtype),
+        rcode: response.rcode,
+        aa: response.aa,
+        truncation: written.truncation,
+        cookie,
+        limit,
+        ecs: EcsEffect::NotCompared,
+        basis: response.basis,
+        notified,
+    };
+    Ok(Reply { len: verdict.finish(out, written.len, now.unix), summary })
+}
+
+fn deny((rcode, ede): Denial, response: &mut Response<'_>) {
+    response.rcode = rcode;
+    response.ede = ede;
+    response.basis.outcome = Outcome::Refused;
+}
+
+/// A transfer that was not begun: because it is not allowed, or because it came over UDP.
+fn refuse_transfer<'s>(
+    message: &[u8],
+    question: &Question<'_>,
+    peer: Peer,
+    key: Option<KeyId>,
+    snapshot: &'s Snapshot,
+    response: &mut Response<'s>,
+) {
+    let id = match transfer::permit(question, peer, key, snapshot) {
+        Ok(id) => id,
+        Err(denial) => return deny(denial, response),
+    };
+    let is_readable = question.qtype == Rtype::AXFR || transfer::serial(message, question).is_some();
+    // RFC 9250 §5.7 and RFC 9103 would have it; nobody asks for it yet. Over HTTP a reply is one message.
+    if matches!(peer.transport, Transport::Https | Transport::Quic) {
+        return deny((Rcode::REFUSED, Some(Ede::NotSupported)), response);
+    }
+    // RFC 5936 §4.2: AXFR needs a stream.
+    if peer.transport != Transport::Udp || question.qtype == Rtype::AXFR || !is_readable {
+        return deny((Rcode::FORMERR, None), response);
+    }
+    // RFC 1995 §2: the SOA alone; if it is new to the client, it comes again over TCP.
+    let zone = snapshot.zones.zone(id);
+    response.aa = Aa::Authoritative;
+    response.basis.zone = Some(id);
+    let data = Data::Stored(zone.soa());
+    response.answer.push(Rr { owner: Owner::Question, data, need: Need::Required });
+}
+
+/// RFC 1996 §3: the zone to look at, if we hold a copy of it and this comes from where we have it from.
+fn notify<'s>(
+    question: &Question<'_>,
+    peer: Peer,
+    key: Option<KeyId>,
+    snapshot: &'s Snapshot,
+    response: &mut Response<'s>,
+) -> Option<ZoneId> {
+    let found = snapshot.zones.find(question.name, &question.name.suffixes());
+    let found = found.filter(|(_, zone)| zone.apex() == question.name && question.qclass == Class::IN);
+    let Some((id, _)) = found else {
+        deny((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)), response);
+        return None;
+    };
+    response.basis.zone = Some(id);
+    // §3.10: from anybody else it is an error, and nothing more.
+    if !snapshot.transfers.policy(id).primaries.iter().any(|party| party.is(peer.address, key)) {
+        deny((Rcode::REFUSED, Some(Ede::Prohibited)), response);
+        return None;
+    }
+    response.aa = Aa::Authoritative;
+    (question.qtype == Rtype::SOA).then_some(id)
+}

@@ -1,0 +1,307 @@
+//! What changed from one version of a zone to the next, and the last such changes (RFC 1995 §5).
+//!
+//! In: two versions of a zone. Out: the records that went and those that came. A [`History`] keeps as many changes as
+//! are of use: once they are longer than the zone, sending the zone is cheaper.
+//!
+//! **Invariants**: the changes of a history lead from one to the next, the last to the zone as it is; each leads to a
+//! serial that is newer (RFC 1982) than the one it starts from; SOAs are not among the records that go and come.
+//! **Not here**: messages ([`crate::wire`]).
+
+use std::sync::Arc;
+
+use super::{Found, Node, RrSet, Zone};
+use crate::base::name::Name;
+use crate::base::rr::{Class, Rtype};
+use crate::base::time::Ttl;
+
+/// The most changes that are kept of one zone: a secondary that has missed more has been away for long.
+pub const MAX_DIFFERENCES: usize = 100;
+
+/// A record with its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'r> {
+    /// The owner.
+    pub owner: Name<'r>,
+    /// The type.
+    pub rtype: Rtype,
+    /// The TTL.
+    pub ttl: Ttl,
+    /// The rdata, without compression.
+    pub rdata: &'r [u8],
+}
+
+/// Records, back to back as they stand in a message without compression.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records(Vec<u8>);
+
+impl Records {
+    /// Appends a record.
+    pub fn push(&mut self, record: Record<'_>) {
+        let Records(wire) = self;
+        wire.extend_from_slice(record.owner.as_wire());
+        wire.extend_from_slice(&record.rtype.0.to_be_bytes());
+        wire.extend_from_slice(&Class::IN.0.to_be_bytes());
+        wire.extend_from_slice(&record.ttl.0.to_be_bytes());
+        wire.extend_from_slice(&(record.rdata.len() as u16).to_be_bytes());
+        wire.extend_from_slice(record.rdata);
+    }
+
+    /// Records that were written by [`Records::into_wire`].
+    pub fn from_wire(wire: Vec<u8>) -> Self {
+        Records(wire)
+    }
+
+    /// The octets.
+    pub fn as_wire(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The octets.
+    pub fn into_wire(self) -> Vec<u8> {
+        self.0
+    }
+
+    /// The octets they take.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The record that starts at an offset, and the offset of the next; none at the end.
+    pub fn at(&self, offset: usize) -> Option<(Record<'_>, usize)> {
+        let rest = self.0.get(offset..).filter(|rest| !rest.is_empty())?;
+        let mut len = 0;
+        while rest[len] != 0 {
+            len += 1 + usize::from(rest[len]);
+        }
+        let (owner, rest) = rest.split_at(len + 1);
+        let (fixed, rest) = rest.split_at(10);
+        let rdata = &rest[..usize::from(u16::from_be_bytes([fixed[8], fixed[9]]))];
+        let record = Record {
+            owner: Name::trusted(owner),
+            rtype: Rtype(u16::from_be_bytes([fixed[0], fixed[1]])),
+            ttl: Ttl(u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]])),
+            rdata,
+        };
+        Some((record, offset + owner.len() + fixed.len() + rdata.len()))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+        let mut offset = 0;
+        std::iter::from_fn(move || {
+            let (record, next) = self.at(offset)?;
+            offset = next;
+            Some(record)
+        })
+    }
+}
+
+/// One change of a zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The serial before.
+    pub from: u32,
+    /// The serial after.
+    pub to: u32,
+    /// The SOA before, alone.
+    pub old_soa: Records,
+    /// What went.
+    pub removed: Records,
+    /// The SOA after, alone.
+    pub new_soa: Records,
+    /// What came.
+    pub added: Records,
+}
+
+impl Difference {
+    /// What leads from one version of a zone to another.
+    pub fn between(old: &Zone, new: &Zone) -> Self {
+        let soa = |zone: &Zone| {
+            let mut records = Records::default();
+            push_set(zone.apex(), zone.soa(), &mut records);
+            records
+        };
+        Difference {
+            from: old.serial(),
+            to: new.serial(),
+            old_soa: soa(old),
+            removed: missing(old, new),
+            new_soa: soa(new),
+            added: missing(new, old),
+        }
+    }
+
+    /// The octets that it takes.
+    pub fn len(&self) -> usize {
+        self.old_soa.len() + self.removed.len() + self.new_soa.len() + self.added.len()
+    }
+
+    /// Whether nothing but the SOA differs.
+    pub fn is_empty(&self) -> bool {
+        self.removed.is_empty() && self.added.is_empty()
+    }
+}
+
+/// The records of `of` that are not in `other`.
+fn missing(of: &Zone, other: &Zone) -> Records {
+    let mut records = Records::default();
+    for node in of.nodes() {
+        let there = match other.find(node.owner(), &node.owner().suffixes()) {
+            Found::Exact(id) => Some(other.node(id)),
+            Found::Below { .. } => None,
+        };
+        // A name that changed its case is another one as far as octets go.
+        let there = there.filter(|there| there.owner().as_wire() == node.owner().as_wire());
+        for set in node.rrsets().filter(|set| set.rtype != Rtype::SOA) {
+            push_missing(node, set, there, &mut records);
+        }
+    }
+    records
+}
+
+fn push_missing(node: Node<'_>, set: RrSet<'_>, there: Option<Node<'_>>, records: &mut Records) {
+    let Some(others) = there.and_then(|there| there.rrset(set.rtype)) else {
+        return push_set(node.owner(), set, records);
+    };
+    if others.wire == set.wire {
+        return;
+    }
+    let mut known: Vec<(Ttl, &[u8])> = others.records().collect();
+    known.sort_unstable();
+    for (ttl, rdata) in set.records().filter(|record| known.binary_search(record).is_err()) {
+        records.push(Record { owner: node.owner(), rtype: set.rtype, ttl, rdata });
+    }
+}
+
+fn push_set(owner: Name<'_>, set: RrSet<'_>, records: &mut Records) {
+    for (ttl, rdata) in set.records() {
+        records.push(Record { owner, rtype: set.rtype, ttl, rdata });
+    }
+}
+
+/// The last changes of a zone, oldest first.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    differences: Vec<Arc<Difference>>,
+    /// The zone was changed under the serial that it had: what others have under that serial is not known.
+    is_ambiguous: bool,
+}
+
+impl History {
+    /// The history of a zone's new version, given the version before and that one's history.
+    pub fn after(&self, old: &Zone, new: &Zone) -> Self {
+        let nothing = History::default();
+        if !old.is_available() || !new.is_available() {
+            return nothing;
+        }
+        let difference = Difference::between(old, new);
+        if difference.from == difference.to {
+            return match difference.is_empty() && difference.old_soa == difference.new_soa {
+                true => self.clone(),
+                false => History { is_ambiguous: true, ..nothing },
+            };
+        }
+        if self.is_ambiguous || !is_newer(difference.to, difference.from) {
+            return nothing;
+        }
+        let mut differences = self.differences.clone();
+        differences.push(Arc::new(difference));
+        let mut octets = 0;
+        let kept = differences.iter().rev().take(MAX_DIFFERENCES).take_while(|difference| {
+            octets += difference.len();
+            octets <= new.wire_len()
+        });
+        let dropped = differences.len() - kept.count();
+        differences.drain(..dropped);
+        History { differences, is_ambiguous: false }
+    }
+
+    /// The changes that lead from a serial to the zone as it is; none where it is not among those that are kept.
+    pub fn since(&self, serial: u32) -> Option<&[Arc<Difference>]> {
+        let from = self.differences.iter().rposition(|difference| difference.from == serial)?;
+        Some(&self.differences[from..])
+    }
+}
+
+/// RFC 1982 §3.2: whether a serial comes after another; of two that are 2^31 apart neither does.
+pub fn is_newer(serial: u32, than: u32) -> bool {
+    (1..1 << 31).contains(&serial.wrapping_sub(than))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::name::NameBuf;
+    use crate::zone::ZoneBuilder;
+
+    fn name(text: &str) -> NameBuf {
+        NameBuf::parse(text).unwrap()
+    }
+
+    /// A zone with the serial and the last octets of addresses of `www`, and padding that does not change.
+    fn zone(serial: u32, hosts: &[u8]) -> Zone {
+        let apex = name("example");
+        let mut builder = ZoneBuilder::new(apex.clone());
+        let mut soa = b"\0\0".to_vec();
+        for number in [serial, 3600, 600, 86400, 60] {
+            soa.extend_from_slice(&number.to_be_bytes());
+        }
+        builder.add(apex.as_name(), Rtype::SOA, Ttl(60), &soa, 0).unwrap();
+        builder.add(apex.as_name(), Rtype::NS, Ttl(60), b"\x02ns\0", 0).unwrap();
+        builder.add(apex.as_name(), Rtype::TXT, Ttl(60), &[[200].as_slice(), &[7; 200]].concat(), 0).unwrap();
+        for host in hosts {
+            builder.add(name("www.example").as_name(), Rtype::A, Ttl(60), &[192, 0, 2, *host], 0).unwrap();
+        }
+        builder.finish().unwrap().0
+    }
+
+    fn last_octets(records: &Records) -> Vec<u8> {
+        records.iter().map(|record| *record.rdata.last().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_difference_is_what_went_and_what_came() {
+        let difference = Difference::between(&zone(1, &[1, 2]), &zone(2, &[2, 3]));
+        assert_eq!((difference.from, difference.to), (1, 2));
+        assert_eq!((last_octets(&difference.removed), last_octets(&difference.added)), (vec![1], vec![3]));
+        let difference = Difference::between(&zone(1, &[]), &zone(2, &[9]));
+        assert_eq!((last_octets(&difference.removed), last_octets(&difference.added)), (vec![], vec![9]));
+    }
+
+    #[test]
+    fn a_history_leads_from_any_kept_serial_to_the_last() {
+        let zones: Vec<Zone> = (0..4).map(|at| zone(at + 1, &[at as u8 + 1])).collect();
+        let mut history = History::default();
+        for pair in zones.windows(2) {
+            history = history.after(&pair[0], &pair[1]);
+        }
+        let serials = |since| history.since(since).map(|all| all.iter().map(|one| one.from).collect::<Vec<_>>());
+        assert_eq!(serials(3), Some(vec![3]));
+        assert_eq!((serials(4), serials(9)), (None, None));
+        // All three would be longer than the zone itself.
+        assert_eq!(serials(1), None);
+    }
+
+    #[test]
+    fn a_change_without_a_new_serial_ends_the_history() {
+        let (one, changed, two, three) = (zone(1, &[1]), zone(1, &[7]), zone(2, &[8]), zone(3, &[9]));
+        let history = History::default().after(&one, &changed);
+        assert!(history.since(1).is_none());
+        let history = history.after(&changed, &two);
+        assert!(history.since(1).is_none());
+        let history = history.after(&two, &three);
+        assert!(history.since(2).is_some());
+        assert!(history.after(&three, &two).since(3).is_none(), "serials do not go back");
+    }
+
+    #[test]
+    fn serials_wrap_around() {
+        assert!(is_newer(0, u32::MAX) && is_newer(2, 1) && is_newer(1 << 30, u32::MAX - 5));
+        assert!(!is_newer(1, 1) && !is_newer(1, 2) && !is_newer(1 << 31, 0) && !is_newer(0, 1 << 31));
+    }
+}
