@@ -34,7 +34,7 @@
 //!
 //! ```text
 //! 9  main → cli → serve                 composition
-//! 8  dns  http                          services; they do not know each other
+//! 8  dns  http  transfer                services; they do not know each other
 //! 7  live  tls  clients  telemetry  process
 //!                                       shared shell: publisher, certificates, connections, counters, signals
 //! 6  config  load  compile              files to snapshot
@@ -79,5 +79,6 @@ pub mod snapshot;
 pub mod steer;
 pub mod telemetry;
 pub mod tls;
+pub mod transfer;
 pub mod wire;
 pub mod zone;

@@ -85,7 +85,7 @@ pub struct Updates(mpsc::Sender<Update>);
 
 #[derive(Debug)]
 enum Update {
-    Change(Change),
+    Change(Change, Option<oneshot::Sender<Generation>>),
     Replace(Box<Snapshot>, oneshot::Sender<Generation>),
 }
 
@@ -104,7 +104,14 @@ impl std::error::Error for Stopped {}
 impl Updates {
     /// Folds a change in, soon.
     pub async fn change(&self, change: Change) -> Result<(), Stopped> {
-        self.0.send(Update::Change(change)).await.map_err(|_| Stopped)
+        self.0.send(Update::Change(change, None)).await.map_err(|_| Stopped)
+    }
+
+    /// Folds a change in, and waits until it is published; the generation that it got.
+    pub async fn change_and_wait(&self, change: Change) -> Result<Generation, Stopped> {
+        let (sender, published) = oneshot::channel();
+        self.0.send(Update::Change(change, Some(sender))).await.map_err(|_| Stopped)?;
+        published.await.map_err(|_| Stopped)
     }
 
     /// Serves a newly compiled snapshot instead, as the successor of what is served then; the generation that it got.
@@ -168,7 +175,11 @@ impl<C: Fn() -> Moment> Publisher<C> {
             let served = self.published.load();
             let current = next.as_ref().unwrap_or(&served);
             next = Some(match update {
-                Update::Change(change) => snapshot::apply(current, &change, now),
+                Update::Change(change, reply) => {
+                    let changed = snapshot::apply(current, &change, now);
+                    waiting.extend(reply.map(|reply| (reply, changed.generation)));
+                    changed
+                }
                 Update::Replace(replacement, reply) => {
                     let generation = Generation(current.generation.0 + 1);
                     waiting.push((reply, generation));

@@ -32,6 +32,7 @@ use crate::http;
 use crate::live::{self, Updates};
 use crate::process::{self, Clock, Signal, Signals, Supervisor};
 use crate::telemetry::Collect;
+use crate::transfer;
 use dns::Dns;
 use mirrors::Mirrors;
 use prepare::{Prepared, prepare};
@@ -113,7 +114,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
 async fn serve(path: &Path, prepared: Prepared) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(Failure::system("listen to signals"))?;
     let supervisor = Supervisor::from_environment().map_err(Failure::system("reach the supervisor"))?;
-    let services = Services::start(prepared).await?;
+    let mut services = Services::start(prepared).await?;
     told(supervisor.ready());
     let mut reloads = Reloads::new(path);
     loop {
@@ -175,6 +176,7 @@ struct Services {
     dns: Dns,
     web: Web,
     mirrors: Option<Mirrors>,
+    transfers: transfer::Service,
 }
 
 impl Services {
@@ -193,7 +195,8 @@ impl Services {
         tokio::spawn(publisher.run());
         let mirrors = waiting.map(|waiting| waiting.start(updates.clone()));
         let mut counters = Vec::new();
-        let engine = Engine { published: published.clone(), clock, notices: live::notices().0 };
+        let (notices, heard) = live::notices();
+        let engine = Engine { published: published.clone(), clock, notices };
         let dns = Dns::start(dns_ports, &mut prepared, engine, &mut counters)?;
         let snapshot = published.load_full();
         info!("serving {}", tries::amount(&snapshot));
@@ -202,11 +205,13 @@ impl Services {
         }
         counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));
         let web = Web::start(ports, &mut prepared, &published, clock, counters)?;
-        Ok(Services { started: prepared.built.config, updates, dns, web, mirrors })
+        let config = prepared.built.config;
+        let transfers = transfer::Service::start(&config, published, updates.clone(), clock, heard);
+        Ok(Services { started: config, updates, dns, web, mirrors, transfers })
     }
 
     /// Serves what a reload compiled, or says why not.
-    async fn reload(&self, outcome: Result<Prepared, Vec<Diagnostic>>) {
+    async fn reload(&mut self, outcome: Result<Prepared, Vec<Diagnostic>>) {
         match outcome {
             Ok(mut prepared) => {
                 self.web.reload(&mut prepared);
@@ -219,7 +224,10 @@ impl Services {
                 let amount = tries::amount(&snapshot);
                 let mirrors = snapshot.mirrors.clone();
                 match self.updates.replace(snapshot).await {
-                    Ok(Generation(number)) => info!("reloaded: generation {number} is served, {amount}"),
+                    Ok(Generation(number)) => {
+                        info!("reloaded: generation {number} is served, {amount}");
+                        self.transfers.reload(&config);
+                    }
                     Err(error) => warn!(%error, "failed to publish"),
                 }
                 if let (Some(running), Some(watch)) = (&self.mirrors, prepared.watch) {

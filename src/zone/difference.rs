@@ -147,7 +147,7 @@ impl Difference {
     }
 }
 
-/// The records of `of` that are not in `other`.
+/// The records of `of` that are not in `other`; the case of owners makes no difference (RFC 4343).
 fn missing(of: &Zone, other: &Zone) -> Records {
     let mut records = Records::default();
     for node in of.nodes() {
@@ -155,8 +155,6 @@ fn missing(of: &Zone, other: &Zone) -> Records {
             Found::Exact(id) => Some(other.node(id)),
             Found::Below { .. } => None,
         };
-        // A name that changed its case is another one as far as octets go.
-        let there = there.filter(|there| there.owner().as_wire() == node.owner().as_wire());
         for set in node.rrsets().filter(|set| set.rtype != Rtype::SOA) {
             push_missing(node, set, there, &mut records);
         }

@@ -1,0 +1,325 @@
+//! A zone out of the messages of a transfer (RFC 5936 §2.2, RFC 1995 §4): a state that takes one after another.
+//!
+//! Names are expanded and data is judged by `domain`, type by type, as when a master file is read; what makes a zone is
+//! judged by [`ZoneBuilder`], the same for a zone from here as for one from a file.
+//!
+//! **Invariants**: a zone comes out whole, with the serial that its transfer began with, or not at all; the octets taken
+//! are bounded.
+//! **Not here**: streams ([`super::fetch`]), signatures ([`crate::wire`]).
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use domain::base::message::Message;
+use domain::base::name::{ParsedName, ToName};
+use domain::base::rdata::ComposeRecordData;
+use domain::rdata::AllRecordData;
+
+use crate::base::name::{Name, NameBuf};
+use crate::base::rr::{Class, Rcode, Rtype};
+use crate::base::time::Ttl;
+use crate::zone::{AddError, Record, Records, Zone, ZoneBuilder, is_newer};
+
+/// The most octets of all messages of one transfer: as many as a zone's file may have.
+pub(super) const MAX_TRANSFER_LEN: usize = 1 << 30;
+
+/// Takes the messages of one transfer.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    apex: NameBuf,
+    id: u16,
+    /// What we have, where changes to it were asked for.
+    have: Option<Arc<Zone>>,
+    octets: usize,
+    /// The SOA that everything ends with, and its serial.
+    soa: Option<(Soa, u32)>,
+    content: Content,
+    added: Records,
+    /// In changes: what goes, and what comes, record by record.
+    changes: Changes,
+}
+
+/// An SOA record.
+#[derive(Clone, Debug)]
+struct Soa {
+    ttl: Ttl,
+    rdata: Vec<u8>,
+}
+
+/// What has come of a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// Nothing that would tell.
+    Unknown,
+    /// Records of a whole zone.
+    Zone,
+    /// Changes: what goes from a serial on.
+    Removing,
+    /// Changes: what comes with a serial.
+    Adding(u32),
+    /// All.
+    Over,
+}
+
+/// Changes, each record in the form of [`Records`].
+#[derive(Debug, Default)]
+struct Changes {
+    removed: BTreeSet<Vec<u8>>,
+    added: BTreeSet<Vec<u8>>,
+}
+
+/// What there is after a message.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// More messages are to come.
+    More,
+    /// What we have is what there is.
+    UpToDate,
+    /// The zone.
+    Zone(Box<Zone>),
+}
+
+/// Why a transfer is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The primary gives nothing.
+    Rcode(Rcode),
+    /// A message is no part of such a transfer.
+    Malformed(&'static str),
+    /// A record cannot be part of the zone.
+    Record(Box<NameBuf>, Rtype, AddError),
+    /// Changes do not fit what we have.
+    DoesNotFit,
+    /// What came is no zone that can be served.
+    NotAZone(String),
+    /// It has more than [`MAX_TRANSFER_LEN`] octets.
+    TooLong,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Rcode(rcode) => write!(f, "the primary answers {rcode}"),
+            Refusal::Malformed(what) => write!(f, "malformed: {what}"),
+            Refusal::Record(owner, rtype, error) => write!(f, "{owner} {rtype}: {error}"),
+            Refusal::DoesNotFit => f.write_str("the changes do not fit the copy that is held"),
+            Refusal::NotAZone(why) => write!(f, "it cannot be served: {why}"),
+            Refusal::TooLong => write!(f, "it has more than {} MiB", MAX_TRANSFER_LEN >> 20),
+        }
+    }
+}
+
+/// The query for a zone: for changes to `have`, where that is given.
+pub(super) fn query(apex: Name<'_>, have: Option<&Zone>, id: u16) -> Vec<u8> {
+    let mut query = question(apex, if have.is_some() { Rtype::IXFR } else { Rtype::AXFR }, id);
+    if let Some((ttl, rdata)) = have.and_then(|zone| zone.soa().records().next()) {
+        let mut records = Records::default();
+        records.push(Record { owner: apex, rtype: Rtype::SOA, ttl, rdata });
+        query.extend_from_slice(records.as_wire());
+        query[9] = 1;
+    }
+    query
+}
+
+/// A query without EDNS.
+pub(super) fn question(apex: Name<'_>, qtype: Rtype, id: u16) -> Vec<u8> {
+    let mut query = vec![0; 12];
+    query[..2].copy_from_slice(&id.to_be_bytes());
+    query[5] = 1;
+    query.extend_from_slice(apex.as_wire());
+    query.extend_from_slice(&qtype.0.to_be_bytes());
+    query.extend_from_slice(&Class::IN.0.to_be_bytes());
+    query
+}
+
+/// The zone's SOA's serial in the reply to a query for it.
+pub(super) fn serial_of(octets: &[u8], apex: Name<'_>, id: u16) -> Result<u32, Refusal> {
+    let mut serial = None;
+    each_record(octets, id, |record| {
+        if record.rtype == Rtype::SOA && record.owner == apex {
+            serial = Some(serial_in(record.rdata));
+        }
+        Ok(())
+    })?;
+    serial.ok_or(Refusal::Malformed("the reply has no SOA"))
+}
+
+impl Inbound {
+    /// A transfer whose query was made by [`query`] with these.
+    pub(super) fn new(apex: NameBuf, have: Option<Arc<Zone>>, id: u16) -> Self {
+        Inbound {
+            apex,
+            id,
+            have,
+            octets: 0,
+            soa: None,
+            content: Content::Unknown,
+            added: Records::default(),
+            changes: Changes::default(),
+        }
+    }
+
+    /// Takes the next message.
+    pub(super) fn take(&mut self, octets: &[u8]) -> Result<Progress, Refusal> {
+        self.octets += octets.len();
+        if self.octets > MAX_TRANSFER_LEN {
+            return Err(Refusal::TooLong);
+        }
+        each_record(octets, self.id, |record| self.take_record(record))?;
+        match (self.content, &self.soa, &self.have) {
+            (Content::Over, ..) => self.finish().map(|zone| Progress::Zone(Box::new(zone))),
+            // RFC 1995 §2: the SOA alone says that nothing is newer.
+            (Content::Unknown, Some((_, serial)), Some(have)) if !is_newer(*serial, have.serial()) => {
+                Ok(Progress::UpToDate)
+            }
+            (_, None, _) => Err(Refusal::Malformed("a message without records")),
+            _ => Ok(Progress::More),
+        }
+    }
+
+    fn take_record(&mut self, record: Record<'_>) -> Result<(), Refusal> {
+        let apex = self.apex.clone();
+        let is_soa = record.rtype == Rtype::SOA && record.owner == apex.as_name();
+        let Some((_, last)) = self.soa else {
+            if !is_soa {
+                return Err(Refusal::Malformed("it does not begin with the zone's SOA"));
+            }
+            self.soa = Some((Soa { ttl: record.ttl, rdata: record.rdata.to_vec() }, serial_in(record.rdata)));
+            return Ok(());
+        };
+        let serial = is_soa.then(|| serial_in(record.rdata));
+        self.content = match (self.content, serial) {
+            (Content::Over, _) => return Err(Refusal::Malformed("records follow the last SOA")),
+            (Content::Unknown, Some(serial)) if self.have.as_ref().is_some_and(|have| have.serial() == serial) => {
+                Content::Removing
+            }
+            (Content::Unknown | Content::Zone, Some(serial)) if serial == last => Content::Over,
+            (Content::Unknown | Content::Zone, Some(_)) => {
+                return Err(Refusal::Malformed("the SOA changes on the way"));
+            }
+            (Content::Unknown | Content::Zone, None) => {
+                self.added.push(record);
+                Content::Zone
+            }
+            (Content::Removing, None) => {
+                let key = key(record);
+                if !self.changes.added.remove(&key) && !self.changes.removed.insert(key) {
+                    return Err(Refusal::DoesNotFit);
+                }
+                Content::Removing
+            }
+            (Content::Removing, Some(serial)) => Content::Adding(serial),
+            (Content::Adding(to), None) => {
+                let key = key(record);
+                if !self.changes.removed.remove(&key) && !self.changes.added.insert(key) {
+                    return Err(Refusal::DoesNotFit);
+                }
+                Content::Adding(to)
+            }
+            (Content::Adding(to), Some(serial)) if to == last && serial == last => Content::Over,
+            (Content::Adding(to), Some(serial)) if to == serial => Content::Removing,
+            (Content::Adding(_), Some(_)) => return Err(Refusal::Malformed("changes do not follow each other")),
+        };
+        Ok(())
+    }
+
+    /// The zone, of all that came.
+    fn finish(&mut self) -> Result<Zone, Refusal> {
+        let mut builder = ZoneBuilder::new(self.apex.clone());
+        let mut add = |record: Record<'_>| {
+            let added = builder.add(record.owner, record.rtype, record.ttl, record.rdata, 0);
+            added.map_err(|error| Refusal::Record(Box::new(record.owner.to_owned()), record.rtype, error))
+        };
+        if let Some((soa, _)) = &self.soa {
+            add(Record { owner: self.apex.as_name(), rtype: Rtype::SOA, ttl: soa.ttl, rdata: &soa.rdata })?;
+        }
+        for record in self.added.iter() {
+            add(record)?;
+        }
+        let is_changed = !self.changes.removed.is_empty() || !self.changes.added.is_empty() || self.added.is_empty();
+        if let Some(have) = self.have.as_ref().filter(|_| is_changed) {
+            let mut left = self.changes.removed.len();
+            for node in have.nodes() {
+                for set in node.rrsets().filter(|set| set.rtype != Rtype::SOA) {
+                    for (ttl, rdata) in set.records() {
+                        let record = Record { owner: node.owner(), rtype: set.rtype, ttl, rdata };
+                        match left > 0 && self.changes.removed.contains(&key(record)) {
+                            true => left -= 1,
+                            false => add(record)?,
+                        }
+                    }
+                }
+            }
+            // What goes must have been there.
+            if left > 0 {
+                return Err(Refusal::DoesNotFit);
+            }
+        }
+        for octets in &self.changes.added {
+            let record = Records::from_wire(octets.clone());
+            record.iter().try_for_each(&mut add)?;
+        }
+        match builder.finish() {
+            Ok((zone, _)) => Ok(zone),
+            Err(problems) => {
+                let first =
+                    problems.iter().find(|problem| problem.severity() == crate::base::diagnostic::Severity::Error);
+                Err(Refusal::NotAZone(first.map_or_else(String::new, ToString::to_string)))
+            }
+        }
+    }
+}
+
+/// What a record is compared by: owner without regard to case, type, TTL, data.
+fn key(record: Record<'_>) -> Vec<u8> {
+    let lower = record.owner.as_wire().to_ascii_lowercase();
+    let mut records = Records::default();
+    records.push(Record { owner: Name::trusted(&lower), ..record });
+    records.into_wire()
+}
+
+/// The serial in the data of an SOA, which `domain` has read as such.
+fn serial_in(rdata: &[u8]) -> u32 {
+    let at = rdata.len().saturating_sub(20);
+    rdata[at..].first_chunk().map_or(0, |serial| u32::from_be_bytes(*serial))
+}
+
+/// Reads the answer section of a reply, record by record.
+fn each_record(octets: &[u8], id: u16, mut take: impl FnMut(Record<'_>) -> Result<(), Refusal>) -> Result<(), Refusal> {
+    let malformed = |_| Refusal::Malformed("a message cannot be read");
+    let message = Message::from_octets(octets).map_err(|_| Refusal::Malformed("a message is too short"))?;
+    let header = message.header();
+    if !header.qr() || header.id() != id || header.opcode().to_int() != 0 {
+        return Err(Refusal::Malformed("a message is no reply to the query"));
+    }
+    let rcode = Rcode(header.rcode().to_int().into());
+    if rcode != Rcode::NOERROR {
+        return Err(Refusal::Rcode(rcode));
+    }
+    if header.tc() {
+        return Err(Refusal::Malformed("a message is truncated"));
+    }
+    let (mut owner, mut rdata) = (Vec::new(), Vec::new());
+    for record in message.answer().map_err(malformed)? {
+        let record = record.map_err(malformed)?;
+        if Class(record.class().to_int()) != Class::IN {
+            return Err(Refusal::Malformed("a record is not of class IN"));
+        }
+        let record = record.to_any_record::<AllRecordData<_, ParsedName<_>>>().map_err(malformed)?;
+        owner.clear();
+        rdata.clear();
+        let composed = record.owner().compose(&mut owner).and_then(|()| record.data().compose_rdata(&mut rdata));
+        composed.map_err(|never| match never {})?;
+        let owner = Name::from_wire(&owner).ok_or(Refusal::Malformed("a name is too long"))?;
+        let rtype = Rtype(record.rtype().to_int());
+        // RFC 2181 §8: a TTL with the first bit set is 0.
+        let ttl = Ttl(record.ttl().as_secs()).min(Ttl::MAX);
+        let ttl = if record.ttl().as_secs() > Ttl::MAX.0 { Ttl(0) } else { ttl };
+        take(Record { owner, rtype, ttl, rdata: &rdata })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

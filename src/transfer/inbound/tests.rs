@@ -1,0 +1,208 @@
+use std::net::IpAddr;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::base::time::{Generation, Now, UnixTime};
+use crate::snapshot::{Party, Policy, Settings, Snapshot, Transfers};
+use crate::wire::transfer;
+use crate::wire::{MAX_STREAM, Peer, Transport};
+use crate::zone::{Difference, ZoneSet};
+
+const ID: u16 = 0x1234;
+
+fn name(text: &str) -> NameBuf {
+    NameBuf::parse(text).unwrap()
+}
+
+/// An owner, a type, a TTL and data.
+type Made = (NameBuf, Rtype, u32, Vec<u8>);
+
+fn zone(serial: u32, records: &[Made]) -> Zone {
+    let apex = name("Example.net");
+    let mut builder = ZoneBuilder::new(apex.clone());
+    let numbers = [serial, 7200, 3600, 1_209_600, 300].map(u32::to_be_bytes).concat();
+    let soa = [name("ns.example.net").as_name().as_wire(), name("h").as_name().as_wire(), &numbers].concat();
+    builder.add(apex.as_name(), Rtype::SOA, Ttl(300), &soa, 0).unwrap();
+    builder.add(apex.as_name(), Rtype::NS, Ttl(300), name("ns.Example.net").as_name().as_wire(), 0).unwrap();
+    // Changes are sent only while they are shorter than the zone.
+    builder.add(apex.as_name(), Rtype(65_301), Ttl(300), &[7; 12_000], 0).unwrap();
+    for (owner, rtype, ttl, rdata) in records {
+        builder.add(owner.as_name(), *rtype, Ttl(*ttl), rdata, 0).unwrap();
+    }
+    builder.finish().unwrap().0
+}
+
+fn host(label: &str, last: u8) -> Made {
+    (name(&format!("{label}.example.net")), Rtype::A, 60, vec![192, 0, 2, last])
+}
+
+/// All messages that answer a query for the zones' first.
+fn sent(query: &[u8], zones: ZoneSet) -> Vec<Vec<u8>> {
+    let policy = Policy { allow: vec![Party { prefix: None, key: None }], ..Policy::default() };
+    let transfers = Transfers { zones: vec![policy], ..Transfers::default() };
+    let settings = Arc::new(Settings::default());
+    let none = (Arc::new([]), Arc::new([]));
+    let snapshot = Snapshot::new(Generation(1), Arc::new(zones), none.0, none.1, settings, Arc::default())
+        .with_transfers(Arc::new(transfers));
+    let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), transport: Transport::Tcp };
+    let mut transfer = transfer::begin(query, peer, &snapshot, Now::default()).unwrap();
+    let (mut out, mut messages) = (vec![0; MAX_STREAM], Vec::new());
+    while let Some(len) = transfer.next(UnixTime(0), &mut out) {
+        messages.push(out[..len].to_vec());
+    }
+    messages
+}
+
+/// What comes of messages.
+fn received(messages: &[Vec<u8>], have: Option<Arc<Zone>>) -> Result<Option<Zone>, Refusal> {
+    let mut inbound = Inbound::new(name("Example.net"), have, ID);
+    for (at, message) in messages.iter().enumerate() {
+        match inbound.take(message)? {
+            Progress::More => {}
+            Progress::UpToDate => return Ok(None),
+            Progress::Zone(zone) => {
+                assert_eq!(at + 1, messages.len(), "the last message ends it");
+                return Ok(Some(*zone));
+            }
+        }
+    }
+    Err(Refusal::Malformed("it does not end"))
+}
+
+fn is_same(one: &Zone, other: &Zone) -> bool {
+    let difference = Difference::between(one, other);
+    difference.is_empty() && difference.old_soa == difference.new_soa
+}
+
+fn whole(zone_sent: Zone) -> Vec<Vec<u8>> {
+    sent(&query(name("example.net").as_name(), None, ID), ZoneSet::new(vec![zone_sent]))
+}
+
+fn changed(old: Zone, new: Zone) -> Vec<Vec<u8>> {
+    let asked = query(name("example.net").as_name(), Some(&old), ID);
+    sent(&asked, ZoneSet::new(vec![new]).following(&ZoneSet::new(vec![old]), |_| false))
+}
+
+/// Records with owners of few labels, so that they share ancestors, and data of types with and without names.
+fn records() -> impl Strategy<Value = Vec<Made>> {
+    let label = prop::sample::select(vec!["a", "B", "b", "*", "x\\.y", "_tcp", "long-label-that-takes-room"]);
+    let owner = prop::collection::vec(label, 0..3).prop_map(|labels| {
+        name(&labels.iter().fold("Example.net".to_string(), |name, label| format!("{label}.{name}")))
+    });
+    let data = prop_oneof![
+        any::<[u8; 4]>().prop_map(|octets| (Rtype::A, octets.to_vec())),
+        any::<[u8; 16]>().prop_map(|octets| (Rtype::AAAA, octets.to_vec())),
+        (any::<u16>(), owner.clone()).prop_map(|(preference, name)| {
+            (Rtype::MX, [&preference.to_be_bytes(), name.as_name().as_wire()].concat())
+        }),
+        (any::<[u8; 6]>(), owner.clone())
+            .prop_map(|(numbers, name)| (Rtype::SRV, [&numbers, name.as_name().as_wire()].concat())),
+        prop::collection::vec(any::<u8>(), 0..200)
+            .prop_map(|text| (Rtype::TXT, [&[text.len() as u8][..], &text].concat())),
+        prop::collection::vec(any::<u8>(), 0..400).prop_map(|octets| (Rtype(65_300), octets)),
+    ];
+    prop::collection::vec((owner, data), 0..120)
+        .prop_map(|all| all.into_iter().map(|(owner, (rtype, rdata))| (owner, rtype, 60, rdata)).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_zone_comes_out_as_it_went_in(records in records()) {
+        let original = zone(7, &records);
+        let received = received(&whole(zone(7, &records)), None).unwrap().unwrap();
+        prop_assert!(is_same(&original, &received));
+    }
+
+    #[test]
+    fn changes_make_the_new_zone_of_the_old(old in records(), new in records(), common in records()) {
+        let make = |serial, own: &[Made]| zone(serial, &[&common[..], own].concat());
+        let received = received(&changed(make(7, &old), make(8, &new)), Some(Arc::new(make(7, &old)))).unwrap();
+        prop_assert!(is_same(&make(8, &new), &received.unwrap()));
+    }
+
+    #[test]
+    fn damaged_messages_are_refused_and_never_panic(at in any::<prop::sample::Index>(), octet in any::<u8>()) {
+        let mut messages = whole(zone(7, &[host("a", 1), host("b", 2)]));
+        let at = at.index(messages[0].len());
+        messages[0][at] = octet;
+        let _ = received(&messages, None);
+        messages[0].truncate(at);
+        prop_assert!(received(&messages, None).is_err());
+    }
+}
+
+#[test]
+fn several_changes_follow_each_other() {
+    let zones: Vec<_> = (0..4).map(|at| vec![host("a", at), host("b", 1), host(&format!("c{at}"), 1)]).collect();
+    let version = |serial: u32| zone(serial, &zones[serial as usize]);
+    let first = ZoneSet::new(vec![version(0)]);
+    let second = ZoneSet::new(vec![version(1)]).following(&first, |_| false);
+    let third = ZoneSet::new(vec![version(2)]).following(&second, |_| false);
+    let messages = sent(&query(name("example.net").as_name(), Some(&version(0)), ID), third);
+    let count = u16::from_be_bytes([messages[0][6], messages[0][7]]);
+    assert_eq!(count, 2 + 2 * (2 + 2 + 2), "two changes, each of two records that go and two that come");
+    let received = received(&messages, Some(Arc::new(version(0)))).unwrap().unwrap();
+    assert!(is_same(&received, &version(2)));
+}
+
+#[test]
+fn what_is_not_newer_is_up_to_date() {
+    let have = Arc::new(zone(8, &[]));
+    let messages = sent(&query(name("example.net").as_name(), Some(&have), ID), ZoneSet::new(vec![zone(8, &[])]));
+    assert!(received(&messages, Some(have)).unwrap().is_none());
+}
+
+#[test]
+fn changes_that_do_not_fit_are_refused() {
+    let messages = changed(zone(7, &[host("a", 1)]), zone(8, &[host("a", 2)]));
+    let other = Arc::new(zone(7, &[host("a", 3)]));
+    assert_eq!(received(&messages, Some(other)).unwrap_err(), Refusal::DoesNotFit);
+}
+
+#[test]
+fn malformed_transfers_are_refused_with_their_reason() {
+    let good = || whole(zone(7, &[host("a", 1)])).remove(0);
+    let refusal = |message: Vec<u8>| received(&[message], None).unwrap_err();
+    let set_count = |mut message: Vec<u8>, count: u16| {
+        message[6..8].copy_from_slice(&count.to_be_bytes());
+        message
+    };
+    let records = u16::from_be_bytes([good()[6], good()[7]]);
+    assert_eq!(refusal(set_count(good(), 0)), Refusal::Malformed("a message without records"));
+    assert_eq!(refusal(set_count(good(), records - 1)), Refusal::Malformed("it does not end"));
+    assert_eq!(refusal(set_count(good(), records + 1)), Refusal::Malformed("a message cannot be read"));
+    let mut rcode = good();
+    rcode[3] = 5;
+    assert_eq!(refusal(rcode), Refusal::Rcode(Rcode::REFUSED));
+    let mut other_id = good();
+    other_id[0] ^= 1;
+    assert_eq!(refusal(other_id), Refusal::Malformed("a message is no reply to the query"));
+    let mut truncated = good();
+    truncated[2] |= 2;
+    assert_eq!(refusal(truncated), Refusal::Malformed("a message is truncated"));
+    // Another zone's transfer.
+    let mut inbound = Inbound::new(name("example.com"), None, ID);
+    let refused = inbound.take(&good()).unwrap_err();
+    assert_eq!(refused, Refusal::Malformed("it does not begin with the zone's SOA"));
+}
+
+#[test]
+fn a_zone_that_could_not_be_served_is_refused() {
+    let (text, other): (Made, Made) = (
+        (name("a.example.net"), Rtype::TXT, 60, b"\x00".to_vec()),
+        (name("a.example.net"), Rtype(65_300), 60, vec![1]),
+    );
+    let mut message = whole(zone(7, &[text, other])).remove(0);
+    let at = message.windows(4).position(|octets| octets == [0, 16, 0, 1]).unwrap();
+    // The TXT of one empty string becomes a CNAME to the root, beside the other record.
+    message[at + 1] = 5;
+    let refusal = received(&[message.clone()], None).unwrap_err();
+    assert!(matches!(&refusal, Refusal::NotAZone(why) if why.contains("CNAME")), "{refusal}");
+    // Then one whose name has no end.
+    let end = message.windows(5).position(|octets| octets == [0, 5, 0, 1, 0]).unwrap();
+    message[end + 10] = 63;
+    assert_eq!(received(&[message], None).unwrap_err(), Refusal::Malformed("a message cannot be read"));
+}

@@ -1,0 +1,202 @@
+//! Zones that come from elsewhere, and word of changes to those that follow us.
+//!
+//! For each zone with `primaries` a task compares, fetches and keeps it; for each zone with `notify` those named are told
+//! of every new serial. What is fetched is published like any other change; giving zones to others is the listeners' part
+//! ([`crate::wire::transfer`]).
+//!
+//! **Invariants**: a transfer that fails, in whatever way, leaves what is served as it was; a reload starts the tasks anew,
+//! and forgets neither what is held nor when it was compared.
+//! **Not here**: the listeners ([`crate::dns`]), which hear NOTIFY and pass it on.
+//!
+//! RFC 1034 §4.3.5, RFC 1995, RFC 1996, RFC 5936, RFC 8945.
+
+mod fetch;
+mod inbound;
+mod notify;
+mod schedule;
+mod secondary;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::base::name::{Name, NameBuf};
+use crate::base::time::Moment;
+use crate::base::tsig::Keys;
+use crate::config::{Config, Remote};
+use crate::live::{Published, Updates};
+use crate::process::Clock;
+use crate::zone::Zone;
+use fetch::Primary;
+use notify::Word;
+use secondary::Secondary;
+
+/// The most zones that are compared or fetched at once: each takes memory of twice its size while it comes.
+const MAX_FETCHES: usize = 8;
+
+/// A name as a key: its octets in lower case.
+type NameKey = Vec<u8>;
+
+fn name_key(name: &NameBuf) -> NameKey {
+    name.as_name().as_wire().to_ascii_lowercase()
+}
+
+/// Transfers at work.
+#[derive(Debug)]
+pub struct Service {
+    shared: Arc<Shared>,
+    /// One for each zone that is kept elsewhere; they end with it.
+    secondaries: JoinSet<()>,
+    /// Passes notices on.
+    listener: AbortHandle,
+}
+
+/// What all of it shares.
+#[derive(Debug)]
+struct Shared {
+    published: Arc<Published>,
+    updates: Updates,
+    clock: Clock,
+    slots: Semaphore,
+    state: Mutex<State>,
+}
+
+/// What outlives a reload.
+#[derive(Debug, Default)]
+struct State {
+    /// When each zone was last found to be what a primary has.
+    checked: HashMap<NameKey, Moment>,
+    /// What was last fetched of each zone, for when it has expired.
+    held: HashMap<NameKey, Arc<Zone>>,
+    bells: HashMap<NameKey, Arc<Notify>>,
+    /// Whom to tell of which zone.
+    followers: Vec<(NameBuf, Vec<Remote>)>,
+    keys: Keys,
+    /// The serial that each has been told of, and who tells it.
+    told: HashMap<(NameKey, SocketAddr), (u32, AbortHandle)>,
+}
+
+impl Service {
+    /// Starts on what is published, within a tokio runtime.
+    pub fn start(
+        config: &Config,
+        published: Arc<Published>,
+        updates: Updates,
+        clock: Clock,
+        notices: mpsc::Receiver<NameBuf>,
+    ) -> Self {
+        let slots = Semaphore::new(MAX_FETCHES);
+        let shared = Arc::new(Shared { published, updates, clock, slots, state: Mutex::default() });
+        let listener = tokio::spawn(listen(shared.clone(), notices)).abort_handle();
+        let mut service = Service { shared, secondaries: JoinSet::new(), listener };
+        service.reload(config);
+        service
+    }
+
+    /// Goes on with another config, once what it compiled to is published.
+    pub fn reload(&mut self, config: &Config) {
+        self.secondaries = JoinSet::new();
+        let keys = self.shared.published.load().transfers.keys.clone();
+        let is_secondary = |zone: &&crate::config::Zone| !zone.primaries.is_empty();
+        let zones: Vec<_> = config.zones.iter().filter(is_secondary).collect();
+        let bells: HashMap<NameKey, Arc<Notify>> =
+            zones.iter().map(|zone| (name_key(&zone.name), Arc::default())).collect();
+        {
+            let mut state = self.shared.state();
+            state.checked.retain(|zone, _| bells.contains_key(zone));
+            state.held.retain(|zone, _| bells.contains_key(zone));
+            state.bells = bells.clone();
+            state.followers =
+                config.zones.iter().map(|zone| (zone.name.clone(), zone.transfer.notify.clone())).collect();
+            state.keys = keys.clone();
+        }
+        for zone in zones {
+            let primary =
+                |remote: &Remote| Primary { address: remote.address, key: remote.key.map(|key| keys.key(key).clone()) };
+            let secondary = Secondary {
+                apex: zone.name.clone(),
+                primaries: zone.primaries.iter().map(primary).collect(),
+                file: zone.file.clone(),
+                bell: bells[&name_key(&zone.name)].clone(),
+                shared: self.shared.clone(),
+            };
+            self.secondaries.spawn(secondary.keep());
+        }
+        self.shared.announce();
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.listener.abort();
+        for (_, (_, teller)) in self.shared.state().told.drain() {
+            teller.abort();
+        }
+    }
+}
+
+/// Rings the bell of each zone that a primary says has changed.
+async fn listen(shared: Arc<Shared>, mut notices: mpsc::Receiver<NameBuf>) {
+    while let Some(zone) = notices.recv().await {
+        if let Some(bell) = shared.state().bells.get(&name_key(&zone)) {
+            bell.notify_one();
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells whoever follows a zone of the serial that is served, if it has not been told.
+    fn announce(&self) {
+        let snapshot = self.published.load_full();
+        let mut state = self.state();
+        let State { followers, keys, told, .. } = &mut *state;
+        for (apex, remotes) in followers.iter() {
+            let found = snapshot.zones.find(apex.as_name(), &apex.as_name().suffixes());
+            let zone = found.map(|(_, zone)| zone).filter(|zone| zone.apex() == apex.as_name() && zone.is_available());
+            let Some(zone) = zone else { continue };
+            for remote in remotes {
+                let place = (name_key(apex), remote.address);
+                if told.get(&place).is_some_and(|(serial, _)| *serial == zone.serial()) {
+                    continue;
+                }
+                let key = remote.key.map(|key| keys.key(key).clone());
+                let word = Word { apex: apex.clone(), serial: zone.serial(), to: remote.address, key };
+                let teller = tokio::spawn(notify::tell(word, self.clock)).abort_handle();
+                if let Some((_, before)) = told.insert(place, (zone.serial(), teller)) {
+                    before.abort();
+                }
+            }
+        }
+    }
+
+    /// What is served of a zone.
+    fn served(&self, apex: &NameBuf) -> Option<Arc<Zone>> {
+        let snapshot = self.published.load();
+        let name: Name<'_> = apex.as_name();
+        let (id, zone) = snapshot.zones.find(name, &name.suffixes())?;
+        (zone.apex() == name).then(|| snapshot.zones.shared(id).clone())
+    }
+
+    fn note_checked(&self, apex: &NameBuf, now: Moment) {
+        self.state().checked.insert(name_key(apex), now);
+    }
+
+    fn checked(&self, apex: &NameBuf) -> Option<Moment> {
+        self.state().checked.get(&name_key(apex)).copied()
+    }
+
+    fn hold(&self, apex: &NameBuf, zone: Arc<Zone>) {
+        self.state().held.insert(name_key(apex), zone);
+    }
+
+    fn held(&self, apex: &NameBuf) -> Option<Arc<Zone>> {
+        self.state().held.get(&name_key(apex)).cloned()
+    }
+}

@@ -1,0 +1,177 @@
+//! When a copy of a zone is to be compared, and when it is given up (RFC 1034 §4.3.5): a state and what happens to it.
+//!
+//! In: moments, and what came of a comparison. Out: when the next is due, and when the copy expires.
+//!
+//! **Invariants**: the time is an argument; there is always a next comparison; a copy that has expired may come back by a
+//! comparison alone, as long as it is held.
+//! **Not here**: comparing ([`super::fetch`]), waiting ([`super::secondary`]).
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::base::time::Moment;
+use crate::zone::Timers;
+
+/// How often a copy is compared, in seconds, whatever its SOA says: an SOA with 0 would keep both sides busy, and one with
+/// years hide a change from who gets no NOTIFY.
+const REFRESH: RangeInclusive<u32> = 30..=2_419_200;
+
+/// How soon a failed comparison is tried again, in seconds.
+const RETRY: RangeInclusive<u32> = 5..=1_209_600;
+
+/// How soon it is tried again to get a first copy, in seconds; doubled with each failure up to ten minutes.
+const FIRST_RETRY: u32 = 5;
+
+/// See [`FIRST_RETRY`].
+const MAX_FIRST_RETRY: u32 = 600;
+
+/// How long after a comparison a NOTIFY waits: so that who sends many of them makes us ask once a second at most.
+const NOTIFY_PAUSE: Duration = Duration::from_secs(1);
+
+/// The state of one copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Schedule {
+    copy: Option<Copy>,
+    due: Moment,
+    /// Comparisons that failed since the last that did not.
+    failures: u32,
+    last_try: Option<Moment>,
+}
+
+/// What is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Copy {
+    timers: Timers,
+    expires: Moment,
+}
+
+impl Schedule {
+    /// Begins with a copy that was compared some time ago, or with none. Either way the first comparison is due at once.
+    pub(super) fn new(copy: Option<(Timers, Duration)>, now: Moment) -> Self {
+        let copy = copy.map(|(timers, age)| {
+            let left = (u64::from(timers.expire) * 1000).saturating_sub(age.as_millis() as u64);
+            Copy { timers, expires: Moment(now.0.saturating_add(left)) }
+        });
+        Schedule { copy, due: now, failures: 0, last_try: None }
+    }
+
+    /// When the next comparison is due.
+    pub(super) fn due(&self) -> Moment {
+        self.due
+    }
+
+    /// When the copy may no longer be used; none where there is none.
+    pub(super) fn expires(&self) -> Option<Moment> {
+        self.copy.map(|copy| copy.expires)
+    }
+
+    /// Whether the copy may be used.
+    pub(super) fn is_usable(&self, now: Moment) -> bool {
+        self.copy.is_some_and(|copy| now < copy.expires)
+    }
+
+    /// The copy, which has these timers, is what a primary has.
+    pub(super) fn succeeded(&mut self, timers: Timers, now: Moment) {
+        self.copy = Some(Copy { timers, expires: after(now, timers.expire) });
+        self.due = after(now, clamp(timers.refresh, REFRESH));
+        self.failures = 0;
+        self.last_try = Some(now);
+    }
+
+    /// No primary could tell.
+    pub(super) fn failed(&mut self, now: Moment) {
+        let wait = match self.copy {
+            Some(copy) => clamp(copy.timers.retry, RETRY),
+            None => (FIRST_RETRY << self.failures.min(16)).min(MAX_FIRST_RETRY),
+        };
+        self.due = after(now, wait);
+        self.failures = self.failures.saturating_add(1);
+        self.last_try = Some(now);
+    }
+
+    /// A primary says that the zone has changed (RFC 1996 §4.3): as if the refresh were due.
+    pub(super) fn notified(&mut self, now: Moment) {
+        let earliest = self.last_try.map_or(now, |last| Moment(last.0 + NOTIFY_PAUSE.as_millis() as u64));
+        self.due = self.due.min(now.max(earliest));
+    }
+}
+
+fn clamp(seconds: u32, range: RangeInclusive<u32>) -> u32 {
+    seconds.clamp(*range.start(), *range.end())
+}
+
+fn after(now: Moment, seconds: u32) -> Moment {
+    Moment(now.0.saturating_add(u64::from(seconds) * 1000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMERS: Timers = Timers { refresh: 3600, retry: 600, expire: 86_400 };
+
+    fn seconds(seconds: u64) -> Moment {
+        Moment(seconds * 1000)
+    }
+
+    #[test]
+    fn a_copy_is_refreshed_retried_and_expires() {
+        let mut schedule = Schedule::new(Some((TIMERS, Duration::ZERO)), seconds(0));
+        assert_eq!((schedule.due(), schedule.is_usable(seconds(0))), (seconds(0), true));
+        schedule.succeeded(TIMERS, seconds(10));
+        assert_eq!((schedule.due(), schedule.expires()), (seconds(3610), Some(seconds(86_410))));
+        schedule.failed(seconds(3610));
+        assert_eq!(schedule.due(), seconds(4210));
+        schedule.failed(seconds(4210));
+        assert_eq!((schedule.due(), schedule.expires()), (seconds(4810), Some(seconds(86_410))));
+        assert!(schedule.is_usable(seconds(86_409)) && !schedule.is_usable(seconds(86_410)));
+        schedule.succeeded(TIMERS, seconds(90_000));
+        assert!(schedule.is_usable(seconds(90_000)), "an expired copy comes back");
+    }
+
+    #[test]
+    fn the_age_of_a_copy_counts_from_before_the_start() {
+        let schedule = Schedule::new(Some((TIMERS, Duration::from_secs(86_000))), seconds(5));
+        assert_eq!(schedule.expires(), Some(seconds(405)));
+        let schedule = Schedule::new(Some((TIMERS, Duration::from_secs(90_000))), seconds(5));
+        assert!(!schedule.is_usable(seconds(5)));
+    }
+
+    #[test]
+    fn without_a_copy_tries_get_rarer() {
+        let mut schedule = Schedule::new(None, seconds(0));
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            let now = schedule.due();
+            schedule.failed(now);
+            waits.push((schedule.due().0 - now.0) / 1000);
+        }
+        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+        assert_eq!(schedule.expires(), None);
+    }
+
+    #[test]
+    fn a_notice_brings_the_comparison_forward_but_not_more_than_once_a_second() {
+        let mut schedule = Schedule::new(None, seconds(0));
+        schedule.succeeded(TIMERS, seconds(0));
+        schedule.notified(seconds(100));
+        assert_eq!(schedule.due(), seconds(100));
+        schedule.succeeded(TIMERS, seconds(100));
+        schedule.notified(seconds(100));
+        assert_eq!(schedule.due(), seconds(101));
+    }
+
+    #[test]
+    fn what_an_soa_says_has_bounds() {
+        let mut schedule = Schedule::new(None, seconds(0));
+        let timers = Timers { refresh: 0, retry: 0, expire: u32::MAX };
+        schedule.succeeded(timers, seconds(0));
+        assert_eq!(schedule.due(), seconds(30));
+        schedule.failed(seconds(30));
+        assert_eq!(schedule.due(), seconds(35));
+        let timers = Timers { refresh: u32::MAX, retry: u32::MAX, expire: 0 };
+        schedule.succeeded(timers, seconds(0));
+        assert_eq!(schedule.due(), seconds(2_419_200));
+        assert!(!schedule.is_usable(seconds(0)));
+    }
+}
