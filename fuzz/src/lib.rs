@@ -57,7 +57,7 @@ pub fn edns_options(options: &[u8]) {
 /// A master file; it may not include others.
 pub fn zone_file(text: &[u8]) {
     let refuse = &mut |_: &Path| Err(io::Error::from(io::ErrorKind::PermissionDenied));
-    match load::zone::read_text(&CONFIG.zones[0], text.to_vec(), refuse) {
+    match load::zone::read_text(&CONFIG.zones[0], std::path::Path::new("fuzzed.zone"), text.to_vec(), refuse) {
         Ok((zone, warnings)) => {
             let _ = report(&warnings, Style::Plain);
             for node in zone.nodes() {

@@ -122,6 +122,7 @@ fn rcode(code: ResponseCode) -> String {
         ResponseCode::NotImp => "NOTIMP".into(),
         ResponseCode::Refused => "REFUSED".into(),
         ResponseCode::YXDomain => "YXDOMAIN".into(),
+        ResponseCode::NotAuth => "NOTAUTH".into(),
         ResponseCode::BADVERS | ResponseCode::BADSIG => "BADVERS".into(),
         other => format!("RCODE{}", u16::from(other)),
     }

@@ -1,0 +1,386 @@
+//! Zones between servers: ours gives them to dig, NSD and Knot, and has them from NSD, Knot and BIND; with keys, NOTIFY,
+//! changes, a copy on disk, and its end.
+//!
+//! Needs the Debian packages `bind9-dnsutils`, `nsd`, `knot` and `bind9`; what is not installed is left out, which is
+//! said. Nothing waits for a time: each wait is for an answer, and has an end.
+
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
+#![allow(clippy::print_stderr, reason = "what was skipped is said")]
+
+mod common;
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::peers::find_program;
+use common::pipeline;
+use common::query::Builder;
+use common::server::{PATIENCE, Server};
+use hickory_proto::op::Message;
+use hickory_proto::rr::RData;
+use pharos::base::rr::Rtype;
+use tempfile::TempDir;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const SECRET: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+const KEY: &str =
+    "[keys.\"xfer.example\"]\nalgorithm = \"hmac-sha256\"\nsecret = \"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\"\n";
+
+/// A zone of a few hundred names, so that a transfer has several messages.
+fn zone(serial: u32, expire: u32) -> String {
+    let mut text = format!(
+        "$ORIGIN example.net.\n$TTL 300\n@ SOA ns hostmaster {serial} 3600 600 {expire} 60\n@ NS ns\nns A 192.0.2.53\n\
+         version TXT \"{serial}\"\n*.wild MX 10 ns\n_s._tcp SRV 1 2 3 ns\nodd\\.label CNAME ns\nt TYPE65280 \\# 3 abcdef\n"
+    );
+    for host in 0..600 {
+        text.push_str(&format!(
+            "host{host} A 192.0.2.{}\nhost{host} TXT \"some text that takes room, {host}\"\n",
+            host % 250
+        ));
+    }
+    text
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((HERE, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Waits for something to be so.
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        // Between two looks.
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The reply to a question, over TCP.
+fn ask(server: SocketAddr, name: &str, rtype: Rtype) -> Option<Message> {
+    let reply = pipeline::ask_tcp(server, &Builder::new(name, rtype).finish()).ok()?;
+    Message::from_vec(&reply).ok()
+}
+
+/// The serial that a server answers with.
+fn serial(server: SocketAddr) -> Option<u32> {
+    match &ask(server, "example.net.", Rtype::SOA)?.answers.first()?.data {
+        RData::SOA(soa) => Some(soa.serial),
+        _ => None,
+    }
+}
+
+/// The text that tells the version, and that of a name in between.
+fn texts(server: SocketAddr) -> Vec<String> {
+    let of = |name| {
+        ask(server, name, Rtype::TXT)
+            .map(|reply| reply.answers.iter().map(|one| one.data.to_string()).collect::<String>())
+    };
+    ["version.example.net.", "host123.example.net."].into_iter().filter_map(of).collect()
+}
+
+/// Another server, in a folder of its own.
+struct Other {
+    process: Child,
+    folder: TempDir,
+    address: SocketAddr,
+}
+
+impl Other {
+    /// Starts one of `nsd`, `knotd` or `named`; none where it is not installed. `config` is its text, given its folder.
+    fn start(program: &str, port: u16, config: &str, files: &[(&str, &str)]) -> Option<Other> {
+        let Some(path) = find_program(program) else {
+            eprintln!("skipped: {program} is not installed");
+            return None;
+        };
+        let folder = TempDir::new().unwrap();
+        for (file, text) in files {
+            fs::write(folder.path().join(file), text).unwrap();
+        }
+        let head = match program {
+            "nsd" => format!(
+                "server:\n ip-address: 127.0.0.1@{port}\n username: \"\"\n chroot: \"\"\n zonesdir: \"DIR\"\n \
+                 pidfile: \"DIR/nsd.pid\"\n logfile: \"DIR/log\"\n xfrdfile: \"DIR/xfrd.state\"\n xfrdir: \"DIR\"\n \
+                 zonelistfile: \"DIR/zone.list\"\n database: \"\"\n server-count: 1\n xfrd-reload-timeout: 0\n\
+                 remote-control:\n control-enable: no\nkey:\n name: xfer.example\n algorithm: hmac-sha256\n secret: \"{SECRET}\"\n"
+            ),
+            "knotd" => format!(
+                "server:\n  rundir: \"DIR\"\n  pidfile: \"DIR/knot.pid\"\n  listen: 127.0.0.1@{port}\n  udp-workers: 1\n  \
+                 tcp-workers: 1\n  background-workers: 1\nlog:\n  - target: stderr\n    any: info\ndatabase:\n  \
+                 storage: \"DIR\"\nkey:\n  - id: xfer.example\n    algorithm: hmac-sha256\n    secret: {SECRET}\n"
+            ),
+            _ => format!(
+                "options {{ directory \"DIR\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n \
+                 pid-file \"DIR/named.pid\"; session-keyfile \"DIR/session.key\"; lock-file none; notify explicit;\n \
+                 managed-keys-directory \"DIR\"; recursion no; dnssec-validation no; empty-zones-enable no; }};\n\
+                 controls {{ }};\nkey \"xfer.example\" {{ algorithm hmac-sha256; secret \"{SECRET}\"; }};\n"
+            ),
+        };
+        let text = (head + config).replace("DIR", &folder.path().display().to_string());
+        fs::write(folder.path().join("config"), text).unwrap();
+        let arguments: &[&str] = match program {
+            "nsd" => &["-d", "-c"],
+            "knotd" => &["-c"],
+            _ => &["-f", "-n", "1", "-c"],
+        };
+        let process = Command::new(path)
+            .args(arguments)
+            .arg(folder.path().join("config"))
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(folder.path().join("stderr")).unwrap())
+            .spawn()
+            .unwrap();
+        Some(Other { process, folder, address: SocketAddr::new(HERE, port) })
+    }
+
+    fn wait_for(&self, wanted: u32) {
+        let deadline = Instant::now() + PATIENCE;
+        while serial(self.address) != Some(wanted) {
+            assert!(Instant::now() < deadline, "serial {wanted} is not served: {}", self.said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn said(&self) -> String {
+        ["stderr", "log"].iter().filter_map(|file| fs::read_to_string(self.folder.path().join(file)).ok()).collect()
+    }
+
+    fn replace_zone(&self, text: &str) {
+        fs::write(self.folder.path().join("zone"), text).unwrap();
+        let kill = format!("kill -HUP {}", self.process.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < deadline && matches!(self.process.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Our server as the primary, with its folder.
+fn primary(transfer: &str) -> (TempDir, Server, SocketAddr) {
+    let folder = TempDir::new().unwrap();
+    let config = format!(
+        "{KEY}\n[dns]\nlisten = \"127.0.0.1:0\"\n[[zone]]\nname = \"example.net\"\nfile = \"zone\"\ntransfer = {transfer}\n"
+    );
+    fs::write(folder.path().join("pharos.toml"), config).unwrap();
+    fs::write(folder.path().join("zone"), zone(1, 86_400)).unwrap();
+    let server = Server::start(&folder.path().join("pharos.toml"));
+    let address = server.address(HERE);
+    (folder, server, address)
+}
+
+fn reload(folder: &Path, server: &Server, serial: u32) {
+    fs::write(folder.join("zone"), zone(serial, 86_400)).unwrap();
+    server.signal("HUP");
+    server.wait_for("reloaded");
+}
+
+/// What dig prints of a transfer.
+fn dig(server: SocketAddr, arguments: &[&str]) -> Option<String> {
+    let Some(dig) = find_program("dig") else {
+        eprintln!("skipped: dig is not installed");
+        return None;
+    };
+    let output = Command::new(dig)
+        .args(["@127.0.0.1", "-p", &server.port().to_string(), "+tries=1", "+time=10", "example.net"])
+        .args(arguments)
+        .output()
+        .unwrap();
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn dig_gets_a_zone_and_its_changes_with_the_key_and_without_none() {
+    let (folder, server, address) = primary("{ allow = \"key:xfer.example\" }");
+    let key = format!("hmac-sha256:xfer.example:{SECRET}");
+    let Some(said) = dig(address, &["AXFR", "-y", &key]) else { return };
+    assert!(said.contains("XFR size: 1209 records (messages 3, bytes "), "{said}");
+    assert!(said.contains("host599.example.net.") && said.contains("TYPE65280"), "{said}");
+    assert!(!said.contains("could not be validated") && !said.contains("WARNING"), "{said}");
+    assert!(dig(address, &["AXFR"]).unwrap().contains("; Transfer failed."));
+    let other = format!("hmac-sha256:xfer.example:{}", SECRET.replace("MDEy", "MDEz"));
+    assert!(dig(address, &["AXFR", "-y", &other]).unwrap().contains("tsig indicates error"));
+    let weak = format!("hmac-sha1:xfer.example:{SECRET}");
+    assert!(dig(address, &["AXFR", "-y", &weak]).unwrap().contains("tsig indicates error"));
+
+    // What certbot and nsupdate ask for.
+    for transport in ["+tcp", "+notcp"] {
+        let said = dig(address, &["SOA", transport, "-y", &key]).unwrap();
+        assert!(said.contains("status: NOERROR") && said.contains(";; TSIG PSEUDOSECTION"), "{said}");
+        assert!(!said.contains("could not be validated") && !said.contains("Couldn't verify"), "{said}");
+    }
+
+    reload(folder.path(), &server, 2);
+    let said = dig(address, &["IXFR=1", "-y", &key]).unwrap();
+    assert!(said.contains("XFR size: 6 records (messages 1"), "{said}");
+    let said = dig(address, &["IXFR=2", "-y", &key]).unwrap();
+    assert!(said.contains("XFR size: 1 records"), "{said}");
+    let said = dig(address, &["IXFR=0", "-y", &key]).unwrap();
+    assert!(said.contains("XFR size: 1209 records"), "{said}");
+    // Over UDP: the SOA alone tells that there is more.
+    let said = dig(address, &["IXFR=1", "+notcp", "-y", &key]).unwrap();
+    assert!(said.contains("SOA"), "{said}");
+}
+
+/// NSD or Knot follows our zone: at first, and when we tell it of a new serial.
+fn followed_by(program: &str, config: impl Fn(SocketAddr) -> String) {
+    let port = free_port();
+    let transfer =
+        format!("{{ allow = \"127.0.0.0/8 key:xfer.example\", notify = \"127.0.0.1:{port} key:xfer.example\" }}");
+    let (folder, server, address) = primary(&transfer);
+    let Some(other) = Other::start(program, port, &config(address), &[]) else { return };
+    other.wait_for(1);
+    assert_eq!(texts(other.address), texts(address));
+    reload(folder.path(), &server, 2);
+    other.wait_for(2);
+    assert_eq!(texts(other.address), texts(address));
+}
+
+#[test]
+fn nsd_follows_us() {
+    followed_by("nsd", |ours| {
+        format!(
+            "zone:\n name: example.net\n zonefile: DIR/copy\n request-xfr: {}@{} xfer.example\n allow-notify: 127.0.0.1 xfer.example\n",
+            ours.ip(),
+            ours.port()
+        )
+    });
+}
+
+#[test]
+fn knot_follows_us() {
+    followed_by("knotd", |ours| {
+        format!(
+            "remote:\n  - id: ours\n    address: {}@{}\n    key: xfer.example\nacl:\n  - id: notify\n    address: 127.0.0.1\n    \
+             key: xfer.example\n    action: notify\nzone:\n  - domain: example.net\n    storage: \"DIR\"\n    master: ours\n    acl: notify\n",
+            ours.ip(),
+            ours.port()
+        )
+    });
+}
+
+/// Our server as a secondary of what listens on `port`; its folder may have a copy already.
+fn secondary(folder: &Path, port: u16) -> (Server, SocketAddr) {
+    let config = format!(
+        "{KEY}\n[dns]\nlisten = \"127.0.0.1:0\"\n[[zone]]\nname = \"example.net\"\nfile = \"copy\"\n\
+         primaries = \"127.0.0.1:{port} key:xfer.example\"\n"
+    );
+    fs::write(folder.join("pharos.toml"), config).unwrap();
+    let server = Server::start(&folder.join("pharos.toml"));
+    let address = server.address(HERE);
+    (server, address)
+}
+
+/// We follow another server: at first, when it tells us of a new serial, after a restart without it.
+fn follows(program: &str, config: impl Fn(u16) -> String) {
+    let port = free_port();
+    let folder = TempDir::new().unwrap();
+    // Ours first: the other is told where to send NOTIFY to.
+    let (server, address) = secondary(folder.path(), port);
+    let before = ask(address, "version.example.net.", Rtype::TXT).unwrap();
+    assert_eq!(before.metadata.response_code, hickory_proto::op::ResponseCode::ServFail);
+    let files = [("zone", zone(1, 86_400))];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let Some(other) = Other::start(program, port, &config(address.port()), &files) else { return };
+    other.wait_for(1);
+    until("we have serial 1", || serial(address) == Some(1));
+    assert_eq!(texts(address), texts(other.address));
+    other.replace_zone(&zone(2, 86_400));
+    other.wait_for(2);
+    until("we have serial 2", || serial(address) == Some(2));
+    assert_eq!(texts(address), texts(other.address));
+    let wild = ask(address, "a.wild.example.net.", Rtype::MX).unwrap();
+    assert_eq!(wild.answers.len(), 1, "what came by changes is whole");
+    drop((other, server));
+    let (_server, address) = secondary(folder.path(), port);
+    assert_eq!(serial(address), Some(2), "the copy is served at once");
+}
+
+#[test]
+fn we_follow_nsd() {
+    follows("nsd", |ours| {
+        format!(
+            "zone:\n name: example.net\n zonefile: DIR/zone\n provide-xfr: 127.0.0.1 xfer.example\n notify: 127.0.0.1@{ours} xfer.example\n"
+        )
+    });
+}
+
+#[test]
+fn we_follow_knot_by_changes() {
+    follows("knotd", |ours| {
+        format!(
+            "remote:\n  - id: ours\n    address: 127.0.0.1@{ours}\n    key: xfer.example\nacl:\n  - id: give\n    \
+             address: 127.0.0.1\n    key: xfer.example\n    action: transfer\nzone:\n  - domain: example.net\n    storage: \"DIR\"\n    \
+             file: zone\n    zonefile-load: difference\n    zonefile-sync: -1\n    journal-content: changes\n    notify: ours\n    acl: give\n"
+        )
+    });
+}
+
+#[test]
+fn we_follow_bind() {
+    follows("named", |ours| {
+        format!(
+            "zone \"example.net\" {{ type primary; file \"DIR/zone\"; ixfr-from-differences yes; \
+             allow-transfer {{ key xfer.example; }}; also-notify {{ 127.0.0.1 port {ours} key xfer.example; }}; }};\n"
+        )
+    });
+}
+
+#[test]
+fn a_copy_expires_and_comes_back() {
+    let port = free_port();
+    let folder = TempDir::new().unwrap();
+    let upstream = TempDir::new().unwrap();
+    let config = format!(
+        "{KEY}\n[dns]\nlisten = \"127.0.0.1:{port}\"\n[[zone]]\nname = \"example.net\"\nfile = \"zone\"\n\
+         transfer = {{ allow = \"key:xfer.example\" }}\n"
+    );
+    fs::write(upstream.path().join("pharos.toml"), config).unwrap();
+    fs::write(upstream.path().join("zone"), zone(1, 2)).unwrap();
+    let above = Server::start(&upstream.path().join("pharos.toml"));
+    let (server, address) = secondary(folder.path(), port);
+    until("we have serial 1", || serial(address) == Some(1));
+    drop(above);
+    server.wait_for("has expired");
+    let reply = ask(address, "version.example.net.", Rtype::TXT).unwrap();
+    assert_eq!(reply.metadata.response_code, hickory_proto::op::ResponseCode::ServFail);
+    let _above = Server::start(&upstream.path().join("pharos.toml"));
+    // As a reload asks anew, nobody has to wait for the retry.
+    server.signal("HUP");
+    until("the zone is back", || serial(address) == Some(1));
+    assert_eq!(texts(address), ["1", "some text that takes room, 123"]);
+}
+
+#[test]
+fn a_bad_transfer_leaves_what_is_served() {
+    let (folder, upstream, above) = primary("{ allow = \"key:xfer.example\" }");
+    let here = TempDir::new().unwrap();
+    let (server, address) = secondary(here.path(), above.port());
+    until("we have serial 1", || serial(address) == Some(1));
+    let copy = fs::read(here.path().join("copy")).unwrap();
+    // The key is another one now, so nothing that comes is believed.
+    let config = fs::read_to_string(folder.path().join("pharos.toml")).unwrap();
+    fs::write(folder.path().join("pharos.toml"), config.replace("MDEyMzQ1", "MDEyMzQ2")).unwrap();
+    reload(folder.path(), &upstream, 2);
+    server.signal("HUP");
+    let said = server.wait_for("failed to compare");
+    assert!(said.last().unwrap().contains("BADSIG"), "{said:?}");
+    assert_eq!((serial(address), fs::read(here.path().join("copy")).unwrap()), (Some(1), copy));
+    // And back again.
+    fs::write(folder.path().join("pharos.toml"), config).unwrap();
+    reload(folder.path(), &upstream, 3);
+    server.signal("HUP");
+    until("we have serial 3", || serial(address) == Some(3));
+}
