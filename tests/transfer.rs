@@ -384,3 +384,30 @@ fn a_bad_transfer_leaves_what_is_served() {
     server.signal("HUP");
     until("we have serial 3", || serial(address) == Some(3));
 }
+
+#[test]
+fn a_steered_zone_is_given_away_only_as_the_default_and_when_the_config_says_so() {
+    let folder = TempDir::new().unwrap();
+    let config = "[dns]\nlisten = \"127.0.0.1:0\"\n[[zone]]\nname = \"example.net\"\nfile = \"zone\"\n\
+                  steer = [{ owner = \"blob\", horizon = \"h\", ttl = 7 }]\n\
+                  transfer = { allow = \"127.0.0.1\", steered = \"default\" }\n[mirrors.near]\naddresses = \"192.0.2.10\"\n\
+                  [mirrors.far]\naddresses = \"192.0.2.20\"\n[networks]\nhere = { list = \"here\" }\n[horizons.h]\n\
+                  rules = [{ network = \"here\", mirrors = \"near\" }]\ndefault = \"far\"\n";
+    let files = [("pharos.toml", config), ("here", "127.0.0.0/8\n")];
+    files.iter().for_each(|(file, text)| fs::write(folder.path().join(file), text).unwrap());
+    fs::write(folder.path().join("zone"), "$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns\nns A 192.0.2.53\n").unwrap();
+    let server = Server::start(&folder.path().join("pharos.toml"));
+    let address = server.address(HERE);
+    let steered = |reply: &Message| -> Vec<String> {
+        let of_blob = reply.answers.iter().filter(|record| record.name.to_string().starts_with("blob."));
+        of_blob.map(|record| format!("{} {}", record.ttl, record.data)).collect()
+    };
+    assert_eq!(steered(&ask(address, "blob.example.net.", Rtype::A).unwrap()), ["7 192.0.2.10"]);
+    let given = ask(address, "example.net.", Rtype::AXFR).unwrap();
+    assert_eq!((given.answers.len(), steered(&given)), (5, vec!["7 192.0.2.20".to_string()]));
+    fs::write(folder.path().join("pharos.toml"), config.replace(", steered = \"default\"", "")).unwrap();
+    server.signal("HUP");
+    server.wait_for("reloaded");
+    let refused = ask(address, "example.net.", Rtype::AXFR).unwrap();
+    assert_eq!(refused.metadata.response_code, hickory_proto::op::ResponseCode::Refused);
+}
