@@ -1,0 +1,111 @@
+//! Measures the engine alone: messages in, replies out, without sockets; and the pieces that grow with the input.
+//!
+//! `cargo bench --bench engine` prints all figures, `cargo bench --bench engine -- answers` a part of them. With
+//! `count WORKLOAD NUMBER` it answers so many queries in a function that callgrind can be told to watch, which is how
+//! `benches/instructions` counts instructions per answer: figures that are the same on a busy machine.
+
+#![allow(clippy::print_stdout, reason = "a benchmark prints what it measures")]
+#![allow(missing_docs, reason = "a program, not a library")]
+
+mod mmdb;
+mod queries;
+mod random;
+mod scale;
+mod world;
+
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Instant;
+
+use pharos::base::time::Now;
+use pharos::wire::{self, MAX_UDP, Peer, Transport};
+use world::World;
+
+/// How often each figure is taken; the median is printed.
+const ROUNDS: usize = 7;
+
+/// Queries answered per round.
+const ANSWERS: usize = 500_000;
+
+fn main() {
+    // Cargo adds `--bench`.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["count", workload, number] => count(workload, number.parse().expect("a number of queries")),
+        ["answers"] => answers(),
+        ["lookups"] => scale::lookups(),
+        ["compile"] => compile(),
+        [] => {
+            answers();
+            scale::lookups();
+            compile();
+        }
+        _ => println!("usage: engine [answers|lookups|compile|count WORKLOAD NUMBER]"),
+    }
+}
+
+/// Answers a number of queries for callgrind.
+fn count(workload: &str, number: usize) {
+    let world = World::build();
+    let queries = queries::workload(workload, &world.prefixes).expect("a known workload");
+    // The first round brings in what is made on first use.
+    let mut out = vec![0; MAX_UDP];
+    respond_all(&world, &queries, 1000, &mut out);
+    measured(&world, &queries, number, &mut out);
+    println!("answered {number}");
+}
+
+/// What callgrind watches.
+#[inline(never)]
+fn measured(world: &World, queries: &[Vec<u8>], number: usize, out: &mut [u8]) {
+    respond_all(world, queries, number, out);
+}
+
+#[inline]
+fn respond_all(world: &World, queries: &[Vec<u8>], number: usize, out: &mut [u8]) {
+    let peer = Peer { address: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9)), transport: Transport::Udp };
+    let mut next = queries.iter().cycle();
+    for _ in 0..number {
+        let query = next.next().expect("a workload has queries");
+        black_box(wire::respond(query, peer, &world.snapshot, Now::default(), out));
+    }
+}
+
+fn answers() {
+    let world = World::build();
+    let mut out = vec![0; MAX_UDP];
+    println!("{:12} {:>10}", "workload", "ns/answer");
+    for name in queries::WORKLOADS {
+        let queries = queries::workload(name, &world.prefixes).expect("a known workload");
+        let nanoseconds = median(|| {
+            let start = Instant::now();
+            respond_all(&world, &queries, ANSWERS, &mut out);
+            start.elapsed().as_secs_f64() * 1e9 / ANSWERS as f64
+        });
+        println!("{name:12} {nanoseconds:10.1}");
+    }
+}
+
+fn compile() {
+    println!("{:44} {:>10}", "compile", "ms");
+    let mut last = World::build();
+    let feeds = median(|| {
+        last = World::build();
+        last.compile_s * 1e3
+    });
+    println!("{:44} {feeds:10.1}", format!("{} provider prefixes, 1 k names", last.prefixes.len()));
+    scale::compile();
+    for horizon in last.snapshot.horizons.iter() {
+        let of = |octets: usize, ranges: usize| octets as f64 / ranges as f64;
+        let (v4, v6) = (horizon.v4(), horizon.v6());
+        println!("octets per IPv4 range {:.2} ({} ranges)", of(v4.memory(), v4.len()), v4.len());
+        println!("octets per IPv6 range {:.2} ({} ranges)", of(v6.memory(), v6.len()), v6.len());
+    }
+}
+
+/// The median of several rounds.
+fn median(mut round: impl FnMut() -> f64) -> f64 {
+    let mut figures: Vec<f64> = (0..ROUNDS).map(|_| round()).collect();
+    figures.sort_by(f64::total_cmp);
+    figures[ROUNDS / 2]
+}
