@@ -19,6 +19,7 @@ pub use query::{DnssecOk, Ecs, Edns, Keepalive, Nsid, Padding, Problem, Query, Q
 pub use response::{Aa, Basis, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
 
 use crate::base::client::Client;
+use crate::base::name::Suffixes;
 use crate::base::rr::{Class, Ede, Rcode, Rtype};
 use crate::base::time::Moment;
 use crate::snapshot::Snapshot;
@@ -88,7 +89,8 @@ fn ask<'s>(
     if matches!(question.qtype, Rtype::OPT | Rtype::TKEY | Rtype::TSIG) {
         return reject(Problem::Malformed, response);
     }
-    let suffixes = question.name.suffixes();
+    let mut suffixes = Suffixes::new();
+    suffixes.fill(question.name);
     let zone = match question.qtype {
         // RFC 4035 §3.1.4.1: DS is the parent's to answer, where we serve both sides of the cut.
         Rtype::DS => snapshot.zones.find_parent_side(question.name, &suffixes),

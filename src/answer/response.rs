@@ -12,7 +12,7 @@ use crate::base::prefix::Family;
 use crate::base::rr::{Ede, Rcode, Rtype};
 use crate::base::time::Ttl;
 use crate::steer::Decision;
-use crate::zone::RrSet;
+use crate::zone::{NegativeSoa, RrSet};
 
 /// The most aliases (CNAME or DNAME) that one response follows; BIND stops after as many.
 pub const MAX_CHAIN: usize = 16;
@@ -86,6 +86,8 @@ pub enum Data<'s> {
     Stored(RrSet<'s>),
     /// The addresses of mirrors; the TTL to give is the set's, not that of its octets.
     Tailored(RrSet<'s>),
+    /// The SOA of a negative answer.
+    Negative(&'s NegativeSoa),
     /// One CNAME to a name in [`Response::made`] (RFC 6672 §3.1).
     Cname {
         /// The DNAME's TTL.
@@ -188,6 +190,7 @@ impl Rr<'_> {
     pub fn rtype(&self) -> Rtype {
         match self.data {
             Data::Stored(set) | Data::Tailored(set) => set.rtype,
+            Data::Negative(_) => Rtype::SOA,
             Data::Cname { .. } => Rtype::CNAME,
         }
     }

@@ -206,7 +206,7 @@ impl<'s> Search<'_, 's> {
     #[inline]
     fn push_soa(&self, response: &mut Response<'s>) -> Step<'s> {
         let owner = Owner::Stored(self.zone.apex());
-        response.authority.push(Rr { owner, data: Data::Stored(self.zone.negative_soa()), need: Need::Required });
+        response.authority.push(Rr { owner, data: Data::Negative(self.zone.negative_soa()), need: Need::Required });
         Step::Done
     }
 

@@ -49,6 +49,7 @@ impl<'a> Name<'a> {
     }
 
     /// A name that an earlier stage has checked.
+    #[inline]
     pub(crate) fn trusted(wire: &'a [u8]) -> Self {
         debug_assert!(Name::from_wire(wire).is_some(), "{wire:?} is not a name");
         Name(wire)
@@ -78,6 +79,7 @@ impl<'a> Name<'a> {
     }
 
     /// The name without its first label; none for the root.
+    #[inline]
     pub fn parent(self) -> Option<Name<'a>> {
         let len = usize::from(self.0[0]);
         (len > 0).then(|| Name(&self.0[1 + len..]))
@@ -89,6 +91,7 @@ impl<'a> Name<'a> {
     }
 
     /// Whether this name is `ancestor` or below it.
+    #[inline]
     pub fn ends_with(self, ancestor: Name<'_>) -> bool {
         let mut name = self;
         while name.len() > ancestor.len() {
@@ -98,24 +101,10 @@ impl<'a> Name<'a> {
     }
 
     /// The suffixes of the name with their hashes, from the whole name down to the root.
+    #[inline]
     pub fn suffixes(self) -> Suffixes {
-        let mut offsets: ArrayVec<u8, { MAX_LABELS + 1 }> = ArrayVec::new();
-        let mut at = 0;
-        loop {
-            offsets.push(at as u8);
-            match self.0[at] {
-                0 => break,
-                len => at += 1 + usize::from(len),
-            }
-        }
-        let mut suffixes = Suffixes { offsets, hashes: ArrayVec::new() };
-        let mut hash = ROOT_HASH;
-        suffixes.hashes.push(hash);
-        for &start in suffixes.offsets.iter().rev().skip(1) {
-            let label = &self.0[usize::from(start)..][..1 + usize::from(self.0[usize::from(start)])];
-            hash = hash_label(hash, label);
-            suffixes.hashes.push(hash);
-        }
+        let mut suffixes = Suffixes::new();
+        suffixes.fill(self);
         suffixes
     }
 
@@ -184,18 +173,69 @@ impl<'a> Iterator for Labels<'a> {
     }
 }
 
-/// Where each suffix of a name starts, and its hash.
+/// The most words of eight octets in a name.
+const MAX_WORDS: usize = MAX_NAME_LEN.div_ceil(8);
+
+/// Where each suffix of a name starts, and what its hash is made from.
 ///
-/// Made in one pass from the right, so that any ancestor of a name is looked up without hashing again.
+/// The name is read once, eight octets at a time from its end, so that the hash of any ancestor is one step more.
+/// Hashes ignore ASCII case. The names stored in a table come from the operator's own zones, so a hash need not
+/// withstand chosen keys: a stranger's query can only probe what is there.
 #[derive(Debug)]
 pub struct Suffixes {
     /// Where each suffix starts: the whole name first, the root last.
     offsets: ArrayVec<u8, { MAX_LABELS + 1 }>,
-    /// The hash of each suffix: the root first, the whole name last.
-    hashes: ArrayVec<u64, { MAX_LABELS + 1 }>,
+    /// The name in lower case, from its end; of the last word only the upper octets may be of the name.
+    words: ArrayVec<u64, MAX_WORDS>,
+    /// The hash of so many whole words.
+    hashes: ArrayVec<u64, { MAX_WORDS + 1 }>,
+    /// The octets of the name.
+    len: usize,
 }
 
 impl Suffixes {
+    /// Room for the suffixes of a name, to be filled where it is: it is large, and to move it costs as much as to make it.
+    #[inline]
+    pub fn new() -> Self {
+        Suffixes { offsets: ArrayVec::new(), words: ArrayVec::new(), hashes: ArrayVec::new(), len: 0 }
+    }
+
+    /// Takes the suffixes of a name, in place of those of another.
+    pub fn fill(&mut self, name: Name<'_>) {
+        let octets = name.0;
+        self.offsets.clear();
+        self.words.clear();
+        self.hashes.clear();
+        self.len = octets.len();
+        let mut at = 0;
+        loop {
+            self.offsets.push(at as u8);
+            match octets[at] {
+                0 => break,
+                len => at += 1 + usize::from(len),
+            }
+        }
+        let mut hash = SEED;
+        self.hashes.push(hash);
+        let words = octets.rchunks_exact(8);
+        let first = words.remainder();
+        for word in words {
+            let word = fold_case(u64::from_le_bytes(word.try_into().expect("a chunk has eight octets")));
+            self.words.push(word);
+            hash = mix(hash ^ word);
+            self.hashes.push(hash);
+        }
+        if !first.is_empty() {
+            let word = match octets.first_chunk() {
+                Some(word) => u64::from_le_bytes(*word) << (64 - 8 * first.len()),
+                None => {
+                    first.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet)) << (64 - 8 * first.len())
+                }
+            };
+            self.words.push(fold_case(word));
+        }
+    }
+
     /// The number of labels, the root not counted.
     #[inline]
     pub fn labels(&self) -> usize {
@@ -208,37 +248,35 @@ impl Suffixes {
         usize::from(self.offsets[self.offsets.len() - 1 - labels])
     }
 
+    /// The suffix of `labels` labels of the name that these are the suffixes of.
+    #[inline]
+    pub fn suffix<'n>(&self, name: Name<'n>, labels: usize) -> Name<'n> {
+        Name(&name.0[self.start(labels)..])
+    }
+
     /// The hash of the suffix of `labels` labels.
     #[inline]
     pub fn hash(&self, labels: usize) -> u64 {
-        self.hashes[labels]
+        let len = self.len - self.start(labels);
+        let (whole, rest) = (len / 8, len % 8);
+        let word = if rest == 0 { 0 } else { self.words[whole] >> (64 - 8 * rest) };
+        mix(self.hashes[whole] ^ word.rotate_left(5) ^ len as u64)
     }
 }
 
-const ROOT_HASH: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// The hash of the name made of `label` (length octet included) before the name that hashes to `rest`.
-///
-/// Ignores ASCII case. The names stored in a table come from the operator's own zones, so the hash need not
-/// withstand chosen keys: a stranger's query can only probe what is there.
-#[inline]
-pub fn hash_label(rest: u64, label: &[u8]) -> u64 {
-    const M: u64 = 0xff51_afd7_ed55_8ccd;
-    let mut hash = rest;
-    let mut chunks = label.chunks_exact(8);
-    for chunk in &mut chunks {
-        let word = u64::from_le_bytes(chunk.try_into().expect("a chunk has eight octets"));
-        hash = mix(hash ^ fold_case(word), M);
+impl Default for Suffixes {
+    fn default() -> Self {
+        Suffixes::new()
     }
-    let tail = chunks.remainder();
-    let mut word = [0u8; 8];
-    word[..tail.len()].copy_from_slice(tail);
-    mix(hash ^ fold_case(u64::from_le_bytes(word)).rotate_left(5) ^ label.len() as u64, M)
 }
 
+/// Where hashes begin.
+const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Stirs 64 bits so that each depends on all.
 #[inline]
-fn mix(a: u64, b: u64) -> u64 {
-    let product = u128::from(a) * u128::from(b);
+fn mix(bits: u64) -> u64 {
+    let product = u128::from(bits) * 0xff51_afd7_ed55_8ccd;
     (product as u64) ^ ((product >> 64) as u64)
 }
 
@@ -423,6 +461,12 @@ mod tests {
             assert_eq!(a.hash(labels), b.hash(labels), "{labels} labels");
         }
         assert_ne!(a.hash(4), a.hash(3));
+        // Whatever stands before, and wherever the words of eight octets fall.
+        for labels in ["", "a.", "abcdefg.", "0123456789abcdef.x."] {
+            let longer = name(&format!("{labels}Blob.k8s.io"));
+            assert_eq!(longer.as_name().suffixes().hash(3), b.hash(3), "{labels}");
+            assert_eq!(longer.as_name().suffixes().hash(0), name(".").as_name().suffixes().hash(0));
+        }
         assert_eq!(a.start(3), 4);
         assert!(long.as_name().ends_with(short.as_name()));
         assert!(!name("notblob.k8s.io").as_name().ends_with(short.as_name()));

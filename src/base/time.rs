@@ -1,7 +1,7 @@
 //! Time as the pure layers see it: always an argument, never read.
 
 /// A time to live, in seconds (RFC 2181 §8: 0 to 2^31 - 1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ttl(pub u32);
 
 impl Ttl {

@@ -266,12 +266,12 @@ impl<'m> Reader<'m> {
     #[inline]
     fn record(&mut self) -> Option<Record<'m>> {
         let owner = self.skip_name()?;
-        let rtype = Rtype(self.u16()?);
-        let class = self.u16()?;
-        let ttl = *self.take(4)?.first_chunk()?;
-        let len = self.u16()?;
-        let rdata = self.take(usize::from(len))?;
-        Some(Record { owner, rtype, class, ttl, rdata })
+        let fixed: &[u8; 10] = self.octets.get(self.at..)?.first_chunk()?;
+        self.at += fixed.len();
+        let &[type_high, type_low, class_high, class_low, ref ttl @ .., len_high, len_low] = fixed;
+        let rdata = self.take(usize::from(u16::from_be_bytes([len_high, len_low])))?;
+        let rtype = Rtype(u16::from_be_bytes([type_high, type_low]));
+        Some(Record { owner, rtype, class: u16::from_be_bytes([class_high, class_low]), ttl: *ttl, rdata })
     }
 
     /// Steps over a name. A pointer leads to before the labels that it ends, so every name comes to its end.

@@ -38,6 +38,9 @@ const MAX_POINTEES: usize = 64;
 /// Beyond this a pointer cannot reach (RFC 1035 §4.1.4).
 const MAX_POINTER: usize = 0x3fff;
 
+/// Where a record with a pointer as its owner has its TTL.
+const TTL: std::ops::Range<usize> = 6..10;
+
 /// What has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Written {
@@ -110,12 +113,13 @@ fn write_header(query: &Query<'_>, response: &Response<'_>, truncation: Truncati
     let [recursion_desired, checking_disabled] = query.echoed_flags;
     let aa = if response.aa == Aa::Authoritative { 0x04 } else { 0 };
     let tc = if truncation == Truncation::Truncated { TC } else { 0 };
-    out[..2].copy_from_slice(&query.id.to_be_bytes());
-    out[2] = 0x80 | query.opcode << 3 | aa | tc | recursion_desired;
-    out[3] = checking_disabled | (response.rcode.0 & 0x0f) as u8;
-    for (count, field) in counts.iter().zip(out[4..HEADER_LEN].chunks_exact_mut(2)) {
-        field.copy_from_slice(&count.to_be_bytes());
-    }
+    let [id_high, id_low] = query.id.to_be_bytes();
+    let [[q_high, q_low], [an_high, an_low], [ns_high, ns_low], [ar_high, ar_low]] = counts.map(u16::to_be_bytes);
+    let flags = 0x80 | query.opcode << 3 | aa | tc | recursion_desired;
+    let code = checking_disabled | (response.rcode.0 & 0x0f) as u8;
+    let header: [u8; HEADER_LEN] =
+        [id_high, id_low, flags, code, q_high, q_low, an_high, an_low, ns_high, ns_low, ar_high, ar_low];
+    out[..HEADER_LEN].copy_from_slice(&header);
 }
 
 #[inline]
@@ -167,13 +171,15 @@ impl<'r> Writer<'_, 'r> {
     /// Appends octets, or does nothing where they do not fit.
     #[inline]
     fn put(&mut self, octets: &[u8]) -> Option<()> {
-        let end = self.at + octets.len();
-        if end > self.limit {
-            return None;
-        }
-        self.out[self.at..end].copy_from_slice(octets);
-        self.at = end;
+        self.room(octets.len())?.copy_from_slice(octets);
+        self.at += octets.len();
         Some(())
+    }
+
+    /// The next `len` octets, where they are within the limit.
+    #[inline]
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.out.get_mut(self.at..self.limit)?.get_mut(..len)
     }
 
     /// RFC 2181 §9: truncated only where something required is missing; what is optional is left out in silence.
@@ -225,6 +231,27 @@ impl<'r> Writer<'_, 'r> {
                 }
                 Some(set.count)
             }
+            Data::Negative(soa) => {
+                if matches!(rr.owner, Owner::Stored(apex) if self.is_behind_question_in(apex)) {
+                    let (at, limit) = (self.at, self.limit);
+                    self.at += soa.write(at, self.out.get_mut(at..limit)?)?;
+                    return Some(1);
+                }
+                for (ttl, rdata) in soa.rrset().records() {
+                    self.record(rr.owner, Rtype::SOA, ttl, rdata, response)?;
+                }
+                Some(1)
+            }
+            Data::Tailored(set) if matches!(rr.owner, Owner::Question) => {
+                let room = self.room(set.wire.len())?;
+                room.copy_from_slice(set.wire);
+                // Addresses of one family are of one length, so the records are too.
+                for record in room.chunks_exact_mut(set.wire.len() / usize::from(set.count)) {
+                    record[TTL].copy_from_slice(&set.ttl.0.to_be_bytes());
+                }
+                self.at += set.wire.len();
+                Some(set.count)
+            }
             Data::Tailored(set) => {
                 for (_, rdata) in set.records() {
                     self.record(rr.owner, set.rtype, set.ttl, rdata, response)?;
@@ -237,6 +264,14 @@ impl<'r> Writer<'_, 'r> {
                 Some(1)
             }
         }
+    }
+
+    /// Whether nothing stands behind the question yet, and its name ends in `apex`, octet for octet.
+    #[inline]
+    fn is_behind_question_in(&self, apex: Name<'_>) -> bool {
+        self.question.is_some_and(|question| {
+            self.at == HEADER_LEN + question.len() + 4 && question.as_wire().ends_with(apex.as_wire())
+        })
     }
 
     fn record(
@@ -264,7 +299,7 @@ impl<'r> Writer<'_, 'r> {
             self.put(start)?;
             rest = after;
             for _ in 0..names {
-                let (name, after) = split_name(rest)?;
+                let (name, after) = Name::split_from(rest)?;
                 self.name(name)?;
                 rest = after;
             }
@@ -384,8 +419,8 @@ impl<'r> Writer<'_, 'r> {
 
     #[inline]
     fn option_header(&mut self, code: u16, len: usize) -> Option<()> {
-        self.put(&code.to_be_bytes())?;
-        self.put(&(len as u16).to_be_bytes())
+        let ([code_high, code_low], [len_high, len_low]) = (code.to_be_bytes(), (len as u16).to_be_bytes());
+        self.put(&[code_high, code_low, len_high, len_low])
     }
 }
 
@@ -408,17 +443,4 @@ pub(super) fn rdata_names(rtype: Rtype) -> Option<(usize, usize)> {
         15 => Some((2, 1)),
         _ => None,
     }
-}
-
-/// The name at the start of some rdata, and what follows it.
-pub(super) fn split_name(rdata: &[u8]) -> Option<(Name<'_>, &[u8])> {
-    let mut at = 0;
-    loop {
-        match usize::from(*rdata.get(at)?) {
-            0 => break,
-            len => at += 1 + len,
-        }
-    }
-    let (name, after) = rdata.split_at_checked(at + 1)?;
-    Some((Name::trusted(name), after))
 }

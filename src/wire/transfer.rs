@@ -15,7 +15,7 @@ use std::sync::Arc;
 use arrayvec::ArrayVec;
 
 use super::decode::{HEADER_LEN, OPCODE_QUERY, decode};
-use super::encode::{OPT_LEN, pointer, rdata_names, split_name};
+use super::encode::{OPT_LEN, pointer, rdata_names};
 use super::tsig::{self, Signer, Verdict};
 use super::{Cookie, EcsEffect, Limit, MAX_STREAM, Peer, Summary, Truncation};
 use crate::answer::{Aa, Basis, DnssecOk, Edns, Outcome, Query, Question};
@@ -393,7 +393,7 @@ impl Packer<'_, '_> {
             self.put(head)?;
             rest = after;
             for _ in 0..names {
-                let (name, after) = split_name(rest)?;
+                let (name, after) = Name::split_from(rest)?;
                 self.name(name)?;
                 rest = after;
             }

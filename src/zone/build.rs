@@ -12,10 +12,10 @@ use std::fmt;
 use std::ops::Range;
 
 use super::check;
+use super::negative::split_soa;
 use super::table::Table;
 use super::{
-    Availability, NO_NODE, NegativeSoa, NodeEntry, NodeKind, Problem, RECORD_HEADER_LEN, RrSet, RrSetEntry, Steered,
-    Zone,
+    Availability, NO_NODE, NegativeSoa, NodeEntry, NodeKind, Problem, RECORD_HEADER_LEN, RrSetEntry, Steered, Zone,
 };
 use crate::base::diagnostic::Severity;
 use crate::base::ids::NodeId;
@@ -133,7 +133,7 @@ impl ZoneBuilder {
         if problems.iter().any(|problem| problem.severity() == Severity::Error) {
             return Err(problems);
         }
-        zone.negative_soa = negative_soa(zone.soa());
+        zone.negative_soa = NegativeSoa::of(zone.soa(), zone.apex());
         Ok((zone, problems))
     }
 
@@ -281,8 +281,8 @@ impl ZoneBuilder {
             steered: self.steered.iter().map(|(node, steered, _)| (*node, *steered)).collect(),
             apex_labels: self.apex_labels,
             deepest_labels: self.deepest_labels,
-            negative_soa: NegativeSoa { ttl: Ttl(0), wire: Box::default() },
             availability: Availability::Available,
+            negative_soa: NegativeSoa::default(),
         }
     }
 }
@@ -338,7 +338,7 @@ fn is_well_formed(rtype: Rtype, rdata: &[u8]) -> bool {
         Rtype::MX => rdata.get(2..).is_some_and(|name| Name::from_wire(name).is_some()),
         Rtype::SRV => rdata.get(6..).is_some_and(|name| Name::from_wire(name).is_some()),
         Rtype::SVCB | Rtype::HTTPS => rdata.get(2..).is_some_and(|name| Name::split_from(name).is_some()),
-        Rtype::SOA => rdata.len() >= SOA_NUMBERS_LEN + 2,
+        Rtype::SOA => split_soa(rdata).is_some(),
         _ => true,
     }
 }
@@ -364,15 +364,6 @@ fn comparable(rtype: Rtype, rdata: &[u8]) -> Vec<u8> {
     };
     rdata[names].make_ascii_lowercase();
     rdata
-}
-
-/// RFC 2308 §5: the TTL of the SOA in a negative answer is the lesser of its own and its MINIMUM.
-fn negative_soa(soa: RrSet<'_>) -> NegativeSoa {
-    let mut wire: Box<[u8]> = soa.wire.into();
-    let minimum = wire.last_chunk().map_or(0, |octets| u32::from_be_bytes(*octets));
-    let ttl = soa.ttl.min(Ttl(minimum));
-    wire[6..10].copy_from_slice(&ttl.0.to_be_bytes());
-    NegativeSoa { ttl, wire }
 }
 
 /// Why a record or a steered owner cannot be part of a zone.

@@ -16,12 +16,14 @@
 mod build;
 mod check;
 mod difference;
+mod negative;
 mod problem;
 mod set;
 mod table;
 
 pub use build::{AddError, MAX_NODES, ZoneBuilder};
 pub use difference::{Difference, History, MAX_DIFFERENCES, Record, Records, is_newer};
+pub use negative::NegativeSoa;
 pub use problem::Problem;
 pub use set::ZoneSet;
 
@@ -114,12 +116,6 @@ struct RrSetEntry {
     count: u16,
 }
 
-/// The SOA of negative answers.
-struct NegativeSoa {
-    ttl: Ttl,
-    wire: Box<[u8]>,
-}
-
 /// What a zone has for a name at or below its apex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -180,9 +176,9 @@ impl Zone {
     }
 
     /// The SOA as it stands in negative answers: its TTL is no more than its MINIMUM (RFC 2308 §5).
-    pub fn negative_soa(&self) -> RrSet<'_> {
-        let NegativeSoa { ttl, wire } = &self.negative_soa;
-        RrSet { rtype: Rtype::SOA, ttl: *ttl, count: 1, wire }
+    #[inline]
+    pub fn negative_soa(&self) -> &NegativeSoa {
+        &self.negative_soa
     }
 
     /// The SOA's SERIAL.
@@ -208,8 +204,8 @@ impl Zone {
         debug_assert!(name.ends_with(self.apex()), "{name} is not in {}", self.apex());
         let whole = suffixes.labels();
         for labels in (self.apex_labels + 1..=whole.min(self.deepest_labels)).rev() {
-            let suffix = Name::trusted(&name.as_wire()[suffixes.start(labels)..]);
-            let Some(id) = self.table.find(suffixes.hash(labels), |id| self.owner(id) == suffix) else { continue };
+            let is_it = |id| self.owner(id) == suffixes.suffix(name, labels);
+            let Some(id) = self.table.find(suffixes.hash(labels), is_it) else { continue };
             return match labels == whole {
                 true => Found::Exact(NodeId(id)),
                 false => self.below(NodeId(id)),

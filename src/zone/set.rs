@@ -107,8 +107,7 @@ impl ZoneSet {
     /// The zone with the longest apex among the suffixes of at most `most` labels.
     fn find_within(&self, name: Name<'_>, suffixes: &Suffixes, most: usize) -> Option<(ZoneId, &Zone)> {
         for labels in (0..=most.min(self.deepest_labels)).rev() {
-            let suffix = Name::trusted(&name.as_wire()[suffixes.start(labels)..]);
-            let is_it = |index: u32| self.zones[index as usize].apex() == suffix;
+            let is_it = |index: u32| self.zones[index as usize].apex() == suffixes.suffix(name, labels);
             if let Some(index) = self.table.find(suffixes.hash(labels), is_it) {
                 return Some((ZoneId::from_index(index as usize), &self.zones[index as usize]));
             }

@@ -83,7 +83,7 @@ fn negative_answers_live_no_longer_than_the_minimum() {
     let (zone, _) = example(&[]).finish().unwrap();
     assert_eq!(zone.serial(), 7);
     assert_eq!(zone.soa().ttl, Ttl(3600));
-    let negative = zone.negative_soa();
+    let negative = zone.negative_soa().rrset();
     assert_eq!((negative.ttl, negative.count), (Ttl(300), 1));
     assert_eq!(negative.wire[6..10], 300u32.to_be_bytes());
     assert_eq!(negative.wire[10..], zone.soa().wire[10..]);

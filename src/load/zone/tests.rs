@@ -159,7 +159,7 @@ fn soa_times_may_have_units() {
     let text = "@ 1h IN SOA ns.other. hostmaster.other. ( 2024010101 2h 1h 2w 5m )\n@ NS ns.other.\n";
     let (zone, warnings) = read_with(text.as_bytes(), &[], &[]).unwrap();
     assert_eq!(rendered(&warnings), "");
-    assert_eq!((zone.serial(), zone.negative_soa().ttl), (2_024_010_101, Ttl(300)));
+    assert_eq!((zone.serial(), zone.negative_soa().rrset().ttl), (2_024_010_101, Ttl(300)));
     let rdata = zone.soa().rdatas().next().unwrap();
     let numbers: Vec<u32> =
         rdata[rdata.len() - 20..].chunks(4).map(|octets| u32::from_be_bytes(octets.try_into().unwrap())).collect();

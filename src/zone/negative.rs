@@ -1,0 +1,180 @@
+//! The SOA of negative answers, compressed ahead.
+//!
+//! In: the zone's SOA and apex. Out: the record as it stands in a message right behind a question whose name ends in the
+//! apex. Where the apex stands in such a message follows from the length of the question's name, and where the record
+//! begins too, so every pointer in it (RFC 1035 §4.1.4) is a distance from the apex that is known here.
+//!
+//! **Invariants**: [`NegativeSoa::write`] gives what [`NegativeSoa::rrset`] says.
+//! **Not here**: when a record may be written so ([`crate::wire`]).
+//!
+//! RFC 2308 §3 and §5 (the SOA in negative answers and its TTL).
+
+use arrayvec::ArrayVec;
+
+use super::build::SOA_NUMBERS_LEN;
+use super::{RECORD_HEADER_LEN, RrSet};
+use crate::base::name::Name;
+use crate::base::rr::Rtype;
+use crate::base::time::Ttl;
+
+/// The octets between a question's name and what follows the question: type and class.
+const AFTER_NAME: usize = 4;
+
+/// The SOA of a zone's negative answers.
+#[derive(Debug, Default)]
+pub struct NegativeSoa {
+    ttl: Ttl,
+    /// As in [`RrSet::wire`].
+    wire: Box<[u8]>,
+    /// The record with distances from the apex in place of pointers.
+    compressed: Box<[u8]>,
+    /// Where those stand: owner, MNAME, RNAME.
+    pointers: ArrayVec<u16, 3>,
+    apex_len: u16,
+}
+
+impl NegativeSoa {
+    /// Makes it from the zone's SOA: its TTL is the lesser of the SOA's own and its MINIMUM (RFC 2308 §5).
+    pub(super) fn of(soa: RrSet<'_>, apex: Name<'_>) -> Self {
+        let mut wire: Box<[u8]> = soa.wire.into();
+        let minimum = wire.last_chunk().map_or(0, |octets| u32::from_be_bytes(*octets));
+        let ttl = soa.ttl.min(Ttl(minimum));
+        wire[6..10].copy_from_slice(&ttl.0.to_be_bytes());
+        let mut made = Compressing::behind(apex);
+        made.distance(0);
+        made.octets.extend_from_slice(&wire[2..RECORD_HEADER_LEN]);
+        let (names, numbers) = split_soa(&wire[RECORD_HEADER_LEN..]).expect("an SOA is well-formed: ZoneBuilder::add");
+        names.into_iter().for_each(|name| made.name(name));
+        made.octets.extend_from_slice(numbers);
+        let len = (made.octets.len() - RECORD_HEADER_LEN) as u16;
+        made.octets[RECORD_HEADER_LEN - 2..RECORD_HEADER_LEN].copy_from_slice(&len.to_be_bytes());
+        let (compressed, pointers) = (made.octets.into(), made.pointers);
+        NegativeSoa { ttl, wire, compressed, pointers, apex_len: apex.len() as u16 }
+    }
+
+    /// The record, uncompressed.
+    #[inline]
+    pub fn rrset(&self) -> RrSet<'_> {
+        RrSet { rtype: Rtype::SOA, ttl: self.ttl, count: 1, wire: &self.wire }
+    }
+
+    /// Writes the record at the start of `out`, which stands `at` octets into a message, right behind a question whose
+    /// name ends in the apex, octet for octet; tells its length, or none where it does not fit.
+    #[inline]
+    pub fn write(&self, at: usize, out: &mut [u8]) -> Option<usize> {
+        let out = out.get_mut(..self.compressed.len())?;
+        out.copy_from_slice(&self.compressed);
+        let apex_at = (at - AFTER_NAME) as u16 - self.apex_len;
+        for &pointer in &self.pointers {
+            let octets = &mut out[usize::from(pointer)..][..2];
+            let distance = u16::from_be_bytes([octets[0], octets[1]]);
+            octets.copy_from_slice(&(0xc000 | (apex_at + distance)).to_be_bytes());
+        }
+        Some(self.compressed.len())
+    }
+}
+
+/// MNAME and RNAME of an SOA's rdata, and the numbers behind them; none where it is not well-formed.
+pub(super) fn split_soa(rdata: &[u8]) -> Option<([Name<'_>; 2], &[u8; SOA_NUMBERS_LEN])> {
+    let (mname, rest) = Name::split_from(rdata)?;
+    let (rname, numbers) = Name::split_from(rest)?;
+    Some(([mname, rname], numbers.try_into().ok()?))
+}
+
+/// A record in the making, and the names that it may point to by their distance from the apex.
+struct Compressing<'z> {
+    octets: Vec<u8>,
+    pointers: ArrayVec<u16, 3>,
+    known: Vec<(Name<'z>, usize)>,
+    /// How far behind the apex the record begins.
+    start: usize,
+}
+
+impl<'z> Compressing<'z> {
+    fn behind(apex: Name<'z>) -> Self {
+        let start = apex.len() + AFTER_NAME;
+        let mut made = Compressing { octets: Vec::new(), pointers: ArrayVec::new(), known: Vec::new(), start };
+        made.remember(apex, 0, apex.len());
+        made
+    }
+
+    /// Appends a distance, to be made a pointer.
+    fn distance(&mut self, distance: usize) {
+        self.pointers.push(self.octets.len() as u16);
+        self.octets.extend_from_slice(&(distance as u16).to_be_bytes());
+    }
+
+    /// Appends a name, as short as the names before allow.
+    fn name(&mut self, name: Name<'z>) {
+        let mut rest = name;
+        let known = loop {
+            let Some(parent) = rest.parent() else { break None };
+            // A zone's names keep their case, so only octet for octet the same counts.
+            let known = self.known.iter().find(|(known, _)| known.as_wire() == rest.as_wire());
+            if let Some((_, distance)) = known {
+                break Some(*distance);
+            }
+            rest = parent;
+        };
+        let new = name.len() - rest.len();
+        self.remember(name, self.start + self.octets.len(), new);
+        self.octets.extend_from_slice(&name.as_wire()[..new]);
+        match known {
+            Some(distance) => self.distance(distance),
+            None => self.octets.push(0),
+        }
+    }
+
+    /// Notes the suffixes of a name that begin in its first `new` octets.
+    fn remember(&mut self, name: Name<'z>, distance: usize, new: usize) {
+        let mut rest = name;
+        while let Some(parent) = rest.parent()
+            && name.len() - rest.len() < new
+        {
+            self.known.push((rest, distance + name.len() - rest.len()));
+            rest = parent;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::name::NameBuf;
+    use crate::zone::push_record;
+
+    /// A question for `qname`, and the record behind it.
+    fn message(apex: &str, mname: &str, rname: &str, qname: &str) -> Vec<u8> {
+        let [apex, mname, rname, qname] = [apex, mname, rname, qname].map(|text| NameBuf::parse(text).unwrap());
+        let numbers = [7, 7200, 3600, 1_209_600, 300u32].map(u32::to_be_bytes).concat();
+        let rdata = [mname.as_name().as_wire(), rname.as_name().as_wire(), &numbers].concat();
+        let mut wire = Vec::new();
+        push_record(Rtype::SOA, Ttl(3600), &rdata, &mut wire);
+        let soa = RrSet { rtype: Rtype::SOA, ttl: Ttl(3600), count: 1, wire: &wire };
+        let negative = NegativeSoa::of(soa, apex.as_name());
+        let mut message = [&[0, 0, 0x80, 3, 0, 1, 0, 0, 0, 1, 0, 0], qname.as_name().as_wire(), &[0, 1, 0, 1]].concat();
+        let at = message.len();
+        message.resize(at + 300, 0xff);
+        let len = negative.write(at, &mut message[at..]).unwrap();
+        assert!(negative.write(at, &mut vec![0; len - 1]).is_none());
+        message.truncate(at + len);
+        message
+    }
+
+    #[test]
+    fn another_reader_finds_the_names_behind_the_pointers() {
+        for (apex, mname, rname, qname, len) in [
+            ("blob.k8s.io", "ns1.blob.k8s.io", "hostmaster.k8s.io", "a.b.blob.k8s.io", 2 + 10 + 6 + 13 + 20),
+            ("blob.k8s.io", "ns1.example.org", "hostmaster.example.org", "blob.k8s.io", 2 + 10 + 17 + 13 + 20),
+            ("example", "example", "example", "x.example", 2 + 10 + 2 + 2 + 20),
+            (".", ".", ".", "x", 2 + 10 + 1 + 1 + 20),
+        ] {
+            let message = message(apex, mname, rname, qname);
+            assert_eq!(message.len(), 12 + NameBuf::parse(qname).unwrap().as_name().len() + 4 + len, "{apex} {mname}");
+            let read = hickory_proto::op::Message::from_vec(&message).unwrap();
+            let record = &read.authorities[0];
+            let text = format!("{}. 300 IN SOA {}. {}. 7 7200 3600 1209600 300", apex, mname, rname).replace("..", ".");
+            assert_eq!(record.to_string(), text);
+        }
+    }
+}
