@@ -33,16 +33,15 @@
 //! A module uses only what is below it; `tests/layers.rs` reads the sources and enforces it.
 //!
 //! ```text
-//! 9  main → cli → serve                 composition
-//! 8  dns  http  transfer                services; they do not know each other
-//! 7  live  tls  clients  telemetry  process
-//!                                       shared shell: publisher, certificates, connections, counters, signals
-//! 6  config  load  compile              files to snapshot
-//! 5  answer  registry  rates  wire  inspect   decisions on a snapshot; limits; message codec; explain   ┐
-//! 4  snapshot                           the served state, and how changes fold into it              │ pure
-//! 3  steer                              horizons: labels and health to a decision                   │
-//! 2  networks  zone  mirror             siblings                                                    │
-//! 1  base                               prefixes, names, client, ids, time, diagnostics             ┘
+//! 9  main → cli → serve                        composition
+//! 8  dns  http  probe  transfer                services; they do not know each other
+//! 7  live  tls  clients  telemetry  process    shared shell: publisher, certificates, connections, counters, OS
+//! 6  config  load  compile                     files to snapshot
+//! 5  answer  registry  rates  wire  inspect    decisions on a snapshot; rate limits; message codec; explain  ┐
+//! 4  snapshot                                  the served state, and how changes fold into it                │ pure
+//! 3  steer                                     horizons: labels and health to a decision                     │
+//! 2  networks  zone  mirror                    siblings                                                      │
+//! 1  base                                      prefixes, names, client, ids, time, diagnostics               ┘
 //! ```
 //!
 //! # Where to start reading
