@@ -23,7 +23,8 @@ use crate::base::prefix::{Bits, Block};
 
 /// Of a block with more ranges than this the winner is computed ahead; fewer are added up per query.
 ///
-/// There is about one such block for so many ranges, halved: with 32, they add 0.7 octets to each range's six.
+/// More would cost a query for such a block more; fewer would cost memory. With 32, the blocks of the providers' feeds add
+/// two octets to the six of each range (benches/results/compile.txt).
 const CROWDED: usize = 32;
 
 /// The most bits of the index: 2^18 entries of four octets stay within a second-level cache.
