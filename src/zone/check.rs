@@ -24,6 +24,7 @@ pub(super) fn check(zone: &Zone, origins: &Origins, problems: &mut Vec<Problem>)
         checker.check_wildcard(node, problems);
         checker.check_occlusion(node, problems);
         checker.check_targets(node, problems);
+        checker.check_hints(node, problems);
     }
     for ((id, _), &tag) in zone.steered.iter().zip(&origins.steered) {
         checker.check_steered(zone.node(*id), tag, problems);
@@ -152,6 +153,26 @@ impl Checker<'_> {
         }
     }
 
+    /// RFC 9460 §7.3: hints stand for the addresses of the target; those of a steered one are not the same for everybody.
+    fn check_hints(&self, node: Node<'_>, problems: &mut Vec<Problem>) {
+        for set in [Rtype::SVCB, Rtype::HTTPS].into_iter().filter_map(|rtype| node.rrset(rtype)) {
+            for (rdata, &tag) in set.rdatas().zip(self.tags(node, set.rtype)) {
+                let Some((target, params)) = rdata.get(2..).and_then(Name::split_from) else { continue };
+                // RFC 9460 §2.5: `.` is the owner.
+                let target = if target.is_root() { node.owner() } else { target };
+                let is_steered = find(self.zone, target).is_some_and(|found| self.is_steered(target, found));
+                if is_steered && has_hints(params) {
+                    let (owner, target) = (node.owner().to_owned(), target.to_owned());
+                    problems.push(Problem::SteeredHints { owner, rtype: set.rtype, target, tag });
+                }
+            }
+        }
+    }
+
+    fn is_steered(&self, name: Name<'_>, found: Found) -> bool {
+        matches!(self.kind_of(name, found), Target::Steered)
+    }
+
     fn check_target(&self, node: Node<'_>, rtype: Rtype, target: Name<'_>, tag: u32) -> Option<Problem> {
         let (owner, host) = (node.owner().to_owned(), target.to_owned());
         // The root as target says that there is no such service (RFC 7505, RFC 2782).
@@ -230,6 +251,18 @@ impl Checker<'_> {
     fn first_tag(&self, node: Node<'_>, rtype: Rtype) -> u32 {
         *self.tags(node, rtype).first().expect("an RRset has a record")
     }
+}
+
+/// Whether service parameters have addresses: `ipv4hint` or `ipv6hint` (RFC 9460 §14.3.2).
+fn has_hints(params: &[u8]) -> bool {
+    let mut rest = params;
+    while let Some((&[key_high, key, len_high, len], after)) = rest.split_first_chunk() {
+        if key_high == 0 && matches!(key, 4 | 6) {
+            return true;
+        }
+        rest = after.get(usize::from(u16::from_be_bytes([len_high, len]))..).unwrap_or_default();
+    }
+    false
 }
 
 /// What the target of a record is.

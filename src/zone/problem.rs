@@ -39,6 +39,8 @@ pub enum Problem {
     SteeredAndStatic { owner: NameBuf, rtype: Rtype, tag: u32, record: u32 },
     /// Error: a steered owner at or below a delegation or below a DNAME, `occluder`; `record` is the tag of that.
     SteeredOccluded { owner: NameBuf, rtype: Rtype, occluder: NameBuf, tag: u32, record: u32 },
+    /// Error: address hints for a steered `target`, which would be the same for every client (RFC 9460 §7.3).
+    SteeredHints { owner: NameBuf, rtype: Rtype, target: NameBuf, tag: u32 },
     /// Warning: records of one set differ in TTL; all are served with the `least` (RFC 2181 §5.2).
     TtlsDiffer { owner: NameBuf, rtype: Rtype, least: Ttl, tag: u32, first: u32 },
     /// Warning: a record that is never answered, because of a delegation or DNAME (`by`) at `occluder`.
@@ -84,6 +86,7 @@ impl Problem {
             Problem::RrSetTooLong { .. } => "rrset-too-long",
             Problem::SteeredAndStatic { .. } => "steered-and-static",
             Problem::SteeredOccluded { .. } => "steered-occluded",
+            Problem::SteeredHints { .. } => "steered-hints",
             Problem::TtlsDiffer { .. } => "ttls-differ",
             Problem::Occluded { .. } => "occluded",
             Problem::TargetWithoutAddress { .. } => "target-without-address",
@@ -107,6 +110,7 @@ impl Problem {
             | Problem::RrSetTooLong { tag, .. }
             | Problem::SteeredAndStatic { tag, .. }
             | Problem::SteeredOccluded { tag, .. }
+            | Problem::SteeredHints { tag, .. }
             | Problem::TtlsDiffer { tag, .. }
             | Problem::Occluded { tag, .. }
             | Problem::TargetWithoutAddress { tag, .. }
@@ -158,6 +162,9 @@ impl Problem {
             Problem::SteeredOccluded { occluder, rtype, .. } => {
                 format!("remove the {rtype} of `{occluder}`, or steer another owner")
             }
+            Problem::SteeredHints { .. } => {
+                "remove `ipv4hint` and `ipv6hint`; clients take the addresses of the target, which are tailored".into()
+            }
             Problem::TtlsDiffer { .. } => "write the same TTL on each record of the set".into(),
             Problem::Occluded { by: Rtype::NS, .. } => "move it to the delegated zone; only glue belongs here".into(),
             Problem::Occluded { .. } => "remove it, or the DNAME; a DNAME renames all names below it".into(),
@@ -196,6 +203,9 @@ impl fmt::Display for Problem {
             }
             Problem::SteeredOccluded { owner, occluder, .. } => {
                 write!(f, "`{owner}` is steered, but hidden by the DNAME of `{occluder}`")
+            }
+            Problem::SteeredHints { owner, rtype, target, .. } => {
+                write!(f, "the {rtype} of `{owner}` has addresses for `{target}`, which is steered")
             }
             Problem::TtlsDiffer { owner, rtype, least, .. } => {
                 write!(f, "the {rtype} records of `{owner}` differ in TTL; all are served with {}", least.0)

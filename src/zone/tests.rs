@@ -206,6 +206,21 @@ fn a_steered_owner_has_no_addresses_of_its_own_and_is_not_occluded() {
 }
 
 #[test]
+fn rfc9460_s7_3_a_steered_owner_has_no_address_hints() {
+    // 1 . alpn=h2, then 1 . ipv4hint=192.0.2.1, the same for another target, and ipv6hint by a wildcard.
+    let alpn: &[u8] = b"\0\x01\0\0\x01\0\x03\x02h2";
+    let hint: &[u8] = b"\0\x01\0\0\x01\0\x03\x02h2\0\x04\0\x04\xc0\0\x02\x01";
+    let elsewhere: &[u8] = b"\0\x01\x03cdn\x07example\0\0\x06\0\0";
+    let mut builder = example(&[]);
+    for (owner, rdata, tag) in [("cdn.example", alpn, 50), ("cdn.example", hint, 51), ("www.example", elsewhere, 52)] {
+        builder.add(name(owner).as_name(), Rtype::HTTPS, Ttl(60), rdata, tag).unwrap();
+    }
+    builder.add(name("plain.example").as_name(), Rtype::SVCB, Ttl(60), hint, 53).unwrap();
+    builder.steer(name("cdn.example").as_name(), STEERED, 100).unwrap();
+    assert_eq!(codes(builder), ["steered-hints 51", "steered-hints 52"]);
+}
+
+#[test]
 fn glue_belongs_below_a_cut_and_nothing_else() {
     let zone = example(&[
         "sub.example NS ns.sub.example",
