@@ -11,7 +11,7 @@ use crate::base::prefix::Block;
 use crate::base::rr::{Class, Rtype};
 use crate::base::time::{Now, Ttl};
 use crate::snapshot::Snapshot;
-use crate::wire::{self, MAX_STREAM, Peer, Summary, Transport};
+use crate::wire::{self, MAX_STREAM, Peer, Summary, Transport, skip_name};
 
 /// The option code of a client subnet (RFC 7871 §6).
 const OPTION_ECS: u16 = 8;
@@ -120,19 +120,6 @@ impl Seen {
             }
         }
         Some(())
-    }
-}
-
-/// What follows a name, which may end in a pointer.
-fn skip_name(octets: &[u8]) -> Option<&[u8]> {
-    let mut rest = octets;
-    loop {
-        let (&len, after) = rest.split_first()?;
-        match len {
-            0 => return Some(after),
-            0xc0.. => return after.get(1..),
-            _ => rest = after.get(usize::from(len)..)?,
-        }
     }
 }
 

@@ -44,7 +44,7 @@ fn least(rest: &mut &[u8], records: u16) -> Option<Option<Ttl>> {
 }
 
 /// What follows a name, which may end in a pointer.
-fn skip_name(octets: &[u8]) -> Option<&[u8]> {
+pub fn skip_name(octets: &[u8]) -> Option<&[u8]> {
     let mut rest = octets;
     loop {
         let (&len, after) = rest.split_first()?;

@@ -23,7 +23,7 @@ mod uncommon;
 
 pub use cookie::Cookie;
 pub use decode::decode;
-pub use freshness::freshness;
+pub use freshness::{freshness, skip_name};
 
 use std::net::IpAddr;
 
