@@ -14,6 +14,7 @@ use crate::base::ids::PlanId;
 use crate::base::prefix::{Bits, Block, Prefix};
 use crate::base::special;
 use crate::steer::Horizon;
+use crate::steer::lines::Packed;
 use crate::steer::table::{Range, RangeTable};
 
 /// By which address a client was judged, and why by that one.
@@ -129,7 +130,10 @@ pub(super) struct Face<A: Bits> {
 }
 
 impl<A: Bits> Face<A> {
-    fn of(table: &RangeTable<A>, boundaries: &[Block<A>]) -> Self {
+    fn of(table: &RangeTable<A>, boundaries: &[Block<A>]) -> Self
+    where
+        A: Packed,
+    {
         let ranges: Vec<Range<A>> = table.ranges().collect();
         let apart =
             |first: A| boundaries.iter().any(|block| block.first() == first || block.last().next() == Some(first));

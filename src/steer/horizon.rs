@@ -7,10 +7,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::lines::Packed;
 use super::table::RangeTable;
 use crate::base::client::{Client, Location, ScopePrefixLen, ScopeRule};
 use crate::base::ids::{LabelsId, MirrorId, PlanId, SourceId};
-use crate::base::prefix::{Bits, Block};
+use crate::base::prefix::Block;
 use crate::base::special;
 use crate::networks::{Combinations, Facts, Networks, Overlay, overlay};
 
@@ -261,7 +262,7 @@ fn rule_plan(rule: &Rule, default: &[MirrorId]) -> Plan {
     Plan { preferred: rule.mirrors.clone(), fallback, default }
 }
 
-fn build_table<A: Bits>(laid: &Overlay<A>, plans: &[PlanId], boundaries: &[Block<A>]) -> RangeTable<A> {
+fn build_table<A: Packed>(laid: &Overlay<A>, plans: &[PlanId], boundaries: &[Block<A>]) -> RangeTable<A> {
     let ranges = laid.ranges.iter().map(|(first, combination)| (*first, plans[*combination as usize]));
     RangeTable::build(ranges, boundaries)
 }

@@ -9,6 +9,7 @@
 
 mod choice;
 mod horizon;
+pub mod lines;
 pub mod table;
 
 pub use choice::{Choice, Tier, choose};

@@ -1,7 +1,7 @@
 //! The steering table of one family: every address to a plan, with the exact scope of that statement.
 //!
 //! Disjoint ranges with a plan each come in, ordered; out go lookups. A range is its first address and a plan (6 octets
-//! for IPv4): it ends where the next begins, and its scope needs no stored length (RFC 7871 §7.2.1):
+//! for IPv4, 10 for IPv6): it ends where the next begins, and its scope needs no stored length (RFC 7871 §7.2.1):
 //!
 //! ```text
 //! scope(a in [lo, hi]) = max(common prefix of a and lo−1, common prefix of a and hi+1) + 1
@@ -11,36 +11,28 @@
 //! for different plans never overlap.
 //!
 //! **Invariants**: the first range starts at the lowest address; starts ascend; neighbours differ in plan unless a
-//! boundary was asked for between them; a lookup costs one index step and a short binary search.
-//! **Not here**: why an address has its plan ([`super::horizon`]).
-
-use std::collections::HashMap;
+//! boundary was asked for between them.
+//! **Not here**: why an address has its plan ([`super::horizon`]); where in memory a range is, and how it is found there
+//! ([`super::lines`]).
 
 use arrayvec::ArrayVec;
 
+use super::lines::{Packed, Place, Ranges};
 use crate::base::ids::PlanId;
 use crate::base::prefix::{Bits, Block};
 
 /// Of a block with more ranges than this the winner is computed ahead; fewer are added up per query.
 ///
 /// More would cost a query for such a block more; fewer would cost memory. With 32, the blocks of the providers' feeds add
-/// two octets to the six of each range (benches/results/compile.txt).
+/// an octet to what each range takes (benches/results/compile.txt).
 const CROWDED: usize = 32;
-
-/// The most bits of the index: 2^18 entries of four octets stay within a second-level cache.
-const MAX_INDEX_BITS: u32 = 18;
 
 /// Every address of one family to a plan.
 #[derive(Clone, Debug)]
-pub struct RangeTable<A: Bits> {
-    starts: Box<[A]>,
-    plans: Box<[PlanId]>,
-    /// For each value of the leading bits, how many ranges start below it.
-    index: Box<[u32]>,
-    /// How far an address's leading 32 bits are shifted to become an index.
-    shift: u32,
+pub struct RangeTable<A: Packed> {
+    ranges: Ranges<A>,
     /// The winners of blocks with many ranges.
-    crowded: HashMap<Block<A>, PlanId>,
+    crowded: Winners<A>,
 }
 
 /// What the table says of a client.
@@ -54,7 +46,7 @@ pub struct Found {
 
 /// One range as it stands in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range<A: Bits> {
+pub struct Range<A> {
     /// The first address.
     pub first: A,
     /// The last address.
@@ -63,7 +55,7 @@ pub struct Range<A: Bits> {
     pub plan: PlanId,
 }
 
-impl<A: Bits> RangeTable<A> {
+impl<A: Packed> RangeTable<A> {
     /// Builds the table from ranges in address order, the first at the lowest address.
     ///
     /// Neighbours with the same plan are merged, except where one begins at an end of one of `boundaries`: what is
@@ -82,45 +74,34 @@ impl<A: Bits> RangeTable<A> {
             plans.push(plan);
         }
         assert!(starts.first() == Some(&A::MIN), "the first range starts at the lowest address");
-        // Four to eight ranges for each entry of the index, which so takes an octet per range at most: the few more steps of
-        // the search that this costs stay within a cache line.
-        let bits = (usize::BITS - starts.len().leading_zeros()).saturating_sub(3).clamp(1, MAX_INDEX_BITS);
-        let shift = 32 - bits;
-        let index = build_index(&starts, bits, shift);
-        let mut table =
-            RangeTable { starts: starts.into(), plans: plans.into(), index, shift, crowded: HashMap::new() };
-        table.crowded = Winners::of(&table);
-        table
+        RangeTable { ranges: Ranges::pack(&starts, &plans), crowded: Winners::of(&starts, &plans) }
     }
 
     /// The number of ranges.
     #[expect(clippy::len_without_is_empty, reason = "a table is never empty")]
     pub fn len(&self) -> usize {
-        self.starts.len()
+        self.ranges.len()
     }
 
     /// The octets that the table takes, per its own arrays.
     pub fn memory(&self) -> usize {
-        size_of_val(&*self.starts)
-            + size_of_val(&*self.plans)
-            + size_of_val(&*self.index)
-            + self.crowded.capacity() * (size_of::<Block<A>>() + size_of::<PlanId>() + 1)
+        self.ranges.memory() + self.crowded.memory()
     }
 
     /// All ranges in address order.
     pub fn ranges(&self) -> impl Iterator<Item = Range<A>> + '_ {
-        (0..self.len()).map(|at| self.range(at))
+        (0..self.len()).map(|at| self.range(self.ranges.place(at)))
     }
 
     /// The plan of one address.
     #[inline]
     pub fn plan_at(&self, address: A) -> PlanId {
-        self.plans[self.position(address)]
+        self.ranges.plan(self.ranges.find(address))
     }
 
     /// The range that holds an address.
     pub fn range_at(&self, address: A) -> Range<A> {
-        self.range(self.position(address))
+        self.range(self.ranges.find(address))
     }
 
     /// The plan for the block of `source` bits at `address`, and its scope.
@@ -129,120 +110,136 @@ impl<A: Bits> RangeTable<A> {
     /// the longer one that an exact answer for the block's address would have needed (RFC 7871 §7.2.1).
     #[inline]
     pub fn find(&self, address: A, source: u8) -> Found {
-        let at = self.position(address);
-        let scope = self.scope(at, address);
-        let plan = match self.starts.get(at + 1) {
-            Some(next) if *next <= address.fill(source) => self.most_of(Block::holding(address, source), at),
-            _ => self.plans[at],
+        let at = self.ranges.find(address);
+        let start = self.ranges.start(at);
+        let next = self.start_after(at);
+        let common = |neighbour: A| address.common_prefix_len(neighbour) + 1;
+        let scope = start.previous().map(common).max(next.map(common)).unwrap_or(0);
+        let plan = match next {
+            Some(next) if next <= address.fill(source) => self.most_of(Block::holding(address, source), at),
+            _ => self.ranges.plan(at),
         };
         Found { plan, scope }
     }
 
-    /// The index of the range that holds an address.
+    /// Where the range behind the one at `at` starts.
     #[inline]
-    fn position(&self, address: A) -> usize {
-        let slot = (address.top32() >> self.shift) as usize;
-        let (mut low, mut high) = (self.index[slot] as usize, self.index[slot + 1] as usize);
-        // The last start at or below the address: everything before `low` starts below it.
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.starts[middle] <= address {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low - 1
+    fn start_after(&self, at: Place) -> Option<A> {
+        self.ranges.next(at).map(|next| self.ranges.start(next))
     }
 
-    #[inline]
-    fn scope(&self, at: usize, address: A) -> u8 {
-        let below = self.starts[at].previous().map(|neighbour| address.common_prefix_len(neighbour) + 1);
-        let above = self.starts.get(at + 1).map(|neighbour| address.common_prefix_len(*neighbour) + 1);
-        below.max(above).unwrap_or(0)
-    }
-
-    fn range(&self, at: usize) -> Range<A> {
-        let next = self.starts.get(at + 1);
+    fn range(&self, at: Place) -> Range<A> {
+        let next = self.start_after(at);
         let last = next.map_or(A::MAX, |next| next.previous().expect("only the first range starts at zero"));
-        Range { first: self.starts[at], last, plan: self.plans[at] }
+        Range { first: self.ranges.start(at), last, plan: self.ranges.plan(at) }
     }
 
-    /// The plan that covers most of a block whose first range is at `at`.
+    /// The plan that covers most of a block of which the first range is at `first`.
     #[cold]
-    fn most_of(&self, block: Block<A>, at: usize) -> PlanId {
-        let end = self.position(block.last()) + 1;
-        if end - at > CROWDED {
-            return *self.crowded.get(&block).unwrap_or(&self.plans[at]);
-        }
+    fn most_of(&self, block: Block<A>, first: Place) -> PlanId {
         let mut covered: ArrayVec<(PlanId, u128), CROWDED> = ArrayVec::new();
-        for other in at..end {
-            let share = self.share(other, block);
-            match covered.iter_mut().find(|(plan, _)| *plan == self.plans[other]) {
+        let (mut at, mut from, end) = (first, block.first(), block.last());
+        for _ in 0..CROWDED {
+            let next = self.ranges.next(at).map(|next| (next, self.ranges.start(next)));
+            let next = next.filter(|(_, start)| *start <= end);
+            let last = next.and_then(|(_, start)| start.previous()).unwrap_or(end);
+            let (plan, share) = (self.ranges.plan(at), count(from, last));
+            match covered.iter_mut().find(|(known, _)| *known == plan) {
                 Some((_, sum)) => *sum = sum.saturating_add(share),
-                None => covered.push((self.plans[other], share)),
+                None => covered.push((plan, share)),
+            }
+            match next {
+                Some(next) => (at, from) = next,
+                None => return largest(&covered),
             }
         }
-        let mut best = covered[0];
-        for &(plan, sum) in &covered[1..] {
-            if sum > best.1 {
-                best = (plan, sum);
-            }
-        }
-        best.0
-    }
-
-    /// How many addresses of a block lie in the range at `at`.
-    fn share(&self, at: usize, block: Block<A>) -> u128 {
-        let range = self.range(at);
-        let (first, last) = (range.first.max(block.first()), range.last.min(block.last()));
-        (last.to_u128() - first.to_u128()).saturating_add(1)
+        self.crowded.of_block(block).unwrap_or_else(|| self.ranges.plan(first))
     }
 }
 
-fn build_index<A: Bits>(starts: &[A], bits: u32, shift: u32) -> Box<[u32]> {
-    let slots = 1usize << bits;
-    let mut index = vec![0u32; slots + 1];
-    let mut at = 0;
-    for (slot, below) in index.iter_mut().enumerate() {
-        while at < starts.len() && ((starts[at].top32() >> shift) as usize) < slot {
-            at += 1;
+/// The plan with the largest sum, the first among equals.
+fn largest(covered: &[(PlanId, u128)]) -> PlanId {
+    let mut best = covered[0];
+    for &(plan, sum) in &covered[1..] {
+        if sum > best.1 {
+            best = (plan, sum);
         }
-        *below = u32::try_from(at).expect("ranges are limited in compile");
     }
-    index.into()
+    best.0
+}
+
+/// How many addresses there are from one to another.
+fn count<A: Bits>(first: A, last: A) -> u128 {
+    (last.to_u128() - first.to_u128()).saturating_add(1)
+}
+
+/// How many addresses of a block lie between two others.
+fn share<A: Bits>(first: A, last: A, block: Block<A>) -> u128 {
+    count(first.max(block.first()), last.min(block.last()))
+}
+
+/// The winners of crowded blocks: by length, then by address.
+#[derive(Clone, Debug)]
+struct Winners<A> {
+    /// Where the blocks of each length start, and one more that closes the last.
+    lens: Box<[u32]>,
+    firsts: Box<[A]>,
+    plans: Box<[PlanId]>,
+}
+
+impl<A: Bits> Winners<A> {
+    fn of(starts: &[A], plans: &[PlanId]) -> Self {
+        let most = plans.iter().map(|plan| plan.index() + 1).max().unwrap_or(0);
+        let mut search =
+            WinnerSearch { starts, plans, weights: vec![0; most], touched: Vec::new(), winners: Vec::new() };
+        search.visit(Block::holding(A::MIN, 0), 0, starts.len());
+        let mut winners = search.winners;
+        winners.sort_unstable_by_key(|(block, _)| (block.prefix_len(), block.first()));
+        let start = |len: u8| winners.partition_point(|(block, _)| block.prefix_len() < len) as u32;
+        Winners {
+            lens: (0..=A::WIDTH + 1).map(start).collect(),
+            firsts: winners.iter().map(|(block, _)| block.first()).collect(),
+            plans: winners.iter().map(|(_, plan)| *plan).collect(),
+        }
+    }
+
+    /// The winner of a block, if it is crowded.
+    fn of_block(&self, block: Block<A>) -> Option<PlanId> {
+        let len = usize::from(block.prefix_len());
+        let (from, to) = (self.lens[len] as usize, self.lens[len + 1] as usize);
+        let found = self.firsts[from..to].binary_search(&block.first()).ok()?;
+        Some(self.plans[from + found])
+    }
+
+    fn memory(&self) -> usize {
+        size_of_val(&*self.lens) + size_of_val(&*self.firsts) + size_of_val(&*self.plans)
+    }
 }
 
 /// Finds the winners of crowded blocks, from the whole address space down.
-struct Winners<'t, A: Bits> {
-    table: &'t RangeTable<A>,
+struct WinnerSearch<'t, A: Bits> {
+    starts: &'t [A],
+    plans: &'t [PlanId],
     /// Addresses per plan, for the block in hand; only the plans in `touched` are not zero.
     weights: Vec<u128>,
     touched: Vec<PlanId>,
-    winners: HashMap<Block<A>, PlanId>,
+    winners: Vec<(Block<A>, PlanId)>,
 }
 
-impl<'t, A: Bits> Winners<'t, A> {
-    fn of(table: &'t RangeTable<A>) -> HashMap<Block<A>, PlanId> {
-        let plans = table.plans.iter().map(|plan| plan.index() + 1).max().unwrap_or(0);
-        let mut search = Winners { table, weights: vec![0; plans], touched: Vec::new(), winners: HashMap::new() };
-        search.visit(Block::holding(A::MIN, 0), 0, table.len());
-        search.winners.shrink_to_fit();
-        search.winners
-    }
-
+impl<A: Bits> WinnerSearch<'_, A> {
     /// Looks at a block that the ranges `from..to` reach into, then at its halves; as deep as an address is long.
     fn visit(&mut self, block: Block<A>, from: usize, to: usize) {
         if to - from <= CROWDED {
             return;
         }
         for at in from..to {
-            let plan = self.table.plans[at];
+            let plan = self.plans[at];
             let weight = &mut self.weights[plan.index()];
             if *weight == 0 {
                 self.touched.push(plan);
             }
-            *weight = weight.saturating_add(self.table.share(at, block));
+            let last = self.starts.get(at + 1).and_then(|next| next.previous()).unwrap_or(A::MAX);
+            *weight = weight.saturating_add(share(self.starts[at], last, block));
         }
         let mut best = (0u128, PlanId(0));
         for plan in self.touched.drain(..) {
@@ -251,19 +248,20 @@ impl<'t, A: Bits> Winners<'t, A> {
                 best = (weight, plan);
             }
         }
-        self.winners.insert(block, best.1);
+        self.winners.push((block, best.1));
         let half = block.prefix_len() + 1;
         let upper = Block::holding(block.last(), half);
-        let middle = from + self.table.starts[from..to].partition_point(|start| *start < upper.first());
+        let middle = from + self.starts[from..to].partition_point(|start| *start < upper.first());
         self.visit(Block::holding(block.first(), half), from, middle);
         // The range before the middle may reach over it.
-        let reaches = self.table.starts.get(middle) != Some(&upper.first());
+        let reaches = self.starts.get(middle) != Some(&upper.first());
         self.visit(upper, middle - usize::from(reaches), to);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use std::net::Ipv4Addr;
 
     use proptest::prelude::*;
@@ -281,7 +279,7 @@ mod tests {
         from_blocks(&blocks)
     }
 
-    fn from_blocks<A: Bits>(blocks: &[(Block<A>, u16)]) -> RangeTable<A> {
+    fn from_blocks<A: Packed>(blocks: &[(Block<A>, u16)]) -> RangeTable<A> {
         let mut edges: Vec<A> =
             blocks.iter().flat_map(|(block, _)| [Some(block.first()), block.last().next()]).flatten().collect();
         edges.push(A::MIN);

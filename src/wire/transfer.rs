@@ -306,8 +306,8 @@ fn fill_from_zone(
     (first_node, mut first_set, mut first_place): (usize, usize, usize),
     packer: &mut Packer<'_, '_>,
 ) -> Option<(usize, usize, usize)> {
-    for at in first_node..zone.node_count() {
-        let node = zone.node(NodeId::from_index(at));
+    for node in zone.nodes_from(NodeId::from_index(first_node)) {
+        let at = node.id().index();
         for (set_at, set) in node.rrsets().enumerate().skip(first_set) {
             if set.rtype != Rtype::SOA {
                 for (place, (ttl, rdata)) in set.records().enumerate().skip(first_place) {

@@ -9,13 +9,13 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::ops::Range;
 
 use super::check;
+use super::entry::{self, Draft, NodeKind};
 use super::negative::split_soa;
 use super::table::Table;
 use super::{
-    Availability, NO_NODE, NegativeSoa, NodeEntry, NodeKind, Problem, RECORD_HEADER_LEN, RrSetEntry, Steered, Zone,
+    Availability, NegativeSoa, Problem, RECORD_HEADER_LEN, RrSetEntry, Steered, Zone,
 };
 use crate::base::diagnostic::Severity;
 use crate::base::ids::NodeId;
@@ -126,8 +126,8 @@ impl ZoneBuilder {
         let mut problems = Vec::new();
         self.steered.sort_by_key(|(node, ..)| *node);
         let steered_tags = self.steered.iter().map(|(.., tag)| *tag).collect();
-        let (sets, origins) = self.group(steered_tags, &mut problems);
-        let mut zone = self.into_zone(sets);
+        let (sets, mut origins) = self.group(steered_tags, &mut problems);
+        let mut zone = self.into_zone(sets, &mut origins);
         check::check(&zone, &origins, &mut problems);
         problems.sort_by_key(|problem| problem.tag());
         if problems.iter().any(|problem| problem.severity() == Severity::Error) {
@@ -194,7 +194,12 @@ impl ZoneBuilder {
         order.sort_unstable();
         let wire = Vec::with_capacity(rdata.len() + records.len() * RECORD_HEADER_LEN);
         let mut sets = RrSets { nodes: Vec::new(), entries: Vec::new(), wire };
-        let mut origins = Origins { firsts: Vec::new(), records: Vec::with_capacity(records.len()), steered };
+        let mut origins = Origins {
+            nodes: Vec::new(),
+            firsts: Vec::new(),
+            records: Vec::with_capacity(records.len()),
+            steered,
+        };
         let mut members: Vec<Record> = Vec::new();
         for same in order.chunk_by(|a, b| a.0 == b.0) {
             members.clear();
@@ -231,59 +236,101 @@ impl ZoneBuilder {
         // A set that passes has fewer records than octets.
         let count = members.len().min(MAX_RRSET_LEN) as u16;
         sets.nodes.push(node);
-        sets.entries.push(RrSetEntry { wire: start as u32, ttl: least, rtype, count });
+        // Nor is it longer than that; one that does not pass is served to nobody.
+        let len = len.min(MAX_RRSET_LEN);
+        sets.wire.truncate(start + len);
+        sets.entries.push(RrSetEntry { ttl: least, rtype, count, len: len as u16 });
     }
 
     /// Puts the zone together; the SOA of negative answers is still missing.
-    fn into_zone(mut self, mut sets: RrSets) -> Zone {
-        let mut nodes: Vec<NodeEntry> = Vec::with_capacity(self.nodes.len() + 1);
-        let (mut first, mut end) = (0, 0);
-        for (node, (&name, &parent)) in (0..).zip(self.nodes.iter().zip(&self.parents)) {
-            end += sets.nodes[first..].iter().take_while(|owner| **owner == node).count();
-            let holds = |rtype, range: Range<usize>| sets.entries[range].iter().any(|entry| entry.rtype == rtype);
-            let (kind, occluder) = match nodes.get(parent as usize) {
-                None => (NodeKind::Static, NO_NODE),
-                Some(above) if matches!(above.kind, NodeKind::Cut | NodeKind::Dname) => (above.kind, above.occluder),
-                Some(above) => {
-                    let above_end = nodes.get(parent as usize + 1).map_or(first, |next| next.rrsets as usize);
-                    if holds(Rtype::DNAME, above.rrsets as usize..above_end) {
-                        (NodeKind::Dname, parent)
-                    } else if holds(Rtype::NS, first..end) {
-                        (NodeKind::Cut, node)
-                    } else {
-                        (NodeKind::Static, NO_NODE)
-                    }
-                }
-            };
-            nodes.push(NodeEntry { name, rrsets: first as u32, occluder, wildcard: NO_NODE, kind });
-            first = end;
-        }
+    fn into_zone(mut self, sets: RrSets, origins: &mut Origins) -> Zone {
+        // By place until here; in the zone a node's number is where it stands.
+        let kinds = self.kinds(&sets);
+        let mut wildcards: Vec<Option<NodeId>> = vec![None; self.nodes.len()];
         for &(parent, child) in &self.wildcards {
-            nodes[parent as usize].wildcard = child;
+            wildcards[parent as usize] = Some(NodeId(child));
         }
-        for (node, ..) in &self.steered {
-            let kind = &mut nodes[node.index()].kind;
-            if *kind == NodeKind::Static {
-                *kind = NodeKind::Steered;
-            }
+        let mut ids: Vec<NodeId> = Vec::with_capacity(self.nodes.len());
+        let mut grains = 0;
+        for draft in self.drafts(&sets, &kinds, &wildcards) {
+            ids.push(NodeId::from_index(grains));
+            grains += draft.grains();
         }
-        let (name, rrsets) = (self.names.len() as u32, sets.entries.len() as u32);
-        nodes.push(NodeEntry { name, rrsets, occluder: NO_NODE, wildcard: NO_NODE, kind: NodeKind::Static });
-        sets.entries.push(RrSetEntry { wire: sets.wire.len() as u32, ttl: Ttl(0), rtype: Rtype(0), count: 0 });
-        sets.entries.shrink_to_fit();
-        self.names.shrink_to_fit();
+        let mut entries = Vec::with_capacity(grains * entry::GRAIN);
+        for draft in self.drafts(&sets, &kinds, &wildcards) {
+            draft.renumbered(&ids).write(&mut entries);
+        }
+        self.table.renumber(|node| ids[node as usize].0);
+        let mut set = 0;
+        for owners in sets.nodes.chunk_by(|a, b| a == b) {
+            origins.nodes.push((ids[owners[0] as usize], set));
+            set += owners.len() as u32;
+        }
         Zone {
             table: self.table,
-            nodes,
-            rrsets: sets.entries,
-            names: self.names,
-            wire: sets.wire,
-            steered: self.steered.iter().map(|(node, steered, _)| (*node, *steered)).collect(),
+            entries,
+            wire_len: sets.wire.len(),
+            steered: self.steered.iter().map(|(node, steered, _)| (ids[node.index()], *steered)).collect(),
             apex_labels: self.apex_labels,
             deepest_labels: self.deepest_labels,
             availability: Availability::Available,
             negative_soa: NegativeSoa::default(),
         }
+    }
+
+    /// What each node is; the nodes that occlude others by place.
+    fn kinds(&self, sets: &RrSets) -> Vec<NodeKind> {
+        let mut kinds: Vec<NodeKind> = Vec::with_capacity(self.nodes.len());
+        let firsts = self.firsts(sets);
+        let holds = |node: u32, rtype| {
+            let own = firsts[node as usize] as usize..firsts[node as usize + 1] as usize;
+            sets.entries[own].iter().any(|entry| entry.rtype == rtype)
+        };
+        for (node, &parent) in (0..).zip(&self.parents) {
+            let kind = match kinds.get(parent as usize) {
+                None => NodeKind::Static,
+                Some(kind @ (NodeKind::Cut(_) | NodeKind::Dname(_))) => *kind,
+                Some(_) if holds(parent, Rtype::DNAME) => NodeKind::Dname(NodeId(parent)),
+                Some(_) if holds(node, Rtype::NS) => NodeKind::Cut(NodeId(node)),
+                Some(_) => NodeKind::Static,
+            };
+            kinds.push(kind);
+        }
+        for (node, ..) in &self.steered {
+            let kind = &mut kinds[node.index()];
+            if *kind == NodeKind::Static {
+                *kind = NodeKind::Steered;
+            }
+        }
+        kinds
+    }
+
+    /// Each node's first RRset, and one more that closes the last.
+    fn firsts(&self, sets: &RrSets) -> Vec<u32> {
+        let mut firsts = Vec::with_capacity(self.nodes.len() + 1);
+        for (set, &owner) in (0..).zip(&sets.nodes) {
+            firsts.resize(firsts.len().max(owner as usize + 1), set);
+        }
+        firsts.resize(self.nodes.len() + 1, sets.nodes.len() as u32);
+        firsts
+    }
+
+    /// The nodes as they are to be written, but for the numbers of others in them.
+    fn drafts<'b>(
+        &'b self,
+        sets: &'b RrSets,
+        kinds: &'b [NodeKind],
+        wildcards: &'b [Option<NodeId>],
+    ) -> impl Iterator<Item = Draft<'b>> {
+        let (mut first, mut start) = (0, 0);
+        kinds.iter().zip(wildcards).zip(0..).map(move |((&kind, &wildcard), node)| {
+            let count = sets.nodes[first..].iter().take_while(|owner| **owner == node).count();
+            let rrsets = &sets.entries[first..first + count];
+            let len: usize = rrsets.iter().map(|set| usize::from(set.len)).sum();
+            let wire = &sets.wire[start..start + len];
+            (first, start) = (first + count, start + len);
+            Draft { name: self.name_of(node), kind, wildcard, rrsets, wire }
+        })
     }
 }
 
@@ -297,6 +344,8 @@ struct RrSets {
 
 /// Where what is in the zone was written, as tags.
 pub(super) struct Origins {
+    /// Each node that has records, in order, with its first RRset in `firsts`.
+    nodes: Vec<(NodeId, u32)>,
     /// Each RRset's first record in `records`, and one more that closes the last.
     firsts: Vec<u32>,
     /// The tag of each record, in the order of the RRsets.
@@ -306,8 +355,10 @@ pub(super) struct Origins {
 }
 
 impl Origins {
-    /// The tags of the records of the `index`th RRset.
-    pub(super) fn of_rrset(&self, index: usize) -> &[u32] {
+    /// The tags of the records of the `index`th RRset of a node.
+    pub(super) fn of_rrset(&self, node: NodeId, index: usize) -> &[u32] {
+        let at = self.nodes.partition_point(|(other, _)| *other < node);
+        let index = self.nodes[at].1 as usize + index;
         &self.records[self.firsts[index] as usize..self.firsts[index + 1] as usize]
     }
 }

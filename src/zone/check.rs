@@ -244,8 +244,8 @@ impl Checker<'_> {
 
     /// The tags of the records of one type at a node.
     fn tags(&self, node: Node<'_>, rtype: Rtype) -> &[u32] {
-        let found = node.range().find(|&index| self.zone.rrsets[index].rtype == rtype);
-        found.map_or(&[], |index| self.origins.of_rrset(index))
+        let found = node.rrsets().position(|set| set.rtype == rtype);
+        found.map_or(&[], |index| self.origins.of_rrset(node.id(), index))
     }
 
     fn first_tag(&self, node: Node<'_>, rtype: Rtype) -> u32 {

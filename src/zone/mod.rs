@@ -16,6 +16,7 @@
 mod build;
 mod check;
 mod difference;
+mod entry;
 mod negative;
 mod problem;
 mod set;
@@ -31,20 +32,17 @@ use crate::base::ids::{HorizonId, NodeId};
 use crate::base::name::{Name, NameBuf, Suffixes};
 use crate::base::rr::{Class, Rtype};
 use crate::base::time::Ttl;
+use entry::{Entry, NodeKind};
 use table::Table;
 
 /// One zone, never changed once built.
 pub struct Zone {
     /// Which node has a name, by the name's hash.
     table: Table,
-    /// The nodes, parents before their children, and one more that closes the last.
-    nodes: Vec<NodeEntry>,
-    /// The RRsets by node and type, and one more that closes the last.
-    rrsets: Vec<RrSetEntry>,
-    /// The names of the nodes, back to back in their order.
-    names: Vec<u8>,
-    /// The RRsets' records, back to back in their order.
-    wire: Vec<u8>,
+    /// The nodes, parents before their children.
+    entries: Vec<u8>,
+    /// The octets of all records.
+    wire_len: usize,
     /// The steered nodes, by id.
     steered: Vec<(NodeId, Steered)>,
     /// The number of labels of the apex.
@@ -65,21 +63,6 @@ enum Availability {
     Unavailable,
 }
 
-/// What a zone keeps of a node.
-#[derive(Clone, Copy, Debug)]
-struct NodeEntry {
-    /// Where its name starts in `names`.
-    name: u32,
-    /// Its first RRset.
-    rrsets: u32,
-    /// The node that [`Node::cut`] or [`Node::dname`] tells; [`NO_NODE`] where there is none.
-    occluder: u32,
-    /// The child `*`; [`NO_NODE`] where there is none.
-    wildcard: u32,
-    /// Which of the two `occluder` is, and whether the node is steered.
-    kind: NodeKind,
-}
-
 /// What an SOA says of copies, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
@@ -91,29 +74,14 @@ pub struct Timers {
     pub expire: u32,
 }
 
-/// No node.
-const NO_NODE: u32 = u32::MAX;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum NodeKind {
-    /// Data of this zone.
-    Static,
-    /// Addresses depend on the client.
-    Steered,
-    /// At or below a delegation.
-    Cut,
-    /// Below a DNAME.
-    Dname,
-}
-
-/// What a zone keeps of an RRset.
+/// An RRset of a zone in the making.
 #[derive(Clone, Copy, Debug)]
 struct RrSetEntry {
-    /// Where its records start in `wire`.
-    wire: u32,
     ttl: Ttl,
     rtype: Rtype,
     count: u16,
+    /// The octets of its records.
+    len: u16,
 }
 
 /// What a zone has for a name at or below its apex.
@@ -165,14 +133,9 @@ impl Zone {
         !self.steered.is_empty()
     }
 
-    /// The number of nodes; their ids are below it.
-    pub fn node_count(&self) -> usize {
-        self.nodes.len() - 1
-    }
-
     /// The octets of all records, owners not counted.
     pub fn wire_len(&self) -> usize {
-        self.wire.len()
+        self.wire_len
     }
 
     /// The SOA as it stands in negative answers: its TTL is no more than its MINIMUM (RFC 2308 §5).
@@ -218,8 +181,7 @@ impl Zone {
     }
 
     fn below(&self, encloser: NodeId) -> Found {
-        let wildcard = self.nodes[encloser.index()].wildcard;
-        Found::Below { encloser, wildcard: (wildcard != NO_NODE).then_some(NodeId(wildcard)) }
+        Found::Below { encloser, wildcard: Entry::at(&self.entries, encloser).wildcard() }
     }
 
     /// The node with an id that this zone gave; `NodeId(0)` is the apex.
@@ -230,26 +192,28 @@ impl Zone {
 
     /// All nodes, empty non-terminals too, parents before their children.
     pub fn nodes(&self) -> impl Iterator<Item = Node<'_>> {
-        (0..self.nodes.len() - 1).map(|index| self.node(NodeId::from_index(index)))
+        self.nodes_from(NodeId(0))
+    }
+
+    /// The nodes from one on, which is of this zone.
+    pub fn nodes_from(&self, first: NodeId) -> impl Iterator<Item = Node<'_>> {
+        let of = |id: NodeId| (!self.entries_from(id).is_empty()).then(|| self.node(id));
+        std::iter::successors(of(first), move |node| of(node.entry().next(node.id)))
+    }
+
+    fn entries_from(&self, id: NodeId) -> &[u8] {
+        Entry::all_from(&self.entries, id)
     }
 
     #[inline]
     fn owner(&self, id: u32) -> Name<'_> {
-        let (from, to) = (self.nodes[id as usize].name, self.nodes[id as usize + 1].name);
-        Name::trusted(&self.names[from as usize..to as usize])
-    }
-
-    #[inline]
-    fn rrset(&self, index: usize) -> RrSet<'_> {
-        let RrSetEntry { wire, ttl, rtype, count } = self.rrsets[index];
-        let end = self.rrsets[index + 1].wire;
-        RrSet { rtype, ttl, count, wire: &self.wire[wire as usize..end as usize] }
+        Entry::at(&self.entries, NodeId(id)).name()
     }
 }
 
 impl std::fmt::Debug for Zone {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Zone({}, {} nodes)", self.apex(), self.nodes.len() - 1)
+        write!(f, "Zone({}, {} octets of records)", self.apex(), self.wire_len)
     }
 }
 
@@ -274,20 +238,19 @@ impl<'z> Node<'z> {
     /// The RRset of a type.
     #[inline]
     pub fn rrset(self, rtype: Rtype) -> Option<RrSet<'z>> {
-        let range = self.range();
-        let found = self.zone.rrsets[range.clone()].iter().position(|entry| entry.rtype == rtype)?;
-        Some(self.zone.rrset(range.start + found))
+        self.rrsets().find(|set| set.rtype == rtype)
     }
 
     /// All RRsets, in order of type.
+    #[inline]
     pub fn rrsets(self) -> impl Iterator<Item = RrSet<'z>> {
-        self.range().map(move |index| self.zone.rrset(index))
+        self.entry().rrsets()
     }
 
     /// How the addresses of this name depend on the client, if they do.
     #[inline]
     pub fn steered(self) -> Option<Steered> {
-        if self.entry().kind != NodeKind::Steered {
+        if !self.entry().is_steered() {
             return None;
         }
         let at = self.zone.steered.binary_search_by_key(&self.id, |(id, _)| *id).ok()?;
@@ -296,29 +259,30 @@ impl<'z> Node<'z> {
 
     /// Whether there is nothing here: an empty non-terminal.
     pub fn is_empty(self) -> bool {
-        self.range().is_empty() && self.entry().kind != NodeKind::Steered
+        self.entry().count() == 0 && !self.entry().is_steered()
     }
 
     /// The topmost delegation (NS below the apex) at or above this node; none where a DNAME stands above it.
     #[inline]
     pub fn cut(self) -> Option<NodeId> {
-        (self.entry().kind == NodeKind::Cut).then_some(NodeId(self.entry().occluder))
+        match self.entry().kind() {
+            NodeKind::Cut(id) => Some(id),
+            _ => None,
+        }
     }
 
     /// The topmost DNAME owner strictly above this node; none where a delegation stands at or above it.
     #[inline]
     pub fn dname(self) -> Option<NodeId> {
-        (self.entry().kind == NodeKind::Dname).then_some(NodeId(self.entry().occluder))
+        match self.entry().kind() {
+            NodeKind::Dname(id) => Some(id),
+            _ => None,
+        }
     }
 
     #[inline]
-    fn entry(self) -> &'z NodeEntry {
-        &self.zone.nodes[self.id.index()]
-    }
-
-    #[inline]
-    fn range(self) -> std::ops::Range<usize> {
-        self.entry().rrsets as usize..self.zone.nodes[self.id.index() + 1].rrsets as usize
+    fn entry(self) -> Entry<'z> {
+        Entry::at(&self.zone.entries, self.id)
     }
 }
 

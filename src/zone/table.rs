@@ -61,6 +61,13 @@ impl Table {
         self.taken += 1;
     }
 
+    /// Puts another number in the place of each.
+    pub(super) fn renumber(&mut self, new: impl Fn(u32) -> u32) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.id != FREE) {
+            slot.id = new(slot.id);
+        }
+    }
+
     fn put(&mut self, slot: Slot) {
         let mask = self.slots.len() - 1;
         let mut at = slot.tag as usize & mask;

@@ -1,0 +1,374 @@
+//! How a steering table lies in memory: ranges in lines of the CPU's cache, and a tree of the lines' first addresses.
+//!
+//! Starts and plans of ranges come in, in address order; out goes the position of the range that holds an address. A line
+//! has the starts of ten IPv4 ranges, or six of IPv6, with their plans beside them, so that what a query needs of a range is
+//! one line that may not be in a cache. Above are nodes of a line each, sixteen or eight first addresses of what is below: of
+//! four million prefixes all but the lowest level of them stay in the caches. How addresses are spread makes no difference,
+//! as it would to an index by leading bits: half of the ranges of IPv6 share their first sixteen.
+//!
+//! Of an IPv6 address the upper half decides nearly always; the lower halves of the few starts that have one are apart.
+//!
+//! **Invariants**: starts ascend; of a node that is not full the rest is the highest key.
+//! **Not here**: what a range means, and its scope ([`super::table`]).
+
+use arrayvec::ArrayVec;
+
+use crate::base::ids::PlanId;
+use crate::base::prefix::Bits;
+
+/// The most levels of a tree: 8^11 lines are more than there is memory for.
+const MAX_LEVELS: usize = 11;
+
+/// Addresses that can be packed into lines.
+pub trait Packed: Bits {
+    /// What is searched by: the leading bits.
+    type Key: Key;
+    /// The lines and the tree.
+    type Lines: Lines<Self::Key>;
+
+    /// The key, and the bits behind it, left-aligned.
+    fn split(self) -> (Self::Key, u64);
+    /// The address again.
+    fn join(key: Self::Key, low: u64) -> Self;
+}
+
+impl Packed for u32 {
+    type Key = u32;
+    type Lines = Tree<u32, 10, 16>;
+
+    #[inline]
+    fn split(self) -> (u32, u64) {
+        (self, 0)
+    }
+
+    #[inline]
+    fn join(key: u32, _low: u64) -> Self {
+        key
+    }
+}
+
+impl Packed for u128 {
+    type Key = u64;
+    type Lines = Tree<u64, 6, 8>;
+
+    #[inline]
+    fn split(self) -> (u64, u64) {
+        ((self >> 64) as u64, self as u64)
+    }
+
+    #[inline]
+    fn join(key: u64, low: u64) -> Self {
+        u128::from(key) << 64 | u128::from(low)
+    }
+}
+
+/// Where a range stands: its line and its place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    line: u32,
+    at: u32,
+}
+
+/// Ranges by their keys.
+pub trait Lines<K>: Clone + std::fmt::Debug + Send + Sync {
+    /// Packs keys, which ascend or stay, with the plan of each and whether there are bits behind the key.
+    fn pack(ranges: impl ExactSizeIterator<Item = (K, PlanId, bool)>) -> Self;
+    /// Where the last range is whose key is at or below `key`; the first one's is.
+    fn find(&self, key: K) -> Place;
+    /// Where the range of a position is.
+    fn place(&self, position: usize) -> Place;
+    /// The position of a range.
+    fn position(&self, place: Place) -> usize;
+    /// Where the range behind another is; none behind the last.
+    fn next(&self, place: Place) -> Option<Place>;
+    /// The key of a range.
+    fn key(&self, place: Place) -> K;
+    /// The plan of a range.
+    fn plan(&self, place: Place) -> PlanId;
+    /// Whether the start of a range has bits behind its key.
+    fn has_low(&self, place: Place) -> bool;
+    /// The number of ranges.
+    fn len(&self) -> usize;
+    /// The octets taken.
+    fn memory(&self) -> usize;
+}
+
+/// `IN_LINE` ranges to a line, `IN_NODE` keys to a node; both fill 64 octets.
+#[derive(Clone, Debug)]
+pub struct Tree<K, const IN_LINE: usize, const IN_NODE: usize> {
+    lines: Box<[Line<K, IN_LINE>]>,
+    /// All levels, the lowest first.
+    nodes: Box<[Node<K, IN_NODE>]>,
+    /// The levels, the highest first.
+    levels: ArrayVec<Level, MAX_LEVELS>,
+    last: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Line<K, const N: usize> {
+    keys: [K; N],
+    plans: [PlanId; N],
+    /// A bit for each range: whether its start has bits behind its key.
+    lows: u16,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Node<K, const N: usize>([K; N]);
+
+const _: () = assert!(size_of::<Line<u32, 10>>() == 64 && size_of::<Line<u64, 6>>() == 64);
+const _: () = assert!(size_of::<Node<u32, 16>>() == 64 && size_of::<Node<u64, 8>>() == 64);
+
+/// A level of the tree.
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    /// Where its nodes start.
+    start: u32,
+    /// The number of its keys, which is that of the nodes, or lines, below.
+    len: u32,
+}
+
+/// What a tree is searched by.
+pub trait Key: Copy + Ord + Send + Sync + std::fmt::Debug + 'static {
+    /// The highest.
+    const MAX: Self;
+}
+
+impl Key for u32 {
+    const MAX: Self = u32::MAX;
+}
+
+impl Key for u64 {
+    const MAX: Self = u64::MAX;
+}
+
+/// Which of some keys in order is the last at or below one; the first is.
+///
+/// Halving takes the same steps whatever the outcome, so that there is nothing for the CPU to guess wrong.
+#[inline]
+fn last_at_or_below<K: Key, const N: usize>(keys: &[K; N], key: K) -> usize {
+    let (mut at, mut left) = (0, N);
+    while left > 1 {
+        let half = left / 2;
+        at += if keys[at + half] <= key { half } else { 0 };
+        left -= half;
+    }
+    at
+}
+
+impl<K: Key, const IN_LINE: usize, const IN_NODE: usize> Lines<K> for Tree<K, IN_LINE, IN_NODE> {
+    fn pack(ranges: impl ExactSizeIterator<Item = (K, PlanId, bool)>) -> Self {
+        let len = ranges.len();
+        let empty = Line { keys: [K::MAX; IN_LINE], plans: [PlanId(0); IN_LINE], lows: 0 };
+        let mut lines = vec![empty; len.div_ceil(IN_LINE)];
+        for (at, (key, plan, has_low)) in ranges.enumerate() {
+            let (line, place) = (&mut lines[at / IN_LINE], at % IN_LINE);
+            (line.keys[place], line.plans[place]) = (key, plan);
+            line.lows |= u16::from(has_low) << place;
+        }
+        let mut nodes: Vec<Node<K, IN_NODE>> = Vec::new();
+        let mut levels = ArrayVec::new();
+        let mut firsts: Vec<K> = lines.iter().map(|line| line.keys[0]).collect();
+        while firsts.len() > 1 {
+            levels.insert(0, Level { start: nodes.len() as u32, len: firsts.len() as u32 });
+            for chunk in firsts.chunks(IN_NODE) {
+                let mut node = Node([K::MAX; IN_NODE]);
+                node.0[..chunk.len()].copy_from_slice(chunk);
+                nodes.push(node);
+            }
+            firsts = firsts.iter().step_by(IN_NODE).copied().collect();
+        }
+        let last = len.saturating_sub(1);
+        let last = Place { line: (last / IN_LINE) as u32, at: (last % IN_LINE) as u32 };
+        Tree { lines: lines.into(), nodes: nodes.into(), levels, last }
+    }
+
+    #[inline]
+    fn find(&self, key: K) -> Place {
+        let mut at = 0;
+        for level in &self.levels {
+            let node = &self.nodes[level.start as usize + at];
+            // What fills up a node is at or below the highest key.
+            at = (at * IN_NODE + last_at_or_below(&node.0, key)).min(level.len as usize - 1);
+        }
+        let place = Place { line: at as u32, at: last_at_or_below(&self.lines[at].keys, key) as u32 };
+        if place.line == self.last.line && place.at > self.last.at { self.last } else { place }
+    }
+
+    fn place(&self, position: usize) -> Place {
+        Place { line: (position / IN_LINE) as u32, at: (position % IN_LINE) as u32 }
+    }
+
+    fn position(&self, place: Place) -> usize {
+        place.line as usize * IN_LINE + place.at as usize
+    }
+
+    #[inline]
+    fn next(&self, place: Place) -> Option<Place> {
+        if place == self.last {
+            return None;
+        }
+        let Place { line, at } = place;
+        Some(if at as usize + 1 < IN_LINE { Place { line, at: at + 1 } } else { Place { line: line + 1, at: 0 } })
+    }
+
+    #[inline]
+    fn key(&self, place: Place) -> K {
+        self.lines[place.line as usize].keys[place.at as usize]
+    }
+
+    #[inline]
+    fn plan(&self, place: Place) -> PlanId {
+        self.lines[place.line as usize].plans[place.at as usize]
+    }
+
+    #[inline]
+    fn has_low(&self, place: Place) -> bool {
+        self.lines[place.line as usize].lows >> place.at & 1 != 0
+    }
+
+    fn len(&self) -> usize {
+        self.position(self.last) + 1
+    }
+
+    fn memory(&self) -> usize {
+        size_of_val(&*self.lines) + size_of_val(&*self.nodes)
+    }
+}
+
+/// Ranges by their first addresses.
+#[derive(Clone, Debug)]
+pub(super) struct Ranges<A: Packed> {
+    lines: A::Lines,
+    /// The bits behind the key, by position, of the starts that have any.
+    lows: Box<[(u32, u64)]>,
+}
+
+impl<A: Packed> Ranges<A> {
+    /// Packs the starts of ranges, which ascend, and their plans.
+    pub(super) fn pack(starts: &[A], plans: &[PlanId]) -> Self {
+        let lines = A::Lines::pack(starts.iter().zip(plans).map(|(start, plan)| {
+            let (key, low) = start.split();
+            (key, *plan, low != 0)
+        }));
+        let low = |(at, start): (u32, &A)| Some((at, start.split().1)).filter(|(_, low)| *low != 0);
+        Ranges { lines, lows: (0..).zip(starts).filter_map(low).collect() }
+    }
+
+    /// The last range that starts at or below an address.
+    #[inline]
+    pub(super) fn find(&self, address: A) -> Place {
+        let (key, _) = address.split();
+        let place = self.lines.find(key);
+        // Where the keys differ, or nothing stands behind the start's, the key has decided.
+        if self.lines.has_low(place) && self.lines.key(place) == key {
+            return self.find_among_equals(address, place);
+        }
+        place
+    }
+
+    /// As [`Ranges::find`], where starts up to `last` may differ from the address behind the key only.
+    #[cold]
+    fn find_among_equals(&self, address: A, last: Place) -> Place {
+        let (mut low, mut high) = (0, self.lines.position(last) + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.start(self.lines.place(middle)) <= address { low = middle + 1 } else { high = middle }
+        }
+        self.lines.place(low - 1)
+    }
+
+    /// The range behind another; none behind the last.
+    #[inline]
+    pub(super) fn next(&self, place: Place) -> Option<Place> {
+        self.lines.next(place)
+    }
+
+    /// Where the range of a position is.
+    pub(super) fn place(&self, position: usize) -> Place {
+        self.lines.place(position)
+    }
+
+    /// The first address of a range.
+    #[inline]
+    pub(super) fn start(&self, place: Place) -> A {
+        let low = if self.lines.has_low(place) { self.low(place) } else { 0 };
+        A::join(self.lines.key(place), low)
+    }
+
+    #[cold]
+    fn low(&self, place: Place) -> u64 {
+        let position = self.lines.position(place);
+        let found = self.lows.binary_search_by_key(&position, |(at, _)| *at as usize);
+        found.map_or(0, |found| self.lows[found].1)
+    }
+
+    /// The plan of a range.
+    #[inline]
+    pub(super) fn plan(&self, place: Place) -> PlanId {
+        self.lines.plan(place)
+    }
+
+    /// The number of ranges.
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// The octets taken.
+    pub(super) fn memory(&self) -> usize {
+        self.lines.memory() + size_of_val(&*self.lows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn assert_finds<A: Packed>(mut starts: Vec<A>, probes: &[A]) {
+        starts.push(A::MIN);
+        starts.sort_unstable();
+        starts.dedup();
+        let plans: Vec<PlanId> = (0..starts.len()).map(|at| PlanId(at as u16)).collect();
+        let ranges = Ranges::pack(&starts, &plans);
+        assert_eq!(ranges.len(), starts.len());
+        for (at, &start) in starts.iter().enumerate() {
+            let place = ranges.place(at);
+            assert_eq!((ranges.start(place), ranges.plan(place)), (start, PlanId(at as u16)));
+            assert_eq!(ranges.next(place), (at + 1 < starts.len()).then(|| ranges.place(at + 1)));
+        }
+        let edges = starts.iter().flat_map(|start| [Some(*start), start.previous(), start.next()]).flatten();
+        for address in edges.chain(probes.iter().copied()).chain([A::MIN, A::MAX]) {
+            let expected = starts.partition_point(|start| *start <= address) - 1;
+            assert_eq!(ranges.find(address), ranges.place(expected), "{address:?} among {starts:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ipv4_positions_are_those_of_a_plain_search(starts in prop::collection::vec(any::<u32>(), 0..600), probes in prop::collection::vec(any::<u32>(), 20)) {
+            assert_finds(starts, &probes);
+        }
+
+        #[test]
+        fn ipv6_positions_are_those_of_a_plain_search_even_where_the_upper_halves_are_the_same(
+            starts in prop::collection::vec((0u64..20, prop::option::of(0u64..9)), 0..300),
+            probes in prop::collection::vec(any::<u128>(), 20),
+        ) {
+            let spread = |high: u64| high.wrapping_mul(0x0d79_4359_11bc_0000) | (high << 60);
+            let starts = starts.into_iter().map(|(high, low)| u128::join(spread(high), low.unwrap_or(0) << 61)).collect();
+            assert_finds(starts, &probes);
+        }
+    }
+
+    #[test]
+    fn full_lines_and_levels_end_where_they_should() {
+        for len in [1, 9, 10, 11, 159, 160, 161, 2559, 2560, 2561] {
+            assert_finds((0..len).map(|at| at * 7 + 1).collect::<Vec<u32>>(), &[]);
+            assert_finds((0..len).map(|at| u32::MAX - at).collect::<Vec<u32>>(), &[]);
+            assert_finds((0..len).map(|at| u128::MAX - (u128::from(at) << 63)).collect::<Vec<u128>>(), &[]);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! How the nodes of a zone lie in memory: each with its name and all its records in one piece.
+//!
+//! Nodes come in as they are built; out go their octets, one behind the other. A query for a name of a large zone so waits
+//! for memory twice, for the slot of the name's hash and for the node, however much is read of it.
+//!
+//! ```text
+//! kind 1 │ length of the name 1 │ number of RRsets 2 │ name │ occluder 0 or 4 │ wildcard 0 or 4 │
+//! for each RRset: type 2, records 2, octets of them 2, TTL 4 │ the records │ up to 3 to the next multiple of 4
+//! ```
+//!
+//! **Invariants**: a node's number is where it stands, in units of [`GRAIN`]; numbers are in the machine's order of octets,
+//! for none of this leaves the process.
+//! **Not here**: what nodes are for ([`super::Node`]).
+
+use super::{RrSet, RrSetEntry};
+use crate::base::ids::NodeId;
+use crate::base::name::Name;
+use crate::base::rr::Rtype;
+use crate::base::time::Ttl;
+
+/// The octets that a node's place is a multiple of: with 32 bits for its number, 16 GiB, which are more than the names and
+/// records that a zone may have.
+pub(super) const GRAIN: usize = 4;
+
+/// The octets before the name.
+const HEADER_LEN: usize = 4;
+
+/// The octets of an RRset's header.
+const SET_LEN: usize = 10;
+
+/// The octets of another node's number.
+const LINK_LEN: usize = 4;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NodeKind {
+    /// Data of this zone.
+    Static,
+    /// Addresses depend on the client.
+    Steered,
+    /// At or below the delegation that the number is of.
+    Cut(NodeId),
+    /// Below the DNAME at the node that the number is of.
+    Dname(NodeId),
+}
+
+/// How the kinds are told apart, in the lower bits of the first octet.
+const STATIC: u8 = 0;
+const STEERED: u8 = 1;
+const CUT: u8 = 2;
+const DNAME: u8 = 3;
+const KINDS: u8 = 3;
+
+/// The bit that says that there is a child `*`.
+const HAS_WILDCARD: u8 = 4;
+
+/// A node, from its first octet to the last of its zone.
+#[derive(Clone, Copy)]
+pub(super) struct Entry<'z>(&'z [u8]);
+
+impl<'z> Entry<'z> {
+    /// The node of a number, among all of a zone.
+    #[inline]
+    pub(super) fn at(entries: &'z [u8], id: NodeId) -> Self {
+        Entry(&entries[id.index() * GRAIN..])
+    }
+
+    /// The octets from a node on; none behind the last.
+    pub(super) fn all_from(entries: &[u8], id: NodeId) -> &[u8] {
+        &entries[id.index() * GRAIN..]
+    }
+
+    /// The name.
+    #[inline]
+    pub(super) fn name(self) -> Name<'z> {
+        Name::trusted(&self.0[HEADER_LEN..self.links()])
+    }
+
+    /// What it is.
+    #[inline]
+    pub(super) fn kind(self) -> NodeKind {
+        match self.0[0] & KINDS {
+            STATIC => NodeKind::Static,
+            STEERED => NodeKind::Steered,
+            CUT => NodeKind::Cut(self.link(self.links())),
+            _ => NodeKind::Dname(self.link(self.links())),
+        }
+    }
+
+    /// Whether it is steered.
+    #[inline]
+    pub(super) fn is_steered(self) -> bool {
+        self.0[0] & KINDS == STEERED
+    }
+
+    /// The child `*`.
+    #[inline]
+    pub(super) fn wildcard(self) -> Option<NodeId> {
+        (self.0[0] & HAS_WILDCARD != 0).then(|| self.link(self.sets() - LINK_LEN))
+    }
+
+    /// The number of RRsets.
+    #[inline]
+    pub(super) fn count(self) -> usize {
+        usize::from(u16::from_ne_bytes([self.0[2], self.0[3]]))
+    }
+
+    /// The RRsets, in order of type.
+    #[inline]
+    pub(super) fn rrsets(self) -> impl Iterator<Item = RrSet<'z>> {
+        let start = self.sets();
+        let (headers, mut wire) = self.0[start..].split_at(self.count() * SET_LEN);
+        headers.chunks_exact(SET_LEN).map(move |header| {
+            let number = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
+            let ttl = Ttl(u32::from_ne_bytes([header[6], header[7], header[8], header[9]]));
+            let (own, rest) = wire.split_at(usize::from(number(4)));
+            wire = rest;
+            RrSet { rtype: Rtype(number(0)), ttl, count: number(2), wire: own }
+        })
+    }
+
+    /// The number of the node behind this one, which has the number `id`.
+    pub(super) fn next(self, id: NodeId) -> NodeId {
+        let records: usize = self.rrsets().map(|set| set.wire.len()).sum();
+        let len = self.sets() + self.count() * SET_LEN + records;
+        NodeId::from_index(id.index() + len.div_ceil(GRAIN))
+    }
+
+    /// Where the links to other nodes start: behind the name.
+    #[inline]
+    fn links(self) -> usize {
+        HEADER_LEN + usize::from(self.0[1])
+    }
+
+    /// Where the RRsets start.
+    #[inline]
+    fn sets(self) -> usize {
+        let first = self.0[0];
+        let occluder = if first & KINDS >= CUT { LINK_LEN } else { 0 };
+        let wildcard = if first & HAS_WILDCARD != 0 { LINK_LEN } else { 0 };
+        self.links() + occluder + wildcard
+    }
+
+    #[inline]
+    fn link(self, at: usize) -> NodeId {
+        let octets = self.0[at..].first_chunk().expect("a node has the links that it says it has");
+        NodeId(u32::from_ne_bytes(*octets))
+    }
+}
+
+/// A node to be written.
+pub(super) struct Draft<'b> {
+    pub(super) name: Name<'b>,
+    pub(super) kind: NodeKind,
+    pub(super) wildcard: Option<NodeId>,
+    pub(super) rrsets: &'b [RrSetEntry],
+    /// The records of all its RRsets.
+    pub(super) wire: &'b [u8],
+}
+
+impl Draft<'_> {
+    /// How many numbers the node takes.
+    pub(super) fn grains(&self) -> usize {
+        let occluder = if matches!(self.kind, NodeKind::Cut(_) | NodeKind::Dname(_)) { LINK_LEN } else { 0 };
+        let links = occluder + if self.wildcard.is_some() { LINK_LEN } else { 0 };
+        (HEADER_LEN + self.name.len() + links + self.rrsets.len() * SET_LEN + self.wire.len()).div_ceil(GRAIN)
+    }
+
+    /// With the numbers that places have become.
+    pub(super) fn renumbered(self, ids: &[NodeId]) -> Self {
+        let kind = match self.kind {
+            NodeKind::Cut(place) => NodeKind::Cut(ids[place.index()]),
+            NodeKind::Dname(place) => NodeKind::Dname(ids[place.index()]),
+            kind => kind,
+        };
+        Draft { kind, wildcard: self.wildcard.map(|place| ids[place.index()]), ..self }
+    }
+
+    /// Appends the node.
+    pub(super) fn write(&self, entries: &mut Vec<u8>) {
+        let start = entries.len();
+        let (kind, occluder) = match self.kind {
+            NodeKind::Static => (STATIC, None),
+            NodeKind::Steered => (STEERED, None),
+            NodeKind::Cut(id) => (CUT, Some(id)),
+            NodeKind::Dname(id) => (DNAME, Some(id)),
+        };
+        let has_wildcard = if self.wildcard.is_some() { HAS_WILDCARD } else { 0 };
+        entries.extend_from_slice(&[kind | has_wildcard, self.name.len() as u8]);
+        // There are fewer types than 2^16.
+        entries.extend_from_slice(&(self.rrsets.len() as u16).to_ne_bytes());
+        entries.extend_from_slice(self.name.as_wire());
+        for id in occluder.into_iter().chain(self.wildcard) {
+            entries.extend_from_slice(&id.0.to_ne_bytes());
+        }
+        for set in self.rrsets {
+            for number in [set.rtype.0, set.count, set.len] {
+                entries.extend_from_slice(&number.to_ne_bytes());
+            }
+            entries.extend_from_slice(&set.ttl.0.to_ne_bytes());
+        }
+        entries.extend_from_slice(self.wire);
+        entries.resize(start + self.grains() * GRAIN, 0);
+    }
+}
