@@ -12,4 +12,4 @@ mod horizon;
 pub mod table;
 
 pub use choice::{Choice, Tier, choose};
-pub use horizon::{Condition, Decision, Horizon, Laid, Plan, Rule, Won, decide};
+pub use horizon::{AnswerMirrors, Condition, Decision, Draft, Horizon, Laid, Plan, Rule, Won, decide};
