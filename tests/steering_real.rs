@@ -27,7 +27,7 @@ use pharos::load;
 use pharos::mirror::Mirror;
 use pharos::networks::Networks;
 use pharos::snapshot::{Provenance, Settings, Snapshot};
-use pharos::steer::{Condition, Horizon, Laid, Rule};
+use pharos::steer::{Condition, Draft, Horizon, Laid, Rule};
 use pharos::wire::{self, Peer, Transport};
 use pharos::zone::{Steered, ZoneBuilder, ZoneSet};
 use serde_json::Value;
@@ -446,7 +446,7 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
         fallback: Vec::new(),
     });
     let laid = Laid::over(&networks);
-    let horizon = Horizon::build("regions".into(), rules.collect(), vec![MirrorId(0)], &networks, &laid);
+    let horizon = Horizon::build(Draft::new("regions".into(), rules.collect(), vec![MirrorId(0)]), &networks, &laid);
     let mirrors: Arc<[Mirror]> = mirrors
         .iter()
         .enumerate()

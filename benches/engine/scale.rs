@@ -11,7 +11,7 @@ use pharos::base::rr::Rtype;
 use pharos::base::time::{Generation, Ttl};
 use pharos::compile;
 use pharos::networks::{Labels, Networks, SourceBuilder};
-use pharos::steer::{Condition, Horizon, Laid, Rule};
+use pharos::steer::{Condition, Draft, Horizon, Laid, Rule};
 use pharos::zone::{Zone, ZoneBuilder};
 
 use crate::random::Random;
@@ -131,7 +131,8 @@ fn table(prefixes: u32) -> (Horizon, Probes) {
         fallback: Vec::new(),
     };
     let laid = Laid::over(&networks);
-    let horizon = Horizon::build("h".into(), (1..LABELS).map(rule).collect(), vec![MirrorId(0)], &networks, &laid);
+    let horizon =
+        Horizon::build(Draft::new("h".into(), (1..LABELS).map(rule).collect(), vec![MirrorId(0)]), &networks, &laid);
     // The same number of distinct clients whatever the size of the table: what grows is the table.
     let mut pick = |count: usize| random.below(count as u32) as usize;
     let v4 = (0..0x10000).map(|_| probes.0[pick(probes.0.len())]).collect();

@@ -27,7 +27,7 @@ use crate::networks::Networks;
 use crate::snapshot::{
     ChaosText, CookieSecrets, Identity, Origin, Party, Policy, Provenance, RateLimit, Settings, Snapshot, Transfers,
 };
-use crate::steer::{Condition, Horizon, Laid, Rule, Won};
+use crate::steer::{Condition, Draft, Horizon, Laid, Rule, Won};
 use crate::zone::ZoneSet;
 
 /// What a config file and the files it names amount to.
@@ -76,7 +76,11 @@ pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snap
     let mut horizons = Vec::new();
     for meant in &config.horizons {
         let rules = meant.rules.iter().map(rule).collect();
-        let horizon = Horizon::build(meant.name.clone(), rules, meant.default.clone(), &networks, &laid);
+        let draft = Draft {
+            answer_mirrors: meant.answer_mirrors,
+            ..Draft::new(meant.name.clone(), rules, meant.default.clone())
+        };
+        let horizon = Horizon::build(draft, &networks, &laid);
         problems.extend(check::unreachable_rules(meant, &winners(&horizon, &networks, &laid)));
         horizons.push(horizon);
     }

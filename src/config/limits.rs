@@ -111,6 +111,12 @@ pub const TTL: RangeInclusive<u64> = 1..=86_400;
 /// A minute: what a resolver that just asked may keep of a mirror that then dies, against one query a minute.
 pub const TTL_DEFAULT: u64 = 60;
 
+/// With how many mirrors a horizon answers: see [`crate::steer::AnswerMirrors`] for both ends and the default.
+pub const ANSWER_MIRRORS: RangeInclusive<u64> = 1..=8;
+
+/// The most octets that the addresses of one answer are to take: those of [`MAX_ADDRESSES`] AAAA records.
+pub const ANSWER_OCTETS: usize = MAX_ADDRESSES * 28;
+
 /// TCP ports that can be connected to.
 pub const PORT: RangeInclusive<u64> = 1..=65_535;
 

@@ -28,6 +28,7 @@ use crate::base::tsig::Algorithm;
 use crate::mirror::{Mirror, Thresholds};
 pub use crate::registry::BlobTarget;
 pub use crate::snapshot::{Party, SteeredExport};
+pub use crate::steer::AnswerMirrors;
 
 /// Reads a config file's text: what it means and what is doubtful in it, or what is wrong with it.
 ///
@@ -423,6 +424,8 @@ pub struct Horizon {
     pub default: Vec<MirrorId>,
     /// Where `default` stands.
     pub default_place: Place,
+    /// With how many mirrors to answer.
+    pub answer_mirrors: AnswerMirrors,
 }
 
 impl Horizon {

@@ -200,6 +200,7 @@ pub(super) struct HorizonSpec {
     pub(super) rules: Vec<RuleSpec>,
     pub(super) default: Vec<Text>,
     pub(super) default_place: Place,
+    pub(super) answer_mirrors: Option<Number>,
 }
 
 /// One rule.
@@ -591,17 +592,19 @@ fn read_horizon(reader: &Reader<'_>, value: &Value<'_, '_>) -> HorizonSpec {
     let name = value.name();
     let Some(mut table) = value.table(format!("horizon `{}`", name.value)) else {
         let default_place = name.place.clone();
-        return HorizonSpec { name, rules: Vec::new(), default: Vec::new(), default_place };
+        return HorizonSpec { name, rules: Vec::new(), default: Vec::new(), default_place, answer_mirrors: None };
     };
     let rules = table.take("rules").map(|value| value.elements()).unwrap_or_default();
     let default = table.require("default", "default = [\"MIRROR\"]");
     let default_place = default.as_ref().map_or_else(|| table.place().clone(), Value::place);
+    let answer_mirrors = table.take("answer-mirrors").and_then(|value| value.number(limits::ANSWER_MIRRORS));
     table.finish();
     let rules = limit(reader, rules, limits::MAX_RULES, "rules");
     HorizonSpec {
         rules: rules.iter().filter_map(|value| read_rule(value, &name.value)).collect(),
         default: default.map(|value| value.texts()).unwrap_or_default(),
         default_place,
+        answer_mirrors,
         name,
     }
 }

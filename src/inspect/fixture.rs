@@ -14,7 +14,7 @@ use crate::base::time::{Generation, Ttl};
 use crate::mirror::Mirror;
 use crate::networks::{Labels, Networks, Place, Source, SourceBuilder};
 use crate::snapshot::{Origin, Provenance, Settings, Snapshot};
-use crate::steer::{Condition, Horizon, Laid, Rule};
+use crate::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Rule};
 use crate::zone::{Steered, Zone, ZoneBuilder, ZoneSet};
 
 /// What a snapshot is put together from; change a part before [`Parts::snapshot`] to see what happens.
@@ -26,6 +26,7 @@ pub(crate) struct Parts {
     pub(crate) mirrors: Vec<Mirror>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) default: Vec<MirrorId>,
+    pub(crate) answer_mirrors: AnswerMirrors,
     pub(crate) settings: Settings,
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn parts() -> Parts {
             rule(vec![Condition::Country(vec!["JP".into()])], &[AWS_APNE1], &[]),
         ],
         default: vec![GCP_US],
+        answer_mirrors: AnswerMirrors::ONE,
         settings: Settings::default(),
     }
 }
@@ -67,7 +69,9 @@ impl Parts {
         let origin = |line| Origin { file: "pharos.toml".into(), line };
         let lines = (0..self.rules.len() as u32).map(|index| origin(31 + index)).collect();
         let laid = Laid::over(&self.laid);
-        let horizon = Horizon::build("blobs".into(), self.rules, self.default, &self.laid, &laid);
+        let draft =
+            Draft { answer_mirrors: self.answer_mirrors, ..Draft::new("blobs".into(), self.rules, self.default) };
+        let horizon = Horizon::build(draft, &self.laid, &laid);
         let provenance = Provenance { networks: self.networks, horizons: vec![(lines, origin(36))] };
         Snapshot::new(
             Generation(1),

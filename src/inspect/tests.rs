@@ -8,10 +8,10 @@ use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::prefix::{Family, Prefix, PrefixSet};
 use crate::base::rr::Rtype;
 use crate::base::time::{Moment, Ttl};
-use crate::mirror::{Health, Standing};
+use crate::mirror::{Health, Mirror, Standing};
 use crate::networks::{Networks, SourceBuilder};
 use crate::snapshot::{Change, Snapshot, apply};
-use crate::steer::{Tier, Won};
+use crate::steer::{AnswerMirrors, Tier, Won};
 
 fn explained(snapshot: &Snapshot, owner: &str, resolver: &str, subnet: Option<&str>) -> Explanation {
     explain(snapshot, name(owner).as_name(), client(resolver, subnet))
@@ -85,6 +85,35 @@ fn mirrors_are_tried_in_order_and_health_says_why_not() {
             (GCP_US, Tier::Default, Verdict::Taken)
         ]
     );
+}
+
+#[test]
+fn an_answer_holds_until_a_mirror_that_has_a_say_may_change() {
+    // The first of three mirrors may change in 7 s, the second in 5, the third, which is the default's, in 3.
+    let ttl = |answer_mirrors: u8, health: [Health; 3]| {
+        let mut parts = parts();
+        parts.answer_mirrors = AnswerMirrors::new(answer_mirrors).unwrap();
+        parts.rules[1].mirrors = vec![AWS_USE1, AWS_APNE1];
+        let stable = [7, 5, 3];
+        let standing = |mirror: &Mirror| {
+            let at = ["aws-use1", "aws-apne1", "gcp-us"].iter().position(|name| **name == *mirror.name)?;
+            let mut standing = Standing::all(mirror, health[at]);
+            standing.v4.iter_mut().for_each(|address| address.stable_secs = Some(stable[at]));
+            Some(standing)
+        };
+        let snapshot = parts.snapshot().with_standings(standing);
+        let explanation = explained(&snapshot, "blob.example", "192.0.2.53", Some("52.94.7.0/24"));
+        explanation.answers[0].answer[0].ttl.0
+    };
+    use Health::{Down, Up};
+    assert_eq!(ttl(1, [Up, Up, Up]), 7);
+    // The second may go, and the first come back.
+    assert_eq!(ttl(1, [Down, Up, Up]), 5);
+    assert_eq!(ttl(2, [Up, Up, Up]), 5);
+    // There is room for the second, which may come back; the default has no say while one of the rule's is up.
+    assert_eq!(ttl(2, [Up, Down, Up]), 5);
+    assert_eq!(ttl(1, [Down, Down, Up]), 3);
+    assert_eq!(ttl(8, [Down, Down, Up]), 3);
 }
 
 #[test]

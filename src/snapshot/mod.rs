@@ -23,7 +23,7 @@ use crate::base::prefix::{FAMILIES, Family};
 use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Moment, Ttl};
 use crate::mirror::{Forced, Mirror, Standing};
-use crate::steer::{self, Choice, Decision, Horizon, Plan};
+use crate::steer::{self, Choice, Decision, Horizon, Plan, Tier};
 use crate::zone::{self, RrSet, Zone, ZoneSet};
 
 /// The state that is served.
@@ -184,7 +184,7 @@ fn answers(horizons: &[Horizon], mirrors: &[Mirror], standings: &[Standing]) -> 
     let of_plan = |horizon: &Horizon, plan: &Plan| {
         FAMILIES.map(|family| {
             let choice = steer::choose(horizon, plan, family, standings);
-            let max_ttl = max_ttl(plan, &choice, family, standings);
+            let max_ttl = max_ttl(horizon, plan, &choice, family, standings);
             encode(choice, max_ttl, family, mirrors, standings)
         })
     };
@@ -192,10 +192,20 @@ fn answers(horizons: &[Horizon], mirrors: &[Mirror], standings: &[Standing]) -> 
     horizons.iter().map(of_horizon).collect()
 }
 
-/// How long a choice holds at least: until one of its mirrors may go down, or one that is preferred come back.
-fn max_ttl(plan: &Plan, choice: &Choice, family: Family, standings: &[Standing]) -> Ttl {
-    let before = plan.mirrors().take_while(|id| choice.mirrors.first() != Some(id));
-    let watched = before.chain(choice.mirrors.iter().copied());
+/// How long a choice holds at least: until one of its mirrors may go down, or one come back that would be given before or
+/// beside them.
+fn max_ttl(horizon: &Horizon, plan: &Plan, choice: &Choice, family: Family, standings: &[Standing]) -> Ttl {
+    let most = usize::from(horizon.answer_mirrors.get());
+    // Without room for another, nobody behind the last one matters; with room, the rest of its tier does.
+    let rest_of_tier = match choice.tier {
+        Tier::Preferred if choice.mirrors.len() < most => plan.preferred.len(),
+        Tier::Fallback if choice.mirrors.len() < most => plan.preferred.len() + plan.fallback.len(),
+        Tier::Preferred | Tier::Fallback | Tier::Default if choice.mirrors.len() == most => 0,
+        _ => usize::MAX,
+    };
+    let chosen_last = choice.mirrors.last().copied();
+    let up_to_it = plan.mirrors().position(|id| Some(id) == chosen_last).map_or(0, |at| at + 1);
+    let watched = plan.mirrors().take(up_to_it.max(rest_of_tier)).chain(choice.mirrors.iter().copied());
     let stable = watched.flat_map(|id| standings[id.index()].family(family)).filter_map(|address| address.stable_secs);
     // Not 0: that would have every client ask again at once, just when something fails.
     Ttl(stable.min().unwrap_or(Ttl::MAX.0).max(1))

@@ -29,22 +29,30 @@ pub enum Tier {
 /// The mirrors to answer with for one plan and family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// The mirrors: one, or several where none is up; none only where no mirror of the plan serves the family.
+    /// The mirrors: the first that are up, as many as the horizon answers with, or several where none is; none only where
+    /// no mirror of the plan serves the family.
     pub mirrors: Vec<MirrorId>,
     /// Where they come from.
     pub tier: Tier,
 }
 
-/// Chooses for a family the first mirror of the plan that is up, and the least bad there is where none is.
+/// Chooses for a family the first mirrors of the plan that are up, and the least bad there are where none is.
+///
+/// All come from one tier. Where it has fewer that are up than the horizon answers with, the answer has fewer: a mirror of a
+/// later tier is worse for these clients, and they would take it as often as a good one, as resolvers and clients shuffle
+/// the records of a set.
 pub fn choose(horizon: &Horizon, plan: &Plan, family: Family, standings: &[Standing]) -> Choice {
+    let most = usize::from(horizon.answer_mirrors.get());
     let health = |id: &MirrorId| standings[id.index()].health(family);
     let with = |list: &[MirrorId], wanted: Health| -> Vec<MirrorId> {
         list.iter().copied().filter(|id| health(id) == Some(wanted)).collect()
     };
     let tiers = [(Tier::Preferred, &plan.preferred), (Tier::Fallback, &plan.fallback), (Tier::Default, &plan.default)];
     for (tier, list) in tiers {
-        if let Some(first) = with(list, Health::Up).first() {
-            return Choice { mirrors: vec![*first], tier };
+        let mut mirrors = with(list, Health::Up);
+        if !mirrors.is_empty() {
+            mirrors.truncate(most);
+            return Choice { mirrors, tier };
         }
     }
     let of_plan = |wanted: Health| tiers.iter().map(|(_, list)| with(list, wanted)).find(|found| !found.is_empty());
@@ -55,8 +63,10 @@ pub fn choose(horizon: &Horizon, plan: &Plan, family: Family, standings: &[Stand
     }
     // Whether the plan has the family at all must not depend on health: elsewhere counts only where it does.
     let has_family = plan.mirrors().any(|id| health(&id).is_some());
-    if let Some(up) = horizon.mirrors().find(|id| has_family && health(id) == Some(Health::Up)) {
-        return Choice { mirrors: vec![up], tier: Tier::Elsewhere };
+    let elsewhere = horizon.mirrors().filter(|id| has_family && health(id) == Some(Health::Up));
+    let mirrors: Vec<MirrorId> = elsewhere.take(most).collect();
+    if !mirrors.is_empty() {
+        return Choice { mirrors, tier: Tier::Elsewhere };
     }
     let least_bad = [Health::Drained, Health::Down, Health::Missing, Health::Bad];
     Choice { mirrors: least_bad.into_iter().find_map(of_plan).unwrap_or_default(), tier: Tier::LastResort }
@@ -77,7 +87,7 @@ fn is_panic(horizon: &Horizon, family: Family, standings: &[Standing]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Laid, Rule};
+    use super::super::{AnswerMirrors, Draft, Laid, Rule};
     use super::*;
     use crate::mirror::AddressStanding;
     use crate::networks::Networks;
@@ -87,7 +97,7 @@ mod tests {
     }
 
     /// A horizon of one rule (mirror 0, fallback 1), default 2, and mirrors 3 and 4 of another rule.
-    fn horizon() -> Horizon {
+    fn horizon(answer_mirrors: u8) -> Horizon {
         let networks = Networks::default();
         let rule = |mirrors: &[u16], fallback: &[u16]| Rule {
             conditions: Vec::new(),
@@ -95,16 +105,24 @@ mod tests {
             fallback: ids(fallback),
         };
         let rules = vec![rule(&[0], &[1]), rule(&[3, 4], &[])];
-        Horizon::build("h".into(), rules, ids(&[2]), &networks, &Laid::over(&networks))
+        let draft = Draft {
+            answer_mirrors: AnswerMirrors::new(answer_mirrors).unwrap(),
+            ..Draft::new("h".into(), rules, ids(&[2]))
+        };
+        Horizon::build(draft, &networks, &Laid::over(&networks))
     }
 
     fn chosen(health: [Option<Health>; 5]) -> (Vec<u16>, Tier) {
+        let plan = Plan { preferred: ids(&[0]), fallback: ids(&[1]), default: ids(&[2]) };
+        choice(&horizon(1), &plan, health)
+    }
+
+    fn choice(horizon: &Horizon, plan: &Plan, health: [Option<Health>; 5]) -> (Vec<u16>, Tier) {
         let standings = health.map(|health| Standing {
             v4: health.map(|health| AddressStanding { health, stable_secs: None }).into_iter().collect(),
             ..Standing::default()
         });
-        let plan = Plan { preferred: ids(&[0]), fallback: ids(&[1]), default: ids(&[2]) };
-        let choice = choose(&horizon(), &plan, Family::V4, &standings);
+        let choice = choose(horizon, plan, Family::V4, &standings);
         (choice.mirrors.iter().map(|id| id.0).collect(), choice.tier)
     }
 
@@ -118,6 +136,20 @@ mod tests {
         assert_eq!(of(None, Some(Up), Some(Up)), (vec![1], Tier::Fallback));
         assert_eq!(of(Some(Down), Some(Bad), Some(Up)), (vec![2], Tier::Default));
         assert_eq!(of(Some(Drained), Some(Up), Some(Up)), (vec![1], Tier::Fallback));
+    }
+
+    #[test]
+    fn an_answer_has_the_first_mirrors_of_one_tier() {
+        let plan = Plan { preferred: ids(&[0, 3]), fallback: ids(&[1, 4]), default: ids(&[2]) };
+        let of = |health| choice(&horizon(2), &plan, health);
+        assert_eq!(of([Some(Up); 5]), (vec![0, 3], Tier::Preferred));
+        // Fewer that are up are fewer in the answer, not one of the fallback beside them.
+        assert_eq!(of([Some(Down), Some(Up), Some(Up), Some(Up), Some(Up)]), (vec![3], Tier::Preferred));
+        assert_eq!(of([Some(Bad), Some(Up), Some(Up), Some(Drained), Some(Up)]), (vec![1, 4], Tier::Fallback));
+        assert_eq!(of([Some(Bad), None, Some(Up), Some(Bad), Some(Bad)]), (vec![2], Tier::Default));
+        let narrow = Plan { preferred: ids(&[0]), fallback: ids(&[]), default: ids(&[]) };
+        let elsewhere = choice(&horizon(2), &narrow, [Some(Bad), Some(Up), Some(Up), Some(Up), Some(Bad)]);
+        assert_eq!(elsewhere, (vec![1, 2], Tier::Elsewhere));
     }
 
     #[test]

@@ -88,6 +88,51 @@ pub struct Rule {
     pub fallback: Vec<MirrorId>,
 }
 
+/// With how many mirrors of a plan a horizon answers: 1 to 8.
+///
+/// More would not fit one datagram with the addresses that mirrors usually have, and no client tries as many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerMirrors(u8);
+
+impl AnswerMirrors {
+    /// One.
+    ///
+    /// Resolvers and clients shuffle the records of a set, so of two mirrors each gets half of the clients, and the plan's
+    /// order says nothing any more. A mirror that dies is left within seconds, and clients outlive a dead address among
+    /// others: several mirrors are for those whose first ones are equally near.
+    pub const ONE: AnswerMirrors = AnswerMirrors(1);
+
+    /// That number, where it is in the range.
+    pub fn new(number: u8) -> Option<Self> {
+        (1..=8).contains(&number).then_some(AnswerMirrors(number))
+    }
+
+    /// The number.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+/// What a horizon is made of.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The key in the config's `[horizons]`.
+    pub name: Arc<str>,
+    /// The rules, in order.
+    pub rules: Vec<Rule>,
+    /// The mirrors of a client that meets no rule.
+    pub default: Vec<MirrorId>,
+    /// With how many mirrors to answer.
+    pub answer_mirrors: AnswerMirrors,
+}
+
+impl Draft {
+    /// Rules and a default, and everything else as it is where nothing is said of it.
+    pub fn new(name: Arc<str>, rules: Vec<Rule>, default: Vec<MirrorId>) -> Self {
+        Draft { name, rules, default, answer_mirrors: AnswerMirrors::ONE }
+    }
+}
+
 /// What decided for a client: a rule, by its place in the list, or the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Won {
@@ -106,6 +151,8 @@ pub struct Horizon {
     pub rules: Vec<Rule>,
     /// The plans; [`PlanId`] is an index. The default's comes first.
     pub plans: Vec<Plan>,
+    /// With how many mirrors of a plan to answer.
+    pub answer_mirrors: AnswerMirrors,
     /// The plan of each rule.
     rule_plans: Vec<PlanId>,
     /// The mirrors of all plans, once each, in order of their ids.
@@ -181,7 +228,8 @@ impl Laid {
 
 impl Horizon {
     /// Decides every combination of labels once and merges the ranges.
-    pub fn build(name: Arc<str>, rules: Vec<Rule>, default: Vec<MirrorId>, networks: &Networks, laid: &Laid) -> Self {
+    pub fn build(draft: Draft, networks: &Networks, laid: &Laid) -> Self {
+        let Draft { name, rules, default, answer_mirrors } = draft;
         let mut plans = vec![Plan { preferred: default.clone(), fallback: Vec::new(), default: Vec::new() }];
         let mut ids: HashMap<Plan, PlanId> = HashMap::from([(plans[0].clone(), PlanId(0))]);
         let rule_plans: Vec<PlanId> = rules
@@ -208,7 +256,7 @@ impl Horizon {
         let uniform = if used.len() == 1 { Uniformity::OnePlan } else { Uniformity::Several };
         let mirrors: BTreeSet<MirrorId> = plans.iter().flat_map(Plan::mirrors).collect();
         let mirrors = mirrors.into_iter().collect();
-        Horizon { name, rules, plans, rule_plans, mirrors, v4, v6, uniform }
+        Horizon { name, rules, plans, answer_mirrors, rule_plans, mirrors, v4, v6, uniform }
     }
 
     /// The table of IPv4.

@@ -13,4 +13,4 @@ pub mod lines;
 pub mod table;
 
 pub use choice::{Choice, Tier, choose};
-pub use horizon::{Condition, Decision, Horizon, Laid, Plan, Rule, Won, decide};
+pub use horizon::{AnswerMirrors, Condition, Decision, Draft, Horizon, Laid, Plan, Rule, Won, decide};

@@ -10,7 +10,7 @@ use pharos::mirror::{Health, Mirror, Standing};
 use pharos::networks::{Labels, Networks, SourceBuilder};
 use pharos::registry::{BlobTarget, Settings, Upstream};
 use pharos::snapshot::{Change, Provenance, Settings as EngineSettings, Snapshot, apply};
-use pharos::steer::{Condition, Horizon, Laid, Rule};
+use pharos::steer::{Condition, Draft, Horizon, Laid, Rule};
 use pharos::zone::ZoneSet;
 
 /// A client of the network `east`.
@@ -73,7 +73,8 @@ pub(crate) fn snapshot(health: [Health; 3]) -> Snapshot {
         fallback: Vec::new(),
     };
     let rules = vec![rule("east", 0), rule("west", 1)];
-    let horizon = Horizon::build("blobs".into(), rules, vec![MirrorId(2)], &networks, &Laid::over(&networks));
+    let horizon =
+        Horizon::build(Draft::new("blobs".into(), rules, vec![MirrorId(2)]), &networks, &Laid::over(&networks));
     let mirror = |name: &str, v4: &str, v6: Option<&str>| Mirror {
         name: name.into(),
         host: Some(format!("{name}.mirrors.example").into()),

@@ -6,7 +6,8 @@ use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::{MirrorId, SourceId};
 use crate::config::spec::{HorizonSpec, RuleSpec, Text, ZoneSpec};
-use crate::config::{Condition, Horizon, NetworkKind, Placed, Rule, value};
+use crate::config::{AnswerMirrors, Condition, Horizon, MirrorEntry, NetworkKind, Placed, Rule, limits, value};
+use crate::mirror::Mirror;
 
 impl Check<'_> {
     pub(super) fn check_horizon(&mut self, spec: &HorizonSpec) -> Horizon {
@@ -21,6 +22,7 @@ impl Check<'_> {
             rules: spec.rules.iter().map(|rule| self.check_rule(rule)).collect(),
             default: self.check_mirror_list(&spec.default),
             default_place: spec.default_place.clone(),
+            answer_mirrors: answer_mirrors(spec),
         }
     }
 
@@ -120,6 +122,29 @@ impl Check<'_> {
         ids
     }
 
+    /// Warns of answers that would not fit a datagram because they hold several mirrors.
+    pub(super) fn check_answer_length(&mut self, horizon: &Horizon, mirrors: &[MirrorEntry]) {
+        let most = usize::from(horizon.answer_mirrors.get());
+        let lists = horizon.rules.iter().flat_map(|rule| [(&rule.mirrors, &rule.place), (&rule.fallback, &rule.place)]);
+        let lists = lists.chain([(&horizon.default, &horizon.default_place)]);
+        // Which mirrors of a list are up is not known yet, so those with the most addresses are.
+        let longest = |list: &[MirrorId], count: fn(&Mirror) -> usize, record: usize| {
+            let mut counts: Vec<usize> = list.iter().map(|id| count(&mirrors[id.index()].mirror)).collect();
+            counts.sort_unstable_by(|a, b| b.cmp(a));
+            counts.iter().take(most).sum::<usize>() * record
+        };
+        let octets = |list: &[MirrorId]| {
+            longest(list, |mirror| mirror.v4.len(), 16).max(longest(list, |mirror| mirror.v6.len(), 28))
+        };
+        let too_long = lists.filter(|(list, _)| most > 1 && octets(list) > limits::ANSWER_OCTETS).next();
+        if let Some((list, place)) = too_long {
+            let message = format!("{most} mirrors of this list have {} octets of addresses", octets(list));
+            self.report(Diagnostic::warning("long-answer", message).at(place.clone(), "too long for a datagram").help(
+                "clients would have to ask again over TCP: lower `answer-mirrors`, or give mirrors fewer addresses",
+            ));
+        }
+    }
+
     pub(super) fn check_unused_horizons(&mut self, specs: &[HorizonSpec], zones: &[ZoneSpec]) {
         // A misspelt reference would make a horizon look unused.
         if self.has_lost_reference(self.horizons.code) {
@@ -140,6 +165,12 @@ impl Check<'_> {
             );
         }
     }
+}
+
+/// With how many mirrors to answer; the range has been checked when it was read.
+fn answer_mirrors(spec: &HorizonSpec) -> AnswerMirrors {
+    let written = spec.answer_mirrors.as_ref().and_then(|number| u8::try_from(number.value).ok());
+    written.and_then(AnswerMirrors::new).unwrap_or(AnswerMirrors::ONE)
 }
 
 fn label_without_list(network: &Text) -> Diagnostic {

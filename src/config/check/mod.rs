@@ -43,6 +43,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     let broken = |id: MirrorId| mirrors.broken.contains(&id);
     for horizon in &horizons {
         families::check_families(horizon, &mirrors.entries, broken, check.problems);
+        check.check_answer_length(horizon, &mirrors.entries);
     }
     let networks = spec.networks.iter().filter_map(|network| check.check_network(network)).collect();
     let keys = spec.keys.iter().filter_map(|key| check.check_key(key)).collect();
