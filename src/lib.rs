@@ -34,7 +34,7 @@
 //!
 //! ```text
 //! 9  main → cli → serve                        composition
-//! 8  dns  http  probe  transfer                services; they do not know each other
+//! 8  dns  http  probe  transfer  control       services; they do not know each other
 //! 7  live  tls  clients  telemetry  process    shared shell: publisher, certificates, connections, counters, OS
 //! 6  config  load  compile                     files to snapshot
 //! 5  answer  registry  rates  wire  inspect    decisions on a snapshot; rate limits; message codec; explain  ┐
@@ -62,6 +62,7 @@ pub mod cli;
 pub mod clients;
 pub mod compile;
 pub mod config;
+pub mod control;
 pub mod dns;
 pub mod http;
 pub mod inspect;

@@ -13,3 +13,4 @@ pub mod rr;
 pub mod special;
 pub mod time;
 pub mod tsig;
+pub mod when;

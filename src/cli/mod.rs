@@ -11,6 +11,9 @@ mod check;
 mod columns;
 mod explain;
 mod log;
+mod mirror;
+mod server;
+mod status;
 mod sweep;
 mod verify;
 
@@ -50,16 +53,19 @@ Signals to `pharos serve`:
 
 Exit codes:
   0  all is well
-  1  the configuration, or a file it names, has errors; a sweep found answers that are not true, or
-     a mirror is not fit to be steered to
+  1  the configuration, or a file it names, has errors; a sweep found answers that are not true; a
+     mirror is not fit to be steered to; or the running server knows no such mirror
   2  the command line cannot be understood
   3  the service could not start: a port is taken, or the system refused something
+  4  the running server could not be asked, or could not keep an order
 
 Examples:
   pharos                                      serve ./pharos.toml
   pharos check && systemctl reload pharos     reload only what is right
   pharos explain 52.95.110.0/24               why clients there get what they get
-  pharos explain --name www.example.net --resolver 9.9.9.9 2001:db8::/56";
+  pharos explain --name www.example.net --resolver 9.9.9.9 2001:db8::/56
+  pharos explain --server 52.95.110.0/24      what the running server says, with health and orders
+  pharos mirror drain aws-use1 --reason \"new disks\" --until 2h";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -74,6 +80,12 @@ enum Command {
 
     /// Ask from both ends of every range of every table whether the answer and its scope are true
     Sweep(sweep::Args),
+
+    /// Show how the running server's mirrors stand, and force one up or down, drain it, or let probes decide again
+    Mirror(Box<mirror::Args>),
+
+    /// Say how the running server is: what it serves, since when, and how many mirrors are up
+    Status(status::Args),
 
     /// Probe a mirror as the server does before it steers clients there: connection, certificate, content
     Verify(Box<verify::Args>),
@@ -97,6 +109,8 @@ const OK: u8 = 0;
 const BAD_CONFIG: u8 = 1;
 /// The service could not start.
 const CANNOT_START: u8 = 3;
+/// The running server could not be asked, or could not do what was asked.
+const NO_SERVER: u8 = 4;
 
 /// Runs the command that was typed.
 pub fn run() -> ExitCode {
@@ -109,6 +123,8 @@ pub fn run() -> ExitCode {
         Command::Check(args) => ExitCode::from(check::run(&cli.config, &args)),
         Command::Explain(args) => ExitCode::from(explain::run(&cli.config, &args)),
         Command::Sweep(args) => ExitCode::from(sweep::run(&cli.config, &args)),
+        Command::Mirror(args) => ExitCode::from(mirror::run(&cli.config, &args)),
+        Command::Status(args) => ExitCode::from(status::run(&cli.config, &args)),
         Command::Verify(args) => ExitCode::from(verify::run(&cli.config, &args)),
     }
 }
@@ -166,6 +182,16 @@ mod tests {
         let cli = Cli::try_parse_from(["pharos"]).unwrap();
         assert_eq!(cli.config, PathBuf::from("pharos.toml"));
         assert!(cli.command.is_none());
+    }
+
+    #[test]
+    fn an_order_needs_a_reason_and_an_end_ahead() {
+        let parses = |line: &str| Cli::try_parse_from(line.split(' ')).is_ok();
+        assert!(parses("pharos mirror drain a --reason disks --until 2h --json"));
+        assert!(parses("pharos mirror auto a") && parses("pharos mirror list --socket x"));
+        assert!(!parses("pharos mirror drain a") && !parses("pharos mirror down --reason disks"));
+        assert!(!parses("pharos mirror up a --reason x --until yesterday"));
+        assert!(!parses("pharos mirror up a --reason x --until 2020-01-01T00:00:00Z"));
     }
 
     #[test]

@@ -166,5 +166,13 @@ pub const EXPIRING_DEFAULT: Duration = Duration::from_secs(72 * 3600);
 /// The canary's size in octets: all of it is fetched by every probe.
 pub const CANARY_SIZE: RangeInclusive<u64> = 1..=1_048_576;
 
+/// The longest path of a Unix socket, in octets: the system has room for 107 and a zero (`sun_path` in unix(7)), and for a
+/// moment it is called `.new`.
+pub const MAX_SOCKET_PATH: usize = 103;
+
+/// The length of a token, in octets. 20 characters of base64 are 15 random octets, beyond all guessing; what is longer than
+/// a key of 256 octets is something else.
+pub const TOKEN_LEN: RangeInclusive<usize> = 20..=344;
+
 /// Autonomous system numbers (RFC 6793); 0 is never announced (RFC 7607).
 pub const ASN: RangeInclusive<u64> = 1..=u32::MAX as u64;

@@ -8,6 +8,7 @@
 //! **Not here**: reading the files it names ([`crate::load`]), building what is served ([`crate::compile`]).
 
 mod check;
+pub use check::control::{BadToken, bad_token, parse_token};
 pub use check::keys::{SecretError, bad_secret, decode_secret};
 pub mod limits;
 mod reader;
@@ -70,6 +71,8 @@ pub struct Config {
     pub registry: Option<Registry>,
     /// `[admin]`; none where there is no such table.
     pub admin: Option<Admin>,
+    /// `[control]`; none where the running server takes no orders.
+    pub control: Option<Control>,
     /// `[probe]`; none where mirrors are not probed.
     pub probe: Option<Probe>,
     /// `[keys.*]`, in file order: [`KeyId`] is an index into it.
@@ -170,6 +173,28 @@ pub struct Https {
 pub struct Admin {
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
+    /// What whoever gives orders there has to know; none means that no orders are taken there.
+    pub token: Option<Token>,
+}
+
+/// A secret that is presented as it is.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The secret.
+    pub secret: Secret,
+    /// Where the config says so.
+    pub place: Place,
+}
+
+/// `[control]`: orders for the running server, and questions to it, off unless it is there.
+///
+/// Neither path has a default: a server that nobody gives orders to needs no place that it can write to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// The Unix socket to listen on.
+    pub socket: PathBuf,
+    /// Where orders are kept over a restart.
+    pub state: PathBuf,
 }
 
 /// `[registry]`: the companion HTTP listener.
@@ -337,7 +362,7 @@ pub struct Key {
     pub place: Place,
 }
 
-/// A secret, in base64.
+/// A secret as text.
 #[derive(Clone)]
 pub enum Secret {
     /// As it stands in the config.
@@ -572,6 +597,11 @@ mod tests {
         assert_eq!(registry.privacy.as_deref(), Some("https://example.com/privacy?lang=en"));
         let admin = config.admin.as_ref().unwrap();
         assert_eq!(admin.listen, ["127.0.0.1:9153".parse().unwrap()]);
+        assert!(
+            matches!(&admin.token.as_ref().unwrap().secret, Secret::File(path) if path == Path::new("admin.token"))
+        );
+        let control = Control { socket: "run/control.sock".into(), state: "/var/lib/pharos/orders.json".into() };
+        assert_eq!(config.control, Some(control));
         let tls = registry.tls.as_ref().unwrap();
         assert_eq!((&*tls.cert, &*tls.key), (Path::new("fullchain.pem"), Path::new("/etc/privkey.pem")));
         assert_eq!(config.zones[0].steer[0].owner.as_name().to_string(), "blob.k8s.io");
@@ -603,6 +633,7 @@ mod tests {
         assert_eq!(config.dns.listen, limits::DNS_LISTEN);
         assert_eq!((config.dns.udp_payload, config.dns.udp_threads), (1232, None));
         assert_eq!((config.dns.tcp_connections, config.dns.tcp_connections_per_client), (1024, 64));
+        assert!(config.admin.is_none() && config.control.is_none());
         assert!(config.registry.is_none() && config.dns.ecs_from.is_none() && config.dns.encrypted.is_none());
         assert!(config.dns.cookie_secrets.is_none() && config.dns.nsid.is_none());
         assert!(config.dns.identity.is_none() && config.dns.version.is_none() && config.dns.rrl.is_none());

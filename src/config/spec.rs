@@ -24,6 +24,7 @@ pub(super) struct Spec {
     pub(super) dns: DnsSpec,
     pub(super) registry: Option<RegistrySpec>,
     pub(super) admin: Option<AdminSpec>,
+    pub(super) control: Option<ControlSpec>,
     pub(super) probe: Option<ProbeSpec>,
     pub(super) keys: Vec<KeySpec>,
     pub(super) zones: Vec<ZoneSpec>,
@@ -103,6 +104,15 @@ pub(super) struct RegistrySpec {
 #[derive(Debug)]
 pub(super) struct AdminSpec {
     pub(super) listen: Vec<Text>,
+    pub(super) token: Option<Text>,
+    pub(super) token_file: Option<Text>,
+}
+
+/// `[control]`
+#[derive(Debug)]
+pub(super) struct ControlSpec {
+    pub(super) socket: Option<Text>,
+    pub(super) state: Option<Text>,
 }
 
 /// `[probe]`
@@ -238,6 +248,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Option<Spec> {
         dns: table.take("dns").and_then(|value| read_dns(value.table("`[dns]`")?)).unwrap_or_default(),
         registry: table.take("registry").and_then(|value| read_registry(value.table("`[registry]`")?)),
         admin: table.take("admin").and_then(|value| read_admin(value.table("`[admin]`")?)),
+        control: table.take("control").and_then(|value| read_control(value.table("`[control]`")?)),
         probe: table.take("probe").and_then(|value| read_probe(value.table("`[probe]`")?)),
         keys: read_named(reader, table.take("keys"), "keys", |value| read_key(&value)),
         zones: read_zones(reader, table.take("zone")),
@@ -355,8 +366,17 @@ fn read_registry(mut table: Table<'_, '_>) -> Option<RegistrySpec> {
 
 fn read_admin(mut table: Table<'_, '_>) -> Option<AdminSpec> {
     let listen = table.require("listen", "listen = [\"127.0.0.1:9153\"]").map(|value| value.texts());
+    let mut text = |key| table.take(key).and_then(|value: Value<'_, '_>| value.text());
+    let (token, token_file) = (text("token"), text("token-file"));
     table.finish();
-    Some(AdminSpec { listen: listen.unwrap_or_default() })
+    Some(AdminSpec { listen: listen.unwrap_or_default(), token, token_file })
+}
+
+fn read_control(mut table: Table<'_, '_>) -> Option<ControlSpec> {
+    let socket = table.require("socket", "socket = \"/run/pharos/control.sock\"").and_then(|value| value.text());
+    let state = table.require("state", "state = \"/var/lib/pharos/orders.json\"").and_then(|value| value.text());
+    table.finish();
+    Some(ControlSpec { socket, state })
 }
 
 fn read_probe(mut table: Table<'_, '_>) -> Option<ProbeSpec> {

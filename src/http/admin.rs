@@ -1,50 +1,137 @@
-//! The admin listener's handler: `/healthz`, `/ready` and `/metrics`.
+//! The admin listener's handler: `/healthz`, `/ready` and `/metrics` for everybody, and the operator's desk for whoever
+//! has the token.
 //!
-//! **Not here**: anything that changes what is served.
+//! **Invariants**: without the right token nothing of a request's body is read, and nothing but these three is told.
+//! **Not here**: what the desk does (`control`).
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwapOption;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
-use tokio_util::sync::CancellationToken;
 
-use super::{Body, Handler, Response};
+use super::token::{Presented, Token};
+use super::{Body, Handler, Later, Response};
+use crate::live::Readiness;
 use crate::telemetry::{self, Collect};
 
-/// Answers an operator's probes.
-pub struct Admin {
-    parts: Vec<Arc<dyn Collect>>,
-    stopping: CancellationToken,
+/// What answers whoever has the token; given by whoever puts the service together.
+///
+/// In come who asks, the head of the request, and its body.
+pub type Desk = Arc<dyn Fn(Arc<str>, Parts, Bytes) -> Later + Send + Sync>;
+
+/// The paths of the desk, and what is below them.
+const DESK_PATHS: [&str; 3] = ["/mirrors", "/status", "/explain"];
+
+/// Answers an operator's probes, and hands on what is for the desk. Copies of it are one.
+#[derive(Clone)]
+pub struct Admin(Arc<Inner>);
+
+struct Inner {
+    readiness: Arc<Readiness>,
+    /// There once everything is started.
+    parts: OnceLock<Vec<Arc<dyn Collect>>>,
+    desk: Option<Desk>,
+    /// None where orders are not taken here.
+    token: ArcSwapOption<Token>,
+    max_body_len: usize,
+}
+
+/// Who may go to the desk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admitted {
+    Yes,
+    /// There is no token to know.
+    NoToken,
+    /// A token was not presented, or a wrong one.
+    No(Presented),
 }
 
 impl Admin {
-    /// Shows these counters, and is ready until `stopping` is cancelled.
-    ///
-    /// It is started once everything else listens, so that it answers at all is the first half of being ready.
-    pub fn new(parts: Vec<Arc<dyn Collect>>, stopping: CancellationToken) -> Self {
-        Admin { parts, stopping }
+    /// Tells whether the server is ready, and takes what is for the desk, with bodies up to so many octets.
+    pub fn new(readiness: Arc<Readiness>, desk: Option<Desk>, max_body_len: usize) -> Self {
+        let (parts, token) = (OnceLock::new(), ArcSwapOption::empty());
+        Admin(Arc::new(Inner { readiness, parts, desk, token, max_body_len }))
+    }
+
+    /// Shows these counters from now on.
+    pub fn show(&self, parts: Vec<Arc<dyn Collect>>) {
+        // They are given once, when all services have started.
+        let _ = self.0.parts.set(parts);
+    }
+
+    /// Takes orders from whoever has this token; none: from nobody.
+    pub fn set_token(&self, token: Option<Token>) {
+        self.0.token.store(token.map(Arc::new));
+    }
+
+    fn is_for_desk(path: &str) -> bool {
+        let is_below = |at: &str| path.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        DESK_PATHS.into_iter().any(is_below)
+    }
+
+    fn admit(&self, head: &Parts) -> Admitted {
+        match (&self.0.desk, &*self.0.token.load()) {
+            (Some(_), Some(token)) => match token.recognize(&head.headers) {
+                Presented::Right => Admitted::Yes,
+                other => Admitted::No(other),
+            },
+            _ => Admitted::NoToken,
+        }
     }
 }
 
 impl Handler for Admin {
-    fn respond(&self, head: &Parts, _: Body<'_>, _: IpAddr) -> Response {
+    fn body_limit(&self, head: &Parts) -> Option<usize> {
+        let wanted = Admin::is_for_desk(head.uri.path()) && self.admit(head) == Admitted::Yes;
+        wanted.then_some(self.0.max_body_len)
+    }
+
+    fn later(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Option<Later> {
+        // The body was read because whoever asks was let in.
+        let Body::Whole(octets) = body else { return None };
+        let desk = self.0.desk.as_ref()?;
+        Some(desk(format!("token from {peer}").into(), head.clone(), Bytes::copy_from_slice(octets)))
+    }
+
+    fn respond(&self, head: &Parts, body: Body<'_>, _: IpAddr) -> Response {
         const TEXT: &str = "text/plain; charset=utf-8";
-        let (status, kind, body) = match (&head.method, head.uri.path()) {
-            (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, TEXT, "ok\n".to_string()),
-            (&Method::GET | &Method::HEAD, "/ready") if self.stopping.is_cancelled() => {
-                (StatusCode::SERVICE_UNAVAILABLE, TEXT, "stopping\n".to_string())
-            }
-            (&Method::GET | &Method::HEAD, "/ready") => (StatusCode::OK, TEXT, "ready\n".to_string()),
-            (&Method::GET | &Method::HEAD, "/metrics") => {
-                let page = telemetry::render(self.parts.iter().map(|part| &**part));
-                (StatusCode::OK, telemetry::CONTENT_TYPE, page)
-            }
-            (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, TEXT, "not found\n".to_string()),
-            _ => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD\n".to_string()),
+        let text = |status: StatusCode, text: &str| (status, TEXT, text.to_string());
+        let is_read = matches!(head.method, Method::GET | Method::HEAD);
+        let mut challenge = None;
+        let (status, kind, body) = match head.uri.path() {
+            path if Admin::is_for_desk(path) => match self.admit(head) {
+                Admitted::Yes if body == Body::TooLong => text(StatusCode::PAYLOAD_TOO_LARGE, "too long\n"),
+                Admitted::Yes => text(StatusCode::BAD_REQUEST, "the body broke off\n"),
+                Admitted::NoToken => text(
+                    StatusCode::FORBIDDEN,
+                    "this is for whoever has the token, and there is none: see `[admin] token-file` and `[control]`\n",
+                ),
+                Admitted::No(presented) => {
+                    challenge = Some(match presented {
+                        Presented::Nothing => "Bearer realm=\"pharos\"",
+                        _ => "Bearer realm=\"pharos\", error=\"invalid_token\"",
+                    });
+                    text(StatusCode::UNAUTHORIZED, "this is for whoever has the token\n")
+                }
+            },
+            _ if !is_read => text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"),
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/ready" => match self.0.readiness.obstacle() {
+                None => text(StatusCode::OK, "ready\n"),
+                Some(obstacle) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{obstacle}\n")),
+            },
+            "/metrics" => match self.0.parts.get() {
+                Some(parts) => {
+                    (StatusCode::OK, telemetry::CONTENT_TYPE, telemetry::render(parts.iter().map(|part| &**part)))
+                }
+                None => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+            },
+            _ => text(StatusCode::NOT_FOUND, "not found\n"),
         };
         let len = body.len();
         let sent = if head.method == Method::HEAD { Bytes::new() } else { Bytes::from(body) };
@@ -55,6 +142,9 @@ impl Handler for Admin {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        if let Some(challenge) = challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }

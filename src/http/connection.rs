@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -89,17 +90,17 @@ async fn respond<H: Handler>(handler: &H, request: Request<Incoming>, peer: IpAd
             if !body.is_end_stream() {
                 end = Ended::No;
             }
-            handler.respond(&head, Body::Unread, peer)
+            answer(handler, &head, Body::Unread, peer).await
         }
         Some(limit) => {
             let read = Limited::new(body, limit).collect().await;
             progress.request_read();
             match read {
-                Ok(whole) => handler.respond(&head, Body::Whole(&whole.to_bytes()), peer),
+                Ok(whole) => answer(handler, &head, Body::Whole(&whole.to_bytes()), peer).await,
                 Err(error) => {
                     end = Ended::No;
                     let too_long = error.is::<LengthLimitError>();
-                    handler.respond(&head, if too_long { Body::TooLong } else { Body::Broken }, peer)
+                    answer(handler, &head, if too_long { Body::TooLong } else { Body::Broken }, peer).await
                 }
             }
         }
@@ -109,6 +110,13 @@ async fn respond<H: Handler>(handler: &H, request: Request<Incoming>, peer: IpAd
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+async fn answer<H: Handler>(handler: &H, head: &Parts, body: Body<'_>, peer: IpAddr) -> Response {
+    match handler.later(head, body, peer) {
+        Some(later) => later.await,
+        None => handler.respond(head, body, peer),
+    }
 }
 
 /// Whether a request's body has been read to its end.

@@ -16,8 +16,10 @@ mod doh;
 mod listen;
 mod paced;
 mod pull;
+mod token;
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,10 +30,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use admin::Admin;
+pub use admin::{Admin, Desk};
 pub use doh::Doh;
 pub use listen::{BindError, Bound, bind};
 pub use pull::Pull;
+pub use token::Token;
 
 use crate::clients::Clients;
 use crate::telemetry::http::Http;
@@ -76,14 +79,22 @@ pub const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// What is said to a request.
 pub type Response = hyper::Response<Full<Bytes>>;
 
-/// What answers requests; it must not wait.
+/// A response that takes time.
+pub type Later = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// What answers requests.
 pub trait Handler: Send + Sync + 'static {
     /// How many octets of its body a request is to be read with; none: it is answered from its head alone.
     fn body_limit(&self, _head: &Parts) -> Option<usize> {
         None
     }
 
-    /// Answers a request.
+    /// Answers a request for which there is something to wait for; none: [`Handler::respond`] answers it.
+    fn later(&self, _head: &Parts, _body: Body<'_>, _peer: IpAddr) -> Option<Later> {
+        None
+    }
+
+    /// Answers a request; it must not wait.
     fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Response;
 }
 

@@ -5,7 +5,7 @@
 //!
 //! **Invariants**: nothing here decides: the plan and the scope are those of the reply's basis; the winning rule is
 //! found from the facts, so that a table that does not follow the rules shows.
-//! **Not here**: text ([`crate::inspect`] gives ids, `cli` words), health that only a running server knows.
+//! **Not here**: names and words ([`super::view`], [`super::words`]).
 
 use std::net::IpAddr;
 
@@ -21,7 +21,7 @@ use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::{FAMILIES, Family, Prefix};
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
-use crate::mirror::Health;
+use crate::mirror::{Forced, Health};
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
 use crate::steer::{Choice, Decision, Plan, Tier, Won};
@@ -137,11 +137,11 @@ pub enum Verdict {
     Taken,
     /// It has no address of the family.
     NoAddress,
-    /// It does not answer.
+    /// It does not answer, or an operator has taken it down.
     Down,
     /// It lacks what it should have.
     Missing,
-    /// What it serves is wrong, or an operator has taken it down.
+    /// What it serves is wrong.
     Bad,
     /// An operator wants clients elsewhere.
     Drained,
@@ -241,12 +241,16 @@ fn candidates(snapshot: &Snapshot, horizon: HorizonId, plan: &Plan, decision: &D
     named
         .map(|(tier, mirror)| {
             let standing = snapshot.standing(mirror);
-            let health = FAMILIES.into_iter().filter_map(|family| standing.health(family)).min().unwrap_or_default();
+            let best = FAMILIES.into_iter().filter_map(|family| standing.health(family)).min().unwrap_or_default();
+            // It is steered to as little as one that serves something wrong, but nothing is known to be wrong with it.
+            let is_ordered_down = standing.forced == Some(Forced::Down);
+            let health = if is_ordered_down { Health::Down } else { best };
             let tried = FAMILIES.map(|family| {
                 let taken = &snapshot.addresses(horizon, decision.plan, family).choice.mirrors;
                 let verdict = match standing.health(family) {
                     _ if taken.contains(&mirror) => Verdict::Taken,
                     None => Verdict::NoAddress,
+                    Some(_) if is_ordered_down => Verdict::Down,
                     Some(Health::Down) => Verdict::Down,
                     Some(Health::Missing) => Verdict::Missing,
                     Some(Health::Bad) => Verdict::Bad,

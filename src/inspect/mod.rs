@@ -6,7 +6,7 @@
 //!
 //! **Invariants**: what is asked goes through [`crate::wire::respond`], as octets, the way it is served; what is said
 //! of it is typed, so that text and JSON cannot disagree.
-//! **Not here**: text, JSON, exit codes (`cli`).
+//! **Not here**: laying it out, exit codes (`cli`).
 
 mod ask;
 mod explain;
@@ -18,6 +18,8 @@ mod sweep;
 mod tally;
 #[cfg(test)]
 mod tests;
+pub(crate) mod view;
+pub(crate) mod words;
 
 pub use explain::{Answer, Candidate, Explanation, Hearing, Record, Steered, Tried, Verdict, explain};
 pub use ground::Judged;
@@ -26,3 +28,14 @@ pub use sweep::{
     Asked, HorizonReport, MAX_VIOLATIONS, MirrorTotal, OwnerReport, Progress, ProviderTotal, Records, Report,
     Violation, Wrong, sweep,
 };
+
+use crate::base::ids::HorizonId;
+use crate::base::name::NameBuf;
+use crate::snapshot::Snapshot;
+
+/// The first steered owner: what is meant where nobody says which name.
+pub fn first_steered(snapshot: &Snapshot) -> Option<(NameBuf, HorizonId)> {
+    let nodes = snapshot.zones.iter().flat_map(|(_, zone)| zone.nodes());
+    let (owner, steered) = nodes.filter_map(|node| node.steered().map(|steered| (node.owner(), steered))).next()?;
+    Some((owner.to_owned(), steered.horizon))
+}

@@ -7,12 +7,16 @@
 //! snapshot: the publisher keeps a replaced one until it is the last to hold it.
 //! **Not here**: what a change means ([`crate::snapshot`]), compiling ([`crate::compile`]).
 
+mod readiness;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, oneshot};
+
+pub use readiness::Readiness;
 
 use crate::base::name::{Name, NameBuf};
 use crate::base::time::{Generation, Moment};
@@ -212,7 +216,8 @@ impl<C: Fn() -> Moment> Publisher<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mirror::{Forced, Mirror};
+    use crate::base::time::UnixTime;
+    use crate::mirror::{Forced, Mirror, Order, Reason};
     use crate::snapshot::Settings;
     use crate::zone::ZoneSet;
 
@@ -235,12 +240,16 @@ mod tests {
         assert_eq!((published.generation(), published.published_at()), (Generation(1), Moment(0)));
         tokio::time::advance(Duration::from_secs(3)).await;
         let running = tokio::spawn(publisher.run());
-        updates.change(Change::Force("one".into(), Some(Forced::Down))).await.unwrap();
+        let reason = Reason::parse("a test").unwrap();
+        let order = Order { forced: Forced::Down, reason, who: "us".into(), since: UnixTime(0), until: None };
+        updates.change(Change::Force("one".into(), Some(order.clone()))).await.unwrap();
         let mut another = snapshot();
         another.generation = Generation(77);
         let generation = updates.replace(another).await.unwrap();
         assert_eq!((generation, published.generation()), (Generation(3), Generation(3)));
         assert!(published.published_at() >= Moment(3000));
+        // An order outlives the configuration it was given under.
+        assert_eq!(published.load().orders().get("one"), Some(&order));
         drop(updates);
         running.await.unwrap();
     }

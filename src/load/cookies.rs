@@ -8,7 +8,6 @@
 //! **Not here**: what they are used for ([`crate::wire`]).
 
 use std::collections::HashSet;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, OnceLock};
 
 use crate::base::diagnostic::{Diagnostic, Place};
@@ -31,7 +30,7 @@ pub fn secrets(file: Option<&SecretsFile>) -> Result<(CookieSecrets, Vec<Diagnos
     })?;
     let secrets = parse(&named.file, &octets)?;
     let mut warnings = Vec::new();
-    if metadata.permissions().mode() & 0o007 != 0 {
+    if super::is_exposed(&metadata) {
         warnings.push(
             Diagnostic::warning("secrets-exposed", format!("everybody on this machine may read `{}`", named.file))
                 .at(named.place.clone(), "named here")
@@ -117,6 +116,8 @@ fn secret(text: &[u8]) -> Option<CookieSecret> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::base::diagnostic::Style;
 

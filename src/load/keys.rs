@@ -28,22 +28,26 @@ pub fn read(keys: &[config::Key]) -> Result<Keys, Vec<Diagnostic>> {
 
 fn read_one(key: &config::Key) -> Result<Key, Box<Diagnostic>> {
     let name = key.name.to_string();
-    let text = match &key.secret {
-        Secret::Text(text) => text.to_string(),
-        Secret::File(path) => {
-            let mut text = String::new();
-            let read = File::open(path).and_then(|file| file.take(MAX_FILE_LEN).read_to_string(&mut text));
-            read.map_err(|error| {
-                let message = format!("cannot read the secret of key `{name}` from `{}`: {error}", path.display());
-                let help = "the path is relative to the config file; check that it exists and may be read";
-                Box::new(Diagnostic::error("unreadable-secret", message).help(help))
-            })?;
-            text
-        }
-    };
+    let text = text(&key.secret, &format!("the secret of key `{name}`"))?;
     let secret = config::decode_secret(&text).map_err(|error| Box::new(config::bad_secret(&name, error)))?;
     Key::new(key.name.as_name(), key.algorithm, &secret)
         .map_err(|error| Box::new(Diagnostic::error("bad-key", format!("key `{name}` cannot be used: {error}"))))
+}
+
+/// The text of a secret; `what` says of which, where it cannot be read.
+pub(super) fn text(secret: &Secret, what: &str) -> Result<String, Box<Diagnostic>> {
+    let path = match secret {
+        Secret::Text(text) => return Ok(text.to_string()),
+        Secret::File(path) => path,
+    };
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_LEN).read_to_string(&mut text));
+    read.map_err(|error| {
+        let message = format!("cannot read {what} from `{}`: {error}", path.display());
+        let help = "the path is relative to the config file; check that it exists and may be read";
+        Box::new(Diagnostic::error("unreadable-secret", message).help(help))
+    })?;
+    Ok(text)
 }
 
 #[cfg(test)]

@@ -10,8 +10,11 @@ pub mod cookies;
 pub mod hosts;
 pub mod keys;
 pub mod networks;
+pub mod token;
 pub mod zone;
 
+use std::fs::Metadata;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -97,4 +100,9 @@ pub fn inputs(config: &Config) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnost
         return Err(problems);
     }
     Ok((Inputs { networks: Networks { sources }, zones, cookies, keys }, problems))
+}
+
+/// Whether everybody on this machine may read a file, or do worse.
+fn is_exposed(metadata: &Metadata) -> bool {
+    metadata.permissions().mode() & 0o007 != 0
 }

@@ -4,8 +4,10 @@
 //! **Not here**: probing, choosing ([`crate::steer`]).
 
 mod health;
+mod order;
 
 pub use health::{Health, Thresholds, Track, VERDICTS, Verdict};
+pub use order::{BadReason, Forced, MAX_REASON_LEN, Order, Reason};
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -53,17 +55,6 @@ pub struct AddressStanding {
     pub health: Health,
     /// How soon that may change, in seconds; none where nothing watches it.
     pub stable_secs: Option<u32>,
-}
-
-/// What an operator may order of a mirror.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Forced {
-    /// It is up, whatever probes say.
-    Up,
-    /// Nobody is sent there while anything else is left.
-    Down,
-    /// Clients are sent elsewhere; it serves those that still know it, and when nothing else is up.
-    Drain,
 }
 
 impl Standing {

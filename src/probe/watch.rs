@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use crate::config::Probe;
 use crate::live::Updates;
 use crate::mirror::{AddressStanding, Health, Mirror, Standing, Track, VERDICTS, Verdict};
 use crate::process::Clock;
+use crate::process::state::{self, Keeper};
 use crate::snapshot::Change;
 use crate::telemetry::probe::Probes;
 
@@ -42,6 +42,7 @@ pub struct Watcher {
     mirrors: Vec<Mirror>,
     tracks: BTreeMap<Key, Tracked>,
     running: JoinSet<(Key, Finding)>,
+    keeper: Keeper,
     /// Varies the intervals; where it starts does not matter.
     jitter: u64,
 }
@@ -82,6 +83,7 @@ impl Watcher {
             mirrors: Vec::new(),
             tracks: BTreeMap::new(),
             running: JoinSet::new(),
+            keeper: Keeper::default(),
             jitter: 0x9e37_79b9,
         };
         watcher.watch(mirrors.to_vec());
@@ -200,7 +202,7 @@ impl Watcher {
         tracked.probing = Probing::No;
         let (after, pause) = (tracked.track.health(), every(&self.probe, &tracked.track));
         tracked.due = Instant::now() + vary(pause, &mut self.jitter);
-        self.counters.found(&key.0, key.1, finding.verdict, after);
+        self.counters.found(&key.0, key.1, finding.verdict, after, self.clock.read().unix);
         log_edge(&key, before, after, &finding);
         if before != (after, Some(finding.verdict)) {
             self.remember();
@@ -233,17 +235,16 @@ impl Watcher {
     /// Loads what the last run found; a file that cannot be read costs only what was in it.
     fn recall(&mut self) {
         let Some(path) = &self.probe.state else { return };
-        match read_state(path) {
-            Ok(state) => {
+        match state::recall(path, parse_state) {
+            Ok(known) => {
                 let now = self.clock.now();
-                for (mirror, address, verdict) in state {
+                for (mirror, address, verdict) in known.into_iter().flatten() {
                     if let Some(tracked) = self.tracks.get_mut(&(mirror, address)) {
                         tracked.track = Track::remembered(verdict, now);
                     }
                 }
             }
-            Err(StateError::Missing) => {}
-            Err(error) => warn!("what was known of mirrors is lost: {}: {error}", path.display()),
+            Err(useless) => warn!("what was known of mirrors is lost: {useless}"),
         }
     }
 
@@ -255,12 +256,7 @@ impl Watcher {
             Some(serde_json::json!({ "mirror": **mirror, "address": address.to_string(), "verdict": verdict }))
         };
         let entries: Vec<_> = self.tracks.iter().filter_map(entry).collect();
-        // Small, seldom, and never on a thread that answers.
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = write_state(&path, &serde_json::Value::from(entries).to_string()) {
-                warn!("failed to keep what is known of mirrors: {}: {error}", path.display());
-            }
-        });
+        self.keeper.keep(path, serde_json::Value::from(entries).to_string());
     }
 }
 
@@ -285,42 +281,12 @@ fn log_edge((mirror, address): &Key, before: (Health, Option<Verdict>), after: H
     }
 }
 
-/// Why the state of the last run cannot be used.
-#[derive(Debug)]
-enum StateError {
-    Missing,
-    Unreadable(std::io::Error),
-    Garbage,
-}
-
-impl std::fmt::Display for StateError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            StateError::Missing => f.write_str("there is no such file"),
-            StateError::Unreadable(error) => write!(f, "{error}"),
-            StateError::Garbage => f.write_str("it is not what this program writes"),
-        }
-    }
-}
-
-fn read_state(path: &Path) -> Result<Vec<(Arc<str>, IpAddr, Verdict)>, StateError> {
-    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => StateError::Missing,
-        _ => StateError::Unreadable(error),
-    })?;
-    let entries: Vec<serde_json::Value> = serde_json::from_str(&text).map_err(|_| StateError::Garbage)?;
+fn parse_state(text: &str) -> Option<Vec<(Arc<str>, IpAddr, Verdict)>> {
+    let entries: Vec<serde_json::Value> = serde_json::from_str(text).ok()?;
     let read = |entry: &serde_json::Value| {
         let word = entry["verdict"].as_str()?;
         let verdict = VERDICTS.into_iter().find(|verdict| verdict.as_str() == word)?;
         Some((entry["mirror"].as_str()?.into(), entry["address"].as_str()?.parse().ok()?, verdict))
     };
-    entries.iter().map(|entry| read(entry).ok_or(StateError::Garbage)).collect()
-}
-
-/// Writes beside the file and moves it there, so that a reader finds the old state or the new one, whole.
-fn write_state(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut beside = PathBuf::from(path);
-    beside.as_mut_os_string().push(".new");
-    std::fs::write(&beside, text)?;
-    std::fs::rename(&beside, path)
+    entries.iter().map(read).collect()
 }

@@ -23,6 +23,11 @@ impl Clock {
         pki_types::UnixTime::now()
     }
 
+    /// The time of day, in seconds.
+    pub fn civil() -> UnixTime {
+        UnixTime(Self::unix().as_secs())
+    }
+
     /// The moment it is.
     #[inline]
     pub fn now(&self) -> Moment {
@@ -32,6 +37,6 @@ impl Clock {
     /// What both clocks say.
     #[inline]
     pub fn read(&self) -> Now {
-        Now { monotonic: self.now(), unix: UnixTime(Self::unix().as_secs()) }
+        Now { monotonic: self.now(), unix: Self::civil() }
     }
 }

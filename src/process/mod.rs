@@ -1,17 +1,20 @@
-//! The operating system around the process: signals, the clock, limits, and who supervises us.
+//! The operating system around the process: signals, the clock, limits, locks, files of state, and who supervises us.
 //!
 //! **Invariants**: a failure here is reported and never stops the service by itself.
 //! **Not here**: what a signal leads to ([`crate::serve`]).
 
 mod clock;
 mod holder;
+mod lock;
 mod notify;
 mod seed;
 mod signals;
+pub mod state;
 pub mod sys;
 
 pub use clock::Clock;
 pub use holder::{Holder, Transport, port_holder};
+pub use lock::{Lock, LockError};
 pub use notify::Supervisor;
 pub use seed::seed;
 pub use signals::{Signal, Signals};

@@ -1,4 +1,5 @@
-//! The system calls that no safe library offers: datagrams in batches, two socket options, the limit on open files.
+//! The system calls that no safe library offers: datagrams in batches, two socket options, the limit on open files, and
+//! locks on them.
 //!
 //! In come sockets; out go whole batches of datagrams, and room for their replies.
 //!
@@ -7,7 +8,7 @@
 //! kernel said it wrote. No call allocates.
 //! **Not here**: what a datagram means ([`crate::dns`]); anything that std, `socket2` or tokio can do.
 
-#![allow(unsafe_code, reason = "recvmmsg, sendmmsg and setrlimit have no safe form in the libraries we use")]
+#![allow(unsafe_code, reason = "recvmmsg, sendmmsg, setrlimit and flock have no safe form in the libraries we use")]
 #![allow(clippy::unnecessary_cast, reason = "some C libraries have other widths for the same fields")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -321,6 +322,17 @@ fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: libc::c_int)
     // SAFETY: the pointer is to a `c_int` of the length given, and is read only during the call.
     let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), len) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Locks a file for this process alone, until it is closed; [`io::ErrorKind::WouldBlock`] where another one has it.
+///
+/// The standard library has this from Rust 1.89 on.
+pub fn try_lock(file: &std::fs::File) -> io::Result<()> {
+    // SAFETY: the descriptor is open for as long as the call takes, and the call touches no memory.
+    match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Raises the limit on open files to the most that is allowed; the limit that holds now.

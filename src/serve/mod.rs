@@ -7,6 +7,7 @@
 //! state is one log line.
 //! **Not here**: the services themselves ([`crate::dns`], [`crate::http`]).
 
+mod control;
 mod dns;
 mod mirrors;
 mod prepare;
@@ -27,9 +28,10 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::time::Generation;
 use crate::compile::Built;
 use crate::config::Config;
+use crate::control::{Control, OpenError};
 use crate::dns::{BindError, Engine};
 use crate::http;
-use crate::live::{self, Updates};
+use crate::live::{self, Readiness, Updates};
 use crate::process::{self, Clock, Signal, Signals, Supervisor};
 use crate::telemetry::Collect;
 use crate::transfer;
@@ -37,7 +39,7 @@ use dns::Dns;
 use mirrors::Mirrors;
 use prepare::{Prepared, prepare};
 use reload::Reloads;
-use web::{Ports, Web};
+use web::{AdminListener, Ports, Web};
 
 /// How long connections may take to finish what is in flight when we stop; supervisors begin to kill after ten seconds
 /// (Docker) or more.
@@ -52,6 +54,8 @@ pub enum Failure {
     DnsBind(BindError),
     /// A port of the registry or admin listener cannot be had.
     HttpBind(http::BindError),
+    /// The control socket, or the state beside it, cannot be had.
+    Control(OpenError),
     /// The certificate cannot be served.
     Tls(rustls::Error),
     /// The system refused something.
@@ -69,6 +73,7 @@ impl fmt::Display for Failure {
             Failure::Config(problems) => write!(f, "failed to compile the configuration: {} problems", problems.len()),
             Failure::DnsBind(error) => error.fmt(f),
             Failure::HttpBind(error) => error.fmt(f),
+            Failure::Control(error) => error.fmt(f),
             Failure::Tls(error) => write!(f, "failed to serve TLS: {error}"),
             Failure::System { what, error } => write!(f, "failed to {what}: {error}"),
         }
@@ -83,6 +88,7 @@ impl Failure {
         match self {
             Failure::DnsBind(error) => Some(error.help()),
             Failure::HttpBind(error) => Some(error.help()),
+            Failure::Control(error) => Some(error.help()),
             Failure::Config(_) | Failure::Tls(_) | Failure::System { .. } => None,
         }
     }
@@ -176,6 +182,8 @@ struct Services {
     dns: Dns,
     web: Web,
     mirrors: Option<Mirrors>,
+    control: Option<Control>,
+    readiness: Arc<Readiness>,
     transfers: transfer::Service,
 }
 
@@ -183,13 +191,20 @@ impl Services {
     /// Takes all ports, then starts everything.
     async fn start(mut prepared: Prepared) -> Result<Self, Failure> {
         let dns_ports = dns::Ports::bind(&prepared.built.config)?;
-        let ports = Ports::bind(&prepared.built.config)?;
+        let mut ports = Ports::bind(&prepared.built.config)?;
+        let readiness = Arc::new(Readiness::default());
+        let control = control::open(&prepared.built.config, &readiness)?;
+        let desk = control.as_ref().map(control::desk);
+        let admin = AdminListener::start(&mut ports, readiness.clone(), desk, prepared.token.take());
         let clock = Clock::start();
         let mut snapshot = prepared.built.snapshot.clone();
         let mut waiting = None;
         if let Some(watch) = prepared.watch.take() {
             let (found, watcher) = Mirrors::first_round(watch, snapshot, clock).await;
             (snapshot, waiting) = (found, Some(watcher));
+        }
+        if let Some(control) = &control {
+            snapshot = snapshot.with_orders(control.orders().clone());
         }
         let (published, updates, publisher) = live::publish(snapshot, move || clock.now());
         tokio::spawn(publisher.run());
@@ -204,10 +219,16 @@ impl Services {
             info!("try: {line}");
         }
         counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));
-        let web = Web::start(ports, &mut prepared, &published, clock, counters)?;
+        if let Some(control) = &control {
+            let probes = mirrors.as_ref().map(Mirrors::counters);
+            control.start(&published, updates.clone(), clock, probes);
+            counters.push(control.desk());
+        }
+        let web = Web::start(ports, admin, &mut prepared, &published, clock, counters)?;
         let config = prepared.built.config;
         let transfers = transfer::Service::start(&config, published, updates.clone(), clock, heard);
-        Ok(Services { started: config, updates, dns, web, mirrors, transfers })
+        readiness.serve();
+        Ok(Services { started: config, updates, dns, web, mirrors, control, readiness, transfers })
     }
 
     /// Serves what a reload compiled, or says why not.
@@ -226,6 +247,9 @@ impl Services {
                 match self.updates.replace(snapshot).await {
                     Ok(Generation(number)) => {
                         info!("reloaded: generation {number} is served, {amount}");
+                        if let Some(control) = &self.control {
+                            control.note_reload();
+                        }
                         self.transfers.reload(&config);
                     }
                     Err(error) => warn!(%error, "failed to publish"),
@@ -240,6 +264,10 @@ impl Services {
 
     /// Finishes what is in flight.
     async fn stop(self) {
+        self.readiness.stop();
         tokio::join!(self.dns.stop(GRACE), self.web.stop(GRACE));
+        if let Some(control) = self.control {
+            control.stop().await;
+        }
     }
 }

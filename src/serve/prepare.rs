@@ -10,6 +10,8 @@ use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::time::Generation;
 use crate::compile::{self, Built};
 use crate::config::{Config, TlsFiles};
+use crate::http::Token;
+use crate::load;
 use crate::process::Clock;
 use crate::registry::Settings;
 use crate::tls::{self, Identity};
@@ -23,6 +25,8 @@ pub(super) struct Prepared {
     pub(super) settings: Option<Settings>,
     /// What mirrors are held to, where they are probed.
     pub(super) watch: Option<Watch>,
+    /// What whoever gives orders over the admin listener has to know, where they may.
+    pub(super) token: Option<Token>,
     /// What the registry listener serves TLS with, where it does.
     pub(super) identity: Option<Identity>,
     /// What the encrypted DNS listeners serve TLS with, where there are any.
@@ -50,6 +54,17 @@ pub(super) fn prepare(path: &Path, generation: Generation) -> Result<Prepared, V
         problems.extend(found);
         None
     });
+    let token = built.config.admin.as_ref().and_then(|admin| admin.token.as_ref());
+    let token = token.and_then(|token| match load::token::read(token) {
+        Ok((text, warning)) => {
+            problems.extend(warning);
+            Some(Token::new(&text))
+        }
+        Err(problem) => {
+            problems.push(*problem);
+            None
+        }
+    });
     let failed = problems.iter().any(Diagnostic::is_error);
     built.warnings.extend(problems);
     sort_by_place(&mut built.warnings);
@@ -57,5 +72,5 @@ pub(super) fn prepare(path: &Path, generation: Generation) -> Result<Prepared, V
         return Err(built.warnings);
     }
     let settings = compile::registry_settings(&built.config);
-    Ok(Prepared { built, settings, watch, identity, dns_identity })
+    Ok(Prepared { built, settings, watch, token, identity, dns_identity })
 }

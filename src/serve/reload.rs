@@ -109,6 +109,7 @@ pub(super) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
     compare("[registry] tls", has_tls(started) == has_tls(now));
     compare("[probe]", started.probe.is_some() == now.probe.is_some());
     compare("[admin] listen", admin(started) == admin(now));
+    compare("[control]", started.control == now.control);
     differences
 }
 

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::base::client::{Client, SourcePrefixLen, Subnet, Vantage};
 use crate::base::ids::HorizonId;
-use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::dns::Addresses;
+use crate::inspect::first_steered;
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
 
@@ -64,10 +64,8 @@ pub(super) fn reachable(address: IpAddr) -> IpAddr {
 
 /// The first steered owner, without the final dot.
 fn steered(snapshot: &Snapshot) -> Option<(String, HorizonId)> {
-    let nodes = snapshot.zones.iter().flat_map(|(_, zone)| zone.nodes());
-    let (owner, steered) = nodes.filter_map(|node| node.steered().map(|steered| (node.owner(), steered))).next()?;
-    let owner: NameBuf = owner.to_owned();
-    Some((owner.to_string().trim_end_matches('.').to_string(), steered.horizon))
+    let (owner, horizon) = first_steered(snapshot)?;
+    Some((owner.to_string().trim_end_matches('.').to_string(), horizon))
 }
 
 /// An IPv4 subnet of a network that a rule of the horizon is about, so that its answer is not the default.

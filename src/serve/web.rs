@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Failure;
 use super::prepare::Prepared;
 use crate::config::Config;
-use crate::http::{self, Admin, Bound, Pull, Server, Stopped};
-use crate::live::Published;
+use crate::control::MAX_BODY_LEN;
+use crate::http::{self, Admin, Bound, Desk, Pull, Server, Stopped, Token};
+use crate::live::{Published, Readiness};
 use crate::process::Clock;
 use crate::registry::Settings;
 use crate::telemetry::Collect;
@@ -43,8 +43,33 @@ impl Ports {
 /// The running listeners.
 pub(super) struct Web {
     registry: Option<Registry>,
-    admin: Option<Server>,
-    stopping: CancellationToken,
+    admin: Option<AdminListener>,
+}
+
+/// The admin listener, which answers before anything else does: that the server is not ready yet.
+pub(super) struct AdminListener {
+    server: Server,
+    admin: Admin,
+}
+
+impl AdminListener {
+    /// Starts answering, where it is configured; the desk is for whoever has the token.
+    pub(super) fn start(
+        ports: &mut Ports,
+        readiness: Arc<Readiness>,
+        desk: Option<Desk>,
+        token: Option<Token>,
+    ) -> Option<Self> {
+        let bound = ports.admin.take()?;
+        for address in bound.addresses() {
+            info!("listening on {address} (health and metrics over HTTP)");
+        }
+        let admin = Admin::new(readiness, desk, MAX_BODY_LEN);
+        admin.set_token(token);
+        // What the operator's own probes do is not counted among what clients do.
+        let server = Server::start(bound, admin.clone(), None, Arc::new(Http::default()));
+        Some(AdminListener { server, admin })
+    }
 }
 
 struct Registry {
@@ -57,6 +82,7 @@ impl Web {
     /// Starts answering.
     pub(super) fn start(
         ports: Ports,
+        admin: Option<AdminListener>,
         prepared: &mut Prepared,
         published: &Arc<Published>,
         clock: Clock,
@@ -70,19 +96,17 @@ impl Web {
             }
             _ => None,
         };
-        let stopping = CancellationToken::new();
-        let admin = ports.admin.map(|bound| {
-            for address in bound.addresses() {
-                info!("listening on {address} (health and metrics over HTTP)");
-            }
-            // What the operator's own probes do is not counted among what clients do.
-            Server::start(bound, Admin::new(counters, stopping.clone()), None, Arc::new(Http::default()))
-        });
-        Ok(Web { registry, admin, stopping })
+        if let Some(listener) = &admin {
+            listener.admin.show(counters);
+        }
+        Ok(Web { registry, admin })
     }
 
     /// Takes over what a reload prepared.
     pub(super) fn reload(&self, prepared: &mut Prepared) {
+        if let Some(listener) = &self.admin {
+            listener.admin.set_token(prepared.token.take());
+        }
         let Some(registry) = &self.registry else { return };
         if let Some(settings) = prepared.settings.take() {
             registry.settings.store(Arc::new(settings));
@@ -94,14 +118,13 @@ impl Web {
 
     /// Finishes what is in flight; the admin listener goes last, so that it can tell.
     pub(super) async fn stop(self, grace: Duration) {
-        self.stopping.cancel();
         if let Some(registry) = self.registry
             && let Stopped::Cut { connections } = registry.server.stop(grace).await
         {
             warn!("cut {connections} HTTP connections that did not end in time");
         }
         if let Some(admin) = self.admin {
-            admin.stop(Duration::ZERO).await;
+            admin.server.stop(Duration::ZERO).await;
         }
     }
 }

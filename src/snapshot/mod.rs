@@ -11,6 +11,7 @@ mod provenance;
 mod settings;
 mod transfers;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use provenance::{Origin, Provenance};
@@ -22,7 +23,7 @@ use crate::base::ids::{HorizonId, MirrorId, PlanId};
 use crate::base::prefix::{FAMILIES, Family};
 use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Moment, Ttl};
-use crate::mirror::{Forced, Mirror, Standing};
+use crate::mirror::{Mirror, Order, Standing};
 use crate::steer::{self, Choice, Decision, Horizon, Plan, Tier};
 use crate::zone::{self, RrSet, Zone, ZoneSet};
 
@@ -39,6 +40,8 @@ pub struct Snapshot {
     pub mirrors: Arc<[Mirror]>,
     /// How each mirror stands.
     standings: Arc<[Standing]>,
+    /// The orders that stand, also those about mirrors that the configuration does not have now.
+    orders: Arc<Orders>,
     /// For each horizon, for each plan, the records of A and AAAA.
     answers: Arc<[Box<[[Addresses; 2]]>]>,
     /// How queries are to be treated.
@@ -48,6 +51,9 @@ pub struct Snapshot {
     /// Where everything was written, for `explain`.
     pub provenance: Arc<Provenance>,
 }
+
+/// Operators' orders by the mirror's name.
+pub type Orders = BTreeMap<Arc<str>, Order>;
 
 /// The addresses to answer with, encoded.
 #[derive(Clone, Debug)]
@@ -66,8 +72,8 @@ pub enum Change {
     /// The mirror of this name stands like this now. By name: ids are those of one compilation, and whoever found this
     /// out may know an older one. Where it has other addresses by now, nothing changes.
     Standing(Arc<str>, Standing),
-    /// An operator has ordered this of the mirror of this name, or takes an order back.
-    Force(Arc<str>, Option<Forced>),
+    /// An operator has ordered this of the mirror of this name; none: an order was taken back, or has ended.
+    Force(Arc<str>, Option<Order>),
     /// A zone has another version.
     Zone(Arc<Zone>),
 }
@@ -85,7 +91,8 @@ impl Snapshot {
         let standings: Arc<[Standing]> = mirrors.iter().map(Standing::unknown).collect();
         let answers = answers(&horizons, &mirrors, &standings);
         let transfers = Arc::default();
-        Snapshot { generation, zones, horizons, mirrors, standings, answers, settings, transfers, provenance }
+        let orders = Arc::default();
+        Snapshot { generation, zones, horizons, mirrors, standings, orders, answers, settings, transfers, provenance }
     }
 
     /// The same, with zones that may be transferred.
@@ -117,19 +124,41 @@ impl Snapshot {
         &self.standings[mirror.index()]
     }
 
-    /// The same, with mirrors standing as `known` says; those it does not know are up.
+    /// The orders that stand, by the mirror's name.
+    pub fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    /// The order that stands for a mirror.
+    pub fn order(&self, mirror: MirrorId) -> Option<&Order> {
+        self.orders.get(&self.mirrors[mirror.index()].name)
+    }
+
+    /// The same, with these orders instead of those that stood.
+    pub fn with_orders(mut self, orders: Orders) -> Self {
+        self.orders = Arc::new(orders);
+        let standings = self.standings.clone();
+        let mut at = standings.iter();
+        self.with_standings(|_| at.next().cloned())
+    }
+
+    /// The same, with mirrors standing as `known` says; those it does not know are up. Orders stay.
     ///
     /// A newly compiled snapshot takes over what has been found out, before it is published.
-    pub fn with_standings(mut self, known: impl Fn(&Mirror) -> Option<Standing>) -> Self {
-        let of = |mirror: &Mirror| known(mirror).filter(|standing| fits(standing, mirror));
-        self.standings =
-            self.mirrors.iter().map(|mirror| of(mirror).unwrap_or_else(|| Standing::unknown(mirror))).collect();
+    pub fn with_standings(mut self, mut known: impl FnMut(&Mirror) -> Option<Standing>) -> Self {
+        let mut of = |mirror: &Mirror| {
+            let standing = known(mirror).filter(|standing| fits(standing, mirror));
+            let forced = self.orders.get(&mirror.name).map(|order| order.forced);
+            Standing { forced, ..standing.unwrap_or_else(|| Standing::unknown(mirror)) }
+        };
+        self.standings = self.mirrors.iter().map(&mut of).collect();
         self.answers = answers(&self.horizons, &self.mirrors, &self.standings);
         self
     }
 
-    /// The same, with what is known of mirrors that `before` has as well.
-    pub fn taking_over(self, before: &Snapshot) -> Self {
+    /// The same, with the orders of `before`, and with what is known of mirrors that it has as well.
+    pub fn taking_over(mut self, before: &Snapshot) -> Self {
+        self.orders = before.orders.clone();
         self.with_standings(|mirror| {
             let same = |known: &Mirror| known.name == mirror.name && known.v4 == mirror.v4 && known.v6 == mirror.v6;
             let at = before.mirrors.iter().position(same)?;
@@ -149,6 +178,13 @@ pub fn apply(snapshot: &Snapshot, change: &Change, _now: Moment) -> Snapshot {
             return next;
         }
     };
+    if let Change::Force(_, order) = change {
+        let orders = Arc::make_mut(&mut next.orders);
+        match order {
+            Some(order) => orders.insert(name.clone(), order.clone()),
+            None => orders.remove(name),
+        };
+    }
     let Some(at) = snapshot.mirrors.iter().position(|mirror| mirror.name == *name) else { return next };
     let mut standings = snapshot.standings.to_vec();
     match change {
@@ -156,7 +192,7 @@ pub fn apply(snapshot: &Snapshot, change: &Change, _now: Moment) -> Snapshot {
             standings[at] = Standing { forced: standings[at].forced, ..standing.clone() };
         }
         Change::Standing(..) | Change::Zone(_) => {}
-        Change::Force(_, forced) => standings[at].forced = *forced,
+        Change::Force(_, order) => standings[at].forced = order.as_ref().map(|order| order.forced),
     }
     next.standings = standings.into();
     next.answers = answers(&next.horizons, &next.mirrors, &next.standings);

@@ -7,10 +7,21 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Collect, Counter, Page};
+use crate::base::time::UnixTime;
 use crate::mirror::{Health, VERDICTS, Verdict};
 
-/// By mirror and address: the last verdict, and how the address stands.
-type Addresses = BTreeMap<(Arc<str>, IpAddr), (Verdict, Health)>;
+type Addresses = BTreeMap<(Arc<str>, IpAddr), Found>;
+
+/// What is known of one address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The last verdict.
+    pub verdict: Verdict,
+    /// How the address stands.
+    pub health: Health,
+    /// Since when it stands like this, as far as this process knows.
+    pub since: UnixTime,
+}
 
 /// What has been found so far.
 #[derive(Debug, Default)]
@@ -21,9 +32,17 @@ pub struct Probes {
 
 impl Probes {
     /// Counts a verdict, and how the address stands after it.
-    pub fn found(&self, mirror: &Arc<str>, address: IpAddr, verdict: Verdict, health: Health) {
+    pub fn found(&self, mirror: &Arc<str>, address: IpAddr, verdict: Verdict, health: Health, now: UnixTime) {
         self.verdicts[verdict as usize].increment();
-        self.addresses().insert((mirror.clone(), address), (verdict, health));
+        let mut addresses = self.addresses();
+        let known = addresses.entry((mirror.clone(), address)).or_insert(Found { verdict, health, since: now });
+        let since = if known.health == health { known.since } else { now };
+        *known = Found { verdict, health, since };
+    }
+
+    /// What is known of an address; none before its first verdict.
+    pub fn last(&self, mirror: &Arc<str>, address: IpAddr) -> Option<Found> {
+        self.addresses().get(&(mirror.clone(), address)).copied()
     }
 
     /// Forgets addresses that are no longer probed.
@@ -45,7 +64,7 @@ impl Collect for Probes {
         }
         let addresses = self.addresses().clone();
         let mut family = page.gauge("pharos_mirror_up", "Whether an address is steered to, with its last verdict.");
-        for ((mirror, address), (verdict, health)) in &addresses {
+        for ((mirror, address), Found { verdict, health, .. }) in &addresses {
             let (address, up) = (address.to_string(), u64::from(*health == Health::Up));
             family.sample(&[("mirror", mirror), ("address", &address), ("verdict", verdict.as_str())], up);
         }

@@ -14,13 +14,13 @@ use pharos::base::diagnostic::Place;
 use pharos::base::time::Moment;
 use pharos::config::TlsFiles;
 use pharos::http::{Admin, Handler, PROTOCOLS, Pull, Server, Stopped, bind};
+use pharos::live::Readiness;
 use pharos::mirror::Health::{self, Up};
 use pharos::telemetry::http::Http;
 use pharos::tls::{self, Tls};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
 
 use crate::cases::{Case, Expected, HEX, all};
 use crate::world::{Setup, settings, snapshot};
@@ -416,13 +416,22 @@ async fn the_admin_listener_tells_health_readiness_and_metrics() {
     let counted = start(Setup::Full, [Up; 3], None);
     let blob = format!("GET /v2/a/blobs/sha256:{HEX} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     raw(counted.address, blob.as_bytes()).await;
-    let stopping = CancellationToken::new();
-    let admin = Admin::new(vec![counted.counters.clone()], stopping.clone());
-    let service = serve(admin, None, Arc::new(Http::default()));
+    let readiness = Arc::new(Readiness::default());
+    let admin = Admin::new(readiness.clone(), None, 0);
+    let service = serve(admin.clone(), None, Arc::new(Http::default()));
     let ask = async |line: &str| raw(service.address, format!("{line} HTTP/1.0\r\n\r\n").as_bytes()).await;
 
     assert!(ask("GET /healthz").await.starts_with("HTTP/1.0 200"));
+    let early = ask("GET /ready").await;
+    assert!(early.starts_with("HTTP/1.0 503") && early.contains("\r\n\r\nstarting: "), "{early}");
+    assert!(ask("GET /metrics").await.starts_with("HTTP/1.0 503"));
+    admin.show(vec![counted.counters.clone()]);
+    readiness.serve();
     assert!(ask("GET /ready").await.starts_with("HTTP/1.0 200"));
+    for path in ["/mirrors", "/mirrors/a/order", "/status", "/explain?client=192.0.2.1"] {
+        assert!(ask(&format!("GET {path}")).await.starts_with("HTTP/1.0 403"), "without a token nobody has one");
+    }
+    assert!(ask("GET /mirrorss").await.starts_with("HTTP/1.0 404"));
     assert!(ask("GET /").await.starts_with("HTTP/1.0 404"));
     assert!(ask("POST /metrics").await.starts_with("HTTP/1.0 405"));
     let page = ask("GET /metrics").await;
@@ -434,7 +443,7 @@ async fn the_admin_listener_tells_health_readiness_and_metrics() {
     ] {
         assert!(page.contains(sample), "{sample} is not in\n{page}");
     }
-    stopping.cancel();
+    readiness.stop();
     assert!(ask("GET /ready").await.starts_with("HTTP/1.0 503"));
     assert!(ask("GET /healthz").await.starts_with("HTTP/1.0 200"));
 }

@@ -1,24 +1,26 @@
-//! `pharos explain`: why a client gets the answer it gets, offline from the configuration.
+//! `pharos explain`: why a client gets the answer it gets, offline from the configuration, or as the running server has it.
 //!
 //! **Invariants**: text and JSON are made from one view.
 //! **Not here**: finding out ([`crate::inspect`]).
 
 mod text;
-mod view;
-mod words;
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::base::client::{Client, SourcePrefixLen, Subnet};
-use crate::base::name::{Name, NameBuf};
+use hyper::Method;
+
+use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::report::report;
 use crate::base::time::Generation;
 use crate::compile;
-use crate::inspect;
-use crate::snapshot::Snapshot;
+use crate::config::Config;
+use crate::control::client::Question;
+use crate::control::encode;
+use crate::inspect::view::{Known, View, describe};
 
+use super::server::Server;
 use super::{BAD_CONFIG, OK, put, style_of_stderr};
 
 /// What `explain` is asked.
@@ -36,6 +38,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "OWNER", value_parser = NameBuf::parse)]
     name: Option<NameBuf>,
 
+    /// Ask the running server, which knows the health of mirrors and the orders about them; at the control socket of
+    /// the configuration, or at this one
+    #[arg(long, value_name = "SOCKET", num_args = 0..=1, require_equals = true)]
+    server: Option<Option<PathBuf>>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -43,19 +50,14 @@ pub(super) struct Args {
 
 /// Explains, and tells the exit code.
 pub(super) fn run(config: &Path, args: &Args) -> u8 {
-    let built = match compile::build(config, Generation(1)) {
-        Ok(built) => built,
-        Err(problems) => {
-            eprint!("{}", report(&problems, style_of_stderr()));
-            return BAD_CONFIG;
-        }
+    let view = match &args.server {
+        None => from_files(config, args),
+        Some(socket) => from_server(config, socket.as_deref(), args),
     };
-    let first_steered = built.config.zones.iter().flat_map(|zone| &zone.steer).next();
-    let Some(name) = args.name.as_ref().or(first_steered.map(|steer| &steer.owner)) else {
-        eprintln!("error: the configuration steers no name\n  = help: say which name to explain: --name OWNER");
-        return BAD_CONFIG;
+    let view = match view {
+        Ok(view) => view,
+        Err(code) => return code,
     };
-    let view = explained(&built.snapshot, name.as_name(), args.client, args.resolver);
     match args.json {
         true => put(&(serde_json::to_string_pretty(&view).expect("a view is plain data") + "\n")),
         false => put(&text::text(&view)),
@@ -63,22 +65,32 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
     OK
 }
 
-fn explained(snapshot: &Snapshot, name: Name<'_>, target: Prefix, resolver: Option<IpAddr>) -> view::View {
-    let mut notes = Vec::new();
-    if target.prefix_len() == target.family().width() {
-        notes.push(
-            "an address is explained as a subnet of full length, as if the resolver sent all of it; most send /24 of \
-             IPv4 and /56 of IPv6"
-                .into(),
-        );
+fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
+    let built = compile::build(config, Generation(1)).map_err(|problems| {
+        eprint!("{}", report(&problems, style_of_stderr()));
+        BAD_CONFIG
+    })?;
+    let Some(name) = args.name.as_ref().or(first_steered(&built.config)) else {
+        eprintln!("error: the configuration steers no name\n  = help: say which name to explain: --name OWNER");
+        return Err(BAD_CONFIG);
+    };
+    Ok(describe(&built.snapshot, name.as_name(), args.client, args.resolver, Known::Files))
+}
+
+fn from_server(config: &Path, socket: Option<&Path>, args: &Args) -> Result<View, u8> {
+    let server = Server::find(config, socket)?;
+    let mut target = format!("/explain?client={}", encode(&args.client.to_string()));
+    if let Some(resolver) = args.resolver {
+        target += &format!("&resolver={}", encode(&resolver.to_string()));
     }
-    if resolver.is_none() {
-        notes.push("without --resolver the client's address asks for itself".into());
+    if let Some(name) = args.name.as_ref().or(server.config.as_ref().and_then(first_steered)) {
+        target += &format!("&name={}", encode(&name.to_string()));
     }
-    notes.push("this is read from the files: every mirror counts as up, which a running server may know better".into());
-    let subnet = Subnet { address: target.first(), source: SourcePrefixLen(target.prefix_len()) };
-    let client = Client { resolver: resolver.unwrap_or(target.first()), subnet: Some(subnet) };
-    view::view(snapshot, &inspect::explain(snapshot, name, client), notes)
+    server.ask(Question { method: Method::GET, target, body: String::new() })
+}
+
+fn first_steered(config: &Config) -> Option<&NameBuf> {
+    config.zones.iter().flat_map(|zone| &zone.steer).map(|steer| &steer.owner).next()
 }
 
 #[cfg(test)]

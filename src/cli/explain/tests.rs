@@ -3,7 +3,15 @@
 use serde_json::Value;
 
 use super::*;
+use crate::base::name::Name;
+use crate::base::time::UnixTime;
 use crate::inspect::fixture::{name, parts, snapshot};
+use crate::mirror::{Forced, Order, Reason};
+use crate::snapshot::Snapshot;
+
+fn explained(snapshot: &Snapshot, name: Name<'_>, client: Prefix, resolver: Option<IpAddr>) -> View {
+    describe(snapshot, name, client, resolver, Known::Files)
+}
 
 #[track_caller]
 fn printed(snapshot: &Snapshot, owner: &str, target: &str, resolver: Option<&str>) -> String {
@@ -73,6 +81,31 @@ fn json_is_complete() {
     assert_eq!(steered["scope"]["neighbour"]["address"], "15.193.11.0");
     assert_eq!(steered["mirrors"][0]["A"], "taken");
     assert_eq!(steered["fault"], Value::Null);
+    assert_eq!((&json["generation"], &steered["mirrors"][0]["order"]), (&Value::Null, &Value::Null));
+    // A client of a running server reads what it sends.
+    let read: View = serde_json::from_value(json.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&read).unwrap(), json);
+}
+
+#[test]
+fn orders_are_told_with_their_reason_and_end() {
+    let order = |forced, until| Order {
+        forced,
+        reason: Reason::parse("new disks").unwrap(),
+        who: "uid 0".into(),
+        since: UnixTime(1_700_000_000),
+        until,
+    };
+    let orders = [
+        ("aws-apne1".into(), order(Forced::Drain, Some(UnixTime(1_700_007_200)))),
+        ("aws-use1".into(), order(Forced::Down, None)),
+    ];
+    let snapshot = snapshot().with_orders(orders.into());
+    let client = "15.193.10.0/24".parse().unwrap();
+    let known = Known::Served { generation: Generation(7), age_secs: 12 };
+    let view = describe(&snapshot, name("blob.example").as_name(), client, Some("192.0.2.53".parse().unwrap()), known);
+    assert_expected("orders", &text::text(&view));
+    assert_eq!(view.generation, Some(7));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! An explanation laid out for a person at a terminal: the answer first, then what led to it, in order.
 //!
 //! **Invariants**: what is a list is a table; no line but a table's is longer than [`WIDTH`].
-//! **Not here**: what is said ([`super::view`], [`super::words`]).
+//! **Not here**: what is said ([`crate::inspect`]).
 
 use std::fmt::Write as _;
 
-use super::view::{AnswerView, MirrorView, NetworkView, RuleView, SteeredView, View};
-use super::words;
+use crate::inspect::view::{AnswerView, MirrorView, NetworkView, RuleView, SteeredView, View};
+use crate::inspect::words;
 
 /// Where running text is broken.
 const WIDTH: usize = 100;
@@ -70,7 +70,7 @@ impl Page {
         let rule = rule_text(&steered.rule);
         self.paragraph("rule", &format!("{rule} of horizon {}", steered.horizon));
         if !steered.shares.is_empty() {
-            let row = |share: &super::view::ShareView| {
+            let row = |share: &crate::inspect::view::ShareView| {
                 vec![
                     format!("{:.1} %", share.part * 100.0),
                     share.mirrors.join(", "),
@@ -120,14 +120,14 @@ fn answer_rows(answer: &AnswerView) -> Vec<Vec<String>> {
     let section = if answer.answer.is_empty() { &answer.authority } else { &answer.answer };
     if answer.answer.is_empty() {
         let mut rows = vec![vec![answer.rtype.clone(), no_answer(answer)]];
-        let record = |record: &super::view::RecordView| {
+        let record = |record: &crate::inspect::view::RecordView| {
             vec![String::new(), format!("authority: {} {} {}", record.owner, record.rtype, record.rdata)]
         };
         rows.extend(section.iter().filter(|_| answer.outcome == "referral").map(record));
         return rows;
     }
     let mirrors = answer.mirrors.join(", ");
-    let row = |record: &super::view::RecordView| {
+    let row = |record: &crate::inspect::view::RecordView| {
         let what = match mirrors.is_empty() {
             true => format!("{} {}", record.owner, record.rtype),
             false => mirrors.clone(),
@@ -138,7 +138,7 @@ fn answer_rows(answer: &AnswerView) -> Vec<Vec<String>> {
 }
 
 fn no_answer(answer: &AnswerView) -> String {
-    match answer.outcome {
+    match &*answer.outcome {
         "nodata" => "no records of this type (NODATA)".into(),
         "nxdomain" => "no such name (NXDOMAIN)".into(),
         "referral" => "a referral".into(),
@@ -157,12 +157,21 @@ fn network_row(network: &NetworkView) -> Vec<String> {
 }
 
 fn mirror_row(mirror: &MirrorView) -> Vec<String> {
-    let fate = match mirror.a == mirror.aaaa {
-        true if mirror.a == "taken" => "taken for A and AAAA".into(),
-        true => mirror.a.to_string(),
-        false => format!("A: {}, AAAA: {}", mirror.a, mirror.aaaa),
+    let fates = [&*mirror.a, &*mirror.aaaa];
+    let fate: String = match fates[0] == fates[1] {
+        true if fates[0] == "taken" => "taken for A and AAAA".into(),
+        true => fates[0].into(),
+        false => format!("A: {}, AAAA: {}", fates[0], fates[1]),
     };
-    vec![mirror.mirror.clone(), mirror.tier.into(), mirror.health.into(), fate]
+    let fate = match &mirror.order {
+        None => fate,
+        // The order says it all.
+        Some(order) if fates.iter().all(|fate| matches!(*fate, "drained" | "down" | "no address")) => {
+            words::order(order)
+        }
+        Some(order) => format!("{fate}; {}", words::order(order)),
+    };
+    vec![mirror.mirror.clone(), mirror.tier.to_string(), mirror.health.to_string(), fate]
 }
 
 /// `rule 3 (pharos.toml:33)`, or the default.

@@ -7,6 +7,7 @@
 //! **Invariants**: pure; without errors, ids index the lists of the config.
 //! **Not here**: types and ranges ([`super::spec`]), what only the named files can tell ([`crate::compile::check`]).
 
+pub(super) mod control;
 mod families;
 mod horizons;
 pub(super) mod keys;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 
 use super::spec::{MirrorSpec, NetworkSpec, Spec, Text};
 use super::value::{self, Fault};
-use super::{Admin, Config, Network, NetworkKind, Placed, limits};
+use super::{Config, Network, NetworkKind, Placed, limits};
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
 use crate::base::ids::MirrorId;
 
@@ -55,10 +56,12 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
         check.check_direct(&registry, &spec, &horizons, &mirrors.entries);
         Some(registry)
     });
-    let admin = spec.admin.as_ref().map(|admin| Admin { listen: check.check_listen(&admin.listen) });
+    let admin = spec.admin.as_ref().map(|admin| check.check_admin(admin, &spec));
     let probe = spec.probe.as_ref().and_then(|probe| check.check_probe(probe, registry.as_ref(), &zones));
+    let control = spec.control.as_ref().and_then(|control| check.check_control(control, probe.as_ref()));
     check.check_listeners(&spec);
-    Config { file: file.into(), dns, registry, admin, probe, keys, zones, networks, mirrors: mirrors.entries, horizons }
+    let mirrors = mirrors.entries;
+    Config { file: file.into(), dns, registry, admin, control, probe, keys, zones, networks, mirrors, horizons }
 }
 
 /// Finds families that some clients of a horizon would have and others not, once hosts have got their addresses.

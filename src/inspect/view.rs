@@ -1,163 +1,262 @@
-//! An explanation with names instead of ids: what `--json` prints, and what the text is laid out from.
+//! An explanation with names instead of ids: what `--json` prints, what the text is laid out from, and what a running
+//! server sends when it is asked.
 //!
 //! **Invariants**: the keys are stable: scripts read them; what is unknown is null, never left out.
-//! **Not here**: sentences ([`super::words`]), layout ([`super::text`]).
+//! **Not here**: sentences ([`super::words`]), layout (`cli`).
 
-use serde::Serialize;
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
 
 use super::words;
-use crate::base::client::Subnet;
+use super::{Answer, Candidate, Explanation, Hearing, Neighbour, Record, ScopeReason, Share, Side, Steered, explain};
+use crate::base::client::{Client, SourcePrefixLen, Subnet};
 use crate::base::ids::{HorizonId, MirrorId};
+use crate::base::name::Name;
 use crate::base::prefix::{Family, Prefix};
-use crate::inspect::{Answer, Candidate, Explanation, Hearing, Neighbour, Record, ScopeReason, Share, Side, Steered};
+use crate::base::time::{Generation, UnixTime};
+use crate::base::when::{parse_moment, rfc3339};
+use crate::mirror::{Forced, Order, Reason};
 use crate::networks::{FoundEntry, Labels, Place};
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
 
+/// One of a few stable words.
+pub(crate) type Word = Cow<'static, str>;
+
+/// What an explanation is made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// What stands in the files, every mirror up.
+    Files,
+    /// What a server serves.
+    Served {
+        /// Which snapshot.
+        generation: Generation,
+        /// For how long it has been served, in seconds.
+        age_secs: u64,
+    },
+}
+
+/// Explains what a client gets; without a resolver the client asks for itself.
+pub(crate) fn describe(
+    snapshot: &Snapshot,
+    name: Name<'_>,
+    client: Prefix,
+    resolver: Option<IpAddr>,
+    known: Known,
+) -> View {
+    let mut notes = Vec::new();
+    if client.prefix_len() == client.family().width() {
+        notes.push(
+            "an address is explained as a subnet of full length, as if the resolver sent all of it; most send /24 of \
+             IPv4 and /56 of IPv6"
+                .into(),
+        );
+    }
+    if resolver.is_none() {
+        notes.push("without --resolver the client's address asks for itself".into());
+    }
+    notes.push(match known {
+        Known::Files => {
+            "this is read from the files: every mirror counts as up, which a running server may know better".into()
+        }
+        Known::Served { generation, age_secs } => {
+            format!("this is what the server serves: generation {}, for {age_secs} s now", generation.0)
+        }
+    });
+    let generation = match known {
+        Known::Files => None,
+        Known::Served { generation, .. } => Some(generation.0),
+    };
+    let subnet = Subnet { address: client.first(), source: SourcePrefixLen(client.prefix_len()) };
+    let client = Client { resolver: resolver.unwrap_or(client.first()), subnet: Some(subnet) };
+    view(snapshot, &explain(snapshot, name, client), generation, notes)
+}
+
 /// All of it.
-#[derive(Debug, Serialize)]
-pub(super) struct View {
-    pub(super) name: String,
-    pub(super) resolver: String,
-    pub(super) subnet: Option<String>,
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct View {
+    pub(crate) name: String,
+    pub(crate) resolver: String,
+    pub(crate) subnet: Option<String>,
     /// `none`, `heard` or `ignored`.
-    pub(super) subnet_is: &'static str,
+    pub(crate) subnet_is: Word,
+    /// The snapshot that a running server answered from; null where the files were read.
+    pub(crate) generation: Option<u64>,
     /// What was assumed, and what to know.
-    pub(super) notes: Vec<String>,
-    pub(super) answers: Vec<AnswerView>,
-    pub(super) steered: Option<SteeredView>,
+    pub(crate) notes: Vec<String>,
+    pub(crate) answers: Vec<AnswerView>,
+    pub(crate) steered: Option<SteeredView>,
 }
 
 /// One reply.
-#[derive(Debug, Serialize)]
-pub(super) struct AnswerView {
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct AnswerView {
     #[serde(rename = "type")]
-    pub(super) rtype: String,
-    pub(super) rcode: String,
-    pub(super) outcome: &'static str,
-    pub(super) scope: Option<u8>,
-    pub(super) why: String,
-    pub(super) mirrors: Vec<String>,
-    pub(super) answer: Vec<RecordView>,
-    pub(super) authority: Vec<RecordView>,
+    pub(crate) rtype: String,
+    pub(crate) rcode: String,
+    pub(crate) outcome: Word,
+    pub(crate) scope: Option<u8>,
+    pub(crate) why: String,
+    pub(crate) mirrors: Vec<String>,
+    pub(crate) answer: Vec<RecordView>,
+    pub(crate) authority: Vec<RecordView>,
 }
 
 /// One record.
-#[derive(Debug, PartialEq, Serialize)]
-pub(super) struct RecordView {
-    pub(super) owner: String,
-    pub(super) ttl: u32,
+#[derive(Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct RecordView {
+    pub(crate) owner: String,
+    pub(crate) ttl: u32,
     #[serde(rename = "type")]
-    pub(super) rtype: String,
-    pub(super) rdata: String,
+    pub(crate) rtype: String,
+    pub(crate) rdata: String,
 }
 
 /// What had a say in a steered answer.
-#[derive(Debug, Serialize)]
-pub(super) struct SteeredView {
-    pub(super) horizon: String,
-    pub(super) located: Located,
-    pub(super) networks: Vec<NetworkView>,
-    pub(super) facts: LabelsView,
-    pub(super) rule: RuleView,
-    pub(super) range: RangeView,
-    pub(super) shares: Vec<ShareView>,
-    pub(super) mirrors: Vec<MirrorView>,
-    pub(super) scope: ScopeView,
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct SteeredView {
+    pub(crate) horizon: String,
+    pub(crate) located: Located,
+    pub(crate) networks: Vec<NetworkView>,
+    pub(crate) facts: LabelsView,
+    pub(crate) rule: RuleView,
+    pub(crate) range: RangeView,
+    pub(crate) shares: Vec<ShareView>,
+    pub(crate) mirrors: Vec<MirrorView>,
+    pub(crate) scope: ScopeView,
     /// Set where the steering table does not follow the rules, which is a fault of ours.
-    pub(super) fault: Option<String>,
+    pub(crate) fault: Option<String>,
 }
 
 /// Where the client was judged to be.
-#[derive(Debug, Serialize)]
-pub(super) struct Located {
-    pub(super) at: String,
-    pub(super) why: String,
-    pub(super) embedded_in: Option<String>,
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct Located {
+    pub(crate) at: String,
+    pub(crate) why: String,
+    pub(crate) embedded_in: Option<String>,
 }
 
 /// One source's entry.
-#[derive(Debug, Serialize)]
-pub(super) struct NetworkView {
-    pub(super) source: String,
-    pub(super) file: String,
-    pub(super) line: Option<u32>,
-    pub(super) prefix: Option<String>,
-    pub(super) labels: Option<LabelsView>,
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct NetworkView {
+    pub(crate) source: String,
+    pub(crate) file: String,
+    pub(crate) line: Option<u32>,
+    pub(crate) prefix: Option<String>,
+    pub(crate) labels: Option<LabelsView>,
 }
 
 /// Labels, of an entry or of all sources together.
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub(super) struct LabelsView {
-    pub(super) label: Option<String>,
-    pub(super) provider: Option<String>,
-    pub(super) region: Option<String>,
-    pub(super) asn: Option<u32>,
-    pub(super) country: Option<String>,
-    pub(super) continent: Option<String>,
-    pub(super) subdivision: Option<String>,
+#[derive(Debug, Default, Deserialize, PartialEq, Serialize)]
+pub(crate) struct LabelsView {
+    pub(crate) label: Option<String>,
+    pub(crate) provider: Option<String>,
+    pub(crate) region: Option<String>,
+    pub(crate) asn: Option<u32>,
+    pub(crate) country: Option<String>,
+    pub(crate) continent: Option<String>,
+    pub(crate) subdivision: Option<String>,
 }
 
 /// What won.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct RuleView {
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct RuleView {
     /// The place in the list, from 1; null for the default.
-    pub(super) rule: Option<usize>,
-    pub(super) file: Option<String>,
-    pub(super) line: Option<u32>,
+    pub(crate) rule: Option<usize>,
+    pub(crate) file: Option<String>,
+    pub(crate) line: Option<u32>,
 }
 
 /// The addresses around the client that are decided alike.
-#[derive(Debug, Serialize)]
-pub(super) struct RangeView {
-    pub(super) first: String,
-    pub(super) last: String,
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct RangeView {
+    pub(crate) first: String,
+    pub(crate) last: String,
 }
 
 /// What one plan has of the subnet.
-#[derive(Debug, Serialize)]
-pub(super) struct ShareView {
-    pub(super) part: f64,
-    pub(super) mirrors: Vec<String>,
-    pub(super) first: String,
-    pub(super) rule: RuleView,
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct ShareView {
+    pub(crate) part: f64,
+    pub(crate) mirrors: Vec<String>,
+    pub(crate) first: String,
+    pub(crate) rule: RuleView,
 }
 
 /// One mirror of the plan.
-#[derive(Debug, Serialize)]
-pub(super) struct MirrorView {
-    pub(super) mirror: String,
-    pub(super) tier: &'static str,
-    pub(super) health: &'static str,
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct MirrorView {
+    pub(crate) mirror: String,
+    pub(crate) tier: Word,
+    pub(crate) health: Word,
     #[serde(rename = "A")]
-    pub(super) a: &'static str,
+    pub(crate) a: Word,
     #[serde(rename = "AAAA")]
-    pub(super) aaaa: &'static str,
+    pub(crate) aaaa: Word,
+    /// What an operator has ordered.
+    pub(crate) order: Option<OrderView>,
+}
+
+/// An order of an operator.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct OrderView {
+    /// `drain`, `down` or `up`.
+    pub(crate) order: Word,
+    pub(crate) reason: String,
+    pub(crate) who: String,
+    pub(crate) since: String,
+    pub(crate) until: Option<String>,
+}
+
+impl OrderView {
+    pub(crate) fn of(order: &Order) -> Self {
+        OrderView {
+            order: order.forced.as_str().into(),
+            reason: order.reason.to_string(),
+            who: order.who.to_string(),
+            since: rfc3339(order.since),
+            until: order.until.map(rfc3339),
+        }
+    }
+
+    /// The order; none where this is not one that [`OrderView::of`] makes.
+    pub(crate) fn order(&self) -> Option<Order> {
+        let until = match &self.until {
+            Some(text) => Some(parse_moment(text)?),
+            None => None,
+        };
+        let since: UnixTime = parse_moment(&self.since)?;
+        let (forced, reason) = (Forced::parse(&self.order)?, Reason::parse(&self.reason).ok()?);
+        Some(Order { forced, reason, who: self.who.as_str().into(), since, until })
+    }
 }
 
 /// The scope and why.
-#[derive(Debug, Serialize)]
-pub(super) struct ScopeView {
-    pub(super) length: u8,
-    pub(super) why: String,
-    pub(super) neighbour: Option<NeighbourView>,
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct ScopeView {
+    pub(crate) length: u8,
+    pub(crate) why: String,
+    pub(crate) neighbour: Option<NeighbourView>,
 }
 
 /// The address that limits the scope.
-#[derive(Debug, Serialize)]
-pub(super) struct NeighbourView {
-    pub(super) address: String,
-    pub(super) side: &'static str,
-    pub(super) common_bits: u8,
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct NeighbourView {
+    pub(crate) address: String,
+    pub(crate) side: Word,
+    pub(crate) common_bits: u8,
     /// The reserved or embedding block at the border.
-    pub(super) apart: Option<String>,
-    pub(super) rule: RuleView,
-    pub(super) mirrors: Vec<String>,
-    pub(super) networks: Vec<NetworkView>,
+    pub(crate) apart: Option<String>,
+    pub(crate) rule: RuleView,
+    pub(crate) mirrors: Vec<String>,
+    pub(crate) networks: Vec<NetworkView>,
 }
 
 /// Puts names in place of ids.
-pub(super) fn view(snapshot: &Snapshot, explanation: &Explanation, notes: Vec<String>) -> View {
+fn view(snapshot: &Snapshot, explanation: &Explanation, generation: Option<u64>, notes: Vec<String>) -> View {
     let names = Names { snapshot };
     View {
         name: explanation.name.as_name().to_string(),
@@ -167,7 +266,9 @@ pub(super) fn view(snapshot: &Snapshot, explanation: &Explanation, notes: Vec<St
             Hearing::NoSubnet => "none",
             Hearing::Heard => "heard",
             Hearing::Ignored => "ignored",
-        },
+        }
+        .into(),
+        generation,
         notes,
         answers: explanation.answers.iter().map(|answer| names.answer(explanation, answer)).collect(),
         steered: explanation.steered.as_ref().map(|steered| names.steered(explanation, steered)),
@@ -175,7 +276,7 @@ pub(super) fn view(snapshot: &Snapshot, explanation: &Explanation, notes: Vec<St
 }
 
 /// The subnet as it is written.
-pub(super) fn subnet_text(subnet: Subnet) -> String {
+pub(crate) fn subnet_text(subnet: Subnet) -> String {
     format!("{}/{}", subnet.address, subnet.source.0)
 }
 
@@ -190,7 +291,7 @@ impl Names<'_> {
         AnswerView {
             rtype: family_type(answer.family).into(),
             rcode: answer.summary.rcode.to_string(),
-            outcome: words::outcome(answer.summary.basis.outcome),
+            outcome: words::outcome(answer.summary.basis.outcome).into(),
             scope: answer.scope.map(|scope| scope.0),
             why: words::why_answer(self.snapshot, explanation, answer),
             mirrors: mirrors.map(|id| self.mirror(*id)).collect(),
@@ -278,13 +379,14 @@ impl Names<'_> {
     }
 
     fn candidate(&self, candidate: &Candidate) -> MirrorView {
-        let [a, aaaa] = candidate.tried.map(|tried| words::verdict(tried.verdict));
+        let [a, aaaa] = candidate.tried.map(|tried| words::verdict(tried.verdict).into());
         MirrorView {
             mirror: self.mirror(candidate.mirror),
-            tier: words::tier(candidate.tier),
-            health: words::health(candidate.health),
+            tier: words::tier(candidate.tier).into(),
+            health: words::health(candidate.health).into(),
             a,
             aaaa,
+            order: self.snapshot.order(candidate.mirror).map(OrderView::of),
         }
     }
 
@@ -295,7 +397,8 @@ impl Names<'_> {
             side: match neighbour.side {
                 Side::Below => "below",
                 Side::Above => "above",
-            },
+            }
+            .into(),
             common_bits: neighbour.common,
             apart: neighbour.apart.map(|block| block.to_string()),
             rule: self.rule(horizon, neighbour.won),
@@ -311,7 +414,7 @@ impl Names<'_> {
 
 impl LabelsView {
     /// The labels of an entry.
-    pub(super) fn of(labels: &Labels) -> Self {
+    pub(crate) fn of(labels: &Labels) -> Self {
         LabelsView {
             label: labels.label.as_deref().map(Into::into),
             provider: labels.provider.as_deref().map(Into::into),

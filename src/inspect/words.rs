@@ -1,21 +1,21 @@
 //! The words of an explanation: sentences for an operator, from typed reasons.
 //!
 //! **Invariants**: nothing is found out here; each reason has one sentence.
-//! **Not here**: layout ([`super::text`]).
+//! **Not here**: layout (`cli`).
 
-use super::view::{LabelsView, subnet_text};
+use super::view::{LabelsView, OrderView, subnet_text};
+use super::{Answer, Explanation, Hearing, Judged, Neighbour, ScopeReason, Side, Steered, Verdict};
 use crate::answer::Outcome;
 use crate::base::ids::HorizonId;
 use crate::base::prefix::Prefix;
 use crate::base::special;
-use crate::inspect::{Answer, Explanation, Hearing, Judged, Neighbour, ScopeReason, Side, Steered, Verdict};
 use crate::mirror::Health;
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
 use crate::steer::{Tier, Won};
 
 /// A stable word for how a reply came about.
-pub(super) fn outcome(outcome: Outcome) -> &'static str {
+pub(crate) fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Answer => "answer",
         Outcome::Steered => "steered",
@@ -32,7 +32,7 @@ pub(super) fn outcome(outcome: Outcome) -> &'static str {
 }
 
 /// A stable word for a part of a plan.
-pub(super) fn tier(tier: Tier) -> &'static str {
+pub(crate) fn tier(tier: Tier) -> &'static str {
     match tier {
         Tier::Preferred => "preferred",
         Tier::Fallback => "fallback",
@@ -44,7 +44,7 @@ pub(super) fn tier(tier: Tier) -> &'static str {
 }
 
 /// A stable word for a mirror's health.
-pub(super) fn health(health: Health) -> &'static str {
+pub(crate) fn health(health: Health) -> &'static str {
     match health {
         Health::Up => "up",
         Health::Drained => "drained",
@@ -55,7 +55,7 @@ pub(super) fn health(health: Health) -> &'static str {
 }
 
 /// A stable word for what became of a mirror.
-pub(super) fn verdict(verdict: Verdict) -> &'static str {
+pub(crate) fn verdict(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Taken => "taken",
         Verdict::NoAddress => "no address",
@@ -67,8 +67,21 @@ pub(super) fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
+/// An order in a few words: `drained by order until 2026-01-31T18:00:00Z: new disks`.
+pub(crate) fn order(order: &OrderView) -> String {
+    let what = match &*order.order {
+        "drain" => "drained",
+        other => other,
+    };
+    let until = match &order.until {
+        Some(until) => format!(" until {until}"),
+        None => String::new(),
+    };
+    format!("{what} by order{until}: {}", order.reason)
+}
+
 /// A rule with its place: `rule 3 (pharos.toml:33)`.
-pub(super) fn rule(snapshot: &Snapshot, horizon: HorizonId, won: Won) -> String {
+pub(crate) fn rule(snapshot: &Snapshot, horizon: HorizonId, won: Won) -> String {
     let what = match won {
         Won::Rule(index) => format!("rule {}", index + 1),
         Won::Default => "the default".into(),
@@ -80,7 +93,7 @@ pub(super) fn rule(snapshot: &Snapshot, horizon: HorizonId, won: Won) -> String 
 }
 
 /// Labels in a row: `provider aws, region us-east-1`; what says nothing is empty.
-pub(super) fn labels(labels: &LabelsView) -> String {
+pub(crate) fn labels(labels: &LabelsView) -> String {
     let text = |word: &str, value: &Option<String>| value.as_ref().map(|value| format!("{word} {value}"));
     let parts = [
         text("label", &labels.label),
@@ -95,7 +108,7 @@ pub(super) fn labels(labels: &LabelsView) -> String {
 }
 
 /// Why the client was judged where it was.
-pub(super) fn why_there(explanation: &Explanation, steered: &Steered) -> String {
+pub(crate) fn why_there(explanation: &Explanation, steered: &Steered) -> String {
     let resolver = explanation.client.resolver;
     let why = match (steered.judged, explanation.hearing) {
         (Judged::BySubnet, _) => "the subnet in the query".into(),
@@ -117,7 +130,7 @@ pub(super) fn why_there(explanation: &Explanation, steered: &Steered) -> String 
 }
 
 /// Why a reply is what it is.
-pub(super) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer: &Answer) -> String {
+pub(crate) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer: &Answer) -> String {
     let basis = &answer.summary.basis;
     let zone = basis.zone.map(|id| snapshot.zones.zone(id));
     let node = zone.zip(basis.node).map(|(zone, id)| zone.node(id));
@@ -175,7 +188,7 @@ fn why_steered(answer: &Answer, at: &str) -> String {
 }
 
 /// Why the scope is as long as it is.
-pub(super) fn why_scope(snapshot: &Snapshot, explanation: &Explanation, steered: &Steered) -> String {
+pub(crate) fn why_scope(snapshot: &Snapshot, explanation: &Explanation, steered: &Steered) -> String {
     let location = &steered.decision.location;
     let mut why = match &steered.reason {
         ScopeReason::Unanimous => "the horizon decides alike for every client there can be".into(),

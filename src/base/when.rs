@@ -1,0 +1,126 @@
+//! Times as people write and read them: lengths like `2h`, moments as RFC 3339 has them.
+//!
+//! **Invariants**: what is read back from what was written is the same second.
+//! **Not here**: reading a clock.
+
+use std::fmt;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::time::UnixTime;
+
+/// The furthest end that can be asked for, in seconds: a year. What is to stand for longer has no end that anybody
+/// remembers, and is better given without one.
+pub const MAX_AHEAD_SECS: u64 = 366 * 86_400;
+
+/// Reads digits and a unit, `ms`, `s`, `m`, `h` or `d`, as milliseconds.
+pub fn parse_millis(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().ok()?;
+    let unit = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}
+
+/// Why a text is no end of anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadEnd {
+    /// It is neither a length nor a moment.
+    NotATime,
+    /// It is not in the future.
+    Past,
+    /// It is beyond [`MAX_AHEAD_SECS`].
+    TooFar,
+}
+
+impl fmt::Display for BadEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BadEnd::NotATime => {
+                "write a length of time with its unit (s, m, h or d) like `2h`, or a moment like `2026-01-31T18:00:00Z`"
+            }
+            BadEnd::Past => "this is not in the future",
+            BadEnd::TooFar => "this is more than a year ahead; without an end it stands until it is taken back",
+        })
+    }
+}
+
+impl std::error::Error for BadEnd {}
+
+/// Reads when something ends: after a length of time, or at a moment. What is left of a second counts as a whole one.
+pub fn parse_end(text: &str, now: UnixTime) -> Result<UnixTime, BadEnd> {
+    let end = match parse_millis(text) {
+        Some(millis) => UnixTime(now.0.saturating_add(millis.div_ceil(1000))),
+        None => parse_moment(text).ok_or(BadEnd::NotATime)?,
+    };
+    match end.0.checked_sub(now.0) {
+        None | Some(0) => Err(BadEnd::Past),
+        Some(ahead) if ahead > MAX_AHEAD_SECS => Err(BadEnd::TooFar),
+        Some(_) => Ok(end),
+    }
+}
+
+/// Reads a moment as RFC 3339 has it.
+pub fn parse_moment(text: &str) -> Option<UnixTime> {
+    let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    u64::try_from(moment.unix_timestamp()).ok().map(UnixTime)
+}
+
+/// A moment as RFC 3339 has it.
+pub fn rfc3339(moment: UnixTime) -> String {
+    let date = i64::try_from(moment.0).ok().and_then(|secs| OffsetDateTime::from_unix_timestamp(secs).ok());
+    // Beyond the year 9999 there is no such form.
+    date.and_then(|date| date.format(&Rfc3339).ok()).unwrap_or_else(|| format!("@{}", moment.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixTime = UnixTime(1_700_000_000);
+
+    #[test]
+    fn lengths_have_units() {
+        assert_eq!(parse_millis("250ms"), Some(250));
+        assert_eq!(parse_millis("2m"), Some(120_000));
+        assert_eq!(parse_millis("3d"), Some(3 * 86_400_000));
+        for text in ["", "5", "s", "-1s", "1.5h", "1 s", "99999999999999999999s", "18446744073709551615h"] {
+            assert_eq!(parse_millis(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_a_length_or_a_moment_ahead() {
+        assert_eq!(parse_end("2h", NOW), Ok(UnixTime(NOW.0 + 7200)));
+        assert_eq!(parse_end("1500ms", NOW), Ok(UnixTime(NOW.0 + 2)));
+        assert_eq!(parse_end("2023-11-14T23:13:20+01:00", NOW), Err(BadEnd::Past), "it is now");
+        assert_eq!(parse_end("2023-11-14T22:13:21Z", NOW), Ok(UnixTime(NOW.0 + 1)));
+        for (text, why) in [
+            ("", BadEnd::NotATime),
+            ("tomorrow", BadEnd::NotATime),
+            ("2023-11-14", BadEnd::NotATime),
+            ("0s", BadEnd::Past),
+            ("1969-12-31T23:59:59Z", BadEnd::NotATime),
+            ("367d", BadEnd::TooFar),
+            ("18446744073709551615ms", BadEnd::TooFar),
+            ("9999-01-01T00:00:00Z", BadEnd::TooFar),
+        ] {
+            assert_eq!(parse_end(text, NOW), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_reads_back() {
+        assert_eq!(rfc3339(NOW), "2023-11-14T22:13:20Z");
+        assert_eq!(parse_moment(&rfc3339(NOW)), Some(NOW));
+        assert_eq!(rfc3339(UnixTime(u64::MAX)), format!("@{}", u64::MAX));
+    }
+}

@@ -1,0 +1,180 @@
+//! `pharos mirror`: how the mirrors of the running server stand, and orders about them.
+//!
+//! **Invariants**: an order that this says was given is kept and served.
+//! **Not here**: orders ([`crate::control`]).
+
+use std::path::{Path, PathBuf};
+
+use hyper::Method;
+use serde::Serialize;
+use serde_json::json;
+
+use super::columns::columns;
+use super::server::Server;
+use super::{OK, put};
+use crate::base::when::parse_end;
+use crate::control::client::Question;
+use crate::control::encode;
+use crate::control::view::{DoneView, MirrorView, MirrorsView};
+use crate::inspect::words;
+use crate::mirror::{Forced, Reason};
+use crate::process::Clock;
+
+/// What `mirror` is asked.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+
+    /// The server's control socket; without this the configuration names it
+    #[arg(long, global = true, value_name = "SOCKET")]
+    socket: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Show each mirror with its addresses, their health, and the order that stands
+    List {
+        /// Only this one
+        #[arg(value_name = "NAME")]
+        mirror: Option<String>,
+    },
+    /// Send clients elsewhere; the mirror goes on serving those that still know it
+    Drain(Give),
+    /// Send nobody there while anything else is left
+    Down(Give),
+    /// Count it as up, whatever probes say
+    Up(Give),
+    /// Take the order back: probes decide again
+    Auto {
+        /// The mirror
+        #[arg(value_name = "NAME")]
+        mirror: String,
+        /// Why, for the log
+        #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+        reason: Option<String>,
+    },
+}
+
+/// An order.
+#[derive(Debug, clap::Args)]
+struct Give {
+    /// The mirror
+    #[arg(value_name = "NAME")]
+    mirror: String,
+
+    /// Why, for whoever finds the order later
+    #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+    reason: String,
+
+    /// When it ends: after a time like 90s, 2h or 3d, or at a moment like 2026-01-31T18:00:00Z; without this it stands
+    /// until it is taken back
+    #[arg(long, value_name = "WHEN", value_parser = parse_until)]
+    until: Option<String>,
+}
+
+fn parse_reason(text: &str) -> Result<String, String> {
+    Reason::parse(text).map(|reason| reason.to_string()).map_err(|error| error.to_string())
+}
+
+/// The server reads it again, by its own clock.
+fn parse_until(text: &str) -> Result<String, String> {
+    parse_end(text, Clock::civil()).map(|_| text.to_string()).map_err(|error| error.to_string())
+}
+
+/// Asks, prints, and tells the exit code.
+pub(super) fn run(config: &Path, args: &Args) -> u8 {
+    match answer(config, args) {
+        Ok(text) => {
+            put(&text);
+            OK
+        }
+        Err(code) => code,
+    }
+}
+
+fn answer(config: &Path, args: &Args) -> Result<String, u8> {
+    let server = Server::find(config, args.socket.as_deref())?;
+    let ask = |method, target: String, body: String| Question { method, target, body };
+    match &args.command {
+        Command::List { mirror: None } => {
+            let view: MirrorsView = server.ask(ask(Method::GET, "/mirrors".into(), String::new()))?;
+            Ok(if args.json { as_json(&view) } else { list(&view) })
+        }
+        Command::List { mirror: Some(mirror) } => {
+            let target = format!("/mirrors/{}", encode(mirror));
+            let view: MirrorView = server.ask(ask(Method::GET, target, String::new()))?;
+            Ok(if args.json { as_json(&view) } else { table(std::slice::from_ref(&view), Vec::new()) })
+        }
+        Command::Drain(give) => order(&server, Forced::Drain, give, args),
+        Command::Down(give) => order(&server, Forced::Down, give, args),
+        Command::Up(give) => order(&server, Forced::Up, give, args),
+        Command::Auto { mirror, reason } => {
+            let body = reason.as_ref().map(|reason| json!({ "reason": reason }).to_string()).unwrap_or_default();
+            done(&server, ask(Method::DELETE, target(mirror), body), args)
+        }
+    }
+}
+
+fn order(server: &Server, forced: Forced, give: &Give, args: &Args) -> Result<String, u8> {
+    let body = json!({ "order": forced.as_str(), "reason": give.reason, "until": give.until }).to_string();
+    done(server, Question { method: Method::PUT, target: target(&give.mirror), body }, args)
+}
+
+fn done(server: &Server, question: Question, args: &Args) -> Result<String, u8> {
+    let view: DoneView = server.ask(question)?;
+    if args.json {
+        return Ok(as_json(&view));
+    }
+    let mut text = match &view.order {
+        Some(order) => format!("{}: {}\n", view.mirror, words::order(order)),
+        None => format!("{}: no order stands, probes decide\n", view.mirror),
+    };
+    if let Some(before) = &view.before {
+        text += &format!("before: {}\n", words::order(before));
+    }
+    Ok(text)
+}
+
+fn target(mirror: &str) -> String {
+    format!("/mirrors/{}/order", encode(mirror))
+}
+
+fn as_json(view: &impl Serialize) -> String {
+    serde_json::to_string_pretty(view).expect("a view is plain data") + "\n"
+}
+
+fn list(view: &MirrorsView) -> String {
+    let gone = view.gone.iter().map(|gone| {
+        let order = words::order(&gone.order);
+        [&*gone.mirror, "not configured", "", "", "", "", &*order].map(str::to_string).to_vec()
+    });
+    table(&view.mirrors, gone.collect())
+}
+
+/// A line an address; what is of the mirror stands in its first one.
+fn table(mirrors: &[MirrorView], more: Vec<Vec<String>>) -> String {
+    let head = ["MIRROR", "ADDRESS", "HEALTH", "VERDICT", "SINCE", "HORIZONS", "ORDER"].map(str::to_string).to_vec();
+    let mut rows = vec![head];
+    for mirror in mirrors {
+        let order = mirror.order.as_ref().map(words::order).unwrap_or_default();
+        let mut own = [mirror.mirror.clone(), mirror.horizons.join(", "), order];
+        if mirror.addresses.is_empty() {
+            let [name, horizons, order] = own;
+            rows.push(vec![name, "none".into(), String::new(), String::new(), String::new(), horizons, order]);
+            continue;
+        }
+        for address in &mirror.addresses {
+            let [name, horizons, order] = std::mem::take(&mut own);
+            let verdict = address.verdict.as_deref().unwrap_or("not probed").to_string();
+            let since = address.since.clone().unwrap_or_default();
+            rows.push(vec![name, address.address.clone(), address.health.to_string(), verdict, since, horizons, order]);
+        }
+    }
+    rows.extend(more);
+    columns(&rows).join("\n") + "\n"
+}

@@ -1,0 +1,65 @@
+//! Asking the running server, for the commands that do.
+//!
+//! **Invariants**: what went wrong is told with its remedy, and each kind of it has its exit code.
+//! **Not here**: the socket ([`crate::control`]).
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::{BAD_CONFIG, NO_SERVER, style_of_stderr};
+use crate::base::diagnostic::{Diagnostic, Place};
+use crate::base::report::report;
+use crate::config::{self, Config};
+use crate::control::client::{self, Question};
+use crate::control::view::RefusalView;
+use crate::load;
+
+/// The server to ask.
+pub(super) struct Server {
+    socket: PathBuf,
+    /// The configuration that names it; none where the socket was typed.
+    pub(super) config: Option<Config>,
+}
+
+impl Server {
+    /// The server whose socket was typed, else that of the configuration; an exit code, where neither can be had.
+    pub(super) fn find(config: &Path, typed: Option<&Path>) -> Result<Self, u8> {
+        if let Some(socket) = typed {
+            return Ok(Server { socket: socket.to_path_buf(), config: None });
+        }
+        let fail = |problems: Vec<Diagnostic>| {
+            eprint!("{}", report(&problems, style_of_stderr()));
+            BAD_CONFIG
+        };
+        let (file, text) = load::config_text(config).map_err(fail)?;
+        let (config, _) = config::read(&file, &text).map_err(fail)?;
+        let Some(control) = &config.control else {
+            let problem = Diagnostic::error("no-control", "this configuration has no socket to ask the server at")
+                .at(Place::whole_file(&config.file), "")
+                .help("add `[control]` with `socket` and `state`, and start the server with it");
+            return Err(fail(vec![problem]));
+        };
+        Ok(Server { socket: control.socket.clone(), config: Some(config) })
+    }
+
+    /// Asks; an exit code, where there is no answer to print.
+    pub(super) fn ask<T: DeserializeOwned>(&self, question: Question) -> Result<T, u8> {
+        let say = |error: &str, help: Option<&str>, code| {
+            eprintln!("error: {error}");
+            if let Some(help) = help {
+                eprintln!("  = help: {help}");
+            }
+            code
+        };
+        let (status, body) = client::ask(&self.socket, question)
+            .map_err(|error| say(&error.to_string(), Some(error.help()), NO_SERVER))?;
+        let odd = || say("the server's answer cannot be understood", Some("is it of the same version?"), NO_SERVER);
+        if !status.is_success() {
+            let RefusalView { error, help } = serde_json::from_slice(&body).map_err(|_| odd())?;
+            let code = if status.is_client_error() { BAD_CONFIG } else { NO_SERVER };
+            return Err(say(&error, help.as_deref(), code));
+        }
+        serde_json::from_slice(&body).map_err(|_| odd())
+    }
+}

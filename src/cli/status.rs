@@ -1,0 +1,62 @@
+//! `pharos status`: how the running server is, in a few lines.
+
+use std::path::{Path, PathBuf};
+
+use hyper::Method;
+
+use super::server::Server;
+use super::{OK, put};
+use crate::control::client::Question;
+use crate::control::view::StatusView;
+
+/// What `status` is asked.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The server's control socket; without this the configuration names it
+    #[arg(long, value_name = "SOCKET")]
+    socket: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks, prints, and tells the exit code.
+pub(super) fn run(config: &Path, args: &Args) -> u8 {
+    let question = Question { method: Method::GET, target: "/status".into(), body: String::new() };
+    let view: StatusView = match Server::find(config, args.socket.as_deref()).and_then(|server| server.ask(question)) {
+        Ok(view) => view,
+        Err(code) => return code,
+    };
+    match args.json {
+        true => put(&(serde_json::to_string_pretty(&view).expect("a view is plain data") + "\n")),
+        false => put(&text(&view)),
+    }
+    OK
+}
+
+fn text(view: &StatusView) -> String {
+    let state = view.obstacle.as_deref().unwrap_or("serving");
+    let zones: Vec<String> = view
+        .zones
+        .iter()
+        .map(|zone| match zone.serial {
+            Some(serial) => format!("{} (serial {serial})", zone.name),
+            None => format!("{} (not available)", zone.name),
+        })
+        .collect();
+    format!(
+        "state       {state}, pharos {}, up for {} s\n\
+         generation  {}, published {} s ago\n\
+         mirrors     {} of {} up; {} under orders\n\
+         zones       {}\n",
+        view.version,
+        view.uptime_seconds,
+        view.generation,
+        view.generation_age_seconds,
+        view.mirrors_up,
+        view.mirrors,
+        view.orders,
+        zones.join(", "),
+    )
+}

@@ -1,0 +1,108 @@
+//! The other side of the control socket: how commands ask the running server.
+//!
+//! **Invariants**: an answer is bounded in time and length, whoever sends it.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+
+/// How long an answer may take: longer than the server itself gives an order.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest answer, in octets: the list of as many mirrors as there can be, with an address each.
+const MAX_ANSWER_LEN: usize = 64 << 20;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The method.
+    pub method: Method,
+    /// The path and query.
+    pub target: String,
+    /// The body; may be empty.
+    pub body: String,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum AskError {
+    /// Nobody listens there.
+    NobodyThere(PathBuf),
+    /// The socket is not for this user.
+    Forbidden(PathBuf),
+    /// The connection failed.
+    Broken {
+        /// The socket.
+        path: PathBuf,
+        /// How.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AskError::NobodyThere(path) => write!(f, "no server answers at {}", path.display()),
+            AskError::Forbidden(path) => write!(f, "{} is not for this user", path.display()),
+            AskError::Broken { path, error } => write!(f, "failed to ask the server at {}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for AskError {}
+
+impl AskError {
+    /// What to do about it.
+    pub fn help(&self) -> &'static str {
+        match self {
+            AskError::NobodyThere(_) => "is `pharos serve` running, with this `socket` under `[control]`?",
+            AskError::Forbidden(_) => "ask as root, or as the user that the server runs as",
+            AskError::Broken { .. } => "look at the server's log",
+        }
+    }
+}
+
+/// Asks the server at a socket; the status and the body of its answer.
+pub fn ask(socket: &Path, question: Question) -> Result<(StatusCode, Bytes), AskError> {
+    let broken = |error| AskError::Broken { path: socket.to_path_buf(), error };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
+    let answer = runtime.block_on(async { tokio::time::timeout(TIMEOUT, exchange(socket, question)).await });
+    match answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
+        Ok(answer) => Ok(answer),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            Err(AskError::NobodyThere(socket.to_path_buf()))
+        }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(AskError::Forbidden(socket.to_path_buf())),
+        Err(error) => Err(broken(error)),
+    }
+}
+
+async fn exchange(socket: &Path, question: Question) -> io::Result<(StatusCode, Bytes)> {
+    let stream = UnixStream::connect(socket).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let Question { method, target, body } = question;
+    let request = Request::builder().method(method).uri(target).header(HOST, "pharos");
+    let request = request.body(Full::new(Bytes::from(body))).map_err(io::Error::other)?;
+    let asked = async {
+        let response = sender.send_request(request).await.map_err(io::Error::other)?;
+        let status = response.status();
+        let body = Limited::new(response.into_body(), MAX_ANSWER_LEN).collect().await.map_err(io::Error::other)?;
+        Ok((status, body.to_bytes()))
+    };
+    tokio::pin!(asked, connection);
+    tokio::select! {
+        biased;
+        answer = &mut asked => answer,
+        // It has read all that there is.
+        _ = &mut connection => asked.await,
+    }
+}

@@ -1,0 +1,232 @@
+//! The desk: answers what an operator asks, over whichever listener it came.
+//!
+//! **Invariants**: one answer comes from one snapshot; an order is acknowledged when it is kept and served, not before;
+//! whoever asks has been let in by the listener.
+//! **Not here**: listening, telling who asks ([`super::socket`], the admin listener), the orders ([`super::ledger`]).
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use super::ledger::{Ask, Done, Entry, Refused};
+use super::request::{self, Refusal, Request};
+use super::view::{self, DoneView, RefusalView};
+use crate::base::diagnostic::did_you_mean;
+use crate::base::ids::MirrorId;
+use crate::base::name::NameBuf;
+use crate::base::prefix::Prefix;
+use crate::inspect::first_steered;
+use crate::inspect::view::{Known, OrderView, describe};
+use crate::live::{Published, Readiness};
+use crate::mirror::Order;
+use crate::process::Clock;
+use crate::snapshot::Snapshot;
+use crate::telemetry::probe::Probes;
+use crate::telemetry::{Collect, Page};
+
+/// How long an order may take: a disk that is this slow is broken, and whoever gave the order should know.
+const ORDER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What is said to a request.
+pub type Response = hyper::Response<Full<Bytes>>;
+
+/// Answers what an operator asks.
+pub struct Desk {
+    readiness: Arc<Readiness>,
+    /// There once the server serves.
+    running: OnceLock<Running>,
+}
+
+/// What answers are made from.
+pub(super) struct Running {
+    pub(super) published: Arc<Published>,
+    pub(super) clock: Clock,
+    /// None where mirrors are not probed.
+    pub(super) probes: Option<Arc<Probes>>,
+    pub(super) ledger: mpsc::Sender<Entry>,
+}
+
+impl Desk {
+    pub(super) fn new(readiness: Arc<Readiness>) -> Self {
+        Desk { readiness, running: OnceLock::new() }
+    }
+
+    /// Answers from this from now on.
+    pub(super) fn open(&self, running: Running) {
+        // It is opened once; were it not, the first one would be as good.
+        let _ = self.running.set(running);
+    }
+
+    /// Answers a request of `who`.
+    pub async fn answer(&self, who: Arc<str>, head: Parts, body: Bytes) -> Response {
+        let answered = self.try_answer(who, &head, &body).await;
+        render(answered.unwrap_or_else(Answer::Refused), &head.method)
+    }
+
+    async fn try_answer(&self, who: Arc<str>, head: &Parts, body: &[u8]) -> Result<Answer, Refusal> {
+        let request = request::parse(head, body, Clock::civil())?;
+        let obstacle = self.readiness.obstacle();
+        if request == Request::Ready {
+            return Ok(Answer::Ready(obstacle));
+        }
+        let unavailable = |why: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why);
+        let running = self.running.get().ok_or_else(|| unavailable(obstacle.unwrap_or("starting")))?;
+        let snapshot = running.published.load_full();
+        let probes = running.probes.as_deref();
+        match request {
+            Request::Ready | Request::Status => {
+                let now = running.clock.now();
+                let age = now.0.saturating_sub(running.published.published_at().0);
+                Ok(Answer::json(&view::status(&snapshot, obstacle, age, now.0)))
+            }
+            Request::Mirrors => Ok(Answer::json(&view::mirrors(&snapshot, probes))),
+            Request::Mirror(name) => Ok(Answer::json(&view::mirror(&snapshot, find(&snapshot, &name)?, probes))),
+            Request::Explain { client, resolver, name } => {
+                let age_secs = running.clock.now().0.saturating_sub(running.published.published_at().0) / 1000;
+                explain(snapshot, client, resolver, name.map(|name| *name), age_secs).await
+            }
+            Request::Give { mirror, forced, reason, until } => {
+                find(&snapshot, &mirror)?;
+                let order = Order { forced, reason, who, since: Clock::civil(), until };
+                let stands = Some(OrderView::of(&order));
+                running.order(mirror, Ask::Give(order), stands).await
+            }
+            Request::TakeBack { mirror, reason } => {
+                // An order may be taken back that is about a mirror which is gone.
+                if !snapshot.orders().contains_key(&mirror) {
+                    find(&snapshot, &mirror)?;
+                }
+                running.order(mirror, Ask::TakeBack { who, reason }, None).await
+            }
+        }
+    }
+}
+
+impl Running {
+    async fn order(&self, mirror: Arc<str>, ask: Ask, stands: Option<OrderView>) -> Result<Answer, Refusal> {
+        let (reply, outcome) = oneshot::channel();
+        let stopping = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
+        let asked = async {
+            let entry = Entry { mirror: mirror.clone(), ask, reply };
+            self.ledger.send(entry).await.map_err(|_| stopping())?;
+            outcome.await.map_err(|_| stopping())
+        };
+        let late = |_| {
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the disk does not take the order")
+                .help("it may still come to stand: look at the list of mirrors, and at the disk of `[control] state`")
+        };
+        let Done { before, generation } = match tokio::time::timeout(ORDER_TIMEOUT, asked).await.map_err(late)?? {
+            Ok(done) => done,
+            Err(Refused::Full) => {
+                let error = "there are as many orders as there can be";
+                return Err(Refusal::new(StatusCode::CONFLICT, error).help("take back those of mirrors that are gone"));
+            }
+            Err(Refused::NotKept(error)) => {
+                let error = format!("the order cannot be kept, and was not given: {error}");
+                return Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, error)
+                    .help("look at the folder of `[control] state`: it must be there, writable, and have room"));
+            }
+            Err(Refused::Stopping) => return Err(stopping()),
+        };
+        Ok(Answer::json(&DoneView {
+            mirror: mirror.to_string(),
+            order: stands,
+            before: before.as_ref().map(OrderView::of),
+            generation: generation.map(|generation| generation.0),
+        }))
+    }
+}
+
+/// The orders that stand, as metrics: a sample for each, so no more than there are orders.
+impl Collect for Desk {
+    fn collect(&self, page: &mut Page) {
+        let Some(running) = self.running.get() else { return };
+        let snapshot = running.published.load_full();
+        let mut family = page.gauge("pharos_mirror_order", "1 for each order of an operator that stands.");
+        for (mirror, order) in snapshot.orders() {
+            family.sample(&[("mirror", mirror), ("order", order.forced.as_str())], 1);
+        }
+    }
+}
+
+async fn explain(
+    snapshot: Arc<Snapshot>,
+    client: Prefix,
+    resolver: Option<IpAddr>,
+    name: Option<NameBuf>,
+    age_secs: u64,
+) -> Result<Answer, Refusal> {
+    let Some(name) = name.or_else(|| first_steered(&snapshot).map(|(name, _)| name)) else {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "no name is steered").help("say which name to explain"));
+    };
+    let known = Known::Served { generation: snapshot.generation, age_secs };
+    // It walks whole tables, which is too long for a thread that others wait for.
+    let described =
+        tokio::task::spawn_blocking(move || describe(&snapshot, name.as_name(), client, resolver, known)).await;
+    match described {
+        Ok(view) => Ok(Answer::json(&view)),
+        Err(_) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "a fault in pharos, please report it")),
+    }
+}
+
+fn find(snapshot: &Snapshot, name: &str) -> Result<MirrorId, Refusal> {
+    let at = snapshot.mirrors.iter().position(|mirror| *mirror.name == *name);
+    at.map(MirrorId::from_index).ok_or_else(|| {
+        let help = did_you_mean(name, "mirrors", snapshot.mirrors.iter().map(|mirror| &*mirror.name));
+        Refusal::new(StatusCode::NOT_FOUND, format!("mirror `{name}` is not defined")).help(help)
+    })
+}
+
+/// Says why there is no answer.
+pub(super) fn refuse(refusal: Refusal, method: &Method) -> Response {
+    render(Answer::Refused(refusal), method)
+}
+
+/// What is said.
+enum Answer {
+    Json(String),
+    Ready(Option<&'static str>),
+    Refused(Refusal),
+}
+
+impl Answer {
+    fn json(view: &impl Serialize) -> Self {
+        Answer::Json(serde_json::to_string(view).expect("a view is plain data") + "\n")
+    }
+}
+
+fn render(answer: Answer, method: &Method) -> Response {
+    const JSON: &str = "application/json";
+    let mut allow = None;
+    let (status, kind, body) = match answer {
+        Answer::Json(text) => (StatusCode::OK, JSON, text),
+        Answer::Ready(None) => (StatusCode::OK, "text/plain; charset=utf-8", "ready\n".to_string()),
+        Answer::Ready(Some(obstacle)) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", format!("{obstacle}\n"))
+        }
+        Answer::Refused(Refusal { status, error, help, allow: methods }) => {
+            allow = methods;
+            let text = serde_json::to_string(&RefusalView { error, help }).expect("a view is plain data");
+            (status, JSON, text + "\n")
+        }
+    };
+    let len = body.len();
+    let sent = if method == Method::HEAD { Bytes::new() } else { Bytes::from(body) };
+    let mut response = Response::new(Full::new(sent));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, len.into());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let Some(allow) = allow {
+        headers.insert(ALLOW, HeaderValue::from_static(allow));
+    }
+    response
+}

@@ -1,0 +1,295 @@
+//! The ledger: the orders that stand, kept on the disk before they are acknowledged, and ended when their time comes.
+//!
+//! One task takes what is asked, one after the other: it writes the file, has the change published, writes a line of the
+//! log, and answers.
+//!
+//! **Invariants**: an order that was acknowledged is on the disk and is served; one that could not be kept changes nothing;
+//! each order given, replaced, taken back or ended is one line of the log.
+//! **Not here**: who may give orders, what mirrors there are ([`super::desk`]).
+
+use std::future::pending;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+
+use super::store;
+use crate::base::time::{Generation, UnixTime};
+use crate::base::when::rfc3339;
+use crate::live::{Stopped, Updates};
+use crate::mirror::{Forced, Order, Reason};
+use crate::process::state;
+use crate::snapshot::{Change, Orders};
+
+/// The most orders that stand at once: one for each mirror that there can be. Those about mirrors that are gone count too.
+const MAX_ORDERS: usize = crate::config::limits::MAX_ITEMS;
+
+/// Requests that may wait for the disk; others wait to be taken.
+pub(super) const MAX_WAITING: usize = 16;
+
+/// How soon it is noticed that somebody has set the clock: ends are moments of the civil one.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// What is asked of the ledger.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// This order is to stand from now on.
+    Give(Order),
+    /// Whatever was ordered is to end.
+    TakeBack {
+        /// Who says so.
+        who: Arc<str>,
+        /// Why.
+        reason: Option<Reason>,
+    },
+}
+
+/// A mirror, what is asked about it, and where to say what came of it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) mirror: Arc<str>,
+    pub(super) ask: Ask,
+    pub(super) reply: oneshot::Sender<Result<Done, Refused>>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Done {
+    /// The order that stood before.
+    pub(super) before: Option<Order>,
+    /// The snapshot from which it is served; none where nothing changed.
+    pub(super) generation: Option<Generation>,
+}
+
+/// Why nothing was done.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// There are [`MAX_ORDERS`] already.
+    Full,
+    /// The file cannot be written.
+    NotKept(io::Error),
+    /// The process is about to end.
+    Stopping,
+}
+
+/// The orders, and where they are kept.
+pub(super) struct Ledger<C> {
+    pub(super) orders: Orders,
+    pub(super) path: PathBuf,
+    pub(super) updates: Updates,
+    /// Tells the time of day.
+    pub(super) clock: C,
+}
+
+impl<C: Fn() -> UnixTime> Ledger<C> {
+    /// Takes what is asked until nobody is left to ask.
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Entry>) {
+        loop {
+            tokio::select! {
+                entry = inbox.recv() => {
+                    let Some(Entry { mirror, ask, reply }) = entry else { return };
+                    let outcome = self.take(mirror, ask).await;
+                    // Whoever asked may have stopped waiting; it stands all the same.
+                    let _ = reply.send(outcome);
+                }
+                () = self.next_end() => self.end_due().await,
+            }
+        }
+    }
+
+    async fn take(&mut self, mirror: Arc<str>, ask: Ask) -> Result<Done, Refused> {
+        let before = self.orders.get(&mirror).cloned();
+        let mut after = self.orders.clone();
+        let (order, line) = match ask {
+            Ask::Give(order) => {
+                if before.is_none() && self.orders.len() >= MAX_ORDERS {
+                    return Err(Refused::Full);
+                }
+                after.insert(mirror.clone(), order.clone());
+                let line = match &before {
+                    None => format!("order given: mirror {mirror} is {}", told(&order)),
+                    Some(before) => {
+                        format!("order replaced: mirror {mirror} is {}; it was {}", told(&order), told(before))
+                    }
+                };
+                (Some(order), line)
+            }
+            Ask::TakeBack { who, reason } => {
+                let Some(before) = &before else { return Ok(Done { before: None, generation: None }) };
+                after.remove(&mirror);
+                let why = reason.map(|reason| format!(", for \"{reason}\"")).unwrap_or_default();
+                (None, format!("order taken back by {who}{why}: mirror {mirror} was {}", told(before)))
+            }
+        };
+        self.write(&after).await.map_err(Refused::NotKept)?;
+        self.orders = after;
+        let generation = self.publish(&mirror, order).await.map_err(|Stopped| Refused::Stopping)?;
+        info!("{line}");
+        Ok(Done { before, generation: Some(generation) })
+    }
+
+    /// Ends the orders whose time has come.
+    async fn end_due(&mut self) {
+        let now = (self.clock)();
+        let due: Vec<_> = self.orders.iter().filter(|(_, order)| order.is_over(now)).collect();
+        let due: Vec<_> = due.into_iter().map(|(mirror, order)| (mirror.clone(), order.clone())).collect();
+        if due.is_empty() {
+            return;
+        }
+        self.orders.retain(|_, order| !order.is_over(now));
+        if let Err(error) = self.write(&self.orders).await {
+            // The next start finds that it has ended, from the order itself.
+            warn!("failed to write {}: {error}", self.path.display());
+        }
+        for (mirror, order) in due {
+            if self.publish(&mirror, None).await.is_err() {
+                return;
+            }
+            log_end(&mirror, &order);
+        }
+    }
+
+    /// Waits until an order may have come to its end.
+    async fn next_end(&self) {
+        let Some(next) = self.orders.values().filter_map(|order| order.until).min() else { return pending().await };
+        let left = Duration::from_secs(next.0.saturating_sub((self.clock)().0));
+        tokio::time::sleep(left.min(LOOK_EVERY)).await;
+    }
+
+    async fn publish(&self, mirror: &Arc<str>, order: Option<Order>) -> Result<Generation, Stopped> {
+        self.updates.change_and_wait(Change::Force(mirror.clone(), order)).await
+    }
+
+    async fn write(&self, orders: &Orders) -> io::Result<()> {
+        let (path, text) = (self.path.clone(), store::encode(orders));
+        // Seldom, and never on a thread that answers.
+        tokio::task::spawn_blocking(move || state::keep(&path, &text)).await.unwrap_or_else(|error| Err(error.into()))
+    }
+}
+
+/// Says that an order has come to its end.
+pub(super) fn log_end(mirror: &str, order: &Order) {
+    info!("order ended: mirror {mirror} was {}", told(order));
+}
+
+/// An order in a log line.
+fn told(order: &Order) -> String {
+    let what = match order.forced {
+        Forced::Drain => "drained",
+        forced => forced.as_str(),
+    };
+    let until = order.until.map_or_else(|| "until taken back".to_string(), |until| format!("until {}", rfc3339(until)));
+    format!("{what} by order of {} {until}, for \"{}\"", order.who, order.reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::base::time::Moment;
+    use crate::live::{self, Published};
+    use crate::mirror::Mirror;
+    use crate::snapshot::{Settings, Snapshot};
+    use crate::zone::ZoneSet;
+
+    /// A ledger at work over mirrors `a` and `b`, with a civil clock that stands at 1000 when it begins.
+    struct World {
+        folder: tempfile::TempDir,
+        published: Arc<Published>,
+        entries: mpsc::Sender<Entry>,
+    }
+
+    impl World {
+        fn start(orders: Orders) -> World {
+            let folder = tempfile::tempdir().unwrap();
+            let mirror = |name: &str| Mirror { name: name.into(), host: None, v4: Vec::new(), v6: Vec::new() };
+            let snapshot = Snapshot::new(
+                Generation(1),
+                Arc::new(ZoneSet::new(Vec::new())),
+                Arc::new([]),
+                Arc::new([mirror("a"), mirror("b")]),
+                Arc::new(Settings::default()),
+                Arc::default(),
+            );
+            let (published, updates, publisher) = live::publish(snapshot.with_orders(orders.clone()), || Moment(0));
+            tokio::spawn(publisher.run());
+            let begin = Instant::now();
+            let clock = move || UnixTime(1000 + begin.elapsed().as_secs());
+            let path = folder.path().join("orders.json");
+            let (entries, inbox) = mpsc::channel(MAX_WAITING);
+            tokio::spawn(Ledger { orders, path, updates, clock }.run(inbox));
+            World { folder, published, entries }
+        }
+
+        async fn ask(&self, mirror: &str, ask: Ask) -> Result<Done, Refused> {
+            let (reply, outcome) = oneshot::channel();
+            self.entries.send(Entry { mirror: mirror.into(), ask, reply }).await.unwrap();
+            outcome.await.unwrap()
+        }
+
+        /// What is served and what is on the disk, which must be the same.
+        fn standing(&self) -> Vec<(String, Forced)> {
+            let served = self.published.load().orders().clone();
+            let text = std::fs::read_to_string(self.folder.path().join("orders.json")).unwrap();
+            assert_eq!(store::decode(&text).as_ref(), Some(&served));
+            served.iter().map(|(name, order)| (name.to_string(), order.forced)).collect()
+        }
+    }
+
+    fn order(forced: Forced, until: Option<u64>) -> Order {
+        let reason = Reason::parse("a test").unwrap();
+        Order { forced, reason, who: "us".into(), since: UnixTime(1000), until: until.map(UnixTime) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_is_kept_served_and_ended() {
+        let world = World::start(Orders::new());
+        let done = world.ask("a", Ask::Give(order(Forced::Drain, Some(1100)))).await.unwrap();
+        assert_eq!((done.before, done.generation), (None, Some(Generation(2))));
+        world.ask("b", Ask::Give(order(Forced::Down, None))).await.unwrap();
+        assert_eq!(world.standing(), [("a".into(), Forced::Drain), ("b".into(), Forced::Down)]);
+
+        let done = world.ask("a", Ask::Give(order(Forced::Up, Some(1030)))).await.unwrap();
+        assert_eq!(done.before.map(|order| order.forced), Some(Forced::Drain));
+        assert_eq!(world.standing(), [("a".into(), Forced::Up), ("b".into(), Forced::Down)]);
+
+        // A second before its end it stands, and then it does not.
+        tokio::time::sleep(Duration::from_secs(29)).await;
+        assert_eq!(world.standing().len(), 2);
+        let generation = world.published.generation();
+        while world.published.generation() == generation {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(world.standing(), [("b".into(), Forced::Down)]);
+
+        let taken = world.ask("b", Ask::TakeBack { who: "us".into(), reason: None }).await.unwrap();
+        assert_eq!(taken.before.map(|order| order.forced), Some(Forced::Down));
+        assert_eq!(world.standing(), []);
+        let nothing = world.ask("b", Ask::TakeBack { who: "us".into(), reason: None }).await.unwrap();
+        assert!(nothing.before.is_none() && nothing.generation.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_that_was_there_at_the_start_ends_too() {
+        let world = World::start([("a".into(), order(Forced::Drain, Some(90_000)))].into());
+        assert!(world.published.load().orders().contains_key("a"));
+        while world.published.load().orders().contains_key("a") {
+            tokio::time::sleep(Duration::from_secs(1000)).await;
+        }
+        assert_eq!(world.standing(), []);
+    }
+
+    #[tokio::test]
+    async fn an_order_that_cannot_be_kept_changes_nothing() {
+        let world = World::start(Orders::new());
+        std::fs::create_dir(world.folder.path().join("orders.json.new")).unwrap();
+        let refused = world.ask("a", Ask::Give(order(Forced::Drain, None))).await.unwrap_err();
+        assert!(matches!(refused, Refused::NotKept(_)), "{refused:?}");
+        assert!(world.published.load().orders().is_empty());
+        assert_eq!(world.published.generation(), Generation(1));
+    }
+}

@@ -1,0 +1,139 @@
+//! Control: what an operator asks the running server, and what is ordered of mirrors.
+//!
+//! [`Control::open`] takes the socket and reads the orders that stand, before anything is served; [`Control::start`] opens
+//! the desk once the server serves. Whoever comes over the socket, or over the admin listener with the token, meets the
+//! same [`Desk`]. [`client::ask`] is the other side, for the command line.
+//!
+//! ```text
+//! pharos mirror … ──► socket ──┐
+//!                              ├──► Desk ──► ledger ──► state file, then live::Updates, then a line of the log
+//! PUT /mirrors/… ──► admin ────┘     └─────► Published: lists, status, explain
+//! ```
+//!
+//! **Invariants**: everything that can be made to grow or last has a limit; an order is kept on the disk and served before
+//! it is acknowledged; a state file that cannot be used costs only the orders in it.
+//! **Not here**: what an order does to answers ([`crate::mirror`], [`crate::steer`]), HTTP over TCP and the token
+//! (`http`), layout (`cli`).
+
+pub mod client;
+mod desk;
+mod ledger;
+mod request;
+mod socket;
+mod store;
+pub(crate) mod view;
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+pub use desk::{Desk, Response};
+pub(crate) use request::encode;
+pub use socket::OpenError;
+
+use crate::base::time::UnixTime;
+use crate::config;
+use crate::live::{Published, Readiness, Updates};
+use crate::process::state::recall;
+use crate::process::{Clock, Lock};
+use crate::snapshot::{Orders, Snapshot};
+use crate::telemetry::probe::Probes;
+use desk::Running;
+use ledger::Ledger;
+
+/// The longest body of a request, in octets.
+pub const MAX_BODY_LEN: usize = socket::MAX_BODY_LEN;
+
+/// The socket with its desk, and the orders that stand.
+pub struct Control {
+    desk: Arc<Desk>,
+    serving: JoinHandle<()>,
+    /// What is to be applied before the first answer.
+    orders: Orders,
+    state: PathBuf,
+    /// There once the server serves.
+    published: OnceLock<Arc<Published>>,
+    /// No other server writes the same file.
+    _lock: Lock,
+}
+
+impl Control {
+    /// Takes the socket and the state; until [`Control::start`] it is only told that the server starts.
+    pub fn open(config: &config::Control, readiness: Arc<Readiness>) -> Result<Self, OpenError> {
+        let bound = socket::bind(&config.socket)?;
+        let lock = Lock::take(&config.state).map_err(OpenError::Lock)?;
+        let orders = recall_orders(config, Clock::civil());
+        let desk = Arc::new(Desk::new(readiness));
+        info!("taking orders at {}", config.socket.display());
+        let serving = tokio::spawn(socket::serve(bound, desk.clone()));
+        let (state, published) = (config.state.clone(), OnceLock::new());
+        Ok(Control { desk, serving, orders, state, published, _lock: lock })
+    }
+
+    /// What answers whoever was let in.
+    pub fn desk(&self) -> Arc<Desk> {
+        self.desk.clone()
+    }
+
+    /// The orders that stood when the process started.
+    pub fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    /// Opens the desk, and goes on with the orders that stand; they are in what is published.
+    pub fn start(&self, published: &Arc<Published>, updates: Updates, clock: Clock, probes: Option<Arc<Probes>>) {
+        let (ledger, inbox) = mpsc::channel(ledger::MAX_WAITING);
+        let (orders, path) = (self.orders.clone(), self.state.clone());
+        tokio::spawn(Ledger { orders, path, updates, clock: Clock::civil }.run(inbox));
+        self.desk.open(Running { published: published.clone(), clock, probes, ledger });
+        let _ = self.published.set(published.clone());
+        warn_of_gone(&published.load());
+    }
+
+    /// Looks at what a reload has brought.
+    pub fn note_reload(&self) {
+        if let Some(published) = self.published.get() {
+            warn_of_gone(&published.load());
+        }
+    }
+
+    /// Stops answering; the socket is gone when this returns.
+    pub async fn stop(self) {
+        self.serving.abort();
+        // It ends by being told to.
+        let _ = self.serving.await;
+    }
+}
+
+/// Says which orders are about mirrors that the configuration does not have.
+fn warn_of_gone(snapshot: &Snapshot) {
+    let known = |name: &str| snapshot.mirrors.iter().any(|mirror| *mirror.name == *name);
+    for (name, order) in snapshot.orders().iter().filter(|(name, _)| !known(name)) {
+        let what = order.forced.as_str();
+        warn!(
+            "the order to {what} mirror {name} is kept, but the configuration has no such mirror; `pharos mirror auto {name}` takes it back"
+        );
+    }
+}
+
+/// The orders of the last run that have not ended meanwhile.
+fn recall_orders(config: &config::Control, now: UnixTime) -> Orders {
+    let mut orders = match recall(&config.state, store::decode) {
+        Ok(orders) => orders.unwrap_or_default(),
+        Err(useless) => {
+            warn!("the orders of operators are lost: {useless}");
+            Orders::new()
+        }
+    };
+    orders.retain(|name, order| {
+        let is_over = order.is_over(now);
+        if is_over {
+            ledger::log_end(name, order);
+        }
+        !is_over
+    });
+    orders
+}

@@ -1,0 +1,247 @@
+//! Requests to the desk: from method, path, query and body to what is meant.
+//!
+//! **Invariants**: pure; what is refused says what would have been right.
+//! **Not here**: what mirrors there are, answers ([`super::desk`]).
+//!
+//! RFC 3986 §2.1 (percent-encoding).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::base::name::NameBuf;
+use crate::base::prefix::Prefix;
+use crate::base::time::UnixTime;
+use crate::base::when::parse_end;
+use crate::mirror::{Forced, Reason};
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Request {
+    /// `GET /ready`
+    Ready,
+    /// `GET /status`
+    Status,
+    /// `GET /mirrors`
+    Mirrors,
+    /// `GET /mirrors/NAME`
+    Mirror(Arc<str>),
+    /// `PUT /mirrors/NAME/order`
+    Give { mirror: Arc<str>, forced: Forced, reason: Reason, until: Option<UnixTime> },
+    /// `DELETE /mirrors/NAME/order`
+    TakeBack { mirror: Arc<str>, reason: Option<Reason> },
+    /// `GET /explain?client=…&resolver=…&name=…`
+    Explain { client: Prefix, resolver: Option<IpAddr>, name: Option<Box<NameBuf>> },
+}
+
+/// Why a request is not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) error: String,
+    pub(super) help: Option<String>,
+    /// The methods that there are at the path, where the one used is not among them.
+    pub(super) allow: Option<&'static str>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Refusal { status, error: error.into(), help: None, allow: None }
+    }
+
+    pub(super) fn help(self, help: impl Into<String>) -> Self {
+        Refusal { help: Some(help.into()), ..self }
+    }
+
+    /// The body is longer than any request's.
+    pub(super) fn too_large() -> Self {
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body broke off, or is longer than any order")
+    }
+
+    fn bad(error: impl Into<String>) -> Self {
+        Refusal::new(StatusCode::BAD_REQUEST, error)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GiveBody {
+    order: String,
+    reason: String,
+    #[serde(default)]
+    until: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TakeBackBody {
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// Understands a request.
+pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<Request, Refusal> {
+    let path = head.uri.path();
+    let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+    let name = |text: &str| -> Result<Arc<str>, Refusal> {
+        decode(text).map(Into::into).ok_or_else(|| Refusal::bad(format!("`{text}` is not a name as paths have it")))
+    };
+    let is_read = matches!(head.method, Method::GET | Method::HEAD);
+    let (request, allow) = match segments[..] {
+        ["ready"] => (is_read.then_some(Ok(Request::Ready)), "GET, HEAD"),
+        ["status"] => (is_read.then_some(Ok(Request::Status)), "GET, HEAD"),
+        ["mirrors"] => (is_read.then_some(Ok(Request::Mirrors)), "GET, HEAD"),
+        ["explain"] => (is_read.then(|| explain(head.uri.query().unwrap_or_default())), "GET, HEAD"),
+        ["mirrors", mirror] => (is_read.then(|| name(mirror).map(Request::Mirror)), "GET, HEAD"),
+        ["mirrors", mirror, "order"] => {
+            let request = match head.method {
+                Method::PUT => Some(name(mirror).and_then(|mirror| give(mirror, body, now))),
+                Method::DELETE => Some(name(mirror).and_then(|mirror| take_back(mirror, body))),
+                _ => None,
+            };
+            (request, "PUT, DELETE")
+        }
+        _ => {
+            return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`"))
+                .help("there are /mirrors, /mirrors/NAME/order, /explain, /status and /ready"));
+        }
+    };
+    request.unwrap_or_else(|| {
+        let error = format!("`{path}` is not for {}", head.method);
+        Err(Refusal { allow: Some(allow), ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, error) })
+    })
+}
+
+fn give(mirror: Arc<str>, body: &[u8], now: UnixTime) -> Result<Request, Refusal> {
+    const HELP: &str = "send `{\"order\": \"drain\", \"reason\": \"new disks\", \"until\": \"2h\"}`; `order` is drain, \
+                        down or up, and `until` may be left out";
+    let GiveBody { order, reason, until } = json(body).map_err(|refusal| refusal.help(HELP))?;
+    let unknown = || Refusal::bad(format!("`{order}` is not an order")).help(HELP);
+    let forced = Forced::parse(&order).ok_or_else(unknown)?;
+    let reason = parse_reason(&reason)?;
+    let end = |text: String| parse_end(&text, now).map_err(|error| Refusal::bad(format!("until `{text}`: {error}")));
+    let until = until.map(end).transpose()?;
+    Ok(Request::Give { mirror, forced, reason, until })
+}
+
+fn take_back(mirror: Arc<str>, body: &[u8]) -> Result<Request, Refusal> {
+    let TakeBackBody { reason } = match body {
+        [] => TakeBackBody::default(),
+        body => json(body).map_err(|refusal| refusal.help("send nothing, or `{\"reason\": \"the disks are in\"}`"))?,
+    };
+    let reason = reason.map(|reason| parse_reason(&reason)).transpose()?;
+    Ok(Request::TakeBack { mirror, reason })
+}
+
+fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| Refusal::bad(format!("the body is not what is expected: {error}")))
+}
+
+fn parse_reason(text: &str) -> Result<Reason, Refusal> {
+    Reason::parse(text).map_err(|error| Refusal::bad(format!("the reason cannot be used: {error}")))
+}
+
+fn explain(query: &str) -> Result<Request, Refusal> {
+    let (mut client, mut resolver, mut name) = (None, None, None);
+    for (key, value) in
+        query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    {
+        let bad = || Refusal::bad(format!("`{key}={value}` cannot be understood"));
+        let value = decode(value).ok_or_else(bad)?;
+        match key {
+            "client" => client = Some(value.parse().map_err(|_| bad())?),
+            "resolver" => resolver = Some(value.parse().map_err(|_| bad())?),
+            "name" => name = Some(Box::new(NameBuf::parse(&value).map_err(|_| bad())?)),
+            _ => return Err(bad().help("there are client, resolver and name")),
+        }
+    }
+    let missing = || Refusal::bad("whom to explain is not said").help("add `?client=192.0.2.0/24`");
+    Ok(Request::Explain { client: client.ok_or_else(missing)?, resolver, name })
+}
+
+/// A text as a part of a path or query.
+pub(crate) fn encode(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let octet = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(octet).collect()
+}
+
+/// The text that a part of a path or query stands for; none where it stands for none.
+fn decode(part: &str) -> Option<String> {
+    let mut octets = Vec::with_capacity(part.len());
+    let mut rest = part.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        if first != b'%' {
+            octets.push(first);
+            continue;
+        }
+        let digits = rest.get(..2).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))?;
+        octets.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+        rest = &rest[2..];
+    }
+    String::from_utf8(octets).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(method: Method, target: &str, body: &str) -> Result<Request, (u16, String)> {
+        let head = hyper::Request::builder().method(method).uri(target).body(()).unwrap().into_parts().0;
+        parse(&head, body.as_bytes(), UnixTime(1000)).map_err(|refusal| (refusal.status.as_u16(), refusal.error))
+    }
+
+    #[test]
+    fn requests_are_understood() {
+        let reason = Reason::parse("new disks").unwrap();
+        let give =
+            |until| Request::Give { mirror: "a b/ü".into(), forced: Forced::Drain, reason: reason.clone(), until };
+        let target = format!("/mirrors/{}/order", encode("a b/ü"));
+        let body = "{\"order\":\"drain\",\"reason\":\" new disks\",\"until\":\"2h\"}";
+        assert_eq!(parsed(Method::PUT, &target, body), Ok(give(Some(UnixTime(8200)))));
+        assert_eq!(parsed(Method::PUT, &target, &body.replace("\"2h\"", "null")), Ok(give(None)));
+        let taken = Request::TakeBack { mirror: "a".into(), reason: None };
+        assert_eq!(parsed(Method::DELETE, "/mirrors/a/order", ""), Ok(taken.clone()));
+        assert_eq!(parsed(Method::DELETE, "/mirrors/a/order", "{}"), Ok(taken));
+        assert_eq!(parsed(Method::GET, "/mirrors", ""), Ok(Request::Mirrors));
+        assert_eq!(parsed(Method::HEAD, "/mirrors/a", ""), Ok(Request::Mirror("a".into())));
+        let explain = Request::Explain {
+            client: "192.0.2.0/24".parse().unwrap(),
+            resolver: Some("2001:db8::1".parse().unwrap()),
+            name: Some(Box::new(NameBuf::parse("blob.example").unwrap())),
+        };
+        let target = "/explain?client=192.0.2.0%2F24&resolver=2001:db8::1&name=blob.example";
+        assert_eq!(parsed(Method::GET, target, ""), Ok(explain));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_with_the_reason() {
+        let status = |method, target: &str, body: &str| parsed(method, target, body).unwrap_err().0;
+        assert_eq!(status(Method::GET, "/", ""), 404);
+        assert_eq!(status(Method::GET, "/mirrors/a/b", ""), 404);
+        assert_eq!(status(Method::POST, "/mirrors", ""), 405);
+        assert_eq!(status(Method::GET, "/mirrors/a/order", ""), 405);
+        assert_eq!(status(Method::GET, "/mirrors/%zz", ""), 400);
+        assert_eq!(status(Method::GET, "/mirrors/%ff", ""), 400);
+        assert_eq!(status(Method::GET, "/explain", ""), 400);
+        assert_eq!(status(Method::GET, "/explain?client=here", ""), 400);
+        assert_eq!(status(Method::GET, "/explain?client=192.0.2.1&x=1", ""), 400);
+        let put = |body: &str| parsed(Method::PUT, "/mirrors/a/order", body).unwrap_err().1;
+        for (body, said) in [
+            ("", "the body is not"),
+            ("{\"order\":\"drain\"}", "missing field `reason`"),
+            ("{\"order\":\"auto\",\"reason\":\"x\"}", "`auto` is not an order"),
+            ("{\"order\":\"up\",\"reason\":\" \"}", "say why"),
+            ("{\"order\":\"up\",\"reason\":\"a\\nb\"}", "one line"),
+            ("{\"order\":\"up\",\"reason\":\"x\",\"until\":\"soon\"}", "until `soon`"),
+            ("{\"order\":\"up\",\"reason\":\"x\",\"untill\":\"2h\"}", "unknown field"),
+        ] {
+            assert!(put(body).contains(said), "{body}: {}", put(body));
+        }
+    }
+}

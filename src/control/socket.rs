@@ -1,0 +1,226 @@
+//! The control socket: taken so that no running server loses it, and served to whoever the system lets in.
+//!
+//! **Invariants**: the socket can be connected to by its owner and root alone, from the moment that it exists; a socket
+//! that a killed process left is replaced, one that somebody answers on never; who asks is who the kernel says it is.
+//! **Not here**: answers ([`super::desk`]).
+//!
+//! unix(7); RFC 9112.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net as blocking;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Limited};
+use hyper::Request;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+use super::desk::Desk;
+use super::request::Refusal;
+use crate::process::state::with_suffix;
+use crate::process::{Lock, LockError};
+
+/// Connections at once; others wait in the kernel's queue. Operators and their scripts are few.
+const MAX_CONNECTIONS: usize = 16;
+
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: i32 = 16;
+
+/// How long a connection may last: longer than anything that is asked takes.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the head of a request may take.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest head of a request, in octets; the least that hyper reads with.
+const MAX_HEAD_LEN: usize = 8192;
+
+/// The longest body of a request, in octets: an order is below 1 KB.
+pub(super) const MAX_BODY_LEN: usize = 8192;
+
+/// How long to wait when no connection can be accepted, for want of file descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A socket that is taken; the file goes away with it.
+pub(super) struct Bound {
+    listener: Option<blocking::UnixListener>,
+    path: PathBuf,
+    /// Held for longer than the file is there: fields go in this order.
+    _lock: Lock,
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        // Nobody is to knock where nobody opens; if it cannot be removed, the next start replaces it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Why the socket, or the state, cannot be had.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process has one of the two.
+    Lock(LockError),
+    /// Somebody answers at the socket.
+    InUse(PathBuf),
+    /// There is something at the path that is no socket.
+    NotASocket(PathBuf),
+    /// The system refuses.
+    System {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("failed to open the control socket: ")?;
+        match self {
+            OpenError::Lock(error) => error.fmt(f),
+            OpenError::InUse(path) => write!(f, "another process listens at {}", path.display()),
+            OpenError::NotASocket(path) => write!(f, "{} is there and is no socket", path.display()),
+            OpenError::System { path, error } => write!(f, "{}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+impl OpenError {
+    /// What to do about it.
+    pub fn help(&self) -> String {
+        match self {
+            OpenError::Lock(LockError::Held { .. }) | OpenError::InUse(_) => {
+                "stop that process, or name another `socket` and `state` under `[control]`"
+            }
+            OpenError::NotASocket(_) => {
+                "name another `socket` under `[control]`; nothing that is there is written over"
+            }
+            OpenError::Lock(LockError::System { .. }) | OpenError::System { .. } => {
+                "the folders of `socket` and `state` under `[control]` must be there and writable for the server's user"
+            }
+        }
+        .to_string()
+    }
+}
+
+/// Takes the socket.
+pub(super) fn bind(path: &Path) -> Result<Bound, OpenError> {
+    let lock = Lock::take(path).map_err(OpenError::Lock)?;
+    // From here on, whatever is there was left by one that has ended, or is not ours.
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => return Err(OpenError::NotASocket(path.to_path_buf())),
+        Ok(_) if blocking::UnixStream::connect(path).is_ok() => return Err(OpenError::InUse(path.to_path_buf())),
+        _ => {}
+    }
+    let listener = listen(path).map_err(|error| OpenError::System { path: path.to_path_buf(), error })?;
+    Ok(Bound { listener: Some(listener), path: path.to_path_buf(), _lock: lock })
+}
+
+/// Listens under another name and moves it into place, so that there is no moment without a socket, nor with an open one.
+fn listen(path: &Path) -> io::Result<blocking::UnixListener> {
+    let beside = with_suffix(path, ".new");
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // Linux gives the file the permissions of the socket, less the umask: nobody else can connect, not even for a moment.
+    File::from(OwnedFd::from(socket.try_clone()?)).set_permissions(Permissions::from_mode(0o600))?;
+    socket.bind(&SockAddr::unix(&beside)?)?;
+    fs::set_permissions(&beside, Permissions::from_mode(0o600))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    fs::rename(&beside, path)?;
+    Ok(OwnedFd::from(socket).into())
+}
+
+/// Serves the socket until this is dropped.
+pub(super) async fn serve(mut bound: Bound, desk: Arc<Desk>) {
+    let Some(listener) = bound.listener.take() else { return };
+    let listener = match UnixListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "the control socket cannot be served"),
+    };
+    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    while let Ok(place) = room.clone().acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let desk = desk.clone();
+                tokio::spawn(async move {
+                    // Whoever is too slow is cut off.
+                    let _ = tokio::time::timeout(CONNECTION_TIMEOUT, serve_one(stream, desk)).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a connection to the control socket cannot be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve_one(stream: UnixStream, desk: Arc<Desk>) {
+    let Ok(peer) = stream.peer_cred() else { return };
+    let who: Arc<str> = format!("uid {}", peer.uid()).into();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (desk, who) = (desk.clone(), who.clone());
+        async move {
+            let (head, body) = request.into_parts();
+            let response = match Limited::new(body, MAX_BODY_LEN).collect().await {
+                Ok(whole) => desk.answer(who, head, whole.to_bytes()).await,
+                Err(_) => super::desk::refuse(Refusal::too_large(), &head.method),
+            };
+            Ok::<hyper::Response<http_body_util::Full<Bytes>>, Infallible>(response)
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEAD_LEN);
+    // A client that goes away is no fault of ours.
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_for_its_owner_and_replaces_only_what_is_dead() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let first = bind(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(bind(&path), Err(OpenError::Lock(LockError::Held { .. }))));
+        assert!(blocking::UnixStream::connect(&path).is_ok(), "it is still the first one's");
+        drop(first);
+        assert!(!path.exists());
+
+        // What a killed process leaves: a socket that nobody listens on.
+        drop(blocking::UnixListener::bind(&path).unwrap());
+        assert!(path.exists());
+        drop(bind(&path).unwrap());
+
+        let alive = blocking::UnixListener::bind(&path).unwrap();
+        assert!(matches!(bind(&path), Err(OpenError::InUse(_))));
+        drop(alive);
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "a letter").unwrap();
+        assert!(matches!(bind(&path), Err(OpenError::NotASocket(_))));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a letter");
+    }
+}

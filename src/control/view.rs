@@ -1,0 +1,159 @@
+//! What the desk tells: the mirrors with their health and orders, and how the server is.
+//!
+//! **Invariants**: the keys are stable: scripts read them; what is unknown is null, never left out.
+//! **Not here**: layout (`cli`).
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::ids::MirrorId;
+use crate::base::prefix::FAMILIES;
+use crate::base::when::rfc3339;
+use crate::inspect::view::{OrderView, Word};
+use crate::inspect::words;
+use crate::mirror::Health;
+use crate::snapshot::Snapshot;
+use crate::telemetry::probe::Probes;
+
+/// `/mirrors`
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct MirrorsView {
+    pub(crate) generation: u64,
+    pub(crate) mirrors: Vec<MirrorView>,
+    /// Orders about mirrors that the configuration does not have now.
+    pub(crate) gone: Vec<GoneView>,
+}
+
+/// `/mirrors/NAME`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct MirrorView {
+    pub(crate) mirror: String,
+    pub(crate) order: Option<OrderView>,
+    /// The horizons that name it.
+    pub(crate) horizons: Vec<String>,
+    pub(crate) addresses: Vec<AddressView>,
+}
+
+/// One address, and what probes say of it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct AddressView {
+    pub(crate) address: String,
+    pub(crate) health: Word,
+    /// The last verdict; null where it has not been probed.
+    pub(crate) verdict: Option<Word>,
+    /// Since when it has this health, as far as the process knows.
+    pub(crate) since: Option<String>,
+}
+
+/// An order that waits for its mirror to come back.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct GoneView {
+    pub(crate) mirror: String,
+    pub(crate) order: OrderView,
+}
+
+/// What came of an order.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct DoneView {
+    pub(crate) mirror: String,
+    /// What stands now.
+    pub(crate) order: Option<OrderView>,
+    /// What stood before.
+    pub(crate) before: Option<OrderView>,
+    /// The snapshot from which it is served; null where nothing changed.
+    pub(crate) generation: Option<u64>,
+}
+
+/// `/status`
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct StatusView {
+    pub(crate) version: String,
+    /// Why the server is not to be asked; null while it is.
+    pub(crate) obstacle: Option<String>,
+    pub(crate) generation: u64,
+    /// How long this generation has been served.
+    pub(crate) generation_age_seconds: u64,
+    pub(crate) uptime_seconds: u64,
+    /// The mirrors, and how many of them may be steered to.
+    pub(crate) mirrors: usize,
+    pub(crate) mirrors_up: usize,
+    /// The orders that stand.
+    pub(crate) orders: usize,
+    pub(crate) zones: Vec<ZoneView>,
+}
+
+/// One zone.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct ZoneView {
+    pub(crate) name: String,
+    /// Null where there is no copy of it yet, or it has expired.
+    pub(crate) serial: Option<u32>,
+}
+
+/// Why a request was not answered.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct RefusalView {
+    pub(crate) error: String,
+    pub(crate) help: Option<String>,
+}
+
+/// All mirrors.
+pub(super) fn mirrors(snapshot: &Snapshot, probes: Option<&Probes>) -> MirrorsView {
+    let known = |name: &str| snapshot.mirrors.iter().any(|mirror| *mirror.name == *name);
+    let gone = snapshot.orders().iter().filter(|(name, _)| !known(name));
+    MirrorsView {
+        generation: snapshot.generation.0,
+        mirrors: (0..snapshot.mirrors.len()).map(|at| mirror(snapshot, MirrorId::from_index(at), probes)).collect(),
+        gone: gone.map(|(name, order)| GoneView { mirror: name.to_string(), order: OrderView::of(order) }).collect(),
+    }
+}
+
+/// One mirror.
+pub(super) fn mirror(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>) -> MirrorView {
+    let (mirror, standing) = (&snapshot.mirrors[id.index()], snapshot.standing(id));
+    let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address)).zip(&standing.v4);
+    let v6 = mirror.v6.iter().map(|address| IpAddr::from(*address)).zip(&standing.v6);
+    let address = |(address, standing): (IpAddr, &crate::mirror::AddressStanding)| {
+        let found = probes.and_then(|probes| probes.last(&mirror.name, address));
+        AddressView {
+            address: address.to_string(),
+            health: words::health(standing.health).into(),
+            verdict: found.map(|found| found.verdict.as_str().into()),
+            since: found.map(|found| rfc3339(found.since)),
+        }
+    };
+    let horizons = snapshot.horizons.iter().filter(|horizon| horizon.mirrors().any(|used| used == id));
+    MirrorView {
+        mirror: mirror.name.to_string(),
+        order: snapshot.order(id).map(OrderView::of),
+        horizons: horizons.map(|horizon| horizon.name.to_string()).collect(),
+        addresses: v4.chain(v6).map(address).collect(),
+    }
+}
+
+/// How the server is.
+pub(super) fn status(snapshot: &Snapshot, obstacle: Option<&str>, age_ms: u64, uptime_ms: u64) -> StatusView {
+    let is_up = |at: &usize| {
+        let standing = snapshot.standing(MirrorId::from_index(*at));
+        FAMILIES.into_iter().any(|family| standing.health(family) == Some(Health::Up))
+    };
+    StatusView {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        obstacle: obstacle.map(str::to_string),
+        generation: snapshot.generation.0,
+        generation_age_seconds: age_ms / 1000,
+        uptime_seconds: uptime_ms / 1000,
+        mirrors: snapshot.mirrors.len(),
+        mirrors_up: (0..snapshot.mirrors.len()).filter(is_up).count(),
+        orders: snapshot.orders().len(),
+        zones: snapshot
+            .zones
+            .iter()
+            .map(|(_, zone)| ZoneView {
+                name: zone.apex().to_string(),
+                serial: zone.is_available().then(|| zone.serial()),
+            })
+            .collect(),
+    }
+}

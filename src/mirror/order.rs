@@ -1,0 +1,140 @@
+//! What an operator orders of a mirror, and why, by whom, from when to when.
+//!
+//! **Invariants**: a reason can be shown on one line; an order that has ended is not kept ([`crate::snapshot`] holds those
+//! that stand).
+//! **Not here**: what an order does to a mirror's health ([`super::Standing`]), clocks.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::time::UnixTime;
+
+/// The longest reason, in octets: a sentence and where to read more; it stands in a log line and in `explain`.
+pub const MAX_REASON_LEN: usize = 256;
+
+/// What an operator may order of a mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Forced {
+    /// It is up, whatever probes say.
+    Up,
+    /// Nobody is sent there while anything else is left.
+    Down,
+    /// Clients are sent elsewhere; it serves those that still know it, and when nothing else is up.
+    Drain,
+}
+
+impl Forced {
+    /// Everything that may be ordered.
+    pub const ALL: [Forced; 3] = [Forced::Drain, Forced::Down, Forced::Up];
+
+    /// The word for commands, logs, metrics and people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Forced::Up => "up",
+            Forced::Down => "down",
+            Forced::Drain => "drain",
+        }
+    }
+
+    /// What a word orders.
+    pub fn parse(word: &str) -> Option<Self> {
+        Forced::ALL.into_iter().find(|forced| forced.as_str() == word)
+    }
+}
+
+/// An order that stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// What is ordered; it wins over probes.
+    pub forced: Forced,
+    /// Why.
+    pub reason: Reason,
+    /// Who gave it.
+    pub who: Arc<str>,
+    /// When it was given.
+    pub since: UnixTime,
+    /// When it ends; none: when it is taken back.
+    pub until: Option<UnixTime>,
+}
+
+impl Order {
+    /// Whether it has come to its end.
+    pub fn is_over(&self, now: UnixTime) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
+/// Why an order was given: one line of text, not blank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason(Arc<str>);
+
+/// Why a text is no reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadReason {
+    /// There is nothing in it.
+    Blank,
+    /// It is longer than [`MAX_REASON_LEN`].
+    TooLong,
+    /// It has characters that cannot be shown on one line.
+    Control,
+}
+
+impl Reason {
+    /// A text as a reason, without the space around it.
+    pub fn parse(text: &str) -> Result<Self, BadReason> {
+        // Those that turn the direction of what follows would make a log line say something else.
+        let is_hidden = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match text.trim() {
+            "" => Err(BadReason::Blank),
+            long if long.len() > MAX_REASON_LEN => Err(BadReason::TooLong),
+            odd if odd.contains(is_hidden) => Err(BadReason::Control),
+            reason => Ok(Reason(reason.into())),
+        }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for BadReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BadReason::Blank => f.write_str("say why, for whoever finds the order later"),
+            BadReason::TooLong => write!(f, "keep the reason to {MAX_REASON_LEN} octets"),
+            BadReason::Control => f.write_str("write the reason on one line, without control characters"),
+        }
+    }
+}
+
+impl std::error::Error for BadReason {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_one_line_that_says_something() {
+        assert_eq!(Reason::parse(" new disks ").map(|reason| reason.to_string()), Ok("new disks".into()));
+        assert_eq!(Reason::parse(" \t"), Err(BadReason::Blank));
+        assert_eq!(Reason::parse("a\nINFO all is well"), Err(BadReason::Control));
+        assert_eq!(Reason::parse("a\u{202e}b"), Err(BadReason::Control));
+        assert!(Reason::parse(&"ä".repeat(MAX_REASON_LEN / 2)).is_ok());
+        assert_eq!(Reason::parse(&"ä".repeat(MAX_REASON_LEN / 2 + 1)), Err(BadReason::TooLong));
+    }
+
+    #[test]
+    fn every_order_has_its_word() {
+        for forced in Forced::ALL {
+            assert_eq!(Forced::parse(forced.as_str()), Some(forced));
+        }
+        assert_eq!(Forced::parse("auto"), None);
+    }
+}

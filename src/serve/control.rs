@@ -1,0 +1,26 @@
+//! The operator's desk, from the configuration to the listeners through which it is asked.
+//!
+//! **Not here**: answers and orders ([`crate::control`]), the token ([`crate::http`]).
+
+use std::sync::Arc;
+
+use super::Failure;
+use crate::config::Config;
+use crate::control::Control;
+use crate::http::Desk;
+use crate::live::Readiness;
+
+/// Takes the socket and the orders that stand; none where it is not configured.
+pub(super) fn open(config: &Config, readiness: &Arc<Readiness>) -> Result<Option<Control>, Failure> {
+    let open = |control| Control::open(control, readiness.clone()).map_err(Failure::Control);
+    config.control.as_ref().map(open).transpose()
+}
+
+/// The desk as the admin listener asks it.
+pub(super) fn desk(control: &Control) -> Desk {
+    let desk = control.desk();
+    Arc::new(move |who, head, body| {
+        let desk = desk.clone();
+        Box::pin(async move { desk.answer(who, head, body).await })
+    })
+}

@@ -1,0 +1,479 @@
+//! Orders about mirrors, through the real binary: given, seen in the next answer, kept over a kill, ended, refused.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod common;
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Instant;
+
+use common::query::Builder;
+use common::server::{PATIENCE, Server, ask_udp};
+use common::show;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use pharos::base::rr::Rtype;
+use serde_json::Value;
+
+const ZONE: &str = "$TTL 60\n@ SOA ns1 hostmaster 7 3600 600 86400 60\n@ NS ns1\nns1 A 127.0.0.1\n";
+
+const CONFIG: &str = r#"
+[dns]
+listen = "127.0.0.1:0"
+
+[admin]
+listen = "127.0.0.1:0"
+token-file = "admin.token"
+
+[control]
+socket = "control.sock"
+state = "orders.json"
+
+[[zone]]
+name = "blob.example"
+file = "zone"
+steer = [{ owner = "@", horizon = "h", ttl = 60 }]
+
+[mirrors.near]
+addresses = ["192.0.2.10"]
+
+[mirrors.far]
+addresses = ["192.0.2.20"]
+
+[mirrors.spare]
+addresses = ["192.0.2.30"]
+
+[horizons.h]
+default = ["near", "far", "spare"]
+"#;
+
+const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// A folder with a configuration, and the server that runs with it.
+struct World {
+    folder: tempfile::TempDir,
+    server: Option<Server>,
+}
+
+impl World {
+    fn start() -> World {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("zone", ZONE), ("pharos.toml", CONFIG), ("admin.token", TOKEN)] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        let mut world = World { folder, server: None };
+        world.start_again();
+        world
+    }
+
+    fn start_again(&mut self) {
+        self.server = Some(Server::start(&self.path("pharos.toml")));
+    }
+
+    /// Kills the server as the kernel does when memory runs out.
+    fn kill(&mut self) {
+        let mut server = self.server.take().unwrap();
+        server.signal("KILL");
+        assert_eq!(server.wait(), None, "it ended by the signal");
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().unwrap()
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// The last octets of the addresses that clients get now.
+    fn answer(&self) -> Vec<u8> {
+        let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let query = Builder::new("blob.example", Rtype::A).finish();
+        let reply = ask_udp(&query, loopback, self.server().address(loopback)).unwrap().unwrap();
+        let message = show::decode(&reply).unwrap();
+        let last = |address: IpAddr| match address {
+            IpAddr::V4(v4) => v4.octets()[3],
+            IpAddr::V6(_) => panic!("A has IPv4 addresses"),
+        };
+        message.answers.iter().filter_map(|record| record.data.ip_addr()).map(last).collect()
+    }
+
+    /// Runs a command to its end.
+    fn run(&self, arguments: &[&str]) -> Output {
+        pharos(&self.path("pharos.toml"), arguments)
+    }
+
+    /// Runs a command that succeeds; what it printed.
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let (said, complained) = texts(&output);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {said}{complained}");
+        said
+    }
+
+    #[track_caller]
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[arguments, &["--json"]].concat())).unwrap()
+    }
+
+    /// Runs a command that fails with this code; what it complained of.
+    #[track_caller]
+    fn fails(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let (said, complained) = texts(&output);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}{complained}");
+        complained
+    }
+
+    /// Asks the admin listener.
+    fn admin(&self, method: Method, path: &str, token: Option<&str>, body: &str) -> (StatusCode, String) {
+        let at = self.server().listener("health and metrics", Ipv4Addr::LOCALHOST.into());
+        let mut request = Request::builder().method(method).uri(path).header("host", "x");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        exchange(at, request.body(Full::new(Bytes::from(body.to_string()))).unwrap())
+    }
+}
+
+fn pharos(config: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
+    command.env_remove("NOTIFY_SOCKET").arg("--config").arg(config).args(arguments).output().unwrap()
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |octets: &[u8]| String::from_utf8(octets.to_vec()).unwrap();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn exchange(at: SocketAddr, request: Request<Full<Bytes>>) -> (StatusCode, String) {
+    let stream = tokio::net::TcpStream::connect(at).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await.unwrap();
+    let status = response.status();
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, String::from_utf8(body.to_vec()).unwrap())
+}
+
+#[test]
+fn each_order_moves_the_next_answer() {
+    let world = World::start();
+    assert_eq!(world.answer(), [10]);
+    let said = world.ok(&["mirror", "drain", "near", "--reason", "new disks"]);
+    assert_eq!(said, "near: drained by order: new disks\n");
+    assert_eq!(world.answer(), [20]);
+    world.ok(&["mirror", "down", "far", "--reason", "gone", "--until", "2h"]);
+    assert_eq!(world.answer(), [30]);
+    // Replaced: of what is left to give, the drained one is the better.
+    world.ok(&["mirror", "down", "spare", "--reason", "gone too"]);
+    assert_eq!(world.answer(), [10]);
+    let said = world.ok(&["mirror", "up", "near", "--reason", "back"]);
+    assert_eq!(said, "near: up by order: back\nbefore: drained by order: new disks\n");
+    let done = world.json(&["mirror", "auto", "near", "--reason", "all is well"]);
+    assert_eq!((&done["order"], &done["before"]["order"]), (&Value::Null, &"up".into()));
+    assert_eq!(world.answer(), [10]);
+    let said = world.ok(&["mirror", "auto", "near"]);
+    assert_eq!(said, "near: no order stands, probes decide\n");
+
+    let log = world.server().wait_for("order taken back");
+    let orders: Vec<_> = log.iter().filter_map(|line| line.split_once("order ").map(|(_, said)| said)).collect();
+    let uid = format!("uid {}", std::fs::metadata(world.path("control.sock")).map(owner).unwrap());
+    assert!(orders[0].starts_with("given: mirror near is drained by order of"), "{orders:?}");
+    assert_eq!(
+        orders[0],
+        format!("given: mirror near is drained by order of {uid} until taken back, for \"new disks\"")
+    );
+    let until = |line: &str| line.contains("mirror far is down by order of") && line.contains(" until 20");
+    assert!(until(orders[1]), "{orders:?}");
+    let replaced = format!(
+        "replaced: mirror near is up by order of {uid} until taken back, for \"back\"; it was drained by order of {uid} \
+         until taken back, for \"new disks\""
+    );
+    assert_eq!(orders[3], replaced);
+    let taken = format!(
+        "taken back by {uid}, for \"all is well\": mirror near was up by order of {uid} until taken back, for \"back\""
+    );
+    assert_eq!(orders[4], taken);
+}
+
+fn owner(metadata: std::fs::Metadata) -> u32 {
+    std::os::unix::fs::MetadataExt::uid(&metadata)
+}
+
+#[test]
+fn orders_outlive_a_kill_and_a_reload_that_drops_the_mirror() {
+    let mut world = World::start();
+    world.ok(&["mirror", "drain", "near", "--reason", "new disks"]);
+    world.kill();
+    world.start_again();
+    // Before the first answer, not after it.
+    assert_eq!(world.answer(), [20]);
+    world.server().signal("HUP");
+    world.server().wait_for("is served");
+    assert_eq!(world.answer(), [20]);
+
+    let without = CONFIG.replace("[mirrors.near]\naddresses = [\"192.0.2.10\"]\n", "").replace("\"near\", ", "");
+    world.write("pharos.toml", &without);
+    world.server().signal("HUP");
+    world.server().wait_for("the order to drain mirror near is kept, but the configuration has no such mirror");
+    let list = world.json(&["mirror", "list"]);
+    assert_eq!(list["gone"][0]["mirror"], "near");
+    assert_eq!(list["mirrors"].as_array().unwrap().len(), 2);
+    // Orders about others keep it in the file, also over a restart.
+    world.ok(&["mirror", "drain", "far", "--reason", "too"]);
+    world.kill();
+    world.start_again();
+    world.server().signal("HUP");
+    world.server().wait_for("the order to drain mirror near is kept");
+    assert_eq!(world.answer(), [30]);
+
+    world.write("pharos.toml", CONFIG);
+    world.server().signal("HUP");
+    world.server().wait_for("is served");
+    assert_eq!(world.answer(), [30], "it comes back with its order");
+    world.ok(&["mirror", "auto", "near"]);
+    assert_eq!(world.answer(), [10]);
+}
+
+#[test]
+fn an_order_ends_when_it_was_to() {
+    let mut world = World::start();
+    world.ok(&["mirror", "down", "near", "--reason", "a moment", "--until", "1s"]);
+    let deadline = Instant::now() + PATIENCE;
+    while world.answer() != [10] {
+        assert!(Instant::now() < deadline, "it does not end");
+        std::thread::yield_now();
+    }
+    world.server().wait_for("order ended: mirror near was down by order of");
+    assert_eq!(world.json(&["mirror", "list", "near"])["order"], Value::Null);
+    assert!(!world.read("orders.json").contains("near"));
+
+    // One that ended while nobody ran.
+    world.ok(&["mirror", "down", "far", "--reason", "later", "--until", "2h"]);
+    let until = world.json(&["mirror", "list", "far"])["order"]["until"].as_str().unwrap().to_string();
+    world.kill();
+    world.write("orders.json", &world.read("orders.json").replace(&until, "2020-01-01T00:00:00Z"));
+    world.start_again();
+    assert_eq!(world.json(&["mirror", "list", "far"])["order"], Value::Null);
+}
+
+#[test]
+fn a_state_that_cannot_be_used_costs_only_what_was_in_it() {
+    let mut world = World::start();
+    world.ok(&["mirror", "drain", "near", "--reason", "new disks"]);
+    let whole = world.read("orders.json");
+    for state in [&whole[..whole.len() / 2], "", "\u{0}\u{0}\u{0}", "{\"version\": 2, \"orders\": {}}"] {
+        world.kill();
+        world.write("orders.json", state);
+        world.server = Some(Server::start(&world.path("pharos.toml")));
+        assert_eq!(world.answer(), [10], "it serves, without the order");
+        assert_eq!(world.read("orders.json.bad"), state);
+        world.ok(&["mirror", "drain", "near", "--reason", "again"]);
+        assert_eq!(world.answer(), [20]);
+        assert!(world.read("orders.json").contains("again"));
+    }
+}
+
+/// What a server warns of before it serves.
+fn warnings_of_start(folder: &Path) -> Vec<String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
+    command.env_remove("NOTIFY_SOCKET").arg("--config").arg(folder.join("pharos.toml"));
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let before = log.take_while(|line| !line.contains("serving "));
+    let warnings = before.filter_map(|line| line.split_once("WARN ").map(|(_, said)| said.to_string())).collect();
+    let _ = child.kill();
+    let _ = child.wait();
+    warnings
+}
+
+#[test]
+fn what_was_lost_is_named_in_the_log_orders_and_verdicts_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    // Nobody listens at the mirrors, which are ours: probing ends at once.
+    let probe = "[probe]\nport = 1\nstate = \"verdicts.json\"\ninterval = \"100ms\"\n";
+    let config = format!("{}{probe}", CONFIG.replace("192.0.2.", "127.0.0."));
+    for (name, text) in [("zone", ZONE), ("pharos.toml", &config), ("admin.token", TOKEN)] {
+        std::fs::write(path(name), text).unwrap();
+    }
+    let whole = "[{\"mirror\":\"near\",\"address\":\"127.0.0.10\",\"verdict\":\"up\"}]";
+    for garbage in ["", &whole[..20], "\u{0}", "<html>"] {
+        for name in ["orders.json", "verdicts.json"] {
+            std::fs::write(path(name), garbage).unwrap();
+        }
+        let lost = |what: &str, name: &str| {
+            let (file, why) = (path(name), "it is not what this program writes");
+            format!("{what}: {} cannot be used: {why}; it is kept as {}.bad", file.display(), file.display())
+        };
+        let warnings = warnings_of_start(folder.path());
+        for said in [
+            lost("the orders of operators are lost", "orders.json"),
+            lost("what was known of mirrors is lost", "verdicts.json"),
+        ] {
+            assert!(warnings.contains(&said), "{said} is not in {warnings:#?}");
+        }
+        for name in ["orders.json.bad", "verdicts.json.bad"] {
+            assert_eq!(std::fs::read_to_string(path(name)).unwrap(), garbage);
+        }
+    }
+    std::fs::write(path("verdicts.json"), whole).unwrap();
+    std::fs::remove_file(path("verdicts.json.bad")).unwrap();
+    assert!(!warnings_of_start(folder.path()).iter().any(|line| line.contains("lost")));
+    assert!(!path("verdicts.json.bad").exists());
+}
+
+#[test]
+fn a_second_server_takes_nothing_from_the_first() {
+    let mut world = World::start();
+    let id = world.server().id();
+    let complained = world.fails(3, &["serve"]);
+    let socket = world.path("control.sock");
+    let expected = format!("error: failed to open the control socket: process {id} uses {}\n", socket.display());
+    assert!(complained.contains(&expected) && complained.contains("= help: stop that process"), "{complained}");
+    assert!(world.ok(&["status"]).contains("serving"), "the first one still answers");
+
+    // The same state under another socket.
+    let other = world.path("other.toml");
+    std::fs::write(&other, CONFIG.replace("control.sock", "other.sock")).unwrap();
+    let output = pharos(&other, &["serve"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(texts(&output).1.contains("orders.json"));
+
+    // What is left of a killed server is in nobody's way.
+    world.kill();
+    assert!(socket.exists());
+    assert!(world.fails(4, &["mirror", "list"]).contains("no server answers at"));
+    world.start_again();
+    world.ok(&["status"]);
+    // One that ends well takes its socket with it.
+    let mut server = world.server.take().unwrap();
+    server.signal("TERM");
+    assert_eq!(server.wait(), Some(0));
+    assert!(!socket.exists());
+    assert!(world.fails(4, &["status"]).contains("is `pharos serve` running"));
+}
+
+#[test]
+fn what_is_wrong_with_an_order_is_said() {
+    let world = World::start();
+    let complained = world.fails(1, &["mirror", "drain", "naer", "--reason", "x"]);
+    assert_eq!(
+        complained,
+        "error: mirror `naer` is not defined\n  = help: did you mean `near`? mirrors: `near`, `far`, `spare`\n"
+    );
+    assert!(world.fails(1, &["mirror", "auto", "nobody"]).contains("mirror `nobody` is not defined"));
+    assert!(world.fails(1, &["mirror", "list", "nobody"]).contains("mirror `nobody` is not defined"));
+    assert!(world.fails(2, &["mirror", "drain", "near"]).contains("--reason"));
+    assert!(world.fails(2, &["mirror", "drain", "near", "--reason", " "]).contains("say why"));
+    assert!(world.fails(2, &["mirror", "drain", "near", "--reason", "x", "--until", "noon"]).contains("2h"));
+    assert_eq!(world.answer(), [10]);
+
+    // An order that cannot be kept is not given.
+    std::fs::create_dir(world.path("orders.json.new")).unwrap();
+    let complained = world.fails(4, &["mirror", "drain", "near", "--reason", "x"]);
+    assert!(complained.contains("was not given") && complained.contains("writable"), "{complained}");
+    assert_eq!(world.answer(), [10]);
+
+    world.write("pharos.toml", &CONFIG.replace("[control]", "[controll]"));
+    assert!(world.fails(1, &["mirror", "list"]).contains("did you mean `control`"));
+}
+
+#[test]
+fn the_admin_listener_takes_orders_from_who_has_the_token() {
+    let world = World::start();
+    let order = "{\"order\": \"drain\", \"reason\": \"new disks\", \"until\": \"2h\"}";
+    let path = "/mirrors/near/order";
+    for token in [None, Some(""), Some("0123456789abcdef0123456789abcdee"), Some("0123456789abcdef0123456789abcde")] {
+        let (status, said) = world.admin(Method::PUT, path, token, order);
+        assert_eq!((status, &*said), (StatusCode::UNAUTHORIZED, "this is for whoever has the token\n"), "{token:?}");
+        for path in ["/mirrors", "/status", "/explain?client=192.0.2.1"] {
+            assert_eq!(world.admin(Method::GET, path, token, "").0, StatusCode::UNAUTHORIZED);
+        }
+    }
+    assert_eq!(world.answer(), [10]);
+    let (status, said) = world.admin(Method::PUT, path, Some(TOKEN), order);
+    assert_eq!(status, StatusCode::OK, "{said}");
+    let done: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&done["order"]["order"], &done["order"]["who"]), (&"drain".into(), &"token from 127.0.0.1".into()));
+    assert_eq!(world.answer(), [20]);
+
+    let (status, said) = world.admin(Method::PUT, "/mirrors/naer/order", Some(TOKEN), order);
+    assert!(status == StatusCode::NOT_FOUND && said.contains("did you mean `near`?"), "{said}");
+    let (status, said) = world.admin(Method::PUT, path, Some(TOKEN), "{\"order\": \"drain\"}");
+    assert!(status == StatusCode::BAD_REQUEST && said.contains("missing field `reason`"), "{said}");
+    let long = "x".repeat(9000);
+    assert_eq!(world.admin(Method::PUT, path, Some(TOKEN), &long).0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(world.admin(Method::POST, "/mirrors", Some(TOKEN), "").0, StatusCode::METHOD_NOT_ALLOWED);
+
+    let (_, metrics) = world.admin(Method::GET, "/metrics", None, "");
+    assert!(metrics.contains("\npharos_mirror_order{mirror=\"near\",order=\"drain\"} 1\n"), "{metrics}");
+    let (status, said) = world.admin(Method::DELETE, path, Some(TOKEN), "");
+    assert_eq!(status, StatusCode::OK, "{said}");
+    assert_eq!(world.answer(), [10]);
+
+    // A new token takes a reload.
+    let new = "fedcba9876543210fedcba9876543210";
+    world.write("admin.token", &format!("{new}\n"));
+    world.server().signal("HUP");
+    world.server().wait_for("is served");
+    assert_eq!(world.admin(Method::GET, "/mirrors", Some(TOKEN), "").0, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.admin(Method::GET, "/mirrors", Some(new), "").0, StatusCode::OK);
+}
+
+#[test]
+fn the_running_server_explains_with_its_orders() {
+    let world = World::start();
+    world.ok(&["mirror", "drain", "near", "--reason", "new disks", "--until", "2h"]);
+    let until = world.json(&["mirror", "list", "near"])["order"]["until"].as_str().unwrap().to_string();
+    let asked = ["explain", "198.51.100.0/24", "--resolver", "198.51.100.9"];
+    let (offline, live) = (world.ok(&asked), world.ok(&[&asked[..], &["--server"]].concat()));
+    assert!(offline.contains("near   preferred  up  A: taken") && offline.contains("192.0.2.10"), "{offline}");
+    let drained = format!("near   preferred  drained  drained by order until {until}: new disks");
+    assert!(live.contains(&drained) && live.contains("192.0.2.20"), "{live}");
+    assert!(live.contains("this is what the server serves: generation 2"), "{live}");
+    // Apart from what depends on the order, both say the same.
+    world.ok(&["mirror", "auto", "near"]);
+    let socket = format!("--server={}", world.path("control.sock").display());
+    let live = world.ok(&[&asked[..], &[&socket]].concat());
+    let before_notes = |text: &str| text.split("\nnotes ").next().unwrap().to_string();
+    assert_eq!(before_notes(&live), before_notes(&offline));
+    let (mut offline, mut live) = (world.json(&asked), world.json(&[&asked[..], &["--server"]].concat()));
+    assert_eq!((offline["generation"].take(), live["generation"].take()), (Value::Null, 3.into()));
+    assert!(offline["notes"].take() != live["notes"].take());
+    assert_eq!(offline, live);
+}
+
+#[test]
+fn the_list_shows_what_probes_and_operators_say() {
+    let world = World::start();
+    world.ok(&["mirror", "down", "far", "--reason", "gone"]);
+    let list = world.ok(&["mirror", "list"]);
+    let expected = "\
+MIRROR  ADDRESS     HEALTH  VERDICT     SINCE  HORIZONS  ORDER
+near    192.0.2.10  up      not probed         h
+far     192.0.2.20  up      not probed         h         down by order: gone
+spare   192.0.2.30  up      not probed         h
+";
+    assert_eq!(list, expected);
+    let status = world.json(&["status"]);
+    assert_eq!((&status["generation"], &status["orders"]), (&2.into(), &1.into()));
+    assert_eq!((&status["mirrors"], &status["mirrors_up"]), (&3.into(), &2.into()));
+    assert_eq!(status["zones"], serde_json::json!([{ "name": "blob.example", "serial": 7 }]));
+}
