@@ -31,6 +31,8 @@ impl Admin {
 }
 
 impl Handler for Admin {
+    type Answer = Response;
+
     fn respond(&self, head: &Parts, _: Body<'_>, _: IpAddr) -> Response {
         const TEXT: &str = "text/plain; charset=utf-8";
         let (status, kind, body) = match (&head.method, head.uri.path()) {

@@ -83,7 +83,7 @@ where
 async fn respond<H: Handler>(handler: &H, request: Request<Incoming>, peer: IpAddr, progress: &Progress) -> Response {
     let (head, body) = request.into_parts();
     let mut end = Ended::Yes;
-    let mut response = match handler.body_limit(&head) {
+    let answer = match handler.body_limit(&head) {
         None => {
             progress.request_read();
             if !body.is_end_stream() {
@@ -104,6 +104,7 @@ async fn respond<H: Handler>(handler: &H, request: Request<Incoming>, peer: IpAd
             }
         }
     };
+    let mut response = answer.into().wait().await;
     // In HTTP/1 the next request could not be found behind a body that is not read to its end.
     if end == Ended::No && head.version <= hyper::Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -10,6 +10,7 @@ use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::time::Generation;
 use crate::compile::{self, Built};
 use crate::config::{Config, TlsFiles};
+use crate::http::Means;
 use crate::process::Clock;
 use crate::registry::Settings;
 use crate::tls::{self, Identity};
@@ -23,6 +24,8 @@ pub(super) struct Prepared {
     pub(super) settings: Option<Settings>,
     /// What mirrors are held to, where they are probed.
     pub(super) watch: Option<Watch>,
+    /// How mirrors are asked for blobs, where they are.
+    pub(super) means: Option<Means>,
     /// What the registry listener serves TLS with, where it does.
     pub(super) identity: Option<Identity>,
     /// What the encrypted DNS listeners serve TLS with, where there are any.
@@ -57,5 +60,6 @@ pub(super) fn prepare(path: &Path, generation: Generation) -> Result<Prepared, V
         return Err(built.warnings);
     }
     let settings = compile::registry_settings(&built.config);
-    Ok(Prepared { built, settings, watch, identity, dns_identity })
+    let means = watch.as_ref().and_then(|watch| watch.means(built.config.registry.as_ref()));
+    Ok(Prepared { built, settings, watch, means, identity, dns_identity })
 }

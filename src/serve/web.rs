@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use super::Failure;
 use super::prepare::Prepared;
 use crate::config::Config;
-use crate::http::{self, Admin, Bound, Pull, Server, Stopped};
+use crate::http::{self, Admin, Asker, Bound, Pull, Server, Stopped};
 use crate::live::Published;
 use crate::process::Clock;
 use crate::registry::Settings;
@@ -50,6 +50,7 @@ pub(super) struct Web {
 struct Registry {
     server: Server,
     settings: Arc<ArcSwap<Settings>>,
+    asker: Arc<Asker>,
     tls: Option<Arc<Tls>>,
 }
 
@@ -65,8 +66,9 @@ impl Web {
         let registry = match (ports.registry, prepared.settings.take()) {
             (Some(bound), Some(settings)) => {
                 let http = Arc::new(Http::default());
-                counters.push(http.clone());
-                Some(Registry::start(bound, settings, prepared.identity.take(), published, clock, http)?)
+                let asker = Asker::new(prepared.means.take());
+                counters.extend([http.clone() as Arc<dyn Collect>, asker.clone()]);
+                Some(Registry::start(bound, settings, prepared.identity.take(), published, clock, http, asker)?)
             }
             _ => None,
         };
@@ -85,6 +87,7 @@ impl Web {
     pub(super) fn reload(&self, prepared: &mut Prepared) {
         let Some(registry) = &self.registry else { return };
         if let Some(settings) = prepared.settings.take() {
+            registry.asker.replace(prepared.means.take());
             registry.settings.store(Arc::new(settings));
         }
         if let (Some(tls), Some(identity)) = (&registry.tls, prepared.identity.take()) {
@@ -114,6 +117,7 @@ impl Registry {
         published: &Arc<Published>,
         clock: Clock,
         counters: Arc<Http>,
+        asker: Arc<Asker>,
     ) -> Result<Self, Failure> {
         let tls = identity.map(|identity| Tls::new(identity, &http::PROTOCOLS)).transpose().map_err(Failure::Tls)?;
         let tls = tls.map(Arc::new);
@@ -126,8 +130,8 @@ impl Registry {
             info!("try: curl -i http://{at}/v2/pause/manifests/3.9");
         }
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let pull = Pull::new(published.clone(), settings.clone(), move || clock.now(), counters.clone());
+        let pull = Pull::new(published.clone(), settings.clone(), move || clock.now(), counters.clone(), asker.clone());
         let server = Server::start(bound, pull, tls.clone(), counters);
-        Ok(Registry { server, settings, tls })
+        Ok(Registry { server, settings, asker, tls })
     }
 }

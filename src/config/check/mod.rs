@@ -49,13 +49,16 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     let zones = check.check_zones(&spec.zones);
     check.check_unused_horizons(&spec.horizons, &spec.zones);
     let dns = check.check_dns(&spec.dns);
-    let registry = spec.registry.as_ref().and_then(|registry| {
+    let mut registry = spec.registry.as_ref().and_then(|registry| {
         let registry = check.check_registry(registry, &spec.zones, &zones)?;
         check.check_direct(&registry, &spec, &horizons, &mirrors.entries);
         Some(registry)
     });
     let admin = spec.admin.as_ref().map(|admin| Admin { listen: check.check_listen(&admin.listen) });
     let probe = spec.probe.as_ref().and_then(|probe| check.check_probe(probe, registry.as_ref(), &zones));
+    if let (Some(registry), Some(spec)) = (&mut registry, &spec.registry) {
+        registry.ask = check.check_ask(spec, registry, probe.as_ref());
+    }
     check.check_listeners(&spec);
     Config { file: file.into(), dns, registry, admin, probe, keys, zones, networks, mirrors: mirrors.entries, horizons }
 }
