@@ -5,7 +5,7 @@
 
 use crate::base::prefix::PrefixSet;
 use crate::config::{self, Config};
-use crate::registry::{Settings, Upstream};
+use crate::registry::{Asking, Settings, Upstream};
 
 /// The settings of the registry listener; none where the config has no `[registry]`.
 pub fn registry_settings(config: &Config) -> Option<Settings> {
@@ -18,6 +18,7 @@ pub fn registry_settings(config: &Config) -> Option<Settings> {
         info: registry.info.clone(),
         privacy: registry.privacy.clone(),
         blob_target: registry.blob_target,
+        asking: if registry.ask.is_some() { Asking::Each } else { Asking::Never },
         trusted_proxies: PrefixSet::new(&registry.trusted_proxies),
     })
 }

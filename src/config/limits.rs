@@ -157,6 +157,25 @@ pub const HOLD_DOWN_DEFAULT: Duration = Duration::from_secs(60);
 /// Ten minutes: a mirror that flaps that often is better left to its owner.
 pub const MAX_HOLD_DOWN_DEFAULT: Duration = Duration::from_secs(600);
 
+/// The longest that a blob request waits for its mirror's answer; 0 for not at all.
+pub const ASK_WAIT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(5);
+
+/// A new connection and a question take three round trips, which is this at 100 ms each: any mirror near enough to be
+/// worth it answers in time. Who is late costs one redirect to the canonical registry; the next request knows.
+pub const ASK_WAIT_DEFAULT: Duration = Duration::from_millis(300);
+
+/// How long it is believed that a mirror has a blob.
+pub const ASK_KEEP: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 86_400);
+
+/// Content never changes under its digest, and is rarely deleted; but where it was, pulls fail until this is over.
+pub const ASK_KEEP_DEFAULT: Duration = Duration::from_secs(6 * 3600);
+
+/// How long it is believed that a mirror lacks a blob.
+pub const ASK_LACKING: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// What has just been pushed and copied is served by mirrors a minute later, at one question a minute for what is not.
+pub const ASK_LACKING_DEFAULT: Duration = Duration::from_secs(60);
+
 /// How long before its end a certificate is warned of.
 pub const EXPIRING: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(90 * 86_400);
 

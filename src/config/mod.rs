@@ -218,8 +218,21 @@ pub struct Registry {
     pub trusted_proxies: Vec<Prefix>,
     /// Whether blobs go straight to the client's mirror by its host name.
     pub blob_target: BlobTarget,
+    /// How a blob is asked for at its mirror before a client is sent there; none means that it is not.
+    pub ask: Option<Ask>,
     /// The certificate and key to serve TLS with; none means plain HTTP.
     pub tls: Option<TlsFiles>,
+}
+
+/// `ask-…` of `[registry]`: how long things take and hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The longest that a request waits for a mirror's answer.
+    pub wait: Duration,
+    /// How long it is believed that a mirror has a blob.
+    pub keep: Duration,
+    /// How long it is believed that it lacks one.
+    pub lacking: Duration,
 }
 
 /// A base URL to which request paths are appended: `https://host[:port][/some/repo]`.

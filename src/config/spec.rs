@@ -97,6 +97,10 @@ pub(super) struct RegistrySpec {
     pub(super) privacy: Option<Text>,
     pub(super) trusted_proxies: Vec<Text>,
     pub(super) direct: Option<Placed<bool>>,
+    pub(super) ask: Option<Placed<bool>>,
+    pub(super) ask_wait: Option<Placed<Duration>>,
+    pub(super) ask_keep: Option<Placed<Duration>>,
+    pub(super) ask_lacking: Option<Placed<Duration>>,
     pub(super) tls: Option<TlsSpec>,
 }
 
@@ -349,6 +353,9 @@ fn read_registry(mut table: Table<'_, '_>) -> Option<RegistrySpec> {
     let blobs = table.require("blobs", "blobs = \"https://blob.example.com\"");
     let mut text = |key| table.take(key).and_then(|value: Value<'_, '_>| value.text());
     let (signatures, info, privacy) = (text("signatures"), text("info"), text("privacy"));
+    let mut time = |key, range| table.take(key).and_then(|value: Value<'_, '_>| value.duration(range));
+    let (ask_wait, ask_keep) = (time("ask-wait", limits::ASK_WAIT), time("ask-keep", limits::ASK_KEEP));
+    let ask_lacking = time("ask-lacking", limits::ASK_LACKING);
     let registry = RegistrySpec {
         listen: listen.unwrap_or_default(),
         canonical: canonical.and_then(|value| value.text()),
@@ -358,6 +365,10 @@ fn read_registry(mut table: Table<'_, '_>) -> Option<RegistrySpec> {
         privacy,
         trusted_proxies: table.take("trusted-proxies").map(|value| value.texts()).unwrap_or_default(),
         direct: table.take("direct").and_then(|value| value.flag()),
+        ask: table.take("ask").and_then(|value| value.flag()),
+        ask_wait,
+        ask_keep,
+        ask_lacking,
         tls: table.take("tls").and_then(|value| read_tls(value.table("`tls`")?)),
     };
     table.finish();

@@ -15,7 +15,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::token::{Presented, Token};
-use super::{Body, Handler, Later, Response};
+use super::{Answer, Body, Handler, Later, Response};
 use crate::live::Readiness;
 use crate::telemetry::{self, Collect};
 
@@ -86,19 +86,26 @@ impl Admin {
 }
 
 impl Handler for Admin {
+    type Answer = Answer;
+
     fn body_limit(&self, head: &Parts) -> Option<usize> {
         let wanted = Admin::is_for_desk(head.uri.path()) && self.admit(head) == Admitted::Yes;
         wanted.then_some(self.0.max_body_len)
     }
 
-    fn later(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Option<Later> {
+    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Answer {
         // The body was read because whoever asks was let in.
-        let Body::Whole(octets) = body else { return None };
-        let desk = self.0.desk.as_ref()?;
-        Some(desk(format!("token from {peer}").into(), head.clone(), Bytes::copy_from_slice(octets)))
+        if let (Body::Whole(octets), Some(desk)) = (body, &self.0.desk) {
+            let who = format!("token from {peer}").into();
+            return Answer::Later(desk(who, head.clone(), Bytes::copy_from_slice(octets)));
+        }
+        Answer::Now(self.tell(head, body))
     }
+}
 
-    fn respond(&self, head: &Parts, body: Body<'_>, _: IpAddr) -> Response {
+impl Admin {
+    /// What there is to tell at once.
+    fn tell(&self, head: &Parts, body: Body<'_>) -> Response {
         const TEXT: &str = "text/plain; charset=utf-8";
         let text = |status: StatusCode, text: &str| (status, TEXT, text.to_string());
         let is_read = matches!(head.method, Method::GET | Method::HEAD);

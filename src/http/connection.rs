@@ -9,7 +9,6 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
-use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -84,39 +83,33 @@ where
 async fn respond<H: Handler>(handler: &H, request: Request<Incoming>, peer: IpAddr, progress: &Progress) -> Response {
     let (head, body) = request.into_parts();
     let mut end = Ended::Yes;
-    let mut response = match handler.body_limit(&head) {
+    let answer = match handler.body_limit(&head) {
         None => {
             progress.request_read();
             if !body.is_end_stream() {
                 end = Ended::No;
             }
-            answer(handler, &head, Body::Unread, peer).await
+            handler.respond(&head, Body::Unread, peer)
         }
         Some(limit) => {
             let read = Limited::new(body, limit).collect().await;
             progress.request_read();
             match read {
-                Ok(whole) => answer(handler, &head, Body::Whole(&whole.to_bytes()), peer).await,
+                Ok(whole) => handler.respond(&head, Body::Whole(&whole.to_bytes()), peer),
                 Err(error) => {
                     end = Ended::No;
                     let too_long = error.is::<LengthLimitError>();
-                    answer(handler, &head, if too_long { Body::TooLong } else { Body::Broken }, peer).await
+                    handler.respond(&head, if too_long { Body::TooLong } else { Body::Broken }, peer)
                 }
             }
         }
     };
+    let mut response = answer.into().wait().await;
     // In HTTP/1 the next request could not be found behind a body that is not read to its end.
     if end == Ended::No && head.version <= hyper::Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-async fn answer<H: Handler>(handler: &H, head: &Parts, body: Body<'_>, peer: IpAddr) -> Response {
-    match handler.later(head, body, peer) {
-        Some(later) => later.await,
-        None => handler.respond(head, body, peer),
-    }
 }
 
 /// Whether a request's body has been read to its end.

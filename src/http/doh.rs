@@ -67,6 +67,8 @@ enum Refusal {
 }
 
 impl<C: Fn() -> Now + Send + Sync + 'static> Handler for Doh<C> {
+    type Answer = Response;
+
     fn body_limit(&self, head: &Parts) -> Option<usize> {
         let takes = head.method == Method::POST && head.uri.path() == &*self.path && is_message(head);
         takes.then_some(MAX_QUERY_LEN)

@@ -11,6 +11,7 @@
 //! RFC 9112 (HTTP/1.1), RFC 9113 (HTTP/2), RFC 7301 (ALPN), RFC 8484 (DNS over HTTPS).
 
 mod admin;
+mod asking;
 mod connection;
 mod doh;
 mod listen;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use admin::{Admin, Desk};
+pub use asking::{Asker, MAX_FLIGHTS, MAX_FLIGHTS_PER_MIRROR, MAX_WAITING, Means};
 pub use doh::Doh;
 pub use listen::{BindError, Bound, bind};
 pub use pull::Pull;
@@ -55,7 +57,8 @@ const MAX_HEAD_LEN: usize = 16 * 1024;
 /// The most header fields in an HTTP/1.1 request.
 const MAX_HEADERS: usize = 64;
 
-/// Requests at once on one HTTP/2 connection; each is answered within the poll that reads it.
+/// Requests at once on one HTTP/2 connection. Nearly all are answered within the poll that reads them; what waits for a
+/// mirror has a limit of its own, [`MAX_WAITING`].
 const MAX_STREAMS: u32 = 100;
 
 /// How long a TLS handshake may take.
@@ -82,20 +85,42 @@ pub type Response = hyper::Response<Full<Bytes>>;
 /// A response that takes time.
 pub type Later = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// What answers requests.
+/// A response, now or a little later.
+pub enum Answer {
+    /// Now.
+    Now(Response),
+    /// Once something is known, within a time of the handler's.
+    Later(Later),
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Answer::Now(response)
+    }
+}
+
+impl Answer {
+    /// The response. What there is now costs nothing more.
+    pub(super) async fn wait(self) -> Response {
+        match self {
+            Answer::Now(response) => response,
+            Answer::Later(response) => response.await,
+        }
+    }
+}
+
+/// What answers requests; it must not block.
 pub trait Handler: Send + Sync + 'static {
+    /// What it answers with: a [`Response`] where it never waits for anything.
+    type Answer: Into<Answer>;
+
     /// How many octets of its body a request is to be read with; none: it is answered from its head alone.
     fn body_limit(&self, _head: &Parts) -> Option<usize> {
         None
     }
 
-    /// Answers a request for which there is something to wait for; none: [`Handler::respond`] answers it.
-    fn later(&self, _head: &Parts, _body: Body<'_>, _peer: IpAddr) -> Option<Later> {
-        None
-    }
-
-    /// Answers a request; it must not wait.
-    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Response;
+    /// Answers a request.
+    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Self::Answer;
 }
 
 /// What was read of a request's body.

@@ -10,11 +10,13 @@ use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::{Body, Handler, Response};
+use super::asking::{Asker, Found};
+use super::{Answer as Said, Body, Handler, Response};
 use crate::base::client::Client;
 use crate::base::time::Moment;
 use crate::live::Published;
-use crate::registry::{self, Answer, Reply, Request, Settings, Status, client_address};
+use crate::registry::known::Holding;
+use crate::registry::{self, Answer, Reply, Request, Route, Settings, Status, client_address};
 use crate::telemetry::http::Http;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -26,17 +28,26 @@ pub struct Pull<C> {
     settings: Arc<ArcSwap<Settings>>,
     clock: C,
     counters: Arc<Http>,
+    asker: Arc<Asker>,
 }
 
 impl<C> Pull<C> {
     /// Answers from what is published, by these settings; whoever holds them may replace them.
-    pub fn new(published: Arc<Published>, settings: Arc<ArcSwap<Settings>>, clock: C, counters: Arc<Http>) -> Self {
-        Pull { published, settings, clock, counters }
+    pub fn new(
+        published: Arc<Published>,
+        settings: Arc<ArcSwap<Settings>>,
+        clock: C,
+        counters: Arc<Http>,
+        asker: Arc<Asker>,
+    ) -> Self {
+        Pull { published, settings, clock, counters, asker }
     }
 }
 
 impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
-    fn respond(&self, head: &Parts, _: Body<'_>, peer: IpAddr) -> Response {
+    type Answer = Said;
+
+    fn respond(&self, head: &Parts, _: Body<'_>, peer: IpAddr) -> Said {
         let (settings, snapshot) = (self.settings.load(), self.published.load());
         let method = match head.method {
             Method::GET | Method::HEAD => registry::Method::Read,
@@ -46,9 +57,30 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
         let client = client_address(peer, forwarded, &settings.trusted_proxies)
             .map(|address| Client { resolver: address, subnet: None });
         let request = Request { method, path: head.uri.path(), query: head.uri.query() };
-        let reply = registry::route(&request, client, &settings, &snapshot, (self.clock)());
+        let reply = match registry::route(&request, client, &settings, &snapshot, (self.clock)()) {
+            Route::Reply(reply) => reply,
+            Route::Ask(ask) => match self.asker.find(&ask, &snapshot) {
+                Found::Known(holding) => ask.settle(holding),
+                Found::Waiting(waiting) => {
+                    let replies = [Holding::Has, Holding::Lacks, Holding::Unsaid].map(|holding| ask.settle(holding));
+                    let (counters, method) = (self.counters.clone(), head.method.clone());
+                    // Nothing of the snapshot is kept while waiting.
+                    return Said::Later(Box::pin(async move {
+                        let holding = waiting.finish().await;
+                        let [has, lacks, unsaid] = replies;
+                        let reply = match holding {
+                            Holding::Has => has,
+                            Holding::Lacks => lacks,
+                            Holding::Unsaid => unsaid,
+                        };
+                        counters.answered(&reply);
+                        render(reply, &method)
+                    }));
+                }
+            },
+        };
         self.counters.answered(&reply);
-        render(reply, &head.method)
+        Said::Now(render(reply, &head.method))
     }
 }
 

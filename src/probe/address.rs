@@ -2,33 +2,24 @@
 //!
 //! In: an address and what it is held to. Out: a [`Finding`], the verdict with its reason, within the time-out.
 //!
-//! **Invariants**: the address itself is dialled, never a name; every probe makes a full handshake, since a resumed
-//! session shows no certificate; at most the canary's size is read of any body.
-//! **Not here**: what a verdict leads to ([`crate::mirror`]), when to probe ([`super`]).
+//! **Invariants**: at most the canary's size is read of any body.
+//! **Not here**: connecting ([`crate::tls`]), what a verdict leads to ([`crate::mirror`]), when to probe ([`super`]).
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, HOST, RANGE, USER_AGENT};
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE};
+use hyper::{Method, Response, StatusCode};
 use ring::digest::{SHA256, digest};
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use rustls::{CertificateError, RootCertStore};
 
 use crate::config::{Canary, Probe};
 use crate::mirror::Verdict;
+use crate::tls::{DialError, Dialed, Dialer, DialerError, Step};
 
 /// A digest that no content has: nobody can find what hashes to all zeros.
 const NOWHERE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -40,6 +31,30 @@ pub struct Finding {
     pub verdict: Verdict,
     /// Why, where it is not simply up.
     pub reason: Option<Reason>,
+    /// The end of its certificate's time, in seconds since 1970, where it was seen.
+    pub not_after: Option<u64>,
+}
+
+impl Finding {
+    fn fails(verdict: Verdict, reason: Reason) -> Self {
+        Finding { verdict, reason: Some(reason), not_after: None }
+    }
+
+    fn of_dialling(error: &DialError) -> Self {
+        match error {
+            DialError::Connect(kind) => Finding::fails(Verdict::Unreachable, Reason::Connect(*kind)),
+            DialError::Handshake(error) => Finding::fails(Verdict::TlsBad, Reason::Handshake(error.clone())),
+            DialError::Http(error) => Finding::fails(Verdict::Unreachable, Reason::Http(error.clone())),
+            DialError::Certificate(error) => {
+                let reason = Reason::Certificate(certificate_words(error));
+                let not_after = match error {
+                    CertificateError::ExpiredContext { not_after, .. } => Some(not_after.as_secs()),
+                    _ => None,
+                };
+                Finding { not_after, ..Finding::fails(Verdict::TlsBad, reason) }
+            }
+        }
+    }
 }
 
 /// Why a verdict is not simply up.
@@ -67,17 +82,6 @@ pub enum Reason {
     Range(u16),
     /// Something is served for a digest that cannot exist.
     AnswersAnything(u16),
-}
-
-/// How far a probe got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Nothing has been connected.
-    Connect,
-    /// The handshake is not over.
-    Handshake,
-    /// No HTTP response has come.
-    Http,
 }
 
 impl fmt::Display for Reason {
@@ -131,166 +135,108 @@ impl Reason {
 #[derive(Clone, Debug)]
 pub struct Prober {
     probe: Arc<Probe>,
-    verifier: Arc<WebPkiServerVerifier>,
-    name: ServerName<'static>,
+    dialer: Dialer,
 }
-
-/// Why no prober can be made.
-#[derive(Debug)]
-pub enum ProberError {
-    /// The name is not one of DNS.
-    Name,
-    /// The roots cannot be used.
-    Roots(rustls::client::VerifierBuilderError),
-}
-
-impl fmt::Display for ProberError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ProberError::Name => f.write_str("the shared name is not a DNS name"),
-            ProberError::Roots(error) => write!(f, "the roots cannot be used: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for ProberError {}
 
 impl Prober {
     /// Probes against these roots.
-    pub fn new(probe: Arc<Probe>, roots: Arc<rustls::RootCertStore>) -> Result<Self, ProberError> {
-        let name = ServerName::try_from(probe.name.to_string()).map_err(|_| ProberError::Name)?;
-        let provider = crate::tls::provider();
-        let verifier =
-            WebPkiServerVerifier::builder_with_provider(roots, provider).build().map_err(ProberError::Roots)?;
-        Ok(Prober { probe, verifier, name })
+    pub fn new(probe: Arc<Probe>, roots: Arc<RootCertStore>) -> Result<Self, DialerError> {
+        let dialer = Dialer::new(probe.name.clone(), probe.port, roots)?;
+        Ok(Prober { probe, dialer })
+    }
+
+    /// What it dials with.
+    pub fn dialer(&self) -> &Dialer {
+        &self.dialer
     }
 
     /// Probes one address.
     pub async fn probe(&self, address: IpAddr) -> Finding {
         let mut step = Step::Connect;
-        match tokio::time::timeout(self.probe.timeout, self.steps(address, &mut step)).await {
+        let mut not_after = None;
+        let steps = self.steps(address, &mut step, &mut not_after);
+        let found = match tokio::time::timeout(self.probe.timeout, steps).await {
             Ok(Ok(finding)) => finding,
             Ok(Err(finding)) => finding,
-            Err(_) => Finding { verdict: Verdict::Slow, reason: Some(Reason::TimedOut(step)) },
-        }
+            Err(_) => Finding::fails(Verdict::Slow, Reason::TimedOut(step)),
+        };
+        Finding { not_after: not_after.or(found.not_after), ..found }
     }
 
-    async fn steps(&self, address: IpAddr, step: &mut Step) -> Result<Finding, Finding> {
-        let fails = |verdict, reason| Finding { verdict, reason: Some(reason) };
-        let unreachable = |reason| fails(Verdict::Unreachable, reason);
-        let stream = TcpStream::connect(SocketAddr::new(address, self.probe.port)).await;
-        let stream = stream.map_err(|error| unreachable(Reason::Connect(error.kind())))?;
-        *step = Step::Handshake;
-        let watch = Arc::new(Watch::new(self));
-        let connector = TlsConnector::from(Arc::new(
-            self.client_config(watch.clone())
-                .map_err(|error| fails(Verdict::TlsBad, Reason::Handshake(error.to_string())))?,
-        ));
-        let stream = connector.connect(self.name.clone(), stream).await;
-        let stream = stream.map_err(|error| fails(Verdict::TlsBad, tls_reason(&error)))?;
-        *step = Step::Http;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| unreachable(Reason::Http(error.to_string())))?;
-        // Ends with the sender, which lives no longer than this probe.
-        let connection = AbortOnDrop(tokio::spawn(connection));
+    async fn steps(&self, address: IpAddr, step: &mut Step, not_after: &mut Option<u64>) -> Result<Finding, Finding> {
+        let mut dialed = self.dialer.dial(address, step).await.map_err(|error| Finding::of_dialling(&error))?;
+        *not_after = dialed.not_after();
         match &self.probe.canary {
-            Some(canary) => self.check_canary(canary, &mut sender).await?,
-            None => self.check_nowhere("pharos/probe", &mut sender).await?,
+            Some(canary) => self.check_canary(canary, &mut dialed).await?,
+            None => self.check_nowhere("pharos/probe", &mut dialed).await?,
         }
-        drop(connection);
-        Ok(match watch.expiring.load(Ordering::Relaxed) {
-            true => fails(Verdict::Expiring, Reason::Expiring),
-            false => Finding { verdict: Verdict::Up, reason: None },
+        Ok(match self.dialer.lasts(&dialed, self.probe.expiring) {
+            true => Finding { verdict: Verdict::Up, reason: None, not_after: None },
+            false => Finding::fails(Verdict::Expiring, Reason::Expiring),
         })
     }
 
     /// MIRRORS: `HEAD` has the exact length; the octets hash to the digest; a range is exact; what cannot exist is not.
-    async fn check_canary(&self, canary: &Canary, sender: &mut Sender) -> Result<(), Finding> {
-        let fails = |verdict, reason| Finding { verdict, reason: Some(reason) };
+    async fn check_canary(&self, canary: &Canary, dialed: &mut Dialed) -> Result<(), Finding> {
         let path = blob_path(&canary.repository, &canary.sha256);
-        let head = self.ask(sender, Method::HEAD, &path, None).await?;
+        let head = ask(dialed, Method::HEAD, &path, None).await?;
         check_found(head.status(), Reason::CanaryStatus)?;
         let length = head.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length != Some(canary.size) {
-            return Err(fails(Verdict::ContentBad, Reason::CanaryLength(length)));
+            return Err(Finding::fails(Verdict::ContentBad, Reason::CanaryLength(length)));
         }
-        let whole = self.ask(sender, Method::GET, &path, None).await?;
+        let whole = ask(dialed, Method::GET, &path, None).await?;
         check_found(whole.status(), Reason::CanaryStatus)?;
         let octets = self.body(whole, canary.size).await?;
         if hex(digest(&SHA256, &octets).as_ref()) != *canary.sha256 {
-            return Err(fails(Verdict::ContentBad, Reason::CanaryDigest));
+            return Err(Finding::fails(Verdict::ContentBad, Reason::CanaryDigest));
         }
         let last = canary.size - 1;
-        let part = self.ask(sender, Method::GET, &path, Some(&format!("bytes={last}-{last}"))).await?;
+        let part = ask(dialed, Method::GET, &path, Some(&format!("bytes={last}-{last}"))).await?;
         let status = part.status();
         let range = part.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
         let exact = range == Some(&*format!("bytes {last}-{last}/{}", canary.size));
         let part = if status == StatusCode::PARTIAL_CONTENT { self.body(part, 1).await? } else { Bytes::new() };
         if !exact || part[..] != octets[last as usize..] {
-            return Err(fails(Verdict::ContentBad, Reason::Range(status.as_u16())));
+            return Err(Finding::fails(Verdict::ContentBad, Reason::Range(status.as_u16())));
         }
-        self.check_nowhere(&canary.repository, sender).await
+        self.check_nowhere(&canary.repository, dialed).await
     }
 
     /// A digest that cannot exist must not be found: some servers say 200 to everything.
-    async fn check_nowhere(&self, repository: &str, sender: &mut Sender) -> Result<(), Finding> {
-        let response = self.ask(sender, Method::HEAD, &blob_path(repository, NOWHERE), None).await?;
+    async fn check_nowhere(&self, repository: &str, dialed: &mut Dialed) -> Result<(), Finding> {
+        let response = ask(dialed, Method::HEAD, &blob_path(repository, NOWHERE), None).await?;
         // A mirror that lacks a blob may redirect to the canonical registry instead.
         let (status, lacks) = (response.status(), response.status().is_redirection());
         if status.is_client_error() || lacks {
             return Ok(());
         }
         let verdict = if status.is_success() { Verdict::ContentBad } else { Verdict::Unreachable };
-        Err(Finding { verdict, reason: Some(Reason::AnswersAnything(status.as_u16())) })
-    }
-
-    async fn ask(
-        &self,
-        sender: &mut Sender,
-        method: Method,
-        path: &str,
-        range: Option<&str>,
-    ) -> Result<Response<hyper::body::Incoming>, Finding> {
-        let broken = |error: String| Finding { verdict: Verdict::Unreachable, reason: Some(Reason::Http(error)) };
-        sender.ready().await.map_err(|error| broken(error.to_string()))?;
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, &*self.probe.name)
-            .header(USER_AGENT, concat!("pharos/", env!("CARGO_PKG_VERSION")));
-        if let Some(range) = range {
-            request = request.header(RANGE, range);
-        }
-        let request = request.body(Empty::new()).map_err(|error| broken(error.to_string()))?;
-        sender.send_request(request).await.map_err(|error| broken(error.to_string()))
+        Err(Finding::fails(verdict, Reason::AnswersAnything(status.as_u16())))
     }
 
     /// A whole body that may have so many octets; one that has more is not the canary.
-    async fn body(&self, response: Response<hyper::body::Incoming>, size: u64) -> Result<Bytes, Finding> {
+    async fn body(&self, response: Response<Incoming>, size: u64) -> Result<Bytes, Finding> {
         let limit = usize::try_from(size).unwrap_or(usize::MAX);
         match Limited::new(response.into_body(), limit).collect().await {
             Ok(body) => Ok(body.to_bytes()),
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                Err(Finding { verdict: Verdict::ContentBad, reason: Some(Reason::CanaryDigest) })
+                Err(Finding::fails(Verdict::ContentBad, Reason::CanaryDigest))
             }
-            Err(error) => Err(Finding { verdict: Verdict::Unreachable, reason: Some(Reason::Http(error.to_string())) }),
+            Err(error) => Err(Finding::fails(Verdict::Unreachable, Reason::Http(error.to_string()))),
         }
-    }
-
-    fn client_config(&self, watch: Arc<Watch>) -> Result<ClientConfig, rustls::Error> {
-        let mut config = ClientConfig::builder_with_provider(crate::tls::provider())
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(watch)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        config.resumption = rustls::client::Resumption::disabled();
-        Ok(config)
     }
 }
 
-type Sender = SendRequest<Empty<Bytes>>;
+async fn ask(
+    dialed: &mut Dialed,
+    method: Method,
+    path: &str,
+    range: Option<&str>,
+) -> Result<Response<Incoming>, Finding> {
+    let response = dialed.request(method, path, range).await;
+    response.map_err(|error| Finding::fails(Verdict::Unreachable, Reason::Http(error)))
+}
 
 fn blob_path(repository: &str, sha256: &str) -> String {
     format!("/v2/{repository}/blobs/sha256:{sha256}")
@@ -300,20 +246,11 @@ fn check_found(status: StatusCode, reason: impl FnOnce(u16) -> Reason) -> Result
     if status == StatusCode::OK {
         return Ok(());
     }
-    Err(Finding { verdict: Verdict::Missing, reason: Some(reason(status.as_u16())) })
+    Err(Finding::fails(Verdict::Missing, reason(status.as_u16())))
 }
 
 fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
-/// What a failed handshake means.
-fn tls_reason(error: &io::Error) -> Reason {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(reason)) => Reason::Certificate(certificate_words(reason)),
-        Some(other) => Reason::Handshake(other.to_string()),
-        None => Reason::Handshake(error.kind().to_string()),
-    }
 }
 
 fn certificate_words(error: &CertificateError) -> String {
@@ -329,68 +266,5 @@ fn certificate_words(error: &CertificateError) -> String {
             "its chain does not lead to a trusted root (self-signed, or an intermediate is missing)".to_string()
         }
         other => other.to_string(),
-    }
-}
-
-/// Verifies as clients do, and looks ahead by the warning window.
-#[derive(Debug)]
-struct Watch {
-    inner: Arc<WebPkiServerVerifier>,
-    ahead: Duration,
-    expiring: AtomicBool,
-}
-
-impl Watch {
-    fn new(prober: &Prober) -> Self {
-        Watch { inner: prober.verifier.clone(), ahead: prober.probe.expiring, expiring: AtomicBool::new(false) }
-    }
-}
-
-impl ServerCertVerifier for Watch {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.inner.verify_server_cert(end_entity, intermediates, name, ocsp, now)?;
-        let then = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + self.ahead);
-        if self.inner.verify_server_cert(end_entity, intermediates, name, ocsp, then).is_err() {
-            self.expiring.store(true, Ordering::Relaxed);
-        }
-        Ok(verified)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, cert, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, cert, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
-    }
-}
-
-/// A task that does not outlive its probe.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }

@@ -12,6 +12,6 @@ mod address;
 mod roots;
 mod watch;
 
-pub use address::{Finding, Prober, ProberError, Reason, Step};
+pub use address::{Finding, Prober, Reason};
 pub use roots::roots;
 pub use watch::{MAX_AT_ONCE, Rewatch, Watcher};

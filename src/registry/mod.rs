@@ -1,7 +1,8 @@
 //! The registry listener's decisions: what a pull request gets, from the same steering as the DNS answers.
 //!
 //! A [`Request`] comes in with who sent it, and out goes a [`Reply`]: the version of the API, a redirect with an
-//! absolute `Location`, or a refusal with an OCI error body; each with the [`Basis`] on which it was made.
+//! absolute `Location`, or a refusal with an OCI error body; each with the [`Basis`] on which it was made. For a blob it may
+//! depend on whether mirrors have it: then an [`Ask`] comes out, which becomes a reply with what is known of that.
 //!
 //! | rule | request | reply |
 //! |---|---|---|
@@ -11,21 +12,25 @@
 //! | 4 | `/v2/_catalog`, uploads, what breaks a grammar | 404 or 400 |
 //! | 5 | manifests, `tags/list`, `referrers` | 307 canonical |
 //! | 6 | a cosign tag, where there is a place for signatures | 307 there |
-//! | 7 | blobs | 307 to the steered name or the mirror; canonical while no mirror can serve |
+//! | 7 | blobs | 307 to the steered name or the mirror; canonical while no mirror can serve, or where it lacks the blob |
 //! | 8 | a blob for a client whose trusted proxy says nonsense | 400 |
 //!
 //! **Invariants**: no octet of a request can change the host of a `Location`, nor end its line; the query string and a
-//! trailing slash are kept as sent; a blob goes to mirrors only when one of them is up.
-//! **Not here**: HTTP itself ([`crate::http`]); whether a mirror has the one blob that is asked for.
+//! trailing slash are kept as sent; a blob goes to mirrors only when one of them is up, and, where mirrors are asked, every
+//! one has it that the client may end at.
+//! **Not here**: HTTP itself and asking mirrors ([`crate::http`]).
 //!
 //! OCI distribution specification v1.1; RFC 9110 §15.4.8 (307).
 
+mod ask;
 mod error;
 mod forwarded;
+pub mod known;
 mod path;
 
 use std::sync::Arc;
 
+pub use ask::{Ask, Asked, MAX_ASKED};
 pub use error::ErrorCode;
 pub use forwarded::{Malformed, client_address};
 pub use path::{Digest, Path, Reference, Target, parse};
@@ -57,8 +62,19 @@ pub struct Settings {
     pub privacy: Option<Arc<str>>,
     /// Where blobs are sent.
     pub blob_target: BlobTarget,
+    /// Whether a blob is asked for at its mirror before a client is sent there.
+    pub asking: Asking,
     /// Peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: PrefixSet,
+}
+
+/// Whether mirrors are asked for blobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// A client is sent only to a mirror that has the blob.
+    Each,
+    /// Mirrors are taken to have everything, or to fetch it.
+    Never,
 }
 
 /// Where a blob request is sent.
@@ -82,6 +98,12 @@ impl Upstream {
     pub fn new(scheme: &str, authority: &str, path: &str) -> Self {
         let slash = if path.is_empty() { "" } else { "/" };
         Upstream { base: format!("{scheme}://{authority}/v2/{path}{slash}").into() }
+    }
+
+    /// The path of all that stands before the repository name, with a slash at both ends.
+    fn path(&self) -> &str {
+        let behind_scheme = self.base.find("://").map_or(0, |at| at + 3);
+        self.base[behind_scheme..].find('/').map_or("/", |at| &self.base[behind_scheme + at..])
     }
 }
 
@@ -174,6 +196,10 @@ pub enum Outcome {
     BlobMirror,
     /// A blob, sent to the canonical registry because no mirror can serve it.
     BlobCanonical,
+    /// A blob, sent to the canonical registry because a mirror that the client may end at lacks it.
+    BlobLacking,
+    /// A blob, sent to the canonical registry because it was not known in time whether a mirror has it.
+    BlobUnknown,
     /// A blob, refused because the client's address cannot be told.
     Forwarded,
 }
@@ -193,16 +219,37 @@ pub struct Steering {
     pub mirror: Option<MirrorId>,
 }
 
+/// What a request leads to.
+#[derive(Clone, Debug)]
+pub enum Route<'r> {
+    /// A reply.
+    Reply(Reply),
+    /// A reply that depends on whether mirrors have a blob.
+    Ask(Ask<'r>),
+}
+
 /// Decides what a request gets.
 ///
 /// `client` is whom it is for, or that the proxy in front said nonsense; it is looked at only for blobs.
-pub fn route(
-    request: &Request<'_>,
+pub fn route<'r>(
+    request: &Request<'r>,
     client: Result<Client, Malformed>,
-    settings: &Settings,
+    settings: &'r Settings,
     snapshot: &Snapshot,
     now: Moment,
-) -> Reply {
+) -> Route<'r> {
+    match parse(request.path) {
+        Path::Pull { target: Target::Blob(digest), rest }
+            if request.method == Method::Read && request.query.is_none_or(fits_location) =>
+        {
+            route_blob(digest, rest, request.query, client, settings, snapshot, now)
+        }
+        path => Route::Reply(route_other(request, path, settings)),
+    }
+}
+
+/// Decides where everything but a blob is found.
+fn route_other(request: &Request<'_>, path: Path<'_>, settings: &Settings) -> Reply {
     if request.method == Method::Other {
         return Reply::refuse(Status::MethodNotAllowed, ErrorCode::Unsupported, Outcome::Method);
     }
@@ -210,7 +257,7 @@ pub fn route(
         Some(url) => Reply::redirect(url.to_string(), outcome),
         None => Reply::refuse(Status::NotFound, ErrorCode::Unsupported, Outcome::Outside),
     };
-    match parse(request.path) {
+    match path {
         Path::Root => page(&settings.info, Outcome::Info),
         Path::Privacy => page(&settings.privacy, Outcome::Privacy),
         Path::Outside => Reply::refuse(Status::NotFound, ErrorCode::Unsupported, Outcome::Outside),
@@ -228,41 +275,50 @@ pub fn route(
                 (Target::Manifest(_), _) => canonical(Outcome::Manifest),
                 (Target::Tags, _) => canonical(Outcome::Tags),
                 (Target::Referrers(_), _) => canonical(Outcome::Referrers),
-                (Target::Blob(_), _) => route_blob(rest, request.query, client, settings, snapshot, now),
+                // What can be sent on was: this has a query that cannot be.
+                (Target::Blob(_), _) => Reply::refuse(Status::BadRequest, ErrorCode::Unsupported, Outcome::Refused),
             }
         }
     }
 }
 
 /// Decides where a blob is fetched.
-fn route_blob(
-    rest: &str,
-    query: Option<&str>,
+fn route_blob<'r>(
+    digest: Digest<'r>,
+    rest: &'r str,
+    query: Option<&'r str>,
     client: Result<Client, Malformed>,
-    settings: &Settings,
+    settings: &'r Settings,
     snapshot: &Snapshot,
     _now: Moment,
-) -> Reply {
+) -> Route<'r> {
     let Some(name) = &settings.horizon else {
-        return Reply::redirect(location(&settings.blobs.base, rest, query), Outcome::BlobSteered);
+        let url = location(&settings.blobs.base, rest, query);
+        return Route::Reply(Reply::redirect(url, Outcome::BlobSteered));
     };
     let Ok(client) = client else {
-        return Reply::refuse(Status::BadRequest, ErrorCode::Unsupported, Outcome::Forwarded);
+        return Route::Reply(Reply::refuse(Status::BadRequest, ErrorCode::Unsupported, Outcome::Forwarded));
     };
     let found = snapshot.horizons.iter().position(|horizon| horizon.name == *name).map(HorizonId::from_index);
     let steering = found.map(|horizon| steer(horizon, &client, snapshot));
-    let mirror = steering.filter(|steering| can_serve(steering, settings.blob_target, snapshot));
-    let (url, outcome) = match (mirror, settings.blob_target) {
-        (Some(_), BlobTarget::SteeredName) => (location(&settings.blobs.base, rest, query), Outcome::BlobSteered),
-        (Some(Steering { mirror, .. }), BlobTarget::MirrorHost) => {
-            match mirror.and_then(|id| snapshot.mirrors[id.index()].host.as_deref()) {
-                Some(host) => (location(&format!("https://{host}/v2/"), rest, query), Outcome::BlobMirror),
-                None => (location(&settings.canonical.base, rest, query), Outcome::BlobCanonical),
-            }
-        }
-        (None, _) => (location(&settings.canonical.base, rest, query), Outcome::BlobCanonical),
+    let canonical = || location(&settings.canonical.base, rest, query);
+    let reply =
+        |url, outcome| Route::Reply(Reply { answer: Answer::Redirect(url), basis: Basis { outcome, steering } });
+    let Some(steering) = steering.filter(|steering| can_serve(steering, settings.blob_target, snapshot)) else {
+        return reply(canonical(), Outcome::BlobCanonical);
     };
-    Reply { answer: Answer::Redirect(url), basis: Basis { outcome, steering } }
+    let host = match settings.blob_target {
+        BlobTarget::SteeredName => None,
+        BlobTarget::MirrorHost => match steering.mirror.and_then(|id| snapshot.mirrors[id.index()].host.clone()) {
+            Some(host) => Some(host),
+            None => return reply(canonical(), Outcome::BlobCanonical),
+        },
+    };
+    let ask = Ask { digest, rest, query, steering, host, settings };
+    match settings.asking {
+        Asking::Each => Route::Ask(ask),
+        Asking::Never => Route::Reply(ask.to_mirror()),
+    }
 }
 
 fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> Steering {
@@ -336,7 +392,7 @@ impl Answer {
 
 impl Outcome {
     /// Every outcome, in the order of the rules; [`Outcome::index`] is the place in it.
-    pub const ALL: [Outcome; 14] = [
+    pub const ALL: [Outcome; 16] = [
         Outcome::Method,
         Outcome::Info,
         Outcome::Privacy,
@@ -350,6 +406,8 @@ impl Outcome {
         Outcome::BlobSteered,
         Outcome::BlobMirror,
         Outcome::BlobCanonical,
+        Outcome::BlobLacking,
+        Outcome::BlobUnknown,
         Outcome::Forwarded,
     ];
 
@@ -367,7 +425,8 @@ impl Outcome {
             Outcome::Refused => 4,
             Outcome::Manifest | Outcome::Tags | Outcome::Referrers => 5,
             Outcome::Signature => 6,
-            Outcome::BlobSteered | Outcome::BlobMirror | Outcome::BlobCanonical => 7,
+            Outcome::BlobSteered | Outcome::BlobMirror => 7,
+            Outcome::BlobCanonical | Outcome::BlobLacking | Outcome::BlobUnknown => 7,
             Outcome::Forwarded => 8,
         }
     }
@@ -388,6 +447,8 @@ impl Outcome {
             Outcome::BlobSteered => "blob-steered",
             Outcome::BlobMirror => "blob-mirror",
             Outcome::BlobCanonical => "blob-canonical",
+            Outcome::BlobLacking => "blob-lacking",
+            Outcome::BlobUnknown => "blob-unknown",
             Outcome::Forwarded => "bad-forwarded",
         }
     }

@@ -9,6 +9,7 @@ use tracing::info;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{self, Config};
+use crate::http::Means;
 use crate::live::Updates;
 use crate::mirror::Mirror;
 use crate::probe::{self, Prober, Rewatch, Watcher};
@@ -32,6 +33,15 @@ impl Watch {
         let prober = Prober::new(probe.clone(), roots)
             .map_err(|error| vec![Diagnostic::error("probe", format!("mirrors cannot be probed: {error}"))])?;
         Ok(Some(Watch { probe, prober }))
+    }
+}
+
+impl Watch {
+    /// How mirrors are asked for blobs, where they are: dialled as they are probed.
+    pub(super) fn means(&self, registry: Option<&config::Registry>) -> Option<Means> {
+        let config::Ask { wait, keep, lacking } = registry?.ask?;
+        let (dialer, timeout) = (self.prober.dialer().clone(), self.probe.timeout);
+        Some(Means { dialer, wait, timeout, keep, lacking })
     }
 }
 

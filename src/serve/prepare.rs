@@ -10,7 +10,7 @@ use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::time::Generation;
 use crate::compile::{self, Built};
 use crate::config::{Config, TlsFiles};
-use crate::http::Token;
+use crate::http::{Means, Token};
 use crate::load;
 use crate::process::Clock;
 use crate::registry::Settings;
@@ -27,6 +27,8 @@ pub(super) struct Prepared {
     pub(super) watch: Option<Watch>,
     /// What whoever gives orders over the admin listener has to know, where they may.
     pub(super) token: Option<Token>,
+    /// How mirrors are asked for blobs, where they are.
+    pub(super) means: Option<Means>,
     /// What the registry listener serves TLS with, where it does.
     pub(super) identity: Option<Identity>,
     /// What the encrypted DNS listeners serve TLS with, where there are any.
@@ -72,5 +74,6 @@ pub(super) fn prepare(path: &Path, generation: Generation) -> Result<Prepared, V
         return Err(built.warnings);
     }
     let settings = compile::registry_settings(&built.config);
-    Ok(Prepared { built, settings, watch, token, identity, dns_identity })
+    let means = watch.as_ref().and_then(|watch| watch.means(built.config.registry.as_ref()));
+    Ok(Prepared { built, settings, watch, token, means, identity, dns_identity })
 }

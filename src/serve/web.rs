@@ -15,7 +15,7 @@ use super::Failure;
 use super::prepare::Prepared;
 use crate::config::Config;
 use crate::control::MAX_BODY_LEN;
-use crate::http::{self, Admin, Bound, Desk, Pull, Server, Stopped, Token};
+use crate::http::{self, Admin, Asker, Bound, Desk, Pull, Server, Stopped, Token};
 use crate::live::{Published, Readiness};
 use crate::process::Clock;
 use crate::registry::Settings;
@@ -75,6 +75,7 @@ impl AdminListener {
 struct Registry {
     server: Server,
     settings: Arc<ArcSwap<Settings>>,
+    asker: Arc<Asker>,
     tls: Option<Arc<Tls>>,
 }
 
@@ -91,8 +92,9 @@ impl Web {
         let registry = match (ports.registry, prepared.settings.take()) {
             (Some(bound), Some(settings)) => {
                 let http = Arc::new(Http::default());
-                counters.push(http.clone());
-                Some(Registry::start(bound, settings, prepared.identity.take(), published, clock, http)?)
+                let asker = Asker::new(prepared.means.take());
+                counters.extend([http.clone() as Arc<dyn Collect>, asker.clone()]);
+                Some(Registry::start(bound, settings, prepared.identity.take(), published, clock, http, asker)?)
             }
             _ => None,
         };
@@ -109,6 +111,7 @@ impl Web {
         }
         let Some(registry) = &self.registry else { return };
         if let Some(settings) = prepared.settings.take() {
+            registry.asker.replace(prepared.means.take());
             registry.settings.store(Arc::new(settings));
         }
         if let (Some(tls), Some(identity)) = (&registry.tls, prepared.identity.take()) {
@@ -137,6 +140,7 @@ impl Registry {
         published: &Arc<Published>,
         clock: Clock,
         counters: Arc<Http>,
+        asker: Arc<Asker>,
     ) -> Result<Self, Failure> {
         let tls = identity.map(|identity| Tls::new(identity, &http::PROTOCOLS)).transpose().map_err(Failure::Tls)?;
         let tls = tls.map(Arc::new);
@@ -149,8 +153,8 @@ impl Registry {
             info!("try: curl -i http://{at}/v2/pause/manifests/3.9");
         }
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let pull = Pull::new(published.clone(), settings.clone(), move || clock.now(), counters.clone());
+        let pull = Pull::new(published.clone(), settings.clone(), move || clock.now(), counters.clone(), asker.clone());
         let server = Server::start(bound, pull, tls.clone(), counters);
-        Ok(Registry { server, settings, tls })
+        Ok(Registry { server, settings, asker, tls })
     }
 }

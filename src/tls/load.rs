@@ -112,17 +112,11 @@ fn join(
     }
 }
 
-/// Judges the leaf's time by verifying it against no roots: its time is looked at before its issuer is sought.
+/// Judges the leaf's time.
 fn check_time(leaf: &ParsedCertificate<'_>, path: &str, now: UnixTime) -> Option<Problem> {
-    let algorithms = super::provider().signature_verification_algorithms.all;
-    let verify =
-        |at| match verify_server_cert_signed_by_trust_anchor(leaf, &RootCertStore::empty(), &[], at, algorithms) {
-            Err(Error::InvalidCertificate(error)) => Some(error),
-            _ => None,
-        };
     let apart = |from: UnixTime, to: UnixTime| Duration::from_secs(to.as_secs().saturating_sub(from.as_secs()));
     let path = path.to_string();
-    match verify(now) {
+    match time_error(leaf, now) {
         Some(CertificateError::ExpiredContext { not_after, .. }) => {
             return Some(Problem::Expired { path, since: apart(not_after, now) });
         }
@@ -132,10 +126,30 @@ fn check_time(leaf: &ParsedCertificate<'_>, path: &str, now: UnixTime) -> Option
         _ => {}
     }
     let later = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + EXPIRING);
-    match verify(later) {
+    match time_error(leaf, later) {
         Some(CertificateError::ExpiredContext { not_after, .. }) => {
             Some(Problem::Expiring { path, left: apart(now, not_after) })
         }
+        _ => None,
+    }
+}
+
+/// The end of a leaf's time, in seconds since 1970; none where it cannot be read.
+pub(super) fn not_after(leaf: &CertificateDer<'_>) -> Option<u64> {
+    // The year 9999, after which no certificate can be valid (RFC 5280 §4.1.2.5).
+    let never = UnixTime::since_unix_epoch(Duration::from_secs(253_402_300_800));
+    match time_error(&ParsedCertificate::try_from(leaf).ok()?, never) {
+        Some(CertificateError::ExpiredContext { not_after, .. }) => Some(not_after.as_secs()),
+        _ => None,
+    }
+}
+
+/// What is wrong with a leaf at a moment when verified against no roots: its time is looked at before its issuer is
+/// sought.
+fn time_error(leaf: &ParsedCertificate<'_>, at: UnixTime) -> Option<CertificateError> {
+    let algorithms = super::provider().signature_verification_algorithms.all;
+    match verify_server_cert_signed_by_trust_anchor(leaf, &RootCertStore::empty(), &[], at, algorithms) {
+        Err(Error::InvalidCertificate(error)) => Some(error),
         _ => None,
     }
 }

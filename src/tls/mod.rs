@@ -1,11 +1,13 @@
-//! Certificates: PEM files in, what the listeners serve TLS with out; replaced without dropping a connection.
+//! Certificates: PEM files in, what the listeners serve TLS with out, replaced without dropping a connection; and the other
+//! side, [`Dialer`], which holds mirrors to theirs.
 //!
 //! **Invariants**: an [`Identity`] has a chain, and a key that belongs to its leaf; the ring provider is named, so that
 //! nothing depends on a default of the process; session tickets outlive a [`Tls::replace`].
-//! **Not here**: handshakes ([`crate::dns`], [`crate::http`]), issuing certificates.
+//! **Not here**: handshakes with clients ([`crate::dns`], [`crate::http`]), issuing certificates.
 //!
 //! RFC 8446 §4.6.1 (tickets), RFC 7301 (ALPN), RFC 7468 (PEM).
 
+mod dial;
 mod load;
 
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+pub use dial::{DialError, Dialed, Dialer, DialerError, Step};
 pub use load::load;
 
 /// A certificate chain with the key of its leaf.

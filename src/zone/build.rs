@@ -14,9 +14,7 @@ use super::check;
 use super::entry::{self, Draft, NodeKind};
 use super::negative::split_soa;
 use super::table::Table;
-use super::{
-    Availability, NegativeSoa, Problem, RECORD_HEADER_LEN, RrSetEntry, Steered, Zone,
-};
+use super::{Availability, NegativeSoa, Problem, RECORD_HEADER_LEN, RrSetEntry, Steered, Zone};
 use crate::base::diagnostic::Severity;
 use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf, Suffixes};
@@ -194,12 +192,8 @@ impl ZoneBuilder {
         order.sort_unstable();
         let wire = Vec::with_capacity(rdata.len() + records.len() * RECORD_HEADER_LEN);
         let mut sets = RrSets { nodes: Vec::new(), entries: Vec::new(), wire };
-        let mut origins = Origins {
-            nodes: Vec::new(),
-            firsts: Vec::new(),
-            records: Vec::with_capacity(records.len()),
-            steered,
-        };
+        let mut origins =
+            Origins { nodes: Vec::new(), firsts: Vec::new(), records: Vec::with_capacity(records.len()), steered };
         let mut members: Vec<Record> = Vec::new();
         for same in order.chunk_by(|a, b| a.0 == b.0) {
             members.clear();

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use ring::digest::{SHA256, digest};
@@ -12,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 /// The name that all mirrors serve.
@@ -20,6 +22,9 @@ pub(crate) const NAME: &str = "blob.example";
 pub(crate) const REPOSITORY: &str = "pause";
 /// What the canary holds.
 pub(crate) const CANARY: &[u8] = b"a small blob that every mirror has";
+
+/// The digest that probes ask for because it cannot exist.
+const NOWHERE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
 /// What is wrong with a mirror.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +44,59 @@ pub(crate) enum Fault {
     NoRanges,
     AnswersEverything,
     NotTls,
+}
+
+/// What a mirror has beside the canary, and what it was asked.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    blobs: Mutex<Vec<String>>,
+    asked: Mutex<Vec<String>>,
+    connections: AtomicUsize,
+    /// A question for anything but the canary and what cannot exist takes a permit before it is answered.
+    gate: Semaphore,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Ledger {
+            blobs: Mutex::default(),
+            asked: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            gate: Semaphore::new(Semaphore::MAX_PERMITS),
+        }
+    }
+}
+
+impl Ledger {
+    /// One whose mirror answers only what is let through.
+    pub(crate) fn gated() -> Self {
+        Ledger { gate: Semaphore::new(0), ..Ledger::default() }
+    }
+
+    /// The mirror has the blob at this path from now on.
+    pub(crate) fn add(&self, path: &str) {
+        self.blobs.lock().unwrap().push(path.to_string());
+    }
+
+    /// How often it was asked for a path.
+    pub(crate) fn asked(&self, path: &str) -> usize {
+        self.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
+    }
+
+    /// How often it was asked for anything.
+    pub(crate) fn asked_in_all(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
+    /// How many connections there were.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Relaxed)
+    }
+
+    /// Lets so many questions through.
+    pub(crate) fn let_through(&self, count: usize) {
+        self.gate.add_permits(count);
+    }
 }
 
 /// A certificate authority with an intermediate, and what it signs.
@@ -111,13 +169,24 @@ impl Authority {
 
     /// Serves a mirror with a fault; it goes on until the runtime ends or the task is aborted.
     pub(crate) async fn mirror(&self, at: SocketAddr, fault: Fault) -> (SocketAddr, tokio::task::JoinHandle<()>) {
+        self.mirror_with(at, fault, Arc::default()).await
+    }
+
+    /// The same, with a ledger.
+    pub(crate) async fn mirror_with(
+        &self,
+        at: SocketAddr,
+        fault: Fault,
+        ledger: Arc<Ledger>,
+    ) -> (SocketAddr, tokio::task::JoinHandle<()>) {
         let listener = listen(at);
         let address = listener.local_addr().unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(self.config(fault)));
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, acceptor.clone(), fault));
+                ledger.connections.fetch_add(1, Relaxed);
+                connections.spawn(serve(stream, acceptor.clone(), fault, ledger.clone()));
             }
         });
         (address, task)
@@ -132,7 +201,7 @@ fn listen(at: SocketAddr) -> TcpListener {
     socket.listen(64).unwrap()
 }
 
-async fn serve(mut stream: TcpStream, acceptor: TlsAcceptor, fault: Fault) {
+async fn serve(mut stream: TcpStream, acceptor: TlsAcceptor, fault: Fault, ledger: Arc<Ledger>) {
     match fault {
         // Holds the connection until the other side gives up.
         Fault::HandshakeHangs => drop(stream.read_to_end(&mut Vec::new()).await),
@@ -144,7 +213,12 @@ async fn serve(mut stream: TcpStream, acceptor: TlsAcceptor, fault: Fault) {
                     drop(stream.read_to_end(&mut Vec::new()).await);
                     return;
                 }
-                let answer = answer(fault, &method, &path, range.as_deref());
+                if path != canary_path() && !path.ends_with(NOWHERE) {
+                    ledger.asked.lock().unwrap().push(path.clone());
+                    ledger.gate.acquire().await.unwrap().forget();
+                }
+                let has = path == canary_path() || ledger.blobs.lock().unwrap().contains(&path);
+                let answer = answer(fault, has, &method, range.as_deref());
                 if stream.write_all(&answer).await.is_err() {
                     return;
                 }
@@ -166,9 +240,8 @@ async fn request(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Option<(St
     Some((method, path, range))
 }
 
-fn answer(fault: Fault, method: &str, path: &str, range: Option<&str>) -> Vec<u8> {
-    let found = path == canary_path() || fault == Fault::AnswersEverything;
-    if !found || fault == Fault::NoCanary {
+fn answer(fault: Fault, has: bool, method: &str, range: Option<&str>) -> Vec<u8> {
+    if fault == Fault::NoCanary || !has && fault != Fault::AnswersEverything {
         return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec();
     }
     let mut body = CANARY.to_vec();

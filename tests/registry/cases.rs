@@ -3,7 +3,11 @@
 use pharos::base::client::Client;
 use pharos::base::time::Moment;
 use pharos::mirror::Health::{self, Bad, Down, Up};
-use pharos::registry::{Answer, Method, Outcome, Request, client_address, route};
+use pharos::registry::known::Holding;
+use pharos::registry::{
+    Answer, Asking, Malformed, Method, Outcome, Reply, Request, Route, Settings, client_address, route,
+};
+use pharos::snapshot::Snapshot;
 
 use crate::world::{EAST, ELSEWHERE, Setup, WEST, proxy, settings, snapshot};
 
@@ -270,15 +274,8 @@ pub(crate) fn all() -> Vec<Case> {
 fn route_gives_what_the_table_says() {
     for case in all() {
         let settings = settings(case.setup);
-        let (path, query) = match case.target.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (case.target.as_str(), None),
-        };
-        let method = if case.method == "GET" { Method::Read } else { Method::Other };
-        let client =
-            client_address(proxy(), case.forwarded.iter().map(|line| line.as_bytes()), &settings.trusted_proxies)
-                .map(|resolver| Client { resolver, subnet: None });
-        let reply = route(&Request { method, path, query }, client, &settings, &snapshot(case.health), Moment(0));
+        let (request, client) = parts(&case, &settings);
+        let reply = reply(route(&request, client, &settings, &snapshot(case.health), Moment(0)));
         let said = match reply.answer.clone() {
             Answer::Version => Expected::Version,
             Answer::Redirect(url) => Expected::To(url),
@@ -293,10 +290,67 @@ fn route_gives_what_the_table_says() {
     }
 }
 
+/// The request of a case, and the client as the proxy tells.
+fn parts<'c>(case: &'c Case, settings: &Settings) -> (Request<'c>, Result<Client, Malformed>) {
+    let (path, query) = match case.target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (case.target.as_str(), None),
+    };
+    let method = if case.method == "GET" { Method::Read } else { Method::Other };
+    let client = client_address(proxy(), case.forwarded.iter().map(|line| line.as_bytes()), &settings.trusted_proxies);
+    (Request { method, path, query }, client.map(|resolver| Client { resolver, subnet: None }))
+}
+
+fn reply(route: Route<'_>) -> Reply {
+    match route {
+        Route::Reply(reply) => reply,
+        Route::Ask(ask) => panic!("nobody is to be asked: {ask:?}"),
+    }
+}
+
+#[test]
+fn where_mirrors_are_asked_whatever_would_go_to_one_depends_on_it_and_nothing_else_does() {
+    for case in all() {
+        let settings = Settings { asking: Asking::Each, ..settings(case.setup) };
+        let (request, client) = parts(&case, &settings);
+        let snapshot: Snapshot = snapshot(case.health);
+        let to_mirror = matches!(case.outcome, Outcome::BlobSteered | Outcome::BlobMirror);
+        let about = format!("{:?} {:?} {} {:?}", case.setup, case.health, case.target, case.forwarded);
+        let ask = match route(&request, client, &settings, &snapshot, Moment(0)) {
+            Route::Ask(ask) => ask,
+            // Nobody can be asked where it is not known who would serve.
+            Route::Reply(reply) => {
+                assert!(!to_mirror || settings.horizon.is_none(), "{about}");
+                assert_eq!(reply.basis.outcome, case.outcome, "{about}");
+                continue;
+            }
+        };
+        assert!(to_mirror, "{about}");
+        let Expected::To(url) = &case.expected else { panic!("{about}") };
+        let has = ask.settle(Holding::Has);
+        assert_eq!((has.answer, has.basis.outcome), (Answer::Redirect(url.clone()), case.outcome), "{about}");
+        let (_, rest) = url.split_once("/v2/").unwrap();
+        let canonical = Answer::Redirect(format!("https://canonical.example/v2/some/repo/{rest}"));
+        for (holding, outcome) in [(Holding::Lacks, Outcome::BlobLacking), (Holding::Unsaid, Outcome::BlobUnknown)] {
+            let reply = ask.settle(holding);
+            assert_eq!((reply.answer, reply.basis.outcome), (canonical.clone(), outcome), "{about}");
+            assert_eq!(reply.basis.steering, has.basis.steering, "{about}");
+        }
+        // The path is the same whatever escapes, slashes and queries a client writes.
+        let repository = rest.split_once("/blobs/").unwrap().0;
+        let written = rest.split('?').next().unwrap().trim_end_matches('/');
+        let digest = written.rsplit('/').next().unwrap().replace("%3A", ":").replace("%3a", ":");
+        assert_eq!(ask.path(), format!("/v2/{repository}/blobs/{digest}"), "{about}");
+        assert!(!ask.mirrors(&snapshot).is_empty(), "{about}");
+    }
+}
+
 #[test]
 fn every_outcome_is_in_the_table() {
     let cases = all();
-    for outcome in Outcome::ALL {
+    // Those of asking are in the test above.
+    let asked = [Outcome::BlobLacking, Outcome::BlobUnknown];
+    for outcome in Outcome::ALL.into_iter().filter(|outcome| !asked.contains(outcome)) {
         assert!(cases.iter().any(|case| case.outcome == outcome), "{outcome:?}");
     }
 }
@@ -313,13 +367,13 @@ fn no_octet_of_a_request_can_end_the_location_early() {
             Request { method: Method::Read, path: &path, query: None },
             Request { method: Method::Read, path: "/v2/pause/manifests/3.9", query: Some(&query) },
         ] {
-            let reply = route(&request, client, &settings, &snapshot, Moment(0));
+            let reply = reply(route(&request, client, &settings, &snapshot, Moment(0)));
             assert!(matches!(reply.answer, Answer::Refuse(..)), "{request:?}");
         }
     }
     for path in ["/v2/\\evil.example/tags/list", "/v2/pause/manifests/\\..\\x", "\\v2\\", "", "*", "v2/"] {
-        let reply =
-            route(&Request { method: Method::Read, path, query: None }, client, &settings, &snapshot, Moment(0));
+        let request = Request { method: Method::Read, path, query: None };
+        let reply = reply(route(&request, client, &settings, &snapshot, Moment(0)));
         assert!(matches!(reply.answer, Answer::Refuse(..)), "{path}");
     }
 }

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use pharos::base::diagnostic::Place;
 use pharos::base::time::Moment;
 use pharos::config::TlsFiles;
-use pharos::http::{Admin, Handler, PROTOCOLS, Pull, Server, Stopped, bind};
+use pharos::http::{Admin, Asker, Handler, PROTOCOLS, Pull, Server, Stopped, bind};
 use pharos::live::Readiness;
 use pharos::mirror::Health::{self, Up};
 use pharos::telemetry::http::Http;
@@ -38,7 +38,7 @@ fn start(setup: Setup, health: [Health; 3], tls: Option<Arc<Tls>>) -> Service {
     let (published, ..) = pharos::live::publish(snapshot(health), || Moment(0));
     let settings = Arc::new(ArcSwap::from_pointee(settings(setup)));
     let counters = Arc::new(Http::default());
-    serve(Pull::new(published, settings, || Moment(0), counters.clone()), tls, counters)
+    serve(Pull::new(published, settings, || Moment(0), counters.clone(), Asker::new(None)), tls, counters)
 }
 
 fn serve(handler: impl Handler, tls: Option<Arc<Tls>>, counters: Arc<Http>) -> Service {

@@ -8,7 +8,7 @@ use pharos::base::prefix::PrefixSet;
 use pharos::base::time::{Generation, Moment};
 use pharos::mirror::{Health, Mirror, Standing};
 use pharos::networks::{Labels, Networks, SourceBuilder};
-use pharos::registry::{BlobTarget, Settings, Upstream};
+use pharos::registry::{Asking, BlobTarget, Settings, Upstream};
 use pharos::snapshot::{Change, Provenance, Settings as EngineSettings, Snapshot, apply};
 use pharos::steer::{Condition, Draft, Horizon, Laid, Rule};
 use pharos::zone::ZoneSet;
@@ -42,6 +42,7 @@ pub(crate) fn settings(setup: Setup) -> Settings {
         info: Some("https://project.example/registry".into()),
         privacy: Some("https://project.example/privacy?from=registry".into()),
         blob_target: BlobTarget::SteeredName,
+        asking: Asking::Never,
         trusted_proxies: PrefixSet::new(&["127.0.0.0/8".parse().unwrap()]),
     };
     match setup {

@@ -12,8 +12,8 @@ use crate::base::name::NameBuf;
 use crate::config::spec::{DnsSpec, Number, RegistrySpec, RrlSpec, Spec, Text, TlsSpec, ZoneSpec};
 use crate::config::value::{self, host_of};
 use crate::config::{
-    BlobTarget, Dns, Encrypted, Horizon, Https, MirrorEntry, Registry, Rrl, SecretsFile, TlsFiles, Upstream, Zone,
-    limits,
+    Ask, BlobTarget, Dns, Encrypted, Horizon, Https, MirrorEntry, Placed, Probe, Registry, Rrl, SecretsFile, TlsFiles,
+    Upstream, Zone, limits,
 };
 
 impl Check<'_> {
@@ -140,7 +140,34 @@ impl Check<'_> {
             privacy,
             trusted_proxies,
             blob_target,
+            ask: None,
             tls,
+        })
+    }
+
+    /// How mirrors are asked for blobs: unless told otherwise they are where they are probed, by the same name and roots.
+    pub(super) fn check_ask(&mut self, spec: &RegistrySpec, registry: &Registry, probe: Option<&Probe>) -> Option<Ask> {
+        let RegistrySpec { ask, ask_wait, ask_keep, ask_lacking, .. } = spec;
+        let wanted = ask.as_ref().map(|ask| ask.value);
+        let times = [ask_wait, ask_keep, ask_lacking].into_iter().flatten().map(|time| &time.place).next();
+        let asked_for = ask.as_ref().filter(|ask| ask.value).map(|ask| &ask.place).or(times);
+        if let Some(place) = asked_for
+            && (probe.is_none() || wanted == Some(false))
+        {
+            let (message, help) = match probe {
+                None => ("mirrors can be asked for blobs only where they are probed", "add a table `[probe]`"),
+                Some(_) => ("how to ask mirrors is set, but they are not asked", "remove it, or `ask = false`"),
+            };
+            self.report(Diagnostic::error("ask-without-probe", message).at(place.clone(), "has no effect").help(help));
+        }
+        if probe.is_none() || registry.horizon.is_none() || wanted == Some(false) {
+            return None;
+        }
+        let time = |time: &Option<Placed<Duration>>, default| time.as_ref().map_or(default, |time| time.value);
+        Some(Ask {
+            wait: time(ask_wait, limits::ASK_WAIT_DEFAULT),
+            keep: time(ask_keep, limits::ASK_KEEP_DEFAULT),
+            lacking: time(ask_lacking, limits::ASK_LACKING_DEFAULT),
         })
     }
 

@@ -51,7 +51,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     let zones = check.check_zones(&spec.zones);
     check.check_unused_horizons(&spec.horizons, &spec.zones);
     let dns = check.check_dns(&spec.dns);
-    let registry = spec.registry.as_ref().and_then(|registry| {
+    let mut registry = spec.registry.as_ref().and_then(|registry| {
         let registry = check.check_registry(registry, &spec.zones, &zones)?;
         check.check_direct(&registry, &spec, &horizons, &mirrors.entries);
         Some(registry)
@@ -59,6 +59,9 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     let admin = spec.admin.as_ref().map(|admin| check.check_admin(admin, &spec));
     let probe = spec.probe.as_ref().and_then(|probe| check.check_probe(probe, registry.as_ref(), &zones));
     let control = spec.control.as_ref().and_then(|control| check.check_control(control, probe.as_ref()));
+    if let (Some(registry), Some(spec)) = (&mut registry, &spec.registry) {
+        registry.ask = check.check_ask(spec, registry, probe.as_ref());
+    }
     check.check_listeners(&spec);
     let mirrors = mirrors.entries;
     Config { file: file.into(), dns, registry, admin, control, probe, keys, zones, networks, mirrors, horizons }

@@ -1,0 +1,125 @@
+//! A blob that a client may be sent to a mirror for, if the mirror has it: whom to ask, and what the reply then is.
+//!
+//! **Invariants**: whoever the client may end at by DNS is asked, over either family, as long as it is up: one that lacks
+//! the blob would fail the pull on every retry.
+//! **Not here**: asking ([`crate::http`]), what is known already ([`super::known`]).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arrayvec::ArrayVec;
+
+use super::known::{Holding, Key};
+use super::{Answer, Basis, BlobTarget, Digest, Outcome, Reply, Settings, Steering, location};
+use crate::base::ids::MirrorId;
+use crate::base::prefix::{FAMILIES, Family};
+use crate::snapshot::Snapshot;
+use crate::steer::Tier;
+
+/// The most mirrors asked for one request: two families of as many as an answer sensibly has.
+pub const MAX_ASKED: usize = 8;
+
+/// A blob request whose reply depends on mirrors.
+#[derive(Clone, Debug)]
+pub struct Ask<'r> {
+    pub(super) digest: Digest<'r>,
+    pub(super) rest: &'r str,
+    pub(super) query: Option<&'r str>,
+    pub(super) steering: Steering,
+    /// The mirror's own name, where clients are sent straight to it.
+    pub(super) host: Option<Arc<str>>,
+    pub(super) settings: &'r Settings,
+}
+
+/// One mirror to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The mirror.
+    pub mirror: MirrorId,
+    /// The family by which a client would reach it.
+    pub family: Family,
+}
+
+impl Ask<'_> {
+    /// The mirrors that must have it, each once.
+    pub fn mirrors(&self, snapshot: &Snapshot) -> ArrayVec<Asked, MAX_ASKED> {
+        let mut all = ArrayVec::new();
+        let Steering { horizon, decision, family, mirror, .. } = self.steering;
+        if self.settings.blob_target == BlobTarget::MirrorHost {
+            all.extend(mirror.map(|mirror| Asked { mirror, family }));
+            return all;
+        }
+        // A client with both families may use the other one for the steered name. What is dead there costs it seconds, and
+        // could not be asked.
+        for of in [family, other(family)] {
+            let choice = &snapshot.addresses(horizon, decision.plan, of).choice;
+            if matches!(choice.tier, Tier::Panic | Tier::LastResort) {
+                continue;
+            }
+            for &mirror in &choice.mirrors {
+                if !all.iter().any(|asked: &Asked| asked.mirror == mirror) && !all.is_full() {
+                    all.push(Asked { mirror, family: of });
+                }
+            }
+        }
+        all
+    }
+
+    /// The blob's key at a mirror.
+    pub fn key(&self, secret: [u64; 2], mirror: &str) -> Key {
+        Key::new(secret, mirror, self.repository(), &self.digest)
+    }
+
+    /// The path to ask a mirror for, in the one form that is always written.
+    pub fn path(&self) -> String {
+        let base = match self.host {
+            None => self.settings.blobs.path(),
+            Some(_) => "/v2/",
+        };
+        format!("{base}{}/blobs/{}:{}", self.repository(), self.digest.algorithm, self.digest.encoded)
+    }
+
+    /// The reply, with what is known.
+    pub fn settle(&self, holding: Holding) -> Reply {
+        let outcome = match holding {
+            Holding::Has => return self.to_mirror(),
+            Holding::Lacks => Outcome::BlobLacking,
+            Holding::Unsaid => Outcome::BlobUnknown,
+        };
+        self.reply(location(&self.settings.canonical.base, self.rest, self.query), outcome)
+    }
+
+    pub(super) fn to_mirror(&self) -> Reply {
+        let (rest, query) = (self.rest, self.query);
+        match &self.host {
+            None => self.reply(location(&self.settings.blobs.base, rest, query), Outcome::BlobSteered),
+            Some(host) => self.reply(location(&format!("https://{host}/v2/"), rest, query), Outcome::BlobMirror),
+        }
+    }
+
+    fn reply(&self, url: String, outcome: Outcome) -> Reply {
+        Reply { answer: Answer::Redirect(url), basis: Basis { outcome, steering: Some(self.steering) } }
+    }
+
+    fn repository(&self) -> &str {
+        // A digest has no slash, so this is the last segment but one.
+        self.rest.rsplit_once("/blobs/").map_or(self.rest, |(repository, _)| repository)
+    }
+}
+
+impl Asked {
+    /// The address to ask at: one that clients are given, `spread` saying which.
+    pub fn address(&self, snapshot: &Snapshot, spread: usize) -> Option<IpAddr> {
+        let (mirror, standing) = (&snapshot.mirrors[self.mirror.index()], snapshot.standing(self.mirror));
+        let given = |count: usize| (0..count).filter(|at| standing.gives(self.family, *at));
+        let nth = |count: usize| given(count).nth(spread % given(count).count().max(1));
+        match self.family {
+            Family::V4 => nth(mirror.v4.len()).map(|at| mirror.v4[at].into()),
+            Family::V6 => nth(mirror.v6.len()).map(|at| mirror.v6[at].into()),
+        }
+    }
+}
+
+fn other(family: Family) -> Family {
+    FAMILIES[1 - family as usize]
+}

@@ -1,0 +1,147 @@
+//! What is counted of asking mirrors for blobs.
+
+use super::{Counter, Gauge, Page};
+use crate::registry::known::Holding;
+
+/// How a question to a mirror ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Result {
+    /// The mirror has the blob.
+    Has,
+    /// It does not.
+    Lacks,
+    /// It sends whoever asks elsewhere.
+    Redirected,
+    /// It answered with an error.
+    Failed,
+    /// It could not be connected to, or broke off.
+    Unreached,
+    /// It did not answer in time.
+    TimedOut,
+}
+
+/// Why a mirror was not asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// As many questions are under way as may be.
+    Flights,
+    /// The mirror was asked as often as it may be.
+    Rate,
+    /// As many requests wait as may.
+    Waiting,
+}
+
+/// How a request came to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lookup {
+    HitHas,
+    HitLacks,
+    HitUnsaid,
+    WaitedHas,
+    WaitedLacks,
+    WaitedUnsaid,
+    Late,
+}
+
+const RESULTS: [(Result, &str); 6] = [
+    (Result::Has, "has"),
+    (Result::Lacks, "lacks"),
+    (Result::Redirected, "redirected"),
+    (Result::Failed, "failed"),
+    (Result::Unreached, "unreached"),
+    (Result::TimedOut, "timed-out"),
+];
+const TURNED: [(Turned, &str); 3] =
+    [(Turned::Flights, "flights"), (Turned::Rate, "rate"), (Turned::Waiting, "waiting")];
+const LOOKUPS: [(Lookup, &str, &str); 7] = [
+    (Lookup::HitHas, "hit", "has"),
+    (Lookup::HitLacks, "hit", "lacks"),
+    (Lookup::HitUnsaid, "hit", "unsaid"),
+    (Lookup::WaitedHas, "miss", "has"),
+    (Lookup::WaitedLacks, "miss", "lacks"),
+    (Lookup::WaitedUnsaid, "miss", "unsaid"),
+    (Lookup::Late, "miss", "late"),
+];
+
+/// The counters.
+#[derive(Debug, Default)]
+pub struct Blobs {
+    lookups: [Counter; LOOKUPS.len()],
+    results: [Counter; RESULTS.len()],
+    turned: [Counter; TURNED.len()],
+    /// Questions under way.
+    pub flights: Gauge,
+}
+
+impl Blobs {
+    /// A request found this known.
+    pub fn known(&self, holding: Holding) {
+        self.lookups[holding as usize].increment();
+    }
+
+    /// A request waited, and was told this.
+    pub fn waited(&self, holding: Holding) {
+        self.lookups[Lookup::WaitedHas as usize + holding as usize].increment();
+    }
+
+    /// A request waited for as long as it may.
+    pub fn late(&self) {
+        self.lookups[Lookup::Late as usize].increment();
+    }
+
+    /// A question ended.
+    pub fn asked(&self, result: Result) {
+        self.results[result as usize].increment();
+    }
+
+    /// A mirror was not asked.
+    pub fn turned(&self, why: Turned) {
+        self.turned[why as usize].increment();
+    }
+
+    /// How many questions ended so.
+    pub fn results(&self, result: Result) -> u64 {
+        self.results[result as usize].value()
+    }
+
+    /// How often a mirror was not asked for this reason.
+    pub fn turns(&self, why: Turned) -> u64 {
+        self.turned[why as usize].value()
+    }
+
+    /// Writes the families, with how many blobs are known.
+    pub fn write(&self, page: &mut Page, held: u64, lacked: u64) {
+        let mut family = page.counter(
+            "pharos_blob_lookups_total",
+            "Blob requests by whether it was known if the mirror has the blob, and what was found.",
+        );
+        for (lookup, cache, found) in LOOKUPS {
+            family.sample(&[("cache", cache), ("found", found)], self.lookups[lookup as usize].value());
+        }
+        let mut family = page.counter("pharos_blob_asked_total", "Questions to mirrors for a blob by their result.");
+        for (result, word) in RESULTS {
+            family.sample(&[("result", word)], self.results(result));
+        }
+        let mut family = page.counter("pharos_blob_not_asked_total", "Questions that were over a limit.");
+        for (why, word) in TURNED {
+            family.sample(&[("limit", word)], self.turns(why));
+        }
+        page.gauge("pharos_blob_flights", "Questions to mirrors under way.").sample(&[], self.flights.value());
+        page.gauge("pharos_blob_known", "Blobs of which it is known whether a mirror has them.")
+            .sample(&[("found", "has")], held)
+            .sample(&[("found", "lacks")], lacked);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tables_are_in_the_order_of_their_kinds() {
+        assert!(RESULTS.iter().enumerate().all(|(at, (result, _))| *result as usize == at));
+        assert!(TURNED.iter().enumerate().all(|(at, (why, _))| *why as usize == at));
+        assert!(LOOKUPS.iter().enumerate().all(|(at, (lookup, ..))| *lookup as usize == at));
+        assert_eq!([Holding::Has, Holding::Lacks, Holding::Unsaid].map(|holding| holding as usize), [0, 1, 2]);
+    }
+}

@@ -1,0 +1,187 @@
+//! Dialling a mirror as a pull client does, but at an address of our choosing: TCP, TLS for the shared name, HTTP/1.1.
+//!
+//! In: an address. Out: a [`Dialed`] connection on which requests can be made, with what its certificate said.
+//!
+//! **Invariants**: the address itself is dialled, never a name; every connection makes a full handshake, since a resumed
+//! session shows no certificate; a connection ends with its [`Dialed`].
+//! **Not here**: time-outs (the caller's), what to ask, what an answer means.
+//!
+//! RFC 6066 §3 (SNI), RFC 9525 (whom a certificate is for), RFC 9112.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Empty;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{HOST, RANGE, USER_AGENT};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::ServerCertVerifier as _;
+use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// What mirrors are dialled with: made once, shared by every connection.
+#[derive(Clone, Debug)]
+pub struct Dialer {
+    host: Arc<str>,
+    name: ServerName<'static>,
+    port: u16,
+    verifier: Arc<WebPkiServerVerifier>,
+    config: Arc<ClientConfig>,
+}
+
+/// Why no dialer can be made.
+#[derive(Debug)]
+pub enum DialerError {
+    /// The name is not one of DNS.
+    Name,
+    /// The roots cannot be used.
+    Roots(VerifierBuilderError),
+    /// TLS cannot be set up.
+    Tls(rustls::Error),
+}
+
+impl fmt::Display for DialerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DialerError::Name => f.write_str("the shared name is not a DNS name"),
+            DialerError::Roots(error) => write!(f, "the roots cannot be used: {error}"),
+            DialerError::Tls(error) => write!(f, "TLS cannot be set up: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DialerError {}
+
+/// How far a connection got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing has been connected.
+    Connect,
+    /// The handshake is not over.
+    Handshake,
+    /// No HTTP response has come.
+    Http,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DialError {
+    /// Nobody listens, or there is no way there.
+    Connect(io::ErrorKind),
+    /// The certificate is not one that clients accept for the name.
+    Certificate(CertificateError),
+    /// The handshake fails for another reason.
+    Handshake(String),
+    /// What answers does not speak HTTP/1.1.
+    Http(String),
+}
+
+impl Dialer {
+    /// Dials mirrors of a name at a port, and holds their certificates to these roots.
+    pub fn new(host: Arc<str>, port: u16, roots: Arc<RootCertStore>) -> Result<Self, DialerError> {
+        let name = ServerName::try_from(host.to_string()).map_err(|_| DialerError::Name)?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, super::provider());
+        let verifier = verifier.build().map_err(DialerError::Roots)?;
+        let mut config = ClientConfig::builder_with_provider(super::provider())
+            .with_safe_default_protocol_versions()
+            .map_err(DialerError::Tls)?
+            .with_webpki_verifier(verifier.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(Dialer { host, name, port, verifier, config: Arc::new(config) })
+    }
+
+    /// Connects to an address; `step` is kept up to date, for whoever gives up on the way.
+    pub async fn dial(&self, address: IpAddr, step: &mut Step) -> Result<Dialed, DialError> {
+        *step = Step::Connect;
+        let stream = TcpStream::connect(SocketAddr::new(address, self.port)).await;
+        let stream = stream.map_err(|error| DialError::Connect(error.kind()))?;
+        // Requests are single small writes, for which Nagle's algorithm only waits.
+        let _ = stream.set_nodelay(true);
+        *step = Step::Handshake;
+        let connecting = TlsConnector::from(self.config.clone()).connect(self.name.clone(), stream);
+        let stream = connecting.await.map_err(|error| tls_error(&error))?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let chain = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
+        *step = Step::Http;
+        let shaken = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = shaken.map_err(|error| DialError::Http(error.to_string()))?;
+        let connection = AbortOnDrop(tokio::spawn(connection));
+        Ok(Dialed { host: self.host.clone(), sender, chain, _connection: connection })
+    }
+
+    /// Whether clients will accept the chain of a connection after so long as well.
+    pub fn lasts(&self, dialed: &Dialed, ahead: Duration) -> bool {
+        let then = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs()) + ahead);
+        let Some((leaf, intermediates)) = dialed.chain.split_first() else { return false };
+        self.verifier.verify_server_cert(leaf, intermediates, &self.name, &[], then).is_ok()
+    }
+}
+
+/// A connection to a mirror.
+#[derive(Debug)]
+pub struct Dialed {
+    host: Arc<str>,
+    sender: SendRequest<Empty<Bytes>>,
+    chain: Vec<CertificateDer<'static>>,
+    _connection: AbortOnDrop,
+}
+
+impl Dialed {
+    /// Makes a request, and waits for the head of its response.
+    pub async fn request(
+        &mut self,
+        method: Method,
+        path: &str,
+        range: Option<&str>,
+    ) -> Result<Response<Incoming>, String> {
+        self.sender.ready().await.map_err(|error| error.to_string())?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, &*self.host)
+            .header(USER_AGENT, concat!("pharos/", env!("CARGO_PKG_VERSION")));
+        if let Some(range) = range {
+            request = request.header(RANGE, range);
+        }
+        let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
+        self.sender.send_request(request).await.map_err(|error| error.to_string())
+    }
+
+    /// Whether another request may be made.
+    pub fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// The end of the leaf's time, in seconds since 1970.
+    pub fn not_after(&self) -> Option<u64> {
+        super::load::not_after(self.chain.first()?)
+    }
+}
+
+fn tls_error(error: &io::Error) -> DialError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(reason)) => DialError::Certificate(reason.clone()),
+        Some(other) => DialError::Handshake(other.to_string()),
+        None => DialError::Handshake(error.kind().to_string()),
+    }
+}
+
+/// A task that does not outlive its connection.
+#[derive(Debug)]
+struct AbortOnDrop(tokio::task::JoinHandle<hyper::Result<()>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

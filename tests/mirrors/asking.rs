@@ -1,0 +1,299 @@
+//! Blobs are asked for at real TLS mirrors before a client is sent there.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use pharos::base::ids::MirrorId;
+use pharos::base::prefix::PrefixSet;
+use pharos::base::time::{Generation, Moment};
+use pharos::http::{Asker, MAX_FLIGHTS_PER_MIRROR, Means, Pull, Server, bind};
+use pharos::live;
+use pharos::mirror::{Health, Mirror, Standing};
+use pharos::networks::Networks;
+use pharos::registry::known::ASKED_PER_SECOND;
+use pharos::registry::{Asking, BlobTarget, Settings, Upstream};
+use pharos::snapshot::{Change, Snapshot, apply};
+use pharos::steer::{Draft, Horizon, Laid};
+use pharos::telemetry::blobs::{Result as Asked, Turned};
+use pharos::telemetry::http::Http;
+use pharos::tls::Dialer;
+use pharos::zone::ZoneSet;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::common::server::PATIENCE;
+use super::world::{Authority, Fault, Ledger, NAME, loopback};
+
+/// Long enough for any answer that comes at all.
+const LONG: Duration = PATIENCE;
+/// As long as a request is to wait where no answer comes.
+const SHORT: Duration = Duration::from_millis(50);
+
+/// The registry listener before some mirrors.
+struct Front {
+    _server: Server,
+    at: SocketAddr,
+    asker: Arc<Asker>,
+}
+
+/// A blob in a repository; its number makes the digest, and is not 0, which is what probes ask for.
+fn blob(repository: &str, number: u64) -> String {
+    format!("/v2/{repository}/blobs/sha256:{number:064x}")
+}
+
+fn means(authority: &Authority, port: u16, wait: Duration) -> Means {
+    let dialer = Dialer::new(NAME.into(), port, authority.roots()).unwrap();
+    let hour = Duration::from_secs(3600);
+    Means { dialer, wait, timeout: PATIENCE, keep: hour, lacking: hour }
+}
+
+/// Everybody is steered to the first mirror that is up.
+fn snapshot(mirrors: &[(&[IpAddr], Health)]) -> Snapshot {
+    let of = |at: usize, addresses: &[IpAddr]| Mirror {
+        name: format!("m{at}").into(),
+        host: None,
+        v4: addresses.iter().filter_map(|ip| if let IpAddr::V4(v4) = ip { Some(*v4) } else { None }).collect(),
+        v6: addresses.iter().filter_map(|ip| if let IpAddr::V6(v6) = ip { Some(*v6) } else { None }).collect(),
+    };
+    let networks = Networks::default();
+    let all = (0..mirrors.len()).map(MirrorId::from_index).collect();
+    let horizon = Horizon::build(Draft::new("h".into(), Vec::new(), all), &networks, &Laid::over(&networks));
+    let first = Snapshot::new(
+        Generation(1),
+        Arc::new(ZoneSet::new(Vec::new())),
+        Arc::new([horizon]),
+        mirrors.iter().enumerate().map(|(at, (addresses, _))| of(at, addresses)).collect(),
+        Arc::default(),
+        Arc::default(),
+    );
+    mirrors.iter().enumerate().fold(first, |snapshot, (at, (_, health))| {
+        let mirror = &snapshot.mirrors[at];
+        apply(&snapshot, &Change::Standing(mirror.name.clone(), Standing::all(mirror, *health)), Moment(0))
+    })
+}
+
+impl Front {
+    fn start(snapshot: Snapshot, means: Means) -> Front {
+        let (published, ..) = live::publish(snapshot, || Moment(0));
+        let settings = Settings {
+            canonical: Upstream::new("https", "canonical.example", ""),
+            blobs: Upstream::new("https", NAME, ""),
+            horizon: Some("h".into()),
+            signatures: None,
+            info: None,
+            privacy: None,
+            blob_target: BlobTarget::SteeredName,
+            asking: Asking::Each,
+            trusted_proxies: PrefixSet::new(&[]),
+        };
+        let counters = Arc::new(Http::default());
+        let asker = Asker::new(Some(means));
+        let settings = Arc::new(ArcSwap::from_pointee(settings));
+        let pull = Pull::new(published, settings, || Moment(0), counters.clone(), asker.clone());
+        let bound = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let at = bound.addresses()[0];
+        Front { _server: Server::start(bound, pull, None, counters), at, asker }
+    }
+
+    /// The host that a blob is to be fetched from.
+    async fn host(&self, path: &str) -> String {
+        host_of(&get(self.at, path).await, path)
+    }
+
+    async fn until(&self, mut done: impl FnMut(&Asker) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !done(&self.asker) {
+            assert!(Instant::now() < deadline, "{:?}", self.asker.counters());
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+pub(crate) async fn get(at: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(at).await.unwrap();
+    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    said
+}
+
+/// The host of a redirect that keeps the path.
+pub(crate) fn host_of(said: &str, path: &str) -> String {
+    assert!(said.starts_with("HTTP/1.1 307 "), "{said}");
+    let url = said.lines().find_map(|line| line.strip_prefix("location: https://")).unwrap();
+    url.strip_suffix(path).unwrap_or_else(|| panic!("{path}: {said}")).to_string()
+}
+
+const CANONICAL: &str = "canonical.example";
+
+async fn mirror(authority: &Authority, last: u8, port: u16, fault: Fault, ledger: &Arc<Ledger>) -> u16 {
+    authority.mirror_with(SocketAddr::new(loopback(last), port), fault, ledger.clone()).await.0.port()
+}
+
+#[tokio::test]
+async fn a_blob_goes_to_the_mirror_that_has_it_and_else_to_canonical_and_is_asked_for_once() {
+    let (authority, ledger) = (Authority::new(), Arc::new(Ledger::default()));
+    let port = mirror(&authority, 41, 0, Fault::None, &ledger).await;
+    let (there, absent) = (blob("pause", 1), blob("pause", 2));
+    ledger.add(&there);
+    let front = Front::start(snapshot(&[(&[loopback(41)], Health::Up)]), means(&authority, port, LONG));
+    for _ in 0..3 {
+        assert_eq!(front.host(&there).await, NAME);
+        assert_eq!(front.host(&absent).await, CANONICAL);
+        // The same content, in a repository that does not have it.
+        assert_eq!(front.host(&blob("other", 1)).await, CANONICAL);
+    }
+    assert_eq!((ledger.asked(&there), ledger.asked(&absent), ledger.asked_in_all()), (1, 1, 3));
+    // A question after another needs no new connection.
+    assert_eq!(ledger.connections(), 1);
+}
+
+#[tokio::test]
+async fn a_manifest_is_never_asked_for() {
+    let (authority, ledger) = (Authority::new(), Arc::new(Ledger::default()));
+    let port = mirror(&authority, 42, 0, Fault::None, &ledger).await;
+    let front = Front::start(snapshot(&[(&[loopback(42)], Health::Up)]), means(&authority, port, LONG));
+    assert_eq!(front.host("/v2/pause/manifests/3.9").await, CANONICAL);
+    assert_eq!(ledger.connections(), 0);
+}
+
+#[tokio::test]
+async fn fifty_requests_for_one_blob_are_one_question() {
+    let (authority, ledger) = (Authority::new(), Arc::new(Ledger::gated()));
+    let port = mirror(&authority, 43, 0, Fault::None, &ledger).await;
+    let there = blob("pause", 1);
+    ledger.add(&there);
+    let front = Front::start(snapshot(&[(&[loopback(43)], Health::Up)]), means(&authority, port, LONG));
+    let mut asking = JoinSet::new();
+    for _ in 0..50 {
+        let (at, path) = (front.at, there.clone());
+        asking.spawn(async move { host_of(&get(at, &path).await, &path) });
+    }
+    front.until(|asker| asker.waiting() == 50).await;
+    ledger.let_through(1);
+    assert_eq!(asking.join_all().await, vec![NAME; 50]);
+    assert_eq!(ledger.asked(&there), 1);
+    assert_eq!(front.asker.waiting(), 0);
+}
+
+#[tokio::test]
+async fn nobody_waits_longer_than_the_set_time_and_the_next_request_knows() {
+    let (authority, ledger) = (Authority::new(), Arc::new(Ledger::gated()));
+    let port = mirror(&authority, 44, 0, Fault::None, &ledger).await;
+    let there = blob("pause", 1);
+    ledger.add(&there);
+    let front = Front::start(snapshot(&[(&[loopback(44)], Health::Up)]), means(&authority, port, SHORT));
+    let begun = Instant::now();
+    assert_eq!(front.host(&there).await, CANONICAL);
+    let took = begun.elapsed();
+    // The answer would never come: with any other limit this would be that limit.
+    assert!(took >= SHORT && took < PATIENCE / 10, "{took:?}");
+    ledger.let_through(1);
+    front.until(|asker| asker.counters().results(Asked::Has) == 1).await;
+    assert_eq!(front.host(&there).await, NAME);
+    assert_eq!(ledger.asked(&there), 1);
+}
+
+#[tokio::test]
+async fn what_hangs_or_shows_a_wrong_certificate_or_is_not_there_means_canonical() {
+    let authority = Authority::new();
+    let faults =
+        [Fault::HandshakeHangs, Fault::Silent, Fault::WrongName, Fault::SelfSigned, Fault::Expired, Fault::NotTls];
+    for fault in faults {
+        let ledger = Arc::new(Ledger::default());
+        let port = mirror(&authority, 45, 0, fault, &ledger).await;
+        let means = Means { timeout: SHORT, ..means(&authority, port, LONG) };
+        ledger.add(&blob("pause", 1));
+        let front = Front::start(snapshot(&[(&[loopback(45)], Health::Up)]), means);
+        assert_eq!(front.host(&blob("pause", 1)).await, CANONICAL, "{fault:?}");
+        let ended =
+            if matches!(fault, Fault::HandshakeHangs | Fault::Silent) { Asked::TimedOut } else { Asked::Unreached };
+        assert_eq!(front.asker.counters().results(ended), 1, "{fault:?}: {:?}", front.asker.counters());
+        // For a while that is remembered.
+        assert_eq!(front.host(&blob("pause", 1)).await, CANONICAL);
+        assert_eq!(ledger.connections(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn with_every_mirror_down_pulls_go_on_through_canonical_and_nobody_is_asked() {
+    let (authority, ledger) = (Authority::new(), Arc::new(Ledger::default()));
+    let port = mirror(&authority, 46, 0, Fault::None, &ledger).await;
+    mirror(&authority, 47, port, Fault::None, &ledger).await;
+    for health in [Health::Down, Health::Missing, Health::Bad] {
+        let world = snapshot(&[(&[loopback(46)], health), (&[loopback(47)], health)]);
+        let front = Front::start(world, means(&authority, port, LONG));
+        assert_eq!(front.host(&blob("pause", 1)).await, CANONICAL);
+    }
+    assert_eq!(ledger.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_client_with_both_families_must_find_the_blob_over_either() {
+    let authority = Authority::new();
+    let (near, far) = (Arc::new(Ledger::default()), Arc::new(Ledger::default()));
+    let port = mirror(&authority, 48, 0, Fault::None, &near).await;
+    let v6 = IpAddr::from(std::net::Ipv6Addr::LOCALHOST);
+    authority.mirror_with(SocketAddr::new(v6, port), Fault::None, far.clone()).await;
+    let (both, one) = (blob("pause", 1), blob("pause", 2));
+    near.add(&both);
+    near.add(&one);
+    far.add(&both);
+    // The first mirror has no IPv6, so that over IPv6 the second answers.
+    let up = |v6_health| snapshot(&[(&[loopback(48)], Health::Up), (&[v6], v6_health)]);
+    let front = Front::start(up(Health::Up), means(&authority, port, LONG));
+    assert_eq!(front.host(&both).await, NAME);
+    assert_eq!(front.host(&one).await, CANONICAL);
+    // What is dead over IPv6 costs a client seconds at most, and is not asked.
+    let front = Front::start(up(Health::Down), means(&authority, port, LONG));
+    assert_eq!(front.host(&one).await, NAME);
+    assert_eq!(far.asked(&one), 1);
+}
+
+#[tokio::test]
+async fn a_flood_of_digests_costs_a_mirror_its_rate_and_the_useful_stays_known() {
+    let (authority, ledger) = (Authority::new(), Arc::new(Ledger::default()));
+    let port = mirror(&authority, 49, 0, Fault::None, &ledger).await;
+    let there = blob("pause", 1_000_000);
+    ledger.add(&there);
+    let front = Front::start(snapshot(&[(&[loopback(49)], Health::Up)]), means(&authority, port, LONG));
+    assert_eq!(front.host(&there).await, NAME);
+    let begun = Instant::now();
+    let mut flood = JoinSet::new();
+    for client in 0..8 {
+        let at = front.at;
+        flood.spawn(async move {
+            for number in 0..100 {
+                let path = blob("pause", 1 + client * 100 + number);
+                assert_eq!(host_of(&get(at, &path).await, &path), CANONICAL);
+            }
+        });
+    }
+    flood.join_all().await;
+    let seconds = begun.elapsed().as_secs_f64();
+    let most = ASKED_PER_SECOND as f64 * (1.0 + seconds) + 1.0;
+    assert!((ledger.asked_in_all() as f64) <= most, "{} in {seconds} s", ledger.asked_in_all());
+    let counters = front.asker.counters();
+    assert!(counters.turns(Turned::Rate) + counters.turns(Turned::Flights) > 0, "{counters:?}");
+    assert_eq!(front.host(&there).await, NAME);
+    assert_eq!(ledger.asked(&there), 1);
+}
+
+#[tokio::test]
+async fn a_mirror_that_hangs_holds_up_only_so_many_questions() {
+    let (authority, ledger) = (Authority::new(), Arc::new(Ledger::gated()));
+    let port = mirror(&authority, 50, 0, Fault::None, &ledger).await;
+    let front = Front::start(snapshot(&[(&[loopback(50)], Health::Up)]), means(&authority, port, SHORT));
+    let mut asking = JoinSet::new();
+    for number in 1..=40 {
+        let (at, path) = (front.at, blob("pause", number));
+        asking.spawn(async move { host_of(&get(at, &path).await, &path) });
+    }
+    assert_eq!(asking.join_all().await, vec![CANONICAL; 40]);
+    front.until(|_| ledger.asked_in_all() == MAX_FLIGHTS_PER_MIRROR).await;
+    assert_eq!(front.asker.counters().turns(Turned::Flights), 40 - MAX_FLIGHTS_PER_MIRROR as u64);
+    assert_eq!(front.asker.counters().flights.value(), MAX_FLIGHTS_PER_MIRROR as u64);
+}
