@@ -111,6 +111,12 @@ pub const TTL: RangeInclusive<u64> = 1..=86_400;
 /// A minute: what a resolver that just asked may keep of a mirror that then dies, against one query a minute.
 pub const TTL_DEFAULT: u64 = 60;
 
+/// The most protocols in the `alpn` of an HTTPS record: HTTP has three, and every record carries them all.
+pub const MAX_PROTOCOLS: usize = 8;
+
+/// The longest name of a protocol, in octets: a TLS extension counts them in one (RFC 7301 §3.1).
+pub const MAX_PROTOCOL: usize = 255;
+
 /// TCP ports that can be connected to.
 pub const PORT: RangeInclusive<u64> = 1..=65_535;
 

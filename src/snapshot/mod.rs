@@ -8,22 +8,24 @@
 //! **Not here**: publishing it ([`crate::live`]), building it from files ([`crate::compile`]).
 
 mod provenance;
+mod service;
 mod settings;
 mod transfers;
 
 use std::sync::Arc;
 
 pub use provenance::{Origin, Provenance};
+pub use service::{HTTPS_PORT, Hints, Service, ServiceRecord};
 pub use settings::{ChaosText, CookieSecret, CookieSecrets, Identity, RateLimit, Settings};
 pub use transfers::{Party, Policy, SteeredExport, Transfers};
 
 use crate::base::client::Client;
-use crate::base::ids::{HorizonId, MirrorId, PlanId};
+use crate::base::ids::{HorizonId, MirrorId, PlanId, ServiceId};
 use crate::base::prefix::{FAMILIES, Family};
 use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Moment, Ttl};
 use crate::mirror::{Forced, Mirror, Standing};
-use crate::steer::{self, Choice, Decision, Horizon, Plan};
+use crate::steer::{self, Choice, Decision, Horizon, Plan, Won};
 use crate::zone::{self, RrSet, Zone, ZoneSet};
 
 /// The state that is served.
@@ -41,6 +43,10 @@ pub struct Snapshot {
     standings: Arc<[Standing]>,
     /// For each horizon, for each plan, the records of A and AAAA.
     answers: Arc<[Box<[[Addresses; 2]]>]>,
+    /// What the HTTPS records of steered owners say; [`ServiceId`] is an index.
+    services: Arc<[Service]>,
+    /// For each service, for each plan of its horizon, the record.
+    service_records: Arc<[Box<[ServiceRecord]>]>,
     /// How queries are to be treated.
     pub settings: Arc<Settings>,
     /// Who may have zones whole.
@@ -84,8 +90,26 @@ impl Snapshot {
     ) -> Self {
         let standings: Arc<[Standing]> = mirrors.iter().map(Standing::unknown).collect();
         let answers = answers(&horizons, &mirrors, &standings);
-        let transfers = Arc::default();
-        Snapshot { generation, zones, horizons, mirrors, standings, answers, settings, transfers, provenance }
+        Snapshot {
+            generation,
+            zones,
+            horizons,
+            mirrors,
+            standings,
+            answers,
+            services: Arc::default(),
+            service_records: Arc::default(),
+            settings,
+            transfers: Arc::default(),
+            provenance,
+        }
+    }
+
+    /// The same, with HTTPS records at steered owners.
+    pub fn with_services(mut self, services: Arc<[Service]>) -> Self {
+        self.services = services;
+        self.encode();
+        self
     }
 
     /// The same, with zones that may be transferred.
@@ -106,10 +130,37 @@ impl Snapshot {
         steer::decide(&self.horizons[horizon.index()], client)
     }
 
+    /// The plan of clients that meet no rule.
+    pub fn default_plan(&self, horizon: HorizonId) -> PlanId {
+        self.horizons[horizon.index()].plan_of(Won::Default)
+    }
+
     /// The addresses of a plan now.
     #[inline]
     pub fn addresses(&self, horizon: HorizonId, plan: PlanId, family: Family) -> &Addresses {
         &self.answers[horizon.index()][plan.index()][family as usize]
+    }
+
+    /// What the HTTPS record of a steered owner says.
+    #[inline]
+    pub fn service(&self, id: ServiceId) -> &Service {
+        &self.services[id.index()]
+    }
+
+    /// The HTTPS record of a steered owner for a plan now.
+    #[inline]
+    pub fn service_record(&self, id: ServiceId, plan: PlanId) -> &ServiceRecord {
+        &self.service_records[id.index()][plan.index()]
+    }
+
+    /// Encodes the answers from how mirrors stand.
+    fn encode(&mut self) {
+        self.answers = answers(&self.horizons, &self.mirrors, &self.standings);
+        let of_plans = |service: &Service| {
+            let plans = self.answers[service.horizon.index()].iter();
+            plans.map(|addresses| service.encode(addresses)).collect()
+        };
+        self.service_records = self.services.iter().map(of_plans).collect();
     }
 
     /// How a mirror stands.
@@ -124,7 +175,7 @@ impl Snapshot {
         let of = |mirror: &Mirror| known(mirror).filter(|standing| fits(standing, mirror));
         self.standings =
             self.mirrors.iter().map(|mirror| of(mirror).unwrap_or_else(|| Standing::unknown(mirror))).collect();
-        self.answers = answers(&self.horizons, &self.mirrors, &self.standings);
+        self.encode();
         self
     }
 
@@ -159,7 +210,7 @@ pub fn apply(snapshot: &Snapshot, change: &Change, _now: Moment) -> Snapshot {
         Change::Force(_, forced) => standings[at].forced = *forced,
     }
     next.standings = standings.into();
-    next.answers = answers(&next.horizons, &next.mirrors, &next.standings);
+    next.encode();
     next
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::words;
 use crate::base::client::Subnet;
 use crate::base::ids::{HorizonId, MirrorId};
-use crate::base::prefix::{Family, Prefix};
+use crate::base::prefix::Prefix;
 use crate::inspect::{Answer, Candidate, Explanation, Hearing, Neighbour, Record, ScopeReason, Share, Side, Steered};
 use crate::networks::{FoundEntry, Labels, Place};
 use crate::snapshot::Snapshot;
@@ -169,7 +169,12 @@ pub(super) fn view(snapshot: &Snapshot, explanation: &Explanation, notes: Vec<St
             Hearing::Ignored => "ignored",
         },
         notes,
-        answers: explanation.answers.iter().map(|answer| names.answer(explanation, answer)).collect(),
+        answers: explanation
+            .answers
+            .iter()
+            .chain(&explanation.service)
+            .map(|answer| names.answer(explanation, answer))
+            .collect(),
         steered: explanation.steered.as_ref().map(|steered| names.steered(explanation, steered)),
     }
 }
@@ -188,7 +193,7 @@ impl Names<'_> {
     fn answer(&self, explanation: &Explanation, answer: &Answer) -> AnswerView {
         let mirrors = answer.choice.iter().flat_map(|choice| &choice.mirrors);
         AnswerView {
-            rtype: family_type(answer.family).into(),
+            rtype: answer.rtype.to_string(),
             rcode: answer.summary.rcode.to_string(),
             outcome: words::outcome(answer.summary.basis.outcome),
             scope: answer.scope.map(|scope| scope.0),
@@ -329,14 +334,6 @@ impl LabelsView {
             subdivision: text(|place| place.subdivision.as_deref()),
             ..LabelsView::default()
         }
-    }
-}
-
-/// `A` or `AAAA`.
-fn family_type(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "A",
-        Family::V6 => "AAAA",
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     }
     let networks = spec.networks.iter().filter_map(|network| check.check_network(network)).collect();
     let keys = spec.keys.iter().filter_map(|key| check.check_key(key)).collect();
-    let zones = check.check_zones(&spec.zones);
+    let (zones, services) = check.check_zones(&spec.zones);
     check.check_unused_horizons(&spec.horizons, &spec.zones);
     let dns = check.check_dns(&spec.dns);
     let registry = spec.registry.as_ref().and_then(|registry| {
@@ -57,7 +57,19 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     let admin = spec.admin.as_ref().map(|admin| Admin { listen: check.check_listen(&admin.listen) });
     let probe = spec.probe.as_ref().and_then(|probe| check.check_probe(probe, registry.as_ref(), &zones));
     check.check_listeners(&spec);
-    Config { file: file.into(), dns, registry, admin, probe, keys, zones, networks, mirrors: mirrors.entries, horizons }
+    Config {
+        file: file.into(),
+        dns,
+        registry,
+        admin,
+        probe,
+        keys,
+        zones,
+        services,
+        networks,
+        mirrors: mirrors.entries,
+        horizons,
+    }
 }
 
 /// Finds families that some clients of a horizon would have and others not, once hosts have got their addresses.
