@@ -464,7 +464,7 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
     let soa = [server, server, &[0; 20]].concat();
     zone.add(apex.as_name(), Rtype::SOA, Ttl(60), &soa, 0).unwrap();
     zone.add(apex.as_name(), Rtype::NS, Ttl(60), server, 0).unwrap();
-    zone.steer(apex.as_name(), Steered { horizon: HorizonId(0), ttl: Ttl(60) }, 0).unwrap();
+    zone.steer(apex.as_name(), Steered { horizon: HorizonId(0), ttl: Ttl(60), service: None }, 0).unwrap();
     let (zone, _) = zone.finish().unwrap();
     Snapshot::new(
         Generation(1),

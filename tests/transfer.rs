@@ -389,7 +389,7 @@ fn a_bad_transfer_leaves_what_is_served() {
 fn a_steered_zone_is_given_away_only_as_the_default_and_when_the_config_says_so() {
     let folder = TempDir::new().unwrap();
     let config = "[dns]\nlisten = \"127.0.0.1:0\"\n[[zone]]\nname = \"example.net\"\nfile = \"zone\"\n\
-                  steer = [{ owner = \"blob\", horizon = \"h\", ttl = 7 }]\n\
+                  steer = [{ owner = \"blob\", horizon = \"h\", ttl = 7, https = { alpn = \"h2\" } }]\n\
                   transfer = { allow = \"127.0.0.1\", steered = \"default\" }\n[mirrors.near]\naddresses = \"192.0.2.10\"\n\
                   [mirrors.far]\naddresses = \"192.0.2.20\"\n[networks]\nhere = { list = \"here\" }\n[horizons.h]\n\
                   rules = [{ network = \"here\", mirrors = \"near\" }]\ndefault = \"far\"\n";
@@ -404,7 +404,10 @@ fn a_steered_zone_is_given_away_only_as_the_default_and_when_the_config_says_so(
     };
     assert_eq!(steered(&ask(address, "blob.example.net.", Rtype::A).unwrap()), ["7 192.0.2.10"]);
     let given = ask(address, "example.net.", Rtype::AXFR).unwrap();
-    assert_eq!((given.answers.len(), steered(&given)), (5, vec!["7 192.0.2.20".to_string()]));
+    assert_eq!(
+        (given.answers.len(), steered(&given)),
+        (6, vec!["7 192.0.2.20".to_string(), "7 1 . alpn=h2, ipv4hint=192.0.2.20,".to_string()])
+    );
     fs::write(folder.path().join("pharos.toml"), config.replace(", steered = \"default\"", "")).unwrap();
     server.signal("HUP");
     server.wait_for("reloaded");

@@ -1,8 +1,8 @@
 //! The DNS answer: a query, a client and a snapshot in; rcode, sections, scope and why out.
 //!
 //! The algorithm is that of RFC 1034 §4.3.2 with wildcards (RFC 4592), DNAME (RFC 6672), delegations, aliases chased
-//! inside the zone, negative answers with SOA (RFC 2308), minimal ANY (RFC 8482), and steered owners, whose A and AAAA
-//! come from the horizon.
+//! inside the zone, negative answers with SOA (RFC 2308), minimal ANY (RFC 8482), and steered owners, whose A and AAAA,
+//! and HTTPS where it has hints (RFC 9460 §7.3), come from the horizon.
 //!
 //! **Invariants**: a response always comes out; whether a name or type exists never depends on the client
 //! (RFC 7871 §7.4); only the answer section is tailored, so everything else has scope 0 (§7.3.1).

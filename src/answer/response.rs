@@ -84,7 +84,7 @@ pub enum Owner<'s> {
 pub enum Data<'s> {
     /// As the zone keeps them.
     Stored(RrSet<'s>),
-    /// The addresses of mirrors; the TTL to give is the set's, not that of its octets.
+    /// The addresses of mirrors, or the HTTPS record of their owner; the TTL to give is the set's, not that of its octets.
     Tailored(RrSet<'s>),
     /// The SOA of a negative answer.
     Negative(&'s NegativeSoa),
@@ -124,7 +124,7 @@ pub struct Basis {
 pub enum Outcome {
     /// The RRset asked for.
     Answer,
-    /// The addresses of a mirror.
+    /// The addresses of a mirror, or an HTTPS record with them.
     Steered,
     /// The name exists, the type does not.
     NoData,
@@ -151,7 +151,7 @@ pub enum Outcome {
 pub struct Steering {
     /// The horizon.
     pub horizon: HorizonId,
-    /// The addresses asked for.
+    /// The addresses asked for; of an HTTPS record, its first hints.
     pub family: Family,
     /// The decision.
     pub decision: Decision,

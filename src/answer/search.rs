@@ -6,11 +6,12 @@ use super::additional::{self, Glue};
 use super::response::{Aa, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
 use super::{Query, Question};
 use crate::base::client::Client;
+use crate::base::ids::ServiceId;
 use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::Family;
 use crate::base::rr::{Ede, Rcode, Rtype};
 use crate::base::time::Ttl;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Hints, Snapshot};
 use crate::steer::Tier;
 use crate::zone::{Found, Node, RrSet, Steered, Zone};
 
@@ -36,6 +37,13 @@ enum Step<'s> {
     Done,
     /// Go on at the name that owns nothing yet: where an alias leads.
     Follow(Owner<'s>),
+}
+
+/// What is asked of a steered owner.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Addresses(Family),
+    Service(ServiceId),
 }
 
 impl<'s> Search<'_, 's> {
@@ -90,8 +98,13 @@ impl<'s> Search<'_, 's> {
         response.basis.node = Some(node.id());
         if let Some(steered) = node.steered() {
             match qtype {
-                Rtype::A => return self.steer(steered, Family::V4, owner, response),
-                Rtype::AAAA => return self.steer(steered, Family::V6, owner, response),
+                Rtype::A => return self.steer(steered, Wanted::Addresses(Family::V4), owner, response),
+                Rtype::AAAA => return self.steer(steered, Wanted::Addresses(Family::V6), owner, response),
+                Rtype::HTTPS => {
+                    if let Some(service) = steered.service {
+                        return self.serve(steered, service, owner, response);
+                    }
+                }
                 _ => {}
             }
         }
@@ -113,18 +126,38 @@ impl<'s> Search<'_, 's> {
         self.deny_type(response)
     }
 
-    /// The addresses of the client's mirror.
+    /// The HTTPS record of a steered owner (RFC 9460 §7.3).
+    fn serve(&self, steered: Steered, id: ServiceId, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
+        if self.snapshot.service(id).hints == Hints::Tailored {
+            return self.steer(steered, Wanted::Service(id), owner, response);
+        }
+        let set = self.snapshot.service_record(id, self.snapshot.default_plan(steered.horizon)).rrset(steered.ttl);
+        response.basis.outcome = Outcome::Answer;
+        response.answer.push(Rr { owner, data: Data::Tailored(set), need: Need::Required });
+        Step::Done
+    }
+
+    /// The addresses of the client's mirror, or the record that has them as hints.
     #[inline]
-    fn steer(&self, steered: Steered, family: Family, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
+    fn steer(&self, steered: Steered, wanted: Wanted, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
         // RFC 7871 §7.2.1: the alias is the same for everybody, its target is not, and a response has one scope.
         if !matches!(owner, Owner::Question) && self.query.edns.is_some_and(|edns| edns.ecs.is_some()) {
             response.basis.outcome = Outcome::Alias;
             return Step::Done;
         }
         let decision = self.snapshot.decide(steered.horizon, self.client);
+        let (family, service) = match wanted {
+            Wanted::Addresses(family) => (family, None),
+            Wanted::Service(id) => {
+                let record = self.snapshot.service_record(id, decision.plan);
+                (record.family, Some(record.rrset(steered.ttl)))
+            }
+        };
         let addresses = self.snapshot.addresses(steered.horizon, decision.plan, family);
         // Whether a horizon has a family is the same for all of its plans: config sees to it.
-        let Some(set) = addresses.rrset(family, steered.ttl) else { return self.deny_type(response) };
+        let Some(set) = service.or_else(|| addresses.rrset(family, steered.ttl)) else {
+            return self.deny_type(response);
+        };
         response.basis.outcome = Outcome::Steered;
         response.basis.steering = Some(Steering { horizon: steered.horizon, family, decision });
         response.scope = decision.scope;

@@ -30,6 +30,8 @@ id!(/// A horizon in `Snapshot::horizons`.
     HorizonId(u16));
 id!(/// A plan (an ordered list of mirrors) of one horizon.
     PlanId(u16));
+id!(/// What the HTTPS record of a steered owner says, in `Snapshot::services`.
+    ServiceId(u16));
 id!(/// A zone in `ZoneSet`.
     ZoneId(u16));
 id!(/// A node (an owner name) of one zone; 0 is the apex.

@@ -307,7 +307,7 @@ horizon blobs: 15 ranges of IPv6 clients
   aws-use1  A AAAA   1       1.2e-8 %  aws 1.2e-8 %
 
 blob.example, by blobs: 264 replies, all true
-*.pool.blob.example, by blobs: 264 replies, all true
+*.pool.blob.example, by blobs: 396 replies, all true
 ";
         assert_eq!(text(&snapshot, &swept(&snapshot)), expected);
     }

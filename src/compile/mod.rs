@@ -89,6 +89,7 @@ pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snap
     let provenance = provenance(config, networks);
     let zones = Arc::new(ZoneSet::new(zones));
     let snapshot = Snapshot::new(generation, zones, horizons.into(), mirrors, Arc::new(settings), Arc::new(provenance))
+        .with_services(config.services.as_slice().into())
         .with_transfers(Arc::new(transfers(config, keys)));
     (snapshot, problems)
 }

@@ -117,6 +117,12 @@ pub const ANSWER_MIRRORS: RangeInclusive<u64> = 1..=8;
 /// The most octets that the addresses of one answer are to take: those of [`MAX_ADDRESSES`] AAAA records.
 pub const ANSWER_OCTETS: usize = MAX_ADDRESSES * 28;
 
+/// The most protocols in the `alpn` of an HTTPS record: HTTP has three, and every record carries them all.
+pub const MAX_PROTOCOLS: usize = 8;
+
+/// The longest name of a protocol, in octets: a TLS extension counts them in one (RFC 7301 §3.1).
+pub const MAX_PROTOCOL: usize = 255;
+
 /// TCP ports that can be connected to.
 pub const PORT: RangeInclusive<u64> = 1..=65_535;
 

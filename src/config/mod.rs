@@ -21,14 +21,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::diagnostic::{Diagnostic, Place, sort_by_place};
-use crate::base::ids::{HorizonId, KeyId, MirrorId, SourceId};
+use crate::base::ids::{HorizonId, KeyId, MirrorId, ServiceId, SourceId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::Ttl;
 use crate::base::tsig::Algorithm;
 use crate::mirror::{Mirror, Thresholds};
 pub use crate::registry::BlobTarget;
-pub use crate::snapshot::{Party, SteeredExport};
+pub use crate::snapshot::{Hints, Party, Service, SteeredExport};
 pub use crate::steer::AnswerMirrors;
 
 /// Reads a config file's text: what it means and what is doubtful in it, or what is wrong with it.
@@ -79,6 +79,8 @@ pub struct Config {
     pub keys: Vec<Key>,
     /// `[[zone]]`, in file order.
     pub zones: Vec<Zone>,
+    /// `https` of steered owners, in file order: [`ServiceId`] is an index into it.
+    pub services: Vec<Service>,
     /// `[networks]`, in file order: [`SourceId`] is an index into it.
     pub networks: Vec<Network>,
     /// `[mirrors.*]`, in file order: [`MirrorId`] is an index into it.
@@ -402,6 +404,8 @@ pub struct Steer {
     pub horizon: HorizonId,
     /// The TTL of the addresses.
     pub ttl: Ttl,
+    /// Its HTTPS record, where it has one.
+    pub service: Option<ServiceId>,
     /// Where the config says so.
     pub place: Place,
 }

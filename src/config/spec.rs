@@ -187,6 +187,15 @@ pub(super) struct SteerSpec {
     pub(super) owner: Option<Text>,
     pub(super) horizon: Option<Text>,
     pub(super) ttl: Option<Number>,
+    pub(super) https: Option<ServiceSpec>,
+}
+
+/// `https` of a steered owner.
+#[derive(Debug)]
+pub(super) struct ServiceSpec {
+    pub(super) alpn: Vec<Text>,
+    pub(super) port: Option<Number>,
+    pub(super) hints: Option<Placed<bool>>,
 }
 
 /// One line of `[networks]`.
@@ -512,9 +521,20 @@ fn read_steer(value: &Value<'_, '_>) -> Option<SteerSpec> {
         owner: owner.and_then(|value| value.text()),
         horizon: horizon.and_then(|value| value.text()),
         ttl: table.take("ttl").and_then(|value| value.number(limits::TTL)),
+        https: table.take("https").and_then(|value| read_service(value.table("`https`")?)),
     };
     table.finish();
     Some(steer)
+}
+
+fn read_service(mut table: Table<'_, '_>) -> Option<ServiceSpec> {
+    let service = ServiceSpec {
+        alpn: table.take("alpn").map(|value| value.texts()).unwrap_or_default(),
+        port: table.take("port").and_then(|value| value.number(limits::PORT)),
+        hints: table.take("hints").and_then(|value| value.flag()),
+    };
+    table.finish();
+    Some(service)
 }
 
 /// Reads a table whose keys are names that the operator chooses.

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use super::Upstream;
+use super::{Upstream, limits};
 use crate::base::diagnostic::{Diagnostic, Place, nearest};
 use crate::base::name::{NameBuf, NameError};
 use crate::base::prefix::{Prefix, PrefixError};
@@ -131,6 +131,15 @@ pub(super) fn address_or_prefix(text: &str) -> Result<Prefix, Fault> {
         Ok(address) => Ok(Prefix::holding(address, if address.is_ipv4() { 32 } else { 128 })),
         Err(_) => prefix(text),
     }
+}
+
+/// The name of an application protocol, as TLS has it (RFC 7301 §3.1).
+pub(super) fn protocol(text: &str) -> Result<Arc<[u8]>, Fault> {
+    if (1..=limits::MAX_PROTOCOL).contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_graphic()) {
+        return Ok(text.as_bytes().into());
+    }
+    let help = "write the names that TLS has for them, like `h2`, `h3` and `http/1.1`";
+    Err(Fault::new("bad-protocol", format!("`{text}` is not the name of a protocol"), "not a protocol", help))
 }
 
 /// A domain name; all text is taken as absolute.

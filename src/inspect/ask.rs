@@ -86,11 +86,11 @@ fn write_query(ask: &Ask<'_>, query: &mut Vec<u8>) {
     }
 }
 
-/// What a client would make of a reply to a question for addresses.
+/// What a client would make of a reply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// The rdata of the address records of the answer section, back to back.
-    pub(super) addresses: Vec<u8>,
+    /// The rdata of the records of the answer section that were asked for, back to back.
+    pub(super) rdata: Vec<u8>,
     /// Their TTL: the least.
     pub(super) ttl: Option<Ttl>,
     /// The scope in the ECS option.
@@ -100,7 +100,7 @@ pub(super) struct Seen {
 impl Seen {
     /// Reads a reply with one question, keeping the buffer; none where it cannot be read.
     pub(super) fn read(&mut self, octets: &[u8], qtype: Rtype) -> Option<()> {
-        self.addresses.clear();
+        self.rdata.clear();
         (self.ttl, self.scope) = (None, None);
         let header: &[u8; HEADER_LEN] = octets.first_chunk()?;
         let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
@@ -112,7 +112,7 @@ impl Seen {
             rest = after;
             let rtype = Rtype(u16::from_be_bytes([fixed[0], fixed[1]]));
             if rtype == qtype && index < answers {
-                self.addresses.extend_from_slice(rdata);
+                self.rdata.extend_from_slice(rdata);
                 let ttl = Ttl(u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]));
                 self.ttl = Some(self.ttl.map_or(ttl, |least| least.min(ttl)));
             } else if rtype == Rtype::OPT {

@@ -38,6 +38,8 @@ pub struct Explanation {
     pub hearing: Hearing,
     /// The reply for A and the one for AAAA.
     pub answers: [Answer; 2],
+    /// The reply for HTTPS, where the name has a record that goes with its addresses.
+    pub service: Option<Answer>,
     /// What steering decided; none where the answer is the same for every client.
     pub steered: Option<Steered>,
 }
@@ -56,8 +58,8 @@ pub enum Hearing {
 /// One reply.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The addresses asked for.
-    pub family: Family,
+    /// The type asked for.
+    pub rtype: Rtype,
     /// What the engine says of it.
     pub summary: Summary,
     /// The scope in the reply; none where the query carried no subnet.
@@ -157,17 +159,19 @@ pub fn explain(snapshot: &Snapshot, name: Name<'_>, client: Client) -> Explanati
         (Some(_), _) => Hearing::Heard,
     };
     let mut asker = Asker::new(snapshot);
-    let answers = FAMILIES.map(|family| answer(&mut asker, snapshot, name, &client, family));
+    let answers = FAMILIES.map(|family| answer(&mut asker, snapshot, name, &client, address_type(family)));
+    let service = answers[0].summary.basis.zone.zip(answers[0].summary.basis.node);
+    let service = service.and_then(|(zone, node)| snapshot.zones.zone(zone).node(node).steered()?.service);
+    let service = service.map(|_| answer(&mut asker, snapshot, name, &client, Rtype::HTTPS));
     let steering = answers.iter().find_map(|answer| answer.summary.basis.steering);
     let steered = steering.map(|steering| {
         let heard = Client { subnet: client.subnet.filter(|_| hearing == Hearing::Heard), ..client };
         steered(snapshot, steering.horizon, steering.decision, &heard)
     });
-    Explanation { name: name.to_owned(), client, hearing, answers, steered }
+    Explanation { name: name.to_owned(), client, hearing, answers, service, steered }
 }
 
-fn answer(asker: &mut Asker<'_>, snapshot: &Snapshot, name: Name<'_>, client: &Client, family: Family) -> Answer {
-    let qtype = address_type(family);
+fn answer(asker: &mut Asker<'_>, snapshot: &Snapshot, name: Name<'_>, client: &Client, qtype: Rtype) -> Answer {
     let ask = Ask { name, qtype, resolver: client.resolver, subnet: client.subnet };
     let heard = asker.ask(&ask).expect("a query with a header gets a reply: wire::respond");
     let mut seen = Seen::default();
@@ -177,8 +181,8 @@ fn answer(asker: &mut Asker<'_>, snapshot: &Snapshot, name: Name<'_>, client: &C
     let choice = summary
         .basis
         .steering
-        .map(|steering| snapshot.addresses(steering.horizon, steering.decision.plan, family).choice.clone());
-    Answer { family, summary, scope, answer, authority, choice }
+        .map(|steering| snapshot.addresses(steering.horizon, steering.decision.plan, steering.family).choice.clone());
+    Answer { rtype: qtype, summary, scope, answer, authority, choice }
 }
 
 /// The record type of a family's addresses.

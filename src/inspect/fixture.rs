@@ -6,14 +6,14 @@
 use std::sync::Arc;
 
 use crate::base::client::{Client, SourcePrefixLen, Subnet};
-use crate::base::ids::{HorizonId, MirrorId, SourceId};
+use crate::base::ids::{HorizonId, MirrorId, ServiceId, SourceId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Ttl};
 use crate::mirror::Mirror;
 use crate::networks::{Labels, Networks, Place, Source, SourceBuilder};
-use crate::snapshot::{Origin, Provenance, Settings, Snapshot};
+use crate::snapshot::{Hints, Origin, Provenance, Service, Settings, Snapshot};
 use crate::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Rule};
 use crate::zone::{Steered, Zone, ZoneBuilder, ZoneSet};
 
@@ -81,6 +81,7 @@ impl Parts {
             Arc::new(self.settings),
             Arc::new(provenance),
         )
+        .with_services([Service::new(HorizonId(0), &["h2"], 443, Hints::Tailored)].into())
     }
 }
 
@@ -165,8 +166,9 @@ fn zone() -> Zone {
     add("static.blob.example", Rtype::A, &[192, 0, 2, 99]);
     add("www.blob.example", Rtype::CNAME, name("blob.example").as_name().as_wire());
     add("txt.blob.example", Rtype::TXT, b"\x05hello");
-    let steered = Steered { horizon: HorizonId(0), ttl: Ttl(60) };
+    let steered = Steered { horizon: HorizonId(0), ttl: Ttl(60), service: None };
     zone.steer(name("blob.example").as_name(), steered, 0).unwrap();
-    zone.steer(name("*.pool.blob.example").as_name(), steered, 0).unwrap();
+    let with_service = Steered { service: Some(ServiceId(0)), ..steered };
+    zone.steer(name("*.pool.blob.example").as_name(), with_service, 0).unwrap();
     zone.finish().unwrap().0
 }

@@ -2,8 +2,8 @@
 //!
 //! A snapshot comes in, out goes a [`Report`]: what is wrong, and how the address space is spread over the mirrors. For
 //! each steered owner, each range of each family is asked for from its lowest and its highest address, once as a subnet
-//! of full length and once of the length that resolvers send (RFC 7871 §11.1: /24 and /56), for A and AAAA. Each reply must
-//! have the addresses of a mirror, those of the plan that the range, or most of the subnet, has; the owner's TTL; and a
+//! of full length and once of the length that resolvers send (RFC 7871 §11.1: /24 and /56), for A and AAAA, and for HTTPS
+//! where that is tailored. Each reply must have the addresses of a mirror, those of the plan that the range, or most of the subnet, has; the owner's TTL; and a
 //! scope that is true: all of it is decided alike, and one bit shorter would not be.
 //!
 //! **Invariants**: what is expected comes from the ranges as a list and from the rules, never from the engine's lookup;
@@ -23,7 +23,7 @@ use crate::base::name::NameBuf;
 use crate::base::prefix::{Bits, FAMILIES, Family};
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Ttl;
-use crate::snapshot::{Settings, Snapshot};
+use crate::snapshot::{Hints, Settings, Snapshot};
 use crate::steer::{Horizon, Won};
 use crate::zone::Steered;
 
@@ -95,7 +95,7 @@ pub struct Violation {
 /// One question of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
-    /// A or AAAA.
+    /// A, AAAA or HTTPS.
     pub rtype: Rtype,
     /// For whom.
     pub subnet: Subnet,
@@ -119,7 +119,7 @@ pub enum Wrong {
         /// The reply's.
         found: PlanId,
     },
-    /// Its addresses are not those of the plan's mirrors.
+    /// Its addresses, or the hints of its HTTPS record, are not those of the plan's mirrors.
     OtherAddresses,
     /// Its TTL is not the owner's.
     OtherTtl(Option<Ttl>),
@@ -250,8 +250,8 @@ struct OwnerCheck<'c> {
     ground: &'c Ground,
     /// For each plan, the rdata of its mirrors' A and AAAA, back to back.
     rdata: Vec<[Vec<u8>; 2]>,
-    /// The families of addresses that some client gets: all clients must.
-    served: Vec<Family>,
+    /// The types that some client gets from the horizon: all clients must.
+    served: Vec<Rtype>,
     findings: &'c mut Findings,
     seen: Seen,
     /// The subnet looked at last, and the plans that have most of it: neighbours often share it.
@@ -271,10 +271,12 @@ impl<'c> OwnerCheck<'c> {
         let rdata: Vec<[Vec<u8>; 2]> =
             plans.map(|plan| FAMILIES.map(|family| mirror_addresses(snapshot, steered, plan, family))).collect();
         let is_served = |family: &Family| rdata.iter().any(|plan| !plan[*family as usize].is_empty());
-        let mut served: Vec<Family> = FAMILIES.into_iter().filter(is_served).collect();
+        let mut served: Vec<Rtype> = FAMILIES.into_iter().filter(is_served).map(address_type).collect();
         if served.is_empty() {
-            served = FAMILIES.to_vec();
+            served = FAMILIES.map(address_type).to_vec();
         }
+        let is_tailored = |id| snapshot.service(id).hints == Hints::Tailored;
+        served.extend(steered.service.filter(|id| is_tailored(*id)).map(|_| Rtype::HTTPS));
         let (asker, seen) = (Asker::new(snapshot), Seen::default());
         OwnerCheck { asker, owner, steered, ground, rdata, served, findings, seen, last: None }
     }
@@ -302,10 +304,10 @@ impl<'c> OwnerCheck<'c> {
     fn subnet(&mut self, subnet: Subnet, range: (IpAddr, IpAddr)) {
         let location = Client { resolver: RESOLVER, subnet: Some(subnet) }.locate();
         for index in 0..self.served.len() {
-            let family = self.served[index];
+            let rtype = self.served[index];
             self.findings.replies += 1;
-            if let Err(wrong) = self.reply(subnet, &location, family) {
-                let asked = Some(Asked { rtype: address_type(family), subnet });
+            if let Err(wrong) = self.reply(subnet, &location, rtype) {
+                let asked = Some(Asked { rtype, subnet });
                 let (owner, horizon) = (Some(self.owner.clone()), self.steered.horizon);
                 self.findings.add(|| Violation { owner, horizon, range, asked, wrong });
             }
@@ -313,8 +315,7 @@ impl<'c> OwnerCheck<'c> {
     }
 
     /// Asks one question and looks at the reply.
-    fn reply(&mut self, subnet: Subnet, location: &Location, family: Family) -> Result<(), Wrong> {
-        let rtype = address_type(family);
+    fn reply(&mut self, subnet: Subnet, location: &Location, rtype: Rtype) -> Result<(), Wrong> {
         let ask = Ask { name: self.owner.as_name(), qtype: rtype, resolver: RESOLVER, subnet: Some(subnet) };
         let heard = self.asker.ask(&ask).ok_or(Wrong::Unreadable)?;
         let summary = heard.summary;
@@ -322,7 +323,7 @@ impl<'c> OwnerCheck<'c> {
         if summary.rcode != Rcode::NOERROR {
             return Err(Wrong::Rcode(summary.rcode));
         }
-        if self.seen.addresses.is_empty() {
+        if self.seen.rdata.is_empty() {
             return Err(Wrong::Empty);
         }
         let Some(steering) = summary.basis.steering else { return Err(Wrong::NotSteered(summary.basis.outcome)) };
@@ -331,7 +332,15 @@ impl<'c> OwnerCheck<'c> {
         if !expected.contains(&found) {
             return Err(Wrong::OtherPlan { expected: expected[0], found });
         }
-        if self.seen.addresses != self.rdata[found.index()][family as usize] {
+        let [v4, v6] = &self.rdata[found.index()];
+        let has_them = match rtype {
+            Rtype::A => self.seen.rdata == *v4,
+            Rtype::AAAA => self.seen.rdata == *v6,
+            _ => [(IPV4_HINT, v4), (IPV6_HINT, v6)]
+                .into_iter()
+                .all(|(key, addresses)| hint(&self.seen.rdata, key) == Some(&addresses[..])),
+        };
+        if !has_them {
             return Err(Wrong::OtherAddresses);
         }
         if self.seen.ttl != Some(self.steered.ttl) {
@@ -361,6 +370,24 @@ impl<'c> OwnerCheck<'c> {
         }));
         plans
     }
+}
+
+/// The keys of address hints (RFC 9460 §14.3.2).
+const IPV4_HINT: u16 = 4;
+const IPV6_HINT: u16 = 6;
+
+/// The value of a parameter of an HTTPS record whose target is its owner, empty where it has none; none where that cannot
+/// be read.
+fn hint(rdata: &[u8], wanted: u16) -> Option<&[u8]> {
+    let mut rest = rdata.strip_prefix(&[0, 1, 0])?;
+    while let Some((&[key_high, key_low, len_high, len_low], after)) = rest.split_first_chunk() {
+        let (value, after) = after.split_at_checked(usize::from(u16::from_be_bytes([len_high, len_low])))?;
+        if u16::from_be_bytes([key_high, key_low]) == wanted {
+            return Some(value);
+        }
+        rest = after;
+    }
+    Some(&[])
 }
 
 /// What the answer section must hold for a plan: each mirror's addresses, each once.

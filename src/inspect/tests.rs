@@ -173,6 +173,20 @@ fn names_that_are_not_steered_have_their_static_answer() {
     assert_eq!(basis("x.pool.blob.example").0, Outcome::Steered);
 }
 
+#[test]
+fn an_https_record_that_goes_with_the_addresses_is_explained_and_swept() {
+    let explanation = explained(&snapshot(), "x.pool.blob.example", "192.0.2.53", Some("15.193.10.0/24"));
+    let service = explanation.service.unwrap();
+    assert_eq!((service.rtype, service.scope), (Rtype::HTTPS, Some(ScopePrefixLen(24))));
+    assert_eq!(service.summary.basis.outcome, Outcome::Steered);
+    assert_eq!(service.choice.unwrap().mirrors, [AWS_APNE1]);
+    assert_eq!(service.answer[0].rdata, "1 . alpn=h2 ipv4hint=192.0.2.40 ipv6hint=2001:db8:a::40");
+    assert!(explained(&snapshot(), "blob.example", "192.0.2.53", None).service.is_none());
+    // A third type at one of two owners.
+    let report = swept(&snapshot());
+    assert_eq!((report.violation_count, report.owners[1].replies), (0, report.owners[0].replies / 2 * 3));
+}
+
 fn swept(snapshot: &Snapshot) -> Report {
     sweep(snapshot, &mut |_| {})
 }

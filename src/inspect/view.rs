@@ -14,7 +14,7 @@ use super::{Answer, Candidate, Explanation, Hearing, Neighbour, Record, ScopeRea
 use crate::base::client::{Client, SourcePrefixLen, Subnet};
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::name::Name;
-use crate::base::prefix::{Family, Prefix};
+use crate::base::prefix::Prefix;
 use crate::base::time::{Generation, UnixTime};
 use crate::base::when::{parse_moment, rfc3339};
 use crate::mirror::{Forced, Order, Reason};
@@ -270,7 +270,12 @@ fn view(snapshot: &Snapshot, explanation: &Explanation, generation: Option<u64>,
         .into(),
         generation,
         notes,
-        answers: explanation.answers.iter().map(|answer| names.answer(explanation, answer)).collect(),
+        answers: explanation
+            .answers
+            .iter()
+            .chain(&explanation.service)
+            .map(|answer| names.answer(explanation, answer))
+            .collect(),
         steered: explanation.steered.as_ref().map(|steered| names.steered(explanation, steered)),
     }
 }
@@ -289,7 +294,7 @@ impl Names<'_> {
     fn answer(&self, explanation: &Explanation, answer: &Answer) -> AnswerView {
         let mirrors = answer.choice.iter().flat_map(|choice| &choice.mirrors);
         AnswerView {
-            rtype: family_type(answer.family).into(),
+            rtype: answer.rtype.to_string(),
             rcode: answer.summary.rcode.to_string(),
             outcome: words::outcome(answer.summary.basis.outcome).into(),
             scope: answer.scope.map(|scope| scope.0),
@@ -432,14 +437,6 @@ impl LabelsView {
             subdivision: text(|place| place.subdivision.as_deref()),
             ..LabelsView::default()
         }
-    }
-}
-
-/// `A` or `AAAA`.
-fn family_type(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "A",
-        Family::V6 => "AAAA",
     }
 }
 

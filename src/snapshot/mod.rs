@@ -8,6 +8,7 @@
 //! **Not here**: publishing it ([`crate::live`]), building it from files ([`crate::compile`]).
 
 mod provenance;
+mod service;
 mod settings;
 mod transfers;
 
@@ -15,16 +16,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use provenance::{Origin, Provenance};
+pub use service::{HTTPS_PORT, Hints, Service, ServiceRecord};
 pub use settings::{ChaosText, CookieSecret, CookieSecrets, Identity, RateLimit, Settings};
 pub use transfers::{Party, Policy, SteeredExport, Transfers};
 
 use crate::base::client::Client;
-use crate::base::ids::{HorizonId, MirrorId, PlanId};
+use crate::base::ids::{HorizonId, MirrorId, PlanId, ServiceId};
 use crate::base::prefix::{FAMILIES, Family};
 use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Moment, Ttl};
 use crate::mirror::{Mirror, Order, Standing};
-use crate::steer::{self, Choice, Decision, Horizon, Plan, Tier};
+use crate::steer::{self, Choice, Decision, Horizon, Plan, Tier, Won};
 use crate::zone::{self, RrSet, Zone, ZoneSet};
 
 /// The state that is served.
@@ -44,6 +46,10 @@ pub struct Snapshot {
     orders: Arc<Orders>,
     /// For each horizon, for each plan, the records of A and AAAA.
     answers: Arc<[Box<[[Addresses; 2]]>]>,
+    /// What the HTTPS records of steered owners say; [`ServiceId`] is an index.
+    services: Arc<[Service]>,
+    /// For each service, for each plan of its horizon, the record.
+    service_records: Arc<[Box<[ServiceRecord]>]>,
     /// How queries are to be treated.
     pub settings: Arc<Settings>,
     /// Who may have zones whole.
@@ -90,9 +96,27 @@ impl Snapshot {
     ) -> Self {
         let standings: Arc<[Standing]> = mirrors.iter().map(Standing::unknown).collect();
         let answers = answers(&horizons, &mirrors, &standings);
-        let transfers = Arc::default();
-        let orders = Arc::default();
-        Snapshot { generation, zones, horizons, mirrors, standings, orders, answers, settings, transfers, provenance }
+        Snapshot {
+            generation,
+            zones,
+            horizons,
+            mirrors,
+            standings,
+            orders: Arc::default(),
+            answers,
+            services: Arc::default(),
+            service_records: Arc::default(),
+            settings,
+            transfers: Arc::default(),
+            provenance,
+        }
+    }
+
+    /// The same, with HTTPS records at steered owners.
+    pub fn with_services(mut self, services: Arc<[Service]>) -> Self {
+        self.services = services;
+        self.encode();
+        self
     }
 
     /// The same, with zones that may be transferred.
@@ -113,10 +137,37 @@ impl Snapshot {
         steer::decide(&self.horizons[horizon.index()], client)
     }
 
+    /// The plan of clients that meet no rule.
+    pub fn default_plan(&self, horizon: HorizonId) -> PlanId {
+        self.horizons[horizon.index()].plan_of(Won::Default)
+    }
+
     /// The addresses of a plan now.
     #[inline]
     pub fn addresses(&self, horizon: HorizonId, plan: PlanId, family: Family) -> &Addresses {
         &self.answers[horizon.index()][plan.index()][family as usize]
+    }
+
+    /// What the HTTPS record of a steered owner says.
+    #[inline]
+    pub fn service(&self, id: ServiceId) -> &Service {
+        &self.services[id.index()]
+    }
+
+    /// The HTTPS record of a steered owner for a plan now.
+    #[inline]
+    pub fn service_record(&self, id: ServiceId, plan: PlanId) -> &ServiceRecord {
+        &self.service_records[id.index()][plan.index()]
+    }
+
+    /// Encodes the answers from how mirrors stand.
+    fn encode(&mut self) {
+        self.answers = answers(&self.horizons, &self.mirrors, &self.standings);
+        let of_plans = |service: &Service| {
+            let plans = self.answers[service.horizon.index()].iter();
+            plans.map(|addresses| service.encode(addresses)).collect()
+        };
+        self.service_records = self.services.iter().map(of_plans).collect();
     }
 
     /// How a mirror stands.
@@ -152,7 +203,7 @@ impl Snapshot {
             Standing { forced, ..standing.unwrap_or_else(|| Standing::unknown(mirror)) }
         };
         self.standings = self.mirrors.iter().map(&mut of).collect();
-        self.answers = answers(&self.horizons, &self.mirrors, &self.standings);
+        self.encode();
         self
     }
 
@@ -195,7 +246,7 @@ pub fn apply(snapshot: &Snapshot, change: &Change, _now: Moment) -> Snapshot {
         Change::Force(_, order) => standings[at].forced = order.as_ref().map(|order| order.forced),
     }
     next.standings = standings.into();
-    next.answers = answers(&next.horizons, &next.mirrors, &next.standings);
+    next.encode();
     next
 }
 

@@ -25,7 +25,6 @@ use crate::base::prefix::FAMILIES;
 use crate::base::rr::{Class, Ede, Rcode, Rtype};
 use crate::base::time::{Now, UnixTime};
 use crate::snapshot::{Snapshot, SteeredExport};
-use crate::steer::Won;
 use crate::zone::{Difference, Record, Records, Zone, is_newer};
 
 /// Octets after which a message of a transfer is full: pointers reach no further (RFC 1035 §4.1.4), so longer messages
@@ -185,13 +184,18 @@ fn steered(zone: &Zone, snapshot: &Snapshot) -> Records {
     }
     for node in zone.nodes() {
         let Some(steered) = node.steered() else { continue };
-        let plan = snapshot.horizons[steered.horizon.index()].plan_of(Won::Default);
+        let plan = snapshot.default_plan(steered.horizon);
         for family in FAMILIES {
             let addresses = snapshot.addresses(steered.horizon, plan, family);
             let Some(set) = addresses.rrset(family, steered.ttl) else { continue };
             for rdata in set.rdatas() {
                 records.push(Record { owner: node.owner(), rtype: set.rtype, ttl: set.ttl, rdata });
             }
+        }
+        let Some(service) = steered.service else { continue };
+        let set = snapshot.service_record(service, plan).rrset(steered.ttl);
+        for rdata in set.rdatas() {
+            records.push(Record { owner: node.owner(), rtype: set.rtype, ttl: set.ttl, rdata });
         }
     }
     records

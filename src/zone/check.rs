@@ -235,7 +235,8 @@ impl Checker<'_> {
             });
             return;
         }
-        for rtype in [Rtype::A, Rtype::AAAA, Rtype::CNAME] {
+        let service = node.steered().and_then(|steered| steered.service).map(|_| Rtype::HTTPS);
+        for rtype in [Rtype::A, Rtype::AAAA, Rtype::CNAME].into_iter().chain(service) {
             if let Some(&record) = self.tags(node, rtype).first() {
                 problems.push(Problem::SteeredAndStatic { owner: owner.clone(), rtype, tag, record });
             }

@@ -28,7 +28,7 @@ pub use negative::NegativeSoa;
 pub use problem::Problem;
 pub use set::ZoneSet;
 
-use crate::base::ids::{HorizonId, NodeId};
+use crate::base::ids::{HorizonId, NodeId, ServiceId};
 use crate::base::name::{Name, NameBuf, Suffixes};
 use crate::base::rr::{Class, Rtype};
 use crate::base::time::Ttl;
@@ -299,6 +299,8 @@ pub struct Steered {
     pub horizon: HorizonId,
     /// The TTL of the addresses.
     pub ttl: Ttl,
+    /// Its HTTPS record, where it has one that goes with the addresses.
+    pub service: Option<ServiceId>,
 }
 
 /// The records of one owner and type, duplicates dropped, in the order they were written.

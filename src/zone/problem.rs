@@ -35,7 +35,7 @@ pub enum Problem {
     WildcardDname { owner: NameBuf, tag: u32 },
     /// Error: the records of one owner and type do not fit into an answer.
     RrSetTooLong { owner: NameBuf, rtype: Rtype, len: usize, tag: u32 },
-    /// Error: a steered owner has an address or alias of its own; `record` is its tag, `tag` that of the steering.
+    /// Error: a steered owner has an address, alias or HTTPS record of its own beside that which goes with the steering; `record` is its tag, `tag` that of the steering.
     SteeredAndStatic { owner: NameBuf, rtype: Rtype, tag: u32, record: u32 },
     /// Error: a steered owner at or below a delegation or below a DNAME, `occluder`; `record` is the tag of that.
     SteeredOccluded { owner: NameBuf, rtype: Rtype, occluder: NameBuf, tag: u32, record: u32 },
@@ -156,6 +156,9 @@ impl Problem {
             Problem::RrSetTooLong { .. } => {
                 format!("a set has at most {} octets on the wire; spread the records", super::build::MAX_RRSET_LEN)
             }
+            Problem::SteeredAndStatic { rtype: Rtype::HTTPS, .. } => {
+                "remove the record from the master file, or `https` from the zone's `steer`".into()
+            }
             Problem::SteeredAndStatic { .. } => {
                 "remove the record from the master file, or the owner from the zone's `steer`".into()
             }
@@ -194,6 +197,9 @@ impl fmt::Display for Problem {
             Problem::WildcardDname { owner, .. } => write!(f, "the wildcard `{owner}` cannot have a DNAME"),
             Problem::RrSetTooLong { owner, rtype, len, .. } => {
                 write!(f, "the {rtype} records of `{owner}` take {len} octets, more than an answer has room for")
+            }
+            Problem::SteeredAndStatic { owner, rtype: Rtype::HTTPS, .. } => {
+                write!(f, "`{owner}` has an HTTPS record in the master file and another by `https`")
             }
             Problem::SteeredAndStatic { owner, rtype, .. } => {
                 write!(f, "`{owner}` is steered and has {} {rtype} of its own", article(*rtype))

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::diagnostic::Severity;
-use crate::base::ids::ZoneId;
+use crate::base::ids::{ServiceId, ZoneId};
 use crate::base::name::NameBuf;
 
 fn name(text: &str) -> NameBuf {
@@ -171,7 +171,7 @@ fn the_least_ttl_is_that_of_the_set() {
     assert_eq!([&set.wire[6..10], &set.wire[22..26]], [60u32.to_be_bytes(); 2]);
 }
 
-const STEERED: Steered = Steered { horizon: HorizonId(3), ttl: Ttl(60) };
+const STEERED: Steered = Steered { horizon: HorizonId(3), ttl: Ttl(60), service: None };
 
 #[test]
 fn a_steered_owner_exists_without_records_and_counts_as_an_address() {
@@ -203,6 +203,19 @@ fn a_steered_owner_has_no_addresses_of_its_own_and_is_not_occluded() {
     let mut builder = example(&["example NS cdn.example"]);
     builder.steer(name("cdn.example").as_name(), STEERED, 100).unwrap();
     assert_eq!(codes(builder), ["~steered-name-server 2"]);
+}
+
+#[test]
+fn an_https_record_comes_from_the_steering_or_from_the_zone() {
+    let record: &[u8] = b"\0\x01\0\0\x01\0\x03\x02h2";
+    let with = |service| {
+        let mut builder = example(&[]);
+        builder.add(name("cdn.example").as_name(), Rtype::HTTPS, Ttl(60), record, 50).unwrap();
+        builder.steer(name("cdn.example").as_name(), Steered { service, ..STEERED }, 100).unwrap();
+        codes(builder)
+    };
+    assert_eq!(with(None), [] as [&str; 0]);
+    assert_eq!(with(Some(ServiceId(0))), ["steered-and-static 100"]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What Knot's kdig prints, whose TLS, HTTP/2 and QUIC are GnuTLS, nghttp2 and ngtcp2.
+//! What dig prints, and Knot's kdig, whose TLS, HTTP/2 and QUIC are GnuTLS, nghttp2 and ngtcp2.
 
 use std::net::IpAddr;
 use std::process::Command;
@@ -41,6 +41,31 @@ fn kdig_reads_every_encrypted_transport() {
 }
 
 fn run(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("kdig").args(arguments).output().ok()?;
+    run_tool("kdig", arguments)
+}
+
+fn run_tool(tool: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(tool).args(arguments).output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+}
+
+/// RFC 9460 §2.1: the form of master files, as the tools of BIND and Knot write what they read.
+#[test]
+fn rfc9460_s2_1_dig_and_kdig_read_https_records() {
+    let world = World::start("");
+    let local: IpAddr = "127.0.0.1".parse().unwrap();
+    let port = world.server.address(local).port().to_string();
+    for tool in ["dig", "kdig"] {
+        let ask =
+            |name: &str| run_tool(tool, &["@127.0.0.1", "-p", &port, name, "HTTPS", "+subnet=30.1.3.0/24", "+short"]);
+        let Some(tailored) = ask("https.blob.k8s.io") else {
+            eprintln!("skipped: `{tool}` is not installed (Debian: bind9-dnsutils, knot-dnsutils)");
+            continue;
+        };
+        let expected = "1 . alpn=\"h2,http/1.1\" port=8443 ipv4hint=192.0.2.20 ipv6hint=2001:db8:b::20";
+        // kdig leaves out the quotes, which RFC 9460 §2.1 allows.
+        let plain = |text: &str| text.replace('"', "");
+        assert_eq!(plain(tailored.trim()), plain(expected), "{tool}");
+        assert_eq!(plain(ask("no-hints.blob.k8s.io").unwrap().trim()), "1 . alpn=h2", "{tool}");
+    }
 }

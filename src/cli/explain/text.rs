@@ -47,7 +47,9 @@ impl Page {
         self.table("answer", &rows);
         let whys: Vec<&AnswerView> = view.answers.iter().collect();
         match whys[..] {
-            [a, aaaa] if a.why == aaaa.why => self.paragraph("why", &a.why),
+            [first, ref others @ ..] if others.iter().all(|other| other.why == first.why) => {
+                self.paragraph("why", &first.why);
+            }
             _ => {
                 for answer in whys {
                     self.paragraph("why", &format!("{}: {}", answer.rtype, answer.why));

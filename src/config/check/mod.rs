@@ -48,7 +48,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     }
     let networks = spec.networks.iter().filter_map(|network| check.check_network(network)).collect();
     let keys = spec.keys.iter().filter_map(|key| check.check_key(key)).collect();
-    let zones = check.check_zones(&spec.zones);
+    let (zones, services) = check.check_zones(&spec.zones);
     check.check_unused_horizons(&spec.horizons, &spec.zones);
     let dns = check.check_dns(&spec.dns);
     let mut registry = spec.registry.as_ref().and_then(|registry| {
@@ -64,7 +64,20 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     }
     check.check_listeners(&spec);
     let mirrors = mirrors.entries;
-    Config { file: file.into(), dns, registry, admin, control, probe, keys, zones, networks, mirrors, horizons }
+    Config {
+        file: file.into(),
+        dns,
+        registry,
+        admin,
+        control,
+        probe,
+        keys,
+        zones,
+        services,
+        networks,
+        mirrors,
+        horizons,
+    }
 }
 
 /// Finds families that some clients of a horizon would have and others not, once hosts have got their addresses.

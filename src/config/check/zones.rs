@@ -1,14 +1,16 @@
 //! `[[zone]]`: apexes that differ, and steered owners in the zones that answer for them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
-use crate::base::ids::HorizonId;
+use crate::base::ids::{HorizonId, ServiceId};
 use crate::base::name::{Name, NameBuf};
 use crate::base::time::Ttl;
-use crate::config::spec::{SteerSpec, Text, ZoneSpec};
-use crate::config::{Remote, Steer, Zone, limits, value};
+use crate::config::spec::{ServiceSpec, SteerSpec, Text, ZoneSpec};
+use crate::config::{Hints, Remote, Service, Steer, Zone, limits, value};
+use crate::snapshot::HTTPS_PORT;
 
 /// A name as a key: its octets in lower case.
 type NameKey = Vec<u8>;
@@ -18,11 +20,11 @@ fn key(name: Name<'_>) -> NameKey {
 }
 
 impl Check<'_> {
-    pub(super) fn check_zones(&mut self, specs: &[ZoneSpec]) -> Vec<Zone> {
+    pub(super) fn check_zones(&mut self, specs: &[ZoneSpec]) -> (Vec<Zone>, Vec<Service>) {
         let mut apexes: HashMap<NameKey, Place> = HashMap::new();
         let names: Vec<Option<NameBuf>> = specs.iter().map(|spec| self.check_apex(spec, &mut apexes)).collect();
         let mut owners: HashMap<NameKey, Place> = HashMap::new();
-        let mut zones = Vec::with_capacity(specs.len());
+        let (mut zones, mut services) = (Vec::with_capacity(specs.len()), Vec::new());
         for (spec, name) in specs.iter().zip(names) {
             let file = spec.file.as_ref().map(|file| (self.path(file), file.place.clone()));
             let primaries: Vec<Remote> = match &spec.primaries {
@@ -43,7 +45,7 @@ impl Check<'_> {
             }
             let mut steer = Vec::with_capacity(spec.steer.len());
             for spec in &spec.steer {
-                steer.extend(self.check_steer(spec, name.as_ref(), &apexes, &mut owners));
+                steer.extend(self.check_steer(spec, name.as_ref(), &apexes, &mut owners, &mut services));
             }
             let first_primary = spec.primaries.as_ref().and_then(|texts| Some(texts.first()?.place.clone()));
             let place = file.as_ref().map(|(_, place)| place.clone()).or(first_primary);
@@ -57,7 +59,7 @@ impl Check<'_> {
                 zones.push(Zone { name, file, primaries, transfer: transfer.unwrap_or_default(), steer, place });
             }
         }
-        zones
+        (zones, services)
     }
 
     fn check_apex(&mut self, spec: &ZoneSpec, apexes: &mut HashMap<NameKey, Place>) -> Option<NameBuf> {
@@ -82,6 +84,7 @@ impl Check<'_> {
         apex: Option<&NameBuf>,
         apexes: &HashMap<NameKey, Place>,
         owners: &mut HashMap<NameKey, Place>,
+        services: &mut Vec<Service>,
     ) -> Option<Steer> {
         let horizon = spec.horizon.as_ref().and_then(|horizon| match self.horizons.find(horizon) {
             Ok(at) => Some(HorizonId::from_index(at)),
@@ -105,7 +108,35 @@ impl Check<'_> {
         let ttl = spec.ttl.as_ref().map_or(limits::TTL_DEFAULT, |ttl| ttl.value);
         // The range has been checked when it was read.
         let ttl = Ttl(u32::try_from(ttl).unwrap_or(Ttl::MAX.0));
-        Some(Steer { owner, horizon: horizon?, ttl, place: text.place.clone() })
+        let https = spec.https.as_ref().map(|https| self.check_service(https));
+        let horizon = horizon?;
+        let service = match https {
+            Some((protocols, port, hints)) => {
+                services.push(Service::new(horizon, &protocols, port, hints));
+                Some(ServiceId::from_index(services.len() - 1))
+            }
+            None => None,
+        };
+        Some(Steer { owner, horizon, ttl, service, place: text.place.clone() })
+    }
+
+    /// The protocols, port and hints of an HTTPS record.
+    fn check_service(&mut self, spec: &ServiceSpec) -> (Vec<Arc<[u8]>>, u16, Hints) {
+        let protocols = self.parse_all(&spec.alpn, value::protocol);
+        if let Some(over) = protocols.get(limits::MAX_PROTOCOLS) {
+            let most = limits::MAX_PROTOCOLS;
+            let message = format!("an HTTPS record has {} protocols", protocols.len());
+            let help = format!("keep to {most}; all of them go into every answer");
+            self.report(Diagnostic::error("too-many", message).at(over.place.clone(), "one too many").help(help));
+        }
+        // The range has been checked when it was read.
+        let port = spec.port.as_ref().and_then(|port| u16::try_from(port.value).ok()).unwrap_or(HTTPS_PORT);
+        let hints = match &spec.hints {
+            Some(hints) if !hints.value => Hints::Left,
+            // Without them a client asks for A and AAAA all the same, and loses a round trip where they are not at hand.
+            _ => Hints::Tailored,
+        };
+        (protocols.into_iter().map(|protocol| protocol.value).collect(), port, hints)
     }
 
     /// The absolute owner of a text as master files have it: `@`, relative, or absolute with a dot at its end.

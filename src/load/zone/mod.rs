@@ -76,7 +76,7 @@ pub fn read_text(
     reader.read(file, text);
     let Reader { mut builder, sources, mut diagnostics, records, .. } = reader;
     for (steer, tag) in zone.steer.iter().zip(0..) {
-        let steered = Steered { horizon: steer.horizon, ttl: steer.ttl };
+        let steered = Steered { horizon: steer.horizon, ttl: steer.ttl, service: steer.service };
         if let Err(error) = builder.steer(steer.owner.as_name(), steered, tag) {
             diagnostics.push(cannot_steer(steer, zone, error));
         }

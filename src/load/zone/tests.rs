@@ -33,6 +33,7 @@ fn zone(apex: &str, steer: &[&str]) -> config::Zone {
         owner: name(owner),
         horizon: HorizonId(0),
         ttl: Ttl(60),
+        service: None,
         place: place(&format!("steer = [{{ owner = \"{owner}\", horizon = \"blobs\" }}]")),
     });
     config::Zone {
@@ -359,7 +360,10 @@ error[steered-and-static]: `example.net` is steered and has an A of its own
     assert_eq!(rendered(&errors), expected);
     let (zone, warnings) = read_with(HEAD.as_bytes(), &["example.net"], &[]).unwrap();
     assert_eq!(rendered(&warnings), "");
-    assert_eq!(zone.node(crate::base::ids::NodeId(0)).steered(), Some(Steered { horizon: HorizonId(0), ttl: Ttl(60) }));
+    assert_eq!(
+        zone.node(crate::base::ids::NodeId(0)).steered(),
+        Some(Steered { horizon: HorizonId(0), ttl: Ttl(60), service: None })
+    );
 }
 
 #[test]
