@@ -23,7 +23,7 @@ use ring::digest::{SHA256, digest};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -310,25 +310,9 @@ fn hex(octets: &[u8]) -> String {
 /// What a failed handshake means.
 fn tls_reason(error: &io::Error) -> Reason {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(reason)) => Reason::Certificate(certificate_words(reason)),
+        Some(rustls::Error::InvalidCertificate(reason)) => Reason::Certificate(crate::tls::reason_words(reason)),
         Some(other) => Reason::Handshake(other.to_string()),
         None => Reason::Handshake(error.kind().to_string()),
-    }
-}
-
-fn certificate_words(error: &CertificateError) -> String {
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_string(),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet".to_string()
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another name".to_string()
-        }
-        CertificateError::UnknownIssuer => {
-            "its chain does not lead to a trusted root (self-signed, or an intermediate is missing)".to_string()
-        }
-        other => other.to_string(),
     }
 }
 

@@ -1,11 +1,16 @@
 //! Certificates: PEM files in, what the listeners serve TLS with out; replaced without dropping a connection.
 //!
+//! [`judge()`] says whether a chain serves for a name, [`Authority`] makes certificates to try things out with.
+//!
 //! **Invariants**: an [`Identity`] has a chain, and a key that belongs to its leaf; the ring provider is named, so that
 //! nothing depends on a default of the process; session tickets outlive a [`Tls::replace`].
-//! **Not here**: handshakes ([`crate::dns`], [`crate::http`]), issuing certificates.
+//! **Not here**: handshakes ([`crate::dns`], [`crate::http`]), certificates from a public authority.
 //!
 //! RFC 8446 §4.6.1 (tickets), RFC 7301 (ALPN), RFC 7468 (PEM).
 
+mod authority;
+mod facts;
+mod judge;
 mod load;
 
 use std::sync::Arc;
@@ -17,7 +22,10 @@ use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-pub use load::load;
+pub use authority::{Authority, AuthorityError, Existing, Pair, Validity, WriteError};
+pub use facts::{Facts, KeyKind};
+pub use judge::{Given, judge, reason_words};
+pub use load::{load, span};
 
 /// A certificate chain with the key of its leaf.
 #[derive(Clone, Debug)]
