@@ -7,6 +7,7 @@
 // Printing is what a command line is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod certs;
 mod check;
 mod columns;
 mod explain;
@@ -51,7 +52,7 @@ Signals to `pharos serve`:
 Exit codes:
   0  all is well
   1  the configuration, or a file it names, has errors; a sweep found answers that are not true, or
-     a mirror is not fit to be steered to
+     a mirror or its certificate is not fit to be steered to
   2  the command line cannot be understood
   3  the service could not start: a port is taken, or the system refused something
 
@@ -77,6 +78,9 @@ enum Command {
 
     /// Probe a mirror as the server does before it steers clients there: connection, certificate, content
     Verify(Box<verify::Args>),
+
+    /// Make a private authority and certificates for mirrors and listeners, to try things out with; or check one
+    Certs(Box<certs::Args>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -110,6 +114,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => ExitCode::from(explain::run(&cli.config, &args)),
         Command::Sweep(args) => ExitCode::from(sweep::run(&cli.config, &args)),
         Command::Verify(args) => ExitCode::from(verify::run(&cli.config, &args)),
+        Command::Certs(args) => ExitCode::from(certs::run(&cli.config, &args)),
     }
 }
 
