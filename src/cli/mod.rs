@@ -10,6 +10,7 @@
 mod certs;
 mod check;
 mod columns;
+mod demo;
 mod explain;
 mod log;
 mod sweep;
@@ -52,11 +53,12 @@ Signals to `pharos serve`:
 Exit codes:
   0  all is well
   1  the configuration, or a file it names, has errors; a sweep found answers that are not true, or
-     a mirror or its certificate is not fit to be steered to
+     a mirror or its certificate is not fit to be steered to; a demonstration was interrupted
   2  the command line cannot be understood
   3  the service could not start: a port is taken, or the system refused something
 
 Examples:
+  pharos demo                                 see it at work, without root and without internet
   pharos                                      serve ./pharos.toml
   pharos check && systemctl reload pharos     reload only what is right
   pharos explain 52.95.110.0/24               why clients there get what they get
@@ -78,6 +80,9 @@ enum Command {
 
     /// Probe a mirror as the server does before it steers clients there: connection, certificate, content
     Verify(Box<verify::Args>),
+
+    /// See it at work on this machine alone: mirrors, queries, a pull, and a mirror that goes bad and comes back
+    Demo(demo::Args),
 
     /// Make a private authority and certificates for mirrors and listeners, to try things out with; or check one
     Certs(Box<certs::Args>),
@@ -114,6 +119,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => ExitCode::from(explain::run(&cli.config, &args)),
         Command::Sweep(args) => ExitCode::from(sweep::run(&cli.config, &args)),
         Command::Verify(args) => ExitCode::from(verify::run(&cli.config, &args)),
+        Command::Demo(args) => ExitCode::from(demo::run(&args)),
         Command::Certs(args) => ExitCode::from(certs::run(&cli.config, &args)),
     }
 }

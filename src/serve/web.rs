@@ -49,6 +49,7 @@ pub(super) struct Web {
 
 struct Registry {
     server: Server,
+    addresses: Vec<SocketAddr>,
     settings: Arc<ArcSwap<Settings>>,
     tls: Option<Arc<Tls>>,
 }
@@ -79,6 +80,11 @@ impl Web {
             Server::start(bound, Admin::new(counters, stopping.clone()), None, Arc::new(Http::default()))
         });
         Ok(Web { registry, admin, stopping })
+    }
+
+    /// Where the registry listener is.
+    pub(super) fn registry_addresses(&self) -> &[SocketAddr] {
+        self.registry.as_ref().map_or(&[], |registry| &registry.addresses)
     }
 
     /// Takes over what a reload prepared.
@@ -125,9 +131,10 @@ impl Registry {
             let at = SocketAddr::new(super::tries::reachable(address.ip()), address.port());
             info!("try: curl -i http://{at}/v2/pause/manifests/3.9");
         }
+        let addresses = bound.addresses().to_vec();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let pull = Pull::new(published.clone(), settings.clone(), move || clock.now(), counters.clone());
         let server = Server::start(bound, pull, tls.clone(), counters);
-        Ok(Registry { server, settings, tls })
+        Ok(Registry { server, addresses, settings, tls })
     }
 }
