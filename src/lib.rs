@@ -33,7 +33,7 @@
 //! A module uses only what is below it; `tests/layers.rs` reads the sources and enforces it.
 //!
 //! ```text
-//! 9  main → cli → serve                        composition
+//! 9  main → cli → demo → serve                 composition
 //! 8  dns  http  probe  transfer  control       services; they do not know each other
 //! 7  live  tls  clients  telemetry  process    shared shell: publisher, certificates, connections, counters, OS
 //! 6  config  load  compile                     files to snapshot
@@ -63,6 +63,7 @@ pub mod clients;
 pub mod compile;
 pub mod config;
 pub mod control;
+pub mod demo;
 pub mod dns;
 pub mod http;
 pub mod inspect;

@@ -17,7 +17,7 @@ const LAYERS: [(u8, Siblings, &[&str]); 9] = [
     (6, Siblings::Ordered, &["config", "load", "compile"]),
     (7, Siblings::Apart, &["live", "tls", "clients", "telemetry", "process"]),
     (8, Siblings::Apart, &["dns", "http", "probe", "transfer", "control"]),
-    (9, Siblings::Ordered, &["serve", "cli", "main", "lib"]),
+    (9, Siblings::Ordered, &["serve", "demo", "cli", "main", "lib"]),
 ];
 
 /// The highest layer that is pure.

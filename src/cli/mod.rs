@@ -7,8 +7,10 @@
 // Printing is what a command line is for.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod certs;
 mod check;
 mod columns;
+mod demo;
 mod explain;
 mod log;
 mod mirror;
@@ -54,12 +56,14 @@ Signals to `pharos serve`:
 Exit codes:
   0  all is well
   1  the configuration, or a file it names, has errors; a sweep found answers that are not true; a
-     mirror is not fit to be steered to; or the running server knows no such mirror
+     mirror or its certificate is not fit to be steered to; the running server knows no such
+     mirror; or a demonstration was interrupted
   2  the command line cannot be understood
   3  the service could not start: a port is taken, or the system refused something
   4  the running server could not be asked, or could not keep an order
 
 Examples:
+  pharos demo                                 see it at work, without root and without internet
   pharos                                      serve ./pharos.toml
   pharos check && systemctl reload pharos     reload only what is right
   pharos explain 52.95.110.0/24               why clients there get what they get
@@ -89,6 +93,12 @@ enum Command {
 
     /// Probe a mirror as the server does before it steers clients there: connection, certificate, content
     Verify(Box<verify::Args>),
+
+    /// See it at work on this machine alone: mirrors, queries, a pull, and a mirror that goes bad and comes back
+    Demo(demo::Args),
+
+    /// Make a private authority and certificates for mirrors and listeners, to try things out with; or check one
+    Certs(Box<certs::Args>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -126,6 +136,8 @@ pub fn run() -> ExitCode {
         Command::Mirror(args) => ExitCode::from(mirror::run(&cli.config, &args)),
         Command::Status(args) => ExitCode::from(status::run(&cli.config, &args)),
         Command::Verify(args) => ExitCode::from(verify::run(&cli.config, &args)),
+        Command::Demo(args) => ExitCode::from(demo::run(&args)),
+        Command::Certs(args) => ExitCode::from(certs::run(&cli.config, &args)),
     }
 }
 

@@ -119,12 +119,7 @@ fn address(text: &str) -> Result<IpAddr, Vec<Diagnostic>> {
 fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<IpAddr>), Vec<Diagnostic>> {
     let (file, text) = load::config_text(path)?;
     let (mut config, _) = config::read(&file, &text)?;
-    let Some(probe) = config.probe.clone().or_else(|| shared_name(&config).map(Probe::of_name)) else {
-        return Err(vec![
-            Diagnostic::error("probe-name", "the configuration does not tell which name mirrors serve")
-                .help("add `[probe]` with `name`, or use `--name`"),
-        ]);
-    };
+    let probe = probe_of(&config)?;
     if let Ok(address) = target.parse() {
         return Ok((probe, vec![address]));
     }
@@ -147,6 +142,16 @@ fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<IpAddr>), Vec<Diag
     let mirror = &config.mirrors[0].mirror;
     let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address));
     Ok((probe, v4.chain(mirror.v6.iter().map(|address| IpAddr::from(*address))).collect()))
+}
+
+/// What mirrors are held to: what the configuration says, or else what its steered name asks for.
+pub(super) fn probe_of(config: &Config) -> Result<Probe, Vec<Diagnostic>> {
+    config.probe.clone().or_else(|| shared_name(config).map(Probe::of_name)).ok_or_else(|| {
+        vec![
+            Diagnostic::error("probe-name", "the configuration does not tell which name mirrors serve")
+                .help("add `[probe]` with `name`, or use `--name`"),
+        ]
+    })
 }
 
 /// The first steered owner.

@@ -19,7 +19,7 @@ use rustls::{CertificateError, RootCertStore};
 
 use crate::config::{Canary, Probe};
 use crate::mirror::Verdict;
-use crate::tls::{DialError, Dialed, Dialer, DialerError, Step};
+use crate::tls::{DialError, Dialed, Dialer, DialerError, Step, reason_words};
 
 /// A digest that no content has: nobody can find what hashes to all zeros.
 const NOWHERE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -46,7 +46,7 @@ impl Finding {
             DialError::Handshake(error) => Finding::fails(Verdict::TlsBad, Reason::Handshake(error.clone())),
             DialError::Http(error) => Finding::fails(Verdict::Unreachable, Reason::Http(error.clone())),
             DialError::Certificate(error) => {
-                let reason = Reason::Certificate(certificate_words(error));
+                let reason = Reason::Certificate(reason_words(error));
                 let not_after = match error {
                     CertificateError::ExpiredContext { not_after, .. } => Some(not_after.as_secs()),
                     _ => None,
@@ -251,20 +251,4 @@ fn check_found(status: StatusCode, reason: impl FnOnce(u16) -> Reason) -> Result
 
 fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
-}
-
-fn certificate_words(error: &CertificateError) -> String {
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_string(),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet".to_string()
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another name".to_string()
-        }
-        CertificateError::UnknownIssuer => {
-            "its chain does not lead to a trusted root (self-signed, or an intermediate is missing)".to_string()
-        }
-        other => other.to_string(),
-    }
 }

@@ -17,6 +17,7 @@ mod web;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,6 +173,33 @@ fn one_line(problem: &Diagnostic) -> String {
     let position = problem.position().map(|position| format!("{position}: ")).unwrap_or_default();
     let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
     format!("{position}{} [{}]{help}", problem.message, problem.code)
+}
+
+/// The service within the caller's runtime, which reads no signals and starts no reload by itself.
+pub struct Running(Services);
+
+impl Running {
+    /// Starts serving a configuration.
+    pub async fn start(path: &Path) -> Result<Self, Failure> {
+        let prepared = prepare(path, Generation(1)).map_err(Failure::Config)?;
+        log_warnings(&prepared.built.warnings);
+        Services::start(prepared).await.map(Running)
+    }
+
+    /// Where DNS is answered over UDP and TCP.
+    pub fn dns_addresses(&self) -> Vec<SocketAddr> {
+        self.0.dns.addresses().plain.clone()
+    }
+
+    /// Where the registry listener is.
+    pub fn registry_addresses(&self) -> Vec<SocketAddr> {
+        self.0.web.registry_addresses().to_vec()
+    }
+
+    /// Finishes what is in flight.
+    pub async fn stop(self) {
+        self.0.stop().await;
+    }
 }
 
 /// Everything that runs.

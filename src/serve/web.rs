@@ -74,6 +74,7 @@ impl AdminListener {
 
 struct Registry {
     server: Server,
+    addresses: Vec<SocketAddr>,
     settings: Arc<ArcSwap<Settings>>,
     asker: Arc<Asker>,
     tls: Option<Arc<Tls>>,
@@ -102,6 +103,11 @@ impl Web {
             listener.admin.show(counters);
         }
         Ok(Web { registry, admin })
+    }
+
+    /// Where the registry listener is.
+    pub(super) fn registry_addresses(&self) -> &[SocketAddr] {
+        self.registry.as_ref().map_or(&[], |registry| &registry.addresses)
     }
 
     /// Takes over what a reload prepared.
@@ -152,9 +158,10 @@ impl Registry {
             let at = SocketAddr::new(super::tries::reachable(address.ip()), address.port());
             info!("try: curl -i http://{at}/v2/pause/manifests/3.9");
         }
+        let addresses = bound.addresses().to_vec();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let pull = Pull::new(published.clone(), settings.clone(), move || clock.now(), counters.clone(), asker.clone());
         let server = Server::start(bound, pull, tls.clone(), counters);
-        Ok(Registry { server, settings, asker, tls })
+        Ok(Registry { server, addresses, settings, asker, tls })
     }
 }

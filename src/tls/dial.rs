@@ -27,6 +27,8 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::facts::Facts;
+
 /// What mirrors are dialled with: made once, shared by every connection.
 #[derive(Clone, Debug)]
 pub struct Dialer {
@@ -164,7 +166,7 @@ impl Dialed {
 
     /// The end of the leaf's time, in seconds since 1970.
     pub fn not_after(&self) -> Option<u64> {
-        super::load::not_after(self.chain.first()?)
+        Some(Facts::read(self.chain.first()?).ok()?.not_after?.as_secs())
     }
 }
 

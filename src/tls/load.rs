@@ -4,14 +4,14 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, Error, InconsistentKeys, RootCertStore};
+use rustls::{CertificateError, Error, InconsistentKeys};
 
 use super::Identity;
+use super::facts::time_fault;
 use crate::base::diagnostic::Diagnostic;
 use crate::config::TlsFiles;
 
@@ -19,7 +19,7 @@ use crate::config::TlsFiles;
 const MAX_FILE_LEN: u64 = 1024 * 1024;
 
 /// How long before its end a certificate is warned about; the same 72 h as a mirror's is.
-const EXPIRING: Duration = Duration::from_secs(72 * 3600);
+pub(super) const EXPIRING: Duration = Duration::from_secs(72 * 3600);
 
 /// Reads the chain and the key, as of `now`; warnings come beside the identity.
 ///
@@ -29,7 +29,7 @@ pub fn load(files: &TlsFiles, now: UnixTime) -> Result<(Identity, Vec<Diagnostic
     let key = read(&files.key).and_then(|pem| read_key(&pem, &files.key));
     let place = |problem: Problem| problem.diagnostic().at(files.place.clone(), "named here");
     match (chain, key) {
-        (Ok(chain), Ok(key)) => match join(chain, key, files, now) {
+        (Ok(chain), Ok(key)) => match identity(chain, key, files, now) {
             Ok((identity, warning)) => Ok((identity, warning.into_iter().map(place).collect())),
             Err(problem) => Err(vec![place(problem)]),
         },
@@ -37,9 +37,24 @@ pub fn load(files: &TlsFiles, now: UnixTime) -> Result<(Identity, Vec<Diagnostic
     }
 }
 
+fn identity(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    files: &TlsFiles,
+    now: UnixTime,
+) -> Result<(Identity, Option<Problem>), Problem> {
+    let path = || files.cert.display().to_string();
+    let leaf = chain.first().expect("a chain has a leaf: read_chain");
+    let warning = match ParsedCertificate::try_from(leaf) {
+        Ok(leaf) => check_time(&leaf, &path(), now),
+        Err(error) => return Err(Problem::BadCertificate { path: path(), error }),
+    };
+    Ok((join(chain, key, &files.cert, &files.key)?, warning))
+}
+
 /// What is wrong with the files of an identity.
 #[derive(Debug)]
-enum Problem {
+pub(super) enum Problem {
     /// A file cannot be read.
     Unreadable { path: String, error: std::io::Error },
     /// A file is larger than a PEM file can sensibly be.
@@ -64,7 +79,7 @@ enum Problem {
     Expiring { path: String, left: Duration },
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Problem> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let shown = || path.display().to_string();
     let unreadable = |error| Problem::Unreadable { path: shown(), error };
     let file = std::fs::File::open(path).map_err(unreadable)?;
@@ -76,14 +91,14 @@ fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     Ok(octets)
 }
 
-fn read_chain(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
+pub(super) fn read_chain(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
     let shown = || path.display().to_string();
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let chain = chain.map_err(|error| Problem::NotPem { path: shown(), error })?;
     if chain.is_empty() { Err(Problem::NoCertificate { path: shown() }) } else { Ok(chain) }
 }
 
-fn read_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, Problem> {
+pub(super) fn read_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, Problem> {
     let shown = || path.display().to_string();
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
         pem::Error::NoItemsFound => Problem::NoKey { path: shown() },
@@ -91,32 +106,26 @@ fn read_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, Problem> 
     })
 }
 
-fn join(
+/// The identity that a chain makes with its key.
+pub(super) fn join(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
-    files: &TlsFiles,
-    now: UnixTime,
-) -> Result<(Identity, Option<Problem>), Problem> {
-    let (cert_path, key_path) = (files.cert.display().to_string(), files.key.display().to_string());
-    let leaf = chain.first().expect("a chain has a leaf: read_chain");
-    let warning = match ParsedCertificate::try_from(leaf) {
-        Ok(leaf) => check_time(&leaf, &cert_path, now),
-        Err(error) => return Err(Problem::BadCertificate { path: cert_path, error }),
-    };
+    cert_path: &Path,
+    key_path: &Path,
+) -> Result<Identity, Problem> {
+    let (cert, shown_key) = (cert_path.display().to_string(), key_path.display().to_string());
     match CertifiedKey::from_der(chain, key, &super::provider()) {
-        Ok(identity) => Ok((Identity(identity.into()), warning)),
-        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
-            Err(Problem::Mismatch { cert: cert_path, key: key_path })
-        }
-        Err(error) => Err(Problem::BadKey { path: key_path, error }),
+        Ok(identity) => Ok(Identity(identity.into())),
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(Problem::Mismatch { cert, key: shown_key }),
+        Err(error) => Err(Problem::BadKey { path: shown_key, error }),
     }
 }
 
 /// Judges the leaf's time.
-fn check_time(leaf: &ParsedCertificate<'_>, path: &str, now: UnixTime) -> Option<Problem> {
+pub(super) fn check_time(leaf: &ParsedCertificate<'_>, path: &str, now: UnixTime) -> Option<Problem> {
     let apart = |from: UnixTime, to: UnixTime| Duration::from_secs(to.as_secs().saturating_sub(from.as_secs()));
     let path = path.to_string();
-    match time_error(leaf, now) {
+    match time_fault(leaf, now) {
         Some(CertificateError::ExpiredContext { not_after, .. }) => {
             return Some(Problem::Expired { path, since: apart(not_after, now) });
         }
@@ -126,7 +135,7 @@ fn check_time(leaf: &ParsedCertificate<'_>, path: &str, now: UnixTime) -> Option
         _ => {}
     }
     let later = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + EXPIRING);
-    match time_error(leaf, later) {
+    match time_fault(leaf, later) {
         Some(CertificateError::ExpiredContext { not_after, .. }) => {
             Some(Problem::Expiring { path, left: apart(now, not_after) })
         }
@@ -134,28 +143,8 @@ fn check_time(leaf: &ParsedCertificate<'_>, path: &str, now: UnixTime) -> Option
     }
 }
 
-/// The end of a leaf's time, in seconds since 1970; none where it cannot be read.
-pub(super) fn not_after(leaf: &CertificateDer<'_>) -> Option<u64> {
-    // The year 9999, after which no certificate can be valid (RFC 5280 §4.1.2.5).
-    let never = UnixTime::since_unix_epoch(Duration::from_secs(253_402_300_800));
-    match time_error(&ParsedCertificate::try_from(leaf).ok()?, never) {
-        Some(CertificateError::ExpiredContext { not_after, .. }) => Some(not_after.as_secs()),
-        _ => None,
-    }
-}
-
-/// What is wrong with a leaf at a moment when verified against no roots: its time is looked at before its issuer is
-/// sought.
-fn time_error(leaf: &ParsedCertificate<'_>, at: UnixTime) -> Option<CertificateError> {
-    let algorithms = super::provider().signature_verification_algorithms.all;
-    match verify_server_cert_signed_by_trust_anchor(leaf, &RootCertStore::empty(), &[], at, algorithms) {
-        Err(Error::InvalidCertificate(error)) => Some(error),
-        _ => None,
-    }
-}
-
 impl Problem {
-    fn diagnostic(&self) -> Diagnostic {
+    pub(super) fn diagnostic(&self) -> Diagnostic {
         let renew = "renew it and reload; clients refuse it until then";
         match self {
             Problem::Unreadable { path, error } => {
@@ -207,7 +196,7 @@ impl Problem {
 }
 
 /// A length of time in the largest unit of which it has two.
-fn span(duration: Duration) -> String {
+pub fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (count, unit) = match seconds {
         0..120 => (seconds, "second"),

@@ -1,13 +1,18 @@
 //! Certificates: PEM files in, what the listeners serve TLS with out, replaced without dropping a connection; and the other
 //! side, [`Dialer`], which holds mirrors to theirs.
 //!
+//! [`judge()`] says whether a chain serves for a name, [`Authority`] makes certificates to try things out with.
+//!
 //! **Invariants**: an [`Identity`] has a chain, and a key that belongs to its leaf; the ring provider is named, so that
 //! nothing depends on a default of the process; session tickets outlive a [`Tls::replace`].
-//! **Not here**: handshakes with clients ([`crate::dns`], [`crate::http`]), issuing certificates.
+//! **Not here**: handshakes with clients ([`crate::dns`], [`crate::http`]), certificates from a public authority.
 //!
 //! RFC 8446 §4.6.1 (tickets), RFC 7301 (ALPN), RFC 7468 (PEM).
 
+mod authority;
 mod dial;
+mod facts;
+mod judge;
 mod load;
 
 use std::sync::Arc;
@@ -19,8 +24,11 @@ use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+pub use authority::{Authority, AuthorityError, Existing, Pair, Validity, WriteError};
 pub use dial::{DialError, Dialed, Dialer, DialerError, Step};
-pub use load::load;
+pub use facts::{Facts, KeyKind};
+pub use judge::{Given, judge, reason_words};
+pub use load::{load, span};
 
 /// A certificate chain with the key of its leaf.
 #[derive(Clone, Debug)]

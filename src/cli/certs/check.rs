@@ -1,0 +1,122 @@
+//! `pharos certs check`: whether a certificate serves for the steered name, and how to mend it.
+//!
+//! **Invariants**: the exit code is 0 exactly where clients with these roots would accept the chain; a warning alone
+//! fails nothing.
+//! **Not here**: the judgement ([`crate::tls::judge()`]); what a mirror presents (`pharos verify`).
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::{ServerName, UnixTime};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::super::columns::columns;
+use super::super::verify::probe_of;
+use super::super::{BAD_CONFIG, OK, style_of_stdout};
+use super::{Done, minute};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::report::{report, report_json};
+use crate::probe::roots;
+use crate::process::Clock;
+use crate::tls::{Facts, Given, judge, span};
+use crate::{config, load};
+
+/// What is to be checked.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct Args {
+    /// The certificate with its chain, as the mirror serves it
+    #[arg(value_name = "FILE.pem")]
+    chain: PathBuf,
+
+    /// The name that clients ask for; with it no configuration is read
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// The key that is to belong to it
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
+    /// A PEM file of roots to trust instead of the configuration's, or this system's
+    #[arg(long, value_name = "FILE")]
+    roots: Option<PathBuf>,
+
+    /// Print JSON, one object a line: each problem, then what the certificate is
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks.
+pub(super) fn check(config: &Path, args: &Args) -> Done {
+    let (name, configured) = match &args.name {
+        Some(name) => (name.as_str().into(), None),
+        None => {
+            let (file, text) = load::config_text(config)?;
+            let (config, _) = config::read(&file, &text)?;
+            let probe = probe_of(&config)?;
+            (probe.name, probe.roots)
+        }
+    };
+    let name = name.trim_end_matches('.');
+    let server_name = ServerName::try_from(name.to_string()).map_err(|_| {
+        let problem = Diagnostic::error("name", format!("`{name}` is neither a host name nor an address"));
+        vec![problem.help("write it as clients ask for it: `blob.k8s.io`")]
+    })?;
+    let file = args.roots.as_deref().or(configured.as_deref());
+    let roots = roots(file)?;
+    let given = Given { chain: args.chain.clone(), key: args.key.clone(), name: server_name };
+    let now = Clock::unix();
+    let (facts, problems) = judge(&given, &roots, now);
+    let serves = !problems.iter().any(Diagnostic::is_error);
+    let text = match args.json {
+        true => {
+            let facts = facts.map(|(facts, length)| facts_json(&facts, length));
+            let summary = json!({"summary": {"name": name, "serves": serves, "certificate": facts}});
+            format!("{}{summary}\n", report_json(&problems))
+        }
+        false => {
+            let mut text = report(&problems, style_of_stdout());
+            if let Some((facts, length)) = facts {
+                text.push_str(if problems.is_empty() { "" } else { "\n" });
+                text.push_str(&facts_text(&facts, length, now));
+            }
+            let word = if serves { "serves" } else { "does not serve" };
+            let _ = writeln!(text, "`{}` {word} for `{name}`", args.chain.display());
+            text
+        }
+    };
+    Ok((text, if serves { OK } else { BAD_CONFIG }))
+}
+
+fn facts_text(facts: &Facts, length: usize, now: UnixTime) -> String {
+    let names = if facts.names.is_empty() { "none".to_string() } else { facts.names.join(", ") };
+    let left = facts.not_after.and_then(|end| end.as_secs().checked_sub(now.as_secs()));
+    let left = left.map_or(String::new(), |left| format!(" ({} left)", span(std::time::Duration::from_secs(left))));
+    let [from, to] = [facts.not_before, facts.not_after].map(|at| at.and_then(date).map_or("unknown".into(), minute));
+    let plural = if length == 1 { "" } else { "s" };
+    let rows = [
+        ["names", &names],
+        ["valid", &format!("{from} to {to}{left}")],
+        ["key", &facts.key.to_string()],
+        ["chain", &format!("{length} certificate{plural}")],
+    ];
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.map(str::to_string).to_vec()).collect();
+    columns(&rows).iter().map(|line| format!("{line}\n")).collect()
+}
+
+fn facts_json(facts: &Facts, length: usize) -> Value {
+    let date = |at: Option<UnixTime>| at.and_then(date).and_then(|at| at.format(&Rfc3339).ok());
+    json!({
+        "names": facts.names,
+        "not_before": date(facts.not_before),
+        "not_after": date(facts.not_after),
+        "key": facts.key.to_string(),
+        "chain_length": length,
+    })
+}
+
+fn date(at: UnixTime) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(i64::try_from(at.as_secs()).ok()?).ok()
+}

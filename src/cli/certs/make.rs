@@ -1,0 +1,163 @@
+//! `pharos certs`: a private authority, a certificate for each mirror, and one for the listeners.
+//!
+//! **Invariants**: an authority that is there is used again, so that whoever trusts it goes on doing so; all names and
+//! files are looked at before the first is written.
+//! **Not here**: what is in a certificate ([`crate::tls`]).
+
+use std::path::{Path, PathBuf};
+
+use rustls::pki_types::ServerName;
+use time::OffsetDateTime;
+
+use super::super::OK;
+use super::super::columns::columns;
+use super::super::verify::probe_of;
+use super::{Done, minute};
+use crate::base::diagnostic::{Diagnostic, list};
+use crate::tls::{Authority, Existing, Pair, Validity};
+use crate::{config, load};
+
+/// The authority's files, and the listeners'.
+const AUTHORITY: &str = "ca";
+const LISTENER: &str = "listener";
+
+/// What a mirror's files are called where no mirror is named.
+const MIRROR: &str = "mirror";
+
+/// What is to be made.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct Args {
+    /// Where to
+    #[arg(long, value_name = "FOLDER", default_value = "certs")]
+    folder: PathBuf,
+
+    /// The name that all mirrors serve; with it no configuration is read
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+
+    /// A mirror to make a certificate for, in files of this name; again for more [default: all of the configuration]
+    #[arg(long = "mirror", value_name = "MIRROR")]
+    mirrors: Vec<String>,
+
+    /// A name or address of the listeners (registry, DNS over TLS); again for more
+    #[arg(long = "listener", value_name = "NAME", default_values = ["localhost", "127.0.0.1", "::1"])]
+    listener: Vec<String>,
+
+    /// How long certificates are valid: 90 days is what public authorities give
+    #[arg(long, value_name = "DAYS", default_value_t = 90, value_parser = clap::value_parser!(u16).range(1..=MAX_DAYS))]
+    days: u16,
+
+    /// Make certificates anew that are there already; the authority always stays
+    #[arg(long)]
+    replace: bool,
+}
+
+/// The longest validity: clients refuse certificates made for more (Apple: 825 days, even of a private authority).
+const MAX_DAYS: i64 = 825;
+
+/// Makes everything, and tells what.
+pub(super) fn make(config: &Path, args: &Args) -> Done {
+    let (name, mirrors) = wanted(config, args)?;
+    let existing = if args.replace { Existing::Replace } else { Existing::Keep };
+    let mut orders: Vec<(String, Vec<String>)> =
+        mirrors.into_iter().map(|mirror| (mirror, vec![name.clone()])).collect();
+    orders.push((LISTENER.to_string(), args.listener.clone()));
+    let problems = problems_of(&orders, args, existing);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let failed = |error: &dyn std::fmt::Display| vec![Diagnostic::error("certs", error.to_string())];
+    std::fs::create_dir_all(&args.folder)
+        .map_err(|error| failed(&format!("failed to make the folder `{}`: {error}", args.folder.display())))?;
+    let now = OffsetDateTime::now_utc();
+    let authority = authority(&args.folder, now)?;
+    let until = minute(now + time::Duration::days(args.days.into()));
+    let path = |stem: &str| Pair::paths(&args.folder, stem)[0].display().to_string();
+    let mut rows =
+        vec![vec![path(AUTHORITY), "the authority: the root to give to clients, and to `[probe] roots`".into()]];
+    for (stem, names) in &orders {
+        let pair = authority.issue(names, Validity::days(now, args.days)).map_err(|error| failed(&error))?;
+        pair.write(&args.folder, stem, existing).map_err(|error| failed(&error))?;
+        rows.push(vec![path(stem), format!("for {}, until {until}", names.join(", "))]);
+    }
+    let mut text = columns(&rows).join("\n");
+    text.push_str("\nthe key of each is beside it, in a file that ends in `.key`\n");
+    Ok((text, OK))
+}
+
+/// The steered name and the mirrors, from the arguments or else the configuration.
+fn wanted(config: &Path, args: &Args) -> Result<(String, Vec<String>), Vec<Diagnostic>> {
+    let named = |mirrors: Vec<String>| if args.mirrors.is_empty() { mirrors } else { args.mirrors.clone() };
+    if let Some(name) = &args.name {
+        return Ok((name.trim_end_matches('.').to_string(), named(vec![MIRROR.to_string()])));
+    }
+    let (file, text) = load::config_text(config)?;
+    let (config, _) = config::read(&file, &text)?;
+    let probe = probe_of(&config)?;
+    let mirrors = config.mirrors.iter().map(|entry| entry.mirror.name.to_string());
+    Ok((probe.name.trim_end_matches('.').to_string(), named(mirrors.collect())))
+}
+
+/// What keeps us from making them.
+fn problems_of(orders: &[(String, Vec<String>)], args: &Args, existing: Existing) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    for (at, (stem, names)) in orders.iter().enumerate() {
+        let is_plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-_.".contains(&octet);
+        if stem.starts_with('.') || stem.is_empty() || !stem.bytes().all(is_plain) {
+            problems.push(
+                Diagnostic::error("file-name", format!("`{stem}` is no name for a file"))
+                    .help("use letters, digits, `-`, `_` and `.`"),
+            );
+        }
+        if stem == AUTHORITY || orders[..at].iter().any(|(other, _)| other == stem) {
+            problems.push(
+                Diagnostic::error("file-name", format!("`{stem}.pem` would be two certificates"))
+                    .help(format!("`{AUTHORITY}` and `{LISTENER}` are taken; call each mirror differently")),
+            );
+        }
+        for name in names {
+            if ServerName::try_from(name.strip_prefix("*.").unwrap_or(name)).is_err() {
+                problems.push(
+                    Diagnostic::error("name", format!("`{name}` is neither a host name nor an address"))
+                        .help("write it as clients ask for it: `blob.k8s.io`, `192.0.2.1`"),
+                );
+            }
+        }
+    }
+    let there: Vec<String> = orders
+        .iter()
+        .flat_map(|(stem, _)| Pair::paths(&args.folder, stem))
+        .filter(|path| path.exists())
+        .map(|path| path.display().to_string())
+        .collect();
+    if existing == Existing::Keep && !there.is_empty() {
+        let there = list(there.iter().map(String::as_str));
+        problems.push(
+            Diagnostic::error("exists", format!("there already: {there}"))
+                .help("`--replace` makes them anew, `--folder` puts them elsewhere; nothing was written"),
+        );
+    }
+    problems
+}
+
+/// The authority that is there, or a new one.
+fn authority(folder: &Path, now: OffsetDateTime) -> Result<Authority, Vec<Diagnostic>> {
+    let problem = |message: String| {
+        vec![
+            Diagnostic::error("authority", message)
+                .help("put certificates of another authority into a folder of their own"),
+        ]
+    };
+    let [root, key] = Pair::paths(folder, AUTHORITY);
+    let read = |path: &Path| {
+        std::fs::read_to_string(path).map_err(|error| problem(format!("failed to read `{}`: {error}", path.display())))
+    };
+    if root.exists() || key.exists() {
+        return Authority::from_pem(Pair { chain: read(&root)?, key: read(&key)? })
+            .map_err(|error| problem(format!("`{}` cannot be used: {error}", root.display())));
+    }
+    let authority = Authority::new(now).map_err(|error| problem(error.to_string()))?;
+    authority.own().write(folder, AUTHORITY, Existing::Keep).map_err(|error| problem(error.to_string()))?;
+    Ok(authority)
+}

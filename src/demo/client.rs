@@ -1,0 +1,148 @@
+//! A resolver and a pull client in small: a query with a client subnet, and a request that follows one redirect.
+//!
+//! **Invariants**: names are resolved by asking the running service alone; certificates are verified against the roots of
+//! the demonstration; nothing is waited for longer than [`PATIENCE`].
+//! **Not here**: what is asked, and what to make of it ([`super::walk`]).
+//!
+//! RFC 7871 §6 (the option), RFC 9110 §15.4.8 (307).
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_proto::op::{Edns, Message, Query};
+use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
+use hickory_proto::rr::{Name, RData, RecordType};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{HOST, LOCATION};
+use hyper::{Request, Uri};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio_rustls::TlsConnector;
+
+use super::Failure;
+use crate::base::prefix::Prefix;
+
+/// How long one step may take on a machine that is busy.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The largest body read, in octets: far above all that is here.
+const MAX_BODY: usize = 1 << 20;
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    /// Where the service answers DNS.
+    pub(super) dns: SocketAddr,
+    /// The subnet that the client's resolver tells.
+    pub(super) subnet: Prefix,
+    /// The client's address, as a proxy before the registry listener tells it.
+    pub(super) address: IpAddr,
+    /// The roots that it trusts.
+    pub(super) roots: Arc<RootCertStore>,
+}
+
+/// An answer for addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) addresses: Vec<Ipv4Addr>,
+    pub(super) ttl: u32,
+    /// For how much of the subnet it holds.
+    pub(super) scope: Option<u8>,
+}
+
+/// What a request got.
+#[derive(Clone, Debug)]
+pub(super) struct Got {
+    pub(super) status: u16,
+    /// Where to look instead.
+    pub(super) location: Option<String>,
+    pub(super) body: Bytes,
+    /// Whom the name led to.
+    pub(super) from: SocketAddr,
+}
+
+impl Client {
+    /// Asks for the addresses of a name.
+    pub(super) async fn resolve(&self, name: &str) -> Result<Answer, Failure> {
+        let failed = Failure::system("ask the DNS listener");
+        tokio::time::timeout(PATIENCE, self.ask(name)).await.map_err(|elapsed| failed(elapsed.into()))?
+    }
+
+    async fn ask(&self, name: &str) -> Result<Answer, Failure> {
+        let what = "ask the DNS listener";
+        let wrong = |error: &dyn std::fmt::Display| Failure::Unexpected(format!("`{name}`: {error}"));
+        let mut message = Message::query();
+        let owner = Name::from_ascii(format!("{name}.")).map_err(|error| wrong(&error))?;
+        message.add_query(Query::query(owner, RecordType::A));
+        let mut edns = Edns::new();
+        edns.set_max_payload(1232);
+        let (address, source) = (self.subnet.first(), self.subnet.prefix_len());
+        edns.options_mut().insert(EdnsOption::Subnet(ClientSubnet::new(address, source, 0)));
+        message.edns = Some(edns);
+        let query = message.to_vec().map_err(|error| wrong(&error))?;
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Failure::system(what))?;
+        socket.connect(self.dns).await.map_err(Failure::system(what))?;
+        socket.send(&query).await.map_err(Failure::system(what))?;
+        let mut room = [0; 1232];
+        let len = socket.recv(&mut room).await.map_err(Failure::system(what))?;
+        let reply = Message::from_vec(&room[..len]).map_err(|error| wrong(&error))?;
+        let subnet = reply.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Subnet));
+        let addresses = reply.answers.iter().filter_map(|record| match &record.data {
+            RData::A(address) => Some(address.0),
+            _ => None,
+        });
+        let answer = Answer {
+            addresses: addresses.collect(),
+            ttl: reply.answers.first().map_or(0, |record| record.ttl),
+            scope: match subnet {
+                Some(EdnsOption::Subnet(subnet)) => Some(subnet.scope_prefix()),
+                _ => None,
+            },
+        };
+        if answer.addresses.is_empty() {
+            return Err(Failure::Unexpected(format!("no address of `{name}`, but {}", reply.metadata.response_code)));
+        }
+        Ok(answer)
+    }
+
+    /// Requests a URL, whose host is resolved by the service.
+    pub(super) async fn get(&self, url: &str) -> Result<Got, Failure> {
+        let failed = Failure::system("wait for a response");
+        tokio::time::timeout(PATIENCE, self.request(url)).await.map_err(|elapsed| failed(elapsed.into()))?
+    }
+
+    async fn request(&self, url: &str) -> Result<Got, Failure> {
+        let wrong = |error: &dyn std::fmt::Display| Failure::Unexpected(format!("`{url}`: {error}"));
+        let uri: Uri = url.parse().map_err(|error| wrong(&error))?;
+        let (Some(host), Some(authority)) = (uri.host(), uri.authority()) else { return Err(wrong(&"no host")) };
+        let address = self.ask(host).await?.addresses[0];
+        let from = SocketAddr::new(address.into(), uri.port_u16().unwrap_or(443));
+        let stream = TcpStream::connect(from).await.map_err(Failure::system("connect"))?;
+        let name = ServerName::try_from(host.to_string()).map_err(|error| wrong(&error))?;
+        let tls = ClientConfig::builder_with_provider(crate::tls::provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| wrong(&error))?
+            .with_root_certificates(self.roots.clone())
+            .with_no_client_auth();
+        let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.map_err(|error| wrong(&error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| wrong(&error))?;
+        // Ends with the sender.
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .uri(uri.path())
+            .header(HOST, authority.as_str())
+            .header("x-forwarded-for", self.address.to_string())
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| wrong(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| wrong(&error))?;
+        let status = response.status().as_u16();
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).map(str::to_string);
+        let body = Limited::new(response.into_body(), MAX_BODY).collect().await.map_err(|error| wrong(&error))?;
+        Ok(Got { status, location, body: body.to_bytes(), from })
+    }
+}

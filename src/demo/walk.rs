@@ -1,0 +1,236 @@
+//! The walk: five steps, each a request over a socket, told as it comes back.
+//!
+//! **Invariants**: a line is told only after what it says was seen; a step that does not come out as it should ends the
+//! walk with an error.
+//! **Not here**: where lines go ([`crate::cli`]), how requests are made ([`super::client`]).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Failure;
+use super::client::{Answer, Client, Got, PATIENCE};
+use super::image::{Blob, REPOSITORY, TAG, digest_of};
+use super::world::{BLOBS, CANONICAL, Mirror, REGISTRY, World};
+use crate::base::prefix::Prefix;
+use crate::config::Probe;
+use crate::probe::Prober;
+
+/// How long to wait before asking again whether an answer has moved.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// What kind of line it is, for whoever shows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A step begins.
+    Heading,
+    /// What happens, in words.
+    Words,
+    /// A command that shows the same by hand.
+    Command,
+    /// A request that a pull client makes.
+    Request,
+    /// What came back.
+    Reply,
+    /// Nothing, for the eye.
+    Blank,
+}
+
+/// One line of the walk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What kind of line it is.
+    pub kind: Kind,
+    /// The line.
+    pub text: String,
+}
+
+/// Walks through everything; each line is told as soon as it is known.
+pub async fn walk(world: &World, tell: &(dyn Fn(Line) + Sync)) -> Result<(), Failure> {
+    let roots = world.roots()?;
+    let client = |subnet: &str, address: [u8; 4]| -> Result<Client, Failure> {
+        let subnet: Prefix = subnet.parse().map_err(|_| Failure::Unexpected(format!("`{subnet}` is no subnet")))?;
+        Ok(Client { dns: world.dns, subnet, address: IpAddr::from(address), roots: roots.clone() })
+    };
+    let aws = client("3.80.1.0/24", [3, 80, 1, 5])?;
+    let gcp = client("34.76.8.0/24", [34, 76, 8, 5])?;
+    let walk = Walk { world, tell };
+    walk.introduce();
+    walk.heading("1. A resolver asks for a client in AWS us-east-1");
+    walk.query(&aws, "aws").await?;
+    walk.heading("2. The same question for a client in GCP europe-west1");
+    walk.query(&gcp, "gcp").await?;
+    walk.heading(&format!("3. The client in AWS pulls {REGISTRY}/{REPOSITORY}:{TAG}"));
+    walk.pull(&aws).await?;
+    walk.heading("4. The certificate of the mirror in AWS goes bad: it is for another name");
+    walk.spoil(&aws).await?;
+    walk.heading("5. The right certificate is back");
+    walk.mend(&aws).await
+}
+
+struct Walk<'w> {
+    world: &'w World,
+    tell: &'w (dyn Fn(Line) + Sync),
+}
+
+impl Walk<'_> {
+    fn line(&self, kind: Kind, text: impl Into<String>) {
+        (self.tell)(Line { kind, text: text.into() });
+    }
+
+    fn heading(&self, text: &str) {
+        self.line(Kind::Blank, "");
+        self.line(Kind::Heading, text);
+    }
+
+    fn introduce(&self) {
+        let World { dns, registry, canonical, port, mirrors, .. } = self.world;
+        self.line(Kind::Heading, "Pharos is up, and all that it needs, on this machine alone");
+        let row = |what: &str, address: String, words: &str| {
+            self.line(Kind::Words, format!("{what:<18}{address:<18}{words}"));
+        };
+        row("DNS", dns.to_string(), &format!("serves {BLOBS}, and k8s.io above it"));
+        row(REGISTRY, registry.to_string(), "the registry listener, over TLS");
+        row(CANONICAL, canonical.to_string(), &format!("the canonical registry, has {REPOSITORY}:{TAG}"));
+        for Mirror { name, address, .. } in mirrors {
+            let words = format!("has its blobs, and a certificate for {BLOBS}");
+            row(&format!("mirror {name}"), format!("{address}:{port}"), &words);
+        }
+    }
+
+    fn mirror(&self, name: &str) -> &Mirror {
+        let [first, second] = &self.world.mirrors;
+        if first.name == name { first } else { second }
+    }
+
+    fn dig(&self, client: &Client) -> String {
+        let dns = client.dns;
+        format!("dig @{} -p {} {BLOBS} +subnet={}", dns.ip(), dns.port(), client.subnet)
+    }
+
+    /// An answer that must lead to one mirror.
+    async fn query(&self, client: &Client, mirror: &str) -> Result<(), Failure> {
+        self.line(Kind::Command, self.dig(client));
+        let answer = client.resolve(BLOBS).await?;
+        self.tell_answer(client, &answer, mirror)
+    }
+
+    fn tell_answer(&self, client: &Client, answer: &Answer, mirror: &str) -> Result<(), Failure> {
+        let expected = self.mirror(mirror).address;
+        if answer.addresses.iter().any(|address| IpAddr::from(*address) != expected) {
+            return Err(Failure::Unexpected(format!("{} is told {answer:?}, not {expected}", client.subnet)));
+        }
+        for address in &answer.addresses {
+            self.line(Kind::Reply, format!("{BLOBS}.  {}  IN  A  {address}", answer.ttl));
+        }
+        let scope = answer.scope.unwrap_or(0);
+        let holds = Prefix::holding(client.subnet.first(), scope);
+        self.line(
+            Kind::Words,
+            format!("that is mirror {mirror}; a resolver may tell it to all of {holds} (scope {scope})"),
+        );
+        Ok(())
+    }
+
+    /// The manifest from the canonical registry, and each blob of it from the client's mirror.
+    async fn pull(&self, client: &Client) -> Result<(), Failure> {
+        let World { image, .. } = self.world;
+        let manifest = format!("/v2/{REPOSITORY}/manifests/{TAG}");
+        let got = self.follow(client, &manifest, &format!("the canonical registry, {}", self.world.canonical)).await?;
+        self.tell_octets(&got, &image.manifest)?;
+        for blob in [&image.config, &image.layer] {
+            self.blob(client, blob, "aws").await?;
+        }
+        Ok(())
+    }
+
+    async fn blob(&self, client: &Client, blob: &Blob, mirror: &str) -> Result<(), Failure> {
+        let address = self.mirror(mirror).address;
+        let from = format!("mirror {mirror}, {address}:{}", self.world.port);
+        let path = format!("/v2/{REPOSITORY}/blobs/{}", blob.digest);
+        let got = self.follow(client, &path, &from).await?;
+        if got.from.ip() != address {
+            return Err(Failure::Unexpected(format!("the blob came from {}, not {address}", got.from)));
+        }
+        self.tell_octets(&got, blob)
+    }
+
+    /// Asks the registry listener, and whom it names.
+    async fn follow(&self, client: &Client, path: &str, whom: &str) -> Result<Got, Failure> {
+        let port = self.world.registry.port();
+        self.line(Kind::Request, format!("GET https://{REGISTRY}:{port}{}", short(path)));
+        let redirect = client.get(&format!("https://{REGISTRY}:{port}{path}")).await?;
+        let (307, Some(location)) = (redirect.status, &redirect.location) else {
+            return Err(Failure::Unexpected(format!("{} for {path}", redirect.status)));
+        };
+        self.line(Kind::Reply, format!("307  {}", short(location)));
+        let got = client.get(location).await?;
+        if got.status != 200 {
+            return Err(Failure::Unexpected(format!("{} for {location}", got.status)));
+        }
+        self.line(Kind::Reply, format!("200  from {whom}"));
+        Ok(got)
+    }
+
+    fn tell_octets(&self, got: &Got, expected: &Blob) -> Result<(), Failure> {
+        let digest = digest_of(&got.body);
+        if digest != expected.digest {
+            return Err(Failure::Unexpected(format!("octets with the digest {digest}, not {}", expected.digest)));
+        }
+        let words = format!("{} octets, and their digest is right: {}", got.body.len(), short(&digest));
+        self.line(Kind::Words, words);
+        Ok(())
+    }
+
+    async fn spoil(&self, client: &Client) -> Result<(), Failure> {
+        let mirror = self.mirror("aws");
+        mirror.spoil_certificate();
+        let began = Instant::now();
+        let World { port, .. } = self.world;
+        let address = mirror.address;
+        self.line(Kind::Command, format!("pharos verify {address} --name {BLOBS} --port {port} --roots ca.pem"));
+        let probe = Probe { port: *port, ..Probe::of_name(BLOBS.into()) };
+        let prober = Prober::new(Arc::new(probe), self.world.roots()?)
+            .map_err(|error| Failure::Unexpected(error.to_string()))?;
+        let finding = prober.probe(address).await;
+        let Some(reason) = finding.reason else {
+            return Err(Failure::Unexpected("a certificate for another name is accepted".into()));
+        };
+        self.line(Kind::Reply, format!("{address}  {}: {reason}", finding.verdict.as_str()));
+        self.moved(client, "gcp", began).await?;
+        self.blob(client, &self.world.image.layer, "gcp").await
+    }
+
+    async fn mend(&self, client: &Client) -> Result<(), Failure> {
+        self.mirror("aws").mend_certificate();
+        self.moved(client, "aws", Instant::now()).await
+    }
+
+    /// Asks until the answer leads to a mirror.
+    async fn moved(&self, client: &Client, mirror: &str, since: Instant) -> Result<(), Failure> {
+        let address = self.mirror(mirror).address;
+        self.line(Kind::Command, self.dig(client));
+        loop {
+            let answer = client.resolve(BLOBS).await?;
+            if answer.addresses.iter().all(|one| IpAddr::from(*one) == address) {
+                let seconds = since.elapsed().as_secs_f32();
+                self.tell_answer(client, &answer, mirror)?;
+                self.line(Kind::Words, format!("the answer moved within {seconds:.1} s"));
+                return Ok(());
+            }
+            if since.elapsed() > PATIENCE {
+                return Err(Failure::Unexpected(format!("the answer is still {answer:?}, not {address}")));
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+/// A text with the digests in it cut to what tells them apart.
+fn short(text: &str) -> String {
+    const KEPT: usize = "sha256:".len() + 12;
+    match text.find("sha256:") {
+        Some(at) => format!("{}…", &text[..(at + KEPT).min(text.len())]),
+        None => text.to_string(),
+    }
+}

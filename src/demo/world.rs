@@ -1,0 +1,277 @@
+//! Everything that the demonstration needs, put up in a temporary folder and on loopback addresses.
+//!
+//! **Invariants**: ports are the system's choice, so that two demonstrations can run at once; what is dropped closes
+//! its sockets, and the folder goes with it.
+//! **Not here**: what is asked of it ([`super::walk`]).
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use time::OffsetDateTime;
+
+use super::Failure;
+use super::image::Image;
+use super::mirror::{Holds, Registry};
+use crate::base::diagnostic::Place;
+use crate::config::TlsFiles;
+use crate::http::{self, Bound, Server};
+use crate::process::Clock;
+use crate::serve::Running;
+use crate::telemetry::http::Http;
+use crate::tls::{self, Authority, Existing, Identity, Pair, Tls, Validity};
+
+/// The name that mirrors share.
+pub(super) const BLOBS: &str = "blob.k8s.io";
+/// The registry's own name.
+pub(super) const REGISTRY: &str = "registry.k8s.io";
+/// Where manifests come from.
+pub(super) const CANONICAL: &str = "canonical.k8s.io";
+
+/// The addresses, which any Linux has without being asked: all of 127.0.0.0/8 is loopback.
+const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+const CANONICAL_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 4));
+
+/// How often a port is looked for that is free at the addresses of all mirrors; twice would nearly always do.
+const PORT_TRIES: usize = 50;
+
+/// The days that certificates are valid for: more than any demonstration runs.
+const DAYS: u16 = 90;
+
+/// How long connections may take to finish when it stops: they are our own.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// A mirror.
+pub(super) struct Mirror {
+    pub(super) name: &'static str,
+    pub(super) address: IpAddr,
+    tls: Arc<Tls>,
+    good: Identity,
+    bad: Identity,
+    server: Server,
+}
+
+impl Mirror {
+    /// Presents a certificate for another name from now on.
+    pub(super) fn spoil_certificate(&self) {
+        self.tls.replace(self.bad.clone());
+    }
+
+    /// Presents the right certificate again.
+    pub(super) fn mend_certificate(&self) {
+        self.tls.replace(self.good.clone());
+    }
+}
+
+/// All that runs.
+pub struct World {
+    folder: tempfile::TempDir,
+    pub(super) image: Image,
+    pub(super) mirrors: [Mirror; 2],
+    /// The port of all mirrors.
+    pub(super) port: u16,
+    pub(super) canonical: SocketAddr,
+    canonical_server: Server,
+    pub(super) dns: SocketAddr,
+    pub(super) registry: SocketAddr,
+    running: Running,
+}
+
+impl World {
+    /// Puts everything up.
+    pub async fn start() -> Result<Self, Failure> {
+        let folder = tempfile::Builder::new().prefix("pharos-demo-").tempdir();
+        let folder = folder.map_err(Failure::system("make a temporary folder"))?;
+        let image = Image::new();
+        image.write(&folder.path().join("image")).map_err(Failure::system("write the image"))?;
+        let certificates = Certificates::new(folder.path())?;
+        let (port, bound) = one_port([2, 3].map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))))?;
+        let mirror = |name: &'static str, bound: Bound| -> Result<Mirror, Failure> {
+            let address = bound.addresses()[0].ip();
+            let good = certificates.identity(name, BLOBS)?;
+            let bad = certificates.identity(&format!("{name}-wrong"), "other.example")?;
+            let (tls, server) = serve(bound, &image, Holds::Blobs, good.clone())?;
+            Ok(Mirror { name, address, tls, good, bad, server })
+        };
+        let [first, second] = bound;
+        let mirrors = [mirror("aws", first)?, mirror("gcp", second)?];
+        let bound = bind(SocketAddr::new(CANONICAL_ADDRESS, 0))?;
+        let canonical = bound.addresses()[0];
+        let identity = certificates.identity("canonical", CANONICAL)?;
+        let (_, canonical_server) = serve(bound, &image, Holds::Everything, identity)?;
+        certificates.identity("listener", REGISTRY)?;
+        write_config(folder.path(), &image, &mirrors, port, canonical)?;
+        let running = Running::start(&folder.path().join("pharos.toml")).await?;
+        let first = |addresses: Vec<SocketAddr>| {
+            addresses.first().copied().ok_or_else(|| Failure::Unexpected("a listener is missing".into()))
+        };
+        Ok(World {
+            image,
+            mirrors,
+            port,
+            canonical,
+            canonical_server,
+            dns: first(running.dns_addresses())?,
+            registry: first(running.registry_addresses())?,
+            running,
+            folder,
+        })
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The roots that clients trust here, and the file with them.
+    pub(super) fn roots(&self) -> Result<Arc<RootCertStore>, Failure> {
+        let wrong = |error: &dyn std::fmt::Display| Failure::Unexpected(format!("the roots: {error}"));
+        let [root, _] = Pair::paths(&self.folder().join("certs"), "ca");
+        let mut roots = RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_file(root).map_err(|error| wrong(&error))?;
+        roots.add(certificate).map_err(|error| wrong(&error))?;
+        Ok(Arc::new(roots))
+    }
+
+    /// Takes everything down.
+    pub async fn stop(self) -> Result<(), Failure> {
+        self.running.stop().await;
+        let [one, other] = self.mirrors;
+        tokio::join!(one.server.stop(GRACE), other.server.stop(GRACE), self.canonical_server.stop(GRACE));
+        self.folder.close().map_err(Failure::system("remove the temporary folder"))
+    }
+}
+
+/// A private authority that keeps what it issues in the folder `certs`.
+struct Certificates<'f> {
+    folder: &'f Path,
+    authority: Authority,
+    now: OffsetDateTime,
+}
+
+impl<'f> Certificates<'f> {
+    fn new(folder: &'f Path) -> Result<Self, Failure> {
+        let now = OffsetDateTime::now_utc();
+        let authority = Authority::new(now)?;
+        let certificates = Certificates { folder, authority, now };
+        std::fs::create_dir(certificates.place()).map_err(Failure::system("make a folder"))?;
+        certificates.authority.own().write(&certificates.place(), "ca", Existing::Keep)?;
+        Ok(certificates)
+    }
+
+    fn place(&self) -> std::path::PathBuf {
+        self.folder.join("certs")
+    }
+
+    fn identity(&self, stem: &str, name: &str) -> Result<Identity, Failure> {
+        let pair = self.authority.issue(&[name.to_string()], Validity::days(self.now, DAYS))?;
+        pair.write(&self.place(), stem, Existing::Keep)?;
+        let [cert, key] = Pair::paths(&self.place(), stem);
+        let place = Place::whole_file(&cert.display().to_string().as_str().into());
+        let (identity, _) = tls::load(&TlsFiles { cert, key, place }, Clock::unix())
+            .map_err(|problems| Failure::Unexpected(problems.iter().map(|one| one.message.clone()).collect()))?;
+        Ok(identity)
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<Bound, Failure> {
+    http::bind(&[address]).map_err(|error| Failure::System { what: "listen", error: error.error })
+}
+
+/// A port that is free at two addresses: clients know one port of the shared name.
+fn one_port([first, second]: [IpAddr; 2]) -> Result<(u16, [Bound; 2]), Failure> {
+    for _ in 0..PORT_TRIES {
+        let one = bind(SocketAddr::new(first, 0))?;
+        let port = one.addresses()[0].port();
+        if let Ok(other) = bind(SocketAddr::new(second, port)) {
+            return Ok((port, [one, other]));
+        }
+    }
+    Err(Failure::System { what: "find a free port", error: io::ErrorKind::AddrInUse.into() })
+}
+
+fn serve(bound: Bound, image: &Image, holds: Holds, identity: Identity) -> Result<(Arc<Tls>, Server), Failure> {
+    let tls = Tls::new(identity, &http::PROTOCOLS).map_err(|error| Failure::Unexpected(error.to_string()))?;
+    let tls = Arc::new(tls);
+    let registry = Registry { image: image.clone(), holds };
+    Ok((tls.clone(), Server::start(bound, registry, Some(tls), Arc::new(Http::default()))))
+}
+
+fn write_config(
+    folder: &Path,
+    image: &Image,
+    mirrors: &[Mirror; 2],
+    port: u16,
+    canonical: SocketAddr,
+) -> Result<(), Failure> {
+    let write = |name: &str, text: &str| {
+        std::fs::write(folder.join(name), text).map_err(Failure::system("write a file of the configuration"))
+    };
+    let [aws, gcp] = mirrors.each_ref().map(|mirror| mirror.address);
+    let (digest, size) = (&image.config.digest, image.config.octets.len());
+    // Hold-down is short so that a walk takes seconds; `fall` and `rise` as for a real one.
+    write(
+        "pharos.toml",
+        &format!(
+            r#"# What the demonstration serves; it goes with the folder.
+
+[dns]
+listen = "{SERVER}:0"
+
+[registry]
+listen    = "{SERVER}:0"
+tls       = {{ cert = "certs/listener.pem", key = "certs/listener.key" }}
+canonical = "https://{CANONICAL}:{}"
+blobs     = "https://{BLOBS}:{port}"
+trusted-proxies = ["127.0.0.0/8"]
+
+[probe]
+port      = {port}
+roots     = "certs/ca.pem"
+interval  = "200ms"
+retry     = "100ms"
+hold-down = "500ms"
+canary    = {{ repository = "{}", digest = "{digest}", size = {size} }}
+
+[[zone]]
+name  = "{BLOBS}"
+file  = "blob.zone"
+steer = [{{ owner = "@", horizon = "blobs", ttl = 60 }}]
+
+[[zone]]
+name = "k8s.io"
+file = "k8s.zone"
+
+[networks]
+aws = {{ list = "aws.txt", provider = "aws" }}
+gcp = {{ list = "gcp.txt", provider = "gcp" }}
+
+[mirrors.aws]
+addresses = ["{aws}"]
+
+[mirrors.gcp]
+addresses = ["{gcp}"]
+
+[horizons.blobs]
+rules = [
+  {{ provider = "aws", mirrors = ["aws"] }},
+  {{ provider = "gcp", mirrors = ["gcp"] }},
+]
+default = ["gcp", "aws"]
+"#,
+            canonical.port(),
+            super::image::REPOSITORY,
+        ),
+    )?;
+    let soa = "$TTL 60\n@ IN SOA ns1 hostmaster.k8s.io. 1 3600 600 1209600 60\n@ IN NS ns1\n";
+    write("blob.zone", &format!("{soa}ns1 IN A {SERVER}\n"))?;
+    let hosts = format!("registry IN A {SERVER}\ncanonical IN A {}\n", canonical.ip());
+    write("k8s.zone", &format!("{soa}ns1 IN A {SERVER}\n{hosts}blob IN NS ns1.blob\nns1.blob IN A {SERVER}\n"))?;
+    write("aws.txt", include_str!("../../zones/networks/aws.txt"))?;
+    write("gcp.txt", include_str!("../../zones/networks/gcp.txt"))
+}

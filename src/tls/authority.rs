@@ -1,0 +1,253 @@
+//! A private certificate authority for demonstrations and tests: certificates in PEM, and the files they stand in.
+//!
+//! **Invariants**: a key is never written where others can read it; nothing that is there is replaced unasked; what one
+//! authority issued before still verifies after it was read again.
+//! **Not here**: which names and files ([`crate::cli`]), certificates from a public authority.
+//!
+//! RFC 5280 §4.2.1.6 (names), CA/Browser Forum Baseline Requirements §6.3.2 (validity).
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use time::{Duration, OffsetDateTime};
+use webpki::EndEntityCert;
+
+/// What the authority calls itself: whoever finds it among trusted roots is to know where it came from.
+const NAME: &str = "Pharos private CA";
+
+/// How long the authority's own certificate is valid: longer than any demonstration lasts.
+const AUTHORITY_DAYS: i64 = 3650;
+
+/// How long before now a certificate begins: clocks differ.
+const BACKDATED: Duration = Duration::hours(1);
+
+/// How long a certificate is valid: from an hour ago for so many days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    begin: OffsetDateTime,
+    end: OffsetDateTime,
+}
+
+impl Validity {
+    /// So many days from now.
+    pub fn days(now: OffsetDateTime, days: u16) -> Self {
+        Validity { begin: now - BACKDATED, end: now + Duration::days(days.into()) }
+    }
+}
+
+/// A chain and the key of its leaf, in PEM.
+#[derive(Clone)]
+pub struct Pair {
+    /// The chain, leaf first.
+    pub chain: String,
+    /// The key, as PKCS#8.
+    pub key: String,
+}
+
+/// A private certificate authority.
+pub struct Authority {
+    own: Pair,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl fmt::Debug for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the key.
+        f.debug_struct("Authority").finish_non_exhaustive()
+    }
+}
+
+/// Why an authority cannot be used.
+#[derive(Debug)]
+pub enum AuthorityError {
+    /// The certificate or the key cannot be read, or a name is none.
+    Rcgen(rcgen::Error),
+    /// The certificate is another one than this command makes with this key.
+    Foreign,
+}
+
+impl fmt::Display for AuthorityError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AuthorityError::Rcgen(error) => error.fmt(f),
+            AuthorityError::Foreign => {
+                f.write_str("the certificate is not that of an authority made here with this key")
+            }
+        }
+    }
+}
+
+impl std::error::Error for AuthorityError {}
+
+impl From<rcgen::Error> for AuthorityError {
+    fn from(error: rcgen::Error) -> Self {
+        AuthorityError::Rcgen(error)
+    }
+}
+
+impl Authority {
+    /// Makes an authority with a new key.
+    pub fn new(now: OffsetDateTime) -> Result<Self, AuthorityError> {
+        let key = KeyPair::generate()?;
+        let mut params = params()?;
+        (params.not_before, params.not_after) = (now - BACKDATED, now + Duration::days(AUTHORITY_DAYS));
+        let own = Pair { chain: params.self_signed(&key)?.pem(), key: key.serialize_pem() };
+        Ok(Authority { own, issuer: Issuer::new(params, key) })
+    }
+
+    /// Reads an authority that was made before.
+    pub fn from_pem(own: Pair) -> Result<Self, AuthorityError> {
+        let key = KeyPair::from_pem(&own.key)?;
+        let made = params()?.self_signed(&key)?;
+        let read = CertificateDer::from_pem_slice(own.chain.as_bytes()).map_err(|_| AuthorityError::Foreign)?;
+        // What is issued names the issuer and its key; if both are as they were, so is what leads to it.
+        if identity(&read) != identity(made.der()) || identity(&read).is_none() {
+            return Err(AuthorityError::Foreign);
+        }
+        Ok(Authority { own, issuer: Issuer::new(params()?, key) })
+    }
+
+    /// Its own certificate, to trust, and the key.
+    pub fn own(&self) -> &Pair {
+        &self.own
+    }
+
+    /// Issues a certificate for names and addresses, with a new key (P-256, which every client knows).
+    pub fn issue(&self, names: &[String], validity: Validity) -> Result<Pair, AuthorityError> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(names)?;
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, names.first().map_or("", |name| name));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        (params.not_before, params.not_after) = (validity.begin, validity.end);
+        Ok(Pair { chain: params.signed_by(&key, &self.issuer)?.pem(), key: key.serialize_pem() })
+    }
+}
+
+fn params() -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, NAME);
+    Ok(params)
+}
+
+/// Whose certificate it is, and the key.
+fn identity(certificate: &CertificateDer<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let parsed = EndEntityCert::try_from(certificate).ok()?;
+    Some((parsed.subject().to_vec(), parsed.subject_public_key_info().to_vec()))
+}
+
+/// What happens to files that are there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// They stay, and it is an error.
+    Keep,
+    /// They are replaced.
+    Replace,
+}
+
+/// Why a pair was not written.
+#[derive(Debug)]
+pub struct WriteError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the system said.
+    pub error: io::Error,
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "failed to write `{}`: {}", self.path.display(), self.error)
+    }
+}
+
+impl std::error::Error for WriteError {}
+
+impl Pair {
+    /// Where a pair of this name is: `NAME.pem` and `NAME.key`.
+    pub fn paths(folder: &Path, name: &str) -> [PathBuf; 2] {
+        [folder.join(format!("{name}.pem")), folder.join(format!("{name}.key"))]
+    }
+
+    /// Writes both files, each whole or not at all; the key for its owner alone.
+    pub fn write(&self, folder: &Path, name: &str, existing: Existing) -> Result<(), WriteError> {
+        let [chain, key] = Pair::paths(folder, name);
+        write(&key, &self.key, Readers::Owner, existing)?;
+        write(&chain, &self.chain, Readers::Everybody, existing)
+    }
+}
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readers {
+    Owner,
+    Everybody,
+}
+
+fn write(path: &Path, text: &str, readers: Readers, existing: Existing) -> Result<(), WriteError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let failed = |error| WriteError { path: path.to_path_buf(), error };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    // Made for its owner alone, and opened to others only where that is meant.
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    if readers == Readers::Everybody {
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed)?;
+    }
+    let placed = match existing {
+        Existing::Keep => file.persist_noclobber(path),
+        Existing::Replace => file.persist(path),
+    };
+    placed.map(|_| ()).map_err(|error| failed(error.error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn now() -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+
+    #[test]
+    fn an_authority_read_again_is_the_same_one() {
+        let made = Authority::new(now()).unwrap();
+        let read = Authority::from_pem(made.own().clone()).unwrap();
+        assert_eq!(read.own().chain, made.own().chain);
+        let other = Authority::new(now()).unwrap();
+        let mixed = Pair { chain: made.own().chain.clone(), key: other.own().key.clone() };
+        assert!(matches!(Authority::from_pem(mixed), Err(AuthorityError::Foreign)));
+        let leaf = made.issue(&["blob.example".into()], Validity::days(now(), 1)).unwrap();
+        assert!(matches!(Authority::from_pem(leaf), Err(AuthorityError::Foreign)));
+    }
+
+    #[test]
+    fn keys_are_for_their_owner_and_nothing_is_replaced_unasked() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::new(now()).unwrap();
+        let pair = authority.issue(&["blob.example".into(), "127.0.0.2".into()], Validity::days(now(), 1)).unwrap();
+        pair.write(folder.path(), "aws", Existing::Keep).unwrap();
+        let [chain, key] = Pair::paths(folder.path(), "aws");
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&chain), mode(&key)), (0o644, 0o600));
+        let again = authority.issue(&["blob.example".into()], Validity::days(now(), 1)).unwrap();
+        let refused = again.write(folder.path(), "aws", Existing::Keep).unwrap_err();
+        assert_eq!((refused.path, refused.error.kind()), (key.clone(), io::ErrorKind::AlreadyExists));
+        assert_eq!(std::fs::read_to_string(&key).unwrap(), pair.key);
+        again.write(folder.path(), "aws", Existing::Replace).unwrap();
+        assert_eq!(std::fs::read_to_string(&key).unwrap(), again.key);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left");
+    }
+}

@@ -1,0 +1,435 @@
+//! Whether a chain serves for a name: what clients would refuse it for, and how to mend it.
+//!
+//! In: the PEM files, the name, the roots, the time. Out: what the leaf says of itself, and all that is wrong at once.
+//!
+//! **Invariants**: a chain without an error here is accepted by a client with these roots that asks for this name, now
+//! and until the warning window has passed; the verification is the one that probes make.
+//! **Not here**: whether a mirror presents it ([`crate::probe`]).
+//!
+//! RFC 5280 §6 (paths), RFC 8446 §4.4.2 (order of a chain), RFC 9525 §6 (names).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, Error, RootCertStore};
+
+use super::facts::{Facts, KeyKind, Parties, shown_name};
+use super::load::{EXPIRING, Problem, check_time, join, read, read_chain, read_key};
+use crate::base::diagnostic::{Diagnostic, Place, Severity, list};
+
+/// RSA keys below this are refused by clients (CA/Browser Forum Baseline Requirements §6.1.5).
+const LEAST_RSA_BITS: usize = 2048;
+
+/// What is to be judged.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The chain.
+    pub chain: PathBuf,
+    /// The key of its leaf, where it is at hand.
+    pub key: Option<PathBuf>,
+    /// The name that clients ask for.
+    pub name: ServerName<'static>,
+}
+
+/// Judges a chain: what its leaf says (where it can be read), how many certificates it has, and what is wrong.
+pub fn judge(given: &Given, roots: &RootCertStore, now: UnixTime) -> (Option<(Facts, usize)>, Vec<Diagnostic>) {
+    let mut problems = Vec::new();
+    let file = given.chain.display().to_string();
+    let place = Place::whole_file(&file.as_str().into());
+    let chain = read(&given.chain).and_then(|pem| read_chain(&pem, &given.chain));
+    let chain = match chain {
+        Ok(chain) => chain,
+        Err(problem) => return (None, vec![problem.diagnostic().at(place, "")]),
+    };
+    let order = Order::of(&chain);
+    let chain = order.sorted(&chain);
+    let facts = match Facts::read(&chain[0]) {
+        Ok(facts) => facts,
+        Err(error) => {
+            let problem = Problem::BadCertificate { path: file, error }.diagnostic();
+            return (None, vec![problem.at(place, "")]);
+        }
+    };
+    problems.extend(order.problem(&file));
+    problems.extend(key_problem(&facts, &file));
+    problems.extend(given.key.as_deref().and_then(|key| mismatch(&chain, key, given)));
+    if let Ok(leaf) = ParsedCertificate::try_from(&chain[0]) {
+        problems.extend(name_problem(&leaf, &facts, given, &file));
+        problems.extend(path_problem(&leaf, &chain, roots, &file, now));
+    }
+    problems.sort_by_key(|problem| problem.severity);
+    for problem in &mut problems {
+        problem.place = Some(place.clone());
+    }
+    (Some((facts, chain.len())), problems)
+}
+
+/// In which order the certificates stand.
+struct Order {
+    /// The place of each in the file, from the leaf on.
+    places: Vec<usize>,
+}
+
+impl Order {
+    /// Follows the issuers from the certificate that issued none of the others.
+    fn of(chain: &[CertificateDer<'_>]) -> Self {
+        let parties: Vec<Option<Parties>> = chain.iter().map(Parties::read).collect();
+        let issued_by = |at: usize, issuer: usize| match (&parties[at], &parties[issuer]) {
+            (Some(one), Some(other)) => at != issuer && !one.is_self_issued() && one.issuer == other.subject,
+            _ => false,
+        };
+        let all = || 0..chain.len();
+        let leaf = all().find(|&at| !all().any(|other| issued_by(other, at))).unwrap_or(0);
+        let mut places = vec![leaf];
+        while let Some(next) =
+            places.last().and_then(|&last| all().find(|at| !places.contains(at) && issued_by(last, *at)))
+        {
+            places.push(next);
+        }
+        // What belongs to nothing stays where it was, behind the others.
+        let rest: Vec<usize> = all().filter(|at| !places.contains(at)).collect();
+        places.extend(rest);
+        Order { places }
+    }
+
+    fn sorted<'c>(&self, chain: &[CertificateDer<'c>]) -> Vec<CertificateDer<'c>> {
+        self.places.iter().map(|&place| chain[place].clone()).collect()
+    }
+
+    fn problem(&self, file: &str) -> Option<Diagnostic> {
+        if self.places.is_sorted() {
+            return None;
+        }
+        let order: Vec<String> = self.places.iter().map(|place| (place + 1).to_string()).collect();
+        let order = order.join(", ");
+        let help = format!("write the certificates of the file in the order {order}: each followed by its issuer");
+        Some(
+            match self.places[0] {
+                0 => Diagnostic::warning("tls-order", format!("the certificates in `{file}` are not in order")),
+                _ => Diagnostic::error("tls-order", format!("the leaf does not come first in `{file}`")),
+            }
+            .help(help),
+        )
+    }
+}
+
+fn key_problem(facts: &Facts, file: &str) -> Option<Diagnostic> {
+    let weak = match facts.key {
+        KeyKind::Rsa(bits) => bits < LEAST_RSA_BITS,
+        KeyKind::Other => true,
+        // Go, OpenSSL and NSS take it; few others.
+        KeyKind::P521 => true,
+        KeyKind::P256 | KeyKind::P384 | KeyKind::Ed25519 => false,
+    };
+    weak.then(|| {
+        Diagnostic::error("tls-weak-key", format!("the key of the certificate in `{file}` is {}", facts.key))
+            .help("have one issued for ECDSA (P-256 or P-384), RSA (2048 bits or more) or Ed25519")
+    })
+}
+
+fn mismatch(chain: &[CertificateDer<'static>], key: &Path, given: &Given) -> Option<Diagnostic> {
+    let key_octets = match read(key).and_then(|pem| read_key(&pem, key)) {
+        Ok(octets) => octets,
+        Err(problem) => return Some(problem.diagnostic()),
+    };
+    join(chain.to_vec(), key_octets, &given.chain, key).err().map(|problem| problem.diagnostic())
+}
+
+fn name_problem(leaf: &ParsedCertificate<'_>, facts: &Facts, given: &Given, file: &str) -> Option<Diagnostic> {
+    verify_server_name(leaf, &given.name).err()?;
+    let name = given.name.to_str();
+    let names = match list(facts.names.iter().map(String::as_str)) {
+        none if none.is_empty() => "no name at all (a common name does not count)".to_string(),
+        names => names,
+    };
+    Some(
+        Diagnostic::error("tls-wrong-name", format!("the certificate in `{file}` is not for `{name}`"))
+            .help(format!("it is for {names}; have one issued that has `{name}` among its names")),
+    )
+}
+
+/// What is wrong with the times, or with the path to a root.
+fn path_problem(
+    leaf: &ParsedCertificate<'_>,
+    chain: &[CertificateDer<'_>],
+    roots: &RootCertStore,
+    file: &str,
+    now: UnixTime,
+) -> Option<Diagnostic> {
+    if let Some(problem) = check_time(leaf, file, now).filter(|problem| !matches!(problem, Problem::Expiring { .. })) {
+        // Here nobody is served by a certificate that is refused.
+        return Some(Diagnostic { severity: Severity::Error, ..problem.diagnostic() });
+    }
+    match verify(leaf, chain, roots, now) {
+        Ok(()) => {}
+        Err(Error::InvalidCertificate(error)) => return Some(refused(&error, chain, roots, file)),
+        Err(error) => return Some(unusable(file, &error.to_string())),
+    }
+    let then = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + EXPIRING);
+    if let Some(problem) = check_time(leaf, file, now) {
+        return Some(problem.diagnostic());
+    }
+    verify(leaf, chain, roots, then).err().map(|_| {
+        Diagnostic::warning("tls-expiring", format!("an issuer of the certificate in `{file}` expires within 72 hours"))
+            .help("get the current intermediate from whoever issued it")
+    })
+}
+
+fn verify(
+    leaf: &ParsedCertificate<'_>,
+    chain: &[CertificateDer<'_>],
+    roots: &RootCertStore,
+    at: UnixTime,
+) -> Result<(), Error> {
+    let algorithms = super::provider().signature_verification_algorithms.all;
+    verify_server_cert_signed_by_trust_anchor(leaf, roots, &chain[1..], at, algorithms)
+}
+
+fn refused(error: &CertificateError, chain: &[CertificateDer<'_>], roots: &RootCertStore, file: &str) -> Diagnostic {
+    let parties: Vec<Parties> = chain.iter().filter_map(Parties::read).collect();
+    // As far as one is issued by the next; what stands behind belongs to nothing.
+    let linked = parties.windows(2).take_while(|pair| pair[0].issuer == pair[1].subject).count();
+    let Some(last) = parties.get(linked) else { return unusable(file, &reason_words(error)) };
+    let has_namesake = roots.roots.iter().any(|root| *root.subject == *last.issuer);
+    match error {
+        CertificateError::UnknownIssuer => {}
+        CertificateError::BadSignature if has_namesake => {}
+        // Such as a purpose that is not that of a server.
+        _ => return unusable(file, &reason_words(error)),
+    }
+    let issuer = shown_name(&last.issuer);
+    if parties[0].is_self_issued() {
+        let message = format!("the certificate in `{file}` is signed by itself");
+        return Diagnostic::error("tls-self-signed", message).help(
+            "have one issued by an authority that clients trust, or give them this one as a root with `--roots`",
+        );
+    }
+    if has_namesake || last.is_self_issued() {
+        let which = if has_namesake { "which is another than the root of that name" } else { "which is no root" };
+        let message = format!("the chain in `{file}` ends at `{issuer}`, {which}");
+        return Diagnostic::error("tls-untrusted", message)
+            .help("name the roots that clients trust with `--roots`, or have it issued by an authority among them");
+    }
+    Diagnostic::error("tls-incomplete", format!("the chain in `{file}` stops before `{issuer}`, which is no root"))
+        .help(format!(
+            "append the certificate of `{issuer}` to the file (an authority hands it out as an intermediate); \
+             or, if it is a root of your own, name it with `--roots`"
+        ))
+}
+
+fn unusable(file: &str, why: &str) -> Diagnostic {
+    Diagnostic::error("tls-refused", format!("clients refuse the certificate in `{file}`: {why}"))
+        .help("have one issued for a TLS server, by an authority that clients trust")
+}
+
+/// Why a certificate is not accepted, in words for whoever has to mend it.
+pub fn reason_words(error: &CertificateError) -> String {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_string(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet".to_string()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is for another name".to_string()
+        }
+        CertificateError::UnknownIssuer => {
+            "its chain does not lead to a trusted root (self-signed, or an intermediate is missing)".to_string()
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+    use rcgen::{PKCS_ED25519, SignatureAlgorithm, date_time_ymd};
+
+    use super::*;
+
+    /// Midnight of 2026-02-10; leaves here are valid through February.
+    const NOW: u64 = 1_770_681_600;
+    const DAY: u64 = 86_400;
+
+    /// A root, two intermediates below each other, and a folder.
+    struct World {
+        folder: tempfile::TempDir,
+        roots: RootCertStore,
+        root: String,
+        intermediates: [String; 2],
+        issuer: Issuer<'static, KeyPair>,
+    }
+
+    fn authority(name: &str) -> CertificateParams {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    }
+
+    impl World {
+        fn new() -> Self {
+            let key = || KeyPair::generate().unwrap();
+            let (root_key, upper_key, lower_key) = (key(), key(), key());
+            let root = authority("A Root").self_signed(&root_key).unwrap();
+            let root_issuer = Issuer::new(authority("A Root"), root_key);
+            let upper = authority("Upper").signed_by(&upper_key, &root_issuer).unwrap();
+            let upper_issuer = Issuer::new(authority("Upper"), upper_key);
+            let lower = authority("Lower").signed_by(&lower_key, &upper_issuer).unwrap();
+            let mut roots = RootCertStore::empty();
+            roots.add(root.der().clone()).unwrap();
+            World {
+                folder: tempfile::tempdir().unwrap(),
+                roots,
+                root: root.pem(),
+                intermediates: [lower.pem(), upper.pem()],
+                issuer: Issuer::new(authority("Lower"), lower_key),
+            }
+        }
+
+        fn leaf(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+            self.leaf_of(&KeyPair::generate().unwrap(), names, change)
+        }
+
+        fn leaf_of(
+            &self,
+            key: &KeyPair,
+            names: &[&str],
+            change: impl FnOnce(&mut CertificateParams),
+        ) -> (String, String) {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            let mut params = CertificateParams::new(names).unwrap();
+            params.not_before = date_time_ymd(2026, 2, 1);
+            params.not_after = date_time_ymd(2026, 3, 1);
+            change(&mut params);
+            (params.signed_by(key, &self.issuer).unwrap().pem(), key.serialize_pem())
+        }
+
+        /// What is said, as `severity code`, of these sections in this order.
+        fn said(&self, sections: &[&str], key: Option<&str>, now: u64) -> Vec<String> {
+            let (_, problems) = self.judge(sections, key, now);
+            problems.iter().map(|one| format!("{:?} {}", one.severity, one.code).to_lowercase()).collect()
+        }
+
+        fn judge(&self, sections: &[&str], key: Option<&str>, now: u64) -> (Option<(Facts, usize)>, Vec<Diagnostic>) {
+            let path = |name: &str| self.folder.path().join(name);
+            std::fs::write(path("chain.pem"), sections.concat()).unwrap();
+            let key = key.map(|key| {
+                std::fs::write(path("chain.key"), key).unwrap();
+                path("chain.key")
+            });
+            let name = ServerName::try_from("blob.k8s.example").unwrap();
+            let given = Given { chain: path("chain.pem"), key, name };
+            judge(&given, &self.roots, UnixTime::since_unix_epoch(Duration::from_secs(now)))
+        }
+    }
+
+    const NONE: [&str; 0] = [];
+
+    #[test]
+    fn a_whole_chain_in_order_serves_with_and_without_its_root() {
+        let world = World::new();
+        let (leaf, key) = world.leaf(&["blob.k8s.example", "192.0.2.1", "::1"], |_| {});
+        let [lower, upper] = &world.intermediates;
+        assert_eq!(world.said(&[&leaf, lower, upper], Some(&key), NOW), NONE);
+        assert_eq!(world.said(&[&leaf, lower, upper, &world.root], None, NOW), NONE);
+        let (facts, _) = world.judge(&[&leaf, lower, upper], None, NOW);
+        let (facts, length) = facts.unwrap();
+        assert_eq!(length, 3);
+        assert_eq!(facts.names, ["blob.k8s.example", "192.0.2.1", "::1"]);
+        let day =
+            |days: i64| UnixTime::since_unix_epoch(Duration::from_secs(NOW.checked_add_signed(days * 86_400).unwrap()));
+        assert_eq!((facts.not_before, facts.not_after), (Some(day(-9)), Some(day(19))));
+        assert_eq!(facts.key, KeyKind::P256);
+    }
+
+    #[test]
+    fn names_match_as_clients_match_them() {
+        let world = World::new();
+        let [lower, upper] = &world.intermediates;
+        let said = |names: &[&str]| world.said(&[&world.leaf(names, |_| {}).0, lower, upper], None, NOW);
+        assert_eq!(said(&["*.k8s.example"]), NONE);
+        assert_eq!(said(&["BLOB.k8s.example"]), NONE);
+        assert_eq!(said(&["other.example", "*.blob.k8s.example"]), ["error tls-wrong-name"]);
+        assert_eq!(said(&[]), ["error tls-wrong-name"]);
+        let leaf = world.leaf(&["other.example", "*.blob.k8s.example"], |_| {}).0;
+        let (_, problems) = world.judge(&[&leaf, lower, upper], None, NOW);
+        let help = "it is for `other.example`, `*.blob.k8s.example`; have one issued that has `blob.k8s.example` among its names";
+        assert_eq!(problems[0].help.as_deref(), Some(help));
+    }
+
+    #[test]
+    fn order_is_judged_and_looked_through() {
+        let world = World::new();
+        let (leaf, key) = world.leaf(&["blob.k8s.example"], |_| {});
+        let [lower, upper] = &world.intermediates;
+        assert_eq!(world.said(&[&leaf, upper, lower], Some(&key), NOW), ["warning tls-order"]);
+        assert_eq!(world.said(&[upper, lower, &leaf], Some(&key), NOW), ["error tls-order"]);
+        let (_, problems) = world.judge(&[upper, &leaf, lower], None, NOW);
+        let help = "write the certificates of the file in the order 2, 3, 1: each followed by its issuer";
+        assert_eq!(problems[0].help.as_deref(), Some(help));
+    }
+
+    #[test]
+    fn a_missing_link_is_named() {
+        let world = World::new();
+        let leaf = world.leaf(&["blob.k8s.example"], |_| {}).0;
+        let [lower, upper] = &world.intermediates;
+        assert_eq!(world.said(&[&leaf], None, NOW), ["error tls-incomplete"]);
+        assert_eq!(world.said(&[&leaf, upper], None, NOW), ["error tls-incomplete"]);
+        let (_, problems) = world.judge(&[&leaf, lower], None, NOW);
+        assert!(problems[0].message.ends_with("stops before `Upper`, which is no root"), "{}", problems[0].message);
+        let other = World::new();
+        let [other_lower, other_upper] = &other.intermediates;
+        let foreign = other.leaf(&["blob.k8s.example"], |_| {}).0;
+        assert_eq!(world.said(&[&foreign, other_lower, other_upper], None, NOW), ["error tls-untrusted"]);
+        assert_eq!(world.said(&[&foreign, other_lower, other_upper, &other.root], None, NOW), ["error tls-untrusted"]);
+        let alone = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["blob.k8s.example".to_string()]).unwrap();
+        assert_eq!(world.said(&[&params.self_signed(&alone).unwrap().pem()], None, NOW), ["error tls-self-signed"]);
+    }
+
+    #[test]
+    fn times_are_judged_now_and_three_days_on() {
+        let world = World::new();
+        let leaf = world.leaf(&["blob.k8s.example"], |_| {}).0;
+        let [lower, upper] = &world.intermediates;
+        let said = |now| world.said(&[&leaf, lower, upper], None, now);
+        assert_eq!(said(NOW + 16 * DAY), NONE);
+        assert_eq!(said(NOW + 16 * DAY + 1), ["warning tls-expiring"]);
+        assert_eq!(said(NOW + 19 * DAY + 1), ["error tls-expired"]);
+        assert_eq!(said(NOW - 10 * DAY), ["error tls-not-yet-valid"]);
+    }
+
+    #[test]
+    fn keys_and_purposes_that_clients_refuse_are_told() {
+        let world = World::new();
+        let [lower, upper] = &world.intermediates;
+        let (leaf, _) = world.leaf(&["blob.k8s.example"], |_| {});
+        let (_, other) = world.leaf(&["blob.k8s.example"], |_| {});
+        assert_eq!(world.said(&[&leaf, lower, upper], Some(&other), NOW), ["error tls-mismatch"]);
+        assert_eq!(world.said(&[&leaf, lower, upper], Some("no key"), NOW), ["error tls-no-key"]);
+        let client = |params: &mut CertificateParams| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        };
+        let leaf = world.leaf(&["blob.k8s.example"], client).0;
+        assert_eq!(world.said(&[&leaf, lower, upper], None, NOW), ["error tls-refused"]);
+        let kind = |algorithm: &'static SignatureAlgorithm| {
+            let leaf = world.leaf_of(&KeyPair::generate_for(algorithm).unwrap(), &["blob.k8s.example"], |_| {}).0;
+            world.judge(&[&leaf, lower, upper], None, NOW).0.unwrap().0.key
+        };
+        assert_eq!(kind(&PKCS_ED25519), KeyKind::Ed25519);
+        assert_eq!(kind(&rcgen::PKCS_ECDSA_P384_SHA384), KeyKind::P384);
+    }
+
+    #[test]
+    fn what_is_no_chain_is_said_to_be_none() {
+        let world = World::new();
+        assert_eq!(world.said(&[""], None, NOW), ["error tls-no-certificate"]);
+        let junk = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert_eq!(world.said(&[junk], None, NOW), ["error tls-bad-certificate"]);
+    }
+}

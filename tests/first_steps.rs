@@ -1,0 +1,227 @@
+//! What a newcomer tries first, through the binary: the demonstration, and certificates of one's own.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// The binary, with a folder of its own to work in and one for what is temporary.
+fn pharos(work: &Path, temporary: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
+    command.current_dir(work).env("TMPDIR", temporary).env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
+    command
+}
+
+fn is_empty(folder: &TempDir) -> bool {
+    fs::read_dir(folder).unwrap().next().is_none()
+}
+
+/// Ports, times and TTLs differ from run to run, and columns with them.
+fn normal(transcript: &str) -> Vec<String> {
+    let line = |line: &str| {
+        let mut words: Vec<String> = line.split_whitespace().map(without_port).collect();
+        match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["the", "answer", "moved", "within", _, "s"] => words[4] = "#".into(),
+            [_, _, "IN", "A", _] => words[1] = "#".into(),
+            _ => {}
+        }
+        words.join(" ")
+    };
+    transcript.lines().map(line).filter(|line| !line.is_empty()).collect()
+}
+
+/// A word with its port, which the system chose, as `#`.
+fn without_port(word: &str) -> String {
+    let is_port = |text: &str| text.parse::<u16>().is_ok_and(|port| port >= 1024);
+    if is_port(word) && word != "2048" {
+        return "#".into();
+    }
+    let Some((before, after)) = word.rsplit_once(':').filter(|(before, _)| !before.ends_with("sha256")) else {
+        // The port of a URL stands before its digest.
+        let Some((before, digest)) = word.split_once("sha256:") else { return word.into() };
+        return format!("{}sha256:{digest}", without_port(before));
+    };
+    let (port, rest) = after.split_at(after.find('/').unwrap_or(after.len()));
+    if is_port(port) { format!("{before}:#{rest}") } else { word.into() }
+}
+
+#[test]
+fn the_demonstration_goes_as_the_readme_shows_it() {
+    let (work, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let output = pharos(work.path(), temporary.path()).arg("demo").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, rest) = readme.split_once("cargo run --release -- demo\n```\n").expect("the README has the command");
+    let (_, rest) = rest.split_once("```text\n").expect("the README has a transcript");
+    let (shown, _) = rest.split_once("```").unwrap();
+    assert_eq!(normal(&String::from_utf8(output.stdout).unwrap()), normal(shown));
+    assert!(is_empty(&temporary) && is_empty(&work), "nothing is left behind");
+}
+
+#[test]
+fn ports_and_times_are_all_that_may_differ() {
+    let one = "x 127.0.0.1:40123  y\n  307  https://a.b:41379/v2/p/blobs/sha256:12345\n the answer moved within 0.5 s";
+    let other = "x  127.0.0.1:1024 y\n  307  https://a.b:5000/v2/p/blobs/sha256:12345\n the answer moved within 1.5 s";
+    assert_eq!(normal(one), normal(other));
+    for (right, wrong) in [("0.1:40123", "0.2:40123"), ("sha256:12345", "sha256:12346"), ("a.b", "a.c"), ("307", "302")]
+    {
+        assert_ne!(normal(&one.replace(right, wrong)), normal(one), "{right}");
+    }
+}
+
+/// A demonstration that stays up, and what it prints.
+fn stay(work: &TempDir, temporary: &TempDir) -> (Child, BufReader<ChildStdout>) {
+    let mut command = pharos(work.path(), temporary.path());
+    let mut child = command.args(["demo", "--stay"]).stdout(Stdio::piped()).spawn().unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    (child, out)
+}
+
+fn interrupt(child: &Child) {
+    let kill = format!("kill -INT {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+}
+
+#[test]
+fn the_demonstration_stays_up_until_it_is_interrupted_and_leaves_nothing_behind() {
+    let (work, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut child, out) = stay(&work, &temporary);
+    let mut lines = out.lines().map(Result::unwrap);
+    let dns = lines.by_ref().find(|line| line.contains("DNS")).unwrap();
+    let dns = dns.split_whitespace().nth(1).unwrap().to_string();
+    assert!(lines.any(|line| line.contains("Ctrl-C ends it")));
+    let skopeo = temporary.path().read_dir().unwrap().next().unwrap().unwrap().path();
+    assert!(skopeo.join("image/oci-layout").exists(), "the image is there to be looked at");
+    assert!(UdpSocket::bind(&dns).is_err(), "it still listens on {dns}");
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(is_empty(&temporary), "the folder is gone");
+    UdpSocket::bind(&dns).unwrap();
+}
+
+#[test]
+fn an_interrupted_demonstration_says_so_and_leaves_nothing_behind() {
+    let (work, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut child, out) = stay(&work, &temporary);
+    let first = out.lines().next().unwrap().unwrap();
+    assert!(first.contains("Pharos is up"), "{first}");
+    // Nobody reads on, which must not keep it from ending either.
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(is_empty(&temporary), "the folder is gone");
+}
+
+/// Certificates in a folder.
+struct Certificates {
+    folder: TempDir,
+}
+
+impl Certificates {
+    fn new() -> Self {
+        Certificates { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn run(&self, arguments: &str) -> Output {
+        let mut command = pharos(self.folder.path(), self.folder.path());
+        command.arg("certs").args(arguments.split_whitespace()).output().unwrap()
+    }
+
+    /// The exit code and what was said, to either output.
+    fn said(&self, arguments: &str) -> (Option<i32>, String) {
+        let Output { status, stdout, stderr } = self.run(arguments);
+        (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+}
+
+#[test]
+fn certificates_are_made_for_mirrors_and_listeners_and_serve_for_their_name() {
+    let certs = Certificates::new();
+    let (code, said) = certs.said("--name blob.example --mirror aws --mirror gcp --listener registry.example");
+    assert_eq!(code, Some(0), "{said}");
+    let made: Vec<&str> = said.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(made, ["certs/ca.pem", "certs/aws.pem", "certs/gcp.pem", "certs/listener.pem", "the"]);
+    for entry in fs::read_dir(certs.folder.path().join("certs")).unwrap().map(Result::unwrap) {
+        let is_key = entry.file_name().to_string_lossy().ends_with(".key");
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, if is_key { 0o600 } else { 0o644 }, "{:?}", entry.file_name());
+    }
+    for mirror in ["aws", "gcp"] {
+        let check =
+            format!("check certs/{mirror}.pem --key certs/{mirror}.key --name blob.example --roots certs/ca.pem");
+        let (code, said) = certs.said(&check);
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.ends_with(&format!("`certs/{mirror}.pem` serves for `blob.example`\n")), "{said}");
+    }
+}
+
+#[test]
+fn what_is_there_stays_and_the_authority_even_then() {
+    let certs = Certificates::new();
+    let make = "--name blob.example --mirror aws --listener registry.example";
+    assert_eq!(certs.said(make).0, Some(0));
+    let before = (certs.read("certs/ca.pem"), certs.read("certs/aws.pem"), certs.read("certs/aws.key"));
+    let (code, said) = certs.said("--name blob.example --mirror new --mirror aws --listener registry.example");
+    assert_eq!(code, Some(1));
+    assert!(said.contains("`certs/aws.pem`, `certs/aws.key`") && said.contains("--replace"), "{said}");
+    assert!(!certs.folder.path().join("certs/new.pem").exists(), "nothing is made where something is wrong");
+    assert_eq!(before, (certs.read("certs/ca.pem"), certs.read("certs/aws.pem"), certs.read("certs/aws.key")));
+    assert_eq!(certs.said(&format!("{make} --replace")).0, Some(0));
+    assert_eq!(before.0, certs.read("certs/ca.pem"));
+    assert_ne!(before.1, certs.read("certs/aws.pem"));
+    // Whoever trusts the authority of the first run trusts what the second one made.
+    assert_eq!(certs.said("check certs/aws.pem --name blob.example --roots certs/ca.pem").0, Some(0));
+}
+
+#[test]
+fn a_certificate_that_does_not_serve_is_told_with_its_remedy() {
+    let certs = Certificates::new();
+    assert_eq!(certs.said("--name blob.example --mirror aws --days 2").0, Some(0));
+    let (code, said) =
+        certs.said("check certs/listener.pem --name blob.example --roots certs/ca.pem --key certs/aws.key");
+    assert_eq!(code, Some(1));
+    for expected in ["error[tls-wrong-name]", "`localhost`, `127.0.0.1`, `::1`", "error[tls-mismatch]", "= help:"] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    let (code, said) = certs.said("check certs/aws.pem --name blob.example --roots certs/ca.pem --json");
+    let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code, lines.len()), (Some(0), 2));
+    assert_eq!((&lines[0]["severity"], &lines[0]["code"]), (&"warning".into(), &"tls-expiring".into()));
+    assert_eq!((&lines[1]["summary"]["serves"], &lines[1]["summary"]["name"]), (&true.into(), &"blob.example".into()));
+    assert_eq!(lines[1]["summary"]["certificate"]["names"], serde_json::json!(["blob.example"]));
+}
+
+#[test]
+fn without_a_name_the_configuration_tells_it() {
+    let certs = Certificates::new();
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("pharos.toml");
+    let config = config.display();
+    let (code, said) = certs.said(&format!("--config {config}"));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("certs/aws-use1.pem") && said.contains("for blob.k8s.io"), "{said}");
+    assert_eq!(certs.said(&format!("check certs/gcp-eu.pem --roots certs/ca.pem --config {config}")).0, Some(0));
+    let (code, said) = certs.said("--folder elsewhere");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(!certs.folder.path().join("elsewhere").exists());
+}
+
+#[test]
+fn names_that_cannot_be_files_or_hosts_are_refused_all_at_once() {
+    let certs = Certificates::new();
+    let (code, said) = certs.said("--name a_b!c --mirror ../aws --mirror ca --mirror listener");
+    assert_eq!(code, Some(1));
+    for expected in ["`../aws`", "`ca.pem`", "`listener.pem`", "`a_b!c`"] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    assert!(is_empty(&certs.folder));
+}
