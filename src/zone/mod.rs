@@ -238,7 +238,7 @@ impl<'z> Node<'z> {
     /// The RRset of a type.
     #[inline]
     pub fn rrset(self, rtype: Rtype) -> Option<RrSet<'z>> {
-        self.rrsets().find(|set| set.rtype == rtype)
+        self.entry().rrset(rtype)
     }
 
     /// All RRsets, in order of type.
@@ -262,8 +262,13 @@ impl<'z> Node<'z> {
         self.entry().count() == 0 && !self.entry().is_steered()
     }
 
-    /// The topmost delegation (NS below the apex) at or above this node; none where a DNAME stands above it.
+    /// Whether [`Node::cut`] or [`Node::dname`] tells a node.
     #[inline]
+    pub fn is_occluded(self) -> bool {
+        self.entry().is_occluded()
+    }
+
+    /// The topmost delegation (NS below the apex) at or above this node; none where a DNAME stands above it.
     pub fn cut(self) -> Option<NodeId> {
         match self.entry().kind() {
             NodeKind::Cut(id) => Some(id),
@@ -272,7 +277,6 @@ impl<'z> Node<'z> {
     }
 
     /// The topmost DNAME owner strictly above this node; none where a delegation stands at or above it.
-    #[inline]
     pub fn dname(self) -> Option<NodeId> {
         match self.entry().kind() {
             NodeKind::Dname(id) => Some(id),
