@@ -1,5 +1,5 @@
-//! The system calls that no safe library offers: datagrams in batches, two socket options, the limit on open files, and
-//! locks on them.
+//! The system calls that no safe library offers: datagrams in batches, two socket options, the limit on open files,
+//! locks on them, and large pages.
 //!
 //! In come sockets; out go whole batches of datagrams, and room for their replies.
 //!
@@ -15,6 +15,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::mem::{offset_of, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
@@ -359,6 +360,27 @@ pub fn try_lock(file: &std::fs::File) -> io::Result<()> {
     }
 }
 
+/// The size of a large page, where there are any: 2 MiB on x86-64 and on most ARM systems.
+const LARGE_PAGE: usize = 2 << 20;
+
+/// Has the system put a table that is in use into large pages, as far as it fills such.
+///
+/// A look-up in many megabytes otherwise waits for the page's address before it waits for what is there. The system may
+/// refuse: before Linux 6.1 it does so over time, without large pages in the kernel not at all. All stays as it is then.
+pub fn prefer_large_pages(area: Range<*const u8>) {
+    let start = (area.start as usize).next_multiple_of(LARGE_PAGE);
+    let end = area.end as usize / LARGE_PAGE * LARGE_PAGE;
+    if start >= end {
+        return;
+    }
+    for advice in [libc::MADV_COLLAPSE, libc::MADV_HUGEPAGE] {
+        // SAFETY: neither advice changes what the memory holds, or whether it may be read or written, whose ever it is.
+        if unsafe { libc::madvise(start as *mut libc::c_void, end - start, advice) } == 0 {
+            return;
+        }
+    }
+}
+
 /// Raises the limit on open files to the most that is allowed; the limit that holds now.
 pub fn raise_open_files() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -482,6 +504,16 @@ mod tests {
         batch.send(server.as_fd(), |_, lost| failures += lost);
         assert_eq!(failures, 1);
         assert_eq!(clients[1].recv(&mut [0; 4]).unwrap(), 1);
+    }
+
+    #[test]
+    fn large_pages_change_nothing_that_is_in_them() {
+        let table: Vec<u32> = (0..3 << 20).collect();
+        let Range { start, end } = table.as_ptr_range();
+        prefer_large_pages(start.cast()..end.cast());
+        assert!(table.iter().zip(0..).all(|(number, at)| *number == at));
+        // What fills no large page is left alone.
+        prefer_large_pages(start.cast()..start.cast());
     }
 
     #[test]

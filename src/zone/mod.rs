@@ -29,6 +29,7 @@ pub use problem::Problem;
 pub use set::ZoneSet;
 
 use crate::base::ids::{HorizonId, NodeId, ServiceId};
+use crate::base::memory::area;
 use crate::base::name::{Name, NameBuf, Suffixes};
 use crate::base::rr::{Class, Rtype};
 use crate::base::time::Ttl;
@@ -131,6 +132,11 @@ impl Zone {
     /// Whether the addresses of an owner depend on the client.
     pub fn is_steered(&self) -> bool {
         !self.steered.is_empty()
+    }
+
+    /// Where what queries read is in memory.
+    pub fn areas(&self) -> [std::ops::Range<*const u8>; 2] {
+        [self.table.area(), area(&self.entries)]
     }
 
     /// The octets of all records, owners not counted.
