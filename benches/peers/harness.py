@@ -18,7 +18,7 @@ def build(work, pharos):
     if not pharos:
         subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
         pharos = f"{ROOT}/target/release/pharos"
-    return {"echo": f"{work}/echo.bin", "pharos": pharos, "blast": f"{work}/blast.bin"}
+    return {"echo": f"{work}/echo.bin", "pharos": pharos, "large": pharos, "limits": pharos}
 
 
 def ask(port, query, timeout=1.0):

@@ -5,34 +5,40 @@ import ipaddress
 import json
 import os
 import random
+import socket
 import struct
 
 ZONE = "blob.k8s.io"
 HOSTS = 1000
+# The different clients, and names, that are asked for at most.
+MOST_CLIENTS = 100_000
+# The prefixes in one file of a feed.
+MOST_IN_FEED = 600_000
 A, NS, SOA, AAAA = 1, 2, 6, 28
 
 
 class World:
     """Networks with the mirror of each, laid over each other; the first mirror is the default."""
 
-    def __init__(self, data, synthetic=0):
+    def __init__(self, data, synthetic=0, hosts=HOSTS):
+        self.hosts, self.made = hosts, {}
         aws, gcp = (synthetic_feeds(synthetic) if synthetic else read_feeds(data)) or synthetic_feeds(11_800)
-        self.aws_text, self.gcp_text = json.dumps(aws), json.dumps(gcp)
+        self.feeds = [("aws", json.dumps(part)) for part in parts(aws)] + [("gcp", json.dumps(gcp))]
         self.mirrors = []  # (provider, region)
         ids = {}
         self.nets = {4: {}, 6: {}}  # (address, length) -> mirror
         for provider, feed, region_key in [("aws", aws, "region"), ("gcp", gcp, "scope")]:
             for entry in feed["prefixes"] + feed.get("ipv6_prefixes", []):
                 text = next(entry[key] for key in ("ip_prefix", "ipv6_prefix", "ipv4Prefix", "ipv6Prefix") if key in entry)
-                net, region = ipaddress.ip_network(text), entry[region_key]
-                key = (int(net.network_address), net.prefixlen)
+                (version, *key), region = parse(text), entry[region_key]
+                key = tuple(key)
                 if region.lower() == "global":
-                    self.nets[net.version].setdefault(key, 0)
+                    self.nets[version].setdefault(key, 0)
                     continue
                 if (provider, region) not in ids:
                     ids[provider, region] = len(self.mirrors)
                     self.mirrors.append((provider, region))
-                self.nets[net.version].setdefault(key, ids[provider, region])
+                self.nets[version].setdefault(key, ids[provider, region])
         self.sorted = {version: sorted(self.nets[version]) for version in (4, 6)}
 
     def decide(self, version, address, most=128):
@@ -60,13 +66,14 @@ class World:
 
     def clients(self):
         """A client in every network, as (version, address, source): no resolver tells more than /24 and /56."""
-        seen = set()
+        pick, clients = random.Random(5), set()
         for version, most in [(4, 24), (6, 56)]:
             bits = 32 if version == 4 else 128
-            for address, _ in self.nets[version]:
-                seen.add((version, address >> (bits - most) << (bits - most), most))
-        uniform = [client for client in sorted(seen) if self.is_uniform(*client)]
-        random.Random(5).shuffle(uniform)
+            # Of a large table some clients ask, from everywhere in it.
+            nets = pick.sample(self.sorted[version], min(len(self.sorted[version]), MOST_CLIENTS // 2))
+            clients |= {(version, address >> (bits - most) << (bits - most), most) for address, _ in nets}
+        uniform = [client for client in sorted(clients) if self.is_uniform(*client)]
+        pick.shuffle(uniform)
         return uniform
 
     def address(self, mirror, version):
@@ -74,10 +81,16 @@ class World:
 
     def queries(self, workload):
         """The queries of a workload, each with its expected (rcode, answer addresses)."""
+        if workload not in self.made:
+            self.made[workload] = self.make(workload)
+        return self.made[workload]
+
+    def make(self, workload):
         if workload == "ecs":
             return [ecs_query(*client, self.address(self.decide(*client[:2]), client[0])) for client in self.clients()]
         if workload == "static":
-            return [(query(f"host-{host}.{ZONE}", A), (0, [host_address(host)])) for host in range(HOSTS)]
+            asked = range(self.hosts) if self.hosts <= MOST_CLIENTS else random.Random(7).sample(range(self.hosts), MOST_CLIENTS)
+            return [(query(f"host-{host}.{ZONE}", A), (0, [host_address(host)])) for host in asked]
         if workload == "nxdomain":
             pick = random.Random(3)
             return [(query(f"{pick.getrandbits(40):x}.{ZONE}", A), (3, [])) for _ in range(20_000)]
@@ -85,15 +98,22 @@ class World:
         return [parts[at % 4][at * 7919 % len(parts[at % 4])] for at in range(40_000)]
 
 
+def parse(prefix):
+    """(version, address, length) of a prefix; `ipaddress` would take minutes for millions."""
+    address, length = prefix.split("/")
+    version, family = (6, socket.AF_INET6) if ":" in address else (4, socket.AF_INET)
+    return version, int.from_bytes(socket.inet_pton(family, address), "big"), int(length)
+
+
 def host_address(host):
     return f"203.0.113.{host % 256}"
 
 
-def zone_text(steered):
+def zone_text(steered, hosts=HOSTS):
     """The master file; `steered` is what the apex has in place of addresses."""
     lines = ["$TTL 300", f"$ORIGIN {ZONE}.", "@ SOA ns1 hostmaster 1 3600 600 86400 60", "@ NS ns1", "@ NS ns2",
              "ns1 A 192.0.2.253", "ns2 A 198.51.100.53", *steered]
-    return "\n".join(lines + [f"host-{host} A {host_address(host)}" for host in range(HOSTS)]) + "\n"
+    return "\n".join(lines + [f"host-{host} A {host_address(host)}" for host in range(hosts)]) + "\n"
 
 
 def wire(name):
@@ -110,6 +130,19 @@ def ecs_query(version, address, source, expected):
     data = struct.pack(">HBB", 1 if version == 4 else 2, source, 0) + octets
     option = struct.pack(">HH", 8, len(data)) + data
     return query(ZONE, A if version == 4 else AAAA, option), (0, [expected])
+
+
+def with_option(message, option):
+    """A query with one more EDNS option; its OPT record is the last."""
+    header = 11 + (message[12:].index(b"\0") + 12 + 5)
+    before, options = message[:header - 2], message[header:]
+    return before + struct.pack(">H", len(options) + len(option)) + options + option
+
+
+def cookie_option(reply):
+    """The COOKIE option (RFC 7873) of a reply whose OPT has no other."""
+    at = reply.rindex(struct.pack(">HH", 10, 24))
+    return reply[at:at + 28]
 
 
 def answer_of(message):
@@ -134,6 +167,20 @@ def skip_name(message, at):
     return at + 1
 
 
+def parts(feed):
+    """A feed in files of a size that is taken, each with the prefixes of its own addresses."""
+    count = -(-(len(feed["prefixes"]) + len(feed["ipv6_prefixes"])) // MOST_IN_FEED)
+    if count == 1:
+        return [feed]
+    # The second octet tells synthetic networks apart, of which none is shorter.
+    number = lambda text: (int(text.split(".")[1]) if "." in text else int(text.split(":")[1] or "0", 16) >> 8) * count >> 8
+    files = [{"syncToken": "1", "prefixes": [], "ipv6_prefixes": []} for _ in range(count)]
+    for kind, key in [("prefixes", "ip_prefix"), ("ipv6_prefixes", "ipv6_prefix")]:
+        for entry in feed[kind]:
+            files[number(entry[key])][kind].append(entry)
+    return files
+
+
 def read_feeds(data):
     try:
         with open(os.path.join(data, "aws-ip-ranges.json")) as aws, open(os.path.join(data, "gcp-cloud.json")) as gcp:
@@ -147,13 +194,14 @@ def synthetic_feeds(count):
     pick = random.Random(count)
 
     def v4():
-        length = pick.choice([12, 14, 16, 18, 20, 21, 22, 23, 24, 24, 24, 24])
-        return f"{ipaddress.ip_address((pick.getrandbits(30) | 1 << 30) >> (32 - length) << (32 - length))}/{length}"
+        length = pick.choice([16, 16, 16, 18, 20, 21, 22, 23, 24, 24, 24, 24])
+        address = (pick.getrandbits(30) | 1 << 30) >> (32 - length) << (32 - length)
+        return f"{socket.inet_ntop(socket.AF_INET, address.to_bytes(4, 'big'))}/{length}"
 
     def v6():
         length = pick.choice([36, 40, 44, 48, 48, 52, 56])
         address = (0x2600 << 112 | pick.getrandbits(100) << 12) >> (128 - length) << (128 - length)
-        return f"{ipaddress.ip_address(address)}/{length}"
+        return f"{socket.inet_ntop(socket.AF_INET6, address.to_bytes(16, 'big'))}/{length}"
 
     region = lambda: f"region-{pick.randrange(42)}"
     aws = {"syncToken": "1", "prefixes": [{"ip_prefix": v4(), "region": region()} for _ in range(count * 4 // 10)],

@@ -25,6 +25,12 @@ pub struct Query<'m> {
     pub problem: Option<Problem>,
 }
 
+impl Query<'_> {
+    /// A query of which nothing has been read.
+    pub(crate) const EMPTY: Self =
+        Query { id: 0, opcode: 0, echoed_flags: [0; 2], question: None, edns: None, tsig: None, problem: None };
+}
+
 /// The one question of a query.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'m> {

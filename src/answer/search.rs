@@ -68,19 +68,15 @@ impl<'s> Search<'_, 's> {
     /// Answers at one name.
     #[inline]
     fn step(&self, owner: Owner<'s>, found: Found, response: &mut Response<'s>) -> Step<'s> {
-        let (id, exact) = match found {
-            Found::Exact(id) => (id, true),
-            Found::Below { encloser, .. } => (encloser, false),
+        let id = match found {
+            Found::Exact(id) => id,
+            Found::Below { encloser, .. } => encloser,
         };
         let node = self.zone.node(id);
-        if let Some(cut) = node.cut() {
-            // RFC 4035 §3.1.4.1: DS at the cut is the parent's own.
-            if !(exact && cut == id && self.question.qtype == Rtype::DS) {
-                return self.refer(self.zone.node(cut), response);
-            }
-        }
-        if let Some(above) = node.dname() {
-            return self.rename(self.zone.node(above), owner, response);
+        if node.is_occluded()
+            && let Some(step) = self.step_occluded(node, found, owner, response)
+        {
+            return step;
         }
         match found {
             Found::Exact(_) => self.answer(node, owner, response),
@@ -89,6 +85,22 @@ impl<'s> Search<'_, 's> {
             Found::Below { wildcard: Some(wildcard), .. } => self.answer(self.zone.node(wildcard), owner, response),
             Found::Below { wildcard: None, .. } => self.deny_name(response),
         }
+    }
+
+    /// Answers for a name at or below a delegation or below a DNAME; none where the node answers all the same.
+    fn step_occluded(
+        &self,
+        node: Node<'s>,
+        found: Found,
+        owner: Owner<'s>,
+        response: &mut Response<'s>,
+    ) -> Option<Step<'s>> {
+        if let Some(cut) = node.cut() {
+            // RFC 4035 §3.1.4.1: DS at the cut is the parent's own.
+            let is_parents = found == Found::Exact(cut) && self.question.qtype == Rtype::DS;
+            return (!is_parents).then(|| self.refer(self.zone.node(cut), response));
+        }
+        node.dname().map(|above| self.rename(self.zone.node(above), owner, response))
     }
 
     /// The node has the name, or answers for it as a wildcard.

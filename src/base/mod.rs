@@ -6,6 +6,7 @@
 pub mod client;
 pub mod diagnostic;
 pub mod ids;
+pub mod memory;
 pub mod name;
 pub mod prefix;
 pub mod report;

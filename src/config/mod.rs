@@ -98,6 +98,8 @@ pub struct Dns {
     pub encrypted: Option<Encrypted>,
     /// UDP worker threads; none means one per core.
     pub udp_threads: Option<usize>,
+    /// The most datagrams taken or sent by one system call (1 to 128).
+    pub udp_batch: usize,
     /// The largest UDP answer sent, in octets (512 to 4096; DNS flag day 2020 says 1232).
     pub udp_payload: u16,
     /// The most TCP connections at once, all clients together.
@@ -595,6 +597,7 @@ mod tests {
         let config = config("pharos.toml", EVERYTHING);
         let dns = &config.dns;
         assert_eq!((dns.udp_threads, dns.udp_payload, dns.tcp_idle), (Some(2), 1400, Duration::from_secs(30)));
+        assert_eq!(dns.udp_batch, 64);
         assert_eq!((dns.tcp_connections, dns.tcp_connections_per_client), (100, 10));
         assert_eq!(dns.ecs_from.as_ref().map(Vec::len), Some(2));
         let encrypted = dns.encrypted.as_ref().unwrap();
@@ -648,7 +651,7 @@ mod tests {
     fn defaults_hold_where_nothing_is_written() {
         let config = config("pharos.toml", "zone = { name = 'example.com', file = 'example.zone' }\n");
         assert_eq!(config.dns.listen, limits::DNS_LISTEN);
-        assert_eq!((config.dns.udp_payload, config.dns.udp_threads), (1232, None));
+        assert_eq!((config.dns.udp_payload, config.dns.udp_threads, config.dns.udp_batch), (1232, None, 32));
         assert_eq!((config.dns.tcp_connections, config.dns.tcp_connections_per_client), (1024, 64));
         assert!(config.admin.is_none() && config.control.is_none());
         assert!(config.registry.is_none() && config.dns.ecs_from.is_none() && config.dns.encrypted.is_none());

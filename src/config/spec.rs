@@ -38,6 +38,7 @@ pub(super) struct Spec {
 pub(super) struct DnsSpec {
     pub(super) listen: Option<Vec<Text>>,
     pub(super) udp_threads: Option<Number>,
+    pub(super) udp_batch: Option<Number>,
     pub(super) udp_payload: Option<Number>,
     pub(super) tcp_connections: Option<Number>,
     pub(super) tcp_connections_per_client: Option<Number>,
@@ -277,6 +278,7 @@ fn read_dns(mut table: Table<'_, '_>) -> Option<DnsSpec> {
     let listen = table.take("listen").map(|value| value.texts());
     let mut number = |key, range| table.take(key).and_then(|value: Value<'_, '_>| value.number(range));
     let udp_threads = number("udp-threads", limits::UDP_THREADS);
+    let udp_batch = number("udp-batch", limits::UDP_BATCH);
     let udp_payload = number("udp-payload", limits::UDP_PAYLOAD);
     let tcp_connections = number("tcp-connections", limits::TCP_CONNECTIONS);
     let all = tcp_connections.as_ref().map_or(limits::TCP_CONNECTIONS_DEFAULT as u64, |all| all.value);
@@ -295,6 +297,7 @@ fn read_dns(mut table: Table<'_, '_>) -> Option<DnsSpec> {
     Some(DnsSpec {
         listen,
         udp_threads,
+        udp_batch,
         udp_payload,
         tcp_connections,
         tcp_connections_per_client,

@@ -18,7 +18,7 @@ use std::thread;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config;
-use crate::process::sys::{self, LocalAddress};
+use crate::process::sys::{self, Fragments, LocalAddress};
 use crate::process::{Holder, Transport, port_holder};
 
 /// The octets of datagrams that may wait for a UDP thread, as asked of the system, which grants `net.core.rmem_max`.
@@ -36,14 +36,13 @@ const BACKLOG: i32 = 1024;
 /// How often a port that the system chose for TCP may turn out to be taken for UDP.
 const MAX_PORT_TRIES: usize = 32;
 
-/// UDP threads for one address, at most: beyond that the configuration is surely wrong.
-const MAX_THREADS: usize = 256;
-
 /// The ports, taken.
 #[derive(Debug, Default)]
 pub struct Bound {
     pub(super) tcp: Vec<TcpListener>,
     pub(super) udp: Vec<Datagrams>,
+    /// The most datagrams that one system call takes or sends.
+    pub(super) batch: usize,
     pub(super) tls: Vec<TcpListener>,
     pub(super) quic: Vec<UdpSocket>,
     pub(super) addresses: Addresses,
@@ -146,10 +145,10 @@ const QUIC: &str = "[dns.quic] listen";
 
 /// Takes the ports of `[dns] listen`, and of TLS and QUIC where they are configured.
 pub fn bind(dns: &config::Dns) -> Result<Bound, BindError> {
-    let threads = dns.udp_threads.unwrap_or_else(cores).clamp(1, MAX_THREADS);
-    let mut bound = Bound::default();
+    let threads = dns.udp_threads.unwrap_or_else(cores).max(1);
+    let mut bound = Bound { batch: dns.udp_batch, ..Bound::default() };
     for &address in &dns.listen {
-        let (tcp, udp) = bind_both(address, threads)?;
+        let (tcp, udp) = bind_both(address, threads, fragments(dns))?;
         let taken = tcp.local_addr().map_err(|error| BindError::new(address, Transport::Tcp, PLAIN, error))?;
         bound.addresses.plain.push(taken);
         bound.tcp.push(tcp);
@@ -171,20 +170,30 @@ pub fn bind(dns: &config::Dns) -> Result<Bound, BindError> {
     Ok(bound)
 }
 
+/// RFC 9715 §3.1: replies are not cut, where they fit any link. Who has set a larger payload has a network that takes it, or
+/// wants fragments.
+pub(super) fn fragments(dns: &config::Dns) -> Fragments {
+    if dns.udp_payload <= config::limits::UDP_PAYLOAD_DEFAULT { Fragments::Never } else { Fragments::Allowed }
+}
+
 /// The cores that the process may use; one where that cannot be known.
 fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Takes one port for both transports. TCP goes first: it is the one that a second server of ours fails at.
-fn bind_both(address: SocketAddr, threads: usize) -> Result<(TcpListener, Vec<Datagrams>), BindError> {
+fn bind_both(
+    address: SocketAddr,
+    threads: usize,
+    fragments: Fragments,
+) -> Result<(TcpListener, Vec<Datagrams>), BindError> {
     let mut tries = 0;
     loop {
         tries += 1;
         let failed = |error| BindError::new(address, Transport::Tcp, PLAIN, error);
         let tcp = bind_tcp(address).map_err(failed)?;
         let taken = tcp.local_addr().map_err(failed)?;
-        match (0..threads).map(|_| bind_udp(taken)).collect() {
+        match (0..threads).map(|_| bind_udp(taken, fragments)).collect() {
             Ok(udp) => return Ok((tcp, udp)),
             Err(error) => {
                 let error: io::Error = error;
@@ -210,7 +219,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn bind_udp(address: SocketAddr) -> io::Result<Datagrams> {
+fn bind_udp(address: SocketAddr, fragments: Fragments) -> io::Result<Datagrams> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -219,7 +228,7 @@ fn bind_udp(address: SocketAddr) -> io::Result<Datagrams> {
     // Less than asked is granted without an error, and is no reason not to serve.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
-    let local = sys::prepare_udp(socket.as_fd(), address)?;
+    let local = sys::prepare_udp(socket.as_fd(), address, fragments)?;
     socket.bind(&address.into())?;
     Ok(Datagrams { socket: socket.into(), local })
 }

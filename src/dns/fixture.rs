@@ -20,6 +20,7 @@ pub(super) fn dns(listen: &[&str]) -> config::Dns {
     config::Dns {
         listen: listen.iter().map(|address| address.parse().unwrap()).collect(),
         udp_threads: Some(2),
+        udp_batch: 32,
         udp_payload: 1232,
         tcp_connections: 100,
         tcp_connections_per_client: 10,

@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use crate::base::time::Now;
 use crate::clients::{Clients, Limits};
+use crate::config;
 use crate::live::{Loaded, Notices, Published};
 use crate::process::{self, Clock};
 use crate::rates::Rates;
@@ -141,7 +142,7 @@ impl Service {
         clients: Arc<Clients>,
         counters: Arc<Counters>,
     ) -> io::Result<Self> {
-        let Bound { tcp, udp, tls, quic, addresses } = bound;
+        let Bound { tcp, udp, batch, tls, quic, addresses } = bound;
         let mut streams: Vec<_> = tcp.into_iter().map(|socket| (socket, None)).collect();
         let quic = match certificates {
             Some(certificates) => {
@@ -155,7 +156,7 @@ impl Service {
         if engine.published.load().settings.rate_limit.is_some() {
             rates.prepare();
         }
-        let udp = udp::Threads::start(udp, engine, &rates, &counters)?;
+        let udp = udp::Threads::start(udp, batch, engine, &rates, &counters)?;
         Ok(Service { addresses, clients, rates, udp, tcp, quic })
     }
 
@@ -168,6 +169,11 @@ impl Service {
     pub fn set_limits(&self, limits: Limits) {
         self.clients.set_limits(limits);
         self.quic.set_idle(limits.idle);
+    }
+
+    /// Lets replies over UDP be cut into fragments, or not, as their length now demands.
+    pub fn set_payload(&self, dns: &config::Dns) {
+        self.udp.set_fragments(bind::fragments(dns));
     }
 
     /// Makes what rate limiting needs, before a snapshot is published that limits.

@@ -21,16 +21,16 @@ use socket2::SockRef;
 
 use super::Engine;
 use super::bind::Datagrams;
-use crate::process::sys::{BATCH, Batch, Datagram, MAX_DATAGRAM, Wait};
+use crate::process::sys::{self, Batch, Datagram, Fragments, MAX_DATAGRAM, Wait};
 use crate::rates::Rates;
 use crate::telemetry::dns::{Count, Dns as Counters, Failure, Lost, Own};
 use crate::wire::{MAX_UDP, Peer, Silence, Transport};
 
 const _: () = assert!(MAX_DATAGRAM >= MAX_UDP);
 
-/// Batches answered at most after being told to stop: what the largest receive buffer holds. Under a flood, which
+/// Datagrams answered at most after being told to stop: what the largest receive buffer holds. Under a flood, which
 /// never leaves the buffer empty, this is when we stop all the same.
-const MAX_LAST_BATCHES: usize = 512;
+const MAX_LAST: usize = 16_384;
 
 /// How long a thread pauses when taking datagrams fails: a fault of the system, which must not be answered by a
 /// thread that spins.
@@ -44,9 +44,10 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// Starts one thread per socket.
+    /// Starts one thread per socket, which takes at most so many datagrams at once.
     pub(super) fn start(
         sockets: Vec<Datagrams>,
+        most: usize,
         engine: Engine,
         rates: &Arc<Rates>,
         counters: &Counters,
@@ -56,7 +57,7 @@ impl Threads {
             let socket = Arc::new(socket);
             let worker = Worker {
                 socket: socket.clone(),
-                batch: Batch::new(local),
+                batch: Batch::new(local, most),
                 engine: engine.clone(),
                 rates: rates.clone(),
                 counters: counters.own(),
@@ -71,6 +72,14 @@ impl Threads {
             }
         }
         Ok(all)
+    }
+
+    /// Says whether replies may be cut into fragments from now on.
+    pub(super) fn set_fragments(&self, fragments: Fragments) {
+        for (socket, _) in &self.threads {
+            // What was taken when the socket was made is taken again.
+            let _ = socket.local_addr().and_then(|address| sys::set_fragments(socket.as_fd(), address, fragments));
+        }
     }
 
     /// Has every thread answer what waits for it, and end; waits for that.
@@ -112,8 +121,8 @@ impl Worker {
         while !self.stopping.load(Ordering::Relaxed) {
             self.answer_batch(Wait::Forever);
         }
-        for _ in 0..MAX_LAST_BATCHES {
-            if self.answer_batch(Wait::Never) < BATCH {
+        for _ in 0..MAX_LAST.div_ceil(self.batch.most()) {
+            if self.answer_batch(Wait::Never) < self.batch.most() {
                 break;
             }
         }
@@ -180,13 +189,9 @@ mod tests {
     fn start(listen: &[&str]) -> (Vec<SocketAddr>, Threads, Arc<Counters>) {
         let bound = bind(&fixture::dns(listen)).unwrap();
         let counters = Arc::new(Counters::default());
-        let threads = Threads::start(
-            bound.udp.into_iter().collect(),
-            fixture::engine(),
-            &Arc::new(Rates::new([1, 2])),
-            &counters,
-        )
-        .unwrap();
+        let threads =
+            Threads::start(bound.udp, bound.batch, fixture::engine(), &Arc::new(Rates::new([1, 2])), &counters)
+                .unwrap();
         // The TCP listeners are dropped here: nothing below needs them.
         (bound.tcp.iter().map(|tcp| tcp.local_addr().unwrap()).collect(), threads, counters)
     }
@@ -255,7 +260,8 @@ mod tests {
             client.send_to(&fixture::query(id), address).unwrap();
         }
         let threads =
-            Threads::start(bound.udp, fixture::engine(), &Arc::new(Rates::new([1, 2])), &Counters::default()).unwrap();
+            Threads::start(bound.udp, 7, fixture::engine(), &Arc::new(Rates::new([1, 2])), &Counters::default())
+                .unwrap();
         threads.stop();
         for _ in 0..100 {
             client.recv(&mut [0; MAX_UDP]).unwrap();

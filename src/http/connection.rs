@@ -127,6 +127,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
+        // A response is short: to put it together costs less than to tell the system of its parts.
+        .writev(false)
         .max_buf_size(MAX_HEAD_LEN)
         .max_headers(MAX_HEADERS);
     builder

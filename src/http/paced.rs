@@ -40,14 +40,25 @@ pub(super) struct Paced<S> {
     progress: Progress,
     /// The requests seen by the last read.
     requests: u32,
-    /// When the first octet of a request came; none while the connection is silent.
-    since: Option<Instant>,
+    stage: Stage,
+    /// When the stage began, or was first waited in: what is never waited for needs no clock.
+    from: Option<Instant>,
     /// The first octets of the connection.
     start: [u8; 3],
     start_len: usize,
+    /// Ends at the deadline or before: moving it with every request would cost more than looking again when it ends.
     read_by: Pin<Box<Sleep>>,
     write_by: Option<Pin<Box<Sleep>>>,
     linger: Option<Linger>,
+}
+
+/// What a client is being waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Another request.
+    Silent,
+    /// The rest of one.
+    Begun,
 }
 
 /// The time after our end of the stream is closed, and the octets thrown away in it.
@@ -63,7 +74,8 @@ impl<S> Paced<S> {
             stream,
             progress,
             requests: 0,
-            since: None,
+            stage: Stage::Silent,
+            from: None,
             start: [0; 3],
             start_len: 0,
             read_by,
@@ -77,8 +89,7 @@ impl<S> Paced<S> {
         let requests = self.progress.0.load(Relaxed);
         if requests != self.requests {
             self.requests = requests;
-            self.since = None;
-            self.read_by.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
+            (self.stage, self.from) = (Stage::Silent, None);
         }
     }
 
@@ -87,10 +98,30 @@ impl<S> Paced<S> {
         let len = room.len().min(octets.len());
         room[..len].copy_from_slice(&octets[..len]);
         self.start_len += len;
-        let since = *self.since.get_or_insert_with(Instant::now);
-        // RFC 9113 §3.4: the client's preface starts with `PRI`, as no HTTP/1 request that is answered does.
-        let limit = if self.start == *b"PRI" { REQUEST_TIMEOUT } else { HEADER_TIMEOUT };
-        self.read_by.as_mut().reset(since + limit);
+        if self.stage == Stage::Silent {
+            (self.stage, self.from) = (Stage::Begun, None);
+        }
+    }
+
+    /// Waits until the client has had its time for what it is at.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let limit = match self.stage {
+            Stage::Silent => IDLE_TIMEOUT,
+            // RFC 9113 §3.4: the client's preface starts with `PRI`, as no HTTP/1 request that is answered does.
+            Stage::Begun if self.start == *b"PRI" => REQUEST_TIMEOUT,
+            Stage::Begun => HEADER_TIMEOUT,
+        };
+        let deadline = *self.from.get_or_insert_with(Instant::now) + limit;
+        if self.read_by.deadline() > deadline {
+            self.read_by.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(self.read_by.as_mut().poll(cx));
+            if self.read_by.deadline() == deadline {
+                return Poll::Ready(());
+            }
+            self.read_by.as_mut().reset(deadline);
+        }
     }
 
     /// Passes on what came of writing, or gives up if it has been waiting for too long.
@@ -116,10 +147,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
                 }
                 Poll::Ready(outcome)
             }
-            Poll::Pending => this.read_by.as_mut().poll(cx).map(|()| match this.since {
+            Poll::Pending => this.poll_deadline(cx).map(|()| match this.stage {
                 // The end of the stream.
-                None => Ok(()),
-                Some(_) => Err(io::ErrorKind::TimedOut.into()),
+                Stage::Silent => Ok(()),
+                Stage::Begun => Err(io::ErrorKind::TimedOut.into()),
             }),
         }
     }
@@ -173,7 +204,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<S> {
             let outcome = Pin::new(&mut this.stream).poll_shutdown(cx);
             ready!(this.paced_write(cx, outcome))?;
             // A silent client has nothing under way that could be lost.
-            if this.since.is_some() {
+            if this.stage == Stage::Begun {
                 this.linger = Some(Linger { until: Box::pin(sleep_until(Instant::now() + LINGER_TIMEOUT)), len: 0 });
             }
         }

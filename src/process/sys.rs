@@ -1,5 +1,5 @@
-//! The system calls that no safe library offers: datagrams in batches, two socket options, the limit on open files, and
-//! locks on them.
+//! The system calls that no safe library offers: datagrams in batches, two socket options, the limit on open files,
+//! locks on them, and large pages.
 //!
 //! In come sockets; out go whole batches of datagrams, and room for their replies.
 //!
@@ -15,15 +15,12 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::mem::{offset_of, size_of};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-/// The most datagrams taken or sent by one system call.
-///
-/// A call has a cost of its own, of which 32 datagrams leave each 3 %. From 8 to 128 the CPU time per datagram of a bare
-/// echo server differed by less than its noise, so the number is chosen for what waits: the end of a batch waits for
-/// the whole of it, and the buffers in use should stay in the nearest cache.
-pub const BATCH: usize = 32;
+/// The most datagrams that a batch can be made for: the largest that can be configured.
+pub const MAX_BATCH: usize = 128;
 
 /// The room for one datagram in either direction, in octets.
 ///
@@ -48,20 +45,22 @@ const V6_PKTINFO_LEN: usize = size_of::<libc::cmsghdr>() + 20;
 
 /// What the kernel reads and writes. All zeroes is a valid state, and there is nothing to drop.
 struct Memory {
-    rooms_in: [Room; BATCH],
-    rooms_out: [Room; BATCH],
-    peers: [libc::sockaddr_in6; BATCH],
-    controls: [Control; BATCH],
-    vectors_in: [libc::iovec; BATCH],
-    vectors_out: [libc::iovec; BATCH],
-    headers_in: [libc::mmsghdr; BATCH],
-    headers_out: [libc::mmsghdr; BATCH],
+    rooms_in: [Room; MAX_BATCH],
+    rooms_out: [Room; MAX_BATCH],
+    peers: [libc::sockaddr_in6; MAX_BATCH],
+    controls: [Control; MAX_BATCH],
+    vectors_in: [libc::iovec; MAX_BATCH],
+    vectors_out: [libc::iovec; MAX_BATCH],
+    headers_in: [libc::mmsghdr; MAX_BATCH],
+    headers_out: [libc::mmsghdr; MAX_BATCH],
 }
 
 /// Buffers for one batch of datagrams and their replies; made once per thread.
 pub struct Batch {
     /// Owned. Raw, because the headers inside hold pointers into it; a `Box` would not allow that.
     memory: *mut Memory,
+    /// The most datagrams taken or sent by one system call, 1 to [`MAX_BATCH`].
+    most: usize,
     received: usize,
     replies: usize,
 }
@@ -104,15 +103,16 @@ pub enum Datagram<'b> {
 }
 
 impl Batch {
-    /// Reserves the buffers; what is never written to never takes up memory.
-    pub fn new(local: LocalAddress) -> Self {
+    /// Reserves the buffers for `most` datagrams at once; what is never written to never takes up memory.
+    pub fn new(local: LocalAddress, most: usize) -> Self {
+        let most = most.clamp(1, MAX_BATCH);
         let layout = Layout::new::<Memory>();
         // SAFETY: the layout is not of size zero.
         let memory = unsafe { alloc_zeroed(layout) }.cast::<Memory>();
         if memory.is_null() {
             handle_alloc_error(layout);
         }
-        for i in 0..BATCH {
+        for i in 0..MAX_BATCH {
             // SAFETY: `memory` is valid, owned, and zeroed, which is a valid `Memory`; `i` is within the arrays. The
             // pointers stored are derived from `memory` itself, so that later use of `memory` keeps them valid.
             unsafe {
@@ -132,10 +132,15 @@ impl Batch {
             }
         }
         // All headers are to be made ready before the first call.
-        Batch { memory, received: BATCH, replies: 0 }
+        Batch { memory, most, received: MAX_BATCH, replies: 0 }
     }
 
-    /// Takes what datagrams there are, up to [`BATCH`]; the number of them.
+    /// The most datagrams taken at once.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Takes what datagrams there are, up to [`Batch::most`]; the number of them.
     #[inline]
     pub fn receive(&mut self, socket: BorrowedFd<'_>, wait: Wait) -> io::Result<usize> {
         // The kernel overwrote the lengths of the headers that it used last time; the others are as they were.
@@ -150,15 +155,15 @@ impl Batch {
             Wait::Forever => libc::MSG_WAITFORONE,
             Wait::Never => libc::MSG_DONTWAIT,
         };
-        // SAFETY: the headers are `BATCH` in number, and each points to a peer, a vector, a room of the length that the
+        // SAFETY: the headers are `most` in number or more, and each points to a peer, a vector, a room of the length that the
         // vector says, and a control of the length that the header says, all in `memory`, which we hold exclusively.
         let result = unsafe {
             let headers = (&raw mut (*self.memory).headers_in).cast();
-            libc::recvmmsg(socket.as_raw_fd(), headers, BATCH as _, flags as _, ptr::null_mut())
+            libc::recvmmsg(socket.as_raw_fd(), headers, self.most as _, flags as _, ptr::null_mut())
         };
         if result < 0 {
             // Some headers may have been written to before the error.
-            self.received = BATCH;
+            self.received = self.most;
             return Err(io::Error::last_os_error());
         }
         self.received = result as usize;
@@ -169,7 +174,7 @@ impl Batch {
     #[inline]
     pub fn reply(&mut self, mut respond: impl FnMut(Datagram<'_>, &mut [u8]) -> Option<usize>) {
         for i in 0..self.received {
-            // SAFETY: `memory` is valid and no call runs; `i` and `replies`, which is at most `i`, are below `BATCH`.
+            // SAFETY: `memory` is valid and no call runs; `i` and `replies`, which is at most `i`, are below `MAX_BATCH`.
             // The fields borrowed are distinct, and only `rooms_out[replies]` is borrowed mutably.
             let (datagram, room) = unsafe {
                 let memory = self.memory;
@@ -187,7 +192,7 @@ impl Batch {
     /// Makes the next reply's header: `len` octets, to where datagram `i` came from, from where it was sent to.
     #[inline]
     fn address(&mut self, i: usize, len: usize) {
-        // SAFETY: `memory` is valid and no call runs; `i` and `replies` are below `BATCH`; the fields are distinct.
+        // SAFETY: `memory` is valid and no call runs; `i` and `replies` are below `MAX_BATCH`; the fields are distinct.
         // The name and control that the reply's header points to are those of datagram `i`, with the lengths that the
         // kernel gave for them, and stay untouched until the next `receive`.
         unsafe {
@@ -300,21 +305,41 @@ fn forget_interface(control: &mut Control) -> bool {
     true
 }
 
+/// Whether replies may be cut into fragments on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fragments {
+    /// They may not: what is longer than a link takes is lost.
+    Never,
+    /// What is longer than our own link takes leaves in fragments.
+    Allowed,
+}
+
 /// Prepares an unconnected UDP socket of the given family for [`Batch`].
-pub fn prepare_udp(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<LocalAddress> {
+pub fn prepare_udp(socket: BorrowedFd<'_>, address: SocketAddr, fragments: Fragments) -> io::Result<LocalAddress> {
     let local = if address.ip().is_unspecified() { LocalAddress::Asked } else { LocalAddress::Bound };
-    let (level, discover, omit, info) = match address {
-        SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_OMIT, libc::IP_PKTINFO),
-        SocketAddr::V6(_) => {
-            (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_OMIT, libc::IPV6_RECVPKTINFO)
-        }
-    };
-    // A path MTU learnt from ICMP is not believed: anybody can forge one, and make us send fragments.
-    set_option(socket, level, discover, omit)?;
+    set_fragments(socket, address, fragments)?;
     if local == LocalAddress::Asked {
+        let (level, info) = match address {
+            SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_PKTINFO),
+            SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
+        };
         set_option(socket, level, info, 1)?;
     }
     Ok(local)
+}
+
+/// Says whether what a UDP socket of the given family sends may be cut.
+///
+/// A path MTU learnt from ICMP is not believed either way: anybody can forge one. A datagram that is never cut needs no
+/// number by which its fragments would be found together, which the system takes care that nobody can guess.
+pub fn set_fragments(socket: BorrowedFd<'_>, address: SocketAddr, fragments: Fragments) -> io::Result<()> {
+    let (level, name, never, allowed) = match address {
+        SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE, libc::IP_PMTUDISC_OMIT),
+        SocketAddr::V6(_) => {
+            (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE, libc::IPV6_PMTUDISC_OMIT)
+        }
+    };
+    set_option(socket, level, name, if fragments == Fragments::Never { never } else { allowed })
 }
 
 fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: libc::c_int) -> io::Result<()> {
@@ -332,6 +357,27 @@ pub fn try_lock(file: &std::fs::File) -> io::Result<()> {
     match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The size of a large page, where there are any: 2 MiB on x86-64 and on most ARM systems.
+const LARGE_PAGE: usize = 2 << 20;
+
+/// Has the system put a table that is in use into large pages, as far as it fills such.
+///
+/// A look-up in many megabytes otherwise waits for the page's address before it waits for what is there. The system may
+/// refuse: before Linux 6.1 it does so over time, without large pages in the kernel not at all. All stays as it is then.
+pub fn prefer_large_pages(area: Range<*const u8>) {
+    let start = (area.start as usize).next_multiple_of(LARGE_PAGE);
+    let end = area.end as usize / LARGE_PAGE * LARGE_PAGE;
+    if start >= end {
+        return;
+    }
+    for advice in [libc::MADV_COLLAPSE, libc::MADV_HUGEPAGE] {
+        // SAFETY: neither advice changes what the memory holds, or whether it may be read or written, whose ever it is.
+        if unsafe { libc::madvise(start as *mut libc::c_void, end - start, advice) } == 0 {
+            return;
+        }
     }
 }
 
@@ -369,8 +415,8 @@ mod tests {
 
     fn pair(server: &str) -> (UdpSocket, Batch) {
         let server = UdpSocket::bind(server).unwrap();
-        let local = prepare_udp(server.as_fd(), server.local_addr().unwrap()).unwrap();
-        (server, Batch::new(local))
+        let local = prepare_udp(server.as_fd(), server.local_addr().unwrap(), Fragments::Never).unwrap();
+        (server, Batch::new(local, 32))
     }
 
     fn client(of: &str) -> UdpSocket {
@@ -458,6 +504,38 @@ mod tests {
         batch.send(server.as_fd(), |_, lost| failures += lost);
         assert_eq!(failures, 1);
         assert_eq!(clients[1].recv(&mut [0; 4]).unwrap(), 1);
+    }
+
+    #[test]
+    fn large_pages_change_nothing_that_is_in_them() {
+        let table: Vec<u32> = (0..3 << 20).collect();
+        let Range { start, end } = table.as_ptr_range();
+        prefer_large_pages(start.cast()..end.cast());
+        assert!(table.iter().zip(0..).all(|(number, at)| *number == at));
+        // What fills no large page is left alone.
+        prefer_large_pages(start.cast()..start.cast());
+    }
+
+    #[test]
+    fn the_system_is_told_whether_replies_may_be_cut() {
+        for (fragments, flag) in
+            [(Fragments::Never, libc::IP_PMTUDISC_PROBE), (Fragments::Allowed, libc::IP_PMTUDISC_OMIT)]
+        {
+            let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+            prepare_udp(server.as_fd(), server.local_addr().unwrap(), fragments).unwrap();
+            let (mut value, mut len): (libc::c_int, _) = (0, size_of::<libc::c_int>() as libc::socklen_t);
+            // SAFETY: both pointers are to values that live through the call, of the length given.
+            let result = unsafe {
+                libc::getsockopt(
+                    server.as_raw_fd(),
+                    libc::IPPROTO_IP,
+                    libc::IP_MTU_DISCOVER,
+                    (&raw mut value).cast(),
+                    &raw mut len,
+                )
+            };
+            assert_eq!((result, value), (0, flag));
+        }
     }
 
     #[test]

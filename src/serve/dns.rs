@@ -96,6 +96,7 @@ impl Dns {
     /// Takes over what a reload prepared.
     pub(super) fn reload(&self, prepared: &mut Prepared) {
         self.service.set_limits(Limits::from(&prepared.built.config.dns));
+        self.service.set_payload(&prepared.built.config.dns);
         if prepared.built.config.dns.rrl.is_some() {
             self.service.prepare_rates();
         }

@@ -12,7 +12,7 @@ use crate::compile::{self, Built};
 use crate::config::{Config, TlsFiles};
 use crate::http::{Means, Token};
 use crate::load;
-use crate::process::Clock;
+use crate::process::{Clock, sys};
 use crate::registry::Settings;
 use crate::tls::{self, Identity};
 
@@ -73,6 +73,7 @@ pub(super) fn prepare(path: &Path, generation: Generation) -> Result<Prepared, V
     if failed {
         return Err(built.warnings);
     }
+    built.snapshot.areas().for_each(sys::prefer_large_pages);
     let settings = compile::registry_settings(&built.config);
     let means = watch.as_ref().and_then(|watch| watch.means(built.config.registry.as_ref()));
     Ok(Prepared { built, settings, watch, token, means, identity, dns_identity })

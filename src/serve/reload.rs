@@ -98,6 +98,7 @@ pub(super) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
     let admin = |config: &Config| config.admin.as_ref().map(|admin| admin.listen.clone());
     compare("[dns] listen", started.dns.listen == now.dns.listen);
     compare("[dns] udp-threads", started.dns.udp_threads == now.dns.udp_threads);
+    compare("[dns] udp-batch", started.dns.udp_batch == now.dns.udp_batch);
     let encrypted = |config: &Config| config.dns.encrypted.clone();
     let tls = |config: &Config| encrypted(config).map(|encrypted| encrypted.tls);
     let https = |config: &Config| encrypted(config).and_then(|encrypted| encrypted.https);

@@ -13,6 +13,7 @@ mod settings;
 mod transfers;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use provenance::{Origin, Provenance};
@@ -129,6 +130,13 @@ impl Snapshot {
     pub fn following(self, served: &Snapshot) -> Self {
         let is_copy = |id| !self.transfers.policy(id).primaries.is_empty();
         Snapshot { zones: Arc::new(self.zones.following(&served.zones, is_copy)), ..self }
+    }
+
+    /// Where what grows with networks and zones is in memory.
+    pub fn areas(&self) -> impl Iterator<Item = Range<*const u8>> {
+        let tables =
+            self.horizons.iter().flat_map(|horizon| horizon.v4().areas().into_iter().chain(horizon.v6().areas()));
+        tables.chain(self.zones.iter().flat_map(|(_, zone)| zone.areas()))
     }
 
     /// Decides for a client.

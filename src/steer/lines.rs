@@ -11,9 +11,12 @@
 //! **Invariants**: starts ascend; of a node that is not full the rest is the highest key.
 //! **Not here**: what a range means, and its scope ([`super::table`]).
 
+use std::ops::Range;
+
 use arrayvec::ArrayVec;
 
 use crate::base::ids::PlanId;
+use crate::base::memory::area;
 use crate::base::prefix::Bits;
 
 /// The most levels of a tree: 8^11 lines are more than there is memory for.
@@ -91,6 +94,8 @@ pub trait Lines<K>: Clone + std::fmt::Debug + Send + Sync {
     fn len(&self) -> usize;
     /// The octets taken.
     fn memory(&self) -> usize;
+    /// Where they are.
+    fn areas(&self) -> [Range<*const u8>; 2];
 }
 
 /// `IN_LINE` ranges to a line, `IN_NODE` keys to a node; both fill 64 octets.
@@ -235,6 +240,10 @@ impl<K: Key, const IN_LINE: usize, const IN_NODE: usize> Lines<K> for Tree<K, IN
     fn memory(&self) -> usize {
         size_of_val(&*self.lines) + size_of_val(&*self.nodes)
     }
+
+    fn areas(&self) -> [Range<*const u8>; 2] {
+        [area(&self.lines), area(&self.nodes)]
+    }
 }
 
 /// Ranges by their first addresses.
@@ -318,6 +327,11 @@ impl<A: Packed> Ranges<A> {
     /// The octets taken.
     pub(super) fn memory(&self) -> usize {
         self.lines.memory() + size_of_val(&*self.lows)
+    }
+
+    /// Where what queries read is in memory.
+    pub(super) fn areas(&self) -> [Range<*const u8>; 2] {
+        self.lines.areas()
     }
 }
 

@@ -88,6 +88,11 @@ impl<A: Packed> RangeTable<A> {
         self.ranges.memory() + self.crowded.memory()
     }
 
+    /// Where what queries read is in memory.
+    pub fn areas(&self) -> [std::ops::Range<*const u8>; 2] {
+        self.ranges.areas()
+    }
+
     /// All ranges in address order.
     pub fn ranges(&self) -> impl Iterator<Item = Range<A>> + '_ {
         (0..self.len()).map(|at| self.range(self.ranges.place(at)))

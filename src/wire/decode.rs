@@ -42,28 +42,28 @@ const MAX_RECORDS: u32 = 8;
 const MAX_OPTIONS: usize = 32;
 
 /// Reads a message; none where it deserves no reply: shorter than a header, or itself a response.
-#[inline]
 pub fn decode(message: &[u8]) -> Option<Query<'_>> {
-    let header: &[u8; HEADER_LEN] = message.first_chunk()?;
+    let mut query = Query::EMPTY;
+    decode_into(message, &mut query).then_some(query)
+}
+
+/// As [`decode`], into an empty query, where it is: to move one costs a tenth of what it costs to read it.
+#[inline]
+pub(super) fn decode_into<'m>(message: &'m [u8], query: &mut Query<'m>) -> bool {
+    let Some(header) = message.first_chunk::<HEADER_LEN>() else { return false };
     if header[2] & 0x80 != 0 {
-        return None;
+        return false;
     }
-    let mut query = Query {
-        id: u16::from_be_bytes([header[0], header[1]]),
-        opcode: header[2] >> 3 & 0x0f,
-        echoed_flags: [header[2] & 0x01, header[3] & 0x10],
-        question: None,
-        edns: None,
-        tsig: None,
-        problem: None,
-    };
-    let read = read_sections(message, header, &mut query);
+    query.id = u16::from_be_bytes([header[0], header[1]]);
+    query.opcode = header[2] >> 3 & 0x0f;
+    query.echoed_flags = [header[2] & 0x01, header[3] & 0x10];
+    let read = read_sections(message, header, query);
     if query.opcode != OPCODE_QUERY && query.opcode != OPCODE_NOTIFY {
         query.problem = Some(Problem::Opcode);
     } else if read.is_none() {
         query.problem = Some(Problem::Malformed);
     }
-    Some(query)
+    true
 }
 
 /// Reads what follows the header into `query`; none where it is malformed.

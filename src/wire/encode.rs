@@ -193,8 +193,15 @@ impl<'r> Writer<'_, 'r> {
                 }
             }
         }
-        for rr in response.glue.into_iter().flat_map(Glue::rrsets) {
-            if self.whole(rr, response, &mut counts[3]) == Truncation::Truncated {
+        match response.glue {
+            Some(glue) => self.glue(glue, response, &mut counts[3]),
+            None => Truncation::Whole,
+        }
+    }
+
+    fn glue(&mut self, glue: Glue<'r>, response: &'r Response<'r>, count: &mut u16) -> Truncation {
+        for rr in glue.rrsets() {
+            if self.whole(rr, response, count) == Truncation::Truncated {
                 return Truncation::Truncated;
             }
         }

@@ -198,7 +198,10 @@ fn reply(
     rates: Option<&Rates>,
     out: &mut [u8],
 ) -> Result<Reply, Silence> {
-    let mut query = decode(message).ok_or(Silence::Undeserved)?;
+    let mut query = Query::EMPTY;
+    if !decode::decode_into(message, &mut query) {
+        return Err(Silence::Undeserved);
+    }
     // RFC 7828 §3.2.1: a client says nothing with the option. Where it has no meaning, it is ignored whatever it says.
     if peer.transport.has_keepalive() && query.edns.is_some_and(|edns| edns.keepalive == Keepalive::Malformed) {
         query.problem = query.problem.or(Some(Problem::Malformed));

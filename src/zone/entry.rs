@@ -86,6 +86,12 @@ impl<'z> Entry<'z> {
         }
     }
 
+    /// Whether it is at or below a delegation, or below a DNAME.
+    #[inline]
+    pub(super) fn is_occluded(self) -> bool {
+        self.0[0] & KINDS >= CUT
+    }
+
     /// Whether it is steered.
     #[inline]
     pub(super) fn is_steered(self) -> bool {
@@ -118,6 +124,24 @@ impl<'z> Entry<'z> {
         })
     }
 
+    /// The RRset of a type.
+    #[inline]
+    pub(super) fn rrset(self, rtype: Rtype) -> Option<RrSet<'z>> {
+        let rest = &self.0[self.sets()..];
+        let (headers, wire) = rest.split_at(self.count() * SET_LEN);
+        let mut start = 0;
+        for header in headers.as_chunks::<SET_LEN>().0 {
+            let [type_a, type_b, count_a, count_b, len_a, len_b, ttl @ ..] = *header;
+            let len = usize::from(u16::from_ne_bytes([len_a, len_b]));
+            if u16::from_ne_bytes([type_a, type_b]) == rtype.0 {
+                let (ttl, count) = (Ttl(u32::from_ne_bytes(ttl)), u16::from_ne_bytes([count_a, count_b]));
+                return Some(RrSet { rtype, ttl, count, wire: &wire[start..start + len] });
+            }
+            start += len;
+        }
+        None
+    }
+
     /// The number of the node behind this one, which has the number `id`.
     pub(super) fn next(self, id: NodeId) -> NodeId {
         let records: usize = self.rrsets().map(|set| set.wire.len()).sum();
@@ -135,7 +159,7 @@ impl<'z> Entry<'z> {
     #[inline]
     fn sets(self) -> usize {
         let first = self.0[0];
-        let occluder = if first & KINDS >= CUT { LINK_LEN } else { 0 };
+        let occluder = if self.is_occluded() { LINK_LEN } else { 0 };
         let wildcard = if first & HAS_WILDCARD != 0 { LINK_LEN } else { 0 };
         self.links() + occluder + wildcard
     }

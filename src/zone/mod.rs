@@ -29,6 +29,7 @@ pub use problem::Problem;
 pub use set::ZoneSet;
 
 use crate::base::ids::{HorizonId, NodeId, ServiceId};
+use crate::base::memory::area;
 use crate::base::name::{Name, NameBuf, Suffixes};
 use crate::base::rr::{Class, Rtype};
 use crate::base::time::Ttl;
@@ -131,6 +132,11 @@ impl Zone {
     /// Whether the addresses of an owner depend on the client.
     pub fn is_steered(&self) -> bool {
         !self.steered.is_empty()
+    }
+
+    /// Where what queries read is in memory.
+    pub fn areas(&self) -> [std::ops::Range<*const u8>; 2] {
+        [self.table.area(), area(&self.entries)]
     }
 
     /// The octets of all records, owners not counted.
@@ -238,7 +244,7 @@ impl<'z> Node<'z> {
     /// The RRset of a type.
     #[inline]
     pub fn rrset(self, rtype: Rtype) -> Option<RrSet<'z>> {
-        self.rrsets().find(|set| set.rtype == rtype)
+        self.entry().rrset(rtype)
     }
 
     /// All RRsets, in order of type.
@@ -262,8 +268,13 @@ impl<'z> Node<'z> {
         self.entry().count() == 0 && !self.entry().is_steered()
     }
 
-    /// The topmost delegation (NS below the apex) at or above this node; none where a DNAME stands above it.
+    /// Whether [`Node::cut`] or [`Node::dname`] tells a node.
     #[inline]
+    pub fn is_occluded(self) -> bool {
+        self.entry().is_occluded()
+    }
+
+    /// The topmost delegation (NS below the apex) at or above this node; none where a DNAME stands above it.
     pub fn cut(self) -> Option<NodeId> {
         match self.entry().kind() {
             NodeKind::Cut(id) => Some(id),
@@ -272,7 +283,6 @@ impl<'z> Node<'z> {
     }
 
     /// The topmost DNAME owner strictly above this node; none where a delegation stands at or above it.
-    #[inline]
     pub fn dname(self) -> Option<NodeId> {
         match self.entry().kind() {
             NodeKind::Dname(id) => Some(id),

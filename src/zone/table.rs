@@ -7,6 +7,8 @@
 //! **Invariants**: at most half of the slots are taken, so every probe ends; their count is a power of two.
 //! **Not here**: the names; whoever asks compares them.
 
+use crate::base::memory::area;
+
 /// From hashes to numbers.
 pub(super) struct Table {
     slots: Vec<Slot>,
@@ -59,6 +61,11 @@ impl Table {
         }
         self.put(Slot { tag: tag(hash), id });
         self.taken += 1;
+    }
+
+    /// Where it is in memory.
+    pub(super) fn area(&self) -> std::ops::Range<*const u8> {
+        area(&self.slots)
     }
 
     /// Puts another number in the place of each.

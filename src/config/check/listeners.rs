@@ -29,6 +29,7 @@ impl Check<'_> {
                 None => limits::DNS_LISTEN.to_vec(),
             },
             udp_threads: number(&spec.udp_threads),
+            udp_batch: number(&spec.udp_batch).unwrap_or(limits::UDP_BATCH_DEFAULT),
             udp_payload: payload.unwrap_or(limits::UDP_PAYLOAD_DEFAULT),
             tcp_connections,
             tcp_connections_per_client: number(&spec.tcp_connections_per_client).unwrap_or(per_client),
