@@ -462,7 +462,10 @@ fn what_is_wrong_with_an_order_is_said() {
     assert_eq!(world.answer(), [10]);
 
     world.write("pharos.toml", &CONFIG.replace("[control]", "[controll]"));
-    assert!(world.fails(1, &["mirror", "list"]).contains("did you mean `control`"));
+    let complained = world.fails(1, &["mirror", "list"]);
+    assert!(complained.contains("did you mean `control`") && complained.contains("`--socket SOCKET`"), "{complained}");
+    let socket = world.path("control.sock");
+    assert!(world.ok(&["mirror", "list", "--socket", socket.to_str().unwrap()]).contains("near"));
 }
 
 #[test]

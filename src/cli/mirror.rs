@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::columns::columns;
-use super::server::Server;
+use super::server::{SOCKET_OPTION, Server};
 use super::{OK, put};
 use crate::base::when::parse_end;
 use crate::control::client::Question;
@@ -98,7 +98,7 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
 }
 
 fn answer(config: &Path, args: &Args) -> Result<String, u8> {
-    let server = Server::find(config, args.socket.as_deref())?;
+    let server = Server::find(config, args.socket.as_deref(), SOCKET_OPTION)?;
     let ask = |method, target: String, body: String| Question { method, target, body };
     match &args.command {
         Command::List { mirror: None } => {
