@@ -4,10 +4,13 @@
 
 mod common;
 
-use std::io::{BufRead as _, BufReader};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use common::query::Builder;
@@ -98,17 +101,9 @@ impl World {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// The last octets of the addresses that clients get now.
+    /// What clients get now.
     fn answer(&self) -> Vec<u8> {
-        let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let query = Builder::new("blob.example", Rtype::A).finish();
-        let reply = ask_udp(&query, loopback, self.server().address(loopback)).unwrap().unwrap();
-        let message = show::decode(&reply).unwrap();
-        let last = |address: IpAddr| match address {
-            IpAddr::V4(v4) => v4.octets()[3],
-            IpAddr::V6(_) => panic!("A has IPv4 addresses"),
-        };
-        message.answers.iter().filter_map(|record| record.data.ip_addr()).map(last).collect()
+        answer_of(self.server().address(Ipv4Addr::LOCALHOST.into()))
     }
 
     /// Runs a command to its end.
@@ -150,6 +145,41 @@ impl World {
     }
 }
 
+/// The last octets of the addresses that a server gives to clients.
+fn answer_of(server: SocketAddr) -> Vec<u8> {
+    let query = Builder::new("blob.example", Rtype::A).finish();
+    addresses(&ask_udp(&query, Ipv4Addr::LOCALHOST.into(), server).unwrap().unwrap())
+}
+
+/// Asks one question after the other until told to stop; every answer that came.
+fn answers_until(stop: &AtomicBool, server: SocketAddr) -> BTreeSet<Vec<u8>> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.connect(server).unwrap();
+    let (mut seen, mut room) = (BTreeSet::new(), [0; 1500]);
+    for id in (0..=u16::MAX).cycle() {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let mut query = Builder::new("blob.example", Rtype::A).finish();
+        query[..2].copy_from_slice(&id.to_be_bytes());
+        socket.send(&query).unwrap();
+        let len = socket.recv(&mut room).unwrap();
+        assert_eq!(room[..2], id.to_be_bytes());
+        seen.insert(addresses(&room[..len]));
+    }
+    seen
+}
+
+fn addresses(reply: &[u8]) -> Vec<u8> {
+    let message = show::decode(reply).unwrap();
+    let last = |address: IpAddr| match address {
+        IpAddr::V4(v4) => v4.octets()[3],
+        IpAddr::V6(_) => panic!("A has IPv4 addresses"),
+    };
+    message.answers.iter().filter_map(|record| record.data.ip_addr()).map(last).collect()
+}
+
 fn pharos(config: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
     command.env_remove("NOTIFY_SOCKET").arg("--config").arg(config).args(arguments).output().unwrap()
@@ -175,8 +205,23 @@ async fn exchange(at: SocketAddr, request: Request<Full<Bytes>>) -> (StatusCode,
 fn each_order_moves_the_next_answer() {
     let world = World::start();
     assert_eq!(world.answer(), [10]);
+    let (stop, at) = (AtomicBool::new(false), world.server().address(Ipv4Addr::LOCALHOST.into()));
+    std::thread::scope(|scope| {
+        let stop = &stop;
+        let asking = scope.spawn(move || answers_until(stop, at));
+        // Nothing is to be left asking when a check fails.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| give_each_order(&world)));
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(asking.join().unwrap(), [vec![10], vec![20], vec![30]].into(), "never empty, and never two");
+        outcome.unwrap();
+    });
+}
+
+fn give_each_order(world: &World) {
+    let uid = format!("uid {}", std::fs::metadata(world.path("control.sock")).map(owner).unwrap());
     let said = world.ok(&["mirror", "drain", "near", "--reason", "new disks"]);
-    assert_eq!(said, "near: drained by order: new disks\n");
+    let since = world.json(&["mirror", "list", "near"])["order"]["since"].as_str().unwrap().to_string();
+    assert_eq!(said, format!("near: drained by order of {uid} since {since}: new disks\n"));
     assert_eq!(world.answer(), [20]);
     world.ok(&["mirror", "down", "far", "--reason", "gone", "--until", "2h"]);
     assert_eq!(world.answer(), [30]);
@@ -184,7 +229,7 @@ fn each_order_moves_the_next_answer() {
     world.ok(&["mirror", "down", "spare", "--reason", "gone too"]);
     assert_eq!(world.answer(), [10]);
     let said = world.ok(&["mirror", "up", "near", "--reason", "back"]);
-    assert_eq!(said, "near: up by order: back\nbefore: drained by order: new disks\n");
+    assert!(said.starts_with("near: up by order of") && said.contains(": back\nbefore: drained by order of"), "{said}");
     let done = world.json(&["mirror", "auto", "near", "--reason", "all is well"]);
     assert_eq!((&done["order"], &done["before"]["order"]), (&Value::Null, &"up".into()));
     assert_eq!(world.answer(), [10]);
@@ -193,8 +238,6 @@ fn each_order_moves_the_next_answer() {
 
     let log = world.server().wait_for("order taken back");
     let orders: Vec<_> = log.iter().filter_map(|line| line.split_once("order ").map(|(_, said)| said)).collect();
-    let uid = format!("uid {}", std::fs::metadata(world.path("control.sock")).map(owner).unwrap());
-    assert!(orders[0].starts_with("given: mirror near is drained by order of"), "{orders:?}");
     assert_eq!(
         orders[0],
         format!("given: mirror near is drained by order of {uid} until taken back, for \"new disks\"")
@@ -224,6 +267,8 @@ fn orders_outlive_a_kill_and_a_reload_that_drops_the_mirror() {
     world.start_again();
     // Before the first answer, not after it.
     assert_eq!(world.answer(), [20]);
+    // Nor does another address make it another mirror.
+    world.write("pharos.toml", &CONFIG.replace("192.0.2.10", "192.0.2.11"));
     world.server().signal("HUP");
     world.server().wait_for("is served");
     assert_eq!(world.answer(), [20]);
@@ -290,17 +335,42 @@ fn a_state_that_cannot_be_used_costs_only_what_was_in_it() {
     }
 }
 
+/// A server of which only the log is known; it is killed when dropped.
+struct Starting {
+    process: Child,
+    log: Lines<BufReader<ChildStderr>>,
+}
+
+impl Starting {
+    fn with(config: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
+        command.env_remove("NOTIFY_SOCKET").arg("--config").arg(config);
+        let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(process.stderr.take().unwrap()).lines();
+        Starting { process, log }
+    }
+
+    /// What it says up to a line with this in it.
+    fn said_until(&mut self, text: &str) -> Vec<String> {
+        let mut said = Vec::new();
+        while !said.last().is_some_and(|line: &String| line.contains(text)) {
+            said.push(self.log.next().unwrap_or_else(|| panic!("it ended: {said:?}")).unwrap());
+        }
+        said
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// What a server warns of before it serves.
 fn warnings_of_start(folder: &Path) -> Vec<String> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
-    command.env_remove("NOTIFY_SOCKET").arg("--config").arg(folder.join("pharos.toml"));
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let log = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-    let before = log.take_while(|line| !line.contains("serving "));
-    let warnings = before.filter_map(|line| line.split_once("WARN ").map(|(_, said)| said.to_string())).collect();
-    let _ = child.kill();
-    let _ = child.wait();
-    warnings
+    let said = Starting::with(&folder.join("pharos.toml")).said_until("serving ");
+    said.iter().filter_map(|line| line.split_once("WARN ").map(|(_, said)| said.to_string())).collect()
 }
 
 #[test]
@@ -392,7 +462,10 @@ fn what_is_wrong_with_an_order_is_said() {
     assert_eq!(world.answer(), [10]);
 
     world.write("pharos.toml", &CONFIG.replace("[control]", "[controll]"));
-    assert!(world.fails(1, &["mirror", "list"]).contains("did you mean `control`"));
+    let complained = world.fails(1, &["mirror", "list"]);
+    assert!(complained.contains("did you mean `control`") && complained.contains("`--socket SOCKET`"), "{complained}");
+    let socket = world.path("control.sock");
+    assert!(world.ok(&["mirror", "list", "--socket", socket.to_str().unwrap()]).contains("near"));
 }
 
 #[test]
@@ -464,16 +537,119 @@ fn the_running_server_explains_with_its_orders() {
 fn the_list_shows_what_probes_and_operators_say() {
     let world = World::start();
     world.ok(&["mirror", "down", "far", "--reason", "gone"]);
+    let order = world.json(&["mirror", "list", "far"])["order"].clone();
+    let (who, since) = (order["who"].as_str().unwrap(), order["since"].as_str().unwrap());
     let list = world.ok(&["mirror", "list"]);
-    let expected = "\
+    let expected = format!(
+        "\
 MIRROR  ADDRESS     HEALTH  VERDICT     SINCE  HORIZONS  ORDER
 near    192.0.2.10  up      not probed         h
-far     192.0.2.20  up      not probed         h         down by order: gone
+far     192.0.2.20  up      not probed         h         down by order of {who} since {since}: gone
 spare   192.0.2.30  up      not probed         h
-";
+"
+    );
     assert_eq!(list, expected);
     let status = world.json(&["status"]);
     assert_eq!((&status["generation"], &status["orders"]), (&2.into(), &1.into()));
     assert_eq!((&status["mirrors"], &status["mirrors_up"]), (&3.into(), &2.into()));
     assert_eq!(status["zones"], serde_json::json!([{ "name": "blob.example", "serial": 7 }]));
+}
+
+/// A mirror that lets every probe wait until it is dropped.
+struct Sluggish(TcpListener);
+
+impl Sluggish {
+    fn config(&self) -> String {
+        let at = self.0.local_addr().unwrap();
+        let probe = format!("[probe]\nport = {}\ntimeout = \"9s\"\nfall = 1\n", at.port());
+        format!("{}{probe}", CONFIG.replace("192.0.2.", "127.0.0."))
+    }
+}
+
+#[test]
+fn who_asks_too_early_is_told_that_it_starts() {
+    let mirror = Sluggish(TcpListener::bind("127.0.0.10:0").unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("pharos.toml");
+    for (name, text) in [("zone", ZONE), ("pharos.toml", &*mirror.config()), ("admin.token", TOKEN)] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let mut server = Starting::with(&config);
+    let said = server.said_until("probing 3 mirrors");
+    let listening = said.iter().find(|line| line.contains("health and metrics")).unwrap();
+    let admin: SocketAddr =
+        listening.split_once("listening on ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+    let ask = |path: &str| {
+        let request =
+            Request::builder().uri(path).header("host", "x").header("authorization", format!("Bearer {TOKEN}"));
+        exchange(admin, request.body(Full::new(Bytes::new())).unwrap())
+    };
+    let starting = "starting: the mirrors have not been looked at yet";
+    assert_eq!(ask("/healthz"), (StatusCode::OK, "ok\n".into()));
+    assert_eq!(ask("/ready"), (StatusCode::SERVICE_UNAVAILABLE, format!("{starting}\n")));
+    assert_eq!(ask("/mirrors").0, StatusCode::SERVICE_UNAVAILABLE);
+    let early = pharos(&config, &["mirror", "drain", "near", "--reason", "x"]);
+    assert_eq!((early.status.code(), texts(&early).1), (Some(4), format!("error: {starting}\n")));
+    // Its probe fails now, as do those of the others, where nobody listens.
+    drop(mirror);
+    let deadline = Instant::now() + PATIENCE;
+    while ask("/ready") != (StatusCode::OK, "ready\n".into()) {
+        assert!(Instant::now() < deadline, "it does not become ready");
+    }
+    let list: Value = serde_json::from_str(&ask("/mirrors").1).unwrap();
+    let found: Vec<_> = list["mirrors"].as_array().unwrap().iter().map(|mirror| &mirror["addresses"][0]).collect();
+    // The first one's handshake broke off.
+    let verdicts = [("bad", "tls-bad"), ("down", "unreachable"), ("down", "unreachable")];
+    for (address, (health, verdict)) in found.into_iter().zip(verdicts) {
+        assert_eq!((&address["health"], &address["verdict"]), (&health.into(), &verdict.into()), "{list}");
+        assert!(address["since"].as_str().is_some_and(|since| since.ends_with('Z')), "{list}");
+    }
+}
+
+#[test]
+fn an_order_wins_over_probes() {
+    // Nobody listens at the mirrors, which are ours: all of them are down, and given in panic.
+    let folder = tempfile::tempdir().unwrap();
+    let probe = "[probe]\nport = 1\ninterval = \"100ms\"\nfall = 1\n";
+    let config = format!("{}{probe}", CONFIG.replace("192.0.2.", "127.0.0."));
+    for (name, text) in [("zone", ZONE), ("pharos.toml", &*config), ("admin.token", TOKEN)] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let server = Some(Server::start(&folder.path().join("pharos.toml")));
+    let world = World { folder, server };
+    assert_eq!(world.answer(), [10, 20, 30]);
+    world.ok(&["mirror", "up", "far", "--reason", "the probe is wrong"]);
+    assert_eq!(world.answer(), [20]);
+    // Verdicts go on coming, and change nothing about that.
+    let metric = |name: &str| {
+        let page = world.admin(Method::GET, "/metrics", None, "").1;
+        let line = page.lines().find(|line| line.starts_with(name)).unwrap().to_string();
+        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+    };
+    let probes = "pharos_probes_total{verdict=\"unreachable\"}";
+    let (before, deadline) = (metric(probes), Instant::now() + PATIENCE);
+    while metric(probes) < before + 6 {
+        assert!(Instant::now() < deadline, "it does not go on probing");
+    }
+    assert_eq!(world.answer(), [20]);
+    world.ok(&["mirror", "auto", "far"]);
+    assert_eq!(world.answer(), [10, 20, 30]);
+}
+
+#[test]
+fn who_holds_connections_keeps_nobody_out() {
+    let world = World::start();
+    let silent: Vec<_> = (0..40).filter_map(|_| UnixStream::connect(world.path("control.sock")).ok()).collect();
+    assert!(silent.len() >= 16);
+    // They are cut off one after the other.
+    assert!(world.ok(&["status"]).contains("serving"));
+    drop(silent);
+    let mut long = UnixStream::connect(world.path("control.sock")).unwrap();
+    let head = "PUT /mirrors/near/order HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\nConnection: close\r\n\r\n";
+    long.write_all(head.as_bytes()).unwrap();
+    // It may be answered before all of it is sent.
+    let _ = long.write_all(&[b'x'; 100_000]);
+    let mut said = Vec::new();
+    let _ = long.read_to_end(&mut said);
+    assert!(said.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&said));
 }

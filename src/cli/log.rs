@@ -21,6 +21,8 @@ pub(super) fn start(level: Level) {
         .with_ansi(style_of_stderr() == Style::Coloured)
         .with_max_level(level)
         .with_target(false)
+        // A log that nobody reads any more is no reason to end: that would be reported where it cannot be written either.
+        .log_internal_errors(false)
         .init();
     // A panic is a fault of ours: it goes to where an operator looks, in one line.
     panic::set_hook(Box::new(|panic| {

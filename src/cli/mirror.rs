@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::columns::columns;
-use super::server::Server;
+use super::server::{SOCKET_OPTION, Server};
 use super::{OK, put};
 use crate::base::when::parse_end;
 use crate::control::client::Question;
@@ -98,7 +98,7 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
 }
 
 fn answer(config: &Path, args: &Args) -> Result<String, u8> {
-    let server = Server::find(config, args.socket.as_deref())?;
+    let server = Server::find(config, args.socket.as_deref(), SOCKET_OPTION)?;
     let ask = |method, target: String, body: String| Question { method, target, body };
     match &args.command {
         Command::List { mirror: None } => {
@@ -131,11 +131,11 @@ fn done(server: &Server, question: Question, args: &Args) -> Result<String, u8> 
         return Ok(as_json(&view));
     }
     let mut text = match &view.order {
-        Some(order) => format!("{}: {}\n", view.mirror, words::order(order)),
+        Some(order) => format!("{}: {}\n", view.mirror, words::whole_order(order)),
         None => format!("{}: no order stands, probes decide\n", view.mirror),
     };
     if let Some(before) = &view.before {
-        text += &format!("before: {}\n", words::order(before));
+        text += &format!("before: {}\n", words::whole_order(before));
     }
     Ok(text)
 }
@@ -150,7 +150,7 @@ fn as_json(view: &impl Serialize) -> String {
 
 fn list(view: &MirrorsView) -> String {
     let gone = view.gone.iter().map(|gone| {
-        let order = words::order(&gone.order);
+        let order = words::whole_order(&gone.order);
         [&*gone.mirror, "not configured", "", "", "", "", &*order].map(str::to_string).to_vec()
     });
     table(&view.mirrors, gone.collect())
@@ -161,7 +161,7 @@ fn table(mirrors: &[MirrorView], more: Vec<Vec<String>>) -> String {
     let head = ["MIRROR", "ADDRESS", "HEALTH", "VERDICT", "SINCE", "HORIZONS", "ORDER"].map(str::to_string).to_vec();
     let mut rows = vec![head];
     for mirror in mirrors {
-        let order = mirror.order.as_ref().map(words::order).unwrap_or_default();
+        let order = mirror.order.as_ref().map(words::whole_order).unwrap_or_default();
         let mut own = [mirror.mirror.clone(), mirror.horizons.join(", "), order];
         if mirror.addresses.is_empty() {
             let [name, horizons, order] = own;

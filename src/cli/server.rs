@@ -15,6 +15,9 @@ use crate::control::client::{self, Question};
 use crate::control::view::RefusalView;
 use crate::load;
 
+/// How to type a socket, for most commands.
+pub(super) const SOCKET_OPTION: &str = "`--socket SOCKET`";
+
 /// The server to ask.
 pub(super) struct Server {
     socket: PathBuf,
@@ -24,12 +27,16 @@ pub(super) struct Server {
 
 impl Server {
     /// The server whose socket was typed, else that of the configuration; an exit code, where neither can be had.
-    pub(super) fn find(config: &Path, typed: Option<&Path>) -> Result<Self, u8> {
+    ///
+    /// `option` is how to type a socket.
+    pub(super) fn find(config: &Path, typed: Option<&Path>, option: &str) -> Result<Self, u8> {
         if let Some(socket) = typed {
             return Ok(Server { socket: socket.to_path_buf(), config: None });
         }
         let fail = |problems: Vec<Diagnostic>| {
             eprint!("{}", report(&problems, style_of_stderr()));
+            // Orders are given in a hurry, perhaps while somebody edits the file.
+            eprintln!("  = help: {option} asks the server at its socket without the configuration");
             BAD_CONFIG
         };
         let (file, text) = load::config_text(config).map_err(fail)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hyper::Method;
 
-use super::server::Server;
+use super::server::{SOCKET_OPTION, Server};
 use super::{OK, put};
 use crate::control::client::Question;
 use crate::control::view::StatusView;
@@ -24,10 +24,11 @@ pub(super) struct Args {
 /// Asks, prints, and tells the exit code.
 pub(super) fn run(config: &Path, args: &Args) -> u8 {
     let question = Question { method: Method::GET, target: "/status".into(), body: String::new() };
-    let view: StatusView = match Server::find(config, args.socket.as_deref()).and_then(|server| server.ask(question)) {
-        Ok(view) => view,
-        Err(code) => return code,
-    };
+    let view: StatusView =
+        match Server::find(config, args.socket.as_deref(), SOCKET_OPTION).and_then(|server| server.ask(question)) {
+            Ok(view) => view,
+            Err(code) => return code,
+        };
     match args.json {
         true => put(&(serde_json::to_string_pretty(&view).expect("a view is plain data") + "\n")),
         false => put(&text(&view)),

@@ -18,6 +18,9 @@ use tokio::net::UnixStream;
 /// How long an answer may take: longer than the server itself gives an order.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How soon to try again where the queue of connections is full.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
 /// The longest answer, in octets: the list of as many mirrors as there can be, with an address each.
 const MAX_ANSWER_LEN: usize = 64 << 20;
 
@@ -86,8 +89,18 @@ pub fn ask(socket: &Path, question: Question) -> Result<(StatusCode, Bytes), Ask
     }
 }
 
+/// Connects, and waits where others are before us: a socket does not let a caller wait that does not want to.
+async fn connect(socket: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(socket).await {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => tokio::time::sleep(RETRY_PAUSE).await,
+            outcome => return outcome,
+        }
+    }
+}
+
 async fn exchange(socket: &Path, question: Question) -> io::Result<(StatusCode, Bytes)> {
-    let stream = UnixStream::connect(socket).await?;
+    let stream = connect(socket).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let Question { method, target, body } = question;
     let request = Request::builder().method(method).uri(target).header(HOST, "pharos");

@@ -110,11 +110,11 @@ impl Control {
 
 /// Says which orders are about mirrors that the configuration does not have.
 fn warn_of_gone(snapshot: &Snapshot) {
-    let known = |name: &str| snapshot.mirrors.iter().any(|mirror| *mirror.name == *name);
-    for (name, order) in snapshot.orders().iter().filter(|(name, _)| !known(name)) {
+    for (name, order) in view::gone(snapshot) {
         let what = order.forced.as_str();
         warn!(
-            "the order to {what} mirror {name} is kept, but the configuration has no such mirror; `pharos mirror auto {name}` takes it back"
+            "the order to {what} mirror {name} is kept, but the configuration has no such mirror; \
+             `pharos mirror auto {name}` takes it back"
         );
     }
 }

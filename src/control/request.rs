@@ -189,6 +189,8 @@ fn decode(part: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn parsed(method: Method, target: &str, body: &str) -> Result<Request, (u16, String)> {
@@ -242,6 +244,27 @@ mod tests {
             ("{\"order\":\"up\",\"reason\":\"x\",\"untill\":\"2h\"}", "unknown field"),
         ] {
             assert!(put(body).contains(said), "{body}: {}", put(body));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_name_goes_through_a_path_as_it_is(name in any::<String>()) {
+            let encoded = encode(&name);
+            prop_assert!(encoded.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte)));
+            prop_assert_eq!(decode(&encoded), Some(name));
+        }
+
+        #[test]
+        fn whatever_comes_is_answered(path in "/[!-~]{0,40}", body in prop::collection::vec(any::<u8>(), 0..60)) {
+            for method in [Method::GET, Method::PUT, Method::DELETE] {
+                for path in [&*path, "/mirrors/a/order"] {
+                    let Ok(request) = hyper::Request::builder().method(&method).uri(path).body(()) else { continue };
+                    let _ = parse(&request.into_parts().0, &body, UnixTime(1000));
+                }
+            }
         }
     }
 }

@@ -41,8 +41,8 @@ const BACKLOG: i32 = 16;
 /// How long a connection may last: longer than anything that is asked takes.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long the head of a request may take.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the head of a request may take, the time before its first octet included.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The longest head of a request, in octets; the least that hyper reads with.
 const MAX_HEAD_LEN: usize = 8192;
@@ -124,11 +124,21 @@ pub(super) fn bind(path: &Path) -> Result<Bound, OpenError> {
     // From here on, whatever is there was left by one that has ended, or is not ours.
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Err(OpenError::NotASocket(path.to_path_buf())),
-        Ok(_) if blocking::UnixStream::connect(path).is_ok() => return Err(OpenError::InUse(path.to_path_buf())),
+        Ok(_) if is_answered(path) => return Err(OpenError::InUse(path.to_path_buf())),
         _ => {}
     }
     let listener = listen(path).map_err(|error| OpenError::System { path: path.to_path_buf(), error })?;
     Ok(Bound { listener: Some(listener), path: path.to_path_buf(), _lock: lock })
+}
+
+/// Whether somebody listens at a socket, be it one that lets everybody wait.
+fn is_answered(path: &Path) -> bool {
+    let connect = || {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    };
+    connect().map_or_else(|error| error.kind() == ErrorKind::WouldBlock, |()| true)
 }
 
 /// Listens under another name and moves it into place, so that there is no moment without a socket, nor with an open one.

@@ -3,6 +3,7 @@
 //! **Invariants**: the keys are stable: scripts read them; what is unknown is null, never left out.
 //! **Not here**: layout (`cli`).
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use crate::base::prefix::FAMILIES;
 use crate::base::when::rfc3339;
 use crate::inspect::view::{OrderView, Word};
 use crate::inspect::words;
-use crate::mirror::Health;
+use crate::mirror::{AddressStanding, Health, Order};
 use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
 
@@ -100,21 +101,38 @@ pub(crate) struct RefusalView {
 
 /// All mirrors.
 pub(super) fn mirrors(snapshot: &Snapshot, probes: Option<&Probes>) -> MirrorsView {
-    let known = |name: &str| snapshot.mirrors.iter().any(|mirror| *mirror.name == *name);
-    let gone = snapshot.orders().iter().filter(|(name, _)| !known(name));
+    // Once for all of them: mirrors and horizons may both be many.
+    let mut horizons = vec![Vec::new(); snapshot.mirrors.len()];
+    for horizon in snapshot.horizons.iter() {
+        horizon.mirrors().for_each(|id| horizons[id.index()].push(horizon.name.to_string()));
+    }
+    let one = |(at, horizons)| one(snapshot, MirrorId::from_index(at), horizons, probes);
+    let gone = gone(snapshot).map(|(name, order)| GoneView { mirror: name.into(), order: OrderView::of(order) });
     MirrorsView {
         generation: snapshot.generation.0,
-        mirrors: (0..snapshot.mirrors.len()).map(|at| mirror(snapshot, MirrorId::from_index(at), probes)).collect(),
-        gone: gone.map(|(name, order)| GoneView { mirror: name.to_string(), order: OrderView::of(order) }).collect(),
+        mirrors: horizons.into_iter().enumerate().map(one).collect(),
+        gone: gone.collect(),
     }
 }
 
 /// One mirror.
 pub(super) fn mirror(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>) -> MirrorView {
+    let using = snapshot.horizons.iter().filter(|horizon| horizon.mirrors().any(|used| used == id));
+    one(snapshot, id, using.map(|horizon| horizon.name.to_string()).collect(), probes)
+}
+
+/// The orders about mirrors that the configuration does not have.
+pub(super) fn gone(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Order)> {
+    let known: HashSet<&str> = snapshot.mirrors.iter().map(|mirror| &*mirror.name).collect();
+    let orders = snapshot.orders().iter().map(|(name, order)| (&**name, order));
+    orders.filter(move |(name, _)| !known.contains(name))
+}
+
+fn one(snapshot: &Snapshot, id: MirrorId, horizons: Vec<String>, probes: Option<&Probes>) -> MirrorView {
     let (mirror, standing) = (&snapshot.mirrors[id.index()], snapshot.standing(id));
     let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address)).zip(&standing.v4);
     let v6 = mirror.v6.iter().map(|address| IpAddr::from(*address)).zip(&standing.v6);
-    let address = |(address, standing): (IpAddr, &crate::mirror::AddressStanding)| {
+    let address = |(address, standing): (IpAddr, &AddressStanding)| {
         let found = probes.and_then(|probes| probes.last(&mirror.name, address));
         AddressView {
             address: address.to_string(),
@@ -123,11 +141,10 @@ pub(super) fn mirror(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>)
             since: found.map(|found| rfc3339(found.since)),
         }
     };
-    let horizons = snapshot.horizons.iter().filter(|horizon| horizon.mirrors().any(|used| used == id));
     MirrorView {
         mirror: mirror.name.to_string(),
         order: snapshot.order(id).map(OrderView::of),
-        horizons: horizons.map(|horizon| horizon.name.to_string()).collect(),
+        horizons,
         addresses: v4.chain(v6).map(address).collect(),
     }
 }

@@ -69,15 +69,24 @@ pub(crate) fn verdict(verdict: Verdict) -> &'static str {
 
 /// An order in a few words: `drained by order until 2026-01-31T18:00:00Z: new disks`.
 pub(crate) fn order(order: &OrderView) -> String {
-    let what = match &*order.order {
+    format!("{} by order{}: {}", ordered(order), until(order), order.reason)
+}
+
+/// An order with all that is known of it: `drained by order of uid 0 since … until …: new disks`.
+pub(crate) fn whole_order(order: &OrderView) -> String {
+    let OrderView { who, since, reason, .. } = order;
+    format!("{} by order of {who} since {since}{}: {reason}", ordered(order), until(order))
+}
+
+fn ordered(order: &OrderView) -> &str {
+    match &*order.order {
         "drain" => "drained",
         other => other,
-    };
-    let until = match &order.until {
-        Some(until) => format!(" until {until}"),
-        None => String::new(),
-    };
-    format!("{what} by order{until}: {}", order.reason)
+    }
+}
+
+fn until(order: &OrderView) -> String {
+    order.until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default()
 }
 
 /// A rule with its place: `rule 3 (pharos.toml:33)`.

@@ -78,7 +78,7 @@ fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
 }
 
 fn from_server(config: &Path, socket: Option<&Path>, args: &Args) -> Result<View, u8> {
-    let server = Server::find(config, socket)?;
+    let server = Server::find(config, socket, "`--server=SOCKET`")?;
     let mut target = format!("/explain?client={}", encode(&args.client.to_string()));
     if let Some(resolver) = args.resolver {
         target += &format!("&resolver={}", encode(&resolver.to_string()));
