@@ -11,7 +11,7 @@ use pharos::base::rr::Rtype;
 use pharos::base::time::{Generation, Ttl};
 use pharos::compile;
 use pharos::networks::{Labels, Networks, SourceBuilder};
-use pharos::steer::{Condition, Draft, Horizon, Laid, Rule};
+use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
 use pharos::zone::{Zone, ZoneBuilder};
 
 use crate::random::Random;
@@ -128,6 +128,7 @@ fn table(prefixes: u32) -> (Horizon, Probes) {
     let rule = |at: u32| Rule {
         conditions: vec![Condition::Network { sources: vec![SourceId(0)], labels: vec![label(at)] }],
         mirrors: vec![MirrorId(at as u16)],
+        ranking: Ranking::Listed,
         fallback: Vec::new(),
     };
     let laid = Laid::over(&networks);
