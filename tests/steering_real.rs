@@ -27,7 +27,7 @@ use pharos::load;
 use pharos::mirror::Mirror;
 use pharos::networks::Networks;
 use pharos::snapshot::{Provenance, Settings, Snapshot};
-use pharos::steer::{Condition, Draft, Horizon, Laid, Rule};
+use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
 use pharos::wire::{self, Peer, Transport};
 use pharos::zone::{Steered, ZoneBuilder, ZoneSet};
 use serde_json::Value;
@@ -443,6 +443,7 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
             Condition::Region(vec![region.as_str().into()]),
         ],
         mirrors: vec![MirrorId::from_index(index)],
+        ranking: Ranking::Listed,
         fallback: Vec::new(),
     });
     let laid = Laid::over(&networks);

@@ -1,4 +1,4 @@
-//! A country database of as many networks as are asked for (MaxMind DB format 2.0), with 32-bit records.
+//! A database of countries or of cities, of as many networks as are asked for (MaxMind DB format 2.0, 32-bit records).
 
 use crate::random::Random;
 
@@ -9,25 +9,62 @@ const EMPTY: u64 = 0;
 const NODE: u64 = 1 << 32;
 const DATA: u64 = 2 << 32;
 
-/// The database: IPv4 networks of 24 bits, and one in eight of 28.
-pub(crate) fn database(networks: u32) -> Vec<u8> {
+/// A record for each country.
+pub(crate) fn countries() -> Vec<Vec<u8>> {
+    let record = |code: &[u8; 2]| {
+        let mut data = Vec::new();
+        map(1, &mut data);
+        country(code, &mut data);
+        data
+    };
+    COUNTRIES.into_iter().map(record).collect()
+}
+
+/// A record for each of as many cities, as City databases have them, all over the earth.
+pub(crate) fn cities(number: u32) -> Vec<Vec<u8>> {
+    let mut random = Random::new(3);
+    let mut degrees = |most: f64| (f64::from(random.below(1 << 24)) / f64::from(1 << 23) - 1.0) * most;
+    let record = |at: u32| {
+        let mut data = Vec::new();
+        map(2, &mut data);
+        country(COUNTRIES[at as usize % COUNTRIES.len()], &mut data);
+        string("location", &mut data);
+        map(2, &mut data);
+        for (key, degrees) in [("latitude", degrees(60.0)), ("longitude", degrees(180.0))] {
+            string(key, &mut data);
+            data.push(3 << 5 | 8);
+            data.extend_from_slice(&degrees.to_be_bytes());
+        }
+        data
+    };
+    (0..number).map(record).collect()
+}
+
+fn country(code: &[u8; 2], data: &mut Vec<u8>) {
+    string("country", data);
+    map(1, data);
+    string("iso_code", data);
+    string(std::str::from_utf8(code).expect("country codes are ASCII"), data);
+}
+
+/// The database: IPv4 networks of 24 bits, and one in eight of 28, each with one of the records.
+pub(crate) fn database(networks: u32, records: &[Vec<u8>]) -> Vec<u8> {
     let mut data = Vec::new();
-    let offsets = COUNTRIES.map(|code| {
-        let offset = data.len() as u64;
-        map(1, &mut data);
-        string("country", &mut data);
-        map(1, &mut data);
-        string("iso_code", &mut data);
-        string(std::str::from_utf8(code).expect("country codes are ASCII"), &mut data);
-        offset
-    });
+    let offsets: Vec<u64> = records
+        .iter()
+        .map(|record| {
+            let offset = data.len() as u64;
+            data.extend_from_slice(record);
+            offset
+        })
+        .collect();
     let mut nodes = vec![[EMPTY; 2]];
     let mut random = Random::new(9);
     // An odd factor visits every /24 once before any twice.
     for at in 0..networks {
         let len = if at % 8 == 0 { 28 } else { 24 };
         let address = at.wrapping_mul(0x9e37_79b1) << 8 | random.below(256);
-        let value = DATA | offsets[random.below(8) as usize];
+        let value = DATA | offsets[random.below(offsets.len() as u32) as usize];
         insert(&mut nodes, address, len, value);
     }
     let count = nodes.len() as u64;
@@ -57,7 +94,7 @@ pub(crate) fn database(networks: u32) -> Vec<u8> {
         number(kind, value, &mut file);
     }
     string("database_type", &mut file);
-    string("Synthetic-Country", &mut file);
+    string("Synthetic", &mut file);
     string("languages", &mut file);
     file.extend_from_slice(&[0x01, 0x04]);
     string("en", &mut file);

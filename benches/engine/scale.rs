@@ -8,10 +8,12 @@ use pharos::base::ids::{MirrorId, SourceId};
 use pharos::base::name::NameBuf;
 use pharos::base::prefix::{Block, Prefix};
 use pharos::base::rr::Rtype;
-use pharos::base::time::{Generation, Ttl};
+use pharos::base::time::{Generation, Moment, Ttl};
 use pharos::compile;
+use pharos::mirror::{Health, Standing};
 use pharos::networks::{Labels, Networks, SourceBuilder};
-use pharos::steer::{Condition, Draft, Horizon, Laid, Rule};
+use pharos::snapshot::{self, Change};
+use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
 use pharos::zone::{Zone, ZoneBuilder};
 
 use crate::random::Random;
@@ -79,22 +81,52 @@ pub(crate) fn compile() {
                  [horizons.h]\nrules = [{ country = [\"DE\", \"FR\"], mirrors = [\"n\"] }]\ndefault = [\"m\"]\n";
     let zones = "[[zone]]\nname = \"blob.k8s.io\"\nfile = \"zone\"\nsteer = [{ owner = \"@\", horizon = \"h\" }]\n";
     let networks = "[networks]\ngeo = { mmdb = \"geo.mmdb\" }\n";
-    let config = format!("{config}{zones}{networks}{rules}");
-    for (name, nets, hosts) in [("a database of 1 M networks", 1_000_000, 10), ("a zone of 1 M names", 100, 1_000_000)]
-    {
+    let by_country = format!("{config}{zones}{networks}{rules}");
+    let by_distance = |mirrors| format!("{config}{zones}{networks}{}", near(mirrors));
+    let cases = [
+        ("a database of 1 M networks", 1_000_000, mmdb::countries(), &by_country, 10),
+        ("a zone of 1 M names", 100, mmdb::countries(), &by_country, 1_000_000),
+        ("1 M networks in 200 k cities, unused", 1_000_000, mmdb::cities(200_000), &by_country, 10),
+        ("1 M networks in 200 k cities, nearest of 12", 1_000_000, mmdb::cities(200_000), &by_distance(12), 10),
+        ("1 M networks in 200 k cities, nearest of 64", 1_000_000, mmdb::cities(200_000), &by_distance(64), 10),
+    ];
+    for (name, nets, records, config, hosts) in cases {
         let directory = tempfile::tempdir().expect("a directory for temporary files");
         let write = |name: &str, octets: &[u8]| {
             std::fs::write(directory.path().join(name), octets).expect("room for a file");
         };
         write("zone", world::zone(hosts).as_bytes());
-        write("geo.mmdb", &mmdb::database(nets));
+        write("geo.mmdb", &mmdb::database(nets, &records));
         write("pharos.toml", config.as_bytes());
         let start = Instant::now();
         let built = compile::build(&directory.path().join("pharos.toml"), Generation(1));
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;
-        built.unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let snapshot = built.unwrap_or_else(|problems| panic!("{problems:#?}")).snapshot;
         println!("{name:44} {milliseconds:10.1}");
+        let plans = snapshot.horizons[0].plans().len();
+        let mirror = &snapshot.mirrors[0];
+        let down = Change::Standing(mirror.name.clone(), Standing::all(mirror, Health::Down));
+        let apply = median(|| {
+            let start = Instant::now();
+            black_box(snapshot::apply(&snapshot, &down, Moment(0)));
+            start.elapsed().as_secs_f64() * 1e3
+        });
+        println!("{:44} {apply:10.2}", format!("  a change of health, {plans} plans"));
     }
+}
+
+/// Mirrors over all of the earth, and a default of the nearest.
+fn near(mirrors: u32) -> String {
+    let mut random = Random::new(5);
+    let mut degrees = |most: u32| f64::from(random.below(2 * most)) - f64::from(most);
+    let mut text = String::new();
+    for at in 0..mirrors {
+        let (north, east) = (degrees(60), degrees(180));
+        text += &format!("[mirrors.m{at}]\naddresses = [\"192.0.2.{at}\", \"2001:db8::{at:x}\"]\n");
+        text += &format!("location = [{north}, {east}]\n");
+    }
+    let names: Vec<String> = (0..mirrors).map(|at| format!("\"m{at}\"")).collect();
+    format!("{text}[horizons.h]\ndefault = {{ nearest = [{}] }}\n", names.join(", "))
 }
 
 type Probes = (Vec<u32>, Vec<u128>);
@@ -128,6 +160,7 @@ fn table(prefixes: u32) -> (Horizon, Probes) {
     let rule = |at: u32| Rule {
         conditions: vec![Condition::Network { sources: vec![SourceId(0)], labels: vec![label(at)] }],
         mirrors: vec![MirrorId(at as u16)],
+        ranking: Ranking::Listed,
         fallback: Vec::new(),
     };
     let laid = Laid::over(&networks);

@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod diagnostic;
+pub mod geo;
 pub mod ids;
 pub mod memory;
 pub mod name;

@@ -75,6 +75,8 @@ pub trait Bits: Copy + Ord + Eq + std::hash::Hash + fmt::Debug + Send + Sync + '
     fn to_ip(self) -> IpAddr;
     /// The number as 128 bits, right-aligned (IPv4 occupies the low 32).
     fn to_u128(self) -> u128;
+    /// The address of a number; what does not fit is cut off.
+    fn from_u128(number: u128) -> Self;
 }
 
 macro_rules! impl_bits {
@@ -119,8 +121,13 @@ macro_rules! impl_bits {
                 IpAddr::from(<$address>::from_bits(self))
             }
 
+            #[inline]
             fn to_u128(self) -> u128 {
                 self as u128
+            }
+
+            fn from_u128(number: u128) -> Self {
+                number as Self
             }
         }
     };

@@ -199,6 +199,9 @@ fn wrong(snapshot: &Snapshot, violation: &Violation) -> String {
         Wrong::OtherPlan { expected, found } => {
             format!("the reply is for {}, the range is for {}", mirrors(*found), mirrors(*expected))
         }
+        Wrong::OtherSlot { expected, found } => {
+            format!("the reply is for {}, the slot of its scope is for {}", mirrors(*found), mirrors(*expected))
+        }
         Wrong::OtherAddresses => "the addresses are not those of the mirrors".into(),
         Wrong::OtherTtl(Some(ttl)) => format!("the TTL is {}", ttl.0),
         Wrong::OtherTtl(None) => "there is no TTL".into(),
@@ -224,6 +227,7 @@ fn code(wrong: &Wrong) -> &'static str {
         Wrong::Empty => "empty",
         Wrong::NotSteered(_) => "not-steered",
         Wrong::OtherPlan { .. } => "other-plan",
+        Wrong::OtherSlot { .. } => "other-slot",
         Wrong::OtherAddresses => "other-addresses",
         Wrong::OtherTtl(_) => "other-ttl",
         Wrong::NoScope => "no-scope",

@@ -77,11 +77,15 @@ pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snap
     for meant in &config.horizons {
         let rules = meant.rules.iter().map(rule).collect();
         let draft = Draft {
+            default_ranking: meant.default_ranking.clone(),
+            least_scopes: meant.least_scopes,
             answer_mirrors: meant.answer_mirrors,
             ..Draft::new(meant.name.clone(), rules, meant.default.clone())
         };
         let horizon = Horizon::build(draft, &networks, &laid);
-        problems.extend(check::unreachable_rules(meant, &winners(&horizon, &networks, &laid)));
+        let winners = winners(&horizon, &networks, &laid);
+        problems.extend(check::unreachable_rules(meant, &winners));
+        problems.extend(check::mirrors_near_nobody(config, meant, &horizon, &winners, &networks));
         horizons.push(horizon);
     }
     let mirrors: Arc<[Mirror]> = config.mirrors.iter().map(|entry| entry.mirror.clone()).collect();
@@ -131,7 +135,12 @@ fn winners(horizon: &Horizon, networks: &Networks, laid: &Laid) -> BTreeSet<usiz
 
 fn rule(meant: &config::Rule) -> Rule {
     let conditions = meant.conditions.iter().map(condition).collect();
-    Rule { conditions, mirrors: meant.mirrors.clone(), fallback: meant.fallback.clone() }
+    Rule {
+        conditions,
+        mirrors: meant.mirrors.clone(),
+        ranking: meant.ranking.clone(),
+        fallback: meant.fallback.clone(),
+    }
 }
 
 fn condition(meant: &config::Condition) -> Condition {

@@ -131,6 +131,24 @@ pub const MAX_PROTOCOLS: usize = 8;
 /// The longest name of a protocol, in octets: a TLS extension counts them in one (RFC 7301 §3.1).
 pub const MAX_PROTOCOL: usize = 255;
 
+/// The weight of a mirror; 0 for one that takes clients only while no other of the list is up. Shares are told to one in 256.
+pub const WEIGHT: RangeInclusive<u64> = 0..=1000;
+
+/// The most mirrors of a list with weights or by distance: those of a list with weights share 256 slots, and the nearest alone
+/// must make fewer plans than there may be.
+pub const MAX_RANKED: usize = 64;
+
+/// The most rules of a horizon with weights, and as many by distance: a rule with weights has a plan for each slot, and the
+/// plans of a horizon are numbered with 16 bits.
+pub const MAX_RANKED_RULES: usize = 64;
+
+/// How long the scope of answers by weight is at least, in bits of IPv4; see [`crate::steer::LeastScopes`] for the default. Beyond
+/// 24 resolvers tell nobody's address (RFC 7871 §11.1), and under 8 there are too few blocks to share out.
+pub const WEIGHTS_IPV4_SCOPE: RangeInclusive<u64> = 8..=24;
+
+/// The same for IPv6, where resolvers tell 56 bits, and a registry has 12 to 23.
+pub const WEIGHTS_IPV6_SCOPE: RangeInclusive<u64> = 16..=56;
+
 /// TCP ports that can be connected to.
 pub const PORT: RangeInclusive<u64> = 1..=65_535;
 

@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::diagnostic::{Diagnostic, Place, sort_by_place};
+use crate::base::geo::Coordinates;
 use crate::base::ids::{HorizonId, KeyId, MirrorId, ServiceId, SourceId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
@@ -29,7 +30,7 @@ use crate::base::tsig::Algorithm;
 use crate::mirror::{Mirror, Thresholds};
 pub use crate::registry::BlobTarget;
 pub use crate::snapshot::{Hints, Party, Service, SteeredExport};
-pub use crate::steer::AnswerMirrors;
+pub use crate::steer::{AnswerMirrors, LeastScopes, Ranking};
 
 /// Reads a config file's text: what it means and what is doubtful in it, or what is wrong with it.
 ///
@@ -453,6 +454,8 @@ pub enum NetworkKind {
 pub struct MirrorEntry {
     /// The mirror.
     pub mirror: Mirror,
+    /// Where on earth it is; none where that is not said.
+    pub location: Option<Coordinates>,
     /// Where it is declared.
     pub place: Place,
 }
@@ -466,10 +469,14 @@ pub struct Horizon {
     pub rules: Vec<Rule>,
     /// The mirrors of a client that meets no rule.
     pub default: Vec<MirrorId>,
+    /// In what order such a client takes them.
+    pub default_ranking: Ranking,
     /// Where `default` stands.
     pub default_place: Place,
     /// With how many mirrors to answer.
     pub answer_mirrors: AnswerMirrors,
+    /// How long the scope of answers by weight is at least.
+    pub least_scopes: LeastScopes,
 }
 
 impl Horizon {
@@ -485,8 +492,10 @@ impl Horizon {
 pub struct Rule {
     /// All of these must hold.
     pub conditions: Vec<Condition>,
-    /// The mirrors, in order of preference.
+    /// The mirrors, in order of preference unless `order` has another.
     pub mirrors: Vec<MirrorId>,
+    /// In what order a client takes them.
+    pub ranking: Ranking,
     /// The mirrors to use when none of those can be; the horizon's default comes after them.
     pub fallback: Vec<MirrorId>,
     /// Where the rule stands.
@@ -531,6 +540,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::steer::Weights;
 
     const SAMPLE: &str = include_str!("../../tests/check/sample-complete.toml");
     const EVERYTHING: &str = include_str!("../../tests/check/everything.toml");
@@ -645,6 +655,21 @@ mod tests {
         let all = "network 0 vpn desk, region eastus, asn 64512, country DE, continent EU, subdivision DE-BE";
         assert_eq!(shown, ["network 0 3", all]);
         assert_eq!(config.horizons[0].rules[0].fallback, [MirrorId(1)]);
+        let [blobs, rest] = &config.horizons[..] else { panic!("two horizons") };
+        assert_eq!((blobs.answer_mirrors.get(), blobs.least_scopes), (2, LeastScopes::USUAL));
+        assert_eq!((rest.answer_mirrors.get(), rest.least_scopes.v4.0, rest.least_scopes.v6.0), (1, 20, 40));
+        let place = |north, east| Coordinates::from_degrees(north, east).unwrap();
+        let (a, b) = (place(50.0, 8.68), place(-33.87, 151.21));
+        assert_eq!(rest.rules[0].ranking, Ranking::Weighted(Weights::new([("a", 0), ("c", 3)])));
+        assert_eq!((&rest.rules[0].mirrors[..], rest.rules[0].conditions.len()), (&[MirrorId(0), MirrorId(2)][..], 1));
+        assert_eq!(
+            (&rest.rules[1].ranking, &rest.rules[1].mirrors[..]),
+            (&Ranking::Nearest(vec![b, a]), &[MirrorId(1), MirrorId(0)][..])
+        );
+        assert_eq!(
+            (&rest.default_ranking, &rest.default[..]),
+            (&Ranking::Nearest(vec![a, b]), &[MirrorId(0), MirrorId(1)][..])
+        );
     }
 
     #[test]

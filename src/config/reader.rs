@@ -16,6 +16,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Placed;
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
+use crate::base::geo::Coordinates;
 use crate::base::when::parse_millis;
 
 /// A text that is being read, and the problems met so far.
@@ -247,6 +248,38 @@ impl<'r, 't> Value<'r, 't> {
                 self.out_of_range(written.to_string(), format!("write a number from {low} to {high}"))
             }
         }
+    }
+
+    /// Latitude and longitude: a list of two numbers of degrees.
+    pub(super) fn coordinates(&self) -> Option<Placed<Coordinates>> {
+        let DeValue::Array(array) = self.value.get_ref() else {
+            return self.wrong_type("a list of two numbers", "latitude and longitude in degrees, like `[50.11, 8.68]`");
+        };
+        let degrees = |value: &DeValue<'_>| match value {
+            DeValue::Integer(written) => written.as_str().parse().ok(),
+            DeValue::Float(written) => written.as_str().parse().ok(),
+            _ => None,
+        };
+        let written: Vec<Option<f64>> = array.iter().map(|value| degrees(value.get_ref())).collect();
+        let found = match written[..] {
+            [Some(latitude), Some(longitude)] => Coordinates::from_degrees(latitude, longitude),
+            _ => None,
+        };
+        if found.is_none() {
+            self.reader.report(
+                Diagnostic::error("bad-location", format!("`{}` is no place on earth", self.key))
+                    .at(self.place(), "not latitude and longitude")
+                    .help(
+                        "write degrees north from -90 to 90, then degrees east from -180 to 180, like `[50.11, 8.68]`",
+                    ),
+            );
+        }
+        found.map(|coordinates| self.placed(coordinates))
+    }
+
+    /// Whether it is a table.
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.value.get_ref(), DeValue::Table(_))
     }
 
     /// `true` or `false`.

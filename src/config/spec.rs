@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::reader::{Reader, Table, Value};
 use super::{NetworkKind, Placed, limits};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
+use crate::base::geo::Coordinates;
 
 /// A text and where it stands.
 pub(super) type Text = Placed<Arc<str>>;
@@ -215,6 +216,36 @@ pub(super) struct MirrorSpec {
     pub(super) name: Text,
     pub(super) addresses: Vec<Text>,
     pub(super) host: Option<Text>,
+    /// None where it is not written.
+    pub(super) location: Option<LocationSpec>,
+}
+
+/// `location` of a mirror.
+#[derive(Debug)]
+pub(super) enum LocationSpec {
+    /// A place on earth.
+    Known(Placed<Coordinates>),
+    /// Something else, which has been reported.
+    Wrong,
+}
+
+/// In what order a client takes the mirrors of a list.
+#[derive(Debug)]
+pub(super) enum RankingSpec {
+    /// As they are listed.
+    Listed,
+    /// `weights`
+    Weighted(WeightsSpec),
+    /// `nearest`
+    Nearest,
+}
+
+/// `weights` of a rule.
+#[derive(Debug)]
+pub(super) struct WeightsSpec {
+    /// The names; none for the number where that is wrong and has been reported.
+    pub(super) list: Vec<(Text, Option<Number>)>,
+    pub(super) place: Place,
 }
 
 /// One `[horizons.*]`.
@@ -222,9 +253,11 @@ pub(super) struct MirrorSpec {
 pub(super) struct HorizonSpec {
     pub(super) name: Text,
     pub(super) rules: Vec<RuleSpec>,
-    pub(super) default: Vec<Text>,
+    pub(super) default: ListSpec,
     pub(super) default_place: Place,
     pub(super) answer_mirrors: Option<Number>,
+    pub(super) weights_ipv4_scope: Option<Number>,
+    pub(super) weights_ipv6_scope: Option<Number>,
 }
 
 /// One rule.
@@ -240,9 +273,22 @@ pub(super) struct RuleSpec {
     pub(super) subdivision: Option<Vec<Text>>,
     /// How many keys are written besides the mirrors: one that is misspelt was meant as a condition too.
     pub(super) conditions: usize,
-    pub(super) mirrors: Vec<Text>,
+    pub(super) mirrors: ListSpec,
     pub(super) fallback: Vec<Text>,
     pub(super) place: Place,
+}
+
+/// Mirrors in some order: `mirrors`, with or without `weights`, or `nearest`.
+#[derive(Debug)]
+pub(super) struct ListSpec {
+    pub(super) mirrors: Vec<Text>,
+    pub(super) ranking: RankingSpec,
+}
+
+impl ListSpec {
+    fn listed(mirrors: Vec<Text>) -> Self {
+        ListSpec { mirrors, ranking: RankingSpec::Listed }
+    }
 }
 
 /// The kinds of feeds by their names in `feed`.
@@ -621,9 +667,13 @@ fn read_mirror(reader: &Reader<'_>, value: &Value<'_, '_>) -> MirrorSpec {
     let name = value.name();
     // The name stays known even so: what refers to it is not at fault.
     let Some(mut table) = value.table(format!("mirror `{}`", name.value)) else {
-        return MirrorSpec { name, addresses: Vec::new(), host: None };
+        return MirrorSpec { name, addresses: Vec::new(), host: None, location: None };
     };
     let (addresses, host) = (table.take("addresses"), table.take("host"));
+    let location = table.take("location").map(|value| match value.coordinates() {
+        Some(coordinates) => LocationSpec::Known(coordinates),
+        None => LocationSpec::Wrong,
+    });
     // A key left over is likely one of these two misspelt, and is reported as unknown.
     if addresses.is_none() && host.is_none() && table.len() == 0 {
         reader.report(
@@ -639,6 +689,7 @@ fn read_mirror(reader: &Reader<'_>, value: &Value<'_, '_>) -> MirrorSpec {
         name,
         addresses: addresses.map(|value| value.texts()).unwrap_or_default(),
         host: host.and_then(|value| value.text()),
+        location,
     }
 }
 
@@ -646,30 +697,86 @@ fn read_horizon(reader: &Reader<'_>, value: &Value<'_, '_>) -> HorizonSpec {
     let name = value.name();
     let Some(mut table) = value.table(format!("horizon `{}`", name.value)) else {
         let default_place = name.place.clone();
-        return HorizonSpec { name, rules: Vec::new(), default: Vec::new(), default_place, answer_mirrors: None };
+        return HorizonSpec {
+            name,
+            rules: Vec::new(),
+            default: ListSpec::listed(Vec::new()),
+            default_place,
+            answer_mirrors: None,
+            weights_ipv4_scope: None,
+            weights_ipv6_scope: None,
+        };
     };
     let rules = table.take("rules").map(|value| value.elements()).unwrap_or_default();
     let default = table.require("default", "default = [\"MIRROR\"]");
     let default_place = default.as_ref().map_or_else(|| table.place().clone(), Value::place);
-    let answer_mirrors = table.take("answer-mirrors").and_then(|value| value.number(limits::ANSWER_MIRRORS));
+    let mut number = |key, range| table.take(key).and_then(|value: Value<'_, '_>| value.number(range));
+    let answer_mirrors = number("answer-mirrors", limits::ANSWER_MIRRORS);
+    let weights_ipv4_scope = number("weights-ipv4-scope", limits::WEIGHTS_IPV4_SCOPE);
+    let weights_ipv6_scope = number("weights-ipv6-scope", limits::WEIGHTS_IPV6_SCOPE);
     table.finish();
     let rules = limit(reader, rules, limits::MAX_RULES, "rules");
     HorizonSpec {
-        rules: rules.iter().filter_map(|value| read_rule(value, &name.value)).collect(),
-        default: default.map(|value| value.texts()).unwrap_or_default(),
+        rules: rules.iter().filter_map(|value| read_rule(reader, value, &name.value)).collect(),
+        default: default.and_then(|value| read_default(reader, &value)).unwrap_or(ListSpec::listed(Vec::new())),
         default_place,
         answer_mirrors,
+        weights_ipv4_scope,
+        weights_ipv6_scope,
         name,
     }
 }
 
-fn read_rule(value: &Value<'_, '_>, horizon: &str) -> Option<RuleSpec> {
+/// Reads `default`: a list, or a table with the same keys for mirrors as a rule.
+fn read_default(reader: &Reader<'_>, value: &Value<'_, '_>) -> Option<ListSpec> {
+    if !value.is_table() {
+        return Some(ListSpec::listed(value.texts()));
+    }
+    let mut table = value.table("`default`")?;
+    let list = read_list(reader, &mut table);
+    table.finish();
+    Some(list)
+}
+
+/// Reads `mirrors`, `weights` and `nearest` of a rule or a default.
+fn read_list(reader: &Reader<'_>, table: &mut Table<'_, '_>) -> ListSpec {
+    let nearest = table.take("nearest");
+    let mirrors = match nearest {
+        Some(_) => table.take("mirrors"),
+        None => table.require("mirrors", "mirrors = [\"MIRROR\"]"),
+    };
+    let weights = table.take("weights");
+    if let Some(nearest) = &nearest {
+        for other in mirrors.iter().chain(&weights) {
+            let key = &other.name().value;
+            reader.report(
+                Diagnostic::error("nearest-and-more", format!("`nearest` and `{key}` exclude each other"))
+                    .at(other.place(), "another order")
+                    .related(nearest.place(), "by distance")
+                    .help("`nearest` lists all the mirrors and puts them in order by distance; remove one of the two"),
+            );
+        }
+    }
+    let ranking = match (&nearest, weights) {
+        (Some(_), _) => RankingSpec::Nearest,
+        (None, Some(weights)) => read_weights(&weights).map_or(RankingSpec::Listed, RankingSpec::Weighted),
+        (None, None) => RankingSpec::Listed,
+    };
+    ListSpec { mirrors: nearest.or(mirrors).map(|value| value.texts()).unwrap_or_default(), ranking }
+}
+
+fn read_weights(value: &Value<'_, '_>) -> Option<WeightsSpec> {
+    let values = value.table("`weights`")?.into_values();
+    let list = values.iter().map(|value| (value.name(), value.number(limits::WEIGHT))).collect();
+    Some(WeightsSpec { list, place: value.place() })
+}
+
+fn read_rule(reader: &Reader<'_>, value: &Value<'_, '_>, horizon: &str) -> Option<RuleSpec> {
     let mut table = value.table(format!("a rule of horizon `{horizon}`"))?;
     let texts = |table: &mut Table<'_, '_>, key| Some(table.take(key)?.texts());
-    let written = table.len();
-    let mirrors = table.require("mirrors", "mirrors = [\"MIRROR\"]").map(|value| value.texts());
+    let mirrors = read_list(reader, &mut table);
     let fallback = texts(&mut table, "fallback");
-    let conditions = written - usize::from(mirrors.is_some()) - usize::from(fallback.is_some());
+    let conditions = table.len();
     let rule = RuleSpec {
         network: texts(&mut table, "network"),
         label: texts(&mut table, "label"),
@@ -680,7 +787,7 @@ fn read_rule(value: &Value<'_, '_>, horizon: &str) -> Option<RuleSpec> {
         continent: texts(&mut table, "continent"),
         subdivision: texts(&mut table, "subdivision"),
         conditions,
-        mirrors: mirrors.unwrap_or_default(),
+        mirrors,
         fallback: fallback.unwrap_or_default(),
         place: table.place().clone(),
     };

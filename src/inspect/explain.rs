@@ -14,9 +14,10 @@ use domain::rdata::AllRecordData;
 
 use super::ask::{Ask, Asker, Seen};
 use super::ground::{Ground, Judged, embedding_block};
-use super::reason::{ScopeReason, Share, scope_reason, shares, winner};
+use super::reason::{ScopeReason, Share, SlotReason, scope_reason, shares};
 use crate::base::client::{Client, Location, ScopePrefixLen};
-use crate::base::ids::{HorizonId, MirrorId};
+use crate::base::geo::Kilometres;
+use crate::base::ids::{HorizonId, MirrorId, PlanId};
 use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::{FAMILIES, Family, Prefix};
 use crate::base::rr::Rtype;
@@ -24,7 +25,7 @@ use crate::base::time::Ttl;
 use crate::mirror::{Forced, Health};
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
-use crate::steer::{Choice, Decision, Plan, Tier, Won};
+use crate::steer::{Choice, Decision, Tier, Won};
 use crate::wire::Summary;
 
 /// Why a client gets what it gets.
@@ -100,10 +101,14 @@ pub struct Steered {
     pub entries: Vec<Option<FoundEntry>>,
     /// What won: for a subnet over several plans, what wins for the lowest address of the plan that was taken.
     pub won: Won,
+    /// The plan that the table is to have by that.
+    pub by_the_rules: PlanId,
     /// The lowest and highest address around it that are decided alike.
     pub stretch: (IpAddr, IpAddr),
     /// What the subnet's plans have of it, the greatest first; one where all of it is decided alike.
     pub shares: Vec<Share>,
+    /// How the client came by its share, where the plan has weights.
+    pub slot: Option<SlotReason>,
     /// Every mirror of the plan, in order of preference.
     pub candidates: Vec<Candidate>,
     /// Why the scope is what it is.
@@ -121,6 +126,10 @@ pub struct Candidate {
     pub health: Health,
     /// What became of it, for each reply.
     pub tried: [Tried; 2],
+    /// How far it is from the client, where that decides.
+    pub distance: Option<Kilometres>,
+    /// In how many of 256 slots it is first, where that decides.
+    pub slots: Option<usize>,
 }
 
 /// What became of a mirror for one family.
@@ -219,12 +228,18 @@ fn steered(snapshot: &Snapshot, id: HorizonId, decision: Decision, client: &Clie
     let ground = Ground::of(horizon);
     let entries = snapshot.provenance.networks.entries_at(location.address);
     let shares = shares(snapshot, id, &ground, &location);
-    let won = match shares.iter().find(|share| share.plan == decision.plan) {
-        Some(share) if shares.len() > 1 => share.won,
-        _ => winner(snapshot, id, &entries),
-    };
+    let head = horizon.head(decision.plan);
+    let share = shares.iter().find(|share| shares.len() > 1 && share.plan == head);
+    let decisive = share.map_or_else(|| entries.clone(), |share| snapshot.provenance.networks.entries_at(share.first));
+    let labels: Vec<_> = decisive.iter().map(|entry| entry.map(|entry| entry.labels)).collect();
+    let facts = snapshot.provenance.networks.facts(&labels);
+    let won = horizon.winner(&facts);
     let judged = Judged::of(client, &location);
     let stretch = ground.stretch_at(&location);
+    let slot = horizon.slots(head).map(|_| {
+        let block = ground.scope_block(&location, horizon.least_scope(head, Family::of(location.address)));
+        SlotReason { block, slot: horizon.slot_of(block) }
+    });
     Steered {
         horizon: id,
         decision,
@@ -232,14 +247,30 @@ fn steered(snapshot: &Snapshot, id: HorizonId, decision: Decision, client: &Clie
         embedded_in: embedding_block(client, &location),
         entries,
         won,
+        by_the_rules: horizon.plan_for(won, &facts),
         stretch: (stretch.first, stretch.last),
         shares,
-        candidates: candidates(snapshot, id, horizon.plan(decision.plan), &decision),
-        reason: scope_reason(snapshot, id, &ground, &location, judged),
+        slot,
+        candidates: candidates(
+            snapshot,
+            id,
+            &decision,
+            facts.coordinates.and_then(|place| horizon.distances(won, place)),
+        ),
+        reason: scope_reason(snapshot, id, &ground, &decision, judged),
     }
 }
 
-fn candidates(snapshot: &Snapshot, horizon: HorizonId, plan: &Plan, decision: &Decision) -> Vec<Candidate> {
+fn candidates(
+    snapshot: &Snapshot,
+    horizon: HorizonId,
+    decision: &Decision,
+    distances: Option<Vec<(MirrorId, Kilometres)>>,
+) -> Vec<Candidate> {
+    let policy = &snapshot.horizons[horizon.index()];
+    let plan = policy.plan(decision.plan);
+    let slots = policy.slots(policy.head(decision.plan));
+    let is_first = |slot: &&PlanId, mirror: MirrorId| policy.plan(**slot).preferred.first() == Some(&mirror);
     let tiers = [(Tier::Preferred, &plan.preferred), (Tier::Fallback, &plan.fallback), (Tier::Default, &plan.default)];
     let named = tiers.into_iter().flat_map(|(tier, list)| list.iter().map(move |mirror| (tier, *mirror)));
     named
@@ -263,7 +294,12 @@ fn candidates(snapshot: &Snapshot, horizon: HorizonId, plan: &Plan, decision: &D
                 };
                 Tried { family, verdict }
             });
-            Candidate { mirror, tier, health, tried }
+            let own = |tier: Tier| tier == Tier::Preferred;
+            let distance =
+                distances.iter().flatten().find(|(known, _)| own(tier) && *known == mirror).map(|(_, far)| *far);
+            let slots = slots.filter(|_| own(tier));
+            let slots = slots.map(|slots| slots.iter().filter(|slot| is_first(slot, mirror)).count());
+            Candidate { mirror, tier, health, tried, distance, slots }
         })
         .collect()
 }

@@ -14,7 +14,7 @@ use crate::base::time::{Generation, Ttl};
 use crate::mirror::Mirror;
 use crate::networks::{Labels, Networks, Place, Source, SourceBuilder};
 use crate::snapshot::{Hints, Origin, Provenance, Service, Settings, Snapshot};
-use crate::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Rule};
+use crate::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Ranking, Rule};
 use crate::zone::{Steered, Zone, ZoneBuilder, ZoneSet};
 
 /// What a snapshot is put together from; change a part before [`Parts::snapshot`] to see what happens.
@@ -40,6 +40,7 @@ pub(crate) fn parts() -> Parts {
     let rule = |conditions: Vec<Condition>, mirrors: &[MirrorId], fallback: &[MirrorId]| Rule {
         conditions,
         mirrors: mirrors.to_vec(),
+        ranking: Ranking::Listed,
         fallback: fallback.to_vec(),
     };
     let region = |region: &str| vec![Condition::Provider(vec!["aws".into()]), Condition::Region(vec![region.into()])];

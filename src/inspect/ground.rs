@@ -70,8 +70,9 @@ impl Ground {
         let v4 = Face::of(horizon.v4(), &special::reserved_v4().collect::<Vec<_>>());
         let v6 = Face::of(horizon.v6(), &special_v6);
         let plan = v4.ranges[0].plan;
-        let alike =
-            v4.ranges.iter().all(|range| range.plan == plan) && v6.ranges.iter().all(|range| range.plan == plan);
+        let alike = horizon.slots(plan).is_none()
+            && v4.ranges.iter().all(|range| range.plan == plan)
+            && v6.ranges.iter().all(|range| range.plan == plan);
         Ground { v4, v6, unanimous: alike }
     }
 
@@ -91,8 +92,16 @@ impl Ground {
         }
     }
 
-    /// How a scope relates to the truth for a location.
-    pub(super) fn judge_scope(&self, location: &Location, scope: ScopePrefixLen) -> ScopeVerdict {
+    /// The block around a location for which its answer holds, where that is `least` long at least: what slots are hashed by.
+    pub(super) fn scope_block(&self, location: &Location, least: u8) -> Prefix {
+        match location.address {
+            IpAddr::V4(v4) => Prefix::V4(scope_block(&self.v4, v4.to_bits(), least)),
+            IpAddr::V6(v6) => Prefix::V6(scope_block(&self.v6, v6.to_bits(), least)),
+        }
+    }
+
+    /// How a scope relates to the truth for a location; of a plan with weights it is `least` long at least.
+    pub(super) fn judge_scope(&self, location: &Location, scope: ScopePrefixLen, least: u8) -> ScopeVerdict {
         let exactly = |right: ScopePrefixLen| match scope.cmp(&right) {
             std::cmp::Ordering::Less => ScopeVerdict::TooWide,
             std::cmp::Ordering::Equal => ScopeVerdict::Exact,
@@ -105,8 +114,8 @@ impl Ground {
         };
         let Some(len) = scope.0.checked_sub(offset) else { return ScopeVerdict::TooWide };
         match location.address {
-            IpAddr::V4(v4) => self.v4.judge_scope(v4.to_bits(), len),
-            IpAddr::V6(v6) => self.v6.judge_scope(v6.to_bits(), len),
+            IpAddr::V4(v4) => self.v4.judge_scope(v4.to_bits(), len, least),
+            IpAddr::V6(v6) => self.v6.judge_scope(v6.to_bits(), len, least),
         }
     }
 }
@@ -178,12 +187,14 @@ impl<A: Bits> Face<A> {
         parts
     }
 
-    fn judge_scope(&self, address: A, len: u8) -> ScopeVerdict {
-        let stretch = self.stretch_at(address);
-        let alike = |len: u8| {
-            let block = Block::holding(address, len);
-            stretch.first <= block.first() && block.last() <= stretch.last
-        };
+    /// Whether all of a block is in one stretch.
+    fn is_alike(&self, block: Block<A>) -> bool {
+        let stretch = self.stretch_at(block.first());
+        block.last() <= stretch.last
+    }
+
+    fn judge_scope(&self, address: A, len: u8, least: u8) -> ScopeVerdict {
+        let alike = |len: u8| len >= least && self.is_alike(Block::holding(address, len));
         match len {
             _ if len > A::WIDTH => ScopeVerdict::TooNarrow,
             _ if !alike(len) => ScopeVerdict::TooWide,
@@ -191,6 +202,12 @@ impl<A: Bits> Face<A> {
             _ => ScopeVerdict::Exact,
         }
     }
+}
+
+/// The scope block of a location, by trying every length.
+fn scope_block<A: Bits>(face: &Face<A>, address: A, least: u8) -> Block<A> {
+    let mut blocks = (least..A::WIDTH).map(|len| Block::holding(address, len));
+    blocks.find(|block| face.is_alike(*block)).unwrap_or(Block::holding(address, A::WIDTH))
 }
 
 /// The number of addresses from one to another; all of IPv6 is one less than there are.

@@ -23,7 +23,7 @@ pub(crate) mod words;
 
 pub use explain::{Answer, Candidate, Explanation, Hearing, Record, Steered, Tried, Verdict, explain};
 pub use ground::Judged;
-pub use reason::{Neighbour, ScopeReason, Share, Side};
+pub use reason::{Neighbour, ScopeReason, Share, Side, SlotReason};
 pub use sweep::{
     Asked, HorizonReport, MAX_VIOLATIONS, MirrorTotal, OwnerReport, Progress, ProviderTotal, Records, Report,
     Violation, Wrong, sweep,

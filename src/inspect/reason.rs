@@ -15,7 +15,7 @@ use crate::base::prefix::{Bits, Family, Prefix};
 use crate::base::special;
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
-use crate::steer::Won;
+use crate::steer::{Decision, Won};
 
 /// Why the scope is what it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,13 @@ pub enum ScopeReason {
     Neighbour {
         /// Who.
         neighbour: Neighbour,
+        /// The bits that stand before an embedded IPv4 address; they are part of the scope.
+        offset: u8,
+    },
+    /// More clients are decided alike, but they are spread by weight: each block of this length has a slot.
+    Spread {
+        /// How long the scope of a plan with weights is at least.
+        least: u8,
         /// The bits that stand before an embedded IPv4 address; they are part of the scope.
         offset: u8,
     },
@@ -66,6 +73,15 @@ pub enum Side {
     Above,
 }
 
+/// How a client came by its share of a plan with weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SlotReason {
+    /// The block that was hashed: that of the scope, or the one that the resolver's address would have.
+    pub block: Prefix,
+    /// The slot that it has.
+    pub slot: usize,
+}
+
 /// What one plan has of a subnet that covers several.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Share {
@@ -84,13 +100,19 @@ pub(super) fn scope_reason(
     snapshot: &Snapshot,
     horizon: HorizonId,
     ground: &Ground,
-    location: &Location,
+    decision: &Decision,
     judged: Judged,
 ) -> ScopeReason {
+    let location = &decision.location;
     if ground.unanimous {
         return ScopeReason::Unanimous;
     }
     let ScopeRule::Exact { offset } = location.scope else { return ScopeReason::NotBySubnet(judged) };
+    let policy = &snapshot.horizons[horizon.index()];
+    let least = policy.least_scope(policy.head(decision.plan), Family::of(location.address));
+    if decision.scope.0 == least + offset && ground.scope_block(location, 0).prefix_len() < least {
+        return ScopeReason::Spread { least, offset };
+    }
     let stretch = ground.stretch_at(location);
     let below = stretch.below.map(|address| (common_bits(address, location.address), Side::Below, address));
     let above = stretch.above.map(|address| (common_bits(address, location.address), Side::Above, address));

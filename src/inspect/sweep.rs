@@ -6,6 +6,9 @@
 //! where that is tailored. Each reply must have the addresses of a mirror, those of the plan that the range, or most of the subnet, has; the owner's TTL; and a
 //! scope that is true: all of it is decided alike, and one bit shorter would not be.
 //!
+//! A range whose clients are spread by weight has many scopes: both ends of [`SAMPLES`] of them are asked for as well, and
+//! each reply must be for the slot of its scope's block.
+//!
 //! **Invariants**: what is expected comes from the ranges as a list and from the rules, never from the engine's lookup;
 //! the report of a snapshot is always the same.
 //! **Not here**: text, exit codes (`cli`).
@@ -14,16 +17,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::ask::{Ask, Asker, Seen};
 use super::explain::address_type;
-use super::ground::{Face, Ground, Part, ScopeVerdict};
+use super::ground::{Face, Ground, Part, ScopeVerdict, count};
 use super::tally::{Rules, Tally};
 use crate::answer::Outcome;
-use crate::base::client::{Client, Location, ScopePrefixLen, SourcePrefixLen, Subnet};
+use crate::base::client::{Client, Location, ScopePrefixLen, ScopeRule, SourcePrefixLen, Subnet, Vantage};
 use crate::base::ids::{HorizonId, PlanId};
 use crate::base::name::NameBuf;
-use crate::base::prefix::{Bits, FAMILIES, Family};
+use crate::base::prefix::{Bits, Block, FAMILIES, Family};
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Ttl;
 use crate::snapshot::{Hints, Settings, Snapshot};
+use crate::steer::table::Range;
 use crate::steer::{Horizon, Won};
 use crate::zone::Steered;
 
@@ -34,6 +38,9 @@ pub const MAX_VIOLATIONS: usize = 100;
 
 /// How many ranges are looked at between two reports of progress.
 const PROGRESS_EVERY: u64 = 4096;
+
+/// How many blocks of a range with weights are asked for besides its ends.
+const SAMPLES: u32 = 16;
 
 /// Who asks: a documentation address (RFC 5737), which no reply but those for reserved subnets depends on.
 const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53));
@@ -115,6 +122,13 @@ pub enum Wrong {
     /// It was made for another plan than the range, or most of the subnet, has.
     OtherPlan {
         /// The range's.
+        expected: PlanId,
+        /// The reply's.
+        found: PlanId,
+    },
+    /// It was made for another slot of the plan's weights than that of its scope: a resolver's cache would mix the two.
+    OtherSlot {
+        /// The plan of the scope's slot.
         expected: PlanId,
         /// The reply's.
         found: PlanId,
@@ -247,6 +261,7 @@ struct OwnerCheck<'c> {
     asker: Asker<'c>,
     owner: &'c NameBuf,
     steered: Steered,
+    horizon: &'c Horizon,
     ground: &'c Ground,
     /// For each plan, the rdata of its mirrors' A and AAAA, back to back.
     rdata: Vec<[Vec<u8>; 2]>,
@@ -263,11 +278,11 @@ impl<'c> OwnerCheck<'c> {
         snapshot: &'c Snapshot,
         owner: &'c NameBuf,
         steered: Steered,
-        horizon: &Horizon,
+        horizon: &'c Horizon,
         ground: &'c Ground,
         findings: &'c mut Findings,
     ) -> Self {
-        let plans = (0..horizon.plans.len()).map(PlanId::from_index);
+        let plans = (0..horizon.plans().len()).map(PlanId::from_index);
         let rdata: Vec<[Vec<u8>; 2]> =
             plans.map(|plan| FAMILIES.map(|family| mirror_addresses(snapshot, steered, plan, family))).collect();
         let is_served = |family: &Family| rdata.iter().any(|plan| !plan[*family as usize].is_empty());
@@ -278,7 +293,7 @@ impl<'c> OwnerCheck<'c> {
         let is_tailored = |id| snapshot.service(id).hints == Hints::Tailored;
         served.extend(steered.service.filter(|id| is_tailored(*id)).map(|_| Rtype::HTTPS));
         let (asker, seen) = (Asker::new(snapshot), Seen::default());
-        OwnerCheck { asker, owner, steered, ground, rdata, served, findings, seen, last: None }
+        OwnerCheck { asker, owner, steered, horizon, ground, rdata, served, findings, seen, last: None }
     }
 
     /// Asks from both ends of every range of a family.
@@ -296,8 +311,34 @@ impl<'c> OwnerCheck<'c> {
                     self.subnet(subnet, ends);
                 }
             }
+            if self.horizon.slots(range.plan).is_some() {
+                let least = self.horizon.least_scope(range.plan, A::FAMILY);
+                let wanted = self.blocks_of(range, least);
+                for address in wanted.into_iter().flat_map(|block| [block.first(), block.last()]) {
+                    let subnet = Subnet { address: address.to_ip(), source: SourcePrefixLen(A::WIDTH) };
+                    self.subnet(subnet, ends);
+                }
+            }
             pace.step();
         }
+    }
+
+    /// Some blocks of a range, from its lowest address to its highest, each of which has one scope.
+    fn blocks_of<A: Bits>(&self, range: &Range<A>, least: u8) -> Vec<Block<A>> {
+        let all = count(range.first, range.last);
+        let inside =
+            (0..SAMPLES).map(|at| A::from_u128(range.first.to_u128() + all / u128::from(SAMPLES) * u128::from(at)));
+        let location = |address: A| Location {
+            address: address.to_ip(),
+            source: SourcePrefixLen(A::WIDTH),
+            vantage: Vantage::Subnet,
+            scope: ScopeRule::Exact { offset: 0 },
+        };
+        let mut blocks: Vec<Block<A>> = inside
+            .map(|address| Block::holding(address, self.ground.scope_block(&location(address), least).prefix_len()))
+            .collect();
+        blocks.dedup();
+        blocks
     }
 
     /// Asks for a subnet.
@@ -328,9 +369,17 @@ impl<'c> OwnerCheck<'c> {
         }
         let Some(steering) = summary.basis.steering else { return Err(Wrong::NotSteered(summary.basis.outcome)) };
         let found = steering.decision.plan;
+        let head = self.horizon.head(found);
         let expected = self.expected(location);
-        if !expected.contains(&found) {
+        if !expected.contains(&head) {
             return Err(Wrong::OtherPlan { expected: expected[0], found });
+        }
+        let least = self.horizon.least_scope(head, Family::of(location.address));
+        if let Some(slots) = self.horizon.slots(head) {
+            let expected = slots[self.horizon.slot_of(self.ground.scope_block(location, least))];
+            if expected != found {
+                return Err(Wrong::OtherSlot { expected, found });
+            }
         }
         let [v4, v6] = &self.rdata[found.index()];
         let has_them = match rtype {
@@ -347,7 +396,7 @@ impl<'c> OwnerCheck<'c> {
             return Err(Wrong::OtherTtl(self.seen.ttl));
         }
         let scope = self.seen.scope.ok_or(Wrong::NoScope)?;
-        match self.ground.judge_scope(location, scope) {
+        match self.ground.judge_scope(location, scope, least) {
             ScopeVerdict::Exact => Ok(()),
             ScopeVerdict::TooWide => Err(Wrong::ScopeTooWide(scope)),
             ScopeVerdict::TooNarrow => Err(Wrong::ScopeTooNarrow(scope)),

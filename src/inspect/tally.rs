@@ -3,7 +3,8 @@
 //! The sources, a horizon and its ranges come in; out go the stretches where the table has another plan than the rules
 //! give, and the totals of each mirror.
 //!
-//! **Invariants**: every address is counted once, by the plan that the table has for it.
+//! **Invariants**: every address is counted once, by the plan that the table has for it; those of a plan with weights are
+//! shared out as its slots are.
 //! **Not here**: asking the engine ([`super::sweep()`]).
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::base::prefix::{Bits, Family};
 use crate::networks::{Combinations, Networks, Overlay, overlay};
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
+use crate::steer::spread::SLOTS;
 
 /// What one mirror serves of one family's clients.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,7 +120,7 @@ impl Tally {
                     providers.push(name.map(Arc::from));
                     providers.len() - 1
                 });
-                Ruling { won, plan: horizon.plan_of(won), provider }
+                Ruling { won, plan: horizon.plan_for(won, &facts), provider }
             })
             .collect();
         let v4 = tally(&ground.v4, &rules.v4, &rulings, id, findings);
@@ -132,12 +134,12 @@ impl Tally {
         for (clients, plans) in [(Family::V4, &self.v4), (Family::V6, &self.v6)] {
             let mut by_mirror: BTreeMap<(MirrorId, Records), (usize, BTreeMap<usize, u128>)> = BTreeMap::new();
             for (plan, ranges) in &plans.ranges {
-                for served in served_by(snapshot, horizon, *plan) {
+                for (served, slots) in served_by(snapshot, horizon, *plan) {
                     let total = by_mirror.entry(served).or_default();
                     total.0 += ranges;
                     for ((_, provider), addresses) in plans.addresses.range((*plan, 0)..=(*plan, usize::MAX)) {
                         let sum = total.1.entry(*provider).or_default();
-                        *sum = sum.saturating_add(*addresses);
+                        *sum = sum.saturating_add(share(*addresses, slots));
                     }
                 }
             }
@@ -161,8 +163,20 @@ impl Tally {
     }
 }
 
-/// The mirrors that a plan answers with, and for which types.
-fn served_by(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTreeMap<MirrorId, Records> {
+/// The mirrors that a plan answers with, for which types, and in how many of its slots.
+fn served_by(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTreeMap<(MirrorId, Records), usize> {
+    let slots =
+        snapshot.horizons[horizon.index()].slots(plan).map_or_else(|| vec![plan; SLOTS], |slots| slots.to_vec());
+    let mut served = BTreeMap::new();
+    for same in slots.chunk_by(|a, b| a == b) {
+        for mirror in served_in_slot(snapshot, horizon, same[0]) {
+            *served.entry(mirror).or_default() += same.len();
+        }
+    }
+    served
+}
+
+fn served_in_slot(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTreeMap<MirrorId, Records> {
     let mut served = BTreeMap::new();
     for (family, alone) in [(Family::V4, Records::A), (Family::V6, Records::Aaaa)] {
         for mirror in &snapshot.addresses(horizon, plan, family).choice.mirrors {
@@ -170,6 +184,12 @@ fn served_by(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTreeMap<
         }
     }
     served
+}
+
+/// What so many of all slots have of a number of addresses, which may be all of IPv6.
+fn share(addresses: u128, slots: usize) -> u128 {
+    let (all, slots) = (SLOTS as u128, slots as u128);
+    addresses / all * slots + addresses % all * slots / all
 }
 
 /// Walks ranges and stretches of equal labels side by side.

@@ -4,14 +4,15 @@ use super::fixture::{AWS_APNE1, AWS_USE1, GCP_US, client, name, parts, snapshot}
 use super::*;
 use crate::answer::Outcome;
 use crate::base::client::ScopePrefixLen;
+use crate::base::geo::Coordinates;
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::prefix::{Family, Prefix, PrefixSet};
 use crate::base::rr::Rtype;
 use crate::base::time::{Moment, Ttl};
 use crate::mirror::{Health, Mirror, Standing};
-use crate::networks::{Networks, SourceBuilder};
+use crate::networks::{Labels, Networks, Place, SourceBuilder};
 use crate::snapshot::{Change, Snapshot, apply};
-use crate::steer::{AnswerMirrors, Tier, Won};
+use crate::steer::{AnswerMirrors, Ranking, Tier, Weights, Won};
 
 fn explained(snapshot: &Snapshot, owner: &str, resolver: &str, subnet: Option<&str>) -> Explanation {
     explain(snapshot, name(owner).as_name(), client(resolver, subnet))
@@ -114,6 +115,85 @@ fn an_answer_holds_until_a_mirror_that_has_a_say_may_change() {
     assert_eq!(ttl(2, [Up, Down, Up]), 5);
     assert_eq!(ttl(1, [Down, Down, Up]), 3);
     assert_eq!(ttl(8, [Down, Down, Up]), 3);
+}
+
+/// Clients in Japan are spread over two mirrors, three to one.
+fn spread() -> Snapshot {
+    let mut parts = parts();
+    parts.rules[3].mirrors = vec![AWS_APNE1, GCP_US];
+    parts.rules[3].ranking = Ranking::Weighted(Weights::new([("aws-apne1", 3), ("gcp-us", 1)]));
+    parts.snapshot()
+}
+
+#[test]
+fn a_share_by_weight_is_told_by_its_slot() {
+    let snapshot = spread();
+    let told = |subnet: &str| {
+        let explanation = explained(&snapshot, "blob.example", "192.0.2.53", Some(subnet));
+        let steered = explanation.steered.unwrap();
+        let candidates: Vec<_> = steered.candidates.iter().map(|one| (one.mirror, one.slots)).collect();
+        assert_eq!(steered.by_the_rules, snapshot.horizons[0].head(steered.decision.plan));
+        (steered.won, steered.slot.unwrap(), candidates, steered.reason, steered.decision.scope.0)
+    };
+    let (won, slot, candidates, reason, scope) = told("133.5.1.0/24");
+    assert_eq!((won, slot.block, scope), (Won::Rule(3), prefix("133.5.0.0/16"), 16));
+    assert_eq!(reason, ScopeReason::Spread { least: 16, offset: 0 });
+    let mut by_mirror = candidates.clone();
+    by_mirror.sort_unstable();
+    assert_eq!(by_mirror, [(AWS_APNE1, Some(192)), (GCP_US, Some(64))]);
+    // Another block, another slot; where it is one of the other mirror's, that is tried first.
+    let firsts: std::collections::BTreeSet<_> = (0..32).map(|at| told(&format!("133.{at}.1.0/24")).2[0].0).collect();
+    assert_eq!(firsts, [AWS_APNE1, GCP_US].into());
+    // A client of another rule has no slot.
+    let other = explained(&snapshot, "blob.example", "192.0.2.53", Some("52.94.1.0/24")).steered.unwrap();
+    assert_eq!((other.slot, other.candidates[0].slots), (None, None));
+}
+
+#[test]
+fn a_sweep_of_shares_by_weight_finds_them_true_and_counts_them() {
+    let snapshot = spread();
+    let report = swept(&snapshot);
+    assert_eq!(report.violations, []);
+    let of = |mirror| {
+        let totals = report.horizons[0].totals.iter();
+        let mut own = totals.filter(|total| (total.clients, total.mirror) == (Family::V4, mirror));
+        own.next().unwrap().addresses
+    };
+    // Three quarters of 133.0.0.0/8, beside 15.193.10.0/24.
+    assert_eq!(of(AWS_APNE1), (1 << 24) / 4 * 3 + 256);
+    let unweighted = swept(&parts().snapshot());
+    assert!(report.replies > unweighted.replies, "blocks inside of the range are asked for too");
+}
+
+#[test]
+fn mirrors_by_distance_are_told_with_kilometres() {
+    let at = |north, east| Coordinates::from_degrees(north, east).unwrap();
+    let mut parts = parts();
+    let mut source = SourceBuilder::new("city", "city.mmdb");
+    // Osaka and Sapporo; in Kyoto nobody knows where.
+    for (prefix, coordinates) in
+        [("133.1.0.0/16", Some(at(34.69, 135.5))), ("133.2.0.0/16", Some(at(43.06, 141.35))), ("133.3.0.0/16", None)]
+    {
+        let place = Place { country: Some("JP".into()), coordinates, ..Place::default() };
+        let labels = source.intern(Labels { place: Some(place), ..Labels::default() });
+        source.add(prefix.parse().unwrap(), labels, 0);
+    }
+    parts.networks = Networks { sources: vec![source.finish().0.into()] };
+    parts.laid = parts.networks.clone();
+    parts.rules.drain(..3);
+    // Ashburn, then Tokyo.
+    parts.rules[0].mirrors = vec![AWS_USE1, AWS_APNE1];
+    parts.rules[0].ranking = Ranking::Nearest(vec![at(39.04, -77.49), at(35.68, 139.69)]);
+    let snapshot = parts.snapshot();
+    let told = |subnet: &str| {
+        let steered = explained(&snapshot, "blob.example", "192.0.2.53", Some(subnet)).steered.unwrap();
+        assert_eq!(steered.by_the_rules, steered.decision.plan);
+        steered.candidates.iter().map(|one| (one.mirror, one.distance.map(|far| far.0))).collect::<Vec<_>>()
+    };
+    assert_eq!(told("133.1.1.0/24"), [(AWS_APNE1, Some(396)), (AWS_USE1, Some(11_142)), (GCP_US, None)]);
+    assert_eq!(told("133.2.1.0/24"), [(AWS_APNE1, Some(833)), (AWS_USE1, Some(10_084)), (GCP_US, None)]);
+    assert_eq!(told("133.3.1.0/24"), [(AWS_USE1, None), (AWS_APNE1, None), (GCP_US, None)]);
+    assert_eq!(swept(&snapshot).violations, []);
 }
 
 #[test]
@@ -314,7 +394,7 @@ fn a_wrong_scope_is_judged_from_the_ranges_alone() {
     let snapshot = snapshot();
     let ground = Ground::of(&snapshot.horizons[HorizonId(0).index()]);
     let verdict = |subnet: &str, scope: u8| {
-        ground.judge_scope(&client("192.0.2.53", Some(subnet)).locate(), ScopePrefixLen(scope))
+        ground.judge_scope(&client("192.0.2.53", Some(subnet)).locate(), ScopePrefixLen(scope), 0)
     };
     let expect = [(ScopeVerdict::TooWide, 23), (ScopeVerdict::Exact, 24), (ScopeVerdict::TooNarrow, 25)];
     for (expected, scope) in expect {

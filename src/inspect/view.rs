@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::words;
 use super::{Answer, Candidate, Explanation, Hearing, Neighbour, Record, ScopeReason, Share, Side, Steered, explain};
 use crate::base::client::{Client, SourcePrefixLen, Subnet};
+use crate::base::geo::Coordinates;
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::name::Name;
 use crate::base::prefix::Prefix;
@@ -21,6 +22,7 @@ use crate::mirror::{Forced, Order, Reason};
 use crate::networks::{FoundEntry, Labels, Place};
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
+use crate::steer::spread::SLOTS;
 
 /// One of a few stable words.
 pub(crate) type Word = Cow<'static, str>;
@@ -125,6 +127,8 @@ pub(crate) struct SteeredView {
     pub(crate) rule: RuleView,
     pub(crate) range: RangeView,
     pub(crate) shares: Vec<ShareView>,
+    /// How the client came by its share of mirrors with weights; null where they have none.
+    pub(crate) slot: Option<SlotView>,
     pub(crate) mirrors: Vec<MirrorView>,
     pub(crate) scope: ScopeView,
     /// Set where the steering table does not follow the rules, which is a fault of ours.
@@ -159,6 +163,8 @@ pub(crate) struct LabelsView {
     pub(crate) country: Option<String>,
     pub(crate) continent: Option<String>,
     pub(crate) subdivision: Option<String>,
+    /// Degrees north and east.
+    pub(crate) coordinates: Option<(f64, f64)>,
 }
 
 /// What won.
@@ -186,6 +192,14 @@ pub(crate) struct ShareView {
     pub(crate) rule: RuleView,
 }
 
+/// A client's share of mirrors with weights.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct SlotView {
+    pub(crate) block: String,
+    pub(crate) slot: usize,
+    pub(crate) of: usize,
+}
+
 /// One mirror of the plan.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct MirrorView {
@@ -198,6 +212,10 @@ pub(crate) struct MirrorView {
     pub(crate) aaaa: Word,
     /// What an operator has ordered.
     pub(crate) order: Option<OrderView>,
+    /// How far it is from the client; null where that does not decide.
+    pub(crate) distance_km: Option<u32>,
+    /// For how much of the clients it is first, 0 to 1; null where it has no weight.
+    pub(crate) share: Option<f64>,
 }
 
 /// An order of an operator.
@@ -310,7 +328,7 @@ impl Names<'_> {
         let horizon = &self.snapshot.horizons[steered.horizon.index()];
         let labels: Vec<_> = steered.entries.iter().map(|entry| entry.map(|entry| entry.labels)).collect();
         let facts = self.snapshot.provenance.networks.facts(&labels);
-        let fault = horizon.plan_of(steered.won) != decision.plan;
+        let fault = horizon.head(decision.plan) != steered.by_the_rules;
         let shares = if steered.shares.len() > 1 { &steered.shares[..] } else { &[] };
         SteeredView {
             horizon: horizon.name.to_string(),
@@ -325,11 +343,13 @@ impl Names<'_> {
                 region: facts.provider.and_then(|(_, region)| region).map(Into::into),
                 asn: facts.asn,
                 label: None,
+                coordinates: facts.coordinates.map(Coordinates::degrees),
                 ..LabelsView::of_place(facts.place)
             },
             rule: self.rule(steered.horizon, steered.won),
             range: RangeView { first: steered.stretch.0.to_string(), last: steered.stretch.1.to_string() },
             shares: shares.iter().map(|share| self.share(steered.horizon, share)).collect(),
+            slot: steered.slot.map(|slot| SlotView { block: slot.block.to_string(), slot: slot.slot, of: SLOTS }),
             mirrors: steered.candidates.iter().map(|candidate| self.candidate(candidate)).collect(),
             scope: ScopeView {
                 length: decision.scope.0,
@@ -392,6 +412,8 @@ impl Names<'_> {
             a,
             aaaa,
             order: self.snapshot.order(candidate.mirror).map(OrderView::of),
+            distance_km: candidate.distance.map(|far| far.0),
+            share: candidate.slots.map(|slots| slots as f64 / SLOTS as f64),
         }
     }
 
@@ -435,6 +457,7 @@ impl LabelsView {
             country: text(|place| place.country.as_deref()),
             continent: text(|place| place.continent.as_deref()),
             subdivision: text(|place| place.subdivision.as_deref()),
+            coordinates: place.and_then(|place| place.coordinates).map(Coordinates::degrees),
             ..LabelsView::default()
         }
     }

@@ -112,6 +112,7 @@ pub(crate) fn labels(labels: &LabelsView) -> String {
         text("country", &labels.country),
         text("continent", &labels.continent),
         text("subdivision", &labels.subdivision),
+        labels.coordinates.map(|(north, east)| format!("at {north}, {east}")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
@@ -207,6 +208,10 @@ pub(crate) fn why_scope(snapshot: &Snapshot, explanation: &Explanation, steered:
         ScopeReason::NotBySubnet(_) => {
             "no subnet was used, so the answer holds for all clients of this resolver".into()
         }
+        ScopeReason::Spread { least, offset } => format!(
+            "these clients are spread by weight: each block of {least} bits has a mirror of its own{}",
+            before(*offset)
+        ),
         ScopeReason::WholeFamily { offset } => {
             let family = crate::base::prefix::Family::of(location.address);
             format!("all of {family} is decided alike{}", before(*offset))

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::base::geo::Coordinates;
+
 /// What one entry says.
 ///
 /// An empty label set is legal: the entry of a plain list without labels says only that it is there.
@@ -28,14 +30,15 @@ pub struct Place {
     pub continent: Option<Arc<str>>,
     /// ISO 3166-2, like `US-CA`.
     pub subdivision: Option<Arc<str>>,
-    /// Latitude and longitude in millidegrees, where a City database knows them.
-    pub coordinates: Option<(i32, i32)>,
+    /// Where on earth, from a City database.
+    pub coordinates: Option<Coordinates>,
 }
 
 /// What all sources together say of an address; input of the rules.
 ///
 /// Where several sources know the same kind of label, the source listed first wins. Provider and region are one kind
-/// (a region means nothing without its provider), and so are country, continent and subdivision.
+/// (a region means nothing without its provider), and so are country, continent and subdivision. Coordinates are a kind of
+/// their own, as only City databases have them, but those in another country than the one that is known do not count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts<'a> {
     /// The provider and its region.
@@ -44,6 +47,8 @@ pub struct Facts<'a> {
     pub asn: Option<u32>,
     /// Where it is.
     pub place: Option<&'a Place>,
+    /// Where on earth.
+    pub coordinates: Option<Coordinates>,
     /// For each source, in order, its entry's labels; none where it has no entry.
     pub by_source: Vec<Option<&'a Labels>>,
 }
@@ -59,6 +64,11 @@ impl<'a> Facts<'a> {
             facts.asn = facts.asn.or(labels.asn);
             facts.place = facts.place.or(labels.place.as_ref());
         }
+        let country = facts.place.and_then(|place| place.country.as_deref());
+        let agrees =
+            |place: &&Place| country.is_none_or(|known| place.country.as_deref().is_none_or(|own| own == known));
+        let places = by_source.iter().copied().flatten().filter_map(|labels| labels.place.as_ref());
+        facts.coordinates = places.filter(agrees).find_map(|place| place.coordinates);
         facts.by_source = by_source;
         facts
     }
@@ -90,6 +100,7 @@ mod tests {
             provider: Some(("aws", Some("us-east-1"))),
             asn: Some(64496),
             place: sources[1].as_ref().unwrap().place.as_ref(),
+            coordinates: None,
             by_source: sources.iter().map(Option::as_ref).collect(),
         };
         assert_eq!(facts, expected);
@@ -109,6 +120,24 @@ mod tests {
         let facts = Facts::of(sources.iter().map(Some));
         assert_eq!(facts.place.unwrap().country.as_deref(), Some("US"));
         assert_eq!(facts.place.unwrap().continent, None);
+    }
+
+    #[test]
+    fn coordinates_come_from_the_first_source_that_has_them_in_the_country_that_is_known() {
+        let at = |country: Option<&str>, north: f64| {
+            let coordinates = Coordinates::from_degrees(north, 0.0);
+            let place = Place { country: country.map(Into::into), coordinates, ..Place::default() };
+            Labels { place: Some(place), ..Labels::default() }
+        };
+        let found = |sources: &[Labels]| {
+            let facts = Facts::of(sources.iter().map(Some));
+            facts.coordinates.map(|coordinates| coordinates.degrees().0)
+        };
+        assert_eq!(found(&[in_country("DE"), at(Some("DE"), 50.0), at(Some("DE"), 51.0)]), Some(50.0));
+        assert_eq!(found(&[in_country("DE"), at(Some("FR"), 48.0), at(None, 51.0)]), Some(51.0));
+        assert_eq!(found(&[in_country("DE"), at(Some("FR"), 48.0)]), None);
+        assert_eq!(found(&[at(None, 1.0), in_country("DE")]), Some(1.0));
+        assert_eq!(found(&[in_country("DE")]), None);
     }
 
     #[test]

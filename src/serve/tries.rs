@@ -81,7 +81,7 @@ fn subnet(snapshot: &Snapshot, id: HorizonId) -> Option<Prefix> {
         let client = Client { resolver: Ipv4Addr::LOCALHOST.into(), subnet: Some(subnet) };
         let decision = snapshot.decide(id, &client);
         // A reserved subnet is answered by the resolver's address, and shows nothing.
-        let tells = decision.location.vantage == Vantage::Subnet && decision.plan != default;
+        let tells = decision.location.vantage == Vantage::Subnet && horizon.head(decision.plan) != default;
         tells.then(|| Prefix::holding(address, DISCLOSED))
     })
 }

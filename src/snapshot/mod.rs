@@ -283,7 +283,7 @@ fn answers(horizons: &[Horizon], mirrors: &[Mirror], standings: &[Standing]) -> 
             encode(choice, max_ttl, family, mirrors, standings)
         })
     };
-    let of_horizon = |horizon: &Horizon| horizon.plans.iter().map(|plan| of_plan(horizon, plan)).collect();
+    let of_horizon = |horizon: &Horizon| horizon.plans().iter().map(|plan| of_plan(horizon, plan)).collect();
     horizons.iter().map(of_horizon).collect()
 }
 

@@ -87,7 +87,7 @@ fn is_panic(horizon: &Horizon, family: Family, standings: &[Standing]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AnswerMirrors, Draft, Laid, Rule};
+    use super::super::{AnswerMirrors, Draft, Laid, Ranking, Rule};
     use super::*;
     use crate::mirror::AddressStanding;
     use crate::networks::Networks;
@@ -102,6 +102,7 @@ mod tests {
         let rule = |mirrors: &[u16], fallback: &[u16]| Rule {
             conditions: Vec::new(),
             mirrors: ids(mirrors),
+            ranking: Ranking::Listed,
             fallback: ids(fallback),
         };
         let rules = vec![rule(&[0], &[1]), rule(&[3, 4], &[])];
@@ -113,7 +114,7 @@ mod tests {
     }
 
     fn chosen(health: [Option<Health>; 5]) -> (Vec<u16>, Tier) {
-        let plan = Plan { preferred: ids(&[0]), fallback: ids(&[1]), default: ids(&[2]) };
+        let plan = Plan { preferred: ids(&[0]), fallback: ids(&[1]), default: ids(&[2]), weights: None };
         choice(&horizon(1), &plan, health)
     }
 
@@ -140,14 +141,14 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_first_mirrors_of_one_tier() {
-        let plan = Plan { preferred: ids(&[0, 3]), fallback: ids(&[1, 4]), default: ids(&[2]) };
+        let plan = Plan { preferred: ids(&[0, 3]), fallback: ids(&[1, 4]), default: ids(&[2]), weights: None };
         let of = |health| choice(&horizon(2), &plan, health);
         assert_eq!(of([Some(Up); 5]), (vec![0, 3], Tier::Preferred));
         // Fewer that are up are fewer in the answer, not one of the fallback beside them.
         assert_eq!(of([Some(Down), Some(Up), Some(Up), Some(Up), Some(Up)]), (vec![3], Tier::Preferred));
         assert_eq!(of([Some(Bad), Some(Up), Some(Up), Some(Drained), Some(Up)]), (vec![1, 4], Tier::Fallback));
         assert_eq!(of([Some(Bad), None, Some(Up), Some(Bad), Some(Bad)]), (vec![2], Tier::Default));
-        let narrow = Plan { preferred: ids(&[0]), fallback: ids(&[]), default: ids(&[]) };
+        let narrow = Plan { preferred: ids(&[0]), fallback: ids(&[]), default: ids(&[]), weights: None };
         let elsewhere = choice(&horizon(2), &narrow, [Some(Bad), Some(Up), Some(Up), Some(Up), Some(Bad)]);
         assert_eq!(elsewhere, (vec![1, 2], Tier::Elsewhere));
     }

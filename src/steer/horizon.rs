@@ -1,37 +1,24 @@
 //! A horizon: rules from labels to plans, compiled to one steering table per family.
 //!
-//! **Invariants**: rules are tried in order and the first whose every condition holds wins; plans that name the same
-//! mirrors in the same order are one plan, so that ranges merge and scopes are as short as they can be.
+//! **Invariants**: rules are tried in order and the first whose every condition holds wins; every address of a scope has
+//! the same plan; health has no say in either.
+//! **Not here**: plans ([`super::plans`]), slots ([`super::spread`]), distances ([`super::nearest`]).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::lines::Packed;
-use super::table::RangeTable;
+use super::nearest::{self, Places};
+use super::plans::{Plan, Plans, Ranking, Slots};
+use super::spread::{self, LeastScopes};
+use super::table::{Found, RangeTable};
 use crate::base::client::{Client, Location, ScopePrefixLen, ScopeRule};
+use crate::base::geo::{Coordinates, Kilometres};
 use crate::base::ids::{LabelsId, MirrorId, PlanId, SourceId};
-use crate::base::prefix::Block;
+use crate::base::prefix::{Block, Family, Prefix};
 use crate::base::special;
 use crate::networks::{Combinations, Facts, Networks, Overlay, overlay};
-
-/// An ordered list of mirrors, in three tiers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Plan {
-    /// The rule's mirrors.
-    pub preferred: Vec<MirrorId>,
-    /// The rule's fallback.
-    pub fallback: Vec<MirrorId>,
-    /// The horizon's default; empty in the default's own plan, where it is `preferred`.
-    pub default: Vec<MirrorId>,
-}
-
-impl Plan {
-    /// All its mirrors, in order of preference.
-    pub fn mirrors(&self) -> impl Iterator<Item = MirrorId> {
-        self.preferred.iter().chain(&self.fallback).chain(&self.default).copied()
-    }
-}
 
 /// One thing that must hold for a rule to win.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +69,10 @@ impl Condition {
 pub struct Rule {
     /// All of these must hold.
     pub conditions: Vec<Condition>,
-    /// The mirrors, in order of preference.
+    /// The mirrors, in order of preference unless `order` has another.
     pub mirrors: Vec<MirrorId>,
+    /// In what order a client takes them.
+    pub ranking: Ranking,
     /// The mirrors to use when none of those can be.
     pub fallback: Vec<MirrorId>,
 }
@@ -122,6 +111,10 @@ pub struct Draft {
     pub rules: Vec<Rule>,
     /// The mirrors of a client that meets no rule.
     pub default: Vec<MirrorId>,
+    /// In what order such a client takes them; behind the mirrors of a rule they are as listed.
+    pub default_ranking: Ranking,
+    /// How long the scope of a plan with weights is at least.
+    pub least_scopes: LeastScopes,
     /// With how many mirrors to answer.
     pub answer_mirrors: AnswerMirrors,
 }
@@ -129,7 +122,8 @@ pub struct Draft {
 impl Draft {
     /// Rules and a default, and everything else as it is where nothing is said of it.
     pub fn new(name: Arc<str>, rules: Vec<Rule>, default: Vec<MirrorId>) -> Self {
-        Draft { name, rules, default, answer_mirrors: AnswerMirrors::ONE }
+        let (default_ranking, least_scopes) = (Ranking::Listed, LeastScopes::USUAL);
+        Draft { name, rules, default, default_ranking, least_scopes, answer_mirrors: AnswerMirrors::ONE }
     }
 }
 
@@ -150,11 +144,16 @@ pub struct Horizon {
     /// The rules, in order.
     pub rules: Vec<Rule>,
     /// The plans; [`PlanId`] is an index. The default's comes first.
-    pub plans: Vec<Plan>,
+    plans: Plans,
     /// With how many mirrors of a plan to answer.
     pub answer_mirrors: AnswerMirrors,
     /// The plan of each rule.
     rule_plans: Vec<PlanId>,
+    /// What wins with mirrors by distance.
+    nearest: BTreeMap<Won, ByDistance>,
+    /// What slots are hashed with: the same wherever the horizon has this name.
+    seed: u64,
+    least_scopes: LeastScopes,
     /// The mirrors of all plans, once each, in order of their ids.
     mirrors: Vec<MirrorId>,
     v4: RangeTable<u32>,
@@ -165,8 +164,24 @@ pub struct Horizon {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Uniformity {
+    /// All have the same.
     OnePlan,
+    /// Each has that of its range.
     Several,
+    /// Some have that of a slot.
+    Spread,
+}
+
+/// Mirrors by distance, as a rule or the default has them.
+#[derive(Clone, Debug)]
+struct ByDistance {
+    /// The plan of clients without coordinates.
+    listed: Plan,
+    places: Places,
+    /// How many of the nearest are told apart.
+    depth: usize,
+    /// The mirrors that are the nearest to some client.
+    near_somebody: BTreeSet<MirrorId>,
 }
 
 /// What a client gets from a horizon, before health has a say.
@@ -184,10 +199,13 @@ pub struct Decision {
 #[inline]
 pub fn decide(horizon: &Horizon, client: &Client) -> Decision {
     let location = client.locate();
-    let found = match location.address {
+    let mut found = match location.address {
         IpAddr::V4(v4) => horizon.v4.find(v4.to_bits(), location.source.0),
         IpAddr::V6(v6) => horizon.v6.find(v6.to_bits(), location.source.0),
     };
+    if horizon.uniform == Uniformity::Spread {
+        found = horizon.spread(found, location.address);
+    }
     let scope = match (horizon.uniform, location.scope) {
         (Uniformity::OnePlan, _) => ScopePrefixLen(0),
         (_, ScopeRule::Fixed(scope)) => scope,
@@ -229,34 +247,57 @@ impl Laid {
 impl Horizon {
     /// Decides every combination of labels once and merges the ranges.
     pub fn build(draft: Draft, networks: &Networks, laid: &Laid) -> Self {
-        let Draft { name, rules, default, answer_mirrors } = draft;
-        let mut plans = vec![Plan { preferred: default.clone(), fallback: Vec::new(), default: Vec::new() }];
-        let mut ids: HashMap<Plan, PlanId> = HashMap::from([(plans[0].clone(), PlanId(0))]);
-        let rule_plans: Vec<PlanId> = rules
-            .iter()
-            .map(|rule| {
-                let plan = rule_plan(rule, &default);
-                *ids.entry(plan).or_insert_with_key(|plan| {
-                    plans.push(plan.clone());
-                    PlanId::from_index(plans.len() - 1)
-                })
-            })
-            .collect();
-        let by_combination: Vec<PlanId> = laid
+        let Draft { name, rules, default, default_ranking, least_scopes, answer_mirrors } = draft;
+        let mut plans = Plans::default();
+        plans.add(Plans::of_rule(&default, &[], &[], &default_ranking));
+        let plan_of = |rule: &Rule| Plans::of_rule(&rule.mirrors, &rule.fallback, &default, &rule.ranking);
+        let rule_plans: Vec<PlanId> = rules.iter().map(|rule| plans.add(plan_of(rule))).collect();
+        let won: Vec<(Won, Option<Coordinates>)> = laid
             .combinations()
-            .map(|labels| match winner(&rules, &networks.facts(labels)) {
-                Won::Rule(rule) => rule_plans[rule],
-                Won::Default => PlanId(0),
+            .map(|labels| networks.facts(labels))
+            .map(|facts| (winner(&rules, &facts), facts.coordinates))
+            .collect();
+        let rankings = rules.iter().enumerate().map(|(at, rule)| (Won::Rule(at), &rule.ranking));
+        let mut nearest: BTreeMap<Won, ByDistance> = BTreeMap::new();
+        for (won, ranking) in rankings.chain([(Won::Default, &default_ranking)]) {
+            if let Ranking::Nearest(places) = ranking {
+                let listed = plans.list[head(&rule_plans, won).index()].clone();
+                let (places, near_somebody) = (Places::new(places), BTreeSet::new());
+                nearest.insert(won, ByDistance { listed, places, depth: nearest::DISTINGUISHED, near_somebody });
+            }
+        }
+        let by_place = plans_by_place(&won, &mut nearest, &mut plans);
+        let by_combination: Vec<PlanId> = won
+            .iter()
+            .map(|(won, place)| {
+                let by_place = place.and_then(|place| by_place.get(&(*won, place)).copied());
+                by_place.unwrap_or_else(|| head(&rule_plans, *won))
             })
             .collect();
         let v4 = build_table(&laid.v4, &by_combination, &laid.boundaries_v4);
         let v6 = build_table(&laid.v6, &by_combination, &laid.boundaries_v6);
         let used: BTreeSet<PlanId> =
             v4.ranges().map(|range| range.plan).chain(v6.ranges().map(|range| range.plan)).collect();
-        let uniform = if used.len() == 1 { Uniformity::OnePlan } else { Uniformity::Several };
-        let mirrors: BTreeSet<MirrorId> = plans.iter().flat_map(Plan::mirrors).collect();
-        let mirrors = mirrors.into_iter().collect();
-        Horizon { name, rules, plans, answer_mirrors, rule_plans, mirrors, v4, v6, uniform }
+        let uniform = match used.len() {
+            _ if used.iter().any(|plan| plans.slots[plan.index()].is_some()) => Uniformity::Spread,
+            1 => Uniformity::OnePlan,
+            _ => Uniformity::Several,
+        };
+        let mirrors: BTreeSet<MirrorId> = plans.list.iter().flat_map(Plan::mirrors).collect();
+        Horizon {
+            seed: spread::hash(name.as_bytes()),
+            name,
+            rules,
+            plans,
+            answer_mirrors,
+            rule_plans,
+            nearest,
+            least_scopes,
+            mirrors: mirrors.into_iter().collect(),
+            v4,
+            v6,
+            uniform,
+        }
     }
 
     /// The table of IPv4.
@@ -274,17 +315,70 @@ impl Horizon {
         self.mirrors.iter().copied()
     }
 
-    /// A plan.
-    pub fn plan(&self, id: PlanId) -> &Plan {
-        &self.plans[id.index()]
+    /// The plans; [`PlanId`] is an index. The default's comes first.
+    pub fn plans(&self) -> &[Plan] {
+        &self.plans.list
     }
 
-    /// The plan of what won.
+    /// A plan.
+    pub fn plan(&self, id: PlanId) -> &Plan {
+        &self.plans.list[id.index()]
+    }
+
+    /// The plan of what won, for clients of whom no more is known.
     pub fn plan_of(&self, won: Won) -> PlanId {
-        match won {
-            Won::Rule(rule) => self.rule_plans[rule],
-            Won::Default => PlanId(0),
+        head(&self.rule_plans, won)
+    }
+
+    /// The plan that the table is to have for a client that this won for, of whom these facts are known; off the query path.
+    pub fn plan_for(&self, won: Won, facts: &Facts<'_>) -> PlanId {
+        let by_distance = self.nearest.get(&won).zip(facts.coordinates);
+        let plan = by_distance.and_then(|(list, place)| self.plans.find(&list.plan_at(&list.places.nearest(place))));
+        plan.unwrap_or_else(|| self.plan_of(won))
+    }
+
+    /// The plan that the table has where a client gets this one: the same, but for the plans of slots.
+    pub fn head(&self, plan: PlanId) -> PlanId {
+        self.plans.heads[plan.index()]
+    }
+
+    /// The plans of a plan's slots; none where it has no weights.
+    pub fn slots(&self, plan: PlanId) -> Option<&Slots> {
+        self.plans.slots[plan.index()].as_deref()
+    }
+
+    /// The slot of a block.
+    pub fn slot_of(&self, block: Prefix) -> usize {
+        match block {
+            Prefix::V4(block) => spread::slot_of(self.seed, block.first()),
+            Prefix::V6(block) => spread::slot_of(self.seed, block.first()),
         }
+    }
+
+    /// How long a plan's scopes are at least.
+    pub fn least_scope(&self, plan: PlanId, family: Family) -> u8 {
+        self.slots(plan).map_or(0, |_| self.least_scopes.of(family))
+    }
+
+    /// How far each mirror of what won is from a place, in the order of the list; none where they are not by distance.
+    pub fn distances(&self, won: Won, place: Coordinates) -> Option<Vec<(MirrorId, Kilometres)>> {
+        let list = self.nearest.get(&won)?;
+        Some(list.listed.preferred.iter().copied().zip(list.places.distances(place)).collect())
+    }
+
+    /// The mirrors that are the nearest to some client, for each list of mirrors by distance.
+    pub fn near_somebody(&self) -> impl Iterator<Item = (Won, &BTreeSet<MirrorId>)> {
+        self.nearest.iter().map(|(won, list)| (*won, &list.near_somebody))
+    }
+
+    /// Puts the plan of a client's slot in the place of one with weights.
+    ///
+    /// Where the subnet covers several scopes of such a plan, the first decides. All shares of it are of equal standing: to take
+    /// what most of a wide subnet has would send every wide subnet to the heaviest mirror.
+    fn spread(&self, found: Found, address: IpAddr) -> Found {
+        let Some(slots) = self.slots(found.plan) else { return found };
+        let scope = found.scope.max(self.least_scopes.of(Family::of(address)));
+        Found { plan: slots[self.slot_of(Prefix::holding(address, scope))], scope }
     }
 
     /// What wins for a client of whom these facts are known; for `explain` and `check`, off the query path.
@@ -293,21 +387,48 @@ impl Horizon {
     }
 }
 
+impl ByDistance {
+    /// The plan of a client with these mirrors the nearest.
+    fn plan_at(&self, nearest: &[usize]) -> Plan {
+        self.listed.in_order(&self.places.order(nearest, self.depth))
+    }
+}
+
+/// Makes a plan for every order of mirrors that some client has.
+fn plans_by_place(
+    won: &[(Won, Option<Coordinates>)],
+    lists: &mut BTreeMap<Won, ByDistance>,
+    plans: &mut Plans,
+) -> HashMap<(Won, Coordinates), PlanId> {
+    let mut orders: BTreeMap<(Won, Coordinates), Vec<usize>> = BTreeMap::new();
+    for (won, place) in won {
+        if let (Some(list), Some(place)) = (lists.get(won), place) {
+            orders.entry((*won, *place)).or_insert_with(|| list.places.nearest(*place));
+        }
+    }
+    let depth = nearest::depth(orders.iter().map(|((won, _), nearest)| (*won, &**nearest)));
+    let mut ids = HashMap::with_capacity(orders.len());
+    for ((won, place), nearest) in &orders {
+        let Some(list) = lists.get_mut(won) else { continue };
+        list.depth = depth;
+        list.near_somebody.extend(nearest.first().map(|first| list.listed.preferred[*first]));
+        ids.insert((*won, *place), plans.add(list.plan_at(nearest)));
+    }
+    ids
+}
+
+fn head(rule_plans: &[PlanId], won: Won) -> PlanId {
+    match won {
+        Won::Rule(rule) => rule_plans[rule],
+        Won::Default => PlanId(0),
+    }
+}
+
 fn winner(rules: &[Rule], facts: &Facts<'_>) -> Won {
     rules
         .iter()
         .position(|rule| rule.conditions.iter().all(|condition| condition.holds(facts)))
         .map_or(Won::Default, Won::Rule)
-}
-
-/// The plan of a rule; a mirror is kept in the first tier that names it, so that equal outcomes are equal plans.
-fn rule_plan(rule: &Rule, default: &[MirrorId]) -> Plan {
-    let without = |list: &[MirrorId], seen: &[&[MirrorId]]| -> Vec<MirrorId> {
-        list.iter().copied().filter(|id| !seen.iter().any(|tier| tier.contains(id))).collect()
-    };
-    let fallback = without(&rule.fallback, &[&rule.mirrors]);
-    let default = without(default, &[&rule.mirrors, &fallback]);
-    Plan { preferred: rule.mirrors.clone(), fallback, default }
 }
 
 fn build_table<A: Packed>(laid: &Overlay<A>, plans: &[PlanId], boundaries: &[Block<A>]) -> RangeTable<A> {

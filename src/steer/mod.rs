@@ -4,13 +4,23 @@
 //! horizon and family ([`table`]), the one place where a client meets a policy ([`decide`]), and the one where a plan
 //! meets the health of mirrors ([`choose`]).
 //!
+//! Of the mirrors of a rule a client takes the first, or its share of them by weight ([`spread`]), or the nearest
+//! ([`nearest`]). All three are plans, so that there is one answer per plan and one way to it.
+//!
 //! **Invariants**: every address has a plan; scopes are exact; health never changes a scope.
 //! **Not here**: DNS messages ([`crate::answer`]), probing.
 
 mod choice;
 mod horizon;
 pub mod lines;
+pub mod nearest;
+mod plans;
+pub mod spread;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 pub use choice::{Choice, Tier, choose};
-pub use horizon::{AnswerMirrors, Condition, Decision, Draft, Horizon, Laid, Plan, Rule, Won, decide};
+pub use horizon::{AnswerMirrors, Condition, Decision, Draft, Horizon, Laid, Rule, Won, decide};
+pub use plans::{Plan, Ranking, Slots};
+pub use spread::{LeastScopes, Weights};

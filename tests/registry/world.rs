@@ -10,7 +10,7 @@ use pharos::mirror::{Health, Mirror, Standing};
 use pharos::networks::{Labels, Networks, SourceBuilder};
 use pharos::registry::{Asking, BlobTarget, Settings, Upstream};
 use pharos::snapshot::{Change, Provenance, Settings as EngineSettings, Snapshot, apply};
-use pharos::steer::{Condition, Draft, Horizon, Laid, Rule};
+use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
 use pharos::zone::ZoneSet;
 
 /// A client of the network `east`.
@@ -71,6 +71,7 @@ pub(crate) fn snapshot(health: [Health; 3]) -> Snapshot {
     let rule = |label: &str, mirror| Rule {
         conditions: vec![Condition::Network { sources: vec![SourceId(0)], labels: vec![label.into()] }],
         mirrors: vec![MirrorId(mirror)],
+        ranking: Ranking::Listed,
         fallback: Vec::new(),
     };
     let rules = vec![rule("east", 0), rule("west", 1)];

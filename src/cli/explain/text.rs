@@ -83,6 +83,13 @@ impl Page {
             self.table("shares", &steered.shares.iter().map(row).collect::<Vec<_>>());
             self.paragraph("", "the subnet covers clients that are decided differently; the greatest share decides");
         }
+        if let Some(slot) = &steered.slot {
+            let words = format!(
+                "clients are spread by weight; {} has slot {} of {}, whose order this is:",
+                slot.block, slot.slot, slot.of
+            );
+            self.paragraph("slot", &words);
+        }
         self.table("mirrors", &steered.mirrors.iter().map(mirror_row).collect::<Vec<_>>());
         self.paragraph("scope", &format!("/{}: {}", steered.scope.length, steered.scope.why));
         if let Some(fault) = &steered.fault {
@@ -173,7 +180,10 @@ fn mirror_row(mirror: &MirrorView) -> Vec<String> {
         }
         Some(order) => format!("{fate}; {}", words::order(order)),
     };
-    vec![mirror.mirror.clone(), mirror.tier.to_string(), mirror.health.to_string(), fate]
+    let mut row = vec![mirror.mirror.clone(), mirror.tier.to_string(), mirror.health.to_string(), fate];
+    row.extend(mirror.distance_km.map(|far| format!("{far} km")));
+    row.extend(mirror.share.map(|share| format!("first for {:.1} %", share * 100.0)));
+    row
 }
 
 /// `rule 3 (pharos.toml:33)`, or the default.

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::rule_providers;
 use super::unmapped::unmapped_regions;
+use super::{near, rule_providers};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, sort_by_place};
-use crate::config::{Condition, Config, Placed, Rule};
+use crate::config::{Condition, Config, Horizon, Placed, Ranking, Rule};
 use crate::networks::Networks;
 
 /// Warns of values in rules that no source knows, and of regions that no rule maps.
@@ -20,6 +20,10 @@ pub fn check_labels(config: &Config, networks: &Networks) -> Vec<Diagnostic> {
         for rule in &horizon.rules {
             check_rule(rule, &known, config, &mut silent, &mut problems);
         }
+        problems.extend(by_distance(horizon).filter(|_| !near::knows_coordinates(networks)).find_map(|place| {
+            let source = "a City database (`mmdb`)";
+            silent.insert("coordinates").then(|| no_source("coordinates", place, "nobody is near to anything", source))
+        }));
         for (provider, regions) in &known.regions {
             problems.extend(unmapped_regions(horizon, provider, regions));
         }
@@ -172,12 +176,21 @@ fn unknown(
                 .at(place.clone(), "met by no client")
                 .help(help),
         ),
-        Some(silent) => silent.insert(one).then(|| {
-            Diagnostic::warning("no-source", format!("no network knows {several} at all"))
-                .at(place.clone(), "met by no client")
-                .help(format!("add a network that does: {source}"))
-        }),
+        Some(silent) => silent.insert(one).then(|| no_source(several, place, "met by no client", source)),
     }
+}
+
+fn no_source(several: &str, place: &Place, effect: &str, source: &str) -> Diagnostic {
+    Diagnostic::warning("no-source", format!("no network knows {several} at all"))
+        .at(place.clone(), effect)
+        .help(format!("add a network that does: {source}"))
+}
+
+/// Where a horizon has mirrors by distance.
+fn by_distance(horizon: &Horizon) -> impl Iterator<Item = &Place> {
+    let rules = horizon.rules.iter().map(|rule| (&rule.ranking, &rule.place));
+    let all = rules.chain([(&horizon.default_ranking, &horizon.default_place)]);
+    all.filter(|(ranking, _)| matches!(ranking, Ranking::Nearest(_))).map(|(_, place)| place)
 }
 
 /// Regions are those of the rule's providers, where it names any that are known.
@@ -263,6 +276,17 @@ mod tests {
              did you mean `DE-BE`? known subdivisions: `DE-BE`",
         ];
         assert_eq!(short(&check_labels(&config, &networks())), expected);
+    }
+
+    #[test]
+    fn mirrors_by_distance_without_any_coordinates_are_said_once() {
+        let config = config(
+            "{ provider = 'gcp', nearest = 'm' },
+             { provider = 'aws', nearest = 'm' },",
+        );
+        let expected =
+            "7 no-source: no network knows coordinates at all; add a network that does: a City database (`mmdb`)";
+        assert_eq!(short(&check_labels(&config, &networks())), [expected]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! **Not here**: what the config alone can tell ([`crate::config`]), problems of the sources ([`crate::load`]).
 
 mod labels;
+mod near;
 mod nearest_region;
 #[cfg(test)]
 mod testing;
@@ -14,6 +15,7 @@ mod unmapped;
 mod unreachable;
 
 pub use labels::check_labels;
+pub use near::mirrors_near_nobody;
 pub use unreachable::unreachable_rules;
 
 use std::sync::Arc;

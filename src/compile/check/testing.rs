@@ -8,7 +8,7 @@ use crate::networks::{Labels, Networks, Place, SourceBuilder};
 /// What all configs begin with: rules stand from line 7 on.
 const HEAD: &str = "\
 zone = { name = 'example.com', file = 'example.zone', steer = { owner = '@', horizon = 'h' } }
-mirrors.m = { addresses = '192.0.2.1' }
+mirrors.m = { addresses = '192.0.2.1', location = [50.11, 8.68] }
 networks = { office = { list = 'o' }, aws = { feed = 'aws', file = 'a' }, gcp = { feed = 'gcp', file = 'g' }, asn = { mmdb = 'n' }, geo = { mmdb = 'c' } }
 [horizons.h]
 default = 'm'

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use super::Check;
+use super::mirrors::Mirrors;
+use super::rankings::least_scopes;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::{MirrorId, SourceId};
 use crate::config::spec::{HorizonSpec, RuleSpec, Text, ZoneSpec};
@@ -10,19 +12,22 @@ use crate::config::{AnswerMirrors, Condition, Horizon, MirrorEntry, NetworkKind,
 use crate::mirror::Mirror;
 
 impl Check<'_> {
-    pub(super) fn check_horizon(&mut self, spec: &HorizonSpec) -> Horizon {
+    pub(super) fn check_horizon(&mut self, spec: &HorizonSpec, mirrors: &Mirrors) -> Horizon {
         self.parse(&spec.name, value::word);
         for (index, rule) in spec.rules.iter().enumerate() {
             if rule.conditions == 0 {
                 self.report_unconditional(rule, spec.rules.get(index + 1));
             }
         }
+        self.check_ranked_rules(spec);
         Horizon {
             name: spec.name.value.clone(),
-            rules: spec.rules.iter().map(|rule| self.check_rule(rule)).collect(),
-            default: self.check_mirror_list(&spec.default),
+            rules: spec.rules.iter().map(|rule| self.check_rule(rule, mirrors)).collect(),
+            default: self.check_mirror_list(&spec.default.mirrors),
+            default_ranking: self.check_ranking(&spec.default, mirrors),
             default_place: spec.default_place.clone(),
             answer_mirrors: answer_mirrors(spec),
+            least_scopes: least_scopes(spec),
         }
     }
 
@@ -39,7 +44,7 @@ impl Check<'_> {
         });
     }
 
-    fn check_rule(&mut self, spec: &RuleSpec) -> Rule {
+    fn check_rule(&mut self, spec: &RuleSpec, mirrors: &Mirrors) -> Rule {
         let mut conditions: Vec<Condition> = Vec::new();
         conditions.extend(self.check_network_condition(spec));
         if let Some(texts) = &spec.provider {
@@ -67,7 +72,8 @@ impl Check<'_> {
         }
         Rule {
             conditions,
-            mirrors: self.check_mirror_list(&spec.mirrors),
+            mirrors: self.check_mirror_list(&spec.mirrors.mirrors),
+            ranking: self.check_ranking(&spec.mirrors, mirrors),
             fallback: self.check_mirror_list(&spec.fallback),
             place: spec.place.clone(),
         }
@@ -126,7 +132,7 @@ impl Check<'_> {
     pub(super) fn check_answer_length(&mut self, horizon: &Horizon, mirrors: &[MirrorEntry]) {
         let most = usize::from(horizon.answer_mirrors.get());
         let lists = horizon.rules.iter().flat_map(|rule| [(&rule.mirrors, &rule.place), (&rule.fallback, &rule.place)]);
-        let lists = lists.chain([(&horizon.default, &horizon.default_place)]);
+        let mut lists = lists.chain([(&horizon.default, &horizon.default_place)]);
         // Which mirrors of a list are up is not known yet, so those with the most addresses are.
         let longest = |list: &[MirrorId], count: fn(&Mirror) -> usize, record: usize| {
             let mut counts: Vec<usize> = list.iter().map(|id| count(&mirrors[id.index()].mirror)).collect();
@@ -136,7 +142,7 @@ impl Check<'_> {
         let octets = |list: &[MirrorId]| {
             longest(list, |mirror| mirror.v4.len(), 16).max(longest(list, |mirror| mirror.v6.len(), 28))
         };
-        let too_long = lists.filter(|(list, _)| most > 1 && octets(list) > limits::ANSWER_OCTETS).next();
+        let too_long = lists.find(|(list, _)| most > 1 && octets(list) > limits::ANSWER_OCTETS);
         if let Some((list, place)) = too_long {
             let message = format!("{most} mirrors of this list have {} octets of addresses", octets(list));
             self.report(Diagnostic::warning("long-answer", message).at(place.clone(), "too long for a datagram").help(

@@ -225,7 +225,7 @@ impl Check<'_> {
         ids.sort_unstable();
         ids.dedup();
         for id in ids {
-            let MirrorEntry { mirror, place } = &mirrors[id.index()];
+            let MirrorEntry { mirror, place, .. } = &mirrors[id.index()];
             // A host that is written wrong has been reported.
             if mirror.host.is_some() || spec.mirrors[id.index()].host.is_some() {
                 continue;

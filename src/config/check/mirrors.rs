@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::MirrorId;
-use crate::config::spec::MirrorSpec;
+use crate::config::spec::{LocationSpec, MirrorSpec};
 use crate::config::{MirrorEntry, limits, value};
 use crate::mirror::Mirror;
 
@@ -61,7 +61,15 @@ impl Check<'_> {
             {
                 mirrors.broken.insert(MirrorId::from_index(index));
             }
-            mirrors.entries.push(MirrorEntry { mirror, place: spec.name.place.clone() });
+            let location = match &spec.location {
+                Some(LocationSpec::Known(location)) => Some(location.value),
+                Some(LocationSpec::Wrong) => {
+                    mirrors.broken.insert(MirrorId::from_index(index));
+                    None
+                }
+                None => None,
+            };
+            mirrors.entries.push(MirrorEntry { mirror, location, place: spec.name.place.clone() });
         }
         mirrors
     }

@@ -14,6 +14,7 @@ pub(super) mod keys;
 mod listeners;
 mod mirrors;
 mod probe;
+mod rankings;
 mod zones;
 
 use std::cell::Cell;
@@ -39,7 +40,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
         problems,
     };
     let mirrors = check.check_mirrors(&spec.mirrors);
-    let horizons: Vec<_> = spec.horizons.iter().map(|horizon| check.check_horizon(horizon)).collect();
+    let horizons: Vec<_> = spec.horizons.iter().map(|horizon| check.check_horizon(horizon, &mirrors)).collect();
     check.check_unused_mirrors(&spec.mirrors, &horizons);
     let broken = |id: MirrorId| mirrors.broken.contains(&id);
     for horizon in &horizons {

@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 use super::{Loaded, about, continents, json, spelling};
 use crate::base::diagnostic::Diagnostic;
+use crate::base::geo::Coordinates;
 use crate::base::ids::LabelsId;
 use crate::base::prefix::Prefix;
 use crate::config::{Network, NetworkKind};
@@ -185,20 +186,16 @@ fn place(record: &Record<'_>) -> Place {
     let continent = record.continent.as_ref().and_then(|continent| continent.code);
     // The first subdivision is the largest: England before Oxfordshire.
     let largest = record.subdivisions.as_ref().and_then(|all| all.first()).and_then(|part| part.iso_code);
-    let coordinates = record.location.as_ref().and_then(|location| {
-        Some((millidegrees(location.latitude?, 90.0)?, millidegrees(location.longitude?, 180.0)?))
-    });
+    let coordinates = record
+        .location
+        .as_ref()
+        .and_then(|location| Coordinates::from_degrees(location.latitude?, location.longitude?));
     Place {
         country: country.map(Into::into),
         continent: continent.or_else(|| country.and_then(continents::of)).map(Into::into),
         subdivision: country.zip(largest).map(|(country, part)| format!("{country}-{part}").into()),
         coordinates,
     }
-}
-
-fn millidegrees(degrees: f64, limit: f64) -> Option<i32> {
-    // The range makes the cast exact.
-    (-limit..=limit).contains(&degrees).then(|| (degrees * 1000.0).round() as i32)
 }
 
 /// Refuses what is no database, by what it is.

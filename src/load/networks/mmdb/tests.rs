@@ -87,6 +87,26 @@ fn systems_are_those_that_a_lookup_finds() {
     assert_eq!(labels_at(&source, "1.128.0.1").unwrap().asn, Some(1221));
 }
 
+/// The database of the engine's cases (`tests/engine`), which a writer of tests alone can write.
+#[test]
+fn the_city_database_of_the_engine_is_what_it_says() {
+    let at = |country: &str, latitude: f64, longitude: f64| json!({ "country": { "iso_code": country }, "location": { "latitude": latitude, "longitude": longitude } });
+    let written = Writer::new(6)
+        .add("40.1.0.0/16", at("FR", 48.86, 2.35))
+        .add("40.1.128.0/17", at("ES", 40.42, -3.7))
+        .add("40.2.0.0/16", at("US", 37.77, -122.42))
+        .add("40.3.0.0/16", at("SG", 1.35, 103.82))
+        .add("40.4.0.0/16", country("FR"))
+        .add("40.5.0.0/16", at("BR", -23.55, -46.63))
+        .add("2a00:1450::/32", at("FR", 48.86, 2.35))
+        .finish("Synthetic-City");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine/networks/city.mmdb");
+    if std::env::var_os("PHAROS_BLESS").is_some() {
+        std::fs::write(path, &written).unwrap();
+    }
+    assert_eq!(std::fs::read(path).unwrap(), written);
+}
+
 #[test]
 fn a_city_has_its_subdivision_and_coordinates() {
     let Some((_, source)) = published("GeoLite2-City-Test.mmdb") else { return };
@@ -95,7 +115,7 @@ fn a_city_has_its_subdivision_and_coordinates() {
         country: Some("US".into()),
         continent: Some("NA".into()),
         subdivision: Some("US-WA".into()),
-        coordinates: Some((47_251, -122_315)),
+        coordinates: Coordinates::from_degrees(47.251, -122.315),
     };
     assert_eq!(place("216.160.83.56"), milton);
     // England comes before West Berkshire.
