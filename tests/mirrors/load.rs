@@ -1,15 +1,17 @@
 //! A mirror is killed while queries come as fast as one client can ask.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use pharos::base::rr::Rtype;
 
+use super::common::query::Builder;
+use super::common::server::PATIENCE;
 use super::world::{Authority, Fault, Ledger, NAME, loopback};
-use super::{World, answer};
+use super::{World, addresses_in};
 
 const PACE: &str = "interval = \"1s\"\nretry = \"1s\"\ntimeout = \"500ms\"\nfall = 3\nrise = 2\nhold-down = \"0s\"\n";
 
@@ -34,9 +36,18 @@ async fn a_killed_mirror_is_left_in_time_no_answer_is_lost_or_empty_and_ttls_end
     let asking = std::thread::spawn({
         let (server, over) = (world.server.address(near), over.clone());
         move || {
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            socket.connect(server).unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            let (mut query, mut reply) = (Builder::new(NAME, Rtype::A).finish(), [0; 512]);
             let mut seen: Vec<(Instant, Vec<IpAddr>, u32)> = Vec::new();
             while !over.load(Relaxed) {
-                let (addresses, ttl) = answer(server, NAME, Rtype::A);
+                let id = (seen.len() as u16).to_be_bytes();
+                query[..2].copy_from_slice(&id);
+                socket.send(&query).unwrap();
+                let len = socket.recv(&mut reply).expect("no answer is lost");
+                assert_eq!(reply[..2], id);
+                let (addresses, ttl) = addresses_in(&reply[..len]);
                 seen.push((Instant::now(), addresses, ttl));
             }
             seen

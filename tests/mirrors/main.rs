@@ -95,7 +95,7 @@ const QUICK: &str =
 
 /// A server that probes mirrors at addresses of their own, and what it answers.
 struct World {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     server: Server,
     registry: SocketAddr,
     admin: SocketAddr,
@@ -146,20 +146,24 @@ impl World {
         text.push_str(rest);
         write("pharos.toml", &text);
         let server = Server::start(&folder.path().join("pharos.toml"));
-        // These two are the last to be started.
-        let said = server.wait_for("(health and metrics over HTTP)");
-        let at = |what: &str| -> SocketAddr {
-            let line = said.iter().find(|line| line.contains(what)).unwrap();
-            line.split_once("listening on ").unwrap().1.split(' ').next().unwrap().parse().unwrap()
-        };
-        let (registry, admin) = (at("(registry over HTTP)"), at("(health and metrics over HTTP)"));
-        World { _folder: folder, server, registry, admin }
+        // It is the last to be started.
+        let said = server.wait_for("(registry over HTTP)").pop().unwrap();
+        let registry = said.split_once("listening on ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+        let admin = server.listener("metrics", Ipv4Addr::LOCALHOST.into());
+        World { folder, server, registry, admin }
     }
 
     /// What `/metrics` says.
     async fn metrics(&self) -> String {
-        let page = asking::get(self.admin, "/metrics").await;
-        page.split_once("\r\n\r\n").unwrap().1.to_string()
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let page = asking::get(self.admin, "/metrics").await;
+            if page.starts_with("HTTP/1.1 200") {
+                return page.split_once("\r\n\r\n").unwrap().1.to_string();
+            }
+            // Until everything has started there is nothing to show.
+            assert!(page.starts_with("HTTP/1.1 503") && Instant::now() < deadline, "{page}");
+        }
     }
 
     /// The host that a blob is to be fetched from.
@@ -192,11 +196,14 @@ impl World {
     }
 }
 
-/// The addresses in an answer of a server, and their TTL. An answer that is lost ends the test.
+/// The addresses in an answer of a server, and their TTL.
 fn answer(server: SocketAddr, name: &str, rtype: Rtype) -> (Vec<IpAddr>, u32) {
     let query = Builder::new(name, rtype).finish();
-    let reply = ask_udp(&query, Ipv4Addr::LOCALHOST.into(), server).unwrap().unwrap();
-    let message = show::decode(&reply).unwrap();
+    addresses_in(&ask_udp(&query, Ipv4Addr::LOCALHOST.into(), server).unwrap().unwrap())
+}
+
+fn addresses_in(reply: &[u8]) -> (Vec<IpAddr>, u32) {
+    let message = show::decode(reply).unwrap();
     let ttl = message.answers.iter().map(|record| record.ttl).min().unwrap_or_default();
     (message.answers.iter().filter_map(|record| record.data.ip_addr()).collect(), ttl)
 }

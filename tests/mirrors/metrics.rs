@@ -54,9 +54,14 @@ async fn page() -> String {
     let mirrors: [(&str, &[IpAddr]); 2] = [("good", &[good]), ("bad", &[bad])];
     let rest = "[horizons.h]\ndefault = [\"good\", \"bad\"]\n\
                 [dns.tls]\nlisten = \"127.0.0.1:0\"\ncert = \"dns.pem\"\nkey = \"dns.key\"\n\
-                [dns.https]\nlisten = \"127.0.0.1:0\"\n";
+                [dns.https]\nlisten = \"127.0.0.1:0\"\n\
+                [control]\nsocket = \"control.sock\"\nstate = \"orders.json\"\n";
     let world = World::start_with(&authority, at.port(), QUICK, &mirrors, &[("@", "h")], rest);
     world.expect(Rtype::A, &[good]);
+    let config = world.folder.path().join("pharos.toml");
+    let mut order = Command::new(env!("CARGO_BIN_EXE_pharos"));
+    order.args(["mirror", "drain", "bad", "--reason", "to be counted", "--config"]).arg(config);
+    assert!(order.status().unwrap().success());
     let canary = format!("/v2/{}/blobs/sha256:{}", super::REPOSITORY, super::canary_sha256());
     assert_eq!(world.host(&canary).await, NAME);
     world.metrics().await
