@@ -205,7 +205,8 @@ impl Watcher {
         tracked.track.observe(finding.verdict, now, &self.probe.thresholds);
         tracked.probing = Probing::No;
         let (after, pause) = (tracked.track.health(), every(&self.probe, &tracked.track));
-        tracked.due = Instant::now() + vary(pause, &mut self.jitter);
+        // From beginning to beginning: what hangs until the time-out would else be left later than `fall` intervals.
+        tracked.due = Instant::now() + vary(pause, &mut self.jitter).saturating_sub(took);
         let (verdict, not_after) = (finding.verdict, finding.not_after);
         let cause = finding.reason.as_ref().map(Reason::word);
         let probed = Probed { verdict, cause, took, not_after, health: after, now: self.clock.read().unix };
