@@ -379,10 +379,11 @@ fn answer(message: &[u8], peer: Peer, engine: &Engine, counters: &mut Shared) ->
     if query.id != 0 || query.edns.is_some_and(|edns| edns.keepalive != Keepalive::No) {
         return None;
     }
-    let session = engine.begin();
+    let (session, begun) = (engine.begin(), Instant::now());
     ROOM.with_borrow_mut(|room| {
         let reply = session.respond(message, peer, room)?;
-        counters.reply(&reply.summary);
+        counters.reply(&reply.summary, &session.snapshot);
+        counters.took(peer.transport, 1, begun.elapsed());
         // It fits: the room is of the most octets that a length can tell.
         Some([&(reply.len as u16).to_be_bytes(), &room[..reply.len]].concat())
     })

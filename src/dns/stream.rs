@@ -170,7 +170,7 @@ enum Progress {
 impl Context {
     /// Answers whole messages at the front, as many as are there or as answers make up [`FLUSH_AT`] octets.
     fn answer(&mut self, inbound: &mut BytesMut, outbound: &mut BytesMut) -> Progress {
-        let session = self.engine.begin();
+        let (session, begun, mut replies) = (self.engine.begin(), Instant::now(), 0);
         let peer = Peer { address: self.address, transport: self.transport };
         ROOM.with_borrow_mut(|room| {
             while outbound.len() < FLUSH_AT {
@@ -188,14 +188,15 @@ impl Context {
                 self.counters.query(&peer);
                 self.transfer = session.transfer(message, peer);
                 if let Some(transfer) = &self.transfer {
-                    self.counters.reply(transfer.summary());
+                    self.counters.reply(transfer.summary(), &session.snapshot);
                     let consumed = PREFIX + message.len();
                     inbound.advance(consumed);
                     continue;
                 }
                 match session.respond(message, peer, room) {
                     Some(reply) => {
-                        self.counters.reply(&reply.summary);
+                        self.counters.reply(&reply.summary, &session.snapshot);
+                        replies += 1;
                         // It fits: the room is of the most octets that a length can tell.
                         outbound.put_u16(reply.len as u16);
                         outbound.put_slice(&room[..reply.len]);
@@ -206,6 +207,7 @@ impl Context {
                 inbound.advance(consumed);
             }
         });
+        self.counters.took(self.transport, replies, begun.elapsed());
         if outbound.is_empty() { Progress::Nothing } else { Progress::Answers }
     }
 }

@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
@@ -142,7 +142,9 @@ impl Worker {
                 return 0;
             }
         };
+        let begun = Instant::now();
         let session = engine.begin();
+        let mut replies = 0;
         batch.reply(|datagram, out| {
             let (bytes, peer) = match datagram {
                 Datagram::Whole { bytes, peer } => (bytes, Peer { address: peer.ip(), transport: Transport::Udp }),
@@ -156,7 +158,8 @@ impl Worker {
             counters.query(&peer);
             match session.respond_limited(bytes, peer, rates, out) {
                 Ok(reply) => {
-                    counters.reply(&reply.summary);
+                    counters.reply(&reply.summary, &session.snapshot);
+                    replies += 1;
                     Some(reply.len)
                 }
                 Err(Silence::Undeserved) => {
@@ -175,6 +178,7 @@ impl Worker {
             io::ErrorKind::WouldBlock => counters.lost(Lost::SendFull, count),
             _ => counters.lost(Lost::SendRefused, count),
         });
+        counters.took(Transport::Udp, replies, begun.elapsed());
         taken
     }
 }

@@ -15,15 +15,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use arrayvec::ArrayVec;
 use hyper::Method;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::base::time::Moment;
 use crate::process;
+use crate::registry::Ask;
 use crate::registry::known::{Allowance, Budget, Holding, Key, Known};
-use crate::registry::{Ask, MAX_ASKED};
 use crate::snapshot::Snapshot;
 use crate::telemetry::blobs::{Blobs, Result as Counted, Turned};
 use crate::telemetry::{Collect, Page};
@@ -102,7 +101,7 @@ pub(super) enum Found {
 /// The flights that a request waits for.
 pub(super) struct Waiting {
     asker: Arc<Asker>,
-    flights: ArrayVec<watch::Receiver<Option<Holding>>, MAX_ASKED>,
+    flights: Vec<watch::Receiver<Option<Holding>>>,
     wait: Duration,
     _place: OwnedSemaphorePermit,
 }
@@ -135,7 +134,8 @@ impl Asker {
     /// Looks up a blob at every mirror that must have it, and has flights begin where nothing is known.
     pub(super) fn find(self: &Arc<Self>, ask: &Ask<'_>, snapshot: &Snapshot) -> Found {
         let Some(means) = &*self.means.load() else { return Found::Known(Holding::Unsaid) };
-        let (mut flights, mut begun) = (ArrayVec::new(), ArrayVec::<_, MAX_ASKED>::new());
+        // Neither allocates where everything is known.
+        let (mut flights, mut begun) = (Vec::new(), Vec::new());
         let found = self.look(ask, snapshot, &mut flights, |key, mirror, address, sender| {
             let flight = Flight { asker: self.clone(), means: means.clone(), key, mirror: mirror.clone(), sender };
             begun.push((flight, address));
@@ -161,7 +161,7 @@ impl Asker {
         &self,
         ask: &Ask<'_>,
         snapshot: &Snapshot,
-        flights: &mut ArrayVec<watch::Receiver<Option<Holding>>, MAX_ASKED>,
+        flights: &mut Vec<watch::Receiver<Option<Holding>>>,
         mut begin: impl FnMut(Key, &Arc<str>, IpAddr, watch::Sender<Option<Holding>>),
     ) -> Option<Holding> {
         let now = self.now();

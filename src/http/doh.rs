@@ -9,6 +9,7 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use data_encoding::BASE64URL_NOPAD;
 use http_body_util::Full;
@@ -113,13 +114,15 @@ impl<C: Fn() -> Now> Doh<C> {
         let mut counters = self.counters.clone();
         let peer = Peer { address: peer, transport: Transport::Https };
         counters.query(&peer);
+        let begun = Instant::now();
         let snapshot = self.published.load();
         ROOM.with_borrow_mut(|room| {
             let Some(reply) = wire::respond(message, peer, &snapshot, (self.clock)(), room) else {
                 counters.lost(Lost::Unanswerable, 1);
                 return Err(Refusal::NoQuery);
             };
-            counters.reply(&reply.summary);
+            counters.reply(&reply.summary, &snapshot);
+            counters.took(peer.transport, 1, begun.elapsed());
             let octets = &room[..reply.len];
             let reach = if reply.summary.basis.steering.is_some() { Reach::Private } else { Reach::Shared };
             // A cookie is of one address and one moment (RFC 9018 §4); nobody may get it from a cache.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use http_body_util::Full;
@@ -16,7 +17,7 @@ use crate::base::client::Client;
 use crate::base::time::Moment;
 use crate::live::Published;
 use crate::registry::known::Holding;
-use crate::registry::{self, Answer, Reply, Request, Route, Settings, Status, client_address};
+use crate::registry::{self, Answer, Reply, Request, Route, Settings, Status, Steering, client_address};
 use crate::telemetry::http::Http;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -48,7 +49,12 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
     type Answer = Said;
 
     fn respond(&self, head: &Parts, _: Body<'_>, peer: IpAddr) -> Said {
+        let since = Instant::now();
         let (settings, snapshot) = (self.settings.load(), self.published.load());
+        let meter = |reply: &Reply| {
+            let Steering { horizon, decision, family, .. } = reply.basis.steering?;
+            snapshot.meter(horizon, decision.plan, family)
+        };
         let method = match head.method {
             Method::GET | Method::HEAD => registry::Method::Read,
             _ => registry::Method::Other,
@@ -63,6 +69,7 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
                 Found::Known(holding) => ask.settle(holding),
                 Found::Waiting(waiting) => {
                     let replies = [Holding::Has, Holding::Lacks, Holding::Unsaid].map(|holding| ask.settle(holding));
+                    let meter = meter(&replies[0]);
                     let (counters, method) = (self.counters.clone(), head.method.clone());
                     // Nothing of the snapshot is kept while waiting.
                     return Said::Later(Box::pin(async move {
@@ -73,13 +80,13 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
                             Holding::Lacks => lacks,
                             Holding::Unsaid => unsaid,
                         };
-                        counters.answered(&reply);
+                        counters.answered(&reply, since, meter);
                         render(reply, &method)
                     }));
                 }
             },
         };
-        self.counters.answered(&reply);
+        self.counters.answered(&reply, since, meter(&reply));
         Said::Now(render(reply, &head.method))
     }
 }

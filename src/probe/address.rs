@@ -106,6 +106,25 @@ impl fmt::Display for Reason {
 }
 
 impl Reason {
+    /// The word for metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Reason::Connect(_) => "connect",
+            Reason::TimedOut(Step::Connect) => "connect-time-out",
+            Reason::TimedOut(Step::Handshake) => "handshake-time-out",
+            Reason::TimedOut(Step::Http) => "http-time-out",
+            Reason::Handshake(_) => "handshake",
+            Reason::Certificate(_) => "certificate",
+            Reason::Expiring => "expiring",
+            Reason::Http(_) => "http",
+            Reason::CanaryStatus(_) => "canary-status",
+            Reason::CanaryLength(_) => "canary-length",
+            Reason::CanaryDigest => "canary-digest",
+            Reason::Range(_) => "range",
+            Reason::AnswersAnything(_) => "answers-anything",
+        }
+    }
+
     /// What the owner of the mirror can do about it.
     pub fn remedy(&self) -> &'static str {
         match self {

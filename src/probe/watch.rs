@@ -10,14 +10,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Finding, Prober};
+use super::{Finding, Prober, Reason};
 use crate::config::Probe;
 use crate::live::Updates;
 use crate::mirror::{AddressStanding, Health, Mirror, Standing, Track, VERDICTS, Verdict};
 use crate::process::Clock;
 use crate::process::state::{self, Keeper};
 use crate::snapshot::Change;
-use crate::telemetry::probe::Probes;
+use crate::telemetry::probe::{Probed, Probes};
 
 /// Probes under way at once: each is a socket and a handshake, and a round of a thousand addresses still fits its
 /// interval.
@@ -41,11 +41,14 @@ pub struct Watcher {
     counters: Arc<Probes>,
     mirrors: Vec<Mirror>,
     tracks: BTreeMap<Key, Tracked>,
-    running: JoinSet<(Key, Finding)>,
+    running: JoinSet<Done>,
     keeper: Keeper,
     /// Varies the intervals; where it starts does not matter.
     jitter: u64,
 }
+
+/// A probe that ended, and how long it took.
+type Done = (Key, Finding, Duration);
 
 /// What is known of an address, and when it is looked at next.
 #[derive(Debug)]
@@ -181,15 +184,16 @@ impl Watcher {
                 tracked.probing = Probing::Yes;
                 let (prober, key) = (self.prober.clone(), key.clone());
                 self.running.spawn(async move {
+                    let begun = Instant::now();
                     let finding = prober.probe(key.1).await;
-                    (key, finding)
+                    (key, finding, begun.elapsed())
                 });
             }
         }
     }
 
-    fn finish(&mut self, done: Result<(Key, Finding), tokio::task::JoinError>) {
-        let Ok((key, finding)) = done else {
+    fn finish(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        let Ok((key, finding, took)) = done else {
             // A probe that panicked must not be its address's last.
             self.tracks.values_mut().for_each(|tracked| tracked.probing = Probing::No);
             return;
@@ -201,8 +205,12 @@ impl Watcher {
         tracked.track.observe(finding.verdict, now, &self.probe.thresholds);
         tracked.probing = Probing::No;
         let (after, pause) = (tracked.track.health(), every(&self.probe, &tracked.track));
-        tracked.due = Instant::now() + vary(pause, &mut self.jitter);
-        self.counters.found(&key.0, key.1, finding.verdict, after, self.clock.read().unix);
+        // From beginning to beginning: what hangs until the time-out would else be left later than `fall` intervals.
+        tracked.due = Instant::now() + vary(pause, &mut self.jitter).saturating_sub(took);
+        let (verdict, not_after) = (finding.verdict, finding.not_after);
+        let cause = finding.reason.as_ref().map(Reason::word);
+        let probed = Probed { verdict, cause, took, not_after, health: after, now: self.clock.read().unix };
+        self.counters.probed(&key.0, key.1, probed);
         log_edge(&key, before, after, &finding);
         if before != (after, Some(finding.verdict)) {
             self.remember();

@@ -40,6 +40,7 @@ impl Ports {
 /// The running listeners.
 pub(super) struct Dns {
     service: Service,
+    counters: Arc<Counters>,
     https: Option<Server>,
     /// One for each application protocol, all with the same certificate.
     tls: Vec<Arc<Tls>>,
@@ -67,7 +68,7 @@ impl Dns {
         });
         let shared = dns_counters.shared();
         let service =
-            Service::start(ports.dns, certificates.transpose()?, engine.clone(), clients.clone(), dns_counters)
+            Service::start(ports.dns, certificates.transpose()?, engine.clone(), clients.clone(), dns_counters.clone())
                 .map_err(Failure::system("start the DNS listeners"))?;
         announce(service.addresses());
         let meant = config.encrypted.as_ref().and_then(|encrypted| encrypted.https.as_ref());
@@ -85,7 +86,12 @@ impl Dns {
             }
             _ => None,
         };
-        Ok(Dns { service, https, tls })
+        Ok(Dns { service, counters: dns_counters, https, tls })
+    }
+
+    /// What is counted.
+    pub(super) fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
     }
 
     /// Where we listen.

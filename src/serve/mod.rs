@@ -252,7 +252,7 @@ impl Services {
             control.start(&published, updates.clone(), clock, probes);
             counters.push(control.desk());
         }
-        let web = Web::start(ports, admin, &mut prepared, &published, clock, counters)?;
+        let web = Web::start(ports, admin, &mut prepared, &published, clock, counters, dns.counters())?;
         let config = prepared.built.config;
         let transfers = transfer::Service::start(&config, published, updates.clone(), clock, heard);
         readiness.serve();

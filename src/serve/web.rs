@@ -20,7 +20,9 @@ use crate::live::{Published, Readiness};
 use crate::process::Clock;
 use crate::registry::Settings;
 use crate::telemetry::Collect;
+use crate::telemetry::dns::Dns;
 use crate::telemetry::http::Http;
+use crate::telemetry::served::Served;
 use crate::tls::{Identity, Tls};
 
 /// Ports that are taken and not yet answered on.
@@ -89,16 +91,25 @@ impl Web {
         published: &Arc<Published>,
         clock: Clock,
         mut counters: Vec<Arc<dyn Collect>>,
+        dns: Arc<Dns>,
     ) -> Result<Self, Failure> {
+        let mut pulls = None;
         let registry = match (ports.registry, prepared.settings.take()) {
             (Some(bound), Some(settings)) => {
                 let http = Arc::new(Http::default());
+                pulls = Some(http.clone());
                 let asker = Asker::new(prepared.means.take());
                 counters.extend([http.clone() as Arc<dyn Collect>, asker.clone()]);
                 Some(Registry::start(bound, settings, prepared.identity.take(), published, clock, http, asker)?)
             }
             _ => None,
         };
+        let served = published.clone();
+        let source = move || {
+            let age_ms = clock.now().0.saturating_sub(served.published_at().0);
+            (served.load_full(), age_ms / 1000)
+        };
+        counters.insert(0, Arc::new(Served::new(source, dns, pulls)));
         if let Some(listener) = &admin {
             listener.admin.show(counters);
         }

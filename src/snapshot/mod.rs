@@ -7,6 +7,7 @@
 //! them; zones name only horizons that are here.
 //! **Not here**: publishing it ([`crate::live`]), building it from files ([`crate::compile`]).
 
+mod meters;
 mod provenance;
 mod service;
 mod settings;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use meters::{METERS, Meter, Meters};
 pub use provenance::{Origin, Provenance};
 pub use service::{HTTPS_PORT, Hints, Service, ServiceRecord};
 pub use settings::{ChaosText, CookieSecret, CookieSecrets, Identity, RateLimit, Settings};
@@ -57,6 +59,8 @@ pub struct Snapshot {
     pub transfers: Arc<Transfers>,
     /// Where everything was written, for `explain`.
     pub provenance: Arc<Provenance>,
+    /// Where mirrors are counted.
+    pub meters: Meters,
 }
 
 /// Operators' orders by the mirror's name.
@@ -97,6 +101,7 @@ impl Snapshot {
     ) -> Self {
         let standings: Arc<[Standing]> = mirrors.iter().map(Standing::unknown).collect();
         let answers = answers(&horizons, &mirrors, &standings);
+        let meters = Meters::new(&mirrors);
         Snapshot {
             generation,
             zones,
@@ -110,6 +115,7 @@ impl Snapshot {
             settings,
             transfers: Arc::default(),
             provenance,
+            meters,
         }
     }
 
@@ -126,10 +132,11 @@ impl Snapshot {
     }
 
     /// This newly compiled snapshot as the successor of the one that is served: zones keep the memory of their changes,
-    /// and copies of zones that were fetched meanwhile stay.
+    /// copies of zones that were fetched meanwhile stay, and mirrors are counted where they were.
     pub fn following(self, served: &Snapshot) -> Self {
         let is_copy = |id| !self.transfers.policy(id).primaries.is_empty();
-        Snapshot { zones: Arc::new(self.zones.following(&served.zones, is_copy)), ..self }
+        let meters = served.meters.following(&self.mirrors);
+        Snapshot { zones: Arc::new(self.zones.following(&served.zones, is_copy)), meters, ..self }
     }
 
     /// Where what grows with networks and zones is in memory.
@@ -154,6 +161,18 @@ impl Snapshot {
     #[inline]
     pub fn addresses(&self, horizon: HorizonId, plan: PlanId, family: Family) -> &Addresses {
         &self.answers[horizon.index()][plan.index()][family as usize]
+    }
+
+    /// Where an answer from a plan is counted: by its first mirror; none where there is none.
+    #[inline]
+    pub fn meter(&self, horizon: HorizonId, plan: PlanId, family: Family) -> Option<Meter> {
+        let choice = &self.addresses(horizon, plan, family).choice;
+        self.meters.meter(choice.mirrors.first()?.index(), choice.tier)
+    }
+
+    /// For each horizon, for each plan, the addresses of both families.
+    pub fn plans(&self) -> impl Iterator<Item = &[[Addresses; 2]]> {
+        self.answers.iter().map(|plans| &**plans)
     }
 
     /// What the HTTPS record of a steered owner says.

@@ -10,10 +10,14 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use super::histogram::{BUCKETS, bucket, micros};
 use super::{Collect, Gauge, Page};
-use crate::answer::Outcome;
-use crate::wire::{Cookie, EcsEffect, Limit, Peer, Summary, Truncation};
+use crate::answer::{Outcome, Steering};
+use crate::base::client::Vantage;
+use crate::snapshot::{METERS, Meter, Snapshot};
+use crate::wire::{Cookie, EcsEffect, Limit, Peer, Summary, Transport, Truncation};
 
 /// Why a datagram or message got no reply, or its reply was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +119,7 @@ const LIMITS: [(Limit, &str); 5] = [
     (Limit::ExemptByList, "exempt-by-list"),
     (Limit::Slipped, "slipped"),
 ];
+const VANTAGES: [(Vantage, &str); 2] = [(Vantage::Resolver, "resolver"), (Vantage::Subnet, "subnet")];
 const FAILURES: [(Failure, &str); 2] = [(Failure::Receive, "receive"), (Failure::Accept, "accept")];
 /// The transports in the order of their kinds, each with both families.
 const QUERIES: [(&str, &str); 10] = [
@@ -146,7 +151,11 @@ const LIMIT: usize = COOKIE + COOKIES.len();
 const DROPPED: usize = LIMIT + LIMITS.len();
 const ECS_SAME: usize = DROPPED + 1;
 const ECS_DIFFERENT: usize = ECS_SAME + 1;
-const CELLS: usize = ECS_DIFFERENT + 1;
+const VANTAGE: usize = ECS_DIFFERENT + 1;
+/// For each transport its buckets, then the sum in microseconds.
+const DURATION: usize = VANTAGE + VANTAGES.len();
+const STEERED: usize = DURATION + Transport::ALL.len() * (BUCKETS + 1);
+const CELLS: usize = STEERED + METERS;
 
 /// The counters of one writer, aligned to what CPUs fetch at a time, two lines, so that no two blocks share any.
 #[repr(align(128))]
@@ -185,9 +194,15 @@ pub trait Count {
         self.add(QUERY + transport + family, 1);
     }
 
-    /// A reply was made.
+    /// A reply was made from a snapshot.
     #[inline]
-    fn reply(&mut self, summary: &Summary) {
+    fn reply(&mut self, summary: &Summary, snapshot: &Snapshot) {
+        if let Some(Steering { horizon, family, decision }) = summary.basis.steering {
+            self.add(VANTAGE + decision.location.vantage as usize, 1);
+            if let Some(meter) = snapshot.meter(horizon, decision.plan, family) {
+                self.add(STEERED + meter.index(), 1);
+            }
+        }
         let rcode = match summary.rcode.0 {
             code @ 0..=6 => RCODE + usize::from(code),
             code => RCODES.iter().position(|(known, _)| *known == code).map_or(OTHER_RCODE, |at| RCODE + at),
@@ -204,6 +219,14 @@ pub trait Count {
         if summary.truncation == Truncation::Truncated {
             self.add(TRUNCATED, 1);
         }
+    }
+
+    /// So many messages were answered together, in this time: that of each, since the first waits for the last.
+    #[inline]
+    fn took(&mut self, transport: Transport, count: u64, time: Duration) {
+        let (us, cell) = (micros(time), DURATION + transport as usize * (BUCKETS + 1));
+        self.add(cell + bucket(us), count);
+        self.add(cell + BUCKETS, us * count);
     }
 
     /// Messages got no reply.
@@ -276,6 +299,11 @@ impl Dns {
         (0..QUERIES.len()).map(|at| self.sum(QUERY + at)).sum()
     }
 
+    /// How many answers had a mirror first.
+    pub fn steered(&self, meter: Meter) -> u64 {
+        self.sum(STEERED + meter.index())
+    }
+
     /// How many messages got no reply for this reason.
     pub fn losses(&self, why: Lost) -> u64 {
         self.sum(LOSS + why as usize)
@@ -294,9 +322,19 @@ impl Dns {
 
 impl Collect for Dns {
     fn collect(&self, page: &mut Page) {
-        let mut queries = page.counter("pharos_dns_queries_total", "Messages received by the DNS listeners.");
-        for (at, (transport, family)) in QUERIES.iter().enumerate() {
-            queries.sample(&[("transport", transport), ("family", family)], self.sum(QUERY + at));
+        let mut requests = page.counter("pharos_dns_requests_total", "Messages received by the DNS listeners.");
+        for (at, (proto, family)) in QUERIES.iter().enumerate() {
+            requests.sample(&[("proto", proto), ("family", family)], self.sum(QUERY + at));
+        }
+        let mut durations = page.histogram(
+            "pharos_dns_request_duration_seconds",
+            "From taking a message to having sent or queued its reply; those of one batch each count with all of it.",
+        );
+        for transport in Transport::ALL {
+            let cell = DURATION + transport as usize * (BUCKETS + 1);
+            let buckets = std::array::from_fn(|at| self.sum(cell + at));
+            let (proto, _) = QUERIES[2 * transport as usize];
+            durations.distribution(&[("proto", proto)], &buckets, self.sum(cell + BUCKETS));
         }
         let mut responses = page.counter("pharos_dns_responses_total", "Responses by response code.");
         for (at, (_, rcode)) in RCODES.iter().enumerate() {
@@ -306,6 +344,13 @@ impl Collect for Dns {
         let mut outcomes = page.counter("pharos_dns_outcomes_total", "Responses by how they came about.");
         for (at, (_, outcome)) in OUTCOMES.iter().enumerate() {
             outcomes.sample(&[("outcome", outcome)], self.sum(OUTCOME + at));
+        }
+        let mut vantages = page.counter(
+            "pharos_dns_steering_decisions_total",
+            "Steered answers by what decided: the subnet of an ECS option, or the resolver's address.",
+        );
+        for (at, (_, by)) in VANTAGES.iter().enumerate() {
+            vantages.sample(&[("by", by)], self.sum(VANTAGE + at));
         }
         page.counter("pharos_dns_truncated_total", "Responses that lack something required (TC).")
             .sample(&[], self.sum(TRUNCATED));
@@ -349,8 +394,9 @@ mod tests {
     use super::*;
     use crate::answer::{Aa, Basis};
     use crate::base::rr::Rcode;
+    use crate::base::time::Generation;
     use crate::telemetry::render;
-    use crate::wire::Transport;
+    use crate::zone::ZoneSet;
 
     #[test]
     fn the_tables_are_in_the_order_of_their_kinds() {
@@ -359,6 +405,7 @@ mod tests {
         assert!(CLOSED.iter().enumerate().all(|(at, (how, _))| *how as usize == at));
         assert!(COOKIES.iter().enumerate().all(|(at, (cookie, _))| *cookie as usize == at));
         assert!(LIMITS.iter().enumerate().all(|(at, (limit, _))| *limit as usize == at));
+        assert!(VANTAGES.iter().enumerate().all(|(at, (by, _))| *by as usize == at));
         assert!(FAILURES.iter().enumerate().all(|(at, (what, _))| *what as usize == at));
         assert!(Transport::ALL.iter().enumerate().all(|(at, transport)| *transport as usize == at));
         assert_eq!(QUERIES.len(), 2 * Transport::ALL.len());
@@ -386,14 +433,26 @@ mod tests {
         two.query(&udp);
         tasks.clone().query(&tcp);
         tasks.closed(Closed::Idle);
-        one.reply(&summary(Rcode::BADVERS));
-        two.reply(&summary(Rcode(4095)));
+        let snapshot = Snapshot::new(
+            Generation(1),
+            Arc::new(ZoneSet::new(Vec::new())),
+            Arc::new([]),
+            Arc::new([]),
+            Arc::default(),
+            Arc::default(),
+        );
+        one.reply(&summary(Rcode::BADVERS), &snapshot);
+        two.reply(&summary(Rcode(4095)), &snapshot);
+        one.took(Transport::Udp, 3, Duration::from_micros(20));
         two.lost(Lost::SendFull, 7);
         two.dropped();
         let page = render([&counters as &dyn Collect]);
         for line in [
-            "pharos_dns_queries_total{transport=\"udp\",family=\"ipv4\"} 2",
-            "pharos_dns_queries_total{transport=\"tcp\",family=\"ipv6\"} 1",
+            "pharos_dns_requests_total{proto=\"udp\",family=\"ipv4\"} 2",
+            "pharos_dns_requests_total{proto=\"tcp\",family=\"ipv6\"} 1",
+            "pharos_dns_request_duration_seconds_bucket{proto=\"udp\",le=\"0.000016\"} 0",
+            "pharos_dns_request_duration_seconds_bucket{proto=\"udp\",le=\"0.000064\"} 3",
+            "pharos_dns_request_duration_seconds_sum{proto=\"udp\"} 0.000060",
             "pharos_dns_responses_total{rcode=\"BADVERS\"} 1",
             "pharos_dns_responses_total{rcode=\"other\"} 1",
             "pharos_dns_outcomes_total{outcome=\"refused\"} 2",

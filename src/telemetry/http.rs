@@ -1,9 +1,12 @@
 //! What the HTTP listeners count.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::histogram::Histogram;
 use super::{Collect, Counter, Gauge, Page};
 use crate::registry::{Outcome, Reply};
+use crate::snapshot::{METERS, Meter};
 
 /// Every status that a reply can have.
 const STATUSES: [u16; 5] = [200, 307, 400, 404, 405];
@@ -13,6 +16,8 @@ const STATUSES: [u16; 5] = [200, 307, 400, 404, 405];
 pub struct Http {
     outcomes: [Counter; Outcome::ALL.len()],
     statuses: [Counter; STATUSES.len()],
+    steered: Steered,
+    durations: Histogram,
     /// Connections that are open, TLS handshakes included.
     pub connections: Gauge,
     /// Connections accepted.
@@ -25,14 +30,33 @@ pub struct Http {
     pub connection_errors: Counter,
 }
 
+/// By mirror and tier, where blobs were sent.
+#[derive(Debug)]
+struct Steered(Box<[Counter]>);
+
+impl Default for Steered {
+    fn default() -> Self {
+        Steered((0..METERS).map(|_| Counter::default()).collect())
+    }
+}
+
 impl Http {
-    /// Counts a request that was answered.
-    pub fn answered(&self, reply: &Reply) {
+    /// Counts a request that was answered, since when it was dealt with, and the mirror that it would be sent to.
+    pub fn answered(&self, reply: &Reply, since: Instant, mirror: Option<Meter>) {
+        self.durations.observe(since.elapsed());
+        if let (Outcome::BlobSteered | Outcome::BlobMirror, Some(mirror)) = (reply.basis.outcome, mirror) {
+            self.steered.0[mirror.index()].increment();
+        }
         self.outcomes[reply.basis.outcome.index()].increment();
         let status = reply.answer.status();
         if let Some(at) = STATUSES.iter().position(|known| *known == status) {
             self.statuses[at].increment();
         }
+    }
+
+    /// How many blob requests were sent to a mirror.
+    pub fn steered(&self, meter: Meter) -> u64 {
+        self.steered.0[meter.index()].value()
     }
 
     /// How many requests had an outcome.
@@ -70,6 +94,12 @@ impl Collect for Http {
         for (status, counter) in STATUSES.iter().zip(&self.statuses) {
             family.sample(&[("status", &status.to_string())], counter.value());
         }
+        let (buckets, sum_us) = self.durations.read();
+        page.histogram(
+            "pharos_http_request_duration_seconds",
+            "From a request's head to its response, waiting for a mirror's answer included.",
+        )
+        .distribution(&[], &buckets, sum_us);
         page.gauge("pharos_http_connections", "Connections that are open.").sample(&[], self.connections.value());
         page.counter("pharos_http_accepted_total", "Connections accepted.").sample(&[], self.accepted.value());
         page.counter("pharos_http_errors_total", "Connections that failed, by where.")

@@ -12,11 +12,16 @@
 
 pub mod blobs;
 pub mod dns;
+pub mod histogram;
 pub mod http;
 pub mod probe;
+pub mod served;
 
+use std::fmt;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use histogram::{BOUNDS_US, BUCKETS};
 
 /// The media type of what [`render`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -97,6 +102,11 @@ impl Page {
         self.family(name, help, "gauge")
     }
 
+    /// Begins a family of histograms of seconds; its name should end in `_seconds`.
+    pub fn histogram<'p>(&'p mut self, name: &'p str, help: &str) -> Family<'p> {
+        self.family(name, help, "histogram")
+    }
+
     fn family<'p>(&'p mut self, name: &'p str, help: &str, kind: &str) -> Family<'p> {
         debug_assert!(name.starts_with("pharos_"), "{name} lacks the prefix");
         debug_assert!(!self.text.contains(&format!("# TYPE {name} ")), "{name} is begun twice");
@@ -116,8 +126,26 @@ pub struct Family<'p> {
 impl Family<'_> {
     /// Adds a sample.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: u64) -> &mut Self {
+        self.write("", labels, format_args!("{value}"))
+    }
+
+    /// Adds a histogram: how often each bucket was hit, and the sum of all, in microseconds.
+    pub fn distribution(&mut self, labels: &[(&str, &str)], buckets: &[u64; BUCKETS], sum_us: u64) -> &mut Self {
+        let mut count = 0;
+        for (at, hits) in buckets.iter().enumerate() {
+            count += hits;
+            let bound = BOUNDS_US.get(at).map_or("+Inf".to_string(), |us| Seconds(*us).to_string());
+            let labels: Vec<_> = labels.iter().copied().chain([("le", &*bound)]).collect();
+            self.write("_bucket", &labels, format_args!("{count}"));
+        }
+        self.write("_sum", labels, format_args!("{}", Seconds(sum_us)));
+        self.write("_count", labels, format_args!("{count}"))
+    }
+
+    fn write(&mut self, suffix: &str, labels: &[(&str, &str)], value: fmt::Arguments<'_>) -> &mut Self {
         let text = &mut self.page.text;
         text.push_str(self.name);
+        text.push_str(suffix);
         for (at, (key, value)) in labels.iter().enumerate() {
             let _ = write!(text, "{}{key}=\"", if at == 0 { '{' } else { ',' });
             escape(text, value);
@@ -128,6 +156,15 @@ impl Family<'_> {
         }
         let _ = writeln!(text, " {value}");
         self
+    }
+}
+
+/// Microseconds, written as seconds.
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:06}", self.0 / 1_000_000, self.0 % 1_000_000)
     }
 }
 
@@ -179,5 +216,27 @@ pharos_lamps_burning 1
         assert_eq!(render([&lamps as &dyn Collect]), expected);
         drop(held);
         assert_eq!(lamps.burning.value(), 0);
+    }
+
+    #[test]
+    fn a_histogram_counts_what_is_below_each_bound() {
+        let histogram = histogram::Histogram::default();
+        for us in [3, 16, 300, 2_000_000, 60_000_000] {
+            histogram.observe(std::time::Duration::from_micros(us));
+        }
+        let (buckets, sum_us) = histogram.read();
+        let mut page = Page::default();
+        page.histogram("pharos_lamps_seconds", "How long.").distribution(&[("oil", "yes")], &buckets, sum_us);
+        let mut lines = page.text.lines().skip(1);
+        assert_eq!(lines.next(), Some("# TYPE pharos_lamps_seconds histogram"));
+        let counts = [2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 5];
+        let bounds: Vec<String> = BOUNDS_US.iter().map(|us| Seconds(*us).to_string()).chain(["+Inf".into()]).collect();
+        for (bound, count) in bounds.iter().zip(counts) {
+            let line = format!("pharos_lamps_seconds_bucket{{oil=\"yes\",le=\"{bound}\"}} {count}");
+            assert_eq!(lines.next(), Some(&*line));
+        }
+        assert_eq!(lines.next(), Some("pharos_lamps_seconds_sum{oil=\"yes\"} 62.000319"));
+        assert_eq!(lines.next(), Some("pharos_lamps_seconds_count{oil=\"yes\"} 5"));
+        assert_eq!(bounds[..3], ["0.000016", "0.000064", "0.000256"]);
     }
 }

@@ -1,16 +1,34 @@
-//! What probes find: how often each verdict, and how each address stands.
+//! What probes find: how often each verdict and why, how long they take, and how each address stands.
 //!
-//! **Invariants**: written by the watcher alone, off the query path.
+//! **Invariants**: written by the watcher alone, off the query path; causes are words of the program, so there are only so
+//! many.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use super::histogram::Histogram;
 use super::{Collect, Counter, Page};
 use crate::base::time::UnixTime;
 use crate::mirror::{Health, VERDICTS, Verdict};
 
-type Addresses = BTreeMap<(Arc<str>, IpAddr), Found>;
+/// What one probe found, as far as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Why, in a word; none where everything is right.
+    pub cause: Option<&'static str>,
+    /// How long the probe took.
+    pub took: Duration,
+    /// The end of the certificate's time, in seconds since 1970, where it was seen.
+    pub not_after: Option<u64>,
+    /// How the address stands after it.
+    pub health: Health,
+    /// When it ended.
+    pub now: UnixTime,
+}
 
 /// What is known of one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,23 +39,37 @@ pub struct Found {
     pub health: Health,
     /// Since when it stands like this, as far as this process knows.
     pub since: UnixTime,
+    /// The end of the time of the certificate that was last seen there, in seconds since 1970.
+    pub not_after: Option<u64>,
 }
+
+/// By mirror and address.
+type Addresses = BTreeMap<(Arc<str>, IpAddr), Found>;
 
 /// What has been found so far.
 #[derive(Debug, Default)]
 pub struct Probes {
     verdicts: [Counter; VERDICTS.len()],
+    durations: Histogram,
+    causes: Mutex<BTreeMap<&'static str, u64>>,
     addresses: Mutex<Addresses>,
 }
 
 impl Probes {
-    /// Counts a verdict, and how the address stands after it.
-    pub fn found(&self, mirror: &Arc<str>, address: IpAddr, verdict: Verdict, health: Health, now: UnixTime) {
+    /// Counts a probe, and how the address stands after it.
+    pub fn probed(&self, mirror: &Arc<str>, address: IpAddr, probed: Probed) {
+        let Probed { verdict, cause, took, not_after, health, now } = probed;
         self.verdicts[verdict as usize].increment();
+        self.durations.observe(took);
+        if let Some(cause) = cause {
+            *self.causes.lock().unwrap_or_else(PoisonError::into_inner).entry(cause).or_default() += 1;
+        }
+        let found = Found { verdict, health, since: now, not_after };
         let mut addresses = self.addresses();
-        let known = addresses.entry((mirror.clone(), address)).or_insert(Found { verdict, health, since: now });
+        let known = addresses.entry((mirror.clone(), address)).or_insert(found);
         let since = if known.health == health { known.since } else { now };
-        *known = Found { verdict, health, since };
+        // A probe that saw no certificate says nothing of it.
+        *known = Found { since, not_after: not_after.or(known.not_after), ..found };
     }
 
     /// What is known of an address; none before its first verdict.
@@ -62,11 +94,35 @@ impl Collect for Probes {
         for verdict in VERDICTS {
             family.sample(&[("verdict", verdict.as_str())], self.verdicts[verdict as usize].value());
         }
+        let causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut family = page.counter("pharos_probe_failures_total", "Probes that found something wrong, by what.");
+        for (cause, count) in causes {
+            family.sample(&[("reason", cause)], count);
+        }
+        let (buckets, sum_us) = self.durations.read();
+        page.histogram("pharos_probe_duration_seconds", "How long probes take.").distribution(&[], &buckets, sum_us);
         let addresses = self.addresses().clone();
-        let mut family = page.gauge("pharos_mirror_up", "Whether an address is steered to, with its last verdict.");
-        for ((mirror, address), Found { verdict, health, .. }) in &addresses {
-            let (address, up) = (address.to_string(), u64::from(*health == Health::Up));
-            family.sample(&[("mirror", mirror), ("address", &address), ("verdict", verdict.as_str())], up);
+        let mut family = page.gauge("pharos_mirror_up", "Whether an address counts as healthy.");
+        for ((mirror, address), standing) in &addresses {
+            let up = u64::from(standing.health == Health::Up);
+            family.sample(&[("mirror", mirror), ("address", &address.to_string())], up);
+        }
+        let mut family = page.gauge("pharos_mirror_verdict", "Whether this was the last verdict on an address.");
+        for ((mirror, address), standing) in &addresses {
+            let address = address.to_string();
+            for verdict in VERDICTS {
+                let labels = [("mirror", &**mirror), ("address", &address), ("verdict", verdict.as_str())];
+                family.sample(&labels, u64::from(standing.verdict == verdict));
+            }
+        }
+        let mut family = page.gauge(
+            "pharos_mirror_certificate_not_after_seconds",
+            "The end of the time of the certificate that an address presents, in seconds since 1970.",
+        );
+        for ((mirror, address), standing) in &addresses {
+            if let Some(not_after) = standing.not_after {
+                family.sample(&[("mirror", mirror), ("address", &address.to_string())], not_after);
+            }
         }
     }
 }

@@ -82,6 +82,18 @@ impl Server {
         }
     }
 
+    /// Gives it time, in which it must not end.
+    pub fn wait_for_nothing_in(&self, time: Duration) {
+        let until = Instant::now() + time;
+        loop {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => return,
+                Err(RecvTimeoutError::Disconnected) => panic!("the server ended"),
+            }
+        }
+    }
+
     /// Where a listener of which it says this is, in the family of an address.
     pub fn listener(&self, what: &str, family_of: IpAddr) -> SocketAddr {
         let mut fitting = self.listeners.iter().filter(|(address, _)| address.is_ipv4() == family_of.is_ipv4());

@@ -5,6 +5,9 @@
 mod asking;
 #[path = "../common/mod.rs"]
 mod common;
+mod faults;
+mod load;
+mod metrics;
 mod world;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -18,7 +21,7 @@ use pharos::base::rr::Rtype;
 use pharos::config::{Canary, Probe};
 use pharos::mirror::Verdict;
 use pharos::probe::{Finding, Prober};
-use world::{Authority, CANARY, Fault, NAME, REPOSITORY, canary_sha256, loopback};
+use world::{Authority, CANARY, Fault, Ledger, NAME, REPOSITORY, canary_sha256, loopback};
 
 fn probe(port: u16) -> Probe {
     let canary = Canary::new(REPOSITORY, &format!("sha256:{}", canary_sha256()), CANARY.len() as u64);
@@ -52,6 +55,8 @@ async fn every_fault_has_its_verdict() {
         (Fault::NoRanges, Verdict::ContentBad),
         (Fault::AnswersEverything, Verdict::ContentBad),
         (Fault::NotTls, Verdict::TlsBad),
+        (Fault::Gone, Verdict::TlsBad),
+        (Fault::Dribbles, Verdict::Slow),
     ];
     for (fault, verdict) in expected {
         let finding = find(&authority, fault).await;
@@ -84,43 +89,95 @@ async fn a_port_that_nobody_listens_on_is_unreachable() {
     assert_eq!(prober.probe(address.ip()).await.verdict, Verdict::Unreachable);
 }
 
-/// A server that probes three mirrors at addresses of their own, and what it answers.
+/// How the server probes, where it shall be quick.
+const QUICK: &str =
+    "interval = \"100ms\"\nretry = \"100ms\"\ntimeout = \"400ms\"\nfall = 2\nrise = 2\nhold-down = \"0s\"\n";
+
+/// A server that probes mirrors at addresses of their own, and what it answers.
 struct World {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     server: Server,
+    registry: SocketAddr,
+    admin: SocketAddr,
 }
 
 impl World {
     fn start(authority: &Authority, port: u16, mirrors: &[(&str, &[IpAddr])], default: &str) -> World {
+        let horizons = format!("[horizons.h]\ndefault = [{default}]\n");
+        World::start_with(authority, port, QUICK, mirrors, &[("@", "h")], &horizons)
+    }
+
+    /// Steers owners by horizons; `rest` is what else the configuration has.
+    fn start_with(
+        authority: &Authority,
+        port: u16,
+        pace: &str,
+        mirrors: &[(&str, &[IpAddr])],
+        steer: &[(&str, &str)],
+        rest: &str,
+    ) -> World {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         write("roots.pem", authority.root_pem());
+        let (cert, key) = authority.identity("ns1.example");
+        write("dns.pem", &cert);
+        write("dns.key", &key);
         write("zone", "$TTL 60\n@ SOA ns1 hostmaster 1 3600 600 86400 60\n@ NS ns1\nns1 A 127.0.0.1\n");
+        let steer: Vec<String> = steer
+            .iter()
+            .map(|(owner, horizon)| format!("{{ owner = \"{owner}\", horizon = \"{horizon}\", ttl = 60 }}"))
+            .collect();
         let mut text = format!(
-            "[dns]\nlisten = \"127.0.0.1:0\"\n[probe]\nname = \"{NAME}\"\nport = {port}\nroots = \"roots.pem\"\n\
-             interval = \"100ms\"\nretry = \"100ms\"\ntimeout = \"400ms\"\nfall = 2\nrise = 2\nhold-down = \"0s\"\n\
-             state = \"state.json\"\n\
+            "[dns]\nlisten = \"127.0.0.1:0\"\n\
+             [registry]\nlisten = \"127.0.0.1:0\"\ncanonical = \"https://canonical.example\"\n\
+             blobs = \"https://{NAME}\"\nask-wait = \"5s\"\n\
+             [admin]\nlisten = \"127.0.0.1:0\"\n\
+             [probe]\nname = \"{NAME}\"\nport = {port}\nroots = \"roots.pem\"\n{pace}state = \"state.json\"\n\
              canary = {{ repository = \"{REPOSITORY}\", digest = \"sha256:{}\", size = {} }}\n\
-             [[zone]]\nname = \"{NAME}\"\nfile = \"zone\"\nsteer = [{{ owner = \"@\", horizon = \"h\", ttl = 60 }}]\n",
+             [[zone]]\nname = \"{NAME}\"\nfile = \"zone\"\nsteer = [{}]\n",
             canary_sha256(),
-            CANARY.len()
+            CANARY.len(),
+            steer.join(", ")
         );
         for (name, addresses) in mirrors {
             let addresses: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
             text.push_str(&format!("[mirrors.{name}]\naddresses = [{}]\n", addresses.join(", ")));
         }
-        text.push_str(&format!("[horizons.h]\ndefault = [{default}]\n"));
+        text.push_str(rest);
         write("pharos.toml", &text);
         let server = Server::start(&folder.path().join("pharos.toml"));
-        World { _folder: folder, server }
+        // It is the last to be started.
+        let said = server.wait_for("(registry over HTTP)").pop().unwrap();
+        let registry = said.split_once("listening on ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
+        let admin = server.listener("metrics", Ipv4Addr::LOCALHOST.into());
+        World { folder, server, registry, admin }
+    }
+
+    /// What `/metrics` says.
+    async fn metrics(&self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let page = asking::get(self.admin, "/metrics").await;
+            if page.starts_with("HTTP/1.1 200") {
+                return page.split_once("\r\n\r\n").unwrap().1.to_string();
+            }
+            // Until everything has started there is nothing to show.
+            assert!(page.starts_with("HTTP/1.1 503") && Instant::now() < deadline, "{page}");
+        }
+    }
+
+    /// The host that a blob is to be fetched from.
+    async fn host(&self, path: &str) -> String {
+        asking::host_of(&asking::get(self.registry, path).await, path)
     }
 
     fn addresses(&self, rtype: Rtype) -> Vec<IpAddr> {
-        let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let query = Builder::new(NAME, rtype).finish();
-        let reply = ask_udp(&query, loopback, self.server.address(loopback)).unwrap().unwrap();
-        let message = show::decode(&reply).unwrap();
-        message.answers.iter().filter_map(|record| record.data.ip_addr()).collect()
+        self.answer(NAME, rtype).0
+    }
+
+    /// The addresses in an answer, and their TTL.
+    fn answer(&self, name: &str, rtype: Rtype) -> (Vec<IpAddr>, u32) {
+        answer(self.server.address(Ipv4Addr::LOCALHOST.into()), name, rtype)
     }
 
     /// Asks until the answer is this; every answer on the way must be whole.
@@ -137,6 +194,18 @@ impl World {
             std::thread::yield_now();
         }
     }
+}
+
+/// The addresses in an answer of a server, and their TTL.
+fn answer(server: SocketAddr, name: &str, rtype: Rtype) -> (Vec<IpAddr>, u32) {
+    let query = Builder::new(name, rtype).finish();
+    addresses_in(&ask_udp(&query, Ipv4Addr::LOCALHOST.into(), server).unwrap().unwrap())
+}
+
+fn addresses_in(reply: &[u8]) -> (Vec<IpAddr>, u32) {
+    let message = show::decode(reply).unwrap();
+    let ttl = message.answers.iter().map(|record| record.ttl).min().unwrap_or_default();
+    (message.answers.iter().filter_map(|record| record.data.ip_addr()).collect(), ttl)
 }
 
 const A: Rtype = Rtype::A;
@@ -186,4 +255,24 @@ async fn a_mirror_with_a_wrong_certificate_is_not_answered_even_when_everything_
     let (at, _wrong) = authority.mirror(SocketAddr::new(wrong, 0), Fault::WrongName).await;
     let world = World::start(&authority, at.port(), &[("near", &[wrong]), ("far", &[dead])], "\"near\", \"far\"");
     world.expect(A, &[dead]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pulls_go_to_the_mirror_that_has_the_blob_and_on_through_canonical_when_all_are_down() {
+    let authority = Authority::new();
+    let ledger = Arc::new(Ledger::well());
+    let address = loopback(61);
+    let (at, _mirror) = authority.mirror_with(SocketAddr::new(address, 0), Fault::NoCanary, ledger.clone()).await;
+    let path = format!("/v2/pause/blobs/sha256:{:064x}", 1);
+    ledger.add(&path);
+    let world = World::start(&authority, at.port(), &[("one", &[address])], "\"one\"");
+    assert_eq!(world.host(&path).await, NAME);
+    assert_eq!(world.host(&format!("/v2/pause/blobs/sha256:{:064x}", 2)).await, "canonical.example");
+    ledger.break_down();
+    world.server.wait_for("mirror one at 127.0.1.61 is down, missing");
+    let deadline = Instant::now() + PATIENCE;
+    while world.host(&path).await == NAME {
+        assert!(Instant::now() < deadline, "still sent to a mirror that is down");
+    }
+    assert_eq!(ledger.asked(&path), 1);
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
@@ -44,6 +44,10 @@ pub(crate) enum Fault {
     NoRanges,
     AnswersEverything,
     NotTls,
+    /// Nobody listens, as far as a client can tell: the connection is reset.
+    Gone,
+    /// An octet now and then, and never the whole response in time.
+    Dribbles,
 }
 
 /// What a mirror has beside the canary, and what it was asked.
@@ -52,6 +56,8 @@ pub(crate) struct Ledger {
     blobs: Mutex<Vec<String>>,
     asked: Mutex<Vec<String>>,
     connections: AtomicUsize,
+    /// Whether the mirror's fault shows.
+    broken: AtomicBool,
     /// A question for anything but the canary and what cannot exist takes a permit before it is answered.
     gate: Semaphore,
 }
@@ -62,6 +68,7 @@ impl Default for Ledger {
             blobs: Mutex::default(),
             asked: Mutex::default(),
             connections: AtomicUsize::new(0),
+            broken: AtomicBool::new(true),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
         }
     }
@@ -71,6 +78,21 @@ impl Ledger {
     /// One whose mirror answers only what is let through.
     pub(crate) fn gated() -> Self {
         Ledger { gate: Semaphore::new(0), ..Ledger::default() }
+    }
+
+    /// One whose mirror is well until it breaks.
+    pub(crate) fn well() -> Self {
+        Ledger { broken: AtomicBool::new(false), ..Ledger::default() }
+    }
+
+    /// From now on its fault shows.
+    pub(crate) fn break_down(&self) {
+        self.broken.store(true, Relaxed);
+    }
+
+    /// From now on it is well.
+    pub(crate) fn heal(&self) {
+        self.broken.store(false, Relaxed);
     }
 
     /// The mirror has the blob at this path from now on.
@@ -138,6 +160,13 @@ impl Authority {
         Arc::new(store)
     }
 
+    /// A chain for a name with its key, as PEM files have them.
+    pub(crate) fn identity(&self, name: &str) -> (String, String) {
+        let (params, key) = (CertificateParams::new(vec![name.to_string()]).unwrap(), KeyPair::generate().unwrap());
+        let leaf = params.signed_by(&key, &self.issuer).unwrap();
+        (leaf.pem(), key.serialize_pem())
+    }
+
     /// What a mirror with this fault presents.
     fn config(&self, fault: Fault) -> ServerConfig {
         let name = if fault == Fault::WrongName { "other.example" } else { NAME };
@@ -181,12 +210,17 @@ impl Authority {
     ) -> (SocketAddr, tokio::task::JoinHandle<()>) {
         let listener = listen(at);
         let address = listener.local_addr().unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(self.config(fault)));
+        let acceptor = |fault| TlsAcceptor::from(Arc::new(self.config(fault)));
+        let (broken, well) = (acceptor(fault), acceptor(Fault::None));
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 ledger.connections.fetch_add(1, Relaxed);
-                connections.spawn(serve(stream, acceptor.clone(), fault, ledger.clone()));
+                let (fault, acceptor) = match ledger.broken.load(Relaxed) {
+                    true => (fault, broken.clone()),
+                    false => (Fault::None, well.clone()),
+                };
+                connections.spawn(serve(stream, acceptor, fault, ledger.clone()));
             }
         });
         (address, task)
@@ -205,6 +239,10 @@ async fn serve(mut stream: TcpStream, acceptor: TlsAcceptor, fault: Fault, ledge
     match fault {
         // Holds the connection until the other side gives up.
         Fault::HandshakeHangs => drop(stream.read_to_end(&mut Vec::new()).await),
+        Fault::Gone => {
+            // The unread octets of the handshake make the system reset the connection.
+            let _ = stream.readable().await;
+        }
         Fault::NotTls => drop(stream.write_all(b"220 mail.example ESMTP\r\n").await),
         _ => {
             let Ok(mut stream) = acceptor.accept(stream).await else { return };
@@ -219,8 +257,14 @@ async fn serve(mut stream: TcpStream, acceptor: TlsAcceptor, fault: Fault, ledge
                 }
                 let has = path == canary_path() || ledger.blobs.lock().unwrap().contains(&path);
                 let answer = answer(fault, has, &method, range.as_deref());
-                if stream.write_all(&answer).await.is_err() {
-                    return;
+                let pieces = if fault == Fault::Dribbles { 1 } else { answer.len() };
+                for piece in answer.chunks(pieces) {
+                    if stream.write_all(piece).await.is_err() {
+                        return;
+                    }
+                    if fault == Fault::Dribbles {
+                        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    }
                 }
             }
         }

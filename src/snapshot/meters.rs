@@ -1,0 +1,132 @@
+//! Places in tables of counters for mirrors, so that a count stays with its mirror when ids change.
+//!
+//! A mirror gets the next free place when it first appears, by its name, and keeps it for as long as the process runs:
+//! a reload that reorders mirrors moves no count, and one that drops a mirror keeps its count.
+//!
+//! **Invariants**: pure; a place is below [`METERS`]; mirrors beyond [`MAX_METERED`] share the last one.
+//! **Not here**: the counters ([`crate::telemetry`]).
+
+use std::sync::Arc;
+
+use crate::mirror::Mirror;
+use crate::steer::Tier;
+
+/// Mirrors that have a count of their own in a process; a counter is 8 octets for each thread, mirror and tier, so these
+/// are 12 KiB a thread.
+pub(super) const MAX_METERED: usize = 256;
+
+/// How many places there are in a table by mirror and tier.
+pub const METERS: usize = MAX_METERED * TIERS.len();
+
+/// The tiers, in the order of their kinds, with their words.
+pub(super) const TIERS: [(Tier, &str); 6] = [
+    (Tier::Preferred, "preferred"),
+    (Tier::Fallback, "fallback"),
+    (Tier::Default, "default"),
+    (Tier::Elsewhere, "elsewhere"),
+    (Tier::Panic, "panic"),
+    (Tier::LastResort, "last-resort"),
+];
+
+/// What the mirrors share that have no count of their own.
+const OTHERS: &str = "others";
+
+/// A place in a table by mirror and tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meter(u16);
+
+impl Meter {
+    /// The index into the table.
+    #[inline]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// The place of each mirror.
+#[derive(Clone, Debug, Default)]
+pub struct Meters {
+    /// By place: the names of all mirrors there ever were.
+    names: Arc<[Arc<str>]>,
+    /// By mirror's id: the place.
+    places: Arc<[u16]>,
+}
+
+impl Meters {
+    /// Places for a first set of mirrors.
+    pub fn new(mirrors: &[Mirror]) -> Self {
+        Meters::default().following(mirrors)
+    }
+
+    /// Places for the mirrors of a successor.
+    pub fn following(&self, mirrors: &[Mirror]) -> Self {
+        let mut names = self.names.to_vec();
+        let mut place = |mirror: &Mirror| {
+            let found = names.iter().position(|name| *name == mirror.name);
+            let at = found.unwrap_or_else(|| match names.len() {
+                free if free < MAX_METERED - 1 => {
+                    names.push(mirror.name.clone());
+                    free
+                }
+                _ => MAX_METERED - 1,
+            });
+            at as u16
+        };
+        let places = mirrors.iter().map(&mut place).collect();
+        Meters { names: names.into(), places }
+    }
+
+    /// The place of a mirror, by the index of its id, in a tier.
+    #[inline]
+    pub fn meter(&self, mirror: usize, tier: Tier) -> Option<Meter> {
+        Some(Meter(self.places.get(mirror)? * TIERS.len() as u16 + tier as u16))
+    }
+
+    /// Every place with its mirror's name and the tier's word.
+    pub fn all(&self) -> impl Iterator<Item = (Meter, &str, &'static str)> {
+        let named = (0..).zip(self.names.iter().map(|name| &**name));
+        let all = named.chain([(MAX_METERED - 1, OTHERS)]);
+        all.flat_map(|(at, name)| {
+            TIERS.iter().map(move |(tier, word)| (Meter((at * TIERS.len() + *tier as usize) as u16), name, *word))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mirrors(names: &[String]) -> Vec<Mirror> {
+        let of = |name: &String| Mirror { name: name.as_str().into(), host: None, v4: Vec::new(), v6: Vec::new() };
+        names.iter().map(of).collect()
+    }
+
+    fn name_of(meters: &Meters, mirror: usize) -> String {
+        let meter = meters.meter(mirror, Tier::Panic).unwrap();
+        let (_, name, tier) = meters.all().find(|(other, ..)| *other == meter).unwrap();
+        format!("{name} {tier}")
+    }
+
+    #[test]
+    fn a_mirror_keeps_its_place_whatever_its_id_becomes() {
+        let names: Vec<String> = ["a", "b", "c"].map(String::from).to_vec();
+        let first = Meters::new(&mirrors(&names));
+        let second = first.following(&mirrors(&[names[2].clone(), "d".into(), names[0].clone()]));
+        assert_eq!(first.meter(2, Tier::Default), second.meter(0, Tier::Default));
+        assert_eq!(first.meter(0, Tier::Default), second.meter(2, Tier::Default));
+        let said: Vec<String> = (0..3).map(|mirror| name_of(&second, mirror)).collect();
+        assert_eq!(said, ["c panic", "d panic", "a panic"]);
+        assert_eq!(second.following(&mirrors(&names)).meter(1, Tier::Panic), first.meter(1, Tier::Panic));
+        assert!(TIERS.iter().enumerate().all(|(at, (tier, _))| *tier as usize == at));
+    }
+
+    #[test]
+    fn too_many_mirrors_share_the_last_place() {
+        let names: Vec<String> = (0..1000).map(|number| format!("m{number}")).collect();
+        let meters = Meters::new(&mirrors(&names));
+        assert_eq!(name_of(&meters, MAX_METERED - 2), format!("m{} panic", MAX_METERED - 2));
+        assert_eq!(name_of(&meters, MAX_METERED - 1), "others panic");
+        assert_eq!(name_of(&meters, 999), "others panic");
+        assert!(meters.all().all(|(meter, ..)| meter.index() < METERS));
+    }
+}

@@ -1,0 +1,70 @@
+//! What is served: which snapshot and since when, where clients are steered, panic.
+//!
+//! It is read from the snapshot when the page is asked for; only where clients were steered is counted meanwhile.
+//!
+//! **Not here**: publishing ([`crate::live`]), probes ([`super::probe`]), orders ([`crate::control`]).
+
+use std::sync::Arc;
+
+use super::dns::Dns;
+use super::http::Http;
+use super::{Collect, Page};
+use crate::base::prefix::FAMILIES;
+use crate::snapshot::Snapshot;
+use crate::steer::Tier;
+
+/// What is served; `S` tells the snapshot and its age in seconds.
+#[derive(Debug)]
+pub struct Served<S> {
+    source: S,
+    dns: Arc<Dns>,
+    http: Option<Arc<Http>>,
+}
+
+impl<S> Served<S> {
+    /// Shows what this source tells, and what the listeners counted.
+    pub fn new(source: S, dns: Arc<Dns>, http: Option<Arc<Http>>) -> Self {
+        Served { source, dns, http }
+    }
+}
+
+impl<S: Fn() -> (Arc<Snapshot>, u64) + Send + Sync> Collect for Served<S> {
+    fn collect(&self, page: &mut Page) {
+        let (snapshot, age_secs) = (self.source)();
+        page.gauge("pharos_build_info", "The version that runs.").sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
+        page.gauge("pharos_snapshot_generation", "The generation that is served.").sample(&[], snapshot.generation.0);
+        page.gauge("pharos_snapshot_age_seconds", "How long it has been served.").sample(&[], age_secs);
+        let mut family = page.counter(
+            "pharos_dns_steered_total",
+            "Steered answers by the first mirror in them and by where in the policy it comes from.",
+        );
+        for (meter, mirror, tier) in snapshot.meters.all() {
+            match self.dns.steered(meter) {
+                0 => {}
+                count => drop(family.sample(&[("mirror", mirror), ("tier", tier)], count)),
+            }
+        }
+        if let Some(http) = &self.http {
+            let mut family = page.counter(
+                "pharos_http_steered_total",
+                "Blob requests sent to mirrors, by mirror and by where in the policy it comes from.",
+            );
+            for (meter, mirror, tier) in snapshot.meters.all() {
+                match http.steered(meter) {
+                    0 => {}
+                    count => drop(family.sample(&[("mirror", mirror), ("tier", tier)], count)),
+                }
+            }
+        }
+        let mut family = page.gauge(
+            "pharos_horizon_panic",
+            "Whether mirrors of a horizon are given although they look down, most of them being silent.",
+        );
+        for (horizon, plans) in snapshot.horizons.iter().zip(snapshot.plans()) {
+            for (at, word) in FAMILIES.iter().zip(["ipv4", "ipv6"]) {
+                let panics = plans.iter().any(|plan| plan[*at as usize].choice.tier == Tier::Panic);
+                family.sample(&[("horizon", &horizon.name), ("family", word)], panics.into());
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! `docs/metrics.md` and what the server prints are the same; `BLESS=1` writes the list anew.
+
+#![allow(clippy::print_stderr, reason = "what was skipped is said")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use pharos::base::rr::Rtype;
+
+use super::world::{Authority, Fault, NAME, loopback};
+use super::{QUICK, World};
+
+/// A metric family as it is printed.
+#[derive(Debug, Default, PartialEq)]
+struct Family {
+    help: String,
+    kind: String,
+    labels: BTreeSet<String>,
+}
+
+/// The families of a page. Every line must be one of the format's.
+fn families(page: &str) -> BTreeMap<String, Family> {
+    let mut found: BTreeMap<String, Family> = BTreeMap::new();
+    for line in page.lines() {
+        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
+            found.entry(name.to_string()).or_default().help = help.to_string();
+            continue;
+        }
+        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
+            found.get_mut(name).unwrap().kind = kind.to_string();
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
+        let base = base.filter(|base| found.get(*base).is_some_and(|family| family.kind == "histogram"));
+        let family = found.get_mut(base.unwrap_or(name)).unwrap_or_else(|| panic!("{line}"));
+        let keys = labels.split("\",").filter_map(|pair| pair.split_once("=\"")).map(|(key, _)| key.to_string());
+        family.labels.extend(keys.filter(|key| key != "le"));
+    }
+    found
+}
+
+/// A world in which every family has a sample.
+async fn page() -> String {
+    let authority = Authority::new();
+    let (good, bad) = (loopback(81), loopback(82));
+    let (at, _good) = authority.mirror(SocketAddr::new(good, 0), Fault::None).await;
+    let (_, _bad) = authority.mirror(SocketAddr::new(bad, at.port()), Fault::WrongName).await;
+    let mirrors: [(&str, &[IpAddr]); 2] = [("good", &[good]), ("bad", &[bad])];
+    let rest = "[horizons.h]\ndefault = [\"good\", \"bad\"]\n\
+                [dns.tls]\nlisten = \"127.0.0.1:0\"\ncert = \"dns.pem\"\nkey = \"dns.key\"\n\
+                [dns.https]\nlisten = \"127.0.0.1:0\"\n\
+                [control]\nsocket = \"control.sock\"\nstate = \"orders.json\"\n";
+    let world = World::start_with(&authority, at.port(), QUICK, &mirrors, &[("@", "h")], rest);
+    world.expect(Rtype::A, &[good]);
+    let config = world.folder.path().join("pharos.toml");
+    let mut order = Command::new(env!("CARGO_BIN_EXE_pharos"));
+    order.args(["mirror", "drain", "bad", "--reason", "to be counted", "--config"]).arg(config);
+    assert!(order.status().unwrap().success());
+    let canary = format!("/v2/{}/blobs/sha256:{}", super::REPOSITORY, super::canary_sha256());
+    assert_eq!(world.host(&canary).await, NAME);
+    world.metrics().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_list_of_metrics_is_what_the_server_prints() {
+    let page = page().await;
+    check_with_promtool(&page);
+    for line in [
+        "pharos_dns_steered_total{mirror=\"good\",tier=\"preferred\"} ",
+        "pharos_dns_steering_decisions_total{by=\"resolver\"} ",
+        "pharos_http_steered_total{mirror=\"good\",tier=\"preferred\"} 1\n",
+        "pharos_probe_failures_total{reason=\"certificate\"} ",
+        "pharos_blob_asked_total{result=\"has\"} 1\n",
+        "pharos_blob_lookups_total{cache=\"miss\",found=\"has\"} 1\n",
+        "pharos_mirror_certificate_not_after_seconds{mirror=\"good\",address=\"127.0.1.81\"} ",
+        "pharos_horizon_panic{horizon=\"h\",family=\"ipv4\"} 0\n",
+    ] {
+        assert!(page.contains(line), "{line} is not in\n{page}");
+    }
+    let found = families(&page);
+    let mut table = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
+    for (name, Family { help, kind, labels }) in &found {
+        let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
+        table.push_str(&format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", ")));
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let written = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = written.split_once("| metric |").unwrap();
+    let old = rest.lines().take_while(|line| line.starts_with('|') || line.starts_with(" type"));
+    let old_len: usize = old.map(|line| line.len() + 1).sum();
+    let after = &rest[old_len..];
+    let right = format!("{before}{table}{after}");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(&path, right).unwrap();
+    } else {
+        assert_eq!(written, right, "docs/metrics.md is not what the server prints");
+    }
+}
+
+fn check_with_promtool(page: &str) {
+    let tool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut tool) = tool else {
+        eprintln!("skipped: promtool is not installed (Debian package `prometheus`)");
+        return;
+    };
+    tool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+    let said = tool.wait_with_output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert_eq!(said, "", "promtool finds fault");
+}
