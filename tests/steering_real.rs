@@ -11,9 +11,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 #![allow(clippy::print_stderr, reason = "what was skipped, and how much was tried")]
 
+#[allow(unreachable_pub, reason = "a module of test binaries has nobody outside to reach it")]
+#[path = "common/feeds.rs"]
+mod feeds;
+
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use pharos::base::client::{Client, SourcePrefixLen, Subnet};
@@ -84,8 +87,8 @@ struct Oracle {
 
 impl World {
     fn load() -> Option<World> {
-        let aws = json("aws-ip-ranges.json")?;
-        let gcp = json("gcp-cloud.json")?;
+        let aws = feeds::read("aws-ip-ranges.json")?;
+        let gcp = feeds::read("gcp-cloud.json")?;
         // (prefix, region) in the order of precedence: a region before a global block for the same prefix.
         let aws_v4 = entries(&aws["prefixes"], "ip_prefix", "region");
         let aws_v6 = entries(&aws["ipv6_prefixes"], "ipv6_prefix", "region");
@@ -287,7 +290,7 @@ impl Oracle {
 
 #[test]
 fn every_ipv4_address_has_the_mirror_of_its_longest_prefix_and_an_exact_scope() {
-    let Some(world) = &*WORLD else { return skipped() };
+    let Some(world) = &*WORLD else { return feeds::skipped() };
     let mut out = [0; 4096];
     let mut random = Random(0x5eed_0004);
     for (index, address) in world.v4.addresses(ADDRESSES, &mut random).enumerate() {
@@ -303,7 +306,7 @@ fn every_ipv4_address_has_the_mirror_of_its_longest_prefix_and_an_exact_scope() 
 
 #[test]
 fn every_ipv6_address_has_the_mirror_of_its_longest_prefix_and_an_exact_scope() {
-    let Some(world) = &*WORLD else { return skipped() };
+    let Some(world) = &*WORLD else { return feeds::skipped() };
     let mut out = [0; 4096];
     let mut random = Random(0x5eed_0006);
     for (index, address) in world.v6.addresses(ADDRESSES, &mut random).enumerate() {
@@ -330,7 +333,7 @@ fn every_ipv6_address_has_the_mirror_of_its_longest_prefix_and_an_exact_scope() 
 
 #[test]
 fn every_range_is_decided_alike_at_both_of_its_ends() {
-    let Some(world) = &*WORLD else { return skipped() };
+    let Some(world) = &*WORLD else { return feeds::skipped() };
     for oracle in [&world.v4, &world.v6] {
         for (first, judged) in &oracle.ranges {
             let (low, high) = oracle.range(*first);
@@ -348,7 +351,7 @@ fn every_range_is_decided_alike_at_both_of_its_ends() {
 /// Worked out apart from both oracles, from the feeds of August 2026 in the folder of shared data.
 #[test]
 fn subnets_of_24_bits_get_the_right_mirror_and_scope() {
-    let Some(world) = &*WORLD else { return skipped() };
+    let Some(world) = &*WORLD else { return feeds::skipped() };
     if std::env::var_os("PHAROS_FEEDS").is_some() {
         return eprintln!("skipped: these are facts about other feeds");
     }
@@ -371,26 +374,6 @@ fn subnets_of_24_bits_get_the_right_mirror_and_scope() {
         let mirror = world.mirror(provider, region);
         assert_eq!(world.ask(address.parse().unwrap(), source, &mut out), (mirror, scope), "{address}/{source}");
     }
-}
-
-fn skipped() {
-    eprintln!("skipped: the feeds aws-ip-ranges.json and gcp-cloud.json are not in {}", folder().display());
-}
-
-fn folder() -> PathBuf {
-    match std::env::var_os("PHAROS_FEEDS") {
-        Some(folder) => folder.into(),
-        None => {
-            let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-            // A worktree stands one folder deeper.
-            if beside.exists() { beside } else { PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data") }
-        }
-    }
-}
-
-fn json(file: &str) -> Option<Value> {
-    let text = std::fs::read(folder().join(file)).ok()?;
-    Some(serde_json::from_slice(&text).unwrap())
 }
 
 /// The prefixes and regions of a feed; global ones last, for another region says more of the same prefix.
@@ -428,7 +411,7 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
     let network = |name: &str, kind, file: &str| Network {
         name: name.into(),
         kind,
-        path: folder().join(file),
+        path: feeds::folder().join(file),
         file: file.into(),
         provider: None,
         place: Place::whole_file(&Arc::from("pharos.toml")),

@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: names are resolved by asking the running service alone; certificates are verified against the roots of
 //! the demonstration; nothing is waited for longer than [`PATIENCE`].
-//! **Not here**: what is asked, and what to make of it ([`super::walk`]).
+//! **Not here**: what is asked, and what to make of it ([`super::walk()`]).
 //!
 //! RFC 7871 §6 (the option), RFC 9110 §15.4.8 (307).
 

@@ -1,7 +1,7 @@
 //! The demonstration: Pharos with mirrors of its own, all on this machine, and a walk through what it does.
 //!
 //! [`World::start`] puts up an image, a canonical registry, two mirrors with certificates of a private authority, and the
-//! service itself with a configuration for them; [`walk`] asks it as resolvers and pull clients do and tells what comes
+//! service itself with a configuration for them; [`walk()`] asks it as resolvers and pull clients do and tells what comes
 //! back; [`World::stop`] leaves nothing behind.
 //!
 //! **Invariants**: nothing but loopback addresses is reached, and no name of this system is resolved; whatever is told

@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: ports are the system's choice, so that two demonstrations can run at once; what is dropped closes
 //! its sockets, and the folder goes with it.
-//! **Not here**: what is asked of it ([`super::walk`]).
+//! **Not here**: what is asked of it ([`super::walk()`]).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -214,7 +214,8 @@ fn write_config(
     };
     let [aws, gcp] = mirrors.each_ref().map(|mirror| mirror.address);
     let (digest, size) = (&image.config.digest, image.config.octets.len());
-    // Hold-down is short so that a walk takes seconds; `fall` and `rise` as for a real one.
+    // Hold-down is short so that a walk takes seconds; `fall` and `rise` as for a real one. A machine may be too busy for a
+    // mirror to answer within the usual wait.
     write(
         "pharos.toml",
         &format!(
@@ -229,6 +230,7 @@ tls       = {{ cert = "certs/listener.pem", key = "certs/listener.key" }}
 canonical = "https://{CANONICAL}:{}"
 blobs     = "https://{BLOBS}:{port}"
 trusted-proxies = ["127.0.0.0/8"]
+ask-wait  = "5s"
 
 [probe]
 port      = {port}

@@ -6,6 +6,7 @@
 
 pub mod cases;
 pub mod diff;
+pub mod feeds;
 pub mod fixture;
 pub mod generate;
 pub mod peers;
