@@ -198,6 +198,10 @@ pub(crate) struct MirrorView {
     pub(crate) aaaa: Word,
     /// What an operator has ordered.
     pub(crate) order: Option<OrderView>,
+    /// The host that its addresses follow.
+    pub(crate) host: Option<String>,
+    /// When that was resolved, in the form of RFC 3339.
+    pub(crate) resolved: Option<String>,
 }
 
 /// An order of an operator.
@@ -384,6 +388,7 @@ impl Names<'_> {
     }
 
     fn candidate(&self, candidate: &Candidate) -> MirrorView {
+        let mirror = &self.snapshot.mirrors[candidate.mirror.index()];
         let [a, aaaa] = candidate.tried.map(|tried| words::verdict(tried.verdict).into());
         MirrorView {
             mirror: self.mirror(candidate.mirror),
@@ -392,6 +397,8 @@ impl Names<'_> {
             a,
             aaaa,
             order: self.snapshot.order(candidate.mirror).map(OrderView::of),
+            host: mirror.followed_host().map(|host| host.to_string()),
+            resolved: mirror.host_addresses().and_then(|addresses| addresses.at).map(rfc3339),
         }
     }
 

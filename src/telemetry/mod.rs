@@ -12,6 +12,7 @@
 
 pub mod blobs;
 pub mod dns;
+pub mod hosts;
 pub mod http;
 pub mod probe;
 

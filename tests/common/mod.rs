@@ -8,6 +8,7 @@ pub mod cases;
 pub mod diff;
 pub mod fixture;
 pub mod generate;
+pub mod nameserver;
 pub mod peers;
 pub mod pipeline;
 pub mod query;

@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::nameserver::NameServer;
 use common::query::Builder;
 use common::server::{PATIENCE, Server, ask_udp};
 use common::show;
@@ -92,6 +93,17 @@ struct World {
 
 impl World {
     fn start(authority: &Authority, port: u16, mirrors: &[(&str, &[IpAddr])], default: &str) -> World {
+        World::start_with(authority, port, "", mirrors, default)
+    }
+
+    /// The same, with tables that stand before the mirrors.
+    fn start_with(
+        authority: &Authority,
+        port: u16,
+        tables: &str,
+        mirrors: &[(&str, &[IpAddr])],
+        default: &str,
+    ) -> World {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         write("roots.pem", authority.root_pem());
@@ -101,7 +113,7 @@ impl World {
              interval = \"100ms\"\nretry = \"100ms\"\ntimeout = \"400ms\"\nfall = 2\nrise = 2\nhold-down = \"0s\"\n\
              state = \"state.json\"\n\
              canary = {{ repository = \"{REPOSITORY}\", digest = \"sha256:{}\", size = {} }}\n\
-             [[zone]]\nname = \"{NAME}\"\nfile = \"zone\"\nsteer = [{{ owner = \"@\", horizon = \"h\", ttl = 60 }}]\n",
+             [[zone]]\nname = \"{NAME}\"\nfile = \"zone\"\nsteer = [{{ owner = \"@\", horizon = \"h\", ttl = 60 }}]\n{tables}\n",
             canary_sha256(),
             CANARY.len()
         );
@@ -186,4 +198,40 @@ async fn a_mirror_with_a_wrong_certificate_is_not_answered_even_when_everything_
     let (at, _wrong) = authority.mirror(SocketAddr::new(wrong, 0), Fault::WrongName).await;
     let world = World::start(&authority, at.port(), &[("near", &[wrong]), ("far", &[dead])], "\"near\", \"far\"");
     world.expect(A, &[dead]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_a_host_moves_to_is_probed_before_anybody_is_sent_there() {
+    let authority = Authority::new();
+    let (first, wrong, right, far) = (loopback(41), loopback(42), loopback(43), loopback(44));
+    let (at, _far) = authority.mirror(SocketAddr::new(far, 0), Fault::None).await;
+    let (_, _first) = authority.mirror(SocketAddr::new(first, at.port()), Fault::None).await;
+    let (_, _wrong) = authority.mirror(SocketAddr::new(wrong, at.port()), Fault::WrongName).await;
+    let (_, _right) = authority.mirror(SocketAddr::new(right, at.port()), Fault::None).await;
+    let names = NameServer::start(&format!("lb A {first}"));
+    let tables = format!(
+        "[resolver]\nservers = \"{}\"\nleast-ttl = \"1s\"\nprivate = \"127.0.0.0/8\"\n[mirrors.lb]\nhost = \"lb.net.test\"",
+        names.address()
+    );
+    let world = World::start_with(&authority, at.port(), &tables, &[("far", &[far])], "\"lb\", \"far\"");
+    world.expect(A, &[first]);
+    let until = |expected: &[IpAddr]| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = world.addresses(A);
+            assert!(!found.is_empty() && !found.contains(&wrong), "{found:?} with one that has a wrong certificate");
+            if found == expected {
+                return;
+            }
+            assert!(Instant::now() < deadline, "still {found:?}, not {expected:?}");
+            std::thread::yield_now();
+        }
+    };
+    // What it moves to is no good, then good and bad at once, then good again.
+    names.change(&format!("lb A {wrong}"));
+    until(&[far]);
+    names.change(&format!("lb A {wrong}\nlb A {right}"));
+    until(&[right]);
+    names.change(&format!("lb A {first}"));
+    until(&[first]);
 }

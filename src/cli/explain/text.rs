@@ -173,7 +173,12 @@ fn mirror_row(mirror: &MirrorView) -> Vec<String> {
         }
         Some(order) => format!("{fate}; {}", words::order(order)),
     };
-    vec![mirror.mirror.clone(), mirror.tier.to_string(), mirror.health.to_string(), fate]
+    let host = match (&mirror.host, &mirror.resolved) {
+        (Some(host), Some(at)) => format!("host {host}, resolved {at}"),
+        (Some(host), None) => format!("host {host}, not resolved yet"),
+        (None, _) => String::new(),
+    };
+    vec![mirror.mirror.clone(), mirror.tier.to_string(), mirror.health.to_string(), fate, host]
 }
 
 /// `rule 3 (pharos.toml:33)`, or the default.
