@@ -216,6 +216,10 @@ pub(crate) struct MirrorView {
     pub(crate) distance_km: Option<u32>,
     /// For how much of the clients it is first, 0 to 1; null where it has no weight.
     pub(crate) share: Option<f64>,
+    /// The host that its addresses follow.
+    pub(crate) host: Option<String>,
+    /// When that was resolved, in the form of RFC 3339.
+    pub(crate) resolved: Option<String>,
 }
 
 /// An order of an operator.
@@ -404,6 +408,7 @@ impl Names<'_> {
     }
 
     fn candidate(&self, candidate: &Candidate) -> MirrorView {
+        let mirror = &self.snapshot.mirrors[candidate.mirror.index()];
         let [a, aaaa] = candidate.tried.map(|tried| words::verdict(tried.verdict).into());
         MirrorView {
             mirror: self.mirror(candidate.mirror),
@@ -414,6 +419,8 @@ impl Names<'_> {
             order: self.snapshot.order(candidate.mirror).map(OrderView::of),
             distance_km: candidate.distance.map(|far| far.0),
             share: candidate.slots.map(|slots| slots as f64 / SLOTS as f64),
+            host: mirror.followed_host().map(|host| host.to_string()),
+            resolved: mirror.host_addresses().and_then(|addresses| addresses.at).map(rfc3339),
         }
     }
 

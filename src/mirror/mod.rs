@@ -1,33 +1,81 @@
 //! Mirrors: the places that serve blobs, and what is known of their health.
 //!
-//! **Invariants**: addresses are distinct; a mirror has an address or a host name.
+//! **Invariants**: addresses are distinct; a mirror has an address or a host name; one whose addresses follow its host
+//! may have none yet.
 //! **Not here**: probing, choosing ([`crate::steer`]).
 
 mod health;
+mod host;
 mod order;
 
 pub use health::{Health, Thresholds, Track, VERDICTS, Verdict};
+pub use host::{
+    Accepted, Completeness, HostAddresses, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered,
+};
 pub use order::{BadReason, Forced, MAX_REASON_LEN, Order, Reason};
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::base::prefix::Family;
+use crate::base::time::{Ttl, UnixTime};
 
 /// One place that serves blobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
     /// The key in the config's `[mirrors]`.
     pub name: Arc<str>,
-    /// The host name, where it has one of its own: for redirects straight to it.
+    /// The host name, where it has one of its own: for redirects straight to it, and to be resolved.
     pub host: Option<Arc<str>>,
+    /// Where its addresses come from.
+    pub addressing: Addressing,
     /// Where it is reached over IPv4.
     pub v4: Vec<Ipv4Addr>,
     /// Where it is reached over IPv6.
     pub v6: Vec<Ipv6Addr>,
 }
 
+/// Where the addresses of a mirror come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Addressing {
+    /// They are written in the config.
+    #[default]
+    Written,
+    /// They are those of its host.
+    Resolved {
+        /// When they were found; none where they are not known yet.
+        at: Option<UnixTime>,
+        /// How long they may be kept.
+        ttl: Ttl,
+    },
+}
+
 impl Mirror {
+    /// The host that its addresses follow.
+    pub fn followed_host(&self) -> Option<&Arc<str>> {
+        self.host.as_ref().filter(|_| matches!(self.addressing, Addressing::Resolved { .. }))
+    }
+
+    /// What is known of the host that its addresses follow.
+    pub fn host_addresses(&self) -> Option<HostAddresses> {
+        let Addressing::Resolved { at, ttl } = self.addressing else { return None };
+        Some(HostAddresses { v4: self.v4.clone(), v6: self.v6.clone(), ttl, at })
+    }
+
+    /// The same with the addresses that its host has.
+    pub fn at(&self, addresses: &HostAddresses) -> Self {
+        let HostAddresses { v4, v6, ttl, at } = addresses.clone();
+        Mirror { v4, v6, addressing: Addressing::Resolved { at, ttl }, ..self.clone() }
+    }
+
+    /// How long its addresses may be kept, where that is known.
+    pub fn max_ttl(&self) -> Option<Ttl> {
+        match self.addressing {
+            Addressing::Written => None,
+            Addressing::Resolved { ttl, .. } => Some(ttl),
+        }
+    }
+
     /// Whether it can be reached over a family at all.
     pub fn serves(&self, family: Family) -> bool {
         match family {
@@ -67,6 +115,43 @@ impl Standing {
     pub fn all(mirror: &Mirror, health: Health) -> Self {
         let all = |count: usize| vec![AddressStanding { health, stable_secs: None }; count];
         Standing { v4: all(mirror.v4.len()), v6: all(mirror.v6.len()), forced: None }
+    }
+
+    /// How a mirror stands that has moved from some addresses to others: what stays, stands as it did.
+    pub fn moved(&self, before: &Mirror, now: &Mirror, fresh: AddressStanding) -> Self {
+        fn carry<A: PartialEq>(
+            from: &[A],
+            to: &[A],
+            known: &[AddressStanding],
+            fresh: AddressStanding,
+        ) -> Vec<AddressStanding> {
+            let of = |address: &A| from.iter().position(|one| one == address).and_then(|at| known.get(at).copied());
+            to.iter().map(|address| of(address).unwrap_or(fresh)).collect()
+        }
+        Standing {
+            v4: carry(&before.v4, &now.v4, &self.v4, fresh),
+            v6: carry(&before.v6, &now.v6, &self.v6, fresh),
+            forced: self.forced,
+        }
+    }
+
+    /// How a mirror stands of which this was found out when it was at other addresses, maybe; what is not about an address
+    /// that it has changes nothing.
+    pub fn updated(&self, now: &Mirror, then: &Mirror, found: &Standing) -> Self {
+        fn merge<A: PartialEq>(
+            now: &[A],
+            known: &[AddressStanding],
+            then: &[A],
+            found: &[AddressStanding],
+        ) -> Vec<AddressStanding> {
+            let of = |address: &A| then.iter().position(|one| one == address).and_then(|at| found.get(at).copied());
+            now.iter().zip(known).map(|(address, known)| of(address).unwrap_or(*known)).collect()
+        }
+        Standing {
+            v4: merge(&now.v4, &self.v4, &then.v4, &found.v4),
+            v6: merge(&now.v6, &self.v6, &then.v6, &found.v6),
+            forced: self.forced,
+        }
     }
 
     /// The addresses of a family.

@@ -69,7 +69,7 @@ impl Condition {
 pub struct Rule {
     /// All of these must hold.
     pub conditions: Vec<Condition>,
-    /// The mirrors, in order of preference unless `order` has another.
+    /// The mirrors, in order of preference unless the ranking has another.
     pub mirrors: Vec<MirrorId>,
     /// In what order a client takes them.
     pub ranking: Ranking,
