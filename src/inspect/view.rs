@@ -216,6 +216,19 @@ pub(crate) struct MirrorView {
     pub(crate) distance_km: Option<u32>,
     /// For how much of the clients it is first, 0 to 1; null where it has no weight.
     pub(crate) share: Option<f64>,
+    /// What probes say of its addresses; null where only a running server would know.
+    pub(crate) addresses: Option<Vec<AddressView>>,
+}
+
+/// One address of a mirror, and what probes say of it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct AddressView {
+    pub(crate) address: String,
+    pub(crate) health: Word,
+    /// The last verdict; null where it has not been probed.
+    pub(crate) verdict: Option<Word>,
+    /// Since when it has this health, as far as the process knows.
+    pub(crate) since: Option<String>,
 }
 
 /// An order of an operator.
@@ -249,6 +262,13 @@ impl OrderView {
         let since: UnixTime = parse_moment(&self.since)?;
         let (forced, reason) = (Forced::parse(&self.order)?, Reason::parse(&self.reason).ok()?);
         Some(Order { forced, reason, who: self.who.as_str().into(), since, until })
+    }
+}
+
+impl AddressView {
+    /// Whether it needs a look: it is not up, or will not be for long.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.health != "up" || self.verdict.as_deref().is_some_and(|verdict| verdict != "up")
     }
 }
 
@@ -414,6 +434,7 @@ impl Names<'_> {
             order: self.snapshot.order(candidate.mirror).map(OrderView::of),
             distance_km: candidate.distance.map(|far| far.0),
             share: candidate.slots.map(|slots| slots as f64 / SLOTS as f64),
+            addresses: None,
         }
     }
 
