@@ -530,6 +530,9 @@ fn the_running_server_explains_with_its_orders() {
     let (mut offline, mut live) = (world.json(&asked), world.json(&[&asked[..], &["--server"]].concat()));
     assert_eq!((offline["generation"].take(), live["generation"].take()), (Value::Null, 3.into()));
     assert!(offline["notes"].take() != live["notes"].take());
+    for mirror in live["steered"]["mirrors"].as_array_mut().unwrap() {
+        assert_eq!(mirror["addresses"].take()[0]["health"], "up");
+    }
     assert_eq!(offline, live);
 }
 
@@ -550,7 +553,14 @@ spare   192.0.2.30  up      not probed         h
     );
     assert_eq!(list, expected);
     let status = world.json(&["status"]);
-    assert_eq!((&status["generation"], &status["orders"]), (&2.into(), &1.into()));
+    assert_eq!((&status["generation"], &status["orders"][0]["mirror"]), (&2.into(), &"far".into()));
+    assert_eq!((&status["orders"][0]["order"], &status["troubles"]), (&order, &serde_json::json!([])));
+    let text = world.ok(&["status"]);
+    let lines = format!(
+        "mirrors     2 of 3 up\nzones       blob.example (serial 7)\norders      far: down by order of {who} since \
+         {since}: gone\n"
+    );
+    assert!(text.ends_with(&lines), "{text}");
     assert_eq!((&status["mirrors"], &status["mirrors_up"]), (&3.into(), &2.into()));
     assert_eq!(status["zones"], serde_json::json!([{ "name": "blob.example", "serial": 7 }]));
 }
@@ -632,6 +642,15 @@ fn an_order_wins_over_probes() {
         assert!(Instant::now() < deadline, "it does not go on probing");
     }
     assert_eq!(world.answer(), [20]);
+    let list = world.json(&["mirror", "list", "near"]);
+    let trouble = format!("127.0.0.10 unreachable since {}", list["addresses"][0]["since"].as_str().unwrap());
+    let live = world.ok(&["explain", "198.51.100.0/24", "--server"]);
+    assert!(live.contains(&format!("A: down, AAAA: no address; {trouble}\n")), "{live}");
+    assert!(
+        live.contains("A: taken, AAAA: no address; up by order: the probe is wrong; 127.0.0.20 unreachable"),
+        "{live}"
+    );
+    assert!(world.ok(&["status"]).contains(&format!("troubles    near: {trouble}\n")));
     world.ok(&["mirror", "auto", "far"]);
     assert_eq!(world.answer(), [10, 20, 30]);
 }

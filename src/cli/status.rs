@@ -8,6 +8,7 @@ use super::server::{SOCKET_OPTION, Server};
 use super::{OK, put};
 use crate::control::client::Question;
 use crate::control::view::StatusView;
+use crate::inspect::words;
 
 /// What `status` is asked.
 #[derive(Debug, clap::Args)]
@@ -46,10 +47,10 @@ fn text(view: &StatusView) -> String {
             None => format!("{} (not available)", zone.name),
         })
         .collect();
-    format!(
+    let mut text = format!(
         "state       {state}, pharos {}, up for {} s\n\
          generation  {}, published {} s ago\n\
-         mirrors     {} of {} up; {} under orders\n\
+         mirrors     {} of {} up\n\
          zones       {}\n",
         view.version,
         view.uptime_seconds,
@@ -57,7 +58,16 @@ fn text(view: &StatusView) -> String {
         view.generation_age_seconds,
         view.mirrors_up,
         view.mirrors,
-        view.orders,
         zones.join(", "),
-    )
+    );
+    let orders =
+        view.orders.iter().map(|ordered| format!("{}: {}", ordered.mirror, words::whole_order(&ordered.order)));
+    let troubles =
+        view.troubles.iter().map(|trouble| format!("{}: {}", trouble.mirror, words::trouble(&trouble.address)));
+    for (head, lines) in [("orders", orders.collect::<Vec<_>>()), ("troubles", troubles.collect())] {
+        for (at, line) in lines.iter().enumerate() {
+            text += &format!("{:<12}{line}\n", if at == 0 { head } else { "" });
+        }
+    }
+    text
 }

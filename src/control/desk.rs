@@ -85,13 +85,14 @@ impl Desk {
             Request::Ready | Request::Status => {
                 let now = running.clock.now();
                 let age = now.0.saturating_sub(running.published.published_at().0);
-                Ok(Answer::json(&view::status(&snapshot, obstacle, age, now.0)))
+                Ok(Answer::json(&view::status(&snapshot, obstacle, probes, age, now.0)))
             }
             Request::Mirrors => Ok(Answer::json(&view::mirrors(&snapshot, probes))),
             Request::Mirror(name) => Ok(Answer::json(&view::mirror(&snapshot, find(&snapshot, &name)?, probes))),
             Request::Explain { client, resolver, name } => {
                 let age_secs = running.clock.now().0.saturating_sub(running.published.published_at().0) / 1000;
-                explain(snapshot, client, resolver, name.map(|name| *name), age_secs).await
+                let probes = running.probes.clone();
+                explain(snapshot, probes, client, resolver, name.map(|name| *name), age_secs).await
             }
             Request::Give { mirror, forced, reason, until } => {
                 find(&snapshot, &mirror)?;
@@ -159,6 +160,7 @@ impl Collect for Desk {
 
 async fn explain(
     snapshot: Arc<Snapshot>,
+    probes: Option<Arc<Probes>>,
     client: Prefix,
     resolver: Option<IpAddr>,
     name: Option<NameBuf>,
@@ -169,9 +171,15 @@ async fn explain(
     };
     let known = Known::Served { generation: snapshot.generation, age_secs };
     // It walks whole tables, which is too long for a thread that others wait for.
-    let described =
-        tokio::task::spawn_blocking(move || describe(&snapshot, name.as_name(), client, resolver, known)).await;
-    match described {
+    let described = tokio::task::spawn_blocking(move || {
+        let mut view = describe(&snapshot, name.as_name(), client, resolver, known);
+        for mirror in view.steered.iter_mut().flat_map(|steered| &mut steered.mirrors) {
+            let at = snapshot.mirrors.iter().position(|known| *known.name == *mirror.mirror);
+            mirror.addresses = at.map(|at| view::addresses(&snapshot, MirrorId::from_index(at), probes.as_deref()));
+        }
+        view
+    });
+    match described.await {
         Ok(view) => Ok(Answer::json(&view)),
         Err(_) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "a fault in pharos, please report it")),
     }

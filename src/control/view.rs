@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::FAMILIES;
 use crate::base::when::rfc3339;
-use crate::inspect::view::{OrderView, Word};
+use crate::inspect::view::{AddressView, OrderView};
 use crate::inspect::words;
 use crate::mirror::{AddressStanding, Health, Order};
 use crate::snapshot::Snapshot;
@@ -23,7 +23,7 @@ pub(crate) struct MirrorsView {
     pub(crate) generation: u64,
     pub(crate) mirrors: Vec<MirrorView>,
     /// Orders about mirrors that the configuration does not have now.
-    pub(crate) gone: Vec<GoneView>,
+    pub(crate) gone: Vec<OrderedView>,
 }
 
 /// `/mirrors/NAME`
@@ -36,20 +36,9 @@ pub(crate) struct MirrorView {
     pub(crate) addresses: Vec<AddressView>,
 }
 
-/// One address, and what probes say of it.
+/// An order and the mirror that it is about.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct AddressView {
-    pub(crate) address: String,
-    pub(crate) health: Word,
-    /// The last verdict; null where it has not been probed.
-    pub(crate) verdict: Option<Word>,
-    /// Since when it has this health, as far as the process knows.
-    pub(crate) since: Option<String>,
-}
-
-/// An order that waits for its mirror to come back.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct GoneView {
+pub(crate) struct OrderedView {
     pub(crate) mirror: String,
     pub(crate) order: OrderView,
 }
@@ -80,8 +69,17 @@ pub(crate) struct StatusView {
     pub(crate) mirrors: usize,
     pub(crate) mirrors_up: usize,
     /// The orders that stand.
-    pub(crate) orders: usize,
+    pub(crate) orders: Vec<OrderedView>,
+    /// The addresses that are not up, or whose certificates end soon.
+    pub(crate) troubles: Vec<TroubleView>,
     pub(crate) zones: Vec<ZoneView>,
+}
+
+/// An address that needs a look.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct TroubleView {
+    pub(crate) mirror: String,
+    pub(crate) address: AddressView,
 }
 
 /// One zone.
@@ -107,7 +105,7 @@ pub(super) fn mirrors(snapshot: &Snapshot, probes: Option<&Probes>) -> MirrorsVi
         horizon.mirrors().for_each(|id| horizons[id.index()].push(horizon.name.to_string()));
     }
     let one = |(at, horizons)| one(snapshot, MirrorId::from_index(at), horizons, probes);
-    let gone = gone(snapshot).map(|(name, order)| GoneView { mirror: name.into(), order: OrderView::of(order) });
+    let gone = gone(snapshot).map(|(name, order)| OrderedView::of(name, order));
     MirrorsView {
         generation: snapshot.generation.0,
         mirrors: horizons.into_iter().enumerate().map(one).collect(),
@@ -129,6 +127,16 @@ pub(super) fn gone(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Order)> 
 }
 
 fn one(snapshot: &Snapshot, id: MirrorId, horizons: Vec<String>, probes: Option<&Probes>) -> MirrorView {
+    MirrorView {
+        mirror: snapshot.mirrors[id.index()].name.to_string(),
+        order: snapshot.order(id).map(OrderView::of),
+        horizons,
+        addresses: addresses(snapshot, id, probes),
+    }
+}
+
+/// The addresses of one mirror.
+pub(super) fn addresses(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>) -> Vec<AddressView> {
     let (mirror, standing) = (&snapshot.mirrors[id.index()], snapshot.standing(id));
     let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address)).zip(&standing.v4);
     let v6 = mirror.v6.iter().map(|address| IpAddr::from(*address)).zip(&standing.v6);
@@ -141,18 +149,32 @@ fn one(snapshot: &Snapshot, id: MirrorId, horizons: Vec<String>, probes: Option<
             since: found.map(|found| rfc3339(found.since)),
         }
     };
-    MirrorView {
-        mirror: mirror.name.to_string(),
-        order: snapshot.order(id).map(OrderView::of),
-        horizons,
-        addresses: v4.chain(v6).map(address).collect(),
+    v4.chain(v6).map(address).collect()
+}
+
+impl OrderedView {
+    fn of(mirror: &str, order: &Order) -> Self {
+        OrderedView { mirror: mirror.into(), order: OrderView::of(order) }
     }
 }
 
 /// How the server is.
-pub(super) fn status(snapshot: &Snapshot, obstacle: Option<&str>, age_ms: u64, uptime_ms: u64) -> StatusView {
-    let is_up = |at: &usize| {
-        let standing = snapshot.standing(MirrorId::from_index(*at));
+///
+/// `age_ms` is how long the snapshot has been served, `uptime_ms` how long the process has.
+pub(super) fn status(
+    snapshot: &Snapshot,
+    obstacle: Option<&str>,
+    probes: Option<&Probes>,
+    age_ms: u64,
+    uptime_ms: u64,
+) -> StatusView {
+    let ids = || (0..snapshot.mirrors.len()).map(MirrorId::from_index);
+    let troubles = ids().flat_map(|id| {
+        let troubled = addresses(snapshot, id, probes).into_iter().filter(AddressView::is_troubled);
+        troubled.map(move |address| TroubleView { mirror: snapshot.mirrors[id.index()].name.to_string(), address })
+    });
+    let is_up = |id: &MirrorId| {
+        let standing = snapshot.standing(*id);
         FAMILIES.into_iter().any(|family| standing.health(family) == Some(Health::Up))
     };
     StatusView {
@@ -162,8 +184,9 @@ pub(super) fn status(snapshot: &Snapshot, obstacle: Option<&str>, age_ms: u64, u
         generation_age_seconds: age_ms / 1000,
         uptime_seconds: uptime_ms / 1000,
         mirrors: snapshot.mirrors.len(),
-        mirrors_up: (0..snapshot.mirrors.len()).filter(is_up).count(),
-        orders: snapshot.orders().len(),
+        mirrors_up: ids().filter(is_up).count(),
+        orders: snapshot.orders().iter().map(|(name, order)| OrderedView::of(name, order)).collect(),
+        troubles: troubles.collect(),
         zones: snapshot
             .zones
             .iter()

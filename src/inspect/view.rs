@@ -220,6 +220,19 @@ pub(crate) struct MirrorView {
     pub(crate) host: Option<String>,
     /// When that was resolved, in the form of RFC 3339.
     pub(crate) resolved: Option<String>,
+    /// What probes say of its addresses; null where only a running server would know.
+    pub(crate) addresses: Option<Vec<AddressView>>,
+}
+
+/// One address of a mirror, and what probes say of it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct AddressView {
+    pub(crate) address: String,
+    pub(crate) health: Word,
+    /// The last verdict; null where it has not been probed.
+    pub(crate) verdict: Option<Word>,
+    /// Since when it has this health, as far as the process knows.
+    pub(crate) since: Option<String>,
 }
 
 /// An order of an operator.
@@ -253,6 +266,13 @@ impl OrderView {
         let since: UnixTime = parse_moment(&self.since)?;
         let (forced, reason) = (Forced::parse(&self.order)?, Reason::parse(&self.reason).ok()?);
         Some(Order { forced, reason, who: self.who.as_str().into(), since, until })
+    }
+}
+
+impl AddressView {
+    /// Whether it needs a look: it is not up, or will not be for long.
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.health != "up" || self.verdict.as_deref().is_some_and(|verdict| verdict != "up")
     }
 }
 
@@ -421,6 +441,7 @@ impl Names<'_> {
             share: candidate.slots.map(|slots| slots as f64 / SLOTS as f64),
             host: mirror.followed_host().map(|host| host.to_string()),
             resolved: mirror.host_addresses().and_then(|addresses| addresses.at).map(rfc3339),
+            addresses: None,
         }
     }
 

@@ -3,7 +3,7 @@
 //! **Invariants**: nothing is found out here; each reason has one sentence.
 //! **Not here**: layout (`cli`).
 
-use super::view::{LabelsView, OrderView, subnet_text};
+use super::view::{AddressView, LabelsView, OrderView, subnet_text};
 use super::{Answer, Explanation, Hearing, Judged, Neighbour, ScopeReason, Side, Steered, Verdict};
 use crate::answer::Outcome;
 use crate::base::ids::HorizonId;
@@ -90,6 +90,18 @@ fn ordered(order: &OrderView) -> &str {
 
 fn until(order: &OrderView) -> String {
     order.until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default()
+}
+
+/// An address that needs a look: `192.0.2.10 tls-bad since 2026-01-31T18:00:00Z`.
+pub(crate) fn trouble(address: &AddressView) -> String {
+    let AddressView { address, health, verdict, since } = address;
+    let since = since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
+    match verdict {
+        // One that passes its probes again, but not for long enough yet.
+        Some(verdict) if verdict == "up" => format!("{address} {health}{since}, passes probes again"),
+        Some(verdict) => format!("{address} {verdict}{since}"),
+        None => format!("{address} {health}{since}"),
+    }
 }
 
 /// A rule with its place: `rule 3 (pharos.toml:33)`.

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::state::with_suffix;
@@ -53,7 +54,9 @@ impl Lock {
     pub fn take(guarded: &Path) -> Result<Self, LockError> {
         let path = with_suffix(guarded, ".lock");
         let refused = |error| LockError::System { path: path.clone(), error };
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        // For nobody else: whoever can open it can hold it.
+        let mut options = OpenOptions::new();
+        let open = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let mut file = open.map_err(refused)?;
         match sys::try_lock(&file) {
             Ok(()) => {}
@@ -73,6 +76,8 @@ impl Lock {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -82,6 +87,8 @@ mod tests {
         let held = Lock::take(&path).unwrap();
         let said = Lock::take(&path).unwrap_err().to_string();
         assert_eq!(said, format!("process {} uses {}", std::process::id(), path.display()));
+        let mode = std::fs::metadata(with_suffix(&path, ".lock")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "nobody else can take it");
         drop(held);
         assert!(Lock::take(&path).is_ok());
         assert!(matches!(Lock::take(&folder.path().join("no/socket")), Err(LockError::System { .. })));

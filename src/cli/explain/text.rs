@@ -180,6 +180,8 @@ fn mirror_row(mirror: &MirrorView) -> Vec<String> {
         }
         Some(order) => format!("{fate}; {}", words::order(order)),
     };
+    let troubled = mirror.addresses.iter().flatten().filter(|address| address.is_troubled());
+    let fate = troubled.fold(fate, |fate, address| format!("{fate}; {}", words::trouble(address)));
     let mut row = vec![mirror.mirror.clone(), mirror.tier.to_string(), mirror.health.to_string(), fate];
     row.extend(mirror.distance_km.map(|far| format!("{far} km")));
     row.extend(mirror.share.map(|share| format!("first for {:.1} %", share * 100.0)));
