@@ -192,3 +192,21 @@ impl Drop for AbortOnDrop {
         self.0.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_intermediate_is_read_like_that_of_a_leaf() {
+        for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+            let mut params = CertificateParams::new(vec!["blob.example".to_string()]).unwrap();
+            params.is_ca = is_ca;
+            params.not_after = date_time_ymd(2026, 3, 1);
+            let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            assert_eq!(facts::not_after(made.der()).map(|end| end.as_secs()), Some(1_772_323_200));
+        }
+    }
+}
