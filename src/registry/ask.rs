@@ -14,10 +14,10 @@ use super::{Answer, Basis, BlobTarget, Digest, Outcome, Reply, Settings, Steerin
 use crate::base::ids::MirrorId;
 use crate::base::prefix::{FAMILIES, Family};
 use crate::snapshot::Snapshot;
-use crate::steer::Tier;
+use crate::steer::{AnswerMirrors, Tier};
 
-/// The most mirrors asked for one request: two families of as many as an answer sensibly has.
-pub const MAX_ASKED: usize = 8;
+/// The most mirrors asked for one request: two families of as many as an answer may have.
+pub const MAX_ASKED: usize = 2 * AnswerMirrors::MAX as usize;
 
 /// A blob request whose reply depends on mirrors.
 #[derive(Clone, Debug)]

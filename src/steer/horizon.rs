@@ -91,9 +91,12 @@ impl AnswerMirrors {
     /// others: several mirrors are for those whose first ones are equally near.
     pub const ONE: AnswerMirrors = AnswerMirrors(1);
 
+    /// The most.
+    pub const MAX: u8 = 8;
+
     /// That number, where it is in the range.
     pub fn new(number: u8) -> Option<Self> {
-        (1..=8).contains(&number).then_some(AnswerMirrors(number))
+        (1..=AnswerMirrors::MAX).contains(&number).then_some(AnswerMirrors(number))
     }
 
     /// The number.

@@ -27,7 +27,7 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::facts::Facts;
+use super::facts;
 
 /// What mirrors are dialled with: made once, shared by every connection.
 #[derive(Clone, Debug)]
@@ -125,6 +125,11 @@ impl Dialer {
     pub fn lasts(&self, dialed: &Dialed, ahead: Duration) -> bool {
         let then = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs()) + ahead);
         let Some((leaf, intermediates)) = dialed.chain.split_first() else { return false };
+        // Accepted now, and each of its certificates lasts: so does the chain. Its signatures, which cost as much as the
+        // handshake, are checked again only where another path may have to be found.
+        if dialed.chain.iter().all(|one| facts::not_after(one).is_some_and(|end| then <= end)) {
+            return true;
+        }
         self.verifier.verify_server_cert(leaf, intermediates, &self.name, &[], then).is_ok()
     }
 }
@@ -166,7 +171,7 @@ impl Dialed {
 
     /// The end of the leaf's time, in seconds since 1970.
     pub fn not_after(&self) -> Option<u64> {
-        Some(Facts::read(self.chain.first()?).ok()?.not_after?.as_secs())
+        Some(facts::not_after(self.chain.first()?)?.as_secs())
     }
 }
 
@@ -185,5 +190,23 @@ struct AbortOnDrop(tokio::task::JoinHandle<hyper::Result<()>>);
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_intermediate_is_read_like_that_of_a_leaf() {
+        for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
+            let mut params = CertificateParams::new(vec!["blob.example".to_string()]).unwrap();
+            params.is_ca = is_ca;
+            params.not_after = date_time_ymd(2026, 3, 1);
+            let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            assert_eq!(facts::not_after(made.der()).map(|end| end.as_secs()), Some(1_772_323_200));
+        }
     }
 }

@@ -74,12 +74,21 @@ impl Facts {
                 Some(CertificateError::NotValidYetContext { not_before, .. }) => Some(not_before),
                 _ => None,
             },
-            not_after: match time_fault(&parsed, AFTER_ALL) {
-                Some(CertificateError::ExpiredContext { not_after, .. }) => Some(not_after),
-                _ => None,
-            },
+            not_after: end_of(&parsed),
             key: key_kind(&parsed.subject_public_key_info()),
         })
+    }
+}
+
+/// When a certificate ends to be valid; none where that cannot be read.
+pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
+    end_of(&ParsedCertificate::try_from(certificate).ok()?)
+}
+
+fn end_of(parsed: &ParsedCertificate<'_>) -> Option<UnixTime> {
+    match time_fault(parsed, AFTER_ALL) {
+        Some(CertificateError::ExpiredContext { not_after, .. }) => Some(not_after),
+        _ => None,
     }
 }
 

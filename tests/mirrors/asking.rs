@@ -15,7 +15,7 @@ use pharos::networks::Networks;
 use pharos::registry::known::ASKED_PER_SECOND;
 use pharos::registry::{Asking, BlobTarget, Settings, Upstream};
 use pharos::snapshot::{Change, Snapshot, apply};
-use pharos::steer::{Draft, Horizon, Laid};
+use pharos::steer::{AnswerMirrors, Draft, Horizon, Laid};
 use pharos::telemetry::blobs::{Result as Asked, Turned};
 use pharos::telemetry::http::Http;
 use pharos::tls::Dialer;
@@ -52,6 +52,11 @@ fn means(authority: &Authority, port: u16, wait: Duration) -> Means {
 
 /// Everybody is steered to the first mirror that is up.
 fn snapshot(mirrors: &[(&[IpAddr], Health)]) -> Snapshot {
+    snapshot_of_first(AnswerMirrors::ONE, mirrors)
+}
+
+/// Everybody is steered to the first so many mirrors that are up.
+fn snapshot_of_first(answer_mirrors: AnswerMirrors, mirrors: &[(&[IpAddr], Health)]) -> Snapshot {
     let of = |at: usize, addresses: &[IpAddr]| Mirror {
         name: format!("m{at}").into(),
         host: None,
@@ -61,7 +66,8 @@ fn snapshot(mirrors: &[(&[IpAddr], Health)]) -> Snapshot {
     };
     let networks = Networks::default();
     let all = (0..mirrors.len()).map(MirrorId::from_index).collect();
-    let horizon = Horizon::build(Draft::new("h".into(), Vec::new(), all), &networks, &Laid::over(&networks));
+    let draft = Draft { answer_mirrors, ..Draft::new("h".into(), Vec::new(), all) };
+    let horizon = Horizon::build(draft, &networks, &Laid::over(&networks));
     let first = Snapshot::new(
         Generation(1),
         Arc::new(ZoneSet::new(Vec::new())),
@@ -252,6 +258,23 @@ async fn a_client_with_both_families_must_find_the_blob_over_either() {
     let front = Front::start(up(Health::Down), means(&authority, port, LONG));
     assert_eq!(front.host(&one).await, NAME);
     assert_eq!(far.asked(&one), 1);
+}
+
+#[tokio::test]
+async fn where_several_mirrors_are_answered_with_all_of_them_must_have_the_blob() {
+    let authority = Authority::new();
+    let (near, far) = (Arc::new(Ledger::default()), Arc::new(Ledger::default()));
+    let port = mirror(&authority, 51, 0, Fault::None, &near).await;
+    mirror(&authority, 52, port, Fault::None, &far).await;
+    let (both, one) = (blob("pause", 1), blob("pause", 2));
+    near.add(&both);
+    near.add(&one);
+    far.add(&both);
+    let all: [(&[IpAddr], Health); 2] = [(&[loopback(51)], Health::Up), (&[loopback(52)], Health::Up)];
+    let front = Front::start(snapshot_of_first(AnswerMirrors::new(2).unwrap(), &all), means(&authority, port, LONG));
+    assert_eq!((front.host(&both).await.as_str(), front.host(&one).await.as_str()), (NAME, CANONICAL));
+    let front = Front::start(snapshot(&all), means(&authority, port, LONG));
+    assert_eq!((front.host(&both).await.as_str(), front.host(&one).await.as_str()), (NAME, NAME));
 }
 
 #[tokio::test]
