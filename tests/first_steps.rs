@@ -84,8 +84,8 @@ fn stay(work: &TempDir, temporary: &TempDir) -> (Child, BufReader<ChildStdout>) 
     (child, out)
 }
 
-fn interrupt(child: &Child) {
-    let kill = format!("kill -INT {}", child.id());
+fn signal(child: &Child, name: &str) {
+    let kill = format!("kill -{name} {}", child.id());
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
 }
 
@@ -97,10 +97,10 @@ fn the_demonstration_stays_up_until_it_is_interrupted_and_leaves_nothing_behind(
     let dns = lines.by_ref().find(|line| line.contains("DNS")).unwrap();
     let dns = dns.split_whitespace().nth(1).unwrap().to_string();
     assert!(lines.any(|line| line.contains("Ctrl-C ends it")));
-    let skopeo = temporary.path().read_dir().unwrap().next().unwrap().unwrap().path();
-    assert!(skopeo.join("image/oci-layout").exists(), "the image is there to be looked at");
+    let folder = temporary.path().read_dir().unwrap().next().unwrap().unwrap().path();
+    assert!(folder.join("image/oci-layout").exists(), "the image is there to be looked at");
     assert!(UdpSocket::bind(&dns).is_err(), "it still listens on {dns}");
-    interrupt(&child);
+    signal(&child, "INT");
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(is_empty(&temporary), "the folder is gone");
     UdpSocket::bind(&dns).unwrap();
@@ -109,13 +109,16 @@ fn the_demonstration_stays_up_until_it_is_interrupted_and_leaves_nothing_behind(
 #[test]
 fn an_interrupted_demonstration_says_so_and_leaves_nothing_behind() {
     let (work, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (mut child, out) = stay(&work, &temporary);
-    let first = out.lines().next().unwrap().unwrap();
-    assert!(first.contains("Pharos is up"), "{first}");
-    // Nobody reads on, which must not keep it from ending either.
-    interrupt(&child);
-    assert_eq!(child.wait().unwrap().code(), Some(1));
-    assert!(is_empty(&temporary), "the folder is gone");
+    // Ctrl-C, a supervisor, and a terminal that is closed.
+    for name in ["INT", "TERM", "HUP"] {
+        let (mut child, out) = stay(&work, &temporary);
+        let first = out.lines().next().unwrap().unwrap();
+        assert!(first.contains("Pharos is up"), "{first}");
+        // Nobody reads on, which must not keep it from ending either.
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), Some(1));
+        assert!(is_empty(&temporary), "the folder is gone");
+    }
 }
 
 /// Certificates in a folder.

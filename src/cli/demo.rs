@@ -90,8 +90,9 @@ async fn show(after: After) -> Result<End, Failure> {
     down.map(|()| end)
 }
 
+/// Waits until it is to end; a terminal that is closed (SIGHUP) ends it too.
 async fn stopped(signals: &mut Signals) {
-    while signals.next().await != Signal::Stop {}
+    let (Signal::Stop | Signal::Reload) = signals.next().await;
 }
 
 /// A line as it is printed.
