@@ -14,7 +14,7 @@ use pharos::base::time::{Generation, Moment, Ttl};
 use pharos::mirror::{AddressStanding, Health, Mirror, Standing, Thresholds, Track, VERDICTS, Verdict};
 use pharos::networks::{Labels, Networks, SourceBuilder};
 use pharos::snapshot::{Change, Snapshot, apply};
-use pharos::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Rule, Tier};
+use pharos::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Ranking, Rule, Tier};
 use pharos::zone::ZoneSet;
 use proptest::prelude::*;
 
@@ -94,6 +94,7 @@ fn snapshot(answer_mirrors: u8) -> Snapshot {
     let rule = |label: &str, mirrors: &[u16], fallback: &[u16]| Rule {
         conditions: vec![Condition::Network { sources: vec![SourceId(0)], labels: vec![label.into()] }],
         mirrors: ids(mirrors),
+        ranking: Ranking::Listed,
         fallback: ids(fallback),
     };
     let rules = vec![rule("east", &[0, 1], &[3]), rule("west", &[4], &[])];
@@ -164,7 +165,7 @@ fn answered(snapshot: &Snapshot, plan: PlanId, family: Family) -> (BTreeSet<IpAd
 /// Holds the answers of every plan against the definitions.
 fn check(snapshot: &Snapshot, all: &[Tracked], answer_mirrors: u8) -> Result<(), TestCaseError> {
     let horizon = &snapshot.horizons[0];
-    for (plan_id, plan) in (0..).map(PlanId).zip(&horizon.plans) {
+    for (plan_id, plan) in (0..).map(PlanId).zip(horizon.plans()) {
         for family in FAMILIES {
             let health = |id: MirrorId| all[id.index()].health(family);
             let (addresses, ttl) = answered(snapshot, plan_id, family);
