@@ -9,13 +9,14 @@ use crate::random::Random;
 use crate::world::{CUTS, HOSTS};
 
 /// The workloads, by name.
-pub(crate) const WORKLOADS: [&str; 5] = ["ecs", "static", "nxdomain", "referral", "mix"];
+pub(crate) const WORKLOADS: [&str; 6] = ["ecs", "weights", "static", "nxdomain", "referral", "mix"];
 
 /// The queries of a workload; they are asked in turn, again and again.
 pub(crate) fn workload(name: &str, prefixes: &[(IpAddr, u8)]) -> Option<Vec<Vec<u8>>> {
     let mut random = Random::new(3);
     match name {
-        "ecs" => Some(ecs(prefixes)),
+        "ecs" => Some(ecs("blob.k8s.io", prefixes)),
+        "weights" => Some(ecs("shares.blob.k8s.io", prefixes)),
         "static" => Some((0..HOSTS).map(|host| query(&format!("host-{host}.blob.k8s.io"), Rtype::A, None)).collect()),
         "nxdomain" => {
             let mut name = || format!("{:x}.blob.k8s.io", random.next() >> 24);
@@ -36,8 +37,8 @@ pub(crate) fn workload(name: &str, prefixes: &[(IpAddr, u8)]) -> Option<Vec<Vec<
     }
 }
 
-/// The steered name, for a client in every prefix; no resolver tells more than /24 and /56 (RFC 7871 §11.1).
-fn ecs(prefixes: &[(IpAddr, u8)]) -> Vec<Vec<u8>> {
+/// A steered name, for a client in every prefix; no resolver tells more than /24 and /56 (RFC 7871 §11.1).
+fn ecs(qname: &str, prefixes: &[(IpAddr, u8)]) -> Vec<Vec<u8>> {
     let mut queries = Vec::with_capacity(prefixes.len());
     for (address, _) in prefixes {
         let (family, octets, source) = match address {
@@ -46,7 +47,7 @@ fn ecs(prefixes: &[(IpAddr, u8)]) -> Vec<Vec<u8>> {
         };
         let qtype = if family == 1 { Rtype::A } else { Rtype::AAAA };
         let option = [&[0, family, source, 0][..], &octets].concat();
-        queries.push(query("blob.k8s.io", qtype, Some(&option)));
+        queries.push(query(qname, qtype, Some(&option)));
     }
     // Sorted queries would walk the table in order, which no clients do.
     let mut random = Random::new(5);

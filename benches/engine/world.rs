@@ -75,7 +75,7 @@ fn config(aws: &Value, gcp: &Value) -> String {
     let mut text = String::from(
         "[dns]\nlisten = [\"127.0.0.1:5300\"]\n[registry]\nlisten = [\"127.0.0.1:8080\"]\ncanonical = \"https://k8s.gcr.io\"\n\
          blobs = \"https://blob.k8s.io\"\n[[zone]]\nname = \"blob.k8s.io\"\nfile = \"zone\"\n\
-         steer = [{ owner = \"@\", horizon = \"blobs\" }]\n[networks]\naws = { feed = \"aws\", file = \"aws.json\" }\n\
+         steer = [{ owner = \"@\", horizon = \"blobs\" }, { owner = \"shares\", horizon = \"shares\" }]\n[networks]\naws = { feed = \"aws\", file = \"aws.json\" }\n\
          gcp = { feed = \"gcp\", file = \"gcp.json\" }\n",
     );
     for (at, (provider, region)) in regions.iter().enumerate() {
@@ -89,6 +89,15 @@ fn config(aws: &Value, gcp: &Value) -> String {
     }
     let (provider, region) = regions[0];
     let _ = writeln!(text, "]\ndefault = [\"{provider}-{region}\"]");
+    // The same again, but that the clients of each region are spread over two mirrors.
+    text.push_str("[horizons.shares]\nrules = [\n");
+    let first = format!("{provider}-{region}");
+    for (provider, region) in regions.iter().skip(1).take(60) {
+        let mirror = format!("{provider}-{region}");
+        let list = format!("mirrors = [\"{mirror}\", \"{first}\"], weights = {{ {mirror} = 3, {first} = 1 }}");
+        let _ = writeln!(text, "{{ provider = \"{provider}\", region = \"{region}\", {list} }},");
+    }
+    let _ = writeln!(text, "]\ndefault = [\"{first}\"]");
     text
 }
 

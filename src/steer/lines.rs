@@ -73,6 +73,7 @@ pub struct Place {
 }
 
 /// Ranges by their keys.
+#[expect(clippy::len_without_is_empty, reason = "a table is never empty")]
 pub trait Lines<K>: Clone + std::fmt::Debug + Send + Sync {
     /// Packs keys, which ascend or stay, with the plan of each and whether there are bits behind the key.
     fn pack(ranges: impl ExactSizeIterator<Item = (K, PlanId, bool)>) -> Self;
