@@ -11,7 +11,8 @@
 //! RFC 1034 §4.3.5, RFC 1995, RFC 1996, RFC 5936, RFC 8945.
 
 mod fetch;
-mod inbound;
+// The fuzzers are outside.
+pub mod inbound;
 mod notify;
 mod schedule;
 mod secondary;
