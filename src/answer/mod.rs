@@ -90,7 +90,7 @@ fn ask<'s>(
         return reject(Problem::Malformed, response);
     }
     let mut suffixes = Suffixes::new();
-    suffixes.fill(question.name);
+    suffixes.fill_up_to(question.name, snapshot.zones.deepest_labels());
     let zone = match question.qtype {
         // RFC 4035 §3.1.4.1: DS is the parent's to answer, where we serve both sides of the cut.
         Rtype::DS => snapshot.zones.find_parent_side(question.name, &suffixes),

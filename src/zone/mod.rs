@@ -1,4 +1,5 @@
-//! Zones compiled to wire-format RRsets, with a lookup that takes one probe per label at most.
+//! Zones compiled to wire-format RRsets, with a lookup that takes a probe, and for names that are
+//! not there the logarithm of their labels more.
 //!
 //! In: records as owner, type, TTL and rdata, and owners that are steered ([`ZoneBuilder`]). Out: a [`Zone`] that tells
 //! for a name whether it exists, or which ancestor and which wildcard stand in for it ([`Found`]), and hands out
@@ -172,17 +173,22 @@ impl Zone {
     pub fn find(&self, name: Name<'_>, suffixes: &Suffixes) -> Found {
         debug_assert!(name.ends_with(self.apex()), "{name} is not in {}", self.apex());
         let whole = suffixes.labels();
-        for labels in (self.apex_labels + 1..=whole.min(self.deepest_labels)).rev() {
+        let mut labels = whole.min(self.deepest_labels);
+        // An ancestor of a node has a node, so after the longest suffix that may be there, the end of those that are can
+        // be halved in on: a name of as many labels as there may be takes eight probes, not a hundred.
+        let (mut encloser, mut there, mut missing) = (0, self.apex_labels, labels + 1);
+        while missing - there > 1 {
             let is_it = |id| self.owner(id) == suffixes.suffix(name, labels);
-            let Some(id) = self.table.find(suffixes.hash(labels), is_it) else { continue };
-            return match labels == whole {
-                true => Found::Exact(NodeId(id)),
-                false => self.below(NodeId(id)),
-            };
+            match self.table.find(suffixes.hash(labels), is_it) {
+                Some(id) if labels == whole => return Found::Exact(NodeId(id)),
+                Some(id) => (encloser, there) = (id, labels),
+                None => missing = labels,
+            }
+            labels = there.midpoint(missing);
         }
         match whole == self.apex_labels {
             true => Found::Exact(NodeId(0)),
-            false => self.below(NodeId(0)),
+            false => self.below(NodeId(encloser)),
         }
     }
 
