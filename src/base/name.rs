@@ -216,8 +216,8 @@ impl Suffixes {
         self.hashes.clear();
         self.len = octets.len();
         let (mut at, mut labels) = (0, 0);
-        loop {
-            self.offsets[labels] = at as u8;
+        for offset in &mut self.offsets {
+            *offset = at as u8;
             match octets[at] {
                 0 => break,
                 len => at += 1 + usize::from(len),
