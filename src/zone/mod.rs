@@ -32,7 +32,7 @@ pub use set::ZoneSet;
 use crate::base::ids::{HorizonId, NodeId, ServiceId};
 use crate::base::memory::area;
 use crate::base::name::{Name, NameBuf, Suffixes};
-use crate::base::rr::{Class, Rtype};
+use crate::base::rr::{Class, Ede, Rtype};
 use crate::base::time::Ttl;
 use entry::{Entry, NodeKind};
 use table::Table;
@@ -61,7 +61,9 @@ pub struct Zone {
 enum Availability {
     /// There is.
     Available,
-    /// There is none yet, or none that may still be used.
+    /// None has come yet.
+    Awaited,
+    /// There is none that may still be used.
     Unavailable,
 }
 
@@ -111,6 +113,11 @@ impl Zone {
         self.node(NodeId(0)).rrset(Rtype::SOA).expect("a zone has an apex SOA: zone::check")
     }
 
+    /// Stands for a zone of which no copy has come yet, as [`Zone::unavailable`] does for one that has no usable one.
+    pub fn awaited(apex: NameBuf) -> Self {
+        Zone { availability: Availability::Awaited, ..Zone::unavailable(apex) }
+    }
+
     /// Stands for a zone of which there is no usable copy: one with an SOA of serial 0 and nothing to answer with.
     ///
     /// # Panics
@@ -128,6 +135,18 @@ impl Zone {
     #[inline]
     pub fn is_available(&self) -> bool {
         self.availability == Availability::Available
+    }
+
+    /// Why it may not be answered from, if that is so.
+    #[inline]
+    pub fn lack(&self) -> Option<Ede> {
+        match self.availability {
+            Availability::Available => None,
+            // RFC 8914 §4.15: the server is not fully functional yet.
+            Availability::Awaited => Some(Ede::NotReady),
+            // RFC 8914 §4.25: the zone is too old, or has expired.
+            Availability::Unavailable => Some(Ede::InvalidData),
+        }
     }
 
     /// Whether the addresses of an owner depend on the client.
