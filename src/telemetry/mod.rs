@@ -16,6 +16,7 @@ pub mod histogram;
 pub mod http;
 pub mod probe;
 pub mod served;
+pub mod transfer;
 
 use std::fmt;
 use std::fmt::Write as _;

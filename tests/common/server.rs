@@ -53,8 +53,7 @@ impl Server {
             }
         });
         let mut server = Server { process, lines, addresses: Vec::new(), listeners: RefCell::default() };
-        let said = server.wait_for("serving ");
-        server.note_listeners(&said);
+        server.wait_for("serving ");
         let listeners = server.listeners.borrow();
         let plain = listeners.iter().filter(|(_, what)| what.contains("DNS over UDP"));
         let addresses = plain.map(|(address, _)| *address).collect();
@@ -69,7 +68,10 @@ impl Server {
         let (mut said, deadline) = (Vec::new(), Instant::now() + PATIENCE);
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => said.push(line),
+                Ok(line) => {
+                    self.note_listener(&line);
+                    said.push(line);
+                }
                 Err(RecvTimeoutError::Timeout) => panic!("the server did not say `{text}` in time: {said:#?}"),
                 Err(RecvTimeoutError::Disconnected) => panic!("the server ended: {said:#?}"),
             }
@@ -100,19 +102,17 @@ impl Server {
         };
         // Those over HTTP but for DNS come last, when all else serves.
         find().unwrap_or_else(|| {
-            self.note_listeners(&self.wait_for(what));
+            self.wait_for(what);
             find().unwrap_or_else(|| panic!("no listener for {what}"))
         })
     }
 
-    fn note_listeners(&self, said: &[String]) {
-        for line in said {
-            if let Some((_, rest)) = line.split_once("listening on ")
-                && let Some((address, what)) = rest.split_once(' ')
-            {
-                let address = address.parse().unwrap_or_else(|_| panic!("no address: {line}"));
-                self.listeners.borrow_mut().push((address, what.to_string()));
-            }
+    fn note_listener(&self, line: &str) {
+        if let Some((_, rest)) = line.split_once("listening on ")
+            && let Some((address, what)) = rest.split_once(' ')
+        {
+            let address = address.parse().unwrap_or_else(|_| panic!("no address: {line}"));
+            self.listeners.borrow_mut().push((address, what.to_string()));
         }
     }
 
