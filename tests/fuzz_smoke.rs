@@ -8,7 +8,7 @@
 #![allow(clippy::print_stderr, reason = "how much was tried")]
 
 mod common;
-#[allow(unreachable_pub, reason = "in the fuzzers it is a crate of its own")]
+#[allow(unreachable_pub, dead_code, unused_imports, reason = "in the fuzzers it is a crate of its own")]
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
 
@@ -51,6 +51,26 @@ fn respond_keeps_its_promises() {
 #[test]
 fn edns_options_keep_their_promises() {
     smoke("edns_options", targets::edns_options, 20_000);
+}
+
+#[test]
+fn cookies_keep_their_promises() {
+    smoke("cookies", targets::cookies, 20_000);
+}
+
+#[test]
+fn signed_queries_keep_their_promises() {
+    smoke("signed_queries", targets::signed_queries, 5_000);
+}
+
+#[test]
+fn signed_replies_keep_their_promises() {
+    smoke("signed_replies", targets::signed_replies, 5_000);
+}
+
+#[test]
+fn transfers_that_come_in_keep_their_promises() {
+    smoke("transfers_in", targets::transfers_in, 3_000);
 }
 
 #[test]
@@ -124,18 +144,81 @@ fn mutated(corpus: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
     input
 }
 
-/// Every sixth message of the cases, and the options of those that have some.
+/// Writes the inputs that are made of the engine's cases, and of what is said here.
 fn bless(name: &str) {
     let messages: Vec<Vec<u8>> = cases::all().into_iter().map(|case| case.asked.message).collect();
     let inputs: Vec<Vec<u8>> = match name {
         "respond" => messages.into_iter().step_by(6).collect(),
         "edns_options" => messages.iter().filter_map(|message| options(message)).step_by(3).collect(),
+        "cookies" => cookie_inputs(),
+        "signed_queries" => signed_queries(messages),
+        "signed_replies" => signed_replies(messages),
+        "transfers_in" => transfers(),
         _ => return,
     };
     fs::create_dir_all(folder(name)).unwrap();
     for (number, input) in inputs.iter().enumerate() {
         fs::write(folder(name).join(format!("case-{number:03}")), input).unwrap();
     }
+}
+
+/// Cookies of all lengths that mean something and some that do not, at once and around the ends of their time.
+fn cookie_inputs() -> Vec<Vec<u8>> {
+    let lengths = [0, 1, 7, 8, 9, 15, 16, 24, 32, 40, 41, 100];
+    let times = [0, 60, -300, -301, 1800, 3600, 3601, i32::MIN];
+    let cookie = |len: usize| (1..=len).map(|octet| octet as u8).collect::<Vec<u8>>();
+    let of_length = lengths.map(|len| [&[0, 0, 0, 0, len as u8][..], &cookie(len)].concat());
+    let at_time = times.map(|time| [&time.to_be_bytes()[..], &[time as u8], &cookie(8)].concat());
+    [&of_length[..], &at_time].concat()
+}
+
+/// Some of the cases with each key and clock, some spoilt; and requests that are only made with keys.
+fn signed_queries(messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let orders =
+        [[0, 0, 0, 0], [1, 0, 0, 0], [2, 0, 0, 0], [0x80, 0, 0, 0], [0x40, 0, 0, 0], [0, 0, 30, 1], [1, 0, 60, 32]];
+    let some = messages.into_iter().filter(|message| message.len() >= 12).step_by(11);
+    let question = |head: [u8; 12], qtype: u8| [&head[..], b"\x07example\x03net\0\0", &[qtype, 0, 1]].concat();
+    let made = [
+        // AXFR, NOTIFY and UPDATE.
+        question([0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0], 252),
+        question([0, 7, 0x24, 0, 0, 1, 0, 0, 0, 0, 0, 0], 6),
+        question([0, 7, 0x28, 0, 0, 1, 0, 0, 0, 0, 0, 0], 6),
+        ixfr(),
+    ];
+    let made = made.into_iter().flat_map(|message| vec![message; 3]);
+    some.chain(made).zip(orders.iter().cycle()).map(|(message, order)| [&order[..], &message].concat()).collect()
+}
+
+/// A question for what changed since serial 1.
+fn ixfr() -> Vec<u8> {
+    let mut message = b"\0\x07\0\0\0\x01\0\0\0\x01\0\0\x07example\x03net\0\0\xfb\0\x01".to_vec();
+    message.extend_from_slice(b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x16\0\0\0\0\0\x01");
+    message.extend_from_slice(&[0; 16]);
+    message
+}
+
+/// Some of the cases as if they were replies, signed, unsigned and spoilt, and a whole zone.
+fn signed_replies(messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let frame = |message: &[u8], sign: u16| [&(message.len() as u16 | sign).to_be_bytes()[..], message].concat();
+    let some: Vec<Vec<u8>> = messages.into_iter().filter(|message| message.len() >= 12).step_by(40).collect();
+    let chain = |sign: u16| some.iter().flat_map(|message| frame(message, sign)).collect::<Vec<u8>>();
+    let mixed: Vec<u8> =
+        some.iter().zip([0x8000, 0, 0].iter().cycle()).flat_map(|(message, sign)| frame(message, *sign)).collect();
+    let mut inputs = Vec::new();
+    for frames in [chain(0x8000), chain(0), mixed, targets::zone_messages(true)] {
+        for order in [[0, 0, 0, 0], [0x41, 0, 0, 0], [0x82, 0, 0, 0], [0, 0, 20, 1]] {
+            inputs.push([&order[..], &frames].concat());
+        }
+    }
+    inputs
+}
+
+/// The whole zone as it comes, alone and as an answer to IXFR, and changes to it.
+fn transfers() -> Vec<Vec<u8>> {
+    let zone = targets::zone_messages(false);
+    let changes = targets::change_messages();
+    let with = |how: u8, messages: &[u8]| [&[how][..], messages].concat();
+    vec![with(0, &zone), with(1, &zone), with(1, &changes), with(0, &changes), with(1, &zone[..40])]
 }
 
 /// The rdata of an OPT record at the end of a message.

@@ -64,6 +64,15 @@ fn ask(server: SocketAddr, name: &str, rtype: Rtype) -> Option<Message> {
     Message::from_vec(&reply).ok()
 }
 
+/// The extended error (RFC 8914) in the reply to a question for the SOA: the only option there.
+fn extended_error(server: SocketAddr) -> Option<u16> {
+    let question = Builder::new("example.net.", Rtype::SOA).edns(1232).finish();
+    let reply = pipeline::ask_tcp(server, &question).unwrap();
+    let (_, option) = reply.split_last_chunk::<6>()?;
+    let &[0, 15, 0, 2, high, low] = option else { return None };
+    Some(u16::from_be_bytes([high, low]))
+}
+
 /// The serial that a server answers with.
 fn serial(server: SocketAddr) -> Option<u32> {
     match &ask(server, "example.net.", Rtype::SOA)?.answers.first()?.data {
@@ -356,6 +365,7 @@ fn a_copy_expires_and_comes_back() {
     server.wait_for("has expired");
     let reply = ask(address, "version.example.net.", Rtype::TXT).unwrap();
     assert_eq!(reply.metadata.response_code, hickory_proto::op::ResponseCode::ServFail);
+    assert_eq!(extended_error(address), Some(24), "RFC 8914 §4.25: invalid data");
     let _above = Server::start(&upstream.path().join("pharos.toml"));
     // As a reload asks anew, nobody has to wait for the retry.
     server.signal("HUP");
@@ -413,4 +423,51 @@ fn a_steered_zone_is_given_away_only_as_the_default_and_when_the_config_says_so(
     server.wait_for("reloaded");
     let refused = ask(address, "example.net.", Rtype::AXFR).unwrap();
     assert_eq!(refused.metadata.response_code, hickory_proto::op::ResponseCode::Refused);
+}
+
+#[test]
+fn metrics_tell_of_zones_that_come_and_go() {
+    let (port, here, above) = (free_port(), TempDir::new().unwrap(), TempDir::new().unwrap());
+    let admin = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+    let config = format!(
+        "{KEY}{admin}[dns]\nlisten = \"127.0.0.1:0\"\n[[zone]]\nname = \"example.net\"\nfile = \"copy\"\n\
+         primaries = \"127.0.0.1:{port} key:xfer.example\"\n"
+    );
+    fs::write(here.path().join("pharos.toml"), config).unwrap();
+    let server = Server::start(&here.path().join("pharos.toml"));
+    let address = server.address(HERE);
+    let compared = |what| server.metric(&format!("pharos_transfer_compared_total{{outcome=\"{what}\"}}"));
+    until("nobody is there", || compared("unreachable") > 0);
+    assert_eq!(extended_error(address), Some(14), "RFC 8914 §4.15: not ready");
+    assert!(!server.metrics().contains("pharos_zone_serial{"), "there is no copy yet");
+    assert_eq!(server.metric("pharos_zone_expires_seconds{zone=\"example.net\"}"), 0);
+
+    let config = format!(
+        "{KEY}{admin}[dns]\nlisten = \"127.0.0.1:{port}\"\n[[zone]]\nname = \"example.net\"\nfile = \"zone\"\n\
+         transfer = {{ allow = \"key:xfer.example\", notify = \"{address} key:xfer.example\" }}\n"
+    );
+    fs::write(above.path().join("pharos.toml"), config).unwrap();
+    fs::write(above.path().join("zone"), zone(1, 86_400)).unwrap();
+    // It tells of its zone as it starts, and again when that changes.
+    let upstream = Server::start(&above.path().join("pharos.toml"));
+    until("we have serial 1", || serial(address) == Some(1));
+    reload(above.path(), &upstream, 2);
+    until("we have serial 2", || serial(address) == Some(2));
+    let metric = |name: &str| server.metric(&format!("{name}{{zone=\"example.net\"}}"));
+    assert_eq!((metric("pharos_zone_serial"), compared("fetched")), (2, 2));
+    assert_eq!((compared("bad-signature"), compared("refused"), compared("silent")), (0, 0, 0));
+    assert_eq!(server.metric("pharos_transfer_notifies_heard_total"), 2);
+    let (age, left) = (metric("pharos_zone_age_seconds"), metric("pharos_zone_expires_seconds"));
+    assert!(age < 60 && left <= 86_400 && left + 60 > 86_400, "{age} {left}");
+
+    let given = |how| upstream.metric(&format!("pharos_dns_transfers_total{{outcome=\"{how}\"}}"));
+    let told = "pharos_transfer_notifies_sent_total{outcome=\"answered\"}";
+    until("both words were answered", || upstream.metric(told) == 2);
+    assert_eq!(upstream.metric("pharos_zone_serial{zone=\"example.net\"}"), 2);
+    assert!(!upstream.metrics().contains("pharos_zone_expires_seconds{"), "it is no copy");
+    until("both were handed over", || given("complete") == 2);
+    assert_eq!((given("cut"), given("refused")), (0, 0));
+    let refused = ask(upstream.address(HERE), "example.net.", Rtype::AXFR).unwrap();
+    assert_eq!(refused.metadata.response_code, hickory_proto::op::ResponseCode::Refused);
+    assert_eq!((given("complete"), given("cut"), given("refused")), (2, 0, 1));
 }

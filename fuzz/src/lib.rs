@@ -3,29 +3,56 @@
 //! libFuzzer runs them from `fuzz_targets/`; `tests/fuzz_smoke.rs` runs the same functions over the kept corpora and
 //! seeded mutations of them, with the stable toolchain and no C++.
 
+mod cookies;
+mod signed;
+mod transfers;
+
+pub use cookies::cookies;
+pub use signed::{signed_queries, signed_replies};
+pub use transfers::{change_messages, transfers_in, zone_messages};
+
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use pharos::base::diagnostic::Style;
+use pharos::base::name::NameBuf;
 use pharos::base::report::report;
-use pharos::base::time::{Generation, Now};
+use pharos::base::time::{Generation, Now, UnixTime};
+use pharos::base::tsig::{ALGORITHMS, Key, Keys};
 use pharos::config::{self, Config};
 use pharos::load;
-use pharos::snapshot::Snapshot;
-use pharos::wire::{self, Peer, Transport};
-use pharos::zone::Found;
+use pharos::snapshot::{CookieSecrets, Party, Policy, Settings, Snapshot, SteeredExport, Transfers};
+use pharos::wire::{self, Peer, Summary, Transport};
+use pharos::zone::{Found, Zone};
 
-/// What is asked: the zones, networks and mirrors of the engine's cases.
+/// What is asked: the zones, networks and mirrors of the engine's cases, with two secrets for cookies and a key for each
+/// algorithm. Everybody may have the zones, and is a primary of all of them.
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let config = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = if config.ends_with("fuzz") { config.join("..") } else { config.into() };
-    match pharos::compile::build(&root.join("tests/engine/pharos.toml"), Generation(1)) {
+    let mut snapshot = match pharos::compile::build(&root.join("tests/engine/pharos.toml"), Generation(1)) {
         Ok(built) => built.snapshot,
         Err(problems) => panic!("{problems:#?}"),
-    }
+    };
+    let cookies = CookieSecrets::new(vec![[7; 16], [9; 16]]);
+    snapshot.settings = Settings { cookies, ..(*snapshot.settings).clone() }.into();
+    let key = |algorithm| {
+        let name = NameBuf::parse("key.example").expect("a name");
+        Key::new(name.as_name(), algorithm, &[7; 32]).expect("a key")
+    };
+    let everybody = vec![Party { prefix: None, key: None }];
+    let policy = Policy { allow: everybody.clone(), primaries: everybody, steered: SteeredExport::Default };
+    let transfers = Transfers {
+        keys: Keys::new(ALGORITHMS.into_iter().map(key).collect()),
+        zones: vec![policy; snapshot.zones.len()],
+    };
+    snapshot.with_transfers(Arc::new(transfers))
 });
+
+/// When everything happens.
+const NOW: UnixTime = UnixTime(1_700_000_000);
 
 /// A config with one zone, whose file is what is fuzzed.
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
@@ -45,13 +72,35 @@ pub fn respond(message: &[u8]) {
 
 /// The options of an OPT record behind a sound question for a steered name.
 pub fn edns_options(options: &[u8]) {
-    let Ok(len) = u16::try_from(options.len()) else { return };
+    if let Some(message) = with_options(options) {
+        respond(&message);
+    }
+}
+
+fn with_options(options: &[u8]) -> Option<Vec<u8>> {
+    let len = u16::try_from(options.len()).ok()?;
     let mut message =
         b"\x12\x34\x00\x00\x00\x01\x00\x00\x00\x00\x00\x01\x04blob\x03k8s\x02io\x00\x00\x01\x00\x01".to_vec();
     message.extend_from_slice(b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00");
     message.extend_from_slice(&len.to_be_bytes());
     message.extend_from_slice(options);
-    respond(&message);
+    Some(message)
+}
+
+/// The message that a target sends over UDP for an input; none where it sends none.
+pub fn datagram(target: &str, input: &[u8]) -> Option<Vec<u8>> {
+    match target {
+        "respond" => Some(input.to_vec()),
+        "edns_options" => with_options(input),
+        "cookies" => Some(cookies::query(input.get(5..)?)),
+        "signed_queries" => signed::request(input),
+        _ => None,
+    }
+}
+
+/// What is asked, and when.
+pub fn served() -> (&'static Snapshot, Now) {
+    (&SNAPSHOT, Now { unix: NOW, ..Now::default() })
 }
 
 /// A master file; it may not include others.
@@ -60,17 +109,22 @@ pub fn zone_file(text: &[u8]) {
     match load::zone::read_text(&CONFIG.zones[0], std::path::Path::new("fuzzed.zone"), text.to_vec(), refuse) {
         Ok((zone, warnings)) => {
             let _ = report(&warnings, Style::Plain);
-            for node in zone.nodes() {
-                let name = node.owner();
-                assert_eq!(zone.find(name, &name.suffixes()), Found::Exact(node.id()), "{name}");
-                for set in node.rrsets() {
-                    assert_eq!(set.records().count(), usize::from(set.count), "{name} {}", set.rtype);
-                }
-            }
+            check_zone(&zone);
         }
         Err(problems) => {
             assert!(!problems.is_empty(), "a zone is refused with a reason");
             let _ = report(&problems, Style::Plain);
+        }
+    }
+}
+
+/// Checks what holds of every zone.
+fn check_zone(zone: &Zone) {
+    for node in zone.nodes() {
+        let name = node.owner();
+        assert_eq!(zone.find(name, &name.suffixes()), Found::Exact(node.id()), "{name}");
+        for set in node.rrsets() {
+            assert_eq!(set.records().count(), usize::from(set.count), "{name} {}", set.rtype);
         }
     }
 }
@@ -87,19 +141,28 @@ pub fn config(text: &[u8]) {
     }
 }
 
+/// Where everything comes from.
+const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
 /// Asks, and checks what holds of every reply.
 fn ask(message: &[u8], transport: Transport) {
+    let _ = reply(message, transport, NOW);
+}
+
+/// The reply to a message at a time, of which holds what holds of every reply.
+fn reply(message: &[u8], transport: Transport, unix: UnixTime) -> Option<(Vec<u8>, Summary)> {
     let mut out = vec![0; wire::MAX_STREAM];
-    let peer = Peer { address: IpAddr::from([192, 0, 2, 1]), transport };
-    let Some(reply) = wire::respond(message, peer, &SNAPSHOT, Now::default(), &mut out) else {
+    let now = Now { unix, ..Now::default() };
+    let Some(reply) = wire::respond(message, Peer { address: ADDRESS, transport }, &SNAPSHOT, now, &mut out) else {
         assert!(message.len() < 12 || message[2] & 0x80 != 0, "what is a query gets a reply");
-        return;
+        return None;
     };
-    let reply = &out[..reply.len];
-    assert_eq!(reply[..2], message[..2], "the ID comes back");
-    assert_eq!(reply[2] & 0xf8, 0x80 | message[2] & 0x78, "QR is set, and the opcode comes back");
-    assert!(transport != Transport::Udp || reply.len() <= 1232, "{} octets over UDP", reply.len());
-    assert!(can_be_read(reply), "the reply cannot be read: {reply:02x?}");
+    out.truncate(reply.len);
+    assert_eq!(out[..2], message[..2], "the ID comes back");
+    assert_eq!(out[2] & 0xf8, 0x80 | message[2] & 0x78, "QR is set, and the opcode comes back");
+    assert!(transport != Transport::Udp || out.len() <= 1232, "{} octets over UDP", out.len());
+    assert!(can_be_read(&out), "the reply cannot be read: {out:02x?}");
+    Some((out, reply.summary))
 }
 
 /// Whether the sections of a message have what the header says, and nothing follows them.
@@ -135,4 +198,16 @@ fn skip_name(message: &[u8], at: &mut usize) -> bool {
             _ => return false,
         }
     }
+}
+
+/// Messages one after another, each with its length before it, as over a stream; the first bit of the length is a sign
+/// that a target may take for what it likes.
+fn frames(mut octets: &[u8]) -> impl Iterator<Item = (bool, &[u8])> {
+    std::iter::from_fn(move || {
+        let (head, rest) = octets.split_first_chunk()?;
+        let head = u16::from_be_bytes(*head);
+        let (message, rest) = rest.split_at(usize::from(head & 0x7fff).min(rest.len()));
+        octets = rest;
+        Some((head & 0x8000 != 0, message))
+    })
 }

@@ -64,12 +64,12 @@ fn refuse(ede: Ede, response: &mut Response<'_>) {
     response.ede = Some(ede);
 }
 
-/// RFC 1034 §4.3.5, RFC 8914 §4.25: a copy that has expired, or was never had, answers nothing.
+/// RFC 1034 §4.3.5: a copy that has expired, or was never had, answers nothing.
 #[cold]
-fn fail(response: &mut Response<'_>) {
+fn fail(ede: Ede, response: &mut Response<'_>) {
     response.rcode = Rcode::SERVFAIL;
     response.basis.outcome = Outcome::Refused;
-    response.ede = Some(Ede::InvalidData);
+    response.ede = Some(ede);
 }
 
 fn ask<'s>(
@@ -90,7 +90,7 @@ fn ask<'s>(
         return reject(Problem::Malformed, response);
     }
     let mut suffixes = Suffixes::new();
-    suffixes.fill(question.name);
+    suffixes.fill_up_to(question.name, snapshot.zones.deepest_labels());
     let zone = match question.qtype {
         // RFC 4035 §3.1.4.1: DS is the parent's to answer, where we serve both sides of the cut.
         Rtype::DS => snapshot.zones.find_parent_side(question.name, &suffixes),
@@ -98,8 +98,8 @@ fn ask<'s>(
     };
     let Some((zone_id, zone)) = zone else { return refuse(Ede::NotAuthoritative, response) };
     response.basis.zone = Some(zone_id);
-    if !zone.is_available() {
-        return fail(response);
+    if let Some(ede) = zone.lack() {
+        return fail(ede, response);
     }
     response.aa = Aa::Authoritative;
     let found = zone.find(question.name, &suffixes);

@@ -184,7 +184,9 @@ const MAX_WORDS: usize = MAX_NAME_LEN.div_ceil(8);
 #[derive(Debug)]
 pub struct Suffixes {
     /// Where each suffix starts: the whole name first, the root last.
-    offsets: ArrayVec<u8, { MAX_LABELS + 1 }>,
+    offsets: [u8; MAX_LABELS + 1],
+    /// The number of labels.
+    labels: usize,
     /// The name in lower case, from its end; of the last word only the upper octets may be of the name.
     words: ArrayVec<u64, MAX_WORDS>,
     /// The hash of so many whole words.
@@ -197,24 +199,36 @@ impl Suffixes {
     /// Room for the suffixes of a name, to be filled where it is: it is large, and to move it costs as much as to make it.
     #[inline]
     pub fn new() -> Self {
-        Suffixes { offsets: ArrayVec::new(), words: ArrayVec::new(), hashes: ArrayVec::new(), len: 0 }
+        Suffixes { offsets: [0; MAX_LABELS + 1], labels: 0, words: ArrayVec::new(), hashes: ArrayVec::new(), len: 0 }
     }
 
     /// Takes the suffixes of a name, in place of those of another.
     pub fn fill(&mut self, name: Name<'_>) {
+        self.fill_up_to(name, MAX_LABELS);
+    }
+
+    /// The same, where only suffixes of up to `most` labels will be looked for: longer ones are not read to be hashed.
+    ///
+    /// A stranger may ask for more labels than any name has that is here, and gets no more work done by it.
+    pub fn fill_up_to(&mut self, name: Name<'_>, most: usize) {
         let octets = name.0;
-        self.offsets.clear();
         self.words.clear();
         self.hashes.clear();
         self.len = octets.len();
-        let mut at = 0;
-        loop {
-            self.offsets.push(at as u8);
+        let (mut at, mut labels) = (0, 0);
+        for offset in &mut self.offsets {
+            *offset = at as u8;
             match octets[at] {
                 0 => break,
                 len => at += 1 + usize::from(len),
             }
+            labels += 1;
         }
+        self.labels = labels;
+        let octets = match labels > most {
+            true => &octets[octets.len() - (octets.len() - self.start(most)).next_multiple_of(8).min(octets.len())..],
+            false => octets,
+        };
         let mut hash = SEED;
         self.hashes.push(hash);
         let words = octets.rchunks_exact(8);
@@ -239,13 +253,13 @@ impl Suffixes {
     /// The number of labels, the root not counted.
     #[inline]
     pub fn labels(&self) -> usize {
-        self.offsets.len() - 1
+        self.labels
     }
 
     /// Where the suffix of `labels` labels starts in the name's octets.
     #[inline]
     pub fn start(&self, labels: usize) -> usize {
-        usize::from(self.offsets[self.offsets.len() - 1 - labels])
+        usize::from(self.offsets[self.labels - labels])
     }
 
     /// The suffix of `labels` labels of the name that these are the suffixes of.
@@ -254,7 +268,7 @@ impl Suffixes {
         Name(&name.0[self.start(labels)..])
     }
 
-    /// The hash of the suffix of `labels` labels.
+    /// The hash of the suffix of `labels` labels; of no more than [`Suffixes::fill_up_to`] was told of.
     #[inline]
     pub fn hash(&self, labels: usize) -> u64 {
         let len = self.len - self.start(labels);
@@ -466,6 +480,13 @@ mod tests {
             let longer = name(&format!("{labels}Blob.k8s.io"));
             assert_eq!(longer.as_name().suffixes().hash(3), b.hash(3), "{labels}");
             assert_eq!(longer.as_name().suffixes().hash(0), name(".").as_name().suffixes().hash(0));
+        }
+        // And with longer ones left out.
+        let (mut few, most) = (Suffixes::new(), name(&format!("{}www.Blob.k8s.io", "x.".repeat(119))));
+        for labels in 0..=4 {
+            few.fill_up_to(most.as_name(), labels);
+            assert_eq!(few.labels(), 123);
+            assert!((0..=labels).all(|labels| few.hash(labels) == a.hash(labels)), "{labels}");
         }
         assert_eq!(a.start(3), 4);
         assert!(long.as_name().ends_with(short.as_name()));

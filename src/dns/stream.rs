@@ -19,10 +19,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
+use crate::base::rr::{Rcode, Rtype};
 use crate::clients::Place;
-use crate::telemetry::dns::{Closed, Count, Lost, Shared};
+use crate::telemetry::dns::{Closed, Count, Given, Lost, Shared};
 use crate::wire::transfer::Transfer;
-use crate::wire::{MAX_STREAM, Peer, Transport};
+use crate::wire::{MAX_STREAM, Peer, Summary, Transport};
 
 /// How long a message may take from its first octet to its last. Several round trips around the world, with losses.
 pub(super) const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -159,6 +160,19 @@ where
     }
 }
 
+impl Drop for Context {
+    /// However the connection ends, a zone that is still being sent does not arrive.
+    fn drop(&mut self) {
+        if self.transfer.is_some() {
+            self.counters.given(Given::Cut);
+        }
+    }
+}
+
+fn is_refused_transfer(summary: &Summary) -> bool {
+    matches!(summary.qtype, Some(Rtype::AXFR | Rtype::IXFR)) && summary.rcode != Rcode::NOERROR
+}
+
 /// What came of answering.
 enum Progress {
     /// There are answers to be sent, and maybe more messages.
@@ -180,7 +194,10 @@ impl Context {
                             outbound.put_u16(len as u16);
                             outbound.put_slice(&room[..len]);
                         }
-                        None => self.transfer = None,
+                        None => {
+                            self.transfer = None;
+                            self.counters.given(Given::Complete);
+                        }
                     }
                     continue;
                 }
@@ -197,6 +214,9 @@ impl Context {
                     Some(reply) => {
                         self.counters.reply(&reply.summary, &session.snapshot);
                         replies += 1;
+                        if is_refused_transfer(&reply.summary) {
+                            self.counters.given(Given::Refused);
+                        }
                         // It fits: the room is of the most octets that a length can tell.
                         outbound.put_u16(reply.len as u16);
                         outbound.put_slice(&room[..reply.len]);

@@ -260,9 +260,11 @@ impl Services {
             control.start(&published, updates.clone(), clock, probes);
             counters.push(control.desk());
         }
+        let config = &prepared.built.config;
+        let transfers = transfer::Service::start(config, published.clone(), updates.clone(), clock, heard);
+        counters.push(transfers.counters());
         let web = Web::start(ports, admin, &mut prepared, &published, clock, counters, dns.counters())?;
         let config = prepared.built.config;
-        let transfers = transfer::Service::start(&config, published.clone(), updates.clone(), clock, heard);
         readiness.serve();
         Ok(Services { started: config, updates, published, dns, web, mirrors, hosts, control, readiness, transfers })
     }

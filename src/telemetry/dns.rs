@@ -55,6 +55,17 @@ pub enum Closed {
     Violation,
 }
 
+/// How a request for a zone over a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// The zone, or what changed in it, was handed to the connection to its last message.
+    Complete,
+    /// The connection ended on the way.
+    Cut,
+    /// There was an error instead: who asked may not have it, or there is none.
+    Refused,
+}
+
 /// A socket call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -122,6 +133,7 @@ const LIMITS: [(Limit, &str); 5] = [
 ];
 const VANTAGES: [(Vantage, &str); 2] = [(Vantage::Resolver, "resolver"), (Vantage::Subnet, "subnet")];
 const FAILURES: [(Failure, &str); 2] = [(Failure::Receive, "receive"), (Failure::Accept, "accept")];
+const GIVEN: [(Given, &str); 3] = [(Given::Complete, "complete"), (Given::Cut, "cut"), (Given::Refused, "refused")];
 /// The transports in the order of their kinds, each with both families.
 const QUERIES: [(&str, &str); 10] = [
     ("udp", "ipv4"),
@@ -156,7 +168,8 @@ const VANTAGE: usize = ECS_DIFFERENT + 1;
 /// For each transport its buckets, then the sum in microseconds.
 const DURATION: usize = VANTAGE + VANTAGES.len();
 const STEERED: usize = DURATION + Transport::ALL.len() * (BUCKETS + 1);
-const CELLS: usize = STEERED + METERS;
+const TRANSFER: usize = STEERED + METERS;
+const CELLS: usize = TRANSFER + GIVEN.len();
 
 /// The counters of one writer, aligned to what CPUs fetch at a time, two lines, so that no two blocks share any.
 #[repr(align(128))]
@@ -240,6 +253,11 @@ pub trait Count {
     #[inline]
     fn dropped(&mut self) {
         self.add(DROPPED, 1);
+    }
+
+    /// A request for a zone was dealt with.
+    fn given(&mut self, how: Given) {
+        self.add(TRANSFER + how as usize, 1);
     }
 
     /// A connection ended.
@@ -378,6 +396,10 @@ impl Collect for Dns {
         for (at, (_, what)) in FAILURES.iter().enumerate() {
             failures.sample(&[("call", what)], self.sum(FAILURE + at));
         }
+        let mut given = page.counter("pharos_dns_transfers_total", "Zones asked for over streams, by how that ended.");
+        for (at, (_, how)) in GIVEN.iter().enumerate() {
+            given.sample(&[("outcome", how)], self.sum(TRANSFER + at));
+        }
         page.gauge("pharos_dns_connections", "TCP, TLS and QUIC connections open now.")
             .sample(&[], self.connections.value());
         let mut closed =
@@ -407,6 +429,7 @@ mod tests {
         assert!(COOKIES.iter().enumerate().all(|(at, (cookie, _))| *cookie as usize == at));
         assert!(LIMITS.iter().enumerate().all(|(at, (limit, _))| *limit as usize == at));
         assert!(VANTAGES.iter().enumerate().all(|(at, (by, _))| *by as usize == at));
+        assert!(GIVEN.iter().enumerate().all(|(at, (how, _))| *how as usize == at));
         assert!(FAILURES.iter().enumerate().all(|(at, (what, _))| *what as usize == at));
         assert!(Transport::ALL.iter().enumerate().all(|(at, transport)| *transport as usize == at));
         assert_eq!(QUERIES.len(), 2 * Transport::ALL.len());
@@ -434,6 +457,7 @@ mod tests {
         two.query(&udp);
         tasks.clone().query(&tcp);
         tasks.closed(Closed::Idle);
+        tasks.given(Given::Cut);
         let snapshot = Snapshot::new(
             Generation(1),
             Arc::new(ZoneSet::new(Vec::new())),
@@ -463,6 +487,7 @@ mod tests {
             "pharos_dns_rate_limit_total{limit=\"dropped\"} 1",
             "pharos_dns_ecs_compared_total{mirrors=\"different\"} 2",
             "pharos_dns_lost_total{reason=\"send-full\"} 7",
+            "pharos_dns_transfers_total{outcome=\"cut\"} 1",
             "pharos_dns_connections_closed_total{reason=\"idle\"} 1",
         ] {
             assert!(page.lines().any(|other| other == line), "{line} is not in\n{page}");

@@ -17,6 +17,7 @@ pub mod hosts;
 pub mod http;
 pub mod probe;
 pub mod served;
+pub mod transfer;
 
 use std::fmt;
 use std::fmt::Write as _;

@@ -22,11 +22,11 @@ use crate::base::time::Ttl;
 use crate::zone::{AddError, Record, Records, Zone, ZoneBuilder, is_newer};
 
 /// The most octets of all messages of one transfer: as many as a zone's file may have.
-pub(super) const MAX_TRANSFER_LEN: usize = 1 << 30;
+pub const MAX_TRANSFER_LEN: usize = 1 << 30;
 
 /// Takes the messages of one transfer.
 #[derive(Debug)]
-pub(super) struct Inbound {
+pub struct Inbound {
     apex: NameBuf,
     id: u16,
     /// What we have, where changes to it were asked for.
@@ -71,7 +71,7 @@ struct Changes {
 
 /// What there is after a message.
 #[derive(Debug)]
-pub(super) enum Progress {
+pub enum Progress {
     /// More messages are to come.
     More,
     /// What we have is what there is.
@@ -82,7 +82,7 @@ pub(super) enum Progress {
 
 /// Why a transfer is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub enum Refusal {
     /// The primary gives nothing.
     Rcode(Rcode),
     /// A message is no part of such a transfer.
@@ -111,7 +111,7 @@ impl fmt::Display for Refusal {
 }
 
 /// The query for a zone: for changes to `have`, where that is given.
-pub(super) fn query(apex: Name<'_>, have: Option<&Zone>, id: u16) -> Vec<u8> {
+pub fn query(apex: Name<'_>, have: Option<&Zone>, id: u16) -> Vec<u8> {
     let mut query = question(apex, if have.is_some() { Rtype::IXFR } else { Rtype::AXFR }, id);
     if let Some((ttl, rdata)) = have.and_then(|zone| zone.soa().records().next()) {
         let mut records = Records::default();
@@ -123,7 +123,7 @@ pub(super) fn query(apex: Name<'_>, have: Option<&Zone>, id: u16) -> Vec<u8> {
 }
 
 /// A query without EDNS.
-pub(super) fn question(apex: Name<'_>, qtype: Rtype, id: u16) -> Vec<u8> {
+pub fn question(apex: Name<'_>, qtype: Rtype, id: u16) -> Vec<u8> {
     let mut query = vec![0; 12];
     query[..2].copy_from_slice(&id.to_be_bytes());
     query[5] = 1;
@@ -134,7 +134,7 @@ pub(super) fn question(apex: Name<'_>, qtype: Rtype, id: u16) -> Vec<u8> {
 }
 
 /// The zone's SOA's serial in the reply to a query for it.
-pub(super) fn serial_of(octets: &[u8], apex: Name<'_>, id: u16) -> Result<u32, Refusal> {
+pub fn serial_of(octets: &[u8], apex: Name<'_>, id: u16) -> Result<u32, Refusal> {
     let mut serial = None;
     each_record(octets, id, |record| {
         if record.rtype == Rtype::SOA && record.owner == apex {
@@ -147,7 +147,7 @@ pub(super) fn serial_of(octets: &[u8], apex: Name<'_>, id: u16) -> Result<u32, R
 
 impl Inbound {
     /// A transfer whose query was made by [`query`] with these.
-    pub(super) fn new(apex: NameBuf, have: Option<Arc<Zone>>, id: u16) -> Self {
+    pub fn new(apex: NameBuf, have: Option<Arc<Zone>>, id: u16) -> Self {
         Inbound {
             apex,
             id,
@@ -161,7 +161,7 @@ impl Inbound {
     }
 
     /// Takes the next message.
-    pub(super) fn take(&mut self, octets: &[u8]) -> Result<Progress, Refusal> {
+    pub fn take(&mut self, octets: &[u8]) -> Result<Progress, Refusal> {
         self.octets += octets.len();
         if self.octets > MAX_TRANSFER_LEN {
             return Err(Refusal::TooLong);

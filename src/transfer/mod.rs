@@ -11,7 +11,8 @@
 //! RFC 1034 §4.3.5, RFC 1995, RFC 1996, RFC 5936, RFC 8945.
 
 mod fetch;
-mod inbound;
+// The fuzzers are outside.
+pub mod inbound;
 mod notify;
 mod schedule;
 mod secondary;
@@ -29,6 +30,8 @@ use crate::base::tsig::Keys;
 use crate::config::{Config, Remote};
 use crate::live::{Published, Updates};
 use crate::process::Clock;
+use crate::telemetry::Collect;
+use crate::telemetry::transfer::{Copy, Counters, MAX_ZONES, Zone as Standing};
 use crate::zone::Zone;
 use fetch::Primary;
 use notify::Word;
@@ -61,6 +64,7 @@ struct Shared {
     updates: Updates,
     clock: Clock,
     slots: Semaphore,
+    counters: Arc<Counters>,
     state: Mutex<State>,
 }
 
@@ -69,6 +73,8 @@ struct Shared {
 struct State {
     /// When each zone was last found to be what a primary has.
     checked: HashMap<NameKey, Moment>,
+    /// When each copy expires; of those that there are.
+    expires: HashMap<NameKey, Moment>,
     /// What was last fetched of each zone, for when it has expired.
     held: HashMap<NameKey, Arc<Zone>>,
     bells: HashMap<NameKey, Arc<Notify>>,
@@ -89,7 +95,8 @@ impl Service {
         notices: mpsc::Receiver<NameBuf>,
     ) -> Self {
         let slots = Semaphore::new(MAX_FETCHES);
-        let shared = Arc::new(Shared { published, updates, clock, slots, state: Mutex::default() });
+        let shared =
+            Arc::new(Shared { published, updates, clock, slots, counters: Arc::default(), state: Mutex::default() });
         let listener = tokio::spawn(listen(shared.clone(), notices)).abort_handle();
         let mut service = Service { shared, secondaries: JoinSet::new(), listener };
         service.reload(config);
@@ -108,6 +115,7 @@ impl Service {
             let mut state = self.shared.state();
             state.checked.retain(|zone, _| bells.contains_key(zone));
             state.held.retain(|zone, _| bells.contains_key(zone));
+            state.expires.retain(|zone, _| bells.contains_key(zone));
             state.bells = bells.clone();
             state.followers =
                 config.zones.iter().map(|zone| (zone.name.clone(), zone.transfer.notify.clone())).collect();
@@ -127,6 +135,12 @@ impl Service {
         }
         self.shared.announce();
     }
+
+    /// What is counted, and how the zones stand.
+    pub fn counters(&self) -> Arc<dyn Collect> {
+        let shared = self.shared.clone();
+        Arc::new((shared.counters.clone(), move || shared.standings()))
+    }
 }
 
 impl Drop for Service {
@@ -142,6 +156,7 @@ impl Drop for Service {
 async fn listen(shared: Arc<Shared>, mut notices: mpsc::Receiver<NameBuf>) {
     while let Some(zone) = notices.recv().await {
         if let Some(bell) = shared.state().bells.get(&name_key(&zone)) {
+            shared.counters.heard.increment();
             bell.notify_one();
         }
     }
@@ -168,7 +183,7 @@ impl Shared {
                 }
                 let key = remote.key.map(|key| keys.key(key).clone());
                 let word = Word { apex: apex.clone(), serial: zone.serial(), to: remote.address, key };
-                let teller = tokio::spawn(notify::tell(word, self.clock)).abort_handle();
+                let teller = tokio::spawn(notify::tell(word, self.clock, self.counters.clone())).abort_handle();
                 if let Some((_, before)) = told.insert(place, (zone.serial(), teller)) {
                     before.abort();
                 }
@@ -182,6 +197,28 @@ impl Shared {
         let name: Name<'_> = apex.as_name();
         let (id, zone) = snapshot.zones.find(name, &name.suffixes())?;
         (zone.apex() == name).then(|| snapshot.zones.shared(id).clone())
+    }
+
+    /// How the zones stand that are served, in their order.
+    fn standings(&self) -> Vec<Standing> {
+        let snapshot = self.published.load_full();
+        let now = self.clock.now();
+        let state = self.state();
+        let standing = |zone: &Zone| {
+            let key = name_key(&zone.apex().to_owned());
+            let copy = state.bells.contains_key(&key).then(|| Copy {
+                age: state.checked.get(&key).map(|checked| now.0.saturating_sub(checked.0) / 1000),
+                left: state.expires.get(&key).map_or(0, |expires| expires.0.saturating_sub(now.0) / 1000),
+            });
+            Standing { name: zone.apex().to_string(), serial: zone.is_available().then(|| zone.serial()), copy }
+        };
+        snapshot.zones.iter().take(MAX_ZONES).map(|(_, zone)| standing(zone)).collect()
+    }
+
+    fn note_expiry(&self, apex: &NameBuf, expires: Option<Moment>) {
+        if let Some(expires) = expires {
+            self.state().expires.insert(name_key(apex), expires);
+        }
     }
 
     fn note_checked(&self, apex: &NameBuf, now: Moment) {

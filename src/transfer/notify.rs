@@ -17,6 +17,7 @@ use crate::base::name::NameBuf;
 use crate::base::rr::Rtype;
 use crate::base::tsig::Key;
 use crate::process::Clock;
+use crate::telemetry::transfer::Counters;
 use crate::wire::tsig::Exchange;
 
 /// How long each attempt waits for an answer. RFC 1996 §3.6 proposes a minute and five attempts; most losses are made up
@@ -40,11 +41,14 @@ pub(super) struct Word {
 }
 
 /// Tells one secondary.
-pub(super) async fn tell(word: Word, clock: Clock) {
+pub(super) async fn tell(word: Word, clock: Clock, counters: Arc<Counters>) {
     let Word { apex, serial, to, .. } = &word;
     for wait in WAITS {
         match timeout(wait, attempt(&word, clock)).await {
-            Ok(Ok(())) => return debug!("{to} was told of zone {apex}, serial {serial}"),
+            Ok(Ok(())) => {
+                counters.told.increment();
+                return debug!("{to} was told of zone {apex}, serial {serial}");
+            }
             // A port where nobody listens yet is the same as silence.
             Ok(Err(error)) => {
                 debug!(%error, "failed to tell {to} of zone {apex}");
@@ -53,6 +57,7 @@ pub(super) async fn tell(word: Word, clock: Clock) {
             Err(_) => {}
         }
     }
+    counters.deaf.increment();
     warn!("{to} does not answer NOTIFY: it was not told of zone {apex}, serial {serial}");
 }
 

@@ -1,6 +1,10 @@
 //! When a copy of a zone is to be compared, and when it is given up (RFC 1034 §4.3.5): a state and what happens to it.
 //!
-//! In: moments, and what came of a comparison. Out: when the next is due, and when the copy expires.
+//! Waits are shortened by up to a tenth, drawn anew each time: secondaries that were started or told together would
+//! otherwise ask together for ever after. They are never lengthened, so that the numbers of the SOA hold as the most
+//! that its author has to reckon with (RFC 1035 §3.3.13 says when a zone should be refreshed, not to the second).
+//!
+//! In: moments, a seed, and what came of a comparison. Out: when the next is due, and when the copy expires.
 //!
 //! **Invariants**: the time is an argument; there is always a next comparison; a copy that has expired may come back by a
 //! comparison alone, as long as it is held.
@@ -36,6 +40,8 @@ pub(super) struct Schedule {
     /// Comparisons that failed since the last that did not.
     failures: u32,
     last_try: Option<Moment>,
+    /// What is drawn next.
+    dice: u64,
 }
 
 /// What is held.
@@ -47,12 +53,12 @@ struct Copy {
 
 impl Schedule {
     /// Begins with a copy that was compared some time ago, or with none. Either way the first comparison is due at once.
-    pub(super) fn new(copy: Option<(Timers, Duration)>, now: Moment) -> Self {
+    pub(super) fn new(copy: Option<(Timers, Duration)>, now: Moment, seed: u64) -> Self {
         let copy = copy.map(|(timers, age)| {
             let left = (u64::from(timers.expire) * 1000).saturating_sub(age.as_millis() as u64);
             Copy { timers, expires: Moment(now.0.saturating_add(left)) }
         });
-        Schedule { copy, due: now, failures: 0, last_try: None }
+        Schedule { copy, due: now, failures: 0, last_try: None, dice: seed }
     }
 
     /// When the next comparison is due.
@@ -73,20 +79,30 @@ impl Schedule {
     /// The copy, which has these timers, is what a primary has.
     pub(super) fn succeeded(&mut self, timers: Timers, now: Moment) {
         self.copy = Some(Copy { timers, expires: after(now, timers.expire) });
-        self.due = after(now, clamp(timers.refresh, REFRESH));
+        self.due = self.soon(now, timers.refresh, REFRESH);
         self.failures = 0;
         self.last_try = Some(now);
     }
 
     /// No primary could tell.
     pub(super) fn failed(&mut self, now: Moment) {
-        let wait = match self.copy {
-            Some(copy) => clamp(copy.timers.retry, RETRY),
-            None => (FIRST_RETRY << self.failures.min(16)).min(MAX_FIRST_RETRY),
+        self.due = match self.copy {
+            Some(copy) => self.soon(now, copy.timers.retry, RETRY),
+            None => self.soon(now, FIRST_RETRY << self.failures.min(16), FIRST_RETRY..=MAX_FIRST_RETRY),
         };
-        self.due = after(now, wait);
         self.failures = self.failures.saturating_add(1);
         self.last_try = Some(now);
+    }
+
+    /// When so many seconds, within a range, are nearly over.
+    fn soon(&mut self, now: Moment, seconds: u32, range: RangeInclusive<u32>) -> Moment {
+        // SplitMix64: what is drawn need only differ between servers.
+        self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let bits = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let wait = u64::from(seconds.clamp(*range.start(), *range.end())) * 1000;
+        let least = u64::from(*range.start()) * 1000;
+        let earlier = (wait / 10 * (bits >> 32)) >> 32;
+        Moment(now.0.saturating_add((wait - earlier).max(least)))
     }
 
     /// A primary says that the zone has changed (RFC 1996 §4.3): as if the refresh were due.
@@ -94,10 +110,6 @@ impl Schedule {
         let earliest = self.last_try.map_or(now, |last| Moment(last.0 + NOTIFY_PAUSE.as_millis() as u64));
         self.due = self.due.min(now.max(earliest));
     }
-}
-
-fn clamp(seconds: u32, range: RangeInclusive<u32>) -> u32 {
-    seconds.clamp(*range.start(), *range.end())
 }
 
 fn after(now: Moment, seconds: u32) -> Moment {
@@ -110,20 +122,32 @@ mod tests {
 
     const TIMERS: Timers = Timers { refresh: 3600, retry: 600, expire: 86_400 };
 
+    const SEED: u64 = 7;
+
+    /// Checks that a moment is in the last tenth of a wait of so many seconds, and leads there.
+    #[track_caller]
+    fn assert_soon(due: Moment, from: u64, wait: u64) -> u64 {
+        let range = (from + wait) * 1000 - wait * 100..=(from + wait) * 1000;
+        assert!(range.contains(&due.0), "{due:?} is not in {range:?}");
+        due.0
+    }
+
     fn seconds(seconds: u64) -> Moment {
         Moment(seconds * 1000)
     }
 
     #[test]
     fn a_copy_is_refreshed_retried_and_expires() {
-        let mut schedule = Schedule::new(Some((TIMERS, Duration::ZERO)), seconds(0));
+        let mut schedule = Schedule::new(Some((TIMERS, Duration::ZERO)), seconds(0), SEED);
         assert_eq!((schedule.due(), schedule.is_usable(seconds(0))), (seconds(0), true));
         schedule.succeeded(TIMERS, seconds(10));
-        assert_eq!((schedule.due(), schedule.expires()), (seconds(3610), Some(seconds(86_410))));
+        assert_soon(schedule.due(), 10, 3600);
+        assert_eq!(schedule.expires(), Some(seconds(86_410)));
         schedule.failed(seconds(3610));
-        assert_eq!(schedule.due(), seconds(4210));
+        assert_soon(schedule.due(), 3610, 600);
         schedule.failed(seconds(4210));
-        assert_eq!((schedule.due(), schedule.expires()), (seconds(4810), Some(seconds(86_410))));
+        assert_soon(schedule.due(), 4210, 600);
+        assert_eq!(schedule.expires(), Some(seconds(86_410)));
         assert!(schedule.is_usable(seconds(86_409)) && !schedule.is_usable(seconds(86_410)));
         schedule.succeeded(TIMERS, seconds(90_000));
         assert!(schedule.is_usable(seconds(90_000)), "an expired copy comes back");
@@ -131,28 +155,30 @@ mod tests {
 
     #[test]
     fn the_age_of_a_copy_counts_from_before_the_start() {
-        let schedule = Schedule::new(Some((TIMERS, Duration::from_secs(86_000))), seconds(5));
+        let schedule = Schedule::new(Some((TIMERS, Duration::from_secs(86_000))), seconds(5), SEED);
         assert_eq!(schedule.expires(), Some(seconds(405)));
-        let schedule = Schedule::new(Some((TIMERS, Duration::from_secs(90_000))), seconds(5));
+        let schedule = Schedule::new(Some((TIMERS, Duration::from_secs(90_000))), seconds(5), SEED);
         assert!(!schedule.is_usable(seconds(5)));
     }
 
     #[test]
     fn without_a_copy_tries_get_rarer() {
-        let mut schedule = Schedule::new(None, seconds(0));
+        let mut schedule = Schedule::new(None, seconds(0), SEED);
         let mut waits = Vec::new();
         for _ in 0..9 {
             let now = schedule.due();
             schedule.failed(now);
-            waits.push((schedule.due().0 - now.0) / 1000);
+            waits.push((schedule.due().0 - now.0) as f64 / 1000.0);
         }
-        assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 600, 600]);
+        for (wait, most) in waits.iter().zip([5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0, 600.0]) {
+            assert!((most * 0.9..=most).contains(wait), "{waits:?}");
+        }
         assert_eq!(schedule.expires(), None);
     }
 
     #[test]
     fn a_notice_brings_the_comparison_forward_but_not_more_than_once_a_second() {
-        let mut schedule = Schedule::new(None, seconds(0));
+        let mut schedule = Schedule::new(None, seconds(0), SEED);
         schedule.succeeded(TIMERS, seconds(0));
         schedule.notified(seconds(100));
         assert_eq!(schedule.due(), seconds(100));
@@ -163,15 +189,32 @@ mod tests {
 
     #[test]
     fn what_an_soa_says_has_bounds() {
-        let mut schedule = Schedule::new(None, seconds(0));
+        let mut schedule = Schedule::new(None, seconds(0), SEED);
         let timers = Timers { refresh: 0, retry: 0, expire: u32::MAX };
         schedule.succeeded(timers, seconds(0));
         assert_eq!(schedule.due(), seconds(30));
         schedule.failed(seconds(30));
-        assert_eq!(schedule.due(), seconds(35));
+        assert_eq!(schedule.due(), seconds(35), "what is drawn does not go below the bounds");
         let timers = Timers { refresh: u32::MAX, retry: u32::MAX, expire: 0 };
         schedule.succeeded(timers, seconds(0));
-        assert_eq!(schedule.due(), seconds(2_419_200));
+        assert_soon(schedule.due(), 0, 2_419_200);
         assert!(!schedule.is_usable(seconds(0)));
+    }
+
+    #[test]
+    fn servers_that_begin_together_do_not_go_on_together() {
+        let due = |seed| {
+            let mut schedule = Schedule::new(None, seconds(0), seed);
+            schedule.succeeded(TIMERS, seconds(0));
+            schedule.due().0
+        };
+        let mut dues: Vec<u64> = (0..1000).map(due).collect();
+        dues.sort_unstable();
+        // Of the 360 seconds in which they ask, none of sixty has more than twice its share.
+        for sixty in 54..60u64 {
+            let within = dues.iter().filter(|due| **due / 60_000 == sixty).count();
+            assert!((80..330).contains(&within), "{within} of 1000 in minute {sixty}");
+        }
+        assert!(dues[0] >= 3_240_000 && dues[999] <= 3_600_000);
     }
 }

@@ -13,12 +13,14 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::Shared;
-use super::fetch::{self, Fetched, Primary};
+use super::fetch::{self, FetchError, Fetched, Primary};
 use super::schedule::Schedule;
 use crate::base::name::NameBuf;
 use crate::base::time::Moment;
 use crate::load::zone::copy;
+use crate::process::seed;
 use crate::snapshot::Change;
+use crate::telemetry::transfer::Compared;
 use crate::zone::Zone;
 
 /// A secondary zone.
@@ -41,6 +43,18 @@ enum Standing {
     Expired,
 }
 
+/// What is counted of asking a primary.
+fn outcome(fetched: &Result<Fetched, FetchError>) -> Compared {
+    match fetched {
+        Ok(Fetched::UpToDate) => Compared::UpToDate,
+        Ok(Fetched::Zone(_)) => Compared::Fetched,
+        Err(FetchError::Io(_)) => Compared::Unreachable,
+        Err(FetchError::Silent) => Compared::Silent,
+        Err(FetchError::Signature(_)) => Compared::BadSignature,
+        Err(FetchError::Refused(_)) => Compared::Refused,
+    }
+}
+
 impl Secondary {
     /// Keeps the zone, for ever.
     pub(super) async fn keep(self) {
@@ -51,9 +65,10 @@ impl Secondary {
         }
         let held = served.map(|zone| (zone.timers(), self.age(now)));
         let mut standing = Standing::Good;
-        let mut schedule = Schedule::new(held, now);
+        let mut schedule = Schedule::new(held, now, seed());
         loop {
             let now = self.shared.clock.now();
+            self.shared.note_expiry(&self.apex, schedule.expires());
             if standing != Standing::Expired && !schedule.is_usable(now) && self.served().is_some() {
                 warn!("zone {} has expired: no primary could be reached in time; it answers SERVFAIL", self.apex);
                 standing = Standing::Expired;
@@ -78,7 +93,9 @@ impl Secondary {
         let _slot = self.shared.slots.acquire().await;
         let have = self.held();
         for primary in &self.primaries {
-            match fetch::fetch(primary, &self.apex, have.as_ref(), self.shared.clock).await {
+            let fetched = fetch::fetch(primary, &self.apex, have.as_ref(), self.shared.clock).await;
+            self.shared.counters.compared(outcome(&fetched));
+            match fetched {
                 Ok(fetched) => return self.take(fetched, have, primary, schedule, standing).await,
                 Err(error) if *standing == Standing::Good => {
                     warn!("failed to compare zone {} with {}: {error}", self.apex, primary.address);

@@ -237,17 +237,22 @@ impl<'m> Reader<'m> {
     /// A question. Its name cannot be compressed: there is nothing before it to point to.
     #[inline]
     fn question(&mut self) -> Option<Question<'m>> {
-        let start = self.at;
+        let rest = self.octets.get(self.at..)?;
+        // A name that does not end within so many octets is none.
+        let octets = &rest[..rest.len().min(MAX_NAME_LEN)];
+        let mut len = 0;
         loop {
-            let len = *self.octets.get(self.at)?;
-            self.at += 1 + usize::from(len);
-            match len {
+            let label = *octets.get(len)?;
+            len += 1 + usize::from(label);
+            match label {
                 0 => break,
-                1..=63 if self.at - start < MAX_NAME_LEN => {}
+                1..=63 => {}
                 _ => return None,
             }
         }
-        let name = Name::trusted(self.octets.get(start..self.at)?);
+        let start = self.at;
+        self.at += len;
+        let name = Name::trusted(&octets[..len]);
         let qtype = Rtype(self.u16()?);
         let qclass = Class(self.u16()?);
         Some(Question { name, qtype, qclass, wire: &self.octets[start..self.at] })

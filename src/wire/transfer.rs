@@ -147,9 +147,9 @@ pub(super) fn permit(
     if zone.is_steered() && policy.steered == SteeredExport::Refused {
         return Err((Rcode::REFUSED, Some(Ede::NotSupported)));
     }
-    match zone.is_available() {
-        true => Ok(id),
-        false => Err((Rcode::SERVFAIL, Some(Ede::InvalidData))),
+    match zone.lack() {
+        None => Ok(id),
+        Some(ede) => Err((Rcode::SERVFAIL, Some(ede))),
     }
 }
 

@@ -58,13 +58,17 @@ struct Record<'m> {
 
 /// What a query's signature says.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it stays where it is made; strangers choose who is refused, and get no allocation"
+)]
 pub enum Verdict {
     /// There is none.
     Unsigned,
     /// It holds; the reply is signed too.
     Signed(KeyId, Signer),
     /// It does not: NOTAUTH, and a TSIG record that says why.
-    Refused(Box<Refusal>),
+    Refused(Refusal),
     /// It is no signature: FORMERR.
     Malformed,
 }
@@ -103,14 +107,14 @@ pub fn authenticate(message: &[u8], start: Option<u16>, keys: &Keys, now: UnixTi
     let Some(start) = start else { return Verdict::Unsigned };
     let Some(record) = read(message, usize::from(start)) else { return Verdict::Malformed };
     let refuse = |record: &Record<'_>, error, signer| {
-        Verdict::Refused(Box::new(Refusal {
+        Verdict::Refused(Refusal {
             error,
             name: record.name.clone(),
             algorithm: record.algorithm.clone(),
             time: record.time,
             fudge: record.fudge,
             signer,
-        }))
+        })
     };
     // §5.2.1
     let Some((id, key)) = keys.find(record.name.as_name(), record.algorithm.as_name()) else {

@@ -3,7 +3,7 @@
 //! Kept apart from [`super::respond`], so that plain queries pay for it with one comparison.
 //!
 //! **Invariants**: a reply to a signed message is signed, or says in a TSIG record why not; like every reply it is made
-//! without allocating, but for the one that refuses a signature.
+//! without allocating.
 //! **Not here**: transfers that are given ([`super::transfer`]), acting upon a NOTIFY (transfer).
 
 use super::decode::{OPCODE_NOTIFY, OPCODE_QUERY};

@@ -1,4 +1,5 @@
-//! Zones compiled to wire-format RRsets, with a lookup that takes one probe per label at most.
+//! Zones compiled to wire-format RRsets, with a lookup that takes a probe, and for names that are
+//! not there the logarithm of their labels more.
 //!
 //! In: records as owner, type, TTL and rdata, and owners that are steered ([`ZoneBuilder`]). Out: a [`Zone`] that tells
 //! for a name whether it exists, or which ancestor and which wildcard stand in for it ([`Found`]), and hands out
@@ -31,7 +32,7 @@ pub use set::ZoneSet;
 use crate::base::ids::{HorizonId, NodeId, ServiceId};
 use crate::base::memory::area;
 use crate::base::name::{Name, NameBuf, Suffixes};
-use crate::base::rr::{Class, Rtype};
+use crate::base::rr::{Class, Ede, Rtype};
 use crate::base::time::Ttl;
 use entry::{Entry, NodeKind};
 use table::Table;
@@ -60,7 +61,9 @@ pub struct Zone {
 enum Availability {
     /// There is.
     Available,
-    /// There is none yet, or none that may still be used.
+    /// None has come yet.
+    Awaited,
+    /// There is none that may still be used.
     Unavailable,
 }
 
@@ -110,6 +113,11 @@ impl Zone {
         self.node(NodeId(0)).rrset(Rtype::SOA).expect("a zone has an apex SOA: zone::check")
     }
 
+    /// Stands for a zone of which no copy has come yet, as [`Zone::unavailable`] does for one that has no usable one.
+    pub fn awaited(apex: NameBuf) -> Self {
+        Zone { availability: Availability::Awaited, ..Zone::unavailable(apex) }
+    }
+
     /// Stands for a zone of which there is no usable copy: one with an SOA of serial 0 and nothing to answer with.
     ///
     /// # Panics
@@ -127,6 +135,18 @@ impl Zone {
     #[inline]
     pub fn is_available(&self) -> bool {
         self.availability == Availability::Available
+    }
+
+    /// Why it may not be answered from, if that is so.
+    #[inline]
+    pub fn lack(&self) -> Option<Ede> {
+        match self.availability {
+            Availability::Available => None,
+            // RFC 8914 §4.15: the server is not fully functional yet.
+            Availability::Awaited => Some(Ede::NotReady),
+            // RFC 8914 §4.25: the zone is too old, or has expired.
+            Availability::Unavailable => Some(Ede::InvalidData),
+        }
     }
 
     /// Whether the addresses of an owner depend on the client.
@@ -172,17 +192,22 @@ impl Zone {
     pub fn find(&self, name: Name<'_>, suffixes: &Suffixes) -> Found {
         debug_assert!(name.ends_with(self.apex()), "{name} is not in {}", self.apex());
         let whole = suffixes.labels();
-        for labels in (self.apex_labels + 1..=whole.min(self.deepest_labels)).rev() {
+        let mut labels = whole.min(self.deepest_labels);
+        // An ancestor of a node has a node, so after the longest suffix that may be there, the end of those that are can
+        // be halved in on: a name of as many labels as there may be takes eight probes, not a hundred.
+        let (mut encloser, mut there, mut missing) = (0, self.apex_labels, labels + 1);
+        while missing - there > 1 {
             let is_it = |id| self.owner(id) == suffixes.suffix(name, labels);
-            let Some(id) = self.table.find(suffixes.hash(labels), is_it) else { continue };
-            return match labels == whole {
-                true => Found::Exact(NodeId(id)),
-                false => self.below(NodeId(id)),
-            };
+            match self.table.find(suffixes.hash(labels), is_it) {
+                Some(id) if labels == whole => return Found::Exact(NodeId(id)),
+                Some(id) => (encloser, there) = (id, labels),
+                None => missing = labels,
+            }
+            labels = there.midpoint(missing);
         }
         match whole == self.apex_labels {
             true => Found::Exact(NodeId(0)),
-            false => self.below(NodeId(0)),
+            false => self.below(NodeId(encloser)),
         }
     }
 

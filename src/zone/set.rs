@@ -5,6 +5,7 @@
 //! **Invariants**: ids are indexes in the order the zones were given.
 //! **Not here**: what the zone says about the name.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::table::Table;
@@ -18,7 +19,9 @@ pub struct ZoneSet {
     /// The last changes of each zone.
     histories: Vec<History>,
     table: Table,
-    /// The number of labels of the longest apex.
+    /// The numbers of labels that apexes have, the greatest first.
+    depths: Vec<usize>,
+    /// The number of labels of the deepest node of all zones.
     deepest_labels: usize,
 }
 
@@ -41,8 +44,10 @@ impl ZoneSet {
             let suffixes = zone.apex().suffixes();
             table.insert(suffixes.hash(suffixes.labels()), index);
         }
-        let deepest_labels = zones.iter().map(|zone| zone.apex_labels).max().unwrap_or(0);
-        ZoneSet { zones, histories, table, deepest_labels }
+        let depths: BTreeSet<usize> = zones.iter().map(|zone| zone.apex_labels).collect();
+        let depths = depths.into_iter().rev().collect();
+        let deepest_labels = zones.iter().map(|zone| zone.deepest_labels).max().unwrap_or(0);
+        ZoneSet { zones, histories, table, depths, deepest_labels }
     }
 
     /// These zones as the next versions of those of `before`, whose changes are added to what is known of each.
@@ -88,6 +93,12 @@ impl ZoneSet {
         &self.zones[id.index()]
     }
 
+    /// The number of labels of the longest name in any of the zones: what has more is found by an ancestor of it.
+    #[inline]
+    pub fn deepest_labels(&self) -> usize {
+        self.deepest_labels
+    }
+
     /// The zone that holds a name: the one with the longest apex at or above it; `suffixes` are those of `name`.
     #[inline]
     pub fn find(&self, name: Name<'_>, suffixes: &Suffixes) -> Option<(ZoneId, &Zone)> {
@@ -104,9 +115,9 @@ impl ZoneSet {
         self.find_within(name, suffixes, suffixes.labels() - 1).or(Some(found))
     }
 
-    /// The zone with the longest apex among the suffixes of at most `most` labels.
+    /// The zone with the longest apex among the suffixes of at most `most` labels: a probe for each length that apexes have.
     fn find_within(&self, name: Name<'_>, suffixes: &Suffixes, most: usize) -> Option<(ZoneId, &Zone)> {
-        for labels in (0..=most.min(self.deepest_labels)).rev() {
+        for &labels in self.depths.iter().filter(|labels| **labels <= most) {
             let is_it = |index: u32| self.zones[index as usize].apex() == suffixes.suffix(name, labels);
             if let Some(index) = self.table.find(suffixes.hash(labels), is_it) {
                 return Some((ZoneId::from_index(index as usize), &self.zones[index as usize]));

@@ -332,7 +332,10 @@ fn text(path: &[String]) -> String {
 
 fn paths() -> impl Strategy<Value = Path> {
     let label = prop::sample::select(vec!["a", "b", "c", "A", "*", "bb", "longer-label-of-more-than-8"]);
-    prop::collection::vec(label.prop_map(String::from), 0..5)
+    let path = || prop::collection::vec(label.clone().prop_map(String::from), 0..5);
+    // Some begin far below the apex, where names of many labels share most of them.
+    let deep = (1..60usize, path()).prop_map(|(depth, path)| [vec!["a".to_string(); depth], path].concat());
+    prop_oneof![3 => path(), 1 => deep]
 }
 
 proptest! {
@@ -370,5 +373,25 @@ proptest! {
                 prop_assert_eq!(node.is_empty(), oracle.0[&lower].is_empty());
             }
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn zones_are_found_as_by_looking_through_them(apexes in prop::collection::hash_set(paths(), 0..12), asked in paths()) {
+        let lower = |path: &Path| -> Path { path.iter().map(|label| label.to_lowercase()).collect() };
+        // `text` puts all of them below `example`; one more stands elsewhere, so that a name may be nobody's.
+        let apexes: BTreeSet<Path> = apexes.iter().map(lower).collect();
+        let zone = |apex: &str| builder(apex, &[&format!("{apex} SOA ns.other"), &format!("{apex} NS ns.other")]).finish().unwrap().0;
+        let zones = apexes.iter().map(|path| zone(&text(path))).chain([zone("elsewhere.net")]).collect();
+        let set = ZoneSet::new(zones);
+        let longest = |path: &[String]| apexes.iter().filter(|apex| path.starts_with(apex)).max_by_key(|apex| apex.len());
+        let asked = lower(&asked);
+        let shown = |found: Option<(ZoneId, &Zone)>| found.map(|(_, zone)| zone.apex().to_string());
+        let name = name(&text(&asked));
+        let (name, suffixes) = (name.as_name(), name.as_name().suffixes());
+        prop_assert_eq!(shown(set.find(name, &suffixes)), longest(&asked).map(|apex| text(apex)));
+        let above = asked.split_last().filter(|_| apexes.contains(&asked)).and_then(|(_, above)| longest(above));
+        prop_assert_eq!(shown(set.find_parent_side(name, &suffixes)), above.or(longest(&asked)).map(|apex| text(apex)));
     }
 }

@@ -1,5 +1,6 @@
 //! The real binary as a process, and how to ask it.
 
+use std::cell::RefCell;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
@@ -21,7 +22,7 @@ pub struct Server {
     lines: Receiver<String>,
     addresses: Vec<SocketAddr>,
     /// Every listener's address with what it says of it.
-    listeners: Vec<(SocketAddr, String)>,
+    listeners: RefCell<Vec<(SocketAddr, String)>>,
 }
 
 impl Server {
@@ -51,18 +52,13 @@ impl Server {
                 let _ = send.send(line);
             }
         });
-        let mut server = Server { process, lines, addresses: Vec::new(), listeners: Vec::new() };
-        for line in server.wait_for("serving ") {
-            if let Some((_, rest)) = line.split_once("listening on ")
-                && let Some((address, what)) = rest.split_once(' ')
-            {
-                let address = address.parse().unwrap_or_else(|_| panic!("no address: {line}"));
-                if what.contains("DNS over UDP") {
-                    server.addresses.push(address);
-                }
-                server.listeners.push((address, what.to_string()));
-            }
-        }
+        let mut server = Server { process, lines, addresses: Vec::new(), listeners: RefCell::default() };
+        server.wait_for("serving ");
+        let listeners = server.listeners.borrow();
+        let plain = listeners.iter().filter(|(_, what)| what.contains("DNS over UDP"));
+        let addresses = plain.map(|(address, _)| *address).collect();
+        drop(listeners);
+        server.addresses = addresses;
         assert!(!server.addresses.is_empty(), "the server says where it listens");
         server
     }
@@ -72,7 +68,10 @@ impl Server {
         let (mut said, deadline) = (Vec::new(), Instant::now() + PATIENCE);
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(line) => said.push(line),
+                Ok(line) => {
+                    self.note_listener(&line);
+                    said.push(line);
+                }
                 Err(RecvTimeoutError::Timeout) => panic!("the server did not say `{text}` in time: {said:#?}"),
                 Err(RecvTimeoutError::Disconnected) => panic!("the server ended: {said:#?}"),
             }
@@ -96,13 +95,54 @@ impl Server {
 
     /// Where a listener of which it says this is, in the family of an address.
     pub fn listener(&self, what: &str, family_of: IpAddr) -> SocketAddr {
-        let mut fitting = self.listeners.iter().filter(|(address, _)| address.is_ipv4() == family_of.is_ipv4());
-        fitting.find(|(_, said)| said.contains(what)).unwrap_or_else(|| panic!("no listener for {what}")).0
+        let find = || {
+            let listeners = self.listeners.borrow();
+            let mut fitting = listeners.iter().filter(|(address, _)| address.is_ipv4() == family_of.is_ipv4());
+            fitting.find(|(_, said)| said.contains(what)).map(|(address, _)| *address)
+        };
+        // Those over HTTP but for DNS come last, when all else serves.
+        find().unwrap_or_else(|| {
+            self.wait_for(what);
+            find().unwrap_or_else(|| panic!("no listener for {what}"))
+        })
+    }
+
+    fn note_listener(&self, line: &str) {
+        if let Some((_, rest)) = line.split_once("listening on ")
+            && let Some((address, what)) = rest.split_once(' ')
+        {
+            let address = address.parse().unwrap_or_else(|_| panic!("no address: {line}"));
+            self.listeners.borrow_mut().push((address, what.to_string()));
+        }
     }
 
     /// The process.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// The time that it has had of a CPU, in hundredths of a second.
+    pub fn cpu_time(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+
+    /// The page of its counters; its config has a listener for that on 127.0.0.1.
+    pub fn metrics(&self) -> String {
+        let mut stream = TcpStream::connect(self.listener("health and metrics", [127, 0, 0, 1].into())).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        page
+    }
+
+    /// The value of a line of [`Server::metrics`].
+    pub fn metric(&self, line: &str) -> u64 {
+        let page = self.metrics();
+        let found = page.lines().find_map(|other| other.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
+        found.unwrap_or_else(|| panic!("no {line} in {page}"))
     }
 
     /// Sends it a signal.

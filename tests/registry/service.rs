@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use pharos::base::diagnostic::Place;
 use pharos::base::time::Moment;
 use pharos::config::TlsFiles;
-use pharos::http::{Admin, Asker, Handler, PROTOCOLS, Pull, Server, Stopped, bind};
+use pharos::http::{Admin, Asker, Handler, MAX_CONNECTIONS, PROTOCOLS, Pull, Server, Stopped, bind};
 use pharos::live::Readiness;
 use pharos::mirror::Health::{self, Up};
 use pharos::telemetry::http::Http;
@@ -446,6 +446,36 @@ async fn the_admin_listener_tells_health_readiness_and_metrics() {
     readiness.stop();
     assert!(ask("GET /ready").await.starts_with("HTTP/1.0 503"));
     assert!(ask("GET /healthz").await.starts_with("HTTP/1.0 200"));
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_wait_until_one_ends() {
+    // Each connection takes a descriptor at either end.
+    let _ = pharos::process::raise_open_files();
+    let service = start(Setup::Full, [Up; 3], None);
+    let mut open = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
+        open.push(TcpStream::connect(service.address).await.unwrap());
+    }
+    let request = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut waiting = TcpStream::connect(service.address).await.unwrap();
+    waiting.write_all(request).await.unwrap();
+    // Those that have a place are answered meanwhile.
+    let mut head = [0; 12];
+    for at in [0, MAX_CONNECTIONS - 1] {
+        let stream = &mut open[at];
+        stream.write_all(request).await.unwrap();
+        tokio::time::timeout(PATIENCE, stream.read_exact(&mut head)).await.unwrap().unwrap();
+        assert_eq!(head, *b"HTTP/1.1 200");
+    }
+    assert_eq!(service.counters.accepted.value(), MAX_CONNECTIONS as u64);
+    assert_eq!(service.counters.connections.value(), MAX_CONNECTIONS as u64);
+    let answer = tokio::time::timeout(Duration::from_millis(200), waiting.read_exact(&mut head)).await;
+    assert!(answer.is_err(), "there is no room for it yet");
+    drop(open.pop());
+    tokio::time::timeout(PATIENCE, waiting.read_exact(&mut head)).await.unwrap().unwrap();
+    assert_eq!(head, *b"HTTP/1.1 200");
+    assert_eq!(service.counters.accepted.value(), MAX_CONNECTIONS as u64 + 1);
 }
 
 #[tokio::test]

@@ -239,13 +239,6 @@ fn a_certificate_that_cannot_be_served_is_found_by_check() {
     world.server.wait_for("what was served stays");
 }
 
-/// The time that a process has had of a CPU, in hundredths of a second.
-fn cpu_time(process: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn without_files_to_open_nothing_spins_and_udp_goes_on() {
     let world = World::start_with_open_files("", 64);
@@ -255,7 +248,7 @@ async fn without_files_to_open_nothing_spins_and_udp_goes_on() {
         waiting.push(connect(other(number % 5), address).await.unwrap());
     }
     world.server.wait_for("failed to accept TCP connections");
-    let (begin, before) = (Instant::now(), cpu_time(world.server.id()));
+    let (begin, before) = (Instant::now(), world.server.cpu_time());
     let mut answered = 0;
     // For long enough to tell a busy process from one that waits; each question opens a socket here, not there.
     while begin.elapsed() < Duration::from_secs(1) {
@@ -265,7 +258,7 @@ async fn without_files_to_open_nothing_spins_and_udp_goes_on() {
         answered += 1;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let used = cpu_time(world.server.id()) - before;
+    let used = world.server.cpu_time() - before;
     assert!(used < 40, "{used} hundredths of a second of CPU for {answered} answers");
     // Over TCP the newest are answered, the idlest had to go.
     let mut stream = Framed(connect(LOCAL, address).await.unwrap());

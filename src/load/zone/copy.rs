@@ -23,7 +23,8 @@ use crate::zone::Zone;
 /// Reads the copy of a zone; where none can be used, what stands for it.
 pub(super) fn read(zone: &config::Zone, now: SystemTime) -> (Zone, Vec<Diagnostic>) {
     let nothing = || Zone::unavailable(zone.name.clone());
-    let Some(path) = &zone.file else { return (nothing(), Vec::new()) };
+    let nothing_yet = || Zone::awaited(zone.name.clone());
+    let Some(path) = &zone.file else { return (nothing_yet(), Vec::new()) };
     let useless = |why: String| {
         Diagnostic::warning("useless-copy", format!("the copy of zone `{}` cannot be used: {why}", zone.name))
             .at(zone.place.clone(), "kept here")
@@ -31,8 +32,7 @@ pub(super) fn read(zone: &config::Zone, now: SystemTime) -> (Zone, Vec<Diagnosti
     };
     let text = match read_file(path) {
         Ok(text) => text,
-        // Nothing was fetched yet.
-        Err(error) if error.kind() == ErrorKind::NotFound => return (nothing(), Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return (nothing_yet(), Vec::new()),
         Err(error) => return (nothing(), vec![useless(error.to_string())]),
     };
     let read = match read_text(zone, path, text, &mut |path| read_file(path)) {
@@ -135,6 +135,7 @@ mod tests {
     use super::*;
     use crate::base::diagnostic::Place;
     use crate::base::name::NameBuf;
+    use crate::base::rr::Ede;
     use crate::zone::Difference;
 
     const TEXT: &str = "\
@@ -187,13 +188,13 @@ e TYPE65281 \\# 0
                 fs::write(&path, text).unwrap();
             }
             let (read, said) = read(&zone(Some(path.clone())), now);
-            (read.is_available(), said.len())
+            (read.lack(), said.len())
         };
-        assert_eq!(said(None, now), (false, 0));
-        assert_eq!(said(Some("nonsense"), now), (false, 1));
-        assert_eq!(said(Some(TEXT), now), (true, 0));
-        assert_eq!(said(None, now + Duration::from_secs(1100)), (false, 1), "it has expired");
+        assert_eq!(said(None, now), (Some(Ede::NotReady), 0));
+        assert_eq!(said(Some("nonsense"), now), (Some(Ede::InvalidData), 1));
+        assert_eq!(said(Some(TEXT), now), (None, 0));
+        assert_eq!(said(None, now + Duration::from_secs(1100)), (Some(Ede::InvalidData), 1), "it has expired");
         touch(&path, now + Duration::from_secs(500)).unwrap();
-        assert_eq!(said(None, now + Duration::from_secs(1100)), (true, 0));
+        assert_eq!(said(None, now + Duration::from_secs(1100)), (None, 0));
     }
 }

@@ -1,0 +1,148 @@
+//! What is known of zones that come from elsewhere, and what came of asking for them.
+//!
+//! **Invariants**: no more than [`MAX_ZONES`] zones have lines of their own, so that a configuration of very many does not
+//! make a page that nobody can scrape.
+//! **Not here**: zones that are given to others ([`super::dns`]).
+
+use super::{Collect, Counter, Page};
+
+/// The most zones with lines of their own, in the order of the configuration: three lines each make 300 KB of page.
+pub const MAX_ZONES: usize = 1000;
+
+/// What came of asking a primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// There is nothing newer than what we hold.
+    UpToDate,
+    /// A zone that is newer, or the first.
+    Fetched,
+    /// It cannot be reached.
+    Unreachable,
+    /// It does not answer in time.
+    Silent,
+    /// It is not who it should be, or thinks that of us: a signature does not hold.
+    BadSignature,
+    /// It gives nothing, or nothing that can be served.
+    Refused,
+}
+
+const COMPARED: [(Compared, &str); 6] = [
+    (Compared::UpToDate, "up-to-date"),
+    (Compared::Fetched, "fetched"),
+    (Compared::Unreachable, "unreachable"),
+    (Compared::Silent, "silent"),
+    (Compared::BadSignature, "bad-signature"),
+    (Compared::Refused, "refused"),
+];
+
+/// What is counted.
+#[derive(Debug, Default)]
+pub struct Counters {
+    compared: [Counter; COMPARED.len()],
+    /// NOTIFY messages of primaries that were heard.
+    pub heard: Counter,
+    /// Followers that answered a NOTIFY.
+    pub told: Counter,
+    /// Followers that did not, however often they were told.
+    pub deaf: Counter,
+}
+
+/// What a zone has come to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Zone {
+    /// Its name.
+    pub name: String,
+    /// The serial that is served; none where there is no usable copy.
+    pub serial: Option<u32>,
+    /// Of a zone that is kept elsewhere: for how long it was not compared, and for how long it may still be used.
+    pub copy: Option<Copy>,
+}
+
+/// In seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// Since a primary was last found to have what we hold; none where that never was.
+    pub age: Option<u64>,
+    /// Until it expires: 0 once it has, or where there is none.
+    pub left: u64,
+}
+
+impl Counters {
+    /// Counts what came of asking one primary.
+    pub fn compared(&self, what: Compared) {
+        self.compared[what as usize].increment();
+    }
+
+    /// Writes what is counted, and how the zones stand.
+    pub fn collect(&self, zones: &[Zone], page: &mut Page) {
+        let mut family = page.counter("pharos_transfer_compared_total", "Questions to primaries by what came of them.");
+        for (what, name) in COMPARED {
+            family.sample(&[("outcome", name)], self.compared[what as usize].value());
+        }
+        page.counter("pharos_transfer_notifies_heard_total", "NOTIFY messages of primaries that were heard.")
+            .sample(&[], self.heard.value());
+        page.counter("pharos_transfer_notifies_sent_total", "New serials that followers were told of.")
+            .sample(&[("outcome", "answered")], self.told.value())
+            .sample(&[("outcome", "unanswered")], self.deaf.value());
+        let shown = &zones[..zones.len().min(MAX_ZONES)];
+        let mut family = page.gauge("pharos_zone_serial", "The serial of each zone that is served.");
+        for (name, serial) in shown.iter().filter_map(|zone| Some((&zone.name, zone.serial?))) {
+            family.sample(&[("zone", name)], serial.into());
+        }
+        let copies: Vec<_> = shown.iter().filter_map(|zone| Some((&zone.name, zone.copy?))).collect();
+        let mut family = page.gauge("pharos_zone_age_seconds", "How long ago a primary had what is held of a zone.");
+        for (name, age) in copies.iter().filter_map(|(name, copy)| Some((name, copy.age?))) {
+            family.sample(&[("zone", name)], age);
+        }
+        let mut family = page.gauge("pharos_zone_expires_seconds", "How long a copy of a zone may still be used.");
+        for (name, copy) in copies {
+            family.sample(&[("zone", name)], copy.left);
+        }
+    }
+}
+
+/// Where zones come from is asked when the page is.
+impl<F: Fn() -> Vec<Zone> + Send + Sync> Collect for (std::sync::Arc<Counters>, F) {
+    fn collect(&self, page: &mut Page) {
+        self.0.collect(&(self.1)(), page);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::telemetry::render;
+
+    #[test]
+    fn the_table_is_in_the_order_of_its_kind() {
+        assert!(COMPARED.iter().enumerate().all(|(at, (what, _))| *what as usize == at));
+    }
+
+    #[test]
+    fn zones_have_lines_of_their_own_up_to_a_number() {
+        let counters = Arc::new(Counters::default());
+        counters.compared(Compared::Fetched);
+        counters.deaf.increment();
+        let zone = |number: usize| Zone {
+            name: format!("{number}.example"),
+            serial: (number != 1).then_some(7),
+            copy: [None, Some(Copy { age: None, left: 0 }), Some(Copy { age: Some(5), left: 60 })][number % 3],
+        };
+        let zones = move || (0..MAX_ZONES + 1).map(zone).collect();
+        let page = render([&(counters, zones) as &dyn Collect]);
+        for line in [
+            "pharos_transfer_compared_total{outcome=\"fetched\"} 1",
+            "pharos_transfer_notifies_sent_total{outcome=\"unanswered\"} 1",
+            "pharos_zone_serial{zone=\"0.example\"} 7",
+            "pharos_zone_expires_seconds{zone=\"1.example\"} 0",
+            "pharos_zone_age_seconds{zone=\"2.example\"} 5",
+            "pharos_zone_expires_seconds{zone=\"2.example\"} 60",
+        ] {
+            assert!(page.lines().any(|other| other == line), "{line} is not in\n{page}");
+        }
+        let of = |name: &str| page.lines().filter(|line| line.contains(&format!("\"{name}\""))).count();
+        assert_eq!((of("0.example"), of("1.example"), of("2.example"), of("1000.example")), (1, 1, 3, 0));
+    }
+}

@@ -1,0 +1,187 @@
+//! Limits as clients of the real binary meet them: response rate limiting, and connections over HTTP.
+
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
+
+mod common;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use common::server::{self, PATIENCE, Server};
+use tempfile::TempDir;
+
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// On the list of those that are not limited.
+const FRIEND: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+const ZONE: &str = "$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.53\nwww A 192.0.2.80\n";
+
+fn start(more: &str, open_files: Option<u32>) -> (TempDir, Server) {
+    let folder = TempDir::new().unwrap();
+    let config = format!(
+        "[dns]\nlisten = \"127.0.0.1:0\"\n[[zone]]\nname = \"example.net\"\nfile = \"zone\"\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\n{more}"
+    );
+    fs::write(folder.path().join("pharos.toml"), config).unwrap();
+    fs::write(folder.path().join("zone"), ZONE).unwrap();
+    let path = folder.path().join("pharos.toml");
+    let server = match open_files {
+        Some(limit) => Server::start_with_open_files(&path, limit),
+        None => Server::start(&path),
+    };
+    (folder, server)
+}
+
+/// A question for the address of `www.example.net`, with a cookie if there is one.
+fn question(id: u16, cookie: &[u8]) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend_from_slice(b"\0\0\0\x01\0\0\0\0\0\x01\x03www\x07example\x03net\0\0\x01\0\x01");
+    message.extend_from_slice(b"\0\0\x29\x04\xd0\0\0\0\0");
+    let option = [&[0, 10, 0, cookie.len() as u8], cookie].concat();
+    let option = if cookie.is_empty() { &[][..] } else { &option };
+    message.extend_from_slice(&(option.len() as u16).to_be_bytes());
+    message.extend_from_slice(option);
+    message
+}
+
+/// What a client sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Answer,
+    /// TC and nothing else.
+    Truncated,
+    /// BADCOOKIE.
+    BadCookie,
+    Nothing,
+}
+
+fn seen(reply: &[u8]) -> Seen {
+    match (reply[2] & 0x02, reply[3] & 0x0f, reply[7]) {
+        (0, 0, 1) => Seen::Answer,
+        (2, 0, 0) => Seen::Truncated,
+        // The lower half of BADCOOKIE, 23; YXRRSET, which has the same, is none of ours.
+        (0, 7, 0) => Seen::BadCookie,
+        other => panic!("{other:?}: {reply:02x?}"),
+    }
+}
+
+/// A client with one socket.
+struct Client {
+    socket: UdpSocket,
+    /// The ID of the last question: which of those over the limit are answered depends on it.
+    id: u16,
+    /// What the server gave: whoever sends it is never limited.
+    cookie: Vec<u8>,
+}
+
+impl Client {
+    /// Gets a cookie with its first question, which is within any limit.
+    fn new(from: IpAddr, server: SocketAddr) -> Self {
+        let socket = UdpSocket::bind((from, 0)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.connect(server).unwrap();
+        let mut client = Client { socket, id: 0, cookie: b"a client".to_vec() };
+        let reply = client.receive_after(&question(1, &client.cookie));
+        assert_eq!(seen(&reply), Seen::Answer);
+        client.cookie = reply[reply.len() - 24..].to_vec();
+        client
+    }
+
+    fn receive_after(&self, question: &[u8]) -> Vec<u8> {
+        self.socket.send(question).unwrap();
+        self.receive()
+    }
+
+    fn receive(&self) -> Vec<u8> {
+        let mut reply = vec![0; 1500];
+        let len = self.socket.recv(&mut reply).unwrap();
+        reply.truncate(len);
+        reply
+    }
+
+    /// What comes of a question; the answer to one with the cookie behind it tells that nothing does.
+    fn ask(&mut self, cookie: &[u8]) -> (Seen, Vec<u8>) {
+        self.id += 2;
+        self.socket.send(&question(self.id, cookie)).unwrap();
+        self.socket.send(&question(self.id + 1, &self.cookie)).unwrap();
+        let first = self.receive();
+        if first[1] % 2 == 1 {
+            assert_eq!(seen(&first), Seen::Answer);
+            return (Seen::Nothing, first);
+        }
+        assert_eq!(seen(&self.receive()), Seen::Answer);
+        (seen(&first), first)
+    }
+}
+
+#[test]
+fn a_client_over_the_limit_is_answered_now_and_then_and_whoever_is_known_always() {
+    let rrl =
+        "[dns.rrl]\nresponses-per-second = 1\nwindow = \"1h\"\nslip = 2\nipv4-prefix = 32\nexempt = \"127.0.0.2\"\n";
+    let (_folder, server) = start(rrl, None);
+    let address = server.address(HERE);
+    // One a second, and each that is too much pushes the next further away: nobody has to be quick here.
+    let mut client = Client::new(HERE, address);
+    let limited: Vec<Seen> = (0..40).map(|_| client.ask(&[]).0).collect();
+    let count = |what| limited.iter().filter(|seen| **seen == what).count() as u64;
+    let (truncated, silent) = (count(Seen::Truncated), count(Seen::Nothing));
+    // About half slips: that of forty no more than four do, or do not, happens once in ten million times.
+    assert!(truncated + silent == 40 && truncated > 4 && silent > 4, "{limited:?}");
+    // Who knows cookies is told to come with one, and then is answered.
+    let unproven: Vec<(Seen, Vec<u8>)> = (0..40).map(|_| client.ask(b"a client")).collect();
+    let told: Vec<&Vec<u8>> =
+        unproven.iter().filter(|(seen, _)| *seen == Seen::BadCookie).map(|(_, reply)| reply).collect();
+    let ignored = unproven.iter().filter(|(seen, _)| *seen == Seen::Nothing).count();
+    assert!(told.len() + ignored == 40 && told.len() > 4, "{unproven:?}");
+    let cookie = &told[0][told[0].len() - 24..];
+    assert!((0..10).all(|_| client.ask(cookie).0 == Seen::Answer));
+    // TC leads to TCP, where nothing is limited; nor is the friend.
+    for _ in 0..10 {
+        let reply = server::ask_tcp(&question(4, &[]), HERE, address).unwrap().unwrap();
+        assert_eq!(seen(&reply), Seen::Answer);
+    }
+    let mut friend = Client::new(FRIEND, address);
+    assert!((0..10).all(|_| friend.ask(&[]).0 == Seen::Answer));
+
+    let limit = |limit| server.metric(&format!("pharos_dns_rate_limit_total{{limit=\"{limit}\"}}"));
+    let seen = (truncated + told.len() as u64, silent + ignored as u64);
+    assert_eq!((limit("slipped"), limit("dropped"), limit("within")), (seen.0, seen.1, 1));
+    // With a cookie: one behind each question to end the waiting, and those of who was told. Over TCP each has a sentinel.
+    assert_eq!((limit("exempt-by-cookie"), limit("exempt-by-list"), limit("off")), (100 + 10, 1 + 10, 20));
+}
+
+/// The start of what an HTTP server says to a request.
+fn status(stream: &mut TcpStream) -> std::io::Result<String> {
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")?;
+    let mut start = [0; 12];
+    stream.read_exact(&mut start)?;
+    Ok(String::from_utf8_lossy(&start).into_owned())
+}
+
+#[test]
+fn without_files_to_open_http_waits_and_dns_goes_on() {
+    let registry = "[registry]\nlisten = \"127.0.0.1:0\"\ncanonical = \"https://registry.example.org\"\n\
+                    blobs = \"https://www.example.net\"\n";
+    let (_folder, server) = start(registry, Some(64));
+    let (dns, http) = (server.address(HERE), server.listener("registry over HTTP", HERE));
+    let waiting: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(http).unwrap()).collect();
+    server.wait_for("HTTP connections cannot be accepted for now");
+    let (begin, before) = (Instant::now(), server.cpu_time());
+    let mut answered = 0;
+    // For long enough to tell a busy process from one that waits.
+    while begin.elapsed() < Duration::from_secs(1) {
+        assert!(server::ask_udp(&question(5, &[]), HERE, dns).unwrap().is_some());
+        answered += 1;
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let used = server.cpu_time() - before;
+    assert!(used < 40, "{used} hundredths of a second of CPU for {answered} answers");
+    drop(waiting);
+    let mut stream = TcpStream::connect(http).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(status(&mut stream).unwrap(), "HTTP/1.1 404");
+    server.wait_for("HTTP connections are accepted again");
+}
