@@ -33,8 +33,8 @@
 //! A module uses only what is below it; `tests/layers.rs` reads the sources and enforces it.
 //!
 //! ```text
-//! 9  main → cli → demo → serve                 composition
-//! 8  dns  http  probe  transfer  control       services; they do not know each other
+//! 9  main → cli → demo → serve                    composition
+//! 8  dns  http  probe  hosts  transfer  control    services; they do not know each other
 //! 7  live  tls  clients  telemetry  process    shared shell: publisher, certificates, connections, counters, OS
 //! 6  config  load  compile                     files to snapshot
 //! 5  answer  registry  rates  wire  inspect    decisions on a snapshot; rate limits; message codec; explain  ┐
@@ -65,6 +65,7 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod dns;
+pub mod hosts;
 pub mod http;
 pub mod inspect;
 pub mod live;

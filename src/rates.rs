@@ -87,7 +87,7 @@ impl Subject {
             Outcome::NoData => (1, node),
             Outcome::Referral => (2, node),
             Outcome::NxDomain | Outcome::NameTooLong => (3, zone),
-            Outcome::Refused | Outcome::Rejected => (4, 0),
+            Outcome::NotReady | Outcome::Refused | Outcome::Rejected => (4, 0),
             Outcome::Identity | Outcome::Cookie => (5, 0),
         };
         Subject { kind, what }

@@ -16,7 +16,7 @@ const LAYERS: [(u8, Siblings, &[&str]); 9] = [
     (5, Siblings::Ordered, &["answer", "registry", "rates", "wire", "inspect"]),
     (6, Siblings::Ordered, &["config", "load", "compile"]),
     (7, Siblings::Apart, &["live", "tls", "clients", "telemetry", "process"]),
-    (8, Siblings::Apart, &["dns", "http", "probe", "transfer", "control"]),
+    (8, Siblings::Apart, &["dns", "http", "probe", "hosts", "transfer", "control"]),
     (9, Siblings::Ordered, &["serve", "demo", "cli", "main", "lib"]),
 ];
 

@@ -105,7 +105,7 @@ pub(crate) fn compile() {
         println!("{name:44} {milliseconds:10.1}");
         let plans = snapshot.horizons[0].plans().len();
         let mirror = &snapshot.mirrors[0];
-        let down = Change::Standing(mirror.name.clone(), Standing::all(mirror, Health::Down));
+        let down = Change::Standing(mirror.clone(), Standing::all(mirror, Health::Down));
         let apply = median(|| {
             let start = Instant::now();
             black_box(snapshot::apply(&snapshot, &down, Moment(0)));

@@ -136,6 +136,8 @@ pub enum Outcome {
     Alias,
     /// A DNAME would make a name too long (RFC 6672 §2.2).
     NameTooLong,
+    /// The addresses of a steered owner are not known yet.
+    NotReady,
     /// No zone here, or nothing to be told.
     Refused,
     /// The message could not be understood.

@@ -166,9 +166,13 @@ impl<'s> Search<'_, 's> {
             }
         };
         let addresses = self.snapshot.addresses(steered.horizon, decision.plan, family);
-        // Whether a horizon has a family is the same for all of its plans: config sees to it.
+        // Whether a horizon has a family is the same for all of its plans: steer::choose sees to it.
         let Some(set) = service.or_else(|| addresses.rrset(family, steered.ttl)) else {
-            return self.deny_type(response);
+            let other = self.snapshot.addresses(steered.horizon, decision.plan, family.other());
+            return match other.rrset(family.other(), steered.ttl) {
+                Some(_) => self.deny_type(response),
+                None => self.fail(response),
+            };
         };
         response.basis.outcome = Outcome::Steered;
         response.basis.steering = Some(Steering { horizon: steered.horizon, family, decision });
@@ -177,6 +181,18 @@ impl<'s> Search<'_, 's> {
             response.ede = Some(Ede::NoReachableAuthority);
         }
         response.answer.push(Rr { owner, data: Data::Tailored(set), need: Need::Required });
+        Step::Done
+    }
+
+    /// No address of any mirror is known yet. To say that there is none would be believed for as long as a negative answer is.
+    #[cold]
+    fn fail(&self, response: &mut Response<'s>) -> Step<'s> {
+        response.rcode = Rcode::SERVFAIL;
+        response.ede = Some(Ede::NotReady);
+        if response.answer.is_empty() {
+            response.aa = Aa::Not;
+        }
+        response.basis.outcome = Outcome::NotReady;
         Step::Done
     }
 

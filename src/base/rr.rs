@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use hickory_proto::rr::RecordType;
 
+use super::prefix::Family;
+
 /// A record type or query type (RFC 1035 §3.2.2, §3.2.3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Rtype(pub u16);
@@ -35,6 +37,14 @@ impl Rtype {
     pub const IXFR: Rtype = Rtype(251);
     pub const AXFR: Rtype = Rtype(252);
     pub const ANY: Rtype = Rtype(255);
+
+    /// The type of the addresses of a family.
+    pub const fn of_addresses(family: Family) -> Rtype {
+        match family {
+            Family::V4 => Rtype::A,
+            Family::V6 => Rtype::AAAA,
+        }
+    }
 
     /// Whether this can only be asked for, or is part of a message, but never stands in a zone (RFC 6895 §3.1).
     pub fn is_meta(self) -> bool {

@@ -62,6 +62,29 @@ fn reserved_in<A: Bits>(blocks: &[(A, u8)], address: A, source: u8) -> Option<u8
     blocks.iter().find(|(first, len)| source >= *len && address.truncate(*len) == *first).map(|(_, len)| *len)
 }
 
+/// Whether an address, or the IPv4 address that it embeds, is in a reserved block.
+pub fn is_reserved(address: IpAddr) -> bool {
+    let embedded = match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => embedded_v4(v6),
+    };
+    let width = if address.is_ipv4() { 32 } else { 128 };
+    reserved_len(address, width).is_some() || embedded.is_some_and(|(v4, _)| is_reserved(v4.into()))
+}
+
+/// What an address is at which nobody can be reached from elsewhere.
+pub fn impossible(address: IpAddr) -> Option<&'static str> {
+    match address {
+        _ if address.is_unspecified() => Some("the unspecified address"),
+        _ if address.is_multicast() => Some("a multicast address"),
+        IpAddr::V4(v4) if v4.is_broadcast() => Some("the broadcast address"),
+        IpAddr::V4(v4) if v4.octets()[0] == 0 => Some("in 0.0.0.0/8, which is never a destination"),
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("a link-local address"),
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Some("an IPv4 address in IPv6 clothes"),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
+
 /// The embedded IPv4 address and the number of bits before it.
 #[inline]
 pub fn embedded_v4(address: Ipv6Addr) -> Option<(Ipv4Addr, u8)> {

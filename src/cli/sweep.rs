@@ -17,6 +17,7 @@ use crate::base::report::report;
 use crate::base::time::Generation;
 use crate::compile;
 use crate::inspect::{self, HorizonReport, MirrorTotal, Progress, Records, Report, Violation, Wrong};
+use crate::load::hosts::Purpose;
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
 
@@ -39,7 +40,7 @@ pub(super) struct Args {
 
 /// Sweeps, and tells the exit code.
 pub(super) fn run(config: &Path, args: &Args) -> u8 {
-    let built = match compile::build(config, Generation(1)) {
+    let built = match compile::build_for(&Purpose::Start, config, Generation(1)) {
         Ok(built) => built,
         Err(problems) => {
             eprint!("{}", report(&problems, style_of_stderr()));
@@ -319,9 +320,7 @@ blob.example, by blobs: 264 replies, all true
     #[test]
     fn violations_are_sentences_and_counted() {
         let mut parts = fixture::parts();
-        parts.rules[2].mirrors.clear();
-        parts.rules[2].fallback.clear();
-        parts.default.clear();
+        parts.mirrors.iter_mut().for_each(|mirror| (mirror.v4, mirror.v6) = Default::default());
         let snapshot = parts.snapshot();
         let found = swept(&snapshot);
         let text = text(&snapshot, &found);
@@ -329,11 +328,11 @@ blob.example, by blobs: 264 replies, all true
         assert_eq!(list.lines().count(), SHOWN + 1);
         assert_eq!(
             list.lines().next().unwrap(),
-            "  blob.example A for 0.0.0.0/32 (range 0.0.0.0 to 9.255.255.255): the reply has no address"
+            "  blob.example A for 0.0.0.0/32 (range 0.0.0.0 to 9.255.255.255): the reply is SERVFAIL"
         );
         let json = to_json(&snapshot, &found);
         assert_eq!(json["violation_count"], found.violation_count);
-        assert_eq!(json["violations"][0]["code"], "empty");
+        assert_eq!(json["violations"][0]["code"], "rcode");
         assert_eq!(json["violations"][0]["subnet"], "0.0.0.0/32");
     }
 }

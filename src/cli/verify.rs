@@ -14,6 +14,7 @@ use super::{BAD_CONFIG, CANNOT_START, OK, put, style_of_stderr};
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
 use crate::base::report::report;
 use crate::config::{Canary, Config, Probe};
+use crate::load::hosts::Purpose;
 use crate::probe::{Finding, Prober, roots};
 use crate::{config, load};
 
@@ -135,8 +136,9 @@ fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<IpAddr>), Vec<Diag
     };
     // The others' names need not resolve.
     config.mirrors = vec![config.mirrors.swap_remove(at)];
-    let problems = load::hosts::resolve(&mut config);
-    if !problems.is_empty() {
+    let problems = load::hosts::resolve(&mut config, &Purpose::Check);
+    // A warning is about addresses of some time ago, which are worth a look all the same.
+    if problems.iter().any(Diagnostic::is_error) {
         return Err(problems);
     }
     let mirror = &config.mirrors[0].mirror;

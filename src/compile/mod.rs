@@ -21,8 +21,9 @@ use crate::base::prefix::{Family, Prefix, PrefixSet};
 use crate::base::time::Generation;
 use crate::base::tsig::Keys;
 use crate::config::{self, Config, Placed};
+use crate::load::hosts::Purpose;
 use crate::load::{self, Inputs};
-use crate::mirror::Mirror;
+use crate::mirror::{Health, Mirror};
 use crate::networks::Networks;
 use crate::snapshot::{
     ChaosText, CookieSecrets, Identity, Origin, Party, Policy, Provenance, RateLimit, Settings, Snapshot, Transfers,
@@ -41,12 +42,17 @@ pub struct Built {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Builds a snapshot from a config file, or tells all that is wrong.
+/// Builds a snapshot from a config file that is to be looked at, or tells all that is wrong.
 pub fn build(path: &Path, generation: Generation) -> Result<Built, Vec<Diagnostic>> {
+    build_for(&Purpose::Check, path, generation)
+}
+
+/// The same, for what it is to be used for.
+pub fn build_for(purpose: &Purpose, path: &Path, generation: Generation) -> Result<Built, Vec<Diagnostic>> {
     let (file, text) = load::config_text(path)?;
     let (mut config, mut problems) = config::read(&file, &text)?;
-    problems.extend(load::hosts::resolve(&mut config));
-    problems.extend(config::check_families(&config));
+    problems.extend(load::hosts::resolve(&mut config, purpose));
+    problems.extend(check::check_families(&config));
     let inputs = match load::inputs(&config) {
         Ok((inputs, warnings)) => {
             problems.extend(warnings);
@@ -93,6 +99,7 @@ pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snap
     let provenance = provenance(config, networks);
     let zones = Arc::new(ZoneSet::new(zones));
     let snapshot = Snapshot::new(generation, zones, horizons.into(), mirrors, Arc::new(settings), Arc::new(provenance))
+        .with_fresh(if config.probe.is_some() { Health::Untried } else { Health::Up })
         .with_services(config.services.as_slice().into())
         .with_transfers(Arc::new(transfers(config, keys)));
     (snapshot, problems)

@@ -22,7 +22,7 @@ pub const MAX_COMPARED: usize = 100;
 
 /// The most addresses of one mirror: all of them are one answer, and 32 AAAA records (28 octets each) fit in the
 /// 1232 octets of an unfragmented datagram.
-pub const MAX_ADDRESSES: usize = 32;
+pub const MAX_ADDRESSES: usize = crate::mirror::MAX_OF_FAMILY;
 
 /// Where to answer DNS by default: loopback only, so that nothing is exposed unasked, and no privileged port.
 pub const DNS_LISTEN: [SocketAddr; 2] =
@@ -224,6 +224,30 @@ pub const MAX_SOCKET_PATH: usize = 103;
 /// The length of a token, in octets. 20 characters of base64 are 15 random octets, beyond all guessing; what is longer than
 /// a key of 256 octets is something else.
 pub const TOKEN_LEN: RangeInclusive<usize> = 20..=344;
+
+/// The most resolvers: who lists more has listed what does not answer.
+pub const MAX_SERVERS: usize = 16;
+
+/// How long a resolver may take to answer one query, before it is asked again or another is.
+pub const RESOLVER_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(30);
+
+/// A resolver that has to ask around the world takes less than a second; one lost packet may be sent again in that time
+/// without the start of the server getting long.
+pub const RESOLVER_TIMEOUT_DEFAULT: Duration = Duration::from_secs(2);
+
+/// The least time between two lookups of a host, whatever its TTL. Not 0: it would be asked for without a pause.
+pub const LEAST_TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// Load balancers have 20 s or more. Whoever has less, down to 0, means "do not keep this", which an address that is first
+/// probed and then handed to thousands of clients for a minute cannot honour; and addresses that change by the second, as in
+/// rebinding, change ours six times a minute at most.
+pub const LEAST_TTL_DEFAULT: Duration = Duration::from_secs(10);
+
+/// The longest time between two lookups of a host, whatever its TTL.
+pub const GREATEST_TTL: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
+
+/// Who moves a mirror and forgot to lower a TTL of days beforehand waits an hour.
+pub const GREATEST_TTL_DEFAULT: Duration = Duration::from_secs(3600);
 
 /// Autonomous system numbers (RFC 6793); 0 is never announced (RFC 7607).
 pub const ASN: RangeInclusive<u64> = 1..=u32::MAX as u64;

@@ -54,13 +54,6 @@ pub fn read(file: &str, text: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Dia
     }
 }
 
-/// Finds families that some clients of a horizon would have and others not.
-///
-/// [`read`] has looked already, but a mirror given by its host name has addresses only once that was resolved.
-pub fn check_families(config: &Config) -> Vec<Diagnostic> {
-    check::families_for_some(config)
-}
-
 /// All that a config file means.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -76,6 +69,8 @@ pub struct Config {
     pub control: Option<Control>,
     /// `[probe]`; none where mirrors are not probed.
     pub probe: Option<Probe>,
+    /// `[resolver]`, or what holds without it.
+    pub resolver: Resolver,
     /// `[keys.*]`, in file order: [`KeyId`] is an index into it.
     pub keys: Vec<Key>,
     /// `[[zone]]`, in file order.
@@ -285,6 +280,36 @@ pub struct Probe {
     pub roots: Option<PathBuf>,
     /// Where the last verdicts are kept over a restart; none means nowhere.
     pub state: Option<PathBuf>,
+}
+
+/// `[resolver]`: how the hosts of mirrors are resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolver {
+    /// Whom to ask; none means those of this system.
+    pub servers: Vec<SocketAddr>,
+    /// How long one of them may take to answer one query.
+    pub timeout: Duration,
+    /// The least time between two lookups of a host, whatever its TTL.
+    pub least_ttl: Duration,
+    /// The longest time between two lookups of a host, whatever its TTL.
+    pub greatest_ttl: Duration,
+    /// The reserved addresses that a host may have.
+    pub private: Vec<Prefix>,
+    /// Where the last good addresses are kept over a restart; none means nowhere.
+    pub state: Option<PathBuf>,
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Resolver {
+            servers: Vec::new(),
+            timeout: limits::RESOLVER_TIMEOUT_DEFAULT,
+            least_ttl: limits::LEAST_TTL_DEFAULT,
+            greatest_ttl: limits::GREATEST_TTL_DEFAULT,
+            private: Vec::new(),
+            state: None,
+        }
+    }
 }
 
 /// A blob that every mirror must have.

@@ -27,6 +27,7 @@ pub(super) struct Spec {
     pub(super) admin: Option<AdminSpec>,
     pub(super) control: Option<ControlSpec>,
     pub(super) probe: Option<ProbeSpec>,
+    pub(super) resolver: Option<ResolverSpec>,
     pub(super) keys: Vec<KeySpec>,
     pub(super) zones: Vec<ZoneSpec>,
     pub(super) networks: Vec<NetworkSpec>,
@@ -138,6 +139,17 @@ pub(super) struct ProbeSpec {
     pub(super) roots: Option<Text>,
     pub(super) state: Option<Text>,
     pub(super) place: Place,
+}
+
+/// `[resolver]`
+#[derive(Debug)]
+pub(super) struct ResolverSpec {
+    pub(super) servers: Option<Vec<Text>>,
+    pub(super) timeout: Option<Placed<Duration>>,
+    pub(super) least_ttl: Option<Placed<Duration>>,
+    pub(super) greatest_ttl: Option<Placed<Duration>>,
+    pub(super) private: Option<Vec<Text>>,
+    pub(super) state: Option<Text>,
 }
 
 /// `probe.canary`
@@ -310,6 +322,7 @@ pub(super) fn read(reader: &Reader<'_>) -> Option<Spec> {
         admin: table.take("admin").and_then(|value| read_admin(value.table("`[admin]`")?)),
         control: table.take("control").and_then(|value| read_control(value.table("`[control]`")?)),
         probe: table.take("probe").and_then(|value| read_probe(value.table("`[probe]`")?)),
+        resolver: table.take("resolver").and_then(|value| read_resolver(value.table("`[resolver]`")?)),
         keys: read_named(reader, table.take("keys"), "keys", |value| read_key(&value)),
         zones: read_zones(reader, table.take("zone")),
         networks: read_named(reader, table.take("networks"), "networks", |value| read_network(reader, &value)),
@@ -478,6 +491,17 @@ fn read_probe(mut table: Table<'_, '_>) -> Option<ProbeSpec> {
         state,
         place,
     })
+}
+
+fn read_resolver(mut table: Table<'_, '_>) -> Option<ResolverSpec> {
+    let mut texts = |key| table.take(key).map(|value: Value<'_, '_>| value.texts());
+    let (servers, private) = (texts("servers"), texts("private"));
+    let mut time = |key, range| table.take(key).and_then(|value: Value<'_, '_>| value.duration(range));
+    let timeout = time("timeout", limits::RESOLVER_TIMEOUT);
+    let (least_ttl, greatest_ttl) = (time("least-ttl", limits::LEAST_TTL), time("greatest-ttl", limits::GREATEST_TTL));
+    let state = table.take("state").and_then(|value| value.text());
+    table.finish();
+    Some(ResolverSpec { servers, timeout, least_ttl, greatest_ttl, private, state })
 }
 
 fn read_canary(mut table: Table<'_, '_>) -> Option<CanarySpec> {

@@ -10,6 +10,7 @@ use super::{Upstream, limits};
 use crate::base::diagnostic::{Diagnostic, Place, nearest};
 use crate::base::name::{NameBuf, NameError};
 use crate::base::prefix::{Prefix, PrefixError};
+use crate::base::special;
 
 /// Why a text is not a value of its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,25 +87,16 @@ pub(super) fn mirror_address(text: &str) -> Result<IpAddr, Fault> {
         };
         Fault::new("bad-address", format!("`{text}` is not an address"), "not an address", help)
     })?;
-    let unusable = |why: &str, help: &str| {
-        Err(Fault::new("unusable-address", format!("`{text}` is {why}"), "no mirror can be here", help))
-    };
-    match address {
-        _ if address.is_unspecified() => unusable("the unspecified address", "write the mirror's own address"),
-        _ if address.is_multicast() => unusable("a multicast address", "write the mirror's own address"),
-        IpAddr::V4(v4) if v4.is_broadcast() => unusable("the broadcast address", "write the mirror's own address"),
-        IpAddr::V4(v4) if v4.octets()[0] == 0 => {
-            unusable("in 0.0.0.0/8, which is never a destination", "write the mirror's own address")
-        }
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
-            unusable("a link-local address", "write an address that clients elsewhere can reach")
-        }
+    let Some(why) = special::impossible(address) else { return Ok(address) };
+    let help = match address {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => "write an address that clients elsewhere can reach".to_string(),
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => unusable("an IPv4 address in IPv6 clothes", &format!("write `{v4}`")),
-            None => Ok(address),
+            Some(v4) => format!("write `{v4}`"),
+            None => "write the mirror's own address".to_string(),
         },
-        IpAddr::V4(_) => Ok(address),
-    }
+        IpAddr::V4(_) => "write the mirror's own address".to_string(),
+    };
+    Err(Fault::new("unusable-address", format!("`{text}` is {why}"), "no mirror can be here", help))
 }
 
 /// A prefix.

@@ -192,7 +192,7 @@ mod tests {
     use super::*;
     use crate::base::time::Moment;
     use crate::live::{self, Published};
-    use crate::mirror::Mirror;
+    use crate::mirror::{Addressing, Mirror};
     use crate::snapshot::{Settings, Snapshot};
     use crate::zone::ZoneSet;
 
@@ -206,7 +206,13 @@ mod tests {
     impl World {
         fn start(orders: Orders) -> World {
             let folder = tempfile::tempdir().unwrap();
-            let mirror = |name: &str| Mirror { name: name.into(), host: None, v4: Vec::new(), v6: Vec::new() };
+            let mirror = |name: &str| Mirror {
+                name: name.into(),
+                host: None,
+                addressing: Addressing::Written,
+                v4: Vec::new(),
+                v6: Vec::new(),
+            };
             let snapshot = Snapshot::new(
                 Generation(1),
                 Arc::new(ZoneSet::new(Vec::new())),

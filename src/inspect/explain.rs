@@ -154,6 +154,8 @@ pub enum Verdict {
     Missing,
     /// What it serves is wrong.
     Bad,
+    /// Nobody has looked at it yet.
+    Untried,
     /// An operator wants clients elsewhere.
     Drained,
     /// One that is preferred was taken.
@@ -168,7 +170,7 @@ pub fn explain(snapshot: &Snapshot, name: Name<'_>, client: Client) -> Explanati
         (Some(_), _) => Hearing::Heard,
     };
     let mut asker = Asker::new(snapshot);
-    let answers = FAMILIES.map(|family| answer(&mut asker, snapshot, name, &client, address_type(family)));
+    let answers = FAMILIES.map(|family| answer(&mut asker, snapshot, name, &client, Rtype::of_addresses(family)));
     let service = answers[0].summary.basis.zone.zip(answers[0].summary.basis.node);
     let service = service.and_then(|(zone, node)| snapshot.zones.zone(zone).node(node).steered()?.service);
     let service = service.map(|_| answer(&mut asker, snapshot, name, &client, Rtype::HTTPS));
@@ -192,14 +194,6 @@ fn answer(asker: &mut Asker<'_>, snapshot: &Snapshot, name: Name<'_>, client: &C
         .steering
         .map(|steering| snapshot.addresses(steering.horizon, steering.decision.plan, steering.family).choice.clone());
     Answer { rtype: qtype, summary, scope, answer, authority, choice }
-}
-
-/// The record type of a family's addresses.
-pub(super) fn address_type(family: Family) -> Rtype {
-    match family {
-        Family::V4 => Rtype::A,
-        Family::V6 => Rtype::AAAA,
-    }
 }
 
 /// The answer and authority sections of a reply.
@@ -289,6 +283,7 @@ fn candidates(
                     Some(Health::Down) => Verdict::Down,
                     Some(Health::Missing) => Verdict::Missing,
                     Some(Health::Bad) => Verdict::Bad,
+                    Some(Health::Untried) => Verdict::Untried,
                     Some(Health::Drained) => Verdict::Drained,
                     Some(Health::Up) => Verdict::NotNeeded,
                 };

@@ -16,7 +16,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::ask::{Ask, Asker, Seen};
-use super::explain::address_type;
 use super::ground::{Face, Ground, Part, ScopeVerdict, count};
 use super::tally::{Rules, Tally};
 use crate::answer::Outcome;
@@ -286,9 +285,9 @@ impl<'c> OwnerCheck<'c> {
         let rdata: Vec<[Vec<u8>; 2]> =
             plans.map(|plan| FAMILIES.map(|family| mirror_addresses(snapshot, steered, plan, family))).collect();
         let is_served = |family: &Family| rdata.iter().any(|plan| !plan[*family as usize].is_empty());
-        let mut served: Vec<Rtype> = FAMILIES.into_iter().filter(is_served).map(address_type).collect();
+        let mut served: Vec<Rtype> = FAMILIES.into_iter().filter(is_served).map(Rtype::of_addresses).collect();
         if served.is_empty() {
-            served = FAMILIES.map(address_type).to_vec();
+            served = FAMILIES.map(Rtype::of_addresses).to_vec();
         }
         let is_tailored = |id| snapshot.service(id).hints == Hints::Tailored;
         served.extend(steered.service.filter(|id| is_tailored(*id)).map(|_| Rtype::HTTPS));

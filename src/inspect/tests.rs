@@ -7,7 +7,7 @@ use crate::base::client::ScopePrefixLen;
 use crate::base::geo::Coordinates;
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::prefix::{Family, Prefix, PrefixSet};
-use crate::base::rr::Rtype;
+use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::{Moment, Ttl};
 use crate::mirror::{Health, Mirror, Standing};
 use crate::networks::{Labels, Networks, Place, SourceBuilder};
@@ -75,7 +75,7 @@ fn mirrors_are_tried_in_order_and_health_says_why_not() {
     );
     let with = |snapshot: &Snapshot, id: MirrorId, health| {
         let mirror = &snapshot.mirrors[id.index()];
-        apply(snapshot, &Change::Standing(mirror.name.clone(), Standing::all(mirror, health)), Moment(0))
+        apply(snapshot, &Change::Standing(mirror.clone(), Standing::all(mirror, health)), Moment(0))
     };
     let bad = with(&with(&up, AWS_APNE1, Health::Down), AWS_USE1, Health::Bad);
     assert_eq!(
@@ -354,13 +354,15 @@ fn a_table_made_of_other_networks_is_caught() {
 }
 
 #[test]
-fn a_plan_without_mirrors_is_caught() {
+fn mirrors_without_any_address_are_caught() {
     let mut parts = parts();
-    parts.rules[2].mirrors = vec![];
-    parts.rules[2].fallback = vec![];
-    parts.default = vec![];
-    let report = swept(&parts.snapshot());
-    assert_eq!(wrongs(&report), [Wrong::Empty]);
+    parts.mirrors.iter_mut().for_each(|mirror| (mirror.v4, mirror.v6) = Default::default());
+    let snapshot = parts.snapshot();
+    let explanation = explained(&snapshot, "blob.example", "192.0.2.53", Some("52.94.1.0/24"));
+    let answer = &explanation.answers[0].summary;
+    assert_eq!((answer.rcode, answer.basis.outcome), (Rcode::SERVFAIL, Outcome::NotReady));
+    let report = swept(&snapshot);
+    assert_eq!(wrongs(&report), [Wrong::Rcode(Rcode::SERVFAIL)]);
     // The default is what most of the space gets, so there are more than are described.
     assert_eq!(report.violations[0].range.0, "0.0.0.0".parse::<std::net::IpAddr>().unwrap());
     let of_owners = report.owners.iter().map(|owner| owner.violation_count).sum::<u64>();
@@ -368,15 +370,17 @@ fn a_plan_without_mirrors_is_caught() {
 }
 
 #[test]
-fn a_family_that_only_some_clients_get_is_caught() {
+fn rfc7871_s7_4_a_family_that_some_mirrors_have_is_there_for_all_clients() {
     let mut parts = parts();
     for mirror in [AWS_APNE1, GCP_US].map(MirrorId::index) {
         parts.mirrors[mirror].v6.clear();
     }
-    let report = swept(&parts.snapshot());
-    assert_eq!(wrongs(&report), [Wrong::Empty]);
-    let asked_for = |violation: &Violation| violation.asked.unwrap().rtype;
-    assert!(report.violations.iter().all(|violation| asked_for(violation) == Rtype::AAAA));
+    let snapshot = parts.snapshot();
+    assert_eq!(wrongs(&swept(&snapshot)), []);
+    let explanation = explained(&snapshot, "blob.example", "192.0.2.53", Some("8.8.8.0/24"));
+    let [a, aaaa] = explanation.answers.map(|answer| answer.choice.unwrap());
+    assert_eq!((a.mirrors, a.tier), (vec![GCP_US], Tier::Preferred));
+    assert_eq!((aaaa.mirrors, aaaa.tier), (vec![AWS_USE1], Tier::Elsewhere));
 }
 
 #[test]

@@ -212,6 +212,10 @@ pub(crate) struct MirrorView {
     pub(crate) aaaa: Word,
     /// What an operator has ordered.
     pub(crate) order: Option<OrderView>,
+    /// The host that its addresses follow.
+    pub(crate) host: Option<String>,
+    /// When that was resolved, in the form of RFC 3339.
+    pub(crate) resolved: Option<String>,
     /// How far it is from the client; null where that does not decide.
     pub(crate) distance_km: Option<u32>,
     /// For how much of the clients it is first, 0 to 1; null where it has no weight.
@@ -404,6 +408,7 @@ impl Names<'_> {
     }
 
     fn candidate(&self, candidate: &Candidate) -> MirrorView {
+        let mirror = &self.snapshot.mirrors[candidate.mirror.index()];
         let [a, aaaa] = candidate.tried.map(|tried| words::verdict(tried.verdict).into());
         MirrorView {
             mirror: self.mirror(candidate.mirror),
@@ -412,6 +417,8 @@ impl Names<'_> {
             a,
             aaaa,
             order: self.snapshot.order(candidate.mirror).map(OrderView::of),
+            host: mirror.followed_host().map(|host| host.to_string()),
+            resolved: mirror.host_addresses().and_then(|addresses| addresses.at).map(rfc3339),
             distance_km: candidate.distance.map(|far| far.0),
             share: candidate.slots.map(|slots| slots as f64 / SLOTS as f64),
         }

@@ -24,6 +24,7 @@ pub(crate) fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Referral => "referral",
         Outcome::Alias => "alias",
         Outcome::NameTooLong => "name-too-long",
+        Outcome::NotReady => "not-ready",
         Outcome::Refused => "refused",
         Outcome::Rejected => "rejected",
         Outcome::Identity => "identity",
@@ -47,6 +48,7 @@ pub(crate) fn tier(tier: Tier) -> &'static str {
 pub(crate) fn health(health: Health) -> &'static str {
     match health {
         Health::Up => "up",
+        Health::Untried => "untried",
         Health::Drained => "drained",
         Health::Down => "down",
         Health::Missing => "missing",
@@ -62,6 +64,7 @@ pub(crate) fn verdict(verdict: Verdict) -> &'static str {
         Verdict::Down => "down",
         Verdict::Missing => "missing",
         Verdict::Bad => "bad",
+        Verdict::Untried => "untried",
         Verdict::Drained => "drained",
         Verdict::NotNeeded => "not needed",
     }
@@ -174,6 +177,7 @@ pub(crate) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer:
             )
         }
         Outcome::NameTooLong => format!("a DNAME{at} would make the name longer than 255 octets"),
+        Outcome::NotReady => format!("steered{at}, and no host of the horizon's mirrors has been resolved yet"),
         Outcome::Refused => "no zone here holds the name".into(),
         Outcome::Rejected => "the query was not understood".into(),
         Outcome::Identity => "what this server is configured to say of itself".into(),

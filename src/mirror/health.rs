@@ -76,6 +76,8 @@ pub enum Health {
     /// It may.
     #[default]
     Up,
+    /// Nobody has looked yet: it may where nothing is known to be up.
+    Untried,
     /// It may, but an operator wants clients elsewhere.
     Drained,
     /// It does not answer, which may be our own network's fault: it is steered to in panic.
@@ -142,10 +144,11 @@ impl Track {
         Track { last: Some(verdict), state, hold_down_ms: 0 }
     }
 
-    /// Whether the address may be steered to; before the first verdict it may.
+    /// Whether the address may be steered to.
     pub fn health(&self) -> Health {
         match self.state {
-            State::Unknown | State::Up { .. } => Health::Up,
+            State::Unknown => Health::Untried,
+            State::Up { .. } => Health::Up,
             State::Down { health, .. } => health,
         }
     }

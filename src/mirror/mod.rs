@@ -1,33 +1,81 @@
 //! Mirrors: the places that serve blobs, and what is known of their health.
 //!
-//! **Invariants**: addresses are distinct; a mirror has an address or a host name.
+//! **Invariants**: addresses are distinct; a mirror has an address or a host name; one whose addresses follow its host
+//! may have none yet.
 //! **Not here**: probing, choosing ([`crate::steer`]).
 
 mod health;
+mod host;
 mod order;
 
 pub use health::{Health, Thresholds, Track, VERDICTS, Verdict};
+pub use host::{
+    Accepted, Completeness, HostAddresses, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered,
+};
 pub use order::{BadReason, Forced, MAX_REASON_LEN, Order, Reason};
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::base::prefix::Family;
+use crate::base::time::{Ttl, UnixTime};
 
 /// One place that serves blobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mirror {
     /// The key in the config's `[mirrors]`.
     pub name: Arc<str>,
-    /// The host name, where it has one of its own: for redirects straight to it.
+    /// The host name, where it has one of its own: for redirects straight to it, and to be resolved.
     pub host: Option<Arc<str>>,
+    /// Where its addresses come from.
+    pub addressing: Addressing,
     /// Where it is reached over IPv4.
     pub v4: Vec<Ipv4Addr>,
     /// Where it is reached over IPv6.
     pub v6: Vec<Ipv6Addr>,
 }
 
+/// Where the addresses of a mirror come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Addressing {
+    /// They are written in the config.
+    #[default]
+    Written,
+    /// They are those of its host.
+    Resolved {
+        /// When they were found; none where they are not known yet.
+        at: Option<UnixTime>,
+        /// How long they may be kept.
+        ttl: Ttl,
+    },
+}
+
 impl Mirror {
+    /// The host that its addresses follow.
+    pub fn followed_host(&self) -> Option<&Arc<str>> {
+        self.host.as_ref().filter(|_| matches!(self.addressing, Addressing::Resolved { .. }))
+    }
+
+    /// What is known of the host that its addresses follow.
+    pub fn host_addresses(&self) -> Option<HostAddresses> {
+        let Addressing::Resolved { at, ttl } = self.addressing else { return None };
+        Some(HostAddresses { v4: self.v4.clone(), v6: self.v6.clone(), ttl, at })
+    }
+
+    /// The same with the addresses that its host has.
+    pub fn at(&self, addresses: &HostAddresses) -> Self {
+        let HostAddresses { v4, v6, ttl, at } = addresses.clone();
+        Mirror { v4, v6, addressing: Addressing::Resolved { at, ttl }, ..self.clone() }
+    }
+
+    /// How long its addresses may be kept, where that is known.
+    pub fn max_ttl(&self) -> Option<Ttl> {
+        match self.addressing {
+            Addressing::Written => None,
+            Addressing::Resolved { ttl, .. } => Some(ttl),
+        }
+    }
+
     /// Whether it can be reached over a family at all.
     pub fn serves(&self, family: Family) -> bool {
         match family {
@@ -69,6 +117,25 @@ impl Standing {
         Standing { v4: all(mirror.v4.len()), v6: all(mirror.v6.len()), forced: None }
     }
 
+    /// How a mirror stands that has moved from some addresses to others: what stays, stands as it did.
+    pub fn moved(&self, before: &Mirror, now: &Mirror, fresh: AddressStanding) -> Self {
+        let v4 = |address| standing_of(address, &before.v4, &self.v4).unwrap_or(fresh);
+        let v6 = |address| standing_of(address, &before.v6, &self.v6).unwrap_or(fresh);
+        Standing { v4: now.v4.iter().map(v4).collect(), v6: now.v6.iter().map(v6).collect(), forced: self.forced }
+    }
+
+    /// How a mirror stands of which something was found out when it was at other addresses, maybe; what is not about an
+    /// address that it has changes nothing.
+    pub fn updated(&self, now: &Mirror, then: &Mirror, found: &Standing) -> Self {
+        let v4 = |(address, known): (_, &AddressStanding)| standing_of(address, &then.v4, &found.v4).unwrap_or(*known);
+        let v6 = |(address, known): (_, &AddressStanding)| standing_of(address, &then.v6, &found.v6).unwrap_or(*known);
+        Standing {
+            v4: now.v4.iter().zip(&self.v4).map(v4).collect(),
+            v6: now.v6.iter().zip(&self.v6).map(v6).collect(),
+            forced: self.forced,
+        }
+    }
+
     /// The addresses of a family.
     pub fn family(&self, family: Family) -> &[AddressStanding] {
         match family {
@@ -94,4 +161,10 @@ impl Standing {
         let best = all.iter().map(|address| address.health).min();
         self.forced == Some(Forced::Up) || all.get(index).map(|address| address.health) == best
     }
+}
+
+/// How one of some addresses stands.
+fn standing_of<A: PartialEq>(address: &A, addresses: &[A], standings: &[AddressStanding]) -> Option<AddressStanding> {
+    let at = addresses.iter().position(|one| one == address)?;
+    standings.get(at).copied()
 }

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{Finding, Prober, Reason};
 use crate::config::Probe;
-use crate::live::Updates;
+use crate::live::{Published, Updates};
 use crate::mirror::{AddressStanding, Health, Mirror, Standing, Track, VERDICTS, Verdict};
 use crate::process::Clock;
 use crate::process::state::{self, Keeper};
@@ -64,11 +64,9 @@ enum Probing {
     Yes,
 }
 
-/// What the watcher is told by a reload.
+/// What the watcher is told by a reload; the mirrors are those that are published.
 #[derive(Debug)]
 pub struct Rewatch {
-    /// The mirrors from now on.
-    pub mirrors: Vec<Mirror>,
     /// What they are held to from now on.
     pub probe: Arc<Probe>,
     /// What they are probed with from now on.
@@ -123,8 +121,15 @@ impl Watcher {
         })
     }
 
-    /// Keeps probing, and tells the publisher what changes, until nobody is left to tell us of reloads.
-    pub async fn run(mut self, updates: Updates, mut reloads: mpsc::Receiver<Rewatch>) {
+    /// Keeps probing, and tells the publisher what changes, until nobody is left to tell us of reloads. When told that
+    /// mirrors have `moved`, it looks at what is published.
+    pub async fn run(
+        mut self,
+        published: Arc<Published>,
+        updates: Updates,
+        mut reloads: mpsc::Receiver<Rewatch>,
+        moved: Arc<Notify>,
+    ) {
         let mut told: BTreeMap<Arc<str>, Standing> = BTreeMap::new();
         loop {
             if self.tell(&updates, &mut told).await.is_err() {
@@ -137,12 +142,16 @@ impl Watcher {
                 () = tokio::time::sleep_until(due) => {}
                 reload = reloads.recv() => match reload {
                     None => return,
-                    Some(Rewatch { mirrors, probe, prober }) => {
+                    Some(Rewatch { probe, prober }) => {
                         (self.probe, self.prober) = (probe, prober);
-                        self.watch(mirrors);
+                        self.watch(published.load().mirrors.to_vec());
                         told.clear();
                     }
                 },
+                () = moved.notified() => {
+                    self.watch(published.load().mirrors.to_vec());
+                    told.clear();
+                }
             }
         }
     }
@@ -233,7 +242,7 @@ impl Watcher {
         for mirror in &self.mirrors {
             let Some(standing) = self.standing(mirror) else { continue };
             if told.get(&mirror.name) != Some(&standing) {
-                updates.change(Change::Standing(mirror.name.clone(), standing.clone())).await?;
+                updates.change(Change::Standing(mirror.clone(), standing.clone())).await?;
                 told.insert(mirror.name.clone(), standing);
             }
         }
@@ -284,6 +293,7 @@ fn log_edge((mirror, address): &Key, before: (Health, Option<Verdict>), after: H
             warn!("mirror {mirror} at {address} is {verdict}{reason}");
         }
         (before, after) if before == after => {}
+        (Health::Untried, Health::Up) => {}
         (_, Health::Up) => info!("mirror {mirror} at {address} is up again"),
         (_, _) => warn!("mirror {mirror} at {address} is down, {verdict}{reason}"),
     }

@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tracing::info;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{self, Config};
 use crate::http::Means;
-use crate::live::Updates;
+use crate::live::{Published, Updates};
 use crate::mirror::Mirror;
 use crate::probe::{self, Prober, Rewatch, Watcher};
 use crate::process::Clock;
@@ -69,10 +69,10 @@ impl Mirrors {
     }
 
     /// Watches what a reload has brought.
-    pub(super) async fn reload(&self, watch: Watch, mirrors: &[Mirror]) {
+    pub(super) async fn reload(&self, watch: Watch) {
         let Watch { probe, prober } = watch;
         // It ends only with the process.
-        let _ = self.reloads.send(Rewatch { mirrors: mirrors.to_vec(), probe, prober }).await;
+        let _ = self.reloads.send(Rewatch { probe, prober }).await;
     }
 }
 
@@ -84,9 +84,9 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// Goes on watching.
-    pub(super) fn start(self, updates: Updates) -> Mirrors {
+    pub(super) fn start(self, published: Arc<Published>, updates: Updates, moved: Arc<Notify>) -> Mirrors {
         let (reloads, inbox) = mpsc::channel(1);
-        tokio::spawn(self.watcher.run(updates, inbox));
+        tokio::spawn(self.watcher.run(published, updates, inbox, moved));
         Mirrors { reloads, counters: self.counters }
     }
 }

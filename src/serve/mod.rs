@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
 use crate::base::diagnostic::Diagnostic;
@@ -31,8 +32,10 @@ use crate::compile::Built;
 use crate::config::Config;
 use crate::control::{Control, OpenError};
 use crate::dns::{BindError, Engine};
+use crate::hosts;
 use crate::http;
-use crate::live::{self, Readiness, Updates};
+use crate::live::{self, Published, Readiness, Updates};
+use crate::load::{self, hosts::Purpose};
 use crate::process::{self, Clock, Signal, Signals, Supervisor};
 use crate::telemetry::Collect;
 use crate::transfer;
@@ -101,7 +104,7 @@ impl Failure {
 
 /// Compiles a configuration and reads all that it names, as a start does before anything else.
 pub fn rehearse(path: &Path) -> Result<Built, Vec<Diagnostic>> {
-    prepare(path, Generation(1)).map(|prepared| prepared.built)
+    prepare(path, Generation(1), &Purpose::Check).map(|prepared| prepared.built)
 }
 
 /// Serves a configuration until told to stop.
@@ -109,7 +112,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     if let Err(error) = process::raise_open_files() {
         warn!(%error, "failed to raise the limit on open files");
     }
-    let prepared = prepare(path, Generation(1)).map_err(Failure::Config)?;
+    let prepared = prepare(path, Generation(1), &Purpose::Start).map_err(Failure::Config)?;
     log_warnings(&prepared.built.warnings);
     let runtime = Runtime::new().map_err(Failure::system("start the runtime"))?;
     let done = runtime.block_on(serve(path, prepared));
@@ -123,7 +126,8 @@ async fn serve(path: &Path, prepared: Prepared) -> Result<(), Failure> {
     let supervisor = Supervisor::from_environment().map_err(Failure::system("reach the supervisor"))?;
     let mut services = Services::start(prepared).await?;
     told(supervisor.ready());
-    let mut reloads = Reloads::new(path);
+    let published = services.published.clone();
+    let mut reloads = Reloads::new(path, move || load::hosts::known(published.load().mirrors.iter()));
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -181,7 +185,7 @@ pub struct Running(Services);
 impl Running {
     /// Starts serving a configuration.
     pub async fn start(path: &Path) -> Result<Self, Failure> {
-        let prepared = prepare(path, Generation(1)).map_err(Failure::Config)?;
+        let prepared = prepare(path, Generation(1), &Purpose::Start).map_err(Failure::Config)?;
         log_warnings(&prepared.built.warnings);
         Services::start(prepared).await.map(Running)
     }
@@ -207,9 +211,11 @@ struct Services {
     /// As it was when ports were taken and threads started, which a reload does not do again.
     started: Config,
     updates: Updates,
+    published: Arc<Published>,
     dns: Dns,
     web: Web,
     mirrors: Option<Mirrors>,
+    hosts: hosts::Service,
     control: Option<Control>,
     readiness: Arc<Readiness>,
     transfers: transfer::Service,
@@ -236,8 +242,10 @@ impl Services {
         }
         let (published, updates, publisher) = live::publish(snapshot, move || clock.now());
         tokio::spawn(publisher.run());
-        let mirrors = waiting.map(|waiting| waiting.start(updates.clone()));
-        let mut counters = Vec::new();
+        let moved = Arc::new(Notify::new());
+        let mirrors = waiting.map(|waiting| waiting.start(published.clone(), updates.clone(), moved.clone()));
+        let hosts = hosts::Service::start(&prepared.built.config, published.clone(), updates.clone(), moved);
+        let mut counters: Vec<Arc<dyn Collect>> = vec![hosts.counters()];
         let (notices, heard) = live::notices();
         let engine = Engine { published: published.clone(), clock, notices };
         let dns = Dns::start(dns_ports, &mut prepared, engine, &mut counters)?;
@@ -254,9 +262,9 @@ impl Services {
         }
         let web = Web::start(ports, admin, &mut prepared, &published, clock, counters, dns.counters())?;
         let config = prepared.built.config;
-        let transfers = transfer::Service::start(&config, published, updates.clone(), clock, heard);
+        let transfers = transfer::Service::start(&config, published.clone(), updates.clone(), clock, heard);
         readiness.serve();
-        Ok(Services { started: config, updates, dns, web, mirrors, control, readiness, transfers })
+        Ok(Services { started: config, updates, published, dns, web, mirrors, hosts, control, readiness, transfers })
     }
 
     /// Serves what a reload compiled, or says why not.
@@ -271,7 +279,6 @@ impl Services {
                     warn!("{difference}");
                 }
                 let amount = tries::amount(&snapshot);
-                let mirrors = snapshot.mirrors.clone();
                 match self.updates.replace(snapshot).await {
                     Ok(Generation(number)) => {
                         info!("reloaded: generation {number} is served, {amount}");
@@ -279,11 +286,12 @@ impl Services {
                             control.note_reload();
                         }
                         self.transfers.reload(&config);
+                        self.hosts.reload(&config).await;
                     }
                     Err(error) => warn!(%error, "failed to publish"),
                 }
                 if let (Some(running), Some(watch)) = (&self.mirrors, prepared.watch) {
-                    running.reload(watch, &mirrors).await;
+                    running.reload(watch).await;
                 }
             }
             Err(problems) => reload::log_failure(&problems),

@@ -11,7 +11,7 @@ use crate::base::time::Generation;
 use crate::compile::{self, Built};
 use crate::config::{Config, TlsFiles};
 use crate::http::{Means, Token};
-use crate::load;
+use crate::load::{self, hosts::Purpose};
 use crate::process::{Clock, sys};
 use crate::registry::Settings;
 use crate::tls::{self, Identity};
@@ -36,8 +36,8 @@ pub(super) struct Prepared {
 }
 
 /// Compiles the configuration and reads the certificates it names.
-pub(super) fn prepare(path: &Path, generation: Generation) -> Result<Prepared, Vec<Diagnostic>> {
-    let mut built = compile::build(path, generation)?;
+pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) -> Result<Prepared, Vec<Diagnostic>> {
+    let mut built = compile::build_for(purpose, path, generation)?;
     let Config { dns, registry, .. } = &built.config;
     let mut problems = Vec::new();
     let mut load = |files: Option<&TlsFiles>| match tls::load(files?, Clock::unix()) {

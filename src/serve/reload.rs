@@ -16,12 +16,16 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::report::summary;
 use crate::base::time::Generation;
 use crate::config::Config;
+use crate::load::hosts::Purpose;
+use crate::load::hosts::keep::Known;
 
 type Outcome = Result<Prepared, Vec<Diagnostic>>;
 
 /// The reloads that were asked for.
 pub(super) struct Reloads {
     path: PathBuf,
+    /// What is known of hosts when a reload begins.
+    known: Box<dyn Fn() -> Known + Send>,
     running: Option<JoinHandle<Outcome>>,
     then: Then,
 }
@@ -34,8 +38,8 @@ enum Then {
 }
 
 impl Reloads {
-    pub(super) fn new(path: &Path) -> Self {
-        Reloads { path: path.to_path_buf(), running: None, then: Then::Nothing }
+    pub(super) fn new(path: &Path, known: impl Fn() -> Known + Send + 'static) -> Self {
+        Reloads { path: path.to_path_buf(), known: Box::new(known), running: None, then: Then::Nothing }
     }
 
     /// Asks for a reload.
@@ -67,9 +71,9 @@ impl Reloads {
     }
 
     fn start(&mut self) {
-        let path = self.path.clone();
+        let (path, purpose) = (self.path.clone(), Purpose::Reload((self.known)()));
         // The publisher numbers what it publishes.
-        self.running = Some(spawn_blocking(move || prepare(&path, Generation::default())));
+        self.running = Some(spawn_blocking(move || prepare(&path, Generation::default(), &purpose)));
     }
 }
 
@@ -121,7 +125,7 @@ mod tests {
     #[tokio::test]
     async fn a_reload_asked_for_during_another_follows_it() {
         let folder = tempfile::tempdir().unwrap();
-        let mut reloads = Reloads::new(&folder.path().join("missing.toml"));
+        let mut reloads = Reloads::new(&folder.path().join("missing.toml"), Known::new);
         assert!(reloads.are_over());
         reloads.ask();
         reloads.ask();

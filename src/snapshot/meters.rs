@@ -95,9 +95,16 @@ impl Meters {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mirror::Addressing;
 
     fn mirrors(names: &[String]) -> Vec<Mirror> {
-        let of = |name: &String| Mirror { name: name.as_str().into(), host: None, v4: Vec::new(), v6: Vec::new() };
+        let of = |name: &String| Mirror {
+            name: name.as_str().into(),
+            host: None,
+            addressing: Addressing::Written,
+            v4: Vec::new(),
+            v6: Vec::new(),
+        };
         names.iter().map(of).collect()
     }
 

@@ -28,7 +28,7 @@ use crate::base::ids::{HorizonId, MirrorId, PlanId, ServiceId};
 use crate::base::prefix::{FAMILIES, Family};
 use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Moment, Ttl};
-use crate::mirror::{Mirror, Order, Standing};
+use crate::mirror::{AddressStanding, Health, HostAddresses, Mirror, Order, Standing};
 use crate::steer::{self, Choice, Decision, Horizon, Plan, Tier, Won};
 use crate::zone::{self, RrSet, Zone, ZoneSet};
 
@@ -47,6 +47,8 @@ pub struct Snapshot {
     standings: Arc<[Standing]>,
     /// The orders that stand, also those about mirrors that the configuration does not have now.
     orders: Arc<Orders>,
+    /// What is thought of addresses that mirrors get while we serve.
+    fresh: Health,
     /// For each horizon, for each plan, the records of A and AAAA.
     answers: Arc<[Box<[[Addresses; 2]]>]>,
     /// What the HTTPS records of steered owners say; [`ServiceId`] is an index.
@@ -80,9 +82,11 @@ pub struct Addresses {
 /// Something that happened to the served state.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// The mirror of this name stands like this now. By name: ids are those of one compilation, and whoever found this
-    /// out may know an older one. Where it has other addresses by now, nothing changes.
-    Standing(Arc<str>, Standing),
+    /// A mirror, at its addresses, stands like this now. By its name: ids are those of one compilation, and whoever found
+    /// this out may know an older one. Of addresses that it has no longer, nothing changes.
+    Standing(Mirror, Standing),
+    /// A host has these addresses, and so has every mirror that follows it.
+    Addresses(Arc<str>, HostAddresses),
     /// An operator has ordered this of the mirror of this name; none: an order was taken back, or has ended.
     Force(Arc<str>, Option<Order>),
     /// A zone has another version.
@@ -109,6 +113,7 @@ impl Snapshot {
             mirrors,
             standings,
             orders: Arc::default(),
+            fresh: Health::Up,
             answers,
             services: Arc::default(),
             service_records: Arc::default(),
@@ -117,6 +122,11 @@ impl Snapshot {
             provenance,
             meters,
         }
+    }
+
+    /// The same, thinking this of addresses that mirrors get from now on: up, or untried where somebody looks.
+    pub fn with_fresh(self, fresh: Health) -> Self {
+        Snapshot { fresh, ..self }
     }
 
     /// The same, with HTTPS records at steered owners.
@@ -234,43 +244,71 @@ impl Snapshot {
         self
     }
 
-    /// The same, with the orders of `before`, and with what is known of mirrors that it has as well.
+    /// The same, with the orders of `before`, and with what is known of mirrors that it has as well, and of their hosts since
+    /// this was compiled.
     pub fn taking_over(mut self, before: &Snapshot) -> Self {
         self.orders = before.orders.clone();
+        self.fresh = before.fresh;
+        let known = |mirror: &Mirror| before.mirrors.iter().position(|known| known.name == mirror.name);
+        let newest = |mirror: &Mirror| {
+            let served = known(mirror).map(|at| &before.mirrors[at]);
+            let same_host =
+                |served: &&Mirror| served.followed_host().is_some_and(|host| mirror.followed_host() == Some(host));
+            match served.filter(same_host).and_then(Mirror::host_addresses) {
+                Some(served) if mirror.host_addresses().is_some_and(|compiled| served.at >= compiled.at) => {
+                    mirror.at(&served)
+                }
+                _ => mirror.clone(),
+            }
+        };
+        self.mirrors = self.mirrors.iter().map(newest).collect();
+        let fresh = fresh(self.fresh);
         self.with_standings(|mirror| {
-            let same = |known: &Mirror| known.name == mirror.name && known.v4 == mirror.v4 && known.v6 == mirror.v6;
-            let at = before.mirrors.iter().position(same)?;
-            Some(before.standings[at].clone())
+            let at = known(mirror)?;
+            Some(before.standings[at].moved(&before.mirrors[at], mirror, fresh))
         })
     }
+}
+
+/// How an address stands that a mirror has just got. Where somebody looks, that soon changes.
+fn fresh(health: Health) -> AddressStanding {
+    AddressStanding { health, stable_secs: (health != Health::Up).then_some(1) }
 }
 
 /// Folds a change into a snapshot.
 pub fn apply(snapshot: &Snapshot, change: &Change, _now: Moment) -> Snapshot {
     let mut next = snapshot.clone();
     next.generation = Generation(snapshot.generation.0 + 1);
-    let name = match change {
-        Change::Standing(name, _) | Change::Force(name, _) => name,
+    let named = |name: &Arc<str>| snapshot.mirrors.iter().position(|mirror| mirror.name == *name);
+    let mut standings = snapshot.standings.to_vec();
+    match change {
         Change::Zone(zone) => {
             next.zones = Arc::new(snapshot.zones.with(zone.clone()));
             return next;
         }
-    };
-    if let Change::Force(_, order) = change {
-        let orders = Arc::make_mut(&mut next.orders);
-        match order {
-            Some(order) => orders.insert(name.clone(), order.clone()),
-            None => orders.remove(name),
-        };
-    }
-    let Some(at) = snapshot.mirrors.iter().position(|mirror| mirror.name == *name) else { return next };
-    let mut standings = snapshot.standings.to_vec();
-    match change {
-        Change::Standing(_, standing) if fits(standing, &snapshot.mirrors[at]) => {
-            standings[at] = Standing { forced: standings[at].forced, ..standing.clone() };
+        Change::Standing(mirror, standing) => {
+            let Some(at) = named(&mirror.name) else { return next };
+            standings[at] = standings[at].updated(&snapshot.mirrors[at], mirror, standing);
         }
-        Change::Standing(..) | Change::Zone(_) => {}
-        Change::Force(_, order) => standings[at].forced = order.as_ref().map(|order| order.forced),
+        Change::Force(name, order) => {
+            let orders = Arc::make_mut(&mut next.orders);
+            match order {
+                Some(order) => orders.insert(name.clone(), order.clone()),
+                None => orders.remove(name),
+            };
+            let Some(at) = named(name) else { return next };
+            standings[at].forced = order.as_ref().map(|order| order.forced);
+        }
+        Change::Addresses(host, addresses) => {
+            let mut mirrors = snapshot.mirrors.to_vec();
+            let following = mirrors.iter_mut().zip(&mut standings);
+            for (mirror, standing) in following.filter(|(mirror, _)| mirror.followed_host() == Some(host)) {
+                let moved = mirror.at(addresses);
+                *standing = standing.moved(mirror, &moved, fresh(snapshot.fresh));
+                *mirror = moved;
+            }
+            next.mirrors = mirrors.into();
+        }
     }
     next.standings = standings.into();
     next.encode();
@@ -286,10 +324,7 @@ impl Addresses {
     /// The RRset, with the TTL to give; none where no mirror of the horizon serves the family.
     #[inline]
     pub fn rrset(&self, family: Family, ttl: Ttl) -> Option<RrSet<'_>> {
-        let rtype = match family {
-            Family::V4 => Rtype::A,
-            Family::V6 => Rtype::AAAA,
-        };
+        let rtype = Rtype::of_addresses(family);
         (self.count > 0).then_some(RrSet { rtype, ttl: ttl.min(self.max_ttl), count: self.count, wire: &self.wire })
     }
 }
@@ -298,7 +333,7 @@ fn answers(horizons: &[Horizon], mirrors: &[Mirror], standings: &[Standing]) -> 
     let of_plan = |horizon: &Horizon, plan: &Plan| {
         FAMILIES.map(|family| {
             let choice = steer::choose(horizon, plan, family, standings);
-            let max_ttl = max_ttl(horizon, plan, &choice, family, standings);
+            let max_ttl = max_ttl(horizon, plan, &choice, family, mirrors, standings);
             encode(choice, max_ttl, family, mirrors, standings)
         })
     };
@@ -308,7 +343,16 @@ fn answers(horizons: &[Horizon], mirrors: &[Mirror], standings: &[Standing]) -> 
 
 /// How long a choice holds at least: until one of its mirrors may go down, or one come back that would be given before or
 /// beside them.
-fn max_ttl(horizon: &Horizon, plan: &Plan, choice: &Choice, family: Family, standings: &[Standing]) -> Ttl {
+fn max_ttl(
+    horizon: &Horizon,
+    plan: &Plan,
+    choice: &Choice,
+    family: Family,
+    mirrors: &[Mirror],
+    standings: &[Standing],
+) -> Ttl {
+    // Nor longer than the addresses of a host may be kept.
+    let kept = choice.mirrors.iter().filter_map(|id| Some(mirrors[id.index()].max_ttl()?.0));
     let most = usize::from(horizon.answer_mirrors.get());
     // Without room for another, nobody behind the last one matters; with room, the rest of its tier does.
     let rest_of_tier = match choice.tier {
@@ -322,7 +366,7 @@ fn max_ttl(horizon: &Horizon, plan: &Plan, choice: &Choice, family: Family, stan
     let watched = plan.mirrors().take(up_to_it.max(rest_of_tier)).chain(choice.mirrors.iter().copied());
     let stable = watched.flat_map(|id| standings[id.index()].family(family)).filter_map(|address| address.stable_secs);
     // Not 0: that would have every client ask again at once, just when something fails.
-    Ttl(stable.min().unwrap_or(Ttl::MAX.0).max(1))
+    Ttl(stable.chain(kept).min().unwrap_or(Ttl::MAX.0).max(1))
 }
 
 /// Encodes the addresses of the chosen mirrors in the form of [`RrSet::wire`]; the TTL is written when answering.
@@ -347,3 +391,6 @@ fn encode(choice: Choice, max_ttl: Ttl, family: Family, mirrors: &[Mirror], stan
     }
     Addresses { choice, wire: wire.into(), count, max_ttl }
 }
+
+#[cfg(test)]
+mod tests;

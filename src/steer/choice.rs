@@ -1,6 +1,7 @@
 //! A plan meets the health of mirrors: whom to answer with now.
 //!
-//! **Invariants**: never empty where any mirror of the horizon serves the family; a mirror that serves something wrong is
+//! **Invariants**: never empty where any mirror of the horizon serves the family, and so a type exists for all clients or
+//! for none (RFC 7871 §7.4), whatever addresses hosts get and lose; a mirror that serves something wrong is
 //! given only when every other mirror of the plan does as well.
 
 use super::{Horizon, Plan};
@@ -17,12 +18,12 @@ pub enum Tier {
     Fallback,
     /// The horizon's default.
     Default,
-    /// Nothing in the plan is up: another mirror of the horizon that is.
+    /// Nothing in the plan is up, or has the family: another mirror of the horizon that is.
     Elsewhere,
     /// Nothing in the plan is up, and more than half of the horizon's mirrors do not answer: likely it is our own network
     /// that fails, so the rule's mirrors are given although they look down.
     Panic,
-    /// Nothing in the horizon is up: the least bad of the plan.
+    /// Nothing in the horizon is up: the least bad of the plan, or of the horizon where the plan lacks the family.
     LastResort,
 }
 
@@ -30,7 +31,7 @@ pub enum Tier {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// The mirrors: the first that are up, as many as the horizon answers with, or several where none is; none only where
-    /// no mirror of the plan serves the family.
+    /// no mirror of the horizon serves the family.
     pub mirrors: Vec<MirrorId>,
     /// Where they come from.
     pub tier: Tier,
@@ -56,20 +57,31 @@ pub fn choose(horizon: &Horizon, plan: &Plan, family: Family, standings: &[Stand
         }
     }
     let of_plan = |wanted: Health| tiers.iter().map(|(_, list)| with(list, wanted)).find(|found| !found.is_empty());
-    if is_panic(horizon, family, standings)
-        && let Some(mirrors) = of_plan(Health::Down)
-    {
+    let elsewhere: Vec<MirrorId> = horizon.mirrors().filter(|id| health(id) == Some(Health::Up)).take(most).collect();
+    let panic = is_panic(horizon, family, standings);
+    // What nobody has looked at yet, as just after a start, is as good as anything where nothing better is known.
+    if elsewhere.is_empty() || panic {
+        for (tier, list) in tiers {
+            let mut mirrors = with(list, Health::Untried);
+            if !mirrors.is_empty() {
+                mirrors.truncate(most);
+                return Choice { mirrors, tier };
+            }
+        }
+    }
+    if panic && let Some(mirrors) = of_plan(Health::Down) {
         return Choice { mirrors, tier: Tier::Panic };
     }
-    // Whether the plan has the family at all must not depend on health: elsewhere counts only where it does.
-    let has_family = plan.mirrors().any(|id| health(&id).is_some());
-    let elsewhere = horizon.mirrors().filter(|id| has_family && health(id) == Some(Health::Up));
-    let mirrors: Vec<MirrorId> = elsewhere.take(most).collect();
-    if !mirrors.is_empty() {
-        return Choice { mirrors, tier: Tier::Elsewhere };
+    if !elsewhere.is_empty() {
+        return Choice { mirrors: elsewhere, tier: Tier::Elsewhere };
     }
-    let least_bad = [Health::Drained, Health::Down, Health::Missing, Health::Bad];
-    Choice { mirrors: least_bad.into_iter().find_map(of_plan).unwrap_or_default(), tier: Tier::LastResort }
+    let of_horizon = || {
+        let best = horizon.mirrors().filter_map(|id| Some((health(&id)?, id))).min()?;
+        Some(vec![best.1])
+    };
+    let least_bad = [Health::Untried, Health::Drained, Health::Down, Health::Missing, Health::Bad];
+    let mirrors = least_bad.into_iter().find_map(of_plan).or_else(of_horizon).unwrap_or_default();
+    Choice { mirrors, tier: Tier::LastResort }
 }
 
 /// Whether so many mirrors do not answer that our own network is the likelier fault.
@@ -127,7 +139,7 @@ mod tests {
         (choice.mirrors.iter().map(|id| id.0).collect(), choice.tier)
     }
 
-    use Health::{Bad, Down, Drained, Missing, Up};
+    use Health::{Bad, Down, Drained, Missing, Untried, Up};
 
     #[test]
     fn the_first_mirror_that_is_up_is_chosen_tier_by_tier() {
@@ -162,6 +174,22 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_has_looked_at_yet_waits_while_something_is_known_to_be_up() {
+        let of = |a, b, c, rest| chosen([a, b, c, rest, rest]);
+        assert_eq!(of(Some(Untried), Some(Up), Some(Up), Some(Up)), (vec![1], Tier::Fallback));
+        assert_eq!(of(Some(Untried), Some(Down), None, Some(Up)), (vec![3], Tier::Elsewhere));
+        assert_eq!(of(Some(Untried), Some(Untried), None, Some(Bad)), (vec![0], Tier::Preferred));
+        // It is our own network, then: the untried one is no worse than the silent.
+        assert_eq!(chosen([Some(Down), Some(Untried), Some(Down), Some(Down), Some(Up)]), (vec![1], Tier::Fallback));
+    }
+
+    #[test]
+    fn a_family_that_only_others_have_is_theirs_to_give() {
+        assert_eq!(chosen([None, None, None, Some(Up), Some(Up)]), (vec![3], Tier::Elsewhere));
+        assert_eq!(chosen([None, None, None, Some(Bad), Some(Down)]), (vec![4], Tier::LastResort));
+    }
+
+    #[test]
     fn a_mirror_that_serves_something_wrong_comes_last() {
         assert_eq!(chosen([Some(Bad), Some(Missing), Some(Drained), Some(Bad), Some(Bad)]).0, [2]);
         assert_eq!(chosen([Some(Bad), Some(Missing), Some(Bad), Some(Bad), Some(Bad)]).0, [1]);
@@ -171,12 +199,15 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_empty_only_where_the_plan_has_no_such_family() {
-        let all = [None, Some(Up), Some(Drained), Some(Down), Some(Missing), Some(Bad)];
-        for code in 0..6usize.pow(5) {
-            let health: [_; 5] = std::array::from_fn(|at| all[code / 6usize.pow(at as u32) % 6]);
-            let (mirrors, _) = chosen(health);
-            assert_eq!(mirrors.is_empty(), health[..3].iter().all(Option::is_none), "{health:?}");
+    fn rfc7871_s7_4_an_answer_is_empty_only_where_the_horizon_has_no_such_family() {
+        let all = [None, Some(Up), Some(Untried), Some(Drained), Some(Down), Some(Missing), Some(Bad)];
+        for code in 0..7usize.pow(5) {
+            let health: [_; 5] = std::array::from_fn(|at| all[code / 7usize.pow(at as u32) % 7]);
+            let (mirrors, tier) = chosen(health);
+            assert_eq!(mirrors.is_empty(), health.iter().all(Option::is_none), "{health:?}");
+            // What is known to be up comes before what is not.
+            let up = mirrors.iter().any(|id| health[usize::from(*id)] == Some(Up));
+            assert!(up || tier == Tier::Panic || !health[..3].contains(&Some(Up)), "{health:?}");
         }
     }
 }

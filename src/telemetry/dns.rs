@@ -76,7 +76,7 @@ const RCODES: [(u16, &str); 10] = [
     (16, "BADVERS"),
     (23, "BADCOOKIE"),
 ];
-const OUTCOMES: [(Outcome, &str); 11] = [
+const OUTCOMES: [(Outcome, &str); 12] = [
     (Outcome::Answer, "answer"),
     (Outcome::Steered, "steered"),
     (Outcome::NoData, "nodata"),
@@ -84,6 +84,7 @@ const OUTCOMES: [(Outcome, &str); 11] = [
     (Outcome::Referral, "referral"),
     (Outcome::Alias, "alias"),
     (Outcome::NameTooLong, "name-too-long"),
+    (Outcome::NotReady, "not-ready"),
     (Outcome::Refused, "refused"),
     (Outcome::Rejected, "rejected"),
     (Outcome::Identity, "identity"),

@@ -13,6 +13,7 @@
 pub mod blobs;
 pub mod dns;
 pub mod histogram;
+pub mod hosts;
 pub mod http;
 pub mod probe;
 pub mod served;

@@ -29,7 +29,7 @@ pub fn snapshot() -> Snapshot {
 pub fn with_health(snapshot: &Snapshot, health: &[(String, Health)]) -> Snapshot {
     health.iter().fold(snapshot.clone(), |snapshot, (name, health)| {
         let id = snapshot.mirrors.iter().position(|mirror| *mirror.name == **name).expect("a mirror of the fixture");
-        let change = Change::Standing(name.as_str().into(), Standing::all(&snapshot.mirrors[id], *health));
+        let change = Change::Standing(snapshot.mirrors[id].clone(), Standing::all(&snapshot.mirrors[id], *health));
         snapshot::apply(&snapshot, &change, Moment(0))
     })
 }

@@ -9,6 +9,7 @@ pub mod diff;
 pub mod feeds;
 pub mod fixture;
 pub mod generate;
+pub mod nameserver;
 pub mod peers;
 pub mod pipeline;
 pub mod query;

@@ -10,7 +10,7 @@ use pharos::base::prefix::PrefixSet;
 use pharos::base::time::{Generation, Moment};
 use pharos::http::{Asker, MAX_FLIGHTS_PER_MIRROR, Means, Pull, Server, bind};
 use pharos::live;
-use pharos::mirror::{Health, Mirror, Standing};
+use pharos::mirror::{Addressing, Health, Mirror, Standing};
 use pharos::networks::Networks;
 use pharos::registry::known::ASKED_PER_SECOND;
 use pharos::registry::{Asking, BlobTarget, Settings, Upstream};
@@ -55,6 +55,7 @@ fn snapshot(mirrors: &[(&[IpAddr], Health)]) -> Snapshot {
     let of = |at: usize, addresses: &[IpAddr]| Mirror {
         name: format!("m{at}").into(),
         host: None,
+        addressing: Addressing::Written,
         v4: addresses.iter().filter_map(|ip| if let IpAddr::V4(v4) = ip { Some(*v4) } else { None }).collect(),
         v6: addresses.iter().filter_map(|ip| if let IpAddr::V6(v6) = ip { Some(*v6) } else { None }).collect(),
     };
@@ -71,7 +72,7 @@ fn snapshot(mirrors: &[(&[IpAddr], Health)]) -> Snapshot {
     );
     mirrors.iter().enumerate().fold(first, |snapshot, (at, (_, health))| {
         let mirror = &snapshot.mirrors[at];
-        apply(&snapshot, &Change::Standing(mirror.name.clone(), Standing::all(mirror, *health)), Moment(0))
+        apply(&snapshot, &Change::Standing(mirror.clone(), Standing::all(mirror, *health)), Moment(0))
     })
 }
 

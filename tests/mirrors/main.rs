@@ -14,6 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::nameserver::NameServer;
 use common::query::Builder;
 use common::server::{PATIENCE, Server, ask_udp};
 use common::show;
@@ -275,4 +276,41 @@ async fn pulls_go_to_the_mirror_that_has_the_blob_and_on_through_canonical_when_
         assert!(Instant::now() < deadline, "still sent to a mirror that is down");
     }
     assert_eq!(ledger.asked(&path), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_a_host_moves_to_is_probed_before_anybody_is_sent_there() {
+    let authority = Authority::new();
+    let (first, wrong, right, far) = (loopback(41), loopback(42), loopback(43), loopback(44));
+    let (at, _far) = authority.mirror(SocketAddr::new(far, 0), Fault::None).await;
+    let (_, _first) = authority.mirror(SocketAddr::new(first, at.port()), Fault::None).await;
+    let (_, _wrong) = authority.mirror(SocketAddr::new(wrong, at.port()), Fault::WrongName).await;
+    let (_, _right) = authority.mirror(SocketAddr::new(right, at.port()), Fault::None).await;
+    let names = NameServer::start(&format!("lb A {first}"));
+    let tables = format!(
+        "[resolver]\nservers = \"{}\"\nleast-ttl = \"1s\"\nprivate = \"127.0.0.0/8\"\n[mirrors.lb]\nhost = \"lb.net.test\"",
+        names.address()
+    );
+    let rest = format!("{tables}\n[horizons.h]\ndefault = [\"lb\", \"far\"]\n");
+    let world = World::start_with(&authority, at.port(), QUICK, &[("far", &[far])], &[("@", "h")], &rest);
+    world.expect(A, &[first]);
+    let until = |expected: &[IpAddr]| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = world.addresses(A);
+            assert!(!found.is_empty() && !found.contains(&wrong), "{found:?} with one that has a wrong certificate");
+            if found == expected {
+                return;
+            }
+            assert!(Instant::now() < deadline, "still {found:?}, not {expected:?}");
+            std::thread::yield_now();
+        }
+    };
+    // What it moves to is no good, then good and bad at once, then good again.
+    names.change(&format!("lb A {wrong}"));
+    until(&[far]);
+    names.change(&format!("lb A {wrong}\nlb A {right}"));
+    until(&[right]);
+    names.change(&format!("lb A {first}"));
+    until(&[first]);
 }

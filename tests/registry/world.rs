@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pharos::base::ids::{MirrorId, SourceId};
 use pharos::base::prefix::PrefixSet;
 use pharos::base::time::{Generation, Moment};
-use pharos::mirror::{Health, Mirror, Standing};
+use pharos::mirror::{Addressing, Health, Mirror, Standing};
 use pharos::networks::{Labels, Networks, SourceBuilder};
 use pharos::registry::{Asking, BlobTarget, Settings, Upstream};
 use pharos::snapshot::{Change, Provenance, Settings as EngineSettings, Snapshot, apply};
@@ -80,6 +80,7 @@ pub(crate) fn snapshot(health: [Health; 3]) -> Snapshot {
     let mirror = |name: &str, v4: &str, v6: Option<&str>| Mirror {
         name: name.into(),
         host: Some(format!("{name}.mirrors.example").into()),
+        addressing: Addressing::Written,
         v4: vec![v4.parse().unwrap()],
         v6: v6.map(|text| text.parse().unwrap()).into_iter().collect(),
     };
@@ -98,7 +99,7 @@ pub(crate) fn snapshot(health: [Health; 3]) -> Snapshot {
     );
     (0..).zip(health).fold(first, |snapshot, (id, health)| {
         let mirror = &snapshot.mirrors[id];
-        apply(&snapshot, &Change::Standing(mirror.name.clone(), Standing::all(mirror, health)), Moment(0))
+        apply(&snapshot, &Change::Standing(mirror.clone(), Standing::all(mirror, health)), Moment(0))
     })
 }
 

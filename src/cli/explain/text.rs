@@ -183,6 +183,11 @@ fn mirror_row(mirror: &MirrorView) -> Vec<String> {
     let mut row = vec![mirror.mirror.clone(), mirror.tier.to_string(), mirror.health.to_string(), fate];
     row.extend(mirror.distance_km.map(|far| format!("{far} km")));
     row.extend(mirror.share.map(|share| format!("first for {:.1} %", share * 100.0)));
+    row.extend(match (&mirror.host, &mirror.resolved) {
+        (Some(host), Some(at)) => Some(format!("host {host}, resolved {at}")),
+        (Some(host), None) => Some(format!("host {host}, not resolved yet")),
+        (None, _) => None,
+    });
     row
 }
 

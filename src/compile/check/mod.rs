@@ -1,4 +1,5 @@
-//! What only the loaded networks can tell of a config: values nobody has, regions nobody maps, rules that never decide.
+//! What only the loaded networks and resolved hosts can tell of a config: values nobody has, regions nobody maps, rules that
+//! never decide, families that some mirrors lack.
 //!
 //! A config and its sources in, warnings out. They are never errors: what a feed holds changes by the hour, and a
 //! region that a provider takes out of it must not keep a server from loading its config.
@@ -6,6 +7,7 @@
 //! **Invariants**: pure; in file order within a horizon.
 //! **Not here**: what the config alone can tell ([`crate::config`]), problems of the sources ([`crate::load`]).
 
+mod families;
 mod labels;
 mod near;
 mod nearest_region;
@@ -14,6 +16,7 @@ mod testing;
 mod unmapped;
 mod unreachable;
 
+pub use families::check_families;
 pub use labels::check_labels;
 pub use near::mirrors_near_nobody;
 pub use unreachable::unreachable_rules;

@@ -8,6 +8,7 @@
 use crate::base::diagnostic::{Diagnostic, Place, list};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::{FAMILIES, Family};
+use crate::base::rr::Rtype;
 use crate::config::{Horizon, MirrorEntry};
 
 /// Finds families that some clients of a horizon would have and others not.
@@ -46,10 +47,7 @@ fn missing_family(
     rule: &Place,
     mirrors: &[MirrorEntry],
 ) -> Diagnostic {
-    let rtype = match family {
-        Family::V4 => "A",
-        Family::V6 => "AAAA",
-    };
+    let rtype = Rtype::of_addresses(family);
     let default = || horizon.default.iter().map(|id| &*mirrors[id.index()].mirror.name);
     let have = if horizon.default.len() == 1 { "has" } else { "have" };
     let message = format!("horizon `{}` would have {rtype} records for some clients and none for others", horizon.name);

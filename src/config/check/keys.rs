@@ -115,11 +115,15 @@ impl Check<'_> {
             );
             return None;
         };
-        let with_port = |text: &str| match text.parse::<IpAddr>() {
+        Some(Remote { address: self.check_server(&address)?, key })
+    }
+
+    /// `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:5353`.
+    pub(super) fn check_server(&mut self, text: &Text) -> Option<SocketAddr> {
+        self.parse(text, |text| match text.parse::<IpAddr>() {
             Ok(ip) => Ok(SocketAddr::new(ip, DNS_PORT)),
             Err(_) => value::socket_address(text),
-        };
-        Some(Remote { address: self.parse(&address, with_port)?, key })
+        })
     }
 
     /// The two parts of a party.

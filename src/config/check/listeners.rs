@@ -245,7 +245,7 @@ impl Check<'_> {
         texts.iter().filter_map(|text| self.parse(text, value::socket_address)).collect()
     }
 
-    fn check_prefixes(&mut self, texts: &[Text]) -> Vec<crate::base::prefix::Prefix> {
+    pub(super) fn check_prefixes(&mut self, texts: &[Text]) -> Vec<crate::base::prefix::Prefix> {
         self.parse_all(texts, value::prefix).into_iter().map(|prefix| prefix.value).collect()
     }
 

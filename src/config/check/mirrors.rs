@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::MirrorId;
+use crate::base::time::Ttl;
 use crate::config::spec::{LocationSpec, MirrorSpec};
 use crate::config::{MirrorEntry, limits, value};
-use crate::mirror::Mirror;
+use crate::mirror::{Addressing, Mirror};
 
 /// All mirrors.
 pub(super) struct Mirrors {
@@ -26,7 +27,12 @@ impl Check<'_> {
             let before = self.problems.len();
             self.parse(&spec.name, value::word);
             let host = spec.host.as_ref().and_then(|host| self.parse(host, value::host_name));
-            let mut mirror = Mirror { name: spec.name.value.clone(), host, v4: Vec::new(), v6: Vec::new() };
+            let addressing = match spec.addresses.is_empty() {
+                true => Addressing::Resolved { at: None, ttl: Ttl(0) },
+                false => Addressing::Written,
+            };
+            let name = spec.name.value.clone();
+            let mut mirror = Mirror { name, host, addressing, v4: Vec::new(), v6: Vec::new() };
             for text in &spec.addresses {
                 let Some(address) = self.parse(text, value::mirror_address) else { continue };
                 let first = seen.entry(address).or_insert_with(|| (text.place.clone(), index));

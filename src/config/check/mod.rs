@@ -15,6 +15,7 @@ mod listeners;
 mod mirrors;
 mod probe;
 mod rankings;
+mod resolver;
 mod zones;
 
 use std::cell::Cell;
@@ -63,6 +64,8 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     if let (Some(registry), Some(spec)) = (&mut registry, &spec.registry) {
         registry.ask = check.check_ask(spec, registry, probe.as_ref());
     }
+    let resolver = check.check_resolver(spec.resolver.as_ref());
+    check.check_hosts(&spec.mirrors, &mirrors.entries, &zones);
     check.check_listeners(&spec);
     let mirrors = mirrors.entries;
     Config {
@@ -72,6 +75,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
         admin,
         control,
         probe,
+        resolver,
         keys,
         zones,
         services,
@@ -79,15 +83,6 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
         mirrors,
         horizons,
     }
-}
-
-/// Finds families that some clients of a horizon would have and others not, once hosts have got their addresses.
-pub(super) fn families_for_some(config: &Config) -> Vec<Diagnostic> {
-    let mut problems = Vec::new();
-    for horizon in &config.horizons {
-        families::check_families(horizon, &config.mirrors, |_| false, &mut problems);
-    }
-    problems
 }
 
 /// What the checks of all parts share.

@@ -1,0 +1,306 @@
+//! Mirrors that are known by a host name: their hosts asked for again as TTLs run out, and what changed published.
+//!
+//! The addresses that a start begins with come with the snapshot ([`crate::load::hosts`]). From then on each host is asked
+//! for when its TTL has run out; where that fails, again and again, and the last good addresses stay.
+//!
+//! **Invariants**: at most [`MAX_AT_ONCE`] hosts are asked for at once; answers are made anew only when addresses changed; a
+//! reload forgets nothing of hosts that stay; a log line is written when a host gets into trouble or out of it, and at most
+//! once a minute for one that moves, never per lookup; nothing here waits on the query path.
+//! **Not here**: which addresses are taken ([`crate::mirror`]), probing them, what they lead to ([`crate::snapshot`]).
+
+mod schedule;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant as StdInstant};
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::live::{Published, Stopped, Updates};
+use crate::load::hosts::ask::Asker;
+use crate::load::hosts::{MAX_AT_ONCE, keep, known, now, rules};
+use crate::mirror::{Accepted, Completeness, HostAddresses, HostRules, Lookup, Trouble, accept};
+use crate::process;
+use crate::snapshot::Change;
+use crate::telemetry::hosts::{Following, Hosts as Counters};
+use schedule::Schedule;
+
+/// How often a host that moves has a line in the log: some move with every lookup.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+
+/// How often what is known is kept although no address has changed, so that a start can say how old it is.
+const KEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// Hosts at work.
+#[derive(Debug)]
+pub struct Service {
+    reloads: mpsc::Sender<Settings>,
+    counters: Arc<Counters>,
+    task: AbortHandle,
+}
+
+/// What a configuration says.
+#[derive(Debug)]
+struct Settings {
+    /// None where there is nobody to ask, with the reason.
+    asker: Result<Asker, String>,
+    rules: HostRules,
+    state: Option<PathBuf>,
+}
+
+impl Settings {
+    fn of(config: &Config) -> Self {
+        Settings { asker: Asker::new(&config.resolver), rules: rules(config), state: config.resolver.state.clone() }
+    }
+}
+
+impl Service {
+    /// Starts on what is published, within a tokio runtime; `moved` is told when mirrors have other addresses.
+    pub fn start(config: &Config, published: Arc<Published>, updates: Updates, moved: Arc<Notify>) -> Self {
+        let (reloads, inbox) = mpsc::channel(1);
+        let counters = Arc::new(Counters::default());
+        let mut keeper = Keeper {
+            published,
+            updates,
+            moved,
+            counters: counters.clone(),
+            settings: Settings::of(config),
+            hosts: BTreeMap::new(),
+            running: JoinSet::new(),
+            keeper: process::state::Keeper::default(),
+            kept: Instant::now(),
+        };
+        keeper.follow();
+        // What the start could not use is put aside before it is written over.
+        if let Some(Err(useless)) =
+            keeper.settings.state.as_deref().map(|path| process::state::recall(path, keep::parse))
+        {
+            warn!("what was known of hosts is lost: {useless}");
+        }
+        keeper.keep();
+        let task = tokio::spawn(keeper.run(inbox)).abort_handle();
+        Service { reloads, counters, task }
+    }
+
+    /// What has been counted.
+    pub fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
+    }
+
+    /// Goes on with another config, once what it compiled to is published.
+    pub async fn reload(&self, config: &Config) {
+        // It ends only with the process.
+        let _ = self.reloads.send(Settings::of(config)).await;
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Keeps hosts fresh.
+#[derive(Debug)]
+struct Keeper {
+    published: Arc<Published>,
+    updates: Updates,
+    moved: Arc<Notify>,
+    counters: Arc<Counters>,
+    settings: Settings,
+    hosts: BTreeMap<Arc<str>, Host>,
+    running: JoinSet<(Arc<str>, [Lookup; 2])>,
+    keeper: process::state::Keeper,
+    /// When what is known was kept last.
+    kept: Instant,
+}
+
+/// One host.
+#[derive(Debug)]
+struct Host {
+    known: HostAddresses,
+    schedule: Schedule,
+    asking: Asking,
+    trouble: Option<Trouble>,
+    /// When it was last said that it moved.
+    said: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asking {
+    No,
+    Yes,
+}
+
+impl Keeper {
+    /// Asks for hosts as they fall due, until nobody is left to tell of reloads.
+    async fn run(mut self, mut reloads: mpsc::Receiver<Settings>) {
+        loop {
+            self.start_due();
+            let due = self.next_due();
+            tokio::select! {
+                Some(done) = self.running.join_next() => if self.finish(done).await.is_err() {
+                    return;
+                },
+                () = sleep_until(due) => {}
+                reload = reloads.recv() => match reload {
+                    None => return,
+                    Some(settings) => {
+                        self.settings = settings;
+                        self.follow();
+                        self.keep();
+                    }
+                },
+            }
+        }
+    }
+
+    /// Takes over the hosts of what is published; what is known of hosts that stay, stays.
+    fn follow(&mut self) {
+        let mut before = std::mem::take(&mut self.hosts);
+        let (now, unix) = (Instant::now(), now());
+        for (host, known) in known(self.published.load().mirrors.iter()) {
+            let fresh = || {
+                // What was just resolved is due when its TTL is over; what came from a file or not at all, at once.
+                let age = known.at.map_or(u64::MAX, |at| unix.0.saturating_sub(at.0));
+                let schedule = match u32::try_from(age).ok().and_then(|age| known.ttl.0.checked_sub(age)) {
+                    Some(left) => Schedule::fresh(left, now),
+                    None => Schedule::at(now),
+                };
+                Host { known: known.clone(), schedule, asking: Asking::No, trouble: None, said: None }
+            };
+            let entry = match before.remove(&host) {
+                // What is published is as old as the last change; of what a reload has resolved, only it knows.
+                Some(entry) if entry.known.at >= known.at => entry,
+                Some(entry) => Host { known, ..entry },
+                None => fresh(),
+            };
+            self.hosts.insert(host, entry);
+        }
+        self.show();
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        // With every place taken the next lookup waits for one to end.
+        let idle = self.hosts.values().filter(|host| host.asking == Asking::No);
+        idle.map(|host| host.schedule.due()).min().filter(|_| self.running.len() < MAX_AT_ONCE)
+    }
+
+    fn start_due(&mut self) {
+        let now = Instant::now();
+        for (name, host) in &mut self.hosts {
+            if self.running.len() >= MAX_AT_ONCE {
+                return;
+            }
+            if host.asking == Asking::Yes || host.schedule.due() > now {
+                continue;
+            }
+            host.asking = Asking::Yes;
+            let (asker, name) = (self.settings.asker.clone(), name.clone());
+            self.running.spawn(async move {
+                let found = match asker {
+                    Ok(asker) => asker.ask(&name).await,
+                    Err(why) => [(); 2].map(|()| Lookup::Failed(Trouble::Server(why.clone()))),
+                };
+                (name, found)
+            });
+        }
+    }
+
+    /// Takes in what was found, publishes what changed.
+    async fn finish(&mut self, done: Result<(Arc<str>, [Lookup; 2]), JoinError>) -> Result<(), Stopped> {
+        let Ok((name, found)) = done else {
+            // A lookup that panicked must not be its host's last.
+            for host in self.hosts.values_mut().filter(|host| host.asking == Asking::Yes) {
+                host.asking = Asking::No;
+                host.schedule.failed(&self.settings.rules.ttl, Instant::now());
+            }
+            return Ok(());
+        };
+        // A reload may have taken it away.
+        let Some(host) = self.hosts.get_mut(&name) else { return Ok(()) };
+        let now_unix = now();
+        let Accepted { addresses, trouble, outcome } = accept(found, &host.known, &self.settings.rules, now_unix);
+        self.counters.ended(trouble.as_ref());
+        host.asking = Asking::No;
+        match outcome {
+            Completeness::Whole => host.schedule.succeeded(addresses.ttl, Instant::now()),
+            Completeness::Partial => host.schedule.failed(&self.settings.rules.ttl, Instant::now()),
+        }
+        log_edge(&name, host, &addresses, trouble.as_ref());
+        host.trouble = trouble;
+        let has_moved = addresses.differ_from(&host.known);
+        host.known = addresses.clone();
+        if has_moved {
+            self.counters.changed();
+            self.updates.change_and_wait(Change::Addresses(name, addresses)).await?;
+            self.moved.notify_one();
+        }
+        self.show();
+        if has_moved || self.kept.elapsed() >= KEEP_EVERY {
+            self.keep();
+        }
+        Ok(())
+    }
+
+    /// Keeps what is known for the next run.
+    fn keep(&mut self) {
+        self.kept = Instant::now();
+        let Some(path) = self.settings.state.clone() else { return };
+        let known = self.hosts.iter().map(|(name, host)| (name.clone(), host.known.clone())).collect();
+        self.keeper.keep(path, keep::text(&known));
+    }
+
+    /// Shows how mirrors stand.
+    fn show(&self) {
+        let unix = now();
+        let age = |host: &Host| Duration::from_secs(unix.0.saturating_sub(host.known.at.map_or(unix.0, |at| at.0)));
+        let published = self.published.load();
+        let following = published.mirrors.iter().filter_map(|mirror| {
+            let name = mirror.followed_host()?;
+            let host = self.hosts.get(name)?;
+            let resolved = host.known.at.and_then(|_| StdInstant::now().checked_sub(age(host)));
+            let addresses = [host.known.v4.len(), host.known.v6.len()];
+            Some((mirror.name.clone(), Following { host: name.clone(), addresses, resolved }))
+        });
+        self.counters.set(following.collect());
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Says what an operator should know: trouble and its end, and that a host has moved.
+fn log_edge(name: &str, host: &mut Host, addresses: &HostAddresses, trouble: Option<&Trouble>) {
+    let kind = |trouble: &Trouble| trouble.kind();
+    match (host.trouble.as_ref(), trouble) {
+        (before, Some(now)) if before.map(kind) != Some(now.kind()) => match addresses.is_empty() {
+            true => warn!("host {name} cannot be resolved, and has never been: {now}"),
+            false => warn!("host {name} cannot be resolved as it should: {now}; what is known of it stays"),
+        },
+        (Some(_), None) => info!("host {name} is resolved again"),
+        _ => {}
+    }
+    let (v4, v6) = ((&addresses.v4, &host.known.v4), (&addresses.v6, &host.known.v6));
+    let is_quiet = host.said.is_none_or(|said| said.elapsed() >= SAY_EVERY);
+    if (v4.0 != v4.1 || v6.0 != v6.1) && is_quiet {
+        host.said = Some(Instant::now());
+        info!("host {name} has moved to {}, from {}", list(addresses), list(&host.known));
+    }
+}
+
+fn list(addresses: &HostAddresses) -> String {
+    let all = addresses.v4.iter().map(|v4| IpAddr::V4(*v4)).chain(addresses.v6.iter().map(|v6| IpAddr::V6(*v6)));
+    let texts: Vec<String> = all.map(|address| address.to_string()).collect();
+    if texts.is_empty() { "nowhere".to_string() } else { texts.join(" ") }
+}

@@ -1,0 +1,102 @@
+//! When a host is asked for again.
+//!
+//! **Invariants**: never before its TTL has run out, and at most a tenth later; after a failure soon, then ever more seldom.
+//! **Not here**: the bounds of a TTL ([`crate::mirror`]).
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::base::time::Ttl;
+
+/// The longest pause between lookups that fail, in seconds: what is mended should be seen within half a minute, and a
+/// resolver that is down is not kept busy by two queries in that time.
+const MAX_RETRY_SECS: u32 = 30;
+
+/// How much later than its TTL a host is asked for at most, in parts of the TTL: hosts of one start then drift apart.
+const JITTER_PART: u32 = 10;
+
+/// When one host is due.
+#[derive(Clone, Debug)]
+pub(super) struct Schedule {
+    due: Instant,
+    /// Failures in a row.
+    failures: u32,
+}
+
+impl Schedule {
+    /// Due at a moment.
+    pub(super) fn at(due: Instant) -> Self {
+        Schedule { due, failures: 0 }
+    }
+
+    /// Due when so many seconds are over.
+    pub(super) fn fresh(left: u32, now: Instant) -> Self {
+        let mut schedule = Schedule::at(now);
+        schedule.succeeded(Ttl(left), now);
+        schedule
+    }
+
+    /// When it is due.
+    pub(super) fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// Its addresses were found, and may be kept for so long.
+    pub(super) fn succeeded(&mut self, ttl: Ttl, now: Instant) {
+        self.failures = 0;
+        let ttl = Duration::from_secs(ttl.0.into());
+        self.due = now + ttl + (ttl / JITTER_PART).mul_f64(part());
+    }
+
+    /// Not all was found; the bounds of a TTL say how soon at the soonest.
+    pub(super) fn failed(&mut self, ttl: &RangeInclusive<u32>, now: Instant) {
+        let least = *ttl.start();
+        let wait = least.saturating_mul(1 << self.failures.min(16)).min(MAX_RETRY_SECS.max(least));
+        self.failures = self.failures.saturating_add(1);
+        self.due = now + Duration::from_secs(wait.into());
+    }
+}
+
+/// A random number from 0 to 1, as good as a jitter needs: the standard library's hash maps begin with another key each.
+fn part() -> f64 {
+    RandomState::new().hash_one(()) as f64 / u64::MAX as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_is_due_when_its_ttl_is_over_and_never_more_than_a_tenth_later() {
+        let (now, mut seen) = (Instant::now(), Vec::new());
+        for _ in 0..100 {
+            let mut schedule = Schedule::at(now);
+            schedule.succeeded(Ttl(60), now);
+            let wait = schedule.due() - now;
+            assert!((60.0..=66.0).contains(&wait.as_secs_f64()), "{wait:?}");
+            seen.push(wait);
+        }
+        seen.dedup();
+        assert!(seen.len() > 50, "they drift apart");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_failures_it_is_asked_for_soon_and_then_ever_more_seldom() {
+        let (mut now, mut schedule) = (Instant::now(), Schedule::at(Instant::now()));
+        let mut waits = Vec::new();
+        for _ in 0..6 {
+            schedule.failed(&(2..=3600), now);
+            waits.push((schedule.due() - now).as_secs());
+            now = schedule.due();
+        }
+        assert_eq!(waits, [2, 4, 8, 16, 30, 30]);
+        schedule.succeeded(Ttl(2), now);
+        schedule.failed(&(2..=3600), now);
+        assert_eq!((schedule.due() - now).as_secs(), 2);
+        schedule.failed(&(600..=3600), now);
+        assert_eq!((schedule.due() - now).as_secs(), 600, "never sooner than the least TTL");
+    }
+}

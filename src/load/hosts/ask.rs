@@ -1,0 +1,126 @@
+//! Asking resolvers for the addresses of a host, with hickory-resolver.
+//!
+//! **Invariants**: names are absolute, so no search list is tried; nothing is answered from a cache: when to ask again is
+//! decided by who asks.
+//! **Not here**: what is done with what was found ([`crate::mirror`]).
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ProtocolConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+    ServerOrderingStrategy,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::{TokioResolver, system_conf};
+
+use crate::base::name::NameBuf;
+use crate::base::time::Ttl;
+use crate::config::Resolver;
+use crate::mirror::{Lookup, Trouble};
+
+/// How often a query that failed is sent again, to the same server or another.
+const RETRIES: usize = 1;
+
+/// How long a lookup may take in all, in times of the time-out of one query: two tries at two servers.
+const LIMIT: u32 = 4;
+
+/// Asks the resolvers.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    resolver: TokioResolver,
+    limit: Duration,
+}
+
+impl Asker {
+    /// Reads this system's resolvers, where no others are named; why not, where there are none.
+    pub fn new(meant: &Resolver) -> Result<Self, String> {
+        let (config, hosts) = match meant.servers.is_empty() {
+            true => {
+                let (config, _) = system_conf::read_system_conf().map_err(|error| error.to_string())?;
+                // What this system's own programs get: its administrator may have written names into a file.
+                (ResolverConfig::from_name_servers(config.name_servers().to_vec()), ResolveHosts::Always)
+            }
+            false => {
+                let servers = meant.servers.iter().map(|server| {
+                    let connections = [ProtocolConfig::Udp, ProtocolConfig::Tcp].map(|protocol| {
+                        let mut connection = ConnectionConfig::new(protocol);
+                        connection.port = server.port();
+                        connection
+                    });
+                    NameServerConfig::new(server.ip(), true, connections.to_vec())
+                });
+                (ResolverConfig::from_name_servers(servers.collect()), ResolveHosts::Never)
+            }
+        };
+        let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        let options: &mut ResolverOpts = builder.options_mut();
+        options.timeout = meant.timeout;
+        options.attempts = RETRIES;
+        options.cache_size = 0;
+        options.use_hosts_file = hosts;
+        options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
+        options.try_tcp_on_error = true;
+        options.preserve_intermediates = true;
+        let resolver = builder.build().map_err(|error| error.to_string())?;
+        Ok(Asker { resolver, limit: meant.timeout * LIMIT })
+    }
+
+    /// What A and AAAA of a host are.
+    pub async fn ask(&self, host: &str) -> [Lookup; 2] {
+        let Ok(mut name) = Name::from_ascii(host) else {
+            let why = || Lookup::Failed(Trouble::Server("it is no host name".to_string()));
+            return [why(), why()];
+        };
+        name.set_fqdn(true);
+        let (v4, v6) = tokio::join!(self.lookup(&name, RecordType::A), self.lookup(&name, RecordType::AAAA));
+        [v4, v6]
+    }
+
+    async fn lookup(&self, name: &Name, rtype: RecordType) -> Lookup {
+        self.resolver.clear_lookup_cache(name.clone(), rtype);
+        let found = match tokio::time::timeout(self.limit, self.resolver.lookup(name.clone(), rtype)).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => return failed(error),
+            Err(_) => return Lookup::Failed(Trouble::Timeout),
+        };
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        let (mut aliases, mut ttl) = (Vec::new(), Ttl::MAX);
+        for record in found.answers() {
+            ttl = ttl.min(Ttl(record.ttl));
+            match &record.data {
+                RData::A(v4) => addresses.push(v4.0.into()),
+                RData::AAAA(v6) => addresses.push(v6.0.into()),
+                RData::CNAME(target) => aliases.extend(NameBuf::parse(&target.0.to_ascii())),
+                _ => {}
+            }
+        }
+        match addresses.is_empty() {
+            true => Lookup::Nothing,
+            false => Lookup::Found { addresses, ttl, aliases },
+        }
+    }
+}
+
+/// Only an answer says that there is nothing; all else leaves open what there is.
+fn failed(error: NetError) -> Lookup {
+    let server = |why: &str| Lookup::Failed(Trouble::Server(why.to_string()));
+    match error {
+        NetError::Timeout => Lookup::Failed(Trouble::Timeout),
+        NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
+            // A referral: whoever we asked does not resolve for us (RFC 2308 §2.2).
+            ResponseCode::NoError if none.ns.is_some() && none.soa.is_none() => {
+                server("the resolver does not recurse for us: it refers to other servers")
+            }
+            ResponseCode::NoError | ResponseCode::NXDomain => Lookup::Nothing,
+            other => server(&format!("the resolver answered {other}")),
+        },
+        NetError::Dns(DnsError::ResponseCode(code)) => server(&format!("the resolver answered {code}")),
+        NetError::NoConnections => server("no resolver can be reached"),
+        NetError::Io(error) => server(&format!("no resolver can be reached: {error}")),
+        other => server(&other.to_string()),
+    }
+}

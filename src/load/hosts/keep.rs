@@ -1,0 +1,96 @@
+//! The last good addresses of hosts in a file, for a start without a resolver.
+//!
+//! **Invariants**: a file that cannot be read costs only what was in it.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::time::{Ttl, UnixTime};
+use crate::mirror::HostAddresses;
+
+/// What is known of hosts, by their names.
+pub type Known = BTreeMap<Arc<str>, HostAddresses>;
+
+/// The largest such file, in octets: 65,535 hosts with all the addresses that they may have.
+const MAX_OCTETS: u64 = 256 << 20;
+
+/// One host in the file.
+#[derive(Debug, Deserialize, Serialize)]
+struct Entry {
+    host: String,
+    v4: Vec<std::net::Ipv4Addr>,
+    v6: Vec<std::net::Ipv6Addr>,
+    ttl: u32,
+    /// In seconds since 1970.
+    resolved: u64,
+}
+
+/// Reads what the last run knew; nothing where there is no such file.
+pub fn read(path: &Path) -> Result<Known, String> {
+    let octets = match std::fs::metadata(path).map(|metadata| metadata.len()) {
+        Ok(len) if len > MAX_OCTETS => return Err(format!("it has {len} octets")),
+        Ok(_) => std::fs::read(path),
+        Err(error) => Err(error),
+    };
+    let octets = match octets {
+        Ok(octets) => octets,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Known::new()),
+        Err(error) => return Err(error.to_string()),
+    };
+    std::str::from_utf8(&octets).ok().and_then(parse).ok_or_else(|| "it is not what this program writes".to_string())
+}
+
+/// Reads what [`text`] has written; none where this is something else.
+pub fn parse(text: &str) -> Option<Known> {
+    let entries: Vec<Entry> = serde_json::from_str(text).ok()?;
+    let host = |entry: Entry| {
+        let Entry { host, v4, v6, ttl, resolved } = entry;
+        (Arc::from(host), HostAddresses { v4, v6, ttl: Ttl(ttl), at: Some(UnixTime(resolved)) })
+    };
+    Some(entries.into_iter().map(host).collect())
+}
+
+/// What is known, to be kept for the next run.
+pub fn text(known: &Known) -> String {
+    let entry = |(host, addresses): (&Arc<str>, &HostAddresses)| {
+        let HostAddresses { v4, v6, ttl, at } = addresses.clone();
+        Some(Entry { host: host.to_string(), v4, v6, ttl: ttl.0, resolved: at?.0 })
+    };
+    let entries: Vec<Entry> = known.iter().filter_map(entry).collect();
+    serde_json::to_string(&entries).expect("an entry is plain data")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_comes_back_and_garbage_costs_only_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hosts.json");
+        assert_eq!(read(&path), Ok(Known::new()));
+        let addresses = HostAddresses {
+            v4: vec!["192.0.2.1".parse().unwrap()],
+            v6: vec!["2001:db8::1".parse().unwrap()],
+            ttl: Ttl(60),
+            at: Some(UnixTime(1_800_000_000)),
+        };
+        let mut known = Known::from([("lb.example".into(), addresses)]);
+        let write = |known: &Known| std::fs::write(&path, text(known)).unwrap();
+        write(&known);
+        assert_eq!(read(&path), Ok(known.clone()));
+        // What was never resolved is not worth a line.
+        known.insert("new.example".into(), HostAddresses::default());
+        write(&known);
+        assert_eq!(read(&path).unwrap().len(), 1);
+        let text = std::fs::read(&path).unwrap();
+        for garbage in [&text[..text.len() / 2], b"", b"<html>", b"[{}]"] {
+            std::fs::write(&path, garbage).unwrap();
+            assert!(read(&path).is_err());
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Mirrors given by host name alone: their first addresses, when a configuration is loaded.
+//!
+//! A steered owner is often an apex, where no CNAME can be, so a mirror's name is turned into addresses here. All names are
+//! asked for at once and for [`PATIENCE`] at most; where that fails, the addresses that the last run has kept stand in.
+//!
+//! **Invariants**: a mirror that has addresses in the config keeps just those; a name that is served already keeps what is
+//! served, without being asked for, so that a reload loses nothing and waits for nobody.
+//! **Not here**: keeping addresses fresh (hosts), which addresses are taken ([`crate::mirror`]).
+
+pub mod ask;
+pub mod keep;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::task::JoinSet;
+
+use crate::base::diagnostic::{Diagnostic, sort_by_place};
+use crate::base::prefix::PrefixSet;
+use crate::base::time::{Ttl, UnixTime};
+use crate::config::{Config, MirrorEntry, Resolver};
+use crate::mirror::{HostAddresses, HostRules, Lookup, Mirror, Trouble, accept};
+use ask::Asker;
+use keep::Known;
+
+/// How long a start may wait for resolvers, all names together: one that has not answered by then is as good as down, and
+/// a restart must not take longer because of it than its supervisor has patience.
+pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The names that are asked for at once: each is two queries, and a resolver serves as many without dropping any.
+pub const MAX_AT_ONCE: usize = 64;
+
+/// What a configuration is loaded for, and so what it means that a host is not known.
+#[derive(Clone, Debug)]
+pub enum Purpose {
+    /// To be looked at: then it is an error.
+    Check,
+    /// To be served from the start, or to see what would be: then the rest is served all the same, and the host follows when it can be resolved. It is
+    /// three in the morning and nobody is there to mend a name.
+    Start,
+    /// To be served instead of something that is served, of whose hosts this is known: then it is an error unless that does
+    /// not know it either. Whoever reloads is there, and what is served stays.
+    Reload(Known),
+}
+
+/// What is taken of what hosts resolve to.
+pub fn rules(config: &Config) -> HostRules {
+    let Resolver { least_ttl, greatest_ttl, private, .. } = &config.resolver;
+    // A day is the most that they can be: config::limits.
+    let seconds = |time: &Duration| time.as_secs() as u32;
+    HostRules {
+        ttl: seconds(least_ttl)..=seconds(greatest_ttl),
+        private: PrefixSet::new(private),
+        steered: config.zones.iter().flat_map(|zone| &zone.steer).map(|steer| steer.owner.clone()).collect(),
+    }
+}
+
+/// What the mirrors that are served know of their hosts.
+pub fn known<'m>(mirrors: impl IntoIterator<Item = &'m Mirror>) -> Known {
+    let of = |mirror: &Mirror| Some((mirror.followed_host()?.clone(), mirror.host_addresses()?));
+    mirrors.into_iter().filter_map(of).collect()
+}
+
+/// The time of day.
+pub fn now() -> UnixTime {
+    UnixTime(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+}
+
+/// Fills in the addresses of mirrors that have only a host name.
+pub fn resolve(config: &mut Config, purpose: &Purpose) -> Vec<Diagnostic> {
+    let mut wanted = known(config.mirrors.iter().map(|entry| &entry.mirror));
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let mut problems = Vec::new();
+    let mut kept = Known::new();
+    if let Purpose::Reload(served) = purpose {
+        let of = |host: &Arc<str>| served.get(host).cloned().unwrap_or_default();
+        wanted.iter_mut().for_each(|(host, known)| *known = of(host));
+    } else if let Some(path) = &config.resolver.state {
+        kept = keep::read(path).unwrap_or_else(|why| {
+            let message = format!("what was known of hosts is lost: {}: {why}", path.display());
+            problems.push(Diagnostic::warning("host-state", message).help("nothing need be done: it is written anew"));
+            Known::new()
+        });
+    }
+    let unknown: Vec<Arc<str>> =
+        wanted.iter().filter(|(_, known)| known.is_empty()).map(|(host, _)| host.clone()).collect();
+    let rules = rules(config);
+    let mut troubles: BTreeMap<Arc<str>, Trouble> = Default::default();
+    for (host, found) in ask_all(&config.resolver, unknown) {
+        let last = kept.remove(&host).unwrap_or_default();
+        let accepted = accept(found, &last, &rules, now());
+        troubles.extend(accepted.trouble.map(|trouble| (host.clone(), trouble)));
+        wanted.insert(host, accepted.addresses);
+    }
+    for entry in &mut config.mirrors {
+        let Some(host) = entry.mirror.followed_host().cloned() else { continue };
+        let Some(addresses) = wanted.get(&host) else { continue };
+        entry.mirror = entry.mirror.at(addresses);
+        if let Some(trouble) = troubles.get(&host) {
+            problems.push(problem(entry, &host, addresses, trouble, purpose));
+        }
+    }
+    sort_by_place(&mut problems);
+    problems
+}
+
+/// Asks for hosts, all at once; those that were not answered for in time timed out.
+fn ask_all(resolver: &Resolver, hosts: Vec<Arc<str>>) -> Vec<(Arc<str>, [Lookup; 2])> {
+    let fail = |host: &Arc<str>, why: &str| {
+        let trouble = || Lookup::Failed(Trouble::Server(why.to_string()));
+        (host.clone(), [trouble(), trouble()])
+    };
+    if hosts.is_empty() {
+        return Vec::new();
+    }
+    // Whoever loads a configuration may be within a runtime, where another cannot run: it gets a thread of its own.
+    let asked = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| error.to_string())?;
+            let answers = runtime.block_on(answers(Asker::new(resolver)?, &hosts));
+            runtime.shutdown_background();
+            Ok(answers)
+        });
+        asking.join().unwrap_or_else(|_| Err("resolving failed, which is a fault in pharos".to_string()))
+    });
+    match asked {
+        Ok(answers) => answers,
+        Err(why) => hosts.iter().map(|host| fail(host, &format!("there is no resolver to ask: {why}"))).collect(),
+    }
+}
+
+async fn answers(asker: Asker, hosts: &[Arc<str>]) -> Vec<(Arc<str>, [Lookup; 2])> {
+    let over = tokio::time::Instant::now() + PATIENCE;
+    let (mut left, mut running) = (hosts.iter(), JoinSet::new());
+    let mut answers: Answers = hosts.iter().map(|host| (host.clone(), None)).collect();
+    loop {
+        while running.len() < MAX_AT_ONCE
+            && let Some(host) = left.next()
+        {
+            let (asker, host) = (asker.clone(), host.clone());
+            running.spawn(async move {
+                let found = asker.ask(&host).await;
+                (host, found)
+            });
+        }
+        match tokio::time::timeout_at(over, running.join_next()).await {
+            Ok(Some(Ok((host, found)))) => {
+                answers.insert(host, Some(found));
+            }
+            Ok(Some(Err(_))) => {}
+            Ok(None) | Err(_) => break,
+        }
+    }
+    let timeout = || [Lookup::Failed(Trouble::Timeout), Lookup::Failed(Trouble::Timeout)];
+    answers.into_iter().map(|(host, found)| (host, found.unwrap_or_else(timeout))).collect()
+}
+
+/// Answers by host, as far as they are there.
+type Answers = BTreeMap<Arc<str>, Option<[Lookup; 2]>>;
+
+/// What was found so short a time ago was found by this lookup.
+const JUST_NOW: Ttl = Ttl(10);
+
+fn problem(
+    entry: &MirrorEntry,
+    host: &str,
+    addresses: &HostAddresses,
+    trouble: &Trouble,
+    purpose: &Purpose,
+) -> Diagnostic {
+    let message = format!("failed to resolve `{host}`, the host of mirror `{}`: {trouble}", entry.mirror.name);
+    if !addresses.is_empty() {
+        let age = addresses.at.map_or(Ttl(0), |at| Ttl(now().0.saturating_sub(at.0).try_into().unwrap_or(u32::MAX)));
+        let label = match age > JUST_NOW {
+            true => format!("has the addresses of {} ago", words(age)),
+            false => "has the addresses that remain".to_string(),
+        };
+        return Diagnostic::warning("mirror-host", message)
+            .at(entry.place.clone(), label)
+            .help("nothing need be done if the host has not moved: it is asked for again and again");
+    }
+    let is_served_like_that = match purpose {
+        Purpose::Check => false,
+        Purpose::Start => true,
+        Purpose::Reload(served) => served.contains_key(host),
+    };
+    match is_served_like_that {
+        true => Diagnostic::warning("mirror-host", message)
+            .at(entry.place.clone(), "is not steered to until its host is resolved")
+            .help("check the name and the resolvers; `[resolver] state` would keep the last good addresses"),
+        false => Diagnostic::error("mirror-host", message)
+            .at(entry.place.clone(), "has no addresses of its own")
+            .help("check the name and the resolvers (`[resolver] servers`), or add `addresses = […]`"),
+    }
+}
+
+/// A length of time as people say it, roughly.
+fn words(age: Ttl) -> String {
+    let (number, unit) = match age.0 {
+        0..120 => (age.0, "second"),
+        120..7200 => (age.0 / 60, "minute"),
+        7200..172_800 => (age.0 / 3600, "hour"),
+        _ => (age.0 / 86_400, "day"),
+    };
+    format!("{number} {unit}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, UdpSocket};
+
+    use super::*;
+    use crate::base::diagnostic::Style;
+    use crate::config;
+
+    /// A config with one mirror, and resolvers of which this is said.
+    fn config(mirror: &str, resolver: &str) -> Config {
+        let text = format!(
+            "[resolver]\n{resolver}\n[[zone]]\nname = \"b.example\"\nfile = \"b.zone\"\n\
+             steer = [{{ owner = \"@\", horizon = \"h\" }}]\n[mirrors.m]\n{mirror}\n[horizons.h]\ndefault = [\"m\"]\n"
+        );
+        match config::read("pharos.toml", &text) {
+            Ok((config, _)) => config,
+            Err(problems) => panic!("{problems:#?}"),
+        }
+    }
+
+    /// A resolver that never answers: its port stays taken as long as the socket is there.
+    fn silent() -> (UdpSocket, String) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let keys = format!("servers = \"{}\"\ntimeout = \"50ms\"", socket.local_addr().unwrap());
+        (socket, keys)
+    }
+
+    fn rendered(problems: &[Diagnostic]) -> String {
+        problems.iter().map(|problem| problem.render(Style::Plain)).collect::<Vec<_>>().join("\n\n")
+    }
+
+    /// RFC 6761 §6.3: this name is never asked for.
+    const LOCAL: &str = "host = \"localhost\"";
+
+    #[test]
+    fn a_host_gets_its_addresses_where_they_are_allowed() {
+        let (_socket, keys) = silent();
+        let mut allowed = config(LOCAL, &format!("{keys}\nprivate = [\"127.0.0.0/8\", \"::1/128\"]"));
+        assert_eq!(resolve(&mut allowed, &Purpose::Check), []);
+        let mirror = &allowed.mirrors[0].mirror;
+        assert_eq!(
+            (&mirror.v4[..], &mirror.v6[..]),
+            (&[Ipv4Addr::LOCALHOST][..], &[std::net::Ipv6Addr::LOCALHOST][..])
+        );
+        let problems = rendered(&resolve(&mut config(LOCAL, &keys), &Purpose::Check));
+        assert!(
+            problems.contains("127.0.0.1 is in a reserved block that `[resolver] private` does not allow"),
+            "{problems}"
+        );
+    }
+
+    #[test]
+    fn addresses_in_the_config_are_kept_and_nobody_is_asked() {
+        let mut config = config("host = \"lb.example\"\naddresses = [\"192.0.2.1\"]", "servers = \"192.0.2.53\"");
+        assert_eq!(resolve(&mut config, &Purpose::Check), []);
+        assert_eq!(config.mirrors[0].mirror.v4, [Ipv4Addr::new(192, 0, 2, 1)]);
+    }
+
+    #[test]
+    fn what_a_dead_resolver_means_depends_on_what_is_known() {
+        let (_socket, keys) = silent();
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("hosts.json");
+        let host = "host = \"lb.example\"";
+        let said = |keys: &str, purpose: &Purpose| {
+            let mut config = config(host, keys);
+            let problems = resolve(&mut config, purpose);
+            let errors = problems.iter().filter(|problem| problem.is_error()).count();
+            (errors, config.mirrors[0].mirror.v4.clone(), rendered(&problems))
+        };
+        let (errors, v4, text) = said(&keys, &Purpose::Check);
+        assert!(errors == 1 && v4.is_empty() && text.contains("--> pharos.toml:8"), "{text}");
+        assert!(
+            text.contains("failed to resolve `lb.example`, the host of mirror `m`: no resolver answered in time"),
+            "{text}"
+        );
+        // A start serves the rest.
+        let (errors, _, text) = said(&keys, &Purpose::Start);
+        assert!(errors == 0 && text.contains("is not steered to until its host is resolved"), "{text}");
+        // A reload brings in nothing that cannot be resolved, and loses nothing that is there, be it that it is not.
+        assert_eq!(said(&keys, &Purpose::Reload(Known::new())).0, 1);
+        assert_eq!(said(&keys, &Purpose::Reload([("lb.example".into(), HostAddresses::default())].into())).0, 0);
+        let one = HostAddresses {
+            v4: vec![Ipv4Addr::new(192, 0, 2, 1)],
+            v6: Vec::new(),
+            ttl: Ttl(60),
+            at: Some(UnixTime(1)),
+        };
+        let known: Known = [("lb.example".into(), one.clone())].into();
+        assert_eq!(said(&keys, &Purpose::Reload(known.clone())), (0, one.v4.clone(), String::new()));
+        // What the last run kept is better than nothing.
+        std::fs::write(&state, keep::text(&known)).unwrap();
+        let keys = format!("{keys}\nstate = \"{}\"", state.display());
+        for purpose in [Purpose::Check, Purpose::Start] {
+            let (errors, v4, text) = said(&keys, &purpose);
+            assert!(errors == 0 && v4 == one.v4 && text.contains(" days ago"), "{text}");
+        }
+        std::fs::write(&state, "garbage").unwrap();
+        let (errors, v4, text) = said(&keys, &Purpose::Start);
+        assert!(errors == 0 && v4.is_empty() && text.contains("what was known of hosts is lost"), "{text}");
+    }
+
+    #[test]
+    fn many_names_and_a_dead_resolver_do_not_hang() {
+        let (_socket, keys) = silent();
+        let begin = std::time::Instant::now();
+        let hosts: Vec<Arc<str>> = (0..10_000).map(|host| format!("h{host}.example").into()).collect();
+        let asked = ask_all(&config("host = \"h.example\"", &keys).resolver, hosts);
+        assert!(begin.elapsed() < PATIENCE * 2, "{:?}", begin.elapsed());
+        assert_eq!(asked.len(), 10_000);
+        assert!(asked.iter().flat_map(|(_, found)| found).all(|found| matches!(found, Lookup::Failed(_))));
+    }
+
+    #[tokio::test]
+    async fn a_config_may_be_loaded_within_a_runtime() {
+        let (_socket, keys) = silent();
+        assert_eq!(resolve(&mut config("host = \"lb.example\"", &keys), &Purpose::Check).len(), 1);
+    }
+
+    #[test]
+    fn ages_are_told_in_words() {
+        let of = |age| words(Ttl(age));
+        assert_eq!(
+            [0, 1, 119, 120, 7199, 7200, 172_800].map(of),
+            ["0 seconds", "1 second", "119 seconds", "2 minutes", "119 minutes", "2 hours", "2 days"]
+        );
+    }
+}

@@ -1,0 +1,364 @@
+//! From what lookups of a host find to the addresses that a mirror has: what is taken, what is refused, what is kept.
+//!
+//! In come the outcomes for A and AAAA and what was known before; out come the addresses from now on, what is the matter,
+//! and how soon to ask again.
+//!
+//! **Invariants**: pure, time is an argument; who had an address has one still: a failure, or a host that has none any more,
+//! leaves the last good ones; addresses are in ascending order, each once, and no more of a family than go into an answer;
+//! none that no client could reach, and none in a reserved block that is not allowed.
+//! **Not here**: asking (load), when to ask (hosts).
+//!
+//! RFC 8767 §5 keeps stale records for a day or three at most. Deviates: there is no such limit here. An address that has not
+//! changed for a week has most likely not changed since; it is probed, where mirrors are, and left when it does not serve;
+//! and what would stand in its place is no answer at all.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
+
+use crate::base::name::{Name, NameBuf};
+use crate::base::prefix::PrefixSet;
+use crate::base::special;
+use crate::base::time::{Ttl, UnixTime};
+
+/// The most addresses of a family: all of them are one answer, see `config::limits`.
+pub const MAX_OF_FAMILY: usize = 32;
+
+/// The addresses of a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostAddresses {
+    /// Its A records.
+    pub v4: Vec<Ipv4Addr>,
+    /// Its AAAA records.
+    pub v6: Vec<Ipv6Addr>,
+    /// How long they may be kept: the least TTL, within its bounds.
+    pub ttl: Ttl,
+    /// When all of that was last found to be so; or when any of it was, before all was; none where it never was.
+    pub at: Option<UnixTime>,
+}
+
+impl HostAddresses {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.v4.is_empty() && self.v6.is_empty()
+    }
+
+    /// Whether others are so different that answers are to be made anew: a TTL that a cache has counted down a little is not.
+    pub fn differ_from(&self, other: &HostAddresses) -> bool {
+        let far = |a: u32, b: u32| u64::from(a.abs_diff(b)) * 4 > u64::from(b);
+        (&self.v4, &self.v6) != (&other.v4, &other.v6) || far(self.ttl.0, other.ttl.0)
+    }
+}
+
+/// What a lookup of one type found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// Addresses.
+    Found {
+        /// They.
+        addresses: Vec<IpAddr>,
+        /// The least TTL, aliases counted.
+        ttl: Ttl,
+        /// Where aliases lead, in their order.
+        aliases: Vec<NameBuf>,
+    },
+    /// That there are none.
+    Nothing,
+    /// Nothing that can be relied on.
+    Failed(Trouble),
+}
+
+/// What is the matter with a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// No server answered in time.
+    Timeout,
+    /// The servers answered with an error, or could not be reached.
+    Server(String),
+    /// It is, or leads to, a name whose addresses come from mirrors.
+    Loop(String),
+    /// One of its addresses is refused.
+    Refused(IpAddr),
+    /// There is no address, or none any more.
+    NoAddress,
+}
+
+/// Every kind of trouble, by its word for metrics.
+pub const TROUBLES: [&str; 5] = ["timeout", "server", "loop", "refused", "no-address"];
+
+impl Trouble {
+    /// Its place in [`TROUBLES`].
+    pub fn kind(&self) -> usize {
+        match self {
+            Trouble::Timeout => 0,
+            Trouble::Server(_) => 1,
+            Trouble::Loop(_) => 2,
+            Trouble::Refused(_) => 3,
+            Trouble::NoAddress => 4,
+        }
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Timeout => f.write_str("no resolver answered in time"),
+            Trouble::Server(why) => f.write_str(why),
+            Trouble::Loop(name) => write!(f, "it leads to `{name}`, whose addresses come from mirrors themselves"),
+            Trouble::Refused(address) if special::impossible(*address).is_some() => {
+                write!(f, "{address} is an address that nobody can reach")
+            }
+            Trouble::Refused(address) => {
+                write!(f, "{address} is in a reserved block that `[resolver] private` does not allow")
+            }
+            Trouble::NoAddress => f.write_str("it has no address"),
+        }
+    }
+}
+
+/// What is taken of what is found.
+#[derive(Clone, Debug)]
+pub struct HostRules {
+    /// The bounds of a TTL, in seconds.
+    pub ttl: RangeInclusive<u32>,
+    /// The reserved addresses that a host may have.
+    pub private: PrefixSet,
+    /// The names whose addresses come from mirrors.
+    pub steered: Vec<NameBuf>,
+}
+
+/// What comes of a lookup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The addresses from now on.
+    pub addresses: HostAddresses,
+    /// What is the matter; addresses may have been found all the same.
+    pub trouble: Option<Trouble>,
+    /// Whether everything was found that there is to find.
+    pub outcome: Completeness,
+}
+
+/// Whether a lookup told everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completeness {
+    /// It did.
+    Whole,
+    /// At least one type is as it was before, for want of better knowledge.
+    Partial,
+}
+
+/// Takes in what the lookups of A and AAAA found, given what was known.
+pub fn accept(found: [Lookup; 2], known: &HostAddresses, rules: &HostRules, now: UnixTime) -> Accepted {
+    let [a, aaaa] = found;
+    let v4: Vec<IpAddr> = known.v4.iter().copied().map(IpAddr::V4).collect();
+    let v6: Vec<IpAddr> = known.v6.iter().copied().map(IpAddr::V6).collect();
+    let (a, aaaa) = (take(a, &v4, rules), take(aaaa, &v6, rules));
+    let whole = match a.addresses.is_some() && aaaa.addresses.is_some() {
+        true => Completeness::Whole,
+        false => Completeness::Partial,
+    };
+    let (trouble, ttl) = (a.trouble.or(aaaa.trouble), a.ttl.into_iter().chain(aaaa.ttl).min());
+    let (v4, v6) = (a.addresses.unwrap_or(v4), aaaa.addresses.unwrap_or(v6));
+    if v4.is_empty() && v6.is_empty() {
+        let trouble = Some(trouble.unwrap_or(Trouble::NoAddress));
+        return Accepted { addresses: known.clone(), trouble, outcome: Completeness::Partial };
+    }
+    let ttl = ttl.map_or(known.ttl, |ttl| Ttl(ttl.0.clamp(*rules.ttl.start(), *rules.ttl.end())));
+    let at = known.at.filter(|_| whole == Completeness::Partial).or(Some(now));
+    let v4 = v4.into_iter().filter_map(|address| if let IpAddr::V4(v4) = address { Some(v4) } else { None }).collect();
+    let v6 = v6.into_iter().filter_map(|address| if let IpAddr::V6(v6) = address { Some(v6) } else { None }).collect();
+    Accepted { addresses: HostAddresses { v4, v6, ttl, at }, trouble, outcome: whole }
+}
+
+/// What one lookup gives.
+struct Taken {
+    /// The addresses from now on; none where those from before stay.
+    addresses: Option<Vec<IpAddr>>,
+    /// Of addresses that were found.
+    ttl: Option<Ttl>,
+    trouble: Option<Trouble>,
+}
+
+impl Taken {
+    fn nothing_new(why: Trouble) -> Self {
+        Taken { addresses: None, ttl: None, trouble: Some(why) }
+    }
+}
+
+/// What is taken of one lookup, given what was known.
+fn take(lookup: Lookup, before: &[IpAddr], rules: &HostRules) -> Taken {
+    let (addresses, ttl, aliases) = match lookup {
+        Lookup::Failed(why) => return Taken::nothing_new(why),
+        Lookup::Nothing => return Taken { addresses: Some(Vec::new()), ttl: None, trouble: None },
+        Lookup::Found { addresses, ttl, aliases } => (addresses, ttl, aliases),
+    };
+    if let Some(name) = aliases.iter().find(|name| is_steered(name.as_name(), &rules.steered)) {
+        return Taken::nothing_new(Trouble::Loop(name.to_string()));
+    }
+    let (mut good, bad): (Vec<IpAddr>, Vec<IpAddr>) =
+        addresses.into_iter().partition(|address| is_allowed(*address, &rules.private));
+    let trouble = bad.first().map(|address| Trouble::Refused(*address));
+    if good.is_empty() {
+        return Taken::nothing_new(trouble.unwrap_or(Trouble::NoAddress));
+    }
+    // Of too many those that are served already stay, then the lowest are taken: a choice that does not change by itself.
+    good.sort_unstable_by_key(|address| (!before.contains(address), *address));
+    good.dedup();
+    good.truncate(MAX_OF_FAMILY);
+    good.sort_unstable();
+    Taken { addresses: Some(good), ttl: Some(ttl), trouble }
+}
+
+/// Whether a name's addresses come from mirrors.
+pub fn is_steered(name: Name<'_>, steered: &[NameBuf]) -> bool {
+    steered.iter().map(NameBuf::as_name).any(|owner| match owner.parent().filter(|_| owner.is_wildcard()) {
+        // Below the parent, in which case the wildcard stands for it; the zone may have that name itself, which is safe too.
+        Some(parent) => name != parent && name.ends_with(parent),
+        None => name == owner,
+    })
+}
+
+/// Whether a host may have an address: rebinding a public name to our own network is refused unless it is meant.
+fn is_allowed(address: IpAddr, private: &PrefixSet) -> bool {
+    special::impossible(address).is_none() && (!special::is_reserved(address) || private.contains(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::base::prefix::Prefix;
+
+    fn rules(private: &[&str]) -> HostRules {
+        let private: Vec<Prefix> = private.iter().map(|text| text.parse().unwrap()).collect();
+        let steered = ["blob.example", "*.wild.example"].map(|name| NameBuf::parse(name).unwrap()).to_vec();
+        HostRules { ttl: 10..=3600, private: PrefixSet::new(&private), steered }
+    }
+
+    fn found(addresses: &[&str], ttl: u32, aliases: &[&str]) -> Lookup {
+        Lookup::Found {
+            addresses: addresses.iter().map(|text| text.parse().unwrap()).collect(),
+            ttl: Ttl(ttl),
+            aliases: aliases.iter().map(|name| NameBuf::parse(name).unwrap()).collect(),
+        }
+    }
+
+    fn known(v4: &[&str], v6: &[&str]) -> HostAddresses {
+        HostAddresses {
+            v4: v4.iter().map(|text| text.parse().unwrap()).collect(),
+            v6: v6.iter().map(|text| text.parse().unwrap()).collect(),
+            ttl: Ttl(60),
+            at: Some(UnixTime(7)),
+        }
+    }
+
+    fn accepted(v4: Lookup, v6: Lookup, before: &HostAddresses) -> Accepted {
+        accept([v4, v6], before, &rules(&[]), UnixTime(9))
+    }
+
+    #[test]
+    fn what_is_found_is_taken_in_order_with_its_least_ttl() {
+        let both =
+            accepted(found(&["192.0.2.2", "192.0.2.1"], 300, &[]), found(&["2001:db8::1"], 20, &[]), &known(&[], &[]));
+        let expected = HostAddresses {
+            ttl: Ttl(20),
+            at: Some(UnixTime(9)),
+            ..known(&["192.0.2.1", "192.0.2.2"], &["2001:db8::1"])
+        };
+        assert_eq!(both, Accepted { addresses: expected, trouble: None, outcome: Completeness::Whole });
+        let ttl = |ttl| accepted(found(&["192.0.2.1"], ttl, &[]), Lookup::Nothing, &known(&[], &[])).addresses.ttl.0;
+        assert_eq!([0, 10, 3600, 1 << 30].map(ttl), [10, 10, 3600, 3600]);
+    }
+
+    #[test]
+    fn a_family_comes_and_goes_as_the_host_says_and_stays_when_nothing_is_said() {
+        let before = known(&["192.0.2.1"], &["2001:db8::1"]);
+        let one = || found(&["192.0.2.1"], 60, &[]);
+        assert_eq!(accepted(one(), Lookup::Nothing, &before).addresses.v6, [] as [Ipv6Addr; 0]);
+        let unsaid = accepted(one(), Lookup::Failed(Trouble::Timeout), &before);
+        assert_eq!((&unsaid.addresses.v6, unsaid.addresses.at), (&before.v6, Some(UnixTime(7))));
+        assert_eq!((unsaid.trouble, unsaid.outcome), (Some(Trouble::Timeout), Completeness::Partial));
+    }
+
+    #[test]
+    fn a_host_that_has_no_address_any_more_keeps_its_last() {
+        let before = known(&["192.0.2.1"], &[]);
+        let gone = accepted(Lookup::Nothing, Lookup::Nothing, &before);
+        assert_eq!((gone.addresses, gone.trouble), (before.clone(), Some(Trouble::NoAddress)));
+        let failed = accepted(Lookup::Nothing, Lookup::Failed(Trouble::Timeout), &before);
+        assert_eq!((failed.addresses, failed.trouble), (before, Some(Trouble::Timeout)));
+    }
+
+    #[test]
+    fn a_public_name_is_not_bound_to_our_own_network() {
+        let before = known(&["192.0.2.1"], &[]);
+        for address in
+            ["127.0.0.1", "10.1.2.3", "169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255", "100.64.0.1"]
+        {
+            let refused = accepted(found(&[address], 60, &[]), Lookup::Nothing, &before);
+            assert_eq!(refused.addresses, before, "{address}");
+            assert_eq!(refused.trouble, Some(Trouble::Refused(address.parse().unwrap())));
+        }
+        for address in
+            ["::1", "fd00::1", "fe80::1", "::", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::10.0.0.1", "2002:7f00:1::"]
+        {
+            let refused = accepted(Lookup::Nothing, found(&[address], 60, &[]), &known(&[], &[]));
+            assert!(refused.addresses.is_empty(), "{address}");
+        }
+        // The good ones beside it are taken.
+        let mixed = accepted(found(&["10.0.0.1", "192.0.2.9"], 60, &[]), Lookup::Nothing, &before);
+        assert_eq!(mixed.addresses.v4, ["192.0.2.9".parse::<Ipv4Addr>().unwrap()]);
+        assert_eq!((mixed.trouble.map(|trouble| trouble.kind()), mixed.outcome), (Some(3), Completeness::Whole));
+        // Where it is meant it is allowed, but for what is no address at all.
+        let meant = rules(&["10.0.0.0/8", "0.0.0.0/8"]);
+        let of = |address| accept([found(&[address], 60, &[]), Lookup::Nothing], &before, &meant, UnixTime(9)).trouble;
+        assert_eq!((of("10.0.0.1"), of("0.0.0.1").map(|trouble| trouble.kind())), (None, Some(3)));
+    }
+
+    #[test]
+    fn a_host_that_leads_to_a_steered_name_is_refused() {
+        let before = known(&["192.0.2.1"], &[]);
+        for alias in ["BLOB.example", "x.wild.example", "x.y.wild.example"] {
+            let refused = accepted(found(&["192.0.2.9"], 60, &["cdn.other", alias]), Lookup::Nothing, &before);
+            assert_eq!(
+                (refused.addresses.v4, refused.trouble.map(|trouble| trouble.kind())),
+                (before.v4.clone(), Some(2))
+            );
+        }
+        assert_eq!(
+            accepted(found(&["192.0.2.9"], 60, &["wild.example", "x.blob.example"]), Lookup::Nothing, &before).trouble,
+            None
+        );
+    }
+
+    #[test]
+    fn a_ttl_that_a_cache_counts_down_is_no_difference() {
+        let of = |ttl| HostAddresses { ttl: Ttl(ttl), ..known(&["192.0.2.1"], &[]) };
+        assert!(!of(55).differ_from(&of(60)) && of(30).differ_from(&of(60)) && of(300).differ_from(&of(60)));
+        assert!(of(60).differ_from(&HostAddresses { ttl: Ttl(60), ..known(&["192.0.2.2"], &[]) }));
+    }
+
+    proptest! {
+        #[test]
+        fn too_many_addresses_are_chosen_from_in_a_way_that_does_not_change_by_itself(
+            hosts in prop::collection::vec(any::<u8>(), 1..200),
+            seed in any::<u64>(),
+        ) {
+            let lookup = |hosts: &[u8]| Lookup::Found {
+                addresses: hosts.iter().map(|last| IpAddr::from([192, 0, 2, *last])).collect(),
+                ttl: Ttl(60),
+                aliases: Vec::new(),
+            };
+            let first = accepted(lookup(&hosts), Lookup::Nothing, &known(&[], &[])).addresses;
+            prop_assert!(first.v4.len() <= MAX_OF_FAMILY && first.v4.is_sorted());
+            let mut shuffled = hosts.clone();
+            shuffled.rotate_left((seed % hosts.len() as u64) as usize);
+            // One more that is lower than all does not push out what is served.
+            shuffled.push(0);
+            let again = accepted(lookup(&shuffled), Lookup::Nothing, &first).addresses;
+            prop_assert!(first.v4.iter().all(|address| again.v4.contains(address)));
+            prop_assert!(again.v4.len() <= MAX_OF_FAMILY);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! How changes fold in: mirrors that move, what is found out about addresses, reloads meanwhile.
+
+use super::*;
+use crate::base::time::UnixTime;
+use crate::mirror::{Addressing, Forced, Reason};
+use crate::networks::Networks;
+use crate::steer::{Draft, Laid};
+
+const LB: &str = "lb.example";
+
+fn mirror(name: &str, host: Option<&str>, v4: &[&str]) -> Mirror {
+    let v4 = v4.iter().map(|text| text.parse().unwrap()).collect();
+    let addressing = match host {
+        Some(_) => Addressing::Resolved { at: Some(UnixTime(1)), ttl: Ttl(300) },
+        None => Addressing::Written,
+    };
+    Mirror { name: name.into(), host: host.map(Into::into), addressing, v4, v6: Vec::new() }
+}
+
+/// A horizon with one plan: the mirrors in their order.
+fn snapshot(mirrors: Vec<Mirror>) -> Snapshot {
+    let networks = Networks::default();
+    let default = (0..mirrors.len()).map(MirrorId::from_index).collect();
+    let draft = Draft::new("h".into(), Vec::new(), default);
+    let horizon = Horizon::build(draft, &networks, &Laid::over(&networks));
+    Snapshot::new(
+        Generation(1),
+        Arc::new(ZoneSet::new(Vec::new())),
+        [horizon].into(),
+        mirrors.into(),
+        Arc::new(Settings::default()),
+        Arc::default(),
+    )
+}
+
+fn addresses(v4: &[&str], v6: &[&str], at: u64) -> HostAddresses {
+    HostAddresses {
+        v4: v4.iter().map(|text| text.parse().unwrap()).collect(),
+        v6: v6.iter().map(|text| text.parse().unwrap()).collect(),
+        ttl: Ttl(20),
+        at: Some(UnixTime(at)),
+    }
+}
+
+fn moved(snapshot: &Snapshot, v4: &[&str], v6: &[&str]) -> Snapshot {
+    apply(snapshot, &Change::Addresses(LB.into(), addresses(v4, v6, 2)), Moment(0))
+}
+
+/// What is answered, with the TTL of an owner that would have a minute.
+fn answered(snapshot: &Snapshot, family: Family) -> (Vec<Vec<u8>>, Option<u32>, Tier) {
+    let addresses = snapshot.addresses(HorizonId(0), PlanId(0), family);
+    let set = addresses.rrset(family, Ttl(60));
+    let rdata = set.iter().flat_map(|set| set.rdatas()).map(<[u8]>::to_vec).collect();
+    (rdata, set.map(|set| set.ttl.0), addresses.choice.tier)
+}
+
+fn v4(last: u8) -> Vec<u8> {
+    vec![192, 0, 2, last]
+}
+
+fn standing(mirror: &Mirror, healths: &[Health]) -> Change {
+    let of = |health: &Health| AddressStanding { health: *health, stable_secs: Some(30) };
+    Change::Standing(mirror.clone(), Standing { v4: healths.iter().map(of).collect(), ..Standing::default() })
+}
+
+#[test]
+fn every_mirror_that_follows_a_host_moves_with_it_and_no_other() {
+    let written = Mirror { addressing: Addressing::Written, ..mirror("c", Some(LB), &["192.0.2.3"]) };
+    let before = snapshot(vec![mirror("a", Some(LB), &["192.0.2.1"]), mirror("b", Some(LB), &["192.0.2.1"]), written]);
+    assert_eq!(answered(&before, Family::V4), (vec![v4(1)], Some(60), Tier::Preferred));
+    let after = moved(&before, &["192.0.2.8", "192.0.2.9"], &["2001:db8::9"]);
+    let of = |id: usize| after.mirrors[id].v4.iter().map(|v4| v4.octets()[3]).collect::<Vec<_>>();
+    assert_eq!([of(0), of(1), of(2)], [vec![8, 9], vec![8, 9], vec![3]]);
+    // The host's TTL of 20 s holds for the answer too.
+    assert_eq!(answered(&after, Family::V4), (vec![v4(8), v4(9)], Some(20), Tier::Preferred));
+    assert_eq!(answered(&after, Family::V6).0.len(), 1);
+    assert_eq!(after.generation, Generation(2));
+}
+
+#[test]
+fn addresses_that_stay_keep_their_standing_and_new_ones_wait_for_their_first_probe() {
+    let lb = mirror("lb", Some(LB), &["192.0.2.1", "192.0.2.2"]);
+    let other = mirror("other", None, &["192.0.2.50"]);
+    let before = snapshot(vec![lb.clone(), other]).with_fresh(Health::Untried);
+    let before = apply(&before, &standing(&lb, &[Health::Up, Health::Down]), Moment(0));
+    assert_eq!(answered(&before, Family::V4).0, [v4(1)]);
+    let after = moved(&before, &["192.0.2.1", "192.0.2.2", "192.0.2.3"], &[]);
+    let health: Vec<_> = after.standing(MirrorId(0)).v4.iter().map(|address| address.health).collect();
+    assert_eq!(health, [Health::Up, Health::Down, Health::Untried]);
+    assert_eq!(answered(&after, Family::V4).0, [v4(1)], "the new one waits");
+    // With all of it new another mirror helps out, for a second at a time.
+    let gone = moved(&before, &["192.0.2.7"], &[]);
+    assert_eq!(answered(&gone, Family::V4), (vec![v4(50)], Some(1), Tier::Preferred));
+    let probed = apply(&gone, &standing(&gone.mirrors[0], &[Health::Up]), Moment(0));
+    assert_eq!(answered(&probed, Family::V4).0, [v4(7)]);
+    // Alone it is steered to at once: an unprobed address is better than none.
+    let alone = moved(&snapshot(vec![lb]).with_fresh(Health::Untried), &["192.0.2.7"], &[]);
+    assert_eq!(answered(&alone, Family::V4).0, [v4(7)]);
+    // Without probes nobody waits.
+    let unprobed = moved(
+        &snapshot(vec![mirror("lb", Some(LB), &["192.0.2.1"]), mirror("o", None, &["192.0.2.50"])]),
+        &["192.0.2.7"],
+        &[],
+    );
+    assert_eq!(answered(&unprobed, Family::V4).0, [v4(7)]);
+}
+
+#[test]
+fn what_was_found_out_of_addresses_that_are_gone_is_said_of_no_other() {
+    let lb = mirror("lb", Some(LB), &["192.0.2.1", "192.0.2.2"]);
+    let after = moved(&snapshot(vec![lb.clone()]), &["192.0.2.2", "192.0.2.3"], &[]);
+    // The watcher does not know yet; as many addresses, in another order.
+    let after = apply(&after, &standing(&lb, &[Health::Bad, Health::Down]), Moment(0));
+    let health: Vec<_> = after.standing(MirrorId(0)).v4.iter().map(|address| address.health).collect();
+    assert_eq!(health, [Health::Down, Health::Up]);
+}
+
+#[test]
+fn a_reload_loses_neither_addresses_nor_health_nor_orders() {
+    let lb = mirror("lb", Some(LB), &["192.0.2.1"]);
+    let served = moved(&snapshot(vec![lb.clone()]).with_fresh(Health::Untried), &["192.0.2.7", "192.0.2.8"], &[]);
+    let served = apply(&served, &standing(&served.mirrors[0], &[Health::Down, Health::Up]), Moment(0));
+    let reason = Reason::parse("maintenance").unwrap();
+    let order = Order { forced: Forced::Drain, reason, who: "me".into(), since: UnixTime(1), until: None };
+    let served = apply(&served, &Change::Force("lb".into(), Some(order)), Moment(0));
+    // Compiled while the host had other addresses.
+    let compiled = snapshot(vec![mirror("new", None, &["192.0.2.60"]), lb.clone()]);
+    let next = compiled.taking_over(&served);
+    assert_eq!(next.mirrors[1], served.mirrors[0]);
+    assert_eq!(next.standing(MirrorId(1)), served.standing(MirrorId(0)));
+    let later = apply(&next, &Change::Addresses(LB.into(), addresses(&["192.0.2.9"], &[], 3)), Moment(0));
+    assert_eq!(later.standing(MirrorId(1)).v4[0].health, Health::Untried, "somebody looks, still");
+    // What the reload itself has resolved for the first time is newer than nothing.
+    let unknown = Mirror { addressing: Addressing::Resolved { at: None, ttl: Ttl(0) }, v4: Vec::new(), ..lb.clone() };
+    assert_eq!(snapshot(vec![lb.clone()]).taking_over(&snapshot(vec![unknown])).mirrors[0], lb);
+    // Another host, or addresses of its own: what is written counts.
+    for other in [mirror("lb", Some("other.example"), &["192.0.2.3"]), mirror("lb", None, &["192.0.2.3"])] {
+        assert_eq!(snapshot(vec![other.clone()]).taking_over(&served).mirrors[0], other);
+    }
+}
+
+#[test]
+fn an_https_record_moves_with_the_addresses() {
+    let lb = mirror("lb", Some(LB), &["192.0.2.1"]);
+    let service = Service::new(HorizonId(0), &["h2"], HTTPS_PORT, Hints::Tailored);
+    let after = moved(&snapshot(vec![lb]).with_services([service].into()), &["192.0.2.7"], &[]);
+    let set = after.service_record(ServiceId(0), PlanId(0)).rrset(Ttl(60));
+    assert_eq!(set.ttl, Ttl(20));
+    assert!(set.rdatas().next().unwrap().ends_with(&v4(7)));
+}
