@@ -17,6 +17,7 @@ use crate::base::report::report;
 use crate::base::time::Generation;
 use crate::compile;
 use crate::inspect::{self, HorizonReport, MirrorTotal, Progress, Records, Report, Violation, Wrong};
+use crate::load::hosts::Purpose;
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
 
@@ -39,7 +40,7 @@ pub(super) struct Args {
 
 /// Sweeps, and tells the exit code.
 pub(super) fn run(config: &Path, args: &Args) -> u8 {
-    let built = match compile::build(config, Generation(1)) {
+    let built = match compile::build_for(&Purpose::Start, config, Generation(1)) {
         Ok(built) => built,
         Err(problems) => {
             eprint!("{}", report(&problems, style_of_stderr()));

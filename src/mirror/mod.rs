@@ -119,37 +119,19 @@ impl Standing {
 
     /// How a mirror stands that has moved from some addresses to others: what stays, stands as it did.
     pub fn moved(&self, before: &Mirror, now: &Mirror, fresh: AddressStanding) -> Self {
-        fn carry<A: PartialEq>(
-            from: &[A],
-            to: &[A],
-            known: &[AddressStanding],
-            fresh: AddressStanding,
-        ) -> Vec<AddressStanding> {
-            let of = |address: &A| from.iter().position(|one| one == address).and_then(|at| known.get(at).copied());
-            to.iter().map(|address| of(address).unwrap_or(fresh)).collect()
-        }
-        Standing {
-            v4: carry(&before.v4, &now.v4, &self.v4, fresh),
-            v6: carry(&before.v6, &now.v6, &self.v6, fresh),
-            forced: self.forced,
-        }
+        let v4 = |address| standing_of(address, &before.v4, &self.v4).unwrap_or(fresh);
+        let v6 = |address| standing_of(address, &before.v6, &self.v6).unwrap_or(fresh);
+        Standing { v4: now.v4.iter().map(v4).collect(), v6: now.v6.iter().map(v6).collect(), forced: self.forced }
     }
 
-    /// How a mirror stands of which this was found out when it was at other addresses, maybe; what is not about an address
-    /// that it has changes nothing.
+    /// How a mirror stands of which something was found out when it was at other addresses, maybe; what is not about an
+    /// address that it has changes nothing.
     pub fn updated(&self, now: &Mirror, then: &Mirror, found: &Standing) -> Self {
-        fn merge<A: PartialEq>(
-            now: &[A],
-            known: &[AddressStanding],
-            then: &[A],
-            found: &[AddressStanding],
-        ) -> Vec<AddressStanding> {
-            let of = |address: &A| then.iter().position(|one| one == address).and_then(|at| found.get(at).copied());
-            now.iter().zip(known).map(|(address, known)| of(address).unwrap_or(*known)).collect()
-        }
+        let v4 = |(address, known): (_, &AddressStanding)| standing_of(address, &then.v4, &found.v4).unwrap_or(*known);
+        let v6 = |(address, known): (_, &AddressStanding)| standing_of(address, &then.v6, &found.v6).unwrap_or(*known);
         Standing {
-            v4: merge(&now.v4, &self.v4, &then.v4, &found.v4),
-            v6: merge(&now.v6, &self.v6, &then.v6, &found.v6),
+            v4: now.v4.iter().zip(&self.v4).map(v4).collect(),
+            v6: now.v6.iter().zip(&self.v6).map(v6).collect(),
             forced: self.forced,
         }
     }
@@ -179,4 +161,10 @@ impl Standing {
         let best = all.iter().map(|address| address.health).min();
         self.forced == Some(Forced::Up) || all.get(index).map(|address| address.health) == best
     }
+}
+
+/// How one of some addresses stands.
+fn standing_of<A: PartialEq>(address: &A, addresses: &[A], standings: &[AddressStanding]) -> Option<AddressStanding> {
+    let at = addresses.iter().position(|one| one == address)?;
+    standings.get(at).copied()
 }

@@ -85,7 +85,7 @@ impl Service {
     }
 }
 
-/// Appends a service parameter. Its value is short: 32 addresses of a family are 512 octets.
+/// Appends a service parameter. Its value is short: eight mirrors with 32 addresses each are 4096 octets.
 fn push_param(key: u16, value: &[u8], rdata: &mut Vec<u8>) {
     rdata.extend_from_slice(&key.to_be_bytes());
     rdata.extend_from_slice(&(value.len() as u16).to_be_bytes());

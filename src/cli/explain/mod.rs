@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::control::client::Question;
 use crate::control::encode;
 use crate::inspect::view::{Known, View, describe};
+use crate::load::hosts::Purpose;
 
 use super::server::Server;
 use super::{BAD_CONFIG, OK, put, style_of_stderr};
@@ -66,7 +67,7 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
 }
 
 fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
-    let built = compile::build(config, Generation(1)).map_err(|problems| {
+    let built = compile::build_for(&Purpose::Start, config, Generation(1)).map_err(|problems| {
         eprint!("{}", report(&problems, style_of_stderr()));
         BAD_CONFIG
     })?;

@@ -36,8 +36,8 @@ pub const MAX_AT_ONCE: usize = 64;
 pub enum Purpose {
     /// To be looked at: then it is an error.
     Check,
-    /// To be served from the start: then the rest is served all the same, and the host follows when it can be resolved. It is
-    /// three in the morning and nobody is there to mend a name.
+    /// To be served from the start, or to see what would be: then the rest is served all the same, and the host follows when
+    /// it can be resolved. It is three in the morning and nobody is there to mend a name.
     Start,
     /// To be served instead of something that is served, of whose hosts this is known: then it is an error unless that does
     /// not know it either. Whoever reloads is there, and what is served stays.
