@@ -190,12 +190,12 @@ def read_feeds(data):
 
 
 def synthetic_feeds(count):
-    """Nested prefixes like those that providers publish: half of them IPv4."""
+    """Nested prefixes like those that providers publish: half of them IPv4; none are reserved, and each provider has its own."""
     pick = random.Random(count)
 
-    def v4():
+    def v4(provider):
         length = pick.choice([16, 16, 16, 18, 20, 21, 22, 23, 24, 24, 24, 24])
-        address = (pick.getrandbits(30) | 1 << 30) >> (32 - length) << (32 - length)
+        address = (pick.getrandbits(29) | provider << 30) >> (32 - length) << (32 - length)
         return f"{socket.inet_ntop(socket.AF_INET, address.to_bytes(4, 'big'))}/{length}"
 
     def v6():
@@ -204,6 +204,6 @@ def synthetic_feeds(count):
         return f"{socket.inet_ntop(socket.AF_INET6, address.to_bytes(16, 'big'))}/{length}"
 
     region = lambda: f"region-{pick.randrange(42)}"
-    aws = {"syncToken": "1", "prefixes": [{"ip_prefix": v4(), "region": region()} for _ in range(count * 4 // 10)],
+    aws = {"syncToken": "1", "prefixes": [{"ip_prefix": v4(1), "region": region()} for _ in range(count * 4 // 10)],
            "ipv6_prefixes": [{"ipv6_prefix": v6(), "region": region()} for _ in range(count // 2)]}
-    return aws, {"syncToken": "1", "prefixes": [{"ipv4Prefix": v4(), "scope": region()} for _ in range(count // 10)]}
+    return aws, {"syncToken": "1", "prefixes": [{"ipv4Prefix": v4(2), "scope": region()} for _ in range(count // 10)]}
