@@ -265,7 +265,7 @@ struct Unbound {
 impl Unbound {
     fn start(program: &Path, authority: &Peer) -> Self {
         let folder = TempDir::new().unwrap();
-        let port = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let port = peers::free_port();
         let (path, at) = (folder.path().display(), authority.address);
         let config = format!(
             "server:\n interface: 127.0.0.1@{port}\n username: \"\"\n chroot: \"\"\n directory: \"{path}\"\n \

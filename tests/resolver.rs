@@ -18,7 +18,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::peers::find_program;
+use common::peers::{find_program, free_port};
 use common::server::{PATIENCE, Server};
 use common::{feeds, query, show};
 use pharos::base::prefix::Prefix;
@@ -73,7 +73,7 @@ impl Resolver {
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display();
-        let port = UdpSocket::bind((LOOPBACK, 0)).unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let config = format!(
             "server:\n directory: \"{path}\"\n chroot: \"\"\n username: \"\"\n pidfile: \"{path}/pid\"\n \
              use-syslog: no\n do-daemonize: no\n interface: 127.0.0.1@{port}\n access-control: 127.0.0.0/8 allow\n \

@@ -21,6 +21,7 @@ use std::sync::{Arc, LazyLock};
 
 use pharos::base::client::{Client, SourcePrefixLen, Subnet};
 use pharos::base::diagnostic::Place;
+use pharos::base::geo::Coordinates;
 use pharos::base::ids::{HorizonId, MirrorId};
 use pharos::base::name::NameBuf;
 use pharos::base::rr::Rtype;
@@ -459,6 +460,64 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
         Arc::new(Settings::default()),
         Arc::new(Provenance::default()),
     )
+}
+
+/// Every network of MaxMind's City test database gets the mirror that is nearest to where a lookup of its own puts it.
+#[test]
+fn the_nearest_mirror_is_that_of_the_citys_coordinates() {
+    let path = feeds::folder().join("GeoLite2-City-Test.mmdb");
+    let Ok(octets) = std::fs::read(&path) else {
+        eprintln!("skipped: {} is not there", path.display());
+        return;
+    };
+    let network = Network {
+        name: "city".into(),
+        kind: NetworkKind::Mmdb,
+        path,
+        file: "city.mmdb".into(),
+        provider: None,
+        place: Place::whole_file(&Arc::from("pharos.toml")),
+    };
+    let networks = Networks { sources: vec![Arc::new(load::networks::load(&network).unwrap().source)] };
+    // Oslo, Milton (US), Singapore, London, Tokyo; the list is another order than that of any client.
+    let places = [(59.91, 10.75), (47.25, -122.31), (1.35, 103.82), (51.51, -0.13), (35.68, 139.69)];
+    let coordinates = places.map(|(north, east)| Coordinates::from_degrees(north, east).unwrap());
+    let draft = Draft {
+        default_ranking: Ranking::Nearest(coordinates.to_vec()),
+        ..Draft::new("near".into(), Vec::new(), (0..5).map(MirrorId).collect())
+    };
+    let horizon = Horizon::build(draft, &networks, &Laid::over(&networks));
+    let reader = maxminddb::Reader::from_source(octets).unwrap();
+    let kilometres = |(lat_a, lon_a): (f64, f64), (lat_b, lon_b): (f64, f64)| {
+        let half_chord = |degrees: f64| (degrees.to_radians() / 2.0).sin().powi(2);
+        let (cos_a, cos_b) = (lat_a.to_radians().cos(), lat_b.to_radians().cos());
+        12742.0176 * (half_chord(lat_a - lat_b) + cos_a * cos_b * half_chord(lon_a - lon_b)).sqrt().min(1.0).asin()
+    };
+    let v4 = networks.sources[0].v4().iter().map(|entry| IpAddr::from(Ipv4Addr::from_bits(entry.block.first())));
+    let v6 = networks.sources[0].v6().iter().map(|entry| IpAddr::from(Ipv6Addr::from_bits(entry.block.first())));
+    let (mut near, mut nowhere) = (0, 0);
+    for address in v4.chain(v6) {
+        let plan = match address {
+            IpAddr::V4(v4) => horizon.v4().plan_at(v4.to_bits()),
+            IpAddr::V6(v6) => horizon.v6().plan_at(v6.to_bits()),
+        };
+        let first = horizon.plan(plan).preferred[0].index();
+        let found = reader.lookup(address).unwrap();
+        let part = |key: &str| found.decode_path::<f64>(&["location", key].map(Into::into)).unwrap();
+        match part("latitude").zip(part("longitude")) {
+            Some(place) => {
+                let least = places.iter().map(|mirror| kilometres(*mirror, place)).fold(f64::INFINITY, f64::min);
+                // Distances are whole kilometres, and of equal ones the first is taken.
+                assert!(kilometres(places[first], place) <= least + 1.0, "{address} at {place:?} gets mirror {first}");
+                near += 1;
+            }
+            None => {
+                assert_eq!(first, 0, "{address} is nowhere, and gets the list");
+                nowhere += 1;
+            }
+        }
+    }
+    assert!(near > 100, "{near} networks with coordinates, {nowhere} without");
 }
 
 /// SplitMix64: the same numbers on every run.

@@ -10,12 +10,12 @@
 mod common;
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::peers::find_program;
+use common::peers::{find_program, free_port};
 use common::pipeline;
 use common::query::Builder;
 use common::server::{PATIENCE, Server};
@@ -42,10 +42,6 @@ fn zone(serial: u32, expire: u32) -> String {
         ));
     }
     text
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind((HERE, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Waits for something to be so.

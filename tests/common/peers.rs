@@ -7,9 +7,10 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use pharos::base::rr::Rtype;
@@ -109,7 +110,7 @@ impl Peer {
         for (zone, text) in zones {
             fs::write(folder.path().join(file_of(zone)), text).unwrap();
         }
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let (config, arguments) = configure(folder.path(), port, zones);
         let path = folder.path().join("config");
         fs::write(&path, config).unwrap();
@@ -161,6 +162,24 @@ impl Drop for Peer {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A port of 127.0.0.1 that nothing listens on, over UDP and TCP, for a server that cannot choose one itself.
+///
+/// Below those that the system gives to sockets that ask for any, so that none of these takes it before the server does;
+/// each process begins at another.
+pub fn free_port() -> u16 {
+    const PORTS: std::ops::Range<u32> = 10_000..32_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let is_free = |port: &u16| {
+        let at = (Ipv4Addr::LOCALHOST, *port);
+        TcpListener::bind(at).is_ok() && UdpSocket::bind(at).is_ok()
+    };
+    let next = || {
+        let offset = std::process::id().wrapping_mul(64).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        u16::try_from(PORTS.start + offset % (PORTS.end - PORTS.start)).unwrap()
+    };
+    std::iter::repeat_with(next).take(PORTS.len()).find(is_free).expect("a port is free")
 }
 
 /// Debian keeps servers where not every user's path leads.
