@@ -76,6 +76,11 @@ impl World {
 
     fn start_again(&mut self) {
         self.server = Some(Server::start(&self.path("pharos.toml")));
+        // It answers over DNS a moment before orders are taken.
+        let deadline = Instant::now() + PATIENCE;
+        while pharos(&self.path("pharos.toml"), &["status"]).status.code() != Some(0) {
+            assert!(Instant::now() < deadline, "it takes no orders");
+        }
     }
 
     /// Kills the server as the kernel does when memory runs out.
