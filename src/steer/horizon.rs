@@ -152,6 +152,8 @@ pub struct Horizon {
     pub answer_mirrors: AnswerMirrors,
     /// The plan of each rule.
     rule_plans: Vec<PlanId>,
+    /// The plan of the default, or that of one of its slots.
+    default_plan: PlanId,
     /// What wins with mirrors by distance.
     nearest: BTreeMap<Won, ByDistance>,
     /// What slots are hashed with: the same wherever the horizon has this name.
@@ -291,6 +293,7 @@ impl Horizon {
             seed: spread::hash(name.as_bytes()),
             name,
             rules,
+            default_plan: plans.heaviest(PlanId(0)),
             plans,
             answer_mirrors,
             rule_plans,
@@ -331,6 +334,11 @@ impl Horizon {
     /// The plan of what won, for clients of whom no more is known.
     pub fn plan_of(&self, won: Won) -> PlanId {
         head(&self.rule_plans, won)
+    }
+
+    /// The plan of clients that meet no rule, where nothing is known of them: by weight, that which most of them have first.
+    pub fn default_plan(&self) -> PlanId {
+        self.default_plan
     }
 
     /// The plan that the table is to have for a client that this won for, of whom these facts are known; off the query path.
