@@ -9,7 +9,6 @@ use crate::answer::Outcome;
 use crate::base::ids::HorizonId;
 use crate::base::prefix::Prefix;
 use crate::base::special;
-use crate::mirror::Health;
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
 use crate::steer::{Tier, Won};
@@ -41,18 +40,6 @@ pub(crate) fn tier(tier: Tier) -> &'static str {
         Tier::Elsewhere => "elsewhere",
         Tier::Panic => "panic",
         Tier::LastResort => "last-resort",
-    }
-}
-
-/// A stable word for a mirror's health.
-pub(crate) fn health(health: Health) -> &'static str {
-    match health {
-        Health::Up => "up",
-        Health::Untried => "untried",
-        Health::Drained => "drained",
-        Health::Down => "down",
-        Health::Missing => "missing",
-        Health::Bad => "bad",
     }
 }
 

@@ -8,7 +8,7 @@ mod health;
 mod host;
 mod order;
 
-pub use health::{Health, Thresholds, Track, VERDICTS, Verdict};
+pub use health::{Health, Memory, Thresholds, Track, VERDICTS, Verdict};
 pub use host::{
     Accepted, Completeness, HostAddresses, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered,
 };
