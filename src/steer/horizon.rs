@@ -358,6 +358,20 @@ impl Horizon {
         self.plans.slots[plan.index()].as_deref()
     }
 
+    /// Every plan that clients of this one's rule may have, as far as they differ in nothing but their slots.
+    ///
+    /// The resolver that asks for a client is seldom in the client's block: who knows only the one cannot tell the other's.
+    pub fn shares(&self, plan: PlanId) -> impl Iterator<Item = PlanId> {
+        let head = self.head(plan);
+        let spread = self.slots(head).map(|_| {
+            // The plans of slots follow their head.
+            let behind = head.index() + 1..self.plans.list.len();
+            behind.map(PlanId::from_index).take_while(move |slot| self.head(*slot) == head)
+        });
+        let alone = spread.is_none().then_some(plan);
+        spread.into_iter().flatten().chain(alone)
+    }
+
     /// The slot of a block.
     pub fn slot_of(&self, block: Prefix) -> usize {
         match block {
