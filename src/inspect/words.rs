@@ -192,10 +192,13 @@ fn why_steered(answer: &Answer, at: &str) -> String {
         Some(Tier::Elsewhere) => {
             format!("steered{at}: no mirror of the plan can serve, so another one of the horizon does")
         }
-        Some(Tier::Panic) => format!("steered{at}: every mirror of the plan is down; all that may come back are given"),
-        Some(Tier::LastResort) => {
-            format!("steered{at}: every mirror of the plan is bad; they are given since an empty answer is worse")
-        }
+        Some(Tier::Panic) => format!(
+            "steered{at}: no mirror of the plan is up, and most of the horizon do not answer, as if our own network failed; \
+             those that are down are given"
+        ),
+        Some(Tier::LastResort) => format!(
+            "steered{at}: no mirror of the horizon is up; the least bad is given, since an empty answer is worse"
+        ),
         None => format!("steered{at}"),
     }
 }
