@@ -85,13 +85,15 @@ pub fn choose(horizon: &Horizon, plan: &Plan, family: Family, standings: &[Stand
     if !elsewhere.is_empty() {
         return Choice { mirrors: elsewhere, tier: Tier::Elsewhere };
     }
-    // What serves something wrong fails every pull, so it waits until nothing else is left in all of the horizon.
-    let sound = [Health::Untried, Health::Drained, Health::Down, Health::Missing];
-    let best = horizon.mirrors().filter_map(|id| Some((health(&id)?, id))).min();
-    let best_sound = best.filter(|(health, _)| *health < Health::Bad);
-    let of_horizon = |best: Option<(Health, MirrorId)>| best.map(|(_, id)| vec![id]);
-    let mirrors = sound.into_iter().find_map(of_plan).or_else(|| of_horizon(best_sound));
-    let mirrors = mirrors.or_else(|| of_plan(Health::Bad)).or_else(|| of_horizon(best)).unwrap_or_default();
+    // What may well serve comes first, wherever it is. What serves something wrong fails every pull, so it waits until nothing
+    // else is left in all of the horizon.
+    let of_horizon = |healths: &[Health]| {
+        let best = horizon.mirrors().filter_map(|id| Some((health(&id)?, id))).min()?;
+        healths.contains(&best.0).then(|| vec![best.1])
+    };
+    let of_either = |healths: &[Health]| healths.iter().copied().find_map(of_plan).or_else(|| of_horizon(healths));
+    let steps = [&[Health::Untried, Health::Drained][..], &[Health::Down, Health::Missing], &[Health::Bad]];
+    let mirrors = steps.into_iter().find_map(of_either).unwrap_or_default();
     Choice { mirrors, tier: Tier::LastResort }
 }
 
@@ -227,6 +229,12 @@ mod tests {
         assert_eq!(chosen([Some(Bad), Some(Missing), Some(Bad), Some(Bad), Some(Bad)]).0, [1]);
         assert_eq!(chosen([Some(Bad), Some(Down), Some(Bad), Some(Bad), Some(Bad)]), (vec![1], Tier::LastResort));
         assert_eq!(chosen([Some(Bad), Some(Bad), Some(Bad), Some(Down), Some(Drained)]), (vec![4], Tier::LastResort));
+        // One elsewhere that is only drained serves, as those of the plan do not.
+        assert_eq!(
+            chosen([Some(Missing), Some(Down), Some(Bad), Some(Bad), Some(Drained)]),
+            (vec![4], Tier::LastResort)
+        );
+        assert_eq!(chosen([Some(Missing), Some(Bad), Some(Bad), Some(Down), Some(Bad)]), (vec![0], Tier::LastResort));
         assert_eq!(chosen([Some(Bad); 5]), (vec![0], Tier::LastResort));
         assert_eq!(chosen([None; 5]), (vec![], Tier::LastResort));
     }
