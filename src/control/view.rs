@@ -12,7 +12,6 @@ use crate::base::ids::MirrorId;
 use crate::base::prefix::FAMILIES;
 use crate::base::when::rfc3339;
 use crate::inspect::view::{AddressView, OrderView};
-use crate::inspect::words;
 use crate::mirror::{AddressStanding, Health, Order};
 use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
@@ -144,7 +143,7 @@ pub(super) fn addresses(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probe
         let found = probes.and_then(|probes| probes.last(&mirror.name, address));
         AddressView {
             address: address.to_string(),
-            health: words::health(standing.health).into(),
+            health: standing.health.as_str().into(),
             verdict: found.map(|found| found.verdict.as_str().into()),
             since: found.map(|found| rfc3339(found.since)),
         }

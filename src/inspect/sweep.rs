@@ -3,8 +3,9 @@
 //! A snapshot comes in, out goes a [`Report`]: what is wrong, and how the address space is spread over the mirrors. For
 //! each steered owner, each range of each family is asked for from its lowest and its highest address, once as a subnet
 //! of full length and once of the length that resolvers send (RFC 7871 §11.1: /24 and /56), for A and AAAA, and for HTTPS
-//! where that is tailored. Each reply must have the addresses of a mirror, those of the plan that the range, or most of the subnet, has; the owner's TTL; and a
-//! scope that is true: all of it is decided alike, and one bit shorter would not be.
+//! where that is tailored. Each reply must have the addresses of a mirror, those of the plan that the range, or most of the
+//! subnet, has; the owner's TTL, or that of a mirror's host where it is shorter; and a scope that is true: all of it is
+//! decided alike, and one bit shorter would not be.
 //!
 //! A range whose clients are spread by weight has many scopes: both ends of [`SAMPLES`] of them are asked for as well, and
 //! each reply must be for the slot of its scope's block.
@@ -134,7 +135,7 @@ pub enum Wrong {
     },
     /// Its addresses, or the hints of its HTTPS record, are not those of the plan's mirrors.
     OtherAddresses,
-    /// Its TTL is not the owner's.
+    /// Its TTL is neither the owner's nor the shorter one of a host.
     OtherTtl(Option<Ttl>),
     /// It has no scope.
     NoScope,
@@ -264,6 +265,8 @@ struct OwnerCheck<'c> {
     ground: &'c Ground,
     /// For each plan, the rdata of its mirrors' A and AAAA, back to back.
     rdata: Vec<[Vec<u8>; 2]>,
+    /// For each plan, the TTLs of these.
+    ttls: Vec<[Ttl; 2]>,
     /// The types that some client gets from the horizon: all clients must.
     served: Vec<Rtype>,
     findings: &'c mut Findings,
@@ -282,8 +285,11 @@ impl<'c> OwnerCheck<'c> {
         findings: &'c mut Findings,
     ) -> Self {
         let plans = (0..horizon.plans().len()).map(PlanId::from_index);
-        let rdata: Vec<[Vec<u8>; 2]> =
-            plans.map(|plan| FAMILIES.map(|family| mirror_addresses(snapshot, steered, plan, family))).collect();
+        let rdata: Vec<[Vec<u8>; 2]> = plans
+            .clone()
+            .map(|plan| FAMILIES.map(|family| mirror_addresses(snapshot, steered, plan, family)))
+            .collect();
+        let ttls = plans.map(|plan| FAMILIES.map(|family| ttl(snapshot, steered, plan, family))).collect();
         let is_served = |family: &Family| rdata.iter().any(|plan| !plan[*family as usize].is_empty());
         let mut served: Vec<Rtype> = FAMILIES.into_iter().filter(is_served).map(Rtype::of_addresses).collect();
         if served.is_empty() {
@@ -292,7 +298,7 @@ impl<'c> OwnerCheck<'c> {
         let is_tailored = |id| snapshot.service(id).hints == Hints::Tailored;
         served.extend(steered.service.filter(|id| is_tailored(*id)).map(|_| Rtype::HTTPS));
         let (asker, seen) = (Asker::new(snapshot), Seen::default());
-        OwnerCheck { asker, owner, steered, horizon, ground, rdata, served, findings, seen, last: None }
+        OwnerCheck { asker, owner, steered, horizon, ground, rdata, ttls, served, findings, seen, last: None }
     }
 
     /// Asks from both ends of every range of a family.
@@ -391,7 +397,14 @@ impl<'c> OwnerCheck<'c> {
         if !has_them {
             return Err(Wrong::OtherAddresses);
         }
-        if self.seen.ttl != Some(self.steered.ttl) {
+        let [of_v4, of_v6] = self.ttls[found.index()];
+        let ttl = match rtype {
+            Rtype::A => of_v4,
+            Rtype::AAAA => of_v6,
+            // Its hints are both.
+            _ => of_v4.min(of_v6),
+        };
+        if self.seen.ttl != Some(ttl) {
             return Err(Wrong::OtherTtl(self.seen.ttl));
         }
         let scope = self.seen.scope.ok_or(Wrong::NoScope)?;
@@ -436,6 +449,13 @@ fn hint(rdata: &[u8], wanted: u16) -> Option<&[u8]> {
         rest = after;
     }
     Some(&[])
+}
+
+/// How long the answer for a plan may be kept, with every mirror up: as the owner says, but no longer than any mirror's host.
+fn ttl(snapshot: &Snapshot, steered: Steered, plan: PlanId, family: Family) -> Ttl {
+    let mirrors = &snapshot.addresses(steered.horizon, plan, family).choice.mirrors;
+    let of_hosts = mirrors.iter().filter_map(|id| snapshot.mirrors[id.index()].max_ttl());
+    of_hosts.min().map_or(steered.ttl, |ttl| ttl.min(steered.ttl))
 }
 
 /// What the answer section must hold for a plan: each mirror's addresses, each once.

@@ -8,8 +8,8 @@ use crate::base::geo::Coordinates;
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::prefix::{Family, Prefix, PrefixSet};
 use crate::base::rr::{Rcode, Rtype};
-use crate::base::time::{Moment, Ttl};
-use crate::mirror::{Health, Mirror, Standing};
+use crate::base::time::{Moment, Ttl, UnixTime};
+use crate::mirror::{Addressing, Health, Mirror, Standing};
 use crate::networks::{Labels, Networks, Place, SourceBuilder};
 use crate::snapshot::{Change, Snapshot, apply};
 use crate::steer::{AnswerMirrors, Ranking, Tier, Weights, Won};
@@ -265,6 +265,42 @@ fn an_https_record_that_goes_with_the_addresses_is_explained_and_swept() {
     // A third type at one of two owners.
     let report = swept(&snapshot());
     assert_eq!((report.violation_count, report.owners[1].replies), (0, report.owners[0].replies / 2 * 3));
+}
+
+#[test]
+fn what_is_said_of_a_last_resort_is_true_of_what_is_given() {
+    let why = |healths: [Health; 3]| {
+        let snapshot = snapshot();
+        let stand = |snapshot: Snapshot, (mirror, health): (Mirror, Health)| {
+            apply(&snapshot, &Change::Standing(mirror.clone(), Standing::all(&mirror, health)), Moment(0))
+        };
+        let mirrors = snapshot.mirrors.to_vec();
+        let snapshot = mirrors.into_iter().zip(healths).fold(snapshot, stand);
+        let explanation = explained(&snapshot, "blob.example", "192.0.2.53", Some("52.94.7.0/24"));
+        words::why_answer(&snapshot, &explanation, &explanation.answers[0])
+    };
+    // Of a plan of the first and the third, the first is only drained; then another mirror helps out.
+    for healths in [[Health::Drained, Health::Bad, Health::Bad], [Health::Bad, Health::Missing, Health::Bad]] {
+        let why = why(healths);
+        assert!(
+            why.ends_with("no mirror of the horizon is up; the least bad is given, since an empty answer is worse"),
+            "{why}"
+        );
+    }
+    assert!(why([Health::Down; 3]).ends_with("as if our own network failed; those that are down are given"));
+}
+
+#[test]
+fn a_sweep_knows_that_answers_live_no_longer_than_what_is_known_of_a_host() {
+    let mut parts = parts();
+    let gcp = &mut parts.mirrors[GCP_US.index()];
+    gcp.host = Some("lb.example".into());
+    gcp.addressing = Addressing::Resolved { at: Some(UnixTime(1)), ttl: Ttl(20) };
+    let snapshot = parts.snapshot();
+    let (default, aws) = (Some("9.9.9.0/24"), Some("52.94.7.0/24"));
+    let ttl = |subnet| explained(&snapshot, "blob.example", "192.0.2.53", subnet).answers[0].answer[0].ttl.0;
+    assert_eq!((ttl(default), ttl(aws)), (20, 60));
+    assert_eq!(swept(&snapshot).violations, []);
 }
 
 fn swept(snapshot: &Snapshot) -> Report {

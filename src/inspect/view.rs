@@ -433,7 +433,7 @@ impl Names<'_> {
         MirrorView {
             mirror: self.mirror(candidate.mirror),
             tier: words::tier(candidate.tier).into(),
-            health: words::health(candidate.health).into(),
+            health: candidate.health.as_str().into(),
             a,
             aaaa,
             order: self.snapshot.order(candidate.mirror).map(OrderView::of),

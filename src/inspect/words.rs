@@ -9,7 +9,6 @@ use crate::answer::Outcome;
 use crate::base::ids::HorizonId;
 use crate::base::prefix::Prefix;
 use crate::base::special;
-use crate::mirror::Health;
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
 use crate::steer::{Tier, Won};
@@ -41,18 +40,6 @@ pub(crate) fn tier(tier: Tier) -> &'static str {
         Tier::Elsewhere => "elsewhere",
         Tier::Panic => "panic",
         Tier::LastResort => "last-resort",
-    }
-}
-
-/// A stable word for a mirror's health.
-pub(crate) fn health(health: Health) -> &'static str {
-    match health {
-        Health::Up => "up",
-        Health::Untried => "untried",
-        Health::Drained => "drained",
-        Health::Down => "down",
-        Health::Missing => "missing",
-        Health::Bad => "bad",
     }
 }
 
@@ -205,10 +192,13 @@ fn why_steered(answer: &Answer, at: &str) -> String {
         Some(Tier::Elsewhere) => {
             format!("steered{at}: no mirror of the plan can serve, so another one of the horizon does")
         }
-        Some(Tier::Panic) => format!("steered{at}: every mirror of the plan is down; all that may come back are given"),
-        Some(Tier::LastResort) => {
-            format!("steered{at}: every mirror of the plan is bad; they are given since an empty answer is worse")
-        }
+        Some(Tier::Panic) => format!(
+            "steered{at}: no mirror of the plan is up, and most of the horizon do not answer, as if our own network failed; \
+             those that are down are given"
+        ),
+        Some(Tier::LastResort) => format!(
+            "steered{at}: no mirror of the horizon is up; the least bad is given, since an empty answer is worse"
+        ),
         None => format!("steered{at}"),
     }
 }

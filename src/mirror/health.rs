@@ -6,9 +6,11 @@
 //!
 //! **Invariants**: pure, time is an argument; never up with fewer than `rise` good verdicts since it went down, never
 //! down with fewer than `fall` bad ones in a row, [`Verdict::ContentBad`] excepted; the first verdict decides alone.
+//! A [`Memory`] is what outlives the process: a restart neither brings an address back before its time nor takes one down
+//! that has failed once.
 //! **Not here**: probing, operators' overrides, choosing ([`crate::steer`]).
 
-use crate::base::time::Moment;
+use crate::base::time::{Moment, Now, UnixTime};
 
 /// What one probe of one address found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -88,6 +90,20 @@ pub enum Health {
     Bad,
 }
 
+impl Health {
+    /// The word for files, reports and people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Health::Up => "up",
+            Health::Untried => "untried",
+            Health::Drained => "drained",
+            Health::Down => "down",
+            Health::Missing => "missing",
+            Health::Bad => "bad",
+        }
+    }
+}
+
 /// When an address goes down and comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
@@ -127,6 +143,26 @@ enum State {
     },
 }
 
+/// What is kept of an address over a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// The last verdict.
+    pub verdict: Verdict,
+    /// How the address stood.
+    pub health: Health,
+    /// Until when it is to stay down at least; or since when it was up.
+    pub moment: UnixTime,
+    /// The hold-down of the last time it went down, in milliseconds; 0 before the first time.
+    pub hold_down_ms: u64,
+}
+
+impl Memory {
+    /// What a verdict says of which nothing else is known.
+    pub fn of(verdict: Verdict) -> Self {
+        Memory { verdict, health: verdict.health(), moment: UnixTime(0), hold_down_ms: 0 }
+    }
+}
+
 impl Default for Track {
     fn default() -> Self {
         Track { last: None, state: State::Unknown, hold_down_ms: 0 }
@@ -134,14 +170,41 @@ impl Default for Track {
 }
 
 impl Track {
-    /// What a verdict kept from the last run says, until there is a new one.
-    pub fn remembered(verdict: Verdict, now: Moment) -> Self {
-        let state = match verdict.health() {
-            Health::Up => State::Up { since: now, bad: 0 },
-            // The hold-down passed, or not, while nobody watched: good verdicts alone bring it back.
-            health => State::Down { until: now, good: 0, health },
+    /// What the last run knew, until there is a new verdict.
+    ///
+    /// The civil clock may have been set meanwhile: an address stays down no longer than the longest hold-down.
+    pub fn remembered(memory: Memory, now: Now, thresholds: &Thresholds) -> Self {
+        let Memory { verdict, health, moment, hold_down_ms } = memory;
+        let longest_ms = thresholds.max_hold_down_ms;
+        let (state, forgets) = match health {
+            Health::Up => {
+                let was_up_ms = now.unix.0.saturating_sub(moment.0).saturating_mul(1000);
+                (State::Up { since: now.monotonic, bad: 0 }, was_up_ms >= longest_ms)
+            }
+            health => {
+                let left_ms = moment.0.saturating_sub(now.unix.0).saturating_mul(1000).min(longest_ms);
+                let until = Moment(now.monotonic.0.saturating_add(left_ms));
+                (State::Down { until, good: 0, health }, false)
+            }
         };
-        Track { last: Some(verdict), state, hold_down_ms: 0 }
+        Track { last: Some(verdict), state, hold_down_ms: if forgets { 0 } else { hold_down_ms.min(longest_ms) } }
+    }
+
+    /// What is to be kept for the next run; none before the first verdict.
+    pub fn memory(&self, now: Now) -> Option<Memory> {
+        let verdict = self.last?;
+        let unix = |moment: Moment| {
+            let passed = now.monotonic.0.saturating_sub(moment.0) / 1000;
+            // Rounded up: what is to stay down does so to the end.
+            let to_come = moment.0.saturating_sub(now.monotonic.0).div_ceil(1000);
+            UnixTime(now.unix.0.saturating_sub(passed).saturating_add(to_come))
+        };
+        let (health, moment) = match self.state {
+            State::Unknown => return None,
+            State::Up { since, .. } => (Health::Up, unix(since)),
+            State::Down { until, health, .. } => (health, unix(until)),
+        };
+        Some(Memory { verdict, health, moment, hold_down_ms: self.hold_down_ms })
     }
 
     /// Whether the address may be steered to.
@@ -278,6 +341,44 @@ mod tests {
         let held: Vec<u64> = (0..6).map(|_| fall_and_return(1000)).collect();
         assert_eq!(held, [60_000, 120_000, 240_000, 480_000, 600_000, 600_000]);
         assert_eq!(fall_and_return(600_000), 60_000);
+    }
+
+    /// What both clocks say, the civil one being so many seconds ahead.
+    fn at(ms: u64, ahead: u64) -> Now {
+        Now { monotonic: Moment(ms), unix: UnixTime(ahead + ms / 1000) }
+    }
+
+    #[test]
+    fn a_restart_neither_ends_a_hold_down_nor_takes_a_good_verdict_for_health() {
+        let mut track = Track::default();
+        run(&mut track, 0, &[Verdict::Up, Verdict::ContentBad, Verdict::Up, Verdict::Up]);
+        // Down from 10 s to 70 s; the process ends at 30 s, and another one starts at once.
+        let memory = track.memory(at(30_000, 1000)).unwrap();
+        let mut again = Track::remembered(memory, at(0, 1030), &RULES);
+        assert_eq!((again.health(), again.last), (Health::Bad, Some(Verdict::Up)));
+        let seen = run(&mut again, 0, &[Verdict::Up; 5]);
+        assert_eq!(seen, [Health::Bad, Health::Bad, Health::Bad, Health::Bad, Health::Up], "0 s to 40 s");
+        // It goes down again soon: the hold-down doubles over the restart.
+        again.observe(Verdict::ContentBad, Moment(50_000), &RULES);
+        let memory = again.memory(at(50_000, 1030)).unwrap();
+        assert_eq!((memory.moment, memory.hold_down_ms), (UnixTime(1030 + 50 + 120), 120_000));
+        // Whoever sets the clock back by a day does not keep it down for longer than ever.
+        let late = Track::remembered(memory, at(0, 1), &RULES);
+        assert_eq!(late.memory(at(0, 1)).unwrap().moment, UnixTime(1 + 600));
+    }
+
+    #[test]
+    fn an_address_that_failed_once_is_up_after_a_restart_and_after_a_long_peace_is_held_down_for_the_shortest_time() {
+        let mut track = Track::default();
+        run(&mut track, 0, &[Verdict::Up, Verdict::Unreachable]);
+        let memory = track.memory(at(10_000, 1000)).unwrap();
+        assert_eq!(Track::remembered(memory, at(0, 1010), &RULES).health(), Health::Up);
+        let flapped = Memory { hold_down_ms: 480_000, moment: UnixTime(1000), ..memory };
+        for (now, held) in [(1000 + 599, 600), (1000 + 600, 60)] {
+            let mut again = Track::remembered(flapped, at(0, now), &RULES);
+            again.observe(Verdict::ContentBad, Moment(0), &RULES);
+            assert_eq!(again.memory(at(0, now)).unwrap().moment, UnixTime(now + held));
+        }
     }
 
     fn verdict() -> impl Strategy<Value = Verdict> {

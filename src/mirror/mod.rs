@@ -8,7 +8,7 @@ mod health;
 mod host;
 mod order;
 
-pub use health::{Health, Thresholds, Track, VERDICTS, Verdict};
+pub use health::{Health, Memory, Thresholds, Track, VERDICTS, Verdict};
 pub use host::{
     Accepted, Completeness, HostAddresses, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered,
 };
@@ -113,8 +113,12 @@ impl Standing {
 
     /// That of a mirror all of whose addresses have one health.
     pub fn all(mirror: &Mirror, health: Health) -> Self {
-        let all = |count: usize| vec![AddressStanding { health, stable_secs: None }; count];
-        Standing { v4: all(mirror.v4.len()), v6: all(mirror.v6.len()), forced: None }
+        Standing::new(mirror, AddressStanding { health, stable_secs: None })
+    }
+
+    /// That of a mirror all of whose addresses stand like this.
+    pub fn new(mirror: &Mirror, each: AddressStanding) -> Self {
+        Standing { v4: vec![each; mirror.v4.len()], v6: vec![each; mirror.v6.len()], forced: None }
     }
 
     /// How a mirror stands that has moved from some addresses to others: what stays, stands as it did.

@@ -9,6 +9,7 @@
 //! **Not here**: what a verdict leads to ([`crate::mirror`]), whom to answer with ([`crate::steer`]).
 
 mod address;
+mod keep;
 mod roots;
 mod watch;
 

@@ -10,10 +10,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::keep::{self, Key};
 use super::{Finding, Prober, Reason};
 use crate::config::Probe;
 use crate::live::{Published, Updates};
-use crate::mirror::{AddressStanding, Health, Mirror, Standing, Track, VERDICTS, Verdict};
+use crate::mirror::{AddressStanding, Health, Mirror, Standing, Track, Verdict};
 use crate::process::Clock;
 use crate::process::state::{self, Keeper};
 use crate::snapshot::Change;
@@ -28,9 +29,6 @@ const JITTER_PERCENT: u64 = 20;
 
 /// The longest that the first round may keep the server from answering.
 const FIRST_ROUND: Duration = Duration::from_secs(10);
-
-/// One address of one mirror.
-type Key = (Arc<str>, IpAddr);
 
 /// Keeps probing.
 #[derive(Debug)]
@@ -252,12 +250,12 @@ impl Watcher {
     /// Loads what the last run found; a file that cannot be read costs only what was in it.
     fn recall(&mut self) {
         let Some(path) = &self.probe.state else { return };
-        match state::recall(path, parse_state) {
+        match state::recall(path, keep::parse) {
             Ok(known) => {
-                let now = self.clock.now();
-                for (mirror, address, verdict) in known.into_iter().flatten() {
-                    if let Some(tracked) = self.tracks.get_mut(&(mirror, address)) {
-                        tracked.track = Track::remembered(verdict, now);
+                let now = self.clock.read();
+                for (key, memory) in known.into_iter().flatten() {
+                    if let Some(tracked) = self.tracks.get_mut(&key) {
+                        tracked.track = Track::remembered(memory, now, &self.probe.thresholds);
                     }
                 }
             }
@@ -268,12 +266,9 @@ impl Watcher {
     /// Keeps what is known for the next run.
     fn remember(&self) {
         let Some(path) = self.probe.state.clone() else { return };
-        let entry = |((mirror, address), tracked): (&Key, &Tracked)| {
-            let verdict = tracked.track.last?.as_str();
-            Some(serde_json::json!({ "mirror": **mirror, "address": address.to_string(), "verdict": verdict }))
-        };
-        let entries: Vec<_> = self.tracks.iter().filter_map(entry).collect();
-        self.keeper.keep(path, serde_json::Value::from(entries).to_string());
+        let now = self.clock.read();
+        let known = self.tracks.iter().filter_map(|(key, tracked)| Some((key.clone(), tracked.track.memory(now)?)));
+        self.keeper.keep(path, keep::text(known));
     }
 }
 
@@ -297,14 +292,4 @@ fn log_edge((mirror, address): &Key, before: (Health, Option<Verdict>), after: H
         (_, Health::Up) => info!("mirror {mirror} at {address} is up again"),
         (_, _) => warn!("mirror {mirror} at {address} is down, {verdict}{reason}"),
     }
-}
-
-fn parse_state(text: &str) -> Option<Vec<(Arc<str>, IpAddr, Verdict)>> {
-    let entries: Vec<serde_json::Value> = serde_json::from_str(text).ok()?;
-    let read = |entry: &serde_json::Value| {
-        let word = entry["verdict"].as_str()?;
-        let verdict = VERDICTS.into_iter().find(|verdict| verdict.as_str() == word)?;
-        Some((entry["mirror"].as_str()?.into(), entry["address"].as_str()?.parse().ok()?, verdict))
-    };
-    entries.iter().map(read).collect()
 }

@@ -1,7 +1,7 @@
 //! A blob that a client may be sent to a mirror for, if the mirror has it: whom to ask, and what the reply then is.
 //!
-//! **Invariants**: whoever the client may end at by DNS is asked, over either family, as long as it is up: one that lacks
-//! the blob would fail the pull on every retry.
+//! **Invariants**: whoever the client may end at by DNS is asked, over either family and whatever the share of its resolver,
+//! as long as it serves: one that lacks the blob would fail the pull on every retry.
 //! **Not here**: asking ([`crate::http`]), what is known already ([`super::known`]).
 
 use std::net::IpAddr;
@@ -12,12 +12,12 @@ use arrayvec::ArrayVec;
 use super::known::{Holding, Key};
 use super::{Answer, Basis, BlobTarget, Digest, Outcome, Reply, Settings, Steering, location};
 use crate::base::ids::MirrorId;
-use crate::base::prefix::{FAMILIES, Family};
+use crate::base::prefix::Family;
+use crate::mirror::Health;
 use crate::snapshot::Snapshot;
-use crate::steer::{AnswerMirrors, Tier};
 
-/// The most mirrors asked for one request: two families of as many as an answer may have.
-pub const MAX_ASKED: usize = 2 * AnswerMirrors::MAX as usize;
+/// The most mirrors asked for one request: for each family as many as a list with weights may have (`config::limits`).
+pub const MAX_ASKED: usize = 2 * 64;
 
 /// A blob request whose reply depends on mirrors.
 #[derive(Clone, Debug)]
@@ -51,14 +51,18 @@ impl Ask<'_> {
         }
         // A client with both families may use the other one for the steered name. What is dead there costs it seconds, and
         // could not be asked.
-        for of in [family, other(family)] {
-            let choice = &snapshot.addresses(horizon, decision.plan, of).choice;
-            if matches!(choice.tier, Tier::Panic | Tier::LastResort) {
-                continue;
-            }
-            for &mirror in &choice.mirrors {
-                if !all.iter().any(|asked: &Asked| asked.mirror == mirror) && !all.is_full() {
-                    all.push(Asked { mirror, family: of });
+        let serves = |asked: &Asked| {
+            let health = snapshot.standing(asked.mirror).health(asked.family);
+            matches!(health, Some(Health::Up | Health::Drained))
+        };
+        for of in [family, family.other()] {
+            // DNS may see a resolver in another block, whose share is another mirror's.
+            for plan in snapshot.horizons[horizon.index()].shares(decision.plan) {
+                for &mirror in &snapshot.addresses(horizon, plan, of).choice.mirrors {
+                    let asked = Asked { mirror, family: of };
+                    if !all.iter().any(|known: &Asked| known.mirror == mirror) && serves(&asked) && !all.is_full() {
+                        all.push(asked);
+                    }
                 }
             }
         }
@@ -118,8 +122,4 @@ impl Asked {
             Family::V6 => nth(mirror.v6.len()).map(|at| mirror.v6[at].into()),
         }
     }
-}
-
-fn other(family: Family) -> Family {
-    FAMILIES[1 - family as usize]
 }

@@ -39,6 +39,7 @@ use crate::base::client::Client;
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::prefix::{FAMILIES, Family, PrefixSet};
 use crate::base::time::Moment;
+use crate::mirror::Health;
 use crate::snapshot::Snapshot;
 use crate::steer::{Decision, Tier};
 
@@ -329,17 +330,19 @@ fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> Steering {
     Steering { horizon, family, decision, tier: choice.tier, mirror: choice.mirrors.first().copied() }
 }
 
-/// Whether the client's mirror is up, and the client cannot end at one that serves something wrong.
+/// Whether the client's mirror is up, and the client cannot end at one that serves something wrong, or may.
 ///
 /// A client with both families may use the other one for the steered name. A dead address there only costs it
 /// seconds, but a wrong certificate or wrong content fails the pull on every retry.
 fn can_serve(steering: &Steering, target: BlobTarget, snapshot: &Snapshot) -> bool {
-    let is_up = !matches!(steering.tier, Tier::Panic | Tier::LastResort) && steering.mirror.is_some();
-    let is_bad = |family| {
+    // All mirrors of a choice stand alike, and so do those of a plan's other shares.
+    let health = |family| {
         let choice = &snapshot.addresses(steering.horizon, steering.decision.plan, family).choice;
-        choice.tier == Tier::LastResort && !choice.mirrors.is_empty()
+        choice.mirrors.first().and_then(|id| snapshot.standing(*id).health(family))
     };
-    is_up && (target == BlobTarget::MirrorHost || !FAMILIES.into_iter().any(is_bad))
+    let fails = |family| matches!(health(family), Some(Health::Untried | Health::Missing | Health::Bad));
+    health(steering.family) == Some(Health::Up)
+        && (target == BlobTarget::MirrorHost || !FAMILIES.into_iter().any(fails))
 }
 
 fn location(base: &str, rest: &str, query: Option<&str>) -> String {

@@ -29,7 +29,7 @@ use crate::base::prefix::{FAMILIES, Family};
 use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Moment, Ttl};
 use crate::mirror::{AddressStanding, Health, HostAddresses, Mirror, Order, Standing};
-use crate::steer::{self, Choice, Decision, Horizon, Plan, Tier, Won};
+use crate::steer::{self, Choice, Decision, Horizon, Plan, Tier};
 use crate::zone::{self, RrSet, Zone, ZoneSet};
 
 /// The state that is served.
@@ -162,9 +162,9 @@ impl Snapshot {
         steer::decide(&self.horizons[horizon.index()], client)
     }
 
-    /// The plan of clients that meet no rule.
+    /// The plan of clients that meet no rule, where nothing is known of them.
     pub fn default_plan(&self, horizon: HorizonId) -> PlanId {
-        self.horizons[horizon.index()].plan_of(Won::Default)
+        self.horizons[horizon.index()].default_plan()
     }
 
     /// The addresses of a plan now.
@@ -264,8 +264,10 @@ impl Snapshot {
         self.mirrors = self.mirrors.iter().map(newest).collect();
         let fresh = fresh(self.fresh);
         self.with_standings(|mirror| {
-            let at = known(mirror)?;
-            Some(before.standings[at].moved(&before.mirrors[at], mirror, fresh))
+            Some(match known(mirror) {
+                Some(at) => before.standings[at].moved(&before.mirrors[at], mirror, fresh),
+                None => Standing::new(mirror, fresh),
+            })
         })
     }
 }
@@ -342,7 +344,7 @@ fn answers(horizons: &[Horizon], mirrors: &[Mirror], standings: &[Standing]) -> 
 }
 
 /// How long a choice holds at least: until one of its mirrors may go down, or one come back that would be given before or
-/// beside them.
+/// beside them. Where none of them is up, the health of every mirror of the horizon has a say.
 fn max_ttl(
     horizon: &Horizon,
     plan: &Plan,
@@ -353,20 +355,32 @@ fn max_ttl(
 ) -> Ttl {
     // Nor longer than the addresses of a host may be kept.
     let kept = choice.mirrors.iter().filter_map(|id| Some(mirrors[id.index()].max_ttl()?.0));
+    let of_plan = matches!(choice.tier, Tier::Preferred | Tier::Fallback | Tier::Default);
+    let is_up = |id: &MirrorId| standings[id.index()].health(family) == Some(Health::Up);
+    let watched: Vec<MirrorId> = match of_plan && choice.mirrors.iter().all(is_up) {
+        // Probes neither bring up nor take down what is forced.
+        true => say_while_up(horizon, plan, choice).filter(|id| standings[id.index()].forced.is_none()).collect(),
+        false => horizon.mirrors().collect(),
+    };
+    let stable = watched.iter().flat_map(|id| standings[id.index()].family(family));
+    let stable = stable.filter_map(|address| address.stable_secs);
+    // Not 0: that would have every client ask again at once, just when something fails.
+    Ttl(stable.chain(kept).min().unwrap_or(Ttl::MAX.0).max(1))
+}
+
+/// The mirrors of a plan that have a say while those that it gives are up.
+fn say_while_up(horizon: &Horizon, plan: &Plan, choice: &Choice) -> impl Iterator<Item = MirrorId> {
     let most = usize::from(horizon.answer_mirrors.get());
     // Without room for another, nobody behind the last one matters; with room, the rest of its tier does.
     let rest_of_tier = match choice.tier {
-        Tier::Preferred if choice.mirrors.len() < most => plan.preferred.len(),
-        Tier::Fallback if choice.mirrors.len() < most => plan.preferred.len() + plan.fallback.len(),
-        Tier::Preferred | Tier::Fallback | Tier::Default if choice.mirrors.len() == most => 0,
+        _ if choice.mirrors.len() >= most => 0,
+        Tier::Preferred => plan.preferred.len(),
+        Tier::Fallback => plan.preferred.len() + plan.fallback.len(),
         _ => usize::MAX,
     };
     let chosen_last = choice.mirrors.last().copied();
     let up_to_it = plan.mirrors().position(|id| Some(id) == chosen_last).map_or(0, |at| at + 1);
-    let watched = plan.mirrors().take(up_to_it.max(rest_of_tier)).chain(choice.mirrors.iter().copied());
-    let stable = watched.flat_map(|id| standings[id.index()].family(family)).filter_map(|address| address.stable_secs);
-    // Not 0: that would have every client ask again at once, just when something fails.
-    Ttl(stable.chain(kept).min().unwrap_or(Ttl::MAX.0).max(1))
+    plan.mirrors().take(up_to_it.max(rest_of_tier))
 }
 
 /// Encodes the addresses of the chosen mirrors in the form of [`RrSet::wire`]; the TTL is written when answering.

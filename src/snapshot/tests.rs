@@ -4,7 +4,7 @@ use super::*;
 use crate::base::time::UnixTime;
 use crate::mirror::{Addressing, Forced, Reason};
 use crate::networks::Networks;
-use crate::steer::{Draft, Laid};
+use crate::steer::{Draft, Laid, Ranking, Rule, Weights};
 
 const LB: &str = "lb.example";
 
@@ -147,4 +147,97 @@ fn an_https_record_moves_with_the_addresses() {
     let set = after.service_record(ServiceId(0), PlanId(0)).rrset(Ttl(60));
     assert_eq!(set.ttl, Ttl(20));
     assert!(set.rdatas().next().unwrap().ends_with(&v4(7)));
+}
+
+#[test]
+fn a_mirror_that_a_reload_brings_waits_for_its_first_probe() {
+    let (old, new) = (mirror("old", None, &["192.0.2.1"]), mirror("new", None, &["192.0.2.60"]));
+    let served = snapshot(vec![old.clone()]).with_fresh(Health::Untried);
+    let served = apply(&served, &standing(&old, &[Health::Up]), Moment(0));
+    // The new one is preferred, but nobody knows yet what it serves.
+    let next = snapshot(vec![new.clone(), old.clone()]).taking_over(&served);
+    assert_eq!(answered(&next, Family::V4), (vec![v4(1)], Some(1), Tier::Preferred));
+    let probed = apply(&next, &standing(&new, &[Health::Up]), Moment(0));
+    assert_eq!(answered(&probed, Family::V4).0, [v4(60)]);
+    // Without probes nobody waits.
+    let next = snapshot(vec![new, old.clone()]).taking_over(&snapshot(vec![old]));
+    assert_eq!(answered(&next, Family::V4), (vec![v4(60)], Some(60), Tier::Preferred));
+}
+
+/// A horizon of a rule that nobody meets, with mirror 1, and mirror 0 as the default; answers are the default's.
+fn of_two_plans(of: impl Fn(&str) -> Change) -> Snapshot {
+    let networks = Networks::default();
+    let rule =
+        Rule { conditions: Vec::new(), mirrors: vec![MirrorId(1)], ranking: Ranking::Listed, fallback: Vec::new() };
+    let draft = Draft::new("h".into(), vec![rule], vec![MirrorId(0)]);
+    let horizon = Horizon::build(draft, &networks, &Laid::over(&networks));
+    let first = Snapshot::new(
+        Generation(1),
+        Arc::new(ZoneSet::new(Vec::new())),
+        [horizon].into(),
+        vec![mirror("a", None, &["192.0.2.1"]), mirror("b", None, &["192.0.2.2"])].into(),
+        Arc::default(),
+        Arc::default(),
+    );
+    ["a", "b"].into_iter().fold(first, |snapshot, name| apply(&snapshot, &of(name), Moment(0)))
+}
+
+fn stable(name: &str, health: Health, secs: u32) -> Change {
+    let last = if name == "a" { "192.0.2.1" } else { "192.0.2.2" };
+    let v4 = vec![AddressStanding { health, stable_secs: Some(secs) }];
+    Change::Standing(mirror(name, None, &[last]), Standing { v4, ..Standing::default() })
+}
+
+#[test]
+fn a_ttl_ends_when_a_mirror_outside_the_plan_may_come_back_and_help() {
+    let last_resort = of_two_plans(|name| match name {
+        "a" => stable("a", Health::Missing, 50),
+        _ => stable("b", Health::Bad, 3),
+    });
+    assert_eq!(answered(&last_resort, Family::V4), (vec![v4(1)], Some(3), Tier::LastResort));
+    // That would also end panic.
+    let panic = of_two_plans(|name| stable(name, Health::Down, if name == "a" { 50 } else { 4 }));
+    assert_eq!(answered(&panic, Family::V4), (vec![v4(1)], Some(4), Tier::Panic));
+}
+
+#[test]
+fn what_an_operator_has_forced_shortens_no_ttl_for_probes_have_no_say_in_it() {
+    let both = vec![mirror("a", None, &["192.0.2.1"]), mirror("b", None, &["192.0.2.2"])];
+    let of = |forced: Forced| {
+        let reason = Reason::parse("a test").unwrap();
+        let order = Order { forced, reason, who: "me".into(), since: UnixTime(1), until: None };
+        let changes =
+            [stable("a", Health::Down, 3), stable("b", Health::Up, 40), Change::Force("a".into(), Some(order))];
+        let snapshot =
+            changes.iter().fold(snapshot(both.clone()), |snapshot, change| apply(&snapshot, change, Moment(0)));
+        answered(&snapshot, Family::V4)
+    };
+    for forced in [Forced::Down, Forced::Drain] {
+        assert_eq!(of(forced), (vec![v4(2)], Some(40), Tier::Preferred), "{forced:?}");
+    }
+    assert_eq!(of(Forced::Up), (vec![v4(1)], Some(60), Tier::Preferred));
+}
+
+#[test]
+fn who_has_no_client_s_address_gets_the_default_s_heaviest_mirror_not_one_that_is_not_to_have_clients() {
+    let (networks, names) = (Networks::default(), ["a", "b", "c"]);
+    for (weights, first) in [([0, 1, 1], [2, 3]), ([1, 9, 1], [2, 2]), ([1, 0, 9], [3, 3])] {
+        let default_ranking = Ranking::Weighted(Weights::new(names.into_iter().zip(weights)));
+        let ids = (0..names.len()).map(MirrorId::from_index).collect();
+        let draft = Draft { default_ranking, ..Draft::new("h".into(), Vec::new(), ids) };
+        let horizon = Horizon::build(draft, &networks, &Laid::over(&networks));
+        let mirrors = names.iter().zip(1..).map(|(name, last)| mirror(name, None, &[&format!("192.0.2.{last}")]));
+        let snapshot = Snapshot::new(
+            Generation(1),
+            Arc::new(ZoneSet::new(Vec::new())),
+            [horizon].into(),
+            mirrors.collect(),
+            Arc::default(),
+            Arc::default(),
+        );
+        let plan = snapshot.default_plan(HorizonId(0));
+        let set = snapshot.addresses(HorizonId(0), plan, Family::V4).rrset(Family::V4, Ttl(60)).unwrap();
+        let given = set.rdatas().next().unwrap()[3];
+        assert!(first.contains(&given), "{weights:?}: {given}");
+    }
 }

@@ -4,7 +4,7 @@
 //! for none (RFC 7871 §7.4), whatever addresses hosts get and lose; a mirror that serves something wrong is
 //! given only when every other mirror of the horizon does as well.
 
-use super::{Horizon, Plan};
+use super::{AnswerMirrors, Horizon, Plan};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::Family;
 use crate::mirror::{Health, Standing};
@@ -20,8 +20,8 @@ pub enum Tier {
     Default,
     /// Nothing in the plan is up, or has the family: another mirror of the horizon that is.
     Elsewhere,
-    /// Nothing in the plan is up, and more than half of the horizon's mirrors do not answer: likely it is our own network
-    /// that fails, so the rule's mirrors are given although they look down.
+    /// Nothing in the plan is up or merely drained, and more than half of the horizon's mirrors do not answer: likely it is
+    /// our own network that fails, so the rule's mirrors are given although they look down.
     Panic,
     /// Nothing in the horizon is up: the least bad of the plan, or of the horizon where the plan lacks the family or has only
     /// what serves something wrong.
@@ -31,8 +31,8 @@ pub enum Tier {
 /// The mirrors to answer with for one plan and family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// The mirrors: the first that are up, as many as the horizon answers with, or several where none is; none only where
-    /// no mirror of the horizon serves the family.
+    /// The mirrors: the first that are up, as many as the horizon answers with, or several where none is, but no more than
+    /// [`AnswerMirrors::MAX`]; none only where no mirror of the horizon serves the family.
     pub mirrors: Vec<MirrorId>,
     /// Where they come from.
     pub tier: Tier,
@@ -57,7 +57,12 @@ pub fn choose(horizon: &Horizon, plan: &Plan, family: Family, standings: &[Stand
             return Choice { mirrors, tier };
         }
     }
-    let of_plan = |wanted: Health| tiers.iter().map(|(_, list)| with(list, wanted)).find(|found| !found.is_empty());
+    let of_plan = |wanted: Health| {
+        let mut found = tiers.iter().map(|(_, list)| with(list, wanted)).find(|found| !found.is_empty())?;
+        // However long the list is, the answer fits a message, and clients try no more.
+        found.truncate(usize::from(AnswerMirrors::MAX));
+        Some(found)
+    };
     let elsewhere: Vec<MirrorId> = horizon.mirrors().filter(|id| health(id) == Some(Health::Up)).take(most).collect();
     let panic = is_panic(horizon, family, standings);
     // What nobody has looked at yet, as just after a start, is as good as anything where nothing better is known.
@@ -70,19 +75,25 @@ pub fn choose(horizon: &Horizon, plan: &Plan, family: Family, standings: &[Stand
             }
         }
     }
-    if panic && let Some(mirrors) = of_plan(Health::Down) {
+    // One of the plan that is drained serves, which is better than to hope; and that it is reached speaks for our network.
+    if panic
+        && of_plan(Health::Drained).is_none()
+        && let Some(mirrors) = of_plan(Health::Down)
+    {
         return Choice { mirrors, tier: Tier::Panic };
     }
     if !elsewhere.is_empty() {
         return Choice { mirrors: elsewhere, tier: Tier::Elsewhere };
     }
-    // What serves something wrong fails every pull, so it waits until nothing else is left in all of the horizon.
-    let sound = [Health::Untried, Health::Drained, Health::Down, Health::Missing];
-    let best = horizon.mirrors().filter_map(|id| Some((health(&id)?, id))).min();
-    let best_sound = best.filter(|(health, _)| *health < Health::Bad);
-    let of_horizon = |best: Option<(Health, MirrorId)>| best.map(|(_, id)| vec![id]);
-    let mirrors = sound.into_iter().find_map(of_plan).or_else(|| of_horizon(best_sound));
-    let mirrors = mirrors.or_else(|| of_plan(Health::Bad)).or_else(|| of_horizon(best)).unwrap_or_default();
+    // What may well serve comes first, wherever it is. What serves something wrong fails every pull, so it waits until nothing
+    // else is left in all of the horizon.
+    let of_horizon = |healths: &[Health]| {
+        let best = horizon.mirrors().filter_map(|id| Some((health(&id)?, id))).min()?;
+        healths.contains(&best.0).then(|| vec![best.1])
+    };
+    let of_either = |healths: &[Health]| healths.iter().copied().find_map(of_plan).or_else(|| of_horizon(healths));
+    let steps = [&[Health::Untried, Health::Drained][..], &[Health::Down, Health::Missing], &[Health::Bad]];
+    let mirrors = steps.into_iter().find_map(of_either).unwrap_or_default();
     Choice { mirrors, tier: Tier::LastResort }
 }
 
@@ -101,7 +112,7 @@ fn is_panic(horizon: &Horizon, family: Family, standings: &[Standing]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AnswerMirrors, Draft, Laid, Ranking, Rule};
+    use super::super::{Draft, Laid, Ranking, Rule};
     use super::*;
     use crate::mirror::AddressStanding;
     use crate::networks::Networks;
@@ -176,6 +187,27 @@ mod tests {
     }
 
     #[test]
+    fn a_mirror_that_is_drained_and_serves_comes_before_those_that_are_silent() {
+        let of = |rest| chosen([Some(Down), Some(Drained), Some(Down), Some(Down), Some(rest)]);
+        // Three or four of five are silent, and a mirror of the plan is known to be reached.
+        assert_eq!(of(Down), (vec![1], Tier::LastResort));
+        assert_eq!(of(Up), (vec![4], Tier::Elsewhere));
+    }
+
+    #[test]
+    fn where_none_is_up_no_more_mirrors_are_given_than_an_answer_may_have() {
+        let many: Vec<u16> = (0..40).collect();
+        let networks = Networks::default();
+        let draft = Draft::new("h".into(), Vec::new(), ids(&many));
+        let horizon = Horizon::build(draft, &networks, &Laid::over(&networks));
+        for (health, tier) in [(Down, Tier::Panic), (Missing, Tier::LastResort), (Bad, Tier::LastResort)] {
+            let standing = Standing { v4: vec![AddressStanding { health, stable_secs: None }], ..Standing::default() };
+            let choice = choose(&horizon, &horizon.plans()[0], Family::V4, &vec![standing; many.len()]);
+            assert_eq!((choice.mirrors, choice.tier), (ids(&many[..usize::from(AnswerMirrors::MAX)]), tier));
+        }
+    }
+
+    #[test]
     fn what_nobody_has_looked_at_yet_waits_while_something_is_known_to_be_up() {
         let of = |a, b, c, rest| chosen([a, b, c, rest, rest]);
         assert_eq!(of(Some(Untried), Some(Up), Some(Up), Some(Up)), (vec![1], Tier::Fallback));
@@ -197,6 +229,12 @@ mod tests {
         assert_eq!(chosen([Some(Bad), Some(Missing), Some(Bad), Some(Bad), Some(Bad)]).0, [1]);
         assert_eq!(chosen([Some(Bad), Some(Down), Some(Bad), Some(Bad), Some(Bad)]), (vec![1], Tier::LastResort));
         assert_eq!(chosen([Some(Bad), Some(Bad), Some(Bad), Some(Down), Some(Drained)]), (vec![4], Tier::LastResort));
+        // One elsewhere that is only drained serves, as those of the plan do not.
+        assert_eq!(
+            chosen([Some(Missing), Some(Down), Some(Bad), Some(Bad), Some(Drained)]),
+            (vec![4], Tier::LastResort)
+        );
+        assert_eq!(chosen([Some(Missing), Some(Bad), Some(Bad), Some(Down), Some(Bad)]), (vec![0], Tier::LastResort));
         assert_eq!(chosen([Some(Bad); 5]), (vec![0], Tier::LastResort));
         assert_eq!(chosen([None; 5]), (vec![], Tier::LastResort));
     }

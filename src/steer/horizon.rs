@@ -152,6 +152,8 @@ pub struct Horizon {
     pub answer_mirrors: AnswerMirrors,
     /// The plan of each rule.
     rule_plans: Vec<PlanId>,
+    /// The plan of the default, or that of one of its slots.
+    default_plan: PlanId,
     /// What wins with mirrors by distance.
     nearest: BTreeMap<Won, ByDistance>,
     /// What slots are hashed with: the same wherever the horizon has this name.
@@ -291,6 +293,7 @@ impl Horizon {
             seed: spread::hash(name.as_bytes()),
             name,
             rules,
+            default_plan: plans.heaviest(PlanId(0)),
             plans,
             answer_mirrors,
             rule_plans,
@@ -333,6 +336,11 @@ impl Horizon {
         head(&self.rule_plans, won)
     }
 
+    /// The plan of clients that meet no rule, where nothing is known of them: by weight, that which most of them have first.
+    pub fn default_plan(&self) -> PlanId {
+        self.default_plan
+    }
+
     /// The plan that the table is to have for a client that this won for, of whom these facts are known; off the query path.
     pub fn plan_for(&self, won: Won, facts: &Facts<'_>) -> PlanId {
         let by_distance = self.nearest.get(&won).zip(facts.coordinates);
@@ -348,6 +356,20 @@ impl Horizon {
     /// The plans of a plan's slots; none where it has no weights.
     pub fn slots(&self, plan: PlanId) -> Option<&Slots> {
         self.plans.slots[plan.index()].as_deref()
+    }
+
+    /// Every plan that clients of this one's rule may have, as far as they differ in nothing but their slots.
+    ///
+    /// The resolver that asks for a client is seldom in the client's block: who knows only the one cannot tell the other's.
+    pub fn shares(&self, plan: PlanId) -> impl Iterator<Item = PlanId> {
+        let head = self.head(plan);
+        let spread = self.slots(head).map(|_| {
+            // The plans of slots follow their head.
+            let behind = head.index() + 1..self.plans.list.len();
+            behind.map(PlanId::from_index).take_while(move |slot| self.head(*slot) == head)
+        });
+        let alone = spread.is_none().then_some(plan);
+        spread.into_iter().flatten().chain(alone)
     }
 
     /// The slot of a block.

@@ -115,6 +115,17 @@ impl Plans {
         id
     }
 
+    /// A plan, or where it has weights that of one of its slots whose first mirror is the heaviest.
+    pub(super) fn heaviest(&self, plan: PlanId) -> PlanId {
+        let Some(slots) = &self.slots[plan.index()] else { return plan };
+        let first = |slot: &PlanId| self.list[slot.index()].preferred.first();
+        let slots_of = |mirror: &MirrorId| slots.iter().filter(|slot| first(slot) == Some(mirror)).count();
+        let places = self.list[plan.index()].preferred.iter().enumerate();
+        let heaviest = places.max_by_key(|(at, mirror)| (slots_of(mirror), std::cmp::Reverse(*at)));
+        let slot = slots.iter().find(|slot| first(slot) == heaviest.map(|(_, mirror)| mirror));
+        slot.copied().unwrap_or(plan)
+    }
+
     fn push(&mut self, plan: Plan, head: Option<PlanId>) -> PlanId {
         let id = PlanId::from_index(self.list.len());
         self.list.push(plan);

@@ -15,7 +15,7 @@ use pharos::networks::Networks;
 use pharos::registry::known::ASKED_PER_SECOND;
 use pharos::registry::{Asking, BlobTarget, Settings, Upstream};
 use pharos::snapshot::{Change, Snapshot, apply};
-use pharos::steer::{AnswerMirrors, Draft, Horizon, Laid};
+use pharos::steer::{AnswerMirrors, Draft, Horizon, Laid, Ranking, Weights};
 use pharos::telemetry::blobs::{Result as Asked, Turned};
 use pharos::telemetry::http::Http;
 use pharos::tls::Dialer;
@@ -57,6 +57,14 @@ fn snapshot(mirrors: &[(&[IpAddr], Health)]) -> Snapshot {
 
 /// Everybody is steered to the first so many mirrors that are up.
 fn snapshot_of_first(answer_mirrors: AnswerMirrors, mirrors: &[(&[IpAddr], Health)]) -> Snapshot {
+    snapshot_ranked(answer_mirrors, Ranking::Listed, mirrors)
+}
+
+fn snapshot_ranked(
+    answer_mirrors: AnswerMirrors,
+    default_ranking: Ranking,
+    mirrors: &[(&[IpAddr], Health)],
+) -> Snapshot {
     let of = |at: usize, addresses: &[IpAddr]| Mirror {
         name: format!("m{at}").into(),
         host: None,
@@ -66,7 +74,7 @@ fn snapshot_of_first(answer_mirrors: AnswerMirrors, mirrors: &[(&[IpAddr], Healt
     };
     let networks = Networks::default();
     let all = (0..mirrors.len()).map(MirrorId::from_index).collect();
-    let draft = Draft { answer_mirrors, ..Draft::new("h".into(), Vec::new(), all) };
+    let draft = Draft { answer_mirrors, default_ranking, ..Draft::new("h".into(), Vec::new(), all) };
     let horizon = Horizon::build(draft, &networks, &Laid::over(&networks));
     let first = Snapshot::new(
         Generation(1),
@@ -275,6 +283,34 @@ async fn where_several_mirrors_are_answered_with_all_of_them_must_have_the_blob(
     assert_eq!((front.host(&both).await.as_str(), front.host(&one).await.as_str()), (NAME, CANONICAL));
     let front = Front::start(snapshot(&all), means(&authority, port, LONG));
     assert_eq!((front.host(&both).await.as_str(), front.host(&one).await.as_str()), (NAME, NAME));
+}
+
+/// The resolver that asks for the steered name is often in another block than its client, and so has another share.
+#[tokio::test]
+async fn where_clients_are_spread_by_weight_every_mirror_with_a_share_must_have_the_blob() {
+    let authority = Authority::new();
+    let ledgers = [(); 3].map(|()| Arc::new(Ledger::default()));
+    let port = mirror(&authority, 53, 0, Fault::None, &ledgers[0]).await;
+    mirror(&authority, 54, port, Fault::None, &ledgers[1]).await;
+    mirror(&authority, 55, port, Fault::None, &ledgers[2]).await;
+    let (both, one, other) = (blob("pause", 1), blob("pause", 2), blob("pause", 3));
+    for (at, path) in [(0, &both), (1, &both), (0, &one), (1, &other)] {
+        ledgers[at].add(path);
+    }
+    let spread = |weights: [u16; 3]| {
+        let all: [IpAddr; 3] = [53, 54, 55].map(loopback);
+        let all = all.each_ref().map(|address| (std::slice::from_ref(address), Health::Up));
+        let weights = Weights::new(["m0", "m1", "m2"].into_iter().zip(weights));
+        snapshot_ranked(AnswerMirrors::ONE, Ranking::Weighted(weights), &all)
+    };
+    // The third takes clients only while no other is up.
+    let front = Front::start(spread([1, 1, 0]), means(&authority, port, LONG));
+    for (path, host) in [(&both, NAME), (&one, CANONICAL), (&other, CANONICAL)] {
+        assert_eq!(front.host(path).await, host, "{path}");
+    }
+    assert_eq!(ledgers[2].asked(&both), 0);
+    let front = Front::start(spread([1, 0, 0]), means(&authority, port, LONG));
+    assert_eq!((front.host(&one).await.as_str(), front.host(&other).await.as_str()), (NAME, CANONICAL));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use pharos::base::client::Client;
 use pharos::base::time::Moment;
-use pharos::mirror::Health::{self, Bad, Down, Up};
+use pharos::mirror::Health::{self, Bad, Down, Drained, Missing, Untried, Up};
 use pharos::registry::known::Holding;
 use pharos::registry::{
     Answer, Asking, Malformed, Method, Outcome, Reply, Request, Route, Settings, client_address, route,
@@ -229,6 +229,14 @@ pub(crate) fn all() -> Vec<Case> {
         // Only `central` is reached over IPv6. While it is bad, a client with both families might end there.
         ([Up, Up, Down], EAST, &steered, direct("east")),
         ([Up, Up, Bad], EAST, &canonical, direct("east")),
+        ([Up, Up, Missing], EAST, &canonical, direct("east")),
+        // What is only drained serves whoever ends there.
+        ([Up, Up, Drained], EAST, &steered, direct("east")),
+        ([Up, Up, Drained], "2001:db8:7::1", &canonical, canonical.clone()),
+        // What nobody has looked at yet is not known to serve.
+        ([Untried, Untried, Untried], EAST, &canonical, canonical.clone()),
+        ([Up, Up, Untried], EAST, &canonical, direct("east")),
+        ([Untried, Up, Up], EAST, &steered, direct("central")),
         (up, "2001:db8:7::1", &steered, direct("central")),
         ([Up, Up, Down], "2001:db8:7::1", &canonical, canonical.clone()),
         (up, "::ffff:198.51.100.7", &steered, direct("east")),

@@ -1,0 +1,96 @@
+//! What is known of mirrors' addresses in a file, for the next run.
+//!
+//! **Invariants**: what is read back is what was written; a file of which any part is wrong is refused whole.
+//! **Not here**: writing it to the disk ([`crate::process::state`]), what a restart makes of it ([`crate::mirror`]).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::time::UnixTime;
+use crate::mirror::{Health, Memory, VERDICTS};
+
+/// One address of one mirror.
+pub(super) type Key = (Arc<str>, IpAddr);
+
+/// One address in the file.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Entry {
+    mirror: String,
+    address: IpAddr,
+    verdict: String,
+    /// None where it is the verdict's.
+    health: Option<String>,
+    /// Until when it stays down at least, or since when it was up, in seconds since 1970.
+    #[serde(default)]
+    moment: u64,
+    #[serde(default)]
+    hold_down_ms: u64,
+}
+
+/// The text of the file.
+pub(super) fn text(known: impl Iterator<Item = (Key, Memory)>) -> String {
+    let entry = |((mirror, address), memory): (Key, Memory)| Entry {
+        mirror: mirror.to_string(),
+        address,
+        verdict: memory.verdict.as_str().to_string(),
+        health: Some(memory.health.as_str().to_string()),
+        moment: memory.moment.0,
+        hold_down_ms: memory.hold_down_ms,
+    };
+    serde_json::to_string(&known.map(entry).collect::<Vec<_>>()).expect("an entry is plain data")
+}
+
+/// What a text of the file says; none where it is not what [`text`] writes.
+pub(super) fn parse(text: &str) -> Option<Vec<(Key, Memory)>> {
+    let entries: Vec<Entry> = serde_json::from_str(text).ok()?;
+    entries.into_iter().map(Entry::read).collect()
+}
+
+impl Entry {
+    fn read(self) -> Option<(Key, Memory)> {
+        let verdict = VERDICTS.into_iter().find(|verdict| verdict.as_str() == self.verdict)?;
+        let memory = match self.health {
+            None => Memory::of(verdict),
+            Some(word) => {
+                // The others come from no probe.
+                let probed = [Health::Up, Health::Down, Health::Missing, Health::Bad];
+                let health = probed.into_iter().find(|health| health.as_str() == word)?;
+                Memory { verdict, health, moment: UnixTime(self.moment), hold_down_ms: self.hold_down_ms }
+            }
+        };
+        Some(((self.mirror.into(), self.address), memory))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mirror::Verdict;
+
+    #[test]
+    fn what_is_kept_comes_back_and_what_is_wrong_is_refused_whole() {
+        let of = |verdict, health| Memory { verdict, health, moment: UnixTime(1_800_000_000), hold_down_ms: 60_000 };
+        let key = |address: &str| (Arc::from("a b"), address.parse().unwrap());
+        let known = [
+            (key("192.0.2.1"), of(Verdict::Up, Health::Bad)),
+            (key("2001:db8::1"), of(Verdict::Slow, Health::Up)),
+            (key("192.0.2.2"), of(Verdict::Missing, Health::Missing)),
+        ];
+        let written = text(known.clone().into_iter());
+        assert_eq!(parse(&written), Some(known.to_vec()));
+        for (from, to) in [("slow", "slower"), ("\"bad\"", "\"drained\""), ("192.0.2.2", "192.0.2"), ("a b", "\u{0}")] {
+            let changed = written.replace(from, to);
+            assert!(changed != written && parse(&changed).is_none(), "{changed}");
+        }
+        for len in 0..written.len() {
+            assert_eq!(parse(&written[..len]), None);
+        }
+        // Written by hand, a verdict says all.
+        let least = r#"[{"mirror":"m","address":"192.0.2.1","verdict":"tls-bad"}]"#;
+        let memory = Memory { moment: UnixTime(0), hold_down_ms: 0, ..of(Verdict::TlsBad, Health::Bad) };
+        assert_eq!(parse(least), Some(vec![(("m".into(), "192.0.2.1".parse().unwrap()), memory)]));
+    }
+}
