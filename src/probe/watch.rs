@@ -140,8 +140,8 @@ impl Watcher {
                 () = tokio::time::sleep_until(due) => {}
                 reload = reloads.recv() => match reload {
                     None => return,
-                    Some(Rewatch { probe, prober }) => {
-                        (self.probe, self.prober) = (probe, prober);
+                    Some(rewatch) => {
+                        self.begin_anew(rewatch);
                         self.watch(published.load().mirrors.to_vec());
                         told.clear();
                     }
@@ -152,6 +152,16 @@ impl Watcher {
                 }
             }
         }
+    }
+
+    /// Holds mirrors to something else from now on. Probes that are under way would find out what was asked before, and one
+    /// for a canary that is gone would take its address down: they begin again.
+    fn begin_anew(&mut self, Rewatch { probe, prober }: Rewatch) {
+        if probe != self.probe {
+            self.running = JoinSet::new();
+            self.tracks.values_mut().for_each(|tracked| tracked.probing = Probing::No);
+        }
+        (self.probe, self.prober) = (probe, prober);
     }
 
     /// Takes over a list of mirrors; what is known of addresses that stay, stays.
@@ -291,5 +301,57 @@ fn log_edge((mirror, address): &Key, before: (Health, Option<Verdict>), after: H
         (Health::Untried, Health::Up) => {}
         (_, Health::Up) => info!("mirror {mirror} at {address} is up again"),
         (_, _) => warn!("mirror {mirror} at {address} is down, {verdict}{reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use rustls::RootCertStore;
+
+    use super::*;
+    use crate::config;
+    use crate::mirror::Addressing;
+
+    fn rewatch(port: u16, canary: u32) -> Rewatch {
+        let text = format!(
+            "[probe]\nname = \"b.example\"\nport = {port}\n\
+             canary = {{ repository = \"pause\", digest = \"sha256:{canary:064x}\", size = 32 }}\n\
+             [[zone]]\nname = \"b.example\"\nfile = \"b.zone\"\n"
+        );
+        let (config, _) = config::read("pharos.toml", &text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let probe = Arc::new(config.probe.unwrap());
+        let root = rcgen::generate_simple_self_signed(["root.example".to_string()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(root.cert.der().clone()).unwrap();
+        let prober = Prober::new(probe.clone(), Arc::new(roots)).unwrap();
+        Rewatch { probe, prober }
+    }
+
+    #[tokio::test]
+    async fn a_probe_for_what_a_reload_no_longer_asks_for_has_no_say() {
+        // It takes connections and says nothing, so a probe of it stays under way.
+        let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let mirror = Mirror {
+            name: "m".into(),
+            host: None,
+            addressing: Addressing::Written,
+            v4: vec![Ipv4Addr::LOCALHOST],
+            v6: Vec::new(),
+        };
+        let Rewatch { probe, prober } = rewatch(port, 1);
+        let mut watcher = Watcher::new(&[mirror], probe, prober, Clock::start(), Arc::default());
+        let probing = |watcher: &Watcher| watcher.tracks.values().filter(|one| one.probing == Probing::Yes).count();
+        watcher.start_due();
+        assert_eq!((watcher.running.len(), probing(&watcher)), (1, 1));
+        // Nothing has changed: it goes on.
+        watcher.begin_anew(rewatch(port, 1));
+        assert_eq!((watcher.running.len(), probing(&watcher)), (1, 1));
+        watcher.begin_anew(rewatch(port, 2));
+        assert_eq!((watcher.running.len(), probing(&watcher)), (0, 0));
+        watcher.start_due();
+        assert_eq!((watcher.running.len(), probing(&watcher)), (1, 1), "it is asked for the new one at once");
     }
 }
