@@ -120,12 +120,12 @@ impl Watcher {
     }
 
     /// Keeps probing, and tells the publisher what changes, until nobody is left to tell us of reloads. When told that
-    /// mirrors have `moved`, it looks at what is published.
+    /// mirrors have `moved`, it looks at what is published; as it does upon a reload, which may say nothing of probes.
     pub async fn run(
         mut self,
         published: Arc<Published>,
         updates: Updates,
-        mut reloads: mpsc::Receiver<Rewatch>,
+        mut reloads: mpsc::Receiver<Option<Rewatch>>,
         moved: Arc<Notify>,
     ) {
         let mut told: BTreeMap<Arc<str>, Standing> = BTreeMap::new();
@@ -141,7 +141,9 @@ impl Watcher {
                 reload = reloads.recv() => match reload {
                     None => return,
                     Some(rewatch) => {
-                        self.begin_anew(rewatch);
+                        if let Some(rewatch) = rewatch {
+                            self.begin_anew(rewatch);
+                        }
                         self.watch(published.load().mirrors.to_vec());
                         told.clear();
                     }
@@ -311,8 +313,12 @@ mod tests {
     use rustls::RootCertStore;
 
     use super::*;
-    use crate::config;
+    use crate::base::ids::MirrorId;
+    use crate::base::time::{Generation, Moment};
     use crate::mirror::Addressing;
+    use crate::snapshot::Snapshot;
+    use crate::zone::ZoneSet;
+    use crate::{config, live};
 
     fn rewatch(port: u16, canary: u32) -> Rewatch {
         let text = format!(
@@ -327,6 +333,40 @@ mod tests {
         roots.add(root.cert.der().clone()).unwrap();
         let prober = Prober::new(probe.clone(), Arc::new(roots)).unwrap();
         Rewatch { probe, prober }
+    }
+
+    #[tokio::test]
+    async fn a_mirror_that_a_reload_brings_is_probed_although_the_reload_says_nothing_of_probes() {
+        let mirror = Mirror {
+            name: "m".into(),
+            host: None,
+            addressing: Addressing::Written,
+            v4: vec![Ipv4Addr::LOCALHOST],
+            v6: Vec::new(),
+        };
+        let snapshot = |mirrors: Vec<Mirror>| {
+            let zones = Arc::new(ZoneSet::new(Vec::new()));
+            let (settings, provenance) = (Arc::default(), Arc::default());
+            Snapshot::new(Generation(1), zones, Arc::new([]), mirrors.into(), settings, provenance)
+                .with_fresh(Health::Untried)
+        };
+        let (published, updates, publisher) = live::publish(snapshot(Vec::new()), || Moment(0));
+        tokio::spawn(publisher.run());
+        // Nobody has ever listened on it: what connects finds nobody.
+        let Rewatch { probe, prober } = rewatch(1, 1);
+        let watcher = Watcher::new(&[], probe, prober, Clock::start(), Arc::default());
+        let (reloads, inbox) = mpsc::channel(1);
+        tokio::spawn(watcher.run(published.clone(), updates.clone(), inbox, Arc::default()));
+        updates.replace(snapshot(vec![mirror])).await.unwrap();
+        let health = || published.load().standing(MirrorId(0)).v4[0].health;
+        assert_eq!(health(), Health::Untried);
+        reloads.send(None).await.unwrap();
+        let begin = Instant::now();
+        while health() == Health::Untried {
+            assert!(begin.elapsed() < Duration::from_secs(30), "it is not probed");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(health(), Health::Down);
     }
 
     #[tokio::test]
