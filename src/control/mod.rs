@@ -137,3 +137,35 @@ fn recall_orders(config: &config::Control, now: UnixTime) -> Orders {
     });
     orders
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mirror::{Forced, Order, Reason};
+
+    #[test]
+    fn an_order_that_ended_while_nothing_ran_is_not_applied() {
+        let folder = tempfile::tempdir().unwrap();
+        let config =
+            config::Control { socket: folder.path().join("control.sock"), state: folder.path().join("orders.json") };
+        let order = |until| Order {
+            forced: Forced::Up,
+            reason: Reason::parse("a test").unwrap(),
+            who: "us".into(),
+            since: UnixTime(1000),
+            until,
+        };
+        let orders: Orders = [
+            ("over".into(), order(Some(UnixTime(2000)))),
+            ("stands".into(), order(Some(UnixTime(2001)))),
+            ("stays".into(), order(None)),
+        ]
+        .into();
+        std::fs::write(&config.state, store::encode(&orders)).unwrap();
+        let names = |now| recall_orders(&config, UnixTime(now)).into_keys().collect::<Vec<_>>();
+        assert_eq!(names(1999), ["over".into(), "stands".into(), "stays".into()] as [Arc<str>; 3]);
+        assert_eq!(names(2000), ["stands".into(), "stays".into()] as [Arc<str>; 2]);
+        // Who set the clock back has the order again, as its end says.
+        assert_eq!(names(1000).len(), 3);
+    }
+}

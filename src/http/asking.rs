@@ -167,8 +167,8 @@ impl Asker {
         let now = self.now();
         let mut state = self.state();
         for asked in ask.mirrors(snapshot) {
-            let mirror = &snapshot.mirrors[asked.mirror.index()].name;
-            let key = ask.key(self.secret, mirror);
+            let mirror = &snapshot.mirrors[asked.mirror.index()];
+            let (key, mirror) = (ask.key(self.secret, mirror), &mirror.name);
             match state.known.find(key, now) {
                 Some(Holding::Has) => continue,
                 Some(holding) => {

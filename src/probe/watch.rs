@@ -120,12 +120,12 @@ impl Watcher {
     }
 
     /// Keeps probing, and tells the publisher what changes, until nobody is left to tell us of reloads. When told that
-    /// mirrors have `moved`, it looks at what is published.
+    /// mirrors have `moved`, it looks at what is published; as it does upon a reload, which may say nothing of probes.
     pub async fn run(
         mut self,
         published: Arc<Published>,
         updates: Updates,
-        mut reloads: mpsc::Receiver<Rewatch>,
+        mut reloads: mpsc::Receiver<Option<Rewatch>>,
         moved: Arc<Notify>,
     ) {
         let mut told: BTreeMap<Arc<str>, Standing> = BTreeMap::new();
@@ -140,8 +140,10 @@ impl Watcher {
                 () = tokio::time::sleep_until(due) => {}
                 reload = reloads.recv() => match reload {
                     None => return,
-                    Some(Rewatch { probe, prober }) => {
-                        (self.probe, self.prober) = (probe, prober);
+                    Some(rewatch) => {
+                        if let Some(rewatch) = rewatch {
+                            self.begin_anew(rewatch);
+                        }
                         self.watch(published.load().mirrors.to_vec());
                         told.clear();
                     }
@@ -152,6 +154,16 @@ impl Watcher {
                 }
             }
         }
+    }
+
+    /// Holds mirrors to something else from now on. Probes that are under way would find out what was asked before, and one
+    /// for a canary that is gone would take its address down: they begin again.
+    fn begin_anew(&mut self, Rewatch { probe, prober }: Rewatch) {
+        if probe != self.probe {
+            self.running = JoinSet::new();
+            self.tracks.values_mut().for_each(|tracked| tracked.probing = Probing::No);
+        }
+        (self.probe, self.prober) = (probe, prober);
     }
 
     /// Takes over a list of mirrors; what is known of addresses that stay, stays.
@@ -291,5 +303,95 @@ fn log_edge((mirror, address): &Key, before: (Health, Option<Verdict>), after: H
         (Health::Untried, Health::Up) => {}
         (_, Health::Up) => info!("mirror {mirror} at {address} is up again"),
         (_, _) => warn!("mirror {mirror} at {address} is down, {verdict}{reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use rustls::RootCertStore;
+
+    use super::*;
+    use crate::base::ids::MirrorId;
+    use crate::base::time::{Generation, Moment};
+    use crate::mirror::Addressing;
+    use crate::snapshot::Snapshot;
+    use crate::zone::ZoneSet;
+    use crate::{config, live};
+
+    fn rewatch(port: u16, canary: u32) -> Rewatch {
+        let text = format!(
+            "[probe]\nname = \"b.example\"\nport = {port}\n\
+             canary = {{ repository = \"pause\", digest = \"sha256:{canary:064x}\", size = 32 }}\n\
+             [[zone]]\nname = \"b.example\"\nfile = \"b.zone\"\n"
+        );
+        let (config, _) = config::read("pharos.toml", &text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+        let probe = Arc::new(config.probe.unwrap());
+        let root = rcgen::generate_simple_self_signed(["root.example".to_string()]).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(root.cert.der().clone()).unwrap();
+        let prober = Prober::new(probe.clone(), Arc::new(roots)).unwrap();
+        Rewatch { probe, prober }
+    }
+
+    #[tokio::test]
+    async fn a_mirror_that_a_reload_brings_is_probed_although_the_reload_says_nothing_of_probes() {
+        let mirror = Mirror {
+            name: "m".into(),
+            host: None,
+            addressing: Addressing::Written,
+            v4: vec![Ipv4Addr::LOCALHOST],
+            v6: Vec::new(),
+        };
+        let snapshot = |mirrors: Vec<Mirror>| {
+            let zones = Arc::new(ZoneSet::new(Vec::new()));
+            let (settings, provenance) = (Arc::default(), Arc::default());
+            Snapshot::new(Generation(1), zones, Arc::new([]), mirrors.into(), settings, provenance)
+                .with_fresh(Health::Untried)
+        };
+        let (published, updates, publisher) = live::publish(snapshot(Vec::new()), || Moment(0));
+        tokio::spawn(publisher.run());
+        // Nobody has ever listened on it: what connects finds nobody.
+        let Rewatch { probe, prober } = rewatch(1, 1);
+        let watcher = Watcher::new(&[], probe, prober, Clock::start(), Arc::default());
+        let (reloads, inbox) = mpsc::channel(1);
+        tokio::spawn(watcher.run(published.clone(), updates.clone(), inbox, Arc::default()));
+        updates.replace(snapshot(vec![mirror])).await.unwrap();
+        let health = || published.load().standing(MirrorId(0)).v4[0].health;
+        assert_eq!(health(), Health::Untried);
+        reloads.send(None).await.unwrap();
+        let begin = Instant::now();
+        while health() == Health::Untried {
+            assert!(begin.elapsed() < Duration::from_secs(30), "it is not probed");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(health(), Health::Down);
+    }
+
+    #[tokio::test]
+    async fn a_probe_for_what_a_reload_no_longer_asks_for_has_no_say() {
+        // It takes connections and says nothing, so a probe of it stays under way.
+        let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = silent.local_addr().unwrap().port();
+        let mirror = Mirror {
+            name: "m".into(),
+            host: None,
+            addressing: Addressing::Written,
+            v4: vec![Ipv4Addr::LOCALHOST],
+            v6: Vec::new(),
+        };
+        let Rewatch { probe, prober } = rewatch(port, 1);
+        let mut watcher = Watcher::new(&[mirror], probe, prober, Clock::start(), Arc::default());
+        let probing = |watcher: &Watcher| watcher.tracks.values().filter(|one| one.probing == Probing::Yes).count();
+        watcher.start_due();
+        assert_eq!((watcher.running.len(), probing(&watcher)), (1, 1));
+        // Nothing has changed: it goes on.
+        watcher.begin_anew(rewatch(port, 1));
+        assert_eq!((watcher.running.len(), probing(&watcher)), (1, 1));
+        watcher.begin_anew(rewatch(port, 2));
+        assert_eq!((watcher.running.len(), probing(&watcher)), (0, 0));
+        watcher.start_due();
+        assert_eq!((watcher.running.len(), probing(&watcher)), (1, 1), "it is asked for the new one at once");
     }
 }

@@ -4,6 +4,7 @@
 //! as long as it serves: one that lacks the blob would fail the pull on every retry.
 //! **Not here**: asking ([`crate::http`]), what is known already ([`super::known`]).
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use super::known::{Holding, Key};
 use super::{Answer, Basis, BlobTarget, Digest, Outcome, Reply, Settings, Steering, location};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::Family;
-use crate::mirror::Health;
+use crate::mirror::{Health, Mirror};
 use crate::snapshot::Snapshot;
 
 /// The most mirrors asked for one request: for each family as many as a list with weights may have (`config::limits`).
@@ -69,9 +70,13 @@ impl Ask<'_> {
         all
     }
 
-    /// The blob's key at a mirror.
-    pub fn key(&self, secret: [u64; 2], mirror: &str) -> Key {
-        Key::new(secret, mirror, self.repository(), &self.digest)
+    /// The blob's key at a mirror. Whoever writes other addresses for it means other servers; those of a host come and go.
+    pub fn key(&self, secret: [u64; 2], mirror: &Mirror) -> Key {
+        let mut place = DefaultHasher::new();
+        if mirror.followed_host().is_none() {
+            (&mirror.v4, &mirror.v6).hash(&mut place);
+        }
+        Key::new([secret[0] ^ place.finish(), secret[1]], &mirror.name, self.repository(), &self.digest)
     }
 
     /// The path to ask a mirror for, in the one form that is always written.

@@ -47,7 +47,7 @@ impl Watch {
 
 /// The running watcher; it ends when this is dropped.
 pub(super) struct Mirrors {
-    reloads: mpsc::Sender<Rewatch>,
+    reloads: mpsc::Sender<Option<Rewatch>>,
     counters: Arc<Probes>,
 }
 
@@ -68,11 +68,10 @@ impl Mirrors {
         self.counters.clone()
     }
 
-    /// Watches what a reload has brought.
-    pub(super) async fn reload(&self, watch: Watch) {
-        let Watch { probe, prober } = watch;
+    /// Watches what a reload has brought; where that has no `[probe]`, held to the same as before.
+    pub(super) async fn reload(&self, watch: Option<Watch>) {
         // It ends only with the process.
-        let _ = self.reloads.send(Rewatch { probe, prober }).await;
+        let _ = self.reloads.send(watch.map(|Watch { probe, prober }| Rewatch { probe, prober })).await;
     }
 }
 

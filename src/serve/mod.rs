@@ -292,8 +292,8 @@ impl Services {
                     }
                     Err(error) => warn!(%error, "failed to publish"),
                 }
-                if let (Some(running), Some(watch)) = (&self.mirrors, prepared.watch) {
-                    running.reload(watch).await;
+                if let Some(running) = &self.mirrors {
+                    running.reload(prepared.watch).await;
                 }
             }
             Err(problems) => reload::log_failure(&problems),

@@ -121,6 +121,67 @@ pub(super) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
+
+    /// A configuration with much in it, and this written otherwise.
+    fn config(from: &str, to: &str) -> Config {
+        const ALL: &str = include_str!("../../tests/check/everything.toml");
+        let text = ALL.replacen(from, to, 1);
+        assert!(from.is_empty() || text != ALL, "{from}");
+        config::read("pharos.toml", &text).unwrap_or_else(|problems| panic!("{from} -> {to}: {problems:#?}")).0
+    }
+
+    #[test]
+    fn what_a_reload_does_not_change_is_said_and_nothing_else() {
+        let started = config("", "");
+        let said = |from: &str, to: &str| needs_restart(&started, &config(from, to));
+        for (key, from, to) in [
+            ("[dns] listen", "[::1]:5300", "[::1]:5301"),
+            ("[dns] udp-threads", "udp-threads = 2", "udp-threads = 3"),
+            ("[dns] udp-batch", "udp-batch = 64", "udp-batch = 32"),
+            ("[dns.tls] listen", "tls = { listen = \"[::1]:8853\"", "tls = { listen = \"[::1]:8854\""),
+            ("[dns.https]", "path = \"/resolve\"", "path = \"/dns-query\""),
+            ("[dns.quic] listen", "quic = { listen = \"[::1]:8853\"", "quic = { listen = \"[::1]:8854\""),
+            ("[registry] listen", "127.0.0.1:8080", "127.0.0.1:8081"),
+            ("[registry] tls", "tls = { cert = \"fullchain.pem\", key = \"/etc/privkey.pem\" }", ""),
+            ("[admin] listen", "127.0.0.1:9153", "127.0.0.1:9154"),
+            ("[control]", "run/control.sock", "run/other.sock"),
+            ("[control]", "orders.json", "other.json"),
+        ] {
+            let expected = format!("`{key}` has changed; that takes a restart, until then it stays as it was");
+            assert_eq!(said(from, to), [expected], "{from} -> {to}");
+        }
+        for (from, to) in [
+            ("udp-payload = 1400", "udp-payload = 1232"),
+            ("tcp-connections = 100", "tcp-connections = 99"),
+            ("tcp-idle = \"30s\"", "tcp-idle = \"31s\""),
+            ("nsid = \"fra1-a\"", "nsid = \"fra1-b\""),
+            ("responses-per-second = 50", "responses-per-second = 51"),
+            ("cert = \"dns.pem\"", "cert = \"new.pem\""),
+            ("ask-wait = \"150ms\"", "ask-wait = \"50ms\""),
+            ("ask-keep = \"24h\"", "ask-keep = \"2h\""),
+            ("ask = true\nask-wait = \"150ms\"\nask-keep = \"24h\"\nask-lacking = \"30s\"", "ask = false"),
+            ("direct = true", "direct = false"),
+            ("cert = \"fullchain.pem\"", "cert = \"new.pem\""),
+            ("interval = \"5s\"", "interval = \"6s\""),
+            ("state = \"state.json\"", "state = \"other.json\""),
+            ("token-file = \"admin.token\"", ""),
+            ("servers = [\"192.0.2.53\"", "servers = [\"192.0.2.54\""),
+            ("private = [\"10.0.0.0/8\"", "private = [\"192.168.0.0/16\""),
+            ("state = \"hosts.json\"", "state = \"other.json\""),
+            ("answer-mirrors = 2", "answer-mirrors = 3"),
+            ("c = 3, a = 0", "c = 3, a = 1"),
+        ] {
+            assert_eq!(said(from, to), [] as [String; 0], "{from} -> {to}");
+        }
+        let without_probe = config::read(
+            "pharos.toml",
+            "[registry]\nlisten = \"127.0.0.1:8080\"\ncanonical = \"https://c.example\"\nblobs = \"https://b.example\"\n\
+             [[zone]]\nname = \"b.example\"\nfile = \"b.zone\"\n",
+        );
+        let all = needs_restart(&started, &without_probe.unwrap().0);
+        assert!(all.iter().any(|said| said.starts_with("`[probe]` has changed")), "{all:#?}");
+    }
 
     #[tokio::test]
     async fn a_reload_asked_for_during_another_follows_it() {

@@ -1,8 +1,9 @@
 //! The table: for each rule of the registry, requests and what they get.
 
 use pharos::base::client::Client;
-use pharos::base::time::Moment;
+use pharos::base::time::{Moment, Ttl};
 use pharos::mirror::Health::{self, Bad, Down, Drained, Missing, Untried, Up};
+use pharos::mirror::{Addressing, Mirror};
 use pharos::registry::known::Holding;
 use pharos::registry::{
     Answer, Asking, Malformed, Method, Outcome, Reply, Request, Route, Settings, client_address, route,
@@ -351,6 +352,24 @@ fn where_mirrors_are_asked_whatever_would_go_to_one_depends_on_it_and_nothing_el
         assert_eq!(ask.path(), format!("/v2/{repository}/blobs/{digest}"), "{about}");
         assert!(!ask.mirrors(&snapshot).is_empty(), "{about}");
     }
+}
+
+#[test]
+fn what_is_known_of_a_mirror_s_blobs_is_not_believed_of_other_servers_under_its_name() {
+    let case =
+        all().into_iter().find(|case| case.outcome == Outcome::BlobSteered && case.setup == Setup::Full).unwrap();
+    let settings = Settings { asking: Asking::Each, ..settings(case.setup) };
+    let (request, client) = parts(&case, &settings);
+    let snapshot: Snapshot = snapshot(case.health);
+    let Route::Ask(ask) = route(&request, client, &settings, &snapshot, Moment(0)) else { panic!("a blob") };
+    let key = |mirror: &Mirror| ask.key([1, 2], mirror);
+    let at =
+        |addressing, last: u8| Mirror { addressing, v4: vec![[192, 0, 2, last].into()], ..snapshot.mirrors[0].clone() };
+    let written = |last| at(Addressing::Written, last);
+    assert!(key(&written(1)) == key(&written(1)) && key(&written(1)) != key(&written(2)));
+    // A load balancer is the same one wherever it is today.
+    let resolved = |last| at(Addressing::Resolved { at: None, ttl: Ttl(60) }, last);
+    assert_eq!(key(&resolved(1)), key(&resolved(2)));
 }
 
 #[test]
