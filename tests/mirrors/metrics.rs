@@ -63,7 +63,7 @@ async fn page() -> String {
     let rest = format!(
         "[horizons.h]\ndefault = [\"good\", \"bad\", \"lb\"]\n\
          [resolver]\nservers = \"{server}\"\nprivate = \"127.0.0.0/8\"\n[mirrors.lb]\nhost = \"lb.net.test\"\n\
-         [[zone]]\nname = \"net.test\"\nfile = \"zone\"\nprimaries = \"{server}\"\n\
+         [[zone]]\nname = \"net.test\"\nfile = \"copy\"\nprimaries = \"{server}\"\n\
          [dns.tls]\nlisten = \"127.0.0.1:0\"\ncert = \"dns.pem\"\nkey = \"dns.key\"\n\
          [dns.https]\nlisten = \"127.0.0.1:0\"\n\
          [control]\nsocket = \"control.sock\"\nstate = \"orders.json\"\n"
