@@ -24,7 +24,10 @@
 //! - *network*: a labelled set of client prefixes; a *source* is the file they come from.
 //! - *horizon*: what one class of clients sees: rules from labels to ordered mirrors. A *plan* is such a list of mirrors;
 //!   ranges of addresses with the same plan are one range of the steering table.
-//! - *mirror*: one place that serves blobs; its *health* says whether it may be steered to.
+//! - *mirror*: one place that serves blobs. A probe of one of its addresses comes to a *verdict*; verdicts make its
+//!   *health*, which says whether it may be steered to, and an operator's *order* stands above that.
+//! - *host*: the name of a mirror whose addresses are looked up and kept fresh.
+//! - *copy*: a zone that is kept elsewhere, at *primaries*, and served here too.
 //! - *snapshot*: everything that is served, as of one *generation*.
 //! - zone, apex, owner, RRset, rdata, delegation, glue: RFC 9499.
 //!
@@ -33,15 +36,15 @@
 //! A module uses only what is below it; `tests/layers.rs` reads the sources and enforces it.
 //!
 //! ```text
-//! 9  main → cli → demo → serve                    composition
+//! 9  main → cli → demo → serve                     composition
 //! 8  dns  http  probe  hosts  transfer  control    services; they do not know each other
-//! 7  live  tls  clients  telemetry  process    shared shell: publisher, certificates, connections, counters, OS
-//! 6  config  load  compile                     files to snapshot
-//! 5  answer  registry  rates  wire  inspect    decisions on a snapshot; rate limits; message codec; explain  ┐
-//! 4  snapshot                                  the served state, and how changes fold into it                │ pure
-//! 3  steer                                     horizons: labels and health to a decision                     │
-//! 2  networks  zone  mirror                    siblings                                                      │
-//! 1  base                                      prefixes, names, client, ids, time, diagnostics               ┘
+//! 7  live  tls  clients  telemetry  process        shared shell: publisher, certificates, connections, counters, OS
+//! 6  config  load  compile                         files to snapshot
+//! 5  answer  registry  rates  wire  inspect        decisions on a snapshot; rate limits; message codec; explain  ┐
+//! 4  snapshot                                      the served state, and how changes fold into it                │ pure
+//! 3  steer                                         horizons: labels and health to a decision                     │
+//! 2  networks  zone  mirror                        siblings                                                      │
+//! 1  base                                          prefixes, names, client, ids, time, diagnostics               ┘
 //! ```
 //!
 //! # Where to start reading
@@ -52,6 +55,8 @@
 //! 4. [`wire`]: octets in, octets out.
 //! 5. [`compile`]: how files become a snapshot.
 //! 6. [`dns`]: the threads that do nothing else.
+//! 7. [`probe`] and [`live`]: how what is found of mirrors gets into the snapshot; [`hosts`], [`transfer`] and [`control`]
+//!    go the same way.
 
 // The docs are for whoever reads the code: they are built with private items.
 #![allow(rustdoc::private_intra_doc_links)]

@@ -124,9 +124,11 @@ impl Rates {
         if next_us <= BURST_US {
             return Verdict::Send;
         }
+        // Twice: once alone, salts that are near each other, as a client's IDs may be, would slip all together or not at all.
+        let chance = |salt| fold(fold(hash ^ salt, self.keys[0]), self.keys[1] ^ now.0);
         match limit.slip {
             0 => Verdict::Drop,
-            slip if fold(hash ^ u64::from(salt), self.keys[0] ^ now.0).is_multiple_of(slip.into()) => Verdict::Slip,
+            slip if chance(u64::from(salt)).is_multiple_of(slip.into()) => Verdict::Slip,
             _ => Verdict::Drop,
         }
     }
@@ -266,6 +268,19 @@ mod tests {
             (0..10).for_each(|salt| assert_eq!(judge(salt), Verdict::Send));
             let slipped = (0..10_000).filter(|salt| judge(*salt) == Verdict::Slip).count();
             assert!(range.contains(&slipped), "{slipped} with {slip}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_counts_its_queries_slips_as_often_as_others() {
+        let (a, limit) = (subject(Outcome::Answer, 1, 1), RateLimit { slip: 2, responses_per_second: 1, ..LIMIT });
+        for key in 1..=500_u64 {
+            let rates = Rates::new([key.wrapping_mul(0x9e37_79b9_7f4a_7c15), key.wrapping_mul(0xd1b5_4a32_d192_ed03)]);
+            rates.prepare();
+            let judge = |salt| rates.judge(&limit, [192, 0, 2, 1].into(), a, salt, Moment(60_000));
+            assert_eq!(judge(0), Verdict::Send);
+            let slipped = (1..=40).filter(|number| judge(2 * number) == Verdict::Slip).count();
+            assert!((5..=35).contains(&slipped), "{slipped} of 40 with {key}");
         }
     }
 

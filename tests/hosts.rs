@@ -227,7 +227,7 @@ fn a_host_that_turns_to_our_own_network_or_to_ourselves_is_refused() {
     authority.change(&records);
     until("the many have come", || addresses(&server, Rtype::A).len() == 32);
     let first = addresses(&server, Rtype::A);
-    assert_eq!(metric(page, "pharos_host_addresses{mirror=\"lb\",host=\"lb.net.test\",family=\"IPv4\"}"), Some(32));
+    assert_eq!(metric(page, "pharos_host_addresses{mirror=\"lb\",host=\"lb.net.test\",family=\"ipv4\"}"), Some(32));
     assert!(metric(page, "pharos_host_age_seconds{mirror=\"lb\",host=\"lb.net.test\"}").is_some_and(|age| age < 30));
     assert!(metric(page, "pharos_host_lookups_total{outcome=\"refused\"}").is_some_and(|count| count >= 1));
     drop(server);

@@ -168,7 +168,7 @@ fn without_files_to_open_http_waits_and_dns_goes_on() {
     let (_folder, server) = start(registry, Some(64));
     let (dns, http) = (server.address(HERE), server.listener("registry over HTTP", HERE));
     let waiting: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(http).unwrap()).collect();
-    server.wait_for("HTTP connections cannot be accepted for now");
+    server.wait_for("HTTP connections cannot be accepted at present");
     let (begin, before) = (Instant::now(), server.cpu_time());
     let mut answered = 0;
     // For long enough to tell a busy process from one that waits.

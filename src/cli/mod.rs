@@ -41,7 +41,7 @@ struct Cli {
     config: PathBuf,
 
     /// How much to log, to standard error
-    #[arg(long, global = true, value_name = "LEVEL", value_enum, default_value_t = Level::Info)]
+    #[arg(long, global = true, value_name = "LEVEL", value_enum, default_value_t = Level::Info, display_order = 900)]
     log_level: Level,
 
     #[command(subcommand)]

@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
-    /// The port
+    /// Where the mirror listens; 443 without this
     #[arg(long, value_name = "PORT", requires = "name")]
     port: Option<u16>,
 

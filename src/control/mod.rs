@@ -68,6 +68,7 @@ impl Control {
         let orders = recall_orders(config, Clock::civil());
         let desk = Arc::new(Desk::new(readiness));
         info!("taking orders at {}", config.socket.display());
+        info!("try: pharos mirror list --socket {}", config.socket.display());
         let serving = tokio::spawn(socket::serve(bound, desk.clone()));
         let (state, published) = (config.state.clone(), OnceLock::new());
         Ok(Control { desk, serving, orders, state, published, _lock: lock })

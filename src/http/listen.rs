@@ -150,7 +150,7 @@ async fn accept_all<H: Handler>(listener: TcpListener, shared: &Arc<Shared<H>>) 
             Err(error) => {
                 shared.counters.accept_errors.increment();
                 if condition == Condition::Well {
-                    tracing::warn!(%error, "HTTP connections cannot be accepted for now");
+                    tracing::warn!(%error, "HTTP connections cannot be accepted at present");
                     condition = Condition::Failing;
                 }
                 if let Some(clients) = &shared.clients {

@@ -1,6 +1,6 @@
 //! What is served, in a line, and commands that show it at work, made from the configuration itself.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::base::client::{Client, SourcePrefixLen, Subnet, Vantage};
 use crate::base::ids::HorizonId;
@@ -53,8 +53,13 @@ pub(super) fn dns(snapshot: &Snapshot, listen: &Addresses) -> Vec<String> {
     lines
 }
 
+/// An address and port to reach a listener at.
+pub(super) fn reachable_at(listener: SocketAddr) -> SocketAddr {
+    SocketAddr::new(reachable(listener.ip()), listener.port())
+}
+
 /// An address to reach a listener at.
-pub(super) fn reachable(address: IpAddr) -> IpAddr {
+fn reachable(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),

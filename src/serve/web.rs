@@ -66,6 +66,9 @@ impl AdminListener {
         for address in bound.addresses() {
             info!("listening on {address} (health and metrics over HTTP)");
         }
+        if let Some(address) = bound.addresses().first() {
+            info!("try: curl http://{}/ready", super::tries::reachable_at(*address));
+        }
         let admin = Admin::new(readiness, desk, MAX_BODY_LEN);
         admin.set_token(token);
         // What the operator's own probes do is not counted among what clients do.
@@ -166,8 +169,7 @@ impl Registry {
             info!("listening on {address} (registry over {scheme})");
         }
         if let (Some(address), None) = (bound.addresses().first(), &tls) {
-            let at = SocketAddr::new(super::tries::reachable(address.ip()), address.port());
-            info!("try: curl -i http://{at}/v2/pause/manifests/3.9");
+            info!("try: curl -i http://{}/v2/pause/manifests/3.9", super::tries::reachable_at(*address));
         }
         let addresses = bound.addresses().to_vec();
         let settings = Arc::new(ArcSwap::from_pointee(settings));

@@ -69,7 +69,7 @@ impl Collect for Hosts {
         let mirrors = self.mirrors().clone();
         let mut family = page.gauge("pharos_host_addresses", "Addresses that a mirror has from its host.");
         for (mirror, following) in &mirrors {
-            for (word, count) in ["IPv4", "IPv6"].into_iter().zip(following.addresses) {
+            for (word, count) in ["ipv4", "ipv6"].into_iter().zip(following.addresses) {
                 family.sample(&[("mirror", mirror), ("host", &following.host), ("family", word)], count as u64);
             }
         }

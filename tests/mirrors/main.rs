@@ -123,7 +123,10 @@ impl World {
         let (cert, key) = authority.identity("ns1.example");
         write("dns.pem", &cert);
         write("dns.key", &key);
-        write("zone", "$TTL 60\n@ SOA ns1 hostmaster 1 3600 600 86400 60\n@ NS ns1\nns1 A 127.0.0.1\n");
+        // A zone of this server, and what a secondary of another would have: see `metrics`.
+        for file in ["zone", "copy"] {
+            write(file, "$TTL 60\n@ SOA ns1 hostmaster 1 3600 600 86400 60\n@ NS ns1\nns1 A 127.0.0.1\n");
+        }
         let steer: Vec<String> = steer
             .iter()
             .map(|(owner, horizon)| format!("{{ owner = \"{owner}\", horizon = \"{horizon}\", ttl = 60 }}"))

@@ -7,9 +7,12 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use pharos::base::rr::Rtype;
 
+use super::common::nameserver::NameServer;
+use super::common::server::PATIENCE;
 use super::world::{Authority, Fault, NAME, loopback};
 use super::{QUICK, World};
 
@@ -19,6 +22,7 @@ struct Family {
     help: String,
     kind: String,
     labels: BTreeSet<String>,
+    has_sample: bool,
 }
 
 /// The families of a page. Every line must be one of the format's.
@@ -39,6 +43,7 @@ fn families(page: &str) -> BTreeMap<String, Family> {
         let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
         let base = base.filter(|base| found.get(*base).is_some_and(|family| family.kind == "histogram"));
         let family = found.get_mut(base.unwrap_or(name)).unwrap_or_else(|| panic!("{line}"));
+        family.has_sample = true;
         let keys = labels.split("\",").filter_map(|pair| pair.split_once("=\"")).map(|(key, _)| key.to_string());
         family.labels.extend(keys.filter(|key| key != "le"));
     }
@@ -52,11 +57,18 @@ async fn page() -> String {
     let (at, _good) = authority.mirror(SocketAddr::new(good, 0), Fault::None).await;
     let (_, _bad) = authority.mirror(SocketAddr::new(bad, at.port()), Fault::WrongName).await;
     let mirrors: [(&str, &[IpAddr]); 2] = [("good", &[good]), ("bad", &[bad])];
-    let rest = "[horizons.h]\ndefault = [\"good\", \"bad\"]\n\
-                [dns.tls]\nlisten = \"127.0.0.1:0\"\ncert = \"dns.pem\"\nkey = \"dns.key\"\n\
-                [dns.https]\nlisten = \"127.0.0.1:0\"\n\
-                [control]\nsocket = \"control.sock\"\nstate = \"orders.json\"\n";
-    let world = World::start_with(&authority, at.port(), QUICK, &mirrors, &[("@", "h")], rest);
+    // A mirror by its host, and a zone of which there is a copy, of the same serial as at its primary.
+    let names = NameServer::start(&format!("lb A {good}"));
+    let server = names.address();
+    let rest = format!(
+        "[horizons.h]\ndefault = [\"good\", \"bad\", \"lb\"]\n\
+         [resolver]\nservers = \"{server}\"\nprivate = \"127.0.0.0/8\"\n[mirrors.lb]\nhost = \"lb.net.test\"\n\
+         [[zone]]\nname = \"net.test\"\nfile = \"copy\"\nprimaries = \"{server}\"\n\
+         [dns.tls]\nlisten = \"127.0.0.1:0\"\ncert = \"dns.pem\"\nkey = \"dns.key\"\n\
+         [dns.https]\nlisten = \"127.0.0.1:0\"\n\
+         [control]\nsocket = \"control.sock\"\nstate = \"orders.json\"\n"
+    );
+    let world = World::start_with(&authority, at.port(), QUICK, &mirrors, &[("@", "h")], &rest);
     world.expect(Rtype::A, &[good]);
     let config = world.folder.path().join("pharos.toml");
     let mut order = Command::new(env!("CARGO_BIN_EXE_pharos"));
@@ -64,7 +76,14 @@ async fn page() -> String {
     assert!(order.status().unwrap().success());
     let canary = format!("/v2/{}/blobs/sha256:{}", super::REPOSITORY, super::canary_sha256());
     assert_eq!(world.host(&canary).await, NAME);
-    world.metrics().await
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let page = world.metrics().await;
+        if page.contains("pharos_zone_age_seconds{") {
+            return page;
+        }
+        assert!(Instant::now() < deadline, "the copy was not compared:\n{page}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,7 +104,8 @@ async fn the_list_of_metrics_is_what_the_server_prints() {
     }
     let found = families(&page);
     let mut table = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
-    for (name, Family { help, kind, labels }) in &found {
+    for (name, Family { help, kind, labels, has_sample }) in &found {
+        assert!(has_sample, "{name} has no sample, so its labels are not known");
         let labels: Vec<String> = labels.iter().map(|label| format!("`{label}`")).collect();
         table.push_str(&format!("| `{name}` | {kind} | {} | {help} |\n", labels.join(", ")));
     }

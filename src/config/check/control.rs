@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
-use crate::config::spec::{AdminSpec, ControlSpec, Spec, Text};
-use crate::config::{Admin, Control, Probe, Secret, Token, limits};
+use crate::config::spec::{AdminSpec, ControlSpec, Spec};
+use crate::config::{Admin, Control, Secret, Token, limits};
 
 /// Why a text is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +88,9 @@ impl Check<'_> {
         Some(Token { secret, place })
     }
 
-    pub(super) fn check_control(&mut self, spec: &ControlSpec, probe: Option<&Probe>) -> Option<Control> {
+    pub(super) fn check_control(&mut self, spec: &ControlSpec) -> Option<Control> {
         let socket = spec.socket.as_ref().and_then(|text| Some((self.path(text)?, text)));
-        let state = spec.state.as_ref().and_then(|text| Some((self.path(text)?, text)));
+        let state = spec.state.as_ref().and_then(|text| self.path(text));
         if let Some((path, text)) = &socket
             && path.as_os_str().as_bytes().len() > limits::MAX_SOCKET_PATH
         {
@@ -103,19 +103,7 @@ impl Check<'_> {
                     .help("name a shorter one, such as `/run/pharos/control.sock`"),
             );
         }
-        let ((socket, _), (state, text)) = (socket?, state?);
-        if probe.and_then(|probe| probe.state.as_ref()) == Some(&state) || socket == state {
-            self.report_same(text);
-        }
-        Some(Control { socket, state })
-    }
-
-    fn report_same(&mut self, text: &Text) {
-        self.report(
-            Diagnostic::error("same-file", "this file is used for something else")
-                .at(text.place.clone(), "also `state` of `[probe]`, or the socket")
-                .help("keep orders in a file of their own"),
-        );
+        Some(Control { socket: socket?.0, state: state? })
     }
 }
 

@@ -16,6 +16,7 @@ mod mirrors;
 mod probe;
 mod rankings;
 mod resolver;
+mod written;
 mod zones;
 
 use std::cell::Cell;
@@ -60,13 +61,14 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     });
     let admin = spec.admin.as_ref().map(|admin| check.check_admin(admin, &spec));
     let probe = spec.probe.as_ref().and_then(|probe| check.check_probe(probe, registry.as_ref(), &zones));
-    let control = spec.control.as_ref().and_then(|control| check.check_control(control, probe.as_ref()));
+    let control = spec.control.as_ref().and_then(|control| check.check_control(control));
     if let (Some(registry), Some(spec)) = (&mut registry, &spec.registry) {
         registry.ask = check.check_ask(spec, registry, probe.as_ref());
     }
     let resolver = check.check_resolver(spec.resolver.as_ref());
     check.check_hosts(&spec.mirrors, &mirrors.entries, &zones);
     check.check_listeners(&spec);
+    check.check_written(&spec);
     let mirrors = mirrors.entries;
     Config {
         file: file.into(),
