@@ -320,6 +320,17 @@ mod tests {
     use crate::zone::ZoneSet;
     use crate::{config, live};
 
+    /// A mirror on this machine.
+    fn here() -> Mirror {
+        Mirror {
+            name: "m".into(),
+            host: None,
+            addressing: Addressing::Written,
+            v4: vec![Ipv4Addr::LOCALHOST],
+            v6: Vec::new(),
+        }
+    }
+
     fn rewatch(port: u16, canary: u32) -> Rewatch {
         let text = format!(
             "[probe]\nname = \"b.example\"\nport = {port}\n\
@@ -337,13 +348,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_mirror_that_a_reload_brings_is_probed_although_the_reload_says_nothing_of_probes() {
-        let mirror = Mirror {
-            name: "m".into(),
-            host: None,
-            addressing: Addressing::Written,
-            v4: vec![Ipv4Addr::LOCALHOST],
-            v6: Vec::new(),
-        };
         let snapshot = |mirrors: Vec<Mirror>| {
             let zones = Arc::new(ZoneSet::new(Vec::new()));
             let (settings, provenance) = (Arc::default(), Arc::default());
@@ -357,7 +361,7 @@ mod tests {
         let watcher = Watcher::new(&[], probe, prober, Clock::start(), Arc::default());
         let (reloads, inbox) = mpsc::channel(1);
         tokio::spawn(watcher.run(published.clone(), updates.clone(), inbox, Arc::default()));
-        updates.replace(snapshot(vec![mirror])).await.unwrap();
+        updates.replace(snapshot(vec![here()])).await.unwrap();
         let health = || published.load().standing(MirrorId(0)).v4[0].health;
         assert_eq!(health(), Health::Untried);
         reloads.send(None).await.unwrap();
@@ -374,15 +378,8 @@ mod tests {
         // It takes connections and says nothing, so a probe of it stays under way.
         let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = silent.local_addr().unwrap().port();
-        let mirror = Mirror {
-            name: "m".into(),
-            host: None,
-            addressing: Addressing::Written,
-            v4: vec![Ipv4Addr::LOCALHOST],
-            v6: Vec::new(),
-        };
         let Rewatch { probe, prober } = rewatch(port, 1);
-        let mut watcher = Watcher::new(&[mirror], probe, prober, Clock::start(), Arc::default());
+        let mut watcher = Watcher::new(&[here()], probe, prober, Clock::start(), Arc::default());
         let probing = |watcher: &Watcher| watcher.tracks.values().filter(|one| one.probing == Probing::Yes).count();
         watcher.start_due();
         assert_eq!((watcher.running.len(), probing(&watcher)), (1, 1));
