@@ -21,8 +21,6 @@ pub struct ZoneSet {
     table: Table,
     /// The numbers of labels that apexes have, the greatest first.
     depths: Vec<usize>,
-    /// The number of labels of the deepest node of all zones.
-    deepest_labels: usize,
 }
 
 impl std::fmt::Debug for ZoneSet {
@@ -46,8 +44,7 @@ impl ZoneSet {
         }
         let depths: BTreeSet<usize> = zones.iter().map(|zone| zone.apex_labels).collect();
         let depths = depths.into_iter().rev().collect();
-        let deepest_labels = zones.iter().map(|zone| zone.deepest_labels).max().unwrap_or(0);
-        ZoneSet { zones, histories, table, depths, deepest_labels }
+        ZoneSet { zones, histories, table, depths }
     }
 
     /// These zones as the next versions of those of `before`, whose changes are added to what is known of each.
@@ -93,13 +90,14 @@ impl ZoneSet {
         &self.zones[id.index()]
     }
 
-    /// The number of labels of the longest name in any of the zones: what has more is found by an ancestor of it.
+    /// The number of labels of the longest apex: no longer suffix of a name is looked for.
     #[inline]
-    pub fn deepest_labels(&self) -> usize {
-        self.deepest_labels
+    pub fn deepest_apex(&self) -> usize {
+        self.depths.first().copied().unwrap_or(0)
     }
 
-    /// The zone that holds a name: the one with the longest apex at or above it; `suffixes` are those of `name`.
+    /// The zone that holds a name: the one with the longest apex at or above it; `suffixes` are those of `name`,
+    /// with none left out that is as long as [`ZoneSet::deepest_apex`].
     #[inline]
     pub fn find(&self, name: Name<'_>, suffixes: &Suffixes) -> Option<(ZoneId, &Zone)> {
         self.find_within(name, suffixes, suffixes.labels())
