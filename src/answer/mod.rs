@@ -91,7 +91,7 @@ fn ask<'s>(
     }
     let mut suffixes = Suffixes::new();
     suffixes.fill_tail(question.name, question.tail);
-    suffixes.reach(snapshot.zones.deepest_apex(), question.name);
+    snapshot.zones.reach(question.name, &mut suffixes);
     let zone = match question.qtype {
         // RFC 4035 §3.1.4.1: DS is the parent's to answer, where we serve both sides of the cut.
         Rtype::DS => snapshot.zones.find_parent_side(question.name, &suffixes),

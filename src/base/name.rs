@@ -45,16 +45,37 @@ impl<'a> Name<'a> {
     pub fn read_from(wire: &'a [u8]) -> Option<(Self, Tail)> {
         // A name that does not end within so many octets is none.
         let octets = &wire[..wire.len().min(MAX_NAME_LEN)];
-        let (mut at, mut tail) = (0, Tail::WHOLE);
+        let mut at = 0;
+        for _ in 0..STRIDE {
+            match *octets.get(at)? {
+                0 => return Some((Name(&octets[..=at]), Tail::WHOLE)),
+                len @ 1..=63 => at += 1 + usize::from(len),
+                _ => return None,
+            }
+        }
+        Name::read_on(octets, at)
+    }
+
+    /// Reads on at `at`, behind the first stride of labels.
+    #[cold]
+    fn read_on(octets: &'a [u8], mut at: usize) -> Option<(Self, Tail)> {
+        let mut tail = Tail::WHOLE;
+        // Where a label is as long as the one before it, as in every name of very many labels most are, its length need
+        // not be looked at again, and the next one is found without waiting for it.
+        let (mut same, mut step) = (1, 2);
         // A tail begins where the stride before the last one did, which is noted once in a stride, not at each label.
-        for stride in 0.. {
+        for stride in 1.. {
             let start = at;
             for _ in 0..STRIDE {
-                match *octets.get(at)? {
-                    0 => return Some((Name(&octets[..at + 1]), tail)),
-                    len @ 1..=63 => at += 1 + usize::from(len),
-                    _ => return None,
+                let len = *octets.get(at)?;
+                if len != same {
+                    match len {
+                        0 => return Some((Name(&octets[..=at]), tail)),
+                        1..=63 => (same, step) = (len, 1 + usize::from(len)),
+                        _ => return None,
+                    }
                 }
+                at += step;
             }
             tail = Tail { start: start as u8, before: stride * STRIDE as u8 };
         }
@@ -249,17 +270,10 @@ impl Suffixes {
         self.take(name, tail);
     }
 
-    /// Sees to it that suffixes of up to `labels` labels are there; `name` is the one that these are the suffixes of.
+    /// Whether the longest suffixes were left out.
     #[inline]
-    pub fn reach(&mut self, labels: usize, name: Name<'_>) {
-        if self.known < self.labels && self.known < labels {
-            self.complete(name);
-        }
-    }
-
-    #[cold]
-    fn complete(&mut self, name: Name<'_>) {
-        self.fill(name);
+    pub fn is_partial(&self) -> bool {
+        self.known < self.labels
     }
 
     #[inline]
@@ -542,7 +556,7 @@ mod tests {
             assert!((0..=4).all(|labels| few.hash(labels) == a.hash(labels)), "{before}");
             let all = longer.suffixes();
             assert!((0..=few.known()).all(|labels| few.hash(labels) == all.hash(labels)), "{before}");
-            few.reach(few.known() + 1, longer);
+            few.fill(longer);
             assert!((0..=before + 4).all(|labels| few.hash(labels) == all.hash(labels)), "{before}");
         }
         assert_eq!(a.start(3), 4);
@@ -563,6 +577,24 @@ mod tests {
         let usual: std::collections::BTreeSet<u64> =
             b"abcdefghijklmnopqrstuvwxyz0123456789-_*".iter().map(|octet| hash(*octet)).collect();
         assert_eq!(usual.len(), 39);
+    }
+
+    #[test]
+    fn names_are_read_alike_however_many_labels_come_before() {
+        for labels in 0..=MAX_LABELS + 1 {
+            for len in [1, 2, 3] {
+                for octet in [0, 1, 2, 9, 63, 64, 192, 255] {
+                    let before = [
+                        [1, b'x'].repeat(labels / 2),
+                        [[len].as_slice(), &[b'y'].repeat(usize::from(len))].concat().repeat(labels.div_ceil(2)),
+                    ];
+                    let wire = [before.concat(), vec![octet], vec![b'z'; 63], vec![0, 9]].concat();
+                    let read = Name::read_from(&wire).map(|(name, _)| name.as_wire());
+                    let expected = (1..=wire.len()).find_map(|end| Name::from_wire(&wire[..end]));
+                    assert_eq!(read, expected.map(Name::as_wire), "{labels} labels of 1 or {len}, then {octet}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl Zone {
     /// nobody has written into a zone.
     #[inline]
     pub fn reach(&self, name: Name<'_>, suffixes: &mut Suffixes) {
-        if suffixes.known() < suffixes.labels() && suffixes.known() < self.deepest_labels {
+        if suffixes.is_partial() && suffixes.known() < self.deepest_labels {
             self.reach_below(name, suffixes);
         }
     }
@@ -202,7 +202,7 @@ impl Zone {
         let known = suffixes.known();
         let is_it = |id| self.owner(id) == suffixes.suffix(name, known);
         if known <= self.apex_labels || self.table.find(suffixes.hash(known), is_it).is_some() {
-            suffixes.reach(self.deepest_labels, name);
+            suffixes.fill(name);
         }
     }
 

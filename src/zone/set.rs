@@ -90,14 +90,16 @@ impl ZoneSet {
         &self.zones[id.index()]
     }
 
-    /// The number of labels of the longest apex: no longer suffix of a name is looked for.
+    /// Takes in the suffixes of a name that were left out, where an apex may be one of them.
     #[inline]
-    pub fn deepest_apex(&self) -> usize {
-        self.depths.first().copied().unwrap_or(0)
+    pub fn reach(&self, name: Name<'_>, suffixes: &mut Suffixes) {
+        if suffixes.is_partial() && self.depths.first().is_some_and(|deepest| suffixes.known() < *deepest) {
+            suffixes.fill(name);
+        }
     }
 
     /// The zone that holds a name: the one with the longest apex at or above it; `suffixes` are those of `name`,
-    /// with none left out that is as long as [`ZoneSet::deepest_apex`].
+    /// all or as [`ZoneSet::reach`] left them.
     #[inline]
     pub fn find(&self, name: Name<'_>, suffixes: &Suffixes) -> Option<(ZoneId, &Zone)> {
         self.find_within(name, suffixes, suffixes.labels())
