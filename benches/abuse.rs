@@ -19,13 +19,14 @@ use pharos::wire::{self, MAX_UDP, Peer, Transport};
 const OPT: [u8; 9] = [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0];
 
 /// Queries that are asked in turn, by name of the workload; `limited` ones go through rate limiting.
-const WORKLOADS: [(&str, Limiting); 19] = [
+const WORKLOADS: [(&str, Limiting); 20] = [
     ("static", Limiting::Off),
     ("steered", Limiting::Off),
     ("random-names", Limiting::Off),
     ("refused", Limiting::Off),
     ("longest-name", Limiting::Off),
     ("most-labels", Limiting::Off),
+    ("uneven-labels", Limiting::Off),
     ("most-records", Limiting::Off),
     ("most-options", Limiting::Off),
     ("most-questions", Limiting::Off),
@@ -153,6 +154,7 @@ fn queries(workload: &str) -> Vec<Vec<u8>> {
             vec![plain(&[&long[..], &long, &long, &long[..48], "example.net"].join("."))]
         }
         "most-labels" => vec![plain(&format!("{}example.net", "x.".repeat(120)))],
+        "uneven-labels" => vec![plain(&format!("{}example.net", "x.yy.".repeat(48)))],
         "most-records" => vec![query("www.example.net", 1, &[0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0].repeat(370), 370)],
         "most-options" => vec![query("www.example.net", 1, &opt(&[0xff, 0xf0, 0, 0].repeat(1000)), 1)],
         "most-questions" => {

@@ -90,7 +90,8 @@ fn ask<'s>(
         return reject(Problem::Malformed, response);
     }
     let mut suffixes = Suffixes::new();
-    suffixes.fill_up_to(question.name, snapshot.zones.deepest_labels());
+    suffixes.fill_tail(question.name, question.tail);
+    snapshot.zones.reach(question.name, &mut suffixes);
     let zone = match question.qtype {
         // RFC 4035 §3.1.4.1: DS is the parent's to answer, where we serve both sides of the cut.
         Rtype::DS => snapshot.zones.find_parent_side(question.name, &suffixes),
@@ -102,6 +103,7 @@ fn ask<'s>(
         return fail(ede, response);
     }
     response.aa = Aa::Authoritative;
+    zone.reach(question.name, &mut suffixes);
     let found = zone.find(question.name, &suffixes);
     Search { question, query, client, snapshot, zone }.follow(found, response);
 }

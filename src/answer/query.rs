@@ -1,7 +1,7 @@
 //! A query as the engine sees it: parsed, borrowed from the message, with what is wrong with it.
 
 use crate::base::client::Subnet;
-use crate::base::name::Name;
+use crate::base::name::{Name, Tail};
 use crate::base::rr::{Class, Rtype};
 
 /// A message that deserves a reply.
@@ -36,6 +36,8 @@ impl Query<'_> {
 pub struct Question<'m> {
     /// The name, in the case in which it was asked.
     pub name: Name<'m>,
+    /// Where the last labels of the name are.
+    pub tail: Tail,
     /// The type asked for.
     pub qtype: Rtype,
     /// The class asked for.

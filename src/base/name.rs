@@ -36,16 +36,50 @@ impl<'a> Name<'a> {
 
     /// The name that `wire` starts with, and what follows it.
     pub fn split_from(wire: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (name, _) = Name::read_from(wire)?;
+        Some((name, &wire[name.len()..]))
+    }
+
+    /// The name that `wire` starts with, and where its last labels are.
+    #[inline]
+    pub fn read_from(wire: &'a [u8]) -> Option<(Self, Tail)> {
+        // A name that does not end within so many octets is none.
+        let octets = &wire[..wire.len().min(MAX_NAME_LEN)];
         let mut at = 0;
-        loop {
-            match *wire.get(at)? {
-                0 => break,
-                len @ 1..=63 if at < MAX_NAME_LEN => at += 1 + usize::from(len),
+        for _ in 0..STRIDE {
+            match *octets.get(at)? {
+                0 => return Some((Name(&octets[..=at]), Tail::WHOLE)),
+                len @ 1..=63 => at += 1 + usize::from(len),
                 _ => return None,
             }
         }
-        let (name, rest) = wire.split_at_checked(at + 1)?;
-        (name.len() <= MAX_NAME_LEN).then_some((Name(name), rest))
+        Name::read_on(octets, at)
+    }
+
+    /// Reads on at `at`, behind the first stride of labels.
+    #[cold]
+    fn read_on(octets: &'a [u8], mut at: usize) -> Option<(Self, Tail)> {
+        let mut tail = Tail::WHOLE;
+        // Where a label is as long as the one before it, as in every name of very many labels most are, its length need
+        // not be looked at again, and the next one is found without waiting for it.
+        let (mut same, mut step) = (1, 2);
+        // A tail begins where the stride before the last one did, which is noted once in a stride, not at each label.
+        for stride in 1.. {
+            let start = at;
+            for _ in 0..STRIDE {
+                let len = *octets.get(at)?;
+                if len != same {
+                    match len {
+                        0 => return Some((Name(&octets[..=at]), tail)),
+                        1..=63 => (same, step) = (len, 1 + usize::from(len)),
+                        _ => return None,
+                    }
+                }
+                at += step;
+            }
+            tail = Tail { start: start as u8, before: stride * STRIDE as u8 };
+        }
+        None
     }
 
     /// A name that an earlier stage has checked.
@@ -173,6 +207,26 @@ impl<'a> Iterator for Labels<'a> {
     }
 }
 
+/// The number of labels that a [`Tail`] has at least, where it is not the whole name: more than names have that are
+/// asked for day by day, those of reverse zones apart.
+const STRIDE: usize = 8;
+
+/// Where the last labels of a name are: all of them, or the last [`STRIDE`] and up to as many more.
+///
+/// It is noted where the name is read, so that the labels before, which a stranger may add at will, are read once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// Where it starts in the name's octets.
+    start: u8,
+    /// The number of labels before it.
+    before: u8,
+}
+
+impl Tail {
+    /// The whole name.
+    pub const WHOLE: Tail = Tail { start: 0, before: 0 };
+}
+
 /// The most words of eight octets in a name.
 const MAX_WORDS: usize = MAX_NAME_LEN.div_ceil(8);
 
@@ -181,16 +235,19 @@ const MAX_WORDS: usize = MAX_NAME_LEN.div_ceil(8);
 /// The name is read once, eight octets at a time from its end, so that the hash of any ancestor is one step more.
 /// Hashes ignore ASCII case. The names stored in a table come from the operator's own zones, so a hash need not
 /// withstand chosen keys: a stranger's query can only probe what is there.
+///
+/// The longest suffixes may have been left out ([`Suffixes::fill_tail`]); nothing but their number is known of them.
 #[derive(Debug)]
 pub struct Suffixes {
-    /// Where each suffix starts: the whole name first, the root last.
+    /// Where each suffix starts: the whole name first, the root last; anything where one was left out.
     offsets: [u8; MAX_LABELS + 1],
     /// The number of labels.
     labels: usize,
-    /// The name in lower case, from its end; of the last word only the upper octets may be of the name.
-    words: ArrayVec<u64, MAX_WORDS>,
-    /// The hash of so many whole words.
-    hashes: ArrayVec<u64, { MAX_WORDS + 1 }>,
+    /// The number of labels of the longest suffix that was not left out.
+    known: usize,
+    /// The words of the name from its end, the case of letters taken out, each with the hash of those behind it. Of the
+    /// last one only the upper octets may be of the name.
+    steps: ArrayVec<(u64, u64), { MAX_WORDS + 1 }>,
     /// The octets of the name.
     len: usize,
 }
@@ -199,24 +256,32 @@ impl Suffixes {
     /// Room for the suffixes of a name, to be filled where it is: it is large, and to move it costs as much as to make it.
     #[inline]
     pub fn new() -> Self {
-        Suffixes { offsets: [0; MAX_LABELS + 1], labels: 0, words: ArrayVec::new(), hashes: ArrayVec::new(), len: 0 }
+        Suffixes { offsets: [0; MAX_LABELS + 1], labels: 0, known: 0, steps: ArrayVec::new(), len: 0 }
     }
 
     /// Takes the suffixes of a name, in place of those of another.
     pub fn fill(&mut self, name: Name<'_>) {
-        self.fill_up_to(name, MAX_LABELS);
+        self.take(name, Tail::WHOLE);
     }
 
-    /// The same, where only suffixes of up to `most` labels will be looked for: longer ones are not read to be hashed.
-    ///
-    /// A stranger may ask for more labels than any name has that is here, and gets no more work done by it.
-    pub fn fill_up_to(&mut self, name: Name<'_>, most: usize) {
+    /// The same, but for those that start before the tail that the name was read with.
+    #[inline]
+    pub fn fill_tail(&mut self, name: Name<'_>, tail: Tail) {
+        self.take(name, tail);
+    }
+
+    /// Whether the longest suffixes were left out.
+    #[inline]
+    pub fn is_partial(&self) -> bool {
+        self.known < self.labels
+    }
+
+    #[inline]
+    fn take(&mut self, name: Name<'_>, tail: Tail) {
         let octets = name.0;
-        self.words.clear();
-        self.hashes.clear();
-        self.len = octets.len();
-        let (mut at, mut labels) = (0, 0);
-        for offset in &mut self.offsets {
+        let (mut at, before) = (usize::from(tail.start), usize::from(tail.before));
+        let mut labels = before;
+        for offset in &mut self.offsets[before..] {
             *offset = at as u8;
             match octets[at] {
                 0 => break,
@@ -224,30 +289,23 @@ impl Suffixes {
             }
             labels += 1;
         }
-        self.labels = labels;
-        let octets = match labels > most {
-            true => &octets[octets.len() - (octets.len() - self.start(most)).next_multiple_of(8).min(octets.len())..],
-            false => octets,
-        };
+        (self.labels, self.known, self.len) = (labels, labels - before, octets.len());
+        let octets = &octets[usize::from(tail.start)..];
+        self.steps.clear();
         let mut hash = SEED;
-        self.hashes.push(hash);
         let words = octets.rchunks_exact(8);
         let first = words.remainder();
         for word in words {
-            let word = fold_case(u64::from_le_bytes(word.try_into().expect("a chunk has eight octets")));
-            self.words.push(word);
+            let word = without_case(u64::from_le_bytes(word.try_into().expect("a chunk has eight octets")));
+            self.steps.push((word, hash));
             hash = mix(hash ^ word);
-            self.hashes.push(hash);
         }
-        if !first.is_empty() {
-            let word = match octets.first_chunk() {
-                Some(word) => u64::from_le_bytes(*word) << (64 - 8 * first.len()),
-                None => {
-                    first.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet)) << (64 - 8 * first.len())
-                }
-            };
-            self.words.push(fold_case(word));
-        }
+        let word = match octets.first_chunk() {
+            Some(_) if first.is_empty() => 0,
+            Some(word) => u64::from_le_bytes(*word) << (64 - 8 * first.len()),
+            None => first.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet)) << (64 - 8 * first.len()),
+        };
+        self.steps.push((without_case(word), hash));
     }
 
     /// The number of labels, the root not counted.
@@ -256,9 +314,16 @@ impl Suffixes {
         self.labels
     }
 
-    /// Where the suffix of `labels` labels starts in the name's octets.
+    /// The number of labels of the longest suffix that can be looked for: all, or as many as the tail has.
+    #[inline]
+    pub fn known(&self) -> usize {
+        self.known
+    }
+
+    /// Where the suffix of `labels` labels, which was not left out, starts in the name's octets.
     #[inline]
     pub fn start(&self, labels: usize) -> usize {
+        debug_assert!(labels <= self.known, "the suffix of {labels} labels was left out");
         usize::from(self.offsets[self.labels - labels])
     }
 
@@ -268,13 +333,14 @@ impl Suffixes {
         Name(&name.0[self.start(labels)..])
     }
 
-    /// The hash of the suffix of `labels` labels; of no more than [`Suffixes::fill_up_to`] was told of.
+    /// The hash of the suffix of `labels` labels.
     #[inline]
     pub fn hash(&self, labels: usize) -> u64 {
         let len = self.len - self.start(labels);
         let (whole, rest) = (len / 8, len % 8);
-        let word = if rest == 0 { 0 } else { self.words[whole] >> (64 - 8 * rest) };
-        mix(self.hashes[whole] ^ word.rotate_left(5) ^ len as u64)
+        let (word, hash) = self.steps[whole];
+        let word = if rest == 0 { 0 } else { word >> (64 - 8 * rest) };
+        mix(hash ^ word.rotate_left(5) ^ len as u64)
     }
 }
 
@@ -294,15 +360,13 @@ fn mix(bits: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
-/// Turns `A`–`Z` into `a`–`z` in eight octets at once.
+/// Takes what tells `A`–`Z` from `a`–`z` out of eight octets.
+///
+/// It is taken out of all octets, which makes some others alike, such as `@` and a backtick, or lengths that are 32 apart.
+/// In a hash that does no harm: names that are found by it are compared, and those that differ in nothing else are rare.
 #[inline]
-fn fold_case(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let low = word & (0x7f * ONES);
-    let from_a = low + (0x80 - b'A' as u64) * ONES;
-    let past_z = low + (0x80 - b'Z' as u64 - 1) * ONES;
-    let upper = from_a & !past_z & !word & (0x80 * ONES);
-    word | (upper >> 2)
+fn without_case(word: u64) -> u64 {
+    word | 0x2020_2020_2020_2020
 }
 
 /// An owned name, kept in place.
@@ -482,11 +546,18 @@ mod tests {
             assert_eq!(longer.as_name().suffixes().hash(0), name(".").as_name().suffixes().hash(0));
         }
         // And with longer ones left out.
-        let (mut few, most) = (Suffixes::new(), name(&format!("{}www.Blob.k8s.io", "x.".repeat(119))));
-        for labels in 0..=4 {
-            few.fill_up_to(most.as_name(), labels);
-            assert_eq!(few.labels(), 123);
-            assert!((0..=labels).all(|labels| few.hash(labels) == a.hash(labels)), "{labels}");
+        for before in 0..=119 {
+            let longer = name(&format!("{}www.Blob.k8s.io", "x.".repeat(before)));
+            let (longer, tail) = Name::read_from(longer.as_name().as_wire()).unwrap();
+            let mut few = Suffixes::new();
+            few.fill_tail(longer, tail);
+            assert_eq!(few.labels(), before + 4);
+            assert!(if before + 4 < 2 * STRIDE { few.known() == before + 4 } else { (8..16).contains(&few.known()) });
+            assert!((0..=4).all(|labels| few.hash(labels) == a.hash(labels)), "{before}");
+            let all = longer.suffixes();
+            assert!((0..=few.known()).all(|labels| few.hash(labels) == all.hash(labels)), "{before}");
+            few.fill(longer);
+            assert!((0..=before + 4).all(|labels| few.hash(labels) == all.hash(labels)), "{before}");
         }
         assert_eq!(a.start(3), 4);
         assert!(long.as_name().ends_with(short.as_name()));
@@ -494,10 +565,35 @@ mod tests {
     }
 
     #[test]
-    fn case_folding_touches_letters_only() {
-        for octet in 0..=255u8 {
-            let folded = fold_case(u64::from_le_bytes([octet; 8])).to_le_bytes();
-            assert_eq!(folded, [octet.to_ascii_lowercase(); 8], "octet {octet}");
+    fn hashes_ignore_the_case_of_letters_and_tell_what_names_are_made_of() {
+        let hash = |octet: u8| {
+            let wire = [1, octet, 0];
+            let suffixes = Name::from_wire(&wire).unwrap().suffixes();
+            suffixes.hash(1)
+        };
+        for letter in b'a'..=b'z' {
+            assert_eq!(hash(letter), hash(letter.to_ascii_uppercase()));
+        }
+        let usual: std::collections::BTreeSet<u64> =
+            b"abcdefghijklmnopqrstuvwxyz0123456789-_*".iter().map(|octet| hash(*octet)).collect();
+        assert_eq!(usual.len(), 39);
+    }
+
+    #[test]
+    fn names_are_read_alike_however_many_labels_come_before() {
+        for labels in 0..=MAX_LABELS + 1 {
+            for len in [1, 2, 3] {
+                for octet in [0, 1, 2, 9, 63, 64, 192, 255] {
+                    let before = [
+                        [1, b'x'].repeat(labels / 2),
+                        [[len].as_slice(), &[b'y'].repeat(usize::from(len))].concat().repeat(labels.div_ceil(2)),
+                    ];
+                    let wire = [before.concat(), vec![octet], vec![b'z'; 63], vec![0, 9]].concat();
+                    let read = Name::read_from(&wire).map(|(name, _)| name.as_wire());
+                    let expected = (1..=wire.len()).find_map(|end| Name::from_wire(&wire[..end]));
+                    assert_eq!(read, expected.map(Name::as_wire), "{labels} labels of 1 or {len}, then {octet}");
+                }
+            }
         }
     }
 

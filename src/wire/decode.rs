@@ -237,25 +237,12 @@ impl<'m> Reader<'m> {
     /// A question. Its name cannot be compressed: there is nothing before it to point to.
     #[inline]
     fn question(&mut self) -> Option<Question<'m>> {
-        let rest = self.octets.get(self.at..)?;
-        // A name that does not end within so many octets is none.
-        let octets = &rest[..rest.len().min(MAX_NAME_LEN)];
-        let mut len = 0;
-        loop {
-            let label = *octets.get(len)?;
-            len += 1 + usize::from(label);
-            match label {
-                0 => break,
-                1..=63 => {}
-                _ => return None,
-            }
-        }
+        let (name, tail) = Name::read_from(self.octets.get(self.at..)?)?;
         let start = self.at;
-        self.at += len;
-        let name = Name::trusted(&octets[..len]);
+        self.at += name.len();
         let qtype = Rtype(self.u16()?);
         let qclass = Class(self.u16()?);
-        Some(Question { name, qtype, qclass, wire: &self.octets[start..self.at] })
+        Some(Question { name, tail, qtype, qclass, wire: &self.octets[start..self.at] })
     }
 
     /// Steps over questions that are not answered; each takes five octets or more, so their end is near.

@@ -187,12 +187,31 @@ impl Zone {
         Timers { refresh: number(16), retry: number(12), expire: number(8) }
     }
 
-    /// Finds a name at or below the apex; `suffixes` are those of `name`.
+    /// Takes in the suffixes of a name that were left out, where the zone may have one of them: where it has a longer name
+    /// than any that is known of, and this one is below the longest that is. So a stranger gets no more done by labels that
+    /// nobody has written into a zone.
+    #[inline]
+    pub fn reach(&self, name: Name<'_>, suffixes: &mut Suffixes) {
+        if suffixes.is_partial() && suffixes.known() < self.deepest_labels {
+            self.reach_below(name, suffixes);
+        }
+    }
+
+    #[cold]
+    fn reach_below(&self, name: Name<'_>, suffixes: &mut Suffixes) {
+        let known = suffixes.known();
+        let is_it = |id| self.owner(id) == suffixes.suffix(name, known);
+        if known <= self.apex_labels || self.table.find(suffixes.hash(known), is_it).is_some() {
+            suffixes.fill(name);
+        }
+    }
+
+    /// Finds a name at or below the apex; `suffixes` are those of `name`, all or as [`Zone::reach`] left them.
     #[inline]
     pub fn find(&self, name: Name<'_>, suffixes: &Suffixes) -> Found {
         debug_assert!(name.ends_with(self.apex()), "{name} is not in {}", self.apex());
         let whole = suffixes.labels();
-        let mut labels = whole.min(self.deepest_labels);
+        let mut labels = suffixes.known().min(self.deepest_labels);
         // An ancestor of a node has a node, so after the longest suffix that may be there, the end of those that are can
         // be halved in on: a name of as many labels as there may be takes eight probes, not a hundred.
         let (mut encloser, mut there, mut missing) = (0, self.apex_labels, labels + 1);

@@ -21,8 +21,6 @@ pub struct ZoneSet {
     table: Table,
     /// The numbers of labels that apexes have, the greatest first.
     depths: Vec<usize>,
-    /// The number of labels of the deepest node of all zones.
-    deepest_labels: usize,
 }
 
 impl std::fmt::Debug for ZoneSet {
@@ -46,8 +44,7 @@ impl ZoneSet {
         }
         let depths: BTreeSet<usize> = zones.iter().map(|zone| zone.apex_labels).collect();
         let depths = depths.into_iter().rev().collect();
-        let deepest_labels = zones.iter().map(|zone| zone.deepest_labels).max().unwrap_or(0);
-        ZoneSet { zones, histories, table, depths, deepest_labels }
+        ZoneSet { zones, histories, table, depths }
     }
 
     /// These zones as the next versions of those of `before`, whose changes are added to what is known of each.
@@ -93,13 +90,16 @@ impl ZoneSet {
         &self.zones[id.index()]
     }
 
-    /// The number of labels of the longest name in any of the zones: what has more is found by an ancestor of it.
+    /// Takes in the suffixes of a name that were left out, where an apex may be one of them.
     #[inline]
-    pub fn deepest_labels(&self) -> usize {
-        self.deepest_labels
+    pub fn reach(&self, name: Name<'_>, suffixes: &mut Suffixes) {
+        if suffixes.is_partial() && self.depths.first().is_some_and(|deepest| suffixes.known() < *deepest) {
+            suffixes.fill(name);
+        }
     }
 
-    /// The zone that holds a name: the one with the longest apex at or above it; `suffixes` are those of `name`.
+    /// The zone that holds a name: the one with the longest apex at or above it; `suffixes` are those of `name`,
+    /// all or as [`ZoneSet::reach`] left them.
     #[inline]
     pub fn find(&self, name: Name<'_>, suffixes: &Suffixes) -> Option<(ZoneId, &Zone)> {
         self.find_within(name, suffixes, suffixes.labels())
