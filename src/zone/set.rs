@@ -23,6 +23,8 @@ pub struct ZoneSet {
     depths: Vec<usize>,
     /// The number of labels of the deepest node of all zones.
     deepest_labels: usize,
+    /// The octets that all zones take.
+    memory: usize,
 }
 
 impl std::fmt::Debug for ZoneSet {
@@ -47,7 +49,9 @@ impl ZoneSet {
         let depths: BTreeSet<usize> = zones.iter().map(|zone| zone.apex_labels).collect();
         let depths = depths.into_iter().rev().collect();
         let deepest_labels = zones.iter().map(|zone| zone.deepest_labels).max().unwrap_or(0);
-        ZoneSet { zones, histories, table, depths, deepest_labels }
+        let areas = zones.iter().flat_map(|zone| zone.areas());
+        let memory = areas.map(|area| area.end.addr() - area.start.addr()).sum();
+        ZoneSet { zones, histories, table, depths, deepest_labels, memory }
     }
 
     /// These zones as the next versions of those of `before`, whose changes are added to what is known of each.
@@ -97,6 +101,12 @@ impl ZoneSet {
     #[inline]
     pub fn deepest_labels(&self) -> usize {
         self.deepest_labels
+    }
+
+    /// The octets that queries may read of all zones.
+    #[inline]
+    pub fn memory(&self) -> usize {
+        self.memory
     }
 
     /// The zone that holds a name: the one with the longest apex at or above it; `suffixes` are those of `name`.
