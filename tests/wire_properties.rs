@@ -6,13 +6,15 @@
 
 mod common;
 
+use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use common::query::Builder;
 use common::{cases, fixture, show};
 use hickory_proto::op::Message;
 use hickory_proto::rr::Record;
-use pharos::answer::Query;
+use pharos::answer::{Outcome, Query};
+use pharos::base::name::Suffixes;
 use pharos::base::rr::Rtype;
 use pharos::base::time::Now;
 use pharos::snapshot::{Settings, Snapshot};
@@ -21,6 +23,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(fixture::snapshot);
+/// The same, as if none of it were in the CPU's caches.
+static FAR: LazyLock<Snapshot> = LazyLock::new(|| fixture::snapshot().with_near(0));
 static MESSAGES: LazyLock<Vec<Vec<u8>>> =
     LazyLock::new(|| cases::all().into_iter().map(|case| case.asked.message).collect());
 
@@ -103,6 +107,71 @@ fn check(message: &[u8], transport: Transport) -> Result<(), TestCaseError> {
     check_echoes(message, &query, &reply, &decoded)
 }
 
+/// The places that are asked for ahead of a message; none where it is not looked at.
+fn touched(message: &[u8], peer: IpAddr) -> Option<Vec<*const u8>> {
+    let (mut touched, mut suffixes) = (Vec::new(), Suffixes::new());
+    let inquiry = wire::peek(message, peer)?;
+    let mut way = FAR.approach(&inquiry, &mut suffixes, &mut |place| touched.push(place));
+    while !way.is_over() {
+        FAR.advance(&mut way, &mut |place| touched.push(place));
+    }
+    Some(touched)
+}
+
+/// What holds of the glance at every message: it sees what reading the message finds.
+fn check_glance(message: &[u8]) -> Result<(), TestCaseError> {
+    let peer = IpAddr::from([192, 0, 2, 77]);
+    let touched = touched(message, peer);
+    let Some(query) = wire::decode(message).filter(|query| query.problem.is_none()) else { return Ok(()) };
+    let Some(question) = query.question.filter(|_| message[2] & 0x78 == 0 && message[6..10] == [0; 4]) else {
+        prop_assert!(touched.is_none());
+        return Ok(());
+    };
+    prop_assert!(touched.is_some());
+    let inquiry = wire::peek(message, peer).unwrap();
+    prop_assert_eq!(inquiry.name, question.name);
+    let subnet = query.edns.and_then(|edns| edns.ecs?.subnet).filter(|subnet| subnet.source.0 > 0);
+    // The glance gives up after a few options, or where OPT is not the first record.
+    prop_assert!([subnet.map_or(peer, |subnet| subnet.address), peer].contains(&inquiry.address));
+    Ok(())
+}
+
+#[test]
+fn what_is_asked_for_ahead_is_what_answers() {
+    let (mut nodes, mut lines, mut subnets) = (0, 0, 0);
+    for case in cases::all() {
+        let (message, peer) = (&case.asked.message, case.asked.from);
+        let mut out = vec![0; wire::MAX_STREAM];
+        let peer_over_udp = Peer { address: peer, transport: Transport::Udp };
+        let reply = wire::respond(message, peer_over_udp, &FAR, Now::default(), &mut out);
+        let (Some(reply), Some(touched)) = (reply, touched(message, peer)) else { continue };
+        // Of a cut with both sides here DS is in the other zone.
+        let basis = Some(reply.summary).filter(|summary| summary.qtype != Some(Rtype::DS)).map(|summary| summary.basis);
+        let Some(basis) = basis else { continue };
+        let Some(zone) = basis.zone.map(|zone| FAR.zones.zone(zone)) else { continue };
+        let inquiry = wire::peek(message, peer).unwrap();
+        if let Some(node) = basis.node.filter(|node| zone.node(*node).owner() == inquiry.name) {
+            // Nodes stand at multiples of four octets.
+            assert!(touched.contains(&zone.areas()[1].start.wrapping_add(node.index() * 4)), "{}", case.place);
+            nodes += 1;
+        }
+        if let (Some(steering), Outcome::Steered) = (basis.steering, basis.outcome)
+            && zone.first_horizon() == Some(steering.horizon)
+            && steering.decision.location.address == inquiry.address
+        {
+            let horizon = &FAR.horizons[steering.horizon.index()];
+            let (mut descent, mut place) = horizon.approach(inquiry.address);
+            while let Some(from) = descent {
+                (descent, place) = horizon.advance(inquiry.address, from);
+            }
+            assert!(touched.contains(&place), "{}", case.place);
+            lines += 1;
+            subnets += u32::from(inquiry.address != peer);
+        }
+    }
+    assert!(nodes > 40 && lines > 20 && subnets > 10, "{nodes} nodes, {lines} lines, {subnets} of subnets");
+}
+
 fn check_echoes(message: &[u8], query: &Query<'_>, reply: &[u8], decoded: &Message) -> Result<(), TestCaseError> {
     // The question, octet for octet.
     prop_assert_eq!(decoded.queries.len(), usize::from(query.question.is_some()));
@@ -148,6 +217,7 @@ proptest! {
 
     #[test]
     fn any_octets_get_a_sound_reply_or_none(message in prop::collection::vec(any::<u8>(), 0..600)) {
+        check_glance(&message)?;
         for transport in Transport::ALL {
             check(&message, transport)?;
         }
@@ -155,6 +225,7 @@ proptest! {
 
     #[test]
     fn a_mutated_query_gets_a_sound_reply_or_none(message in mutated()) {
+        check_glance(&message)?;
         for transport in Transport::ALL {
             check(&message, transport)?;
         }
@@ -170,6 +241,7 @@ proptest! {
             message[field] = *count;
         }
         message.extend(behind);
+        check_glance(&message)?;
         check(&message, Transport::Udp)?;
     }
 }

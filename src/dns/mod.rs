@@ -15,6 +15,7 @@
 //!
 //! RFC 1035 §4.2, RFC 7766 (TCP), RFC 9210 (TCP operation), RFC 7858 (TLS), RFC 9250 (QUIC).
 
+mod ahead;
 mod bind;
 mod quic;
 mod stream;

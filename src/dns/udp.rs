@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 
 use super::Engine;
+use super::ahead::Ahead;
 use super::bind::Datagrams;
 use crate::process::sys::{self, Batch, Datagram, Fragments, MAX_DATAGRAM, Wait};
 use crate::rates::Rates;
@@ -58,6 +59,7 @@ impl Threads {
             let worker = Worker {
                 socket: socket.clone(),
                 batch: Batch::new(local, most),
+                ahead: Ahead::new(),
                 engine: engine.clone(),
                 rates: rates.clone(),
                 counters: counters.own(),
@@ -101,6 +103,7 @@ impl Threads {
 struct Worker {
     socket: Arc<UdpSocket>,
     batch: Batch,
+    ahead: Ahead,
     engine: Engine,
     rates: Arc<Rates>,
     counters: Own,
@@ -131,7 +134,7 @@ impl Worker {
     /// Takes what there is, answers it, sends; the number of datagrams taken.
     #[inline]
     fn answer_batch(&mut self, wait: Wait) -> usize {
-        let Worker { socket, batch, engine, rates, counters, .. } = self;
+        let Worker { socket, batch, ahead, engine, rates, counters, .. } = self;
         let taken = match batch.receive(socket.as_fd(), wait) {
             Ok(taken) => taken,
             Err(error) => {
@@ -144,6 +147,9 @@ impl Worker {
         };
         let begun = Instant::now();
         let session = engine.begin();
+        if session.snapshot.is_far() {
+            ahead.fetch(batch, &session.snapshot);
+        }
         let mut replies = 0;
         batch.reply(|datagram, out| {
             let (bytes, peer) = match datagram {

@@ -1,5 +1,5 @@
 //! The system calls that no safe library offers: datagrams in batches, two socket options, the limit on open files,
-//! locks on them, and large pages.
+//! locks on them, large pages, and memory asked for ahead.
 //!
 //! In come sockets; out go whole batches of datagrams, and room for their replies.
 //!
@@ -8,7 +8,10 @@
 //! kernel said it wrote. No call allocates.
 //! **Not here**: what a datagram means ([`crate::dns`]); anything that std, `socket2` or tokio can do.
 
-#![allow(unsafe_code, reason = "recvmmsg, sendmmsg, setrlimit and flock have no safe form in the libraries we use")]
+#![allow(
+    unsafe_code,
+    reason = "recvmmsg, sendmmsg, setrlimit, flock and prefetching have no safe form in the libraries we use"
+)]
 #![allow(clippy::unnecessary_cast, reason = "some C libraries have other widths for the same fields")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
@@ -168,6 +171,16 @@ impl Batch {
         }
         self.received = result as usize;
         Ok(self.received)
+    }
+
+    /// The datagrams received.
+    #[inline]
+    pub fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
+        (0..self.received).map(|i| {
+            // SAFETY: `memory` is valid and no call runs; `i` is below `MAX_BATCH`; nothing is borrowed mutably meanwhile.
+            let memory = unsafe { &*self.memory };
+            datagram(&memory.headers_in[i], &memory.peers[i], &memory.rooms_in[i])
+        })
     }
 
     /// Hands over each datagram received, with [`MAX_DATAGRAM`] octets of room, and takes the length of the reply.
@@ -381,6 +394,23 @@ pub fn prefer_large_pages(area: Range<*const u8>) {
     }
 }
 
+/// Asks for memory that is going to be read, without waiting for it. Any address will do, also one where nothing is.
+#[inline]
+pub fn prefetch(place: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has the instruction, and it neither fails nor changes anything, whatever the address.
+    unsafe {
+        core::arch::x86_64::_mm_prefetch::<{ core::arch::x86_64::_MM_HINT_T0 }>(place.cast());
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: the instruction is a hint: it neither fails nor changes anything, whatever the address.
+    unsafe {
+        core::arch::asm!("prfm pldl1keep, [{}]", in(reg) place, options(nostack, preserves_flags, readonly));
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let _ = place;
+}
+
 /// Raises the limit on open files to the most that is allowed; the limit that holds now.
 pub fn raise_open_files() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -514,6 +544,20 @@ mod tests {
         assert!(table.iter().zip(0..).all(|(number, at)| *number == at));
         // What fills no large page is left alone.
         prefer_large_pages(start.cast()..start.cast());
+    }
+
+    #[test]
+    fn any_place_may_be_asked_for() {
+        let number = 7;
+        for place in [
+            ptr::null(),
+            ptr::without_provenance(usize::MAX),
+            ptr::without_provenance(1 << 63),
+            (&raw const number).cast(),
+        ] {
+            prefetch(place);
+        }
+        assert_eq!(number, 7);
     }
 
     #[test]

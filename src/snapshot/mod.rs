@@ -7,6 +7,7 @@
 //! them; zones name only horizons that are here.
 //! **Not here**: publishing it ([`crate::live`]), building it from files ([`crate::compile`]).
 
+mod ahead;
 mod meters;
 mod provenance;
 mod service;
@@ -17,11 +18,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub use ahead::{Inquiry, Way};
 pub use meters::{METERS, Meter, Meters};
 pub use provenance::{Origin, Provenance};
 pub use service::{HTTPS_PORT, Hints, Service, ServiceRecord};
 pub use settings::{ChaosText, CookieSecret, CookieSecrets, Identity, RateLimit, Settings};
 pub use transfers::{Party, Policy, SteeredExport, Transfers};
+
+use ahead::{FarHorizons, NEAR};
 
 use crate::base::client::Client;
 use crate::base::ids::{HorizonId, MirrorId, PlanId, ServiceId};
@@ -55,6 +59,10 @@ pub struct Snapshot {
     services: Arc<[Service]>,
     /// For each service, for each plan of its horizon, the record.
     service_records: Arc<[Box<[ServiceRecord]>]>,
+    /// The octets beyond which a table is far: in no cache of the core.
+    near: usize,
+    /// The horizons whose tables are.
+    far_horizons: FarHorizons,
     /// How queries are to be treated.
     pub settings: Arc<Settings>,
     /// Who may have zones whole.
@@ -106,6 +114,7 @@ impl Snapshot {
         let standings: Arc<[Standing]> = mirrors.iter().map(Standing::unknown).collect();
         let answers = answers(&horizons, &mirrors, &standings);
         let meters = Meters::new(&mirrors);
+        let far_horizons = FarHorizons::among(&horizons, NEAR);
         Snapshot {
             generation,
             zones,
@@ -117,6 +126,8 @@ impl Snapshot {
             answers,
             services: Arc::default(),
             service_records: Arc::default(),
+            near: NEAR,
+            far_horizons,
             settings,
             transfers: Arc::default(),
             provenance,

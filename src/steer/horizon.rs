@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::lines::Packed;
+use super::lines::{Descent, Packed};
 use super::nearest::{self, Places};
 use super::plans::{Plan, Plans, Ranking, Slots};
 use super::spread::{self, LeastScopes};
@@ -314,6 +314,24 @@ impl Horizon {
     /// The table of IPv6.
     pub fn v6(&self) -> &RangeTable<u128> {
         &self.v6
+    }
+
+    /// The first step of the way to an address in its table, as [`RangeTable::approach`].
+    #[inline]
+    pub fn approach(&self, address: IpAddr) -> (Option<Descent>, *const u8) {
+        match address {
+            IpAddr::V4(v4) => self.v4.approach(v4.to_bits()),
+            IpAddr::V6(v6) => self.v6.approach(v6.to_bits()),
+        }
+    }
+
+    /// A further step, as [`RangeTable::advance`].
+    #[inline]
+    pub fn advance(&self, address: IpAddr, from: Descent) -> (Option<Descent>, *const u8) {
+        match address {
+            IpAddr::V4(v4) => self.v4.advance(v4.to_bits(), from),
+            IpAddr::V6(v6) => self.v6.advance(v6.to_bits(), from),
+        }
     }
 
     /// Every mirror that a rule or the default names, once.

@@ -65,6 +65,17 @@ impl Packed for u128 {
     }
 }
 
+/// The nodes that a level may have to be in the caches always: 16 KiB, half of the smallest cache of a core. The levels below
+/// are not: what the system does for a batch of datagrams drives them out.
+const NEAR_NODES: usize = 256;
+
+/// A place on the way down a tree: a node of a level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Descent {
+    level: u32,
+    node: u32,
+}
+
 /// Where a range stands: its line and its place there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -79,6 +90,11 @@ pub trait Lines<K>: Clone + std::fmt::Debug + Send + Sync {
     fn pack(ranges: impl ExactSizeIterator<Item = (K, PlanId, bool)>) -> Self;
     /// Where the last range is whose key is at or below `key`; the first one's is.
     fn find(&self, key: K) -> Place;
+    /// The first step of the way to a key, for whoever does not want to wait on it: how far it goes through nodes that the
+    /// caches hold, and where the next node is; no descent where that is the line in which [`Lines::find`] finds.
+    fn approach(&self, key: K) -> (Option<Descent>, *const u8);
+    /// A further step: the same of the level below.
+    fn advance(&self, key: K, from: Descent) -> (Option<Descent>, *const u8);
     /// Where the range of a position is.
     fn place(&self, position: usize) -> Place;
     /// The position of a range.
@@ -107,6 +123,8 @@ pub struct Tree<K, const IN_LINE: usize, const IN_NODE: usize> {
     nodes: Box<[Node<K, IN_NODE>]>,
     /// The levels, the highest first.
     levels: ArrayVec<Level, MAX_LEVELS>,
+    /// The number of the upper levels that have no more than [`NEAR_NODES`] each.
+    near_levels: usize,
     last: Place,
 }
 
@@ -187,19 +205,27 @@ impl<K: Key, const IN_LINE: usize, const IN_NODE: usize> Lines<K> for Tree<K, IN
         }
         let last = len.saturating_sub(1);
         let last = Place { line: (last / IN_LINE) as u32, at: (last % IN_LINE) as u32 };
-        Tree { lines: lines.into(), nodes: nodes.into(), levels, last }
+        let is_near = |level: &&Level| level.len as usize <= NEAR_NODES * IN_NODE;
+        let near_levels = levels.iter().take_while(is_near).count();
+        Tree { lines: lines.into(), nodes: nodes.into(), levels, near_levels, last }
     }
 
     #[inline]
     fn find(&self, key: K) -> Place {
-        let mut at = 0;
-        for level in &self.levels {
-            let node = &self.nodes[level.start as usize + at];
-            // What fills up a node is at or below the highest key.
-            at = (at * IN_NODE + last_at_or_below(&node.0, key)).min(level.len as usize - 1);
-        }
+        let at = self.descend(&self.levels, key);
         let place = Place { line: at as u32, at: last_at_or_below(&self.lines[at].keys, key) as u32 };
         if place.line == self.last.line && place.at > self.last.at { self.last } else { place }
+    }
+
+    #[inline]
+    fn approach(&self, key: K) -> (Option<Descent>, *const u8) {
+        self.stop(self.near_levels, self.descend(&self.levels[..self.near_levels], key))
+    }
+
+    #[inline]
+    fn advance(&self, key: K, from: Descent) -> (Option<Descent>, *const u8) {
+        let level = from.level as usize;
+        self.stop(level + 1, self.step(&self.levels[level], from.node as usize, key))
     }
 
     fn place(&self, position: usize) -> Place {
@@ -247,6 +273,34 @@ impl<K: Key, const IN_LINE: usize, const IN_NODE: usize> Lines<K> for Tree<K, IN
     }
 }
 
+impl<K: Key, const IN_LINE: usize, const IN_NODE: usize> Tree<K, IN_LINE, IN_NODE> {
+    /// Goes down some levels from the top: the number of the node, or line, below them.
+    #[inline]
+    fn descend(&self, levels: &[Level], key: K) -> usize {
+        levels.iter().fold(0, |at, level| self.step(level, at, key))
+    }
+
+    /// Stops at a node of a level, or at a line, which is below the last.
+    #[inline]
+    fn stop(&self, level: usize, at: usize) -> (Option<Descent>, *const u8) {
+        match self.levels.get(level) {
+            Some(Level { start, .. }) => {
+                let descent = Descent { level: level as u32, node: at as u32 };
+                (Some(descent), (&raw const self.nodes[*start as usize + at]).cast())
+            }
+            None => (None, (&raw const self.lines[at]).cast()),
+        }
+    }
+
+    /// Goes down from one node of a level.
+    #[inline]
+    fn step(&self, level: &Level, at: usize, key: K) -> usize {
+        let node = &self.nodes[level.start as usize + at];
+        // What fills up a node is at or below the highest key.
+        (at * IN_NODE + last_at_or_below(&node.0, key)).min(level.len as usize - 1)
+    }
+}
+
 /// Ranges by their first addresses.
 #[derive(Clone, Debug)]
 pub(super) struct Ranges<A: Packed> {
@@ -287,6 +341,18 @@ impl<A: Packed> Ranges<A> {
             if self.start(self.lines.place(middle)) <= address { low = middle + 1 } else { high = middle }
         }
         self.lines.place(low - 1)
+    }
+
+    /// The first step of the way to an address, as [`Lines::approach`].
+    #[inline]
+    pub(super) fn approach(&self, address: A) -> (Option<Descent>, *const u8) {
+        self.lines.approach(address.split().0)
+    }
+
+    /// A further step, as [`Lines::advance`].
+    #[inline]
+    pub(super) fn advance(&self, address: A, from: Descent) -> (Option<Descent>, *const u8) {
+        self.lines.advance(address.split().0, from)
     }
 
     /// The range behind another; none behind the last.
@@ -358,6 +424,14 @@ mod tests {
         for address in edges.chain(probes.iter().copied()).chain([A::MIN, A::MAX]) {
             let expected = starts.partition_point(|start| *start <= address) - 1;
             assert_eq!(ranges.find(address), ranges.place(expected), "{address:?} among {starts:?}");
+            // The line that was told ahead is the one in which it was found, or the bits behind the key have led back from.
+            let (mut descent, mut line) = ranges.approach(address);
+            while let Some(from) = descent {
+                assert!(ranges.areas()[1].contains(&line), "{address:?}");
+                (descent, line) = ranges.advance(address, from);
+            }
+            let found = ranges.lines.find(address.split().0);
+            assert_eq!(line, ranges.areas()[0].start.wrapping_add(found.line as usize * 64), "{address:?}");
         }
     }
 
@@ -380,6 +454,10 @@ mod tests {
 
     #[test]
     fn full_lines_and_levels_end_where_they_should() {
+        // These have levels that are not near.
+        let far = (NEAR_NODES * 16 * 10 + 1) as u32;
+        assert_finds((0..far).map(|at| at * 7 + 1).collect::<Vec<u32>>(), &[]);
+        assert_finds((0..far).map(|at| u128::from(at) << 70).collect::<Vec<u128>>(), &[]);
         for len in [1, 9, 10, 11, 159, 160, 161, 2559, 2560, 2561] {
             assert_finds((0..len).map(|at| at * 7 + 1).collect::<Vec<u32>>(), &[]);
             assert_finds((0..len).map(|at| u32::MAX - at).collect::<Vec<u32>>(), &[]);

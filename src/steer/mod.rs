@@ -22,5 +22,6 @@ mod tests;
 
 pub use choice::{Choice, Tier, choose};
 pub use horizon::{AnswerMirrors, Condition, Decision, Draft, Horizon, Laid, Rule, Won, decide};
+pub use lines::Descent;
 pub use plans::{Plan, Ranking, Slots};
 pub use spread::{LeastScopes, Weights};

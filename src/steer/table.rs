@@ -17,7 +17,7 @@
 
 use arrayvec::ArrayVec;
 
-use super::lines::{Packed, Place, Ranges};
+use super::lines::{Descent, Packed, Place, Ranges};
 use crate::base::ids::PlanId;
 use crate::base::prefix::{Bits, Block};
 
@@ -91,6 +91,19 @@ impl<A: Packed> RangeTable<A> {
     /// Where what queries read is in memory.
     pub fn areas(&self) -> [std::ops::Range<*const u8>; 2] {
         self.ranges.areas()
+    }
+
+    /// The first step of the way to an address, for whoever does not want to wait on it: where to go on from, if it goes on,
+    /// and what is to be near for that.
+    #[inline]
+    pub fn approach(&self, address: A) -> (Option<Descent>, *const u8) {
+        self.ranges.approach(address)
+    }
+
+    /// A further step. The last leads to the line that [`RangeTable::find`] reads first; it may need the next one.
+    #[inline]
+    pub fn advance(&self, address: A, from: Descent) -> (Option<Descent>, *const u8) {
+        self.ranges.advance(address, from)
     }
 
     /// All ranges in address order.

@@ -17,6 +17,7 @@ mod encode;
 mod extras;
 mod freshness;
 mod limit;
+mod peek;
 pub mod transfer;
 pub mod tsig;
 mod uncommon;
@@ -24,6 +25,7 @@ mod uncommon;
 pub use cookie::Cookie;
 pub use decode::decode;
 pub use freshness::{freshness, skip_name};
+pub use peek::peek;
 
 use std::net::IpAddr;
 

@@ -230,6 +230,27 @@ impl Zone {
         }
     }
 
+    /// The first step of the way to a name, for whoever does not want to wait at the end of it: the hash that [`Zone::find`]
+    /// begins with, and where its slot is.
+    #[inline]
+    pub fn approach(&self, suffixes: &Suffixes) -> (u64, *const u8) {
+        let hash = suffixes.hash(suffixes.known().min(self.deepest_labels));
+        (hash, self.table.slot(hash))
+    }
+
+    /// The second step: where the node is, if there is one of that hash.
+    #[inline]
+    pub fn arrive(&self, hash: u64) -> Option<*const u8> {
+        let id = self.table.find(hash, |_| true)?;
+        Some(Entry::all_from(&self.entries, NodeId(id)).as_ptr())
+    }
+
+    /// The horizon of the steered owner nearest to the apex.
+    #[inline]
+    pub fn first_horizon(&self) -> Option<HorizonId> {
+        self.steered.first().map(|(_, steered)| steered.horizon)
+    }
+
     fn below(&self, encloser: NodeId) -> Found {
         Found::Below { encloser, wildcard: Entry::at(&self.entries, encloser).wildcard() }
     }

@@ -21,6 +21,8 @@ pub struct ZoneSet {
     table: Table,
     /// The numbers of labels that apexes have, the greatest first.
     depths: Vec<usize>,
+    /// The octets that all zones take.
+    memory: usize,
 }
 
 impl std::fmt::Debug for ZoneSet {
@@ -44,7 +46,9 @@ impl ZoneSet {
         }
         let depths: BTreeSet<usize> = zones.iter().map(|zone| zone.apex_labels).collect();
         let depths = depths.into_iter().rev().collect();
-        ZoneSet { zones, histories, table, depths }
+        let areas = zones.iter().flat_map(|zone| zone.areas());
+        let memory = areas.map(|area| area.end.addr() - area.start.addr()).sum();
+        ZoneSet { zones, histories, table, depths, memory }
     }
 
     /// These zones as the next versions of those of `before`, whose changes are added to what is known of each.
@@ -96,6 +100,12 @@ impl ZoneSet {
         if suffixes.is_partial() && self.depths.first().is_some_and(|deepest| suffixes.known() < *deepest) {
             suffixes.fill(name);
         }
+    }
+
+    /// The octets that queries may read of all zones.
+    #[inline]
+    pub fn memory(&self) -> usize {
+        self.memory
     }
 
     /// The zone that holds a name: the one with the longest apex at or above it; `suffixes` are those of `name`,

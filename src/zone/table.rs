@@ -49,6 +49,12 @@ impl Table {
         }
     }
 
+    /// Where the slot is at which [`Table::find`] begins.
+    #[inline]
+    pub(super) fn slot(&self, hash: u64) -> *const u8 {
+        (&raw const self.slots[tag(hash) as usize & (self.slots.len() - 1)]).cast()
+    }
+
     /// Adds a number that is not there yet.
     pub(super) fn insert(&mut self, hash: u64, id: u32) {
         if (self.taken + 1) * 2 > self.slots.len() {
@@ -105,6 +111,9 @@ mod tests {
         }
         for id in 0..1000 {
             assert_eq!(table.find(hash(id), |other| other == id), Some(id));
+            // The search begins at the slot that is told ahead.
+            let at = (table.slot(hash(id)).addr() - table.area().start.addr()) / size_of::<Slot>();
+            assert_eq!(at, id as usize % 7);
         }
         assert_eq!(table.find(hash(1000), |_| false), None);
     }

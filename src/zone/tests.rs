@@ -366,6 +366,11 @@ proptest! {
             };
             prop_assert_eq!(found, oracle.find(&lower));
             if let Found::Exact(id) = find(&zone, &text(path)) {
+                // What is told ahead is where it is.
+                let (hash, slot) = zone.approach(&name(&text(path)).as_name().suffixes());
+                let [slots, nodes] = zone.areas();
+                prop_assert!(slots.contains(&slot));
+                prop_assert_eq!(zone.arrive(hash), Some(nodes.start.wrapping_add(id.index() * entry::GRAIN)));
                 let node = zone.node(id);
                 prop_assert_eq!((node.cut().map(show), node.dname().map(show)), oracle.occluder(&lower));
                 let types: Vec<u16> = node.rrsets().map(|set| set.rtype.0).collect();
