@@ -10,12 +10,7 @@ use serde_json::Value;
 pub fn folder() -> PathBuf {
     match std::env::var_os("PHAROS_FEEDS") {
         Some(folder) => folder.into(),
-        None => {
-            let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-            let beside = here.join("../shared/data");
-            // A worktree stands one folder deeper.
-            if beside.exists() { beside } else { here.join("../../shared/data") }
-        }
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
     }
 }
 
