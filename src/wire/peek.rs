@@ -1,7 +1,7 @@
 //! A glance at a message that is about to be answered: what name it asks for, and for which client.
 //!
 //! **Invariants**: reads a plain query only, one question and at most an OPT record behind it; what it says decides nothing,
-//! so it need not find all that [`super::decode`] would.
+//! so it need not find all that [`super::decode()`] would.
 //! **Not here**: what the glance is for ([`crate::snapshot::Snapshot::approach`]).
 
 use std::net::IpAddr;
