@@ -261,23 +261,12 @@ impl Suffixes {
 
     /// Takes the suffixes of a name, in place of those of another.
     pub fn fill(&mut self, name: Name<'_>) {
-        self.take(name, Tail::WHOLE);
+        self.fill_tail(name, Tail::WHOLE);
     }
 
     /// The same, but for those that start before the tail that the name was read with.
     #[inline]
     pub fn fill_tail(&mut self, name: Name<'_>, tail: Tail) {
-        self.take(name, tail);
-    }
-
-    /// Whether the longest suffixes were left out.
-    #[inline]
-    pub fn is_partial(&self) -> bool {
-        self.known < self.labels
-    }
-
-    #[inline]
-    fn take(&mut self, name: Name<'_>, tail: Tail) {
         let octets = name.0;
         let (mut at, before) = (usize::from(tail.start), usize::from(tail.before));
         let mut labels = before;
@@ -306,6 +295,12 @@ impl Suffixes {
             None => first.iter().rev().fold(0, |word, octet| word << 8 | u64::from(*octet)) << (64 - 8 * first.len()),
         };
         self.steps.push((without_case(word), hash));
+    }
+
+    /// Whether the longest suffixes were left out.
+    #[inline]
+    pub fn is_partial(&self) -> bool {
+        self.known < self.labels
     }
 
     /// The number of labels, the root not counted.

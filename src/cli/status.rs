@@ -1,4 +1,7 @@
 //! `pharos status`: how the running server is, in a few lines.
+//!
+//! **Invariants**: it prints what the server said, and decides nothing.
+//! **Not here**: asking ([`super::server`]), what is said ([`crate::control`]).
 
 use std::path::{Path, PathBuf};
 

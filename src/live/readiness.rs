@@ -1,4 +1,7 @@
 //! Whether we serve, for those who ask before they send clients here.
+//!
+//! **Invariants**: from starting over serving to stopping, never back.
+//! **Not here**: who is told ([`crate::http`], [`crate::control`]).
 
 use std::sync::atomic::{AtomicU8, Ordering};
 

@@ -1,4 +1,7 @@
 //! What is counted of asking mirrors for blobs.
+//!
+//! **Invariants**: no label comes from a request.
+//! **Not here**: asking ([`crate::http`]), what is known ([`crate::registry`]).
 
 use super::{Counter, Gauge, Page};
 use crate::registry::known::Holding;

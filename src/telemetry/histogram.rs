@@ -2,6 +2,8 @@
 //!
 //! The same buckets for all: a question is answered in microseconds, a probe of a far mirror in a second, and who compares
 //! them needs no other scale. Four buckets a decade and a half suffice to see that something has become slow.
+//!
+//! **Not here**: what is timed, which is for whoever holds one.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;

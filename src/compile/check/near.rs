@@ -1,4 +1,7 @@
 //! Lists by distance: mirrors that are the nearest to nobody, and rules whose clients are nowhere.
+//!
+//! **Invariants**: only warns; what is odd here is served as written.
+//! **Not here**: distances and orders ([`crate::steer`]).
 
 use std::collections::BTreeSet;
 

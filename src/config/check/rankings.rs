@@ -1,4 +1,7 @@
 //! Mirrors by weight and by distance: weights for the mirrors that are listed, and places for those that are to be near.
+//!
+//! **Invariants**: a ranking that comes out has a weight or a place for every mirror of its list.
+//! **Not here**: what they lead to ([`crate::steer`]).
 
 use super::Check;
 use super::mirrors::Mirrors;

@@ -1,4 +1,7 @@
 //! `[resolver]`: how the hosts of mirrors are resolved.
+//!
+//! **Invariants**: the least TTL is not above the greatest.
+//! **Not here**: resolving ([`crate::load::hosts`], [`crate::hosts`]).
 
 use std::time::Duration;
 
