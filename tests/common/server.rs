@@ -189,10 +189,15 @@ pub fn ask_udp(message: &[u8], from: IpAddr, server: SocketAddr) -> io::Result<O
     socket.send(message)?;
     // One socket is served by one thread, so this one's reply comes second if there is a first.
     socket.send(&sentinel())?;
-    let mut reply = vec![0; 65535];
-    let len = socket.recv(&mut reply)?;
-    reply.truncate(len);
-    Ok((!is_sentinel(message, &reply)).then_some(reply))
+    let (mut reply, mut room) = (None, vec![0; 65535]);
+    // Both are waited for: who is given this port next would take the second for its own.
+    loop {
+        let len = socket.recv(&mut room)?;
+        if is_sentinel(message, &room[..len]) {
+            return Ok(reply);
+        }
+        reply.get_or_insert_with(|| room[..len].to_vec());
+    }
 }
 
 /// Sends a message over a connection from an address; none where it gets no reply.
