@@ -131,7 +131,7 @@ impl World {
             };
             let peer = Peer { address, transport: Transport::Udp };
             let now = Now { monotonic: Moment(u64::from(turn >> 8)), ..Now::default() };
-            let _ = black_box(wire::respond_limited(query, peer, &self.snapshot, now, &self.rates, &mut out));
+            let _ = black_box(wire::respond_limited(query, peer, &self.snapshot, now, &self.rates, None, &mut out));
         }
     }
 }

@@ -73,17 +73,25 @@ fn answering_allocates_nothing() {
         for case in &cases {
             let peer = Peer { address: case.asked.from, transport };
             let before = ALLOCATIONS.get();
-            if let Some(inquiry) = wire::peek(&case.asked.message, case.asked.from) {
+            let way = wire::peek(&case.asked.message, case.asked.from).map(|inquiry| {
                 let mut touch = |place| _ = std::hint::black_box(place);
                 let mut way = snapshot.approach(&inquiry, &mut suffixes, &mut touch);
                 while !way.is_over() {
                     snapshot.advance(&mut way, &mut touch);
                 }
-            }
+                way
+            });
             let reply = match transport {
-                Transport::Udp => {
-                    wire::respond_limited(&case.asked.message, peer, &snapshot, Now::default(), &rates, &mut out).ok()
-                }
+                Transport::Udp => wire::respond_limited(
+                    &case.asked.message,
+                    peer,
+                    &snapshot,
+                    Now::default(),
+                    &rates,
+                    way.as_ref(),
+                    &mut out,
+                )
+                .ok(),
                 _ => wire::respond(&case.asked.message, peer, &snapshot, Now::default(), &mut out),
             };
             let allocations = ALLOCATIONS.get() - before;

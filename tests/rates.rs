@@ -74,7 +74,7 @@ impl Resolver<'_> {
         let mut out = vec![0; wire::MAX_STREAM];
         let peer = Peer { address: self.address, transport: self.transport };
         let now = Now { monotonic: Moment(ms), ..Now::default() };
-        let reply = wire::respond_limited(query, peer, self.snapshot, now, self.rates, &mut out)?;
+        let reply = wire::respond_limited(query, peer, self.snapshot, now, self.rates, None, &mut out)?;
         out.truncate(reply.len);
         Ok((reply, out))
     }

@@ -17,7 +17,9 @@ use pharos::answer::{Outcome, Query};
 use pharos::base::name::Suffixes;
 use pharos::base::rr::Rtype;
 use pharos::base::time::Now;
-use pharos::snapshot::{Settings, Snapshot};
+use pharos::rates::Rates;
+use pharos::snapshot::{Settings, Snapshot, Way};
+use pharos::steer::Descent;
 use pharos::wire::{self, Peer, Transport, Truncation};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -107,13 +109,24 @@ fn check(message: &[u8], transport: Transport) -> Result<(), TestCaseError> {
     check_echoes(message, &query, &reply, &decoded)
 }
 
-/// The places that are asked for ahead of a message; none where it is not looked at.
+/// The places that are asked for ahead of a message; none where it is not looked at. From wherever the way has come, the
+/// reply is that of who has not gone it.
 fn touched(message: &[u8], peer: IpAddr) -> Option<Vec<*const u8>> {
     let (mut touched, mut suffixes) = (Vec::new(), Suffixes::new());
     let inquiry = wire::peek(message, peer)?;
     let mut way = FAR.approach(&inquiry, &mut suffixes, &mut |place| touched.push(place));
+    let rates = Rates::new([1, 2]);
+    let reply = |way: Option<&Way>| {
+        let mut out = vec![0; wire::MAX_UDP];
+        let peer = Peer { address: peer, transport: Transport::Udp };
+        let reply = wire::respond_limited(message, peer, &FAR, Now::default(), &rates, way, &mut out);
+        reply.map(|reply| (reply.summary, out[..reply.len].to_vec()))
+    };
+    let expected = reply(None);
+    assert_eq!(reply(Some(&way)), expected);
     while !way.is_over() {
         FAR.advance(&mut way, &mut |place| touched.push(place));
+        assert_eq!(reply(Some(&way)), expected);
     }
     Some(touched)
 }
@@ -161,8 +174,8 @@ fn what_is_asked_for_ahead_is_what_answers() {
         {
             let horizon = &FAR.horizons[steering.horizon.index()];
             let (mut descent, mut place) = horizon.approach(inquiry.address);
-            while let Some(from) = descent {
-                (descent, place) = horizon.advance(inquiry.address, from);
+            while !matches!(descent, Descent::Line(_)) {
+                (descent, place) = horizon.advance(inquiry.address, descent);
             }
             assert!(touched.contains(&place), "{}", case.place);
             lines += 1;

@@ -3,6 +3,7 @@
 use crate::base::client::Subnet;
 use crate::base::name::{Name, Tail};
 use crate::base::rr::{Class, Rtype};
+use crate::snapshot::Way;
 
 /// A message that deserves a reply.
 ///
@@ -23,12 +24,22 @@ pub struct Query<'m> {
     pub tsig: Option<u16>,
     /// What is wrong with the message.
     pub problem: Option<Problem>,
+    /// How far somebody has gone on the way to its answer, in the snapshot that answers it.
+    pub way: Option<&'m Way>,
 }
 
 impl Query<'_> {
     /// A query of which nothing has been read.
-    pub(crate) const EMPTY: Self =
-        Query { id: 0, opcode: 0, echoed_flags: [0; 2], question: None, edns: None, tsig: None, problem: None };
+    pub(crate) const EMPTY: Self = Query {
+        id: 0,
+        opcode: 0,
+        echoed_flags: [0; 2],
+        question: None,
+        edns: None,
+        tsig: None,
+        problem: None,
+        way: None,
+    };
 }
 
 /// The one question of a query.

@@ -157,7 +157,7 @@ impl<'s> Search<'_, 's> {
             response.basis.outcome = Outcome::Alias;
             return Step::Done;
         }
-        let decision = self.snapshot.decide(steered.horizon, self.client);
+        let decision = self.snapshot.decide_from(steered.horizon, self.client, self.query.way);
         let (family, service) = match wanted {
             Wanted::Addresses(family) => (family, None),
             Wanted::Service(id) => {

@@ -1,7 +1,9 @@
 //! Memory that a batch of queries will read, asked for before the first of them is answered.
 //!
-//! Each query then waits for what is far away while the others' is on its way, and not alone.
+//! Each query then waits for what is far away while the others' is on its way, and not alone; and is answered from where its
+//! way has come, so that none is gone twice.
 //!
+//! **Invariants**: there is a way for every datagram of the batch in hand, in their order, or none at all.
 //! **Not here**: where that memory is ([`crate::snapshot::Way`]); what a query is ([`crate::wire`]).
 
 use arrayvec::ArrayVec;
@@ -22,18 +24,26 @@ impl Ahead {
         Ahead { ways: ArrayVec::new(), suffixes: Suffixes::new() }
     }
 
-    /// Asks for what the queries of a batch will read of tables that are in no cache.
+    /// Goes the way of every query of a batch through tables that are in no cache, and asks for what will be read there.
+    #[inline]
+    pub(super) fn look(&mut self, batch: &Batch, snapshot: &Snapshot) -> &[Way] {
+        self.ways.clear();
+        if snapshot.is_far() {
+            self.fetch(batch, snapshot);
+        }
+        &self.ways
+    }
+
     #[inline(never)]
-    pub(super) fn fetch(&mut self, batch: &Batch, snapshot: &Snapshot) {
+    fn fetch(&mut self, batch: &Batch, snapshot: &Snapshot) {
         let Ahead { ways, suffixes } = self;
-        ways.clear();
         for datagram in batch.datagrams() {
-            if let Datagram::Whole { bytes, peer } = datagram
-                && let Some(inquiry) = wire::peek(bytes, peer.ip())
-            {
-                // A batch has no more datagrams than there is room for.
-                ways.push(snapshot.approach(&inquiry, suffixes, &mut sys::prefetch));
-            }
+            let inquiry = match datagram {
+                Datagram::Whole { bytes, peer } => wire::peek(bytes, peer.ip()),
+                Datagram::TooLong | Datagram::None => None,
+            };
+            // A batch has no more datagrams than there is room for.
+            ways.push(inquiry.map_or(Way::NONE, |inquiry| snapshot.approach(&inquiry, suffixes, &mut sys::prefetch)));
         }
         while !ways.iter().all(Way::is_over) {
             for way in &mut *ways {

@@ -37,6 +37,7 @@ use crate::config;
 use crate::live::{Loaded, Notices, Published};
 use crate::process::{self, Clock};
 use crate::rates::Rates;
+use crate::snapshot::Way;
 use crate::telemetry::dns::Dns as Counters;
 use crate::tls::Tls;
 use crate::wire::transfer::{self, Transfer};
@@ -78,10 +79,17 @@ impl Engine {
 }
 
 impl Session<'_> {
-    /// As [`Session::respond`], within the limits for datagrams.
+    /// As [`Session::respond`], within the limits for datagrams, and from where the way of this snapshot has come.
     #[inline]
-    fn respond_limited(&self, message: &[u8], peer: Peer, rates: &Rates, out: &mut [u8]) -> Result<Reply, Silence> {
-        let reply = wire::respond_limited(message, peer, &self.snapshot, self.now, rates, out)?;
+    fn respond_limited(
+        &self,
+        message: &[u8],
+        peer: Peer,
+        rates: &Rates,
+        way: Option<&Way>,
+        out: &mut [u8],
+    ) -> Result<Reply, Silence> {
+        let reply = wire::respond_limited(message, peer, &self.snapshot, self.now, rates, way, out)?;
         self.pass_on(&reply);
         Ok(reply)
     }

@@ -147,11 +147,10 @@ impl Worker {
         };
         let begun = Instant::now();
         let session = engine.begin();
-        if session.snapshot.is_far() {
-            ahead.fetch(batch, &session.snapshot);
-        }
+        let mut ways = ahead.look(batch, &session.snapshot).iter();
         let mut replies = 0;
         batch.reply(|datagram, out| {
+            let way = ways.next();
             let (bytes, peer) = match datagram {
                 Datagram::Whole { bytes, peer } => (bytes, Peer { address: peer.ip(), transport: Transport::Udp }),
                 // We advertise to take no more, so this is no resolver's doing; a part of it is not worth a reply.
@@ -162,7 +161,7 @@ impl Worker {
                 Datagram::None => return None,
             };
             counters.query(&peer);
-            match session.respond_limited(bytes, peer, rates, out) {
+            match session.respond_limited(bytes, peer, rates, way, out) {
                 Ok(reply) => {
                     counters.reply(&reply.summary, &session.snapshot);
                     replies += 1;

@@ -5,8 +5,10 @@
 //! in come the names and addresses of a batch; out go the places of the first of either chain ([`Snapshot::approach`]), and once
 //! those are near, of the next ([`Snapshot::advance`]).
 //!
-//! **Invariants**: a guess decides nothing: a wrong one, as for addresses that are reserved or embed others, costs time alone.
-//! Tables that the caches hold are not looked at.
+//! The way to an address is gone once: whoever is answered then goes on from where it has come ([`Snapshot::decide_from`]).
+//!
+//! **Invariants**: a guess decides nothing: a wrong one, as for addresses that are reserved or embed others, costs time alone,
+//! for a way counts for the horizon and the address that it leads to, and no other. Tables that the caches hold are not looked at.
 //! **Not here**: reading a query ([`crate::wire`]), asking the CPU for memory ([`crate::process`]).
 
 use std::net::IpAddr;
@@ -47,10 +49,19 @@ pub struct Way {
 }
 
 impl Way {
+    /// That of what is not looked at.
+    pub const NONE: Way = Way { name: None, address: None };
+
     /// Whether there is no further step.
     #[inline]
     pub fn is_over(&self) -> bool {
-        self.name.is_none() && self.address.is_none()
+        self.name.is_none() && matches!(self.address, None | Some((_, _, Descent::Line(_))))
+    }
+
+    /// To which address it goes in the table of a horizon, and how far it has come.
+    #[inline]
+    pub(super) fn in_horizon(&self, horizon: HorizonId) -> Option<(IpAddr, Descent)> {
+        self.address.filter(|(of, ..)| *of == horizon).map(|(_, address, descent)| (address, descent))
     }
 }
 
@@ -111,9 +122,10 @@ impl Snapshot {
             FarHorizons::One(horizon) => Some(horizon),
             FarHorizons::Several => zone.and_then(|(_, zone)| Zone::first_horizon(zone)),
         };
-        let address = horizon.and_then(|horizon| {
-            let descent = touch_range(self.horizons[horizon.index()].approach(inquiry.address), touch)?;
-            Some((horizon, inquiry.address, descent))
+        let address = horizon.map(|horizon| {
+            let (descent, place) = self.horizons[horizon.index()].approach(inquiry.address);
+            touch(place);
+            (horizon, inquiry.address, descent)
         });
         Way { name, address }
     }
@@ -127,19 +139,13 @@ impl Snapshot {
             touch(node);
             touch(node.wrapping_add(LINE));
         }
-        if let Some((horizon, address, from)) = way.address.take() {
-            let descent = touch_range(self.horizons[horizon.index()].advance(address, from), touch);
-            way.address = descent.map(|descent| (horizon, address, descent));
+        if let Some((horizon, address, descent @ Descent::Node { .. })) = &mut way.address {
+            let place;
+            (*descent, place) = self.horizons[horizon.index()].advance(*address, *descent);
+            touch(place);
+            if let Descent::Line(_) = descent {
+                touch(place.wrapping_add(LINE));
+            }
         }
     }
-}
-
-/// Tells of a step through a range table.
-#[inline]
-fn touch_range((descent, place): (Option<Descent>, *const u8), touch: &mut impl FnMut(*const u8)) -> Option<Descent> {
-    touch(place);
-    if descent.is_none() {
-        touch(place.wrapping_add(LINE));
-    }
-    descent
 }

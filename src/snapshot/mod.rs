@@ -170,7 +170,14 @@ impl Snapshot {
     /// Decides for a client.
     #[inline]
     pub fn decide(&self, horizon: HorizonId, client: &Client) -> Decision {
-        steer::decide(&self.horizons[horizon.index()], client)
+        self.decide_from(horizon, client, None)
+    }
+
+    /// As [`Snapshot::decide`], from where the way that this snapshot gave for the query has come.
+    #[inline]
+    pub fn decide_from(&self, horizon: HorizonId, client: &Client, way: Option<&Way>) -> Decision {
+        let ahead = way.and_then(|way| way.in_horizon(horizon));
+        steer::decide_from(&self.horizons[horizon.index()], client, ahead)
     }
 
     /// The plan of clients that meet no rule, where nothing is known of them.

@@ -203,10 +203,17 @@ pub struct Decision {
 /// Decides for a client. This is the one place where a client meets a policy.
 #[inline]
 pub fn decide(horizon: &Horizon, client: &Client) -> Decision {
+    decide_from(horizon, client, None)
+}
+
+/// As [`decide`], where somebody has gone on the way to an address in this horizon ([`Horizon::approach`]), likely the client's.
+#[inline]
+pub fn decide_from(horizon: &Horizon, client: &Client, ahead: Option<(IpAddr, Descent)>) -> Decision {
     let location = client.locate();
+    let from = ahead.filter(|(address, _)| *address == location.address).map(|(_, descent)| descent);
     let mut found = match location.address {
-        IpAddr::V4(v4) => horizon.v4.find(v4.to_bits(), location.source.0),
-        IpAddr::V6(v6) => horizon.v6.find(v6.to_bits(), location.source.0),
+        IpAddr::V4(v4) => horizon.v4.find_from(v4.to_bits(), location.source.0, from),
+        IpAddr::V6(v6) => horizon.v6.find_from(v6.to_bits(), location.source.0, from),
     };
     if horizon.uniform == Uniformity::Spread {
         found = horizon.spread(found, location.address);
@@ -318,7 +325,7 @@ impl Horizon {
 
     /// The first step of the way to an address in its table, as [`RangeTable::approach`].
     #[inline]
-    pub fn approach(&self, address: IpAddr) -> (Option<Descent>, *const u8) {
+    pub fn approach(&self, address: IpAddr) -> (Descent, *const u8) {
         match address {
             IpAddr::V4(v4) => self.v4.approach(v4.to_bits()),
             IpAddr::V6(v6) => self.v6.approach(v6.to_bits()),
@@ -327,7 +334,7 @@ impl Horizon {
 
     /// A further step, as [`RangeTable::advance`].
     #[inline]
-    pub fn advance(&self, address: IpAddr, from: Descent) -> (Option<Descent>, *const u8) {
+    pub fn advance(&self, address: IpAddr, from: Descent) -> (Descent, *const u8) {
         match address {
             IpAddr::V4(v4) => self.v4.advance(v4.to_bits(), from),
             IpAddr::V6(v6) => self.v6.advance(v6.to_bits(), from),

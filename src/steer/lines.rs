@@ -69,11 +69,18 @@ impl Packed for u128 {
 /// are not: what the system does for a batch of datagrams drives them out.
 const NEAR_NODES: usize = 256;
 
-/// A place on the way down a tree: a node of a level.
+/// A place on the way down a tree to some key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Descent {
-    level: u32,
-    node: u32,
+pub enum Descent {
+    /// A node of a level.
+    Node {
+        /// The level, from the highest, which is 0.
+        level: u32,
+        /// The number of the node in it.
+        at: u32,
+    },
+    /// The line that has the range, by its number: the way ends here.
+    Line(u32),
 }
 
 /// Where a range stands: its line and its place there.
@@ -88,13 +95,14 @@ pub struct Place {
 pub trait Lines<K>: Clone + std::fmt::Debug + Send + Sync {
     /// Packs keys, which ascend or stay, with the plan of each and whether there are bits behind the key.
     fn pack(ranges: impl ExactSizeIterator<Item = (K, PlanId, bool)>) -> Self;
-    /// Where the last range is whose key is at or below `key`; the first one's is.
-    fn find(&self, key: K) -> Place;
+    /// Where the last range is whose key is at or below `key`; the first one's is. The search goes on from where the way to
+    /// that key has come, if anybody went.
+    fn find(&self, key: K, from: Option<Descent>) -> Place;
     /// The first step of the way to a key, for whoever does not want to wait on it: how far it goes through nodes that the
-    /// caches hold, and where the next node is; no descent where that is the line in which [`Lines::find`] finds.
-    fn approach(&self, key: K) -> (Option<Descent>, *const u8);
+    /// caches hold, and where the next node, or the line, is.
+    fn approach(&self, key: K) -> (Descent, *const u8);
     /// A further step: the same of the level below.
-    fn advance(&self, key: K, from: Descent) -> (Option<Descent>, *const u8);
+    fn advance(&self, key: K, from: Descent) -> (Descent, *const u8);
     /// Where the range of a position is.
     fn place(&self, position: usize) -> Place;
     /// The position of a range.
@@ -211,21 +219,30 @@ impl<K: Key, const IN_LINE: usize, const IN_NODE: usize> Lines<K> for Tree<K, IN
     }
 
     #[inline]
-    fn find(&self, key: K) -> Place {
-        let at = self.descend(&self.levels, key);
-        let place = Place { line: at as u32, at: last_at_or_below(&self.lines[at].keys, key) as u32 };
+    fn find(&self, key: K, from: Option<Descent>) -> Place {
+        let line = match from {
+            None => self.descend(0..self.levels.len(), 0, key),
+            Some(Descent::Node { level, at }) => self.descend(level as usize..self.levels.len(), at as usize, key),
+            Some(Descent::Line(line)) => line as usize,
+        };
+        let place = Place { line: line as u32, at: last_at_or_below(&self.lines[line].keys, key) as u32 };
         if place.line == self.last.line && place.at > self.last.at { self.last } else { place }
     }
 
     #[inline]
-    fn approach(&self, key: K) -> (Option<Descent>, *const u8) {
-        self.stop(self.near_levels, self.descend(&self.levels[..self.near_levels], key))
+    fn approach(&self, key: K) -> (Descent, *const u8) {
+        self.stop(self.near_levels, self.descend(0..self.near_levels, 0, key))
     }
 
     #[inline]
-    fn advance(&self, key: K, from: Descent) -> (Option<Descent>, *const u8) {
-        let level = from.level as usize;
-        self.stop(level + 1, self.step(&self.levels[level], from.node as usize, key))
+    fn advance(&self, key: K, from: Descent) -> (Descent, *const u8) {
+        match from {
+            Descent::Node { level, at } => {
+                let level = level as usize;
+                self.stop(level + 1, self.descend(level..level + 1, at as usize, key))
+            }
+            Descent::Line(line) => self.stop(self.levels.len(), line as usize),
+        }
     }
 
     fn place(&self, position: usize) -> Place {
@@ -274,25 +291,25 @@ impl<K: Key, const IN_LINE: usize, const IN_NODE: usize> Lines<K> for Tree<K, IN
 }
 
 impl<K: Key, const IN_LINE: usize, const IN_NODE: usize> Tree<K, IN_LINE, IN_NODE> {
-    /// Goes down some levels from the top: the number of the node, or line, below them.
+    /// Goes down from a node of a level through those that are above another level: the number of the node, or line, there.
     #[inline]
-    fn descend(&self, levels: &[Level], key: K) -> usize {
-        levels.iter().fold(0, |at, level| self.step(level, at, key))
+    fn descend(&self, levels: Range<usize>, at: usize, key: K) -> usize {
+        self.levels[levels].iter().fold(at, |at, level| self.step(level, at, key))
     }
 
     /// Stops at a node of a level, or at a line, which is below the last.
     #[inline]
-    fn stop(&self, level: usize, at: usize) -> (Option<Descent>, *const u8) {
+    fn stop(&self, level: usize, at: usize) -> (Descent, *const u8) {
         match self.levels.get(level) {
             Some(Level { start, .. }) => {
-                let descent = Descent { level: level as u32, node: at as u32 };
-                (Some(descent), (&raw const self.nodes[*start as usize + at]).cast())
+                let node = &raw const self.nodes[*start as usize + at];
+                (Descent::Node { level: level as u32, at: at as u32 }, node.cast())
             }
-            None => (None, (&raw const self.lines[at]).cast()),
+            None => (Descent::Line(at as u32), (&raw const self.lines[at]).cast()),
         }
     }
 
-    /// Goes down from one node of a level.
+    /// Goes down from one node of a level: the number of the node, or line, below.
     #[inline]
     fn step(&self, level: &Level, at: usize, key: K) -> usize {
         let node = &self.nodes[level.start as usize + at];
@@ -320,11 +337,11 @@ impl<A: Packed> Ranges<A> {
         Ranges { lines, lows: (0..).zip(starts).filter_map(low).collect() }
     }
 
-    /// The last range that starts at or below an address.
+    /// The last range that starts at or below an address; the search goes on from where the way there has come, if anybody went.
     #[inline]
-    pub(super) fn find(&self, address: A) -> Place {
+    pub(super) fn find(&self, address: A, from: Option<Descent>) -> Place {
         let (key, _) = address.split();
-        let place = self.lines.find(key);
+        let place = self.lines.find(key, from);
         // Where the keys differ, or nothing stands behind the start's, the key has decided.
         if self.lines.has_low(place) && self.lines.key(place) == key {
             return self.find_among_equals(address, place);
@@ -345,13 +362,13 @@ impl<A: Packed> Ranges<A> {
 
     /// The first step of the way to an address, as [`Lines::approach`].
     #[inline]
-    pub(super) fn approach(&self, address: A) -> (Option<Descent>, *const u8) {
+    pub(super) fn approach(&self, address: A) -> (Descent, *const u8) {
         self.lines.approach(address.split().0)
     }
 
     /// A further step, as [`Lines::advance`].
     #[inline]
-    pub(super) fn advance(&self, address: A, from: Descent) -> (Option<Descent>, *const u8) {
+    pub(super) fn advance(&self, address: A, from: Descent) -> (Descent, *const u8) {
         self.lines.advance(address.split().0, from)
     }
 
@@ -423,15 +440,20 @@ mod tests {
         let edges = starts.iter().flat_map(|start| [Some(*start), start.previous(), start.next()]).flatten();
         for address in edges.chain(probes.iter().copied()).chain([A::MIN, A::MAX]) {
             let expected = starts.partition_point(|start| *start <= address) - 1;
-            assert_eq!(ranges.find(address), ranges.place(expected), "{address:?} among {starts:?}");
+            let expected = ranges.place(expected);
+            assert_eq!(ranges.find(address, None), expected, "{address:?} among {starts:?}");
             // The line that was told ahead is the one in which it was found, or the bits behind the key have led back from.
-            let (mut descent, mut line) = ranges.approach(address);
-            while let Some(from) = descent {
-                assert!(ranges.areas()[1].contains(&line), "{address:?}");
-                (descent, line) = ranges.advance(address, from);
-            }
-            let found = ranges.lines.find(address.split().0);
-            assert_eq!(line, ranges.areas()[0].start.wrapping_add(found.line as usize * 64), "{address:?}");
+            // Wherever the way has come to, the search goes on to the same.
+            let ((mut descent, mut place), [lines, nodes]) = (ranges.approach(address), ranges.areas());
+            let line = loop {
+                assert_eq!(ranges.find(address, Some(descent)), expected, "{address:?} from {descent:?}");
+                if let Descent::Line(line) = descent {
+                    break line as usize;
+                }
+                assert!(nodes.contains(&place), "{address:?}");
+                (descent, place) = ranges.advance(address, descent);
+            };
+            assert_eq!(place, lines.start.wrapping_add(line * 64), "{address:?}");
         }
     }
 

@@ -21,7 +21,7 @@ pub mod table;
 mod tests;
 
 pub use choice::{Choice, Tier, choose};
-pub use horizon::{AnswerMirrors, Condition, Decision, Draft, Horizon, Laid, Rule, Won, decide};
+pub use horizon::{AnswerMirrors, Condition, Decision, Draft, Horizon, Laid, Rule, Won, decide, decide_from};
 pub use lines::Descent;
 pub use plans::{Plan, Ranking, Slots};
 pub use spread::{LeastScopes, Weights};

@@ -93,16 +93,16 @@ impl<A: Packed> RangeTable<A> {
         self.ranges.areas()
     }
 
-    /// The first step of the way to an address, for whoever does not want to wait on it: where to go on from, if it goes on,
-    /// and what is to be near for that.
+    /// The first step of the way to an address, for whoever does not want to wait on it: where to go on from, and
+    /// what is to be near for that.
     #[inline]
-    pub fn approach(&self, address: A) -> (Option<Descent>, *const u8) {
+    pub fn approach(&self, address: A) -> (Descent, *const u8) {
         self.ranges.approach(address)
     }
 
     /// A further step. The last leads to the line that [`RangeTable::find`] reads first; it may need the next one.
     #[inline]
-    pub fn advance(&self, address: A, from: Descent) -> (Option<Descent>, *const u8) {
+    pub fn advance(&self, address: A, from: Descent) -> (Descent, *const u8) {
         self.ranges.advance(address, from)
     }
 
@@ -114,12 +114,12 @@ impl<A: Packed> RangeTable<A> {
     /// The plan of one address.
     #[inline]
     pub fn plan_at(&self, address: A) -> PlanId {
-        self.ranges.plan(self.ranges.find(address))
+        self.ranges.plan(self.ranges.find(address, None))
     }
 
     /// The range that holds an address.
     pub fn range_at(&self, address: A) -> Range<A> {
-        self.range(self.ranges.find(address))
+        self.range(self.ranges.find(address, None))
     }
 
     /// The plan for the block of `source` bits at `address`, and its scope.
@@ -128,7 +128,13 @@ impl<A: Packed> RangeTable<A> {
     /// the longer one that an exact answer for the block's address would have needed (RFC 7871 §7.2.1).
     #[inline]
     pub fn find(&self, address: A, source: u8) -> Found {
-        let at = self.ranges.find(address);
+        self.find_from(address, source, None)
+    }
+
+    /// As [`RangeTable::find`], from where the way to the address has come ([`RangeTable::approach`]).
+    #[inline]
+    pub fn find_from(&self, address: A, source: u8, from: Option<Descent>) -> Found {
+        let at = self.ranges.find(address, from);
         let start = self.ranges.start(at);
         let next = self.start_after(at);
         let common = |neighbour: A| address.common_prefix_len(neighbour) + 1;

@@ -206,6 +206,25 @@ fn weights_come_true_over_the_address_space() {
 }
 
 #[test]
+fn the_way_to_another_address_does_not_count() {
+    // More networks than a leaf holds, neighbours with different plans.
+    let address = |at: u32| IpAddr::from([11, (at >> 6) as u8, (at << 2) as u8, 0]);
+    let networks: Vec<_> = (0..4096).map(|at| (Prefix::holding(address(at), 22), (at % 3) as u8)).collect();
+    let horizon = spread(&networks, Ranking::Listed);
+    for (at, other) in (0..4096).step_by(7).map(|at| (address(at), address(4095 - at))) {
+        let (mut descent, _) = horizon.approach(other);
+        while !matches!(descent, Descent::Line(_)) {
+            descent = horizon.advance(other, descent).0;
+        }
+        for asked in [at, other] {
+            let subnet = Some(Subnet { address: asked, source: SourcePrefixLen(24) });
+            let client = Client { resolver: RESOLVER, subnet };
+            assert_eq!(decide_from(&horizon, &client, Some((other, descent))), decide(&horizon, &client), "{asked}");
+        }
+    }
+}
+
+#[test]
 fn without_weights_one_plan_has_scope_0() {
     assert_eq!(decided(&spread(&[], Ranking::Listed), "198.51.100.1".parse().unwrap(), 24).1, 0);
 }

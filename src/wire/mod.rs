@@ -38,7 +38,7 @@ use crate::base::ids::ZoneId;
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Now;
 use crate::rates::Rates;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Way};
 
 /// The least room to give for a reply over UDP: the largest payload that a configuration may allow.
 pub const MAX_UDP: usize = 4096;
@@ -175,10 +175,11 @@ pub enum Silence {
 /// `out` has at least [`MAX_UDP`] octets for UDP and [`MAX_STREAM`] for streams, or what the caller can send.
 #[inline]
 pub fn respond(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now, out: &mut [u8]) -> Option<Reply> {
-    reply(message, peer, snapshot, now, None, out).ok()
+    reply(message, peer, snapshot, now, None, None, out).ok()
 }
 
-/// As [`respond`], within the rate limit that the snapshot sets for what comes over UDP.
+/// As [`respond`], within the rate limit that the snapshot sets for what comes over UDP, and from where the way that the
+/// snapshot gave for the message has come, if anybody went ([`peek()`]).
 #[inline]
 pub fn respond_limited(
     message: &[u8],
@@ -186,9 +187,10 @@ pub fn respond_limited(
     snapshot: &Snapshot,
     now: Now,
     rates: &Rates,
+    way: Option<&Way>,
     out: &mut [u8],
 ) -> Result<Reply, Silence> {
-    reply(message, peer, snapshot, now, Some(rates), out)
+    reply(message, peer, snapshot, now, Some(rates), way, out)
 }
 
 #[inline]
@@ -198,9 +200,10 @@ fn reply(
     snapshot: &Snapshot,
     now: Now,
     rates: Option<&Rates>,
+    way: Option<&Way>,
     out: &mut [u8],
 ) -> Result<Reply, Silence> {
-    let mut query = Query::EMPTY;
+    let mut query = Query { way, ..Query::EMPTY };
     if !decode::decode_into(message, &mut query) {
         return Err(Silence::Undeserved);
     }
