@@ -94,6 +94,9 @@ class World:
         if workload == "nxdomain":
             pick = random.Random(3)
             return [(query(f"{pick.getrandbits(40):x}.{ZONE}", A), (3, [])) for _ in range(20_000)]
+        if workload == "labels":
+            pick = random.Random(11)
+            return [(query(f"{crowded(pick)}.{ZONE}", A), (3, [])) for _ in range(5_000)]
         parts = [self.queries(part) for part in ("ecs", "ecs", "static", "nxdomain")]
         return [parts[at % 4][at * 7919 % len(parts[at % 4])] for at in range(40_000)]
 
@@ -130,6 +133,16 @@ def ecs_query(version, address, source, expected):
     data = struct.pack(">HBB", 1 if version == 4 else 2, source, 0) + octets
     option = struct.pack(">HH", 8, len(data)) + data
     return query(ZONE, A if version == 4 else AAAA, option), (0, [expected])
+
+
+def crowded(pick):
+    """As many labels of one or two octets, at random, as there is room for: the names that take longest to read."""
+    labels, room = [], 255 - len(wire(ZONE))
+    while room >= 2:
+        label = "".join(pick.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=min(pick.choice((1, 2)), room - 1)))
+        labels.append(label)
+        room -= len(label) + 1
+    return ".".join(labels)
 
 
 def with_option(message, option):

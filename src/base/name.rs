@@ -60,22 +60,19 @@ impl<'a> Name<'a> {
     #[cold]
     fn read_on(octets: &'a [u8], mut at: usize) -> Option<(Self, Tail)> {
         let mut tail = Tail::WHOLE;
-        // Where a label is as long as the one before it, as in every name of very many labels most are, its length need
-        // not be looked at again, and the next one is found without waiting for it.
-        let (mut same, mut step) = (1, 2);
         // A tail begins where the stride before the last one did, which is noted once in a stride, not at each label.
         for stride in 1.. {
             let start = at;
-            for _ in 0..STRIDE {
-                let len = *octets.get(at)?;
-                if len != same {
-                    match len {
+            if is_stride_of_one(octets.get(at..)?) {
+                at += 2 * STRIDE;
+            } else {
+                for _ in 0..STRIDE {
+                    match *octets.get(at)? {
                         0 => return Some((Name(&octets[..=at]), tail)),
-                        1..=63 => (same, step) = (len, 1 + usize::from(len)),
+                        len @ 1..=63 => at += 1 + usize::from(len),
                         _ => return None,
                     }
                 }
-                at += step;
             }
             tail = Tail { start: start as u8, before: stride * STRIDE as u8 };
         }
@@ -210,6 +207,17 @@ impl<'a> Iterator for Labels<'a> {
 /// The number of labels that a [`Tail`] has at least, where it is not the whole name: more than names have that are
 /// asked for day by day, those of reverse zones apart.
 const STRIDE: usize = 8;
+
+/// Whether a stride of labels of one octet each comes here.
+///
+/// Each label is found by the length of the one before it, which takes its time, and a guess at each length would be wrong too
+/// often. But a name of very many labels has mostly such, and a stride of those is seen at once.
+#[inline]
+fn is_stride_of_one(octets: &[u8]) -> bool {
+    const LENGTHS: u128 = 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
+    const ONES: u128 = 0x0001_0001_0001_0001_0001_0001_0001_0001;
+    octets.first_chunk::<{ 2 * STRIDE }>().is_some_and(|stride| u128::from_le_bytes(*stride) & LENGTHS == ONES)
+}
 
 /// Where the last labels of a name are: all of them, or the last [`STRIDE`] and up to as many more.
 ///
