@@ -331,7 +331,7 @@ fn a_state_that_cannot_be_used_costs_only_what_was_in_it() {
     for state in [&whole[..whole.len() / 2], "", "\u{0}\u{0}\u{0}", "{\"version\": 2, \"orders\": {}}"] {
         world.kill();
         world.write("orders.json", state);
-        world.server = Some(Server::start(&world.path("pharos.toml")));
+        world.start_again();
         assert_eq!(world.answer(), [10], "it serves, without the order");
         assert_eq!(world.read("orders.json.bad"), state);
         world.ok(&["mirror", "drain", "near", "--reason", "again"]);
@@ -630,8 +630,8 @@ fn an_order_wins_over_probes() {
     for (name, text) in [("zone", ZONE), ("pharos.toml", &*config), ("admin.token", TOKEN)] {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
-    let server = Some(Server::start(&folder.path().join("pharos.toml")));
-    let world = World { folder, server };
+    let mut world = World { folder, server: None };
+    world.start_again();
     assert_eq!(world.answer(), [10, 20, 30]);
     world.ok(&["mirror", "up", "far", "--reason", "the probe is wrong"]);
     assert_eq!(world.answer(), [20]);

@@ -130,9 +130,21 @@ impl Server {
 
     /// The page of its counters; its config has a listener for that on 127.0.0.1.
     pub fn metrics(&self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let page = self.get("/metrics");
+            if page.starts_with("HTTP/1.0 200") {
+                return page;
+            }
+            // Until everything has started there is nothing to show.
+            assert!(page.starts_with("HTTP/1.0 503") && Instant::now() < deadline, "{page}");
+        }
+    }
+
+    fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.listener("health and metrics", [127, 0, 0, 1].into())).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
         let mut page = String::new();
         stream.read_to_string(&mut page).unwrap();
         page
