@@ -213,7 +213,6 @@ fn a_host_that_turns_to_our_own_network_or_to_ourselves_is_refused() {
     let itself = "[[zone]]\nname = \"self.net.test\"\nfile = \"zone\"\nsteer = [{ owner = \"@\", horizon = \"h\" }]";
     let world = World::new(authority.address(), ["", itself, ALONE[2]]);
     let server = world.start();
-    let page = server.listener("health", HERE);
     authority.change("lb A 10.0.0.1\nlb A 127.0.0.1");
     server.wait_for("10.0.0.1 is in a reserved block that `[resolver] private` does not allow");
     assert_eq!(addresses(&server, Rtype::A), ["192.0.2.1"]);
@@ -227,9 +226,9 @@ fn a_host_that_turns_to_our_own_network_or_to_ourselves_is_refused() {
     authority.change(&records);
     until("the many have come", || addresses(&server, Rtype::A).len() == 32);
     let first = addresses(&server, Rtype::A);
-    assert_eq!(metric(page, "pharos_host_addresses{mirror=\"lb\",host=\"lb.net.test\",family=\"ipv4\"}"), Some(32));
-    assert!(metric(page, "pharos_host_age_seconds{mirror=\"lb\",host=\"lb.net.test\"}").is_some_and(|age| age < 30));
-    assert!(metric(page, "pharos_host_lookups_total{outcome=\"refused\"}").is_some_and(|count| count >= 1));
+    assert_eq!(server.metric("pharos_host_addresses{mirror=\"lb\",host=\"lb.net.test\",family=\"ipv4\"}"), 32);
+    assert!(server.metric("pharos_host_age_seconds{mirror=\"lb\",host=\"lb.net.test\"}") < 30);
+    assert!(server.metric("pharos_host_lookups_total{outcome=\"refused\"}") >= 1);
     drop(server);
     // Where it is meant it is allowed.
     let private = World::new(authority.address(), ["private = \"10.0.0.0/8\"", "", ALONE[2]]);
@@ -301,16 +300,6 @@ impl Drop for Unbound {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// A sample of the metrics page.
-fn metric(page: SocketAddr, sample: &str) -> Option<u64> {
-    use std::io::{Read as _, Write as _};
-    let mut stream = std::net::TcpStream::connect(page).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut page = String::new();
-    stream.read_to_string(&mut page).unwrap();
-    page.lines().find_map(|line| line.strip_prefix(sample)?.trim().parse().ok())
 }
 
 #[track_caller]

@@ -636,14 +636,9 @@ fn an_order_wins_over_probes() {
     world.ok(&["mirror", "up", "far", "--reason", "the probe is wrong"]);
     assert_eq!(world.answer(), [20]);
     // Verdicts go on coming, and change nothing about that.
-    let metric = |name: &str| {
-        let page = world.admin(Method::GET, "/metrics", None, "").1;
-        let line = page.lines().find(|line| line.starts_with(name)).unwrap().to_string();
-        line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
-    };
-    let probes = "pharos_probes_total{verdict=\"unreachable\"}";
-    let (before, deadline) = (metric(probes), Instant::now() + PATIENCE);
-    while metric(probes) < before + 6 {
+    let probes = || world.server().metric("pharos_probes_total{verdict=\"unreachable\"}");
+    let (before, deadline) = (probes(), Instant::now() + PATIENCE);
+    while probes() < before + 6 {
         assert!(Instant::now() < deadline, "it does not go on probing");
     }
     assert_eq!(world.answer(), [20]);

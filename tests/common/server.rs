@@ -132,22 +132,17 @@ impl Server {
     pub fn metrics(&self) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let page = self.get("/metrics");
+            let mut stream = TcpStream::connect(self.listener("health and metrics", [127, 0, 0, 1].into())).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+            let mut page = String::new();
+            stream.read_to_string(&mut page).unwrap();
             if page.starts_with("HTTP/1.0 200") {
-                return page;
+                return page.split_once("\r\n\r\n").unwrap().1.to_string();
             }
             // Until everything has started there is nothing to show.
             assert!(page.starts_with("HTTP/1.0 503") && Instant::now() < deadline, "{page}");
         }
-    }
-
-    fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.listener("health and metrics", [127, 0, 0, 1].into())).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
-        let mut page = String::new();
-        stream.read_to_string(&mut page).unwrap();
-        page
     }
 
     /// The value of a line of [`Server::metrics`].

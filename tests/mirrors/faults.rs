@@ -87,7 +87,7 @@ async fn every_fault_is_left_in_time_with_its_verdict_never_given_in_panic_where
             assert_eq!(of('p', number), expected, "{fault:?}");
         }
     }
-    let page = world.metrics().await;
+    let page = world.server.metrics();
     for (number, (fault, verdict)) in FAULTS.iter().enumerate() {
         let of = |verdict: &str, value: u8| {
             format!("{{mirror=\"m{number}\",address=\"{}\",verdict=\"{verdict}\"}} {value}", faulty(number))
@@ -137,7 +137,7 @@ async fn a_dead_ipv6_address_has_its_verdict_and_the_ipv4_one_beside_it_is_none_
     let mirrors: [(&str, &[IpAddr]); 2] = [("both", &[both, v6]), ("other", &[other])];
     let world = World::start(&authority, at.port(), &mirrors, "\"both\", \"other\"");
     world.expect(Rtype::A, &[both]);
-    let page = world.metrics().await;
+    let page = world.server.metrics();
     for line in [
         format!("pharos_mirror_up{{mirror=\"both\",address=\"{both}\"}} 1"),
         "pharos_mirror_up{mirror=\"both\",address=\"::1\"} 0".to_string(),

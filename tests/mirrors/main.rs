@@ -99,7 +99,6 @@ struct World {
     folder: tempfile::TempDir,
     server: Server,
     registry: SocketAddr,
-    admin: SocketAddr,
 }
 
 impl World {
@@ -153,21 +152,7 @@ impl World {
         // It is the last to be started.
         let said = server.wait_for("(registry over HTTP)").pop().unwrap();
         let registry = said.split_once("listening on ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
-        let admin = server.listener("metrics", Ipv4Addr::LOCALHOST.into());
-        World { folder, server, registry, admin }
-    }
-
-    /// What `/metrics` says.
-    async fn metrics(&self) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let page = asking::get(self.admin, "/metrics").await;
-            if page.starts_with("HTTP/1.1 200") {
-                return page.split_once("\r\n\r\n").unwrap().1.to_string();
-            }
-            // Until everything has started there is nothing to show.
-            assert!(page.starts_with("HTTP/1.1 503") && Instant::now() < deadline, "{page}");
-        }
+        World { folder, server, registry }
     }
 
     /// The host that a blob is to be fetched from.

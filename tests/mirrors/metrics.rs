@@ -78,7 +78,7 @@ async fn page() -> String {
     assert_eq!(world.host(&canary).await, NAME);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let page = world.metrics().await;
+        let page = world.server.metrics();
         if page.contains("pharos_zone_age_seconds{") {
             return page;
         }
