@@ -185,3 +185,47 @@ fn without_files_to_open_http_waits_and_dns_goes_on() {
     assert_eq!(status(&mut stream).unwrap(), "HTTP/1.1 404");
     server.wait_for("HTTP connections are accepted again");
 }
+
+#[test]
+#[expect(clippy::print_stderr, reason = "what was skipped is said")]
+fn no_reply_goes_to_the_port_of_a_service_that_answers_whatever_it_gets() {
+    let (_folder, server) = start("", None);
+    let address = server.address(HERE);
+    let bind = |port| UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 19), port));
+    let mut sent = 0;
+    for port in [7, 13, 17, 19, 37, 464] {
+        let socket = match bind(port) {
+            Ok(socket) => socket,
+            Err(error) => {
+                eprintln!("skipped: port {port} cannot be bound here: {error}");
+                continue;
+            }
+        };
+        socket.connect(address).unwrap();
+        socket.send(&question(port, &[])).unwrap();
+        sent += 1;
+        // Counting takes the place of replying, so that no reply is on its way once it is counted.
+        let deadline = Instant::now() + PATIENCE;
+        while server.metric("pharos_dns_lost_total{reason=\"source-port\"}") < sent {
+            assert!(Instant::now() < deadline, "port {port} was not counted");
+        }
+        socket.set_nonblocking(true).unwrap();
+        assert!(socket.recv(&mut [0; 512]).is_err(), "port {port} got a reply");
+    }
+    assert_eq!(seen(&server::ask_udp(&question(1, &[]), HERE, address).unwrap().unwrap()), Seen::Answer);
+}
+
+#[test]
+fn over_udp_no_error_answers_what_has_no_sane_question() {
+    let (_folder, server) = start("", None);
+    let address = server.address(HERE);
+    // What chargen sends, and a question cut short.
+    let chargen = b" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefg\r\n";
+    let cut = &question(7, &[])[..20];
+    for message in [&chargen[..], cut] {
+        assert_eq!(server::ask_udp(message, HERE, address).unwrap(), None);
+        let reply = server::ask_tcp(message, HERE, address).unwrap().expect("an error over TCP, which nobody forges");
+        assert!(matches!(reply[3] & 0x0f, 1 | 4) && reply.len() == 12, "{reply:02x?}");
+    }
+    assert_eq!(server.metric("pharos_dns_lost_total{reason=\"no-question\"}"), 2);
+}

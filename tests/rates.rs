@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod common;
+
 use std::net::IpAddr;
 use std::sync::LazyLock;
 
@@ -115,6 +117,96 @@ fn what_slips_is_an_empty_truncated_response() {
     // TC, NOERROR, the question and OPT: as long as the query was.
     assert_eq!((octets[2] & 0x02, octets[3] & 0x0f, octets.len()), (0x02, 0, question.len()));
     assert_eq!(octets[4..12], [0, 1, 0, 0, 0, 0, 0, 1]);
+}
+
+/// A zone with a delegation to thirteen servers below the cut, whose addresses of both families make 20 records and more.
+fn wide_delegation() -> Snapshot {
+    let folder = tempfile::tempdir().unwrap();
+    let mut zone = "$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\n".to_string();
+    for number in 1..=13 {
+        zone.push_str(&format!("wide NS ns{number}.wide\nns{number}.wide A 192.0.2.{number}\n"));
+        zone.push_str(&format!("ns{number}.wide AAAA 2001:db8::{number}\n"));
+    }
+    std::fs::write(folder.path().join("zone"), zone).unwrap();
+    let config = "[[zone]]\nname = 'example'\nfile = 'zone'\n";
+    std::fs::write(folder.path().join("pharos.toml"), config).unwrap();
+    compile::build(&folder.path().join("pharos.toml"), Generation(1)).unwrap().snapshot
+}
+
+/// The bytes of the question that a reply repeats.
+fn question_len(reply: &[u8]) -> usize {
+    match reply[4..6] {
+        [0, 0] => 0,
+        _ => 4 + pharos::base::name::Name::split_from(&reply[12..]).unwrap().0.len(),
+    }
+}
+
+/// Checks that a reply has its header and question, and behind them nothing but OPT.
+#[track_caller]
+fn assert_bare(reply: &[u8], what: &str) {
+    let rest = &reply[12 + question_len(reply)..];
+    let records = [&reply[6..8], &reply[8..10]].concat();
+    assert_eq!(records, [0, 0, 0, 0], "{what}: records in {reply:02x?}");
+    match reply[11] {
+        0 => assert!(rest.is_empty(), "{what}: {rest:02x?} behind the question"),
+        1 => assert!(rest.starts_with(&[0, 0, 41]), "{what}: {rest:02x?} is no OPT"),
+        more => panic!("{what}: {more} additional records"),
+    }
+}
+
+#[test]
+fn what_slips_is_never_longer_than_its_query_whatever_is_asked() {
+    let nsid =
+        pharos::snapshot::Identity { nsid: Some(b"a-name-of-many-octets".as_slice().into()), ..Default::default() };
+    let with_limit = |compiled: &Snapshot| {
+        let limited = limited(1, &[]);
+        let rate_limit =
+            limited.settings.rate_limit.clone().map(|limit| RateLimit { responses_per_second: 1, ..limit });
+        let settings = Settings { rate_limit, identity: nsid.clone(), ..(*limited.settings).clone() };
+        let mut snapshot = compiled.clone();
+        snapshot.settings = settings.into();
+        snapshot
+    };
+    let mut asked: Vec<(String, Vec<u8>)> =
+        common::cases::all().into_iter().map(|case| (case.name, case.asked.message)).collect();
+    let wide = |option| query(1, "www.wide.example", option);
+    let mut plain = wide(None);
+    plain.truncate(plain.len() - 11);
+    plain[11] = 0;
+    let delegated = [
+        ("wide", plain),
+        ("wide with EDNS", wide(None)),
+        ("wide with a cookie", wide(Some((COOKIE, b"a client")))),
+        ("wide with NSID", wide(Some((3, b"")))),
+        ("wide with a subnet", wide(Some((ECS, &[0, 1, 24, 0, 30, 2, 3])))),
+    ];
+    let of_engine = with_limit(&COMPILED);
+    let of_wide = with_limit(&wide_delegation());
+    let mut slipped = 0;
+    let all = asked.drain(..).map(|(name, message)| (name, message, &of_engine));
+    let all = all.chain(delegated.map(|(name, message)| (name.to_string(), message, &of_wide)));
+    let rates = rates();
+    for (at, (name, message, snapshot)) in all.enumerate() {
+        let resolver = Resolver { address: [10, (at >> 8) as u8, at as u8, 1].into(), ..resolver(snapshot, &rates) };
+        for _ in 0..3 {
+            let Ok((reply, octets)) = resolver.ask(&message, 1_000) else { continue };
+            let rcode = reply.summary.rcode.0;
+            let is_error = matches!(rcode, 1 | 2 | 4 | 5 | 9 | 16 | 23);
+            // The name of a key that is not known stands behind OPT, in a TSIG record that says so (RFC 8945 §5.2.1).
+            let is_signed = wire::decode(&message).is_some_and(|query| query.tsig.is_some());
+            if (is_error || reply.summary.limit == Limit::Slipped) && !is_signed {
+                assert_bare(&octets, &name);
+            }
+            if reply.summary.limit == Limit::Slipped {
+                slipped += 1;
+                // Our half of the cookie has 16 bytes.
+                let most = message.len() + if rcode == 23 { 16 } else { 0 };
+                assert!(octets.len() <= most, "{name}: {} bytes for {}", octets.len(), message.len());
+                assert_eq!(octets[2] & 0x02 != 0, rcode != 23, "{name}: TC, or BADCOOKIE");
+            }
+        }
+    }
+    assert!(slipped > 300, "{slipped}");
 }
 
 #[test]

@@ -149,11 +149,11 @@ enum Added {
 fn add<'s>(owner: Owner<'s>, set: RrSet<'s>, response: &mut Response<'s>) -> Added {
     // One set of the zone is one slice of its octets. The answer counts too: a chain of aliases may come back to it.
     let is_it = |rr: &Rr<'_>| matches!(rr.data, Data::Stored(shown) if std::ptr::eq(shown.wire, set.wire));
-    if response.additional.iter().chain(&response.answer).any(is_it) {
+    if response.additional.rrsets.iter().chain(&response.answer).any(is_it) {
         return Added::Not;
     }
     // More than there is room for is left out.
-    match response.additional.try_push(Rr { owner, data: Data::Stored(set), need: Need::Optional }) {
+    match response.additional.rrsets.try_push(Rr { owner, data: Data::Stored(set), need: Need::Optional }) {
         Ok(()) => Added::Newly,
         Err(_) => Added::Not,
     }

@@ -16,7 +16,7 @@ mod search;
 
 pub use additional::Glue;
 pub use query::{DnssecOk, Ecs, Edns, Keepalive, Nsid, Padding, Problem, Query, Question};
-pub use response::{Aa, Basis, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
+pub use response::{Aa, Additional, Basis, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering, Truncation};
 
 use crate::base::client::Client;
 use crate::base::name::Suffixes;

@@ -14,10 +14,12 @@ pub struct Query<'m> {
     pub id: u16,
     /// The OPCODE, four bits.
     pub opcode: u8,
-    /// The RD and CD bits, as they stand in octets 2 and 3; the reply echoes them.
-    pub echoed_flags: [u8; 2],
+    /// The RD bit, as it stands in byte 2; the reply echoes it.
+    pub recursion_desired: u8,
     /// The question, if there is one and it could be read.
     pub question: Option<Question<'m>>,
+    /// Whether every question that the header announces parses as name, type and class.
+    pub has_sane_questions: bool,
     /// The OPT record, if there is one and it could be read.
     pub edns: Option<Edns<'m>>,
     /// Where a TSIG record starts in the message; it is not verified yet (RFC 8945).
@@ -33,8 +35,9 @@ impl Query<'_> {
     pub(crate) const EMPTY: Self = Query {
         id: 0,
         opcode: 0,
-        echoed_flags: [0; 2],
+        recursion_desired: 0,
         question: None,
+        has_sane_questions: false,
         edns: None,
         tsig: None,
         problem: None,

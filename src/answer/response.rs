@@ -20,6 +20,9 @@ pub const MAX_CHAIN: usize = 16;
 /// A DNAME and its CNAME for each alias, then the RRset.
 const MAX_ANSWER: usize = 2 * MAX_CHAIN + 1;
 
+/// The SOA of a denial, or the NS of a referral.
+const MAX_AUTHORITY: usize = 1;
+
 /// Thirteen hosts with both families; what an answer comes with is optional.
 const MAX_ADDITIONAL: usize = 26;
 
@@ -33,11 +36,11 @@ pub struct Response<'s> {
     /// The answer section.
     pub answer: ArrayVec<Rr<'s>, MAX_ANSWER>,
     /// The authority section.
-    pub authority: ArrayVec<Rr<'s>, 1>,
-    /// The additional section, without glue and OPT.
-    pub additional: ArrayVec<Rr<'s>, MAX_ADDITIONAL>,
-    /// What a referral has in the additional section.
-    pub glue: Option<Glue<'s>>,
+    pub authority: ArrayVec<Rr<'s>, MAX_AUTHORITY>,
+    /// The additional section, without OPT.
+    pub additional: Additional<'s>,
+    /// Whether the response says TC, whatever fits.
+    pub truncation: Truncation,
     /// Names that no zone holds: what DNAMEs turned a name into.
     pub made: ArrayVec<NameBuf, MAX_CHAIN>,
     /// For how much of the client's subnet this holds.
@@ -46,6 +49,32 @@ pub struct Response<'s> {
     pub ede: Option<Ede>,
     /// What decided.
     pub basis: Basis,
+}
+
+/// The additional section: the RRsets that an answer comes with, or the glue of a referral.
+#[derive(Clone, Debug)]
+pub struct Additional<'s> {
+    /// RRsets that an answer comes with.
+    pub rrsets: ArrayVec<Rr<'s>, MAX_ADDITIONAL>,
+    /// Addresses of a delegated zone's servers, found while they are written.
+    pub glue: Option<Glue<'s>>,
+}
+
+impl Additional<'_> {
+    /// Leaves the section without records.
+    fn clear(&mut self) {
+        self.rrsets.clear();
+        self.glue = None;
+    }
+}
+
+/// The TC bit (RFC 1035 §4.1.1): whether a response has every RRset that it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truncation {
+    /// It has.
+    Whole,
+    /// It lacks one; the client is to ask again over TCP.
+    Truncated,
 }
 
 /// The AA bit (RFC 1035 §4.1.1).
@@ -168,13 +197,34 @@ impl<'s> Response<'s> {
             aa: Aa::Not,
             answer: ArrayVec::new(),
             authority: ArrayVec::new(),
-            additional: ArrayVec::new(),
-            glue: None,
+            additional: Additional { rrsets: ArrayVec::new(), glue: None },
+            truncation: Truncation::Whole,
             made: ArrayVec::new(),
             scope: ScopePrefixLen(0),
             ede: None,
             basis: Basis { outcome: Outcome::Answer, zone: None, node: None, steering: None },
         }
+    }
+
+    /// Takes all records out of all sections, and the extended error: header, question and OPT are left.
+    ///
+    /// The response is then as long as its question, but for OPT. Each section clears its own parts, so that a part
+    /// added to a section cannot be forgotten here.
+    pub fn keep_question_only(&mut self) {
+        // Every section by name: one that is added does not compile until it is cleared too.
+        let Response { answer, authority, additional, ede, rcode: _, aa: _, truncation: _, made, scope: _, basis: _ } =
+            self;
+        answer.clear();
+        authority.clear();
+        additional.clear();
+        made.clear();
+        *ede = None;
+    }
+
+    /// Takes all records out, and says TC: the client is to ask again over TCP.
+    pub fn truncate(&mut self) {
+        self.keep_question_only();
+        self.truncation = Truncation::Truncated;
     }
 
     /// The name of an owner, given the question's.

@@ -178,7 +178,7 @@ impl<'s> Search<'_, 's> {
         response.basis.steering = Some(Steering { horizon: steered.horizon, family, decision });
         response.scope = decision.scope;
         if matches!(addresses.choice.tier, Tier::Panic | Tier::LastResort) {
-            response.ede = Some(Ede::NoReachableAuthority);
+            response.ede = Some(Ede::NoMirrorReachable);
         }
         response.answer.push(Rr { owner, data: Data::Tailored(set), need: Need::Required });
         Step::Done
@@ -232,7 +232,7 @@ impl<'s> Search<'_, 's> {
         if let Some(set) = cut.rrset(Rtype::NS) {
             let rr = Rr { owner: Owner::Stored(cut.owner()), data: Data::Stored(set), need: Need::Required };
             response.authority.push(rr);
-            response.glue = Some(Glue::new(self.zone, cut, set));
+            response.additional.glue = Some(Glue::new(self.zone, cut, set));
         }
         Step::Done
     }

@@ -168,13 +168,17 @@ pub enum Ede {
     NotAuthoritative,
     /// 21: the operation or type is not provided here.
     NotSupported,
-    /// 22: every mirror looks down; the answer is the best there is.
-    NoReachableAuthority,
+    /// 0 with a text: every mirror looks down; the answer is the best there is. Code 22 (No Reachable Authority) is a
+    /// resolver's, about the servers of a zone (RFC 8914 §4.23).
+    NoMirrorReachable,
     /// 24: there is no usable copy of the zone.
     InvalidData,
 }
 
 impl Ede {
+    /// The most bytes of a text: beside the longest question, all options and a signature it fits 512 bytes.
+    pub const MAX_TEXT_LEN: usize = 20;
+
     /// The INFO-CODE.
     pub fn code(self) -> u16 {
         match self {
@@ -182,8 +186,17 @@ impl Ede {
             Ede::Prohibited => 18,
             Ede::NotAuthoritative => 20,
             Ede::NotSupported => 21,
-            Ede::NoReachableAuthority => 22,
+            Ede::NoMirrorReachable => 0,
             Ede::InvalidData => 24,
+        }
+    }
+
+    /// The EXTRA-TEXT, [`Ede::MAX_TEXT_LEN`] bytes at most: empty where the code says it all.
+    #[inline]
+    pub fn text(self) -> &'static str {
+        match self {
+            Ede::NoMirrorReachable => "no mirror reachable",
+            _ => "",
         }
     }
 }

@@ -37,6 +37,15 @@ const MAX_LAST: usize = 16_384;
 /// thread that spins.
 const FAILURE_PAUSE: Duration = Duration::from_millis(10);
 
+/// Whether a source port is that of a service that answers any datagram, so that a reply begins a loop between the two.
+///
+/// No resolver asks from one. A reply to port 0 arrives nowhere: sockets cannot be bound to it (RFC 6335 §6).
+#[inline]
+fn is_service_port(port: u16) -> bool {
+    // echo, daytime, qotd, chargen, time, and kpasswd, which answers errors with errors (CVE-2002-2443).
+    matches!(port, 0 | 7 | 13 | 17 | 19 | 37 | 464)
+}
+
 /// The threads.
 #[derive(Debug)]
 pub(super) struct Threads {
@@ -151,8 +160,10 @@ impl Worker {
         let mut replies = 0;
         batch.reply(|datagram, out| {
             let way = ways.next();
-            let (bytes, peer) = match datagram {
-                Datagram::Whole { bytes, peer } => (bytes, Peer { address: peer.ip(), transport: Transport::Udp }),
+            let (bytes, peer, port) = match datagram {
+                Datagram::Whole { bytes, peer } => {
+                    (bytes, Peer { address: peer.ip(), transport: Transport::Udp }, peer.port())
+                }
                 // We advertise to take no more, so this is no resolver's doing; a part of it is not worth a reply.
                 Datagram::TooLong => {
                     counters.lost(Lost::TooLong, 1);
@@ -161,6 +172,10 @@ impl Worker {
                 Datagram::None => return None,
             };
             counters.query(&peer);
+            if is_service_port(port) {
+                counters.lost(Lost::SourcePort, 1);
+                return None;
+            }
             match session.respond_limited(bytes, peer, rates, way, out) {
                 Ok(reply) => {
                     counters.reply(&reply.summary, &session.snapshot);
@@ -169,6 +184,10 @@ impl Worker {
                 }
                 Err(Silence::Undeserved) => {
                     counters.lost(Lost::Unanswerable, 1);
+                    None
+                }
+                Err(Silence::NoQuestion) => {
+                    counters.lost(Lost::NoQuestion, 1);
                     None
                 }
                 Err(Silence::Limited) => {

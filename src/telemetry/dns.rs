@@ -24,6 +24,10 @@ use crate::wire::{Cookie, EcsEffect, Limit, Peer, Summary, Transport, Truncation
 pub enum Lost {
     /// It was a response, or no message at all.
     Unanswerable,
+    /// It came over UDP, and what it announces as a question is none.
+    NoQuestion,
+    /// It came over UDP from the port of a service that answers whatever it gets, or from port 0.
+    SourcePort,
     /// It was longer than what we advertise to take.
     TooLong,
     /// The system would not take the reply now: its queue is full.
@@ -101,8 +105,10 @@ const OUTCOMES: [(Outcome, &str); 12] = [
     (Outcome::Identity, "identity"),
     (Outcome::Cookie, "cookie"),
 ];
-const LOST: [(Lost, &str); 5] = [
+const LOST: [(Lost, &str); 7] = [
     (Lost::Unanswerable, "unanswerable"),
+    (Lost::NoQuestion, "no-question"),
+    (Lost::SourcePort, "source-port"),
     (Lost::TooLong, "too-long"),
     (Lost::SendFull, "send-full"),
     (Lost::SendRefused, "send-refused"),

@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::cookie::{CLIENT_LEN, MAX_COOKIE_LEN, MIN_COOKIE_LEN};
+use super::encode::rdata_names;
 use crate::answer::{DnssecOk, Ecs, Edns, Keepalive, Nsid, Padding, Problem, Query, Question};
 use crate::base::client::{SourcePrefixLen, Subnet};
 use crate::base::name::{MAX_NAME_LEN, Name};
@@ -38,9 +39,6 @@ pub(super) const OPTION_COOKIE: u16 = 10;
 /// spare. A message could hold hundreds, and cost as much as twenty queries to read.
 const MAX_RECORDS: u32 = 8;
 
-/// The most options in an OPT record: twice as many as a client has use for. A message could hold a thousand.
-const MAX_OPTIONS: usize = 32;
-
 /// Reads a message; none where it deserves no reply: shorter than a header, or itself a response.
 pub fn decode(message: &[u8]) -> Option<Query<'_>> {
     let mut query = Query::EMPTY;
@@ -56,7 +54,7 @@ pub(super) fn decode_into<'m>(message: &'m [u8], query: &mut Query<'m>) -> bool 
     }
     query.id = u16::from_be_bytes([header[0], header[1]]);
     query.opcode = header[2] >> 3 & 0x0f;
-    query.echoed_flags = [header[2] & 0x01, header[3] & 0x10];
+    query.recursion_desired = header[2] & 0x01;
     let read = read_sections(message, header, query);
     if query.opcode != OPCODE_QUERY && query.opcode != OPCODE_NOTIFY {
         query.problem = Some(Problem::Opcode);
@@ -76,8 +74,10 @@ fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Q
     match questions {
         1 => query.question = Some(rest.question()?),
         _ if u32::from(questions) <= MAX_RECORDS => rest.skip_questions(questions)?,
+        // More are not read, so that they count as none that could be answered.
         _ => return None,
     }
+    query.has_sane_questions = true;
     let mut left = MAX_RECORDS;
     // RFC 1995 §3: IXFR alone has a record in its authority section. Nothing has one in the answer section; the OPT
     // behind such records is read all the same, for the reply to have one too (RFC 6891 §6.1.1).
@@ -86,7 +86,8 @@ fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Q
     let out_of_place = (answers != 0 && query.opcode != OPCODE_NOTIFY) || (authorities != 0 && !is_ixfr);
     for _ in 0..u32::from(answers) + u32::from(authorities) {
         left = left.checked_sub(1)?;
-        rest.record()?;
+        let record = rest.record()?;
+        rest.is_well_formed(&record).then_some(())?;
     }
     for _ in 0..additionals {
         left = left.checked_sub(1)?;
@@ -105,6 +106,8 @@ fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Q
         } else if record.rtype == Rtype::TSIG {
             // A message that is longer than 16 bits can count cannot have come.
             query.tsig = Some(start as u16);
+        } else if !rest.is_well_formed(&record) {
+            return None;
         }
     }
     let is_asking = match questions {
@@ -135,12 +138,9 @@ fn read_opt<'m>(record: &Record<'m>, query: &mut Query<'m>) -> Option<()> {
         return Some(());
     }
     let mut options = Reader { octets: record.rdata, at: 0 };
-    let mut count = 0;
+    // RFC 6891 §6.1.2: unknown options are ignored, however many: each takes four bytes of the message or more, so that
+    // reading them costs less than sending them.
     while options.at < record.rdata.len() {
-        count += 1;
-        if count > MAX_OPTIONS {
-            return None;
-        }
         let code = options.u16()?;
         let len = options.u16()?;
         let data = options.take(usize::from(len))?;
@@ -264,6 +264,34 @@ impl<'m> Reader<'m> {
         let rdata = self.take(usize::from(u16::from_be_bytes([len_high, len_low])))?;
         let rtype = Rtype(u16::from_be_bytes([type_high, type_low]));
         Some(Record { owner, rtype, class: u16::from_be_bytes([class_high, class_low]), ttl: *ttl, rdata })
+    }
+
+    /// Whether the data of the record just read, which is no part of the protocol, has the form of its type.
+    ///
+    /// Such a record is ignored; but a message with one that no server can read is malformed, and other servers answer
+    /// it with FORMERR. Types that may be compressed are judged, and those of a fixed length; others are opaque.
+    #[cold]
+    fn is_well_formed(&self, record: &Record<'_>) -> bool {
+        if record.class != Class::IN.0 {
+            return true;
+        }
+        let end = self.at;
+        let mut rest = Reader { octets: self.octets.get(..end).unwrap_or_default(), at: end - record.rdata.len() };
+        let (before, names, behind) = match record.rtype {
+            Rtype::A => (4, 0, 0),
+            Rtype::AAAA => (16, 0, 0),
+            Rtype::SOA => (0, 2, 20),
+            Rtype::DNAME => (0, 1, 0),
+            Rtype::SRV => (6, 1, 0),
+            rtype => match rdata_names(rtype) {
+                Some((before, names)) => (before, names, 0),
+                None => return true,
+            },
+        };
+        let is_read = rest.take(before).is_some()
+            && (0..names).all(|_| rest.skip_name().is_some())
+            && rest.take(behind).is_some();
+        is_read && rest.at == end
     }
 
     /// Steps over a name. A pointer leads to before the labels that it ends, so every name comes to its end.

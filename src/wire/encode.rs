@@ -50,14 +50,6 @@ pub(super) struct Written {
     pub(super) truncation: Truncation,
 }
 
-impl Written {
-    /// Says of a message written to `out` that it was cut: what it lacks was not even tried.
-    pub(super) fn truncate(&mut self, out: &mut [u8]) {
-        out[2] |= TC;
-        self.truncation = Truncation::Truncated;
-    }
-}
-
 /// Writes the response to a query, within what the transport, the client and `out` allow.
 ///
 /// # Panics
@@ -110,13 +102,13 @@ pub(super) fn size_limit(query: &Query<'_>, transport: Transport, settings: &Set
 
 #[inline]
 fn write_header(query: &Query<'_>, response: &Response<'_>, truncation: Truncation, counts: [u16; 4], out: &mut [u8]) {
-    let [recursion_desired, checking_disabled] = query.echoed_flags;
     let aa = if response.aa == Aa::Authoritative { 0x04 } else { 0 };
     let tc = if truncation == Truncation::Truncated { TC } else { 0 };
     let [id_high, id_low] = query.id.to_be_bytes();
     let [[q_high, q_low], [an_high, an_low], [ns_high, ns_low], [ar_high, ar_low]] = counts.map(u16::to_be_bytes);
-    let flags = 0x80 | query.opcode << 3 | aa | tc | recursion_desired;
-    let code = checking_disabled | (response.rcode.0 & 0x0f) as u8;
+    let flags = 0x80 | query.opcode << 3 | aa | tc | query.recursion_desired;
+    // RFC 4035 §3.1.6: CD is clear in an authoritative response, and AD too.
+    let code = (response.rcode.0 & 0x0f) as u8;
     let header: [u8; HEADER_LEN] =
         [id_high, id_low, flags, code, q_high, q_low, an_high, an_low, ns_high, ns_low, ar_high, ar_low];
     out[..HEADER_LEN].copy_from_slice(&header);
@@ -125,7 +117,7 @@ fn write_header(query: &Query<'_>, response: &Response<'_>, truncation: Truncati
 #[inline]
 fn opt_len(edns: &Edns<'_>, response: &Response<'_>) -> usize {
     let ecs = edns.ecs.map_or(0, |ecs| 4 + ecs.data.len());
-    let ede = response.ede.map_or(0, |_| 6);
+    let ede = response.ede.map_or(0, |ede| 6 + ede.text().len());
     OPT_LEN + ecs + ede
 }
 
@@ -185,7 +177,7 @@ impl<'r> Writer<'_, 'r> {
     /// RFC 2181 §9: truncated only where something required is missing; what is optional is left out in silence.
     #[inline]
     fn sections(&mut self, response: &'r Response<'r>, counts: &mut [u16; 4]) -> Truncation {
-        let sections = [&response.answer[..], &response.authority, &response.additional];
+        let sections = [&response.answer[..], &response.authority, &response.additional.rrsets];
         for (section, count) in sections.into_iter().zip(&mut counts[1..]) {
             for rr in section {
                 if self.whole(*rr, response, count) == Truncation::Truncated {
@@ -193,9 +185,9 @@ impl<'r> Writer<'_, 'r> {
                 }
             }
         }
-        match response.glue {
+        match response.additional.glue {
             Some(glue) => self.glue(glue, response, &mut counts[3]),
-            None => Truncation::Whole,
+            None => response.truncation,
         }
     }
 
@@ -385,8 +377,9 @@ impl<'r> Writer<'_, 'r> {
             self.ecs(ecs, response.scope.0)?;
         }
         if let Some(ede) = response.ede {
-            self.option_header(OPTION_EDE, 2)?;
+            self.option_header(OPTION_EDE, 2 + ede.text().len())?;
             self.put(&ede.code().to_be_bytes())?;
+            self.put(ede.text().as_bytes())?;
         }
         extras.write(|octets| self.put(octets))?;
         if transport != Transport::Udp {

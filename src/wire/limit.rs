@@ -1,11 +1,12 @@
 //! Which responses a rate limit is about, and what is left of those beyond it.
 //!
-//! **Invariants**: who has shown that it is at its address is never limited; what slips through is no longer than the
-//! question it answers, but for OPT, so that it amplifies nothing.
+//! **Invariants**: a client that has shown that it is at its address is never limited; a response that slips is no longer
+//! than its query, one with BADCOOKIE longer by our half of the cookie at most, so that neither amplifies.
 //! **Not here**: counting ([`crate::rates`]).
 
 use std::net::IpAddr;
 
+use super::extras::Extras;
 use super::{Cookie, Limit, Silence};
 use crate::answer::{Aa, Query, Response};
 use crate::base::rr::Rcode;
@@ -15,6 +16,7 @@ use crate::snapshot::RateLimit;
 
 /// Judges a response, and takes everything out of one that slips.
 #[inline]
+#[expect(clippy::too_many_arguments, reason = "the parts of a reply, each borrowed from its own owner")]
 pub(super) fn judge(
     rates: &Rates,
     limit: &RateLimit,
@@ -23,6 +25,7 @@ pub(super) fn judge(
     cookie: Cookie,
     now: Moment,
     response: &mut Response<'_>,
+    extras: &mut Extras<'_>,
 ) -> Result<Limit, Silence> {
     // RFC 7873 §5.2.5: the address is not spoofed.
     if cookie == Cookie::Valid {
@@ -36,7 +39,7 @@ pub(super) fn judge(
         Verdict::Send => Ok(Limit::Within),
         Verdict::Drop => Err(Silence::Limited),
         Verdict::Slip => {
-            slip(cookie, response);
+            slip(cookie, response, extras);
             Ok(Limit::Slipped)
         }
     }
@@ -44,12 +47,14 @@ pub(super) fn judge(
 
 /// RFC 7873 §5.2.3: a client that knows cookies comes back with the one that it gets here; any other has TCP.
 #[cold]
-fn slip(cookie: Cookie, response: &mut Response<'_>) {
-    response.answer.clear();
-    response.authority.clear();
-    response.additional.clear();
-    if cookie != Cookie::None {
+fn slip(cookie: Cookie, response: &mut Response<'_>, extras: &mut Extras<'_>) {
+    if cookie == Cookie::None {
+        response.truncate();
+    } else {
+        response.keep_question_only();
         response.rcode = Rcode::BADCOOKIE;
         response.aa = Aa::Not;
     }
+    // The option asks with 4 bytes for as many as the operator likes; our cookie, which proves the address, stays.
+    extras.nsid = None;
 }

@@ -32,6 +32,7 @@ use std::net::IpAddr;
 use encode::encode;
 use extras::{Extras, Identified};
 
+pub use crate::answer::Truncation;
 use crate::answer::{self, Aa, Basis, Keepalive, Nsid, Outcome, Problem, Query, Response};
 use crate::base::client::{Client, Vantage};
 use crate::base::ids::ZoneId;
@@ -121,15 +122,6 @@ pub struct Summary {
     pub notified: Option<ZoneId>,
 }
 
-/// Whether a response carries all that it should (the TC bit).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Truncation {
-    /// It does.
-    Whole,
-    /// It does not; the client is to ask again over TCP.
-    Truncated,
-}
-
 /// What rate limiting had to do with a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
@@ -166,11 +158,15 @@ pub const COMPARED_ONE_OF: u16 = 64;
 pub enum Silence {
     /// It deserves none (RFC 1035 §7.3): it is a response, or too short to have an ID.
     Undeserved,
+    /// It came over UDP, and one of the questions that it announces is no name, type and class. The reply would be an
+    /// error to a sender that may speak another protocol, or answer errors with errors.
+    NoQuestion,
     /// Its sender, if it is that, was told as much often enough.
     Limited,
 }
 
-/// Answers one message; none where it deserves no reply (RFC 1035 §7.3: a response, or too short to have an ID).
+/// Answers one message; `None` if it deserves no reply (RFC 1035 §7.3: a response, or too short to have an ID; over UDP
+/// also one whose questions cannot be read, see [`Silence::NoQuestion`]).
 ///
 /// `out` has at least [`MAX_UDP`] octets for UDP and [`MAX_STREAM`] for streams, or what the caller can send.
 #[inline]
@@ -207,6 +203,9 @@ fn reply(
     if !decode::decode_into(message, &mut query) {
         return Err(Silence::Undeserved);
     }
+    if query.problem.is_some() && !query.has_sane_questions && peer.transport == Transport::Udp {
+        return Err(Silence::NoQuestion);
+    }
     // RFC 7828 §3.2.1: a client says nothing with the option. Where it has no meaning, it is ignored whatever it says.
     if peer.transport.has_keepalive() && query.edns.is_some_and(|edns| edns.keepalive == Keepalive::Malformed) {
         query.problem = query.problem.or(Some(Problem::Malformed));
@@ -217,21 +216,18 @@ fn reply(
     let client = client(&query, peer.address, snapshot);
     let mut response = Response::empty();
     answer::answer_into(&query, &client, snapshot, now.monotonic, &mut response);
-    let (cookie, extras) = extras(&query, peer, snapshot, now);
+    let (cookie, mut extras) = extras(&query, peer, snapshot, now);
     // RFC 7873 §5.4: whoever asks for nothing else is told whether its cookie still holds.
     if response.basis.outcome == Outcome::Cookie && cookie == Cookie::Invalid {
         response.rcode = Rcode::BADCOOKIE;
     }
     let limit = match (rates, &snapshot.settings.rate_limit) {
         (Some(rates), Some(limit)) if peer.transport == Transport::Udp => {
-            limit::judge(rates, limit, &query, peer.address, cookie, now.monotonic, &mut response)?
+            limit::judge(rates, limit, &query, peer.address, cookie, now.monotonic, &mut response, &mut extras)?
         }
         _ => Limit::Off,
     };
-    let mut written = encode(&query, &response, &extras, peer.transport, &snapshot.settings, out);
-    if limit == Limit::Slipped && response.rcode != Rcode::BADCOOKIE {
-        written.truncate(out);
-    }
+    let written = encode(&query, &response, &extras, peer.transport, &snapshot.settings, out);
     let summary = Summary {
         qtype: query.question.map(|question| question.qtype),
         rcode: response.rcode,

@@ -41,7 +41,7 @@ pub(super) type Denial = (Rcode, Option<Ede>);
 #[derive(Debug)]
 pub struct Transfer {
     id: u16,
-    flags: [u8; 2],
+    recursion_desired: u8,
     question: ArrayVec<u8, MAX_QUESTION_LEN>,
     edns: Option<(u16, DnssecOk)>,
     signer: Option<Signer>,
@@ -100,7 +100,7 @@ pub fn begin(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now) -> Optio
     let basis = Basis { outcome: Outcome::Answer, zone: Some(id), node: None, steering: None };
     Some(Transfer {
         id: query.id,
-        flags: query.echoed_flags,
+        recursion_desired: query.recursion_desired,
         question: question.wire.iter().copied().collect(),
         edns: query.edns.map(|edns: Edns<'_>| (snapshot.settings.udp_payload, edns.dnssec_ok)),
         signer,
@@ -236,8 +236,8 @@ impl Transfer {
         self.fill(&zone, &mut packer);
         let (records, mut len) = (packer.count, packer.at);
         out[..2].copy_from_slice(&self.id.to_be_bytes());
-        out[2] = 0x84 | self.flags[0];
-        out[3] = self.flags[1];
+        out[2] = 0x84 | self.recursion_desired;
+        out[3] = 0;
         for (count, field) in [questions, records, 0, 0].iter().zip(out[4..HEADER_LEN].chunks_exact_mut(2)) {
             field.copy_from_slice(&count.to_be_bytes());
         }

@@ -21,7 +21,7 @@ use crate::snapshot::Snapshot;
 
 /// The most octets of a reply without records: header, question, and OPT with subnet, extended error and keepalive.
 /// Beside a signature there may be no room for more in 512 octets.
-const MAX_BARE_LEN: usize = 12 + 259 + 11 + 24 + 6 + 6;
+const MAX_BARE_LEN: usize = 12 + 259 + 11 + 24 + 6 + Ede::MAX_TEXT_LEN + 6;
 
 /// Whether a query goes the usual way.
 #[inline]
@@ -69,20 +69,17 @@ pub(super) fn respond(
         ),
     }
     let room = size_limit(query, peer.transport, &snapshot.settings).min(out.len()) - verdict.room();
-    let (cookie, extras) = super::extras(query, peer, snapshot, now);
+    let (cookie, mut extras) = super::extras(query, peer, snapshot, now);
     let limit = match (rates, &snapshot.settings.rate_limit, &verdict) {
         // Who signs is who it says it is: nobody's address was borrowed.
         (Some(_), Some(_), Verdict::Signed(..)) => Limit::Off,
         (Some(rates), Some(limit), _) if peer.transport == Transport::Udp => {
-            limit::judge(rates, limit, query, peer.address, cookie, now.monotonic, &mut response)?
+            limit::judge(rates, limit, query, peer.address, cookie, now.monotonic, &mut response, &mut extras)?
         }
         _ => Limit::Off,
     };
     let extras = if room < MAX_BARE_LEN + extras.len() { Extras::default() } else { extras };
-    let mut written = encode(query, &response, &extras, peer.transport, &snapshot.settings, &mut out[..room]);
-    if limit == Limit::Slipped && response.rcode != Rcode::BADCOOKIE {
-        written.truncate(out);
-    }
+    let written = encode(query, &response, &extras, peer.transport, &snapshot.settings, &mut out[..room]);
     let summary = Summary {
         qtype: query.question.map(|question| question.qtype),
         rcode: response.rcode,
