@@ -1,0 +1,96 @@
+//! The documentation, held to what it says: every relative link is alive, and every fence of a covered page is run or
+//! loaded by a test, or has the reason why no test does (`no-test="…"` in its info string).
+//!
+//! `PAGES` has each covered page with the test that uses its fences. `NOT_YET` has the older pages with fences that no
+//! test here uses; it only shrinks.
+
+#![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
+#![allow(clippy::print_stderr, reason = "the counts are shown, and what was skipped")]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod gdnsd;
+mod knot;
+mod links;
+mod migrate;
+mod page;
+mod powerdns;
+mod process;
+mod shell;
+
+use page::Page;
+
+/// Makes a test of each page, and the list of all.
+macro_rules! pages {
+    ($($test:ident: $path:literal by $run:path;)*) => {
+        /// Pages whose every fence is used by a test, or says why not.
+        const PAGES: &[&str] = &[$($path),*];
+
+        $(#[test]
+        fn $test() {
+            let page = Page::open($path);
+            $run(&page);
+            page.finish();
+        })*
+    };
+}
+
+pages! {
+    gdnsd_answers_as_its_page_says: "docs/migrate-from-gdnsd.md" by gdnsd::run;
+    knot_answers_as_its_page_says: "docs/migrate-from-knot-geoip.md" by knot::run;
+    powerdns_answers_as_its_page_says: "docs/migrate-from-powerdns.md" by powerdns::run;
+    compliance_has_nothing_to_run: "docs/compliance.md" by nothing;
+    differences_have_nothing_to_run: "docs/differences.md" by nothing;
+    metrics_have_nothing_to_run: "docs/metrics.md" by nothing;
+    mirrors_have_nothing_to_run: "docs/mirrors.md" by nothing;
+}
+
+/// Pages with so many fences that no test here uses. Remove a page when it is covered; never add one.
+const NOT_YET: &[(&str, usize)] = &[("README.md", 15)];
+
+/// At most one in so many fences of the covered pages is not used by a test.
+const UNUSED_ONE_IN: usize = 5;
+
+/// A page without fences.
+fn nothing(page: &Page) {
+    assert!(page.fences.is_empty(), "{}: it has fences by now", page.path.display());
+}
+
+#[test]
+fn every_fence_is_used_by_a_test_or_counted() {
+    let (mut used, mut unused) = (0, 0);
+    for path in links::pages() {
+        let page = Page::open(&path);
+        let path = path.to_str().unwrap();
+        if let Some((_, count)) = NOT_YET.iter().find(|(other, _)| *other == path) {
+            assert!(page.fences.len() <= *count, "{path} has more fences that no test uses: cover it");
+            eprintln!("{path}: {} fences, not covered yet", page.fences.len());
+            continue;
+        }
+        assert!(PAGES.contains(&path), "{path} has no test in `PAGES`");
+        for fence in &page.fences {
+            match fence.info.get("no-test") {
+                Some(reason) => {
+                    eprintln!("{path}:{}: not run: {reason}", fence.line);
+                    unused += 1;
+                }
+                None => used += 1,
+            }
+        }
+    }
+    eprintln!("{used} fences are used by tests, {unused} are not");
+    assert!(unused * UNUSED_ONE_IN <= used + unused, "{unused} of {} fences are not run", used + unused);
+}
+
+#[test]
+fn a_fence_without_a_test_fails_its_page() {
+    let finish = |text: &str| {
+        let page = Page::parse("docs/x.md".as_ref(), text);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| page.finish())).is_ok()
+    };
+    assert!(finish("no fence at all\n"));
+    assert!(!finish("```toml\na = 1\n```\n"));
+    assert!(!finish("```\nindented or not, it counts\n```\n"));
+    assert!(finish("```toml no-test=\"needs systemd\"\na = 1\n```\n"));
+    assert!(!finish("```toml no-test=\"\"\na = 1\n```\n"));
+}

@@ -1,0 +1,201 @@
+//! A page of the documentation: its fences, links, headings and tables, as a CommonMark parser reads them.
+//!
+//! **Invariants**: a fence is claimed by the test that runs or loads it, or its info string gives a reason why no test
+//! does (`no-test="…"`); [`Page::finish`] fails for every other fence.
+//! **Not here**: how a fence is run ([`super::shell`], [`super::migrate`]).
+
+use std::cell::Cell;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
+
+/// A page that was read.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// The path in the repository.
+    pub(crate) path: PathBuf,
+    pub(crate) fences: Vec<Fence>,
+    pub(crate) links: Vec<Link>,
+    /// The anchors of its headings.
+    pub(crate) anchors: Vec<String>,
+    pub(crate) tables: Vec<Table>,
+}
+
+/// A fenced block.
+#[derive(Debug)]
+pub(crate) struct Fence {
+    pub(crate) line: usize,
+    pub(crate) info: Info,
+    pub(crate) text: String,
+    claimed: Cell<bool>,
+}
+
+/// What stands behind the three backticks: a language, and attributes with or without a value.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct Info {
+    pub(crate) language: String,
+    attributes: Vec<(String, String)>,
+}
+
+/// A link, and the line that it stands in.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) line: usize,
+    pub(crate) target: String,
+}
+
+/// A table below the heading `under`.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) under: String,
+    pub(crate) head: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
+}
+
+/// The folder of the repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+impl Page {
+    /// Reads a page by its path in the repository.
+    pub(crate) fn open(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref();
+        let text = fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        Page::parse(path, &text)
+    }
+
+    pub(crate) fn parse(path: &Path, text: &str) -> Self {
+        let (fences, links) = (Vec::new(), Vec::new());
+        let mut page = Page { path: path.into(), fences, links, anchors: Vec::new(), tables: Vec::new() };
+        let mut reader = Reader::default();
+        for (event, range) in Parser::new_ext(text, Options::ENABLE_TABLES).into_offset_iter() {
+            let line = text[..range.start].matches('\n').count() + 1;
+            reader.take(&mut page, event, line);
+        }
+        page
+    }
+
+    /// Claims the one fence that has this attribute, with any value.
+    pub(crate) fn claim(&self, attribute: &str) -> &Fence {
+        let mut found = self.fences.iter().filter(|fence| fence.info.get(attribute).is_some());
+        let fence = found.next().unwrap_or_else(|| panic!("{}: no fence has `{attribute}`", self.path.display()));
+        assert!(found.next().is_none(), "{}: several fences have `{attribute}`", self.path.display());
+        fence.claimed.set(true);
+        fence
+    }
+
+    /// Claims all fences of a language that a test runs.
+    pub(crate) fn claim_all(&self, language: &str) -> Vec<&Fence> {
+        let fits = |fence: &&Fence| fence.info.language == language && fence.info.get("no-test").is_none();
+        let found: Vec<&Fence> = self.fences.iter().filter(fits).collect();
+        found.iter().for_each(|fence| fence.claimed.set(true));
+        found
+    }
+
+    /// Claims every fence with `file="…"`, and writes its text to that path below the folder, after `edit`.
+    pub(crate) fn write_files(&self, folder: &Path, edit: impl Fn(&str, &str) -> String) {
+        for fence in &self.fences {
+            let Some(file) = fence.info.get("file") else { continue };
+            fence.claimed.set(true);
+            let path = folder.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, edit(file, &fence.text)).unwrap();
+        }
+    }
+
+    /// The only table below a heading.
+    pub(crate) fn table(&self, under: &str) -> &Table {
+        let mut found = self.tables.iter().filter(|table| table.under == under);
+        let table = found.next().unwrap_or_else(|| panic!("{}: no table below `{under}`", self.path.display()));
+        assert!(found.next().is_none(), "{}: several tables below `{under}`", self.path.display());
+        table
+    }
+
+    /// Fails if a fence is neither claimed nor has a reason.
+    pub(crate) fn finish(&self) {
+        for fence in &self.fences {
+            let (place, reason) = (format!("{}:{}", self.path.display(), fence.line), fence.info.get("no-test"));
+            assert!(reason != Some(""), "{place}: `no-test` needs a reason");
+            assert!(fence.claimed.get() || reason.is_some(), "{place}: no test runs or loads this fence");
+            assert!(!fence.claimed.get() || reason.is_none(), "{place}: `no-test` on a fence that a test uses");
+        }
+    }
+}
+
+impl Info {
+    pub(crate) fn parse(text: &str) -> Self {
+        let (language, mut rest) = text.split_once(' ').unwrap_or((text, ""));
+        let mut attributes = Vec::new();
+        while !rest.trim_start().is_empty() {
+            rest = rest.trim_start();
+            let end = rest.find([' ', '=']).unwrap_or(rest.len());
+            let (key, behind) = rest.split_at(end);
+            let (value, behind) = match behind.strip_prefix("=\"") {
+                Some(quoted) => quoted.split_once('"').unwrap_or_else(|| panic!("`{text}`: a quote does not end")),
+                None => ("", behind),
+            };
+            assert!(!behind.starts_with('='), "`{text}`: a value stands in quotes");
+            attributes.push((key.to_string(), value.to_string()));
+            rest = behind;
+        }
+        Info { language: language.to_string(), attributes }
+    }
+
+    pub(crate) fn get(&self, attribute: &str) -> Option<&str> {
+        self.attributes.iter().find(|(key, _)| key == attribute).map(|(_, value)| &**value)
+    }
+}
+
+/// The anchor that GitHub gives a heading: lower case, punctuation dropped, spaces as hyphens.
+pub(crate) fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c }).collect::<String>().to_lowercase()
+}
+
+/// The text of the element that is being read.
+#[derive(Debug, Default)]
+struct Reader {
+    text: String,
+    heading: String,
+    fence: Option<(usize, Info)>,
+    row: Vec<String>,
+}
+
+impl Reader {
+    fn take(&mut self, page: &mut Page, event: Event<'_>, line: usize) {
+        match event {
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => {
+                self.text.clear();
+                self.fence = Some((line, Info::parse(&info)));
+            }
+            Event::End(TagEnd::CodeBlock) => {
+                if let Some((line, info)) = self.fence.take() {
+                    let text = std::mem::take(&mut self.text);
+                    page.fences.push(Fence { line, info, text, claimed: Cell::new(false) });
+                }
+            }
+            Event::Start(Tag::Heading { .. } | Tag::TableCell) => self.text.clear(),
+            Event::End(TagEnd::Heading(_)) => {
+                self.heading = std::mem::take(&mut self.text);
+                // GitHub numbers anchors that would be the same.
+                let anchor = anchor(&self.heading);
+                let again = page.anchors.iter().filter(|other| **other == anchor).count();
+                page.anchors.push(if again == 0 { anchor } else { format!("{anchor}-{again}") });
+            }
+            Event::Start(Tag::Table(_)) => {
+                page.tables.push(Table { under: self.heading.clone(), head: Vec::new(), rows: Vec::new() });
+            }
+            Event::End(TagEnd::TableCell) => self.row.push(std::mem::take(&mut self.text)),
+            Event::End(TagEnd::TableHead) => page.tables.last_mut().unwrap().head = std::mem::take(&mut self.row),
+            Event::End(TagEnd::TableRow) => page.tables.last_mut().unwrap().rows.push(std::mem::take(&mut self.row)),
+            Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
+                page.links.push(Link { line, target: dest_url.to_string() });
+            }
+            Event::Text(text) | Event::Code(text) => self.text.push_str(&text),
+            Event::SoftBreak | Event::HardBreak => self.text.push(' '),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Fences of the language `console`: each command is run by a shell, and what it prints is what the page shows.
+//!
+//! A line that begins with `$ ` is a command, and goes on in the next line after a backslash. The lines up to the next
+//! command are its output. The names, addresses and ports that stand in a page are replaced in commands, and put back in
+//! what they print.
+
+#![allow(clippy::print_stderr, reason = "skipped commands are named")]
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::common::peers::find_program;
+use super::page::{Fence, Page};
+
+/// A command with the output that the page shows.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Step {
+    pub(crate) command: String,
+    pub(crate) output: String,
+}
+
+/// Replacements: what stands in the page, and what stands for it in the test.
+pub(crate) type Stand<'t> = &'t [(&'t str, &'t str)];
+
+/// The commands of a fence.
+pub(crate) fn steps(text: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut goes_on = false;
+    for line in text.lines() {
+        match (line.strip_prefix("$ "), steps.last_mut()) {
+            (Some(command), _) if !goes_on => steps.push(Step { command: command.into(), output: String::new() }),
+            (_, Some(step)) if goes_on => step.command.push_str(&format!("\n{line}")),
+            (_, Some(step)) => step.output.push_str(&format!("{line}\n")),
+            (_, None) => panic!("a console begins with a command, not with `{line}`"),
+        }
+        goes_on = line.ends_with('\\') && steps.last().is_some_and(|step| step.output.is_empty());
+    }
+    steps
+}
+
+/// Runs a fence in a folder, and holds each command's output against the page. A command whose program is missing is
+/// left out, and named.
+pub(crate) fn run(page: &Page, fence: &Fence, folder: &Path, stand: Stand<'_>) {
+    for step in steps(&fence.text) {
+        let place = format!("{}:{}", page.path.display(), fence.line);
+        let program = step.command.split_whitespace().next().unwrap();
+        if program != "pharos" && find_program(program).is_none() {
+            eprintln!("skipped: {program} is not installed; {place} is not run");
+            continue;
+        }
+        let (command, printed) = (replace(&step.command, stand), of_shell(&replace(&step.command, stand), folder));
+        assert_eq!(put_back(&printed, stand), step.output, "{place}: $ {command}");
+    }
+}
+
+/// What a command prints on both channels.
+fn of_shell(command: &str, folder: &Path) -> String {
+    let own = Path::new(env!("CARGO_BIN_EXE_pharos")).parent().unwrap();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let output = Command::new("sh")
+        .args(["-c", &format!("exec 2>&1\n{command}")])
+        .current_dir(folder)
+        .env("PATH", format!("{}:{path}:/usr/sbin", own.display()))
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Puts what stands in the test for what stands in the page.
+pub(crate) fn replace(text: &str, stand: Stand<'_>) -> String {
+    stand.iter().fold(text.to_string(), |text, (page, test)| text.replace(page, test))
+}
+
+fn put_back(text: &str, stand: Stand<'_>) -> String {
+    stand.iter().rev().fold(text.to_string(), |text, (page, test)| text.replace(test, page))
+}
+
+#[test]
+fn a_console_is_cut_into_commands_and_their_output() {
+    let found = steps("$ one \\\n  more\nout 1\nout 2\n$ two\n");
+    let step = |command: &str, output: &str| Step { command: command.into(), output: output.into() };
+    assert_eq!(found, [step("one \\\n  more", "out 1\nout 2\n"), step("two", "")]);
+}
