@@ -13,6 +13,7 @@ mod gdnsd;
 mod knot;
 mod links;
 mod migrate;
+mod mirror_owner;
 mod page;
 mod powerdns;
 mod process;
@@ -39,6 +40,7 @@ pages! {
     gdnsd_answers_as_its_page_says: "docs/migrate-from-gdnsd.md" by gdnsd::run;
     knot_answers_as_its_page_says: "docs/migrate-from-knot-geoip.md" by knot::run;
     powerdns_answers_as_its_page_says: "docs/migrate-from-powerdns.md" by powerdns::run;
+    mirrors_of_every_recipe_are_verified: "docs/run-a-mirror.md" by mirror_owner::run;
     compliance_has_nothing_to_run: "docs/compliance.md" by nothing;
     differences_have_nothing_to_run: "docs/differences.md" by nothing;
     metrics_have_nothing_to_run: "docs/metrics.md" by nothing;

@@ -69,7 +69,7 @@ pub(crate) fn both(page: &Page, folder: &Path, old: &Old<'_>) {
 }
 
 /// Looks for a module in the library folders of every architecture.
-fn is_installed(folder: &str, file: &str) -> bool {
+pub(crate) fn is_installed(folder: &str, file: &str) -> bool {
     let Ok(libraries) = fs::read_dir("/usr/lib") else { return false };
     let folders = libraries.filter_map(Result::ok).filter_map(|entry| fs::read_dir(entry.path().join(folder)).ok());
     // Knot has its modules in a folder that is named after its version.

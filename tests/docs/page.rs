@@ -79,17 +79,15 @@ impl Page {
 
     /// Claims the one fence that has this attribute, with any value.
     pub(crate) fn claim(&self, attribute: &str) -> &Fence {
-        let mut found = self.fences.iter().filter(|fence| fence.info.get(attribute).is_some());
-        let fence = found.next().unwrap_or_else(|| panic!("{}: no fence has `{attribute}`", self.path.display()));
-        assert!(found.next().is_none(), "{}: several fences have `{attribute}`", self.path.display());
-        fence.claimed.set(true);
-        fence
+        let found = self.claim_all(attribute);
+        assert!(found.len() == 1, "{}: several fences have `{attribute}`", self.path.display());
+        found[0]
     }
 
-    /// Claims all fences of a language that a test runs.
-    pub(crate) fn claim_all(&self, language: &str) -> Vec<&Fence> {
-        let fits = |fence: &&Fence| fence.info.language == language && fence.info.get("no-test").is_none();
-        let found: Vec<&Fence> = self.fences.iter().filter(fits).collect();
+    /// Claims every fence that has this attribute.
+    pub(crate) fn claim_all(&self, attribute: &str) -> Vec<&Fence> {
+        let found: Vec<&Fence> = self.fences.iter().filter(|fence| fence.info.get(attribute).is_some()).collect();
+        assert!(!found.is_empty(), "{}: no fence has `{attribute}`", self.path.display());
         found.iter().for_each(|fence| fence.claimed.set(true));
         found
     }
