@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 #![allow(clippy::print_stderr, reason = "the counts are shown, and what was skipped")]
 
+mod archeio;
 #[path = "../common/mod.rs"]
 mod common;
 mod gdnsd;
@@ -37,6 +38,7 @@ macro_rules! pages {
 }
 
 pages! {
+    archeio_is_replaced_as_its_page_says: "docs/migrate-from-archeio.md" by archeio::run;
     gdnsd_answers_as_its_page_says: "docs/migrate-from-gdnsd.md" by gdnsd::run;
     knot_answers_as_its_page_says: "docs/migrate-from-knot-geoip.md" by knot::run;
     powerdns_answers_as_its_page_says: "docs/migrate-from-powerdns.md" by powerdns::run;

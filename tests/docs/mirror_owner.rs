@@ -78,7 +78,7 @@ fn nginx_that_redirects(files: &Files, program: &Path, port: u16) -> Vec<Process
 }
 
 /// The page's file of `sites-enabled`, with other addresses.
-pub(crate) fn site_of_nginx(files: &Files, addresses: &[IpAddr], port: u16) -> String {
+fn site_of_nginx(files: &Files, addresses: &[IpAddr], port: u16) -> String {
     let listen = |address: &IpAddr| format!("    listen {} ssl http2;\n", SocketAddr::new(*address, port));
     let lines: String = addresses.iter().map(listen).collect();
     let page = "    listen 443 ssl http2;\n    listen [::]:443 ssl http2;\n";
@@ -86,7 +86,7 @@ pub(crate) fn site_of_nginx(files: &Files, addresses: &[IpAddr], port: u16) -> S
 }
 
 /// Starts nginx with a file of `sites-enabled`.
-pub(crate) fn start_nginx(folder: &Path, program: &Path, site: &str) -> Process {
+fn start_nginx(folder: &Path, program: &Path, site: &str) -> Process {
     fs::create_dir_all(folder).unwrap();
     fs::write(folder.join("site.conf"), site).unwrap();
     // Root's workers would otherwise have a user that cannot read the folder; for others the line has no effect.
@@ -102,6 +102,18 @@ pub(crate) fn start_nginx(folder: &Path, program: &Path, site: &str) -> Process 
     fs::write(folder.join("nginx.conf"), main).unwrap();
     let config = folder.join("nginx.conf").display().to_string();
     Process::start(program, &["-e", "stderr", "-p", &folder.display().to_string(), "-c", &config], folder, &[])
+}
+
+/// Starts nginx with the configuration of the page at one address, with a copy of the blobs for itself.
+pub(crate) fn start_mirror(files: &Files, nginx: &Path, name: &str, address: IpAddr, port: u16) -> Process {
+    let blobs = files.folder.path().join(name).join("blobs");
+    fs::create_dir_all(&blobs).unwrap();
+    fs::copy(files.path(&format!("blobs/sha256:{HEX}")), blobs.join(format!("sha256:{HEX}"))).unwrap();
+    let site = site_of_nginx(files, &[address], port);
+    let site = edited(&site, &[(&files.path("blobs"), &blobs.display().to_string())]);
+    let mut process = start_nginx(&files.folder.path().join(name), nginx, &site);
+    process.wait_for(SocketAddr::new(address, port));
+    process
 }
 
 fn caddy(files: &Files, program: &Path, port: u16) -> Vec<Process> {

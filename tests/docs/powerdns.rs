@@ -12,7 +12,7 @@ use super::common::query::Builder;
 use super::common::server::Server;
 use super::common::{pipeline, show};
 use super::migrate::{self, Old, edited, is_installed};
-use super::mirror_owner::{Files, HEX, site_of_nginx, start_nginx};
+use super::mirror_owner::{Files, HEX, start_mirror};
 use super::page::{Page, root};
 use super::process::Process;
 use super::shell;
@@ -67,18 +67,6 @@ fn health(page: &Page) {
     fs::write(files.folder.path().join(format!("first/blobs/sha256:{HEX}")), [b'x'; 34]).unwrap();
     pdns.wait_until(|| answer(ours) == Some(second));
     pdns.wait_until(|| answer(theirs) == Some(second));
-}
-
-/// nginx with the configuration of the page for mirror owners, and blobs of its own.
-fn start_mirror(files: &Files, nginx: &Path, name: &str, address: IpAddr, port: u16) -> Process {
-    let blobs = files.folder.path().join(name).join("blobs");
-    fs::create_dir_all(&blobs).unwrap();
-    fs::copy(files.path(&format!("blobs/sha256:{HEX}")), blobs.join(format!("sha256:{HEX}"))).unwrap();
-    let site = site_of_nginx(files, &[address], port);
-    let site = edited(&site, &[(&files.path("blobs"), &blobs.display().to_string())]);
-    let mut process = start_nginx(&files.folder.path().join(name), nginx, &site);
-    process.wait_for(SocketAddr::new(address, port));
-    process
 }
 
 /// Writes the page's configurations with `ifurlup` and with `[probe]`, for two mirrors at a port.
