@@ -38,11 +38,11 @@ pub(crate) fn run(page: &Page) {
     write(page, &files, port);
     page.claim_all("check").iter().for_each(|fence| shell::run(page, fence, folder, &MIRRORS));
     let commands = page.claim_all("ask");
-    let Some(nginx) = find_program("nginx") else {
+    if find_program("nginx").is_none() {
         eprintln!("skipped: nginx is not installed (Debian package of that name), so no mirror has a blob");
         return;
-    };
-    let _mirrors = mirrors.map(|address| start_mirror(&files, &nginx, &address.to_string(), address, port));
+    }
+    let _mirrors = mirrors.map(|address| start_mirror(&files, &address.to_string(), address, port));
     let server = Server::start(&folder.join("pharos/pharos.toml"));
     let listener = server.listener("registry", mirrors[0]);
     // A busy machine may take longer than `ask-wait` for a mirror's first answer, which the next request then finds.

@@ -1,10 +1,14 @@
 //! `docs/run-a-mirror.md`: each server with the configuration of the page, and the commands of the page against it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
+use pharos::config::Probe;
+use pharos::mirror::VERDICTS;
 use tempfile::TempDir;
 
 use super::common::peers::{find_program, free_port};
@@ -23,6 +27,7 @@ const NAME: &str = "blob.example.com";
 const HERE: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 pub(crate) fn run(page: &Page) {
+    assert_tables(page);
     let files = Files::new();
     files.write(page);
     let folder = files.folder.path();
@@ -31,12 +36,13 @@ pub(crate) fn run(page: &Page) {
     shell::run(page, page.claim("pem"), folder, &[]);
     for recipe in RECIPES {
         let commands = page.claim_all(recipe.commands);
-        let Some(program) = find_program(recipe.program) else {
-            eprintln!("skipped: {} is not installed (Debian package of that name)", recipe.program);
+        let missing: Vec<_> = recipe.programs.iter().filter(|program| find_program(program).is_none()).collect();
+        if !missing.is_empty() {
+            eprintln!("skipped: {missing:?} not installed (Debian packages of these names)");
             continue;
-        };
+        }
         let port = free_port();
-        let _processes = (recipe.start)(&files, &program, port);
+        let mut processes = (recipe.start)(&files, port);
         let name = format!("--name {NAME} --port {port} --roots ca.pem");
         let to = format!("--cacert ca.pem --connect-to ::127.0.0.1:{port}");
         let stand = [
@@ -45,36 +51,68 @@ pub(crate) fn run(page: &Page) {
             ("192.0.2.10", "127.0.0.1"),
             ("2001:db8::10", "::1"),
         ];
+        if let Some((commands, file)) = recipe.first {
+            shell::run(page, page.claim(commands), folder, &stand);
+            processes[0].wait_until(|| folder.join(file).exists());
+        }
         commands.iter().for_each(|fence| shell::run(page, fence, folder, &stand));
-        eprintln!("{} is right by the commands `{}`", recipe.program, recipe.commands);
+        eprintln!("{} is right by the commands `{}`", recipe.programs[0], recipe.commands);
     }
+}
+
+/// The tables of defaults and of verdicts are those of the code.
+fn assert_tables(page: &Page) {
+    let table = |head: &str| page.tables.iter().find(|table| table.head[0] == head).unwrap();
+    let (probe, secs) = (Probe::of_name(NAME.into()), |time: Duration| format!("{} s", time.as_secs()));
+    let held = Duration::from_millis(probe.thresholds.hold_down_ms);
+    let most = Duration::from_millis(probe.thresholds.max_hold_down_ms).as_secs() / 60;
+    let expected = [
+        format!("{}, with 20 %", secs(probe.interval)),
+        secs(probe.retry),
+        format!("{};", probe.thresholds.fall),
+        format!("{}", probe.thresholds.rise),
+        format!("{}; doubles up to {most} minutes", secs(held)),
+        format!("{} h", probe.expiring.as_secs() / 3600),
+    ];
+    let rows = &table("what").rows;
+    assert_eq!(rows.len(), expected.len());
+    rows.iter().zip(expected).for_each(|(row, start)| assert!(row[1].starts_with(&start), "{row:?}, not {start}"));
+    let verdicts: BTreeSet<&str> = table("verdict").rows.iter().map(|row| &*row[0]).collect();
+    assert_eq!(verdicts, VERDICTS.iter().map(|verdict| verdict.as_str()).collect());
 }
 
 /// A server of the page, how it is started, and the commands that it must answer as the page shows.
 struct Recipe {
-    program: &'static str,
-    start: fn(&Files, &Path, u16) -> Vec<Process>,
+    programs: &'static [&'static str],
+    start: fn(&Files, u16) -> Vec<Process>,
     commands: &'static str,
+    /// Commands to run before those, and the file that they bring about.
+    first: Option<(&'static str, &'static str)>,
 }
 
-const RECIPES: [Recipe; 5] = [
-    Recipe { program: "nginx", start: nginx, commands: "verify" },
-    Recipe { program: "nginx", start: nginx_that_redirects, commands: "redirect" },
-    Recipe { program: "caddy", start: caddy, commands: "verify" },
-    Recipe { program: "docker-registry", start: registries, commands: "verify" },
-    Recipe { program: "haproxy", start: haproxy, commands: "verify" },
+const RECIPES: [Recipe; 6] = [
+    Recipe { programs: &["nginx"], start: nginx, commands: "verify", first: None },
+    Recipe { programs: &["nginx"], start: nginx_that_redirects, commands: "redirect", first: None },
+    Recipe { programs: &["caddy"], start: caddy, commands: "verify", first: None },
+    Recipe { programs: &["docker-registry"], start: registries, commands: "verify", first: None },
+    Recipe { programs: &["docker-registry"], start: pull_through, commands: "verify", first: Some(("first", FETCHED)) },
+    Recipe { programs: &["haproxy", "docker-registry"], start: haproxy, commands: "verify", first: None },
 ];
 
-fn nginx(files: &Files, program: &Path, port: u16) -> Vec<Process> {
+/// The link to the canary that the pull-through cache writes when it has all of it.
+const FETCHED: &str = "cache/docker/registry/v2/repositories/pause/_layers/sha256/\
+                       0572e1157775ac6ebe42ff69a23fa164b0f85048dd7653d05323a691edda893d/link";
+
+fn nginx(files: &Files, port: u16) -> Vec<Process> {
     let site = site_of_nginx(files, &HERE, port);
-    vec![ready(start_nginx(&files.folder.path().join("nginx"), program, &site), port)]
+    vec![ready(start_nginx(&files.folder.path().join("nginx"), &site), port)]
 }
 
-fn nginx_that_redirects(files: &Files, program: &Path, port: u16) -> Vec<Process> {
+fn nginx_that_redirects(files: &Files, port: u16) -> Vec<Process> {
     let location = format!("{}    location / {{", files.read("nginx/canonical.conf"));
     let edits = [("=404", "@canonical"), ("    location / {", &*location)];
     let site = edited(&site_of_nginx(files, &HERE, port), &edits);
-    vec![ready(start_nginx(&files.folder.path().join("nginx"), program, &site), port)]
+    vec![ready(start_nginx(&files.folder.path().join("nginx"), &site), port)]
 }
 
 /// The page's file of `sites-enabled`, with other addresses.
@@ -86,7 +124,7 @@ fn site_of_nginx(files: &Files, addresses: &[IpAddr], port: u16) -> String {
 }
 
 /// Starts nginx with a file of `sites-enabled`.
-fn start_nginx(folder: &Path, program: &Path, site: &str) -> Process {
+fn start_nginx(folder: &Path, site: &str) -> Process {
     fs::create_dir_all(folder).unwrap();
     fs::write(folder.join("site.conf"), site).unwrap();
     // Root's workers would otherwise have a user that cannot read the folder; for others the line has no effect.
@@ -101,22 +139,22 @@ fn start_nginx(folder: &Path, program: &Path, site: &str) -> Process {
     );
     fs::write(folder.join("nginx.conf"), main).unwrap();
     let config = folder.join("nginx.conf").display().to_string();
-    Process::start(program, &["-e", "stderr", "-p", &folder.display().to_string(), "-c", &config], folder, &[])
+    Process::start("nginx", &["-e", "stderr", "-p", &folder.display().to_string(), "-c", &config], folder, &[])
 }
 
 /// Starts nginx with the configuration of the page at one address, with a copy of the blobs for itself.
-pub(crate) fn start_mirror(files: &Files, nginx: &Path, name: &str, address: IpAddr, port: u16) -> Process {
+pub(crate) fn start_mirror(files: &Files, name: &str, address: IpAddr, port: u16) -> Process {
     let blobs = files.folder.path().join(name).join("blobs");
     fs::create_dir_all(&blobs).unwrap();
     fs::copy(files.path(&format!("blobs/sha256:{HEX}")), blobs.join(format!("sha256:{HEX}"))).unwrap();
     let site = site_of_nginx(files, &[address], port);
     let site = edited(&site, &[(&files.path("blobs"), &blobs.display().to_string())]);
-    let mut process = start_nginx(&files.folder.path().join(name), nginx, &site);
+    let mut process = start_nginx(&files.folder.path().join(name), &site);
     process.wait_for(SocketAddr::new(address, port));
     process
 }
 
-fn caddy(files: &Files, program: &Path, port: u16) -> Vec<Process> {
+fn caddy(files: &Files, port: u16) -> Vec<Process> {
     let text = files.read("caddy/Caddyfile");
     // Without redirects from port 80, and with its order socket and state in the folder.
     let head = format!(
@@ -127,42 +165,62 @@ fn caddy(files: &Files, program: &Path, port: u16) -> Vec<Process> {
     let home = files.path("caddy");
     let environment = [("HOME", &*home), ("XDG_DATA_HOME", &home), ("XDG_CONFIG_HOME", &home)];
     let arguments = ["run", "--adapter", "caddyfile", "--config", "caddy/Caddyfile.test"];
-    vec![ready(Process::start(program, &arguments, files.folder.path(), &environment), port)]
+    vec![ready(Process::start("caddy", &arguments, files.folder.path(), &environment), port)]
+}
+
+/// The registry of the page.
+fn registries(files: &Files, port: u16) -> Vec<Process> {
+    start_registries(files, port, &files.read("registry/config.yml"))
+}
+
+/// The registry of the page as a cache with storage of its own; the registry without TLS is the canonical one.
+fn pull_through(files: &Files, port: u16) -> Vec<Process> {
+    let (canonical, behind) = plain_registry(files);
+    let proxy =
+        edited(&files.read("registry/proxy.yml"), &[("https://canonical.example.net", &format!("http://{behind}"))]);
+    let config = files.read("registry/config.yml");
+    let maintenance = "  maintenance:\n    readonly:\n      enabled: true\n";
+    let storage = (&*files.path("storage"), &*files.path("cache"));
+    let config = edited(&config, &[(maintenance, ""), storage]) + &proxy;
+    let mut processes = start_registries(files, port, &config);
+    processes.push(canonical);
+    processes
 }
 
 /// One for each family: `:443` would be open to other machines.
-fn registries(files: &Files, program: &Path, port: u16) -> Vec<Process> {
+fn start_registries(files: &Files, port: u16, config: &str) -> Vec<Process> {
     let start = |address: IpAddr| {
-        let at = SocketAddr::new(address, port).to_string();
-        let text = edited(&files.read("registry/config.yml"), &[("addr: :443", &format!("addr: \"{at}\""))]);
-        files.registry(program, if address.is_ipv4() { "registry4" } else { "registry6" }, &text)
+        let at = SocketAddr::new(address, port);
+        let text = edited(config, &[("addr: :443", &format!("addr: \"{at}\""))]);
+        let mut process = files.registry(if address.is_ipv4() { "registry4" } else { "registry6" }, &text);
+        process.wait_for(at);
+        process
     };
-    let mut processes = HERE.map(start);
-    processes.iter_mut().zip(HERE).for_each(|(process, address)| process.wait_for(SocketAddr::new(address, port)));
-    processes.into()
+    HERE.map(start).into()
 }
 
-/// Behind it is the registry of the page without TLS.
-fn haproxy(files: &Files, program: &Path, port: u16) -> Vec<Process> {
-    let Some(registry) = find_program("docker-registry") else { panic!("haproxy's recipe needs docker-registry") };
-    let (behind, plain) = (free_port(), files.read("registry/config.yml"));
-    let (plain, _) = plain.split_once("  tls:\n").expect("TLS comes last");
-    let plain = edited(plain, &[("addr: :443", &format!("addr: 127.0.0.1:{behind}"))]);
-    let mut registry = files.registry(&registry, "registry-plain", &plain);
-    registry.wait_for(SocketAddr::new(HERE[0], behind));
-    let (v4, v6, server) =
-        (format!("bind 127.0.0.1:{port} "), format!("bind [::1]:{port} "), format!("127.0.0.1:{behind}"));
-    let pem = files.path("blob.pem");
-    let text = files.read("haproxy/haproxy.cfg");
+/// The registry of the page on loopback alone, without TLS.
+fn plain_registry(files: &Files) -> (Process, SocketAddr) {
+    let (at, config) = (SocketAddr::new(HERE[0], free_port()), files.read("registry/config.yml"));
+    let (plain, _) = config.split_once("  tls:\n").expect("TLS comes last");
+    let mut process = files.registry("registry-plain", &edited(plain, &[("addr: :443", &format!("addr: {at}"))]));
+    process.wait_for(at);
+    (process, at)
+}
+
+/// In front of the registry without TLS.
+fn haproxy(files: &Files, port: u16) -> Vec<Process> {
+    let (registry, behind) = plain_registry(files);
     let edits = [
-        ("bind 0.0.0.0:443 ", &*v4),
-        ("bind [::]:443 ", &v6),
-        ("/etc/haproxy/blob.pem", &pem),
-        ("127.0.0.1:5000", &server),
+        ("bind 0.0.0.0:443 ", format!("bind 127.0.0.1:{port} ")),
+        ("bind [::]:443 ", format!("bind [::1]:{port} ")),
+        ("/etc/haproxy/blob.pem", files.path("blob.pem")),
+        ("127.0.0.1:5000", behind.to_string()),
     ];
-    fs::write(files.folder.path().join("haproxy/test.cfg"), edited(&text, &edits)).unwrap();
-    let process = Process::start(program, &["-db", "-f", "haproxy/test.cfg"], files.folder.path(), &[]);
-    vec![registry, ready(process, port)]
+    let text = edited(&files.read("haproxy/haproxy.cfg"), &edits.each_ref().map(|(page, test)| (*page, &**test)));
+    fs::write(files.folder.path().join("haproxy/test.cfg"), text).unwrap();
+    let process = Process::start("haproxy", &["-db", "-f", "haproxy/test.cfg"], files.folder.path(), &[]);
+    vec![ready(process, port), registry]
 }
 
 /// Waits for both families.
@@ -201,9 +259,9 @@ impl Files {
     }
 
     /// Starts a docker-registry in a folder of its own.
-    fn registry(&self, program: &Path, name: &str, config: &str) -> Process {
+    fn registry(&self, name: &str, config: &str) -> Process {
         self.put(&format!("{name}/config.yml"), config.as_bytes());
-        Process::start(program, &["serve", "config.yml"], &self.folder.path().join(name), &[])
+        Process::start("docker-registry", &["serve", "config.yml"], &self.folder.path().join(name), &[])
     }
 
     /// Writes the fences, with the folders of the test in place of those of the page.

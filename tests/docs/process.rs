@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::common::peers::find_program;
 use super::common::server::PATIENCE;
 
 /// A running program.
@@ -17,9 +18,9 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts a program in a folder, which also gets its log.
-    pub(crate) fn start(program: &Path, arguments: &[&str], folder: &Path, environment: &[(&str, &str)]) -> Self {
-        let name = program.file_name().unwrap().to_string_lossy().into_owned();
+    /// Starts an installed program in a folder, which also gets its log.
+    pub(crate) fn start(name: &str, arguments: &[&str], folder: &Path, environment: &[(&str, &str)]) -> Self {
+        let program = find_program(name).unwrap_or_else(|| panic!("{name} is not installed"));
         let log = folder.join(format!("{name}.log"));
         let file = fs::File::create(&log).unwrap();
         let child = Command::new(program)
@@ -31,7 +32,7 @@ impl Process {
             .stderr(file)
             .spawn()
             .unwrap();
-        Process { name, child, log }
+        Process { name: name.into(), child, log }
     }
 
     /// Waits until a condition holds; fails if the program ends before.
