@@ -83,6 +83,8 @@ pub struct Config {
     pub mirrors: Vec<MirrorEntry>,
     /// `[horizons.*]`, in file order: [`HorizonId`] is an index into it.
     pub horizons: Vec<Horizon>,
+    /// Every address under a `listen`, of all tables.
+    pub written_addresses: Vec<Placed<SocketAddr>>,
 }
 
 /// `[dns]`: the listeners.
@@ -90,6 +92,8 @@ pub struct Config {
 pub struct Dns {
     /// Where to answer, over UDP and TCP.
     pub listen: Vec<SocketAddr>,
+    /// `listen` is not written: an address that the machine lacks is left out.
+    pub listen_is_default: bool,
     /// Where to answer over what nobody can read on the way; none where there is no certificate.
     pub encrypted: Option<Encrypted>,
     /// UDP worker threads; none means one per core.

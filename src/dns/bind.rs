@@ -16,10 +16,11 @@ use std::os::fd::AsFd;
 use std::thread;
 
 use socket2::{Domain, Protocol, Socket, Type};
+use tracing::info;
 
 use crate::config;
 use crate::process::sys::{self, Fragments, LocalAddress};
-use crate::process::{Holder, Transport, port_holder};
+use crate::process::{Holder, Transport, address, port_holder};
 
 /// The octets of datagrams that may wait for a UDP thread, as asked of the system, which grants `net.core.rmem_max`.
 ///
@@ -90,14 +91,8 @@ pub struct BindError {
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed to listen on {} ({}): ", self.address, self.transport)?;
-        match (&self.holder, self.error.kind()) {
-            (Some(Holder { pid, command }), _) => write!(f, "`{command}` (process {pid}) has the port"),
-            (None, io::ErrorKind::AddrInUse) => f.write_str("another process has the port"),
-            (None, io::ErrorKind::PermissionDenied) => f.write_str("permission denied"),
-            (None, io::ErrorKind::AddrNotAvailable) => f.write_str("no network interface has this address"),
-            (None, _) => write!(f, "{}", self.error),
-        }
+        let reason = address::reason(&self.error, self.holder.as_ref());
+        write!(f, "failed to listen on {} ({}): {reason}", self.address, self.transport)
     }
 }
 
@@ -116,26 +111,7 @@ impl BindError {
 
     /// What to do about it.
     pub fn help(&self) -> String {
-        let (port, option) = (self.address.port(), self.option);
-        match self.error.kind() {
-            io::ErrorKind::AddrInUse => match &self.holder {
-                Some(holder) if holder.command == "systemd-resolve" => {
-                    "list the addresses to serve instead of the wildcard address, or set `DNSStubListener=no` in \
-                     resolved.conf"
-                        .to_string()
-                }
-                Some(_) => format!("stop that process, or choose another address or port in `{option}`"),
-                None => format!("`ss -lptun 'sport = :{port}'` as root shows which"),
-            },
-            io::ErrorKind::PermissionDenied if port < 1024 => format!(
-                "port {port} is below 1024: give the process CAP_NET_BIND_SERVICE (systemd: \
-                 `AmbientCapabilities=CAP_NET_BIND_SERVICE`), or choose a port above"
-            ),
-            io::ErrorKind::AddrNotAvailable => {
-                format!("`ip address` lists the addresses of this machine; choose one of them in `{option}`")
-            }
-            _ => format!("check `{option}`"),
-        }
+        address::remedy(self.address, self.option, &self.error, self.holder.as_ref())
     }
 }
 
@@ -145,14 +121,23 @@ const QUIC: &str = "[dns.quic] listen";
 
 /// Takes the ports of `[dns] listen`, and of TLS and QUIC where they are configured.
 pub fn bind(dns: &config::Dns) -> Result<Bound, BindError> {
-    let threads = dns.udp_threads.unwrap_or_else(cores).max(1);
+    let threads = threads_of_one(dns);
     let mut bound = Bound { batch: dns.udp_batch, ..Bound::default() };
+    let mut absent = None;
     for &address in &dns.listen {
+        if dns.listen_is_default && address::is_absent(address.ip()) {
+            info!("not listening on {address} (default of `{PLAIN}`): no network interface has this address");
+            absent = Some(address);
+            continue;
+        }
         let (tcp, udp) = bind_both(address, threads, fragments(dns))?;
         let taken = tcp.local_addr().map_err(|error| BindError::new(address, Transport::Tcp, PLAIN, error))?;
         bound.addresses.plain.push(taken);
         bound.tcp.push(tcp);
         bound.udp.extend(udp);
+    }
+    if let (Some(address), true) = (absent, bound.tcp.is_empty()) {
+        return Err(BindError::new(address, Transport::Tcp, PLAIN, io::ErrorKind::AddrNotAvailable.into()));
     }
     let Some(encrypted) = &dns.encrypted else { return Ok(bound) };
     for &address in &encrypted.tls {
@@ -174,6 +159,16 @@ pub fn bind(dns: &config::Dns) -> Result<Bound, BindError> {
 /// wants fragments.
 pub(super) fn fragments(dns: &config::Dns) -> Fragments {
     if dns.udp_payload <= config::limits::UDP_PAYLOAD_DEFAULT { Fragments::Never } else { Fragments::Allowed }
+}
+
+/// The UDP threads of all addresses together.
+pub fn udp_threads(dns: &config::Dns) -> usize {
+    threads_of_one(dns) * dns.listen.len()
+}
+
+/// The UDP threads of one address.
+fn threads_of_one(dns: &config::Dns) -> usize {
+    dns.udp_threads.unwrap_or_else(cores).max(1)
 }
 
 /// The cores that the process may use; one where that cannot be known.
@@ -214,6 +209,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     // Connections of the process before us, still in TIME_WAIT, are not in the way.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    address::allow_absent(&socket, address)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -229,6 +225,7 @@ fn bind_udp(address: SocketAddr, fragments: Fragments) -> io::Result<Datagrams> 
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
     let local = sys::prepare_udp(socket.as_fd(), address, fragments)?;
+    address::allow_absent(&socket, address)?;
     socket.bind(&address.into())?;
     Ok(Datagrams { socket: socket.into(), local })
 }
@@ -243,6 +240,7 @@ fn bind_quic(address: SocketAddr) -> io::Result<UdpSocket> {
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
     socket.set_nonblocking(true)?;
+    address::allow_absent(&socket, address)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
@@ -305,8 +303,17 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_is_not_ours_is_said_to_be() {
-        let error = bind(&fixture::dns(&["192.0.2.1:0"])).unwrap_err();
+    fn an_address_that_comes_later_is_bound_for_udp_and_tcp() {
+        let bound = bind(&fixture::dns(&["192.0.2.1:0", "[2001:db8::1]:0"])).unwrap();
+        assert_eq!((bound.tcp.len(), bound.udp.len()), (2, 4));
+    }
+
+    #[test]
+    fn an_absent_address_is_left_out_if_it_is_a_default() {
+        let of = |listen: &[&str]| bind(&config::Dns { listen_is_default: true, ..fixture::dns(listen) });
+        let bound = of(&["127.0.0.1:0", "[2001:db8::1]:0"]).unwrap();
+        assert_eq!((bound.tcp.len(), bound.addresses().plain.len()), (1, 1));
+        let error = of(&["192.0.2.1:0"]).unwrap_err();
         assert!(error.to_string().ends_with("no network interface has this address"), "{error}");
         assert!(error.help().contains("ip address"));
     }

@@ -19,6 +19,7 @@ use crate::zone::{ZoneBuilder, ZoneSet};
 pub(super) fn dns(listen: &[&str]) -> config::Dns {
     config::Dns {
         listen: listen.iter().map(|address| address.parse().unwrap()).collect(),
+        listen_is_default: false,
         udp_threads: Some(2),
         udp_batch: 32,
         udp_payload: 1232,

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::{BACKLOG, Handler, Shared, connection};
 use crate::clients::{Place, Stage};
-use crate::process::{Holder, Transport, port_holder};
+use crate::process::{Holder, Transport, address, port_holder};
 
 /// How long to wait when no connection can be accepted, for want of file descriptors or memory: the connection stays
 /// in the queue, and asking again at once would only burn the core that is to free some.
@@ -44,11 +44,8 @@ pub struct BindError {
 
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed to listen on {} (TCP): ", self.address)?;
-        match &self.holder {
-            Some(Holder { pid, command }) => write!(f, "`{command}` (process {pid}) has the port"),
-            None => write!(f, "{}", self.error),
-        }
+        let reason = address::reason(&self.error, self.holder.as_ref());
+        write!(f, "failed to listen on {} (TCP): {reason}", self.address)
     }
 }
 
@@ -67,20 +64,7 @@ impl BindError {
 
     /// What to do about it.
     pub fn help(&self) -> String {
-        let port = self.address.port();
-        match self.error.kind() {
-            io::ErrorKind::AddrInUse if self.holder.is_some() => {
-                "stop that process, or choose another address or port under `listen`".to_string()
-            }
-            io::ErrorKind::AddrInUse => {
-                format!("`ss -ltnp 'sport = :{port}'` as root shows which process has the port")
-            }
-            io::ErrorKind::PermissionDenied => {
-                format!("port {port} needs CAP_NET_BIND_SERVICE; give the process that, or choose a port above 1023")
-            }
-            io::ErrorKind::AddrNotAvailable => "`ip address` lists the addresses of this machine".to_string(),
-            _ => "check the address under `listen`".to_string(),
-        }
+        address::remedy(self.address, "listen", &self.error, self.holder.as_ref())
     }
 }
 
@@ -105,6 +89,7 @@ fn bind_one(address: SocketAddr) -> io::Result<std::net::TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    address::allow_absent(&socket, address)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())

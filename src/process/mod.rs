@@ -3,6 +3,7 @@
 //! **Invariants**: a failure here is reported and never stops the service by itself.
 //! **Not here**: what a signal leads to ([`crate::serve`]).
 
+pub mod address;
 mod clock;
 mod holder;
 mod lock;

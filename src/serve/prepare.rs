@@ -3,16 +3,17 @@
 //! **Invariants**: it is all there, or nothing is and the problems are told, those of the certificate among them.
 //! **Not here**: compiling ([`crate::compile`]), reading certificates ([`crate::tls`]).
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::mirrors::Watch;
 use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::time::Generation;
 use crate::compile::{self, Built};
-use crate::config::{Config, TlsFiles};
+use crate::config::{Config, Placed, TlsFiles};
 use crate::http::{Means, Token};
 use crate::load::{self, hosts::Purpose};
-use crate::process::{Clock, sys};
+use crate::process::{Clock, address, sys};
 use crate::registry::Settings;
 use crate::tls::{self, Identity};
 
@@ -67,6 +68,9 @@ pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) ->
             None
         }
     });
+    if !matches!(purpose, Purpose::Reload(_)) {
+        problems.extend(built.config.written_addresses.iter().filter_map(warn_of_absence));
+    }
     let failed = problems.iter().any(Diagnostic::is_error);
     built.warnings.extend(problems);
     sort_by_place(&mut built.warnings);
@@ -77,4 +81,15 @@ pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) ->
     let settings = compile::registry_settings(&built.config);
     let means = watch.as_ref().and_then(|watch| watch.means(built.config.registry.as_ref()));
     Ok(Prepared { built, settings, watch, token, means, identity, dns_identity })
+}
+
+/// Warns of an address to listen on that no interface has: it is bound all the same, and answered on once it is there.
+fn warn_of_absence(written: &Placed<SocketAddr>) -> Option<Diagnostic> {
+    let ip = written.value.ip();
+    let problem = || {
+        Diagnostic::warning("absent-address", format!("no network interface of this machine has `{ip}`"))
+            .at(written.place.clone(), "not reachable now")
+            .help("`ip address` lists the addresses; queries are answered as soon as an interface has this one")
+    };
+    address::is_absent(ip).then(problem)
 }

@@ -10,7 +10,7 @@ use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
 use crate::config::spec::{DnsSpec, Number, RegistrySpec, RrlSpec, Spec, Text, TlsSpec, ZoneSpec};
-use crate::config::value::{self, host_of};
+use crate::config::value::{self, Fault, host_of};
 use crate::config::{
     Ask, BlobTarget, Dns, Encrypted, Horizon, Https, MirrorEntry, Placed, Probe, Registry, Rrl, SecretsFile, TlsFiles,
     Upstream, Zone, limits,
@@ -28,6 +28,7 @@ impl Check<'_> {
                 Some(texts) => self.check_listen(texts),
                 None => limits::DNS_LISTEN.to_vec(),
             },
+            listen_is_default: spec.listen.is_none(),
             udp_threads: number(&spec.udp_threads),
             udp_batch: number(&spec.udp_batch).unwrap_or(limits::UDP_BATCH_DEFAULT),
             udp_payload: payload.unwrap_or(limits::UDP_PAYLOAD_DEFAULT),
@@ -75,9 +76,7 @@ impl Check<'_> {
             }
             return None;
         };
-        let listen = |check: &mut Self, texts: &[Text]| -> Vec<SocketAddr> {
-            texts.iter().filter_map(|text| check.parse(text, value::encrypted_address)).collect()
-        };
+        let listen = |check: &mut Self, texts: &[Text]| check.check_addresses(texts, value::encrypted_address);
         let https = spec.https.as_ref().map(|https| Https {
             listen: listen(self, &https.listen),
             path: match &https.path {
@@ -242,7 +241,23 @@ impl Check<'_> {
     }
 
     pub(super) fn check_listen(&mut self, texts: &[Text]) -> Vec<SocketAddr> {
-        texts.iter().filter_map(|text| self.parse(text, value::socket_address)).collect()
+        self.check_addresses(texts, value::socket_address)
+    }
+
+    /// The addresses of one `listen`; notes where they are written.
+    fn check_addresses(
+        &mut self,
+        texts: &[Text],
+        parse: impl Fn(&str) -> Result<SocketAddr, Fault>,
+    ) -> Vec<SocketAddr> {
+        let mut addresses = Vec::with_capacity(texts.len());
+        for text in texts {
+            if let Some(address) = self.parse(text, &parse) {
+                addresses.push(address);
+                self.written_addresses.push(Placed { value: address, place: text.place.clone() });
+            }
+        }
+        addresses
     }
 
     pub(super) fn check_prefixes(&mut self, texts: &[Text]) -> Vec<crate::base::prefix::Prefix> {

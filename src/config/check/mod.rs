@@ -21,6 +21,7 @@ mod zones;
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -39,6 +40,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
         mirrors: Names::new("mirror", "unknown-mirror", spec.mirrors.iter().map(|mirror| &mirror.name)),
         keys: Names::new("key", "unknown-key-name", spec.keys.iter().map(|key| &key.name)),
         horizons: Names::new("horizon", "unknown-horizon", spec.horizons.iter().map(|horizon| &horizon.name)),
+        written_addresses: Vec::new(),
         problems,
     };
     let mirrors = check.check_mirrors(&spec.mirrors);
@@ -69,7 +71,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     check.check_hosts(&spec.mirrors, &mirrors.entries, &zones);
     check.check_listeners(&spec);
     check.check_written(&spec);
-    let mirrors = mirrors.entries;
+    let (mirrors, written_addresses) = (mirrors.entries, check.written_addresses);
     Config {
         file: file.into(),
         dns,
@@ -84,6 +86,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
         networks,
         mirrors,
         horizons,
+        written_addresses,
     }
 }
 
@@ -97,6 +100,8 @@ struct Check<'p> {
     mirrors: Names,
     horizons: Names,
     keys: Names,
+    /// The addresses under a `listen` so far.
+    written_addresses: Vec<Placed<SocketAddr>>,
     problems: &'p mut Vec<Diagnostic>,
 }
 
