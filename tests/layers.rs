@@ -92,6 +92,36 @@ fn unsafe_code_stands_in_one_file() {
     assert!(names.len() <= 1, "unsafe code in several files: {names:?}");
 }
 
+/// A thread that starts late may not start at all: tokio's pool panics then, and so does `std::thread::spawn`.
+#[test]
+fn threads_start_where_a_failure_is_handled() {
+    const LATE: [&str; 7] = [
+        "spawn_blocking",
+        "block_in_place",
+        "lookup_host",
+        "ToSocketAddrs",
+        "thread::spawn(",
+        "scope.spawn(",
+        "Runtime::new(",
+    ];
+    // Each of these starts its threads with the process, or makes an error of a thread that does not start.
+    const BUILDERS: [&str; 3] = ["dns/udp.rs", "load/hosts/mod.rs", "process/work.rs"];
+    let mut wrong = Vec::new();
+    for (path, _, text) in sources() {
+        let name = path.display().to_string();
+        let text = code(&text);
+        let late = LATE.iter().filter(|late| text.contains(**late));
+        wrong.extend(
+            late.filter(|late| (name.as_str(), **late) != ("process/work.rs", "Runtime::new("))
+                .map(|late| format!("{name}: {late}")),
+        );
+        if text.contains("thread::Builder") && !BUILDERS.contains(&&*name) {
+            wrong.push(format!("{name}: thread::Builder"));
+        }
+    }
+    assert!(wrong.is_empty(), "use process::work instead: {wrong:#?}");
+}
+
 #[test]
 fn every_file_says_what_it_is() {
     let silent: Vec<_> = sources()

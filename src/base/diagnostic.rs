@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use super::text::shown;
+
 /// Whether a problem keeps the configuration from being served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -49,7 +51,9 @@ impl Place {
 
     /// The place of a range of octets in one line.
     pub fn in_line(file: &Arc<str>, line: u32, text: &str, columns: Range<usize>) -> Self {
-        let text = text.trim_end_matches('\r');
+        // Terminals act on C1 controls, which the renderer lets through; the length stays, and so do the columns.
+        let text = text.trim_end_matches('\r').replace(|c| matches!(c, '\u{80}'..='\u{9f}'), "\u{b7}");
+        let text = text.as_str();
         let start = floor_char(text, columns.start.min(text.len()));
         let end = floor_char(text, columns.end.clamp(start, text.len()));
         if text.len() <= MAX_EXCERPT {
@@ -143,8 +147,9 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
+        let (message, help) = (shown(&self.message), self.help.as_deref().map(shown));
         let mut group = level
-            .primary_title(self.message.as_str())
+            .primary_title(&*message)
             .id(self.code)
             .elements(None::<Snippet<'_, annotate_snippets::Annotation<'_>>>);
         if let Some(place) = &self.place {
@@ -156,8 +161,8 @@ impl Diagnostic {
         if let Some((place, label)) = &self.related {
             group = group.element(excerpt(place, label, AnnotationKind::Context));
         }
-        if let Some(help) = &self.help {
-            group = group.element(Level::HELP.message(help.as_str()));
+        if let Some(help) = &help {
+            group = group.element(Level::HELP.message(&**help));
         }
         let renderer = match style {
             Style::Plain => Renderer::plain(),

@@ -13,6 +13,7 @@ pub mod prefix;
 pub mod report;
 pub mod rr;
 pub mod special;
+pub mod text;
 pub mod time;
 pub mod tsig;
 pub mod when;

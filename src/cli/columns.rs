@@ -3,11 +3,16 @@
 //! **Invariants**: no line ends in spaces; a cell is never cut.
 //! **Not here**: what is in the cells.
 
+use std::borrow::Cow;
+
+use crate::base::text::shown;
+
 /// What stands between two columns.
 const GAP: &str = "  ";
 
-/// Aligns the cells of each column at the left; rows may differ in length, and the last cell of a row widens nothing.
+/// Aligns the cells of each column at the left, with hidden characters shown; rows may differ in length, and the last cell of a row widens nothing.
 pub(super) fn columns(rows: &[Vec<String>]) -> Vec<String> {
+    let rows: Vec<Vec<Cow<'_, str>>> = rows.iter().map(|row| row.iter().map(|cell| shown(cell)).collect()).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..count)
         .map(|column| {

@@ -5,11 +5,10 @@
 
 use std::io::IsTerminal as _;
 
-use tokio::runtime::Runtime;
-
-use super::{BAD_CONFIG, CANNOT_START, OK, put, style_of_stdout};
+use super::{BAD_CONFIG, CANNOT_START, OK, complain, put, style_of_stdout};
 use crate::base::diagnostic::Style;
 use crate::demo::{Failure, Kind, Line, World, walk};
+use crate::process::work::{SPARE_THREADS, runtime};
 use crate::process::{Signal, Signals};
 
 /// What `demo` is asked.
@@ -34,10 +33,10 @@ enum End {
 /// Shows it, and tells the exit code: 0 where the walk came to its end.
 pub(super) fn run(args: &Args) -> u8 {
     let stay = args.stay || (!args.once && std::io::stdout().is_terminal());
-    let runtime = match Runtime::new() {
+    let runtime = match runtime(SPARE_THREADS) {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: failed to start the runtime: {error}");
+            complain(&format_args!("failed to start the runtime: {error}"), None);
             return CANNOT_START;
         }
     };
@@ -45,12 +44,8 @@ pub(super) fn run(args: &Args) -> u8 {
         Ok(End::Walked) => OK,
         Ok(End::Interrupted) => BAD_CONFIG,
         Err(failure) => {
-            eprintln!("error: {failure}");
-            if let Failure::Serve(failure) = &failure
-                && let Some(help) = failure.help()
-            {
-                eprintln!("  = help: {help}");
-            }
+            let help = if let Failure::Serve(failure) = &failure { failure.help() } else { None };
+            complain(&failure, help.as_deref());
             if matches!(failure, Failure::Unexpected(_)) { BAD_CONFIG } else { CANNOT_START }
         }
     }

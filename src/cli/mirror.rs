@@ -12,6 +12,7 @@ use serde_json::json;
 use super::columns::columns;
 use super::server::{SOCKET_OPTION, Server};
 use super::{OK, put};
+use crate::base::text::shown;
 use crate::base::when::parse_end;
 use crate::control::client::Question;
 use crate::control::encode;
@@ -131,11 +132,11 @@ fn done(server: &Server, question: Question, args: &Args) -> Result<String, u8> 
         return Ok(as_json(&view));
     }
     let mut text = match &view.order {
-        Some(order) => format!("{}: {}\n", view.mirror, words::whole_order(order)),
-        None => format!("{}: no order stands, probes decide\n", view.mirror),
+        Some(order) => format!("{}: {}\n", shown(&view.mirror), shown(&words::whole_order(order))),
+        None => format!("{}: no order stands, probes decide\n", shown(&view.mirror)),
     };
     if let Some(before) = &view.before {
-        text += &format!("before: {}\n", words::whole_order(before));
+        text += &format!("before: {}\n", shown(&words::whole_order(before)));
     }
     Ok(text)
 }

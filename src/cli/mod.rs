@@ -27,6 +27,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::base::diagnostic::Style;
 use crate::base::report::report;
+use crate::base::text::shown;
 use crate::serve::{self, Failure};
 
 /// An authoritative split-horizon DNS server for container registries.
@@ -50,7 +51,8 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Signals to `pharos serve`:
-  HUP        read the configuration and its files again; if anything is wrong, what is served stays
+  HUP        read the configuration and its files again; if anything is wrong, what is served stays.
+             A server whose standard input is a terminal stops, as it does when its terminal closes
   TERM, INT  answer what has been received, and stop; a second one stops at once
 
 Exit codes:
@@ -59,8 +61,13 @@ Exit codes:
      mirror or its certificate is not fit to be steered to; the running server knows no such
      mirror; or a demonstration was interrupted
   2  the command line cannot be understood
-  3  the service could not start: a port is taken, or the system refused something
+  3  the service could not start, or could not go on: a port is taken, the system refused something,
+     or a part of it failed
   4  the running server could not be asked, or could not keep an order
+
+Environment:
+  PHAROS_LOG  log lines of libraries too, for debugging: `quinn=debug,hickory_net=warn`. Libraries
+              write lines for packets that anyone can send: never set it on a public server
 
 Examples:
   pharos demo                                 see it at work, without root and without internet
@@ -117,7 +124,7 @@ enum Level {
 const OK: u8 = 0;
 /// The configuration has errors, or what it makes is not true.
 const BAD_CONFIG: u8 = 1;
-/// The service could not start.
+/// The service could not start, or could not go on.
 const CANNOT_START: u8 = 3;
 /// The running server could not be asked, or could not do what was asked.
 const NO_SERVER: u8 = 4;
@@ -149,13 +156,19 @@ fn serve(config: &std::path::Path) -> u8 {
             BAD_CONFIG
         }
         Err(failure) => {
-            eprintln!("error: {failure}");
-            if let Some(help) = failure.help() {
-                eprintln!("  = help: {help}");
-            }
+            complain(&failure, failure.help().as_deref());
             CANNOT_START
         }
     }
+}
+
+/// Writes an error and its remedy to standard error, in whose absence nothing is lost.
+fn complain(error: &impl std::fmt::Display, help: Option<&str>) {
+    let mut text = format!("error: {}\n", shown(&error.to_string()));
+    if let Some(help) = help {
+        text += &format!("  = help: {}\n", shown(help));
+    }
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Writes to standard output. Whoever reads it may stop early (`| head`), which is no fault.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use super::{BAD_CONFIG, NO_SERVER, style_of_stderr};
+use super::{BAD_CONFIG, NO_SERVER, complain, style_of_stderr};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::report::report;
 use crate::config::{self, Config};
@@ -53,10 +53,7 @@ impl Server {
     /// Asks; an exit code, where there is no answer to print.
     pub(super) fn ask<T: DeserializeOwned>(&self, question: Question) -> Result<T, u8> {
         let say = |error: &str, help: Option<&str>, code| {
-            eprintln!("error: {error}");
-            if let Some(help) = help {
-                eprintln!("  = help: {help}");
-            }
+            complain(&error, help);
             code
         };
         let (status, body) = client::ask(&self.socket, question)

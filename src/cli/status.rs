@@ -9,6 +9,7 @@ use hyper::Method;
 
 use super::server::{SOCKET_OPTION, Server};
 use super::{OK, put};
+use crate::base::text::shown;
 use crate::control::client::Question;
 use crate::control::view::StatusView;
 use crate::inspect::words;
@@ -41,13 +42,13 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
 }
 
 fn text(view: &StatusView) -> String {
-    let state = view.obstacle.as_deref().unwrap_or("serving");
+    let state = shown(view.obstacle.as_deref().unwrap_or("serving"));
     let zones: Vec<String> = view
         .zones
         .iter()
         .map(|zone| match zone.serial {
-            Some(serial) => format!("{} (serial {serial})", zone.name),
-            None => format!("{} (not available)", zone.name),
+            Some(serial) => format!("{} (serial {serial})", shown(&zone.name)),
+            None => format!("{} (not available)", shown(&zone.name)),
         })
         .collect();
     let mut text = format!(
@@ -55,7 +56,7 @@ fn text(view: &StatusView) -> String {
          generation  {}, published {} s ago\n\
          mirrors     {} of {} up\n\
          zones       {}\n",
-        view.version,
+        shown(&view.version),
         view.uptime_seconds,
         view.generation,
         view.generation_age_seconds,
@@ -69,7 +70,7 @@ fn text(view: &StatusView) -> String {
         view.troubles.iter().map(|trouble| format!("{}: {}", trouble.mirror, words::trouble(&trouble.address)));
     for (head, lines) in [("orders", orders.collect::<Vec<_>>()), ("troubles", troubles.collect())] {
         for (at, line) in lines.iter().enumerate() {
-            text += &format!("{:<12}{line}\n", if at == 0 { head } else { "" });
+            text += &format!("{:<12}{}\n", if at == 0 { head } else { "" }, shown(line));
         }
     }
     text

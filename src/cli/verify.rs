@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{BAD_CONFIG, CANNOT_START, OK, put, style_of_stderr};
+use super::{BAD_CONFIG, CANNOT_START, OK, complain, put, style_of_stderr};
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
 use crate::base::report::report;
+use crate::base::text::shown;
 use crate::config::{Canary, Config, Probe};
 use crate::load::hosts::Purpose;
 use crate::probe::{Finding, Prober, roots};
@@ -67,7 +68,7 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
             BAD_CONFIG
         }
         Err(Failure::System(error)) => {
-            eprintln!("error: {error}");
+            complain(&error, None);
             CANNOT_START
         }
     }
@@ -168,7 +169,7 @@ fn as_text(address: IpAddr, finding: &Finding, probe: &Probe) -> String {
         None if probe.canary.is_some() => text.push_str(": connection, certificate and content are right\n"),
         None => text.push_str(": connection and certificate are right; no canary is set, so content was not checked\n"),
         Some(reason) => {
-            let _ = write!(text, ": {reason}\n  = help: {}\n", reason.remedy());
+            let _ = write!(text, ": {}\n  = help: {}\n", shown(&reason.to_string()), reason.remedy());
         }
     }
     text

@@ -28,6 +28,7 @@ use crate::inspect::view::{Known, OrderView, describe};
 use crate::live::{Published, Readiness};
 use crate::mirror::Order;
 use crate::process::Clock;
+use crate::process::work::{self, Lane, Lost};
 use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
 use crate::telemetry::{Collect, Page};
@@ -171,7 +172,7 @@ async fn explain(
     };
     let known = Known::Served { generation: snapshot.generation, age_secs };
     // It walks whole tables, which is too long for a thread that others wait for.
-    let described = tokio::task::spawn_blocking(move || {
+    let described = work::submit(Lane::Compute, move || {
         let mut view = describe(&snapshot, name.as_name(), client, resolver, known);
         for mirror in view.steered.iter_mut().flat_map(|steered| &mut steered.mirrors) {
             let at = snapshot.mirrors.iter().position(|known| *known.name == *mirror.mirror);
@@ -181,7 +182,8 @@ async fn explain(
     });
     match described.await {
         Ok(view) => Ok(Answer::json(&view)),
-        Err(_) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "a fault in pharos, please report it")),
+        Err(Lost::Panicked) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Lost::Panicked.to_string())),
+        Err(lost) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, lost.to_string())),
     }
 }
 

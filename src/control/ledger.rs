@@ -22,6 +22,7 @@ use crate::base::when::rfc3339;
 use crate::live::{Stopped, Updates};
 use crate::mirror::{Forced, Order, Reason};
 use crate::process::state;
+use crate::process::work::{self, Lane};
 use crate::snapshot::{Change, Orders};
 
 /// The most orders that stand at once: one for each mirror that there can be. Those about mirrors that are gone count too.
@@ -166,7 +167,7 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
     async fn write(&self, orders: &Orders) -> io::Result<()> {
         let (path, text) = (self.path.clone(), store::encode(orders));
         // Seldom, and never on a thread that answers.
-        tokio::task::spawn_blocking(move || state::keep(&path, &text)).await.unwrap_or_else(|error| Err(error.into()))
+        work::submit(Lane::Keep, move || state::keep(&path, &text)).await.unwrap_or_else(|lost| Err(lost.into()))
     }
 }
 

@@ -38,7 +38,7 @@ use crate::base::time::UnixTime;
 use crate::config;
 use crate::live::{Published, Readiness, Updates};
 use crate::process::state::recall;
-use crate::process::{Clock, Lock};
+use crate::process::{Clock, Lock, Vital};
 use crate::snapshot::{Orders, Snapshot};
 use crate::telemetry::probe::Probes;
 use desk::Running;
@@ -85,10 +85,18 @@ impl Control {
     }
 
     /// Opens the desk, and goes on with the orders that stand; they are in what is published.
-    pub fn start(&self, published: &Arc<Published>, updates: Updates, clock: Clock, probes: Option<Arc<Probes>>) {
+    pub fn start(
+        &self,
+        published: &Arc<Published>,
+        updates: Updates,
+        clock: Clock,
+        probes: Option<Arc<Probes>>,
+        vital: &Vital,
+    ) {
         let (ledger, inbox) = mpsc::channel(ledger::MAX_WAITING);
         let (orders, path) = (self.orders.clone(), self.state.clone());
-        tokio::spawn(Ledger { orders, path, updates, clock: Clock::civil }.run(inbox));
+        let ledger_task = Ledger { orders, path, updates, clock: Clock::civil }.run(inbox);
+        tokio::spawn(vital.guard("ledger of orders", ledger_task));
         self.desk.open(Running { published: published.clone(), clock, probes, ledger });
         let _ = self.published.set(published.clone());
         warn_of_gone(&published.load());

@@ -25,7 +25,7 @@ mod udp;
 #[cfg(test)]
 mod fixture;
 
-pub use bind::{Addresses, BindError, Bound, bind};
+pub use bind::{Addresses, BindError, Bound, bind, udp_threads};
 
 use std::io;
 use std::sync::Arc;
@@ -193,9 +193,7 @@ impl Service {
     /// Answers what has been received, and stops; what is not done within `grace` is given up.
     pub async fn stop(self, grace: Duration) {
         let Service { udp, tcp, quic, .. } = self;
-        let threads = tokio::task::spawn_blocking(move || udp.stop());
-        tokio::join!(tcp.stop(grace), quic.stop(grace));
         // The threads stop within a bounded number of batches.
-        let _ = threads.await;
+        tokio::join!(udp.end(), tcp.stop(grace), quic.stop(grace));
     }
 }

@@ -5,7 +5,7 @@
 //! costs nothing. Spreading clients over threads is the kernel's (`SO_REUSEPORT`).
 //!
 //! **Invariants**: no allocation, lock, log line or system call per query beyond those of the batch; no error of a
-//! socket and no panic ends a thread, only [`Threads::stop`] does.
+//! socket and no panic ends a thread, only [`Threads::end`] does.
 //! **Not here**: the system calls ([`crate::process::sys`]), what to answer ([`crate::wire`]).
 
 use std::io;
@@ -18,6 +18,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
+use tokio::sync::mpsc;
 
 use super::Engine;
 use super::ahead::Ahead;
@@ -51,6 +52,8 @@ fn is_service_port(port: u16) -> bool {
 pub(super) struct Threads {
     stopping: Arc<AtomicBool>,
     threads: Vec<(Arc<UdpSocket>, JoinHandle<()>)>,
+    /// Closed once every thread has ended.
+    ends: mpsc::Receiver<()>,
 }
 
 impl Threads {
@@ -62,7 +65,8 @@ impl Threads {
         rates: &Arc<Rates>,
         counters: &Counters,
     ) -> io::Result<Self> {
-        let mut all = Threads { stopping: Arc::default(), threads: Vec::new() };
+        let (running, ends) = mpsc::channel(1);
+        let mut all = Threads { stopping: Arc::default(), threads: Vec::new(), ends };
         for (at, Datagrams { socket, local }) in sockets.into_iter().enumerate() {
             let socket = Arc::new(socket);
             let worker = Worker {
@@ -73,6 +77,7 @@ impl Threads {
                 rates: rates.clone(),
                 counters: counters.own(),
                 stopping: all.stopping.clone(),
+                _running: running.clone(),
             };
             match thread::Builder::new().name(format!("dns-udp-{at}")).spawn(move || worker.run()) {
                 Ok(thread) => all.threads.push((socket, thread)),
@@ -93,17 +98,29 @@ impl Threads {
         }
     }
 
-    /// Has every thread answer what waits for it, and end; waits for that.
+    /// Has every thread answer what waits for it, and end; waits for that without blocking.
+    pub(super) async fn end(mut self) {
+        self.tell();
+        // Nothing is sent: the channel closes with the last thread.
+        while self.ends.recv().await.is_some() {}
+    }
+
+    /// As [`Threads::end`], but blocks the thread it is called on.
     pub(super) fn stop(self) {
+        self.tell();
+        for (_, thread) in self.threads {
+            // A panic was logged and counted where it happened.
+            let _ = thread.join();
+        }
+    }
+
+    /// Tells every thread to end.
+    fn tell(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         for (socket, _) in &self.threads {
             // Wakes the thread if it waits, and keeps it from ever waiting again; nothing need be polled for. That the
             // socket is not connected is reported as an error, after the deed.
             let _ = SockRef::from(&**socket).shutdown(Shutdown::Read);
-        }
-        for (_, thread) in self.threads {
-            // A panic was logged and counted where it happened.
-            let _ = thread.join();
         }
     }
 }
@@ -117,6 +134,7 @@ struct Worker {
     rates: Arc<Rates>,
     counters: Own,
     stopping: Arc<AtomicBool>,
+    _running: mpsc::Sender<()>,
 }
 
 impl Worker {

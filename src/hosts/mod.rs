@@ -26,7 +26,7 @@ use crate::live::{Published, Stopped, Updates};
 use crate::load::hosts::ask::Asker;
 use crate::load::hosts::{MAX_AT_ONCE, keep, known, now, rules};
 use crate::mirror::{Accepted, Completeness, HostAddresses, HostRules, Lookup, Trouble, accept};
-use crate::process;
+use crate::process::{self, Vital};
 use crate::snapshot::Change;
 use crate::telemetry::hosts::{Following, Hosts as Counters};
 use schedule::Schedule;
@@ -62,7 +62,13 @@ impl Settings {
 
 impl Service {
     /// Starts on what is published, within a tokio runtime; `moved` is told when mirrors have other addresses.
-    pub fn start(config: &Config, published: Arc<Published>, updates: Updates, moved: Arc<Notify>) -> Self {
+    pub fn start(
+        config: &Config,
+        published: Arc<Published>,
+        updates: Updates,
+        moved: Arc<Notify>,
+        vital: &Vital,
+    ) -> Self {
         let (reloads, inbox) = mpsc::channel(1);
         let counters = Arc::new(Counters::default());
         let mut keeper = Keeper {
@@ -84,7 +90,7 @@ impl Service {
             warn!("what was known of hosts is lost: {useless}");
         }
         keeper.keep();
-        let task = tokio::spawn(keeper.run(inbox)).abort_handle();
+        let task = tokio::spawn(vital.guard("refresher of hosts", keeper.run(inbox))).abort_handle();
         Service { reloads, counters, task }
     }
 

@@ -80,7 +80,7 @@ where
     let at_ms = AtomicU64::new(clock().0);
     let published = Arc::new(Published { current: ArcSwap::from_pointee(first), at_ms });
     let (sender, inbox) = mpsc::channel(MAX_WAITING);
-    (published.clone(), Updates(sender), Publisher { published, inbox, clock, retired: Vec::new() })
+    (published.clone(), Updates(sender), Publisher { published, inbox, clock, retired: Vec::new(), free: drop })
 }
 
 /// The way to change what is served.
@@ -153,9 +153,16 @@ pub struct Publisher<C> {
     inbox: mpsc::Receiver<Update>,
     clock: C,
     retired: Vec<Arc<Snapshot>>,
+    free: fn(Vec<Arc<Snapshot>>),
 }
 
 impl<C: Fn() -> Moment> Publisher<C> {
+    /// Has replaced snapshots freed by this function, which passes them to a thread that answers nothing; else the publisher
+    /// frees them itself.
+    pub fn free_by(self, free: fn(Vec<Arc<Snapshot>>)) -> Self {
+        Publisher { free, ..self }
+    }
+
     /// Folds in updates until nobody is left to send one. What waits together is published together.
     pub async fn run(mut self) {
         let mut updates = Vec::new();
@@ -208,7 +215,7 @@ impl<C: Fn() -> Moment> Publisher<C> {
             self.retired.drain(..).partition(|snapshot| Arc::strong_count(snapshot) > 1);
         self.retired = held;
         if !free.is_empty() {
-            tokio::task::spawn_blocking(move || drop(free));
+            (self.free)(free);
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::base::text::is_hidden;
 use crate::base::time::UnixTime;
 
 /// The longest reason, in octets: a sentence and where to read more; it stands in a log line and in `explain`.
@@ -82,8 +83,6 @@ pub enum BadReason {
 impl Reason {
     /// A text as a reason, without the space around it.
     pub fn parse(text: &str) -> Result<Self, BadReason> {
-        // Those that turn the direction of what follows would make a log line say something else.
-        let is_hidden = |c: char| c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         match text.trim() {
             "" => Err(BadReason::Blank),
             long if long.len() > MAX_REASON_LEN => Err(BadReason::TooLong),

@@ -15,8 +15,8 @@ use super::{Finding, Prober, Reason};
 use crate::config::Probe;
 use crate::live::{Published, Updates};
 use crate::mirror::{AddressStanding, Health, Mirror, Standing, Track, Verdict};
-use crate::process::Clock;
 use crate::process::state::{self, Keeper};
+use crate::process::{self, Clock};
 use crate::snapshot::Change;
 use crate::telemetry::probe::{Probed, Probes};
 
@@ -41,7 +41,7 @@ pub struct Watcher {
     tracks: BTreeMap<Key, Tracked>,
     running: JoinSet<Done>,
     keeper: Keeper,
-    /// Varies the intervals; where it starts does not matter.
+    /// Varies the intervals. Drawn, because servers with one configuration would else probe a mirror at the same moments.
     jitter: u64,
 }
 
@@ -83,7 +83,7 @@ impl Watcher {
             tracks: BTreeMap::new(),
             running: JoinSet::new(),
             keeper: Keeper::default(),
-            jitter: 0x9e37_79b9,
+            jitter: process::seed(),
         };
         watcher.watch(mirrors.to_vec());
         watcher.recall();

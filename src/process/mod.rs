@@ -12,6 +12,8 @@ mod seed;
 mod signals;
 pub mod state;
 pub mod sys;
+mod vital;
+pub mod work;
 
 pub use clock::Clock;
 pub use holder::{Holder, Transport, port_holder};
@@ -20,3 +22,4 @@ pub use notify::Supervisor;
 pub use seed::seed;
 pub use signals::{Signal, Signals};
 pub use sys::raise_open_files;
+pub use vital::{Ended, Ends, Vital};

@@ -15,6 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{info, warn};
 
+use super::work::{self, Lane};
+
 /// The most octets of a state file: an order or a verdict takes some 300, and there are at most 65,535 mirrors.
 const MAX_OCTETS: u64 = 64 << 20;
 
@@ -118,7 +120,7 @@ impl Keeper {
         if waiting.writer != Writer::Busy {
             let before = std::mem::replace(&mut waiting.writer, Writer::Busy);
             let keeper = self.clone();
-            tokio::task::spawn_blocking(move || keeper.write_all(before));
+            drop(work::submit(Lane::Keep, move || keeper.write_all(before)));
         }
     }
 

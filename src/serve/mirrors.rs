@@ -13,7 +13,7 @@ use crate::http::Means;
 use crate::live::{Published, Updates};
 use crate::mirror::Mirror;
 use crate::probe::{self, Prober, Rewatch, Watcher};
-use crate::process::Clock;
+use crate::process::{Clock, Vital};
 use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
 
@@ -83,9 +83,15 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// Goes on watching.
-    pub(super) fn start(self, published: Arc<Published>, updates: Updates, moved: Arc<Notify>) -> Mirrors {
+    pub(super) fn start(
+        self,
+        published: Arc<Published>,
+        updates: Updates,
+        moved: Arc<Notify>,
+        vital: &Vital,
+    ) -> Mirrors {
         let (reloads, inbox) = mpsc::channel(1);
-        tokio::spawn(self.watcher.run(published, updates, inbox, moved));
+        tokio::spawn(vital.guard("watcher of mirrors", self.watcher.run(published, updates, inbox, moved)));
         Mirrors { reloads, counters: self.counters }
     }
 }

@@ -22,7 +22,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 use tracing::{debug, info, warn};
 
@@ -36,7 +35,8 @@ use crate::hosts;
 use crate::http;
 use crate::live::{self, Published, Readiness, Updates};
 use crate::load::{self, hosts::Purpose};
-use crate::process::{self, Clock, Signal, Signals, Supervisor};
+use crate::process::work::{self, Lane};
+use crate::process::{self, Clock, Ended, Ends, Signal, Signals, Supervisor, Vital};
 use crate::telemetry::Collect;
 use crate::transfer;
 use dns::Dns;
@@ -62,6 +62,10 @@ pub enum Failure {
     Control(OpenError),
     /// The certificate cannot be served.
     Tls(rustls::Error),
+    /// The system does not let the process have the threads that it takes.
+    Threads(io::Error),
+    /// A task without which the service cannot go on has ended.
+    Ended(Ended),
     /// The system refused something.
     System {
         /// What we tried.
@@ -79,6 +83,8 @@ impl fmt::Display for Failure {
             Failure::HttpBind(error) => error.fmt(f),
             Failure::Control(error) => error.fmt(f),
             Failure::Tls(error) => write!(f, "failed to serve TLS: {error}"),
+            Failure::Threads(error) => write!(f, "failed to start threads: {error}"),
+            Failure::Ended(ended) => write!(f, "failed to go on: {ended}"),
             Failure::System { what, error } => write!(f, "failed to {what}: {error}"),
         }
     }
@@ -93,6 +99,15 @@ impl Failure {
             Failure::DnsBind(error) => Some(error.help()),
             Failure::HttpBind(error) => Some(error.help()),
             Failure::Control(error) => Some(error.help()),
+            Failure::Threads(_) => Some(
+                "raise the limit on processes and threads of this user or service (`ulimit -u`; systemd: `LimitNPROC=` and \
+                 `TasksMax=`; a container: `--pids-limit`), or set a smaller `[dns] udp-threads`"
+                    .to_string(),
+            ),
+            Failure::Ended(_) => Some(
+                "this is a fault in pharos, please report it with the lines above; a supervisor should start it again"
+                    .to_string(),
+            ),
             Failure::Config(_) | Failure::Tls(_) | Failure::System { .. } => None,
         }
     }
@@ -112,9 +127,11 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     if let Err(error) = process::raise_open_files() {
         warn!(%error, "failed to raise the limit on open files");
     }
+    work::start().map_err(Failure::Threads)?;
     let prepared = prepare(path, Generation(1), &Purpose::Start).map_err(Failure::Config)?;
     log_warnings(&prepared.built.warnings);
-    let runtime = Runtime::new().map_err(Failure::system("start the runtime"))?;
+    let more = crate::dns::udp_threads(&prepared.built.config.dns) + work::SPARE_THREADS;
+    let runtime = work::runtime(more).map_err(Failure::Threads)?;
     let done = runtime.block_on(serve(path, prepared));
     // What is left is at most a reload that nobody waits for any more.
     runtime.shutdown_background();
@@ -124,7 +141,8 @@ pub fn run(path: &Path) -> Result<(), Failure> {
 async fn serve(path: &Path, prepared: Prepared) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(Failure::system("listen to signals"))?;
     let supervisor = Supervisor::from_environment().map_err(Failure::system("reach the supervisor"))?;
-    let mut services = Services::start(prepared).await?;
+    let (vital, mut ends) = Vital::new();
+    let mut services = Services::start(prepared, &vital).await?;
     told(supervisor.ready());
     let published = services.published.clone();
     let mut reloads = Reloads::new(path, move || load::hosts::known(published.load().mirrors.iter()));
@@ -138,6 +156,7 @@ async fn serve(path: &Path, prepared: Prepared) -> Result<(), Failure> {
                 }
                 Signal::Stop => break,
             },
+            ended = ends.next() => return Err(Failure::Ended(ended)),
             outcome = reloads.next() => {
                 services.reload(outcome).await;
                 if reloads.are_over() {
@@ -180,29 +199,40 @@ fn one_line(problem: &Diagnostic) -> String {
 }
 
 /// The service within the caller's runtime, which reads no signals and starts no reload by itself.
-pub struct Running(Services);
+pub struct Running {
+    services: Services,
+    ends: Ends,
+}
 
 impl Running {
     /// Starts serving a configuration.
     pub async fn start(path: &Path) -> Result<Self, Failure> {
+        work::start().map_err(Failure::Threads)?;
         let prepared = prepare(path, Generation(1), &Purpose::Start).map_err(Failure::Config)?;
         log_warnings(&prepared.built.warnings);
-        Services::start(prepared).await.map(Running)
+        let (vital, ends) = Vital::new();
+        let services = Services::start(prepared, &vital).await?;
+        Ok(Running { services, ends })
     }
 
     /// Where DNS is answered over UDP and TCP.
     pub fn dns_addresses(&self) -> Vec<SocketAddr> {
-        self.0.dns.addresses().plain.clone()
+        self.services.dns.addresses().plain.clone()
     }
 
     /// Where the registry listener is.
     pub fn registry_addresses(&self) -> Vec<SocketAddr> {
-        self.0.web.registry_addresses().to_vec()
+        self.services.web.registry_addresses().to_vec()
     }
 
     /// Finishes what is in flight.
     pub async fn stop(self) {
-        self.0.stop().await;
+        self.services.stop().await;
+    }
+
+    /// Waits until it cannot go on, and says why.
+    pub async fn failed(&mut self) -> Failure {
+        Failure::Ended(self.ends.next().await)
     }
 }
 
@@ -223,7 +253,7 @@ struct Services {
 
 impl Services {
     /// Takes all ports, then starts everything.
-    async fn start(mut prepared: Prepared) -> Result<Self, Failure> {
+    async fn start(mut prepared: Prepared, vital: &Vital) -> Result<Self, Failure> {
         let dns_ports = dns::Ports::bind(&prepared.built.config)?;
         let mut ports = Ports::bind(&prepared.built.config)?;
         let readiness = Arc::new(Readiness::default());
@@ -241,10 +271,11 @@ impl Services {
             snapshot = snapshot.with_orders(control.orders().clone());
         }
         let (published, updates, publisher) = live::publish(snapshot, move || clock.now());
-        tokio::spawn(publisher.run());
+        let publisher = publisher.free_by(|retired| drop(work::submit(Lane::Compute, move || drop(retired))));
+        tokio::spawn(vital.guard("publisher", publisher.run()));
         let moved = Arc::new(Notify::new());
-        let mirrors = waiting.map(|waiting| waiting.start(published.clone(), updates.clone(), moved.clone()));
-        let hosts = hosts::Service::start(&prepared.built.config, published.clone(), updates.clone(), moved);
+        let mirrors = waiting.map(|waiting| waiting.start(published.clone(), updates.clone(), moved.clone(), vital));
+        let hosts = hosts::Service::start(&prepared.built.config, published.clone(), updates.clone(), moved, vital);
         let mut counters: Vec<Arc<dyn Collect>> = vec![hosts.counters()];
         let (notices, heard) = live::notices();
         let engine = Engine { published: published.clone(), clock, notices };
@@ -257,11 +288,12 @@ impl Services {
         counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));
         if let Some(control) = &control {
             let probes = mirrors.as_ref().map(Mirrors::counters);
-            control.start(&published, updates.clone(), clock, probes);
+            control.start(&published, updates.clone(), clock, probes, vital);
             counters.push(control.desk());
         }
         let config = &prepared.built.config;
-        let transfers = transfer::Service::start(config, published.clone(), updates.clone(), clock, heard);
+        let transfers =
+            transfer::Service::start(config, published.clone(), updates.clone(), clock, heard, vital.clone());
         counters.push(transfers.counters());
         let web = Web::start(ports, admin, &mut prepared, &published, clock, counters, dns.counters())?;
         let config = prepared.built.config;

@@ -7,7 +7,6 @@
 use std::future::pending;
 use std::path::{Path, PathBuf};
 
-use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::{error, warn};
 
 use super::one_line;
@@ -18,6 +17,7 @@ use crate::base::time::Generation;
 use crate::config::Config;
 use crate::load::hosts::Purpose;
 use crate::load::hosts::keep::Known;
+use crate::process::work::{self, Lane, Pending};
 
 type Outcome = Result<Prepared, Vec<Diagnostic>>;
 
@@ -26,7 +26,7 @@ pub(super) struct Reloads {
     path: PathBuf,
     /// What is known of hosts when a reload begins.
     known: Box<dyn Fn() -> Known + Send>,
-    running: Option<JoinHandle<Outcome>>,
+    running: Option<Pending<Outcome>>,
     then: Then,
 }
 
@@ -59,9 +59,8 @@ impl Reloads {
             self.then = Then::Nothing;
             self.start();
         }
-        outcome.unwrap_or_else(|panic| {
-            let problem = Diagnostic::error("internal", format!("compiling failed: {panic}"));
-            Err(vec![problem.help("this is a fault in pharos, please report it")])
+        outcome.unwrap_or_else(|lost| {
+            Err(vec![Diagnostic::error("internal", format!("failed to compile the configuration: {lost}"))])
         })
     }
 
@@ -73,7 +72,7 @@ impl Reloads {
     fn start(&mut self) {
         let (path, purpose) = (self.path.clone(), Purpose::Reload((self.known)()));
         // The publisher numbers what it publishes.
-        self.running = Some(spawn_blocking(move || prepare(&path, Generation::default(), &purpose)));
+        self.running = Some(work::submit(Lane::Load, move || prepare(&path, Generation::default(), &purpose)));
     }
 }
 

@@ -22,6 +22,7 @@ use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::base::tsig::Key;
 use crate::process::Clock;
+use crate::process::work::{self, Lane};
 use crate::wire::MAX_STREAM;
 use crate::wire::tsig::{Exchange, VerifyError};
 use crate::zone::{Zone, is_newer};
@@ -184,14 +185,14 @@ async fn transfer(
             receive(&mut stream, &mut message).await?;
             verify(exchange.as_mut(), &message, clock)?;
             // A message is quickly read; the last one makes the zone, which takes as long as the zone is large.
-            let taken = tokio::task::spawn_blocking({
+            let taken = work::submit(Lane::Compute, {
                 let message = std::mem::take(&mut message);
                 move || {
                     let progress = inbound.take(&message);
                     (inbound, progress, message)
                 }
             });
-            let (back, progress, buffer) = taken.await.map_err(io::Error::other)?;
+            let (back, progress, buffer) = taken.await.map_err(io::Error::from)?;
             (inbound, message) = (back, buffer);
             let fetched = match progress? {
                 Progress::More => continue,

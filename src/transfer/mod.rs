@@ -29,7 +29,7 @@ use crate::base::time::Moment;
 use crate::base::tsig::Keys;
 use crate::config::{Config, Remote};
 use crate::live::{Published, Updates};
-use crate::process::Clock;
+use crate::process::{Clock, Vital};
 use crate::telemetry::Collect;
 use crate::telemetry::transfer::{Copy, Counters, MAX_ZONES, Zone as Standing};
 use crate::zone::Zone;
@@ -66,6 +66,7 @@ struct Shared {
     slots: Semaphore,
     counters: Arc<Counters>,
     state: Mutex<State>,
+    vital: Vital,
 }
 
 /// What outlives a reload.
@@ -93,11 +94,20 @@ impl Service {
         updates: Updates,
         clock: Clock,
         notices: mpsc::Receiver<NameBuf>,
+        vital: Vital,
     ) -> Self {
         let slots = Semaphore::new(MAX_FETCHES);
-        let shared =
-            Arc::new(Shared { published, updates, clock, slots, counters: Arc::default(), state: Mutex::default() });
-        let listener = tokio::spawn(listen(shared.clone(), notices)).abort_handle();
+        let shared = Arc::new(Shared {
+            published,
+            updates,
+            clock,
+            slots,
+            counters: Arc::default(),
+            state: Mutex::default(),
+            vital,
+        });
+        let listener =
+            tokio::spawn(shared.vital.guard("listener to NOTIFY", listen(shared.clone(), notices))).abort_handle();
         let mut service = Service { shared, secondaries: JoinSet::new(), listener };
         service.reload(config);
         service
@@ -131,7 +141,7 @@ impl Service {
                 bell: bells[&name_key(&zone.name)].clone(),
                 shared: self.shared.clone(),
             };
-            self.secondaries.spawn(secondary.keep());
+            self.secondaries.spawn(self.shared.vital.guard("secondary of a zone", secondary.keep()));
         }
         self.shared.announce();
     }

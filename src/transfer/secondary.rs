@@ -19,6 +19,7 @@ use crate::base::name::NameBuf;
 use crate::base::time::Moment;
 use crate::load::zone::copy;
 use crate::process::seed;
+use crate::process::work::{self, Lane};
 use crate::snapshot::Change;
 use crate::telemetry::transfer::Compared;
 use crate::zone::Zone;
@@ -142,11 +143,11 @@ impl Secondary {
     async fn save(&self, zone: &Arc<Zone>, is_served: bool) {
         let Some(file) = self.file.clone() else { return };
         let zone = zone.clone();
-        let saved = tokio::task::spawn_blocking(move || match is_served {
+        let saved = work::submit(Lane::Keep, move || match is_served {
             true => copy::touch(&file, SystemTime::now()).or_else(|_| copy::write(&file, &zone)),
             false => copy::write(&file, &zone),
         });
-        if let Ok(Err(error)) = saved.await {
+        if let Err(error) = saved.await.unwrap_or_else(|lost| Err(lost.into())) {
             warn!(%error, "failed to write the copy of zone {}; after a restart it has to be fetched anew", self.apex);
         }
     }

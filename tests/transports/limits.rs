@@ -253,7 +253,9 @@ async fn without_files_to_open_nothing_spins_and_udp_goes_on() {
     // For long enough to tell a busy process from one that waits; each question opens a socket here, not there.
     while begin.elapsed() < Duration::from_secs(1) {
         let message = query();
-        let asked = tokio::task::spawn_blocking(move || server::ask_udp(&message, LOCAL, address));
+        let asked = pharos::process::work::submit(pharos::process::work::Lane::Compute, move || {
+            server::ask_udp(&message, LOCAL, address)
+        });
         assert!(asked.await.unwrap().unwrap().is_some());
         answered += 1;
         tokio::time::sleep(Duration::from_millis(5)).await;

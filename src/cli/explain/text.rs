@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use crate::base::text::shown;
 use crate::inspect::view::{AnswerView, MirrorView, NetworkView, RuleView, SteeredView, View};
 use crate::inspect::words;
 
@@ -21,7 +22,7 @@ pub(super) fn text(view: &View) -> String {
         Some(subnet) => format!("{}, asked by {} for {subnet}", view.name, view.resolver),
         None => format!("{}, asked by {} without a subnet", view.name, view.resolver),
     };
-    let _ = writeln!(page.text, "{asked_for}\n");
+    let _ = writeln!(page.text, "{}\n", shown(&asked_for));
     page.answers(view);
     if let Some(steered) = &view.steered {
         page.text.push('\n');
@@ -101,7 +102,7 @@ impl Page {
     fn paragraph(&mut self, head: &str, words: &str) {
         let mut line = format!("{head:<INDENT$}");
         let mut fresh = true;
-        for word in words.split(' ') {
+        for word in shown(words).split(' ') {
             if !fresh && line.chars().count() + 1 + word.chars().count() > WIDTH {
                 let _ = writeln!(self.text, "{line}");
                 line = " ".repeat(INDENT);

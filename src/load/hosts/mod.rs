@@ -116,17 +116,21 @@ fn ask_all(resolver: &Resolver, hosts: Vec<Arc<str>>) -> Vec<(Arc<str>, [Lookup;
     if hosts.is_empty() {
         return Vec::new();
     }
-    // Whoever loads a configuration may be within a runtime, where another cannot run: it gets a thread of its own.
-    let asked = std::thread::scope(|scope| {
-        let asking = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| error.to_string())?;
-            let answers = runtime.block_on(answers(Asker::new(resolver)?, &hosts));
-            runtime.shutdown_background();
-            Ok(answers)
-        });
-        asking.join().unwrap_or_else(|_| Err("resolving failed, which is a fault in pharos".to_string()))
-    });
+    let ask = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let answers = runtime.block_on(answers(Asker::new(resolver)?, &hosts));
+        runtime.shutdown_background();
+        Ok(answers)
+    };
+    let asked = match tokio::runtime::Handle::try_current() {
+        Err(_) => ask(),
+        // Within a runtime another one cannot run: it gets a thread of its own.
+        Ok(_) => std::thread::scope(|scope| {
+            let asking = std::thread::Builder::new().spawn_scoped(scope, ask).map_err(|error| error.to_string())?;
+            asking.join().unwrap_or_else(|_| Err("resolving failed, which is a fault in pharos".to_string()))
+        }),
+    };
     match asked {
         Ok(answers) => answers,
         Err(why) => hosts.iter().map(|host| fail(host, &format!("there is no resolver to ask: {why}"))).collect(),

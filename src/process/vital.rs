@@ -1,0 +1,116 @@
+//! Tasks without which the service cannot go on: if one ends, the process ends too, so that a supervisor starts it again.
+//!
+//! The alternative, to go on without it, serves ever older state in silence.
+//!
+//! **Invariants**: the first end is reported, with the name of its task; a task that is aborted, as a reload does, is none.
+//! **Not here**: what an end leads to ([`crate::serve`]).
+
+use std::fmt;
+use std::future::{Future, pending};
+
+use tokio::sync::mpsc;
+
+/// Reports the end of tasks.
+#[derive(Clone, Debug)]
+pub struct Vital(mpsc::Sender<Ended>);
+
+/// Receives the report.
+#[derive(Debug)]
+pub struct Ends(mpsc::Receiver<Ended>);
+
+/// A task that has ended, and should not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its name.
+    pub task: &'static str,
+    /// How it ended.
+    pub how: How,
+}
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It returned.
+    Returned,
+    /// It panicked; the log says where.
+    Panicked,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.how {
+            How::Returned => write!(f, "the {} ended", self.task),
+            How::Panicked => write!(f, "the {} panicked", self.task),
+        }
+    }
+}
+
+impl Vital {
+    /// Reports, and where the reports arrive.
+    pub fn new() -> (Self, Ends) {
+        // One is enough: the first end is the cause of those that follow.
+        let (sender, receiver) = mpsc::channel(1);
+        (Vital(sender), Ends(receiver))
+    }
+
+    /// Wraps a task, so that its end is reported.
+    pub fn guard<F: Future<Output = ()> + Send>(
+        &self,
+        task: &'static str,
+        future: F,
+    ) -> impl Future<Output = ()> + Send + use<F> {
+        let report = self.0.clone();
+        async move {
+            let mut guard = Guard { task, how: None, report };
+            future.await;
+            guard.how = Some(How::Returned);
+        }
+    }
+}
+
+impl Ends {
+    /// Waits for the first end.
+    pub async fn next(&mut self) -> Ended {
+        match self.0.recv().await {
+            Some(ended) => ended,
+            // Nothing is guarded.
+            None => pending().await,
+        }
+    }
+}
+
+/// Reports when it is dropped, unless its task was aborted.
+struct Guard {
+    task: &'static str,
+    how: Option<How>,
+    report: mpsc::Sender<Ended>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let how = if std::thread::panicking() { Some(How::Panicked) } else { self.how };
+        if let Some(how) = how {
+            let _ = self.report.try_send(Ended { task: self.task, how });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_first_end_is_reported_and_an_abort_is_none() {
+        let (vital, mut ends) = Vital::new();
+        let aborted = tokio::spawn(vital.guard("aborted", pending()));
+        tokio::task::yield_now().await;
+        aborted.abort();
+        assert!(aborted.await.unwrap_err().is_cancelled());
+        let returned = vital.guard("returned", async {});
+        returned.await;
+        assert_eq!(ends.next().await, Ended { task: "returned", how: How::Returned });
+        assert!(tokio::spawn(vital.guard("panicked", async { panic!("a test") })).await.is_err());
+        let ended = ends.next().await;
+        assert_eq!((ended.how, ended.to_string().as_str()), (How::Panicked, "the panicked panicked"));
+    }
+}
