@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::common::peers::{find_program, free_port};
 use super::common::server::{PATIENCE, Server};
-use super::migrate::edited;
+use super::migrate::{assert_keys, edited};
 use super::mirror_owner::{Files, HEX, start_mirror};
 use super::page::Page;
 use super::shell;
@@ -30,6 +30,7 @@ const FEEDS: [(&str, &str); 2] = [
 ];
 
 pub(crate) fn run(page: &Page) {
+    assert_keys(page);
     assert_variables(page);
     let files = Files::new();
     files.write(&Page::open("docs/run-a-mirror.md"));

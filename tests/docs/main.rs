@@ -32,7 +32,8 @@ macro_rules! pages {
         fn $test() {
             let page = Page::open($path);
             $run(&page);
-            page.finish();
+            let unused = page.unused();
+            assert!(unused.is_empty(), "{}", unused.join("\n"));
         })*
     };
 }
@@ -87,14 +88,15 @@ fn every_fence_is_used_by_a_test_or_counted() {
 }
 
 #[test]
-fn a_fence_without_a_test_fails_its_page() {
-    let finish = |text: &str| {
-        let page = Page::parse("docs/x.md".as_ref(), text);
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| page.finish())).is_ok()
-    };
-    assert!(finish("no fence at all\n"));
-    assert!(!finish("```toml\na = 1\n```\n"));
-    assert!(!finish("```\nindented or not, it counts\n```\n"));
-    assert!(finish("```toml no-test=\"needs systemd\"\na = 1\n```\n"));
-    assert!(!finish("```toml no-test=\"\"\na = 1\n```\n"));
+fn a_fence_without_a_test_is_found() {
+    let unused = |text: &str| Page::parse("docs/x.md".as_ref(), text).unused();
+    let no_test = ["docs/x.md:1: no test runs or loads this fence"];
+    assert!(unused("no fence at all\n").is_empty());
+    assert_eq!(unused("```toml\na = 1\n```\n"), no_test);
+    assert_eq!(unused("~~~\nwithout a language\n~~~\n"), no_test);
+    assert!(unused("```toml no-test=\"needs systemd\"\na = 1\n```\n").is_empty());
+    assert_eq!(unused("```toml no-test=\"\"\na = 1\n```\n"), ["docs/x.md:1: `no-test` needs a reason"]);
+    let page = Page::parse("docs/x.md".as_ref(), "```toml run no-test=\"needs root\"\n```\n");
+    page.claim("run");
+    assert_eq!(page.unused(), ["docs/x.md:1: `no-test` on a fence that a test uses"]);
 }

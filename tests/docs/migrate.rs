@@ -19,7 +19,7 @@ use super::common::pipeline;
 use super::common::query::Builder;
 use super::common::server::Server;
 use super::common::show;
-use super::page::{Fence, Page};
+use super::page::{Fence, Page, root};
 use super::process::Process;
 use super::shell;
 
@@ -51,6 +51,7 @@ pub(crate) struct Old<'t> {
 /// Starts both servers with the files of a page, and compares what they answer. A server that is not installed is left
 /// out, and named; ours starts all the same.
 pub(crate) fn both(page: &Page, folder: &Path, old: &Old<'_>) {
+    assert_keys(page);
     let ours = Server::start(&folder.join("pharos/pharos.toml"));
     let ours = ours.address(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let has_module = old.module.is_none_or(|(folder, file)| is_installed(folder, file));
@@ -66,6 +67,43 @@ pub(crate) fn both(page: &Page, folder: &Path, old: &Old<'_>) {
     process.wait_until(|| pipeline::ask_tcp(old.address, &message).is_ok_and(|reply| reply[2] & 4 != 0));
     compare(page, old.address, ours);
     run_dig(page, page.claim("compare"), folder, old.address, ours);
+}
+
+/// Every key in a page's column "Pharos" is one of the configuration.
+pub(crate) fn assert_keys(page: &Page) {
+    let text = fs::read_to_string(root().join("tests/check/everything.toml")).unwrap();
+    let mut known = BTreeSet::new();
+    keys_of(&toml::from_str(&text).unwrap(), &mut known);
+    let table = page.tables.iter().find(|table| table.head.get(1).is_some_and(|head| head == "Pharos")).unwrap();
+    let codes: Vec<&String> = table.codes.iter().flat_map(|row| &row[1]).collect();
+    let keys: Vec<&str> = codes.iter().filter_map(|code| key_of(code)).collect();
+    assert!(keys.len() > 5, "{}: {keys:?}", page.path.display());
+    let unknown: Vec<&&str> = keys.iter().filter(|key| !known.contains(**key)).collect();
+    assert!(unknown.is_empty(), "{}: not in tests/check/everything.toml: {unknown:?}", page.path.display());
+}
+
+/// The key that a code names: `[probe] fall`, `weights = { … }` or `country`.
+fn key_of(code: &str) -> Option<&str> {
+    let behind = code.strip_prefix('[').map_or(Some(code), |rest| rest.split_once("] ").map(|(_, behind)| behind))?;
+    let key = behind.split(['=', ' ']).next()?;
+    let is_key =
+        !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-' || byte.is_ascii_digit());
+    // Commands begin so too, and sources have names of their own.
+    (is_key && !["pharos", "systemctl"].contains(&key)).then_some(key)
+}
+
+fn keys_of(table: &toml::Table, keys: &mut BTreeSet<String>) {
+    for (key, value) in table {
+        keys.insert(key.clone());
+        let mut values = vec![value];
+        while let Some(value) = values.pop() {
+            match value {
+                toml::Value::Table(table) => keys_of(table, keys),
+                toml::Value::Array(list) => values.extend(list),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Looks for a module in the library folders of every architecture.

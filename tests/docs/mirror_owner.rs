@@ -36,9 +36,8 @@ pub(crate) fn run(page: &Page) {
     shell::run(page, page.claim("pem"), folder, &[]);
     for recipe in RECIPES {
         let commands = page.claim_all(recipe.commands);
-        let missing: Vec<_> = recipe.programs.iter().filter(|program| find_program(program).is_none()).collect();
-        if !missing.is_empty() {
-            eprintln!("skipped: {missing:?} not installed (Debian packages of these names)");
+        if let Some(missing) = recipe.programs.iter().find(|program| find_program(program).is_none()) {
+            eprintln!("skipped: {missing} is not installed (Debian package of that name)");
             continue;
         }
         let port = free_port();

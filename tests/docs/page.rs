@@ -1,7 +1,7 @@
 //! A page of the documentation: its fences, links, headings and tables, as a CommonMark parser reads them.
 //!
 //! **Invariants**: a fence is claimed by the test that runs or loads it, or its info string gives a reason why no test
-//! does (`no-test="…"`); [`Page::finish`] fails for every other fence.
+//! does (`no-test="…"`); [`Page::unused`] names every other fence.
 //! **Not here**: how a fence is run ([`super::shell`], [`super::migrate`]).
 
 use std::cell::Cell;
@@ -51,6 +51,8 @@ pub(crate) struct Table {
     pub(crate) under: String,
     pub(crate) head: Vec<String>,
     pub(crate) rows: Vec<Vec<String>>,
+    /// What stands in backticks, by row and column.
+    pub(crate) codes: Vec<Vec<Vec<String>>>,
 }
 
 /// The folder of the repository.
@@ -111,14 +113,16 @@ impl Page {
         table
     }
 
-    /// Fails if a fence is neither claimed nor has a reason.
-    pub(crate) fn finish(&self) {
-        for fence in &self.fences {
-            let (place, reason) = (format!("{}:{}", self.path.display(), fence.line), fence.info.get("no-test"));
-            assert!(reason != Some(""), "{place}: `no-test` needs a reason");
-            assert!(fence.claimed.get() || reason.is_some(), "{place}: no test runs or loads this fence");
-            assert!(!fence.claimed.get() || reason.is_none(), "{place}: `no-test` on a fence that a test uses");
-        }
+    /// The fences that are neither claimed nor have a reason.
+    pub(crate) fn unused(&self) -> Vec<String> {
+        let problem = |fence: &Fence| match (fence.claimed.get(), fence.info.get("no-test")) {
+            (_, Some("")) => Some("`no-test` needs a reason"),
+            (false, None) => Some("no test runs or loads this fence"),
+            (true, Some(_)) => Some("`no-test` on a fence that a test uses"),
+            _ => None,
+        };
+        let place = |fence: &Fence| format!("{}:{}", self.path.display(), fence.line);
+        self.fences.iter().filter_map(|fence| Some(format!("{}: {}", place(fence), problem(fence)?))).collect()
     }
 }
 
@@ -159,6 +163,8 @@ struct Reader {
     heading: String,
     fence: Option<(usize, Info)>,
     row: Vec<String>,
+    codes: Vec<String>,
+    row_codes: Vec<Vec<String>>,
 }
 
 impl Reader {
@@ -174,7 +180,10 @@ impl Reader {
                     page.fences.push(Fence { line, info, text, claimed: Cell::new(false) });
                 }
             }
-            Event::Start(Tag::Heading { .. } | Tag::TableCell) => self.text.clear(),
+            Event::Start(Tag::Heading { .. } | Tag::TableCell) => {
+                self.text.clear();
+                self.codes.clear();
+            }
             Event::End(TagEnd::Heading(_)) => {
                 self.heading = std::mem::take(&mut self.text);
                 // GitHub numbers anchors that would be the same.
@@ -183,15 +192,30 @@ impl Reader {
                 page.anchors.push(if again == 0 { anchor } else { format!("{anchor}-{again}") });
             }
             Event::Start(Tag::Table(_)) => {
-                page.tables.push(Table { under: self.heading.clone(), head: Vec::new(), rows: Vec::new() });
+                let (head, rows, codes) = (Vec::new(), Vec::new(), Vec::new());
+                page.tables.push(Table { under: self.heading.clone(), head, rows, codes });
             }
-            Event::End(TagEnd::TableCell) => self.row.push(std::mem::take(&mut self.text)),
-            Event::End(TagEnd::TableHead) => page.tables.last_mut().unwrap().head = std::mem::take(&mut self.row),
-            Event::End(TagEnd::TableRow) => page.tables.last_mut().unwrap().rows.push(std::mem::take(&mut self.row)),
+            Event::End(TagEnd::TableCell) => {
+                self.row.push(std::mem::take(&mut self.text));
+                self.row_codes.push(std::mem::take(&mut self.codes));
+            }
+            Event::End(TagEnd::TableHead) => {
+                self.row_codes.clear();
+                page.tables.last_mut().unwrap().head = std::mem::take(&mut self.row);
+            }
+            Event::End(TagEnd::TableRow) => {
+                let table = page.tables.last_mut().unwrap();
+                table.rows.push(std::mem::take(&mut self.row));
+                table.codes.push(std::mem::take(&mut self.row_codes));
+            }
             Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
                 page.links.push(Link { line, target: dest_url.to_string() });
             }
-            Event::Text(text) | Event::Code(text) => self.text.push_str(&text),
+            Event::Text(text) => self.text.push_str(&text),
+            Event::Code(text) => {
+                self.text.push_str(&text);
+                self.codes.push(text.to_string());
+            }
             Event::SoftBreak | Event::HardBreak => self.text.push(' '),
             _ => {}
         }
