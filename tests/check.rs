@@ -1,6 +1,6 @@
 //! `check` by case files: each `tests/check/NAME.toml` is read, and what is said of it is `NAME.expected`.
 //!
-//! `BLESS=1 cargo test --test check` writes the expected files anew; read the difference before keeping it.
+//! `PHAROS_BLESS=1 cargo test --test check` writes the expected files anew; read the difference before keeping it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -41,7 +41,7 @@ fn every_case_says_what_is_expected() {
     for case in cases() {
         let found = output(&fs::read_to_string(&case).unwrap());
         let path = case.with_extension("expected");
-        if std::env::var_os("BLESS").is_some() {
+        if std::env::var_os("PHAROS_BLESS").is_some() {
             fs::write(&path, &found).unwrap();
         } else if fs::read_to_string(&path).ok().as_deref() != Some(&found) {
             wrong.push(format!("{}:\n{found}", case.display()));

@@ -18,30 +18,7 @@ use std::time::{Duration, Instant};
 
 use common::cases;
 use common::generate::Dice;
-
-/// What a mutation may put in: octets that mean something in messages and texts.
-const TOKENS: [&[u8]; 20] = [
-    b"\x00",
-    b"\xff",
-    b"\xc0\x0c",
-    b"\x00\x08\x00\x07\x00\x01\x18\x00",
-    b"\x00\x0a\x00\x08",
-    b"\x00\x00\x29",
-    b"\x3f",
-    b"\n",
-    b"\"",
-    b"(",
-    b")",
-    b";",
-    b"\\",
-    b"\\000",
-    b"$INCLUDE x\n",
-    b"$TTL 1\n",
-    b"\n@ IN SOA a b 1 2 3 4 5\n",
-    b" CNAME ",
-    b" = [",
-    b"[[zone]]\n",
-];
+use common::mutate::{corpus, folder, mutated};
 
 #[test]
 fn respond_keeps_its_promises() {
@@ -107,41 +84,6 @@ fn smoke(name: &str, target: fn(&[u8]), times: usize) {
         tried += 1;
     }
     eprintln!("{name}: {} inputs, {tried} mutations in {:.1?}", corpus.len(), start.elapsed());
-}
-
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name)
-}
-
-fn corpus(name: &str) -> Vec<Vec<u8>> {
-    let mut paths: Vec<PathBuf> = fs::read_dir(folder(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    paths.iter().map(|path| fs::read(path).unwrap()).collect()
-}
-
-fn mutated(corpus: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
-    let mut input = dice.pick(corpus).clone();
-    for _ in 0..1 + dice.below(6) {
-        let at = dice.below(input.len() + 1);
-        let len = dice.below(16).min(input.len() - at);
-        match dice.below(7) {
-            0 if at < input.len() => input[at] = dice.next() as u8,
-            1 if at < input.len() => input[at] ^= 1 << dice.below(8),
-            2 => drop(input.drain(at..at + len)),
-            3 => drop(input.splice(at..at, dice.pick(&TOKENS).iter().copied())),
-            4 => input.truncate(at),
-            5 => {
-                let other = dice.pick(corpus);
-                let from = dice.below(other.len() + 1);
-                input.splice(at..at + len, other[from..].iter().copied().take(200));
-            }
-            _ => {
-                let again = input[at..at + len].to_vec();
-                input.splice(at..at, again);
-            }
-        }
-    }
-    input
 }
 
 /// Writes the inputs that are made of the engine's cases, and of what is said here.

@@ -18,7 +18,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::peers::{find_program, free_port};
+use common::needs::{self, find_program};
+use common::peers::free_port;
 use common::server::{PATIENCE, Server};
 use common::{feeds, query, show};
 use pharos::base::prefix::Prefix;
@@ -67,10 +68,7 @@ struct Resolver {
 impl Resolver {
     /// None where it is not installed.
     fn start(pharos: SocketAddr) -> Option<Resolver> {
-        let Some(program) = find_program("unbound") else {
-            eprintln!("skipped: unbound is not installed (Debian package `unbound`)");
-            return None;
-        };
+        let program = needs::program("unbound", "unbound")?;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().display();
         let port = free_port();
@@ -162,7 +160,6 @@ impl World {
 /// The prefixes of the real feeds with provider and region; none without the feeds.
 fn entries() -> Option<Vec<(Prefix, String, String)>> {
     let (Some(aws), Some(gcp)) = (feeds::read(AWS), feeds::read(GCP)) else {
-        feeds::skipped();
         return None;
     };
     let mut found = Vec::new();
@@ -184,7 +181,7 @@ fn entries() -> Option<Vec<(Prefix, String, String)>> {
 
 /// Where a feed is, for a configuration elsewhere.
 fn path(file: &str) -> String {
-    feeds::folder().join(file).canonicalize().unwrap().display().to_string()
+    needs::data_folder().join(file).canonicalize().unwrap().display().to_string()
 }
 
 /// Whom an address belongs to: the longest prefix of the first feed that has one, by looking at all of them.

@@ -6,19 +6,18 @@
 //!
 //! `cargo test --release --test steering_real -- --nocapture` tries a million addresses of each family.
 //!
-//! The feeds are looked for in `$PHAROS_FEEDS`, else in `../shared/data`; without them the tests say `skipped`.
+//! The feeds are looked for in `$PHAROS_FEEDS`, else in `../shared/data`; without them the tests are skipped.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 #![allow(clippy::print_stderr, reason = "what was skipped, and how much was tried")]
 
-#[allow(unreachable_pub, reason = "a module of test binaries has nobody outside to reach it")]
-#[path = "common/feeds.rs"]
-mod feeds;
+mod common;
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, LazyLock};
 
+use common::{feeds, needs};
 use pharos::base::client::{Client, SourcePrefixLen, Subnet};
 use pharos::base::diagnostic::Place;
 use pharos::base::geo::Coordinates;
@@ -55,7 +54,17 @@ const RESERVED_V6: [&str; 3] = ["::1/128", "fc00::/7", "fe80::/10"];
 /// IPv6 blocks that embed an IPv4 address (RFC 4291, 6052, 3056).
 const EMBEDDING: [&str; 3] = ["::ffff:0:0/96", "64:ff9b::/96", "2002::/16"];
 
+/// The feeds.
+const AWS: &str = "aws-ip-ranges.json";
+const GCP: &str = "gcp-cloud.json";
+
 static WORLD: LazyLock<Option<World>> = LazyLock::new(World::load);
+
+/// The world of the feeds. `None` if a feed is missing, which is counted for each test.
+fn world() -> Option<&'static World> {
+    [AWS, GCP].iter().all(|file| needs::data(file).is_some()).then_some(())?;
+    WORLD.as_ref()
+}
 
 struct World {
     snapshot: Snapshot,
@@ -88,8 +97,8 @@ struct Oracle {
 
 impl World {
     fn load() -> Option<World> {
-        let aws = feeds::read("aws-ip-ranges.json")?;
-        let gcp = feeds::read("gcp-cloud.json")?;
+        let aws = feeds::read(AWS)?;
+        let gcp = feeds::read(GCP)?;
         // (prefix, region) in the order of precedence: a region before a global block for the same prefix.
         let aws_v4 = entries(&aws["prefixes"], "ip_prefix", "region");
         let aws_v6 = entries(&aws["ipv6_prefixes"], "ipv6_prefix", "region");
@@ -291,7 +300,7 @@ impl Oracle {
 
 #[test]
 fn every_ipv4_address_has_the_mirror_of_its_longest_prefix_and_an_exact_scope() {
-    let Some(world) = &*WORLD else { return feeds::skipped() };
+    let Some(world) = world() else { return };
     let mut out = [0; 4096];
     let mut random = Random(0x5eed_0004);
     for (index, address) in world.v4.addresses(ADDRESSES, &mut random).enumerate() {
@@ -307,7 +316,7 @@ fn every_ipv4_address_has_the_mirror_of_its_longest_prefix_and_an_exact_scope() 
 
 #[test]
 fn every_ipv6_address_has_the_mirror_of_its_longest_prefix_and_an_exact_scope() {
-    let Some(world) = &*WORLD else { return feeds::skipped() };
+    let Some(world) = world() else { return };
     let mut out = [0; 4096];
     let mut random = Random(0x5eed_0006);
     for (index, address) in world.v6.addresses(ADDRESSES, &mut random).enumerate() {
@@ -334,7 +343,7 @@ fn every_ipv6_address_has_the_mirror_of_its_longest_prefix_and_an_exact_scope() 
 
 #[test]
 fn every_range_is_decided_alike_at_both_of_its_ends() {
-    let Some(world) = &*WORLD else { return feeds::skipped() };
+    let Some(world) = world() else { return };
     for oracle in [&world.v4, &world.v6] {
         for (first, judged) in &oracle.ranges {
             let (low, high) = oracle.range(*first);
@@ -352,9 +361,9 @@ fn every_range_is_decided_alike_at_both_of_its_ends() {
 /// Worked out apart from both oracles, from the feeds of August 2026 in the folder of shared data.
 #[test]
 fn subnets_of_24_bits_get_the_right_mirror_and_scope() {
-    let Some(world) = &*WORLD else { return feeds::skipped() };
+    let Some(world) = world() else { return };
     if std::env::var_os("PHAROS_FEEDS").is_some() {
-        return eprintln!("skipped: these are facts about other feeds");
+        return needs::skip("these are facts about the feeds in ../shared/data");
     }
     let mut out = [0; 4096];
     let expected = [
@@ -412,7 +421,7 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
     let network = |name: &str, kind, file: &str| Network {
         name: name.into(),
         kind,
-        path: feeds::folder().join(file),
+        path: needs::data_folder().join(file),
         file: file.into(),
         provider: None,
         place: Place::whole_file(&Arc::from("pharos.toml")),
@@ -465,11 +474,8 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
 /// Every network of MaxMind's City test database gets the mirror that is nearest to where a lookup of its own puts it.
 #[test]
 fn the_nearest_mirror_is_that_of_the_citys_coordinates() {
-    let path = feeds::folder().join("GeoLite2-City-Test.mmdb");
-    let Ok(octets) = std::fs::read(&path) else {
-        eprintln!("skipped: {} is not there", path.display());
-        return;
-    };
+    let Some(path) = needs::data("GeoLite2-City-Test.mmdb") else { return };
+    let octets = std::fs::read(&path).unwrap();
     let network = Network {
         name: "city".into(),
         kind: NetworkKind::Mmdb,

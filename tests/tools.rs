@@ -5,7 +5,6 @@
 //! signatures, and the number of blanks. kdig, for the encrypted transports, is in `tests/transports`.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
-#![allow(clippy::print_stderr, reason = "what was skipped is said")]
 
 mod common;
 
@@ -14,7 +13,7 @@ use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::{Command, Stdio};
 
-use common::peers::find_program;
+use common::needs;
 use common::server::Server;
 use tempfile::TempDir;
 
@@ -123,10 +122,7 @@ fn words(text: &str) -> Vec<&str> {
 
 /// Runs a program, and gives what it prints without what is different each time; none where it is not installed.
 fn run(program: &str, package: &str, arguments: &[&str], input: &str) -> Option<String> {
-    let Some(path) = find_program(program) else {
-        eprintln!("skipped: `{program}` is not installed (Debian: {package})");
-        return None;
-    };
+    let path = needs::program(program, package)?;
     let mut process = Command::new(path)
         .args(arguments)
         .env("TZ", "UTC")

@@ -1,26 +1,11 @@
-//! The providers' real feeds, which are not part of this repository: in `$PHAROS_FEEDS`, else in `../shared/data`.
-
-#![allow(clippy::print_stderr, reason = "what was skipped is said")]
-
-use std::path::{Path, PathBuf};
+//! The providers' real feeds, see [`needs::data`].
 
 use serde_json::Value;
 
-/// Where they are looked for.
-pub fn folder() -> PathBuf {
-    match std::env::var_os("PHAROS_FEEDS") {
-        Some(folder) => folder.into(),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-    }
-}
+use super::needs;
 
-/// One of them; none where it is not there.
+/// One of them. `None` if it does not exist, which is counted.
 pub fn read(file: &str) -> Option<Value> {
-    let text = std::fs::read(folder().join(file)).ok()?;
+    let text = std::fs::read(needs::data(file)?).unwrap();
     Some(serde_json::from_slice(&text).unwrap())
-}
-
-/// Says that they are missing.
-pub fn skipped() {
-    eprintln!("skipped: the feeds aws-ip-ranges.json and gcp-cloud.json are not in {}", folder().display());
 }

@@ -3,12 +3,10 @@
 //! Each is one process on a free port of loopback with a folder of its own, and ends when it is dropped. A server that
 //! is not installed is left out, which is said.
 
-#![allow(clippy::print_stderr, reason = "what was skipped is said")]
-
 use std::fmt::Write as _;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -16,6 +14,7 @@ use std::time::{Duration, Instant};
 use pharos::base::rr::Rtype;
 use tempfile::TempDir;
 
+use super::needs;
 use super::pipeline;
 use super::query::Builder;
 use super::server::PATIENCE;
@@ -37,9 +36,8 @@ pub fn start(names: &[&str], zones: &[ZoneFile]) -> Vec<Peer> {
         [("nsd", "nsd", "nsd", nsd), ("knot", "knotd", "knot", knot), ("bind", "named", "bind9", bind)];
     let mut peers = Vec::new();
     for (name, program, package, configure) in kinds.into_iter().filter(|(name, ..)| names.contains(name)) {
-        match find_program(program) {
-            Some(program) => peers.push(Peer::start(name, &program, configure, zones)),
-            None => eprintln!("skipped: {program} is not installed (Debian package `{package}`)"),
+        if let Some(program) = needs::program(program, package) {
+            peers.push(Peer::start(name, &program, configure, zones));
         }
     }
     for peer in &mut peers {
@@ -180,11 +178,4 @@ pub fn free_port() -> u16 {
         u16::try_from(PORTS.start + offset % (PORTS.end - PORTS.start)).unwrap()
     };
     std::iter::repeat_with(next).take(PORTS.len()).find(is_free).expect("a port is free")
-}
-
-/// Debian keeps servers where not every user's path leads.
-pub fn find_program(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
-    folders.map(|folder| folder.join(program)).find(|file| file.is_file())
 }

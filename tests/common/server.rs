@@ -81,6 +81,23 @@ impl Server {
         }
     }
 
+    /// The lines that it has written since they were last read, without waiting.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// Whether the process still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
+    }
+
+    /// Its resident memory, in KiB.
+    pub fn memory_kib(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel says how much");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Gives it time, in which it must not end.
     pub fn wait_for_nothing_in(&self, time: Duration) {
         let until = Instant::now() + time;

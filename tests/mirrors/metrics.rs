@@ -1,6 +1,4 @@
-//! `docs/metrics.md` and what the server prints are the same; `BLESS=1` writes the list anew.
-
-#![allow(clippy::print_stderr, reason = "what was skipped is said")]
+//! `docs/metrics.md` and what the server prints are the same; `PHAROS_BLESS=1` writes the list anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -12,6 +10,7 @@ use std::time::Instant;
 use pharos::base::rr::Rtype;
 
 use super::common::nameserver::NameServer;
+use super::common::needs;
 use super::common::server::PATIENCE;
 use super::world::{Authority, Fault, NAME, loopback};
 use super::{QUICK, World};
@@ -116,7 +115,7 @@ async fn the_list_of_metrics_is_what_the_server_prints() {
     let old_len: usize = old.map(|line| line.len() + 1).sum();
     let after = &rest[old_len..];
     let right = format!("{before}{table}{after}");
-    if std::env::var_os("BLESS").is_some() {
+    if std::env::var_os("PHAROS_BLESS").is_some() {
         std::fs::write(&path, right).unwrap();
     } else {
         assert_eq!(written, right, "docs/metrics.md is not what the server prints");
@@ -124,16 +123,14 @@ async fn the_list_of_metrics_is_what_the_server_prints() {
 }
 
 fn check_with_promtool(page: &str) {
-    let tool = Command::new("promtool")
+    let Some(promtool) = needs::program("promtool", "prometheus") else { return };
+    let mut tool = Command::new(promtool)
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn();
-    let Ok(mut tool) = tool else {
-        eprintln!("skipped: promtool is not installed (Debian package `prometheus`)");
-        return;
-    };
+        .spawn()
+        .unwrap();
     tool.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
     let said = tool.wait_with_output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));

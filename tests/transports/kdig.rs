@@ -3,14 +3,12 @@
 use std::net::IpAddr;
 use std::process::Command;
 
+use crate::common::needs;
 use crate::world::{NAME, World};
 
 #[test]
 fn kdig_reads_every_encrypted_transport() {
-    let Some(help) = run(&["--help"]) else {
-        eprintln!("skipped: `kdig` is not installed (Debian: knot-dnsutils)");
-        return;
-    };
+    let Some(help) = run(&["--help"]) else { return };
     let world = World::start("");
     let local: IpAddr = "127.0.0.1".parse().unwrap();
     let certificate = format!("+tls-ca={}", world.certificate().display());
@@ -23,7 +21,7 @@ fn kdig_reads_every_encrypted_transport() {
     ];
     for (option, listener, session) in ways {
         if !help.contains(option.trim_start_matches('+').trim_end_matches("-get")) {
-            eprintln!("skipped: this `kdig` has no {option}");
+            needs::missing(format!("this kdig has no {option}"));
             continue;
         }
         let port = world.server.listener(listener, local).port().to_string();
@@ -45,7 +43,8 @@ fn run(arguments: &[&str]) -> Option<String> {
 }
 
 fn run_tool(tool: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(tool).args(arguments).output().ok()?;
+    let package = if tool == "kdig" { "knot-dnsutils" } else { "bind9-dnsutils" };
+    let output = Command::new(needs::program(tool, package)?).args(arguments).output().unwrap();
     Some(String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
 }
 
@@ -58,10 +57,7 @@ fn rfc9460_s2_1_dig_and_kdig_read_https_records() {
     for tool in ["dig", "kdig"] {
         let ask =
             |name: &str| run_tool(tool, &["@127.0.0.1", "-p", &port, name, "HTTPS", "+subnet=30.1.3.0/24", "+short"]);
-        let Some(tailored) = ask("https.blob.k8s.io") else {
-            eprintln!("skipped: `{tool}` is not installed (Debian: bind9-dnsutils, knot-dnsutils)");
-            continue;
-        };
+        let Some(tailored) = ask("https.blob.k8s.io") else { continue };
         let expected = "1 . alpn=\"h2,http/1.1\" port=8443 ipv4hint=192.0.2.20 ipv6hint=2001:db8:b::20";
         // kdig leaves out the quotes, which RFC 9460 §2.1 allows.
         let plain = |text: &str| text.replace('"', "");

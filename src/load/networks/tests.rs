@@ -9,6 +9,9 @@ use super::*;
 use crate::base::diagnostic::{Place, Style};
 use crate::networks::{Labels, Place as Somewhere};
 
+#[path = "../../../tests/common/needs.rs"]
+mod needs;
+
 /// A network of some kind, as a config would have it.
 pub(super) fn network(kind: NetworkKind) -> Network {
     let config: Arc<str> = "pharos.toml".into();
@@ -23,15 +26,9 @@ pub(super) fn network(kind: NetworkKind) -> Network {
     }
 }
 
-/// A published file; none, with a word about it, where this checkout has none beside it.
+/// A published file. `None` if this checkout has none beside it, which is counted.
 pub(super) fn shared(name: &str) -> Option<Vec<u8>> {
-    let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data")).join(name);
-    let octets = std::fs::read(&path).ok();
-    if octets.is_none() {
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), "skipped: {} is not there", path.display());
-    }
-    octets
+    Some(std::fs::read(needs::data(name)?).unwrap())
 }
 
 fn read_as(kind: NetworkKind, text: &str) -> Loaded {
