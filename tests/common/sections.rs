@@ -48,9 +48,19 @@ impl Sections {
         })
     }
 
+    /// The SOA of a negative answer.
+    pub fn soa(&self) -> Option<&Record> {
+        self.authority.iter().find(|record| record.rtype == 6)
+    }
+
+    /// The name servers in the authority section.
+    pub fn servers(&self) -> impl Iterator<Item = &Record> {
+        self.authority.iter().filter(|record| record.rtype == 2)
+    }
+
     /// Whether it delegates, by RFC 2308 §2.2: no answer, no AA, and name servers.
     pub fn is_referral(&self) -> bool {
-        !self.aa && self.authority.iter().any(|record| record.rtype == 2)
+        !self.aa && self.servers().next().is_some()
     }
 }
 
