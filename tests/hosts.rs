@@ -1,7 +1,7 @@
 //! Mirrors that are known by a host name, kept fresh by the real server: another one on loopback has the name, moves it, loses
 //! it, and dies.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may")]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 
@@ -12,7 +12,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::hickory::Hickory;
 use common::nameserver::{self, NameServer};
+use common::needs;
 use common::peers::{self, Peer};
 use common::query::Builder;
 use common::server::{PATIENCE, Server, ask_udp};
@@ -28,7 +30,7 @@ const NAME: &str = "blob.example";
 struct World {
     folder: TempDir,
     resolver: SocketAddr,
-    /// What stands in `[resolver]` besides, in the mirrors, and in the horizon.
+    /// A prefix that a host may be in, besides [`DOCUMENTATION`]; lines in the mirrors, and in the horizon.
     parts: [&'static str; 3],
 }
 
@@ -46,7 +48,8 @@ impl World {
     fn configure(&self, more: &str) {
         let mut text = format!(
             "[dns]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[networks]\nnear = {{ list = \"near\" }}\n\
-             [resolver]\nservers = \"{}\"\ntimeout = \"300ms\"\nleast-ttl = \"1s\"\nstate = \"hosts.json\"\n{}\n",
+             [resolver]\nservers = \"{}\"\ntimeout = \"300ms\"\nleast-ttl = \"1s\"\nstate = \"hosts.json\"\n\
+             private = [{DOCUMENTATION}, {:?}]\n",
             self.resolver, self.parts[0]
         );
         let _ = write!(
@@ -75,8 +78,14 @@ impl World {
     }
 }
 
+/// The blocks of these tests' addresses, which are refused unless allowed.
+const DOCUMENTATION: &str = r#""192.0.2.0/24", "198.51.100.0/24", "2001:db8::/32""#;
+
+/// A prefix that no test uses.
+const UNUSED: &str = "192.168.77.0/24";
+
 /// Only the mirror that is known by its host.
-const ALONE: [&str; 3] = ["", "", "default = \"lb\""];
+const ALONE: [&str; 3] = [UNUSED, "", "default = \"lb\""];
 
 fn ask(server: &Server, rtype: Rtype, from: Ipv4Addr) -> Message {
     let reply =
@@ -181,7 +190,7 @@ fn a_restart_without_a_resolver_serves_what_was_known() {
 fn rfc7871_s7_4_a_family_comes_and_goes_for_all_clients_at_once() {
     let authority = NameServer::start("lb A 192.0.2.1");
     let parts = [
-        "",
+        UNUSED,
         "[mirrors.plain]\naddresses = \"192.0.2.50\"",
         "rules = [{ network = \"near\", mirrors = \"lb\" }]\ndefault = \"plain\"",
     ];
@@ -211,10 +220,10 @@ fn rfc7871_s7_4_a_family_comes_and_goes_for_all_clients_at_once() {
 fn a_host_that_turns_to_our_own_network_or_to_ourselves_is_refused() {
     let authority = NameServer::start("lb A 192.0.2.1\n");
     let itself = "[[zone]]\nname = \"self.net.test\"\nfile = \"zone\"\nsteer = [{ owner = \"@\", horizon = \"h\" }]";
-    let world = World::new(authority.address(), ["", itself, ALONE[2]]);
+    let world = World::new(authority.address(), [UNUSED, itself, ALONE[2]]);
     let server = world.start();
     authority.change("lb A 10.0.0.1\nlb A 127.0.0.1");
-    server.wait_for("10.0.0.1 is in a reserved block that `[resolver] private` does not allow");
+    server.wait_for("10.0.0.1 is in 10.0.0.0/8 (private use, RFC 1918), which `[resolver] private` does not allow");
     assert_eq!(addresses(&server, Rtype::A), ["192.0.2.1"]);
     // Whoever asks that name gets what we give for it, and so on for ever.
     authority.change("lb CNAME x\nx CNAME self\nself A 192.0.2.66");
@@ -231,20 +240,44 @@ fn a_host_that_turns_to_our_own_network_or_to_ourselves_is_refused() {
     assert!(server.metric("pharos_host_lookups_total{outcome=\"refused\"}") >= 1);
     drop(server);
     // Where it is meant it is allowed.
-    let private = World::new(authority.address(), ["private = \"10.0.0.0/8\"", "", ALONE[2]]);
+    let private = World::new(authority.address(), ["10.0.0.0/8", "", ALONE[2]]);
     authority.change("lb A 10.0.0.1");
     assert_eq!(addresses(&private.start(), Rtype::A), ["10.0.0.1"]);
     assert_eq!(first.len(), 32);
+}
+
+/// hickory-server has the name: it shares no code with Pharos, and gives NOERROR without SOA at the end of an alias.
+#[test]
+fn an_answer_follows_a_host_that_hickory_serves() {
+    let zone = |text: &str| format!("$TTL 1\n@ SOA ns h 1 3600 600 86400 1\n@ NS ns\nns A 127.0.0.1\n{text}\n");
+    let hickory =
+        Hickory::start(&[("net.test".into(), zone("lb CNAME a\na CNAME b\nb A 192.0.2.1\nb AAAA 2001:db8::1"))]);
+    let world = World::new(hickory.address, ALONE);
+    let server = world.start();
+    assert_eq!(addresses(&server, Rtype::A), ["192.0.2.1"]);
+    assert_eq!(addresses(&server, Rtype::AAAA), ["2001:db8::1"]);
+    hickory.replace("net.test", &zone("lb A 192.0.2.2"));
+    expect(&server, Rtype::A, &["192.0.2.2"]);
+    expect(&server, Rtype::AAAA, &[]);
+    for without_address in ["lb CNAME nowhere", "lb TXT text", "other A 192.0.2.9"] {
+        hickory.replace("net.test", &zone(without_address));
+        server.wait_for("host lb.net.test cannot be resolved as it should");
+        assert_eq!(addresses(&server, Rtype::A), ["192.0.2.2"]);
+        hickory.replace("net.test", &zone("lb A 192.0.2.2"));
+        server.wait_for("host lb.net.test is resolved again");
+    }
+    hickory.replace("net.test", &zone("lb A 240.0.0.1"));
+    server.wait_for("240.0.0.1 is in 240.0.0.0/4 (reserved for future use, RFC 1112)");
+    assert_eq!(addresses(&server, Rtype::A), ["192.0.2.2"]);
+    drop(hickory);
+    assert_eq!(addresses(&server, Rtype::A), ["192.0.2.2"]);
 }
 
 /// A resolver in front of an authority, as most will have it, with aliases across zones and its own cache.
 #[test]
 fn it_resolves_through_unbound_and_nsd() {
     let zone = |text: &str| ("net.test".to_string(), format!("{}{text}\n", nameserver::HEAD));
-    let Some(program) = peers::find_program("unbound") else {
-        eprintln!("skipped: unbound is not installed (Debian package `unbound`)");
-        return;
-    };
+    let Some(program) = needs::program("unbound", "unbound") else { return };
     let nsd = peers::start(&["nsd"], &[zone("lb CNAME a\na CNAME b\nb A 192.0.2.1\nb AAAA 2001:db8::1")]);
     let [nsd] = &nsd[..] else { return };
     let unbound = Unbound::start(&program, nsd);

@@ -5,7 +5,7 @@
 //!
 //! **Invariants**: pure, time is an argument; who had an address has one still: a failure, or a host that has none any more,
 //! leaves the last good ones; addresses are in ascending order, each once, and no more of a family than go into an answer;
-//! none that no client could reach, and none in a reserved block that is not allowed.
+//! none that no client could reach, and none in a special-purpose block that is not allowed.
 //! **Not here**: asking (load), when to ask (hosts).
 //!
 //! RFC 8767 §5 keeps stale records for a day or three at most. Deviates: there is no such limit here. An address that has not
@@ -18,7 +18,7 @@ use std::ops::RangeInclusive;
 
 use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::PrefixSet;
-use crate::base::special;
+use crate::base::special::{self, Special};
 use crate::base::time::{Ttl, UnixTime};
 
 /// The most addresses of a family: all of them are one answer, see `config::limits`.
@@ -108,9 +108,12 @@ impl fmt::Display for Trouble {
             Trouble::Refused(address) if special::impossible(*address).is_some() => {
                 write!(f, "{address} is an address that nobody can reach")
             }
-            Trouble::Refused(address) => {
-                write!(f, "{address} is in a reserved block that `[resolver] private` does not allow")
-            }
+            Trouble::Refused(address) => match special::special_purpose(*address) {
+                Some(Special { block, name, rfc }) => {
+                    write!(f, "{address} is in {block} ({name}, {rfc}), which `[resolver] private` does not allow")
+                }
+                None => write!(f, "{address} is not allowed"),
+            },
             Trouble::NoAddress => f.write_str("it has no address"),
         }
     }
@@ -218,9 +221,11 @@ pub fn is_steered(name: Name<'_>, steered: &[NameBuf]) -> bool {
     })
 }
 
-/// Whether a host may have an address: rebinding a public name to our own network is refused unless it is meant.
+/// Whether a host may have an address: one in a special-purpose block is refused unless `private` has it, or the IPv4 address
+/// that it embeds.
 fn is_allowed(address: IpAddr, private: &PrefixSet) -> bool {
-    special::impossible(address).is_none() && (!special::is_reserved(address) || private.contains(address))
+    let is_private = || private.contains(address) || private.contains(special::judged(address));
+    special::impossible(address).is_none() && (special::special_purpose(address).is_none() || is_private())
 }
 
 #[cfg(test)]
@@ -230,8 +235,10 @@ mod tests {
     use super::*;
     use crate::base::prefix::Prefix;
 
+    /// Rules that allow the blocks for documentation, which all of these tests use, and those of `private`.
     fn rules(private: &[&str]) -> HostRules {
-        let private: Vec<Prefix> = private.iter().map(|text| text.parse().unwrap()).collect();
+        let documentation = ["192.0.2.0/24", "2001:db8::/32"];
+        let private: Vec<Prefix> = documentation.iter().chain(private).map(|text| text.parse().unwrap()).collect();
         let steered = ["blob.example", "*.wild.example"].map(|name| NameBuf::parse(name).unwrap()).to_vec();
         HostRules { ttl: 10..=3600, private: PrefixSet::new(&private), steered }
     }
@@ -293,16 +300,39 @@ mod tests {
     #[test]
     fn a_public_name_is_not_bound_to_our_own_network() {
         let before = known(&["192.0.2.1"], &[]);
-        for address in
-            ["127.0.0.1", "10.1.2.3", "169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255", "100.64.0.1"]
-        {
+        for address in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "169.254.169.254",
+            "0.0.0.0",
+            "224.0.0.1",
+            "255.255.255.255",
+            "100.64.0.1",
+            "240.0.0.1",
+            "198.18.0.1",
+            "192.0.0.1",
+            "203.0.113.1",
+        ] {
             let refused = accepted(found(&[address], 60, &[]), Lookup::Nothing, &before);
             assert_eq!(refused.addresses, before, "{address}");
             assert_eq!(refused.trouble, Some(Trouble::Refused(address.parse().unwrap())));
         }
-        for address in
-            ["::1", "fd00::1", "fe80::1", "::", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::10.0.0.1", "2002:7f00:1::"]
-        {
+        for address in [
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "::",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "64:ff9b::10.0.0.1",
+            "2002:7f00:1::",
+            "::127.0.0.1",
+            "fec0::1",
+            "64:ff9b:1::1",
+            "2001::1",
+            "100::1",
+            "3fff::1",
+        ] {
             let refused = accepted(Lookup::Nothing, found(&[address], 60, &[]), &known(&[], &[]));
             assert!(refused.addresses.is_empty(), "{address}");
         }
@@ -314,6 +344,8 @@ mod tests {
         let meant = rules(&["10.0.0.0/8", "0.0.0.0/8"]);
         let of = |address| accept([found(&[address], 60, &[]), Lookup::Nothing], &before, &meant, UnixTime(9)).trouble;
         assert_eq!((of("10.0.0.1"), of("0.0.0.1").map(|trouble| trouble.kind())), (None, Some(3)));
+        let of = |address| accept([Lookup::Nothing, found(&[address], 60, &[])], &before, &meant, UnixTime(9)).trouble;
+        assert_eq!((of("64:ff9b::10.0.0.1"), of("64:ff9b::127.0.0.1").map(|trouble| trouble.kind())), (None, Some(3)));
     }
 
     #[test]

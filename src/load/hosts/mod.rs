@@ -259,7 +259,9 @@ mod tests {
         );
         let problems = rendered(&resolve(&mut config(LOCAL, &keys), &Purpose::Check));
         assert!(
-            problems.contains("127.0.0.1 is in a reserved block that `[resolver] private` does not allow"),
+            problems.contains(
+                "127.0.0.1 is in 127.0.0.0/8 (loopback, RFC 1122), which `[resolver] private` does not allow"
+            ),
             "{problems}"
         );
     }
