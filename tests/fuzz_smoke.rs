@@ -13,7 +13,6 @@ mod common;
 mod targets;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use common::cases;

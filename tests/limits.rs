@@ -187,7 +187,6 @@ fn without_files_to_open_http_waits_and_dns_goes_on() {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "what was skipped is said")]
 fn no_reply_goes_to_the_port_of_a_service_that_answers_whatever_it_gets() {
     let (_folder, server) = start("", None);
     let address = server.address(HERE);
@@ -197,7 +196,7 @@ fn no_reply_goes_to_the_port_of_a_service_that_answers_whatever_it_gets() {
         let socket = match bind(port) {
             Ok(socket) => socket,
             Err(error) => {
-                eprintln!("skipped: port {port} cannot be bound here: {error}");
+                common::needs::skip(format!("port {port} cannot be bound here: {error}"));
                 continue;
             }
         };

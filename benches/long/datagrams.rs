@@ -26,7 +26,6 @@ pub(crate) fn run() {
     socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
     let (mut dice, mut room, total) = (Dice::new(8914), vec![0; 65535], crate::share(DATAGRAMS));
     let (mut sent, mut replies, mut warm) = (0, 0, None);
-    server.lines();
     while sent < total {
         for _ in 0..WINDOW {
             let datagram = mutated(&inputs, &mut dice);
@@ -43,7 +42,9 @@ pub(crate) fn run() {
     println!("datagrams: {sent} sent, {replies} replies, memory {before} KiB after a tenth, {after} KiB at the end");
     assert!(server.is_running(), "the server ended");
     assert!(after <= before + KEPT_KIB, "memory grew by {} KiB", after - before);
-    assert_eq!(server.lines(), [] as [String; 0], "a datagram wrote to the log");
+    // The examples that a server writes when it starts may come after the line for which the start waits.
+    let lines: Vec<String> = server.lines().into_iter().filter(|line| !line.contains("INFO try: ")).collect();
+    assert_eq!(lines, [] as [String; 0], "a datagram wrote to the log");
 }
 
 /// Waits for the answer to a sound question; the replies to mutated datagrams before it.

@@ -5,7 +5,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Instant;
 
-use super::common::peers::{find_program, free_port};
+use super::common::needs::{self, find_program};
+use super::common::peers::free_port;
 use super::common::server::{PATIENCE, Server};
 use super::migrate::{assert_keys, edited};
 use super::mirror_owner::{Files, HEX, start_mirror};
@@ -40,7 +41,7 @@ pub(crate) fn run(page: &Page) {
     page.claim_all("check").iter().for_each(|fence| shell::run(page, fence, folder, &MIRRORS));
     let commands = page.claim_all("ask");
     if find_program("nginx").is_none() {
-        eprintln!("skipped: nginx is not installed (Debian package of that name), so no mirror has a blob");
+        needs::missing("nginx is not installed (Debian package of that name), so no mirror has a blob");
         return;
     }
     let _mirrors = mirrors.map(|address| start_mirror(&files, &address.to_string(), address, port));

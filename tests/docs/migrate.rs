@@ -14,7 +14,7 @@ use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use pharos::base::prefix::Prefix;
 use pharos::base::rr::Rtype;
 
-use super::common::peers::find_program;
+use super::common::needs::{self, find_program};
 use super::common::pipeline;
 use super::common::query::Builder;
 use super::common::server::Server;
@@ -56,7 +56,7 @@ pub(crate) fn both(page: &Page, folder: &Path, old: &Old<'_>) {
     let ours = ours.address(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let has_module = old.module.is_none_or(|(folder, file)| is_installed(folder, file));
     if find_program(old.program).is_none() || !has_module {
-        eprintln!("skipped: {} is not installed, or not all of it (Debian package `{}`)", old.program, old.package);
+        needs::missing(format!("{} is not installed, or not all of it (Debian package {})", old.program, old.package));
         page.claim("questions");
         page.claim("compare");
         return;

@@ -11,7 +11,8 @@ use pharos::config::Probe;
 use pharos::mirror::VERDICTS;
 use tempfile::TempDir;
 
-use super::common::peers::{find_program, free_port};
+use super::common::needs;
+use super::common::peers::free_port;
 use super::migrate::edited;
 use super::page::Page;
 use super::process::Process;
@@ -36,8 +37,8 @@ pub(crate) fn run(page: &Page) {
     shell::run(page, page.claim("pem"), folder, &[]);
     for recipe in RECIPES {
         let commands = page.claim_all(recipe.commands);
-        if let Some(missing) = recipe.programs.iter().find(|program| find_program(program).is_none()) {
-            eprintln!("skipped: {missing} is not installed (Debian package of that name)");
+        // Each that is missing is counted; the recipe is left out.
+        if recipe.programs.iter().any(|program| needs::program(program, program).is_none()) {
             continue;
         }
         let port = free_port();

@@ -7,7 +7,8 @@ use std::path::Path;
 use pharos::base::rr::Rtype;
 use tempfile::TempDir;
 
-use super::common::peers::{find_program, free_port};
+use super::common::needs::{self, find_program};
+use super::common::peers::free_port;
 use super::common::query::Builder;
 use super::common::server::Server;
 use super::common::{pipeline, show};
@@ -45,7 +46,7 @@ pub(crate) fn run(page: &Page) {
 fn health(page: &Page) {
     let are_there = ["pdns_server", "nginx"].iter().all(|program| find_program(program).is_some());
     if !are_there || !is_installed("pdns", "libgeoipbackend.so") {
-        eprintln!("skipped: nginx or PowerDNS with its geoip backend is not installed");
+        needs::missing("nginx or PowerDNS with its geoip backend is not installed");
         return;
     }
     let (files, folder) = (Files::new(), TempDir::new().unwrap());

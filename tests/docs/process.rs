@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::common::peers::find_program;
+use super::common::needs::find_program;
 use super::common::server::PATIENCE;
 
 /// A running program.

@@ -4,12 +4,10 @@
 //! command are its output. The names, addresses and ports that stand in a page are replaced in commands, and put back in
 //! what they print.
 
-#![allow(clippy::print_stderr, reason = "skipped commands are named")]
-
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::common::peers::find_program;
+use super::common::needs::{self, find_program};
 use super::page::{Fence, Page};
 
 /// A command with the output that the page shows.
@@ -45,7 +43,7 @@ pub(crate) fn run(page: &Page, fence: &Fence, folder: &Path, stand: Stand<'_>) {
         let place = format!("{}:{}", page.path.display(), fence.line);
         let program = step.command.split_whitespace().next().unwrap();
         if program != "pharos" && find_program(program).is_none() {
-            eprintln!("skipped: {program} is not installed; {place} is not run");
+            needs::missing(format!("{program} is not installed; {place} is not run"));
             continue;
         }
         let (command, printed) = (replace(&step.command, stand), of_shell(&replace(&step.command, stand), folder));
