@@ -261,6 +261,10 @@ fn a_transferred_zone_is_what_hickory_reads_in_the_file() {
     let texts = |records: &[hickory_proto::rr::Record]| records.iter().map(text).collect::<BTreeSet<String>>();
     let mut compared = 0;
     for (apex, text) in &files {
+        // It reads `\200` in a string as another character than the byte of that number (RFC 1035 §5.1).
+        if text.contains("\\200") {
+            continue;
+        }
         let Ok(read) = hickory::read(apex, text) else { continue };
         let transferred = hickory::fetch(server.address(Ipv4Addr::LOCALHOST.into()), apex);
         assert_eq!(texts(&transferred), texts(&read), "{apex}");
