@@ -10,6 +10,7 @@ pub mod ids;
 pub mod memory;
 pub mod name;
 pub mod prefix;
+pub mod rdata;
 pub mod report;
 pub mod rr;
 pub mod special;

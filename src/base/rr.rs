@@ -1,11 +1,9 @@
 //! Numbers of the protocol with names: record types, classes, response codes.
 //!
-//! Only what decisions or bytes depend on is a constant here; text forms come from hickory-proto.
+//! Only what decisions or bytes depend on is a constant here.
 
 use std::fmt;
 use std::str::FromStr;
-
-use hickory_proto::rr::RecordType;
 
 use super::prefix::Family;
 
@@ -30,6 +28,12 @@ impl Rtype {
     pub const DS: Rtype = Rtype(43);
     pub const RRSIG: Rtype = Rtype(46);
     pub const NSEC: Rtype = Rtype(47);
+    pub const DNSKEY: Rtype = Rtype(48);
+    pub const NSEC3: Rtype = Rtype(50);
+    pub const NSEC3PARAM: Rtype = Rtype(51);
+    pub const CDS: Rtype = Rtype(59);
+    pub const CDNSKEY: Rtype = Rtype(60);
+    pub const ZONEMD: Rtype = Rtype(63);
     pub const SVCB: Rtype = Rtype(64);
     pub const HTTPS: Rtype = Rtype(65);
     pub const TKEY: Rtype = Rtype(249);
@@ -46,6 +50,19 @@ impl Rtype {
         }
     }
 
+    /// The article before the name: `an` where it is spoken with a vowel.
+    pub fn article(self) -> &'static str {
+        const INITIALS: &[&str] = &[
+            "HTTPS", "HHIT", "L32", "L64", "LP", "MB", "MD", "MF", "MG", "MR", "MX", "NS", "NSAP", "NSEC", "NSEC3",
+            "NXT", "RP", "RRSIG", "RT", "SOA", "SPF", "SRV", "SSHFP", "SVCB", "X25",
+        ];
+        let name = TYPES.iter().find(|(number, _)| *number == self.0).map_or("TYPE", |(_, name)| name);
+        match name.starts_with(['A', 'E', 'I', 'O']) || INITIALS.contains(&name) {
+            true => "an",
+            false => "a",
+        }
+    }
+
     /// Whether this can only be asked for, or is part of a message, but never stands in a zone (RFC 6895 §3.1).
     pub fn is_meta(self) -> bool {
         self == Rtype::OPT || (128..=255).contains(&self.0)
@@ -54,9 +71,9 @@ impl Rtype {
 
 impl fmt::Display for Rtype {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match RecordType::from(self.0) {
-            RecordType::Unknown(number) => write!(f, "TYPE{number}"),
-            known => known.fmt(f),
+        match TYPES.iter().find(|(number, _)| *number == self.0) {
+            Some((_, name)) => f.pad(name),
+            None => write!(f, "TYPE{}", self.0),
         }
     }
 }
@@ -72,16 +89,113 @@ impl FromStr for Rtype {
 
     /// Reads a mnemonic in any case, or `TYPE123` (RFC 3597 §5).
     fn from_str(text: &str) -> Result<Self, UnknownRtype> {
-        let upper = text.to_ascii_uppercase();
-        if let Some(number) = upper.strip_prefix("TYPE").and_then(|number| number.parse().ok()) {
-            return Ok(Rtype(number));
+        if let Some((number, _)) = TYPES.iter().find(|(_, name)| name.eq_ignore_ascii_case(text)) {
+            return Ok(Rtype(*number));
         }
-        match RecordType::from_str(&upper) {
-            Ok(known) => Ok(Rtype(known.into())),
-            Err(_) => Err(UnknownRtype),
-        }
+        let number = text.split_at_checked(4).filter(|(prefix, _)| prefix.eq_ignore_ascii_case("TYPE"));
+        let digits = number.map(|(_, digits)| digits).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        digits.and_then(|digits| digits.parse().ok()).map(Rtype).ok_or(UnknownRtype)
     }
 }
+
+/// The names of types (IANA, Resource Record TYPEs): the common ones first, then by number.
+pub const TYPES: [(u16, &str); 95] = [
+    (1, "A"),
+    (28, "AAAA"),
+    (5, "CNAME"),
+    (16, "TXT"),
+    (15, "MX"),
+    (2, "NS"),
+    (33, "SRV"),
+    (12, "PTR"),
+    (3, "MD"),
+    (4, "MF"),
+    (6, "SOA"),
+    (7, "MB"),
+    (8, "MG"),
+    (9, "MR"),
+    (10, "NULL"),
+    (11, "WKS"),
+    (13, "HINFO"),
+    (14, "MINFO"),
+    (17, "RP"),
+    (18, "AFSDB"),
+    (19, "X25"),
+    (20, "ISDN"),
+    (21, "RT"),
+    (22, "NSAP"),
+    (23, "NSAP-PTR"),
+    (24, "SIG"),
+    (25, "KEY"),
+    (26, "PX"),
+    (27, "GPOS"),
+    (29, "LOC"),
+    (30, "NXT"),
+    (31, "EID"),
+    (32, "NIMLOC"),
+    (34, "ATMA"),
+    (35, "NAPTR"),
+    (36, "KX"),
+    (37, "CERT"),
+    (38, "A6"),
+    (39, "DNAME"),
+    (40, "SINK"),
+    (41, "OPT"),
+    (42, "APL"),
+    (43, "DS"),
+    (44, "SSHFP"),
+    (45, "IPSECKEY"),
+    (46, "RRSIG"),
+    (47, "NSEC"),
+    (48, "DNSKEY"),
+    (49, "DHCID"),
+    (50, "NSEC3"),
+    (51, "NSEC3PARAM"),
+    (52, "TLSA"),
+    (53, "SMIMEA"),
+    (55, "HIP"),
+    (56, "NINFO"),
+    (57, "RKEY"),
+    (58, "TALINK"),
+    (59, "CDS"),
+    (60, "CDNSKEY"),
+    (61, "OPENPGPKEY"),
+    (62, "CSYNC"),
+    (63, "ZONEMD"),
+    (64, "SVCB"),
+    (65, "HTTPS"),
+    (66, "DSYNC"),
+    (67, "HHIT"),
+    (68, "BRID"),
+    (99, "SPF"),
+    (100, "UINFO"),
+    (101, "UID"),
+    (102, "GID"),
+    (103, "UNSPEC"),
+    (104, "NID"),
+    (105, "L32"),
+    (106, "L64"),
+    (107, "LP"),
+    (108, "EUI48"),
+    (109, "EUI64"),
+    (128, "NXNAME"),
+    (249, "TKEY"),
+    (250, "TSIG"),
+    (251, "IXFR"),
+    (252, "AXFR"),
+    (253, "MAILB"),
+    (254, "MAILA"),
+    (255, "ANY"),
+    (256, "URI"),
+    (257, "CAA"),
+    (258, "AVC"),
+    (259, "DOA"),
+    (260, "AMTRELAY"),
+    (261, "RESINFO"),
+    (262, "WALLET"),
+    (32768, "TA"),
+    (32769, "DLV"),
+];
 
 /// The text is no record type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -53,7 +53,7 @@ pub fn build_for(purpose: &Purpose, path: &Path, generation: Generation) -> Resu
     let (mut config, mut problems) = config::read(&file, &text)?;
     problems.extend(load::hosts::resolve(&mut config, purpose));
     problems.extend(check::check_families(&config));
-    let inputs = match load::inputs(&config) {
+    let inputs = match load::inputs(&config, purpose) {
         Ok((inputs, warnings)) => {
             problems.extend(warnings);
             inputs

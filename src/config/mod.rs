@@ -370,6 +370,8 @@ pub struct Zone {
     pub primaries: Vec<Remote>,
     /// Who may have it, and who is told of changes.
     pub transfer: Transfer,
+    /// Whether a signed zone is served without its DNSSEC records; otherwise it is refused.
+    pub unsigned: bool,
     /// The owners whose addresses depend on the client.
     pub steer: Vec<Steer>,
     /// Where its file is named, or its primaries.

@@ -175,6 +175,7 @@ pub(super) struct ZoneSpec {
     pub(super) file: Option<Text>,
     pub(super) primaries: Option<Vec<Text>>,
     pub(super) transfer: Option<TransferSpec>,
+    pub(super) unsigned: Option<Placed<bool>>,
     pub(super) steer: Vec<SteerSpec>,
 }
 
@@ -550,6 +551,7 @@ fn read_zone(value: &Value<'_, '_>) -> Option<ZoneSpec> {
         None => table.require("file", "file = \"zones/blob.example.com.zone\""),
     };
     let transfer = table.take("transfer").and_then(|value| read_transfer(value.table("`transfer`")?));
+    let unsigned = table.take("unsigned").and_then(|value| value.flag());
     let steer = table.take("steer").map(|value| value.elements()).unwrap_or_default();
     table.finish();
     Some(ZoneSpec {
@@ -557,6 +559,7 @@ fn read_zone(value: &Value<'_, '_>) -> Option<ZoneSpec> {
         file: file.and_then(|value| value.text()),
         primaries,
         transfer,
+        unsigned,
         steer: steer.iter().filter_map(read_steer).collect(),
     })
 }

@@ -60,7 +60,9 @@ pub fn config_text(path: &Path) -> Result<(String, String), Vec<Diagnostic>> {
 }
 
 /// Loads all networks, zones and secrets of a config; beside them come the warnings, or all problems where one is an error.
-pub fn inputs(config: &Config) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnostic>> {
+///
+/// At a start a zone whose file is refused does not keep the others from being served: it answers SERVFAIL.
+pub fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     for network in &config.networks {
@@ -73,14 +75,25 @@ pub fn inputs(config: &Config) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnost
         }
     }
     let mut zones = Vec::new();
+    let mut refused = Vec::new();
     for zone in &config.zones {
         match zone::read(zone) {
             Ok((zone, warnings)) => {
                 problems.extend(warnings);
                 zones.push(zone);
             }
-            Err(found) => problems.extend(found),
+            Err(found) => {
+                zones.push(Zone::unavailable(zone.name.clone()));
+                refused.push((zone, found));
+            }
         }
+    }
+    let may_start = matches!(purpose, hosts::Purpose::Start) && refused.len() < zones.len();
+    for (zone, found) in refused {
+        problems.extend(match may_start {
+            true => zone::held_back(zone, found),
+            false => found,
+        });
     }
     let cookies = match cookies::secrets(config.dns.cookie_secrets.as_ref()) {
         Ok((secrets, warnings)) => {

@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::inbound::{self, Inbound, Progress, Refusal};
+use super::inbound::{self, Inbound, Progress, Refusal, Signed};
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::base::tsig::Key;
@@ -42,6 +42,8 @@ const TRANSFER_WAIT: Duration = Duration::from_secs(1800);
 pub(super) struct Primary {
     pub(super) address: SocketAddr,
     pub(super) key: Option<Arc<Key>>,
+    /// What becomes of the zone if it is signed.
+    pub(super) signed: Signed,
 }
 
 /// What a primary has.
@@ -177,7 +179,7 @@ async fn transfer(
     let id = random_id()?;
     let query = inbound::query(apex.as_name(), have.map(|have| &**have), id);
     let (query, mut exchange) = signed(query, primary, clock);
-    let mut inbound = Inbound::new(apex.clone(), have.cloned(), id);
+    let mut inbound = Inbound::new(apex.clone(), have.cloned(), id, primary.signed);
     let all = async {
         let mut stream = connect(primary, &query).await?;
         let mut message = Vec::new();

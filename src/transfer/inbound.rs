@@ -19,7 +19,7 @@ use domain::rdata::AllRecordData;
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::{Class, Rcode, Rtype};
 use crate::base::time::Ttl;
-use crate::zone::{AddError, Record, Records, Zone, ZoneBuilder, is_newer};
+use crate::zone::{AddError, Dnssec, Record, Records, Zone, ZoneBuilder, is_newer};
 
 /// The most octets of all messages of one transfer: as many as a zone's file may have.
 pub const MAX_TRANSFER_LEN: usize = 1 << 30;
@@ -29,6 +29,7 @@ pub const MAX_TRANSFER_LEN: usize = 1 << 30;
 pub struct Inbound {
     apex: NameBuf,
     id: u16,
+    signed: Signed,
     /// What we have, where changes to it were asked for.
     have: Option<Arc<Zone>>,
     octets: usize,
@@ -38,6 +39,15 @@ pub struct Inbound {
     added: Records,
     /// In changes: what goes, and what comes, record by record.
     changes: Changes,
+}
+
+/// What becomes of a zone that is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signed {
+    /// It is refused.
+    Refused,
+    /// It is taken without its DNSSEC records.
+    Stripped,
 }
 
 /// An SOA record.
@@ -89,6 +99,8 @@ pub enum Refusal {
     Malformed(&'static str),
     /// A record cannot be part of the zone.
     Record(Box<NameBuf>, Rtype, AddError),
+    /// The zone is signed: it has a record of this type.
+    Signed(Rtype),
     /// Changes do not fit what we have.
     DoesNotFit,
     /// What came is no zone that can be served.
@@ -103,6 +115,12 @@ impl fmt::Display for Refusal {
             Refusal::Rcode(rcode) => write!(f, "the primary answers {rcode}"),
             Refusal::Malformed(what) => write!(f, "malformed: {what}"),
             Refusal::Record(owner, rtype, error) => write!(f, "{owner} {rtype}: {error}"),
+            Refusal::Signed(rtype) => {
+                write!(
+                    f,
+                    "the zone is signed ({rtype}); set `unsigned = true` on it to serve it without DNSSEC records"
+                )
+            }
             Refusal::DoesNotFit => f.write_str("the changes do not fit the copy that is held"),
             Refusal::NotAZone(why) => write!(f, "it cannot be served: {why}"),
             Refusal::TooLong => write!(f, "it has more than {} MiB", MAX_TRANSFER_LEN >> 20),
@@ -147,10 +165,11 @@ pub fn serial_of(octets: &[u8], apex: Name<'_>, id: u16) -> Result<u32, Refusal>
 
 impl Inbound {
     /// A transfer whose query was made by [`query`] with these.
-    pub fn new(apex: NameBuf, have: Option<Arc<Zone>>, id: u16) -> Self {
+    pub fn new(apex: NameBuf, have: Option<Arc<Zone>>, id: u16, signed: Signed) -> Self {
         Inbound {
             apex,
             id,
+            signed,
             have,
             octets: 0,
             soa: None,
@@ -188,6 +207,14 @@ impl Inbound {
             self.soa = Some((Soa { ttl: record.ttl, rdata: record.rdata.to_vec() }, serial_in(record.rdata)));
             return Ok(());
         };
+        match (Dnssec::of(record.rtype, record.owner == apex.as_name()), self.signed) {
+            (Dnssec::Signs, Signed::Refused) => return Err(Refusal::Signed(record.rtype)),
+            (Dnssec::Signs | Dnssec::Depends, Signed::Stripped) => {
+                self.note_left_out();
+                return Ok(());
+            }
+            _ => {}
+        }
         let serial = is_soa.then(|| serial_in(record.rdata));
         self.content = match (self.content, serial) {
             (Content::Over, _) => return Err(Refusal::Malformed("records follow the last SOA")),
@@ -222,6 +249,13 @@ impl Inbound {
             (Content::Adding(_), Some(_)) => return Err(Refusal::Malformed("changes do not follow each other")),
         };
         Ok(())
+    }
+
+    /// Notes a record that is left out: like any other it tells a whole zone from changes.
+    fn note_left_out(&mut self) {
+        if self.content == Content::Unknown {
+            self.content = Content::Zone;
+        }
     }
 
     /// The zone, of all that came.

@@ -34,6 +34,7 @@ use crate::telemetry::Collect;
 use crate::telemetry::transfer::{Copy, Counters, MAX_ZONES, Zone as Standing};
 use crate::zone::Zone;
 use fetch::Primary;
+use inbound::Signed;
 use notify::Word;
 use secondary::Secondary;
 
@@ -132,8 +133,12 @@ impl Service {
             state.keys = keys.clone();
         }
         for zone in zones {
-            let primary =
-                |remote: &Remote| Primary { address: remote.address, key: remote.key.map(|key| keys.key(key).clone()) };
+            let signed = if zone.unsigned { Signed::Stripped } else { Signed::Refused };
+            let primary = |remote: &Remote| Primary {
+                address: remote.address,
+                key: remote.key.map(|key| keys.key(key).clone()),
+                signed,
+            };
             let secondary = Secondary {
                 apex: zone.name.clone(),
                 primaries: zone.primaries.iter().map(primary).collect(),

@@ -18,6 +18,7 @@ use super::{Availability, NegativeSoa, Problem, RECORD_HEADER_LEN, RrSetEntry, S
 use crate::base::diagnostic::Severity;
 use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf, Suffixes};
+use crate::base::rdata;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 
@@ -27,9 +28,16 @@ pub const MAX_NODES: usize = 50_000_000;
 /// The most octets of all names, and of all records, of a zone: offsets have 32 bits.
 const MAX_ARENA_LEN: usize = u32::MAX as usize;
 
-/// The most octets in an RRset: an answer has room for it beside the header, the longest question and an OPT with
-/// client subnet, cookie and padding to spare (RFC 1035 §4.2.2: a message has 65,535 octets).
-pub(super) const MAX_RRSET_LEN: usize = 64_512;
+/// The most bytes in an RRset whatever its owner: a message of 65,535 (RFC 1035 §4.2.2) without its header, the rest of the
+/// question, and an OPT with a cookie of ours (RFC 9018 §4: 28 bytes), because many clients send one with each query.
+const MAX_RRSET_LEN: usize = 65_535 - 12 - 4 - 11 - 28;
+
+/// The most bytes in an RRset of an owner: an answer has room for it beside a question for that name. Beside other options
+/// it may not fit; then the answer is truncated.
+fn max_rrset_len(owner: Name<'_>) -> usize {
+    // A wildcard answers for names of any length.
+    MAX_RRSET_LEN - if owner.is_wildcard() { 255 } else { owner.len() }
+}
 
 /// The octets of an SOA's rdata after its two names (RFC 1035 §3.3.13).
 pub(super) const SOA_NUMBERS_LEN: usize = 20;
@@ -96,7 +104,7 @@ impl ZoneBuilder {
             return Err(AddError::BadRdata);
         }
         let rdata_len = u16::try_from(rdata.len()).map_err(|_| AddError::TooLong)?;
-        if RECORD_HEADER_LEN + rdata.len() > MAX_RRSET_LEN {
+        if RECORD_HEADER_LEN + rdata.len() > max_rrset_len(owner) {
             return Err(AddError::TooLong);
         }
         let node = self.intern(owner)?;
@@ -224,8 +232,9 @@ impl ZoneBuilder {
             super::push_record(rtype, ttl, record.rdata(rdata), &mut sets.wire);
         }
         let len = sets.wire.len() - start;
-        if len > MAX_RRSET_LEN {
-            problems.push(Problem::RrSetTooLong { owner: owner(), rtype, len, tag: first });
+        let most = max_rrset_len(self.name_of(node));
+        if len > most {
+            problems.push(Problem::RrSetTooLong { owner: owner(), rtype, len, most, tag: first });
         }
         // A set that passes has fewer records than octets.
         let count = members.len().min(MAX_RRSET_LEN) as u16;
@@ -374,7 +383,8 @@ fn name_at<'a>(starts: &[u32], names: &'a [u8], node: u32) -> Name<'a> {
     Name::trusted(&names[starts[node] as usize..end])
 }
 
-/// Whether rdata has the parts that lookups and checks read.
+/// Whether rdata is that of its type, as far as it is known here: lookups and checks read parts of it, and a copy of the zone
+/// must read back.
 fn is_well_formed(rtype: Rtype, rdata: &[u8]) -> bool {
     match rtype {
         Rtype::A => rdata.len() == 4,
@@ -382,9 +392,8 @@ fn is_well_formed(rtype: Rtype, rdata: &[u8]) -> bool {
         Rtype::NS | Rtype::CNAME | Rtype::DNAME | Rtype::PTR => Name::from_wire(rdata).is_some(),
         Rtype::MX => rdata.get(2..).is_some_and(|name| Name::from_wire(name).is_some()),
         Rtype::SRV => rdata.get(6..).is_some_and(|name| Name::from_wire(name).is_some()),
-        Rtype::SVCB | Rtype::HTTPS => rdata.get(2..).is_some_and(|name| Name::split_from(name).is_some()),
         Rtype::SOA => split_soa(rdata).is_some(),
-        _ => true,
+        _ => rdata::is_valid(rtype, rdata),
     }
 }
 

@@ -66,11 +66,34 @@ impl Checker<'_> {
         if apex.rrset(Rtype::NS).is_none() {
             problems.push(Problem::NoNs { apex: apex.owner().to_owned() });
         }
+        self.check_servers(apex, problems);
         for node in self.zone.nodes().skip(1) {
             if let Some(&tag) = self.tags(node, Rtype::SOA).first() {
                 problems.push(Problem::SoaBelowApex { owner: node.owner().to_owned(), tag });
             }
         }
+    }
+
+    /// RFC 6672 §2.3: a name below a DNAME has no address of its own, so no server of the zone can have it.
+    fn check_servers(&self, apex: Node<'_>, problems: &mut Vec<Problem>) {
+        let servers = apex.rrset(Rtype::NS).into_iter().flat_map(RrSet::rdatas);
+        for (rdata, &tag) in servers.zip(self.tags(apex, Rtype::NS)) {
+            let Some(server) = Name::from_wire(rdata) else { continue };
+            let Some(dname) = find(self.zone, server).and_then(|found| self.dname_above(server, found)) else {
+                continue;
+            };
+            let first = self.first_tag(dname, Rtype::DNAME);
+            let (server, dname) = (server.to_owned(), dname.owner().to_owned());
+            problems.push(Problem::ServerBelowDname { server, dname, tag, first });
+        }
+    }
+
+    /// The node whose DNAME renames a name.
+    fn dname_above(&self, name: Name<'_>, found: Found) -> Option<Node<'_>> {
+        let (Found::Exact(id) | Found::Below { encloser: id, .. }) = found;
+        let node = self.zone.node(id);
+        let renames = node.owner() != name && node.cut().is_none() && node.rrset(Rtype::DNAME).is_some();
+        node.dname().map(|dname| self.zone.node(dname)).or(renames.then_some(node))
     }
 
     /// RFC 2181 §10.1: a CNAME stands alone; RFC 6672 §2.4: so does the target of a DNAME.
@@ -201,7 +224,7 @@ impl Checker<'_> {
             }
         };
         let is_below = node.owner() != name;
-        if node.dname().is_some() || (is_below && node.cut().is_none() && node.rrset(Rtype::DNAME).is_some()) {
+        if self.dname_above(name, found).is_some() {
             return Target::Alias;
         }
         let has_address = |node: Node<'_>| [Rtype::A, Rtype::AAAA].into_iter().any(|rtype| node.rrset(rtype).is_some());

@@ -17,6 +17,7 @@
 mod build;
 mod check;
 mod difference;
+mod dnssec;
 mod entry;
 mod negative;
 mod problem;
@@ -25,6 +26,7 @@ mod table;
 
 pub use build::{AddError, MAX_NODES, ZoneBuilder};
 pub use difference::{Difference, History, MAX_DIFFERENCES, Record, Records, is_newer};
+pub use dnssec::Dnssec;
 pub use negative::NegativeSoa;
 pub use problem::Problem;
 pub use set::ZoneSet;

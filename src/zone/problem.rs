@@ -23,6 +23,8 @@ pub enum Problem {
     SoaBelowApex { owner: NameBuf, tag: u32 },
     /// Error: the apex has no NS (RFC 1034 §4.2.1).
     NoNs { apex: NameBuf },
+    /// Error: a name server of the zone is below the DNAME of `dname`, so it has no address (RFC 6672 §2.3).
+    ServerBelowDname { server: NameBuf, dname: NameBuf, tag: u32, first: u32 },
     /// Error: a CNAME beside other data (RFC 2181 §10.1); `other` is the tag of that, `rtype` its type.
     CnameAndOther { owner: NameBuf, rtype: Rtype, tag: u32, other: u32 },
     /// Error: several CNAMEs at one owner (RFC 2181 §10.1).
@@ -33,8 +35,8 @@ pub enum Problem {
     WildcardNs { owner: NameBuf, tag: u32 },
     /// Error: a DNAME at a wildcard, which resolvers expand differently (RFC 4592 §4.4).
     WildcardDname { owner: NameBuf, tag: u32 },
-    /// Error: the records of one owner and type do not fit into an answer.
-    RrSetTooLong { owner: NameBuf, rtype: Rtype, len: usize, tag: u32 },
+    /// Error: the records of one owner and type do not fit into an answer: `len` bytes, and room for `most`.
+    RrSetTooLong { owner: NameBuf, rtype: Rtype, len: usize, most: usize, tag: u32 },
     /// Error: a steered owner has an address, alias or HTTPS record of its own beside that which goes with the steering; `record` is its tag, `tag` that of the steering.
     SteeredAndStatic { owner: NameBuf, rtype: Rtype, tag: u32, record: u32 },
     /// Error: a steered owner at or below a delegation or below a DNAME, `occluder`; `record` is the tag of that.
@@ -78,6 +80,7 @@ impl Problem {
             Problem::SeveralSoas { .. } => "several-soas",
             Problem::SoaBelowApex { .. } => "soa-below-apex",
             Problem::NoNs { .. } => "no-ns",
+            Problem::ServerBelowDname { .. } => "server-below-dname",
             Problem::CnameAndOther { .. } => "cname-and-other-data",
             Problem::SeveralCnames { .. } => "several-cnames",
             Problem::SeveralDnames { .. } => "several-dnames",
@@ -102,6 +105,7 @@ impl Problem {
             Problem::NoSoa { .. } | Problem::NoNs { .. } => None,
             Problem::SeveralSoas { tag, .. }
             | Problem::SoaBelowApex { tag, .. }
+            | Problem::ServerBelowDname { tag, .. }
             | Problem::CnameAndOther { tag, .. }
             | Problem::SeveralCnames { tag, .. }
             | Problem::SeveralDnames { tag, .. }
@@ -124,6 +128,7 @@ impl Problem {
     pub fn related(&self) -> Option<(u32, &'static str)> {
         match *self {
             Problem::SeveralSoas { first, .. } => Some((first, "the first SOA")),
+            Problem::ServerBelowDname { first, .. } => Some((first, "it renames all names below it")),
             Problem::CnameAndOther { other, .. } => Some((other, "the other data")),
             Problem::SeveralCnames { first, .. } => Some((first, "the first CNAME")),
             Problem::SeveralDnames { first, .. } => Some((first, "the first DNAME")),
@@ -146,6 +151,7 @@ impl Problem {
                 format!("remove it, or make `{owner}` a zone of its own with a `[[zone]]` and a file")
             }
             Problem::NoNs { apex } => format!("add the name servers that the parent zone delegates `{apex}` to"),
+            Problem::ServerBelowDname { .. } => "name a server that is not below a DNAME".into(),
             Problem::CnameAndOther { rtype: Rtype::SOA | Rtype::NS, .. } => {
                 "the apex of a zone cannot be an alias; give it addresses instead, or steer it".into()
             }
@@ -153,8 +159,8 @@ impl Problem {
             Problem::SeveralCnames { .. } | Problem::SeveralDnames { .. } => "an owner has one target; keep one".into(),
             Problem::WildcardNs { .. } => "delegate each name, or answer for them here".into(),
             Problem::WildcardDname { .. } => "use a wildcard CNAME, or a DNAME at the name above".into(),
-            Problem::RrSetTooLong { .. } => {
-                format!("a set has at most {} octets on the wire; spread the records", super::build::MAX_RRSET_LEN)
+            Problem::RrSetTooLong { most, .. } => {
+                format!("a set of this owner has at most {most} bytes on the wire; spread the records")
             }
             Problem::SteeredAndStatic { rtype: Rtype::HTTPS, .. } => {
                 "remove the record from the master file, or `https` from the zone's `steer`".into()
@@ -188,8 +194,11 @@ impl fmt::Display for Problem {
             Problem::SeveralSoas { .. } => write!(f, "the zone has more than one SOA"),
             Problem::SoaBelowApex { owner, .. } => write!(f, "the SOA of `{owner}` is not at the apex of the zone"),
             Problem::NoNs { apex } => write!(f, "zone `{apex}` has no NS at its apex"),
+            Problem::ServerBelowDname { server, dname, .. } => {
+                write!(f, "the name server `{server}` of the zone is below `{dname}`, which has a DNAME")
+            }
             Problem::CnameAndOther { owner, rtype, .. } => {
-                write!(f, "`{owner}` has a CNAME and {} {rtype} too", article(*rtype))
+                write!(f, "`{owner}` has a CNAME and {} {rtype} too", rtype.article())
             }
             Problem::SeveralCnames { owner, .. } => write!(f, "`{owner}` has more than one CNAME"),
             Problem::SeveralDnames { owner, .. } => write!(f, "`{owner}` has more than one DNAME"),
@@ -202,7 +211,7 @@ impl fmt::Display for Problem {
                 write!(f, "`{owner}` has an HTTPS record in the master file and another by `https`")
             }
             Problem::SteeredAndStatic { owner, rtype, .. } => {
-                write!(f, "`{owner}` is steered and has {} {rtype} of its own", article(*rtype))
+                write!(f, "`{owner}` is steered and has {} {rtype} of its own", rtype.article())
             }
             Problem::SteeredOccluded { owner, rtype: Rtype::NS, occluder, .. } => {
                 write!(f, "`{owner}` is steered, but delegated to the servers of `{occluder}`")
@@ -233,13 +242,5 @@ impl fmt::Display for Problem {
                 write!(f, "the name server `{target}` of `{owner}` is steered")
             }
         }
-    }
-}
-
-/// `an` before types that are said with a vowel.
-fn article(rtype: Rtype) -> &'static str {
-    match rtype {
-        Rtype::A | Rtype::AAAA | Rtype::NS | Rtype::SOA | Rtype::MX | Rtype::SRV | Rtype::HTTPS | Rtype::RRSIG => "an",
-        _ => "a",
     }
 }

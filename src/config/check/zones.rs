@@ -47,6 +47,7 @@ impl Check<'_> {
             for spec in &spec.steer {
                 steer.extend(self.check_steer(spec, name.as_ref(), &apexes, &mut owners, &mut services));
             }
+            let unsigned = spec.unsigned.as_ref().is_some_and(|unsigned| unsigned.value);
             let first_primary = spec.primaries.as_ref().and_then(|texts| Some(texts.first()?.place.clone()));
             let place = file.as_ref().map(|(_, place)| place.clone()).or(first_primary);
             let file = match file {
@@ -56,7 +57,8 @@ impl Check<'_> {
                 None => None,
             };
             if let (Some(name), Some(place)) = (name, place) {
-                zones.push(Zone { name, file, primaries, transfer: transfer.unwrap_or_default(), steer, place });
+                let transfer = transfer.unwrap_or_default();
+                zones.push(Zone { name, file, primaries, transfer, unsigned, steer, place });
             }
         }
         (zones, services)

@@ -160,6 +160,7 @@ e TYPE65281 \\# 0
             file,
             primaries: Vec::new(),
             transfer: config::Transfer::default(),
+            unsigned: false,
             steer: Vec::new(),
             place: Place::whole_file(&"pharos.toml".into()),
         }

@@ -10,6 +10,7 @@
 //! **Not here**: which zones there are ([`crate::config`]), what a zone holds ([`crate::zone`]).
 
 pub mod copy;
+mod generate;
 mod names;
 mod rdata;
 mod reader;
@@ -40,6 +41,9 @@ pub const MAX_INCLUDE_DEPTH: usize = 8;
 /// The most inclusions in a zone, so that files that include each other twice do not grow without end.
 pub const MAX_INCLUDES: usize = 10_000;
 
+/// The most records that all `$GENERATE` of a zone make, each of them at most 65,536.
+pub const MAX_GENERATED_IN_ZONE: u32 = 1 << 20;
+
 /// The most diagnostics of one zone: more have one cause, and nobody reads them.
 pub const MAX_DIAGNOSTICS: usize = 100;
 
@@ -51,6 +55,19 @@ pub fn read(zone: &config::Zone) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Di
     };
     let text = read_file(file).map_err(|why| vec![reason::unreadable(file, zone.place.clone(), &why)])?;
     read_text(zone, file, text, &mut |path| read_file(path))
+}
+
+/// What is said of a zone that is not served, so that others are: its errors as warnings, and the consequence. A file that
+/// cannot be read at all stays an error, because it is the configuration that is wrong.
+pub(super) fn held_back(zone: &config::Zone, mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    if found.iter().any(|problem| problem.code == reason::UNREADABLE) {
+        return found;
+    }
+    found.iter_mut().for_each(|problem| problem.severity = Severity::Warning);
+    let message = format!("zone `{}` is not served: its file is refused, and it answers SERVFAIL", zone.name);
+    let what = Diagnostic::warning("zone-not-served", message).at(zone.place.clone(), "this file");
+    found.push(what.help("mend the file and reload; `pharos check` shows what is wrong with it"));
+    found
 }
 
 /// Reads a file that is not longer than a zone may be.
@@ -72,9 +89,13 @@ pub fn read_text(
     read_file: &mut dyn FnMut(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
     let sources = Sources::new(zone.steer.iter().map(|steer| steer.place.clone()).collect());
-    let mut reader = Reader::new(zone.name.as_name(), ZoneBuilder::new(zone.name.clone()), sources, read_file);
+    let mut reader =
+        Reader::new(zone.name.as_name(), zone.unsigned, ZoneBuilder::new(zone.name.clone()), sources, read_file);
     reader.read(file, text);
-    let Reader { mut builder, sources, mut diagnostics, records, .. } = reader;
+    let Reader { mut builder, sources, mut diagnostics, records, signatures, .. } = reader;
+    if let Some((rtype, place)) = signatures.first {
+        diagnostics.push(reason::signed_zone(place, rtype, zone.unsigned.then_some(signatures.count)));
+    }
     for (steer, tag) in zone.steer.iter().zip(0..) {
         let steered = Steered { horizon: steer.horizon, ttl: steer.ttl, service: steer.service };
         if let Err(error) = builder.steer(steer.owner.as_name(), steered, tag) {

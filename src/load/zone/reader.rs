@@ -15,18 +15,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use domain::base::iana::{Class as DomainClass, Rtype as DomainRtype};
+use domain::base::iana::Class as DomainClass;
 
-use super::rdata::{RdataScanner, name_positions};
+use super::generate::{self, MAX_GENERATED, Range};
+use super::rdata::{RdataScanner, host_position};
 use super::reason;
 use super::sources::{Source, Sources};
 use super::split::{Entry, FirstField, Form, Splitter, Token};
-use super::{MAX_DIAGNOSTICS, MAX_FILE_LEN, MAX_INCLUDE_DEPTH, MAX_INCLUDES, MAX_RECORDS, names};
-use crate::base::diagnostic::Diagnostic;
+use super::{
+    MAX_DIAGNOSTICS, MAX_FILE_LEN, MAX_GENERATED_IN_ZONE, MAX_INCLUDE_DEPTH, MAX_INCLUDES, MAX_RECORDS, names,
+};
+use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
-use crate::zone::{AddError, ZoneBuilder};
+use crate::zone::{AddError, Dnssec, ZoneBuilder};
 
 /// A way to read a file.
 pub(super) type ReadFile<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
@@ -42,16 +45,30 @@ pub(super) struct Reader<'a> {
     open: Vec<PathBuf>,
     octets: usize,
     includes: usize,
+    /// The records that `$GENERATE` has made.
+    generated: u32,
     errors: usize,
     warnings: usize,
     /// The records read so far.
     pub(super) records: usize,
+    /// The records that a signed zone has because it is signed; none of them is added.
+    pub(super) signatures: Signatures,
     /// What they are added to.
     pub(super) builder: ZoneBuilder,
     /// Where they are written.
     pub(super) sources: Sources,
     /// What is wrong or odd with them.
     pub(super) diagnostics: Vec<Diagnostic>,
+}
+
+/// The DNSSEC records of a zone.
+pub(super) struct Signatures {
+    /// Whether to leave out also those that are wrong without signatures ([`Dnssec::Depends`]).
+    pub(super) are_stripped: bool,
+    /// How many were left out.
+    pub(super) count: usize,
+    /// The type and place of the first by which the zone is signed.
+    pub(super) first: Option<(Rtype, Place)>,
 }
 
 /// What is in force at a line of a file.
@@ -88,7 +105,15 @@ type Refusal = Box<Diagnostic>;
 
 impl<'a> Reader<'a> {
     /// A reader of the zone at `apex` that has read nothing.
-    pub(super) fn new(apex: Name<'a>, builder: ZoneBuilder, sources: Sources, read_file: ReadFile<'a>) -> Self {
+    ///
+    /// `are_stripped` is as in [`Signatures`].
+    pub(super) fn new(
+        apex: Name<'a>,
+        are_stripped: bool,
+        builder: ZoneBuilder,
+        sources: Sources,
+        read_file: ReadFile<'a>,
+    ) -> Self {
         let wire = apex.as_wire();
         let doubled = (apex.labels().count() > 1).then(|| NameBuf::joined(&wire[..wire.len() - 1], apex)).flatten();
         Reader {
@@ -99,6 +124,8 @@ impl<'a> Reader<'a> {
             open: Vec::new(),
             octets: 0,
             includes: 0,
+            generated: 0,
+            signatures: Signatures { are_stripped, count: 0, first: None },
             errors: 0,
             warnings: 0,
             records: 0,
@@ -186,6 +213,9 @@ impl<'a> Reader<'a> {
             }
         };
         let head = read_head(line, fields)?;
+        if let Some(token) = head.overlong_ttl {
+            self.report(reason::ttl_is_zero(line, token));
+        }
         let data = &fields[head.data..];
         let origin = context.origin.as_name();
         let rdata = self
@@ -211,6 +241,11 @@ impl<'a> Reader<'a> {
             Owner::Unreadable => return Ok(()),
             Owner::None => return Err(reason::no_owner(line)),
         };
+        let is_apex = owner.as_wire().eq_ignore_ascii_case(self.apex.as_wire());
+        if self.signatures.take(head.rtype, is_apex, || line.source.place(fields[head.data - 1].range.clone())) {
+            self.records += 1;
+            return Ok(());
+        }
         let tag = line.source.tag(line.entry.line);
         self.builder.add(owner, head.rtype, ttl, rdata, tag).map_err(|error| {
             if error == AddError::TooMany {
@@ -257,6 +292,7 @@ impl<'a> Reader<'a> {
         let most = match &word[..] {
             b"$ORIGIN" | b"$TTL" => 2,
             b"$INCLUDE" => 3,
+            b"$GENERATE" => return self.read_generate(line, context),
             _ => return Err(reason::unknown_directive(line)),
         };
         if tokens.len() < 2 || tokens.len() > most {
@@ -269,10 +305,75 @@ impl<'a> Reader<'a> {
                 Ok(())
             }
             b"$TTL" => {
-                context.default_ttl = Some(read_ttl(line, &tokens[1])?);
+                let (ttl, is_overlong) = read_ttl(line, &tokens[1])?;
+                context.default_ttl = Some(ttl);
+                if is_overlong {
+                    self.report(reason::ttl_is_zero(line, &tokens[1]));
+                }
                 Ok(())
             }
             _ => self.read_include(line, context),
+        }
+    }
+
+    /// Reads each record that a `$GENERATE` makes as if it were written there; after an error no more are made.
+    fn read_generate(&mut self, line: Line<'_>, context: &Context) -> Result<(), Refusal> {
+        let [directive, range, owner, fields @ ..] = &line.entry.tokens[..] else {
+            return Err(reason::directive_form(line));
+        };
+        let head = read_head(line, fields)?;
+        let (before, data) = match fields.split_at(head.data) {
+            (before, [data]) => (before, data),
+            (_, [_, second, ..]) => return Err(reason::several_words(line, second)),
+            _ => return Err(reason::directive_form(line)),
+        };
+        let numbers = Range::parse(line.octets(range)).map_err(|_| reason::bad_range(line, range))?;
+        let most = MAX_GENERATED.min(MAX_GENERATED_IN_ZONE - self.generated);
+        if numbers.count() > most {
+            return Err(reason::too_many_generated(line, range, numbers.count(), most));
+        }
+        self.generated += numbers.count();
+        let template = match data.form {
+            Form::Bare => line.octets(data).to_vec(),
+            Form::Quoted => generate::unquote(line.content(data)),
+        };
+        let place = line.source.place(directive.range.start..data.range.end);
+        let mut source = Source::made_at(place, line.source.tag(line.entry.line));
+        let (mut context, mut entry) = (context.clone(), Entry::new());
+        let told = self.diagnostics.len();
+        for number in numbers.numbers() {
+            source.text.clear();
+            let filled = |template: &[u8], token, text: &mut Vec<u8>| {
+                generate::fill(template, number, text).map_err(|_| reason::bad_template(line, token))
+            };
+            filled(line.octets(owner), owner, &mut source.text)?;
+            for token in before {
+                source.text.push(b' ');
+                source.text.extend_from_slice(line.octets(token));
+            }
+            source.text.push(b' ');
+            filled(&template, data, &mut source.text)?;
+            match Splitter::new(&source.text).read(&mut entry) {
+                Some(Ok(())) => self.read_record(Line { source: &source, entry: &entry }, &mut context)?,
+                Some(Err(error)) => return Err(Box::new(reason::unsplittable(&source, error))),
+                None => {}
+            }
+            // What is odd about one is odd about all.
+            self.forget_repeated(told);
+            if self.is_over() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the diagnostics from one on that have the code of another from there on.
+    fn forget_repeated(&mut self, from: usize) {
+        while let Some((last, others)) = self.diagnostics.get(from..).and_then(<[Diagnostic]>::split_last)
+            && others.iter().any(|other| other.code == last.code)
+        {
+            self.diagnostics.pop();
+            self.warnings -= 1;
         }
     }
 
@@ -321,27 +422,42 @@ impl<'e> Line<'e> {
     }
 }
 
+impl Signatures {
+    /// Whether a record is left out because the zone is signed.
+    fn take(&mut self, rtype: Rtype, is_apex: bool, place: impl FnOnce() -> Place) -> bool {
+        let part = Dnssec::of(rtype, is_apex);
+        let is_taken = part == Dnssec::Signs || (part == Dnssec::Depends && self.are_stripped);
+        self.count += usize::from(is_taken);
+        if part == Dnssec::Signs && self.first.is_none() {
+            self.first = Some((rtype, place()));
+        }
+        is_taken
+    }
+}
+
 /// What stands between a record's owner and its data.
-struct Head {
+struct Head<'t> {
     ttl: Option<Ttl>,
+    /// The TTL's token, if it is too long and stands for 0.
+    overlong_ttl: Option<&'t Token>,
     rtype: Rtype,
     /// The first token after the type.
     data: usize,
 }
 
 /// RFC 1035 §5.1: `[TTL] [class] type` or `[class] [TTL] type`.
-fn read_head(line: Line<'_>, fields: &[Token]) -> Result<Head, Refusal> {
-    let (mut ttl, mut class) = (None, None);
+fn read_head<'t>(line: Line<'_>, fields: &'t [Token]) -> Result<Head<'t>, Refusal> {
+    let (mut ttl, mut overlong_ttl, mut class) = (None, None, None);
     for (index, token) in fields.iter().enumerate() {
         let written = line.octets(token);
         let text = std::str::from_utf8(written).unwrap_or_default();
         if ttl.is_none() && names::parse_time(written).is_some() {
-            ttl = Some(read_ttl(line, token)?);
-        } else if let Ok(rtype) = text.parse::<DomainRtype>() {
-            let rtype = Rtype(rtype.to_int());
+            let (read, is_overlong) = read_ttl(line, token)?;
+            (ttl, overlong_ttl) = (Some(read), is_overlong.then_some(token));
+        } else if let Ok(rtype) = text.parse::<Rtype>() {
             return match rtype.is_meta() {
                 true => Err(reason::meta_type(line, token)),
-                false => Ok(Head { ttl, rtype, data: index + 1 }),
+                false => Ok(Head { ttl, overlong_ttl, rtype, data: index + 1 }),
             };
         } else if class.is_none()
             && let Ok(found) = text.parse::<DomainClass>()
@@ -357,10 +473,14 @@ fn read_head(line: Line<'_>, fields: &[Token]) -> Result<Head, Refusal> {
     Err(reason::no_type(line))
 }
 
-fn read_ttl(line: Line<'_>, token: &Token) -> Result<Ttl, Refusal> {
+/// A TTL of 32 bits. RFC 2181 §8: one with the first bit set stands for 0, which the second value tells.
+fn read_ttl(line: Line<'_>, token: &Token) -> Result<(Ttl, bool), Refusal> {
     let seconds = names::parse_time(line.octets(token)).ok_or_else(|| reason::bad_ttl(line, token))?;
-    let ttl = u32::try_from(seconds).ok().map(Ttl).filter(|ttl| *ttl <= Ttl::MAX);
-    ttl.ok_or_else(|| reason::ttl_out_of_range(line, token))
+    match u32::try_from(seconds).map(Ttl) {
+        Ok(ttl) if ttl <= Ttl::MAX => Ok((ttl, false)),
+        Ok(_) => Ok((Ttl(0), true)),
+        Err(_) => Err(reason::ttl_out_of_range(line, token)),
+    }
 }
 
 /// The token and name in a record's data that end with the apex twice for want of a final dot.
@@ -377,7 +497,7 @@ fn data_without_dot<'d>(
         Rtype::SRV => 6,
         _ => return None,
     };
-    let token = data.get(*name_positions(&line.source.text, rtype, data).first()?)?;
+    let token = data.get(host_position(rtype)?)?;
     let name = Name::from_wire(rdata.get(skip..)?)?;
     let written = line.content(token);
     (name.ends_with(doubled) && !names::is_absolute(written) && written != b"@").then_some((token, name))

@@ -27,6 +27,8 @@ pub(super) struct Source {
     pub(super) text: Vec<u8>,
     /// The tag of its first line.
     first: u32,
+    /// The place that all of it stands for, if it was made of what is written there.
+    made_at: Option<Place>,
 }
 
 impl Sources {
@@ -39,7 +41,7 @@ impl Sources {
     /// Adds a file; the caller keeps all of them together below 4 Gi lines.
     pub(super) fn add(&mut self, file: Arc<str>, text: Vec<u8>) -> Arc<Source> {
         let lines = 1 + text.iter().filter(|octet| **octet == b'\n').count() as u32;
-        let source = Arc::new(Source { file, text, first: self.end });
+        let source = Arc::new(Source { file, text, first: self.end, made_at: None });
         self.end += lines;
         self.files.push(source.clone());
         source
@@ -57,6 +59,11 @@ impl Sources {
 }
 
 impl Source {
+    /// A text to be made of what is written at `place`, which has this tag.
+    pub(super) fn made_at(place: Place, tag: u32) -> Self {
+        Source { file: place.file.clone(), text: Vec::new(), first: tag, made_at: Some(place) }
+    }
+
     /// The tag of a line, counted from 1.
     pub(super) fn tag(&self, line: u32) -> u32 {
         self.first + line - 1
@@ -64,6 +71,9 @@ impl Source {
 
     /// The place of a range of octets, cut to its first line.
     pub(super) fn place(&self, range: Range<usize>) -> Place {
+        if let Some(place) = &self.made_at {
+            return place.clone();
+        }
         let start = range.start.min(self.text.len());
         let line_start = self.text[..start].iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at + 1);
         let line = 1 + self.text[..line_start].iter().filter(|octet| **octet == b'\n').count() as u32;

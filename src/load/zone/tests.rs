@@ -41,6 +41,7 @@ fn zone(apex: &str, steer: &[&str]) -> config::Zone {
         file: Some("zones/example".into()),
         primaries: Vec::new(),
         transfer: config::Transfer::default(),
+        unsigned: false,
         steer: steer.collect(),
         place: place("[[zone]]"),
     }
@@ -460,4 +461,215 @@ proptest! {
         text.splice(at..end, octets);
         let _ = read_with(&text, &[], &[]);
     }
+}
+
+/// `hex` of the data of one record at `a`.
+fn data(record: &str) -> String {
+    let read = clean(&format!("a {record}\n"));
+    read[0].rsplit_once(' ').unwrap().1.to_string()
+}
+
+#[test]
+fn rfc9460_appendix_d_vectors_are_read() {
+    let com = "03666f6f076578616d706c6503636f6d00";
+    let org = "03666f6f076578616d706c65036f726700";
+    for (record, priority, name, params) in [
+        ("HTTPS 0 foo.example.com.", "0000", com, ""),
+        ("SVCB 1 .", "0001", "00", ""),
+        ("SVCB 16 foo.example.com. port=53", "0010", com, "000300020035"),
+        ("SVCB 1 foo.example.com. key667=hello", "0001", com, "029b000568656c6c6f"),
+        ("SVCB 1 foo.example.com. key667=\"hello\\210qoo\"", "0001", com, "029b000968656c6c6fd2716f6f"),
+        (
+            "SVCB 1 foo.example.com. (\n ipv6hint=\"2001:db8::1,2001:db8::53:1\"\n )",
+            "0001",
+            com,
+            "0006002020010db800000000000000000000000120010db8000000000000000000530001",
+        ),
+        (
+            "SVCB 1 example.com. ipv6hint=\"2001:db8:122:344::192.0.2.33\"",
+            "0001",
+            "076578616d706c6503636f6d00",
+            "0006001020010db80122034400000000c0000221",
+        ),
+        (
+            "SVCB 16 foo.example.org. (alpn=h2,h3-19 mandatory=ipv4hint,alpn ipv4hint=192.0.2.1)",
+            "0010",
+            org,
+            "0000000400010004000100090268320568332d313900040004c0000201",
+        ),
+        ("SVCB 16 foo.example.org. alpn=\"f\\\\\\\\oo\\\\,bar,h2\"", "0010", org, "0001000c08665c6f6f2c626172026832"),
+        ("SVCB 16 foo.example.org. alpn=f\\\\\\092oo\\092,bar,h2", "0010", org, "0001000c08665c6f6f2c626172026832"),
+    ] {
+        assert_eq!(data(record), format!("{priority}{name}{params}"), "{record}");
+    }
+    for params in [
+        "key123=abc key123=def",
+        "mandatory",
+        "alpn",
+        "port",
+        "ipv4hint",
+        "ipv6hint",
+        "no-default-alpn=\"abc\"",
+        "mandatory=key123",
+        "mandatory=mandatory",
+        "mandatory=key123,key123 key123=abc",
+        "alpn=\"\"",
+        "alpn=h2,,h3",
+        "alpn=h2,",
+    ] {
+        let told = said(&format!("a SVCB 1 foo.example.com. {params}\n"));
+        assert!(told.starts_with("error[bad-data]"), "{params}: {told}");
+        assert!(told.contains("zones/example:3:"), "{params}: {told}");
+    }
+}
+
+#[test]
+fn numbers_may_be_written_as_words() {
+    let key = "l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=";
+    for (words, numbers) in [
+        (format!("DNSKEY 257 3 ED25519 {key}"), format!("DNSKEY 257 3 15 {key}")),
+        (format!("DNSKEY ZONE|KSK DNSSEC ecdsap256sha256 {key}"), format!("DNSKEY 257 3 13 {key}")),
+        (
+            "DS 60485 RSASHA256 SHA-1 2BB183AF5F22588179A53B0A98631FAD1A292118".into(),
+            "DS 60485 8 1 2BB183AF5F22588179A53B0A98631FAD1A292118".into(),
+        ),
+        ("CERT PKIX 65535 RSASHA256 AAAA".into(), "CERT 1 65535 8 AAAA".into()),
+        ("HTTPS 1 . key9999=x key1=\\002h2".into(), "HTTPS 1 . alpn=h2 key9999=x".into()),
+        ("WKS 192.0.2.1 TCP smtp domain".into(), "WKS 192.0.2.1 6 53 25".into()),
+    ] {
+        assert_eq!(data(&words), data(&numbers), "{words}");
+    }
+}
+
+const SIGNED: &str = "\
+@ DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=
+@ CDS 60485 15 200 AABB
+@ NSEC3PARAM 1 0 0 -
+@ RRSIG SOA 15 2 3600 20300101000000 20200101000000 1234 example.net. AAAA
+a A 192.0.2.1
+a RRSIG A 15 3 3600 20300101000000 20200101000000 1234 example.net. AAAA
+2t7b4g4vsa5smi47k61mv5bv1a22bojr NSEC3 1 1 0 - 2t7b4g4vsa5smi47k61mv5bv1a22bojr A RRSIG
+2t7b4g4vsa5smi47k61mv5bv1a22bojr RRSIG NSEC3 15 3 3600 20300101000000 20200101000000 1234 example.net. AAAA
+sub NS ns.other.
+sub DS 60485 15 200 AABB
+";
+
+#[test]
+fn a_signed_zone_is_refused() {
+    let expected = "\
+error[signed-zone]: the zone is signed: it has a DNSKEY record
+ --> zones/example:3:3
+  |
+3 | @ DNSKEY 257 3 15 l02Woi0iS8Aa25FQkUd9RMzZHJpBoRQwAQEX1SxZJA4=
+  |   ^^^^^^ the first
+  |
+  = help: signatures are not served yet, and a resolver that expects them takes the zone for forged; \
+remove its DS from the parent zone, then set `unsigned = true` on the `[[zone]]`, or use an unsigned file";
+    assert_eq!(said(SIGNED), expected);
+    for alone in [
+        "a RRSIG A 15 3 3600 20300101000000 20200101000000 1234 example.net. AAAA\n",
+        "a NSEC b A\n",
+        "@ NSEC3PARAM 1 0 0 -\n",
+        "b NSEC3 1 1 0 - 2t7b4g4vsa5smi47k61mv5bv1a22bojr A\n",
+    ] {
+        assert!(said(alone).starts_with("error[signed-zone]"), "{alone}");
+    }
+    // A DNSKEY or DS of another name signs nothing here.
+    let other = clean("a DNSKEY 257 3 15 AAAA\nsub NS ns.other.\nsub DS 60485 15 200 AABB\n@ CDS 60485 15 200 AABB\n");
+    assert_eq!(other.len(), 4);
+}
+
+#[test]
+fn a_signed_zone_is_served_without_its_dnssec_records_where_the_operator_says_so() {
+    let zone = config::Zone { unsigned: true, ..zone("example.net", &[]) };
+    let text = format!("{HEAD}{SIGNED}");
+    let (read, warnings) = read_text(&zone, Path::new("zones/example"), text.into(), &mut |_| unreachable!()).unwrap();
+    assert_eq!(
+        records(&read),
+        [
+            "a.example.net 3600 A c0000201",
+            "sub.example.net 3600 NS 026e73056f7468657200",
+            "sub.example.net 3600 DS ec450fc8aabb"
+        ]
+    );
+    let hashed = name("2t7b4g4vsa5smi47k61mv5bv1a22bojr.example.net");
+    let found = read.find(hashed.as_name(), &hashed.as_name().suffixes());
+    assert!(matches!(found, Found::Below { .. }), "no owner of an NSEC3 exists");
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(warnings[0].code, "signed-zone");
+    assert!(warnings[0].message.contains("7 are left out"), "{}", warnings[0].message);
+}
+
+#[test]
+fn a_generated_record_is_refused_where_its_directive_stands() {
+    let expected = "\
+error[bad-data]: `192.0.2.256` is not an IPv4 address
+ --> zones/example:3:1
+  |
+3 | $GENERATE 250-260 a$ A 192.0.2.$
+  | ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+  |
+  = help: write four numbers up to 255, like `192.0.2.1`";
+    assert_eq!(said("$GENERATE 250-260 a$ A 192.0.2.$\nb A 192.0.2.1\n"), expected);
+    // What is odd about all of them is said once.
+    let odd = said(
+        "$GENERATE 1-1000 a$ A 192.0.2.1\n$GENERATE 1-1000 a$ 60 A 192.0.2.2\n$GENERATE 1-9 c$ CNAME x.example.net\n",
+    );
+    assert_eq!(odd.matches("warning[missing-dot]").count(), 1, "{odd}");
+}
+
+#[test]
+fn what_a_directive_may_generate_is_bounded_before_it_is_made() {
+    for range in ["0-4294967295", "0-2147483647", "0-65536"] {
+        let told = said(&format!("$GENERATE {range} a$ A 192.0.2.1\n"));
+        assert!(told.starts_with("error[bad-directive]"), "{told}");
+    }
+    // Each ends with its first record, and yet counts as a whole.
+    let sixteen = "$GENERATE 0-65535 a$ A x\n".repeat(16);
+    let told = said(&format!("{sixteen}$GENERATE 0-0 b$ TXT x\n"));
+    assert_eq!(told.matches("error[bad-data]").count(), 16, "{told}");
+    assert!(told.contains("at most 0 more are allowed"), "{told}");
+}
+
+#[test]
+fn rfc2181_s8_a_ttl_with_the_first_bit_set_is_0() {
+    let (read, warnings) = read_with(
+        format!("{HEAD}a 2147483648 A 192.0.2.1\nb 2147483647 A 192.0.2.1\n$TTL 4294967295\nc A 192.0.2.1\n")
+            .as_bytes(),
+        &[],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(
+        records(&read),
+        ["a.example.net 0 A c0000201", "b.example.net 2147483647 A c0000201", "c.example.net 0 A c0000201"]
+    );
+    let places: Vec<String> = warnings.iter().filter_map(Diagnostic::position).collect();
+    assert_eq!(places, ["zones/example:3:3", "zones/example:5:6"]);
+    assert!(said("a 4294967296 A 192.0.2.1\n").starts_with("error[bad-ttl]"));
+}
+
+#[test]
+fn a_server_of_the_zone_below_a_dname_is_refused() {
+    let expected = "\
+error[server-below-dname]: the name server `ns.old.example.net` of the zone is below `old.example.net`, which has a DNAME
+ --> zones/example:3:1
+  |
+3 | @ NS ns.old
+  | ^^^^^^^^^^^
+  |
+ ::: zones/example:4:1
+  |
+4 | old DNAME new.other.
+  | -------------------- it renames all names below it
+  |
+  = help: name a server that is not below a DNAME";
+    assert_eq!(
+        said("@ NS ns.old\nold DNAME new.other.\n"),
+        format!(
+            "{expected}\n\nwarning[target-is-alias]: the NS of `example.net` points to `ns.old.example.net`, which is an alias\n --> zones/example:3:1\n  |\n3 | @ NS ns.old\n  | ^^^^^^^^^^^\n  |\n  = help: name the host itself; many resolvers do not follow an alias here"
+        )
+    );
+    // The server has an address, but below the DNAME it is never answered.
+    assert!(said("@ NS ns.old\nold DNAME new.other.\nns.old A 192.0.2.1\n").contains("error[server-below-dname]"));
 }

@@ -56,7 +56,7 @@ fn sent(query: &[u8], zones: ZoneSet) -> Vec<Vec<u8>> {
 
 /// What comes of messages.
 fn received(messages: &[Vec<u8>], have: Option<Arc<Zone>>) -> Result<Option<Zone>, Refusal> {
-    let mut inbound = Inbound::new(name("Example.net"), have, ID);
+    let mut inbound = Inbound::new(name("Example.net"), have, ID, Signed::Refused);
     for (at, message) in messages.iter().enumerate() {
         match inbound.take(message)? {
             Progress::More => {}
@@ -184,7 +184,7 @@ fn malformed_transfers_are_refused_with_their_reason() {
     truncated[2] |= 2;
     assert_eq!(refusal(truncated), Refusal::Malformed("a message is truncated"));
     // Another zone's transfer.
-    let mut inbound = Inbound::new(name("example.com"), None, ID);
+    let mut inbound = Inbound::new(name("example.com"), None, ID, Signed::Refused);
     let refused = inbound.take(&good()).unwrap_err();
     assert_eq!(refused, Refusal::Malformed("it does not begin with the zone's SOA"));
 }
@@ -205,4 +205,50 @@ fn a_zone_that_could_not_be_served_is_refused() {
     let end = message.windows(5).position(|octets| octets == [0, 5, 0, 1, 0]).unwrap();
     message[end + 10] = 63;
     assert_eq!(received(&[message], None).unwrap_err(), Refusal::Malformed("a message cannot be read"));
+}
+
+/// What comes of a zone that a primary sends, held to what the operator says of signed zones.
+fn received_as(signed: Signed, messages: &[Vec<u8>], have: Option<Arc<Zone>>) -> Result<Zone, Refusal> {
+    let mut inbound = Inbound::new(name("Example.net"), have, ID, signed);
+    for message in messages {
+        if let Progress::Zone(zone) = inbound.take(message)? {
+            return Ok(*zone);
+        }
+    }
+    Err(Refusal::Malformed("it does not end"))
+}
+
+/// The records by which a zone is signed, some of which differ from one version to the next.
+fn signatures(serial: u8) -> Vec<Made> {
+    let signature = [&[0, 6, 15, 2, 0, 0, 1, 44, 0, 0, 0, 2, 0, 0, 0, 1, 0, 7, 0][..], &[serial; 64]].concat();
+    vec![
+        (name("example.net"), Rtype::DNSKEY, 300, [&[1, 1, 3, 15][..], &[7; 32]].concat()),
+        (name("example.net"), Rtype::RRSIG, 300, signature.clone()),
+        (name("hash.example.net"), Rtype::NSEC3, 300, vec![1, 0, 0, 0, 0, 1, 7, 0, 1, 0x40]),
+        (name("hash.example.net"), Rtype::RRSIG, 300, signature),
+    ]
+}
+
+#[test]
+fn a_signed_zone_is_refused_or_taken_without_its_dnssec_records() {
+    let plain = vec![host("a", 1)];
+    let messages = whole(zone(2, &[signatures(2), plain.clone()].concat()));
+    assert_eq!(received_as(Signed::Refused, &messages, None).unwrap_err(), Refusal::Signed(Rtype::RRSIG));
+    let taken = received_as(Signed::Stripped, &messages, None).unwrap();
+    assert!(is_same(&taken, &zone(2, &plain)));
+    assert!(!taken.nodes().any(|node| node.owner() == name("hash.example.net").as_name()));
+}
+
+#[test]
+fn changes_of_signatures_are_left_out_of_a_zone_without_them() {
+    let (old, new) = (vec![host("a", 1)], vec![host("a", 2)]);
+    let versions = [(1, &old), (2, &new)]
+        .map(|(serial, hosts)| zone(serial.into(), &[signatures(serial), hosts.clone()].concat()));
+    let [before, after] = versions;
+    let have = Arc::new(zone(1, &old));
+    let set = ZoneSet::new(vec![after]).following(&ZoneSet::new(vec![before]), |_| false);
+    let changes = sent(&query(name("example.net").as_name(), Some(&have), ID), set);
+    let taken = received_as(Signed::Stripped, &changes, Some(have)).unwrap();
+    let difference = Difference::between(&zone(2, &new), &taken);
+    assert!(is_same(&taken, &zone(2, &new)), "{difference:?}");
 }

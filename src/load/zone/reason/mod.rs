@@ -2,17 +2,21 @@
 //!
 //! In: a place and what was found there. Out: diagnostics. One function per case, in the order in which a file is read.
 //!
-//! **Not here**: finding what is wrong ([`super::reader`], [`super::rdata`], [`super::split`]).
+//! **Not here**: finding what is wrong ([`super::reader`], [`super::rdata`], [`super::split`]); record data ([`data`]).
+
+mod data;
+
+pub(super) use data::bad_data;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use super::rdata::RdataError;
+use super::generate::MAX_GENERATED;
 use super::reader::Line;
 use super::sources::Source;
 use super::split::{FirstField, SplitError, Token};
-use super::{MAX_FILE_LEN, MAX_INCLUDE_DEPTH, MAX_INCLUDES, MAX_RECORDS};
+use super::{MAX_FILE_LEN, MAX_GENERATED_IN_ZONE, MAX_INCLUDE_DEPTH, MAX_INCLUDES, MAX_RECORDS};
 use crate::base::diagnostic::{Diagnostic, Place, nearest};
 use crate::base::name::{Name, NameError};
 use crate::base::rr::Rtype;
@@ -25,8 +29,11 @@ const TYPES: [&str; 24] = [
     "NS", "NSEC", "NSEC3", "PTR", "RRSIG", "SOA", "SRV", "SSHFP", "TLSA", "TXT",
 ];
 
-/// The directives of RFC 1035 §5.1 and RFC 2308 §4.
-const DIRECTIVES: [&str; 3] = ["$INCLUDE", "$ORIGIN", "$TTL"];
+/// The directives of RFC 1035 §5.1 and RFC 2308 §4, and BIND's own.
+const DIRECTIVES: [&str; 4] = ["$GENERATE", "$INCLUDE", "$ORIGIN", "$TTL"];
+
+/// The code of errors about files that cannot be read.
+pub(super) const UNREADABLE: &str = "unreadable-file";
 
 /// A file that is something else, as far as its first octets tell.
 pub(super) fn wrong_kind_of_file(source: &Source) -> Option<Diagnostic> {
@@ -213,6 +220,67 @@ pub(super) fn ttl_out_of_range(line: Line<'_>, token: &Token) -> Box<Diagnostic>
     Box::new(error(line, token, "bad-ttl", message, "").help(help))
 }
 
+/// A TTL of 32 bits, the first of which is set.
+pub(super) fn ttl_is_zero(line: Line<'_>, token: &Token) -> Diagnostic {
+    let message = format!("TTL `{}` is more than {} seconds, and stands for 0", shown(line.octets(token)), Ttl::MAX.0);
+    Diagnostic::warning("bad-ttl", message)
+        .at(line.source.place(token.range.clone()), "")
+        .help("RFC 2181 §8; a week is `1w`")
+}
+
+/// A `$GENERATE` whose range is none, or too long.
+pub(super) fn bad_range(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+    let message = format!("`{}` is not a range of numbers", shown(line.octets(token)));
+    let help = "write `first-last` or `first-last/step`, numbers up to 2147483647";
+    Box::new(error(line, token, "bad-directive", message, "").help(help))
+}
+
+/// A `$GENERATE` of too many records; `count` is the number in this one, and `most` the number that is allowed.
+pub(super) fn too_many_generated(line: Line<'_>, token: &Token, count: u32, most: u32) -> Box<Diagnostic> {
+    let message = format!("`$GENERATE` makes {count} records, and at most {most} more are allowed");
+    let help = format!(
+        "one `$GENERATE` makes at most {MAX_GENERATED} records, all of a zone {MAX_GENERATED_IN_ZONE}; a wildcard may do"
+    );
+    Box::new(error(line, token, "bad-directive", message, "").help(help))
+}
+
+/// A template of `$GENERATE` that cannot be filled.
+pub(super) fn bad_template(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+    let message = format!("`{}` cannot be filled with a number", shown(line.octets(token)));
+    let help =
+        "write `$` or `${offset,width,base}` with base `d`, `o`, `x`, `X`, `n` or `N`, and `$$` for a dollar sign";
+    Box::new(error(line, token, "bad-directive", message, "").help(help))
+}
+
+/// A `$GENERATE` whose data has several words.
+pub(super) fn several_words(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+    let message = "the data of `$GENERATE` has several words".to_string();
+    Box::new(
+        error(line, token, "bad-directive", message, "the second").help("put it in quotes, like `MX \"10 mail$\"`"),
+    )
+}
+
+/// A zone that is signed: refused, or `stripped` of so many records; `first` is one of them.
+pub(super) fn signed_zone(first: Place, rtype: Rtype, stripped: Option<usize>) -> Diagnostic {
+    match stripped {
+        None => Diagnostic::error(
+            "signed-zone",
+            format!("the zone is signed: it has {} {rtype} record", rtype.article()),
+        )
+        .at(first, "the first")
+        .help(
+            "signatures are not served yet, and a resolver that expects them takes the zone for forged; remove its DS \
+                 from the parent zone, then set `unsigned = true` on the `[[zone]]`, or use an unsigned file",
+        ),
+        Some(count) => {
+            let message = format!("the zone is served without its DNSSEC records: {count} are left out");
+            Diagnostic::warning("signed-zone", message)
+                .at(first, "the first")
+                .help("`unsigned = true` says so; resolvers refuse the zone while the parent zone has a DS for it")
+        }
+    }
+}
+
 /// A record without TTL, and none to go by.
 pub(super) fn no_ttl(line: Line<'_>) -> Box<Diagnostic> {
     let message = "the record has no TTL, and there is none above to go by".into();
@@ -226,124 +294,6 @@ pub(super) fn ttl_is_minimum(line: Line<'_>, token: &Token, minimum: u32) -> Dia
     Diagnostic::warning("no-ttl", message)
         .at(line.source.place(token.range.clone()), "")
         .help("put a line like `$TTL 1h` at the start of the file")
-}
-
-/// Data that is not that of the record's type, `name` being the token of the type.
-pub(super) fn bad_data(line: Line<'_>, rtype: Rtype, name: &Token, data: &[Token], why: RdataError) -> Box<Diagnostic> {
-    let form = form_of(rtype).map(|form| format!("its data is written as `{rtype} {form}`"));
-    let whole = name.range.start..data.last().map_or(name.range.end, |last| last.range.end);
-    let at_whole = |message: String, label: &str| {
-        Diagnostic::error("bad-data", message).at(line.source.place(whole.clone()), label)
-    };
-    let generic = format!("write it as `TYPE{} \\# length hex` (RFC 3597 §5)", rtype.0);
-    let diagnostic = match why {
-        RdataError::BadName(index, why) => return bad_name(line, &data[index], why),
-        RdataError::TooShort => {
-            let diagnostic = at_whole(format!("the data of this {rtype} record ends too early"), "more is expected");
-            diagnostic.help(form.unwrap_or(generic))
-        }
-        RdataError::TooLong(index) => {
-            let over = &data[index];
-            let message = format!("the {rtype} record goes on after its data");
-            let diagnostic = error(line, over, "bad-data", message, "too much");
-            let is_further_down = line.source.text[name.range.end..over.range.start].contains(&b'\n');
-            match (is_further_down, form) {
-                (true, _) => diagnostic.help("is a `)` missing above?"),
-                (false, Some(form)) => diagnostic.help(form),
-                (false, None) => diagnostic.help("text with spaces is written in quotes"),
-            }
-        }
-        RdataError::NoTextForm => {
-            let word = shown(line.octets(name)).to_ascii_uppercase();
-            at_whole(format!("the data of {word} records cannot be read from text here"), "").help(generic)
-        }
-        RdataError::NotOfType => at_whole(format!("this is not the data of {} {rtype} record", article(rtype)), "")
-            .help(form.unwrap_or_else(|| "check its length and fields against the type's RFC".into())),
-        RdataError::Bad(index, reason) => bad_token(line, rtype, &data[index], &reason, form.or(Some(generic))),
-    };
-    Box::new(diagnostic)
-}
-
-/// A token that the library refuses for a reason of its own.
-fn bad_token(line: Line<'_>, rtype: Rtype, token: &Token, reason: &str, form: Option<String>) -> Diagnostic {
-    let word = shown(line.content(token));
-    let (message, help) = match reason {
-        "expected IPv4 address" => (
-            format!("`{word}` is not an IPv4 address"),
-            Some(match word.parse::<Ipv6Addr>() {
-                Ok(_) => format!("write `AAAA {word}`"),
-                Err(_) => host_help(&word).unwrap_or("write four numbers up to 255, like `192.0.2.1`").into(),
-            }),
-        ),
-        "expected IPv6 address" => (
-            format!("`{word}` is not an IPv6 address"),
-            Some(match word.parse::<Ipv4Addr>() {
-                Ok(_) => format!("write `A {word}`"),
-                Err(_) => host_help(&word).unwrap_or("write it like `2001:db8::1`").into(),
-            }),
-        ),
-        "expected decimal number" => (format!("`{word}` is not a number"), form),
-        "decimal number overflow" => (format!("`{word}` is too large a number"), form),
-        "bad charstr" => (
-            "a string has more than 255 octets".into(),
-            Some("split it into several: `\"first part\" \"second part\"` reads as one text".into()),
-        ),
-        _ if reason.starts_with("bad symbol") => (
-            format!("`{word}` has a character or escape that cannot stand here"),
-            Some("write other octets as `\\DDD`, their number in three decimal digits up to 255".into()),
-        ),
-        _ => (format!("the data of this {rtype} record is wrong: {}", lowered(reason)), form),
-    };
-    let diagnostic = error(line, token, "bad-data", message, "");
-    match help {
-        Some(help) => diagnostic.help(help),
-        None => diagnostic,
-    }
-}
-
-/// The remedy where a host name was written for an address.
-fn host_help(word: &str) -> Option<&'static str> {
-    word.contains(|c: char| c.is_ascii_alphabetic() && !c.is_ascii_hexdigit())
-        .then_some("to point to a host by name, use `CNAME`")
-}
-
-/// The library's words as a message of ours begins.
-fn lowered(reason: &str) -> String {
-    let reason = reason.trim_end_matches('.');
-    let mut letters = reason.chars();
-    match (letters.next(), letters.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => first.to_lowercase().chain(letters).collect(),
-        _ => reason.to_owned(),
-    }
-}
-
-fn article(rtype: Rtype) -> &'static str {
-    match rtype {
-        Rtype::A | Rtype::AAAA | Rtype::NS | Rtype::SOA | Rtype::MX | Rtype::SRV | Rtype::HTTPS => "an",
-        _ => "a",
-    }
-}
-
-/// How the data of a type is written.
-fn form_of(rtype: Rtype) -> Option<&'static str> {
-    Some(match rtype.0 {
-        1 => "192.0.2.1",
-        28 => "2001:db8::1",
-        2 | 5 | 12 | 39 => "host",
-        6 => "primary mailbox serial refresh retry expire minimum",
-        13 => "\"cpu\" \"os\"",
-        15 => "preference host",
-        16 => "\"text\"…",
-        33 => "priority weight port host",
-        35 => "order preference \"flags\" \"services\" \"regexp\" host",
-        43 | 59 => "key-tag algorithm digest-type digest",
-        44 => "algorithm type fingerprint",
-        48 | 60 => "flags protocol algorithm key",
-        52 => "usage selector matching-type data",
-        64 | 65 => "priority host key=value…",
-        257 => "flags tag \"value\"",
-        _ => return None,
-    })
 }
 
 /// A type that is part of messages only.
@@ -393,9 +343,9 @@ pub(super) fn unknown_directive(line: Line<'_>) -> Box<Diagnostic> {
     let token = &line.entry.tokens[0];
     let word = shown(line.octets(token));
     let help = match nearest(&word.to_ascii_uppercase(), DIRECTIVES) {
-        _ if word.eq_ignore_ascii_case("$GENERATE") => "write the records out; `$GENERATE` is BIND's own".into(),
         Some(near) => format!("did you mean `{near}`?"),
-        None => "directives are `$INCLUDE`, `$ORIGIN` and `$TTL`; write a `$` that starts a name as `\\$`".into(),
+        None => "directives are `$GENERATE`, `$INCLUDE`, `$ORIGIN` and `$TTL`; write a `$` that starts a name as `\\$`"
+            .into(),
     };
     Box::new(error(line, token, "unknown-directive", format!("`{word}` is not a directive"), "").help(help))
 }
@@ -407,6 +357,7 @@ pub(super) fn directive_form(line: Line<'_>) -> Box<Diagnostic> {
     let form = match word.as_str() {
         "$ORIGIN" => "$ORIGIN name",
         "$TTL" => "$TTL time",
+        "$GENERATE" => "$GENERATE first-last[/step] owner [TTL] [IN] type data",
         _ => "$INCLUDE file [origin]",
     };
     let message = format!("`{word}` has too few or too many values");
@@ -437,7 +388,7 @@ pub(super) fn too_many_includes(line: Line<'_>) -> Box<Diagnostic> {
 pub(super) fn include_failed(line: Line<'_>, token: &Token, path: &Path, why: &io::Error) -> Box<Diagnostic> {
     let message = format!("cannot read `{}`: {}", path.display(), io_reason(why));
     let help = "the path is relative to the file that includes it";
-    Box::new(error(line, token, "unreadable-file", message, "included here").help(help))
+    Box::new(error(line, token, UNREADABLE, message, "included here").help(help))
 }
 
 /// A file that is too much together with those before.
@@ -449,7 +400,7 @@ pub(super) fn files_too_large(line: Line<'_>, token: &Token) -> Box<Diagnostic> 
 
 /// The zone's own file cannot be read; `place` is where the config names it.
 pub(super) fn unreadable(path: &Path, place: Place, why: &io::Error) -> Diagnostic {
-    Diagnostic::error("unreadable-file", format!("cannot read zone file `{}`: {}", path.display(), io_reason(why)))
+    Diagnostic::error(UNREADABLE, format!("cannot read zone file `{}`: {}", path.display(), io_reason(why)))
         .at(place, "named here")
         .help("the path is relative to the config file; check that it exists and may be read")
 }

@@ -1,15 +1,10 @@
-//! Record data from master file tokens to wire form, by the `domain` crate.
-//!
-//! In: a type and the tokens after it. Out: uncompressed rdata, or what is wrong and with which token.
+//! Record data by the `domain` crate.
 //!
 //! The crate gets one record at a time, on a line of its own, with names made absolute. So an error costs one record, the
-//! column the crate tells leads back to a token, and what it does not do itself is done here: `@` and empty labels
-//! in rdata (it makes a label `@`, and an empty one), octets beyond ASCII in strings, time units in an SOA.
+//! column the crate tells leads back to a token, and the rest is done here: `@` and empty labels
+//! in rdata (it makes a label `@`, and an empty one), bytes beyond ASCII in strings, time units in an SOA.
 //!
-//! **Invariants**: what comes out parses again as what it is, and without compression.
-//! **Not here**: owners, TTLs, directives ([`super::reader`]); wording ([`super::reason`]).
-//!
-//! RFC 1035 §5.1, RFC 3597 §5.
+//! **Not here**: the types whose text the crate does not read, or reads otherwise than other servers ([`super::fields`]).
 
 use std::io::Write as _;
 
@@ -20,53 +15,36 @@ use domain::dep::octseq::Parser;
 use domain::rdata::ZoneRecordData;
 use domain::zonefile::inplace::{Entry as ScannedEntry, Zonefile};
 
-use super::names;
-use super::split::{Form, Gap, Token};
-use crate::base::name::{Name, NameBuf, NameError};
+use super::{RdataError, is_generic, unquoted};
+use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
+use crate::load::zone::names;
+use crate::load::zone::split::{Gap, Token};
 
-/// Scans record data.
-pub(super) struct RdataScanner {
+/// A scanner of the crate.
+pub(super) struct Library {
     zonefile: Zonefile,
     /// The line for the crate.
     line: Vec<u8>,
     /// Where each token starts in `line`.
     starts: Vec<usize>,
-    /// The rdata.
-    rdata: Vec<u8>,
 }
 
-/// Why tokens are not the data of a type.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum RdataError {
-    /// The token of this index is not a domain name.
-    BadName(usize, NameError),
-    /// There are too few tokens.
-    TooShort,
-    /// The tokens from this index on are too many.
-    TooLong(usize),
-    /// The type is known, but not how its data is written.
-    NoTextForm,
-    /// RFC 3597 data of a known type that is not the data of that type.
-    NotOfType,
-    /// The token of this index is wrong, in the crate's words.
-    Bad(usize, String),
-}
-
-impl RdataScanner {
+impl Library {
     /// A scanner.
     pub(super) fn new() -> Self {
-        RdataScanner { zonefile: fresh(), line: Vec::new(), starts: Vec::new(), rdata: Vec::new() }
+        Library { zonefile: fresh(), line: Vec::new(), starts: Vec::new() }
     }
 
-    /// The rdata of type `rtype` written as `tokens` of `text`, where names are relative to `origin`.
+    /// Writes the data of type `rtype` to `rdata`.
     pub(super) fn scan(
         &mut self,
         text: &[u8],
         rtype: Rtype,
         tokens: &[Token],
         origin: Name<'_>,
-    ) -> Result<&[u8], RdataError> {
+        rdata: &mut Vec<u8>,
+    ) -> Result<(), RdataError> {
         self.write_line(text, rtype, tokens, origin)?;
         // Lines are counted by the crate since its beginning, so the error's line tells whether it was passed.
         self.zonefile.extend_from_slice(&self.line);
@@ -78,15 +56,14 @@ impl RdataScanner {
                 return Err(self.fail(error));
             }
         };
-        self.rdata.clear();
-        match record.data().compose_rdata(&mut self.rdata) {
+        match record.data().compose_rdata(rdata) {
             Ok(()) => {}
             Err(never) => match never {},
         }
-        if !round_trips(rtype, &self.rdata) {
-            return Err(RdataError::NotOfType);
+        match round_trips(rtype, rdata) {
+            true => Ok(()),
+            false => Err(RdataError::NotOfType),
         }
-        Ok(&self.rdata)
     }
 
     /// Starts over: after an error the crate's scanner is of no use.
@@ -101,8 +78,8 @@ impl RdataScanner {
         self.starts.clear();
         self.line.extend_from_slice(b"@ TYPE");
         write_number(&mut self.line, rtype.0.into());
-        let is_generic = tokens.first().is_some_and(|token| &text[token.range.clone()] == b"\\#");
-        let names: &[usize] = if is_generic { &[] } else { name_positions(text, rtype, tokens) };
+        let is_generic = is_generic(text, tokens);
+        let names: &[usize] = if is_generic { &[] } else { name_positions(rtype) };
         for (index, token) in tokens.iter().enumerate() {
             if token.gap == Gap::Apart || index == 0 {
                 self.line.push(b' ');
@@ -175,8 +152,8 @@ fn rtype_of(rtype: Rtype) -> DomainRtype {
     DomainRtype::from_int(rtype.0)
 }
 
-/// Which tokens of a record's data are domain names.
-pub(super) fn name_positions(text: &[u8], rtype: Rtype, tokens: &[Token]) -> &'static [usize] {
+/// The tokens of a record's data that are domain names.
+fn name_positions(rtype: Rtype) -> &'static [usize] {
     match rtype_of(rtype) {
         DomainRtype::NS
         | DomainRtype::CNAME
@@ -189,21 +166,10 @@ pub(super) fn name_positions(text: &[u8], rtype: Rtype, tokens: &[Token]) -> &'s
         | DomainRtype::MR
         | DomainRtype::NSEC => &[0],
         DomainRtype::SOA | DomainRtype::RP | DomainRtype::MINFO => &[0, 1],
-        DomainRtype::MX | DomainRtype::SVCB | DomainRtype::HTTPS => &[1],
+        DomainRtype::MX => &[1],
         DomainRtype::SRV => &[3],
         DomainRtype::NAPTR => &[5],
-        DomainRtype::RRSIG => &[7],
-        // RFC 4025 §2.3: the gateway is a name where its type is 3.
-        DomainRtype::IPSECKEY if tokens.get(1).is_some_and(|token| &text[token.range.clone()] == b"3") => &[3],
         _ => &[],
-    }
-}
-
-/// The content of a token.
-fn unquoted(written: &[u8], form: Form) -> &[u8] {
-    match form {
-        Form::Bare => written,
-        Form::Quoted => &written[1..written.len() - 1],
     }
 }
 

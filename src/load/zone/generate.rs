@@ -1,0 +1,194 @@
+//! `$GENERATE` as BIND has it: one record for each number of a range.
+//!
+//! `$GENERATE first-last[/step] owner [TTL] [class] type data`: in owner and data, `$` is the number, `${offset}`,
+//! `${offset,width}` and `${offset,width,base}` are the number with something added, filled up with zeros, and in
+//! decimal (`d`), octal (`o`), hex (`x`, `X`), or hex digits from the last to the first with dots between them (`n`, `N`).
+//! `$$` is a dollar sign; so is `\$`. Data of several words is in quotes.
+//!
+//! **Invariants**: the number of records is known, and bounded, before the first is made.
+//! **Not here**: what the records mean ([`super::reader`]).
+
+use std::io::Write as _;
+
+/// The most records of one `$GENERATE`: the addresses of an IPv4 /16.
+pub(super) const MAX_GENERATED: u32 = 65_536;
+
+/// The greatest width of a number.
+const MAX_WIDTH: usize = 255;
+
+/// The numbers of a `$GENERATE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    first: u32,
+    last: u32,
+    step: u32,
+}
+
+/// Text that is no range or no template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+impl Range {
+    /// Reads `first-last` or `first-last/step`, numbers of 31 bits.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, Malformed> {
+        let text = std::str::from_utf8(text).map_err(|_| Malformed)?;
+        let (range, step) = text.split_once('/').unwrap_or((text, "1"));
+        let (first, last) = range.split_once('-').ok_or(Malformed)?;
+        let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => text.parse().ok().filter(|number: &u32| *number <= i32::MAX as u32).ok_or(Malformed),
+            false => Err(Malformed),
+        };
+        let range = Range { first: number(first)?, last: number(last)?, step: number(step)? };
+        if range.step == 0 || range.first > range.last { Err(Malformed) } else { Ok(range) }
+    }
+
+    /// How many numbers there are.
+    pub(super) fn count(self) -> u32 {
+        (self.last - self.first) / self.step + 1
+    }
+
+    /// The numbers.
+    pub(super) fn numbers(self) -> impl Iterator<Item = u32> {
+        (self.first..=self.last).step_by(self.step as usize)
+    }
+}
+
+/// Appends a template with a number put in.
+pub(super) fn fill(template: &[u8], number: u32, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let mut rest = template;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match (byte, after) {
+            // An escape is for the reader of the record.
+            (b'\\', [escaped, more @ ..]) => {
+                out.extend_from_slice(&[b'\\', *escaped]);
+                rest = more;
+            }
+            (b'$', [b'$', more @ ..]) => {
+                out.extend_from_slice(b"\\$");
+                rest = more;
+            }
+            (b'$', [b'{', more @ ..]) => {
+                let end = more.iter().position(|byte| *byte == b'}').ok_or(Malformed)?;
+                write(&more[..end], number, out)?;
+                rest = &more[end + 1..];
+            }
+            (b'$', _) => {
+                // Writing to memory does not fail.
+                let _ = write!(out, "{number}");
+            }
+            _ => out.push(byte),
+        }
+    }
+    Ok(())
+}
+
+/// The data in quotes, itself a text with quotes: `\"` in it is a quote.
+pub(super) fn unquote(content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(content.len());
+    let mut rest = content;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match (byte, after) {
+            (b'\\', [b'"', more @ ..]) => {
+                out.push(b'"');
+                rest = more;
+            }
+            (b'\\', [escaped, more @ ..]) => {
+                out.extend_from_slice(&[b'\\', *escaped]);
+                rest = more;
+            }
+            _ => out.push(byte),
+        }
+    }
+    out
+}
+
+/// Writes a number as `offset[,width[,base]]` says.
+fn write(format: &[u8], number: u32, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    let mut parts = std::str::from_utf8(format).map_err(|_| Malformed)?.split(',');
+    let offset: i32 = parts.next().and_then(|offset| offset.parse().ok()).ok_or(Malformed)?;
+    let width: usize = parts.next().map_or(Ok(0), |width| width.parse().map_err(|_| Malformed))?;
+    let base = parts.next().unwrap_or("d");
+    if parts.next().is_some() || width > MAX_WIDTH {
+        return Err(Malformed);
+    }
+    let value = i32::try_from(i64::from(number) + i64::from(offset)).map_err(|_| Malformed)?;
+    let written = match base {
+        "d" => write!(out, "{value:0width$}"),
+        "o" => write!(out, "{value:0width$o}"),
+        "x" => write!(out, "{value:0width$x}"),
+        "X" => write!(out, "{value:0width$X}"),
+        "n" | "N" => {
+            let digits = if base == "n" { b"0123456789abcdef" } else { b"0123456789ABCDEF" };
+            nibbles(value as u32, width, digits, out);
+            Ok(())
+        }
+        _ => return Err(Malformed),
+    };
+    written.map_err(|_| Malformed)
+}
+
+/// Hex digits, the last one first, with dots between them; digits and dots fill the width.
+fn nibbles(mut value: u32, mut width: usize, digits: &[u8; 16], out: &mut Vec<u8>) {
+    loop {
+        out.push(digits[value as usize & 15]);
+        value >>= 4;
+        width = width.saturating_sub(1);
+        if width == 0 && value == 0 {
+            return;
+        }
+        out.push(b'.');
+        width = width.saturating_sub(1);
+        if width == 0 && value == 0 {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_have_a_step_and_a_known_count() {
+        let count = |text: &str| Range::parse(text.as_bytes()).map(Range::count);
+        assert_eq!(count("1-3"), Ok(3));
+        assert_eq!(count("0-10/4"), Ok(3));
+        assert_eq!(Range::parse(b"0-10/4").unwrap().numbers().collect::<Vec<_>>(), [0, 4, 8]);
+        assert_eq!(count("0-2147483647"), Ok(1 << 31));
+        for wrong in ["3-1", "1", "1-2/0", "1-", "-1-2", "1-2147483648", "1-2x", "1-2/1x", "0-4294967295", "+1-2", ""] {
+            assert_eq!(count(wrong), Err(Malformed), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn templates_are_filled_as_bind_fills_them() {
+        let filled = |template: &str, number| {
+            let mut out = Vec::new();
+            fill(template.as_bytes(), number, &mut out).map(|()| String::from_utf8(out).unwrap())
+        };
+        for (template, number, expected) in [
+            ("h$", 7, "h7"),
+            ("h$$", 7, "h\\$"),
+            ("h\\$", 7, "h\\$"),
+            ("${1,3,d}.$", 2, "003.2"),
+            ("${-5}", 12, "7"),
+            ("${-5,3}", 0, "-05"),
+            ("${0,4,o}", 10, "0012"),
+            ("${0,2,x}${0,0,X}", 10, "0aA"),
+            ("${0,3,n}", 255, "f.f"),
+            ("${0,3,n}", 256, "0.0.1"),
+            ("${0,7,N}x", 255, "F.F.0.0x"),
+            ("${0,8,n}", 255, "f.f.0.0."),
+            ("${+1}", 1, "2"),
+        ] {
+            assert_eq!(filled(template, number).unwrap(), expected, "{template} {number}");
+        }
+        for wrong in
+            ["${", "${}", "${0", "${1,}", "${1,2,}", "${1,,x}", "${0,2,q}", "${0,2,d,1}", "${0,999}", "${2147483647}"]
+        {
+            assert_eq!(filled(wrong, 1), Err(Malformed), "{wrong}");
+        }
+    }
+}

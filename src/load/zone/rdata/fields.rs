@@ -1,0 +1,223 @@
+//! Record data field by field, by the table of types.
+//!
+//! **Invariants**: each field takes at least one token, but those that may be absent or are a list.
+//! **Not here**: which fields a type has ([`crate::base::rdata`]), what their bytes must obey as a whole
+//! ([`crate::base::rdata::is_valid`]).
+
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+use data_encoding::{BASE64, Encoding, HEXUPPER_PERMISSIVE};
+use time::PrimitiveDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use super::tokens::{Tokens, Word};
+use super::words::{self, ALGORITHMS, CERT_TYPES, DIGESTS, PROTOCOLS, SCHEMES};
+use super::{RdataError, endpoints, location, params};
+use crate::base::rdata::Field;
+use crate::base::rr::Rtype;
+
+/// `YYYYMMDDHHMMSS`
+const TIMESTAMP: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day][hour][minute][second]");
+
+/// Writes the data that the tokens stand for to `out`, which is empty.
+pub(super) fn scan(fields: &[Field], mut tokens: Tokens<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
+    fields.iter().try_for_each(|field| scan_field(*field, &mut tokens, out))?;
+    tokens.finish()
+}
+
+fn scan_field(field: Field, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
+    match field {
+        Field::U8 => out.push(tokens.number(u8::MAX.into())? as u8),
+        Field::U16 => push_u16(out, tokens.number(u16::MAX.into())? as u16),
+        Field::U32 => out.extend_from_slice(&tokens.number(u32::MAX)?.to_be_bytes()),
+        Field::Timestamp => out.extend_from_slice(&timestamp(tokens.bare()?)?.to_be_bytes()),
+        Field::Type => push_u16(out, rtype(tokens.bare()?)?.0),
+        Field::Algorithm => out.push(words::number(tokens.bare()?, ALGORITHMS, u8::MAX.into())? as u8),
+        Field::Protocol => out.push(words::number(tokens.bare()?, PROTOCOLS, u8::MAX.into())? as u8),
+        Field::Scheme => out.push(words::number(tokens.bare()?, SCHEMES, u8::MAX.into())? as u8),
+        Field::CertType => push_u16(out, words::number(tokens.bare()?, CERT_TYPES, u16::MAX.into())?),
+        Field::KeyFlags => push_u16(out, words::key_flags(tokens.bare()?)?),
+        Field::Zero16 => {
+            let word = tokens.bare()?;
+            match word.number(u16::MAX.into())? {
+                0 => push_u16(out, 0),
+                _ => return Err(word.bad("expected `0`")),
+            }
+        }
+        Field::OptionalBase64 if tokens.are_over() => {}
+        // RFC 2535 §3.1.2: flags that say that there is no key.
+        Field::Key if out.first().is_some_and(|flags| flags & 0xc0 == 0xc0) => {}
+        Field::Key | Field::Base64 | Field::OptionalBase64 => encoded(tokens, &BASE64, "not base64", out)?,
+        Field::Digest => {
+            out.push(words::number(tokens.bare()?, DIGESTS, u8::MAX.into())? as u8);
+            encoded(tokens, &HEXUPPER_PERMISSIVE, NOT_HEX, out)?;
+        }
+        Field::Base64OrDash => {
+            if !tokens.take_dash() {
+                encoded(tokens, &BASE64, "not base64", out)?;
+            }
+        }
+        Field::Hex => encoded(tokens, &HEXUPPER_PERMISSIVE, NOT_HEX, out)?,
+        Field::Name => out.extend_from_slice(tokens.name()?.as_name().as_wire()),
+        Field::V4 => out.extend_from_slice(&address(tokens.bare()?)?.octets()),
+        Field::Text => text(tokens.next()?, out)?,
+        Field::OptionalText => {
+            if !tokens.are_over() {
+                text(tokens.next()?, out)?;
+            }
+        }
+        Field::Texts => {
+            text(tokens.next()?, out)?;
+            while !tokens.are_over() {
+                text(tokens.next()?, out)?;
+            }
+        }
+        Field::LongText => out.extend_from_slice(&tokens.next()?.unescaped()?),
+        Field::Tag => {
+            let word = tokens.next()?;
+            if word.bytes.is_empty() || !word.bytes.iter().all(u8::is_ascii_alphanumeric) {
+                return Err(word.bad("expected letters and digits"));
+            }
+            text(word, out)?;
+        }
+        Field::Digits => {
+            let word = tokens.next()?;
+            if word.bytes.len() < 4 || !word.bytes.iter().all(u8::is_ascii_digit) {
+                return Err(word.bad("expected at least four digits"));
+            }
+            text(word, out)?;
+        }
+        Field::Types => types(tokens, out)?,
+        Field::OldTypes => old_types(tokens, out)?,
+        Field::Eui(len) => eui(tokens.bare()?, len.into(), out)?,
+        Field::Locator => locator(tokens.bare()?, out)?,
+        Field::Nsap => endpoints::nsap(tokens.bare()?, out)?,
+        Field::Atma => endpoints::atma(tokens.bare()?, out)?,
+        Field::Location => location::scan(tokens, out)?,
+        Field::Prefixes => endpoints::prefixes(tokens, out)?,
+        Field::Services => endpoints::services(tokens, out)?,
+        Field::AddressSuffix => endpoints::address_suffix(tokens, out)?,
+        Field::Gateway => endpoints::gateway(tokens, out)?,
+        Field::Relay => endpoints::relay(tokens, out)?,
+        Field::HostIdentity => endpoints::host_identity(tokens, out)?,
+        Field::Params => params::scan(tokens, out)?,
+    }
+    Ok(())
+}
+
+const NOT_HEX: &str = "not pairs of hex digits";
+
+pub(super) fn push_u16(out: &mut Vec<u8>, number: u16) {
+    out.extend_from_slice(&number.to_be_bytes());
+}
+
+/// All tokens that are left, as one text in an encoding.
+pub(super) fn encoded(
+    tokens: &mut Tokens<'_>,
+    encoding: &Encoding,
+    reason: &str,
+    out: &mut Vec<u8>,
+) -> Result<(), RdataError> {
+    let (last, text) = tokens.rest()?;
+    let bytes = decode(encoding, text.as_bytes()).ok_or_else(|| RdataError::Bad(last, reason.into()))?;
+    out.extend_from_slice(&bytes);
+    Ok(())
+}
+
+/// Bytes by their encoding, whose trailing bits are zero.
+pub(super) fn decode(encoding: &Encoding, text: &[u8]) -> Option<Vec<u8>> {
+    encoding.decode(text).ok()
+}
+
+/// An IPv4 address.
+pub(super) fn address(word: Word<'_>) -> Result<Ipv4Addr, RdataError> {
+    word.text().parse().map_err(|_| word.bad("expected IPv4 address"))
+}
+
+/// A string with its length.
+fn text(word: Word<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
+    let bytes = word.unescaped()?;
+    out.push(u8::try_from(bytes.len()).map_err(|_| word.bad("bad charstr"))?);
+    out.extend_from_slice(&bytes);
+    Ok(())
+}
+
+/// A type by name or number.
+fn rtype(word: Word<'_>) -> Result<Rtype, RdataError> {
+    match Rtype::from_str(word.text()) {
+        Ok(rtype) => Ok(rtype),
+        Err(_) if word.bytes.first().is_some_and(u8::is_ascii_digit) => {
+            word.number(u16::MAX.into()).map(|number| Rtype(number as u16))
+        }
+        Err(_) => Err(word.bad("not a record type")),
+    }
+}
+
+/// RFC 4034 §3.2: up to ten digits are seconds, fourteen a date; beyond 2106 both wrap around.
+fn timestamp(word: Word<'_>) -> Result<u32, RdataError> {
+    if word.bytes.len() <= 10 {
+        return word.number(u32::MAX);
+    }
+    let is_date = word.bytes.len() == 14 && word.bytes.iter().all(u8::is_ascii_digit);
+    let date = PrimitiveDateTime::parse(word.text(), TIMESTAMP).ok().filter(|_| is_date);
+    let date = date.ok_or_else(|| word.bad("expected seconds or `YYYYMMDDHHMMSS`"))?;
+    Ok(date.assume_utc().unix_timestamp() as u32)
+}
+
+/// RFC 4034 §4.1.2: windows of 256 types, each with the bytes up to its last type.
+fn types(tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
+    let mut types = Vec::new();
+    while !tokens.are_over() {
+        let word = tokens.bare()?;
+        types.push(Rtype::from_str(word.text()).map_err(|_| word.bad("not a record type"))?.0);
+    }
+    types.sort_unstable();
+    for window in types.chunk_by(|a, b| a >> 8 == b >> 8) {
+        let mut bits = [0u8; 32];
+        window.iter().for_each(|rtype| bits[usize::from(rtype & 0xff) / 8] |= 0x80 >> (rtype % 8));
+        let len = window.last().map_or(0, |last| usize::from(last & 0xff) / 8 + 1);
+        out.extend_from_slice(&[(window[0] >> 8) as u8, len as u8]);
+        out.extend_from_slice(&bits[..len]);
+    }
+    Ok(())
+}
+
+/// RFC 2535 §5.2: one bit for each of the types 1 to 127, up to the last.
+fn old_types(tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
+    let mut bits = [0u8; 16];
+    let mut len = 0;
+    while !tokens.are_over() {
+        let word = tokens.bare()?;
+        let rtype = rtype(word)?.0;
+        if !matches!(rtype, 1..=127) {
+            return Err(word.bad("only types from 1 to 127 can be listed"));
+        }
+        bits[usize::from(rtype) / 8] |= 0x80 >> (rtype % 8);
+        len = len.max(usize::from(rtype) / 8 + 1);
+    }
+    out.extend_from_slice(&bits[..len]);
+    Ok(())
+}
+
+/// RFC 7043 §3.2, §4.2: pairs of hex digits with hyphens between them; a leading zero may be left out.
+fn eui(word: Word<'_>, len: usize, out: &mut Vec<u8>) -> Result<(), RdataError> {
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit()) && text.len() <= 2;
+    let byte = |text: &str| u8::from_str_radix(text, 16).ok().filter(|_| is_hex(text));
+    let bytes: Option<Vec<u8>> = word.text().split('-').map(byte).collect();
+    let bytes = bytes.filter(|bytes| bytes.len() == len);
+    out.extend_from_slice(&bytes.ok_or_else(|| word.bad("expected pairs of hex digits joined by `-`"))?);
+    Ok(())
+}
+
+/// RFC 6742 §2.1.2: four groups of one to four hex digits.
+fn locator(word: Word<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
+    let is_group = |group: &str| matches!(group.len(), 1..=4) && group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let group = |group| u16::from_str_radix(group, 16).ok().filter(|_| is_group(group));
+    let groups: Option<Vec<u16>> = word.text().split(':').map(group).collect();
+    let groups = groups.filter(|groups| groups.len() == 4);
+    let groups = groups.ok_or_else(|| word.bad("expected four groups of hex digits, like `2001:db8:1140:1000`"))?;
+    groups.into_iter().for_each(|group| push_u16(out, group));
+    Ok(())
+}

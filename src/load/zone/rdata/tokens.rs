@@ -1,0 +1,153 @@
+//! The tokens of one record's data, taken one after the other.
+//!
+//! **Invariants**: a token is taken once; errors name the token at fault by its index.
+//! **Not here**: what fields are made of ([`super::fields`]).
+
+use super::{RdataError, unquoted};
+use crate::base::name::{Name, NameBuf};
+use crate::load::zone::names;
+use crate::load::zone::split::{Form, Gap, Token};
+
+/// Tokens to be taken.
+pub(super) struct Tokens<'t> {
+    text: &'t [u8],
+    tokens: &'t [Token],
+    at: usize,
+    origin: Name<'t>,
+}
+
+/// A token that was taken.
+#[derive(Clone, Copy)]
+pub(super) struct Word<'t> {
+    /// Its index among the tokens of the data.
+    pub(super) index: usize,
+    /// Its content, without quotes, escapes as written.
+    pub(super) bytes: &'t [u8],
+    /// Whether it is in quotes.
+    pub(super) form: Form,
+}
+
+impl<'t> Tokens<'t> {
+    /// The tokens of `text` that are data, names in which are relative to `origin`.
+    pub(super) fn new(text: &'t [u8], tokens: &'t [Token], origin: Name<'t>) -> Self {
+        Tokens { text, tokens, at: 0, origin }
+    }
+
+    /// Whether all are taken.
+    pub(super) fn are_over(&self) -> bool {
+        self.at == self.tokens.len()
+    }
+
+    /// Takes the next token.
+    pub(super) fn next(&mut self) -> Result<Word<'t>, RdataError> {
+        let token = self.tokens.get(self.at).ok_or(RdataError::TooShort)?;
+        let word =
+            Word { index: self.at, bytes: unquoted(&self.text[token.range.clone()], token.form), form: token.form };
+        self.at += 1;
+        Ok(word)
+    }
+
+    /// Takes the next token, which is not in quotes.
+    pub(super) fn bare(&mut self) -> Result<Word<'t>, RdataError> {
+        let word = self.next()?;
+        match word.form {
+            Form::Bare => Ok(word),
+            Form::Quoted => Err(word.bad("quotes cannot be used here")),
+        }
+    }
+
+    /// Takes the next token if it follows the one before without a gap.
+    pub(super) fn joined(&mut self) -> Option<Word<'t>> {
+        match self.tokens.get(self.at)?.gap {
+            Gap::Joined => self.next().ok(),
+            Gap::Apart => None,
+        }
+    }
+
+    /// Takes the next token if it is a single `-`.
+    pub(super) fn take_dash(&mut self) -> bool {
+        let is_dash = self.tokens.get(self.at).is_some_and(|token| &self.text[token.range.clone()] == b"-");
+        self.at += usize::from(is_dash);
+        is_dash
+    }
+
+    /// Takes a number of at most `most`.
+    pub(super) fn number(&mut self, most: u32) -> Result<u32, RdataError> {
+        let word = self.bare()?;
+        word.number(most)
+    }
+
+    /// Takes a domain name.
+    pub(super) fn name(&mut self) -> Result<NameBuf, RdataError> {
+        let word = self.next()?;
+        names::resolve(word.bytes, self.origin).map_err(|error| RdataError::BadName(word.index, error))
+    }
+
+    /// Takes all tokens, whose content is one text in parts; with it comes the index of the last.
+    pub(super) fn rest(&mut self) -> Result<(usize, String), RdataError> {
+        let mut all = String::new();
+        let first = self.bare()?;
+        all.push_str(first.text());
+        while !self.are_over() {
+            all.push_str(self.bare()?.text());
+        }
+        Ok((self.at - 1, all))
+    }
+
+    /// An error if a token is left.
+    pub(super) fn finish(self) -> Result<(), RdataError> {
+        match self.are_over() {
+            true => Ok(()),
+            false => Err(RdataError::TooLong(self.at)),
+        }
+    }
+}
+
+impl<'t> Word<'t> {
+    /// The error of this token.
+    pub(super) fn bad(self, reason: impl Into<String>) -> RdataError {
+        RdataError::Bad(self.index, reason.into())
+    }
+
+    /// The content if it is UTF-8, which all that is not in quotes is; otherwise nothing, which no field accepts.
+    pub(super) fn text(self) -> &'t str {
+        std::str::from_utf8(self.bytes).unwrap_or_default()
+    }
+
+    /// The number that the content is, of at most `most`.
+    pub(super) fn number(self, most: u32) -> Result<u32, RdataError> {
+        let is_number = !self.bytes.is_empty() && self.bytes.iter().all(u8::is_ascii_digit);
+        if !is_number {
+            return Err(self.bad("expected decimal number"));
+        }
+        let number = self.text().parse().ok().filter(|number| *number <= most);
+        number.ok_or_else(|| self.bad("decimal number overflow"))
+    }
+
+    /// The content with its escapes resolved (RFC 1035 §5.1).
+    pub(super) fn unescaped(self) -> Result<Vec<u8>, RdataError> {
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        let mut rest = self.bytes;
+        while let Some((&first, after)) = rest.split_first() {
+            rest = after;
+            if first != b'\\' {
+                bytes.push(first);
+                continue;
+            }
+            let digits = after.first_chunk::<3>().filter(|digits| digits.iter().all(u8::is_ascii_digit));
+            match (digits, after.first()) {
+                (Some(digits), _) => {
+                    let number = digits.iter().fold(0u32, |number, digit| number * 10 + u32::from(digit - b'0'));
+                    bytes.push(u8::try_from(number).map_err(|_| self.bad("bad symbol"))?);
+                    rest = &after[3..];
+                }
+                (None, Some(byte)) if !byte.is_ascii_digit() => {
+                    bytes.push(*byte);
+                    rest = &after[1..];
+                }
+                _ => return Err(self.bad("bad symbol")),
+            }
+        }
+        Ok(bytes)
+    }
+}

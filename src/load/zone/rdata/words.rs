@@ -1,0 +1,193 @@
+//! Mnemonics: numbers of record data that may be written as words.
+//!
+//! Words are read in any case, as BIND reads them; the numbers are always accepted.
+//!
+//! **Not here**: names of types and of service parameters ([`crate::base`]).
+
+use super::RdataError;
+use super::tokens::Word;
+
+/// A word and its number.
+type Table = &'static [(&'static str, u16)];
+
+/// DNSSEC algorithms (IANA, DNS Security Algorithm Numbers), with BIND's words and those of the registry.
+pub(super) const ALGORITHMS: Table = &[
+    ("RSAMD5", 1),
+    ("RSA", 1),
+    ("DH", 2),
+    ("DSA", 3),
+    ("ECC", 4),
+    ("RSASHA1", 5),
+    ("NSEC3DSA", 6),
+    ("DSA-NSEC3-SHA1", 6),
+    ("NSEC3RSASHA1", 7),
+    ("RSASHA1-NSEC3-SHA1", 7),
+    ("RSASHA256", 8),
+    ("RSASHA512", 10),
+    ("ECCGOST", 12),
+    ("ECC-GOST", 12),
+    ("ECDSAP256SHA256", 13),
+    ("ECDSA256", 13),
+    ("ECDSAP384SHA384", 14),
+    ("ECDSA384", 14),
+    ("ED25519", 15),
+    ("ED448", 16),
+    ("INDIRECT", 252),
+    ("PRIVATEDNS", 253),
+    ("PRIVATEOID", 254),
+];
+
+/// Digest types of DS records (IANA, DS RR Type Digest Algorithms).
+pub(super) const DIGESTS: Table =
+    &[("SHA-1", 1), ("SHA1", 1), ("SHA-256", 2), ("SHA256", 2), ("GOST", 3), ("SHA-384", 4), ("SHA384", 4)];
+
+/// Certificate types (RFC 4398 §2.1).
+pub(super) const CERT_TYPES: Table = &[
+    ("PKIX", 1),
+    ("SPKI", 2),
+    ("PGP", 3),
+    ("IPKIX", 4),
+    ("ISPKI", 5),
+    ("IPGP", 6),
+    ("ACPKIX", 7),
+    ("IACPKIX", 8),
+    ("URI", 253),
+    ("OID", 254),
+];
+
+/// Protocols of keys (RFC 2535 §7.1).
+pub(super) const PROTOCOLS: Table = &[("NONE", 0), ("TLS", 1), ("EMAIL", 2), ("DNSSEC", 3), ("IPSEC", 4), ("ALL", 255)];
+
+/// Schemes of DSYNC records (RFC 9859 §2.1).
+pub(super) const SCHEMES: Table = &[("NOTIFY", 1)];
+
+/// Flags of keys, joined by `|` (RFC 2535 §7.1, and KSK for the bit of RFC 4034 §2.1.1).
+const KEY_FLAGS: Table = &[
+    ("NOCONF", 0x4000),
+    ("NOAUTH", 0x8000),
+    ("NOKEY", 0xc000),
+    ("FLAG2", 0x2000),
+    ("EXTEND", 0x1000),
+    ("FLAG4", 0x0800),
+    ("FLAG5", 0x0400),
+    ("USER", 0),
+    ("ZONE", 0x0100),
+    ("HOST", 0x0200),
+    ("NTYP3", 0x0300),
+    ("FLAG8", 0x0080),
+    ("FLAG9", 0x0040),
+    ("FLAG10", 0x0020),
+    ("FLAG11", 0x0010),
+    ("SIG0", 0),
+    ("SIG1", 1),
+    ("SIG2", 2),
+    ("SIG3", 3),
+    ("SIG4", 4),
+    ("SIG5", 5),
+    ("SIG6", 6),
+    ("SIG7", 7),
+    ("SIG8", 8),
+    ("SIG9", 9),
+    ("SIG10", 10),
+    ("SIG11", 11),
+    ("SIG12", 12),
+    ("SIG13", 13),
+    ("SIG14", 14),
+    ("SIG15", 15),
+    ("KSK", 1),
+];
+
+/// Transport protocols of WKS records (RFC 1035 §3.4.2, IANA Protocol Numbers).
+pub(super) const TRANSPORTS: Table = &[
+    ("icmp", 1),
+    ("igmp", 2),
+    ("ggp", 3),
+    ("ipencap", 4),
+    ("st", 5),
+    ("tcp", 6),
+    ("egp", 8),
+    ("igp", 9),
+    ("pup", 12),
+    ("udp", 17),
+    ("hmp", 20),
+    ("xns-idp", 22),
+    ("rdp", 27),
+    ("iso-tp4", 29),
+    ("dccp", 33),
+    ("gre", 47),
+    ("esp", 50),
+    ("ah", 51),
+    ("ospf", 89),
+    ("sctp", 132),
+    ("udplite", 136),
+];
+
+/// Services of WKS records (RFC 1010, and the later ones that master files name).
+pub(super) const SERVICES: Table = &[
+    ("tcpmux", 1),
+    ("echo", 7),
+    ("discard", 9),
+    ("systat", 11),
+    ("daytime", 13),
+    ("netstat", 15),
+    ("qotd", 17),
+    ("chargen", 19),
+    ("ftp-data", 20),
+    ("ftp", 21),
+    ("ssh", 22),
+    ("telnet", 23),
+    ("smtp", 25),
+    ("mail", 25),
+    ("time", 37),
+    ("whois", 43),
+    ("nicname", 43),
+    ("tacacs", 49),
+    ("domain", 53),
+    ("bootps", 67),
+    ("bootpc", 68),
+    ("tftp", 69),
+    ("gopher", 70),
+    ("finger", 79),
+    ("http", 80),
+    ("www", 80),
+    ("kerberos", 88),
+    ("iso-tsap", 102),
+    ("pop3", 110),
+    ("sunrpc", 111),
+    ("auth", 113),
+    ("nntp", 119),
+    ("ntp", 123),
+    ("imap2", 143),
+    ("imap", 143),
+    ("snmp", 161),
+    ("snmp-trap", 162),
+    ("bgp", 179),
+    ("ldap", 389),
+    ("https", 443),
+    ("submission", 587),
+    ("ldaps", 636),
+    ("domain-s", 853),
+    ("imaps", 993),
+    ("pop3s", 995),
+];
+
+/// The number that a token is or stands for, of at most `most`.
+pub(super) fn number(word: Word<'_>, table: Table, most: u32) -> Result<u16, RdataError> {
+    if word.bytes.first().is_some_and(u8::is_ascii_digit) {
+        return word.number(most).map(|number| number as u16);
+    }
+    let found = table.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(word.bytes));
+    found.map(|(_, number)| *number).ok_or_else(|| word.bad("neither a number nor a known word"))
+}
+
+/// The flags of a key.
+pub(super) fn key_flags(word: Word<'_>) -> Result<u16, RdataError> {
+    if word.bytes.first().is_some_and(u8::is_ascii_digit) {
+        return word.number(u16::MAX.into()).map(|number| number as u16);
+    }
+    let flag = |name: &str| KEY_FLAGS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    word.text().split('|').try_fold(0, |flags, name| match flag(name) {
+        Some((_, bits)) => Ok(flags | bits),
+        None => Err(word.bad("neither a number nor known flags joined by `|`")),
+    })
+}
