@@ -36,9 +36,10 @@
 //! A module uses only what is below it; `tests/layers.rs` reads the sources and enforces it.
 //!
 //! ```text
-//! 9  main → cli → demo → serve                     composition
-//! 8  dns  http  probe  hosts  transfer  control    services; they do not know each other
-//! 7  live  tls  clients  telemetry  process        shared shell: publisher, certificates, connections, counters, OS
+//! 10 main → cli → demo → serve                     composition
+//! 9  dns  http  probe  hosts  transfer  control    services; they do not know each other
+//! 8  listen                                        ports, connections and their limits, handshakes, unsent bytes
+//! 7  live  tls  telemetry  process                 shared shell: publisher, certificates, counters, OS
 //! 6  config  load  compile                         files to snapshot
 //! 5  answer  registry  rates  wire  inspect        decisions on a snapshot; rate limits; message codec; explain  ┐
 //! 4  snapshot                                      the served state, and how changes fold into it                │ pure
@@ -64,7 +65,6 @@
 pub mod answer;
 pub mod base;
 pub mod cli;
-pub mod clients;
 pub mod compile;
 pub mod config;
 pub mod control;
@@ -73,6 +73,7 @@ pub mod dns;
 pub mod hosts;
 pub mod http;
 pub mod inspect;
+pub mod listen;
 pub mod live;
 pub mod load;
 pub mod mirror;

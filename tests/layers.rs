@@ -8,16 +8,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Modules from the bottom up; within a layer that is `Ordered`, from the left.
-const LAYERS: [(u8, Siblings, &[&str]); 9] = [
+const LAYERS: [(u8, Siblings, &[&str]); 10] = [
     (1, Siblings::Apart, &["base"]),
     (2, Siblings::Apart, &["networks", "zone", "mirror"]),
     (3, Siblings::Apart, &["steer"]),
     (4, Siblings::Apart, &["snapshot"]),
     (5, Siblings::Ordered, &["answer", "registry", "rates", "wire", "inspect"]),
     (6, Siblings::Ordered, &["config", "load", "compile"]),
-    (7, Siblings::Apart, &["live", "tls", "clients", "telemetry", "process"]),
-    (8, Siblings::Apart, &["dns", "http", "probe", "hosts", "transfer", "control"]),
-    (9, Siblings::Ordered, &["serve", "demo", "cli", "main", "lib"]),
+    (7, Siblings::Apart, &["live", "tls", "telemetry", "process"]),
+    (8, Siblings::Apart, &["listen"]),
+    (9, Siblings::Apart, &["dns", "http", "probe", "hosts", "transfer", "control"]),
+    (10, Siblings::Ordered, &["serve", "demo", "cli", "main", "lib"]),
 ];
 
 /// The highest layer that is pure.
@@ -120,6 +121,25 @@ fn threads_start_where_a_failure_is_handled() {
         }
     }
     assert!(wrong.is_empty(), "use process::work instead: {wrong:#?}");
+}
+
+/// A listener that another module made would have no limits.
+#[test]
+fn connections_are_accepted_in_one_module() {
+    let accepts = ["TcpListener", "UnixListener", "Endpoint::new", "Endpoint::server", ".accept()"];
+    // The control socket puts its file in place and hands the listener over.
+    let allowed = |path: &Path, what: &str| {
+        path.starts_with("listen") || path.ends_with("control/socket.rs") && what == "UnixListener"
+    };
+    let mut wrong = Vec::new();
+    for (path, _, text) in sources() {
+        for what in accepts {
+            if code(&text).contains(what) && !allowed(&path, what) {
+                wrong.push(format!("{}: `{what}`; see `listen`", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

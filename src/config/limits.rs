@@ -63,6 +63,29 @@ pub const TCP_IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration
 /// RFC 7766 §6.2.3: "in the order of a few seconds", yet long enough for the next query of a resolver far away.
 pub const TCP_IDLE_DEFAULT: Duration = Duration::from_secs(10);
 
+/// Connections at once to the registry listener, or to the admin listener.
+pub const HTTP_CONNECTIONS: RangeInclusive<u64> = TCP_CONNECTIONS;
+
+/// A connection without a request takes some 10 KB, so these are 40 MB, well below the usual hard limit of open files.
+pub const REGISTRY_CONNECTIONS_DEFAULT: usize = 4096;
+
+/// A sixteenth of all, as for DNS. A cluster behind one address keeps a connection or two for each node that pulls now;
+/// one more than these closes the one idle longest, which costs the cluster a handshake and no pull.
+pub const REGISTRY_CONNECTIONS_PER_CLIENT_DEFAULT: usize = 256;
+
+/// Scrapes and health checks of a few monitors and load balancers, which keep one connection each.
+pub const ADMIN_CONNECTIONS_DEFAULT: usize = 256;
+
+/// An eighth of all: behind one address may be several monitors, and eight hostile clients are needed to fill the listener.
+pub const ADMIN_CONNECTIONS_PER_CLIENT_DEFAULT: usize = 32;
+
+/// How long a connection to the registry or admin listener may be silent between requests.
+pub const HTTP_IDLE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// Longer than the 60 s after which AWS's load balancer gives up a connection: the side that sends requests has to be
+/// the first to close, or a request meets a connection that is closing. Behind Google's balancer it takes more than 600 s.
+pub const HTTP_IDLE_DEFAULT: Duration = Duration::from_secs(75);
+
 /// The longest name of an instance for NSID, in octets: with the largest of all other options and the longest question it
 /// still fits the 512 octets of the smallest client.
 pub const MAX_NSID: usize = 64;

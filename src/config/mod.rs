@@ -172,11 +172,24 @@ pub struct Https {
     pub path: Arc<str>,
 }
 
+/// Limits of the connections to an HTTP listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// The most at once, all clients together.
+    pub all: usize,
+    /// The most at once from one IPv4 address or IPv6 /64.
+    pub per_client: usize,
+    /// How long one may be silent between requests.
+    pub idle: Duration,
+}
+
 /// `[admin]`: health and metrics over HTTP, off unless it is there.
 #[derive(Clone, Debug)]
 pub struct Admin {
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
+    /// Limits of connections.
+    pub connections: Connections,
     /// What whoever gives orders there has to know; none means that no orders are taken there.
     pub token: Option<Token>,
 }
@@ -206,6 +219,8 @@ pub struct Control {
 pub struct Registry {
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
+    /// Limits of connections.
+    pub connections: Connections,
     /// The canonical registry: manifests, tags, referrers, and blobs no mirror can serve.
     pub canonical: Upstream,
     /// The steered name's base URL: blobs.
@@ -656,7 +671,10 @@ mod tests {
         assert_eq!((&*registry.canonical.path, &*registry.blobs.authority), ("some/repo", "blob.k8s.io:8443"));
         assert_eq!((registry.blob_target, registry.horizon), (BlobTarget::MirrorHost, Some(HorizonId(0))));
         assert_eq!(registry.privacy.as_deref(), Some("https://example.com/privacy?lang=en"));
+        let connections = |all, per_client, idle| Connections { all, per_client, idle: Duration::from_secs(idle) };
+        assert_eq!(registry.connections, connections(2000, 100, 620));
         let admin = config.admin.as_ref().unwrap();
+        assert_eq!(admin.connections, connections(50, 5, 30));
         assert_eq!(admin.listen, ["127.0.0.1:9153".parse().unwrap()]);
         assert!(
             matches!(&admin.token.as_ref().unwrap().secret, Secret::File(path) if path == Path::new("admin.token"))

@@ -89,6 +89,14 @@ pub(super) struct QuicSpec {
     pub(super) place: Place,
 }
 
+/// `connections`, `connections-per-client` and `idle` of an HTTP listener.
+#[derive(Debug)]
+pub(super) struct ConnectionsSpec {
+    pub(super) all: Option<Number>,
+    pub(super) per_client: Option<Number>,
+    pub(super) idle: Option<Placed<Duration>>,
+}
+
 /// `[registry]`
 #[derive(Debug)]
 pub(super) struct RegistrySpec {
@@ -105,12 +113,14 @@ pub(super) struct RegistrySpec {
     pub(super) ask_keep: Option<Placed<Duration>>,
     pub(super) ask_lacking: Option<Placed<Duration>>,
     pub(super) tls: Option<TlsSpec>,
+    pub(super) connections: ConnectionsSpec,
 }
 
 /// `[admin]`
 #[derive(Debug)]
 pub(super) struct AdminSpec {
     pub(super) listen: Vec<Text>,
+    pub(super) connections: ConnectionsSpec,
     pub(super) token: Option<Text>,
     pub(super) token_file: Option<Text>,
 }
@@ -442,17 +452,29 @@ fn read_registry(mut table: Table<'_, '_>) -> Option<RegistrySpec> {
         ask_keep,
         ask_lacking,
         tls: table.take("tls").and_then(|value| read_tls(value.table("`tls`")?)),
+        connections: read_connections(&mut table, limits::REGISTRY_CONNECTIONS_DEFAULT),
     };
     table.finish();
     Some(registry)
+}
+
+/// `default` is the number of all, if it is not written.
+fn read_connections(table: &mut Table<'_, '_>, default: usize) -> ConnectionsSpec {
+    let mut number = |key, range| table.take(key).and_then(|value: Value<'_, '_>| value.number(range));
+    let all = number("connections", limits::HTTP_CONNECTIONS);
+    let most = all.as_ref().map_or(default as u64, |all| all.value);
+    let per_client = number("connections-per-client", 1..=most);
+    let idle = table.take("idle").and_then(|value| value.duration(limits::HTTP_IDLE));
+    ConnectionsSpec { all, per_client, idle }
 }
 
 fn read_admin(mut table: Table<'_, '_>) -> Option<AdminSpec> {
     let listen = table.require("listen", "listen = [\"127.0.0.1:9153\"]").map(|value| value.texts());
     let mut text = |key| table.take(key).and_then(|value: Value<'_, '_>| value.text());
     let (token, token_file) = (text("token"), text("token-file"));
+    let connections = read_connections(&mut table, limits::ADMIN_CONNECTIONS_DEFAULT);
     table.finish();
-    Some(AdminSpec { listen: listen.unwrap_or_default(), token, token_file })
+    Some(AdminSpec { listen: listen.unwrap_or_default(), connections, token, token_file })
 }
 
 fn read_control(mut table: Table<'_, '_>) -> Option<ControlSpec> {

@@ -27,7 +27,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 pub use desk::{Desk, Response};
@@ -43,6 +42,7 @@ use crate::snapshot::{Orders, Snapshot};
 use crate::telemetry::probe::Probes;
 use desk::Running;
 use ledger::Ledger;
+use socket::Serving;
 
 /// The longest body of a request, in octets.
 pub const MAX_BODY_LEN: usize = socket::MAX_BODY_LEN;
@@ -50,7 +50,7 @@ pub const MAX_BODY_LEN: usize = socket::MAX_BODY_LEN;
 /// The socket with its desk, and the orders that stand.
 pub struct Control {
     desk: Arc<Desk>,
-    serving: JoinHandle<()>,
+    serving: Serving,
     /// What is to be applied before the first answer.
     orders: Orders,
     state: PathBuf,
@@ -69,7 +69,8 @@ impl Control {
         let desk = Arc::new(Desk::new(readiness));
         info!("taking orders at {}", config.socket.display());
         info!("try: pharos mirror list --socket {}", config.socket.display());
-        let serving = tokio::spawn(socket::serve(bound, desk.clone()));
+        let system = |error| OpenError::System { path: config.socket.clone(), error };
+        let serving = Serving::start(bound, desk.clone()).map_err(system)?;
         let (state, published) = (config.state.clone(), OnceLock::new());
         Ok(Control { desk, serving, orders, state, published, _lock: lock })
     }
@@ -111,9 +112,7 @@ impl Control {
 
     /// Stops answering; the socket is gone when this returns.
     pub async fn stop(self) {
-        self.serving.abort();
-        // It ends by being told to.
-        let _ = self.serving.await;
+        self.serving.stop().await;
     }
 }
 

@@ -1,8 +1,8 @@
-//! The control socket: taken so that no running server loses it, and served to whoever the system lets in.
+//! The control socket: taken so that no running server loses it, and served to the users that the system lets in.
 //!
 //! **Invariants**: the socket can be connected to by its owner and root alone, from the moment that it exists; a socket
 //! that a killed process left is replaced, one that somebody answers on never; who asks is who the kernel says it is.
-//! **Not here**: answers ([`super::desk`]).
+//! **Not here**: answers ([`super::desk`]), accepting connections and their limits ([`crate::listen`]).
 //!
 //! unix(7); RFC 9112.
 
@@ -24,16 +24,19 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 
 use super::desk::Desk;
 use super::request::Refusal;
+use crate::listen::{
+    self, Beyond, Clients, Closed, Connection, Event, Limits, Listeners, Peer, Place, Service, Stream, Terms,
+};
 use crate::process::state::with_suffix;
 use crate::process::{Lock, LockError};
+use crate::telemetry::Gauge;
 
-/// Connections at once; others wait in the kernel's queue. Operators and their scripts are few.
-const MAX_CONNECTIONS: usize = 16;
+/// Connections at once, and those of one user. Operators and their scripts are few. One more closes the idlest of its
+/// user, as a program that leaves connections open is no reason to lock its user out.
+const MAX_CONNECTIONS: [usize; 2] = [64, 16];
 
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: i32 = 16;
@@ -49,9 +52,6 @@ const MAX_HEAD_LEN: usize = 8192;
 
 /// The longest body of a request, in octets: an order is below 1 KB.
 pub(super) const MAX_BODY_LEN: usize = 8192;
-
-/// How long to wait when no connection can be accepted, for want of file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A socket that is taken; the file goes away with it.
 pub(super) struct Bound {
@@ -159,40 +159,64 @@ fn listen(path: &Path) -> io::Result<blocking::UnixListener> {
     Ok(OwnedFd::from(socket).into())
 }
 
-/// Serves the socket until this is dropped.
-pub(super) async fn serve(mut bound: Bound, desk: Arc<Desk>) {
-    let Some(listener) = bound.listener.take() else { return };
-    let listener = match UnixListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "the control socket cannot be served"),
-    };
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    while let Ok(place) = room.clone().acquire_owned().await {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let desk = desk.clone();
-                tokio::spawn(async move {
-                    // Whoever is too slow is cut off.
-                    let _ = tokio::time::timeout(CONNECTION_TIMEOUT, serve_one(stream, desk)).await;
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                tracing::debug!(%error, "a connection to the control socket cannot be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+/// The socket while it is served.
+pub(super) struct Serving {
+    listeners: Listeners,
+    _bound: Bound,
+}
+
+impl Serving {
+    /// Serves the socket.
+    pub(super) fn start(mut bound: Bound, desk: Arc<Desk>) -> io::Result<Self> {
+        let socket = bound.listener.take().map_or_else(listen::Bound::default, listen::Bound::local);
+        let [connections, per_client] = MAX_CONNECTIONS;
+        let limits = Limits { connections, per_client, beyond: Beyond::CloseIdlest, idle: CONNECTION_TIMEOUT };
+        let terms = Terms { kind: "control", clients: Clients::new(limits), tls: None };
+        let listeners = Listeners::start(socket, terms, Orders { desk, open: Gauge::default() })?;
+        Ok(Serving { listeners, _bound: bound })
+    }
+
+    /// Stops at once; the file is gone when this returns.
+    pub(super) async fn stop(self) {
+        let _ = self.listeners.stop(Duration::ZERO).await;
     }
 }
 
-async fn serve_one(stream: UnixStream, desk: Arc<Desk>) {
-    let Ok(peer) = stream.peer_cred() else { return };
-    let who: Arc<str> = format!("uid {}", peer.uid()).into();
+/// HTTP for operators.
+struct Orders {
+    desk: Arc<Desk>,
+    open: Gauge,
+}
+
+impl Service for Orders {
+    async fn serve(self: Arc<Self>, connection: Connection) -> Closed {
+        let Connection { stream, peer, place, .. } = connection;
+        // Only a Unix socket has a user, and this is one.
+        let Peer::User(uid) = peer else { return Closed::Violation };
+        let serving = serve_one(stream, uid, place, self.desk.clone());
+        match tokio::time::timeout(CONNECTION_TIMEOUT, serving).await {
+            Ok(()) => Closed::Client,
+            Err(_) => Closed::Idle,
+        }
+    }
+
+    /// The operators' own connections are not counted among those of clients.
+    fn note(&self, _event: Event) {}
+
+    fn open(&self) -> &Gauge {
+        &self.open
+    }
+}
+
+async fn serve_one(stream: Stream, uid: u32, place: Arc<Place>, desk: Arc<Desk>) {
+    let who: Arc<str> = format!("uid {uid}").into();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (desk, who) = (desk.clone(), who.clone());
+        let (desk, who, place) = (desk.clone(), who.clone(), place.clone());
         async move {
             let (head, body) = request.into_parts();
-            let response = match Limited::new(body, MAX_BODY_LEN).collect().await {
+            let body = Limited::new(body, MAX_BODY_LEN).collect().await;
+            place.touch();
+            let response = match body {
                 Ok(whole) => desk.answer(who, head, whole.to_bytes()).await,
                 Err(_) => super::desk::refuse(Refusal::too_large(), &head.method),
             };

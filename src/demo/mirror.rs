@@ -55,6 +55,7 @@ impl Registry {
 
 impl Handler for Registry {
     type Answer = Response;
+    const RESPONSE_LEN: usize = 64 << 10;
 
     fn respond(&self, head: &Parts, _: Body<'_>, _: IpAddr) -> Response {
         if !matches!(head.method, Method::GET | Method::HEAD) {

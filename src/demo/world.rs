@@ -20,7 +20,8 @@ use super::image::Image;
 use super::mirror::{Holds, Registry};
 use crate::base::diagnostic::Place;
 use crate::config::TlsFiles;
-use crate::http::{self, Bound, Server};
+use crate::http::{self, Server};
+use crate::listen::{self, Beyond, Bound, Clients, Limits, Listeners, Terms};
 use crate::process::Clock;
 use crate::serve::Running;
 use crate::telemetry::http::Http;
@@ -46,6 +47,10 @@ const DAYS: u16 = 90;
 /// How long connections may take to finish when it stops: they are our own.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Connections to a mirror: all are from this machine.
+const LIMITS: Limits =
+    Limits { connections: 256, per_client: 256, beyond: Beyond::CloseIdlest, idle: Duration::from_secs(30) };
+
 /// A mirror.
 pub(super) struct Mirror {
     pub(super) name: &'static str,
@@ -53,7 +58,7 @@ pub(super) struct Mirror {
     tls: Arc<Tls>,
     good: Identity,
     bad: Identity,
-    server: Server,
+    server: Listeners,
 }
 
 impl Mirror {
@@ -76,7 +81,7 @@ pub struct World {
     /// The port of all mirrors.
     pub(super) port: u16,
     pub(super) canonical: SocketAddr,
-    canonical_server: Server,
+    canonical_server: Listeners,
     pub(super) dns: SocketAddr,
     pub(super) registry: SocketAddr,
     running: Running,
@@ -180,7 +185,7 @@ impl<'f> Certificates<'f> {
 }
 
 fn bind(address: SocketAddr) -> Result<Bound, Failure> {
-    http::bind(&[address]).map_err(|error| Failure::System { what: "listen", error: error.error })
+    listen::bind(&[address], "listen").map_err(|error| Failure::System { what: "listen", error: error.error })
 }
 
 /// A port that is free at two addresses: clients know one port of the shared name.
@@ -195,11 +200,13 @@ fn one_port([first, second]: [IpAddr; 2]) -> Result<(u16, [Bound; 2]), Failure> 
     Err(Failure::System { what: "find a free port", error: io::ErrorKind::AddrInUse.into() })
 }
 
-fn serve(bound: Bound, image: &Image, holds: Holds, identity: Identity) -> Result<(Arc<Tls>, Server), Failure> {
+fn serve(bound: Bound, image: &Image, holds: Holds, identity: Identity) -> Result<(Arc<Tls>, Listeners), Failure> {
     let tls = Tls::new(identity, &http::PROTOCOLS).map_err(|error| Failure::Unexpected(error.to_string()))?;
     let tls = Arc::new(tls);
     let registry = Registry { image: image.clone(), holds };
-    Ok((tls.clone(), Server::start(bound, registry, Some(tls), Arc::new(Http::default()))))
+    let terms = Terms { kind: "mirror", clients: Clients::new(LIMITS), tls: Some(tls.clone()) };
+    let server = Server::start(bound, terms, registry, Arc::new(Http::default()));
+    Ok((tls, server.map_err(Failure::system("start a mirror"))?))
 }
 
 fn write_config(

@@ -7,11 +7,10 @@
 //!
 //! **Invariants**: UDP and TCP of an address have the same port; the TCP listener does not share its port, so that a
 //! second server on it fails, where sharing alone would silently take half of the queries.
-//! **Not here**: reading from the sockets.
+//! **Not here**: TCP and QUIC ports alone ([`crate::listen`]), reading from the sockets.
 
-use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::thread;
 
@@ -19,8 +18,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tracing::info;
 
 use crate::config;
+use crate::listen::{self, BindError};
 use crate::process::sys::{self, Fragments, LocalAddress};
-use crate::process::{Holder, Transport, address, port_holder};
+use crate::process::{Transport, address};
 
 /// The octets of datagrams that may wait for a UDP thread, as asked of the system, which grants `net.core.rmem_max`.
 ///
@@ -31,21 +31,18 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 /// The octets of replies that may wait for the network card: some forty full batches of small ones.
 const SEND_BUFFER: usize = 1 << 20;
 
-/// Connections that may wait to be accepted; the system cuts it to `net.core.somaxconn`, 4096 nearly everywhere.
-const BACKLOG: i32 = 1024;
-
 /// How often a port that the system chose for TCP may turn out to be taken for UDP.
 const MAX_PORT_TRIES: usize = 32;
 
 /// The ports, taken.
 #[derive(Debug, Default)]
 pub struct Bound {
-    pub(super) tcp: Vec<TcpListener>,
+    pub(super) tcp: listen::Bound,
     pub(super) udp: Vec<Datagrams>,
     /// The most datagrams that one system call takes or sends.
     pub(super) batch: usize,
-    pub(super) tls: Vec<TcpListener>,
-    pub(super) quic: Vec<UdpSocket>,
+    pub(super) tls: listen::Bound,
+    pub(super) quic: listen::BoundQuic,
     pub(super) addresses: Addresses,
 }
 
@@ -74,47 +71,6 @@ impl Bound {
     }
 }
 
-/// Why we cannot listen.
-#[derive(Debug)]
-pub struct BindError {
-    /// Where.
-    pub address: SocketAddr,
-    /// Over what.
-    pub transport: Transport,
-    /// What in the config asks for it.
-    pub option: &'static str,
-    /// What the system said.
-    pub error: io::Error,
-    /// Who has the port, where that is the trouble and can be known.
-    pub holder: Option<Holder>,
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reason = address::reason(&self.error, self.holder.as_ref());
-        write!(f, "failed to listen on {} ({}): {reason}", self.address, self.transport)
-    }
-}
-
-impl std::error::Error for BindError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
-}
-
-impl BindError {
-    fn new(address: SocketAddr, transport: Transport, option: &'static str, error: io::Error) -> Self {
-        let in_use = error.kind() == io::ErrorKind::AddrInUse;
-        let holder = if in_use { port_holder(address, transport) } else { None };
-        BindError { address, transport, option, error, holder }
-    }
-
-    /// What to do about it.
-    pub fn help(&self) -> String {
-        address::remedy(self.address, self.option, &self.error, self.holder.as_ref())
-    }
-}
-
 const PLAIN: &str = "[dns] listen";
 const TLS: &str = "[dns.tls] listen";
 const QUIC: &str = "[dns.quic] listen";
@@ -131,26 +87,18 @@ pub fn bind(dns: &config::Dns) -> Result<Bound, BindError> {
             continue;
         }
         let (tcp, udp) = bind_both(address, threads, fragments(dns))?;
-        let taken = tcp.local_addr().map_err(|error| BindError::new(address, Transport::Tcp, PLAIN, error))?;
-        bound.addresses.plain.push(taken);
-        bound.tcp.push(tcp);
+        bound.addresses.plain.extend(tcp.addresses());
+        bound.tcp.extend(tcp);
         bound.udp.extend(udp);
     }
-    if let (Some(address), true) = (absent, bound.tcp.is_empty()) {
+    if let (Some(address), true) = (absent, bound.tcp.addresses().is_empty()) {
         return Err(BindError::new(address, Transport::Tcp, PLAIN, io::ErrorKind::AddrNotAvailable.into()));
     }
-    let Some(encrypted) = &dns.encrypted else { return Ok(bound) };
-    for &address in &encrypted.tls {
-        let taken = bind_tcp(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-        let (taken, socket) = taken.map_err(|error| BindError::new(address, Transport::Tcp, TLS, error))?;
-        bound.addresses.tls.push(taken);
-        bound.tls.push(socket);
-    }
-    for &address in &encrypted.quic {
-        let taken = bind_quic(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-        let (taken, socket) = taken.map_err(|error| BindError::new(address, Transport::Udp, QUIC, error))?;
-        bound.addresses.quic.push(taken);
-        bound.quic.push(socket);
+    if let Some(encrypted) = &dns.encrypted {
+        bound.tls = listen::bind(&encrypted.tls, TLS)?;
+        bound.quic = listen::bind_quic(&encrypted.quic, QUIC)?;
+        bound.addresses.tls = bound.tls.addresses().to_vec();
+        bound.addresses.quic = bound.quic.addresses().to_vec();
     }
     Ok(bound)
 }
@@ -181,13 +129,12 @@ fn bind_both(
     address: SocketAddr,
     threads: usize,
     fragments: Fragments,
-) -> Result<(TcpListener, Vec<Datagrams>), BindError> {
+) -> Result<(listen::Bound, Vec<Datagrams>), BindError> {
     let mut tries = 0;
     loop {
         tries += 1;
-        let failed = |error| BindError::new(address, Transport::Tcp, PLAIN, error);
-        let tcp = bind_tcp(address).map_err(failed)?;
-        let taken = tcp.local_addr().map_err(failed)?;
+        let tcp = listen::bind(&[address], PLAIN)?;
+        let taken = tcp.addresses()[0];
         match (0..threads).map(|_| bind_udp(taken, fragments)).collect() {
             Ok(udp) => return Ok((tcp, udp)),
             Err(error) => {
@@ -199,20 +146,6 @@ fn bind_both(
             }
         }
     }
-}
-
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // Connections of the process before us, still in TIME_WAIT, are not in the way.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    address::allow_absent(&socket, address)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 fn bind_udp(address: SocketAddr, fragments: Fragments) -> io::Result<Datagrams> {
@@ -230,21 +163,6 @@ fn bind_udp(address: SocketAddr, fragments: Fragments) -> io::Result<Datagrams> 
     Ok(Datagrams { socket: socket.into(), local })
 }
 
-/// One socket for an address: a connection's packets must all come to whoever has its keys.
-fn bind_quic(address: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    // As for plain datagrams.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-    let _ = socket.set_send_buffer_size(SEND_BUFFER);
-    socket.set_nonblocking(true)?;
-    address::allow_absent(&socket, address)?;
-    socket.bind(&address.into())?;
-    Ok(socket.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
@@ -255,7 +173,7 @@ mod tests {
         let bound = bind(&fixture::dns(&["127.0.0.1:0", "[::1]:0"])).unwrap();
         let ports: Vec<u16> = bound.addresses().plain.iter().map(SocketAddr::port).collect();
         assert!(ports.iter().all(|port| *port != 0));
-        assert_eq!((bound.tcp.len(), bound.udp.len()), (2, 4));
+        assert_eq!((bound.tcp.addresses().len(), bound.udp.len()), (2, 4));
         for (at, datagrams) in bound.udp.iter().enumerate() {
             assert_eq!(datagrams.socket.local_addr().unwrap().port(), ports[at / 2]);
         }
@@ -305,14 +223,14 @@ mod tests {
     #[test]
     fn an_address_that_comes_later_is_bound_for_udp_and_tcp() {
         let bound = bind(&fixture::dns(&["192.0.2.1:0", "[2001:db8::1]:0"])).unwrap();
-        assert_eq!((bound.tcp.len(), bound.udp.len()), (2, 4));
+        assert_eq!((bound.tcp.addresses().len(), bound.udp.len()), (2, 4));
     }
 
     #[test]
     fn an_absent_address_is_left_out_if_it_is_a_default() {
         let of = |listen: &[&str]| bind(&config::Dns { listen_is_default: true, ..fixture::dns(listen) });
         let bound = of(&["127.0.0.1:0", "[2001:db8::1]:0"]).unwrap();
-        assert_eq!((bound.tcp.len(), bound.addresses().plain.len()), (1, 1));
+        assert_eq!((bound.tcp.addresses().len(), bound.addresses().plain.len()), (1, 1));
         let error = of(&["192.0.2.1:0"]).unwrap_err();
         assert!(error.to_string().ends_with("no network interface has this address"), "{error}");
         assert!(error.help().contains("ip address"));

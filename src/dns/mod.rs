@@ -25,15 +25,17 @@ mod udp;
 #[cfg(test)]
 mod fixture;
 
-pub use bind::{Addresses, BindError, Bound, bind, udp_threads};
+pub use bind::{Addresses, Bound, bind, udp_threads};
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use crate::base::time::Now;
-use crate::clients::{Clients, Limits};
 use crate::config;
+use crate::listen::{Clients, Endpoints, Limits, Listeners, Terms};
 use crate::live::{Loaded, Notices, Published};
 use crate::process::{self, Clock};
 use crate::rates::Rates;
@@ -41,16 +43,13 @@ use crate::snapshot::Way;
 use crate::telemetry::dns::Dns as Counters;
 use crate::tls::Tls;
 use crate::wire::transfer::{self, Transfer};
-use crate::wire::{self, Peer, Reply, Silence};
+use crate::wire::{self, Peer, Reply, Silence, Transport};
 
 /// The application protocol of DNS over TLS (RFC 7858; registered with TLS ALPN as `dot`).
 pub const TLS_PROTOCOLS: [&[u8]; 1] = [b"dot"];
 
 /// The application protocol of DNS over QUIC (RFC 9250 §4.1).
 pub const QUIC_PROTOCOLS: [&[u8]; 1] = [b"doq"];
-
-/// How long a handshake may take: several round trips around the world, with losses.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What answers messages: the served snapshot and the time.
 #[derive(Clone, Debug)]
@@ -136,8 +135,8 @@ pub struct Service {
     clients: Arc<Clients>,
     rates: Arc<Rates>,
     udp: udp::Threads,
-    tcp: tcp::Listeners,
-    quic: quic::Endpoints,
+    streams: Vec<Listeners>,
+    quic: Option<Endpoints>,
 }
 
 impl Service {
@@ -152,21 +151,22 @@ impl Service {
         counters: Arc<Counters>,
     ) -> io::Result<Self> {
         let Bound { tcp, udp, batch, tls, quic, addresses } = bound;
-        let mut streams: Vec<_> = tcp.into_iter().map(|socket| (socket, None)).collect();
-        let quic = match certificates {
-            Some(certificates) => {
-                streams.extend(tls.into_iter().map(|socket| (socket, Some(certificates.tls.clone()))));
-                quic::Endpoints::start(quic, &certificates.quic, &engine, &clients, &counters)?
-            }
-            None => quic::Endpoints::default(),
-        };
-        let tcp = tcp::Listeners::start(streams, engine.clone(), clients.clone(), counters.clone())?;
+        let over = |transport| tcp::Streams::new(engine.clone(), transport, counters.clone());
+        let terms = |kind, tls| Terms { kind, clients: clients.clone(), tls };
+        let mut streams = vec![Listeners::start(tcp, terms("TCP", None), over(Transport::Tcp))?];
+        let mut endpoints = None;
+        if let Some(certificates) = certificates {
+            let terms = terms("TLS", Some(certificates.tls));
+            streams.push(Listeners::start(tls, terms, over(Transport::Tls))?);
+            let service = quic::Quic::new(engine.clone(), counters.clone());
+            endpoints = Some(Endpoints::start(quic, quic::terms(certificates.quic, clients.clone()), service)?);
+        }
         let rates = Arc::new(Rates::new([process::seed(), process::seed()]));
         if engine.published.load().settings.rate_limit.is_some() {
             rates.prepare();
         }
         let udp = udp::Threads::start(udp, batch, engine, &rates, &counters)?;
-        Ok(Service { addresses, clients, rates, udp, tcp, quic })
+        Ok(Service { addresses, clients, rates, udp, streams, quic: endpoints })
     }
 
     /// Where we listen.
@@ -177,7 +177,9 @@ impl Service {
     /// Changes what connections may take, for the next ones and, as to time, for those that are open.
     pub fn set_limits(&self, limits: Limits) {
         self.clients.set_limits(limits);
-        self.quic.set_idle(limits.idle);
+        if let Some(quic) = &self.quic {
+            quic.renew_idle();
+        }
     }
 
     /// Lets replies over UDP be cut into fragments, or not, as their length now demands.
@@ -192,8 +194,15 @@ impl Service {
 
     /// Answers what has been received, and stops; what is not done within `grace` is given up.
     pub async fn stop(self, grace: Duration) {
-        let Service { udp, tcp, quic, .. } = self;
+        let Service { udp, streams, quic, .. } = self;
+        let mut stopping = JoinSet::new();
+        for listeners in streams {
+            stopping.spawn(listeners.stop(grace));
+        }
+        if let Some(quic) = quic {
+            stopping.spawn(quic.stop(grace));
+        }
         // The threads stop within a bounded number of batches.
-        tokio::join!(udp.end(), tcp.stop(grace), quic.stop(grace));
+        tokio::join!(udp.end(), stopping.join_all());
     }
 }

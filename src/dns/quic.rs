@@ -1,68 +1,32 @@
-//! QUIC: connections whose every stream is one query and its answer.
-//!
-//! quinn has the transport; here are who may connect, what a stream may hold, and when a connection ends. A handshake is
-//! a task of its own, so a slow one delays nobody. Handshakes of addresses that may be forged are few: beyond
-//! [`MAX_UNPROVEN`] of them a client first shows, by a Retry, that it receives what is sent to it (RFC 9000 §8.1.2), and
-//! then has a place among all clients before its handshake goes on.
-//!
-//! 0-RTT stays off: a replayed query changes nothing here, but its answer would go, three times as long and more, to an
-//! address that nobody has proven; and a resolver keeps its connection anyway. Resumption with tickets works.
+//! DNS over QUIC: every stream of a connection is one query and its answer.
 //!
 //! **Invariants**: a query is read only to [`MAX_QUERY_LEN`]; every wait has an end; an answer is acknowledged, or given
-//! up, before its connection is closed in good order.
-//! **Not here**: limits ([`crate::clients`]), certificates ([`crate::tls`]), what to answer ([`crate::wire`]).
+//! up, before its connection is closed in good order; answers that wait have room in the connection's budget.
+//! **Not here**: endpoints, handshakes and limits ([`crate::listen`]), what to answer ([`crate::wire`]).
 //!
 //! RFC 9250: §4.1 (connections), §4.2 (streams and IDs), §4.3 (errors), §5.5 (lifetime).
 
-use std::io;
-use std::net::UdpSocket;
 use std::sync::Arc;
-use std::time::Duration;
 
-use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{
-    Connection, ConnectionError, Endpoint, EndpointConfig, Incoming, ReadToEndError, RecvStream, SendStream,
-    ServerConfig, TokioRuntime, TransportConfig, VarInt,
-};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use quinn::{Connection, ConnectionError, ReadToEndError, RecvStream, SendStream, VarInt};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
+use super::Engine;
 use super::stream::{MESSAGE_TIMEOUT, ROOM, WRITE_TIMEOUT};
-use super::{Engine, HANDSHAKE_TIMEOUT};
+use super::tcp::note;
 use crate::answer::Keepalive;
-use crate::clients::{Clients, Place, Stage};
-use crate::telemetry::dns::{Closed, Count, Dns as Counters, Lost, Shared};
+use crate::listen::{Clients, Closed, Event, MESSAGE, Place, QuicConnection, QuicService, QuicTerms};
+use crate::telemetry::Gauge;
+use crate::telemetry::dns::{Count, Dns as Counters, Lost, Shared};
 use crate::tls::Tls;
 use crate::wire::{self, Peer, Transport};
 
-/// The longest query, in octets; the same as over UDP. A hundred streams at once are 400 KB.
+/// The longest query, in bytes; the same as over UDP. A hundred streams at once are 400 KB.
 const MAX_QUERY_LEN: usize = 4096;
 
-/// Queries at once on one connection (RFC 9250 §5.6 leaves it to us); answers take no time but the network's.
-const MAX_STREAMS: u32 = 100;
-
-/// What may be under way to us on one connection, in octets.
-const RECEIVE_WINDOW: u32 = 64 << 10;
-
-/// What may wait for a client's acknowledgement on one connection, in octets: a few of the longest answers.
-const SEND_WINDOW: u64 = 256 << 10;
-
-/// Handshakes at once with addresses that may be forged.
-const MAX_UNPROVEN: usize = 64;
-
-/// Connections that may wait to be looked at.
-const MAX_INCOMING: usize = 1024;
-
-/// What may wait with them, in octets: for one, a long ClientHello; for all of them.
-const INCOMING_BUFFERS: [u64; 2] = [16 << 10, 4 << 20];
-
-/// How long the word that a connection is closed may take to leave.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
-
-/// The octets of a length (RFC 9250 §4.2).
+/// The bytes of a length (RFC 9250 §4.2).
 const PREFIX: usize = 2;
 
 /// DOQ_NO_ERROR and the others of RFC 9250 §4.3.
@@ -72,211 +36,45 @@ const REQUEST_CANCELLED: VarInt = VarInt::from_u32(3);
 const EXCESSIVE_LOAD: VarInt = VarInt::from_u32(4);
 const UNSPECIFIED_ERROR: VarInt = VarInt::from_u32(5);
 
-/// The sockets and their connections.
-#[derive(Debug, Default)]
-pub(super) struct Endpoints {
-    endpoints: Vec<Endpoint>,
-    config: Option<ServerConfig>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
-
-impl Endpoints {
-    /// Starts to accept.
-    pub(super) fn start(
-        sockets: Vec<UdpSocket>,
-        tls: &Tls,
-        engine: &Engine,
-        clients: &Arc<Clients>,
-        counters: &Arc<Counters>,
-    ) -> io::Result<Self> {
-        let config = config(tls, clients.idle())?;
-        let mut all = Endpoints { config: Some(config.clone()), ..Endpoints::default() };
-        let shared = counters.shared();
-        let unproven = Arc::new(Semaphore::new(MAX_UNPROVEN));
-        for socket in sockets {
-            let runtime = Arc::new(TokioRuntime);
-            let endpoint = Endpoint::new(EndpointConfig::default(), Some(config.clone()), socket, runtime)?;
-            let acceptor = Acceptor {
-                endpoint: endpoint.clone(),
-                unproven: unproven.clone(),
-                engine: engine.clone(),
-                clients: clients.clone(),
-                counters: counters.clone(),
-                shared: shared.clone(),
-                tasks: all.tasks.clone(),
-                stop: all.stop.clone(),
-            };
-            all.tasks.spawn(acceptor.run());
-            all.endpoints.push(endpoint);
-        }
-        Ok(all)
-    }
-
-    /// Tells new connections for how long they may be silent.
-    pub(super) fn set_idle(&self, idle: Duration) {
-        let Some(config) = &self.config else { return };
-        for endpoint in &self.endpoints {
-            let mut config = config.clone();
-            config.transport_config(transport(idle));
-            endpoint.set_server_config(Some(config));
-        }
-    }
-
-    /// Accepts no more, lets connections finish what has begun, and closes what is left after `grace`.
-    pub(super) async fn stop(self, grace: Duration) {
-        self.stop.cancel();
-        for endpoint in &self.endpoints {
-            endpoint.set_server_config(None);
-        }
-        self.tasks.close();
-        if timeout(grace, self.tasks.wait()).await.is_err() {
-            for endpoint in &self.endpoints {
-                endpoint.close(NO_ERROR, b"");
-            }
-        }
-        for endpoint in &self.endpoints {
-            let _ = timeout(CLOSE_TIMEOUT, endpoint.wait_idle()).await;
-        }
-    }
-}
-
-fn config(tls: &Tls, idle: Duration) -> io::Result<ServerConfig> {
-    let crypto = QuicServerConfig::try_from(tls.config()).map_err(io::Error::other)?;
-    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
-    let [each, all] = INCOMING_BUFFERS;
-    config
-        .transport_config(transport(idle))
-        .max_incoming(MAX_INCOMING)
-        .incoming_buffer_size(each)
-        .incoming_buffer_size_total(all);
-    Ok(config)
-}
-
-fn transport(idle: Duration) -> Arc<TransportConfig> {
-    let mut transport = TransportConfig::default();
-    transport
-        .max_concurrent_bidi_streams(MAX_STREAMS.into())
-        // RFC 9250 §4.2: queries come on bidirectional streams, and nothing else comes.
-        .max_concurrent_uni_streams(VarInt::from_u32(0))
-        .datagram_receive_buffer_size(None)
-        .stream_receive_window(VarInt::from_u32((PREFIX + MAX_QUERY_LEN) as u32))
-        .receive_window(VarInt::from_u32(RECEIVE_WINDOW))
-        .send_window(SEND_WINDOW)
-        // RFC 9250 §5.5.2. Ten minutes are the most it can be: `config::limits`.
-        .max_idle_timeout(idle.try_into().ok());
-    Arc::new(transport)
-}
-
-/// One socket.
-struct Acceptor {
-    endpoint: Endpoint,
-    unproven: Arc<Semaphore>,
+/// DNS over QUIC.
+pub(super) struct Quic {
     engine: Engine,
-    clients: Arc<Clients>,
     counters: Arc<Counters>,
     shared: Shared,
-    tasks: TaskTracker,
-    stop: CancellationToken,
 }
 
-/// What a handshake has besides itself.
-enum Ticket {
-    /// Its address is proven.
-    Place(Place),
-    /// It is one of the few whose address may be forged.
-    Unproven { _permit: OwnedSemaphorePermit },
-}
-
-impl Acceptor {
-    async fn run(mut self) {
-        loop {
-            let incoming = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return,
-                incoming = self.endpoint.accept() => incoming,
-            };
-            match incoming {
-                Some(incoming) => self.admit(incoming),
-                None => return,
-            }
-        }
-    }
-
-    fn admit(&mut self, incoming: Incoming) {
-        let ticket = if incoming.remote_address_validated() {
-            match self.clients.admit(incoming.remote_address().ip(), Stage::Handshake) {
-                Ok(place) => Ticket::Place(place),
-                Err(_) => {
-                    self.shared.over_client_limit();
-                    return incoming.refuse();
-                }
-            }
-        } else {
-            match self.unproven.clone().try_acquire_owned() {
-                Ok(permit) => Ticket::Unproven { _permit: permit },
-                Err(_) => {
-                    // It may: its address is not validated.
-                    let _ = incoming.retry();
-                    return;
-                }
-            }
-        };
-        let (engine, clients, stop) = (self.engine.clone(), self.clients.clone(), self.stop.clone());
-        let (counters, mut shared) = (self.counters.clone(), self.shared.clone());
-        self.tasks.spawn(async move {
-            let open = counters.connections.hold();
-            let served = async {
-                let connection = shake_hands(incoming, &ticket, &stop).await?;
-                let Some(place) = seat(ticket, &clients, &connection) else {
-                    connection.close(EXCESSIVE_LOAD, b"");
-                    return Ok(());
-                };
-                place.touch();
-                Err(serve(&connection, &place, &engine, &shared, &stop).await)
-            };
-            let served = served.await;
-            drop(open);
-            match served {
-                Ok(()) => shared.over_client_limit(),
-                Err(closed) => shared.closed(closed),
-            }
-        });
+impl Quic {
+    pub(super) fn new(engine: Engine, counters: Arc<Counters>) -> Self {
+        let shared = counters.shared();
+        Quic { engine, counters, shared }
     }
 }
 
-/// Begins TLS; until that is done the connection may be given up without harm.
-async fn shake_hands(incoming: Incoming, ticket: &Ticket, stop: &CancellationToken) -> Result<Connection, Closed> {
-    let connecting = incoming.accept().map_err(|_| Closed::Handshake)?;
-    let evicted = async {
-        match ticket {
-            Ticket::Place(place) => place.evicted().await,
-            Ticket::Unproven { .. } => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        biased;
-        done = timeout(HANDSHAKE_TIMEOUT, connecting) => match done {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(_)) | Err(_) => Err(Closed::Handshake),
-        },
-        () = evicted => Err(Closed::Evicted),
-        () = stop.cancelled() => Err(Closed::Stop),
-    }
+/// The terms of endpoints for DNS.
+pub(super) fn terms(tls: Arc<Tls>, clients: Arc<Clients>) -> QuicTerms {
+    let max_request_len = (PREFIX + MAX_QUERY_LEN) as u32;
+    QuicTerms { clients, tls, max_request_len, overload: EXCESSIVE_LOAD, stopped: NO_ERROR }
 }
 
-/// The place of a connection that is open; none where its client has as many as it may.
-fn seat(ticket: Ticket, clients: &Arc<Clients>, connection: &Connection) -> Option<Place> {
-    match ticket {
-        Ticket::Place(place) => Some(place),
-        Ticket::Unproven { .. } => clients.admit(connection.remote_address().ip(), Stage::Handshake).ok(),
+impl QuicService for Quic {
+    async fn serve(self: Arc<Self>, connection: QuicConnection) -> Closed {
+        let QuicConnection { connection, place, stop } = connection;
+        serve(&connection, &place, &self.engine, &self.shared, &stop).await
+    }
+
+    fn note(&self, event: Event) {
+        note(&self.shared, event);
+    }
+
+    fn open(&self) -> &Gauge {
+        &self.counters.connections
     }
 }
 
 /// Answers stream by stream, until either side ends it.
 async fn serve(
     connection: &Connection,
-    place: &Place,
+    place: &Arc<Place>,
     engine: &Engine,
     counters: &Shared,
     stop: &CancellationToken,
@@ -290,7 +88,7 @@ async fn serve(
             accepted = connection.accept_bi() => match accepted {
                 Ok((send, receive)) => {
                     let peer = Peer { address: connection.remote_address().ip(), transport: Transport::Quic };
-                    exchanges.spawn(exchange(send, receive, peer, engine.clone(), counters.clone()));
+                    exchanges.spawn(exchange(send, receive, peer, engine.clone(), counters.clone(), place.clone()));
                 }
                 Err(ConnectionError::TimedOut) => return Closed::Idle,
                 Err(_) => return Closed::Client,
@@ -302,7 +100,6 @@ async fn serve(
                 active = Instant::now();
                 place.touch();
             }
-            () = place.evicted() => break (Closed::Evicted, EXCESSIVE_LOAD),
             () = stop.cancelled(), if exchanges.is_empty() => break (Closed::Stop, NO_ERROR),
             () = sleep_until(active + place.idle()), if exchanges.is_empty() => break (Closed::Idle, NO_ERROR),
         }
@@ -329,6 +126,7 @@ async fn exchange(
     peer: Peer,
     engine: Engine,
     mut counters: Shared,
+    place: Arc<Place>,
 ) -> Exchange {
     let give_up = |send: &mut SendStream, code| {
         // It may be over already.
@@ -349,11 +147,16 @@ async fn exchange(
         }
     };
     let Some(message) = only_message(&octets) else { return Exchange::Violation };
+    // The deadline for what waits for the client holds for the wait for others of its answers too.
+    let Ok(room) = timeout(WRITE_TIMEOUT, place.room(MESSAGE, octets.len())).await else {
+        return give_up(&mut send, EXCESSIVE_LOAD);
+    };
     counters.query(&peer);
     let Some(answer) = answer(message, peer, &engine, &mut counters) else {
         counters.lost(Lost::Unanswerable, 1);
         return Exchange::Violation;
     };
+    let _unsent = room.fill(answer.len());
     let sent = async {
         send.write_all(&answer).await.ok()?;
         send.finish().ok()?;

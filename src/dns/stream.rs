@@ -5,12 +5,13 @@
 //!
 //! **Invariants**: a message is answered once it is whole, however it was cut; buffers hold at most one message and
 //! what came with it, and [`FLUSH_AT`] octets of answers and one more; every wait has an end.
-//! **Not here**: accepting and TLS ([`super::tcp`]), limits ([`crate::clients`]).
+//! **Not here**: accepting, TLS and limits ([`crate::listen`]).
 //!
 //! RFC 1035 §4.2.2, RFC 7766 §6.2.1.1 (pipelining), §6.2.3 (idle), §8 (one write for length and message).
 
 use std::cell::RefCell;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use crate::base::rr::{Rcode, Rtype};
-use crate::clients::Place;
+use crate::listen::Place;
 use crate::telemetry::dns::{Closed, Count, Given, Lost, Shared};
 use crate::wire::transfer::Transfer;
 use crate::wire::{MAX_STREAM, Peer, Summary, Transport};
@@ -51,7 +52,7 @@ pub(super) struct Context {
     pub(super) address: IpAddr,
     /// TCP or TLS.
     pub(super) transport: Transport,
-    pub(super) place: Place,
+    pub(super) place: Arc<Place>,
     pub(super) counters: Shared,
     /// A zone that is being sent; messages behind its query wait.
     pub(super) transfer: Option<Transfer>,
@@ -234,14 +235,12 @@ impl Context {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use tokio::io::{DuplexStream, duplex};
     use tokio::task::JoinHandle;
 
     use super::super::fixture::{self, frame, framed_reply, query};
     use super::*;
-    use crate::clients::{Clients, Limits, Stage};
+    use crate::listen::{Beyond, Clients, Limits, Peer as Client};
     use crate::telemetry::dns::Dns as Counters;
 
     const IDLE: Duration = Duration::from_secs(10);
@@ -260,13 +259,13 @@ mod tests {
     /// A connection whose two ends hold `room` octets in flight.
     fn connect(room: usize) -> Server {
         let (client, server) = duplex(room);
-        let clients = Clients::new(Limits { connections: 1, per_client: 9, idle: IDLE });
+        let clients = Clients::new(Limits { connections: 1, per_client: 9, beyond: Beyond::Refuse, idle: IDLE });
         let stop = CancellationToken::new();
         let context = Context {
             engine: fixture::engine(),
             address: address(),
             transport: Transport::Tcp,
-            place: clients.admit(address(), Stage::Open).unwrap(),
+            place: Arc::new(clients.admit(Client::Address(address())).unwrap()),
             counters: Counters::default().shared(),
             transfer: None,
             stop: stop.clone(),
@@ -389,7 +388,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_idlest_leaves_when_told() {
         let server = connect(1 << 16);
-        let _other = server.clients.admit(IpAddr::from([192, 0, 2, 54]), Stage::Open).unwrap();
+        let _other = server.clients.admit(Client::Address(IpAddr::from([192, 0, 2, 54]))).unwrap();
         assert_eq!(server.served.await.unwrap(), Closed::Evicted);
     }
 

@@ -1,208 +1,83 @@
-//! TCP: accepting connections, one task each, with TLS where the listener has it.
+//! DNS over TCP and TLS: the service that [`crate::listen`] runs on each connection.
 //!
-//! A handshake is the first thing that a connection's own task does, so a slow one delays nobody, and it counts as a
-//! connection, so there are never more of them.
-//!
-//! **Invariants**: an error of `accept` never ends a listener and never makes it spin; connections are limited before
-//! a task exists for them.
-//! **Not here**: what goes over a connection ([`super::stream`]), who may connect ([`crate::clients`]), certificates
-//! ([`crate::tls`]).
+//! **Not here**: accepting, handshakes and limits ([`crate::listen`]), messages ([`super::stream`]).
 //!
 //! RFC 7766, RFC 9210, RFC 7858.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
-
+use super::Engine;
 use super::stream::{self, Context};
-use super::{Engine, HANDSHAKE_TIMEOUT};
-use crate::clients::{Clients, Stage};
-use crate::telemetry::dns::{Closed, Count, Dns as Counters, Failure, Shared};
-use crate::tls::Tls;
+use crate::listen::{Closed, Connection, Event, Peer, Service};
+use crate::telemetry::Gauge;
+use crate::telemetry::dns::{Count, Dns as Counters, Failure, Shared};
 use crate::wire::Transport;
 
-/// How long a listener pauses when the system has nothing left to accept with; the connections wait in its queue.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-
-/// The listeners and their connections.
-#[derive(Debug)]
-pub(super) struct Listeners {
-    clients: Arc<Clients>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
-
-impl Listeners {
-    /// Starts to accept, on some sockets with TLS.
-    pub(super) fn start(
-        sockets: Vec<(std::net::TcpListener, Option<Arc<Tls>>)>,
-        engine: Engine,
-        clients: Arc<Clients>,
-        counters: Arc<Counters>,
-    ) -> io::Result<Self> {
-        let from_std = |(socket, tls)| Ok((TcpListener::from_std(socket)?, tls));
-        let listeners = sockets.into_iter().map(from_std).collect::<io::Result<Vec<_>>>()?;
-        let all = Listeners { clients, tasks: TaskTracker::new(), stop: CancellationToken::new() };
-        let shared = counters.shared();
-        for (listener, tls) in listeners {
-            let acceptor = Acceptor {
-                listener,
-                tls,
-                engine: engine.clone(),
-                clients: all.clients.clone(),
-                counters: counters.clone(),
-                shared: shared.clone(),
-                tasks: all.tasks.clone(),
-                stop: all.stop.clone(),
-            };
-            all.tasks.spawn(acceptor.run());
-        }
-        Ok(all)
-    }
-
-    /// Accepts no more, lets connections finish what has begun, and closes what is left after `grace`.
-    pub(super) async fn stop(self, grace: Duration) {
-        self.stop.cancel();
-        self.tasks.close();
-        if timeout(grace, self.tasks.wait()).await.is_err() {
-            self.clients.evict_all();
-            // The evicted have nothing left to wait for; this bounds what a fault of ours could cost.
-            let _ = timeout(grace, self.tasks.wait()).await;
-        }
-    }
-}
-
-/// One listener.
-struct Acceptor {
-    listener: TcpListener,
-    tls: Option<Arc<Tls>>,
+/// DNS over one kind of stream.
+pub(super) struct Streams {
     engine: Engine,
-    clients: Arc<Clients>,
+    transport: Transport,
     counters: Arc<Counters>,
     shared: Shared,
-    tasks: TaskTracker,
-    stop: CancellationToken,
 }
 
-/// Whether the system has what it takes to accept.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Supply {
-    Enough,
-    Exhausted,
-}
-
-impl Acceptor {
-    async fn run(mut self) {
-        let mut supply = Supply::Enough;
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return,
-                accepted = self.listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    if supply == Supply::Exhausted {
-                        info!("TCP connections are accepted again");
-                        supply = Supply::Enough;
-                    }
-                    self.admit(stream, peer);
-                }
-                // RFC-less but real (accept(2)): what went wrong with one connection says nothing of the next.
-                Err(error) if of_one_connection(&error) => self.shared.failed(Failure::Accept),
-                Err(error) => {
-                    self.shared.failed(Failure::Accept);
-                    if supply == Supply::Enough {
-                        warn!(%error, "failed to accept TCP connections; closing the idlest to make room");
-                        supply = Supply::Exhausted;
-                    }
-                    self.clients.evict_idlest();
-                    tokio::select! {
-                        () = self.stop.cancelled() => return,
-                        () = sleep(EXHAUSTED_PAUSE) => {}
-                    }
-                }
-            }
-        }
+impl Streams {
+    /// Answers over TCP, or over TLS.
+    pub(super) fn new(engine: Engine, transport: Transport, counters: Arc<Counters>) -> Self {
+        let shared = counters.shared();
+        Streams { engine, transport, counters, shared }
     }
+}
 
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let (transport, stage) = match self.tls {
-            Some(_) => (Transport::Tls, Stage::Handshake),
-            None => (Transport::Tcp, Stage::Open),
-        };
-        let Ok(place) = self.clients.admit(peer.ip(), stage) else {
-            self.shared.over_client_limit();
-            return;
-        };
-        // Answers that are one write each gain nothing from waiting for more. Without it they are but slower.
-        let _ = stream.set_nodelay(true);
+impl Service for Streams {
+    async fn serve(self: Arc<Self>, connection: Connection) -> Closed {
+        let Connection { stream, peer, place, stop } = connection;
+        // A Unix socket has no address to answer for, and no listener of DNS has one.
+        let Peer::Address(address) = peer else { return Closed::Violation };
         let context = Context {
             engine: self.engine.clone(),
-            address: peer.ip(),
-            transport,
+            address,
+            transport: self.transport,
             place,
             counters: self.shared.clone(),
             transfer: None,
-            stop: self.stop.clone(),
+            stop,
         };
-        let (tls, counters, mut shared) = (self.tls.clone(), self.counters.clone(), self.shared.clone());
-        self.tasks.spawn(async move {
-            let open = counters.connections.hold();
-            let closed = match tls {
-                None => stream::serve(stream, context).await,
-                Some(tls) => match shake_hands(stream, &tls, &context).await {
-                    Ok(stream) => stream::serve(stream, context).await,
-                    Err(closed) => closed,
-                },
-            };
-            drop(open);
-            shared.closed(closed);
-        });
+        stream::serve(stream, context).await
+    }
+
+    fn note(&self, event: Event) {
+        note(&self.shared, event);
+    }
+
+    fn open(&self) -> &Gauge {
+        &self.counters.connections
     }
 }
 
-/// Begins TLS; until that is done the connection may be given up without harm.
-async fn shake_hands(stream: TcpStream, tls: &Tls, context: &Context) -> Result<TlsStream<TcpStream>, Closed> {
-    let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-    tokio::select! {
-        biased;
-        done = timeout(HANDSHAKE_TIMEOUT, handshake) => match done {
-            Ok(Ok(stream)) => {
-                context.place.touch();
-                Ok(stream)
-            }
-            Ok(Err(_)) | Err(_) => Err(Closed::Handshake),
-        },
-        () = context.place.evicted() => Err(Closed::Evicted),
-        () = context.stop.cancelled() => Err(Closed::Stop),
+/// Counts an event of a connection, over whatever transport.
+pub(super) fn note(shared: &Shared, event: Event) {
+    let mut shared = shared.clone();
+    match event {
+        Event::Accepted => {}
+        Event::AcceptFailed => shared.failed(Failure::Accept),
+        Event::OverClientLimit => shared.over_client_limit(),
+        Event::Ended(closed) => shared.closed(closed),
     }
-}
-
-/// Whether an error of `accept` is about the connection it would have returned.
-fn of_one_connection(error: &io::Error) -> bool {
-    let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    let ours = [libc::EBADF, libc::EINVAL, libc::ENOTSOCK, libc::EOPNOTSUPP, libc::EFAULT];
-    error.raw_os_error().is_some_and(|code| !exhausted.contains(&code) && !ours.contains(&code))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+    use std::time::Duration;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     use super::super::fixture::{self, frame, framed_reply, query};
     use super::super::{Bound, bind};
     use super::*;
-    use crate::clients::Limits;
+    use crate::listen::{Beyond, Clients, Limits, Listeners, Terms};
 
     const GRACE: Duration = Duration::from_secs(10);
 
@@ -210,13 +85,14 @@ mod tests {
         let bound: Bound = bind(&fixture::dns(&["127.0.0.1:0"])).unwrap();
         let counters = Arc::new(Counters::default());
         let address = bound.addresses().plain[0];
-        let sockets = bound.tcp.into_iter().map(|socket| (socket, None)).collect();
-        let listeners = Listeners::start(sockets, fixture::engine(), Clients::new(limits), counters.clone()).unwrap();
+        let terms = Terms { kind: "TCP", clients: Clients::new(limits), tls: None };
+        let service = Streams::new(fixture::engine(), Transport::Tcp, counters.clone());
+        let listeners = Listeners::start(bound.tcp, terms, service).unwrap();
         (address, listeners, counters)
     }
 
     fn limits(connections: usize, per_client: usize) -> Limits {
-        Limits { connections, per_client, idle: Duration::from_secs(60) }
+        Limits { connections, per_client, beyond: Beyond::Refuse, idle: Duration::from_secs(60) }
     }
 
     async fn ask(stream: &mut TcpStream, id: u16) {

@@ -239,7 +239,7 @@ mod tests {
             Threads::start(bound.udp, bound.batch, fixture::engine(), &Arc::new(Rates::new([1, 2])), &counters)
                 .unwrap();
         // The TCP listeners are dropped here: nothing below needs them.
-        (bound.tcp.iter().map(|tcp| tcp.local_addr().unwrap()).collect(), threads, counters)
+        (bound.tcp.addresses().to_vec(), threads, counters)
     }
 
     fn client(server: SocketAddr) -> UdpSocket {

@@ -87,6 +87,7 @@ impl Admin {
 
 impl Handler for Admin {
     type Answer = Answer;
+    const RESPONSE_LEN: usize = 64 << 10;
 
     fn body_limit(&self, head: &Parts) -> Option<usize> {
         let wanted = Admin::is_for_desk(head.uri.path()) && self.admit(head) == Admitted::Yes;

@@ -1,115 +1,143 @@
-//! One connection: the TLS handshake where there is one, then requests until it ends.
+//! One connection: requests until it ends.
+//!
+//! **Invariants**: a response has room in the connection's budget before it is made, and keeps it until its last byte is
+//! written; a stream of HTTP/2 ends within [`STREAM_TIMEOUT`], whatever the other streams do.
+//! **Not here**: accepting, TLS and limits ([`crate::listen`]).
 
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::Request;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::rt::Executor;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 
 use super::paced::{Paced, Progress};
-use super::{Body, HANDSHAKE_TIMEOUT, Handler, MAX_HEAD_LEN, MAX_HEADERS, MAX_STREAMS, Response, Shared};
-use crate::clients::Place;
+use super::{Body, Handler, MAX_HEAD_LEN, MAX_HEADERS, MAX_STREAMS, Response};
+use crate::listen::{Closed, Place};
 
 /// Streams that a client opens and resets before they are answered (CVE-2023-44487); beyond, the connection ends.
 const MAX_RESET_STREAMS: usize = 20;
 
-/// What may wait to be written on one HTTP/2 stream, in octets; responses are below 1 KB.
+/// The bytes that may wait to be written on one HTTP/2 stream beside its response; most responses are below 1 KB.
 const MAX_SEND_LEN: usize = 16 * 1024;
 
 /// How often an HTTP/2 connection is asked for a sign of life.
 const PING_EVERY: Duration = Duration::from_secs(20);
 
-/// Serves a connection to its end.
-pub(super) async fn serve<H: Handler>(
-    stream: TcpStream,
-    peer: IpAddr,
-    place: Option<Arc<Place>>,
-    shared: &Arc<Shared<H>>,
-) {
-    let Some(tls) = &shared.tls else { return serve_requests(stream, peer, place, shared).await };
-    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, TlsAcceptor::from(tls.config()).accept(stream));
-    match shared.stop.run_until_cancelled(handshake).await {
-        Some(Ok(Ok(stream))) => serve_requests(stream, peer, place, shared).await,
-        Some(_) => shared.counters.handshake_errors.increment(),
-        None => {}
-    }
-}
+/// How long one stream of HTTP/2 may take from its head to the last byte of its response: as long as its request, a
+/// mirror's answer and its response may take one after the other. The deadlines of the connection do not suffice,
+/// because other streams make progress.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(25);
 
-async fn serve_requests<H, S>(stream: S, peer: IpAddr, place: Option<Arc<Place>>, shared: &Arc<Shared<H>>)
+/// The bytes of request bodies that may be on their way on one stream, and on one connection of HTTP/2: an answered body
+/// is at most 8 KB. The second is the least that RFC 9113 §6.9.2 has.
+const RECEIVE_WINDOWS: [u32; 2] = [16 << 10, 65_535];
+
+/// Serves a connection to its end.
+pub(super) async fn serve<H, S>(
+    stream: S,
+    peer: IpAddr,
+    place: Arc<Place>,
+    handler: &Arc<H>,
+    stop: &CancellationToken,
+) -> Closed
 where
     H: Handler,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let progress = Progress::default();
-    let touch = move || place.iter().for_each(|place| place.touch());
-    touch();
     let service = {
-        let (shared, progress) = (shared.clone(), progress.clone());
+        let (handler, progress, place) = (handler.clone(), progress.clone(), place.clone());
         service_fn(move |request| {
-            touch();
-            let (shared, progress) = (shared.clone(), progress.clone());
-            async move { Ok::<_, Infallible>(respond(&shared.handler, request, peer, &progress).await) }
+            let (handler, progress, place) = (handler.clone(), progress.clone(), place.clone());
+            async move { Ok::<_, Infallible>(respond(&*handler, request, peer, &place, &progress).await) }
         })
     };
     let builder = builder();
-    let connection = builder.serve_connection(TokioIo::new(Paced::new(stream, progress)), service);
+    let connection = builder.serve_connection(TokioIo::new(Paced::new(stream, place, progress)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         // What has already come is read before the server is found to be stopping: it is in flight.
         biased;
         ended = connection.as_mut() => ended,
-        () = shared.stop.cancelled() => {
+        () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             // What ends by being told to is no error, whatever it was doing.
             let _ = connection.await;
-            Ok(())
+            return Closed::Stop;
         }
     };
-    if ended.is_err() {
-        shared.counters.connection_errors.increment();
-    }
+    if ended.is_ok() { Closed::Client } else { Closed::Violation }
 }
 
-async fn respond<H: Handler>(handler: &H, request: Request<Incoming>, peer: IpAddr, progress: &Progress) -> Response {
+async fn respond<H: Handler>(
+    handler: &H,
+    request: Request<Incoming>,
+    peer: IpAddr,
+    place: &Arc<Place>,
+    progress: &Progress,
+) -> Response {
+    place.touch();
     let (head, body) = request.into_parts();
     let mut end = Ended::Yes;
-    let answer = match handler.body_limit(&head) {
+    let whole = match handler.body_limit(&head) {
         None => {
-            progress.request_read();
             if !body.is_end_stream() {
                 end = Ended::No;
             }
-            handler.respond(&head, Body::Unread, peer)
+            drop(body);
+            Ok(None)
         }
-        Some(limit) => {
-            let read = Limited::new(body, limit).collect().await;
-            progress.request_read();
-            match read {
-                Ok(whole) => handler.respond(&head, Body::Whole(&whole.to_bytes()), peer),
-                Err(error) => {
-                    end = Ended::No;
-                    let too_long = error.is::<LengthLimitError>();
-                    handler.respond(&head, if too_long { Body::TooLong } else { Body::Broken }, peer)
-                }
-            }
+        Some(limit) => Limited::new(body, limit).collect().await.map(|whole| Some(whole.to_bytes())).map_err(|error| {
+            end = Ended::No;
+            error.is::<LengthLimitError>()
+        }),
+    };
+    progress.request_read();
+    let room = match place.try_room(H::RESPONSE_LEN) {
+        Some(room) => room,
+        // Only other responses on this connection can be in the way: the client is to take them first.
+        None => {
+            let waiting = head_len(&head) + whole.iter().flatten().map(Bytes::len).sum::<usize>();
+            place.room(H::RESPONSE_LEN, waiting).await
         }
     };
-    let mut response = answer.into().wait().await;
+    let body = match &whole {
+        Ok(None) => Body::Unread,
+        Ok(Some(whole)) => Body::Whole(whole),
+        Err(true) => Body::TooLong,
+        Err(false) => Body::Broken,
+    };
+    let answer = handler.respond(&head, body, peer);
+    let version = head.version;
+    // A response may take time, in which nothing of the request is kept.
+    drop((head, whole));
+    let mut response = answer.into().wait().await.map(|body| {
+        let bytes = body.into_inner().unwrap_or_default();
+        Full::new(room.fill(bytes.len()).guard(bytes))
+    });
     // In HTTP/1 the next request could not be found behind a body that is not read to its end.
-    if end == Ended::No && head.version <= hyper::Version::HTTP_11 {
+    if end == Ended::No && version <= hyper::Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
+    place.touch();
     response
+}
+
+/// About how much memory a request's head takes.
+fn head_len(head: &Parts) -> usize {
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
+    head.uri.path().len() + head.uri.query().map_or(0, str::len) + fields.sum::<usize>()
 }
 
 /// Whether a request's body has been read to its end.
@@ -119,8 +147,21 @@ enum Ended {
     No,
 }
 
-fn builder() -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+/// Runs the streams of HTTP/2. A stream that is dropped is reset.
+#[derive(Clone)]
+struct Streams;
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        tokio::spawn(tokio::time::timeout(STREAM_TIMEOUT, stream));
+    }
+}
+
+fn builder() -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(Streams);
     // The time for a head is kept by [`Paced`]: hyper counts it from the response before, so that it would also be the
     // time for which a connection may be silent.
     builder
@@ -139,6 +180,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
         .max_local_error_reset_streams(MAX_RESET_STREAMS)
         .max_send_buf_size(MAX_SEND_LEN)
+        .initial_stream_window_size(RECEIVE_WINDOWS[0])
+        .initial_connection_window_size(RECEIVE_WINDOWS[1])
         .keep_alive_interval(PING_EVERY);
     builder
 }

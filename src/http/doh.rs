@@ -69,6 +69,7 @@ enum Refusal {
 
 impl<C: Fn() -> Now + Send + Sync + 'static> Handler for Doh<C> {
     type Answer = Response;
+    const RESPONSE_LEN: usize = crate::listen::MESSAGE;
 
     fn body_limit(&self, head: &Parts) -> Option<usize> {
         let takes = head.method == Method::POST && head.uri.path() == &*self.path && is_message(head);

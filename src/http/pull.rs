@@ -47,6 +47,7 @@ impl<C> Pull<C> {
 
 impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
     type Answer = Said;
+    const RESPONSE_LEN: usize = 2 << 10;
 
     fn respond(&self, head: &Parts, _: Body<'_>, peer: IpAddr) -> Said {
         let since = Instant::now();

@@ -11,19 +11,21 @@ use tracing::{info, warn};
 
 use super::Failure;
 use super::prepare::Prepared;
-use crate::clients::{Clients, Limits};
 use crate::config::Config;
 use crate::dns::{self, Certificates, Engine, Service};
-use crate::http::{self, Doh, Server, Stopped};
+use crate::http::{self, Doh, Server};
+use crate::listen::{self, Clients, Limits, Listeners, Stopped, Terms};
 use crate::telemetry::Collect;
 use crate::telemetry::dns::Dns as Counters;
 use crate::telemetry::http::{DnsOverHttps, Http};
 use crate::tls::{Identity, Tls};
 
+const HTTPS: &str = "[dns.https] listen";
+
 /// Ports that are taken and not yet answered on.
 pub(super) struct Ports {
     dns: dns::Bound,
-    https: Option<http::Bound>,
+    https: Option<listen::Bound>,
 }
 
 impl Ports {
@@ -31,8 +33,8 @@ impl Ports {
     pub(super) fn bind(config: &Config) -> Result<Self, Failure> {
         let https = config.dns.encrypted.as_ref().and_then(|encrypted| encrypted.https.as_ref());
         Ok(Ports {
-            dns: dns::bind(&config.dns).map_err(Failure::DnsBind)?,
-            https: https.map(|https| http::bind(&https.listen)).transpose().map_err(Failure::HttpBind)?,
+            dns: dns::bind(&config.dns).map_err(Failure::Bind)?,
+            https: https.map(|https| listen::bind(&https.listen, HTTPS)).transpose().map_err(Failure::Bind)?,
         })
     }
 }
@@ -41,7 +43,7 @@ impl Ports {
 pub(super) struct Dns {
     service: Service,
     counters: Arc<Counters>,
-    https: Option<Server>,
+    https: Option<Listeners>,
     /// One for each application protocol, all with the same certificate.
     tls: Vec<Arc<Tls>>,
 }
@@ -82,7 +84,8 @@ impl Dns {
                 let Engine { published, clock, .. } = engine;
                 let doh = Doh::new(published, move || clock.read(), meant.path.clone(), shared);
                 let over_tls = serve_with(identity, &http::PROTOCOLS, &mut tls)?;
-                Some(Server::start_among(Some(clients), bound, doh, Some(over_tls), http))
+                let terms = Terms { kind: "HTTPS", clients, tls: Some(over_tls) };
+                Some(Server::start(bound, terms, doh, http).map_err(Failure::system("start DNS over HTTPS"))?)
             }
             _ => None,
         };

@@ -30,9 +30,9 @@ use crate::base::time::Generation;
 use crate::compile::Built;
 use crate::config::Config;
 use crate::control::{Control, OpenError};
-use crate::dns::{BindError, Engine};
+use crate::dns::Engine;
 use crate::hosts;
-use crate::http;
+use crate::listen::BindError;
 use crate::live::{self, Published, Readiness, Updates};
 use crate::load::{self, hosts::Purpose};
 use crate::process::work::{self, Lane};
@@ -54,10 +54,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub enum Failure {
     /// The configuration, or a file it names, has errors; warnings are among them.
     Config(Vec<Diagnostic>),
-    /// A port of the DNS listeners cannot be had.
-    DnsBind(BindError),
-    /// A port of the registry or admin listener cannot be had.
-    HttpBind(http::BindError),
+    /// A port cannot be had.
+    Bind(BindError),
     /// The control socket, or the state beside it, cannot be had.
     Control(OpenError),
     /// The certificate cannot be served.
@@ -79,8 +77,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Config(problems) => write!(f, "failed to compile the configuration: {} problems", problems.len()),
-            Failure::DnsBind(error) => error.fmt(f),
-            Failure::HttpBind(error) => error.fmt(f),
+            Failure::Bind(error) => error.fmt(f),
             Failure::Control(error) => error.fmt(f),
             Failure::Tls(error) => write!(f, "failed to serve TLS: {error}"),
             Failure::Threads(error) => write!(f, "failed to start threads: {error}"),
@@ -96,8 +93,7 @@ impl Failure {
     /// What to do about it, where there is more to say.
     pub fn help(&self) -> Option<String> {
         match self {
-            Failure::DnsBind(error) => Some(error.help()),
-            Failure::HttpBind(error) => Some(error.help()),
+            Failure::Bind(error) => Some(error.help()),
             Failure::Control(error) => Some(error.help()),
             Failure::Threads(_) => Some(
                 "raise the limit on processes and threads of this user or service (`ulimit -u`; systemd: `LimitNPROC=` and \
@@ -259,7 +255,8 @@ impl Services {
         let readiness = Arc::new(Readiness::default());
         let control = control::open(&prepared.built.config, &readiness)?;
         let desk = control.as_ref().map(control::desk);
-        let admin = AdminListener::start(&mut ports, readiness.clone(), desk, prepared.token.take());
+        let admin =
+            AdminListener::start(&mut ports, &prepared.built.config, readiness.clone(), desk, prepared.token.take())?;
         let clock = Clock::start();
         let mut snapshot = prepared.built.snapshot.clone();
         let mut waiting = None;

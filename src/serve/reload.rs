@@ -153,6 +153,8 @@ mod tests {
         for (from, to) in [
             ("udp-payload = 1400", "udp-payload = 1232"),
             ("tcp-connections = 100", "tcp-connections = 99"),
+            ("connections = 2000", "connections = 2001"),
+            ("idle = \"620s\"", "idle = \"10s\""),
             ("tcp-idle = \"30s\"", "tcp-idle = \"31s\""),
             ("nsid = \"fra1-a\"", "nsid = \"fra1-b\""),
             ("responses-per-second = 50", "responses-per-second = 51"),

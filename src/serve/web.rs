@@ -13,9 +13,11 @@ use tracing::{info, warn};
 
 use super::Failure;
 use super::prepare::Prepared;
-use crate::config::Config;
+use crate::base::prefix::PrefixSet;
+use crate::config::{self, Config};
 use crate::control::MAX_BODY_LEN;
-use crate::http::{self, Admin, Asker, Bound, Desk, Pull, Server, Stopped, Token};
+use crate::http::{self, Admin, Asker, Desk, Pull, Server, Token};
+use crate::listen::{self, Beyond, Bound, Clients, Limits, Listeners, Stopped, Terms};
 use crate::live::{Published, Readiness};
 use crate::process::Clock;
 use crate::registry::Settings;
@@ -34,11 +36,10 @@ pub(super) struct Ports {
 impl Ports {
     /// Takes the ports of both listeners, where they are configured.
     pub(super) fn bind(config: &Config) -> Result<Self, Failure> {
-        let bind = |listen: &[SocketAddr]| http::bind(listen).map_err(Failure::HttpBind);
-        Ok(Ports {
-            registry: config.registry.as_ref().map(|registry| bind(&registry.listen)).transpose()?,
-            admin: config.admin.as_ref().map(|admin| bind(&admin.listen)).transpose()?,
-        })
+        let bind = |listen: &[SocketAddr], option| listen::bind(listen, option).map_err(Failure::Bind);
+        let registry = config.registry.as_ref().map(|registry| bind(&registry.listen, "[registry] listen"));
+        let admin = config.admin.as_ref().map(|admin| bind(&admin.listen, "[admin] listen"));
+        Ok(Ports { registry: registry.transpose()?, admin: admin.transpose()? })
     }
 }
 
@@ -50,7 +51,8 @@ pub(super) struct Web {
 
 /// The admin listener, which answers before anything else does: that the server is not ready yet.
 pub(super) struct AdminListener {
-    server: Server,
+    server: Listeners,
+    clients: Arc<Clients>,
     admin: Admin,
 }
 
@@ -58,11 +60,12 @@ impl AdminListener {
     /// Starts answering, where it is configured; the desk is for whoever has the token.
     pub(super) fn start(
         ports: &mut Ports,
+        config: &Config,
         readiness: Arc<Readiness>,
         desk: Option<Desk>,
         token: Option<Token>,
-    ) -> Option<Self> {
-        let bound = ports.admin.take()?;
+    ) -> Result<Option<Self>, Failure> {
+        let (Some(bound), Some(config)) = (ports.admin.take(), &config.admin) else { return Ok(None) };
         for address in bound.addresses() {
             info!("listening on {address} (health and metrics over HTTP)");
         }
@@ -72,13 +75,23 @@ impl AdminListener {
         let admin = Admin::new(readiness, desk, MAX_BODY_LEN);
         admin.set_token(token);
         // What the operator's own probes do is not counted among what clients do.
-        let server = Server::start(bound, admin.clone(), None, Arc::new(Http::default()));
-        Some(AdminListener { server, admin })
+        let clients = Clients::new(limits(&config.connections));
+        let terms = Terms { kind: "admin", clients: clients.clone(), tls: None };
+        let server = Server::start(bound, terms, admin.clone(), Arc::new(Http::default()))
+            .map_err(Failure::system("start the admin listener"))?;
+        Ok(Some(AdminListener { server, clients, admin }))
     }
 }
 
+/// Limits of an HTTP listener.
+fn limits(connections: &config::Connections) -> Limits {
+    let &config::Connections { all, per_client, idle } = connections;
+    Limits { connections: all, per_client, beyond: Beyond::CloseIdlest, idle }
+}
+
 struct Registry {
-    server: Server,
+    server: Listeners,
+    clients: Arc<Clients>,
     addresses: Vec<SocketAddr>,
     settings: Arc<ArcSwap<Settings>>,
     asker: Arc<Asker>,
@@ -97,13 +110,15 @@ impl Web {
         dns: Arc<Dns>,
     ) -> Result<Self, Failure> {
         let mut pulls = None;
-        let registry = match (ports.registry, prepared.settings.take()) {
-            (Some(bound), Some(settings)) => {
+        let clients = registry_clients(&prepared.built.config);
+        let registry = match (ports.registry, prepared.settings.take(), clients) {
+            (Some(bound), Some(settings), Some(clients)) => {
                 let http = Arc::new(Http::default());
                 pulls = Some(http.clone());
                 let asker = Asker::new(prepared.means.take());
                 counters.extend([http.clone() as Arc<dyn Collect>, asker.clone()]);
-                Some(Registry::start(bound, settings, prepared.identity.take(), published, clock, http, asker)?)
+                let terms = Terms { kind: "registry", clients, tls: registry_tls(prepared.identity.take())? };
+                Some(Registry::start(bound, terms, settings, published, clock, http, asker)?)
             }
             _ => None,
         };
@@ -126,10 +141,18 @@ impl Web {
 
     /// Takes over what a reload prepared.
     pub(super) fn reload(&self, prepared: &mut Prepared) {
+        let config = &prepared.built.config;
         if let Some(listener) = &self.admin {
             listener.admin.set_token(prepared.token.take());
+            if let Some(config) = &config.admin {
+                listener.clients.set_limits(limits(&config.connections));
+            }
         }
         let Some(registry) = &self.registry else { return };
+        if let Some(config) = &config.registry {
+            registry.clients.set_limits(limits(&config.connections));
+            registry.clients.set_exempt(PrefixSet::new(&config.trusted_proxies));
+        }
         if let Some(settings) = prepared.settings.take() {
             registry.asker.replace(prepared.means.take());
             registry.settings.store(Arc::new(settings));
@@ -155,15 +178,14 @@ impl Web {
 impl Registry {
     fn start(
         bound: Bound,
+        terms: Terms,
         settings: Settings,
-        identity: Option<Identity>,
         published: &Arc<Published>,
         clock: Clock,
         counters: Arc<Http>,
         asker: Arc<Asker>,
     ) -> Result<Self, Failure> {
-        let tls = identity.map(|identity| Tls::new(identity, &http::PROTOCOLS)).transpose().map_err(Failure::Tls)?;
-        let tls = tls.map(Arc::new);
+        let (clients, tls) = (terms.clients.clone(), terms.tls.clone());
         let scheme = if tls.is_some() { "HTTPS" } else { "HTTP" };
         for address in bound.addresses() {
             info!("listening on {address} (registry over {scheme})");
@@ -174,7 +196,22 @@ impl Registry {
         let addresses = bound.addresses().to_vec();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let pull = Pull::new(published.clone(), settings.clone(), move || clock.now(), counters.clone(), asker.clone());
-        let server = Server::start(bound, pull, tls.clone(), counters);
-        Ok(Registry { server, addresses, settings, asker, tls })
+        let server =
+            Server::start(bound, terms, pull, counters).map_err(Failure::system("start the registry listener"))?;
+        Ok(Registry { server, clients, addresses, settings, asker, tls })
     }
+}
+
+/// The limits of the registry's clients. A trusted proxy is exempt from those of one client: its connections carry the
+/// requests of many, and which client a connection is for changes with each request. The proxy has limits of its own.
+fn registry_clients(config: &Config) -> Option<Arc<Clients>> {
+    let registry = config.registry.as_ref()?;
+    let clients = Clients::new(limits(&registry.connections));
+    clients.set_exempt(PrefixSet::new(&registry.trusted_proxies));
+    Some(clients)
+}
+
+fn registry_tls(identity: Option<Identity>) -> Result<Option<Arc<Tls>>, Failure> {
+    let tls = identity.map(|identity| Tls::new(identity, &http::PROTOCOLS)).transpose().map_err(Failure::Tls)?;
+    Ok(tls.map(Arc::new))
 }

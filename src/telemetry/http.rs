@@ -24,6 +24,10 @@ pub struct Http {
     pub accepted: Counter,
     /// Failures to accept a connection, such as for want of file descriptors.
     pub accept_errors: Counter,
+    /// Connections refused because their client has as many as it may.
+    pub refused: Counter,
+    /// Connections closed to make room for others, or because too much waited for their clients.
+    pub evicted: Counter,
     /// TLS handshakes that failed or took too long.
     pub handshake_errors: Counter,
     /// Connections that ended in an error: cut, malformed, or too slow.
@@ -80,6 +84,10 @@ impl Collect for DnsOverHttps {
             .sample(&[("at", "accept")], http.accept_errors.value())
             .sample(&[("at", "handshake")], http.handshake_errors.value())
             .sample(&[("at", "connection")], http.connection_errors.value());
+        page.counter("pharos_dns_https_refused_total", "Connections of DNS over HTTPS over the limit of one client.")
+            .sample(&[], http.refused.value());
+        page.counter("pharos_dns_https_evicted_total", "Connections of DNS over HTTPS closed to make room.")
+            .sample(&[], http.evicted.value());
     }
 }
 
@@ -106,5 +114,6 @@ impl Collect for Http {
             .sample(&[("at", "accept")], self.accept_errors.value())
             .sample(&[("at", "handshake")], self.handshake_errors.value())
             .sample(&[("at", "connection")], self.connection_errors.value());
+        page.counter("pharos_http_evicted_total", "Connections closed to make room.").sample(&[], self.evicted.value());
     }
 }

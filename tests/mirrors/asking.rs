@@ -8,7 +8,8 @@ use arc_swap::ArcSwap;
 use pharos::base::ids::MirrorId;
 use pharos::base::prefix::PrefixSet;
 use pharos::base::time::{Generation, Moment};
-use pharos::http::{Asker, MAX_FLIGHTS_PER_MIRROR, Means, Pull, Server, bind};
+use pharos::http::{Asker, MAX_FLIGHTS_PER_MIRROR, Means, Pull, Server};
+use pharos::listen::{Beyond, Clients, Limits, Listeners, Terms, bind};
 use pharos::live;
 use pharos::mirror::{Addressing, Health, Mirror, Standing};
 use pharos::networks::Networks;
@@ -34,7 +35,7 @@ const SHORT: Duration = Duration::from_millis(50);
 
 /// The registry listener before some mirrors.
 struct Front {
-    _server: Server,
+    _server: Listeners,
     at: SocketAddr,
     asker: Arc<Asker>,
 }
@@ -108,9 +109,12 @@ impl Front {
         let asker = Asker::new(Some(means));
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let pull = Pull::new(published, settings, || Moment(0), counters.clone(), asker.clone());
-        let bound = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let idle = Duration::from_secs(30);
+        let limits = Limits { connections: 4096, per_client: 4096, beyond: Beyond::CloseIdlest, idle };
+        let bound = bind(&["127.0.0.1:0".parse().unwrap()], "listen").unwrap();
         let at = bound.addresses()[0];
-        Front { _server: Server::start(bound, pull, None, counters), at, asker }
+        let terms = Terms { kind: "registry", clients: Clients::new(limits), tls: None };
+        Front { _server: Server::start(bound, terms, pull, counters).unwrap(), at, asker }
     }
 
     /// The host that a blob is to be fetched from.

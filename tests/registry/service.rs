@@ -13,7 +13,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use pharos::base::diagnostic::Place;
 use pharos::base::time::Moment;
 use pharos::config::TlsFiles;
-use pharos::http::{Admin, Asker, Handler, MAX_CONNECTIONS, PROTOCOLS, Pull, Server, Stopped, bind};
+use pharos::http::{Admin, Asker, Handler, PROTOCOLS, Pull, Server};
+use pharos::listen::{Beyond, Clients, Limits, Listeners, Stopped, Terms, bind};
 use pharos::live::Readiness;
 use pharos::mirror::Health::{self, Up};
 use pharos::telemetry::http::Http;
@@ -28,8 +29,11 @@ use crate::world::{Setup, settings, snapshot};
 /// Longer than anything here takes, and shorter than a test may hang.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Connections at once.
+const MAX_CONNECTIONS: usize = 8;
+
 struct Service {
-    server: Server,
+    server: Listeners,
     address: SocketAddr,
     counters: Arc<Http>,
 }
@@ -42,9 +46,12 @@ fn start(setup: Setup, health: [Health; 3], tls: Option<Arc<Tls>>) -> Service {
 }
 
 fn serve(handler: impl Handler, tls: Option<Arc<Tls>>, counters: Arc<Http>) -> Service {
-    let bound = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+    let (connections, idle) = (MAX_CONNECTIONS, Duration::from_secs(30));
+    let limits = Limits { connections, per_client: connections, beyond: Beyond::CloseIdlest, idle };
+    let bound = bind(&["127.0.0.1:0".parse().unwrap()], "listen").unwrap();
     let address = bound.addresses()[0];
-    Service { server: Server::start(bound, handler, tls, counters.clone()), address, counters }
+    let terms = Terms { kind: "registry", clients: Clients::new(limits), tls };
+    Service { server: Server::start(bound, terms, handler, counters.clone()).unwrap(), address, counters }
 }
 
 /// A certificate for `registry.example` in files, and itself as the root to trust.
@@ -358,7 +365,7 @@ async fn stopping_finishes_what_is_in_flight_and_frees_the_port() {
     assert!(said.starts_with("HTTP/1.1 200") && said.contains("connection: close"), "{said}");
     assert_eq!(stop.await.unwrap(), Stopped::Finished);
     assert_eq!(service.counters.connections.value(), 0);
-    bind(&[service.address]).unwrap();
+    bind(&[service.address], "listen").unwrap();
 }
 
 #[tokio::test]
@@ -449,39 +456,39 @@ async fn the_admin_listener_tells_health_readiness_and_metrics() {
 }
 
 #[tokio::test]
-async fn connections_over_the_limit_wait_until_one_ends() {
-    // Each connection takes a descriptor at either end.
-    let _ = pharos::process::raise_open_files();
+async fn connections_over_the_limit_close_the_idlest() {
     let service = start(Setup::Full, [Up; 3], None);
-    let mut open = Vec::new();
-    for _ in 0..MAX_CONNECTIONS {
-        open.push(TcpStream::connect(service.address).await.unwrap());
+    let ask = async |stream: &mut TcpStream| {
+        stream.write_all(b"HEAD /v2/ HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(tokio::time::timeout(PATIENCE, stream.read_u8()).await.unwrap().unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 200"), "{}", head.escape_ascii());
+    };
+    let mut active = TcpStream::connect(service.address).await.unwrap();
+    ask(&mut active).await;
+    let mut silent = Vec::new();
+    for _ in 0..3 * MAX_CONNECTIONS {
+        silent.push(TcpStream::connect(service.address).await.unwrap());
     }
-    let request = b"GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n";
-    let mut waiting = TcpStream::connect(service.address).await.unwrap();
-    waiting.write_all(request).await.unwrap();
-    // Those that have a place are answered meanwhile.
-    let mut head = [0; 12];
-    for at in [0, MAX_CONNECTIONS - 1] {
-        let stream = &mut open[at];
-        stream.write_all(request).await.unwrap();
-        tokio::time::timeout(PATIENCE, stream.read_exact(&mut head)).await.unwrap().unwrap();
-        assert_eq!(head, *b"HTTP/1.1 200");
+    let mut next = TcpStream::connect(service.address).await.unwrap();
+    ask(&mut next).await;
+    // Those that asked keep their places; of the silent ones the oldest went.
+    ask(&mut active).await;
+    let ended = tokio::time::timeout(PATIENCE, silent[0].read(&mut [0; 1])).await.unwrap();
+    assert_eq!(ended.unwrap_or(0), 0);
+    // Their tasks end a little after they have lost their places.
+    while service.counters.connections.value() > MAX_CONNECTIONS as u64 {
+        tokio::task::yield_now().await;
     }
-    assert_eq!(service.counters.accepted.value(), MAX_CONNECTIONS as u64);
-    assert_eq!(service.counters.connections.value(), MAX_CONNECTIONS as u64);
-    let answer = tokio::time::timeout(Duration::from_millis(200), waiting.read_exact(&mut head)).await;
-    assert!(answer.is_err(), "there is no room for it yet");
-    drop(open.pop());
-    tokio::time::timeout(PATIENCE, waiting.read_exact(&mut head)).await.unwrap().unwrap();
-    assert_eq!(head, *b"HTTP/1.1 200");
-    assert_eq!(service.counters.accepted.value(), MAX_CONNECTIONS as u64 + 1);
+    assert_eq!(service.counters.evicted.value(), service.counters.accepted.value() - MAX_CONNECTIONS as u64);
 }
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_named_with_the_remedy() {
     let service = start(Setup::Full, [Up; 3], None);
-    let error = bind(&[service.address]).unwrap_err();
+    let error = bind(&[service.address], "listen").unwrap_err();
     let holder = format!("(process {}) has the port", std::process::id());
     assert!(error.to_string().starts_with(&format!("failed to listen on {} (TCP): `", service.address)), "{error}");
     assert!(error.to_string().ends_with(&holder), "{error}");

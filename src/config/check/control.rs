@@ -46,8 +46,10 @@ pub fn parse_token(text: &str) -> Result<&str, BadToken> {
 impl Check<'_> {
     pub(super) fn check_admin(&mut self, spec: &AdminSpec, all: &Spec) -> Admin {
         let listen = self.check_listen(&spec.listen);
+        let [most, each] = [limits::ADMIN_CONNECTIONS_DEFAULT, limits::ADMIN_CONNECTIONS_PER_CLIENT_DEFAULT];
+        let connections = self.check_connections(&spec.connections, most, each);
         let token = self.check_token(spec);
-        let Some(place) = place_of(spec) else { return Admin { listen, token } };
+        let Some(place) = place_of(spec) else { return Admin { listen, connections, token } };
         if all.control.is_none() {
             self.report(
                 Diagnostic::error("token-without-control", "`[admin]` has a token, but orders have nowhere to be kept")
@@ -62,7 +64,7 @@ impl Check<'_> {
                     .help("listen on loopback, behind a proxy with TLS, or use the socket of `[control]`"),
             );
         }
-        Admin { listen, token }
+        Admin { listen, connections, token }
     }
 
     fn check_token(&mut self, spec: &AdminSpec) -> Option<Token> {

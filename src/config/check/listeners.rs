@@ -9,11 +9,11 @@ use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
-use crate::config::spec::{DnsSpec, Number, RegistrySpec, RrlSpec, Spec, Text, TlsSpec, ZoneSpec};
+use crate::config::spec::{ConnectionsSpec, DnsSpec, Number, RegistrySpec, RrlSpec, Spec, Text, TlsSpec, ZoneSpec};
 use crate::config::value::{self, Fault, host_of};
 use crate::config::{
-    Ask, BlobTarget, Dns, Encrypted, Horizon, Https, MirrorEntry, Placed, Probe, Registry, Rrl, SecretsFile, TlsFiles,
-    Upstream, Zone, limits,
+    Ask, BlobTarget, Connections, Dns, Encrypted, Horizon, Https, MirrorEntry, Placed, Probe, Registry, Rrl,
+    SecretsFile, TlsFiles, Upstream, Zone, limits,
 };
 
 impl Check<'_> {
@@ -104,6 +104,17 @@ impl Check<'_> {
         Some(told)
     }
 
+    /// As for DNS: a default per client is never more than all.
+    pub(super) fn check_connections(&self, spec: &ConnectionsSpec, default: usize, per_client: usize) -> Connections {
+        let number = |number: &Option<Number>| number.as_ref().and_then(|number| usize::try_from(number.value).ok());
+        let all = number(&spec.all).unwrap_or(default);
+        Connections {
+            all,
+            per_client: number(&spec.per_client).unwrap_or(per_client.min(all)),
+            idle: spec.idle.as_ref().map_or(limits::HTTP_IDLE_DEFAULT, |idle| idle.value),
+        }
+    }
+
     pub(super) fn check_registry(
         &mut self,
         spec: &RegistrySpec,
@@ -113,6 +124,8 @@ impl Check<'_> {
         let upstream = |check: &mut Self, text: &Option<Text>| check.parse(text.as_ref()?, value::upstream);
         let page = |check: &mut Self, text: &Option<Text>| check.parse(text.as_ref()?, value::page);
         let listen = self.check_listen(&spec.listen);
+        let [all, each] = [limits::REGISTRY_CONNECTIONS_DEFAULT, limits::REGISTRY_CONNECTIONS_PER_CLIENT_DEFAULT];
+        let connections = self.check_connections(&spec.connections, all, each);
         let canonical = upstream(self, &spec.canonical);
         let blobs = upstream(self, &spec.blobs);
         let signatures = upstream(self, &spec.signatures);
@@ -132,6 +145,7 @@ impl Check<'_> {
         let horizon = if written == meant { self.check_blobs(&blobs, place, blob_target, zones) } else { None };
         Some(Registry {
             listen,
+            connections,
             canonical,
             blobs,
             horizon,

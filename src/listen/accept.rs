@@ -1,0 +1,225 @@
+//! Accepting connections: one task each, with TLS where the listener has it.
+//!
+//! A handshake is the first part of a connection's own task, so a slow one delays no other connection, and it has a
+//! place, so there are never more of them than places.
+//!
+//! **Invariants**: an error of `accept` never ends a listener and never makes it spin; a connection has its place before
+//! a task exists for it; an evicted connection ends at once, whatever it waits for.
+//! **Not here**: requests and answers ([`crate::dns`], [`crate::http`], [`crate::control`]).
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use super::bind::{Bound, Listening};
+use super::clients::{Clients, Peer, Place};
+use super::stream::{Socket, Stream, TLS_BUFFER};
+use super::{Closed, Connection, Event, HANDSHAKE_TIMEOUT, Service, Stopped};
+use crate::tls::Tls;
+
+/// How long a listener pauses when the system has no descriptor or memory left; the connections wait in its queue.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// The properties of a listener.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// The kind of connections, for the log.
+    pub kind: &'static str,
+    /// The group whose limits hold.
+    pub clients: Arc<Clients>,
+    /// `None` if connections are in the clear.
+    pub tls: Option<Arc<Tls>>,
+}
+
+/// Listeners and their connections.
+#[derive(Debug)]
+pub struct Listeners {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl Listeners {
+    /// Starts to accept; needs a tokio runtime with time and network.
+    pub fn start<S: Service>(bound: Bound, terms: Terms, service: S) -> io::Result<Self> {
+        let sockets = bound.sockets.into_iter().map(Accepting::new).collect::<io::Result<Vec<_>>>()?;
+        let all =
+            Listeners { tasks: TaskTracker::new(), stop: CancellationToken::new(), cut: CancellationToken::new() };
+        let service = Arc::new(service);
+        for socket in sockets {
+            let acceptor = Acceptor {
+                terms: terms.clone(),
+                service: service.clone(),
+                tasks: all.tasks.clone(),
+                stop: all.stop.clone(),
+                cut: all.cut.clone(),
+            };
+            all.tasks.spawn(acceptor.run(socket));
+        }
+        Ok(all)
+    }
+
+    /// Accepts no more at once, lets connections finish what has begun, and closes what is left after `grace`.
+    pub async fn stop(self, grace: Duration) -> Stopped {
+        self.stop.cancel();
+        self.tasks.close();
+        if timeout(grace, self.tasks.wait()).await.is_ok() {
+            return Stopped::Finished;
+        }
+        let connections = self.tasks.len();
+        self.cut.cancel();
+        self.tasks.wait().await;
+        Stopped::Cut { connections }
+    }
+}
+
+/// A socket that accepts within the runtime.
+enum Accepting {
+    Tcp(TcpListener),
+    Local(UnixListener),
+}
+
+impl Accepting {
+    fn new(socket: Listening) -> io::Result<Self> {
+        Ok(match socket {
+            Listening::Tcp(socket) => Accepting::Tcp(TcpListener::from_std(socket)?),
+            Listening::Local(socket) => Accepting::Local(UnixListener::from_std(socket)?),
+        })
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Peer)> {
+        match self {
+            Accepting::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // Answers that are one write each gain nothing from waiting for more. Without it they are only slower.
+                let _ = stream.set_nodelay(true);
+                Ok((Socket::Tcp(stream), Peer::Address(peer.ip())))
+            }
+            Accepting::Local(listener) => {
+                let (stream, _) = listener.accept().await?;
+                let user = stream.peer_cred()?.uid();
+                Ok((Socket::Local(stream), Peer::User(user)))
+            }
+        }
+    }
+}
+
+/// Whether the system has descriptors and memory to accept with. Its changes are logged, not each failure.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Supply {
+    Enough,
+    Exhausted,
+}
+
+struct Acceptor<S> {
+    terms: Terms,
+    service: Arc<S>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    cut: CancellationToken,
+}
+
+impl<S: Service> Acceptor<S> {
+    /// The socket is dropped with this: its port is free from then on.
+    async fn run(self, socket: Accepting) {
+        let (kind, mut supply) = (self.terms.kind, Supply::Enough);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    if supply == Supply::Exhausted {
+                        info!("{kind} connections are accepted again");
+                        supply = Supply::Enough;
+                    }
+                    self.admit(stream, peer);
+                }
+                // accept(2): an error of one connection does not affect the next.
+                Err(error) if is_of_one_connection(&error) => self.service.note(Event::AcceptFailed),
+                Err(error) => {
+                    self.service.note(Event::AcceptFailed);
+                    if supply == Supply::Enough {
+                        warn!(%error, "failed to accept {kind} connections; closing the idlest to make room");
+                        supply = Supply::Exhausted;
+                    }
+                    self.terms.clients.evict_idlest();
+                    tokio::select! {
+                        () = self.stop.cancelled() => return,
+                        () = sleep(EXHAUSTED_PAUSE) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(&self, socket: Socket, peer: Peer) {
+        let Ok(place) = self.terms.clients.admit(peer) else {
+            self.service.note(Event::OverClientLimit);
+            return;
+        };
+        self.service.note(Event::Accepted);
+        let (service, cut) = (self.service.clone(), self.cut.clone());
+        let begin = Begin { tls: self.terms.tls.clone(), place: Arc::new(place), peer, stop: self.stop.clone() };
+        self.tasks.spawn(async move {
+            let place = begin.place.clone();
+            let open = service.open().hold();
+            let closed = tokio::select! {
+                biased;
+                closed = serve(socket, begin, &service) => closed,
+                () = place.evicted() => Closed::Evicted,
+                () = cut.cancelled() => Closed::Stop,
+            };
+            drop(open);
+            service.note(Event::Ended(closed));
+        });
+    }
+}
+
+/// A connection before its handshake.
+struct Begin {
+    tls: Option<Arc<Tls>>,
+    place: Arc<Place>,
+    peer: Peer,
+    stop: CancellationToken,
+}
+
+async fn serve<S: Service>(socket: Socket, begin: Begin, service: &Arc<S>) -> Closed {
+    let Begin { tls, place, peer, stop } = begin;
+    let socket = match (tls, socket) {
+        (Some(tls), Socket::Tcp(stream)) => match stop.run_until_cancelled(shake_hands(stream, &tls)).await {
+            Some(Some(socket)) => {
+                place.touch();
+                socket
+            }
+            Some(None) => return Closed::Handshake,
+            None => return Closed::Stop,
+        },
+        (_, socket) => socket,
+    };
+    let stream = Stream::new(socket, &place);
+    service.clone().serve(Connection { stream, peer, place, stop }).await
+}
+
+async fn shake_hands(stream: TcpStream, tls: &Tls) -> Option<Socket> {
+    let handshake = TlsAcceptor::from(tls.config()).accept(stream);
+    let mut stream = timeout(HANDSHAKE_TIMEOUT, handshake).await.ok()?.ok()?;
+    stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+    Some(Socket::Tls(Box::new(stream)))
+}
+
+/// Whether an error of `accept` is about the connection it would have returned.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    let ours = [libc::EBADF, libc::EINVAL, libc::ENOTSOCK, libc::EOPNOTSUPP, libc::EFAULT];
+    error.raw_os_error().is_some_and(|code| !exhausted.contains(&code) && !ours.contains(&code))
+}

@@ -1,0 +1,378 @@
+//! Connected clients: limits in all and per client, and room made by closing the idlest.
+//!
+//! [`Clients::admit`] gives a connection its [`Place`], which it keeps for as long as it is open. Until its first
+//! [`Place::touch`] a connection is idler than any that was touched, so that clients which connect and do nothing take
+//! places from each other only.
+//!
+//! **Invariants**: there are never more places than the limit; a place given up is free at once; the lock is taken when
+//! a connection opens, when it ends, and when more than [`super::unsent::FREE`] bytes of it wait, never for a query.
+//! **Not here**: accepting ([`super::accept`]), the account of unsent bytes ([`super::unsent`]).
+//!
+//! RFC 7766 §6.2.2 (limits per client), §6.2.3 (idle connections under load).
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::unsent;
+use crate::base::prefix::PrefixSet;
+use crate::config;
+
+/// Limits of the connections of one listener, or of several that share them. There is no default: a new listener
+/// states its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The most at once.
+    pub connections: usize,
+    /// The most at once of one IPv4 address, IPv6 /64 (which is what one subscriber has), or local user.
+    pub per_client: usize,
+    /// The consequence of one more.
+    pub beyond: Beyond,
+    /// How long one may be silent.
+    pub idle: Duration,
+}
+
+/// The consequence of a connection beyond the limit of its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beyond {
+    /// It is refused. DNS: a resolver needs one connection, and pipelines on it (RFC 7766 §6.2.2).
+    Refuse,
+    /// The client's idlest connection is closed. HTTP: a whole cluster behind one address leaves connections open that
+    /// it no longer needs, and opens others.
+    CloseIdlest,
+}
+
+impl From<&config::Dns> for Limits {
+    fn from(dns: &config::Dns) -> Self {
+        Limits {
+            connections: dns.tcp_connections,
+            per_client: dns.tcp_connections_per_client,
+            beyond: Beyond::Refuse,
+            idle: dns.tcp_idle,
+        }
+    }
+}
+
+/// The origin of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Peer {
+    /// An address of the network.
+    Address(IpAddr),
+    /// A user of this machine, over a Unix socket.
+    User(u32),
+}
+
+impl Peer {
+    /// The peers whose connections count together as one client.
+    fn client(self) -> Self {
+        let Peer::Address(address) = self else { return self };
+        Peer::Address(match address.to_canonical() {
+            IpAddr::V4(v4) => IpAddr::V4(v4),
+            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        })
+    }
+}
+
+/// All connections under the same limits.
+#[derive(Debug)]
+pub struct Clients {
+    state: Mutex<State>,
+    /// The origin of the times of activity.
+    start: Instant,
+    idle_ms: AtomicU64,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    limits: Limits,
+    /// Proxies, whose connections are those of many clients.
+    exempt: PrefixSet,
+    pub(super) places: HashMap<u64, Arc<Seat>>,
+    pub(super) shares: HashMap<Peer, Share>,
+    /// The unsent bytes of all connections, as far as they count.
+    pub(super) charged: usize,
+    next: u64,
+}
+
+/// One client's part of the places.
+#[derive(Debug, Default)]
+pub(super) struct Share {
+    pub(super) ids: Vec<u64>,
+    /// The unsent bytes of its connections, as far as they count.
+    pub(super) charged: usize,
+}
+
+/// One connection as the limits see it.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) client: Peer,
+    pub(super) is_exempt: bool,
+    /// The time of its last activity, in milliseconds since `Clients::start`; 0 before the first.
+    active_ms: AtomicU64,
+    /// Bytes that wait for the client.
+    pub(super) unsent: AtomicUsize,
+    /// The part of them that counts; written under the lock.
+    pub(super) charged: AtomicUsize,
+    /// Room for messages on a connection that has several at once.
+    pub(super) room: Arc<Semaphore>,
+    evicted: CancellationToken,
+}
+
+/// The right to be connected; dropping it ends it.
+#[derive(Debug)]
+pub struct Place {
+    pub(super) clients: Arc<Clients>,
+    pub(super) id: u64,
+    pub(super) seat: Arc<Seat>,
+}
+
+/// The client has as many connections as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverClientLimit;
+
+impl Clients {
+    /// No connections yet.
+    pub fn new(limits: Limits) -> Arc<Self> {
+        let state = State {
+            limits,
+            exempt: PrefixSet::new(&[]),
+            places: HashMap::new(),
+            shares: HashMap::new(),
+            charged: 0,
+            next: 0,
+        };
+        let idle_ms = AtomicU64::new(limits.idle.as_millis() as u64);
+        Arc::new(Clients { state: Mutex::new(state), start: Instant::now(), idle_ms })
+    }
+
+    /// Changes the limits. Connections beyond the new ones stay open until others need their places.
+    pub fn set_limits(&self, limits: Limits) {
+        self.idle_ms.store(limits.idle.as_millis() as u64, Relaxed);
+        self.state().limits = limits;
+    }
+
+    /// Exempts new connections of these peers from what one client may have. They still count among all.
+    pub fn set_exempt(&self, exempt: PrefixSet) {
+        self.state().exempt = exempt;
+    }
+
+    /// How long a connection may be silent.
+    pub fn idle(&self) -> Duration {
+        Duration::from_millis(self.idle_ms.load(Relaxed))
+    }
+
+    /// Gives a new connection its place, if need be that of the one idle for longest.
+    pub fn admit(self: &Arc<Self>, peer: Peer) -> Result<Place, OverClientLimit> {
+        let client = peer.client();
+        let mut state = self.state();
+        let is_exempt = matches!(client, Peer::Address(address) if state.exempt.contains(address));
+        while !is_exempt && state.shares.get(&client).is_some_and(|share| share.ids.len() >= state.limits.per_client) {
+            match state.limits.beyond {
+                Beyond::Refuse => return Err(OverClientLimit),
+                Beyond::CloseIdlest => state.evict_idlest_of(client),
+            }
+        }
+        while state.places.len() >= state.limits.connections.max(1) {
+            state.evict_idlest();
+        }
+        let id = state.next;
+        state.next += 1;
+        let seat = Arc::new(Seat {
+            client,
+            is_exempt,
+            active_ms: 0.into(),
+            unsent: 0.into(),
+            charged: 0.into(),
+            room: Arc::new(Semaphore::new(unsent::PER_CONNECTION)),
+            evicted: CancellationToken::new(),
+        });
+        state.places.insert(id, seat.clone());
+        state.shares.entry(client).or_default().ids.push(id);
+        drop(state);
+        Ok(Place { clients: self.clone(), id, seat })
+    }
+
+    /// Closes the connection that has been idle for longest, if there is any.
+    pub fn evict_idlest(&self) {
+        self.state().evict_idlest();
+    }
+
+    /// Closes all connections, now.
+    pub fn evict_all(&self) {
+        self.state().places.values().for_each(|seat| seat.evicted.cancel());
+    }
+
+    /// Counted from 1: 0 means no activity yet.
+    fn now_ms(&self) -> u64 {
+        1 + self.start.elapsed().as_millis() as u64
+    }
+
+    /// The state is whole between any two statements that may panic, so that a poisoned lock is as good as any.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Looks at all connections; there are at most as many as the limit, and it happens once per connection over it.
+    fn evict_idlest(&mut self) {
+        let idlest = self.places.iter().min_by_key(|(id, seat)| (seat.active_ms.load(Relaxed), **id));
+        if let Some(id) = idlest.map(|(id, _)| *id) {
+            self.evict(id);
+        }
+    }
+
+    /// The same among the connections of one client.
+    fn evict_idlest_of(&mut self, client: Peer) {
+        let ids = self.shares.get(&client).map_or(&[][..], |share| &share.ids);
+        let idlest = ids.iter().min_by_key(|id| (self.places[id].active_ms.load(Relaxed), **id));
+        if let Some(id) = idlest.copied() {
+            self.evict(id);
+        }
+    }
+
+    pub(super) fn evict(&mut self, id: u64) {
+        if let Some(seat) = self.remove(id) {
+            seat.evicted.cancel();
+        }
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Arc<Seat>> {
+        let seat = self.places.remove(&id)?;
+        let charged = seat.charged.load(Relaxed);
+        self.charged -= charged;
+        if let Some(share) = self.shares.get_mut(&seat.client) {
+            share.charged -= charged;
+            share.ids.retain(|other| *other != id);
+            if share.ids.is_empty() {
+                self.shares.remove(&seat.client);
+            }
+        }
+        Some(seat)
+    }
+}
+
+impl Place {
+    /// Notes that the connection did something.
+    pub fn touch(&self) {
+        self.seat.active_ms.store(self.clients.now_ms(), Relaxed);
+    }
+
+    /// Waits until another connection needs the place.
+    pub async fn evicted(&self) {
+        self.seat.evicted.cancelled().await;
+    }
+
+    /// How long the connection may be silent.
+    pub fn idle(&self) -> Duration {
+        self.clients.idle()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // An evicted connection has none any more.
+        self.clients.state().remove(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(connections: usize, per_client: usize) -> Limits {
+        Limits { connections, per_client, beyond: Beyond::Refuse, idle: Duration::from_secs(10) }
+    }
+
+    fn clients(connections: usize, per_client: usize) -> Arc<Clients> {
+        Clients::new(limits(connections, per_client))
+    }
+
+    fn peer(text: &str) -> Peer {
+        Peer::Address(text.parse().unwrap())
+    }
+
+    fn is_evicted(place: &Place) -> bool {
+        place.seat.evicted.is_cancelled()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_idlest_makes_room() {
+        let clients = clients(2, 2);
+        let first = clients.admit(peer("192.0.2.1")).unwrap();
+        let second = clients.admit(peer("192.0.2.2")).unwrap();
+        second.touch();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        first.touch();
+        let third = clients.admit(peer("192.0.2.3")).unwrap();
+        assert!(is_evicted(&second));
+        assert!(!is_evicted(&first) && !is_evicted(&third));
+        drop(second);
+        assert_eq!(clients.state().places.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_has_its_share_and_no_more() {
+        let clients = clients(10, 2);
+        let first = clients.admit(peer("2001:db8::1")).unwrap();
+        let _second = clients.admit(peer("2001:db8::ffff:2")).unwrap();
+        assert_eq!(clients.admit(peer("2001:db8::3")).unwrap_err(), OverClientLimit);
+        assert!(clients.admit(peer("2001:db8:0:1::1")).is_ok());
+        assert!(clients.admit(peer("192.0.2.1")).is_ok());
+        drop(first);
+        assert!(clients.admit(peer("2001:db8::3")).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_over_its_share_closes_its_own_idlest_connection() {
+        let clients = Clients::new(Limits { beyond: Beyond::CloseIdlest, ..limits(10, 2) });
+        let other = clients.admit(peer("192.0.2.2")).unwrap();
+        let first = clients.admit(peer("192.0.2.1")).unwrap();
+        let second = clients.admit(peer("192.0.2.1")).unwrap();
+        first.touch();
+        let third = clients.admit(peer("192.0.2.1")).unwrap();
+        assert!(is_evicted(&second));
+        assert!(!is_evicted(&first) && !is_evicted(&third) && !is_evicted(&other));
+        let users: Vec<Place> = [0, 0, 0, 1].map(|uid| clients.admit(Peer::User(uid)).unwrap()).into();
+        assert_eq!(users.iter().map(is_evicted).collect::<Vec<_>>(), [true, false, false, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proxy_is_many_clients_and_still_one_of_all() {
+        let clients = clients(4, 1);
+        clients.set_exempt(PrefixSet::new(&["10.0.0.0/8".parse().unwrap()]));
+        let proxied: Vec<Place> = (0..4).map(|_| clients.admit(peer("10.1.2.3")).unwrap()).collect();
+        let _direct = clients.admit(peer("192.0.2.1")).unwrap();
+        assert_eq!(clients.admit(peer("192.0.2.1")).unwrap_err(), OverClientLimit);
+        assert_eq!(proxied.iter().filter(|place| is_evicted(place)).count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_kept_of_clients_that_left() {
+        let clients = clients(2, 1);
+        for i in 0..50 {
+            drop(clients.admit(Peer::Address(IpAddr::from([192, 0, 2, i]))).unwrap());
+        }
+        assert!(clients.state().places.is_empty() && clients.state().shares.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_without_activity_take_places_from_each_other() {
+        let clients = clients(3, 3);
+        let open = clients.admit(peer("192.0.2.1")).unwrap();
+        open.touch();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        let slow = clients.admit(peer("192.0.2.2")).unwrap();
+        let done = clients.admit(peer("192.0.2.3")).unwrap();
+        done.touch();
+        let _next = clients.admit(peer("192.0.2.4")).unwrap();
+        assert!(is_evicted(&slow));
+        assert!(!is_evicted(&open) && !is_evicted(&done));
+    }
+}

@@ -1,0 +1,85 @@
+//! Listeners: the one mechanism that takes ports, accepts connections, limits clients, shakes hands and drains.
+//!
+//! [`bind()`] takes ports. [`Listeners::start`] accepts on them, and [`Endpoints::start`] does the same for QUIC. A
+//! [`Service`] speaks its protocol on each [`Connection`]. DNS over TCP and TLS, DNS over HTTPS, the registry, the admin
+//! listener and the control socket are such services.
+//!
+//! **Invariants**: a listener cannot be made without [`Limits`]: connections in all and per client, with room made by
+//! closing the idlest; a budget of unsent bytes per connection, client and group; deadlines for handshakes and writes.
+//! No other module accepts connections (`tests/layers.rs`). Remote input is counted, never logged.
+//! **Not here**: protocols ([`crate::dns`], [`crate::http`], [`crate::control`]), datagrams of plain DNS.
+
+mod accept;
+mod bind;
+mod clients;
+mod quic;
+mod stream;
+mod unsent;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+pub use accept::{Listeners, Terms};
+pub use bind::{BindError, Bound, BoundQuic, bind, bind_quic};
+pub use clients::{Beyond, Clients, Limits, OverClientLimit, Peer, Place};
+pub use quic::{Endpoints, QuicConnection, QuicService, QuicTerms};
+pub use stream::{Socket, Stream, Watched};
+pub use unsent::{Filled, Held, MESSAGE, Room};
+
+use crate::telemetry::Gauge;
+pub use crate::telemetry::dns::Closed;
+
+/// How long a handshake may take: several round trips around the world, with losses.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection that has its place and its handshake behind it.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its bytes.
+    pub stream: Stream,
+    /// Its other end.
+    pub peer: Peer,
+    /// Its place; a service touches it when a request is complete.
+    pub place: Arc<Place>,
+    /// Cancelled when no new requests are to be waited for.
+    pub stop: CancellationToken,
+}
+
+/// A protocol on connections.
+pub trait Service: Send + Sync + 'static {
+    /// Serves a connection to its end. The future is dropped if the connection is evicted.
+    fn serve(self: Arc<Self>, connection: Connection) -> impl Future<Output = Closed> + Send;
+
+    /// Counts an event.
+    fn note(&self, event: Event);
+
+    /// The number of connections that are open.
+    fn open(&self) -> &Gauge;
+}
+
+/// An event in the life of a listener or a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A connection has got its place.
+    Accepted,
+    /// A connection could not be accepted.
+    AcceptFailed,
+    /// A connection was refused because its client has as many as it may.
+    OverClientLimit,
+    /// A connection came to its end.
+    Ended(Closed),
+}
+
+/// The end of listeners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Everything in flight was finished.
+    Finished,
+    /// Some connections did not end in time and were cut.
+    Cut {
+        /// How many.
+        connections: usize,
+    },
+}

@@ -1,0 +1,252 @@
+//! QUIC endpoints: connections whose transport quinn has, under the limits of all listeners.
+//!
+//! A client first shows by a Retry that it receives what is sent to its address (RFC 9000 §8.1.2), and then has a place
+//! before its handshake begins. quinn would answer a handshake of an address that may be forged with up to a datagram
+//! more than three times the bytes received (§8.1 allows no more than three times), and would keep state for it. A Retry
+//! is a tenth of the packet it answers and keeps none. It costs a resolver a round trip for each new connection; a
+//! resolver keeps its connections.
+//!
+//! 0-RTT stays off: a replayed query changes nothing here, but its answer would go, three times as long and more, to an
+//! address that may be forged; and a resolver keeps its connection anyway. Resumption with tickets works.
+//!
+//! **Invariants**: an address that is not validated gets fewer bytes than it sent; a connection has its place before a
+//! task exists for it; an evicted connection is closed at once.
+//! **Not here**: streams and messages ([`crate::dns`]).
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::bind::BoundQuic;
+use super::clients::{Clients, Peer, Place};
+use super::unsent::PER_CONNECTION;
+use super::{Closed, Event, HANDSHAKE_TIMEOUT, Stopped};
+use crate::telemetry::Gauge;
+use crate::tls::Tls;
+
+/// Streams at once on one connection: each is a request.
+const MAX_STREAMS: u32 = 100;
+
+/// Bytes that may be in flight to us on one connection.
+const RECEIVE_WINDOW: u32 = 64 << 10;
+
+/// Connections that may wait to be looked at.
+const MAX_INCOMING: usize = 1024;
+
+/// Bytes that may wait with them: for one, a long ClientHello; for all of them.
+const INCOMING_BUFFERS: [u64; 2] = [16 << 10, 4 << 20];
+
+/// How long the notice that a connection is closed may take to leave.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
+
+/// The properties of an endpoint.
+#[derive(Clone, Debug)]
+pub struct QuicTerms {
+    /// The group whose limits hold.
+    pub clients: Arc<Clients>,
+    /// The certificate and the application protocols.
+    pub tls: Arc<Tls>,
+    /// The most bytes of a request.
+    pub max_request_len: u32,
+    /// The code to close a connection with whose place another needs.
+    pub overload: VarInt,
+    /// The code to close a connection with when the server stops.
+    pub stopped: VarInt,
+}
+
+/// A connection that has its place and its handshake behind it.
+#[derive(Debug)]
+pub struct QuicConnection {
+    /// Its streams.
+    pub connection: Connection,
+    /// Its place; a service touches it when a request is complete.
+    pub place: Arc<Place>,
+    /// Cancelled when no new requests are to be waited for.
+    pub stop: CancellationToken,
+}
+
+/// A protocol on QUIC connections; as [`super::Service`].
+pub trait QuicService: Send + Sync + 'static {
+    /// Serves a connection to its end. The future is dropped if the connection is evicted.
+    fn serve(self: Arc<Self>, connection: QuicConnection) -> impl Future<Output = Closed> + Send;
+
+    /// Counts an event.
+    fn note(&self, event: Event);
+
+    /// The number of connections that are open.
+    fn open(&self) -> &Gauge;
+}
+
+/// Endpoints and their connections.
+#[derive(Debug)]
+pub struct Endpoints {
+    endpoints: Vec<Endpoint>,
+    terms: QuicTerms,
+    config: ServerConfig,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Endpoints {
+    /// Starts to accept; needs a tokio runtime with time and network.
+    pub fn start<S: QuicService>(bound: BoundQuic, terms: QuicTerms, service: S) -> io::Result<Self> {
+        let config = config(&terms)?;
+        let mut all = Endpoints {
+            endpoints: Vec::new(),
+            terms,
+            config,
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        let service = Arc::new(service);
+        for socket in bound.sockets {
+            let runtime = Arc::new(TokioRuntime);
+            let endpoint = Endpoint::new(EndpointConfig::default(), Some(all.config.clone()), socket, runtime)?;
+            let acceptor = Acceptor {
+                endpoint: endpoint.clone(),
+                terms: all.terms.clone(),
+                service: service.clone(),
+                tasks: all.tasks.clone(),
+                stop: all.stop.clone(),
+            };
+            all.tasks.spawn(acceptor.run());
+            all.endpoints.push(endpoint);
+        }
+        Ok(all)
+    }
+
+    /// Tells new connections for how long they may now be silent.
+    pub fn renew_idle(&self) {
+        for endpoint in &self.endpoints {
+            let mut config = self.config.clone();
+            config.transport_config(transport(&self.terms));
+            endpoint.set_server_config(Some(config));
+        }
+    }
+
+    /// Accepts no more at once, lets connections finish what has begun, and closes what is left after `grace`.
+    pub async fn stop(self, grace: Duration) -> Stopped {
+        self.stop.cancel();
+        for endpoint in &self.endpoints {
+            endpoint.set_server_config(None);
+        }
+        self.tasks.close();
+        let mut stopped = Stopped::Finished;
+        if timeout(grace, self.tasks.wait()).await.is_err() {
+            stopped = Stopped::Cut { connections: self.tasks.len() };
+            for endpoint in &self.endpoints {
+                endpoint.close(self.terms.stopped, b"");
+            }
+        }
+        for endpoint in &self.endpoints {
+            let _ = timeout(CLOSE_TIMEOUT, endpoint.wait_idle()).await;
+        }
+        stopped
+    }
+}
+
+fn config(terms: &QuicTerms) -> io::Result<ServerConfig> {
+    let crypto = QuicServerConfig::try_from(terms.tls.config()).map_err(io::Error::other)?;
+    let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+    let [each, all] = INCOMING_BUFFERS;
+    config
+        .transport_config(transport(terms))
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(each)
+        .incoming_buffer_size_total(all);
+    Ok(config)
+}
+
+fn transport(terms: &QuicTerms) -> Arc<TransportConfig> {
+    let mut transport = TransportConfig::default();
+    transport
+        .max_concurrent_bidi_streams(MAX_STREAMS.into())
+        // RFC 9250 §4.2: queries come on bidirectional streams, and nothing else comes.
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .stream_receive_window(VarInt::from_u32(terms.max_request_len))
+        .receive_window(VarInt::from_u32(RECEIVE_WINDOW))
+        .send_window(PER_CONNECTION as u64)
+        // RFC 9250 §5.5.2. Ten minutes are the most it can be: `config::limits`.
+        .max_idle_timeout(terms.clients.idle().try_into().ok());
+    Arc::new(transport)
+}
+
+struct Acceptor<S> {
+    endpoint: Endpoint,
+    terms: QuicTerms,
+    service: Arc<S>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl<S: QuicService> Acceptor<S> {
+    async fn run(self) {
+        loop {
+            let incoming = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return,
+                incoming = self.endpoint.accept() => incoming,
+            };
+            match incoming {
+                Some(incoming) => self.admit(incoming),
+                None => return,
+            }
+        }
+    }
+
+    fn admit(&self, incoming: Incoming) {
+        if !incoming.remote_address_validated() {
+            // It may: its address is not validated.
+            let _ = incoming.retry();
+            return;
+        }
+        let Ok(place) = self.terms.clients.admit(Peer::Address(incoming.remote_address().ip())) else {
+            self.service.note(Event::OverClientLimit);
+            return incoming.refuse();
+        };
+        self.service.note(Event::Accepted);
+        let (service, terms, stop) = (self.service.clone(), self.terms.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            let open = service.open().hold();
+            let closed = serve(incoming, Arc::new(place), &terms, &stop, &service).await;
+            drop(open);
+            service.note(Event::Ended(closed));
+        });
+    }
+}
+
+async fn serve<S: QuicService>(
+    incoming: Incoming,
+    place: Arc<Place>,
+    terms: &QuicTerms,
+    stop: &CancellationToken,
+    service: &Arc<S>,
+) -> Closed {
+    let Ok(connecting) = incoming.accept() else { return Closed::Handshake };
+    let connection = tokio::select! {
+        biased;
+        done = timeout(HANDSHAKE_TIMEOUT, connecting) => match done {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(_)) | Err(_) => return Closed::Handshake,
+        },
+        () = place.evicted() => return Closed::Evicted,
+        () = stop.cancelled() => return Closed::Stop,
+    };
+    place.touch();
+    let accepted = QuicConnection { connection: connection.clone(), place: place.clone(), stop: stop.clone() };
+    tokio::select! {
+        biased;
+        closed = service.clone().serve(accepted) => closed,
+        () = place.evicted() => {
+            connection.close(terms.overload, b"");
+            Closed::Evicted
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The stream of a connection: plain, in TLS, or local, with a deadline for writing and an account of unsent bytes.
+//!
+//! **Invariants**: a client that takes nothing for [`WRITE_TIMEOUT`] ends its connection with an error of the kind
+//! [`io::ErrorKind::TimedOut`]; bytes that wait to be written are held against the connection's budget.
+//! **Not here**: deadlines for reading, which depend on what is spoken.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_rustls::server::TlsStream;
+
+use super::clients::Place;
+use super::unsent::Held;
+
+/// How long a client may take none of the bytes that are written to it. Several round trips around the world, with losses.
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The bytes that TLS keeps encrypted until the client takes them: the part of unsent bytes that does not count.
+pub(super) const TLS_BUFFER: usize = super::unsent::FREE;
+
+/// A connection's stream.
+pub type Stream = Watched<Socket>;
+
+/// The kinds of stream.
+#[derive(Debug)]
+pub enum Socket {
+    /// TCP in the clear.
+    Tcp(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// A Unix socket.
+    Local(UnixStream),
+}
+
+/// A stream whose writing is watched.
+#[derive(Debug)]
+pub struct Watched<S> {
+    stream: S,
+    unsent: Held,
+    write_by: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Watched<S> {
+    /// Watches a stream for the connection that has this place.
+    pub fn new(stream: S, place: &Place) -> Self {
+        Watched { stream, unsent: place.hold(0), write_by: None }
+    }
+
+    /// Passes on the outcome of writing `len` bytes, or gives up if they have been waiting for too long.
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        outcome: Poll<io::Result<T>>,
+        len: Option<usize>,
+    ) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.write_by = None;
+            self.unsent.set(0);
+            return outcome;
+        }
+        if let Some(len) = len {
+            self.unsent.set(len);
+        }
+        let write_by = self.write_by.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + WRITE_TIMEOUT)));
+        write_by.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(cx, outcome, Some(bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.watch(cx, outcome, Some(slices.iter().map(|slice| slice.len()).sum()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watch(cx, outcome, None)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let outcome = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.watch(cx, outcome, None)
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Local(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Socket::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Socket::Local(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Socket::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Socket::Local(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Socket::Tcp(stream) => stream.is_write_vectored(),
+            Socket::Tls(stream) => stream.is_write_vectored(),
+            Socket::Local(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Socket::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Socket::Local(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Local(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::super::clients::{Beyond, Clients, Limits, Peer};
+    use super::*;
+
+    fn clients() -> std::sync::Arc<Clients> {
+        Clients::new(Limits { connections: 9, per_client: 9, beyond: Beyond::Refuse, idle: Duration::from_secs(10) })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_cut() {
+        let (_client, server) = duplex(1024);
+        let place = clients().admit(Peer::User(0)).unwrap();
+        let mut stream = Watched::new(server, &place);
+        let from = Instant::now();
+        let error = stream.write_all(&[0; 2000]).await.unwrap_err();
+        assert_eq!((error.kind(), from.elapsed()), (io::ErrorKind::TimedOut, WRITE_TIMEOUT));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_client_does_not_take_counts_until_it_does() {
+        let (mut client, server) = duplex(1024);
+        let clients = clients();
+        let place = clients.admit(Peer::User(0)).unwrap();
+        let mut stream = Watched::new(server, &place);
+        let writing = tokio::spawn(async move { stream.write_all(&[0; 100_000]).await });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(clients.state().charged >= 98_000);
+        client.read_exact(&mut [0; 100_000]).await.unwrap();
+        writing.await.unwrap().unwrap();
+        assert_eq!(clients.state().charged, 0);
+    }
+}
