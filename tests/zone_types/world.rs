@@ -11,7 +11,7 @@ use pharos::config;
 use pharos::load;
 use tempfile::TempDir;
 
-use crate::common::peers::find_program;
+use crate::common::needs;
 
 /// The type and the data of a record.
 pub(crate) type Data = (u16, Vec<u8>);
@@ -99,12 +99,8 @@ impl Checker {
             ("nsd-checkzone", "nsd", &["blob.example"]),
             ("kzonecheck", "knot-dnssecutils", &["-o", "blob.example."]),
         ];
-        let found = known.into_iter().filter_map(|(name, package, arguments)| match find_program(name) {
-            Some(program) => Some(Checker { name, program, arguments }),
-            None => {
-                eprintln!("skipped: {name} is not installed (Debian package `{package}`)");
-                None
-            }
+        let found = known.into_iter().filter_map(|(name, package, arguments)| {
+            needs::program(name, package).map(|program| Checker { name, program, arguments })
         });
         found.collect()
     }
