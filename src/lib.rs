@@ -40,7 +40,7 @@
 //! 9  dns  http  probe  hosts  transfer  control    services; they do not know each other
 //! 8  listen                                        ports, connections and their limits, handshakes, unsent bytes
 //! 7  live  tls  telemetry  process                 shared shell: publisher, certificates, counters, OS
-//! 6  config  load  compile                         files to snapshot
+//! 6  files  config  load  compile                  files to snapshot
 //! 5  answer  registry  rates  wire  inspect        decisions on a snapshot; rate limits; message codec; explain  ┐
 //! 4  snapshot                                      the served state, and how changes fold into it                │ pure
 //! 3  steer                                         horizons: labels and health to a decision                     │
@@ -70,6 +70,7 @@ pub mod config;
 pub mod control;
 pub mod demo;
 pub mod dns;
+pub mod files;
 pub mod hosts;
 pub mod http;
 pub mod inspect;

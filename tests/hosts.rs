@@ -174,7 +174,7 @@ fn a_restart_without_a_resolver_serves_what_was_known() {
     );
     assert_eq!(addresses(&world.start(), Rtype::A), ["192.0.2.1"]);
     // Garbage costs what was in it: there is nothing to answer with, which is said in a way that is not believed for long.
-    fs::write(&state, "[{\"host\": \"lb.net").unwrap();
+    fs::write(&state, "pharos state hosts 1\n[{\"host\": \"lb.net").unwrap();
     let (said, code) = world.check();
     assert!(code == Some(1) && said.contains("error[mirror-host]"), "{code:?} {said}");
     let server = world.start();

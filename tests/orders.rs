@@ -328,7 +328,14 @@ fn a_state_that_cannot_be_used_costs_only_what_was_in_it() {
     let mut world = World::start();
     world.ok(&["mirror", "drain", "near", "--reason", "new disks"]);
     let whole = world.read("orders.json");
-    for state in [&whole[..whole.len() / 2], "", "\u{0}\u{0}\u{0}", "{\"version\": 2, \"orders\": {}}"] {
+    let (first, _) = whole.split_once('\n').unwrap();
+    let damaged = |rest: &str| format!("{first}\n{rest}");
+    for state in [
+        &whole[..whole.len() / 2],
+        &damaged(""),
+        &damaged("\u{0}\u{0}\u{0}"),
+        &damaged("{\"version\": 2, \"orders\": {}}"),
+    ] {
         world.kill();
         world.write("orders.json", state);
         world.start_again();
@@ -389,13 +396,14 @@ fn what_was_lost_is_named_in_the_log_orders_and_verdicts_alike() {
         std::fs::write(path(name), text).unwrap();
     }
     let whole = "[{\"mirror\":\"near\",\"address\":\"127.0.0.10\",\"verdict\":\"up\"}]";
+    let first = [("orders.json", "pharos state overrides 1\n"), ("verdicts.json", "pharos state probe 1\n")];
     for garbage in ["", &whole[..20], "\u{0}", "<html>"] {
-        for name in ["orders.json", "verdicts.json"] {
-            std::fs::write(path(name), garbage).unwrap();
+        for (name, first) in first {
+            std::fs::write(path(name), format!("{first}{garbage}")).unwrap();
         }
         let lost = |what: &str, name: &str| {
-            let (file, why) = (path(name), "it is not what this program writes");
-            format!("{what}: {} cannot be used: {why}; it is kept as {}.bad", file.display(), file.display())
+            let (file, why) = (path(name), "it is damaged");
+            format!("{what}: `{}` cannot be used: {why}; it is kept as `{}.bad`", file.display(), file.display())
         };
         let warnings = warnings_of_start(folder.path());
         for said in [
@@ -404,8 +412,9 @@ fn what_was_lost_is_named_in_the_log_orders_and_verdicts_alike() {
         ] {
             assert!(warnings.contains(&said), "{said} is not in {warnings:#?}");
         }
-        for name in ["orders.json.bad", "verdicts.json.bad"] {
-            assert_eq!(std::fs::read_to_string(path(name)).unwrap(), garbage);
+        for (name, first) in first {
+            let aside = std::fs::read_to_string(path(&format!("{name}.bad"))).unwrap();
+            assert_eq!(aside, format!("{first}{garbage}"));
         }
     }
     std::fs::write(path("verdicts.json"), whole).unwrap();

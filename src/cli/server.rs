@@ -39,7 +39,7 @@ impl Server {
             eprintln!("  = help: {option} asks the server at its socket without the configuration");
             BAD_CONFIG
         };
-        let (file, text) = load::config_text(config).map_err(fail)?;
+        let load::ConfigText { file, text, .. } = load::config_text(config).map_err(fail)?;
         let (config, _) = config::read(&file, &text).map_err(fail)?;
         let Some(control) = &config.control else {
             let problem = Diagnostic::error("no-control", "this configuration has no socket to ask the server at")

@@ -40,7 +40,7 @@ pub(super) struct Args {
 
 /// Sweeps, and tells the exit code.
 pub(super) fn run(config: &Path, args: &Args) -> u8 {
-    let built = match compile::build_for(&Purpose::Start, config, Generation(1)) {
+    let built = match compile::build_for(&Purpose::Start, config, Generation(1), &|_| None) {
         Ok(built) => built,
         Err(problems) => {
             eprint!("{}", report(&problems, style_of_stderr()));

@@ -119,7 +119,7 @@ fn address(text: &str) -> Result<IpAddr, Vec<Diagnostic>> {
 
 /// What the configuration says of the probe, and the addresses of the mirror.
 fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<IpAddr>), Vec<Diagnostic>> {
-    let (file, text) = load::config_text(path)?;
+    let load::ConfigText { file, text, .. } = load::config_text(path)?;
     let (mut config, _) = config::read(&file, &text)?;
     let probe = probe_of(&config)?;
     if let Ok(address) = target.parse() {

@@ -20,9 +20,9 @@ use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::prefix::{Family, Prefix, PrefixSet};
 use crate::base::time::Generation;
 use crate::base::tsig::Keys;
-use crate::config::{self, Config, Placed};
+use crate::config::{self, Config, NamedFile, Placed};
 use crate::load::hosts::Purpose;
-use crate::load::{self, Inputs};
+use crate::load::{self, ConfigText, Inputs};
 use crate::mirror::{Health, Mirror};
 use crate::networks::Networks;
 use crate::snapshot::{
@@ -44,13 +44,20 @@ pub struct Built {
 
 /// Builds a snapshot from a config file that is to be looked at, or tells all that is wrong.
 pub fn build(path: &Path, generation: Generation) -> Result<Built, Vec<Diagnostic>> {
-    build_for(&Purpose::Check, path, generation)
+    build_for(&Purpose::Check, path, generation, &|_| None)
 }
 
-/// The same, for what it is to be used for.
-pub fn build_for(purpose: &Purpose, path: &Path, generation: Generation) -> Result<Built, Vec<Diagnostic>> {
-    let (file, text) = load::config_text(path)?;
+/// The same for another purpose; `check_state` looks at files in which services keep state.
+pub fn build_for(
+    purpose: &Purpose,
+    path: &Path,
+    generation: Generation,
+    check_state: &dyn Fn(&NamedFile) -> Option<Diagnostic>,
+) -> Result<Built, Vec<Diagnostic>> {
+    let ConfigText { file, text, facts } = load::config_text(path)?;
     let (mut config, mut problems) = config::read(&file, &text)?;
+    problems.extend(load::exposed_config(&config, path, &facts));
+    problems.extend(load::named::check(&config, purpose, check_state));
     problems.extend(load::hosts::resolve(&mut config, purpose));
     problems.extend(check::check_families(&config));
     let inputs = match load::inputs(&config, purpose) {

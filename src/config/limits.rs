@@ -7,8 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::files::Kind;
+
 /// The largest config file, in octets. A thousand mirrors with a hundred rules take a tenth of it.
-pub const MAX_FILE_OCTETS: usize = 4 << 20;
+pub const MAX_FILE_OCTETS: usize = Kind::Config.max_len() as usize;
 
 /// The most zones, networks, mirrors or horizons: their ids have 16 bits.
 pub const MAX_ITEMS: usize = 65_535;
@@ -95,7 +97,7 @@ pub const MAX_CHAOS: usize = 255;
 
 /// The most octets of a file of cookie secrets, and the most secrets in it: one signs, and as many as are being rolled out
 /// or retired verify. Each costs a hash for every cookie that is not ours.
-pub const MAX_SECRETS_OCTETS: usize = 64 << 10;
+pub const MAX_SECRETS_OCTETS: usize = Kind::Cookies.max_len() as usize;
 
 /// See [`MAX_SECRETS_OCTETS`].
 pub const MAX_SECRETS: usize = 8;

@@ -59,6 +59,8 @@ pub fn read(file: &str, text: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Dia
 pub struct Config {
     /// The file, as the operator wrote it.
     pub file: Arc<str>,
+    /// Every file that it names, the config file itself first.
+    pub files: Vec<NamedFile>,
     /// `[dns]`
     pub dns: Dns,
     /// `[registry]`; none where there is no such table.
@@ -85,6 +87,48 @@ pub struct Config {
     pub horizons: Vec<Horizon>,
     /// Every address under a `listen`, of all tables.
     pub written_addresses: Vec<Placed<SocketAddr>>,
+}
+
+/// A file that a config names.
+#[derive(Clone, Debug)]
+pub struct NamedFile {
+    /// The file, resolved.
+    pub path: PathBuf,
+    /// The file, as written.
+    pub file: Arc<str>,
+    /// What it is for.
+    pub usage: FileUse,
+    /// Where it is named.
+    pub place: Place,
+}
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileUse {
+    /// The config file itself.
+    Config,
+    /// A master file.
+    Zone,
+    /// A source of labels.
+    Network(NetworkKind),
+    /// The secrets of cookies.
+    Cookies,
+    /// The token of `[admin]`.
+    Token,
+    /// The secret of a key.
+    Secret,
+    /// A chain, a private key or roots: one PEM file may hold several of them.
+    Pem,
+    /// The copy of a zone that is kept elsewhere.
+    Copy,
+    /// The control socket.
+    Socket,
+    /// Overrides of operators.
+    Overrides,
+    /// The last verdicts of probes.
+    ProbeState,
+    /// The last good addresses of hosts.
+    HostState,
 }
 
 /// `[dns]`: the listeners.

@@ -19,9 +19,9 @@ use tracing::{info, warn};
 use super::store;
 use crate::base::time::{Generation, UnixTime};
 use crate::base::when::rfc3339;
+use crate::files::state;
 use crate::live::{Stopped, Updates};
 use crate::mirror::{Forced, Order, Reason};
-use crate::process::state;
 use crate::process::work::{self, Lane};
 use crate::snapshot::{Change, Orders};
 
@@ -167,7 +167,8 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
     async fn write(&self, orders: &Orders) -> io::Result<()> {
         let (path, text) = (self.path.clone(), store::encode(orders));
         // Seldom, and never on a thread that answers.
-        work::submit(Lane::Keep, move || state::keep(&path, &text)).await.unwrap_or_else(|lost| Err(lost.into()))
+        let written = work::submit(Lane::Keep, move || state::keep(&path, &store::FORM, &text)).await;
+        written.unwrap_or_else(|lost| Err(lost.into()))
     }
 }
 
@@ -242,7 +243,8 @@ mod tests {
         fn standing(&self) -> Vec<(String, Forced)> {
             let served = self.published.load().orders().clone();
             let text = std::fs::read_to_string(self.folder.path().join("orders.json")).unwrap();
-            assert_eq!(store::decode(&text).as_ref(), Some(&served));
+            let text = text.strip_prefix(&store::FORM.first_line()).unwrap();
+            assert_eq!(store::decode(text).as_ref(), Some(&served));
             served.iter().map(|(name, order)| (name.to_string(), order.forced)).collect()
         }
     }

@@ -32,11 +32,12 @@ use tracing::{info, warn};
 pub use desk::{Desk, Response};
 pub(crate) use request::encode;
 pub use socket::OpenError;
+pub use store::FORM as STATE;
 
 use crate::base::time::UnixTime;
 use crate::config;
+use crate::files::state::{Useless, recall};
 use crate::live::{Published, Readiness, Updates};
-use crate::process::state::recall;
 use crate::process::{Clock, Lock, Vital};
 use crate::snapshot::{Orders, Snapshot};
 use crate::telemetry::probe::Probes;
@@ -65,7 +66,7 @@ impl Control {
     pub fn open(config: &config::Control, readiness: Arc<Readiness>) -> Result<Self, OpenError> {
         let bound = socket::bind(&config.socket)?;
         let lock = Lock::take(&config.state).map_err(OpenError::Lock)?;
-        let orders = recall_orders(config, Clock::civil());
+        let orders = recall_orders(config, Clock::civil()).map_err(OpenError::State)?;
         let desk = Arc::new(Desk::new(readiness));
         info!("taking orders at {}", config.socket.display());
         info!("try: pharos mirror list --socket {}", config.socket.display());
@@ -128,9 +129,10 @@ fn warn_of_gone(snapshot: &Snapshot) {
 }
 
 /// The orders of the last run that have not ended meanwhile.
-fn recall_orders(config: &config::Control, now: UnixTime) -> Orders {
-    let mut orders = match recall(&config.state, store::decode) {
+fn recall_orders(config: &config::Control, now: UnixTime) -> Result<Orders, Useless> {
+    let mut orders = match recall(&config.state, &STATE, store::decode) {
         Ok(orders) => orders.unwrap_or_default(),
+        Err(useless) if !useless.may_be_replaced() => return Err(useless),
         Err(useless) => {
             warn!("the orders of operators are lost: {useless}");
             Orders::new()
@@ -143,7 +145,7 @@ fn recall_orders(config: &config::Control, now: UnixTime) -> Orders {
         }
         !is_over
     });
-    orders
+    Ok(orders)
 }
 
 #[cfg(test)]
@@ -170,7 +172,7 @@ mod tests {
         ]
         .into();
         std::fs::write(&config.state, store::encode(&orders)).unwrap();
-        let names = |now| recall_orders(&config, UnixTime(now)).into_keys().collect::<Vec<_>>();
+        let names = |now| recall_orders(&config, UnixTime(now)).unwrap().into_keys().collect::<Vec<_>>();
         assert_eq!(names(1999), ["over".into(), "stands".into(), "stays".into()] as [Arc<str>; 3]);
         assert_eq!(names(2000), ["stands".into(), "stays".into()] as [Arc<str>; 2]);
         // Who set the clock back has the order again, as its end says.

@@ -27,10 +27,10 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::desk::Desk;
 use super::request::Refusal;
+use crate::files::state::{Useless, with_suffix};
 use crate::listen::{
     self, Beyond, Clients, Closed, Connection, Event, Limits, Listeners, Peer, Place, Service, Stream, Terms,
 };
-use crate::process::state::with_suffix;
 use crate::process::{Lock, LockError};
 use crate::telemetry::Gauge;
 
@@ -75,6 +75,8 @@ pub enum OpenError {
     Lock(LockError),
     /// Somebody answers at the socket.
     InUse(PathBuf),
+    /// The state cannot be used, and must not be replaced.
+    State(Useless),
     /// There is something at the path that is no socket.
     NotASocket(PathBuf),
     /// The system refuses.
@@ -88,8 +90,12 @@ pub enum OpenError {
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let OpenError::State(useless) = self {
+            return write!(f, "failed to read `[control] state`: {useless}");
+        }
         f.write_str("failed to open the control socket: ")?;
         match self {
+            OpenError::State(_) => Ok(()),
             OpenError::Lock(error) => error.fmt(f),
             OpenError::InUse(path) => write!(f, "another process listens at {}", path.display()),
             OpenError::NotASocket(path) => write!(f, "{} is there and is no socket", path.display()),
@@ -104,6 +110,7 @@ impl OpenError {
     /// What to do about it.
     pub fn help(&self) -> String {
         match self {
+            OpenError::State(useless) => return useless.help(),
             OpenError::Lock(LockError::Held { .. }) | OpenError::InUse(_) => {
                 "stop that process, or name another `socket` and `state` under `[control]`"
             }
@@ -144,9 +151,12 @@ fn is_answered(path: &Path) -> bool {
 /// Listens under another name and moves it into place, so that there is no moment without a socket, nor with an open one.
 fn listen(path: &Path) -> io::Result<blocking::UnixListener> {
     let beside = with_suffix(path, ".new");
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
+    // What a killed process has left; a file of another kind is not ours.
+    match fs::symlink_metadata(&beside) {
+        Ok(found) if found.file_type().is_socket() => fs::remove_file(&beside)?,
+        Ok(_) => return Err(io::Error::other(format!("`{}` exists and is no socket: move it away", beside.display()))),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // Linux gives the file the permissions of the socket, less the umask: nobody else can connect, not even for a moment.
@@ -253,6 +263,11 @@ mod tests {
         assert!(matches!(bind(&path), Err(OpenError::InUse(_))));
         drop(alive);
         fs::remove_file(&path).unwrap();
+        let beside = with_suffix(&path, ".new");
+        fs::write(&beside, "a letter").unwrap();
+        assert!(matches!(bind(&path), Err(OpenError::System { .. })));
+        assert_eq!(fs::read_to_string(&beside).unwrap(), "a letter");
+        fs::remove_file(&beside).unwrap();
         fs::write(&path, "a letter").unwrap();
         assert!(matches!(bind(&path), Err(OpenError::NotASocket(_))));
         assert_eq!(fs::read_to_string(&path).unwrap(), "a letter");

@@ -1,14 +1,18 @@
 //! The file in which orders outlive the process.
 //!
 //! **Invariants**: what is read back is what was written; a file of which any part is wrong is refused whole.
-//! **Not here**: writing it to the disk ([`crate::process::state`]).
+//! **Not here**: writing it to the disk ([`crate::files::state`]).
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::state::Form;
 use crate::inspect::view::OrderView;
 use crate::snapshot::Orders;
+
+/// The kind of file.
+pub static FORM: Form = Form { name: "overrides", comment: "", is_old: |text| decode(text).is_some() };
 
 /// The form of the file; another one is for another program.
 const VERSION: u32 = 1;

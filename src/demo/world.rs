@@ -20,6 +20,7 @@ use super::image::Image;
 use super::mirror::{Holds, Registry};
 use crate::base::diagnostic::Place;
 use crate::config::TlsFiles;
+use crate::files::{self, Kind};
 use crate::http::{self, Server};
 use crate::listen::{self, Beyond, Bound, Clients, Limits, Listeners, Terms};
 use crate::process::Clock;
@@ -138,7 +139,8 @@ impl World {
         let wrong = |error: &dyn std::fmt::Display| Failure::Unexpected(format!("the roots: {error}"));
         let [root, _] = Pair::paths(&self.folder().join("certs"), "ca");
         let mut roots = RootCertStore::empty();
-        let certificate = CertificateDer::from_pem_file(root).map_err(|error| wrong(&error))?;
+        let read = files::read(&root, Kind::Roots).map_err(|error| wrong(&error))?;
+        let certificate = CertificateDer::from_pem_slice(&read.bytes).map_err(|error| wrong(&error))?;
         roots.add(certificate).map_err(|error| wrong(&error))?;
         Ok(Arc::new(roots))
     }

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::files::state;
 use crate::live::{Published, Stopped, Updates};
 use crate::load::hosts::ask::Asker;
 use crate::load::hosts::{MAX_AT_ONCE, keep, known, now, rules};
@@ -85,7 +86,7 @@ impl Service {
         keeper.follow();
         // What the start could not use is put aside before it is written over.
         if let Some(Err(useless)) =
-            keeper.settings.state.as_deref().map(|path| process::state::recall(path, keep::parse))
+            keeper.settings.state.as_deref().map(|path| state::recall(path, &keep::FORM, keep::parse))
         {
             warn!("what was known of hosts is lost: {useless}");
         }
@@ -260,7 +261,7 @@ impl Keeper {
         self.kept = Instant::now();
         let Some(path) = self.settings.state.clone() else { return };
         let known = self.hosts.iter().map(|(name, host)| (name.clone(), host.known.clone())).collect();
-        self.keeper.keep(path, keep::text(&known));
+        self.keeper.keep(path, &keep::FORM, keep::text(&known));
     }
 
     /// Shows how mirrors stand.

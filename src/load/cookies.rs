@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::{SecretsFile, limits};
+use crate::files::{self, Kind};
 use crate::snapshot::{CookieSecret, CookieSecrets};
 
 /// The digits of a secret.
@@ -23,21 +24,14 @@ pub fn secrets(file: Option<&SecretsFile>) -> Result<(CookieSecrets, Vec<Diagnos
         return Ok((CookieSecrets::new(of_process().into_iter().collect()), Vec::new()));
     };
     let about = |code, message: String| Diagnostic::error(code, message).at(named.place.clone(), "named here");
-    let read = std::fs::metadata(&named.path).and_then(|metadata| Ok((metadata, std::fs::read(&named.path)?)));
-    let (metadata, octets) = read.map_err(|error| {
+    let read = files::read(&named.path, Kind::Cookies).map_err(|error| {
         let message = format!("failed to read `{}`: {error}", named.file);
-        vec![about("file", message).help("check the path and who may read it; `openssl rand -hex 16` makes a secret")]
+        vec![about("file", message).help(format!("{}; `openssl rand -hex 16` makes a secret", error.help(&named.path)))]
     })?;
-    let secrets = parse(&named.file, &octets)?;
-    let mut warnings = Vec::new();
-    if super::is_exposed(&metadata) {
-        warnings.push(
-            Diagnostic::warning("secrets-exposed", format!("everybody on this machine may read `{}`", named.file))
-                .at(named.place.clone(), "named here")
-                .help("whoever knows a secret can make cookies for any address: `chmod o=` the file"),
-        );
-    }
-    Ok((secrets, warnings))
+    let secrets = parse(&named.file, &read.bytes)?;
+    let reason = "a client with a secret can make cookies for any address";
+    let warning = super::exposed(&named.path, &named.file, &read.facts, named.place.clone(), reason);
+    Ok((secrets, warning.into_iter().collect()))
 }
 
 /// The secret of this process, which reloads keep; none where the system gives no random numbers, and so no cookies.

@@ -4,56 +4,63 @@
 //!
 //! **Invariants**: a secret is never shown, not even where it is wrong.
 
-use std::fs::File;
-use std::io::Read as _;
-
-use crate::base::diagnostic::Diagnostic;
+use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::tsig::{Key, Keys};
 use crate::config::{self, Secret};
+use crate::files::{self, Kind};
 
-/// The most octets of a secret's file: the longest useful secret has 172 in base64.
-const MAX_FILE_LEN: u64 = 4096;
-
-/// Reads all keys of a config, or tells which cannot be had.
-pub fn read(keys: &[config::Key]) -> Result<Keys, Vec<Diagnostic>> {
-    let (mut read, mut problems) = (Vec::new(), Vec::new());
+/// Reads all keys of a config; beside them are the warnings. Fails with all keys that cannot be read.
+pub fn read(keys: &[config::Key]) -> Result<(Keys, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let (mut read, mut problems, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     for key in keys {
         match read_one(key) {
-            Ok(key) => read.push(key),
+            Ok((key, warning)) => {
+                read.push(key);
+                warnings.extend(warning);
+            }
             Err(problem) => problems.push(problem.at(key.place.clone(), "this key")),
         }
     }
-    if problems.is_empty() { Ok(Keys::new(read)) } else { Err(problems) }
+    if problems.is_empty() { Ok((Keys::new(read), warnings)) } else { Err(problems) }
 }
 
-fn read_one(key: &config::Key) -> Result<Key, Box<Diagnostic>> {
+fn read_one(key: &config::Key) -> Result<(Key, Option<Diagnostic>), Box<Diagnostic>> {
     let name = key.name.to_string();
-    let text = text(&key.secret, &format!("the secret of key `{name}`"))?;
+    let reason = "a client with the secret can sign as this key";
+    let (text, warning) = text(&key.secret, &format!("the secret of key `{name}`"), &key.place, reason)?;
     let secret = config::decode_secret(&text).map_err(|error| Box::new(config::bad_secret(&name, error)))?;
-    Key::new(key.name.as_name(), key.algorithm, &secret)
-        .map_err(|error| Box::new(Diagnostic::error("bad-key", format!("key `{name}` cannot be used: {error}"))))
+    let key = Key::new(key.name.as_name(), key.algorithm, &secret)
+        .map_err(|error| Box::new(Diagnostic::error("bad-key", format!("key `{name}` cannot be used: {error}"))))?;
+    Ok((key, warning))
 }
 
-/// The text of a secret; `what` says of which, where it cannot be read.
-pub(super) fn text(secret: &Secret, what: &str) -> Result<String, Box<Diagnostic>> {
+/// The text of a secret; `what` names the secret, `reason` what others could do with it.
+pub(super) fn text(
+    secret: &Secret,
+    what: &str,
+    place: &Place,
+    reason: &str,
+) -> Result<(String, Option<Diagnostic>), Box<Diagnostic>> {
     let path = match secret {
-        Secret::Text(text) => return Ok(text.to_string()),
+        Secret::Text(text) => return Ok((text.to_string(), None)),
         Secret::File(path) => path,
     };
-    let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE_LEN).read_to_string(&mut text));
-    read.map_err(|error| {
-        let message = format!("cannot read {what} from `{}`: {error}", path.display());
-        let help = "the path is relative to the config file; check that it exists and may be read";
+    let unreadable = |why: String, help: String| {
+        let message = format!("cannot read {what} from `{}`: {why}", path.display());
         Box::new(Diagnostic::error("unreadable-secret", message).help(help))
-    })?;
-    Ok(text)
+    };
+    let read = files::read(path, Kind::Secret).map_err(|error| unreadable(error.to_string(), error.help(path)))?;
+    let text = String::from_utf8(read.bytes)
+        .map_err(|_| unreadable("it is not text".to_string(), "write the secret as text, nothing else".to_string()))?;
+    let shown = path.display().to_string();
+    Ok((text, super::exposed(path, &shown, &read.facts, place.clone(), reason)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
-    use crate::base::diagnostic::Place;
     use crate::base::name::NameBuf;
     use crate::base::tsig::Algorithm;
 
@@ -75,7 +82,12 @@ mod tests {
         std::fs::write(&path, "c2hvcnQ=\n").unwrap();
         assert_eq!(codes(&key), Err("bad-secret"));
         std::fs::write(&path, "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n").unwrap();
-        let keys = read(&[key]).unwrap();
+        let said = |mode| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            read(std::slice::from_ref(&key)).unwrap().1.pop().map(|warning| warning.code)
+        };
+        assert_eq!((said(0o666), said(0o600)), (Some("secrets-exposed"), None));
+        let (keys, _) = read(&[key]).unwrap();
         assert!(keys.find(NameBuf::parse("transfer").unwrap().as_name(), Algorithm::HmacSha256.name()).is_some());
     }
 }

@@ -9,18 +9,18 @@
 pub mod cookies;
 pub mod hosts;
 pub mod keys;
+pub mod named;
 pub mod networks;
 pub mod token;
 pub mod zone;
 
-use std::fs::Metadata;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::tsig::Keys;
-use crate::config::{self, Config};
+use crate::config::{Config, Secret};
+use crate::files::{self, Facts, Kind, ReadError};
 use crate::networks::Networks;
 use crate::snapshot::CookieSecrets;
 use crate::zone::Zone;
@@ -38,25 +38,51 @@ pub struct Inputs {
     pub keys: Keys,
 }
 
-/// Reads the text of a config file; with it comes the file's name as the operator wrote it.
-pub fn config_text(path: &Path) -> Result<(String, String), Vec<Diagnostic>> {
+/// The text of a config file.
+#[derive(Debug)]
+pub struct ConfigText {
+    /// The file, as the operator wrote it.
+    pub file: String,
+    /// The text.
+    pub text: String,
+    /// What the system says of the file.
+    pub facts: Facts,
+}
+
+/// Reads the text of a config file.
+pub fn config_text(path: &Path) -> Result<ConfigText, Vec<Diagnostic>> {
     let file = path.display().to_string();
     let place = Place::whole_file(&Arc::from(file.as_str()));
     let problem =
         |message: String, help: &str| vec![Diagnostic::error("config-file", message).at(place.clone(), "").help(help)];
-    let octets = std::fs::read(path).map_err(|error| {
-        let help = match error.kind() {
-            std::io::ErrorKind::NotFound => "name the file with `--config FILE`; README.md has a sample",
-            _ => "check the file and who may read it",
+    let read = files::read(path, Kind::Config).map_err(|error| {
+        let help = match error {
+            ReadError::Missing => "name the file with `--config FILE`; README.md has a sample".to_string(),
+            _ => error.help(path),
         };
-        problem(format!("failed to read the configuration: {error}"), help)
+        problem(format!("failed to read the configuration: {error}"), &help)
     })?;
-    if octets.len() > config::limits::MAX_FILE_OCTETS {
-        return Err(problem(format!("the configuration has {} octets", octets.len()), "is it the right file?"));
-    }
-    let text = String::from_utf8(octets)
+    let text = String::from_utf8(read.bytes)
         .map_err(|error| problem(format!("the configuration is not UTF-8 text: {error}"), "save it as UTF-8"))?;
-    Ok((file, text))
+    Ok(ConfigText { file, text, facts: read.facts })
+}
+
+/// Warns of a config file that has secrets in it and that others may use.
+pub fn exposed_config(config: &Config, path: &Path, facts: &Facts) -> Option<Diagnostic> {
+    let is_inline = |secret: &Secret| matches!(secret, Secret::Text(_));
+    let mut secrets = config.keys.iter().map(|key| &key.secret);
+    let token = config.admin.as_ref().and_then(|admin| admin.token.as_ref());
+    if !secrets.any(is_inline) && !token.is_some_and(|token| is_inline(&token.secret)) {
+        return None;
+    }
+    let place = Place::whole_file(&config.file);
+    exposed(
+        path,
+        &config.file,
+        facts,
+        place,
+        "it holds a token or the secret of a key; name files of their own for them",
+    )
 }
 
 /// Loads all networks, zones and secrets of a config; beside them come the warnings, or all problems where one is an error.
@@ -105,17 +131,31 @@ pub fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Inputs, Vec<
             CookieSecrets::default()
         }
     };
-    let keys = keys::read(&config.keys).unwrap_or_else(|found| {
-        problems.extend(found);
-        Keys::default()
-    });
+    let keys = match keys::read(&config.keys) {
+        Ok((keys, warnings)) => {
+            problems.extend(warnings);
+            keys
+        }
+        Err(found) => {
+            problems.extend(found);
+            Keys::default()
+        }
+    };
     if problems.iter().any(Diagnostic::is_error) {
         return Err(problems);
     }
     Ok((Inputs { networks: Networks { sources }, zones, cookies, keys }, problems))
 }
 
-/// Whether everybody on this machine may read a file, or do worse.
-fn is_exposed(metadata: &Metadata) -> bool {
-    metadata.permissions().mode() & 0o007 != 0
+/// Warns of a file with secrets that others may use; `path` as it is shown, `reason` what others could do then.
+fn exposed(path: &Path, shown: &str, facts: &Facts, place: Place, reason: &str) -> Option<Diagnostic> {
+    if files::is_credential(path) {
+        return None;
+    }
+    let exposure = facts.exposure()?;
+    Some(
+        Diagnostic::warning("secrets-exposed", format!("{exposure} `{shown}`"))
+            .at(place, "named here")
+            .help(format!("{reason}: `chmod 600` the file, or `chown root:GROUP` and `chmod 640` it")),
+    )
 }

@@ -3,21 +3,15 @@
 //! **Invariants**: it is never shown, not even where it is wrong.
 
 use crate::base::diagnostic::Diagnostic;
-use crate::config::{self, Secret, bad_token, parse_token};
+use crate::config::{self, bad_token, parse_token};
 
-/// Reads the token; beside it comes what is doubtful about its file.
+/// Reads the token; beside it is a warning if others may use its file.
 pub fn read(token: &config::Token) -> Result<(String, Option<Diagnostic>), Box<Diagnostic>> {
-    let text = super::keys::text(&token.secret, "the token of `[admin]`")
+    let reason = "a client with the token can send all clients elsewhere";
+    let (text, warning) = super::keys::text(&token.secret, "the token of `[admin]`", &token.place, reason)
         .map_err(|problem| Box::new(problem.at(token.place.clone(), "named here")))?;
     let parsed =
         parse_token(&text).map_err(|error| Box::new(bad_token(error).at(token.place.clone(), "this token")))?;
-    let Secret::File(path) = &token.secret else { return Ok((parsed.to_string(), None)) };
-    let exposed = std::fs::metadata(path).is_ok_and(|metadata| super::is_exposed(&metadata));
-    let warning = exposed.then(|| {
-        Diagnostic::warning("secrets-exposed", format!("everybody on this machine may read `{}`", path.display()))
-            .at(token.place.clone(), "named here")
-            .help("whoever knows the token can send all clients elsewhere: `chmod o=` the file")
-    });
     Ok((parsed.to_string(), warning))
 }
 
@@ -27,6 +21,7 @@ mod tests {
 
     use super::*;
     use crate::base::diagnostic::Place;
+    use crate::config::Secret;
 
     #[test]
     fn a_token_comes_from_a_file_of_its_own() {

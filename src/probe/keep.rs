@@ -1,7 +1,7 @@
 //! What is known of mirrors' addresses in a file, for the next run.
 //!
 //! **Invariants**: what is read back is what was written; a file of which any part is wrong is refused whole.
-//! **Not here**: writing it to the disk ([`crate::process::state`]), what a restart makes of it ([`crate::mirror`]).
+//! **Not here**: writing it to the disk ([`crate::files::state`]), what a restart makes of it ([`crate::mirror`]).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +9,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::UnixTime;
+use crate::files::state::Form;
 use crate::mirror::{Health, Memory, VERDICTS};
+
+/// The kind of file.
+pub static FORM: Form = Form { name: "probe", comment: "", is_old: |text| parse(text).is_some() };
 
 /// One address of one mirror.
 pub(super) type Key = (Arc<str>, IpAddr);

@@ -14,5 +14,6 @@ mod roots;
 mod watch;
 
 pub use address::{Finding, Prober, Reason};
+pub use keep::FORM as STATE;
 pub use roots::roots;
 pub use watch::{MAX_AT_ONCE, Rewatch, Watcher};

@@ -2,15 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::base::diagnostic::{Diagnostic, Place};
+use crate::files::{self, Kind};
 
-/// The largest file of roots, in octets; all that Mozilla trusts is some 230 KB.
-const MAX_FILE_LEN: u64 = 16 << 20;
+/// How long to wait for the system's roots, some 150 files.
+const SYSTEM_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Reads the roots, or says why there are none.
 pub fn roots(file: Option<&Path>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>> {
@@ -27,13 +29,13 @@ pub fn roots(file: Option<&Path>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>>
             }
         }
         None => {
-            let found = rustls_native_certs::load_native_certs();
+            // `SSL_CERT_FILE` may name any file.
+            let system = Path::new("the root certificates of this system");
+            let found = files::within(system, SYSTEM_DEADLINE, |_| rustls_native_certs::load_native_certs());
+            let found = found.map_err(|error| no_roots(format!("this system's root certificates: {error}")))?;
             store.add_parsable_certificates(found.certs);
             if store.is_empty() {
-                return Err(vec![
-                    Diagnostic::error("no-roots", "this system has no root certificates")
-                        .help("install the package `ca-certificates`, or name a PEM file with `[probe] roots`"),
-                ]);
+                return Err(no_roots("this system has no root certificates".to_string()));
             }
         }
     }
@@ -41,13 +43,14 @@ pub fn roots(file: Option<&Path>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>>
 }
 
 fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, Vec<Diagnostic>> {
-    let length = std::fs::metadata(path).map_err(|error| problem(path, &format!("cannot be read: {error}")))?.len();
-    if length > MAX_FILE_LEN {
-        return Err(problem(path, "is larger than any file of roots"));
-    }
-    let octets = std::fs::read(path).map_err(|error| problem(path, &format!("cannot be read: {error}")))?;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&octets).collect();
+    let read = files::read(path, Kind::Roots).map_err(|error| problem(path, &format!("cannot be read: {error}")))?;
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read.bytes).collect();
     all.map_err(|error| problem(path, &format!("is not PEM: {error}")))
+}
+
+fn no_roots(message: String) -> Vec<Diagnostic> {
+    let help = "install the package `ca-certificates`, or name a PEM file with `[probe] roots`";
+    vec![Diagnostic::error("no-roots", message).help(help)]
 }
 
 fn problem(path: &Path, what: &str) -> Vec<Diagnostic> {

@@ -13,9 +13,10 @@ use tracing::{info, warn};
 use super::keep::{self, Key};
 use super::{Finding, Prober, Reason};
 use crate::config::Probe;
+use crate::files::state;
 use crate::live::{Published, Updates};
 use crate::mirror::{AddressStanding, Health, Mirror, Standing, Track, Verdict};
-use crate::process::state::{self, Keeper};
+use crate::process::state::Keeper;
 use crate::process::{self, Clock};
 use crate::snapshot::Change;
 use crate::telemetry::probe::{Probed, Probes};
@@ -262,7 +263,7 @@ impl Watcher {
     /// Loads what the last run found; a file that cannot be read costs only what was in it.
     fn recall(&mut self) {
         let Some(path) = &self.probe.state else { return };
-        match state::recall(path, keep::parse) {
+        match state::recall(path, &keep::FORM, keep::parse) {
             Ok(known) => {
                 let now = self.clock.read();
                 for (key, memory) in known.into_iter().flatten() {
@@ -280,7 +281,7 @@ impl Watcher {
         let Some(path) = self.probe.state.clone() else { return };
         let now = self.clock.read();
         let known = self.tracks.iter().filter_map(|(key, tracked)| Some((key.clone(), tracked.track.memory(now)?)));
-        self.keeper.keep(path, keep::text(known));
+        self.keeper.keep(path, &keep::FORM, keep::text(known));
     }
 }
 

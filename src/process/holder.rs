@@ -7,6 +7,8 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use crate::files::{self, Kind};
+
 /// A kind of socket that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -44,13 +46,18 @@ pub fn port_holder(address: SocketAddr, transport: Transport) -> Option<Holder> 
     };
     let inodes: Vec<u64> = tables
         .iter()
-        .filter_map(|table| fs::read_to_string(table).ok())
+        .filter_map(|table| read(Path::new(table)))
         .flat_map(|table| table.lines().skip(1).filter_map(parse_line).collect::<Vec<_>>())
         .filter(|socket| transport == Transport::Udp || socket.state == LISTEN)
         .filter(|socket| conflicts(socket.local, address))
         .map(|socket| socket.inode)
         .collect();
     if inodes.is_empty() { None } else { owner(&inodes) }
+}
+
+/// The text of a file of the kernel.
+fn read(path: &Path) -> Option<String> {
+    String::from_utf8(files::read(path, Kind::Kernel).ok()?.bytes).ok()
 }
 
 /// The state of a TCP socket that listens, as the kernel numbers it.
@@ -107,7 +114,7 @@ fn owner(inodes: &[u64]) -> Option<Holder> {
         let open = fs::read_dir(entry.path().join("fd")).ok()?;
         let has =
             open.flatten().filter_map(|file| fs::read_link(file.path()).ok()).any(|target| is_one(&target, &names));
-        let command = || fs::read_to_string(entry.path().join("comm")).ok();
+        let command = || read(&entry.path().join("comm"));
         has.then(command)?.map(|command| Holder { pid, command: command.trim_end().to_string() })
     })
 }

@@ -4,13 +4,15 @@
 //! **Invariants**: the file of a lock is never removed, or two processes could hold locks on two files of one name.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::state::with_suffix;
 use super::sys;
+use crate::files::{self, state::with_suffix};
+
+/// The longest contents of a lock, in bytes: a process id and the end of its line. One more shows that it is something else.
+const MAX_NOTE: u64 = 16;
 
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
@@ -54,22 +56,27 @@ impl Lock {
     pub fn take(guarded: &Path) -> Result<Self, LockError> {
         let path = with_suffix(guarded, ".lock");
         let refused = |error| LockError::System { path: path.clone(), error };
-        // For nobody else: whoever can open it can hold it.
-        let mut options = OpenOptions::new();
-        let open = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let mut file = open.map_err(refused)?;
+        let mut file = files::open_lock(&path).map_err(refused)?;
+        let mut text = Vec::new();
+        // A process is not in it if it was killed before it wrote, and the file is new.
+        (&file).take(MAX_NOTE).read_to_end(&mut text).map_err(refused)?;
+        let note = std::str::from_utf8(&text)
+            .ok()
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'\n'));
+        let Some(note) = note else {
+            return Err(refused(io::Error::other("it exists and is no lock of ours: move it away")));
+        };
         match sys::try_lock(&file) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let mut text = String::new();
-                // Who it is only helps; that it is held is known.
-                let _ = file.take(16).read_to_string(&mut text);
-                return Err(LockError::Held { path: guarded.to_path_buf(), pid: text.trim().parse().ok() });
+                return Err(LockError::Held { path: guarded.to_path_buf(), pid: note.trim().parse().ok() });
             }
             Err(error) => return Err(refused(error)),
         }
-        let note = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        note.map_err(refused)?;
+        // Written at the start of the file, whatever has been read of it.
+        let write =
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+        write.map_err(refused)?;
         Ok(Lock { _file: file })
     }
 }
@@ -91,6 +98,14 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600, "nobody else can take it");
         drop(held);
         assert!(Lock::take(&path).is_ok());
+        // A file of an operator's is not written over, and a pipe is not waited for.
+        let beside = with_suffix(&path, ".lock");
+        std::fs::write(&beside, "a letter").unwrap();
+        assert!(matches!(Lock::take(&path), Err(LockError::System { .. })));
+        assert_eq!(std::fs::read_to_string(&beside).unwrap(), "a letter");
+        std::fs::remove_file(&beside).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&beside).status().unwrap().success());
+        assert!(matches!(Lock::take(&path), Err(LockError::System { .. })));
         assert!(matches!(Lock::take(&folder.path().join("no/socket")), Err(LockError::System { .. })));
     }
 }

@@ -3,10 +3,13 @@
 //! **Invariants**: a server that was started on a terminal does not outlive it, unless SIGHUP was ignored (`nohup`).
 //! **Not here**: what a signal leads to ([`crate::serve`]).
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+
+use crate::files::{self, Kind};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +66,9 @@ enum Hangup {
 impl Hangup {
     /// To be asked before the signal is listened to, which undoes that it is ignored.
     fn of_this_process() -> Self {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let status =
+            files::read(Path::new("/proc/self/status"), Kind::Kernel).map(|read| read.bytes).unwrap_or_default();
+        let status = String::from_utf8_lossy(&status);
         if ignores_hangup(&status) {
             Hangup::Reload
         } else if io::stdin().is_terminal() {

@@ -31,6 +31,7 @@ use crate::compile::Built;
 use crate::config::Config;
 use crate::control::{Control, OpenError};
 use crate::dns::Engine;
+use crate::files;
 use crate::hosts;
 use crate::listen::BindError;
 use crate::live::{self, Published, Readiness, Updates};
@@ -124,6 +125,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
         warn!(%error, "failed to raise the limit on open files");
     }
     work::start().map_err(Failure::Threads)?;
+    files::start().map_err(Failure::Threads)?;
     let prepared = prepare(path, Generation(1), &Purpose::Start).map_err(Failure::Config)?;
     log_warnings(&prepared.built.warnings);
     let more = crate::dns::udp_threads(&prepared.built.config.dns) + work::SPARE_THREADS;
@@ -204,6 +206,7 @@ impl Running {
     /// Starts serving a configuration.
     pub async fn start(path: &Path) -> Result<Self, Failure> {
         work::start().map_err(Failure::Threads)?;
+        files::start().map_err(Failure::Threads)?;
         let prepared = prepare(path, Generation(1), &Purpose::Start).map_err(Failure::Config)?;
         log_warnings(&prepared.built.warnings);
         let (vital, ends) = Vital::new();

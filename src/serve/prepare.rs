@@ -10,9 +10,12 @@ use super::mirrors::Watch;
 use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::time::Generation;
 use crate::compile::{self, Built};
-use crate::config::{Config, Placed, TlsFiles};
+use crate::config::{Config, FileUse, NamedFile, Placed, TlsFiles};
+use crate::control;
+use crate::files;
 use crate::http::{Means, Token};
 use crate::load::{self, hosts::Purpose};
+use crate::probe;
 use crate::process::{Clock, address, sys};
 use crate::registry::Settings;
 use crate::tls::{self, Identity};
@@ -36,9 +39,23 @@ pub(super) struct Prepared {
     pub(super) dns_identity: Option<Identity>,
 }
 
+/// The problem with a file in which a service keeps state; `None` if there is none, or if it is the service's own.
+fn check_state(named: &NamedFile) -> Option<Diagnostic> {
+    let form = match named.usage {
+        FileUse::Overrides => &control::STATE,
+        FileUse::ProbeState => &probe::STATE,
+        FileUse::HostState => &load::hosts::keep::FORM,
+        // A copy is looked at when it is loaded.
+        _ => return None,
+    };
+    let useless = files::state::inspect(&named.path, form).err()?;
+    let problem = Diagnostic::error("state-file", useless.to_string()).help(useless.help());
+    Some(problem.at(named.place.clone(), "the server keeps state here"))
+}
+
 /// Compiles the configuration and reads the certificates it names.
 pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) -> Result<Prepared, Vec<Diagnostic>> {
-    let mut built = compile::build_for(purpose, path, generation)?;
+    let mut built = compile::build_for(purpose, path, generation, &check_state)?;
     let Config { dns, registry, .. } = &built.config;
     let mut problems = Vec::new();
     let mut load = |files: Option<&TlsFiles>| match tls::load(files?, Clock::unix()) {

@@ -39,7 +39,7 @@ pub fn judge(given: &Given, roots: &RootCertStore, now: UnixTime) -> (Option<(Fa
     let mut problems = Vec::new();
     let file = given.chain.display().to_string();
     let place = Place::whole_file(&file.as_str().into());
-    let chain = read(&given.chain).and_then(|pem| read_chain(&pem, &given.chain));
+    let chain = read(&given.chain).and_then(|pem| read_chain(&pem.bytes, &given.chain));
     let chain = match chain {
         Ok(chain) => chain,
         Err(problem) => return (None, vec![problem.diagnostic().at(place, "")]),
@@ -131,7 +131,7 @@ fn key_problem(facts: &Facts, file: &str) -> Option<Diagnostic> {
 }
 
 fn mismatch(chain: &[CertificateDer<'static>], key: &Path, given: &Given) -> Option<Diagnostic> {
-    let key_octets = match read(key).and_then(|pem| read_key(&pem, key)) {
+    let key_octets = match read(key).and_then(|pem| read_key(&pem.bytes, key)) {
         Ok(octets) => octets,
         Err(problem) => return Some(problem.diagnostic()),
     };

@@ -1,7 +1,6 @@
 //! Reading an identity: the PEM files that a config names, or diagnostics with the remedy.
 
-use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustls::pki_types::pem::{self, PemObject as _};
@@ -14,9 +13,7 @@ use super::Identity;
 use super::facts::time_fault;
 use crate::base::diagnostic::Diagnostic;
 use crate::config::TlsFiles;
-
-/// The largest PEM file read, in octets; a chain of ten RSA certificates is some 20 KB.
-const MAX_FILE_LEN: u64 = 1024 * 1024;
+use crate::files::{self, Contents, Facts, Kind, ReadError};
 
 /// How long before its end a certificate is warned about; the same 72 h as a mirror's is.
 pub(super) const EXPIRING: Duration = Duration::from_secs(72 * 3600);
@@ -25,12 +22,15 @@ pub(super) const EXPIRING: Duration = Duration::from_secs(72 * 3600);
 ///
 /// A certificate out of its time is a warning: without TLS the DNS answers would be gone as well, and they are right.
 pub fn load(files: &TlsFiles, now: UnixTime) -> Result<(Identity, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let chain = read(&files.cert).and_then(|pem| read_chain(&pem, &files.cert));
-    let key = read(&files.key).and_then(|pem| read_key(&pem, &files.key));
+    let chain = read(&files.cert).and_then(|pem| read_chain(&pem.bytes, &files.cert));
+    let key = read(&files.key).and_then(|pem| Ok((read_key(&pem.bytes, &files.key)?, pem.facts)));
     let place = |problem: Problem| problem.diagnostic().at(files.place.clone(), "named here");
     match (chain, key) {
-        (Ok(chain), Ok(key)) => match identity(chain, key, files, now) {
-            Ok((identity, warning)) => Ok((identity, warning.into_iter().map(place).collect())),
+        (Ok(chain), Ok((key, facts))) => match identity(chain, key, files, now) {
+            Ok((identity, warning)) => {
+                let exposed = exposed(&files.key, &facts);
+                Ok((identity, warning.into_iter().chain(exposed).map(place).collect()))
+            }
             Err(problem) => Err(vec![place(problem)]),
         },
         (chain, key) => Err([chain.err(), key.err()].into_iter().flatten().map(place).collect()),
@@ -52,13 +52,19 @@ fn identity(
     Ok((join(chain, key, &files.cert, &files.key)?, warning))
 }
 
+/// Whether others may read or change the file of a key.
+fn exposed(key: &Path, facts: &Facts) -> Option<Problem> {
+    let exposure = facts.exposure().filter(|_| !files::is_credential(key))?;
+    Some(Problem::Exposed { path: key.display().to_string(), exposure })
+}
+
 /// What is wrong with the files of an identity.
 #[derive(Debug)]
 pub(super) enum Problem {
     /// A file cannot be read.
-    Unreadable { path: String, error: std::io::Error },
-    /// A file is larger than a PEM file can sensibly be.
-    TooLarge { path: String },
+    Unreadable { path: PathBuf, error: ReadError },
+    /// Others may read or change the key.
+    Exposed { path: String, exposure: &'static str },
     /// A file is not PEM.
     NotPem { path: String, error: pem::Error },
     /// There is no certificate in the file of the chain.
@@ -79,16 +85,8 @@ pub(super) enum Problem {
     Expiring { path: String, left: Duration },
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
-    let shown = || path.display().to_string();
-    let unreadable = |error| Problem::Unreadable { path: shown(), error };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut octets = Vec::new();
-    file.take(MAX_FILE_LEN + 1).read_to_end(&mut octets).map_err(unreadable)?;
-    if octets.len() as u64 > MAX_FILE_LEN {
-        return Err(Problem::TooLarge { path: shown() });
-    }
-    Ok(octets)
+pub(super) fn read(path: &Path) -> Result<Contents, Problem> {
+    files::read(path, Kind::Pem).map_err(|error| Problem::Unreadable { path: path.to_path_buf(), error })
 }
 
 pub(super) fn read_chain(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
@@ -148,12 +146,17 @@ impl Problem {
         let renew = "renew it and reload; clients refuse it until then";
         match self {
             Problem::Unreadable { path, error } => {
-                Diagnostic::error("tls-unreadable", format!("failed to read `{path}`: {error}"))
-                    .help("the file must exist and be readable by the user that pharos runs as")
+                let code = match error {
+                    ReadError::TooLarge { .. } => "tls-too-large",
+                    _ => "tls-unreadable",
+                };
+                let shown = path.display();
+                Diagnostic::error(code, format!("failed to read `{shown}`: {error}")).help(error.help(path))
             }
-            Problem::TooLarge { path } => {
-                Diagnostic::error("tls-too-large", format!("`{path}` is larger than {MAX_FILE_LEN} octets"))
-                    .help("name a PEM file")
+            Problem::Exposed { path, exposure } => {
+                Diagnostic::warning("secrets-exposed", format!("{exposure} `{path}`")).help(
+                    "a server with the key can pose as this one: `chmod 600` the file, or `chown root:GROUP` and `chmod 640` it",
+                )
             }
             Problem::NotPem { path, error } => {
                 Diagnostic::error("tls-not-pem", format!("`{path}` is not a whole PEM file: {error}"))
@@ -209,7 +212,7 @@ pub fn span(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
@@ -239,6 +242,7 @@ mod tests {
 
         fn write(&self, name: &str, text: &str) {
             std::fs::write(self.path(name), text).unwrap();
+            std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -284,7 +288,7 @@ mod tests {
         files.write("cut", "-----BEGIN CERTIFICATE-----\nAAAA\n");
         files.write("junk.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         files.write("junk.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
-        files.write("large", &"#".repeat(MAX_FILE_LEN as usize + 1));
+        files.write("large", &"#".repeat(Kind::Pem.max_len() as usize + 1));
         let codes = |cert, key| -> Vec<String> {
             let said = files.load(cert, key, 0).unwrap_err();
             said.iter().map(|one| one.split(':').next().unwrap().to_string()).collect()

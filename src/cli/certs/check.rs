@@ -53,7 +53,7 @@ pub(super) fn check(config: &Path, args: &Args) -> Done {
     let (name, configured) = match &args.name {
         Some(name) => (name.as_str().into(), None),
         None => {
-            let (file, text) = load::config_text(config)?;
+            let load::ConfigText { file, text, .. } = load::config_text(config)?;
             let (config, _) = config::read(&file, &text)?;
             let probe = probe_of(&config)?;
             (probe.name, probe.roots)

@@ -14,6 +14,7 @@ use super::super::columns::columns;
 use super::super::verify::probe_of;
 use super::{Done, minute};
 use crate::base::diagnostic::{Diagnostic, list};
+use crate::files::{self, Kind};
 use crate::tls::{Authority, Existing, Pair, Validity};
 use crate::{config, load};
 
@@ -92,7 +93,7 @@ fn wanted(config: &Path, args: &Args) -> Result<(String, Vec<String>), Vec<Diagn
     if let Some(name) = &args.name {
         return Ok((name.trim_end_matches('.').to_string(), named(vec![MIRROR.to_string()])));
     }
-    let (file, text) = load::config_text(config)?;
+    let load::ConfigText { file, text, .. } = load::config_text(config)?;
     let (config, _) = config::read(&file, &text)?;
     let probe = probe_of(&config)?;
     let mirrors = config.mirrors.iter().map(|entry| entry.mirror.name.to_string());
@@ -151,7 +152,9 @@ fn authority(folder: &Path, now: OffsetDateTime) -> Result<Authority, Vec<Diagno
     };
     let [root, key] = Pair::paths(folder, AUTHORITY);
     let read = |path: &Path| {
-        std::fs::read_to_string(path).map_err(|error| problem(format!("failed to read `{}`: {error}", path.display())))
+        let failed = |error: &dyn std::fmt::Display| problem(format!("failed to read `{}`: {error}", path.display()));
+        let read = files::read(path, Kind::Pem).map_err(|error| failed(&error))?;
+        String::from_utf8(read.bytes).map_err(|error| failed(&error))
     };
     if root.exists() || key.exists() {
         return Authority::from_pem(Pair { chain: read(&root)?, key: read(&key)? })

@@ -67,7 +67,7 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
 }
 
 fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
-    let built = compile::build_for(&Purpose::Start, config, Generation(1)).map_err(|problems| {
+    let built = compile::build_for(&Purpose::Start, config, Generation(1), &|_| None).map_err(|problems| {
         eprint!("{}", report(&problems, style_of_stderr()));
         BAD_CONFIG
     })?;

@@ -5,6 +5,7 @@
 //! **Not here**: what is done with what was found ([`crate::mirror`]).
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use hickory_resolver::config::{
@@ -20,6 +21,7 @@ use hickory_resolver::{TokioResolver, system_conf};
 use crate::base::name::NameBuf;
 use crate::base::time::Ttl;
 use crate::config::Resolver;
+use crate::files;
 use crate::mirror::{Lookup, Trouble};
 
 /// How often a query that failed is sent again, to the same server or another.
@@ -27,6 +29,9 @@ const RETRIES: usize = 1;
 
 /// How long a lookup may take in all, in times of the time-out of one query: two tries at two servers.
 const LIMIT: u32 = 4;
+
+/// How long to wait for this system's list of resolvers.
+const SYSTEM_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Asks the resolvers.
 #[derive(Clone, Debug)]
@@ -40,7 +45,11 @@ impl Asker {
     pub fn new(meant: &Resolver) -> Result<Self, String> {
         let (config, hosts) = match meant.servers.is_empty() {
             true => {
-                let (config, _) = system_conf::read_system_conf().map_err(|error| error.to_string())?;
+                // The file may be on a file system that hangs.
+                let file = Path::new("/etc/resolv.conf");
+                let read = files::within(file, SYSTEM_DEADLINE, |_| system_conf::read_system_conf());
+                let read = read.map_err(|error| format!("{}: {error}", file.display()))?;
+                let (config, _) = read.map_err(|error| error.to_string())?;
                 // What this system's own programs get: its administrator may have written names into a file.
                 (ResolverConfig::from_name_servers(config.name_servers().to_vec()), ResolveHosts::Always)
             }

@@ -3,20 +3,20 @@
 //! **Invariants**: a file that cannot be read costs only what was in it.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::{Ttl, UnixTime};
+use crate::files::state::{Form, Useless, peek};
 use crate::mirror::HostAddresses;
 
 /// What is known of hosts, by their names.
 pub type Known = BTreeMap<Arc<str>, HostAddresses>;
 
-/// The largest such file, in octets: 65,535 hosts with all the addresses that they may have.
-const MAX_OCTETS: u64 = 256 << 20;
+/// The kind of file.
+pub static FORM: Form = Form { name: "hosts", comment: "", is_old: |text| parse(text).is_some() };
 
 /// One host in the file.
 #[derive(Debug, Deserialize, Serialize)]
@@ -29,19 +29,9 @@ struct Entry {
     resolved: u64,
 }
 
-/// Reads what the last run knew; nothing where there is no such file.
-pub fn read(path: &Path) -> Result<Known, String> {
-    let octets = match std::fs::metadata(path).map(|metadata| metadata.len()) {
-        Ok(len) if len > MAX_OCTETS => return Err(format!("it has {len} octets")),
-        Ok(_) => std::fs::read(path),
-        Err(error) => Err(error),
-    };
-    let octets = match octets {
-        Ok(octets) => octets,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Known::new()),
-        Err(error) => return Err(error.to_string()),
-    };
-    std::str::from_utf8(&octets).ok().and_then(parse).ok_or_else(|| "it is not what this program writes".to_string())
+/// Reads the addresses that the last run kept; none if there is no such file.
+pub fn read(path: &Path) -> Result<Known, Useless> {
+    peek(path, &FORM, parse).map(Option::unwrap_or_default)
 }
 
 /// Reads what [`text`] has written; none where this is something else.
@@ -67,12 +57,13 @@ pub fn text(known: &Known) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::state::keep;
 
     #[test]
     fn what_is_kept_comes_back_and_garbage_costs_only_itself() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hosts.json");
-        assert_eq!(read(&path), Ok(Known::new()));
+        assert_eq!(read(&path).unwrap(), Known::new());
         let addresses = HostAddresses {
             v4: vec!["192.0.2.1".parse().unwrap()],
             v6: vec!["2001:db8::1".parse().unwrap()],
@@ -80,15 +71,15 @@ mod tests {
             at: Some(UnixTime(1_800_000_000)),
         };
         let mut known = Known::from([("lb.example".into(), addresses)]);
-        let write = |known: &Known| std::fs::write(&path, text(known)).unwrap();
+        let write = |known: &Known| keep(&path, &FORM, &text(known)).unwrap();
         write(&known);
-        assert_eq!(read(&path), Ok(known.clone()));
+        assert_eq!(read(&path).unwrap(), known.clone());
         // What was never resolved is not worth a line.
         known.insert("new.example".into(), HostAddresses::default());
         write(&known);
         assert_eq!(read(&path).unwrap().len(), 1);
         let text = std::fs::read(&path).unwrap();
-        for garbage in [&text[..text.len() / 2], b"", b"<html>", b"[{}]"] {
+        for garbage in [&text[..text.len() / 2], b"<html>", b"[{}]"] {
             std::fs::write(&path, garbage).unwrap();
             assert!(read(&path).is_err());
         }

@@ -79,9 +79,12 @@ pub fn resolve(config: &mut Config, purpose: &Purpose) -> Vec<Diagnostic> {
         let of = |host: &Arc<str>| served.get(host).cloned().unwrap_or_default();
         wanted.iter_mut().for_each(|(host, known)| *known = of(host));
     } else if let Some(path) = &config.resolver.state {
-        kept = keep::read(path).unwrap_or_else(|why| {
-            let message = format!("what was known of hosts is lost: {}: {why}", path.display());
-            problems.push(Diagnostic::warning("host-state", message).help("nothing need be done: it is written anew"));
+        kept = keep::read(path).unwrap_or_else(|useless| {
+            // A file that must not be replaced is reported by `named`.
+            if useless.may_be_replaced() {
+                let message = format!("the kept addresses of hosts are lost: {useless}");
+                problems.push(Diagnostic::warning("host-state", message).help(useless.help()));
+            }
             Known::new()
         });
     }
@@ -312,9 +315,9 @@ mod tests {
             let (errors, v4, text) = said(&keys, &purpose);
             assert!(errors == 0 && v4 == one.v4 && text.contains(" days ago"), "{text}");
         }
-        std::fs::write(&state, "garbage").unwrap();
+        std::fs::write(&state, format!("{}garbage", keep::FORM.first_line())).unwrap();
         let (errors, v4, text) = said(&keys, &Purpose::Start);
-        assert!(errors == 0 && v4.is_empty() && text.contains("what was known of hosts is lost"), "{text}");
+        assert!(errors == 0 && v4.is_empty() && text.contains("the kept addresses of hosts are lost"), "{text}");
     }
 
     #[test]

@@ -20,23 +20,13 @@ mod mmdb;
 mod oci;
 mod text;
 
-use std::fs::File;
-use std::io::{self, Read as _};
-
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{Network, NetworkKind};
+use crate::files::{self, Kind, ReadError};
 use crate::networks::Source;
 
 use gather::Gather;
 use text::Text;
-
-/// The largest feed or list, in octets.
-///
-/// The largest published one (Azure's service tags) has some 4 MiB; sixteen times that is a mistake.
-const MAX_TEXT_OCTETS: u64 = 64 << 20;
-
-/// The largest database, in octets: twice the largest that MaxMind sells (Enterprise, some 500 MB).
-const MAX_DATABASE_OCTETS: u64 = 1 << 30;
 
 /// The most problems of one kind shown for one file; the rest is counted.
 const MAX_SHOWN: usize = 10;
@@ -81,53 +71,19 @@ pub fn read(network: &Network, octets: Vec<u8>) -> Result<Loaded, Vec<Diagnostic
 
 /// Reads a file whole, up to its limit.
 fn fetch(network: &Network) -> Result<Vec<u8>, Vec<Diagnostic>> {
-    let limit = match network.kind {
-        NetworkKind::Mmdb => MAX_DATABASE_OCTETS,
-        _ => MAX_TEXT_OCTETS,
+    let kind = match network.kind {
+        NetworkKind::Mmdb => Kind::Database,
+        _ => Kind::Feed,
     };
-    let unreadable = |error: io::Error| {
-        let help = match error.kind() {
-            io::ErrorKind::NotFound => {
-                format!(
-                    "relative paths start at the folder of the config file: looked for `{}`",
-                    network.path.display()
-                )
-            }
-            _ => format!("the server must be able to read `{}`", network.path.display()),
+    let read = files::read(&network.path, kind).map_err(|error| {
+        let code = match error {
+            ReadError::TooLarge { .. } => "file-too-large",
+            _ => "unreadable-file",
         };
-        vec![
-            about(network, "unreadable-file", format!("failed to read `{}`: {}", network.file, reason(&error)))
-                .help(help),
-        ]
-    };
-    // Opening a pipe would wait for a writer, so what it is comes first.
-    let metadata = std::fs::metadata(&network.path).map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(vec![
-            about(network, "unreadable-file", format!("`{}` is not a regular file", network.file))
-                .help("name the file itself"),
-        ]);
-    }
-    let too_large = || {
-        about(network, "file-too-large", format!("`{}` is larger than {} MiB", network.file, limit >> 20))
-            .help("no published file of its kind is that large; is it the right one?")
-    };
-    if metadata.len() > limit {
-        return Err(vec![too_large()]);
-    }
-    let mut octets = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    File::open(&network.path).and_then(|file| file.take(limit + 1).read_to_end(&mut octets)).map_err(unreadable)?;
-    // It may have grown meanwhile.
-    if octets.len() as u64 > limit { Err(vec![too_large()]) } else { Ok(octets) }
-}
-
-/// The operating system's words for an error, in our style.
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "no such file".to_string(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_string(),
-        _ => error.to_string(),
-    }
+        let help = error.help(&network.path);
+        vec![about(network, code, format!("failed to read `{}`: {error}", network.file)).help(help)]
+    })?;
+    Ok(read.bytes)
 }
 
 /// An error about a file as a whole, placed where the config names it.

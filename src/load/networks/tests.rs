@@ -435,13 +435,16 @@ error[unreadable-file]: failed to read `feed.txt`: no such file
     assert_eq!(render(&load(&network(NetworkKind::Aws)).unwrap_err()), expected);
     let folder = tempfile::tempdir().unwrap();
     let at = |path| Network { path, ..network(NetworkKind::Gcp) };
-    assert!(render(&load(&at(folder.path().into())).unwrap_err()).contains("`feed.txt` is not a regular file"));
+    assert!(
+        render(&load(&at(folder.path().into())).unwrap_err())
+            .contains("`feed.txt`: it is a folder, not a regular file")
+    );
     let file = folder.path().join("cloud.json");
     std::fs::write(&file, GCP).unwrap();
     assert_eq!(load(&at(file.clone())).unwrap().source.prefix_count(), 2);
     // A sparse file takes no room.
-    File::options().write(true).open(&file).unwrap().set_len(MAX_TEXT_OCTETS + 1).unwrap();
-    assert!(render(&load(&at(file)).unwrap_err()).contains("`feed.txt` is larger than 64 MiB"));
+    std::fs::File::options().write(true).open(&file).unwrap().set_len(Kind::Feed.max_len() + 1).unwrap();
+    assert!(render(&load(&at(file)).unwrap_err()).contains("`feed.txt`: it is larger than 64 MiB"));
 }
 
 #[test]

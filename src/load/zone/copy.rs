@@ -3,22 +3,33 @@
 //! A copy is a master file, which any other server can read too. When it was last found to be what the primaries have is
 //! the time of its last modification.
 //!
-//! **Invariants**: a copy is replaced whole or not at all; one that cannot be read, or is too old, costs a transfer and
-//! never keeps the server from starting.
+//! **Invariants**: a copy is replaced whole or not at all; a damaged one, or one that is too old, costs a transfer and
+//! never keeps the server from starting; a file that is no copy is an error, and stays as it is.
 //! **Not here**: fetching (transfer).
 //!
 //! RFC 1034 §4.3.5 (expiry), RFC 3597 §5 (data of any type as text).
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::{Diagnostic, read_file, read_text};
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
 use crate::config;
+use crate::files;
+use crate::files::state::{self, Form};
 use crate::zone::Zone;
+
+/// The kind of file. The version before wrote the second line of today's as its first.
+pub static FORM: Form = Form {
+    name: "copy",
+    comment: "; ",
+    is_old: |text| {
+        let line = text.lines().next().unwrap_or_default();
+        line.starts_with("; A copy of ") && line.ends_with(", fetched by pharos; it is written over.")
+    },
+};
 
 /// Reads the copy of a zone; where none can be used, what stands for it.
 pub(super) fn read(zone: &config::Zone, now: SystemTime) -> (Zone, Vec<Diagnostic>) {
@@ -30,10 +41,14 @@ pub(super) fn read(zone: &config::Zone, now: SystemTime) -> (Zone, Vec<Diagnosti
             .at(zone.place.clone(), "kept here")
             .help("nothing need be done: it is fetched anew, and answers SERVFAIL until then")
     };
-    let text = match read_file(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return (nothing_yet(), Vec::new()),
-        Err(error) => return (nothing(), vec![useless(error.to_string())]),
+    let text = match state::bytes(path, &FORM) {
+        Ok(Some(text)) => text,
+        Ok(None) => return (nothing_yet(), Vec::new()),
+        Err(found) => {
+            let message = format!("the copy of zone `{}` cannot be kept: {found}", zone.name);
+            let problem = Diagnostic::error("state-file", message).at(zone.place.clone(), "kept here");
+            return (nothing(), vec![problem.help(found.help())]);
+        }
     };
     let read = match read_text(zone, path, text, &mut |path| read_file(path)) {
         Ok((read, _)) => read,
@@ -51,31 +66,22 @@ pub(super) fn read(zone: &config::Zone, now: SystemTime) -> (Zone, Vec<Diagnosti
 
 /// How long ago a copy was last found to be what the primaries have.
 pub fn age(path: &Path, now: SystemTime) -> Duration {
-    let checked = fs::metadata(path).and_then(|metadata| metadata.modified());
+    let checked = files::look_up(path).map(|facts| facts.modified());
     // A file from the future was checked just now, by a clock that was ahead.
     checked.map_or(Duration::ZERO, |checked| now.duration_since(checked).unwrap_or_default())
 }
 
 /// Notes that a copy is what the primaries have.
 pub fn touch(path: &Path, now: SystemTime) -> io::Result<()> {
-    File::options().append(true).open(path)?.set_modified(now)
+    state::touch(path, &FORM, now)
 }
 
 /// Replaces a copy.
 pub fn write(path: &Path, zone: &Zone) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let written = write_file(&beside, zone).and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        // What is left of it is of no use; the first error is the one to tell.
-        let _ = fs::remove_file(&beside);
-    }
-    written
+    state::replace(path, &FORM, |out| write_zone(out, zone))
 }
 
-fn write_file(path: &Path, zone: &Zone) -> io::Result<()> {
-    let mut out = BufWriter::new(File::create(path)?);
+fn write_zone(mut out: &mut dyn Write, zone: &Zone) -> io::Result<()> {
     writeln!(out, "; A copy of {}, fetched by pharos; it is written over.", absolute(zone.apex()))?;
     for node in zone.nodes() {
         for set in node.rrsets() {
@@ -85,7 +91,7 @@ fn write_file(path: &Path, zone: &Zone) -> io::Result<()> {
             }
         }
     }
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+    Ok(())
 }
 
 /// Types by number where their name would not do: what a library knows and the other does not.
@@ -132,6 +138,8 @@ fn absolute(name: Name<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::base::diagnostic::Place;
     use crate::base::name::NameBuf;
@@ -186,7 +194,7 @@ e TYPE65281 \\# 0
         let now = SystemTime::now();
         let said = |text: Option<&str>, now| {
             if let Some(text) = text {
-                fs::write(&path, text).unwrap();
+                std::fs::write(&path, format!("{}{text}", FORM.first_line())).unwrap();
             }
             let (read, said) = read(&zone(Some(path.clone())), now);
             (read.lack(), said.len())
@@ -197,5 +205,28 @@ e TYPE65281 \\# 0
         assert_eq!(said(None, now + Duration::from_secs(1100)), (Some(Ede::InvalidData), 1), "it has expired");
         touch(&path, now + Duration::from_secs(500)).unwrap();
         assert_eq!(said(None, now + Duration::from_secs(1100)), (None, 0));
+    }
+
+    #[test]
+    fn a_master_file_of_an_operator_is_no_copy_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("copy");
+        std::fs::write(&path, TEXT).unwrap();
+        let (zone, said) = read(&zone(Some(path.clone())), SystemTime::now());
+        assert!(!zone.is_available() && said[0].is_error() && said[0].code == "state-file", "{said:?}");
+        assert!(write(&path, &zone).is_err() && touch(&path, SystemTime::now()).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), TEXT);
+    }
+
+    #[test]
+    fn a_copy_of_the_version_before_is_read_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("copy");
+        let old = format!("; A copy of example., fetched by pharos; it is written over.\n{TEXT}");
+        std::fs::write(&path, old).unwrap();
+        let (zone, said) = read(&zone(Some(path.clone())), SystemTime::now());
+        assert!(zone.is_available() && said.is_empty(), "{said:?}");
+        write(&path, &zone).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with(&FORM.first_line()));
     }
 }

@@ -18,19 +18,19 @@ mod reason;
 mod sources;
 mod split;
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::Path;
 use std::time::SystemTime;
 
 use crate::base::diagnostic::{Diagnostic, Place, Severity};
 use crate::config;
+use crate::files::{self, Kind};
 use crate::zone::{self, AddError, Problem, Steered, ZoneBuilder};
 use reader::Reader;
 use sources::Sources;
 
 /// The most octets of a zone's files together: 1 GiB, some 25 million records.
-pub const MAX_FILE_LEN: usize = 1 << 30;
+pub const MAX_FILE_LEN: usize = Kind::Zone.max_len() as usize;
 
 /// The most records of a zone, duplicates counted.
 pub const MAX_RECORDS: usize = 50_000_000;
@@ -72,13 +72,7 @@ pub(super) fn held_back(zone: &config::Zone, mut found: Vec<Diagnostic>) -> Vec<
 
 /// Reads a file that is not longer than a zone may be.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(path)?.take(MAX_FILE_LEN as u64 + 1).read_to_end(&mut text)?;
-    if text.len() > MAX_FILE_LEN {
-        let reason = format!("it has more than {} MiB", MAX_FILE_LEN >> 20);
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
-    }
-    Ok(text)
+    Ok(files::read(path, Kind::Zone)?.bytes)
 }
 
 /// Reads the zone that the config describes, with `text` as what stands in `file` and `read_file` to include others.

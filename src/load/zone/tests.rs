@@ -218,7 +218,7 @@ fn files_nest_eight_deep_and_no_deeper() {
 #[test]
 fn a_file_that_cannot_be_included_is_told_with_its_reason() {
     let expected = "\
-error[unreadable-file]: cannot read `zones/missing`: entity not found
+error[unreadable-file]: cannot read `zones/missing`: no such file
  --> zones/example:3:10
   |
 3 | $INCLUDE missing
@@ -237,7 +237,7 @@ fn a_missing_file_is_shown_where_the_config_names_it() {
     let errors = read(&zone).unwrap_err();
     let expected = format!(
         "\
-error[unreadable-file]: cannot read zone file `{}`: no such file or directory
+error[unreadable-file]: cannot read zone file `{}`: no such file
  --> pharos.toml:9:1
   |
 9 | [[zone]]

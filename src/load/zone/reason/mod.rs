@@ -21,6 +21,7 @@ use crate::base::diagnostic::{Diagnostic, Place, nearest};
 use crate::base::name::{Name, NameError};
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
+use crate::files::words;
 use crate::zone::AddError;
 
 /// The types people write, for "did you mean".
@@ -386,7 +387,7 @@ pub(super) fn too_many_includes(line: Line<'_>) -> Box<Diagnostic> {
 
 /// A file that cannot be included.
 pub(super) fn include_failed(line: Line<'_>, token: &Token, path: &Path, why: &io::Error) -> Box<Diagnostic> {
-    let message = format!("cannot read `{}`: {}", path.display(), io_reason(why));
+    let message = format!("cannot read `{}`: {}", path.display(), words(why));
     let help = "the path is relative to the file that includes it";
     Box::new(error(line, token, UNREADABLE, message, "included here").help(help))
 }
@@ -400,15 +401,7 @@ pub(super) fn files_too_large(line: Line<'_>, token: &Token) -> Box<Diagnostic> 
 
 /// The zone's own file cannot be read; `place` is where the config names it.
 pub(super) fn unreadable(path: &Path, place: Place, why: &io::Error) -> Diagnostic {
-    Diagnostic::error(UNREADABLE, format!("cannot read zone file `{}`: {}", path.display(), io_reason(why)))
+    Diagnostic::error(UNREADABLE, format!("cannot read zone file `{}`: {}", path.display(), words(why)))
         .at(place, "named here")
         .help("the path is relative to the config file; check that it exists and may be read")
-}
-
-/// The words of an I/O error without the system's number for it.
-fn io_reason(why: &io::Error) -> String {
-    let text = why.to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    let mut letters = text[..end].chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -1,0 +1,403 @@
+//! State that outlives the process: each file is written whole, and known by its first bytes.
+//!
+//! The first line of a state file is `pharos state KIND VERSION`. The version before wrote no such line: a file without it
+//! is taken over if all of it is what that version wrote ([`Form::is_old`]), and gets the line with the next write.
+//!
+//! **Invariants**: a file that is not known as ours is neither written, moved nor removed, and neither is one of a newer
+//! version; a reader, also after a loss of power, finds the old contents or the new ones.
+//! **Not here**: what the contents mean; writing in the background (`process::state`).
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::{Facts, Kind, Nature, ReadError, head, look_up, read};
+
+/// The version of the format that this program writes, of every kind.
+const VERSION: u32 = 1;
+
+/// The bytes that are read to recognise a file: the first line and more.
+const HEAD_LEN: u64 = 512;
+
+/// A kind of state file.
+#[derive(Clone, Copy, Debug)]
+pub struct Form {
+    /// The kind, a word.
+    pub name: &'static str,
+    /// Stands before the first line where the file has another format that must skip it.
+    pub comment: &'static str,
+    /// Whether these contents are, as a whole, what the version before wrote.
+    pub is_old: fn(&str) -> bool,
+}
+
+impl Form {
+    /// The first line, with its end.
+    pub fn first_line(&self) -> String {
+        format!("{}{VERSION}\n", self.start())
+    }
+
+    fn start(&self) -> String {
+        format!("{}pharos state {} ", self.comment, self.name)
+    }
+
+    /// Recognises contents by their first bytes; the length of the first line if they are of this version.
+    fn recognise(&self, bytes: &[u8]) -> Recognised {
+        let Some(line) = bytes.strip_prefix(self.start().as_bytes()) else {
+            return if bytes.is_empty() { Recognised::Empty } else { Recognised::Headless };
+        };
+        let digits = line.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let version: Option<u32> = std::str::from_utf8(&line[..digits]).ok().and_then(|digits| digits.parse().ok());
+        match (version, line.get(digits)) {
+            (Some(VERSION), Some(b'\n')) => Recognised::Ours { first_line: self.first_line().len() },
+            (Some(version), Some(b'\n')) if version > VERSION => Recognised::Newer(version),
+            _ => Recognised::Headless,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recognised {
+    Ours {
+        first_line: usize,
+    },
+    /// Ours, in the format of a newer version.
+    Newer(u32),
+    Empty,
+    Headless,
+}
+
+/// Why a state file cannot be used.
+#[derive(Debug)]
+pub enum Useless {
+    /// It cannot be read.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        error: ReadError,
+    },
+    /// Another program, or another part of this one, wrote it.
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer version of this program wrote it.
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The version of its format.
+        version: u32,
+    },
+    /// It is ours and damaged.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Its name now; `None` if it was not moved.
+        aside: Option<PathBuf>,
+    },
+}
+
+impl fmt::Display for Useless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Useless::Unreadable { path, error } => write!(f, "`{}` cannot be used: {error}", path.display()),
+            Useless::Foreign { path } => {
+                write!(f, "`{}` cannot be used: it is not a state file of this kind", path.display())
+            }
+            Useless::Newer { path, version } => write!(
+                f,
+                "`{}` cannot be used: a newer version wrote it (format {version}; this version reads {VERSION})",
+                path.display()
+            ),
+            Useless::Damaged { path, aside } => {
+                write!(f, "`{}` cannot be used: it is damaged", path.display())?;
+                match aside {
+                    Some(aside) => write!(f, "; it is kept as `{}`", aside.display()),
+                    None => f.write_str(", and will be written over"),
+                }
+            }
+        }
+    }
+}
+
+impl std::error::Error for Useless {}
+
+impl Useless {
+    /// Whether the file may be written over.
+    pub fn may_be_replaced(&self) -> bool {
+        matches!(self, Useless::Damaged { .. })
+    }
+
+    /// The remedy.
+    pub fn help(&self) -> String {
+        match self {
+            Useless::Unreadable { path, error } => error.help(path),
+            Useless::Foreign { .. } => {
+                "name a file that does not exist yet, or move this one away: it is left as it is".to_string()
+            }
+            Useless::Newer { .. } => {
+                "run the newer version, or name another file: this one is left as it is".to_string()
+            }
+            Useless::Damaged { .. } => "nothing need be done: it is written anew".to_string(),
+        }
+    }
+}
+
+/// Reads a file back, and changes nothing; `None` if there is none yet, or an empty one.
+pub fn peek<T>(path: &Path, form: &Form, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Useless> {
+    let Some((bytes, first_line)) = contents(path, form)? else { return Ok(None) };
+    let text = std::str::from_utf8(&bytes[first_line..]).ok();
+    match text.and_then(parse) {
+        Some(found) => Ok(Some(found)),
+        None => Err(Useless::Damaged { path: path.to_path_buf(), aside: None }),
+    }
+}
+
+/// The same, but a damaged file of ours is put aside.
+pub fn recall<T>(path: &Path, form: &Form, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Useless> {
+    let found = peek(path, form, parse);
+    if !matches!(found, Err(Useless::Damaged { .. })) {
+        return found;
+    }
+    let aside = with_suffix(path, ".bad");
+    let is_free = match head(&aside, HEAD_LEN) {
+        Ok(found) => matches!(form.recognise(&found.bytes), Recognised::Ours { .. } | Recognised::Empty),
+        Err(error) => matches!(error, ReadError::Missing),
+    };
+    let aside = (is_free && fs::rename(path, &aside).is_ok()).then_some(aside);
+    Err(Useless::Damaged { path: path.to_path_buf(), aside })
+}
+
+/// Reads the bytes of a file back, its first line included; `None` if there is none yet, or an empty one.
+pub fn bytes(path: &Path, form: &Form) -> Result<Option<Vec<u8>>, Useless> {
+    Ok(contents(path, form)?.map(|(bytes, _)| bytes))
+}
+
+/// Whether [`recall`] and [`keep`] would take the file for ours.
+pub fn inspect(path: &Path, form: &Form) -> Result<(), Useless> {
+    contents(path, form).map(|_| ())
+}
+
+/// The bytes of a file that is ours, and the length of its first line.
+fn contents(path: &Path, form: &Form) -> Result<Option<(Vec<u8>, usize)>, Useless> {
+    let unreadable = |error| Useless::Unreadable { path: path.to_path_buf(), error };
+    let foreign = || Useless::Foreign { path: path.to_path_buf() };
+    let bytes = match read(path, Kind::State) {
+        Ok(found) => found.bytes,
+        Err(ReadError::Missing) => return Ok(None),
+        Err(ReadError::TooLarge { .. }) => return Err(foreign()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    match form.recognise(&bytes) {
+        Recognised::Ours { first_line } => Ok(Some((bytes, first_line))),
+        Recognised::Newer(version) => Err(Useless::Newer { path: path.to_path_buf(), version }),
+        Recognised::Empty => Ok(None),
+        Recognised::Headless => match std::str::from_utf8(&bytes) {
+            Ok(text) if (form.is_old)(text) => Ok(Some((bytes, 0))),
+            _ => Err(foreign()),
+        },
+    }
+}
+
+/// Replaces a file of ours with its first line and a text; it is on the disk when this returns.
+pub fn keep(path: &Path, form: &Form, text: &str) -> io::Result<()> {
+    replace(path, form, |out| out.write_all(text.as_bytes()))
+}
+
+/// The same with contents that are written piece by piece.
+pub fn replace(path: &Path, form: &Form, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    check_replaceable(path, form)?;
+    let beside = with_suffix(path, ".new");
+    remove_left_over(&beside, form)?;
+    let written = write_beside(&beside, form, write).and_then(|()| fs::rename(&beside, path));
+    if let Err(error) = written {
+        // An incomplete file is of no use; the first error is the one to report.
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
+    // The name is on the disk only when its folder is.
+    File::open(folder(path))?.sync_all()
+}
+
+fn write_beside(beside: &Path, form: &Form, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    // O_EXCL: no file of another program is opened, and no link followed.
+    let file = OpenOptions::new().write(true).create_new(true).custom_flags(libc::O_NOCTTY).open(beside)?;
+    let mut out = BufWriter::new(file);
+    out.write_all(form.first_line().as_bytes())?;
+    write(&mut out)?;
+    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
+}
+
+/// Fails unless there is no file, or one of ours.
+fn check_replaceable(path: &Path, form: &Form) -> io::Result<()> {
+    let start = match head(path, HEAD_LEN) {
+        Ok(found) => found.bytes,
+        Err(ReadError::Missing) => return Ok(()),
+        Err(error) => return Err(io::Error::other(error)),
+    };
+    match form.recognise(&start) {
+        Recognised::Ours { .. } | Recognised::Empty => Ok(()),
+        Recognised::Newer(_) | Recognised::Headless => match contents(path, form) {
+            Ok(_) => Ok(()),
+            Err(useless) => Err(io::Error::other(useless)),
+        },
+    }
+}
+
+/// Removes what a killed process has left of a file under its temporary name.
+fn remove_left_over(beside: &Path, form: &Form) -> io::Result<()> {
+    let is_left_over = |bytes: &[u8]| {
+        let line = form.first_line();
+        bytes.starts_with(line.as_bytes()) || line.as_bytes().starts_with(bytes)
+    };
+    let not_ours = || io::Error::other(format!("`{}` exists and is not ours: move it away", beside.display()));
+    match fs::symlink_metadata(beside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(found) if Facts::of(&found).nature != Nature::File || found.is_symlink() => return Err(not_ours()),
+        Ok(_) => {}
+    }
+    match head(beside, HEAD_LEN) {
+        Ok(found) if is_left_over(&found.bytes) => fs::remove_file(beside),
+        Ok(_) => Err(not_ours()),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
+/// Sets the time of the last change of a file of ours.
+pub fn touch(path: &Path, form: &Form, time: SystemTime) -> io::Result<()> {
+    let found = look_up(path).map_err(io::Error::from)?;
+    if found.nature != Nature::File {
+        return Err(io::Error::other(ReadError::NotRegular(found.nature)));
+    }
+    let start = head(path, HEAD_LEN).map_err(io::Error::other)?.bytes;
+    if !matches!(form.recognise(&start), Recognised::Ours { .. }) {
+        return Err(io::Error::other(Useless::Foreign { path: path.to_path_buf() }));
+    }
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?.set_modified(time)
+}
+
+/// The path with more at its end.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut longer = PathBuf::from(path);
+    longer.as_mut_os_string().push(suffix);
+    longer
+}
+
+/// The folder that a file is in.
+pub fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORM: Form = Form { name: "number", comment: "", is_old: |text| number(text).is_some() };
+
+    fn number(text: &str) -> Option<u32> {
+        text.strip_suffix('\n')?.parse().ok()
+    }
+
+    fn recall_number(path: &Path) -> Result<Option<u32>, String> {
+        recall(path, &FORM, number).map_err(|useless| useless.to_string().replace(&path.display().to_string(), "F"))
+    }
+
+    #[test]
+    fn what_is_kept_is_recalled_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        assert_eq!(recall_number(&path), Ok(None));
+        for text in ["1\n", "23\n"] {
+            keep(&path, &FORM, text).unwrap();
+        }
+        assert_eq!(recall_number(&path), Ok(Some(23)));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "pharos state number 1\n23\n");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_of_the_version_before_is_taken_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        fs::write(&path, "7\n").unwrap();
+        assert_eq!(recall_number(&path), Ok(Some(7)));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "7\n", "reading changes nothing");
+        keep(&path, &FORM, "8\n").unwrap();
+        assert_eq!((recall_number(&path), fs::read(&path).unwrap().starts_with(b"pharos")), (Ok(Some(8)), true));
+    }
+
+    #[test]
+    fn a_damaged_file_of_ours_is_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, bad) = (folder.path().join("state"), folder.path().join("state.bad"));
+        for _ in 0..2 {
+            fs::write(&path, "pharos state number 1\n2").unwrap();
+            assert_eq!(recall_number(&path), Err("`F` cannot be used: it is damaged; it is kept as `F.bad`".into()));
+            assert_eq!(fs::read_to_string(&bad).unwrap(), "pharos state number 1\n2");
+            assert_eq!(recall_number(&path), Ok(None), "the next start finds nothing");
+        }
+        // An operator's file is not replaced by it.
+        fs::write(&bad, "a letter").unwrap();
+        fs::write(&path, "pharos state number 1\n2").unwrap();
+        let said = recall_number(&path).unwrap_err();
+        assert_eq!(said, "`F` cannot be used: it is damaged, and will be written over");
+        assert_eq!(fs::read_to_string(&bad).unwrap(), "a letter");
+        keep(&path, &FORM, "3\n").unwrap();
+        assert_eq!(recall_number(&path), Ok(Some(3)));
+    }
+
+    #[test]
+    fn a_file_that_is_not_ours_is_neither_moved_nor_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let foreign = "`F` cannot be used: it is not a state file of this kind";
+        let newer = "`F` cannot be used: a newer version wrote it (format 2; this version reads 1)";
+        for (text, expected) in [
+            ("[dns]\nlisten = []\n", foreign),
+            ("pharos state other 1\n7\n", foreign),
+            ("pharos state number x\n7\n", foreign),
+            ("pharos state number 2\nnew things\n", newer),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(recall_number(&path), Err(expected.into()), "{text}");
+            assert!(inspect(&path, &FORM).is_err() && keep(&path, &FORM, "1\n").is_err());
+            assert!(touch(&path, &FORM, SystemTime::now()).is_err());
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        }
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("inside"), "x").unwrap();
+        assert_eq!(recall_number(&path), Err("`F` cannot be used: it is a folder, not a regular file".into()));
+        assert!(keep(&path, &FORM, "1\n").is_err() && path.join("inside").exists());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_what_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, beside) = (folder.path().join("state"), folder.path().join("state.new"));
+        keep(&path, &FORM, "1\n").unwrap();
+        fs::create_dir(&beside).unwrap();
+        assert!(keep(&path, &FORM, "2\n").is_err());
+        assert_eq!(recall_number(&path), Ok(Some(1)));
+        assert!(keep(&folder.path().join("none/state"), &FORM, "1\n").is_err());
+        // A file under the temporary name is replaced if it is ours, whole or cut.
+        fs::remove_dir(&beside).unwrap();
+        for left in ["", "pharos st", "pharos state number 1\n12"] {
+            fs::write(&beside, left).unwrap();
+            keep(&path, &FORM, "3\n").unwrap();
+            assert!(!beside.exists());
+        }
+        fs::write(&beside, "a letter").unwrap();
+        assert!(keep(&path, &FORM, "4\n").is_err());
+        assert_eq!((recall_number(&path), fs::read_to_string(&beside).unwrap()), (Ok(Some(3)), "a letter".into()));
+    }
+}

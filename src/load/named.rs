@@ -1,0 +1,100 @@
+//! The files that a config names, as the system sees them: no file is for two things, whatever its names.
+//!
+//! Hard links, symbolic links and `..` are followed: two names are one file if device and inode are equal. A file that does
+//! not exist yet is known by its folder and its name.
+//!
+//! Deviates: the crate `same-file` is not used, because it opens the files that it compares: a named pipe would be waited
+//! for, and a device be set to work.
+//!
+//! **Invariants**: no file is opened here, but those of state, by the bounded reader.
+//! **Not here**: names that are equal as text ([`crate::config`]), the contents.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+
+use super::hosts::Purpose;
+use crate::base::diagnostic::{Diagnostic, Severity};
+use crate::config::{Config, FileUse, NamedFile};
+use crate::files::state::folder;
+use crate::files::{self, Nature, ReadError};
+
+/// What makes two names one file.
+#[derive(PartialEq, Eq, Hash)]
+enum Identity {
+    /// Device and inode.
+    Existing((u64, u64)),
+    /// Device and inode of its folder, and its name.
+    Missing((u64, u64), OsString),
+}
+
+/// Reports files that are named for two things, and files that the server is to write and cannot.
+///
+/// `check_state` looks at the contents of one that exists.
+pub fn check(
+    config: &Config,
+    purpose: &Purpose,
+    check_state: &dyn Fn(&NamedFile) -> Option<Diagnostic>,
+) -> Vec<Diagnostic> {
+    let mut problems = check_identities(config);
+    // One problem for a file is enough: its other use would not be recognised either.
+    if problems.is_empty() {
+        problems.extend(config.files.iter().filter_map(check_state));
+    }
+    let folders = config.files.iter().filter_map(check_folder);
+    problems.extend(folders.map(|problem| match purpose {
+        Purpose::Check => problem,
+        // A disk that became read-only must not keep a server from serving: state is lost with the next restart at worst.
+        Purpose::Start | Purpose::Reload(_) => Diagnostic { severity: Severity::Warning, ..problem },
+    }));
+    problems
+}
+
+fn check_identities(config: &Config) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    let mut first: HashMap<Identity, &NamedFile> = HashMap::new();
+    for named in &config.files {
+        let Some(identity) = identity(named) else { continue };
+        match first.get(&identity) {
+            Some(other) => problems.extend(named.conflict(other)),
+            None => drop(first.insert(identity, named)),
+        }
+    }
+    problems
+}
+
+fn identity(named: &NamedFile) -> Option<Identity> {
+    match files::look_up(&named.path) {
+        Ok(facts) => Some(Identity::Existing(facts.identity)),
+        Err(ReadError::Missing) => {
+            let folder = files::look_up(folder(&named.path)).ok()?;
+            Some(Identity::Missing(folder.identity, named.path.file_name()?.to_owned()))
+        }
+        // Reading it reports the error.
+        Err(_) => None,
+    }
+}
+
+/// The problem with the folder of a file that the server writes; `None` if files can be made there.
+fn check_folder(named: &NamedFile) -> Option<Diagnostic> {
+    if named.usage == FileUse::Socket || !named.usage.is_written() {
+        return None;
+    }
+    let folder = folder(&named.path);
+    let shown = folder.display();
+    let why = match files::look_up(folder) {
+        Ok(facts) if facts.nature != Nature::Folder => format!("`{shown}` is {}, not a folder", facts.nature),
+        Ok(_) => match files::check_writable(folder) {
+            Ok(()) => return None,
+            Err(error) => format!("user {} cannot write to its folder `{shown}`: {error}", files::user()),
+        },
+        Err(ReadError::Missing) => format!("its folder `{shown}` does not exist"),
+        Err(error) => format!("its folder `{shown}`: {error}"),
+    };
+    Some(
+        Diagnostic::error("state-folder", format!("`{}` cannot be kept: {why}", named.file))
+            .at(named.place.clone(), "the server writes this file")
+            .help(
+                "make the folder, writable for the user that pharos runs as; it is `StateDirectory=` in a systemd unit",
+            ),
+    )
+}
