@@ -14,6 +14,7 @@ mod demo;
 mod explain;
 mod log;
 mod mirror;
+mod pages;
 mod server;
 mod status;
 mod sweep;
@@ -106,6 +107,12 @@ enum Command {
 
     /// Make a private authority and certificates for mirrors and listeners, to try things out with; or check one
     Certs(Box<certs::Args>),
+
+    /// Print the completion script of a shell
+    Completions(pages::CompletionsArgs),
+
+    /// Write the manual pages into a folder, or print the first one
+    Man(pages::ManArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -145,6 +152,8 @@ pub fn run() -> ExitCode {
         Command::Verify(args) => ExitCode::from(verify::run(&cli.config, &args)),
         Command::Demo(args) => ExitCode::from(demo::run(&args)),
         Command::Certs(args) => ExitCode::from(certs::run(&cli.config, &args)),
+        Command::Completions(args) => ExitCode::from(pages::completions(&args)),
+        Command::Man(args) => ExitCode::from(pages::man(&args)),
     }
 }
 
