@@ -376,6 +376,12 @@ pub fn try_lock(file: &std::fs::File) -> io::Result<()> {
 /// The size of a large page, where there are any: 2 MiB on x86-64 and on most ARM systems.
 const LARGE_PAGE: usize = 2 << 20;
 
+#[cfg(not(target_env = "musl"))]
+use libc::MADV_COLLAPSE;
+/// `libc` has the constant for glibc alone; the kernel's number is the same (`asm-generic/mman-common.h`).
+#[cfg(target_env = "musl")]
+const MADV_COLLAPSE: libc::c_int = 25;
+
 /// Has the system put a table that is in use into large pages, as far as it fills such.
 ///
 /// A look-up in many megabytes otherwise waits for the page's address before it waits for what is there. The system may
@@ -386,7 +392,7 @@ pub fn prefer_large_pages(area: Range<*const u8>) {
     if start >= end {
         return;
     }
-    for advice in [libc::MADV_COLLAPSE, libc::MADV_HUGEPAGE] {
+    for advice in [MADV_COLLAPSE, libc::MADV_HUGEPAGE] {
         // SAFETY: neither advice changes what the memory holds, or whether it may be read or written, whose ever it is.
         if unsafe { libc::madvise(start as *mut libc::c_void, end - start, advice) } == 0 {
             return;
