@@ -124,6 +124,11 @@ impl Server {
         })
     }
 
+    /// What it said of each listener so far.
+    pub fn announced(&self) -> Vec<String> {
+        self.listeners.borrow().iter().map(|(_, what)| what.clone()).collect()
+    }
+
     fn note_listener(&self, line: &str) {
         if let Some((_, rest)) = line.split_once("listening on ")
             && let Some((address, what)) = rest.split_once(' ')

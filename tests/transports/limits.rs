@@ -76,6 +76,27 @@ async fn slow_handshakes_delay_nobody() {
     }
 }
 
+/// RFC 9000 §8.1: an address that is not validated gets at most three times the bytes it sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn rfc9000_s8_1_a_forged_address_gets_no_more_than_three_times_as_much() {
+    let world = World::start("");
+    let sink = tokio::net::UdpSocket::bind((LOCAL, 0)).await.unwrap();
+    let mut endpoint = Endpoint::client((LOCAL, 0).into()).unwrap();
+    let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(world.client(b"doq")).unwrap();
+    endpoint.set_default_client_config(quinn::ClientConfig::new(std::sync::Arc::new(crypto)));
+    let _begun = endpoint.connect(sink.local_addr().unwrap(), NAME).unwrap();
+    let mut room = [0; 2048];
+    let (sent, _) = in_time(sink.recv_from(&mut room)).await.unwrap();
+    let victim = tokio::net::UdpSocket::bind((LOCAL, 0)).await.unwrap();
+    victim.send_to(&room[..sent], world.server.listener("DNS over QUIC", LOCAL)).await.unwrap();
+    let mut received = 0;
+    // Beyond the first probe timeouts (RFC 9002 §6.2.2), when lost packets are sent again.
+    while let Ok(got) = tokio::time::timeout(Duration::from_millis(2500), victim.recv(&mut room)).await {
+        received += got.unwrap();
+    }
+    assert!(received > 0 && received <= 3 * sent, "{received} bytes for {sent}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_handshakes_take_no_place_of_those_who_ask() {
     let world = World::start("tcp-connections = 6");

@@ -46,19 +46,20 @@ pub struct World {
 impl World {
     /// Serves the zones of the engine's cases, with some more keys under `[dns]`.
     pub fn start(keys: &str) -> World {
-        let folder = tempfile::tempdir().unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(certify(&folder)).unwrap();
-        let server = Server::start(&configure(&folder, keys));
+        World::start_from(&configure(keys), &[])
+    }
+
+    /// Serves this configuration, whose folder has `cert.pem`, `key.pem` and these files.
+    pub fn start_from(config: &str, files: &[(&str, &str)]) -> World {
+        let (folder, roots, path) = prepare(config, files);
+        let server = Server::start(&path);
         World { folder, server, roots }
     }
 
-    /// The same with no more open files than this.
+    /// As [`World::start`], with no more open files than this.
     pub fn start_with_open_files(keys: &str, limit: u32) -> World {
-        let folder = tempfile::tempdir().unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(certify(&folder)).unwrap();
-        let server = Server::start_with_open_files(&configure(&folder, keys), limit);
+        let (folder, roots, path) = prepare(&configure(keys), &[]);
+        let server = Server::start_with_open_files(&path, limit);
         World { folder, server, roots }
     }
 
@@ -126,8 +127,20 @@ fn certify(folder: &TempDir) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap()
 }
 
-/// Writes the config of the engine's cases with every listener there is.
-fn configure(folder: &TempDir, keys: &str) -> PathBuf {
+/// Writes a configuration, a certificate and further files.
+fn prepare(config: &str, files: &[(&str, &str)]) -> (TempDir, RootCertStore, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(certify(&folder)).unwrap();
+    for (name, text) in [&[("pharos.toml", config)], files].concat() {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let path = folder.path().join("pharos.toml");
+    (folder, roots, path)
+}
+
+/// The configuration of the engine's cases with every listener of DNS.
+fn configure(keys: &str) -> String {
     let text = fs::read_to_string(fixture::config()).unwrap();
     let here = fixture::folder();
     let here = here.display();
@@ -137,10 +150,7 @@ fn configure(folder: &TempDir, keys: &str) -> PathBuf {
          https = {{ listen = {listen} }}\nquic = {{ listen = {listen} }}\n"
     );
     let text = text.replace("\"zones/", &format!("\"{here}/zones/"));
-    let text = text.replace("\"networks/", &format!("\"{here}/networks/")).replace("[dns]\n", &dns);
-    let path = folder.path().join("pharos.toml");
-    fs::write(&path, text).unwrap();
-    path
+    text.replace("\"networks/", &format!("\"{here}/networks/")).replace("[dns]\n", &dns)
 }
 
 /// Connects from an address.
