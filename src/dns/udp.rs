@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use super::Engine;
 use super::ahead::Ahead;
 use super::bind::Datagrams;
+use crate::listen::is_service_port;
 use crate::process::sys::{self, Batch, Datagram, Fragments, MAX_DATAGRAM, Wait};
 use crate::rates::Rates;
 use crate::telemetry::dns::{Count, Dns as Counters, Failure, Lost, Own};
@@ -37,15 +38,6 @@ const MAX_LAST: usize = 16_384;
 /// How long a thread pauses when taking datagrams fails: a fault of the system, which must not be answered by a
 /// thread that spins.
 const FAILURE_PAUSE: Duration = Duration::from_millis(10);
-
-/// Whether a source port is that of a service that answers any datagram, so that a reply begins a loop between the two.
-///
-/// No resolver asks from one. A reply to port 0 arrives nowhere: sockets cannot be bound to it (RFC 6335 §6).
-#[inline]
-fn is_service_port(port: u16) -> bool {
-    // echo, daytime, qotd, chargen, time, and kpasswd, which answers errors with errors (CVE-2002-2443).
-    matches!(port, 0 | 7 | 13 | 17 | 19 | 37 | 464)
-}
 
 /// The threads.
 #[derive(Debug)]

@@ -208,7 +208,7 @@ impl Asker {
     /// Asks one address, over a connection that is there or a new one.
     async fn ask(&self, means: &Arc<Means>, address: IpAddr, path: &str) -> (Holding, Counted) {
         if let Some(mut kept) = self.take_kept(address)
-            && let Ok(response) = kept.request(Method::HEAD, path, None).await
+            && let Ok(response) = kept.request(Method::HEAD, path, None, 0).await
         {
             self.keep(means, address, kept);
             return said(response.status().as_u16());
@@ -218,7 +218,7 @@ impl Asker {
         let Ok(mut dialed) = means.dialer.dial(address, &mut step).await else {
             return (Holding::Unsaid, Counted::Unreached);
         };
-        match dialed.request(Method::HEAD, path, None).await {
+        match dialed.request(Method::HEAD, path, None, 0).await {
             Ok(response) => {
                 self.keep(means, address, dialed);
                 said(response.status().as_u16())

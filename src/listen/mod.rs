@@ -13,6 +13,7 @@ mod accept;
 mod bind;
 mod clients;
 mod quic;
+mod quic_socket;
 mod stream;
 mod unsent;
 
@@ -25,6 +26,7 @@ pub use accept::{Listeners, Terms};
 pub use bind::{BindError, Bound, BoundQuic, bind, bind_quic};
 pub use clients::{Beyond, Clients, Limits, OverClientLimit, Peer, Place};
 pub use quic::{Endpoints, QuicConnection, QuicService, QuicTerms};
+pub use quic_socket::is_service_port;
 pub use stream::{Socket, Stream, Watched};
 pub use unsent::{Filled, Held, MESSAGE, Room};
 

@@ -18,13 +18,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, TransportConfig, VarInt};
+use quinn::{
+    Connection, Endpoint, EndpointConfig, Incoming, Runtime as _, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bind::BoundQuic;
 use super::clients::{Clients, Peer, Place};
+use super::quic_socket::QuicSocket;
 use super::unsent::PER_CONNECTION;
 use super::{Closed, Event, HANDSHAKE_TIMEOUT, Stopped};
 use crate::telemetry::Gauge;
@@ -107,7 +110,9 @@ impl Endpoints {
         let service = Arc::new(service);
         for socket in bound.sockets {
             let runtime = Arc::new(TokioRuntime);
-            let endpoint = Endpoint::new(EndpointConfig::default(), Some(all.config.clone()), socket, runtime)?;
+            let socket = Arc::new(QuicSocket(runtime.wrap_udp_socket(socket)?));
+            let server = Some(all.config.clone());
+            let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), server, socket, runtime)?;
             let acceptor = Acceptor {
                 endpoint: endpoint.clone(),
                 terms: all.terms.clone(),

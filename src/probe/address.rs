@@ -36,12 +36,18 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// The fault of this machine that kept the probe from a verdict; `None` if the finding is about the mirror.
+    pub fn own_fault(&self) -> Option<&Reason> {
+        self.reason.as_ref().filter(|reason| matches!(reason, Reason::Own(_)))
+    }
+
     fn fails(verdict: Verdict, reason: Reason) -> Self {
         Finding { verdict, reason: Some(reason), not_after: None }
     }
 
     fn of_dialling(error: &DialError) -> Self {
         match error {
+            DialError::Own(error) => Finding::fails(Verdict::Unreachable, Reason::Own(error.clone())),
             DialError::Connect(kind) => Finding::fails(Verdict::Unreachable, Reason::Connect(*kind)),
             DialError::Handshake(error) => Finding::fails(Verdict::TlsBad, Reason::Handshake(error.clone())),
             DialError::Http(error) => Finding::fails(Verdict::Unreachable, Reason::Http(error.clone())),
@@ -60,6 +66,8 @@ impl Finding {
 /// Why a verdict is not simply up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
+    /// This machine cannot make a connection: no verdict on the mirror.
+    Own(String),
     /// The connection cannot be made.
     Connect(io::ErrorKind),
     /// The time is up; after this step.
@@ -87,6 +95,7 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Reason::Own(error) => write!(f, "this machine cannot make a connection: {error}"),
             Reason::Connect(kind) => write!(f, "cannot connect: {kind}"),
             Reason::TimedOut(Step::Connect) => f.write_str("no connection in time"),
             Reason::TimedOut(Step::Handshake) => f.write_str("connects, but the TLS handshake does not end in time"),
@@ -109,6 +118,7 @@ impl Reason {
     /// The word for metrics.
     pub fn word(&self) -> &'static str {
         match self {
+            Reason::Own(_) => "own",
             Reason::Connect(_) => "connect",
             Reason::TimedOut(Step::Connect) => "connect-time-out",
             Reason::TimedOut(Step::Handshake) => "handshake-time-out",
@@ -128,6 +138,7 @@ impl Reason {
     /// What the owner of the mirror can do about it.
     pub fn remedy(&self) -> &'static str {
         match self {
+            Reason::Own(_) => "raise the limit on open files, or free ports and memory of this machine",
             Reason::Connect(_) | Reason::TimedOut(Step::Connect) => {
                 "check that it listens on this address and port, and that no firewall is between"
             }
@@ -198,20 +209,20 @@ impl Prober {
     /// MIRRORS: `HEAD` has the exact length; the octets hash to the digest; a range is exact; what cannot exist is not.
     async fn check_canary(&self, canary: &Canary, dialed: &mut Dialed) -> Result<(), Finding> {
         let path = blob_path(&canary.repository, &canary.sha256);
-        let head = ask(dialed, Method::HEAD, &path, None).await?;
+        let head = ask(dialed, Method::HEAD, &path, None, 0).await?;
         check_found(head.status(), Reason::CanaryStatus)?;
         let length = head.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         if length != Some(canary.size) {
             return Err(Finding::fails(Verdict::ContentBad, Reason::CanaryLength(length)));
         }
-        let whole = ask(dialed, Method::GET, &path, None).await?;
+        let whole = ask(dialed, Method::GET, &path, None, canary.size).await?;
         check_found(whole.status(), Reason::CanaryStatus)?;
         let octets = self.body(whole, canary.size).await?;
         if hex(digest(&SHA256, &octets).as_ref()) != *canary.sha256 {
             return Err(Finding::fails(Verdict::ContentBad, Reason::CanaryDigest));
         }
         let last = canary.size - 1;
-        let part = ask(dialed, Method::GET, &path, Some(&format!("bytes={last}-{last}"))).await?;
+        let part = ask(dialed, Method::GET, &path, Some(&format!("bytes={last}-{last}")), canary.size).await?;
         let status = part.status();
         let range = part.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
         let exact = range == Some(&*format!("bytes {last}-{last}/{}", canary.size));
@@ -224,7 +235,7 @@ impl Prober {
 
     /// A digest that cannot exist must not be found: some servers say 200 to everything.
     async fn check_nowhere(&self, repository: &str, dialed: &mut Dialed) -> Result<(), Finding> {
-        let response = ask(dialed, Method::HEAD, &blob_path(repository, NOWHERE), None).await?;
+        let response = ask(dialed, Method::HEAD, &blob_path(repository, NOWHERE), None, 0).await?;
         // A mirror that lacks a blob may redirect to the canonical registry instead.
         let (status, lacks) = (response.status(), response.status().is_redirection());
         if status.is_client_error() || lacks {
@@ -252,8 +263,9 @@ async fn ask(
     method: Method,
     path: &str,
     range: Option<&str>,
+    max_body_len: u64,
 ) -> Result<Response<Incoming>, Finding> {
-    let response = dialed.request(method, path, range).await;
+    let response = dialed.request(method, path, range, max_body_len).await;
     response.map_err(|error| Finding::fails(Verdict::Unreachable, Reason::Http(error)))
 }
 

@@ -42,6 +42,8 @@ pub struct Watcher {
     tracks: BTreeMap<Key, Tracked>,
     running: JoinSet<Done>,
     keeper: Keeper,
+    /// The last probe that failed for a fault of this machine, until probes have succeeded for an interval.
+    failed_here: Option<Instant>,
     /// Varies the intervals. Drawn, because servers with one configuration would else probe a mirror at the same moments.
     jitter: u64,
 }
@@ -84,6 +86,7 @@ impl Watcher {
             tracks: BTreeMap::new(),
             running: JoinSet::new(),
             keeper: Keeper::default(),
+            failed_here: None,
             jitter: process::seed(),
         };
         watcher.watch(mirrors.to_vec());
@@ -221,12 +224,25 @@ impl Watcher {
         let now = self.clock.now();
         let every = |probe: &Probe, track: &Track| if track.is_in_doubt() { probe.retry } else { probe.interval };
         let Some(tracked) = self.tracks.get_mut(&key) else { return };
+        if let Some(fault) = finding.own_fault() {
+            tracked.probing = Probing::No;
+            tracked.due = Instant::now() + vary(self.probe.retry, &mut self.jitter);
+            self.counters.failed_here();
+            if self.failed_here.replace(Instant::now()).is_none() {
+                warn!("mirrors cannot be probed, and stand as they did: {fault}; {}", fault.remedy());
+            }
+            return;
+        }
         let before = (tracked.track.health(), tracked.track.last);
         tracked.track.observe(finding.verdict, now, &self.probe.thresholds);
         tracked.probing = Probing::No;
         let (after, pause) = (tracked.track.health(), every(&self.probe, &tracked.track));
         // From beginning to beginning: what hangs until the time-out would else be left later than `fall` intervals.
         tracked.due = Instant::now() + vary(pause, &mut self.jitter).saturating_sub(took);
+        if self.failed_here.is_some_and(|last| last.elapsed() > self.probe.interval) {
+            self.failed_here = None;
+            info!("mirrors are probed again");
+        }
         let (verdict, not_after) = (finding.verdict, finding.not_after);
         let cause = finding.reason.as_ref().map(Reason::word);
         let probed = Probed { verdict, cause, took, not_after, health: after, now: self.clock.read().unix };

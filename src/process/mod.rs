@@ -21,5 +21,5 @@ pub use lock::{Lock, LockError};
 pub use notify::Supervisor;
 pub use seed::seed;
 pub use signals::{Signal, Signals};
-pub use sys::raise_open_files;
+pub use sys::{forbid_dumps, raise_open_files};
 pub use vital::{Ended, Ends, Vital};

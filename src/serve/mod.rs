@@ -9,6 +9,7 @@
 
 mod control;
 mod dns;
+mod limits;
 mod mirrors;
 mod prepare;
 mod reload;
@@ -121,13 +122,15 @@ pub fn rehearse(path: &Path) -> Result<Built, Vec<Diagnostic>> {
 
 /// Serves a configuration until told to stop.
 pub fn run(path: &Path) -> Result<(), Failure> {
-    if let Err(error) = process::raise_open_files() {
-        warn!(%error, "failed to raise the limit on open files");
+    if let Err(error) = process::forbid_dumps() {
+        warn!(%error, "failed to keep keys out of core files");
     }
+    let open_files = process::raise_open_files();
     work::start().map_err(Failure::Threads)?;
     files::start().map_err(Failure::Threads)?;
     let prepared = prepare(path, Generation(1), &Purpose::Start).map_err(Failure::Config)?;
     log_warnings(&prepared.built.warnings);
+    limits::warn_of_open_files(open_files, &prepared.built.config);
     let more = crate::dns::udp_threads(&prepared.built.config.dns) + work::SPARE_THREADS;
     let runtime = work::runtime(more).map_err(Failure::Threads)?;
     let done = runtime.block_on(serve(path, prepared));

@@ -51,6 +51,7 @@ type Addresses = BTreeMap<(Arc<str>, IpAddr), Found>;
 pub struct Probes {
     verdicts: [Counter; VERDICTS.len()],
     durations: Histogram,
+    failed_here: Counter,
     causes: Mutex<BTreeMap<&'static str, u64>>,
     addresses: Mutex<Addresses>,
 }
@@ -70,6 +71,11 @@ impl Probes {
         let since = if known.health == health { known.since } else { now };
         // A probe that saw no certificate says nothing of it.
         *known = Found { since, not_after: not_after.or(known.not_after), ..found };
+    }
+
+    /// Counts a probe that came to no verdict for a fault of this machine.
+    pub fn failed_here(&self) {
+        self.failed_here.increment();
     }
 
     /// What is known of an address; none before its first verdict.
@@ -99,6 +105,8 @@ impl Collect for Probes {
         for (cause, count) in causes {
             family.sample(&[("reason", cause)], count);
         }
+        let help = "Probes without a verdict, because this machine had no descriptor, port or memory for them.";
+        page.counter("pharos_probe_own_failures_total", help).sample(&[], self.failed_here.value());
         let (buckets, sum_us) = self.durations.read();
         page.histogram("pharos_probe_duration_seconds", "How long probes take.").distribution(&[], &buckets, sum_us);
         let addresses = self.addresses().clone();

@@ -11,7 +11,10 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body_util::Empty;
@@ -24,6 +27,7 @@ use rustls::client::danger::ServerCertVerifier as _;
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -78,6 +82,8 @@ pub enum Step {
 pub enum DialError {
     /// Nobody listens, or there is no way there.
     Connect(io::ErrorKind),
+    /// This machine has no descriptor, memory or port left for a connection: it says nothing of the address.
+    Own(String),
     /// The certificate is not one that clients accept for the name.
     Certificate(CertificateError),
     /// The handshake fails for another reason.
@@ -105,11 +111,18 @@ impl Dialer {
     /// Connects to an address; `step` is kept up to date, for whoever gives up on the way.
     pub async fn dial(&self, address: IpAddr, step: &mut Step) -> Result<Dialed, DialError> {
         *step = Step::Connect;
-        let stream = TcpStream::connect(SocketAddr::new(address, self.port)).await;
-        let stream = stream.map_err(|error| DialError::Connect(error.kind()))?;
+        let place = SocketAddr::new(address, self.port);
+        let stream = TcpStream::connect(place).await;
+        let stream = stream.map_err(|error| match is_own_fault(&error, place) {
+            true => DialError::Own(error.to_string()),
+            false => DialError::Connect(error.kind()),
+        })?;
         // Requests are single small writes, for which Nagle's algorithm only waits.
         let _ = stream.set_nodelay(true);
         *step = Step::Handshake;
+        let allowance = Allowance::default();
+        allowance.set(MAX_HEADS_LEN);
+        let stream = Bounded { stream, allowance: allowance.clone() };
         let connecting = TlsConnector::from(self.config.clone()).connect(self.name.clone(), stream);
         let stream = connecting.await.map_err(|error| tls_error(&error))?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
@@ -118,7 +131,7 @@ impl Dialer {
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|error| DialError::Http(error.to_string()))?;
         let connection = AbortOnDrop(tokio::spawn(connection));
-        Ok(Dialed { host: self.host.clone(), sender, chain, _connection: connection })
+        Ok(Dialed { host: self.host.clone(), sender, chain, allowance, _connection: connection })
     }
 
     /// Whether clients will accept the chain of a connection after so long as well.
@@ -140,18 +153,21 @@ pub struct Dialed {
     host: Arc<str>,
     sender: SendRequest<Empty<Bytes>>,
     chain: Vec<CertificateDer<'static>>,
+    allowance: Allowance,
     _connection: AbortOnDrop,
 }
 
 impl Dialed {
-    /// Makes a request, and waits for the head of its response.
+    /// Makes a request, and waits for the head of its response, whose body may have so many bytes.
     pub async fn request(
         &mut self,
         method: Method,
         path: &str,
         range: Option<&str>,
+        max_body_len: u64,
     ) -> Result<Response<Incoming>, String> {
         self.sender.ready().await.map_err(|error| error.to_string())?;
+        self.allowance.set(max_body_len.saturating_mul(2).saturating_add(MAX_HEADS_LEN));
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -172,6 +188,75 @@ impl Dialed {
     /// The end of the leaf's time, in seconds since 1970.
     pub fn not_after(&self) -> Option<u64> {
         Some(facts::not_after(self.chain.first()?)?.as_secs())
+    }
+}
+
+/// Bytes that may come over TCP for a handshake, and for a request beside its body, which may take twice its length because
+/// TLS and chunks frame it. Neither hyper nor rustls limits how many interim responses (`103`) or empty records come.
+const MAX_HEADS_LEN: u64 = 256 << 10;
+
+/// Bytes that a peer may still send.
+#[derive(Clone, Debug, Default)]
+struct Allowance(Arc<AtomicU64>);
+
+impl Allowance {
+    fn set(&self, len: u64) {
+        self.0.store(len, Ordering::Relaxed);
+    }
+
+    /// Takes bytes off; an error if there are not so many left.
+    fn take(&self, len: u64) -> io::Result<()> {
+        match self.0.load(Ordering::Relaxed).checked_sub(len) {
+            Some(left) => {
+                self.set(left);
+                Ok(())
+            }
+            None => Err(io::Error::other("sends more than it was asked for")),
+        }
+    }
+}
+
+/// A connection that fails once its peer has sent more than it may.
+#[derive(Debug)]
+struct Bounded<S> {
+    stream: S,
+    allowance: Allowance,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = room.filled().len();
+        match Pin::new(&mut self.stream).poll_read(context, room) {
+            Poll::Ready(Ok(())) => Poll::Ready(self.allowance.take((room.filled().len() - before) as u64)),
+            other => other,
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// Whether a connection fails for a reason that is this machine's own.
+fn is_own_fault(error: &io::Error, place: SocketAddr) -> bool {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => true,
+        // No port is left, or no address of the family: the second is so for datagrams too, of which none is sent here.
+        Some(libc::EADDRNOTAVAIL) => {
+            let any: SocketAddr = if place.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
+            std::net::UdpSocket::bind(any).is_ok_and(|socket| socket.connect(place).is_ok())
+        }
+        _ => false,
     }
 }
 
@@ -196,6 +281,7 @@ impl Drop for AbortOnDrop {
 #[cfg(test)]
 mod tests {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
+    use tokio::io::AsyncWriteExt as _;
 
     use super::*;
 
@@ -208,5 +294,38 @@ mod tests {
             let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
             assert_eq!(facts::not_after(made.der()).map(|end| end.as_secs()), Some(1_772_323_200));
         }
+    }
+
+    #[test]
+    fn a_lack_of_this_machine_is_its_own_fault_and_a_refusal_is_not() {
+        let loopback: SocketAddr = "127.0.0.1:9".parse().unwrap();
+        for number in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL] {
+            assert!(is_own_fault(&io::Error::from_raw_os_error(number), loopback), "{number}");
+        }
+        for number in [libc::ECONNREFUSED, libc::ETIMEDOUT, libc::EHOSTUNREACH, libc::ENETUNREACH] {
+            assert!(!is_own_fault(&io::Error::from_raw_os_error(number), loopback), "{number}");
+        }
+    }
+
+    #[tokio::test]
+    async fn interim_responses_without_end_break_the_connection() {
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        let allowance = Allowance::default();
+        allowance.set(MAX_HEADS_LEN);
+        let flood = tokio::spawn(async move {
+            let mut sent = 0;
+            while theirs.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n").await.is_ok() {
+                sent += 1;
+            }
+            sent
+        });
+        let stream = Bounded { stream: ours, allowance };
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let request = Request::builder().uri("/").body(Empty::<Bytes>::new()).unwrap();
+        assert!(sender.send_request(request).await.is_err());
+        assert!(connection.await.unwrap().is_err());
+        let sent: u64 = flood.await.unwrap();
+        assert!(sent < 3 * MAX_HEADS_LEN / 40, "{sent} interim responses were read");
     }
 }
