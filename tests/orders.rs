@@ -239,7 +239,7 @@ fn give_each_order(world: &World) {
     assert_eq!((&done["order"], &done["before"]["order"]), (&Value::Null, &"up".into()));
     assert_eq!(world.answer(), [10]);
     let said = world.ok(&["mirror", "auto", "near"]);
-    assert_eq!(said, "near: no order stands, probes decide\n");
+    assert_eq!(said, "near: no override, probes decide\n");
 
     let log = world.server().wait_for("order taken back");
     let orders: Vec<_> = log.iter().filter_map(|line| line.split_once("order ").map(|(_, said)| said)).collect();
@@ -483,10 +483,36 @@ fn what_is_wrong_with_an_order_is_said() {
 }
 
 #[test]
+fn draining_the_last_mirror_is_done_and_warned_of() {
+    let world = World::start();
+    let drain = |mirror: &str, more: &[&str]| {
+        let output = world.run(&[&["mirror", "drain", mirror, "--reason", "a test"], more].concat());
+        assert_eq!(output.status.code(), Some(0));
+        texts(&output)
+    };
+    assert_eq!(drain("near", &[]).1, "");
+    assert_eq!(drain("far", &[]).1, "");
+    assert_eq!(world.answer(), [30]);
+    let expected =
+        "no other mirror of horizon `h` is up: the best of those left is given, because an empty answer is worse";
+    let (said, complained) = drain("spare", &["--json"]);
+    assert_eq!(complained, format!("warning: spare: {expected}\n"));
+    let reply: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&reply["order"]["order"], &reply["warning"]), (&"drain".into(), &expected.into()));
+    // `answer-mirrors` is 1, so one of the drained mirrors is given.
+    assert_eq!(world.answer(), [10]);
+    let (said, complained) = drain("spare", &["--force", "--json"]);
+    let reply: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&*complained, &reply["warning"]), ("", &Value::Null));
+    // To count a mirror as up takes none away.
+    assert_eq!(texts(&world.run(&["mirror", "up", "spare", "--reason", "a test"])).1, "");
+}
+
+#[test]
 fn the_admin_listener_takes_orders_from_who_has_the_token() {
     let world = World::start();
-    let order = "{\"order\": \"drain\", \"reason\": \"new disks\", \"until\": \"2h\"}";
-    let path = "/mirrors/near/order";
+    let order = "{\"override\": \"drain\", \"reason\": \"new disks\", \"until\": \"2h\"}";
+    let path = "/mirrors/near/override";
     for token in [None, Some(""), Some("0123456789abcdef0123456789abcdee"), Some("0123456789abcdef0123456789abcde")] {
         let (status, said) = world.admin(Method::PUT, path, token, order);
         assert_eq!((status, &*said), (StatusCode::UNAUTHORIZED, "this is for whoever has the token\n"), "{token:?}");
@@ -501,18 +527,30 @@ fn the_admin_listener_takes_orders_from_who_has_the_token() {
     assert_eq!((&done["order"]["order"], &done["order"]["who"]), (&"drain".into(), &"token from 127.0.0.1".into()));
     assert_eq!(world.answer(), [20]);
 
-    let (status, said) = world.admin(Method::PUT, "/mirrors/naer/order", Some(TOKEN), order);
+    let (status, said) = world.admin(Method::PUT, "/mirrors/naer/override", Some(TOKEN), order);
     assert!(status == StatusCode::NOT_FOUND && said.contains("did you mean `near`?"), "{said}");
-    let (status, said) = world.admin(Method::PUT, path, Some(TOKEN), "{\"order\": \"drain\"}");
+    let (status, said) = world.admin(Method::PUT, path, Some(TOKEN), "{\"override\": \"drain\"}");
     assert!(status == StatusCode::BAD_REQUEST && said.contains("missing field `reason`"), "{said}");
     let long = "x".repeat(9000);
     assert_eq!(world.admin(Method::PUT, path, Some(TOKEN), &long).0, StatusCode::PAYLOAD_TOO_LARGE);
     assert_eq!(world.admin(Method::POST, "/mirrors", Some(TOKEN), "").0, StatusCode::METHOD_NOT_ALLOWED);
 
     let (_, metrics) = world.admin(Method::GET, "/metrics", None, "");
-    assert!(metrics.contains("\npharos_mirror_order{mirror=\"near\",order=\"drain\"} 1\n"), "{metrics}");
+    for line in [
+        "pharos_mirror_override{mirror=\"near\",override=\"drain\"}",
+        "pharos_mirror_order{mirror=\"near\",order=\"drain\"}",
+    ] {
+        assert!(metrics.contains(&format!("\n{line} 1\n")), "{metrics}");
+    }
     let (status, said) = world.admin(Method::DELETE, path, Some(TOKEN), "");
     assert_eq!(status, StatusCode::OK, "{said}");
+    assert_eq!(world.answer(), [10]);
+    // The former path and body.
+    let former = "/mirrors/near/order";
+    let body = "{\"order\": \"drain\", \"reason\": \"new disks\"}";
+    assert_eq!(world.admin(Method::PUT, former, Some(TOKEN), body).0, StatusCode::OK);
+    assert_eq!(world.answer(), [20]);
+    assert_eq!(world.admin(Method::DELETE, former, Some(TOKEN), "").0, StatusCode::OK);
     assert_eq!(world.answer(), [10]);
 
     // A new token takes a reload.
@@ -571,7 +609,7 @@ spare   192.0.2.30  up      not probed         h
     assert_eq!((&status["orders"][0]["order"], &status["troubles"]), (&order, &serde_json::json!([])));
     let text = world.ok(&["status"]);
     let lines = format!(
-        "mirrors     2 of 3 up\nzones       blob.example (serial 7)\norders      far: down by order of {who} since \
+        "mirrors     2 of 3 up\nzones       blob.example (serial 7)\noverrides   far: down by order of {who} since \
          {since}: gone\n"
     );
     assert!(text.ends_with(&lines), "{text}");

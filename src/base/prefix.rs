@@ -31,6 +31,14 @@ impl Family {
         }
     }
 
+    /// The word for metrics and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Family::V4 => "ipv4",
+            Family::V6 => "ipv6",
+        }
+    }
+
     /// That which it is not.
     pub const fn other(self) -> Family {
         match self {

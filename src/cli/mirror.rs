@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::columns::columns;
 use super::server::{SOCKET_OPTION, Server};
-use super::{OK, put};
+use super::{OK, put, warn};
 use crate::base::text::shown;
 use crate::base::when::parse_end;
 use crate::control::client::Question;
@@ -38,7 +38,7 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Show each mirror with its addresses, their health, and the order that stands
+    /// Show each mirror with its addresses, their health, and the override in force
     List {
         /// Only this one
         #[arg(value_name = "NAME")]
@@ -50,7 +50,7 @@ enum Command {
     Down(Give),
     /// Count it as up, whatever probes say
     Up(Give),
-    /// Take the order back: probes decide again
+    /// Remove the override: probes decide again
     Auto {
         /// The mirror
         #[arg(value_name = "NAME")]
@@ -61,21 +61,25 @@ enum Command {
     },
 }
 
-/// An order.
+/// An override.
 #[derive(Debug, clap::Args)]
 struct Give {
     /// The mirror
     #[arg(value_name = "NAME")]
     mirror: String,
 
-    /// Why, for whoever finds the order later
+    /// The reason, shown with the override
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     reason: String,
 
-    /// When it ends: after a time like 90s, 2h or 3d, or at a moment like 2026-01-31T18:00:00Z; without this it stands
-    /// until it is taken back
+    /// When it ends: after a time like 90s, 2h or 3d, or at a moment like 2026-01-31T18:00:00Z; without this it is in
+    /// force until it is removed
     #[arg(long, value_name = "WHEN", value_parser = parse_until)]
     until: Option<String>,
+
+    /// Do not warn if no other mirror of a horizon is up
+    #[arg(long)]
+    force: bool,
 }
 
 fn parse_reason(text: &str) -> Result<String, String> {
@@ -122,18 +126,22 @@ fn answer(config: &Path, args: &Args) -> Result<String, u8> {
 }
 
 fn order(server: &Server, forced: Forced, give: &Give, args: &Args) -> Result<String, u8> {
-    let body = json!({ "order": forced.as_str(), "reason": give.reason, "until": give.until }).to_string();
+    let body = json!({ "override": forced.as_str(), "reason": give.reason, "until": give.until, "force": give.force })
+        .to_string();
     done(server, Question { method: Method::PUT, target: target(&give.mirror), body }, args)
 }
 
 fn done(server: &Server, question: Question, args: &Args) -> Result<String, u8> {
     let view: DoneView = server.ask(question)?;
+    if let Some(warning) = &view.warning {
+        warn(&format!("{}: {warning}", view.mirror));
+    }
     if args.json {
         return Ok(as_json(&view));
     }
     let mut text = match &view.order {
         Some(order) => format!("{}: {}\n", shown(&view.mirror), shown(&words::whole_order(order))),
-        None => format!("{}: no order stands, probes decide\n", shown(&view.mirror)),
+        None => format!("{}: no override, probes decide\n", shown(&view.mirror)),
     };
     if let Some(before) = &view.before {
         text += &format!("before: {}\n", shown(&words::whole_order(before)));
@@ -142,7 +150,7 @@ fn done(server: &Server, question: Question, args: &Args) -> Result<String, u8> 
 }
 
 fn target(mirror: &str) -> String {
-    format!("/mirrors/{}/order", encode(mirror))
+    format!("/mirrors/{}/override", encode(mirror))
 }
 
 fn as_json(view: &impl Serialize) -> String {

@@ -180,6 +180,11 @@ fn complain(error: &impl std::fmt::Display, help: Option<&str>) {
     let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Writes a warning to standard error.
+fn warn(text: &str) {
+    let _ = std::io::stderr().lock().write_all(format!("warning: {}\n", shown(text)).as_bytes());
+}
+
 /// Writes to standard output. Whoever reads it may stop early (`| head`), which is no fault.
 fn put(text: &str) {
     let mut out = std::io::stdout().lock();

@@ -11,7 +11,7 @@ use super::server::{SOCKET_OPTION, Server};
 use super::{OK, put};
 use crate::base::text::shown;
 use crate::control::client::Question;
-use crate::control::view::StatusView;
+use crate::control::view::{PanicView, StatusView};
 use crate::inspect::words;
 
 /// What `status` is asked.
@@ -68,7 +68,12 @@ fn text(view: &StatusView) -> String {
         view.orders.iter().map(|ordered| format!("{}: {}", ordered.mirror, words::whole_order(&ordered.order)));
     let troubles =
         view.troubles.iter().map(|trouble| format!("{}: {}", trouble.mirror, words::trouble(&trouble.address)));
-    for (head, lines) in [("orders", orders.collect::<Vec<_>>()), ("troubles", troubles.collect())] {
+    let panics = view.panics.iter().map(|PanicView { horizon, family }| {
+        format!("{horizon} ({family}): most mirrors do not answer, so mirrors that are down are given")
+    });
+    let parts =
+        [("panic", panics.collect::<Vec<_>>()), ("overrides", orders.collect()), ("troubles", troubles.collect())];
+    for (head, lines) in parts {
         for (at, line) in lines.iter().enumerate() {
             text += &format!("{:<12}{}\n", if at == 0 { head } else { "" }, shown(line));
         }

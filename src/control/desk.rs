@@ -17,7 +17,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::ledger::{Ask, Done, Entry, Refused};
-use super::request::{self, Refusal, Request};
+use super::request::{self, Refusal, Request, Warning};
 use super::view::{self, DoneView, RefusalView};
 use crate::base::diagnostic::did_you_mean;
 use crate::base::ids::MirrorId;
@@ -26,7 +26,7 @@ use crate::base::prefix::Prefix;
 use crate::inspect::first_steered;
 use crate::inspect::view::{Known, OrderView, describe};
 use crate::live::{Published, Readiness};
-use crate::mirror::Order;
+use crate::mirror::{Forced, Order};
 use crate::process::Clock;
 use crate::process::work::{self, Lane, Lost};
 use crate::snapshot::Snapshot;
@@ -95,25 +95,33 @@ impl Desk {
                 let probes = running.probes.clone();
                 explain(snapshot, probes, client, resolver, name.map(|name| *name), age_secs).await
             }
-            Request::Give { mirror, forced, reason, until } => {
-                find(&snapshot, &mirror)?;
+            Request::Give { mirror, forced, reason, until, warning } => {
+                let id = find(&snapshot, &mirror)?;
+                let is_warned = forced != Forced::Up && warning == Warning::Given;
+                let warning = is_warned.then(|| view::warning(&snapshot, id)).flatten();
                 let order = Order { forced, reason, who, since: Clock::civil(), until };
                 let stands = Some(OrderView::of(&order));
-                running.order(mirror, Ask::Give(order), stands).await
+                running.order(mirror, Ask::Give(order), stands, warning).await
             }
             Request::TakeBack { mirror, reason } => {
                 // An order may be taken back that is about a mirror which is gone.
                 if !snapshot.orders().contains_key(&mirror) {
                     find(&snapshot, &mirror)?;
                 }
-                running.order(mirror, Ask::TakeBack { who, reason }, None).await
+                running.order(mirror, Ask::TakeBack { who, reason }, None, None).await
             }
         }
     }
 }
 
 impl Running {
-    async fn order(&self, mirror: Arc<str>, ask: Ask, stands: Option<OrderView>) -> Result<Answer, Refusal> {
+    async fn order(
+        &self,
+        mirror: Arc<str>,
+        ask: Ask,
+        stands: Option<OrderView>,
+        warning: Option<String>,
+    ) -> Result<Answer, Refusal> {
         let (reply, outcome) = oneshot::channel();
         let stopping = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
         let asked = async {
@@ -143,16 +151,21 @@ impl Running {
             order: stands,
             before: before.as_ref().map(OrderView::of),
             generation: generation.map(|generation| generation.0),
+            warning,
         }))
     }
 }
 
-/// The orders that stand, as metrics: a sample for each, so no more than there are orders.
+/// The overrides in force, as metrics: two samples for each.
 impl Collect for Desk {
     fn collect(&self, page: &mut Page) {
         let Some(running) = self.running.get() else { return };
         let snapshot = running.published.load_full();
-        let mut family = page.gauge("pharos_mirror_order", "1 for each order of an operator that stands.");
+        let mut family = page.gauge("pharos_mirror_override", "1 for each override in force.");
+        for (mirror, order) in snapshot.orders() {
+            family.sample(&[("mirror", mirror), ("override", order.forced.as_str())], 1);
+        }
+        let mut family = page.gauge("pharos_mirror_order", "The former name of `pharos_mirror_override`.");
         for (mirror, order) in snapshot.orders() {
             family.sample(&[("mirror", mirror), ("order", order.forced.as_str())], 1);
         }

@@ -30,12 +30,21 @@ pub(super) enum Request {
     Mirrors,
     /// `GET /mirrors/NAME`
     Mirror(Arc<str>),
-    /// `PUT /mirrors/NAME/order`
-    Give { mirror: Arc<str>, forced: Forced, reason: Reason, until: Option<UnixTime> },
-    /// `DELETE /mirrors/NAME/order`
+    /// `PUT /mirrors/NAME/override`, formerly `…/order`
+    Give { mirror: Arc<str>, forced: Forced, reason: Reason, until: Option<UnixTime>, warning: Warning },
+    /// `DELETE /mirrors/NAME/override`, formerly `…/order`
     TakeBack { mirror: Arc<str>, reason: Option<Reason> },
     /// `GET /explain?client=…&resolver=…&name=…`
     Explain { client: Prefix, resolver: Option<IpAddr>, name: Option<Box<NameBuf>> },
+}
+
+/// Treatment of an override that leaves a horizon without a mirror that is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Warning {
+    /// The reply warns of it.
+    Given,
+    /// The operator has said `force`.
+    Silenced,
 }
 
 /// Why a request is not answered.
@@ -70,10 +79,13 @@ impl Refusal {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GiveBody {
-    order: String,
+    #[serde(rename = "override", alias = "order")]
+    word: String,
     reason: String,
     #[serde(default)]
     until: Option<String>,
+    #[serde(default)]
+    force: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -97,7 +109,7 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<Request,
         ["mirrors"] => (is_read.then_some(Ok(Request::Mirrors)), "GET, HEAD"),
         ["explain"] => (is_read.then(|| explain(head.uri.query().unwrap_or_default())), "GET, HEAD"),
         ["mirrors", mirror] => (is_read.then(|| name(mirror).map(Request::Mirror)), "GET, HEAD"),
-        ["mirrors", mirror, "order"] => {
+        ["mirrors", mirror, "override" | "order"] => {
             let request = match head.method {
                 Method::PUT => Some(name(mirror).and_then(|mirror| give(mirror, body, now))),
                 Method::DELETE => Some(name(mirror).and_then(|mirror| take_back(mirror, body))),
@@ -107,7 +119,7 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<Request,
         }
         _ => {
             return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`"))
-                .help("there are /mirrors, /mirrors/NAME/order, /explain, /status and /ready"));
+                .help("there are /mirrors, /mirrors/NAME/override, /explain, /status and /ready"));
         }
     };
     request.unwrap_or_else(|| {
@@ -117,15 +129,16 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<Request,
 }
 
 fn give(mirror: Arc<str>, body: &[u8], now: UnixTime) -> Result<Request, Refusal> {
-    const HELP: &str = "send `{\"order\": \"drain\", \"reason\": \"new disks\", \"until\": \"2h\"}`; `order` is drain, \
-                        down or up, and `until` may be left out";
-    let GiveBody { order, reason, until } = json(body).map_err(|refusal| refusal.help(HELP))?;
-    let unknown = || Refusal::bad(format!("`{order}` is not an order")).help(HELP);
-    let forced = Forced::parse(&order).ok_or_else(unknown)?;
+    const HELP: &str = "send `{\"override\": \"drain\", \"reason\": \"new disks\", \"until\": \"2h\"}`; `override` is \
+                        drain, down or up, and `until` may be left out";
+    let GiveBody { word, reason, until, force } = json(body).map_err(|refusal| refusal.help(HELP))?;
+    let unknown = || Refusal::bad(format!("`{word}` is not an override")).help(HELP);
+    let forced = Forced::parse(&word).ok_or_else(unknown)?;
     let reason = parse_reason(&reason)?;
     let end = |text: String| parse_end(&text, now).map_err(|error| Refusal::bad(format!("until `{text}`: {error}")));
     let until = until.map(end).transpose()?;
-    Ok(Request::Give { mirror, forced, reason, until })
+    let warning = if force { Warning::Silenced } else { Warning::Given };
+    Ok(Request::Give { mirror, forced, reason, until, warning })
 }
 
 fn take_back(mirror: Arc<str>, body: &[u8]) -> Result<Request, Refusal> {
@@ -201,8 +214,13 @@ mod tests {
     #[test]
     fn requests_are_understood() {
         let reason = Reason::parse("new disks").unwrap();
-        let give =
-            |until| Request::Give { mirror: "a b/ü".into(), forced: Forced::Drain, reason: reason.clone(), until };
+        let give = |until| Request::Give {
+            mirror: "a b/ü".into(),
+            forced: Forced::Drain,
+            reason: reason.clone(),
+            until,
+            warning: Warning::Given,
+        };
         let target = format!("/mirrors/{}/order", encode("a b/ü"));
         let body = "{\"order\":\"drain\",\"reason\":\" new disks\",\"until\":\"2h\"}";
         assert_eq!(parsed(Method::PUT, &target, body), Ok(give(Some(UnixTime(8200)))));
@@ -237,7 +255,7 @@ mod tests {
         for (body, said) in [
             ("", "the body is not"),
             ("{\"order\":\"drain\"}", "missing field `reason`"),
-            ("{\"order\":\"auto\",\"reason\":\"x\"}", "`auto` is not an order"),
+            ("{\"order\":\"auto\",\"reason\":\"x\"}", "`auto` is not an override"),
             ("{\"order\":\"up\",\"reason\":\" \"}", "say why"),
             ("{\"order\":\"up\",\"reason\":\"a\\nb\"}", "one line"),
             ("{\"order\":\"up\",\"reason\":\"x\",\"until\":\"soon\"}", "until `soon`"),

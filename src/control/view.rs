@@ -9,11 +9,12 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::base::ids::MirrorId;
-use crate::base::prefix::FAMILIES;
+use crate::base::prefix::{FAMILIES, Family};
 use crate::base::when::rfc3339;
 use crate::inspect::view::{AddressView, OrderView};
 use crate::mirror::{AddressStanding, Health, Order};
 use crate::snapshot::Snapshot;
+use crate::steer::Horizon;
 use crate::telemetry::probe::Probes;
 
 /// `/mirrors`
@@ -52,6 +53,9 @@ pub(crate) struct DoneView {
     pub(crate) before: Option<OrderView>,
     /// The snapshot from which it is served; null where nothing changed.
     pub(crate) generation: Option<u64>,
+    /// The consequence of an override that leaves a horizon without a mirror that is up; null if there is none, or `force` was said.
+    #[serde(default)]
+    pub(crate) warning: Option<String>,
 }
 
 /// `/status`
@@ -67,11 +71,22 @@ pub(crate) struct StatusView {
     /// The mirrors, and how many of them may be steered to.
     pub(crate) mirrors: usize,
     pub(crate) mirrors_up: usize,
-    /// The orders that stand.
+    /// The overrides in force.
     pub(crate) orders: Vec<OrderedView>,
+    /// The horizons in panic.
+    #[serde(default)]
+    pub(crate) panics: Vec<PanicView>,
     /// The addresses that are not up, or whose certificates end soon.
     pub(crate) troubles: Vec<TroubleView>,
     pub(crate) zones: Vec<ZoneView>,
+}
+
+/// A horizon that gives mirrors which look down, because most of its mirrors do not answer.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct PanicView {
+    pub(crate) horizon: String,
+    /// `ipv4` or `ipv6`.
+    pub(crate) family: String,
 }
 
 /// An address that needs a look.
@@ -116,6 +131,32 @@ pub(super) fn mirrors(snapshot: &Snapshot, probes: Option<&Probes>) -> MirrorsVi
 pub(super) fn mirror(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>) -> MirrorView {
     let using = snapshot.horizons.iter().filter(|horizon| horizon.mirrors().any(|used| used == id));
     one(snapshot, id, using.map(|horizon| horizon.name.to_string()).collect(), probes)
+}
+
+/// The consequence of an override for the horizons that name a mirror: those in which no other mirror is up for a family that
+/// this one serves. `None` if each has another one.
+pub(super) fn warning(snapshot: &Snapshot, id: MirrorId) -> Option<String> {
+    let is_usable =
+        |other: MirrorId, family| matches!(snapshot.standing(other).health(family), Some(Health::Up | Health::Untried));
+    let is_last = |horizon: &&Horizon| {
+        let mut mirrors = horizon.mirrors();
+        let serves = |family: &Family| snapshot.standing(id).health(*family).is_some();
+        mirrors.any(|used| used == id)
+            && FAMILIES
+                .iter()
+                .filter(|family| serves(family))
+                .any(|family| !horizon.mirrors().any(|other| other != id && is_usable(other, *family)))
+    };
+    let names: Vec<String> =
+        snapshot.horizons.iter().filter(is_last).map(|horizon| format!("`{}`", horizon.name)).collect();
+    let (word, list) = match names.len() {
+        0 => return None,
+        1 => ("horizon", names.join(", ")),
+        _ => ("horizons", names.join(", ")),
+    };
+    Some(format!(
+        "no other mirror of {word} {list} is up: the best of those left is given, because an empty answer is worse"
+    ))
 }
 
 /// The orders about mirrors that the configuration does not have.
@@ -185,6 +226,10 @@ pub(super) fn status(
         mirrors: snapshot.mirrors.len(),
         mirrors_up: ids().filter(is_up).count(),
         orders: snapshot.orders().iter().map(|(name, order)| OrderedView::of(name, order)).collect(),
+        panics: snapshot
+            .panics()
+            .map(|(horizon, family)| PanicView { horizon: horizon.name.to_string(), family: family.as_str().into() })
+            .collect(),
         troubles: troubles.collect(),
         zones: snapshot
             .zones

@@ -9,16 +9,19 @@
 
 mod readiness;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
 
 pub use readiness::Readiness;
 
 use crate::base::name::{Name, NameBuf};
+use crate::base::prefix::Family;
 use crate::base::time::{Generation, Moment};
 use crate::snapshot::{self, Change, Snapshot};
 
@@ -80,7 +83,11 @@ where
     let at_ms = AtomicU64::new(clock().0);
     let published = Arc::new(Published { current: ArcSwap::from_pointee(first), at_ms });
     let (sender, inbox) = mpsc::channel(MAX_WAITING);
-    (published.clone(), Updates(sender), Publisher { published, inbox, clock, retired: Vec::new(), free: drop })
+    (
+        published.clone(),
+        Updates(sender),
+        Publisher { published, inbox, clock, retired: Vec::new(), panics: BTreeSet::new(), free: drop },
+    )
 }
 
 /// The way to change what is served.
@@ -154,6 +161,8 @@ pub struct Publisher<C> {
     clock: C,
     retired: Vec<Arc<Snapshot>>,
     free: fn(Vec<Arc<Snapshot>>),
+    /// The horizons in panic when it was last logged.
+    panics: BTreeSet<(Arc<str>, Family)>,
 }
 
 impl<C: Fn() -> Moment> Publisher<C> {
@@ -165,6 +174,7 @@ impl<C: Fn() -> Moment> Publisher<C> {
 
     /// Folds in updates until nobody is left to send one. What waits together is published together.
     pub async fn run(mut self) {
+        self.note_panics();
         let mut updates = Vec::new();
         loop {
             tokio::select! {
@@ -202,11 +212,27 @@ impl<C: Fn() -> Moment> Publisher<C> {
         }
         if let Some(next) = next {
             self.retired.push(self.published.publish(next, now));
+            self.note_panics();
         }
         for (reply, generation) in waiting {
             // Whoever asked may have stopped waiting.
             let _ = reply.send(generation);
         }
+    }
+
+    /// Logs which horizons have come into panic, and out of it, since the last time.
+    fn note_panics(&mut self) {
+        let panics: BTreeSet<_> =
+            self.published.load().panics().map(|(horizon, family)| (Arc::from(&*horizon.name), family)).collect();
+        for (horizon, family) in panics.difference(&self.panics) {
+            warn!(
+                "horizon {horizon} is in panic for {family}: most of its mirrors do not answer, which looks like a fault of this                  server's network, so mirrors that are down are given"
+            );
+        }
+        for (horizon, family) in self.panics.difference(&panics) {
+            info!("horizon {horizon} is no longer in panic for {family}");
+        }
+        self.panics = panics;
     }
 
     /// Frees the replaced snapshots that no reader holds, away from the threads that answer.

@@ -198,6 +198,14 @@ impl Snapshot {
         self.meters.meter(choice.mirrors.first()?.index(), choice.tier)
     }
 
+    /// The horizons in panic ([`Tier::Panic`]) for some plan, each with the family, in their order.
+    pub fn panics(&self) -> impl Iterator<Item = (&Horizon, Family)> {
+        self.horizons.iter().zip(self.plans()).flat_map(|(horizon, plans)| {
+            let is_panic = |family: &Family| plans.iter().any(|plan| plan[*family as usize].choice.tier == Tier::Panic);
+            FAMILIES.into_iter().filter(is_panic).map(move |family| (horizon, family)).collect::<Vec<_>>()
+        })
+    }
+
     /// For each horizon, for each plan, the addresses of both families.
     pub fn plans(&self) -> impl Iterator<Item = &[[Addresses; 2]]> {
         self.answers.iter().map(|plans| &**plans)

@@ -31,8 +31,8 @@ pub enum Tier {
 /// The mirrors to answer with for one plan and family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// The mirrors: the first that are up, as many as the horizon answers with, or several where none is, but no more than
-    /// [`AnswerMirrors::MAX`]; none only where no mirror of the horizon serves the family.
+    /// The mirrors: the first that are up, or the first that are drained, as many as the horizon answers with; if none serves,
+    /// several, but no more than [`AnswerMirrors::MAX`]; none only where no mirror of the horizon serves the family.
     pub mirrors: Vec<MirrorId>,
     /// Where they come from.
     pub tier: Tier,
@@ -59,8 +59,12 @@ pub fn choose(horizon: &Horizon, plan: &Plan, family: Family, standings: &[Stand
     }
     let of_plan = |wanted: Health| {
         let mut found = tiers.iter().map(|(_, list)| with(list, wanted)).find(|found| !found.is_empty())?;
-        // However long the list is, the answer fits a message, and clients try no more.
-        found.truncate(usize::from(AnswerMirrors::MAX));
+        found.truncate(match wanted {
+            // A drained mirror serves, so it is answered with as one that is up.
+            Health::Drained => most,
+            // Clients try several of which none may serve; the answer fits a message, however long the list is.
+            _ => usize::from(AnswerMirrors::MAX),
+        });
         Some(found)
     };
     let elsewhere: Vec<MirrorId> = horizon.mirrors().filter(|id| health(id) == Some(Health::Up)).take(most).collect();
@@ -204,6 +208,15 @@ mod tests {
             let standing = Standing { v4: vec![AddressStanding { health, stable_secs: None }], ..Standing::default() };
             let choice = choose(&horizon, &horizon.plans()[0], Family::V4, &vec![standing; many.len()]);
             assert_eq!((choice.mirrors, choice.tier), (ids(&many[..usize::from(AnswerMirrors::MAX)]), tier));
+        }
+    }
+
+    #[test]
+    fn as_many_drained_mirrors_are_given_as_the_horizon_answers_with() {
+        let plan = Plan { preferred: ids(&[0, 3]), fallback: ids(&[1]), default: ids(&[2]), weights: None };
+        for (answer_mirrors, given) in [(1, vec![0]), (2, vec![0, 3])] {
+            let found = choice(&horizon(answer_mirrors), &plan, [Some(Drained); 5]);
+            assert_eq!(found, (given, Tier::LastResort));
         }
     }
 

@@ -4,6 +4,7 @@
 //!
 //! **Not here**: publishing ([`crate::live`]), probes ([`super::probe`]), orders ([`crate::control`]).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::dns::Dns;
@@ -11,7 +12,6 @@ use super::http::Http;
 use super::{Collect, Page};
 use crate::base::prefix::FAMILIES;
 use crate::snapshot::Snapshot;
-use crate::steer::Tier;
 
 /// What is served; `S` tells the snapshot and its age in seconds.
 #[derive(Debug)]
@@ -60,10 +60,11 @@ impl<S: Fn() -> (Arc<Snapshot>, u64) + Send + Sync> Collect for Served<S> {
             "pharos_horizon_panic",
             "Whether mirrors of a horizon are given although they look down, most of them being silent.",
         );
-        for (horizon, plans) in snapshot.horizons.iter().zip(snapshot.plans()) {
-            for (at, word) in FAMILIES.iter().zip(["ipv4", "ipv6"]) {
-                let panics = plans.iter().any(|plan| plan[*at as usize].choice.tier == Tier::Panic);
-                family.sample(&[("horizon", &horizon.name), ("family", word)], panics.into());
+        let panics: HashSet<_> = snapshot.panics().map(|(horizon, of)| (&horizon.name, of)).collect();
+        for horizon in snapshot.horizons.iter() {
+            for of in FAMILIES {
+                let is_panic = panics.contains(&(&horizon.name, of));
+                family.sample(&[("horizon", &horizon.name), ("family", of.as_str())], is_panic.into());
             }
         }
     }

@@ -267,6 +267,34 @@ async fn pulls_go_to_the_mirror_that_has_the_blob_and_on_through_canonical_when_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn panic_is_logged_once_and_shown_by_status_and_metrics() {
+    let authority = Authority::new();
+    let (near, far) = (loopback(51), loopback(52));
+    let (at, near_task) = authority.mirror(SocketAddr::new(near, 0), Fault::None).await;
+    let (_, far_task) = authority.mirror(SocketAddr::new(far, at.port()), Fault::None).await;
+    let rest = "[control]\nsocket = \"control.sock\"\nstate = \"overrides.json\"\n[horizons.h]\ndefault = [\"near\", \"far\"]\n";
+    let world =
+        World::start_with(&authority, at.port(), QUICK, &[("near", &[near]), ("far", &[far])], &[("@", "h")], rest);
+    let panics = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pharos"));
+        let output =
+            command.args(["status", "--json", "--config"]).arg(world.folder.path().join("pharos.toml")).output();
+        let status: serde_json::Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+        status["panics"].to_string()
+    };
+    world.expect(A, &[near]);
+    near_task.abort();
+    far_task.abort();
+    world.server.wait_for("horizon h is in panic for IPv4: most of its mirrors do not answer");
+    assert_eq!(panics(), r#"[{"family":"ipv4","horizon":"h"}]"#);
+    assert_eq!(world.server.metric("pharos_horizon_panic{horizon=\"h\",family=\"ipv4\"}"), 1);
+    let _near = authority.mirror(SocketAddr::new(near, at.port()), Fault::None).await;
+    let said = world.server.wait_for("horizon h is no longer in panic for IPv4");
+    assert_eq!(said.iter().filter(|line| line.contains("is in panic")).count(), 0, "it is logged once: {said:?}");
+    assert_eq!(panics(), "[]");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_that_a_host_moves_to_is_probed_before_anybody_is_sent_there() {
     let authority = Authority::new();
     let (first, wrong, right, far) = (loopback(41), loopback(42), loopback(43), loopback(44));
