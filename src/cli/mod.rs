@@ -19,6 +19,7 @@ mod server;
 mod status;
 mod sweep;
 mod verify;
+mod zone;
 
 use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
@@ -77,7 +78,8 @@ Examples:
   pharos explain 52.95.110.0/24               why clients there get what they get
   pharos explain --name www.example.net --resolver 9.9.9.9 2001:db8::/56
   pharos explain --server 52.95.110.0/24      what the running server says, with health and orders
-  pharos mirror drain aws-use1 --reason \"new disks\" --until 2h";
+  pharos mirror drain aws-use1 --reason \"new disks\" --until 2h
+  pharos zone retransfer copy.example         take a primary's zone, whatever its serial";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -95,6 +97,9 @@ enum Command {
 
     /// Show how the running server's mirrors stand, and force one up or down, drain it, or let probes decide again
     Mirror(Box<mirror::Args>),
+
+    /// Have the running server fetch a zone from its primaries again
+    Zone(zone::Args),
 
     /// Say how the running server is: what it serves, since when, and how many mirrors are up
     Status(status::Args),
@@ -148,6 +153,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => ExitCode::from(explain::run(&cli.config, &args)),
         Command::Sweep(args) => ExitCode::from(sweep::run(&cli.config, &args)),
         Command::Mirror(args) => ExitCode::from(mirror::run(&cli.config, &args)),
+        Command::Zone(args) => ExitCode::from(zone::run(&cli.config, &args)),
         Command::Status(args) => ExitCode::from(status::run(&cli.config, &args)),
         Command::Verify(args) => ExitCode::from(verify::run(&cli.config, &args)),
         Command::Demo(args) => ExitCode::from(demo::run(&args)),

@@ -176,7 +176,7 @@ fn values<T: Clone>(list: &[Placed<T>]) -> Vec<T> {
 }
 
 fn transfers(config: &Config, keys: Keys) -> Transfers {
-    let primary = |remote: &config::Remote| {
+    let primary = |remote: &config::Primary| {
         let address = remote.address.ip();
         Party { prefix: Some(Prefix::holding(address, Family::of(address).width())), key: remote.key }
     };

@@ -426,7 +426,9 @@ pub struct Zone {
     /// The master file, or where the copy of a zone with `primaries` is kept; only those may be without.
     pub file: Option<PathBuf>,
     /// Where the zone is fetched from; empty for one that is kept here.
-    pub primaries: Vec<Remote>,
+    pub primaries: Vec<Primary>,
+    /// A PEM file of the roots that certificates of primaries must lead to. `None` means those of this system.
+    pub roots: Option<PathBuf>,
     /// Who may have it, and who is told of changes.
     pub transfer: Transfer,
     /// Whether a signed zone is served without its DNSSEC records; otherwise it is refused.
@@ -455,6 +457,17 @@ pub struct Remote {
     pub address: SocketAddr,
     /// The key.
     pub key: Option<KeyId>,
+}
+
+/// A primary: where a zone is fetched from, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Primary {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The key to sign with what is sent to it.
+    pub key: Option<KeyId>,
+    /// The name of its certificate. `None` fetches in the clear.
+    pub tls: Option<Arc<str>>,
 }
 
 /// One `[keys.*]`.
@@ -740,8 +753,20 @@ mod tests {
         ];
         assert_eq!((&kept.allow[..], kept.steered), (&allowed[..], SteeredExport::Refused));
         let remote = |text: &str, key| Remote { address: text.parse().unwrap(), key };
+        let primary = |text: &str, key, tls: Option<&str>| Primary {
+            address: text.parse().unwrap(),
+            key,
+            tls: tls.map(Into::into),
+        };
         assert_eq!(kept.notify, [remote("192.0.2.7:53", None), remote("[2001:db8::1]:5353", Some(KeyId(0)))]);
-        assert_eq!(copy.primaries, [remote("192.0.2.1:53", Some(KeyId(0))), remote("192.0.2.2:5353", None)]);
+        let primaries = [
+            primary("192.0.2.1:53", Some(KeyId(0)), None),
+            primary("192.0.2.2:5353", None, None),
+            primary("192.0.2.3:853", Some(KeyId(0)), Some("ns3.example")),
+            primary("[2001:db8::1]:8853", None, Some("ns4.example")),
+        ];
+        assert_eq!(copy.primaries, primaries);
+        assert_eq!(copy.roots.as_deref(), Some(Path::new("roots.pem")));
         assert_eq!(copy.file.as_deref(), Some(Path::new("copies/copy.example")));
         assert_eq!(config.networks[3].provider.as_deref(), Some("linode"));
         let shown: Vec<String> = config.horizons[0].rules.iter().map(|rule| show(&rule.conditions)).collect();

@@ -184,6 +184,7 @@ pub(super) struct ZoneSpec {
     pub(super) name: Option<Text>,
     pub(super) file: Option<Text>,
     pub(super) primaries: Option<Vec<Text>>,
+    pub(super) roots: Option<Text>,
     pub(super) transfer: Option<TransferSpec>,
     pub(super) unsigned: Option<Placed<bool>>,
     pub(super) steer: Vec<SteerSpec>,
@@ -568,6 +569,7 @@ fn read_zone(value: &Value<'_, '_>) -> Option<ZoneSpec> {
     let mut table = value.table("`[[zone]]`")?;
     let name = table.require("name", "name = \"blob.example.com\"");
     let primaries = table.take("primaries").map(|value| value.texts());
+    let roots = table.take("roots").and_then(|value| value.text());
     let file = match primaries {
         Some(_) => table.take("file"),
         None => table.require("file", "file = \"zones/blob.example.com.zone\""),
@@ -580,6 +582,7 @@ fn read_zone(value: &Value<'_, '_>) -> Option<ZoneSpec> {
         name: name.and_then(|value| value.text()),
         file: file.and_then(|value| value.text()),
         primaries,
+        roots,
         transfer,
         unsigned,
         steer: steer.iter().filter_map(read_steer).collect(),

@@ -18,14 +18,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::ledger::{Ask, Done, Entry, Refused};
 use super::request::{self, Refusal, Request, Warning};
-use super::view::{self, DoneView, RefusalView};
+use super::view::{self, DoneView, RefusalView, RetransferView};
 use crate::base::diagnostic::did_you_mean;
 use crate::base::ids::MirrorId;
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::inspect::first_steered;
 use crate::inspect::view::{Known, OrderView, describe};
-use crate::live::{Published, Readiness};
+use crate::live::{Published, Readiness, RetransferError, Retransferred, Retransfers};
 use crate::mirror::{Forced, Order};
 use crate::process::Clock;
 use crate::process::work::{self, Lane, Lost};
@@ -53,6 +53,7 @@ pub(super) struct Running {
     /// None where mirrors are not probed.
     pub(super) probes: Option<Arc<Probes>>,
     pub(super) ledger: mpsc::Sender<Entry>,
+    pub(super) retransfers: Retransfers,
 }
 
 impl Desk {
@@ -95,6 +96,10 @@ impl Desk {
                 let probes = running.probes.clone();
                 explain(snapshot, probes, client, resolver, name.map(|name| *name), age_secs).await
             }
+            Request::Retransfer(zone) => {
+                find_zone(&snapshot, &zone)?;
+                running.retransfer(*zone).await
+            }
             Request::Give { mirror, forced, reason, until, warning } => {
                 let id = find(&snapshot, &mirror)?;
                 let is_warned = forced != Forced::Up && warning == Warning::Given;
@@ -115,6 +120,32 @@ impl Desk {
 }
 
 impl Running {
+    async fn retransfer(&self, zone: NameBuf) -> Result<Answer, Refusal> {
+        let name = zone.to_string();
+        let asked = tokio::time::timeout(ORDER_TIMEOUT, self.retransfers.ask(zone)).await;
+        let late = |_| {
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("zone `{name}` is not here yet"))
+                .help("the transfer goes on, and the log tells when it is over; `pharos status` shows the serial")
+        };
+        match asked.map_err(late)? {
+            Ok(Retransferred { before, serial, primary }) => {
+                Ok(Answer::json(&RetransferView { zone: name, before, serial, primary: primary.to_string() }))
+            }
+            Err(error @ RetransferError::NotACopy) => {
+                Err(Refusal::new(StatusCode::CONFLICT, format!("zone `{name}` cannot be fetched: {error}"))
+                    .help("it is read from its file: change that, and reload"))
+            }
+            Err(error @ RetransferError::Failed(_)) => {
+                Err(Refusal::new(StatusCode::BAD_GATEWAY, format!("zone `{name}` was not fetched: {error}"))
+                    .help("what is served is as it was"))
+            }
+            Err(error @ (RetransferError::Busy | RetransferError::Stopping)) => {
+                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("zone `{name}` was not fetched: {error}"))
+                    .help("ask again later"))
+            }
+        }
+    }
+
     async fn order(
         &self,
         mirror: Arc<str>,
@@ -206,6 +237,18 @@ fn find(snapshot: &Snapshot, name: &str) -> Result<MirrorId, Refusal> {
         let help = did_you_mean(name, "mirrors", snapshot.mirrors.iter().map(|mirror| &*mirror.name));
         Refusal::new(StatusCode::NOT_FOUND, format!("mirror `{name}` is not defined")).help(help)
     })
+}
+
+/// Checks that a zone is served here.
+fn find_zone(snapshot: &Snapshot, name: &NameBuf) -> Result<(), Refusal> {
+    let name = name.as_name();
+    let found = snapshot.zones.find(name, &name.suffixes());
+    if found.is_some_and(|(_, zone)| zone.apex() == name) {
+        return Ok(());
+    }
+    let zones: Vec<String> = snapshot.zones.iter().map(|(_, zone)| zone.apex().to_string()).collect();
+    let help = did_you_mean(&name.to_string(), "zones", zones.iter().map(String::as_str));
+    Err(Refusal::new(StatusCode::NOT_FOUND, format!("zone `{name}` is not served here")).help(help))
 }
 
 /// Says why there is no answer.

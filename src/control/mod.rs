@@ -37,7 +37,7 @@ pub use store::FORM as STATE;
 use crate::base::time::UnixTime;
 use crate::config;
 use crate::files::state::{Useless, recall};
-use crate::live::{Published, Readiness, Updates};
+use crate::live::{Published, Readiness, Retransfers, Updates};
 use crate::process::{Clock, Lock, Vital};
 use crate::snapshot::{Orders, Snapshot};
 use crate::telemetry::probe::Probes;
@@ -93,13 +93,14 @@ impl Control {
         updates: Updates,
         clock: Clock,
         probes: Option<Arc<Probes>>,
+        retransfers: Retransfers,
         vital: &Vital,
     ) {
         let (ledger, inbox) = mpsc::channel(ledger::MAX_WAITING);
         let (orders, path) = (self.orders.clone(), self.state.clone());
         let ledger_task = Ledger { orders, path, updates, clock: Clock::civil }.run(inbox);
         tokio::spawn(vital.guard("ledger of orders", ledger_task));
-        self.desk.open(Running { published: published.clone(), clock, probes, ledger });
+        self.desk.open(Running { published: published.clone(), clock, probes, ledger, retransfers });
         let _ = self.published.set(published.clone());
         warn_of_gone(&published.load());
     }

@@ -34,6 +34,8 @@ pub(super) enum Request {
     Give { mirror: Arc<str>, forced: Forced, reason: Reason, until: Option<UnixTime>, warning: Warning },
     /// `DELETE /mirrors/NAME/override`, formerly `…/order`
     TakeBack { mirror: Arc<str>, reason: Option<Reason> },
+    /// `POST /zones/NAME/retransfer`
+    Retransfer(Box<NameBuf>),
     /// `GET /explain?client=…&resolver=…&name=…`
     Explain { client: Prefix, resolver: Option<IpAddr>, name: Option<Box<NameBuf>> },
 }
@@ -117,15 +119,24 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<Request,
             };
             (request, "PUT, DELETE")
         }
+        ["zones", zone, "retransfer"] => {
+            ((head.method == Method::POST).then(|| zone_name(zone).map(Request::Retransfer)), "POST")
+        }
         _ => {
-            return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`"))
-                .help("there are /mirrors, /mirrors/NAME/override, /explain, /status and /ready"));
+            return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`")).help(
+                "there are /mirrors, /mirrors/NAME/override, /zones/NAME/retransfer, /explain, /status and /ready",
+            ));
         }
     };
     request.unwrap_or_else(|| {
         let error = format!("`{path}` is not for {}", head.method);
         Err(Refusal { allow: Some(allow), ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, error) })
     })
+}
+
+fn zone_name(text: &str) -> Result<Box<NameBuf>, Refusal> {
+    let name = decode(text).and_then(|name| NameBuf::parse(&name).ok());
+    name.map(Box::new).ok_or_else(|| Refusal::bad(format!("`{text}` is not the name of a zone")))
 }
 
 fn give(mirror: Arc<str>, body: &[u8], now: UnixTime) -> Result<Request, Refusal> {
@@ -229,6 +240,8 @@ mod tests {
         assert_eq!(parsed(Method::DELETE, "/mirrors/a/order", ""), Ok(taken.clone()));
         assert_eq!(parsed(Method::DELETE, "/mirrors/a/order", "{}"), Ok(taken));
         assert_eq!(parsed(Method::GET, "/mirrors", ""), Ok(Request::Mirrors));
+        let retransfer = Request::Retransfer(Box::new(NameBuf::parse("copy.example").unwrap()));
+        assert_eq!(parsed(Method::POST, "/zones/copy.example./retransfer", ""), Ok(retransfer));
         assert_eq!(parsed(Method::HEAD, "/mirrors/a", ""), Ok(Request::Mirror("a".into())));
         let explain = Request::Explain {
             client: "192.0.2.0/24".parse().unwrap(),
@@ -246,6 +259,8 @@ mod tests {
         assert_eq!(status(Method::GET, "/mirrors/a/b", ""), 404);
         assert_eq!(status(Method::POST, "/mirrors", ""), 405);
         assert_eq!(status(Method::GET, "/mirrors/a/order", ""), 405);
+        assert_eq!(status(Method::GET, "/zones/copy.example/retransfer", ""), 405);
+        assert_eq!(status(Method::POST, "/zones/a..b/retransfer", ""), 400);
         assert_eq!(status(Method::GET, "/mirrors/%zz", ""), 400);
         assert_eq!(status(Method::GET, "/mirrors/%ff", ""), 400);
         assert_eq!(status(Method::GET, "/explain", ""), 400);

@@ -58,6 +58,18 @@ pub(crate) struct DoneView {
     pub(crate) warning: Option<String>,
 }
 
+/// A zone that was fetched whole.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct RetransferView {
+    pub(crate) zone: String,
+    /// The serial that was served before; null if there was no usable copy.
+    pub(crate) before: Option<u32>,
+    /// The serial that is served now.
+    pub(crate) serial: u32,
+    /// The primary's address.
+    pub(crate) primary: String,
+}
+
 /// `/status`
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct StatusView {

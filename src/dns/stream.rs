@@ -54,6 +54,8 @@ pub(super) struct Context {
     pub(super) transport: Transport,
     pub(super) place: Arc<Place>,
     pub(super) counters: Shared,
+    /// Whether zones may be sent: over TLS from version 1.3 on (RFC 9103 §7.1).
+    pub(super) gives_zones: bool,
     /// A zone that is being sent; messages behind its query wait.
     pub(super) transfer: Option<Transfer>,
     /// No new messages are to be waited for.
@@ -204,7 +206,7 @@ impl Context {
                 }
                 let Some(message) = whole_message(inbound) else { break };
                 self.counters.query(&peer);
-                self.transfer = session.transfer(message, peer);
+                self.transfer = if self.gives_zones { session.transfer(message, peer) } else { None };
                 if let Some(transfer) = &self.transfer {
                     self.counters.reply(transfer.summary(), &session.snapshot);
                     let consumed = PREFIX + message.len();
@@ -267,6 +269,7 @@ mod tests {
             transport: Transport::Tcp,
             place: Arc::new(clients.admit(Client::Address(address())).unwrap()),
             counters: Counters::default().shared(),
+            gives_zones: true,
             transfer: None,
             stop: stop.clone(),
         };

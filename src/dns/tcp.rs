@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use rustls::ProtocolVersion;
+
 use super::Engine;
 use super::stream::{self, Context};
 use crate::listen::{Closed, Connection, Event, Peer, Service};
@@ -40,6 +42,8 @@ impl Service for Streams {
             transport: self.transport,
             place,
             counters: self.shared.clone(),
+            // RFC 9103 §7.1
+            gives_zones: stream.tls_version().is_none_or(|version| version == ProtocolVersion::TLSv1_3),
             transfer: None,
             stop,
         };

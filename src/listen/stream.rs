@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustls::ProtocolVersion;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -43,6 +44,16 @@ pub struct Watched<S> {
     stream: S,
     unsent: Held,
     write_by: Option<Pin<Box<Sleep>>>,
+}
+
+impl Watched<Socket> {
+    /// The version of TLS that was agreed on; `None` if the stream is in the clear.
+    pub fn tls_version(&self) -> Option<ProtocolVersion> {
+        match &self.stream {
+            Socket::Tls(stream) => stream.get_ref().1.protocol_version(),
+            Socket::Tcp(_) | Socket::Local(_) => None,
+        }
+    }
 }
 
 impl<S> Watched<S> {

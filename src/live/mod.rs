@@ -8,6 +8,7 @@
 //! **Not here**: what a change means ([`crate::snapshot`]), compiling ([`crate::compile`]).
 
 mod readiness;
+mod retransfer;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 pub use readiness::Readiness;
+pub use retransfer::{Retransfer, RetransferError, RetransferInbox, Retransferred, Retransfers, retransfers};
 
 use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::Family;

@@ -281,6 +281,7 @@ impl Services {
         let hosts = hosts::Service::start(&prepared.built.config, published.clone(), updates.clone(), moved, vital);
         let mut counters: Vec<Arc<dyn Collect>> = vec![hosts.counters()];
         let (notices, heard) = live::notices();
+        let (retransfers, demanded) = live::retransfers();
         let engine = Engine { published: published.clone(), clock, notices };
         let dns = Dns::start(dns_ports, &mut prepared, engine, &mut counters)?;
         let snapshot = published.load_full();
@@ -291,12 +292,19 @@ impl Services {
         counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));
         if let Some(control) = &control {
             let probes = mirrors.as_ref().map(Mirrors::counters);
-            control.start(&published, updates.clone(), clock, probes, vital);
+            control.start(&published, updates.clone(), clock, probes, retransfers, vital);
             counters.push(control.desk());
         }
         let config = &prepared.built.config;
-        let transfers =
-            transfer::Service::start(config, published.clone(), updates.clone(), clock, heard, vital.clone());
+        let transfers = transfer::Service::start(
+            config,
+            &prepared.encryption,
+            published.clone(),
+            updates.clone(),
+            clock,
+            (heard, demanded),
+            vital.clone(),
+        );
         counters.push(transfers.counters());
         let web = Web::start(ports, admin, &mut prepared, &published, clock, counters, dns.counters())?;
         let config = prepared.built.config;
@@ -310,6 +318,7 @@ impl Services {
             Ok(mut prepared) => {
                 self.web.reload(&mut prepared);
                 self.dns.reload(&mut prepared);
+                let encryption = std::mem::take(&mut prepared.encryption);
                 let Built { config, snapshot, warnings } = prepared.built;
                 log_warnings(&warnings);
                 for difference in reload::needs_restart(&self.started, &config) {
@@ -322,7 +331,7 @@ impl Services {
                         if let Some(control) = &self.control {
                             control.note_reload();
                         }
-                        self.transfers.reload(&config);
+                        self.transfers.reload(&config, &encryption);
                         self.hosts.reload(&config).await;
                     }
                     Err(error) => warn!(%error, "failed to publish"),

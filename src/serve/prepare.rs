@@ -15,10 +15,10 @@ use crate::control;
 use crate::files;
 use crate::http::{Means, Token};
 use crate::load::{self, hosts::Purpose};
-use crate::probe;
 use crate::process::{Clock, address, sys};
 use crate::registry::Settings;
 use crate::tls::{self, Identity};
+use crate::{probe, transfer};
 
 /// What is ready to be served.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(super) struct Prepared {
     pub(super) identity: Option<Identity>,
     /// What the encrypted DNS listeners serve TLS with, where there are any.
     pub(super) dns_identity: Option<Identity>,
+    /// How primaries are held to their names over TLS.
+    pub(super) encryption: transfer::Encryption,
 }
 
 /// The problem with a file in which a service keeps state; `None` if there is none, or if it is the service's own.
@@ -74,6 +76,10 @@ pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) ->
         problems.extend(found);
         None
     });
+    let encryption = transfer::Encryption::prepare(&built.config, probe::roots).unwrap_or_else(|found| {
+        problems.extend(found);
+        transfer::Encryption::default()
+    });
     let token = built.config.admin.as_ref().and_then(|admin| admin.token.as_ref());
     let token = token.and_then(|token| match load::token::read(token) {
         Ok((text, warning)) => {
@@ -97,7 +103,7 @@ pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) ->
     built.snapshot.areas().for_each(sys::prefer_large_pages);
     let settings = compile::registry_settings(&built.config);
     let means = watch.as_ref().and_then(|watch| watch.means(built.config.registry.as_ref()));
-    Ok(Prepared { built, settings, watch, token, means, identity, dns_identity })
+    Ok(Prepared { built, settings, watch, token, means, identity, dns_identity, encryption })
 }
 
 /// Warns of an address to listen on that no interface has: it is bound all the same, and answered on once it is there.

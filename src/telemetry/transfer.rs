@@ -22,16 +22,22 @@ pub enum Compared {
     Silent,
     /// It is not who it should be, or thinks that of us: a signature does not hold.
     BadSignature,
+    /// TLS fails, or its certificate is refused.
+    TlsFailed,
+    /// Its zone is older than the copy.
+    Older,
     /// It gives nothing, or nothing that can be served.
     Refused,
 }
 
-const COMPARED: [(Compared, &str); 6] = [
+const COMPARED: [(Compared, &str); 8] = [
     (Compared::UpToDate, "up-to-date"),
     (Compared::Fetched, "fetched"),
     (Compared::Unreachable, "unreachable"),
     (Compared::Silent, "silent"),
     (Compared::BadSignature, "bad-signature"),
+    (Compared::TlsFailed, "tls-failed"),
+    (Compared::Older, "older"),
     (Compared::Refused, "refused"),
 ];
 

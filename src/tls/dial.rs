@@ -260,7 +260,7 @@ fn is_own_fault(error: &io::Error, place: SocketAddr) -> bool {
     }
 }
 
-fn tls_error(error: &io::Error) -> DialError {
+pub(super) fn tls_error(error: &io::Error) -> DialError {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(reason)) => DialError::Certificate(reason.clone()),
         Some(other) => DialError::Handshake(other.to_string()),

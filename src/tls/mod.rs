@@ -1,5 +1,5 @@
 //! Certificates: PEM files in, what the listeners serve TLS with out, replaced without dropping a connection; and the other
-//! side, [`Dialer`], which holds mirrors to theirs.
+//! side: [`Dialer`], which holds mirrors to theirs, and [`Xot`], which holds primaries to theirs.
 //!
 //! [`judge()`] says whether a chain serves for a name, [`Authority`] makes certificates to try things out with.
 //!
@@ -14,6 +14,7 @@ mod dial;
 mod facts;
 mod judge;
 mod load;
+mod xot;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ pub use dial::{DialError, Dialed, Dialer, DialerError, Step};
 pub use facts::{Facts, KeyKind};
 pub use judge::{Given, judge, reason_words};
 pub use load::{load, span};
+pub use xot::{Xot, XotError};
 
 /// A certificate chain with the key of its leaf.
 #[derive(Clone, Debug)]

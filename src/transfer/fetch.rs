@@ -1,9 +1,11 @@
 //! Asking a primary: whether there is something newer, and for it.
 //!
 //! The question for the SOA goes over UDP, and over TCP where that stays without an answer; zones come over TCP, as
-//! changes where we have a copy, and whole where there are none to be had.
+//! changes where we have a copy, and whole where there are none to be had. With a name for TLS all of it goes over one
+//! connection of TLS (RFC 9103).
 //!
-//! **Invariants**: every wait has an end; with a key, nothing is looked at before its signature holds.
+//! **Invariants**: every wait has an end; with a key, nothing is looked at before its signature holds; with a name for TLS,
+//! nothing is sent before the certificate is verified; a zone that is older than the copy is taken on demand alone.
 //! **Not here**: when to ask ([`super::schedule`]), making a zone of messages ([`super::inbound`]).
 
 use std::fmt;
@@ -13,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
@@ -23,6 +25,7 @@ use crate::base::rr::Rtype;
 use crate::base::tsig::Key;
 use crate::process::Clock;
 use crate::process::work::{self, Lane};
+use crate::tls::{Xot, XotError};
 use crate::wire::MAX_STREAM;
 use crate::wire::tsig::{Exchange, VerifyError};
 use crate::zone::{Zone, is_newer};
@@ -44,6 +47,17 @@ pub(super) struct Primary {
     pub(super) key: Option<Arc<Key>>,
     /// What becomes of the zone if it is signed.
     pub(super) signed: Signed,
+    /// How it is held to its name over TLS. `None` asks in the clear.
+    pub(super) xot: Option<Arc<Xot>>,
+}
+
+/// What is asked of a primary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Demand {
+    /// A zone that is newer than the copy, if there is a copy.
+    Newer,
+    /// The whole zone, whatever its serial.
+    Whole,
 }
 
 /// What a primary has.
@@ -62,8 +76,17 @@ pub(super) enum FetchError {
     Io(io::Error),
     /// No answer in time.
     Silent,
+    /// TLS, or its certificate.
+    Tls(XotError),
     /// Its signature.
     Signature(VerifyError),
+    /// Its zone is older than the copy (RFC 1982).
+    Older {
+        /// The primary's serial.
+        theirs: u32,
+        /// The copy's serial.
+        ours: u32,
+    },
     /// What it sent.
     Refused(Refusal),
 }
@@ -73,7 +96,11 @@ impl fmt::Display for FetchError {
         match self {
             FetchError::Io(error) => error.fmt(f),
             FetchError::Silent => f.write_str("no answer in time"),
+            FetchError::Tls(error) => error.fmt(f),
             FetchError::Signature(error) => error.fmt(f),
+            FetchError::Older { theirs, ours } => {
+                write!(f, "its serial {theirs} is older than serial {ours} of the copy")
+            }
             FetchError::Refused(refusal) => refusal.fmt(f),
         }
     }
@@ -85,6 +112,15 @@ impl From<io::Error> for FetchError {
     }
 }
 
+impl From<XotError> for FetchError {
+    fn from(error: XotError) -> Self {
+        match error {
+            XotError::Connect(error) => FetchError::Io(error),
+            error => FetchError::Tls(error),
+        }
+    }
+}
+
 impl From<VerifyError> for FetchError {
     fn from(error: VerifyError) -> Self {
         FetchError::Signature(error)
@@ -93,26 +129,45 @@ impl From<VerifyError> for FetchError {
 
 impl From<Refusal> for FetchError {
     fn from(refusal: Refusal) -> Self {
-        FetchError::Refused(refusal)
+        match refusal {
+            Refusal::Older { theirs, ours } => FetchError::Older { theirs, ours },
+            refusal => FetchError::Refused(refusal),
+        }
     }
 }
 
-/// Fetches a zone, where the primary has one that is newer than what we have.
+/// Fetches a zone, if the primary has one that is newer than the copy, or whatever it has on demand.
 pub(super) async fn fetch(
     primary: &Primary,
     apex: &NameBuf,
     have: Option<&Arc<Zone>>,
+    demand: Demand,
     clock: Clock,
 ) -> Result<Fetched, FetchError> {
-    let Some(have) = have else { return transfer(primary, apex, None, clock).await };
-    let serial = ask_serial(primary, apex.as_name(), clock).await?;
-    if !is_newer(serial, have.serial()) {
+    let mut line = Line { primary, clock, kept: None };
+    let Some(have) = have.filter(|_| demand == Demand::Newer) else { return line.transfer(apex, None).await };
+    let serial = line.ask_serial(apex.as_name()).await?;
+    if !is_newer_than(serial, have)? {
         return Ok(Fetched::UpToDate);
     }
-    match transfer(primary, apex, Some(have), clock).await {
-        // RFC 1995 §2: who does not know IXFR, or made a mess of it, is asked for all.
-        Err(FetchError::Refused(_)) => transfer(primary, apex, None, clock).await,
-        other => other,
+    let fetched = match line.transfer(apex, Some(have)).await {
+        // RFC 1995 §2: a primary that does not know IXFR, or made a mess of it, is asked for all.
+        Err(FetchError::Refused(_)) => line.transfer(apex, None).await?,
+        other => other?,
+    };
+    match fetched {
+        // It may have become older since it told its serial.
+        Fetched::Zone(zone) if !is_newer_than(zone.serial(), have)? => Ok(Fetched::UpToDate),
+        fetched => Ok(fetched),
+    }
+}
+
+/// Whether a primary's serial is newer than the copy's; an error if it is older.
+fn is_newer_than(theirs: u32, have: &Zone) -> Result<bool, FetchError> {
+    let ours = have.serial();
+    match is_newer(theirs, ours) || theirs == ours {
+        true => Ok(theirs != ours),
+        false => Err(FetchError::Older { theirs, ours }),
     }
 }
 
@@ -131,61 +186,92 @@ pub(super) async fn connected_udp(address: SocketAddr) -> io::Result<UdpSocket> 
     Ok(socket)
 }
 
-async fn ask_serial(primary: &Primary, apex: Name<'_>, clock: Clock) -> Result<u32, FetchError> {
-    let socket = connected_udp(primary.address).await?;
-    for wait in UDP_WAITS {
-        let id = random_id()?;
-        let (query, mut exchange) = signed(inbound::question(apex, Rtype::SOA, id), primary, clock);
-        socket.send(&query).await?;
-        let mut reply = vec![0; 4096];
-        let received = timeout(wait, async {
-            loop {
-                let len = socket.recv(&mut reply).await?;
-                // A reply to an earlier attempt, or a forged one, is not what we wait for.
-                if reply[..len].starts_with(&id.to_be_bytes()) {
-                    return Ok::<usize, io::Error>(len);
-                }
-            }
-        });
-        match received.await {
-            Ok(Ok(len)) => {
-                verify(exchange.as_mut(), &reply[..len], clock)?;
-                match inbound::serial_of(&reply[..len], apex, id) {
-                    Err(Refusal::Malformed(_)) => break,
-                    serial => return Ok(serial?),
-                }
-            }
-            // Nobody listens there over UDP, or the answer is lost.
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => break,
-            Ok(Err(error)) => return Err(error.into()),
-            Err(_) => {}
-        }
-    }
-    let id = random_id()?;
-    let (query, mut exchange) = signed(inbound::question(apex, Rtype::SOA, id), primary, clock);
-    let mut stream = connect(primary, &query).await?;
-    let mut reply = Vec::new();
-    receive(&mut stream, &mut reply).await?;
-    verify(exchange.as_mut(), &reply, clock)?;
-    Ok(inbound::serial_of(&reply, apex, id)?)
+/// A connection, with TLS or without.
+trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for S {}
+
+type Stream = Box<dyn Duplex>;
+
+/// The way to one primary, for the questions of one comparison.
+struct Line<'p> {
+    primary: &'p Primary,
+    clock: Clock,
+    /// A connection of TLS on which a question has been answered: RFC 9103 §6.3 asks for it to be used again.
+    kept: Option<Stream>,
 }
 
-async fn transfer(
-    primary: &Primary,
-    apex: &NameBuf,
-    have: Option<&Arc<Zone>>,
-    clock: Clock,
-) -> Result<Fetched, FetchError> {
-    let id = random_id()?;
-    let query = inbound::query(apex.as_name(), have.map(|have| &**have), id);
-    let (query, mut exchange) = signed(query, primary, clock);
-    let mut inbound = Inbound::new(apex.clone(), have.cloned(), id, primary.signed);
-    let all = async {
-        let mut stream = connect(primary, &query).await?;
-        let mut message = Vec::new();
+impl Line<'_> {
+    async fn ask_serial(&mut self, apex: Name<'_>) -> Result<u32, FetchError> {
+        if self.primary.xot.is_none()
+            && let Some(serial) = self.ask_serial_over_udp(apex).await?
+        {
+            return Ok(serial);
+        }
+        let id = random_id()?;
+        let (query, mut exchange) = self.signed(inbound::question(apex, Rtype::SOA, id));
+        let (stream, reply) = self.ask(&query).await?;
+        self.verify(exchange.as_mut(), &reply)?;
+        if self.primary.xot.is_some() {
+            self.kept = Some(stream);
+        }
+        Ok(inbound::serial_of(&reply, apex, id)?)
+    }
+
+    /// `None` if there is no answer over UDP.
+    async fn ask_serial_over_udp(&self, apex: Name<'_>) -> Result<Option<u32>, FetchError> {
+        let socket = connected_udp(self.primary.address).await?;
+        for wait in UDP_WAITS {
+            let id = random_id()?;
+            let (query, mut exchange) = self.signed(inbound::question(apex, Rtype::SOA, id));
+            socket.send(&query).await?;
+            let mut reply = vec![0; 4096];
+            let received = timeout(wait, async {
+                loop {
+                    let len = socket.recv(&mut reply).await?;
+                    // A reply to an earlier attempt, or a forged one, is not what we wait for.
+                    if reply[..len].starts_with(&id.to_be_bytes()) {
+                        return Ok::<usize, io::Error>(len);
+                    }
+                }
+            });
+            match received.await {
+                Ok(Ok(len)) => {
+                    self.verify(exchange.as_mut(), &reply[..len])?;
+                    return match inbound::serial_of(&reply[..len], apex, id) {
+                        Err(Refusal::Malformed(_)) => Ok(None),
+                        serial => Ok(Some(serial?)),
+                    };
+                }
+                // Nothing listens there over UDP.
+                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(None),
+                Ok(Err(error)) => return Err(error.into()),
+                // The query or the answer is lost.
+                Err(_) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    async fn transfer(&mut self, apex: &NameBuf, have: Option<&Arc<Zone>>) -> Result<Fetched, FetchError> {
+        let id = random_id()?;
+        let query = inbound::query(apex.as_name(), have.map(|have| &**have), id);
+        let (query, exchange) = self.signed(query);
+        let inbound = Inbound::new(apex.clone(), have.cloned(), id, self.primary.signed);
+        let all = self.take(&query, exchange, inbound);
+        timeout(TRANSFER_WAIT, all).await.map_err(|_| FetchError::Silent)?
+    }
+
+    /// Asks, and takes messages until there is a zone.
+    async fn take(
+        &mut self,
+        query: &[u8],
+        mut exchange: Option<Exchange>,
+        mut inbound: Inbound,
+    ) -> Result<Fetched, FetchError> {
+        let (mut stream, mut message) = self.ask(query).await?;
         loop {
-            receive(&mut stream, &mut message).await?;
-            verify(exchange.as_mut(), &message, clock)?;
+            self.verify(exchange.as_mut(), &message)?;
             // A message is quickly read; the last one makes the zone, which takes as long as the zone is large.
             let taken = work::submit(Lane::Compute, {
                 let message = std::mem::take(&mut message);
@@ -197,7 +283,10 @@ async fn transfer(
             let (back, progress, buffer) = taken.await.map_err(io::Error::from)?;
             (inbound, message) = (back, buffer);
             let fetched = match progress? {
-                Progress::More => continue,
+                Progress::More => {
+                    receive(&mut stream, &mut message).await?;
+                    continue;
+                }
                 Progress::UpToDate => Fetched::UpToDate,
                 Progress::Zone(zone) => Fetched::Zone(zone),
             };
@@ -206,30 +295,59 @@ async fn transfer(
             }
             return Ok(fetched);
         }
-    };
-    timeout(TRANSFER_WAIT, all).await.map_err(|_| FetchError::Silent)?
+    }
+
+    /// A query, signed where the primary has a key.
+    fn signed(&self, mut query: Vec<u8>) -> (Vec<u8>, Option<Exchange>) {
+        let key = self.primary.key.as_ref();
+        let exchange = key.map(|key| Exchange::begin(key, &mut query, self.clock.read().unix));
+        (query, exchange)
+    }
+
+    fn verify(&self, exchange: Option<&mut Exchange>, message: &[u8]) -> Result<(), VerifyError> {
+        exchange.map_or(Ok(()), |exchange| exchange.verify(message, self.clock.read().unix))
+    }
+
+    /// Sends a query and waits for its first message, on the connection that was kept or on a new one.
+    async fn ask(&mut self, query: &[u8]) -> Result<(Stream, Vec<u8>), FetchError> {
+        if let Some(mut stream) = self.kept.take() {
+            // The primary may have closed it after its answer, as it may (RFC 7766 §6.2.3).
+            if let Ok(reply) = exchange(&mut stream, query).await {
+                return Ok((stream, reply));
+            }
+        }
+        let mut stream = self.connect().await?;
+        let reply = exchange(&mut stream, query).await?;
+        Ok((stream, reply))
+    }
+
+    async fn connect(&self) -> Result<Stream, FetchError> {
+        let Primary { address, xot, .. } = self.primary;
+        let connected = async {
+            Ok::<Stream, FetchError>(match xot {
+                Some(xot) => Box::new(xot.dial(*address).await?),
+                None => Box::new(TcpStream::connect(address).await?),
+            })
+        };
+        timeout(TCP_WAIT, connected).await.map_err(|_| FetchError::Silent)?
+    }
 }
 
-/// A query, signed where the primary has a key.
-fn signed(mut query: Vec<u8>, primary: &Primary, clock: Clock) -> (Vec<u8>, Option<Exchange>) {
-    let exchange = primary.key.as_ref().map(|key| Exchange::begin(key, &mut query, clock.read().unix));
-    (query, exchange)
-}
-
-fn verify(exchange: Option<&mut Exchange>, message: &[u8], clock: Clock) -> Result<(), VerifyError> {
-    exchange.map_or(Ok(()), |exchange| exchange.verify(message, clock.read().unix))
-}
-
-async fn connect(primary: &Primary, query: &[u8]) -> Result<TcpStream, FetchError> {
-    let connected = timeout(TCP_WAIT, TcpStream::connect(primary.address)).await;
-    let mut stream = connected.map_err(|_| FetchError::Silent)??;
+/// Sends a query and waits for the first message that comes.
+async fn exchange(stream: &mut Stream, query: &[u8]) -> Result<Vec<u8>, FetchError> {
     let framed = [&(query.len() as u16).to_be_bytes(), query].concat();
-    timeout(TCP_WAIT, stream.write_all(&framed)).await.map_err(|_| FetchError::Silent)??;
-    Ok(stream)
+    let sent = async {
+        stream.write_all(&framed).await?;
+        stream.flush().await
+    };
+    timeout(TCP_WAIT, sent).await.map_err(|_| FetchError::Silent)??;
+    let mut reply = Vec::new();
+    receive(stream, &mut reply).await?;
+    Ok(reply)
 }
 
 /// Receives the next message.
-async fn receive(stream: &mut TcpStream, message: &mut Vec<u8>) -> Result<(), FetchError> {
+async fn receive(stream: &mut Stream, message: &mut Vec<u8>) -> Result<(), FetchError> {
     let received = timeout(TCP_WAIT, async {
         let len = stream.read_u16().await?;
         message.clear();

@@ -3,8 +3,8 @@
 //! Names are expanded and data is judged by `domain`, type by type, as when a master file is read; what makes a zone is
 //! judged by [`ZoneBuilder`], the same for a zone from here as for one from a file.
 //!
-//! **Invariants**: a zone comes out whole, with the serial that its transfer began with, or not at all; the octets taken
-//! are bounded.
+//! **Invariants**: a zone comes out whole, with the serial that its transfer began with, or not at all; the bytes kept are
+//! bounded, however well they were compressed.
 //! **Not here**: streams ([`super::fetch`]), signatures ([`crate::wire`]).
 
 use std::collections::BTreeSet;
@@ -21,8 +21,11 @@ use crate::base::rr::{Class, Rcode, Rtype};
 use crate::base::time::Ttl;
 use crate::zone::{AddError, Dnssec, Record, Records, Zone, ZoneBuilder, is_newer};
 
-/// The most octets of all messages of one transfer: as many as a zone's file may have.
+/// The most bytes of all records of one transfer, names in full: as many as a zone's file may have.
 pub const MAX_TRANSFER_LEN: usize = 1 << 30;
+
+/// The bytes of a record beside its owner and its data: type, class, TTL, length.
+const RECORD_LEN: usize = 10;
 
 /// Takes the messages of one transfer.
 #[derive(Debug)]
@@ -32,7 +35,10 @@ pub struct Inbound {
     signed: Signed,
     /// What we have, where changes to it were asked for.
     have: Option<Arc<Zone>>,
+    /// Bytes of all records so far, names in full.
     octets: usize,
+    /// The most of them.
+    most: usize,
     /// The SOA that everything ends with, and its serial.
     soa: Option<(Soa, u32)>,
     content: Content,
@@ -101,11 +107,18 @@ pub enum Refusal {
     Record(Box<NameBuf>, Rtype, AddError),
     /// The zone is signed: it has a record of this type.
     Signed(Rtype),
+    /// The zone is older than the copy (RFC 1982).
+    Older {
+        /// The primary's serial.
+        theirs: u32,
+        /// The copy's serial.
+        ours: u32,
+    },
     /// Changes do not fit what we have.
     DoesNotFit,
     /// What came is no zone that can be served.
     NotAZone(String),
-    /// It has more than [`MAX_TRANSFER_LEN`] octets.
+    /// It has more than [`MAX_TRANSFER_LEN`] bytes.
     TooLong,
 }
 
@@ -121,6 +134,7 @@ impl fmt::Display for Refusal {
                     "the zone is signed ({rtype}); set `unsigned = true` on it to serve it without DNSSEC records"
                 )
             }
+            Refusal::Older { theirs, ours } => write!(f, "serial {theirs} is older than serial {ours} of the copy"),
             Refusal::DoesNotFit => f.write_str("the changes do not fit the copy that is held"),
             Refusal::NotAZone(why) => write!(f, "it cannot be served: {why}"),
             Refusal::TooLong => write!(f, "it has more than {} MiB", MAX_TRANSFER_LEN >> 20),
@@ -172,6 +186,7 @@ impl Inbound {
             signed,
             have,
             octets: 0,
+            most: MAX_TRANSFER_LEN,
             soa: None,
             content: Content::Unknown,
             added: Records::default(),
@@ -181,20 +196,33 @@ impl Inbound {
 
     /// Takes the next message.
     pub fn take(&mut self, octets: &[u8]) -> Result<Progress, Refusal> {
-        self.octets += octets.len();
-        if self.octets > MAX_TRANSFER_LEN {
-            return Err(Refusal::TooLong);
+        let mut records = 0;
+        each_record(octets, self.id, |record| {
+            records += 1;
+            self.count(record.owner.len() + RECORD_LEN + record.rdata.len())?;
+            self.take_record(record)
+        })?;
+        // RFC 5936 §2.2: the answer section of each message has a part of the zone. Without one, messages could go on for ever.
+        if records == 0 {
+            return Err(Refusal::Malformed("a message without records"));
         }
-        each_record(octets, self.id, |record| self.take_record(record))?;
         match (self.content, &self.soa, &self.have) {
             (Content::Over, ..) => self.finish().map(|zone| Progress::Zone(Box::new(zone))),
             // RFC 1995 §2: the SOA alone says that nothing is newer.
+            (Content::Unknown, Some((_, serial)), Some(have)) if *serial == have.serial() => Ok(Progress::UpToDate),
             (Content::Unknown, Some((_, serial)), Some(have)) if !is_newer(*serial, have.serial()) => {
-                Ok(Progress::UpToDate)
+                Err(Refusal::Older { theirs: *serial, ours: have.serial() })
             }
-            (_, None, _) => Err(Refusal::Malformed("a message without records")),
             _ => Ok(Progress::More),
         }
+    }
+
+    /// Counts bytes that are kept until the transfer is over.
+    ///
+    /// Names are counted as they are kept, not as they came: compressed, two bytes stand for 255.
+    fn count(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.octets += bytes;
+        if self.octets > self.most { Err(Refusal::TooLong) } else { Ok(()) }
     }
 
     fn take_record(&mut self, record: Record<'_>) -> Result<(), Refusal> {

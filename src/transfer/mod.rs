@@ -10,6 +10,7 @@
 //!
 //! RFC 1034 §4.3.5, RFC 1995, RFC 1996, RFC 5936, RFC 8945.
 
+mod encryption;
 mod fetch;
 // The fuzzers are outside.
 pub mod inbound;
@@ -21,18 +22,20 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::base::name::{Name, NameBuf};
 use crate::base::time::Moment;
 use crate::base::tsig::Keys;
-use crate::config::{Config, Remote};
-use crate::live::{Published, Updates};
+use crate::config::{self, Config, Remote};
+use crate::live::{Published, RetransferError, RetransferInbox, Retransferred, Updates};
 use crate::process::{Clock, Vital};
 use crate::telemetry::Collect;
 use crate::telemetry::transfer::{Copy, Counters, MAX_ZONES, Zone as Standing};
 use crate::zone::Zone;
+pub use encryption::Encryption;
 use fetch::Primary;
 use inbound::Signed;
 use notify::Word;
@@ -40,6 +43,9 @@ use secondary::Secondary;
 
 /// The most zones that are compared or fetched at once: each takes memory of twice its size while it comes.
 const MAX_FETCHES: usize = 8;
+
+/// Demands of operators that may wait for one zone.
+const MAX_DEMANDS: usize = 4;
 
 /// A name as a key: its octets in lower case.
 type NameKey = Vec<u8>;
@@ -54,8 +60,8 @@ pub struct Service {
     shared: Arc<Shared>,
     /// One for each zone that is kept elsewhere; they end with it.
     secondaries: JoinSet<()>,
-    /// Passes notices on.
-    listener: AbortHandle,
+    /// Pass notices and demands on.
+    listeners: [AbortHandle; 2],
 }
 
 /// What all of it shares.
@@ -70,6 +76,18 @@ struct Shared {
     vital: Vital,
 }
 
+/// The ways to the task of one zone that is kept elsewhere.
+#[derive(Clone, Debug)]
+struct Door {
+    /// Rings when a primary says that the zone has changed.
+    bell: Arc<Notify>,
+    /// Requests to fetch the zone whole.
+    demands: mpsc::Sender<Reply>,
+}
+
+/// Where the outcome of a demand goes.
+type Reply = oneshot::Sender<Result<Retransferred, RetransferError>>;
+
 /// What outlives a reload.
 #[derive(Debug, Default)]
 struct State {
@@ -77,9 +95,7 @@ struct State {
     checked: HashMap<NameKey, Moment>,
     /// When each copy expires; of those that there are.
     expires: HashMap<NameKey, Moment>,
-    /// What was last fetched of each zone, for when it has expired.
-    held: HashMap<NameKey, Arc<Zone>>,
-    bells: HashMap<NameKey, Arc<Notify>>,
+    doors: HashMap<NameKey, Door>,
     /// Whom to tell of which zone.
     followers: Vec<(NameBuf, Vec<Remote>)>,
     keys: Keys,
@@ -91,10 +107,11 @@ impl Service {
     /// Starts on what is published, within a tokio runtime.
     pub fn start(
         config: &Config,
+        encryption: &Encryption,
         published: Arc<Published>,
         updates: Updates,
         clock: Clock,
-        notices: mpsc::Receiver<NameBuf>,
+        (notices, demands): (mpsc::Receiver<NameBuf>, RetransferInbox),
         vital: Vital,
     ) -> Self {
         let slots = Semaphore::new(MAX_FETCHES);
@@ -107,46 +124,49 @@ impl Service {
             state: Mutex::default(),
             vital,
         });
-        let listener =
-            tokio::spawn(shared.vital.guard("listener to NOTIFY", listen(shared.clone(), notices))).abort_handle();
-        let mut service = Service { shared, secondaries: JoinSet::new(), listener };
-        service.reload(config);
+        let vital = &shared.vital;
+        let listeners = [
+            tokio::spawn(vital.guard("listener to NOTIFY", listen(shared.clone(), notices))).abort_handle(),
+            tokio::spawn(vital.guard("listener to demands", hand_on(shared.clone(), demands))).abort_handle(),
+        ];
+        let mut service = Service { shared, secondaries: JoinSet::new(), listeners };
+        service.reload(config, encryption);
         service
     }
 
     /// Goes on with another config, once what it compiled to is published.
-    pub fn reload(&mut self, config: &Config) {
+    pub fn reload(&mut self, config: &Config, encryption: &Encryption) {
         self.secondaries = JoinSet::new();
         let keys = self.shared.published.load().transfers.keys.clone();
         let is_secondary = |zone: &&crate::config::Zone| !zone.primaries.is_empty();
         let zones: Vec<_> = config.zones.iter().filter(is_secondary).collect();
-        let bells: HashMap<NameKey, Arc<Notify>> =
-            zones.iter().map(|zone| (name_key(&zone.name), Arc::default())).collect();
+        let (mut doors, mut inboxes) = (HashMap::new(), Vec::new());
+        for zone in &zones {
+            let (demands, inbox) = mpsc::channel(MAX_DEMANDS);
+            let door = Door { bell: Arc::default(), demands };
+            inboxes.push((door.bell.clone(), inbox));
+            doors.insert(name_key(&zone.name), door);
+        }
         {
             let mut state = self.shared.state();
-            state.checked.retain(|zone, _| bells.contains_key(zone));
-            state.held.retain(|zone, _| bells.contains_key(zone));
-            state.expires.retain(|zone, _| bells.contains_key(zone));
-            state.bells = bells.clone();
+            state.checked.retain(|zone, _| doors.contains_key(zone));
+            state.expires.retain(|zone, _| doors.contains_key(zone));
+            state.doors = doors;
             state.followers =
                 config.zones.iter().map(|zone| (zone.name.clone(), zone.transfer.notify.clone())).collect();
             state.keys = keys.clone();
         }
-        for zone in zones {
+        for (zone, (bell, demands)) in zones.into_iter().zip(inboxes) {
             let signed = if zone.unsigned { Signed::Stripped } else { Signed::Refused };
-            let primary = |remote: &Remote| Primary {
-                address: remote.address,
-                key: remote.key.map(|key| keys.key(key).clone()),
+            let primary = |primary: &config::Primary| Primary {
+                address: primary.address,
+                key: primary.key.map(|key| keys.key(key).clone()),
+                xot: primary.tls.as_ref().map(|name| encryption.of(zone, name)),
                 signed,
             };
-            let secondary = Secondary {
-                apex: zone.name.clone(),
-                primaries: zone.primaries.iter().map(primary).collect(),
-                file: zone.file.clone(),
-                bell: bells[&name_key(&zone.name)].clone(),
-                shared: self.shared.clone(),
-            };
-            self.secondaries.spawn(self.shared.vital.guard("secondary of a zone", secondary.keep()));
+            let primaries: Vec<Primary> = zone.primaries.iter().map(primary).collect();
+            let secondary = Secondary::new(zone.name.clone(), primaries, zone.file.clone(), bell, self.shared.clone());
+            self.secondaries.spawn(self.shared.vital.guard("secondary of a zone", secondary.keep(demands)));
         }
         self.shared.announce();
     }
@@ -160,7 +180,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.listener.abort();
+        self.listeners.iter().for_each(AbortHandle::abort);
         for (_, (_, teller)) in self.shared.state().told.drain() {
             teller.abort();
         }
@@ -170,11 +190,30 @@ impl Drop for Service {
 /// Rings the bell of each zone that a primary says has changed.
 async fn listen(shared: Arc<Shared>, mut notices: mpsc::Receiver<NameBuf>) {
     while let Some(zone) = notices.recv().await {
-        if let Some(bell) = shared.state().bells.get(&name_key(&zone)) {
+        if let Some(door) = shared.state().doors.get(&name_key(&zone)) {
             shared.counters.heard.increment();
-            bell.notify_one();
+            door.bell.notify_one();
         }
     }
+}
+
+/// Hands each demand of an operator to the task of its zone.
+async fn hand_on(shared: Arc<Shared>, mut demands: RetransferInbox) {
+    while let Some((zone, reply)) = demands.recv().await {
+        let door = shared.state().doors.get(&name_key(&zone)).map(|door| door.demands.clone());
+        let (reply, error) = match door {
+            None => (reply, RetransferError::NotACopy),
+            Some(demands) => match demands.try_send(reply) {
+                Ok(()) => continue,
+                Err(TrySendError::Full(reply)) => (reply, RetransferError::Busy),
+                Err(TrySendError::Closed(reply)) => (reply, RetransferError::Stopping),
+            },
+        };
+        // An operator who gave up waiting need not know.
+        let _ = reply.send(Err(error));
+    }
+    // Without `[control]` there are no demands; that is no reason to end, which would end the process.
+    std::future::pending().await
 }
 
 impl Shared {
@@ -221,7 +260,7 @@ impl Shared {
         let state = self.state();
         let standing = |zone: &Zone| {
             let key = name_key(&zone.apex().to_owned());
-            let copy = state.bells.contains_key(&key).then(|| Copy {
+            let copy = state.doors.contains_key(&key).then(|| Copy {
                 age: state.checked.get(&key).map(|checked| now.0.saturating_sub(checked.0) / 1000),
                 left: state.expires.get(&key).map_or(0, |expires| expires.0.saturating_sub(now.0) / 1000),
             });
@@ -242,13 +281,5 @@ impl Shared {
 
     fn checked(&self, apex: &NameBuf) -> Option<Moment> {
         self.state().checked.get(&name_key(apex)).copied()
-    }
-
-    fn hold(&self, apex: &NameBuf, zone: Arc<Zone>) {
-        self.state().held.insert(name_key(apex), zone);
-    }
-
-    fn held(&self, apex: &NameBuf) -> Option<Arc<Zone>> {
-        self.state().held.get(&name_key(apex)).cloned()
     }
 }

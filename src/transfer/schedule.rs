@@ -6,22 +6,14 @@
 //!
 //! In: moments, a seed, and what came of a comparison. Out: when the next is due, and when the copy expires.
 //!
-//! **Invariants**: the time is an argument; there is always a next comparison; a copy that has expired may come back by a
-//! comparison alone, as long as it is held.
+//! **Invariants**: the time is an argument; there is always a next comparison; a copy does not expire before
+//! a comparison, and another after a failure, are due.
 //! **Not here**: comparing ([`super::fetch`]), waiting ([`super::secondary`]).
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::base::time::Moment;
-use crate::zone::Timers;
-
-/// How often a copy is compared, in seconds, whatever its SOA says: an SOA with 0 would keep both sides busy, and one with
-/// years hide a change from who gets no NOTIFY.
-const REFRESH: RangeInclusive<u32> = 30..=2_419_200;
-
-/// How soon a failed comparison is tried again, in seconds.
-const RETRY: RangeInclusive<u32> = 5..=1_209_600;
+use crate::zone::{REFRESH, RETRY, Timers};
 
 /// How soon it is tried again to get a first copy, in seconds; doubled with each failure up to ten minutes.
 const FIRST_RETRY: u32 = 5;
@@ -55,6 +47,7 @@ impl Schedule {
     /// Begins with a copy that was compared some time ago, or with none. Either way the first comparison is due at once.
     pub(super) fn new(copy: Option<(Timers, Duration)>, now: Moment, seed: u64) -> Self {
         let copy = copy.map(|(timers, age)| {
+            let timers = timers.bounded();
             let left = (u64::from(timers.expire) * 1000).saturating_sub(age.as_millis() as u64);
             Copy { timers, expires: Moment(now.0.saturating_add(left)) }
         });
@@ -78,8 +71,9 @@ impl Schedule {
 
     /// The copy, which has these timers, is what a primary has.
     pub(super) fn succeeded(&mut self, timers: Timers, now: Moment) {
+        let timers = timers.bounded();
         self.copy = Some(Copy { timers, expires: after(now, timers.expire) });
-        self.due = self.soon(now, timers.refresh, REFRESH);
+        self.due = self.soon(now, timers.refresh, *REFRESH.start());
         self.failures = 0;
         self.last_try = Some(now);
     }
@@ -87,20 +81,22 @@ impl Schedule {
     /// No primary could tell.
     pub(super) fn failed(&mut self, now: Moment) {
         self.due = match self.copy {
-            Some(copy) => self.soon(now, copy.timers.retry, RETRY),
-            None => self.soon(now, FIRST_RETRY << self.failures.min(16), FIRST_RETRY..=MAX_FIRST_RETRY),
+            Some(copy) => self.soon(now, copy.timers.retry, *RETRY.start()),
+            None => {
+                let wait = (FIRST_RETRY << self.failures.min(16)).min(MAX_FIRST_RETRY);
+                self.soon(now, wait, FIRST_RETRY)
+            }
         };
         self.failures = self.failures.saturating_add(1);
         self.last_try = Some(now);
     }
 
-    /// When so many seconds, within a range, are nearly over.
-    fn soon(&mut self, now: Moment, seconds: u32, range: RangeInclusive<u32>) -> Moment {
+    /// When so many seconds are nearly over, but no sooner than after the least.
+    fn soon(&mut self, now: Moment, seconds: u32, least: u32) -> Moment {
         // SplitMix64: what is drawn need only differ between servers.
         self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let bits = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let wait = u64::from(seconds.clamp(*range.start(), *range.end())) * 1000;
-        let least = u64::from(*range.start()) * 1000;
+        let (wait, least) = (u64::from(seconds) * 1000, u64::from(least) * 1000);
         let earlier = (wait / 10 * (bits >> 32)) >> 32;
         Moment(now.0.saturating_add((wait - earlier).max(least)))
     }
@@ -198,7 +194,27 @@ mod tests {
         let timers = Timers { refresh: u32::MAX, retry: u32::MAX, expire: 0 };
         schedule.succeeded(timers, seconds(0));
         assert_soon(schedule.due(), 0, 2_419_200);
-        assert!(!schedule.is_usable(seconds(0)));
+        assert!(schedule.is_usable(seconds(0)));
+    }
+
+    #[test]
+    fn a_copy_does_not_expire_before_it_is_compared_and_tried_again() {
+        let timers = Timers { refresh: 2, retry: 1, expire: 6 };
+        let mut schedule = Schedule::new(None, seconds(0), SEED);
+        schedule.succeeded(timers, seconds(0));
+        assert_soon(schedule.due(), 0, 30);
+        assert_eq!(schedule.expires(), Some(seconds(35)), "refresh is raised to 30, retry to 5");
+        let now = schedule.due();
+        assert!(schedule.is_usable(now));
+        schedule.failed(now);
+        assert!(Some(schedule.due()) <= schedule.expires(), "it is tried again no later than at the end");
+        // The same for a copy from before the start.
+        let schedule = Schedule::new(Some((timers, Duration::from_secs(34))), seconds(0), SEED);
+        assert_eq!(schedule.expires(), Some(seconds(1)));
+        // Numbers of an author who thought of it are kept.
+        assert_eq!(TIMERS.bounded(), TIMERS);
+        let most = Timers { refresh: u32::MAX, retry: u32::MAX, expire: u32::MAX };
+        assert_eq!(most.bounded(), Timers { refresh: 2_419_200, retry: 1_209_600, expire: u32::MAX });
     }
 
     #[test]

@@ -1,22 +1,25 @@
 //! One zone that is kept elsewhere: compared, fetched, kept on disk, published, given up.
 //!
 //! **Invariants**: what is served is what was last fetched whole, until it expires; the copy on disk is written before
-//! the zone is published, so that it is never older than what is served.
+//! the zone is published, so that it is never older than what is served; a primary that fails is one line of the log when
+//! it begins to fail, not one for each comparison.
 //! **Not here**: when ([`super::schedule`]), how to fetch ([`super::fetch`]).
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::Shared;
-use super::fetch::{self, FetchError, Fetched, Primary};
+use super::fetch::{self, Demand, FetchError, Fetched, Primary};
 use super::schedule::Schedule;
+use super::{Reply, Shared};
 use crate::base::name::NameBuf;
 use crate::base::time::Moment;
+use crate::live::{RetransferError, Retransferred};
 use crate::load::zone::copy;
 use crate::process::seed;
 use crate::process::work::{self, Lane};
@@ -27,13 +30,15 @@ use crate::zone::Zone;
 /// A secondary zone.
 #[derive(Debug)]
 pub(super) struct Secondary {
-    pub(super) apex: NameBuf,
-    pub(super) primaries: Vec<Primary>,
+    apex: NameBuf,
+    primaries: Vec<Primary>,
+    /// Whether each primary failed when it was last asked.
+    failing: Vec<bool>,
     /// Where the copy is kept.
-    pub(super) file: Option<PathBuf>,
+    file: Option<PathBuf>,
     /// Rings when a primary says that the zone has changed.
-    pub(super) bell: Arc<Notify>,
-    pub(super) shared: Arc<Shared>,
+    bell: Arc<Notify>,
+    shared: Arc<Shared>,
 }
 
 /// What the last comparison came to, so that each change of it is one line of the log.
@@ -51,19 +56,29 @@ fn outcome(fetched: &Result<Fetched, FetchError>) -> Compared {
         Ok(Fetched::Zone(_)) => Compared::Fetched,
         Err(FetchError::Io(_)) => Compared::Unreachable,
         Err(FetchError::Silent) => Compared::Silent,
+        Err(FetchError::Tls(_)) => Compared::TlsFailed,
         Err(FetchError::Signature(_)) => Compared::BadSignature,
+        Err(FetchError::Older { .. }) => Compared::Older,
         Err(FetchError::Refused(_)) => Compared::Refused,
     }
 }
 
 impl Secondary {
-    /// Keeps the zone, for ever.
-    pub(super) async fn keep(self) {
+    /// A zone that is fetched from primaries, in their order.
+    pub(super) fn new(
+        apex: NameBuf,
+        primaries: Vec<Primary>,
+        file: Option<PathBuf>,
+        bell: Arc<Notify>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Secondary { apex, failing: vec![false; primaries.len()], primaries, file, bell, shared }
+    }
+
+    /// Keeps the zone, for ever; meets demands for all of it.
+    pub(super) async fn keep(mut self, mut demands: mpsc::Receiver<Reply>) {
         let now = self.shared.clock.now();
         let served = self.served();
-        if let Some(zone) = &served {
-            self.shared.hold(&self.apex, zone.clone());
-        }
         let held = served.map(|zone| (zone.timers(), self.age(now)));
         let mut standing = Standing::Good;
         let mut schedule = Schedule::new(held, now, seed());
@@ -71,7 +86,7 @@ impl Secondary {
             let now = self.shared.clock.now();
             self.shared.note_expiry(&self.apex, schedule.expires());
             if standing != Standing::Expired && !schedule.is_usable(now) && self.served().is_some() {
-                warn!("zone {} has expired: no primary could be reached in time; it answers SERVFAIL", self.apex);
+                warn!("zone {} has expired: no comparison succeeded in its time; it answers SERVFAIL", self.apex);
                 standing = Standing::Expired;
                 self.publish(Zone::unavailable(self.apex.clone())).await;
             }
@@ -83,60 +98,118 @@ impl Secondary {
             let wait = Duration::from_millis(schedule.due().min(expires).0 - now.0);
             tokio::select! {
                 () = self.bell.notified() => schedule.notified(self.shared.clock.now()),
+                Some(reply) = demands.recv() => {
+                    let outcome = self.retransfer(&mut schedule, &mut standing).await;
+                    // An operator who gave up waiting reads the log.
+                    let _ = reply.send(outcome);
+                }
                 () = sleep(wait) => {}
             }
         }
     }
 
     /// Asks the primaries in their order until one can tell.
-    async fn compare(&self, schedule: &mut Schedule, standing: &mut Standing) {
-        // The semaphore is never closed; without it there would only be more at once.
-        let _slot = self.shared.slots.acquire().await;
-        let have = self.held();
-        for primary in &self.primaries {
-            let fetched = fetch::fetch(primary, &self.apex, have.as_ref(), self.shared.clock).await;
-            self.shared.counters.compared(outcome(&fetched));
-            match fetched {
-                Ok(fetched) => return self.take(fetched, have, primary, schedule, standing).await,
-                Err(error) if *standing == Standing::Good => {
-                    warn!("failed to compare zone {} with {}: {error}", self.apex, primary.address);
-                }
-                Err(_) => {}
-            }
-        }
-        schedule.failed(self.shared.clock.now());
-        if *standing == Standing::Good {
+    async fn compare(&mut self, schedule: &mut Schedule, standing: &mut Standing) {
+        if let Err(_failures) = self.ask(Demand::Newer, schedule, standing).await
+            && *standing == Standing::Good
+        {
             *standing = Standing::Failing;
         }
     }
 
-    async fn take(
-        &self,
-        fetched: Fetched,
-        have: Option<Arc<Zone>>,
-        primary: &Primary,
+    /// Fetches the zone whole, whatever its serial.
+    async fn retransfer(
+        &mut self,
         schedule: &mut Schedule,
         standing: &mut Standing,
-    ) {
-        let zone = match (fetched, have) {
-            (Fetched::Zone(zone), _) => Arc::from(zone),
-            (Fetched::UpToDate, Some(have)) => have,
-            // Only whoever has something is told that it is up to date.
-            (Fetched::UpToDate, None) => return schedule.failed(self.shared.clock.now()),
-        };
+    ) -> Result<Retransferred, RetransferError> {
+        let before = self.served().map(|zone| zone.serial());
+        match self.ask(Demand::Whole, schedule, standing).await {
+            Ok((serial, primary)) => Ok(Retransferred { before, serial, primary }),
+            Err(failures) => Err(RetransferError::Failed(failures)),
+        }
+    }
+
+    /// Asks the primaries in their order until one gives what is asked; the serial and the primary, or each failure.
+    async fn ask(
+        &mut self,
+        demand: Demand,
+        schedule: &mut Schedule,
+        standing: &mut Standing,
+    ) -> Result<(u32, SocketAddr), Vec<(SocketAddr, String)>> {
+        let shared = self.shared.clone();
+        // The semaphore is never closed; without it there would only be more at once.
+        let _slot = shared.slots.acquire().await;
+        // RFC 1034 §4.3.5: an expired copy is discarded, so that then any zone is taken, whatever its serial.
+        let have = self.served();
+        let mut failures = Vec::new();
+        for at in 0..self.primaries.len() {
+            let primary = &self.primaries[at];
+            let address = primary.address;
+            let fetched = fetch::fetch(primary, &self.apex, have.as_ref(), demand, shared.clock).await;
+            shared.counters.compared(outcome(&fetched));
+            match (fetched, have.clone()) {
+                (Ok(Fetched::Zone(zone)), _) => {
+                    self.recovered(at);
+                    return Ok((self.take(Arc::from(zone), address, schedule, standing).await, address));
+                }
+                (Ok(Fetched::UpToDate), Some(have)) => {
+                    self.recovered(at);
+                    return Ok((self.take(have, address, schedule, standing).await, address));
+                }
+                // Only a secondary that has something is told that it is up to date.
+                (Ok(Fetched::UpToDate), None) => failures.push((address, "it sends no zone".to_string())),
+                (Err(error), _) => {
+                    self.failed(at, &error);
+                    failures.push((address, error.to_string()));
+                }
+            }
+        }
+        schedule.failed(shared.clock.now());
+        Err(failures)
+    }
+
+    /// Says once that a primary fails, and what can be done.
+    fn failed(&mut self, at: usize, error: &FetchError) {
+        if std::mem::replace(&mut self.failing[at], true) {
+            return;
+        }
+        let (apex, address) = (&self.apex, self.primaries[at].address);
+        match error {
+            FetchError::Older { .. } => warn!(
+                "failed to compare zone {apex} with {address}: {error}, which is served until it expires; \
+                 `pharos zone retransfer {apex}` takes the primary's"
+            ),
+            error => warn!("failed to compare zone {apex} with {address}: {error}"),
+        }
+    }
+
+    fn recovered(&mut self, at: usize) {
+        if std::mem::replace(&mut self.failing[at], false) {
+            info!("zone {} can be compared again, with {}", self.apex, self.primaries[at].address);
+        }
+    }
+
+    /// Serves what a primary has; its serial.
+    async fn take(
+        &self,
+        zone: Arc<Zone>,
+        primary: SocketAddr,
+        schedule: &mut Schedule,
+        standing: &mut Standing,
+    ) -> u32 {
         let now = self.shared.clock.now();
         schedule.succeeded(zone.timers(), now);
         self.shared.note_checked(&self.apex, now);
         let is_served = self.served().is_some_and(|served| Arc::ptr_eq(&served, &zone));
         self.save(&zone, is_served).await;
-        if !is_served {
-            self.shared.hold(&self.apex, zone.clone());
-            info!("zone {} is served with serial {}, from {}", self.apex, zone.serial(), primary.address);
-            self.publish_shared(zone).await;
-        } else if *standing != Standing::Good {
-            info!("zone {} can be compared again, with {}", self.apex, primary.address);
-        }
         *standing = Standing::Good;
+        let serial = zone.serial();
+        if !is_served {
+            info!("zone {} is served with serial {serial}, from {primary}", self.apex);
+            self.publish_shared(zone).await;
+        }
+        serial
     }
 
     /// Keeps the copy on disk; that it cannot be kept is no reason not to serve it.
@@ -166,11 +239,6 @@ impl Secondary {
     /// What is served, if it may be.
     fn served(&self) -> Option<Arc<Zone>> {
         self.shared.served(&self.apex).filter(|zone| zone.is_available())
-    }
-
-    /// What there is to compare: what is served, or what was until it expired.
-    fn held(&self) -> Option<Arc<Zone>> {
-        self.served().or_else(|| self.shared.held(&self.apex))
     }
 
     /// How long ago what is served was last compared.

@@ -114,8 +114,14 @@ fn refuse_transfer<'s>(
         Err(denial) => return deny(denial, response),
     };
     let is_readable = question.qtype == Rtype::AXFR || transfer::serial(message, question).is_some();
-    // RFC 9250 §5.7 and RFC 9103 would have it; nobody asks for it yet. Over HTTP a reply is one message.
-    if matches!(peer.transport, Transport::Https | Transport::Quic) {
+    // RFC 9250 §5.7 would have it; no secondary asks for it yet. Over HTTP a reply is one message. Over TLS a transfer is
+    // not begun below version 1.3 (RFC 9103 §7.1): the secondary may come again with 1.3, so that it is told by REFUSED.
+    let is_refused = match peer.transport {
+        Transport::Https | Transport::Quic => true,
+        Transport::Tls => is_readable,
+        Transport::Udp | Transport::Tcp => false,
+    };
+    if is_refused {
         return deny((Rcode::REFUSED, Some(Ede::NotSupported)), response);
     }
     // RFC 5936 §4.2: AXFR needs a stream.

@@ -31,6 +31,8 @@ pub use negative::NegativeSoa;
 pub use problem::Problem;
 pub use set::ZoneSet;
 
+use std::ops::RangeInclusive;
+
 use crate::base::ids::{HorizonId, NodeId, ServiceId};
 use crate::base::memory::area;
 use crate::base::name::{Name, NameBuf, Suffixes};
@@ -72,12 +74,31 @@ enum Availability {
 /// What an SOA says of copies, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
-    /// How long after a comparison the next one is due.
+    /// The duration from a comparison to the next.
     pub refresh: u32,
     /// How long after a failed one it is tried again.
     pub retry: u32,
     /// How long after the last that succeeded the copy may be used.
     pub expire: u32,
+}
+
+/// How often a copy is compared, in seconds, whatever its SOA says: an SOA with 0 would keep both sides busy, and one with
+/// years hide a change from a secondary that gets no NOTIFY.
+pub const REFRESH: RangeInclusive<u32> = 30..=2_419_200;
+
+/// How soon a failed comparison is tried again, in seconds.
+pub const RETRY: RangeInclusive<u32> = 5..=1_209_600;
+
+impl Timers {
+    /// The durations that a secondary keeps to: within [`REFRESH`] and [`RETRY`], and an expiry that leaves time for a
+    /// comparison and for the retry.
+    ///
+    /// RFC 1912 §2.2: expire is longer than refresh. With refresh raised alone, a copy would expire before it is compared.
+    pub fn bounded(self) -> Timers {
+        let refresh = self.refresh.clamp(*REFRESH.start(), *REFRESH.end());
+        let retry = self.retry.clamp(*RETRY.start(), *RETRY.end());
+        Timers { refresh, retry, expire: self.expire.max(refresh + retry) }
+    }
 }
 
 /// An RRset of a zone in the making.

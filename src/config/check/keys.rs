@@ -1,18 +1,30 @@
 //! `[keys.*]`, and who is meant by `allow`, `notify` and `primaries`.
 //!
 //! A party is written in one string: an address or prefix, `key:NAME`, or both with a space between, where both must hold.
+//! A primary may have `tls:NAME` too: the name that its certificate is for.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 use super::Check;
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
 use crate::base::ids::KeyId;
 use crate::base::tsig::{ALGORITHMS, Algorithm, Key as SharedKey, MAX_KEY_NAME_LEN};
 use crate::config::spec::{KeySpec, Text, TransferSpec, ZoneSpec};
-use crate::config::{Key, Party, Placed, Remote, Secret, SteeredExport, Transfer, value};
+use crate::config::{Key, Party, Placed, Primary, Remote, Secret, SteeredExport, Transfer, value};
 
 /// Where DNS is served, if nothing else is said.
 const DNS_PORT: u16 = 53;
+
+/// Where DNS is served over TLS, if nothing else is said (RFC 7858 §3.1, RFC 9103 §7.1).
+const TLS_PORT: u16 = 853;
+
+/// The parts of a party as written; one at least of address and key is there.
+struct Parts {
+    address: Option<Text>,
+    key: Option<KeyId>,
+    tls: Option<Text>,
+}
 
 impl Check<'_> {
     pub(super) fn check_key(&mut self, spec: &KeySpec) -> Option<Key> {
@@ -96,7 +108,8 @@ impl Check<'_> {
 
     /// `192.0.2.0/24`, `key:NAME`, or `192.0.2.0/24 key:NAME`.
     fn check_party(&mut self, text: &Text) -> Option<Party> {
-        let (address, key) = self.split(text)?;
+        let Parts { address, key, tls } = self.split(text)?;
+        self.refuse_tls(tls, "a transfer over TLS is given to a key or an address, not to a name")?;
         let prefix = match address {
             Some(address) => Some(self.parse(&address, value::address_or_prefix)?),
             None => None,
@@ -105,32 +118,82 @@ impl Check<'_> {
     }
 
     /// `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:5353`, each with ` key:NAME` or without.
-    pub(super) fn check_remote(&mut self, text: &Text) -> Option<Remote> {
-        let (address, key) = self.split(text)?;
+    fn check_remote(&mut self, text: &Text) -> Option<Remote> {
+        let Parts { address, key, tls } = self.split(text)?;
+        self.refuse_tls(tls, "NOTIFY goes over UDP")?;
+        Some(Remote { address: self.check_address(text, address, DNS_PORT)?, key })
+    }
+
+    /// What `primaries` and `roots` of a zone mean.
+    pub(super) fn check_primaries(&mut self, spec: &ZoneSpec) -> (Vec<Primary>, Option<PathBuf>) {
+        let texts = spec.primaries.iter().flatten();
+        let primaries: Vec<Primary> = texts.filter_map(|text| self.check_primary(text)).collect();
+        let roots = spec.roots.as_ref().and_then(|roots| self.path(roots));
+        if let Some(text) = spec.roots.as_ref().filter(|_| primaries.iter().all(|primary| primary.tls.is_none())) {
+            self.report(
+                Diagnostic::warning("unused-roots", "no primary of this zone is asked over TLS")
+                    .at(text.place.clone(), "never read")
+                    .help("add `tls:NAME` to a primary, with the name that its certificate is for, or remove `roots`"),
+            );
+        }
+        (primaries, roots)
+    }
+
+    /// As a remote, with ` tls:NAME` or without.
+    fn check_primary(&mut self, text: &Text) -> Option<Primary> {
+        let Parts { address, key, tls } = self.split(text)?;
+        let port = if tls.is_some() { TLS_PORT } else { DNS_PORT };
+        let address = self.check_address(text, address, port)?;
+        let tls = match tls {
+            Some(name) => Some(self.parse(&name, value::host_name)?),
+            None => None,
+        };
+        Some(Primary { address, key, tls })
+    }
+
+    fn check_address(&mut self, text: &Text, address: Option<Text>, port: u16) -> Option<SocketAddr> {
         let Some(address) = address else {
             self.report(
                 Diagnostic::error("bad-address", format!("`{}` has no address", text.value))
-                    .at(text.place.clone(), "a key alone is nowhere to send to")
+                    .at(text.place.clone(), "a name or a key alone is nowhere to send to")
                     .help("write an address before it, like `192.0.2.1 key:NAME`"),
             );
             return None;
         };
-        Some(Remote { address: self.check_server(&address)?, key })
+        self.check_server_at(&address, port)
+    }
+
+    fn refuse_tls(&mut self, tls: Option<Text>, why: &str) -> Option<()> {
+        let Some(tls) = tls else { return Some(()) };
+        self.report(
+            Diagnostic::error("tls-party", format!("`tls:{}` is for `primaries` alone: {why}", tls.value))
+                .at(tls.place, "no TLS here")
+                .help("remove it"),
+        );
+        None
     }
 
     /// `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:5353`.
     pub(super) fn check_server(&mut self, text: &Text) -> Option<SocketAddr> {
+        self.check_server_at(text, DNS_PORT)
+    }
+
+    fn check_server_at(&mut self, text: &Text, port: u16) -> Option<SocketAddr> {
         self.parse(text, |text| match text.parse::<IpAddr>() {
-            Ok(ip) => Ok(SocketAddr::new(ip, DNS_PORT)),
+            Ok(ip) => Ok(SocketAddr::new(ip, port)),
             Err(_) => value::socket_address(text),
         })
     }
 
-    /// The two parts of a party.
-    fn split(&mut self, text: &Text) -> Option<(Option<Text>, Option<KeyId>)> {
-        let (mut address, mut key) = (None, None);
+    /// The parts of a party.
+    fn split(&mut self, text: &Text) -> Option<Parts> {
+        let (mut address, mut key, mut tls) = (None, None, None);
         for word in text.value.split_whitespace() {
             let placed = |value: &str| Placed { value: value.into(), place: text.place.clone() };
+            if let Some(name) = word.strip_prefix("tls:").filter(|_| tls.is_none()) {
+                tls = Some(placed(name));
+                continue;
+            }
             match word.strip_prefix("key:") {
                 Some(name) if key.is_none() => match self.keys.find(&placed(name)) {
                     Ok(at) => key = Some(KeyId::from_index(at)),
@@ -143,14 +206,14 @@ impl Check<'_> {
                 _ => {
                     self.report(
                         Diagnostic::error("bad-party", format!("`{}` names more than one party", text.value))
-                            .at(text.place.clone(), "one address and one key at most")
+                            .at(text.place.clone(), "one address, one key and one name at most")
                             .help("write each party as a string of its own"),
                     );
                     return None;
                 }
             }
         }
-        if address.is_none() && key.is_none() {
+        if address.is_none() && key.is_none() && tls.is_none() {
             self.report(
                 Diagnostic::error("bad-party", "an empty string names nobody")
                     .at(text.place.clone(), "nobody")
@@ -158,7 +221,7 @@ impl Check<'_> {
             );
             return None;
         }
-        Some((address, key))
+        Some(Parts { address, key, tls })
     }
 }
 

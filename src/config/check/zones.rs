@@ -9,7 +9,7 @@ use crate::base::ids::{HorizonId, ServiceId};
 use crate::base::name::{Name, NameBuf};
 use crate::base::time::Ttl;
 use crate::config::spec::{ServiceSpec, SteerSpec, Text, ZoneSpec};
-use crate::config::{Hints, Remote, Service, Steer, Zone, limits, value};
+use crate::config::{Hints, Service, Steer, Zone, limits, value};
 use crate::snapshot::HTTPS_PORT;
 
 /// A name as a key: its octets in lower case.
@@ -27,10 +27,7 @@ impl Check<'_> {
         let (mut zones, mut services) = (Vec::with_capacity(specs.len()), Vec::new());
         for (spec, name) in specs.iter().zip(names) {
             let file = spec.file.as_ref().map(|file| (self.path(file), file.place.clone()));
-            let primaries: Vec<Remote> = match &spec.primaries {
-                Some(texts) => texts.iter().filter_map(|text| self.check_remote(text)).collect(),
-                None => Vec::new(),
-            };
+            let (primaries, roots) = self.check_primaries(spec);
             let transfer = spec.transfer.as_ref().map(|transfer| self.check_transfer(transfer, spec));
             if let (Some(_), Some(steer)) = (&spec.primaries, spec.steer.first().and_then(|steer| steer.owner.as_ref()))
             {
@@ -58,7 +55,7 @@ impl Check<'_> {
             };
             if let (Some(name), Some(place)) = (name, place) {
                 let transfer = transfer.unwrap_or_default();
-                zones.push(Zone { name, file, primaries, transfer, unsigned, steer, place });
+                zones.push(Zone { name, file, primaries, roots, transfer, unsigned, steer, place });
             }
         }
         (zones, services)

@@ -58,7 +58,7 @@ pub(super) fn read(zone: &config::Zone, now: SystemTime) -> (Zone, Vec<Diagnosti
             return (nothing(), vec![useless(why)]);
         }
     };
-    if age(path, now) > Duration::from_secs(read.timers().expire.into()) {
+    if age(path, now) > Duration::from_secs(read.timers().bounded().expire.into()) {
         return (nothing(), vec![useless("it has expired".to_string())]);
     }
     (read, Vec::new())
@@ -149,7 +149,7 @@ mod tests {
     const TEXT: &str = "\
 $ORIGIN example.
 $TTL 300
-@ SOA ns hostmaster\\.one 7 3600 600 1000 60
+@ SOA ns hostmaster\\.one 7 300 60 1000 60
 @ NS ns
 @ TXT \"a; \\\"quoted\\\" text\" second
 ns A 192.0.2.1
@@ -167,6 +167,7 @@ e TYPE65281 \\# 0
             name: NameBuf::parse("example").unwrap(),
             file,
             primaries: Vec::new(),
+            roots: None,
             transfer: config::Transfer::default(),
             unsigned: false,
             steer: Vec::new(),

@@ -40,6 +40,7 @@ fn zone(apex: &str, steer: &[&str]) -> config::Zone {
         name: name(apex),
         file: Some("zones/example".into()),
         primaries: Vec::new(),
+        roots: None,
         transfer: config::Transfer::default(),
         unsigned: false,
         steer: steer.collect(),

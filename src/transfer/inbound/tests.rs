@@ -252,3 +252,49 @@ fn changes_of_signatures_are_left_out_of_a_zone_without_them() {
     let difference = Difference::between(&zone(2, &new), &taken);
     assert!(is_same(&taken, &zone(2, &new)), "{difference:?}");
 }
+
+/// A message with the question of a transfer and these answers, each already encoded.
+fn message(answers: &[Vec<u8>]) -> Vec<u8> {
+    let mut message = question(name("Example.net").as_name(), Rtype::AXFR, ID);
+    message[2] = 0x80;
+    message[7] = answers.len() as u8;
+    answers.iter().for_each(|answer| message.extend_from_slice(answer));
+    message
+}
+
+fn soa(serial: u32) -> Vec<u8> {
+    // The owner and both names are that of the question.
+    let numbers = [serial, 7200, 3600, 1_209_600, 300].map(u32::to_be_bytes).concat();
+    [&[0xc0, 12, 0, 6, 0, 1, 0, 0, 0, 60, 0, 24, 0xc0, 12, 0xc0, 12][..], &numbers].concat()
+}
+
+#[test]
+fn rfc1982_an_older_serial_is_no_sign_that_all_is_well() {
+    let have = || Some(Arc::new(zone(100, &[])));
+    assert!(matches!(received(&[message(&[soa(100)])], have()), Ok(None)));
+    let refused = received(&[message(&[soa(5)])], have()).unwrap_err();
+    assert_eq!(refused, Refusal::Older { theirs: 5, ours: 100 });
+}
+
+#[test]
+fn rfc5936_s2_2_messages_without_records_do_not_go_on_for_ever() {
+    let mut inbound = Inbound::new(name("Example.net"), None, ID, Signed::Refused);
+    assert!(matches!(inbound.take(&message(&[soa(1)])), Ok(Progress::More)));
+    assert_eq!(inbound.take(&message(&[])).unwrap_err(), Refusal::Malformed("a message without records"));
+}
+
+#[test]
+fn names_count_as_long_as_they_are_however_well_they_are_compressed() {
+    // One owner of 255 bytes, and pointers to it.
+    let long =
+        [&[63; 1][..], &[b'a'; 63], &[63], &[b'b'; 63], &[63], &[b'c'; 63], &[49], &[b'd'; 49], &[0xc0, 12]].concat();
+    let a = |owner: &[u8]| [owner, &[0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 1]].concat();
+    let at = 12 + 13 + 4 + soa(1).len();
+    let pointer = [0xc0 | (at >> 8) as u8, at as u8];
+    let mut answers = vec![soa(1), a(&long)];
+    answers.resize(200, a(&pointer));
+    let message = message(&answers);
+    let mut inbound = Inbound { most: 50_000, ..Inbound::new(name("Example.net"), None, ID, Signed::Refused) };
+    assert!(message.len() < 5_000, "{} bytes on the way", message.len());
+    assert_eq!(inbound.take(&message).unwrap_err(), Refusal::TooLong);
+}

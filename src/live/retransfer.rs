@@ -1,0 +1,82 @@
+//! Requests of an operator to fetch a zone whole, from the service that takes them to the one that fetches.
+//!
+//! **Invariants**: every request is answered, or its sender learns that the process is about to end.
+//! **Not here**: fetching (transfer), who may ask (control).
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::base::name::NameBuf;
+
+/// Requests that may wait: operators are few.
+const MAX_WAITING: usize = 16;
+
+/// A request, as it arrives.
+pub type Retransfer = (NameBuf, oneshot::Sender<Result<Retransferred, RetransferError>>);
+
+/// Where requests arrive.
+pub type RetransferInbox = mpsc::Receiver<Retransfer>;
+
+/// The way for requests.
+#[derive(Clone, Debug)]
+pub struct Retransfers(mpsc::Sender<Retransfer>);
+
+/// A zone that was fetched whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retransferred {
+    /// The serial of the copy until then; `None` if there was no usable copy.
+    pub before: Option<u32>,
+    /// The serial that is served now.
+    pub serial: u32,
+    /// The primary.
+    pub primary: SocketAddr,
+}
+
+/// Why a zone was not fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RetransferError {
+    /// It has no primaries.
+    NotACopy,
+    /// Too many requests for this zone wait already.
+    Busy,
+    /// Each primary failed, with its reason.
+    Failed(Vec<(SocketAddr, String)>),
+    /// The process is about to end, or the zone was taken out of the configuration.
+    Stopping,
+}
+
+impl fmt::Display for RetransferError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RetransferError::NotACopy => f.write_str("it has no `primaries`"),
+            RetransferError::Busy => f.write_str("other requests for it wait already"),
+            RetransferError::Failed(primaries) => {
+                for (at, (primary, why)) in primaries.iter().enumerate() {
+                    let before = if at == 0 { "" } else { "; " };
+                    write!(f, "{before}{primary}: {why}")?;
+                }
+                Ok(())
+            }
+            RetransferError::Stopping => f.write_str("the server is stopping, or reloads"),
+        }
+    }
+}
+
+impl std::error::Error for RetransferError {}
+
+/// A way for requests, and where they arrive.
+pub fn retransfers() -> (Retransfers, RetransferInbox) {
+    let (sender, receiver) = mpsc::channel(MAX_WAITING);
+    (Retransfers(sender), receiver)
+}
+
+impl Retransfers {
+    /// Asks for a zone to be fetched whole, whatever its serial, and waits until it is served.
+    pub async fn ask(&self, zone: NameBuf) -> Result<Retransferred, RetransferError> {
+        let (reply, outcome) = oneshot::channel();
+        self.0.send((zone, reply)).await.map_err(|_| RetransferError::Stopping)?;
+        outcome.await.unwrap_or(Err(RetransferError::Stopping))
+    }
+}

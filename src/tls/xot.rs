@@ -1,0 +1,89 @@
+//! Connections to a primary over TLS, for zone transfers (RFC 9103, "XoT").
+//!
+//! In: an address and the name that the primary's certificate is for. Out: a stream of DNS messages.
+//!
+//! **Invariants**: TLS 1.3 alone (RFC 9103 §7.1), and the application protocol `dot`, which the primary must select; every
+//! connection makes a full handshake, so that a certificate is verified each time.
+//! **Not here**: messages, time-outs (the caller's), a certificate of our own: a TSIG key says who we are.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::dial::{DialError, DialerError, tls_error};
+use super::reason_words;
+
+/// The application protocol of DNS over TLS, which RFC 9103 §7.1 requires of transfers.
+const PROTOCOL: &[u8] = b"dot";
+
+/// How one primary is held to its name: made once, shared by every connection.
+#[derive(Clone, Debug)]
+pub struct Xot {
+    name: ServerName<'static>,
+    config: Arc<ClientConfig>,
+}
+
+/// Why there is no connection over TLS.
+#[derive(Debug)]
+pub enum XotError {
+    /// TCP failed.
+    Connect(io::Error),
+    /// The handshake failed.
+    Tls(DialError),
+    /// The primary did not select the application protocol `dot`.
+    NotDot,
+}
+
+impl fmt::Display for XotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            XotError::Connect(error) => error.fmt(f),
+            XotError::Tls(DialError::Certificate(reason)) => {
+                write!(f, "its certificate is refused: {}", reason_words(reason))
+            }
+            XotError::Tls(DialError::Connect(kind)) => write!(f, "the TLS handshake fails: {kind}"),
+            XotError::Tls(DialError::Handshake(reason) | DialError::Http(reason) | DialError::Own(reason)) => {
+                write!(f, "the TLS handshake fails: {reason}")
+            }
+            XotError::NotDot => f.write_str("it does not select the application protocol `dot` (RFC 9103 §7.1)"),
+        }
+    }
+}
+
+impl std::error::Error for XotError {}
+
+impl Xot {
+    /// Holds a primary to a name, by these roots.
+    pub fn new(name: &str, roots: Arc<RootCertStore>) -> Result<Self, DialerError> {
+        let name = ServerName::try_from(name.to_string()).map_err(|_| DialerError::Name)?;
+        let mut config = ClientConfig::builder_with_provider(super::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(DialerError::Tls)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        config.resumption = Resumption::disabled();
+        Ok(Xot { name, config: Arc::new(config) })
+    }
+
+    /// Connects to the primary at an address.
+    pub async fn dial(&self, address: SocketAddr) -> Result<TlsStream<TcpStream>, XotError> {
+        let stream = TcpStream::connect(address).await.map_err(XotError::Connect)?;
+        // Queries are single small writes, for which Nagle's algorithm only waits.
+        let _ = stream.set_nodelay(true);
+        let connecting = TlsConnector::from(self.config.clone()).connect(self.name.clone(), stream);
+        let stream = connecting.await.map_err(|error| XotError::Tls(tls_error(&error)))?;
+        match stream.get_ref().1.alpn_protocol() {
+            Some(PROTOCOL) => Ok(stream),
+            _ => Err(XotError::NotDot),
+        }
+    }
+}

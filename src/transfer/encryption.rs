@@ -1,0 +1,71 @@
+//! What primaries are held to over TLS, made ready before anything changes: by zone and by the name of the certificate.
+//!
+//! **Invariants**: for each `tls:NAME` of a configuration there is one, or the configuration is refused.
+//! **Not here**: reading roots (the caller's), connecting ([`crate::tls::Xot`]).
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+
+use super::{NameKey, name_key};
+use crate::base::diagnostic::Diagnostic;
+use crate::config::{Config, Zone};
+use crate::tls::Xot;
+
+/// What primaries are held to.
+#[derive(Debug, Default)]
+pub struct Encryption(HashMap<(NameKey, Arc<str>), Arc<Xot>>);
+
+impl Encryption {
+    /// Makes ready what a configuration names; `roots` reads a file of roots, or those of the system, once for each.
+    pub fn prepare(
+        config: &Config,
+        mut roots: impl FnMut(Option<&Path>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>>,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let mut read: HashMap<Option<&Path>, Arc<RootCertStore>> = HashMap::new();
+        let (mut all, mut problems) = (HashMap::new(), Vec::new());
+        for zone in &config.zones {
+            let file = zone.roots.as_deref();
+            for name in zone.primaries.iter().filter_map(|primary| primary.tls.as_ref()) {
+                let store = match read.get(&file) {
+                    Some(store) => store.clone(),
+                    None => match roots(file) {
+                        Ok(store) => read.entry(file).or_insert(store).clone(),
+                        Err(found) => {
+                            problems.extend(found.into_iter().map(|problem| of_zone(problem, zone)));
+                            break;
+                        }
+                    },
+                };
+                match Xot::new(name, store) {
+                    Ok(xot) => drop(all.insert((name_key(&zone.name), name.clone()), Arc::new(xot))),
+                    Err(error) => problems.push(
+                        Diagnostic::error("tls-name", format!("`tls:{name}` cannot be used: {error}"))
+                            .at(zone.place.clone(), "fetched from there")
+                            .help("write the name that the primary's certificate is for"),
+                    ),
+                }
+            }
+        }
+        if problems.is_empty() { Ok(Encryption(all)) } else { Err(problems) }
+    }
+
+    /// How a primary of a zone is held to its name.
+    ///
+    /// # Panics
+    /// When it was not made ready: to go on without would be to ask in the clear.
+    pub(super) fn of(&self, zone: &Zone, name: &Arc<str>) -> Arc<Xot> {
+        let found = self.0.get(&(name_key(&zone.name), name.clone()));
+        found.expect("each `tls:NAME` is made ready: Encryption::prepare").clone()
+    }
+}
+
+/// A problem with roots, told of the zone that names them.
+fn of_zone(problem: Diagnostic, zone: &Zone) -> Diagnostic {
+    Diagnostic::error(problem.code, problem.message).at(zone.place.clone(), "fetched over TLS").help(
+        "name a PEM file of the roots that the primaries' certificates lead to with `roots` on the zone, or leave it out \
+         for this system's",
+    )
+}
