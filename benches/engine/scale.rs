@@ -75,7 +75,7 @@ pub(crate) fn compile() {
     let (horizon, _) = table(1_000_000);
     println!("{:44} {:10.1}", "1 M synthetic prefixes, in memory", start.elapsed().as_secs_f64() * 1e3);
     drop(horizon);
-    let config = "[dns]\n[registry]\nlisten = [\"127.0.0.1:8080\"]\ncanonical = \"https://k8s.gcr.io\"\nblobs = \"https://blob.k8s.io\"\n";
+    let config = "[dns]\n[registry]\nlisten = [\"127.0.0.1:8080\"]\ncanonical = \"https://us-central1-docker.pkg.dev/k8s-artifacts-prod/images\"\nblobs = \"https://blob.k8s.io\"\n";
     let rules = "[mirrors.m]\naddresses = [\"192.0.2.1\", \"2001:db8::1\"]\n\
                  [mirrors.n]\naddresses = [\"192.0.2.2\", \"2001:db8::2\"]\n\
                  [horizons.h]\nrules = [{ country = [\"DE\", \"FR\"], mirrors = [\"n\"] }]\ndefault = [\"m\"]\n";

@@ -73,7 +73,7 @@ fn config(aws: &Value, gcp: &Value) -> String {
         regions.extend(of_feed.into_iter().filter(|region| !is_global(region)).map(|region| (provider, region)));
     }
     let mut text = String::from(
-        "[dns]\nlisten = [\"127.0.0.1:5300\"]\n[registry]\nlisten = [\"127.0.0.1:8080\"]\ncanonical = \"https://k8s.gcr.io\"\n\
+        "[dns]\nlisten = [\"127.0.0.1:5300\"]\n[registry]\nlisten = [\"127.0.0.1:8080\"]\ncanonical = \"https://us-central1-docker.pkg.dev/k8s-artifacts-prod/images\"\n\
          blobs = \"https://blob.k8s.io\"\n[[zone]]\nname = \"blob.k8s.io\"\nfile = \"zone\"\n\
          steer = [{ owner = \"@\", horizon = \"blobs\" }, { owner = \"shares\", horizon = \"shares\" }]\n[networks]\naws = { feed = \"aws\", file = \"aws.json\" }\n\
          gcp = { feed = \"gcp\", file = \"gcp.json\" }\n",

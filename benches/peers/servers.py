@@ -44,7 +44,7 @@ udp-threads = 1
 {options}
 [registry]
 listen = ["127.0.0.1:{port + 1}"]
-canonical = "https://k8s.gcr.io"
+canonical = "https://canonical.example"
 blobs = "https://{ZONE}"
 [[zone]]
 name = "{ZONE}"

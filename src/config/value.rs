@@ -267,6 +267,13 @@ pub(super) fn host_of(upstream: &Upstream) -> &str {
     }
 }
 
+/// The port of an upstream.
+pub(super) fn port_of(upstream: &Upstream) -> u16 {
+    let own = if &*upstream.scheme == "https" { 443 } else { 80 };
+    let written = upstream.authority.strip_prefix(host_of(upstream)).and_then(|rest| rest.strip_prefix(':'));
+    written.and_then(|port| port.parse().ok()).unwrap_or(own)
+}
+
 /// A provider: a word in lower case.
 pub(super) fn provider(text: &str) -> Result<Arc<str>, Fault> {
     let word = |octet: u8| octet.is_ascii_lowercase() || octet.is_ascii_digit() || b"-_.".contains(&octet);

@@ -16,6 +16,7 @@ mod mirrors;
 mod probe;
 mod rankings;
 mod resolver;
+mod upstreams;
 mod written;
 mod zones;
 
@@ -59,6 +60,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     let mut registry = spec.registry.as_ref().and_then(|registry| {
         let registry = check.check_registry(registry, &spec.zones, &zones)?;
         check.check_direct(&registry, &spec, &horizons, &mirrors.entries);
+        check.check_loops(spec.registry.as_ref()?, &registry, &zones);
         Some(registry)
     });
     let admin = spec.admin.as_ref().map(|admin| check.check_admin(admin, &spec));

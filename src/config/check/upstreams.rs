@@ -1,0 +1,75 @@
+//! `canonical` and `signatures`: that requests sent there do not come back.
+//!
+//! **Not here**: whether the text is a URL ([`crate::config::value`]).
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Check;
+use crate::base::diagnostic::{Diagnostic, Place};
+use crate::base::name::NameBuf;
+use crate::config::spec::RegistrySpec;
+use crate::config::value::{host_of, port_of};
+use crate::config::{Registry, Upstream, Zone};
+
+/// Names that serve nothing and redirect: k8s.gcr.io to registry.k8s.io since March 2023, and that to buckets and a
+/// canonical registry, which is the work of this listener.
+const REDIRECTING: [&str; 2] = ["k8s.gcr.io", "registry.k8s.io"];
+
+impl Check<'_> {
+    /// Reports upstreams at which a request would be sent back here, or to the mirrors that lack what it asks for.
+    pub(super) fn check_loops(&mut self, spec: &RegistrySpec, registry: &Registry, zones: &[Zone]) {
+        let upstreams = [
+            ("canonical", &spec.canonical, Some(&registry.canonical)),
+            ("signatures", &spec.signatures, registry.signatures.as_ref()),
+        ];
+        for (key, text, upstream) in upstreams {
+            if let (Some(text), Some(upstream)) = (text, upstream) {
+                self.check_loop(key, &text.place, upstream, registry, zones);
+            }
+        }
+    }
+
+    fn check_loop(&mut self, key: &str, place: &Place, upstream: &Upstream, registry: &Registry, zones: &[Zone]) {
+        let host = host_of(upstream);
+        let name = NameBuf::parse(host).ok();
+        let mut owners = zones.iter().flat_map(|zone| &zone.steer).map(|steer| &steer.owner);
+        if upstream.authority == registry.blobs.authority || owners.any(|owner| name.as_ref() == Some(owner)) {
+            self.report(
+                Diagnostic::error("upstream-is-steered", format!("`{key}` is at the steered name `{host}`"))
+                    .at(place.clone(), "clients would go to the mirrors")
+                    .help("name the registry that the mirrors copy from"),
+            );
+        } else if let Some(listen) = registry.listen.iter().find(|listen| is_at(upstream, **listen)) {
+            self.report(
+                Diagnostic::error("upstream-is-listener", format!("`{key}` is this listener, `{listen}`"))
+                    .at(place.clone(), "clients would be sent back here, again and again")
+                    .help("name the registry behind it"),
+            );
+        } else if REDIRECTING.contains(&host) {
+            self.report(
+                Diagnostic::warning("upstream-redirects", format!("`{host}` redirects pulls and serves none"))
+                    .at(place.clone(), "a loop, if this listener answers for registry.k8s.io")
+                    .help(
+                        "name a registry that serves, like \
+                         `https://us-central1-docker.pkg.dev/k8s-artifacts-prod/images`",
+                    ),
+            );
+        }
+    }
+}
+
+/// Whether an upstream is at an address that is listened on, as far as the text tells.
+fn is_at(upstream: &Upstream, listen: SocketAddr) -> bool {
+    let host = host_of(upstream);
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let is_here = |address: IpAddr| {
+        let address = address.to_canonical();
+        let any = listen.ip().is_unspecified() && address.is_ipv4() == listen.is_ipv4();
+        address == listen.ip() || any && (address.is_loopback() || address.is_unspecified())
+    };
+    let matches = match literal.parse::<IpAddr>() {
+        Ok(address) => is_here(address),
+        Err(_) => host == "localhost" && (listen.ip().is_loopback() || listen.ip().is_unspecified()),
+    };
+    matches && port_of(upstream) == listen.port()
+}
