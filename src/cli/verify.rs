@@ -147,9 +147,14 @@ fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<IpAddr>), Vec<Diag
     Ok((probe, v4.chain(mirror.v6.iter().map(|address| IpAddr::from(*address))).collect()))
 }
 
-/// What mirrors are held to: what the configuration says, or else what its steered name asks for.
+/// What mirrors are held to: what `[probe]` says, else the name and port of `[registry] blobs`, else the steered name.
 pub(super) fn probe_of(config: &Config) -> Result<Probe, Vec<Diagnostic>> {
-    config.probe.clone().or_else(|| shared_name(config).map(Probe::of_name)).ok_or_else(|| {
+    let of_registry = |registry: &config::Registry| Probe {
+        port: registry.mirror_port(),
+        ..Probe::of_name(registry.mirror_name().into())
+    };
+    let meant = config.probe.clone().or_else(|| config.registry.as_ref().map(of_registry));
+    meant.or_else(|| shared_name(config).map(Probe::of_name)).ok_or_else(|| {
         vec![
             Diagnostic::error("probe-name", "the configuration does not tell which name mirrors serve")
                 .help("add `[probe]` with `name`, or use `--name`"),

@@ -287,6 +287,21 @@ pub struct Registry {
     pub tls: Option<TlsFiles>,
 }
 
+impl Registry {
+    /// The port at which clients come to mirrors: that of `blobs`, if it is https, else HTTPS's own.
+    pub fn mirror_port(&self) -> u16 {
+        match &*self.blobs.scheme {
+            "https" => value::port_of(&self.blobs),
+            _ => limits::MIRROR_PORT,
+        }
+    }
+
+    /// The name that mirrors serve: the host of `blobs`.
+    pub fn mirror_name(&self) -> &str {
+        value::host_of(&self.blobs)
+    }
+}
+
 /// `ask-…` of `[registry]`: how long things take and hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
@@ -659,7 +674,10 @@ mod tests {
         let config = config("etc/pharos.toml", SAMPLE);
         assert_eq!(config.dns.listen, limits::DNS_LISTEN);
         let registry = config.registry.as_ref().unwrap();
-        assert_eq!((&*registry.canonical.authority, &*registry.blobs.authority), ("k8s.gcr.io", "blob.k8s.io"));
+        assert_eq!(
+            (&*registry.canonical.authority, &*registry.blobs.authority),
+            ("us-central1-docker.pkg.dev", "blob.k8s.io")
+        );
         assert_eq!((registry.horizon, registry.blob_target), (Some(HorizonId(0)), BlobTarget::SteeredName));
         let zone = &config.zones[0];
         assert_eq!(zone.file.as_deref(), Some(Path::new("etc/zones/blob.k8s.io.zone")));
@@ -683,6 +701,23 @@ mod tests {
         assert_eq!(shown, expected);
         assert_eq!(horizon.rules[1].mirrors, [MirrorId(0), MirrorId(1)]);
         assert_eq!((horizon.rules[1].place.line, &*horizon.rules[1].place.file), (28, "etc/pharos.toml"));
+    }
+
+    #[test]
+    fn probes_go_to_the_port_of_blobs() {
+        let port = |blobs: &str, probe: &str| {
+            let text = format!(
+                "[registry]\nlisten = \"127.0.0.1:8080\"\ncanonical = \"https://canonical.example\"\n\
+                 blobs = \"{blobs}\"\n{probe}\n[[zone]]\nname = \"blob.example\"\nfile = \"z\"\n\
+                 steer = [{{ owner = \"@\", horizon = \"h\" }}]\n\
+                 [mirrors.one]\naddresses = \"192.0.2.1\"\n[horizons.h]\ndefault = \"one\"\n"
+            );
+            read("pharos.toml", &text).unwrap().0.probe.unwrap().port
+        };
+        assert_eq!(port("https://blob.example", "[probe]"), 443);
+        assert_eq!(port("https://blob.example:8443", "[probe]"), 8443);
+        assert_eq!(port("https://blob.example:8443", "[probe]\nport = 9443"), 9443);
+        assert_eq!(port("http://blob.example:8080", "[probe]"), 443);
     }
 
     /// Conditions in a few words.

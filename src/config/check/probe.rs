@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Check;
 use crate::base::diagnostic::Diagnostic;
 use crate::config::spec::{CanarySpec, Number, ProbeSpec};
-use crate::config::value::{self, host_of};
+use crate::config::value;
 use crate::config::{Canary, Placed, Probe, Registry, Zone, limits};
 use crate::mirror::Thresholds;
 
@@ -35,7 +35,8 @@ impl Check<'_> {
                     .help("make it at least as long: the hold-down doubles up to it"),
             );
         }
-        let default = Probe::of_name(name);
+        let default =
+            Probe { port: registry.map_or(limits::MIRROR_PORT, Registry::mirror_port), ..Probe::of_name(name) };
         let interval = time(&spec.interval, default.interval);
         Some(Probe {
             port: spec.port.as_ref().and_then(|port| u16::try_from(port.value).ok()).unwrap_or(default.port),
@@ -59,7 +60,7 @@ impl Check<'_> {
     /// The host of the registry's `blobs`, else the one steered owner.
     fn shared_name(&mut self, spec: &ProbeSpec, registry: Option<&Registry>, zones: &[Zone]) -> Option<Arc<str>> {
         if let Some(registry) = registry {
-            return Some(host_of(&registry.blobs).into());
+            return Some(registry.mirror_name().into());
         }
         let mut owners = zones.iter().flat_map(|zone| &zone.steer).map(|steer| steer.owner.to_string());
         match (owners.next(), owners.next()) {
