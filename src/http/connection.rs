@@ -21,8 +21,9 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+use super::host;
 use super::paced::{Paced, Progress};
-use super::{Body, Handler, MAX_HEAD_LEN, MAX_HEADERS, MAX_STREAMS, Response};
+use super::{Body, Handler, MAX_HEAD_LEN, MAX_HEADERS, MAX_STREAMS, Response, Server};
 use crate::listen::{Closed, Place};
 
 /// Streams that a client opens and resets before they are answered (CVE-2023-44487); beyond, the connection ends.
@@ -48,7 +49,7 @@ pub(super) async fn serve<H, S>(
     stream: S,
     peer: IpAddr,
     place: Arc<Place>,
-    handler: &Arc<H>,
+    server: &Arc<Server<H>>,
     stop: &CancellationToken,
 ) -> Closed
 where
@@ -57,10 +58,10 @@ where
 {
     let progress = Progress::default();
     let service = {
-        let (handler, progress, place) = (handler.clone(), progress.clone(), place.clone());
+        let (server, progress, place) = (server.clone(), progress.clone(), place.clone());
         service_fn(move |request| {
-            let (handler, progress, place) = (handler.clone(), progress.clone(), place.clone());
-            async move { Ok::<_, Infallible>(respond(&*handler, request, peer, &place, &progress).await) }
+            let (server, progress, place) = (server.clone(), progress.clone(), place.clone());
+            async move { Ok::<_, Infallible>(respond(&*server, request, peer, &place, &progress).await) }
         })
     };
     let builder = builder();
@@ -81,7 +82,7 @@ where
 }
 
 async fn respond<H: Handler>(
-    handler: &H,
+    Server { handler, counters }: &Server<H>,
     request: Request<Incoming>,
     peer: IpAddr,
     place: &Arc<Place>,
@@ -89,6 +90,16 @@ async fn respond<H: Handler>(
 ) -> Response {
     place.touch();
     let (head, body) = request.into_parts();
+    if host::authority(&head).is_err() {
+        progress.request_read();
+        counters.host_errors.increment();
+        let mut response = host::refuse();
+        // A proxy in front may see another request in these bytes.
+        if head.version <= hyper::Version::HTTP_11 {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        return response;
+    }
     let mut end = Ended::Yes;
     let whole = match handler.body_limit(&head) {
         None => {

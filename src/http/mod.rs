@@ -15,6 +15,7 @@ mod admin;
 mod asking;
 mod connection;
 mod doh;
+mod host;
 mod paced;
 mod pull;
 mod token;
@@ -120,14 +121,14 @@ pub enum Body<'r> {
 
 /// HTTP on connections.
 pub struct Server<H> {
-    handler: Arc<H>,
+    handler: H,
     counters: Arc<Http>,
 }
 
 impl<H: Handler> Server<H> {
     /// Starts answering; needs a tokio runtime with time and network.
     pub fn start(bound: Bound, terms: Terms, handler: H, counters: Arc<Http>) -> io::Result<Listeners> {
-        Listeners::start(bound, terms, Server { handler: Arc::new(handler), counters })
+        Listeners::start(bound, terms, Server { handler, counters })
     }
 }
 
@@ -136,7 +137,7 @@ impl<H: Handler> Service for Server<H> {
         let Connection { stream, peer, place, stop } = connection;
         // No listener of HTTP is a Unix socket, but that of `control`, which is a service of its own.
         let Peer::Address(address) = peer else { return Closed::Violation };
-        connection::serve(stream, address, place, &self.handler, &stop).await
+        connection::serve(stream, address, place, &self, &stop).await
     }
 
     fn note(&self, event: Event) {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
@@ -58,12 +58,14 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
         };
         let method = match head.method {
             Method::GET | Method::HEAD => registry::Method::Read,
+            Method::OPTIONS => registry::Method::Options,
             _ => registry::Method::Other,
         };
         let forwarded = head.headers.get_all(FORWARDED_FOR).iter().map(HeaderValue::as_bytes);
         let client = client_address(peer, forwarded, &settings.trusted_proxies)
             .map(|address| Client { resolver: address, subnet: None });
-        let request = Request { method, path: head.uri.path(), query: head.uri.query() };
+        let path = registry::plain(head.uri.path());
+        let request = Request { method, path: &path, query: head.uri.query() };
         let reply = match registry::route(&request, client, &settings, &snapshot, (self.clock)()) {
             Route::Reply(reply) => reply,
             Route::Ask(ask) => match self.asker.find(&ask, &snapshot) {
@@ -96,7 +98,8 @@ fn render(reply: Reply, method: &Method) -> Response {
     let status = StatusCode::from_u16(reply.answer.status()).expect("a reply has a status of HTTP: registry::Answer");
     let body = match &reply.answer {
         Answer::Version => "{}",
-        Answer::Redirect(_) => "",
+        Answer::Healthy => "ok\n",
+        Answer::Redirect(_) | Answer::Methods => "",
         Answer::Refuse(_, code) => code.body(),
     };
     // The length that GET has; HTTP/2 would otherwise not say it for HEAD.
@@ -105,8 +108,17 @@ fn render(reply: Reply, method: &Method) -> Response {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, body.len().into());
-    if !body.is_empty() {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let kind = match &reply.answer {
+        Answer::Version | Answer::Refuse(..) => Some("application/json"),
+        Answer::Healthy => Some("text/plain; charset=utf-8"),
+        Answer::Redirect(_) | Answer::Methods => None,
+    };
+    if let Some(kind) = kind {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    }
+    // The URL of a blob does not show whose mirror it was sent to: a shared cache would send other clients there too.
+    if reply.basis.outcome.is_of_blob() {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
     }
     match reply.answer {
         Answer::Version => {
@@ -116,10 +128,10 @@ fn render(reply: Reply, method: &Method) -> Response {
             let url = HeaderValue::try_from(url).expect("a location is printable: registry::route, config");
             headers.insert(LOCATION, url);
         }
-        Answer::Refuse(Status::MethodNotAllowed, _) => {
+        Answer::Refuse(Status::MethodNotAllowed, _) | Answer::Methods => {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         }
-        Answer::Refuse(..) => {}
+        Answer::Refuse(..) | Answer::Healthy => {}
     }
     response
 }

@@ -95,13 +95,13 @@ impl Ask<'_> {
             Holding::Lacks => Outcome::BlobLacking,
             Holding::Unsaid => Outcome::BlobUnknown,
         };
-        self.reply(location(&self.settings.canonical.base, self.rest, self.query), outcome)
+        self.reply(self.settings.canonical.url(self.rest, self.query), outcome)
     }
 
     pub(super) fn to_mirror(&self) -> Reply {
         let (rest, query) = (self.rest, self.query);
         match &self.host {
-            None => self.reply(location(&self.settings.blobs.base, rest, query), Outcome::BlobSteered),
+            None => self.reply(self.settings.blobs.url(rest, query), Outcome::BlobSteered),
             Some(host) => self.reply(location(&format!("https://{host}/v2/"), rest, query), Outcome::BlobMirror),
         }
     }

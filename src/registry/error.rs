@@ -7,6 +7,8 @@
 pub enum ErrorCode {
     /// The digest is not one.
     DigestInvalid,
+    /// Nothing is at this path.
+    NotFound,
     /// No manifest can have that reference.
     ManifestUnknown,
     /// The repository name is not one.
@@ -21,6 +23,9 @@ impl ErrorCode {
         match self {
             ErrorCode::DigestInvalid => {
                 r#"{"errors":[{"code":"DIGEST_INVALID","message":"the digest is not `algorithm:encoded` with the length of its algorithm"}]}"#
+            }
+            ErrorCode::NotFound => {
+                r#"{"errors":[{"code":"NOT_FOUND","message":"not found: the API is below `/v2/`, health is at `/healthz`; `info` and `privacy` of `[registry]` set the pages"}]}"#
             }
             ErrorCode::ManifestUnknown => {
                 r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"the reference is neither a tag nor a digest"}]}"#
@@ -41,14 +46,19 @@ mod tests {
 
     #[test]
     fn bodies_are_json_with_one_error() {
-        let codes =
-            [ErrorCode::DigestInvalid, ErrorCode::ManifestUnknown, ErrorCode::NameInvalid, ErrorCode::Unsupported];
+        let codes = [
+            ErrorCode::DigestInvalid,
+            ErrorCode::NotFound,
+            ErrorCode::ManifestUnknown,
+            ErrorCode::NameInvalid,
+            ErrorCode::Unsupported,
+        ];
         let names = codes.map(|code| {
             let body: serde_json::Value = serde_json::from_str(code.body()).unwrap();
             assert_eq!(body["errors"].as_array().unwrap().len(), 1);
             assert!(!body["errors"][0]["message"].as_str().unwrap().is_empty());
             body["errors"][0]["code"].as_str().unwrap().to_string()
         });
-        assert_eq!(names, ["DIGEST_INVALID", "MANIFEST_UNKNOWN", "NAME_INVALID", "UNSUPPORTED"]);
+        assert_eq!(names, ["DIGEST_INVALID", "NOT_FOUND", "MANIFEST_UNKNOWN", "NAME_INVALID", "UNSUPPORTED"]);
     }
 }

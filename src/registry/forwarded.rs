@@ -24,6 +24,8 @@ impl std::error::Error for Malformed {}
 /// `forwarded` is each `X-Forwarded-For` line in the order received; together they are one list (RFC 9110 §5.3). From
 /// the right, trusted proxies are passed over, and the first other address is the client. Where all are trusted, it is
 /// the leftmost. IPv4 in IPv6 form is IPv4.
+///
+/// `unknown` (RFC 7239 §6.2; Squid sends it in this header too) ends the list: the proxy before it counts as the client.
 pub fn client_address<'h>(
     peer: IpAddr,
     forwarded: impl DoubleEndedIterator<Item = &'h [u8]>,
@@ -36,6 +38,9 @@ pub fn client_address<'h>(
         }
         // RFC 9110 §5.6.1.2: empty elements do not count.
         let element = element.trim_ascii();
+        if element.eq_ignore_ascii_case(b"unknown") {
+            return Ok(client);
+        }
         if !element.is_empty() {
             client = parse(element).ok_or(Malformed)?;
         }
@@ -117,7 +122,6 @@ mod tests {
     fn what_is_no_address_is_malformed_where_the_client_should_be() {
         for text in [
             "banana",
-            "unknown",
             "_hidden",
             "1.2.3",
             "1.2.3.4:",
@@ -137,5 +141,14 @@ mod tests {
             assert_eq!(client("10.0.0.1", &[text]), Err(Malformed), "{text}");
         }
         assert_eq!(client("10.0.0.1", &["banana, 198.51.100.1"]), is("198.51.100.1"));
+    }
+
+    #[test]
+    fn a_proxy_that_does_not_know_its_client_counts_as_the_client() {
+        for lines in [&["unknown"][..], &["Unknown"], &["198.51.100.1, UNKNOWN"], &["198.51.100.1", "unknown"], &[""]] {
+            assert_eq!(client("10.0.0.1", lines), is("10.0.0.1"), "{lines:?}");
+        }
+        assert_eq!(client("10.0.0.1", &["8.8.8.8, unknown, 10.0.0.2"]), is("10.0.0.2"));
+        assert_eq!(client("10.0.0.1", &["unknown, 198.51.100.1"]), is("198.51.100.1"));
     }
 }

@@ -6,17 +6,17 @@
 //!
 //! | rule | request | reply |
 //! |---|---|---|
-//! | 1 | neither GET nor HEAD | 405 |
-//! | 2 | `/`, `/privacy…`, else outside `/v2` | 307 project page, 307 policy page, 404 |
+//! | 1 | OPTIONS of what is here; neither that nor GET nor HEAD | 200 with `Allow`; 405 |
+//! | 2 | `/`, `/privacy…`, `/healthz`, else outside `/v2` | 307 project page, 307 policy page, 200, 404 |
 //! | 3 | `/v2`, `/v2/` | 200, never 401: clients then ask for no token |
 //! | 4 | `/v2/_catalog`, uploads, what breaks a grammar | 404 or 400 |
 //! | 5 | manifests, `tags/list`, `referrers` | 307 canonical |
 //! | 6 | a cosign tag, where there is a place for signatures | 307 there |
-//! | 7 | blobs | 307 to the steered name or the mirror; canonical while no mirror can serve, or where it lacks the blob |
+//! | 7 | blobs | 307 to the steered name or the mirror; canonical for a client that is a mirror, while no mirror can serve, or if it lacks the blob |
 //! | 8 | a blob for a client whose trusted proxy says nonsense | 400 |
 //!
-//! **Invariants**: no octet of a request can change the host of a `Location`, nor end its line; the query string and a
-//! trailing slash are kept as sent; a blob goes to mirrors only when one of them is up, and, where mirrors are asked, every
+//! **Invariants**: no byte of a request can change the host of a `Location`, nor end its line; the query string and a
+//! trailing slash are kept as sent; a client at the address of a mirror is never sent to a mirror; a blob goes to mirrors only when one of them is up, and, where mirrors are asked, every
 //! one has it that the client may end at.
 //! **Not here**: HTTP itself and asking mirrors ([`crate::http`]).
 //!
@@ -28,12 +28,13 @@ mod forwarded;
 pub mod known;
 mod path;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use ask::{Ask, Asked, MAX_ASKED};
 pub use error::ErrorCode;
 pub use forwarded::{Malformed, client_address};
-pub use path::{Digest, Path, Reference, Target, parse};
+pub use path::{Digest, Path, Reference, Target, parse, plain};
 
 use crate::base::client::Client;
 use crate::base::ids::{HorizonId, MirrorId};
@@ -92,13 +93,25 @@ pub enum BlobTarget {
 pub struct Upstream {
     /// All of a URL that stands before the repository name, with a slash at the end.
     base: Box<str>,
+    /// The length of the path at the end of `base`, with its slash.
+    path_len: usize,
 }
 
 impl Upstream {
     /// The registry at `scheme://authority` whose repositories are below `path` (no slashes at its ends; may be empty).
     pub fn new(scheme: &str, authority: &str, path: &str) -> Self {
         let slash = if path.is_empty() { "" } else { "/" };
-        Upstream { base: format!("{scheme}://{authority}/v2/{path}{slash}").into() }
+        Upstream { base: format!("{scheme}://{authority}/v2/{path}{slash}").into(), path_len: path.len() + slash.len() }
+    }
+
+    /// The URL of `rest`, which is all of a request's path behind `/v2/`.
+    ///
+    /// A repository name that begins with the path has come from there: `Link` of a list of tags names the next page
+    /// as the upstream calls it, and clients resolve that against the URL they asked for first.
+    fn url(&self, rest: &str, query: Option<&str>) -> String {
+        let (root, path) = self.base.split_at(self.base.len() - self.path_len);
+        let base = if !path.is_empty() && rest.starts_with(path) { root } else { &*self.base };
+        location(base, rest, query)
     }
 
     /// The path of all that stands before the repository name, with a slash at both ends.
@@ -113,7 +126,7 @@ impl Upstream {
 pub struct Request<'r> {
     /// The method.
     pub method: Method,
-    /// The path, not decoded.
+    /// The path in its [`plain`] form.
     pub path: &'r str,
     /// The query string behind the `?`, if there is a `?`.
     pub query: Option<&'r str>,
@@ -124,6 +137,8 @@ pub struct Request<'r> {
 pub enum Method {
     /// GET or HEAD, which are answered alike but for the body.
     Read,
+    /// OPTIONS, by which load balancers check health too.
+    Options,
     /// Any other.
     Other,
 }
@@ -142,6 +157,10 @@ pub struct Reply {
 pub enum Answer {
     /// 200: the API is spoken here.
     Version,
+    /// 200: the listener answers.
+    Healthy,
+    /// 200 with `Allow` and no body.
+    Methods,
     /// 307 to this absolute URL.
     Redirect(String),
     /// An error status with an OCI body.
@@ -171,12 +190,16 @@ pub struct Basis {
 /// What happened to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// Neither GET nor HEAD.
+    /// Neither GET, HEAD nor OPTIONS.
     Method,
+    /// Told which methods are allowed.
+    Options,
     /// Sent to the project page.
     Info,
     /// Sent to the policy page.
     Privacy,
+    /// A health check.
+    Health,
     /// Outside the API.
     Outside,
     /// The API's version.
@@ -195,6 +218,8 @@ pub enum Outcome {
     BlobSteered,
     /// A blob, sent to a mirror by its own host name.
     BlobMirror,
+    /// A blob, sent to the canonical registry because the client is a mirror.
+    BlobFromMirror,
     /// A blob, sent to the canonical registry because no mirror can serve it.
     BlobCanonical,
     /// A blob, sent to the canonical registry because a mirror that the client may end at lacks it.
@@ -251,27 +276,32 @@ pub fn route<'r>(
 
 /// Decides where everything but a blob is found.
 fn route_other(request: &Request<'_>, path: Path<'_>, settings: &Settings) -> Reply {
-    if request.method == Method::Other {
-        return Reply::refuse(Status::MethodNotAllowed, ErrorCode::Unsupported, Outcome::Method);
+    let is_here = !matches!(path, Path::Outside | Path::Wrong(_)) || request.path == "*";
+    match request.method {
+        Method::Read => {}
+        Method::Options if is_here => return Reply::of(Answer::Methods, Outcome::Options),
+        Method::Options => {}
+        Method::Other => return Reply::refuse(Status::MethodNotAllowed, ErrorCode::Unsupported, Outcome::Method),
     }
     let page = |url: &Option<Arc<str>>, outcome| match url {
         Some(url) => Reply::redirect(url.to_string(), outcome),
-        None => Reply::refuse(Status::NotFound, ErrorCode::Unsupported, Outcome::Outside),
+        None => Reply::refuse(Status::NotFound, ErrorCode::NotFound, Outcome::Outside),
     };
     match path {
         Path::Root => page(&settings.info, Outcome::Info),
         Path::Privacy => page(&settings.privacy, Outcome::Privacy),
-        Path::Outside => Reply::refuse(Status::NotFound, ErrorCode::Unsupported, Outcome::Outside),
-        Path::Version => Reply { answer: Answer::Version, basis: Basis::of(Outcome::Version) },
+        Path::Health => Reply::of(Answer::Healthy, Outcome::Health),
+        Path::Outside => Reply::refuse(Status::NotFound, ErrorCode::NotFound, Outcome::Outside),
+        Path::Version => Reply::of(Answer::Version, Outcome::Version),
         Path::Wrong(code) => Reply::refuse(status_of(code), code, Outcome::Refused),
         Path::Pull { .. } if !request.query.is_none_or(fits_location) => {
             Reply::refuse(Status::BadRequest, ErrorCode::Unsupported, Outcome::Refused)
         }
         Path::Pull { target, rest } => {
-            let canonical = |outcome| Reply::redirect(location(&settings.canonical.base, rest, request.query), outcome);
+            let canonical = |outcome| Reply::redirect(settings.canonical.url(rest, request.query), outcome);
             match (target, &settings.signatures) {
                 (Target::Manifest(reference), Some(signatures)) if reference.is_signature() => {
-                    Reply::redirect(location(&signatures.base, rest, request.query), Outcome::Signature)
+                    Reply::redirect(signatures.url(rest, request.query), Outcome::Signature)
                 }
                 (Target::Manifest(_), _) => canonical(Outcome::Manifest),
                 (Target::Tags, _) => canonical(Outcome::Tags),
@@ -293,8 +323,12 @@ fn route_blob<'r>(
     snapshot: &Snapshot,
     _now: Moment,
 ) -> Route<'r> {
+    // A mirror that pulls through this listener would be sent to itself, again and again.
+    if client.is_ok_and(|client| is_mirror(&client, snapshot)) {
+        return Route::Reply(Reply::redirect(settings.canonical.url(rest, query), Outcome::BlobFromMirror));
+    }
     let Some(name) = &settings.horizon else {
-        let url = location(&settings.blobs.base, rest, query);
+        let url = settings.blobs.url(rest, query);
         return Route::Reply(Reply::redirect(url, Outcome::BlobSteered));
     };
     let Ok(client) = client else {
@@ -302,7 +336,7 @@ fn route_blob<'r>(
     };
     let found = snapshot.horizons.iter().position(|horizon| horizon.name == *name).map(HorizonId::from_index);
     let steering = found.map(|horizon| steer(horizon, &client, snapshot));
-    let canonical = || location(&settings.canonical.base, rest, query);
+    let canonical = || settings.canonical.url(rest, query);
     let reply =
         |url, outcome| Route::Reply(Reply { answer: Answer::Redirect(url), basis: Basis { outcome, steering } });
     let Some(steering) = steering.filter(|steering| can_serve(steering, settings.blob_target, snapshot)) else {
@@ -328,6 +362,15 @@ fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> Steering {
     let family = Family::of(client.subnet.map_or(client.resolver, |subnet| subnet.address).to_canonical());
     let choice = &snapshot.addresses(horizon, decision.plan, family).choice;
     Steering { horizon, family, decision, tier: choice.tier, mirror: choice.mirrors.first().copied() }
+}
+
+/// Whether a client has the address of a mirror. All mirrors are looked at, a few addresses each: that costs a fraction
+/// of what the rest of an HTTP request does.
+fn is_mirror(client: &Client, snapshot: &Snapshot) -> bool {
+    match client.subnet.map_or(client.resolver, |subnet| subnet.address).to_canonical() {
+        IpAddr::V4(v4) => snapshot.mirrors.iter().any(|mirror| mirror.v4.contains(&v4)),
+        IpAddr::V6(v6) => snapshot.mirrors.iter().any(|mirror| mirror.v6.contains(&v6)),
+    }
 }
 
 /// Whether the client's mirror is up, and the client cannot end at one that serves something wrong, or may.
@@ -360,23 +403,21 @@ fn fits_location(query: &str) -> bool {
 fn status_of(code: ErrorCode) -> Status {
     match code {
         ErrorCode::DigestInvalid | ErrorCode::NameInvalid => Status::BadRequest,
-        ErrorCode::ManifestUnknown | ErrorCode::Unsupported => Status::NotFound,
+        ErrorCode::ManifestUnknown | ErrorCode::NotFound | ErrorCode::Unsupported => Status::NotFound,
     }
 }
 
 impl Reply {
+    fn of(answer: Answer, outcome: Outcome) -> Self {
+        Reply { answer, basis: Basis { outcome, steering: None } }
+    }
+
     fn redirect(url: String, outcome: Outcome) -> Self {
-        Reply { answer: Answer::Redirect(url), basis: Basis::of(outcome) }
+        Reply::of(Answer::Redirect(url), outcome)
     }
 
     fn refuse(status: Status, code: ErrorCode, outcome: Outcome) -> Self {
-        Reply { answer: Answer::Refuse(status, code), basis: Basis::of(outcome) }
-    }
-}
-
-impl Basis {
-    fn of(outcome: Outcome) -> Self {
-        Basis { outcome, steering: None }
+        Reply::of(Answer::Refuse(status, code), outcome)
     }
 }
 
@@ -384,7 +425,7 @@ impl Answer {
     /// The HTTP status code.
     pub fn status(&self) -> u16 {
         match self {
-            Answer::Version => 200,
+            Answer::Version | Answer::Healthy | Answer::Methods => 200,
             Answer::Redirect(_) => 307,
             Answer::Refuse(Status::BadRequest, _) => 400,
             Answer::Refuse(Status::NotFound, _) => 404,
@@ -395,10 +436,12 @@ impl Answer {
 
 impl Outcome {
     /// Every outcome, in the order of the rules; [`Outcome::index`] is the place in it.
-    pub const ALL: [Outcome; 16] = [
+    pub const ALL: [Outcome; 19] = [
         Outcome::Method,
+        Outcome::Options,
         Outcome::Info,
         Outcome::Privacy,
+        Outcome::Health,
         Outcome::Outside,
         Outcome::Version,
         Outcome::Refused,
@@ -408,6 +451,7 @@ impl Outcome {
         Outcome::Signature,
         Outcome::BlobSteered,
         Outcome::BlobMirror,
+        Outcome::BlobFromMirror,
         Outcome::BlobCanonical,
         Outcome::BlobLacking,
         Outcome::BlobUnknown,
@@ -422,24 +466,31 @@ impl Outcome {
     /// The rule of this module's table that was followed.
     pub const fn rule(self) -> u8 {
         match self {
-            Outcome::Method => 1,
-            Outcome::Info | Outcome::Privacy | Outcome::Outside => 2,
+            Outcome::Method | Outcome::Options => 1,
+            Outcome::Info | Outcome::Privacy | Outcome::Health | Outcome::Outside => 2,
             Outcome::Version => 3,
             Outcome::Refused => 4,
             Outcome::Manifest | Outcome::Tags | Outcome::Referrers => 5,
             Outcome::Signature => 6,
-            Outcome::BlobSteered | Outcome::BlobMirror => 7,
+            Outcome::BlobSteered | Outcome::BlobMirror | Outcome::BlobFromMirror => 7,
             Outcome::BlobCanonical | Outcome::BlobLacking | Outcome::BlobUnknown => 7,
             Outcome::Forwarded => 8,
         }
+    }
+
+    /// Whether it is about where a blob is fetched.
+    pub const fn is_of_blob(self) -> bool {
+        self.rule() == 7
     }
 
     /// A stable word for metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Outcome::Method => "method-not-allowed",
+            Outcome::Options => "options",
             Outcome::Info => "info",
             Outcome::Privacy => "privacy",
+            Outcome::Health => "health",
             Outcome::Outside => "outside-api",
             Outcome::Version => "version",
             Outcome::Refused => "refused",
@@ -449,6 +500,7 @@ impl Outcome {
             Outcome::Signature => "signature",
             Outcome::BlobSteered => "blob-steered",
             Outcome::BlobMirror => "blob-mirror",
+            Outcome::BlobFromMirror => "blob-from-mirror",
             Outcome::BlobCanonical => "blob-canonical",
             Outcome::BlobLacking => "blob-lacking",
             Outcome::BlobUnknown => "blob-unknown",

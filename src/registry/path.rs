@@ -3,12 +3,16 @@
 //! Parsed by hand and from the right, because a repository may be called `a/blobs/manifests`: the last segments tell
 //! the endpoint, and all before them is the name.
 //!
-//! **Invariants**: what comes out as a [`Target`] holds only the octets that the grammars of the OCI distribution
-//! specification admit, plus `/` and `%3A` where a `:` may be; so it can be put behind a host without leaving it.
+//! [`plain`] comes first: it decodes escapes and joins repeated slashes, as docker-registry does before it looks at a path.
+//!
+//! **Invariants**: a [`Target`] holds only the bytes that the grammars of the OCI distribution specification admit, plus
+//! `/`; so it can be put behind a host without leaving it.
 //! **Not here**: methods, query strings, where to send it ([`super::route`]).
 //!
 //! OCI distribution specification v1.1, "Pulling manifests", "Pulling blobs", "Content discovery"; OCI image
 //! specification, "Digests".
+
+use std::borrow::Cow;
 
 use super::error::ErrorCode;
 
@@ -28,6 +32,8 @@ pub enum Path<'p> {
     Root,
     /// Anything that starts with `/privacy`.
     Privacy,
+    /// `/healthz`, for load balancers.
+    Health,
     /// Neither those nor the API.
     Outside,
     /// `/v2` and `/v2/`: which version of the API is spoken here.
@@ -74,10 +80,40 @@ pub struct Digest<'p> {
     pub encoded: &'p str,
 }
 
-/// Parses the path of a request.
+/// Decodes every escape once and joins repeated slashes.
+///
+/// docker-registry decodes too, and redirects a path with repeated slashes to the joined one; the answer is given at once
+/// here, because some clients do not follow a relative `Location`. Dot segments stay, and so break the grammar of names:
+/// clients resolve them before they send a path (RFC 3986 §5.2.4). Escapes that are not UTF-8 stay as they are.
+pub fn plain(path: &str) -> Cow<'_, str> {
+    if !path.contains('%') && !path.contains("//") {
+        return Cow::Borrowed(path);
+    }
+    let Ok(mut text) = String::from_utf8(decode(path.as_bytes())) else { return Cow::Borrowed(path) };
+    let mut before = ' ';
+    text.retain(|c| (c, std::mem::replace(&mut before, c)) != ('/', '/'));
+    Cow::Owned(text)
+}
+
+fn decode(path: &[u8]) -> Vec<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let (mut plain, mut rest) = (Vec::with_capacity(path.len()), path);
+    while let Some((first, behind)) = rest.split_first() {
+        let escaped = match (first, behind) {
+            (b'%', [high, low, ..]) => digit(high).zip(digit(low)).map(|(high, low)| high << 4 | low),
+            _ => None,
+        };
+        plain.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &behind[2..] } else { behind };
+    }
+    plain
+}
+
+/// Parses the path of a request, in its [`plain`] form.
 pub fn parse(path: &str) -> Path<'_> {
     match path {
         "/" => return Path::Root,
+        "/healthz" => return Path::Health,
         "/v2" | "/v2/" => return Path::Version,
         _ => {}
     }
@@ -172,10 +208,8 @@ fn is_tag(text: &str) -> bool {
 }
 
 /// Algorithm and encoded part, on either side of the first colon.
-///
-/// Some clients escape the colon, though a path need not (RFC 3986 §3.3); it is the one escape that is understood.
 fn split_digest(text: &str) -> Option<(&str, &str)> {
-    [":", "%3A", "%3a"].iter().find_map(|colon| text.split_once(colon))
+    text.split_once(':')
 }
 
 /// `algorithm:encoded`; what is registered has its exact form, other algorithms the general one.
@@ -253,7 +287,7 @@ mod tests {
     fn digests_have_the_exact_length_of_their_algorithm() {
         let fits = |text: &str| parse_digest(text).is_some();
         assert!(fits(&format!("sha256:{HEX}")) && fits(&format!("sha512:{HEX}{HEX}")));
-        assert!(fits(&format!("sha256%3A{HEX}")) && fits(&format!("sha256%3a{HEX}")));
+        assert!(!fits(&format!("sha256%3A{HEX}")), "escapes are decoded before");
         assert!(fits("blake3:AbC_0-=") && fits("multihash+base58:QmRZxt2b1FVZPNqd8hsiykDL3TdBDeTSPX9Kv46HmX4Gx8"));
         assert!(!fits(&format!("sha256:{}", &HEX[1..])) && !fits(&format!("sha256:{HEX}0")));
         assert!(!fits(&format!("sha256:{}", HEX.to_uppercase())) && !fits(&format!("SHA256:{HEX}")));
@@ -273,6 +307,28 @@ mod tests {
         assert!(!is(format!("sha256-{}.sig", HEX.to_uppercase())) && !is("3.9".into()));
     }
 
+    #[test]
+    fn a_path_is_decoded_once_and_has_no_repeated_slashes() {
+        for (sent, meant) in [
+            ("/v2/", "/v2/"),
+            ("//v2///", "/v2/"),
+            ("/v2%2f", "/v2/"),
+            ("/%76%32/", "/v2/"),
+            ("/v2/a%2Fb/manifests/sha256%3a0", "/v2/a/b/manifests/sha256:0"),
+            ("/v2/a/%2F/b", "/v2/a/b"),
+            ("/v2/%252F", "/v2/%2F"),
+            ("/v2/%2e%2e/x", "/v2/../x"),
+            ("/v2/%", "/v2/%"),
+            ("/v2/%4", "/v2/%4"),
+            ("/v2/%zz", "/v2/%zz"),
+            ("/v2/%ff//", "/v2/%ff//"),
+            ("/v2/é%C3%A9", "/v2/éé"),
+        ] {
+            assert_eq!(plain(sent), meant, "{sent}");
+        }
+        assert!(matches!(plain("/v2/a/tags/list"), Cow::Borrowed(_)));
+    }
+
     /// The same grammar written another way: split into segments, then every run of separators looked at.
     fn twin(path: &str) -> Path<'_> {
         let segments: Vec<&str> = path.split('/').collect();
@@ -281,6 +337,7 @@ mod tests {
         }
         match &segments[1..] {
             [""] => return Path::Root,
+            ["healthz"] => return Path::Health,
             ["v2"] | ["v2", ""] => return Path::Version,
             ["v2", ..] => {}
             [first, ..] if first.starts_with("privacy") => return Path::Privacy,
@@ -304,11 +361,7 @@ mod tests {
             !parts.is_empty() && parts.join("/").len() < 256 && parts.iter().all(runs_fit)
         };
         fn halves(text: &str) -> Vec<&str> {
-            match (text.contains(':'), text.contains("%3A")) {
-                (true, _) => text.splitn(2, ':').collect(),
-                (_, true) => text.splitn(2, "%3A").collect(),
-                _ => text.splitn(2, "%3a").collect(),
-            }
+            text.splitn(2, ':').collect()
         }
         let digest = |text| match halves(text)[..] {
             [algorithm, encoded] => {
@@ -430,11 +483,10 @@ mod tests {
 
         #[test]
         fn what_can_be_pulled_cannot_leave_its_host(pieces in proptest::collection::vec(piece(), 0..12)) {
-            let path = format!("/v2/a/{}", pieces.concat());
+            let path = plain(&format!("/v2/a/{}", pieces.concat())).into_owned();
             if let Path::Pull { rest, .. } = parse(&path) {
-                let plain = rest.replace("%3A", ":").replace("%3a", ":");
                 let fits = |c: char| c.is_ascii_alphanumeric() || "/._-:+=".contains(c);
-                prop_assert!(plain.chars().all(fits), "{}", path);
+                prop_assert!(rest.chars().all(fits), "{}", path);
                 prop_assert!(!rest.starts_with('/') && !rest.contains("//"));
                 prop_assert!(rest.split('/').all(|segment| segment != "." && segment != ".."), "{}", path);
             }

@@ -32,6 +32,8 @@ pub struct Http {
     pub handshake_errors: Counter,
     /// Connections that ended in an error: cut, malformed, or too slow.
     pub connection_errors: Counter,
+    /// Requests that do not name one host.
+    pub host_errors: Counter,
 }
 
 /// By mirror and tier, where blobs were sent.
@@ -80,10 +82,14 @@ impl Collect for DnsOverHttps {
             .sample(&[], http.connections.value());
         page.counter("pharos_dns_https_accepted_total", "Connections of DNS over HTTPS accepted.")
             .sample(&[], http.accepted.value());
-        page.counter("pharos_dns_https_errors_total", "Connections of DNS over HTTPS that failed, by where.")
-            .sample(&[("at", "accept")], http.accept_errors.value())
-            .sample(&[("at", "handshake")], http.handshake_errors.value())
-            .sample(&[("at", "connection")], http.connection_errors.value());
+        page.counter(
+            "pharos_dns_https_errors_total",
+            "Connections and requests of DNS over HTTPS that failed, by where.",
+        )
+        .sample(&[("at", "accept")], http.accept_errors.value())
+        .sample(&[("at", "handshake")], http.handshake_errors.value())
+        .sample(&[("at", "connection")], http.connection_errors.value())
+        .sample(&[("at", "host")], http.host_errors.value());
         page.counter("pharos_dns_https_refused_total", "Connections of DNS over HTTPS over the limit of one client.")
             .sample(&[], http.refused.value());
         page.counter("pharos_dns_https_evicted_total", "Connections of DNS over HTTPS closed to make room.")
@@ -110,10 +116,11 @@ impl Collect for Http {
         .distribution(&[], &buckets, sum_us);
         page.gauge("pharos_http_connections", "Connections that are open.").sample(&[], self.connections.value());
         page.counter("pharos_http_accepted_total", "Connections accepted.").sample(&[], self.accepted.value());
-        page.counter("pharos_http_errors_total", "Connections that failed, by where.")
+        page.counter("pharos_http_errors_total", "Connections and requests that failed, by where.")
             .sample(&[("at", "accept")], self.accept_errors.value())
             .sample(&[("at", "handshake")], self.handshake_errors.value())
-            .sample(&[("at", "connection")], self.connection_errors.value());
+            .sample(&[("at", "connection")], self.connection_errors.value())
+            .sample(&[("at", "host")], self.host_errors.value());
         page.counter("pharos_http_evicted_total", "Connections closed to make room.").sample(&[], self.evicted.value());
     }
 }

@@ -1,12 +1,14 @@
 //! The table: for each rule of the registry, requests and what they get.
 
+use std::borrow::Cow;
+
 use pharos::base::client::Client;
 use pharos::base::time::{Moment, Ttl};
 use pharos::mirror::Health::{self, Bad, Down, Drained, Missing, Untried, Up};
 use pharos::mirror::{Addressing, Mirror};
 use pharos::registry::known::Holding;
 use pharos::registry::{
-    Answer, Asking, Malformed, Method, Outcome, Reply, Request, Route, Settings, client_address, route,
+    Answer, Asking, Malformed, Method, Outcome, Reply, Request, Route, Settings, client_address, plain, route,
 };
 use pharos::snapshot::Snapshot;
 
@@ -31,6 +33,10 @@ pub(crate) struct Case {
 pub(crate) enum Expected {
     /// 200 with the version header.
     Version,
+    /// 200 to a health check.
+    Healthy,
+    /// 200 with `Allow` alone.
+    Methods,
     /// 307 to this URL.
     To(String),
     /// A status, and the code in its body.
@@ -52,14 +58,25 @@ pub(crate) fn all() -> Vec<Case> {
     use Setup::{Bare, Direct, Full, Renamed};
 
     // 1. Only GET and HEAD, whatever the path.
-    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"] {
+    for method in ["POST", "PUT", "PATCH", "DELETE", "BREW"] {
         for target in ["/", "/v2/", "/v2/pause/blobs/uploads/", blob.as_str(), "/nowhere"] {
             add(Full, up, method, target, &[], Expected::Refused(405, "UNSUPPORTED"), Outcome::Method);
         }
     }
 
-    // 2. Pages, and what is outside.
-    for target in ["/", "/?utm=1"] {
+    for target in ["/", "/healthz", "/privacy", "/v2", "/v2/", "/v2/pause/tags/list", blob.as_str()] {
+        for setup in [Full, Bare] {
+            add(setup, up, "OPTIONS", target, &[], Expected::Methods, Outcome::Options);
+        }
+    }
+    add(Full, up, "OPTIONS", "/nowhere", &[], Expected::Refused(404, "NOT_FOUND"), Outcome::Outside);
+    add(Full, up, "OPTIONS", "/v2/_catalog", &[], Expected::Refused(404, "UNSUPPORTED"), Outcome::Refused);
+
+    // 2. Pages, health checks, and what is outside.
+    for target in ["/healthz", "/healthz?from=lb"] {
+        add(Bare, up, "GET", target, &[], Expected::Healthy, Outcome::Health);
+    }
+    for target in ["/", "/?utm=1", "//", "/%2F"] {
         add(Full, up, "GET", target, &[], to("https://project.example/registry"), Outcome::Info);
     }
     for target in ["/privacy", "/privacy/", "/privacy-policy?x=y"] {
@@ -67,7 +84,7 @@ pub(crate) fn all() -> Vec<Case> {
         add(Full, up, "GET", target, &[], to(url), Outcome::Privacy);
     }
     for target in ["/", "/privacy"] {
-        add(Bare, up, "GET", target, &[], Expected::Refused(404, "UNSUPPORTED"), Outcome::Outside);
+        add(Bare, up, "GET", target, &[], Expected::Refused(404, "NOT_FOUND"), Outcome::Outside);
     }
     for target in [
         "/v1",
@@ -77,24 +94,21 @@ pub(crate) fn all() -> Vec<Case> {
         "/v2foo/",
         "/v22/",
         "/V2/",
-        "//",
         "//evil.example",
-        "//v2/",
-        "/v2%2f",
-        "/%76%32/",
-        "/healthz",
+        "//evil.example/v2/",
+        "/healthz/",
         "/metrics",
         "/favicon.ico",
         "/./v2/",
         "/x/../v2/",
         "/@evil.example/v2/",
     ] {
-        add(Full, up, "GET", target, &[], Expected::Refused(404, "UNSUPPORTED"), Outcome::Outside);
+        add(Full, up, "GET", target, &[], Expected::Refused(404, "NOT_FOUND"), Outcome::Outside);
     }
 
     // 3. The version of the API.
     for setup in [Full, Bare] {
-        for target in ["/v2", "/v2/", "/v2/?n=1", "/v2?"] {
+        for target in ["/v2", "/v2/", "/v2/?n=1", "/v2?", "//v2/", "/v2//", "/v2%2f", "/%76%32/"] {
             add(setup, up, "GET", target, &[], Expected::Version, Outcome::Version);
         }
     }
@@ -104,12 +118,11 @@ pub(crate) fn all() -> Vec<Case> {
         "/v2/_catalog",
         "/v2/_catalog?n=10",
         "/v2/_catalog/",
-        "/v2//",
         "/v2/pause",
         "/v2/pause/",
         "/v2/pause/manifests",
         "/v2/pause/manifests/",
-        "/v2/pause/manifests/3.9//",
+        "/v2/pause/manifests%2F",
         "/v2/pause/blobs/uploads",
         "/v2/pause/blobs/uploads/",
         "/v2/pause/blobs/uploads/42",
@@ -130,13 +143,18 @@ pub(crate) fn all() -> Vec<Case> {
         "/v2/Pause/manifests/3.9",
         "/v2/a..b/manifests/3.9",
         "/v2/../manifests/3.9",
-        "/v2/a//b/manifests/3.9",
         "/v2/..%2f/manifests/3.9",
-        "/v2/a%2fb/manifests/3.9",
+        "/v2/a%2f..%2fb/manifests/3.9",
+        "/v2/%2e%2e/manifests/3.9",
+        "/v2/a%5cb/manifests/3.9",
+        "/v2/a%0d%0ab/manifests/3.9",
+        "/v2/a%00/manifests/3.9",
+        "/v2/a%252fb/manifests/3.9",
+        "/v2/%ff/manifests/3.9",
         "/v2/a@b/manifests/3.9",
         "/v2/evil.example:80/tags/list",
         "/v2/tags/list",
-        "/v2//evil.example/tags/list",
+        "/v2/evil.example%3A80/tags/list",
         long.as_str(),
     ] {
         add(Full, up, "GET", target, &[], Expected::Refused(400, "NAME_INVALID"), Outcome::Refused);
@@ -164,7 +182,6 @@ pub(crate) fn all() -> Vec<Case> {
 
     // 5. Manifests, tags and referrers: the canonical registry, query string and trailing slash as sent.
     let by_digest = format!("pause/manifests/sha256:{HEX}");
-    let escaped = format!("pause/manifests/sha256%3A{HEX}");
     for rest in [
         "pause/manifests/3.9",
         "pause/manifests/3.9/",
@@ -173,7 +190,6 @@ pub(crate) fn all() -> Vec<Case> {
         "a/b/c/manifests/v1",
         "a/manifests/b/manifests/_x",
         by_digest.as_str(),
-        escaped.as_str(),
         "pause/manifests/3.9?",
         "pause/manifests/blake3:00ff",
     ] {
@@ -182,6 +198,30 @@ pub(crate) fn all() -> Vec<Case> {
         add(Full, up, "GET", &target, &[], below, Outcome::Manifest);
         let plain = to(&format!("http://canonical.example/v2/{rest}"));
         add(Bare, up, "GET", &target, &[], plain, Outcome::Manifest);
+    }
+    // Escapes and repeated slashes, as docker-registry reads them.
+    for (sent, meant) in [
+        (format!("/v2/pause/manifests/sha256%3A{HEX}"), format!("pause/manifests/sha256:{HEX}")),
+        (format!("/v2/pause/manifests/sha256%3a{HEX}/?a=%2F"), format!("pause/manifests/sha256:{HEX}/?a=%2F")),
+        ("/v2/a%2Fb/manifests/3.9".into(), "a/b/manifests/3.9".into()),
+        ("/v2/a%2fb%2Fmanifests%2f3%2E9".into(), "a/b/manifests/3.9".into()),
+        ("//v2//a//b//manifests//3.9//?a=//b".into(), "a/b/manifests/3.9/?a=//b".into()),
+    ] {
+        let below = to(&format!("https://canonical.example/v2/some/repo/{meant}"));
+        add(Full, up, "GET", &sent, &[], below, Outcome::Manifest);
+    }
+    // The next page of a list, as canonical names it in `Link`: its path is not put before the name again.
+    for (rest, outcome) in [
+        ("some/repo/pause/tags/list?last=3.9&n=1", Outcome::Tags),
+        ("some/repo/pause/manifests/3.9", Outcome::Manifest),
+    ] {
+        let url = to(&format!("https://canonical.example/v2/{rest}"));
+        add(Full, up, "GET", &format!("/v2/{rest}"), &[], url, outcome);
+    }
+    for rest in ["some/repo/tags/list", "some/repos/pause/tags/list", "some/tags/list"] {
+        let below = if rest.starts_with("some/repo/") { rest.to_string() } else { format!("some/repo/{rest}") };
+        let url = to(&format!("https://canonical.example/v2/{below}"));
+        add(Full, up, "GET", &format!("/v2/{rest}"), &[], url, Outcome::Tags);
     }
     for rest in ["pause/tags/list", "pause/tags/list/", "pause/tags/list?n=10&last=3.9"] {
         let url = to(&format!("https://canonical.example/v2/some/repo/{rest}"));
@@ -248,6 +288,14 @@ pub(crate) fn all() -> Vec<Case> {
         add(Direct, health, "GET", &blob, &[client], at_mirror, outcome);
     }
     add(Renamed, up, "GET", &blob, &[EAST], canonical.clone(), Outcome::BlobCanonical);
+    // A mirror that pulls through here is never sent to a mirror, whichever that is and however it stands.
+    for client in ["192.0.2.1", "192.0.2.3", "::ffff:192.0.2.1", "2001:db8::3", "[2001:db8::3]:4711"] {
+        for setup in [Full, Direct, Renamed] {
+            add(setup, up, "GET", &blob, &[client], canonical.clone(), Outcome::BlobFromMirror);
+        }
+        let plain = to(&format!("http://canonical.example{blob}"));
+        add(Bare, [Down, Up, Up], "GET", &blob, &[client], plain, Outcome::BlobFromMirror);
+    }
     // A name that is steered elsewhere is sent to as it is; nothing is known of its mirrors, nor needed of the client.
     for forwarded in [&[EAST][..], &["banana"]] {
         add(Bare, [Down, Down, Down], "GET", &blob, forwarded, steered.clone(), Outcome::BlobSteered);
@@ -267,11 +315,14 @@ pub(crate) fn all() -> Vec<Case> {
         (&["203.0.113.7, 198.51.100.7"][..], "east"),
         (&["banana, 198.51.100.7, 127.0.0.2"][..], "east"),
         (&["203.0.113.7", "198.51.100.7:4711", "127.0.0.3,"][..], "east"),
+        (&["unknown"][..], "central"),
+        (&["198.51.100.7, Unknown"][..], "central"),
+        (&[""][..], "central"),
         (&["[::ffff:203.0.113.7]:80"][..], "west"),
     ] {
         add(Direct, up, "GET", &blob, forwarded, direct(mirror), Outcome::BlobMirror);
     }
-    for forwarded in [&["banana"][..], &["198.51.100.7, unknown"], &["198.51.100.7", "x, 127.0.0.2"]] {
+    for forwarded in [&["banana"][..], &["198.51.100.7, _hidden"], &["198.51.100.7", "x, 127.0.0.2"]] {
         for setup in [Full, Direct] {
             add(setup, up, "GET", &blob, forwarded, Expected::Refused(400, "UNSUPPORTED"), Outcome::Forwarded);
         }
@@ -283,10 +334,13 @@ pub(crate) fn all() -> Vec<Case> {
 fn route_gives_what_the_table_says() {
     for case in all() {
         let settings = settings(case.setup);
-        let (request, client) = parts(&case, &settings);
+        let path = path_of(&case);
+        let (request, client) = parts(&case, &path, &settings);
         let reply = reply(route(&request, client, &settings, &snapshot(case.health), Moment(0)));
         let said = match reply.answer.clone() {
             Answer::Version => Expected::Version,
+            Answer::Healthy => Expected::Healthy,
+            Answer::Methods => Expected::Methods,
             Answer::Redirect(url) => Expected::To(url),
             Answer::Refuse(_, code) => {
                 let body: serde_json::Value = serde_json::from_str(code.body()).unwrap();
@@ -299,13 +353,19 @@ fn route_gives_what_the_table_says() {
     }
 }
 
+/// The path of a case in its plain form.
+fn path_of(case: &Case) -> Cow<'_, str> {
+    plain(case.target.split('?').next().unwrap())
+}
+
 /// The request of a case, and the client as the proxy tells.
-fn parts<'c>(case: &'c Case, settings: &Settings) -> (Request<'c>, Result<Client, Malformed>) {
-    let (path, query) = match case.target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (case.target.as_str(), None),
+fn parts<'c>(case: &'c Case, path: &'c str, settings: &Settings) -> (Request<'c>, Result<Client, Malformed>) {
+    let query = case.target.split_once('?').map(|(_, query)| query);
+    let method = match case.method {
+        "GET" => Method::Read,
+        "OPTIONS" => Method::Options,
+        _ => Method::Other,
     };
-    let method = if case.method == "GET" { Method::Read } else { Method::Other };
     let client = client_address(proxy(), case.forwarded.iter().map(|line| line.as_bytes()), &settings.trusted_proxies);
     (Request { method, path, query }, client.map(|resolver| Client { resolver, subnet: None }))
 }
@@ -321,7 +381,8 @@ fn reply(route: Route<'_>) -> Reply {
 fn where_mirrors_are_asked_whatever_would_go_to_one_depends_on_it_and_nothing_else_does() {
     for case in all() {
         let settings = Settings { asking: Asking::Each, ..settings(case.setup) };
-        let (request, client) = parts(&case, &settings);
+        let path = path_of(&case);
+        let (request, client) = parts(&case, &path, &settings);
         let snapshot: Snapshot = snapshot(case.health);
         let to_mirror = matches!(case.outcome, Outcome::BlobSteered | Outcome::BlobMirror);
         let about = format!("{:?} {:?} {} {:?}", case.setup, case.health, case.target, case.forwarded);
@@ -345,10 +406,10 @@ fn where_mirrors_are_asked_whatever_would_go_to_one_depends_on_it_and_nothing_el
             assert_eq!((reply.answer, reply.basis.outcome), (canonical.clone(), outcome), "{about}");
             assert_eq!(reply.basis.steering, has.basis.steering, "{about}");
         }
-        // The path is the same whatever escapes, slashes and queries a client writes.
+        // The path is the same whatever slashes and queries a client writes.
         let repository = rest.split_once("/blobs/").unwrap().0;
         let written = rest.split('?').next().unwrap().trim_end_matches('/');
-        let digest = written.rsplit('/').next().unwrap().replace("%3A", ":").replace("%3a", ":");
+        let digest = written.rsplit('/').next().unwrap();
         assert_eq!(ask.path(), format!("/v2/{repository}/blobs/{digest}"), "{about}");
         assert!(!ask.mirrors(&snapshot).is_empty(), "{about}");
     }
@@ -359,7 +420,8 @@ fn what_is_known_of_a_mirror_s_blobs_is_not_believed_of_other_servers_under_its_
     let case =
         all().into_iter().find(|case| case.outcome == Outcome::BlobSteered && case.setup == Setup::Full).unwrap();
     let settings = Settings { asking: Asking::Each, ..settings(case.setup) };
-    let (request, client) = parts(&case, &settings);
+    let path = path_of(&case);
+    let (request, client) = parts(&case, &path, &settings);
     let snapshot: Snapshot = snapshot(case.health);
     let Route::Ask(ask) = route(&request, client, &settings, &snapshot, Moment(0)) else { panic!("a blob") };
     let key = |mirror: &Mirror| ask.key([1, 2], mirror);

@@ -17,6 +17,7 @@ use pharos::http::{Admin, Asker, Handler, PROTOCOLS, Pull, Server};
 use pharos::listen::{Beyond, Clients, Limits, Listeners, Stopped, Terms, bind};
 use pharos::live::Readiness;
 use pharos::mirror::Health::{self, Up};
+use pharos::registry::Outcome::{BlobCanonical, BlobFromMirror, BlobMirror, BlobSteered};
 use pharos::telemetry::http::Http;
 use pharos::tls::{self, Tls};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
@@ -167,6 +168,8 @@ impl Said {
             Expected::Version => {
                 (200, "{}".to_string(), vec![("docker-distribution-api-version", "registry/2.0".to_string())])
             }
+            Expected::Healthy => (200, "ok\n".to_string(), Vec::new()),
+            Expected::Methods => (200, String::new(), vec![("allow", "GET, HEAD".to_string())]),
             Expected::To(url) => (307, String::new(), vec![("location", url.clone())]),
             Expected::Refused(status, code) => {
                 let message = message_of(code);
@@ -179,7 +182,12 @@ impl Said {
             extra.into_iter().map(|(name, value)| (name.to_string(), value)).collect();
         headers.insert("content-length".into(), body.len().to_string());
         if !body.is_empty() {
-            headers.insert("content-type".into(), "application/json".into());
+            let kind =
+                if case.expected == Expected::Healthy { "text/plain; charset=utf-8" } else { "application/json" };
+            headers.insert("content-type".into(), kind.into());
+        }
+        if [BlobSteered, BlobMirror, BlobFromMirror, BlobCanonical].contains(&case.outcome) {
+            headers.insert("cache-control".into(), "private".into());
         }
         Said { status, headers, body: if method == "HEAD" { String::new() } else { body } }
     }
@@ -189,6 +197,9 @@ fn message_of(code: &str) -> &'static str {
     match code {
         "DIGEST_INVALID" => "the digest is not `algorithm:encoded` with the length of its algorithm",
         "MANIFEST_UNKNOWN" => "the reference is neither a tag nor a digest",
+        "NOT_FOUND" => {
+            "not found: the API is below `/v2/`, health is at `/healthz`; `info` and `privacy` of `[registry]` set the pages"
+        }
         "NAME_INVALID" => "the repository name does not follow the grammar or is longer than 255",
         "UNSUPPORTED" => "this registry serves pulls only",
         other => panic!("{other} has no message"),
