@@ -283,6 +283,8 @@ pub struct Registry {
     pub blob_target: BlobTarget,
     /// How a blob is asked for at its mirror before a client is sent there; none means that it is not.
     pub ask: Option<Ask>,
+    /// How canonical is asked for what may be a signature; `None` without `signatures`.
+    pub ask_canonical: Option<Ask>,
     /// The certificate and key to serve TLS with; none means plain HTTP.
     pub tls: Option<TlsFiles>,
 }
@@ -322,6 +324,19 @@ pub struct Upstream {
     pub authority: Arc<str>,
     /// The repository prefix without slashes at its ends; empty where there is none.
     pub path: Arc<str>,
+}
+
+impl Upstream {
+    /// The host; an IPv6 address without brackets.
+    pub fn host(&self) -> &str {
+        let host = value::host_of(self);
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        value::port_of(self)
+    }
 }
 
 /// PEM files of one listener.

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use admin::{Admin, Desk};
-pub use asking::{Asker, MAX_FLIGHTS, MAX_FLIGHTS_PER_MIRROR, MAX_WAITING, Means};
+pub use asking::{Asker, At, Canonical, MAX_FLIGHTS, MAX_FLIGHTS_PER_MIRROR, MAX_WAITING, Means};
 pub use doh::Doh;
 use http_body_util::Full;
 use hyper::body::Bytes;

@@ -11,7 +11,7 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderNa
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::asking::{Asker, Found};
+use super::asking::{Asker, Found, Waiting};
 use super::{Answer as Said, Body, Handler, Response};
 use crate::base::client::Client;
 use crate::base::time::Moment;
@@ -66,32 +66,72 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
             .map(|address| Client { resolver: address, subnet: None });
         let path = registry::plain(head.uri.path());
         let request = Request { method, path: &path, query: head.uri.query() };
-        let reply = match registry::route(&request, client, &settings, &snapshot, (self.clock)()) {
-            Route::Reply(reply) => reply,
-            Route::Ask(ask) => match self.asker.find(&ask, &snapshot) {
-                Found::Known(holding) => ask.settle(holding),
-                Found::Waiting(waiting) => {
-                    let replies = [Holding::Has, Holding::Lacks, Holding::Unsaid].map(|holding| ask.settle(holding));
-                    let meter = meter(&replies[0]);
-                    let (counters, method) = (self.counters.clone(), head.method.clone());
-                    // Nothing of the snapshot is kept while waiting.
-                    return Said::Later(Box::pin(async move {
-                        let holding = waiting.finish().await;
-                        let [has, lacks, unsaid] = replies;
-                        let reply = match holding {
-                            Holding::Has => has,
-                            Holding::Lacks => lacks,
-                            Holding::Unsaid => unsaid,
-                        };
-                        counters.answered(&reply, since, meter);
-                        render(reply, &method)
-                    }));
-                }
+        let (network, until) =
+            (registry::network_of(client.map_or(peer, |client| client.resolver)), self.asker.deadline());
+        let beyond = |reply: &Reply| registry::beyond(&request, reply, &settings);
+        let first = match registry::route(&request, client, &settings, &snapshot, (self.clock)()) {
+            Route::Reply(reply) => First::Reply(reply),
+            Route::Ask(ask) => match self.asker.find(&ask, &snapshot, network, until) {
+                Found::Known(holding) => First::Reply(ask.settle(holding)),
+                Found::Waiting(waiting) => First::Waiting(
+                    waiting,
+                    Box::new([Holding::Has, Holding::Lacks, Holding::Unsaid].map(|holding| ask.settle(holding))),
+                ),
             },
         };
-        self.counters.answered(&reply, since, meter(&reply));
-        Said::Now(render(reply, &head.method))
+        // Nothing of the snapshot is kept while waiting.
+        let (asker, counters, method) = (self.asker.clone(), self.counters.clone(), head.method.clone());
+        match first {
+            First::Reply(reply) => {
+                let meter = meter(&reply);
+                let Some(beyond) = beyond(&reply) else {
+                    counters.answered(&reply, since, meter);
+                    return Said::Now(render(reply, &method));
+                };
+                match asker.find_beyond(&beyond, network, until) {
+                    Found::Known(holding) => {
+                        let reply = beyond.settle(holding, reply);
+                        counters.answered(&reply, since, meter);
+                        Said::Now(render(reply, &method))
+                    }
+                    Found::Waiting(waiting) => Said::Later(Box::pin(async move {
+                        let reply = beyond.settle(waiting.finish().await, reply);
+                        counters.answered(&reply, since, meter);
+                        render(reply, &method)
+                    })),
+                }
+            }
+            First::Waiting(waiting, replies) => {
+                // Both replies that are not a mirror's lead to canonical.
+                let (meter, beyond) = (meter(&replies[0]), beyond(&replies[1]));
+                Said::Later(Box::pin(async move {
+                    let holding = waiting.finish().await;
+                    let [has, lacks, unsaid] = *replies;
+                    let mut reply = match holding {
+                        Holding::Has => has,
+                        Holding::Lacks => lacks,
+                        Holding::Unsaid => unsaid,
+                    };
+                    if let Some(beyond) = beyond.filter(|_| holding != Holding::Has) {
+                        let holding = match asker.find_beyond(&beyond, network, until) {
+                            Found::Known(holding) => holding,
+                            Found::Waiting(waiting) => waiting.finish().await,
+                        };
+                        reply = beyond.settle(holding, reply);
+                    }
+                    counters.answered(&reply, since, meter);
+                    render(reply, &method)
+                }))
+            }
+        }
     }
+}
+
+/// A reply as far as it is known without waiting.
+enum First {
+    Reply(Reply),
+    /// The replies if mirrors have the blob, lack it, or do not say.
+    Waiting(Waiting, Box<[Reply; 3]>),
 }
 
 fn render(reply: Reply, method: &Method) -> Response {

@@ -187,37 +187,13 @@ impl Table {
 /// mirror no more than this.
 pub const ASKED_PER_SECOND: u64 = 50;
 
-/// How often one mirror may be asked: a second's worth at once, then at the rate.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Budget {
-    /// When all questions so far are paid for, in milliseconds.
-    paid_ms: u64,
-}
-
-/// Whether there is a question left.
+/// Whether something limited is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowance {
     /// There is; it is taken.
     Taken,
     /// Not now.
     Spent,
-}
-
-impl Budget {
-    /// Takes a question, if there is one left.
-    pub fn take(&mut self, now: Moment) -> Allowance {
-        let next_ms = self.paid_ms.max(now.0) + 1000 / ASKED_PER_SECOND;
-        if next_ms > now.0 + 1000 {
-            return Allowance::Spent;
-        }
-        self.paid_ms = next_ms;
-        Allowance::Taken
-    }
-
-    /// Whether everything is paid for, so that it is like a new one.
-    pub fn is_fresh(&self, now: Moment) -> bool {
-        self.paid_ms <= now.0
-    }
 }
 
 #[cfg(test)]
@@ -300,14 +276,5 @@ mod tests {
         for status in [206, 408, 429, 500, 502, 503] {
             assert_eq!(of(status), Holding::Unsaid, "{status}");
         }
-    }
-
-    #[test]
-    fn a_mirror_is_asked_a_second_s_worth_at_once_and_then_at_the_rate() {
-        let mut budget = Budget::default();
-        let mut taken = |now: u64| (0..1000).filter(|_| budget.take(Moment(now)) == Allowance::Taken).count() as u64;
-        assert_eq!(taken(5000), ASKED_PER_SECOND);
-        assert_eq!((0..100).map(|step| taken(5000 + 100 * (step + 1))).sum::<u64>(), 10 * ASKED_PER_SECOND);
-        assert!(Budget::default().is_fresh(Moment(0)) && !budget.is_fresh(Moment(15_000)));
     }
 }

@@ -11,7 +11,7 @@
 //! | 3 | `/v2`, `/v2/` | 200, never 401: clients then ask for no token |
 //! | 4 | `/v2/_catalog`, uploads, what breaks a grammar | 404 or 400 |
 //! | 5 | manifests, `tags/list`, `referrers` | 307 canonical |
-//! | 6 | a cosign tag, where there is a place for signatures | 307 there |
+//! | 6 | a cosign tag, or what canonical lacks by digest, if there is a place for signatures | 307 there |
 //! | 7 | blobs | 307 to the steered name or the mirror; canonical for a client that is a mirror, while no mirror can serve, or if it lacks the blob |
 //! | 8 | a blob for a client whose trusted proxy says nonsense | 400 |
 //!
@@ -23,18 +23,22 @@
 //! OCI distribution specification v1.1; RFC 9110 §15.4.8 (307).
 
 mod ask;
+mod beyond;
 mod error;
 mod forwarded;
 pub mod known;
 mod path;
+mod shares;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use ask::{Ask, Asked, MAX_ASKED};
+pub use beyond::{Beyond, MAX_REFERRERS_LEN, Subject, beyond, holding_of_referrers, holding_of_status};
 pub use error::ErrorCode;
 pub use forwarded::{Malformed, client_address};
 pub use path::{Digest, Path, Reference, Target, parse, plain};
+pub use shares::{Budget, Shares, network_of};
 
 use crate::base::client::Client;
 use crate::base::ids::{HorizonId, MirrorId};
@@ -212,8 +216,10 @@ pub enum Outcome {
     Tags,
     /// A list of referrers, sent to the canonical registry.
     Referrers,
-    /// A signature or an attestation, sent to where those are.
+    /// A signature or an attestation by its tag, sent to where those are.
     Signature,
+    /// What canonical lacks by digest, sent to where signatures are.
+    SignatureContent,
     /// A blob, sent to the steered name.
     BlobSteered,
     /// A blob, sent to a mirror by its own host name.
@@ -436,7 +442,7 @@ impl Answer {
 
 impl Outcome {
     /// Every outcome, in the order of the rules; [`Outcome::index`] is the place in it.
-    pub const ALL: [Outcome; 19] = [
+    pub const ALL: [Outcome; 20] = [
         Outcome::Method,
         Outcome::Options,
         Outcome::Info,
@@ -449,6 +455,7 @@ impl Outcome {
         Outcome::Tags,
         Outcome::Referrers,
         Outcome::Signature,
+        Outcome::SignatureContent,
         Outcome::BlobSteered,
         Outcome::BlobMirror,
         Outcome::BlobFromMirror,
@@ -471,7 +478,7 @@ impl Outcome {
             Outcome::Version => 3,
             Outcome::Refused => 4,
             Outcome::Manifest | Outcome::Tags | Outcome::Referrers => 5,
-            Outcome::Signature => 6,
+            Outcome::Signature | Outcome::SignatureContent => 6,
             Outcome::BlobSteered | Outcome::BlobMirror | Outcome::BlobFromMirror => 7,
             Outcome::BlobCanonical | Outcome::BlobLacking | Outcome::BlobUnknown => 7,
             Outcome::Forwarded => 8,
@@ -498,6 +505,7 @@ impl Outcome {
             Outcome::Tags => "tags",
             Outcome::Referrers => "referrers",
             Outcome::Signature => "signature",
+            Outcome::SignatureContent => "signature-content",
             Outcome::BlobSteered => "blob-steered",
             Outcome::BlobMirror => "blob-mirror",
             Outcome::BlobFromMirror => "blob-from-mirror",

@@ -9,13 +9,15 @@ use tracing::info;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{self, Config};
-use crate::http::Means;
+use crate::http::{At, Canonical, Means};
 use crate::live::{Published, Updates};
+use crate::load::hosts::ask::Asker as Resolvers;
 use crate::mirror::Mirror;
 use crate::probe::{self, Prober, Rewatch, Watcher};
 use crate::process::{Clock, Vital};
 use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
+use crate::tls::Dialer;
 
 /// What mirrors are to be held to, ready to begin.
 #[derive(Clone, Debug)]
@@ -37,12 +39,37 @@ impl Watch {
 }
 
 impl Watch {
-    /// How mirrors are asked for blobs, where they are: dialled as they are probed.
-    pub(super) fn means(&self, registry: Option<&config::Registry>) -> Option<Means> {
-        let config::Ask { wait, keep, lacking } = registry?.ask?;
-        let (dialer, timeout) = (self.prober.dialer().clone(), self.probe.timeout);
-        Some(Means { dialer, wait, timeout, keep, lacking })
+    /// What mirrors are asked with for blobs: dialled as they are probed.
+    pub(super) fn dialer(&self) -> Dialer {
+        self.prober.dialer().clone()
     }
+}
+
+/// How mirrors and canonical are asked before clients are sent there; `None` if neither is.
+pub(super) fn means(config: &Config, watch: Option<&Watch>) -> Result<Option<Means>, Vec<Diagnostic>> {
+    let Some(registry) = &config.registry else { return Ok(None) };
+    let mirrors = registry.ask.and(watch).map(Watch::dialer);
+    let canonical = registry.ask_canonical.map(|_| canonical(config, &registry.canonical)).transpose()?;
+    let Some(config::Ask { wait, keep, lacking }) = registry.ask.or(registry.ask_canonical) else { return Ok(None) };
+    let timeout = config.probe.as_ref().map_or(config::limits::PROBE_TIMEOUT_DEFAULT, |probe| probe.timeout);
+    Ok(Some(Means { mirrors, canonical, wait, timeout, keep, lacking }))
+}
+
+fn canonical(config: &Config, upstream: &config::Upstream) -> Result<Canonical, Vec<Diagnostic>> {
+    let problem = |why: String| vec![Diagnostic::error("canonical", format!("canonical cannot be asked: {why}"))];
+    let roots = match &*upstream.scheme {
+        "https" => Some(probe::roots(config.probe.as_ref().and_then(|probe| probe.roots.as_deref()))?),
+        _ => None,
+    };
+    let host = upstream.host();
+    let dialer = Dialer::of_registry(upstream.authority.clone(), host, upstream.port(), roots);
+    let at = match host.parse() {
+        Ok(address) => At::Address(address),
+        Err(_) => At::Host(host.into(), Arc::new(Resolvers::new(&config.resolver).map_err(problem)?)),
+    };
+    let line = format!("{}://{}", upstream.scheme, upstream.authority).into();
+    let dialer = dialer.map_err(|error| problem(error.to_string()))?;
+    Ok(Canonical { dialer, authority: upstream.authority.clone(), line, at })
 }
 
 /// The running watcher; it ends when this is dropped.

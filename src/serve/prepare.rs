@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use super::mirrors::Watch;
+use super::mirrors::{self, Watch};
 use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::time::Generation;
 use crate::compile::{self, Built};
@@ -31,7 +31,7 @@ pub(super) struct Prepared {
     pub(super) watch: Option<Watch>,
     /// What whoever gives orders over the admin listener has to know, where they may.
     pub(super) token: Option<Token>,
-    /// How mirrors are asked for blobs, where they are.
+    /// How mirrors and canonical are asked, if they are.
     pub(super) means: Option<Means>,
     /// What the registry listener serves TLS with, where it does.
     pub(super) identity: Option<Identity>,
@@ -80,6 +80,10 @@ pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) ->
         problems.extend(found);
         transfer::Encryption::default()
     });
+    let means = mirrors::means(&built.config, watch.as_ref()).unwrap_or_else(|found| {
+        problems.extend(found);
+        None
+    });
     let token = built.config.admin.as_ref().and_then(|admin| admin.token.as_ref());
     let token = token.and_then(|token| match load::token::read(token) {
         Ok((text, warning)) => {
@@ -102,7 +106,6 @@ pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) ->
     }
     built.snapshot.areas().for_each(sys::prefer_large_pages);
     let settings = compile::registry_settings(&built.config);
-    let means = watch.as_ref().and_then(|watch| watch.means(built.config.registry.as_ref()));
     Ok(Prepared { built, settings, watch, token, means, identity, dns_identity, encryption })
 }
 

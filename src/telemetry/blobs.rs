@@ -71,6 +71,7 @@ const LOOKUPS: [(Lookup, &str, &str); 7] = [
 pub struct Blobs {
     lookups: [Counter; LOOKUPS.len()],
     results: [Counter; RESULTS.len()],
+    canonical: [Counter; RESULTS.len()],
     turned: [Counter; TURNED.len()],
     /// Questions under way.
     pub flights: Gauge,
@@ -95,6 +96,16 @@ impl Blobs {
     /// A question ended.
     pub fn asked(&self, result: Result) {
         self.results[result as usize].increment();
+    }
+
+    /// A question to canonical ended.
+    pub fn asked_canonical(&self, result: Result) {
+        self.canonical[result as usize].increment();
+    }
+
+    /// How many questions to canonical ended so.
+    pub fn canonical_results(&self, result: Result) -> u64 {
+        self.canonical[result as usize].value()
     }
 
     /// A mirror was not asked.
@@ -124,6 +135,13 @@ impl Blobs {
         let mut family = page.counter("pharos_blob_asked_total", "Questions to mirrors for a blob by their result.");
         for (result, word) in RESULTS {
             family.sample(&[("result", word)], self.results(result));
+        }
+        let mut family = page.counter(
+            "pharos_canonical_asked_total",
+            "Questions to the canonical registry for what may be a signature, by their result.",
+        );
+        for (result, word) in RESULTS {
+            family.sample(&[("result", word)], self.canonical_results(result));
         }
         let mut family = page.counter("pharos_blob_not_asked_total", "Questions that were over a limit.");
         for (why, word) in TURNED {

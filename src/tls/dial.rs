@@ -1,4 +1,5 @@
-//! Dialling a mirror as a pull client does, but at an address of our choosing: TCP, TLS for the shared name, HTTP/1.1.
+//! Dialling a mirror as a pull client does, but at an address of our choosing: TCP, TLS for the shared name, HTTP/1.1; and a
+//! registry that we ask, which may speak plain HTTP.
 //!
 //! In: an address. Out: a [`Dialed`] connection on which requests can be made, with what its certificate said.
 //!
@@ -20,7 +21,7 @@ use std::time::Duration;
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{HOST, RANGE, USER_AGENT};
+use hyper::header::{HOST, HeaderName, RANGE, USER_AGENT};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::client::danger::ServerCertVerifier as _;
@@ -36,9 +37,17 @@ use super::facts;
 /// What mirrors are dialled with: made once, shared by every connection.
 #[derive(Clone, Debug)]
 pub struct Dialer {
+    /// The `Host` header.
     host: Arc<str>,
-    name: ServerName<'static>,
     port: u16,
+    /// `None` for plain HTTP.
+    secure: Option<Secure>,
+}
+
+/// What certificates are held to.
+#[derive(Clone, Debug)]
+struct Secure {
+    name: ServerName<'static>,
     verifier: Arc<WebPkiServerVerifier>,
     config: Arc<ClientConfig>,
 }
@@ -95,6 +104,24 @@ pub enum DialError {
 impl Dialer {
     /// Dials mirrors of a name at a port, and holds their certificates to these roots.
     pub fn new(host: Arc<str>, port: u16, roots: Arc<RootCertStore>) -> Result<Self, DialerError> {
+        let secure = Some(Secure::new(&host, roots)?);
+        Ok(Dialer { host, port, secure })
+    }
+
+    /// Dials a registry that is reached as `authority`, which is `host` and maybe the port; without roots over plain HTTP.
+    pub fn of_registry(
+        authority: Arc<str>,
+        host: &str,
+        port: u16,
+        roots: Option<Arc<RootCertStore>>,
+    ) -> Result<Self, DialerError> {
+        let secure = roots.map(|roots| Secure::new(host, roots)).transpose()?;
+        Ok(Dialer { host: authority, port, secure })
+    }
+}
+
+impl Secure {
+    fn new(host: &str, roots: Arc<RootCertStore>) -> Result<Self, DialerError> {
         let name = ServerName::try_from(host.to_string()).map_err(|_| DialerError::Name)?;
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, super::provider());
         let verifier = verifier.build().map_err(DialerError::Roots)?;
@@ -105,9 +132,11 @@ impl Dialer {
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = rustls::client::Resumption::disabled();
-        Ok(Dialer { host, name, port, verifier, config: Arc::new(config) })
+        Ok(Secure { name, verifier, config: Arc::new(config) })
     }
+}
 
+impl Dialer {
     /// Connects to an address; `step` is kept up to date, for whoever gives up on the way.
     pub async fn dial(&self, address: IpAddr, step: &mut Step) -> Result<Dialed, DialError> {
         *step = Step::Connect;
@@ -119,15 +148,31 @@ impl Dialer {
         })?;
         // Requests are single small writes, for which Nagle's algorithm only waits.
         let _ = stream.set_nodelay(true);
-        *step = Step::Handshake;
         let allowance = Allowance::default();
         allowance.set(MAX_HEADS_LEN);
         let stream = Bounded { stream, allowance: allowance.clone() };
-        let connecting = TlsConnector::from(self.config.clone()).connect(self.name.clone(), stream);
+        let Some(secure) = &self.secure else {
+            *step = Step::Http;
+            return self.speak(stream, Vec::new(), allowance).await;
+        };
+        *step = Step::Handshake;
+        let connecting = TlsConnector::from(secure.config.clone()).connect(secure.name.clone(), stream);
         let stream = connecting.await.map_err(|error| tls_error(&error))?;
         let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let chain = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
         *step = Step::Http;
+        self.speak(stream, chain, allowance).await
+    }
+
+    async fn speak<S>(
+        &self,
+        stream: S,
+        chain: Vec<CertificateDer<'static>>,
+        allowance: Allowance,
+    ) -> Result<Dialed, DialError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|error| DialError::Http(error.to_string()))?;
         let connection = AbortOnDrop(tokio::spawn(connection));
@@ -137,13 +182,14 @@ impl Dialer {
     /// Whether clients will accept the chain of a connection after so long as well.
     pub fn lasts(&self, dialed: &Dialed, ahead: Duration) -> bool {
         let then = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs()) + ahead);
+        let Some(secure) = &self.secure else { return true };
         let Some((leaf, intermediates)) = dialed.chain.split_first() else { return false };
         // Accepted now, and each of its certificates lasts: so does the chain. Its signatures, which cost as much as the
         // handshake, are checked again only where another path may have to be found.
         if dialed.chain.iter().all(|one| facts::not_after(one).is_some_and(|end| then <= end)) {
             return true;
         }
-        self.verifier.verify_server_cert(leaf, intermediates, &self.name, &[], then).is_ok()
+        secure.verifier.verify_server_cert(leaf, intermediates, &secure.name, &[], then).is_ok()
     }
 }
 
@@ -166,6 +212,17 @@ impl Dialed {
         range: Option<&str>,
         max_body_len: u64,
     ) -> Result<Response<Incoming>, String> {
+        self.request_with(method, path, range.map(|range| (RANGE, range)), max_body_len).await
+    }
+
+    /// The same with a header field.
+    pub async fn request_with(
+        &mut self,
+        method: Method,
+        path: &str,
+        field: Option<(HeaderName, &str)>,
+        max_body_len: u64,
+    ) -> Result<Response<Incoming>, String> {
         self.sender.ready().await.map_err(|error| error.to_string())?;
         self.allowance.set(max_body_len.saturating_mul(2).saturating_add(MAX_HEADS_LEN));
         let mut request = Request::builder()
@@ -173,8 +230,8 @@ impl Dialed {
             .uri(path)
             .header(HOST, &*self.host)
             .header(USER_AGENT, concat!("pharos/", env!("CARGO_PKG_VERSION")));
-        if let Some(range) = range {
-            request = request.header(RANGE, range);
+        if let Some((name, value)) = field {
+            request = request.header(name, value);
         }
         let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
         self.sender.send_request(request).await.map_err(|error| error.to_string())

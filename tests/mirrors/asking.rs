@@ -48,7 +48,7 @@ fn blob(repository: &str, number: u64) -> String {
 fn means(authority: &Authority, port: u16, wait: Duration) -> Means {
     let dialer = Dialer::new(NAME.into(), port, authority.roots()).unwrap();
     let hour = Duration::from_secs(3600);
-    Means { dialer, wait, timeout: PATIENCE, keep: hour, lacking: hour }
+    Means { mirrors: Some(dialer), canonical: None, wait, timeout: PATIENCE, keep: hour, lacking: hour }
 }
 
 /// Everybody is steered to the first mirror that is up.
@@ -103,7 +103,7 @@ impl Front {
             privacy: None,
             blob_target: BlobTarget::SteeredName,
             asking: Asking::Each,
-            trusted_proxies: PrefixSet::new(&[]),
+            trusted_proxies: PrefixSet::new(&["127.0.0.0/8".parse().unwrap()]),
         };
         let counters = Arc::new(Http::default());
         let asker = Asker::new(Some(means));
@@ -132,8 +132,14 @@ impl Front {
 }
 
 pub(crate) async fn get(at: SocketAddr, path: &str) -> String {
+    get_for("127.0.0.1", at, path).await
+}
+
+/// The same, by a proxy, for this client.
+async fn get_for(client: &str, at: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(at).await.unwrap();
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {client}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
     let mut said = String::new();
     stream.read_to_string(&mut said).await.unwrap();
     said
@@ -357,7 +363,39 @@ async fn a_mirror_that_hangs_holds_up_only_so_many_questions() {
         asking.spawn(async move { host_of(&get(at, &path).await, &path) });
     }
     assert_eq!(asking.join_all().await, vec![CANONICAL; 40]);
-    front.until(|_| ledger.asked_in_all() == MAX_FLIGHTS_PER_MIRROR).await;
-    assert_eq!(front.asker.counters().turns(Turned::Flights), 40 - MAX_FLIGHTS_PER_MIRROR as u64);
-    assert_eq!(front.asker.counters().flights.value(), MAX_FLIGHTS_PER_MIRROR as u64);
+    // One network has half of the places.
+    let share = MAX_FLIGHTS_PER_MIRROR / 2;
+    front.until(|_| ledger.asked_in_all() == share).await;
+    assert_eq!(front.asker.counters().turns(Turned::Flights), 40 - share as u64);
+    assert_eq!(front.asker.counters().flights.value(), share as u64);
+    // Another network gets a place all the same.
+    assert_eq!(host_of(&get_for("192.0.2.7", front.at, &blob("pause", 41)).await, &blob("pause", 41)), CANONICAL);
+    assert_eq!(front.asker.counters().turns(Turned::Flights), 40 - share as u64);
+    front.until(|_| ledger.asked_in_all() == share + 1).await;
+}
+
+#[tokio::test]
+async fn a_flood_of_digests_from_one_network_sends_no_blob_of_another_to_canonical() {
+    let (authority, ledger) = (Authority::new(), Arc::new(Ledger::default()));
+    let port = mirror(&authority, 56, 0, Fault::None, &ledger).await;
+    let new: Vec<String> = (1_000_000..1_000_005).map(|number| blob("pause", number)).collect();
+    new.iter().for_each(|path| ledger.add(path));
+    let front = Front::start(snapshot(&[(&[loopback(56)], Health::Up)]), means(&authority, port, LONG));
+    let flood = |numbers: std::ops::Range<u64>| {
+        let at = front.at;
+        let mut flood = JoinSet::new();
+        for number in numbers {
+            flood.spawn(
+                async move { get_for(&format!("198.51.100.{}", number % 250), at, &blob("pause", number)).await },
+            );
+        }
+        flood
+    };
+    for (round, path) in (0..).zip(&new) {
+        flood(1 + 100 * round..100 * (round + 1)).join_all().await;
+        let _during = flood(100_000 * (round + 1)..100_000 * (round + 1) + 20);
+        assert_eq!(host_of(&get_for("203.0.113.7", front.at, path).await, path), NAME);
+    }
+    let counters = front.asker.counters();
+    assert!(counters.turns(Turned::Rate) + counters.turns(Turned::Flights) > 0, "{counters:?}");
 }

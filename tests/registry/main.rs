@@ -4,6 +4,12 @@
 // A test that cannot be set up has failed.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../common/needs.rs"]
+mod needs;
+
+mod behind;
 mod cases;
 mod service;
+mod shapes;
+mod upstreams;
 mod world;

@@ -33,10 +33,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Connections at once.
 const MAX_CONNECTIONS: usize = 8;
 
-struct Service {
+pub(crate) struct Service {
     server: Listeners,
-    address: SocketAddr,
-    counters: Arc<Http>,
+    pub(crate) address: SocketAddr,
+    pub(crate) counters: Arc<Http>,
 }
 
 fn start(setup: Setup, health: [Health; 3], tls: Option<Arc<Tls>>) -> Service {
@@ -47,7 +47,17 @@ fn start(setup: Setup, health: [Health; 3], tls: Option<Arc<Tls>>) -> Service {
 }
 
 fn serve(handler: impl Handler, tls: Option<Arc<Tls>>, counters: Arc<Http>) -> Service {
-    let (connections, idle) = (MAX_CONNECTIONS, Duration::from_secs(30));
+    serve_many(MAX_CONNECTIONS, handler, tls, counters)
+}
+
+/// The same with so many connections at once.
+pub(crate) fn serve_many(
+    connections: usize,
+    handler: impl Handler,
+    tls: Option<Arc<Tls>>,
+    counters: Arc<Http>,
+) -> Service {
+    let idle = Duration::from_secs(30);
     let limits = Limits { connections, per_client: connections, beyond: Beyond::CloseIdlest, idle };
     let bound = bind(&["127.0.0.1:0".parse().unwrap()], "listen").unwrap();
     let address = bound.addresses()[0];
@@ -464,6 +474,23 @@ async fn the_admin_listener_tells_health_readiness_and_metrics() {
     readiness.stop();
     assert!(ask("GET /ready").await.starts_with("HTTP/1.0 503"));
     assert!(ask("GET /healthz").await.starts_with("HTTP/1.0 200"));
+}
+
+#[tokio::test]
+async fn every_listener_wants_one_host() {
+    let registry = start(Setup::Full, [Up; 3], None);
+    let admin = serve(Admin::new(Arc::default(), None, 0), None, Arc::default());
+    for (service, path) in [(&registry, "/v2/"), (&admin, "/healthz")] {
+        for hosts in ["", "Host: 127.0.0.1\r\nHost: 127.0.0.1\r\n", "Host: a@b\r\n", "Host: a b\r\n"] {
+            let request = format!("GET {path} HTTP/1.1\r\n{hosts}\r\n");
+            let said = raw(service.address, format!("{request}{request}").as_bytes()).await;
+            assert!(said.starts_with("HTTP/1.1 400"), "{hosts}: {said}");
+            assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{hosts}: {said}");
+        }
+        assert_eq!(service.counters.host_errors.value(), 4);
+        let said = raw(service.address, format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await;
+        assert!(said.starts_with("HTTP/1.0 200"), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -111,7 +111,8 @@ async fn rfc8484_s5_2_http_1_1_will_do() {
         get(&format!("/dns-query?dns={}", BASE64URL_NOPAD.encode(&query()))),
         post("/dns-query", kind, &steered()),
     ];
-    for request in all {
+    for mut request in all {
+        request.headers_mut().insert("host", NAME.parse().unwrap());
         sender.ready().await.unwrap();
         let response = in_time(sender.send_request(request)).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);

@@ -155,15 +155,23 @@ impl Check<'_> {
             trusted_proxies,
             blob_target,
             ask: None,
+            ask_canonical: None,
             tls,
         })
     }
 
-    /// How mirrors are asked for blobs: unless told otherwise they are where they are probed, by the same name and roots.
-    pub(super) fn check_ask(&mut self, spec: &RegistrySpec, registry: &Registry, probe: Option<&Probe>) -> Option<Ask> {
+    /// How mirrors are asked for blobs, and canonical for signatures: mirrors, unless told otherwise, if they are probed, by
+    /// the same name and roots; canonical if there is a place for signatures.
+    pub(super) fn check_ask(
+        &mut self,
+        spec: &RegistrySpec,
+        registry: &Registry,
+        probe: Option<&Probe>,
+    ) -> (Option<Ask>, Option<Ask>) {
         let RegistrySpec { ask, ask_wait, ask_keep, ask_lacking, .. } = spec;
         let wanted = ask.as_ref().map(|ask| ask.value);
         let times = [ask_wait, ask_keep, ask_lacking].into_iter().flatten().map(|time| &time.place).next();
+        let times = times.filter(|_| registry.signatures.is_none());
         let asked_for = ask.as_ref().filter(|ask| ask.value).map(|ask| &ask.place).or(times);
         if let Some(place) = asked_for
             && (probe.is_none() || wanted == Some(false))
@@ -174,15 +182,14 @@ impl Check<'_> {
             };
             self.report(Diagnostic::error("ask-without-probe", message).at(place.clone(), "has no effect").help(help));
         }
-        if probe.is_none() || registry.horizon.is_none() || wanted == Some(false) {
-            return None;
-        }
         let time = |time: &Option<Placed<Duration>>, default| time.as_ref().map_or(default, |time| time.value);
-        Some(Ask {
+        let meant = Ask {
             wait: time(ask_wait, limits::ASK_WAIT_DEFAULT),
             keep: time(ask_keep, limits::ASK_KEEP_DEFAULT),
             lacking: time(ask_lacking, limits::ASK_LACKING_DEFAULT),
-        })
+        };
+        let of_mirrors = probe.is_some() && registry.horizon.is_some() && wanted != Some(false);
+        (of_mirrors.then_some(meant), registry.signatures.as_ref().map(|_| meant))
     }
 
     /// Warns where the blobs' host gets tokens that are none of its business.

@@ -67,7 +67,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     let probe = spec.probe.as_ref().and_then(|probe| check.check_probe(probe, registry.as_ref(), &zones));
     let control = spec.control.as_ref().and_then(|control| check.check_control(control));
     if let (Some(registry), Some(spec)) = (&mut registry, &spec.registry) {
-        registry.ask = check.check_ask(spec, registry, probe.as_ref());
+        (registry.ask, registry.ask_canonical) = check.check_ask(spec, registry, probe.as_ref());
     }
     let resolver = check.check_resolver(spec.resolver.as_ref());
     check.check_hosts(&spec.mirrors, &mirrors.entries, &zones);

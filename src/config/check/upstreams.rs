@@ -8,7 +8,7 @@ use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::name::NameBuf;
 use crate::config::spec::RegistrySpec;
-use crate::config::value::{host_of, port_of};
+use crate::config::value::host_of;
 use crate::config::{Registry, Upstream, Zone};
 
 /// Names that serve nothing and redirect: k8s.gcr.io to registry.k8s.io since March 2023, and that to buckets and a
@@ -60,16 +60,15 @@ impl Check<'_> {
 
 /// Whether an upstream is at an address that is listened on, as far as the text tells.
 fn is_at(upstream: &Upstream, listen: SocketAddr) -> bool {
-    let host = host_of(upstream);
-    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let host = upstream.host();
     let is_here = |address: IpAddr| {
         let address = address.to_canonical();
         let any = listen.ip().is_unspecified() && address.is_ipv4() == listen.is_ipv4();
         address == listen.ip() || any && (address.is_loopback() || address.is_unspecified())
     };
-    let matches = match literal.parse::<IpAddr>() {
+    let matches = match host.parse::<IpAddr>() {
         Ok(address) => is_here(address),
         Err(_) => host == "localhost" && (listen.ip().is_loopback() || listen.ip().is_unspecified()),
     };
-    matches && port_of(upstream) == listen.port()
+    matches && upstream.port() == listen.port()
 }

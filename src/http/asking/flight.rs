@@ -1,0 +1,222 @@
+//! One question to a mirror or to canonical, from its connection to what is learnt from its answer.
+//!
+//! **Invariants**: however a flight ends, the requests that wait for it are told, and its place is given back; of an answer
+//! no more is read than [`MAX_REFERRERS_LEN`].
+//! **Not here**: what is asked for, and limits ([`super`]).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http_body_util::BodyExt as _;
+use hyper::Method;
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, HeaderName};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::{Asker, KEPT_FOR, MAX_KEPT, Means, Place, UNSAID_FOR};
+use crate::base::prefix::Prefix;
+use crate::load::hosts::ask as resolvers;
+use crate::mirror::Lookup;
+use crate::registry::known::{Holding, Key};
+use crate::registry::{MAX_REFERRERS_LEN, Subject, holding_of_referrers, holding_of_status};
+use crate::telemetry::blobs::Result as Counted;
+use crate::tls::{Dialed, Dialer, Step};
+
+/// Addresses of canonical that are tried: two of either family.
+const MAX_TRIED: usize = 2;
+
+/// Every type of manifest. docker-registry says 404 of a manifest whose type is not listed.
+const MANIFEST_TYPES: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
+    application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, \
+    application/vnd.docker.distribution.manifest.v1+prettyjws, */*";
+
+/// How canonical is reached.
+#[derive(Clone, Debug)]
+pub struct Canonical {
+    /// What it is dialled with.
+    pub dialer: Dialer,
+    /// Host and, if it is not the scheme's own, port.
+    pub authority: Arc<str>,
+    /// Its name among mirrors, whose names have no colon before two slashes.
+    pub line: Arc<str>,
+    /// Its addresses.
+    pub at: At,
+}
+
+/// Where canonical is.
+#[derive(Clone, Debug)]
+pub enum At {
+    /// At this address.
+    Address(IpAddr),
+    /// Where the resolvers say that this host is.
+    Host(Arc<str>, Arc<resolvers::Asker>),
+}
+
+/// A question.
+#[derive(Debug)]
+pub(super) enum Question {
+    /// Whether a mirror has a blob.
+    Mirror { address: IpAddr, path: String },
+    /// Whether canonical has something.
+    Canonical { subject: Subject, path: String },
+}
+
+/// One question under way.
+pub(super) struct Flight {
+    pub(super) asker: Arc<Asker>,
+    pub(super) means: Arc<Means>,
+    pub(super) key: Key,
+    /// The mirror's name, or canonical's.
+    pub(super) line: Arc<str>,
+    pub(super) network: Prefix,
+    pub(super) sender: watch::Sender<Option<Holding>>,
+}
+
+impl Flight {
+    pub(super) async fn fly(self, question: Question) {
+        let _flying = self.asker.counters.flights.hold();
+        let of_canonical = matches!(question, Question::Canonical { .. });
+        let ended = timeout(self.means.timeout, self.ask(&question)).await;
+        let (holding, counted) = ended.unwrap_or((Holding::Unsaid, Counted::TimedOut));
+        match of_canonical {
+            true => self.asker.counters.asked_canonical(counted),
+            false => self.asker.counters.asked(counted),
+        }
+        self.sender.send_replace(Some(holding));
+    }
+
+    async fn ask(&self, question: &Question) -> (Holding, Counted) {
+        match question {
+            Question::Mirror { address, path } => {
+                let Some(dialer) = &self.means.mirrors else { return (Holding::Unsaid, Counted::Unreached) };
+                match self.request(dialer, Place::Mirror(*address), &Method::HEAD, path).await {
+                    Ok(response) => said(Holding::of_status(response.status().as_u16()), response.status().as_u16()),
+                    Err(Unreached) => (Holding::Unsaid, Counted::Unreached),
+                }
+            }
+            Question::Canonical { subject, path } => {
+                let Some(canonical) = &self.means.canonical else { return (Holding::Unsaid, Counted::Unreached) };
+                let method = if *subject == Subject::Content { Method::HEAD } else { Method::GET };
+                for address in canonical.at.addresses().await {
+                    let asked = self.request(&canonical.dialer, Place::Canonical(address), &method, path).await;
+                    let Ok(response) = asked else { continue };
+                    let status = response.status().as_u16();
+                    let holding = match subject {
+                        Subject::Referrers if status == 200 => read_referrers(response.into_body()).await,
+                        _ => holding_of_status(status),
+                    };
+                    return said(holding, status);
+                }
+                (Holding::Unsaid, Counted::Unreached)
+            }
+        }
+    }
+
+    /// Makes a request, over a connection that is kept or a new one.
+    async fn request(
+        &self,
+        dialer: &Dialer,
+        place: Place,
+        method: &Method,
+        path: &str,
+    ) -> Result<hyper::Response<Incoming>, Unreached> {
+        if let Some(mut kept) = self.asker.take_kept(place)
+            && let Ok(response) = kept.request_with(method.clone(), path, accept(place), MAX_REFERRERS_LEN as u64).await
+        {
+            self.keep(place, method, kept);
+            return Ok(response);
+        }
+        // A connection that was closed meanwhile says nothing of the server.
+        let (Place::Mirror(address) | Place::Canonical(address)) = place;
+        let mut dialed = dialer.dial(address, &mut Step::Connect).await.map_err(|_| Unreached)?;
+        let response = dialed.request_with(method.clone(), path, accept(place), MAX_REFERRERS_LEN as u64).await.map_err(|_| Unreached)?;
+        self.keep(place, method, dialed);
+        Ok(response)
+    }
+
+    /// Keeps a connection for the next question. One with a body to read is not kept: it may not be read to its end.
+    fn keep(&self, place: Place, method: &Method, dialed: Dialed) {
+        let is_current = self.asker.means.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.means));
+        let mut state = self.asker.state();
+        state.kept.retain(|_, (dialed, since)| dialed.is_open() && since.elapsed() < KEPT_FOR);
+        if is_current && *method == Method::HEAD && dialed.is_open() && state.kept.len() < MAX_KEPT {
+            state.kept.insert(place, (dialed, Instant::now()));
+        }
+    }
+}
+
+impl Asker {
+    fn take_kept(&self, place: Place) -> Option<Dialed> {
+        let (dialed, since) = self.state().kept.remove(&place)?;
+        (dialed.is_open() && since.elapsed() < KEPT_FOR).then_some(dialed)
+    }
+}
+
+/// What may be answered with: mirrors are asked for blobs alone.
+fn accept(place: Place) -> Option<(HeaderName, &'static str)> {
+    matches!(place, Place::Canonical(_)).then_some((ACCEPT, MANIFEST_TYPES))
+}
+
+/// No answer came.
+struct Unreached;
+
+impl At {
+    async fn addresses(&self) -> Vec<IpAddr> {
+        match self {
+            At::Address(address) => vec![*address],
+            At::Host(host, resolvers) => {
+                let found = resolvers.ask(host).await;
+                let of = |lookup| match lookup {
+                    Lookup::Found { addresses, .. } => addresses,
+                    Lookup::Nothing | Lookup::Failed(_) => Vec::new(),
+                };
+                found.into_iter().flat_map(|lookup| of(lookup).into_iter().take(MAX_TRIED)).collect()
+            }
+        }
+    }
+}
+
+/// Reads as much of a list of referrers as tells whether it has entries.
+async fn read_referrers(mut body: Incoming) -> Holding {
+    let mut read = Vec::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        if let Ok(data) = frame.into_data() {
+            let room = MAX_REFERRERS_LEN - read.len();
+            read.extend_from_slice(&data[..data.len().min(room)]);
+        }
+        if read.len() == MAX_REFERRERS_LEN {
+            break;
+        }
+    }
+    holding_of_referrers(&read)
+}
+
+fn said(holding: Holding, status: u16) -> (Holding, Counted) {
+    let counted = match (status, holding) {
+        (300..=399, _) => Counted::Redirected,
+        (_, Holding::Has) => Counted::Has,
+        (_, Holding::Lacks) => Counted::Lacks,
+        (_, Holding::Unsaid) => Counted::Failed,
+    };
+    (holding, counted)
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let holding = self.sender.borrow().unwrap_or(Holding::Unsaid);
+        let for_how_long = match holding {
+            Holding::Has => self.means.keep,
+            Holding::Lacks => self.means.lacking,
+            Holding::Unsaid => self.means.lacking.min(UNSAID_FOR),
+        };
+        let now = self.asker.now();
+        let mut state = self.asker.state();
+        state.known.learn(self.key, holding, for_how_long.as_millis() as u64, now);
+        state.flights.remove(&self.key);
+        state.flying.give_back(self.network);
+        if let Some(line) = state.lines.get_mut(&self.line) {
+            line.flights.give_back(self.network);
+        }
+    }
+}
