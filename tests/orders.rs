@@ -142,7 +142,7 @@ impl World {
     /// Asks the admin listener.
     fn admin(&self, method: Method, path: &str, token: Option<&str>, body: &str) -> (StatusCode, String) {
         let at = self.server().listener("health and metrics", Ipv4Addr::LOCALHOST.into());
-        let mut request = Request::builder().method(method).uri(path).header("host", "x");
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
         if let Some(token) = token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -515,7 +515,7 @@ fn the_admin_listener_takes_orders_from_who_has_the_token() {
     let path = "/mirrors/near/override";
     for token in [None, Some(""), Some("0123456789abcdef0123456789abcdee"), Some("0123456789abcdef0123456789abcde")] {
         let (status, said) = world.admin(Method::PUT, path, token, order);
-        assert_eq!((status, &*said), (StatusCode::UNAUTHORIZED, "this is for whoever has the token\n"), "{token:?}");
+        assert_eq!((status, &*said), (StatusCode::UNAUTHORIZED, "this needs the admin token\n"), "{token:?}");
         for path in ["/mirrors", "/status", "/explain?client=192.0.2.1"] {
             assert_eq!(world.admin(Method::GET, path, token, "").0, StatusCode::UNAUTHORIZED);
         }
@@ -643,7 +643,7 @@ fn who_asks_too_early_is_told_that_it_starts() {
         listening.split_once("listening on ").unwrap().1.split(' ').next().unwrap().parse().unwrap();
     let ask = |path: &str| {
         let request =
-            Request::builder().uri(path).header("host", "x").header("authorization", format!("Bearer {TOKEN}"));
+            Request::builder().uri(path).header("host", "localhost").header("authorization", format!("Bearer {TOKEN}"));
         exchange(admin, request.body(Full::new(Bytes::new())).unwrap())
     };
     let starting = "starting: the mirrors have not been looked at yet";

@@ -236,6 +236,8 @@ pub struct Admin {
     pub connections: Connections,
     /// What whoever gives orders there has to know; none means that no orders are taken there.
     pub token: Option<Token>,
+    /// The host names that requests may name, besides address literals and `localhost`; in lower case.
+    pub names: Vec<Arc<str>>,
 }
 
 /// A secret that is presented as it is.
@@ -785,6 +787,7 @@ mod tests {
         assert_eq!(admin.listen, ["127.0.0.1:9153".parse().unwrap()]);
         assert!(
             matches!(&admin.token.as_ref().unwrap().secret, Secret::File(path) if path == Path::new("admin.token"))
+                && admin.names == ["pharos.example".into()]
         );
         let control = Control { socket: "run/control.sock".into(), state: "/var/lib/pharos/orders.json".into() };
         assert_eq!(config.control, Some(control));

@@ -123,6 +123,7 @@ pub(super) struct AdminSpec {
     pub(super) connections: ConnectionsSpec,
     pub(super) token: Option<Text>,
     pub(super) token_file: Option<Text>,
+    pub(super) names: Vec<Text>,
 }
 
 /// `[control]`
@@ -474,8 +475,9 @@ fn read_admin(mut table: Table<'_, '_>) -> Option<AdminSpec> {
     let mut text = |key| table.take(key).and_then(|value: Value<'_, '_>| value.text());
     let (token, token_file) = (text("token"), text("token-file"));
     let connections = read_connections(&mut table, limits::ADMIN_CONNECTIONS_DEFAULT);
+    let names = table.take("names").map(|value| value.texts()).unwrap_or_default();
     table.finish();
-    Some(AdminSpec { listen: listen.unwrap_or_default(), connections, token, token_file })
+    Some(AdminSpec { listen: listen.unwrap_or_default(), connections, token, token_file, names })
 }
 
 fn read_control(mut table: Table<'_, '_>) -> Option<ControlSpec> {

@@ -1,22 +1,27 @@
 //! The admin listener's handler: `/healthz`, `/ready` and `/metrics` for everybody, and the operator's desk for whoever
 //! has the token.
 //!
-//! **Invariants**: without the right token nothing of a request's body is read, and nothing but these three is told.
+//! **Invariants**: without the right token nothing of a request's body is read, and nothing but these three is told. A
+//! request for a host that is not this listener's is refused on every path: it comes from a browser that was led here by
+//! a name of somebody else's (DNS rebinding).
 //! **Not here**: what the desk does (`control`).
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
+use super::guesses::{Guess, Guesses};
+use super::host;
 use super::token::{Presented, Token};
 use super::{Answer, Body, Handler, Later, Response};
 use crate::live::Readiness;
+use crate::telemetry::admin::{Admin as Counters, Presented as Counted};
 use crate::telemetry::{self, Collect};
 
 /// What answers whoever has the token; given by whoever puts the service together.
@@ -38,6 +43,10 @@ struct Inner {
     desk: Option<Desk>,
     /// None where orders are not taken here.
     token: ArcSwapOption<Token>,
+    /// Names of this listener besides address literals and `localhost`, in lower case.
+    names: ArcSwap<Vec<Arc<str>>>,
+    guesses: Guesses,
+    counters: Arc<Counters>,
     max_body_len: usize,
 }
 
@@ -54,8 +63,16 @@ enum Admitted {
 impl Admin {
     /// Tells whether the server is ready, and takes what is for the desk, with bodies up to so many octets.
     pub fn new(readiness: Arc<Readiness>, desk: Option<Desk>, max_body_len: usize) -> Self {
-        let (parts, token) = (OnceLock::new(), ArcSwapOption::empty());
-        Admin(Arc::new(Inner { readiness, parts, desk, token, max_body_len }))
+        Admin(Arc::new(Inner {
+            readiness,
+            parts: OnceLock::new(),
+            desk,
+            token: ArcSwapOption::empty(),
+            names: ArcSwap::default(),
+            guesses: Guesses::default(),
+            counters: Arc::default(),
+            max_body_len,
+        }))
     }
 
     /// Shows these counters from now on.
@@ -67,6 +84,28 @@ impl Admin {
     /// Takes orders from whoever has this token; none: from nobody.
     pub fn set_token(&self, token: Option<Token>) {
         self.0.token.store(token.map(Arc::new));
+    }
+
+    /// Answers for these names, too, from now on.
+    pub fn set_names(&self, names: Vec<Arc<str>>) {
+        self.0.names.store(Arc::new(names));
+    }
+
+    /// What is counted.
+    pub fn counters(&self) -> Arc<Counters> {
+        self.0.counters.clone()
+    }
+
+    /// Whether the host of a request is this listener's: an address, `localhost`, or a configured name. HTTP/1.0 may name
+    /// none, which no browser does.
+    fn is_own(&self, head: &Parts) -> bool {
+        let Ok(Some(authority)) = host::authority(head) else { return true };
+        let host = authority.host();
+        let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let name = host.strip_suffix('.').unwrap_or(host);
+        literal.parse::<IpAddr>().is_ok()
+            || name.eq_ignore_ascii_case("localhost")
+            || self.0.names.load().iter().any(|own| name.eq_ignore_ascii_case(own))
     }
 
     fn is_for_desk(path: &str) -> bool {
@@ -90,42 +129,60 @@ impl Handler for Admin {
     const RESPONSE_LEN: usize = 64 << 10;
 
     fn body_limit(&self, head: &Parts) -> Option<usize> {
-        let wanted = Admin::is_for_desk(head.uri.path()) && self.admit(head) == Admitted::Yes;
+        let wanted = Admin::is_for_desk(head.uri.path()) && self.is_own(head) && self.admit(head) == Admitted::Yes;
         wanted.then_some(self.0.max_body_len)
     }
 
     fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Answer {
         // The body was read because whoever asks was let in.
         if let (Body::Whole(octets), Some(desk)) = (body, &self.0.desk) {
+            self.0.counters.presented(Counted::Right);
             let who = format!("token from {peer}").into();
             return Answer::Later(desk(who, head.clone(), Bytes::copy_from_slice(octets)));
         }
-        Answer::Now(self.tell(head, body))
+        Answer::Now(self.tell(head, body, peer))
     }
 }
 
 impl Admin {
     /// What there is to tell at once.
-    fn tell(&self, head: &Parts, body: Body<'_>) -> Response {
+    fn tell(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Response {
         const TEXT: &str = "text/plain; charset=utf-8";
         let text = |status: StatusCode, text: &str| (status, TEXT, text.to_string());
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
-        let mut challenge = None;
+        let (mut challenge, mut retry_after) = (None, None);
         let (status, kind, body) = match head.uri.path() {
+            _ if !self.is_own(head) => {
+                self.0.counters.misdirected.increment();
+                text(
+                    StatusCode::MISDIRECTED_REQUEST,
+                    "this listener has another name: ask by its address, or list the name in `[admin] names`\n",
+                )
+            }
             path if Admin::is_for_desk(path) => match self.admit(head) {
                 Admitted::Yes if body == Body::TooLong => text(StatusCode::PAYLOAD_TOO_LARGE, "too long\n"),
                 Admitted::Yes => text(StatusCode::BAD_REQUEST, "the body broke off\n"),
                 Admitted::NoToken => text(
                     StatusCode::FORBIDDEN,
-                    "this is for whoever has the token, and there is none: see `[admin] token-file` and `[control]`\n",
+                    "this needs the admin token, and none is configured: see `[admin] token-file` and `[control]`\n",
                 ),
-                Admitted::No(presented) => {
-                    challenge = Some(match presented {
-                        Presented::Nothing => "Bearer realm=\"pharos\"",
-                        _ => "Bearer realm=\"pharos\", error=\"invalid_token\"",
-                    });
-                    text(StatusCode::UNAUTHORIZED, "this is for whoever has the token\n")
+                Admitted::No(Presented::Nothing) => {
+                    self.0.counters.presented(Counted::Missing);
+                    challenge = Some("Bearer realm=\"pharos\"");
+                    text(StatusCode::UNAUTHORIZED, "this needs the admin token\n")
                 }
+                Admitted::No(_) => match self.0.guesses.count(peer) {
+                    Guess::Free => {
+                        self.0.counters.presented(Counted::Wrong);
+                        challenge = Some("Bearer realm=\"pharos\", error=\"invalid_token\"");
+                        text(StatusCode::UNAUTHORIZED, "this needs the admin token\n")
+                    }
+                    Guess::TooMany(seconds) => {
+                        self.0.counters.presented(Counted::Limited);
+                        retry_after = Some(seconds);
+                        text(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens\n")
+                    }
+                },
             },
             _ if !is_read => text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"),
             "/healthz" => text(StatusCode::OK, "ok\n"),
@@ -150,6 +207,9 @@ impl Admin {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         if status == StatusCode::METHOD_NOT_ALLOWED {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(RETRY_AFTER, seconds.into());
         }
         if let Some(challenge) = challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

@@ -15,6 +15,7 @@ mod admin;
 mod asking;
 mod connection;
 mod doh;
+mod guesses;
 mod host;
 mod paced;
 mod pull;

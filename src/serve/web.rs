@@ -74,6 +74,7 @@ impl AdminListener {
         }
         let admin = Admin::new(readiness, desk, MAX_BODY_LEN);
         admin.set_token(token);
+        admin.set_names(config.names.clone());
         // What the operator's own probes do is not counted among what clients do.
         let clients = Clients::new(limits(&config.connections));
         let terms = Terms { kind: "admin", clients: clients.clone(), tls: None };
@@ -129,6 +130,7 @@ impl Web {
         };
         counters.insert(0, Arc::new(Served::new(source, dns, pulls)));
         if let Some(listener) = &admin {
+            counters.push(listener.admin.counters());
             listener.admin.show(counters);
         }
         Ok(Web { registry, admin })
@@ -146,6 +148,7 @@ impl Web {
             listener.admin.set_token(prepared.token.take());
             if let Some(config) = &config.admin {
                 listener.clients.set_limits(limits(&config.connections));
+                listener.admin.set_names(config.names.clone());
             }
         }
         let Some(registry) = &self.registry else { return };

@@ -10,6 +10,7 @@
 //!
 //! Prometheus text exposition format 0.0.4.
 
+pub mod admin;
 pub mod blobs;
 pub mod dns;
 pub mod histogram;

@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use pharos::base::diagnostic::Place;
 use pharos::base::time::Moment;
 use pharos::config::TlsFiles;
-use pharos::http::{Admin, Asker, Handler, PROTOCOLS, Pull, Server};
+use pharos::http::{Admin, Asker, Handler, PROTOCOLS, Pull, Server, Token};
 use pharos::listen::{Beyond, Clients, Limits, Listeners, Stopped, Terms, bind};
 use pharos::live::Readiness;
 use pharos::mirror::Health::{self, Up};
@@ -491,6 +491,65 @@ async fn every_listener_wants_one_host() {
         let said = raw(service.address, format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await;
         assert!(said.starts_with("HTTP/1.0 200"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn the_admin_listener_answers_for_its_own_names_alone() {
+    let admin = Admin::new(Arc::default(), None, 0);
+    admin.set_names(vec!["pharos.example".into()]);
+    let service = serve(admin.clone(), None, Arc::default());
+    let ask = async |host: &str, path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        raw(service.address, request.as_bytes()).await
+    };
+    for host in ["127.0.0.1", "192.0.2.7:9153", "[::1]:9153", "LocalHost:9153", "Pharos.Example", "pharos.example.:80"]
+    {
+        let said = ask(host, "/healthz").await;
+        assert!(said.starts_with("HTTP/1.1 200"), "{host}: {said}");
+    }
+    for path in ["/", "/healthz", "/ready", "/metrics", "/status", "/mirrors/a/order"] {
+        for host in
+            ["rebound.example", "localhost.rebound.example", "127.0.0.1.rebound.example:9153", "xpharos.example"]
+        {
+            let said = ask(host, path).await;
+            assert!(said.starts_with("HTTP/1.1 421"), "{host} {path}: {said}");
+        }
+    }
+    assert_eq!(admin.counters().misdirected.value(), 24);
+}
+
+#[tokio::test]
+async fn wrong_tokens_are_seen_and_slowed_and_the_right_one_is_never_refused() {
+    let desk: pharos::http::Desk =
+        Arc::new(|_, _, _| Box::pin(async { hyper::Response::new(http_body_util::Full::default()) }));
+    let admin = Admin::new(Arc::default(), Some(desk), 100);
+    admin.set_token(Some(Token::new("0123456789abcdef0123")));
+    let service = serve(admin.clone(), None, Arc::default());
+    let ask = async |token: &str| {
+        let header = if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+        let request = format!("GET /status HTTP/1.1\r\nHost: localhost\r\n{header}Connection: close\r\n\r\n");
+        raw(service.address, request.as_bytes()).await
+    };
+    for _ in 0..20 {
+        let said = ask("0123456789abcdef0124").await;
+        assert!(said.starts_with("HTTP/1.1 401") && said.contains("invalid_token"), "{said}");
+    }
+    // A minute may end between any two of these.
+    let mut limited = 0;
+    for _ in 0..30 {
+        let said = ask("0123456789abcdef0124").await;
+        limited += u64::from(said.starts_with("HTTP/1.1 429") && said.contains("retry-after: "));
+        assert!(ask("0123456789abcdef0123").await.starts_with("HTTP/1.1 200"));
+        assert!(ask("").await.starts_with("HTTP/1.1 401"));
+    }
+    assert!(limited >= 10, "{limited}");
+    let counters = admin.counters();
+    use pharos::telemetry::admin::Presented::{Limited, Missing, Right, Wrong};
+    let counted = [Right, Missing, Limited].map(|what| counters.tokens(what));
+    assert_eq!((counted, counters.tokens(Wrong)), ([30, 30, limited], 50 - limited));
+    // What needs no token is told all the same.
+    let said = raw(service.address, b"GET /healthz HTTP/1.0\r\n\r\n").await;
+    assert!(said.starts_with("HTTP/1.0 200"), "{said}");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::spec::{AdminSpec, ControlSpec, Spec};
+use crate::config::value;
 use crate::config::{Admin, Control, Secret, Token, limits};
 
 /// Why a text is no token.
@@ -49,7 +50,8 @@ impl Check<'_> {
         let [most, each] = [limits::ADMIN_CONNECTIONS_DEFAULT, limits::ADMIN_CONNECTIONS_PER_CLIENT_DEFAULT];
         let connections = self.check_connections(&spec.connections, most, each);
         let token = self.check_token(spec);
-        let Some(place) = place_of(spec) else { return Admin { listen, connections, token } };
+        let names = self.parse_all(&spec.names, value::host_name).into_iter().map(|name| name.value).collect();
+        let Some(place) = place_of(spec) else { return Admin { listen, connections, token, names } };
         if all.control.is_none() {
             self.report(
                 Diagnostic::error("token-without-control", "`[admin]` has a token, but orders have nowhere to be kept")
@@ -64,7 +66,7 @@ impl Check<'_> {
                     .help("listen on loopback, behind a proxy with TLS, or use the socket of `[control]`"),
             );
         }
-        Admin { listen, connections, token }
+        Admin { listen, connections, token, names }
     }
 
     fn check_token(&mut self, spec: &AdminSpec) -> Option<Token> {

@@ -130,7 +130,10 @@ impl Flight {
         // A connection that was closed meanwhile says nothing of the server.
         let (Place::Mirror(address) | Place::Canonical(address)) = place;
         let mut dialed = dialer.dial(address, &mut Step::Connect).await.map_err(|_| Unreached)?;
-        let response = dialed.request_with(method.clone(), path, accept(place), MAX_REFERRERS_LEN as u64).await.map_err(|_| Unreached)?;
+        let response = dialed
+            .request_with(method.clone(), path, accept(place), MAX_REFERRERS_LEN as u64)
+            .await
+            .map_err(|_| Unreached)?;
         self.keep(place, method, dialed);
         Ok(response)
     }

@@ -1,0 +1,90 @@
+//! Wrong tokens by client: the first few in a minute are answered as they are, more are told to wait.
+//!
+//! **Invariants**: memory is fixed; a right token is never looked up here, so no flood of wrong ones locks an operator out.
+//! **Not here**: which token is right ([`super::token`]).
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher as _;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::registry::network_of;
+
+/// Wrong tokens of one client in a minute that are answered 401; a person who mistypes needs fewer.
+const FREE: u32 = 20;
+
+/// The length of a window, in seconds.
+const WINDOW_SECS: u64 = 60;
+
+/// Windows that are kept: 16 KiB. Two clients may share one, which costs them nothing but a 429 for a wrong token.
+const SLOTS: usize = 1024;
+
+/// Counts of wrong tokens.
+#[derive(Debug)]
+pub(super) struct Guesses {
+    /// Keyed with the process's own secret, so that nobody can choose to share a window with a client.
+    hasher: RandomState,
+    start: Instant,
+    slots: Mutex<Box<[Slot]>>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    minute: u64,
+    count: u32,
+}
+
+/// What a wrong token gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guess {
+    /// 401.
+    Free,
+    /// 429 until the window ends, in so many seconds.
+    TooMany(u64),
+}
+
+impl Default for Guesses {
+    fn default() -> Self {
+        let slots = Mutex::new(vec![Slot::default(); SLOTS].into());
+        Guesses { hasher: RandomState::new(), start: Instant::now(), slots }
+    }
+}
+
+impl Guesses {
+    /// Counts a wrong token of a client.
+    pub(super) fn count(&self, client: IpAddr) -> Guess {
+        let at = self.hasher.hash_one(network_of(client)) as usize % SLOTS;
+        let seconds = self.start.elapsed().as_secs();
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = &mut slots[at];
+        let minute = seconds / WINDOW_SECS + 1;
+        if slot.minute != minute {
+            *slot = Slot { minute, count: 0 };
+        }
+        slot.count = slot.count.saturating_add(1);
+        match slot.count <= FREE {
+            true => Guess::Free,
+            false => Guess::TooMany(WINDOW_SECS - seconds % WINDOW_SECS),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_twenty_of_a_client_in_a_minute_are_free() {
+        let guesses = Guesses::default();
+        let one = "192.0.2.1".parse().unwrap();
+        assert!((0..FREE).all(|_| guesses.count(one) == Guess::Free));
+        tokio::time::advance(Duration::from_secs(50)).await;
+        assert_eq!(guesses.count(one), Guess::TooMany(10));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(guesses.count(one), Guess::Free);
+    }
+}

@@ -1,0 +1,69 @@
+//! Counters of the admin listener: tokens that were presented, and requests for another host.
+//!
+//! **Not here**: what the operator's own probes do, which is not counted.
+
+use super::{Collect, Counter, Page};
+
+/// What a request for the desk presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presented {
+    /// The token.
+    Right,
+    /// No token.
+    Missing,
+    /// Another token.
+    Wrong,
+    /// Another token, of a client that has presented too many.
+    Limited,
+}
+
+const PRESENTED: [(Presented, &str); 4] = [
+    (Presented::Right, "right"),
+    (Presented::Missing, "missing"),
+    (Presented::Wrong, "wrong"),
+    (Presented::Limited, "limited"),
+];
+
+/// The counters.
+#[derive(Debug, Default)]
+pub struct Admin {
+    tokens: [Counter; PRESENTED.len()],
+    /// Requests for a host that is not the listener's.
+    pub misdirected: Counter,
+}
+
+impl Admin {
+    /// A request for the desk presented this.
+    pub fn presented(&self, what: Presented) {
+        self.tokens[what as usize].increment();
+    }
+
+    /// How many requests for the desk presented this.
+    pub fn tokens(&self, what: Presented) -> u64 {
+        self.tokens[what as usize].value()
+    }
+}
+
+impl Collect for Admin {
+    fn collect(&self, page: &mut Page) {
+        let mut family = page.counter("pharos_admin_tokens_total", "Requests that need the admin token, by what came.");
+        for (what, word) in PRESENTED {
+            family.sample(&[("token", word)], self.tokens(what));
+        }
+        page.counter(
+            "pharos_admin_misdirected_total",
+            "Requests to the admin listener for a host that is not its own.",
+        )
+        .sample(&[], self.misdirected.value());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_its_kinds() {
+        assert!(PRESENTED.iter().enumerate().all(|(at, (what, _))| *what as usize == at));
+    }
+}
