@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use super::page::{Page, anchor, root};
 
-/// README.md and every page of docs/, by their paths in the repository.
+/// The pages in the root of the repository.
+const BESIDE: [&str; 4] = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"];
+
+/// The pages beside README.md, and every page of docs/, by their paths in the repository.
 pub(crate) fn pages() -> Vec<PathBuf> {
     let is_page = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
     let docs =
         fs::read_dir(root().join("docs")).unwrap().map(|entry| Path::new("docs").join(entry.unwrap().file_name()));
-    let mut found: Vec<PathBuf> = docs.filter(is_page).chain(["README.md".into()]).collect();
+    let mut found: Vec<PathBuf> = docs.filter(is_page).chain(BESIDE.map(PathBuf::from)).collect();
     found.sort();
     found
 }

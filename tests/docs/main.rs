@@ -44,6 +44,9 @@ pages! {
     knot_answers_as_its_page_says: "docs/migrate-from-knot-geoip.md" by knot::run;
     powerdns_answers_as_its_page_says: "docs/migrate-from-powerdns.md" by powerdns::run;
     mirrors_of_every_recipe_are_verified: "docs/run-a-mirror.md" by mirror_owner::run;
+    contributing_has_nothing_to_run: "CONTRIBUTING.md" by nothing;
+    the_changelog_has_nothing_to_run: "CHANGELOG.md" by nothing;
+    security_has_nothing_to_run: "SECURITY.md" by nothing;
     compliance_has_nothing_to_run: "docs/compliance.md" by nothing;
     differences_have_nothing_to_run: "docs/differences.md" by nothing;
     metrics_have_nothing_to_run: "docs/metrics.md" by nothing;
