@@ -11,6 +11,7 @@ mod archeio;
 #[path = "../common/mod.rs"]
 mod common;
 mod gdnsd;
+mod install;
 mod knot;
 mod links;
 mod migrate;
@@ -43,6 +44,7 @@ pages! {
     gdnsd_answers_as_its_page_says: "docs/migrate-from-gdnsd.md" by gdnsd::run;
     knot_answers_as_its_page_says: "docs/migrate-from-knot-geoip.md" by knot::run;
     powerdns_answers_as_its_page_says: "docs/migrate-from-powerdns.md" by powerdns::run;
+    installing_goes_as_its_page_says: "docs/install.md" by install::run;
     mirrors_of_every_recipe_are_verified: "docs/run-a-mirror.md" by mirror_owner::run;
     contributing_has_nothing_to_run: "CONTRIBUTING.md" by nothing;
     the_changelog_has_nothing_to_run: "CHANGELOG.md" by nothing;
