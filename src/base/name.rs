@@ -5,6 +5,7 @@
 //! **Not here**: compression ([`crate::wire`]), trees of names ([`crate::zone`]).
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 
@@ -241,8 +242,9 @@ const MAX_WORDS: usize = MAX_NAME_LEN.div_ceil(8);
 /// Where each suffix of a name starts, and what its hash is made from.
 ///
 /// The name is read once, eight octets at a time from its end, so that the hash of any ancestor is one step more.
-/// Hashes ignore ASCII case. The names stored in a table come from the operator's own zones, so a hash need not
-/// withstand chosen keys: a stranger's query can only probe what is there.
+/// Hashes ignore ASCII case. They begin with a seed that is drawn at start ([`seed_hashes`]), because names of zones may be
+/// another party's: of a zone that is transferred here, and of tenants in a zone of our own. With a known seed such a party
+/// could choose names that all have one hash, which a table would look through one by one.
 ///
 /// The longest suffixes may have been left out ([`Suffixes::fill_tail`]); nothing but their number is known of them.
 #[derive(Debug)]
@@ -275,6 +277,11 @@ impl Suffixes {
     /// The same, but for those that start before the tail that the name was read with.
     #[inline]
     pub fn fill_tail(&mut self, name: Name<'_>, tail: Tail) {
+        self.fill_seeded(name, tail, seed());
+    }
+
+    #[inline]
+    fn fill_seeded(&mut self, name: Name<'_>, tail: Tail, seed: u64) {
         let octets = name.0;
         let (mut at, before) = (usize::from(tail.start), usize::from(tail.before));
         let mut labels = before;
@@ -289,7 +296,7 @@ impl Suffixes {
         (self.labels, self.known, self.len) = (labels, labels - before, octets.len());
         let octets = &octets[usize::from(tail.start)..];
         self.steps.clear();
-        let mut hash = SEED;
+        let mut hash = seed;
         let words = octets.rchunks_exact(8);
         let first = words.remainder();
         for word in words {
@@ -353,8 +360,36 @@ impl Default for Suffixes {
     }
 }
 
-/// Where hashes begin.
-const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Where hashes begin if no seed is drawn: in tests and benches, whose counts of instructions are compared.
+const DEFAULT_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Where hashes begin; 0 until the first hash is made or a seed is set. It never changes after that: tables are made with it.
+///
+/// One for the process, not one for each table: the hashes of a query's name are made once for all tables that it is looked
+/// for in. No answer depends on it. A load is all that it costs a query.
+static SEED: AtomicU64 = AtomicU64::new(0);
+
+/// Has hashes of names begin with this seed in the whole process; `false` if they have begun with another already.
+pub fn seed_hashes(seed: u64) -> bool {
+    // 0 means that there is none.
+    let seed = seed.max(1);
+    SEED.compare_exchange(0, seed, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|kept| kept == seed, |_| true)
+}
+
+#[inline]
+fn seed() -> u64 {
+    match SEED.load(Ordering::Relaxed) {
+        0 => keep_seed(),
+        seed => seed,
+    }
+}
+
+/// Settles on the default, unless another thread was faster.
+#[cold]
+fn keep_seed() -> u64 {
+    seed_hashes(DEFAULT_SEED);
+    SEED.load(Ordering::Relaxed)
+}
 
 /// Stirs 64 bits so that each depends on all.
 #[inline]
@@ -605,6 +640,26 @@ mod tests {
         assert!(Name::from_wire(b"\x01a\x00").is_some());
         for bad in [&b""[..], b"\x01a", b"\x01a\x00\x00", b"\x40a\x00", b"\xc0\x0c"] {
             assert!(Name::from_wire(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_collide_with_one_seed_do_not_with_another() {
+        let hash = |text: &str, seed| {
+            let mut suffixes = Suffixes::new();
+            suffixes.fill_seeded(name(text).as_name(), Tail::WHOLE, seed);
+            suffixes.hash(suffixes.labels())
+        };
+        // The low bits say where in a table of 4096 slots a name is; these meet in one with the first seed.
+        let place = |text: &str, seed| hash(text, seed) >> 32 & 0xfff;
+        let meeting: Vec<String> =
+            (0..200_000).map(|number| format!("n{number}.example")).filter(|text| place(text, 1) == 7).collect();
+        assert!(meeting.len() > 20, "{}", meeting.len());
+        for seed in [2, DEFAULT_SEED, u64::MAX] {
+            let mut places: Vec<u64> = meeting.iter().map(|text| place(text, seed)).collect();
+            places.sort_unstable();
+            places.dedup();
+            assert!(places.len() > meeting.len() - 5, "{} places for {}", places.len(), meeting.len());
         }
     }
 }

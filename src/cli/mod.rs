@@ -30,6 +30,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::base::diagnostic::Style;
 use crate::base::report::report;
 use crate::base::text::shown;
+use crate::process;
 use crate::serve::{self, Failure};
 
 /// An authoritative split-horizon DNS server for container registries.
@@ -143,6 +144,7 @@ const NO_SERVER: u8 = 4;
 
 /// Runs the command that was typed.
 pub fn run() -> ExitCode {
+    process::seed_names();
     let cli = Cli::parse();
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => {

@@ -19,7 +19,7 @@ pub use clock::Clock;
 pub use holder::{Holder, Transport, port_holder};
 pub use lock::{Lock, LockError};
 pub use notify::Supervisor;
-pub use seed::seed;
+pub use seed::{seed, seed_names};
 pub use signals::{Signal, Signals};
 pub use sys::{forbid_dumps, raise_open_files};
 pub use vital::{Ended, Ends, Vital};

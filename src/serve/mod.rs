@@ -208,6 +208,7 @@ pub struct Running {
 impl Running {
     /// Starts serving a configuration.
     pub async fn start(path: &Path) -> Result<Self, Failure> {
+        process::seed_names();
         work::start().map_err(Failure::Threads)?;
         files::start().map_err(Failure::Threads)?;
         let prepared = prepare(path, Generation(1), &Purpose::Start).map_err(Failure::Config)?;
