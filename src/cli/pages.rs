@@ -14,6 +14,7 @@ use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
 use super::{BAD_CONFIG, Cli, OK, complain, put};
+use crate::files::{self, Kind};
 
 /// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
@@ -168,7 +169,7 @@ fn is_replaceable(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(error),
         Ok(metadata) if !metadata.is_file() => Ok(false),
-        Ok(_) => Ok(String::from_utf8_lossy(&fs::read(path)?).contains(MANUAL)),
+        Ok(_) => Ok(String::from_utf8_lossy(&files::read(path, Kind::Pem)?.bytes).contains(MANUAL)),
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::files::{self, Kind};
+use crate::tls;
 
 /// How long to wait for the system's roots, some 150 files.
 const SYSTEM_DEADLINE: Duration = Duration::from_secs(20);
@@ -20,9 +20,9 @@ pub fn roots(file: Option<&Path>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>>
     match file {
         Some(path) => {
             for certificate in read(path)? {
-                store
-                    .add(certificate)
-                    .map_err(|error| problem(path, &format!("holds a certificate that is no root: {error}")))?;
+                store.add(certificate).map_err(|_| {
+                    problem(path, "holds a certificate that cannot be a root: it is damaged, or not X.509 version 3")
+                })?;
             }
             if store.is_empty() {
                 return Err(problem(path, "holds no certificate"));
@@ -44,8 +44,7 @@ pub fn roots(file: Option<&Path>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>>
 
 fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, Vec<Diagnostic>> {
     let read = files::read(path, Kind::Roots).map_err(|error| problem(path, &format!("cannot be read: {error}")))?;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read.bytes).collect();
-    all.map_err(|error| problem(path, &format!("is not PEM: {error}")))
+    tls::certificates(&read.bytes).map_err(|why| problem(path, &format!("cannot be used: {why}")))
 }
 
 fn no_roots(message: String) -> Vec<Diagnostic> {

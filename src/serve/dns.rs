@@ -1,8 +1,7 @@
 //! The DNS listeners, DNS over HTTPS among them, from the configuration to their end.
 //!
-//! **Invariants**: all of them answer from one snapshot, and share one limit on connections and one certificate, which
-//! changes only together with the snapshot it was compiled with.
-//! **Not here**: the protocols ([`crate::dns`], [`crate::http`]).
+//! **Invariants**: all of them answer from one snapshot, and share one limit on connections and one certificate.
+//! **Not here**: the protocols ([`crate::dns`], [`crate::http`]), renewed certificates ([`super::certificates`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +60,7 @@ impl Dns {
         let dns_counters = Arc::new(Counters::default());
         counters.push(dns_counters.clone());
         let mut tls = Vec::new();
-        let identity = prepared.dns_identity.take();
+        let identity = prepared.dns_identity.clone();
         let certificates = identity.as_ref().map(|identity| {
             Ok(Certificates {
                 tls: serve_with(identity, &dns::TLS_PROTOCOLS, &mut tls)?,
@@ -97,6 +96,11 @@ impl Dns {
         self.counters.clone()
     }
 
+    /// What the encrypted listeners serve TLS with, all with one certificate.
+    pub(super) fn tls(&self) -> &[Arc<Tls>] {
+        &self.tls
+    }
+
     /// Where we listen.
     pub(super) fn addresses(&self) -> &dns::Addresses {
         self.service.addresses()
@@ -108,11 +112,6 @@ impl Dns {
         self.service.set_payload(&prepared.built.config.dns);
         if prepared.built.config.dns.rrl.is_some() {
             self.service.prepare_rates();
-        }
-        if let Some(identity) = prepared.dns_identity.take() {
-            for tls in &self.tls {
-                tls.replace(identity.clone());
-            }
         }
     }
 

@@ -7,6 +7,7 @@
 //! state is one log line.
 //! **Not here**: the services themselves ([`crate::dns`], [`crate::http`]).
 
+mod certificates;
 mod control;
 mod dns;
 mod limits;
@@ -41,6 +42,7 @@ use crate::process::work::{self, Lane};
 use crate::process::{self, Clock, Ended, Ends, Signal, Signals, Supervisor, Vital};
 use crate::telemetry::Collect;
 use crate::transfer;
+use certificates::Certificates;
 use dns::Dns;
 use mirrors::Mirrors;
 use prepare::{Prepared, prepare};
@@ -252,6 +254,7 @@ struct Services {
     control: Option<Control>,
     readiness: Arc<Readiness>,
     transfers: transfer::Service,
+    certificates: Arc<Certificates>,
 }
 
 impl Services {
@@ -285,6 +288,9 @@ impl Services {
         let (retransfers, demanded) = live::retransfers();
         let engine = Engine { published: published.clone(), clock, notices };
         let dns = Dns::start(dns_ports, &mut prepared, engine, &mut counters)?;
+        let certificates = Arc::new(Certificates::default());
+        certificates.watch_dns(&prepared, dns.tls());
+        counters.push(certificates.clone());
         let snapshot = published.load_full();
         info!("serving {}", tries::amount(&snapshot));
         for line in tries::dns(&snapshot, dns.addresses()) {
@@ -308,9 +314,23 @@ impl Services {
         );
         counters.push(transfers.counters());
         let web = Web::start(ports, admin, &mut prepared, &published, clock, counters, dns.counters())?;
-        let config = prepared.built.config;
+        certificates.watch_registry(&prepared, web.registry_tls());
+        tokio::spawn(vital.guard("watcher of certificates", certificates.clone().run()));
+        let started = prepared.built.config;
         readiness.serve();
-        Ok(Services { started: config, updates, published, dns, web, mirrors, hosts, control, readiness, transfers })
+        Ok(Services {
+            started,
+            updates,
+            published,
+            dns,
+            web,
+            mirrors,
+            hosts,
+            control,
+            readiness,
+            transfers,
+            certificates,
+        })
     }
 
     /// Serves what a reload compiled, or says why not.
@@ -319,6 +339,7 @@ impl Services {
             Ok(mut prepared) => {
                 self.web.reload(&mut prepared);
                 self.dns.reload(&mut prepared);
+                self.certificates.reload(&prepared);
                 let encryption = std::mem::take(&mut prepared.encryption);
                 let Built { config, snapshot, warnings } = prepared.built;
                 log_warnings(&warnings);

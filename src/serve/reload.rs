@@ -1,12 +1,15 @@
 //! Reloading: compiling away from the threads that answer, one at a time, and what a reload cannot change.
 //!
 //! **Invariants**: a reload asked for while one is under way is done after it, so that the last state of the files is
-//! always the one that is read.
+//! always the one that is read; however often it was asked for, it is done once. A reload that takes long is reported.
 //! **Not here**: publishing ([`super`]).
 
 use std::future::pending;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::one_line;
@@ -15,19 +18,34 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::report::summary;
 use crate::base::time::Generation;
 use crate::config::Config;
+use crate::files;
 use crate::load::hosts::Purpose;
 use crate::load::hosts::keep::Known;
 use crate::process::work::{self, Lane, Pending};
 
 type Outcome = Result<Prepared, Vec<Diagnostic>>;
 
+/// Makes ready what a reload serves; waits for the disk.
+type Load = dyn Fn(&Path, &Purpose) -> Outcome + Send + Sync;
+
+/// How long a reload may take before it is reported: databases of cities take seconds, a disk that hangs takes for ever.
+const SLOW: Duration = Duration::from_secs(30);
+
 /// The reloads that were asked for.
 pub(super) struct Reloads {
     path: PathBuf,
     /// What is known of hosts when a reload begins.
     known: Box<dyn Fn() -> Known + Send>,
-    running: Option<Pending<Outcome>>,
+    load: Arc<Load>,
+    running: Option<Running>,
     then: Then,
+}
+
+/// The reload under way.
+struct Running {
+    outcome: Pending<Outcome>,
+    /// When it is reported as slow; `None` once it was.
+    slow_at: Option<Instant>,
 }
 
 /// What follows the reload that is running.
@@ -39,7 +57,15 @@ enum Then {
 
 impl Reloads {
     pub(super) fn new(path: &Path, known: impl Fn() -> Known + Send + 'static) -> Self {
-        Reloads { path: path.to_path_buf(), known: Box::new(known), running: None, then: Then::Nothing }
+        // The publisher numbers what it publishes.
+        let load = |path: &Path, purpose: &Purpose| prepare(path, Generation::default(), purpose);
+        Reloads {
+            path: path.to_path_buf(),
+            known: Box::new(known),
+            load: Arc::new(load),
+            running: None,
+            then: Then::Nothing,
+        }
     }
 
     /// Asks for a reload.
@@ -53,7 +79,24 @@ impl Reloads {
     /// Waits for the next outcome; forever, where no reload was asked for. May be dropped and called again.
     pub(super) async fn next(&mut self) -> Outcome {
         let Some(running) = &mut self.running else { return pending().await };
-        let outcome = running.await;
+        let outcome = loop {
+            let slow_at = running.slow_at;
+            let slow = async {
+                match slow_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
+            tokio::select! {
+                outcome = &mut running.outcome => break outcome,
+                () = slow => {
+                    running.slow_at = None;
+                    let at = files::slowest(Duration::from_secs(1));
+                    let at = at.map(|path| format!("; it waits for `{}`", path.display())).unwrap_or_default();
+                    warn!("the reload is not done after {} s, what was served stays{at}", SLOW.as_secs());
+                }
+            }
+        };
         self.running = None;
         if self.then == Then::Another {
             self.then = Then::Nothing;
@@ -71,8 +114,9 @@ impl Reloads {
 
     fn start(&mut self) {
         let (path, purpose) = (self.path.clone(), Purpose::Reload((self.known)()));
-        // The publisher numbers what it publishes.
-        self.running = Some(work::submit(Lane::Load, move || prepare(&path, Generation::default(), &purpose)));
+        let load = self.load.clone();
+        let outcome = work::submit(Lane::Load, move || load(&path, &purpose));
+        self.running = Some(Running { outcome, slow_at: Some(Instant::now() + SLOW) });
     }
 }
 
@@ -182,6 +226,35 @@ mod tests {
         );
         let all = needs_restart(&started, &without_probe.unwrap().0);
         assert!(all.iter().any(|said| said.starts_with("`[probe]` has changed")), "{all:#?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reload_is_reported_and_followed_by_one_more() {
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let ended = std::sync::Mutex::new(ended);
+        let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = count.clone();
+        let mut reloads = Reloads::new(Path::new("pharos.toml"), Known::new);
+        reloads.load = Arc::new(move |_, _| {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            // As a disk that hangs does.
+            let _ = ended.lock().unwrap().recv();
+            Err(Vec::new())
+        });
+        let is_reported = |reloads: &Reloads| reloads.running.as_ref().unwrap().slow_at.is_none();
+        reloads.ask();
+        let early = tokio::time::timeout(SLOW - Duration::from_secs(1), reloads.next()).await;
+        assert!(early.is_err() && !is_reported(&reloads));
+        for _ in 0..3 {
+            reloads.ask();
+            let late = tokio::time::timeout(Duration::from_secs(2), reloads.next()).await;
+            assert!(late.is_err() && is_reported(&reloads));
+        }
+        end.send(()).unwrap();
+        assert!(reloads.next().await.is_err() && !reloads.are_over());
+        end.send(()).unwrap();
+        assert!(reloads.next().await.is_err() && reloads.are_over());
+        assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 2);
     }
 
     #[tokio::test]

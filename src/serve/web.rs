@@ -1,8 +1,8 @@
 //! The HTTP listeners: the registry's and the admin's, from the configuration to their end.
 //!
-//! **Invariants**: the registry's settings and certificate change together with the snapshot they were compiled with, and
-//! only when all of it was right.
-//! **Not here**: HTTP itself ([`crate::http`]).
+//! **Invariants**: the registry's settings change together with the snapshot they were compiled with, and only when all of
+//! it was right.
+//! **Not here**: HTTP itself ([`crate::http`]), renewed certificates ([`super::certificates`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -118,7 +118,7 @@ impl Web {
                 pulls = Some(http.clone());
                 let asker = Asker::new(prepared.means.take());
                 counters.extend([http.clone() as Arc<dyn Collect>, asker.clone()]);
-                let terms = Terms { kind: "registry", clients, tls: registry_tls(prepared.identity.take())? };
+                let terms = Terms { kind: "registry", clients, tls: registry_tls(prepared.identity.clone())? };
                 Some(Registry::start(bound, terms, settings, published, clock, http, asker)?)
             }
             _ => None,
@@ -141,6 +141,11 @@ impl Web {
         self.registry.as_ref().map_or(&[], |registry| &registry.addresses)
     }
 
+    /// What the registry listener serves TLS with; `None` if it does not.
+    pub(super) fn registry_tls(&self) -> Option<&Arc<Tls>> {
+        self.registry.as_ref()?.tls.as_ref()
+    }
+
     /// Takes over what a reload prepared.
     pub(super) fn reload(&self, prepared: &mut Prepared) {
         let config = &prepared.built.config;
@@ -159,9 +164,6 @@ impl Web {
         if let Some(settings) = prepared.settings.take() {
             registry.asker.replace(prepared.means.take());
             registry.settings.store(Arc::new(settings));
-        }
-        if let (Some(tls), Some(identity)) = (&registry.tls, prepared.identity.take()) {
-            tls.replace(identity);
         }
     }
 

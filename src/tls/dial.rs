@@ -33,6 +33,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::facts;
+use super::life::{Life, Phase};
 
 /// What mirrors are dialled with: made once, shared by every connection.
 #[derive(Clone, Debug)]
@@ -179,16 +180,21 @@ impl Dialer {
         Ok(Dialed { host: self.host.clone(), sender, chain, allowance, _connection: connection })
     }
 
-    /// Whether clients will accept the chain of a connection after so long as well.
+    /// Whether clients will accept the chain of a connection for so long as well, or for a third of the life of each of its
+    /// certificates if that is shorter.
     pub fn lasts(&self, dialed: &Dialed, ahead: Duration) -> bool {
-        let then = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs()) + ahead);
+        self.lasts_from(&dialed.chain, ahead, UnixTime::now())
+    }
+
+    fn lasts_from(&self, chain: &[CertificateDer<'_>], ahead: Duration, now: UnixTime) -> bool {
         let Some(secure) = &self.secure else { return true };
-        let Some((leaf, intermediates)) = dialed.chain.split_first() else { return false };
+        let Some((leaf, intermediates)) = chain.split_first() else { return false };
         // Accepted now, and each of its certificates lasts: so does the chain. Its signatures, which cost as much as the
         // handshake, are checked again only where another path may have to be found.
-        if dialed.chain.iter().all(|one| facts::not_after(one).is_some_and(|end| then <= end)) {
-            return true;
-        }
+        let lives = chain.iter().map(|one| Life::of_one(one, ahead));
+        let ending = lives.filter(|life| life.is_none_or(|life| life.phase(now) != Phase::Good));
+        let Some(window) = ending.map(|life| life.map_or(ahead, |life| life.window())).max() else { return true };
+        let then = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + window);
         secure.verifier.verify_server_cert(leaf, intermediates, &secure.name, &[], then).is_ok()
     }
 }
@@ -389,5 +395,28 @@ mod tests {
         let _ = connection.await.unwrap();
         let sent: u64 = flood.await.unwrap();
         assert!(sent < 3 * MAX_HEADS_LEN / 40, "{sent} interim responses were read");
+    }
+
+    #[test]
+    fn a_certificate_of_six_days_is_good_for_the_first_four() {
+        let authority = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let root = params.self_signed(&authority).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(root.der().clone()).unwrap();
+        let dialer = Dialer::new("blob.example".into(), 443, Arc::new(roots)).unwrap();
+        let mut leaf = CertificateParams::new(vec!["blob.example".to_string()]).unwrap();
+        (leaf.not_before, leaf.not_after) = (date_time_ymd(2026, 2, 1), date_time_ymd(2026, 2, 7));
+        let issuer = rcgen::Issuer::new(params, authority);
+        let chain = [leaf.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().der().clone()];
+        let lasts = |day: u8, ahead: u64| {
+            let now = date_time_ymd(2026, 2, day).unix_timestamp() as u64;
+            let now = UnixTime::since_unix_epoch(Duration::from_secs(now + 1));
+            dialer.lasts_from(&chain, Duration::from_secs(ahead * 3600), now)
+        };
+        assert_eq!([1, 4, 5, 6].map(|day| lasts(day, 72)), [true, true, false, false]);
+        // A shorter window that is configured holds.
+        assert_eq!([5, 6].map(|day| lasts(day, 24)), [true, false]);
     }
 }

@@ -70,10 +70,7 @@ impl Facts {
         let parsed = ParsedCertificate::try_from(leaf)?;
         Ok(Facts {
             names: names(&parsed),
-            not_before: match time_fault(&parsed, UnixTime::since_unix_epoch(Duration::ZERO)) {
-                Some(CertificateError::NotValidYetContext { not_before, .. }) => Some(not_before),
-                _ => None,
-            },
+            not_before: begin_of(&parsed),
             not_after: end_of(&parsed),
             key: key_kind(&parsed.subject_public_key_info()),
         })
@@ -83,6 +80,19 @@ impl Facts {
 /// When a certificate ends to be valid; none where that cannot be read.
 pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
     end_of(&ParsedCertificate::try_from(certificate).ok()?)
+}
+
+/// When a certificate begins, if that can be read, and ends to be valid, in seconds since 1970.
+pub(super) fn validity(certificate: &CertificateDer<'_>) -> Option<(Option<u64>, u64)> {
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    Some((begin_of(&parsed).map(|begin| begin.as_secs()), end_of(&parsed)?.as_secs()))
+}
+
+fn begin_of(parsed: &ParsedCertificate<'_>) -> Option<UnixTime> {
+    match time_fault(parsed, UnixTime::since_unix_epoch(Duration::ZERO)) {
+        Some(CertificateError::NotValidYetContext { not_before, .. }) => Some(not_before),
+        _ => None,
+    }
 }
 
 fn end_of(parsed: &ParsedCertificate<'_>) -> Option<UnixTime> {

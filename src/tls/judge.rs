@@ -17,11 +17,16 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error, RootCertStore};
 
 use super::facts::{Facts, KeyKind, Parties, shown_name};
-use super::load::{EXPIRING, Problem, check_time, join, read, read_chain, read_key};
+use super::life::{EXPIRING, Life, Phase};
+use super::load::{Problem, check_time, join, read, read_chain, read_key, span};
 use crate::base::diagnostic::{Diagnostic, Place, Severity, list};
 
 /// RSA keys below this are refused by clients (CA/Browser Forum Baseline Requirements §6.1.5).
-const LEAST_RSA_BITS: usize = 2048;
+pub(super) const LEAST_RSA_BITS: usize = 2048;
+
+/// The codes of a key that is too weak, and of one that cannot be used.
+const WEAK_KEY: &str = "tls-weak-key";
+pub(super) const BAD_KEY: &str = "tls-bad-key";
 
 /// What is to be judged.
 #[derive(Clone, Debug)]
@@ -55,7 +60,10 @@ pub fn judge(given: &Given, roots: &RootCertStore, now: UnixTime) -> (Option<(Fa
     };
     problems.extend(order.problem(&file));
     problems.extend(key_problem(&facts, &file));
-    problems.extend(given.key.as_deref().and_then(|key| mismatch(&chain, key, given)));
+    // A key that is too weak is one problem, not two.
+    let is_weak = problems.iter().any(|problem| problem.code == WEAK_KEY);
+    let unfit = given.key.as_deref().and_then(|key| mismatch(&chain, key, given));
+    problems.extend(unfit.filter(|problem| !(is_weak && problem.code == BAD_KEY)));
     if let Ok(leaf) = ParsedCertificate::try_from(&chain[0]) {
         problems.extend(name_problem(&leaf, &facts, given, &file));
         problems.extend(path_problem(&leaf, &chain, roots, &file, now));
@@ -125,7 +133,7 @@ fn key_problem(facts: &Facts, file: &str) -> Option<Diagnostic> {
         KeyKind::P256 | KeyKind::P384 | KeyKind::Ed25519 => false,
     };
     weak.then(|| {
-        Diagnostic::error("tls-weak-key", format!("the key of the certificate in `{file}` is {}", facts.key))
+        Diagnostic::error(WEAK_KEY, format!("the key of the certificate in `{file}` is {}", facts.key))
             .help("have one issued for ECDSA (P-256 or P-384), RSA (2048 bits or more) or Ed25519")
     })
 }
@@ -159,7 +167,10 @@ fn path_problem(
     file: &str,
     now: UnixTime,
 ) -> Option<Diagnostic> {
-    if let Some(problem) = check_time(leaf, file, now).filter(|problem| !matches!(problem, Problem::Expiring { .. })) {
+    // Of the leaf alone: what else is in the file need not be part of the path to a root.
+    let first = &chain[..1];
+    let time = check_time(leaf, first, file, now);
+    if let Some(problem) = time.as_ref().filter(|problem| !matches!(problem, Problem::Expiring { .. })) {
         // Here nobody is served by a certificate that is refused.
         return Some(Diagnostic { severity: Severity::Error, ..problem.diagnostic() });
     }
@@ -168,13 +179,17 @@ fn path_problem(
         Err(Error::InvalidCertificate(error)) => return Some(refused(&error, chain, roots, file)),
         Err(error) => return Some(unusable(file, &error.to_string())),
     }
-    let then = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + EXPIRING);
-    if let Some(problem) = check_time(leaf, file, now) {
+    if let Some(problem) = time {
         return Some(problem.diagnostic());
     }
+    // Another path may lead on when an issuer has ended.
+    let ending = chain[1..].iter().filter_map(|issuer| Life::of_one(issuer, EXPIRING));
+    let ending = ending.filter(|life| life.phase(now) != Phase::Good).min_by_key(|life| life.ends)?;
+    let then = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + ending.window());
     verify(leaf, chain, roots, then).err().map(|_| {
-        Diagnostic::warning("tls-expiring", format!("an issuer of the certificate in `{file}` expires within 72 hours"))
-            .help("get the current intermediate from whoever issued it")
+        let left = span(ending.distance(now));
+        Diagnostic::warning("tls-expiring", format!("an issuer of the certificate in `{file}` expires in {left}"))
+            .help("get the current intermediate from the authority that issued it")
     })
 }
 
@@ -238,7 +253,19 @@ pub fn reason_words(error: &CertificateError) -> String {
         CertificateError::UnknownIssuer => {
             "its chain does not lead to a trusted root (self-signed, or an intermediate is missing)".to_string()
         }
-        other => other.to_string(),
+        CertificateError::BadEncoding => "it is damaged, or not an X.509 version 3 certificate".to_string(),
+        CertificateError::BadSignature => "its signature is wrong".to_string(),
+        CertificateError::Revoked => "it is revoked".to_string(),
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "it is not for a TLS server".to_string()
+        }
+        CertificateError::UnhandledCriticalExtension => "it has a critical extension that is not known".to_string(),
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "it is signed with an algorithm that is not supported".to_string()
+        }
+        // The library has no words for others, but the names of its types.
+        _ => "it breaks a rule of RFC 5280".to_string(),
     }
 }
 

@@ -3,20 +3,28 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{
+    CertificateDer, PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer, UnixTime,
+};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, InconsistentKeys};
 
 use super::Identity;
-use super::facts::time_fault;
-use crate::base::diagnostic::Diagnostic;
+use super::facts::{Facts as Leaf, KeyKind, time_fault};
+use super::judge::{BAD_KEY, LEAST_RSA_BITS, reason_words};
+use super::life::{Life, Phase};
+use super::pem::{self, PemError, Section};
+use crate::base::diagnostic::{Diagnostic, list};
 use crate::config::TlsFiles;
 use crate::files::{self, Contents, Facts, Kind, ReadError};
 
-/// How long before its end a certificate is warned about; the same 72 h as a mirror's is.
-pub(super) const EXPIRING: Duration = Duration::from_secs(72 * 3600);
+/// The label of a certificate in PEM.
+const CERTIFICATE: &str = "CERTIFICATE";
+
+/// The most labels of a file that a message repeats, and the longest of them in bytes.
+const MAX_LABELS: usize = 3;
+const MAX_LABEL: usize = 40;
 
 /// Reads the chain and the key, as of `now`; warnings come beside the identity.
 ///
@@ -46,7 +54,7 @@ fn identity(
     let path = || files.cert.display().to_string();
     let leaf = chain.first().expect("a chain has a leaf: read_chain");
     let warning = match ParsedCertificate::try_from(leaf) {
-        Ok(leaf) => check_time(&leaf, &path(), now),
+        Ok(leaf) => check_time(&leaf, &chain, &path(), now),
         Err(error) => return Err(Problem::BadCertificate { path: path(), error }),
     };
     Ok((join(chain, key, &files.cert, &files.key)?, warning))
@@ -66,15 +74,17 @@ pub(super) enum Problem {
     /// Others may read or change the key.
     Exposed { path: String, exposure: &'static str },
     /// A file is not PEM.
-    NotPem { path: String, error: pem::Error },
-    /// There is no certificate in the file of the chain.
-    NoCertificate { path: String },
-    /// There is no private key in the file of the key.
-    NoKey { path: String },
+    NotPem { path: String, error: PemError, object: &'static str },
+    /// There is no certificate in the file of the chain, but sections of these kinds.
+    NoCertificate { path: String, labels: Vec<String> },
+    /// There is no private key in the file of the key, but sections of these kinds.
+    NoKey { path: String, labels: Vec<String> },
+    /// The key is encrypted.
+    EncryptedKey { path: String },
     /// The leaf cannot be parsed.
     BadCertificate { path: String, error: Error },
     /// The key cannot be used.
-    BadKey { path: String, error: Error },
+    BadKey { path: String, kind: Option<KeyKind> },
     /// The key belongs to another certificate.
     Mismatch { cert: String, key: String },
     /// The leaf's time is over.
@@ -89,19 +99,55 @@ pub(super) fn read(path: &Path) -> Result<Contents, Problem> {
     files::read(path, Kind::Pem).map_err(|error| Problem::Unreadable { path: path.to_path_buf(), error })
 }
 
-pub(super) fn read_chain(pem: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
-    let shown = || path.display().to_string();
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    let chain = chain.map_err(|error| Problem::NotPem { path: shown(), error })?;
-    if chain.is_empty() { Err(Problem::NoCertificate { path: shown() }) } else { Ok(chain) }
+/// The certificates of a PEM file, one at least.
+pub(super) fn read_chain(bytes: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
+    let shown = path.display().to_string();
+    let sections =
+        pem::sections(bytes).map_err(|error| Problem::NotPem { path: shown.clone(), error, object: "x509" })?;
+    let labels = labels(&sections);
+    let certificates = sections.into_iter().filter(|section| section.label == CERTIFICATE);
+    let chain: Vec<_> = certificates.filter_map(|section| section.der.map(CertificateDer::from)).collect();
+    match chain.is_empty() {
+        true => Err(Problem::NoCertificate { path: shown, labels }),
+        false => Ok(chain),
+    }
 }
 
-pub(super) fn read_key(pem: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, Problem> {
-    let shown = || path.display().to_string();
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| match error {
-        pem::Error::NoItemsFound => Problem::NoKey { path: shown() },
-        error => Problem::NotPem { path: shown(), error },
-    })
+/// The certificates of a PEM file, or why it is not one.
+pub fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let sections = pem::sections(bytes).map_err(|error| error.to_string())?;
+    let certificates = sections.into_iter().filter(|section| section.label == CERTIFICATE);
+    Ok(certificates.filter_map(|section| section.der.map(CertificateDer::from)).collect())
+}
+
+/// The first private key of a PEM file.
+pub(super) fn read_key(bytes: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, Problem> {
+    let shown = path.display().to_string();
+    let sections =
+        pem::sections(bytes).map_err(|error| Problem::NotPem { path: shown.clone(), error, object: "pkey" })?;
+    let labels = labels(&sections);
+    for section in sections {
+        let Section { label, der, .. } = section;
+        match (label.as_str(), der) {
+            ("PRIVATE KEY", Some(der)) => return Ok(PrivatePkcs8KeyDer::from(der).into()),
+            ("RSA PRIVATE KEY", Some(der)) => return Ok(PrivatePkcs1KeyDer::from(der).into()),
+            ("EC PRIVATE KEY", Some(der)) => return Ok(PrivateSec1KeyDer::from(der).into()),
+            ("ENCRYPTED PRIVATE KEY", _) | (_, None) => return Err(Problem::EncryptedKey { path: shown }),
+            _ => {}
+        }
+    }
+    Err(Problem::NoKey { path: shown, labels })
+}
+
+/// The kinds of sections in a file, each once.
+fn labels(sections: &[Section]) -> Vec<String> {
+    let mut labels: Vec<String> = Vec::new();
+    for section in sections.iter().filter(|section| section.label.len() <= MAX_LABEL) {
+        if labels.len() < MAX_LABELS && !labels.contains(&section.label) {
+            labels.push(section.label.clone());
+        }
+    }
+    labels
 }
 
 /// The identity that a chain makes with its key.
@@ -112,15 +158,22 @@ pub(super) fn join(
     key_path: &Path,
 ) -> Result<Identity, Problem> {
     let (cert, shown_key) = (cert_path.display().to_string(), key_path.display().to_string());
+    let kind = chain.first().and_then(|leaf| Leaf::read(leaf).ok()).map(|leaf| leaf.key);
     match CertifiedKey::from_der(chain, key, &super::provider()) {
         Ok(identity) => Ok(Identity(identity.into())),
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(Problem::Mismatch { cert, key: shown_key }),
-        Err(error) => Err(Problem::BadKey { path: shown_key, error }),
+        // The library's error repeats one failed attempt for each kind of key.
+        Err(_) => Err(Problem::BadKey { path: shown_key, kind }),
     }
 }
 
-/// Judges the leaf's time.
-pub(super) fn check_time(leaf: &ParsedCertificate<'_>, path: &str, now: UnixTime) -> Option<Problem> {
+/// Judges the time of the leaf, and the ends of the whole chain.
+pub(super) fn check_time(
+    leaf: &ParsedCertificate<'_>,
+    chain: &[CertificateDer<'_>],
+    path: &str,
+    now: UnixTime,
+) -> Option<Problem> {
     let apart = |from: UnixTime, to: UnixTime| Duration::from_secs(to.as_secs().saturating_sub(from.as_secs()));
     let path = path.to_string();
     match time_fault(leaf, now) {
@@ -132,12 +185,12 @@ pub(super) fn check_time(leaf: &ParsedCertificate<'_>, path: &str, now: UnixTime
         }
         _ => {}
     }
-    let later = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + EXPIRING);
-    match time_fault(leaf, later) {
-        Some(CertificateError::ExpiredContext { not_after, .. }) => {
-            Some(Problem::Expiring { path, left: apart(now, not_after) })
-        }
-        _ => None,
+    let life = Life::of(chain)?;
+    match life.phase(now) {
+        Phase::Good => None,
+        Phase::Expiring => Some(Problem::Expiring { path, left: life.distance(now) }),
+        // The leaf is valid: one of its issuers is not.
+        Phase::Expired => Some(Problem::Expired { path, since: life.distance(now) }),
     }
 }
 
@@ -158,22 +211,44 @@ impl Problem {
                     "a server with the key can pose as this one: `chmod 600` the file, or `chown root:GROUP` and `chmod 640` it",
                 )
             }
-            Problem::NotPem { path, error } => {
-                Diagnostic::error("tls-not-pem", format!("`{path}` is not a whole PEM file: {error}"))
-                    .help("the file must consist of `-----BEGIN …-----` sections")
+            Problem::NotPem { path, error, object } => {
+                Diagnostic::error("tls-not-pem", format!("`{path}` cannot be used: {error}"))
+                    .help(error.help(object, path))
             }
-            Problem::NoCertificate { path } => {
-                Diagnostic::error("tls-no-certificate", format!("there is no certificate in `{path}`"))
-                    .help("`cert` is the chain, leaf first, each in a `-----BEGIN CERTIFICATE-----` section")
+            Problem::NoCertificate { path, labels } => {
+                let message = format!("there is no certificate in `{path}`{}", found(labels));
+                let help = match labels.iter().any(|label| label.ends_with("PRIVATE KEY")) {
+                    true => "were `cert` and `key` swapped? the certificate chain goes into `cert`",
+                    false => "the chain, leaf first, each in a `-----BEGIN CERTIFICATE-----` section",
+                };
+                Diagnostic::error("tls-no-certificate", message).help(help)
             }
-            Problem::NoKey { path } => Diagnostic::error("tls-no-key", format!("there is no private key in `{path}`"))
-                .help("`key` is an unencrypted PKCS#8, PKCS#1 or SEC1 key in PEM"),
+            Problem::NoKey { path, labels } => {
+                let message = format!("there is no private key in `{path}`{}", found(labels));
+                let help = match labels.iter().any(|label| label == CERTIFICATE) {
+                    true => "were `cert` and `key` swapped? the private key goes into `key`",
+                    false => "`key` is an unencrypted PKCS#8, PKCS#1 or SEC1 key in PEM",
+                };
+                Diagnostic::error("tls-no-key", message).help(help)
+            }
+            Problem::EncryptedKey { path } => {
+                Diagnostic::error("tls-encrypted-key", format!("the private key in `{path}` is encrypted"))
+                    .help(format!("decrypt it: `openssl pkey -in {path} -out NEW.key`, for its owner alone to read"))
+            }
             Problem::BadCertificate { path, error } => {
-                Diagnostic::error("tls-bad-certificate", format!("the certificate in `{path}` cannot be used: {error}"))
+                let why = match error {
+                    Error::InvalidCertificate(error) => reason_words(error),
+                    _ => "it is not an X.509 version 3 certificate".to_string(),
+                };
+                Diagnostic::error("tls-bad-certificate", format!("the certificate in `{path}` cannot be used: {why}"))
                     .help("the first certificate must be an X.509 version 3 leaf")
             }
-            Problem::BadKey { path, error } => {
-                Diagnostic::error("tls-bad-key", format!("the key in `{path}` cannot be used: {error}"))
+            Problem::BadKey { path, kind } => {
+                let why = match kind {
+                    Some(KeyKind::Rsa(bits)) if *bits < LEAST_RSA_BITS => format!("it is RSA with {bits} bits"),
+                    _ => "it is damaged, or of a kind that is not supported".to_string(),
+                };
+                Diagnostic::error(BAD_KEY, format!("the key in `{path}` cannot be used: {why}"))
                     .help("use RSA (2048 bits or more), ECDSA (P-256 or P-384) or Ed25519")
             }
             Problem::Mismatch { cert, key } => Diagnostic::error(
@@ -198,6 +273,14 @@ impl Problem {
     }
 }
 
+/// The kinds of sections that were found instead, for a message.
+fn found(labels: &[String]) -> String {
+    match list(labels.iter().map(String::as_str)) {
+        none if none.is_empty() => String::new(),
+        labels => format!(", but {labels}"),
+    }
+}
+
 /// A length of time in the largest unit of which it has two.
 pub fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
@@ -215,6 +298,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+    use rustls::pki_types::pem::PemObject as _;
 
     use super::*;
     use crate::base::diagnostic::Place;
@@ -310,5 +394,61 @@ mod tests {
         let early = "tls-not-yet-valid: the certificate in `./a.crt` becomes valid only in 2 days";
         assert_eq!(said(-30 * DAY), Ok(vec![early.into()]));
         assert_eq!(said(-3 * DAY - 1), Ok(vec![]));
+    }
+
+    #[test]
+    fn each_wrong_file_is_named_for_what_it_is() {
+        let files = Files::new();
+        let text = |name: &str| std::fs::read_to_string(files.path(name)).unwrap();
+        let (cert, key) = (text("a.crt"), text("a.key"));
+        let der = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap().to_vec();
+        std::fs::write(files.path("der"), &der).unwrap();
+        files.write("joined", &format!("{}{}", cert.trim_end(), text("b.crt")));
+        files.write("cut", &cert[..cert.len() / 2]);
+        files.write("encrypted", &key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY"));
+        files.write("junk.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+        files.write("junk.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+        files.write("request", &cert.replace("CERTIFICATE", "CERTIFICATE REQUEST"));
+        for (cert, key, expected) in [
+            ("der", "a.key", "tls-not-pem: `./der` cannot be used: it is DER, not PEM"),
+            ("a.crt", "der", "tls-not-pem: `./der` cannot be used: it is DER, not PEM"),
+            (
+                "cut",
+                "a.key",
+                "tls-not-pem: `./cut` cannot be used: the section `CERTIFICATE` that begins in line 1 has no end",
+            ),
+            ("a.crt", "encrypted", "tls-encrypted-key: the private key in `./encrypted` is encrypted"),
+            (
+                "junk.crt",
+                "a.key",
+                "tls-bad-certificate: the certificate in `./junk.crt` cannot be used: it is damaged, or not an X.509 version 3 certificate",
+            ),
+            (
+                "a.crt",
+                "junk.key",
+                "tls-bad-key: the key in `./junk.key` cannot be used: it is damaged, or of a kind that is not supported",
+            ),
+            (
+                "request",
+                "a.key",
+                "tls-no-certificate: there is no certificate in `./request`, but `CERTIFICATE REQUEST`",
+            ),
+        ] {
+            assert_eq!(files.load(cert, key, -10 * DAY), Err(vec![expected.to_string()]));
+        }
+        let said = files.load("joined", "a.key", -10 * DAY).unwrap_err();
+        assert!(said[0].starts_with("tls-not-pem") && said[0].contains("beside other text"), "{said:?}");
+        files.write("rsa.crt", include_str!("../../tests/certificates/rsa-1024.pem"));
+        files.write("rsa.key", include_str!("../../tests/certificates/rsa-1024.key"));
+        let weak = "tls-bad-key: the key in `./rsa.key` cannot be used: it is RSA with 1024 bits";
+        assert_eq!(files.load("rsa.crt", "rsa.key", -10 * DAY), Err(vec![weak.to_string()]));
+        let swapped = files.load("a.key", "a.crt", -10 * DAY).unwrap_err();
+        assert_eq!(
+            swapped,
+            [
+                "tls-no-certificate: there is no certificate in `./a.key`, but `PRIVATE KEY`",
+                "tls-no-key: there is no private key in `./a.crt`, but `CERTIFICATE`",
+            ]
+        );
     }
 }

@@ -13,7 +13,10 @@ mod authority;
 mod dial;
 mod facts;
 mod judge;
+mod life;
 mod load;
+mod pem;
+mod watch;
 mod xot;
 
 use std::sync::Arc;
@@ -22,6 +25,7 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
@@ -29,12 +33,21 @@ pub use authority::{Authority, AuthorityError, Existing, Pair, Validity, WriteEr
 pub use dial::{DialError, Dialed, Dialer, DialerError, Step};
 pub use facts::{Facts, KeyKind};
 pub use judge::{Given, judge, reason_words};
-pub use load::{load, span};
+pub use life::{Life, Phase};
+pub use load::{certificates, load, span};
+pub use watch::{Found, Watched};
 pub use xot::{Xot, XotError};
 
 /// A certificate chain with the key of its leaf.
 #[derive(Clone, Debug)]
 pub struct Identity(Arc<CertifiedKey>);
+
+impl Identity {
+    /// The chain, leaf first.
+    fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.0.cert
+    }
+}
 
 /// What a listener serves TLS with.
 #[derive(Debug)]

@@ -123,9 +123,9 @@ impl World {
         write("dns.pem", &cert);
         write("dns.key", &key);
         // A zone of this server, and what a secondary of another would have: see `metrics`.
-        for file in ["zone", "copy"] {
-            write(file, "$TTL 60\n@ SOA ns1 hostmaster 1 3600 600 86400 60\n@ NS ns1\nns1 A 127.0.0.1\n");
-        }
+        let zone = "$TTL 60\n@ SOA ns1 hostmaster 1 3600 600 86400 60\n@ NS ns1\nns1 A 127.0.0.1\n";
+        write("zone", zone);
+        write("copy", &format!("; pharos state copy 1\n{zone}"));
         let steer: Vec<String> = steer
             .iter()
             .map(|(owner, horizon)| format!("{{ owner = \"{owner}\", horizon = \"{horizon}\", ttl = 60 }}"))

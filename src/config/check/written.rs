@@ -93,6 +93,9 @@ fn named(spec: &Spec) -> Vec<(FileUse, &Text)> {
     if let Some(probe) = &spec.probe {
         add(&mut all, FileUse::Pem, &probe.roots);
     }
+    for zone in &spec.zones {
+        add(&mut all, FileUse::Pem, &zone.roots);
+    }
     for zone in spec.zones.iter().filter(|zone| zone.primaries.is_none()) {
         add(&mut all, FileUse::Zone, &zone.file);
     }

@@ -1,0 +1,126 @@
+//! The certificates of the listeners, looked at every minute.
+//!
+//! **Invariants**: each change of state is one log line; looking never waits on a thread that answers.
+//! **Not here**: what a look does ([`crate::tls`]).
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::pki_types::UnixTime;
+use tokio::time::MissedTickBehavior;
+use tracing::{error, info, warn};
+
+use super::one_line;
+use super::prepare::Prepared;
+use crate::process::Clock;
+use crate::process::work::{self, Lane};
+use crate::telemetry::{Collect, Page};
+use crate::tls::{Found, Life, Tls, Watched, span};
+
+/// How often the files are looked at. A look costs two system calls per file; a renewed certificate is needed within hours.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// The listeners that share `[dns.tls]`, and the registry's.
+const DNS: &str = "dns";
+const REGISTRY: &str = "registry";
+
+/// The certificates of the listeners.
+#[derive(Debug, Default)]
+pub(super) struct Certificates(Mutex<Vec<Arc<Watched>>>);
+
+impl Certificates {
+    /// Watches what the DNS listeners serve.
+    pub(super) fn watch_dns(&self, prepared: &Prepared, served: &[Arc<Tls>]) {
+        let files = prepared.built.config.dns.encrypted.as_ref().map(|encrypted| &encrypted.files);
+        if let (Some(files), Some(identity)) = (files, &prepared.dns_identity) {
+            self.add(Watched::new(DNS, served.to_vec(), files.clone(), identity, Clock::unix()));
+        }
+    }
+
+    /// Watches what the registry listener serves.
+    pub(super) fn watch_registry(&self, prepared: &Prepared, served: Option<&Arc<Tls>>) {
+        let files = prepared.built.config.registry.as_ref().and_then(|registry| registry.tls.as_ref());
+        if let (Some(files), Some(identity), Some(served)) = (files, &prepared.identity, served) {
+            self.add(Watched::new(REGISTRY, vec![served.clone()], files.clone(), identity, Clock::unix()));
+        }
+    }
+
+    /// Serves what a reload prepared.
+    pub(super) fn reload(&self, prepared: &Prepared) {
+        let config = &prepared.built.config;
+        let dns = config.dns.encrypted.as_ref().map(|encrypted| &encrypted.files);
+        let registry = config.registry.as_ref().and_then(|registry| registry.tls.as_ref());
+        for watched in self.all() {
+            let (files, identity) = match watched.listener {
+                DNS => (dns, &prepared.dns_identity),
+                _ => (registry, &prepared.identity),
+            };
+            if let (Some(files), Some(identity)) = (files, identity) {
+                watched.replace(files.clone(), identity, Clock::unix());
+            }
+        }
+    }
+
+    /// Looks again and again, for ever.
+    pub(super) async fn run(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            for watched in self.all() {
+                // A full queue costs this look.
+                let _ = work::submit(Lane::Load, move || report(&watched, &watched.look(Clock::unix()))).await;
+            }
+        }
+    }
+
+    fn add(&self, watched: Watched) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(watched));
+    }
+
+    fn all(&self) -> Vec<Arc<Watched>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Collect for Certificates {
+    fn collect(&self, page: &mut Page) {
+        let mut family = page.gauge(
+            "pharos_tls_certificate_not_after_seconds",
+            "The first end of a certificate in the chain that a listener serves, in seconds since 1970.",
+        );
+        for watched in self.all() {
+            if let Some(end) = watched.not_after() {
+                family.sample(&[("listener", watched.listener)], end);
+            }
+        }
+    }
+}
+
+fn report(watched: &Watched, found: &[Found]) {
+    let listener = watched.listener;
+    for found in found {
+        match found {
+            Found::Renewed(life) => {
+                info!("the certificate of {listener} was renewed, and is served{}", left(life.as_ref()));
+            }
+            Found::Refused(problems) => {
+                for problem in problems {
+                    error!("the changed certificate of {listener} is not served: {}", one_line(problem));
+                }
+            }
+            Found::Expiring(time) => warn!("the certificate of {listener} ends in {}: renew it", span(*time)),
+            Found::Expired(time) => {
+                error!(
+                    "the certificate of {listener} ended {} ago: clients refuse it until it is renewed",
+                    span(*time)
+                );
+            }
+        }
+    }
+}
+
+fn left(life: Option<&Life>) -> String {
+    let now: UnixTime = Clock::unix();
+    life.map_or_else(String::new, |life| format!("; it ends in {}", span(life.distance(now))))
+}

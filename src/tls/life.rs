@@ -1,0 +1,115 @@
+//! How long a chain is valid, and from when on its end is warned of.
+//!
+//! A certificate is warned of 72 hours before its end, but not before two thirds of its life are over: one that is valid for
+//! six days is renewed after four, and would else be warned of for half of its life.
+//!
+//! **Invariants**: pure; the whole chain counts, because clients refuse it when its first certificate ends.
+//! **Not here**: reading certificates ([`super::facts`]).
+
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, UnixTime};
+
+use super::facts;
+
+/// The longest time before its end that a certificate is warned of: a long weekend, time to renew it by hand.
+pub(super) const EXPIRING: Duration = Duration::from_secs(72 * 3600);
+
+/// Seconds since 1970 between which a chain is valid, and from when on it is warned of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// The first end of a certificate.
+    pub ends: u64,
+    /// From here on the end is warned of.
+    warns: u64,
+}
+
+/// How near the end is, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// There is time.
+    Good,
+    /// The end is near.
+    Expiring,
+    /// It is over.
+    Expired,
+}
+
+impl Life {
+    /// The life of a chain; `None` if no end can be read.
+    pub fn of(chain: &[CertificateDer<'_>]) -> Option<Self> {
+        let lives = chain.iter().filter_map(|certificate| Life::of_one(certificate, EXPIRING));
+        lives.reduce(|one, other| Life { ends: one.ends.min(other.ends), warns: one.warns.min(other.warns) })
+    }
+
+    /// The life of one certificate that is warned of so long before its end at most.
+    pub(super) fn of_one(certificate: &CertificateDer<'_>, most: Duration) -> Option<Self> {
+        let (begins, ends) = facts::validity(certificate)?;
+        let life = begins.map_or(u64::MAX, |begins| ends.saturating_sub(begins));
+        Some(Life { ends, warns: ends.saturating_sub(most.as_secs().min(life / 3)) })
+    }
+
+    /// How near the end is.
+    pub fn phase(&self, now: UnixTime) -> Phase {
+        match now.as_secs() {
+            now if now > self.ends => Phase::Expired,
+            now if now > self.warns => Phase::Expiring,
+            _ => Phase::Good,
+        }
+    }
+
+    /// How long before its end it is warned of.
+    pub(super) fn window(&self) -> Duration {
+        Duration::from_secs(self.ends - self.warns)
+    }
+
+    /// The time that is left, or that has passed since.
+    pub fn distance(&self, now: UnixTime) -> Duration {
+        Duration::from_secs(self.ends.abs_diff(now.as_secs()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use time::{Duration as Span, OffsetDateTime};
+
+    use super::*;
+
+    const BEGIN: i64 = 1_772_323_200;
+    const HOUR: u64 = 3600;
+
+    fn certificate(hours: i64, is_ca: IsCa) -> CertificateDer<'static> {
+        let mut params = CertificateParams::new(vec!["blob.example".to_string()]).unwrap();
+        params.is_ca = is_ca;
+        params.not_before = OffsetDateTime::from_unix_timestamp(BEGIN).unwrap();
+        params.not_after = params.not_before + Span::hours(hours);
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
+    }
+
+    fn at(hours: u64, seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(BEGIN as u64 + hours * HOUR + seconds))
+    }
+
+    #[test]
+    fn the_end_is_warned_of_for_72_hours_or_a_third_of_the_life() {
+        for (life, warns) in [(90 * 24, 90 * 24 - 72), (9 * 24, 6 * 24), (6 * 24, 4 * 24), (3, 2)] {
+            let life_of = Life::of(&[certificate(life, IsCa::NoCa)]).unwrap();
+            let phase = |hours: i64, seconds| life_of.phase(at(hours as u64, seconds));
+            assert_eq!((phase(warns, 0), phase(warns, 1)), (Phase::Good, Phase::Expiring), "{life} hours");
+            assert_eq!((phase(life, 0), phase(life, 1)), (Phase::Expiring, Phase::Expired), "{life} hours");
+        }
+    }
+
+    #[test]
+    fn the_first_end_in_a_chain_counts() {
+        let leaf = certificate(90 * 24, IsCa::NoCa);
+        let issuer = certificate(30 * 24, IsCa::Ca(BasicConstraints::Unconstrained));
+        for chain in [[leaf.clone(), issuer.clone()], [issuer, leaf]] {
+            let life = Life::of(&chain).unwrap();
+            assert_eq!(life.ends, at(30 * 24, 0).as_secs());
+            assert_eq!((life.phase(at(27 * 24, 0)), life.phase(at(27 * 24, 1))), (Phase::Good, Phase::Expiring));
+        }
+        assert_eq!(Life::of(&[]), None);
+    }
+}
