@@ -69,6 +69,19 @@ impl Place {
         Place::in_line(file, line, text, 0..text.len())
     }
 
+    /// The column of its first character, from 1; `None` for a file as a whole.
+    pub fn column(&self) -> Option<usize> {
+        (self.line > 0).then(|| self.text[..self.columns.start].chars().count() + 1)
+    }
+
+    /// `file:line:column`, or the file alone.
+    pub fn position(&self) -> String {
+        match self.column() {
+            Some(column) => format!("{}:{}:{column}", self.file, self.line),
+            None => self.file.to_string(),
+        }
+    }
+
     /// A file as a whole.
     pub fn whole_file(file: &Arc<str>) -> Self {
         Place { file: file.clone(), line: 0, columns: 0..0, text: "".into() }
@@ -173,13 +186,7 @@ impl Diagnostic {
 
     /// `file:line:column`, as far as it is known.
     pub fn position(&self) -> Option<String> {
-        let place = self.place.as_ref()?;
-        let mut text = place.file.to_string();
-        if place.line > 0 {
-            let column = place.text[..place.columns.start].chars().count() + 1;
-            let _ = write!(text, ":{}:{column}", place.line);
-        }
-        Some(text)
+        Some(self.place.as_ref()?.position())
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::diagnostic::{Diagnostic, Severity, Style};
+use super::diagnostic::{Diagnostic, Place, Severity, Style};
 
 /// All problems with their excerpts, a blank line between them, and how many there are; empty where there are none.
 pub fn report(problems: &[Diagnostic], style: Style) -> String {
@@ -36,15 +36,17 @@ pub fn summary(problems: &[Diagnostic]) -> Option<String> {
     }
 }
 
-/// One JSON object a line: `severity`, `code`, `message`, `file`, `line`, `column`, `help`; null where unknown.
+/// One JSON object a line: `severity`, `code`, `message`, `file`, `line`, `column`, `help`, `related`; null where unknown.
 ///
-/// Columns count characters from 1, as in the text form.
+/// Columns count characters from 1, as in the text form. `related` is a second place with its `label`.
 pub fn report_json(problems: &[Diagnostic]) -> String {
     let mut text = String::new();
     for problem in problems {
         let place = problem.place.as_ref();
-        let line = place.map(|place| place.line).filter(|line| *line > 0);
-        let column = line.and(place).map(|place| place.text[..place.columns.start].chars().count() + 1);
+        let line = |place: &Place| Some(place.line).filter(|line| *line > 0);
+        let related = problem.related.as_ref().map(|(place, label)| {
+            json!({ "file": &*place.file, "line": line(place), "column": place.column(), "label": label })
+        });
         let object = json!({
             "severity": match problem.severity {
                 Severity::Error => "error",
@@ -53,9 +55,10 @@ pub fn report_json(problems: &[Diagnostic]) -> String {
             "code": problem.code,
             "message": problem.message,
             "file": place.map(|place| &*place.file),
-            "line": line,
-            "column": column,
+            "line": place.and_then(line),
+            "column": place.and_then(Place::column),
             "help": problem.help,
+            "related": related,
         });
         let _ = writeln!(text, "{object}");
     }
@@ -67,7 +70,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::base::diagnostic::Place;
 
     fn problems() -> Vec<Diagnostic> {
         let file: Arc<str> = "pharos.toml".into();
@@ -107,12 +109,17 @@ warning[unused-mirror]: mirror `a` is in no horizon
             report_json(&problems()).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let expected = json!([
             {"severity": "error", "code": "no-zone", "message": "no zone is configured", "file": "pharos.toml",
-             "line": null, "column": null, "help": null},
+             "line": null, "column": null, "help": null, "related": null},
             {"severity": "error", "code": "bad \"code\"", "message": "no place", "file": null,
-             "line": null, "column": null, "help": null},
+             "line": null, "column": null, "help": null, "related": null},
             {"severity": "warning", "code": "unused-mirror", "message": "mirror `a` is in no horizon",
-             "file": "pharos.toml", "line": 3, "column": 5, "help": "remove it"},
+             "file": "pharos.toml", "line": 3, "column": 5, "help": "remove it", "related": null},
         ]);
         assert_eq!(serde_json::Value::from(lines), expected);
+        let place = Place::in_line(&"other.toml".into(), 7, "é = 1", 3..4);
+        let twice = report_json(&[Diagnostic::error("written-twice", "x").related(place, "first here")]);
+        let twice: serde_json::Value = serde_json::from_str(&twice).unwrap();
+        let related = json!({"file": "other.toml", "line": 7, "column": 3, "label": "first here"});
+        assert_eq!((&twice["file"], &twice["related"]), (&json!(null), &related));
     }
 }

@@ -198,7 +198,8 @@ fn log_warnings(warnings: &[Diagnostic]) {
 fn one_line(problem: &Diagnostic) -> String {
     let position = problem.position().map(|position| format!("{position}: ")).unwrap_or_default();
     let help = problem.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-    format!("{position}{} [{}]{help}", problem.message, problem.code)
+    let related = problem.related.as_ref().map(|(place, label)| format!("; {label}: {}", place.position()));
+    format!("{position}{} [{}]{}{help}", problem.message, problem.code, related.unwrap_or_default())
 }
 
 /// The service within the caller's runtime, which reads no signals and starts no reload by itself.
