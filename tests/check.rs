@@ -1,4 +1,5 @@
-//! `check` by case files: each `tests/check/NAME.toml` is read, and what is said of it is `NAME.expected`.
+//! `check` by case files: each `tests/check/NAME.toml` is read, and what is said of it is `NAME.expected`. A case of several
+//! files is a folder `NAME` with a `pharos.toml`.
 //!
 //! `PHAROS_BLESS=1 cargo test --test check` writes the expected files anew; read the difference before keeping it.
 
@@ -21,7 +22,7 @@ fn cases() -> Vec<PathBuf> {
     let mut cases: Vec<PathBuf> = fs::read_dir(folder())
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| path.is_dir() || path.extension().is_some_and(|extension| extension == "toml"))
         .collect();
     cases.sort();
     cases
@@ -35,11 +36,23 @@ fn output(text: &str) -> String {
     }
 }
 
+/// What is said of a case.
+fn output_of(case: &Path) -> String {
+    if !case.is_dir() {
+        return output(&fs::read_to_string(case).unwrap());
+    }
+    let said = match config::read_file(&case.join("pharos.toml")) {
+        Ok(read) => format!("{}ok\n", report(&read.warnings, Style::Plain)),
+        Err(problems) => report(&problems, Style::Plain),
+    };
+    said.replace(&format!("{}/", case.display()), "")
+}
+
 #[test]
 fn every_case_says_what_is_expected() {
     let mut wrong = Vec::new();
     for case in cases() {
-        let found = output(&fs::read_to_string(&case).unwrap());
+        let found = output_of(&case);
         let path = case.with_extension("expected");
         if std::env::var_os("PHAROS_BLESS").is_some() {
             fs::write(&path, &found).unwrap();

@@ -5,6 +5,7 @@
 
 use std::io::IsTerminal as _;
 
+use super::locate::Without;
 use super::{BAD_CONFIG, CANNOT_START, OK, complain, put, style_of_stdout};
 use crate::base::diagnostic::Style;
 use crate::demo::{Failure, Kind, Line, World, walk};
@@ -21,6 +22,9 @@ pub(super) struct Args {
     /// Stay up after the walk until Ctrl-C, also where output is no terminal
     #[arg(long)]
     stay: bool,
+
+    #[command(flatten)]
+    without: Without,
 }
 
 /// How the walk ended.
@@ -78,6 +82,10 @@ async fn show(after: After) -> Result<End, Failure> {
             text: "It stays up for you to try; Ctrl-C ends it and leaves nothing behind".into(),
         });
         words(format!("its configuration, zones, certificates and image: {}", world.folder().display()));
+        if let Some(socket) = world.socket() {
+            words("its state, from another terminal:".into());
+            tell(Line { kind: Kind::Command, text: format!("pharos status --socket {}", socket.display()) });
+        }
         stopped(&mut signals).await;
     }
     let down = world.stop().await;

@@ -3,13 +3,14 @@
 //! **Invariants**: an order that this says was given is kept and served.
 //! **Not here**: orders ([`crate::control`]).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hyper::Method;
 use serde::Serialize;
 use serde_json::json;
 
 use super::columns::columns;
+use super::locate::Location;
 use super::server::{SOCKET_OPTION, Server};
 use super::{OK, put, warn};
 use crate::base::text::shown;
@@ -92,7 +93,7 @@ fn parse_until(text: &str) -> Result<String, String> {
 }
 
 /// Asks, prints, and tells the exit code.
-pub(super) fn run(config: &Path, args: &Args) -> u8 {
+pub(super) fn run(config: &Location, args: &Args) -> u8 {
     match answer(config, args) {
         Ok(text) => {
             put(&text);
@@ -102,7 +103,7 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
     }
 }
 
-fn answer(config: &Path, args: &Args) -> Result<String, u8> {
+fn answer(config: &Location, args: &Args) -> Result<String, u8> {
     let server = Server::find(config, args.socket.as_deref(), SOCKET_OPTION)?;
     let ask = |method, target: String, body: String| Question { method, target, body };
     match &args.command {

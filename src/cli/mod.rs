@@ -12,6 +12,7 @@ mod check;
 mod columns;
 mod demo;
 mod explain;
+mod locate;
 mod log;
 mod mirror;
 mod pages;
@@ -25,13 +26,16 @@ use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+use tracing::info;
 
 use crate::base::diagnostic::Style;
 use crate::base::report::report;
 use crate::base::text::shown;
 use crate::process;
 use crate::serve::{self, Failure};
+use locate::Location;
 
 /// An authoritative split-horizon DNS server for container registries.
 ///
@@ -40,9 +44,9 @@ use crate::serve::{self, Failure};
 #[derive(Debug, Parser)]
 #[command(name = "pharos", version, after_long_help = AFTER_HELP, max_term_width = 100)]
 struct Cli {
-    /// The configuration; the paths in it are relative to its folder
-    #[arg(long, short, global = true, value_name = "FILE", default_value = "pharos.toml")]
-    config: PathBuf,
+    /// The configuration; without this PHAROS_CONFIG, ./pharos.toml or /etc/pharos/pharos.toml
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
 
     /// How much to log, to standard error
     #[arg(long, global = true, value_name = "LEVEL", value_enum, default_value_t = Level::Info, display_order = 900)]
@@ -69,8 +73,9 @@ Exit codes:
   4  the running server could not be asked, or could not keep an order
 
 Environment:
-  PHAROS_LOG  log lines of libraries too, for debugging: `quinn=debug,hickory_net=warn`. Libraries
-              write lines for packets that anyone can send: never set it on a public server
+  PHAROS_CONFIG  the configuration, if `--config` does not name it
+  PHAROS_LOG     log lines of libraries too, for debugging: `quinn=debug,hickory_net=warn`. Libraries
+                 write lines for packets that anyone can send: never set it on a public server
 
 Examples:
   pharos demo                                 see it at work, without root and without internet
@@ -142,31 +147,51 @@ const CANNOT_START: u8 = 3;
 /// The running server could not be asked, or could not do what was asked.
 const NO_SERVER: u8 = 4;
 
+impl Command {
+    /// The name of a command that reads no configuration.
+    fn without_config(&self) -> Option<&'static str> {
+        match self {
+            Command::Demo(_) => Some("demo"),
+            Command::Completions(_) => Some("completions"),
+            Command::Man(_) => Some("man"),
+            _ => None,
+        }
+    }
+}
+
 /// Runs the command that was typed.
 pub fn run() -> ExitCode {
     process::seed_names();
     let cli = Cli::parse();
-    match cli.command.unwrap_or(Command::Serve) {
+    let command = cli.command.unwrap_or(Command::Serve);
+    if let (Some(name), Some(_)) = (command.without_config(), &cli.config) {
+        let message = format!("`pharos {name}` reads no configuration: leave `--config` out");
+        Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
+    }
+    let config = Location::new(cli.config);
+    ExitCode::from(match command {
         Command::Serve => {
             log::start(cli.log_level);
-            ExitCode::from(serve(&cli.config))
+            serve(&config)
         }
-        Command::Check(args) => ExitCode::from(check::run(&cli.config, &args)),
-        Command::Explain(args) => ExitCode::from(explain::run(&cli.config, &args)),
-        Command::Sweep(args) => ExitCode::from(sweep::run(&cli.config, &args)),
-        Command::Mirror(args) => ExitCode::from(mirror::run(&cli.config, &args)),
-        Command::Zone(args) => ExitCode::from(zone::run(&cli.config, &args)),
-        Command::Status(args) => ExitCode::from(status::run(&cli.config, &args)),
-        Command::Verify(args) => ExitCode::from(verify::run(&cli.config, &args)),
-        Command::Demo(args) => ExitCode::from(demo::run(&args)),
-        Command::Certs(args) => ExitCode::from(certs::run(&cli.config, &args)),
-        Command::Completions(args) => ExitCode::from(pages::completions(&args)),
-        Command::Man(args) => ExitCode::from(pages::man(&args)),
-    }
+        Command::Check(args) => check::run(config.path(), &args),
+        Command::Explain(args) => explain::run(&config, &args),
+        Command::Sweep(args) => sweep::run(config.path(), &args),
+        Command::Mirror(args) => mirror::run(&config, &args),
+        Command::Zone(args) => zone::run(&config, &args),
+        Command::Status(args) => status::run(&config, &args),
+        Command::Verify(args) => verify::run(&config, &args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Certs(args) => certs::run(&config, &args),
+        Command::Completions(args) => pages::completions(&args),
+        Command::Man(args) => pages::man(&args),
+    })
 }
 
-fn serve(config: &std::path::Path) -> u8 {
-    match serve::run(config) {
+fn serve(config: &Location) -> u8 {
+    let found = config.find();
+    info!("configuration: {found}");
+    match serve::run(&found.path) {
         Ok(()) => OK,
         Err(Failure::Config(problems)) => {
             eprint!("{}", report(&problems, style_of_stderr()));
@@ -215,8 +240,6 @@ fn style_for(stream: &impl IsTerminal) -> Style {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -225,10 +248,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_command_the_local_configuration_is_served() {
+    fn without_a_command_the_configuration_is_served() {
         let cli = Cli::try_parse_from(["pharos"]).unwrap();
-        assert_eq!(cli.config, PathBuf::from("pharos.toml"));
-        assert!(cli.command.is_none());
+        assert!(cli.config.is_none() && cli.command.is_none());
     }
 
     #[test]
@@ -244,7 +266,7 @@ mod tests {
     #[test]
     fn options_stand_before_or_after_the_command() {
         for line in [["pharos", "--config", "x.toml", "serve"], ["pharos", "serve", "--config", "x.toml"]] {
-            assert_eq!(Cli::try_parse_from(line).unwrap().config, PathBuf::from("x.toml"));
+            assert_eq!(Cli::try_parse_from(line).unwrap().config, Some(PathBuf::from("x.toml")));
         }
     }
 }

@@ -13,6 +13,7 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
+use super::locate::Without;
 use super::{BAD_CONFIG, Cli, OK, complain, put};
 use crate::files::{self, Kind};
 
@@ -22,6 +23,9 @@ pub(super) struct CompletionsArgs {
     /// The shell that reads the script
     #[arg(value_enum)]
     shell: Shell,
+
+    #[command(flatten)]
+    without: Without,
 }
 
 /// Arguments of `man`.
@@ -30,6 +34,9 @@ pub(super) struct ManArgs {
     /// Write a page for each command into this folder, which is made if absent; without it, print pharos.1
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
+
+    #[command(flatten)]
+    without: Without,
 }
 
 /// The manual that the pages belong to, as it stands in the middle of their first line.

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use super::locate::Location;
 use super::{BAD_CONFIG, NO_SERVER, complain, style_of_stderr};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::report::report;
 use crate::config::{self, Config};
 use crate::control::client::{self, Question};
 use crate::control::view::RefusalView;
-use crate::load;
 
 /// How to type a socket, for most commands.
 pub(super) const SOCKET_OPTION: &str = "`--socket SOCKET`";
@@ -29,7 +29,7 @@ impl Server {
     /// The server whose socket was typed, else that of the configuration; an exit code, where neither can be had.
     ///
     /// `option` is how to type a socket.
-    pub(super) fn find(config: &Path, typed: Option<&Path>, option: &str) -> Result<Self, u8> {
+    pub(super) fn find(config: &Location, typed: Option<&Path>, option: &str) -> Result<Self, u8> {
         if let Some(socket) = typed {
             return Ok(Server { socket: socket.to_path_buf(), config: None });
         }
@@ -39,8 +39,7 @@ impl Server {
             eprintln!("  = help: {option} asks the server at its socket without the configuration");
             BAD_CONFIG
         };
-        let load::ConfigText { file, text, .. } = load::config_text(config).map_err(fail)?;
-        let (config, _) = config::read(&file, &text).map_err(fail)?;
+        let config = config::read_file(config.path()).map_err(fail)?.config;
         let Some(control) = &config.control else {
             let problem = Diagnostic::error("no-control", "this configuration has no socket to ask the server at")
                 .at(Place::whole_file(&config.file), "")

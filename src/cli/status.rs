@@ -3,10 +3,11 @@
 //! **Invariants**: it prints what the server said, and decides nothing.
 //! **Not here**: asking ([`super::server`]), what is said ([`crate::control`]).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hyper::Method;
 
+use super::locate::Location;
 use super::server::{SOCKET_OPTION, Server};
 use super::{OK, put};
 use crate::base::text::shown;
@@ -27,7 +28,7 @@ pub(super) struct Args {
 }
 
 /// Asks, prints, and tells the exit code.
-pub(super) fn run(config: &Path, args: &Args) -> u8 {
+pub(super) fn run(config: &Location, args: &Args) -> u8 {
     let question = Question { method: Method::GET, target: "/status".into(), body: String::new() };
     let view: StatusView =
         match Server::find(config, args.socket.as_deref(), SOCKET_OPTION).and_then(|server| server.ask(question)) {

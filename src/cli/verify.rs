@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::locate::Location;
 use super::{BAD_CONFIG, CANNOT_START, OK, complain, put, style_of_stderr};
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
 use crate::base::report::report;
@@ -57,7 +58,7 @@ fn parse_canary(text: &str) -> Result<Canary, String> {
 }
 
 /// Probes, and tells the exit code: 0 where every address may be steered to.
-pub(super) fn run(config: &Path, args: &Args) -> u8 {
+pub(super) fn run(config: &Location, args: &Args) -> u8 {
     match verify(config, args) {
         Ok((text, code)) => {
             put(&text);
@@ -82,11 +83,11 @@ enum Failure {
     System(std::io::Error),
 }
 
-fn verify(path: &Path, args: &Args) -> Result<(String, u8), Failure> {
+fn verify(config: &Location, args: &Args) -> Result<(String, u8), Failure> {
     let one = |problem| Failure::Config(vec![problem]);
     let (probe, targets) = match &args.name {
         Some(name) => (of_arguments(name, args), vec![address(&args.target).map_err(Failure::Config)?]),
-        None => of_config(path, &args.target).map_err(Failure::Config)?,
+        None => of_config(config.path(), &args.target).map_err(Failure::Config)?,
     };
     let roots = roots(probe.roots.as_deref()).map_err(Failure::Config)?;
     let probe = Arc::new(probe);
@@ -119,8 +120,7 @@ fn address(text: &str) -> Result<IpAddr, Vec<Diagnostic>> {
 
 /// What the configuration says of the probe, and the addresses of the mirror.
 fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<IpAddr>), Vec<Diagnostic>> {
-    let load::ConfigText { file, text, .. } = load::config_text(path)?;
-    let (mut config, _) = config::read(&file, &text)?;
+    let mut config = config::read_file(path)?.config;
     let probe = probe_of(&config)?;
     if let Ok(address) = target.parse() {
         return Ok((probe, vec![address]));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use hyper::Method;
 
+use super::locate::Location;
 use super::server::{SOCKET_OPTION, Server};
 use super::{OK, put};
 use crate::base::name::NameBuf;
@@ -44,7 +45,7 @@ fn parse_name(text: &str) -> Result<String, String> {
 }
 
 /// Asks, prints, and tells the exit code.
-pub(super) fn run(config: &Path, args: &Args) -> u8 {
+pub(super) fn run(config: &Location, args: &Args) -> u8 {
     match retransfer(config, args) {
         Ok(text) => {
             put(&text);
@@ -54,7 +55,7 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
     }
 }
 
-fn retransfer(config: &Path, args: &Args) -> Result<String, u8> {
+fn retransfer(config: &Location, args: &Args) -> Result<String, u8> {
     let Command::Retransfer { zone } = &args.command;
     let server = Server::find(config, args.socket.as_deref(), SOCKET_OPTION)?;
     let target = format!("/zones/{}/retransfer", encode(zone));

@@ -22,7 +22,7 @@ use crate::base::time::Generation;
 use crate::base::tsig::Keys;
 use crate::config::{self, Config, NamedFile, Placed};
 use crate::load::hosts::Purpose;
-use crate::load::{self, ConfigText, Inputs};
+use crate::load::{self, Inputs};
 use crate::mirror::{Health, Mirror};
 use crate::networks::Networks;
 use crate::snapshot::{
@@ -54,9 +54,8 @@ pub fn build_for(
     generation: Generation,
     check_state: &dyn Fn(&NamedFile) -> Option<Diagnostic>,
 ) -> Result<Built, Vec<Diagnostic>> {
-    let ConfigText { file, text, facts } = load::config_text(path)?;
-    let (mut config, mut problems) = config::read(&file, &text)?;
-    problems.extend(load::exposed_config(&config, path, &facts));
+    let config::Read { mut config, warnings: mut problems, files } = config::read_file(path)?;
+    problems.extend(load::exposed_configs(&config, &files));
     problems.extend(load::named::check(&config, purpose, check_state));
     problems.extend(load::hosts::resolve(&mut config, purpose));
     problems.extend(check::check_families(&config));

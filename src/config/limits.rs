@@ -12,6 +12,9 @@ use crate::files::Kind;
 /// The largest config file, in octets. A thousand mirrors with a hundred rules take a tenth of it.
 pub const MAX_FILE_OCTETS: usize = Kind::Config.max_len() as usize;
 
+/// The most files of `include`: one for each of a thousand mirrors. All files together are bounded by [`MAX_FILE_OCTETS`].
+pub const MAX_INCLUDED: usize = 1000;
+
 /// The most zones, networks, mirrors or horizons: their ids have 16 bits.
 pub const MAX_ITEMS: usize = 65_535;
 

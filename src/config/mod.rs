@@ -1,10 +1,10 @@
 //! The configuration as meant: every reference resolved, every value in its range.
 //!
-//! [`read`] turns the text of `pharos.toml` into a `Spec` (as written, with places) and that into a [`Config`] (as
-//! meant). What cannot be meant is a list of diagnostics, all of them at once, in file order.
+//! [`read_file`] turns `pharos.toml` and the files it includes into a `Spec` (as written, with places) and that into a
+//! [`Config`] (as meant). What cannot be meant is a list of diagnostics, all of them at once, in file order.
 //!
 //! **Invariants**: ids index the lists of this config; a horizon has a default; every path is resolved against the
-//! folder of the config file.
+//! folder of the file that names it.
 //! **Not here**: reading the files it names ([`crate::load`]), building what is served ([`crate::compile`]).
 
 mod check;
@@ -12,11 +12,12 @@ pub use check::control::{BadToken, bad_token, parse_token};
 pub use check::keys::{SecretError, bad_secret, decode_secret};
 pub mod limits;
 mod reader;
+mod source;
 mod spec;
 mod value;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,26 +32,72 @@ use crate::mirror::{Mirror, Thresholds};
 pub use crate::registry::BlobTarget;
 pub use crate::snapshot::{Hints, Party, Service, SteeredExport};
 pub use crate::steer::{AnswerMirrors, LeastScopes, Ranking};
+use reader::{Reader, Table};
+use source::Source;
+pub use source::SourceFile;
+
+/// A configuration that was read from its files.
+#[derive(Debug)]
+pub struct Read {
+    /// The meaning.
+    pub config: Config,
+    /// What is doubtful, in file order.
+    pub warnings: Vec<Diagnostic>,
+    /// The files: the main one, then the included ones in their order.
+    pub files: Vec<SourceFile>,
+}
+
+/// Reads a config file and those that it includes.
+pub fn read_file(path: &Path) -> Result<Read, Vec<Diagnostic>> {
+    let main = source::read_main(path)?;
+    let (file, text) = (main.file.file.clone(), &main.text);
+    let mut read = read_texts(&file, text, |patterns| source::read_included(&main, patterns))?;
+    read.files.insert(0, main.file);
+    Ok(read)
+}
 
 /// Reads a config file's text: what it means and what is doubtful in it, or what is wrong with it.
 ///
 /// `file` is the path as the operator wrote it; it names the file in diagnostics, and paths in the text are relative to
-/// its folder.
+/// its folder. `include` is not followed: see [`read_file`].
 pub fn read(file: &str, text: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    read_texts(file, text, |_| Ok(Vec::new())).map(|read| (read.config, read.warnings))
+}
+
+/// Reads the text of the main file and those of the files that `include` finds for its patterns.
+fn read_texts(
+    file: &str,
+    text: &str,
+    include: impl FnOnce(&[Placed<Arc<str>>]) -> Result<Vec<Source>, Vec<Diagnostic>>,
+) -> Result<Read, Vec<Diagnostic>> {
     if text.len() > limits::MAX_FILE_OCTETS {
         let problem = Diagnostic::error("too-large", format!("the config has {} octets", text.len()))
             .at(Place::whole_file(&file.into()), "")
             .help(format!("keep it to {}; is it the right file?", limits::MAX_FILE_OCTETS));
         return Err(vec![problem]);
     }
-    let reader = reader::Reader::new(file.into(), text);
-    let spec = spec::read(&reader);
-    let mut problems = reader.into_problems();
-    let config = spec.map(|spec| check::check(file, spec, &mut problems));
+    let main = Reader::new(file.into(), text);
+    let Some(tree) = main.parse() else { return Err(main.into_problems()) };
+    let patterns = Table::document(&[(&main, &tree)]).take("include").map(|value| value.texts()).unwrap_or_default();
+    // Without the included files nothing can be said of what refers to them.
+    let sources = include(&patterns)?;
+    let readers: Vec<Reader<'_>> =
+        sources.iter().map(|source| Reader::new(source.file.file.clone(), &source.text)).collect();
+    let trees: Vec<_> = readers.iter().map(Reader::parse).collect();
+    if trees.iter().any(Option::is_none) {
+        return Err(readers.into_iter().flat_map(Reader::into_problems).collect());
+    }
+    let mut documents = vec![(&main, &tree)];
+    documents.extend(readers.iter().zip(trees.iter().flatten()));
+    let spec = spec::read(&documents);
+    let mut problems = main.into_problems();
+    problems.extend(readers.into_iter().flat_map(Reader::into_problems));
+    let files: Vec<SourceFile> = sources.iter().map(|source| source.file.clone()).collect();
+    let config = check::check(file, &files, spec, &mut problems);
     sort_by_place(&mut problems);
-    match config {
-        Some(config) if !problems.iter().any(Diagnostic::is_error) => Ok((config, problems)),
-        _ => Err(problems),
+    match problems.iter().any(Diagnostic::is_error) {
+        true => Err(problems),
+        false => Ok(Read { config, warnings: problems, files }),
     }
 }
 

@@ -7,6 +7,7 @@
 //! **Not here**: which keys there are ([`super::spec`]), what values mean ([`super::check`]).
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,6 +100,20 @@ impl<'t> Reader<'t> {
     }
 }
 
+/// The key that names further files.
+const INCLUDE: &str = "include";
+
+/// Tables of the document whose entries may stand in several files: each entry has a name of its own, or is one of a list.
+const COLLECTIONS: [&str; 5] = ["zone", "keys", "networks", "mirrors", "horizons"];
+
+/// The problem that a key stands in two files.
+fn written_twice(what: &str, value: &Value<'_, '_>, first: &Value<'_, '_>) -> Diagnostic {
+    Diagnostic::error("written-twice", format!("{what} is written in two files"))
+        .at(value.key_place(), "written again")
+        .related(first.key_place(), "first written here")
+        .help("keep one of the two, with all of its keys in one file")
+}
+
 /// A table that is being taken apart.
 #[derive(Debug)]
 pub(super) struct Table<'r, 't> {
@@ -111,9 +126,30 @@ pub(super) struct Table<'r, 't> {
 }
 
 impl<'r, 't> Table<'r, 't> {
-    /// The document itself.
-    pub(super) fn document(reader: &'r Reader<'t>, tree: &'r DeTable<'t>) -> Self {
-        Table::new(reader, "the config".to_string(), reader.whole_file(), tree)
+    /// The document: the tables of the main file, which comes first, and of the files that it includes.
+    ///
+    /// A key that two files have is reported, unless it is one of [`COLLECTIONS`].
+    pub(super) fn document(files: &[(&'r Reader<'t>, &'r DeTable<'t>)]) -> Self {
+        let (main, tree) = *files.first().expect("a config has a main file");
+        let mut document = Table::new(main, "the config".to_string(), main.whole_file(), tree);
+        for (reader, tree) in &files[1..] {
+            for value in Table::new(reader, String::new(), reader.whole_file(), tree).left {
+                if value.key == INCLUDE {
+                    reader.report(
+                        Diagnostic::error("nested-include", "an included file cannot include others")
+                            .at(value.key_place(), "not in the main file")
+                            .help("move it to the top of the main file"),
+                    );
+                    continue;
+                }
+                let first = document.left.iter().find(|other| other.key == value.key);
+                match first.filter(|_| !COLLECTIONS.contains(&value.key)) {
+                    Some(first) => reader.report(written_twice(&format!("`{}`", value.key), &value, first)),
+                    None => document.left.push(value),
+                }
+            }
+        }
+        document
     }
 
     fn new(reader: &'r Reader<'t>, title: String, place: Place, tree: &'r DeTable<'t>) -> Self {
@@ -141,6 +177,14 @@ impl<'r, 't> Table<'r, 't> {
         self.known.push(key);
         let at = self.left.iter().position(|value| value.key == key)?;
         Some(self.left.remove(at))
+    }
+
+    /// The values of one of [`COLLECTIONS`], from every file.
+    pub(super) fn take_all(&mut self, key: &'static str) -> Vec<Value<'r, 't>> {
+        self.known.push(key);
+        let (taken, left) = std::mem::take(&mut self.left).into_iter().partition(|value| value.key == key);
+        self.left = left;
+        taken
     }
 
     /// The value of a key that must be there; `remedy` shows how it is written.
@@ -176,11 +220,29 @@ impl<'r, 't> Table<'r, 't> {
             let keys = self.known.iter().copied();
             self.reader.report(
                 Diagnostic::error("unknown-key", format!("{} has no key `{}`", self.title, value.key))
-                    .at(self.reader.place(value.key_span), "unknown key")
+                    .at(value.key_place(), "unknown key")
                     .help(did_you_mean(value.key, "known keys", keys)),
             );
         }
     }
+}
+
+/// The entries of a collection by name, from every file; a name that two files have is reported.
+pub(super) fn entries<'r, 't>(tables: Vec<Table<'r, 't>>, what: &str) -> Vec<Value<'r, 't>> {
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    let mut entries: Vec<Value<'r, 't>> = Vec::new();
+    for value in tables.into_iter().flat_map(Table::into_values) {
+        match first.get(value.key) {
+            Some(&at) => {
+                value.reader.report(written_twice(&format!("{what} `{}`", value.key), &value, &entries[at]));
+            }
+            None => {
+                first.insert(value.key, entries.len());
+                entries.push(value);
+            }
+        }
+    }
+    entries
 }
 
 /// Whether a value is itself that of its key, or one of several in a list.
@@ -211,7 +273,12 @@ pub(super) struct Value<'r, 't> {
 impl<'r, 't> Value<'r, 't> {
     /// The key, as a name that the operator chose.
     pub(super) fn name(&self) -> Placed<Arc<str>> {
-        Placed { value: self.key.into(), place: self.reader.place(self.key_span.clone()) }
+        Placed { value: self.key.into(), place: self.key_place() }
+    }
+
+    /// Where the key stands.
+    fn key_place(&self) -> Place {
+        self.reader.place(self.key_span.clone())
     }
 
     /// Where the value stands.
@@ -402,7 +469,7 @@ mod tests {
     fn problems(text: &str, read: impl Fn(&mut Table<'_, '_>)) -> Vec<String> {
         let reader = Reader::new("pharos.toml".into(), text);
         if let Some(tree) = reader.parse() {
-            let mut table = Table::document(&reader, &tree);
+            let mut table = Table::document(&[(&reader, &tree)]);
             read(&mut table);
             table.finish();
         }
@@ -414,7 +481,7 @@ mod tests {
         let read = |text| {
             let reader = Reader::new("pharos.toml".into(), text);
             let tree = reader.parse().unwrap();
-            let texts = Table::document(&reader, &tree).take("a").unwrap().texts();
+            let texts = Table::document(&[(&reader, &tree)]).take("a").unwrap().texts();
             texts.iter().map(|text| text.value.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(read("a = 'x'"), ["x"]);
@@ -459,7 +526,7 @@ mod tests {
     fn a_place_ends_with_its_line_and_tolerates_crlf() {
         let reader = Reader::new("pharos.toml".into(), "a = 1\r\nb = \"\"\"x\r\ny\"\"\"\r\n");
         let tree = reader.parse().unwrap();
-        let mut table = Table::document(&reader, &tree);
+        let mut table = Table::document(&[(&reader, &tree)]);
         assert_eq!(&*table.take("b").unwrap().place().text, "b = \"\"\"x");
         assert_eq!(table.take("a").unwrap().place().columns, 4..5);
     }

@@ -9,7 +9,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::reader::{Reader, Table, Value};
+use toml::de::DeTable;
+
+use super::reader::{Reader, Table, Value, entries};
 use super::{NetworkKind, Placed, limits};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::base::geo::Coordinates;
@@ -325,10 +327,12 @@ pub(super) const FEEDS: [(&str, NetworkKind); 5] = [
     ("geofeed", NetworkKind::Geofeed),
 ];
 
-/// Reads a text; none where its syntax is wrong.
-pub(super) fn read(reader: &Reader<'_>) -> Option<Spec> {
-    let tree = reader.parse()?;
-    let mut table = Table::document(reader, &tree);
+/// Reads the documents of the main file, which comes first, and of the files that it includes.
+pub(super) fn read<'r, 't>(documents: &[(&'r Reader<'t>, &'r DeTable<'t>)]) -> Spec {
+    let reader = documents.first().expect("a config has a main file").0;
+    let mut table = Table::document(documents);
+    // It has been followed already.
+    table.take("include");
     let spec = Spec {
         dns: table.take("dns").and_then(|value| read_dns(value.table("`[dns]`")?)).unwrap_or_default(),
         registry: table.take("registry").and_then(|value| read_registry(value.table("`[registry]`")?)),
@@ -336,14 +340,20 @@ pub(super) fn read(reader: &Reader<'_>) -> Option<Spec> {
         control: table.take("control").and_then(|value| read_control(value.table("`[control]`")?)),
         probe: table.take("probe").and_then(|value| read_probe(value.table("`[probe]`")?)),
         resolver: table.take("resolver").and_then(|value| read_resolver(value.table("`[resolver]`")?)),
-        keys: read_named(reader, table.take("keys"), "keys", |value| read_key(&value)),
-        zones: read_zones(reader, table.take("zone")),
-        networks: read_named(reader, table.take("networks"), "networks", |value| read_network(reader, &value)),
-        mirrors: read_named(reader, table.take("mirrors"), "mirrors", |value| read_mirror(reader, &value)),
-        horizons: read_named(reader, table.take("horizons"), "horizons", |value| read_horizon(reader, &value)),
+        keys: read_named(reader, table.take_all("keys"), "keys", "key", |value| read_key(&value)),
+        zones: read_zones(reader, table.take_all("zone")),
+        networks: read_named(reader, table.take_all("networks"), "networks", "network", |value| {
+            read_network(reader, &value)
+        }),
+        mirrors: read_named(reader, table.take_all("mirrors"), "mirrors", "mirror", |value| {
+            read_mirror(reader, &value)
+        }),
+        horizons: read_named(reader, table.take_all("horizons"), "horizons", "horizon", |value| {
+            read_horizon(reader, &value)
+        }),
     };
     table.finish();
-    Some(spec)
+    spec
 }
 
 fn read_dns(mut table: Table<'_, '_>) -> Option<DnsSpec> {
@@ -555,8 +565,8 @@ fn read_tls(mut table: Table<'_, '_>) -> Option<TlsSpec> {
     Some(tls)
 }
 
-fn read_zones(reader: &Reader<'_>, value: Option<Value<'_, '_>>) -> Vec<ZoneSpec> {
-    let elements = value.map(|value| value.elements()).unwrap_or_default();
+fn read_zones(reader: &Reader<'_>, values: Vec<Value<'_, '_>>) -> Vec<ZoneSpec> {
+    let elements: Vec<_> = values.iter().flat_map(Value::elements).collect();
     if elements.is_empty() {
         reader.report(
             Diagnostic::error("no-zone", "no zone is configured")
@@ -643,13 +653,13 @@ fn read_service(mut table: Table<'_, '_>) -> Option<ServiceSpec> {
 /// Reads a table whose keys are names that the operator chooses.
 fn read_named<'r, 't, T>(
     reader: &Reader<'_>,
-    value: Option<Value<'r, 't>>,
+    values: Vec<Value<'r, 't>>,
     title: &str,
+    one: &str,
     read: impl FnMut(Value<'r, 't>) -> T,
 ) -> Vec<T> {
-    let table = value.and_then(|value| value.table(format!("`[{title}]`")));
-    let values = table.map(Table::into_values).unwrap_or_default();
-    limit(reader, values, limits::MAX_ITEMS, title).into_iter().map(read).collect()
+    let tables = values.iter().filter_map(|value| value.table(format!("`[{title}]`"))).collect();
+    limit(reader, entries(tables, one), limits::MAX_ITEMS, title).into_iter().map(read).collect()
 }
 
 /// Keeps a list within its limit, and says so where it is not.

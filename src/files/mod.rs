@@ -7,6 +7,7 @@
 //! before and while it is read; a caller waits no longer than the deadline of the kind, whatever the file system does.
 //! **Not here**: the formats (`load`, `tls`), what the files are for (`config`).
 
+mod list;
 mod reader;
 pub mod state;
 
@@ -19,6 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+pub use list::{ListError, is_pattern, matching};
 pub use reader::{Expired, MAX_IDLE, slowest, start, within};
 
 /// A kind of file, with its bound in bytes and its deadline.

@@ -14,13 +14,14 @@ pub mod networks;
 pub mod token;
 pub mod zone;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::tsig::Keys;
-use crate::config::{Config, Secret};
-use crate::files::{self, Facts, Kind, ReadError};
+use crate::config::{Config, Secret, SourceFile};
+use crate::files::{self, Facts};
 use crate::networks::Networks;
 use crate::snapshot::CookieSecrets;
 use crate::zone::Zone;
@@ -38,51 +39,16 @@ pub struct Inputs {
     pub keys: Keys,
 }
 
-/// The text of a config file.
-#[derive(Debug)]
-pub struct ConfigText {
-    /// The file, as the operator wrote it.
-    pub file: String,
-    /// The text.
-    pub text: String,
-    /// What the system says of the file.
-    pub facts: Facts,
-}
-
-/// Reads the text of a config file.
-pub fn config_text(path: &Path) -> Result<ConfigText, Vec<Diagnostic>> {
-    let file = path.display().to_string();
-    let place = Place::whole_file(&Arc::from(file.as_str()));
-    let problem =
-        |message: String, help: &str| vec![Diagnostic::error("config-file", message).at(place.clone(), "").help(help)];
-    let read = files::read(path, Kind::Config).map_err(|error| {
-        let help = match error {
-            ReadError::Missing => "name the file with `--config FILE`; README.md has a sample".to_string(),
-            _ => error.help(path),
-        };
-        problem(format!("failed to read the configuration: {error}"), &help)
-    })?;
-    let text = String::from_utf8(read.bytes)
-        .map_err(|error| problem(format!("the configuration is not UTF-8 text: {error}"), "save it as UTF-8"))?;
-    Ok(ConfigText { file, text, facts: read.facts })
-}
-
-/// Warns of a config file that has secrets in it and that others may use.
-pub fn exposed_config(config: &Config, path: &Path, facts: &Facts) -> Option<Diagnostic> {
-    let is_inline = |secret: &Secret| matches!(secret, Secret::Text(_));
-    let mut secrets = config.keys.iter().map(|key| &key.secret);
-    let token = config.admin.as_ref().and_then(|admin| admin.token.as_ref());
-    if !secrets.any(is_inline) && !token.is_some_and(|token| is_inline(&token.secret)) {
-        return None;
-    }
-    let place = Place::whole_file(&config.file);
-    exposed(
-        path,
-        &config.file,
-        facts,
-        place,
-        "it holds a token or the secret of a key; name files of their own for them",
-    )
+/// Warns of files of the configuration that have secrets in them and that others may use.
+pub fn exposed_configs<'f>(config: &'f Config, files: &'f [SourceFile]) -> impl Iterator<Item = Diagnostic> {
+    let keys = config.keys.iter().map(|key| (&key.secret, &key.place));
+    let token = config.admin.as_ref().and_then(|admin| admin.token.as_ref()).map(|token| (&token.secret, &token.place));
+    let inline = keys.chain(token).filter(|(secret, _)| matches!(secret, Secret::Text(_)));
+    let holders: HashSet<&Arc<str>> = inline.map(|(_, place)| &place.file).collect();
+    files.iter().filter(move |source| holders.contains(&source.file)).filter_map(|source| {
+        let reason = "it holds a token or the secret of a key; name files of their own for them";
+        exposed(&source.path, &source.file, &source.facts, Place::whole_file(&source.file), reason)
+    })
 }
 
 /// Loads all networks, zones and secrets of a config; beside them come the warnings, or all problems where one is an error.

@@ -5,7 +5,7 @@
 //! **Not here**: the judgement ([`crate::tls::judge()`]); what a mirror presents (`pharos verify`).
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustls::pki_types::{ServerName, UnixTime};
 use serde_json::{Value, json};
@@ -13,15 +13,16 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::super::columns::columns;
+use super::super::locate::Location;
 use super::super::verify::probe_of;
 use super::super::{BAD_CONFIG, OK, style_of_stdout};
 use super::{Done, minute};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::{report, report_json};
+use crate::config;
 use crate::probe::roots;
 use crate::process::Clock;
 use crate::tls::{Facts, Given, judge, span};
-use crate::{config, load};
 
 /// What is to be checked.
 #[derive(Debug, clap::Args)]
@@ -49,12 +50,11 @@ pub(super) struct Args {
 }
 
 /// Checks.
-pub(super) fn check(config: &Path, args: &Args) -> Done {
+pub(super) fn check(config: &Location, args: &Args) -> Done {
     let (name, configured) = match &args.name {
         Some(name) => (name.as_str().into(), None),
         None => {
-            let load::ConfigText { file, text, .. } = load::config_text(config)?;
-            let (config, _) = config::read(&file, &text)?;
+            let config = config::read_file(config.path())?.config;
             let probe = probe_of(&config)?;
             (probe.name, probe.roots)
         }

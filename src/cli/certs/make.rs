@@ -11,12 +11,13 @@ use time::OffsetDateTime;
 
 use super::super::OK;
 use super::super::columns::columns;
+use super::super::locate::Location;
 use super::super::verify::probe_of;
 use super::{Done, minute};
 use crate::base::diagnostic::{Diagnostic, list};
+use crate::config;
 use crate::files::{self, Kind};
 use crate::tls::{Authority, Existing, Pair, Validity};
-use crate::{config, load};
 
 /// The authority's files, and the listeners'.
 const AUTHORITY: &str = "ca";
@@ -58,7 +59,7 @@ pub(super) struct Args {
 const MAX_DAYS: i64 = 825;
 
 /// Makes everything, and tells what.
-pub(super) fn make(config: &Path, args: &Args) -> Done {
+pub(super) fn make(config: &Location, args: &Args) -> Done {
     let (name, mirrors) = wanted(config, args)?;
     let existing = if args.replace { Existing::Replace } else { Existing::Keep };
     let mut orders: Vec<(String, Vec<String>)> =
@@ -88,13 +89,12 @@ pub(super) fn make(config: &Path, args: &Args) -> Done {
 }
 
 /// The steered name and the mirrors, from the arguments or else the configuration.
-fn wanted(config: &Path, args: &Args) -> Result<(String, Vec<String>), Vec<Diagnostic>> {
+fn wanted(config: &Location, args: &Args) -> Result<(String, Vec<String>), Vec<Diagnostic>> {
     let named = |mirrors: Vec<String>| if args.mirrors.is_empty() { mirrors } else { args.mirrors.clone() };
     if let Some(name) = &args.name {
         return Ok((name.trim_end_matches('.').to_string(), named(vec![MIRROR.to_string()])));
     }
-    let load::ConfigText { file, text, .. } = load::config_text(config)?;
-    let (config, _) = config::read(&file, &text)?;
+    let config = config::read_file(config.path())?.config;
     let probe = probe_of(&config)?;
     let mirrors = config.mirrors.iter().map(|entry| entry.mirror.name.to_string());
     Ok((probe.name.trim_end_matches('.').to_string(), named(mirrors.collect())))

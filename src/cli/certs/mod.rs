@@ -6,11 +6,10 @@
 mod check;
 mod make;
 
-use std::path::Path;
-
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use super::locate::Location;
 use super::{BAD_CONFIG, put, style_of_stderr};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::report;
@@ -33,7 +32,7 @@ enum Verb {
 }
 
 /// Makes or checks, and tells the exit code.
-pub(super) fn run(config: &Path, args: &Args) -> u8 {
+pub(super) fn run(config: &Location, args: &Args) -> u8 {
     let done = match &args.verb {
         Some(Verb::Check(args)) => check::check(config, args),
         None => make::make(config, &args.make),

@@ -21,6 +21,7 @@ use crate::control::encode;
 use crate::inspect::view::{Known, View, describe};
 use crate::load::hosts::Purpose;
 
+use super::locate::Location;
 use super::server::Server;
 use super::{BAD_CONFIG, OK, put, style_of_stderr};
 
@@ -50,9 +51,9 @@ pub(super) struct Args {
 }
 
 /// Explains, and tells the exit code.
-pub(super) fn run(config: &Path, args: &Args) -> u8 {
+pub(super) fn run(config: &Location, args: &Args) -> u8 {
     let view = match &args.server {
-        None => from_files(config, args),
+        None => from_files(config.path(), args),
         Some(socket) => from_server(config, socket.as_deref(), args),
     };
     let view = match view {
@@ -78,7 +79,7 @@ fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
     Ok(describe(&built.snapshot, name.as_name(), args.client, args.resolver, Known::Files))
 }
 
-fn from_server(config: &Path, socket: Option<&Path>, args: &Args) -> Result<View, u8> {
+fn from_server(config: &Location, socket: Option<&Path>, args: &Args) -> Result<View, u8> {
     let server = Server::find(config, socket, "`--server=SOCKET`")?;
     let mut target = format!("/explain?client={}", encode(&args.client.to_string()));
     if let Some(resolver) = args.resolver {

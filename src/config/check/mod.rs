@@ -1,6 +1,6 @@
 //! From what is written to what is meant: names become ids, texts become values, and the parts fit together.
 //!
-//! In come a [`Spec`] and the config file's path, out goes a [`Config`] that may be used only if no error was added to
+//! In come a [`Spec`] and the config's files, out goes a [`Config`] that may be used only if no error was added to
 //! the problems. A part that is wrong is left out and the rest is checked all the same, so that one run finds
 //! everything.
 //!
@@ -28,14 +28,15 @@ use std::sync::Arc;
 
 use super::spec::{MirrorSpec, NetworkSpec, Spec, Text};
 use super::value::{self, Fault};
-use super::{Config, Network, NetworkKind, Placed, limits};
+use super::{Config, Network, NetworkKind, Placed, SourceFile, limits};
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
 use crate::base::ids::MirrorId;
 
 /// Makes a config of a spec; problems are added to the list.
-pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> Config {
+///
+/// `file` is the main file, `included` are the others.
+pub(super) fn check(file: &str, included: &[SourceFile], spec: Spec, problems: &mut Vec<Diagnostic>) -> Config {
     let mut check = Check {
-        folder: Path::new(file).parent().unwrap_or(Path::new("")).to_path_buf(),
         networks: Names::new("network", "unknown-network", spec.networks.iter().map(|network| &network.name)),
         kinds: spec.networks.iter().map(|network| network.kind).collect(),
         mirrors: Names::new("mirror", "unknown-mirror", spec.mirrors.iter().map(|mirror| &mirror.name)),
@@ -72,7 +73,7 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
     let resolver = check.check_resolver(spec.resolver.as_ref());
     check.check_hosts(&spec.mirrors, &mirrors.entries, &zones);
     check.check_listeners(&spec);
-    let files = check.check_named(file, &spec);
+    let files = check.check_named(file, included, &spec);
     let (mirrors, written_addresses) = (mirrors.entries, check.written_addresses);
     Config {
         file: file.into(),
@@ -95,8 +96,6 @@ pub(super) fn check(file: &str, spec: Spec, problems: &mut Vec<Diagnostic>) -> C
 
 /// What the checks of all parts share.
 struct Check<'p> {
-    /// The folder of the config file.
-    folder: PathBuf,
     networks: Names,
     /// The kind of each network, where it is known.
     kinds: Vec<Option<NetworkKind>>,
@@ -159,9 +158,9 @@ impl Check<'_> {
         kept
     }
 
-    /// A path that is relative to the config file.
+    /// A path that is relative to the file that names it.
     fn path(&mut self, text: &Text) -> Option<PathBuf> {
-        self.parse(text, value::word).map(|path| self.folder.join(&*path))
+        self.parse(text, value::word).map(|path| folder_of(text).join(&*path))
     }
 
     fn check_network(&mut self, spec: &NetworkSpec) -> Option<Network> {
@@ -205,6 +204,11 @@ impl Check<'_> {
             );
         }
     }
+}
+
+/// The folder of the file in which a text stands.
+fn folder_of(text: &Text) -> &Path {
+    Path::new(&*text.place.file).parent().unwrap_or(Path::new(""))
 }
 
 /// The names of one kind of thing, and what they stand for: the index in file order.

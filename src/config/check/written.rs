@@ -8,21 +8,27 @@
 use std::collections::HashMap;
 use std::path::{Component, PathBuf};
 
-use super::Check;
+use super::{Check, folder_of};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::spec::{Spec, Text};
-use crate::config::{FileUse, NamedFile, NetworkKind, value};
+use crate::config::{FileUse, NamedFile, NetworkKind, SourceFile, value};
 
 impl Check<'_> {
-    /// Lists the files that the config names, the config file itself first; reports those that are named for two things.
-    pub(super) fn check_named(&mut self, file: &str, spec: &Spec) -> Vec<NamedFile> {
+    /// Lists the files that the config names, its own first; reports those that are named for two things.
+    pub(super) fn check_named(&mut self, file: &str, included: &[SourceFile], spec: &Spec) -> Vec<NamedFile> {
         let own = Place::whole_file(&file.into());
         let mut all = vec![NamedFile { path: file.into(), file: file.into(), usage: FileUse::Config, place: own }];
-        let mut first: HashMap<PathBuf, usize> = HashMap::from([(plain(file.into()), 0)]);
+        let named_file = |source: &SourceFile| {
+            let SourceFile { file, path, place, .. } = source.clone();
+            NamedFile { path, file, usage: FileUse::Config, place }
+        };
+        all.extend(included.iter().map(named_file));
+        let paths = all.iter().enumerate().map(|(at, named)| (plain(named.path.clone()), at));
+        let mut first: HashMap<PathBuf, usize> = paths.collect();
         for (usage, text) in named(spec) {
             // What is wrong with a text that is no path has been reported.
             let Ok(word) = value::word(&text.value) else { continue };
-            let path = self.folder.join(&*word);
+            let path = folder_of(text).join(&*word);
             let named = NamedFile { path, file: text.value.clone(), usage, place: text.place.clone() };
             let at = *first.entry(plain(named.path.clone())).or_insert(all.len());
             if let Some(problem) = all.get(at).and_then(|other| named.conflict(other)) {
@@ -47,9 +53,15 @@ impl NamedFile {
         let problem = Diagnostic::error("same-file", format!("`{}` is named for two things", self.file))
             .at(self.place.clone(), label)
             .help("give each a file of its own: what one writes is lost to the other");
-        // The config file as a whole has no line to show.
         Some(match other.usage {
-            FileUse::Config => Diagnostic { message: format!("`{}` is the config file itself", self.file), ..problem },
+            FileUse::Config => {
+                let problem = Diagnostic { message: format!("`{}` is the config file itself", self.file), ..problem };
+                // The main file as a whole has no line to show.
+                match other.place.line {
+                    0 => problem,
+                    _ => problem.related(other.place.clone(), "included here"),
+                }
+            }
             _ => problem.related(other.place.clone(), "named here too"),
         })
     }

@@ -1,0 +1,125 @@
+//! The configuration of a command: `--config`, `PHAROS_CONFIG`, `./pharos.toml`, `/etc/pharos/pharos.toml`, in this order.
+//!
+//! **Invariants**: every command that reads a configuration finds it here; a file that `--config` did not name is said once,
+//! on standard error or in the log; the service reloads the file that it found at its start.
+//! **Not here**: reading it ([`crate::config`]).
+
+use std::cell::OnceCell;
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::base::text::shown;
+
+/// The environment variable that names the configuration.
+pub(super) const VARIABLE: &str = "PHAROS_CONFIG";
+
+/// The configuration in the working directory.
+const LOCAL: &str = "pharos.toml";
+
+/// The configuration of a system on which Pharos is installed.
+const INSTALLED: &str = "/etc/pharos/pharos.toml";
+
+/// The configuration of a command, which is looked for when a command first needs it.
+pub(super) struct Location {
+    typed: Option<PathBuf>,
+    found: OnceCell<Found>,
+}
+
+/// For a command that reads no configuration: keeps the global `--config` out of its help.
+#[derive(Debug, clap::Args)]
+pub(super) struct Without {
+    #[arg(long, short, hide = true)]
+    config: Option<PathBuf>,
+}
+
+/// A configuration that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    by: By,
+}
+
+/// The way in which a configuration was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// `--config`
+    Option,
+    /// `PHAROS_CONFIG`
+    Variable,
+    /// The working directory, also if no file was found anywhere.
+    Folder,
+    /// The installed one.
+    System,
+}
+
+impl Location {
+    pub(super) fn new(typed: Option<PathBuf>) -> Self {
+        Location { typed, found: OnceCell::new() }
+    }
+
+    /// The configuration, without a word about it.
+    pub(super) fn find(&self) -> &Found {
+        self.found.get_or_init(|| find(self.typed.clone(), std::env::var_os(VARIABLE), exists))
+    }
+
+    /// The path of the configuration. The first call says on standard error which file it is, unless `--config` named it.
+    pub(super) fn path(&self) -> &Path {
+        let is_first = self.found.get().is_none();
+        let found = self.find();
+        if is_first && found.by != By::Option && exists(&found.path) {
+            // Standard output has the answer, which a program may read.
+            let _ = writeln!(std::io::stderr().lock(), "configuration: {found}");
+        }
+        &found.path
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display().to_string();
+        let by = match self.by {
+            By::Variable => " (from PHAROS_CONFIG)",
+            By::Option | By::Folder | By::System => "",
+        };
+        write!(f, "{}{by}", shown(&path))
+    }
+}
+
+fn find(typed: Option<PathBuf>, variable: Option<OsString>, exists: impl Fn(&Path) -> bool) -> Found {
+    let variable = variable.filter(|value| !value.is_empty());
+    match (typed, variable) {
+        (Some(path), _) => Found { path, by: By::Option },
+        (None, Some(path)) => Found { path: path.into(), by: By::Variable },
+        (None, None) if !exists(Path::new(LOCAL)) && exists(Path::new(INSTALLED)) => {
+            Found { path: INSTALLED.into(), by: By::System }
+        }
+        (None, None) => Found { path: LOCAL.into(), by: By::Folder },
+    }
+}
+
+/// Whether a path has a file. One that cannot be looked at counts: another configuration in its place would surprise.
+fn exists(path: &Path) -> bool {
+    !path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_is_option_variable_working_directory_system() {
+        let found = |typed: Option<&str>, variable: Option<&str>, files: &[&str]| {
+            let exists = |path: &Path| files.iter().any(|file| Path::new(file) == path);
+            find(typed.map(PathBuf::from), variable.map(OsString::from), exists).to_string()
+        };
+        let all = [LOCAL, INSTALLED];
+        assert_eq!(found(Some("a"), Some("b"), &all), "a");
+        assert_eq!(found(None, Some("b"), &all), "b (from PHAROS_CONFIG)");
+        assert_eq!(found(None, Some(""), &all), LOCAL);
+        assert_eq!(found(None, None, &all), LOCAL);
+        assert_eq!(found(None, None, &[INSTALLED]), INSTALLED);
+        assert_eq!(found(None, None, &[]), LOCAL);
+    }
+}
