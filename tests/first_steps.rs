@@ -97,6 +97,10 @@ fn the_demonstration_stays_up_until_it_is_interrupted_and_leaves_nothing_behind(
     let dns = lines.by_ref().find(|line| line.contains("DNS")).unwrap();
     let dns = dns.split_whitespace().nth(1).unwrap().to_string();
     assert!(lines.any(|line| line.contains("Ctrl-C ends it")));
+    let command = lines.by_ref().find(|line| line.contains("pharos status")).unwrap();
+    let arguments = command.split_whitespace().skip_while(|word| *word != "pharos").skip(1);
+    let status = pharos(work.path(), temporary.path()).args(arguments).output().unwrap();
+    assert!(status.status.success() && String::from_utf8_lossy(&status.stdout).contains("serving"), "{command}");
     let folder = temporary.path().read_dir().unwrap().next().unwrap().unwrap().path();
     assert!(folder.join("image/oci-layout").exists(), "the image is there to be looked at");
     assert!(UdpSocket::bind(&dns).is_err(), "it still listens on {dns}");

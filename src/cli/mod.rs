@@ -12,6 +12,7 @@ mod check;
 mod columns;
 mod demo;
 mod explain;
+mod init;
 mod locate;
 mod log;
 mod mirror;
@@ -79,7 +80,8 @@ Environment:
 
 Examples:
   pharos demo                                 see it at work, without root and without internet
-  pharos                                      serve ./pharos.toml
+  pharos init                                 write a configuration to begin with
+  pharos                                      serve it
   pharos check && systemctl reload pharos     reload only what is right
   pharos explain 52.95.110.0/24               why clients there get what they get
   pharos explain --name www.example.net --resolver 9.9.9.9 2001:db8::/56
@@ -91,6 +93,9 @@ Examples:
 enum Command {
     /// Answer queries until told to stop; this is what happens without a command
     Serve,
+
+    /// Write a configuration to begin with: pharos.toml, a zone and a list of networks
+    Init(init::Args),
 
     /// Say everything that is wrong with the configuration and the files it names
     Check(check::Args),
@@ -152,6 +157,7 @@ impl Command {
     fn without_config(&self) -> Option<&'static str> {
         match self {
             Command::Demo(_) => Some("demo"),
+            Command::Init(_) => Some("init"),
             Command::Completions(_) => Some("completions"),
             Command::Man(_) => Some("man"),
             _ => None,
@@ -174,6 +180,7 @@ pub fn run() -> ExitCode {
             log::start(cli.log_level);
             serve(&config)
         }
+        Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(config.path(), &args),
         Command::Explain(args) => explain::run(&config, &args),
         Command::Sweep(args) => sweep::run(config.path(), &args),

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::Failure;
 use super::image::Image;
 use super::mirror::{Holds, Registry};
 use crate::base::diagnostic::Place;
-use crate::config::TlsFiles;
+use crate::config::{TlsFiles, limits};
 use crate::files::{self, Kind};
 use crate::http::{self, Server};
 use crate::listen::{self, Beyond, Bound, Clients, Limits, Listeners, Terms};
@@ -44,6 +44,9 @@ const PORT_TRIES: usize = 50;
 
 /// The days that certificates are valid for: more than any demonstration runs.
 const DAYS: u16 = 90;
+
+/// The control socket, in the temporary folder.
+const SOCKET: &str = "control.sock";
 
 /// How long connections may take to finish when it stops: they are our own.
 const GRACE: Duration = Duration::from_secs(1);
@@ -134,6 +137,11 @@ impl World {
         self.folder.path()
     }
 
+    /// The control socket; `None` if the temporary folder has too long a path for one.
+    pub fn socket(&self) -> Option<PathBuf> {
+        control_socket(self.folder())
+    }
+
     /// The roots that clients trust here, and the file with them.
     pub(super) fn roots(&self) -> Result<Arc<RootCertStore>, Failure> {
         let wrong = |error: &dyn std::fmt::Display| Failure::Unexpected(format!("the roots: {error}"));
@@ -211,6 +219,11 @@ fn serve(bound: Bound, image: &Image, holds: Holds, identity: Identity) -> Resul
     Ok((tls, server.map_err(Failure::system("start a mirror"))?))
 }
 
+/// The control socket; `None` if the path of the temporary folder is too long for one.
+fn control_socket(folder: &Path) -> Option<PathBuf> {
+    Some(folder.join(SOCKET)).filter(|path| path.as_os_str().len() <= limits::MAX_SOCKET_PATH)
+}
+
 fn write_config(
     folder: &Path,
     image: &Image,
@@ -218,6 +231,10 @@ fn write_config(
     port: u16,
     canonical: SocketAddr,
 ) -> Result<(), Failure> {
+    let control = match control_socket(folder) {
+        Some(_) => format!("[control]\nsocket = \"{SOCKET}\"\nstate  = \"overrides.state\"\n\n"),
+        None => String::new(),
+    };
     let write = |name: &str, text: &str| {
         std::fs::write(folder.join(name), text).map_err(Failure::system("write a file of the configuration"))
     };
@@ -249,7 +266,7 @@ retry     = "100ms"
 hold-down = "500ms"
 canary    = {{ repository = "{}", digest = "{digest}", size = {size} }}
 
-[[zone]]
+{control}[[zone]]
 name  = "{BLOBS}"
 file  = "blob.zone"
 steer = [{{ owner = "@", horizon = "blobs", ttl = 60 }}]

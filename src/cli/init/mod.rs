@@ -1,0 +1,104 @@
+//! `pharos init`: a configuration to begin with.
+//!
+//! **Invariants**: no file is overwritten; if one of them exists, none is written; what is written passes `pharos check`
+//! without a warning, and serves without root.
+//! **Not here**: the meaning of the files ([`crate::config`], [`crate::load`]).
+
+use std::fs::File;
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::locate::Without;
+use super::{BAD_CONFIG, OK, complain, put};
+use crate::base::diagnostic::list;
+use crate::base::text::shown;
+use crate::files::words;
+
+/// The files by name: the configuration first.
+const FILES: [(&str, &str); 3] = [
+    ("pharos.toml", include_str!("pharos.toml")),
+    ("blob.example.com.zone", include_str!("blob.example.com.zone")),
+    ("networks.txt", include_str!("networks.txt")),
+];
+
+/// What `init` is asked.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The folder to write into; it is made if it does not exist
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    folder: PathBuf,
+
+    #[command(flatten)]
+    without: Without,
+}
+
+/// Writes, and tells the exit code.
+pub(super) fn run(args: &Args) -> u8 {
+    match write(&args.folder) {
+        Ok(()) => {
+            put(&next_steps(&args.folder));
+            OK
+        }
+        Err(Failure { message, help }) => {
+            complain(&message, help);
+            BAD_CONFIG
+        }
+    }
+}
+
+/// Why nothing was written.
+struct Failure {
+    message: String,
+    help: Option<&'static str>,
+}
+
+fn write(folder: &Path) -> Result<(), Failure> {
+    let paths = FILES.map(|(name, _)| folder.join(name));
+    let existing: Vec<&str> =
+        FILES.iter().zip(&paths).filter(|(_, path)| is_taken(path)).map(|((name, _), _)| *name).collect();
+    if !existing.is_empty() {
+        let verb = if existing.len() == 1 { "exists" } else { "exist" };
+        let message = format!("{} already {verb} in `{}`", list(existing), folder.display());
+        return Err(Failure { message, help: Some("nothing was written; name another folder, or move them away") });
+    }
+    let failed = |what: &Path, error: std::io::Error| Failure {
+        message: format!("failed to write `{}`: {}", what.display(), words(&error)),
+        help: None,
+    };
+    std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+    for (at, ((_, text), path)) in FILES.iter().zip(&paths).enumerate() {
+        // Another process may have made it since: `create_new` never takes an existing file.
+        let written = File::create_new(path)
+            .and_then(|mut file| file.write_all(text.as_bytes()).inspect_err(|_| drop(std::fs::remove_file(path))));
+        if let Err(error) = written {
+            for ours in &paths[..at] {
+                let _ = std::fs::remove_file(ours);
+            }
+            return Err(failed(path, error));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is taken, by a link to nowhere too.
+fn is_taken(path: &Path) -> bool {
+    !path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+/// What was written, and the commands to go on with.
+fn next_steps(folder: &Path) -> String {
+    let is_here = folder == Path::new(".");
+    let path = |name: &str| if is_here { name.to_string() } else { folder.join(name).display().to_string() };
+    let option = if is_here { String::new() } else { format!(" --config {}", shown(&path(FILES[0].0))) };
+    let files: String = FILES.iter().map(|(name, _)| format!("wrote {}\n", shown(&path(name)))).collect();
+    format!(
+        "{files}\n\
+         Next:\n\
+         \x20 pharos check{option}\n\
+         \x20 pharos serve{option}\n\
+         and in another terminal:\n\
+         \x20 dig @127.0.0.1 -p 5300 blob.example.com +subnet=34.76.8.0/24\n\
+         \x20 pharos explain{option} 34.76.8.0/24\n\
+         \x20 pharos status{option}\n"
+    )
+}
