@@ -235,3 +235,43 @@ proptest! {
         let _ = report(&problems, Style::Plain);
     }
 }
+
+/// A warning whose code is not in the table could not be allowed.
+#[test]
+fn every_warning_is_in_the_table() {
+    fn collect(folder: &Path, codes: &mut Vec<String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, codes);
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap_or_default();
+            let code: String = text.split("#[cfg(test)]").next().unwrap().split_whitespace().collect();
+            for (at, call) in code.match_indices("Diagnostic::warning(\"") {
+                codes.extend(code[at + call.len()..].split('"').next().map(str::to_string));
+            }
+        }
+    }
+    let mut codes = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut codes);
+    assert!(codes.len() > 30, "the sources are not read as they should be: {codes:?}");
+    codes.retain(|code| pharos::base::warnings::known(code).is_none());
+    assert!(codes.is_empty(), "not in the table of warnings: {codes:?}");
+}
+
+#[test]
+fn the_page_of_warnings_is_the_table() {
+    let rows: String =
+        pharos::base::warnings::WARNINGS.iter().map(|(code, meaning)| format!("| `{code}` | {meaning} |\n")).collect();
+    let page = format!(
+        "# Warnings\n\n`pharos check` prints the code of a warning in brackets: `warning[unused-mirror]: …`. `allow = [\"unused-mirror\"]` at the\n\
+         top of the configuration leaves it out; errors cannot be allowed. `check --deny-warnings` fails on any other.\n\n\
+         | code | meaning |\n|---|---|\n{rows}"
+    );
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/warnings.md");
+    if std::env::var_os("PHAROS_BLESS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap_or_default(), page);
+}

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::text::shown;
+use super::{text::shown, warnings};
 
 /// Whether a problem keeps the configuration from being served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,6 +123,7 @@ impl Diagnostic {
 
     /// A warning.
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
+        debug_assert!(warnings::known(code).is_some(), "`{code}` is not in the table of warnings");
         Diagnostic::new(Severity::Warning, code, message.into())
     }
 
@@ -181,7 +182,12 @@ impl Diagnostic {
             Style::Plain => Renderer::plain(),
             Style::Coloured => Renderer::styled(),
         };
-        renderer.render(&[group])
+        let text = renderer.render(&[group]);
+        match &self.place {
+            // Without line numbers the renderer leaves out the column in front of the arrow.
+            Some(Place { line: 0, .. }) if self.related.is_none() => text.replace('\n', "\n "),
+            _ => text,
+        }
     }
 
     /// `file:line:column`, as far as it is known.

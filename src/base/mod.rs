@@ -17,4 +17,5 @@ pub mod special;
 pub mod text;
 pub mod time;
 pub mod tsig;
+pub mod warnings;
 pub mod when;

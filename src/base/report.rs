@@ -11,14 +11,16 @@ use super::diagnostic::{Diagnostic, Place, Severity, Style};
 
 /// All problems with their excerpts, a blank line between them, and how many there are; empty where there are none.
 pub fn report(problems: &[Diagnostic], style: Style) -> String {
-    let mut text = String::new();
-    for problem in problems {
-        let _ = write!(text, "{}\n\n", problem.render(style));
-    }
+    let mut text = excerpts(problems, style);
     if let Some(summary) = summary(problems) {
         let _ = writeln!(text, "{summary}");
     }
     text
+}
+
+/// All problems with their excerpts, each followed by a blank line.
+pub fn excerpts(problems: &[Diagnostic], style: Style) -> String {
+    problems.iter().map(|problem| format!("{}\n\n", problem.render(style))).collect()
 }
 
 /// `2 errors, 1 warning`; none where there are none.
@@ -85,7 +87,7 @@ mod tests {
     fn people_get_excerpts_and_a_count() {
         let expected = "\
 error[no-zone]: no zone is configured
---> pharos.toml
+ --> pharos.toml
 
 error[bad \"code\"]: no place
 

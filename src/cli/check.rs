@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::columns::columns;
 use super::{BAD_CONFIG, OK, put, style_of_stdout};
-use crate::base::diagnostic::Style;
-use crate::base::report::{report, report_json};
+use crate::base::diagnostic::{Diagnostic, Style};
+use crate::base::report::{excerpts, report_json};
 use crate::serve;
 use crate::snapshot::Snapshot;
 use crate::zone::Zone;
@@ -42,25 +42,33 @@ fn checked(config: &Path, args: &Args, style: Style) -> (String, u8) {
         Ok(built) => (&built.warnings, Some(&built.snapshot)),
         Err(problems) => (problems, None),
     };
-    let mut text = match args.json {
-        true => report_json(problems),
-        false => report(problems, style),
-    };
-    if let Some(snapshot) = snapshot {
-        match args.json {
-            true => {
-                let _ = writeln!(text, "{}", json!({ "summary": summary_json(snapshot) }));
-            }
-            false => {
-                if !problems.is_empty() {
-                    text.push('\n');
-                }
-                text.push_str(&summary(snapshot));
-            }
-        }
-    }
     let is_wrong = snapshot.is_none() || (args.deny_warnings && !problems.is_empty());
+    let text = match args.json {
+        true => {
+            let mut summary = snapshot.map_or_else(|| json!({}), summary_json);
+            let errors = problems.iter().filter(|problem| problem.is_error()).count();
+            summary["valid"] = snapshot.is_some().into();
+            summary["errors"] = errors.into();
+            summary["warnings"] = (problems.len() - errors).into();
+            format!("{}{}\n", report_json(problems), json!({ "summary": summary }))
+        }
+        false => {
+            let table = snapshot.map(|snapshot| summary(snapshot) + "\n").unwrap_or_default();
+            format!("{}{table}{}\n", excerpts(problems, style), verdict(problems, args.deny_warnings))
+        }
+    };
     (text, if is_wrong { BAD_CONFIG } else { OK })
+}
+
+/// The last line: whether the configuration can be served, and how many problems it has.
+fn verdict(problems: &[Diagnostic], deny_warnings: bool) -> String {
+    let errors = problems.iter().filter(|problem| problem.is_error()).count();
+    let warnings = counted(problems.len() - errors, "warning");
+    match (errors, deny_warnings && !problems.is_empty()) {
+        (0, false) => format!("configuration is valid, {warnings}"),
+        (0, true) => format!("configuration is valid, {warnings}, and --deny-warnings is set"),
+        _ => format!("configuration has {}, {warnings}", counted(errors, "error")),
+    }
 }
 
 /// What the configuration amounts to, for people.
@@ -189,7 +197,8 @@ mirrors   aws-use1   192.0.2.10 192.0.2.11 2001:db8:a::10
         assert_eq!(code, BAD_CONFIG);
         let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         assert_eq!(first["severity"], "error");
-        assert!(!text.contains("summary"));
+        let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        assert_eq!(last, json!({ "summary": { "valid": false, "errors": 1, "warnings": 0 } }));
     }
 
     #[test]
@@ -217,6 +226,21 @@ mirrors   aws-use1   192.0.2.10 192.0.2.11 2001:db8:a::10
         write("pharos.toml", &config("[mirrors.two]\naddresses = [\"192.0.2.2\"]\n"));
         let (text, strict) = code(true);
         assert!(text.contains("warning[") && text.contains("`two`"), "{text}");
+        assert!(text.ends_with("\nconfiguration is valid, 1 warning, and --deny-warnings is set\n"), "{text}");
         assert_eq!((strict, code(false).1), (BAD_CONFIG, OK));
+        // A warning that is allowed does not count, and others still do.
+        let allowed = format!("allow = \"unused-mirror\"\n{}", config("[mirrors.two]\naddresses = [\"192.0.2.2\"]\n"));
+        write("pharos.toml", &allowed);
+        let (text, fine) = code(true);
+        assert!(fine == OK && text.ends_with("\nconfiguration is valid, 0 warnings\n"), "{text}");
+        write("pharos.toml", &allowed.replace("192.0.2.2", "10.0.0.2"));
+        let (text, strict) = code(true);
+        assert!(strict == BAD_CONFIG && text.contains("warning[private-address]"), "{text}");
+        // One cause is one warning, whatever follows from it and however often it is named.
+        let rule = |asn| format!("{{ asn = {asn}, mirrors = \"one\" }}");
+        let rules = format!("rules = [\n{}\n]", [rule(64500), rule(64500), rule(64500)].join(",\n"));
+        write("pharos.toml", &config("").replace("rules = []", &rules));
+        let (text, _) = code(false);
+        assert!(text.ends_with("\nconfiguration is valid, 1 warning\n"), "{text}");
     }
 }

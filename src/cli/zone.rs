@@ -3,7 +3,7 @@
 //! **Invariants**: a zone that this says was fetched is served.
 //! **Not here**: fetching ([`crate::transfer`]).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use hyper::Method;
 

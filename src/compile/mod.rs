@@ -66,6 +66,7 @@ pub fn build_for(
         }
         Err(found) => {
             problems.extend(found);
+            config.leave_out_allowed(&mut problems);
             sort_by_place(&mut problems);
             return Err(problems);
         }
@@ -73,6 +74,7 @@ pub fn build_for(
     problems.extend(check::check_labels(&config, &inputs.networks));
     let (snapshot, found) = compile(&config, inputs, generation);
     problems.extend(found);
+    config.leave_out_allowed(&mut problems);
     sort_by_place(&mut problems);
     if problems.iter().any(Diagnostic::is_error) {
         return Err(problems);
@@ -86,7 +88,8 @@ pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snap
     let laid = Laid::over(&networks);
     let mut problems = Vec::new();
     let mut horizons = Vec::new();
-    for meant in &config.horizons {
+    let unmet = check::unmet_rules(config, &networks);
+    for (meant, unmet) in config.horizons.iter().zip(&unmet) {
         let rules = meant.rules.iter().map(rule).collect();
         let draft = Draft {
             default_ranking: meant.default_ranking.clone(),
@@ -96,7 +99,7 @@ pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snap
         };
         let horizon = Horizon::build(draft, &networks, &laid);
         let winners = winners(&horizon, &networks, &laid);
-        problems.extend(check::unreachable_rules(meant, &winners));
+        problems.extend(check::unreachable_rules(meant, &winners, unmet));
         problems.extend(check::mirrors_near_nobody(config, meant, &horizon, &winners, &networks));
         horizons.push(horizon);
     }

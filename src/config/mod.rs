@@ -94,6 +94,7 @@ fn read_texts(
     problems.extend(readers.into_iter().flat_map(Reader::into_problems));
     let files: Vec<SourceFile> = sources.iter().map(|source| source.file.clone()).collect();
     let config = check::check(file, &files, spec, &mut problems);
+    config.leave_out_allowed(&mut problems);
     sort_by_place(&mut problems);
     match problems.iter().any(Diagnostic::is_error) {
         true => Err(problems),
@@ -108,6 +109,8 @@ pub struct Config {
     pub file: Arc<str>,
     /// Every file that it names, the config file itself first.
     pub files: Vec<NamedFile>,
+    /// `allow`: the codes of warnings that are left out.
+    pub allow: Vec<&'static str>,
     /// `[dns]`
     pub dns: Dns,
     /// `[registry]`; none where there is no such table.
@@ -134,6 +137,13 @@ pub struct Config {
     pub horizons: Vec<Horizon>,
     /// Every address under a `listen`, of all tables.
     pub written_addresses: Vec<Placed<SocketAddr>>,
+}
+
+impl Config {
+    /// Leaves out the warnings that `allow` names.
+    pub fn leave_out_allowed(&self, problems: &mut Vec<Diagnostic>) {
+        problems.retain(|problem| problem.is_error() || !self.allow.contains(&problem.code));
+    }
 }
 
 /// A file that a config names.
@@ -395,8 +405,10 @@ pub struct TlsFiles {
     pub cert: PathBuf,
     /// The private key.
     pub key: PathBuf,
-    /// Where the config says so.
-    pub place: Place,
+    /// Where the config names the chain.
+    pub cert_place: Place,
+    /// Where the config names the key.
+    pub key_place: Place,
 }
 
 /// `[probe]`: what mirrors are held to, and how often.

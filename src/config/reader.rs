@@ -189,6 +189,11 @@ impl<'r, 't> Table<'r, 't> {
 
     /// The value of a key that must be there; `remedy` shows how it is written.
     pub(super) fn require(&mut self, key: &'static str, remedy: &str) -> Option<Value<'r, 't>> {
+        self.require_with(key, &format!("add `{remedy}`"))
+    }
+
+    /// The same with a remedy that is more than a line to add.
+    pub(super) fn require_with(&mut self, key: &'static str, help: &str) -> Option<Value<'r, 't>> {
         let value = self.take(key).map(|value| Value { need: Need::Required, ..value });
         if value.is_none() {
             // A misspelt key is reported as unknown already; saying that it is missing too would not help.
@@ -197,7 +202,7 @@ impl<'r, 't> Table<'r, 't> {
                 self.reader.report(
                     Diagnostic::error("missing-key", format!("{} has no `{key}`", self.title))
                         .at(self.place.clone(), format!("`{key}` is missing"))
-                        .help(format!("add `{remedy}`")),
+                        .help(help),
                 );
             }
         }
@@ -327,6 +332,11 @@ impl<'r, 't> Value<'r, 't> {
             DeValue::Float(written) => written.as_str().parse().ok(),
             _ => None,
         };
+        let is_number = |value: &DeValue<'_>| matches!(value, DeValue::Integer(_) | DeValue::Float(_));
+        if let Some(value) = array.iter().find(|value| !is_number(value.get_ref())) {
+            let element = Value { value, element: Element::Yes, ..self.clone() };
+            return element.wrong_type("a number", "degrees without quotes, like `[50.11, 8.68]`");
+        }
         let written: Vec<Option<f64>> = array.iter().map(|value| degrees(value.get_ref())).collect();
         let found = match written[..] {
             [Some(latitude), Some(longitude)] => Coordinates::from_degrees(latitude, longitude),

@@ -24,6 +24,7 @@ pub(super) type Number = Placed<u64>;
 /// All that is written.
 #[derive(Debug, Default)]
 pub(super) struct Spec {
+    pub(super) allow: Vec<Text>,
     pub(super) dns: DnsSpec,
     pub(super) registry: Option<RegistrySpec>,
     pub(super) admin: Option<AdminSpec>,
@@ -178,7 +179,6 @@ pub(super) struct CanarySpec {
 pub(super) struct TlsSpec {
     pub(super) cert: Option<Text>,
     pub(super) key: Option<Text>,
-    pub(super) place: Place,
 }
 
 /// One `[[zone]]`.
@@ -334,6 +334,7 @@ pub(super) fn read<'r, 't>(documents: &[(&'r Reader<'t>, &'r DeTable<'t>)]) -> S
     // It has been followed already.
     table.take("include");
     let spec = Spec {
+        allow: table.take("allow").map(|value| value.texts()).unwrap_or_default(),
         dns: table.take("dns").and_then(|value| read_dns(value.table("`[dns]`")?)).unwrap_or_default(),
         registry: table.take("registry").and_then(|value| read_registry(value.table("`[registry]`")?)),
         admin: table.take("admin").and_then(|value| read_admin(value.table("`[admin]`")?)),
@@ -543,7 +544,11 @@ fn read_resolver(mut table: Table<'_, '_>) -> Option<ResolverSpec> {
 fn read_canary(mut table: Table<'_, '_>) -> Option<CanarySpec> {
     let repository = table.require("repository", "repository = \"pause\"");
     let digest = table.require("digest", "digest = \"sha256:…\"");
-    let size = table.require("size", "size = 32");
+    let size = table.require_with(
+        "size",
+        "add `size` with the bytes of the blob: `curl -sIL https://REGISTRY/v2/REPOSITORY/blobs/DIGEST` shows them as \
+         `content-length`",
+    );
     let canary = CanarySpec {
         repository: repository.and_then(|value| value.text()),
         digest: digest.and_then(|value| value.text()),
@@ -556,11 +561,7 @@ fn read_canary(mut table: Table<'_, '_>) -> Option<CanarySpec> {
 fn read_tls(mut table: Table<'_, '_>) -> Option<TlsSpec> {
     let cert = table.require("cert", "cert = \"fullchain.pem\"");
     let key = table.require("key", "key = \"privkey.pem\"");
-    let tls = TlsSpec {
-        cert: cert.and_then(|value| value.text()),
-        key: key.and_then(|value| value.text()),
-        place: table.place().clone(),
-    };
+    let tls = TlsSpec { cert: cert.and_then(|value| value.text()), key: key.and_then(|value| value.text()) };
     table.finish();
     Some(tls)
 }

@@ -3,7 +3,7 @@
 //! **Invariants**: a [`Fault`] says what is wrong and how it is written right.
 //! **Not here**: where a value stands ([`super::reader`]), what refers to what ([`super::check`]).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::{Upstream, limits};
@@ -38,6 +38,9 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Fault> {
         let help = match text.rsplit_once(':') {
             _ if text.parse::<IpAddr>().is_ok_and(|address| address.is_ipv4()) => {
                 format!("add the port: `{text}:PORT`")
+            }
+            Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() && port.parse::<u16>().is_ok() => {
+                format!("did you mean `[{address}]:{port}`? an IPv6 address is in brackets before its port")
             }
             _ if text.parse::<IpAddr>().is_ok() => format!("add the port: `[{text}]:PORT`"),
             Some(("", port)) => format!("write `0.0.0.0:{port}` for all IPv4 addresses, `[::]:{port}` for all of IPv6"),

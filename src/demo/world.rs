@@ -188,8 +188,9 @@ impl<'f> Certificates<'f> {
         pair.write(&self.place(), stem, Existing::Keep)?;
         let [cert, key] = Pair::paths(&self.place(), stem);
         let place = Place::whole_file(&cert.display().to_string().as_str().into());
-        let (identity, _) = tls::load(&TlsFiles { cert, key, place }, Clock::unix())
-            .map_err(|problems| Failure::Unexpected(problems.iter().map(|one| one.message.clone()).collect()))?;
+        let (identity, _) =
+            tls::load(&TlsFiles { cert, key, cert_place: place.clone(), key_place: place }, Clock::unix())
+                .map_err(|problems| Failure::Unexpected(problems.iter().map(|one| one.message.clone()).collect()))?;
         Ok(identity)
     }
 }

@@ -31,7 +31,11 @@ impl Watch {
     pub(super) fn prepare(config: &Config) -> Result<Option<Self>, Vec<Diagnostic>> {
         let Some(probe) = &config.probe else { return Ok(None) };
         let probe = Arc::new(probe.clone());
-        let roots = probe::roots(probe.roots.as_deref())?;
+        let named = config.files.iter().find(|named| probe.roots.as_ref() == Some(&named.path));
+        let roots = probe::roots(probe.roots.as_deref()).map_err(|problems| match named {
+            Some(named) => problems.into_iter().map(|problem| problem.at(named.place.clone(), "named here")).collect(),
+            None => problems,
+        })?;
         let prober = Prober::new(probe.clone(), roots)
             .map_err(|error| vec![Diagnostic::error("probe", format!("mirrors cannot be probed: {error}"))])?;
         Ok(Some(Watch { probe, prober }))

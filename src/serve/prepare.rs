@@ -100,6 +100,7 @@ pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) ->
     }
     let failed = problems.iter().any(Diagnostic::is_error);
     built.warnings.extend(problems);
+    built.config.leave_out_allowed(&mut built.warnings);
     sort_by_place(&mut built.warnings);
     if failed {
         return Err(built.warnings);

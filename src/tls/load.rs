@@ -32,7 +32,10 @@ const MAX_LABEL: usize = 40;
 pub fn load(files: &TlsFiles, now: UnixTime) -> Result<(Identity, Vec<Diagnostic>), Vec<Diagnostic>> {
     let chain = read(&files.cert).and_then(|pem| read_chain(&pem.bytes, &files.cert));
     let key = read(&files.key).and_then(|pem| Ok((read_key(&pem.bytes, &files.key)?, pem.facts)));
-    let place = |problem: Problem| problem.diagnostic().at(files.place.clone(), "named here");
+    let place = |problem: Problem| {
+        let place = if problem.is_about(&files.key) { &files.key_place } else { &files.cert_place };
+        problem.diagnostic().at(place.clone(), "named here")
+    };
     match (chain, key) {
         (Ok(chain), Ok((key, facts))) => match identity(chain, key, files, now) {
             Ok((identity, warning)) => {
@@ -195,6 +198,24 @@ pub(super) fn check_time(
 }
 
 impl Problem {
+    /// Whether the file at a path is at fault.
+    fn is_about(&self, file: &Path) -> bool {
+        match self {
+            Problem::Unreadable { path, .. } => path == file,
+            Problem::Exposed { path, .. }
+            | Problem::NotPem { path, .. }
+            | Problem::NoCertificate { path, .. }
+            | Problem::NoKey { path, .. }
+            | Problem::EncryptedKey { path }
+            | Problem::BadCertificate { path, .. }
+            | Problem::BadKey { path, .. }
+            | Problem::Mismatch { key: path, .. }
+            | Problem::Expired { path, .. }
+            | Problem::NotYetValid { path, .. }
+            | Problem::Expiring { path, .. } => Path::new(path) == file,
+        }
+    }
+
     pub(super) fn diagnostic(&self) -> Diagnostic {
         let renew = "renew it and reload; clients refuse it until then";
         match self {
@@ -267,7 +288,7 @@ impl Problem {
             .help("check the clock of this machine; clients refuse the certificate until then"),
             Problem::Expiring { path, left } => {
                 Diagnostic::warning("tls-expiring", format!("the certificate in `{path}` expires in {}", span(*left)))
-                    .help(renew)
+                    .help("renew it before then, and reload; clients refuse it from then on")
             }
         }
     }
@@ -336,10 +357,15 @@ mod tests {
         /// The codes of what is said, at some seconds from 1 March.
         fn load(&self, cert: &str, key: &str, seconds: i64) -> Result<Vec<String>, Vec<String>> {
             let place = Place::in_line(&"pharos.toml".into(), 9, "tls = {}", 0..3);
-            let files = TlsFiles { cert: self.path(cert), key: self.path(key), place: place.clone() };
+            let (cert_place, key_place) = (place.clone(), Place::in_line(&"pharos.toml".into(), 10, "key = ''", 6..8));
+            let files = TlsFiles { cert: self.path(cert), key: self.path(key), cert_place, key_place };
             let now = UnixTime::since_unix_epoch(Duration::from_secs(MARCH.checked_add_signed(seconds).unwrap()));
             let codes = |all: Vec<Diagnostic>, error: bool| -> Vec<String> {
-                assert!(all.iter().all(|one| one.place.as_ref() == Some(&place) && one.is_error() == error));
+                let key = files.key.display().to_string();
+                for one in &all {
+                    let place = if one.message.contains(&key) { &files.key_place } else { &files.cert_place };
+                    assert_eq!((one.place.as_ref(), one.is_error()), (Some(place), error), "{}", one.message);
+                }
                 let folder = self.folder.path().display().to_string();
                 all.iter().map(|one| format!("{}: {}", one.code, one.message.replace(&folder, "."))).collect()
             };

@@ -211,7 +211,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         renew(folder.path(), 3);
         let path = |name: &str| folder.path().join(name);
-        let files = TlsFiles { cert: path("cert"), key: path("key"), place: Place::whole_file(&"pharos.toml".into()) };
+        let place = Place::whole_file(&"pharos.toml".into());
+        let files = TlsFiles { cert: path("cert"), key: path("key"), cert_place: place.clone(), key_place: place };
         let (identity, _) = load(&files, at(0)).unwrap();
         let tls = Arc::new(Tls::new(identity.clone(), &[]).unwrap());
         let watched = Watched::new("dns", vec![tls.clone()], files.clone(), &identity, at(0));

@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 
 use super::build::Origins;
-use super::{Found, Node, Problem, RrSet, Zone};
+use super::{Found, Node, Problem, Relative, RrSet, Zone};
 use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
@@ -29,6 +29,15 @@ pub(super) fn check(zone: &Zone, origins: &Origins, problems: &mut Vec<Problem>)
     for ((id, _), &tag) in zone.steered.iter().zip(&origins.steered) {
         checker.check_steered(zone.node(*id), tag, problems);
     }
+}
+
+/// RFC 1035 §8: the first dot of a mailbox stands for its `@`.
+fn bad_mailbox(apex: Node<'_>, tag: u32) -> Option<Problem> {
+    let rdata = apex.rrset(Rtype::SOA)?.rdatas().next()?;
+    let (_, rest) = Name::split_from(rdata)?;
+    let (mailbox, _) = Name::split_from(rest)?;
+    let has_at = mailbox.labels().next()?.contains(&b'@');
+    has_at.then(|| Problem::BadMailbox { mailbox: mailbox.to_owned(), tag })
 }
 
 struct Checker<'z> {
@@ -60,11 +69,12 @@ impl Checker<'_> {
         let apex = self.zone.node(NodeId(0));
         match self.tags(apex, Rtype::SOA) {
             [] => problems.push(Problem::NoSoa { apex: apex.owner().to_owned() }),
-            [_] => {}
+            &[tag] => problems.extend(bad_mailbox(apex, tag)),
             &[first, tag, ..] => problems.push(Problem::SeveralSoas { tag, first }),
         }
         if apex.rrset(Rtype::NS).is_none() {
-            problems.push(Problem::NoNs { apex: apex.owner().to_owned() });
+            let soa = self.tags(apex, Rtype::SOA).first().copied();
+            problems.push(Problem::NoNs { apex: apex.owner().to_owned(), soa });
         }
         self.check_servers(apex, problems);
         for node in self.zone.nodes().skip(1) {
@@ -211,7 +221,10 @@ impl Checker<'_> {
                 Some(Problem::MissingGlue { owner, target: host, tag })
             }
             Target::Delegated(_) => None,
-            Target::Nothing => Some(Problem::TargetWithoutAddress { owner, rtype, target: host, tag }),
+            Target::Nothing => {
+                let relative = Relative::of(target, self.zone.apex());
+                Some(Problem::TargetWithoutAddress { owner, rtype, target: host, relative, tag })
+            }
         }
     }
 

@@ -28,7 +28,7 @@ pub use build::{AddError, MAX_NODES, ZoneBuilder};
 pub use difference::{Difference, History, MAX_DIFFERENCES, Record, Records, is_newer};
 pub use dnssec::Dnssec;
 pub use negative::NegativeSoa;
-pub use problem::Problem;
+pub use problem::{Problem, Relative};
 pub use set::ZoneSet;
 
 use std::ops::RangeInclusive;

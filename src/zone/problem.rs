@@ -5,9 +5,10 @@
 //! **Not here**: what is wrong with one record by itself ([`super::AddError`]), finding it ([`super::check`]).
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use crate::base::diagnostic::Severity;
-use crate::base::name::NameBuf;
+use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 
@@ -22,7 +23,9 @@ pub enum Problem {
     /// Error: an SOA below the apex.
     SoaBelowApex { owner: NameBuf, tag: u32 },
     /// Error: the apex has no NS (RFC 1034 §4.2.1).
-    NoNs { apex: NameBuf },
+    ///
+    /// `soa` is the tag of the SOA.
+    NoNs { apex: NameBuf, soa: Option<u32> },
     /// Error: a name server of the zone is below the DNAME of `dname`, so it has no address (RFC 6672 §2.3).
     ServerBelowDname { server: NameBuf, dname: NameBuf, tag: u32, first: u32 },
     /// Error: a CNAME beside other data (RFC 2181 §10.1); `other` is the tag of that, `rtype` its type.
@@ -48,7 +51,9 @@ pub enum Problem {
     /// Warning: a record that is never answered, because of a delegation or DNAME (`by`) at `occluder`.
     Occluded { owner: NameBuf, rtype: Rtype, by: Rtype, occluder: NameBuf, tag: u32, first: u32 },
     /// Warning: the `target`, a name of this zone, has no address here.
-    TargetWithoutAddress { owner: NameBuf, rtype: Rtype, target: NameBuf, tag: u32 },
+    TargetWithoutAddress { owner: NameBuf, rtype: Rtype, target: NameBuf, relative: Relative, tag: u32 },
+    /// Warning: the mailbox of the SOA has an `@` in its first label.
+    BadMailbox { mailbox: NameBuf, tag: u32 },
     /// Warning: the `target` is an alias (RFC 2181 §10.3).
     TargetIsAlias { owner: NameBuf, rtype: Rtype, target: NameBuf, tag: u32 },
     /// Warning: a delegation to a name below itself without address: it cannot be followed.
@@ -59,6 +64,37 @@ pub enum Problem {
     SteeredNameServer { owner: NameBuf, target: NameBuf, tag: u32 },
 }
 
+/// A name below the apex, judged by how it was probably written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Relative {
+    /// An IPv4 address.
+    Address(Ipv4Addr),
+    /// A name that was meant to be absolute.
+    Absolute(String),
+    /// A host of the zone.
+    Host,
+}
+
+impl Relative {
+    /// A name of three labels in front of the apex, or of two that end as the apex does, is seldom meant to be relative.
+    pub fn of(name: Name<'_>, apex: Name<'_>) -> Self {
+        let own = name.labels().count().saturating_sub(apex.labels().count());
+        let labels: Vec<String> =
+            name.labels().take(own).map(|label| String::from_utf8_lossy(label).into_owned()).collect();
+        let written = labels.join(".");
+        if let Ok(address) = written.parse() {
+            return Relative::Address(address);
+        }
+        let last = apex.labels().last();
+        let ends_alike = labels.last().zip(last).is_some_and(|(one, other)| one.as_bytes().eq_ignore_ascii_case(other));
+        match labels.len() {
+            2 if ends_alike => Relative::Absolute(written),
+            3.. if !written.contains('_') => Relative::Absolute(written),
+            _ => Relative::Host,
+        }
+    }
+}
+
 impl Problem {
     /// Whether the zone can be served.
     pub fn severity(&self) -> Severity {
@@ -66,6 +102,7 @@ impl Problem {
             Problem::TtlsDiffer { .. }
             | Problem::Occluded { .. }
             | Problem::TargetWithoutAddress { .. }
+            | Problem::BadMailbox { .. }
             | Problem::TargetIsAlias { .. }
             | Problem::MissingGlue { .. }
             | Problem::SteeredNameServer { .. } => Severity::Warning,
@@ -93,6 +130,7 @@ impl Problem {
             Problem::TtlsDiffer { .. } => "ttls-differ",
             Problem::Occluded { .. } => "occluded",
             Problem::TargetWithoutAddress { .. } => "target-without-address",
+            Problem::BadMailbox { .. } => "bad-mailbox",
             Problem::TargetIsAlias { .. } => "target-is-alias",
             Problem::MissingGlue { .. } => "missing-glue",
             Problem::SteeredNameServer { .. } => "steered-name-server",
@@ -102,7 +140,8 @@ impl Problem {
     /// The tag of what is at fault; none where something is missing.
     pub fn tag(&self) -> Option<u32> {
         match *self {
-            Problem::NoSoa { .. } | Problem::NoNs { .. } => None,
+            Problem::NoSoa { .. } => None,
+            Problem::NoNs { soa, .. } => soa,
             Problem::SeveralSoas { tag, .. }
             | Problem::SoaBelowApex { tag, .. }
             | Problem::ServerBelowDname { tag, .. }
@@ -118,6 +157,7 @@ impl Problem {
             | Problem::TtlsDiffer { tag, .. }
             | Problem::Occluded { tag, .. }
             | Problem::TargetWithoutAddress { tag, .. }
+            | Problem::BadMailbox { tag, .. }
             | Problem::TargetIsAlias { tag, .. }
             | Problem::MissingGlue { tag, .. }
             | Problem::SteeredNameServer { tag, .. } => Some(tag),
@@ -140,6 +180,14 @@ impl Problem {
         }
     }
 
+    /// A few words about the record of [`Self::tag`], if it is not itself at fault.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Problem::NoNs { .. } => "the zone begins here",
+            _ => "",
+        }
+    }
+
     /// What to do about it.
     pub fn help(&self) -> String {
         match self {
@@ -150,7 +198,7 @@ impl Problem {
             Problem::SoaBelowApex { owner, .. } => {
                 format!("remove it, or make `{owner}` a zone of its own with a `[[zone]]` and a file")
             }
-            Problem::NoNs { apex } => format!("add the name servers that the parent zone delegates `{apex}` to"),
+            Problem::NoNs { apex, .. } => format!("add the name servers that the parent zone delegates `{apex}` to"),
             Problem::ServerBelowDname { .. } => "name a server that is not below a DNAME".into(),
             Problem::CnameAndOther { rtype: Rtype::SOA | Rtype::NS, .. } => {
                 "the apex of a zone cannot be an alias; give it addresses instead, or steer it".into()
@@ -177,7 +225,21 @@ impl Problem {
             Problem::TtlsDiffer { .. } => "write the same TTL on each record of the set".into(),
             Problem::Occluded { by: Rtype::NS, .. } => "move it to the delegated zone; only glue belongs here".into(),
             Problem::Occluded { .. } => "remove it, or the DNAME; a DNAME renames all names below it".into(),
-            Problem::TargetWithoutAddress { target, .. } => format!("add an A or AAAA record for `{target}`"),
+            Problem::TargetWithoutAddress { target, rtype, relative, .. } => match relative {
+                Relative::Address(address) => {
+                    format!(
+                        "{} {rtype} names a host: add an A or AAAA record for the host, and name it instead of {address}",
+                        rtype.article()
+                    )
+                }
+                Relative::Absolute(name) => {
+                    format!("is the final dot missing? write `{name}.`; else add an A or AAAA record for `{target}`")
+                }
+                Relative::Host => format!("add an A or AAAA record for `{target}`"),
+            },
+            Problem::BadMailbox { .. } => {
+                "write a dot instead of the `@`: `hostmaster.example.com.` stands for hostmaster@example.com".into()
+            }
             Problem::TargetIsAlias { .. } => "name the host itself; many resolvers do not follow an alias here".into(),
             Problem::MissingGlue { target, .. } => {
                 format!("add an A or AAAA record for `{target}`, or delegate to a host outside of the delegated zone")
@@ -193,7 +255,7 @@ impl fmt::Display for Problem {
             Problem::NoSoa { apex } => write!(f, "zone `{apex}` has no SOA at its apex"),
             Problem::SeveralSoas { .. } => write!(f, "the zone has more than one SOA"),
             Problem::SoaBelowApex { owner, .. } => write!(f, "the SOA of `{owner}` is not at the apex of the zone"),
-            Problem::NoNs { apex } => write!(f, "zone `{apex}` has no NS at its apex"),
+            Problem::NoNs { apex, .. } => write!(f, "zone `{apex}` has no NS at its apex"),
             Problem::ServerBelowDname { server, dname, .. } => {
                 write!(f, "the name server `{server}` of the zone is below `{dname}`, which has a DNAME")
             }
@@ -232,6 +294,7 @@ impl fmt::Display for Problem {
             Problem::TargetWithoutAddress { owner, rtype, target, .. } => {
                 write!(f, "the {rtype} of `{owner}` points to `{target}`, which has no address")
             }
+            Problem::BadMailbox { mailbox, .. } => write!(f, "the mailbox `{mailbox}` of the SOA has an `@`"),
             Problem::TargetIsAlias { owner, rtype, target, .. } => {
                 write!(f, "the {rtype} of `{owner}` points to `{target}`, which is an alias")
             }

@@ -81,7 +81,11 @@ impl Certificate {
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
         let place = Place::whole_file(&"pharos.toml".into());
         let root = CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap();
-        Certificate { files: TlsFiles { cert, key, place }, root, _folder: folder }
+        Certificate {
+            files: TlsFiles { cert, key, cert_place: place.clone(), key_place: place },
+            root,
+            _folder: folder,
+        }
     }
 
     fn identity(&self) -> tls::Identity {

@@ -16,6 +16,7 @@ pub fn check_labels(config: &Config, networks: &Networks) -> Vec<Diagnostic> {
     let known = Known::of(networks);
     let mut problems = Vec::new();
     let mut silent = BTreeSet::new();
+    problems.extend(unknown_asns(config, &known, &mut silent));
     for horizon in &config.horizons {
         for rule in &horizon.rules {
             check_rule(rule, &known, config, &mut silent, &mut problems);
@@ -106,6 +107,62 @@ const SUBDIVISION: Kind = Kind {
     source: "a City database (`mmdb`), or a geofeed",
 };
 
+/// Autonomous systems that no network knows: one problem for each number, wherever it is named.
+fn unknown_asns(config: &Config, known: &Known<'_>, silent: &mut BTreeSet<&'static str>) -> Vec<Diagnostic> {
+    let rules = config.horizons.iter().flat_map(|horizon| &horizon.rules);
+    let named = rules.flat_map(|rule| &rule.conditions).filter_map(|condition| match condition {
+        Condition::Asn(values) => Some(values),
+        _ => None,
+    });
+    let mut unknown_places: BTreeMap<u32, Vec<&Place>> = BTreeMap::new();
+    for value in named.flatten().filter(|value| !known.asns.contains(&value.value)) {
+        unknown_places.entry(value.value).or_default().push(&value.place);
+    }
+    if known.asns.is_empty() {
+        // The first in the file, not the least number.
+        let first = unknown_places
+            .into_values()
+            .flatten()
+            .min_by_key(|place| (place.file.clone(), place.line, place.columns.start));
+        return first.and_then(|place| unknown(&ASN, "", place, Some(silent), String::new())).into_iter().collect();
+    }
+    let problem = |(asn, places): (u32, Vec<&Place>)| {
+        let help = format!("check the number; autonomous systems known: {}", known.asns.len());
+        let problem = unknown(&ASN, &asn.to_string(), places[0], None, help)?;
+        Some(match places[1..] {
+            [] => problem,
+            [second] => problem.related(second.clone(), "and here"),
+            [second, ref more @ ..] => problem.related(second.clone(), format!("and here, and {} more", more.len())),
+        })
+    };
+    unknown_places.into_iter().filter_map(problem).collect()
+}
+
+/// The rules of each horizon that no client meets because no network knows what a condition asks for.
+///
+/// That is said by [`check_labels`]; their consequences need no warning of their own.
+pub fn unmet_rules(config: &Config, networks: &Networks) -> Vec<BTreeSet<usize>> {
+    let known = Known::of(networks);
+    let any =
+        |values: &[Placed<Arc<str>>], all: &BTreeSet<&str>| values.iter().any(|value| all.contains(&*value.value));
+    let can_hold = |condition: &Condition| match condition {
+        Condition::Provider(values) => any(values, &known.providers),
+        Condition::Region(values) => known.regions.values().any(|regions| any(values, regions)),
+        Condition::Asn(values) => values.iter().any(|value| known.asns.contains(&value.value)),
+        Condition::Country(values) => any(values, &known.countries),
+        Condition::Continent(values) => any(values, &known.continents),
+        Condition::Subdivision(values) => any(values, &known.subdivisions),
+        Condition::Network { sources, labels } => {
+            labels.is_empty() || sources.iter().any(|source| any(labels, &known.labels[source.value.index()]))
+        }
+    };
+    let unmet = |horizon: &Horizon| {
+        let rules = horizon.rules.iter().enumerate();
+        rules.filter(|(_, rule)| !rule.conditions.iter().all(can_hold)).map(|(index, _)| index).collect()
+    };
+    config.horizons.iter().map(unmet).collect()
+}
+
 fn check_rule(
     rule: &Rule,
     known: &Known<'_>,
@@ -132,13 +189,6 @@ fn check_rule(
     for condition in &rule.conditions {
         match condition {
             Condition::Region(values) => check_regions(rule, values, known, silent, problems),
-            Condition::Asn(values) => {
-                for value in values.iter().filter(|value| !known.asns.contains(&value.value)) {
-                    let help = format!("check the number; autonomous systems known: {}", known.asns.len());
-                    let nothing = known.asns.is_empty().then_some(&mut *silent);
-                    problems.extend(unknown(&ASN, &value.value.to_string(), &value.place, nothing, help));
-                }
-            }
             Condition::Network { sources, labels } => {
                 let all: BTreeSet<&str> =
                     sources.iter().flat_map(|source| &known.labels[source.value.index()]).copied().collect();
@@ -276,6 +326,22 @@ mod tests {
              did you mean `DE-BE`? known subdivisions: `DE-BE`",
         ];
         assert_eq!(short(&check_labels(&config, &networks())), expected);
+    }
+
+    #[test]
+    fn an_unknown_value_is_one_warning_and_its_rules_get_no_other() {
+        let config = config(
+            "{ asn = 64513, mirrors = 'm' },
+             { asn = [64512, 64514], country = 'DE', mirrors = 'm' },
+             { provider = 'gcp', asn = 64513, mirrors = 'm' },
+             { asn = 64513, country = 'DE', mirrors = 'm' },",
+        );
+        let found = check_labels(&config, &networks());
+        let lines: Vec<_> = found.iter().map(|one| (one.code, one.place.as_ref().unwrap().line)).collect();
+        assert_eq!(lines, [("unknown-asn", 7), ("unknown-asn", 8)]);
+        let (second, label) = found[0].related.as_ref().unwrap();
+        assert_eq!((second.line, &**label), (9, "and here, and 1 more"));
+        assert_eq!(unmet_rules(&config, &networks()), [BTreeSet::from([0, 2, 3])]);
     }
 
     #[test]

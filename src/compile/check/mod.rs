@@ -17,7 +17,7 @@ mod unmapped;
 mod unreachable;
 
 pub use families::check_families;
-pub use labels::check_labels;
+pub use labels::{check_labels, unmet_rules};
 pub use near::mirrors_near_nobody;
 pub use unreachable::unreachable_rules;
 

@@ -5,9 +5,11 @@ use std::collections::{BTreeSet, HashSet};
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{Condition, Horizon, Placed, Rule};
 
-/// Warns of rules that decide for nobody; `winners` are the indices of those that decide for somebody.
-pub fn unreachable_rules(horizon: &Horizon, winners: &BTreeSet<usize>) -> Vec<Diagnostic> {
-    let never = horizon.rules.iter().enumerate().filter(|(index, _)| !winners.contains(index));
+/// Warns of rules that decide for no client. `winners` are the indices of the others; `unmet` are those of rules whose
+/// conditions have been warned of already.
+pub fn unreachable_rules(horizon: &Horizon, winners: &BTreeSet<usize>, unmet: &BTreeSet<usize>) -> Vec<Diagnostic> {
+    let rules = horizon.rules.iter().enumerate();
+    let never = rules.filter(|(index, _)| !winners.contains(index) && !unmet.contains(index));
     let problem = |(index, rule): (usize, &Rule)| {
         let message = format!("a rule of horizon `{}` decides for no client", horizon.name);
         let problem = Diagnostic::warning("unreachable-rule", message).at(rule.place.clone(), "never decides");
@@ -63,7 +65,7 @@ mod tests {
     /// For each rule that no client gets to, its line and the line of the one that takes all of its clients.
     fn unreachable(rules: &str, winners: &[usize]) -> Vec<(u32, Option<u32>)> {
         let config = config(rules);
-        let problems = unreachable_rules(&config.horizons[0], &winners.iter().copied().collect());
+        let problems = unreachable_rules(&config.horizons[0], &winners.iter().copied().collect(), &BTreeSet::new());
         let line = |place: &Place| place.line;
         problems
             .iter()
@@ -125,7 +127,7 @@ warning[unreachable-rule]: a rule of horizon `h` decides for no client
 
 1 warning
 ";
-        let problems = unreachable_rules(&config.horizons[0], &BTreeSet::from([0]));
+        let problems = unreachable_rules(&config.horizons[0], &BTreeSet::from([0]), &BTreeSet::new());
         assert_eq!(report(&problems, Style::Plain), expected);
     }
 }

@@ -3,11 +3,12 @@
 //! **Invariants**: a token is never shown, not even where it is wrong.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
-use crate::config::spec::{AdminSpec, ControlSpec, Spec};
+use crate::config::spec::{AdminSpec, ControlSpec, Spec, Text};
 use crate::config::value;
 use crate::config::{Admin, Control, Secret, Token, limits};
 
@@ -51,7 +52,10 @@ impl Check<'_> {
         let connections = self.check_connections(&spec.connections, most, each);
         let token = self.check_token(spec);
         let names = self.parse_all(&spec.names, value::host_name).into_iter().map(|name| name.value).collect();
-        let Some(place) = place_of(spec) else { return Admin { listen, connections, token, names } };
+        let Some(place) = place_of(spec) else {
+            self.check_open_admin(&spec.listen);
+            return Admin { listen, connections, token, names };
+        };
         if all.control.is_none() {
             self.report(
                 Diagnostic::error("token-without-control", "`[admin]` has a token, but orders have nowhere to be kept")
@@ -67,6 +71,18 @@ impl Check<'_> {
             );
         }
         Admin { listen, connections, token, names }
+    }
+
+    fn check_open_admin(&mut self, listen: &[Text]) {
+        let is_open =
+            |text: &&Text| text.value.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_unspecified());
+        if let Some(open) = listen.iter().find(is_open) {
+            self.report(
+                Diagnostic::warning("open-admin", format!("`{}` is open to every network of this machine", open.value))
+                    .at(open.place.clone(), "all of its addresses")
+                    .help("listen on the address that Prometheus asks; metrics name every mirror and zone"),
+            );
+        }
     }
 
     fn check_token(&mut self, spec: &AdminSpec) -> Option<Token> {
@@ -111,10 +127,13 @@ impl Check<'_> {
     }
 }
 
-/// Where a token is written, or its file: a place is shown with its whole line, which must not be a secret's.
+/// Where a token is written, or its file. A place is shown with its line, so that of a token has dots in its stead.
 fn place_of(spec: &AdminSpec) -> Option<Place> {
+    const REDACTED: &str = "token = \"…\"";
     match (&spec.token, &spec.token_file) {
-        (Some(token), _) => Some(Place::whole_file(&token.place.file)),
+        (Some(token), _) => {
+            Some(Place::in_line(&token.place.file, token.place.line, REDACTED, "token = ".len()..REDACTED.len()))
+        }
         (None, file) => file.as_ref().map(|file| file.place.clone()),
     }
 }

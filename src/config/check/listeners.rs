@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Check;
-use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
+use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, nearest};
 use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
 use crate::config::spec::{ConnectionsSpec, DnsSpec, Number, RegistrySpec, RrlSpec, Spec, Text, TlsSpec, ZoneSpec};
@@ -220,13 +220,21 @@ impl Check<'_> {
             let owners: Vec<String> =
                 zones.iter().flat_map(|zone| &zone.steer).map(|steer| steer.owner.as_name().to_string()).collect();
             let message = format!("`{host}` is not a steered owner");
-            let help = did_you_mean(host, "steered owners", owners.iter().map(String::as_str));
+            let known = owners.iter().map(String::as_str);
+            let help = did_you_mean(host, "steered owners", known.clone());
             // Without a horizon there is no mirror to redirect to, which is all that `direct` is about.
             let problem = match target {
                 BlobTarget::MirrorHost => Diagnostic::error("blobs-not-steered", message),
                 BlobTarget::SteeredName => Diagnostic::warning("blobs-not-steered", message),
             };
-            self.report(problem.at(place.clone(), "no horizon decides for it").help(help));
+            let problem = problem.at(place.clone(), "no horizon decides for it").help(help);
+            // Either of the two may be the one that is misspelt.
+            let meant = nearest(host, known).and_then(|near| owners.iter().position(|owner| owner == near));
+            let meant = meant.and_then(|at| zones.iter().flat_map(|zone| &zone.steer).nth(at));
+            self.report(match meant {
+                Some(steer) => problem.related(steer.place.clone(), format!("`{}` is steered here", steer.owner)),
+                None => problem,
+            });
         }
         steer.map(|steer| steer.horizon)
     }
@@ -286,9 +294,13 @@ impl Check<'_> {
     }
 
     fn check_tls(&mut self, spec: &TlsSpec) -> Option<TlsFiles> {
-        let cert = spec.cert.as_ref().and_then(|cert| self.path(cert));
-        let key = spec.key.as_ref().and_then(|key| self.path(key));
-        Some(TlsFiles { cert: cert?, key: key?, place: spec.place.clone() })
+        let mut file = |text: &Option<Text>| {
+            let text = text.as_ref()?;
+            Some((self.path(text)?, text.place.clone()))
+        };
+        let (cert, key) = (file(&spec.cert), file(&spec.key));
+        let ((cert, cert_place), (key, key_place)) = (cert?, key?);
+        Some(TlsFiles { cert, key, cert_place, key_place })
     }
 
     /// No address is listened on twice, over TCP or over UDP.

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::MirrorId;
+use crate::base::prefix::Prefix;
 use crate::base::time::Ttl;
 use crate::config::spec::{LocationSpec, MirrorSpec};
 use crate::config::{MirrorEntry, limits, value};
@@ -19,8 +20,17 @@ pub(super) struct Mirrors {
     pub(super) broken: HashSet<MirrorId>,
 }
 
+/// RFC 1918, RFC 6598 and RFC 4193.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_private() || v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64,
+        IpAddr::V6(v6) => v6.is_unique_local(),
+    }
+}
+
 impl Check<'_> {
-    pub(super) fn check_mirrors(&mut self, specs: &[MirrorSpec]) -> Mirrors {
+    /// `meant` are the private networks of `[resolver]`: its clients are in them.
+    pub(super) fn check_mirrors(&mut self, specs: &[MirrorSpec], meant: &[Prefix]) -> Mirrors {
         let mut seen: HashMap<IpAddr, (Place, usize)> = HashMap::new();
         let mut mirrors = Mirrors { entries: Vec::with_capacity(specs.len()), broken: HashSet::new() };
         for (index, spec) in specs.iter().enumerate() {
@@ -48,6 +58,18 @@ impl Check<'_> {
                             .at(text.place.clone(), "written again")
                             .related(first, format!("first written here, for mirror `{}`", specs[of].name.value))
                             .help(help),
+                    );
+                }
+                if is_private(address) && !meant.iter().any(|prefix| prefix.contains(address)) {
+                    let message =
+                        format!("`{address}` is a private address, which clients on the internet cannot reach");
+                    self.report(
+                        Diagnostic::warning("private-address", message)
+                            .at(text.place.clone(), "not reachable from elsewhere")
+                            .help(
+                                "write the public address; if all clients are in the same network, name that under \
+                                   `[resolver] private`",
+                            ),
                     );
                 }
                 match address {

@@ -29,8 +29,9 @@ use std::sync::Arc;
 use super::spec::{MirrorSpec, NetworkSpec, Spec, Text};
 use super::value::{self, Fault};
 use super::{Config, Network, NetworkKind, Placed, SourceFile, limits};
-use crate::base::diagnostic::{Diagnostic, did_you_mean};
+use crate::base::diagnostic::{Diagnostic, did_you_mean, nearest};
 use crate::base::ids::MirrorId;
+use crate::base::warnings;
 
 /// Makes a config of a spec; problems are added to the list.
 ///
@@ -45,7 +46,9 @@ pub(super) fn check(file: &str, included: &[SourceFile], spec: Spec, problems: &
         written_addresses: Vec::new(),
         problems,
     };
-    let mirrors = check.check_mirrors(&spec.mirrors);
+    let private = spec.resolver.iter().flat_map(|resolver| resolver.private.iter().flatten());
+    let private: Vec<_> = private.filter_map(|text| value::prefix(&text.value).ok()).collect();
+    let mirrors = check.check_mirrors(&spec.mirrors, &private);
     let horizons: Vec<_> = spec.horizons.iter().map(|horizon| check.check_horizon(horizon, &mirrors)).collect();
     check.check_unused_mirrors(&spec.mirrors, &horizons);
     let broken = |id: MirrorId| mirrors.broken.contains(&id);
@@ -73,11 +76,13 @@ pub(super) fn check(file: &str, included: &[SourceFile], spec: Spec, problems: &
     let resolver = check.check_resolver(spec.resolver.as_ref());
     check.check_hosts(&spec.mirrors, &mirrors.entries, &zones);
     check.check_listeners(&spec);
+    let allow = check.check_allow(&spec.allow);
     let files = check.check_named(file, included, &spec);
     let (mirrors, written_addresses) = (mirrors.entries, check.written_addresses);
     Config {
         file: file.into(),
         files,
+        allow,
         dns,
         registry,
         admin,
@@ -161,6 +166,28 @@ impl Check<'_> {
     /// A path that is relative to the file that names it.
     fn path(&mut self, text: &Text) -> Option<PathBuf> {
         self.parse(text, value::word).map(|path| folder_of(text).join(&*path))
+    }
+
+    fn check_allow(&mut self, texts: &[Text]) -> Vec<&'static str> {
+        let mut codes = Vec::with_capacity(texts.len());
+        for text in texts {
+            match warnings::known(&text.value) {
+                Some(code) => codes.push(Placed { value: code, place: text.place.clone() }),
+                None => {
+                    let known = warnings::WARNINGS.iter().map(|(code, _)| *code);
+                    let help = match nearest(&text.value, known) {
+                        Some(near) => format!("did you mean `{near}`? errors cannot be allowed"),
+                        None => "write the code in brackets behind `warning`; errors cannot be allowed".to_string(),
+                    };
+                    self.report(
+                        Diagnostic::error("unknown-warning", format!("there is no warning `{}`", text.value))
+                            .at(text.place.clone(), "not the code of a warning")
+                            .help(help),
+                    );
+                }
+            }
+        }
+        self.distinct(codes).into_iter().map(|code| code.value).collect()
     }
 
     fn check_network(&mut self, spec: &NetworkSpec) -> Option<Network> {

@@ -11,6 +11,7 @@ use crate::base::time::Ttl;
 use crate::config::spec::{ServiceSpec, SteerSpec, Text, ZoneSpec};
 use crate::config::{Hints, Service, Steer, Zone, limits, value};
 use crate::snapshot::HTTPS_PORT;
+use crate::zone::Relative;
 
 /// A name as a key: its octets in lower case.
 type NameKey = Vec<u8>;
@@ -161,6 +162,14 @@ impl Check<'_> {
                 );
                 return None;
             };
+            if let Relative::Absolute(name) = Relative::of(owner.as_name(), apex) {
+                let message = format!("owner `{name}` is relative to the zone, so it is `{}`", owner.as_name());
+                self.report(
+                    Diagnostic::warning("missing-dot", message)
+                        .at(text.place.clone(), "no final dot")
+                        .help(format!("if `{name}.` is meant, move it to the zone that holds it")),
+                );
+            }
             owner
         };
         let mut ancestor = Some(owner.as_name());

@@ -139,7 +139,7 @@ fn show(problem: &Problem, sources: &Sources, whole: &Place) -> Diagnostic {
         Severity::Warning => Diagnostic::warning(problem.code(), problem.to_string()),
     };
     let place = problem.tag().and_then(|tag| sources.place(tag));
-    diagnostic = diagnostic.at(place.unwrap_or_else(|| whole.clone()), "").help(problem.help());
+    diagnostic = diagnostic.at(place.unwrap_or_else(|| whole.clone()), problem.label()).help(problem.help());
     if let Some((tag, label)) = problem.related()
         && let Some(place) = sources.place(tag)
     {

@@ -283,8 +283,8 @@ error[html-file]: `zones/example` is an HTML page, not a master file
     for empty in ["", "\n\n", "; nothing\n$TTL 60\n"] {
         let expected = "\
 error[empty-zone]: `zones/example` has no records
---> zones/example
- = help: a zone has at least an SOA and an NS record; the file may be empty or cut short";
+ --> zones/example
+  = help: a zone has at least an SOA and an NS record; the file may be empty or cut short";
         assert_eq!(told(empty.as_bytes()), expected);
     }
     let binary = read_with(b"\0\0\0\x02raw", &[], &[]).unwrap_err();
@@ -292,15 +292,38 @@ error[empty-zone]: `zones/example` has no records
 }
 
 #[test]
+fn slips_with_names_are_told_with_their_remedy() {
+    let soa = "@ 60 SOA ns1 hostmaster@example.net. 1 2 3 4 5\n";
+    let servers = "@ 60 NS 198.51.100.53\n@ 60 NS ns1.acme.net\n@ 60 NS ns9\nns1 60 A 192.0.2.1\n";
+    let (_, warnings) = read_with(format!("{soa}{servers}").as_bytes(), &[], &[]).unwrap();
+    let said: Vec<String> = warnings
+        .iter()
+        .map(|one| format!("{} {}: {}", one.place.as_ref().unwrap().line, one.code, one.help.as_deref().unwrap()))
+        .collect();
+    let expected = [
+        "1 bad-mailbox: write a dot instead of the `@`: `hostmaster.example.com.` stands for hostmaster@example.com",
+        "2 target-without-address: an NS names a host: add an A or AAAA record for the host, \
+         and name it instead of 198.51.100.53",
+        "3 target-without-address: is the final dot missing? write `ns1.acme.net.`; \
+         else add an A or AAAA record for `ns1.acme.net.example.net`",
+        "4 target-without-address: add an A or AAAA record for `ns9.example.net`",
+    ];
+    assert_eq!(said, expected);
+    let problems = read_with(soa.as_bytes(), &[], &[]).unwrap_err();
+    let no_ns = problems.iter().find(|problem| problem.code == "no-ns").unwrap();
+    assert_eq!((no_ns.place.as_ref().unwrap().line, &*no_ns.label), (1, "the zone begins here"));
+}
+
+#[test]
 fn a_zone_without_soa_and_name_server_is_refused() {
     let expected = "\
 error[no-soa]: zone `example.net` has no SOA at its apex
---> zones/example
- = help: add one, such as `example.net. 3600 IN SOA ns1.example.net. hostmaster.example.net. 1 7200 3600 1209600 300`
+ --> zones/example
+  = help: add one, such as `example.net. 3600 IN SOA ns1.example.net. hostmaster.example.net. 1 7200 3600 1209600 300`
 
 error[no-ns]: zone `example.net` has no NS at its apex
---> zones/example
- = help: add the name servers that the parent zone delegates `example.net` to";
+ --> zones/example
+  = help: add the name servers that the parent zone delegates `example.net` to";
     assert_eq!(rendered(&read_with(b"a 60 A 192.0.2.1\n", &[], &[]).unwrap_err()), expected);
 }
 

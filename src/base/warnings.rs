@@ -1,0 +1,77 @@
+//! The codes of all warnings, each with a word about it: what `allow` may name.
+//!
+//! **Invariants**: every warning has its code here, in alphabetical order; `Diagnostic::warning` holds debug builds to it.
+//! **Not here**: errors, which nothing silences.
+
+/// Code and meaning.
+pub const WARNINGS: [(&str, &str); 52] = [
+    ("absent-address", "no network interface has an address under `listen`"),
+    ("bad-mailbox", "the mailbox in an SOA has an `@`"),
+    ("bad-ttl", "a TTL has its highest bit set, and counts as 0"),
+    ("blobs-below-canonical", "`blobs` leads to where `canonical` leads"),
+    ("blobs-not-steered", "the host of `blobs` is not a steered owner"),
+    ("clients-nowhere", "no client of a list by distance has coordinates"),
+    ("conflicting-labels", "a source labels one prefix in two ways"),
+    ("family-elsewhere", "a default has no address of a family, and clients get another mirror's"),
+    ("host-state", "the kept addresses of hosts cannot be used"),
+    ("long-answer", "an answer may not fit into a datagram"),
+    ("mirror-host", "the host of a mirror cannot be resolved now"),
+    ("missing-dot", "a relative name looks like one whose final dot is missing"),
+    ("missing-glue", "a delegation needs an address that the zone lacks"),
+    ("more-problems", "a file has more problems than are shown"),
+    ("nearest-to-nobody", "a mirror is the nearest to no client"),
+    ("no-line-end", "the last line of a file has no end: it may be cut short"),
+    ("no-prefixes", "a list has no prefixes"),
+    ("no-source", "no network knows any value of a kind that rules ask for"),
+    ("no-ttl", "a TTL is taken from the SOA's MINIMUM"),
+    ("occluded", "a record is hidden by a delegation or a DNAME"),
+    ("open-admin", "`[admin]` listens on all addresses of the machine"),
+    ("private-address", "a mirror has an address that is not reachable over the internet"),
+    ("repeated-address", "an address is written twice"),
+    ("repeated-value", "a value is written twice in one list"),
+    ("secrets-exposed", "other users may read or change a file with secrets"),
+    ("signed-zone", "the signatures of a zone are left out"),
+    ("steered-name-server", "the addresses of a name server depend on the client"),
+    ("steered-transfer", "a copy of a zone cannot be steered by its secondaries"),
+    ("target-is-alias", "a record names an alias where a host is needed"),
+    ("target-without-address", "a record names a host of the zone that has no address"),
+    ("tls-expired", "a certificate has expired"),
+    ("tls-expiring", "a certificate expires soon"),
+    ("tls-not-yet-valid", "a certificate is not valid yet"),
+    ("tls-order", "a chain is not in order"),
+    ("token-in-clear", "the token of `[admin]` is sent without encryption"),
+    ("ttls-differ", "the records of a set differ in TTL"),
+    ("unconditional-rule", "a rule without a condition takes all clients from those below it"),
+    ("unknown-asn", "no network knows an autonomous system"),
+    ("unknown-continent", "no network knows a continent"),
+    ("unknown-country", "no network knows a country, or a line of a geofeed has none"),
+    ("unknown-label", "no entry of a network has a label"),
+    ("unknown-provider", "no network knows a provider"),
+    ("unknown-region", "no network knows a region, or a line of a geofeed has none"),
+    ("unknown-subdivision", "no network knows a subdivision"),
+    ("unmapped-region", "no rule maps a region of a feed"),
+    ("unreachable-rule", "a rule decides for no client"),
+    ("unused-horizon", "no owner is steered by a horizon"),
+    ("unused-mirror", "no horizon has a mirror"),
+    ("unused-roots", "no primary of a zone is asked over TLS, and its `roots` are never read"),
+    ("upstream-redirects", "a host under `[registry]` redirects pulls and serves none"),
+    ("useless-copy", "the copy of a zone cannot be used, and is fetched again"),
+    ("zone-not-served", "a zone is not served, because its file is refused"),
+];
+
+/// The table's own code of a warning; `None` if there is none.
+pub fn known(code: &str) -> Option<&'static str> {
+    WARNINGS.iter().map(|(known, _)| *known).find(|known| *known == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_order_and_explained() {
+        assert!(WARNINGS.is_sorted_by(|(one, _), (other, _)| one < other));
+        assert!(WARNINGS.iter().all(|(_, meaning)| !meaning.is_empty() && !meaning.ends_with('.')));
+        assert_eq!((known("unknown-asn"), known("unknown-mirror")), (Some("unknown-asn"), None));
+    }
+}
