@@ -92,6 +92,16 @@ sample_to() {
   (cd "$root" && find pharos.toml zones -type f | while read -r file; do install -D -m 644 "$file" "$1/$file"; done)
 }
 
+# The sample as an installed configuration: its control socket would be in a folder that the service cannot write to.
+# The folders of the service are made when it starts, so that the table is a comment until then.
+installed_sample_to() {
+  sample_to "$1"
+  sed -i 's|^\[control\]|# [control]|
+    s|^socket = "pharos.sock".*|# socket = "/run/pharos/control.sock"|
+    s|^state  = "overrides.state".*|# state  = "/var/lib/pharos/overrides.state"|' "$1/pharos.toml"
+  ! grep -q '^\[control\]\|pharos.sock' "$1/pharos.toml" || fail "the sample has another [control] than expected"
+}
+
 # Packs the folder $2 below $1 as an archive that depends on the content alone.
 archive() {
   tar -C "$1" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --format=ustar \
