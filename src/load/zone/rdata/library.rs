@@ -123,7 +123,7 @@ impl Library {
     }
 }
 
-/// A scanner of the crate for lines made by [`RdataScanner::write_line`]; owner and TTL in them stand for nothing.
+/// A scanner of the crate for lines made by `RdataScanner::write_line`; owner and TTL in them stand for nothing.
 fn fresh() -> Zonefile {
     let mut zonefile = Zonefile::new();
     zonefile.set_origin(domain::base::Name::root_bytes());
