@@ -50,6 +50,7 @@ pages! {
     the_changelog_has_nothing_to_run: "CHANGELOG.md" by nothing;
     security_has_nothing_to_run: "SECURITY.md" by nothing;
     compliance_has_nothing_to_run: "docs/compliance.md" by nothing;
+    warnings_has_nothing_to_run: "docs/warnings.md" by nothing;
     differences_have_nothing_to_run: "docs/differences.md" by nothing;
     metrics_have_nothing_to_run: "docs/metrics.md" by nothing;
     mirrors_have_nothing_to_run: "docs/mirrors.md" by nothing;

@@ -76,7 +76,7 @@ fn ask(root: &Path, config: &serde_json::Value) {
         "ready\n",
         "\n192.0.2.10\n",
         "\n198.51.100.20\n",
-        "\n307 https://k8s.gcr.io/v2/pause/manifests/3.9\n",
+        "\n307 https://us-central1-docker.pkg.dev/v2/k8s-artifacts-prod/images/pause/manifests/3.9\n",
         "\nUid:\t65532\t65532\t",
     ] {
         assert!(said.contains(expected), "{expected}: {said}");

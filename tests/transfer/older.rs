@@ -72,7 +72,7 @@ fn an_older_serial_is_said_once_and_an_operator_can_take_the_zone() {
     assert_eq!((serial(ours), server.metric("pharos_transfer_compared_total{outcome=\"older\"}")), (Some(100), 1));
 
     let (code, said) = retransfer(folder.path(), &["example.net"]);
-    let expected = format!("example.net: serial 5 is served, from {address}\nbefore: serial 100\n");
+    let expected = format!("example.net: serial 5 is served, from {address}\nbefore: serial 100\nconfiguration: pharos.toml\n");
     assert_eq!((code, said), (Some(0), expected));
     assert_eq!((serial(ours), texts(ours)), (Some(5), texts(address)));
     // All of it comes again, although the serial is the same.
