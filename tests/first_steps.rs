@@ -51,17 +51,25 @@ fn without_port(word: &str) -> String {
     if is_port(port) { format!("{before}:#{rest}") } else { word.into() }
 }
 
+/// The output of the demonstration as a page shows it.
+fn transcript(page: &str) -> String {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+    let (_, rest) = text.split_once("```text demo\n").expect("the page has a transcript");
+    rest.split_once("```").unwrap().0.to_string()
+}
+
 #[test]
-fn the_demonstration_goes_as_the_readme_shows_it() {
+fn the_demonstration_goes_as_the_pages_show_it() {
     let (work, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let output = pharos(work.path(), temporary.path()).arg("demo").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(output.status.code(), Some(0));
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let (_, rest) = readme.split_once("cargo run --release -- demo\n```\n").expect("the README has the command");
-    let (_, rest) = rest.split_once("```text\n").expect("the README has a transcript");
-    let (shown, _) = rest.split_once("```").unwrap();
-    assert_eq!(normal(&String::from_utf8(output.stdout).unwrap()), normal(shown));
+    let printed = normal(&String::from_utf8(output.stdout).unwrap());
+    assert_eq!(printed, normal(&transcript("docs/concepts.md")));
+    // The README shows some steps, each from its beginning.
+    for step in transcript("README.md").split("\n\n").map(normal) {
+        assert!(printed.windows(step.len()).any(|lines| lines == step), "the demonstration does not print {step:#?}");
+    }
     assert!(is_empty(&temporary) && is_empty(&work), "nothing is left behind");
 }
 

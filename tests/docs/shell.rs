@@ -2,10 +2,10 @@
 //!
 //! A line that begins with `$ ` is a command, and goes on in the next line after a backslash. The lines up to the next
 //! command are its output. The names, addresses and ports that stand in a page are replaced in commands, and put back in
-//! what they print.
+//! what they print. The commands of a fence of the language `sh` have to succeed; what they print is not compared.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use super::common::needs::{self, find_program};
 use super::page::{Fence, Page};
@@ -46,24 +46,44 @@ pub(crate) fn run(page: &Page, fence: &Fence, folder: &Path, stand: Stand<'_>) {
             needs::missing(format!("{program} is not installed; {place} is not run"));
             continue;
         }
-        let (command, printed) = (replace(&step.command, stand), of_shell(&replace(&step.command, stand), folder));
+        let (command, printed) = (replace(&step.command, stand), printed(&replace(&step.command, stand), folder));
+        let (Ok(printed) | Err(printed)) = printed;
         assert_eq!(put_back(&printed, stand), step.output, "{place}: $ {command}");
     }
 }
 
-/// What a command prints on both channels.
-fn of_shell(command: &str, folder: &Path) -> String {
+/// Runs the lines of a fence of the language `sh` in a folder; every command succeeds. A fence whose commands are not
+/// installed is left out, and the missing one is named.
+pub(crate) fn script(page: &Page, fence: &Fence, folder: &Path, stand: Stand<'_>) {
+    let place = format!("{}:{}", page.path.display(), fence.line);
+    let programs = fence.text.lines().filter(|line| !line.starts_with(' ')).filter_map(|line| line.split(' ').next());
+    if let Some(program) = programs.filter(|name| *name != "pharos").find(|name| find_program(name).is_none()) {
+        needs::missing(format!("{program} is not installed; {place} is not run"));
+        return;
+    }
+    if let Err(printed) = printed(&format!("set -e\n{}", replace(&fence.text, stand)), folder) {
+        panic!("{place}: a command fails\n{printed}");
+    }
+}
+
+/// What a command prints on both channels, as an error if it fails.
+pub(crate) fn printed(command: &str, folder: &Path) -> Result<String, String> {
+    let output = output(command, folder);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() { Ok(printed) } else { Err(printed) }
+}
+
+fn output(command: &str, folder: &Path) -> Output {
     let own = Path::new(env!("CARGO_BIN_EXE_pharos")).parent().unwrap();
     let path = std::env::var("PATH").unwrap_or_default();
-    let output = Command::new("sh")
+    Command::new("sh")
         .args(["-c", &format!("exec 2>&1\n{command}")])
         .current_dir(folder)
         .env("PATH", format!("{}:{path}:/usr/sbin", own.display()))
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .output()
-        .unwrap();
-    String::from_utf8_lossy(&output.stdout).into_owned()
+        .unwrap()
 }
 
 /// Puts what stands in the test for what stands in the page.
