@@ -103,6 +103,7 @@ fn snapshot(answer_mirrors: u8) -> Snapshot {
     let mirror = |(at, (v4, v6)): (usize, &(u8, u8))| Mirror {
         name: format!("m{at}").into(),
         host: None,
+        contact: None,
         addressing: Addressing::Written,
         v4: (0..*v4).map(|n| Ipv4Addr::new(192, 0, 2, 10 * at as u8 + n)).collect(),
         v6: (0..*v6).map(|n| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, at as u16, n.into())).collect(),

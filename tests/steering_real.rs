@@ -447,6 +447,7 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
         .map(|(index, (provider, region))| Mirror {
             name: mirror_name(provider, region).into(),
             host: None,
+            contact: None,
             addressing: Addressing::Written,
             v4: vec![Ipv4Addr::from_bits(0x0b00_0000 | index as u32)],
             v6: vec![Ipv6Addr::from_bits(0x2001_0db8 << 96 | index as u128)],

@@ -161,30 +161,38 @@ fn as_json(view: &impl Serialize) -> String {
 fn list(view: &MirrorsView) -> String {
     let gone = view.gone.iter().map(|gone| {
         let order = words::whole_order(&gone.order);
-        [&*gone.mirror, "not configured", "", "", "", "", &*order].map(str::to_string).to_vec()
+        [&*gone.mirror, "not configured", "", "", "", "", "", &*order].map(str::to_string).to_vec()
     });
     table(&view.mirrors, gone.collect())
 }
 
-/// A line an address; what is of the mirror stands in its first one.
+/// A line an address; what is of the mirror stands in its first one. Without a contact of any mirror there is no column for it.
 fn table(mirrors: &[MirrorView], more: Vec<Vec<String>>) -> String {
-    let head = ["MIRROR", "ADDRESS", "HEALTH", "VERDICT", "SINCE", "HORIZONS", "ORDER"].map(str::to_string).to_vec();
-    let mut rows = vec![head];
+    let head = ["MIRROR", "ADDRESS", "HEALTH", "VERDICT", "SINCE", "HORIZONS", "CONTACT", "ORDER"];
+    let mut rows = vec![head.map(str::to_string).to_vec()];
     for mirror in mirrors {
         let order = mirror.order.as_ref().map(words::whole_order).unwrap_or_default();
-        let mut own = [mirror.mirror.clone(), mirror.horizons.join(", "), order];
+        let contact = mirror.contact.clone().unwrap_or_default();
+        let mut own = [mirror.mirror.clone(), mirror.horizons.join(", "), contact, order];
         if mirror.addresses.is_empty() {
-            let [name, horizons, order] = own;
-            rows.push(vec![name, "none".into(), String::new(), String::new(), String::new(), horizons, order]);
+            let [name, horizons, contact, order] = own;
+            let none = [name, "none".into(), String::new(), String::new(), String::new(), horizons, contact, order];
+            rows.push(none.to_vec());
             continue;
         }
         for address in &mirror.addresses {
-            let [name, horizons, order] = std::mem::take(&mut own);
+            let [name, horizons, contact, order] = std::mem::take(&mut own);
             let verdict = address.verdict.as_deref().unwrap_or("not probed").to_string();
-            let since = address.since.clone().unwrap_or_default();
-            rows.push(vec![name, address.address.clone(), address.health.to_string(), verdict, since, horizons, order]);
+            let (since, health) = (address.since.clone().unwrap_or_default(), address.health.to_string());
+            rows.push(vec![name, address.address.clone(), health, verdict, since, horizons, contact, order]);
         }
     }
     rows.extend(more);
+    if mirrors.iter().all(|mirror| mirror.contact.is_none()) {
+        rows.iter_mut().for_each(|row| drop(row.remove(CONTACT)));
+    }
     columns(&rows).join("\n") + "\n"
 }
+
+/// The column of contacts.
+const CONTACT: usize = 6;

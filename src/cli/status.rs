@@ -67,8 +67,10 @@ fn text(view: &StatusView) -> String {
     );
     let orders =
         view.orders.iter().map(|ordered| format!("{}: {}", ordered.mirror, words::whole_order(&ordered.order)));
-    let troubles =
-        view.troubles.iter().map(|trouble| format!("{}: {}", trouble.mirror, words::trouble(&trouble.address)));
+    let troubles = view.troubles.iter().map(|trouble| {
+        let contact = trouble.contact.as_ref().map(|contact| format!("; contact: {contact}")).unwrap_or_default();
+        format!("{}: {}{contact}", trouble.mirror, words::trouble(&trouble.address))
+    });
     let panics = view.panics.iter().map(|PanicView { horizon, family }| {
         format!("{horizon} ({family}): most mirrors do not answer, so mirrors that are down are given")
     });

@@ -249,6 +249,13 @@ pub const CANARY_SIZE: RangeInclusive<u64> = 1..=1_048_576;
 /// moment it is called `.new`.
 pub const MAX_SOCKET_PATH: usize = 103;
 
+/// The longest name of a group, in bytes: `LOGIN_NAME_MAX` of Linux, which names of groups keep to as well.
+pub const MAX_GROUP: usize = 256;
+
+/// The longest contact of a mirror, in bytes: a mail address has 254 at most (RFC 5321 §4.5.3.1.3), and each sample of
+/// `pharos_mirror_info` carries it as a label.
+pub const MAX_CONTACT: usize = 256;
+
 /// The length of a token, in octets. 20 characters of base64 are 15 random octets, beyond all guessing; what is longer than
 /// a key of 256 octets is something else.
 pub const TOKEN_LEN: RangeInclusive<usize> = 20..=344;

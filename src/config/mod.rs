@@ -309,10 +309,12 @@ pub struct Token {
 /// `[control]`: orders for the running server, and questions to it, off unless it is there.
 ///
 /// Neither path has a default: a server that nobody gives orders to needs no place that it can write to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Control {
     /// The Unix socket to listen on.
     pub socket: PathBuf,
+    /// The group whose members may connect to the socket, by name or number; `None` keeps it to the server's user and root.
+    pub group: Option<Placed<Arc<str>>>,
     /// Where orders are kept over a restart.
     pub state: PathBuf,
 }
@@ -848,8 +850,14 @@ mod tests {
             matches!(&admin.token.as_ref().unwrap().secret, Secret::File(path) if path == Path::new("admin.token"))
                 && admin.names == ["pharos.example".into()]
         );
-        let control = Control { socket: "run/control.sock".into(), state: "/var/lib/pharos/orders.json".into() };
-        assert_eq!(config.control, Some(control));
+        let control = config.control.as_ref().unwrap();
+        assert_eq!(
+            (&*control.socket, &*control.state),
+            (Path::new("run/control.sock"), Path::new("/var/lib/pharos/orders.json"))
+        );
+        assert_eq!(control.group.as_ref().map(|group| &*group.value), Some("root"));
+        let contacts: Vec<_> = config.mirrors.iter().map(|entry| entry.mirror.contact.as_deref()).collect();
+        assert_eq!(contacts, [Some("noc@a.example.com, +49 69 1234"), None, None]);
         let tls = registry.tls.as_ref().unwrap();
         assert_eq!((&*tls.cert, &*tls.key), (Path::new("fullchain.pem"), Path::new("/etc/privkey.pem")));
         assert_eq!(config.zones[0].steer[0].owner.as_name().to_string(), "blob.k8s.io");

@@ -133,6 +133,7 @@ pub(super) struct AdminSpec {
 #[derive(Debug)]
 pub(super) struct ControlSpec {
     pub(super) socket: Option<Text>,
+    pub(super) group: Option<Text>,
     pub(super) state: Option<Text>,
 }
 
@@ -245,6 +246,7 @@ pub(super) struct MirrorSpec {
     pub(super) host: Option<Text>,
     /// None where it is not written.
     pub(super) location: Option<LocationSpec>,
+    pub(super) contact: Option<Text>,
 }
 
 /// `location` of a mirror.
@@ -494,8 +496,9 @@ fn read_admin(mut table: Table<'_, '_>) -> Option<AdminSpec> {
 fn read_control(mut table: Table<'_, '_>) -> Option<ControlSpec> {
     let socket = table.require("socket", "socket = \"/run/pharos/control.sock\"").and_then(|value| value.text());
     let state = table.require("state", "state = \"/var/lib/pharos/orders.json\"").and_then(|value| value.text());
+    let group = table.take("group").and_then(|value| value.text());
     table.finish();
-    Some(ControlSpec { socket, state })
+    Some(ControlSpec { socket, group, state })
 }
 
 fn read_probe(mut table: Table<'_, '_>) -> Option<ProbeSpec> {
@@ -732,13 +735,14 @@ fn read_mirror(reader: &Reader<'_>, value: &Value<'_, '_>) -> MirrorSpec {
     let name = value.name();
     // The name stays known even so: what refers to it is not at fault.
     let Some(mut table) = value.table(format!("mirror `{}`", name.value)) else {
-        return MirrorSpec { name, addresses: Vec::new(), host: None, location: None };
+        return MirrorSpec { name, addresses: Vec::new(), host: None, location: None, contact: None };
     };
     let (addresses, host) = (table.take("addresses"), table.take("host"));
     let location = table.take("location").map(|value| match value.coordinates() {
         Some(coordinates) => LocationSpec::Known(coordinates),
         None => LocationSpec::Wrong,
     });
+    let contact = table.take("contact").and_then(|value| value.text());
     // A key left over is likely one of these two misspelt, and is reported as unknown.
     if addresses.is_none() && host.is_none() && table.len() == 0 {
         reader.report(
@@ -755,6 +759,7 @@ fn read_mirror(reader: &Reader<'_>, value: &Value<'_, '_>) -> MirrorSpec {
         addresses: addresses.map(|value| value.texts()).unwrap_or_default(),
         host: host.and_then(|value| value.text()),
         location,
+        contact,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::base::diagnostic::{Diagnostic, Place, nearest};
 use crate::base::name::{NameBuf, NameError};
 use crate::base::prefix::{Prefix, PrefixError};
 use crate::base::special;
+use crate::base::text::is_hidden;
 
 /// Why a text is not a value of its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -360,6 +361,32 @@ pub(super) fn word(text: &str) -> Result<Arc<str>, Fault> {
     }
     let help = "write a text without spaces around it and without control characters";
     Err(Fault::new("bad-text", format!("{text:?} is blank or holds what cannot be shown"), "not usable", help))
+}
+
+/// The contact of a mirror's operator: one line of text.
+pub(super) fn contact(text: &str) -> Result<Arc<str>, Fault> {
+    let message = match text {
+        _ if text.trim().is_empty() || text.trim() != text => format!("{text:?} is blank or has spaces around it"),
+        _ if text.len() > limits::MAX_CONTACT => format!("this contact has {} bytes", text.len()),
+        _ if text.contains(is_hidden) => format!("{text:?} has characters that cannot be shown on one line"),
+        _ => return Ok(text.into()),
+    };
+    let help = format!(
+        "write a mail address, a URL or a channel, like `mirrors@example.com`, in {} bytes at most",
+        limits::MAX_CONTACT
+    );
+    Err(Fault::new("bad-contact", message, "not a contact", help))
+}
+
+/// The name of a group of users, or its number.
+pub(super) fn group(text: &str) -> Result<Arc<str>, Fault> {
+    // `:` and `,` separate fields and members in /etc/group.
+    let odd = |c: char| is_hidden(c) || c == ':' || c == ',';
+    if !text.trim().is_empty() && text.trim() == text && text.len() <= limits::MAX_GROUP && !text.contains(odd) {
+        return Ok(text.into());
+    }
+    let help = "write the name of a group or its number, like `pharos-operators`; `getent group` lists the groups";
+    Err(Fault::new("bad-group", format!("{text:?} is not the name of a group"), "not a group", help))
 }
 
 #[cfg(test)]

@@ -68,7 +68,9 @@ impl AskError {
     pub fn help(&self) -> &'static str {
         match self {
             AskError::NobodyThere(_) => "is `pharos serve` running, with this `socket` under `[control]`?",
-            AskError::Forbidden(_) => "ask as root, or as the user that the server runs as",
+            AskError::Forbidden(_) => {
+                "ask as root, as the user that the server runs as, or as a member of the group of `[control] group`"
+            }
             AskError::Broken { .. } => "look at the server's log",
         }
     }

@@ -211,6 +211,7 @@ mod tests {
             let mirror = |name: &str| Mirror {
                 name: name.into(),
                 host: None,
+                contact: None,
                 addressing: Addressing::Written,
                 v4: Vec::new(),
                 v6: Vec::new(),

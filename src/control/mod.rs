@@ -63,8 +63,10 @@ pub struct Control {
 
 impl Control {
     /// Takes the socket and the state; until [`Control::start`] it is only told that the server starts.
-    pub fn open(config: &config::Control, readiness: Arc<Readiness>) -> Result<Self, OpenError> {
-        let bound = socket::bind(&config.socket)?;
+    ///
+    /// `group` is the group whose members may connect, besides the server's user and root.
+    pub fn open(config: &config::Control, group: Option<u32>, readiness: Arc<Readiness>) -> Result<Self, OpenError> {
+        let bound = socket::bind(&config.socket, group)?;
         let lock = Lock::take(&config.state).map_err(OpenError::Lock)?;
         let orders = recall_orders(config, Clock::civil()).map_err(OpenError::State)?;
         let desk = Arc::new(Desk::new(readiness));
@@ -157,8 +159,11 @@ mod tests {
     #[test]
     fn an_order_that_ended_while_nothing_ran_is_not_applied() {
         let folder = tempfile::tempdir().unwrap();
-        let config =
-            config::Control { socket: folder.path().join("control.sock"), state: folder.path().join("orders.json") };
+        let config = config::Control {
+            socket: folder.path().join("control.sock"),
+            group: None,
+            state: folder.path().join("orders.json"),
+        };
         let order = |until| Order {
             forced: Forced::Up,
             reason: Reason::parse("a test").unwrap(),

@@ -1,6 +1,7 @@
 //! The control socket: taken so that no running server loses it, and served to the users that the system lets in.
 //!
-//! **Invariants**: the socket can be connected to by its owner and root alone, from the moment that it exists; a socket
+//! **Invariants**: the socket can be connected to by its owner, root and the members of its group alone, from the moment
+//! that it exists; a socket
 //! that a killed process left is replaced, one that somebody answers on never; who asks is who the kernel says it is.
 //! **Not here**: answers ([`super::desk`]), accepting connections and their limits ([`crate::listen`]).
 //!
@@ -11,7 +12,7 @@ use std::fmt;
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, lchown};
 use std::os::unix::net as blocking;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::desk::Desk;
 use super::request::Refusal;
 use crate::files::state::{Useless, with_suffix};
+use crate::files::{self, accounts};
 use crate::listen::{
     self, Beyond, Clients, Closed, Connection, Event, Limits, Listeners, Peer, Place, Service, Stream, Terms,
 };
@@ -79,6 +81,13 @@ pub enum OpenError {
     State(Useless),
     /// There is something at the path that is no socket.
     NotASocket(PathBuf),
+    /// The system does not let the process give the socket to a group.
+    Group {
+        /// The group.
+        group: String,
+        /// What the system says.
+        error: io::Error,
+    },
     /// The system refuses.
     System {
         /// The socket.
@@ -99,6 +108,9 @@ impl fmt::Display for OpenError {
             OpenError::Lock(error) => error.fmt(f),
             OpenError::InUse(path) => write!(f, "another process listens at {}", path.display()),
             OpenError::NotASocket(path) => write!(f, "{} is there and is no socket", path.display()),
+            OpenError::Group { group, error } => {
+                write!(f, "user {} cannot give it to the group `{group}`: {error}", files::user())
+            }
             OpenError::System { path, error } => write!(f, "{}: {error}", path.display()),
         }
     }
@@ -114,6 +126,10 @@ impl OpenError {
             OpenError::Lock(LockError::Held { .. }) | OpenError::InUse(_) => {
                 "stop that process, or name another `socket` and `state` under `[control]`"
             }
+            OpenError::Group { .. } => {
+                "make the server's user a member of that group (systemd: `SupplementaryGroups=`), or name another under \
+                 `[control] group`, or leave `group` out"
+            }
             OpenError::NotASocket(_) => {
                 "name another `socket` under `[control]`; nothing that is there is written over"
             }
@@ -125,8 +141,8 @@ impl OpenError {
     }
 }
 
-/// Takes the socket.
-pub(super) fn bind(path: &Path) -> Result<Bound, OpenError> {
+/// Takes the socket, and lets the members of a group connect to it.
+pub(super) fn bind(path: &Path, group: Option<u32>) -> Result<Bound, OpenError> {
     let lock = Lock::take(path).map_err(OpenError::Lock)?;
     // From here on, whatever is there was left by one that has ended, or is not ours.
     match fs::symlink_metadata(path) {
@@ -134,7 +150,7 @@ pub(super) fn bind(path: &Path) -> Result<Bound, OpenError> {
         Ok(_) if is_answered(path) => return Err(OpenError::InUse(path.to_path_buf())),
         _ => {}
     }
-    let listener = listen(path).map_err(|error| OpenError::System { path: path.to_path_buf(), error })?;
+    let listener = listen(path, group)?;
     Ok(Bound { listener: Some(listener), path: path.to_path_buf(), _lock: lock })
 }
 
@@ -149,11 +165,31 @@ fn is_answered(path: &Path) -> bool {
 }
 
 /// Listens under another name and moves it into place, so that there is no moment without a socket, nor with an open one.
-fn listen(path: &Path) -> io::Result<blocking::UnixListener> {
+fn listen(path: &Path, group: Option<u32>) -> Result<blocking::UnixListener, OpenError> {
+    let system = |error| OpenError::System { path: path.to_path_buf(), error };
     let beside = with_suffix(path, ".new");
+    let socket = bind_beside(&beside).map_err(system)?;
+    let shared = group.map_or(Ok(()), |group| share(&beside, group));
+    let listening = || {
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        fs::rename(&beside, path)
+    };
+    match shared.and_then(|()| listening().map_err(system)) {
+        Ok(()) => Ok(OwnedFd::from(socket).into()),
+        Err(error) => {
+            // It is of no use; the first error is the one to report.
+            let _ = fs::remove_file(&beside);
+            Err(error)
+        }
+    }
+}
+
+/// Binds a socket that only its owner and root can connect to.
+fn bind_beside(beside: &Path) -> io::Result<Socket> {
     // What a killed process has left; a file of another kind is not ours.
-    match fs::symlink_metadata(&beside) {
-        Ok(found) if found.file_type().is_socket() => fs::remove_file(&beside)?,
+    match fs::symlink_metadata(beside) {
+        Ok(found) if found.file_type().is_socket() => fs::remove_file(beside)?,
         Ok(_) => return Err(io::Error::other(format!("`{}` exists and is no socket: move it away", beside.display()))),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
@@ -161,12 +197,16 @@ fn listen(path: &Path) -> io::Result<blocking::UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     // Linux gives the file the permissions of the socket, less the umask: nobody else can connect, not even for a moment.
     File::from(OwnedFd::from(socket.try_clone()?)).set_permissions(Permissions::from_mode(0o600))?;
-    socket.bind(&SockAddr::unix(&beside)?)?;
-    fs::set_permissions(&beside, Permissions::from_mode(0o600))?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    fs::rename(&beside, path)?;
-    Ok(OwnedFd::from(socket).into())
+    socket.bind(&SockAddr::unix(beside)?)?;
+    fs::set_permissions(beside, Permissions::from_mode(0o600))?;
+    Ok(socket)
+}
+
+/// Gives a socket to a group and lets its members connect. The group comes first: the members of the former one never could.
+fn share(path: &Path, group: u32) -> Result<(), OpenError> {
+    lchown(path, None, Some(group))
+        .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o660)))
+        .map_err(|error| OpenError::Group { group: accounts::group_name(group), error })
 }
 
 /// The socket while it is served.
@@ -244,12 +284,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_socket_is_for_the_members_of_its_group_too() {
+        use std::os::unix::fs::MetadataExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        // Any user may give a file to the group that made it; root may give it to any.
+        let own = fs::metadata(folder.path()).unwrap().gid();
+        let group = if files::user() == 0 { 4_000_000_000 } else { own };
+        let bound = bind(&path, Some(group)).unwrap();
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!((found.mode() & 0o777, found.gid()), (0o660, group));
+        drop(bound);
+        if files::user() != 0 {
+            let error = bind(&path, Some(4_000_000_000)).err().unwrap();
+            assert!(error.to_string().contains("cannot give it to the group `4000000000`"), "{error}");
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the lock alone is left");
+        }
+    }
+
+    #[test]
     fn a_socket_is_for_its_owner_and_replaces_only_what_is_dead() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sock");
-        let first = bind(&path).unwrap();
+        let first = bind(&path, None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(matches!(bind(&path), Err(OpenError::Lock(LockError::Held { .. }))));
+        assert!(matches!(bind(&path, None), Err(OpenError::Lock(LockError::Held { .. }))));
         assert!(blocking::UnixStream::connect(&path).is_ok(), "it is still the first one's");
         drop(first);
         assert!(!path.exists());
@@ -257,19 +316,19 @@ mod tests {
         // What a killed process leaves: a socket that nobody listens on.
         drop(blocking::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        drop(bind(&path).unwrap());
+        drop(bind(&path, None).unwrap());
 
         let alive = blocking::UnixListener::bind(&path).unwrap();
-        assert!(matches!(bind(&path), Err(OpenError::InUse(_))));
+        assert!(matches!(bind(&path, None), Err(OpenError::InUse(_))));
         drop(alive);
         fs::remove_file(&path).unwrap();
         let beside = with_suffix(&path, ".new");
         fs::write(&beside, "a letter").unwrap();
-        assert!(matches!(bind(&path), Err(OpenError::System { .. })));
+        assert!(matches!(bind(&path, None), Err(OpenError::System { .. })));
         assert_eq!(fs::read_to_string(&beside).unwrap(), "a letter");
         fs::remove_file(&beside).unwrap();
         fs::write(&path, "a letter").unwrap();
-        assert!(matches!(bind(&path), Err(OpenError::NotASocket(_))));
+        assert!(matches!(bind(&path, None), Err(OpenError::NotASocket(_))));
         assert_eq!(fs::read_to_string(&path).unwrap(), "a letter");
     }
 }

@@ -30,6 +30,9 @@ pub(crate) struct MirrorsView {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct MirrorView {
     pub(crate) mirror: String,
+    /// How to reach its operator; null if the configuration does not say.
+    #[serde(default)]
+    pub(crate) contact: Option<String>,
     pub(crate) order: Option<OrderView>,
     /// The horizons that name it.
     pub(crate) horizons: Vec<String>,
@@ -105,6 +108,9 @@ pub(crate) struct PanicView {
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct TroubleView {
     pub(crate) mirror: String,
+    /// How to reach the mirror's operator; null if the configuration does not say.
+    #[serde(default)]
+    pub(crate) contact: Option<String>,
     pub(crate) address: AddressView,
 }
 
@@ -181,6 +187,7 @@ pub(super) fn gone(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Order)> 
 fn one(snapshot: &Snapshot, id: MirrorId, horizons: Vec<String>, probes: Option<&Probes>) -> MirrorView {
     MirrorView {
         mirror: snapshot.mirrors[id.index()].name.to_string(),
+        contact: snapshot.mirrors[id.index()].contact.as_deref().map(Into::into),
         order: snapshot.order(id).map(OrderView::of),
         horizons,
         addresses: addresses(snapshot, id, probes),
@@ -223,7 +230,12 @@ pub(super) fn status(
     let ids = || (0..snapshot.mirrors.len()).map(MirrorId::from_index);
     let troubles = ids().flat_map(|id| {
         let troubled = addresses(snapshot, id, probes).into_iter().filter(AddressView::is_troubled);
-        troubled.map(move |address| TroubleView { mirror: snapshot.mirrors[id.index()].name.to_string(), address })
+        let mirror = &snapshot.mirrors[id.index()];
+        troubled.map(|address| TroubleView {
+            mirror: mirror.name.to_string(),
+            contact: mirror.contact.as_deref().map(Into::into),
+            address,
+        })
     });
     let is_up = |id: &MirrorId| {
         let standing = snapshot.standing(*id);

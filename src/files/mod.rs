@@ -7,6 +7,7 @@
 //! before and while it is read; a caller waits no longer than the deadline of the kind, whatever the file system does.
 //! **Not here**: the formats (`load`, `tls`), what the files are for (`config`).
 
+pub mod accounts;
 mod list;
 mod reader;
 pub mod state;

@@ -107,6 +107,7 @@ fn mirror(name: &str, v4: &[&str], v6: &[&str]) -> Mirror {
     Mirror {
         name: name.into(),
         host: None,
+        contact: None,
         addressing: Addressing::Written,
         v4: v4.iter().map(|text| text.parse().unwrap()).collect(),
         v6: v6.iter().map(|text| text.parse().unwrap()).collect(),

@@ -212,6 +212,9 @@ pub(crate) struct MirrorView {
     pub(crate) aaaa: Word,
     /// What an operator has ordered.
     pub(crate) order: Option<OrderView>,
+    /// How to reach the mirror's operator; null if the configuration does not say.
+    #[serde(default)]
+    pub(crate) contact: Option<String>,
     /// How far it is from the client; null where that does not decide.
     pub(crate) distance_km: Option<u32>,
     /// For how much of the clients it is first, 0 to 1; null where it has no weight.
@@ -437,6 +440,7 @@ impl Names<'_> {
             a,
             aaaa,
             order: self.snapshot.order(candidate.mirror).map(OrderView::of),
+            contact: mirror.contact.as_deref().map(Into::into),
             distance_km: candidate.distance.map(|far| far.0),
             share: candidate.slots.map(|slots| slots as f64 / SLOTS as f64),
             host: mirror.followed_host().map(|host| host.to_string()),

@@ -257,8 +257,14 @@ mod tests {
     use crate::zone::ZoneSet;
 
     fn snapshot() -> Snapshot {
-        let mirror =
-            Mirror { name: "one".into(), host: None, addressing: Addressing::Written, v4: Vec::new(), v6: Vec::new() };
+        let mirror = Mirror {
+            name: "one".into(),
+            host: None,
+            contact: None,
+            addressing: Addressing::Written,
+            v4: Vec::new(),
+            v6: Vec::new(),
+        };
         Snapshot::new(
             Generation(1),
             Arc::new(ZoneSet::new(Vec::new())),

@@ -7,6 +7,7 @@
 //! **Not here**: what the config file itself means ([`crate::config`]), building what is served (compile).
 
 pub mod cookies;
+pub mod group;
 pub mod hosts;
 pub mod keys;
 pub mod named;

@@ -27,6 +27,8 @@ pub struct Mirror {
     pub name: Arc<str>,
     /// The host name, where it has one of its own: for redirects straight to it, and to be resolved.
     pub host: Option<Arc<str>>,
+    /// How to reach its operator: a mail address, a URL or a channel.
+    pub contact: Option<Arc<str>>,
     /// Where its addresses come from.
     pub addressing: Addressing,
     /// Where it is reached over IPv4.

@@ -342,6 +342,7 @@ mod tests {
         Mirror {
             name: "m".into(),
             host: None,
+            contact: None,
             addressing: Addressing::Written,
             v4: vec![Ipv4Addr::LOCALHOST],
             v6: Vec::new(),

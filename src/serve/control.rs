@@ -11,8 +11,14 @@ use crate::http::Desk;
 use crate::live::Readiness;
 
 /// Takes the socket and the orders that stand; none where it is not configured.
-pub(super) fn open(config: &Config, readiness: &Arc<Readiness>) -> Result<Option<Control>, Failure> {
-    let open = |control| Control::open(control, readiness.clone()).map_err(Failure::Control);
+///
+/// `group` is the number of the group of `[control] group`.
+pub(super) fn open(
+    config: &Config,
+    group: Option<u32>,
+    readiness: &Arc<Readiness>,
+) -> Result<Option<Control>, Failure> {
+    let open = |control| Control::open(control, group, readiness.clone()).map_err(Failure::Control);
     config.control.as_ref().map(open).transpose()
 }
 

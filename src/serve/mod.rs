@@ -264,7 +264,7 @@ impl Services {
         let dns_ports = dns::Ports::bind(&prepared.built.config)?;
         let mut ports = Ports::bind(&prepared.built.config)?;
         let readiness = Arc::new(Readiness::default());
-        let control = control::open(&prepared.built.config, &readiness)?;
+        let control = control::open(&prepared.built.config, prepared.group, &readiness)?;
         let desk = control.as_ref().map(control::desk);
         let admin =
             AdminListener::start(&mut ports, &prepared.built.config, readiness.clone(), desk, prepared.token.take())?;

@@ -31,6 +31,8 @@ pub(super) struct Prepared {
     pub(super) watch: Option<Watch>,
     /// What whoever gives orders over the admin listener has to know, where they may.
     pub(super) token: Option<Token>,
+    /// The group of the control socket, if it has one.
+    pub(super) group: Option<u32>,
     /// How mirrors and canonical are asked, if they are.
     pub(super) means: Option<Means>,
     /// What the registry listener serves TLS with, where it does.
@@ -95,6 +97,8 @@ pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) ->
             None
         }
     });
+    let group = built.config.control.as_ref().and_then(|control| control.group.as_ref());
+    let group = group.and_then(|group| load::group::find(group).map_err(|problem| problems.push(*problem)).ok());
     if !matches!(purpose, Purpose::Reload(_)) {
         problems.extend(built.config.written_addresses.iter().filter_map(warn_of_absence));
     }
@@ -107,7 +111,7 @@ pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) ->
     }
     built.snapshot.areas().for_each(sys::prefer_large_pages);
     let settings = compile::registry_settings(&built.config);
-    Ok(Prepared { built, settings, watch, token, means, identity, dns_identity, encryption })
+    Ok(Prepared { built, settings, watch, token, group, means, identity, dns_identity, encryption })
 }
 
 /// Warns of an address to listen on that no interface has: it is bound all the same, and answered on once it is there.

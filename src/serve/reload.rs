@@ -157,7 +157,11 @@ pub(super) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
     compare("[registry] tls", has_tls(started) == has_tls(now));
     compare("[probe]", started.probe.is_some() == now.probe.is_some());
     compare("[admin] listen", admin(started) == admin(now));
-    compare("[control]", started.control == now.control);
+    let control = |config: &Config| {
+        let control = config.control.clone()?;
+        Some((control.socket, control.group.map(|group| group.value), control.state))
+    };
+    compare("[control]", control(started) == control(now));
     differences
 }
 
@@ -190,6 +194,7 @@ mod tests {
             ("[admin] listen", "127.0.0.1:9153", "127.0.0.1:9154"),
             ("[control]", "run/control.sock", "run/other.sock"),
             ("[control]", "orders.json", "other.json"),
+            ("[control]", "group = \"root\"", "group = \"adm\""),
         ] {
             let expected = format!("`{key}` has changed; that takes a restart, until then it stays as it was");
             assert_eq!(said(from, to), [expected], "{from} -> {to}");
@@ -216,6 +221,9 @@ mod tests {
             ("state = \"hosts.json\"", "state = \"other.json\""),
             ("answer-mirrors = 2", "answer-mirrors = 3"),
             ("c = 3, a = 0", "c = 3, a = 1"),
+            ("contact = \"noc@a", "contact = \"other@a"),
+            // The same group, one line further down.
+            ("group = \"root\"", "\ngroup = \"root\""),
         ] {
             assert_eq!(said(from, to), [] as [String; 0], "{from} -> {to}");
         }

@@ -101,6 +101,7 @@ mod tests {
         let of = |name: &String| Mirror {
             name: name.as_str().into(),
             host: None,
+            contact: None,
             v4: Vec::new(),
             v6: Vec::new(),
             addressing: Addressing::Written,

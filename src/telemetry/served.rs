@@ -34,6 +34,10 @@ impl<S: Fn() -> (Arc<Snapshot>, u64) + Send + Sync> Collect for Served<S> {
         page.gauge("pharos_build_info", "The version that runs.").sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         page.gauge("pharos_snapshot_generation", "The generation that is served.").sample(&[], snapshot.generation.0);
         page.gauge("pharos_snapshot_age_seconds", "How long it has been served.").sample(&[], age_secs);
+        let mut family = page.gauge("pharos_mirror_info", "1 for each mirror, with the contact of its operator.");
+        for mirror in snapshot.mirrors.iter() {
+            family.sample(&[("mirror", &mirror.name), ("contact", mirror.contact.as_deref().unwrap_or_default())], 1);
+        }
         let mut family = page.counter(
             "pharos_dns_steered_total",
             "Steered answers by the first mirror in them and by where in the policy it comes from.",

@@ -69,6 +69,7 @@ fn snapshot_ranked(
     let of = |at: usize, addresses: &[IpAddr]| Mirror {
         name: format!("m{at}").into(),
         host: None,
+        contact: None,
         addressing: Addressing::Written,
         v4: addresses.iter().filter_map(|ip| if let IpAddr::V4(v4) = ip { Some(*v4) } else { None }).collect(),
         v6: addresses.iter().filter_map(|ip| if let IpAddr::V6(v6) = ip { Some(*v6) } else { None }).collect(),

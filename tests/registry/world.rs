@@ -78,6 +78,7 @@ pub(crate) fn snapshot(health: [Health; 3]) -> Snapshot {
     let horizon =
         Horizon::build(Draft::new("blobs".into(), rules, vec![MirrorId(2)]), &networks, &Laid::over(&networks));
     let mirror = |name: &str, v4: &str, v6: Option<&str>| Mirror {
+        contact: None,
         name: name.into(),
         host: Some(format!("{name}.mirrors.example").into()),
         addressing: Addressing::Written,

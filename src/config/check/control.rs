@@ -10,7 +10,7 @@ use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::spec::{AdminSpec, ControlSpec, Spec, Text};
 use crate::config::value;
-use crate::config::{Admin, Control, Secret, Token, limits};
+use crate::config::{Admin, Control, Placed, Secret, Token, limits};
 
 /// Why a text is no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,11 @@ impl Check<'_> {
                     .help("name a shorter one, such as `/run/pharos/control.sock`"),
             );
         }
-        Some(Control { socket: socket?.0, state: state? })
+        let group = spec.group.as_ref().and_then(|text| {
+            let value = self.parse(text, value::group)?;
+            Some(Placed { value, place: text.place.clone() })
+        });
+        Some(Control { socket: socket?.0, group, state: state? })
     }
 }
 

@@ -37,12 +37,13 @@ impl Check<'_> {
             let before = self.problems.len();
             self.parse(&spec.name, value::word);
             let host = spec.host.as_ref().and_then(|host| self.parse(host, value::host_name));
+            let contact = spec.contact.as_ref().and_then(|contact| self.parse(contact, value::contact));
             let addressing = match spec.addresses.is_empty() {
                 true => Addressing::Resolved { at: None, ttl: Ttl(0) },
                 false => Addressing::Written,
             };
             let name = spec.name.value.clone();
-            let mut mirror = Mirror { name, host, addressing, v4: Vec::new(), v6: Vec::new() };
+            let mut mirror = Mirror { name, host, contact, addressing, v4: Vec::new(), v6: Vec::new() };
             for text in &spec.addresses {
                 let Some(address) = self.parse(text, value::mirror_address) else { continue };
                 let first = seen.entry(address).or_insert_with(|| (text.place.clone(), index));

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod operators;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
@@ -65,8 +67,12 @@ struct World {
 
 impl World {
     fn start() -> World {
+        World::start_with(CONFIG)
+    }
+
+    fn start_with(config: &str) -> World {
         let folder = tempfile::tempdir().unwrap();
-        for (name, text) in [("zone", ZONE), ("pharos.toml", CONFIG), ("admin.token", TOKEN)] {
+        for (name, text) in [("zone", ZONE), ("pharos.toml", config), ("admin.token", TOKEN)] {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
         let mut world = World { folder, server: None };
@@ -671,14 +677,8 @@ fn who_asks_too_early_is_told_that_it_starts() {
 #[test]
 fn an_order_wins_over_probes() {
     // Nobody listens at the mirrors, which are ours: all of them are down, and given in panic.
-    let folder = tempfile::tempdir().unwrap();
     let probe = "[probe]\nport = 1\ninterval = \"100ms\"\nfall = 1\n";
-    let config = format!("{}{probe}", CONFIG.replace("192.0.2.", "127.0.0."));
-    for (name, text) in [("zone", ZONE), ("pharos.toml", &*config), ("admin.token", TOKEN)] {
-        std::fs::write(folder.path().join(name), text).unwrap();
-    }
-    let mut world = World { folder, server: None };
-    world.start_again();
+    let world = World::start_with(&format!("{}{probe}", CONFIG.replace("192.0.2.", "127.0.0.")));
     assert_eq!(world.answer(), [10, 20, 30]);
     world.ok(&["mirror", "up", "far", "--reason", "the probe is wrong"]);
     assert_eq!(world.answer(), [20]);

@@ -1,0 +1,130 @@
+//! What people at the mirrors and at the server need in a hurry: whom to call, who may connect, who said what.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use super::common::needs;
+use super::{CONFIG, World, texts};
+
+/// A user and a group that no system has.
+const NOBODY: u32 = 4_000_000_122;
+const GROUP: u32 = 4_000_000_123;
+
+/// Runs a command as a user of a group; `None` if this user cannot run it at all.
+fn run_as(user: u32, group: u32, config: &Path, arguments: &[&str]) -> Option<Output> {
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
+        command.uid(user).gid(group).env_remove("NOTIFY_SOCKET").args(arguments).output()
+    };
+    // The folder of the build may be for its owner alone.
+    let can_run = run(&["--version"]).is_ok_and(|output| output.status.success());
+    if !can_run {
+        needs::skip("it takes root, and a build that every user can run");
+        return None;
+    }
+    Some(run(&[&["--config", config.to_str().unwrap()], arguments].concat()).unwrap())
+}
+
+#[test]
+fn the_socket_is_for_the_members_of_its_group() {
+    let config = CONFIG
+        .replace("token-file = \"admin.token\"\n", "")
+        .replace("[control]\n", &format!("[control]\ngroup = \"{GROUP}\"\n"));
+    // Only root can give a file to a group that it is no member of.
+    let Some(output) = run_as(NOBODY, NOBODY, Path::new("/"), &["--version"]) else { return };
+    assert!(output.status.success());
+    let world = World::start_with(&config);
+    let mode =
+        |name: &str, mode| std::fs::set_permissions(world.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    mode("", 0o755);
+    let status = |group| {
+        let output = run_as(NOBODY, group, &world.path("pharos.toml"), &["status"]).unwrap();
+        (output.status.code(), texts(&output))
+    };
+    let (code, (said, _)) = status(GROUP);
+    assert!(code == Some(0) && said.starts_with("state       serving"), "{said}");
+    let (code, (_, complained)) = status(NOBODY);
+    assert!(code == Some(4) && complained.contains("is not for this user"), "{complained}");
+    assert!(complained.contains("a member of the group of `[control] group`"), "{complained}");
+    // Without the key it is for the server's user and root alone.
+    drop(world);
+    let world = World::start();
+    std::fs::set_permissions(world.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let output = run_as(NOBODY, GROUP, &world.path("pharos.toml"), &["status"]).unwrap();
+    assert_eq!(output.status.code(), Some(4));
+}
+
+#[test]
+fn a_group_that_cannot_be_had_is_named_with_its_remedy() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("pharos.toml");
+    let write = |group: &str| {
+        let text = CONFIG.replace("token-file = \"admin.token\"\n", "");
+        std::fs::write(&config, text.replace("[control]\n", &format!("[control]\ngroup = \"{group}\"\n"))).unwrap();
+    };
+    std::fs::write(folder.path().join("zone"), super::ZONE).unwrap();
+    write("no-such-group-here");
+    for command in ["check", "serve"] {
+        let output = super::pharos(&config, &[command]);
+        let (said, complained) = texts(&output);
+        let all = said + &complained;
+        assert_eq!(output.status.code(), Some(1), "{all}");
+        assert!(all.contains("error[unknown-group]: group `no-such-group-here` cannot be used"), "{all}");
+        assert!(all.contains("pharos.toml:9:9") && all.contains("`groupadd --system no-such-group-here`"), "{all}");
+    }
+    // A group that the server's user is no member of: a file cannot be given to it, but by root.
+    write(&GROUP.to_string());
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let Some(output) = run_as(NOBODY, NOBODY, &config, &["serve"]) else { return };
+    let (_, complained) = texts(&output);
+    assert_eq!(output.status.code(), Some(3), "{complained}");
+    let expected = format!(
+        "error: failed to open the control socket: user {NOBODY} cannot give it to the group `{GROUP}`: Operation not permitted"
+    );
+    assert!(complained.contains(&expected) && complained.contains("`SupplementaryGroups=`"), "{complained}");
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().contains(".sock.new")), "{left:?}");
+}
+
+#[test]
+fn the_contact_of_a_mirror_is_shown_where_its_trouble_is() {
+    // Nobody listens at the mirrors, which are ours.
+    let probe = "[probe]\nport = 1\nfall = 1\n";
+    let contact = "noc@near.example, \\\"Near\\\" desk";
+    let config = CONFIG
+        .replace("192.0.2.", "127.0.0.")
+        .replace("[mirrors.far]", &format!("contact = \"{contact}\"\n[mirrors.far]"));
+    let mut world = World::start_with(&format!("{config}{probe}"));
+    let shown = "noc@near.example, \"Near\" desk";
+    let list = world.ok(&["mirror", "list"]);
+    let lines: Vec<&str> = list.lines().collect();
+    let at = lines[0].find("CONTACT").unwrap();
+    assert!(lines[1].starts_with("near ") && lines[1][at..] == *shown, "{list}");
+    assert!(lines[2].starts_with("far ") && lines[2].len() <= at, "{list}");
+    let status = world.ok(&["status"]);
+    let troubles: Vec<&str> = status.lines().skip_while(|line| !line.starts_with("troubles ")).collect();
+    assert!(troubles[0].ends_with(&format!("; contact: {shown}")), "{status}");
+    assert!(troubles.len() == 3 && !troubles[1].contains("contact"), "{status}");
+    assert_eq!(world.json(&["mirror", "list", "near"])["contact"], shown);
+    assert_eq!(world.json(&["mirror", "list", "far"])["contact"], Value::Null);
+    assert_eq!(world.json(&["status"])["troubles"][0]["contact"], shown);
+    let explained = world.json(&["explain", "198.51.100.0/24", "--server"]);
+    assert_eq!(explained["steered"]["mirrors"][0]["contact"], shown);
+    let metrics = world.server().metrics();
+    for line in [
+        format!("pharos_mirror_info{{mirror=\"near\",contact=\"{contact}\"}} 1\n"),
+        "pharos_mirror_info{mirror=\"far\",contact=\"\"} 1\n".to_string(),
+    ] {
+        assert!(metrics.contains(&line), "{line} is not in {metrics}");
+    }
+    // A reload brings another one.
+    world.write("pharos.toml", &format!("{}{probe}", config.replace("noc@", "desk@")));
+    let server = world.server.as_mut().unwrap();
+    server.signal("HUP");
+    server.wait_for("reloaded: generation");
+    assert_eq!(world.json(&["mirror", "list", "near"])["contact"], shown.replace("noc@", "desk@"));
+}
