@@ -7,11 +7,13 @@
 #![allow(clippy::print_stderr, reason = "the counts are shown, and what was skipped")]
 
 mod archeio;
+mod cli;
 #[path = "../common/mod.rs"]
 mod common;
 mod gdnsd;
 mod install;
 mod knot;
+mod limits;
 mod links;
 mod migrate;
 mod mirror_owner;
@@ -53,8 +55,8 @@ pages! {
     operations_go_as_their_page_says: "docs/operations.md" by operations::run;
     the_demonstration_is_in_concepts: "docs/concepts.md" by concepts;
     feeds_have_nothing_to_run: "docs/feeds.md" by unused_alone;
-    cli_has_nothing_to_run: "docs/cli.md" by nothing;
-    limits_have_nothing_to_run: "docs/limits.md" by nothing;
+    the_command_line_is_that_of_help: "docs/cli.md" by cli::run;
+    limits_are_those_of_the_sources: "docs/limits.md" by limits::run;
     architecture_has_nothing_to_run: "docs/architecture.md" by nothing;
     contributing_has_nothing_to_run: "CONTRIBUTING.md" by nothing;
     the_changelog_has_nothing_to_run: "CHANGELOG.md" by nothing;
