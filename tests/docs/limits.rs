@@ -65,7 +65,8 @@ fn of_constant(source: &str) -> Option<u64> {
     }
     let (module, name) = source.rsplit_once("::")?;
     let path = root().join("src").join(module.replace("::", "/"));
-    let text = [path.with_extension("rs"), path.join("mod.rs")].iter().find_map(|file| fs::read_to_string(file).ok())?;
+    let text =
+        [path.with_extension("rs"), path.join("mod.rs")].iter().find_map(|file| fs::read_to_string(file).ok())?;
     let found = value(&text, name)?;
     Some(if name.ends_with("_SECS") { found * 1000 } else { found })
 }

@@ -54,10 +54,11 @@ pages! {
     examples_of_the_configuration_are_read: "docs/configuration.md" by reference::run;
     operations_go_as_their_page_says: "docs/operations.md" by operations::run;
     the_demonstration_is_in_concepts: "docs/concepts.md" by concepts;
-    feeds_have_nothing_to_run: "docs/feeds.md" by unused_alone;
+    feeds_go_as_their_page_says: "docs/feeds.md" by feeds;
     the_command_line_is_that_of_help: "docs/cli.md" by cli::run;
     limits_are_those_of_the_sources: "docs/limits.md" by limits::run;
-    architecture_has_nothing_to_run: "docs/architecture.md" by nothing;
+    architecture_has_a_picture_alone: "docs/architecture.md" by picture;
+    security_model_has_nothing_to_run: "docs/security.md" by nothing;
     contributing_has_nothing_to_run: "CONTRIBUTING.md" by nothing;
     the_changelog_has_nothing_to_run: "CHANGELOG.md" by nothing;
     security_has_nothing_to_run: "SECURITY.md" by nothing;
@@ -76,11 +77,23 @@ fn nothing(page: &Page) {
     assert!(page.fences.is_empty(), "{}: it has fences by now", page.path.display());
 }
 
-/// A page whose every fence has a reason why no test uses it.
-fn unused_alone(_: &Page) {}
+/// The example of sources is read, and a feed that was cut short is refused.
+fn feeds(page: &Page) {
+    reference::run(page);
+    let folder = tempfile::tempdir().unwrap();
+    Page::open("README.md").write_files(folder.path(), |_, text| text.to_string());
+    std::fs::write(folder.path().join("ip-ranges.json"), readme::AWS).unwrap();
+    page.claim_all("bad").iter().for_each(|fence| shell::run(page, fence, folder.path(), &[]));
+}
+
+/// A page whose fences are pictures.
+fn picture(page: &Page) {
+    page.claim_all("picture");
+}
 
 /// `tests/first_steps.rs` compares the demonstration with this page.
 fn concepts(page: &Page) {
+    page.claim_all("picture");
     page.claim("demo");
 }
 

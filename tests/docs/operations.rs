@@ -1,12 +1,13 @@
 //! `docs/operations.md`: its delegation is loaded as a part of a zone, its commands are run against a server.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Instant;
 
 use super::common::server::{PATIENCE, Server};
-use super::page::Page;
+use super::page::{Page, root};
 use super::shell;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -41,11 +42,29 @@ addresses = ["192.0.2.20"]
 default = ["aws-use1", "gcp-us"]
 "#;
 
+/// The alerts by name, from the rules.
+fn alerts() -> Vec<String> {
+    let rules = fs::read_to_string(root().join("deploy/prometheus/pharos.rules.yml")).unwrap();
+    rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).map(String::from).collect()
+}
+
 pub(crate) fn run(page: &Page) {
+    let (alerts, anchors) = (alerts(), &page.anchors);
+    assert!(alerts.len() > 5, "{alerts:?}");
+    let missing: Vec<&String> = alerts.iter().filter(|alert| !anchors.contains(&alert.to_lowercase())).collect();
+    assert!(missing.is_empty(), "{}: no runbook entry for {missing:?}", page.path.display());
+    let is_alert = |anchor: &&String| anchor.starts_with("pharos");
+    let former: Vec<&String> = anchors
+        .iter()
+        .filter(is_alert)
+        .filter(|anchor| !alerts.iter().any(|alert| alert.to_lowercase() == **anchor))
+        .collect();
+    assert!(former.is_empty(), "{}: no alert is called {former:?}", page.path.display());
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let files = [("blob.k8s.io.zone", ZONE), ("pharos.toml", CONFIG), ("admin.token", TOKEN)];
     files.iter().for_each(|(name, text)| write(folder, name, text));
+    fs::set_permissions(folder.join("admin.token"), Permissions::from_mode(0o600)).unwrap();
     delegation(page);
     let server = Server::start(&folder.join("pharos.toml"));
     let admin = server.listener("health and metrics", Ipv4Addr::LOCALHOST.into()).to_string();
@@ -55,7 +74,7 @@ pub(crate) fn run(page: &Page) {
         assert!(Instant::now() < deadline, "the control socket does not exist");
     }
     let stand = [("/run/pharos/control.sock", "control.sock"), ("127.0.0.1:9153", &*admin), ("$TOKEN", TOKEN)];
-    for attribute in ["overrides", "http"] {
+    for attribute in ["check", "overrides", "http"] {
         page.claim_all(attribute).iter().for_each(|fence| shell::script(page, fence, folder, &stand));
     }
 }
