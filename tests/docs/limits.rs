@@ -101,12 +101,15 @@ fn evaluate(text: &str, expression: &str) -> Option<u64> {
             return Some(evaluate(text, inner.strip_suffix(')')?)? * factor);
         }
     }
-    let operators: [(&str, fn(u64, u64) -> u64); 4] =
-        [(" << ", |a, b| a << b), (" - ", |a, b| a - b), (" + ", |a, b| a + b), (" * ", |a, b| a * b)];
-    for (operator, apply) in operators {
-        if let Some((left, right)) = expression.rsplit_once(operator) {
-            return Some(apply(evaluate(text, left)?, evaluate(text, right)?));
-        }
+    for operator in [" << ", " - ", " + ", " * "] {
+        let Some((left, right)) = expression.rsplit_once(operator) else { continue };
+        let (left, right) = (evaluate(text, left)?, evaluate(text, right)?);
+        return Some(match operator {
+            " << " => left << right,
+            " - " => left - right,
+            " + " => left + right,
+            _ => left * right,
+        });
     }
     expression.replace('_', "").parse().ok().or_else(|| value(text, expression))
 }
