@@ -19,10 +19,10 @@ PATH = f"/v2/pause/blobs/sha256:{DIGEST}"
 # The fault, what is wrong, in words.
 FAULTS = {
     "none": "nothing",
-    "unreachable": "nobody listens",
+    "unreachable": "no listener",
     "handshake-hangs": "the TLS handshake hangs",
     "silent": "connects, and says nothing",
-    "dribbles": "an octet now and then",
+    "dribbles": "a byte now and then",
     "not-tls": "speaks no TLS where TLS should be",
     "wrong-name": "certificate for another name",
     "expired": "certificate expired an hour ago",
@@ -31,8 +31,8 @@ FAULTS = {
     "no-intermediate": "intermediate certificate missing",
     "expiring": "certificate ends in 48 h",
     "no-canary": "404 for the blob",
-    "wrong-octets": "other octets of the right length",
-    "wrong-length": "an octet too many",
+    "wrong-octets": "other bytes of the right length",
+    "wrong-length": "a byte too many",
     "no-ranges": "ignores range requests",
     "answers-everything": "200 to everything",
 }

@@ -1,8 +1,11 @@
 //! The page on installing: what it shows runs, and each script that it names is run by the tests of the packages.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
+use super::common::server::Server;
+use super::migrate::edited;
 use super::page::{Page, root};
 use super::shell;
 
@@ -16,10 +19,22 @@ pub(crate) fn run(page: &Page) {
     for fence in page.claim_all("run") {
         shell::run(page, fence, folder.path(), &[]);
     }
+    sample(page, folder.path());
     for fence in page.claim_all("packages") {
         is_run_elsewhere(fence.text.trim(), |script| format!("deploy(\"{script}\""));
     }
     is_run_elsewhere(page.claim("rules").text.split("deploy/prometheus/").last().unwrap().trim(), str::to_string);
+}
+
+/// Serves the sample on ports that the system chooses, and asks it.
+fn sample(page: &Page, folder: &Path) {
+    let config = fs::read_to_string(root().join("pharos.toml")).unwrap();
+    let ports = [("127.0.0.1:8080", "127.0.0.1:0"), ("[dns]\n", "[dns]\nlisten = \"127.0.0.1:0\"\n")];
+    fs::write(folder.join("served.toml"), edited(&config, &ports)).unwrap();
+    let server = Server::start(&folder.join("served.toml"));
+    let here = Ipv4Addr::LOCALHOST.into();
+    let (dns, http) = (format!("-p {} ", server.address(here).port()), server.listener("registry", here).to_string());
+    shell::run(page, page.claim("sample"), folder, &[("-p 5300 ", &dns), ("127.0.0.1:8080", &http)]);
 }
 
 /// Looks for the call of a script in the tests of the packages, which run it with the binary under test.

@@ -53,6 +53,10 @@ fn content(package: &Path) {
     done(Command::new("dpkg-deb").arg("-x").arg(package).arg(folder.path()));
     let unit = fs::read_to_string(folder.path().join("lib/systemd/system/pharos.service")).unwrap();
     assert!(unit.contains("\nExecStart=/usr/bin/pharos ") && !unit.contains("=/usr/local"), "{unit}");
+    assert!(
+        folder.path().join("usr/share/doc/pharos/docs/operations.md").is_file(),
+        "the package has the documentation"
+    );
     let conffiles = done(Command::new("dpkg-deb").args(["--info"]).arg(package).arg("conffiles"));
     for file in ["/etc/pharos/pharos.toml", "/etc/pharos/zones/blob.k8s.io.zone", "/etc/pharos/zones/networks/aws.txt"]
     {

@@ -86,6 +86,7 @@ fn tools_path() -> OsString {
 fn copy_of_the_repository(folder: &Path) {
     for name in [
         "deploy",
+        "docs",
         "zones",
         "pharos.toml",
         "Cargo.toml",

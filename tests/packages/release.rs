@@ -44,7 +44,9 @@ fn unpacked_runs(archive: &Path) {
     let folder = unpacked.path().join(name);
     assert_eq!(done(Command::new(folder.join("pharos")).arg("--version")), format!("pharos {version}\n"));
     done(Command::new(folder.join("pharos")).arg("--config").arg(folder.join("sample/pharos.toml")).arg("check"));
-    for file in ["man/pharos.1", "completions/_pharos", "pharos.service", "CHANGELOG.md", "LICENSE"] {
+    for file in
+        ["man/pharos.1", "completions/_pharos", "pharos.service", "CHANGELOG.md", "docs/operations.md", "LICENSE"]
+    {
         assert!(folder.join(file).is_file(), "{file}");
     }
 }
