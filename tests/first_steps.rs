@@ -217,6 +217,35 @@ fn a_certificate_that_does_not_serve_is_told_with_its_remedy() {
 }
 
 #[test]
+fn the_authority_beside_a_certificate_is_its_root() {
+    let certs = Certificates::new();
+    assert_eq!(certs.said("--name blob.example --mirror aws").0, Some(0));
+    let (code, said) = certs.said("check certs/aws.pem --name blob.example");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("root    certs/ca.pem, beside the file: clients need it among their roots\n"), "{said}");
+    assert!(!said.contains("error["), "{said}");
+    // Other faults stay, and another authority is no root of it.
+    let (code, said) = certs.said("check certs/aws.pem --name other.example");
+    assert!(code == Some(1) && said.contains("tls-wrong-name") && !said.contains("tls-incomplete"), "{said}");
+    let other = Certificates::new();
+    assert_eq!(other.said("--name blob.example --mirror aws").0, Some(0));
+    let ca = other.folder.path().join("certs/ca.pem");
+    fs::copy(ca, certs.folder.path().join("certs/ca.pem")).unwrap();
+    let (code, said) = certs.said("check certs/aws.pem --name blob.example");
+    assert!(code == Some(1) && !said.contains("beside the file"), "{said}");
+}
+
+#[test]
+fn a_weak_key_is_one_error() {
+    let certs = Certificates::new();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/certificates/rsa-1024.pem");
+    let (code, said) = certs.said(&format!("check {} --name blob.example", file.display()));
+    let errors: Vec<&str> = said.lines().filter(|line| line.starts_with("error[")).collect();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(errors[0].starts_with("error[tls-weak-key]") && !said.contains("tls-refused"), "{said}");
+}
+
+#[test]
 fn without_a_name_the_configuration_tells_it() {
     let certs = Certificates::new();
     let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("pharos.toml");

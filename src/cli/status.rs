@@ -12,7 +12,7 @@ use super::server::{SOCKET_OPTION, Server};
 use super::{OK, put};
 use crate::base::text::shown;
 use crate::control::client::Question;
-use crate::control::view::{PanicView, StatusView};
+use crate::control::view::{PanicView, StatusView, TroubleView};
 use crate::inspect::words;
 
 /// What `status` is asked.
@@ -67,9 +67,12 @@ fn text(view: &StatusView) -> String {
     );
     let orders =
         view.orders.iter().map(|ordered| format!("{}: {}", ordered.mirror, words::whole_order(&ordered.order)));
-    let troubles = view.troubles.iter().map(|trouble| {
-        let contact = trouble.contact.as_ref().map(|contact| format!("; contact: {contact}")).unwrap_or_default();
-        format!("{}: {}{contact}", trouble.mirror, words::trouble(&trouble.address))
+    let troubles = view.troubles.iter().flat_map(|TroubleView { mirror, contact, address }| {
+        let reason = address.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let trouble = format!("{mirror}: {}{reason}", words::trouble(address));
+        let more = [("help", &address.remedy), ("contact", contact)];
+        let more = more.into_iter().filter_map(|(head, text)| Some(format!("  {head}: {}", text.as_ref()?)));
+        std::iter::once(trouble).chain(more)
     });
     let panics = view.panics.iter().map(|PanicView { horizon, family }| {
         format!("{horizon} ({family}): most mirrors do not answer, so mirrors that are down are given")

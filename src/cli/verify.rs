@@ -1,15 +1,18 @@
-//! `pharos verify`: the server's own probe, for whoever runs a mirror or is about to add one.
+//! `pharos verify`: the server's own probe, for owners of mirrors and for operators who add one.
 //!
 //! **Invariants**: it is the probe that decides in the server, with the same limits; nothing is changed by it.
-//! **Not here**: probing ([`crate::probe`]).
+//! **Not here**: probing ([`crate::probe`]), sentences and remedies ([`crate::mirror::Cause`]).
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
+use super::certs::{facts_json, minute};
 use super::locate::Location;
 use super::{BAD_CONFIG, CANNOT_START, OK, complain, put, style_of_stderr};
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
@@ -17,21 +20,28 @@ use crate::base::report::report;
 use crate::base::text::shown;
 use crate::config::{Canary, Config, Probe};
 use crate::load::hosts::Purpose;
-use crate::probe::{Finding, Prober, roots};
+use crate::mirror::Mirror;
+use crate::probe::{Finding, MAX_AT_ONCE, Prober, roots};
+use crate::process::Clock;
+use crate::tls::{Facts, span};
 use crate::{config, load};
 
 /// What `verify` is asked.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A mirror of the configuration, or an address
-    #[arg(value_name = "MIRROR|ADDRESS")]
-    target: String,
+    #[arg(value_name = "MIRROR|ADDRESS", required_unless_present = "all")]
+    target: Option<String>,
+
+    /// Probe every mirror of the configuration
+    #[arg(long, conflicts_with_all = ["target", "name"])]
+    all: bool,
 
     /// The name that clients pull from; with it no configuration is read
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
-    /// Where the mirror listens; 443 without this
+    /// The port of the mirror; 443 without this option
     #[arg(long, value_name = "PORT", requires = "name")]
     port: Option<u16>,
 
@@ -43,7 +53,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE", requires = "name")]
     roots: Option<PathBuf>,
 
-    /// Print JSON, one object an address
+    /// Print JSON, one object per address
     #[arg(long)]
     json: bool,
 }
@@ -54,10 +64,15 @@ fn parse_canary(text: &str) -> Result<Canary, String> {
         let (digest, size) = rest.rsplit_once('/')?;
         Canary::new(repository, digest, size.parse().ok().filter(|size| config::limits::CANARY_SIZE.contains(size))?)
     };
-    parts().ok_or_else(|| "write it as `pause@sha256:<64 hexadecimal digits>/<octets>`".to_string())
+    parts().ok_or_else(|| match text.contains('/') {
+        true => "write it as `pause@sha256:DIGEST/SIZE`: 64 hexadecimal digits, and the number of bytes".to_string(),
+        false => "the size is missing: write `/` and the number of bytes behind the digest; `content-length` of \
+                  `curl -sIL https://REGISTRY/v2/REPOSITORY/blobs/DIGEST` is the size"
+            .to_string(),
+    })
 }
 
-/// Probes, and tells the exit code: 0 where every address may be steered to.
+/// Probes, and returns the exit code: 0 if clients may be sent to every address.
 pub(super) fn run(config: &Location, args: &Args) -> u8 {
     match verify(config, args) {
         Ok((text, code)) => {
@@ -83,26 +98,63 @@ enum Failure {
     System(std::io::Error),
 }
 
+/// An address to probe, with its mirror if it is known.
+type Target = (Option<Arc<str>>, IpAddr);
+
 fn verify(config: &Location, args: &Args) -> Result<(String, u8), Failure> {
     let one = |problem| Failure::Config(vec![problem]);
-    let (probe, targets) = match &args.name {
-        Some(name) => (of_arguments(name, args), vec![address(&args.target).map_err(Failure::Config)?]),
-        None => of_config(config.path(), &args.target).map_err(Failure::Config)?,
+    let target = args.target.as_deref().unwrap_or_default();
+    let (probe, targets, problems) = match (&args.name, args.all) {
+        (Some(name), _) => {
+            (of_arguments(name, args), vec![(None, address(target).map_err(Failure::Config)?)], Vec::new())
+        }
+        (None, true) => all_of_config(config.path()).map_err(Failure::Config)?,
+        (None, false) => {
+            let (probe, targets) = of_config(config.path(), target).map_err(Failure::Config)?;
+            (probe, targets, Vec::new())
+        }
     };
     let roots = roots(probe.roots.as_deref()).map_err(Failure::Config)?;
     let probe = Arc::new(probe);
     let prober = Prober::new(probe.clone(), roots)
         .map_err(|error| one(Diagnostic::error("probe", error.to_string()).help("give the name with `--name`")))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::System)?;
-    let (mut text, mut code) = (String::new(), OK);
-    for address in targets {
-        let finding = runtime.block_on(prober.probe(address));
-        if !finding.verdict.is_good() {
-            code = BAD_CONFIG;
-        }
-        text.push_str(&if args.json { as_json(address, &finding) } else { as_text(address, &finding, &probe) });
+    let findings = runtime.block_on(probe_all(prober, &targets));
+    eprint!("{}", report(&problems, style_of_stderr()));
+    let (mut text, mut good) = (String::new(), 0);
+    for ((mirror, address), finding) in targets.iter().zip(&findings) {
+        good += usize::from(finding.verdict.is_good());
+        let mirror = mirror.as_deref();
+        text.push_str(&match args.json {
+            true => as_json(mirror, *address, finding),
+            false => as_text(mirror.filter(|_| args.all), *address, finding, &probe),
+        });
     }
-    Ok((text, code))
+    if args.all && !args.json {
+        let _ = writeln!(text, "{good} of {} addresses are fit for clients", targets.len());
+    }
+    let fails = good < targets.len() || problems.iter().any(Diagnostic::is_error);
+    Ok((text, if fails { BAD_CONFIG } else { OK }))
+}
+
+/// Probes all addresses at once, as far as [`MAX_AT_ONCE`] lets it; the results are in the order of the addresses.
+async fn probe_all(prober: Prober, targets: &[Target]) -> Vec<Finding> {
+    let places = Arc::new(Semaphore::new(MAX_AT_ONCE));
+    let probes: Vec<_> = targets
+        .iter()
+        .map(|(_, address)| {
+            let (prober, places, address) = (prober.clone(), places.clone(), *address);
+            tokio::spawn(async move {
+                let _place = places.acquire().await;
+                prober.probe(address).await
+            })
+        })
+        .collect();
+    let mut findings = Vec::with_capacity(probes.len());
+    for probe in probes {
+        findings.push(probe.await.expect("a probe neither panics nor is cancelled"));
+    }
+    findings
 }
 
 fn of_arguments(name: &str, args: &Args) -> Probe {
@@ -118,12 +170,27 @@ fn address(text: &str) -> Result<IpAddr, Vec<Diagnostic>> {
     })
 }
 
-/// What the configuration says of the probe, and the addresses of the mirror.
-fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<IpAddr>), Vec<Diagnostic>> {
+/// The probe of a configuration, every address of its mirrors, and problems with their hosts.
+fn all_of_config(path: &Path) -> Result<(Probe, Vec<Target>, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let mut config = config::read_file(path)?.config;
+    let probe = probe_of(&config)?;
+    // A host that cannot be resolved does not hide the other mirrors.
+    let problems = load::hosts::resolve(&mut config, &Purpose::Check);
+    Ok((probe, config.mirrors.iter().flat_map(|entry| targets(&entry.mirror)).collect(), problems))
+}
+
+fn targets(mirror: &Mirror) -> Vec<Target> {
+    let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address));
+    let all = v4.chain(mirror.v6.iter().map(|address| IpAddr::from(*address)));
+    all.map(|address| (Some(mirror.name.clone()), address)).collect()
+}
+
+/// The probe of a configuration, and the addresses of one of its mirrors.
+fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<Target>), Vec<Diagnostic>> {
     let mut config = config::read_file(path)?.config;
     let probe = probe_of(&config)?;
     if let Ok(address) = target.parse() {
-        return Ok((probe, vec![address]));
+        return Ok((probe, vec![(None, address)]));
     }
     let Some(at) = config.mirrors.iter().position(|entry| *entry.mirror.name == *target) else {
         let names = config.mirrors.iter().map(|entry| &*entry.mirror.name);
@@ -142,9 +209,7 @@ fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<IpAddr>), Vec<Diag
     if problems.iter().any(Diagnostic::is_error) {
         return Err(problems);
     }
-    let mirror = &config.mirrors[0].mirror;
-    let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address));
-    Ok((probe, v4.chain(mirror.v6.iter().map(|address| IpAddr::from(*address))).collect()))
+    Ok((probe, targets(&config.mirrors[0].mirror)))
 }
 
 /// What mirrors are held to: what `[probe]` says, else the name and port of `[registry] blobs`, else the steered name.
@@ -168,27 +233,58 @@ fn shared_name(config: &Config) -> Option<Arc<str>> {
     Some(steer.owner.to_string().into())
 }
 
-fn as_text(address: IpAddr, finding: &Finding, probe: &Probe) -> String {
-    let mut text = format!("{address}  {}", finding.verdict.as_str());
-    match &finding.reason {
+fn as_text(mirror: Option<&str>, address: IpAddr, finding: &Finding, probe: &Probe) -> String {
+    let mirror = mirror.map(|mirror| format!("{mirror}  ")).unwrap_or_default();
+    let mut text = format!("{mirror}{address}  {}", finding.verdict.as_str());
+    match &finding.cause {
         None if probe.canary.is_some() => text.push_str(": connection, certificate and content are right\n"),
         None => text.push_str(": connection and certificate are right; no canary is set, so content was not checked\n"),
-        Some(reason) => {
-            let _ = write!(text, ": {}\n  = help: {}\n", shown(&reason.to_string()), reason.remedy());
+        Some(cause) => {
+            let _ = write!(text, ": {}\n  = help: {}\n", shown(&cause.to_string()), cause.remedy());
         }
+    }
+    if let Some(facts) = &finding.certificate {
+        let _ = writeln!(text, "  certificate: {}", shown(&certificate_text(facts)));
+    }
+    if let Some(took) = &finding.took {
+        let [connect, handshake, total] = [took.connect, took.handshake, finding.total].map(millis);
+        let _ = writeln!(text, "  time: connection {connect:.1} ms, TLS {handshake:.1} ms, in all {total:.1} ms");
     }
     text
 }
 
-fn as_json(address: IpAddr, finding: &Finding) -> String {
-    let reason = finding.reason.as_ref().map(ToString::to_string);
-    let remedy = finding.reason.as_ref().map(crate::probe::Reason::remedy);
+fn certificate_text(facts: &Facts) -> String {
+    let issuer = format!("issued by `{}`", facts.issuer);
+    let Some(end) = facts.not_after else { return issuer };
+    let (now, distance) = (Clock::unix().as_secs(), |secs| span(Duration::from_secs(secs)));
+    match end.as_secs().checked_sub(now) {
+        Some(left) => format!("{issuer}, ends {} ({} left)", minute(end), distance(left)),
+        None => format!("{issuer}, ended {} ({} ago)", minute(end), distance(now - end.as_secs())),
+    }
+}
+
+fn as_json(mirror: Option<&str>, address: IpAddr, finding: &Finding) -> String {
+    let cause = finding.cause.as_ref();
+    let certificate = finding.certificate.as_ref().map(|facts| facts_json(facts)).unwrap_or(Value::Null);
     let value = json!({
+        "mirror": mirror,
         "address": address.to_string(),
         "verdict": finding.verdict.as_str(),
         "steered_to": finding.verdict.is_good(),
-        "reason": reason,
-        "remedy": remedy,
+        "cause": cause.map(|cause| cause.word()),
+        "reason": cause.map(ToString::to_string),
+        "remedy": cause.map(|cause| cause.remedy()),
+        "certificate": certificate,
+        "milliseconds": {
+            "connection": finding.took.map(|took| millis(took.connect)),
+            "tls": finding.took.map(|took| millis(took.handshake)),
+            "total": millis(finding.total),
+        },
     });
     format!("{value}\n")
+}
+
+/// Milliseconds to three digits.
+fn millis(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1000.0
 }

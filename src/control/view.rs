@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::ids::MirrorId;
 use crate::base::prefix::{FAMILIES, Family};
+use crate::base::time::UnixTime;
 use crate::base::when::rfc3339;
 use crate::inspect::view::{AddressView, OrderView};
 use crate::mirror::{AddressStanding, Health, Order};
@@ -201,11 +202,15 @@ pub(super) fn addresses(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probe
     let v6 = mirror.v6.iter().map(|address| IpAddr::from(*address)).zip(&standing.v6);
     let address = |(address, standing): (IpAddr, &AddressStanding)| {
         let found = probes.and_then(|probes| probes.last(&mirror.name, address));
+        let cause = found.as_ref().and_then(|found| found.cause.as_ref());
         AddressView {
             address: address.to_string(),
             health: standing.health.as_str().into(),
-            verdict: found.map(|found| found.verdict.as_str().into()),
-            since: found.map(|found| rfc3339(found.since)),
+            verdict: found.as_ref().map(|found| found.verdict.as_str().into()),
+            since: found.as_ref().map(|found| rfc3339(found.since)),
+            reason: cause.map(ToString::to_string),
+            remedy: cause.map(|cause| cause.remedy().to_string()),
+            certificate_ends: found.as_ref().and_then(|found| found.not_after).map(|end| rfc3339(UnixTime(end))),
         }
     };
     v4.chain(v6).map(address).collect()

@@ -193,7 +193,7 @@ impl Walk<'_> {
         let prober = Prober::new(Arc::new(probe), self.world.roots()?)
             .map_err(|error| Failure::Unexpected(error.to_string()))?;
         let finding = prober.probe(address).await;
-        let Some(reason) = finding.reason else {
+        let Some(reason) = finding.cause else {
             return Err(Failure::Unexpected("a certificate for another name is accepted".into()));
         };
         self.line(Kind::Reply, format!("{address}  {}: {reason}", finding.verdict.as_str()));

@@ -236,6 +236,14 @@ pub(crate) struct AddressView {
     pub(crate) verdict: Option<Word>,
     /// Since when it has this health, as far as the process knows.
     pub(crate) since: Option<String>,
+    /// The cause of the verdict; null if the verdict is `up`, or unknown.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
+    #[serde(default)]
+    pub(crate) remedy: Option<String>,
+    /// The end of the certificate that was last seen there; null if none was seen.
+    #[serde(default)]
+    pub(crate) certificate_ends: Option<String>,
 }
 
 /// An order of an operator.

@@ -81,7 +81,7 @@ fn until(order: &OrderView) -> String {
 
 /// An address that needs a look: `192.0.2.10 tls-bad since 2026-01-31T18:00:00Z`.
 pub(crate) fn trouble(address: &AddressView) -> String {
-    let AddressView { address, health, verdict, since } = address;
+    let AddressView { address, health, verdict, since, .. } = address;
     let since = since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
     match verdict {
         // One that passes its probes again, but not for long enough yet.

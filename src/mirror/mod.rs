@@ -4,10 +4,12 @@
 //! may have none yet.
 //! **Not here**: probing, choosing ([`crate::steer`]).
 
+mod cause;
 mod health;
 mod host;
 mod order;
 
+pub use cause::{Asked, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted, cut};
 pub use health::{Health, Memory, Thresholds, Track, VERDICTS, Verdict};
 pub use host::{
     Accepted, Completeness, HostAddresses, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered,

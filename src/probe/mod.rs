@@ -13,7 +13,7 @@ mod keep;
 mod roots;
 mod watch;
 
-pub use address::{Finding, Prober, Reason};
+pub use address::{Finding, Prober};
 pub use keep::FORM as STATE;
 pub use roots::roots;
 pub use watch::{MAX_AT_ONCE, Rewatch, Watcher};

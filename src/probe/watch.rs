@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::keep::{self, Key};
-use super::{Finding, Prober, Reason};
+use super::{Finding, Prober};
 use crate::config::Probe;
 use crate::files::state;
 use crate::live::{Published, Updates};
@@ -229,7 +229,7 @@ impl Watcher {
             tracked.due = Instant::now() + vary(self.probe.retry, &mut self.jitter);
             self.counters.failed_here();
             if self.failed_here.replace(Instant::now()).is_none() {
-                warn!("mirrors cannot be probed, and stand as they did: {fault}; {}", fault.remedy());
+                warn!("mirrors cannot be probed, and keep their health: {fault}; {}", fault.remedy());
             }
             return;
         }
@@ -243,8 +243,8 @@ impl Watcher {
             self.failed_here = None;
             info!("mirrors are probed again");
         }
-        let (verdict, not_after) = (finding.verdict, finding.not_after);
-        let cause = finding.reason.as_ref().map(Reason::word);
+        let (verdict, not_after) = (finding.verdict, finding.not_after());
+        let cause = finding.cause.clone();
         let probed = Probed { verdict, cause, took, not_after, health: after, now: self.clock.read().unix };
         self.counters.probed(&key.0, key.1, probed);
         log_edge(&key, before, after, &finding);
@@ -310,7 +310,7 @@ fn vary(pause: Duration, jitter: &mut u64) -> Duration {
 }
 
 fn log_edge((mirror, address): &Key, before: (Health, Option<Verdict>), after: Health, finding: &Finding) {
-    let reason = finding.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let reason = finding.cause.as_ref().map(|cause| format!(": {cause}; {}", cause.remedy())).unwrap_or_default();
     let verdict = finding.verdict.as_str();
     match (before.0, after) {
         (Health::Up, Health::Up) if finding.verdict == Verdict::Expiring && before.1 != Some(Verdict::Expiring) => {

@@ -11,15 +11,15 @@ use std::time::Duration;
 use super::histogram::Histogram;
 use super::{Collect, Counter, Page};
 use crate::base::time::UnixTime;
-use crate::mirror::{Health, VERDICTS, Verdict};
+use crate::mirror::{Cause, Health, VERDICTS, Verdict};
 
 /// What one probe found, as far as it is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probed {
     /// The verdict.
     pub verdict: Verdict,
-    /// Why, in a word; none where everything is right.
-    pub cause: Option<&'static str>,
+    /// The cause; `None` if the verdict is `up`.
+    pub cause: Option<Cause>,
     /// How long the probe took.
     pub took: Duration,
     /// The end of the certificate's time, in seconds since 1970, where it was seen.
@@ -31,10 +31,12 @@ pub struct Probed {
 }
 
 /// What is known of one address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The last verdict.
     pub verdict: Verdict,
+    /// The cause of the last verdict; `None` if it is `up`.
+    pub cause: Option<Cause>,
     /// How the address stands.
     pub health: Health,
     /// Since when it stands like this, as far as this process knows.
@@ -62,12 +64,12 @@ impl Probes {
         let Probed { verdict, cause, took, not_after, health, now } = probed;
         self.verdicts[verdict as usize].increment();
         self.durations.observe(took);
-        if let Some(cause) = cause {
-            *self.causes.lock().unwrap_or_else(PoisonError::into_inner).entry(cause).or_default() += 1;
+        if let Some(cause) = &cause {
+            *self.causes.lock().unwrap_or_else(PoisonError::into_inner).entry(cause.word()).or_default() += 1;
         }
-        let found = Found { verdict, health, since: now, not_after };
+        let found = Found { verdict, cause, health, since: now, not_after };
         let mut addresses = self.addresses();
-        let known = addresses.entry((mirror.clone(), address)).or_insert(found);
+        let known = addresses.entry((mirror.clone(), address)).or_insert_with(|| found.clone());
         let since = if known.health == health { known.since } else { now };
         // A probe that saw no certificate says nothing of it.
         *known = Found { since, not_after: not_after.or(known.not_after), ..found };
@@ -80,7 +82,7 @@ impl Probes {
 
     /// What is known of an address; none before its first verdict.
     pub fn last(&self, mirror: &Arc<str>, address: IpAddr) -> Option<Found> {
-        self.addresses().get(&(mirror.clone(), address)).copied()
+        self.addresses().get(&(mirror.clone(), address)).cloned()
     }
 
     /// Forgets addresses that are no longer probed.

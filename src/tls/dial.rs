@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
@@ -31,9 +31,13 @@ use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
-use super::facts;
+use super::facts::Facts;
+use super::fault::{TooMuch, certificate_fault, chain_fault, connect_fault, handshake_fault, http_fault};
 use super::life::{Life, Phase};
+use super::recorder::Recorder;
+use crate::mirror::{CertificateFault, ConnectFault, HandshakeFault, HttpFault};
 
 /// What mirrors are dialled with: made once, shared by every connection.
 #[derive(Clone, Debug)]
@@ -49,8 +53,10 @@ pub struct Dialer {
 #[derive(Clone, Debug)]
 struct Secure {
     name: ServerName<'static>,
+    roots: Arc<RootCertStore>,
     verifier: Arc<WebPkiServerVerifier>,
-    config: Arc<ClientConfig>,
+    /// Everything but the verifier, which each handshake has for itself.
+    config: ClientConfig,
 }
 
 /// Why no dialer can be made.
@@ -68,8 +74,8 @@ impl fmt::Display for DialerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DialerError::Name => f.write_str("the shared name is not a DNS name"),
-            DialerError::Roots(error) => write!(f, "the roots cannot be used: {error}"),
-            DialerError::Tls(error) => write!(f, "TLS cannot be set up: {error}"),
+            DialerError::Roots(_) => f.write_str("there is no usable root certificate"),
+            DialerError::Tls(_) => f.write_str("TLS cannot be set up with this build"),
         }
     }
 }
@@ -88,18 +94,32 @@ pub enum Step {
 }
 
 /// Why there is no connection.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DialError {
-    /// Nobody listens, or there is no way there.
-    Connect(io::ErrorKind),
+    /// TCP failed.
+    Connect(ConnectFault),
     /// This machine has no descriptor, memory or port left for a connection: it says nothing of the address.
     Own(String),
-    /// The certificate is not one that clients accept for the name.
-    Certificate(CertificateError),
+    /// Clients refuse the certificate.
+    Certificate {
+        /// The reason.
+        fault: CertificateFault,
+        /// The leaf; `None` if it was not seen, or cannot be parsed.
+        facts: Option<Box<Facts>>,
+    },
     /// The handshake fails for another reason.
-    Handshake(String),
-    /// What answers does not speak HTTP/1.1.
-    Http(String),
+    Handshake(HandshakeFault),
+    /// There is no HTTP/1.1 connection.
+    Http(HttpFault),
+}
+
+/// How long the steps of a connection took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Took {
+    /// TCP.
+    pub connect: Duration,
+    /// TLS.
+    pub handshake: Duration,
 }
 
 impl Dialer {
@@ -124,7 +144,7 @@ impl Dialer {
 impl Secure {
     fn new(host: &str, roots: Arc<RootCertStore>) -> Result<Self, DialerError> {
         let name = ServerName::try_from(host.to_string()).map_err(|_| DialerError::Name)?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots, super::provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.clone(), super::provider());
         let verifier = verifier.build().map_err(DialerError::Roots)?;
         let mut config = ClientConfig::builder_with_provider(super::provider())
             .with_safe_default_protocol_versions()
@@ -133,7 +153,29 @@ impl Secure {
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = rustls::client::Resumption::disabled();
-        Ok(Secure { name, verifier, config: Arc::new(config) })
+        Ok(Secure { name, roots, verifier, config })
+    }
+
+    /// Makes a handshake, and returns the chain that was presented.
+    async fn handshake<S>(&self, stream: S) -> Result<(TlsStream<S>, Vec<CertificateDer<'static>>), DialError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let recorder = Recorder::new(self.verifier.clone());
+        let mut config = self.config.clone();
+        config.dangerous().set_certificate_verifier(recorder.clone());
+        let shaken = TlsConnector::from(Arc::new(config)).connect(self.name.clone(), stream).await;
+        let chain = recorder.take();
+        match shaken {
+            Ok(stream) => Ok((stream, chain)),
+            Err(error) => Err(match refused(&error) {
+                Some(reason) => DialError::Certificate {
+                    fault: chain_fault(reason, &chain, &self.roots),
+                    facts: chain.first().and_then(|leaf| Facts::read(leaf).ok()).map(Box::new),
+                },
+                None => tls_error(&error),
+            }),
+        }
     }
 }
 
@@ -142,11 +184,13 @@ impl Dialer {
     pub async fn dial(&self, address: IpAddr, step: &mut Step) -> Result<Dialed, DialError> {
         *step = Step::Connect;
         let place = SocketAddr::new(address, self.port);
+        let begun = Instant::now();
         let stream = TcpStream::connect(place).await;
         let stream = stream.map_err(|error| match is_own_fault(&error, place) {
             true => DialError::Own(error.to_string()),
-            false => DialError::Connect(error.kind()),
+            false => DialError::Connect(connect_fault(error.kind())),
         })?;
+        let connect = begun.elapsed();
         // Requests are single small writes, for which Nagle's algorithm only waits.
         let _ = stream.set_nodelay(true);
         let allowance = Allowance::default();
@@ -154,15 +198,13 @@ impl Dialer {
         let stream = Bounded { stream, allowance: allowance.clone() };
         let Some(secure) = &self.secure else {
             *step = Step::Http;
-            return self.speak(stream, Vec::new(), allowance).await;
+            return self.speak(stream, Vec::new(), allowance, Took { connect, ..Took::default() }).await;
         };
         *step = Step::Handshake;
-        let connecting = TlsConnector::from(secure.config.clone()).connect(secure.name.clone(), stream);
-        let stream = connecting.await.map_err(|error| tls_error(&error))?;
-        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let chain = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
+        let (stream, chain) = secure.handshake(stream).await?;
         *step = Step::Http;
-        self.speak(stream, chain, allowance).await
+        let handshake = begun.elapsed().saturating_sub(connect);
+        self.speak(stream, chain, allowance, Took { connect, handshake }).await
     }
 
     async fn speak<S>(
@@ -170,14 +212,15 @@ impl Dialer {
         stream: S,
         chain: Vec<CertificateDer<'static>>,
         allowance: Allowance,
+        took: Took,
     ) -> Result<Dialed, DialError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let shaken = http1::handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = shaken.map_err(|error| DialError::Http(error.to_string()))?;
+        let (sender, connection) = shaken.map_err(|error| DialError::Http(http_fault(&error)))?;
         let connection = AbortOnDrop(tokio::spawn(connection));
-        Ok(Dialed { host: self.host.clone(), sender, chain, allowance, _connection: connection })
+        Ok(Dialed { host: self.host.clone(), sender, chain, allowance, took, _connection: connection })
     }
 
     /// Whether clients will accept the chain of a connection for so long as well, or for a third of the life of each of its
@@ -206,6 +249,7 @@ pub struct Dialed {
     sender: SendRequest<Empty<Bytes>>,
     chain: Vec<CertificateDer<'static>>,
     allowance: Allowance,
+    took: Took,
     _connection: AbortOnDrop,
 }
 
@@ -217,7 +261,7 @@ impl Dialed {
         path: &str,
         range: Option<&str>,
         max_body_len: u64,
-    ) -> Result<Response<Incoming>, String> {
+    ) -> Result<Response<Incoming>, HttpFault> {
         self.request_with(method, path, range.map(|range| (RANGE, range)), max_body_len).await
     }
 
@@ -228,8 +272,8 @@ impl Dialed {
         path: &str,
         field: Option<(HeaderName, &str)>,
         max_body_len: u64,
-    ) -> Result<Response<Incoming>, String> {
-        self.sender.ready().await.map_err(|error| error.to_string())?;
+    ) -> Result<Response<Incoming>, HttpFault> {
+        self.sender.ready().await.map_err(|error| http_fault(&error))?;
         self.allowance.set(max_body_len.saturating_mul(2).saturating_add(MAX_HEADS_LEN));
         let mut request = Request::builder()
             .method(method)
@@ -239,8 +283,9 @@ impl Dialed {
         if let Some((name, value)) = field {
             request = request.header(name, value);
         }
-        let request = request.body(Empty::new()).map_err(|error| error.to_string())?;
-        self.sender.send_request(request).await.map_err(|error| error.to_string())
+        // A path that makes no request is not one that a mirror can answer.
+        let request = request.body(Empty::new()).map_err(|_| HttpFault::Other)?;
+        self.sender.send_request(request).await.map_err(|error| http_fault(&error))
     }
 
     /// Whether another request may be made.
@@ -248,9 +293,14 @@ impl Dialed {
         !self.sender.is_closed()
     }
 
-    /// The end of the leaf's time, in seconds since 1970.
-    pub fn not_after(&self) -> Option<u64> {
-        Some(facts::not_after(self.chain.first()?)?.as_secs())
+    /// The leaf; `None` over plain HTTP.
+    pub fn facts(&self) -> Option<Facts> {
+        Facts::read(self.chain.first()?).ok()
+    }
+
+    /// How long the steps of the connection took.
+    pub fn took(&self) -> Took {
+        self.took
     }
 }
 
@@ -274,7 +324,7 @@ impl Allowance {
                 self.set(left);
                 Ok(())
             }
-            None => Err(io::Error::other("sends more than it was asked for")),
+            None => Err(io::Error::other(TooMuch)),
         }
     }
 }
@@ -323,12 +373,25 @@ fn is_own_fault(error: &io::Error, place: SocketAddr) -> bool {
     }
 }
 
+/// The reason why a handshake failed.
 pub(super) fn tls_error(error: &io::Error) -> DialError {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(reason)) => DialError::Certificate(reason.clone()),
-        Some(other) => DialError::Handshake(other.to_string()),
-        None => DialError::Handshake(error.kind().to_string()),
+    match (refused(error), inner(error)) {
+        (Some(reason), _) => DialError::Certificate { fault: certificate_fault(reason), facts: None },
+        (None, Some(other)) => DialError::Handshake(handshake_fault(other)),
+        (None, None) => DialError::Handshake(HandshakeFault::Closed),
     }
+}
+
+/// The reason why the certificate was refused; `None` if it was not.
+fn refused(error: &io::Error) -> Option<&CertificateError> {
+    match inner(error)? {
+        rustls::Error::InvalidCertificate(reason) => Some(reason),
+        _ => None,
+    }
+}
+
+fn inner(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// A task that does not outlive its connection.
@@ -355,7 +418,7 @@ mod tests {
             params.is_ca = is_ca;
             params.not_after = date_time_ymd(2026, 3, 1);
             let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-            assert_eq!(facts::not_after(made.der()).map(|end| end.as_secs()), Some(1_772_323_200));
+            assert_eq!(super::super::facts::validity(made.der()).map(|(_, end)| end), Some(1_772_323_200));
         }
     }
 

@@ -32,6 +32,8 @@ pub struct Facts {
     pub not_after: Option<UnixTime>,
     /// Its key.
     pub key: KeyKind,
+    /// The common name or the organization of its issuer.
+    pub issuer: String,
 }
 
 /// The kind of a public key.
@@ -73,13 +75,9 @@ impl Facts {
             not_before: begin_of(&parsed),
             not_after: end_of(&parsed),
             key: key_kind(&parsed.subject_public_key_info()),
+            issuer: Parties::read(leaf).map_or_else(String::new, |parties| shown_name(&parties.issuer)),
         })
     }
-}
-
-/// When a certificate ends to be valid; none where that cannot be read.
-pub(super) fn not_after(certificate: &CertificateDer<'_>) -> Option<UnixTime> {
-    end_of(&ParsedCertificate::try_from(certificate).ok()?)
 }
 
 /// When a certificate begins, if that can be read, and ends to be valid, in seconds since 1970.
@@ -124,7 +122,7 @@ fn names(leaf: &ParsedCertificate<'_>) -> Vec<String> {
 }
 
 /// `DnsName("a.example")` and `IpAddress(192.0.2.1)`, as the library shows them, without what stands around.
-fn plain_name(shown: &str) -> String {
+pub(super) fn plain_name(shown: &str) -> String {
     let inside = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     let inside = inside.unwrap_or(shown).trim_matches('"');
     // An address as everybody writes it.

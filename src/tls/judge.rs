@@ -16,17 +16,23 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error, RootCertStore};
 
-use super::facts::{Facts, KeyKind, Parties, shown_name};
+use super::facts::{Facts, KeyKind, Parties};
+use super::fault::{certificate_fault, untrusted};
 use super::life::{EXPIRING, Life, Phase};
 use super::load::{Problem, check_time, join, read, read_chain, read_key, span};
 use crate::base::diagnostic::{Diagnostic, Place, Severity, list};
+use crate::mirror::Untrusted;
 
 /// RSA keys below this are refused by clients (CA/Browser Forum Baseline Requirements §6.1.5).
 pub(super) const LEAST_RSA_BITS: usize = 2048;
 
-/// The codes of a key that is too weak, and of one that cannot be used.
+/// The codes of a key that is too weak, of a certificate that is refused for another reason, and of a key that cannot be used.
 const WEAK_KEY: &str = "tls-weak-key";
+const REFUSED: &str = "tls-refused";
 pub(super) const BAD_KEY: &str = "tls-bad-key";
+
+/// The remedy for a chain that ends at a root which is not trusted.
+const TRUST: &str = "name the roots that clients trust with `--roots`, or have it issued by an authority among them";
 
 /// What is to be judged.
 #[derive(Clone, Debug)]
@@ -66,7 +72,8 @@ pub fn judge(given: &Given, roots: &RootCertStore, now: UnixTime) -> (Option<(Fa
     problems.extend(unfit.filter(|problem| !(is_weak && problem.code == BAD_KEY)));
     if let Ok(leaf) = ParsedCertificate::try_from(&chain[0]) {
         problems.extend(name_problem(&leaf, &facts, given, &file));
-        problems.extend(path_problem(&leaf, &chain, roots, &file, now));
+        let path = path_problem(&leaf, &chain, roots, &file, now);
+        problems.extend(path.filter(|problem| !(is_weak && problem.code == REFUSED)));
     }
     problems.sort_by_key(|problem| problem.severity);
     for problem in &mut problems {
@@ -204,69 +211,35 @@ fn verify(
 }
 
 fn refused(error: &CertificateError, chain: &[CertificateDer<'_>], roots: &RootCertStore, file: &str) -> Diagnostic {
-    let parties: Vec<Parties> = chain.iter().filter_map(Parties::read).collect();
-    // As far as one is issued by the next; what stands behind belongs to nothing.
-    let linked = parties.windows(2).take_while(|pair| pair[0].issuer == pair[1].subject).count();
-    let Some(last) = parties.get(linked) else { return unusable(file, &reason_words(error)) };
-    let has_namesake = roots.roots.iter().any(|root| *root.subject == *last.issuer);
-    match error {
-        CertificateError::UnknownIssuer => {}
-        CertificateError::BadSignature if has_namesake => {}
-        // Such as a purpose that is not that of a server.
-        _ => return unusable(file, &reason_words(error)),
+    match untrusted(error, chain, roots) {
+        None | Some(Untrusted::Unknown) => unusable(file, &certificate_fault(error).to_string()),
+        Some(Untrusted::SelfSigned) => {
+            Diagnostic::error("tls-self-signed", format!("the certificate in `{file}` is signed by itself")).help(
+                "have one issued by an authority that clients trust, or give them this one as a root with `--roots`",
+            )
+        }
+        Some(Untrusted::Namesake(issuer)) => {
+            let message =
+                format!("the chain in `{file}` ends at `{issuer}`, which is another than the root of that name");
+            Diagnostic::error("tls-untrusted", message).help(TRUST)
+        }
+        Some(Untrusted::Root(issuer)) => {
+            let message = format!("the chain in `{file}` ends at `{issuer}`, which is no trusted root");
+            Diagnostic::error("tls-untrusted", message).help(TRUST)
+        }
+        Some(Untrusted::Incomplete(issuer)) => {
+            let message = format!("the chain in `{file}` stops before `{issuer}`, which is no trusted root");
+            Diagnostic::error("tls-incomplete", message).help(format!(
+                "append the certificate of `{issuer}` to the file (an authority hands it out as an intermediate); \
+                 or, if it is a root of your own, name it with `--roots`"
+            ))
+        }
     }
-    let issuer = shown_name(&last.issuer);
-    if parties[0].is_self_issued() {
-        let message = format!("the certificate in `{file}` is signed by itself");
-        return Diagnostic::error("tls-self-signed", message).help(
-            "have one issued by an authority that clients trust, or give them this one as a root with `--roots`",
-        );
-    }
-    if has_namesake || last.is_self_issued() {
-        let which = if has_namesake { "which is another than the root of that name" } else { "which is no root" };
-        let message = format!("the chain in `{file}` ends at `{issuer}`, {which}");
-        return Diagnostic::error("tls-untrusted", message)
-            .help("name the roots that clients trust with `--roots`, or have it issued by an authority among them");
-    }
-    Diagnostic::error("tls-incomplete", format!("the chain in `{file}` stops before `{issuer}`, which is no root"))
-        .help(format!(
-            "append the certificate of `{issuer}` to the file (an authority hands it out as an intermediate); \
-             or, if it is a root of your own, name it with `--roots`"
-        ))
 }
 
 fn unusable(file: &str, why: &str) -> Diagnostic {
-    Diagnostic::error("tls-refused", format!("clients refuse the certificate in `{file}`: {why}"))
+    Diagnostic::error(REFUSED, format!("clients refuse the certificate in `{file}`: {why}"))
         .help("have one issued for a TLS server, by an authority that clients trust")
-}
-
-/// Why a certificate is not accepted, in words for whoever has to mend it.
-pub fn reason_words(error: &CertificateError) -> String {
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired".to_string(),
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "it is not valid yet".to_string()
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            "it is for another name".to_string()
-        }
-        CertificateError::UnknownIssuer => {
-            "its chain does not lead to a trusted root (self-signed, or an intermediate is missing)".to_string()
-        }
-        CertificateError::BadEncoding => "it is damaged, or not an X.509 version 3 certificate".to_string(),
-        CertificateError::BadSignature => "its signature is wrong".to_string(),
-        CertificateError::Revoked => "it is revoked".to_string(),
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            "it is not for a TLS server".to_string()
-        }
-        CertificateError::UnhandledCriticalExtension => "it has a critical extension that is not known".to_string(),
-        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
-        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "it is signed with an algorithm that is not supported".to_string()
-        }
-        // The library has no words for others, but the names of its types.
-        _ => "it breaks a rule of RFC 5280".to_string(),
-    }
 }
 
 #[cfg(test)]
@@ -408,7 +381,11 @@ mod tests {
         assert_eq!(world.said(&[&leaf], None, NOW), ["error tls-incomplete"]);
         assert_eq!(world.said(&[&leaf, upper], None, NOW), ["error tls-incomplete"]);
         let (_, problems) = world.judge(&[&leaf, lower], None, NOW);
-        assert!(problems[0].message.ends_with("stops before `Upper`, which is no root"), "{}", problems[0].message);
+        assert!(
+            problems[0].message.ends_with("stops before `Upper`, which is no trusted root"),
+            "{}",
+            problems[0].message
+        );
         let other = World::new();
         let [other_lower, other_upper] = &other.intermediates;
         let foreign = other.leaf(&["blob.k8s.example"], |_| {}).0;

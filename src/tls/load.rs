@@ -12,7 +12,8 @@ use rustls::{CertificateError, Error, InconsistentKeys};
 
 use super::Identity;
 use super::facts::{Facts as Leaf, KeyKind, time_fault};
-use super::judge::{BAD_KEY, LEAST_RSA_BITS, reason_words};
+use super::fault::certificate_fault;
+use super::judge::{BAD_KEY, LEAST_RSA_BITS};
 use super::life::{Life, Phase};
 use super::pem::{self, PemError, Section};
 use crate::base::diagnostic::{Diagnostic, list};
@@ -258,7 +259,7 @@ impl Problem {
             }
             Problem::BadCertificate { path, error } => {
                 let why = match error {
-                    Error::InvalidCertificate(error) => reason_words(error),
+                    Error::InvalidCertificate(error) => certificate_fault(error).to_string(),
                     _ => "it is not an X.509 version 3 certificate".to_string(),
                 };
                 Diagnostic::error("tls-bad-certificate", format!("the certificate in `{path}` cannot be used: {why}"))
@@ -420,6 +421,12 @@ mod tests {
         let early = "tls-not-yet-valid: the certificate in `./a.crt` becomes valid only in 2 days";
         assert_eq!(said(-30 * DAY), Ok(vec![early.into()]));
         assert_eq!(said(-3 * DAY - 1), Ok(vec![]));
+        let help = |problem: Problem| problem.diagnostic().help.unwrap();
+        let (path, time) = (|| "a.crt".to_string(), Duration::from_secs(DAY as u64));
+        let expiring = help(Problem::Expiring { path: path(), left: time });
+        assert_eq!(expiring, "renew it before then, and reload; clients refuse it from then on");
+        let expired = help(Problem::Expired { path: path(), since: time });
+        assert_eq!(expired, "renew it and reload; clients refuse it until then");
     }
 
     #[test]

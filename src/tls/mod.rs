@@ -12,10 +12,12 @@
 mod authority;
 mod dial;
 mod facts;
+mod fault;
 mod judge;
 mod life;
 mod load;
 mod pem;
+mod recorder;
 mod watch;
 mod xot;
 
@@ -30,9 +32,10 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 pub use authority::{Authority, AuthorityError, Existing, Pair, Validity, WriteError};
-pub use dial::{DialError, Dialed, Dialer, DialerError, Step};
+pub use dial::{DialError, Dialed, Dialer, DialerError, Step, Took};
 pub use facts::{Facts, KeyKind};
-pub use judge::{Given, judge, reason_words};
+pub use fault::{certificate_fault, http_fault};
+pub use judge::{Given, judge};
 pub use life::{Life, Phase};
 pub use load::{certificates, load, span};
 pub use watch::{Found, Watched};

@@ -19,7 +19,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::dial::{DialError, DialerError, tls_error};
-use super::reason_words;
 
 /// The application protocol of DNS over TLS, which RFC 9103 §7.1 requires of transfers.
 const PROTOCOL: &[u8] = b"dot";
@@ -46,13 +45,11 @@ impl fmt::Display for XotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             XotError::Connect(error) => error.fmt(f),
-            XotError::Tls(DialError::Certificate(reason)) => {
-                write!(f, "its certificate is refused: {}", reason_words(reason))
-            }
-            XotError::Tls(DialError::Connect(kind)) => write!(f, "the TLS handshake fails: {kind}"),
-            XotError::Tls(DialError::Handshake(reason) | DialError::Http(reason) | DialError::Own(reason)) => {
-                write!(f, "the TLS handshake fails: {reason}")
-            }
+            XotError::Tls(DialError::Certificate { fault, .. }) => write!(f, "its certificate is refused: {fault}"),
+            XotError::Tls(DialError::Connect(fault)) => write!(f, "the TLS handshake fails: {fault}"),
+            XotError::Tls(DialError::Handshake(fault)) => write!(f, "the TLS handshake fails: {fault}"),
+            XotError::Tls(DialError::Http(fault)) => write!(f, "the TLS handshake fails: {fault}"),
+            XotError::Tls(DialError::Own(error)) => write!(f, "the TLS handshake fails: {error}"),
             XotError::NotDot => f.write_str("it does not select the application protocol `dot` (RFC 9103 §7.1)"),
         }
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod asking;
+mod causes;
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;
@@ -62,21 +63,8 @@ async fn every_fault_has_its_verdict() {
     for (fault, verdict) in expected {
         let finding = find(&authority, fault).await;
         assert_eq!(finding.verdict, verdict, "{fault:?}: {finding:?}");
-        assert_eq!(finding.reason.is_none(), verdict == Verdict::Up, "{fault:?}: {finding:?}");
+        assert_eq!(finding.cause.is_none(), verdict == Verdict::Up, "{fault:?}: {finding:?}");
     }
-}
-
-#[tokio::test]
-async fn the_reason_says_what_is_wrong_with_the_certificate() {
-    let authority = Authority::new();
-    let mut reasons = Vec::new();
-    for fault in [Fault::WrongName, Fault::Expired, Fault::NotYetValid, Fault::SelfSigned, Fault::MissingIntermediate] {
-        reasons.push(find(&authority, fault).await.reason.unwrap().to_string());
-    }
-    let untrusted = "its chain does not lead to a trusted root (self-signed, or an intermediate is missing)";
-    let expected = ["it is for another name", "it has expired", "it is not valid yet", untrusted, untrusted]
-        .map(|reason| format!("clients do not accept its certificate: {reason}"));
-    assert_eq!(reasons, expected);
 }
 
 #[tokio::test]

@@ -6,10 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use ring::digest::{SHA256, digest};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use time::{Duration, OffsetDateTime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -48,6 +49,30 @@ pub(crate) enum Fault {
     Gone,
     /// An octet now and then, and never the whole response in time.
     Dribbles,
+    /// This status for everything.
+    Status(u16),
+    /// This status for `GET`.
+    GetStatus(u16),
+    /// `HEAD` without `Content-Length`.
+    NoLength,
+    /// A 206 from the first byte on.
+    OtherRange,
+    /// A 206 for the right range with more bytes than it has.
+    LongRange,
+    /// This status for ranges.
+    RangeStatus(u16),
+    /// A server that requires a certificate of its clients.
+    ClientCertificate,
+    /// The certificate of an authority as leaf.
+    AuthorityAsLeaf,
+    /// A certificate for clients alone.
+    ForClients,
+    /// The chain of another authority, with its root.
+    OtherRoot,
+    /// An answer that is not HTTP.
+    NotHttp,
+    /// The connection ends in the middle of the response.
+    BreaksOff,
 }
 
 /// What a mirror has beside the canary, and what it was asked.
@@ -127,6 +152,8 @@ pub(crate) struct Authority {
     root_pem: String,
     intermediate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
+    /// The root of another authority.
+    stranger: (CertificateDer<'static>, Issuer<'static, KeyPair>),
 }
 
 impl Authority {
@@ -134,18 +161,22 @@ impl Authority {
         let ca = |name: &str| {
             let mut params = CertificateParams::new(Vec::new()).unwrap();
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.distinguished_name = rcgen::DistinguishedName::new();
             params.distinguished_name.push(rcgen::DnType::CommonName, name);
             params
         };
         let (root_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
         let root = ca("root").self_signed(&root_key).unwrap();
         let root_issuer = Issuer::new(ca("root"), root_key);
+        let stranger_key = KeyPair::generate().unwrap();
+        let stranger = ca("stranger").self_signed(&stranger_key).unwrap().der().clone();
         let intermediate = ca("intermediate").signed_by(&key, &root_issuer).unwrap();
         Authority {
             root: root.der().clone(),
             root_pem: root.pem(),
             intermediate: intermediate.der().clone(),
             issuer: Issuer::new(ca("intermediate"), key),
+            stranger: (stranger, Issuer::new(ca("stranger"), stranger_key)),
         }
     }
 
@@ -178,22 +209,34 @@ impl Authority {
             Fault::NotYetValid => (now + Duration::hours(1), now + Duration::days(90)),
             _ => (now - Duration::days(1), now + Duration::days(90)),
         };
+        match fault {
+            Fault::AuthorityAsLeaf => params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained),
+            Fault::ForClients => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth],
+            _ => {}
+        }
         let key = KeyPair::generate().unwrap();
         let leaf = match fault {
             Fault::SelfSigned => params.self_signed(&key).unwrap(),
+            Fault::OtherRoot => params.signed_by(&key, &self.stranger.1).unwrap(),
             _ => params.signed_by(&key, &self.issuer).unwrap(),
         };
         let mut chain = vec![leaf.der().clone()];
-        if !matches!(fault, Fault::SelfSigned | Fault::MissingIntermediate) {
-            chain.push(self.intermediate.clone());
+        match fault {
+            Fault::SelfSigned | Fault::MissingIntermediate => {}
+            Fault::OtherRoot => chain.push(self.stranger.0.clone()),
+            _ => chain.push(self.intermediate.clone()),
         }
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap()
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder =
+            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+        let builder = match fault {
+            Fault::ClientCertificate => builder.with_client_cert_verifier(
+                WebPkiClientVerifier::builder_with_provider(self.roots(), provider).build().unwrap(),
+            ),
+            _ => builder.with_no_client_auth(),
+        };
+        builder.with_single_cert(chain, key).unwrap()
     }
 
     /// Serves a mirror with a fault; it goes on until the runtime ends or the task is aborted.
@@ -258,6 +301,7 @@ async fn serve(mut stream: TcpStream, acceptor: TlsAcceptor, fault: Fault, ledge
                 let has = path == canary_path() || ledger.blobs.lock().unwrap().contains(&path);
                 let answer = answer(fault, has, &method, range.as_deref());
                 let pieces = if fault == Fault::Dribbles { 1 } else { answer.len() };
+                let answer = if fault == Fault::BreaksOff { &answer[..answer.len() / 2] } else { &answer[..] };
                 for piece in answer.chunks(pieces) {
                     if stream.write_all(piece).await.is_err() {
                         return;
@@ -265,6 +309,9 @@ async fn serve(mut stream: TcpStream, acceptor: TlsAcceptor, fault: Fault, ledge
                     if fault == Fault::Dribbles {
                         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                     }
+                }
+                if fault == Fault::BreaksOff {
+                    return;
                 }
             }
         }
@@ -288,6 +335,16 @@ fn answer(fault: Fault, has: bool, method: &str, range: Option<&str>) -> Vec<u8>
     if fault == Fault::NoCanary || !has && fault != Fault::AnswersEverything {
         return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec();
     }
+    match fault {
+        Fault::Status(status) => return status_only(status),
+        Fault::GetStatus(status) if method == "GET" => return status_only(status),
+        Fault::RangeStatus(status) if range.is_some() => return status_only(status),
+        Fault::NotHttp => return b"+OK ready\r\n\r\n".to_vec(),
+        Fault::NoLength if method == "HEAD" => {
+            return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        }
+        _ => {}
+    }
     let mut body = CANARY.to_vec();
     match fault {
         Fault::WrongOctets => body[0] ^= 1,
@@ -298,8 +355,14 @@ fn answer(fault: Fault, has: bool, method: &str, range: Option<&str>) -> Vec<u8>
     let mut head = "HTTP/1.1 200 OK\r\n".to_string();
     if let Some(range) = range.filter(|_| fault != Fault::NoRanges) {
         let (first, last) = range.trim_start_matches("bytes=").split_once('-').unwrap();
-        let (first, last): (usize, usize) = (first.parse().unwrap(), last.trim().parse().unwrap());
+        let (mut first, last): (usize, usize) = (first.parse().unwrap(), last.trim().parse().unwrap());
+        if fault == Fault::OtherRange {
+            first = 0;
+        }
         body = body[first..=last].to_vec();
+        if fault == Fault::LongRange {
+            body.push(b'!');
+        }
         head = format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {first}-{last}/{all}\r\n");
     }
     head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
@@ -308,6 +371,11 @@ fn answer(fault: Fault, has: bool, method: &str, range: Option<&str>) -> Vec<u8>
         answer.extend_from_slice(&body);
     }
     answer
+}
+
+fn status_only(status: u16) -> Vec<u8> {
+    let location = if status / 100 == 3 { "Location: https://elsewhere.example/blob\r\n" } else { "" };
+    format!("HTTP/1.1 {status} No\r\n{location}Content-Length: 0\r\n\r\n").into_bytes()
 }
 
 /// The canary's SHA-256 in hexadecimal.

@@ -8,21 +8,22 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use rustls::pki_types::{ServerName, UnixTime};
-use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+use serde_json::json;
 
 use super::super::columns::columns;
 use super::super::locate::Location;
 use super::super::verify::probe_of;
 use super::super::{BAD_CONFIG, OK, style_of_stdout};
-use super::{Done, minute};
+use super::{Done, facts_json, minute};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::{report, report_json};
 use crate::config;
 use crate::probe::roots;
 use crate::process::Clock;
 use crate::tls::{Facts, Given, judge, span};
+
+/// The file of the authority that `pharos certs` makes.
+const AUTHORITY_FILE: &str = "ca.pem";
 
 /// What is to be checked.
 #[derive(Debug, clap::Args)]
@@ -65,15 +66,29 @@ pub(super) fn check(config: &Location, args: &Args) -> Done {
         vec![problem.help("write it as clients ask for it: `blob.k8s.io`")]
     })?;
     let file = args.roots.as_deref().or(configured.as_deref());
-    let roots = roots(file)?;
     let given = Given { chain: args.chain.clone(), key: args.key.clone(), name: server_name };
     let now = Clock::unix();
-    let (facts, problems) = judge(&given, &roots, now);
+    let (mut facts, mut problems) = judge(&given, &*roots(file)?, now);
+    // `pharos certs` writes the authority beside what it issues.
+    let authority = args.chain.with_file_name(AUTHORITY_FILE);
+    let beside = (file.is_none() && leads_nowhere(&problems)).then(|| roots(Some(&authority)).ok()).flatten();
+    let mut private = None;
+    if let Some(roots) = beside {
+        let (found, left) = judge(&given, &roots, now);
+        if !leads_nowhere(&left) {
+            (facts, problems, private) = (found, left, Some(authority.display().to_string()));
+        }
+    }
     let serves = !problems.iter().any(Diagnostic::is_error);
     let text = match args.json {
         true => {
-            let facts = facts.map(|(facts, length)| facts_json(&facts, length));
-            let summary = json!({"summary": {"name": name, "serves": serves, "certificate": facts}});
+            let facts = facts.map(|(facts, length)| {
+                let mut facts = facts_json(&facts);
+                facts["chain_length"] = length.into();
+                facts
+            });
+            let summary = json!({"name": name, "serves": serves, "certificate": facts, "private_authority": private});
+            let summary = json!({ "summary": summary });
             format!("{}{summary}\n", report_json(&problems))
         }
         false => {
@@ -81,6 +96,9 @@ pub(super) fn check(config: &Location, args: &Args) -> Done {
             if let Some((facts, length)) = facts {
                 text.push_str(if problems.is_empty() { "" } else { "\n" });
                 text.push_str(&facts_text(&facts, length, now));
+            }
+            if let Some(authority) = &private {
+                let _ = writeln!(text, "root    {authority}, beside the file: clients need it among their roots");
             }
             let word = if serves { "serves" } else { "does not serve" };
             let _ = writeln!(text, "`{}` {word} for `{name}`", args.chain.display());
@@ -90,33 +108,24 @@ pub(super) fn check(config: &Location, args: &Args) -> Done {
     Ok((text, if serves { OK } else { BAD_CONFIG }))
 }
 
+/// Whether no trusted root is at the end of the chain.
+fn leads_nowhere(problems: &[Diagnostic]) -> bool {
+    problems.iter().any(|problem| matches!(problem.code, "tls-incomplete" | "tls-untrusted"))
+}
+
 fn facts_text(facts: &Facts, length: usize, now: UnixTime) -> String {
     let names = if facts.names.is_empty() { "none".to_string() } else { facts.names.join(", ") };
     let left = facts.not_after.and_then(|end| end.as_secs().checked_sub(now.as_secs()));
     let left = left.map_or(String::new(), |left| format!(" ({} left)", span(std::time::Duration::from_secs(left))));
-    let [from, to] = [facts.not_before, facts.not_after].map(|at| at.and_then(date).map_or("unknown".into(), minute));
+    let [from, to] = [facts.not_before, facts.not_after].map(|at| at.map_or("unknown".into(), minute));
     let plural = if length == 1 { "" } else { "s" };
     let rows = [
         ["names", &names],
+        ["issuer", &facts.issuer],
         ["valid", &format!("{from} to {to}{left}")],
         ["key", &facts.key.to_string()],
         ["chain", &format!("{length} certificate{plural}")],
     ];
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.map(str::to_string).to_vec()).collect();
     columns(&rows).iter().map(|line| format!("{line}\n")).collect()
-}
-
-fn facts_json(facts: &Facts, length: usize) -> Value {
-    let date = |at: Option<UnixTime>| at.and_then(date).and_then(|at| at.format(&Rfc3339).ok());
-    json!({
-        "names": facts.names,
-        "not_before": date(facts.not_before),
-        "not_after": date(facts.not_after),
-        "key": facts.key.to_string(),
-        "chain_length": length,
-    })
-}
-
-fn date(at: UnixTime) -> Option<OffsetDateTime> {
-    OffsetDateTime::from_unix_timestamp(i64::try_from(at.as_secs()).ok()?).ok()
 }

@@ -5,8 +5,10 @@
 //! **Not here**: what is in a certificate ([`crate::tls`]).
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use rustls::pki_types::UnixTime;
 use time::OffsetDateTime;
 
 use super::super::OK;
@@ -74,7 +76,8 @@ pub(super) fn make(config: &Location, args: &Args) -> Done {
         .map_err(|error| failed(&format!("failed to make the folder `{}`: {error}", args.folder.display())))?;
     let now = OffsetDateTime::now_utc();
     let authority = authority(&args.folder, now)?;
-    let until = minute(now + time::Duration::days(args.days.into()));
+    let until = now + time::Duration::days(args.days.into());
+    let until = minute(UnixTime::since_unix_epoch(Duration::from_secs(until.unix_timestamp().unsigned_abs())));
     let path = |stem: &str| Pair::paths(&args.folder, stem)[0].display().to_string();
     let mut rows =
         vec![vec![path(AUTHORITY), "the authority: the root to give to clients, and to `[probe] roots`".into()]];

@@ -6,13 +6,17 @@
 mod check;
 mod make;
 
+use rustls::pki_types::UnixTime;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use super::locate::Location;
 use super::{BAD_CONFIG, put, style_of_stderr};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::report;
+use crate::tls::Facts;
 
 /// What `certs` is asked.
 #[derive(Debug, clap::Args)]
@@ -52,8 +56,25 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
 /// What to print with the exit code, or why there is nothing to print.
 type Done = Result<(String, u8), Vec<Diagnostic>>;
 
-/// A moment to the minute.
-fn minute(at: OffsetDateTime) -> String {
+/// A timestamp to the minute, for people.
+pub(super) fn minute(at: UnixTime) -> String {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute] UTC");
-    at.format(format).unwrap_or_else(|_| at.to_string())
+    let date = date(at).and_then(|date| date.format(format).ok());
+    date.unwrap_or_else(|| format!("@{}", at.as_secs()))
+}
+
+/// The facts of a certificate, for programs.
+pub(super) fn facts_json(facts: &Facts) -> Value {
+    let date = |at: Option<UnixTime>| at.and_then(date).and_then(|at| at.format(&Rfc3339).ok());
+    json!({
+        "names": facts.names,
+        "issuer": facts.issuer,
+        "not_before": date(facts.not_before),
+        "not_after": date(facts.not_after),
+        "key": facts.key.to_string(),
+    })
+}
+
+fn date(at: UnixTime) -> Option<OffsetDateTime> {
+    OffsetDateTime::from_unix_timestamp(i64::try_from(at.as_secs()).ok()?).ok()
 }

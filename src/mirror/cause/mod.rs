@@ -1,0 +1,252 @@
+//! Causes of a probe's verdict: the one table with a word for metrics ([`Cause::word`]), a sentence (`Display`) and a remedy
+//! ([`Cause::remedy`]) for each.
+//!
+//! **Invariants**: probe, `pharos verify`, `pharos status` and the log print from this table; it repeats no text of a
+//! library. Text of a mirror (names of a certificate, `Location`) is cut to [`MAX_TEXT`] characters, and is not escaped.
+//! **Not here**: finding the cause (`probe`, `tls`), the consequence of a verdict ([`super::health`]).
+
+mod remedy;
+mod text;
+
+use crate::base::time::UnixTime;
+
+/// The most characters of a mirror's own text that a cause repeats.
+const MAX_TEXT: usize = 200;
+
+/// The reason why a verdict is not `up`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// This machine cannot make a connection: no verdict on the mirror.
+    Own(String),
+    /// TCP failed.
+    Connect(ConnectFault),
+    /// No TCP connection within the time-out.
+    ConnectTimeout,
+    /// A TCP connection, but no complete handshake within the time-out.
+    HandshakeTimeout,
+    /// A handshake, but no complete response within the time-out.
+    HttpTimeout,
+    /// The handshake failed, and not because of the certificate.
+    Handshake(HandshakeFault),
+    /// Clients refuse the certificate.
+    Certificate(CertificateFault),
+    /// Clients will refuse the certificate after the warning window: the end of the leaf, `None` if an issuer ends first.
+    Expiring(Option<UnixTime>),
+    /// No HTTP/1.1 response, or part of one.
+    Http(HttpFault),
+    /// Another status than 200 for the canary.
+    Status {
+        /// The method of the request.
+        asked: Asked,
+        /// The status.
+        status: u16,
+        /// `Location`, if it is a redirect.
+        location: Option<Box<str>>,
+    },
+    /// Another length than the canary's; `None` if the response has no `Content-Length`.
+    Length {
+        /// `Content-Length`.
+        said: Option<u64>,
+        /// The size of the canary.
+        right: u64,
+    },
+    /// More bytes than the canary has.
+    TooLong,
+    /// The bytes of the canary have another digest.
+    Digest,
+    /// A range request is not answered with exactly that range.
+    Range(RangeFault),
+    /// Success, or an error of the server, for a digest that cannot exist.
+    Nowhere(u16),
+}
+
+/// The method of a request for the canary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// `HEAD`, which comes first.
+    Head,
+    /// `GET`, after a `HEAD` that was answered 200.
+    Get,
+}
+
+/// The reason why TCP failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectFault {
+    /// Nothing listens.
+    Refused,
+    /// There is no route.
+    Unreachable,
+    /// The connection was reset.
+    Reset,
+    /// The system gave up.
+    TimedOut,
+    /// Something else.
+    Other,
+}
+
+/// The reason why a handshake failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeFault {
+    /// The answer is not TLS.
+    NotTls,
+    /// The connection ended.
+    Closed,
+    /// The server has no certificate for the name in SNI.
+    UnknownName,
+    /// No version in common.
+    Version,
+    /// No cipher suite, group or signature scheme in common.
+    Cipher,
+    /// The server requires a certificate of the client.
+    ClientCertificate,
+    /// No application protocol in common.
+    Protocol,
+    /// The server reports a fault of its own.
+    ServerError,
+    /// Something else.
+    Other,
+}
+
+/// The reason why clients refuse a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// Its end, if known, is past.
+    Expired(Option<UnixTime>),
+    /// Its begin, if known, is ahead.
+    NotYetValid(Option<UnixTime>),
+    /// It is for these names; empty if they are unknown.
+    WrongName(Box<str>),
+    /// The path to a root is missing.
+    Untrusted(Untrusted),
+    /// It cannot be parsed.
+    Damaged,
+    /// A signature in the chain is wrong.
+    Signature,
+    /// It is revoked.
+    Revoked,
+    /// It is not for servers.
+    Purpose,
+    /// It is a certificate of an authority.
+    Authority,
+    /// It has a critical extension that is not known.
+    Extension,
+    /// The algorithm of a signature, or the key for it, is not supported.
+    Algorithm,
+    /// Another rule of RFC 5280.
+    Rule,
+}
+
+/// The end of a chain that leads to no root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Untrusted {
+    /// The leaf is its own issuer.
+    SelfSigned,
+    /// The chain ends below this issuer, which is no root.
+    Incomplete(Box<str>),
+    /// The chain ends at this root of another authority.
+    Root(Box<str>),
+    /// The chain ends at this name of a root that has another key.
+    Namesake(Box<str>),
+    /// The chain was not seen.
+    Unknown,
+}
+
+/// The reason why there is no complete response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpFault {
+    /// The answer is not HTTP/1.1.
+    NotHttp,
+    /// The connection ended.
+    Closed,
+    /// The response is longer than any right one.
+    TooMuch,
+    /// TLS ended the connection after the handshake.
+    Tls(HandshakeFault),
+    /// Something else.
+    Other,
+}
+
+/// The fault in the answer to a range request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RangeFault {
+    /// Another status than 206.
+    Status(u16),
+    /// A 206 with this `Content-Range`; `None` if it has none.
+    Header(Option<Box<str>>),
+    /// A 206 for the right range with other bytes.
+    Bytes,
+}
+
+/// Text of a mirror, cut to [`MAX_TEXT`] characters.
+pub fn cut(text: &str) -> Box<str> {
+    match text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
+impl Cause {
+    /// The word for metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Cause::Own(_) => "own",
+            Cause::Connect(_) => "connect",
+            Cause::ConnectTimeout => "connect-time-out",
+            Cause::HandshakeTimeout => "handshake-time-out",
+            Cause::HttpTimeout => "http-time-out",
+            Cause::Handshake(_) => "handshake",
+            Cause::Certificate(_) => "certificate",
+            Cause::Expiring(_) => "expiring",
+            Cause::Http(_) => "http",
+            Cause::Status { .. } => "canary-status",
+            Cause::Length { .. } => "canary-length",
+            Cause::TooLong | Cause::Digest => "canary-digest",
+            Cause::Range(_) => "range",
+            Cause::Nowhere(_) => "answers-anything",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(status: u16, asked: Asked) -> Cause {
+        Cause::Status { asked, status, location: None }
+    }
+
+    #[test]
+    fn each_status_has_the_remedy_for_it() {
+        let words = [
+            (301, "rule that redirects"),
+            (302, "follows no redirect"),
+            (307, "follows no redirect"),
+            (308, "rule that redirects"),
+            (401, "anonymous"),
+            (403, "everybody"),
+            (404, "load the blob"),
+            (405, "HEAD beside GET"),
+            (421, "server_name"),
+            (429, "rate limit"),
+            (500, "error log"),
+            (502, "behind the proxy"),
+            (503, "maintenance"),
+            (504, "behind the proxy"),
+            (418, "access log"),
+            (204, "answer 200"),
+        ];
+        for (code, word) in words {
+            let remedy = status(code, Asked::Head).remedy();
+            assert!(remedy.contains(word), "{code}: {remedy}");
+        }
+        assert!(!status(405, Asked::Get).remedy().contains("HEAD"));
+    }
+
+    #[test]
+    fn text_of_a_mirror_is_cut() {
+        let location = Some(cut(&"ü".repeat(10_000)));
+        let text = Cause::Status { asked: Asked::Head, status: 307, location }.to_string();
+        assert!(text.starts_with("answers 307 for the canary, and leads to `ü") && text.ends_with("ü…`"), "{text}");
+        assert!(text.chars().count() < MAX_TEXT + 60);
+    }
+}

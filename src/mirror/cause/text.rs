@@ -1,0 +1,132 @@
+//! The sentence for each cause: the predicate of a sentence whose subject is the mirror.
+
+use std::fmt;
+
+use super::{Asked, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted};
+use crate::base::when::rfc3339;
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::Own(error) => write!(f, "this machine cannot make a connection: {error}"),
+            Cause::Connect(fault) => write!(f, "cannot connect: {fault}"),
+            Cause::ConnectTimeout => f.write_str("no connection in time"),
+            Cause::HandshakeTimeout => f.write_str("connects, but the TLS handshake does not end in time"),
+            Cause::HttpTimeout => f.write_str("no complete HTTP response in time"),
+            Cause::Handshake(fault) | Cause::Http(HttpFault::Tls(fault)) => {
+                write!(f, "the TLS handshake fails: {fault}")
+            }
+            Cause::Certificate(fault) => write!(f, "clients do not accept its certificate: {fault}"),
+            Cause::Expiring(Some(end)) => write!(f, "its certificate ends at {}", rfc3339(*end)),
+            Cause::Expiring(None) => f.write_str("an issuer of its certificate ends soon"),
+            Cause::Http(fault) => fault.fmt(f),
+            Cause::Status { asked, status, location } => {
+                match asked {
+                    Asked::Head => write!(f, "answers {status} for the canary")?,
+                    Asked::Get => write!(f, "answers {status} to GET of the canary, after 200 to HEAD")?,
+                }
+                location.as_ref().map_or(Ok(()), |location| write!(f, ", and leads to `{location}`"))
+            }
+            Cause::Length { said: Some(said), right } => {
+                write!(f, "says that the canary has {said} bytes, not {right}")
+            }
+            Cause::Length { said: None, .. } => f.write_str("does not say how many bytes the canary has"),
+            Cause::TooLong => f.write_str("sends more bytes for the canary than it has"),
+            Cause::Digest => f.write_str("the bytes that it serves for the canary have another digest"),
+            Cause::Range(fault) => fault.fmt(f),
+            Cause::Nowhere(status) => write!(f, "answers {status} for a digest that cannot exist"),
+        }
+    }
+}
+
+impl fmt::Display for ConnectFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ConnectFault::Refused => "connection refused",
+            ConnectFault::Unreachable => "no route to the address",
+            ConnectFault::Reset => "connection reset",
+            ConnectFault::TimedOut => "no answer",
+            ConnectFault::Other => "the system gives no reason",
+        })
+    }
+}
+
+impl fmt::Display for HandshakeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            HandshakeFault::NotTls => "the port does not speak TLS",
+            HandshakeFault::Closed => "the server closes the connection",
+            HandshakeFault::UnknownName => "the server has no certificate for this name",
+            HandshakeFault::Version => "no TLS version in common",
+            HandshakeFault::Cipher => "no cipher suite or key exchange in common",
+            HandshakeFault::ClientCertificate => "the server requires a certificate of the client",
+            HandshakeFault::Protocol => "the server does not offer the application protocol",
+            HandshakeFault::ServerError => "the server reports an internal error",
+            HandshakeFault::Other => "the server breaks it off",
+        })
+    }
+}
+
+impl fmt::Display for CertificateFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CertificateFault::Expired(Some(end)) => return write!(f, "it expired at {}", rfc3339(*end)),
+            CertificateFault::Expired(None) => "it has expired",
+            CertificateFault::NotYetValid(Some(begin)) => {
+                return write!(f, "it is not valid before {}", rfc3339(*begin));
+            }
+            CertificateFault::NotYetValid(None) => "it is not valid yet",
+            CertificateFault::WrongName(names) if names.is_empty() => "it is for another name",
+            CertificateFault::WrongName(names) => return write!(f, "it is for {names}"),
+            CertificateFault::Untrusted(untrusted) => return untrusted.fmt(f),
+            CertificateFault::Damaged => "it is damaged, or not an X.509 version 3 certificate",
+            CertificateFault::Signature => "a signature in its chain is wrong",
+            CertificateFault::Revoked => "it is revoked",
+            CertificateFault::Purpose => "it is not for a TLS server",
+            CertificateFault::Authority => "it is the certificate of an authority",
+            CertificateFault::Extension => "it has a critical extension that is not known",
+            CertificateFault::Algorithm => "the algorithm or the key of a signature is not supported",
+            CertificateFault::Rule => "it breaks a rule of RFC 5280",
+        })
+    }
+}
+
+impl fmt::Display for Untrusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Untrusted::SelfSigned => f.write_str("it is signed by itself"),
+            Untrusted::Incomplete(issuer) => write!(f, "its chain stops before `{issuer}`, which is no trusted root"),
+            Untrusted::Root(root) => write!(f, "its chain ends at `{root}`, which is no trusted root"),
+            Untrusted::Namesake(root) => {
+                write!(f, "its chain ends at `{root}`, which is another than the root of that name")
+            }
+            Untrusted::Unknown => {
+                f.write_str("its chain does not lead to a trusted root (self-signed, or an intermediate is missing)")
+            }
+        }
+    }
+}
+
+impl fmt::Display for HttpFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HttpFault::NotHttp => f.write_str("does not speak HTTP/1.1"),
+            HttpFault::Closed => f.write_str("closes the connection before the HTTP response is complete"),
+            HttpFault::TooMuch => f.write_str("sends more than any right HTTP response has"),
+            HttpFault::Tls(fault) => write!(f, "the TLS connection fails: {fault}"),
+            HttpFault::Other => f.write_str("the HTTP connection fails"),
+        }
+    }
+}
+
+impl fmt::Display for RangeFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RangeFault::Status(200) => f.write_str("answers 200 with the whole canary to a range request"),
+            RangeFault::Status(status) => write!(f, "answers {status} to a range request for the canary"),
+            RangeFault::Header(Some(said)) => write!(f, "answers a range request with another range, `{said}`"),
+            RangeFault::Header(None) => f.write_str("answers a range request with 206 without `Content-Range`"),
+            RangeFault::Bytes => f.write_str("answers a range request with other bytes than those of the range"),
+        }
+    }
+}
