@@ -41,13 +41,22 @@ host_target() { echo "$(uname -m)-unknown-linux-musl"; }
 # Whether a binary needs libraries of the system.
 is_dynamic() { [[ $(ldd "$1" 2>/dev/null) == *'=>'* ]]; }
 
+# The C compiler for a target with another processor; empty if there is none. Clang compiles for every processor. ring's C code
+# takes nothing of a C library but headers, so that the compiler for glibc is as good for musl.
+compiler_for() {
+  command -v "${1%%-*}-linux-gnu-gcc" || command -v clang || true
+}
+
 # Why a target cannot be built here; empty if it can.
 obstacle() {
   [ -d "$(cd "$root" && rustc --print target-libdir --target "$1" 2>/dev/null)" ] ||
     { echo "Rust has no standard library for it (\`rustup target add $1\`)"; return; }
   case $1 in
     "$(host_target)") command -v musl-gcc >/dev/null || echo "musl-gcc is not installed (Debian package \`musl-tools\`)" ;;
-    *) command -v clang >/dev/null || echo "clang is not installed (Debian package of that name)" ;;
+    *)
+      [ -n "$(compiler_for "$1")" ] ||
+        echo "no C compiler for it is installed (Debian package \`gcc-${1%%-*}-linux-gnu\` or \`clang\`)"
+      ;;
   esac
 }
 
@@ -57,8 +66,8 @@ build() {
   flags="--remap-path-prefix=$root=/pharos --remap-path-prefix=$home=/cargo -Cstrip=symbols"
   lower=${target//-/_} upper=$(echo "${target//-/_}" | tr a-z A-Z)
   if [ "$target" != "$(host_target)" ]; then
-    # Another processor: ring's C and assembler by clang, and the linker that comes with Rust.
-    export "CC_$lower=clang" "CARGO_TARGET_${upper}_LINKER=rust-lld"
+    # Another processor: ring's C and assembler by a compiler for it, and the linker that comes with Rust.
+    export "CC_$lower=$(compiler_for "$target")" "CARGO_TARGET_${upper}_LINKER=rust-lld"
     flags="$flags -Clink-self-contained=yes"
   fi
   # Paths in ring's C code are not remapped by rustc.

@@ -1,4 +1,5 @@
-//! What takes over a minute of the real binary: mutated datagrams, kill -9 with overrides, reloads under load.
+//! What takes over a minute: mutated datagrams, kill -9 with overrides and reloads under load of the real binary; a release
+//! built twice.
 //!
 //! `tests/run --long` runs all of it; `cargo bench --bench long -- kills` one part. It prints figures, ends with a line in
 //! the form of libtest, and fails if one part does. `PHAROS_LONG_SHARE=100` does a hundredth of the work, to try it out.
@@ -11,19 +12,21 @@
 mod common;
 mod datagrams;
 mod kills;
+mod release;
 mod reloads;
 
 use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::time::Instant;
 
-const PARTS: [(&str, fn()); 3] = [("datagrams", datagrams::run), ("kills", kills::run), ("reloads", reloads::run)];
+const PARTS: [(&str, fn()); 4] =
+    [("datagrams", datagrams::run), ("kills", kills::run), ("reloads", reloads::run), ("release", release::run)];
 
 fn main() -> ExitCode {
     // `cargo bench` adds an option of its own.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     if let Some(unknown) = wanted.iter().find(|word| PARTS.iter().all(|(name, _)| name != word)) {
-        println!("{unknown} is none of datagrams, kills, reloads");
+        println!("{unknown} is none of datagrams, kills, reloads, release");
         return ExitCode::FAILURE;
     }
     let (mut passed, mut failed) = (0, 0);
