@@ -15,6 +15,10 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
+use super::operator::SUDO_USER;
+use super::request::encode;
+use crate::files;
+
 /// How long an answer may take: longer than the server itself gives an order.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -76,6 +80,11 @@ impl AskError {
     }
 }
 
+/// The user who became root by sudo, so that an override is a person's.
+fn sudo_user() -> Option<String> {
+    std::env::var("SUDO_USER").ok().filter(|_| files::user() == 0)
+}
+
 /// Asks the server at a socket; the status and the body of its answer.
 pub fn ask(socket: &Path, question: Question) -> Result<(StatusCode, Bytes), AskError> {
     let broken = |error| AskError::Broken { path: socket.to_path_buf(), error };
@@ -105,7 +114,10 @@ async fn exchange(socket: &Path, question: Question) -> io::Result<(StatusCode, 
     let stream = connect(socket).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let Question { method, target, body } = question;
-    let request = Request::builder().method(method).uri(target).header(HOST, "pharos");
+    let mut request = Request::builder().method(method).uri(target).header(HOST, "pharos");
+    if let Some(name) = sudo_user() {
+        request = request.header(SUDO_USER, encode(&name));
+    }
     let request = request.body(Full::new(Bytes::from(body))).map_err(io::Error::other)?;
     let asked = async {
         let response = sender.send_request(request).await.map_err(io::Error::other)?;

@@ -17,6 +17,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::ledger::{Ask, Done, Entry, Refused};
+use super::operator::{self, Caller};
 use super::request::{self, Refusal, Request, Warning};
 use super::view::{self, DoneView, RefusalView, RetransferView};
 use crate::base::diagnostic::did_you_mean;
@@ -67,13 +68,13 @@ impl Desk {
         let _ = self.running.set(running);
     }
 
-    /// Answers a request of `who`.
-    pub async fn answer(&self, who: Arc<str>, head: Parts, body: Bytes) -> Response {
-        let answered = self.try_answer(who, &head, &body).await;
+    /// Answers a request.
+    pub async fn answer(&self, caller: Caller, head: Parts, body: Bytes) -> Response {
+        let answered = self.try_answer(caller, &head, &body).await;
         render(answered.unwrap_or_else(Answer::Refused), &head.method)
     }
 
-    async fn try_answer(&self, who: Arc<str>, head: &Parts, body: &[u8]) -> Result<Answer, Refusal> {
+    async fn try_answer(&self, caller: Caller, head: &Parts, body: &[u8]) -> Result<Answer, Refusal> {
         let request = request::parse(head, body, Clock::civil())?;
         let obstacle = self.readiness.obstacle();
         if request == Request::Ready {
@@ -104,6 +105,7 @@ impl Desk {
                 let id = find(&snapshot, &mirror)?;
                 let is_warned = forced != Forced::Up && warning == Warning::Given;
                 let warning = is_warned.then(|| view::warning(&snapshot, id)).flatten();
+                let who = operator::find(caller, &head.headers).await;
                 let order = Order { forced, reason, who, since: Clock::civil(), until };
                 let stands = Some(OrderView::of(&order));
                 running.order(mirror, Ask::Give(order), stands, warning).await
@@ -113,6 +115,7 @@ impl Desk {
                 if !snapshot.orders().contains_key(&mirror) {
                     find(&snapshot, &mirror)?;
                 }
+                let who = operator::find(caller, &head.headers).await;
                 running.order(mirror, Ask::TakeBack { who, reason }, None, None).await
             }
         }

@@ -21,7 +21,7 @@ use crate::base::time::{Generation, UnixTime};
 use crate::base::when::rfc3339;
 use crate::files::state;
 use crate::live::{Stopped, Updates};
-use crate::mirror::{Forced, Order, Reason};
+use crate::mirror::{Forced, Operator, Order, Reason};
 use crate::process::work::{self, Lane};
 use crate::snapshot::{Change, Orders};
 
@@ -41,8 +41,8 @@ pub(super) enum Ask {
     Give(Order),
     /// Whatever was ordered is to end.
     TakeBack {
-        /// Who says so.
-        who: Arc<str>,
+        /// The operator.
+        who: Operator,
         /// Why.
         reason: Option<Reason>,
     },

@@ -18,6 +18,7 @@
 pub mod client;
 mod desk;
 mod ledger;
+mod operator;
 mod request;
 mod socket;
 mod store;
@@ -30,6 +31,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 pub use desk::{Desk, Response};
+pub use operator::Caller;
 pub(crate) use request::encode;
 pub use socket::OpenError;
 pub use store::FORM as STATE;

@@ -195,7 +195,7 @@ pub(crate) fn encode(text: &str) -> String {
 }
 
 /// The text that a part of a path or query stands for; none where it stands for none.
-fn decode(part: &str) -> Option<String> {
+pub(super) fn decode(part: &str) -> Option<String> {
     let mut octets = Vec::with_capacity(part.len());
     let mut rest = part.as_bytes();
     while let Some((&first, after)) = rest.split_first() {

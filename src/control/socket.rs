@@ -27,6 +27,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::desk::Desk;
+use super::operator::Caller;
 use super::request::Refusal;
 use crate::files::state::{Useless, with_suffix};
 use crate::files::{self, accounts};
@@ -259,15 +260,14 @@ impl Service for Orders {
 }
 
 async fn serve_one(stream: Stream, uid: u32, place: Arc<Place>, desk: Arc<Desk>) {
-    let who: Arc<str> = format!("uid {uid}").into();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (desk, who, place) = (desk.clone(), who.clone(), place.clone());
+        let (desk, place) = (desk.clone(), place.clone());
         async move {
             let (head, body) = request.into_parts();
             let body = Limited::new(body, MAX_BODY_LEN).collect().await;
             place.touch();
             let response = match body {
-                Ok(whole) => desk.answer(who, head, whole.to_bytes()).await,
+                Ok(whole) => desk.answer(Caller::User(uid), head, whole.to_bytes()).await,
                 Err(_) => super::desk::refuse(Refusal::too_large(), &head.method),
             };
             Ok::<hyper::Response<http_body_util::Full<Bytes>>, Infallible>(response)

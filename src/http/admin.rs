@@ -26,8 +26,8 @@ use crate::telemetry::{self, Collect};
 
 /// What answers whoever has the token; given by whoever puts the service together.
 ///
-/// In come who asks, the head of the request, and its body.
-pub type Desk = Arc<dyn Fn(Arc<str>, Parts, Bytes) -> Later + Send + Sync>;
+/// Its arguments are the client's address, the head of the request, and its body.
+pub type Desk = Arc<dyn Fn(IpAddr, Parts, Bytes) -> Later + Send + Sync>;
 
 /// The paths of the desk, and what is below them.
 const DESK_PATHS: [&str; 3] = ["/mirrors", "/status", "/explain"];
@@ -137,8 +137,7 @@ impl Handler for Admin {
         // The body was read because whoever asks was let in.
         if let (Body::Whole(octets), Some(desk)) = (body, &self.0.desk) {
             self.0.counters.presented(Counted::Right);
-            let who = format!("token from {peer}").into();
-            return Answer::Later(desk(who, head.clone(), Bytes::copy_from_slice(octets)));
+            return Answer::Later(desk(peer, head.clone(), Bytes::copy_from_slice(octets)));
         }
         Answer::Now(self.tell(head, body, peer))
     }

@@ -18,7 +18,7 @@ use crate::base::name::Name;
 use crate::base::prefix::Prefix;
 use crate::base::time::{Generation, UnixTime};
 use crate::base::when::{parse_moment, rfc3339};
-use crate::mirror::{Forced, Order, Reason};
+use crate::mirror::{Forced, Operator, Order, Reason, Via};
 use crate::networks::{FoundEntry, Labels, Place};
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
@@ -252,7 +252,14 @@ pub(crate) struct OrderView {
     /// `drain`, `down` or `up`.
     pub(crate) order: Word,
     pub(crate) reason: String,
+    /// The operator's login, or what is known instead.
     pub(crate) who: String,
+    /// How the server knows the operator: `login`, `sudo` or `token`; null if an earlier version kept the order.
+    #[serde(default)]
+    pub(crate) via: Option<Word>,
+    /// The user of the process that asked; null for a client with the token.
+    #[serde(default)]
+    pub(crate) uid: Option<u32>,
     pub(crate) since: String,
     pub(crate) until: Option<String>,
 }
@@ -262,7 +269,9 @@ impl OrderView {
         OrderView {
             order: order.forced.as_str().into(),
             reason: order.reason.to_string(),
-            who: order.who.to_string(),
+            who: order.who.name.to_string(),
+            via: order.who.via.map(|via| via.as_str().into()),
+            uid: order.who.uid,
             since: rfc3339(order.since),
             until: order.until.map(rfc3339),
         }
@@ -276,7 +285,13 @@ impl OrderView {
         };
         let since: UnixTime = parse_moment(&self.since)?;
         let (forced, reason) = (Forced::parse(&self.order)?, Reason::parse(&self.reason).ok()?);
-        Some(Order { forced, reason, who: self.who.as_str().into(), since, until })
+        Some(Order { forced, reason, who: self.operator(), since, until })
+    }
+
+    /// The operator. A word of a later version for how it is known is left out.
+    pub(crate) fn operator(&self) -> Operator {
+        let via = Via::ALL.into_iter().find(|via| self.via.as_deref() == Some(via.as_str()));
+        Operator { name: self.who.as_str().into(), via, uid: self.uid }
     }
 }
 

@@ -62,9 +62,9 @@ pub(crate) fn order(order: &OrderView) -> String {
     format!("{} by order{}: {}", ordered(order), until(order), order.reason)
 }
 
-/// An order with all that is known of it: `drained by order of uid 0 since … until …: new disks`.
+/// An order with all that is known of it: `drained by order of alice (sudo) since … until …: new disks`.
 pub(crate) fn whole_order(order: &OrderView) -> String {
-    let OrderView { who, since, reason, .. } = order;
+    let (OrderView { since, reason, .. }, who) = (order, order.operator());
     format!("{} by order of {who} since {since}{}: {reason}", ordered(order), until(order))
 }
 

@@ -14,7 +14,7 @@ pub use health::{Health, Memory, Thresholds, Track, VERDICTS, Verdict};
 pub use host::{
     Accepted, Completeness, HostAddresses, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered,
 };
-pub use order::{BadReason, Forced, MAX_REASON_LEN, Order, Reason};
+pub use order::{BadReason, Forced, MAX_REASON_LEN, Operator, Order, Reason, Via};
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;

@@ -50,8 +50,8 @@ pub struct Order {
     pub forced: Forced,
     /// Why.
     pub reason: Reason,
-    /// Who gave it.
-    pub who: Arc<str>,
+    /// The operator who gave it.
+    pub who: Operator,
     /// When it was given.
     pub since: UnixTime,
     /// When it ends; none: when it is taken back.
@@ -62,6 +62,56 @@ impl Order {
     /// Whether it has come to its end.
     pub fn is_over(&self, now: UnixTime) -> bool {
         self.until.is_some_and(|until| until <= now)
+    }
+}
+
+/// The operator who gave an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// The login; `uid 1000` if the system knows none, `token from 192.0.2.1` for a client with the token.
+    pub name: Arc<str>,
+    /// How the server knows; `None` for an order that an earlier version kept.
+    pub via: Option<Via>,
+    /// The user of the process that asked; `None` for a client with the token.
+    pub uid: Option<u32>,
+}
+
+/// How the server knows an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// The kernel names the user of the process at the control socket.
+    Login,
+    /// A process of root names the user who became root by sudo.
+    Sudo,
+    /// The client has the token of the admin listener.
+    Token,
+}
+
+impl Via {
+    /// Every way.
+    pub const ALL: [Via; 3] = [Via::Login, Via::Sudo, Via::Token];
+
+    /// The word for JSON and the state file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Via::Login => "login",
+            Via::Sudo => "sudo",
+            Via::Token => "token",
+        }
+    }
+}
+
+impl From<&str> for Operator {
+    /// An operator of whom the name alone is known.
+    fn from(name: &str) -> Self {
+        Operator { name: name.into(), via: None, uid: None }
+    }
+}
+
+impl fmt::Display for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        if self.via == Some(Via::Sudo) { f.write_str(" (sudo)") } else { Ok(()) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Failure;
 use crate::config::Config;
-use crate::control::Control;
+use crate::control::{Caller, Control};
 use crate::http::Desk;
 use crate::live::Readiness;
 
@@ -25,8 +25,8 @@ pub(super) fn open(
 /// The desk as the admin listener asks it.
 pub(super) fn desk(control: &Control) -> Desk {
     let desk = control.desk();
-    Arc::new(move |who, head, body| {
+    Arc::new(move |address, head, body| {
         let desk = desk.clone();
-        Box::pin(async move { desk.answer(who, head, body).await })
+        Box::pin(async move { desk.answer(Caller::Token(address), head, body).await })
     })
 }

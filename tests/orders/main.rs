@@ -193,7 +193,8 @@ fn addresses(reply: &[u8]) -> Vec<u8> {
 
 fn pharos(config: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
-    command.env_remove("NOTIFY_SOCKET").arg("--config").arg(config).args(arguments).output().unwrap()
+    command.env_remove("NOTIFY_SOCKET").env_remove("SUDO_USER");
+    command.arg("--config").arg(config).args(arguments).output().unwrap()
 }
 
 fn texts(output: &Output) -> (String, String) {
@@ -229,10 +230,10 @@ fn each_order_moves_the_next_answer() {
 }
 
 fn give_each_order(world: &World) {
-    let uid = format!("uid {}", std::fs::metadata(world.path("control.sock")).map(owner).unwrap());
+    let user = login();
     let said = world.ok(&["mirror", "drain", "near", "--reason", "new disks"]);
     let since = world.json(&["mirror", "list", "near"])["order"]["since"].as_str().unwrap().to_string();
-    assert_eq!(said, format!("near: drained by order of {uid} since {since}: new disks\n"));
+    assert_eq!(said, format!("near: drained by order of {user} since {since}: new disks\n"));
     assert_eq!(world.answer(), [20]);
     world.ok(&["mirror", "down", "far", "--reason", "gone", "--until", "2h"]);
     assert_eq!(world.answer(), [30]);
@@ -251,23 +252,28 @@ fn give_each_order(world: &World) {
     let orders: Vec<_> = log.iter().filter_map(|line| line.split_once("order ").map(|(_, said)| said)).collect();
     assert_eq!(
         orders[0],
-        format!("given: mirror near is drained by order of {uid} until taken back, for \"new disks\"")
+        format!("given: mirror near is drained by order of {user} until taken back, for \"new disks\"")
     );
     let until = |line: &str| line.contains("mirror far is down by order of") && line.contains(" until 20");
     assert!(until(orders[1]), "{orders:?}");
     let replaced = format!(
-        "replaced: mirror near is up by order of {uid} until taken back, for \"back\"; it was drained by order of {uid} \
+        "replaced: mirror near is up by order of {user} until taken back, for \"back\"; it was drained by order of {user} \
          until taken back, for \"new disks\""
     );
     assert_eq!(orders[3], replaced);
     let taken = format!(
-        "taken back by {uid}, for \"all is well\": mirror near was up by order of {uid} until taken back, for \"back\""
+        "taken back by {user}, for \"all is well\": mirror near was up by order of {user} until taken back, for \"back\""
     );
     assert_eq!(orders[4], taken);
 }
 
-fn owner(metadata: std::fs::Metadata) -> u32 {
-    std::os::unix::fs::MetadataExt::uid(&metadata)
+/// The login of the user that runs the tests, or the number of one that has none.
+fn login() -> String {
+    let said = |option: &str| {
+        let output = Command::new("id").arg(option).output().unwrap();
+        output.status.success().then(|| texts(&output).0.trim().to_string())
+    };
+    said("-un").unwrap_or_else(|| format!("uid {}", said("-u").unwrap()))
 }
 
 #[test]

@@ -18,7 +18,7 @@ const GROUP: u32 = 4_000_000_123;
 fn run_as(user: u32, group: u32, config: &Path, arguments: &[&str]) -> Option<Output> {
     let run = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
-        command.uid(user).gid(group).env_remove("NOTIFY_SOCKET").args(arguments).output()
+        command.uid(user).gid(group).env_remove("NOTIFY_SOCKET").env_remove("SUDO_USER").args(arguments).output()
     };
     // The folder of the build may be for its owner alone.
     let can_run = run(&["--version"]).is_ok_and(|output| output.status.success());
@@ -127,4 +127,63 @@ fn the_contact_of_a_mirror_is_shown_where_its_trouble_is() {
     server.signal("HUP");
     server.wait_for("reloaded: generation");
     assert_eq!(world.json(&["mirror", "list", "near"])["contact"], shown.replace("noc@", "desk@"));
+}
+
+/// Asks at the control socket with a header of its own; the body of the answer.
+fn ask(socket: &Path, user: Option<u32>, head: &str, body: &str) -> String {
+    let script = "printf '%s' \"$1\" | curl -s --unix-socket \"$0\" -X PUT --data-binary @- -H \"$2\" http://x/mirrors/near/override";
+    let mut command = Command::new("sh");
+    if let Some(user) = user {
+        command.uid(user).gid(GROUP);
+    }
+    let output = command.args(["-c", script]).arg(socket).args([body, head]).output().unwrap();
+    texts(&output).0
+}
+
+#[test]
+fn an_override_is_that_of_a_person() {
+    let world = World::start_with(&CONFIG.replace("[control]\n", &format!("[control]\ngroup = \"{GROUP}\"\n")));
+    std::fs::set_permissions(world.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let config = world.path("pharos.toml");
+    let sudo = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
+        let output = command.env("SUDO_USER", "alice").arg("--config").arg(&config).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{:?}", texts(&output));
+        texts(&output).0
+    };
+    let of = |mirror: &str| world.json(&["mirror", "list", mirror])["order"].clone();
+    let order = |mirror: &str, who: &str, via: &str, uid: Value| {
+        let order = of(mirror);
+        assert_eq!((&order["who"], &order["via"], &order["uid"]), (&who.into(), &via.into(), &uid), "{order}");
+        order["since"].as_str().unwrap().to_string()
+    };
+
+    // Root by sudo is the user who typed it, everywhere.
+    let said = sudo(&["mirror", "drain", "near", "--reason", "new disks"]);
+    let since = order("near", "alice", "sudo", 0.into());
+    let line = format!("near: drained by order of alice (sudo) since {since}: new disks\n");
+    assert_eq!(said, line);
+    assert!(world.ok(&["status"]).contains(&line) && world.ok(&["mirror", "list"]).contains(&line["near: ".len()..]));
+    let log = world.server().wait_for("order given: mirror near is drained by order of alice (sudo) until");
+    assert!(!log.is_empty());
+    sudo(&["mirror", "auto", "near"]);
+    world.server().wait_for("order taken back by alice (sudo): mirror near was drained by order of alice (sudo)");
+
+    // The token has no name, so that its client's address stands for it; a header gives it none.
+    let body = "{\"override\": \"down\", \"reason\": \"x\"}";
+    let (status, _) = world.admin(hyper::Method::PUT, "/mirrors/far/override", Some(super::TOKEN), body);
+    assert!(status.is_success());
+    order("far", "token from 127.0.0.1", "token", Value::Null);
+
+    // Another user is who the kernel says, whatever the client says.
+    let Some(output) = run_as(NOBODY, GROUP, &config, &["mirror", "up", "spare", "--reason", "x"]) else { return };
+    assert!(output.status.success(), "{:?}", texts(&output));
+    order("spare", &format!("uid {NOBODY}"), "login", NOBODY.into());
+    let Some(_) = needs::program("curl", "curl") else { return };
+    for (user, name) in [(1, "daemon"), (NOBODY, &*format!("uid {NOBODY}"))] {
+        ask(&world.path("control.sock"), Some(user), "Pharos-Sudo-User: alice", body);
+        order("near", name, "login", user.into());
+    }
+    ask(&world.path("control.sock"), None, "Pharos-Sudo-User: a%0Ab", body);
+    order("near", "root", "login", 0.into());
 }
