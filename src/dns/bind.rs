@@ -106,7 +106,7 @@ pub fn bind(dns: &config::Dns) -> Result<Bound, BindError> {
 /// RFC 9715 §3.1: replies are not cut, where they fit any link. Who has set a larger payload has a network that takes it, or
 /// wants fragments.
 pub(super) fn fragments(dns: &config::Dns) -> Fragments {
-    if dns.udp_payload <= config::limits::UDP_PAYLOAD_DEFAULT { Fragments::Never } else { Fragments::Allowed }
+    if dns.udp_payload <= config::UDP_PAYLOAD_DEFAULT { Fragments::Never } else { Fragments::Allowed }
 }
 
 /// The UDP threads of all addresses together.

@@ -55,7 +55,7 @@ pub(super) fn means(config: &Config, watch: Option<&Watch>) -> Result<Option<Mea
     let mirrors = registry.ask.and(watch).map(Watch::dialer);
     let canonical = registry.ask_canonical.map(|_| canonical(config, &registry.canonical)).transpose()?;
     let Some(config::Ask { wait, keep, lacking }) = registry.ask.or(registry.ask_canonical) else { return Ok(None) };
-    let timeout = config.probe.as_ref().map_or(config::limits::PROBE_TIMEOUT_DEFAULT, |probe| probe.timeout);
+    let timeout = config.probe.as_ref().map_or(config::PROBE_TIMEOUT_DEFAULT, |probe| probe.timeout);
     Ok(Some(Means { mirrors, canonical, wait, timeout, keep, lacking }))
 }
 

@@ -17,7 +17,7 @@ use super::prepare::{Prepared, prepare};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::summary;
 use crate::base::time::Generation;
-use crate::config::Config;
+use crate::config::{Config, row};
 use crate::files;
 use crate::load::hosts::Purpose;
 use crate::load::hosts::keep::Known;
@@ -131,38 +131,10 @@ pub(super) fn log_failure(problems: &[Diagnostic]) {
     error!("not reloaded, what was served stays: {}", summary(problems).unwrap_or_default());
 }
 
-/// What differs from when we started, and only a restart can change.
+/// The keys that differ from the start and that only a restart changes, each as a message.
 pub(super) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
-    let stays = |key: &str| format!("`{key}` has changed; that takes a restart, until then it stays as it was");
-    let mut differences = Vec::new();
-    let mut compare = |key: &str, same: bool| {
-        if !same {
-            differences.push(stays(key));
-        }
-    };
-    let listen = |config: &Config| config.registry.as_ref().map(|registry| registry.listen.clone());
-    let has_tls = |config: &Config| config.registry.as_ref().map(|registry| registry.tls.is_some());
-    let admin = |config: &Config| config.admin.as_ref().map(|admin| admin.listen.clone());
-    compare("[dns] listen", started.dns.listen == now.dns.listen);
-    compare("[dns] udp-threads", started.dns.udp_threads == now.dns.udp_threads);
-    compare("[dns] udp-batch", started.dns.udp_batch == now.dns.udp_batch);
-    let encrypted = |config: &Config| config.dns.encrypted.clone();
-    let tls = |config: &Config| encrypted(config).map(|encrypted| encrypted.tls);
-    let https = |config: &Config| encrypted(config).and_then(|encrypted| encrypted.https);
-    let quic = |config: &Config| encrypted(config).map(|encrypted| encrypted.quic);
-    compare("[dns.tls] listen", tls(started) == tls(now));
-    compare("[dns.https]", https(started) == https(now));
-    compare("[dns.quic] listen", quic(started) == quic(now));
-    compare("[registry] listen", listen(started) == listen(now));
-    compare("[registry] tls", has_tls(started) == has_tls(now));
-    compare("[probe]", started.probe.is_some() == now.probe.is_some());
-    compare("[admin] listen", admin(started) == admin(now));
-    let control = |config: &Config| {
-        let control = config.control.clone()?;
-        Some((control.socket, control.group.map(|group| group.value), control.state))
-    };
-    compare("[control]", control(started) == control(now));
-    differences
+    let stays = |key: String| format!("`{key}` has changed; that takes a restart, until then it stays as it was");
+    row::needs_restart(started, now).into_iter().map(stays).collect()
 }
 
 #[cfg(test)]

@@ -1,24 +1,16 @@
 //! From what is written to what is meant: names become ids, texts become values, and the parts fit together.
 //!
-//! In come a [`Spec`] and the config's files, out goes a [`Config`] that may be used only if no error was added to
-//! the problems. A part that is wrong is left out and the rest is checked all the same, so that one run finds
-//! everything.
+//! A [`Spec`] and the config's files become a [`Config`], which may be used only if no error was added to the problems. A
+//! wrong part is left out and the rest is checked all the same, so that one run finds everything. Each section has its own
+//! checks; those that compare sections are here.
 //!
 //! **Invariants**: pure; without errors, ids index the lists of the config.
-//! **Not here**: types and ranges ([`super::spec`]), what only the named files can tell ([`crate::compile::check`]).
+//! **Not here**: types and ranges (the rows of the sections), checks that need the named files ([`crate::compile::check`]).
 
-pub(super) mod control;
 mod families;
-mod horizons;
-pub(super) mod keys;
 mod listeners;
-mod mirrors;
-mod probe;
-mod rankings;
-mod resolver;
 mod upstreams;
 mod written;
-mod zones;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -26,27 +18,35 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::spec::{MirrorSpec, NetworkSpec, Spec, Text};
+use super::field::Named;
+use super::mirrors::MirrorSpec;
+use super::spec::{Spec, Text};
 use super::value::{self, Fault};
-use super::{Config, Network, NetworkKind, Placed, SourceFile, limits};
+use super::{Config, FileUse, Horizon, NetworkKind, Placed, SourceFile, limits};
 use crate::base::diagnostic::{Diagnostic, did_you_mean, nearest};
 use crate::base::ids::MirrorId;
 use crate::base::warnings;
 
 /// Makes a config of a spec; problems are added to the list.
 ///
-/// `file` is the main file, `included` are the others.
-pub(super) fn check(file: &str, included: &[SourceFile], spec: Spec, problems: &mut Vec<Diagnostic>) -> Config {
+/// `file` is the main file, `included` are the others, and `named` are the files that they name.
+pub(super) fn check(
+    file: &str,
+    included: &[SourceFile],
+    named: Vec<(FileUse, Text)>,
+    spec: Spec,
+    problems: &mut Vec<Diagnostic>,
+) -> Config {
     let mut check = Check {
         networks: Names::new("network", "unknown-network", spec.networks.iter().map(|network| &network.name)),
-        kinds: spec.networks.iter().map(|network| network.kind).collect(),
+        kinds: spec.networks.iter().map(|network| network.keys.as_ref()?.kind()).collect(),
         mirrors: Names::new("mirror", "unknown-mirror", spec.mirrors.iter().map(|mirror| &mirror.name)),
         keys: Names::new("key", "unknown-key-name", spec.keys.iter().map(|key| &key.name)),
         horizons: Names::new("horizon", "unknown-horizon", spec.horizons.iter().map(|horizon| &horizon.name)),
         written_addresses: Vec::new(),
         problems,
     };
-    let private = spec.resolver.iter().flat_map(|resolver| resolver.private.iter().flatten());
+    let private = spec.resolver.iter().flat_map(|resolver| &resolver.private);
     let private: Vec<_> = private.filter_map(|text| value::prefix(&text.value).ok()).collect();
     let mirrors = check.check_mirrors(&spec.mirrors, &private);
     let horizons: Vec<_> = spec.horizons.iter().map(|horizon| check.check_horizon(horizon, &mirrors)).collect();
@@ -58,11 +58,11 @@ pub(super) fn check(file: &str, included: &[SourceFile], spec: Spec, problems: &
     }
     let networks = spec.networks.iter().filter_map(|network| check.check_network(network)).collect();
     let keys = spec.keys.iter().filter_map(|key| check.check_key(key)).collect();
-    let (zones, services) = check.check_zones(&spec.zones);
-    check.check_unused_horizons(&spec.horizons, &spec.zones);
+    let (zones, services) = check.check_zones(&spec.zones.0);
+    check.check_unused_horizons(&spec.horizons, &spec.zones.0);
     let dns = check.check_dns(&spec.dns);
     let mut registry = spec.registry.as_ref().and_then(|registry| {
-        let registry = check.check_registry(registry, &spec.zones, &zones)?;
+        let registry = check.check_registry(registry, &spec.zones.0, &zones)?;
         check.check_direct(&registry, &spec, &horizons, &mirrors.entries);
         check.check_loops(spec.registry.as_ref()?, &registry, &zones);
         Some(registry)
@@ -77,7 +77,7 @@ pub(super) fn check(file: &str, included: &[SourceFile], spec: Spec, problems: &
     check.check_hosts(&spec.mirrors, &mirrors.entries, &zones);
     check.check_listeners(&spec);
     let allow = check.check_allow(&spec.allow);
-    let files = check.check_named(file, included, &spec);
+    let files = check.check_named(file, included, named);
     let (mirrors, written_addresses) = (mirrors.entries, check.written_addresses);
     Config {
         file: file.into(),
@@ -99,26 +99,26 @@ pub(super) fn check(file: &str, included: &[SourceFile], spec: Spec, problems: &
     }
 }
 
-/// What the checks of all parts share.
-struct Check<'p> {
-    networks: Names,
-    /// The kind of each network, where it is known.
-    kinds: Vec<Option<NetworkKind>>,
-    mirrors: Names,
-    horizons: Names,
-    keys: Names,
-    /// The addresses under a `listen` so far.
+/// The names and problems that the checks of all sections share.
+pub(super) struct Check<'p> {
+    pub(super) networks: Names,
+    /// The kind of each network. `None` for a wrong one.
+    pub(super) kinds: Vec<Option<NetworkKind>>,
+    pub(super) mirrors: Names,
+    pub(super) horizons: Names,
+    pub(super) keys: Names,
+    /// The addresses of every `listen` so far.
     written_addresses: Vec<Placed<SocketAddr>>,
-    problems: &'p mut Vec<Diagnostic>,
+    pub(super) problems: &'p mut Vec<Diagnostic>,
 }
 
 impl Check<'_> {
-    fn report(&mut self, problem: Diagnostic) {
+    pub(super) fn report(&mut self, problem: Diagnostic) {
         self.problems.push(problem);
     }
 
     /// The value of a text; a fault is reported.
-    fn parse<T>(&mut self, text: &Text, parse: impl Fn(&str) -> Result<T, Fault>) -> Option<T> {
+    pub(super) fn parse<T>(&mut self, text: &Text, parse: impl Fn(&str) -> Result<T, Fault>) -> Option<T> {
         match parse(&text.value) {
             Ok(value) => Some(value),
             Err(fault) => {
@@ -129,7 +129,7 @@ impl Check<'_> {
     }
 
     /// The values of a list with their places; faults are reported, repeated values dropped with a warning.
-    fn parse_all<T: Clone + Eq + std::hash::Hash>(
+    pub(super) fn parse_all<T: Clone + Eq + std::hash::Hash>(
         &mut self,
         texts: &[Text],
         parse: impl Fn(&str) -> Result<T, Fault>,
@@ -144,7 +144,7 @@ impl Check<'_> {
     }
 
     /// Drops repeated values with a warning.
-    fn distinct<T: Clone + Eq + std::hash::Hash>(&mut self, values: Vec<Placed<T>>) -> Vec<Placed<T>> {
+    pub(super) fn distinct<T: Clone + Eq + std::hash::Hash>(&mut self, values: Vec<Placed<T>>) -> Vec<Placed<T>> {
         let mut first: HashMap<T, usize> = HashMap::new();
         let mut kept: Vec<Placed<T>> = Vec::with_capacity(values.len());
         for value in values {
@@ -164,7 +164,7 @@ impl Check<'_> {
     }
 
     /// A path that is relative to the file that names it.
-    fn path(&mut self, text: &Text) -> Option<PathBuf> {
+    pub(super) fn path(&mut self, text: &Text) -> Option<PathBuf> {
         self.parse(text, value::word).map(|path| folder_of(text).join(&*path))
     }
 
@@ -190,37 +190,19 @@ impl Check<'_> {
         self.distinct(codes).into_iter().map(|code| code.value).collect()
     }
 
-    fn check_network(&mut self, spec: &NetworkSpec) -> Option<Network> {
-        let name = self.parse(&spec.name, value::word);
-        let provider = spec.provider.as_ref().map(|provider| self.parse(provider, value::provider));
-        let file = spec.file.as_ref()?;
-        let path = self.path(file);
-        Some(Network {
-            name: name?,
-            kind: spec.kind?,
-            path: path?,
-            file: file.value.clone(),
-            provider: match provider {
-                Some(provider) => Some(provider?),
-                None => None,
-            },
-            place: file.place.clone(),
-        })
-    }
-
-    /// Whether a reference of a kind is wrong or missing: then what is not referred to says nothing.
-    fn has_lost_reference(&self, code: &str) -> bool {
+    /// True if a reference of a kind is wrong or missing, because unused things then prove nothing.
+    pub(super) fn has_lost_reference(&self, code: &str) -> bool {
         let lost = [code, "wrong-type", "missing-key", "empty-list", "unknown-key"];
         self.problems.iter().any(|problem| lost.contains(&problem.code))
     }
 
-    fn check_unused_mirrors(&mut self, specs: &[MirrorSpec], horizons: &[super::Horizon]) {
+    fn check_unused_mirrors(&mut self, specs: &[Named<MirrorSpec>], horizons: &[Horizon]) {
         // A misspelt reference would make a mirror look unused.
         if self.has_lost_reference(self.mirrors.code) {
             return;
         }
         let mut used = vec![false; specs.len()];
-        for id in horizons.iter().flat_map(super::Horizon::mirrors) {
+        for id in horizons.iter().flat_map(Horizon::mirrors) {
             used[id.index()] = true;
         }
         for (spec, _) in specs.iter().zip(used).filter(|(_, used)| !used) {
@@ -233,15 +215,17 @@ impl Check<'_> {
     }
 }
 
-/// The folder of the file in which a text stands.
+/// The folder of the file that a text is in.
 fn folder_of(text: &Text) -> &Path {
     Path::new(&*text.place.file).parent().unwrap_or(Path::new(""))
 }
 
-/// The names of one kind of thing, and what they stand for: the index in file order.
-struct Names {
-    what: &'static str,
-    code: &'static str,
+/// The names of one kind of entry, each for its index in file order.
+pub(super) struct Names {
+    /// The word for such an entry in messages.
+    kind: &'static str,
+    /// The code of the problem with an unknown name.
+    pub(super) code: &'static str,
     list: Vec<Arc<str>>,
     index: HashMap<Arc<str>, usize>,
     /// How many unknown names have been compared with all known ones.
@@ -249,22 +233,22 @@ struct Names {
 }
 
 impl Names {
-    fn new<'a>(what: &'static str, code: &'static str, names: impl Iterator<Item = &'a Text>) -> Self {
+    fn new<'a>(kind: &'static str, code: &'static str, names: impl Iterator<Item = &'a Text>) -> Self {
         let list: Vec<Arc<str>> = names.map(|name| name.value.clone()).collect();
         let index = list.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
-        Names { what, code, list, index, compared: Cell::new(0) }
+        Names { kind, code, list, index, compared: Cell::new(0) }
     }
 
-    /// The index of a name, or why there is none.
-    fn find(&self, name: &Text) -> Result<usize, Box<Diagnostic>> {
+    /// The index of a name, or the problem of an unknown one.
+    pub(super) fn find(&self, name: &Text) -> Result<usize, Box<Diagnostic>> {
         self.index.get(&name.value).copied().ok_or_else(|| {
-            let Names { what, code, list, .. } = self;
+            let Names { kind, code, list, .. } = self;
             let compared = self.compared.replace(self.compared.get() + 1);
             let help = match compared < limits::MAX_COMPARED {
-                true => did_you_mean(&name.value, &format!("defined {what}s"), list.iter().map(|name| &**name)),
-                false => format!("define it, or name another {what}"),
+                true => did_you_mean(&name.value, &format!("defined {kind}s"), list.iter().map(|name| &**name)),
+                false => format!("define it, or name another {kind}"),
             };
-            let problem = Diagnostic::error(code, format!("{what} `{}` is not defined", name.value))
+            let problem = Diagnostic::error(code, format!("{kind} `{}` is not defined", name.value))
                 .at(name.place.clone(), "used here")
                 .help(help);
             Box::new(problem)

@@ -1,13 +1,13 @@
-//! `canonical` and `signatures`: that requests sent there do not come back.
+//! `canonical` and `signatures`: loops, in which a redirected request would come back.
 //!
-//! **Not here**: whether the text is a URL ([`crate::config::value`]).
+//! **Not here**: the form of a URL ([`crate::config::value`]).
 
 use std::net::{IpAddr, SocketAddr};
 
 use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::name::NameBuf;
-use crate::config::spec::RegistrySpec;
+use crate::config::registry::RegistrySpec;
 use crate::config::value::host_of;
 use crate::config::{Registry, Upstream, Zone};
 
@@ -58,7 +58,7 @@ impl Check<'_> {
     }
 }
 
-/// Whether an upstream is at an address that is listened on, as far as the text tells.
+/// True if the text of an upstream names an address that is listened on.
 fn is_at(upstream: &Upstream, listen: SocketAddr) -> bool {
     let host = upstream.host();
     let is_here = |address: IpAddr| {

@@ -1,19 +1,168 @@
 //! `[[zone]]`: apexes that differ, and steered owners in the zones that answer for them.
+//!
+//! **Not here**: master files ([`crate::zone`], [`crate::load`]); primaries and parties ([`super::transfer`]).
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Check;
+use super::check::Check;
+use super::field::{Field, Tables, elements, read_tables, section};
+use super::row::{Key, flag, number, table, tables, text, texts};
+use super::spec::Text;
+use super::table::Table;
+use super::transfer::{Primary, Transfer, TransferSpec};
+use super::{FileUse, Hints, Service, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::{HorizonId, ServiceId};
 use crate::base::name::{Name, NameBuf};
 use crate::base::time::Ttl;
-use crate::config::spec::{ServiceSpec, SteerSpec, Text, ZoneSpec};
-use crate::config::{Hints, Service, Steer, Zone, limits, value};
 use crate::snapshot::HTTPS_PORT;
 use crate::zone::Relative;
 
-/// A name as a key: its octets in lower case.
+section! {
+    /// A zone as written.
+    pub(super) struct ZoneSpec: "[[zone]]" then name_files {
+        /// Apex of the zone.
+        name: Option<Text> = text("name", "domain name").required().example("\"blob.example.com\""),
+
+        /// Master file (RFC 1035) with BIND's `$GENERATE`, every record type that BIND 9.18 reads, and RFC 3597 for others.
+        /// Required without `primaries`; with them it is the file that keeps the copy.
+        file: Option<Text> = text("file", "path")
+            .required_without(&["primaries"], "add `file = \"zones/blob.example.com.zone\"`")
+            .example("\"zones/blob.example.com.zone\""),
+
+        /// Owners whose A and AAAA records come from a horizon.
+        steer: Vec<SteerSpec> = tables::<SteerSpec>("steer", limits::MAX_ITEMS).example("[{ owner = \"@\", horizon = \"blobs\" }]"),
+
+        /// Parties that may transfer the zone, and servers to notify of changes.
+        transfer: Option<TransferSpec> = table::<TransferSpec>("transfer").otherwise("no transfers"),
+
+        /// Servers to fetch the zone from, asked in this order: `ADDRESS[:PORT]`, with `key:NAME` or `tls:NAME` behind it or
+        /// both. Only their NOTIFY is accepted. With `tls:NAME`, the SOA and the zone come over TLS 1.3 alone, from a
+        /// server whose certificate is for NAME and that selects the protocol `dot`. The port is 53, or 853 with
+        /// `tls:NAME`.
+        primaries: Option<Vec<Text>> = texts("primaries", "server")
+            .otherwise("none: the zone is read from `file`")
+            .example("[\"192.0.2.1 key:xfer.example\"]"),
+
+        /// PEM file with the roots that certificates of primaries with `tls:NAME` must lead to.
+        roots: Option<Text> = text("roots", "path").otherwise("the system's roots").example("\"roots.pem\""),
+
+        /// With `true`, a signed zone is served without its DNSSEC records.
+        ///
+        /// Otherwise such a zone is refused, because resolvers that find a DS in the parent zone take unsigned answers for
+        /// forged.
+        unsigned: bool = flag("unsigned").default(false).example("true"),
+    }
+}
+
+section! {
+    /// One entry of `steer` as written.
+    pub(super) struct SteerSpec: "steer" {
+        /// Owner in the zone: `@` is the apex, `*.x` a wildcard.
+        owner: Option<Text> = text("owner", "domain name, or `@`").required().example("\"@\""),
+
+        /// Horizon that decides.
+        horizon: Option<Text> = text("horizon", "horizon").required_or("add `horizon = \"…\"`").example("\"blobs\""),
+
+        /// TTL of the addresses.
+        ///
+        /// A resolver that has just asked keeps a dead mirror for a minute, at one query a minute. With 0 every pull would
+        /// ask again; above a day, clients would keep a dead mirror for as long.
+        ttl: u32 = number("ttl", 1..=86_400, "seconds").default(60).example("30"),
+
+        /// HTTPS record (RFC 9460) of the owner, with priority 1 and itself as target. The zone file must then have none.
+        https: Option<ServiceSpec> = table::<ServiceSpec>("https").otherwise("no HTTPS record").example("{ alpn = [\"h2\", \"http/1.1\"] }"),
+    }
+}
+
+section! {
+    /// `https` of a steered owner as written.
+    pub(super) struct ServiceSpec: "https" {
+        /// Protocols of the mirrors by their TLS names, 8 at most.
+        alpn: Vec<Text> = texts("alpn", "protocol").otherwise("none: HTTP/1.1 alone").example("[\"h2\", \"http/1.1\"]"),
+
+        /// Port of the mirrors.
+        port: Option<u16> = number("port", limits::PORT, "").otherwise("`443`").example("8443"),
+
+        /// With `true`, the record has the addresses of the client's A and AAAA answers as `ipv4hint` and `ipv6hint`.
+        ///
+        /// Without hints a client loses a round trip if it does not know the addresses yet.
+        hints: bool = flag("hints").default(true).example("false"),
+    }
+}
+
+/// All zones.
+#[derive(Debug)]
+pub(super) struct Zones(pub(super) Vec<ZoneSpec>);
+
+impl Field<Tables<ZoneSpec>> for Zones {
+    fn take(table: &mut Table<'_, '_>, key: &Key<Tables<ZoneSpec>>) -> Self {
+        let row = key.row();
+        let elements = elements(table, &row);
+        if elements.is_empty() {
+            table.reader.report(
+                Diagnostic::error("no-zone", "no zone is configured").at(table.reader.whole_file(), "").help(
+                    "add `[[zone]]` with `name = \"blob.example.com\"` and `file = \"zones/blob.example.com.zone\"`",
+                ),
+            );
+        }
+        Zones(read_tables(table, &row, "zones", elements))
+    }
+
+    fn absent(_: &Key<Tables<ZoneSpec>>) -> Self {
+        Zones(Vec::new())
+    }
+}
+
+fn name_files(spec: &ZoneSpec, table: &Table<'_, '_>) {
+    if let Some(roots) = &spec.roots {
+        table.reader.name_file(FileUse::Pem, roots);
+    }
+    if let Some(file) = &spec.file {
+        let usage = if spec.primaries.is_some() { FileUse::Copy } else { FileUse::Zone };
+        table.reader.name_file(usage, file);
+    }
+}
+
+/// `[[zone]]`
+#[derive(Clone, Debug)]
+pub struct Zone {
+    /// The apex.
+    pub name: NameBuf,
+    /// The master file, or the file that keeps the copy of a zone with `primaries`. `None` only for such a zone.
+    pub file: Option<PathBuf>,
+    /// The servers to fetch the zone from; empty for one that is read from its file.
+    pub primaries: Vec<Primary>,
+    /// A PEM file of the roots that certificates of primaries must lead to. `None` means those of this system.
+    pub roots: Option<PathBuf>,
+    /// The parties that may have it, and the servers to notify of changes.
+    pub transfer: Transfer,
+    /// True if a signed zone is served without its DNSSEC records; otherwise it is refused.
+    pub unsigned: bool,
+    /// The owners whose addresses depend on the client.
+    pub steer: Vec<Steer>,
+    /// The place of its file, or of its primaries, in the config.
+    pub place: Place,
+}
+
+/// One steered owner.
+#[derive(Clone, Debug)]
+pub struct Steer {
+    /// The owner, absolute.
+    pub owner: NameBuf,
+    /// The horizon that decides.
+    pub horizon: HorizonId,
+    /// The TTL of the addresses.
+    pub ttl: Ttl,
+    /// Its HTTPS record. `None` without one.
+    pub service: Option<ServiceId>,
+    /// The place of its owner in the config.
+    pub place: Place,
+}
+
+/// A name as a key: its bytes in lower case.
 type NameKey = Vec<u8>;
 
 fn key(name: Name<'_>) -> NameKey {
@@ -45,11 +194,11 @@ impl Check<'_> {
             for spec in &spec.steer {
                 steer.extend(self.check_steer(spec, name.as_ref(), &apexes, &mut owners, &mut services));
             }
-            let unsigned = spec.unsigned.as_ref().is_some_and(|unsigned| unsigned.value);
+            let unsigned = spec.unsigned;
             let first_primary = spec.primaries.as_ref().and_then(|texts| Some(texts.first()?.place.clone()));
             let place = file.as_ref().map(|(_, place)| place.clone()).or(first_primary);
             let file = match file {
-                // What is wrong with it has been reported.
+                // A malformed path has been reported.
                 Some((None, _)) => continue,
                 Some((Some(path), _)) => Some(path),
                 None => None,
@@ -105,9 +254,6 @@ impl Check<'_> {
             return None;
         }
         owners.insert(key(owner.as_name()), text.place.clone());
-        let ttl = spec.ttl.as_ref().map_or(limits::TTL_DEFAULT, |ttl| ttl.value);
-        // The range has been checked when it was read.
-        let ttl = Ttl(u32::try_from(ttl).unwrap_or(Ttl::MAX.0));
         let https = spec.https.as_ref().map(|https| self.check_service(https));
         let horizon = horizon?;
         let service = match https {
@@ -117,7 +263,7 @@ impl Check<'_> {
             }
             None => None,
         };
-        Some(Steer { owner, horizon, ttl, service, place: text.place.clone() })
+        Some(Steer { owner, horizon, ttl: Ttl(spec.ttl), service, place: text.place.clone() })
     }
 
     /// The protocols, port and hints of an HTTPS record.
@@ -129,13 +275,8 @@ impl Check<'_> {
             let help = format!("keep to {most}; all of them go into every answer");
             self.report(Diagnostic::error("too-many", message).at(over.place.clone(), "one too many").help(help));
         }
-        // The range has been checked when it was read.
-        let port = spec.port.as_ref().and_then(|port| u16::try_from(port.value).ok()).unwrap_or(HTTPS_PORT);
-        let hints = match &spec.hints {
-            Some(hints) if !hints.value => Hints::Left,
-            // Without them a client asks for A and AAAA all the same, and loses a round trip where they are not at hand.
-            _ => Hints::Tailored,
-        };
+        let port = spec.port.unwrap_or(HTTPS_PORT);
+        let hints = if spec.hints { Hints::Tailored } else { Hints::Left };
         (protocols.into_iter().map(|protocol| protocol.value).collect(), port, hints)
     }
 

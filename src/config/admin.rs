@@ -1,18 +1,94 @@
-//! `[control]` and the token of `[admin]`: who may give orders to the running server, and where they are kept.
+//! `[admin]`: health and metrics over HTTP, and the token for overrides.
 //!
-//! **Invariants**: a token is never shown, not even where it is wrong.
+//! **Invariants**: a token is never shown, not even a wrong one.
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
+use std::time::Duration;
 
-use super::Check;
+use super::check::Check;
+use super::field::section;
+use super::row::{duration, file, hours, number, secs, text, texts};
+use super::spec::{Spec, Text};
+use super::{Config, Connections, FileUse, Secret, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
-use crate::config::spec::{AdminSpec, ControlSpec, Spec, Text};
-use crate::config::value;
-use crate::config::{Admin, Control, Placed, Secret, Token, limits};
 
-/// Why a text is no token.
+section! {
+    /// `[admin]` as written.
+    pub(super) struct AdminSpec: "[admin]" {
+        /// Listen addresses of `/healthz`, `/ready` and `/metrics`. Keep them off the public network.
+        listen: Vec<Text> = texts("listen", "`ADDRESS:PORT`")
+            .required()
+            .restart_unless(|a, b| listen(a) == listen(b))
+            .example("[\"127.0.0.1:9153\"]"),
+
+        /// Connections at once, of all clients. When full, the connection idle longest is closed.
+        ///
+        /// A few monitors and load balancers keep one connection each.
+        connections: usize = number("connections", limits::CONNECTIONS, "connections").default(256).example("100"),
+
+        /// Connections at once from one IPv4 address or IPv6 /64. When full, this client's connection idle longest is
+        /// closed.
+        ///
+        /// Several monitors may be behind one address. An eighth of all means that eight hostile clients are needed to
+        /// fill the listener.
+        connections_per_client: usize = number("connections-per-client", limits::CONNECTIONS, "connections")
+            .at_most("connections")
+            .default(32)
+            .example("10"),
+
+        /// Time after which an idle connection is closed.
+        ///
+        /// As for `[registry]`: longer than the 60 s of AWS's load balancer.
+        idle: Duration = duration("idle", secs(1)..=hours(1)).default(limits::HTTP_IDLE_DEFAULT).example("\"30s\""),
+
+        /// File with the bearer token for overrides over this listener: 20 to 344 characters, for example of
+        /// `openssl rand -hex 32`. A reload reads it again. Needs `[control]`.
+        ///
+        /// A file of its own need not be readable by everyone who may read the configuration.
+        token_file: Option<Text> = file("token-file", FileUse::Token)
+            .otherwise("no overrides over this listener")
+            .example("\"/etc/pharos/admin.token\""),
+
+        /// The bearer token itself.
+        token: Option<Text> = text("token", "text of 20 to 344 characters").instead_of("token-file"),
+
+        /// Host names of this listener. A request with another `Host` gets 421; addresses and `localhost` are always
+        /// accepted.
+        ///
+        /// The check stops a web page that points its own name at this listener (DNS rebinding).
+        names: Vec<Text> = texts("names", "host name").example("[\"pharos.example.com\"]"),
+    }
+}
+
+fn listen(config: &Config) -> Option<&Vec<SocketAddr>> {
+    config.admin.as_ref().map(|admin| &admin.listen)
+}
+
+/// `[admin]`: health and metrics over HTTP. Off without the table.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Listen addresses.
+    pub listen: Vec<SocketAddr>,
+    /// Limits of connections.
+    pub connections: Connections,
+    /// Bearer token for control requests on this listener. `None` disables them.
+    pub token: Option<Token>,
+    /// The host names that requests may name, besides address literals and `localhost`; in lower case.
+    pub names: Vec<Arc<str>>,
+}
+
+/// A bearer token.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The secret.
+    pub secret: Secret,
+    /// The place of the token, or of its file, in the config.
+    pub place: Place,
+}
+
+/// The fault of a malformed token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadToken {
     /// Its length is not in [`limits::TOKEN_LEN`].
@@ -48,8 +124,8 @@ pub fn parse_token(text: &str) -> Result<&str, BadToken> {
 impl Check<'_> {
     pub(super) fn check_admin(&mut self, spec: &AdminSpec, all: &Spec) -> Admin {
         let listen = self.check_listen(&spec.listen);
-        let [most, each] = [limits::ADMIN_CONNECTIONS_DEFAULT, limits::ADMIN_CONNECTIONS_PER_CLIENT_DEFAULT];
-        let connections = self.check_connections(&spec.connections, most, each);
+        let connections =
+            Connections { all: spec.connections, per_client: spec.connections_per_client, idle: spec.idle };
         let token = self.check_token(spec);
         let names = self.parse_all(&spec.names, value::host_name).into_iter().map(|name| name.value).collect();
         let Some(place) = place_of(spec) else {
@@ -107,31 +183,9 @@ impl Check<'_> {
         };
         Some(Token { secret, place })
     }
-
-    pub(super) fn check_control(&mut self, spec: &ControlSpec) -> Option<Control> {
-        let socket = spec.socket.as_ref().and_then(|text| Some((self.path(text)?, text)));
-        let state = spec.state.as_ref().and_then(|text| self.path(text));
-        if let Some((path, text)) = &socket
-            && path.as_os_str().as_bytes().len() > limits::MAX_SOCKET_PATH
-        {
-            self.report(
-                Diagnostic::error("socket-path", "this path is too long for a socket")
-                    .at(
-                        text.place.clone(),
-                        format!("more than {} octets with the folder of this file", limits::MAX_SOCKET_PATH),
-                    )
-                    .help("name a shorter one, such as `/run/pharos/control.sock`"),
-            );
-        }
-        let group = spec.group.as_ref().and_then(|text| {
-            let value = self.parse(text, value::group)?;
-            Some(Placed { value, place: text.place.clone() })
-        });
-        Some(Control { socket: socket?.0, group, state: state? })
-    }
 }
 
-/// Where a token is written, or its file. A place is shown with its line, so that of a token has dots in its stead.
+/// The place of a token, or of its file. A diagnostic shows the line of a place, so the token in it is replaced by dots.
 fn place_of(spec: &AdminSpec) -> Option<Place> {
     const REDACTED: &str = "token = \"…\"";
     match (&spec.token, &spec.token_file) {
@@ -142,7 +196,7 @@ fn place_of(spec: &AdminSpec) -> Option<Place> {
     }
 }
 
-/// What is said of a token that is none.
+/// The problem of a malformed token.
 pub fn bad_token(error: BadToken) -> Diagnostic {
     Diagnostic::error("bad-token", format!("the token of `[admin]` cannot be used: {error}"))
         .help("`openssl rand -hex 32` makes one")

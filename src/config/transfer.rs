@@ -1,22 +1,137 @@
-//! `[keys.*]`, and who is meant by `allow`, `notify` and `primaries`.
+//! `[keys.*]`, and the parties of `allow`, `notify` and `primaries`.
 //!
-//! A party is written in one string: an address or prefix, `key:NAME`, or both with a space between, where both must hold.
-//! A primary may have `tls:NAME` too: the name that its certificate is for.
+//! A party is one string: an address or prefix, `key:NAME`, or both with a space between, where both must hold. A primary
+//! may have `tls:NAME` too: the name that its certificate is for.
+//!
+//! **Not here**: transferring ([`crate::transfer`]).
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::Check;
-use crate::base::diagnostic::{Diagnostic, did_you_mean};
+use super::check::Check;
+use super::field::{Named, section};
+use super::row::{file, text, texts};
+use super::spec::Text;
+use super::zone::ZoneSpec;
+use super::{FileUse, Party, Placed, SteeredExport, value};
+use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::base::ids::KeyId;
+use crate::base::name::NameBuf;
 use crate::base::tsig::{ALGORITHMS, Algorithm, Key as SharedKey, MAX_KEY_NAME_LEN};
-use crate::config::spec::{KeySpec, Text, TransferSpec, ZoneSpec};
-use crate::config::{Key, Party, Placed, Primary, Remote, Secret, SteeredExport, Transfer, value};
 
-/// Where DNS is served, if nothing else is said.
+section! {
+    /// A key as written.
+    pub(super) struct KeySpec: "key" {
+        /// Algorithm of the key.
+        ///
+        /// Weaker ones (MD5, SHA-1, SHA-224) are not accepted.
+        algorithm: Option<Text> = text("algorithm", "`hmac-sha256`, `hmac-sha384` or `hmac-sha512`")
+            .required()
+            .example("\"hmac-sha256\""),
+
+        /// File with the secret in base64, 16 bytes at least, for example of `openssl rand -base64 32`. A reload reads it
+        /// again.
+        ///
+        /// A file of its own need not be readable by everyone who may read the configuration.
+        secret_file: Option<Text> = file("secret-file", FileUse::Secret)
+            .otherwise("required, or `secret`")
+            .example("\"xfer.key\""),
+
+        /// The secret itself, in base64.
+        secret: Option<Text> = text("secret", "base64")
+            .required_without(&["secret-file"], "add `secret-file = \"transfer.key\"`")
+            .instead_of("secret-file"),
+    }
+}
+
+section! {
+    /// `transfer` of a zone as written.
+    pub(super) struct TransferSpec: "transfer" {
+        /// Parties that may have the zone by AXFR or IXFR, over TCP or TLS 1.3 (RFC 9103): `PREFIX`, `key:NAME`, or
+        /// `PREFIX key:NAME`, where both must hold.
+        ///
+        /// Over TLS 1.2 a transfer is refused, because RFC 9103 forbids it.
+        allow: Vec<Text> = texts("allow", "party").example("[\"192.0.2.0/24 key:xfer.example\"]"),
+
+        /// Servers that get a NOTIFY for each new serial, until they answer: six attempts in two minutes. The port is 53
+        /// unless written.
+        notify: Vec<Text> = texts("notify", "`ADDRESS[:PORT]`, with or without `key:NAME`")
+            .example("[\"192.0.2.7 key:xfer.example\"]"),
+
+        /// With `"default"`, a zone with steered owners is transferred with the addresses of clients that match no rule.
+        ///
+        /// Refused by default, because a secondary that does not steer would send all clients to one place.
+        steered: Option<Text> = text("steered", "`\"refuse\"` or `\"default\"`").default("refuse").example("\"default\""),
+    }
+}
+
+/// `transfer` of a zone.
+#[derive(Clone, Debug, Default)]
+pub struct Transfer {
+    /// The parties that may have the zone.
+    pub allow: Vec<Party>,
+    /// The servers to send NOTIFY to.
+    pub notify: Vec<Remote>,
+    /// The addresses of steered owners in a transfer.
+    pub steered: SteeredExport,
+}
+
+/// Another server, and the key to sign with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remote {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The key.
+    pub key: Option<KeyId>,
+}
+
+/// A server to fetch a zone from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Primary {
+    /// Its address.
+    pub address: SocketAddr,
+    /// The key to sign with.
+    pub key: Option<KeyId>,
+    /// The name of its certificate. `None` fetches in the clear.
+    pub tls: Option<Arc<str>>,
+}
+
+/// One `[keys.*]`.
+#[derive(Clone, Debug)]
+pub struct Key {
+    /// The name, by which both sides know it.
+    pub name: NameBuf,
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// The secret.
+    pub secret: Secret,
+    /// The place of its name in the config.
+    pub place: Place,
+}
+
+/// A secret as text.
+#[derive(Clone)]
+pub enum Secret {
+    /// The text in the config.
+    Text(Arc<str>),
+    /// A file of its own.
+    File(PathBuf),
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Secret::Text(_) => f.write_str("Secret"),
+            Secret::File(path) => write!(f, "Secret({})", path.display()),
+        }
+    }
+}
+
+/// The port of DNS, unless another is written.
 const DNS_PORT: u16 = 53;
 
-/// Where DNS is served over TLS, if nothing else is said (RFC 7858 §3.1, RFC 9103 §7.1).
+/// The port of DNS over TLS, unless another is written (RFC 7858 §3.1, RFC 9103 §7.1).
 const TLS_PORT: u16 = 853;
 
 /// The parts of a party as written; one at least of address and key is there.
@@ -27,33 +142,35 @@ struct Parts {
 }
 
 impl Check<'_> {
-    pub(super) fn check_key(&mut self, spec: &KeySpec) -> Option<Key> {
-        let name = self.parse(&spec.name, value::domain_name).filter(|name| {
+    pub(super) fn check_key(&mut self, named: &Named<KeySpec>) -> Option<Key> {
+        let written = &named.name;
+        let name = self.parse(written, value::domain_name).filter(|name| {
             let fits = name.as_name().len() <= MAX_KEY_NAME_LEN;
             if !fits {
                 self.report(
-                    Diagnostic::error("bad-key-name", format!("the name of key `{}` is too long", spec.name.value))
-                        .at(spec.name.place.clone(), format!("more than {MAX_KEY_NAME_LEN} octets"))
+                    Diagnostic::error("bad-key-name", format!("the name of key `{}` is too long", written.value))
+                        .at(written.place.clone(), format!("more than {MAX_KEY_NAME_LEN} octets"))
                         .help("write a shorter name, here and on the other side"),
                 );
             }
             fits
         });
+        let spec = named.keys.as_ref()?;
         let algorithm = spec.algorithm.as_ref().and_then(|text| self.check_algorithm(text));
         if spec.secret.is_some() && spec.secret_file.is_some() {
             self.report(
-                Diagnostic::error("two-secrets", format!("key `{}` has two secrets", spec.name.value))
-                    .at(spec.name.place.clone(), "`secret` and `secret-file`")
+                Diagnostic::error("two-secrets", format!("key `{}` has two secrets", written.value))
+                    .at(written.place.clone(), "`secret` and `secret-file`")
                     .help("keep `secret-file`, which need not be readable by whoever reads the config"),
             );
             return None;
         }
-        // Diagnostics point at the name: what they show must not be the secret.
+        // Diagnostics point at the name, because they show the line of their place.
         let secret = match (&spec.secret, &spec.secret_file) {
             (Some(text), _) => {
-                // What it is worth is known here; a file is read when loading.
+                // A secret in a file is checked when the file is loaded.
                 if let Err(problem) = decode_secret(&text.value) {
-                    self.report(bad_secret(&spec.name.value, problem).at(spec.name.place.clone(), "this key"));
+                    self.report(bad_secret(&written.value, problem).at(written.place.clone(), "this key"));
                     return None;
                 }
                 Secret::Text(text.value.clone())
@@ -61,7 +178,7 @@ impl Check<'_> {
             (None, Some(file)) => Secret::File(self.path(file)?),
             (None, None) => return None,
         };
-        Some(Key { name: name?, algorithm: algorithm?, secret, place: spec.name.place.clone() })
+        Some(Key { name: name?, algorithm: algorithm?, secret, place: written.place.clone() })
     }
 
     fn check_algorithm(&mut self, text: &Text) -> Option<Algorithm> {
@@ -124,7 +241,7 @@ impl Check<'_> {
         Some(Remote { address: self.check_address(text, address, DNS_PORT)?, key })
     }
 
-    /// What `primaries` and `roots` of a zone mean.
+    /// The meaning of `primaries` and `roots` of a zone.
     pub(super) fn check_primaries(&mut self, spec: &ZoneSpec) -> (Vec<Primary>, Option<PathBuf>) {
         let texts = spec.primaries.iter().flatten();
         let primaries: Vec<Primary> = texts.filter_map(|text| self.check_primary(text)).collect();
@@ -225,7 +342,7 @@ impl Check<'_> {
     }
 }
 
-/// The octets of a secret.
+/// The bytes of a secret.
 pub fn decode_secret(text: &str) -> Result<Vec<u8>, SecretError> {
     let octets: Vec<u8> =
         domain::utils::base64::decode(text.trim()).map_err(|_| SecretError("it is not base64".to_string()))?;
@@ -236,11 +353,11 @@ pub fn decode_secret(text: &str) -> Result<Vec<u8>, SecretError> {
     }
 }
 
-/// Why a text is no secret.
+/// The fault of a malformed secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretError(String);
 
-/// The secret of a key cannot be used.
+/// The problem of a malformed secret.
 pub fn bad_secret(key: &str, SecretError(why): SecretError) -> Diagnostic {
     Diagnostic::error("bad-secret", format!("the secret of key `{key}` cannot be used: {why}"))
         .help("make one with `openssl rand -base64 32`, and write the same on the other side")

@@ -1,0 +1,86 @@
+//! `[control]`: the socket for overrides and questions to the running server.
+//!
+//! **Not here**: looking up the group ([`crate::load`]); the token of `[admin]`, which accepts overrides too ([`super::admin`]).
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::check::Check;
+use super::field::section;
+use super::row::{file, text};
+use super::spec::Text;
+use super::{Config, FileUse, Placed, limits, value};
+use crate::base::diagnostic::Diagnostic;
+
+section! {
+    /// `[control]` as written.
+    pub(super) struct ControlSpec: "[control]" {
+        /// Unix socket for `pharos mirror`, `pharos status` and other requests to the running server. At most 103 bytes
+        /// with the folder of the configuration.
+        ///
+        /// It has no default, because a server without overrides needs no writable folder.
+        socket: Option<Text> = file("socket", FileUse::Socket)
+            .required()
+            .restart_with_table()
+            .example("\"/run/pharos/control.sock\""),
+
+        /// Group of users, by name or number, whose members may connect to the socket and set overrides too. The server's
+        /// user must be a member, or root.
+        ///
+        /// Without it only root and the server's user can connect, because overrides move all clients.
+        group: Option<Text> = text("group", "name or number of a group").restart_with_table().example("\"pharos-operators\""),
+
+        /// File that keeps overrides across restarts.
+        ///
+        /// An override is written to it before the command returns, so that it outlives even a killed server.
+        state: Option<Text> = file("state", FileUse::Overrides)
+            .required()
+            .restart_with_table()
+            .example("\"/var/lib/pharos/orders.json\""),
+    }
+}
+
+/// `[control]`: overrides for the running server, and questions to it. Off without the table.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// The Unix socket to listen on.
+    pub socket: PathBuf,
+    /// The group whose members may connect to the socket, by name or number. `None` keeps it to the server's user and root.
+    pub group: Option<Placed<Arc<str>>>,
+    /// The file that keeps overrides across restarts.
+    pub state: PathBuf,
+}
+
+/// True if both configurations have the same `[control]`, wherever it is written.
+pub(super) fn same_control(a: &Config, b: &Config) -> bool {
+    let values = |config: &Config| {
+        let control = config.control.clone()?;
+        Some((control.socket, control.group.map(|group| group.value), control.state))
+    };
+    values(a) == values(b)
+}
+
+impl Check<'_> {
+    pub(super) fn check_control(&mut self, spec: &ControlSpec) -> Option<Control> {
+        let socket = spec.socket.as_ref().and_then(|text| Some((self.path(text)?, text)));
+        let state = spec.state.as_ref().and_then(|text| self.path(text));
+        if let Some((path, text)) = &socket
+            && path.as_os_str().as_bytes().len() > limits::MAX_SOCKET_PATH
+        {
+            self.report(
+                Diagnostic::error("socket-path", "this path is too long for a socket")
+                    .at(
+                        text.place.clone(),
+                        format!("more than {} octets with the folder of this file", limits::MAX_SOCKET_PATH),
+                    )
+                    .help("name a shorter one, such as `/run/pharos/control.sock`"),
+            );
+        }
+        let group = spec.group.as_ref().and_then(|text| {
+            let value = self.parse(text, value::group)?;
+            Some(Placed { value, place: text.place.clone() })
+        });
+        Some(Control { socket: socket?.0, group, state: state? })
+    }
+}

@@ -1,0 +1,171 @@
+//! `[dns.tls]`, `[dns.https]` and `[dns.quic]`: DNS over encrypted transports, with one certificate.
+//!
+//! **Invariants**: an encrypted listener has a certificate, and not the port of unencrypted DNS.
+//! **Not here**: the certificate itself (`tls`).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::check::Check;
+use super::dns::DnsSpec;
+use super::field::section;
+use super::row::{file, text, texts};
+use super::spec::Text;
+use super::{Config, FileUse, value};
+use crate::base::diagnostic::{Diagnostic, Place};
+
+/// The path of RFC 8484 §6's example, which clients expect.
+const HTTPS_PATH: &str = "/dns-query";
+
+section! {
+    /// `[dns.tls]` as written.
+    pub(super) struct DnsTlsSpec: "[dns.tls]" {
+        /// Listen addresses for DNS over TLS, usually on port 853. Required unless `[dns.https]` or `[dns.quic]` uses the
+        /// certificate.
+        listen: Vec<Text> = texts("listen", "`ADDRESS:PORT`")
+            .required_without(&["https", "quic"], "")
+            .restart_unless(same_tls)
+            .example("[\"192.0.2.53:853\"]"),
+
+        /// PEM file with the certificate chain, leaf first. A changed file is used within a minute, and at a reload, without
+        /// closing connections.
+        cert: Option<Text> = file("cert", FileUse::Pem).required().example("\"fullchain.pem\""),
+
+        /// PEM file with the private key. A changed file is used together with `cert`.
+        key: Option<Text> = file("key", FileUse::Pem).required().example("\"privkey.pem\""),
+    }
+}
+
+section! {
+    /// `[dns.https]` as written.
+    pub(super) struct HttpsSpec: "[dns.https]" {
+        /// Listen addresses, usually on port 443.
+        listen: Vec<Text> = texts("listen", "`ADDRESS:PORT`")
+            .required()
+            .restart_with_table()
+            .example("[\"192.0.2.53:443\"]"),
+
+        /// Path of the URI template before `{?dns}`.
+        ///
+        /// The path of the example in RFC 8484 §6, because clients expect it.
+        path: Option<Text> = text("path", "path of a URL").default(HTTPS_PATH).restart_with_table().example("\"/dns-query\""),
+    }
+}
+
+section! {
+    /// `[dns.quic]` as written.
+    pub(super) struct QuicSpec: "[dns.quic]" {
+        /// Listen addresses, usually on port 853. A client first proves that it receives datagrams at its address (Retry,
+        /// RFC 9000 §8.1.2).
+        listen: Vec<Text> = texts("listen", "`ADDRESS:PORT`")
+            .required()
+            .restart_unless(same_quic)
+            .example("[\"192.0.2.53:853\"]"),
+    }
+}
+
+section! {
+    /// `[registry.tls]` as written.
+    pub(super) struct TlsSpec: "tls" {
+        /// PEM file with the certificate chain, leaf first. A changed file is used within a minute, and at a reload, without
+        /// closing connections.
+        cert: Option<Text> = file("cert", FileUse::Pem).required().example("\"fullchain.pem\""),
+
+        /// PEM file with the private key. A changed file is used together with `cert`.
+        key: Option<Text> = file("key", FileUse::Pem).required().example("\"privkey.pem\""),
+    }
+}
+
+/// True if DNS over TLS has the same addresses.
+fn same_tls(a: &Config, b: &Config) -> bool {
+    let listen = |config: &Config| config.dns.encrypted.as_ref().map(|encrypted| encrypted.tls.clone());
+    listen(a) == listen(b)
+}
+
+/// True if DNS over HTTPS has the same addresses and path.
+pub(super) fn same_https(a: &Config, b: &Config) -> bool {
+    let https = |config: &Config| config.dns.encrypted.as_ref().and_then(|encrypted| encrypted.https.clone());
+    https(a) == https(b)
+}
+
+/// True if DNS over QUIC has the same addresses.
+fn same_quic(a: &Config, b: &Config) -> bool {
+    let listen = |config: &Config| config.dns.encrypted.as_ref().map(|encrypted| encrypted.quic.clone());
+    listen(a) == listen(b)
+}
+
+/// `[dns.tls]`, `[dns.https]` and `[dns.quic]`: the listeners with one certificate.
+#[derive(Clone, Debug)]
+pub struct Encrypted {
+    /// The certificate and key.
+    pub files: TlsFiles,
+    /// Listen addresses for DNS over TLS (RFC 7858).
+    pub tls: Vec<SocketAddr>,
+    /// DNS over HTTPS (RFC 8484). `None` without `[dns.https]`.
+    pub https: Option<Https>,
+    /// Listen addresses for DNS over QUIC (RFC 9250).
+    pub quic: Vec<SocketAddr>,
+}
+
+/// `[dns.https]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Https {
+    /// Listen addresses.
+    pub listen: Vec<SocketAddr>,
+    /// The path of the URI template, before `{?dns}`.
+    pub path: Arc<str>,
+}
+
+/// PEM files of one listener.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The chain, leaf first.
+    pub cert: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+    /// The place of `cert` in the config.
+    pub cert_place: Place,
+    /// The place of `key` in the config.
+    pub key_place: Place,
+}
+
+impl Check<'_> {
+    /// All encrypted listeners use one certificate, that of `[dns.tls]`.
+    pub(super) fn check_encrypted(&mut self, spec: &DnsSpec) -> Option<Encrypted> {
+        let Some(tls) = &spec.tls else {
+            let https = spec.https.as_ref().map(|https| &https.table.place);
+            for place in https.into_iter().chain(spec.quic.as_ref().map(|quic| &quic.table.place)) {
+                self.report(
+                    Diagnostic::error("no-certificate", "encrypted DNS needs a certificate")
+                        .at(place.clone(), "there is no `[dns.tls]`")
+                        .help("add `[dns.tls]` with `cert = \"fullchain.pem\"` and `key = \"privkey.pem\"`"),
+                );
+            }
+            return None;
+        };
+        let listen = |check: &mut Self, texts: &[Text]| check.check_addresses(texts, value::encrypted_address);
+        let https = spec.https.as_ref().map(|https| Https {
+            listen: listen(self, &https.listen),
+            path: match &https.path {
+                // A wrong path is an error, so the empty one is never used.
+                Some(path) => self.parse(path, value::path).unwrap_or_default(),
+                None => HTTPS_PATH.into(),
+            },
+        });
+        let quic = spec.quic.as_ref().map(|quic| listen(self, &quic.listen)).unwrap_or_default();
+        let listen = listen(self, &tls.listen);
+        Some(Encrypted { files: self.check_tls(&tls.cert, &tls.key)?, tls: listen, https, quic })
+    }
+
+    /// The files of a listener, if both are written and well-formed.
+    pub(super) fn check_tls(&mut self, cert: &Option<Text>, key: &Option<Text>) -> Option<TlsFiles> {
+        let mut file = |text: &Option<Text>| {
+            let text = text.as_ref()?;
+            Some((self.path(text)?, text.place.clone()))
+        };
+        let (cert, key) = (file(cert), file(key));
+        let ((cert, cert_place), (key, key_place)) = (cert?, key?);
+        Some(TlsFiles { cert, key, cert_place, key_place })
+    }
+}

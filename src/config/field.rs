@@ -1,0 +1,363 @@
+//! Fields that are filled from rows: the Rust types that a key of each kind can have.
+//!
+//! **Invariants**: a field that cannot be read has been reported, and holds the value of a key that is left out.
+//! **Not here**: the rows themselves ([`super::row`]).
+
+use std::time::Duration;
+
+use super::reader::Reader;
+use super::row::{Absent, Key, Kind, Part, Row};
+use super::spec::{Number, Text};
+use super::table::{Table, entries};
+use super::typed::Value;
+use super::{Placed, limits};
+use crate::base::diagnostic::{Diagnostic, Place};
+
+/// The kind of a whole number.
+pub(super) enum Num {}
+/// The kind of a list of whole numbers.
+pub(super) enum Nums {}
+/// The kind of a duration.
+pub(super) enum Time {}
+/// The kind of `true` and `false`.
+pub(super) enum Flag {}
+/// The kind of a text.
+pub(super) enum Str {}
+/// The kind of a list of texts.
+pub(super) enum Strs {}
+/// The kind of a path.
+pub(super) enum File {}
+/// The kind of a list of tables.
+pub(super) struct Tables<S>(std::marker::PhantomData<S>);
+/// The kind of a table of tables with names.
+pub(super) struct Names<S>(std::marker::PhantomData<S>);
+/// The kind of a key whose type is its own: the type of its field reads it.
+pub(super) enum Other {}
+
+/// A type that is read from a key of the kind `K`.
+pub(super) trait Field<K>: Sized {
+    /// Takes the value out of a table.
+    fn take(table: &mut Table<'_, '_>, key: &Key<K>) -> Self;
+
+    /// The value of a key that is left out.
+    fn absent(key: &Key<K>) -> Self;
+}
+
+/// The written values of a table. `section!` implements it.
+pub(super) trait Section: Sized {
+    /// Title and rows.
+    const PART: Part;
+
+    /// Takes all of its keys out of a table, and reports the others.
+    fn read(table: Table<'_, '_>) -> Self;
+
+    /// The values of a table that is left out.
+    fn absent(place: Place) -> Self;
+}
+
+/// Facts about a table as a whole.
+#[derive(Clone, Debug)]
+pub(super) struct Outline {
+    /// The place of the table.
+    pub(super) place: Place,
+    /// The number of its unknown keys.
+    pub(super) unknown: usize,
+}
+
+/// Declares a table: its title, and for each key a field and a row. The comment of a field is the documentation of the key:
+/// the effect, an empty line, the reason.
+///
+/// `then FUNCTION` runs after the fields are filled and before unknown keys are reported.
+macro_rules! section {
+    ($(#[$attribute:meta])* $vis:vis struct $name:ident: $title:literal $(then $then:path)? {
+        $($(#[doc = $doc:literal])* $field:ident: $type:ty = $key:expr,)*
+    }) => {
+        $(#[$attribute])*
+        #[derive(Debug)]
+        $vis struct $name {
+            $($(#[doc = $doc])* $vis $field: $type,)*
+            /// The table as a whole.
+            #[allow(dead_code, reason = "some sections have only problems of single keys")]
+            $vis table: $crate::config::field::Outline,
+        }
+
+        impl $crate::config::field::Section for $name {
+            const PART: $crate::config::row::Part =
+                $crate::config::row::Part { title: $title, rows: &[$($key.doc(concat!($($doc, "\n"),*)).row()),*] };
+
+            fn read(mut table: $crate::config::table::Table<'_, '_>) -> Self {
+                $(let $field = $crate::config::field::Field::take(&mut table, &$key);)*
+                let outline =
+                    $crate::config::field::Outline { place: table.place().clone(), unknown: table.len() };
+                let spec = $name { $($field,)* table: outline };
+                $($then(&spec, &table);)?
+                table.finish();
+                spec
+            }
+
+            fn absent(place: $crate::base::diagnostic::Place) -> Self {
+                let table = $crate::config::field::Outline { place, unknown: 0 };
+                $name { $($field: $crate::config::field::Field::absent(&$key),)* table }
+            }
+        }
+    };
+}
+pub(in crate::config) use section;
+
+/// A table with a name that the operator chose.
+#[derive(Debug)]
+pub(super) struct Named<S> {
+    pub(super) name: Text,
+    /// Its keys. `None` if the value is no table, which has been reported.
+    pub(super) keys: Option<S>,
+}
+
+/// The number of a key that is left out. `None` if that is not a number.
+fn default_number(row: &Row, most: u64) -> Option<u64> {
+    match row.absent {
+        Absent::Number(number) => Some(number.min(most)),
+        _ => None,
+    }
+}
+
+/// A number that is written, or the default; kept for the ranges of other keys.
+fn take_number(table: &mut Table<'_, '_>, row: &Row) -> Option<u64> {
+    let range = table.range(row);
+    let default = default_number(row, *range.end());
+    let written = table.value(row).and_then(|value| value.number(range));
+    let number = written.map(|number| number.value).or(default);
+    number.inspect(|number| table.keep(row, *number))
+}
+
+/// Implements [`Field`] for integers that hold the range of their rows.
+macro_rules! numbers {
+    ($($type:ty)*) => {$(
+        impl Field<Num> for Option<$type> {
+            fn take(table: &mut Table<'_, '_>, key: &Key<Num>) -> Self {
+                take_number(table, &key.row()).and_then(|number| number.try_into().ok())
+            }
+
+            fn absent(key: &Key<Num>) -> Self {
+                default_number(&key.row(), u64::MAX).and_then(|number| number.try_into().ok())
+            }
+        }
+
+        impl Field<Num> for $type {
+            fn take(table: &mut Table<'_, '_>, key: &Key<Num>) -> Self {
+                let number: Option<$type> = Field::take(table, key);
+                number.unwrap_or_default()
+            }
+
+            fn absent(key: &Key<Num>) -> Self {
+                let number: Option<$type> = Field::absent(key);
+                number.unwrap_or_default()
+            }
+        }
+    )*};
+}
+numbers!(u8 u16 u32 u64 usize);
+
+impl Field<Nums> for Option<Vec<Number>> {
+    fn take(table: &mut Table<'_, '_>, key: &Key<Nums>) -> Self {
+        let row = key.row();
+        let Kind::Numbers { range: (low, high), .. } = row.kind else { return None };
+        Some(table.value(&row)?.numbers(low..=high))
+    }
+
+    fn absent(_: &Key<Nums>) -> Self {
+        None
+    }
+}
+
+impl Field<Time> for Option<Placed<Duration>> {
+    fn take(table: &mut Table<'_, '_>, key: &Key<Time>) -> Self {
+        let row = key.row();
+        let Kind::Duration { range: (least, greatest) } = row.kind else { return None };
+        table.value(&row)?.duration(least..=greatest)
+    }
+
+    fn absent(_: &Key<Time>) -> Self {
+        None
+    }
+}
+
+impl Field<Time> for Duration {
+    fn take(table: &mut Table<'_, '_>, key: &Key<Time>) -> Self {
+        let written: Option<Placed<Duration>> = Field::take(table, key);
+        written.map_or_else(|| Field::absent(key), |written| written.value)
+    }
+
+    fn absent(key: &Key<Time>) -> Self {
+        match key.row().absent {
+            Absent::Duration(duration) => duration,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+impl Field<Flag> for Option<Placed<bool>> {
+    fn take(table: &mut Table<'_, '_>, key: &Key<Flag>) -> Self {
+        table.value(&key.row())?.flag()
+    }
+
+    fn absent(_: &Key<Flag>) -> Self {
+        None
+    }
+}
+
+impl Field<Flag> for bool {
+    fn take(table: &mut Table<'_, '_>, key: &Key<Flag>) -> Self {
+        let written: Option<Placed<bool>> = Field::take(table, key);
+        written.map_or_else(|| Field::absent(key), |written| written.value)
+    }
+
+    fn absent(key: &Key<Flag>) -> Self {
+        matches!(key.row().absent, Absent::Flag(true))
+    }
+}
+
+impl Field<Str> for Option<Text> {
+    fn take(table: &mut Table<'_, '_>, key: &Key<Str>) -> Self {
+        table.value(&key.row())?.text()
+    }
+
+    fn absent(_: &Key<Str>) -> Self {
+        None
+    }
+}
+
+impl Field<File> for Option<Text> {
+    fn take(table: &mut Table<'_, '_>, key: &Key<File>) -> Self {
+        let row = key.row();
+        let text = table.value(&row)?.text()?;
+        if let Kind::File { usage } = row.kind {
+            table.reader.name_file(usage, &text);
+        }
+        Some(text)
+    }
+
+    fn absent(_: &Key<File>) -> Self {
+        None
+    }
+}
+
+impl Field<Strs> for Option<Placed<Vec<Text>>> {
+    fn take(table: &mut Table<'_, '_>, key: &Key<Strs>) -> Self {
+        let value = table.value(&key.row())?;
+        Some(Placed { value: value.texts(), place: value.place() })
+    }
+
+    fn absent(_: &Key<Strs>) -> Self {
+        None
+    }
+}
+
+impl Field<Strs> for Option<Vec<Text>> {
+    fn take(table: &mut Table<'_, '_>, key: &Key<Strs>) -> Self {
+        Some(table.value(&key.row())?.texts())
+    }
+
+    fn absent(_: &Key<Strs>) -> Self {
+        None
+    }
+}
+
+impl Field<Strs> for Vec<Text> {
+    fn take(table: &mut Table<'_, '_>, key: &Key<Strs>) -> Self {
+        let written: Option<Vec<Text>> = Field::take(table, key);
+        written.unwrap_or_default()
+    }
+
+    fn absent(_: &Key<Strs>) -> Self {
+        Vec::new()
+    }
+}
+
+impl<S: Section> Field<S> for Option<S> {
+    fn take(table: &mut Table<'_, '_>, key: &Key<S>) -> Self {
+        let value = table.value(&key.row())?;
+        Some(S::read(table.inner(&value, format!("`{}`", S::PART.title))?))
+    }
+
+    fn absent(_: &Key<S>) -> Self {
+        None
+    }
+}
+
+impl<S: Section> Field<S> for S {
+    fn take(table: &mut Table<'_, '_>, key: &Key<S>) -> Self {
+        let written: Option<S> = Field::take(table, key);
+        written.unwrap_or_else(|| S::absent(table.place().clone()))
+    }
+
+    fn absent(_: &Key<S>) -> Self {
+        S::absent(Place::whole_file(&"".into()))
+    }
+}
+
+impl<S: Section> Field<Tables<S>> for Vec<S> {
+    fn take(table: &mut Table<'_, '_>, key: &Key<Tables<S>>) -> Self {
+        let row = key.row();
+        let elements = elements(table, &row);
+        read_tables(table, &row, row.name, elements)
+    }
+
+    fn absent(_: &Key<Tables<S>>) -> Self {
+        Vec::new()
+    }
+}
+
+/// The tables of a list, or the one.
+pub(super) fn elements<'r, 't>(table: &mut Table<'r, 't>, row: &Row) -> Vec<Value<'r, 't>> {
+    table.take_all(row.name).iter().flat_map(Value::elements).collect()
+}
+
+/// Reads the tables of a list, up to the limit of its row.
+pub(super) fn read_tables<'r, 't, S: Section>(
+    table: &Table<'r, 't>,
+    row: &Row,
+    title: &str,
+    elements: Vec<Value<'r, 't>>,
+) -> Vec<S> {
+    let Kind::Tables { most, .. } = row.kind else { return Vec::new() };
+    let elements = limit(table.reader, elements, most, title);
+    let title = table.title_of(S::PART.title);
+    elements.iter().filter_map(|value| Some(S::read(table.inner(value, &*title)?))).collect()
+}
+
+impl<S: Section> Field<Names<S>> for Vec<Named<S>> {
+    fn take(table: &mut Table<'_, '_>, key: &Key<Names<S>>) -> Self {
+        let name = key.row().name;
+        let values = table.take_all(name);
+        let tables = values.iter().filter_map(|value| value.table(format!("`[{name}]`"))).collect();
+        let values = limit(table.reader, entries(tables, S::PART.title), limits::MAX_ITEMS, name);
+        let named = |value: &Value<'_, '_>| {
+            let name = value.name();
+            let keys = value.table(format!("{} `{}`", S::PART.title, name.value)).map(S::read);
+            Named { name, keys }
+        };
+        values.iter().map(named).collect()
+    }
+
+    fn absent(_: &Key<Names<S>>) -> Self {
+        Vec::new()
+    }
+}
+
+/// Cuts a list at its limit, and reports a longer one.
+pub(super) fn limit<'r, 't>(
+    reader: &Reader<'_>,
+    mut values: Vec<Value<'r, 't>>,
+    most: usize,
+    title: &str,
+) -> Vec<Value<'r, 't>> {
+    if values.len() > most {
+        reader.report(
+            Diagnostic::error("too-many", format!("{} {title} are more than {most}", values.len()))
+                .at(values[most].place(), "one too many")
+                .help(format!("keep to {most}")),
+        );
+        values.truncate(most);
+    }
+    values
+}

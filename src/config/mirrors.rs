@@ -1,0 +1,205 @@
+//! `[mirrors]`: addresses that clients can reach, and names of their own.
+//!
+//! **Not here**: mirrors that no horizon names ([`super::check`]); probing ([`crate::probe`]).
+
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
+
+use super::check::Check;
+use super::field::{Field, Named, Other, section};
+use super::row::{Key, other, text, texts};
+use super::spec::Text;
+use super::table::Table;
+use super::{Placed, Zone, limits, value};
+use crate::base::diagnostic::{Diagnostic, Place};
+use crate::base::geo::Coordinates;
+use crate::base::ids::MirrorId;
+use crate::base::name::NameBuf;
+use crate::base::prefix::Prefix;
+use crate::base::time::Ttl;
+use crate::mirror::{Addressing, Mirror, is_steered};
+
+section! {
+    /// A mirror as written.
+    pub(super) struct MirrorSpec: "mirror" then complete {
+        /// IPv4 and IPv6 addresses, 32 at most. One of `addresses` and `host` is required.
+        ///
+        /// All addresses of a family are one answer, and 32 AAAA records fit a datagram that is not fragmented.
+        addresses: Vec<Text> = texts("addresses", "address")
+            .otherwise("those of `host`")
+            .example("[\"192.0.2.10\", \"2001:db8::10\"]"),
+
+        /// Host name of the mirror, for `[registry] direct`. Without `addresses` it is resolved, and its addresses are kept
+        /// up to date.
+        ///
+        /// A load balancer or CDN changes its addresses, and a CNAME cannot stand beside other records of the steered
+        /// name.
+        host: Option<Text> = text("host", "host name").example("\"mirror-a.example.com\""),
+
+        /// Position for `nearest`: `[LATITUDE, LONGITUDE]` in degrees, from -90 to 90 and from -180 to 180.
+        location: Option<LocationSpec> = other("location", "two numbers").otherwise("unknown").example("[50.11, 8.68]"),
+
+        /// Contact of the mirror's operator: a mail address, a URL or a channel, in one line of 256 bytes at most. `status`
+        /// shows it beside trouble, `mirror list` and `explain --json` always, and alerts get it from `pharos_mirror_info`.
+        contact: Option<Text> = text("contact", "line of text").example("\"mirrors@example.com\""),
+    }
+}
+
+/// `location` of a mirror.
+#[derive(Debug)]
+pub(super) enum LocationSpec {
+    /// A position.
+    Known(Placed<Coordinates>),
+    /// Something else, which has been reported.
+    Wrong,
+}
+
+impl Field<Other> for Option<LocationSpec> {
+    fn take(table: &mut Table<'_, '_>, key: &Key<Other>) -> Self {
+        Some(match table.value(&key.row())?.coordinates() {
+            Some(coordinates) => LocationSpec::Known(coordinates),
+            None => LocationSpec::Wrong,
+        })
+    }
+
+    fn absent(_: &Key<Other>) -> Self {
+        None
+    }
+}
+
+/// Reports a mirror without any address.
+fn complete(_: &MirrorSpec, table: &Table<'_, '_>) {
+    // A key left over is likely one of these two misspelt, and is reported as unknown.
+    if !table.has("addresses") && !table.has("host") && table.len() == 0 {
+        table.reader.report(
+            Diagnostic::error("missing-key", format!("{} has neither `addresses` nor `host`", table.title()))
+                .at(table.place().clone(), "nothing to steer to")
+                .help(
+                    "add `addresses = [\"192.0.2.10\", \"2001:db8::10\"]`, or `host = \"…\"` to have a name resolved",
+                ),
+        );
+    }
+}
+
+/// One `[mirrors.*]`.
+#[derive(Clone, Debug)]
+pub struct MirrorEntry {
+    /// The mirror.
+    pub mirror: Mirror,
+    /// Its position. `None` if `location` is not written.
+    pub location: Option<Coordinates>,
+    /// The place of its name in the config.
+    pub place: Place,
+}
+
+/// All mirrors.
+pub(super) struct Mirrors {
+    /// In file order, the wrong ones too.
+    pub(super) entries: Vec<MirrorEntry>,
+    /// Mirrors with an error, which may have more addresses than are known.
+    pub(super) broken: HashSet<MirrorId>,
+}
+
+/// RFC 1918, RFC 6598 and RFC 4193.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_private() || v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64,
+        IpAddr::V6(v6) => v6.is_unique_local(),
+    }
+}
+
+impl Check<'_> {
+    /// `meant` are the private networks of `[resolver]`: its clients are in them.
+    pub(super) fn check_mirrors(&mut self, specs: &[Named<MirrorSpec>], meant: &[Prefix]) -> Mirrors {
+        let mut seen: HashMap<IpAddr, (Place, usize)> = HashMap::new();
+        let mut mirrors = Mirrors { entries: Vec::with_capacity(specs.len()), broken: HashSet::new() };
+        for (index, spec) in specs.iter().enumerate() {
+            let before = self.problems.len();
+            let keys = spec.keys.as_ref();
+            let addresses = keys.map(|keys| &*keys.addresses).unwrap_or_default();
+            self.parse(&spec.name, value::word);
+            let host = keys.and_then(|keys| keys.host.as_ref()).and_then(|host| self.parse(host, value::host_name));
+            let contact = keys.and_then(|keys| keys.contact.as_ref());
+            let contact = contact.and_then(|contact| self.parse(contact, value::contact));
+            let addressing = match addresses.is_empty() {
+                true => Addressing::Resolved { at: None, ttl: Ttl(0) },
+                false => Addressing::Written,
+            };
+            let name = spec.name.value.clone();
+            let mut mirror = Mirror { name, host, contact, addressing, v4: Vec::new(), v6: Vec::new() };
+            for text in addresses {
+                let Some(address) = self.parse(text, value::mirror_address) else { continue };
+                let first = seen.entry(address).or_insert_with(|| (text.place.clone(), index));
+                if first.0 != text.place {
+                    let (first, of) = (first.0.clone(), first.1);
+                    let help = match of == index {
+                        true => "remove one of the two",
+                        false => "check both: mirrors that share an address are one machine, and fail together",
+                    };
+                    let message = format!("address `{address}` is written twice");
+                    self.report(
+                        Diagnostic::warning("repeated-address", message)
+                            .at(text.place.clone(), "written again")
+                            .related(first, format!("first written here, for mirror `{}`", specs[of].name.value))
+                            .help(help),
+                    );
+                }
+                if is_private(address) && !meant.iter().any(|prefix| prefix.contains(address)) {
+                    let message =
+                        format!("`{address}` is a private address, which clients on the internet cannot reach");
+                    self.report(
+                        Diagnostic::warning("private-address", message)
+                            .at(text.place.clone(), "not reachable from elsewhere")
+                            .help(
+                                "write the public address; if all clients are in the same network, name that under \
+                                   `[resolver] private`",
+                            ),
+                    );
+                }
+                match address {
+                    IpAddr::V4(v4) if !mirror.v4.contains(&v4) => mirror.v4.push(v4),
+                    IpAddr::V6(v6) if !mirror.v6.contains(&v6) => mirror.v6.push(v6),
+                    _ => {}
+                }
+            }
+            if let Some(over) = addresses.get(limits::MAX_ADDRESSES) {
+                let most = limits::MAX_ADDRESSES;
+                let message = format!("mirror `{}` has {} addresses", mirror.name, addresses.len());
+                let help = format!("keep to {most}: all of them go into one answer");
+                self.report(Diagnostic::error("too-many", message).at(over.place.clone(), "one too many").help(help));
+            }
+            if mirror.v4.is_empty() && mirror.v6.is_empty() && mirror.host.is_none()
+                || self.problems[before..].iter().any(Diagnostic::is_error)
+            {
+                mirrors.broken.insert(MirrorId::from_index(index));
+            }
+            let location = match keys.and_then(|keys| keys.location.as_ref()) {
+                Some(LocationSpec::Known(location)) => Some(location.value),
+                Some(LocationSpec::Wrong) => {
+                    mirrors.broken.insert(MirrorId::from_index(index));
+                    None
+                }
+                None => None,
+            };
+            mirrors.entries.push(MirrorEntry { mirror, location, place: spec.name.place.clone() });
+        }
+        mirrors
+    }
+
+    /// A mirror must not follow a name whose addresses come from mirrors.
+    pub(super) fn check_hosts(&mut self, specs: &[Named<MirrorSpec>], mirrors: &[MirrorEntry], zones: &[Zone]) {
+        let steered: Vec<_> = zones.iter().flat_map(|zone| &zone.steer).map(|steer| steer.owner.clone()).collect();
+        for (spec, entry) in specs.iter().zip(mirrors) {
+            let host = spec.keys.as_ref().and_then(|keys| keys.host.as_ref());
+            let Some((text, host)) = host.zip(entry.mirror.followed_host()) else { continue };
+            let name = NameBuf::parse(host);
+            if name.is_ok_and(|name| is_steered(name.as_name(), &steered)) {
+                self.report(
+                    Diagnostic::error("steered-host", format!("`{host}` is steered: its addresses come from mirrors"))
+                        .at(text.place.clone(), "a mirror cannot follow it")
+                        .help("write a name of the mirror's own, or its `addresses`"),
+                );
+            }
+        }
+    }
+}

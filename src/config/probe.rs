@@ -1,0 +1,259 @@
+//! `[probe]`: the requirements that mirrors are probed for, and the times of probes.
+//!
+//! **Invariants**: the longest hold-down is not shorter than the first.
+//! **Not here**: probing ([`crate::probe`]).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::check::Check;
+use super::field::{Section as _, section};
+use super::row::{days, duration, file, hours, millis, mins, number, secs, table, text};
+use super::spec::Text;
+use super::{FileUse, Placed, Registry, Zone, limits, value};
+use crate::base::diagnostic::{Diagnostic, Place};
+use crate::mirror::Thresholds;
+
+/// Two lost packets are sent again within 3 s (RFC 6298 §2).
+pub const TIMEOUT_DEFAULT: Duration = secs(4);
+
+const RETRY_DEFAULT: Duration = secs(3);
+const MAX_HOLD_DOWN_DEFAULT: Duration = mins(10);
+
+section! {
+    /// `[probe]` as written.
+    pub(super) struct ProbeSpec: "[probe]" {
+        /// Name that every mirror serves. Probes send it in TLS (SNI) and HTTP, and the certificate must be for it.
+        name: Option<Text> = text("name", "host name")
+            .otherwise("the host of `[registry] blobs`, else the steered owner")
+            .example("\"blob.example.com\""),
+
+        /// TCP port of mirrors.
+        port: Option<u16> = number("port", limits::PORT, "").otherwise("that of `[registry] blobs`, else `443`").example("8443"),
+
+        /// Interval between probes of a healthy address, ± 20 %.
+        ///
+        /// With `fall` 3, a dead mirror is left within 30 s.
+        interval: Duration = duration("interval", millis(100)..=hours(1)).default(secs(10)).example("\"5s\""),
+
+        /// Interval between probes of an address that failed or is down, ± 20 %. At most `interval` by default.
+        ///
+        /// A dead mirror is left after some 16 s, and three of these are still shorter than a mirror's restart.
+        retry: Option<Placed<Duration>> = duration("retry", millis(100)..=hours(1)).default(RETRY_DEFAULT).example("\"1s\""),
+
+        /// The longest time of one probe.
+        ///
+        /// Two lost packets are sent again within 3 s (RFC 6298 §2). A slower mirror is of no use to clients.
+        timeout: Duration = duration("timeout", millis(50)..=secs(60)).default(TIMEOUT_DEFAULT).example("\"2s\""),
+
+        /// Failures in a row that take an address down. Wrong content or a wrong certificate takes it down at once.
+        ///
+        /// One or two lost probes may be chance; three in a row are not.
+        fall: u8 = number("fall", 1..=100, "probes").default(3).example("2"),
+
+        /// Successes in a row that bring an address back.
+        ///
+        /// More than `fall`, because coming back too early costs pulls, and coming back late costs only distance.
+        rise: u8 = number("rise", 1..=100, "probes").default(5).example("4"),
+
+        /// The shortest time that an address stays down.
+        ///
+        /// The default TTL, because a client that was steered elsewhere comes back no sooner.
+        hold_down: Duration = duration("hold-down", Duration::ZERO..=hours(24)).default(secs(60)).example("\"30s\""),
+
+        /// The longest time that an address stays down. The time doubles up to it if the address fails again soon.
+        ///
+        /// A mirror that fails that often is better left to its owner.
+        max_hold_down: Option<Placed<Duration>> = duration("max-hold-down", Duration::ZERO..=hours(24))
+            .default(MAX_HOLD_DOWN_DEFAULT)
+            .example("\"5m\""),
+
+        /// Time before its end at which a certificate is warned of, but at most a third of its life.
+        ///
+        /// A long weekend is enough to renew by hand after automatic renewal failed.
+        expiring: Duration = duration("expiring", Duration::ZERO..=days(90)).default(hours(72)).example("\"24h\""),
+
+        /// Blob that every mirror must have. Each probe fetches all of it.
+        ///
+        /// A certificate alone does not show that a mirror serves content.
+        canary: Option<CanarySpec> = table::<CanarySpec>("canary").otherwise("content is not checked").example(
+            "{ repository = \"pause\", digest = \"sha256:7031c1b283388d2c2e09b57badb803c05ebed362dc88d84b480cc47f72a21097\", \
+             size = 32 }",
+        ),
+
+        /// PEM file with the roots that certificates of mirrors must lead to.
+        roots: Option<Text> = file("roots", FileUse::Pem).otherwise("the system's roots").example("\"roots.pem\""),
+
+        /// File that keeps the health and hold-down of addresses across restarts.
+        ///
+        /// Without it, a restarted server steers to a dead mirror until the first probes end. A damaged file is kept as
+        /// `….bad`, with a warning.
+        state: Option<Text> = file("state", FileUse::ProbeState).otherwise("not kept").example("\"/var/lib/pharos/probes.json\""),
+    }
+}
+
+section! {
+    /// `probe.canary` as written.
+    pub(super) struct CanarySpec: "canary" {
+        /// Repository of the blob.
+        repository: Option<Text> = text("repository", "text").required().example("\"pause\""),
+
+        /// Digest of the blob: `sha256:` and 64 hexadecimal digits in lower case.
+        digest: Option<Text> = text("digest", "digest")
+            .required_or("add `digest = \"sha256:…\"`")
+            .example("\"sha256:7031c1b283388d2c2e09b57badb803c05ebed362dc88d84b480cc47f72a21097\""),
+
+        /// Size of the blob.
+        ///
+        /// At most 1 MiB, because each probe fetches all of it.
+        size: Option<u64> = number("size", limits::CANARY_SIZE, "bytes")
+            .required_or(
+                "add `size` with the bytes of the blob: `curl -sIL https://REGISTRY/v2/REPOSITORY/blobs/DIGEST` shows them \
+                 as `content-length`",
+            )
+            .example("32"),
+    }
+}
+
+/// `[probe]`: the requirements that mirrors are probed for, and the times of probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The name that every mirror serves: in TLS (SNI), in the certificate, and in HTTP.
+    pub name: Arc<str>,
+    /// The port of mirrors.
+    pub port: u16,
+    /// Interval between probes of a healthy address.
+    pub interval: Duration,
+    /// Interval between probes of an address that failed or is down.
+    pub retry: Duration,
+    /// The longest time of one probe.
+    pub timeout: Duration,
+    /// The numbers of probes that take an address down and bring it back.
+    pub thresholds: Thresholds,
+    /// Time before its end at which a certificate is warned of.
+    pub expiring: Duration,
+    /// The blob that every mirror must have. `None` leaves content unchecked.
+    pub canary: Option<Canary>,
+    /// A PEM file of the roots that clients trust. `None` means those of this system.
+    pub roots: Option<PathBuf>,
+    /// The file that keeps health across restarts. `None` keeps nothing.
+    pub state: Option<PathBuf>,
+}
+
+/// A blob that every mirror must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canary {
+    /// Its repository.
+    pub repository: Arc<str>,
+    /// Its SHA-256, 64 lower-case hexadecimal digits.
+    pub sha256: Arc<str>,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Probe {
+    /// Probes of a name with the defaults of `[probe]`.
+    pub fn of_name(name: Arc<str>) -> Self {
+        let spec = ProbeSpec::absent(Place::whole_file(&"".into()));
+        Probe {
+            name,
+            port: limits::MIRROR_PORT,
+            interval: spec.interval,
+            retry: RETRY_DEFAULT,
+            timeout: spec.timeout,
+            thresholds: thresholds(&spec, MAX_HOLD_DOWN_DEFAULT),
+            expiring: spec.expiring,
+            canary: None,
+            roots: None,
+            state: None,
+        }
+    }
+}
+
+impl Canary {
+    /// A canary by its digest as OCI writes it. `None` if that is not `sha256:` and 64 digits in lower case.
+    pub fn new(repository: &str, digest: &str, size: u64) -> Option<Self> {
+        let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let sha256 = digest.strip_prefix("sha256:").filter(|hex| hex.len() == 64 && hex.bytes().all(is_digit))?;
+        Some(Canary { repository: repository.into(), sha256: sha256.into(), size })
+    }
+}
+
+fn thresholds(spec: &ProbeSpec, max_hold_down: Duration) -> Thresholds {
+    Thresholds {
+        fall: spec.fall,
+        rise: spec.rise,
+        hold_down_ms: spec.hold_down.as_millis() as u64,
+        max_hold_down_ms: max_hold_down.as_millis() as u64,
+    }
+}
+
+impl Check<'_> {
+    pub(super) fn check_probe(
+        &mut self,
+        spec: &ProbeSpec,
+        registry: Option<&Registry>,
+        zones: &[Zone],
+    ) -> Option<Probe> {
+        let name = match &spec.name {
+            Some(text) => self.parse(text, value::host_name)?,
+            None => self.shared_name(spec, registry, zones)?,
+        };
+        let hold_down = spec.hold_down;
+        if let Some(max) = spec.max_hold_down.as_ref().filter(|max| max.value < hold_down) {
+            self.report(
+                Diagnostic::error("hold-down", "`max-hold-down` is shorter than `hold-down`")
+                    .at(max.place.clone(), format!("less than {hold_down:?}"))
+                    .help("make it at least as long: the hold-down doubles up to it"),
+            );
+        }
+        // A default never contradicts a written key.
+        let max_hold_down = spec.max_hold_down.as_ref().map_or(MAX_HOLD_DOWN_DEFAULT.max(hold_down), |max| max.value);
+        let retry = spec.retry.as_ref().map_or(RETRY_DEFAULT.min(spec.interval), |retry| retry.value);
+        Some(Probe {
+            name,
+            port: spec.port.unwrap_or(registry.map_or(limits::MIRROR_PORT, Registry::mirror_port)),
+            interval: spec.interval,
+            retry,
+            timeout: spec.timeout,
+            thresholds: thresholds(spec, max_hold_down),
+            expiring: spec.expiring,
+            canary: spec.canary.as_ref().and_then(|canary| self.check_canary(canary)),
+            roots: spec.roots.as_ref().and_then(|roots| self.path(roots)),
+            state: spec.state.as_ref().and_then(|state| self.path(state)),
+        })
+    }
+
+    /// The host of the registry's `blobs`, else the one steered owner.
+    fn shared_name(&mut self, spec: &ProbeSpec, registry: Option<&Registry>, zones: &[Zone]) -> Option<Arc<str>> {
+        if let Some(registry) = registry {
+            return Some(registry.mirror_name().into());
+        }
+        let mut owners = zones.iter().flat_map(|zone| &zone.steer).map(|steer| steer.owner.to_string());
+        match (owners.next(), owners.next()) {
+            (Some(owner), None) => Some(owner.into()),
+            _ => {
+                self.report(
+                    Diagnostic::error("probe-name", "which name mirrors serve cannot be told")
+                        .at(spec.table.place.clone(), "`name` is missing")
+                        .help("add `name = \"blob.example.com\"`: the name that clients pull from"),
+                );
+                None
+            }
+        }
+    }
+
+    fn check_canary(&mut self, spec: &CanarySpec) -> Option<Canary> {
+        let (repository, digest, size) = (spec.repository.as_ref()?, spec.digest.as_ref()?, spec.size?);
+        let canary = Canary::new(&repository.value, &digest.value, size);
+        if canary.is_none() {
+            self.report(
+                Diagnostic::error("bad-digest", format!("`{}` is not a SHA-256 digest", digest.value))
+                    .at(digest.place.clone(), "not a digest")
+                    .help("write `sha256:` and 64 hexadecimal digits in lower case"),
+            );
+        }
+        canary
+    }
+}

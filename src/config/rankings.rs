@@ -1,0 +1,217 @@
+//! `mirrors`, `weights` and `nearest` of a rule or a `default`: the order in which a client takes mirrors.
+//!
+//! **Invariants**: a ranking has a weight or a position for every mirror of its list.
+//! **Not here**: ranking ([`crate::steer`]).
+
+use super::check::Check;
+use super::field::{Field, Other, Strs};
+use super::horizons::HorizonSpec;
+use super::mirrors::Mirrors;
+use super::reader::Reader;
+use super::row::{Key, other, texts};
+use super::spec::{Number, Text};
+use super::table::Table;
+use super::{LeastScopes, Placed, Ranking, limits};
+use crate::base::client::ScopePrefixLen;
+use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, list};
+use crate::base::ids::MirrorId;
+use crate::steer::Weights;
+
+/// The row of `mirrors`.
+pub(super) const fn mirrors() -> Key<Strs> {
+    texts("mirrors", "mirror")
+        .required_without(&["nearest"], "add `mirrors = [\"MIRROR\"]`")
+        .example("[\"fra\", \"iad\"]")
+}
+
+/// The row of `weights`.
+pub(super) const fn weights() -> Key<Other> {
+    other("weights", "table of numbers").example("{ fra = 3, iad = 1 }")
+}
+
+/// The row of `nearest`.
+pub(super) const fn nearest() -> Key<Strs> {
+    texts("nearest", "mirror").instead_of("mirrors")
+}
+
+/// `weights` of a rule.
+#[derive(Debug)]
+pub(super) struct WeightsSpec {
+    /// The names with their numbers. `None` for a wrong number, which has been reported.
+    list: Vec<(Text, Option<Number>)>,
+    place: Place,
+}
+
+impl Field<Other> for Option<WeightsSpec> {
+    fn take(table: &mut Table<'_, '_>, key: &Key<Other>) -> Self {
+        let value = table.value(&key.row())?;
+        let values = value.table("`weights`")?.into_values();
+        let list = values.iter().map(|value| (value.name(), value.number(limits::WEIGHT))).collect();
+        Some(WeightsSpec { list, place: value.place() })
+    }
+
+    fn absent(_: &Key<Other>) -> Self {
+        None
+    }
+}
+
+/// Reports `nearest` beside another order.
+pub(super) fn report_both(
+    reader: &Reader<'_>,
+    mirrors: &Option<Placed<Vec<Text>>>,
+    weights: &Option<WeightsSpec>,
+    nearest: &Option<Placed<Vec<Text>>>,
+) {
+    let Some(nearest) = nearest else { return };
+    let mirrors = mirrors.as_ref().map(|mirrors| ("mirrors", &mirrors.place));
+    let weights = weights.as_ref().map(|weights| ("weights", &weights.place));
+    for (key, place) in mirrors.into_iter().chain(weights) {
+        reader.report(
+            Diagnostic::error("nearest-and-more", format!("`nearest` and `{key}` exclude each other"))
+                .at(place.clone(), "another order")
+                .related(nearest.place.clone(), "by distance")
+                .help("`nearest` lists all the mirrors and puts them in order by distance; remove one of the two"),
+        );
+    }
+}
+
+/// Mirrors in some order, as written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ListSpec<'s> {
+    pub(super) mirrors: &'s [Text],
+    ranking: RankingSpec<'s>,
+}
+
+/// The order of a list, as written.
+#[derive(Clone, Copy, Debug)]
+enum RankingSpec<'s> {
+    /// As listed.
+    Listed,
+    /// `weights`
+    Weighted(&'s WeightsSpec),
+    /// `nearest`
+    Nearest,
+}
+
+impl<'s> ListSpec<'s> {
+    /// A list that is not written.
+    pub(super) const EMPTY: ListSpec<'static> = ListSpec { mirrors: &[], ranking: RankingSpec::Listed };
+
+    pub(super) fn new(
+        mirrors: &'s Option<Placed<Vec<Text>>>,
+        weights: &'s Option<WeightsSpec>,
+        nearest: &'s Option<Placed<Vec<Text>>>,
+    ) -> Self {
+        let ranking = match (nearest, weights) {
+            (Some(_), _) => RankingSpec::Nearest,
+            (None, Some(weights)) => RankingSpec::Weighted(weights),
+            (None, None) => RankingSpec::Listed,
+        };
+        let mirrors = nearest.as_ref().or(mirrors.as_ref()).map(|mirrors| &*mirrors.value).unwrap_or_default();
+        ListSpec { mirrors, ranking }
+    }
+}
+
+impl Check<'_> {
+    /// The order of a list; as listed after an error.
+    pub(super) fn check_ranking(&mut self, spec: ListSpec<'_>, mirrors: &Mirrors) -> Ranking {
+        let ranking = match spec.ranking {
+            RankingSpec::Listed => return Ranking::Listed,
+            RankingSpec::Weighted(weights) => self.check_weights(spec, weights),
+            RankingSpec::Nearest => self.check_nearest(spec, mirrors),
+        };
+        if let Some(over) = spec.mirrors.get(limits::MAX_RANKED) {
+            let most = limits::MAX_RANKED;
+            let message = format!("{} mirrors by weight or distance are more than {most}", spec.mirrors.len());
+            let help = format!("keep to {most}, and name the others in `fallback`");
+            self.report(Diagnostic::error("too-many", message).at(over.place.clone(), "one too many").help(help));
+        }
+        ranking.unwrap_or_default()
+    }
+
+    fn check_weights(&mut self, spec: ListSpec<'_>, weights: &WeightsSpec) -> Option<Ranking> {
+        let listed = || spec.mirrors.iter().map(|name| &*name.value);
+        for (name, _) in &weights.list {
+            if !listed().any(|known| *known == *name.value) {
+                self.report(
+                    Diagnostic::error("stray-weight", format!("`{}` has a weight and is not listed", name.value))
+                        .at(name.place.clone(), "not one of `mirrors`")
+                        .help(did_you_mean(&name.value, "mirrors listed", listed())),
+                );
+            }
+        }
+        let weight_of = |name: &str| weights.list.iter().find(|(weighted, _)| *weighted.value == *name);
+        let missing: Vec<&str> = listed().filter(|name| weight_of(name).is_none()).collect();
+        if !missing.is_empty() {
+            let names = list(missing.iter().copied());
+            self.report(
+                Diagnostic::error(
+                    "missing-weight",
+                    format!("{names} {} no weight", if missing.len() == 1 { "has" } else { "have" }),
+                )
+                .at(weights.place.clone(), "a weight for each mirror")
+                .help("add it; 0 keeps a mirror for when no other of the list is up"),
+            );
+        }
+        // A wrong number has been reported.
+        let numbers: Option<Vec<u16>> =
+            spec.mirrors.iter().map(|name| u16::try_from(weight_of(&name.value)?.1.as_ref()?.value).ok()).collect();
+        let numbers = numbers.filter(|numbers| !numbers.is_empty())?;
+        if numbers.iter().all(|number| *number == 0) {
+            self.report(
+                Diagnostic::error("no-weight", "all weights are 0")
+                    .at(weights.place.clone(), "nobody is to get a client")
+                    .help("give one mirror at least a weight from 1 to 1000"),
+            );
+            return None;
+        }
+        Some(Ranking::Weighted(Weights::new(listed().zip(numbers))))
+    }
+
+    fn check_nearest(&mut self, spec: ListSpec<'_>, mirrors: &Mirrors) -> Option<Ranking> {
+        let mut places = Vec::with_capacity(spec.mirrors.len());
+        for name in spec.mirrors {
+            // An unknown mirror is reported with its list.
+            let Ok(at) = self.mirrors.find(name) else { continue };
+            match mirrors.entries[at].location {
+                Some(location) => places.push(location),
+                None if mirrors.broken.contains(&MirrorId::from_index(at)) => {}
+                None => self.report(
+                    Diagnostic::error("no-location", format!("nobody knows where mirror `{}` is", name.value))
+                        .at(name.place.clone(), "to be taken where it is near")
+                        .related(mirrors.entries[at].place.clone(), "has no `location`")
+                        .help("add `location = [LATITUDE, LONGITUDE]` in degrees to the mirror, like `[50.11, 8.68]`"),
+                ),
+            }
+        }
+        (places.len() == spec.mirrors.len()).then_some(Ranking::Nearest(places))
+    }
+
+    /// Keeps the number of plans within its limit.
+    pub(super) fn check_ranked_rules(&mut self, spec: &HorizonSpec) {
+        let weighted = |ranking: &RankingSpec<'_>| matches!(ranking, RankingSpec::Weighted(_));
+        let nearest = |ranking: &RankingSpec<'_>| matches!(ranking, RankingSpec::Nearest);
+        self.limit_rules(spec, "weights", weighted);
+        self.limit_rules(spec, "nearest", nearest);
+    }
+
+    fn limit_rules(&mut self, spec: &HorizonSpec, key: &str, is_one: impl Fn(&RankingSpec<'_>) -> bool) {
+        let most = limits::MAX_RANKED_RULES;
+        let over = spec.rules.iter().filter(|rule| is_one(&rule.list().ranking)).nth(most);
+        if let Some(over) = over {
+            self.report(
+                Diagnostic::error("too-many", format!("more than {most} rules of a horizon have `{key}`"))
+                    .at(over.table.place.clone(), "one too many")
+                    .help("merge rules that have the same mirrors, or list the mirrors of some in order"),
+            );
+        }
+    }
+}
+
+/// The least scopes of answers by weight.
+pub(super) fn least_scopes(spec: &HorizonSpec) -> LeastScopes {
+    LeastScopes {
+        v4: spec.weights_ipv4_scope.map_or(LeastScopes::USUAL.v4, ScopePrefixLen),
+        v6: spec.weights_ipv6_scope.map_or(LeastScopes::USUAL.v6, ScopePrefixLen),
+    }
+}

@@ -1,0 +1,375 @@
+//! `[registry]`: the companion HTTP listener, and the places to which it redirects pull clients.
+//!
+//! **Invariants**: with `direct`, each mirror of the horizon has a host; mirrors are asked for blobs only if they are probed.
+//! **Not here**: upstreams that would send clients back ([`super::check::upstreams`]); the redirects ([`crate::registry`]).
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::check::Check;
+use super::encrypted::{TlsFiles, TlsSpec};
+use super::field::section;
+use super::row::{days, duration, flag, hours, millis, number, secs, table, text, texts};
+use super::spec::{Spec, Text};
+use super::value::{self, host_of};
+use super::zone::ZoneSpec;
+use super::{BlobTarget, Config, Connections, Horizon, MirrorEntry, Placed, Probe, Zone, limits};
+use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, nearest};
+use crate::base::ids::HorizonId;
+use crate::base::name::NameBuf;
+use crate::base::prefix::Prefix;
+
+const ASK_WAIT_DEFAULT: Duration = millis(300);
+const ASK_KEEP_DEFAULT: Duration = hours(6);
+const ASK_LACKING_DEFAULT: Duration = secs(60);
+
+section! {
+    /// `[registry]` as written.
+    pub(super) struct RegistrySpec: "[registry]" {
+        /// Listen addresses for HTTP/1.1 and HTTP/2.
+        listen: Vec<Text> = texts("listen", "`ADDRESS:PORT`")
+            .required()
+            .restart_unless(|a, b| listen(a) == listen(b))
+            .example("[\"127.0.0.1:8080\"]"),
+
+        /// Base URL of the canonical registry: `https://HOST` or `https://HOST/SOME/REPO`. It gets requests for manifests,
+        /// tags and referrers, and for blobs that no mirror can serve. Never name `k8s.gcr.io` or `registry.k8s.io`.
+        ///
+        /// A steered name or this listener is an error, because clients would be sent back here. The two names are a
+        /// warning, because they only redirect.
+        canonical: Option<Text> = text("canonical", "URL").required().example("\"https://registry.example.com\""),
+
+        /// Base URL of the steered name. It may have a port.
+        blobs: Option<Text> = text("blobs", "URL").required().example("\"https://blob.example.com\""),
+
+        /// Base URL for cosign's `sha256-….sig` and `.att` tags, and for everything that `canonical` lacks by digest.
+        signatures: Option<Text> = text("signatures", "URL")
+            .otherwise("the value of `canonical`")
+            .example("\"https://signatures.example.com\""),
+
+        /// URL to which `/` redirects. Load balancers use `/healthz`, which is 200.
+        info: Option<Text> = text("info", "URL").otherwise("404").example("\"https://example.com/\""),
+
+        /// URL to which `/privacy` redirects.
+        privacy: Option<Text> = text("privacy", "URL").otherwise("404").example("\"https://example.com/privacy\""),
+
+        /// Prefixes of proxies whose `X-Forwarded-For` is used. If the header is empty or says `unknown`, the proxy counts
+        /// as the client.
+        ///
+        /// None by default, because any client can send the header.
+        trusted_proxies: Vec<Text> = texts("trusted-proxies", "prefix").example("[\"10.0.0.0/8\"]"),
+
+        /// With `true`, a blob request is redirected to the `host` of the client's mirror instead of the steered name. Each
+        /// mirror of the horizon then needs a `host`.
+        ///
+        /// Off by default, because clients should see one host name only.
+        direct: Option<Placed<bool>> = flag("direct").default(false).example("false"),
+
+        /// With `true`, a client is redirected to a mirror only if the mirror has the blob. Write `false` for mirrors that
+        /// fetch missing blobs themselves.
+        ///
+        /// Mirrors can be asked only with `[probe]`, because that has the name and the roots for the request.
+        ask: Option<Placed<bool>> = flag("ask").otherwise("`true` with `[probe]`").example("true"),
+
+        /// The longest time that a request waits for the mirror's answer. After it the client is redirected to `canonical`,
+        /// and the late answer is cached.
+        ///
+        /// A connection and a request take three round trips, which is this default at 100 ms each. A mirror farther away
+        /// is not worth the wait.
+        ask_wait: Option<Placed<Duration>> = duration("ask-wait", Duration::ZERO..=secs(5))
+            .default(ASK_WAIT_DEFAULT)
+            .example("\"150ms\""),
+
+        /// Time for which a mirror's answer that it has a blob is cached.
+        ///
+        /// Content never changes under its digest and is rarely deleted. If it is deleted, pulls fail until the time is
+        /// over.
+        ask_keep: Option<Placed<Duration>> = duration("ask-keep", secs(1)..=days(7))
+            .default(ASK_KEEP_DEFAULT)
+            .example("\"24h\""),
+
+        /// Time for which a mirror's answer that it lacks a blob is cached.
+        ///
+        /// A blob that has just been copied to a mirror is served from it a minute later, at one request a minute for a
+        /// missing one.
+        ask_lacking: Option<Placed<Duration>> = duration("ask-lacking", secs(1)..=hours(1))
+            .default(ASK_LACKING_DEFAULT)
+            .example("\"30s\""),
+
+        /// Connections at once, of all clients. When full, the connection idle longest is closed.
+        ///
+        /// An idle connection takes some 10 KB, so the default takes 40 MB. It is well below the usual hard limit of open
+        /// files.
+        connections: usize = number("connections", limits::CONNECTIONS, "connections").default(4096).example("10000"),
+
+        /// Connections at once from one IPv4 address or IPv6 /64. When full, this client's connection idle longest is
+        /// closed. Trusted proxies are exempt.
+        ///
+        /// A sixteenth of all, as for DNS. A cluster behind one address keeps one or two connections for each pulling node;
+        /// beyond the limit it pays a handshake and loses no pull.
+        connections_per_client: usize = number("connections-per-client", limits::CONNECTIONS, "connections")
+            .at_most("connections")
+            .default(256)
+            .example("1000"),
+
+        /// Time after which an idle connection is closed. Set it above the idle timeout of a load balancer in front: AWS
+        /// has 60 s, Google 600 s.
+        ///
+        /// The side that sends requests must be the first to close, because a request would otherwise meet a connection
+        /// that is closing.
+        idle: Duration = duration("idle", secs(1)..=hours(1)).default(limits::HTTP_IDLE_DEFAULT).example("\"620s\""),
+
+        /// Certificate and key. With them the listener serves HTTPS.
+        tls: Option<TlsSpec> = table::<TlsSpec>("tls")
+            .otherwise("plain HTTP")
+            .restart_unless(|a, b| has_tls(a) == has_tls(b))
+            .example("{ cert = \"fullchain.pem\", key = \"privkey.pem\" }"),
+    }
+}
+
+fn listen(config: &Config) -> Option<&Vec<SocketAddr>> {
+    config.registry.as_ref().map(|registry| &registry.listen)
+}
+
+fn has_tls(config: &Config) -> Option<bool> {
+    config.registry.as_ref().map(|registry| registry.tls.is_some())
+}
+
+/// `[registry]`: the companion HTTP listener.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    /// Listen addresses.
+    pub listen: Vec<SocketAddr>,
+    /// Limits of connections.
+    pub connections: Connections,
+    /// The canonical registry: manifests, tags, referrers, and blobs no mirror can serve.
+    pub canonical: Upstream,
+    /// The steered name's base URL: blobs.
+    pub blobs: Upstream,
+    /// The horizon of the steered name, found by the host of `blobs`. `None` if no steered owner has that name.
+    pub horizon: Option<HorizonId>,
+    /// The registry of cosign signatures and attestations. `None` means canonical.
+    pub signatures: Option<Upstream>,
+    /// The project page, for `/`.
+    pub info: Option<Arc<str>>,
+    /// The policy page, for `/privacy`.
+    pub privacy: Option<Arc<str>>,
+    /// Peers whose `X-Forwarded-For` is used.
+    pub trusted_proxies: Vec<Prefix>,
+    /// The target of redirects for blobs: the steered name, or the host of the client's mirror.
+    pub blob_target: BlobTarget,
+    /// The times of questions to mirrors for blobs. `None` redirects without asking.
+    pub ask: Option<Ask>,
+    /// The times of questions to canonical for signatures. `None` without `signatures`.
+    pub ask_canonical: Option<Ask>,
+    /// The certificate and key of HTTPS. `None` means plain HTTP.
+    pub tls: Option<TlsFiles>,
+}
+
+impl Registry {
+    /// The port at which clients reach mirrors: that of `blobs`, if it is https, else HTTPS's own.
+    pub fn mirror_port(&self) -> u16 {
+        match &*self.blobs.scheme {
+            "https" => value::port_of(&self.blobs),
+            _ => limits::MIRROR_PORT,
+        }
+    }
+
+    /// The name that mirrors serve: the host of `blobs`.
+    pub fn mirror_name(&self) -> &str {
+        value::host_of(&self.blobs)
+    }
+}
+
+/// `ask-…` of `[registry]`: the times of questions for blobs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The longest time that a request waits for a mirror's answer.
+    pub wait: Duration,
+    /// Time for which the answer that a mirror has a blob is cached.
+    pub keep: Duration,
+    /// Time for which the answer that it lacks one is cached.
+    pub lacking: Duration,
+}
+
+/// A base URL to which request paths are appended: `https://host[:port][/some/repo]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// `https` or `http`.
+    pub scheme: Arc<str>,
+    /// The host, and the port if it is not the scheme's own.
+    pub authority: Arc<str>,
+    /// The repository prefix without slashes at its ends; empty for none.
+    pub path: Arc<str>,
+}
+
+impl Upstream {
+    /// The host; an IPv6 address without brackets.
+    pub fn host(&self) -> &str {
+        let host = value::host_of(self);
+        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        value::port_of(self)
+    }
+}
+
+impl Check<'_> {
+    pub(super) fn check_registry(
+        &mut self,
+        spec: &RegistrySpec,
+        zone_specs: &[ZoneSpec],
+        zones: &[Zone],
+    ) -> Option<Registry> {
+        let upstream = |check: &mut Self, text: &Option<Text>| check.parse(text.as_ref()?, value::upstream);
+        let page = |check: &mut Self, text: &Option<Text>| check.parse(text.as_ref()?, value::page);
+        let listen = self.check_listen(&spec.listen);
+        let connections =
+            Connections { all: spec.connections, per_client: spec.connections_per_client, idle: spec.idle };
+        let canonical = upstream(self, &spec.canonical);
+        let blobs = upstream(self, &spec.blobs);
+        let signatures = upstream(self, &spec.signatures);
+        let (info, privacy) = (page(self, &spec.info), page(self, &spec.privacy));
+        let trusted_proxies = self.check_prefixes(&spec.trusted_proxies);
+        let tls = spec.tls.as_ref().and_then(|tls| self.check_tls(&tls.cert, &tls.key));
+        let blob_target = match &spec.direct {
+            Some(direct) if direct.value => BlobTarget::MirrorHost,
+            _ => BlobTarget::SteeredName,
+        };
+        let (canonical, blobs) = (canonical?, blobs?);
+        let place = &spec.blobs.as_ref()?.place;
+        self.check_tokens(&blobs, &canonical, place);
+        // A steered owner that is wrong may be the one.
+        let written: usize = zone_specs.iter().map(|zone| zone.steer.len()).sum();
+        let meant: usize = zones.iter().map(|zone| zone.steer.len()).sum();
+        let horizon = if written == meant { self.check_blobs(&blobs, place, blob_target, zones) } else { None };
+        Some(Registry {
+            listen,
+            connections,
+            canonical,
+            blobs,
+            horizon,
+            signatures,
+            info,
+            privacy,
+            trusted_proxies,
+            blob_target,
+            ask: None,
+            ask_canonical: None,
+            tls,
+        })
+    }
+
+    /// The times of questions to mirrors for blobs, and to canonical for signatures. Unless `ask = false`, mirrors are asked
+    /// if they are probed, with the same name and roots; canonical is asked if `signatures` is written.
+    pub(super) fn check_ask(
+        &mut self,
+        spec: &RegistrySpec,
+        registry: &Registry,
+        probe: Option<&Probe>,
+    ) -> (Option<Ask>, Option<Ask>) {
+        let RegistrySpec { ask, ask_wait, ask_keep, ask_lacking, .. } = spec;
+        let wanted = ask.as_ref().map(|ask| ask.value);
+        let times = [ask_wait, ask_keep, ask_lacking].into_iter().flatten().map(|time| &time.place).next();
+        let times = times.filter(|_| registry.signatures.is_none());
+        let asked_for = ask.as_ref().filter(|ask| ask.value).map(|ask| &ask.place).or(times);
+        if let Some(place) = asked_for
+            && (probe.is_none() || wanted == Some(false))
+        {
+            let (message, help) = match probe {
+                None => ("mirrors can be asked for blobs only where they are probed", "add a table `[probe]`"),
+                Some(_) => ("how to ask mirrors is set, but they are not asked", "remove it, or `ask = false`"),
+            };
+            self.report(Diagnostic::error("ask-without-probe", message).at(place.clone(), "has no effect").help(help));
+        }
+        let time = |time: &Option<Placed<Duration>>, default| time.as_ref().map_or(default, |time| time.value);
+        let meant = Ask {
+            wait: time(ask_wait, ASK_WAIT_DEFAULT),
+            keep: time(ask_keep, ASK_KEEP_DEFAULT),
+            lacking: time(ask_lacking, ASK_LACKING_DEFAULT),
+        };
+        let of_mirrors = probe.is_some() && registry.horizon.is_some() && wanted != Some(false);
+        (of_mirrors.then_some(meant), registry.signatures.as_ref().map(|_| meant))
+    }
+
+    /// Warns if clients would send the registry's bearer tokens to the host of `blobs`.
+    fn check_tokens(&mut self, blobs: &Upstream, canonical: &Upstream, place: &Place) {
+        let host = host_of(blobs);
+        if host.strip_suffix(host_of(canonical)).is_some_and(|rest| rest.ends_with('.')) {
+            self.report(
+                Diagnostic::warning("blobs-below-canonical", format!("`{host}` is below `{}`", host_of(canonical)))
+                    .at(place.clone(), "gets the clients' bearer tokens")
+                    .help("Go clients send a host's tokens on to its sub-domains; use a sibling of it for blobs"),
+            );
+        }
+    }
+
+    /// The horizon of the blobs' host.
+    fn check_blobs(
+        &mut self,
+        blobs: &Upstream,
+        place: &Place,
+        target: BlobTarget,
+        zones: &[Zone],
+    ) -> Option<HorizonId> {
+        let host = host_of(blobs);
+        let name = NameBuf::parse(host).ok();
+        let mut steers = zones.iter().flat_map(|zone| &zone.steer);
+        let steer = steers.find(|steer| name.as_ref() == Some(&steer.owner));
+        if steer.is_none() {
+            let owners: Vec<String> =
+                zones.iter().flat_map(|zone| &zone.steer).map(|steer| steer.owner.as_name().to_string()).collect();
+            let message = format!("`{host}` is not a steered owner");
+            let known = owners.iter().map(String::as_str);
+            let help = did_you_mean(host, "steered owners", known.clone());
+            // `direct` needs a horizon, because it redirects to a mirror.
+            let problem = match target {
+                BlobTarget::MirrorHost => Diagnostic::error("blobs-not-steered", message),
+                BlobTarget::SteeredName => Diagnostic::warning("blobs-not-steered", message),
+            };
+            let problem = problem.at(place.clone(), "no horizon decides for it").help(help);
+            // Either of the two names may be the misspelt one.
+            let meant = nearest(host, known).and_then(|near| owners.iter().position(|owner| owner == near));
+            let meant = meant.and_then(|at| zones.iter().flat_map(|zone| &zone.steer).nth(at));
+            self.report(match meant {
+                Some(steer) => problem.related(steer.place.clone(), format!("`{}` is steered here", steer.owner)),
+                None => problem,
+            });
+        }
+        steer.map(|steer| steer.horizon)
+    }
+
+    /// A redirect straight to a mirror needs its name.
+    pub(super) fn check_direct(
+        &mut self,
+        registry: &Registry,
+        spec: &Spec,
+        horizons: &[Horizon],
+        mirrors: &[MirrorEntry],
+    ) {
+        let (BlobTarget::MirrorHost, Some(horizon)) = (registry.blob_target, registry.horizon) else { return };
+        let direct = spec.registry.as_ref().and_then(|registry| registry.direct.as_ref());
+        let mut ids: Vec<_> = horizons[horizon.index()].mirrors().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        for id in ids {
+            let MirrorEntry { mirror, place, .. } = &mirrors[id.index()];
+            // A malformed host has been reported.
+            let is_written = spec.mirrors[id.index()].keys.as_ref().is_some_and(|keys| keys.host.is_some());
+            if mirror.host.is_some() || is_written {
+                continue;
+            }
+            let message = format!("mirror `{}` has no host, which `direct = true` needs", mirror.name);
+            let mut problem = Diagnostic::error("direct-without-host", message)
+                .at(place.clone(), "no `host`")
+                .help("add `host = \"…\"`: a name of its own that its certificate holds, or remove `direct`");
+            if let Some(direct) = direct {
+                problem = problem.related(direct.place.clone(), "blobs are redirected to the mirrors' own hosts");
+            }
+            self.report(problem);
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! Keys of the configuration as rows: one row has the name, type, range, default, documentation and restart rule of a key.
+//!
+//! `section!` declares the rows of a table together with the struct of its written values. From the rows
+//! come the reading of the file, range checks, the lists of known keys, the restart rules ([`needs_restart`]) and the
+//! tables of `docs/configuration.md` ([`super::page`]).
+//!
+//! **Invariants**: a default lies in the range of its row; the documentation of a row is a paragraph with the effect of the
+//! key, and if there is a reason, a second one with it.
+//! **Not here**: the rows (the files of the sections), the Rust types that fields may have ([`super::field`]).
+
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::field::{File, Flag, Num, Nums, Other, Section, Str, Strs, Tables, Time};
+use super::{Config, FileUse};
+
+/// A key of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// The name in the file.
+    pub name: &'static str,
+    /// The type, with its range.
+    pub kind: Kind,
+    /// The effect of leaving the key out.
+    pub absent: Absent,
+    /// For a number: the key at whose value its range ends.
+    pub at_most: Option<&'static str>,
+    /// The effect of a reload on a changed value.
+    pub restart: Restart,
+    /// The documentation: the effect of the key, an empty line, the reason.
+    pub doc: &'static str,
+    /// A value, as TOML.
+    pub example: &'static str,
+    /// The key that this one replaces: a table has one of the two.
+    pub instead_of: Option<&'static str>,
+}
+
+impl Row {
+    /// The table, or one of the tables, that the key holds.
+    pub fn inner(&self) -> Option<Part> {
+        match self.kind {
+            Kind::Table(part) | Kind::Tables { part, .. } | Kind::Names(part) => Some(part),
+            _ => None,
+        }
+    }
+}
+
+/// The type of a key.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A whole number.
+    Number {
+        /// The least and the greatest.
+        range: (u64, u64),
+        /// The unit; empty for a plain count.
+        unit: &'static str,
+    },
+    /// A list of whole numbers, or one.
+    Numbers {
+        /// The least and the greatest.
+        range: (u64, u64),
+        /// The form of an element.
+        form: &'static str,
+    },
+    /// A duration.
+    Duration {
+        /// The least and the greatest.
+        range: (Duration, Duration),
+    },
+    /// `true` or `false`.
+    Flag,
+    /// A text of some form.
+    Text {
+        /// The form, as the documentation names it.
+        form: &'static str,
+    },
+    /// A list of such texts, or one of them.
+    Texts {
+        /// The form of an element.
+        form: &'static str,
+    },
+    /// A path.
+    File {
+        /// The purpose of the file.
+        usage: FileUse,
+    },
+    /// A table.
+    Table(Part),
+    /// A list of tables.
+    Tables {
+        /// An element.
+        part: Part,
+        /// The most elements.
+        most: usize,
+    },
+    /// A table of tables, whose keys are names that the operator chooses.
+    Names(Part),
+    /// A type of its own.
+    Other {
+        /// The form, as the documentation names it.
+        form: &'static str,
+    },
+}
+
+/// The table that a key holds.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// The operator's name for it.
+    pub title: &'static str,
+    /// Its keys.
+    pub rows: &'static [Row],
+}
+
+/// The effect of leaving a key out.
+#[derive(Clone, Copy, Debug)]
+pub enum Absent {
+    /// This number.
+    Number(u64),
+    /// This duration.
+    Duration(Duration),
+    /// This flag.
+    Flag(bool),
+    /// This text.
+    Text(&'static str),
+    /// Something that is no value of the key.
+    Words(&'static str),
+    /// An error.
+    Required {
+        /// The remedy; empty for the example of the row.
+        help: &'static str,
+    },
+    /// An error, unless one of some other keys is written.
+    RequiredWithout {
+        /// These keys, of the same table or the one around it.
+        others: &'static [&'static str],
+        /// The remedy; empty for the example of the row.
+        help: &'static str,
+    },
+}
+
+/// The effect of a reload on a changed value.
+#[derive(Clone, Copy, Debug)]
+pub enum Restart {
+    /// The new value holds.
+    Never,
+    /// The old value holds until a restart, if this function finds the two configurations unequal.
+    Unless(fn(&Config, &Config) -> bool),
+    /// As the table that the key is in.
+    WithTable,
+}
+
+/// A row whose key has values of the kind `K`.
+pub(super) struct Key<K> {
+    row: Row,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K> Key<K> {
+    const fn new(name: &'static str, kind: Kind, absent: Absent) -> Self {
+        let (restart, doc, example) = (Restart::Never, "", "");
+        let row = Row { name, kind, absent, at_most: None, restart, doc, example, instead_of: None };
+        Key { row, kind: PhantomData }
+    }
+
+    /// The row.
+    pub(super) const fn row(&self) -> Row {
+        self.row
+    }
+
+    /// Adds a value as TOML, for the documentation and for the remedy if a required key is missing.
+    pub(super) const fn example(mut self, toml: &'static str) -> Self {
+        self.row.example = toml;
+        self
+    }
+
+    /// Describes the effect of leaving the key out, if that is no value of the key.
+    pub(super) const fn otherwise(mut self, words: &'static str) -> Self {
+        self.row.absent = Absent::Words(words);
+        self
+    }
+
+    /// Makes it an error to leave the key out; the remedy is to add the example.
+    pub(super) const fn required(self) -> Self {
+        self.required_or("")
+    }
+
+    /// Makes it an error to leave the key out, with a remedy.
+    pub(super) const fn required_or(mut self, help: &'static str) -> Self {
+        self.row.absent = Absent::Required { help };
+        self
+    }
+
+    /// Makes it an error to leave the key out, unless one of these keys is written.
+    pub(super) const fn required_without(mut self, others: &'static [&'static str], help: &'static str) -> Self {
+        self.row.absent = Absent::RequiredWithout { others, help };
+        self
+    }
+
+    /// Marks a key of which a table has either this or the other.
+    pub(super) const fn instead_of(mut self, other: &'static str) -> Self {
+        self.row.instead_of = Some(other);
+        self
+    }
+
+    /// Keeps the old value until a restart, unless `same` holds for the configuration at the start and the new one.
+    pub(super) const fn restart_unless(mut self, same: fn(&Config, &Config) -> bool) -> Self {
+        self.row.restart = Restart::Unless(same);
+        self
+    }
+
+    /// Keeps the old value until a restart, as the row of its table says.
+    pub(super) const fn restart_with_table(mut self) -> Self {
+        self.row.restart = Restart::WithTable;
+        self
+    }
+
+    /// Adds the documentation: `section!` takes it from the comment of the field.
+    pub(super) const fn doc(mut self, doc: &'static str) -> Self {
+        self.row.doc = doc;
+        self
+    }
+}
+
+impl Key<Num> {
+    /// The number of a key that is left out. If the range ends at another key, that is the default's limit too.
+    pub(super) const fn default(mut self, number: u64) -> Self {
+        self.row.absent = Absent::Number(number);
+        self
+    }
+
+    /// Ends the range at the number of another key, which has to stand in an earlier row.
+    pub(super) const fn at_most(mut self, key: &'static str) -> Self {
+        self.row.at_most = Some(key);
+        self
+    }
+}
+
+impl Key<Time> {
+    /// The duration of a key that is left out.
+    pub(super) const fn default(mut self, duration: Duration) -> Self {
+        self.row.absent = Absent::Duration(duration);
+        self
+    }
+}
+
+impl Key<Flag> {
+    /// The flag of a key that is left out.
+    pub(super) const fn default(mut self, flag: bool) -> Self {
+        self.row.absent = Absent::Flag(flag);
+        self
+    }
+}
+
+impl Key<Str> {
+    /// The text of a key that is left out.
+    pub(super) const fn default(mut self, text: &'static str) -> Self {
+        self.row.absent = Absent::Text(text);
+        self
+    }
+}
+
+const NONE: Absent = Absent::Words("none");
+
+/// A whole number with its unit, which is empty for a plain count.
+pub(super) const fn number(name: &'static str, range: RangeInclusive<u64>, unit: &'static str) -> Key<Num> {
+    Key::new(name, Kind::Number { range: (*range.start(), *range.end()), unit }, NONE)
+}
+
+/// A list of whole numbers, or one.
+pub(super) const fn numbers(name: &'static str, range: RangeInclusive<u64>, form: &'static str) -> Key<Nums> {
+    Key::new(name, Kind::Numbers { range: (*range.start(), *range.end()), form }, NONE)
+}
+
+/// A duration.
+pub(super) const fn duration(name: &'static str, range: RangeInclusive<Duration>) -> Key<Time> {
+    Key::new(name, Kind::Duration { range: (*range.start(), *range.end()) }, NONE)
+}
+
+/// `true` or `false`.
+pub(super) const fn flag(name: &'static str) -> Key<Flag> {
+    Key::new(name, Kind::Flag, NONE)
+}
+
+/// A text; `form` names its form in the documentation.
+pub(super) const fn text(name: &'static str, form: &'static str) -> Key<Str> {
+    Key::new(name, Kind::Text { form }, NONE)
+}
+
+/// A list of texts, or one; `form` names the form of an element in the documentation.
+pub(super) const fn texts(name: &'static str, form: &'static str) -> Key<Strs> {
+    Key::new(name, Kind::Texts { form }, NONE)
+}
+
+/// A path.
+pub(super) const fn file(name: &'static str, usage: FileUse) -> Key<File> {
+    Key::new(name, Kind::File { usage }, NONE)
+}
+
+/// A table.
+pub(super) const fn table<S: Section>(name: &'static str) -> Key<S> {
+    Key::new(name, Kind::Table(S::PART), NONE)
+}
+
+/// A list of tables, or one.
+pub(super) const fn tables<S: Section>(name: &'static str, most: usize) -> Key<Tables<S>> {
+    Key::new(name, Kind::Tables { part: S::PART, most }, NONE)
+}
+
+/// A table of tables, whose keys are names that the operator chooses.
+pub(super) const fn names<S: Section>(name: &'static str) -> Key<super::field::Names<S>> {
+    Key::new(name, Kind::Names(S::PART), NONE)
+}
+
+/// A type of its own; `form` names it in the documentation.
+pub(super) const fn other(name: &'static str, form: &'static str) -> Key<Other> {
+    Key::new(name, Kind::Other { form }, NONE)
+}
+
+/// Milliseconds.
+pub(super) const fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// Seconds.
+pub(super) const fn secs(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+/// Minutes.
+pub(super) const fn mins(count: u64) -> Duration {
+    Duration::from_secs(60 * count)
+}
+
+/// Hours.
+pub(super) const fn hours(count: u64) -> Duration {
+    Duration::from_secs(3600 * count)
+}
+
+/// Days.
+pub(super) const fn days(count: u64) -> Duration {
+    Duration::from_secs(86_400 * count)
+}
+
+/// The keys that differ between the configuration of the start and a new one, and that only a restart changes.
+pub fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
+    fn collect(part: Part, started: &Config, now: &Config, keys: &mut Vec<String>) {
+        for row in part.rows {
+            let inner = row.inner();
+            if let Restart::Unless(same) = row.restart
+                && !same(started, now)
+            {
+                keys.push(match inner {
+                    Some(inner) if inner.title.starts_with('[') => inner.title.to_string(),
+                    _ => format!("{} {}", part.title, row.name),
+                });
+            }
+            if let Some(inner) = inner {
+                collect(inner, started, now, keys);
+            }
+        }
+    }
+    let mut keys = Vec::new();
+    collect(super::spec::Spec::PART, started, now, &mut keys);
+    keys
+}

@@ -1,0 +1,304 @@
+//! A table of the configuration, taken apart key by key; keys left over are unknown.
+//!
+//! serde's derive stops at the first problem and loses places where it goes through untagged enums, so the tree is read
+//! by hand.
+//!
+//! **Invariants**: a method that returns `None` for a required key has reported the reason; the known keys of a table are
+//! the rows of its section.
+//! **Not here**: types and ranges of values ([`super::typed`]), the keys themselves (the sections).
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+use toml::de::DeTable;
+
+use super::reader::Reader;
+use super::row::{Absent, Kind, Row};
+use super::typed::Value;
+use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
+
+/// The key that names further files.
+const INCLUDE: &str = "include";
+
+/// Tables of the document whose entries may stand in several files: each entry has a name of its own, or is one of a list.
+const COLLECTIONS: [&str; 5] = ["zone", "keys", "networks", "mirrors", "horizons"];
+
+/// The problem of a key that two files have.
+fn written_twice(subject: &str, value: &Value<'_, '_>, first: &Value<'_, '_>) -> Diagnostic {
+    Diagnostic::error("written-twice", format!("{subject} is written in two files"))
+        .at(value.key_place(), "written again")
+        .related(first.key_place(), "first written here")
+        .help("keep one of the two, with all of its keys in one file")
+}
+
+/// A table that is being taken apart.
+#[derive(Debug)]
+pub(super) struct Table<'r, 't> {
+    pub(super) reader: &'r Reader<'t>,
+    /// The operator's name for it, like `[dns]` or `a rule`.
+    title: String,
+    place: Place,
+    left: Vec<Value<'r, 't>>,
+    /// The keys asked for so far.
+    known: Vec<&'static str>,
+    /// The keys that are written here and in the table around this one.
+    written: Vec<&'r str>,
+    /// The numbers read so far, because the range of one may end at another.
+    numbers: Vec<(&'static str, u64)>,
+}
+
+impl<'r, 't> Table<'r, 't> {
+    /// The document: the tables of the main file, which comes first, and of the files that it includes.
+    ///
+    /// A key that two files have is reported, unless it is one of [`COLLECTIONS`].
+    pub(super) fn document(files: &[(&'r Reader<'t>, &'r DeTable<'t>)]) -> Self {
+        let (main, tree) = *files.first().expect("a config has a main file");
+        let mut document = Table::new(main, "the config".to_string(), main.whole_file(), tree);
+        for (reader, tree) in &files[1..] {
+            for value in Table::new(reader, String::new(), reader.whole_file(), tree).left {
+                if value.key == INCLUDE {
+                    reader.report(
+                        Diagnostic::error("nested-include", "an included file cannot include others")
+                            .at(value.key_place(), "not in the main file")
+                            .help("move it to the top of the main file"),
+                    );
+                    continue;
+                }
+                let first = document.left.iter().find(|other| other.key == value.key);
+                match first.filter(|_| !COLLECTIONS.contains(&value.key)) {
+                    Some(first) => reader.report(written_twice(&format!("`{}`", value.key), &value, first)),
+                    None => document.left.push(value),
+                }
+            }
+        }
+        document
+    }
+
+    pub(super) fn new(reader: &'r Reader<'t>, title: String, place: Place, tree: &'r DeTable<'t>) -> Self {
+        let left: Vec<Value<'r, 't>> =
+            tree.iter().map(|(key, value)| Value::new(reader, key.get_ref(), key.span(), value)).collect();
+        let written = left.iter().map(|value| value.key).collect();
+        Table { reader, title, place, left, known: Vec::new(), written, numbers: Vec::new() }
+    }
+
+    /// The table of a value, which stands in this one.
+    pub(super) fn inner(&self, value: &Value<'r, 't>, title: impl Into<String>) -> Option<Table<'r, 't>> {
+        let mut inner = value.table(title)?;
+        inner.written.extend(&self.written);
+        Some(inner)
+    }
+
+    /// The operator's name for it.
+    pub(super) fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// True if the operator wrote the key, here or in the table around this one.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.written.contains(&key)
+    }
+
+    /// The title of a table in this one: `a rule` becomes `a rule of …`, others are put in backticks.
+    pub(super) fn title_of(&self, part: &str) -> String {
+        match part.starts_with("a ") {
+            true => format!("{part} of {}", self.title),
+            false => format!("`{part}`"),
+        }
+    }
+
+    /// Where it begins.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The value of a row, required or not.
+    pub(super) fn value(&mut self, row: &Row) -> Option<Value<'r, 't>> {
+        match row.absent {
+            Absent::Required { help } => self.require(row, help),
+            Absent::RequiredWithout { others, help } if !others.iter().any(|other| self.has(other)) => {
+                self.require(row, help)
+            }
+            _ => self.take(row.name),
+        }
+    }
+
+    /// The value of a key that may be absent.
+    pub(super) fn take(&mut self, key: &'static str) -> Option<Value<'r, 't>> {
+        self.known.push(key);
+        let at = self.left.iter().position(|value| value.key == key)?;
+        Some(self.left.remove(at))
+    }
+
+    /// The values of one of [`COLLECTIONS`], from every file.
+    pub(super) fn take_all(&mut self, key: &'static str) -> Vec<Value<'r, 't>> {
+        self.known.push(key);
+        let (taken, left) = std::mem::take(&mut self.left).into_iter().partition(|value| value.key == key);
+        self.left = left;
+        taken
+    }
+
+    /// The value of a key that must be written. An empty `help` stands for the example of the row.
+    fn require(&mut self, row: &Row, help: &str) -> Option<Value<'r, 't>> {
+        let key = row.name;
+        let value = self.take(key).map(Value::required);
+        if value.is_none() {
+            // A misspelt key is reported as unknown already; saying that it is missing too would not help.
+            let misspelt = self.left.iter().any(|left| crate::base::diagnostic::nearest(left.key, [key]).is_some());
+            if !misspelt {
+                let help = match help {
+                    "" => format!("add `{key} = {}`", row.example),
+                    _ => help.to_string(),
+                };
+                self.reader.report(
+                    Diagnostic::error("missing-key", format!("{} has no `{key}`", self.title))
+                        .at(self.place.clone(), format!("`{key}` is missing"))
+                        .help(help),
+                );
+            }
+        }
+        value
+    }
+
+    /// The range of a number: it ends at another key if the row says so, else where the row says.
+    pub(super) fn range(&self, row: &Row) -> RangeInclusive<u64> {
+        let Kind::Number { range: (low, high), .. } = row.kind else { return 0..=u64::MAX };
+        let other = row.at_most.and_then(|key| self.numbers.iter().find(|(name, _)| *name == key));
+        low..=other.map_or(high, |(_, number)| *number)
+    }
+
+    /// Keeps a number for the ranges of others.
+    pub(super) fn keep(&mut self, row: &Row, number: u64) {
+        self.numbers.push((row.name, number));
+    }
+
+    /// All values, where keys are names that the operator chooses.
+    pub(super) fn into_values(self) -> Vec<Value<'r, 't>> {
+        self.left
+    }
+
+    /// The number of keys that have not been asked for.
+    pub(super) fn len(&self) -> usize {
+        self.left.len()
+    }
+
+    /// Reports every key that was not asked for.
+    pub(super) fn finish(self) {
+        for value in self.left {
+            let keys = self.known.iter().copied();
+            self.reader.report(
+                Diagnostic::error("unknown-key", format!("{} has no key `{}`", self.title, value.key))
+                    .at(value.key_place(), "unknown key")
+                    .help(did_you_mean(value.key, "known keys", keys)),
+            );
+        }
+    }
+}
+
+/// The entries of a collection by name, from every file; a name that two files have is reported.
+pub(super) fn entries<'r, 't>(tables: Vec<Table<'r, 't>>, kind: &str) -> Vec<Value<'r, 't>> {
+    let mut first: HashMap<&str, usize> = HashMap::new();
+    let mut entries: Vec<Value<'r, 't>> = Vec::new();
+    for value in tables.into_iter().flat_map(Table::into_values) {
+        match first.get(value.key) {
+            Some(&at) => {
+                value.reader.report(written_twice(&format!("{kind} `{}`", value.key), &value, &entries[at]));
+            }
+            None => {
+                first.insert(value.key, entries.len());
+                entries.push(value);
+            }
+        }
+    }
+    entries
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::diagnostic::Style;
+
+    /// The problems that `read` reports for a text, each as `code: message`.
+    fn problems(text: &str, read: impl Fn(&mut Table<'_, '_>)) -> Vec<String> {
+        let reader = Reader::new("pharos.toml".into(), text);
+        if let Some(tree) = reader.parse() {
+            let mut table = Table::document(&[(&reader, &tree)]);
+            read(&mut table);
+            table.finish();
+        }
+        reader.into_problems().iter().map(|problem| format!("{}: {}", problem.code, problem.message)).collect()
+    }
+
+    #[test]
+    fn one_value_is_a_list_of_one() {
+        let read = |text| {
+            let reader = Reader::new("pharos.toml".into(), text);
+            let tree = reader.parse().unwrap();
+            let texts = Table::document(&[(&reader, &tree)]).take("a").unwrap().texts();
+            texts.iter().map(|text| text.value.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(read("a = 'x'"), ["x"]);
+        assert_eq!(read("a = ['x', 'y']"), ["x", "y"]);
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_named() {
+        let found = problems("a = 1\nb = ['x', 2]\nc = 'soon'\nd = []\ne = 'x'", |table| {
+            table.take("a").unwrap().text();
+            table.take("b").unwrap().texts();
+            table.take("c").unwrap().duration(Duration::ZERO..=Duration::MAX);
+            table.take("d").unwrap().texts();
+            table.take("e").unwrap().table("`e`");
+        });
+        let expected = [
+            "wrong-type: `a` must be a string, not a whole number",
+            "wrong-type: each of `b` must be a string, not a whole number",
+            "bad-duration: `soon` is not a length of time",
+            "empty-list: `d` is an empty list",
+            "wrong-type: `e` must be a table, not a string",
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn numbers_have_a_range() {
+        for (text, expected) in [
+            ("a = 0", vec!["out-of-range: `a` cannot be 0"]),
+            ("a = -1", vec!["out-of-range: `a` cannot be -1"]),
+            ("a = 99999999999999999999999", vec!["out-of-range: `a` cannot be 99999999999999999999999"]),
+            ("a = 0x05", vec![]),
+        ] {
+            let found = problems(text, |table| {
+                table.take("a").unwrap().number(1..=9);
+            });
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_place_ends_with_its_line_and_accepts_crlf() {
+        let reader = Reader::new("pharos.toml".into(), "a = 1\r\nb = \"\"\"x\r\ny\"\"\"\r\n");
+        let tree = reader.parse().unwrap();
+        let mut table = Table::document(&[(&reader, &tree)]);
+        assert_eq!(&*table.take("b").unwrap().place().text, "b = \"\"\"x");
+        assert_eq!(table.take("a").unwrap().place().columns, 4..5);
+    }
+
+    #[test]
+    fn syntax_stops_at_the_first_with_place_and_remedy() {
+        let reader = Reader::new("pharos.toml".into(), "[dns]\nlisten = localhost\nx = = 1\n");
+        assert!(reader.parse().is_none());
+        let problems = reader.into_problems();
+        assert_eq!(problems.len(), 1);
+        let expected = "\
+error[syntax]: string values must be quoted, expected literal string
+ --> pharos.toml:2:10
+  |
+2 | listen = localhost
+  |          ^^^^^^^^^ here
+  |
+  = help: put text in quotes: `\"text\"`";
+        assert_eq!(problems[0].render(Style::Plain), expected);
+    }
+}

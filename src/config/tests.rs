@@ -1,0 +1,194 @@
+//! The meaning of whole configurations.
+
+use std::path::Path;
+
+use super::dns::DNS_LISTEN;
+use super::*;
+use crate::steer::Weights;
+
+const SAMPLE: &str = include_str!("../../tests/check/sample-complete.toml");
+const EVERYTHING: &str = include_str!("../../tests/check/everything.toml");
+
+fn config(file: &str, text: &str) -> Config {
+    let (config, warnings) = read(file, text).unwrap();
+    assert_eq!(warnings, []);
+    config
+}
+
+#[test]
+fn the_sample_means_what_it_says() {
+    let config = config("etc/pharos.toml", SAMPLE);
+    assert_eq!(config.dns.listen, DNS_LISTEN);
+    let registry = config.registry.as_ref().unwrap();
+    assert_eq!(
+        (&*registry.canonical.authority, &*registry.blobs.authority),
+        ("us-central1-docker.pkg.dev", "blob.k8s.io")
+    );
+    assert_eq!((registry.horizon, registry.blob_target), (Some(HorizonId(0)), BlobTarget::SteeredName));
+    let zone = &config.zones[0];
+    assert_eq!(zone.file.as_deref(), Some(Path::new("etc/zones/blob.k8s.io.zone")));
+    assert_eq!((zone.steer[0].owner == zone.name, zone.steer[0].ttl), (true, Ttl(60)));
+    let names: Vec<&str> = config.mirrors.iter().map(|entry| &*entry.mirror.name).collect();
+    assert_eq!(names, ["aws-use1", "aws-use2", "aws-euc1", "aws-apne1", "gcp-us"]);
+    let kinds: Vec<_> = config.networks.iter().map(|network| network.kind).collect();
+    use NetworkKind::{Aws, Gcp, List, Mmdb};
+    assert_eq!(kinds, [List, Aws, Gcp, Mmdb, Mmdb]);
+    let horizon = &config.horizons[0];
+    assert_eq!(horizon.default, [MirrorId(4), MirrorId(0)]);
+    let shown: Vec<String> = horizon.rules.iter().map(|rule| show(&rule.conditions)).collect();
+    let expected = [
+        "network 0 office",
+        "provider aws, region us-east-1 us-east-2",
+        "provider gcp",
+        "asn 16509 14618",
+        "country DE FR",
+        "continent AS",
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(horizon.rules[1].mirrors, [MirrorId(0), MirrorId(1)]);
+    assert_eq!((horizon.rules[1].place.line, &*horizon.rules[1].place.file), (28, "etc/pharos.toml"));
+}
+
+#[test]
+fn probes_go_to_the_port_of_blobs() {
+    let port = |blobs: &str, probe: &str| {
+        let text = format!(
+            "[registry]\nlisten = \"127.0.0.1:8080\"\ncanonical = \"https://canonical.example\"\n\
+             blobs = \"{blobs}\"\n{probe}\n[[zone]]\nname = \"blob.example\"\nfile = \"z\"\n\
+             steer = [{{ owner = \"@\", horizon = \"h\" }}]\n\
+             [mirrors.one]\naddresses = \"192.0.2.1\"\n[horizons.h]\ndefault = \"one\"\n"
+        );
+        read("pharos.toml", &text).unwrap().0.probe.unwrap().port
+    };
+    assert_eq!(port("https://blob.example", "[probe]"), 443);
+    assert_eq!(port("https://blob.example:8443", "[probe]"), 8443);
+    assert_eq!(port("https://blob.example:8443", "[probe]\nport = 9443"), 9443);
+    assert_eq!(port("http://blob.example:8080", "[probe]"), 443);
+}
+
+/// Conditions in a few words.
+fn show(conditions: &[Condition]) -> String {
+    fn values<T: ToString>(kind: &str, values: &[Placed<T>]) -> String {
+        values.iter().fold(kind.to_string(), |text, value| format!("{text} {}", value.value.to_string()))
+    }
+    let one = |condition: &Condition| match condition {
+        Condition::Network { sources, labels } => {
+            let sources: String = sources.iter().map(|source| format!(" {}", source.value.0)).collect();
+            format!("network{sources}{}", values("", labels))
+        }
+        Condition::Provider(list) => values("provider", list),
+        Condition::Region(list) => values("region", list),
+        Condition::Asn(list) => values("asn", list),
+        Condition::Country(list) => values("country", list),
+        Condition::Continent(list) => values("continent", list),
+        Condition::Subdivision(list) => values("subdivision", list),
+    };
+    conditions.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn every_key_has_its_effect() {
+    let config = config("pharos.toml", EVERYTHING);
+    let dns = &config.dns;
+    assert_eq!((dns.udp_threads, dns.udp_payload, dns.tcp_idle), (Some(2), 1400, Duration::from_secs(30)));
+    assert_eq!(dns.udp_batch, 64);
+    assert_eq!((dns.tcp_connections, dns.tcp_connections_per_client), (100, 10));
+    assert_eq!(dns.ecs_from.as_ref().map(Vec::len), Some(2));
+    let encrypted = dns.encrypted.as_ref().unwrap();
+    assert_eq!((&*encrypted.files.cert, &*encrypted.files.key), (Path::new("dns.pem"), Path::new("dns.key")));
+    assert_eq!(encrypted.tls, ["[::1]:8853".parse().unwrap()]);
+    let https = Https { listen: vec!["[::1]:8443".parse().unwrap()], path: "/resolve".into() };
+    assert_eq!((&encrypted.https, &encrypted.quic[..]), (&Some(https), &["[::1]:8853".parse().unwrap()][..]));
+    assert_eq!(dns.cookie_secrets.as_ref().unwrap().path, Path::new("secrets/cookies"));
+    assert_eq!((dns.nsid.as_deref(), dns.identity.as_deref()), (Some("fra1-a"), Some("ns1.example.com")));
+    assert_eq!(dns.version.as_deref(), Some("none of your business"));
+    let rrl = dns.rrl.as_ref().unwrap();
+    assert_eq!((rrl.responses_per_second, rrl.window, rrl.slip), (50, Duration::from_secs(5), 3));
+    assert_eq!((rrl.ipv4_prefix, rrl.ipv6_prefix, rrl.exempt.len()), (32, 48, 1));
+    let registry = config.registry.as_ref().unwrap();
+    assert_eq!((&*registry.canonical.path, &*registry.blobs.authority), ("some/repo", "blob.k8s.io:8443"));
+    assert_eq!((registry.blob_target, registry.horizon), (BlobTarget::MirrorHost, Some(HorizonId(0))));
+    assert_eq!(registry.privacy.as_deref(), Some("https://example.com/privacy?lang=en"));
+    let connections = |all, per_client, idle| Connections { all, per_client, idle: Duration::from_secs(idle) };
+    assert_eq!(registry.connections, connections(2000, 100, 620));
+    let admin = config.admin.as_ref().unwrap();
+    assert_eq!(admin.connections, connections(50, 5, 30));
+    assert_eq!(admin.listen, ["127.0.0.1:9153".parse().unwrap()]);
+    assert!(
+        matches!(&admin.token.as_ref().unwrap().secret, Secret::File(path) if path == Path::new("admin.token"))
+            && admin.names == ["pharos.example".into()]
+    );
+    let control = config.control.as_ref().unwrap();
+    assert_eq!(
+        (&*control.socket, &*control.state),
+        (Path::new("run/control.sock"), Path::new("/var/lib/pharos/orders.json"))
+    );
+    assert_eq!(control.group.as_ref().map(|group| &*group.value), Some("root"));
+    let contacts: Vec<_> = config.mirrors.iter().map(|entry| entry.mirror.contact.as_deref()).collect();
+    assert_eq!(contacts, [Some("noc@a.example.com, +49 69 1234"), None, None]);
+    let tls = registry.tls.as_ref().unwrap();
+    assert_eq!((&*tls.cert, &*tls.key), (Path::new("fullchain.pem"), Path::new("/etc/privkey.pem")));
+    assert_eq!(config.zones[0].steer[0].owner.as_name().to_string(), "blob.k8s.io");
+    assert_eq!(config.zones[0].steer[0].ttl, Ttl(60));
+    let keys: Vec<_> = config.keys.iter().map(|key| (key.name.to_string(), key.algorithm)).collect();
+    assert_eq!(keys, [("transfer".into(), Algorithm::HmacSha256), ("other.example".into(), Algorithm::HmacSha512)]);
+    let (kept, copy) = (&config.zones[2].transfer, &config.zones[3]);
+    let party = |prefix: Option<&str>, key| Party { prefix: prefix.map(|text| text.parse().unwrap()), key };
+    let allowed = [
+        party(Some("192.0.2.0/24"), None),
+        party(None, Some(KeyId(0))),
+        party(Some("2001:db8::1/128"), Some(KeyId(1))),
+    ];
+    assert_eq!((&kept.allow[..], kept.steered), (&allowed[..], SteeredExport::Refused));
+    let remote = |text: &str, key| Remote { address: text.parse().unwrap(), key };
+    let primary =
+        |text: &str, key, tls: Option<&str>| Primary { address: text.parse().unwrap(), key, tls: tls.map(Into::into) };
+    assert_eq!(kept.notify, [remote("192.0.2.7:53", None), remote("[2001:db8::1]:5353", Some(KeyId(0)))]);
+    let primaries = [
+        primary("192.0.2.1:53", Some(KeyId(0)), None),
+        primary("192.0.2.2:5353", None, None),
+        primary("192.0.2.3:853", Some(KeyId(0)), Some("ns3.example")),
+        primary("[2001:db8::1]:8853", None, Some("ns4.example")),
+    ];
+    assert_eq!(copy.primaries, primaries);
+    assert_eq!(copy.roots.as_deref(), Some(Path::new("roots.pem")));
+    assert_eq!(copy.file.as_deref(), Some(Path::new("copies/copy.example")));
+    assert_eq!(config.networks[3].provider.as_deref(), Some("linode"));
+    let shown: Vec<String> = config.horizons[0].rules.iter().map(|rule| show(&rule.conditions)).collect();
+    let all = "network 0 vpn desk, region eastus, asn 64512, country DE, continent EU, subdivision DE-BE";
+    assert_eq!(shown, ["network 0 3", all]);
+    assert_eq!(config.horizons[0].rules[0].fallback, [MirrorId(1)]);
+    let [blobs, rest] = &config.horizons[..] else { panic!("two horizons") };
+    assert_eq!((blobs.answer_mirrors.get(), blobs.least_scopes), (2, LeastScopes::USUAL));
+    assert_eq!((rest.answer_mirrors.get(), rest.least_scopes.v4.0, rest.least_scopes.v6.0), (1, 20, 40));
+    let place = |north, east| Coordinates::from_degrees(north, east).unwrap();
+    let (a, b) = (place(50.0, 8.68), place(-33.87, 151.21));
+    assert_eq!(rest.rules[0].ranking, Ranking::Weighted(Weights::new([("a", 0), ("c", 3)])));
+    assert_eq!((&rest.rules[0].mirrors[..], rest.rules[0].conditions.len()), (&[MirrorId(0), MirrorId(2)][..], 1));
+    assert_eq!(
+        (&rest.rules[1].ranking, &rest.rules[1].mirrors[..]),
+        (&Ranking::Nearest(vec![b, a]), &[MirrorId(1), MirrorId(0)][..])
+    );
+    assert_eq!(
+        (&rest.default_ranking, &rest.default[..]),
+        (&Ranking::Nearest(vec![a, b]), &[MirrorId(0), MirrorId(1)][..])
+    );
+}
+
+#[test]
+fn defaults_hold_where_nothing_is_written() {
+    let config = config("pharos.toml", "zone = { name = 'example.com', file = 'example.zone' }\n");
+    assert_eq!(config.dns.listen, DNS_LISTEN);
+    assert_eq!((config.dns.udp_payload, config.dns.udp_threads, config.dns.udp_batch), (1232, None, 32));
+    assert_eq!((config.dns.tcp_connections, config.dns.tcp_connections_per_client), (1024, 64));
+    assert!(config.admin.is_none() && config.control.is_none());
+    assert!(config.registry.is_none() && config.dns.ecs_from.is_none() && config.dns.encrypted.is_none());
+    assert!(config.dns.cookie_secrets.is_none() && config.dns.nsid.is_none());
+    assert!(config.dns.identity.is_none() && config.dns.version.is_none() && config.dns.rrl.is_none());
+}
+
+#[test]
+fn fewer_connections_leave_fewer_per_client() {
+    let text = "dns.tcp-connections = 8\nzone = { name = 'example.com', file = 'example.zone' }\n";
+    assert_eq!(config("pharos.toml", text).dns.tcp_connections_per_client, 8);
+}

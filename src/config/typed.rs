@@ -1,0 +1,252 @@
+//! A value of the configuration by its type: text, number, duration, flag, coordinates, list or table.
+//!
+//! **Invariants**: an accessor that returns `None` has reported the reason.
+//! **Not here**: which type a key has (the rows of the sections), the meaning of a text ([`super::value`]).
+
+use std::ops::{Range, RangeInclusive};
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::Placed;
+use super::reader::Reader;
+use super::table::Table;
+use crate::base::diagnostic::{Diagnostic, Place};
+use crate::base::geo::Coordinates;
+use crate::base::when::parse_millis;
+
+/// The position of a value: behind its key, or in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Element {
+    No,
+    Yes,
+}
+
+/// A key that may be left out, or one that must be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Optional,
+    Required,
+}
+
+/// A value and its key.
+#[derive(Clone, Debug)]
+pub(super) struct Value<'r, 't> {
+    pub(super) reader: &'r Reader<'t>,
+    pub(super) key: &'r str,
+    key_span: Range<usize>,
+    value: &'r Spanned<DeValue<'t>>,
+    element: Element,
+    need: Need,
+}
+
+impl<'r, 't> Value<'r, 't> {
+    pub(super) fn new(
+        reader: &'r Reader<'t>,
+        key: &'r str,
+        key_span: Range<usize>,
+        value: &'r Spanned<DeValue<'t>>,
+    ) -> Self {
+        Value { reader, key, key_span, value, element: Element::No, need: Need::Optional }
+    }
+
+    /// The value of a key that must be written.
+    pub(super) fn required(self) -> Self {
+        Value { need: Need::Required, ..self }
+    }
+
+    /// The key, as a name that the operator chose.
+    pub(super) fn name(&self) -> Placed<Arc<str>> {
+        Placed { value: self.key.into(), place: self.key_place() }
+    }
+
+    /// The place of the key.
+    pub(super) fn key_place(&self) -> Place {
+        self.reader.place(self.key_span.clone())
+    }
+
+    /// The place of the value.
+    pub(super) fn place(&self) -> Place {
+        self.reader.place(self.value.span())
+    }
+
+    /// A string.
+    pub(super) fn text(&self) -> Option<Placed<Arc<str>>> {
+        match self.value.get_ref() {
+            DeValue::String(text) => Some(self.placed(text.as_ref().into())),
+            _ => self.wrong_type("a string", &format!("`{} = \"…\"`", self.key)),
+        }
+    }
+
+    /// An integer within a range.
+    pub(super) fn number(&self, range: RangeInclusive<u64>) -> Option<Placed<u64>> {
+        let DeValue::Integer(written) = self.value.get_ref() else {
+            let meant = match self.value.get_ref() {
+                // `AS16509`, or a number in quotes.
+                DeValue::String(text) => text.trim_start_matches("AS").parse::<u64>().ok(),
+                _ => None,
+            };
+            let remedy = match meant.filter(|meant| range.contains(meant)) {
+                Some(meant) => format!("the number alone, without quotes: `{meant}`"),
+                None => format!("a number without quotes, from {} to {}", range.start(), range.end()),
+            };
+            return self.wrong_type("a whole number", &remedy);
+        };
+        match u64::from_str_radix(written.as_str(), written.radix()) {
+            Ok(number) if range.contains(&number) => Some(self.placed(number)),
+            _ => {
+                let (low, high) = (range.start(), range.end());
+                self.out_of_range(written.to_string(), format!("write a number from {low} to {high}"))
+            }
+        }
+    }
+
+    /// Latitude and longitude: a list of two numbers of degrees.
+    pub(super) fn coordinates(&self) -> Option<Placed<Coordinates>> {
+        let DeValue::Array(array) = self.value.get_ref() else {
+            return self.wrong_type("a list of two numbers", "latitude and longitude in degrees, like `[50.11, 8.68]`");
+        };
+        let degrees = |value: &DeValue<'_>| match value {
+            DeValue::Integer(written) => written.as_str().parse().ok(),
+            DeValue::Float(written) => written.as_str().parse().ok(),
+            _ => None,
+        };
+        let is_number = |value: &DeValue<'_>| matches!(value, DeValue::Integer(_) | DeValue::Float(_));
+        if let Some(value) = array.iter().find(|value| !is_number(value.get_ref())) {
+            let element = Value { value, element: Element::Yes, ..self.clone() };
+            return element.wrong_type("a number", "degrees without quotes, like `[50.11, 8.68]`");
+        }
+        let written: Vec<Option<f64>> = array.iter().map(|value| degrees(value.get_ref())).collect();
+        let found = match written[..] {
+            [Some(latitude), Some(longitude)] => Coordinates::from_degrees(latitude, longitude),
+            _ => None,
+        };
+        if found.is_none() {
+            self.reader.report(
+                Diagnostic::error("bad-location", format!("`{}` is no place on earth", self.key))
+                    .at(self.place(), "not latitude and longitude")
+                    .help(
+                        "write degrees north from -90 to 90, then degrees east from -180 to 180, like `[50.11, 8.68]`",
+                    ),
+            );
+        }
+        found.map(|coordinates| self.placed(coordinates))
+    }
+
+    /// True for a table.
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.value.get_ref(), DeValue::Table(_))
+    }
+
+    /// `true` or `false`.
+    pub(super) fn flag(&self) -> Option<Placed<bool>> {
+        match self.value.get_ref() {
+            DeValue::Boolean(flag) => Some(self.placed(*flag)),
+            _ => self.wrong_type("`true` or `false`", "`true` or `false`, without quotes"),
+        }
+    }
+
+    /// A duration within a range, written like `"10s"`.
+    pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Placed<Duration>> {
+        let remedy = "a number with its unit (ms, s, m, h or d) in quotes, like `\"10s\"`";
+        let DeValue::String(written) = self.value.get_ref() else {
+            return self.wrong_type("a length of time", remedy);
+        };
+        match parse_millis(written).map(Duration::from_millis) {
+            None => {
+                self.reader.report(
+                    Diagnostic::error("bad-duration", format!("`{written}` is not a length of time"))
+                        .at(self.place(), "not a length of time")
+                        .help(format!("write {remedy}")),
+                );
+                None
+            }
+            Some(duration) if range.contains(&duration) => Some(self.placed(duration)),
+            Some(_) => {
+                let help = format!("write a time from {:?} to {:?}", range.start(), range.end());
+                self.out_of_range(written.to_string(), help)
+            }
+        }
+    }
+
+    /// The elements of a list, or the value alone: one is a list of one.
+    pub(super) fn elements(&self) -> Vec<Value<'r, 't>> {
+        match self.value.get_ref() {
+            DeValue::Array(array) => {
+                array.iter().map(|value| Value { value, element: Element::Yes, ..self.clone() }).collect()
+            }
+            _ => vec![self.clone()],
+        }
+    }
+
+    /// A string or a list of strings; an empty list is a problem.
+    pub(super) fn texts(&self) -> Vec<Placed<Arc<str>>> {
+        self.not_empty().iter().filter_map(Value::text).collect()
+    }
+
+    /// A number or a list of numbers; an empty list is a problem.
+    pub(super) fn numbers(&self, range: RangeInclusive<u64>) -> Vec<Placed<u64>> {
+        self.not_empty().iter().filter_map(|value| value.number(range.clone())).collect()
+    }
+
+    /// A table; `title` is the operator's name for it.
+    pub(super) fn table(&self, title: impl Into<String>) -> Option<Table<'r, 't>> {
+        match self.value.get_ref() {
+            DeValue::Table(tree) => Some(Table::new(self.reader, title.into(), self.place(), tree)),
+            _ => self.wrong_type("a table", &format!("{} as a table: `{{ key = value, … }}`", title.into())),
+        }
+    }
+
+    fn not_empty(&self) -> Vec<Value<'r, 't>> {
+        let elements = self.elements();
+        if elements.is_empty() {
+            let help = match self.need {
+                Need::Required => "write one value or more".to_string(),
+                Need::Optional => format!("write one value or more, or leave `{}` out", self.key),
+            };
+            self.reader.report(
+                Diagnostic::error("empty-list", format!("`{}` is an empty list", self.key))
+                    .at(self.place(), "nothing in it")
+                    .help(help),
+            );
+        }
+        elements
+    }
+
+    fn placed<T>(&self, value: T) -> Placed<T> {
+        Placed { value, place: self.place() }
+    }
+
+    fn wrong_type<T>(&self, wanted: &str, remedy: &str) -> Option<T> {
+        let found = match self.value.get_ref() {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "a whole number",
+            DeValue::Float(_) => "a number with a point",
+            DeValue::Boolean(_) => "`true` or `false`",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        };
+        let subject = match self.element {
+            Element::No => format!("`{}`", self.key),
+            Element::Yes => format!("each of `{}`", self.key),
+        };
+        self.reader.report(
+            Diagnostic::error("wrong-type", format!("{subject} must be {wanted}, not {found}"))
+                .at(self.place(), format!("this is {found}"))
+                .help(format!("write {remedy}")),
+        );
+        None
+    }
+
+    fn out_of_range<T>(&self, written: String, help: String) -> Option<T> {
+        self.reader.report(
+            Diagnostic::error("out-of-range", format!("`{}` cannot be {written}", self.key))
+                .at(self.place(), "out of range")
+                .help(help),
+        );
+        None
+    }
+}
