@@ -1,0 +1,131 @@
+//! Addresses and prefixes.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use super::Fault;
+use crate::base::name::NameBuf;
+use crate::base::prefix::{Prefix, PrefixError};
+use crate::base::special;
+
+/// An address and port to listen on.
+pub(in crate::config) fn socket_address(text: &str) -> Result<SocketAddr, Fault> {
+    text.parse().map_err(|_| {
+        let help = match text.rsplit_once(':') {
+            _ if text.parse::<IpAddr>().is_ok_and(|address| address.is_ipv4()) => {
+                format!("add the port: `{text}:PORT`")
+            }
+            Some((address, port)) if address.parse::<Ipv6Addr>().is_ok() && port.parse::<u16>().is_ok() => {
+                format!("did you mean `[{address}]:{port}`? an IPv6 address is in brackets before its port")
+            }
+            _ if text.parse::<IpAddr>().is_ok() => format!("add the port: `[{text}]:PORT`"),
+            Some(("", port)) => format!("write `0.0.0.0:{port}` for all IPv4 addresses, `[::]:{port}` for all of IPv6"),
+            Some(("localhost", port)) => format!("write addresses: `127.0.0.1:{port}` and `[::1]:{port}`"),
+            _ => "write an address and a port, like `127.0.0.1:5300` or `[::1]:5300`".to_string(),
+        };
+        Fault::new("bad-address", format!("`{text}` is not an address with a port"), "not a listen address", help)
+    })
+}
+
+/// An address and port to listen on for DNS that is encrypted.
+pub(in crate::config) fn encrypted_address(text: &str) -> Result<SocketAddr, Fault> {
+    let address = socket_address(text)?;
+    // RFC 7858 §3.1, RFC 9250 §4.1.1.
+    if address.port() == 53 {
+        return Err(Fault::new(
+            "plain-port",
+            format!("`{text}` has the port of unencrypted DNS"),
+            "encrypted DNS must not be here",
+            "use port 853 for TLS and QUIC, 443 for HTTPS",
+        ));
+    }
+    Ok(address)
+}
+
+/// The address of a mirror.
+pub(in crate::config) fn mirror_address(text: &str) -> Result<IpAddr, Fault> {
+    let address: IpAddr = text.parse().map_err(|_| {
+        let help = if text.parse::<SocketAddr>().is_ok() {
+            "write the address without a port; clients come to the port of the blobs URL"
+        } else if text.contains('/') {
+            "write one address, not a prefix"
+        } else if NameBuf::parse(text).is_ok() && text.contains(|letter: char| letter.is_ascii_alphabetic()) {
+            "write an address, or put the name under `host` to have it resolved"
+        } else {
+            "write an address like `192.0.2.10` or `2001:db8::10`"
+        };
+        Fault::new("bad-address", format!("`{text}` is not an address"), "not an address", help)
+    })?;
+    let Some(why) = special::impossible(address) else { return Ok(address) };
+    let help = match address {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => "write an address that clients elsewhere can reach".to_string(),
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => format!("write `{v4}`"),
+            None => "write the mirror's own address".to_string(),
+        },
+        IpAddr::V4(_) => "write the mirror's own address".to_string(),
+    };
+    Err(Fault::new("unusable-address", format!("`{text}` is {why}"), "no mirror can be here", help))
+}
+
+/// A prefix.
+pub(in crate::config) fn prefix(text: &str) -> Result<Prefix, Fault> {
+    text.parse().map_err(|error: PrefixError| match error {
+        PrefixError::HostBits(meant) => Fault::new(
+            "bad-prefix",
+            format!("`{text}` has bits set beyond its prefix length"),
+            "not the start of its block",
+            format!("write `{meant}`, or `{}` for the one address", text.split('/').next().unwrap_or(text)),
+        ),
+        other => Fault::new(
+            "bad-prefix",
+            format!("`{text}` is not a prefix: {other}"),
+            "not a prefix",
+            "write an address and a length, like `192.0.2.0/24` or `2001:db8::/32`",
+        ),
+    })
+}
+
+/// A prefix, or an address as the prefix that holds it alone.
+pub(in crate::config) fn address_or_prefix(text: &str) -> Result<Prefix, Fault> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(Prefix::holding(address, if address.is_ipv4() { 32 } else { 128 })),
+        Err(_) => prefix(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::fault;
+    use super::*;
+
+    #[test]
+    fn listen_addresses_need_a_port() {
+        assert!(socket_address("[::1]:0").is_ok());
+        assert!(fault(socket_address("127.0.0.1")).ends_with("add the port: `127.0.0.1:PORT`"));
+        assert!(fault(socket_address("::1")).ends_with("add the port: `[::1]:PORT`"));
+        assert!(fault(socket_address(":53")).contains("`0.0.0.0:53`"));
+        assert!(fault(socket_address("localhost:53")).contains("`127.0.0.1:53`"));
+        assert!(fault(socket_address("127.0.0.1:99999")).contains("like `127.0.0.1:5300`"));
+    }
+
+    #[test]
+    fn mirror_addresses_are_those_that_clients_can_reach() {
+        for text in ["192.0.2.10", "127.0.0.1", "10.0.0.1", "2001:db8::10", "::1", "fd00::1"] {
+            assert!(mirror_address(text).is_ok(), "{text}");
+        }
+        for text in ["0.0.0.0", "0.1.2.3", "::", "224.0.0.1", "ff02::1", "255.255.255.255", "fe80::1", "::ffff:1.2.3.4"]
+        {
+            assert!(fault(mirror_address(text)).starts_with("unusable-address"), "{text}");
+        }
+        assert!(fault(mirror_address("192.0.2.10:443")).contains("without a port"));
+        assert!(fault(mirror_address("192.0.2.0/24")).contains("not a prefix"));
+        assert!(fault(mirror_address("mirror.example")).contains("under `host`"));
+        assert!(fault(mirror_address("192.0.2.256")).contains("an address like"));
+    }
+
+    #[test]
+    fn a_prefix_with_host_bits_says_what_was_meant() {
+        assert!(fault(prefix("10.1.2.3/8")).ends_with("write `10.0.0.0/8`, or `10.1.2.3` for the one address"));
+        assert!(fault(prefix("10.0.0.0/33")).contains("0 to 32"));
+    }
+}

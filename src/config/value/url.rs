@@ -1,0 +1,144 @@
+//! URLs of registries and pages.
+//!
+//! **Not here**: resolving their hosts.
+
+use std::sync::Arc;
+
+use super::{Fault, is_host};
+use crate::config::Upstream;
+
+/// The parts of a URL.
+struct Url<'a> {
+    scheme: &'static str,
+    /// Lower case, without the scheme's own port.
+    authority: String,
+    /// Path, query and fragment.
+    rest: &'a str,
+}
+
+fn url(text: &str) -> Result<Url<'_>, Fault> {
+    let bad = |why: &str, help: &str| Fault::new("bad-url", format!("`{text}` {why}"), "not such a URL", help);
+    let form = "write it like `https://registry.example.com`";
+    if let Some(odd) = text.chars().find(|&c| !c.is_ascii_graphic() || "\"<>\\^`{|}".contains(c)) {
+        return Err(bad(
+            &format!("has {odd:?} in it"),
+            "write only what a URL may hold; others as `%` and two hex digits",
+        ));
+    }
+    let (scheme, rest) = text.split_once("://").ok_or_else(|| bad("has no scheme", form))?;
+    let (scheme, own_port) = match scheme.to_ascii_lowercase().as_str() {
+        "https" => ("https", 443),
+        "http" => ("http", 80),
+        _ => return Err(bad("is neither https nor http", form)),
+    };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    if authority.contains('@') {
+        return Err(bad("has a user in it", "leave user and password out: everybody is sent there"));
+    }
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => {
+            let digits = !port.is_empty() && port.bytes().all(|octet| octet.is_ascii_digit());
+            let port = digits.then(|| port.parse::<u16>().ok()).flatten().filter(|port| *port > 0);
+            (host, Some(port.ok_or_else(|| bad("has a bad port", "ports are numbers from 1 to 65535"))?))
+        }
+        _ => (authority, None),
+    };
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let host = match literal {
+        Some(v6) if v6.parse::<std::net::Ipv6Addr>().is_ok() => host.to_ascii_lowercase(),
+        None if is_host(host.strip_suffix('.').unwrap_or(host)) => {
+            host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+        }
+        _ => return Err(bad("has no valid host", form)),
+    };
+    let authority = match port {
+        Some(port) if port != own_port => format!("{host}:{port}"),
+        _ => host,
+    };
+    Ok(Url { scheme, authority, rest })
+}
+
+/// A base URL to which request paths are appended.
+pub(in crate::config) fn upstream(text: &str) -> Result<Upstream, Fault> {
+    let Url { scheme, authority, rest } = url(text)?;
+    let bad = |why: &str, help: &str| Err(Fault::new("bad-url", format!("`{text}` {why}"), "not a base URL", help));
+    if rest.contains(['?', '#']) {
+        return bad("has a query or fragment", "leave it out: request paths are appended to this URL");
+    }
+    let path = rest.trim_matches('/');
+    if path.split('/').any(|segment| matches!(segment, "." | "..")) || path.contains("//") {
+        return bad("has an odd path", "write the path of a repository, like `https://host/some/repo`");
+    }
+    // `https://host/v2` is what the API's base is elsewhere; here `/v2/` is put before the repository.
+    if path == "v2" || path.starts_with("v2/") {
+        return bad(
+            "begins its path with `v2`",
+            "leave `v2` out: requests go to `https://host/v2/some/repo/…` by themselves",
+        );
+    }
+    Ok(Upstream { scheme: scheme.into(), authority: authority.into(), path: path.into() })
+}
+
+/// The URL of a page.
+pub(in crate::config) fn page(text: &str) -> Result<Arc<str>, Fault> {
+    url(text).map(|_| text.into())
+}
+
+/// The host of an upstream.
+pub(in crate::config) fn host_of(upstream: &Upstream) -> &str {
+    match upstream.authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => host,
+        _ => &upstream.authority,
+    }
+}
+
+/// The port of an upstream.
+pub(in crate::config) fn port_of(upstream: &Upstream) -> u16 {
+    let own = if &*upstream.scheme == "https" { 443 } else { 80 };
+    let written = upstream.authority.strip_prefix(host_of(upstream)).and_then(|rest| rest.strip_prefix(':'));
+    written.and_then(|port| port.parse().ok()).unwrap_or(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::fault;
+    use super::*;
+
+    #[test]
+    fn base_urls_are_taken_apart() {
+        let upstream = |text| upstream(text).unwrap();
+        let expect = |scheme: &str, authority: &str, path: &str| Upstream {
+            scheme: scheme.into(),
+            authority: authority.into(),
+            path: path.into(),
+        };
+        assert_eq!(upstream("https://K8s.gcr.io"), expect("https", "k8s.gcr.io", ""));
+        assert_eq!(upstream("https://blob.k8s.io:443/"), expect("https", "blob.k8s.io", ""));
+        assert_eq!(upstream("http://[::1]:8080/some/repo/"), expect("http", "[::1]:8080", "some/repo"));
+        assert_eq!(host_of(&upstream("http://[::1]")), "[::1]");
+        assert_eq!(host_of(&upstream("https://blob.k8s.io:8443")), "blob.k8s.io");
+    }
+
+    #[test]
+    fn urls_that_are_none_say_why() {
+        for (text, why) in [
+            ("k8s.gcr.io", "has no scheme"),
+            ("ftp://k8s.gcr.io", "neither https nor http"),
+            ("https://", "no valid host"),
+            ("https://a b", "has ' ' in it"),
+            ("https://user:pw@host", "has a user"),
+            ("https://host:0", "bad port"),
+            ("https://host:", "bad port"),
+            ("https://host:+80", "bad port"),
+            ("https://[::1", "no valid host"),
+            ("https://-x.example", "no valid host"),
+            ("https://host/?q", "query or fragment"),
+            ("https://host/../x", "odd path"),
+            ("https://host/v2/", "begins its path with `v2`"),
+        ] {
+            assert!(fault(upstream(text)).contains(why), "{text}: {}", fault(upstream(text)));
+        }
+        assert!(page("https://example.com/privacy?lang=en#top").is_ok());
+    }
+}
