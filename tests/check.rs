@@ -28,7 +28,7 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
-/// What is said of a text.
+/// The report on a text.
 fn output(text: &str) -> String {
     match config::read("pharos.toml", text) {
         Ok((_, warnings)) => format!("{}ok\n", report(&warnings, Style::Plain)),
@@ -36,16 +36,34 @@ fn output(text: &str) -> String {
     }
 }
 
-/// What is said of a case.
+/// The report on a case.
 fn output_of(case: &Path) -> String {
     if !case.is_dir() {
-        return output(&fs::read_to_string(case).unwrap());
+        return without_lists(&output(&fs::read_to_string(case).unwrap()));
     }
     let said = match config::read_file(&case.join("pharos.toml")) {
         Ok(read) => format!("{}ok\n", report(&read.warnings, Style::Plain)),
         Err(problems) => report(&problems, Style::Plain),
     };
-    said.replace(&format!("{}/", case.display()), "")
+    without_lists(&said.replace(&format!("{}/", case.display()), ""))
+}
+
+/// Cuts the lists of known keys, so that a new key changes no case: `an_unknown_key_gets_the_list_of_known_ones` has a whole
+/// list.
+fn without_lists(report: &str) -> String {
+    const LIST: &str = "known keys: ";
+    let cut =
+        |line: &str| line.split_once(LIST).map_or_else(|| line.to_string(), |(start, _)| format!("{start}{LIST}…"));
+    report.split('\n').map(cut).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn an_unknown_key_gets_the_list_of_known_ones() {
+    let problems = config::read("pharos.toml", "[dns.quic]\nlistn = '[::1]:853'\n[dns.rrl]\nrate = 1\n").unwrap_err();
+    let helps: Vec<_> =
+        problems.iter().filter(|problem| problem.code == "unknown-key").map(|problem| &problem.help).collect();
+    let rrl = "known keys: `responses-per-second`, `window`, `slip`, `ipv4-prefix`, `ipv6-prefix`, `exempt`";
+    assert_eq!(helps, [&Some("did you mean `listen`? known keys: `listen`".to_string()), &Some(rrl.to_string())]);
 }
 
 #[test]
@@ -274,4 +292,16 @@ fn the_page_of_warnings_is_the_table() {
         fs::write(&path, &page).unwrap();
     }
     assert_eq!(fs::read_to_string(&path).unwrap_or_default(), page);
+}
+
+#[test]
+fn the_page_of_keys_is_made_from_the_rows() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let filled = config::page::fill(&page).unwrap();
+    if std::env::var_os("PHAROS_BLESS").is_some() {
+        fs::write(&path, &filled).unwrap();
+        return;
+    }
+    assert!(page == filled, "docs/configuration.md is not that of the rows: bless it");
 }

@@ -46,7 +46,7 @@ section! {
         /// File with the bearer token for overrides over this listener: 20 to 344 characters, for example of
         /// `openssl rand -hex 32`. A reload reads it again. Needs `[control]`.
         ///
-        /// A file of its own need not be readable by everyone who may read the configuration.
+        /// A file of its own can have a stricter mode than the configuration.
         token_file: Option<Text> = file("token-file", FileUse::Token)
             .otherwise("no overrides over this listener")
             .example("\"/etc/pharos/admin.token\""),

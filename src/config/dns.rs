@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::check::Check;
 use super::encrypted::{DnsTlsSpec, Encrypted, HttpsSpec, QuicSpec, same_https};
-use super::field::section;
+use super::field::{Section as _, section};
 use super::row::{duration, file, hours, number, secs, table, text, texts};
 use super::spec::Text;
 use super::{FileUse, limits, value};
@@ -234,20 +234,41 @@ pub struct SecretsFile {
     pub place: Place,
 }
 
-impl Check<'_> {
-    pub(super) fn check_dns(&mut self, spec: &DnsSpec) -> Dns {
+impl Dns {
+    /// The numbers and durations of a table, which need no check beyond their rows; everything else is left out.
+    fn of(spec: &DnsSpec) -> Self {
         Dns {
-            listen: match &spec.listen {
-                Some(texts) => self.check_listen(texts),
-                None => DNS_LISTEN.to_vec(),
-            },
-            listen_is_default: spec.listen.is_none(),
+            listen: DNS_LISTEN.to_vec(),
+            listen_is_default: true,
+            encrypted: None,
             udp_threads: spec.udp_threads,
             udp_batch: spec.udp_batch,
             udp_payload: spec.udp_payload,
             tcp_connections: spec.tcp_connections,
             tcp_connections_per_client: spec.tcp_connections_per_client,
             tcp_idle: spec.tcp_idle,
+            ecs_from: None,
+            cookie_secrets: None,
+            nsid: None,
+            identity: None,
+            version: None,
+            rrl: None,
+        }
+    }
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Dns::of(&DnsSpec::absent(Place::whole_file(&"".into())))
+    }
+}
+
+impl Check<'_> {
+    pub(super) fn check_dns(&mut self, spec: &DnsSpec) -> Dns {
+        let default = Dns::of(spec);
+        Dns {
+            listen: spec.listen.as_ref().map_or(default.listen, |texts| self.check_listen(texts)),
+            listen_is_default: spec.listen.is_none(),
             ecs_from: spec.ecs_from.as_ref().map(|texts| self.check_prefixes(texts)),
             cookie_secrets: spec.cookie_secrets.as_ref().and_then(|text| {
                 let path = self.path(text)?;
@@ -265,6 +286,7 @@ impl Check<'_> {
                 exempt: self.check_prefixes(&rrl.exempt),
             }),
             encrypted: self.check_encrypted(spec),
+            ..default
         }
     }
 

@@ -26,16 +26,16 @@ section! {
         /// Rules, tried in order. The first whose every condition matches the client decides; if none does, `default`.
         rules: Vec<RuleSpec> = tables::<RuleSpec>("rules", limits::MAX_RULES).example("[{ country = \"DE\", mirrors = [\"fra\"] }]"),
 
-        /// Mirrors of clients that match no rule: a list, or a table with `mirrors` and `weights`, or with `nearest`. They
-        /// also follow the mirrors of each rule.
+        /// Mirrors of clients that match no rule: a list, or a table with `mirrors` and `weights`, or with `nearest`. The
+        /// same mirrors follow those of each rule.
         ///
         /// Without them a client could get an empty answer.
         default: Option<DefaultSpec> = other("default", "list of mirrors, or table")
             .required_or("add `default = [\"MIRROR\"]`")
             .example("[\"fra\", \"iad\"]"),
 
-        /// Mirrors in one answer: the first usable ones of the rule, or of its fallback if none is, never of both. Clients
-        /// take the addresses of an answer in any order.
+        /// Mirrors in one answer: the first usable ones of the rule, or of its fallback if the rule has no usable one, never
+        /// of both. Clients take the addresses of an answer in any order.
         ///
         /// One keeps clients at the nearest mirror; with more, a client can turn to another one itself.
         answer_mirrors: Option<u8> = number("answer-mirrors", 1..=8, "mirrors").otherwise("`1`").example("2"),

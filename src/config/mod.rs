@@ -19,6 +19,7 @@ mod horizons;
 pub mod limits;
 mod mirrors;
 mod networks;
+pub mod page;
 mod probe;
 mod rankings;
 mod reader;

@@ -37,7 +37,7 @@ section! {
         /// tags and referrers, and for blobs that no mirror can serve. Never name `k8s.gcr.io` or `registry.k8s.io`.
         ///
         /// A steered name or this listener is an error, because clients would be sent back here. The two names are a
-        /// warning, because they only redirect.
+        /// warning, because both only redirect.
         canonical: Option<Text> = text("canonical", "URL").required().example("\"https://registry.example.com\""),
 
         /// Base URL of the steered name. It may have a port.
@@ -123,7 +123,7 @@ section! {
         /// Certificate and key. With them the listener serves HTTPS.
         tls: Option<TlsSpec> = table::<TlsSpec>("tls")
             .otherwise("plain HTTP")
-            .restart_unless(|a, b| has_tls(a) == has_tls(b))
+            .restart_unless_kept(|a, b| has_tls(a) == has_tls(b))
             .example("{ cert = \"fullchain.pem\", key = \"privkey.pem\" }"),
     }
 }

@@ -39,7 +39,7 @@ section! {
         /// The longest time between two lookups of a host. A longer TTL is lowered to it, also in answers with these
         /// addresses.
         ///
-        /// An operator who moves a mirror and forgot to lower a TTL of days waits an hour.
+        /// If a mirror moves while its name has a TTL of days, clients follow within an hour.
         greatest_ttl: Option<Placed<Duration>> = duration("greatest-ttl", secs(1)..=hours(24))
             .default(GREATEST_TTL_DEFAULT)
             .example("\"2h\""),

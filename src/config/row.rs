@@ -146,6 +146,8 @@ pub enum Restart {
     Never,
     /// The old value holds until a restart, if this function finds the two configurations unequal.
     Unless(fn(&Config, &Config) -> bool),
+    /// As [`Restart::Unless`], for a table whose keys a reload changes: only adding or removing the table takes a restart.
+    UnlessKept(fn(&Config, &Config) -> bool),
     /// As the table that the key is in.
     WithTable,
 }
@@ -206,6 +208,12 @@ impl<K> Key<K> {
     /// Keeps the old value until a restart, unless `same` holds for the configuration at the start and the new one.
     pub(super) const fn restart_unless(mut self, same: fn(&Config, &Config) -> bool) -> Self {
         self.row.restart = Restart::Unless(same);
+        self
+    }
+
+    /// Keeps a table, or its absence, until a restart, unless `same` holds for the configuration at the start and the new one.
+    pub(super) const fn restart_unless_kept(mut self, same: fn(&Config, &Config) -> bool) -> Self {
+        self.row.restart = Restart::UnlessKept(same);
         self
     }
 
@@ -347,7 +355,7 @@ pub fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
     fn collect(part: Part, started: &Config, now: &Config, keys: &mut Vec<String>) {
         for row in part.rows {
             let inner = row.inner();
-            if let Restart::Unless(same) = row.restart
+            if let Restart::Unless(same) | Restart::UnlessKept(same) = row.restart
                 && !same(started, now)
             {
                 keys.push(match inner {

@@ -49,7 +49,7 @@ section! {
         allow: Vec<Text> = texts("allow", "code").example("[\"unknown-asn\"]"),
 
         /// DNS over UDP and TCP.
-        dns: DnsSpec = table::<DnsSpec>("dns"),
+        dns: DnsSpec = table::<DnsSpec>("dns").otherwise("the defaults of its keys"),
 
         /// The companion HTTP listener.
         registry: Option<RegistrySpec> = table::<RegistrySpec>("registry").otherwise("off"),
@@ -63,16 +63,16 @@ section! {
         /// Probes of mirrors.
         ///
         /// Without the table every mirror counts as healthy.
-        probe: Option<ProbeSpec> = table::<ProbeSpec>("probe").otherwise("off").restart_unless(|a, b| a.probe.is_some() == b.probe.is_some()),
+        probe: Option<ProbeSpec> = table::<ProbeSpec>("probe").otherwise("off").restart_unless_kept(|a, b| a.probe.is_some() == b.probe.is_some()),
 
         /// Resolving the hosts of mirrors.
-        resolver: Option<ResolverSpec> = table::<ResolverSpec>("resolver"),
+        resolver: Option<ResolverSpec> = table::<ResolverSpec>("resolver").otherwise("the defaults of its keys"),
 
         /// Keys of transfers, by name.
         keys: Vec<Named<KeySpec>> = names::<KeySpec>("keys"),
 
         /// Zones.
-        zones: Zones = tables::<ZoneSpec>("zone", limits::MAX_ITEMS),
+        zones: Zones = tables::<ZoneSpec>("zone", limits::MAX_ITEMS).otherwise("required"),
 
         /// Sources of labels, by name.
         networks: Vec<Named<NetworkSpec>> = names::<NetworkSpec>("networks"),

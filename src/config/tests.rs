@@ -2,8 +2,16 @@
 
 use std::path::Path;
 
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
 use super::dns::DNS_LISTEN;
+use super::row::{Absent, Kind};
 use super::*;
+use crate::base::geo::Coordinates;
+use crate::base::ids::{HorizonId, KeyId, MirrorId};
+use crate::base::time::Ttl;
+use crate::base::tsig::Algorithm;
 use crate::steer::Weights;
 
 const SAMPLE: &str = include_str!("../../tests/check/sample-complete.toml");
@@ -155,7 +163,8 @@ fn every_key_has_its_effect() {
     assert_eq!(copy.file.as_deref(), Some(Path::new("copies/copy.example")));
     assert_eq!(config.networks[3].provider.as_deref(), Some("linode"));
     let shown: Vec<String> = config.horizons[0].rules.iter().map(|rule| show(&rule.conditions)).collect();
-    let all = "network 0 vpn desk, region eastus, asn 64512, country DE, continent EU, subdivision DE-BE";
+    let all =
+        "network 0 vpn desk, provider azure, region eastus, asn 64512, country DE, continent EU, subdivision DE-BE";
     assert_eq!(shown, ["network 0 3", all]);
     assert_eq!(config.horizons[0].rules[0].fallback, [MirrorId(1)]);
     let [blobs, rest] = &config.horizons[..] else { panic!("two horizons") };
@@ -191,4 +200,96 @@ fn defaults_hold_where_nothing_is_written() {
 fn fewer_connections_leave_fewer_per_client() {
     let text = "dns.tcp-connections = 8\nzone = { name = 'example.com', file = 'example.zone' }\n";
     assert_eq!(config("pharos.toml", text).dns.tcp_connections_per_client, 8);
+}
+
+/// Every row with the name of its table.
+fn rows() -> impl Iterator<Item = (String, row::Row)> {
+    page::parts().into_iter().flat_map(|(name, part)| part.rows.iter().map(move |row| (name.clone(), *row)))
+}
+
+#[test]
+fn every_default_lies_in_its_range_and_has_a_reason() {
+    for (table, row) in rows() {
+        let place = format!("`{}` of `{table}`", row.name);
+        let (effect, reason) = page::documentation(&row);
+        assert!(effect.ends_with('.') && effect.len() > 5, "{place} has no documentation: {effect}");
+        let is_argued = match (row.absent, row.kind) {
+            (Absent::Number(number), Kind::Number { range: (low, high), .. }) => {
+                assert!((low..=high).contains(&number), "{place}: {number}");
+                true
+            }
+            (Absent::Duration(duration), Kind::Duration { range: (least, greatest) }) => {
+                assert!((least..=greatest).contains(&duration), "{place}: {duration:?}");
+                true
+            }
+            _ => false,
+        };
+        assert!(!is_argued || reason.is_some(), "{place}: its default has no reason");
+        if let Some(other) = row.at_most {
+            let rows: Vec<_> = rows().filter(|(name, _)| *name == table).map(|(_, row)| row.name).collect();
+            let position = |name| rows.iter().position(|other| *other == name);
+            assert!(position(other) < position(row.name) && position(other).is_some(), "{place}: `{other}` is later");
+        }
+    }
+}
+
+#[test]
+fn every_example_is_a_value_of_its_key() {
+    for (table, row) in rows().filter(|(_, row)| !row.example.is_empty()) {
+        let text = format!("{} = {}\n", row.name, row.example);
+        let reader = Reader::new("pharos.toml".into(), &text);
+        let tree = reader.parse().unwrap_or_else(|| panic!("{table}: {text}"));
+        let value = Table::document(&[(&reader, &tree)]).take(row.name).unwrap();
+        match row.kind {
+            Kind::Number { range: (low, high), .. } => drop(value.number(low..=high)),
+            Kind::Numbers { range: (low, high), .. } => drop(value.numbers(low..=high)),
+            Kind::Duration { range: (least, greatest) } => drop(value.duration(least..=greatest)),
+            Kind::Flag => drop(value.flag()),
+            Kind::Text { .. } | Kind::File { .. } => drop(value.text()),
+            Kind::Texts { .. } => drop(value.texts()),
+            Kind::Table(_) | Kind::Names(_) => drop(value.table(row.name)),
+            Kind::Tables { .. } => value.elements().iter().for_each(|value| drop(value.table(row.name))),
+            Kind::Other { .. } => {}
+        }
+        drop(tree);
+        assert_eq!(reader.into_problems(), [], "{table}: {text}");
+    }
+}
+
+/// The keys of a table that no table of the text has.
+fn missing(name: &str, part: row::Part, tables: &[&DeTable<'_>]) -> Vec<String> {
+    let mut missing = Vec::new();
+    for row in part.rows {
+        let of = |table: &&'_ DeTable<'_>| table.iter().any(|(key, _)| key.get_ref() == row.name);
+        if !tables.iter().any(of) && row.instead_of.is_none() {
+            missing.push(format!("`{}` of `{name}`", row.name));
+        }
+        let Some(inner) = row.inner() else { continue };
+        let values = tables.iter().flat_map(|table| table.iter()).filter(|(key, _)| key.get_ref() == row.name);
+        let mut found: Vec<&DeTable<'_>> = Vec::new();
+        for (_, value) in values {
+            let elements = match value.get_ref() {
+                DeValue::Array(array) => array.iter().map(Spanned::get_ref).collect(),
+                DeValue::Table(table) if matches!(row.kind, Kind::Names(_)) => {
+                    table.iter().map(|(_, value)| value.get_ref()).collect()
+                }
+                other => vec![other],
+            };
+            found.extend(elements.into_iter().filter_map(|value| match value {
+                DeValue::Table(table) => Some(table),
+                _ => None,
+            }));
+        }
+        missing.extend(self::missing(row.name, inner, &found));
+    }
+    missing
+}
+
+#[test]
+fn everything_has_every_key() {
+    let tree = DeTable::parse(EVERYTHING).unwrap();
+    assert_eq!(missing("config", page::parts()[0].1, &[tree.get_ref()]), [] as [String; 0]);
+    let without = DeTable::parse("[dns]\nlisten = '[::1]:53'\n").unwrap();
+    let found = missing("config", page::parts()[0].1, &[without.get_ref()]);
+    assert!(found.contains(&"`udp-batch` of `dns`".to_string()) && found.contains(&"`fall` of `probe`".to_string()));
 }

@@ -33,7 +33,7 @@ section! {
         /// File with the secret in base64, 16 bytes at least, for example of `openssl rand -base64 32`. A reload reads it
         /// again.
         ///
-        /// A file of its own need not be readable by everyone who may read the configuration.
+        /// A file of its own can have a stricter mode than the configuration.
         secret_file: Option<Text> = file("secret-file", FileUse::Secret)
             .otherwise("required, or `secret`")
             .example("\"xfer.key\""),
@@ -54,7 +54,7 @@ section! {
         /// Over TLS 1.2 a transfer is refused, because RFC 9103 forbids it.
         allow: Vec<Text> = texts("allow", "party").example("[\"192.0.2.0/24 key:xfer.example\"]"),
 
-        /// Servers that get a NOTIFY for each new serial, until they answer: six attempts in two minutes. The port is 53
+        /// Servers that get a NOTIFY for each new serial, each until it answers: six attempts in two minutes. The port is 53
         /// unless written.
         notify: Vec<Text> = texts("notify", "`ADDRESS[:PORT]`, with or without `key:NAME`")
             .example("[\"192.0.2.7 key:xfer.example\"]"),

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::Engine;
 use crate::base::name::NameBuf;
@@ -21,18 +20,9 @@ pub(super) fn dns(listen: &[&str]) -> config::Dns {
         listen: listen.iter().map(|address| address.parse().unwrap()).collect(),
         listen_is_default: false,
         udp_threads: Some(2),
-        udp_batch: 32,
-        udp_payload: 1232,
         tcp_connections: 100,
         tcp_connections_per_client: 10,
-        tcp_idle: Duration::from_secs(10),
-        ecs_from: None,
-        cookie_secrets: None,
-        nsid: None,
-        identity: None,
-        version: None,
-        rrl: None,
-        encrypted: None,
+        ..config::Dns::default()
     }
 }
 

@@ -59,7 +59,7 @@ pages! {
     limits_are_those_of_the_sources: "docs/limits.md" by limits::run;
     architecture_has_a_picture_alone: "docs/architecture.md" by picture;
     security_model_has_nothing_to_run: "docs/security.md" by nothing;
-    contributing_has_nothing_to_run: "CONTRIBUTING.md" by nothing;
+    contributing_shows_parts_of_sources: "CONTRIBUTING.md" by parts_of_sources;
     the_changelog_has_nothing_to_run: "CHANGELOG.md" by nothing;
     security_has_nothing_to_run: "SECURITY.md" by nothing;
     compliance_has_nothing_to_run: "docs/compliance.md" by nothing;
@@ -89,6 +89,21 @@ fn feeds(page: &Page) {
 /// A page whose fences are pictures.
 fn picture(page: &Page) {
     page.claim_all("picture");
+}
+
+/// A page whose fences are parts of source files.
+fn parts_of_sources(page: &Page) {
+    let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for fence in page.claim_all("part-of") {
+        let file = fence.info.get("part-of").unwrap();
+        let source = std::fs::read_to_string(page::root().join(file)).unwrap();
+        assert!(
+            squeezed(&source).contains(&squeezed(&fence.text)),
+            "{}:{}: not in {file}",
+            page.path.display(),
+            fence.line
+        );
+    }
 }
 
 /// `tests/first_steps.rs` compares the demonstration with this page.

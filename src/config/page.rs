@@ -1,0 +1,159 @@
+//! The tables of `docs/configuration.md`, made from the rows.
+//!
+//! The page has a block for each table of the configuration, between `<!-- keys: NAME -->` and `<!-- end -->`. [`fill`]
+//! writes the blocks anew; the prose around them is written in the page.
+//!
+//! **Invariants**: every table of the configuration has exactly one block.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::field::Section as _;
+use super::row::{Absent, Kind, Part, Restart, Row};
+use super::spec::Spec;
+
+const BEGIN: &str = "<!-- keys: ";
+const BEGIN_END: &str = " -->\n";
+const END: &str = "<!-- end -->";
+
+/// All tables of the configuration by the names of their blocks: `config` is the top, others are paths like `dns.rrl`.
+pub fn parts() -> Vec<(String, Part)> {
+    fn collect(path: &str, part: Part, parts: &mut Vec<(String, Part)>) {
+        parts.push((if path.is_empty() { "config" } else { path }.to_string(), part));
+        for row in part.rows {
+            if let Some(inner) = row.inner() {
+                let dot = if path.is_empty() { "" } else { "." };
+                collect(&format!("{path}{dot}{}", row.name), inner, parts);
+            }
+        }
+    }
+    let mut parts = Vec::new();
+    collect("", Spec::PART, &mut parts);
+    parts
+}
+
+/// The page with its blocks written anew, or the problem with its blocks.
+pub fn fill(page: &str) -> Result<String, String> {
+    let mut parts = parts();
+    let (mut filled, mut rest) = (String::with_capacity(page.len()), page);
+    while let Some(at) = rest.find(BEGIN) {
+        let (before, block) = rest.split_at(at);
+        let name_end = block.find(BEGIN_END).ok_or("a block has no name")?;
+        let name = &block[BEGIN.len()..name_end];
+        let end = block.find(END).ok_or_else(|| format!("the block `{name}` has no end"))?;
+        let found = parts.iter().position(|(other, _)| other == name);
+        let (_, part) = parts.remove(found.ok_or_else(|| format!("the block `{name}` is unknown, or there twice"))?);
+        let _ = write!(filled, "{before}{BEGIN}{name}{BEGIN_END}{}{END}", table(part));
+        rest = &block[end + END.len()..];
+    }
+    filled.push_str(rest);
+    match parts.first() {
+        Some((missing, _)) => Err(format!("the page has no block `{missing}`")),
+        None => Ok(filled),
+    }
+}
+
+/// The rows of a table in Markdown.
+fn table(part: Part) -> String {
+    let mut text = "| key | value | default | meaning | example |\n|---|---|---|---|---|\n".to_string();
+    for row in part.rows {
+        let (effect, reason) = documentation(row);
+        let mut meaning = effect;
+        if let Some(reason) = reason {
+            meaning += &format!(" {reason}");
+        }
+        meaning += match row.restart {
+            Restart::Never => "",
+            Restart::Unless(_) | Restart::WithTable => " **A change takes a restart.**",
+            Restart::UnlessKept(_) => " **Adding or removing it takes a restart.**",
+        };
+        let example = if row.example.is_empty() { String::new() } else { format!("`{}`", row.example) };
+        let _ = writeln!(text, "| `{}` | {} | {} | {meaning} | {example} |", row.name, value(row), default(row));
+    }
+    text
+}
+
+/// The effect of a key, and the reason if there is one.
+pub fn documentation(row: &Row) -> (String, Option<String>) {
+    let mut paragraphs = row.doc.split("\n\n").map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    (paragraphs.next().unwrap_or_default(), paragraphs.next())
+}
+
+/// The type and range of a key.
+fn value(row: &Row) -> String {
+    match row.kind {
+        Kind::Number { range: (low, high), unit } => {
+            let high = row.at_most.map_or_else(|| grouped(high), |key| format!("`{key}`"));
+            format!("{} to {high} {unit}", grouped(low)).trim_end().to_string()
+        }
+        Kind::Numbers { range: (low, high), .. } => format!("list of numbers, {} to {}", grouped(low), grouped(high)),
+        Kind::Duration { range: (least, greatest) } => format!("duration, {} to {}", lasting(least), lasting(greatest)),
+        Kind::Flag => "`true` or `false`".to_string(),
+        Kind::Text { form } | Kind::Other { form } => form.to_string(),
+        Kind::Texts { form } => format!("list: {form}"),
+        Kind::File { .. } => "path".to_string(),
+        Kind::Table(_) => "table".to_string(),
+        Kind::Tables { .. } => "list of tables".to_string(),
+        Kind::Names(_) => "table of tables, by name".to_string(),
+    }
+}
+
+/// The effect of leaving a key out.
+fn default(row: &Row) -> String {
+    if let Some(other) = row.instead_of {
+        return format!("instead of `{other}`");
+    }
+    match row.absent {
+        Absent::Number(number) => format!("`{number}`"),
+        Absent::Duration(duration) => format!("`\"{}\"`", lasting(duration).replace(' ', "")),
+        Absent::Flag(flag) => format!("`{flag}`"),
+        Absent::Text(text) => format!("`\"{text}\"`"),
+        Absent::Words(words) => words.to_string(),
+        Absent::Required { .. } => "required".to_string(),
+        Absent::RequiredWithout { others, .. } => {
+            let others: Vec<String> = others.iter().map(|other| format!("`{other}`")).collect();
+            format!("required without {}", others.join(" and "))
+        }
+    }
+}
+
+/// A duration in its largest whole unit.
+fn lasting(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let fits = |(length, _): &&(u128, &str)| millis >= *length && millis.is_multiple_of(*length);
+    match units.iter().find(fits) {
+        Some((length, unit)) => format!("{} {unit}", millis / length),
+        None => "0 s".to_string(),
+    }
+}
+
+/// A number with its digits in groups of three.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let first = digits.len() % 3;
+    let mut groups: Vec<&str> = Vec::new();
+    if first > 0 {
+        groups.push(&digits[..first]);
+    }
+    groups.extend((first..digits.len()).step_by(3).map(|at| &digits[at..at + 3]));
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_without_a_block_is_reported() {
+        let all: String = parts().iter().map(|(name, _)| format!("{BEGIN}{name}{BEGIN_END}{END}\n")).collect();
+        let filled = fill(&all).unwrap();
+        assert!(filled.contains("| `udp-batch` | 1 to 128 datagrams | `32` | Datagrams received"), "{filled}");
+        assert!(filled.contains("| `tcp-connections-per-client` | 1 to `tcp-connections` connections | `64` |"));
+        assert!(filled.contains("| `interval` | duration, 100 ms to 1 h | `\"10s\"` |"));
+        assert_eq!(fill(&filled).as_deref(), Ok(&*filled));
+        let without = all.replacen("<!-- keys: dns.rrl -->\n<!-- end -->\n", "", 1);
+        assert_eq!(fill(&without), Err("the page has no block `dns.rrl`".to_string()));
+        assert!(fill(&format!("{all}{all}")).unwrap_err().contains("there twice"));
+    }
+}
