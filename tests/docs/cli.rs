@@ -57,6 +57,11 @@ pub(crate) fn run(page: &Page) {
         page.claim_all("help");
         return;
     }
-    assert_eq!(fs::read_to_string(path).unwrap(), found, "{} is not what `--help` prints", page.path.display());
+    assert_eq!(
+        fs::read_to_string(path).unwrap(),
+        found,
+        "{} is not the output of `--help`: `PHAROS_BLESS=1 cargo test --test docs` writes it anew",
+        page.path.display()
+    );
     page.claim_all("help");
 }

@@ -61,6 +61,7 @@ fn every_rule_finds_its_pattern_and_nothing_else() {
     let one = |line, rule, words: &str| vec![(line, rule, words.to_string())];
     assert_eq!(found("# What it does\n"), one(1, 1, "what"));
     assert_eq!(found("# A list\n\nWhoever\nasks"), one(3, 2, "whoever"));
+    assert_eq!(found("nobody's"), one(1, 2, "nobody's"));
     assert_eq!(found("It is\nwhat\nis served."), one(2, 2, "what is"));
     assert_eq!(found("| a | b |\n|---|---|\n| x | None where no\nkey is set |\n"), one(3, 3, "none where"));
     assert_eq!(found("- All but for one"), one(1, 4, "but for"));

@@ -103,7 +103,9 @@ pub(crate) fn matches(text: &Text) -> Vec<Match> {
         let first = PATTERNS.iter().filter(fits).find_map(|pattern| {
             let words = pattern.words.split(' ').zip(&text.words[start..]);
             let words: Vec<&str> = words
-                .filter_map(|(any, (_, word))| word.as_deref().filter(|word| any.split('|').any(|one| one == *word)))
+                .filter_map(|(any, (_, word))| {
+                    word.as_deref().filter(|word| any.split('|').any(|one| is_form(one, word)))
+                })
                 .collect();
             (words.len() == pattern.words.split(' ').count()).then(|| Match {
                 line: text.words[start].0,
@@ -114,6 +116,11 @@ pub(crate) fn matches(text: &Text) -> Vec<Match> {
         found.extend(first);
     }
     found
+}
+
+/// Whether a word is this one, or its possessive.
+fn is_form(of: &str, word: &str) -> bool {
+    word.strip_suffix("'s").unwrap_or(word) == of
 }
 
 /// The patterns in a text, each as its line and a sentence.
