@@ -16,6 +16,8 @@ Every command finds its configuration in the same order: `--config FILE`, the en
 `./pharos.toml`, `/etc/pharos/pharos.toml`. If `--config` does not name it, its path is printed on standard error.
 ";
 
+const REMEDY: &str = "`PHAROS_BLESS=1 cargo test --test docs` writes the page anew";
+
 /// The page as the binary has it.
 fn generated() -> String {
     let mut text = HEAD.to_string();
@@ -57,11 +59,11 @@ pub(crate) fn run(page: &Page) {
         page.claim_all("help");
         return;
     }
-    assert_eq!(
-        fs::read_to_string(path).unwrap(),
-        found,
-        "{} is not the output of `--help`: `PHAROS_BLESS=1 cargo test --test docs` writes it anew",
-        page.path.display()
-    );
+    let written = fs::read_to_string(path).unwrap();
+    let lines = (1..).zip(written.lines().zip(found.lines()));
+    for (line, (page, help)) in lines {
+        assert!(page == help, "docs/cli.md:{line}: `{page}`, but `--help` has `{help}`; {REMEDY}");
+    }
+    assert!(written == found, "docs/cli.md has not as many lines as `--help`; {REMEDY}");
     page.claim_all("help");
 }

@@ -74,7 +74,7 @@ fn assert_tables(page: &Page) {
         format!("{}; doubles up to {most} minutes", secs(held)),
         format!("{} h", probe.expiring.as_secs() / 3600),
     ];
-    let rows = &table("what").rows;
+    let rows = &table("setting").rows;
     assert_eq!(rows.len(), expected.len());
     rows.iter().zip(expected).for_each(|(row, start)| assert!(row[1].starts_with(&start), "{row:?}, not {start}"));
     let verdicts: BTreeSet<&str> = table("verdict").rows.iter().map(|row| &*row[0]).collect();
