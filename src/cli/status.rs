@@ -12,7 +12,7 @@ use super::server::{SOCKET_OPTION, Server};
 use super::{OK, put};
 use crate::base::text::shown;
 use crate::control::client::Question;
-use crate::control::view::{PanicView, StatusView, TroubleView};
+use crate::control::view::{PanicView, StatusView, TroubleView, UnwrittenView};
 use crate::inspect::words;
 
 /// What `status` is asked.
@@ -77,8 +77,16 @@ fn text(view: &StatusView) -> String {
     let panics = view.panics.iter().map(|PanicView { horizon, family }| {
         format!("{horizon} ({family}): most mirrors do not answer, so mirrors that are down are given")
     });
-    let parts =
-        [("panic", panics.collect::<Vec<_>>()), ("overrides", orders.collect()), ("troubles", troubles.collect())];
+    let unwritten = view
+        .unwritten
+        .iter()
+        .map(|UnwrittenView { file, error, since, .. }| format!("{file}: not written since {since}: {error}"));
+    let parts = [
+        ("panic", panics.collect::<Vec<_>>()),
+        ("overrides", orders.collect()),
+        ("troubles", troubles.collect()),
+        ("state files", unwritten.collect()),
+    ];
     for (head, lines) in parts {
         for (at, line) in lines.iter().enumerate() {
             text += &format!("{:<12}{}\n", if at == 0 { head } else { "" }, shown(line));

@@ -29,6 +29,7 @@ use crate::inspect::view::{Known, OrderView, describe};
 use crate::live::{Published, Readiness, RetransferError, Retransferred, Retransfers};
 use crate::mirror::{Forced, Order};
 use crate::process::Clock;
+use crate::process::state::StateFiles;
 use crate::process::work::{self, Lane, Lost};
 use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
@@ -43,6 +44,7 @@ pub type Response = hyper::Response<Full<Bytes>>;
 /// Answers what an operator asks.
 pub struct Desk {
     readiness: Arc<Readiness>,
+    files: StateFiles,
     /// There once the server serves.
     running: OnceLock<Running>,
 }
@@ -58,8 +60,8 @@ pub(super) struct Running {
 }
 
 impl Desk {
-    pub(super) fn new(readiness: Arc<Readiness>) -> Self {
-        Desk { readiness, running: OnceLock::new() }
+    pub(super) fn new(readiness: Arc<Readiness>, files: StateFiles) -> Self {
+        Desk { readiness, files, running: OnceLock::new() }
     }
 
     /// Answers from this from now on.
@@ -88,7 +90,7 @@ impl Desk {
             Request::Ready | Request::Status => {
                 let now = running.clock.now();
                 let age = now.0.saturating_sub(running.published.published_at().0);
-                Ok(Answer::json(&view::status(&snapshot, obstacle, probes, age, now.0)))
+                Ok(Answer::json(&view::status(&snapshot, obstacle, probes, &self.files.failing(), age, now.0)))
             }
             Request::Mirrors => Ok(Answer::json(&view::mirrors(&snapshot, probes))),
             Request::Mirror(name) => Ok(Answer::json(&view::mirror(&snapshot, find(&snapshot, &name)?, probes))),

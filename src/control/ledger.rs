@@ -9,20 +9,18 @@
 
 use std::future::pending;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tracing::info;
 
 use super::store;
 use crate::base::time::{Generation, UnixTime};
 use crate::base::when::rfc3339;
-use crate::files::state;
 use crate::live::{Stopped, Updates};
 use crate::mirror::{Forced, Operator, Order, Reason};
-use crate::process::work::{self, Lane};
+use crate::process::state::{RETRY, StateFile};
 use crate::snapshot::{Change, Orders};
 
 /// The most orders that stand at once: one for each mirror that there can be. Those about mirrors that are gone count too.
@@ -79,7 +77,7 @@ pub(super) enum Refused {
 /// The orders, and where they are kept.
 pub(super) struct Ledger<C> {
     pub(super) orders: Orders,
-    pub(super) path: PathBuf,
+    pub(super) file: StateFile,
     pub(super) updates: Updates,
     /// Tells the time of day.
     pub(super) clock: C,
@@ -96,7 +94,10 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
                     // Whoever asked may have stopped waiting; it stands all the same.
                     let _ = reply.send(outcome);
                 }
-                () = self.next_end() => self.end_due().await,
+                () = self.next_end() => {
+                    self.end_due().await;
+                    self.catch_up().await;
+                }
             }
         }
     }
@@ -141,10 +142,8 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
             return;
         }
         self.orders.retain(|_, order| !order.is_over(now));
-        if let Err(error) = self.write(&self.orders).await {
-            // The next start finds that it has ended, from the order itself.
-            warn!("failed to write {}: {error}", self.path.display());
-        }
+        // If it fails, the next start finds from the order itself that it has ended.
+        let _ = self.write(&self.orders).await;
         for (mirror, order) in due {
             if self.publish(&mirror, None).await.is_err() {
                 return;
@@ -153,11 +152,20 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
         }
     }
 
-    /// Waits until an order may have come to its end.
+    /// Writes the orders that stand if the last write failed: a write that was overdue may have left a refused one.
+    async fn catch_up(&self) {
+        if self.file.is_failing() {
+            let _ = self.write(&self.orders).await;
+        }
+    }
+
+    /// Waits until an order may have come to its end, or a failed write is to be tried again.
     async fn next_end(&self) {
-        let Some(next) = self.orders.values().filter_map(|order| order.until).min() else { return pending().await };
-        let left = Duration::from_secs(next.0.saturating_sub((self.clock)().0));
-        tokio::time::sleep(left.min(LOOK_EVERY)).await;
+        let next = self.orders.values().filter_map(|order| order.until).min();
+        let left = next.map(|next| Duration::from_secs(next.0.saturating_sub((self.clock)().0)).min(LOOK_EVERY));
+        let retry = self.file.is_failing().then_some(RETRY);
+        let Some(pause) = left.into_iter().chain(retry).min() else { return pending().await };
+        tokio::time::sleep(pause).await;
     }
 
     async fn publish(&self, mirror: &Arc<str>, order: Option<Order>) -> Result<Generation, Stopped> {
@@ -165,10 +173,7 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
     }
 
     async fn write(&self, orders: &Orders) -> io::Result<()> {
-        let (path, text) = (self.path.clone(), store::encode(orders));
-        // Seldom, and never on a thread that answers.
-        let written = work::submit(Lane::Keep, move || state::keep(&path, &store::FORM, &text)).await;
-        written.unwrap_or_else(|lost| Err(lost.into()))
+        self.file.keep(store::encode(orders)).await
     }
 }
 
@@ -195,6 +200,7 @@ mod tests {
     use crate::base::time::Moment;
     use crate::live::{self, Published};
     use crate::mirror::{Addressing, Mirror};
+    use crate::process::state::StateFiles;
     use crate::snapshot::{Settings, Snapshot};
     use crate::zone::ZoneSet;
 
@@ -228,9 +234,9 @@ mod tests {
             tokio::spawn(publisher.run());
             let begin = Instant::now();
             let clock = move || UnixTime(1000 + begin.elapsed().as_secs());
-            let path = folder.path().join("orders.json");
+            let file = StateFiles::default().file(folder.path().join("orders.json"), &store::FORM, "a test");
             let (entries, inbox) = mpsc::channel(MAX_WAITING);
-            tokio::spawn(Ledger { orders, path, updates, clock }.run(inbox));
+            tokio::spawn(Ledger { orders, file, updates, clock }.run(inbox));
             World { folder, published, entries }
         }
 

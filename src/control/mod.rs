@@ -24,7 +24,6 @@ mod socket;
 mod store;
 pub(crate) mod view;
 
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
@@ -39,7 +38,9 @@ pub use store::FORM as STATE;
 use crate::base::time::UnixTime;
 use crate::config;
 use crate::files::state::{Useless, recall};
+use crate::listen::Common;
 use crate::live::{Published, Readiness, Retransfers, Updates};
+use crate::process::state::{StateFile, StateFiles};
 use crate::process::{Clock, Lock, Vital};
 use crate::snapshot::{Orders, Snapshot};
 use crate::telemetry::probe::Probes;
@@ -50,13 +51,16 @@ use socket::Serving;
 /// The longest body of a request, in octets.
 pub const MAX_BODY_LEN: usize = socket::MAX_BODY_LEN;
 
+/// The consequence of overrides that cannot be written, for the log.
+const UNKEPT: &str = "new overrides are refused until it is written";
+
 /// The socket with its desk, and the orders that stand.
 pub struct Control {
     desk: Arc<Desk>,
     serving: Serving,
     /// What is to be applied before the first answer.
     orders: Orders,
-    state: PathBuf,
+    state: StateFile,
     /// There once the server serves.
     published: OnceLock<Arc<Published>>,
     /// No other server writes the same file.
@@ -67,16 +71,22 @@ impl Control {
     /// Takes the socket and the state; until [`Control::start`] it is only told that the server starts.
     ///
     /// `group` is the group whose members may connect, besides the server's user and root.
-    pub fn open(config: &config::Control, group: Option<u32>, readiness: Arc<Readiness>) -> Result<Self, OpenError> {
+    pub fn open(
+        config: &config::Control,
+        group: Option<u32>,
+        readiness: Arc<Readiness>,
+        files: StateFiles,
+        common: &Common,
+    ) -> Result<Self, OpenError> {
         let bound = socket::bind(&config.socket, group)?;
         let lock = Lock::take(&config.state).map_err(OpenError::Lock)?;
         let orders = recall_orders(config, Clock::civil()).map_err(OpenError::State)?;
-        let desk = Arc::new(Desk::new(readiness));
+        let desk = Arc::new(Desk::new(readiness, files.clone()));
         info!("taking orders at {}", config.socket.display());
         info!("try: pharos mirror list --socket {}", config.socket.display());
         let system = |error| OpenError::System { path: config.socket.clone(), error };
-        let serving = Serving::start(bound, desk.clone()).map_err(system)?;
-        let (state, published) = (config.state.clone(), OnceLock::new());
+        let serving = Serving::start(bound, desk.clone(), common).map_err(system)?;
+        let (state, published) = (files.file(config.state.clone(), &STATE, UNKEPT), OnceLock::new());
         Ok(Control { desk, serving, orders, state, published, _lock: lock })
     }
 
@@ -101,8 +111,8 @@ impl Control {
         vital: &Vital,
     ) {
         let (ledger, inbox) = mpsc::channel(ledger::MAX_WAITING);
-        let (orders, path) = (self.orders.clone(), self.state.clone());
-        let ledger_task = Ledger { orders, path, updates, clock: Clock::civil }.run(inbox);
+        let (orders, file) = (self.orders.clone(), self.state.clone());
+        let ledger_task = Ledger { orders, file, updates, clock: Clock::civil }.run(inbox);
         tokio::spawn(vital.guard("ledger of orders", ledger_task));
         self.desk.open(Running { published: published.clone(), clock, probes, ledger, retransfers });
         let _ = self.published.set(published.clone());

@@ -32,7 +32,7 @@ use super::request::Refusal;
 use crate::files::state::{Useless, with_suffix};
 use crate::files::{self, accounts};
 use crate::listen::{
-    self, Beyond, Clients, Closed, Connection, Event, Limits, Listeners, Peer, Place, Service, Stream, Terms,
+    self, Beyond, Clients, Closed, Common, Connection, Event, Limits, Listeners, Peer, Place, Service, Stream, Terms,
 };
 use crate::process::{Lock, LockError};
 use crate::telemetry::Gauge;
@@ -218,11 +218,11 @@ pub(super) struct Serving {
 
 impl Serving {
     /// Serves the socket.
-    pub(super) fn start(mut bound: Bound, desk: Arc<Desk>) -> io::Result<Self> {
+    pub(super) fn start(mut bound: Bound, desk: Arc<Desk>, common: &Common) -> io::Result<Self> {
         let socket = bound.listener.take().map_or_else(listen::Bound::default, listen::Bound::local);
         let [connections, per_client] = MAX_CONNECTIONS;
         let limits = Limits { connections, per_client, beyond: Beyond::CloseIdlest, idle: CONNECTION_TIMEOUT };
-        let terms = Terms { kind: "control", clients: Clients::new(limits), tls: None };
+        let terms = Terms { kind: "control", clients: Clients::new(limits), tls: None, common: common.clone() };
         let listeners = Listeners::start(socket, terms, Orders { desk, open: Gauge::default() })?;
         Ok(Serving { listeners, _bound: bound })
     }

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,7 @@ use crate::base::time::UnixTime;
 use crate::base::when::rfc3339;
 use crate::inspect::view::{AddressView, OrderView};
 use crate::mirror::{AddressStanding, Health, Order};
+use crate::process::state::Failing;
 use crate::snapshot::Snapshot;
 use crate::steer::Horizon;
 use crate::telemetry::probe::Probes;
@@ -95,6 +97,20 @@ pub(crate) struct StatusView {
     /// The addresses that are not up, or whose certificates end soon.
     pub(crate) troubles: Vec<TroubleView>,
     pub(crate) zones: Vec<ZoneView>,
+    /// The state files whose last write failed.
+    #[serde(default)]
+    pub(crate) unwritten: Vec<UnwrittenView>,
+}
+
+/// A state file whose last write failed.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct UnwrittenView {
+    pub(crate) file: String,
+    /// The label `state` of `pharos_state_writes_total`.
+    pub(crate) state: String,
+    pub(crate) error: String,
+    /// The time of the first failure since the last success.
+    pub(crate) since: String,
 }
 
 /// A horizon that gives mirrors which look down, because most of its mirrors do not answer.
@@ -229,6 +245,7 @@ pub(super) fn status(
     snapshot: &Snapshot,
     obstacle: Option<&str>,
     probes: Option<&Probes>,
+    failing: &[(PathBuf, Failing)],
     age_ms: u64,
     uptime_ms: u64,
 ) -> StatusView {
@@ -266,6 +283,15 @@ pub(super) fn status(
             .map(|(_, zone)| ZoneView {
                 name: zone.apex().to_string(),
                 serial: zone.is_available().then(|| zone.serial()),
+            })
+            .collect(),
+        unwritten: failing
+            .iter()
+            .map(|(path, failing)| UnwrittenView {
+                file: path.display().to_string(),
+                state: failing.kind.to_string(),
+                error: failing.error.clone(),
+                since: rfc3339(failing.since),
             })
             .collect(),
     }

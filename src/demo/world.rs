@@ -22,8 +22,8 @@ use crate::base::diagnostic::Place;
 use crate::config::{TlsFiles, limits};
 use crate::files::{self, Kind};
 use crate::http::{self, Server};
-use crate::listen::{self, Beyond, Bound, Clients, Limits, Listeners, Terms};
-use crate::process::Clock;
+use crate::listen::{self, Beyond, Bound, Clients, Common, Limits, Listeners, Terms};
+use crate::process::{Clock, Vital};
 use crate::serve::Running;
 use crate::telemetry::http::Http;
 use crate::tls::{self, Authority, Existing, Identity, Pair, Tls, Validity};
@@ -215,7 +215,12 @@ fn serve(bound: Bound, image: &Image, holds: Holds, identity: Identity) -> Resul
     let tls = Tls::new(identity, &http::PROTOCOLS).map_err(|error| Failure::Unexpected(error.to_string()))?;
     let tls = Arc::new(tls);
     let registry = Registry { image: image.clone(), holds };
-    let terms = Terms { kind: "mirror", clients: Clients::new(LIMITS), tls: Some(tls.clone()) };
+    let terms = Terms {
+        kind: "mirror",
+        clients: Clients::new(LIMITS),
+        tls: Some(tls.clone()),
+        common: Common::new(Vital::new().0),
+    };
     let server = Server::start(bound, terms, registry, Arc::new(Http::default()));
     Ok((tls, server.map_err(Failure::system("start a mirror"))?))
 }

@@ -35,7 +35,7 @@ use tokio::task::JoinSet;
 
 use crate::base::time::Now;
 use crate::config;
-use crate::listen::{Clients, Endpoints, Limits, Listeners, Terms};
+use crate::listen::{Clients, Common, Endpoints, Limits, Listeners, Terms};
 use crate::live::{Loaded, Notices, Published};
 use crate::process::{self, Clock};
 use crate::rates::Rates;
@@ -149,17 +149,19 @@ impl Service {
         engine: Engine,
         clients: Arc<Clients>,
         counters: Arc<Counters>,
+        common: &Common,
     ) -> io::Result<Self> {
         let Bound { tcp, udp, batch, tls, quic, addresses } = bound;
         let over = |transport| tcp::Streams::new(engine.clone(), transport, counters.clone());
-        let terms = |kind, tls| Terms { kind, clients: clients.clone(), tls };
+        let terms = |kind, tls| Terms { kind, clients: clients.clone(), tls, common: common.clone() };
         let mut streams = vec![Listeners::start(tcp, terms("TCP", None), over(Transport::Tcp))?];
         let mut endpoints = None;
         if let Some(certificates) = certificates {
             let terms = terms("TLS", Some(certificates.tls));
             streams.push(Listeners::start(tls, terms, over(Transport::Tls))?);
             let service = quic::Quic::new(engine.clone(), counters.clone());
-            endpoints = Some(Endpoints::start(quic, quic::terms(certificates.quic, clients.clone()), service)?);
+            endpoints =
+                Some(Endpoints::start(quic, quic::terms(certificates.quic, clients.clone(), common.clone()), service)?);
         }
         let rates = Arc::new(Rates::new([process::seed(), process::seed()]));
         if engine.published.load().settings.rate_limit.is_some() {

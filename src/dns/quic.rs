@@ -17,7 +17,7 @@ use super::Engine;
 use super::stream::{MESSAGE_TIMEOUT, ROOM, WRITE_TIMEOUT};
 use super::tcp::note;
 use crate::answer::Keepalive;
-use crate::listen::{Clients, Closed, Event, MESSAGE, Place, QuicConnection, QuicService, QuicTerms};
+use crate::listen::{Clients, Closed, Common, Event, MESSAGE, Place, QuicConnection, QuicService, QuicTerms};
 use crate::telemetry::Gauge;
 use crate::telemetry::dns::{Count, Dns as Counters, Lost, Shared};
 use crate::tls::Tls;
@@ -51,9 +51,9 @@ impl Quic {
 }
 
 /// The terms of endpoints for DNS.
-pub(super) fn terms(tls: Arc<Tls>, clients: Arc<Clients>) -> QuicTerms {
+pub(super) fn terms(tls: Arc<Tls>, clients: Arc<Clients>, common: Common) -> QuicTerms {
     let max_request_len = (PREFIX + MAX_QUERY_LEN) as u32;
-    QuicTerms { clients, tls, max_request_len, overload: EXCESSIVE_LOAD, stopped: NO_ERROR }
+    QuicTerms { clients, tls, max_request_len, overload: EXCESSIVE_LOAD, stopped: NO_ERROR, common }
 }
 
 impl QuicService for Quic {

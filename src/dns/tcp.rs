@@ -81,7 +81,8 @@ mod tests {
     use super::super::fixture::{self, frame, framed_reply, query};
     use super::super::{Bound, bind};
     use super::*;
-    use crate::listen::{Beyond, Clients, Limits, Listeners, Terms};
+    use crate::listen::{Beyond, Clients, Common, Limits, Listeners, Terms};
+    use crate::process::Vital;
 
     const GRACE: Duration = Duration::from_secs(10);
 
@@ -89,7 +90,8 @@ mod tests {
         let bound: Bound = bind(&fixture::dns(&["127.0.0.1:0"])).unwrap();
         let counters = Arc::new(Counters::default());
         let address = bound.addresses().plain[0];
-        let terms = Terms { kind: "TCP", clients: Clients::new(limits), tls: None };
+        let terms =
+            Terms { kind: "TCP", clients: Clients::new(limits), tls: None, common: Common::new(Vital::new().0) };
         let service = Streams::new(fixture::engine(), Transport::Tcp, counters.clone());
         let listeners = Listeners::start(bound.tcp, terms, service).unwrap();
         (address, listeners, counters)

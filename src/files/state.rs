@@ -204,15 +204,29 @@ fn contents(path: &Path, form: &Form) -> Result<Option<(Vec<u8>, usize)>, Useles
 
 /// Replaces a file of ours with its first line and a text; it is on the disk when this returns.
 pub fn keep(path: &Path, form: &Form, text: &str) -> io::Result<()> {
-    replace(path, form, |out| out.write_all(text.as_bytes()))
+    keep_if(path, form, text, &|| true)
+}
+
+/// The same, unless the caller has given up meanwhile.
+pub fn keep_if(path: &Path, form: &Form, text: &str, waits: &dyn Fn() -> bool) -> io::Result<()> {
+    replace(path, form, waits, |out| out.write_all(text.as_bytes()))
 }
 
 /// The same with contents that are written piece by piece.
-pub fn replace(path: &Path, form: &Form, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+pub fn replace(
+    path: &Path,
+    form: &Form,
+    waits: &dyn Fn() -> bool,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     check_replaceable(path, form)?;
     let beside = with_suffix(path, ".new");
     remove_left_over(&beside, form)?;
-    let written = write_beside(&beside, form, write).and_then(|()| fs::rename(&beside, path));
+    let written = write_beside(&beside, form, write).and_then(|()| match waits() {
+        true => fs::rename(&beside, path),
+        // The caller has acted as for any failed write. It must not take effect after that.
+        false => Err(io::ErrorKind::TimedOut.into()),
+    });
     if let Err(error) = written {
         // An incomplete file is of no use; the first error is the one to report.
         let _ = fs::remove_file(&beside);

@@ -27,6 +27,7 @@ use crate::live::{Published, Stopped, Updates};
 use crate::load::hosts::ask::Asker;
 use crate::load::hosts::{MAX_AT_ONCE, keep, known, now, rules};
 use crate::mirror::{Accepted, Completeness, HostAddresses, HostRules, Lookup, Trouble, accept};
+use crate::process::state::StateFiles;
 use crate::process::{self, Vital};
 use crate::snapshot::Change;
 use crate::telemetry::hosts::{Following, Hosts as Counters};
@@ -37,6 +38,9 @@ const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// How often what is known is kept although no address has changed, so that a start can say how old it is.
 const KEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// The consequence of addresses that cannot be written, for the log.
+const UNKEPT: &str = "a restart begins with older addresses of hosts, and has to resolve them";
 
 /// Hosts at work.
 #[derive(Debug)]
@@ -69,6 +73,7 @@ impl Service {
         updates: Updates,
         moved: Arc<Notify>,
         vital: &Vital,
+        files: StateFiles,
     ) -> Self {
         let (reloads, inbox) = mpsc::channel(1);
         let counters = Arc::new(Counters::default());
@@ -81,6 +86,7 @@ impl Service {
             hosts: BTreeMap::new(),
             running: JoinSet::new(),
             keeper: process::state::Keeper::default(),
+            files,
             kept: Instant::now(),
         };
         keeper.follow();
@@ -124,6 +130,7 @@ struct Keeper {
     hosts: BTreeMap<Arc<str>, Host>,
     running: JoinSet<(Arc<str>, [Lookup; 2])>,
     keeper: process::state::Keeper,
+    files: StateFiles,
     /// When what is known was kept last.
     kept: Instant,
 }
@@ -259,9 +266,11 @@ impl Keeper {
     /// Keeps what is known for the next run.
     fn keep(&mut self) {
         self.kept = Instant::now();
-        let Some(path) = self.settings.state.clone() else { return };
+        let path = self.settings.state.clone();
+        self.files.retain(&keep::FORM, |kept| Some(kept) == path.as_deref());
+        let Some(path) = path else { return };
         let known = self.hosts.iter().map(|(name, host)| (name.clone(), host.known.clone())).collect();
-        self.keeper.keep(path, &keep::FORM, keep::text(&known));
+        self.keeper.keep(self.files.file(path, &keep::FORM, UNKEPT), keep::text(&known));
     }
 
     /// Shows how mirrors stand.

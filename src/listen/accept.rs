@@ -3,8 +3,8 @@
 //! A handshake is the first part of a connection's own task, so a slow one delays no other connection, and it has a
 //! place, so there are never more of them than places.
 //!
-//! **Invariants**: an error of `accept` never ends a listener and never makes it spin; a connection has its place before
-//! a task exists for it; an evicted connection ends at once, whatever it waits for.
+//! **Invariants**: an error of `accept` that may pass never ends a listener and never makes it spin, and one that says that
+//! the socket is of no use ends the process; a connection has its place before a task exists for it; an evicted connection ends at once, whatever it waits for.
 //! **Not here**: requests and answers ([`crate::dns`], [`crate::http`], [`crate::control`]).
 
 use std::io;
@@ -16,12 +16,12 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::bind::{Bound, Listening};
 use super::clients::{Clients, Peer, Place};
 use super::stream::{Socket, Stream, TLS_BUFFER};
-use super::{Closed, Connection, Event, HANDSHAKE_TIMEOUT, Service, Stopped};
+use super::{Closed, Common, Connection, Event, HANDSHAKE_TIMEOUT, Service, Stopped};
 use crate::tls::Tls;
 
 /// How long a listener pauses when the system has no descriptor or memory left; the connections wait in its queue.
@@ -36,6 +36,8 @@ pub struct Terms {
     pub clients: Arc<Clients>,
     /// `None` if connections are in the clear.
     pub tls: Option<Arc<Tls>>,
+    /// Shared by all listeners.
+    pub common: Common,
 }
 
 /// Listeners and their connections.
@@ -53,6 +55,8 @@ impl Listeners {
         let all =
             Listeners { tasks: TaskTracker::new(), stop: CancellationToken::new(), cut: CancellationToken::new() };
         let service = Arc::new(service);
+        let Common { vital, groups } = &terms.common;
+        groups.add(&terms.clients);
         for socket in sockets {
             let acceptor = Acceptor {
                 terms: terms.clone(),
@@ -61,7 +65,8 @@ impl Listeners {
                 stop: all.stop.clone(),
                 cut: all.cut.clone(),
             };
-            all.tasks.spawn(acceptor.run(socket));
+            let name = format!("acceptor of {} connections", terms.kind).into();
+            all.tasks.spawn(vital.guard_until(all.stop.clone(), name, acceptor.run(socket)));
         }
         Ok(all)
     }
@@ -127,7 +132,8 @@ struct Acceptor<S> {
 }
 
 impl<S: Service> Acceptor<S> {
-    /// The socket is dropped with this: its port is free from then on.
+    /// Accepts until told to stop, or until the socket does not listen any more, which ends the process. The socket is dropped
+    /// with this: its port is free from then on.
     async fn run(self, socket: Accepting) {
         let (kind, mut supply) = (self.terms.kind, Supply::Enough);
         loop {
@@ -146,13 +152,17 @@ impl<S: Service> Acceptor<S> {
                 }
                 // accept(2): an error of one connection does not affect the next.
                 Err(error) if is_of_one_connection(&error) => self.service.note(Event::AcceptFailed),
+                Err(error) if is_of_the_socket(&error) => {
+                    error!(%error, "failed to accept {kind} connections: the socket does not listen any more");
+                    return;
+                }
                 Err(error) => {
                     self.service.note(Event::AcceptFailed);
                     if supply == Supply::Enough {
                         warn!(%error, "failed to accept {kind} connections; closing the idlest to make room");
                         supply = Supply::Exhausted;
                     }
-                    self.terms.clients.evict_idlest();
+                    self.terms.common.groups.evict_idlest();
                     tokio::select! {
                         () = self.stop.cancelled() => return,
                         () = sleep(EXHAUSTED_PAUSE) => {}
@@ -220,6 +230,58 @@ async fn shake_hands(stream: TcpStream, tls: &Tls) -> Option<Socket> {
 /// Whether an error of `accept` is about the connection it would have returned.
 fn is_of_one_connection(error: &io::Error) -> bool {
     let exhausted = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    error.raw_os_error().is_some_and(|code| !exhausted.contains(&code)) && !is_of_the_socket(error)
+}
+
+/// Whether an error of `accept` will come again for ever.
+fn is_of_the_socket(error: &io::Error) -> bool {
     let ours = [libc::EBADF, libc::EINVAL, libc::ENOTSOCK, libc::EOPNOTSUPP, libc::EFAULT];
-    error.raw_os_error().is_some_and(|code| !exhausted.contains(&code) && !ours.contains(&code))
+    error.raw_os_error().is_some_and(|code| ours.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listen::{Beyond, Limits};
+    use crate::process::Vital;
+    use crate::telemetry::Gauge;
+
+    /// Panics instead of counting.
+    #[derive(Default)]
+    struct Faulty(Gauge);
+
+    impl Service for Faulty {
+        async fn serve(self: Arc<Self>, _: Connection) -> Closed {
+            Closed::Client
+        }
+
+        fn note(&self, event: Event) {
+            assert!(event != Event::Accepted, "a test");
+        }
+
+        fn open(&self) -> &Gauge {
+            &self.0
+        }
+    }
+
+    fn listeners(vital: &Vital) -> (std::net::SocketAddr, Listeners) {
+        let bound = crate::listen::bind(&["127.0.0.1:0".parse().unwrap()], "a test").unwrap();
+        let address = bound.addresses()[0];
+        let idle = Duration::from_secs(10);
+        let limits = Limits { connections: 10, per_client: 10, beyond: Beyond::Refuse, idle };
+        let common = Common::new(vital.clone());
+        let terms = Terms { kind: "test", clients: Clients::new(limits), tls: None, common };
+        (address, Listeners::start(bound, terms, Faulty::default()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_acceptor_that_ends_is_reported_and_one_that_is_stopped_is_not() {
+        let (vital, mut ends) = Vital::new();
+        let (_, stopped) = listeners(&vital);
+        assert_eq!(stopped.stop(Duration::from_secs(10)).await, Stopped::Finished);
+        let (address, _listeners) = listeners(&vital);
+        let _client = TcpStream::connect(address).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(30), ends.next()).await.unwrap();
+        assert_eq!(ended.to_string(), "the acceptor of test connections panicked");
+    }
 }

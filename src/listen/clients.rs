@@ -10,10 +10,11 @@
 //!
 //! RFC 7766 §6.2.2 (limits per client), §6.2.3 (idle connections under load).
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -198,9 +199,13 @@ impl Clients {
         Ok(Place { clients: self.clone(), id, seat })
     }
 
-    /// Closes the connection that has been idle for longest, if there is any.
-    pub fn evict_idlest(&self) {
-        self.state().evict_idlest();
+    /// The connection that has been idle for longest; `None` if there is none.
+    fn idlest(&self) -> Option<Idlest> {
+        let state = self.state();
+        let (id, seat) = state.idlest()?;
+        let active = Some(seat.active_ms.load(Relaxed)).filter(|active_ms| *active_ms > 0);
+        let active = active.map(|active_ms| self.start + Duration::from_millis(active_ms));
+        Some(Idlest { id, active, others: state.places.len() })
     }
 
     /// Closes all connections, now.
@@ -219,11 +224,54 @@ impl Clients {
     }
 }
 
+/// The idlest connection of one group.
+struct Idlest {
+    id: u64,
+    /// The time of its last activity; `None`, which orders first, before the first.
+    active: Option<Instant>,
+    /// The connections of its group.
+    others: usize,
+}
+
+/// All groups of connections of the process: what they take from the system, they take from each other.
+#[derive(Clone, Debug, Default)]
+pub struct Groups(Arc<Mutex<Vec<Weak<Clients>>>>);
+
+impl Groups {
+    /// Adds a group, if it is not among them.
+    pub(super) fn add(&self, clients: &Arc<Clients>) {
+        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        groups.retain(|group| group.strong_count() > 0);
+        let added = Arc::downgrade(clients);
+        if !groups.iter().any(|group| group.ptr_eq(&added)) {
+            groups.push(added);
+        }
+    }
+
+    /// Closes the connection of all groups that has been idle for longest, if there is any.
+    ///
+    /// A listener without a connection of its own can get a descriptor only from the others.
+    pub fn evict_idlest(&self) {
+        let groups: Vec<_> =
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
+        let idlest = groups.iter().filter_map(|group| Some((group, group.idlest()?)));
+        // Of connections without activity, one of the largest group: a flood takes places from itself.
+        let idlest = idlest.min_by_key(|(_, idlest)| (idlest.active, Reverse(idlest.others)));
+        if let Some((group, idlest)) = idlest {
+            group.state().evict(idlest.id);
+        }
+    }
+}
+
 impl State {
     /// Looks at all connections; there are at most as many as the limit, and it happens once per connection over it.
-    fn evict_idlest(&mut self) {
+    fn idlest(&self) -> Option<(u64, &Seat)> {
         let idlest = self.places.iter().min_by_key(|(id, seat)| (seat.active_ms.load(Relaxed), **id));
-        if let Some(id) = idlest.map(|(id, _)| *id) {
+        idlest.map(|(id, seat)| (*id, &**seat))
+    }
+
+    fn evict_idlest(&mut self) {
+        if let Some((id, _)) = self.idlest() {
             self.evict(id);
         }
     }
@@ -351,6 +399,35 @@ mod tests {
         let _direct = clients.admit(peer("192.0.2.1")).unwrap();
         assert_eq!(clients.admit(peer("192.0.2.1")).unwrap_err(), OverClientLimit);
         assert_eq!(proxied.iter().filter(|place| is_evicted(place)).count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_idlest_of_all_groups_gives_its_descriptor() {
+        let [first, second, third] = [(); 3].map(|()| clients(10, 10));
+        tokio::time::advance(Duration::from_secs(100)).await;
+        let later = clients(10, 10);
+        let groups = Groups::default();
+        [&first, &second, &second, &third, &later].into_iter().for_each(|clients| groups.add(clients));
+        let busy = later.admit(peer("192.0.2.1")).unwrap();
+        let idle = first.admit(peer("192.0.2.2")).unwrap();
+        idle.touch();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        busy.touch();
+        let alone = third.admit(peer("192.0.2.3")).unwrap();
+        let flood: Vec<Place> = (0..2).map(|_| second.admit(peer("192.0.2.4")).unwrap()).collect();
+        let evicted = || [&flood[0], &flood[1], &alone, &idle, &busy].map(is_evicted);
+        groups.evict_idlest();
+        assert_eq!(evicted(), [true, false, false, false, false], "without activity, of the largest group");
+        for number in 2..=5 {
+            groups.evict_idlest();
+            assert_eq!(evicted().iter().filter(|evicted| **evicted).count(), number);
+            assert_eq!(is_evicted(&idle), number > 3, "then by the time of activity, whenever a group began");
+        }
+        groups.evict_idlest();
+        drop(first);
+        drop((busy, idle, alone, flood));
+        groups.add(&second);
+        assert_eq!(groups.0.lock().unwrap().len(), 3, "a group that is gone is forgotten");
     }
 
     #[tokio::test(start_paused = true)]

@@ -24,17 +24,34 @@ use tokio_util::sync::CancellationToken;
 
 pub use accept::{Listeners, Terms};
 pub use bind::{BindError, Bound, BoundQuic, bind, bind_quic};
-pub use clients::{Beyond, Clients, Limits, OverClientLimit, Peer, Place};
+pub use clients::{Beyond, Clients, Groups, Limits, OverClientLimit, Peer, Place};
 pub use quic::{Endpoints, QuicConnection, QuicService, QuicTerms};
 pub use quic_socket::is_service_port;
 pub use stream::{Socket, Stream, Watched};
 pub use unsent::{Filled, Held, MESSAGE, Room};
 
+use crate::process::Vital;
 use crate::telemetry::Gauge;
 pub use crate::telemetry::dns::Closed;
 
 /// How long a handshake may take: several round trips around the world, with losses.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The parts that all listeners of a process share.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// Reports an acceptor that ends: a port would take connections into its queue and serve none.
+    pub vital: Vital,
+    /// Give up connections if the system has no descriptor left.
+    pub groups: Groups,
+}
+
+impl Common {
+    /// Listeners whose acceptors are reported here.
+    pub fn new(vital: Vital) -> Self {
+        Common { vital, groups: Groups::default() }
+    }
+}
 
 /// A connection that has its place and its handshake behind it.
 #[derive(Debug)]

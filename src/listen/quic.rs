@@ -29,7 +29,7 @@ use super::bind::BoundQuic;
 use super::clients::{Clients, Peer, Place};
 use super::quic_socket::QuicSocket;
 use super::unsent::PER_CONNECTION;
-use super::{Closed, Event, HANDSHAKE_TIMEOUT, Stopped};
+use super::{Closed, Common, Event, HANDSHAKE_TIMEOUT, Stopped};
 use crate::telemetry::Gauge;
 use crate::tls::Tls;
 
@@ -61,6 +61,8 @@ pub struct QuicTerms {
     pub overload: VarInt,
     /// The code to close a connection with when the server stops.
     pub stopped: VarInt,
+    /// Shared by all listeners.
+    pub common: Common,
 }
 
 /// A connection that has its place and its handshake behind it.
@@ -108,6 +110,8 @@ impl Endpoints {
             stop: CancellationToken::new(),
         };
         let service = Arc::new(service);
+        let Common { vital, groups } = all.terms.common.clone();
+        groups.add(&all.terms.clients);
         for socket in bound.sockets {
             let runtime = Arc::new(TokioRuntime);
             let socket = Arc::new(QuicSocket(runtime.wrap_udp_socket(socket)?));
@@ -120,7 +124,8 @@ impl Endpoints {
                 tasks: all.tasks.clone(),
                 stop: all.stop.clone(),
             };
-            all.tasks.spawn(acceptor.run());
+            let name = "acceptor of QUIC connections".into();
+            all.tasks.spawn(vital.guard_until(all.stop.clone(), name, acceptor.run()));
             all.endpoints.push(endpoint);
         }
         Ok(all)

@@ -16,7 +16,7 @@ use crate::config::Probe;
 use crate::files::state;
 use crate::live::{Published, Updates};
 use crate::mirror::{AddressStanding, Health, Mirror, Standing, Track, Verdict};
-use crate::process::state::Keeper;
+use crate::process::state::{Keeper, StateFiles};
 use crate::process::{self, Clock};
 use crate::snapshot::Change;
 use crate::telemetry::probe::{Probed, Probes};
@@ -31,6 +31,9 @@ const JITTER_PERCENT: u64 = 20;
 /// The longest that the first round may keep the server from answering.
 const FIRST_ROUND: Duration = Duration::from_secs(10);
 
+/// The consequence of verdicts that cannot be written, for the log.
+const UNKEPT: &str = "a restart begins with older verdicts on mirrors";
+
 /// Keeps probing.
 #[derive(Debug)]
 pub struct Watcher {
@@ -42,6 +45,7 @@ pub struct Watcher {
     tracks: BTreeMap<Key, Tracked>,
     running: JoinSet<Done>,
     keeper: Keeper,
+    files: StateFiles,
     /// The last probe that failed for a fault of this machine, until probes have succeeded for an interval.
     failed_here: Option<Instant>,
     /// Varies the intervals. Drawn, because servers with one configuration would else probe a mirror at the same moments.
@@ -76,7 +80,14 @@ pub struct Rewatch {
 
 impl Watcher {
     /// Watches these mirrors, with what the last run found out where that was kept.
-    pub fn new(mirrors: &[Mirror], probe: Arc<Probe>, prober: Prober, clock: Clock, counters: Arc<Probes>) -> Self {
+    pub fn new(
+        mirrors: &[Mirror],
+        probe: Arc<Probe>,
+        prober: Prober,
+        clock: Clock,
+        counters: Arc<Probes>,
+        files: StateFiles,
+    ) -> Self {
         let mut watcher = Watcher {
             probe,
             prober,
@@ -86,6 +97,7 @@ impl Watcher {
             tracks: BTreeMap::new(),
             running: JoinSet::new(),
             keeper: Keeper::default(),
+            files,
             failed_here: None,
             jitter: process::seed(),
         };
@@ -294,10 +306,12 @@ impl Watcher {
 
     /// Keeps what is known for the next run.
     fn remember(&self) {
-        let Some(path) = self.probe.state.clone() else { return };
+        let path = self.probe.state.clone();
+        self.files.retain(&keep::FORM, |kept| Some(kept) == path.as_deref());
+        let Some(path) = path else { return };
         let now = self.clock.read();
         let known = self.tracks.iter().filter_map(|(key, tracked)| Some((key.clone(), tracked.track.memory(now)?)));
-        self.keeper.keep(path, &keep::FORM, keep::text(known));
+        self.keeper.keep(self.files.file(path, &keep::FORM, UNKEPT), keep::text(known));
     }
 }
 
@@ -376,7 +390,7 @@ mod tests {
         tokio::spawn(publisher.run());
         // Nobody has ever listened on it: what connects finds nobody.
         let Rewatch { probe, prober } = rewatch(1, 1);
-        let watcher = Watcher::new(&[], probe, prober, Clock::start(), Arc::default());
+        let watcher = Watcher::new(&[], probe, prober, Clock::start(), Arc::default(), StateFiles::default());
         let (reloads, inbox) = mpsc::channel(1);
         tokio::spawn(watcher.run(published.clone(), updates.clone(), inbox, Arc::default()));
         updates.replace(snapshot(vec![here()])).await.unwrap();
@@ -397,7 +411,7 @@ mod tests {
         let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = silent.local_addr().unwrap().port();
         let Rewatch { probe, prober } = rewatch(port, 1);
-        let mut watcher = Watcher::new(&[here()], probe, prober, Clock::start(), Arc::default());
+        let mut watcher = Watcher::new(&[here()], probe, prober, Clock::start(), Arc::default(), StateFiles::default());
         let probing = |watcher: &Watcher| watcher.tracks.values().filter(|one| one.probing == Probing::Yes).count();
         watcher.start_due();
         assert_eq!((watcher.running.len(), probing(&watcher)), (1, 1));

@@ -5,10 +5,12 @@
 //! **Invariants**: the first end is reported, with the name of its task; a task that is aborted, as a reload does, is none.
 //! **Not here**: what an end leads to ([`crate::serve`]).
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::{Future, pending};
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Reports the end of tasks.
 #[derive(Clone, Debug)]
@@ -19,10 +21,10 @@ pub struct Vital(mpsc::Sender<Ended>);
 pub struct Ends(mpsc::Receiver<Ended>);
 
 /// A task that has ended, and should not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// Its name.
-    pub task: &'static str,
+    pub task: Cow<'static, str>,
     /// How it ended.
     pub how: How,
 }
@@ -59,11 +61,22 @@ impl Vital {
         task: &'static str,
         future: F,
     ) -> impl Future<Output = ()> + Send + use<F> {
+        // This token is never cancelled.
+        self.guard_until(CancellationToken::new(), task.into(), future)
+    }
+
+    /// The same for a task that is told to stop, after which it may end.
+    pub fn guard_until<F: Future<Output = ()> + Send>(
+        &self,
+        stop: CancellationToken,
+        task: Cow<'static, str>,
+        future: F,
+    ) -> impl Future<Output = ()> + Send + use<F> {
         let report = self.0.clone();
         async move {
             let mut guard = Guard { task, how: None, report };
             future.await;
-            guard.how = Some(How::Returned);
+            guard.how = (!stop.is_cancelled()).then_some(How::Returned);
         }
     }
 }
@@ -81,7 +94,7 @@ impl Ends {
 
 /// Reports when it is dropped, unless its task was aborted.
 struct Guard {
-    task: &'static str,
+    task: Cow<'static, str>,
     how: Option<How>,
     report: mpsc::Sender<Ended>,
 }
@@ -90,7 +103,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let how = if std::thread::panicking() { Some(How::Panicked) } else { self.how };
         if let Some(how) = how {
-            let _ = self.report.try_send(Ended { task: self.task, how });
+            let _ = self.report.try_send(Ended { task: std::mem::take(&mut self.task), how });
         }
     }
 }
@@ -100,15 +113,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_first_end_is_reported_and_an_abort_is_none() {
+    async fn the_first_end_is_reported_and_an_abort_or_a_stop_is_none() {
         let (vital, mut ends) = Vital::new();
         let aborted = tokio::spawn(vital.guard("aborted", pending()));
         tokio::task::yield_now().await;
         aborted.abort();
         assert!(aborted.await.unwrap_err().is_cancelled());
         let returned = vital.guard("returned", async {});
+        let stop = CancellationToken::new();
+        stop.cancel();
+        vital.guard_until(stop, "stopped".into(), async {}).await;
         returned.await;
-        assert_eq!(ends.next().await, Ended { task: "returned", how: How::Returned });
+        assert_eq!(ends.next().await, Ended { task: "returned".into(), how: How::Returned });
         assert!(tokio::spawn(vital.guard("panicked", async { panic!("a test") })).await.is_err());
         let ended = ends.next().await;
         assert_eq!((ended.how, ended.to_string().as_str()), (How::Panicked, "the panicked panicked"));

@@ -8,7 +8,9 @@ use super::Failure;
 use crate::config::Config;
 use crate::control::{Caller, Control};
 use crate::http::Desk;
+use crate::listen::Common;
 use crate::live::Readiness;
+use crate::process::state::StateFiles;
 
 /// Takes the socket and the orders that stand; none where it is not configured.
 ///
@@ -17,8 +19,11 @@ pub(super) fn open(
     config: &Config,
     group: Option<u32>,
     readiness: &Arc<Readiness>,
+    files: &StateFiles,
+    common: &Common,
 ) -> Result<Option<Control>, Failure> {
-    let open = |control| Control::open(control, group, readiness.clone()).map_err(Failure::Control);
+    let open =
+        |control| Control::open(control, group, readiness.clone(), files.clone(), common).map_err(Failure::Control);
     config.control.as_ref().map(open).transpose()
 }
 

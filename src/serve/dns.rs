@@ -13,7 +13,7 @@ use super::prepare::Prepared;
 use crate::config::Config;
 use crate::dns::{self, Certificates, Engine, Service};
 use crate::http::{self, Doh, Server};
-use crate::listen::{self, Clients, Limits, Listeners, Stopped, Terms};
+use crate::listen::{self, Clients, Common, Limits, Listeners, Stopped, Terms};
 use crate::telemetry::Collect;
 use crate::telemetry::dns::Dns as Counters;
 use crate::telemetry::http::{DnsOverHttps, Http};
@@ -54,6 +54,7 @@ impl Dns {
         prepared: &mut Prepared,
         engine: Engine,
         counters: &mut Vec<Arc<dyn Collect>>,
+        common: &Common,
     ) -> Result<Self, Failure> {
         let config = &prepared.built.config.dns;
         let clients = Clients::new(Limits::from(config));
@@ -68,9 +69,15 @@ impl Dns {
             })
         });
         let shared = dns_counters.shared();
-        let service =
-            Service::start(ports.dns, certificates.transpose()?, engine.clone(), clients.clone(), dns_counters.clone())
-                .map_err(Failure::system("start the DNS listeners"))?;
+        let service = Service::start(
+            ports.dns,
+            certificates.transpose()?,
+            engine.clone(),
+            clients.clone(),
+            dns_counters.clone(),
+            common,
+        )
+        .map_err(Failure::system("start the DNS listeners"))?;
         announce(service.addresses());
         let meant = config.encrypted.as_ref().and_then(|encrypted| encrypted.https.as_ref());
         let https = match (ports.https, meant, &identity) {
@@ -83,7 +90,7 @@ impl Dns {
                 let Engine { published, clock, .. } = engine;
                 let doh = Doh::new(published, move || clock.read(), meant.path.clone(), shared);
                 let over_tls = serve_with(identity, &http::PROTOCOLS, &mut tls)?;
-                let terms = Terms { kind: "HTTPS", clients, tls: Some(over_tls) };
+                let terms = Terms { kind: "HTTPS", clients, tls: Some(over_tls), common: common.clone() };
                 Some(Server::start(bound, terms, doh, http).map_err(Failure::system("start DNS over HTTPS"))?)
             }
             _ => None,

@@ -14,6 +14,7 @@ use crate::live::{Published, Updates};
 use crate::load::hosts::ask::Asker as Resolvers;
 use crate::mirror::Mirror;
 use crate::probe::{self, Prober, Rewatch, Watcher};
+use crate::process::state::StateFiles;
 use crate::process::{Clock, Vital};
 use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
@@ -84,11 +85,16 @@ pub(super) struct Mirrors {
 
 impl Mirrors {
     /// Looks at every mirror once, and gives the snapshot what was found; what is left is to go on.
-    pub(super) async fn first_round(watch: Watch, snapshot: Snapshot, clock: Clock) -> (Snapshot, Waiting) {
+    pub(super) async fn first_round(
+        watch: Watch,
+        snapshot: Snapshot,
+        clock: Clock,
+        files: StateFiles,
+    ) -> (Snapshot, Waiting) {
         info!("probing {} mirrors", snapshot.mirrors.len());
         let counters = Arc::new(Probes::default());
         let Watch { probe, prober } = watch;
-        let mut watcher = Watcher::new(&snapshot.mirrors, probe, prober, clock, counters.clone());
+        let mut watcher = Watcher::new(&snapshot.mirrors, probe, prober, clock, counters.clone(), files);
         watcher.first_round().await;
         let snapshot = snapshot.with_standings(|mirror: &Mirror| watcher.standing(mirror));
         (snapshot, Waiting { watcher, counters })

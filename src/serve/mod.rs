@@ -14,6 +14,7 @@ mod limits;
 mod mirrors;
 mod prepare;
 mod reload;
+mod states;
 mod tries;
 mod web;
 
@@ -35,7 +36,7 @@ use crate::control::{Control, OpenError};
 use crate::dns::Engine;
 use crate::files;
 use crate::hosts;
-use crate::listen::BindError;
+use crate::listen::{BindError, Common};
 use crate::live::{self, Published, Readiness, Updates};
 use crate::load::{self, hosts::Purpose};
 use crate::process::work::{self, Lane};
@@ -264,15 +265,17 @@ impl Services {
         let dns_ports = dns::Ports::bind(&prepared.built.config)?;
         let mut ports = Ports::bind(&prepared.built.config)?;
         let readiness = Arc::new(Readiness::default());
-        let control = control::open(&prepared.built.config, prepared.group, &readiness)?;
+        let states = states::files();
+        let common = Common::new(vital.clone());
+        let control = control::open(&prepared.built.config, prepared.group, &readiness, &states, &common)?;
         let desk = control.as_ref().map(control::desk);
-        let admin =
-            AdminListener::start(&mut ports, &prepared.built.config, readiness.clone(), desk, prepared.token.take())?;
+        let token = prepared.token.take();
+        let admin = AdminListener::start(&mut ports, &prepared.built.config, readiness.clone(), desk, token, &common)?;
         let clock = Clock::start();
         let mut snapshot = prepared.built.snapshot.clone();
         let mut waiting = None;
         if let Some(watch) = prepared.watch.take() {
-            let (found, watcher) = Mirrors::first_round(watch, snapshot, clock).await;
+            let (found, watcher) = Mirrors::first_round(watch, snapshot, clock, states.clone()).await;
             (snapshot, waiting) = (found, Some(watcher));
         }
         if let Some(control) = &control {
@@ -283,12 +286,13 @@ impl Services {
         tokio::spawn(vital.guard("publisher", publisher.run()));
         let moved = Arc::new(Notify::new());
         let mirrors = waiting.map(|waiting| waiting.start(published.clone(), updates.clone(), moved.clone(), vital));
-        let hosts = hosts::Service::start(&prepared.built.config, published.clone(), updates.clone(), moved, vital);
-        let mut counters: Vec<Arc<dyn Collect>> = vec![hosts.counters()];
+        let config = &prepared.built.config;
+        let hosts = hosts::Service::start(config, published.clone(), updates.clone(), moved, vital, states.clone());
+        let mut counters: Vec<Arc<dyn Collect>> = vec![hosts.counters(), Arc::new(states::Shown(states.clone()))];
         let (notices, heard) = live::notices();
         let (retransfers, demanded) = live::retransfers();
         let engine = Engine { published: published.clone(), clock, notices };
-        let dns = Dns::start(dns_ports, &mut prepared, engine, &mut counters)?;
+        let dns = Dns::start(dns_ports, &mut prepared, engine, &mut counters, &common)?;
         let certificates = Arc::new(Certificates::default());
         certificates.watch_dns(&prepared, dns.tls());
         counters.push(certificates.clone());
@@ -311,10 +315,10 @@ impl Services {
             updates.clone(),
             clock,
             (heard, demanded),
-            vital.clone(),
+            (vital.clone(), states),
         );
         counters.push(transfers.counters());
-        let web = Web::start(ports, admin, &mut prepared, &published, clock, counters, dns.counters())?;
+        let web = Web::start(ports, admin, &mut prepared, &published, clock, (counters, dns.counters()), &common)?;
         certificates.watch_registry(&prepared, web.registry_tls());
         tokio::spawn(vital.guard("watcher of certificates", certificates.clone().run()));
         let started = prepared.built.config;

@@ -17,7 +17,7 @@ use crate::base::prefix::PrefixSet;
 use crate::config::{self, Config};
 use crate::control::MAX_BODY_LEN;
 use crate::http::{self, Admin, Asker, Desk, Pull, Server, Token};
-use crate::listen::{self, Beyond, Bound, Clients, Limits, Listeners, Stopped, Terms};
+use crate::listen::{self, Beyond, Bound, Clients, Common, Limits, Listeners, Stopped, Terms};
 use crate::live::{Published, Readiness};
 use crate::process::Clock;
 use crate::registry::Settings;
@@ -64,6 +64,7 @@ impl AdminListener {
         readiness: Arc<Readiness>,
         desk: Option<Desk>,
         token: Option<Token>,
+        common: &Common,
     ) -> Result<Option<Self>, Failure> {
         let (Some(bound), Some(config)) = (ports.admin.take(), &config.admin) else { return Ok(None) };
         for address in bound.addresses() {
@@ -77,7 +78,7 @@ impl AdminListener {
         admin.set_names(config.names.clone());
         // What the operator's own probes do is not counted among what clients do.
         let clients = Clients::new(limits(&config.connections));
-        let terms = Terms { kind: "admin", clients: clients.clone(), tls: None };
+        let terms = Terms { kind: "admin", clients: clients.clone(), tls: None, common: common.clone() };
         let server = Server::start(bound, terms, admin.clone(), Arc::new(Http::default()))
             .map_err(Failure::system("start the admin listener"))?;
         Ok(Some(AdminListener { server, clients, admin }))
@@ -107,8 +108,8 @@ impl Web {
         prepared: &mut Prepared,
         published: &Arc<Published>,
         clock: Clock,
-        mut counters: Vec<Arc<dyn Collect>>,
-        dns: Arc<Dns>,
+        (mut counters, dns): (Vec<Arc<dyn Collect>>, Arc<Dns>),
+        common: &Common,
     ) -> Result<Self, Failure> {
         let mut pulls = None;
         let clients = registry_clients(&prepared.built.config);
@@ -118,7 +119,8 @@ impl Web {
                 pulls = Some(http.clone());
                 let asker = Asker::new(prepared.means.take());
                 counters.extend([http.clone() as Arc<dyn Collect>, asker.clone()]);
-                let terms = Terms { kind: "registry", clients, tls: registry_tls(prepared.identity.clone())? };
+                let tls = registry_tls(prepared.identity.clone())?;
+                let terms = Terms { kind: "registry", clients, tls, common: common.clone() };
                 Some(Registry::start(bound, terms, settings, published, clock, http, asker)?)
             }
             _ => None,

@@ -31,6 +31,8 @@ use crate::base::time::Moment;
 use crate::base::tsig::Keys;
 use crate::config::{self, Config, Remote};
 use crate::live::{Published, RetransferError, RetransferInbox, Retransferred, Updates};
+use crate::load::zone::copy;
+use crate::process::state::StateFiles;
 use crate::process::{Clock, Vital};
 use crate::telemetry::Collect;
 use crate::telemetry::transfer::{Copy, Counters, MAX_ZONES, Zone as Standing};
@@ -46,6 +48,9 @@ const MAX_FETCHES: usize = 8;
 
 /// Demands of operators that may wait for one zone.
 const MAX_DEMANDS: usize = 4;
+
+/// The consequence of a copy that cannot be written, for the log.
+const UNKEPT: &str = "after a restart the zone has to be fetched anew";
 
 /// A name as a key: its octets in lower case.
 type NameKey = Vec<u8>;
@@ -74,6 +79,7 @@ struct Shared {
     counters: Arc<Counters>,
     state: Mutex<State>,
     vital: Vital,
+    files: StateFiles,
 }
 
 /// The ways to the task of one zone that is kept elsewhere.
@@ -112,7 +118,7 @@ impl Service {
         updates: Updates,
         clock: Clock,
         (notices, demands): (mpsc::Receiver<NameBuf>, RetransferInbox),
-        vital: Vital,
+        (vital, files): (Vital, StateFiles),
     ) -> Self {
         let slots = Semaphore::new(MAX_FETCHES);
         let shared = Arc::new(Shared {
@@ -123,6 +129,7 @@ impl Service {
             counters: Arc::default(),
             state: Mutex::default(),
             vital,
+            files,
         });
         let vital = &shared.vital;
         let listeners = [
@@ -147,6 +154,7 @@ impl Service {
             inboxes.push((door.bell.clone(), inbox));
             doors.insert(name_key(&zone.name), door);
         }
+        self.shared.files.retain(&copy::FORM, |path| zones.iter().any(|zone| zone.file.as_deref() == Some(path)));
         {
             let mut state = self.shared.state();
             state.checked.retain(|zone, _| doors.contains_key(zone));
@@ -165,7 +173,8 @@ impl Service {
                 signed,
             };
             let primaries: Vec<Primary> = zone.primaries.iter().map(primary).collect();
-            let secondary = Secondary::new(zone.name.clone(), primaries, zone.file.clone(), bell, self.shared.clone());
+            let file = zone.file.clone().map(|path| self.shared.files.file(path, &copy::FORM, UNKEPT));
+            let secondary = Secondary::new(zone.name.clone(), primaries, file, bell, self.shared.clone());
             self.secondaries.spawn(self.shared.vital.guard("secondary of a zone", secondary.keep(demands)));
         }
         self.shared.announce();

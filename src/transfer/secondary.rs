@@ -6,7 +6,6 @@
 //! **Not here**: when ([`super::schedule`]), how to fetch ([`super::fetch`]).
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +21,7 @@ use crate::base::time::Moment;
 use crate::live::{RetransferError, Retransferred};
 use crate::load::zone::copy;
 use crate::process::seed;
-use crate::process::work::{self, Lane};
+use crate::process::state::{RETRY, StateFile};
 use crate::snapshot::Change;
 use crate::telemetry::transfer::Compared;
 use crate::zone::Zone;
@@ -34,8 +33,8 @@ pub(super) struct Secondary {
     primaries: Vec<Primary>,
     /// Whether each primary failed when it was last asked.
     failing: Vec<bool>,
-    /// Where the copy is kept.
-    file: Option<PathBuf>,
+    /// The file of the copy; `None` if it is not kept.
+    file: Option<StateFile>,
     /// Rings when a primary says that the zone has changed.
     bell: Arc<Notify>,
     shared: Arc<Shared>,
@@ -68,7 +67,7 @@ impl Secondary {
     pub(super) fn new(
         apex: NameBuf,
         primaries: Vec<Primary>,
-        file: Option<PathBuf>,
+        file: Option<StateFile>,
         bell: Arc<Notify>,
         shared: Arc<Shared>,
     ) -> Self {
@@ -103,6 +102,7 @@ impl Secondary {
                     // An operator who gave up waiting reads the log.
                     let _ = reply.send(outcome);
                 }
+                () = sleep(RETRY), if self.is_unsaved() => self.save_again().await,
                 () = sleep(wait) => {}
             }
         }
@@ -214,14 +214,25 @@ impl Secondary {
 
     /// Keeps the copy on disk; that it cannot be kept is no reason not to serve it.
     async fn save(&self, zone: &Arc<Zone>, is_served: bool) {
-        let Some(file) = self.file.clone() else { return };
-        let zone = zone.clone();
-        let saved = work::submit(Lane::Keep, move || match is_served {
-            true => copy::touch(&file, SystemTime::now()).or_else(|_| copy::write(&file, &zone)),
-            false => copy::write(&file, &zone),
+        let Some(file) = &self.file else { return };
+        // If the last write failed, the file has an older zone, which must not count as confirmed.
+        let (zone, is_kept) = (zone.clone(), is_served && !self.is_unsaved());
+        let saved = file.write(move |path, waits| match is_kept {
+            true => copy::touch(path, SystemTime::now()).or_else(|_| copy::write(path, &zone, waits)),
+            false => copy::write(path, &zone, waits),
         });
-        if let Err(error) = saved.await.unwrap_or_else(|lost| Err(lost.into())) {
-            warn!(%error, "failed to write the copy of zone {}; after a restart it has to be fetched anew", self.apex);
+        // The failure is logged and counted.
+        let _ = saved.await;
+    }
+
+    /// Whether the last write of the copy failed.
+    fn is_unsaved(&self) -> bool {
+        self.file.as_ref().is_some_and(StateFile::is_failing)
+    }
+
+    async fn save_again(&self) {
+        if let Some(zone) = self.served() {
+            self.save(&zone, true).await;
         }
     }
 
@@ -245,7 +256,7 @@ impl Secondary {
     fn age(&self, now: Moment) -> Duration {
         match (self.shared.checked(&self.apex), &self.file) {
             (Some(checked), _) => Duration::from_millis(now.0.saturating_sub(checked.0)),
-            (None, Some(file)) => copy::age(file, SystemTime::now()),
+            (None, Some(file)) => copy::age(file.path(), SystemTime::now()),
             (None, None) => Duration::ZERO,
         }
     }

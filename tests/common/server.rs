@@ -41,6 +41,14 @@ impl Server {
         Server::run(command)
     }
 
+    /// The same with mounts of its own, after a script has made them.
+    pub fn start_with_mounts(config: &Path, setup: &str) -> Server {
+        let mut command = Command::new("unshare");
+        let script = format!("{setup}; exec \"$0\" serve --config \"$1\"");
+        command.args(["-m", "sh", "-c", &script, env!("CARGO_BIN_EXE_pharos")]).arg(config);
+        Server::run(command)
+    }
+
     fn run(mut command: Command) -> Server {
         command.env_remove("NOTIFY_SOCKET").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();

@@ -9,10 +9,11 @@ use pharos::base::ids::MirrorId;
 use pharos::base::prefix::PrefixSet;
 use pharos::base::time::{Generation, Moment};
 use pharos::http::{Asker, MAX_FLIGHTS_PER_MIRROR, Means, Pull, Server};
-use pharos::listen::{Beyond, Clients, Limits, Listeners, Terms, bind};
+use pharos::listen::{Beyond, Clients, Common, Limits, Listeners, Terms, bind};
 use pharos::live;
 use pharos::mirror::{Addressing, Health, Mirror, Standing};
 use pharos::networks::Networks;
+use pharos::process::Vital;
 use pharos::registry::known::ASKED_PER_SECOND;
 use pharos::registry::{Asking, BlobTarget, Settings, Upstream};
 use pharos::snapshot::{Change, Snapshot, apply};
@@ -114,7 +115,8 @@ impl Front {
         let limits = Limits { connections: 4096, per_client: 4096, beyond: Beyond::CloseIdlest, idle };
         let bound = bind(&["127.0.0.1:0".parse().unwrap()], "listen").unwrap();
         let at = bound.addresses()[0];
-        let terms = Terms { kind: "registry", clients: Clients::new(limits), tls: None };
+        let terms =
+            Terms { kind: "registry", clients: Clients::new(limits), tls: None, common: Common::new(Vital::new().0) };
         Front { _server: Server::start(bound, terms, pull, counters).unwrap(), at, asker }
     }
 

@@ -14,9 +14,10 @@ use pharos::base::diagnostic::Place;
 use pharos::base::time::Moment;
 use pharos::config::TlsFiles;
 use pharos::http::{Admin, Asker, Handler, PROTOCOLS, Pull, Server, Token};
-use pharos::listen::{Beyond, Clients, Limits, Listeners, Stopped, Terms, bind};
+use pharos::listen::{Beyond, Clients, Common, Limits, Listeners, Stopped, Terms, bind};
 use pharos::live::Readiness;
 use pharos::mirror::Health::{self, Up};
+use pharos::process::Vital;
 use pharos::registry::Outcome::{BlobCanonical, BlobFromMirror, BlobMirror, BlobSteered};
 use pharos::telemetry::http::Http;
 use pharos::tls::{self, Tls};
@@ -61,7 +62,7 @@ pub(crate) fn serve_many(
     let limits = Limits { connections, per_client: connections, beyond: Beyond::CloseIdlest, idle };
     let bound = bind(&["127.0.0.1:0".parse().unwrap()], "listen").unwrap();
     let address = bound.addresses()[0];
-    let terms = Terms { kind: "registry", clients: Clients::new(limits), tls };
+    let terms = Terms { kind: "registry", clients: Clients::new(limits), tls, common: Common::new(Vital::new().0) };
     Service { server: Server::start(bound, terms, handler, counters.clone()).unwrap(), address, counters }
 }
 

@@ -76,9 +76,9 @@ pub fn touch(path: &Path, now: SystemTime) -> io::Result<()> {
     state::touch(path, &FORM, now)
 }
 
-/// Replaces a copy.
-pub fn write(path: &Path, zone: &Zone) -> io::Result<()> {
-    state::replace(path, &FORM, |out| write_zone(out, zone))
+/// Replaces a copy, unless the caller has given up meanwhile.
+pub fn write(path: &Path, zone: &Zone, waits: &dyn Fn() -> bool) -> io::Result<()> {
+    state::replace(path, &FORM, waits, |out| write_zone(out, zone))
 }
 
 fn write_zone(mut out: &mut dyn Write, zone: &Zone) -> io::Result<()> {
@@ -180,7 +180,7 @@ e TYPE65281 \\# 0
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("copy");
         let (original, _) = read_text(&zone(None), Path::new("x"), TEXT.into(), &mut |_| unreachable!()).unwrap();
-        write(&path, &original).unwrap();
+        write(&path, &original, &|| true).unwrap();
         let (read, said) = read(&zone(Some(path.clone())), SystemTime::now());
         assert!(said.is_empty(), "{said:?}");
         let difference = Difference::between(&original, &read);
@@ -215,7 +215,7 @@ e TYPE65281 \\# 0
         std::fs::write(&path, TEXT).unwrap();
         let (zone, said) = read(&zone(Some(path.clone())), SystemTime::now());
         assert!(!zone.is_available() && said[0].is_error() && said[0].code == "state-file", "{said:?}");
-        assert!(write(&path, &zone).is_err() && touch(&path, SystemTime::now()).is_err());
+        assert!(write(&path, &zone, &|| true).is_err() && touch(&path, SystemTime::now()).is_err());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), TEXT);
     }
 
@@ -227,7 +227,7 @@ e TYPE65281 \\# 0
         std::fs::write(&path, old).unwrap();
         let (zone, said) = read(&zone(Some(path.clone())), SystemTime::now());
         assert!(zone.is_available() && said.is_empty(), "{said:?}");
-        write(&path, &zone).unwrap();
+        write(&path, &zone, &|| true).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().starts_with(&FORM.first_line()));
     }
 }

@@ -1,0 +1,39 @@
+//! State files of the services, and their metrics.
+//!
+//! **Not here**: writing them ([`crate::process::state`]).
+
+use crate::files::state::Form;
+use crate::load::hosts::keep;
+use crate::load::zone::copy;
+use crate::process::state::StateFiles;
+use crate::telemetry::{Collect, Page};
+use crate::{control, probe};
+
+/// The kinds of state files, by the names of their labels.
+const FORMS: [&Form; 4] = [&copy::FORM, &keep::FORM, &control::STATE, &probe::STATE];
+
+/// The state files of a server.
+pub(super) fn files() -> StateFiles {
+    StateFiles::new(&FORMS)
+}
+
+/// Shows how state files are written.
+pub(super) struct Shown(pub(super) StateFiles);
+
+impl Collect for Shown {
+    fn collect(&self, page: &mut Page) {
+        let counts = self.0.counts();
+        let help = "Writes of state files by kind and outcome.";
+        let mut family = page.counter("pharos_state_writes_total", help);
+        for (kind, counts) in &counts {
+            family.sample(&[("state", kind), ("outcome", "written")], counts.written);
+            family.sample(&[("state", kind), ("outcome", "failed")], counts.failed);
+        }
+        let failing = self.0.failing();
+        let mut family = page.gauge("pharos_state_failing", "State files whose last write failed, by kind.");
+        for (kind, _) in &counts {
+            let number = failing.iter().filter(|(_, failing)| failing.kind == *kind).count();
+            family.sample(&[("state", kind)], number as u64);
+        }
+    }
+}
