@@ -58,16 +58,17 @@ fn of_key(source: &str) -> Option<u64> {
     row.iter().find_map(|cell| cell.replace(',', "").parse().ok())
 }
 
-/// The value of `module::CONSTANT`.
+/// The value of `module::CONSTANT`, or of `module::CONSTANT[0]` for an array.
 fn of_constant(source: &str) -> Option<u64> {
     if let Some(kind) = source.strip_prefix("files::Kind::") {
         return of_kind(kind);
     }
+    let (source, at) = source.strip_suffix(']').and_then(|source| source.split_once('[')).unwrap_or((source, "0"));
     let (module, name) = source.rsplit_once("::")?;
     let path = root().join("src").join(module.replace("::", "/"));
     let text =
         [path.with_extension("rs"), path.join("mod.rs")].iter().find_map(|file| fs::read_to_string(file).ok())?;
-    let found = value(&text, name)?;
+    let found = value(&text, name, at.parse().ok()?)?;
     Some(if name.ends_with("_SECS") { found * 1000 } else { found })
 }
 
@@ -87,11 +88,15 @@ fn of_kind(name: &str) -> Option<u64> {
     Some(kind.max_len())
 }
 
-/// The value of a constant in the text of a module.
-fn value(text: &str, name: &str) -> Option<u64> {
+/// The value of a constant in the text of a module; of an array the element at this place.
+fn value(text: &str, name: &str, at: usize) -> Option<u64> {
     let (_, behind) = text.split_once(&format!("const {name}: "))?;
-    let (_, expression) = behind.split_once(';')?.0.split_once(" = ")?;
-    evaluate(text, expression.trim())
+    let (_, expression) = behind.split_once(" = ")?;
+    let (expression, _) = expression.split_once(';')?;
+    match expression.strip_prefix('[') {
+        Some(array) => evaluate(text, array.strip_suffix(']')?.split(", ").nth(at)?),
+        None => evaluate(text, expression.trim()),
+    }
 }
 
 /// The value of an expression; operators by their precedence in Rust, the weakest first.
@@ -111,15 +116,15 @@ fn evaluate(text: &str, expression: &str) -> Option<u64> {
             _ => left * right,
         });
     }
-    expression.replace('_', "").parse().ok().or_else(|| value(text, expression))
+    expression.replace('_', "").parse().ok().or_else(|| value(text, expression, 0))
 }
 
 #[test]
 fn constants_and_cells_are_read() {
     let text = "const A: usize = 2 * 64;\npub const B: u64 = 65_535 - 12 - 4;\nconst C: Duration = Duration::from_secs(5);\n\
-                const D: usize = 16 << 10;\nconst E: usize = 2 * A + 1;\n";
-    let values = ["A", "B", "C", "D", "E"].map(|name| value(text, name));
+                const D: usize = 16 << 10;\nconst E: usize = 2 * A + 1;\nconst G: [usize; 2] = [64, 16];\n";
+    let values = ["A", "B", "C", "D", "E"].map(|name| value(text, name, 0));
     assert_eq!(values, [Some(128), Some(65_519), Some(5000), Some(16_384), Some(257)]);
-    assert_eq!(value(text, "F"), None);
+    assert_eq!((value(text, "F", 0), value(text, "G", 1)), (None, Some(16)));
     assert_eq!(["16 KiB", "1,024", "5 s", "366 d"].map(number), [16_384, 1024, 5000, 31_622_400_000]);
 }
