@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 use pharos::base::ids::{HorizonId, MirrorId, PlanId, SourceId};
 use pharos::base::prefix::{FAMILIES, Family};
 use pharos::base::time::{Generation, Moment, Ttl};
-use pharos::mirror::{AddressStanding, Addressing, Health, Mirror, Standing, Thresholds, Track, VERDICTS, Verdict};
+use pharos::mirror::{AddressStanding, Health, Mirror, Standing, Thresholds, Track, VERDICTS, Verdict};
 use pharos::networks::{Labels, Networks, SourceBuilder};
 use pharos::snapshot::{Change, Snapshot, apply};
 use pharos::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Ranking, Rule, Tier};
@@ -101,12 +101,9 @@ fn snapshot(answer_mirrors: u8) -> Snapshot {
     let answer_mirrors = AnswerMirrors::new(answer_mirrors).unwrap();
     let draft = Draft { answer_mirrors, ..Draft::new("h".into(), rules, ids(&[2, 1])) };
     let mirror = |(at, (v4, v6)): (usize, &(u8, u8))| Mirror {
-        name: format!("m{at}").into(),
-        host: None,
-        contact: None,
-        addressing: Addressing::Written,
         v4: (0..*v4).map(|n| Ipv4Addr::new(192, 0, 2, 10 * at as u8 + n)).collect(),
         v6: (0..*v6).map(|n| Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, at as u16, n.into())).collect(),
+        ..Mirror::named(format!("m{at}"))
     };
     Snapshot::new(
         Generation(1),

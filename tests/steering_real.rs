@@ -27,7 +27,7 @@ use pharos::base::rr::Rtype;
 use pharos::base::time::{Generation, Now, Ttl};
 use pharos::config::{Network, NetworkKind};
 use pharos::load;
-use pharos::mirror::{Addressing, Mirror};
+use pharos::mirror::Mirror;
 use pharos::networks::Networks;
 use pharos::snapshot::{Provenance, Settings, Snapshot};
 use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
@@ -445,12 +445,9 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
         .iter()
         .enumerate()
         .map(|(index, (provider, region))| Mirror {
-            name: mirror_name(provider, region).into(),
-            host: None,
-            contact: None,
-            addressing: Addressing::Written,
             v4: vec![Ipv4Addr::from_bits(0x0b00_0000 | index as u32)],
             v6: vec![Ipv6Addr::from_bits(0x2001_0db8 << 96 | index as u128)],
+            ..Mirror::named(mirror_name(provider, region))
         })
         .collect();
     let apex = NameBuf::parse("blob.k8s.io").unwrap();

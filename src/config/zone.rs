@@ -147,6 +147,14 @@ pub struct Zone {
     pub place: Place,
 }
 
+impl Zone {
+    /// A zone with nothing but a name: its other fields have the values of keys that are left out.
+    pub fn named(name: NameBuf, place: Place) -> Self {
+        let (transfer, unsigned) = (Transfer::default(), false);
+        Zone { name, file: None, primaries: Vec::new(), roots: None, transfer, unsigned, steer: Vec::new(), place }
+    }
+}
+
 /// One steered owner.
 #[derive(Clone, Debug)]
 pub struct Steer {
@@ -298,7 +306,7 @@ impl Check<'_> {
             let Some(owner) = NameBuf::joined(&octets[..octets.len() - 1], apex) else {
                 self.report(
                     Diagnostic::error("bad-name", format!("`{}` is too long below `{apex}`", text.value))
-                        .at(text.place.clone(), "over 255 octets in all")
+                        .at(text.place.clone(), "over 255 bytes in all")
                         .help("write a shorter owner"),
                 );
                 return None;

@@ -11,7 +11,7 @@ use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Ttl};
-use crate::mirror::{Addressing, Mirror};
+use crate::mirror::Mirror;
 use crate::networks::{Labels, Networks, Place, Source, SourceBuilder};
 use crate::snapshot::{Hints, Origin, Provenance, Service, Settings, Snapshot};
 use crate::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Ranking, Rule};
@@ -105,12 +105,9 @@ pub(crate) fn name(text: &str) -> NameBuf {
 
 fn mirror(name: &str, v4: &[&str], v6: &[&str]) -> Mirror {
     Mirror {
-        name: name.into(),
-        host: None,
-        contact: None,
-        addressing: Addressing::Written,
         v4: v4.iter().map(|text| text.parse().unwrap()).collect(),
         v6: v6.iter().map(|text| text.parse().unwrap()).collect(),
+        ..Mirror::named(name)
     }
 }
 

@@ -252,19 +252,12 @@ impl<C: Fn() -> Moment> Publisher<C> {
 mod tests {
     use super::*;
     use crate::base::time::UnixTime;
-    use crate::mirror::{Addressing, Forced, Mirror, Order, Reason};
+    use crate::mirror::{Forced, Mirror, Order, Reason};
     use crate::snapshot::Settings;
     use crate::zone::ZoneSet;
 
     fn snapshot() -> Snapshot {
-        let mirror = Mirror {
-            name: "one".into(),
-            host: None,
-            contact: None,
-            addressing: Addressing::Written,
-            v4: Vec::new(),
-            v6: Vec::new(),
-        };
+        let mirror = Mirror::named("one");
         Snapshot::new(
             Generation(1),
             Arc::new(ZoneSet::new(Vec::new())),

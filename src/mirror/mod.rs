@@ -55,6 +55,12 @@ pub enum Addressing {
 }
 
 impl Mirror {
+    /// A mirror with nothing but a name: its other fields have the values of keys that are left out.
+    pub fn named(name: impl Into<Arc<str>>) -> Self {
+        let addressing = Addressing::Written;
+        Mirror { name: name.into(), host: None, contact: None, addressing, v4: Vec::new(), v6: Vec::new() }
+    }
+
     /// The host that its addresses follow.
     pub fn followed_host(&self) -> Option<&Arc<str>> {
         self.host.as_ref().filter(|_| matches!(self.addressing, Addressing::Resolved { .. }))

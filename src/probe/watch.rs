@@ -346,21 +346,13 @@ mod tests {
     use super::*;
     use crate::base::ids::MirrorId;
     use crate::base::time::{Generation, Moment};
-    use crate::mirror::Addressing;
     use crate::snapshot::Snapshot;
     use crate::zone::ZoneSet;
     use crate::{config, live};
 
     /// A mirror on this machine.
     fn here() -> Mirror {
-        Mirror {
-            name: "m".into(),
-            host: None,
-            contact: None,
-            addressing: Addressing::Written,
-            v4: vec![Ipv4Addr::LOCALHOST],
-            v6: Vec::new(),
-        }
+        Mirror { v4: vec![Ipv4Addr::LOCALHOST], ..Mirror::named("m") }
     }
 
     fn rewatch(port: u16, canary: u32) -> Rewatch {

@@ -95,18 +95,9 @@ impl Meters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mirror::Addressing;
 
     fn mirrors(names: &[String]) -> Vec<Mirror> {
-        let of = |name: &String| Mirror {
-            name: name.as_str().into(),
-            host: None,
-            contact: None,
-            v4: Vec::new(),
-            v6: Vec::new(),
-            addressing: Addressing::Written,
-        };
-        names.iter().map(of).collect()
+        names.iter().map(|name| Mirror::named(name.as_str())).collect()
     }
 
     fn name_of(meters: &Meters, mirror: usize) -> String {

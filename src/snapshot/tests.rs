@@ -14,7 +14,7 @@ fn mirror(name: &str, host: Option<&str>, v4: &[&str]) -> Mirror {
         Some(_) => Addressing::Resolved { at: Some(UnixTime(1)), ttl: Ttl(300) },
         None => Addressing::Written,
     };
-    Mirror { name: name.into(), host: host.map(Into::into), contact: None, addressing, v4, v6: Vec::new() }
+    Mirror { host: host.map(Into::into), addressing, v4, ..Mirror::named(name) }
 }
 
 /// A horizon with one plan: the mirrors in their order.

@@ -11,7 +11,7 @@ use pharos::base::time::{Generation, Moment};
 use pharos::http::{Asker, MAX_FLIGHTS_PER_MIRROR, Means, Pull, Server};
 use pharos::listen::{Beyond, Clients, Common, Limits, Listeners, Terms, bind};
 use pharos::live;
-use pharos::mirror::{Addressing, Health, Mirror, Standing};
+use pharos::mirror::{Health, Mirror, Standing};
 use pharos::networks::Networks;
 use pharos::process::Vital;
 use pharos::registry::known::ASKED_PER_SECOND;
@@ -68,12 +68,9 @@ fn snapshot_ranked(
     mirrors: &[(&[IpAddr], Health)],
 ) -> Snapshot {
     let of = |at: usize, addresses: &[IpAddr]| Mirror {
-        name: format!("m{at}").into(),
-        host: None,
-        contact: None,
-        addressing: Addressing::Written,
         v4: addresses.iter().filter_map(|ip| if let IpAddr::V4(v4) = ip { Some(*v4) } else { None }).collect(),
         v6: addresses.iter().filter_map(|ip| if let IpAddr::V6(v6) = ip { Some(*v6) } else { None }).collect(),
+        ..Mirror::named(format!("m{at}"))
     };
     let networks = Networks::default();
     let all = (0..mirrors.len()).map(MirrorId::from_index).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pharos::base::ids::{MirrorId, SourceId};
 use pharos::base::prefix::PrefixSet;
 use pharos::base::time::{Generation, Moment};
-use pharos::mirror::{Addressing, Health, Mirror, Standing};
+use pharos::mirror::{Health, Mirror, Standing};
 use pharos::networks::{Labels, Networks, SourceBuilder};
 use pharos::registry::{Asking, BlobTarget, Settings, Upstream};
 use pharos::snapshot::{Change, Provenance, Settings as EngineSettings, Snapshot, apply};
@@ -78,12 +78,10 @@ pub(crate) fn snapshot(health: [Health; 3]) -> Snapshot {
     let horizon =
         Horizon::build(Draft::new("blobs".into(), rules, vec![MirrorId(2)]), &networks, &Laid::over(&networks));
     let mirror = |name: &str, v4: &str, v6: Option<&str>| Mirror {
-        contact: None,
-        name: name.into(),
         host: Some(format!("{name}.mirrors.example").into()),
-        addressing: Addressing::Written,
         v4: vec![v4.parse().unwrap()],
         v6: v6.map(|text| text.parse().unwrap()).into_iter().collect(),
+        ..Mirror::named(name)
     };
     let mirrors = [
         mirror("east", "192.0.2.1", None),

@@ -163,16 +163,8 @@ e TYPE65281 \\# 0
 ";
 
     fn zone(file: Option<PathBuf>) -> config::Zone {
-        config::Zone {
-            name: NameBuf::parse("example").unwrap(),
-            file,
-            primaries: Vec::new(),
-            roots: None,
-            transfer: config::Transfer::default(),
-            unsigned: false,
-            steer: Vec::new(),
-            place: Place::whole_file(&"pharos.toml".into()),
-        }
+        let place = Place::whole_file(&"pharos.toml".into());
+        config::Zone { file, ..config::Zone::named(NameBuf::parse("example").unwrap(), place) }
     }
 
     #[test]

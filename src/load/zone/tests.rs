@@ -37,14 +37,9 @@ fn zone(apex: &str, steer: &[&str]) -> config::Zone {
         place: place(&format!("steer = [{{ owner = \"{owner}\", horizon = \"blobs\" }}]")),
     });
     config::Zone {
-        name: name(apex),
         file: Some("zones/example".into()),
-        primaries: Vec::new(),
-        roots: None,
-        transfer: config::Transfer::default(),
-        unsigned: false,
         steer: steer.collect(),
-        place: place("[[zone]]"),
+        ..config::Zone::named(name(apex), place("[[zone]]"))
     }
 }
 
