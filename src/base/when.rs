@@ -30,6 +30,16 @@ pub fn parse_millis(text: &str) -> Option<u64> {
     number.checked_mul(unit)
 }
 
+/// A text that [`parse_millis`] reads as this many milliseconds, in the largest whole unit: `7d`, not `168h`.
+pub fn written_millis(millis: u64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+    let fits = |(length, _): &&(u64, &str)| millis >= *length && millis.is_multiple_of(*length);
+    match units.iter().find(fits) {
+        Some((length, unit)) => format!("{}{unit}", millis / length),
+        None => "0s".to_string(),
+    }
+}
+
 /// Why a text is no end of anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadEnd {
@@ -92,6 +102,9 @@ mod tests {
         assert_eq!(parse_millis("250ms"), Some(250));
         assert_eq!(parse_millis("2m"), Some(120_000));
         assert_eq!(parse_millis("3d"), Some(3 * 86_400_000));
+        for text in ["0s", "250ms", "90s", "2m", "36h", "7d"] {
+            assert_eq!(written_millis(parse_millis(text).unwrap()), text);
+        }
         for text in ["", "5", "s", "-1s", "1.5h", "1 s", "99999999999999999999s", "18446744073709551615h"] {
             assert_eq!(parse_millis(text), None, "{text}");
         }

@@ -134,15 +134,15 @@ impl Check<'_> {
         };
         if all.control.is_none() {
             self.report(
-                Diagnostic::error("token-without-control", "`[admin]` has a token, but orders have nowhere to be kept")
-                    .at(place.clone(), "this is for giving orders")
+                Diagnostic::error("token-without-control", "`[admin]` has a token, but no `[control]` keeps overrides")
+                    .at(place.clone(), "this token is for overrides")
                     .help("add `[control]` with `socket` and `state`, or remove the token"),
             );
         }
         if let Some(open) = listen.iter().find(|address| !address.ip().is_loopback()) {
             self.report(
                 Diagnostic::warning("token-in-clear", format!("the token of `[admin]` is sent in the clear to {open}"))
-                    .at(place, "whoever listens on the way can give orders")
+                    .at(place, "an eavesdropper can set overrides")
                     .help("listen on loopback, behind a proxy with TLS, or use the socket of `[control]`"),
             );
         }
@@ -168,7 +168,7 @@ impl Check<'_> {
                 self.report(
                     Diagnostic::error("two-secrets", "`[admin]` has two tokens, `token-file` and `token`")
                         .at(place, "")
-                        .help("keep `token-file`, which need not be readable by whoever reads the config"),
+                        .help("keep `token-file`, which can have a stricter mode than the configuration"),
                 );
                 return None;
             }

@@ -72,7 +72,7 @@ impl Check<'_> {
                 Diagnostic::error("socket-path", "this path is too long for a socket")
                     .at(
                         text.place.clone(),
-                        format!("more than {} octets with the folder of this file", limits::MAX_SOCKET_PATH),
+                        format!("more than {} bytes with the folder of this file", limits::MAX_SOCKET_PATH),
                     )
                     .help("name a shorter one, such as `/run/pharos/control.sock`"),
             );

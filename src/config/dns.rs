@@ -295,9 +295,9 @@ impl Check<'_> {
         let response = self.parse(text, value::word)?;
         if response.len() > max_len {
             self.report(
-                Diagnostic::error("out-of-range", format!("this text has {} octets", response.len()))
-                    .at(text.place.clone(), "too long for a reply")
-                    .help(format!("keep it to {max_len} octets")),
+                Diagnostic::error("out-of-range", format!("this text has {} bytes", response.len()))
+                    .at(text.place.clone(), "too long for a response")
+                    .help(format!("keep it to {max_len} bytes")),
             );
             return None;
         }

@@ -100,7 +100,10 @@ pub(super) struct Mirrors {
     pub(super) broken: HashSet<MirrorId>,
 }
 
-/// RFC 1918, RFC 6598 and RFC 4193.
+/// The addressing of a mirror whose host has not been resolved yet.
+const UNRESOLVED: Addressing = Addressing::Resolved { at: None, ttl: Ttl(0) };
+
+/// True for the blocks of RFC 1918, RFC 6598 and RFC 4193.
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_private() || v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64,
@@ -109,81 +112,68 @@ fn is_private(address: IpAddr) -> bool {
 }
 
 impl Check<'_> {
-    /// `meant` are the private networks of `[resolver]`: its clients are in them.
-    pub(super) fn check_mirrors(&mut self, specs: &[Named<MirrorSpec>], meant: &[Prefix]) -> Mirrors {
+    /// `private` are the private networks of `[resolver]`: its clients are in them.
+    pub(super) fn check_mirrors(&mut self, specs: &[Named<MirrorSpec>], private: &[Prefix]) -> Mirrors {
         let mut seen: HashMap<IpAddr, (Place, usize)> = HashMap::new();
         let mut mirrors = Mirrors { entries: Vec::with_capacity(specs.len()), broken: HashSet::new() };
         for (index, spec) in specs.iter().enumerate() {
             let before = self.problems.len();
-            let keys = spec.keys.as_ref();
-            let addresses = keys.map(|keys| &*keys.addresses).unwrap_or_default();
-            self.parse(&spec.name, value::word);
-            let host = keys.and_then(|keys| keys.host.as_ref()).and_then(|host| self.parse(host, value::host_name));
-            let contact = keys.and_then(|keys| keys.contact.as_ref());
-            let contact = contact.and_then(|contact| self.parse(contact, value::contact));
-            let addressing = match addresses.is_empty() {
-                true => Addressing::Resolved { at: None, ttl: Ttl(0) },
-                false => Addressing::Written,
-            };
-            let name = spec.name.value.clone();
-            let mut mirror = Mirror { name, host, contact, addressing, v4: Vec::new(), v6: Vec::new() };
-            for text in addresses {
-                let Some(address) = self.parse(text, value::mirror_address) else { continue };
-                let first = seen.entry(address).or_insert_with(|| (text.place.clone(), index));
-                if first.0 != text.place {
-                    let (first, of) = (first.0.clone(), first.1);
-                    let help = match of == index {
-                        true => "remove one of the two",
-                        false => "check both: mirrors that share an address are one machine, and fail together",
-                    };
-                    let message = format!("address `{address}` is written twice");
-                    self.report(
-                        Diagnostic::warning("repeated-address", message)
-                            .at(text.place.clone(), "written again")
-                            .related(first, format!("first written here, for mirror `{}`", specs[of].name.value))
-                            .help(help),
-                    );
-                }
-                if is_private(address) && !meant.iter().any(|prefix| prefix.contains(address)) {
-                    let message =
-                        format!("`{address}` is a private address, which clients on the internet cannot reach");
-                    self.report(
-                        Diagnostic::warning("private-address", message)
-                            .at(text.place.clone(), "not reachable from elsewhere")
-                            .help(
-                                "write the public address; if all clients are in the same network, name that under \
-                                   `[resolver] private`",
-                            ),
-                    );
-                }
-                match address {
-                    IpAddr::V4(v4) if !mirror.v4.contains(&v4) => mirror.v4.push(v4),
-                    IpAddr::V6(v6) if !mirror.v6.contains(&v6) => mirror.v6.push(v6),
-                    _ => {}
-                }
-            }
-            if let Some(over) = addresses.get(limits::MAX_ADDRESSES) {
-                let most = limits::MAX_ADDRESSES;
-                let message = format!("mirror `{}` has {} addresses", mirror.name, addresses.len());
-                let help = format!("keep to {most}: all of them go into one answer");
-                self.report(Diagnostic::error("too-many", message).at(over.place.clone(), "one too many").help(help));
-            }
-            if mirror.v4.is_empty() && mirror.v6.is_empty() && mirror.host.is_none()
-                || self.problems[before..].iter().any(Diagnostic::is_error)
-            {
+            let mirror = self.check_mirror(index, specs, private, &mut seen);
+            let has_no_address = mirror.v4.is_empty() && mirror.v6.is_empty() && mirror.host.is_none();
+            let location = spec.keys.as_ref().and_then(|keys| keys.location.as_ref());
+            let is_wrong = self.problems[before..].iter().any(Diagnostic::is_error)
+                || matches!(location, Some(LocationSpec::Wrong));
+            if has_no_address || is_wrong {
                 mirrors.broken.insert(MirrorId::from_index(index));
             }
-            let location = match keys.and_then(|keys| keys.location.as_ref()) {
-                Some(LocationSpec::Known(location)) => Some(location.value),
-                Some(LocationSpec::Wrong) => {
-                    mirrors.broken.insert(MirrorId::from_index(index));
-                    None
-                }
-                None => None,
-            };
+            let location = location.and_then(|location| match location {
+                LocationSpec::Known(location) => Some(location.value),
+                LocationSpec::Wrong => None,
+            });
             mirrors.entries.push(MirrorEntry { mirror, location, place: spec.name.place.clone() });
         }
         mirrors
+    }
+
+    /// The mirror at an index; `seen` are the addresses of those before it, with their places and mirrors.
+    fn check_mirror(
+        &mut self,
+        index: usize,
+        specs: &[Named<MirrorSpec>],
+        private: &[Prefix],
+        seen: &mut HashMap<IpAddr, (Place, usize)>,
+    ) -> Mirror {
+        let Named { name, keys } = &specs[index];
+        self.parse(name, value::word);
+        let mut mirror = Mirror::named(name.value.clone());
+        let Some(keys) = keys else { return Mirror { addressing: UNRESOLVED, ..mirror } };
+        mirror.host = keys.host.as_ref().and_then(|host| self.parse(host, value::host_name));
+        mirror.contact = keys.contact.as_ref().and_then(|contact| self.parse(contact, value::contact));
+        if keys.addresses.is_empty() {
+            mirror.addressing = UNRESOLVED;
+        }
+        for text in &keys.addresses {
+            let Some(address) = self.parse(text, value::mirror_address) else { continue };
+            let (first, of) = seen.entry(address).or_insert_with(|| (text.place.clone(), index));
+            if *first != text.place {
+                self.report(repeated_address(address, text, first, &specs[*of].name, *of == index));
+            }
+            if is_private(address) && !private.iter().any(|prefix| prefix.contains(address)) {
+                self.report(private_address(address, text));
+            }
+            match address {
+                IpAddr::V4(v4) if !mirror.v4.contains(&v4) => mirror.v4.push(v4),
+                IpAddr::V6(v6) if !mirror.v6.contains(&v6) => mirror.v6.push(v6),
+                _ => {}
+            }
+        }
+        if let Some(over) = keys.addresses.get(limits::MAX_ADDRESSES) {
+            let most = limits::MAX_ADDRESSES;
+            let message = format!("mirror `{}` has {} addresses", mirror.name, keys.addresses.len());
+            let help = format!("keep to {most}: all of them go into one answer");
+            self.report(Diagnostic::error("too-many", message).at(over.place.clone(), "one too many").help(help));
+        }
+        mirror
     }
 
     /// A mirror must not follow a name whose addresses come from mirrors.
@@ -202,4 +192,23 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// An address that is written again; `first` is its first place, in the mirror `of`.
+fn repeated_address(address: IpAddr, again: &Text, first: &Place, of: &Text, is_same_mirror: bool) -> Diagnostic {
+    let help = match is_same_mirror {
+        true => "remove one of the two",
+        false => "check both: mirrors that share an address are one machine, and fail together",
+    };
+    Diagnostic::warning("repeated-address", format!("address `{address}` is written twice"))
+        .at(again.place.clone(), "written again")
+        .related(first.clone(), format!("first written here, for mirror `{}`", of.value))
+        .help(help)
+}
+
+fn private_address(address: IpAddr, text: &Text) -> Diagnostic {
+    let message = format!("`{address}` is a private address, which clients on the internet cannot reach");
+    Diagnostic::warning("private-address", message)
+        .at(text.place.clone(), "not reachable from elsewhere")
+        .help("write the public address; if all clients are in the same network, name that under `[resolver] private`")
 }

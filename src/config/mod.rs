@@ -26,6 +26,7 @@ mod reader;
 mod registry;
 mod resolver;
 pub mod row;
+mod rules;
 mod source;
 mod spec;
 mod table;
@@ -45,13 +46,14 @@ pub use admin::{Admin, BadToken, Token, bad_token, parse_token};
 pub use control::Control;
 pub use dns::{Dns, Rrl, SecretsFile, UDP_PAYLOAD_DEFAULT};
 pub use encrypted::{Encrypted, Https, TlsFiles};
-pub use horizons::{Condition, Horizon, Rule};
+pub use horizons::Horizon;
 pub use mirrors::MirrorEntry;
 pub use networks::{Network, NetworkKind};
 pub use probe::{Canary, Probe, TIMEOUT_DEFAULT as PROBE_TIMEOUT_DEFAULT};
 use reader::Reader;
 pub use registry::{Ask, Registry, Upstream};
 pub use resolver::Resolver;
+pub use rules::{Condition, Rule};
 use source::Source;
 pub use source::SourceFile;
 use table::Table;
@@ -98,9 +100,9 @@ fn read_texts(
     include: impl FnOnce(&[Placed<Arc<str>>]) -> Result<Vec<Source>, Vec<Diagnostic>>,
 ) -> Result<Read, Vec<Diagnostic>> {
     if text.len() > limits::MAX_FILE_OCTETS {
-        let problem = Diagnostic::error("too-large", format!("the config has {} octets", text.len()))
+        let problem = Diagnostic::error("too-large", format!("the config has {} bytes", text.len()))
             .at(Place::whole_file(&file.into()), "")
-            .help(format!("keep it to {}; is it the right file?", limits::MAX_FILE_OCTETS));
+            .help(format!("keep it to {} bytes; is it the right file?", limits::MAX_FILE_OCTETS));
         return Err(vec![problem]);
     }
     let main = Reader::new(file.into(), text);

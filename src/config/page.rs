@@ -6,11 +6,11 @@
 //! **Invariants**: every table of the configuration has exactly one block.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use super::field::Section as _;
 use super::row::{Absent, Kind, Part, Restart, Row};
 use super::spec::Spec;
+use super::value::written;
 
 const BEGIN: &str = "<!-- keys: ";
 const BEGIN_END: &str = " -->\n";
@@ -87,7 +87,7 @@ fn value(row: &Row) -> String {
             format!("{} to {high} {unit}", grouped(low)).trim_end().to_string()
         }
         Kind::Numbers { range: (low, high), .. } => format!("list of numbers, {} to {}", grouped(low), grouped(high)),
-        Kind::Duration { range: (least, greatest) } => format!("duration, {} to {}", lasting(least), lasting(greatest)),
+        Kind::Duration { range: (least, greatest) } => format!("duration, {} to {}", written(least), written(greatest)),
         Kind::Flag => "`true` or `false`".to_string(),
         Kind::Text { form } | Kind::Other { form } => form.to_string(),
         Kind::Texts { form } => format!("list: {form}"),
@@ -105,7 +105,7 @@ fn default(row: &Row) -> String {
     }
     match row.absent {
         Absent::Number(number) => format!("`{number}`"),
-        Absent::Duration(duration) => format!("`\"{}\"`", lasting(duration).replace(' ', "")),
+        Absent::Duration(duration) => format!("`\"{}\"`", written(duration)),
         Absent::Flag(flag) => format!("`{flag}`"),
         Absent::Text(text) => format!("`\"{text}\"`"),
         Absent::Words(words) => words.to_string(),
@@ -114,17 +114,6 @@ fn default(row: &Row) -> String {
             let others: Vec<String> = others.iter().map(|other| format!("`{other}`")).collect();
             format!("required without {}", others.join(" and "))
         }
-    }
-}
-
-/// A duration in its largest whole unit.
-fn lasting(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
-    let fits = |(length, _): &&(u128, &str)| millis >= *length && millis.is_multiple_of(*length);
-    match units.iter().find(fits) {
-        Some((length, unit)) => format!("{} {unit}", millis / length),
-        None => "0 s".to_string(),
     }
 }
 
@@ -150,7 +139,7 @@ mod tests {
         let filled = fill(&all).unwrap();
         assert!(filled.contains("| `udp-batch` | 1 to 128 datagrams | `32` | Datagrams received"), "{filled}");
         assert!(filled.contains("| `tcp-connections-per-client` | 1 to `tcp-connections` connections | `64` |"));
-        assert!(filled.contains("| `interval` | duration, 100 ms to 1 h | `\"10s\"` |"));
+        assert!(filled.contains("| `interval` | duration, 100ms to 1h | `\"10s\"` |"));
         assert_eq!(fill(&filled).as_deref(), Ok(&*filled));
         let without = all.replacen("<!-- keys: dns.rrl -->\n<!-- end -->\n", "", 1);
         assert_eq!(fill(&without), Err("the page has no block `dns.rrl`".to_string()));

@@ -204,7 +204,7 @@ impl Check<'_> {
         if let Some(max) = spec.max_hold_down.as_ref().filter(|max| max.value < hold_down) {
             self.report(
                 Diagnostic::error("hold-down", "`max-hold-down` is shorter than `hold-down`")
-                    .at(max.place.clone(), format!("less than {hold_down:?}"))
+                    .at(max.place.clone(), format!("less than `{}`", value::written(hold_down)))
                     .help("make it at least as long: the hold-down doubles up to it"),
             );
         }
@@ -235,7 +235,7 @@ impl Check<'_> {
             (Some(owner), None) => Some(owner.into()),
             _ => {
                 self.report(
-                    Diagnostic::error("probe-name", "which name mirrors serve cannot be told")
+                    Diagnostic::error("probe-name", "the name that mirrors serve is unknown")
                         .at(spec.table.place.clone(), "`name` is missing")
                         .help("add `name = \"blob.example.com\"`: the name that clients pull from"),
                 );

@@ -150,7 +150,7 @@ impl Check<'_> {
                     format!("{names} {} no weight", if missing.len() == 1 { "has" } else { "have" }),
                 )
                 .at(weights.place.clone(), "a weight for each mirror")
-                .help("add it; 0 keeps a mirror for when no other of the list is up"),
+                .help("add it; 0 gives a mirror clients only while no other of the list is up"),
             );
         }
         // A wrong number has been reported.
@@ -160,8 +160,8 @@ impl Check<'_> {
         if numbers.iter().all(|number| *number == 0) {
             self.report(
                 Diagnostic::error("no-weight", "all weights are 0")
-                    .at(weights.place.clone(), "nobody is to get a client")
-                    .help("give one mirror at least a weight from 1 to 1000"),
+                    .at(weights.place.clone(), "no mirror would get a client")
+                    .help("give at least one mirror a weight from 1 to 1000"),
             );
             return None;
         }
@@ -177,8 +177,8 @@ impl Check<'_> {
                 Some(location) => places.push(location),
                 None if mirrors.broken.contains(&MirrorId::from_index(at)) => {}
                 None => self.report(
-                    Diagnostic::error("no-location", format!("nobody knows where mirror `{}` is", name.value))
-                        .at(name.place.clone(), "to be taken where it is near")
+                    Diagnostic::error("no-location", format!("the location of mirror `{}` is unknown", name.value))
+                        .at(name.place.clone(), "taken by distance")
                         .related(mirrors.entries[at].place.clone(), "has no `location`")
                         .help("add `location = [LATITUDE, LONGITUDE]` in degrees to the mirror, like `[50.11, 8.68]`"),
                 ),

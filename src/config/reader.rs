@@ -18,7 +18,7 @@ use crate::base::diagnostic::{Diagnostic, Place};
 pub(super) struct Reader<'t> {
     file: Arc<str>,
     text: &'t str,
-    /// Where each line starts: places are made by the thousand, and counting lines anew for each takes quadratic time.
+    /// The start of each line, because counting lines anew for each of thousands of places takes quadratic time.
     line_starts: Vec<usize>,
     problems: RefCell<Vec<Diagnostic>>,
     /// The files that the text names so far, with their purposes.

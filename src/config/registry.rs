@@ -280,8 +280,11 @@ impl Check<'_> {
             && (probe.is_none() || wanted == Some(false))
         {
             let (message, help) = match probe {
-                None => ("mirrors can be asked for blobs only where they are probed", "add a table `[probe]`"),
-                Some(_) => ("how to ask mirrors is set, but they are not asked", "remove it, or `ask = false`"),
+                None => ("mirrors can be asked for blobs only if they are probed", "add a table `[probe]`"),
+                Some(_) => (
+                    "a time of questions to mirrors is written, but mirrors are not asked",
+                    "remove it, or `ask = false`",
+                ),
             };
             self.report(Diagnostic::error("ask-without-probe", message).at(place.clone(), "has no effect").help(help));
         }

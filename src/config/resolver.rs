@@ -11,7 +11,7 @@ use super::check::Check;
 use super::field::{Section as _, section};
 use super::row::{duration, file, hours, millis, secs, texts};
 use super::spec::Text;
-use super::{FileUse, Placed, limits};
+use super::{FileUse, Placed, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::prefix::Prefix;
 
@@ -94,14 +94,14 @@ impl Check<'_> {
         let Some(spec) = spec else { return Resolver::default() };
         if let Some(over) = spec.servers.as_ref().and_then(|texts| texts.get(limits::MAX_SERVERS)) {
             let message = format!("there are more than {} resolvers", limits::MAX_SERVERS);
-            let help = "keep those that answer best; two are asked at once, and the others when they fail";
+            let help = "keep the best; two are asked at once, the others after a failure";
             self.report(Diagnostic::error("too-many", message).at(over.place.clone(), "one too many").help(help));
         }
         let least_ttl = spec.least_ttl;
         if let Some(greatest) = spec.greatest_ttl.as_ref().filter(|greatest| greatest.value < least_ttl) {
             self.report(
                 Diagnostic::error("ttl-bounds", "`greatest-ttl` is shorter than `least-ttl`")
-                    .at(greatest.place.clone(), format!("less than {least_ttl:?}"))
+                    .at(greatest.place.clone(), format!("less than `{}`", value::written(least_ttl)))
                     .help("make it at least as long: TTLs of hosts are brought between the two"),
             );
         }

@@ -19,9 +19,9 @@ pub struct SourceFile {
     pub file: Arc<str>,
     /// The path.
     pub path: PathBuf,
-    /// Where it is named; the main file as a whole.
+    /// The place that names it; the main file as a whole.
     pub place: Place,
-    /// What the system says of the file.
+    /// Identity, mode and times of the file.
     pub facts: Facts,
 }
 

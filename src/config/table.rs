@@ -106,7 +106,7 @@ impl<'r, 't> Table<'r, 't> {
         }
     }
 
-    /// Where it begins.
+    /// The place of its beginning.
     pub(super) fn place(&self) -> &Place {
         &self.place
     }
@@ -254,7 +254,7 @@ mod tests {
         let expected = [
             "wrong-type: `a` must be a string, not a whole number",
             "wrong-type: each of `b` must be a string, not a whole number",
-            "bad-duration: `soon` is not a length of time",
+            "bad-duration: `soon` is not a duration",
             "empty-list: `d` is an empty list",
             "wrong-type: `e` must be a table, not a string",
         ];

@@ -149,7 +149,7 @@ impl Check<'_> {
             if !fits {
                 self.report(
                     Diagnostic::error("bad-key-name", format!("the name of key `{}` is too long", written.value))
-                        .at(written.place.clone(), format!("more than {MAX_KEY_NAME_LEN} octets"))
+                        .at(written.place.clone(), format!("more than {MAX_KEY_NAME_LEN} bytes"))
                         .help("write a shorter name, here and on the other side"),
                 );
             }
@@ -161,7 +161,7 @@ impl Check<'_> {
             self.report(
                 Diagnostic::error("two-secrets", format!("key `{}` has two secrets", written.value))
                     .at(written.place.clone(), "`secret` and `secret-file`")
-                    .help("keep `secret-file`, which need not be readable by whoever reads the config"),
+                    .help("keep `secret-file`, which can have a stricter mode than the configuration"),
             );
             return None;
         }
@@ -185,7 +185,9 @@ impl Check<'_> {
         let found = ALGORITHMS.into_iter().find(|algorithm| algorithm.text() == &*text.value);
         if found.is_none() {
             let help = match &*text.value {
-                "hmac-md5" | "hmac-sha1" | "hmac-sha224" => "use `hmac-sha256`: what is weaker is not accepted".into(),
+                "hmac-md5" | "hmac-sha1" | "hmac-sha224" => {
+                    "use `hmac-sha256`: weaker algorithms are not accepted".into()
+                }
                 other => did_you_mean(other, "algorithms", ALGORITHMS.map(Algorithm::text)),
             };
             self.report(
@@ -216,7 +218,7 @@ impl Check<'_> {
         if let (Some(first), SteeredExport::Refused, false) = (spec.allow.first(), steered, zone.steer.is_empty()) {
             self.report(
                 Diagnostic::warning("steered-transfer", "a zone with steered owners is not transferred")
-                    .at(first.place.clone(), "nobody gets it")
+                    .at(first.place.clone(), "every request is refused")
                     .help("write `steered = \"default\"` to export the addresses of clients that meet no rule"),
             );
         }
@@ -272,7 +274,7 @@ impl Check<'_> {
         let Some(address) = address else {
             self.report(
                 Diagnostic::error("bad-address", format!("`{}` has no address", text.value))
-                    .at(text.place.clone(), "a name or a key alone is nowhere to send to")
+                    .at(text.place.clone(), "no address to send to")
                     .help("write an address before it, like `192.0.2.1 key:NAME`"),
             );
             return None;
@@ -332,8 +334,8 @@ impl Check<'_> {
         }
         if address.is_none() && key.is_none() && tls.is_none() {
             self.report(
-                Diagnostic::error("bad-party", "an empty string names nobody")
-                    .at(text.place.clone(), "nobody")
+                Diagnostic::error("bad-party", "an empty string is no party")
+                    .at(text.place.clone(), "empty")
                     .help("write an address, `key:NAME`, or both with a space between"),
             );
             return None;

@@ -13,6 +13,7 @@ use toml::de::DeValue;
 use super::Placed;
 use super::reader::Reader;
 use super::table::Table;
+use super::value::written;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::geo::Coordinates;
 use crate::base::when::parse_millis;
@@ -151,22 +152,23 @@ impl<'r, 't> Value<'r, 't> {
     /// A duration within a range, written like `"10s"`.
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Placed<Duration>> {
         let remedy = "a number with its unit (ms, s, m, h or d) in quotes, like `\"10s\"`";
-        let DeValue::String(written) = self.value.get_ref() else {
-            return self.wrong_type("a length of time", remedy);
+        let DeValue::String(text) = self.value.get_ref() else {
+            return self.wrong_type("a duration", remedy);
         };
-        match parse_millis(written).map(Duration::from_millis) {
+        match parse_millis(text).map(Duration::from_millis) {
             None => {
                 self.reader.report(
-                    Diagnostic::error("bad-duration", format!("`{written}` is not a length of time"))
-                        .at(self.place(), "not a length of time")
+                    Diagnostic::error("bad-duration", format!("`{text}` is not a duration"))
+                        .at(self.place(), "not a duration")
                         .help(format!("write {remedy}")),
                 );
                 None
             }
             Some(duration) if range.contains(&duration) => Some(self.placed(duration)),
             Some(_) => {
-                let help = format!("write a time from {:?} to {:?}", range.start(), range.end());
-                self.out_of_range(written.to_string(), help)
+                let help =
+                    format!("write a duration from `{}` to `{}`", written(*range.start()), written(*range.end()));
+                self.out_of_range(text.to_string(), help)
             }
         }
     }

@@ -1,9 +1,8 @@
-//! Whether a type exists never depends on the client (DESIGN.md, decision 5; RFC 7871 §7.4).
+//! Families of addresses: the existence of a type never depends on the client (RFC 7871 §7.4).
 //!
-//! A resolver keeps "there is no AAAA here" for everybody. So if any client of a horizon has addresses of a family, all
-//! must. The list of a rule ends with the horizon's default: a default that has every family of the horizon is all it
-//! takes, and one without makes its own clients the odd ones out. There is therefore one problem per horizon and
-//! family, and it stands at `default`.
+//! A resolver caches the absence of AAAA records for all of its clients. If any client of a horizon has addresses of a
+//! family, all must have some. The list of a rule ends with the horizon's default, so that a default with every family is
+//! enough. There is one problem per horizon and family, at `default`.
 
 use crate::base::diagnostic::{Diagnostic, Place, list};
 use crate::base::ids::MirrorId;
@@ -11,10 +10,10 @@ use crate::base::prefix::{FAMILIES, Family};
 use crate::base::rr::Rtype;
 use crate::config::{Horizon, MirrorEntry};
 
-/// Finds families that some clients of a horizon would have and others not.
+/// Reports families that only some clients of a horizon would have.
 ///
-/// A mirror that is only a host name may turn out to have either family; it is taken to be enough, and not to demand
-/// any. A horizon with a broken mirror is passed over: its errors come first.
+/// A mirror with only a host name may have either family: it is enough for both, and demands none. A horizon with a broken
+/// mirror is skipped, because it has other errors.
 pub(super) fn check_families(
     horizon: &Horizon,
     mirrors: &[MirrorEntry],
@@ -52,7 +51,7 @@ fn missing_family(
     let have = if horizon.default.len() == 1 { "has" } else { "have" };
     let message = format!("horizon `{}` would have {rtype} records for some clients and none for others", horizon.name);
     let help = format!(
-        "resolvers remember for everybody that there is no {rtype}: give {} an {family} address, or add `{having}`, \
+        "resolvers cache for all clients that there is no {rtype}: give {} an {family} address, or add `{having}`, \
          which has one, at the end of `default`",
         if horizon.default.len() == 1 { list(default()) } else { format!("one of {}", list(default())) },
     );

@@ -228,7 +228,7 @@ pub(super) struct Names {
     pub(super) code: &'static str,
     list: Vec<Arc<str>>,
     index: HashMap<Arc<str>, usize>,
-    /// How many unknown names have been compared with all known ones.
+    /// The number of unknown names that have been compared with all known ones.
     compared: Cell<usize>,
 }
 

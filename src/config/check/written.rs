@@ -57,9 +57,9 @@ impl NamedFile {
             true => "the server writes this file",
             false => "read as another kind of file here",
         };
-        let problem = Diagnostic::error("same-file", format!("`{}` is named for two things", self.file))
+        let problem = Diagnostic::error("same-file", format!("`{}` is named for two purposes", self.file))
             .at(self.place.clone(), label)
-            .help("give each a file of its own: what one writes is lost to the other");
+            .help("give each a file of its own: one would overwrite or misread the other");
         Some(match other.usage {
             FileUse::Config => {
                 let problem = Diagnostic { message: format!("`{}` is the config file itself", self.file), ..problem };

@@ -9,6 +9,7 @@ mod url;
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(super) use address::{address_or_prefix, encrypted_address, mirror_address, prefix, socket_address};
 pub(super) use geography::{continent, country, subdivision};
@@ -18,6 +19,7 @@ use super::limits;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::name::{NameBuf, NameError};
 use crate::base::text::is_hidden;
+use crate::base::when::written_millis;
 
 /// The fault of a text that is not a value of its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,13 +121,18 @@ pub(in crate::config) fn provider(text: &str) -> Result<Arc<str>, Fault> {
     Err(Fault::new("bad-provider", format!("`{text}` is not a provider"), "not a provider", help))
 }
 
+/// A duration as it is written: `7d`, not `168h`.
+pub(in crate::config) fn written(duration: Duration) -> String {
+    written_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
 /// A label, region or file name: any text that is not blank and can be shown on one line.
 pub(in crate::config) fn word(text: &str) -> Result<Arc<str>, Fault> {
     if !text.trim().is_empty() && text.trim() == text && !text.chars().any(char::is_control) {
         return Ok(text.into());
     }
     let help = "write a text without spaces around it and without control characters";
-    Err(Fault::new("bad-text", format!("{text:?} is blank or holds what cannot be shown"), "not usable", help))
+    Err(Fault::new("bad-text", format!("{text:?} is blank or has characters that cannot be shown"), "not usable", help))
 }
 
 /// The contact of a mirror's operator: one line of text.

@@ -20,10 +20,7 @@ fn url(text: &str) -> Result<Url<'_>, Fault> {
     let bad = |why: &str, help: &str| Fault::new("bad-url", format!("`{text}` {why}"), "not such a URL", help);
     let form = "write it like `https://registry.example.com`";
     if let Some(odd) = text.chars().find(|&c| !c.is_ascii_graphic() || "\"<>\\^`{|}".contains(c)) {
-        return Err(bad(
-            &format!("has {odd:?} in it"),
-            "write only what a URL may hold; others as `%` and two hex digits",
-        ));
+        return Err(bad(&format!("has {odd:?} in it"), "write other characters as `%` and two hex digits"));
     }
     let (scheme, rest) = text.split_once("://").ok_or_else(|| bad("has no scheme", form))?;
     let (scheme, own_port) = match scheme.to_ascii_lowercase().as_str() {
@@ -34,7 +31,7 @@ fn url(text: &str) -> Result<Url<'_>, Fault> {
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
     if authority.contains('@') {
-        return Err(bad("has a user in it", "leave user and password out: everybody is sent there"));
+        return Err(bad("has a user in it", "remove user and password: all clients are sent to this URL"));
     }
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => {
