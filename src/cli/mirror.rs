@@ -83,12 +83,12 @@ struct Give {
     force: bool,
 }
 
-fn parse_reason(text: &str) -> Result<String, String> {
+pub(super) fn parse_reason(text: &str) -> Result<String, String> {
     Reason::parse(text).map(|reason| reason.to_string()).map_err(|error| error.to_string())
 }
 
 /// The server reads it again, by its own clock.
-fn parse_until(text: &str) -> Result<String, String> {
+pub(super) fn parse_until(text: &str) -> Result<String, String> {
     parse_end(text, Clock::civil()).map(|_| text.to_string()).map_err(|error| error.to_string())
 }
 
@@ -154,7 +154,7 @@ fn target(mirror: &str) -> String {
     format!("/mirrors/{}/override", encode(mirror))
 }
 
-fn as_json(view: &impl Serialize) -> String {
+pub(super) fn as_json(view: &impl Serialize) -> String {
     serde_json::to_string_pretty(view).expect("a view is plain data") + "\n"
 }
 

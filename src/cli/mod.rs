@@ -11,6 +11,7 @@ mod certs;
 mod check;
 mod columns;
 mod demo;
+mod drain;
 mod explain;
 mod init;
 mod locate;
@@ -87,6 +88,7 @@ Examples:
   pharos explain --name www.example.net --resolver 9.9.9.9 2001:db8::/56
   pharos explain --server 52.95.110.0/24      what the running server says, with health and orders
   pharos mirror drain aws-use1 --reason \"new disks\" --until 2h
+  pharos server drain --reason \"new kernel\"     /ready is 503, queries are still answered
   pharos zone retransfer copy.example         take a primary's zone, whatever its serial";
 
 #[derive(Debug, Subcommand)]
@@ -108,6 +110,9 @@ enum Command {
 
     /// Show how the running server's mirrors stand, and force one up or down, drain it, or let probes decide again
     Mirror(Box<mirror::Args>),
+
+    /// Take the running server out of service for an anycast or a balancer, or put it back
+    Server(drain::Args),
 
     /// Have the running server fetch a zone from its primaries again
     Zone(zone::Args),
@@ -185,6 +190,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&config, &args),
         Command::Sweep(args) => sweep::run(config.path(), &args),
         Command::Mirror(args) => mirror::run(&config, &args),
+        Command::Server(args) => drain::run(&config, &args),
         Command::Zone(args) => zone::run(&config, &args),
         Command::Status(args) => status::run(&config, &args),
         Command::Verify(args) => verify::run(&config, &args),

@@ -43,7 +43,14 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
 }
 
 fn text(view: &StatusView) -> String {
-    let state = shown(view.obstacle.as_deref().unwrap_or("serving"));
+    let state = match view.obstacle.as_deref() {
+        None => "serving".into(),
+        // The line below has all of it.
+        Some(obstacle) if view.drain.is_some() && obstacle.starts_with("drained") => {
+            "drained, queries are still answered".into()
+        }
+        Some(obstacle) => shown(obstacle),
+    };
     let zones: Vec<String> = view
         .zones
         .iter()
@@ -81,7 +88,9 @@ fn text(view: &StatusView) -> String {
         .unwritten
         .iter()
         .map(|UnwrittenView { file, error, since, .. }| format!("{file}: not written since {since}: {error}"));
+    let drain = view.drain.iter().map(words::whole_order);
     let parts = [
+        ("drain", drain.collect::<Vec<_>>()),
         ("panic", panics.collect::<Vec<_>>()),
         ("overrides", orders.collect()),
         ("troubles", troubles.collect()),

@@ -4,6 +4,7 @@
 //! whoever asks has been let in by the listener.
 //! **Not here**: listening, telling who asks ([`super::socket`], the admin listener), the orders ([`super::ledger`]).
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -19,7 +20,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::ledger::{Ask, Done, Entry, Refused};
 use super::operator::{self, Caller};
 use super::request::{self, Refusal, Request, Warning};
-use super::view::{self, DoneView, RefusalView, RetransferView};
+use super::standing::Subject;
+use super::view::{self, DoneView, DrainView, RefusalView, RetransferView};
 use crate::base::diagnostic::did_you_mean;
 use crate::base::ids::MirrorId;
 use crate::base::name::NameBuf;
@@ -83,14 +85,14 @@ impl Desk {
             return Ok(Answer::Ready(obstacle));
         }
         let unavailable = |why: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why);
-        let running = self.running.get().ok_or_else(|| unavailable(obstacle.unwrap_or("starting")))?;
+        let running = self.running.get().ok_or_else(|| unavailable(obstacle.as_deref().unwrap_or("starting")))?;
         let snapshot = running.published.load_full();
         let probes = running.probes.as_deref();
         match request {
             Request::Ready | Request::Status => {
                 let now = running.clock.now();
                 let age = now.0.saturating_sub(running.published.published_at().0);
-                Ok(Answer::json(&view::status(&snapshot, obstacle, probes, &self.files.failing(), age, now.0)))
+                Ok(Answer::json(&view::status(&snapshot, &self.readiness, probes, &self.files.failing(), age, now.0)))
             }
             Request::Mirrors => Ok(Answer::json(&view::mirrors(&snapshot, probes))),
             Request::Mirror(name) => Ok(Answer::json(&view::mirror(&snapshot, find(&snapshot, &name)?, probes))),
@@ -111,6 +113,15 @@ impl Desk {
                 let order = Order { forced, reason, who, since: Clock::civil(), until };
                 let stands = Some(OrderView::of(&order));
                 running.order(mirror, Ask::Give(order), stands, warning).await
+            }
+            Request::Drain { reason, until } => {
+                let who = operator::find(caller, &head.headers).await;
+                let order = Order { forced: Forced::Drain, reason, who, since: Clock::civil(), until };
+                running.drain(Ask::Give(order.clone()), Some(&order)).await
+            }
+            Request::Undrain { reason } => {
+                let who = operator::find(caller, &head.headers).await;
+                running.drain(Ask::TakeBack { who, reason }, None).await
             }
             Request::TakeBack { mirror, reason } => {
                 // An order may be taken back that is about a mirror which is gone.
@@ -158,30 +169,7 @@ impl Running {
         stands: Option<OrderView>,
         warning: Option<String>,
     ) -> Result<Answer, Refusal> {
-        let (reply, outcome) = oneshot::channel();
-        let stopping = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
-        let asked = async {
-            let entry = Entry { mirror: mirror.clone(), ask, reply };
-            self.ledger.send(entry).await.map_err(|_| stopping())?;
-            outcome.await.map_err(|_| stopping())
-        };
-        let late = |_| {
-            Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the disk does not take the order")
-                .help("it may still come to stand: look at the list of mirrors, and at the disk of `[control] state`")
-        };
-        let Done { before, generation } = match tokio::time::timeout(ORDER_TIMEOUT, asked).await.map_err(late)?? {
-            Ok(done) => done,
-            Err(Refused::Full) => {
-                let error = "there are as many orders as there can be";
-                return Err(Refusal::new(StatusCode::CONFLICT, error).help("take back those of mirrors that are gone"));
-            }
-            Err(Refused::NotKept(error)) => {
-                let error = format!("the order cannot be kept, and was not given: {error}");
-                return Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, error)
-                    .help("look at the folder of `[control] state`: it must be there, writable, and have room"));
-            }
-            Err(Refused::Stopping) => return Err(stopping()),
-        };
+        let Done { before, generation } = self.enter(Subject::Mirror(mirror.clone()), ask).await?;
         Ok(Answer::json(&DoneView {
             mirror: mirror.to_string(),
             order: stands,
@@ -190,9 +178,42 @@ impl Running {
             warning,
         }))
     }
+
+    /// Takes the server out of service, or puts it back.
+    async fn drain(&self, ask: Ask, stands: Option<&Order>) -> Result<Answer, Refusal> {
+        let Done { before, .. } = self.enter(Subject::Server, ask).await?;
+        Ok(Answer::json(&DrainView { drain: stands.map(OrderView::of), before: before.as_ref().map(OrderView::of) }))
+    }
+
+    /// Has the ledger take an order.
+    async fn enter(&self, subject: Subject, ask: Ask) -> Result<Done, Refusal> {
+        let (reply, outcome) = oneshot::channel();
+        let stopping = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
+        let asked = async {
+            self.ledger.send(Entry { subject, ask, reply }).await.map_err(|_| stopping())?;
+            outcome.await.map_err(|_| stopping())
+        };
+        let late = |_| {
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the disk does not take the order")
+                .help("it may still come to stand: look at the list of mirrors, and at the disk of `[control] state`")
+        };
+        match tokio::time::timeout(ORDER_TIMEOUT, asked).await.map_err(late)?? {
+            Ok(done) => Ok(done),
+            Err(Refused::Full) => {
+                let error = "there are as many orders as there can be";
+                Err(Refusal::new(StatusCode::CONFLICT, error).help("take back those of mirrors that are gone"))
+            }
+            Err(Refused::NotKept(error)) => {
+                let error = format!("the order cannot be kept, and was not given: {error}");
+                Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, error)
+                    .help("look at the folder of `[control] state`: it must be there, writable, and have room"))
+            }
+            Err(Refused::Stopping) => Err(stopping()),
+        }
+    }
 }
 
-/// The overrides in force, as metrics: two samples for each.
+/// The overrides in force, as metrics, two samples for each; whether the server is drained.
 impl Collect for Desk {
     fn collect(&self, page: &mut Page) {
         let Some(running) = self.running.get() else { return };
@@ -201,6 +222,12 @@ impl Collect for Desk {
         for (mirror, order) in snapshot.orders() {
             family.sample(&[("mirror", mirror), ("override", order.forced.as_str())], 1);
         }
+        let is_drained = self.readiness.drained().is_some();
+        page.gauge(
+            "pharos_server_drained",
+            "Whether an operator has taken the server out of service: `/ready` is 503.",
+        )
+        .sample(&[], is_drained.into());
         let mut family = page.gauge("pharos_mirror_order", "The former name of `pharos_mirror_override`.");
         for (mirror, order) in snapshot.orders() {
             family.sample(&[("mirror", mirror), ("order", order.forced.as_str())], 1);
@@ -264,7 +291,7 @@ pub(super) fn refuse(refusal: Refusal, method: &Method) -> Response {
 /// What is said.
 enum Answer {
     Json(String),
-    Ready(Option<&'static str>),
+    Ready(Option<Cow<'static, str>>),
     Refused(Refusal),
 }
 

@@ -15,13 +15,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
+use super::standing::{Standing, Subject};
 use super::store;
 use crate::base::time::{Generation, UnixTime};
 use crate::base::when::rfc3339;
-use crate::live::{Stopped, Updates};
+use crate::live::{Readiness, Stopped, Updates};
 use crate::mirror::{Forced, Operator, Order, Reason};
 use crate::process::state::{RETRY, StateFile};
-use crate::snapshot::{Change, Orders};
+use crate::snapshot::Change;
 
 /// The most orders that stand at once: one for each mirror that there can be. Those about mirrors that are gone count too.
 const MAX_ORDERS: usize = crate::config::limits::MAX_ITEMS;
@@ -46,10 +47,10 @@ pub(super) enum Ask {
     },
 }
 
-/// A mirror, what is asked about it, and where to say what came of it.
+/// What is asked about a mirror or the server, and where to say what came of it.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) mirror: Arc<str>,
+    pub(super) subject: Subject,
     pub(super) ask: Ask,
     pub(super) reply: oneshot::Sender<Result<Done, Refused>>,
 }
@@ -59,7 +60,7 @@ pub(super) struct Entry {
 pub(super) struct Done {
     /// The order that stood before.
     pub(super) before: Option<Order>,
-    /// The snapshot from which it is served; none where nothing changed.
+    /// The snapshot from which it is served; none where nothing changed, or not what is served.
     pub(super) generation: Option<Generation>,
 }
 
@@ -76,9 +77,10 @@ pub(super) enum Refused {
 
 /// The orders, and where they are kept.
 pub(super) struct Ledger<C> {
-    pub(super) orders: Orders,
+    pub(super) standing: Standing,
     pub(super) file: StateFile,
     pub(super) updates: Updates,
+    pub(super) readiness: Arc<Readiness>,
     /// Tells the time of day.
     pub(super) clock: C,
 }
@@ -89,8 +91,8 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
         loop {
             tokio::select! {
                 entry = inbox.recv() => {
-                    let Some(Entry { mirror, ask, reply }) = entry else { return };
-                    let outcome = self.take(mirror, ask).await;
+                    let Some(Entry { subject, ask, reply }) = entry else { return };
+                    let outcome = self.take(subject, ask).await;
                     // Whoever asked may have stopped waiting; it stands all the same.
                     let _ = reply.send(outcome);
                 }
@@ -102,88 +104,92 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
         }
     }
 
-    async fn take(&mut self, mirror: Arc<str>, ask: Ask) -> Result<Done, Refused> {
-        let before = self.orders.get(&mirror).cloned();
-        let mut after = self.orders.clone();
+    async fn take(&mut self, subject: Subject, ask: Ask) -> Result<Done, Refused> {
+        let before = self.standing.get(&subject).cloned();
         let (order, line) = match ask {
             Ask::Give(order) => {
-                if before.is_none() && self.orders.len() >= MAX_ORDERS {
+                let is_one_more = before.is_none() && subject != Subject::Server;
+                if is_one_more && self.standing.mirrors.len() >= MAX_ORDERS {
                     return Err(Refused::Full);
                 }
-                after.insert(mirror.clone(), order.clone());
                 let line = match &before {
-                    None => format!("order given: mirror {mirror} is {}", told(&order)),
+                    None => format!("order given: {subject} is {}", told(&order)),
                     Some(before) => {
-                        format!("order replaced: mirror {mirror} is {}; it was {}", told(&order), told(before))
+                        format!("order replaced: {subject} is {}; it was {}", told(&order), told(before))
                     }
                 };
                 (Some(order), line)
             }
             Ask::TakeBack { who, reason } => {
                 let Some(before) = &before else { return Ok(Done { before: None, generation: None }) };
-                after.remove(&mirror);
                 let why = reason.map(|reason| format!(", for \"{reason}\"")).unwrap_or_default();
-                (None, format!("order taken back by {who}{why}: mirror {mirror} was {}", told(before)))
+                (None, format!("order taken back by {who}{why}: {subject} was {}", told(before)))
             }
         };
+        let mut after = self.standing.clone();
+        after.set(&subject, order.clone());
         self.write(&after).await.map_err(Refused::NotKept)?;
-        self.orders = after;
-        let generation = self.publish(&mirror, order).await.map_err(|Stopped| Refused::Stopping)?;
+        self.standing = after;
+        let generation = self.apply(&subject, order).await.map_err(|Stopped| Refused::Stopping)?;
         info!("{line}");
-        Ok(Done { before, generation: Some(generation) })
+        Ok(Done { before, generation })
     }
 
     /// Ends the orders whose time has come.
     async fn end_due(&mut self) {
-        let now = (self.clock)();
-        let due: Vec<_> = self.orders.iter().filter(|(_, order)| order.is_over(now)).collect();
-        let due: Vec<_> = due.into_iter().map(|(mirror, order)| (mirror.clone(), order.clone())).collect();
+        let due = self.standing.take_over((self.clock)());
         if due.is_empty() {
             return;
         }
-        self.orders.retain(|_, order| !order.is_over(now));
         // If it fails, the next start finds from the order itself that it has ended.
-        let _ = self.write(&self.orders).await;
-        for (mirror, order) in due {
-            if self.publish(&mirror, None).await.is_err() {
+        let _ = self.write(&self.standing).await;
+        for (subject, order) in due {
+            if self.apply(&subject, None).await.is_err() {
                 return;
             }
-            log_end(&mirror, &order);
+            log_end(&subject, &order);
         }
     }
 
     /// Writes the orders that stand if the last write failed: a write that was overdue may have left a refused one.
     async fn catch_up(&self) {
         if self.file.is_failing() {
-            let _ = self.write(&self.orders).await;
+            let _ = self.write(&self.standing).await;
         }
     }
 
     /// Waits until an order may have come to its end, or a failed write is to be tried again.
     async fn next_end(&self) {
-        let next = self.orders.values().filter_map(|order| order.until).min();
+        let next = self.standing.next_end();
         let left = next.map(|next| Duration::from_secs(next.0.saturating_sub((self.clock)().0)).min(LOOK_EVERY));
         let retry = self.file.is_failing().then_some(RETRY);
         let Some(pause) = left.into_iter().chain(retry).min() else { return pending().await };
         tokio::time::sleep(pause).await;
     }
 
-    async fn publish(&self, mirror: &Arc<str>, order: Option<Order>) -> Result<Generation, Stopped> {
-        self.updates.change_and_wait(Change::Force(mirror.clone(), order)).await
+    /// Puts an order into effect, or ends it; the generation in which it is, if it is about a mirror.
+    async fn apply(&self, subject: &Subject, order: Option<Order>) -> Result<Option<Generation>, Stopped> {
+        match subject {
+            Subject::Mirror(name) => self.updates.change_and_wait(Change::Force(name.clone(), order)).await.map(Some),
+            Subject::Server => {
+                self.readiness.drain(order);
+                Ok(None)
+            }
+        }
     }
 
-    async fn write(&self, orders: &Orders) -> io::Result<()> {
-        self.file.keep(store::encode(orders)).await
+    async fn write(&self, standing: &Standing) -> io::Result<()> {
+        self.file.keep(store::encode(standing)).await
     }
 }
 
 /// Says that an order has come to its end.
-pub(super) fn log_end(mirror: &str, order: &Order) {
-    info!("order ended: mirror {mirror} was {}", told(order));
+pub(super) fn log_end(subject: &Subject, order: &Order) {
+    info!("order ended: {subject} was {}", told(order));
 }
 
 /// An order in a log line.
-fn told(order: &Order) -> String {
+pub(super) fn told(order: &Order) -> String {
     let what = match order.forced {
         Forced::Drain => "drained",
         forced => forced.as_str(),
@@ -201,7 +207,7 @@ mod tests {
     use crate::live::{self, Published};
     use crate::mirror::{Addressing, Mirror};
     use crate::process::state::StateFiles;
-    use crate::snapshot::{Settings, Snapshot};
+    use crate::snapshot::{Orders, Settings, Snapshot};
     use crate::zone::ZoneSet;
 
     /// A ledger at work over mirrors `a` and `b`, with a civil clock that stands at 1000 when it begins.
@@ -209,6 +215,7 @@ mod tests {
         folder: tempfile::TempDir,
         published: Arc<Published>,
         entries: mpsc::Sender<Entry>,
+        readiness: Arc<Readiness>,
     }
 
     impl World {
@@ -236,13 +243,19 @@ mod tests {
             let clock = move || UnixTime(1000 + begin.elapsed().as_secs());
             let file = StateFiles::default().file(folder.path().join("orders.json"), &store::FORM, "a test");
             let (entries, inbox) = mpsc::channel(MAX_WAITING);
-            tokio::spawn(Ledger { orders, file, updates, clock }.run(inbox));
-            World { folder, published, entries }
+            let (standing, readiness) = (Standing { mirrors: orders, server: None }, Arc::new(Readiness::default()));
+            readiness.serve();
+            tokio::spawn(Ledger { standing, file, updates, readiness: readiness.clone(), clock }.run(inbox));
+            World { folder, published, entries, readiness }
         }
 
         async fn ask(&self, mirror: &str, ask: Ask) -> Result<Done, Refused> {
+            self.ask_about(Subject::Mirror(mirror.into()), ask).await
+        }
+
+        async fn ask_about(&self, subject: Subject, ask: Ask) -> Result<Done, Refused> {
             let (reply, outcome) = oneshot::channel();
-            self.entries.send(Entry { mirror: mirror.into(), ask, reply }).await.unwrap();
+            self.entries.send(Entry { subject, ask, reply }).await.unwrap();
             outcome.await.unwrap()
         }
 
@@ -251,7 +264,8 @@ mod tests {
             let served = self.published.load().orders().clone();
             let text = std::fs::read_to_string(self.folder.path().join("orders.json")).unwrap();
             let text = text.strip_prefix(&store::FORM.first_line()).unwrap();
-            assert_eq!(store::decode(text).as_ref(), Some(&served));
+            let kept = store::decode(text).unwrap();
+            assert_eq!((&kept.mirrors, kept.server.as_ref()), (&served, self.readiness.drained().as_deref()));
             served.iter().map(|(name, order)| (name.to_string(), order.forced)).collect()
         }
     }
@@ -287,6 +301,24 @@ mod tests {
         assert_eq!(world.standing(), []);
         let nothing = world.ask("b", Ask::TakeBack { who: "us".into(), reason: None }).await.unwrap();
         assert!(nothing.before.is_none() && nothing.generation.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_of_the_server_is_kept_and_ended_beside_those_of_mirrors() {
+        let world = World::start(Orders::new());
+        world.ask("a", Ask::Give(order(Forced::Down, None))).await.unwrap();
+        let done = world.ask_about(Subject::Server, Ask::Give(order(Forced::Drain, Some(1030)))).await.unwrap();
+        assert_eq!((done.before, done.generation, world.published.generation()), (None, None, Generation(2)));
+        assert!(world.readiness.obstacle().is_some() && world.standing().len() == 1);
+        while world.readiness.obstacle().is_some() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert_eq!(world.standing(), [("a".into(), Forced::Down)]);
+        world.ask_about(Subject::Server, Ask::Give(order(Forced::Drain, None))).await.unwrap();
+        let back = Ask::TakeBack { who: "us".into(), reason: None };
+        let done = world.ask_about(Subject::Server, back).await.unwrap();
+        assert!(done.before.is_some() && world.readiness.obstacle().is_none());
+        world.standing();
     }
 
     #[tokio::test(start_paused = true)]

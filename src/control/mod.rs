@@ -21,6 +21,7 @@ mod ledger;
 mod operator;
 mod request;
 mod socket;
+mod standing;
 mod store;
 pub(crate) mod view;
 
@@ -47,6 +48,7 @@ use crate::telemetry::probe::Probes;
 use desk::Running;
 use ledger::Ledger;
 use socket::Serving;
+use standing::Standing;
 
 /// The longest body of a request, in octets.
 pub const MAX_BODY_LEN: usize = socket::MAX_BODY_LEN;
@@ -59,7 +61,8 @@ pub struct Control {
     desk: Arc<Desk>,
     serving: Serving,
     /// What is to be applied before the first answer.
-    orders: Orders,
+    standing: Standing,
+    readiness: Arc<Readiness>,
     state: StateFile,
     /// There once the server serves.
     published: OnceLock<Arc<Published>>,
@@ -80,14 +83,18 @@ impl Control {
     ) -> Result<Self, OpenError> {
         let bound = socket::bind(&config.socket, group)?;
         let lock = Lock::take(&config.state).map_err(OpenError::Lock)?;
-        let orders = recall_orders(config, Clock::civil()).map_err(OpenError::State)?;
-        let desk = Arc::new(Desk::new(readiness, files.clone()));
+        let standing = recall_orders(config, Clock::civil()).map_err(OpenError::State)?;
+        if let Some(order) = &standing.server {
+            warn!("`/ready` answers 503, as before the restart: the server is {}", ledger::told(order));
+            readiness.drain(Some(order.clone()));
+        }
+        let desk = Arc::new(Desk::new(readiness.clone(), files.clone()));
         info!("taking orders at {}", config.socket.display());
         info!("try: pharos mirror list --socket {}", config.socket.display());
         let system = |error| OpenError::System { path: config.socket.clone(), error };
         let serving = Serving::start(bound, desk.clone(), common).map_err(system)?;
         let (state, published) = (files.file(config.state.clone(), &STATE, UNKEPT), OnceLock::new());
-        Ok(Control { desk, serving, orders, state, published, _lock: lock })
+        Ok(Control { desk, serving, standing, readiness, state, published, _lock: lock })
     }
 
     /// What answers whoever was let in.
@@ -95,9 +102,9 @@ impl Control {
         self.desk.clone()
     }
 
-    /// The orders that stood when the process started.
+    /// The orders about mirrors that stood when the process started.
     pub fn orders(&self) -> &Orders {
-        &self.orders
+        &self.standing.mirrors
     }
 
     /// Opens the desk, and goes on with the orders that stand; they are in what is published.
@@ -111,8 +118,9 @@ impl Control {
         vital: &Vital,
     ) {
         let (ledger, inbox) = mpsc::channel(ledger::MAX_WAITING);
-        let (orders, file) = (self.orders.clone(), self.state.clone());
-        let ledger_task = Ledger { orders, file, updates, clock: Clock::civil }.run(inbox);
+        let (standing, file) = (self.standing.clone(), self.state.clone());
+        let ledger_task =
+            Ledger { standing, file, updates, readiness: self.readiness.clone(), clock: Clock::civil }.run(inbox);
         tokio::spawn(vital.guard("ledger of orders", ledger_task));
         self.desk.open(Running { published: published.clone(), clock, probes, ledger, retransfers });
         let _ = self.published.set(published.clone());
@@ -144,23 +152,19 @@ fn warn_of_gone(snapshot: &Snapshot) {
 }
 
 /// The orders of the last run that have not ended meanwhile.
-fn recall_orders(config: &config::Control, now: UnixTime) -> Result<Orders, Useless> {
-    let mut orders = match recall(&config.state, &STATE, store::decode) {
-        Ok(orders) => orders.unwrap_or_default(),
+fn recall_orders(config: &config::Control, now: UnixTime) -> Result<Standing, Useless> {
+    let mut standing = match recall(&config.state, &STATE, store::decode) {
+        Ok(standing) => standing.unwrap_or_default(),
         Err(useless) if !useless.may_be_replaced() => return Err(useless),
         Err(useless) => {
             warn!("the orders of operators are lost: {useless}");
-            Orders::new()
+            Standing::default()
         }
     };
-    orders.retain(|name, order| {
-        let is_over = order.is_over(now);
-        if is_over {
-            ledger::log_end(name, order);
-        }
-        !is_over
-    });
-    Ok(orders)
+    for (subject, order) in standing.take_over(now) {
+        ledger::log_end(&subject, &order);
+    }
+    Ok(standing)
 }
 
 #[cfg(test)]
@@ -189,8 +193,12 @@ mod tests {
             ("stays".into(), order(None)),
         ]
         .into();
-        std::fs::write(&config.state, store::encode(&orders)).unwrap();
-        let names = |now| recall_orders(&config, UnixTime(now)).unwrap().into_keys().collect::<Vec<_>>();
+        let standing =
+            Standing { mirrors: orders, server: Some(Order { forced: Forced::Drain, ..order(Some(UnixTime(2000))) }) };
+        std::fs::write(&config.state, store::encode(&standing)).unwrap();
+        let recall = |now| recall_orders(&config, UnixTime(now)).unwrap();
+        let names = |now| recall(now).mirrors.into_keys().collect::<Vec<_>>();
+        assert!(recall(1999).server.is_some() && recall(2000).server.is_none());
         assert_eq!(names(1999), ["over".into(), "stands".into(), "stays".into()] as [Arc<str>; 3]);
         assert_eq!(names(2000), ["stands".into(), "stays".into()] as [Arc<str>; 2]);
         // Who set the clock back has the order again, as its end says.

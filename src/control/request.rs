@@ -34,6 +34,10 @@ pub(super) enum Request {
     Give { mirror: Arc<str>, forced: Forced, reason: Reason, until: Option<UnixTime>, warning: Warning },
     /// `DELETE /mirrors/NAME/override`, formerly `…/order`
     TakeBack { mirror: Arc<str>, reason: Option<Reason> },
+    /// `PUT /server/drain`
+    Drain { reason: Reason, until: Option<UnixTime> },
+    /// `DELETE /server/drain`
+    Undrain { reason: Option<Reason> },
     /// `POST /zones/NAME/retransfer`
     Retransfer(Box<NameBuf>),
     /// `GET /explain?client=…&resolver=…&name=…`
@@ -90,6 +94,14 @@ struct GiveBody {
     force: bool,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DrainBody {
+    reason: String,
+    #[serde(default)]
+    until: Option<String>,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TakeBackBody {
@@ -114,7 +126,17 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<Request,
         ["mirrors", mirror, "override" | "order"] => {
             let request = match head.method {
                 Method::PUT => Some(name(mirror).and_then(|mirror| give(mirror, body, now))),
-                Method::DELETE => Some(name(mirror).and_then(|mirror| take_back(mirror, body))),
+                Method::DELETE => {
+                    Some(name(mirror).and_then(|mirror| Ok(Request::TakeBack { mirror, reason: take_back(body)? })))
+                }
+                _ => None,
+            };
+            (request, "PUT, DELETE")
+        }
+        ["server", "drain"] => {
+            let request = match head.method {
+                Method::PUT => Some(drain(body, now)),
+                Method::DELETE => Some(take_back(body).map(|reason| Request::Undrain { reason })),
                 _ => None,
             };
             (request, "PUT, DELETE")
@@ -124,7 +146,7 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<Request,
         }
         _ => {
             return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`")).help(
-                "there are /mirrors, /mirrors/NAME/override, /zones/NAME/retransfer, /explain, /status and /ready",
+                "there are /mirrors, /mirrors/NAME/override, /server/drain, /zones/NAME/retransfer, /explain, /status and /ready",
             ));
         }
     };
@@ -146,19 +168,29 @@ fn give(mirror: Arc<str>, body: &[u8], now: UnixTime) -> Result<Request, Refusal
     let unknown = || Refusal::bad(format!("`{word}` is not an override")).help(HELP);
     let forced = Forced::parse(&word).ok_or_else(unknown)?;
     let reason = parse_reason(&reason)?;
-    let end = |text: String| parse_end(&text, now).map_err(|error| Refusal::bad(format!("until `{text}`: {error}")));
-    let until = until.map(end).transpose()?;
+    let until = parse_until(until, now)?;
     let warning = if force { Warning::Silenced } else { Warning::Given };
     Ok(Request::Give { mirror, forced, reason, until, warning })
 }
 
-fn take_back(mirror: Arc<str>, body: &[u8]) -> Result<Request, Refusal> {
+/// The reason for ending an order.
+fn take_back(body: &[u8]) -> Result<Option<Reason>, Refusal> {
     let TakeBackBody { reason } = match body {
         [] => TakeBackBody::default(),
         body => json(body).map_err(|refusal| refusal.help("send nothing, or `{\"reason\": \"the disks are in\"}`"))?,
     };
-    let reason = reason.map(|reason| parse_reason(&reason)).transpose()?;
-    Ok(Request::TakeBack { mirror, reason })
+    reason.map(|reason| parse_reason(&reason)).transpose()
+}
+
+fn drain(body: &[u8], now: UnixTime) -> Result<Request, Refusal> {
+    const HELP: &str = "send `{\"reason\": \"new kernel\", \"until\": \"2h\"}`; `until` may be left out";
+    let DrainBody { reason, until } = json(body).map_err(|refusal| refusal.help(HELP))?;
+    Ok(Request::Drain { reason: parse_reason(&reason)?, until: parse_until(until, now)? })
+}
+
+fn parse_until(text: Option<String>, now: UnixTime) -> Result<Option<UnixTime>, Refusal> {
+    let end = |text: String| parse_end(&text, now).map_err(|error| Refusal::bad(format!("until `{text}`: {error}")));
+    text.map(end).transpose()
 }
 
 fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
@@ -239,6 +271,9 @@ mod tests {
         let taken = Request::TakeBack { mirror: "a".into(), reason: None };
         assert_eq!(parsed(Method::DELETE, "/mirrors/a/order", ""), Ok(taken.clone()));
         assert_eq!(parsed(Method::DELETE, "/mirrors/a/order", "{}"), Ok(taken));
+        let drain = Request::Drain { reason: reason.clone(), until: Some(UnixTime(8200)) };
+        assert_eq!(parsed(Method::PUT, "/server/drain", "{\"reason\":\"new disks\",\"until\":\"2h\"}"), Ok(drain));
+        assert_eq!(parsed(Method::DELETE, "/server/drain", ""), Ok(Request::Undrain { reason: None }));
         assert_eq!(parsed(Method::GET, "/mirrors", ""), Ok(Request::Mirrors));
         let retransfer = Request::Retransfer(Box::new(NameBuf::parse("copy.example").unwrap()));
         assert_eq!(parsed(Method::POST, "/zones/copy.example./retransfer", ""), Ok(retransfer));
@@ -260,6 +295,9 @@ mod tests {
         assert_eq!(status(Method::POST, "/mirrors", ""), 405);
         assert_eq!(status(Method::GET, "/mirrors/a/order", ""), 405);
         assert_eq!(status(Method::GET, "/zones/copy.example/retransfer", ""), 405);
+        assert_eq!(status(Method::GET, "/server/drain", ""), 405);
+        assert_eq!(status(Method::PUT, "/server/drain", "{}"), 400);
+        assert_eq!(status(Method::PUT, "/server/drain", "{\"reason\":\"x\",\"override\":\"up\"}"), 400);
         assert_eq!(status(Method::POST, "/zones/a..b/retransfer", ""), 400);
         assert_eq!(status(Method::GET, "/mirrors/%zz", ""), 400);
         assert_eq!(status(Method::GET, "/mirrors/%ff", ""), 400);

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::standing::Standing;
 use crate::files::state::Form;
 use crate::inspect::view::OrderView;
-use crate::snapshot::Orders;
+use crate::mirror::Forced;
 
 /// The kind of file.
 pub static FORM: Form = Form { name: "overrides", comment: "", is_old: |text| decode(text).is_some() };
@@ -21,28 +22,37 @@ const VERSION: u32 = 1;
 struct File {
     version: u32,
     orders: BTreeMap<String, OrderView>,
+    /// The order that drains the server; a version that knows of none leaves it out, and serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    server: Option<OrderView>,
 }
 
 /// Orders as the text of the file.
-pub(super) fn encode(orders: &Orders) -> String {
-    let orders = orders.iter().map(|(name, order)| (name.to_string(), OrderView::of(order))).collect();
-    let file = File { version: VERSION, orders };
+pub(super) fn encode(standing: &Standing) -> String {
+    let orders = standing.mirrors.iter().map(|(name, order)| (name.to_string(), OrderView::of(order))).collect();
+    let file = File { version: VERSION, orders, server: standing.server.as_ref().map(OrderView::of) };
     serde_json::to_string_pretty(&file).expect("orders are plain data") + "\n"
 }
 
 /// The orders of a file's text; none where it is not what [`encode`] makes.
-pub(super) fn decode(text: &str) -> Option<Orders> {
+pub(super) fn decode(text: &str) -> Option<Standing> {
     let file: File = serde_json::from_str(text).ok().filter(|file: &File| file.version == VERSION)?;
-    file.orders.into_iter().map(|(name, order)| Some((name.into(), order.order()?))).collect()
+    let one = |(name, order): (String, OrderView)| Some((name.into(), order.order()?));
+    let mirrors = file.orders.into_iter().map(one).collect::<Option<_>>()?;
+    let server = match file.server {
+        Some(order) => Some(order.order().filter(|order| order.forced == Forced::Drain)?),
+        None => None,
+    };
+    Some(Standing { mirrors, server })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::base::time::UnixTime;
-    use crate::mirror::{Forced, Order, Reason};
+    use crate::mirror::{Order, Reason};
 
-    fn orders() -> Orders {
+    fn standing() -> Standing {
         let order = |forced, reason: &str, until| Order {
             forced,
             reason: Reason::parse(reason).unwrap(),
@@ -51,18 +61,21 @@ mod tests {
             until,
         };
         let one = order(Forced::Drain, "new \"disks\"", Some(UnixTime(1_700_003_600)));
-        [("a b/ü".into(), one), ("b".into(), order(Forced::Up, "x", None))].into()
+        let mirrors = [("a b/ü".into(), one), ("b".into(), order(Forced::Up, "x", None))].into();
+        Standing { mirrors, server: Some(order(Forced::Drain, "new kernel", None)) }
     }
 
     #[test]
     fn orders_read_back_as_what_they_were() {
-        assert_eq!(decode(&encode(&orders())), Some(orders()));
-        assert_eq!(decode(&encode(&Orders::new())), Some(Orders::new()));
+        assert_eq!(decode(&encode(&standing())), Some(standing()));
+        let nothing = Standing::default();
+        assert_eq!(decode(&encode(&nothing)), Some(nothing.clone()));
+        assert!(!encode(&nothing).contains("server"), "a version without it wrote the same");
     }
 
     #[test]
     fn a_file_is_taken_whole_or_not_at_all() {
-        let text = encode(&orders());
+        let text = encode(&standing());
         for len in 0..text.trim_end().len() {
             if text.is_char_boundary(len) {
                 assert_eq!(decode(&text[..len]), None, "cut after {len} octets");

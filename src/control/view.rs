@@ -14,6 +14,7 @@ use crate::base::prefix::{FAMILIES, Family};
 use crate::base::time::UnixTime;
 use crate::base::when::rfc3339;
 use crate::inspect::view::{AddressView, OrderView};
+use crate::live::Readiness;
 use crate::mirror::{AddressStanding, Health, Order};
 use crate::process::state::Failing;
 use crate::snapshot::Snapshot;
@@ -64,6 +65,15 @@ pub(crate) struct DoneView {
     pub(crate) warning: Option<String>,
 }
 
+/// What came of an order about the server.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct DrainView {
+    /// The order that takes the server out of service now.
+    pub(crate) drain: Option<OrderView>,
+    /// The one before.
+    pub(crate) before: Option<OrderView>,
+}
+
 /// A zone that was fetched whole.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct RetransferView {
@@ -82,6 +92,9 @@ pub(crate) struct StatusView {
     pub(crate) version: String,
     /// Why the server is not to be asked; null while it is.
     pub(crate) obstacle: Option<String>,
+    /// The order that takes this server out of service; null if there is none.
+    #[serde(default)]
+    pub(crate) drain: Option<OrderView>,
     pub(crate) generation: u64,
     /// How long this generation has been served.
     pub(crate) generation_age_seconds: u64,
@@ -243,7 +256,7 @@ impl OrderedView {
 /// `age_ms` is how long the snapshot has been served, `uptime_ms` how long the process has.
 pub(super) fn status(
     snapshot: &Snapshot,
-    obstacle: Option<&str>,
+    readiness: &Readiness,
     probes: Option<&Probes>,
     failing: &[(PathBuf, Failing)],
     age_ms: u64,
@@ -265,7 +278,8 @@ pub(super) fn status(
     };
     StatusView {
         version: env!("CARGO_PKG_VERSION").to_string(),
-        obstacle: obstacle.map(str::to_string),
+        obstacle: readiness.obstacle().map(Into::into),
+        drain: readiness.drained().map(|order| OrderView::of(&order)),
         generation: snapshot.generation.0,
         generation_age_seconds: age_ms / 1000,
         uptime_seconds: uptime_ms / 1000,

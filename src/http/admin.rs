@@ -30,7 +30,7 @@ use crate::telemetry::{self, Collect};
 pub type Desk = Arc<dyn Fn(IpAddr, Parts, Bytes) -> Later + Send + Sync>;
 
 /// The paths of the desk, and what is below them.
-const DESK_PATHS: [&str; 3] = ["/mirrors", "/status", "/explain"];
+const DESK_PATHS: [&str; 4] = ["/mirrors", "/server", "/status", "/explain"];
 
 /// Answers an operator's probes, and hands on what is for the desk. Copies of it are one.
 #[derive(Clone)]

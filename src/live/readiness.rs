@@ -1,13 +1,24 @@
 //! Whether we serve, for those who ask before they send clients here.
 //!
-//! **Invariants**: from starting over serving to stopping, never back.
-//! **Not here**: who is told ([`crate::http`], [`crate::control`]).
+//! **Invariants**: from starting over serving to stopping, never back; only a server that serves can be drained.
+//! **Not here**: who is told ([`crate::http`], [`crate::control`]); where the order to drain is kept ([`crate::control`]).
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+
+use arc_swap::ArcSwapOption;
+
+use crate::base::when::rfc3339;
+use crate::mirror::Order;
 
 /// Whether we serve; it goes from starting over serving to stopping, never back.
 #[derive(Debug, Default)]
-pub struct Readiness(AtomicU8);
+pub struct Readiness {
+    stage: AtomicU8,
+    /// The order that takes this server out of service.
+    drain: ArcSwapOption<Order>,
+}
 
 const SERVING: u8 = 1;
 const STOPPING: u8 = 2;
@@ -15,20 +26,33 @@ const STOPPING: u8 = 2;
 impl Readiness {
     /// Everything answers from now on.
     pub fn serve(&self) {
-        self.0.fetch_max(SERVING, Ordering::Relaxed);
+        self.stage.fetch_max(SERVING, Ordering::Relaxed);
     }
 
     /// Nobody should be sent here any more.
     pub fn stop(&self) {
-        self.0.fetch_max(STOPPING, Ordering::Relaxed);
+        self.stage.fetch_max(STOPPING, Ordering::Relaxed);
     }
 
-    /// Why we are not to be asked; none while we are.
-    pub fn obstacle(&self) -> Option<&'static str> {
-        match self.0.load(Ordering::Relaxed) {
-            0 => Some("starting: the mirrors have not been looked at yet"),
-            SERVING => None,
-            _ => Some("stopping"),
+    /// Takes the server out of service by order of an operator, or puts it back. Answers go on.
+    pub fn drain(&self, order: Option<Order>) {
+        self.drain.store(order.map(Arc::new));
+    }
+
+    /// The order that takes the server out of service.
+    pub fn drained(&self) -> Option<Arc<Order>> {
+        self.drain.load_full()
+    }
+
+    /// Why we are not to be asked; none while we are. The operator is left out: `/ready` answers everybody.
+    pub fn obstacle(&self) -> Option<Cow<'static, str>> {
+        match self.stage.load(Ordering::Relaxed) {
+            0 => Some("starting: the mirrors have not been looked at yet".into()),
+            SERVING => self.drained().map(|order| {
+                let until = order.until.map(|until| format!(" until {}", rfc3339(until))).unwrap_or_default();
+                format!("drained by order{until}: {}", order.reason).into()
+            }),
+            _ => Some("stopping".into()),
         }
     }
 }
@@ -36,6 +60,8 @@ impl Readiness {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::time::UnixTime;
+    use crate::mirror::{Forced, Reason};
 
     #[test]
     fn it_never_goes_back() {
@@ -45,6 +71,26 @@ mod tests {
         assert_eq!(readiness.obstacle(), None);
         readiness.stop();
         readiness.serve();
-        assert_eq!(readiness.obstacle(), Some("stopping"));
+        assert_eq!(readiness.obstacle().as_deref(), Some("stopping"));
+    }
+
+    #[test]
+    fn a_drained_server_is_not_to_be_asked_and_does_not_name_the_operator() {
+        let order = |until| Order {
+            forced: Forced::Drain,
+            reason: Reason::parse("new kernel").unwrap(),
+            who: "alice".into(),
+            since: UnixTime(0),
+            until,
+        };
+        let readiness = Readiness::default();
+        readiness.drain(Some(order(None)));
+        assert!(readiness.obstacle().is_some_and(|why| why.starts_with("starting")));
+        readiness.serve();
+        assert_eq!(readiness.obstacle().as_deref(), Some("drained by order: new kernel"));
+        readiness.drain(Some(order(Some(UnixTime(3600)))));
+        assert_eq!(readiness.obstacle().as_deref(), Some("drained by order until 1970-01-01T01:00:00Z: new kernel"));
+        readiness.drain(None);
+        assert_eq!(readiness.obstacle(), None);
     }
 }

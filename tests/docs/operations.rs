@@ -74,7 +74,7 @@ pub(crate) fn run(page: &Page) {
         assert!(Instant::now() < deadline, "the control socket does not exist");
     }
     let stand = [("/run/pharos/control.sock", "control.sock"), ("127.0.0.1:9153", &*admin), ("$TOKEN", TOKEN)];
-    for attribute in ["check", "overrides", "http"] {
+    for attribute in ["check", "overrides", "drain", "http"] {
         page.claim_all(attribute).iter().for_each(|fence| shell::script(page, fence, folder, &stand));
     }
 }

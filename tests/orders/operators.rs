@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use hyper::StatusCode;
 use serde_json::Value;
 
 use super::common::needs;
@@ -107,8 +108,11 @@ fn the_contact_of_a_mirror_is_shown_where_its_trouble_is() {
     assert!(lines[2].starts_with("far ") && lines[2].len() <= at, "{list}");
     let status = world.ok(&["status"]);
     let troubles: Vec<&str> = status.lines().skip_while(|line| !line.starts_with("troubles ")).collect();
-    assert!(troubles[0].ends_with(&format!("; contact: {shown}")), "{status}");
-    assert!(troubles.len() == 3 && !troubles[1].contains("contact"), "{status}");
+    let contacts: Vec<&str> =
+        troubles.iter().filter_map(|line| line.split_once("contact: ")).map(|(_, who)| who).collect();
+    assert_eq!(contacts, [shown], "{status}");
+    let far = troubles.iter().position(|line| line.contains(" far: ")).unwrap();
+    assert!(troubles[..far].iter().any(|line| line.contains(shown)), "{status}");
     assert_eq!(world.json(&["mirror", "list", "near"])["contact"], shown);
     assert_eq!(world.json(&["mirror", "list", "far"])["contact"], Value::Null);
     assert_eq!(world.json(&["status"])["troubles"][0]["contact"], shown);
@@ -186,4 +190,79 @@ fn an_override_is_that_of_a_person() {
     }
     ask(&world.path("control.sock"), None, "Pharos-Sudo-User: a%0Ab", body);
     order("near", "root", "login", 0.into());
+}
+
+#[test]
+fn a_drained_server_answers_and_is_not_ready_until_it_is_put_back() {
+    let mut world = World::start();
+    let ready = |world: &World| world.admin(hyper::Method::GET, "/ready", None, "");
+    let drained = |reason: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("drained by order{reason}\n"));
+    let serving = (StatusCode::OK, "ready\n".to_string());
+    assert_eq!((ready(&world), world.server().metric("pharos_server_drained")), (serving.clone(), 0));
+
+    let said = world.ok(&["server", "drain", "--reason", "new kernel"]);
+    let drain = world.json(&["status"])["drain"].clone();
+    let (since, user) = (drain["since"].as_str().unwrap(), super::login());
+    let line = format!("drained by order of {user} since {since}: new kernel");
+    assert_eq!(said, format!("server: {line}; queries are still answered\n"));
+    assert_eq!(
+        (&drain["reason"], &drain["who"], &drain["via"]),
+        (&"new kernel".into(), &(&*user).into(), &"login".into())
+    );
+    let is_drained = |world: &World| {
+        assert_eq!(ready(world), drained(": new kernel"));
+        assert_eq!(world.answer(), [10], "it still answers");
+        assert_eq!(world.server().metric("pharos_server_drained"), 1);
+        let status = world.ok(&["status"]);
+        assert!(status.starts_with("state       drained, queries are still answered, pharos "), "{status}");
+        assert!(status.contains(&format!("\ndrain       {line}\n")), "{status}");
+        assert_eq!(world.json(&["status"])["obstacle"], "drained by order: new kernel");
+    };
+    is_drained(&world);
+    world.server().wait_for(&format!("order given: the server is drained by order of {user} until taken back"));
+
+    // A reload, and a kill: who restarts a server in the middle of maintenance does not want clients there.
+    world.server().signal("HUP");
+    world.server().wait_for("reloaded: generation");
+    is_drained(&world);
+    world.kill();
+    world.start_again();
+    is_drained(&world);
+    // A mirror's override is beside it.
+    world.ok(&["mirror", "down", "near", "--reason", "x"]);
+    assert_eq!((world.answer(), ready(&world)), (vec![20], drained(": new kernel")));
+    world.ok(&["mirror", "auto", "near"]);
+
+    let said = world.ok(&["server", "undrain", "--reason", "it runs"]);
+    assert_eq!(said, format!("server: in service\nbefore: {line}\n"));
+    assert_eq!((ready(&world), world.server().metric("pharos_server_drained")), (serving.clone(), 0));
+    assert_eq!(world.ok(&["server", "undrain"]), "server: in service\n", "again changes nothing");
+    assert_eq!(world.json(&["status"])["drain"], Value::Null);
+    world.kill();
+    world.start_again();
+    assert_eq!(ready(&world), serving);
+}
+
+#[test]
+fn a_server_is_drained_with_the_token_and_for_a_time() {
+    let world = World::start();
+    let admin = |method, token, body: &str| world.admin(method, "/server/drain", token, body);
+    let body = "{\"reason\": \"new kernel\", \"until\": \"1s\"}";
+    assert_eq!(admin(hyper::Method::PUT, None, body).0, StatusCode::UNAUTHORIZED);
+    assert_eq!(world.admin(hyper::Method::GET, "/ready", None, "").0, StatusCode::OK);
+    let (status, said) = admin(hyper::Method::PUT, Some(super::TOKEN), body);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((status, &said["drain"]["via"]), (StatusCode::OK, &"token".into()), "{said}");
+    assert_eq!(said["drain"]["who"], "token from 127.0.0.1");
+    // It ends by itself.
+    world.server().wait_for("order ended: the server was drained by order of token from 127.0.0.1 until 20");
+    assert_eq!(world.admin(hyper::Method::GET, "/ready", None, ""), (StatusCode::OK, "ready\n".into()));
+    for (status, body) in [(400, "{}"), (400, "{\"reason\": \" \"}"), (400, "{\"reason\": \"x\", \"until\": \"soon\"}")]
+    {
+        assert_eq!(admin(hyper::Method::PUT, Some(super::TOKEN), body).0.as_u16(), status, "{body}");
+    }
+    assert_eq!(
+        world.fails(2, &["server", "drain"]).lines().next().unwrap(),
+        "error: the following required arguments were not provided:"
+    );
 }

@@ -1,0 +1,82 @@
+//! `pharos server`: takes the running server out of service, and puts it back.
+//!
+//! **Invariants**: an order that this says was given is kept, and `/ready` follows it.
+//! **Not here**: orders ([`crate::control`]).
+
+use std::path::PathBuf;
+
+use hyper::Method;
+use serde_json::json;
+
+use super::locate::Location;
+use super::mirror::{as_json, parse_reason, parse_until};
+use super::server::{SOCKET_OPTION, Server};
+use super::{OK, put};
+use crate::base::text::shown;
+use crate::control::client::Question;
+use crate::control::view::DrainView;
+use crate::inspect::words;
+
+/// What `server` is asked.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+
+    /// The server's control socket; without this the configuration names it
+    #[arg(long, global = true, value_name = "SOCKET")]
+    socket: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Let `/ready` answer 503, so that an anycast or a balancer sends no new clients; queries are still answered
+    Drain {
+        /// The reason, shown by `/ready` and `pharos status`
+        #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+        reason: String,
+
+        /// When it ends: after a time like 90s, 2h or 3d, or at a moment like 2026-01-31T18:00:00Z; without this it is in
+        /// force until `undrain`, also after a restart
+        #[arg(long, value_name = "WHEN", value_parser = parse_until)]
+        until: Option<String>,
+    },
+    /// Let `/ready` answer 200 again
+    Undrain {
+        /// Why, for the log
+        #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
+        reason: Option<String>,
+    },
+}
+
+/// Asks, prints, and tells the exit code.
+pub(super) fn run(config: &Location, args: &Args) -> u8 {
+    let (method, body) = match &args.command {
+        Command::Drain { reason, until } => (Method::PUT, json!({ "reason": reason, "until": until }).to_string()),
+        Command::Undrain { reason: None } => (Method::DELETE, String::new()),
+        Command::Undrain { reason } => (Method::DELETE, json!({ "reason": reason }).to_string()),
+    };
+    let question = Question { method, target: "/server/drain".into(), body };
+    let asked = Server::find(config, args.socket.as_deref(), SOCKET_OPTION).and_then(|server| server.ask(question));
+    let view: DrainView = match asked {
+        Ok(view) => view,
+        Err(code) => return code,
+    };
+    put(&if args.json { as_json(&view) } else { text(&view) });
+    OK
+}
+
+fn text(view: &DrainView) -> String {
+    let mut text = match &view.drain {
+        Some(order) => format!("server: {}; queries are still answered\n", shown(&words::whole_order(order))),
+        None => "server: in service\n".to_string(),
+    };
+    if let Some(before) = &view.before {
+        text += &format!("before: {}\n", shown(&words::whole_order(before)));
+    }
+    text
+}

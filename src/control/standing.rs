@@ -1,0 +1,68 @@
+//! The orders in force: those about mirrors, and the one about the server itself.
+//!
+//! **Not here**: keeping them ([`super::store`]), giving them ([`super::ledger`]).
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::base::time::UnixTime;
+use crate::mirror::Order;
+use crate::snapshot::Orders;
+
+/// What an order is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// The mirror of this name.
+    Mirror(Arc<str>),
+    /// This server, which can be drained alone.
+    Server,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Mirror(name) => write!(f, "mirror {name}"),
+            Subject::Server => f.write_str("the server"),
+        }
+    }
+}
+
+/// The orders in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) mirrors: Orders,
+    pub(super) server: Option<Order>,
+}
+
+impl Standing {
+    pub(super) fn get(&self, subject: &Subject) -> Option<&Order> {
+        match subject {
+            Subject::Mirror(name) => self.mirrors.get(name),
+            Subject::Server => self.server.as_ref(),
+        }
+    }
+
+    /// Puts an order in force, or ends it.
+    pub(super) fn set(&mut self, subject: &Subject, order: Option<Order>) {
+        match (subject, order) {
+            (Subject::Mirror(name), Some(order)) => drop(self.mirrors.insert(name.clone(), order)),
+            (Subject::Mirror(name), None) => drop(self.mirrors.remove(name)),
+            (Subject::Server, order) => self.server = order,
+        }
+    }
+
+    /// Removes the orders whose time is over; those that were.
+    pub(super) fn take_over(&mut self, now: UnixTime) -> Vec<(Subject, Order)> {
+        let mirrors = self.mirrors.iter().map(|(name, order)| (Subject::Mirror(name.clone()), order));
+        let all = mirrors.chain(self.server.iter().map(|order| (Subject::Server, order)));
+        let over: Vec<_> =
+            all.filter(|(_, order)| order.is_over(now)).map(|(subject, order)| (subject, order.clone())).collect();
+        over.iter().for_each(|(subject, _)| self.set(subject, None));
+        over
+    }
+
+    /// The next moment at which an order ends; `None` if none has an end.
+    pub(super) fn next_end(&self) -> Option<UnixTime> {
+        self.mirrors.values().chain(&self.server).filter_map(|order| order.until).min()
+    }
+}
