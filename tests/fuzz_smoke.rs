@@ -55,6 +55,11 @@ fn zone_files_keep_their_promises() {
 }
 
 #[test]
+fn state_files_keep_their_promises() {
+    smoke("state_files", targets::state_files, 20_000);
+}
+
+#[test]
 fn config_texts_keep_their_promises() {
     smoke("config", targets::config, 1_000);
 }

@@ -25,6 +25,38 @@ const FEED: &str = r#"{"syncToken": "1", "createDate": "2026-01-01-00-00-00", "p
   {"ip_prefix": "198.51.100.0/24", "region": "x\u001b[2J\ny\u009bz\u202e", "service": "AMAZON", "network_border_group": "x"}
 ], "ipv6_prefixes": []}"#;
 
+/// Commands that print text of files other than the configuration: no control character leaves them.
+#[test]
+fn no_command_sends_control_characters_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let zone = format!("{ZONE}\\027[2J TXT \"\\027[2J\\155\"\nx\\010y A 192.0.2.1\n");
+    let config = format!("{CONFIG}\n[mirrors.\"m\\u001b[2J\"]\naddresses = [\"192.0.2.11\"]\n");
+    for (name, text) in [("pharos.toml", &*config), ("plain.toml", CONFIG), ("blob.zone", &zone), ("aws.json", FEED)] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    let wild = "\\027[2J.blob.example";
+    for arguments in [
+        &["sweep", "--config", "plain.toml"][..],
+        &["sweep", "--json", "--config", "plain.toml"],
+        &["sweep", "--config", "pharos.toml"],
+        &["check", "--config", "pharos.toml"],
+        &["check", "--json", "--config", "pharos.toml"],
+        &["explain", "198.51.100.0/24", "--json", "--config", "plain.toml"],
+        &["explain", "198.51.100.0/24", "--name", wild, "--config", "plain.toml"],
+        &["verify", "m\u{1b}[2J", "--config", "pharos.toml"],
+    ] {
+        let said = Command::new(env!("CARGO_BIN_EXE_pharos")).args(arguments).current_dir(folder.path()).output();
+        let said = said.unwrap();
+        for stream in [said.stdout, said.stderr] {
+            let text = String::from_utf8(stream).unwrap();
+            assert!(
+                !text.contains(|c: char| c.is_control() && c != '\n' || c == '\u{202e}'),
+                "{arguments:?}: {text:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn control_characters_of_a_feed_are_shown_by_explain() {
     let folder = tempfile::tempdir().unwrap();

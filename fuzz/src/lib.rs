@@ -23,6 +23,8 @@ use pharos::base::time::{Generation, Now, UnixTime};
 use pharos::base::tsig::{ALGORITHMS, Key, Keys};
 use pharos::config::{self, Config};
 use pharos::load;
+use pharos::load::hosts::keep;
+use pharos::load::zone::copy;
 use pharos::snapshot::{CookieSecrets, Party, Policy, Settings, Snapshot, SteeredExport, Transfers};
 use pharos::wire::{self, Peer, Summary, Transport};
 use pharos::zone::{Found, Zone};
@@ -50,6 +52,18 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     };
     snapshot.with_transfers(Arc::new(transfers))
 });
+
+/// The text of a state file: it is recognised or not, and addresses of hosts that are read are written as what they are.
+pub fn state_files(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let forms = [&copy::FORM, &keep::FORM, &pharos::control::STATE, &pharos::probe::STATE];
+    for form in forms {
+        let _ = (form.is_old)(text);
+    }
+    if let Some(known) = keep::parse(text) {
+        assert_eq!(keep::parse(&keep::text(&known)).as_ref(), Some(&known));
+    }
+}
 
 /// When everything happens.
 const NOW: UnixTime = UnixTime(1_700_000_000);

@@ -1,7 +1,7 @@
 //! Text of others on its way to a terminal or the log: labels of feeds, names in certificates, replies of mirrors.
 //!
-//! **Invariants**: what [`shown`] returns moves no cursor, ends no line and reorders no text.
-//! **Not here**: JSON, whose own escapes do the same.
+//! **Invariants**: what [`shown`] returns moves no cursor, ends no line and reorders no text; JSON through
+//! [`json_escaped`] does not either.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -30,9 +30,38 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// JSON with the hidden characters escaped that its own rules let pass: DEL, C1 controls and those that reorder text
+/// (RFC 8259 §7 escapes U+0000 to U+001F only). A terminal may take U+009B for the start of a control sequence.
+pub fn json_escaped(text: &str) -> Cow<'_, str> {
+    let passes = |c: char| c >= '\u{7f}' && is_hidden(c);
+    if !text.contains(passes) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match passes(c) {
+            // All of them are in the first plane.
+            true => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            false => out.push(c),
+        }
+    }
+    Cow::Owned(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_stays_what_it_is_and_has_no_hidden_characters() {
+        let value = serde_json::json!({ "a": "x\u{1b}[2J\n\u{7f}\u{9b}\u{202e}ü" });
+        let text = value.to_string();
+        let escaped = json_escaped(&text);
+        assert!(!escaped.contains(is_hidden) && escaped.contains("\\u009b\\u202eü"), "{escaped}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
+    }
 
     #[test]
     fn hidden_characters_are_shown_and_all_others_stay() {

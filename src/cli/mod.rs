@@ -34,7 +34,7 @@ use tracing::info;
 
 use crate::base::diagnostic::Style;
 use crate::base::report::report;
-use crate::base::text::shown;
+use crate::base::text::{json_escaped, shown};
 use crate::process;
 use crate::serve::{self, Failure};
 use locate::Location;
@@ -234,7 +234,8 @@ fn warn(text: &str) {
 /// Writes to standard output. Whoever reads it may stop early (`| head`), which is no fault.
 fn put(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    // Text has none of the characters that this escapes.
+    let _ = out.write_all(json_escaped(text).as_bytes()).and_then(|()| out.flush());
 }
 
 fn style_of_stderr() -> Style {

@@ -43,6 +43,13 @@ impl HostAddresses {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
+    /// The same without addresses that the rules refuse, as those in a file may be, or those of other rules.
+    pub fn allowed(mut self, rules: &HostRules) -> Self {
+        self.v4.retain(|address| is_allowed((*address).into(), &rules.private));
+        self.v6.retain(|address| is_allowed((*address).into(), &rules.private));
+        self
+    }
+
     /// Whether others are so different that answers are to be made anew: a TTL that a cache has counted down a little is not.
     pub fn differ_from(&self, other: &HostAddresses) -> bool {
         let far = |a: u32, b: u32| u64::from(a.abs_diff(b)) * 4 > u64::from(b);

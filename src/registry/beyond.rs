@@ -2,13 +2,14 @@
 //! signatures are.
 //!
 //! cosign's tags say by their form that they are signatures. What they lead to is asked for by digest: the manifest, its
-//! blobs, and the list of referrers. Only canonical can say whether such a digest is one of its own.
+//! blobs, and the list of referrers, which clients of a registry without the API for it ask for by the tag `sha256-<hex>`.
+//! Only canonical can say whether such a digest is one of its own.
 //!
 //! **Invariants**: pure; what canonical may have is sent to canonical; nothing is asked while there is no place for
 //! signatures.
 //! **Not here**: asking ([`crate::http`]), what is known already ([`super::known`]).
 //!
-//! OCI distribution specification v1.1, "Listing Referrers".
+//! OCI distribution specification v1.1, "Listing Referrers", "Referrers Tag Schema".
 
 use super::known::{Holding, Key};
 use super::path::{Digest, Path, Reference, Target, parse};
@@ -56,7 +57,9 @@ pub fn beyond(request: &Request<'_>, reply: &Reply, settings: &Settings) -> Opti
     let (subject, digest, query) = match target {
         Target::Manifest(Reference::Digest(digest)) | Target::Blob(digest) => (Subject::Content, digest, None),
         Target::Referrers(digest) => (Subject::Referrers, digest, request.query),
-        Target::Manifest(Reference::Tag(_)) | Target::Tags => return None,
+        // An image index, which lists as the API does. cosign and oras look there if the API answers 404.
+        Target::Manifest(reference) => (Subject::Referrers, reference.referrers_of()?, None),
+        Target::Tags => return None,
     };
     let Digest { algorithm, encoded } = digest;
     let canonical = settings.canonical.url(rest.strip_suffix('/').unwrap_or(rest), query);

@@ -236,13 +236,26 @@ fn is_encoded(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'=' | b'_' | b'-'))
 }
 
-impl Reference<'_> {
+impl<'p> Reference<'p> {
+    /// The digest whose list of referrers the tag has, in a registry without the API for referrers: `sha256-<64 hex>`.
+    ///
+    /// OCI distribution specification v1.1, "Referrers Tag Schema".
+    pub fn referrers_of(&self) -> Option<Digest<'p>> {
+        let Reference::Tag(tag) = self else { return None };
+        let encoded = tag.strip_prefix("sha256-").filter(|hex| is_sha256(hex))?;
+        Some(Digest { algorithm: "sha256", encoded })
+    }
+
     /// Whether it is the tag by which cosign stores a signature or an attestation: `sha256-<64 hex>.sig` or `.att`.
     pub fn is_signature(&self) -> bool {
         let Reference::Tag(tag) = self else { return false };
         let hex = tag.strip_prefix("sha256-").and_then(|rest| rest.strip_suffix(".sig").or(rest.strip_suffix(".att")));
-        hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+        hex.is_some_and(is_sha256)
     }
+}
+
+fn is_sha256(hex: &str) -> bool {
+    hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]
@@ -305,6 +318,11 @@ mod tests {
         assert!(is(format!("sha256-{HEX}.sig")) && is(format!("sha256-{HEX}.att")));
         assert!(!is(format!("sha256-{HEX}")) && !is(format!("sha256-{HEX}.sbom")) && !is(format!("sha256-{HEX}0.sig")));
         assert!(!is(format!("sha256-{}.sig", HEX.to_uppercase())) && !is("3.9".into()));
+        let of = |tag: String| Reference::Tag(&tag).referrers_of().map(|digest| digest.encoded.to_string());
+        assert_eq!(of(format!("sha256-{HEX}")), Some(HEX.to_string()));
+        for tag in [format!("sha256-{HEX}.sig"), format!("sha256-{HEX}0"), format!("sha512-{HEX}"), "sha256-".into()] {
+            assert_eq!(of(tag), None);
+        }
     }
 
     #[test]

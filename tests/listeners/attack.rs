@@ -205,3 +205,28 @@ async fn quic(world: &World, attack: Attack) -> Vec<Held> {
     }
     all.join_all().await.into_iter().flatten().collect()
 }
+
+/// A token that no server gave.
+struct Token;
+
+impl quinn::TokenStore for Token {
+    fn insert(&self, _: &str, _: bytes::Bytes) {}
+
+    fn take(&self, _: &str) -> Option<bytes::Bytes> {
+        Some(bytes::Bytes::from_static(b"x"))
+    }
+}
+
+/// The first packet of a handshake with a token.
+pub async fn forged_initial(world: &World) -> Vec<u8> {
+    let sink = UdpSocket::bind((BAD, 0)).await.unwrap();
+    let endpoint = Endpoint::client((BAD, 0).into()).unwrap();
+    let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(world.client(b"doq")).unwrap();
+    let mut config = quinn::ClientConfig::new(Arc::new(crypto));
+    config.token_store(Arc::new(Token));
+    let _connecting = endpoint.connect_with(config, sink.local_addr().unwrap(), NAME).unwrap();
+    let mut room = vec![0; 2000];
+    let len = crate::world::in_time(sink.recv(&mut room)).await.unwrap();
+    room.truncate(len);
+    room
+}

@@ -60,7 +60,7 @@ pub async fn all_serve(world: &World) {
     assert!(asked.await.unwrap(), "UDP loses queries");
 }
 
-async fn serves(world: &World, listener: Listener) {
+pub async fn serves(world: &World, listener: Listener) {
     match listener {
         Listener::Tcp => {
             let mut stream = Framed(connect(GOOD, world.server.address(GOOD)).await.unwrap());

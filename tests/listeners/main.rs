@@ -84,6 +84,31 @@ fn no_listener_is_missing_here() {
     assert_eq!(world.server.announced().len(), LISTENERS.len() - 1, "the control socket has no address");
 }
 
+/// A packet that anyone can forge: the first one of a handshake, with a token that no server gave.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forged_first_packets_of_quic_write_no_line_and_take_no_memory() {
+    const PACKETS: usize = 4000;
+    let world = start();
+    hold::all_serve(&world).await;
+    let packet = attack::forged_initial(&world).await;
+    let quic = world.server.listener("DNS over QUIC", BAD);
+    let replay = async |times: usize| {
+        let socket = tokio::net::UdpSocket::bind((BAD, 0)).await.unwrap();
+        for _ in 0..times {
+            socket.send_to(&packet, quic).await.unwrap();
+        }
+        // Behind all of them: the server has read them, or has dropped them with a full buffer.
+        hold::serves(&world, Listener::Quic).await;
+    };
+    replay(PACKETS / 10).await;
+    let before = hold::memory(&world);
+    world.server.lines();
+    replay(PACKETS).await;
+    let grown = hold::memory(&world).saturating_sub(before);
+    assert!(grown < 4 << 10, "{grown} KiB");
+    assert_eq!(world.server.lines(), Vec::<String>::new());
+}
+
 /// One attack after the other on one listener after the other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn others_are_served_and_memory_is_flat_whatever_a_client_does() {

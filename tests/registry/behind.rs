@@ -184,12 +184,20 @@ async fn only_what_canonical_is_known_to_lack_goes_to_signatures() {
         }
     }
     assert_eq!(asked.load(Relaxed), 19);
-    // Tags are not asked for, and those of cosign go to signatures at once.
+    // The tag that has the list of referrers where there is no API for it.
+    for (last, lacks) in [('0', true), ('1', false), ('2', true)] {
+        let right = if lacks { signatures } else { canonical };
+        let tag = format!("/v2/demo/manifests/sha256-{}{last}", "a".repeat(63));
+        assert_eq!(place(&tag).await, right, "{last}");
+    }
+    let asked_before = asked.swap(19, Relaxed);
+    assert_eq!(asked_before, 22);
+    // Other tags are not asked for, and those of cosign go to signatures at once.
     assert_eq!(place("/v2/demo/manifests/1.0").await, canonical);
     assert_eq!(place("/v2/demo/tags/list").await, canonical);
     assert_eq!(asked.load(Relaxed), 19);
     let counters = front.asker.counters();
-    assert_eq!(counters.canonical_results(Asked::Lacks), 5);
+    assert_eq!(counters.canonical_results(Asked::Lacks), 7);
     assert!(front.counters.requests(Outcome::SignatureContent) > 0);
     // Twenty requests for one digest are one question.
     let one = Arc::new(format!("/v2/demo/manifests/sha256:{}2", "b".repeat(63)));

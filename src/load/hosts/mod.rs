@@ -75,8 +75,9 @@ pub fn resolve(config: &mut Config, purpose: &Purpose) -> Vec<Diagnostic> {
     }
     let mut problems = Vec::new();
     let mut kept = Known::new();
+    let rules = rules(config);
     if let Purpose::Reload(served) = purpose {
-        let of = |host: &Arc<str>| served.get(host).cloned().unwrap_or_default();
+        let of = |host: &Arc<str>| served.get(host).cloned().unwrap_or_default().allowed(&rules);
         wanted.iter_mut().for_each(|(host, known)| *known = of(host));
     } else if let Some(path) = &config.resolver.state {
         kept = keep::read(path).unwrap_or_else(|useless| {
@@ -90,10 +91,9 @@ pub fn resolve(config: &mut Config, purpose: &Purpose) -> Vec<Diagnostic> {
     }
     let unknown: Vec<Arc<str>> =
         wanted.iter().filter(|(_, known)| known.is_empty()).map(|(host, _)| host.clone()).collect();
-    let rules = rules(config);
     let mut troubles: BTreeMap<Arc<str>, Trouble> = Default::default();
     for (host, found) in ask_all(&config.resolver, unknown) {
-        let last = kept.remove(&host).unwrap_or_default();
+        let last = kept.remove(&host).unwrap_or_default().allowed(&rules);
         let accepted = accept(found, &last, &rules, now());
         troubles.extend(accepted.trouble.map(|trouble| (host.clone(), trouble)));
         wanted.insert(host, accepted.addresses);
@@ -301,7 +301,8 @@ mod tests {
         assert_eq!(said(&keys, &Purpose::Reload(Known::new())).0, 1);
         assert_eq!(said(&keys, &Purpose::Reload([("lb.example".into(), HostAddresses::default())].into())).0, 0);
         let one = HostAddresses {
-            v4: vec![Ipv4Addr::new(192, 0, 2, 1)],
+            // Documentation blocks are refused.
+            v4: vec![Ipv4Addr::new(1, 2, 3, 4)],
             v6: Vec::new(),
             ttl: Ttl(60),
             at: Some(UnixTime(1)),
@@ -315,6 +316,12 @@ mod tests {
             let (errors, v4, text) = said(&keys, &purpose);
             assert!(errors == 0 && v4 == one.v4 && text.contains(" days ago"), "{text}");
         }
+        // The file is held to the rules as an answer is.
+        let [reserved, benchmark] = [Ipv4Addr::new(240, 0, 0, 1), Ipv4Addr::new(198, 18, 0, 1)];
+        let more = HostAddresses { v4: vec![reserved, one.v4[0], benchmark], ..one.clone() };
+        std::fs::write(&state, keep::text(&[("lb.example".into(), more.clone())].into())).unwrap();
+        assert_eq!(said(&keys, &Purpose::Start).1, one.v4);
+        assert_eq!(said(&keys, &Purpose::Reload([("lb.example".into(), more)].into())).1, one.v4);
         std::fs::write(&state, format!("{}garbage", keep::FORM.first_line())).unwrap();
         let (errors, v4, text) = said(&keys, &Purpose::Start);
         assert!(errors == 0 && v4.is_empty() && text.contains("the kept addresses of hosts are lost"), "{text}");
