@@ -106,7 +106,7 @@ sample_to() {
 installed_sample_to() {
   sample_to "$1"
   sed -i 's|^\[control\]|# [control]|
-    s|^socket = "pharos.sock".*|# socket = "/run/pharos/control.sock"|
+    s|^socket = "pharos.sock".*|# socket = "/run/pharos/control.sock"\n# group  = "pharos-operators"            # its members may use the socket too: `adduser USER pharos-operators`|
     s|^state  = "overrides.state".*|# state  = "/var/lib/pharos/overrides.state"|' "$1/pharos.toml"
   ! grep -q '^\[control\]\|pharos.sock' "$1/pharos.toml" || fail "the sample has another [control] than expected"
 }

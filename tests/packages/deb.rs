@@ -79,6 +79,8 @@ fn install(package: &Path) {
           rm -f /var/lib/man-db/auto-update
           dpkg -i /package/pharos.deb
           getent passwd pharos
+          # The unit runs with the group of operators, and reads keys as a member of the other.
+          getent group pharos-operators; test "$(getent group pharos | cut -d: -f4)" = pharos
           pharos --config /etc/pharos/pharos.toml check
           man -w pharos-explain
           test "$(stat -c %G /etc/pharos)" = pharos
