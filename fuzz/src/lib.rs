@@ -168,7 +168,7 @@ fn reply(message: &[u8], transport: Transport, unix: UnixTime) -> Option<(Vec<u8
     let mut out = vec![0; wire::MAX_STREAM];
     let now = Now { unix, ..Now::default() };
     let Some(reply) = wire::respond(message, Peer { address: ADDRESS, transport }, &SNAPSHOT, now, &mut out) else {
-        let has_question = || wire::decode(message).is_some_and(|query| query.has_sane_questions);
+        let has_question = || wire::decode(message).is_some_and(|query| !query.has_unread_question);
         let is_owed = message.len() >= 12 && message[2] & 0x80 == 0;
         assert!(!is_owed || (transport == Transport::Udp && !has_question()), "what is a query gets a reply");
         return None;

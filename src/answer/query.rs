@@ -18,8 +18,8 @@ pub struct Query<'m> {
     pub recursion_desired: u8,
     /// The question, if there is one and it could be read.
     pub question: Option<Question<'m>>,
-    /// Whether every question that the header announces parses as name, type and class.
-    pub has_sane_questions: bool,
+    /// Whether a question that the header announces is no name, type and class.
+    pub has_unread_question: bool,
     /// The OPT record, if there is one and it could be read.
     pub edns: Option<Edns<'m>>,
     /// Where a TSIG record starts in the message; it is not verified yet (RFC 8945).
@@ -37,7 +37,7 @@ impl Query<'_> {
         opcode: 0,
         recursion_desired: 0,
         question: None,
-        has_sane_questions: false,
+        has_unread_question: false,
         edns: None,
         tsig: None,
         problem: None,

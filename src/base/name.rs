@@ -274,13 +274,15 @@ impl Suffixes {
         self.fill_tail(name, Tail::WHOLE);
     }
 
-    /// The same, but for those that start before the tail that the name was read with.
-    #[inline]
+    /// The same without the suffixes that start before the tail that the name was read with.
+    ///
+    /// It loads the seed itself and is not inlined, so that the seed is no further argument of a call.
+    #[inline(never)]
     pub fn fill_tail(&mut self, name: Name<'_>, tail: Tail) {
         self.fill_seeded(name, tail, seed());
     }
 
-    #[inline]
+    #[inline(always)]
     fn fill_seeded(&mut self, name: Name<'_>, tail: Tail, seed: u64) {
         let octets = name.0;
         let (mut at, before) = (usize::from(tail.start), usize::from(tail.before));

@@ -39,58 +39,91 @@ pub(super) const OPTION_COOKIE: u16 = 10;
 /// spare. A message could hold hundreds, and cost as much as twenty queries to read.
 const MAX_RECORDS: u32 = 8;
 
-/// Reads a message; none where it deserves no reply: shorter than a header, or itself a response.
+/// Reads a message; `None` if it deserves no reply: it is shorter than a header, or itself a response.
 pub fn decode(message: &[u8]) -> Option<Query<'_>> {
     let mut query = Query::EMPTY;
-    decode_into(message, &mut query).then_some(query)
+    (decode_into(message, &mut query) != Read::Undeserved).then_some(query)
+}
+
+/// The kind of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// It is shorter than a header, or a response.
+    Undeserved,
+    /// One of the questions that its header announces is no name, type and class. The query has a problem.
+    NoQuestion,
+    /// The query has all that could be read, and a problem if that is not all.
+    Query,
 }
 
 /// As [`decode`], into an empty query, where it is: to move one costs a tenth of what it costs to read it.
 #[inline]
-pub(super) fn decode_into<'m>(message: &'m [u8], query: &mut Query<'m>) -> bool {
-    let Some(header) = message.first_chunk::<HEADER_LEN>() else { return false };
+pub(super) fn decode_into<'m>(message: &'m [u8], query: &mut Query<'m>) -> Read {
+    let Some(header) = message.first_chunk::<HEADER_LEN>() else { return Read::Undeserved };
     if header[2] & 0x80 != 0 {
-        return false;
+        return Read::Undeserved;
     }
     query.id = u16::from_be_bytes([header[0], header[1]]);
     query.opcode = header[2] >> 3 & 0x0f;
     query.recursion_desired = header[2] & 0x01;
-    let read = read_sections(message, header, query);
-    if query.opcode != OPCODE_QUERY && query.opcode != OPCODE_NOTIFY {
-        query.problem = Some(Problem::Opcode);
-    } else if read.is_none() {
-        query.problem = Some(Problem::Malformed);
+    let Some(at) = read_questions(message, header, query) else {
+        query.problem = Some(problem(query.opcode));
+        query.has_unread_question = true;
+        return Read::NoQuestion;
+    };
+    if read_records(message, header, at, query).is_none() || !is_known(query.opcode) {
+        query.problem = Some(problem(query.opcode));
     }
-    true
+    Read::Query
 }
 
-/// Reads what follows the header into `query`; none where it is malformed.
 #[inline]
-fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Query<'m>) -> Option<()> {
-    let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-    let (questions, answers, authorities, additionals) = (count(4), count(6), count(8), count(10));
+fn is_known(opcode: u8) -> bool {
+    opcode == OPCODE_QUERY || opcode == OPCODE_NOTIFY
+}
+
+/// The problem of a message that could not be read, or has an opcode that is not known.
+#[cold]
+fn problem(opcode: u8) -> Problem {
+    if is_known(opcode) { Problem::Malformed } else { Problem::Opcode }
+}
+
+#[inline]
+fn count(header: &[u8; HEADER_LEN], at: usize) -> u16 {
+    u16::from_be_bytes([header[at], header[at + 1]])
+}
+
+/// Reads the question section, and tells where it ends; `None` if it is malformed.
+#[inline]
+fn read_questions<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Query<'m>) -> Option<usize> {
     let mut rest = Reader { octets: message, at: HEADER_LEN };
     // RFC 9619 §4: one question. The OPT behind none, or several, is read all the same (RFC 6891 §6.1.1).
-    match questions {
+    match count(header, 4) {
         1 => query.question = Some(rest.question()?),
-        _ if u32::from(questions) <= MAX_RECORDS => rest.skip_questions(questions)?,
+        questions if u32::from(questions) <= MAX_RECORDS => rest.skip_questions(questions)?,
         // More are not read, so that they count as none that could be answered.
         _ => return None,
     }
-    query.has_sane_questions = true;
-    let mut left = MAX_RECORDS;
+    Some(rest.at)
+}
+
+/// Reads the sections behind the questions, which begin at `at`, into `query`; `None` if the message is malformed.
+#[inline]
+fn read_records<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], at: usize, query: &mut Query<'m>) -> Option<()> {
+    let (questions, answers) = (count(header, 4), count(header, 6));
+    let (authorities, additionals) = (count(header, 8), count(header, 10));
+    let mut rest = Reader { octets: message, at };
     // RFC 1995 §3: IXFR alone has a record in its authority section. Nothing has one in the answer section; the OPT
     // behind such records is read all the same, for the reply to have one too (RFC 6891 §6.1.1).
     // RFC 1996 §3.7: a NOTIFY may tell the new SOA in its answer section.
     let is_ixfr = query.question.is_some_and(|question| question.qtype == Rtype::IXFR) && query.opcode == OPCODE_QUERY;
     let out_of_place = (answers != 0 && query.opcode != OPCODE_NOTIFY) || (authorities != 0 && !is_ixfr);
-    for _ in 0..u32::from(answers) + u32::from(authorities) {
-        left = left.checked_sub(1)?;
-        let record = rest.record()?;
-        rest.is_well_formed(&record).then_some(())?;
+    let before = u32::from(answers) + u32::from(authorities);
+    if before != 0 {
+        rest.at = skip_records(message, rest.at, before)?;
     }
-    for _ in 0..additionals {
-        left = left.checked_sub(1)?;
+    let most = MAX_RECORDS - before;
+    for _ in 0..u32::from(additionals).min(most) {
         let start = rest.at;
         // RFC 8945 §5.1: a TSIG record is the last.
         if query.tsig.is_some() {
@@ -106,9 +139,12 @@ fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Q
         } else if record.rtype == Rtype::TSIG {
             // A message that is longer than 16 bits can count cannot have come.
             query.tsig = Some(start as u16);
-        } else if !rest.is_well_formed(&record) {
+        } else if !is_well_formed(&message[..rest.at], record.rtype, record.class, record.rdata.len()) {
             return None;
         }
+    }
+    if u32::from(additionals) > most {
+        return None;
     }
     let is_asking = match questions {
         // RFC 7873 §5.4: a cookie may be asked for alone.
@@ -116,6 +152,48 @@ fn read_sections<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Q
         _ => questions == 1,
     };
     (rest.at == message.len() && is_asking && !out_of_place).then_some(())
+}
+
+/// Reads records in front of the additional section, and tells where they end; `None` if they are malformed or too many.
+///
+/// Cold, and by values: queries have no such records, and the reader then stays in registers.
+#[cold]
+fn skip_records(message: &[u8], at: usize, count: u32) -> Option<usize> {
+    if count > MAX_RECORDS {
+        return None;
+    }
+    let mut rest = Reader { octets: message, at };
+    for _ in 0..count {
+        let record = rest.record()?;
+        is_well_formed(&message[..rest.at], record.rtype, record.class, record.rdata.len()).then_some(())?;
+    }
+    Some(rest.at)
+}
+
+/// Whether the data of a record that is no part of the protocol has the form of its type; it is the last `len` bytes of `read`.
+///
+/// Such a record is ignored; but a message with one that no server can read is malformed, and other servers answer
+/// it with FORMERR. Types that may be compressed are judged, and those of a fixed length; others are opaque.
+#[cold]
+fn is_well_formed(read: &[u8], rtype: Rtype, class: u16, len: usize) -> bool {
+    if class != Class::IN.0 {
+        return true;
+    }
+    let mut rest = Reader { octets: read, at: read.len() - len };
+    let (before, names, behind) = match rtype {
+        Rtype::A => (4, 0, 0),
+        Rtype::AAAA => (16, 0, 0),
+        Rtype::SOA => (0, 2, 20),
+        Rtype::DNAME => (0, 1, 0),
+        Rtype::SRV => (6, 1, 0),
+        rtype => match rdata_names(rtype) {
+            Some((before, names)) => (before, names, 0),
+            None => return true,
+        },
+    };
+    let is_read =
+        rest.take(before).is_some() && (0..names).all(|_| rest.skip_name().is_some()) && rest.take(behind).is_some();
+    is_read && rest.at == read.len()
 }
 
 /// Reads an OPT record. What stands in its fixed part is kept even where an option is malformed, so that the reply
@@ -264,34 +342,6 @@ impl<'m> Reader<'m> {
         let rdata = self.take(usize::from(u16::from_be_bytes([len_high, len_low])))?;
         let rtype = Rtype(u16::from_be_bytes([type_high, type_low]));
         Some(Record { owner, rtype, class: u16::from_be_bytes([class_high, class_low]), ttl: *ttl, rdata })
-    }
-
-    /// Whether the data of the record just read, which is no part of the protocol, has the form of its type.
-    ///
-    /// Such a record is ignored; but a message with one that no server can read is malformed, and other servers answer
-    /// it with FORMERR. Types that may be compressed are judged, and those of a fixed length; others are opaque.
-    #[cold]
-    fn is_well_formed(&self, record: &Record<'_>) -> bool {
-        if record.class != Class::IN.0 {
-            return true;
-        }
-        let end = self.at;
-        let mut rest = Reader { octets: self.octets.get(..end).unwrap_or_default(), at: end - record.rdata.len() };
-        let (before, names, behind) = match record.rtype {
-            Rtype::A => (4, 0, 0),
-            Rtype::AAAA => (16, 0, 0),
-            Rtype::SOA => (0, 2, 20),
-            Rtype::DNAME => (0, 1, 0),
-            Rtype::SRV => (6, 1, 0),
-            rtype => match rdata_names(rtype) {
-                Some((before, names)) => (before, names, 0),
-                None => return true,
-            },
-        };
-        let is_read = rest.take(before).is_some()
-            && (0..names).all(|_| rest.skip_name().is_some())
-            && rest.take(behind).is_some();
-        is_read && rest.at == end
     }
 
     /// Steps over a name. A pointer leads to before the labels that it ends, so every name comes to its end.

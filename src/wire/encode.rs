@@ -13,7 +13,7 @@ use super::extras::Extras;
 use super::{Transport, Truncation};
 use crate::answer::{Aa, Data, DnssecOk, Ecs, Edns, Glue, Keepalive, Need, Owner, Padding, Query, Response, Rr};
 use crate::base::name::Name;
-use crate::base::rr::Rtype;
+use crate::base::rr::{Ede, Rtype};
 use crate::base::time::Ttl;
 use crate::snapshot::Settings;
 
@@ -117,8 +117,15 @@ fn write_header(query: &Query<'_>, response: &Response<'_>, truncation: Truncati
 #[inline]
 fn opt_len(edns: &Edns<'_>, response: &Response<'_>) -> usize {
     let ecs = edns.ecs.map_or(0, |ecs| 4 + ecs.data.len());
-    let ede = response.ede.map_or(0, |ede| 6 + ede.text().len());
+    let ede = response.ede.map_or(0, ede_len);
     OPT_LEN + ecs + ede
+}
+
+/// The bytes of the option. Not inlined: otherwise every response would compute the length of each text.
+#[cold]
+#[inline(never)]
+fn ede_len(ede: Ede) -> usize {
+    6 + ede.text().len()
 }
 
 /// What [`Writer::stream_options`] takes at least; padding takes what else there is.
@@ -377,9 +384,7 @@ impl<'r> Writer<'_, 'r> {
             self.ecs(ecs, response.scope.0)?;
         }
         if let Some(ede) = response.ede {
-            self.option_header(OPTION_EDE, 2 + ede.text().len())?;
-            self.put(&ede.code().to_be_bytes())?;
-            self.put(ede.text().as_bytes())?;
+            self.ede(ede)?;
         }
         extras.write(|octets| self.put(octets))?;
         if transport != Transport::Udp {
@@ -405,6 +410,14 @@ impl<'r> Writer<'_, 'r> {
             self.at = end;
         }
         Some(())
+    }
+
+    /// RFC 8914 §2.
+    #[cold]
+    fn ede(&mut self, ede: Ede) -> Option<()> {
+        self.option_header(OPTION_EDE, 2 + ede.text().len())?;
+        self.put(&ede.code().to_be_bytes())?;
+        self.put(ede.text().as_bytes())
     }
 
     /// RFC 7871 §7.2.1: family, source and address as they came, and the scope.

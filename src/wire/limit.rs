@@ -6,7 +6,6 @@
 
 use std::net::IpAddr;
 
-use super::extras::Extras;
 use super::{Cookie, Limit, Silence};
 use crate::answer::{Aa, Query, Response};
 use crate::base::rr::Rcode;
@@ -16,7 +15,6 @@ use crate::snapshot::RateLimit;
 
 /// Judges a response, and takes everything out of one that slips.
 #[inline]
-#[expect(clippy::too_many_arguments, reason = "the parts of a reply, each borrowed from its own owner")]
 pub(super) fn judge(
     rates: &Rates,
     limit: &RateLimit,
@@ -25,7 +23,6 @@ pub(super) fn judge(
     cookie: Cookie,
     now: Moment,
     response: &mut Response<'_>,
-    extras: &mut Extras<'_>,
 ) -> Result<Limit, Silence> {
     // RFC 7873 §5.2.5: the address is not spoofed.
     if cookie == Cookie::Valid {
@@ -39,7 +36,7 @@ pub(super) fn judge(
         Verdict::Send => Ok(Limit::Within),
         Verdict::Drop => Err(Silence::Limited),
         Verdict::Slip => {
-            slip(cookie, response, extras);
+            slip(cookie, response);
             Ok(Limit::Slipped)
         }
     }
@@ -47,7 +44,7 @@ pub(super) fn judge(
 
 /// RFC 7873 §5.2.3: a client that knows cookies comes back with the one that it gets here; any other has TCP.
 #[cold]
-fn slip(cookie: Cookie, response: &mut Response<'_>, extras: &mut Extras<'_>) {
+fn slip(cookie: Cookie, response: &mut Response<'_>) {
     if cookie == Cookie::None {
         response.truncate();
     } else {
@@ -55,6 +52,4 @@ fn slip(cookie: Cookie, response: &mut Response<'_>, extras: &mut Extras<'_>) {
         response.rcode = Rcode::BADCOOKIE;
         response.aa = Aa::Not;
     }
-    // The option asks with 4 bytes for as many as the operator likes; our cookie, which proves the address, stays.
-    extras.nsid = None;
 }

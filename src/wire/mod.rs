@@ -29,7 +29,8 @@ pub use peek::peek;
 
 use std::net::IpAddr;
 
-use encode::encode;
+use decode::Read;
+use encode::{Written, encode};
 use extras::{Extras, Identified};
 
 pub use crate::answer::Truncation;
@@ -39,7 +40,7 @@ use crate::base::ids::ZoneId;
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Now;
 use crate::rates::Rates;
-use crate::snapshot::{Snapshot, Way};
+use crate::snapshot::{Settings, Snapshot, Way};
 
 /// The least room to give for a reply over UDP: the largest payload that a configuration may allow.
 pub const MAX_UDP: usize = 4096;
@@ -200,11 +201,10 @@ fn reply(
     out: &mut [u8],
 ) -> Result<Reply, Silence> {
     let mut query = Query { way, ..Query::EMPTY };
-    if !decode::decode_into(message, &mut query) {
-        return Err(Silence::Undeserved);
-    }
-    if query.problem.is_some() && !query.has_sane_questions && peer.transport == Transport::Udp {
-        return Err(Silence::NoQuestion);
+    match decode::decode_into(message, &mut query) {
+        Read::Undeserved => return Err(Silence::Undeserved),
+        Read::NoQuestion if peer.transport == Transport::Udp => return Err(Silence::NoQuestion),
+        Read::NoQuestion | Read::Query => {}
     }
     // RFC 7828 §3.2.1: a client says nothing with the option. Where it has no meaning, it is ignored whatever it says.
     if peer.transport.has_keepalive() && query.edns.is_some_and(|edns| edns.keepalive == Keepalive::Malformed) {
@@ -216,18 +216,21 @@ fn reply(
     let client = client(&query, peer.address, snapshot);
     let mut response = Response::empty();
     answer::answer_into(&query, &client, snapshot, now.monotonic, &mut response);
-    let (cookie, mut extras) = extras(&query, peer, snapshot, now);
+    let (cookie, extras) = extras(&query, peer, snapshot, now);
     // RFC 7873 §5.4: whoever asks for nothing else is told whether its cookie still holds.
     if response.basis.outcome == Outcome::Cookie && cookie == Cookie::Invalid {
         response.rcode = Rcode::BADCOOKIE;
     }
     let limit = match (rates, &snapshot.settings.rate_limit) {
         (Some(rates), Some(limit)) if peer.transport == Transport::Udp => {
-            limit::judge(rates, limit, &query, peer.address, cookie, now.monotonic, &mut response, &mut extras)?
+            limit::judge(rates, limit, &query, peer.address, cookie, now.monotonic, &mut response)?
         }
         _ => Limit::Off,
     };
-    let written = encode(&query, &response, &extras, peer.transport, &snapshot.settings, out);
+    let written = match limit {
+        Limit::Slipped => encode_slipped(&query, &response, extras.cookie, peer.transport, &snapshot.settings, out),
+        _ => encode(&query, &response, &extras, peer.transport, &snapshot.settings, out),
+    };
     let summary = Summary {
         qtype: query.question.map(|question| question.qtype),
         rcode: response.rcode,
@@ -240,6 +243,22 @@ fn reply(
         notified: None,
     };
     Ok(Reply { len: written.len, summary })
+}
+
+/// Encodes a response that slips through a rate limit. The query asks with 4 bytes for as many of NSID as the operator likes,
+/// so it has none; our cookie, which proves the address, stays.
+///
+/// Cold, and with the cookie by value: to change the options in place would keep them out of registers in every query.
+#[cold]
+fn encode_slipped(
+    query: &Query<'_>,
+    response: &Response<'_>,
+    cookie: Option<cookie::Octets>,
+    transport: Transport,
+    settings: &Settings,
+    out: &mut [u8],
+) -> Written {
+    encode(query, response, &Extras { cookie, nsid: None }, transport, settings, out)
 }
 
 /// Decides again as if there were no ECS, for one of many.

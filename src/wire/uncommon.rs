@@ -69,15 +69,16 @@ pub(super) fn respond(
         ),
     }
     let room = size_limit(query, peer.transport, &snapshot.settings).min(out.len()) - verdict.room();
-    let (cookie, mut extras) = super::extras(query, peer, snapshot, now);
+    let (cookie, extras) = super::extras(query, peer, snapshot, now);
     let limit = match (rates, &snapshot.settings.rate_limit, &verdict) {
         // Who signs is who it says it is: nobody's address was borrowed.
         (Some(_), Some(_), Verdict::Signed(..)) => Limit::Off,
         (Some(rates), Some(limit), _) if peer.transport == Transport::Udp => {
-            limit::judge(rates, limit, query, peer.address, cookie, now.monotonic, &mut response, &mut extras)?
+            limit::judge(rates, limit, query, peer.address, cookie, now.monotonic, &mut response)?
         }
         _ => Limit::Off,
     };
+    let extras = if limit == Limit::Slipped { Extras { nsid: None, ..extras } } else { extras };
     let extras = if room < MAX_BARE_LEN + extras.len() { Extras::default() } else { extras };
     let written = encode(query, &response, &extras, peer.transport, &snapshot.settings, &mut out[..room]);
     let summary = Summary {
