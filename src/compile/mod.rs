@@ -119,7 +119,7 @@ fn settings(dns: &config::Dns, cookies: CookieSecrets) -> Settings {
     Settings {
         udp_payload: dns.udp_payload,
         ecs_from: dns.ecs_from.as_deref().map(PrefixSet::new),
-        // Ten minutes are the most that it can be: config::limits.
+        // Ten minutes at most: the range of `[dns] tcp-idle`.
         keepalive: (dns.tcp_idle.as_millis() / 100) as u16,
         cookies,
         identity: Identity {
@@ -129,7 +129,7 @@ fn settings(dns: &config::Dns, cookies: CookieSecrets) -> Settings {
         },
         rate_limit: dns.rrl.as_ref().map(|rrl| RateLimit {
             responses_per_second: rrl.responses_per_second,
-            // An hour is the most that it can be: config::limits.
+            // An hour at most: the range of `idle`.
             window_ms: rrl.window.as_millis() as u32,
             slip: rrl.slip,
             ipv4_prefix: rrl.ipv4_prefix,

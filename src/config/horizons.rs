@@ -39,18 +39,18 @@ section! {
         /// of both. Clients take the addresses of an answer in any order.
         ///
         /// One keeps clients at the nearest mirror; with more, a client can turn to another one itself.
-        answer_mirrors: Option<u8> = number("answer-mirrors", 1..=8, "mirrors").otherwise("`1`").example("2"),
+        answer_mirrors: u8 = number("answer-mirrors", 1..=8, "mirrors").default(1).example("2"),
 
         /// Least scope of IPv4 answers by weight. Longer scopes share clients more evenly, and make resolvers ask more
         /// often.
         ///
         /// Under 8 bits there are too few blocks to share out; resolvers send at most 24 bits (RFC 7871 §11.1).
-        weights_ipv4_scope: Option<u8> = number("weights-ipv4-scope", 8..=24, "bits").otherwise("`16`").example("20"),
+        weights_ipv4_scope: u8 = number("weights-ipv4-scope", 8..=24, "bits").default(LeastScopes::USUAL.v4.0 as u64).example("20"),
 
         /// Least scope of IPv6 answers by weight.
         ///
         /// Resolvers send at most 56 bits, and a regional registry's block has 12 to 23.
-        weights_ipv6_scope: Option<u8> = number("weights-ipv6-scope", 16..=56, "bits").otherwise("`32`").example("40"),
+        weights_ipv6_scope: u8 = number("weights-ipv6-scope", 16..=56, "bits").default(LeastScopes::USUAL.v6.0 as u64).example("40"),
     }
 }
 
@@ -159,7 +159,7 @@ impl Check<'_> {
             default: self.check_mirror_list(default.mirrors),
             default_ranking: self.check_ranking(default, mirrors),
             default_place: spec.default.as_ref().map_or(&spec.table.place, |default| &default.place).clone(),
-            answer_mirrors: spec.answer_mirrors.and_then(AnswerMirrors::new).unwrap_or(AnswerMirrors::ONE),
+            answer_mirrors: AnswerMirrors::new(spec.answer_mirrors).unwrap_or(AnswerMirrors::ONE),
             least_scopes: least_scopes(spec),
         }
     }

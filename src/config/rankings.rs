@@ -210,8 +210,5 @@ impl Check<'_> {
 
 /// The least scopes of answers by weight.
 pub(super) fn least_scopes(spec: &HorizonSpec) -> LeastScopes {
-    LeastScopes {
-        v4: spec.weights_ipv4_scope.map_or(LeastScopes::USUAL.v4, ScopePrefixLen),
-        v6: spec.weights_ipv6_scope.map_or(LeastScopes::USUAL.v6, ScopePrefixLen),
-    }
+    LeastScopes { v4: ScopePrefixLen(spec.weights_ipv4_scope), v6: ScopePrefixLen(spec.weights_ipv6_scope) }
 }

@@ -84,7 +84,9 @@ section! {
         alpn: Vec<Text> = texts("alpn", "protocol").otherwise("none: HTTP/1.1 alone").example("[\"h2\", \"http/1.1\"]"),
 
         /// Port of the mirrors.
-        port: Option<u16> = number("port", limits::PORT, "").otherwise("`443`").example("8443"),
+        ///
+        /// The port of URLs without one.
+        port: u16 = number("port", limits::PORT, "").default(HTTPS_PORT as u64).example("8443"),
 
         /// With `true`, the record has the addresses of the client's A and AAAA answers as `ipv4hint` and `ipv6hint`.
         ///
@@ -283,9 +285,8 @@ impl Check<'_> {
             let help = format!("keep to {most}; all of them go into every answer");
             self.report(Diagnostic::error("too-many", message).at(over.place.clone(), "one too many").help(help));
         }
-        let port = spec.port.unwrap_or(HTTPS_PORT);
         let hints = if spec.hints { Hints::Tailored } else { Hints::Left };
-        (protocols.into_iter().map(|protocol| protocol.value).collect(), port, hints)
+        (protocols.into_iter().map(|protocol| protocol.value).collect(), spec.port, hints)
     }
 
     /// The absolute owner of a text as master files have it: `@`, relative, or absolute with a dot at its end.

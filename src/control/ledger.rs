@@ -205,7 +205,7 @@ mod tests {
     use super::*;
     use crate::base::time::Moment;
     use crate::live::{self, Published};
-    use crate::mirror::{Addressing, Mirror};
+    use crate::mirror::Mirror;
     use crate::process::state::StateFiles;
     use crate::snapshot::{Orders, Settings, Snapshot};
     use crate::zone::ZoneSet;
@@ -221,19 +221,11 @@ mod tests {
     impl World {
         fn start(orders: Orders) -> World {
             let folder = tempfile::tempdir().unwrap();
-            let mirror = |name: &str| Mirror {
-                name: name.into(),
-                host: None,
-                contact: None,
-                addressing: Addressing::Written,
-                v4: Vec::new(),
-                v6: Vec::new(),
-            };
             let snapshot = Snapshot::new(
                 Generation(1),
                 Arc::new(ZoneSet::new(Vec::new())),
                 Arc::new([]),
-                Arc::new([mirror("a"), mirror("b")]),
+                Arc::new([Mirror::named("a"), Mirror::named("b")]),
                 Arc::new(Settings::default()),
                 Arc::default(),
             );

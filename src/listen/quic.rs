@@ -183,7 +183,7 @@ fn transport(terms: &QuicTerms) -> Arc<TransportConfig> {
         .stream_receive_window(VarInt::from_u32(terms.max_request_len))
         .receive_window(VarInt::from_u32(RECEIVE_WINDOW))
         .send_window(PER_CONNECTION as u64)
-        // RFC 9250 §5.5.2. Ten minutes are the most it can be: `config::limits`.
+        // RFC 9250 §5.5.2. Ten minutes at most: the range of `[dns] tcp-idle`.
         .max_idle_timeout(terms.clients.idle().try_into().ok());
     Arc::new(transport)
 }

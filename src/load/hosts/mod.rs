@@ -47,7 +47,7 @@ pub enum Purpose {
 /// What is taken of what hosts resolve to.
 pub fn rules(config: &Config) -> HostRules {
     let Resolver { least_ttl, greatest_ttl, private, .. } = &config.resolver;
-    // A day is the most that they can be: config::limits.
+    // A day at most: the ranges of `[resolver] least-ttl` and `greatest-ttl`.
     let seconds = |time: &Duration| time.as_secs() as u32;
     HostRules {
         ttl: seconds(least_ttl)..=seconds(greatest_ttl),
