@@ -86,10 +86,11 @@ macro_rules! section {
                 $crate::config::row::Part { title: $title, rows: &[$($key.doc(concat!($($doc, "\n"),*)).row()),*] };
 
             fn read(mut table: $crate::config::table::Table<'_, '_>) -> Self {
-                $(let $field = $crate::config::field::Field::take(&mut table, &$key);)*
-                let outline =
-                    $crate::config::field::Outline { place: table.place().clone(), unknown: table.len() };
-                let spec = $name { $($field,)* table: outline };
+                // Fields are filled in the order of the rows: a range may end at the number of an earlier one.
+                let spec = $name {
+                    $($field: $crate::config::field::Field::take(&mut table, &$key),)*
+                    table: $crate::config::field::Outline { place: table.place().clone(), unknown: table.len() },
+                };
                 $($then(&spec, &table);)?
                 table.finish();
                 spec

@@ -12,16 +12,21 @@ use std::ops::RangeInclusive;
 
 use toml::de::DeTable;
 
+use super::field::Section as _;
 use super::reader::Reader;
 use super::row::{Absent, Kind, Row};
+use super::spec::Spec;
 use super::typed::Value;
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 
 /// The key that names further files.
 const INCLUDE: &str = "include";
 
-/// Tables of the document whose entries may stand in several files: each entry has a name of its own, or is one of a list.
-const COLLECTIONS: [&str; 5] = ["zone", "keys", "networks", "mirrors", "horizons"];
+/// True for a table whose entries may stand in several files, because each has a name of its own or is one of a list.
+fn is_collection(key: &str) -> bool {
+    let is_spread = |row: &Row| matches!(row.kind, Kind::Tables { .. } | Kind::Names(_));
+    Spec::PART.rows.iter().any(|row| row.name == key && is_spread(row))
+}
 
 /// The problem of a key that two files have.
 fn written_twice(subject: &str, value: &Value<'_, '_>, first: &Value<'_, '_>) -> Diagnostic {
@@ -50,7 +55,7 @@ pub(super) struct Table<'r, 't> {
 impl<'r, 't> Table<'r, 't> {
     /// The document: the tables of the main file, which comes first, and of the files that it includes.
     ///
-    /// A key that two files have is reported, unless it is one of [`COLLECTIONS`].
+    /// A key that two files have is reported, unless it is a collection.
     pub(super) fn document(files: &[(&'r Reader<'t>, &'r DeTable<'t>)]) -> Self {
         let (main, tree) = *files.first().expect("a config has a main file");
         let mut document = Table::new(main, "the config".to_string(), main.whole_file(), tree);
@@ -65,7 +70,7 @@ impl<'r, 't> Table<'r, 't> {
                     continue;
                 }
                 let first = document.left.iter().find(|other| other.key == value.key);
-                match first.filter(|_| !COLLECTIONS.contains(&value.key)) {
+                match first.filter(|_| !is_collection(value.key)) {
                     Some(first) => reader.report(written_twice(&format!("`{}`", value.key), &value, first)),
                     None => document.left.push(value),
                 }
@@ -129,7 +134,7 @@ impl<'r, 't> Table<'r, 't> {
         Some(self.left.remove(at))
     }
 
-    /// The values of one of [`COLLECTIONS`], from every file.
+    /// The values of a collection, from every file.
     pub(super) fn take_all(&mut self, key: &'static str) -> Vec<Value<'r, 't>> {
         self.known.push(key);
         let (taken, left) = std::mem::take(&mut self.left).into_iter().partition(|value| value.key == key);
