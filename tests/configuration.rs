@@ -154,7 +154,7 @@ fn included_files_are_read_at_the_start_and_again_at_a_reload() {
     server.signal("HUP");
     server.wait_for("reloaded: ");
     assert_eq!(answered(&server, "blob.example"), ["192.0.2.7"]);
-    // A file that is added, and clashes: what was served stays, and both places are told.
+    // A file that is added, and clashes: the configuration before it is served, and both places are told.
     folder.write("mirrors.d/two.toml", &one("192.0.2.8"));
     server.signal("HUP");
     let lines = server.wait_for("not reloaded").join("\n");

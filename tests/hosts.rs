@@ -132,14 +132,14 @@ fn an_answer_follows_its_host_and_keeps_the_last_good_addresses() {
     authority.change("lb A 192.0.2.3");
     expect(&server, Rtype::AAAA, &[]);
     authority.change("other A 192.0.2.9");
-    server.wait_for("host lb.net.test cannot be resolved as it should: it has no address; what is known of it stays");
+    server.wait_for("host lb.net.test cannot be resolved correctly: it has no address; its known addresses stay");
     assert_eq!(addresses(&server, Rtype::A), ["192.0.2.3"]);
     authority.change("lb A 192.0.2.4");
     server.wait_for("host lb.net.test is resolved again");
     expect(&server, Rtype::A, &["192.0.2.4"]);
     // Dead.
     drop(authority);
-    server.wait_for("cannot be resolved as it should");
+    server.wait_for("cannot be resolved correctly");
     assert_eq!(addresses(&server, Rtype::A), ["192.0.2.4"]);
     // What is said of it: the file knows when it was resolved.
     let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
@@ -149,7 +149,7 @@ fn an_answer_follows_its_host_and_keeps_the_last_good_addresses() {
     // A reload with a new mirror that cannot be resolved changes nothing; one without it waits for nobody.
     world.configure("[mirrors.new]\nhost = \"new.net.test\"\n");
     server.signal("HUP");
-    server.wait_for("not reloaded, what was served stays");
+    server.wait_for("not reloaded, the configuration before it is served");
     world.configure("[mirrors.new]\naddresses = \"192.0.2.77\"\n");
     server.signal("HUP");
     server.wait_for("reloaded");
@@ -261,7 +261,7 @@ fn an_answer_follows_a_host_that_hickory_serves() {
     expect(&server, Rtype::AAAA, &[]);
     for without_address in ["lb CNAME nowhere", "lb TXT text", "other A 192.0.2.9"] {
         hickory.replace("net.test", &zone(without_address));
-        server.wait_for("host lb.net.test cannot be resolved as it should");
+        server.wait_for("host lb.net.test cannot be resolved correctly");
         assert_eq!(addresses(&server, Rtype::A), ["192.0.2.2"]);
         hickory.replace("net.test", &zone("lb A 192.0.2.2"));
         server.wait_for("host lb.net.test is resolved again");

@@ -133,6 +133,8 @@ impl Drop for Pharos {
 fn command(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
     command.current_dir(folder).env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
+    // Commands to try are for a terminal.
+    command.env("PHAROS_LOG", "pharos::hint=info");
     command
 }
 
@@ -188,7 +190,7 @@ fn a_reload_changes_what_is_served_and_a_bad_one_does_not() {
     pharos.write("pharos.toml", &CONFIG.replace("[\"near\"]", "[\"nearr\"]"));
     pharos.write("blob.zone", "this is no zone");
     pharos.signal("HUP");
-    let log = pharos.wait_for("what was served stays");
+    let log = pharos.wait_for("the configuration before it is served");
     assert!(log.iter().any(|line| line.contains("pharos.toml:") && line.contains("did you mean `near`")), "{log:?}");
     assert_eq!(pharos.ask(server), ("192.0.2.20".to_string(), 30));
 
@@ -226,4 +228,65 @@ fn what_keeps_it_from_starting_is_said_with_a_remedy() {
 
     assert_eq!(command(folder.path()).arg("sevre").output().unwrap().status.code(), Some(2));
     pharos.stop();
+}
+
+/// The log of a server until it serves, with these arguments and variables. `journal` makes standard error the journal.
+fn logged(arguments: &[&str], variables: &[(&str, &str)], journal: bool) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("pharos.toml"), CONFIG).unwrap();
+    fs::write(folder.path().join("blob.zone"), ZONE).unwrap();
+    fs::write(folder.path().join("sites.txt"), "127.0.0.0/8\n").unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = command(folder.path());
+    command.env_remove("PHAROS_LOG").args(arguments).envs(variables.iter().copied());
+    if journal {
+        use std::os::unix::fs::MetadataExt as _;
+        let pipe = fs::File::from(std::os::fd::OwnedFd::from(writer.try_clone().unwrap())).metadata().unwrap();
+        command.env("JOURNAL_STREAM", format!("{}:{}", pipe.dev(), pipe.ino()));
+    }
+    let mut child = command.stderr(writer).spawn().unwrap();
+    drop(command);
+    let mut lines = Vec::new();
+    for line in BufReader::new(reader).lines().map(Result::unwrap) {
+        let is_last = line.contains("serving 1 zone");
+        lines.push(line);
+        if is_last {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    lines
+}
+
+#[test]
+fn the_journal_gets_priorities_and_no_times() {
+    let lines = logged(&[], &[], true);
+    assert!(lines.iter().all(|line| line.starts_with("<6>") || line.starts_with("<4>")), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("<6>serving 1 zone")), "{lines:?}");
+    // The variable of another stream says nothing of this one.
+    let lines = logged(&[], &[("JOURNAL_STREAM", "1:2")], false);
+    assert!(lines.iter().all(|line| line.starts_with("20") && line.contains("Z ")), "{lines:?}");
+}
+
+#[test]
+fn the_log_is_json_by_option_and_by_variable() {
+    for lines in [
+        logged(&["--log-format", "json"], &[("PHAROS_LOG_FORMAT", "text")], false),
+        logged(&[], &[("PHAROS_LOG_FORMAT", "json")], false),
+    ] {
+        for line in &lines {
+            let object: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert!(["time", "level", "target", "message"].iter().all(|name| object[name].is_string()), "{line}");
+        }
+        assert!(lines.last().unwrap().contains(r#""message":"serving 1 zone"#), "{lines:?}");
+    }
+    let lines = logged(&[], &[("PHAROS_LOG_FORMAT", "xml")], false);
+    assert!(lines[0].contains("PHAROS_LOG_FORMAT is ignored: write `text` or `json`"), "{lines:?}");
+}
+
+#[test]
+fn commands_to_try_are_for_a_terminal() {
+    let lines = logged(&[], &[], false);
+    assert!(lines.iter().all(|line| !line.contains("try: ")), "{lines:?}");
 }

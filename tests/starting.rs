@@ -103,6 +103,8 @@ fn signal(name: &str, pid: u32) {
 fn pharos(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
     command.arg("serve").arg("--config").arg(folder.join("pharos.toml")).env_remove("NOTIFY_SOCKET");
+    // Commands to try are for a terminal.
+    command.env("PHAROS_LOG", "pharos::hint=info");
     command
 }
 

@@ -302,7 +302,7 @@ impl Suffixes {
         let words = octets.rchunks_exact(8);
         let first = words.remainder();
         for word in words {
-            let word = without_case(u64::from_le_bytes(word.try_into().expect("a chunk has eight octets")));
+            let word = without_case(u64::from_le_bytes(word.try_into().expect("a chunk has eight bytes")));
             self.steps.push((word, hash));
             hash = mix(hash ^ word);
         }
@@ -423,7 +423,7 @@ impl NameBuf {
         Name(&self.octets[..usize::from(self.len)])
     }
 
-    /// The name of `prefix`'s octets (whole labels) before `suffix`; none if that is longer than 255 octets.
+    /// The name of `prefix`'s octets (whole labels) before `suffix`; none if that is longer than 255 bytes.
     pub fn joined(prefix: &[u8], suffix: Name<'_>) -> Option<Self> {
         let len = prefix.len() + suffix.len();
         if len > MAX_NAME_LEN {
@@ -531,11 +531,11 @@ impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NameError::EmptyLabel => f.write_str("a label is empty"),
-            NameError::LabelTooLong => f.write_str("a label has more than 63 octets"),
-            NameError::TooLong => f.write_str("the name has more than 255 octets"),
+            NameError::LabelTooLong => f.write_str("a label has more than 63 bytes"),
+            NameError::TooLong => f.write_str("the name has more than 255 bytes"),
             NameError::BadEscape => f.write_str("a backslash must be followed by three digits or a character"),
             NameError::BadCharacter(octet) => {
-                write!(f, "octet {octet} must be written as \\{octet:03}; internationalized names as xn--…")
+                write!(f, "byte {octet} must be written as \\{octet:03}; internationalized names as xn--…")
             }
         }
     }

@@ -93,8 +93,8 @@ pub enum KeyError {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            KeyError::NameTooLong => write!(f, "its name has more than {MAX_KEY_NAME_LEN} octets"),
-            KeyError::SecretTooShort => write!(f, "its secret has less than {MIN_SECRET_LEN} octets"),
+            KeyError::NameTooLong => write!(f, "its name has more than {MAX_KEY_NAME_LEN} bytes"),
+            KeyError::SecretTooShort => write!(f, "its secret has less than {MIN_SECRET_LEN} bytes"),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! **Not here**: errors, which nothing silences.
 
 /// Code and meaning.
-pub const WARNINGS: [(&str, &str); 52] = [
+pub const WARNINGS: [(&str, &str); 53] = [
     ("absent-address", "no network interface has an address under `listen`"),
     ("bad-mailbox", "the mailbox in an SOA has an `@`"),
     ("bad-ttl", "a TTL has its highest bit set, and counts as 0"),
@@ -31,6 +31,7 @@ pub const WARNINGS: [(&str, &str); 52] = [
     ("repeated-value", "a value is written twice in one list"),
     ("secrets-exposed", "other users may read or change a file with secrets"),
     ("signed-zone", "the signatures of a zone are left out"),
+    ("single-ns", "a zone has one name server"),
     ("steered-name-server", "the addresses of a name server depend on the client"),
     ("steered-transfer", "a copy of a zone cannot be steered by its secondaries"),
     ("target-is-alias", "a record names an alias where a host is needed"),

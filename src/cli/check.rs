@@ -3,14 +3,13 @@
 //! **Invariants**: errors make the exit code 1; warnings do so only when asked to.
 //! **Not here**: finding problems ([`crate::serve::rehearse`]).
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::columns::columns;
-use super::{BAD_CONFIG, OK, put, style_of_stdout};
-use crate::base::diagnostic::{Diagnostic, Style};
+use super::layout::Layout;
+use super::{BAD_CONFIG, OK, put};
+use crate::base::diagnostic::Diagnostic;
 use crate::base::report::{excerpts, report_json};
 use crate::serve;
 use crate::snapshot::Snapshot;
@@ -30,13 +29,13 @@ pub(super) struct Args {
 
 /// Checks, and tells the exit code.
 pub(super) fn run(config: &Path, args: &Args) -> u8 {
-    let (text, code) = checked(config, args, style_of_stdout());
+    let (text, code) = checked(config, args, Layout::of_stdout());
     put(&text);
     code
 }
 
 /// What to print, and the exit code.
-fn checked(config: &Path, args: &Args, style: Style) -> (String, u8) {
+fn checked(config: &Path, args: &Args, layout: Layout) -> (String, u8) {
     let built = serve::rehearse(config);
     let (problems, snapshot) = match &built {
         Ok(built) => (&built.warnings, Some(&built.snapshot)),
@@ -53,8 +52,8 @@ fn checked(config: &Path, args: &Args, style: Style) -> (String, u8) {
             format!("{}{}\n", report_json(problems), json!({ "summary": summary }))
         }
         false => {
-            let table = snapshot.map(|snapshot| summary(snapshot) + "\n").unwrap_or_default();
-            format!("{}{table}{}\n", excerpts(problems, style), verdict(problems, args.deny_warnings))
+            let table = snapshot.map(|snapshot| summary(snapshot, layout) + "\n").unwrap_or_default();
+            format!("{}{table}{}\n", excerpts(problems, layout.style), verdict(problems, args.deny_warnings))
         }
     };
     (text, if is_wrong { BAD_CONFIG } else { OK })
@@ -72,12 +71,10 @@ fn verdict(problems: &[Diagnostic], deny_warnings: bool) -> String {
 }
 
 /// What the configuration amounts to, for people.
-fn summary(snapshot: &Snapshot) -> String {
+fn summary(snapshot: &Snapshot, layout: Layout) -> String {
     let mut text = String::new();
     let mut table = |head: &str, rows: Vec<Vec<String>>| {
-        for (index, line) in columns(&rows).iter().enumerate() {
-            let _ = writeln!(text, "{:<10}{line}", if index == 0 { head } else { "" });
-        }
+        text += &layout.table(head, 10, &rows, |_, _, _| None);
     };
     let zone = |zone: &Zone| {
         let (records, steered) = (record_count(zone), steered_count(zone));
@@ -187,13 +184,21 @@ mirrors   aws-use1   192.0.2.10 192.0.2.11 2001:db8:a::10
           aws-apne1  192.0.2.40 2001:db8:a::40
           gcp-us     198.51.100.10 2001:db8:b::10
 ";
-        assert_eq!(summary(&fixture::snapshot()), expected);
+        assert_eq!(summary(&fixture::snapshot(), Layout::plain(100)), expected);
+    }
+
+    #[test]
+    fn a_line_of_the_summary_is_broken_between_words() {
+        for width in [80, 120] {
+            let text = summary(&fixture::snapshot(), Layout::plain(width));
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+        }
     }
 
     #[test]
     fn a_file_that_is_not_there_is_an_error() {
         let args = Args { json: true, deny_warnings: false };
-        let (text, code) = checked(Path::new("no-such-folder/pharos.toml"), &args, Style::Plain);
+        let (text, code) = checked(Path::new("no-such-folder/pharos.toml"), &args, Layout::plain(100));
         assert_eq!(code, BAD_CONFIG);
         let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         assert_eq!(first["severity"], "error");
@@ -207,7 +212,7 @@ mirrors   aws-use1   192.0.2.10 192.0.2.11 2001:db8:a::10
         let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         write(
             "zone",
-            "$ORIGIN blob.example.\n$TTL 300\n@ SOA ns.other. hostmaster.other. 7 7200 3600 1209600 300\n@ NS ns.other.\n",
+            "$ORIGIN blob.example.\n$TTL 300\n@ SOA ns.other. hostmaster.other. 7 7200 3600 1209600 300\n@ NS ns.other.\n@ NS ns2.other.\n",
         );
         let config = |extra: &str| {
             format!(
@@ -217,11 +222,11 @@ mirrors   aws-use1   192.0.2.10 192.0.2.11 2001:db8:a::10
             )
         };
         let path = folder.path().join("pharos.toml");
-        let code = |deny_warnings| checked(&path, &Args { json: false, deny_warnings }, Style::Plain);
+        let code = |deny_warnings| checked(&path, &Args { json: false, deny_warnings }, Layout::plain(100));
         write("pharos.toml", &config(""));
         let (text, fine) = code(true);
         assert_eq!(fine, OK, "{text}");
-        assert!(text.starts_with("zones     blob.example  serial 7  2 records  1 steered name\n"), "{text}");
+        assert!(text.starts_with("zones     blob.example  serial 7  3 records  1 steered name\n"), "{text}");
         // A mirror that no rule names is doubtful.
         write("pharos.toml", &config("[mirrors.two]\naddresses = [\"192.0.2.2\"]\n"));
         let (text, strict) = code(true);

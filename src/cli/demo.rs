@@ -5,8 +5,9 @@
 
 use std::io::IsTerminal as _;
 
+use super::layout::Layout;
 use super::locate::Without;
-use super::{BAD_CONFIG, CANNOT_START, OK, complain, put, style_of_stdout};
+use super::{BAD_CONFIG, CANNOT_START, OK, complain, put};
 use crate::base::diagnostic::Style;
 use crate::demo::{Failure, Kind, Line, World, walk};
 use crate::process::work::{SPARE_THREADS, runtime};
@@ -40,7 +41,7 @@ pub(super) fn run(args: &Args) -> u8 {
     let runtime = match runtime(SPARE_THREADS) {
         Ok(runtime) => runtime,
         Err(error) => {
-            complain(&format_args!("failed to start the runtime: {error}"), None);
+            complain(&format_args!("failed to start the runtime: {}", crate::files::words(&error)), None);
             return CANNOT_START;
         }
     };
@@ -64,8 +65,8 @@ enum After {
 
 async fn show(after: After) -> Result<End, Failure> {
     let mut signals = Signals::listen().map_err(|error| Failure::System { what: "listen to signals", error })?;
-    let style = style_of_stdout();
-    let tell = move |line: Line| put(&shown(&line, style));
+    let layout = Layout::of_stdout();
+    let tell = move |line: Line| put(&shown(&line, layout));
     let world = tokio::select! {
         world = World::start() => world?,
         () = stopped(&mut signals) => return Ok(End::Interrupted),
@@ -98,18 +99,61 @@ async fn stopped(signals: &mut Signals) {
     let (Signal::Stop | Signal::Reload) = signals.next().await;
 }
 
-/// A line as it is printed.
-fn shown(line: &Line, style: Style) -> String {
-    let (colour, indent) = match line.kind {
-        Kind::Heading => ("\x1b[1m", ""),
-        Kind::Words | Kind::Blank => ("", "  "),
-        Kind::Command => ("\x1b[36m", "  $ "),
-        Kind::Request => ("\x1b[36m", "  "),
-        Kind::Reply => ("\x1b[32m", "  "),
+/// A line as it is printed, broken between words.
+fn shown(line: &Line, layout: Layout) -> String {
+    let paint = |colour: &str, text: &str| match layout.style {
+        Style::Coloured => format!("\x1b[{colour}m{text}\x1b[0m"),
+        Style::Plain => text.to_string(),
     };
-    match (&*line.text, style) {
-        ("", _) => "\n".to_string(),
-        (text, Style::Coloured) if !colour.is_empty() => format!("{indent}{colour}{text}\x1b[0m\n"),
-        (text, _) => format!("{indent}{text}\n"),
+    let text = match line.kind {
+        Kind::Blank => return "\n".to_string(),
+        Kind::Words => return layout.paragraph("", 2, &line.text),
+        Kind::Row => {
+            let (head, words) = line.text.split_once('\t').unwrap_or(("", &line.text));
+            let head = format!("  {head}");
+            return layout.paragraph(&head, head.chars().count(), words);
+        }
+        Kind::Heading => {
+            return layout.paragraph("", 0, &line.text).lines().map(|line| paint("1", line) + "\n").collect();
+        }
+        Kind::Command => return command(&line.text, layout).map(|line| paint("36", &line) + "\n").collect(),
+        Kind::Request => paint("36", &line.text),
+        Kind::Reply => {
+            return layout.paragraph("", 2, &line.text).lines().map(|line| paint("32", line) + "\n").collect();
+        }
+    };
+    format!("  {text}\n")
+}
+
+/// A command in lines that a shell reads as one.
+fn command(text: &str, layout: Layout) -> impl Iterator<Item = String> {
+    const PROMPT: &str = "  $ ";
+    const FURTHER: &str = "      ";
+    let lines = layout.paragraph("", FURTHER.len() + 2, text);
+    let lines: Vec<String> = lines.lines().map(|line| line.trim_start().to_string()).collect();
+    let last = lines.len() - 1;
+    lines.into_iter().enumerate().map(move |(at, line)| {
+        let (before, after) = (if at == 0 { PROMPT } else { FURTHER }, if at < last { " \\" } else { "" });
+        format!("{before}{line}{after}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_between_words_at_80_columns_and_commands_stay_commands() {
+        let line = |kind, text: &str| shown(&Line { kind, text: text.into() }, Layout::plain(80));
+        let head = format!("{:<18}{:<18}", "canonical.k8s.io", "127.0.0.4:40123");
+        let row = line(Kind::Row, &format!("{head}\tthe canonical registry, has pause:3.9 and everything else"));
+        let expected = "  canonical.k8s.io  127.0.0.4:40123   the canonical registry, has pause:3.9 and\n                                      \
+                        everything else\n";
+        assert_eq!(row, expected);
+        let typed = "pharos verify 127.0.0.2 --name blob.k8s.io --port 44311 --roots /tmp/pharos-demo-abc/certs/ca.pem";
+        let command = line(Kind::Command, typed);
+        assert!(command.lines().count() == 2 && command.lines().all(|line| line.len() <= 80), "{command}");
+        let joined = command.replace("\\\n", "").replace("  $ ", "");
+        assert_eq!(joined.split_whitespace().collect::<Vec<_>>().join(" "), typed);
     }
 }

@@ -9,7 +9,7 @@ use hyper::Method;
 use serde::Serialize;
 use serde_json::json;
 
-use super::columns::columns;
+use super::layout::{Colour, Layout};
 use super::locate::Location;
 use super::server::{SOCKET_OPTION, Server};
 use super::{OK, put, warn};
@@ -17,7 +17,7 @@ use crate::base::text::shown;
 use crate::base::when::parse_end;
 use crate::control::client::Question;
 use crate::control::encode;
-use crate::control::view::{DoneView, MirrorView, MirrorsView};
+use crate::control::view::{DoneView, MirrorView, MirrorsView, OrderedView};
 use crate::inspect::words;
 use crate::mirror::{Forced, Reason};
 use crate::process::Clock;
@@ -47,9 +47,9 @@ enum Command {
     },
     /// Send clients elsewhere; the mirror goes on serving those that still know it
     Drain(Give),
-    /// Send nobody there while anything else is left
+    /// Send no client there while another mirror is left
     Down(Give),
-    /// Count it as up, whatever probes say
+    /// Treat it as up, without regard to probes
     Up(Give),
     /// Remove the override: probes decide again
     Auto {
@@ -109,12 +109,12 @@ fn answer(config: &Location, args: &Args) -> Result<String, u8> {
     match &args.command {
         Command::List { mirror: None } => {
             let view: MirrorsView = server.ask(ask(Method::GET, "/mirrors".into(), String::new()))?;
-            Ok(if args.json { as_json(&view) } else { list(&view) })
+            Ok(if args.json { as_json(&view) } else { list(&view, Layout::of_stdout()) })
         }
         Command::List { mirror: Some(mirror) } => {
             let target = format!("/mirrors/{}", encode(mirror));
             let view: MirrorView = server.ask(ask(Method::GET, target, String::new()))?;
-            Ok(if args.json { as_json(&view) } else { table(std::slice::from_ref(&view), Vec::new()) })
+            Ok(if args.json { as_json(&view) } else { table(std::slice::from_ref(&view), &[], Layout::of_stdout()) })
         }
         Command::Drain(give) => order(&server, Forced::Drain, give, args),
         Command::Down(give) => order(&server, Forced::Down, give, args),
@@ -158,17 +158,13 @@ pub(super) fn as_json(view: &impl Serialize) -> String {
     serde_json::to_string_pretty(view).expect("a view is plain data") + "\n"
 }
 
-fn list(view: &MirrorsView) -> String {
-    let gone = view.gone.iter().map(|gone| {
-        let order = words::whole_order(&gone.order);
-        [&*gone.mirror, "not configured", "", "", "", "", "", &*order].map(str::to_string).to_vec()
-    });
-    table(&view.mirrors, gone.collect())
+fn list(view: &MirrorsView, layout: Layout) -> String {
+    table(&view.mirrors, &view.gone, layout)
 }
 
 /// A line an address; what is of the mirror stands in its first one. Without a contact of any mirror there is no column for it.
-fn table(mirrors: &[MirrorView], more: Vec<Vec<String>>) -> String {
-    let head = ["MIRROR", "ADDRESS", "HEALTH", "VERDICT", "SINCE", "HORIZONS", "CONTACT", "ORDER"];
+fn table(mirrors: &[MirrorView], gone: &[OrderedView], layout: Layout) -> String {
+    let head = ["MIRROR", "ADDRESS", "HEALTH", "VERDICT", "SINCE", "HORIZONS", "CONTACT", "OVERRIDE"];
     let mut rows = vec![head.map(str::to_string).to_vec()];
     for mirror in mirrors {
         let order = mirror.order.as_ref().map(words::whole_order).unwrap_or_default();
@@ -187,12 +183,65 @@ fn table(mirrors: &[MirrorView], more: Vec<Vec<String>>) -> String {
             rows.push(vec![name, address.address.clone(), health, verdict, since, horizons, contact, order]);
         }
     }
-    rows.extend(more);
+    rows.extend(gone.iter().map(|gone| {
+        let order = words::whole_order(&gone.order);
+        [&*gone.mirror, "not configured", "", "", "", "", "", &*order].map(str::to_string).to_vec()
+    }));
     if mirrors.iter().all(|mirror| mirror.contact.is_none()) {
         rows.iter_mut().for_each(|row| drop(row.remove(CONTACT)));
     }
-    columns(&rows).join("\n") + "\n"
+    let mut below = String::new();
+    if !layout.fits(&rows) {
+        // Sentences in a narrow column are hard to read: they go below the table.
+        rows.iter_mut().for_each(|row| row.truncate(CONTACT));
+        let orders = mirrors.iter().filter_map(|mirror| Some((&mirror.mirror, mirror.order.as_ref()?)));
+        for (mirror, order) in orders.chain(gone.iter().map(|gone| (&gone.mirror, &gone.order))) {
+            below += &layout.paragraph("override", 10, &format!("{mirror}: {}", words::whole_order(order)));
+        }
+        for (mirror, contact) in mirrors.iter().filter_map(|mirror| Some((&mirror.mirror, mirror.contact.as_ref()?))) {
+            below += &layout.paragraph("contact", 10, &format!("{mirror}: {contact}"));
+        }
+    }
+    layout.table("", 0, &rows, |row, column, cell| if row == 0 { Some(Colour::Head) } else { colour(column, cell) })
+        + &below
+}
+
+/// The colour of a health or a verdict.
+fn colour(column: usize, cell: &str) -> Option<Colour> {
+    match (column, cell) {
+        (2 | 3, "up") => Some(Colour::Good),
+        (2 | 3, "drained" | "untried" | "not probed" | "expiring" | "slow") => Some(Colour::Doubtful),
+        (2 | 3, "") => None,
+        (2 | 3, _) => Some(Colour::Bad),
+        _ => None,
+    }
 }
 
 /// The column of contacts.
 const CONTACT: usize = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::expected::assert_expected;
+
+    fn view() -> MirrorsView {
+        serde_json::from_str(include_str!("mirrors.json")).unwrap()
+    }
+
+    #[test]
+    fn no_word_is_broken_at_80_and_120_columns() {
+        for width in [80, 120] {
+            let text = list(&view(), Layout::plain(width));
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            assert_expected(&format!("mirrors-{width}"), &text);
+        }
+    }
+
+    #[test]
+    fn health_and_verdict_have_colours() {
+        let text = list(&view(), Layout::coloured(200));
+        assert!(text.contains("\x1b[31mbad\x1b[0m") && text.contains("\x1b[32mup\x1b[0m"), "{text}");
+        assert!(text.starts_with("\x1b[1mMIRROR\x1b[0m"), "{text}");
+    }
+}

@@ -12,8 +12,12 @@ mod check;
 mod columns;
 mod demo;
 mod drain;
+#[cfg(test)]
+#[path = "expected/tests.rs"]
+mod expected;
 mod explain;
 mod init;
+mod layout;
 mod locate;
 mod log;
 mod mirror;
@@ -54,15 +58,19 @@ struct Cli {
     #[arg(long, global = true, value_name = "LEVEL", value_enum, default_value_t = Level::Info, display_order = 900)]
     log_level: Level,
 
+    /// The format of the log; without this PHAROS_LOG_FORMAT, else text
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, display_order = 901)]
+    log_format: Option<log::Format>,
+
     #[command(subcommand)]
     command: Option<Command>,
 }
 
 const AFTER_HELP: &str = "\
 Signals to `pharos serve`:
-  HUP        read the configuration and its files again; if anything is wrong, what is served stays.
-             A server whose standard input is a terminal stops, as it does when its terminal closes
-  TERM, INT  answer what has been received, and stop; a second one stops at once
+  HUP        read the configuration and its files again; after an error the configuration before it
+             stays. If its standard input is a terminal, the server stops, as when that closes
+  TERM, INT  finish the requests in flight, and stop; a second one stops at once
 
 Exit codes:
   0  all is well
@@ -72,43 +80,47 @@ Exit codes:
   2  the command line cannot be understood
   3  the service could not start, or could not go on: a port is taken, the system refused something,
      or a part of it failed
-  4  the running server could not be asked, or could not keep an order
+  4  the running server did not answer, or could not keep an override
 
 Environment:
-  PHAROS_CONFIG  the configuration, if `--config` does not name it
-  PHAROS_LOG     log lines of libraries too, for debugging: `quinn=debug,hickory_net=warn`. Libraries
-                 write lines for packets that anyone can send: never set it on a public server
+  PHAROS_CONFIG      the configuration, if `--config` does not name it
+  PHAROS_LOG_FORMAT  `text` or `json`, if `--log-format` is not given
+  PHAROS_LOG         log lines of libraries too, for debugging: `quinn=debug,hickory_net=warn`. The
+                     packets of any client cause such lines: never set it on a public server
+  COLUMNS            the width of output; without it that of the terminal. In a file or pipe 100,
+                     and rows of tables are not broken
+  NO_COLOR           no colours, if it is not empty
 
 Examples:
   pharos demo                                 see it at work, without root and without internet
   pharos init                                 write a configuration to begin with
   pharos                                      serve it
-  pharos check && systemctl reload pharos     reload only what is right
-  pharos explain 52.95.110.0/24               why clients there get what they get
+  pharos check && systemctl reload pharos     reload only a valid configuration
+  pharos explain 52.95.110.0/24               why clients there get their answer
   pharos explain --name www.example.net --resolver 9.9.9.9 2001:db8::/56
-  pharos explain --server 52.95.110.0/24      what the running server says, with health and orders
+  pharos explain --server 52.95.110.0/24      the answer of the running server, with health and overrides
   pharos mirror drain aws-use1 --reason \"new disks\" --until 2h
   pharos server drain --reason \"new kernel\"     /ready is 503, queries are still answered
   pharos zone retransfer copy.example         take a primary's zone, whatever its serial";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer queries until told to stop; this is what happens without a command
+    /// Answer queries until a signal stops it; the default command
     Serve,
 
     /// Write a configuration to begin with: pharos.toml, a zone and a list of networks
     Init(init::Args),
 
-    /// Say everything that is wrong with the configuration and the files it names
+    /// Check the configuration and the files it names, and print every problem
     Check(check::Args),
 
-    /// Say why a client gets the answer it gets: sources, rule, mirrors, scope
+    /// Explain the answer for a client: sources, rule, mirrors, scope
     Explain(Box<explain::Args>),
 
     /// Ask from both ends of every range of every table whether the answer and its scope are true
     Sweep(sweep::Args),
 
-    /// Show how the running server's mirrors stand, and force one up or down, drain it, or let probes decide again
+    /// Show the health of the running server's mirrors; drain one, force it up or down, or let probes decide again
     Mirror(Box<mirror::Args>),
 
     /// Take the running server out of service for an anycast or a balancer, or put it back
@@ -117,7 +129,7 @@ enum Command {
     /// Have the running server fetch a zone from its primaries again
     Zone(zone::Args),
 
-    /// Say how the running server is: what it serves, since when, and how many mirrors are up
+    /// Show the state of the running server: configuration, reload, mirrors, zones, networks, certificates
     Status(status::Args),
 
     /// Probe a mirror as the server does before it steers clients there: connection, certificate, content
@@ -138,9 +150,9 @@ enum Command {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Level {
-    /// Only what keeps the service from doing its work
+    /// Faults that stop a part of the service
     Error,
-    /// And what needs a look soon
+    /// And faults that need a look soon
     Warn,
     /// And each change of state
     Info,
@@ -182,7 +194,7 @@ pub fn run() -> ExitCode {
     let config = Location::new(cli.config);
     ExitCode::from(match command {
         Command::Serve => {
-            log::start(cli.log_level);
+            log::start(cli.log_level, cli.log_format);
             serve(&config)
         }
         Command::Init(args) => init::run(&args),

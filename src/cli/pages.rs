@@ -65,7 +65,7 @@ pub(super) fn man(args: &ManArgs) -> u8 {
         Err((path, error)) => {
             let help = (error.kind() == io::ErrorKind::AlreadyExists)
                 .then_some("move that file, or give another folder; nothing was written");
-            complain(&format_args!("failed to write `{}`: {error}", path.display()), help);
+            complain(&format_args!("failed to write `{}`: {}", path.display(), crate::files::words(&error)), help);
             BAD_CONFIG
         }
     }

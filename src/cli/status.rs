@@ -4,16 +4,18 @@
 //! **Not here**: asking ([`super::server`]), what is said ([`crate::control`]).
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use hyper::Method;
 
+use super::layout::{Colour, Layout};
 use super::locate::Location;
 use super::server::{SOCKET_OPTION, Server};
 use super::{OK, put};
-use crate::base::text::shown;
 use crate::control::client::Question;
-use crate::control::view::{PanicView, StatusView, TroubleView, UnwrittenView};
+use crate::control::view::{CertificateView, PanicView, SourceView, StatusView, TroubleView, UnwrittenView, ZoneView};
 use crate::inspect::words;
+use crate::tls::span;
 
 /// What `status` is asked.
 #[derive(Debug, clap::Args)]
@@ -37,69 +39,142 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
         };
     match args.json {
         true => put(&(serde_json::to_string_pretty(&view).expect("a view is plain data") + "\n")),
-        false => put(&text(&view)),
+        false => put(&text(&view, Layout::of_stdout())),
     }
     OK
 }
 
-fn text(view: &StatusView) -> String {
+/// The columns of the heads.
+const INDENT: usize = 14;
+
+fn text(view: &StatusView, layout: Layout) -> String {
+    let mut page = Page { text: String::new(), layout };
     let state = match view.obstacle.as_deref() {
-        None => "serving".into(),
+        None => "serving",
         // The line below has all of it.
         Some(obstacle) if view.drain.is_some() && obstacle.starts_with("drained") => {
-            "drained, queries are still answered".into()
+            "drained, queries are still answered"
         }
-        Some(obstacle) => shown(obstacle),
+        Some(obstacle) => obstacle,
     };
-    let zones: Vec<String> = view
-        .zones
-        .iter()
-        .map(|zone| match zone.serial {
-            Some(serial) => format!("{} (serial {serial})", shown(&zone.name)),
-            None => format!("{} (not available)", shown(&zone.name)),
-        })
-        .collect();
-    let mut text = format!(
-        "state       {state}, pharos {}, up for {} s\n\
-         generation  {}, published {} s ago\n\
-         mirrors     {} of {} up\n\
-         zones       {}\n",
-        shown(&view.version),
-        view.uptime_seconds,
-        view.generation,
-        view.generation_age_seconds,
-        view.mirrors_up,
-        view.mirrors,
-        zones.join(", "),
-    );
-    let orders =
-        view.orders.iter().map(|ordered| format!("{}: {}", ordered.mirror, words::whole_order(&ordered.order)));
-    let troubles = view.troubles.iter().flat_map(|TroubleView { mirror, contact, address }| {
+    let colour = if view.obstacle.is_none() { Colour::Good } else { Colour::Bad };
+    let uptime = span(Duration::from_secs(view.uptime_seconds));
+    page.line("state", &format!("{state}, pharos {}, up for {uptime}", view.version), Some(colour));
+    if !view.config.is_empty() {
+        page.line("configuration", &view.config, None);
+    }
+    if let Some(reload) = &view.reload {
+        let (text, colour) = match &reload.refused {
+            None => (format!("succeeded at {}", reload.at), None),
+            Some(why) => (
+                format!("failed at {}, and the configuration before it is served: {why}", reload.at),
+                Some(Colour::Bad),
+            ),
+        };
+        page.line("last reload", &text, colour);
+    }
+    let age = span(Duration::from_secs(view.generation_age_seconds));
+    page.line("generation", &format!("{}, published {age} ago", view.generation), None);
+    let colour = match view.mirrors_up {
+        up if up == view.mirrors => Colour::Good,
+        0 => Colour::Bad,
+        _ => Colour::Doubtful,
+    };
+    page.line("mirrors", &format!("{} of {} up", view.mirrors_up, view.mirrors), Some(colour));
+    page.table("zones", view.zones.iter().map(zone_row).collect(), |_, cell| {
+        (cell == "not available").then_some(Colour::Bad)
+    });
+    page.table("networks", view.networks.iter().map(network_row).collect(), |_, _| None);
+    page.table("certificates", view.certificates.iter().map(certificate_row).collect(), |_, cell| {
+        cell.starts_with("ended ").then_some(Colour::Bad)
+    });
+    if let Some(drain) = &view.drain {
+        page.line("drain", &words::whole_order(drain), Some(Colour::Doubtful));
+    }
+    for PanicView { horizon, family } in &view.panics {
+        let text = format!("{horizon} ({family}): most mirrors do not answer, so mirrors that are down are given");
+        page.line("panic", &text, Some(Colour::Bad));
+    }
+    for ordered in &view.orders {
+        let text = format!("{}: {}", ordered.mirror, words::whole_order(&ordered.order));
+        page.line("override", &text, Some(Colour::Doubtful));
+    }
+    for TroubleView { mirror, contact, address } in &view.troubles {
         let reason = address.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        let trouble = format!("{mirror}: {}{reason}", words::trouble(address));
-        let more = [("help", &address.remedy), ("contact", contact)];
-        let more = more.into_iter().filter_map(|(head, text)| Some(format!("  {head}: {}", text.as_ref()?)));
-        std::iter::once(trouble).chain(more)
-    });
-    let panics = view.panics.iter().map(|PanicView { horizon, family }| {
-        format!("{horizon} ({family}): most mirrors do not answer, so mirrors that are down are given")
-    });
-    let unwritten = view
-        .unwritten
-        .iter()
-        .map(|UnwrittenView { file, error, since, .. }| format!("{file}: not written since {since}: {error}"));
-    let drain = view.drain.iter().map(words::whole_order);
-    let parts = [
-        ("drain", drain.collect::<Vec<_>>()),
-        ("panic", panics.collect::<Vec<_>>()),
-        ("overrides", orders.collect()),
-        ("troubles", troubles.collect()),
-        ("state files", unwritten.collect()),
-    ];
-    for (head, lines) in parts {
-        for (at, line) in lines.iter().enumerate() {
-            text += &format!("{:<12}{}\n", if at == 0 { head } else { "" }, shown(line));
+        let colour = if address.health == "up" { Colour::Doubtful } else { Colour::Bad };
+        page.line("trouble", &format!("{mirror}: {}{reason}", words::trouble(address)), Some(colour));
+        for (head, text) in [("help", &address.remedy), ("contact", contact)] {
+            if let Some(text) = text {
+                page.line("", &format!("{head}: {text}"), None);
+            }
         }
     }
-    text
+    for UnwrittenView { file, error, since, .. } in &view.unwritten {
+        page.line("state file", &format!("{file}: not written since {since}: {error}"), Some(Colour::Bad));
+    }
+    page.text
+}
+
+fn zone_row(zone: &ZoneView) -> Vec<String> {
+    let serial = zone.serial.map_or_else(|| "not available".to_string(), |serial| format!("serial {serial}"));
+    vec![zone.name.clone(), serial]
+}
+
+fn network_row(source: &SourceView) -> Vec<String> {
+    let age = source.age_seconds.map(|secs| format!("{} old", span(Duration::from_secs(secs)))).unwrap_or_default();
+    vec![source.source.clone(), age, source.file.clone()]
+}
+
+fn certificate_row(certificate: &CertificateView) -> Vec<String> {
+    let distance = span(Duration::from_secs(certificate.seconds_left.unsigned_abs()));
+    let text = match certificate.seconds_left {
+        0.. => format!("ends {} ({distance} left)", certificate.ends),
+        _ => format!("ended {} ({distance} ago)", certificate.ends),
+    };
+    vec![certificate.listener.clone(), text]
+}
+
+/// Lines behind heads; a head that repeats is printed once.
+struct Page {
+    text: String,
+    layout: Layout,
+}
+
+impl Page {
+    fn line(&mut self, head: &str, text: &str, colour: Option<Colour>) {
+        self.table(head, vec![vec![text.to_string()]], |_, _| colour);
+    }
+
+    fn table(&mut self, head: &str, rows: Vec<Vec<String>>, colour: impl Fn(usize, &str) -> Option<Colour>) {
+        self.text += &self.layout.table(head, INDENT, &rows, |_, column, cell| colour(column, cell));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::expected::assert_expected;
+
+    fn view() -> StatusView {
+        let text = include_str!("status.json");
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn no_word_is_broken_at_80_and_120_columns() {
+        for width in [80, 120] {
+            let text = text(&view(), Layout::plain(width));
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            assert_expected(&format!("status-{width}"), &text);
+        }
+    }
+
+    #[test]
+    fn colours_tell_good_from_bad_and_change_no_text() {
+        let coloured = text(&view(), Layout::coloured(120));
+        assert!(coloured.contains("\x1b[33m1 of 2 up\x1b[0m"), "{coloured}");
+        assert!(coloured.contains("\x1b[31mfailed at 2026-01-31T18:00:00Z"), "{coloured}");
+        let plain = coloured.replace("\x1b[31m", "").replace("\x1b[32m", "").replace("\x1b[33m", "");
+        assert_eq!(plain.replace("\x1b[0m", ""), text(&view(), Layout::plain(120)));
+    }
 }

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::columns::columns;
+use super::layout::Layout;
 use super::{BAD_CONFIG, OK, put, style_of_stderr};
+use crate::base::ids::HorizonId;
 use crate::base::prefix::Family;
 use crate::base::report::report;
 use crate::base::time::Generation;
 use crate::compile;
-use crate::inspect::{self, HorizonReport, MirrorTotal, Progress, Records, Report, Violation, Wrong};
+use crate::inspect::{self, HorizonReport, MirrorTotal, Progress, Records, Report, RuleTotal, Violation, Wrong, words};
 use crate::load::hosts::Purpose;
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
@@ -52,7 +53,7 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
     meter.clear();
     match args.json {
         true => put(&format!("{:#}\n", to_json(&built.snapshot, &found))),
-        false => put(&text(&built.snapshot, &found)),
+        false => put(&text(&built.snapshot, &found, Layout::of_stdout())),
     }
     if found.violation_count == 0 { OK } else { BAD_CONFIG }
 }
@@ -89,19 +90,29 @@ impl Meter {
     }
 }
 
-fn text(snapshot: &Snapshot, found: &Report) -> String {
+fn text(snapshot: &Snapshot, found: &Report, layout: Layout) -> String {
     let mut text = String::new();
     for horizon in &found.horizons {
         let name = &snapshot.horizons[horizon.horizon.index()].name;
         for (family, ranges) in [(Family::V4, horizon.ranges[0]), (Family::V6, horizon.ranges[1])] {
             let _ = writeln!(text, "horizon {name}: {} of {family} clients", counted(ranges as u64, "range"));
+            // A share of the IPv6 space says nothing of clients: nearly all of it is not in use.
+            let has_shares = family == Family::V4;
             let totals = horizon.totals.iter().filter(|total| total.clients == family);
             let mut rows = vec![["mirror", "answers", "ranges", "share", "of which"].map(String::from).to_vec()];
             rows.extend(totals.map(|total| row(snapshot, total)));
-            for line in columns(&rows) {
-                let _ = writeln!(text, "  {line}");
+            if !has_shares {
+                rows.iter_mut().for_each(|row| row.truncate(3));
             }
+            text += &layout.table("", 2, &rows, |_, _, _| None);
             text.push('\n');
+            let rules = horizon.rules.iter().filter(|total| total.clients == family);
+            let rules = rules.map(|total| rule_row(snapshot, horizon.horizon, total));
+            if has_shares {
+                let head = ["rule", "share"].map(String::from).to_vec();
+                text += &layout.table("", 2, &std::iter::once(head).chain(rules).collect::<Vec<_>>(), |_, _, _| None);
+                text.push('\n');
+            }
         }
     }
     for owner in &found.owners {
@@ -119,7 +130,7 @@ fn text(snapshot: &Snapshot, found: &Report) -> String {
     if found.violation_count > 0 {
         let _ = writeln!(text, "\n{}:", counted(found.violation_count, "violation"));
         for violation in found.violations.iter().take(SHOWN) {
-            let _ = writeln!(text, "  {}", sentence(snapshot, violation));
+            text += &layout.paragraph("", 2, &sentence(snapshot, violation));
         }
         if found.violation_count > SHOWN as u64 {
             let _ = writeln!(text, "  and {} more", found.violation_count - SHOWN as u64);
@@ -134,8 +145,9 @@ fn counted(number: u64, noun: &str) -> String {
 
 fn row(snapshot: &Snapshot, total: &MirrorTotal) -> Vec<String> {
     let known = total.providers.iter().filter_map(|of| Some((of.provider.as_deref()?, of.addresses)));
-    let mut providers: Vec<String> =
-        known.map(|(provider, addresses)| format!("{provider} {}", percent(part(addresses, total.clients)))).collect();
+    let mut providers: Vec<String> = known
+        .map(|(provider, addresses)| format!("{provider} {}", percent(addresses as f64 / total.addresses as f64)))
+        .collect();
     if providers.len() > SHOWN_PROVIDERS {
         providers.truncate(SHOWN_PROVIDERS);
         providers.push("…".into());
@@ -162,15 +174,17 @@ fn part(addresses: u128, family: Family) -> f64 {
     addresses as f64 / 2f64.powi(i32::from(family.width()))
 }
 
-/// A share with as many digits as tell it from nothing.
+/// A share with two digits.
 fn percent(part: f64) -> String {
-    let percent = part * 100.0;
-    match percent {
-        _ if percent >= 0.01 => format!("{percent:.2} %"),
-        _ if percent >= 0.0001 => format!("{percent:.4} %"),
-        _ if percent > 0.0 => format!("{percent:.1e} %"),
+    match part * 100.0 {
+        percent if percent >= 0.01 => format!("{percent:.2} %"),
+        percent if percent > 0.0 => "< 0.01 %".into(),
         _ => "0 %".into(),
     }
+}
+
+fn rule_row(snapshot: &Snapshot, horizon: HorizonId, total: &RuleTotal) -> Vec<String> {
+    vec![words::rule(snapshot, horizon, total.won), percent(part(total.addresses, total.clients))]
 }
 
 fn sentence(snapshot: &Snapshot, violation: &Violation) -> String {
@@ -280,7 +294,15 @@ fn horizon_json(snapshot: &Snapshot, horizon: &HorizonReport) -> Value {
             "providers": total.providers.iter().map(provider).collect::<Vec<_>>(),
         })
     };
+    let rule = |total: &RuleTotal| {
+        json!({
+            "clients": total.clients.to_string(),
+            "rule": words::rule(snapshot, horizon.horizon, total.won),
+            "share": part(total.addresses, total.clients),
+        })
+    };
     json!({
+        "rules": horizon.rules.iter().map(rule).collect::<Vec<_>>(),
         "horizon": &*snapshot.horizons[horizon.horizon.index()].name,
         "ranges": { "IPv4": horizon.ranges[0], "IPv6": horizon.ranges[1] },
         "totals": horizon.totals.iter().map(total).collect::<Vec<_>>(),
@@ -290,6 +312,7 @@ fn horizon_json(snapshot: &Snapshot, horizon: &HorizonReport) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::expected::assert_expected;
     use crate::inspect::fixture;
 
     fn swept(snapshot: &Snapshot) -> Report {
@@ -299,22 +322,16 @@ mod tests {
     #[test]
     fn totals_are_a_table_for_each_family() {
         let snapshot = fixture::snapshot();
-        let expected = "\
-horizon blobs: 19 ranges of IPv4 clients
-  mirror     answers  ranges  share     of which
-  gcp-us     A AAAA   16      99.61 %   aws 0.0002 %
-  aws-apne1  A AAAA   2       0.39 %    aws 6.0e-6 %
-  aws-use1   A AAAA   1       0.0015 %  aws 0.0015 %
+        for width in [80, 120] {
+            let text = text(&snapshot, &swept(&snapshot), Layout::plain(width));
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            assert_expected(&format!("sweep-{width}"), &text);
+        }
+    }
 
-horizon blobs: 15 ranges of IPv6 clients
-  mirror    answers  ranges  share     of which
-  gcp-us    A AAAA   14      100.00 %
-  aws-use1  A AAAA   1       1.2e-8 %  aws 1.2e-8 %
-
-blob.example, by blobs: 264 replies, all true
-*.pool.blob.example, by blobs: 396 replies, all true
-";
-        assert_eq!(text(&snapshot, &swept(&snapshot)), expected);
+    #[test]
+    fn a_share_is_never_in_powers_of_ten() {
+        assert_eq!([0.0, 5.7e-14, 0.0001, 0.5].map(percent), ["0 %", "< 0.01 %", "0.01 %", "50.00 %"]);
     }
 
     #[test]
@@ -323,7 +340,7 @@ blob.example, by blobs: 264 replies, all true
         parts.mirrors.iter_mut().for_each(|mirror| (mirror.v4, mirror.v6) = Default::default());
         let snapshot = parts.snapshot();
         let found = swept(&snapshot);
-        let text = text(&snapshot, &found);
+        let text = text(&snapshot, &found, Layout::plain(100));
         let list = text.split_once("violations:\n").unwrap().1;
         assert_eq!(list.lines().count(), SHOWN + 1);
         assert_eq!(

@@ -152,7 +152,7 @@ async fn probe_all(prober: Prober, targets: &[Target]) -> Vec<Finding> {
         .collect();
     let mut findings = Vec::with_capacity(probes.len());
     for probe in probes {
-        findings.push(probe.await.expect("a probe neither panics nor is cancelled"));
+        findings.push(probe.await.expect("a probe does not panic, and is not cancelled"));
     }
     findings
 }

@@ -57,7 +57,9 @@ impl<'t> Reader<'t> {
                 "remove one of the two, or merge them; a table has one `[header]`, a list of tables `[[header]]`"
             }
             message if message.starts_with("string values must be quoted") => "put text in quotes: `\"text\"`",
-            message if message.starts_with("unclosed") => "close what was opened before this place",
+            message if message.starts_with("unclosed") => {
+                "close the bracket or quote that was opened before this place"
+            }
             message if message.starts_with("invalid basic string") || message.starts_with("invalid literal string") => {
                 "close the string with the quote it began with, on the same line"
             }

@@ -280,7 +280,7 @@ impl Check<'_> {
             && (probe.is_none() || wanted == Some(false))
         {
             let (message, help) = match probe {
-                None => ("mirrors can be asked for blobs only if they are probed", "add a table `[probe]`"),
+                None => ("mirrors can be asked for blobs only if mirrors are probed", "add a table `[probe]`"),
                 Some(_) => (
                     "a time of questions to mirrors is written, but mirrors are not asked",
                     "remove it, or `ask = false`",

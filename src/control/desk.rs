@@ -28,7 +28,7 @@ use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::inspect::first_steered;
 use crate::inspect::view::{Known, OrderView, describe};
-use crate::live::{Published, Readiness, RetransferError, Retransferred, Retransfers};
+use crate::live::{History, Published, Readiness, RetransferError, Retransferred, Retransfers};
 use crate::mirror::{Forced, Order};
 use crate::process::Clock;
 use crate::process::state::StateFiles;
@@ -55,10 +55,19 @@ pub struct Desk {
 pub(super) struct Running {
     pub(super) published: Arc<Published>,
     pub(super) clock: Clock,
-    /// None where mirrors are not probed.
-    pub(super) probes: Option<Arc<Probes>>,
     pub(super) ledger: mpsc::Sender<Entry>,
     pub(super) retransfers: Retransfers,
+    pub(super) about: About,
+}
+
+/// Facts about the server that the snapshot does not have.
+pub struct About {
+    /// The results of probes; `None` if mirrors are not probed.
+    pub probes: Option<Arc<Probes>>,
+    /// The configuration and its last reload.
+    pub history: Arc<History>,
+    /// The certificates of the listeners: listener, and the first end in its chain in seconds since 1970.
+    pub certificates: Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>,
 }
 
 impl Desk {
@@ -87,18 +96,19 @@ impl Desk {
         let unavailable = |why: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why);
         let running = self.running.get().ok_or_else(|| unavailable(obstacle.as_deref().unwrap_or("starting")))?;
         let snapshot = running.published.load_full();
-        let probes = running.probes.as_deref();
+        let probes = running.about.probes.as_deref();
         match request {
             Request::Ready | Request::Status => {
                 let now = running.clock.now();
                 let age = now.0.saturating_sub(running.published.published_at().0);
-                Ok(Answer::json(&view::status(&snapshot, &self.readiness, probes, &self.files.failing(), age, now.0)))
+                let failing = self.files.failing();
+                Ok(Answer::json(&view::status(&snapshot, &self.readiness, &running.about, &failing, age, now.0)))
             }
             Request::Mirrors => Ok(Answer::json(&view::mirrors(&snapshot, probes))),
             Request::Mirror(name) => Ok(Answer::json(&view::mirror(&snapshot, find(&snapshot, &name)?, probes))),
             Request::Explain { client, resolver, name } => {
                 let age_secs = running.clock.now().0.saturating_sub(running.published.published_at().0) / 1000;
-                let probes = running.probes.clone();
+                let probes = running.about.probes.clone();
                 explain(snapshot, probes, client, resolver, name.map(|name| *name), age_secs).await
             }
             Request::Retransfer(zone) => {
@@ -153,7 +163,7 @@ impl Running {
             }
             Err(error @ RetransferError::Failed(_)) => {
                 Err(Refusal::new(StatusCode::BAD_GATEWAY, format!("zone `{name}` was not fetched: {error}"))
-                    .help("what is served is as it was"))
+                    .help("the zone is served as before"))
             }
             Err(error @ (RetransferError::Busy | RetransferError::Stopping)) => {
                 Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, format!("zone `{name}` was not fetched: {error}"))
@@ -194,19 +204,20 @@ impl Running {
             outcome.await.map_err(|_| stopping())
         };
         let late = |_| {
-            Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the disk does not take the order")
-                .help("it may still come to stand: look at the list of mirrors, and at the disk of `[control] state`")
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the disk does not take the override")
+                .help("it may still come into force: check `pharos mirror list`, and the disk of `[control] state`")
         };
         match tokio::time::timeout(ORDER_TIMEOUT, asked).await.map_err(late)?? {
             Ok(done) => Ok(done),
             Err(Refused::Full) => {
-                let error = "there are as many orders as there can be";
-                Err(Refusal::new(StatusCode::CONFLICT, error).help("take back those of mirrors that are gone"))
+                let error = "the number of overrides is at its limit";
+                Err(Refusal::new(StatusCode::CONFLICT, error)
+                    .help("remove those of mirrors that are not configured any more"))
             }
             Err(Refused::NotKept(error)) => {
-                let error = format!("the order cannot be kept, and was not given: {error}");
+                let error = format!("the override cannot be kept, and was not set: {error}");
                 Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, error)
-                    .help("look at the folder of `[control] state`: it must be there, writable, and have room"))
+                    .help("check the folder of `[control] state`: it must exist, be writable, and have space"))
             }
             Err(Refused::Stopping) => Err(stopping()),
         }

@@ -113,9 +113,9 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
                     return Err(Refused::Full);
                 }
                 let line = match &before {
-                    None => format!("order given: {subject} is {}", told(&order)),
+                    None => format!("override set: {subject} is {}", told(&order)),
                     Some(before) => {
-                        format!("order replaced: {subject} is {}; it was {}", told(&order), told(before))
+                        format!("override replaced: {subject} is {}; it was {}", told(&order), told(before))
                     }
                 };
                 (Some(order), line)
@@ -123,7 +123,7 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
             Ask::TakeBack { who, reason } => {
                 let Some(before) = &before else { return Ok(Done { before: None, generation: None }) };
                 let why = reason.map(|reason| format!(", for \"{reason}\"")).unwrap_or_default();
-                (None, format!("order taken back by {who}{why}: {subject} was {}", told(before)))
+                (None, format!("override removed by {who}{why}: {subject} was {}", told(before)))
             }
         };
         let mut after = self.standing.clone();
@@ -185,7 +185,7 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
 
 /// Says that an order has come to its end.
 pub(super) fn log_end(subject: &Subject, order: &Order) {
-    info!("order ended: {subject} was {}", told(order));
+    info!("override ended: {subject} was {}", told(order));
 }
 
 /// An order in a log line.
@@ -194,8 +194,8 @@ pub(super) fn told(order: &Order) -> String {
         Forced::Drain => "drained",
         forced => forced.as_str(),
     };
-    let until = order.until.map_or_else(|| "until taken back".to_string(), |until| format!("until {}", rfc3339(until)));
-    format!("{what} by order of {} {until}, for \"{}\"", order.who, order.reason)
+    let until = order.until.map_or_else(|| "until removed".to_string(), |until| format!("until {}", rfc3339(until)));
+    format!("{what} by override of {} {until}, for \"{}\"", order.who, order.reason)
 }
 
 #[cfg(test)]

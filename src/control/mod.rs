@@ -30,7 +30,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-pub use desk::{Desk, Response};
+pub use desk::{About, Desk, Response};
 pub use operator::Caller;
 pub(crate) use request::encode;
 pub use socket::OpenError;
@@ -44,7 +44,7 @@ use crate::live::{Published, Readiness, Retransfers, Updates};
 use crate::process::state::{StateFile, StateFiles};
 use crate::process::{Clock, Lock, Vital};
 use crate::snapshot::{Orders, Snapshot};
-use crate::telemetry::probe::Probes;
+use crate::telemetry::HINTS;
 use desk::Running;
 use ledger::Ledger;
 use socket::Serving;
@@ -89,8 +89,8 @@ impl Control {
             readiness.drain(Some(order.clone()));
         }
         let desk = Arc::new(Desk::new(readiness.clone(), files.clone()));
-        info!("taking orders at {}", config.socket.display());
-        info!("try: pharos mirror list --socket {}", config.socket.display());
+        info!("listening at {} (control)", config.socket.display());
+        info!(target: HINTS, "try: pharos mirror list --socket {}", config.socket.display());
         let system = |error| OpenError::System { path: config.socket.clone(), error };
         let serving = Serving::start(bound, desk.clone(), common).map_err(system)?;
         let (state, published) = (files.file(config.state.clone(), &STATE, UNKEPT), OnceLock::new());
@@ -113,16 +113,16 @@ impl Control {
         published: &Arc<Published>,
         updates: Updates,
         clock: Clock,
-        probes: Option<Arc<Probes>>,
         retransfers: Retransfers,
+        about: About,
         vital: &Vital,
     ) {
         let (ledger, inbox) = mpsc::channel(ledger::MAX_WAITING);
         let (standing, file) = (self.standing.clone(), self.state.clone());
         let ledger_task =
             Ledger { standing, file, updates, readiness: self.readiness.clone(), clock: Clock::civil }.run(inbox);
-        tokio::spawn(vital.guard("ledger of orders", ledger_task));
-        self.desk.open(Running { published: published.clone(), clock, probes, ledger, retransfers });
+        tokio::spawn(vital.guard("ledger of overrides", ledger_task));
+        self.desk.open(Running { published: published.clone(), clock, ledger, retransfers, about });
         let _ = self.published.set(published.clone());
         warn_of_gone(&published.load());
     }
@@ -145,8 +145,8 @@ fn warn_of_gone(snapshot: &Snapshot) {
     for (name, order) in view::gone(snapshot) {
         let what = order.forced.as_str();
         warn!(
-            "the order to {what} mirror {name} is kept, but the configuration has no such mirror; \
-             `pharos mirror auto {name}` takes it back"
+            "the override ({what}) of mirror {name} is kept, but the configuration has no such mirror; \
+             `pharos mirror auto {name}` removes it"
         );
     }
 }
@@ -157,7 +157,7 @@ fn recall_orders(config: &config::Control, now: UnixTime) -> Result<Standing, Us
         Ok(standing) => standing.unwrap_or_default(),
         Err(useless) if !useless.may_be_replaced() => return Err(useless),
         Err(useless) => {
-            warn!("the orders of operators are lost: {useless}");
+            warn!("the overrides of operators are lost: {useless}");
             Standing::default()
         }
     };

@@ -74,7 +74,7 @@ impl Refusal {
 
     /// The body is longer than any request's.
     pub(super) fn too_large() -> Self {
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body broke off, or is longer than any order")
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body broke off, or is longer than any override")
     }
 
     fn bad(error: impl Into<String>) -> Self {
@@ -194,7 +194,7 @@ fn parse_until(text: Option<String>, now: UnixTime) -> Result<Option<UnixTime>, 
 }
 
 fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| Refusal::bad(format!("the body is not what is expected: {error}")))
+    serde_json::from_slice(body).map_err(|error| Refusal::bad(format!("the body is not a valid request: {error}")))
 }
 
 fn parse_reason(text: &str) -> Result<Reason, Refusal> {
@@ -215,7 +215,7 @@ fn explain(query: &str) -> Result<Request, Refusal> {
             _ => return Err(bad().help("there are client, resolver and name")),
         }
     }
-    let missing = || Refusal::bad("whom to explain is not said").help("add `?client=192.0.2.0/24`");
+    let missing = || Refusal::bad("the client is missing").help("add `?client=192.0.2.0/24`");
     Ok(Request::Explain { client: client.ok_or_else(missing)?, resolver, name })
 }
 

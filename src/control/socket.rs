@@ -110,9 +110,9 @@ impl fmt::Display for OpenError {
             OpenError::InUse(path) => write!(f, "another process listens at {}", path.display()),
             OpenError::NotASocket(path) => write!(f, "{} is there and is no socket", path.display()),
             OpenError::Group { group, error } => {
-                write!(f, "user {} cannot give it to the group `{group}`: {error}", files::user())
+                write!(f, "user {} cannot give it to the group `{group}`: {}", files::user(), files::words(error))
             }
-            OpenError::System { path, error } => write!(f, "{}: {error}", path.display()),
+            OpenError::System { path, error } => write!(f, "{}: {}", path.display(), files::words(error)),
         }
     }
 }

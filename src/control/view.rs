@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::desk::About;
 use crate::base::ids::MirrorId;
 use crate::base::prefix::{FAMILIES, Family};
 use crate::base::time::UnixTime;
@@ -16,6 +17,8 @@ use crate::base::when::rfc3339;
 use crate::inspect::view::{AddressView, OrderView};
 use crate::live::Readiness;
 use crate::mirror::{AddressStanding, Health, Order};
+use crate::networks::Source;
+use crate::process::Clock;
 use crate::process::state::Failing;
 use crate::snapshot::Snapshot;
 use crate::steer::Horizon;
@@ -113,6 +116,18 @@ pub(crate) struct StatusView {
     /// The state files whose last write failed.
     #[serde(default)]
     pub(crate) unwritten: Vec<UnwrittenView>,
+    /// The file of the configuration.
+    #[serde(default)]
+    pub(crate) config: String,
+    /// The last reload; null before the first.
+    #[serde(default)]
+    pub(crate) reload: Option<ReloadView>,
+    /// The sources of networks.
+    #[serde(default)]
+    pub(crate) networks: Vec<SourceView>,
+    /// The certificates of the listeners.
+    #[serde(default)]
+    pub(crate) certificates: Vec<CertificateView>,
 }
 
 /// A state file whose last write failed.
@@ -124,6 +139,34 @@ pub(crate) struct UnwrittenView {
     pub(crate) error: String,
     /// The time of the first failure since the last success.
     pub(crate) since: String,
+}
+
+/// The outcome of a reload.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct ReloadView {
+    pub(crate) at: String,
+    /// The first error with its place; null if the new configuration is served.
+    pub(crate) refused: Option<String>,
+}
+
+/// One source of networks.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct SourceView {
+    pub(crate) source: String,
+    pub(crate) file: String,
+    /// The last change of the file that is served.
+    pub(crate) modified: Option<String>,
+    pub(crate) age_seconds: Option<u64>,
+}
+
+/// The certificate of a listener.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct CertificateView {
+    pub(crate) listener: String,
+    /// The first end in its chain.
+    pub(crate) ends: String,
+    /// Negative after the end.
+    pub(crate) seconds_left: i64,
 }
 
 /// A horizon that gives mirrors which look down, because most of its mirrors do not answer.
@@ -245,6 +288,23 @@ pub(super) fn addresses(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probe
     v4.chain(v6).map(address).collect()
 }
 
+fn source_view(source: &Source, now: UnixTime) -> SourceView {
+    SourceView {
+        source: source.name.to_string(),
+        file: source.file.to_string(),
+        modified: source.modified.map(rfc3339),
+        age_seconds: source.modified.map(|modified| now.0.saturating_sub(modified.0)),
+    }
+}
+
+fn certificate_view((listener, ends): (&str, u64), now: UnixTime) -> CertificateView {
+    CertificateView {
+        listener: listener.to_string(),
+        ends: rfc3339(UnixTime(ends)),
+        seconds_left: i64::try_from(i128::from(ends) - i128::from(now.0)).unwrap_or(i64::MAX),
+    }
+}
+
 impl OrderedView {
     fn of(mirror: &str, order: &Order) -> Self {
         OrderedView { mirror: mirror.into(), order: OrderView::of(order) }
@@ -257,11 +317,12 @@ impl OrderedView {
 pub(super) fn status(
     snapshot: &Snapshot,
     readiness: &Readiness,
-    probes: Option<&Probes>,
+    about: &About,
     failing: &[(PathBuf, Failing)],
     age_ms: u64,
     uptime_ms: u64,
 ) -> StatusView {
+    let (now, probes) = (Clock::civil(), about.probes.as_deref());
     let ids = || (0..snapshot.mirrors.len()).map(MirrorId::from_index);
     let troubles = ids().flat_map(|id| {
         let troubled = addresses(snapshot, id, probes).into_iter().filter(AddressView::is_troubled);
@@ -307,6 +368,13 @@ pub(super) fn status(
                 error: failing.error.clone(),
                 since: rfc3339(failing.since),
             })
+            .collect(),
+        config: about.history.config.clone(),
+        reload: about.history.last().map(|last| ReloadView { at: rfc3339(last.at), refused: last.refused }),
+        networks: snapshot.provenance.networks.sources.iter().map(|source| source_view(source, now)).collect(),
+        certificates: (about.certificates)()
+            .into_iter()
+            .map(|certificate| certificate_view(certificate, now))
             .collect(),
     }
 }

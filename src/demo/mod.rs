@@ -47,7 +47,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Serve(error) => error.fmt(f),
-            Failure::System { what, error } => write!(f, "failed to {what}: {error}"),
+            Failure::System { what, error } => write!(f, "failed to {what}: {}", crate::files::words(error)),
             Failure::Authority(error) => write!(f, "failed to make a certificate: {error}"),
             Failure::Write(error) => error.fmt(f),
             Failure::Unexpected(what) => write!(f, "the demonstration went otherwise than it should: {what}"),

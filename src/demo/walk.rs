@@ -32,7 +32,9 @@ pub enum Kind {
     Request,
     /// What came back.
     Reply,
-    /// Nothing, for the eye.
+    /// A head and words, with a tab between them.
+    Row,
+    /// An empty line.
     Blank,
 }
 
@@ -85,9 +87,9 @@ impl Walk<'_> {
 
     fn introduce(&self) {
         let World { dns, registry, canonical, port, mirrors, .. } = self.world;
-        self.line(Kind::Heading, "Pharos is up, and all that it needs, on this machine alone");
+        self.line(Kind::Heading, "Pharos and everything that it needs are running on this machine");
         let row = |what: &str, address: String, words: &str| {
-            self.line(Kind::Words, format!("{what:<18}{address:<18}{words}"));
+            self.line(Kind::Row, format!("{what:<18}{address:<18}\t{words}"));
         };
         row("DNS", dns.to_string(), &format!("serves {BLOBS}, and k8s.io above it"));
         row(REGISTRY, registry.to_string(), "the registry listener, over TLS");
@@ -125,10 +127,7 @@ impl Walk<'_> {
         }
         let scope = answer.scope.unwrap_or(0);
         let holds = Prefix::holding(client.subnet.first(), scope);
-        self.line(
-            Kind::Words,
-            format!("that is mirror {mirror}; a resolver may tell it to all of {holds} (scope {scope})"),
-        );
+        self.line(Kind::Words, format!("that is mirror {mirror}; resolvers may cache it for {holds} (scope {scope})"));
         Ok(())
     }
 
@@ -137,7 +136,7 @@ impl Walk<'_> {
         let World { image, .. } = self.world;
         let manifest = format!("/v2/{REPOSITORY}/manifests/{TAG}");
         let got = self.follow(client, &manifest, &format!("the canonical registry, {}", self.world.canonical)).await?;
-        self.tell_octets(&got, &image.manifest)?;
+        self.tell_bytes(&got, &image.manifest)?;
         for blob in [&image.config, &image.layer] {
             self.blob(client, blob, "aws").await?;
         }
@@ -152,7 +151,7 @@ impl Walk<'_> {
         if got.from.ip() != address {
             return Err(Failure::Unexpected(format!("the blob came from {}, not {address}", got.from)));
         }
-        self.tell_octets(&got, blob)
+        self.tell_bytes(&got, blob)
     }
 
     /// Asks the registry listener, and whom it names.
@@ -172,12 +171,12 @@ impl Walk<'_> {
         Ok(got)
     }
 
-    fn tell_octets(&self, got: &Got, expected: &Blob) -> Result<(), Failure> {
+    fn tell_bytes(&self, got: &Got, expected: &Blob) -> Result<(), Failure> {
         let digest = digest_of(&got.body);
         if digest != expected.digest {
-            return Err(Failure::Unexpected(format!("octets with the digest {digest}, not {}", expected.digest)));
+            return Err(Failure::Unexpected(format!("bytes with the digest {digest}, not {}", expected.digest)));
         }
-        let words = format!("{} octets, and their digest is right: {}", got.body.len(), short(&digest));
+        let words = format!("{} bytes, and their digest is right: {}", got.body.len(), short(&digest));
         self.line(Kind::Words, words);
         Ok(())
     }
@@ -188,7 +187,11 @@ impl Walk<'_> {
         let began = Instant::now();
         let World { port, .. } = self.world;
         let address = mirror.address;
-        self.line(Kind::Command, format!("pharos verify {address} --name {BLOBS} --port {port} --roots ca.pem"));
+        let roots = self.world.roots_file();
+        self.line(
+            Kind::Command,
+            format!("pharos verify {address} --name {BLOBS} --port {port} --roots {}", roots.display()),
+        );
         let probe = Probe { port: *port, ..Probe::of_name(BLOBS.into()) };
         let prober = Prober::new(Arc::new(probe), self.world.roots()?)
             .map_err(|error| Failure::Unexpected(error.to_string()))?;

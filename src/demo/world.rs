@@ -142,10 +142,16 @@ impl World {
         control_socket(self.folder())
     }
 
-    /// The roots that clients trust here, and the file with them.
+    /// The file of the roots.
+    pub(super) fn roots_file(&self) -> PathBuf {
+        let [root, _] = Pair::paths(&self.folder().join("certs"), "ca");
+        root
+    }
+
+    /// The roots that clients trust here.
     pub(super) fn roots(&self) -> Result<Arc<RootCertStore>, Failure> {
         let wrong = |error: &dyn std::fmt::Display| Failure::Unexpected(format!("the roots: {error}"));
-        let [root, _] = Pair::paths(&self.folder().join("certs"), "ca");
+        let root = self.roots_file();
         let mut roots = RootCertStore::empty();
         let read = files::read(&root, Kind::Roots).map_err(|error| wrong(&error))?;
         let certificate = CertificateDer::from_pem_slice(&read.bytes).map_err(|error| wrong(&error))?;

@@ -329,8 +329,8 @@ impl Facts {
     pub fn exposure(&self) -> Option<&'static str> {
         const ROOT: u32 = 0;
         match self.mode & 0o777 {
-            mode if mode & 0o002 != 0 => Some("everybody on this machine may change"),
-            mode if mode & 0o005 != 0 => Some("everybody on this machine may read"),
+            mode if mode & 0o002 != 0 => Some("every user of this machine may change"),
+            mode if mode & 0o005 != 0 => Some("every user of this machine may read"),
             mode if mode & 0o020 != 0 => Some("a group may change"),
             mode if mode & 0o050 != 0 && self.owner != ROOT => Some("a group may read"),
             _ => None,
@@ -427,8 +427,8 @@ mod tests {
         assert_eq!((said(0o440, 0), said(0o640, 7)), (None, Some("a group may read")));
         assert_eq!(
             (said(0o660, 0), said(0o644, 0)),
-            (Some("a group may change"), Some("everybody on this machine may read"))
+            (Some("a group may change"), Some("every user of this machine may read"))
         );
-        assert_eq!(said(0o666, 0), Some("everybody on this machine may change"));
+        assert_eq!(said(0o666, 0), Some("every user of this machine may change"));
     }
 }

@@ -94,7 +94,7 @@ impl Service {
         if let Some(Err(useless)) =
             keeper.settings.state.as_deref().map(|path| state::recall(path, &keep::FORM, keep::parse))
         {
-            warn!("what was known of hosts is lost: {useless}");
+            warn!("the kept addresses of hosts are lost: {useless}");
         }
         keeper.keep();
         let task = tokio::spawn(vital.guard("refresher of hosts", keeper.run(inbox))).abort_handle();
@@ -302,7 +302,7 @@ fn log_edge(name: &str, host: &mut Host, addresses: &HostAddresses, trouble: Opt
     match (host.trouble.as_ref(), trouble) {
         (before, Some(now)) if before.map(kind) != Some(now.kind()) => match addresses.is_empty() {
             true => warn!("host {name} cannot be resolved, and has never been: {now}"),
-            false => warn!("host {name} cannot be resolved as it should: {now}; what is known of it stays"),
+            false => warn!("host {name} cannot be resolved correctly: {now}; its known addresses stay"),
         },
         (Some(_), None) => info!("host {name} is resolved again"),
         _ => {}

@@ -163,7 +163,7 @@ impl Admin {
                 Admitted::Yes => text(StatusCode::BAD_REQUEST, "the body broke off\n"),
                 Admitted::NoToken => text(
                     StatusCode::FORBIDDEN,
-                    "this needs the admin token, and none is configured: see `[admin] token-file` and `[control]`\n",
+                    "this needs the admin token, which is not configured: see `[admin] token-file` and `[control]`\n",
                 ),
                 Admitted::No(Presented::Nothing) => {
                     self.0.counters.presented(Counted::Missing);

@@ -26,7 +26,7 @@ pub use ground::Judged;
 pub use reason::{Neighbour, ScopeReason, Share, Side, SlotReason};
 pub use sweep::{
     Asked, HorizonReport, MAX_VIOLATIONS, MirrorTotal, OwnerReport, Progress, ProviderTotal, Records, Report,
-    Violation, Wrong, sweep,
+    RuleTotal, Violation, Wrong, sweep,
 };
 
 use crate::base::ids::HorizonId;

@@ -31,7 +31,7 @@ use crate::steer::table::Range;
 use crate::steer::{Horizon, Won};
 use crate::zone::Steered;
 
-pub use super::tally::{MirrorTotal, ProviderTotal, Records};
+pub use super::tally::{MirrorTotal, ProviderTotal, Records, RuleTotal};
 
 /// The most violations that a report describes; all are counted.
 pub const MAX_VIOLATIONS: usize = 100;
@@ -82,6 +82,8 @@ pub struct HorizonReport {
     pub ranges: [usize; 2],
     /// Who serves how much of each family's addresses: the most first, family by family.
     pub totals: Vec<MirrorTotal>,
+    /// The addresses that each rule decides for, family by family.
+    pub rules: Vec<RuleTotal>,
 }
 
 /// A reply, or a range, that is not as it should be.
@@ -189,6 +191,7 @@ pub fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(Progress)) -> Report 
         report.horizons.push(HorizonReport {
             horizon: id,
             ranges: [ground.v4.ranges.len(), ground.v6.ranges.len()],
+            rules: tally.rules(),
             totals: tally.into_totals(snapshot, id),
         });
         for (owner, steered) in owners.iter().filter(|(_, steered)| steered.horizon == id) {

@@ -37,6 +37,17 @@ pub struct MirrorTotal {
     pub providers: Vec<ProviderTotal>,
 }
 
+/// The addresses of one family's clients that a rule decides for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuleTotal {
+    /// The clients' family.
+    pub clients: Family,
+    /// The rule, or the default.
+    pub won: Won,
+    /// The number of addresses.
+    pub addresses: u128,
+}
+
 /// What a provider's networks have of a total.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderTotal {
@@ -88,6 +99,8 @@ struct Plans {
     ranges: BTreeMap<PlanId, usize>,
     /// By plan and provider.
     addresses: BTreeMap<(PlanId, usize), u128>,
+    /// By rule.
+    rules: BTreeMap<Won, u128>,
 }
 
 /// Who has how much of the address space under one horizon.
@@ -126,6 +139,15 @@ impl Tally {
         let v4 = tally(&ground.v4, &rules.v4, &rulings, id, findings);
         let v6 = tally(&ground.v6, &rules.v6, &rulings, id, findings);
         Tally { providers, v4, v6 }
+    }
+
+    /// The addresses that each rule decides for, in the order of the rules; a rule that decides for none is left out.
+    pub(super) fn rules(&self) -> Vec<RuleTotal> {
+        let of = |clients, plans: &Plans| {
+            let total = |(&won, &addresses): (&Won, &u128)| RuleTotal { clients, won, addresses };
+            plans.rules.iter().map(total).collect::<Vec<_>>()
+        };
+        [of(Family::V4, &self.v4), of(Family::V6, &self.v6)].concat()
     }
 
     /// The totals of each mirror, by what the plans answer with now.
@@ -213,6 +235,8 @@ fn tally<A: Bits>(
             let first = begins.max(range.first);
             let last = next.and_then(A::previous).map_or(range.last, |last| last.min(range.last));
             let sum = plans.addresses.entry((range.plan, ruling.provider)).or_default();
+            *sum = sum.saturating_add(count(first, last));
+            let sum = plans.rules.entry(ruling.won).or_default();
             *sum = sum.saturating_add(count(first, last));
             if ruling.plan != range.plan && !blamed {
                 blamed = true;

@@ -57,15 +57,15 @@ pub(crate) fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// An order in a few words: `drained by order until 2026-01-31T18:00:00Z: new disks`.
+/// An order in a few words: `drained by override until 2026-01-31T18:00:00Z: new disks`.
 pub(crate) fn order(order: &OrderView) -> String {
-    format!("{} by order{}: {}", ordered(order), until(order), order.reason)
+    format!("{} by override{}: {}", ordered(order), until(order), order.reason)
 }
 
-/// An order with all that is known of it: `drained by order of alice (sudo) since … until …: new disks`.
+/// An order with all that is known of it: `drained by override of alice (sudo) since … until …: new disks`.
 pub(crate) fn whole_order(order: &OrderView) -> String {
     let (OrderView { since, reason, .. }, who) = (order, order.operator());
-    format!("{} by order of {who} since {since}{}: {reason}", ordered(order), until(order))
+    format!("{} by override of {who} since {since}{}: {reason}", ordered(order), until(order))
 }
 
 fn ordered(order: &OrderView) -> &str {
@@ -175,7 +175,7 @@ pub(crate) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer:
                  so the resolver asks for {last} itself"
             )
         }
-        Outcome::NameTooLong => format!("a DNAME{at} would make the name longer than 255 octets"),
+        Outcome::NameTooLong => format!("a DNAME{at} would make the name longer than 255 bytes"),
         Outcome::NotReady => format!("steered{at}, and no host of the horizon's mirrors has been resolved yet"),
         Outcome::Refused => "no zone here holds the name".into(),
         Outcome::Rejected => "the query was not understood".into(),
@@ -264,7 +264,7 @@ fn why_other(snapshot: &Snapshot, steered: &Steered, neighbour: &Neighbour) -> S
     if let Some(block) = neighbour.apart {
         let whose = if block.contains(neighbour.address) { "there" } else { "here" };
         return match is_embedding(block) {
-            Embedding::Yes => format!("clients {whose} in {block} are judged by the IPv4 address that they carry"),
+            Embedding::Yes => format!("clients {whose} in {block} are judged by the IPv4 address inside their address"),
             Embedding::No => format!("{block} is reserved, and clients {whose} are judged by their resolver's address"),
         };
     }

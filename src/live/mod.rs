@@ -7,6 +7,7 @@
 //! snapshot: the publisher keeps a replaced one until it is the last to hold it.
 //! **Not here**: what a change means ([`crate::snapshot`]), compiling ([`crate::compile`]).
 
+mod history;
 mod readiness;
 mod retransfer;
 
@@ -19,6 +20,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
+pub use history::{History, Reloaded};
 pub use readiness::Readiness;
 pub use retransfer::{Retransfer, RetransferError, RetransferInbox, Retransferred, Retransfers, retransfers};
 

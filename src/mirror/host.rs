@@ -113,7 +113,7 @@ impl fmt::Display for Trouble {
             Trouble::Server(why) => f.write_str(why),
             Trouble::Loop(name) => write!(f, "it leads to `{name}`, whose addresses come from mirrors themselves"),
             Trouble::Refused(address) if special::impossible(*address).is_some() => {
-                write!(f, "{address} is an address that nobody can reach")
+                write!(f, "{address} is not reachable over the internet")
             }
             Trouble::Refused(address) => match special::special_purpose(*address) {
                 Some(Special { block, name, rfc }) => {

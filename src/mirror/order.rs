@@ -156,8 +156,8 @@ impl fmt::Display for Reason {
 impl fmt::Display for BadReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BadReason::Blank => f.write_str("say why, for whoever finds the order later"),
-            BadReason::TooLong => write!(f, "keep the reason to {MAX_REASON_LEN} octets"),
+            BadReason::Blank => f.write_str("say why: the reason is shown with the override"),
+            BadReason::TooLong => write!(f, "keep the reason to {MAX_REASON_LEN} bytes"),
             BadReason::Control => f.write_str("write the reason on one line, without control characters"),
         }
     }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::base::ids::{LabelsId, SourceId};
 use crate::base::prefix::{Bits, Block, Prefix};
+use crate::base::time::UnixTime;
 
 /// One prefix of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub struct Source {
     pub name: Arc<str>,
     /// The file, as the operator wrote it.
     pub file: Arc<str>,
+    /// The last change of the file; `None` if it was read from memory.
+    pub modified: Option<UnixTime>,
     labels: Vec<Labels>,
     v4: Vec<Entry<u32>>,
     v6: Vec<Entry<u128>>,
@@ -120,8 +123,14 @@ pub struct SourceBuilder {
 impl SourceBuilder {
     /// Begins a source.
     pub fn new(name: &str, file: &str) -> Self {
-        let source =
-            Source { name: name.into(), file: file.into(), labels: Vec::new(), v4: Vec::new(), v6: Vec::new() };
+        let source = Source {
+            name: name.into(),
+            file: file.into(),
+            modified: None,
+            labels: Vec::new(),
+            v4: Vec::new(),
+            v6: Vec::new(),
+        };
         SourceBuilder { source, ids: std::collections::HashMap::new() }
     }
 

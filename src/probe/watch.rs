@@ -300,7 +300,7 @@ impl Watcher {
                     }
                 }
             }
-            Err(useless) => warn!("what was known of mirrors is lost: {useless}"),
+            Err(useless) => warn!("the kept health of mirrors is lost: {useless}"),
         }
     }
 

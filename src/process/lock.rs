@@ -44,7 +44,7 @@ impl fmt::Display for LockError {
         match self {
             LockError::Held { path, pid: Some(pid) } => write!(f, "process {pid} uses {}", path.display()),
             LockError::Held { path, pid: None } => write!(f, "another process uses {}", path.display()),
-            LockError::System { path, error } => write!(f, "{}: {error}", path.display()),
+            LockError::System { path, error } => write!(f, "{}: {}", path.display(), files::words(error)),
         }
     }
 }

@@ -74,6 +74,11 @@ impl Certificates {
         }
     }
 
+    /// Each listener with a certificate, and the first end in its chain, in seconds since 1970.
+    pub(super) fn ends(&self) -> Vec<(&'static str, u64)> {
+        self.all().iter().filter_map(|watched| Some((watched.listener, watched.not_after()?))).collect()
+    }
+
     fn add(&self, watched: Watched) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(watched));
     }
@@ -89,10 +94,8 @@ impl Collect for Certificates {
             "pharos_tls_certificate_not_after_seconds",
             "The first end of a certificate in the chain that a listener serves, in seconds since 1970.",
         );
-        for watched in self.all() {
-            if let Some(end) = watched.not_after() {
-                family.sample(&[("listener", watched.listener)], end);
-            }
+        for (listener, end) in self.ends() {
+            family.sample(&[("listener", listener)], end);
         }
     }
 }

@@ -32,16 +32,17 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::time::Generation;
 use crate::compile::Built;
 use crate::config::Config;
-use crate::control::{Control, OpenError};
+use crate::control::{About, Control, OpenError};
 use crate::dns::Engine;
 use crate::files;
 use crate::hosts;
 use crate::listen::{BindError, Common};
-use crate::live::{self, Published, Readiness, Updates};
+use crate::live::{self, History, Published, Readiness, Reloaded, Updates};
 use crate::load::{self, hosts::Purpose};
 use crate::process::work::{self, Lane};
 use crate::process::{self, Clock, Ended, Ends, Signal, Signals, Supervisor, Vital};
 use crate::telemetry::Collect;
+use crate::telemetry::HINTS;
 use crate::transfer;
 use certificates::Certificates;
 use dns::Dns;
@@ -85,9 +86,9 @@ impl fmt::Display for Failure {
             Failure::Bind(error) => error.fmt(f),
             Failure::Control(error) => error.fmt(f),
             Failure::Tls(error) => write!(f, "failed to serve TLS: {error}"),
-            Failure::Threads(error) => write!(f, "failed to start threads: {error}"),
+            Failure::Threads(error) => write!(f, "failed to start threads: {}", files::words(error)),
             Failure::Ended(ended) => write!(f, "failed to go on: {ended}"),
-            Failure::System { what, error } => write!(f, "failed to {what}: {error}"),
+            Failure::System { what, error } => write!(f, "failed to {what}: {}", files::words(error)),
         }
     }
 }
@@ -257,6 +258,7 @@ struct Services {
     readiness: Arc<Readiness>,
     transfers: transfer::Service,
     certificates: Arc<Certificates>,
+    history: Arc<History>,
 }
 
 impl Services {
@@ -293,18 +295,22 @@ impl Services {
         let (retransfers, demanded) = live::retransfers();
         let engine = Engine { published: published.clone(), clock, notices };
         let dns = Dns::start(dns_ports, &mut prepared, engine, &mut counters, &common)?;
+        let path = std::path::absolute(&*prepared.built.config.file).unwrap_or_default();
+        let history = Arc::new(History::new(path.display().to_string()));
         let certificates = Arc::new(Certificates::default());
         certificates.watch_dns(&prepared, dns.tls());
         counters.push(certificates.clone());
         let snapshot = published.load_full();
         info!("serving {}", tries::amount(&snapshot));
         for line in tries::dns(&snapshot, dns.addresses()) {
-            info!("try: {line}");
+            info!(target: HINTS, "try: {line}");
         }
         counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));
         if let Some(control) = &control {
             let probes = mirrors.as_ref().map(Mirrors::counters);
-            control.start(&published, updates.clone(), clock, probes, retransfers, vital);
+            let ends = certificates.clone();
+            let about = About { probes, history: history.clone(), certificates: Box::new(move || ends.ends()) };
+            control.start(&published, updates.clone(), clock, retransfers, about, vital);
             counters.push(control.desk());
         }
         let config = &prepared.built.config;
@@ -335,6 +341,7 @@ impl Services {
             readiness,
             transfers,
             certificates,
+            history,
         })
     }
 
@@ -351,10 +358,14 @@ impl Services {
                 for difference in reload::needs_restart(&self.started, &config) {
                     warn!("{difference}");
                 }
+                for sentence in reload::shrunk(&self.published.load(), &snapshot) {
+                    warn!("{sentence}");
+                }
                 let amount = tries::amount(&snapshot);
                 match self.updates.replace(snapshot).await {
                     Ok(Generation(number)) => {
                         info!("reloaded: generation {number} is served, {amount}");
+                        self.history.note(Reloaded { at: Clock::civil(), refused: None });
                         if let Some(control) = &self.control {
                             control.note_reload();
                         }
@@ -367,7 +378,12 @@ impl Services {
                     running.reload(prepared.watch).await;
                 }
             }
-            Err(problems) => reload::log_failure(&problems),
+            Err(problems) => {
+                let first = problems.iter().find(|problem| problem.is_error()).or(problems.first());
+                let refused = first.map(one_line).unwrap_or_default();
+                self.history.note(Reloaded { at: Clock::civil(), refused: Some(refused) });
+                reload::log_failure(&problems);
+            }
         }
     }
 

@@ -8,15 +8,17 @@ use std::path::Path;
 
 use super::mirrors::{self, Watch};
 use crate::base::diagnostic::{Diagnostic, sort_by_place};
+use crate::base::rr::Rtype;
 use crate::base::time::Generation;
 use crate::compile::{self, Built};
-use crate::config::{Config, FileUse, NamedFile, Placed, TlsFiles};
+use crate::config::{Config, FileUse, NamedFile, Placed, TlsFiles, Zone};
 use crate::control;
 use crate::files;
 use crate::http::{Means, Token};
 use crate::load::{self, hosts::Purpose};
 use crate::process::{Clock, address, sys};
 use crate::registry::Settings;
+use crate::snapshot::Snapshot;
 use crate::tls::{self, Identity};
 use crate::{probe, transfer};
 
@@ -102,6 +104,9 @@ pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) ->
     if !matches!(purpose, Purpose::Reload(_)) {
         problems.extend(built.config.written_addresses.iter().filter_map(warn_of_absence));
     }
+    if matches!(purpose, Purpose::Check) {
+        problems.extend(built.config.zones.iter().filter_map(|zone| warn_of_single_server(zone, &built.snapshot)));
+    }
     let failed = problems.iter().any(Diagnostic::is_error);
     built.warnings.extend(problems);
     built.config.leave_out_allowed(&mut built.warnings);
@@ -112,6 +117,19 @@ pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) ->
     built.snapshot.areas().for_each(sys::prefer_large_pages);
     let settings = compile::registry_settings(&built.config);
     Ok(Prepared { built, settings, watch, token, group, means, identity, dns_identity, encryption })
+}
+
+/// Warns of a zone with one name server: resolvers cannot resolve it while that server is down (RFC 1034 §4.1).
+fn warn_of_single_server(zone: &Zone, snapshot: &Snapshot) -> Option<Diagnostic> {
+    let name = zone.name.as_name();
+    let (_, served) = snapshot.zones.find(name, &name.suffixes()).filter(|(_, served)| served.apex() == name)?;
+    let servers = served.nodes().next()?.rrset(Rtype::NS)?;
+    let problem = || {
+        Diagnostic::warning("single-ns", format!("zone `{name}` has one name server"))
+            .at(zone.place.clone(), "the zone is not resolved while that server is down")
+            .help("add the NS record of a second server (RFC 1034 §4.1), or `allow = [\"single-ns\"]`")
+    };
+    (servers.count == 1).then(problem)
 }
 
 /// Warns of an address to listen on that no interface has: it is bound all the same, and answered on once it is there.

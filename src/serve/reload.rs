@@ -21,7 +21,9 @@ use crate::config::{Config, row};
 use crate::files;
 use crate::load::hosts::Purpose;
 use crate::load::hosts::keep::Known;
+use crate::networks::Source;
 use crate::process::work::{self, Lane, Pending};
+use crate::snapshot::Snapshot;
 
 type Outcome = Result<Prepared, Vec<Diagnostic>>;
 
@@ -93,7 +95,7 @@ impl Reloads {
                     running.slow_at = None;
                     let at = files::slowest(Duration::from_secs(1));
                     let at = at.map(|path| format!("; it waits for `{}`", path.display())).unwrap_or_default();
-                    warn!("the reload is not done after {} s, what was served stays{at}", SLOW.as_secs());
+                    warn!("the reload is not done after {} s, the configuration before it is served{at}", SLOW.as_secs());
                 }
             }
         };
@@ -128,7 +130,7 @@ pub(super) fn log_failure(problems: &[Diagnostic]) {
             false => warn!("{}", one_line(problem)),
         }
     }
-    error!("not reloaded, what was served stays: {}", summary(problems).unwrap_or_default());
+    error!("not reloaded, the configuration before it is served: {}", summary(problems).unwrap_or_default());
 }
 
 /// The keys that differ from the start and that only a restart changes, each as a message.
@@ -137,10 +139,27 @@ pub(super) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
     row::needs_restart(started, now).into_iter().map(stays).collect()
 }
 
+/// A sentence for each network that has lost more than half of its prefixes: a feed that was cut short looks like this.
+pub(super) fn shrunk(served: &Snapshot, now: &Snapshot) -> Vec<String> {
+    let before = &served.provenance.networks.sources;
+    let lost = |source: &Arc<Source>| {
+        let before = before.iter().find(|known| known.name == source.name)?.prefix_count();
+        let count = source.prefix_count();
+        (count < before / 2).then(|| {
+            let Source { name, file, .. } = &**source;
+            format!(
+                "network {name}: `{file}` has {count} prefixes instead of {before}; if the file was cut short, restore it and reload"
+            )
+        })
+    };
+    now.provenance.networks.sources.iter().filter_map(lost).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config;
+    use crate::inspect::fixture;
 
     /// A configuration with much in it, and this written otherwise.
     fn config(from: &str, to: &str) -> Config {
@@ -206,6 +225,18 @@ mod tests {
         );
         let all = needs_restart(&started, &without_probe.unwrap().0);
         assert!(all.iter().any(|said| said.starts_with("`[probe]` has changed")), "{all:#?}");
+    }
+
+    #[test]
+    fn a_network_that_has_lost_most_of_its_prefixes_is_named() {
+        let served = fixture::snapshot();
+        let mut parts = fixture::parts();
+        parts.networks.sources[1] = crate::networks::SourceBuilder::new("aws", "ip-ranges.json").finish().0.into();
+        let now = parts.snapshot();
+        let expected = "network aws: `ip-ranges.json` has 0 prefixes instead of 4; if the file was cut short, restore it and \
+                        reload";
+        assert_eq!(shrunk(&served, &now), [expected]);
+        assert!(shrunk(&now, &served).is_empty() && shrunk(&served, &served).is_empty());
     }
 
     #[tokio::test(start_paused = true)]

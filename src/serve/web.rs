@@ -22,6 +22,7 @@ use crate::live::{Published, Readiness};
 use crate::process::Clock;
 use crate::registry::Settings;
 use crate::telemetry::Collect;
+use crate::telemetry::HINTS;
 use crate::telemetry::dns::Dns;
 use crate::telemetry::http::Http;
 use crate::telemetry::served::Served;
@@ -71,7 +72,7 @@ impl AdminListener {
             info!("listening on {address} (health and metrics over HTTP)");
         }
         if let Some(address) = bound.addresses().first() {
-            info!("try: curl http://{}/ready", super::tries::reachable_at(*address));
+            info!(target: HINTS, "try: curl http://{}/ready", super::tries::reachable_at(*address));
         }
         let admin = Admin::new(readiness, desk, MAX_BODY_LEN);
         admin.set_token(token);
@@ -198,7 +199,7 @@ impl Registry {
             info!("listening on {address} (registry over {scheme})");
         }
         if let (Some(address), None) = (bound.addresses().first(), &tls) {
-            info!("try: curl -i http://{}/v2/pause/manifests/3.9", super::tries::reachable_at(*address));
+            info!(target: HINTS, "try: curl -i http://{}/v2/pause/manifests/3.9", super::tries::reachable_at(*address));
         }
         let addresses = bound.addresses().to_vec();
         let settings = Arc::new(ArcSwap::from_pointee(settings));

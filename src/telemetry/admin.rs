@@ -46,7 +46,10 @@ impl Admin {
 
 impl Collect for Admin {
     fn collect(&self, page: &mut Page) {
-        let mut family = page.counter("pharos_admin_tokens_total", "Requests that need the admin token, by what came.");
+        let mut family = page.counter(
+            "pharos_admin_tokens_total",
+            "Requests that need the admin token, by the token that came with them.",
+        );
         for (what, word) in PRESENTED {
             family.sample(&[("token", word)], self.tokens(what));
         }

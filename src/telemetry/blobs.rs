@@ -127,7 +127,7 @@ impl Blobs {
     pub fn write(&self, page: &mut Page, held: u64, lacked: u64) {
         let mut family = page.counter(
             "pharos_blob_lookups_total",
-            "Blob requests by whether it was known if the mirror has the blob, and what was found.",
+            "Blob requests by the answer of the mirror, and by whether it was known already.",
         );
         for (lookup, cache, found) in LOOKUPS {
             family.sample(&[("cache", cache), ("found", found)], self.lookups[lookup as usize].value());
@@ -138,7 +138,7 @@ impl Blobs {
         }
         let mut family = page.counter(
             "pharos_canonical_asked_total",
-            "Questions to the canonical registry for what may be a signature, by their result.",
+            "Questions to the canonical registry for signatures, by their result.",
         );
         for (result, word) in RESULTS {
             family.sample(&[("result", word)], self.canonical_results(result));

@@ -366,7 +366,7 @@ impl Collect for Dns {
             responses.sample(&[("rcode", rcode)], self.sum(RCODE + at));
         }
         responses.sample(&[("rcode", "other")], self.sum(OTHER_RCODE));
-        let mut outcomes = page.counter("pharos_dns_outcomes_total", "Responses by how they came about.");
+        let mut outcomes = page.counter("pharos_dns_outcomes_total", "Responses by outcome.");
         for (at, (_, outcome)) in OUTCOMES.iter().enumerate() {
             outcomes.sample(&[("outcome", outcome)], self.sum(OUTCOME + at));
         }
@@ -408,8 +408,10 @@ impl Collect for Dns {
         }
         page.gauge("pharos_dns_connections", "TCP, TLS and QUIC connections open now.")
             .sample(&[], self.connections.value());
-        let mut closed =
-            page.counter("pharos_dns_connections_closed_total", "TCP, TLS and QUIC connections by how they ended.");
+        let mut closed = page.counter(
+            "pharos_dns_connections_closed_total",
+            "TCP, TLS and QUIC connections by the reason of their end.",
+        );
         for (at, (_, how)) in CLOSED.iter().enumerate() {
             closed.sample(&[("reason", how)], self.sum(CLOSE + at));
         }

@@ -73,7 +73,7 @@ impl Collect for Hosts {
                 family.sample(&[("mirror", mirror), ("host", &following.host), ("family", word)], count as u64);
             }
         }
-        let help = "Seconds since all addresses of a mirror's host were last found to be what they are.";
+        let help = "Seconds since the addresses of a mirror's host were last confirmed.";
         let mut family = page.gauge("pharos_host_age_seconds", help);
         for (mirror, following) in &mirrors {
             if let Some(resolved) = following.resolved {

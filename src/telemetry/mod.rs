@@ -26,6 +26,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use histogram::{BOUNDS_US, BUCKETS};
 
+/// The target of log lines with commands to try, which only a terminal shows.
+pub const HINTS: &str = "pharos::hint";
+
 /// The media type of what [`render`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 

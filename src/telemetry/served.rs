@@ -62,7 +62,7 @@ impl<S: Fn() -> (Arc<Snapshot>, u64) + Send + Sync> Collect for Served<S> {
         }
         let mut family = page.gauge(
             "pharos_horizon_panic",
-            "Whether mirrors of a horizon are given although they look down, most of them being silent.",
+            "1 while a horizon is in panic: most of its mirrors do not answer, so mirrors that are down are given.",
         );
         let panics: HashSet<_> = snapshot.panics().map(|(horizon, of)| (&horizon.name, of)).collect();
         for horizon in snapshot.horizons.iter() {

@@ -81,7 +81,7 @@ impl Counters {
 
     /// Writes what is counted, and how the zones stand.
     pub fn collect(&self, zones: &[Zone], page: &mut Page) {
-        let mut family = page.counter("pharos_transfer_compared_total", "Questions to primaries by what came of them.");
+        let mut family = page.counter("pharos_transfer_compared_total", "Questions to primaries by result.");
         for (what, name) in COMPARED {
             family.sample(&[("outcome", name)], self.compared[what as usize].value());
         }
@@ -96,7 +96,7 @@ impl Counters {
             family.sample(&[("zone", name)], serial.into());
         }
         let copies: Vec<_> = shown.iter().filter_map(|zone| Some((&zone.name, zone.copy?))).collect();
-        let mut family = page.gauge("pharos_zone_age_seconds", "How long ago a primary had what is held of a zone.");
+        let mut family = page.gauge("pharos_zone_age_seconds", "Seconds since a primary confirmed the copy of a zone.");
         for (name, age) in copies.iter().filter_map(|(name, copy)| Some((name, copy.age?))) {
             family.sample(&[("zone", name)], age);
         }

@@ -187,7 +187,7 @@ impl Dialer {
         let begun = Instant::now();
         let stream = TcpStream::connect(place).await;
         let stream = stream.map_err(|error| match is_own_fault(&error, place) {
-            true => DialError::Own(error.to_string()),
+            true => DialError::Own(crate::files::words(&error)),
             false => DialError::Connect(connect_fault(error.kind())),
         })?;
         let connect = begun.elapsed();

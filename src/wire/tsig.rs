@@ -60,7 +60,7 @@ struct Record<'m> {
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "it stays where it is made; strangers choose who is refused, and get no allocation"
+    reason = "the value stays where it is made; a refusal of a stranger's message allocates nothing"
 )]
 pub enum Verdict {
     /// There is none.

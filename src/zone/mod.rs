@@ -307,7 +307,7 @@ impl Zone {
 
 impl std::fmt::Debug for Zone {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Zone({}, {} octets of records)", self.apex(), self.wire_len)
+        write!(f, "Zone({}, {} bytes of records)", self.apex(), self.wire_len)
     }
 }
 

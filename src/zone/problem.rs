@@ -267,7 +267,7 @@ impl fmt::Display for Problem {
             Problem::WildcardNs { owner, .. } => write!(f, "the wildcard `{owner}` cannot be delegated"),
             Problem::WildcardDname { owner, .. } => write!(f, "the wildcard `{owner}` cannot have a DNAME"),
             Problem::RrSetTooLong { owner, rtype, len, .. } => {
-                write!(f, "the {rtype} records of `{owner}` take {len} octets, more than an answer has room for")
+                write!(f, "the {rtype} records of `{owner}` take {len} bytes, more than an answer has room for")
             }
             Problem::SteeredAndStatic { owner, rtype: Rtype::HTTPS, .. } => {
                 write!(f, "`{owner}` has an HTTPS record in the master file and another by `https`")

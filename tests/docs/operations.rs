@@ -12,7 +12,7 @@ use super::shell;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-const ZONE: &str = "$TTL 60\n@ SOA ns1 hostmaster 7 3600 600 86400 60\n@ NS ns1\nns1 A 192.0.2.53\n";
+const ZONE: &str = "$TTL 60\n@ SOA ns1 hostmaster 7 3600 600 86400 60\n@ NS ns1\n@ NS ns.example.\nns1 A 192.0.2.53\n";
 
 /// A server with the mirrors that the page names.
 const CONFIG: &str = r#"
@@ -83,7 +83,7 @@ pub(crate) fn run(page: &Page) {
 fn delegation(page: &Page) {
     let folder = tempfile::tempdir().unwrap();
     let zone = format!(
-        "$ORIGIN k8s.io.\n$TTL 60\n@ SOA ns hostmaster 7 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\n{}",
+        "$ORIGIN k8s.io.\n$TTL 60\n@ SOA ns hostmaster 7 3600 600 86400 60\n@ NS ns\n@ NS ns.example.\nns A 192.0.2.1\n{}",
         page.claim("delegation").text
     );
     write(folder.path(), "k8s.io.zone", &zone);

@@ -233,7 +233,7 @@ fn give_each_order(world: &World) {
     let user = login();
     let said = world.ok(&["mirror", "drain", "near", "--reason", "new disks"]);
     let since = world.json(&["mirror", "list", "near"])["order"]["since"].as_str().unwrap().to_string();
-    assert_eq!(said, format!("near: drained by order of {user} since {since}: new disks\n"));
+    assert_eq!(said, format!("near: drained by override of {user} since {since}: new disks\n"));
     assert_eq!(world.answer(), [20]);
     world.ok(&["mirror", "down", "far", "--reason", "gone", "--until", "2h"]);
     assert_eq!(world.answer(), [30]);
@@ -241,28 +241,31 @@ fn give_each_order(world: &World) {
     world.ok(&["mirror", "down", "spare", "--reason", "gone too"]);
     assert_eq!(world.answer(), [10]);
     let said = world.ok(&["mirror", "up", "near", "--reason", "back"]);
-    assert!(said.starts_with("near: up by order of") && said.contains(": back\nbefore: drained by order of"), "{said}");
+    assert!(
+        said.starts_with("near: up by override of") && said.contains(": back\nbefore: drained by override of"),
+        "{said}"
+    );
     let done = world.json(&["mirror", "auto", "near", "--reason", "all is well"]);
     assert_eq!((&done["order"], &done["before"]["order"]), (&Value::Null, &"up".into()));
     assert_eq!(world.answer(), [10]);
     let said = world.ok(&["mirror", "auto", "near"]);
     assert_eq!(said, "near: no override, probes decide\n");
 
-    let log = world.server().wait_for("order taken back");
-    let orders: Vec<_> = log.iter().filter_map(|line| line.split_once("order ").map(|(_, said)| said)).collect();
+    let log = world.server().wait_for("override removed");
+    let orders: Vec<_> = log.iter().filter_map(|line| line.split_once("override ").map(|(_, said)| said)).collect();
     assert_eq!(
         orders[0],
-        format!("given: mirror near is drained by order of {user} until taken back, for \"new disks\"")
+        format!("set: mirror near is drained by override of {user} until removed, for \"new disks\"")
     );
-    let until = |line: &str| line.contains("mirror far is down by order of") && line.contains(" until 20");
+    let until = |line: &str| line.contains("mirror far is down by override of") && line.contains(" until 20");
     assert!(until(orders[1]), "{orders:?}");
     let replaced = format!(
-        "replaced: mirror near is up by order of {user} until taken back, for \"back\"; it was drained by order of {user} \
-         until taken back, for \"new disks\""
+        "replaced: mirror near is up by override of {user} until removed, for \"back\"; it was drained by override of {user} \
+         until removed, for \"new disks\""
     );
     assert_eq!(orders[3], replaced);
     let taken = format!(
-        "taken back by {user}, for \"all is well\": mirror near was up by order of {user} until taken back, for \"back\""
+        "removed by {user}, for \"all is well\": mirror near was up by override of {user} until removed, for \"back\""
     );
     assert_eq!(orders[4], taken);
 }
@@ -293,7 +296,7 @@ fn orders_outlive_a_kill_and_a_reload_that_drops_the_mirror() {
     let without = CONFIG.replace("[mirrors.near]\naddresses = [\"192.0.2.10\"]\n", "").replace("\"near\", ", "");
     world.write("pharos.toml", &without);
     world.server().signal("HUP");
-    world.server().wait_for("the order to drain mirror near is kept, but the configuration has no such mirror");
+    world.server().wait_for("the override (drain) of mirror near is kept, but the configuration has no such mirror");
     let list = world.json(&["mirror", "list"]);
     assert_eq!(list["gone"][0]["mirror"], "near");
     assert_eq!(list["mirrors"].as_array().unwrap().len(), 2);
@@ -302,7 +305,7 @@ fn orders_outlive_a_kill_and_a_reload_that_drops_the_mirror() {
     world.kill();
     world.start_again();
     world.server().signal("HUP");
-    world.server().wait_for("the order to drain mirror near is kept");
+    world.server().wait_for("the override (drain) of mirror near is kept");
     assert_eq!(world.answer(), [30]);
 
     world.write("pharos.toml", CONFIG);
@@ -322,7 +325,7 @@ fn an_order_ends_when_it_was_to() {
         assert!(Instant::now() < deadline, "it does not end");
         std::thread::yield_now();
     }
-    world.server().wait_for("order ended: mirror near was down by order of");
+    world.server().wait_for("override ended: mirror near was down by override of");
     assert_eq!(world.json(&["mirror", "list", "near"])["order"], Value::Null);
     assert!(!world.read("orders.json").contains("near"));
 
@@ -419,8 +422,8 @@ fn what_was_lost_is_named_in_the_log_orders_and_verdicts_alike() {
         };
         let warnings = warnings_of_start(folder.path());
         for said in [
-            lost("the orders of operators are lost", "orders.json"),
-            lost("what was known of mirrors is lost", "verdicts.json"),
+            lost("the overrides of operators are lost", "orders.json"),
+            lost("the kept health of mirrors is lost", "verdicts.json"),
         ] {
             assert!(warnings.contains(&said), "{said} is not in {warnings:#?}");
         }
@@ -484,7 +487,7 @@ fn what_is_wrong_with_an_order_is_said() {
     // An order that cannot be kept is not given.
     std::fs::create_dir(world.path("orders.json.new")).unwrap();
     let complained = world.fails(4, &["mirror", "drain", "near", "--reason", "x"]);
-    assert!(complained.contains("was not given") && complained.contains("writable"), "{complained}");
+    assert!(complained.contains("was not set") && complained.contains("writable"), "{complained}");
     assert_eq!(world.answer(), [10]);
 
     world.write("pharos.toml", &CONFIG.replace("[control]", "[controll]"));
@@ -582,7 +585,7 @@ fn the_running_server_explains_with_its_orders() {
     let asked = ["explain", "198.51.100.0/24", "--resolver", "198.51.100.9"];
     let (offline, live) = (world.ok(&asked), world.ok(&[&asked[..], &["--server"]].concat()));
     assert!(offline.contains("near   preferred  up  A: taken") && offline.contains("192.0.2.10"), "{offline}");
-    let drained = format!("near   preferred  drained  drained by order until {until}: new disks");
+    let drained = format!("near   preferred  drained  drained by override until {until}: new disks");
     assert!(live.contains(&drained) && live.contains("192.0.2.20"), "{live}");
     assert!(live.contains("this is what the server serves: generation 2"), "{live}");
     // Apart from what depends on the order, both say the same.
@@ -609,9 +612,9 @@ fn the_list_shows_what_probes_and_operators_say() {
     let list = world.ok(&["mirror", "list"]);
     let expected = format!(
         "\
-MIRROR  ADDRESS     HEALTH  VERDICT     SINCE  HORIZONS  ORDER
+MIRROR  ADDRESS     HEALTH  VERDICT     SINCE  HORIZONS  OVERRIDE
 near    192.0.2.10  up      not probed         h
-far     192.0.2.20  up      not probed         h         down by order of {who} since {since}: gone
+far     192.0.2.20  up      not probed         h         down by override of {who} since {since}: gone
 spare   192.0.2.30  up      not probed         h
 "
     );
@@ -620,11 +623,14 @@ spare   192.0.2.30  up      not probed         h
     assert_eq!((&status["generation"], &status["orders"][0]["mirror"]), (&2.into(), &"far".into()));
     assert_eq!((&status["orders"][0]["order"], &status["troubles"]), (&order, &serde_json::json!([])));
     let text = world.ok(&["status"]);
-    let lines = format!(
-        "mirrors     2 of 3 up\nzones       blob.example (serial 7)\noverrides   far: down by order of {who} since \
-         {since}: gone\n"
-    );
-    assert!(text.ends_with(&lines), "{text}");
+    let lines = String::from("mirrors       2 of 3 up\nzones         blob.example  serial 7\n");
+    assert!(text.contains(&lines), "{text}");
+    let line = format!("\noverride      far: down by override of {who} since {since}: gone\n");
+    assert!(text.ends_with(&line), "{text}");
+    let config = world.path("pharos.toml");
+    assert!(text.contains(&format!("\nconfiguration {}\n", config.display())), "{text}");
+    assert_eq!(status["config"], config.display().to_string());
+    assert!(status["networks"].is_array() && status["reload"].is_null(), "{status}");
     assert_eq!((&status["mirrors"], &status["mirrors_up"]), (&3.into(), &2.into()));
     assert_eq!(status["zones"], serde_json::json!([{ "name": "blob.example", "serial": 7 }]));
 }
@@ -700,10 +706,10 @@ fn an_order_wins_over_probes() {
     let live = world.ok(&["explain", "198.51.100.0/24", "--server"]);
     assert!(live.contains(&format!("A: down, AAAA: no address; {trouble}\n")), "{live}");
     assert!(
-        live.contains("A: taken, AAAA: no address; up by order: the probe is wrong; 127.0.0.20 unreachable"),
+        live.contains("A: taken, AAAA: no address; up by override: the probe is wrong; 127.0.0.20 unreachable"),
         "{live}"
     );
-    assert!(world.ok(&["status"]).contains(&format!("troubles    near: {trouble}")));
+    assert!(world.ok(&["status"]).contains(&format!("\ntrouble       near: {trouble}: ")));
     world.ok(&["mirror", "auto", "far"]);
     assert_eq!(world.answer(), [10, 20, 30]);
 }

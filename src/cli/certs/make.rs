@@ -72,8 +72,9 @@ pub(super) fn make(config: &Location, args: &Args) -> Done {
         return Err(problems);
     }
     let failed = |error: &dyn std::fmt::Display| vec![Diagnostic::error("certs", error.to_string())];
-    std::fs::create_dir_all(&args.folder)
-        .map_err(|error| failed(&format!("failed to make the folder `{}`: {error}", args.folder.display())))?;
+    std::fs::create_dir_all(&args.folder).map_err(|error| {
+        failed(&format!("failed to make the folder `{}`: {}", args.folder.display(), crate::files::words(&error)))
+    })?;
     let now = OffsetDateTime::now_utc();
     let authority = authority(&args.folder, now)?;
     let until = now + time::Duration::days(args.days.into());

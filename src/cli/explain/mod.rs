@@ -21,6 +21,7 @@ use crate::control::encode;
 use crate::inspect::view::{Known, View, describe};
 use crate::load::hosts::Purpose;
 
+use super::layout::Layout;
 use super::locate::Location;
 use super::server::Server;
 use super::{BAD_CONFIG, OK, put, style_of_stderr};
@@ -32,7 +33,7 @@ pub(super) struct Args {
     #[arg(value_name = "ADDRESS|SUBNET")]
     client: Prefix,
 
-    /// Who asks; without this the client's address does
+    /// The resolver's address; without this the client's
     #[arg(long, value_name = "IP")]
     resolver: Option<IpAddr>,
 
@@ -40,7 +41,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "OWNER", value_parser = NameBuf::parse)]
     name: Option<NameBuf>,
 
-    /// Ask the running server, which knows the health of mirrors and the orders about them; at the control socket of
+    /// Ask the running server, which knows the health of mirrors and overrides; at the control socket of
     /// the configuration, or at this one
     #[arg(long, value_name = "SOCKET", num_args = 0..=1, require_equals = true)]
     server: Option<Option<PathBuf>>,
@@ -62,7 +63,7 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
     };
     match args.json {
         true => put(&(serde_json::to_string_pretty(&view).expect("a view is plain data") + "\n")),
-        false => put(&text::text(&view)),
+        false => put(&text::text(&view, Layout::of_stdout())),
     }
     OK
 }

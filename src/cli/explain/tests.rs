@@ -16,7 +16,7 @@ fn explained(snapshot: &Snapshot, name: Name<'_>, client: Prefix, resolver: Opti
 #[track_caller]
 fn printed(snapshot: &Snapshot, owner: &str, target: &str, resolver: Option<&str>) -> String {
     let resolver = resolver.map(|text| text.parse().unwrap());
-    text::text(&explained(snapshot, name(owner).as_name(), target.parse().unwrap(), resolver))
+    text::text(&explained(snapshot, name(owner).as_name(), target.parse().unwrap(), resolver), Layout::plain(100))
 }
 
 #[track_caller]
@@ -32,6 +32,21 @@ fn assert_expected(case: &str, printed: &str) {
 #[test]
 fn a_subnet_in_a_regional_prefix() {
     assert_expected("regional", &printed(&snapshot(), "blob.example", "15.193.10.0/24", Some("192.0.2.53")));
+}
+
+#[test]
+fn no_word_is_broken_at_80_and_120_columns() {
+    let view = explained(
+        &snapshot(),
+        name("x.pool.blob.example").as_name(),
+        "15.193.8.0/22".parse().unwrap(),
+        "192.0.2.53".parse().ok(),
+    );
+    for width in [80, 120] {
+        let text = text::text(&view, Layout::plain(width));
+        assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+        assert_expected(&format!("wide-{width}"), &text);
+    }
 }
 
 #[test]
@@ -104,7 +119,7 @@ fn orders_are_told_with_their_reason_and_end() {
     let client = "15.193.10.0/24".parse().unwrap();
     let known = Known::Served { generation: Generation(7), age_secs: 12 };
     let view = describe(&snapshot, name("blob.example").as_name(), client, Some("192.0.2.53".parse().unwrap()), known);
-    assert_expected("orders", &text::text(&view));
+    assert_expected("orders", &text::text(&view, Layout::plain(100)));
     assert_eq!(view.generation, Some(7));
 }
 

@@ -1,28 +1,23 @@
 //! An explanation laid out for a person at a terminal: the answer first, then what led to it, in order.
 //!
-//! **Invariants**: what is a list is a table; no line but a table's is longer than [`WIDTH`].
+//! **Invariants**: a list is a table.
 //! **Not here**: what is said ([`crate::inspect`]).
 
-use std::fmt::Write as _;
-
-use crate::base::text::shown;
+use crate::cli::layout::Layout;
 use crate::inspect::view::{AnswerView, MirrorView, NetworkView, RuleView, SteeredView, View};
 use crate::inspect::words;
-
-/// Where running text is broken.
-const WIDTH: usize = 100;
 
 /// Where what is said begins; the heads stand before it.
 const INDENT: usize = 11;
 
 /// Lays an explanation out.
-pub(super) fn text(view: &View) -> String {
-    let mut page = Page { text: String::new() };
+pub(super) fn text(view: &View, layout: Layout) -> String {
+    let mut page = Page { text: String::new(), layout };
     let asked_for = match &view.subnet {
         Some(subnet) => format!("{}, asked by {} for {subnet}", view.name, view.resolver),
         None => format!("{}, asked by {} without a subnet", view.name, view.resolver),
     };
-    let _ = writeln!(page.text, "{}\n", shown(&asked_for));
+    page.text = layout.paragraph("", 0, &asked_for) + "\n";
     page.answers(view);
     if let Some(steered) = &view.steered {
         page.text.push('\n');
@@ -37,6 +32,7 @@ pub(super) fn text(view: &View) -> String {
 
 struct Page {
     text: String,
+    layout: Layout,
 }
 
 impl Page {
@@ -61,7 +57,7 @@ impl Page {
         if view.steered.is_none()
             && let Some(scope) = scopes.iter().flatten().max()
         {
-            self.paragraph("scope", &format!("/{scope}: what does not depend on the client holds for all of them"));
+            self.paragraph("scope", &format!("/{scope}: the answer is the same for every client"));
         }
     }
 
@@ -100,29 +96,12 @@ impl Page {
 
     /// Writes running text behind a head.
     fn paragraph(&mut self, head: &str, words: &str) {
-        let mut line = format!("{head:<INDENT$}");
-        let mut fresh = true;
-        for word in shown(words).split(' ') {
-            if !fresh && line.chars().count() + 1 + word.chars().count() > WIDTH {
-                let _ = writeln!(self.text, "{line}");
-                line = " ".repeat(INDENT);
-                fresh = true;
-            }
-            if !fresh {
-                line.push(' ');
-            }
-            line.push_str(word);
-            fresh = false;
-        }
-        let _ = writeln!(self.text, "{line}");
+        self.text += &self.layout.paragraph(head, INDENT, words);
     }
 
     /// Writes rows in columns behind a head.
     fn table(&mut self, head: &str, rows: &[Vec<String>]) {
-        for (index, line) in crate::cli::columns::columns(rows).iter().enumerate() {
-            let head = if index == 0 { head } else { "" };
-            let _ = writeln!(self.text, "{head:<INDENT$}{line}");
-        }
+        self.text += &self.layout.table(head, INDENT, rows, |_, _, _| None);
     }
 }
 

@@ -23,7 +23,9 @@ pub fn check_labels(config: &Config, networks: &Networks) -> Vec<Diagnostic> {
         }
         problems.extend(by_distance(horizon).filter(|_| !near::knows_coordinates(networks)).find_map(|place| {
             let source = "a City database (`mmdb`)";
-            silent.insert("coordinates").then(|| no_source("coordinates", place, "nobody is near to anything", source))
+            silent
+                .insert("coordinates")
+                .then(|| no_source("coordinates", place, "without coordinates no mirror is near to a client", source))
         }));
         for (provider, regions) in &known.regions {
             problems.extend(unmapped_regions(horizon, provider, regions));

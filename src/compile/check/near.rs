@@ -50,7 +50,7 @@ pub(super) fn knows_coordinates(networks: &Networks) -> bool {
 
 fn nowhere(place: &Place, whose: &str) -> Diagnostic {
     Diagnostic::warning("clients-nowhere", format!("no client of {whose} has coordinates"))
-        .at(place.clone(), "so all of them get the mirrors as they are listed")
+        .at(place.clone(), "every client gets the mirrors in the order of the list")
         .help("write `mirrors` instead of `nearest`, or add a City database that knows these clients")
 }
 

@@ -49,7 +49,7 @@ fn missing_family(
     let rtype = Rtype::of_addresses(family);
     let default = || horizon.default.iter().map(|id| &*mirrors[id.index()].mirror.name);
     let have = if horizon.default.len() == 1 { "has" } else { "have" };
-    let message = format!("horizon `{}` would have {rtype} records for some clients and none for others", horizon.name);
+    let message = format!("horizon `{}` would have {rtype} records for some clients, but not for others", horizon.name);
     let help = format!(
         "resolvers cache for all clients that there is no {rtype}: give {} an {family} address, or add `{having}`, \
          which has one, at the end of `default`",

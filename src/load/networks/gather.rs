@@ -100,7 +100,7 @@ impl<'a> Gather<'a> {
             Err(error) => {
                 let message = match written.len() {
                     0..=MAX_SHOWN_CHARS => format!("`{written}` is not a prefix: {error}"),
-                    octets => format!("a text of {octets} octets is not a prefix"),
+                    octets => format!("a text of {octets} bytes is not a prefix"),
                 };
                 self.refuse(|| Diagnostic::error("bad-prefix", message).at(place(), "this one"));
                 None

@@ -65,7 +65,7 @@ pub(super) fn check_length(gather: &Gather<'_>, number: u32, line: &str) -> Resu
     if line.len() <= MAX_LINE_OCTETS {
         return Ok(());
     }
-    let message = format!("line {number} is longer than {MAX_LINE_OCTETS} octets");
+    let message = format!("line {number} is longer than {MAX_LINE_OCTETS} bytes");
     Err(vec![
         Diagnostic::error("long-line", message)
             .at(gather.text.place_of(line), "this line")

@@ -20,9 +20,12 @@ mod mmdb;
 mod oci;
 mod text;
 
+use std::time::SystemTime;
+
 use crate::base::diagnostic::Diagnostic;
+use crate::base::time::UnixTime;
 use crate::config::{Network, NetworkKind};
-use crate::files::{self, Kind, ReadError};
+use crate::files::{self, Contents, Kind, ReadError};
 use crate::networks::Source;
 
 use gather::Gather;
@@ -45,8 +48,11 @@ pub struct Loaded {
 
 /// Reads the file of a network.
 pub fn load(network: &Network) -> Result<Loaded, Vec<Diagnostic>> {
-    let octets = fetch(network)?;
-    read(network, octets)
+    let contents = fetch(network)?;
+    let modified = contents.facts.modified().duration_since(SystemTime::UNIX_EPOCH).ok();
+    let mut loaded = read(network, contents.bytes)?;
+    loaded.source.modified = modified.map(|since| UnixTime(since.as_secs()));
+    Ok(loaded)
 }
 
 /// Reads the octets of a network's file.
@@ -70,20 +76,19 @@ pub fn read(network: &Network, octets: Vec<u8>) -> Result<Loaded, Vec<Diagnostic
 }
 
 /// Reads a file whole, up to its limit.
-fn fetch(network: &Network) -> Result<Vec<u8>, Vec<Diagnostic>> {
+fn fetch(network: &Network) -> Result<Contents, Vec<Diagnostic>> {
     let kind = match network.kind {
         NetworkKind::Mmdb => Kind::Database,
         _ => Kind::Feed,
     };
-    let read = files::read(&network.path, kind).map_err(|error| {
+    files::read(&network.path, kind).map_err(|error| {
         let code = match error {
             ReadError::TooLarge { .. } => "file-too-large",
             _ => "unreadable-file",
         };
         let help = error.help(&network.path);
         vec![about(network, code, format!("failed to read `{}`: {error}", network.file)).help(help)]
-    })?;
-    Ok(read.bytes)
+    })
 }
 
 /// An error about a file as a whole, placed where the config names it.

@@ -408,7 +408,7 @@ fn octets_that_are_no_text_are_told_apart() {
 #[test]
 fn lines_that_are_no_lines_of_a_list_or_geofeed_are_refused() {
     let long = format!("é{}", "x".repeat(2000));
-    assert!(refusal(NetworkKind::List, &long).contains("line 1 is longer than 1024 octets"));
+    assert!(refusal(NetworkKind::List, &long).contains("line 1 is longer than 1024 bytes"));
     assert!(refusal(NetworkKind::Geofeed, &long).contains("is it really a geofeed?"));
     let expected = "\
 error[bad-line]: `office` stands behind prefix and label

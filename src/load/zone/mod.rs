@@ -66,7 +66,7 @@ pub(super) fn held_back(zone: &config::Zone, mut found: Vec<Diagnostic>) -> Vec<
     found.iter_mut().for_each(|problem| problem.severity = Severity::Warning);
     let message = format!("zone `{}` is not served: its file is refused, and it answers SERVFAIL", zone.name);
     let what = Diagnostic::warning("zone-not-served", message).at(zone.place.clone(), "this file");
-    found.push(what.help("mend the file and reload; `pharos check` shows what is wrong with it"));
+    found.push(what.help("mend the file and reload; `pharos check` shows all of its errors"));
     found
 }
 
@@ -164,7 +164,7 @@ fn cut(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
             true => Diagnostic::error("more-problems", left_out),
             false => Diagnostic::warning("more-problems", left_out),
         };
-        diagnostics.push(more.help("they most likely have the same cause"));
+        diagnostics.push(more.help("these problems probably have the same cause"));
     }
     diagnostics
 }

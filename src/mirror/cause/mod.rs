@@ -223,7 +223,7 @@ mod tests {
             (307, "follows no redirect"),
             (308, "rule that redirects"),
             (401, "anonymous"),
-            (403, "everybody"),
+            (403, "anonymous reads"),
             (404, "load the blob"),
             (405, "HEAD beside GET"),
             (421, "server_name"),

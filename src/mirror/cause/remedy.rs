@@ -10,7 +10,7 @@ impl Cause {
             Cause::Connect(fault) => fault.remedy(),
             Cause::ConnectTimeout => "check the address, and let the firewall in front of it accept the probe",
             Cause::HandshakeTimeout => {
-                "check the load of the TLS server, and what is between: packets of a full-size certificate may be lost"
+                "check the load of the TLS server, and the path: full-size packets of the certificate may be lost"
             }
             Cause::HttpTimeout => {
                 "check the load and the storage of the HTTP server behind TLS; the limit is `[probe] timeout`"
@@ -52,8 +52,8 @@ fn status_remedy(status: u16, asked: Asked) -> &'static str {
         }
         (401, _) => "allow anonymous pulls: clients have no password or token for a mirror",
         (403, _) => {
-            "allow everybody to read blobs: a firewall, a filter for bots or the policy of a bucket refuses this request; \
-             some buckets say 403 for a blob that they lack"
+            "allow anonymous reads of blobs: a firewall, a filter for bots or the policy of a bucket refuses this request; \
+             some buckets answer 403 for a missing blob"
         }
         (404 | 410, _) => {
             "load the blob into the mirror, let the mirror fetch missing blobs from the canonical registry, or choose another canary"
@@ -64,7 +64,7 @@ fn status_remedy(status: u16, asked: Asked) -> &'static str {
         (416, _) => "answer a request without `Range` with 200 and the whole blob",
         (421, _) => "add the shared name to the names that the HTTP server answers for (`server_name`, virtual host)",
         (429, _) => "exempt the probe from the rate limit, or raise the limit: many clients share one address",
-        (502 | 504, _) => "check what is behind the proxy of the mirror: it does not answer the proxy",
+        (502 | 504, _) => "check the server behind the proxy of the mirror: it does not answer the proxy",
         (503, _) => "check whether the mirror is overloaded or in maintenance",
         (500.., _) => "check the error log of the mirror: the server failed",
         (400..500, _) => "check the access log of the mirror: it refuses a correct request for a blob",
@@ -99,7 +99,7 @@ impl HandshakeFault {
             HandshakeFault::Cipher => {
                 "turn the cipher suites of TLS 1.3 on, or ECDHE with AES-GCM or ChaCha20 for TLS 1.2; check the certificate's key"
             }
-            HandshakeFault::ClientCertificate => "do not ask clients for a certificate: they have none",
+            HandshakeFault::ClientCertificate => "do not ask clients for a certificate: pull clients have none",
             HandshakeFault::Protocol => "offer HTTP/1.1 beside HTTP/2 (ALPN `http/1.1`)",
             HandshakeFault::ServerError => "check the log of the TLS server, and its certificate and key files",
             HandshakeFault::Other => "check the TLS server: `openssl s_client -connect ADDRESS:443 -servername NAME`",
@@ -153,9 +153,7 @@ impl RangeFault {
             RangeFault::Header(_) => {
                 "answer 206 with `Content-Range: bytes FIRST-LAST/SIZE` of exactly the range that was asked for"
             }
-            RangeFault::Bytes => {
-                "send exactly the bytes of the range, as they are in the blob: a resumed pull is broken otherwise"
-            }
+            RangeFault::Bytes => "send exactly the bytes of the range, unchanged: a resumed pull is broken otherwise",
         }
     }
 }

@@ -72,12 +72,12 @@ fn bad_token(line: Line<'_>, rtype: Rtype, token: &Token, reason: &str, form: Op
         "expected decimal number" => (format!("`{word}` is not a number"), form),
         "decimal number overflow" => (format!("`{word}` is too large a number"), form),
         "bad charstr" => (
-            "a string has more than 255 octets".into(),
+            "a string has more than 255 bytes".into(),
             Some("split it into several: `\"first part\" \"second part\"` reads as one text".into()),
         ),
         _ if reason.starts_with("bad symbol") => (
             format!("`{word}` has a character or escape that cannot stand here"),
-            Some("write other octets as `\\DDD`, their number in three decimal digits up to 255".into()),
+            Some("write other bytes as `\\DDD`, their number in three decimal digits up to 255".into()),
         ),
         _ => (format!("the data of this {rtype} record is wrong: {}", lowered(reason)), form),
     };

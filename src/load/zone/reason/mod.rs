@@ -325,7 +325,7 @@ pub(super) fn not_added(
         AddError::BadRdata => error(line, name, "bad-data", "the data is not that of the record's type".into(), "")
             .help("check its length and fields against the type's RFC"),
         AddError::TooLong => error(line, name, "record-too-long", "the record is too long for an answer".into(), "")
-            .help("a DNS message has at most 65,535 octets; shorten the data"),
+            .help("a DNS message has at most 65,535 bytes; shorten the data"),
         AddError::TooMany => error(line, first, "zone-too-large", why.to_string(), "does not fit any more")
             .help("split the zone by delegating parts of it"),
         AddError::SteeredTwice => error(line, first, "steered-twice", why.to_string(), ""),

@@ -1,0 +1,222 @@
+//! Layout for a terminal: its width and colours; words broken into lines, rows into columns.
+//!
+//! **Invariants**: a line is broken between words, never inside one; it is longer than the width only if one word is, or the
+//! longest words of a row's cells together are. No line ends in spaces. What reaches the terminal is escaped ([`shown`]).
+//! **Not here**: the text of the cells, diagnostics (their renderer has a layout of its own).
+
+use std::io::IsTerminal as _;
+
+use super::style_of_stdout;
+use crate::base::diagnostic::Style;
+use crate::base::text::shown;
+
+/// The width of running text if standard output is no terminal: a file has none, and 100 fits this repository's pages.
+/// Rows of tables are not broken there, so that `grep` finds a row as a whole.
+const FILE_WIDTH: usize = 100;
+
+/// The narrowest width that is used: below it, every second word would be on a line of its own.
+const LEAST_WIDTH: usize = 40;
+
+/// Space between two columns.
+const GAP: usize = 2;
+
+/// Width and colours of standard output.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Layout {
+    /// The width of running text.
+    pub(super) width: usize,
+    /// The width of tables.
+    table_width: usize,
+    pub(super) style: Style,
+}
+
+/// The colour of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Colour {
+    Good,
+    Doubtful,
+    Bad,
+    Head,
+}
+
+impl Layout {
+    /// The layout of standard output: `COLUMNS` if it is set, else the terminal's width, else [`FILE_WIDTH`].
+    pub(super) fn of_stdout() -> Self {
+        let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse::<usize>().ok());
+        let terminal = || {
+            let is_terminal = std::io::stdout().is_terminal();
+            is_terminal.then(|| terminal_size::terminal_size_of(std::io::stdout())).flatten()
+        };
+        let width = columns.or_else(|| terminal().map(|(width, _)| usize::from(width.0)));
+        let width = width.map(|width| width.max(LEAST_WIDTH));
+        Layout {
+            width: width.unwrap_or(FILE_WIDTH),
+            table_width: width.unwrap_or(usize::MAX),
+            style: style_of_stdout(),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn plain(width: usize) -> Self {
+        Layout { width, table_width: width, style: Style::Plain }
+    }
+
+    #[cfg(test)]
+    pub(super) fn coloured(width: usize) -> Self {
+        Layout { style: Style::Coloured, ..Layout::plain(width) }
+    }
+
+    /// Whether no cell of a table would be broken.
+    pub(super) fn fits(&self, rows: &[Vec<String>]) -> bool {
+        widths(rows, usize::MAX).iter().map(|width| width + GAP).sum::<usize>() <= self.table_width.saturating_add(GAP)
+    }
+
+    /// A text in a colour.
+    pub(super) fn paint(&self, text: &str, colour: Colour) -> String {
+        let code = match colour {
+            Colour::Good => "32",
+            Colour::Doubtful => "33",
+            Colour::Bad => "31",
+            Colour::Head => "1",
+        };
+        match self.style {
+            Style::Plain => text.to_string(),
+            Style::Coloured => format!("\x1b[{code}m{text}\x1b[0m"),
+        }
+    }
+
+    /// Running text behind a head that takes `indent` columns; further lines are indented as far.
+    pub(super) fn paragraph(&self, head: &str, indent: usize, words: &str) -> String {
+        let lines = wrap(&shown(words), self.width.saturating_sub(indent));
+        let line = |(at, line): (usize, String)| format!("{:<indent$}{line}", if at == 0 { head } else { "" });
+        lines.into_iter().enumerate().map(line).map(|line| line.trim_end().to_string() + "\n").collect()
+    }
+
+    /// Rows with aligned columns behind a head, in colours by row, column and text of a cell.
+    pub(super) fn table(
+        &self,
+        head: &str,
+        indent: usize,
+        rows: &[Vec<String>],
+        colour: impl Fn(usize, usize, &str) -> Option<Colour>,
+    ) -> String {
+        let rows: Vec<Vec<String>> =
+            rows.iter().map(|row| row.iter().map(|cell| shown(cell).into_owned()).collect()).collect();
+        let widths = widths(&rows, self.table_width.saturating_sub(indent));
+        // The last cell of a row has the rest of the line.
+        let room = |len: usize, column: usize| match column + 1 == len {
+            true => {
+                let before: usize = widths[..column].iter().map(|width| width + GAP).sum();
+                self.table_width.saturating_sub(indent + before).max(widths[column])
+            }
+            false => widths[column],
+        };
+        let mut text = String::new();
+        for (at, row) in rows.iter().enumerate() {
+            let cells: Vec<Vec<String>> =
+                row.iter().enumerate().map(|(column, cell)| wrap(cell, room(row.len(), column))).collect();
+            for line in 0..cells.iter().map(Vec::len).max().unwrap_or(1) {
+                let head = if text.is_empty() { head } else { "" };
+                let mut out = format!("{head:<indent$}");
+                for (column, (cell, width)) in cells.iter().zip(&widths).enumerate() {
+                    let part = cell.get(line).map_or("", String::as_str);
+                    let space = width.saturating_sub(part.chars().count()) + GAP;
+                    match colour(at, column, &row[column]).filter(|_| !part.is_empty()) {
+                        Some(colour) => out.push_str(&self.paint(part, colour)),
+                        None => out.push_str(part),
+                    }
+                    out.push_str(&" ".repeat(space));
+                }
+                text.push_str(out.trim_end());
+                text.push('\n');
+            }
+        }
+        text
+    }
+}
+
+/// The widths of columns: those of the longest cells, of which the widest are narrowed until a row fits into a line.
+fn widths(rows: &[Vec<String>], width: usize) -> Vec<usize> {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    // The cell at the end of a short row widens no column.
+    let cells = |column: usize| {
+        let fits = move |row: &&Vec<String>| row.len() > column + 1 || (row.len() == count && column + 1 == count);
+        rows.iter().filter(fits).map(move |row| &row[column])
+    };
+    let longest_word = |cell: &String| cell.split(' ').map(|word| word.chars().count()).max().unwrap_or(0);
+    let mut widths: Vec<usize> =
+        (0..count).map(|column| cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0)).collect();
+    let least: Vec<usize> = (0..count).map(|column| cells(column).map(longest_word).max().unwrap_or(0)).collect();
+    loop {
+        let total = widths.iter().sum::<usize>() + GAP * count.saturating_sub(1);
+        let over = total.saturating_sub(width);
+        let widest = (0..count).filter(|&column| widths[column] > least[column]).max_by_key(|&column| widths[column]);
+        let (Some(widest), 1..) = (widest, over) else { return widths };
+        widths[widest] = least[widest].max(widths[widest].saturating_sub(over));
+    }
+}
+
+/// Breaks a text between words.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut len = 0;
+    for word in text.split(' ') {
+        let (line, more) = (lines.last_mut().expect("there is always a line"), word.chars().count());
+        match len == 0 && line.is_empty() {
+            true => line.push_str(word),
+            false if len + 1 + more <= width => {
+                line.push(' ');
+                line.push_str(word);
+                len += 1;
+            }
+            false => {
+                lines.push(word.to_string());
+                len = 0;
+            }
+        }
+        len += more;
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(rows: &[&[&str]]) -> Vec<Vec<String>> {
+        rows.iter().map(|row| row.iter().map(|cell| cell.to_string()).collect()).collect()
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_is_broken_in_its_widest_cells_between_words() {
+        let rows = rows(&[
+            &["MIRROR", "ADDRESS", "OVERRIDE"],
+            &["aws-use1", "192.0.2.10", "drained by alice until tomorrow: new disks in every rack"],
+        ]);
+        let table = |width| Layout::plain(width).table("", 0, &rows, |_, _, _| None);
+        assert_eq!(table(80).lines().count(), 2);
+        let expected = "\
+MIRROR    ADDRESS     OVERRIDE
+aws-use1  192.0.2.10  drained by alice until
+                      tomorrow: new disks in
+                      every rack
+";
+        assert_eq!(table(46), expected);
+        // A word is never broken: the line is too long instead.
+        assert!(table(20).contains("192.0.2.10"));
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let rows = rows(&[&["up", "x"], &["down", "y"]]);
+        let layout = Layout::coloured(80);
+        let colour = |_, column, cell: &str| (column == 0 && cell == "up").then_some(Colour::Good);
+        assert_eq!(layout.table("", 0, &rows, colour), "\x1b[32mup\x1b[0m    x\ndown  y\n");
+    }
+
+    #[test]
+    fn a_paragraph_is_indented_behind_its_head() {
+        assert_eq!(Layout::plain(20).paragraph("why", 6, "one two three four"), "why   one two three\n      four\n");
+        assert_eq!(Layout::plain(20).paragraph("why", 6, ""), "why\n");
+    }
+}
