@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 
+mod messages;
 mod pages;
 mod patterns;
 
