@@ -264,3 +264,43 @@ fn a_server_is_drained_with_the_token_and_for_a_time() {
         "error: the following required arguments were not provided:"
     );
 }
+
+#[test]
+fn a_state_file_of_a_later_version_is_refused_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let config = format!(
+        "{}[probe]\nport = 1\nstate = \"verdicts.state\"\n[resolver]\nstate = \"hosts.state\"\n\
+         [[zone]]\nname = \"copy.example\"\nprimaries = [\"127.0.0.1:1\"]\nfile = \"copy.state\"\n",
+        CONFIG.replace("token-file = \"admin.token\"\n", "")
+    );
+    std::fs::write(path("zone"), super::ZONE).unwrap();
+    std::fs::write(path("pharos.toml"), config).unwrap();
+    for (name, first) in [
+        ("orders.json", "pharos state overrides 2"),
+        ("verdicts.state", "pharos state probe 2"),
+        ("hosts.state", "pharos state hosts 2"),
+        ("copy.state", "; pharos state copy 2"),
+    ] {
+        let text = format!("{first}\nwhat a later version keeps\n");
+        std::fs::write(path(name), &text).unwrap();
+        for command in ["check", "serve"] {
+            // A server that starts in spite of the file would not end.
+            let mut limited = Command::new("timeout");
+            limited.args(["60", env!("CARGO_BIN_EXE_pharos"), "--config"]).arg(path("pharos.toml")).arg(command);
+            let output = limited.env_remove("NOTIFY_SOCKET").output().unwrap();
+            let (said, complained) = texts(&output);
+            let all = said + &complained;
+            assert_eq!(output.status.code(), Some(1), "{command} {name}: {all}");
+            let expected = "a newer version wrote it (format 2; this version reads 1)";
+            assert!(all.contains(expected) && all.contains(name), "{command} {name}: {all}");
+            assert!(all.contains("run the newer version, or name another file: this one is left as it is"), "{all}");
+            assert!(all.contains(&format!("{}:", path("pharos.toml").display())), "the line that names it: {all}");
+            assert_eq!(std::fs::read_to_string(path(name)).unwrap(), text, "{command} changed {name}");
+        }
+        let around: Vec<_> =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(around.iter().all(|other| !other.to_string_lossy().contains(&format!("{name}."))), "{around:?}");
+        std::fs::remove_file(path(name)).unwrap();
+    }
+}
