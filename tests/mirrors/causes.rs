@@ -32,7 +32,7 @@ const STATUSES: [(Fault, &str, &str); 20] = [
         "rule that redirects",
     ),
     (Fault::Status(401), "answers 401 for the canary", "allow anonymous pulls"),
-    (Fault::Status(403), "answers 403 for the canary", "allow everybody to read blobs"),
+    (Fault::Status(403), "answers 403 for the canary", "allow anonymous reads of blobs"),
     (Fault::Status(405), "answers 405 for the canary", "allow HEAD beside GET"),
     (Fault::GetStatus(405), "answers 405 to GET of the canary, after 200 to HEAD", "allow GET"),
     (Fault::Status(421), "answers 421 for the canary", "`server_name`"),
