@@ -12,9 +12,9 @@ use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
+use super::format::{Format, noun, spelling};
 use super::gather::Gather;
 use super::text::Text;
-use super::{noun, spelling};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::LabelsId;
 use crate::config::{Network, NetworkKind};
@@ -116,16 +116,5 @@ pub(super) fn wrong_feed(network: &Network, is: NetworkKind) -> Diagnostic {
 /// The feed that a document looks like, by its outermost keys.
 pub(super) fn likely_kind(text: &str) -> Option<NetworkKind> {
     let keys: BTreeMap<Cow<'_, str>, IgnoredAny> = serde_json::from_str(text).ok()?;
-    let has = |key| keys.contains_key(key);
-    if has("ipv6_prefixes") || has("createDate") {
-        Some(NetworkKind::Aws)
-    } else if has("values") {
-        Some(NetworkKind::Azure)
-    } else if has("regions") {
-        Some(NetworkKind::Oci)
-    } else if has("prefixes") {
-        Some(NetworkKind::Gcp)
-    } else {
-        None
-    }
+    Format::of_document(&keys)
 }

@@ -11,6 +11,7 @@
 mod aws;
 mod azure;
 mod continents;
+mod format;
 mod gather;
 mod gcp;
 mod geofeed;
@@ -28,6 +29,7 @@ use crate::config::{Network, NetworkKind};
 use crate::files::{self, Contents, Kind, ReadError};
 use crate::networks::Source;
 
+use format::{Format, Reader, noun, spelling};
 use gather::Gather;
 use text::Text;
 
@@ -57,21 +59,13 @@ pub fn load(network: &Network) -> Result<Loaded, Vec<Diagnostic>> {
 
 /// Reads the octets of a network's file.
 pub fn read(network: &Network, octets: Vec<u8>) -> Result<Loaded, Vec<Diagnostic>> {
-    if network.kind == NetworkKind::Mmdb {
-        return mmdb::read(network, octets);
-    }
+    let read = match Format::of(network.kind).read {
+        Reader::Database(read) => return read(network, octets),
+        Reader::Text(read) => read,
+    };
     let text = Text::of(network, &octets)?;
     let mut gather = Gather::new(network, &text);
-    let read = match network.kind {
-        NetworkKind::Aws => aws::read(&mut gather),
-        NetworkKind::Gcp => gcp::read(&mut gather),
-        NetworkKind::Azure => azure::read(&mut gather),
-        NetworkKind::Oci => oci::read(&mut gather),
-        NetworkKind::Geofeed => geofeed::read(&mut gather),
-        NetworkKind::List => list::read(&mut gather),
-        NetworkKind::Mmdb => unreachable!("databases are read above"),
-    };
-    read?;
+    read(&mut gather)?;
     gather.finish()
 }
 
@@ -99,32 +93,6 @@ fn about(network: &Network, code: &'static str, message: String) -> Diagnostic {
 /// The start of a text that may be long.
 fn clip(text: &str) -> &str {
     text.char_indices().nth(MAX_SHOWN_CHARS).map_or(text, |(end, _)| &text[..end])
-}
-
-/// How the config asks for a kind of file.
-fn spelling(kind: NetworkKind) -> &'static str {
-    match kind {
-        NetworkKind::List => "list = …",
-        NetworkKind::Aws => "feed = \"aws\"",
-        NetworkKind::Gcp => "feed = \"gcp\"",
-        NetworkKind::Azure => "feed = \"azure\"",
-        NetworkKind::Oci => "feed = \"oci\"",
-        NetworkKind::Geofeed => "feed = \"geofeed\"",
-        NetworkKind::Mmdb => "mmdb = …",
-    }
-}
-
-/// A kind of file with its article, for messages.
-fn noun(kind: NetworkKind) -> &'static str {
-    match kind {
-        NetworkKind::List => "a list of prefixes",
-        NetworkKind::Aws => "an AWS feed",
-        NetworkKind::Gcp => "a GCP feed",
-        NetworkKind::Azure => "an Azure feed",
-        NetworkKind::Oci => "an OCI feed",
-        NetworkKind::Geofeed => "a geofeed",
-        NetworkKind::Mmdb => "a MaxMind DB",
-    }
 }
 
 #[cfg(test)]

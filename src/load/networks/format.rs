@@ -1,0 +1,109 @@
+//! The table of formats: a row for each kind of file, with its parser and the words of its diagnostics.
+//!
+//! A new feed is a name in `config::networks`, a parser in a file of its own here, and a row.
+//!
+//! **Invariants**: each [`NetworkKind`] has one row. If a document has outermost keys of several rows, it is of the first.
+//! **Not here**: the shapes of the documents.
+
+use std::collections::BTreeMap;
+
+use super::gather::Gather;
+use super::{Loaded, aws, azure, gcp, geofeed, list, mmdb, oci};
+use crate::base::diagnostic::Diagnostic;
+use crate::config::{Network, NetworkKind};
+
+/// A kind of file.
+pub(super) struct Format {
+    kind: NetworkKind,
+    /// The key and value for it in the configuration.
+    spelling: &'static str,
+    /// Its name in messages, with its article.
+    noun: &'static str,
+    /// Outermost keys of its document, each of which tells it from the documents of the rows below. Empty if it is not JSON.
+    keys: &'static [&'static str],
+    pub(super) read: Reader,
+}
+
+/// The parser of a format.
+#[derive(Clone, Copy)]
+pub(super) enum Reader {
+    /// Of a text.
+    Text(fn(&mut Gather<'_>) -> Result<(), Vec<Diagnostic>>),
+    /// Of a binary file.
+    Database(fn(&Network, Vec<u8>) -> Result<Loaded, Vec<Diagnostic>>),
+}
+
+const FORMATS: &[Format] = &[
+    Format {
+        kind: NetworkKind::List,
+        spelling: "list = …",
+        noun: "a list of prefixes",
+        keys: &[],
+        read: Reader::Text(list::read),
+    },
+    Format {
+        kind: NetworkKind::Aws,
+        spelling: "feed = \"aws\"",
+        noun: "an AWS feed",
+        keys: &["ipv6_prefixes", "createDate"],
+        read: Reader::Text(aws::read),
+    },
+    Format {
+        kind: NetworkKind::Azure,
+        spelling: "feed = \"azure\"",
+        noun: "an Azure feed",
+        keys: &["values"],
+        read: Reader::Text(azure::read),
+    },
+    Format {
+        kind: NetworkKind::Oci,
+        spelling: "feed = \"oci\"",
+        noun: "an OCI feed",
+        keys: &["regions"],
+        read: Reader::Text(oci::read),
+    },
+    Format {
+        kind: NetworkKind::Gcp,
+        spelling: "feed = \"gcp\"",
+        noun: "a GCP feed",
+        keys: &["prefixes"],
+        read: Reader::Text(gcp::read),
+    },
+    Format {
+        kind: NetworkKind::Geofeed,
+        spelling: "feed = \"geofeed\"",
+        noun: "a geofeed",
+        keys: &[],
+        read: Reader::Text(geofeed::read),
+    },
+    Format {
+        kind: NetworkKind::Mmdb,
+        spelling: "mmdb = …",
+        noun: "a MaxMind DB",
+        keys: &[],
+        read: Reader::Database(mmdb::read),
+    },
+];
+
+impl Format {
+    /// The row of a kind.
+    pub(super) fn of(kind: NetworkKind) -> &'static Format {
+        FORMATS.iter().find(|format| format.kind == kind).expect("each kind has a row")
+    }
+
+    /// The format of a JSON document by its outermost keys.
+    pub(super) fn of_document<V>(document: &BTreeMap<impl AsRef<str> + Ord, V>) -> Option<NetworkKind> {
+        let has = |wanted: &&str| document.keys().any(|key| key.as_ref() == *wanted);
+        FORMATS.iter().find(|format| format.keys.iter().any(has)).map(|format| format.kind)
+    }
+}
+
+/// The key and value of a kind in the configuration.
+pub(super) fn spelling(kind: NetworkKind) -> &'static str {
+    Format::of(kind).spelling
+}
+
+/// A kind with its article, for messages.
+pub(super) fn noun(kind: NetworkKind) -> &'static str {
+    Format::of(kind).noun
+}
