@@ -16,11 +16,13 @@ use super::{FileUse, value};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 
 /// The feeds by their names in `feed`.
-const FEEDS: [(&str, NetworkKind); 5] = [
+const FEEDS: [(&str, NetworkKind); 7] = [
     ("aws", NetworkKind::Aws),
     ("gcp", NetworkKind::Gcp),
     ("azure", NetworkKind::Azure),
     ("oci", NetworkKind::Oci),
+    ("fastly", NetworkKind::Fastly),
+    ("cloudflare", NetworkKind::Cloudflare),
     ("geofeed", NetworkKind::Geofeed),
 ];
 
@@ -31,7 +33,7 @@ section! {
         list: Option<Text> = text("list", "path").example("\"overrides.txt\""),
 
         /// Format of the feed in `file`. `geofeed` is RFC 8805, the others are the files of the provider.
-        feed: Option<FeedSpec> = other("feed", "`aws`, `gcp`, `azure`, `oci` or `geofeed`").instead_of("list"),
+        feed: Option<FeedSpec> = other("feed", "`aws`, `gcp`, `azure`, `oci`, `fastly`, `cloudflare` or `geofeed`").instead_of("list"),
 
         /// Database in MaxMind's format: countries, cities or autonomous systems.
         mmdb: Option<Text> = text("mmdb", "path").instead_of("list"),
@@ -145,6 +147,10 @@ pub enum NetworkKind {
     Azure,
     /// `feed = "oci"`: `public_ip_ranges.json`.
     Oci,
+    /// `feed = "fastly"`: `public-ip-list`.
+    Fastly,
+    /// `feed = "cloudflare"`: `client/v4/ips`.
+    Cloudflare,
     /// `feed = "geofeed"`: RFC 8805.
     Geofeed,
     /// `mmdb`: a MaxMind DB of countries, cities or autonomous systems.

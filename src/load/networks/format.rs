@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::gather::Gather;
-use super::{Loaded, aws, azure, gcp, geofeed, list, mmdb, oci};
+use super::{Loaded, aws, azure, cloudflare, fastly, gcp, geofeed, list, mmdb, oci};
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{Network, NetworkKind};
 
@@ -61,6 +61,20 @@ const FORMATS: &[Format] = &[
         noun: "an OCI feed",
         keys: &["regions"],
         read: Reader::Text(oci::read),
+    },
+    Format {
+        kind: NetworkKind::Fastly,
+        spelling: "feed = \"fastly\"",
+        noun: "a Fastly feed",
+        keys: &["addresses", "ipv6_addresses"],
+        read: Reader::Text(fastly::read),
+    },
+    Format {
+        kind: NetworkKind::Cloudflare,
+        spelling: "feed = \"cloudflare\"",
+        noun: "a Cloudflare feed",
+        keys: &["result"],
+        read: Reader::Text(cloudflare::read),
     },
     Format {
         kind: NetworkKind::Gcp,

@@ -10,7 +10,9 @@
 
 mod aws;
 mod azure;
+mod cloudflare;
 mod continents;
+mod fastly;
 mod format;
 mod gather;
 mod gcp;

@@ -93,6 +93,18 @@ const AZURE: &str = r#"{ "changeNumber": 1, "cloud": "Public", "values": [
     "2001:db8::/32"] } }
 ] }"#;
 
+const FASTLY: &str = r#"{"addresses":["192.0.2.0/24"],
+"ipv6_addresses":["2001:db8::/32"]}"#;
+
+const CLOUDFLARE: &str = r#"{ "result": {
+  "ipv4_cidrs": [
+    "192.0.2.0/24",
+    "198.51.100.0/24"],
+  "ipv6_cidrs": [
+    "2001:db8::/32"],
+  "etag": "38f79d050aa027e3be3865e495dcc9bc" },
+  "success": true, "errors": [], "messages": [] }"#;
+
 const OCI: &str = r#"{ "last_updated_timestamp": "2026-07-29", "regions": [
   { "region": "us-phoenix-1", "cidrs": [
     { "cidr": "129.146.0.0/21", "tags": ["OCI"] },
@@ -166,6 +178,22 @@ fn azure_regions_win_over_the_tag_of_everything() {
 fn oci_entries_have_the_region_around_them() {
     let expected = ["3: 129.146.0.0/21 oci us-phoenix-1", "4: 129.146.8.0/22 oci us-phoenix-1"];
     assert_eq!(entries(&read_as(NetworkKind::Oci, OCI)), expected);
+}
+
+#[test]
+fn lists_of_a_provider_have_no_regions() {
+    let expected = ["1: 192.0.2.0/24 fastly", "2: 2001:db8::/32 fastly"];
+    assert_eq!(entries(&read_as(NetworkKind::Fastly, FASTLY)), expected);
+    let expected = ["3: 192.0.2.0/24 cloudflare", "4: 198.51.100.0/24 cloudflare", "6: 2001:db8::/32 cloudflare"];
+    assert_eq!(entries(&read_as(NetworkKind::Cloudflare, CLOUDFLARE)), expected);
+    let refused = r#"{ "success": false, "errors": [{ "code": 10000 }], "result": null }"#;
+    assert!(
+        refusal(NetworkKind::Cloudflare, refused).contains("wrong-shape"),
+        "{}",
+        refusal(NetworkKind::Cloudflare, refused)
+    );
+    assert!(refusal(NetworkKind::Fastly, CLOUDFLARE).contains("write `feed = \"cloudflare\"` for this file"));
+    assert!(refusal(NetworkKind::Cloudflare, FASTLY).contains("write `feed = \"fastly\"` for this file"));
 }
 
 #[test]
@@ -393,6 +421,11 @@ fn files_with_nothing_in_them_are_refused() {
     assert_eq!(code(NetworkKind::Gcp, b"{ \"prefixes\": [] }"), "no-prefixes");
     assert_eq!(code(NetworkKind::Azure, b"{ \"values\": [] }"), "no-prefixes");
     assert_eq!(code(NetworkKind::Oci, b"{ \"regions\": [] }"), "no-prefixes");
+    assert_eq!(code(NetworkKind::Fastly, b"{ \"addresses\": [], \"ipv6_addresses\": [] }"), "no-prefixes");
+    assert_eq!(
+        code(NetworkKind::Cloudflare, b"{ \"result\": { \"ipv4_cidrs\": [], \"ipv6_cidrs\": [] } }"),
+        "no-prefixes"
+    );
     assert_eq!(code(NetworkKind::Geofeed, b"# nothing\n"), "no-prefixes");
 }
 
@@ -489,7 +522,7 @@ proptest! {
         text in "\\PC{0,60}\\n?[é,\"\\r\\n# /.0-9a-f:]{0,60}",
     ) {
         use NetworkKind::*;
-        for kind in [List, Aws, Gcp, Azure, Oci, Geofeed, Mmdb] {
+        for kind in [List, Aws, Gcp, Azure, Oci, Fastly, Cloudflare, Geofeed, Mmdb] {
             for octets in [[start.as_bytes(), &octets].concat(), [start.as_bytes(), text.as_bytes()].concat()] {
                 if let Err(problems) = read(&network(kind), octets) {
                     prop_assert!(!render(&problems).is_empty());
@@ -500,12 +533,12 @@ proptest! {
 
     #[test]
     fn damaged_feeds_are_read_or_refused_and_never_panic(
-        which in 0..5usize,
+        which in 0..7usize,
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<char>()), 1..4),
     ) {
         let (kind, text) = [
             (NetworkKind::Aws, AWS), (NetworkKind::Gcp, GCP), (NetworkKind::Azure, AZURE), (NetworkKind::Oci, OCI),
-            (NetworkKind::Geofeed, GEOFEED),
+            (NetworkKind::Geofeed, GEOFEED), (NetworkKind::Fastly, FASTLY), (NetworkKind::Cloudflare, CLOUDFLARE),
         ][which];
         let mut characters: Vec<char> = text.chars().collect();
         for (at, character) in damage {

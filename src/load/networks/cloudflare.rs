@@ -1,0 +1,34 @@
+//! Cloudflare's list of addresses: `result.ipv4_cidrs[]` and `result.ipv6_cidrs[]`.
+//!
+//! **Not here**: `success` and `errors` of Cloudflare's API: a response without `result` is refused for its shape. The
+//! addresses of its partners in China (`jdcloud_cidrs`) are not Cloudflare's.
+
+use serde::Deserialize;
+
+use super::gather::Gather;
+use super::json::{self, Written};
+use crate::base::diagnostic::Diagnostic;
+
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow)]
+    result: Prefixes<'a>,
+}
+
+#[derive(Deserialize)]
+struct Prefixes<'a> {
+    #[serde(borrow)]
+    ipv4_cidrs: Vec<Written<'a>>,
+    #[serde(borrow)]
+    ipv6_cidrs: Vec<Written<'a>>,
+}
+
+/// Reads the feed.
+pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+    let document: Document<'_> = json::parse(gather)?;
+    let labels = gather.region("cloudflare", "");
+    for prefix in document.result.ipv4_cidrs.into_iter().chain(document.result.ipv6_cidrs) {
+        json::add(gather, prefix, labels);
+    }
+    json::require_prefixes(gather, "the feed is published at https://api.cloudflare.com/client/v4/ips")
+}

@@ -1,0 +1,27 @@
+//! Fastly's list of public addresses: `addresses[]` and `ipv6_addresses[]`.
+//!
+//! **Not here**: regions, which the list does not have.
+
+use serde::Deserialize;
+
+use super::gather::Gather;
+use super::json::{self, Written};
+use crate::base::diagnostic::Diagnostic;
+
+#[derive(Deserialize)]
+struct Document<'a> {
+    #[serde(borrow)]
+    addresses: Vec<Written<'a>>,
+    #[serde(borrow)]
+    ipv6_addresses: Vec<Written<'a>>,
+}
+
+/// Reads the feed.
+pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
+    let document: Document<'_> = json::parse(gather)?;
+    let labels = gather.region("fastly", "");
+    for prefix in document.addresses.into_iter().chain(document.ipv6_addresses) {
+        json::add(gather, prefix, labels);
+    }
+    json::require_prefixes(gather, "the feed is published at https://api.fastly.com/public-ip-list")
+}
