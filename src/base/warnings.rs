@@ -4,7 +4,7 @@
 //! **Not here**: errors, which nothing silences.
 
 /// Code and meaning.
-pub const WARNINGS: [(&str, &str); 53] = [
+pub const WARNINGS: [(&str, &str); 54] = [
     ("absent-address", "no network interface has an address under `listen`"),
     ("bad-mailbox", "the mailbox in an SOA has an `@`"),
     ("bad-ttl", "a TTL has its highest bit set, and counts as 0"),
@@ -26,6 +26,7 @@ pub const WARNINGS: [(&str, &str); 53] = [
     ("no-ttl", "a TTL is taken from the SOA's MINIMUM"),
     ("occluded", "a record is hidden by a delegation or a DNAME"),
     ("open-admin", "`[admin]` listens on all addresses of the machine"),
+    ("override-state", "overrides of operators will be lost at the next start"),
     ("private-address", "a mirror has an address that is not reachable over the internet"),
     ("repeated-address", "an address is written twice"),
     ("repeated-value", "a value is written twice in one list"),

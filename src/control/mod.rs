@@ -25,6 +25,7 @@ mod standing;
 mod store;
 pub(crate) mod view;
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::mpsc;
@@ -38,7 +39,7 @@ pub use store::FORM as STATE;
 
 use crate::base::time::UnixTime;
 use crate::config;
-use crate::files::state::{Useless, recall};
+use crate::files::state::{Useless, peek, recall};
 use crate::listen::Common;
 use crate::live::{Published, Readiness, Retransfers, Updates};
 use crate::process::state::{StateFile, StateFiles};
@@ -151,10 +152,31 @@ fn warn_of_gone(snapshot: &Snapshot) {
     }
 }
 
+/// A sentence on overrides that the next start will not find in their file; `None` if the file is whole or missing.
+///
+/// An empty file is not ours: a file of ours is replaced whole. A file system that was full or broke down leaves such files.
+pub fn loss(path: &Path) -> Option<String> {
+    match peek(path, &STATE, store::decode) {
+        Err(useless) if useless.may_be_replaced() => {
+            Some(format!("`{}` is damaged: the overrides of operators in it are lost", path.display()))
+        }
+        Ok(None) if path.exists() => {
+            Some(format!("`{}` is empty: overrides of operators that were in it are lost", path.display()))
+        }
+        _ => None,
+    }
+}
+
 /// The orders of the last run that have not ended meanwhile.
 fn recall_orders(config: &config::Control, now: UnixTime) -> Result<Standing, Useless> {
     let mut standing = match recall(&config.state, &STATE, store::decode) {
-        Ok(standing) => standing.unwrap_or_default(),
+        Ok(Some(standing)) => standing,
+        Ok(None) => {
+            if let Some(loss) = loss(&config.state) {
+                warn!("{loss}");
+            }
+            Standing::default()
+        }
         Err(useless) if !useless.may_be_replaced() => return Err(useless),
         Err(useless) => {
             warn!("the overrides of operators are lost: {useless}");

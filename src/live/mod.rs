@@ -230,7 +230,8 @@ impl<C: Fn() -> Moment> Publisher<C> {
             self.published.load().panics().map(|(horizon, family)| (Arc::from(&*horizon.name), family)).collect();
         for (horizon, family) in panics.difference(&self.panics) {
             warn!(
-                "horizon {horizon} is in panic for {family}: most of its mirrors do not answer, which looks like a fault of this                  server's network, so mirrors that are down are given"
+                "horizon {horizon} is in panic for {family}: most of its mirrors do not answer, which looks like a fault of this \
+                 server's network, so mirrors that are down are given"
             );
         }
         for (horizon, family) in self.panics.difference(&panics) {

@@ -50,7 +50,7 @@ impl Readiness {
             0 => Some("starting: the mirrors have not been looked at yet".into()),
             SERVING => self.drained().map(|order| {
                 let until = order.until.map(|until| format!(" until {}", rfc3339(until))).unwrap_or_default();
-                format!("drained by order{until}: {}", order.reason).into()
+                format!("drained by an operator{until}: {}", order.reason).into()
             }),
             _ => Some("stopping".into()),
         }
@@ -87,9 +87,12 @@ mod tests {
         readiness.drain(Some(order(None)));
         assert!(readiness.obstacle().is_some_and(|why| why.starts_with("starting")));
         readiness.serve();
-        assert_eq!(readiness.obstacle().as_deref(), Some("drained by order: new kernel"));
+        assert_eq!(readiness.obstacle().as_deref(), Some("drained by an operator: new kernel"));
         readiness.drain(Some(order(Some(UnixTime(3600)))));
-        assert_eq!(readiness.obstacle().as_deref(), Some("drained by order until 1970-01-01T01:00:00Z: new kernel"));
+        assert_eq!(
+            readiness.obstacle().as_deref(),
+            Some("drained by an operator until 1970-01-01T01:00:00Z: new kernel")
+        );
         readiness.drain(None);
         assert_eq!(readiness.obstacle(), None);
     }

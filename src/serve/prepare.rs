@@ -45,8 +45,8 @@ pub(super) struct Prepared {
     pub(super) encryption: transfer::Encryption,
 }
 
-/// The problem with a file in which a service keeps state; `None` if there is none, or if it is the service's own.
-fn check_state(named: &NamedFile) -> Option<Diagnostic> {
+/// The problem with a file in which a service keeps state; `None` if there is no file, or if it is the service's own.
+fn check_state(named: &NamedFile, purpose: &Purpose) -> Option<Diagnostic> {
     let form = match named.usage {
         FileUse::Overrides => &control::STATE,
         FileUse::ProbeState => &probe::STATE,
@@ -54,14 +54,22 @@ fn check_state(named: &NamedFile) -> Option<Diagnostic> {
         // A copy is looked at when it is loaded.
         _ => return None,
     };
-    let useless = files::state::inspect(&named.path, form).err()?;
-    let problem = Diagnostic::error("state-file", useless.to_string()).help(useless.help());
+    let problem = match files::state::inspect(&named.path, form) {
+        Err(useless) => Diagnostic::error("state-file", useless.to_string()).help(useless.help()),
+        // A start logs it itself, and at a reload the server has its overrides.
+        Ok(()) if named.usage == FileUse::Overrides && matches!(purpose, Purpose::Check) => {
+            let loss = control::loss(&named.path)?;
+            Diagnostic::warning("override-state", loss)
+                .help("restore the file, or set the overrides again after the start")
+        }
+        Ok(()) => return None,
+    };
     Some(problem.at(named.place.clone(), "the server keeps state here"))
 }
 
 /// Compiles the configuration and reads the certificates it names.
 pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) -> Result<Prepared, Vec<Diagnostic>> {
-    let mut built = compile::build_for(purpose, path, generation, &check_state)?;
+    let mut built = compile::build_for(purpose, path, generation, &|named| check_state(named, purpose))?;
     let Config { dns, registry, .. } = &built.config;
     let mut problems = Vec::new();
     let mut load = |files: Option<&TlsFiles>| match tls::load(files?, Clock::unix()) {

@@ -194,7 +194,7 @@ fn an_override_is_that_of_a_person() {
 fn a_drained_server_answers_and_is_not_ready_until_it_is_put_back() {
     let mut world = World::start();
     let ready = |world: &World| world.admin(hyper::Method::GET, "/ready", None, "");
-    let drained = |reason: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("drained by order{reason}\n"));
+    let drained = |reason: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("drained by an operator{reason}\n"));
     let serving = (StatusCode::OK, "ready\n".to_string());
     assert_eq!((ready(&world), world.server().metric("pharos_server_drained")), (serving.clone(), 0));
 
@@ -214,7 +214,7 @@ fn a_drained_server_answers_and_is_not_ready_until_it_is_put_back() {
         let status = world.ok(&["status"]);
         assert!(status.starts_with("state         drained, queries are still answered, pharos "), "{status}");
         assert!(status.contains(&format!("\ndrain         {line}\n")), "{status}");
-        assert_eq!(world.json(&["status"])["obstacle"], "drained by order: new kernel");
+        assert_eq!(world.json(&["status"])["obstacle"], "drained by an operator: new kernel");
     };
     is_drained(&world);
     world.server().wait_for(&format!("override set: the server is drained by override of {user} until removed"));
@@ -302,5 +302,24 @@ fn a_state_file_of_a_later_version_is_refused_and_stays_as_it_is() {
             std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert!(around.iter().all(|other| !other.to_string_lossy().contains(&format!("{name}."))), "{around:?}");
         std::fs::remove_file(path(name)).unwrap();
+    }
+}
+
+#[test]
+fn check_warns_of_overrides_that_will_be_lost() {
+    for (text, expected) in [
+        ("", "orders.json` is empty: overrides of operators that were in it are lost"),
+        (
+            "pharos state overrides 1\n{\"version\": 1, \"ord",
+            "orders.json` is damaged: the overrides of operators in it are lost",
+        ),
+    ] {
+        let mut world = World::start();
+        let (state, config) = (world.path("orders.json"), world.path("pharos.toml"));
+        world.kill();
+        std::fs::write(&state, text).unwrap();
+        let (said, complained) = texts(&super::pharos(&config, &["check"]));
+        assert!((said.clone() + &complained).contains(expected), "{said}{complained}");
+        assert!((said + &complained).contains("warning[override-state]"), "{complained}");
     }
 }
