@@ -24,8 +24,9 @@ use crate::base::time::UnixTime;
 use crate::files::state::{Form, folder, keep_if};
 use crate::files::{Expired, within};
 
-/// How long a write may take. A disk that works takes milliseconds; a copy of a large zone takes seconds.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a write may take. An idle disk takes milliseconds, one that writes gigabytes of others back took over ten seconds.
+/// A command waits for 30 seconds (`control::client`), so that its answer says why.
+pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The pause before a [`Keeper`] tries again: an operator who has made room sees the recovery soon.
 pub const RETRY: Duration = Duration::from_secs(10);
