@@ -263,6 +263,16 @@ fn a_full_disk_is_said_once_counted_and_got_over() {
         let again = lines.iter().filter(|line| line.contains(file) && line.contains("is written again")).count();
         assert_eq!(again, 1, "{file}: {lines:#?}");
     }
+
+    // Without another change, a text that was not written is tried again.
+    assert!(!world.inside("dd if=/dev/zero of=state/fill bs=4096").status.success(), "it fills up again");
+    world.change_above();
+    until("failures of the copy and of the hosts", || world.failing()[..2] == [1; 2]);
+    assert!(world.inside("rm state/fill").status.success());
+    until("the next try", || world.failing()[..2] == [0; 2]);
+    let copy = world.inside("cat state/copy.zone").stdout;
+    let address = format!("192.0.2.{}", world.version);
+    assert!(String::from_utf8_lossy(&copy).contains(&address), "{}", String::from_utf8_lossy(&copy));
 }
 
 /// Thaws on every way out: a frozen file system would outlive the test.

@@ -5,8 +5,9 @@
 mod common;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::server::{self, PATIENCE, Server};
@@ -22,7 +23,7 @@ const ZONE: &str = "$TTL 300\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\n
 fn start(more: &str, open_files: Option<u32>) -> (TempDir, Server) {
     let folder = TempDir::new().unwrap();
     let config = format!(
-        "[dns]\nlisten = \"127.0.0.1:0\"\n[[zone]]\nname = \"example.net\"\nfile = \"zone\"\n\
+        "[dns]\nlisten = \"127.0.0.1:0\"\ntcp-idle = \"2m\"\n[[zone]]\nname = \"example.net\"\nfile = \"zone\"\n\
          [admin]\nlisten = \"127.0.0.1:0\"\n{more}"
     );
     fs::write(folder.path().join("pharos.toml"), config).unwrap();
@@ -184,6 +185,38 @@ fn without_files_to_open_http_waits_and_dns_goes_on() {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(status(&mut stream).unwrap(), "HTTP/1.1 200");
     server.wait_for("registry connections are accepted again");
+}
+
+#[test]
+fn a_listener_without_connections_takes_the_descriptor_of_another() {
+    let Some(prlimit) = common::needs::program("prlimit", "util-linux") else { return };
+    let registry = "[registry]\nlisten = \"127.0.0.1:0\"\ncanonical = \"https://registry.example.org\"\n\
+                    blobs = \"https://www.example.net\"\n";
+    let (_folder, server) = start(registry, None);
+    let limit = |open_files: &str| {
+        let pid = server.id().to_string();
+        let limited = Command::new(&prlimit).args(["--pid", &pid, &format!("--nofile={open_files}:4096")]).status();
+        assert!(limited.unwrap().success());
+    };
+    let mut idle = TcpStream::connect(server.address(HERE)).unwrap();
+    idle.set_read_timeout(Some(PATIENCE)).unwrap();
+    let question = question(5, &[]);
+    idle.write_all(&[&(question.len() as u16).to_be_bytes(), &question[..]].concat()).unwrap();
+    let mut len = [0; 2];
+    idle.read_exact(&mut len).unwrap();
+    let mut reply = vec![0; usize::from(u16::from_be_bytes(len))];
+    idle.read_exact(&mut reply).unwrap();
+    assert_eq!(seen(&reply), Seen::Answer);
+
+    let http = server.listener("registry over HTTP", HERE);
+    limit("3");
+    let mut stream = TcpStream::connect(http).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let end = idle.read(&mut [0]);
+    let is_reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
+    assert!(matches!(end, Ok(0)) || end.as_ref().is_err_and(is_reset), "the connection of DNS stays: {end:?}");
+    limit("4096");
+    assert_eq!(status(&mut stream).unwrap(), "HTTP/1.1 200");
 }
 
 #[test]

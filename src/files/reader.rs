@@ -176,7 +176,7 @@ mod tests {
         let (end, ended) = (mpsc::channel::<()>(), mpsc::channel::<bool>());
         let stuck = within(path, Duration::from_millis(1), move |caller| {
             // As a network file system does: until somebody pulls the plug.
-            let _ = end.1.recv();
+            let _ = end.1.recv_timeout(Duration::from_secs(30));
             let _ = ended.0.send(caller.waits());
         });
         assert!(matches!(stuck, Err(Expired::Deadline(_))));

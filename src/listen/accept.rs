@@ -266,12 +266,15 @@ mod tests {
 
     fn listeners(vital: &Vital) -> (std::net::SocketAddr, Listeners) {
         let bound = crate::listen::bind(&["127.0.0.1:0".parse().unwrap()], "a test").unwrap();
-        let address = bound.addresses()[0];
+        (bound.addresses()[0], start(bound, vital))
+    }
+
+    fn start(bound: Bound, vital: &Vital) -> Listeners {
         let idle = Duration::from_secs(10);
         let limits = Limits { connections: 10, per_client: 10, beyond: Beyond::Refuse, idle };
         let common = Common::new(vital.clone());
         let terms = Terms { kind: "test", clients: Clients::new(limits), tls: None, common };
-        (address, Listeners::start(bound, terms, Faulty::default()).unwrap())
+        Listeners::start(bound, terms, Faulty::default()).unwrap()
     }
 
     #[tokio::test]
@@ -283,5 +286,18 @@ mod tests {
         let _client = TcpStream::connect(address).await.unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(30), ends.next()).await.unwrap();
         assert_eq!(ended.to_string(), "the acceptor of test connections panicked");
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_does_not_listen_any_more_ends_its_acceptor() {
+        let (vital, mut ends) = Vital::new();
+        let bound = crate::listen::bind(&["127.0.0.1:0".parse().unwrap()], "a test").unwrap();
+        let Listening::Tcp(socket) = &bound.sockets[0] else { panic!("a TCP socket") };
+        let shared = socket.try_clone().unwrap();
+        let _listeners = start(bound, &vital);
+        // As a process that shares the socket can.
+        socket2::SockRef::from(&shared).shutdown(std::net::Shutdown::Both).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(30), ends.next()).await.unwrap();
+        assert_eq!(ended.to_string(), "the acceptor of test connections ended");
     }
 }

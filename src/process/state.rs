@@ -308,7 +308,9 @@ mod tests {
         assert_eq!(files.failing()[0].1.kind, "number");
         assert!(files.counts()[0].1.failed >= 1 && files.counts()[0].1.written == 0);
         std::fs::create_dir(folder.path().join("absent")).unwrap();
+        let begun = std::time::Instant::now();
         while !files.failing().is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "it is not tried again");
             tokio::time::sleep(RETRY).await;
         }
         assert_eq!(files.counts()[0].1.written, 1);

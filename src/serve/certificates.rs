@@ -127,3 +127,63 @@ fn left(life: Option<&Life>) -> String {
     let now: UnixTime = Clock::unix();
     life.map_or_else(String::new, |life| format!("; it ends in {}", span(life.distance(now))))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+    use std::time::Instant;
+
+    use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+
+    use super::*;
+    use crate::base::diagnostic::Place;
+    use crate::config::TlsFiles;
+    use crate::tls::load;
+
+    /// Longer than a look takes on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    /// Replaces certificate and key; the certificate ends with this year.
+    fn renew(folder: &Path, last_year: i32) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["registry.example".to_string()]).unwrap();
+        params.not_after = date_time_ymd(last_year + 1, 1, 1);
+        for (name, text) in [("cert", params.self_signed(&key).unwrap().pem()), ("key", key.serialize_pem())] {
+            let beside = folder.join("new");
+            std::fs::write(&beside, text).unwrap();
+            std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600)).unwrap();
+            std::fs::rename(&beside, folder.join(name)).unwrap();
+        }
+    }
+
+    /// The sample in the page of metrics.
+    fn end(certificates: &Certificates) -> String {
+        let page = crate::telemetry::render([certificates as &dyn Collect]);
+        page.lines().find(|line| !line.starts_with('#')).unwrap_or_default().to_string()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn renewed_files_are_found_again_and_again_and_their_end_is_a_metric() {
+        let folder = tempfile::tempdir().unwrap();
+        renew(folder.path(), 2089);
+        let place = Place::whole_file(&"pharos.toml".into());
+        let (cert, key) = (folder.path().join("cert"), folder.path().join("key"));
+        let files = TlsFiles { cert, key, cert_place: place.clone(), key_place: place };
+        let (identity, _) = load(&files, Clock::unix()).unwrap();
+        let certificates = Arc::new(Certificates::default());
+        certificates.add(Watched::new(REGISTRY, Vec::new(), files, &identity, Clock::unix()));
+        let sample = |end: u64| format!("pharos_tls_certificate_not_after_seconds{{listener=\"registry\"}} {end}");
+        assert_eq!(end(&certificates), sample(3_786_912_000));
+        tokio::spawn(certificates.clone().run());
+        // The first days of 2091 and of 2092.
+        for (year, seconds) in [(2090, 3_818_448_000), (2091, 3_849_984_000)] {
+            renew(folder.path(), year);
+            let begun = Instant::now();
+            while end(&certificates) != sample(seconds) {
+                assert!(begun.elapsed() < PATIENCE, "still {}", end(&certificates));
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+    }
+}

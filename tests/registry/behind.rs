@@ -124,7 +124,8 @@ async fn skopeo_copies_a_signature_by_tag_and_by_digest() {
 }
 
 /// A registry that says of a list of referrers what its digest says, and counts what it is asked.
-struct Fake(Arc<AtomicUsize>);
+#[derive(Default)]
+pub(crate) struct Fake(pub(crate) Arc<AtomicUsize>);
 
 impl Handler for Fake {
     type Answer = pharos::http::Response;

@@ -4,12 +4,15 @@
 // A test that cannot be set up has failed.
 #![allow(clippy::unwrap_used)]
 
-#[path = "../common/needs.rs"]
-mod needs;
+#[path = "../common/mod.rs"]
+mod common;
 
 mod behind;
 mod cases;
 mod service;
 mod shapes;
+mod signatures;
 mod upstreams;
 mod world;
+
+use common::needs;

@@ -103,7 +103,7 @@ fn primary(certificate: &Certificate, transfer: &str) -> (TempDir, Server, Socke
     let folder = TempDir::new().unwrap();
     certificate.write(folder.path());
     let config = format!(
-        "{KEY}\n[dns]\nlisten = \"127.0.0.1:0\"\ntls = {{ listen = \"127.0.0.1:0\", cert = \"cert.pem\", key = \"key.pem\" }}\n\
+        "{KEY}\n[admin]\nlisten = \"127.0.0.1:0\"\n[dns]\nlisten = \"127.0.0.1:0\"\ntls = {{ listen = \"127.0.0.1:0\", cert = \"cert.pem\", key = \"key.pem\" }}\n\
          [[zone]]\nname = \"example.net\"\nfile = \"zone\"\ntransfer = {transfer}\n"
     );
     fs::write(folder.path().join("pharos.toml"), config).unwrap();
@@ -111,6 +111,12 @@ fn primary(certificate: &Certificate, transfer: &str) -> (TempDir, Server, Socke
     let server = Server::start(&folder.path().join("pharos.toml"));
     let address = server.listener("DNS over TLS", HERE);
     (folder, server, address)
+}
+
+/// The connections that clients have closed, once none is open.
+fn closed(server: &Server) -> u64 {
+    until("no connection is open", || server.metric("pharos_dns_connections") == 0);
+    server.metric("pharos_dns_connections_closed_total{reason=\"client\"}")
 }
 
 #[test]
@@ -134,10 +140,12 @@ fn rfc9103_a_certificate_is_verified_before_anything_is_sent() {
     until("we have serial 1", || serial(ours) == Some(1));
     assert_eq!(texts(ours), texts(upstream.address(HERE)));
     // As a reload asks anew: first for the SOA, then on the same connection for the changes.
+    let before = closed(&upstream);
     reload(above.path(), &upstream, 2);
     server.signal("HUP");
     until("we have serial 2", || serial(ours) == Some(2));
     assert_eq!((compared(&server, "fetched"), compared(&server, "tls-failed")), (2, 0));
+    assert_eq!(closed(&upstream) - before, 1, "RFC 9103 §6.3: the SOA and the changes come over one connection");
 }
 
 #[test]
