@@ -226,14 +226,28 @@ fn what_keeps_it_from_starting_is_said_with_a_remedy() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("error[unknown-mirror]") && text.contains("did you mean `far`"), "{text}");
 
+    // Programs that read the log get each of them as one of its lines.
+    let taken = CONFIG.replace("127.0.0.1:0", &taken);
+    let bad = CONFIG.replace("default = [\"far\"]", "default = [\"afar\"]");
+    for (config, expected) in [(&taken, "failed to listen on "), (&bad, "did you mean `far`")] {
+        let lines = logged(config, &[], &[], true);
+        assert!(lines.iter().all(|line| line.starts_with('<')), "{lines:?}");
+        assert!(lines.iter().any(|line| line.starts_with("<3>") && line.contains(expected)), "{lines:?}");
+        let lines = logged(config, &["--log-format", "json"], &[], false);
+        let objects: Vec<serde_json::Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let is_expected =
+            |object: &serde_json::Value| object["level"] == "ERROR" && object["message"].to_string().contains(expected);
+        assert!(objects.iter().any(is_expected), "{lines:?}");
+    }
+
     assert_eq!(command(folder.path()).arg("sevre").output().unwrap().status.code(), Some(2));
     pharos.stop();
 }
 
-/// The log of a server until it serves, with these arguments and variables. `journal` makes standard error the journal.
-fn logged(arguments: &[&str], variables: &[(&str, &str)], journal: bool) -> Vec<String> {
+/// The log of a server until it serves or ends, with these arguments and variables. `journal` makes standard error the journal.
+fn logged(config: &str, arguments: &[&str], variables: &[(&str, &str)], journal: bool) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("pharos.toml"), CONFIG).unwrap();
+    fs::write(folder.path().join("pharos.toml"), config).unwrap();
     fs::write(folder.path().join("blob.zone"), ZONE).unwrap();
     fs::write(folder.path().join("sites.txt"), "127.0.0.0/8\n").unwrap();
     let (reader, writer) = std::io::pipe().unwrap();
@@ -261,19 +275,19 @@ fn logged(arguments: &[&str], variables: &[(&str, &str)], journal: bool) -> Vec<
 
 #[test]
 fn the_journal_gets_priorities_and_no_times() {
-    let lines = logged(&[], &[], true);
+    let lines = logged(CONFIG, &[], &[], true);
     assert!(lines.iter().all(|line| line.starts_with("<6>") || line.starts_with("<4>")), "{lines:?}");
     assert!(lines.iter().any(|line| line.starts_with("<6>serving 1 zone")), "{lines:?}");
     // The variable of another stream says nothing of this one.
-    let lines = logged(&[], &[("JOURNAL_STREAM", "1:2")], false);
+    let lines = logged(CONFIG, &[], &[("JOURNAL_STREAM", "1:2")], false);
     assert!(lines.iter().all(|line| line.starts_with("20") && line.contains("Z ")), "{lines:?}");
 }
 
 #[test]
 fn the_log_is_json_by_option_and_by_variable() {
     for lines in [
-        logged(&["--log-format", "json"], &[("PHAROS_LOG_FORMAT", "text")], false),
-        logged(&[], &[("PHAROS_LOG_FORMAT", "json")], false),
+        logged(CONFIG, &["--log-format", "json"], &[("PHAROS_LOG_FORMAT", "text")], false),
+        logged(CONFIG, &[], &[("PHAROS_LOG_FORMAT", "json")], false),
     ] {
         for line in &lines {
             let object: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -281,12 +295,12 @@ fn the_log_is_json_by_option_and_by_variable() {
         }
         assert!(lines.last().unwrap().contains(r#""message":"serving 1 zone"#), "{lines:?}");
     }
-    let lines = logged(&[], &[("PHAROS_LOG_FORMAT", "xml")], false);
+    let lines = logged(CONFIG, &[], &[("PHAROS_LOG_FORMAT", "xml")], false);
     assert!(lines[0].contains("PHAROS_LOG_FORMAT is ignored: write `text` or `json`"), "{lines:?}");
 }
 
 #[test]
 fn commands_to_try_are_for_a_terminal() {
-    let lines = logged(&[], &[], false);
+    let lines = logged(CONFIG, &[], &[], false);
     assert!(lines.iter().all(|line| !line.contains("try: ")), "{lines:?}");
 }

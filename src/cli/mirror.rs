@@ -52,6 +52,7 @@ enum Command {
     /// Treat it as up, without regard to probes
     Up(Give),
     /// Remove the override: probes decide again
+    #[command(visible_alias = "undrain")]
     Auto {
         /// The mirror
         #[arg(value_name = "NAME")]

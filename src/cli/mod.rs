@@ -42,6 +42,7 @@ use crate::base::text::{json_escaped, shown};
 use crate::process;
 use crate::serve::{self, Failure};
 use locate::Location;
+use log::Readers;
 
 /// An authoritative split-horizon DNS server for container registries.
 ///
@@ -98,9 +99,9 @@ Examples:
   pharos check && systemctl reload pharos     reload only a valid configuration
   pharos explain 52.95.110.0/24               why clients there get their answer
   pharos explain --name www.example.net --resolver 9.9.9.9 2001:db8::/56
-  pharos explain --server 52.95.110.0/24      the answer of the running server, with health and overrides
+  pharos explain --server 52.95.110.0/24      the running server's answer, with health, overrides
   pharos mirror drain aws-use1 --reason \"new disks\" --until 2h
-  pharos server drain --reason \"new kernel\"     /ready is 503, queries are still answered
+  pharos server drain --reason \"new kernel\"   /ready is 503, queries are still answered
   pharos zone retransfer copy.example         take a primary's zone, whatever its serial";
 
 #[derive(Debug, Subcommand)]
@@ -194,8 +195,8 @@ pub fn run() -> ExitCode {
     let config = Location::new(cli.config);
     ExitCode::from(match command {
         Command::Serve => {
-            log::start(cli.log_level, cli.log_format);
-            serve(&config)
+            let readers = log::start(cli.log_level, cli.log_format);
+            serve(&config, readers)
         }
         Command::Init(args) => init::run(&args),
         Command::Check(args) => check::run(config.path(), &args),
@@ -213,20 +214,16 @@ pub fn run() -> ExitCode {
     })
 }
 
-fn serve(config: &Location) -> u8 {
+fn serve(config: &Location, readers: Readers) -> u8 {
     let found = config.find();
     info!("configuration: {found}");
-    match serve::run(&found.path) {
-        Ok(()) => OK,
-        Err(Failure::Config(problems)) => {
-            eprint!("{}", report(&problems, style_of_stderr()));
-            BAD_CONFIG
-        }
-        Err(failure) => {
-            complain(&failure, failure.help().as_deref());
-            CANNOT_START
-        }
+    let Err(failure) = serve::run(&found.path) else { return OK };
+    match (&failure, readers) {
+        (_, Readers::Programs) => serve::log_failure(&failure),
+        (Failure::Config(problems), Readers::People) => eprint!("{}", report(problems, style_of_stderr())),
+        (failure, Readers::People) => complain(failure, failure.help().as_deref()),
     }
+    if matches!(failure, Failure::Config(_)) { BAD_CONFIG } else { CANNOT_START }
 }
 
 /// Writes an error and its remedy to standard error, in whose absence nothing is lost.

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::certs::{facts_json, minute};
 use super::locate::Location;
 use super::{BAD_CONFIG, CANNOT_START, OK, complain, put, style_of_stderr};
-use crate::base::diagnostic::{Diagnostic, did_you_mean};
+use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::base::report::report;
 use crate::base::text::shown;
 use crate::config::{Canary, Config, Probe};
@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 
-    /// The port of the mirror; 443 without this option
+    /// The port of the mirror, with `--name`; 443 without this option. Without `--name` the configuration names it
     #[arg(long, value_name = "PORT", requires = "name")]
     port: Option<u16>,
 
@@ -195,11 +195,9 @@ fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<Target>), Vec<Diag
     let Some(at) = config.mirrors.iter().position(|entry| *entry.mirror.name == *target) else {
         let names = config.mirrors.iter().map(|entry| &*entry.mirror.name);
         return Err(vec![
-            Diagnostic::error("unknown-mirror", format!("mirror `{target}` is not defined")).help(did_you_mean(
-                target,
-                "defined mirrors",
-                names,
-            )),
+            Diagnostic::error("unknown-mirror", format!("mirror `{target}` is not defined"))
+                .at(Place::whole_file(&config.file), "")
+                .help(did_you_mean(target, "defined mirrors", names)),
         ]);
     };
     // The others' names need not resolve.

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::Generation;
@@ -193,6 +193,20 @@ fn told(outcome: io::Result<()>) {
 fn log_warnings(warnings: &[Diagnostic]) {
     for warning in warnings {
         warn!("{}", one_line(warning));
+    }
+}
+
+/// Logs why the service does not start or go on, each problem as one line.
+pub fn log_failure(failure: &Failure) {
+    let Failure::Config(problems) = failure else {
+        let help = failure.help().map(|help| format!("; {help}")).unwrap_or_default();
+        return error!("{failure}{help}");
+    };
+    for problem in problems {
+        match problem.is_error() {
+            true => error!("{}", one_line(problem)),
+            false => warn!("{}", one_line(problem)),
+        }
     }
 }
 

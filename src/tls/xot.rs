@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::dial::{DialError, DialerError, tls_error};
+use crate::files;
 
 /// The application protocol of DNS over TLS, which RFC 9103 §7.1 requires of transfers.
 const PROTOCOL: &[u8] = b"dot";
@@ -44,7 +45,7 @@ pub enum XotError {
 impl fmt::Display for XotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            XotError::Connect(error) => error.fmt(f),
+            XotError::Connect(error) => f.write_str(&files::words(error)),
             XotError::Tls(DialError::Certificate { fault, .. }) => write!(f, "its certificate is refused: {fault}"),
             XotError::Tls(DialError::Connect(fault)) => write!(f, "the TLS handshake fails: {fault}"),
             XotError::Tls(DialError::Handshake(fault)) => write!(f, "the TLS handshake fails: {fault}"),

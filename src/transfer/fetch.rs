@@ -23,6 +23,7 @@ use super::inbound::{self, Inbound, Progress, Refusal, Signed};
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::base::tsig::Key;
+use crate::files;
 use crate::process::Clock;
 use crate::process::work::{self, Lane};
 use crate::tls::{Xot, XotError};
@@ -94,7 +95,7 @@ pub(super) enum FetchError {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FetchError::Io(error) => error.fmt(f),
+            FetchError::Io(error) => f.write_str(&files::words(error)),
             FetchError::Silent => f.write_str("no answer in time"),
             FetchError::Tls(error) => error.fmt(f),
             FetchError::Signature(error) => error.fmt(f),

@@ -45,8 +45,16 @@ pub(super) enum Format {
     Json,
 }
 
+/// The readers of standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readers {
+    People,
+    /// Each line is to be one of the log.
+    Programs,
+}
+
 /// Starts logging. To be called once. `format` is that of the command line.
-pub(super) fn start(level: Level, format: Option<Format>) {
+pub(super) fn start(level: Level, format: Option<Format>) -> Readers {
     let level = match level {
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,
@@ -67,6 +75,7 @@ pub(super) fn start(level: Level, format: Option<Format>) {
         (Format::Text, false) => Form::People(style_of_stderr()),
         (format, priority) => Form::Program(Lines { json: format == Format::Json, priority }),
     };
+    let readers = if matches!(form, Form::People(_)) { Readers::People } else { Readers::Programs };
     subscriber(level, targets, &form, std::io::stderr).init();
     if is_wrong {
         warn!("{LIBRARIES} is ignored: write it as `quinn=debug,hickory_net=warn`");
@@ -85,6 +94,7 @@ pub(super) fn start(level: Level, format: Option<Format>) {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         error!(at = place, "a fault in pharos, please report it: {message}");
     }));
+    readers
 }
 
 /// Whether standard error is the journal: `JOURNAL_STREAM` names its device and inode (systemd.exec(5)). A process that
