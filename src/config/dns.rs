@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: the connections of one client are not more than those of all.
 //! **Not here**: encrypted transports ([`super::encrypted`]); addresses that are listened on twice
-//! ([`super::check::listeners`]).
+//! ([`super::check`]).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;

@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: ids of mirrors and sources index the lists of the config.
 //! **Not here**: the rules ([`super::rules`]); weights and distances ([`super::rankings`]); families that some clients would lack
-//! ([`super::check::families`]).
+//! ([`super::check`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -153,17 +153,17 @@ pub struct Config {
     pub probe: Option<Probe>,
     /// `[resolver]`, or its defaults.
     pub resolver: Resolver,
-    /// `[keys.*]`, in file order: [`KeyId`] is an index into it.
+    /// `[keys.*]`, in file order: [`KeyId`](crate::base::ids::KeyId) is an index into it.
     pub keys: Vec<Key>,
     /// `[[zone]]`, in file order.
     pub zones: Vec<Zone>,
-    /// `https` of steered owners, in file order: [`ServiceId`] is an index into it.
+    /// `https` of steered owners, in file order: [`ServiceId`](crate::base::ids::ServiceId) is an index into it.
     pub services: Vec<Service>,
-    /// `[networks]`, in file order: [`SourceId`] is an index into it.
+    /// `[networks]`, in file order: [`SourceId`](crate::base::ids::SourceId) is an index into it.
     pub networks: Vec<Network>,
-    /// `[mirrors.*]`, in file order: [`MirrorId`] is an index into it.
+    /// `[mirrors.*]`, in file order: [`MirrorId`](crate::base::ids::MirrorId) is an index into it.
     pub mirrors: Vec<MirrorEntry>,
-    /// `[horizons.*]`, in file order: [`HorizonId`] is an index into it.
+    /// `[horizons.*]`, in file order: [`HorizonId`](crate::base::ids::HorizonId) is an index into it.
     pub horizons: Vec<Horizon>,
     /// Every address under a `listen`, of all tables.
     pub written_addresses: Vec<Placed<SocketAddr>>,

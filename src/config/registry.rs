@@ -1,7 +1,7 @@
 //! `[registry]`: the companion HTTP listener, and the places to which it redirects pull clients.
 //!
 //! **Invariants**: with `direct`, each mirror of the horizon has a host; mirrors are asked for blobs only if they are probed.
-//! **Not here**: upstreams that would send clients back ([`super::check::upstreams`]); the redirects ([`crate::registry`]).
+//! **Not here**: upstreams that would send clients back ([`super::check`]); the redirects ([`crate::registry`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
