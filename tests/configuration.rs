@@ -248,6 +248,20 @@ fn init_writes_nothing_if_one_of_its_files_exists() {
 }
 
 #[test]
+fn init_names_the_remedy_if_its_folder_cannot_be_made() {
+    let folder = Folder::new(&[("file", "")]);
+    for place in ["file", "/proc/none"] {
+        let (code, _, stderr) = folder.said(&format!("init {place}"));
+        assert_eq!(code, Some(1));
+        assert!(
+            stderr.contains(&format!("failed to write `{place}`")) && !stderr.contains("already exist in"),
+            "{stderr}"
+        );
+        assert!(stderr.contains("help: name a folder"), "{stderr}");
+    }
+}
+
+#[test]
 fn the_sample_serves_and_takes_overrides_without_root() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = ["pharos.toml", "zones/blob.k8s.io.zone", "zones/networks/overrides.txt"];

@@ -207,6 +207,18 @@ fn a_state_folder_that_cannot_be_used_fails_check() {
     }
 }
 
+#[test]
+fn a_socket_folder_that_does_not_exist_fails_check() {
+    let control = |socket: &str| format!("[control]\nsocket = \"{socket}\"\nstate = \"overrides\"\n");
+    let world = World::new(&control("none/c.sock"));
+    let (said, code) = world.check();
+    let folder = world.path("none");
+    let missing = format!("`none/c.sock` cannot be made: its folder `{}` does not exist", folder.display());
+    assert!(code == 1 && said.contains(&missing) && said.contains("RuntimeDirectory="), "{said}");
+    fs::create_dir(folder).unwrap();
+    assert_eq!(world.check().1, 0);
+}
+
 /// Every key that names a file which is read, with the file.
 const READ: [(&str, &str); 10] = [
     ("[networks]\nnet = { list = \"read\" }\n", "list"),

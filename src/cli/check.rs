@@ -11,6 +11,7 @@ use super::layout::Layout;
 use super::{BAD_CONFIG, OK, put};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::{excerpts, report_json};
+use crate::base::rr::Ede;
 use crate::serve;
 use crate::snapshot::Snapshot;
 use crate::zone::Zone;
@@ -77,6 +78,10 @@ fn summary(snapshot: &Snapshot, layout: Layout) -> String {
         text += &layout.table(head, 10, &rows, |_, _, _| None);
     };
     let zone = |zone: &Zone| {
+        if !zone.is_available() {
+            let why = if zone.lack() == Some(Ede::NotReady) { "not fetched yet" } else { "no usable copy" };
+            return vec![zone.apex().to_string(), why.to_string(), String::new(), String::new()];
+        }
         let (records, steered) = (record_count(zone), steered_count(zone));
         vec![
             zone.apex().to_string(),
@@ -241,6 +246,11 @@ mirrors   aws-use1   192.0.2.10 192.0.2.11 2001:db8:a::10
         write("pharos.toml", &allowed.replace("192.0.2.2", "10.0.0.2"));
         let (text, strict) = code(true);
         assert!(strict == BAD_CONFIG && text.contains("warning[private-address]"), "{text}");
+        // A zone that is still to be fetched has no name servers to warn of.
+        let copy = "[[zone]]\nname = \"copy.example\"\nfile = \"copy\"\nprimaries = [\"192.0.2.1\"]\n";
+        write("pharos.toml", &format!("{}{copy}", config("")));
+        let (text, fine) = code(true);
+        assert!(fine == OK && text.contains("copy.example  not fetched yet\n"), "{text}");
         // One cause is one warning, whatever follows from it and however often it is named.
         let rule = |asn| format!("{{ asn = {asn}, mirrors = \"one\" }}");
         let rules = format!("rules = [\n{}\n]", [rule(64500), rule(64500), rule(64500)].join(",\n"));

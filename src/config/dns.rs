@@ -68,8 +68,7 @@ section! {
             .default(1024)
             .example("4096"),
 
-        /// Connections at once from one IPv4 address or IPv6 /64. When full, this client's connection idle longest is
-        /// closed.
+        /// Connections at once from one IPv4 address or IPv6 /64. When full, a new connection of this client is refused.
         ///
         /// A large resolver site opens tens of connections at once. A sixteenth of all means that sixteen hostile clients
         /// are needed to fill the server.

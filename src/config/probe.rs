@@ -245,8 +245,10 @@ impl Check<'_> {
     }
 
     fn check_canary(&mut self, spec: &CanarySpec) -> Option<Canary> {
-        let (repository, digest, size) = (spec.repository.as_ref()?, spec.digest.as_ref()?, spec.size?);
-        let canary = Canary::new(&repository.value, &digest.value, size);
+        let digest = spec.digest.as_ref()?;
+        // Judge the digest without the other two, which have problems of their own.
+        let repository = spec.repository.as_ref().map_or("", |repository| &repository.value);
+        let canary = Canary::new(repository, &digest.value, spec.size.unwrap_or(1));
         if canary.is_none() {
             self.report(
                 Diagnostic::error("bad-digest", format!("`{}` is not a SHA-256 digest", digest.value))
@@ -254,6 +256,6 @@ impl Check<'_> {
                     .help("write `sha256:` and 64 hexadecimal digits in lower case"),
             );
         }
-        canary
+        canary.filter(|_| spec.repository.is_some() && spec.size.is_some())
     }
 }

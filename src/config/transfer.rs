@@ -5,7 +5,7 @@
 //!
 //! **Not here**: transferring ([`crate::transfer`]).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -298,17 +298,24 @@ impl Check<'_> {
     }
 
     fn check_server_at(&mut self, text: &Text, port: u16) -> Option<SocketAddr> {
-        self.parse(text, |text| match text.parse::<IpAddr>() {
-            Ok(ip) => Ok(SocketAddr::new(ip, port)),
-            Err(_) => value::socket_address(text),
-        })
+        self.parse(text, |text| value::server_address(text, port))
     }
 
     /// The parts of a party.
     fn split(&mut self, text: &Text) -> Option<Parts> {
         let (mut address, mut key, mut tls) = (None, None, None);
+        let mut is_nameless = false;
         for word in text.value.split_whitespace() {
             let placed = |value: &str| Placed { value: value.into(), place: text.place.clone() };
+            if let "tls:" | "key:" = word {
+                self.report(
+                    Diagnostic::error("bad-party", format!("`{word}` of `{}` has no name", text.value))
+                        .at(text.place.clone(), "a name is missing")
+                        .help(format!("write it without a space: `{word}NAME`")),
+                );
+                is_nameless = true;
+                continue;
+            }
             if let Some(name) = word.strip_prefix("tls:").filter(|_| tls.is_none()) {
                 tls = Some(placed(name));
                 continue;
@@ -331,6 +338,11 @@ impl Check<'_> {
                     return None;
                 }
             }
+        }
+        if is_nameless {
+            // The caller checks the address only of a party that is complete.
+            let _ = address.and_then(|address| self.parse(&address, value::server_or_prefix));
+            return None;
         }
         if address.is_none() && key.is_none() && tls.is_none() {
             self.report(

@@ -193,7 +193,8 @@ impl From<ReadError> for io::Error {
 impl ReadError {
     /// The remedy.
     pub fn help(&self, path: &Path) -> String {
-        let path = path.display();
+        let absolute = std::path::absolute(path);
+        let path = absolute.as_deref().unwrap_or(path).display();
         match self {
             ReadError::Missing => {
                 format!("relative paths start at the folder of the config file: looked for `{path}`")

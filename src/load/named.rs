@@ -76,25 +76,42 @@ fn identity(named: &NamedFile) -> Option<Identity> {
 
 /// The problem with the folder of a file that the server writes; `None` if files can be made there.
 fn check_folder(named: &NamedFile) -> Option<Diagnostic> {
-    if named.usage == FileUse::Socket || !named.usage.is_written() {
+    let is_socket = named.usage == FileUse::Socket;
+    if !is_socket && !named.usage.is_written() {
+        return None;
+    }
+    // A supervisor makes a folder of /run for the user of the server, and only when the server starts.
+    if is_socket && named.path.starts_with("/run") {
         return None;
     }
     let folder = folder(&named.path);
-    let shown = folder.display();
+    // `.` names no folder in a log.
+    let absolute = std::path::absolute(folder);
+    let shown = absolute.as_deref().unwrap_or(folder).display();
+    let mut help = match is_socket {
+        true => {
+            "make the folder, writable for the user that pharos runs as; it is `RuntimeDirectory=` in a systemd unit"
+        }
+        false => {
+            "make the folder, writable for the user that pharos runs as; it is `StateDirectory=` in a systemd unit"
+        }
+    };
     let why = match files::look_up(folder) {
         Ok(facts) if facts.nature != Nature::Folder => format!("`{shown}` is {}, not a folder", facts.nature),
         Ok(_) => match files::check_writable(folder) {
             Ok(()) => return None,
-            Err(error) => format!("user {} cannot write to its folder `{shown}`: {error}", files::user()),
+            Err(error) => {
+                help = "let the user that pharos runs as write to the folder, or name another one";
+                format!("user {} cannot write to its folder `{shown}`: {error}", files::user())
+            }
         },
         Err(ReadError::Missing) => format!("its folder `{shown}` does not exist"),
         Err(error) => format!("its folder `{shown}`: {error}"),
     };
-    Some(
-        Diagnostic::error("state-folder", format!("`{}` cannot be kept: {why}", named.file))
-            .at(named.place.clone(), "the server writes this file")
-            .help(
-                "make the folder, writable for the user that pharos runs as; it is `StateDirectory=` in a systemd unit",
-            ),
-    )
+    let (verb, label) = match is_socket {
+        true => ("made", "the server makes this socket"),
+        false => ("kept", "the server writes this file"),
+    };
+    let problem = Diagnostic::error("state-folder", format!("`{}` cannot be {verb}: {why}", named.file));
+    Some(problem.at(named.place.clone(), label).help(help))
 }

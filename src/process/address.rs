@@ -34,6 +34,9 @@ pub fn means_absent(error: &io::Error) -> bool {
 /// The reason why a port cannot be had.
 pub fn reason(error: &io::Error, holder: Option<&Holder>) -> String {
     match (holder, error.kind()) {
+        (Some(holder), _) if holder.pid == std::process::id() => {
+            "another key of the configuration has the port".to_string()
+        }
         (Some(Holder { pid, command }), _) => format!("`{command}` (process {pid}) has the port"),
         (None, io::ErrorKind::AddrInUse) => "another process has the port".to_string(),
         (None, io::ErrorKind::PermissionDenied) => "permission denied".to_string(),
@@ -52,6 +55,9 @@ pub fn remedy(address: SocketAddr, option: &str, error: &io::Error, holder: Opti
                 "list the addresses to serve instead of the wildcard address, or set `DNSStubListener=no` in \
                  resolved.conf"
                     .to_string()
+            }
+            Some(holder) if holder.pid == std::process::id() => {
+                format!("choose another address or port in `{option}`, or in the other `listen` with port {port}")
             }
             Some(_) => format!("stop that process, or choose another address or port in `{option}`"),
             None => format!("`ss -lptun 'sport = :{port}'` as root shows which"),

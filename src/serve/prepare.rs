@@ -131,6 +131,10 @@ pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) ->
 fn warn_of_single_server(zone: &Zone, snapshot: &Snapshot) -> Option<Diagnostic> {
     let name = zone.name.as_name();
     let (_, served) = snapshot.zones.find(name, &name.suffixes()).filter(|(_, served)| served.apex() == name)?;
+    // No copy has come: the NS record is that of the placeholder.
+    if !served.is_available() {
+        return None;
+    }
     let servers = served.nodes().next()?.rrset(Rtype::NS)?;
     let problem = || {
         Diagnostic::warning("single-ns", format!("zone `{name}` has one name server"))

@@ -63,7 +63,7 @@ fn write(folder: &Path) -> Result<(), Failure> {
     }
     let failed = |what: &Path, error: std::io::Error| Failure {
         message: format!("failed to write `{}`: {}", what.display(), words(&error)),
-        help: None,
+        help: Some("name a folder that this user can make and write to: `pharos init FOLDER`"),
     };
     std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
     for (at, ((_, text), path)) in FILES.iter().zip(&paths).enumerate() {
@@ -82,7 +82,8 @@ fn write(folder: &Path) -> Result<(), Failure> {
 
 /// Whether a name is taken, by a link to nowhere too.
 fn is_taken(path: &Path) -> bool {
-    !path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    // The folder may be a file: making it tells so.
+    !path.symlink_metadata().is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
 }
 
 /// What was written, and the commands to go on with.

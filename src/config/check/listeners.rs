@@ -1,11 +1,12 @@
 //! Addresses that are listened on: none twice, over TCP or over UDP.
 
-use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::Placed;
+use crate::config::dns::DNS_LISTEN;
 use crate::config::spec::{Spec, Text};
 use crate::config::value::{self, Fault};
 
@@ -36,37 +37,79 @@ impl Check<'_> {
 
     /// No address is listened on twice, over TCP or over UDP.
     pub(super) fn check_listeners(&mut self, spec: &Spec) {
-        let dns = || spec.dns.listen.iter().flatten();
+        let written = || spec.dns.listen.iter().flatten();
         let tls = spec.dns.tls.iter().flat_map(|tls| &tls.listen);
         let https = spec.dns.https.iter().flat_map(|https| &https.listen);
         let registry = spec.registry.iter().flat_map(|registry| &registry.listen);
         let admin = spec.admin.iter().flat_map(|admin| &admin.listen);
         let quic = spec.dns.quic.iter().flat_map(|quic| &quic.listen);
-        self.check_distinct(dns().chain(tls).chain(https).chain(registry).chain(admin));
-        // Over UDP. An address that `[dns] listen` has twice has been reported.
-        let mut seen = HashSet::new();
-        self.check_distinct(dns().filter(|text| seen.insert(&text.value)).chain(quic));
+        // A misspelt or malformed `listen` does not mean the default.
+        let has_default = spec.dns.listen.is_none() && !self.has_lost_reference("wrong-type");
+        let default: &[SocketAddr] = if has_default { &DNS_LISTEN } else { &[] };
+        let (mut tcp, mut udp) = (Taken::default(), Taken::default());
+        for address in default {
+            tcp.take(*address, None);
+            udp.take(*address, None);
+        }
+        self.check_distinct(&mut tcp, written().chain(tls).chain(https).chain(registry).chain(admin));
+        // Those of `[dns] listen` have been compared with each other over TCP.
+        for text in written() {
+            let _ = text.value.parse().map(|address| udp.take(address, Some(&text.place)));
+        }
+        self.check_distinct(&mut udp, quic);
     }
 
-    /// Port 0 is a port of its own each time.
-    fn check_distinct<'t>(&mut self, texts: impl Iterator<Item = &'t Text>) {
-        let mut first: HashMap<SocketAddr, &Place> = HashMap::new();
+    fn check_distinct<'t>(&mut self, taken: &mut Taken<'t>, texts: impl Iterator<Item = &'t Text>) {
         for text in texts {
             let Ok(address) = text.value.parse::<SocketAddr>() else { continue };
-            if address.port() == 0 {
-                continue;
-            }
-            match first.get(&address) {
-                None => {
-                    first.insert(address, &text.place);
-                }
-                Some(before) => self.problems.push(
-                    Diagnostic::error("duplicate-listen", format!("`{address}` is listened on twice"))
-                        .at(text.place.clone(), "again here")
-                        .related((*before).clone(), "first here")
-                        .help("remove one of the two, or use another port"),
-                ),
-            }
+            let Some((before, place)) = taken.take(address, Some(&text.place)) else { continue };
+            let how = match before == address {
+                true => "is listened on twice".to_string(),
+                false => format!("overlaps with `{before}`"),
+            };
+            let problem = |message| Diagnostic::error("duplicate-listen", message);
+            self.report(match place {
+                Some(place) => problem(format!("`{address}` {how}"))
+                    .at(text.place.clone(), "again here")
+                    .related(place.clone(), "first here")
+                    .help("remove one of the two, or use another port"),
+                None => problem(format!("`{address}` {how}, a default address of `[dns] listen`"))
+                    .at(text.place.clone(), "DNS has this port")
+                    .help("use another port, or write `listen` under `[dns]` with another one"),
+            });
         }
+    }
+}
+
+/// The addresses of one transport so far, each with its place. `None` is a default.
+#[derive(Default)]
+struct Taken<'t> {
+    addresses: HashMap<SocketAddr, Option<&'t Place>>,
+    /// The first address of each port and family (true for IPv6), so that a wildcard address is compared with one alone.
+    ports: HashMap<(u16, bool), SocketAddr>,
+}
+
+impl<'t> Taken<'t> {
+    /// Adds an address. Returns the one before it that the system would not let be bound beside it.
+    ///
+    /// Port 0 is a port of its own each time. A socket of `[::]` has IPv6 alone, so that families do not overlap.
+    fn take(&mut self, address: SocketAddr, place: Option<&'t Place>) -> Option<(SocketAddr, Option<&'t Place>)> {
+        if address.port() == 0 {
+            return None;
+        }
+        let wildcard = match address {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        };
+        let family = (address.port(), address.is_ipv6());
+        let same = [address, SocketAddr::new(wildcard, address.port())].into_iter();
+        let before = same
+            .chain(self.ports.get(&family).copied().filter(|_| address.ip().is_unspecified()))
+            .find_map(|before| Some((before, *self.addresses.get(&before)?)));
+        if before.is_none() {
+            self.addresses.insert(address, place);
+            self.ports.entry(family).or_insert(address);
+        }
+        before
     }
 }

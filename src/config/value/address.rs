@@ -1,6 +1,6 @@
 //! Addresses and prefixes.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Fault;
 use crate::base::name::NameBuf;
@@ -18,12 +18,56 @@ pub(in crate::config) fn socket_address(text: &str) -> Result<SocketAddr, Fault>
                 format!("did you mean `[{address}]:{port}`? an IPv6 address is in brackets before its port")
             }
             _ if text.parse::<IpAddr>().is_ok() => format!("add the port: `[{text}]:PORT`"),
+            Some((address, port)) if is_number(port) && address.parse::<Ipv4Addr>().is_ok() => PORT_RANGE.to_string(),
+            Some((address, port)) if is_number(port) && is_bracketed(address) => PORT_RANGE.to_string(),
             Some(("", port)) => format!("write `0.0.0.0:{port}` for all IPv4 addresses, `[::]:{port}` for all of IPv6"),
             Some(("localhost", port)) => format!("write addresses: `127.0.0.1:{port}` and `[::1]:{port}`"),
             _ => "write an address and a port, like `127.0.0.1:5300` or `[::1]:5300`".to_string(),
         };
         Fault::new("bad-address", format!("`{text}` is not an address with a port"), "not a listen address", help)
     })
+}
+
+/// The range of ports, for the help of a port beyond it.
+const PORT_RANGE: &str = "ports are 0 to 65535";
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|octet| octet.is_ascii_digit())
+}
+
+fn is_bracketed(address: &str) -> bool {
+    let inner = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
+}
+
+/// The address of a server to send to: with a port, or with the default one.
+pub(in crate::config) fn server_address(text: &str, default_port: u16) -> Result<SocketAddr, Fault> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, default_port));
+    }
+    text.parse().map_err(|_| {
+        let help = match text.rsplit_once(':') {
+            Some((address, port))
+                if is_number(port) && (address.parse::<Ipv4Addr>().is_ok() || is_bracketed(address)) =>
+            {
+                "ports are 1 to 65535".to_string()
+            }
+            None if NameBuf::parse(text).is_ok() && text.contains(|letter: char| letter.is_ascii_alphabetic()) => {
+                "write its address: names of servers are not resolved here".to_string()
+            }
+            _ => "write an address like `192.0.2.1`, `192.0.2.1:5353` or `[2001:db8::1]:5353`".to_string(),
+        };
+        Fault::new("bad-address", format!("`{text}` is not the address of a server"), "not an address", help)
+    })
+}
+
+/// Either an address of a server or a prefix of clients.
+pub(in crate::config) fn server_or_prefix(text: &str) -> Result<(), Fault> {
+    match address_or_prefix(text) {
+        Err(fault) if text.contains('/') => Err(fault),
+        Err(_) => server_address(text, 53).map(drop),
+        Ok(_) => Ok(()),
+    }
 }
 
 /// An address and port to listen on for DNS that is encrypted.
@@ -105,7 +149,18 @@ mod tests {
         assert!(fault(socket_address("::1")).ends_with("add the port: `[::1]:PORT`"));
         assert!(fault(socket_address(":53")).contains("`0.0.0.0:53`"));
         assert!(fault(socket_address("localhost:53")).contains("`127.0.0.1:53`"));
-        assert!(fault(socket_address("127.0.0.1:99999")).contains("like `127.0.0.1:5300`"));
+        assert!(fault(socket_address("127.0.0.1:99999")).contains("0 to 65535"));
+        assert!(fault(socket_address("[::1]:99999")).contains("0 to 65535"));
+        assert!(fault(socket_address("127.0.0.1:x")).contains("like `127.0.0.1:5300`"));
+    }
+
+    #[test]
+    fn servers_need_an_address_and_have_a_default_port() {
+        assert_eq!(server_address("192.0.2.1", 53), Ok("192.0.2.1:53".parse().unwrap()));
+        assert_eq!(server_address("[2001:db8::1]:5353", 53), Ok("[2001:db8::1]:5353".parse().unwrap()));
+        assert!(fault(server_address("ns.example.org", 53)).ends_with("names of servers are not resolved here"));
+        assert!(fault(server_address("192.0.2.1:99999", 53)).ends_with("1 to 65535"));
+        assert!(fault(server_address("?", 53)).contains("`192.0.2.1:5353`"));
     }
 
     #[test]

@@ -11,7 +11,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(super) use address::{address_or_prefix, encrypted_address, mirror_address, prefix, socket_address};
+pub(super) use address::{
+    address_or_prefix, encrypted_address, mirror_address, prefix, server_address, server_or_prefix, socket_address,
+};
 pub(super) use geography::{continent, country, subdivision};
 pub(super) use url::{host_of, page, port_of, upstream};
 
