@@ -157,6 +157,17 @@ pub enum NetworkKind {
     Mmdb,
 }
 
+impl NetworkKind {
+    /// The key and value of the kind in a configuration.
+    pub fn spelling(self) -> String {
+        match FEEDS.iter().find(|(_, kind)| *kind == self) {
+            Some((name, _)) => format!("feed = \"{name}\""),
+            None if self == NetworkKind::Mmdb => "mmdb = …".to_string(),
+            None => "list = …".to_string(),
+        }
+    }
+}
+
 impl Check<'_> {
     pub(super) fn check_network(&mut self, spec: &Named<NetworkSpec>) -> Option<Network> {
         let name = self.parse(&spec.name, value::word);

@@ -15,8 +15,6 @@ use crate::config::{Network, NetworkKind};
 /// A kind of file.
 pub(super) struct Format {
     kind: NetworkKind,
-    /// The key and value for it in the configuration.
-    spelling: &'static str,
     /// Its name in messages, with its article.
     noun: &'static str,
     /// Outermost keys of its document, each of which tells it from the documents of the rows below. Empty if it is not JSON.
@@ -34,69 +32,30 @@ pub(super) enum Reader {
 }
 
 const FORMATS: &[Format] = &[
-    Format {
-        kind: NetworkKind::List,
-        spelling: "list = …",
-        noun: "a list of prefixes",
-        keys: &[],
-        read: Reader::Text(list::read),
-    },
+    Format { kind: NetworkKind::List, noun: "a list of prefixes", keys: &[], read: Reader::Text(list::read) },
     Format {
         kind: NetworkKind::Aws,
-        spelling: "feed = \"aws\"",
         noun: "an AWS feed",
         keys: &["ipv6_prefixes", "createDate"],
         read: Reader::Text(aws::read),
     },
-    Format {
-        kind: NetworkKind::Azure,
-        spelling: "feed = \"azure\"",
-        noun: "an Azure feed",
-        keys: &["values"],
-        read: Reader::Text(azure::read),
-    },
-    Format {
-        kind: NetworkKind::Oci,
-        spelling: "feed = \"oci\"",
-        noun: "an OCI feed",
-        keys: &["regions"],
-        read: Reader::Text(oci::read),
-    },
+    Format { kind: NetworkKind::Azure, noun: "an Azure feed", keys: &["values"], read: Reader::Text(azure::read) },
+    Format { kind: NetworkKind::Oci, noun: "an OCI feed", keys: &["regions"], read: Reader::Text(oci::read) },
     Format {
         kind: NetworkKind::Fastly,
-        spelling: "feed = \"fastly\"",
         noun: "a Fastly feed",
         keys: &["addresses", "ipv6_addresses"],
         read: Reader::Text(fastly::read),
     },
     Format {
         kind: NetworkKind::Cloudflare,
-        spelling: "feed = \"cloudflare\"",
         noun: "a Cloudflare feed",
         keys: &["result"],
         read: Reader::Text(cloudflare::read),
     },
-    Format {
-        kind: NetworkKind::Gcp,
-        spelling: "feed = \"gcp\"",
-        noun: "a GCP feed",
-        keys: &["prefixes"],
-        read: Reader::Text(gcp::read),
-    },
-    Format {
-        kind: NetworkKind::Geofeed,
-        spelling: "feed = \"geofeed\"",
-        noun: "a geofeed",
-        keys: &[],
-        read: Reader::Text(geofeed::read),
-    },
-    Format {
-        kind: NetworkKind::Mmdb,
-        spelling: "mmdb = …",
-        noun: "a MaxMind DB",
-        keys: &[],
-        read: Reader::Database(mmdb::read),
-    },
+    Format { kind: NetworkKind::Gcp, noun: "a GCP feed", keys: &["prefixes"], read: Reader::Text(gcp::read) },
+    Format { kind: NetworkKind::Geofeed, noun: "a geofeed", keys: &[], read: Reader::Text(geofeed::read) },
+    Format { kind: NetworkKind::Mmdb, noun: "a MaxMind DB", keys: &[], read: Reader::Database(mmdb::read) },
 ];
 
 impl Format {
@@ -110,11 +69,6 @@ impl Format {
         let has = |wanted: &&str| document.keys().any(|key| key.as_ref() == *wanted);
         FORMATS.iter().find(|format| format.keys.iter().any(has)).map(|format| format.kind)
     }
-}
-
-/// The key and value of a kind in the configuration.
-pub(super) fn spelling(kind: NetworkKind) -> &'static str {
-    Format::of(kind).spelling
 }
 
 /// A kind with its article, for messages.

@@ -12,7 +12,7 @@ use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::format::{Format, noun, spelling};
+use super::format::{Format, noun};
 use super::gather::Gather;
 use super::text::Text;
 use crate::base::diagnostic::Diagnostic;
@@ -110,7 +110,7 @@ fn explain(network: &Network, text: &Text<'_>, error: &serde_json::Error) -> Dia
 /// The error of a feed that is read as another's.
 pub(super) fn wrong_feed(network: &Network, is: NetworkKind) -> Diagnostic {
     let message = format!("`{}` is {}, not {}", network.file, noun(is), noun(network.kind));
-    super::about(network, "wrong-feed", message).help(format!("write `{}` for this file", spelling(is)))
+    super::about(network, "wrong-feed", message).help(format!("write `{}` for this file", is.spelling()))
 }
 
 /// The feed that a document looks like, by its outermost keys.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
 use serde::Deserialize;
 
-use super::{Loaded, about, continents, json, spelling};
+use super::{Loaded, about, continents, json};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::geo::Coordinates;
 use crate::base::ids::LabelsId;
@@ -215,7 +215,7 @@ fn refuse_other_files(network: &Network, octets: &[u8]) -> Result<(), Vec<Diagno
         [b'{', ..] => match str::from_utf8(octets).ok().and_then(json::likely_kind) {
             Some(kind) => json::wrong_feed(network, kind),
             None => about(network, "not-database", format!("`{file}` is JSON, not a MaxMind DB"))
-                .help(format!("`{}` is for `.mmdb` files", spelling(NetworkKind::Mmdb))),
+                .help(format!("`{}` is for `.mmdb` files", NetworkKind::Mmdb.spelling())),
         },
         _ => about(network, "truncated-file", format!("`{file}` is cut short, or is not a MaxMind DB"))
             .help("the metadata at the end of a database is missing; download it again"),

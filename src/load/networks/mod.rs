@@ -31,7 +31,7 @@ use crate::config::{Network, NetworkKind};
 use crate::files::{self, Contents, Kind, ReadError};
 use crate::networks::Source;
 
-use format::{Format, Reader, noun, spelling};
+use format::{Format, Reader, noun};
 use gather::Gather;
 use text::Text;
 

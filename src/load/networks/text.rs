@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{about, mmdb, noun, spelling};
+use super::{about, mmdb, noun};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::{Network, NetworkKind};
 
@@ -102,7 +102,7 @@ fn not_text(network: &Network, octets: &[u8], valid: usize) -> Diagnostic {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => problem("is UTF-16", "save it as UTF-8".to_string()),
         [0x1f, 0x8b, ..] => problem("is compressed", "unpack it with gunzip".to_string()),
         _ if mmdb::is_database(octets) => {
-            problem("is a MaxMind DB", format!("write `{}` in the config", spelling(NetworkKind::Mmdb)))
+            problem("is a MaxMind DB", format!("write `{}` in the config", NetworkKind::Mmdb.spelling()))
         }
         _ => {
             let line = 1 + octets[..valid].iter().filter(|octet| **octet == b'\n').count();
