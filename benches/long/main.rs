@@ -1,5 +1,4 @@
-//! What takes over a minute: mutated datagrams, kill -9 with overrides and reloads under load of the real binary; a release
-//! built twice.
+//! Long tests of the real binary: mutated datagrams, kill -9 with overrides, reloads under load. And a release built twice.
 //!
 //! `tests/run --long` runs all of it; `cargo bench --bench long -- kills` one part. It prints figures, ends with a line in
 //! the form of libtest, and fails if one part does. `PHAROS_LONG_SHARE=100` does a hundredth of the work, to try it out.

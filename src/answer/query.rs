@@ -18,7 +18,7 @@ pub struct Query<'m> {
     pub recursion_desired: u8,
     /// The question, if there is one and it could be read.
     pub question: Option<Question<'m>>,
-    /// Whether a question that the header announces is no name, type and class.
+    /// The question section is malformed. For callers of `decode`: a reply follows from the result of reading the message.
     pub has_unread_question: bool,
     /// The OPT record, if there is one and it could be read.
     pub edns: Option<Edns<'m>>,

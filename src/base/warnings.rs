@@ -19,7 +19,7 @@ pub const WARNINGS: [(&str, &str); 54] = [
     ("missing-dot", "a relative name looks like one whose final dot is missing"),
     ("missing-glue", "a delegation needs an address that the zone lacks"),
     ("more-problems", "a file has more problems than are shown"),
-    ("nearest-to-nobody", "a mirror is the nearest to no client"),
+    ("nearest-to-nobody", "a mirror is never the nearest"),
     ("no-line-end", "the last line of a file has no end: it may be cut short"),
     ("no-prefixes", "a list has no prefixes"),
     ("no-source", "no network knows any value of a kind that rules ask for"),

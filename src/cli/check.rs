@@ -16,7 +16,7 @@ use crate::serve;
 use crate::snapshot::Snapshot;
 use crate::zone::Zone;
 
-/// What `check` is asked.
+/// Arguments of `pharos check`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Print JSON, one object a line: each problem, then what the configuration amounts to

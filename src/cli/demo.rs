@@ -13,7 +13,7 @@ use crate::demo::{Failure, Kind, Line, World, walk};
 use crate::process::work::{SPARE_THREADS, runtime};
 use crate::process::{Signal, Signals};
 
-/// What `demo` is asked.
+/// Arguments of `pharos demo`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// End after the walk, also on a terminal

@@ -26,7 +26,7 @@ use crate::process::Clock;
 use crate::tls::{Facts, span};
 use crate::{config, load};
 
-/// What `verify` is asked.
+/// Arguments of `pharos verify`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A mirror of the configuration, or an address

@@ -108,7 +108,7 @@ pub(super) fn check(config: &Location, args: &Args) -> Done {
     Ok((text, if serves { OK } else { BAD_CONFIG }))
 }
 
-/// Whether no trusted root is at the end of the chain.
+/// Tells a chain that ends at no trusted root.
 fn leads_nowhere(problems: &[Diagnostic]) -> bool {
     problems.iter().any(|problem| matches!(problem.code, "tls-incomplete" | "tls-untrusted"))
 }

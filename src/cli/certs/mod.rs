@@ -18,7 +18,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::report::report;
 use crate::tls::Facts;
 
-/// What `certs` is asked.
+/// Arguments of `pharos certs`.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {

@@ -21,7 +21,7 @@ const FILES: [(&str, &str); 3] = [
     ("networks.txt", include_str!("networks.txt")),
 ];
 
-/// What `init` is asked.
+/// Arguments of `pharos init`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The folder to write into; it is made if it does not exist

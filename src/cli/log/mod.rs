@@ -97,8 +97,9 @@ pub(super) fn start(level: Level, format: Option<Format>) -> Readers {
     readers
 }
 
-/// Whether standard error is the journal: `JOURNAL_STREAM` names its device and inode (systemd.exec(5)). A process that
-/// inherits the variable and writes to a file is told apart by them.
+/// Compares the device and inode of standard error with `JOURNAL_STREAM` (systemd.exec(5)).
+///
+/// The variable alone does not suffice, because a child inherits it and may write to a file.
 fn is_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let ids = stream.split_once(':').and_then(|(device, inode)| Some((device.parse().ok()?, inode.parse().ok()?)));
