@@ -3,33 +3,26 @@
 //! **Invariants**: an order that this says was given is kept, and `/ready` follows it.
 //! **Not here**: orders ([`crate::control`]).
 
-use std::path::PathBuf;
-
 use hyper::Method;
 use serde_json::json;
 
 use super::locate::Location;
-use super::mirror::{as_json, parse_reason, parse_until};
-use super::server::{SOCKET_OPTION, Server};
+use super::mirror::{parse_reason, parse_until};
+use super::server::Asking;
 use super::{OK, put};
 use crate::base::text::shown;
 use crate::control::client::Question;
 use crate::control::view::DrainView;
 use crate::inspect::words;
 
-/// What `server` is asked.
+/// Arguments of `pharos server`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
 
-    /// The server's control socket; without this the configuration names it
-    #[arg(long, global = true, value_name = "SOCKET")]
-    socket: Option<PathBuf>,
-
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -61,12 +54,11 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
         Command::Undrain { reason } => (Method::DELETE, json!({ "reason": reason }).to_string()),
     };
     let question = Question { method, target: "/server/drain".into(), body };
-    let asked = Server::find(config, args.socket.as_deref(), SOCKET_OPTION).and_then(|server| server.ask(question));
-    let view: DrainView = match asked {
+    let view: DrainView = match args.asking.server(config).and_then(|server| server.ask(question)) {
         Ok(view) => view,
         Err(code) => return code,
     };
-    put(&if args.json { as_json(&view) } else { text(&view) });
+    put(&args.asking.printed(&view, || text(&view)));
     OK
 }
 

@@ -66,7 +66,7 @@ impl Layout {
         Layout { style: Style::Coloured, ..Layout::plain(width) }
     }
 
-    /// Whether no cell of a table would be broken.
+    /// Tells a table whose cells need no line break.
     pub(super) fn fits(&self, rows: &[Vec<String>]) -> bool {
         widths(rows, usize::MAX).iter().map(|width| width + GAP).sum::<usize>() <= self.table_width.saturating_add(GAP)
     }
@@ -185,6 +185,17 @@ mod tests {
 
     fn rows(rows: &[&[&str]]) -> Vec<Vec<String>> {
         rows.iter().map(|row| row.iter().map(|cell| cell.to_string()).collect()).collect()
+    }
+
+    #[test]
+    fn a_table_fits_up_to_the_last_column() {
+        let rows = rows(&[&["MIRROR", "ADDRESS"], &["aws-use1", "192.0.2.10"]]);
+        assert_eq!([19, 20, 21].map(|width| Layout::plain(width).fits(&rows)), [false, true, true]);
+        for width in [19, 20] {
+            let is_broken =
+                Layout::plain(width).table("", 0, &rows, |_, _, _| None).lines().any(|line| line.len() > width);
+            assert_eq!(is_broken, width < 20, "at {width}");
+        }
     }
 
     #[test]

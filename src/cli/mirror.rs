@@ -3,15 +3,12 @@
 //! **Invariants**: an order that this says was given is kept and served.
 //! **Not here**: orders ([`crate::control`]).
 
-use std::path::PathBuf;
-
 use hyper::Method;
-use serde::Serialize;
 use serde_json::json;
 
 use super::layout::{Colour, Layout};
 use super::locate::Location;
-use super::server::{SOCKET_OPTION, Server};
+use super::server::{Asking, Server};
 use super::{OK, put, warn};
 use crate::base::text::shown;
 use crate::base::when::parse_end;
@@ -22,19 +19,14 @@ use crate::inspect::words;
 use crate::mirror::{Forced, Reason};
 use crate::process::Clock;
 
-/// What `mirror` is asked.
+/// Arguments of `pharos mirror`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
 
-    /// The server's control socket; without this the configuration names it
-    #[arg(long, global = true, value_name = "SOCKET")]
-    socket: Option<PathBuf>,
-
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -105,17 +97,17 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
 }
 
 fn answer(config: &Location, args: &Args) -> Result<String, u8> {
-    let server = Server::find(config, args.socket.as_deref(), SOCKET_OPTION)?;
+    let server = args.asking.server(config)?;
     let ask = |method, target: String, body: String| Question { method, target, body };
     match &args.command {
         Command::List { mirror: None } => {
             let view: MirrorsView = server.ask(ask(Method::GET, "/mirrors".into(), String::new()))?;
-            Ok(if args.json { as_json(&view) } else { list(&view, Layout::of_stdout()) })
+            Ok(args.asking.printed(&view, || list(&view, Layout::of_stdout())))
         }
         Command::List { mirror: Some(mirror) } => {
             let target = format!("/mirrors/{}", encode(mirror));
             let view: MirrorView = server.ask(ask(Method::GET, target, String::new()))?;
-            Ok(if args.json { as_json(&view) } else { table(std::slice::from_ref(&view), &[], Layout::of_stdout()) })
+            Ok(args.asking.printed(&view, || table(std::slice::from_ref(&view), &[], Layout::of_stdout())))
         }
         Command::Drain(give) => order(&server, Forced::Drain, give, args),
         Command::Down(give) => order(&server, Forced::Down, give, args),
@@ -138,9 +130,10 @@ fn done(server: &Server, question: Question, args: &Args) -> Result<String, u8> 
     if let Some(warning) = &view.warning {
         warn(&format!("{}: {warning}", view.mirror));
     }
-    if args.json {
-        return Ok(as_json(&view));
-    }
+    Ok(args.asking.printed(&view, || done_text(&view)))
+}
+
+fn done_text(view: &DoneView) -> String {
     let mut text = match &view.order {
         Some(order) => format!("{}: {}\n", shown(&view.mirror), shown(&words::whole_order(order))),
         None => format!("{}: no override, probes decide\n", shown(&view.mirror)),
@@ -148,15 +141,11 @@ fn done(server: &Server, question: Question, args: &Args) -> Result<String, u8> 
     if let Some(before) = &view.before {
         text += &format!("before: {}\n", shown(&words::whole_order(before)));
     }
-    Ok(text)
+    text
 }
 
 fn target(mirror: &str) -> String {
     format!("/mirrors/{}/override", encode(mirror))
-}
-
-pub(super) fn as_json(view: &impl Serialize) -> String {
-    serde_json::to_string_pretty(view).expect("a view is plain data") + "\n"
 }
 
 fn list(view: &MirrorsView, layout: Layout) -> String {
@@ -224,7 +213,7 @@ const CONTACT: usize = 6;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::expected::assert_expected;
+    use crate::cli::expected::assert_both_widths;
 
     fn view() -> MirrorsView {
         serde_json::from_str(include_str!("mirrors.json")).unwrap()
@@ -232,11 +221,7 @@ mod tests {
 
     #[test]
     fn no_word_is_broken_at_80_and_120_columns() {
-        for width in [80, 120] {
-            let text = list(&view(), Layout::plain(width));
-            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
-            assert_expected(&format!("mirrors-{width}"), &text);
-        }
+        assert_both_widths("expected", "mirrors", |layout| list(&view(), layout));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::locate::Location;
@@ -15,8 +16,34 @@ use crate::config::{self, Config};
 use crate::control::client::{self, Question};
 use crate::control::view::RefusalView;
 
-/// How to type a socket, for most commands.
-pub(super) const SOCKET_OPTION: &str = "`--socket SOCKET`";
+/// Options of commands that ask the running server.
+#[derive(Debug, clap::Args)]
+pub(super) struct Asking {
+    /// The server's control socket; without this the configuration names it
+    #[arg(long, global = true, value_name = "SOCKET")]
+    socket: Option<PathBuf>,
+
+    /// Print JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Asking {
+    /// The server to ask; an exit code if it cannot be told.
+    pub(super) fn server(&self, config: &Location) -> Result<Server, u8> {
+        Server::find(config, self.socket.as_deref(), "`--socket SOCKET`")
+    }
+
+    /// An answer in the form that was asked for.
+    pub(super) fn printed(&self, view: &impl Serialize, text: impl FnOnce() -> String) -> String {
+        if self.json { as_json(view) } else { text() }
+    }
+}
+
+/// A view as JSON.
+pub(super) fn as_json(view: &impl Serialize) -> String {
+    serde_json::to_string_pretty(view).expect("a view is plain data") + "\n"
+}
 
 /// The server to ask.
 pub(super) struct Server {

@@ -3,44 +3,34 @@
 //! **Invariants**: it prints what the server said, and decides nothing.
 //! **Not here**: asking ([`super::server`]), what is said ([`crate::control`]).
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::Method;
 
 use super::layout::{Colour, Layout};
 use super::locate::Location;
-use super::server::{SOCKET_OPTION, Server};
+use super::server::Asking;
 use super::{OK, put};
 use crate::control::client::Question;
 use crate::control::view::{CertificateView, PanicView, SourceView, StatusView, TroubleView, UnwrittenView, ZoneView};
 use crate::inspect::words;
 use crate::tls::span;
 
-/// What `status` is asked.
+/// Arguments of `pharos status`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The server's control socket; without this the configuration names it
-    #[arg(long, value_name = "SOCKET")]
-    socket: Option<PathBuf>,
-
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 /// Asks, prints, and tells the exit code.
 pub(super) fn run(config: &Location, args: &Args) -> u8 {
     let question = Question { method: Method::GET, target: "/status".into(), body: String::new() };
-    let view: StatusView =
-        match Server::find(config, args.socket.as_deref(), SOCKET_OPTION).and_then(|server| server.ask(question)) {
-            Ok(view) => view,
-            Err(code) => return code,
-        };
-    match args.json {
-        true => put(&(serde_json::to_string_pretty(&view).expect("a view is plain data") + "\n")),
-        false => put(&text(&view, Layout::of_stdout())),
-    }
+    let view: StatusView = match args.asking.server(config).and_then(|server| server.ask(question)) {
+        Ok(view) => view,
+        Err(code) => return code,
+    };
+    put(&args.asking.printed(&view, || text(&view, Layout::of_stdout())));
     OK
 }
 
@@ -153,7 +143,7 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::expected::assert_expected;
+    use crate::cli::expected::assert_both_widths;
 
     fn view() -> StatusView {
         let text = include_str!("status.json");
@@ -162,11 +152,7 @@ mod tests {
 
     #[test]
     fn no_word_is_broken_at_80_and_120_columns() {
-        for width in [80, 120] {
-            let text = text(&view(), Layout::plain(width));
-            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
-            assert_expected(&format!("status-{width}"), &text);
-        }
+        assert_both_widths("expected", "status", |layout| text(&view(), layout));
     }
 
     #[test]

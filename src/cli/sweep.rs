@@ -31,7 +31,7 @@ const SHOWN_PROVIDERS: usize = 3;
 /// How often progress is shown.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
-/// What `sweep` is asked.
+/// Arguments of `pharos sweep`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Print JSON
@@ -312,7 +312,7 @@ fn horizon_json(snapshot: &Snapshot, horizon: &HorizonReport) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::expected::assert_expected;
+    use crate::cli::expected::assert_both_widths;
     use crate::inspect::fixture;
 
     fn swept(snapshot: &Snapshot) -> Report {
@@ -322,11 +322,7 @@ mod tests {
     #[test]
     fn totals_are_a_table_for_each_family() {
         let snapshot = fixture::snapshot();
-        for width in [80, 120] {
-            let text = text(&snapshot, &swept(&snapshot), Layout::plain(width));
-            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
-            assert_expected(&format!("sweep-{width}"), &text);
-        }
+        assert_both_widths("expected", "sweep", |layout| text(&snapshot, &swept(&snapshot), layout));
     }
 
     #[test]

@@ -3,31 +3,24 @@
 //! **Invariants**: a zone that this says was fetched is served.
 //! **Not here**: fetching ([`crate::transfer`]).
 
-use std::path::PathBuf;
-
 use hyper::Method;
 
 use super::locate::Location;
-use super::server::{SOCKET_OPTION, Server};
+use super::server::Asking;
 use super::{OK, put};
 use crate::base::name::NameBuf;
 use crate::control::client::Question;
 use crate::control::encode;
 use crate::control::view::RetransferView;
 
-/// What `zone` is asked.
+/// Arguments of `pharos zone`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
 
-    /// The server's control socket; without this the configuration names it
-    #[arg(long, global = true, value_name = "SOCKET")]
-    socket: Option<PathBuf>,
-
-    /// Print JSON
-    #[arg(long, global = true)]
-    json: bool,
+    #[command(flatten)]
+    asking: Asking,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -57,12 +50,11 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
 
 fn retransfer(config: &Location, args: &Args) -> Result<String, u8> {
     let Command::Retransfer { zone } = &args.command;
-    let server = Server::find(config, args.socket.as_deref(), SOCKET_OPTION)?;
+    let server = args.asking.server(config)?;
     let target = format!("/zones/{}/retransfer", encode(zone));
     let view: RetransferView = server.ask(Question { method: Method::POST, target, body: String::new() })?;
-    if args.json {
-        return Ok(serde_json::to_string_pretty(&view).expect("a view is plain data") + "\n");
-    }
-    let before = view.before.map_or("no usable copy".to_string(), |serial| format!("serial {serial}"));
-    Ok(format!("{}: serial {} is served, from {}\nbefore: {before}\n", view.zone, view.serial, view.primary))
+    Ok(args.asking.printed(&view, || {
+        let before = view.before.map_or("no usable copy".to_string(), |serial| format!("serial {serial}"));
+        format!("{}: serial {} is served, from {}\nbefore: {before}\n", view.zone, view.serial, view.primary)
+    }))
 }

@@ -23,10 +23,10 @@ use crate::load::hosts::Purpose;
 
 use super::layout::Layout;
 use super::locate::Location;
-use super::server::Server;
+use super::server::{Server, as_json};
 use super::{BAD_CONFIG, OK, put, style_of_stderr};
 
-/// What `explain` is asked.
+/// Arguments of `pharos explain`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The client: a subnet as a resolver sends it (192.0.2.0/24), or an address, taken as a subnet of full length
@@ -62,7 +62,7 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
         Err(code) => return code,
     };
     match args.json {
-        true => put(&(serde_json::to_string_pretty(&view).expect("a view is plain data") + "\n")),
+        true => put(&as_json(&view)),
         false => put(&text::text(&view, Layout::of_stdout())),
     }
     OK

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::base::name::Name;
 use crate::base::time::UnixTime;
+use crate::cli::expected::{self, assert_both_widths};
 use crate::inspect::fixture::{name, parts, snapshot};
 use crate::mirror::{Forced, Order, Reason};
 use crate::snapshot::Snapshot;
@@ -21,12 +22,7 @@ fn printed(snapshot: &Snapshot, owner: &str, target: &str, resolver: Option<&str
 
 #[track_caller]
 fn assert_expected(case: &str, printed: &str) {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/explain/expected");
-    let path = folder.join(case).with_extension("txt");
-    if std::env::var_os("PHAROS_BLESS").is_some() {
-        std::fs::write(&path, printed).unwrap();
-    }
-    assert_eq!(printed, std::fs::read_to_string(&path).unwrap(), "{case}");
+    expected::assert_expected("explain/expected", case, printed);
 }
 
 #[test]
@@ -42,11 +38,7 @@ fn no_word_is_broken_at_80_and_120_columns() {
         "15.193.8.0/22".parse().unwrap(),
         "192.0.2.53".parse().ok(),
     );
-    for width in [80, 120] {
-        let text = text::text(&view, Layout::plain(width));
-        assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
-        assert_expected(&format!("wide-{width}"), &text);
-    }
+    assert_both_widths("explain/expected", "wide", |layout| text::text(&view, layout));
 }
 
 #[test]
