@@ -1,6 +1,7 @@
 //! `[admin]`: health and metrics over HTTP, and the token for overrides.
 //!
 //! **Invariants**: a token is never shown, not even a wrong one.
+//! **Not here**: comparing tokens ([`crate::http`]).
 
 use std::fmt;
 use std::net::SocketAddr;

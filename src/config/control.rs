@@ -1,5 +1,6 @@
 //! `[control]`: the socket for overrides and questions to the running server.
 //!
+//! **Invariants**: a [`Control`] has both of its files.
 //! **Not here**: looking up the group ([`crate::load`]); the token of `[admin]`, which accepts overrides too ([`super::admin`]).
 
 use std::os::unix::ffi::OsStrExt as _;

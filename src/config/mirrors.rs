@@ -1,5 +1,6 @@
 //! `[mirrors]`: addresses that clients can reach, and names of their own.
 //!
+//! **Invariants**: a mirror has addresses, a host, or both.
 //! **Not here**: mirrors that no horizon names ([`super::check`]); probing ([`crate::probe`]).
 
 use std::collections::{HashMap, HashSet};

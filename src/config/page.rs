@@ -4,6 +4,7 @@
 //! writes the blocks anew; the prose around them is written in the page.
 //!
 //! **Invariants**: every table of the configuration has exactly one block.
+//! **Not here**: the rows ([`super::row`]), the file of the page (`tests/check.rs`).
 
 use std::fmt::Write as _;
 

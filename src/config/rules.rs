@@ -1,5 +1,6 @@
 //! `rules` of a horizon: conditions on the client's labels, and the mirrors of the clients that meet them.
 //!
+//! **Invariants**: rules stay in the order of the file.
 //! **Not here**: evaluating rules ([`crate::steer`]); the order of mirrors ([`super::rankings`]).
 
 use std::sync::Arc;

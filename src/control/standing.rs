@@ -1,5 +1,6 @@
 //! The orders in force: those about mirrors, and the one about the server itself.
 //!
+//! **Invariants**: a mirror has at most one order, and so has the server.
 //! **Not here**: keeping them ([`super::store`]), giving them ([`super::ledger`]).
 
 use std::fmt;

@@ -1,5 +1,6 @@
 //! The group of the control socket, as this machine knows it.
 //!
+//! **Invariants**: the number that is found can be given to chown(2).
 //! **Not here**: giving the socket to it (`control`).
 
 use std::sync::Arc;

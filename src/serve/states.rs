@@ -1,5 +1,6 @@
 //! State files of the services, and their metrics.
 //!
+//! **Invariants**: each kind is in [`FORMS`], so that its counters begin at 0.
 //! **Not here**: writing them ([`crate::process::state`]).
 
 use crate::files::state::Form;

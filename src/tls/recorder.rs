@@ -4,6 +4,7 @@
 //! because only the chain shows which issuer is missing.
 //!
 //! **Invariants**: the verdict is that of the inner verifier.
+//! **Not here**: the trusted roots ([`mod@super::judge`]).
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,4 +1,7 @@
 //! Addresses and prefixes.
+//!
+//! **Invariants**: each refusal shows the right form.
+//! **Not here**: whether an address is on this machine ([`crate::process`]).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -1,4 +1,7 @@
 //! Codes of countries, continents and subdivisions.
+//!
+//! **Invariants**: each refusal shows the right form.
+//! **Not here**: whether a network knows the place ([`crate::compile`]).
 
 use std::sync::Arc;
 

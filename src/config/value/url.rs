@@ -1,5 +1,6 @@
 //! URLs of registries and pages.
 //!
+//! **Invariants**: each refusal shows the right form.
 //! **Not here**: resolving their hosts.
 
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! Cloudflare's list of addresses: `result.ipv4_cidrs[]` and `result.ipv6_cidrs[]`.
 //!
+//! **Invariants**: all entries have the same labels.
 //! **Not here**: `success` and `errors` of Cloudflare's API: a response without `result` is refused for its shape. The
 //! addresses of its partners in China (`jdcloud_cidrs`) are not Cloudflare's.
 

@@ -1,5 +1,6 @@
 //! Fastly's list of public addresses: `addresses[]` and `ipv6_addresses[]`.
 //!
+//! **Invariants**: all entries have the same labels.
 //! **Not here**: regions, which the list does not have.
 
 use serde::Deserialize;

@@ -1,4 +1,7 @@
 //! The remedy for each cause, for the owner of the mirror.
+//!
+//! **Invariants**: each cause has one.
+//! **Not here**: the sentences ([`super::text`]).
 
 use super::{Asked, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted};
 

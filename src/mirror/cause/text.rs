@@ -1,4 +1,7 @@
 //! The sentence for each cause: the predicate of a sentence whose subject is the mirror.
+//!
+//! **Invariants**: no sentence has text of a library.
+//! **Not here**: the remedies ([`super::remedy`]).
 
 use std::fmt;
 
