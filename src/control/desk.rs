@@ -31,14 +31,14 @@ use crate::inspect::view::{Known, OrderView, describe};
 use crate::live::{History, Published, Readiness, RetransferError, Retransferred, Retransfers};
 use crate::mirror::{Forced, Order};
 use crate::process::Clock;
-use crate::process::state::StateFiles;
+use crate::process::state::{self, StateFiles};
 use crate::process::work::{self, Lane, Lost};
 use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
 use crate::telemetry::{Collect, Page};
 
-/// How long an order may take: a disk that is this slow is broken, and whoever gave the order should know.
-const ORDER_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long an order may take: longer than the write of its state, so that whoever gave the order gets the error of that write.
+const ORDER_TIMEOUT: Duration = state::DEADLINE.saturating_add(Duration::from_secs(5));
 
 /// What is said to a request.
 pub type Response = hyper::Response<Full<Bytes>>;
