@@ -12,7 +12,7 @@ use pharos::base::ids::{HorizonId, MirrorId, PlanId, SourceId};
 use pharos::base::prefix::{FAMILIES, Family};
 use pharos::base::time::{Generation, Moment, Ttl};
 use pharos::mirror::{AddressStanding, Health, Mirror, Standing, Thresholds, Track, VERDICTS, Verdict};
-use pharos::networks::{Labels, Networks, SourceBuilder};
+use pharos::networks::{LabelKind, Labels, Networks, SourceBuilder};
 use pharos::snapshot::{Change, Snapshot, apply};
 use pharos::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Ranking, Rule, Tier};
 use pharos::zone::ZoneSet;
@@ -86,7 +86,7 @@ impl Model {
 fn snapshot(answer_mirrors: u8) -> Snapshot {
     let mut source = SourceBuilder::new("list", "list.txt");
     for (line, (prefix, label)) in (1..).zip([("198.51.100.0/24", "east"), ("203.0.113.0/24", "west")]) {
-        let labels = source.intern(Labels { label: Some(label.into()), ..Labels::default() });
+        let labels = source.intern(Labels::of(LabelKind::Label, label));
         source.add(prefix.parse().unwrap(), labels, line);
     }
     let networks = Networks { sources: vec![Arc::new(source.finish().0)] };

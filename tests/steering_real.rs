@@ -28,7 +28,7 @@ use pharos::base::time::{Generation, Now, Ttl};
 use pharos::config::{Network, NetworkKind};
 use pharos::load;
 use pharos::mirror::Mirror;
-use pharos::networks::Networks;
+use pharos::networks::{LabelKind, Networks};
 use pharos::snapshot::{Provenance, Settings, Snapshot};
 use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
 use pharos::wire::{self, Peer, Transport};
@@ -432,8 +432,8 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
     let networks = Networks { sources };
     let rules = mirrors.iter().enumerate().skip(1).map(|(index, (provider, region))| Rule {
         conditions: vec![
-            Condition::Provider(vec![(*provider).into()]),
-            Condition::Region(vec![region.as_str().into()]),
+            Condition::label(LabelKind::Provider, [*provider]),
+            Condition::label(LabelKind::Region, [region.as_str()]),
         ],
         mirrors: vec![MirrorId::from_index(index)],
         ranking: Ranking::Listed,

@@ -11,7 +11,7 @@ use pharos::base::rr::Rtype;
 use pharos::base::time::{Generation, Moment, Ttl};
 use pharos::compile;
 use pharos::mirror::{Health, Standing};
-use pharos::networks::{Labels, Networks, SourceBuilder};
+use pharos::networks::{LabelKind, Labels, Networks, SourceBuilder};
 use pharos::snapshot::{self, Change};
 use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
 use pharos::zone::{Zone, ZoneBuilder};
@@ -135,9 +135,8 @@ type Probes = (Vec<u32>, Vec<u128>);
 fn table(prefixes: u32) -> (Horizon, Probes) {
     let mut random = Random::new(1);
     let mut builder = SourceBuilder::new("synthetic", "");
-    let label = |number: u32| std::sync::Arc::<str>::from(format!("label-{number}"));
-    let labels: Vec<_> =
-        (0..LABELS).map(|at| builder.intern(Labels { label: Some(label(at)), ..Labels::default() })).collect();
+    let label = |number: u32| format!("label-{number}");
+    let labels: Vec<_> = (0..LABELS).map(|at| builder.intern(Labels::of(LabelKind::Label, &*label(at)))).collect();
     let mut probes: Probes = (Vec::new(), Vec::new());
     for at in 0..prefixes {
         let labels = labels[random.below(LABELS) as usize];
@@ -158,7 +157,7 @@ fn table(prefixes: u32) -> (Horizon, Probes) {
     let (source, _) = builder.finish();
     let networks = Networks { sources: vec![Arc::new(source)] };
     let rule = |at: u32| Rule {
-        conditions: vec![Condition::Network { sources: vec![SourceId(0)], labels: vec![label(at)] }],
+        conditions: vec![Condition::Network { sources: vec![SourceId(0)], labels: vec![(&*label(at)).into()] }],
         mirrors: vec![MirrorId(at as u16)],
         ranking: Ranking::Listed,
         fallback: Vec::new(),

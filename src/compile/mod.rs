@@ -164,12 +164,7 @@ fn condition(meant: &config::Condition) -> Condition {
         config::Condition::Network { sources, labels } => {
             Condition::Network { sources: values(sources), labels: values(labels) }
         }
-        config::Condition::Provider(list) => Condition::Provider(values(list)),
-        config::Condition::Region(list) => Condition::Region(values(list)),
-        config::Condition::Asn(list) => Condition::Asn(values(list)),
-        config::Condition::Country(list) => Condition::Country(values(list)),
-        config::Condition::Continent(list) => Condition::Continent(values(list)),
-        config::Condition::Subdivision(list) => Condition::Subdivision(values(list)),
+        config::Condition::Label { kind, values: list } => Condition::Label { kind: *kind, values: values(list) },
     }
 }
 

@@ -97,6 +97,3 @@ pub const TOKEN_LEN: RangeInclusive<usize> = 20..=344;
 
 /// The most resolvers, because a longer list has some that do not answer.
 pub const MAX_SERVERS: usize = 16;
-
-/// Autonomous system numbers (RFC 6793); 0 is never announced (RFC 7607).
-pub const ASN: RangeInclusive<u64> = 1..=u32::MAX as u64;

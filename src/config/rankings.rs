@@ -201,7 +201,7 @@ impl Check<'_> {
         if let Some(over) = over {
             self.report(
                 Diagnostic::error("too-many", format!("more than {most} rules of a horizon have `{key}`"))
-                    .at(over.table.place.clone(), "one too many")
+                    .at(over.place().clone(), "one too many")
                     .help("merge rules that have the same mirrors, or list the mirrors of some in order"),
             );
         }

@@ -3,22 +3,23 @@
 //! **Invariants**: rules stay in the order of the file.
 //! **Not here**: evaluating rules ([`crate::steer`]); the order of mirrors ([`super::rankings`]).
 
-use std::sync::Arc;
+use std::ops::RangeInclusive;
 
 use super::check::Check;
-use super::field::section;
+use super::field::{Section, section};
 use super::mirrors::Mirrors;
 use super::rankings::{ListSpec, WeightsSpec, mirrors, nearest, report_both, weights};
-use super::row::{numbers, texts};
+use super::row::{Part, Row, numbers, texts};
 use super::spec::{Number, Text};
 use super::table::Table;
-use super::{NetworkKind, Placed, Ranking, limits, value};
+use super::{NetworkKind, Placed, Ranking, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::{MirrorId, SourceId};
+use crate::networks::{Form, Group, KINDS, KindRow, LabelKind, LabelValue};
 
 section! {
-    /// A rule as written.
-    pub(super) struct RuleSpec: "a rule" then report_both_of_rule {
+    /// The keys of a rule, without the conditions on labels.
+    pub(super) struct RuleKeys: "a rule" then report_both_of_rule {
         /// Mirrors in order of preference.
         mirrors: Option<Placed<Vec<Text>>> = mirrors(),
 
@@ -41,47 +42,89 @@ section! {
 
         /// Condition: the client is in one of these sources of `[networks]`.
         network: Option<Vec<Text>> = texts("network", "source").example("\"overrides\""),
-
-        /// Condition: the entry of the client in `network`, which must be a list, has one of these labels.
-        label: Option<Vec<Text>> = texts("label", "label").example("\"office\""),
-
-        /// Condition: one of these providers, as feeds name them.
-        provider: Option<Vec<Text>> = texts("provider", "word in lower case").example("\"aws\""),
-
-        /// Condition: one of these regions, as feeds name them.
-        region: Option<Vec<Text>> = texts("region", "text").example("[\"us-east-1\", \"us-east-2\"]"),
-
-        /// Condition: one of these autonomous systems.
-        ///
-        /// 0 is never announced (RFC 7607); numbers have 32 bits (RFC 6793).
-        asn: Option<Vec<Number>> = numbers("asn", limits::ASN, "number").example("[64512, 64513]"),
-
-        /// Condition: one of these countries (ISO 3166-1).
-        country: Option<Vec<Text>> = texts("country", "two letters in upper case").example("[\"DE\", \"FR\"]"),
-
-        /// Condition: one of these continents.
-        continent: Option<Vec<Text>> = texts("continent", "`AF`, `AN`, `AS`, `EU`, `NA`, `OC` or `SA`").example("\"EU\""),
-
-        /// Condition: one of these subdivisions (ISO 3166-2).
-        subdivision: Option<Vec<Text>> = texts("subdivision", "code like `US-CA`").example("\"US-CA\""),
     }
 }
 
-fn report_both_of_rule(spec: &RuleSpec, table: &Table<'_, '_>) {
-    report_both(table.reader, &spec.mirrors, &spec.weights, &spec.nearest);
+fn report_both_of_rule(keys: &RuleKeys, table: &Table<'_, '_>) {
+    report_both(table.reader, &keys.mirrors, &keys.weights, &keys.nearest);
+}
+
+/// A rule as written.
+#[derive(Debug)]
+pub(super) struct RuleSpec {
+    keys: RuleKeys,
+    /// The conditions on labels, in the order of the kinds.
+    labels: Vec<(&'static KindRow, WrittenValues)>,
+}
+
+/// The values of a condition as written.
+#[derive(Debug)]
+enum WrittenValues {
+    Texts(Vec<Text>),
+    Numbers(Vec<Number>),
+}
+
+impl Section for RuleSpec {
+    const PART: Part = Part { title: RuleKeys::PART.title, rows: &ROWS };
+
+    fn read(mut table: Table<'_, '_>) -> Self {
+        let labels = KINDS.iter().filter_map(|kind| {
+            let value = table.value(&row(kind))?;
+            let values = match kind.form {
+                Form::Number { least, greatest } => WrittenValues::Numbers(value.numbers(range(least, greatest))),
+                _ => WrittenValues::Texts(value.texts()),
+            };
+            Some((kind, values))
+        });
+        let labels = labels.collect();
+        RuleSpec { labels, keys: RuleKeys::read(table) }
+    }
+
+    fn absent(place: Place) -> Self {
+        RuleSpec { labels: Vec::new(), keys: RuleKeys::absent(place) }
+    }
+}
+
+/// The rows of a rule: its own keys, then one for each kind of label.
+const ROWS: [Row; RuleKeys::PART.rows.len() + LabelKind::COUNT] = {
+    let own = RuleKeys::PART.rows;
+    let mut rows = [row(&KINDS[0]); RuleKeys::PART.rows.len() + LabelKind::COUNT];
+    let mut at = 0;
+    while at < rows.len() {
+        rows[at] = if at < own.len() { own[at] } else { row(&KINDS[at - own.len()]) };
+        at += 1;
+    }
+    rows
+};
+
+/// The row of the condition on a kind.
+const fn row(kind: &KindRow) -> Row {
+    match kind.form {
+        Form::Number { least, greatest } => {
+            numbers(kind.name, range(least, greatest), kind.form.words()).example(kind.example).doc(kind.doc).row()
+        }
+        form => texts(kind.name, form.words()).example(kind.example).doc(kind.doc).row(),
+    }
+}
+
+const fn range(least: u32, greatest: u32) -> RangeInclusive<u64> {
+    least as u64..=greatest as u64
 }
 
 impl RuleSpec {
+    /// The place of the rule.
+    pub(super) fn place(&self) -> &Place {
+        &self.keys.table.place
+    }
+
     /// Its mirrors and their order.
     pub(super) fn list(&self) -> ListSpec<'_> {
-        ListSpec::new(&self.mirrors, &self.weights, &self.nearest)
+        ListSpec::new(&self.keys.mirrors, &self.keys.weights, &self.keys.nearest)
     }
 
     /// True if no condition is written. A misspelt key counts as one, because it was likely meant as such.
     pub(super) fn is_unconditional(&self) -> bool {
-        let texts = [&self.network, &self.label, &self.provider, &self.region, &self.country, &self.continent];
-        let none = texts.iter().all(|texts| texts.is_none()) && self.subdivision.is_none() && self.asn.is_none();
-        none && self.table.unknown == 0
+        self.keys.network.is_none() && self.labels.is_empty() && self.keys.table.unknown == 0
     }
 }
 
@@ -108,20 +151,15 @@ pub enum Condition {
         /// The sources; one at least.
         sources: Vec<Placed<SourceId>>,
         /// The labels; empty accepts any entry.
-        labels: Vec<Placed<Arc<str>>>,
+        labels: Vec<Placed<LabelValue>>,
     },
-    /// The provider is one of these.
-    Provider(Vec<Placed<Arc<str>>>),
-    /// The region is one of these.
-    Region(Vec<Placed<Arc<str>>>),
-    /// The autonomous system is one of these.
-    Asn(Vec<Placed<u32>>),
-    /// The country is one of these.
-    Country(Vec<Placed<Arc<str>>>),
-    /// The continent is one of these.
-    Continent(Vec<Placed<Arc<str>>>),
-    /// The subdivision is one of these.
-    Subdivision(Vec<Placed<Arc<str>>>),
+    /// The label of a kind is one of these.
+    Label {
+        /// The kind.
+        kind: LabelKind,
+        /// The values.
+        values: Vec<Placed<LabelValue>>,
+    },
 }
 
 impl Check<'_> {
@@ -129,11 +167,11 @@ impl Check<'_> {
         let message = "a rule without conditions decides for every client";
         self.report(match next {
             Some(next) => Diagnostic::error("unconditional-rule", message)
-                .at(rule.table.place.clone(), "no condition")
-                .related(next.table.place.clone(), "so this rule and all below it never decide")
+                .at(rule.place().clone(), "no condition")
+                .related(next.place().clone(), "so this rule and all below it never decide")
                 .help("add a condition, or move its mirrors to `default`"),
             None => Diagnostic::warning("unconditional-rule", message)
-                .at(rule.table.place.clone(), "no condition")
+                .at(rule.place().clone(), "no condition")
                 .help("add a condition, or move its mirrors to `default`, which no client reaches now"),
         });
     }
@@ -141,41 +179,45 @@ impl Check<'_> {
     pub(super) fn check_rule(&mut self, spec: &RuleSpec, mirrors: &Mirrors) -> Rule {
         let mut conditions: Vec<Condition> = Vec::new();
         conditions.extend(self.check_network_condition(spec));
-        if let Some(texts) = &spec.provider {
-            conditions.push(Condition::Provider(self.parse_all(texts, value::provider)));
-        }
-        if let Some(texts) = &spec.region {
-            conditions.push(Condition::Region(self.parse_all(texts, value::word)));
-        }
-        if let Some(numbers) = &spec.asn {
-            // The range of the row keeps numbers within 32 bits.
-            let asn = numbers.iter().filter_map(|number| {
-                Some(Placed { value: u32::try_from(number.value).ok()?, place: number.place.clone() })
-            });
-            let asn = self.distinct(asn.collect());
-            conditions.push(Condition::Asn(asn));
-        }
-        if let Some(texts) = &spec.country {
-            conditions.push(Condition::Country(self.parse_all(texts, value::country)));
-        }
-        if let Some(texts) = &spec.continent {
-            conditions.push(Condition::Continent(self.parse_all(texts, value::continent)));
-        }
-        if let Some(texts) = &spec.subdivision {
-            conditions.push(Condition::Subdivision(self.parse_all(texts, value::subdivision)));
+        for (kind, written) in spec.labels.iter().filter(|(kind, _)| kind.group != Group::Entry) {
+            conditions.push(Condition::Label { kind: kind.kind, values: self.check_values(kind.form, written) });
         }
         Rule {
             conditions,
             mirrors: self.check_mirror_list(spec.list().mirrors),
             ranking: self.check_ranking(spec.list(), mirrors),
-            fallback: self.check_mirror_list(&spec.fallback),
-            place: spec.table.place.clone(),
+            fallback: self.check_mirror_list(&spec.keys.fallback),
+            place: spec.place().clone(),
+        }
+    }
+
+    fn check_values(&mut self, form: Form, written: &WrittenValues) -> Vec<Placed<LabelValue>> {
+        let parse = match form {
+            Form::Word => value::provider,
+            Form::Country => value::country,
+            Form::Continent => value::continent,
+            Form::Subdivision => value::subdivision,
+            Form::Text | Form::Number { .. } => value::word,
+        };
+        match written {
+            WrittenValues::Texts(texts) => self.parse_all(texts, |text| parse(text).map(LabelValue::Text)),
+            WrittenValues::Numbers(numbers) => {
+                // The range of the row keeps numbers within 32 bits.
+                let values = numbers.iter().filter_map(|number| {
+                    let value = LabelValue::Number(u32::try_from(number.value).ok()?);
+                    Some(Placed { value, place: number.place.clone() })
+                });
+                self.distinct(values.collect())
+            }
         }
     }
 
     fn check_network_condition(&mut self, spec: &RuleSpec) -> Option<Condition> {
-        let Some(networks) = &spec.network else {
-            if let Some(label) = spec.label.as_ref().and_then(|labels| labels.first()) {
+        let written = spec.labels.iter().find(|(kind, _)| kind.group == Group::Entry);
+        let Some(networks) = &spec.keys.network else {
+            if let Some((_, WrittenValues::Texts(labels))) = written
+                && let Some(label) = labels.first()
+            {
                 self.report(
                     Diagnostic::error("label-without-network", "a label means nothing without its network")
                         .at(label.place.clone(), "no `network`")
@@ -184,14 +226,14 @@ impl Check<'_> {
             }
             return None;
         };
-        let labels = spec.label.as_ref().map(|labels| self.parse_all(labels, value::word)).unwrap_or_default();
+        let labels = written.map(|(kind, written)| self.check_values(kind.form, written)).unwrap_or_default();
         let mut sources: Vec<Placed<SourceId>> = Vec::new();
         for name in networks {
             match self.networks.find(name) {
                 Ok(at) => {
                     sources.push(Placed { value: SourceId::from_index(at), place: name.place.clone() });
                     // A network of unknown kind has been reported where it stands.
-                    if spec.label.is_some() && self.kinds[at].is_some_and(|kind| kind != NetworkKind::List) {
+                    if written.is_some() && self.kinds[at].is_some_and(|kind| kind != NetworkKind::List) {
                         self.report(label_without_list(name));
                     }
                 }

@@ -84,12 +84,7 @@ fn show(conditions: &[Condition]) -> String {
             let sources: String = sources.iter().map(|source| format!(" {}", source.value.0)).collect();
             format!("network{sources}{}", values("", labels))
         }
-        Condition::Provider(list) => values("provider", list),
-        Condition::Region(list) => values("region", list),
-        Condition::Asn(list) => values("asn", list),
-        Condition::Country(list) => values("country", list),
-        Condition::Continent(list) => values("continent", list),
-        Condition::Subdivision(list) => values("subdivision", list),
+        Condition::Label { kind, values: list } => values(kind.row().name, list),
     };
     conditions.iter().map(one).collect::<Vec<_>>().join(", ")
 }

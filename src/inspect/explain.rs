@@ -249,7 +249,7 @@ fn steered(snapshot: &Snapshot, id: HorizonId, decision: Decision, client: &Clie
             snapshot,
             id,
             &decision,
-            facts.coordinates.and_then(|place| horizon.distances(won, place)),
+            facts.labels.coordinates.and_then(|place| horizon.distances(won, place)),
         ),
         reason: scope_reason(snapshot, id, &ground, &decision, judged),
     }

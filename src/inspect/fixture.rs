@@ -12,7 +12,7 @@ use crate::base::prefix::Prefix;
 use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Ttl};
 use crate::mirror::Mirror;
-use crate::networks::{Labels, Networks, Place, Source, SourceBuilder};
+use crate::networks::{LabelKind, Labels, Networks, Source, SourceBuilder};
 use crate::snapshot::{Hints, Origin, Provenance, Service, Settings, Snapshot};
 use crate::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Ranking, Rule};
 use crate::zone::{Steered, Zone, ZoneBuilder, ZoneSet};
@@ -43,7 +43,9 @@ pub(crate) fn parts() -> Parts {
         ranking: Ranking::Listed,
         fallback: fallback.to_vec(),
     };
-    let region = |region: &str| vec![Condition::Provider(vec!["aws".into()]), Condition::Region(vec![region.into()])];
+    let region = |region: &str| {
+        vec![Condition::label(LabelKind::Provider, ["aws"]), Condition::label(LabelKind::Region, [region])]
+    };
     let office = Condition::Network { sources: vec![SourceId(0)], labels: vec!["office".into()] };
     Parts {
         laid: networks.clone(),
@@ -57,7 +59,7 @@ pub(crate) fn parts() -> Parts {
             rule(vec![office], &[GCP_US], &[]),
             rule(region("us-east-1"), &[AWS_USE1, GCP_US], &[]),
             rule(region("ap-northeast-1"), &[AWS_APNE1], &[AWS_USE1]),
-            rule(vec![Condition::Country(vec!["JP".into()])], &[AWS_APNE1], &[]),
+            rule(vec![Condition::label(LabelKind::Country, ["JP"])], &[AWS_APNE1], &[]),
         ],
         default: vec![GCP_US],
         answer_mirrors: AnswerMirrors::ONE,
@@ -111,24 +113,23 @@ fn mirror(name: &str, v4: &[&str], v6: &[&str]) -> Mirror {
     }
 }
 
-fn source(name: &str, file: &str, entries: &[(&str, u32, Labels)]) -> Source {
+fn source(name: &str, file: &str, entries: &[(&str, u32, Labels<'_>)]) -> Source {
     let mut builder = SourceBuilder::new(name, file);
     for (prefix, line, labels) in entries {
-        let labels = builder.intern(labels.clone());
+        let labels = builder.intern(*labels);
         builder.add(prefix.parse().unwrap(), labels, *line);
     }
     builder.finish().0
 }
 
 fn overrides() -> Source {
-    let office = Labels { label: Some("office".into()), ..Labels::default() };
-    source("overrides", "overrides.txt", &[("203.0.113.0/24", 2, office.clone()), ("10.1.0.0/16", 3, office)])
+    let office = Labels::of(LabelKind::Label, "office");
+    source("overrides", "overrides.txt", &[("203.0.113.0/24", 2, office), ("10.1.0.0/16", 3, office)])
 }
 
 /// As AWS publishes them: regional prefixes inside a global block.
 pub(crate) fn aws() -> Source {
-    let region =
-        |region: &str| Labels { provider: Some("aws".into()), region: Some(region.into()), ..Labels::default() };
+    let region = |region: &'static str| Labels::of(LabelKind::Provider, "aws").with(LabelKind::Region, region);
     source(
         "aws",
         "ip-ranges.json",
@@ -142,10 +143,7 @@ pub(crate) fn aws() -> Source {
 }
 
 fn geo() -> Source {
-    let country = |country: &str| Labels {
-        place: Some(Place { country: Some(country.into()), ..Place::default() }),
-        ..Labels::default()
-    };
+    let country = |country: &'static str| Labels::of(LabelKind::Country, country);
     source("geo", "country.mmdb", &[("52.94.0.0/15", 0, country("US")), ("133.0.0.0/8", 0, country("JP"))])
 }
 

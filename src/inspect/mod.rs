@@ -13,6 +13,7 @@ mod explain;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod ground;
+mod labels;
 mod reason;
 mod sweep;
 mod tally;

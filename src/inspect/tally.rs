@@ -15,7 +15,7 @@ use super::ground::{Face, Ground, count};
 use super::sweep::{Findings, Violation, Wrong};
 use crate::base::ids::{HorizonId, MirrorId, PlanId};
 use crate::base::prefix::{Bits, Family};
-use crate::networks::{Combinations, Networks, Overlay, overlay};
+use crate::networks::{Combinations, LabelKind, Networks, Overlay, overlay};
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
 use crate::steer::spread::SLOTS;
@@ -128,7 +128,7 @@ impl Tally {
             .map(|labels| {
                 let facts = rules.networks.facts(labels);
                 let won = horizon.winner(&facts);
-                let name = facts.provider.map(|(provider, _)| provider);
+                let name = facts.labels.text(LabelKind::Provider);
                 let provider = providers.iter().position(|known| known.as_deref() == name).unwrap_or_else(|| {
                     providers.push(name.map(Arc::from));
                     providers.len() - 1

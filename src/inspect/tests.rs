@@ -10,7 +10,7 @@ use crate::base::prefix::{Family, Prefix, PrefixSet};
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::{Moment, Ttl, UnixTime};
 use crate::mirror::{Addressing, Health, Mirror, Standing};
-use crate::networks::{Labels, Networks, Place, SourceBuilder};
+use crate::networks::{LabelKind, Labels, Networks, SourceBuilder};
 use crate::snapshot::{Change, Snapshot, apply};
 use crate::steer::{AnswerMirrors, Ranking, Tier, Weights, Won};
 
@@ -174,8 +174,7 @@ fn mirrors_by_distance_are_told_with_kilometres() {
     for (prefix, coordinates) in
         [("133.1.0.0/16", Some(at(34.69, 135.5))), ("133.2.0.0/16", Some(at(43.06, 141.35))), ("133.3.0.0/16", None)]
     {
-        let place = Place { country: Some("JP".into()), coordinates, ..Place::default() };
-        let labels = source.intern(Labels { place: Some(place), ..Labels::default() });
+        let labels = source.intern(Labels::of(LabelKind::Country, "JP").at(coordinates));
         source.add(prefix.parse().unwrap(), labels, 0);
     }
     parts.networks = Networks { sources: vec![source.finish().0.into()] };
@@ -363,11 +362,11 @@ fn a_table_made_of_other_networks_is_caught() {
         let mut builder = SourceBuilder::new("aws", "ip-ranges.json");
         let source = &parts.networks.sources[1];
         for entry in source.v4().iter().filter(|entry| entry.line != 17) {
-            let labels = builder.intern(source.labels(entry.labels).clone());
+            let labels = builder.intern(source.labels(entry.labels));
             builder.add(Prefix::V4(entry.block), labels, entry.line);
         }
         for entry in source.v6() {
-            let labels = builder.intern(source.labels(entry.labels).clone());
+            let labels = builder.intern(source.labels(entry.labels));
             builder.add(Prefix::V6(entry.block), labels, entry.line);
         }
         builder.finish()

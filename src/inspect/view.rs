@@ -9,17 +9,17 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::labels::LabelsView;
 use super::words;
 use super::{Answer, Candidate, Explanation, Hearing, Neighbour, Record, ScopeReason, Share, Side, Steered, explain};
 use crate::base::client::{Client, SourcePrefixLen, Subnet};
-use crate::base::geo::Coordinates;
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::name::Name;
 use crate::base::prefix::Prefix;
 use crate::base::time::{Generation, UnixTime};
 use crate::base::when::{parse_moment, rfc3339};
 use crate::mirror::{Forced, Operator, Order, Reason, Via};
-use crate::networks::{FoundEntry, Labels, Place};
+use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
 use crate::steer::spread::SLOTS;
@@ -151,20 +151,6 @@ pub(crate) struct NetworkView {
     pub(crate) line: Option<u32>,
     pub(crate) prefix: Option<String>,
     pub(crate) labels: Option<LabelsView>,
-}
-
-/// Labels, of an entry or of all sources together.
-#[derive(Debug, Default, Deserialize, PartialEq, Serialize)]
-pub(crate) struct LabelsView {
-    pub(crate) label: Option<String>,
-    pub(crate) provider: Option<String>,
-    pub(crate) region: Option<String>,
-    pub(crate) asn: Option<u32>,
-    pub(crate) country: Option<String>,
-    pub(crate) continent: Option<String>,
-    pub(crate) subdivision: Option<String>,
-    /// Degrees north and east.
-    pub(crate) coordinates: Option<(f64, f64)>,
 }
 
 /// What won.
@@ -388,14 +374,7 @@ impl Names<'_> {
                 embedded_in: steered.embedded_in.map(|block| block.to_string()),
             },
             networks: self.networks(&steered.entries),
-            facts: LabelsView {
-                provider: facts.provider.map(|(provider, _)| provider.into()),
-                region: facts.provider.and_then(|(_, region)| region).map(Into::into),
-                asn: facts.asn,
-                label: None,
-                coordinates: facts.coordinates.map(Coordinates::degrees),
-                ..LabelsView::of_place(facts.place)
-            },
+            facts: LabelsView::of(&facts.labels),
             rule: self.rule(steered.horizon, steered.won),
             range: RangeView { first: steered.stretch.0.to_string(), last: steered.stretch.1.to_string() },
             shares: shares.iter().map(|share| self.share(steered.horizon, share)).collect(),
@@ -426,7 +405,7 @@ impl Names<'_> {
                 file: source.file.to_string(),
                 line: entry.map(|entry| entry.line).filter(|line| *line > 0),
                 prefix: entry.map(|entry| entry.prefix.to_string()),
-                labels: entry.map(|entry| LabelsView::of(source.labels(entry.labels))),
+                labels: entry.map(|entry| LabelsView::of(&source.labels(entry.labels))),
             })
             .collect()
     }
@@ -491,30 +470,6 @@ impl Names<'_> {
 
     fn mirror(&self, id: MirrorId) -> String {
         self.snapshot.mirrors[id.index()].name.to_string()
-    }
-}
-
-impl LabelsView {
-    /// The labels of an entry.
-    pub(crate) fn of(labels: &Labels) -> Self {
-        LabelsView {
-            label: labels.label.as_deref().map(Into::into),
-            provider: labels.provider.as_deref().map(Into::into),
-            region: labels.region.as_deref().map(Into::into),
-            asn: labels.asn,
-            ..LabelsView::of_place(labels.place.as_ref())
-        }
-    }
-
-    fn of_place(place: Option<&Place>) -> Self {
-        let text = |part: fn(&Place) -> Option<&str>| place.and_then(part).map(String::from);
-        LabelsView {
-            country: text(|place| place.country.as_deref()),
-            continent: text(|place| place.continent.as_deref()),
-            subdivision: text(|place| place.subdivision.as_deref()),
-            coordinates: place.and_then(|place| place.coordinates).map(Coordinates::degrees),
-            ..LabelsView::default()
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! **Invariants**: nothing is found out here; each reason has one sentence.
 //! **Not here**: layout (`cli`).
 
-use super::view::{AddressView, LabelsView, OrderView, subnet_text};
+use super::view::{AddressView, OrderView, subnet_text};
 use super::{Answer, Explanation, Hearing, Judged, Neighbour, ScopeReason, Side, Steered, Verdict};
 use crate::answer::Outcome;
 use crate::base::ids::HorizonId;
@@ -101,22 +101,6 @@ pub(crate) fn rule(snapshot: &Snapshot, horizon: HorizonId, won: Won) -> String 
         Some(origin) if origin.line > 0 => format!("{what} ({}:{})", origin.file, origin.line),
         _ => what,
     }
-}
-
-/// Labels in a row: `provider aws, region us-east-1`; what says nothing is empty.
-pub(crate) fn labels(labels: &LabelsView) -> String {
-    let text = |word: &str, value: &Option<String>| value.as_ref().map(|value| format!("{word} {value}"));
-    let parts = [
-        text("label", &labels.label),
-        text("provider", &labels.provider),
-        text("region", &labels.region),
-        labels.asn.map(|asn| format!("AS{asn}")),
-        text("country", &labels.country),
-        text("continent", &labels.continent),
-        text("subdivision", &labels.subdivision),
-        labels.coordinates.map(|(north, east)| format!("at {north}, {east}")),
-    ];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// Why the client was judged where it was.

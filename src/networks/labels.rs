@@ -1,147 +1,359 @@
-//! Labels: what a source says of an address, and what several sources together say of it.
+//! Labels: the values that a source has for an address, and those of several sources together.
+//!
+//! **Invariants**: an empty text and the number 0 are no value; a source keeps each text once.
+//! **Not here**: the kinds ([`super::kind`]).
 
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::sync::Arc;
 
+use super::Networks;
+use super::kind::{Form, Group, KINDS, LabelKind};
 use crate::base::geo::Coordinates;
+use crate::base::ids::{LabelsId, SourceId};
 
-/// What one entry says.
-///
-/// An empty label set is legal: the entry of a plain list without labels says only that it is there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Labels {
-    /// The cloud provider, in lower case (`aws`, `gcp`, `azure`, `oci`, or what the config sets).
-    pub provider: Option<Arc<str>>,
-    /// The provider's region, as the provider writes it.
-    pub region: Option<Arc<str>>,
-    /// The autonomous system that announces the prefix.
-    pub asn: Option<u32>,
-    /// Where it is.
-    pub place: Option<Place>,
-    /// The label behind the prefix in a hand-written list.
-    pub label: Option<Arc<str>>,
+/// The value of a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LabelValue<T = Arc<str>> {
+    /// Of a kind whose values are texts.
+    Text(T),
+    /// Of a kind whose values are numbers.
+    Number(u32),
 }
 
-/// A place on earth, as far as a source knows it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// ISO 3166-1 alpha-2, upper case.
-    pub country: Option<Arc<str>>,
-    /// `AF`, `AN`, `AS`, `EU`, `NA`, `OC` or `SA`.
-    pub continent: Option<Arc<str>>,
-    /// ISO 3166-2, like `US-CA`.
-    pub subdivision: Option<Arc<str>>,
-    /// Where on earth, from a City database.
+impl LabelValue {
+    /// The value without its owner.
+    pub fn borrowed(&self) -> LabelValue<&str> {
+        match self {
+            LabelValue::Text(text) => LabelValue::Text(text),
+            LabelValue::Number(number) => LabelValue::Number(*number),
+        }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for LabelValue<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LabelValue::Text(text) => text.fmt(f),
+            LabelValue::Number(number) => number.fmt(f),
+        }
+    }
+}
+
+impl<'a> From<&'a str> for LabelValue<&'a str> {
+    fn from(text: &'a str) -> Self {
+        LabelValue::Text(text)
+    }
+}
+
+impl From<&str> for LabelValue {
+    fn from(text: &str) -> Self {
+        LabelValue::Text(text.into())
+    }
+}
+
+impl<T> From<u32> for LabelValue<T> {
+    fn from(number: u32) -> Self {
+        LabelValue::Number(number)
+    }
+}
+
+/// The labels of an entry, or of an address: at most one value of each kind.
+///
+/// No labels at all are legal: the entry of a plain list without labels says only that the address is in the list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Labels<'a> {
+    values: [Option<LabelValue<&'a str>>; LabelKind::COUNT],
+    /// The place on earth, from a City database.
     pub coordinates: Option<Coordinates>,
 }
 
-/// What all sources together say of an address; input of the rules.
+impl<'a> Labels<'a> {
+    /// One label.
+    pub fn of(kind: LabelKind, value: impl Into<LabelValue<&'a str>>) -> Self {
+        Labels::default().with(kind, value)
+    }
+
+    /// Adds a label. An empty text and 0 are left out, so that they do not hide the value of another source.
+    #[must_use]
+    pub fn with(mut self, kind: LabelKind, value: impl Into<LabelValue<&'a str>>) -> Self {
+        let value = value.into();
+        let is_nothing = matches!(value, LabelValue::Text("") | LabelValue::Number(0));
+        self.values[kind as usize] = (!is_nothing).then_some(value);
+        self
+    }
+
+    /// Adds a label, if there is one.
+    #[must_use]
+    pub fn with_optional<V: Into<LabelValue<&'a str>>>(self, kind: LabelKind, value: Option<V>) -> Self {
+        match value {
+            Some(value) => self.with(kind, value),
+            None => self,
+        }
+    }
+
+    /// Sets the place on earth.
+    #[must_use]
+    pub fn at(self, coordinates: Option<Coordinates>) -> Self {
+        Labels { coordinates, ..self }
+    }
+
+    /// The value of a kind.
+    pub fn value(&self, kind: LabelKind) -> Option<LabelValue<&'a str>> {
+        self.values[kind as usize]
+    }
+
+    /// The value of a kind whose values are texts.
+    pub fn text(&self, kind: LabelKind) -> Option<&'a str> {
+        match self.value(kind) {
+            Some(LabelValue::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The kinds with their values, in the order of the kinds.
+    pub fn iter(&self) -> impl Iterator<Item = (LabelKind, LabelValue<&'a str>)> {
+        KINDS.iter().filter_map(|row| Some((row.kind, self.value(row.kind)?)))
+    }
+}
+
+/// Sets of labels of one source, each kept once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LabelSets {
+    /// The texts of all values; a set has the place of a text, from 1.
+    texts: Vec<Arc<str>>,
+    sets: Vec<Packed>,
+}
+
+/// A set of labels as it is kept: a million of them fit into 50 MB.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Packed {
+    /// By kind: the number, or the place of the text from 1; 0 for none.
+    values: [u32; LabelKind::COUNT],
+    coordinates: Option<Coordinates>,
+}
+
+impl LabelSets {
+    /// A set.
+    pub(super) fn set(&self, id: LabelsId) -> Labels<'_> {
+        let packed = &self.sets[id.index()];
+        let mut labels = Labels::default().at(packed.coordinates);
+        for row in KINDS {
+            labels.values[row.kind as usize] = self.unpack(row.kind, packed.values[row.kind as usize]);
+        }
+        labels
+    }
+
+    /// Every set, in the order of their ids.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = Labels<'_>> {
+        (0..self.sets.len()).map(|at| self.set(LabelsId::from_index(at)))
+    }
+
+    /// The distinct values of a kind.
+    pub(super) fn values(&self, kind: LabelKind) -> BTreeSet<LabelValue<&str>> {
+        let mut packed: Vec<u32> = self.sets.iter().map(|set| set.values[kind as usize]).collect();
+        packed.sort_unstable();
+        packed.dedup();
+        packed.into_iter().filter_map(|value| self.unpack(kind, value)).collect()
+    }
+
+    fn value(&self, id: LabelsId, kind: LabelKind) -> Option<LabelValue<&str>> {
+        self.unpack(kind, self.sets[id.index()].values[kind as usize])
+    }
+
+    fn unpack(&self, kind: LabelKind, value: u32) -> Option<LabelValue<&str>> {
+        match (value, kind.row().form) {
+            (0, _) => None,
+            (number, Form::Number { .. }) => Some(LabelValue::Number(number)),
+            (place, _) => Some(LabelValue::Text(&self.texts[place as usize - 1])),
+        }
+    }
+}
+
+/// Gathers sets of labels, and gives equal ones the same id.
+#[derive(Debug, Default)]
+pub(super) struct Interner {
+    sets: LabelSets,
+    ids: HashMap<Packed, LabelsId>,
+    places: HashMap<Arc<str>, u32>,
+}
+
+impl Interner {
+    /// The id of a set.
+    pub(super) fn intern(&mut self, labels: &Labels<'_>) -> LabelsId {
+        let mut packed = Packed { values: [0; LabelKind::COUNT], coordinates: labels.coordinates };
+        for (kind, value) in labels.iter() {
+            packed.values[kind as usize] = match value {
+                LabelValue::Number(number) => number,
+                LabelValue::Text(text) => self.place(text),
+            };
+        }
+        if let Some(id) = self.ids.get(&packed) {
+            return *id;
+        }
+        let id = LabelsId::from_index(self.sets.sets.len());
+        self.sets.sets.push(packed.clone());
+        self.ids.insert(packed, id);
+        id
+    }
+
+    /// The place of a text, from 1.
+    fn place(&mut self, text: &str) -> u32 {
+        if let Some(place) = self.places.get(text) {
+            return *place;
+        }
+        let text: Arc<str> = text.into();
+        self.sets.texts.push(text.clone());
+        let place = u32::try_from(self.sets.texts.len()).expect("a file is too short for so many texts");
+        self.places.insert(text, place);
+        place
+    }
+
+    /// All that was gathered.
+    pub(super) fn finish(mut self) -> LabelSets {
+        self.sets.texts.shrink_to_fit();
+        self.sets.sets.shrink_to_fit();
+        self.sets
+    }
+}
+
+/// The labels of all sources for an address; input of the rules.
 ///
-/// Where several sources know the same kind of label, the source listed first wins. Provider and region are one kind
-/// (a region means nothing without its provider), and so are country, continent and subdivision. Coordinates are a kind of
-/// their own, as only City databases have them, but those in another country than the one that is known do not count.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Of the sources that have labels of a [`Group`], the one listed first gives all of that group. Coordinates are a group of
+/// their own, because only City databases have them, but those in another country than the one that is known do not count.
+#[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    /// The provider and its region.
-    pub provider: Option<(&'a str, Option<&'a str>)>,
-    /// The autonomous system.
-    pub asn: Option<u32>,
-    /// Where it is.
-    pub place: Option<&'a Place>,
-    /// Where on earth.
-    pub coordinates: Option<Coordinates>,
-    /// For each source, in order, its entry's labels; none where it has no entry.
-    pub by_source: Vec<Option<&'a Labels>>,
+    /// The labels of all sources together, without those that mean something only with the name of their source.
+    pub labels: Labels<'a>,
+    networks: &'a Networks,
+    entries: &'a [Option<LabelsId>],
 }
 
 impl<'a> Facts<'a> {
-    /// Merges the labels of each source, in order.
-    pub fn of(labels: impl Iterator<Item = Option<&'a Labels>>) -> Self {
-        let by_source: Vec<_> = labels.collect();
-        let mut facts = Facts::default();
-        for labels in by_source.iter().copied().flatten() {
-            let provider = labels.provider.as_deref().map(|provider| (provider, labels.region.as_deref()));
-            facts.provider = facts.provider.or(provider);
-            facts.asn = facts.asn.or(labels.asn);
-            facts.place = facts.place.or(labels.place.as_ref());
+    /// Merges the labels of each source's entry, in the order of the sources.
+    pub(super) fn of(networks: &'a Networks, entries: &'a [Option<LabelsId>]) -> Self {
+        let mut labels = Labels::default();
+        let mut first: [Option<usize>; Group::COUNT] = [None; Group::COUNT];
+        let sets = || networks.sources.iter().zip(entries).filter_map(|(source, id)| Some((&source.labels, (*id)?)));
+        for (at, (sets, id)) in sets().enumerate() {
+            for row in KINDS.iter().filter(|row| row.group != Group::Entry) {
+                let known = &mut first[row.group as usize];
+                if known.is_none_or(|first| first == at)
+                    && let Some(value) = sets.value(id, row.kind)
+                {
+                    labels.values[row.kind as usize] = Some(value);
+                    *known = Some(at);
+                }
+            }
         }
-        let country = facts.place.and_then(|place| place.country.as_deref());
-        let agrees =
-            |place: &&Place| country.is_none_or(|known| place.country.as_deref().is_none_or(|own| own == known));
-        let places = by_source.iter().copied().flatten().filter_map(|labels| labels.place.as_ref());
-        facts.coordinates = places.filter(agrees).find_map(|place| place.coordinates);
-        facts.by_source = by_source;
-        facts
+        let country = labels.value(LabelKind::Country);
+        let agrees = |other: Option<LabelValue<&str>>| country.is_none() || other.is_none() || other == country;
+        labels.coordinates = sets()
+            .filter(|(sets, id)| agrees(sets.value(*id, LabelKind::Country)))
+            .find_map(|(sets, id)| sets.sets[id.index()].coordinates);
+        Facts { labels, networks, entries }
+    }
+
+    /// True if the source has an entry for the address.
+    pub fn is_in(&self, source: SourceId) -> bool {
+        self.entries[source.index()].is_some()
+    }
+
+    /// The value of a source's own entry.
+    pub fn value_in(&self, source: SourceId, kind: LabelKind) -> Option<LabelValue<&'a str>> {
+        let id = self.entries[source.index()]?;
+        self.networks.sources[source.index()].labels.value(id, kind)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::SourceBuilder;
     use super::*;
+    use LabelKind::{Asn, Continent, Country, Label, Provider, Region};
 
-    fn in_country(country: &str) -> Labels {
-        let place = Place { country: Some(country.into()), ..Place::default() };
-        Labels { place: Some(place), ..Labels::default() }
+    /// The labels of sources that each have one entry, or none, together.
+    fn merged(sources: &[Option<Labels<'_>>]) -> (Vec<String>, Option<Coordinates>) {
+        let mut entries = Vec::new();
+        let source = |labels: &Option<Labels<'_>>| {
+            let mut source = SourceBuilder::new("test", "test.txt");
+            entries.push(labels.map(|labels| source.intern(labels)));
+            Arc::new(source.finish().0)
+        };
+        let networks = Networks { sources: sources.iter().map(source).collect() };
+        let facts = networks.facts(&entries);
+        let words = facts.labels.iter().map(|(kind, value)| format!("{}{value}", kind.row().prefix));
+        (words.collect(), facts.labels.coordinates)
     }
 
-    fn of_provider(provider: &str, region: Option<&str>) -> Labels {
-        Labels { provider: Some(provider.into()), region: region.map(Into::into), ..Labels::default() }
+    fn together(sources: &[Option<Labels<'_>>]) -> Vec<String> {
+        merged(sources).0
     }
 
     #[test]
     fn the_first_source_that_knows_a_kind_of_label_wins() {
+        let aws = Labels::of(Provider, "aws").with(Region, "us-east-1");
         let sources = [
             None,
-            Some(Labels { asn: Some(64496), ..in_country("DE") }),
-            Some(Labels { asn: Some(64497), ..of_provider("aws", Some("us-east-1")) }),
-            Some(Labels { place: in_country("FR").place, ..of_provider("gcp", Some("us-west1")) }),
+            Some(Labels::of(Asn, 64496).with(Country, "DE").with(Label, "vpn")),
+            Some(aws.with(Asn, 64497)),
+            Some(Labels::of(Provider, "gcp").with(Region, "us-west1").with(Country, "FR")),
         ];
-        let facts = Facts::of(sources.iter().map(Option::as_ref));
-        let expected = Facts {
-            provider: Some(("aws", Some("us-east-1"))),
-            asn: Some(64496),
-            place: sources[1].as_ref().unwrap().place.as_ref(),
-            coordinates: None,
-            by_source: sources.iter().map(Option::as_ref).collect(),
-        };
-        assert_eq!(facts, expected);
+        assert_eq!(together(&sources), ["provider aws", "region us-east-1", "AS64496", "country DE"]);
     }
 
     #[test]
     fn a_region_never_comes_from_another_provider_than_its_own() {
-        let sources = [of_provider("cloudflare", None), of_provider("aws", Some("us-east-1"))];
-        let facts = Facts::of(sources.iter().map(Some));
-        assert_eq!(facts.provider, Some(("cloudflare", None)));
+        let sources =
+            [Labels::of(Provider, "cloudflare"), Labels::of(Provider, "aws").with(Region, "us-east-1")].map(Some);
+        assert_eq!(together(&sources), ["provider cloudflare"]);
     }
 
     #[test]
     fn a_continent_never_comes_from_another_source_than_the_country() {
-        let place = Place { continent: Some("EU".into()), ..Place::default() };
-        let sources = [in_country("US"), Labels { place: Some(place), ..Labels::default() }];
-        let facts = Facts::of(sources.iter().map(Some));
-        assert_eq!(facts.place.unwrap().country.as_deref(), Some("US"));
-        assert_eq!(facts.place.unwrap().continent, None);
+        let sources = [Labels::of(Country, "US"), Labels::of(Continent, "EU")].map(Some);
+        assert_eq!(together(&sources), ["country US"]);
+    }
+
+    #[test]
+    fn an_empty_value_does_not_hide_that_of_another_source() {
+        let sources = [Labels::of(Country, "").with(Asn, 0), Labels::of(Country, "US").with(Asn, 64496)].map(Some);
+        assert_eq!(together(&sources), ["AS64496", "country US"]);
     }
 
     #[test]
     fn coordinates_come_from_the_first_source_that_has_them_in_the_country_that_is_known() {
-        let at = |country: Option<&str>, north: f64| {
-            let coordinates = Coordinates::from_degrees(north, 0.0);
-            let place = Place { country: country.map(Into::into), coordinates, ..Place::default() };
-            Labels { place: Some(place), ..Labels::default() }
+        let at = |country: Option<&'static str>, north: f64| {
+            Labels::default().with_optional(Country, country).at(Coordinates::from_degrees(north, 0.0))
         };
-        let found = |sources: &[Labels]| {
-            let facts = Facts::of(sources.iter().map(Some));
-            facts.coordinates.map(|coordinates| coordinates.degrees().0)
+        let german = Labels::of(Country, "DE");
+        let found = |sources: &[Labels<'_>]| {
+            merged(&sources.iter().copied().map(Some).collect::<Vec<_>>()).1.map(|c| c.degrees().0)
         };
-        assert_eq!(found(&[in_country("DE"), at(Some("DE"), 50.0), at(Some("DE"), 51.0)]), Some(50.0));
-        assert_eq!(found(&[in_country("DE"), at(Some("FR"), 48.0), at(None, 51.0)]), Some(51.0));
-        assert_eq!(found(&[in_country("DE"), at(Some("FR"), 48.0)]), None);
-        assert_eq!(found(&[at(None, 1.0), in_country("DE")]), Some(1.0));
-        assert_eq!(found(&[in_country("DE")]), None);
+        assert_eq!(found(&[german, at(Some("DE"), 50.0), at(Some("DE"), 51.0)]), Some(50.0));
+        assert_eq!(found(&[german, at(Some("FR"), 48.0), at(None, 51.0)]), Some(51.0));
+        assert_eq!(found(&[german, at(Some("FR"), 48.0)]), None);
+        assert_eq!(found(&[at(None, 1.0), german]), Some(1.0));
+        assert_eq!(found(&[german]), None);
     }
 
     #[test]
     fn no_source_says_nothing() {
-        assert_eq!(Facts::of(std::iter::empty()), Facts::default());
+        assert_eq!(merged(&[]), (Vec::new(), None));
+    }
+
+    #[test]
+    fn a_source_keeps_what_it_was_given() {
+        let sets = [
+            Labels::default(),
+            Labels::of(Label, "a").with(Provider, "a"),
+            Labels::of(Asn, u32::MAX).with(Country, "DE"),
+            Labels::of(Country, "DE").at(Coordinates::from_degrees(50.0, 8.0)),
+        ];
+        let mut builder = SourceBuilder::new("test", "test.txt");
+        let ids = sets.map(|labels| builder.intern(labels));
+        let (source, _) = builder.finish();
+        assert_eq!(ids.map(|id| source.labels(id)), sets);
+        assert_eq!(source.values(Country), BTreeSet::from([LabelValue::Text("DE")]));
     }
 }

@@ -8,14 +8,19 @@
 //! other; the order of sources is the order of the config.
 //! **Not here**: reading files ([`crate::load`]), rules ([`crate::steer`]).
 
+mod kind;
 mod labels;
 mod overlay;
 
-pub use labels::{Facts, Labels, Place};
+pub use kind::{Form, Group, KINDS, KindRow, LabelKind};
+pub use labels::{Facts, LabelValue, Labels};
 pub use overlay::{Combination, Combinations, Overlay, overlay};
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
+
+use labels::{Interner, LabelSets};
 
 use crate::base::ids::{LabelsId, SourceId};
 use crate::base::prefix::{Bits, Block, Prefix};
@@ -43,7 +48,7 @@ pub struct Source {
     pub file: Arc<str>,
     /// The last change of the file; `None` if it was read from memory.
     pub modified: Option<UnixTime>,
-    labels: Vec<Labels>,
+    labels: LabelSets,
     v4: Vec<Entry<u32>>,
     v6: Vec<Entry<u128>>,
 }
@@ -60,13 +65,18 @@ impl Source {
     }
 
     /// Every distinct set of labels.
-    pub fn all_labels(&self) -> &[Labels] {
-        &self.labels
+    pub fn all_labels(&self) -> impl ExactSizeIterator<Item = Labels<'_>> {
+        self.labels.iter()
+    }
+
+    /// The distinct values that its entries have of a kind.
+    pub fn values(&self, kind: LabelKind) -> BTreeSet<LabelValue<&str>> {
+        self.labels.values(kind)
     }
 
     /// A set of labels.
-    pub fn labels(&self, id: LabelsId) -> &Labels {
-        &self.labels[id.index()]
+    pub fn labels(&self, id: LabelsId) -> Labels<'_> {
+        self.labels.set(id)
     }
 
     /// The number of prefixes, both families.
@@ -117,7 +127,7 @@ pub struct FoundEntry {
 #[derive(Debug)]
 pub struct SourceBuilder {
     source: Source,
-    ids: std::collections::HashMap<Labels, LabelsId>,
+    interner: Interner,
 }
 
 impl SourceBuilder {
@@ -127,22 +137,16 @@ impl SourceBuilder {
             name: name.into(),
             file: file.into(),
             modified: None,
-            labels: Vec::new(),
+            labels: LabelSets::default(),
             v4: Vec::new(),
             v6: Vec::new(),
         };
-        SourceBuilder { source, ids: std::collections::HashMap::new() }
+        SourceBuilder { source, interner: Interner::default() }
     }
 
     /// The id of a set of labels, the same for equal sets.
-    pub fn intern(&mut self, labels: Labels) -> LabelsId {
-        if let Some(id) = self.ids.get(&labels) {
-            return *id;
-        }
-        let id = LabelsId::from_index(self.source.labels.len());
-        self.source.labels.push(labels.clone());
-        self.ids.insert(labels, id);
-        id
+    pub fn intern(&mut self, labels: Labels<'_>) -> LabelsId {
+        self.interner.intern(&labels)
     }
 
     /// Adds a prefix.
@@ -157,6 +161,7 @@ impl SourceBuilder {
     /// where their labels differ, for a warning.
     pub fn finish(mut self) -> (Source, Vec<Conflict>) {
         let mut conflicts = Vec::new();
+        self.source.labels = self.interner.finish();
         order(&mut self.source.v4, Prefix::V4, &mut conflicts);
         order(&mut self.source.v6, Prefix::V6, &mut conflicts);
         (self.source, conflicts)
@@ -211,9 +216,9 @@ impl Networks {
         self.sources.iter().map(|source| source.entry_at(address)).collect()
     }
 
-    /// What the sources together say, given the entry's labels of each.
-    pub fn facts(&self, labels: &[Option<LabelsId>]) -> Facts<'_> {
-        Facts::of(self.sources.iter().zip(labels).map(|(source, id)| id.map(|id| source.labels(id))))
+    /// The labels of all sources together; `entries` has the labels of each source's entry, in the order of the sources.
+    pub fn facts<'a>(&'a self, entries: &'a [Option<LabelsId>]) -> Facts<'a> {
+        Facts::of(self, entries)
     }
 }
 
@@ -223,8 +228,8 @@ mod tests {
 
     use super::*;
 
-    fn labelled(text: &str) -> Labels {
-        Labels { label: Some(text.into()), ..Labels::default() }
+    fn labelled(text: &str) -> Labels<'_> {
+        Labels::of(LabelKind::Label, text)
     }
 
     /// A source of IPv4 and IPv6 prefixes, each labelled with its place in the list.

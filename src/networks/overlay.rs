@@ -138,7 +138,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::{Labels, Source, SourceBuilder};
+    use super::super::{LabelKind, Labels, Source, SourceBuilder};
     use super::*;
     use crate::base::prefix::Prefix;
 
@@ -147,7 +147,7 @@ mod tests {
         let mut builder = SourceBuilder::new("test", "test.txt");
         for (index, (block, label)) in blocks.iter().enumerate() {
             let label = if *label < 2 { format!("shared-{label}") } else { format!("own-{index}") };
-            let labels = builder.intern(Labels { label: Some(label.into()), ..Labels::default() });
+            let labels = builder.intern(Labels::of(LabelKind::Label, &*label));
             builder.add(family(*block), labels, 1);
         }
         Arc::new(builder.finish().0)

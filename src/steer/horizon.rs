@@ -18,48 +18,43 @@ use crate::base::geo::{Coordinates, Kilometres};
 use crate::base::ids::{LabelsId, MirrorId, PlanId, SourceId};
 use crate::base::prefix::{Block, Family, Prefix};
 use crate::base::special;
-use crate::networks::{Combinations, Facts, Networks, Overlay, overlay};
+use crate::networks::{Combinations, Facts, LabelKind, LabelValue, Networks, Overlay, overlay};
 
 /// One thing that must hold for a rule to win.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// One of the sources has an entry, with one of the labels where there are any.
+    /// One of the sources has an entry, with one of the labels if there are any.
     Network {
         /// The sources.
         sources: Vec<SourceId>,
         /// The labels.
-        labels: Vec<Arc<str>>,
+        labels: Vec<LabelValue>,
     },
-    /// The provider is one of these.
-    Provider(Vec<Arc<str>>),
-    /// The region is one of these.
-    Region(Vec<Arc<str>>),
-    /// The autonomous system is one of these.
-    Asn(Vec<u32>),
-    /// The country is one of these.
-    Country(Vec<Arc<str>>),
-    /// The continent is one of these.
-    Continent(Vec<Arc<str>>),
-    /// The subdivision is one of these.
-    Subdivision(Vec<Arc<str>>),
+    /// The label of a kind is one of these.
+    Label {
+        /// The kind.
+        kind: LabelKind,
+        /// The values.
+        values: Vec<LabelValue>,
+    },
 }
 
 impl Condition {
+    /// A condition on the labels of a kind.
+    pub fn label<V: Into<LabelValue>>(kind: LabelKind, values: impl IntoIterator<Item = V>) -> Self {
+        Condition::Label { kind, values: values.into_iter().map(Into::into).collect() }
+    }
+
     fn holds(&self, facts: &Facts<'_>) -> bool {
-        let among =
-            |list: &[Arc<str>], value: Option<&str>| value.is_some_and(|value| list.iter().any(|one| **one == *value));
-        let place = facts.place;
+        let among = |list: &[LabelValue], value: Option<LabelValue<&str>>| {
+            value.is_some_and(|value| list.iter().any(|one| one.borrowed() == value))
+        };
         match self {
-            Condition::Network { sources, labels } => sources
-                .iter()
-                .filter_map(|source| facts.by_source[source.index()])
-                .any(|entry| labels.is_empty() || among(labels, entry.label.as_deref())),
-            Condition::Provider(list) => among(list, facts.provider.map(|(provider, _)| provider)),
-            Condition::Region(list) => among(list, facts.provider.and_then(|(_, region)| region)),
-            Condition::Asn(list) => facts.asn.is_some_and(|asn| list.contains(&asn)),
-            Condition::Country(list) => among(list, place.and_then(|place| place.country.as_deref())),
-            Condition::Continent(list) => among(list, place.and_then(|place| place.continent.as_deref())),
-            Condition::Subdivision(list) => among(list, place.and_then(|place| place.subdivision.as_deref())),
+            Condition::Network { sources, labels } => sources.iter().any(|source| match labels.is_empty() {
+                true => facts.is_in(*source),
+                false => among(labels, facts.value_in(*source, LabelKind::Label)),
+            }),
+            Condition::Label { kind, values } => among(values, facts.labels.value(*kind)),
         }
     }
 }
@@ -267,7 +262,7 @@ impl Horizon {
         let won: Vec<(Won, Option<Coordinates>)> = laid
             .combinations()
             .map(|labels| networks.facts(labels))
-            .map(|facts| (winner(&rules, &facts), facts.coordinates))
+            .map(|facts| (winner(&rules, &facts), facts.labels.coordinates))
             .collect();
         let rankings = rules.iter().enumerate().map(|(at, rule)| (Won::Rule(at), &rule.ranking));
         let mut nearest: BTreeMap<Won, ByDistance> = BTreeMap::new();
@@ -368,7 +363,7 @@ impl Horizon {
 
     /// The plan that the table is to have for a client that this won for, of whom these facts are known; off the query path.
     pub fn plan_for(&self, won: Won, facts: &Facts<'_>) -> PlanId {
-        let by_distance = self.nearest.get(&won).zip(facts.coordinates);
+        let by_distance = self.nearest.get(&won).zip(facts.labels.coordinates);
         let plan = by_distance.and_then(|(list, place)| self.plans.find(&list.plan_at(&list.places.nearest(place))));
         plan.unwrap_or_else(|| self.plan_of(won))
     }

@@ -11,7 +11,7 @@ use crate::base::client::{Client, ScopePrefixLen, SourcePrefixLen, Subnet};
 use crate::base::geo::Coordinates;
 use crate::base::ids::{MirrorId, PlanId, SourceId};
 use crate::base::prefix::{Bits, Block, Family, Prefix};
-use crate::networks::{Labels, Networks, Place, SourceBuilder};
+use crate::networks::{LabelKind, Labels, Networks, SourceBuilder};
 
 const RESOLVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 53));
 
@@ -28,7 +28,7 @@ fn weighted(weights: &[u16]) -> Ranking {
 fn spread(prefixes: &[(Prefix, u8)], default_ranking: Ranking) -> Horizon {
     let mut source = SourceBuilder::new("list", "list.txt");
     for (prefix, label) in prefixes {
-        let labels = source.intern(Labels { label: Some(label.to_string().into()), ..Labels::default() });
+        let labels = source.intern(Labels::of(LabelKind::Label, &*label.to_string()));
         source.add(*prefix, labels, 1);
     }
     let networks = Networks { sources: vec![Arc::new(source.finish().0)] };
@@ -237,8 +237,7 @@ fn at(north: f64, east: f64) -> Coordinates {
 fn placed(places: &[Option<Coordinates>]) -> Networks {
     let mut source = SourceBuilder::new("city", "city.mmdb");
     for (index, coordinates) in places.iter().enumerate() {
-        let place = Place { country: Some("DE".into()), coordinates: *coordinates, ..Place::default() };
-        let labels = source.intern(Labels { place: Some(place), ..Labels::default() });
+        let labels = source.intern(Labels::of(LabelKind::Country, "DE").at(*coordinates));
         source.add(Prefix::V4(Block::holding(0x0b00_0000 | (index as u32) << 16, 16)), labels, 0);
     }
     Networks { sources: vec![Arc::new(source.finish().0)] }
@@ -247,7 +246,7 @@ fn placed(places: &[Option<Coordinates>]) -> Networks {
 fn by_distance(networks: &Networks, mirrors: &[Coordinates]) -> Horizon {
     let all: Vec<u16> = (0..mirrors.len() as u16).collect();
     let rule = Rule {
-        conditions: vec![Condition::Country(vec!["DE".into()])],
+        conditions: vec![Condition::label(LabelKind::Country, ["DE"])],
         mirrors: ids(&all),
         ranking: Ranking::Nearest(mirrors.to_vec()),
         fallback: ids(&[100]),
@@ -295,8 +294,7 @@ fn plans_by_distance_are_limited_however_many_places_there_are() {
     let places: Vec<Option<Coordinates>> = spiral(30_000).map(Some).collect();
     let mut source = SourceBuilder::new("city", "city.mmdb");
     for (index, coordinates) in places.iter().enumerate() {
-        let place = Place { country: Some("DE".into()), coordinates: *coordinates, ..Place::default() };
-        let labels = source.intern(Labels { place: Some(place), ..Labels::default() });
+        let labels = source.intern(Labels::of(LabelKind::Country, "DE").at(*coordinates));
         source.add(Prefix::V4(Block::holding(0x0b00_0000 + (index as u32) * 256, 24)), labels, 0);
     }
     let networks = Networks { sources: vec![Arc::new(source.finish().0)] };

@@ -7,7 +7,7 @@ use pharos::base::ids::{MirrorId, SourceId};
 use pharos::base::prefix::PrefixSet;
 use pharos::base::time::{Generation, Moment};
 use pharos::mirror::{Health, Mirror, Standing};
-use pharos::networks::{Labels, Networks, SourceBuilder};
+use pharos::networks::{LabelKind, Labels, Networks, SourceBuilder};
 use pharos::registry::{Asking, BlobTarget, Settings, Upstream};
 use pharos::snapshot::{Change, Provenance, Settings as EngineSettings, Snapshot, apply};
 use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
@@ -64,7 +64,7 @@ pub(crate) fn settings(setup: Setup) -> Settings {
 pub(crate) fn snapshot(health: [Health; 3]) -> Snapshot {
     let mut source = SourceBuilder::new("list", "list.txt");
     for (line, (prefix, label)) in (1..).zip([("198.51.100.0/24", "east"), ("203.0.113.0/24", "west")]) {
-        let labels = source.intern(Labels { label: Some(label.into()), ..Labels::default() });
+        let labels = source.intern(Labels::of(LabelKind::Label, label));
         source.add(prefix.parse().unwrap(), labels, line);
     }
     let networks = Networks { sources: vec![Arc::new(source.finish().0)] };

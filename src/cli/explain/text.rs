@@ -64,7 +64,7 @@ impl Page {
     fn steered(&mut self, steered: &SteeredView) {
         self.paragraph("located", &format!("at {}: {}", steered.located.at, steered.located.why));
         self.table("networks", &steered.networks.iter().map(network_row).collect::<Vec<_>>());
-        let facts = words::labels(&steered.facts);
+        let facts = steered.facts.words();
         self.paragraph("together", if facts.is_empty() { "no provider, network or place is known" } else { &facts });
         let rule = rule_text(&steered.rule);
         self.paragraph("rule", &format!("{rule} of horizon {}", steered.horizon));
@@ -137,7 +137,7 @@ fn no_answer(answer: &AnswerView) -> String {
 
 fn network_row(network: &NetworkView) -> Vec<String> {
     let Some(prefix) = &network.prefix else { return vec![network.source.clone(), "no entry".into()] };
-    let labels = network.labels.as_ref().map(words::labels).unwrap_or_default();
+    let labels = network.labels.as_ref().map(|labels| labels.words()).unwrap_or_default();
     let place = match network.line {
         Some(line) => format!("{}:{line}", network.file),
         None => network.file.clone(),

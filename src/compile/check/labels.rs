@@ -1,13 +1,12 @@
 //! Values of rules that no source knows: no client will ever meet them.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::unmapped::unmapped_regions;
-use super::{near, rule_providers};
+use super::{named_values, near, texts};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, sort_by_place};
 use crate::config::{Condition, Config, Horizon, Placed, Ranking, Rule};
-use crate::networks::Networks;
+use crate::networks::{Form, KINDS, KindRow, LabelKind, LabelValue, Networks};
 
 /// Warns of values in rules that no source knows, and of regions that no rule maps.
 ///
@@ -16,7 +15,9 @@ pub fn check_labels(config: &Config, networks: &Networks) -> Vec<Diagnostic> {
     let known = Known::of(networks);
     let mut problems = Vec::new();
     let mut silent = BTreeSet::new();
-    problems.extend(unknown_asns(config, &known, &mut silent));
+    for row in KINDS.iter().filter(|row| matches!(row.form, Form::Number { .. })) {
+        problems.extend(unknown_numbers(row, config, &known, &mut silent));
+    }
     for horizon in &config.horizons {
         for rule in &horizon.rules {
             check_rule(rule, &known, config, &mut silent, &mut problems);
@@ -27,8 +28,8 @@ pub fn check_labels(config: &Config, networks: &Networks) -> Vec<Diagnostic> {
                 .insert("coordinates")
                 .then(|| no_source("coordinates", place, "without coordinates no mirror is near to a client", source))
         }));
-        for (provider, regions) in &known.regions {
-            problems.extend(unmapped_regions(horizon, provider, regions));
+        for (provider, regions) in &known.of_providers[LabelKind::Region as usize] {
+            problems.extend(unmapped_regions(horizon, provider, &texts(regions)));
         }
     }
     sort_by_place(&mut problems);
@@ -38,99 +39,60 @@ pub fn check_labels(config: &Config, networks: &Networks) -> Vec<Diagnostic> {
 /// All that the loaded sources can say.
 #[derive(Default)]
 struct Known<'n> {
-    providers: BTreeSet<&'n str>,
-    /// The regions of each provider.
-    regions: BTreeMap<&'n str, BTreeSet<&'n str>>,
-    asns: HashSet<u32>,
-    countries: BTreeSet<&'n str>,
-    continents: BTreeSet<&'n str>,
-    subdivisions: BTreeSet<&'n str>,
-    /// The labels of each source, in the order of the config.
-    labels: Vec<BTreeSet<&'n str>>,
+    /// By kind, the values of all sources.
+    values: [Values<'n>; LabelKind::COUNT],
+    /// By kind, the values of each provider, for the kinds that are parts of a provider.
+    of_providers: [BTreeMap<&'n str, Values<'n>>; LabelKind::COUNT],
+    /// The labels of each source's own entries, in the order of the configuration.
+    of_sources: Vec<Values<'n>>,
 }
+
+type Values<'n> = BTreeSet<LabelValue<&'n str>>;
 
 impl<'n> Known<'n> {
     fn of(networks: &'n Networks) -> Self {
         let mut known = Known::default();
         for source in &networks.sources {
-            let mut own = BTreeSet::new();
+            known.of_sources.push(source.values(LabelKind::Label));
+            for row in KINDS {
+                known.values[row.kind as usize].extend(source.values(row.kind));
+            }
             for labels in source.all_labels() {
-                own.extend(labels.label.as_deref());
-                known.asns.extend(labels.asn);
-                if let Some(provider) = labels.provider.as_deref() {
-                    known.providers.insert(provider);
-                    let regions = known.regions.entry(provider).or_default();
-                    regions.extend(labels.region.as_deref());
-                }
-                if let Some(place) = &labels.place {
-                    known.countries.extend(place.country.as_deref());
-                    known.continents.extend(place.continent.as_deref());
-                    known.subdivisions.extend(place.subdivision.as_deref());
+                let Some(provider) = labels.text(LabelKind::Provider) else { continue };
+                for row in KINDS.iter().filter(|row| row.kind.is_of_provider()) {
+                    let values = known.of_providers[row.kind as usize].entry(provider).or_default();
+                    values.extend(labels.value(row.kind));
                 }
             }
-            known.labels.push(own);
         }
         known
     }
-}
 
-/// What a kind of value is called, and where it comes from.
-struct Kind {
-    code: &'static str,
-    one: &'static str,
-    several: &'static str,
-    source: &'static str,
-}
-
-const PROVIDER: Kind = Kind {
-    code: "unknown-provider",
-    one: "provider",
-    several: "providers",
-    source: "a feed, or `provider = \"…\"` at a network",
-};
-const REGION: Kind = Kind { code: "unknown-region", one: "region", several: "regions", source: "a provider's feed" };
-const ASN: Kind = Kind {
-    code: "unknown-asn",
-    one: "autonomous system",
-    several: "autonomous systems",
-    source: "an ASN database (`mmdb`)",
-};
-const COUNTRY: Kind = Kind {
-    code: "unknown-country",
-    one: "country",
-    several: "countries",
-    source: "a Country or City database (`mmdb`), or a geofeed",
-};
-const CONTINENT: Kind = Kind { code: "unknown-continent", one: "continent", several: "continents", ..COUNTRY };
-const SUBDIVISION: Kind = Kind {
-    code: "unknown-subdivision",
-    one: "subdivision",
-    several: "subdivisions",
-    source: "a City database (`mmdb`), or a geofeed",
-};
-
-/// Autonomous systems that no network knows: one problem for each number, wherever it is named.
-fn unknown_asns(config: &Config, known: &Known<'_>, silent: &mut BTreeSet<&'static str>) -> Vec<Diagnostic> {
-    let rules = config.horizons.iter().flat_map(|horizon| &horizon.rules);
-    let named = rules.flat_map(|rule| &rule.conditions).filter_map(|condition| match condition {
-        Condition::Asn(values) => Some(values),
-        _ => None,
-    });
-    let mut unknown_places: BTreeMap<u32, Vec<&Place>> = BTreeMap::new();
-    for value in named.flatten().filter(|value| !known.asns.contains(&value.value)) {
-        unknown_places.entry(value.value).or_default().push(&value.place);
+    fn of_kind(&self, kind: LabelKind) -> &Values<'n> {
+        &self.values[kind as usize]
     }
-    if known.asns.is_empty() {
+}
+
+/// Numbers that no network knows: one problem for each number, wherever it is named.
+fn unknown_numbers(row: &KindRow, config: &Config, known: &Known<'_>, silent: &mut Silent) -> Vec<Diagnostic> {
+    let rules = config.horizons.iter().flat_map(|horizon| &horizon.rules);
+    let named = rules.filter_map(|rule| named_values(rule, row.kind)).flatten();
+    let known = known.of_kind(row.kind);
+    let mut unknown_places: BTreeMap<LabelValue<&str>, Vec<&Place>> = BTreeMap::new();
+    for value in named.filter(|value| !known.contains(&value.value.borrowed())) {
+        unknown_places.entry(value.value.borrowed()).or_default().push(&value.place);
+    }
+    if known.is_empty() {
         // The first in the file, not the least number.
         let first = unknown_places
             .into_values()
             .flatten()
             .min_by_key(|place| (place.file.clone(), place.line, place.columns.start));
-        return first.and_then(|place| unknown(&ASN, "", place, Some(silent), String::new())).into_iter().collect();
+        return first.and_then(|place| unknown(row, "", place, Some(silent), String::new())).into_iter().collect();
     }
-    let problem = |(asn, places): (u32, Vec<&Place>)| {
-        let help = format!("check the number; autonomous systems known: {}", known.asns.len());
-        let problem = unknown(&ASN, &asn.to_string(), places[0], None, help)?;
+    let problem = |(number, places): (LabelValue<&str>, Vec<&Place>)| {
+        let help = format!("check the number; {} known: {}", row.nouns[1], known.len());
+        let problem = unknown(row, &number.to_string(), places[0], None, help)?;
         Some(match places[1..] {
             [] => problem,
             [second] => problem.related(second.clone(), "and here"),
@@ -146,16 +108,11 @@ fn unknown_asns(config: &Config, known: &Known<'_>, silent: &mut BTreeSet<&'stat
 pub fn unmet_rules(config: &Config, networks: &Networks) -> Vec<BTreeSet<usize>> {
     let known = Known::of(networks);
     let any =
-        |values: &[Placed<Arc<str>>], all: &BTreeSet<&str>| values.iter().any(|value| all.contains(&*value.value));
+        |values: &[Placed<LabelValue>], all: &Values<'_>| values.iter().any(|one| all.contains(&one.value.borrowed()));
     let can_hold = |condition: &Condition| match condition {
-        Condition::Provider(values) => any(values, &known.providers),
-        Condition::Region(values) => known.regions.values().any(|regions| any(values, regions)),
-        Condition::Asn(values) => values.iter().any(|value| known.asns.contains(&value.value)),
-        Condition::Country(values) => any(values, &known.countries),
-        Condition::Continent(values) => any(values, &known.continents),
-        Condition::Subdivision(values) => any(values, &known.subdivisions),
+        Condition::Label { kind, values } => any(values, known.of_kind(*kind)),
         Condition::Network { sources, labels } => {
-            labels.is_empty() || sources.iter().any(|source| any(labels, &known.labels[source.value.index()]))
+            labels.is_empty() || sources.iter().any(|source| any(labels, &known.of_sources[source.value.index()]))
         }
     };
     let unmet = |horizon: &Horizon| {
@@ -165,70 +122,63 @@ pub fn unmet_rules(config: &Config, networks: &Networks) -> Vec<BTreeSet<usize>>
     config.horizons.iter().map(unmet).collect()
 }
 
-fn check_rule(
-    rule: &Rule,
-    known: &Known<'_>,
-    config: &Config,
-    silent: &mut BTreeSet<&'static str>,
-    problems: &mut Vec<Diagnostic>,
-) {
-    let mut check = |kind: &Kind, values: &[Placed<Arc<str>>], all: &BTreeSet<&str>| {
-        for value in values.iter().filter(|value| !all.contains(&*value.value)) {
-            let help = did_you_mean(&value.value, &format!("known {}", kind.several), all.iter().copied());
-            let nothing = all.is_empty();
-            problems.extend(unknown(kind, &value.value, &value.place, nothing.then_some(&mut *silent), help));
-        }
-    };
+/// The nouns of the kinds that no network knows and that have been warned of.
+type Silent = BTreeSet<&'static str>;
+
+fn check_rule(rule: &Rule, known: &Known<'_>, config: &Config, silent: &mut Silent, problems: &mut Vec<Diagnostic>) {
     for condition in &rule.conditions {
         match condition {
-            Condition::Provider(values) => check(&PROVIDER, values, &known.providers),
-            Condition::Country(values) => check(&COUNTRY, values, &known.countries),
-            Condition::Continent(values) => check(&CONTINENT, values, &known.continents),
-            Condition::Subdivision(values) => check(&SUBDIVISION, values, &known.subdivisions),
-            Condition::Region(_) | Condition::Asn(_) | Condition::Network { .. } => {}
-        }
-    }
-    for condition in &rule.conditions {
-        match condition {
-            Condition::Region(values) => check_regions(rule, values, known, silent, problems),
+            Condition::Label { kind, .. } if matches!(kind.row().form, Form::Number { .. }) => {}
+            Condition::Label { kind, values } if kind.is_of_provider() => {
+                check_parts(kind.row(), rule, values, known, silent, problems);
+            }
+            Condition::Label { kind, values } => {
+                let (row, all) = (kind.row(), known.of_kind(*kind));
+                for value in unknown_values(values, all) {
+                    let help = help(row, &value.value.to_string(), all);
+                    let nothing = all.is_empty().then_some(&mut *silent);
+                    problems.extend(unknown(row, &value.value.to_string(), &value.place, nothing, help));
+                }
+            }
             Condition::Network { sources, labels } => {
-                let all: BTreeSet<&str> =
-                    sources.iter().flat_map(|source| &known.labels[source.value.index()]).copied().collect();
-                let names: Vec<&str> =
-                    sources.iter().map(|source| &*config.networks[source.value.index()].name).collect();
-                for label in labels.iter().filter(|label| !all.contains(&*label.value)) {
-                    let names = crate::base::diagnostic::list(names.iter().copied());
+                let all: Values<'_> =
+                    sources.iter().flat_map(|source| &known.of_sources[source.value.index()]).copied().collect();
+                let names = sources.iter().map(|source| &*config.networks[source.value.index()].name);
+                let names = crate::base::diagnostic::list(names);
+                for label in unknown_values(labels, &all) {
+                    let message = format!("no entry of {names} has label `{}`", label.value);
                     problems.push(
-                        Diagnostic::warning(
-                            "unknown-label",
-                            format!("no entry of {names} has label `{}`", label.value),
-                        )
-                        .at(label.place.clone(), "met by no client")
-                        .help(did_you_mean(&label.value, "labels there", all.iter().copied())),
+                        Diagnostic::warning(LabelKind::Label.row().unknown, message)
+                            .at(label.place.clone(), "met by no client")
+                            .help(did_you_mean(&label.value.to_string(), "labels there", texts(&all))),
                     );
                 }
             }
-            _ => {}
         }
     }
 }
 
+fn unknown_values<'v>(
+    values: &'v [Placed<LabelValue>],
+    all: &Values<'_>,
+) -> impl Iterator<Item = &'v Placed<LabelValue>> {
+    values.iter().filter(|value| !all.contains(&value.value.borrowed()))
+}
+
+fn help(row: &KindRow, value: &str, all: &Values<'_>) -> String {
+    did_you_mean(value, &format!("known {}", row.nouns[1]), texts(all))
+}
+
 /// A value that no source knows. Where none knows any value of the kind (`silent`), that is said once instead.
-fn unknown(
-    kind: &Kind,
-    value: &str,
-    place: &Place,
-    silent: Option<&mut BTreeSet<&'static str>>,
-    help: String,
-) -> Option<Diagnostic> {
-    let Kind { code, one, several, source } = kind;
+fn unknown(row: &KindRow, value: &str, place: &Place, silent: Option<&mut Silent>, help: String) -> Option<Diagnostic> {
+    let [one, several] = row.nouns;
     match silent {
         None => Some(
-            Diagnostic::warning(code, format!("no network knows {one} `{value}`"))
+            Diagnostic::warning(row.unknown, format!("no network knows {one} `{value}`"))
                 .at(place.clone(), "met by no client")
                 .help(help),
         ),
-        Some(silent) => silent.insert(one).then(|| no_source(several, place, "met by no client", source)),
+        Some(silent) => silent.insert(one).then(|| no_source(several, place, "met by no client", row.source)),
     }
 }
 
@@ -245,34 +195,37 @@ fn by_distance(horizon: &Horizon) -> impl Iterator<Item = &Place> {
     all.filter(|(ranking, _)| matches!(ranking, Ranking::Nearest(_))).map(|(_, place)| place)
 }
 
-/// Regions are those of the rule's providers, where it names any that are known.
-fn check_regions(
+/// Regions, and other parts of a provider, are those of the rule's providers, where it names any that are known.
+fn check_parts(
+    row: &KindRow,
     rule: &Rule,
-    values: &[Placed<Arc<str>>],
+    values: &[Placed<LabelValue>],
     known: &Known<'_>,
-    silent: &mut BTreeSet<&'static str>,
+    silent: &mut Silent,
     problems: &mut Vec<Diagnostic>,
 ) {
-    let providers: Vec<&str> = rule_providers(rule)
-        .map(|named| named.iter().map(|provider| &*provider.value).collect())
-        .unwrap_or_else(|| known.providers.iter().copied().collect());
-    if !providers.iter().any(|provider| known.providers.contains(provider)) && !known.providers.is_empty() {
+    let all_providers = known.of_kind(LabelKind::Provider);
+    let providers: Values<'_> = match named_values(rule, LabelKind::Provider) {
+        Some(named) => named.iter().map(|provider| provider.value.borrowed()).collect(),
+        None => all_providers.clone(),
+    };
+    if providers.is_disjoint(all_providers) && !all_providers.is_empty() {
         // Nothing can be said of the regions of providers that are unknown themselves.
         return;
     }
-    let all: BTreeSet<&str> =
-        providers.iter().filter_map(|provider| known.regions.get(provider)).flatten().copied().collect();
-    let nobody_has_any = known.regions.values().all(BTreeSet::is_empty);
-    for value in values.iter().filter(|value| !all.contains(&*value.value)) {
-        let elsewhere = known.regions.iter().find(|(_, regions)| regions.contains(&*value.value));
+    let of_providers = &known.of_providers[row.kind as usize];
+    let all: Values<'_> =
+        texts(&providers).into_iter().filter_map(|provider| of_providers.get(provider)).flatten().copied().collect();
+    for value in unknown_values(values, &all) {
+        let elsewhere = of_providers.iter().find(|(_, values)| values.contains(&value.value.borrowed()));
         let help = match elsewhere {
             Some((provider, _)) => {
-                format!("`{}` is a region of `{provider}`, which this rule does not name", value.value)
+                format!("`{}` is a {} of `{provider}`, which this rule does not name", value.value, row.nouns[0])
             }
-            None => did_you_mean(&value.value, "known regions", all.iter().copied()),
+            None => help(row, &value.value.to_string(), &all),
         };
-        let nothing = nobody_has_any.then_some(&mut *silent);
-        problems.extend(unknown(&REGION, &value.value, &value.place, nothing, help));
+        let nothing = known.of_kind(row.kind).is_empty().then_some(&mut *silent);
+        problems.extend(unknown(row, &value.value.to_string(), &value.place, nothing, help));
     }
 }
 

@@ -21,14 +21,24 @@ pub use labels::{check_labels, unmet_rules};
 pub use near::mirrors_near_nobody;
 pub use unreachable::unreachable_rules;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use crate::config::{Condition, Placed, Rule};
+use crate::networks::{LabelKind, LabelValue};
 
-/// The providers that a rule names; none where it does not ask for any.
-fn rule_providers(rule: &Rule) -> Option<&[Placed<Arc<str>>]> {
+/// The values of a kind that a rule names. `None` if it has no condition on the kind.
+fn named_values(rule: &Rule, wanted: LabelKind) -> Option<&[Placed<LabelValue>]> {
     rule.conditions.iter().find_map(|condition| match condition {
-        Condition::Provider(providers) => Some(&**providers),
+        Condition::Label { kind, values } if *kind == wanted => Some(&**values),
         _ => None,
     })
+}
+
+/// Texts of a set, for messages.
+fn texts<'a>(values: &BTreeSet<LabelValue<&'a str>>) -> Vec<&'a str> {
+    let text = |value: &LabelValue<&'a str>| match value {
+        LabelValue::Text(text) => Some(*text),
+        LabelValue::Number(_) => None,
+    };
+    values.iter().filter_map(text).collect()
 }

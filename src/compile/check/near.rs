@@ -43,9 +43,7 @@ pub fn mirrors_near_nobody(
 
 /// Whether any source says where on earth its networks are.
 pub(super) fn knows_coordinates(networks: &Networks) -> bool {
-    let mut places =
-        networks.sources.iter().flat_map(|source| source.all_labels()).filter_map(|labels| labels.place.as_ref());
-    places.any(|place| place.coordinates.is_some())
+    networks.sources.iter().flat_map(|source| source.all_labels()).any(|labels| labels.coordinates.is_some())
 }
 
 fn nowhere(place: &Place, whose: &str) -> Diagnostic {
@@ -69,7 +67,7 @@ mod tests {
     use super::*;
     use crate::base::geo::Coordinates;
     use crate::config;
-    use crate::networks::{Labels, SourceBuilder};
+    use crate::networks::{LabelKind, Labels, SourceBuilder};
     use crate::steer::{Draft, Laid};
 
     const CONFIG: &str = "\
@@ -94,8 +92,7 @@ default = { nearest = ['fra', 'par'] }
         let mut source = SourceBuilder::new("city", "city.mmdb");
         for (index, (country, at)) in clients.iter().enumerate() {
             let coordinates = at.and_then(|(north, east)| Coordinates::from_degrees(north, east));
-            let place = crate::networks::Place { country: Some((*country).into()), coordinates, ..Default::default() };
-            let labels = source.intern(Labels { place: Some(place), ..Labels::default() });
+            let labels = source.intern(Labels::of(LabelKind::Country, *country).at(coordinates));
             source.add(format!("11.{index}.0.0/16").parse().unwrap(), labels, 0);
         }
         let networks = Networks { sources: vec![Arc::new(source.finish().0)] };

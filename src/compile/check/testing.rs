@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{self, Config};
-use crate::networks::{Labels, Networks, Place, SourceBuilder};
+use crate::networks::{LabelKind, Labels, Networks, SourceBuilder};
 
 /// What all configs begin with: rules stand from line 7 on.
 const HEAD: &str = "\
@@ -19,29 +19,24 @@ pub(super) fn config(rules: &str) -> Config {
     config::read("pharos.toml", &format!("{HEAD}{rules}\n]\n")).unwrap().0
 }
 
-fn region(provider: &str, region: &str) -> Labels {
-    Labels { provider: Some(provider.into()), region: Some(region.into()), ..Labels::default() }
-}
-
 /// Sources in the order of `HEAD`, with what they can say.
 pub(super) fn networks() -> Networks {
-    let place = Place {
-        country: Some("DE".into()),
-        continent: Some("EU".into()),
-        subdivision: Some("DE-BE".into()),
-        ..Place::default()
+    let region = |provider: &'static str, region: &'static str| {
+        Labels::of(LabelKind::Provider, provider).with(LabelKind::Region, region)
     };
+    let place =
+        Labels::of(LabelKind::Country, "DE").with(LabelKind::Continent, "EU").with(LabelKind::Subdivision, "DE-BE");
     sources([
-        ("office", vec![Labels { label: Some("vpn".into()), ..Labels::default() }]),
+        ("office", vec![Labels::of(LabelKind::Label, "vpn")]),
         ("aws", ["us-east-1", "us-west-2", "us-west-3", "sa-east-1", "GLOBAL"].map(|r| region("aws", r)).to_vec()),
         ("gcp", ["us-west1", "europe-west4"].map(|r| region("gcp", r)).to_vec()),
-        ("asn", vec![Labels { asn: Some(64512), ..Labels::default() }]),
-        ("geo", vec![Labels { place: Some(place), ..Labels::default() }]),
+        ("asn", vec![Labels::of(LabelKind::Asn, 64512)]),
+        ("geo", vec![place]),
     ])
 }
 
-pub(super) fn sources<const N: usize>(sources: [(&str, Vec<Labels>); N]) -> Networks {
-    let source = |(name, labels): (&str, Vec<Labels>)| {
+pub(super) fn sources<const N: usize>(sources: [(&str, Vec<Labels<'_>>); N]) -> Networks {
+    let source = |(name, labels): (&str, Vec<Labels<'_>>)| {
         let mut builder = SourceBuilder::new(name, name);
         for (index, labels) in labels.into_iter().enumerate() {
             let id = builder.intern(labels);

@@ -3,26 +3,32 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use super::named_values;
 use super::nearest_region::nearest_region;
-use super::rule_providers;
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{Condition, Horizon, Rule};
+use crate::networks::{LabelKind, LabelValue};
 
 /// Warns of a provider's regions that a horizon does not map, where it maps others of that provider by region.
-pub(super) fn unmapped_regions(horizon: &Horizon, provider: &str, regions: &BTreeSet<&str>) -> Option<Diagnostic> {
-    let of_provider =
-        |rule: &&Rule| rule_providers(rule).is_none_or(|named| named.iter().any(|one| &*one.value == provider));
+pub(super) fn unmapped_regions(horizon: &Horizon, provider: &str, regions: &[&str]) -> Option<Diagnostic> {
+    let is = |value: &LabelValue, text: &str| value.borrowed() == LabelValue::Text(text);
+    let of_provider = |rule: &&Rule| {
+        named_values(rule, LabelKind::Provider).is_none_or(|named| named.iter().any(|one| is(&one.value, provider)))
+    };
     let mut mapped: BTreeSet<&str> = BTreeSet::new();
     let mut last = None;
     for rule in horizon.rules.iter().filter(of_provider) {
-        if rule.conditions.iter().all(|condition| matches!(condition, Condition::Provider(_))) {
+        if rule
+            .conditions
+            .iter()
+            .all(|condition| matches!(condition, Condition::Label { kind: LabelKind::Provider, .. }))
+        {
             // This rule is for the whole provider, and so for what the rules by region leave over.
             return None;
         }
-        for condition in &rule.conditions {
-            let Condition::Region(values) = condition else { continue };
-            for value in values.iter().filter(|value| regions.contains(&*value.value)) {
-                mapped.insert(&value.value);
+        for value in named_values(rule, LabelKind::Region).unwrap_or_default() {
+            if let Some(region) = regions.iter().find(|region| is(&value.value, region)) {
+                mapped.insert(region);
                 last = Some(value.place.clone());
             }
         }

@@ -33,18 +33,14 @@ fn takes_all_of(earlier: &Rule, rule: &Rule) -> bool {
 
 /// Whether one condition holds only where the other does.
 fn implies(narrow: &Condition, wide: &Condition) -> bool {
-    use Condition::{Asn, Continent, Country, Network, Provider, Region, Subdivision};
     match (narrow, wide) {
-        (Network { sources, labels }, Network { sources: wide_sources, labels: wide_labels }) => {
+        (Condition::Network { sources, labels }, Condition::Network { sources: wide_sources, labels: wide_labels }) => {
             let labelled = wide_labels.is_empty() || (!labels.is_empty() && among(labels, wide_labels));
             labelled && among(sources, wide_sources)
         }
-        (Asn(narrow), Asn(wide)) => among(narrow, wide),
-        (Provider(narrow), Provider(wide))
-        | (Region(narrow), Region(wide))
-        | (Country(narrow), Country(wide))
-        | (Continent(narrow), Continent(wide))
-        | (Subdivision(narrow), Subdivision(wide)) => among(narrow, wide),
+        (Condition::Label { kind, values }, Condition::Label { kind: wide_kind, values: wide_values }) => {
+            kind == wide_kind && among(values, wide_values)
+        }
         _ => false,
     }
 }

@@ -4,8 +4,7 @@
 //! one with a region wins over one without.
 //! **Not here**: the formats.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 
 use super::text::Text;
 use super::{Loaded, MAX_SHOWN, MAX_SHOWN_CHARS, about, noun};
@@ -13,7 +12,7 @@ use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::LabelsId;
 use crate::base::prefix::Prefix;
 use crate::config::Network;
-use crate::networks::{Conflict, Labels, Source, SourceBuilder};
+use crate::networks::{Conflict, KINDS, LabelKind, Labels, Source, SourceBuilder};
 
 /// A source in the making.
 pub(super) struct Gather<'a> {
@@ -21,8 +20,6 @@ pub(super) struct Gather<'a> {
     pub(super) text: &'a Text<'a>,
     network: &'a Network,
     builder: SourceBuilder,
-    /// The labels of each region met so far.
-    regions: HashMap<Box<str>, LabelsId>,
     /// Entries that give way to others, see [`Gather::add_vague`].
     vague: Vec<(Prefix, LabelsId, u32)>,
     has_prefixes: bool,
@@ -38,7 +35,6 @@ impl<'a> Gather<'a> {
             text,
             network,
             builder: SourceBuilder::new(&network.name, &network.file),
-            regions: HashMap::new(),
             vague: Vec::new(),
             has_prefixes: false,
             errors: Vec::new(),
@@ -53,25 +49,23 @@ impl<'a> Gather<'a> {
     }
 
     /// The provider of all entries: the config's, else the feed's own.
-    pub(super) fn provider(&self, own: Option<&str>) -> Option<Arc<str>> {
-        self.network.provider.clone().or_else(|| own.map(Arc::from))
+    pub(super) fn provider<'l>(&self, own: Option<&'l str>) -> Labels<'l>
+    where
+        'a: 'l,
+    {
+        let network = self.network;
+        Labels::default().with_optional(LabelKind::Provider, network.provider.as_deref().or(own))
     }
 
     /// The id of a set of labels.
-    pub(super) fn intern(&mut self, labels: Labels) -> LabelsId {
+    pub(super) fn intern(&mut self, labels: Labels<'_>) -> LabelsId {
         self.builder.intern(labels)
     }
 
     /// The id of a region of a cloud provider; an empty name is no region.
     pub(super) fn region(&mut self, own: &str, region: &str) -> LabelsId {
-        if let Some(id) = self.regions.get(region) {
-            return *id;
-        }
-        let provider = self.provider(Some(own));
-        let name = (!region.is_empty()).then(|| region.into());
-        let id = self.builder.intern(Labels { provider, region: name, ..Labels::default() });
-        self.regions.insert(region.into(), id);
-        id
+        let labels = self.provider(Some(own)).with(LabelKind::Region, region);
+        self.builder.intern(labels)
     }
 
     /// Adds an entry; what is not a prefix becomes an error of the file.
@@ -167,25 +161,22 @@ fn contradictions(source: &Source, text: &Text<'_>, conflicts: &[Conflict]) -> O
         more => format!("{more} prefixes are listed twice with different labels, `{}` first of them", first.prefix),
     };
     let whole = |line| Place::whole_line(&text.file, line, text.line(line));
-    let what = |id| describe(source.labels(id));
+    let [dropped, kept] = [first.dropped.1, first.kept.1].map(|id| source.labels(id));
+    let [what, instead] = differences(&dropped, &kept);
     Some(
         Diagnostic::warning("conflicting-labels", message)
-            .at(whole(first.dropped.0), format!("{}, not used", what(first.dropped.1)))
-            .related(whole(first.kept.0), format!("{}, used", what(first.kept.1)))
+            .at(whole(first.dropped.0), format!("{what}, not used"))
+            .related(whole(first.kept.0), format!("{instead}, used"))
             .help("the first in the file is used; remove the other"),
     )
 }
 
-/// Labels in a few words.
-fn describe(labels: &Labels) -> String {
-    let place = labels.place.as_ref();
-    let words = [
-        labels.label.as_deref(),
-        labels.region.as_deref(),
-        place.and_then(|place| place.subdivision.as_deref().or(place.country.as_deref())),
-    ];
-    match words.into_iter().flatten().next() {
-        Some(word) => format!("`{word}`"),
-        None => "no label".to_string(),
-    }
+/// The values of two sets of labels in the first kind in which they differ.
+fn differences(one: &Labels<'_>, other: &Labels<'_>) -> [String; 2] {
+    let differs = |kind: &LabelKind| one.value(*kind) != other.value(*kind);
+    let kind = KINDS.iter().map(|row| row.kind).find(differs).unwrap_or(LabelKind::Label);
+    [one, other].map(|labels| match labels.value(kind) {
+        Some(value) => format!("`{value}`"),
+        None => format!("no {}", kind.row().nouns[0]),
+    })
 }

@@ -11,7 +11,7 @@ use super::gather::Gather;
 use super::list;
 use super::text::Text;
 use crate::base::diagnostic::Diagnostic;
-use crate::networks::{Labels, Place};
+use crate::networks::{LabelKind, Labels};
 
 /// Reads the feed.
 pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
@@ -37,11 +37,12 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
             });
         }
         let place = locate(country, region);
-        if let Some(place) = &place {
-            unknown_countries.note(country, place.continent.is_none());
-            unknown_regions.note(region, !region.is_empty() && place.subdivision.is_none());
+        if let Some(Located { continent, subdivision, .. }) = &place {
+            unknown_countries.note(country, continent.is_none());
+            unknown_regions.note(region, !region.is_empty() && subdivision.is_none());
         }
-        let labels = gather.intern(Labels { provider: provider.clone(), place, ..Labels::default() });
+        let labels = place.as_ref().map_or(provider, |place| place.labels(provider));
+        let labels = gather.intern(labels);
         gather.add(prefix, labels, number, || text.place_of(prefix));
     }
     gather.warn(unknown_countries.warning(text, "unknown-country", "country", "an ISO 3166-1 code like `GB`"));
@@ -66,8 +67,24 @@ fn is_country(field: &str) -> bool {
     field.is_empty() || (field.len() == 2 && field.bytes().all(|octet| octet.is_ascii_alphabetic()))
 }
 
-/// The place of a line; none where it says that there is none.
-fn locate(country: &str, region: &str) -> Option<Place> {
+/// The place of a line.
+struct Located {
+    country: String,
+    continent: Option<&'static str>,
+    subdivision: Option<String>,
+}
+
+impl Located {
+    fn labels<'a>(&'a self, others: Labels<'a>) -> Labels<'a> {
+        others
+            .with(LabelKind::Country, &*self.country)
+            .with_optional(LabelKind::Continent, self.continent)
+            .with_optional(LabelKind::Subdivision, self.subdivision.as_deref())
+    }
+}
+
+/// The place of a line. `None` if the line says that there is none.
+fn locate(country: &str, region: &str) -> Option<Located> {
     // RFC 8805 §2.1.1.2, §2.1.1.3: both fields are read without regard to case. §2.1.3: `ZZ` once meant none.
     let country = country.to_ascii_uppercase();
     if country.is_empty() || country == "ZZ" {
@@ -77,12 +94,7 @@ fn locate(country: &str, region: &str) -> Option<Place> {
     let is_subdivision = region.split_once('-').is_some_and(|(of, part)| {
         of == country && (1..=3).contains(&part.len()) && part.bytes().all(|octet| octet.is_ascii_alphanumeric())
     });
-    Some(Place {
-        continent: continents::of(&country).map(Into::into),
-        subdivision: is_subdivision.then(|| region.into()),
-        country: Some(country.into()),
-        coordinates: None,
-    })
+    Some(Located { continent: continents::of(&country), subdivision: is_subdivision.then_some(region), country })
 }
 
 /// Values that were passed over, for one warning.

@@ -5,7 +5,7 @@
 use super::gather::Gather;
 use super::json;
 use crate::base::diagnostic::Diagnostic;
-use crate::networks::Labels;
+use crate::networks::LabelKind;
 
 /// The longest line, in octets; a longer one is no line of a list.
 const MAX_LINE_OCTETS: usize = 1024;
@@ -28,8 +28,7 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
                     .help("a line is `prefix [label]`; a label is one word, and comments begin with `#`")
             });
         }
-        let labels =
-            gather.intern(Labels { provider: provider.clone(), label: label.map(Into::into), ..Labels::default() });
+        let labels = gather.intern(provider.with_optional(LabelKind::Label, label));
         gather.add(prefix, labels, number, || text.place_of(prefix));
     }
     if !gather.has_prefixes() {

@@ -22,7 +22,7 @@ use crate::base::geo::Coordinates;
 use crate::base::ids::LabelsId;
 use crate::base::prefix::Prefix;
 use crate::config::{Network, NetworkKind};
-use crate::networks::{Labels, Place, SourceBuilder};
+use crate::networks::{LabelKind, Labels, SourceBuilder};
 
 /// What stands before the metadata, near the end of every database (MaxMind DB format 2.0, "Database Metadata").
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
@@ -145,11 +145,12 @@ impl Walk {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
                 let Some(record) = found.decode::<Record<'_>>()? else { return Ok(()) };
-                let labels = Labels { provider: self.provider.clone(), ..labels(&record) };
-                if labels.asn.is_some() || labels.place.is_some() {
+                let subdivision = subdivision(&record);
+                let labels = labels(&record, subdivision.as_deref());
+                if labels != Labels::default() {
                     self.knows = Knows::Something;
                 }
-                *new.insert(self.builder.intern(labels))
+                *new.insert(self.builder.intern(labels.with_optional(LabelKind::Provider, self.provider.as_deref())))
             }
         };
         let network = found.network()?;
@@ -169,33 +170,28 @@ impl Walk {
     }
 }
 
-/// What a record says.
-fn labels(record: &Record<'_>) -> Labels {
+/// The labels of a record; its subdivision is put together from two of its fields.
+fn labels<'a>(record: &Record<'a>, subdivision: Option<&'a str>) -> Labels<'a> {
     let in_traits = record.traits.as_ref().and_then(|traits| traits.autonomous_system_number);
-    let place = place(record);
-    Labels {
-        asn: record.autonomous_system_number.or(in_traits),
-        place: (place != Place::default()).then_some(place),
-        ..Labels::default()
-    }
-}
-
-/// Where a record says its networks are.
-fn place(record: &Record<'_>) -> Place {
     let country = record.country.as_ref().and_then(|country| country.iso_code);
     let continent = record.continent.as_ref().and_then(|continent| continent.code);
-    // The first subdivision is the largest: England before Oxfordshire.
-    let largest = record.subdivisions.as_ref().and_then(|all| all.first()).and_then(|part| part.iso_code);
     let coordinates = record
         .location
         .as_ref()
         .and_then(|location| Coordinates::from_degrees(location.latitude?, location.longitude?));
-    Place {
-        country: country.map(Into::into),
-        continent: continent.or_else(|| country.and_then(continents::of)).map(Into::into),
-        subdivision: country.zip(largest).map(|(country, part)| format!("{country}-{part}").into()),
-        coordinates,
-    }
+    Labels::default()
+        .at(coordinates)
+        .with_optional(LabelKind::Asn, record.autonomous_system_number.or(in_traits))
+        .with_optional(LabelKind::Country, country)
+        .with_optional(LabelKind::Continent, continent.or_else(|| country.and_then(continents::of)))
+        .with_optional(LabelKind::Subdivision, subdivision)
+}
+
+/// The subdivision of a record. The first is the largest: England before Oxfordshire.
+fn subdivision(record: &Record<'_>) -> Option<String> {
+    let country = record.country.as_ref()?.iso_code?;
+    let largest = record.subdivisions.as_ref()?.first()?.iso_code?;
+    Some(format!("{country}-{largest}"))
 }
 
 /// Refuses what is no database, by what it is.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::diagnostic::{Place, Style};
-use crate::networks::{Labels, Place as Somewhere};
+use crate::networks::{LabelKind, Labels};
 
 #[path = "../../../tests/common/needs.rs"]
 mod needs;
@@ -54,13 +54,10 @@ fn entries(loaded: &Loaded) -> Vec<String> {
     v4.chain(v6).map(|(line, prefix, labels)| format!("{line}: {prefix}{}", words(source.labels(labels)))).collect()
 }
 
-fn words(labels: &Labels) -> String {
-    let Somewhere { country, continent, subdivision, .. } = labels.place.clone().unwrap_or_default();
-    [&labels.provider, &labels.region, &labels.label, &country, &continent, &subdivision]
-        .into_iter()
-        .flatten()
-        .map(|word| format!(" {word}"))
-        .collect()
+fn words(labels: Labels<'_>) -> String {
+    use LabelKind::{Continent, Country, Label, Provider, Region, Subdivision};
+    let value = |kind| labels.value(kind).map(|value| format!(" {value}"));
+    [Provider, Region, Label, Country, Continent, Subdivision].into_iter().filter_map(value).collect()
 }
 
 const AWS: &str = r#"{
@@ -256,7 +253,7 @@ fn the_config_may_name_another_provider() {
     {
         let network = Network { provider: Some("acme".into()), ..network(kind) };
         let loaded = read(&network, text.into()).unwrap();
-        assert!(loaded.source.all_labels().iter().all(|labels| labels.provider.as_deref() == Some("acme")));
+        assert!(loaded.source.all_labels().all(|labels| labels.text(LabelKind::Provider) == Some("acme")));
     }
 }
 

@@ -7,13 +7,13 @@ use super::super::tests::{network, shared};
 use super::writer::Writer;
 use super::*;
 use crate::base::special;
-use crate::networks::Source;
+use crate::networks::{LabelValue, Source};
 
 fn read_as_mmdb(octets: Vec<u8>) -> Result<Source, Vec<Diagnostic>> {
     read(&network(NetworkKind::Mmdb), octets).map(|loaded| loaded.source)
 }
 
-fn labels_at<'a>(source: &'a Source, address: &str) -> Option<&'a Labels> {
+fn labels_at<'a>(source: &'a Source, address: &str) -> Option<Labels<'a>> {
     source.entry_at(address.parse().unwrap()).map(|entry| source.labels(entry.labels))
 }
 
@@ -38,7 +38,7 @@ fn compare<T: PartialEq + std::fmt::Debug>(
     reader: &Reader<Vec<u8>>,
     source: &Source,
     by_lookup: impl Fn(&LookupResult<'_, Vec<u8>>) -> T,
-    ours: impl Fn(Option<&Labels>) -> T,
+    ours: impl Fn(Option<Labels<'_>>) -> T,
 ) {
     let v4 = source.v4().iter().map(|entry| Prefix::V4(entry.block));
     let all: Vec<Prefix> = v4.chain(source.v6().iter().map(|entry| Prefix::V6(entry.block))).collect();
@@ -65,12 +65,8 @@ fn countries_are_those_that_a_lookup_finds() {
         &source,
         |found| (field(found, ["country", "iso_code"]), field(found, ["continent", "code"])),
         |labels| {
-            let place = labels.and_then(|labels| labels.place.as_ref());
-            let text = |part: Option<&Arc<str>>| part.map(|part| part.to_string());
-            (
-                text(place.and_then(|place| place.country.as_ref())),
-                text(place.and_then(|place| place.continent.as_ref())),
-            )
+            let text = |kind| labels.and_then(|labels| labels.text(kind)).map(String::from);
+            (text(LabelKind::Country), text(LabelKind::Continent))
         },
     );
 }
@@ -82,9 +78,12 @@ fn systems_are_those_that_a_lookup_finds() {
         &reader,
         &source,
         |found| found.decode_path::<u32>(&["autonomous_system_number".into()]).unwrap(),
-        |labels| labels.and_then(|labels| labels.asn),
+        |labels| match labels.and_then(|labels| labels.value(LabelKind::Asn)) {
+            Some(LabelValue::Number(number)) => Some(number),
+            _ => None,
+        },
     );
-    assert_eq!(labels_at(&source, "1.128.0.1").unwrap().asn, Some(1221));
+    assert_eq!(labels_at(&source, "1.128.0.1"), Some(Labels::of(LabelKind::Asn, 1221)));
 }
 
 /// The database of the engine's cases (`tests/engine`), which a writer of tests alone can write.
@@ -110,16 +109,12 @@ fn the_city_database_of_the_engine_is_what_it_says() {
 #[test]
 fn a_city_has_its_subdivision_and_coordinates() {
     let Some((_, source)) = published("GeoLite2-City-Test.mmdb") else { return };
-    let place = |address| labels_at(&source, address).unwrap().place.clone().unwrap();
-    let milton = Place {
-        country: Some("US".into()),
-        continent: Some("NA".into()),
-        subdivision: Some("US-WA".into()),
-        coordinates: Coordinates::from_degrees(47.251, -122.315),
-    };
-    assert_eq!(place("216.160.83.56"), milton);
+    let place = |address| labels_at(&source, address).unwrap();
+    let milton =
+        Labels::of(LabelKind::Country, "US").with(LabelKind::Continent, "NA").with(LabelKind::Subdivision, "US-WA");
+    assert_eq!(place("216.160.83.56"), milton.at(Coordinates::from_degrees(47.251, -122.315)));
     // England comes before West Berkshire.
-    assert_eq!(place("2.125.160.216").subdivision.as_deref(), Some("GB-ENG"));
+    assert_eq!(place("2.125.160.216").text(LabelKind::Subdivision), Some("GB-ENG"));
 }
 
 #[test]
@@ -146,9 +141,9 @@ fn v4_is_v4_in_a_tree_of_either_version() {
         let file = Writer::new(version).add("192.0.2.0/24", country("DE")).add("198.51.100.7/32", country("FR"));
         let source = read_as_mmdb(file.finish("Test-Country")).unwrap();
         assert_eq!(prefixes(&source), ["192.0.2.0/24", "198.51.100.7/32"]);
-        let place = labels_at(&source, "192.0.2.9").unwrap().place.clone().unwrap();
+        let labels = labels_at(&source, "192.0.2.9");
         // A database without continents still steers by continent.
-        assert_eq!((place.country.as_deref(), place.continent.as_deref()), (Some("DE"), Some("EU")));
+        assert_eq!(labels, Some(Labels::of(LabelKind::Country, "DE").with(LabelKind::Continent, "EU")));
     }
 }
 
@@ -185,9 +180,8 @@ fn registered_country_is_not_where_a_client_is() {
         .add("192.0.2.0/24", json!({ "registered_country": { "iso_code": "US" }, "continent": { "code": "EU" } }))
         .add("198.51.100.0/24", json!({ "registered_country": { "iso_code": "US" } }));
     let source = read_as_mmdb(file.finish("Test-Country")).unwrap();
-    let expected = Place { continent: Some("EU".into()), ..Place::default() };
-    assert_eq!(labels_at(&source, "192.0.2.1").unwrap().place, Some(expected));
-    assert_eq!(labels_at(&source, "198.51.100.1"), Some(&Labels::default()));
+    assert_eq!(labels_at(&source, "192.0.2.1"), Some(Labels::of(LabelKind::Continent, "EU")));
+    assert_eq!(labels_at(&source, "198.51.100.1"), Some(Labels::default()));
 }
 
 #[test]
@@ -199,16 +193,16 @@ fn fields_are_found_whatever_the_type_of_the_database() {
     });
     let source = read_as_mmdb(Writer::new(4).add("192.0.2.0/24", record).finish("Acme-Enterprise")).unwrap();
     let labels = labels_at(&source, "192.0.2.1").unwrap();
-    assert_eq!(labels.asn, Some(64496));
+    assert_eq!(labels.value(LabelKind::Asn), Some(LabelValue::Number(64496)));
     // A latitude beyond the pole is none.
-    assert_eq!(labels.place.as_ref().unwrap().coordinates, None);
+    assert_eq!(labels.coordinates, None);
 }
 
 #[test]
 fn the_config_may_name_a_provider() {
     let network = Network { provider: Some("acme".into()), ..network(NetworkKind::Mmdb) };
     let loaded = read(&network, Writer::new(4).add("192.0.2.0/24", country("DE")).finish("Test")).unwrap();
-    assert_eq!(labels_at(&loaded.source, "192.0.2.1").unwrap().provider.as_deref(), Some("acme"));
+    assert_eq!(labels_at(&loaded.source, "192.0.2.1").unwrap().text(LabelKind::Provider), Some("acme"));
 }
 
 #[test]

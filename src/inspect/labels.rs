@@ -1,0 +1,101 @@
+//! Labels as an explanation has them: each kind by its name.
+//!
+//! **Invariants**: the JSON has a key for each kind, null if it has no value; a key that another version wrote is passed over.
+//! **Not here**: the kinds ([`crate::networks::KINDS`]).
+
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use crate::base::geo::Coordinates;
+use crate::networks::{Form, KINDS, KindRow, LabelKind, LabelValue, Labels};
+
+/// The key of the coordinates.
+const COORDINATES: &str = "coordinates";
+
+/// Labels, of an entry or of all sources together.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct LabelsView {
+    values: [Option<LabelValue>; LabelKind::COUNT],
+    /// Degrees north and east.
+    coordinates: Option<(f64, f64)>,
+}
+
+impl LabelsView {
+    pub(crate) fn of(labels: &Labels<'_>) -> Self {
+        let mut view =
+            LabelsView { coordinates: labels.coordinates.map(Coordinates::degrees), ..LabelsView::default() };
+        for (kind, value) in labels.iter() {
+            view.values[kind as usize] = Some(match value {
+                LabelValue::Text(text) => text.into(),
+                LabelValue::Number(number) => number.into(),
+            });
+        }
+        view
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (&'static KindRow, Option<&LabelValue>)> {
+        KINDS.iter().zip(self.values.iter().map(Option::as_ref))
+    }
+
+    /// The labels in a row: `provider aws, region us-east-1`. Empty if there are none.
+    pub(crate) fn words(&self) -> String {
+        let value = |(row, value): (&KindRow, Option<&LabelValue>)| Some(format!("{}{}", row.prefix, value?));
+        let place = self.coordinates.map(|(north, east)| format!("at {north}, {east}"));
+        self.rows().filter_map(value).chain(place).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl Serialize for LabelsView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(LabelKind::COUNT + 1))?;
+        for (row, value) in self.rows() {
+            match value {
+                Some(LabelValue::Text(text)) => map.serialize_entry(row.name, &**text)?,
+                Some(LabelValue::Number(number)) => map.serialize_entry(row.name, number)?,
+                None => map.serialize_entry(row.name, &())?,
+            }
+        }
+        map.serialize_entry(COORDINATES, &self.coordinates)?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for LabelsView {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let map: BTreeMap<String, Value> = Deserialize::deserialize(deserializer)?;
+        let value = |row: &KindRow| match (map.get(row.name)?, row.form) {
+            (Value::Number(number), Form::Number { .. }) => Some(u32::try_from(number.as_u64()?).ok()?.into()),
+            (Value::String(text), _) => Some((&**text).into()),
+            _ => None,
+        };
+        let mut view = LabelsView::default();
+        for row in KINDS {
+            view.values[row.kind as usize] = value(row);
+        }
+        let degrees = |at: usize| map.get(COORDINATES)?.get(at)?.as_f64();
+        view.coordinates = degrees(0).zip(degrees(1));
+        Ok(view)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_has_every_kind_and_reads_back() {
+        let labels = Labels::of(LabelKind::Asn, 64496).at(Coordinates::from_degrees(50.11, 8.68));
+        let view = LabelsView::of(&labels.with(LabelKind::Country, "DE"));
+        let json = serde_json::to_string(&view).unwrap();
+        let expected = r#"{"label":null,"provider":null,"region":null,"asn":64496,"country":"DE","continent":null,"subdivision":null,"coordinates":[50.11,8.68]}"#;
+        assert_eq!(json, expected);
+        assert_eq!(serde_json::from_str::<LabelsView>(&json).unwrap(), view);
+        assert_eq!(view.words(), "AS64496, country DE, at 50.11, 8.68");
+        // An earlier version lacks kinds, a later one has more.
+        let other: LabelsView = serde_json::from_str(r#"{"asn":64496,"continental":"DE","country":null}"#).unwrap();
+        assert_eq!(other, LabelsView::of(&Labels::of(LabelKind::Asn, 64496)));
+    }
+}

@@ -1,0 +1,217 @@
+//! Kinds of labels: the table by which loaders, rules, `check` and `explain` know them.
+//!
+//! A new kind is a variant, a row, and the loader of the file that has such labels (`load::networks`).
+//!
+//! **Invariants**: [`KINDS`] has a row for each variant, in their order; that is also the order of keys in JSON and of words
+//! in `explain`.
+//! **Not here**: the labels of an address ([`super::Labels`]), the check of a value's form (`config`).
+
+/// A kind of label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LabelKind {
+    /// The label behind the prefix in a hand-written list.
+    Label,
+    /// The cloud provider: `aws`, `gcp`, `azure`, `oci`, or the one that the configuration sets.
+    Provider,
+    /// The provider's region, as the provider writes it.
+    Region,
+    /// The number of the autonomous system that announces the prefix.
+    Asn,
+    /// ISO 3166-1 alpha-2, upper case.
+    Country,
+    /// `AF`, `AN`, `AS`, `EU`, `NA`, `OC` or `SA`.
+    Continent,
+    /// ISO 3166-2, like `US-CA`.
+    Subdivision,
+}
+
+/// All that is known of a kind.
+#[derive(Clone, Copy, Debug)]
+pub struct KindRow {
+    /// The kind.
+    pub kind: LabelKind,
+    /// The key of a rule's condition, and of the value in the JSON of `explain`.
+    pub name: &'static str,
+    /// The form of its values.
+    pub form: Form,
+    /// The labels that come from one source together.
+    pub group: Group,
+    /// The noun for one value and for several.
+    pub nouns: [&'static str; 2],
+    /// The text before a value in `explain`.
+    pub prefix: &'static str,
+    /// The networks that have such labels: the remedy if no network has any.
+    pub source: &'static str,
+    /// The code of the warning about a value that no network has.
+    pub unknown: &'static str,
+    /// The documentation of the condition: its effect, an empty line, the reason.
+    pub doc: &'static str,
+    /// A value of the condition, as TOML.
+    pub example: &'static str,
+}
+
+/// The form of a kind's values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A whole number; 0 is no value.
+    Number {
+        /// The least that a rule may name.
+        least: u32,
+        /// The greatest.
+        greatest: u32,
+    },
+    /// One line of text, as the source writes it.
+    Text,
+    /// A word in lower case.
+    Word,
+    /// A country's two letters in upper case.
+    Country,
+    /// A continent's two letters in upper case.
+    Continent,
+    /// A country, a hyphen and the code of a part of it.
+    Subdivision,
+}
+
+impl Form {
+    /// The form in a few words, for the documentation.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Form::Number { .. } => "number",
+            Form::Text => "text",
+            Form::Word => "word in lower case",
+            Form::Country => "two letters in upper case",
+            Form::Continent => "`AF`, `AN`, `AS`, `EU`, `NA`, `OC` or `SA`",
+            Form::Subdivision => "code like `US-CA`",
+        }
+    }
+}
+
+/// Kinds of which an address has the labels of one source together: the first source that has one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Labels that mean something only with the name of their source. They are never merged, and a rule names the source too.
+    Entry,
+    /// A provider and its parts: a region means nothing without its provider.
+    Provider,
+    /// The announcing network.
+    Announcer,
+    /// The place: the continent of one source does not fit the country of another.
+    Place,
+}
+
+impl Group {
+    /// The number of groups.
+    pub(super) const COUNT: usize = Group::Place as usize + 1;
+}
+
+/// Every kind.
+pub const KINDS: &[KindRow] = &[
+    KindRow {
+        kind: LabelKind::Label,
+        name: "label",
+        form: Form::Text,
+        group: Group::Entry,
+        nouns: ["label", "labels"],
+        prefix: "label ",
+        source: "a `list`",
+        unknown: "unknown-label",
+        doc: "Condition: the entry of the client in `network`, which must be a list, has one of these labels.",
+        example: "\"office\"",
+    },
+    KindRow {
+        kind: LabelKind::Provider,
+        name: "provider",
+        form: Form::Word,
+        group: Group::Provider,
+        nouns: ["provider", "providers"],
+        prefix: "provider ",
+        source: "a feed, or `provider = \"…\"` at a network",
+        unknown: "unknown-provider",
+        doc: "Condition: one of these providers, as feeds name them.",
+        example: "\"aws\"",
+    },
+    KindRow {
+        kind: LabelKind::Region,
+        name: "region",
+        form: Form::Text,
+        group: Group::Provider,
+        nouns: ["region", "regions"],
+        prefix: "region ",
+        source: "a provider's feed",
+        unknown: "unknown-region",
+        doc: "Condition: one of these regions, as feeds name them.",
+        example: "[\"us-east-1\", \"us-east-2\"]",
+    },
+    KindRow {
+        kind: LabelKind::Asn,
+        name: "asn",
+        form: Form::Number { least: 1, greatest: u32::MAX },
+        group: Group::Announcer,
+        nouns: ["autonomous system", "autonomous systems"],
+        prefix: "AS",
+        source: "an ASN database (`mmdb`)",
+        unknown: "unknown-asn",
+        doc: "Condition: one of these autonomous systems.\n\n\
+              0 is never announced (RFC 7607); numbers have 32 bits (RFC 6793).",
+        example: "[64512, 64513]",
+    },
+    KindRow {
+        kind: LabelKind::Country,
+        name: "country",
+        form: Form::Country,
+        group: Group::Place,
+        nouns: ["country", "countries"],
+        prefix: "country ",
+        source: "a Country or City database (`mmdb`), or a geofeed",
+        unknown: "unknown-country",
+        doc: "Condition: one of these countries (ISO 3166-1).",
+        example: "[\"DE\", \"FR\"]",
+    },
+    KindRow {
+        kind: LabelKind::Continent,
+        name: "continent",
+        form: Form::Continent,
+        group: Group::Place,
+        nouns: ["continent", "continents"],
+        prefix: "continent ",
+        source: "a Country or City database (`mmdb`), or a geofeed",
+        unknown: "unknown-continent",
+        doc: "Condition: one of these continents.",
+        example: "\"EU\"",
+    },
+    KindRow {
+        kind: LabelKind::Subdivision,
+        name: "subdivision",
+        form: Form::Subdivision,
+        group: Group::Place,
+        nouns: ["subdivision", "subdivisions"],
+        prefix: "subdivision ",
+        source: "a City database (`mmdb`), or a geofeed",
+        unknown: "unknown-subdivision",
+        doc: "Condition: one of these subdivisions (ISO 3166-2).",
+        example: "\"US-CA\"",
+    },
+];
+
+const _: () = {
+    let mut at = 0;
+    while at < KINDS.len() {
+        assert!(KINDS[at].kind as usize == at, "a row is out of order");
+        at += 1;
+    }
+};
+
+impl LabelKind {
+    /// The number of kinds.
+    pub const COUNT: usize = KINDS.len();
+
+    /// The row of the kind.
+    pub const fn row(self) -> &'static KindRow {
+        &KINDS[self as usize]
+    }
+
+    /// True for a part of a provider, like a region: two providers may have values of one name.
+    pub fn is_of_provider(self) -> bool {
+        self.row().group == Group::Provider && self != LabelKind::Provider
+    }
+}
