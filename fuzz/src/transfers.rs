@@ -17,7 +17,7 @@ use super::{ADDRESS, NOW, SNAPSHOT, check_zone, frames};
 const ID: u16 = 7;
 
 /// A copy as it may be held: the zone of the cases, with its serial.
-static HELD: LazyLock<Arc<Zone>> = LazyLock::new(|| SNAPSHOT.zones.shared(ZoneId(0)).clone());
+static HELD: LazyLock<Arc<Zone>> = LazyLock::new(|| SNAPSHOT.zones.base(ZoneId(0)).clone());
 
 /// The messages of a primary's reply: to AXFR, or where the first octet is odd, to IXFR.
 ///

@@ -13,7 +13,7 @@ use crate::base::rr::{Ede, Rcode, Rtype};
 use crate::base::time::Ttl;
 use crate::snapshot::{Hints, Snapshot};
 use crate::steer::Tier;
-use crate::zone::{Found, Node, RrSet, Steered, Zone};
+use crate::zone::{Found, NegativeSoa, Node, RrSet, Steered, Zone};
 
 /// RFC 8482 §4.2: what stands for "all types" where there is nothing that is the same for everybody.
 const RFC8482_HINFO: RrSet<'static> = RrSet {
@@ -38,6 +38,9 @@ enum Step<'s> {
     /// Go on at the name that owns nothing yet: where an alias leads.
     Follow(Owner<'s>),
 }
+
+/// A steered owner, and how it is steered.
+type SteeredNode<'s> = (Node<'s>, Steered);
 
 /// What is asked of a steered owner.
 #[derive(Clone, Copy)]
@@ -110,11 +113,11 @@ impl<'s> Search<'_, 's> {
         response.basis.node = Some(node.id());
         if let Some(steered) = node.steered() {
             match qtype {
-                Rtype::A => return self.steer(steered, Wanted::Addresses(Family::V4), owner, response),
-                Rtype::AAAA => return self.steer(steered, Wanted::Addresses(Family::V6), owner, response),
+                Rtype::A => return self.steer((node, steered), Wanted::Addresses(Family::V4), owner, response),
+                Rtype::AAAA => return self.steer((node, steered), Wanted::Addresses(Family::V6), owner, response),
                 Rtype::HTTPS => {
                     if let Some(service) = steered.service {
-                        return self.serve(steered, service, owner, response);
+                        return self.serve((node, steered), service, owner, response);
                     }
                 }
                 _ => {}
@@ -135,14 +138,15 @@ impl<'s> Search<'_, 's> {
             push_answer(owner, set, response);
             return Step::Follow(Owner::Stored(Name::trusted(target)));
         }
-        self.deny_type(response)
+        self.deny_type(node, response)
     }
 
     /// The HTTPS record of a steered owner (RFC 9460 §7.3).
-    fn serve(&self, steered: Steered, id: ServiceId, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
+    fn serve(&self, at: SteeredNode<'s>, id: ServiceId, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
         if self.snapshot.service(id).hints == Hints::Tailored {
-            return self.steer(steered, Wanted::Service(id), owner, response);
+            return self.steer(at, Wanted::Service(id), owner, response);
         }
+        let (_, steered) = at;
         let set = self.snapshot.service_record(id, self.snapshot.default_plan(steered.horizon)).rrset(steered.ttl);
         response.basis.outcome = Outcome::Answer;
         response.answer.push(Rr { owner, data: Data::Tailored(set), need: Need::Required });
@@ -151,7 +155,8 @@ impl<'s> Search<'_, 's> {
 
     /// The addresses of the client's mirror, or the record that has them as hints.
     #[inline]
-    fn steer(&self, steered: Steered, wanted: Wanted, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
+    fn steer(&self, at: SteeredNode<'s>, wanted: Wanted, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
+        let (node, steered) = at;
         // RFC 7871 §7.2.1: the alias is the same for everybody, its target is not, and a response has one scope.
         if !matches!(owner, Owner::Question) && self.query.edns.is_some_and(|edns| edns.ecs.is_some()) {
             response.basis.outcome = Outcome::Alias;
@@ -170,7 +175,7 @@ impl<'s> Search<'_, 's> {
         let Some(set) = service.or_else(|| addresses.rrset(family, steered.ttl)) else {
             let other = self.snapshot.addresses(steered.horizon, decision.plan, family.other());
             return match other.rrset(family.other(), steered.ttl) {
-                Some(_) => self.deny_type(response),
+                Some(_) => self.deny_type(node, response),
                 None => self.fail(response),
             };
         };
@@ -199,8 +204,8 @@ impl<'s> Search<'_, 's> {
     /// RFC 6672 §3.2: the DNAME, and a CNAME made from it.
     fn rename(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
         response.basis.node = Some(node.id());
-        let Some(set) = node.rrset(Rtype::DNAME) else { return self.deny_type(response) };
-        let Some(target) = set.rdatas().next().map(Name::trusted) else { return self.deny_type(response) };
+        let Some(set) = node.rrset(Rtype::DNAME) else { return self.deny_type(node, response) };
+        let Some(target) = set.rdatas().next().map(Name::trusted) else { return self.deny_type(node, response) };
         let name = self.name(owner, response);
         let made = NameBuf::joined(&name.as_wire()[..name.len() - node.owner().len()], target);
         push_answer(Owner::Stored(node.owner()), set, response);
@@ -242,7 +247,7 @@ impl<'s> Search<'_, 's> {
         let set = match node.rrsets().next() {
             Some(set) => set,
             None if node.steered().is_some() => RFC8482_HINFO,
-            None => return self.deny_type(response),
+            None => return self.deny_type(node, response),
         };
         response.basis.outcome = Outcome::Answer;
         push_answer(owner, set, response);
@@ -251,9 +256,9 @@ impl<'s> Search<'_, 's> {
 
     /// NODATA.
     #[inline]
-    fn deny_type(&self, response: &mut Response<'s>) -> Step<'s> {
+    fn deny_type(&self, node: Node<'s>, response: &mut Response<'s>) -> Step<'s> {
         response.basis.outcome = Outcome::NoData;
-        self.push_soa(response)
+        self.push_soa(node.negative_soa(), response)
     }
 
     /// NXDOMAIN; after aliases too the rcode is that of the last name (RFC 6604 §3).
@@ -261,13 +266,13 @@ impl<'s> Search<'_, 's> {
     fn deny_name(&self, response: &mut Response<'s>) -> Step<'s> {
         response.rcode = Rcode::NXDOMAIN;
         response.basis.outcome = Outcome::NxDomain;
-        self.push_soa(response)
+        self.push_soa(self.zone.negative_soa(), response)
     }
 
     #[inline]
-    fn push_soa(&self, response: &mut Response<'s>) -> Step<'s> {
+    fn push_soa(&self, soa: &'s NegativeSoa, response: &mut Response<'s>) -> Step<'s> {
         let owner = Owner::Stored(self.zone.apex());
-        response.authority.push(Rr { owner, data: Data::Negative(self.zone.negative_soa()), need: Need::Required });
+        response.authority.push(Rr { owner, data: Data::Negative(soa), need: Need::Required });
         Step::Done
     }
 

@@ -4,6 +4,8 @@
 //! most; comparison ignores ASCII case (RFC 4343).
 //! **Not here**: compression ([`crate::wire`]), trees of names ([`crate::zone`]).
 
+mod order;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -34,7 +34,7 @@ use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Moment, Ttl};
 use crate::mirror::{AddressStanding, Health, HostAddresses, Mirror, Order, Standing};
 use crate::steer::{self, Choice, Decision, Horizon, Plan, Tier};
-use crate::zone::{self, RrSet, Zone, ZoneSet};
+use crate::zone::{self, DynamicRrSet, RrSet, RrSetKey, Zone, ZoneOverlays, ZoneSet};
 
 /// The state that is served.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub struct Snapshot {
     standings: Arc<[Standing]>,
     /// The orders that stand, also those about mirrors that the configuration does not have now.
     orders: Arc<Orders>,
+    /// The dynamic records of zones, also of zones that the configuration does not have now.
+    overlays: Arc<ZoneOverlays>,
     /// What is thought of addresses that mirrors get while we serve.
     fresh: Health,
     /// For each horizon, for each plan, the records of A and AAAA.
@@ -99,6 +101,8 @@ pub enum Change {
     Force(Arc<str>, Option<Order>),
     /// A zone has another version.
     Zone(Arc<Zone>),
+    /// A zone has this dynamic RRset, or with `None`, has it no longer.
+    Dynamic(Box<RrSetKey>, Option<DynamicRrSet>),
 }
 
 impl Snapshot {
@@ -122,6 +126,7 @@ impl Snapshot {
             mirrors,
             standings,
             orders: Arc::default(),
+            overlays: Arc::default(),
             fresh: Health::Up,
             answers,
             services: Arc::default(),
@@ -157,7 +162,8 @@ impl Snapshot {
     pub fn following(self, served: &Snapshot) -> Self {
         let is_copy = |id| !self.transfers.policy(id).primaries.is_empty();
         let meters = served.meters.following(&self.mirrors);
-        Snapshot { zones: Arc::new(self.zones.following(&served.zones, is_copy)), meters, ..self }
+        let overlays = served.overlays.clone();
+        Snapshot { zones: Arc::new(self.zones.following(&served.zones, &overlays, is_copy)), overlays, meters, ..self }
     }
 
     /// Where what grows with networks and zones is in memory.
@@ -311,7 +317,13 @@ pub fn apply(snapshot: &Snapshot, change: &Change, _now: Moment) -> Snapshot {
     let mut standings = snapshot.standings.to_vec();
     match change {
         Change::Zone(zone) => {
-            next.zones = Arc::new(snapshot.zones.with(zone.clone()));
+            next.zones = Arc::new(snapshot.zones.with(zone.clone(), &snapshot.overlays));
+            return next;
+        }
+        Change::Dynamic(key, set) => {
+            let overlays = Arc::make_mut(&mut next.overlays);
+            overlays.set((**key).clone(), set.clone());
+            next.zones = Arc::new(snapshot.zones.with_overlay(key.zone(), overlays));
             return next;
         }
         Change::Standing(mirror, standing) => {

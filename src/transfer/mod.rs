@@ -259,7 +259,7 @@ impl Shared {
         let snapshot = self.published.load();
         let name: Name<'_> = apex.as_name();
         let (id, zone) = snapshot.zones.find(name, &name.suffixes())?;
-        (zone.apex() == name).then(|| snapshot.zones.shared(id).clone())
+        (zone.apex() == name).then(|| snapshot.zones.base(id).clone())
     }
 
     /// How the zones stand that are served, in their order.

@@ -92,7 +92,7 @@ pub fn begin(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now) -> Optio
         Verdict::Refused(_) | Verdict::Malformed => return None,
     };
     let id = permit(&question, peer, key, snapshot).ok()?;
-    let zone = snapshot.zones.shared(id);
+    let zone = snapshot.zones.base(id);
     let (content, changes) = match question.qtype {
         Rtype::IXFR => changes(serial(message, &question)?, id, snapshot),
         _ => (Content::Zone, Vec::new()),

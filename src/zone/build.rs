@@ -34,7 +34,7 @@ const MAX_RRSET_LEN: usize = 65_535 - 12 - 4 - 11 - 28;
 
 /// The most bytes in an RRset of an owner: an answer has room for it beside a question for that name. Beside other options
 /// it may not fit; then the answer is truncated.
-fn max_rrset_len(owner: Name<'_>) -> usize {
+pub(super) fn max_rrset_len(owner: Name<'_>) -> usize {
     // A wildcard answers for names of any length.
     MAX_RRSET_LEN - if owner.is_wildcard() { 255 } else { owner.len() }
 }
@@ -93,6 +93,27 @@ impl ZoneBuilder {
         };
         builder.push_node(apex, suffixes.hash(suffixes.labels()), 0);
         builder
+    }
+
+    /// A zone with the records and steered owners of another.
+    pub(super) fn with_records_of(zone: &Zone) -> Result<Self, AddError> {
+        let mut builder = ZoneBuilder::new(zone.apex().to_owned());
+        for node in zone.nodes() {
+            for set in node.rrsets() {
+                for (ttl, rdata) in set.records() {
+                    builder.add(node.owner(), set.rtype, ttl, rdata, 0)?;
+                }
+            }
+        }
+        for (id, steered) in &zone.steered {
+            builder.steer(zone.node(*id).owner(), *steered, 0)?;
+        }
+        Ok(builder)
+    }
+
+    /// Makes an owner exist, with records or without.
+    pub(super) fn add_owner(&mut self, owner: Name<'_>) -> Result<(), AddError> {
+        self.intern(owner).map(|_| ())
     }
 
     /// Adds a record of class IN; `tag` comes back in a [`Problem`] that is about it.
@@ -278,6 +299,7 @@ impl ZoneBuilder {
             deepest_labels: self.deepest_labels,
             availability: Availability::Available,
             negative_soa: NegativeSoa::default(),
+            dynamic: Vec::new(),
         }
     }
 
@@ -385,7 +407,7 @@ fn name_at<'a>(starts: &[u32], names: &'a [u8], node: u32) -> Name<'a> {
 
 /// Whether rdata is that of its type, as far as it is known here: lookups and checks read parts of it, and a copy of the zone
 /// must read back.
-fn is_well_formed(rtype: Rtype, rdata: &[u8]) -> bool {
+pub(super) fn is_well_formed(rtype: Rtype, rdata: &[u8]) -> bool {
     match rtype {
         Rtype::A => rdata.len() == 4,
         Rtype::AAAA => rdata.len() == 16,

@@ -20,6 +20,7 @@ mod difference;
 mod dnssec;
 mod entry;
 mod negative;
+mod overlay;
 mod problem;
 mod set;
 mod table;
@@ -28,6 +29,7 @@ pub use build::{AddError, MAX_NODES, ZoneBuilder};
 pub use difference::{Difference, History, MAX_DIFFERENCES, Record, Records, is_newer};
 pub use dnssec::Dnssec;
 pub use negative::NegativeSoa;
+pub use overlay::{DynamicError, DynamicRrSet, RrSetKey, ZoneOverlays};
 pub use problem::{Problem, Relative};
 pub use set::ZoneSet;
 
@@ -57,6 +59,8 @@ pub struct Zone {
     deepest_labels: usize,
     /// The apex SOA as negative answers carry it.
     negative_soa: NegativeSoa,
+    /// The SOA of negative answers at owners with dynamic records, by id.
+    dynamic: Vec<(NodeId, NegativeSoa)>,
     availability: Availability,
 }
 

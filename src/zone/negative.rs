@@ -20,8 +20,11 @@ use crate::base::time::Ttl;
 /// The octets between a question's name and what follows the question: type and class.
 const AFTER_NAME: usize = 4;
 
+/// The place of the TTL in a record whose owner takes two bytes.
+const TTL: std::ops::Range<usize> = 6..10;
+
 /// The SOA of a zone's negative answers.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct NegativeSoa {
     ttl: Ttl,
     /// As in [`RrSet::wire`].
@@ -39,7 +42,7 @@ impl NegativeSoa {
         let mut wire: Box<[u8]> = soa.wire.into();
         let minimum = wire.last_chunk().map_or(0, |octets| u32::from_be_bytes(*octets));
         let ttl = soa.ttl.min(Ttl(minimum));
-        wire[6..10].copy_from_slice(&ttl.0.to_be_bytes());
+        wire[TTL].copy_from_slice(&ttl.0.to_be_bytes());
         let mut made = Compressing::behind(apex);
         made.distance(0);
         made.octets.extend_from_slice(&wire[2..RECORD_HEADER_LEN]);
@@ -50,6 +53,16 @@ impl NegativeSoa {
         made.octets[RECORD_HEADER_LEN - 2..RECORD_HEADER_LEN].copy_from_slice(&len.to_be_bytes());
         let (compressed, pointers) = (made.octets.into(), made.pointers);
         NegativeSoa { ttl, wire, compressed, pointers, apex_len: apex.len() as u16 }
+    }
+
+    /// The same with a TTL of at most this.
+    pub(super) fn at_most(&self, ttl: Ttl) -> Self {
+        let mut capped = self.clone();
+        capped.ttl = self.ttl.min(ttl);
+        for record in [&mut capped.wire, &mut capped.compressed] {
+            record[TTL].copy_from_slice(&capped.ttl.0.to_be_bytes());
+        }
+        capped
     }
 
     /// The record, uncompressed.

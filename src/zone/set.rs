@@ -2,12 +2,16 @@
 //!
 //! In: zones with distinct apexes. Out: the zone with the longest apex at or above a name (RFC 1034 §4.3.2 step 2).
 //!
-//! **Invariants**: ids are indexes in the order the zones were given.
-//! **Not here**: what the zone says about the name.
+//! Each zone is here twice: as its base, and as queries see it, with its dynamic records ([`super::overlay`]). Both are one
+//! zone in memory if it has none.
+//!
+//! **Invariants**: ids are indexes in the order the zones were given; histories are of the bases.
+//! **Not here**: the answer of a zone for a name.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::overlay::{ZoneOverlays, fold};
 use super::table::Table;
 use super::{History, Zone, is_newer};
 use crate::base::ids::ZoneId;
@@ -15,8 +19,11 @@ use crate::base::name::{Name, Suffixes};
 
 /// Zones by apex.
 pub struct ZoneSet {
+    /// The zones to answer from.
     zones: Vec<Arc<Zone>>,
-    /// The last changes of each zone.
+    /// The same without their dynamic records.
+    bases: Vec<Arc<Zone>>,
+    /// The last changes of each base.
     histories: Vec<History>,
     table: Table,
     /// The numbers of labels that apexes have, the greatest first.
@@ -35,10 +42,11 @@ impl ZoneSet {
     /// Puts zones together whose apexes differ; of two with one apex only the first is found.
     pub fn new(zones: Vec<Zone>) -> Self {
         let histories = zones.iter().map(|_| History::default()).collect();
-        ZoneSet::of(zones.into_iter().map(Arc::new).collect(), histories)
+        let zones: Vec<Arc<Zone>> = zones.into_iter().map(Arc::new).collect();
+        ZoneSet::of(zones.clone(), zones, histories)
     }
 
-    fn of(zones: Vec<Arc<Zone>>, histories: Vec<History>) -> Self {
+    fn of(zones: Vec<Arc<Zone>>, bases: Vec<Arc<Zone>>, histories: Vec<History>) -> Self {
         let mut table = Table::new();
         for (index, zone) in (0..).zip(&zones) {
             let suffixes = zone.apex().suffixes();
@@ -48,50 +56,68 @@ impl ZoneSet {
         let depths = depths.into_iter().rev().collect();
         let areas = zones.iter().flat_map(|zone| zone.areas());
         let memory = areas.map(|area| area.end.addr() - area.start.addr()).sum();
-        ZoneSet { zones, histories, table, depths, memory }
+        ZoneSet { zones, bases, histories, table, depths, memory }
     }
 
-    /// These zones as the next versions of those of `before`, whose changes are added to what is known of each.
+    /// These bases as the next versions of those of `before`, whose changes are added to the history of each, with the
+    /// dynamic records of `overlays`, which are those of `before`.
     ///
     /// Where both have a copy of a zone that is kept elsewhere (`is_copy`), the newer copy stays: a transfer may have
-    /// overtaken whoever read the files.
-    pub fn following(&self, before: &ZoneSet, is_copy: impl Fn(ZoneId) -> bool) -> Self {
-        let (mut zones, mut histories) = (self.zones.clone(), self.histories.clone());
-        for (at, (zone, history)) in zones.iter_mut().zip(&mut histories).enumerate() {
-            let apex = zone.apex();
-            let Some((id, old)) = before.find(apex, &apex.suffixes()).filter(|(_, old)| old.apex() == apex) else {
+    /// overtaken the load of the files.
+    pub fn following(&self, before: &ZoneSet, overlays: &ZoneOverlays, is_copy: impl Fn(ZoneId) -> bool) -> Self {
+        let (mut zones, mut bases, mut histories) = (Vec::new(), self.bases.clone(), self.histories.clone());
+        for (at, (base, history)) in bases.iter_mut().zip(&mut histories).enumerate() {
+            let apex = base.apex();
+            let Some((id, _)) = before.find(apex, &apex.suffixes()).filter(|(_, old)| old.apex() == apex) else {
+                zones.push(fold(base, overlays));
                 continue;
             };
-            let old_history = &before.histories[id.index()];
-            let overtaken = !zone.is_available() || (old.is_available() && is_newer(old.serial(), zone.serial()));
+            let (old, old_history) = (before.base(id), before.history(id));
+            let overtaken = !base.is_available() || (old.is_available() && is_newer(old.serial(), base.serial()));
             if is_copy(ZoneId::from_index(at)) && overtaken {
-                *zone = before.zones[id.index()].clone();
+                *base = old.clone();
                 *history = old_history.clone();
+                zones.push(before.zones[id.index()].clone());
             } else {
-                *history = old_history.after(old, zone);
+                *history = old_history.after(old, base);
+                zones.push(fold(base, overlays));
             }
         }
-        ZoneSet::of(zones, histories)
+        ZoneSet::of(zones, bases, histories)
     }
 
-    /// These zones, with another version of one of them; the same where there is none of that name.
-    pub fn with(&self, zone: Arc<Zone>) -> Self {
-        let (mut zones, mut histories) = (self.zones.clone(), self.histories.clone());
-        if let Some(at) = zones.iter().position(|known| known.apex() == zone.apex()) {
-            histories[at] = histories[at].after(&zones[at], &zone);
-            zones[at] = zone;
+    /// These zones, with another base of one of them; the same where there is none of that name.
+    pub fn with(&self, base: Arc<Zone>, overlays: &ZoneOverlays) -> Self {
+        let (mut zones, mut bases, mut histories) = (self.zones.clone(), self.bases.clone(), self.histories.clone());
+        if let Some(at) = self.position(base.apex()) {
+            histories[at] = histories[at].after(&bases[at], &base);
+            zones[at] = fold(&base, overlays);
+            bases[at] = base;
         }
-        ZoneSet::of(zones, histories)
+        ZoneSet::of(zones, bases, histories)
     }
 
-    /// The last changes of a zone.
+    /// These zones, with the dynamic records that one of them has now.
+    pub fn with_overlay(&self, apex: Name<'_>, overlays: &ZoneOverlays) -> Self {
+        let mut zones = self.zones.clone();
+        if let Some(at) = self.position(apex) {
+            zones[at] = fold(&self.bases[at], overlays);
+        }
+        ZoneSet::of(zones, self.bases.clone(), self.histories.clone())
+    }
+
+    fn position(&self, apex: Name<'_>) -> Option<usize> {
+        self.bases.iter().position(|known| known.apex() == apex)
+    }
+
+    /// The last changes of a zone's base.
     pub fn history(&self, id: ZoneId) -> &History {
         &self.histories[id.index()]
     }
 
-    /// A zone to be kept for longer.
-    pub fn shared(&self, id: ZoneId) -> &Arc<Zone> {
-        &self.zones[id.index()]
+    /// A zone without its dynamic records: the version that its serial stands for, to be transferred, compared or kept.
+    pub fn base(&self, id: ZoneId) -> &Arc<Zone> {
+        &self.bases[id.index()]
     }
 
     /// Takes in the suffixes of a name that were left out, where an apex may be one of them.

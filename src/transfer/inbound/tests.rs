@@ -7,7 +7,7 @@ use crate::base::time::{Generation, Now, UnixTime};
 use crate::snapshot::{Party, Policy, Settings, Snapshot, Transfers};
 use crate::wire::transfer;
 use crate::wire::{MAX_STREAM, Peer, Transport};
-use crate::zone::{Difference, ZoneSet};
+use crate::zone::{Difference, ZoneOverlays, ZoneSet};
 
 const ID: u16 = 0x1234;
 
@@ -81,7 +81,7 @@ fn whole(zone_sent: Zone) -> Vec<Vec<u8>> {
 
 fn changed(old: Zone, new: Zone) -> Vec<Vec<u8>> {
     let asked = query(name("example.net").as_name(), Some(&old), ID);
-    sent(&asked, ZoneSet::new(vec![new]).following(&ZoneSet::new(vec![old]), |_| false))
+    sent(&asked, ZoneSet::new(vec![new]).following(&ZoneSet::new(vec![old]), &ZoneOverlays::default(), |_| false))
 }
 
 /// Records with owners of few labels, so that they share ancestors, and data of types with and without names.
@@ -139,8 +139,8 @@ fn several_changes_follow_each_other() {
     let zones: Vec<_> = (0..4).map(|at| vec![host("a", at), host("b", 1), host(&format!("c{at}"), 1)]).collect();
     let version = |serial: u32| zone(serial, &zones[serial as usize]);
     let first = ZoneSet::new(vec![version(0)]);
-    let second = ZoneSet::new(vec![version(1)]).following(&first, |_| false);
-    let third = ZoneSet::new(vec![version(2)]).following(&second, |_| false);
+    let second = ZoneSet::new(vec![version(1)]).following(&first, &ZoneOverlays::default(), |_| false);
+    let third = ZoneSet::new(vec![version(2)]).following(&second, &ZoneOverlays::default(), |_| false);
     let messages = sent(&query(name("example.net").as_name(), Some(&version(0)), ID), third);
     let count = u16::from_be_bytes([messages[0][6], messages[0][7]]);
     assert_eq!(count, 2 + 2 * (2 + 2 + 2), "two changes, each of two records that go and two that come");
@@ -246,7 +246,7 @@ fn changes_of_signatures_are_left_out_of_a_zone_without_them() {
         .map(|(serial, hosts)| zone(serial.into(), &[signatures(serial), hosts.clone()].concat()));
     let [before, after] = versions;
     let have = Arc::new(zone(1, &old));
-    let set = ZoneSet::new(vec![after]).following(&ZoneSet::new(vec![before]), |_| false);
+    let set = ZoneSet::new(vec![after]).following(&ZoneSet::new(vec![before]), &ZoneOverlays::default(), |_| false);
     let changes = sent(&query(name("example.net").as_name(), Some(&have), ID), set);
     let taken = received_as(Signed::Stripped, &changes, Some(have)).unwrap();
     let difference = Difference::between(&zone(2, &new), &taken);

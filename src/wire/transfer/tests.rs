@@ -7,7 +7,7 @@ use crate::base::tsig::{Algorithm, Key, Keys};
 use crate::snapshot::{Party, Policy, Settings, Transfers};
 use crate::wire::tsig::Exchange;
 use crate::wire::{Transport, respond};
-use crate::zone::{ZoneBuilder, ZoneSet};
+use crate::zone::{DynamicRrSet, RrSetKey, ZoneBuilder, ZoneOverlays, ZoneSet};
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -111,7 +111,7 @@ fn rfc5936_s2_2_a_zone_begins_and_ends_with_its_soa() {
 #[test]
 fn rfc1995_s2_changes_are_sent_and_nothing_where_there_are_none() {
     let (old, new) = (ZoneSet::new(vec![zone(7, 9)]), ZoneSet::new(vec![zone(8, 10)]));
-    let snapshot = snapshot(new.following(&old, |_| false), anyone());
+    let snapshot = snapshot(new.following(&old, &ZoneOverlays::default(), |_| false), anyone());
     let told = |serial| records(&messages(&query(Rtype::IXFR, Some(serial)), &snapshot).unwrap());
     let records = told(7);
     let serials: Vec<&str> =
@@ -120,6 +120,19 @@ fn rfc1995_s2_changes_are_sent_and_nothing_where_there_are_none() {
     assert_eq!(records.len(), 6, "{records:#?}");
     assert_eq!((told(8).len(), told(9).len()), (1, 1), "the SOA alone");
     assert_eq!(told(6).len(), 3 + 20, "the whole zone");
+}
+
+#[test]
+fn dynamic_records_are_not_transferred_because_the_serial_is_not_of_them() {
+    let mut overlays = ZoneOverlays::default();
+    let key = RrSetKey::new(name("example"), name("_acme-challenge.example"), Rtype::TXT).unwrap();
+    let set = DynamicRrSet::new(&key, Ttl(0), vec![b"\x05token".to_vec()]).unwrap();
+    overlays.set(key, Some(set));
+    let zones = ZoneSet::new(vec![zone(7, 9)]).with_overlay(name("example").as_name(), &overlays);
+    assert_eq!(zones.zone(ZoneId(0)).nodes().count(), 1 + 9 + 1);
+    let snapshot = snapshot(zones, anyone());
+    let records = records(&messages(&query(Rtype::AXFR, None), &snapshot).unwrap());
+    assert_eq!(records.len(), 3 + 2 * 9, "{records:#?}");
 }
 
 #[test]
