@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use super::{text::shown, warnings};
+use super::text::{shown, wrapped};
+use super::warnings;
 
 /// Whether a problem keeps the configuration from being served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,13 +156,19 @@ impl Diagnostic {
         self.severity == Severity::Error
     }
 
-    /// The problem as text with an excerpt, in colour where `style` says so.
-    pub fn render(&self, style: Style) -> String {
+    /// The problem as text with an excerpt.
+    pub fn render(&self, look: impl Into<Look>) -> String {
+        let Look { style, width } = look.into();
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let (message, help) = (shown(&self.message), self.help.as_deref().map(shown));
+        let level_name = if self.is_error() { "error" } else { "warning" };
+        let message = broken(&self.message, width, level_name.len() + self.code.len() + "[]: ".len());
+        // `  = help: ` behind the gutter, which is as wide as the line number.
+        let places = self.place.iter().chain(self.related.iter().map(|(place, _)| place));
+        let gutter = places.map(|place| place.line.max(1).ilog10() as usize + 1).max().unwrap_or(1);
+        let help = self.help.as_deref().map(|help| broken(help, width, gutter + HELP.len()));
         let mut group = level
             .primary_title(&*message)
             .id(self.code)
@@ -182,18 +189,48 @@ impl Diagnostic {
             Style::Plain => Renderer::plain(),
             Style::Coloured => Renderer::styled(),
         };
+        let renderer = width.map_or(renderer.clone(), |width| renderer.term_width(width));
         let text = renderer.render(&[group]);
-        match &self.place {
-            // Without line numbers the renderer leaves out the column in front of the arrow.
-            Some(Place { line: 0, .. }) if self.related.is_none() => text.replace('\n', "\n "),
-            _ => text,
+        if self.place.as_ref().is_some_and(|place| place.line > 0) || self.related.is_some() {
+            return text;
         }
+        // Without line numbers the renderer leaves out the column in front of the arrow; without a place it sets the help
+        // off from an excerpt that is not there.
+        let lines = text.lines().enumerate().filter(|(_, line)| self.place.is_some() || !is_gutter(line));
+        let indented = |(at, line): (usize, &str)| match at < message.lines().count() {
+            true => line.to_string(),
+            false => format!(" {line}"),
+        };
+        lines.map(indented).collect::<Vec<_>>().join("\n")
     }
 
     /// `file:line:column`, as far as it is known.
     pub fn position(&self) -> Option<String> {
         Some(self.place.as_ref()?.position())
     }
+}
+
+/// The head of a help, behind the gutter.
+const HELP: &str = " = help: ";
+
+/// A text for people, whose lines leave room for `indent` columns ahead of them.
+fn broken(text: &str, width: Option<usize>, indent: usize) -> String {
+    let text = shown(text);
+    match width {
+        Some(width) => wrapped(&text, width.saturating_sub(indent)).join("\n"),
+        None => text.into_owned(),
+    }
+}
+
+/// Tells a line that has the column of line numbers and nothing else, in whatever colour.
+fn is_gutter(line: &str) -> bool {
+    let mut rest = line;
+    let mut plain = String::new();
+    while let Some((before, after)) = rest.split_once('\x1b') {
+        plain.push_str(before);
+        rest = after.split_once('m').map_or("", |(_, after)| after);
+    }
+    (plain + rest).trim() == "|"
 }
 
 fn excerpt<'a>(
@@ -213,6 +250,21 @@ pub enum Style {
     Plain,
     /// For a terminal.
     Coloured,
+}
+
+/// The look of diagnostics: their style, and the width of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// Colours.
+    pub style: Style,
+    /// The columns of the terminal. `None` for a file, in which a message stays one line.
+    pub width: Option<usize>,
+}
+
+impl From<Style> for Look {
+    fn from(style: Style) -> Look {
+        Look { style, width: None }
+    }
 }
 
 /// The candidate nearest to a mistyped word, for "did you mean".
@@ -286,6 +338,32 @@ error[unknown-mirror]: mirror `aws-use3` is not defined
   = help: did you mean `aws-use1`? defined mirrors: `gcp-us`, `aws-use1`";
         assert_eq!(diagnostic.render(Style::Plain), expected);
         assert_eq!(diagnostic.position().as_deref(), Some("pharos.toml:2:12"));
+    }
+
+    #[test]
+    fn without_a_place_the_help_follows_the_message() {
+        let bare = Diagnostic::error("address", "`x` is not an address").help("give the address");
+        assert_eq!(bare.render(Style::Plain), "error[address]: `x` is not an address\n  = help: give the address");
+        let coloured = bare.render(Style::Coloured);
+        assert_eq!(coloured.lines().count(), 2, "{coloured:?}");
+    }
+
+    #[test]
+    fn no_line_is_longer_than_the_terminal() {
+        let file: Arc<str> = "pharos.toml".into();
+        let words = "some words that are about a mirror ".repeat(6);
+        let text = format!("{}mirrors = [\"aws-use3\"] # {words}", " ".repeat(60));
+        let at = text.find("\"aws-use3").unwrap();
+        let place = Place::in_line(&file, 1234, &text, at..at + 10);
+        let bare = Diagnostic::error("unknown-mirror", words.trim()).help(words.trim());
+        for diagnostic in [bare.clone(), bare.at(place, "used here")] {
+            for width in [40, 80, 120] {
+                let shown = diagnostic.render(Look { style: Style::Plain, width: Some(width) });
+                assert!(shown.lines().all(|line| line.chars().count() <= width), "at {width}:\n{shown}");
+                let text: Vec<&str> = shown.lines().filter(|line| !line.contains("aws-use3")).collect();
+                assert_eq!(text.join("\n").matches("mirror").count(), 12 + 1, "{shown}");
+            }
+        }
     }
 
     #[test]

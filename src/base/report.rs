@@ -7,11 +7,11 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::diagnostic::{Diagnostic, Place, Severity, Style};
+use super::diagnostic::{Diagnostic, Look, Place, Severity};
 
 /// All problems with their excerpts, a blank line between them, and how many there are; empty where there are none.
-pub fn report(problems: &[Diagnostic], style: Style) -> String {
-    let mut text = excerpts(problems, style);
+pub fn report(problems: &[Diagnostic], look: impl Into<Look>) -> String {
+    let mut text = excerpts(problems, look);
     if let Some(summary) = summary(problems) {
         let _ = writeln!(text, "{summary}");
     }
@@ -19,8 +19,9 @@ pub fn report(problems: &[Diagnostic], style: Style) -> String {
 }
 
 /// All problems with their excerpts, each followed by a blank line.
-pub fn excerpts(problems: &[Diagnostic], style: Style) -> String {
-    problems.iter().map(|problem| format!("{}\n\n", problem.render(style))).collect()
+pub fn excerpts(problems: &[Diagnostic], look: impl Into<Look>) -> String {
+    let look = look.into();
+    problems.iter().map(|problem| format!("{}\n\n", problem.render(look))).collect()
 }
 
 /// `2 errors, 1 warning`; none where there are none.
@@ -72,6 +73,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::base::diagnostic::Style;
 
     fn problems() -> Vec<Diagnostic> {
         let file: Arc<str> = "pharos.toml".into();

@@ -50,6 +50,30 @@ pub fn json_escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Breaks a text between words into lines of at most `width` characters; a longer word has a line of its own. There is
+/// always a line.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut len = 0;
+    for word in text.split(' ') {
+        let (line, more) = (lines.last_mut().expect("there is always a line"), word.chars().count());
+        match len == 0 && line.is_empty() {
+            true => line.push_str(word),
+            false if len + 1 + more <= width => {
+                line.push(' ');
+                line.push_str(word);
+                len += 1;
+            }
+            false => {
+                lines.push(word.to_string());
+                len = 0;
+            }
+        }
+        len += more;
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

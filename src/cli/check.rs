@@ -31,8 +31,7 @@ pub(super) struct Args {
 /// Checks, and tells the exit code.
 pub(super) fn run(config: &Path, args: &Args) -> u8 {
     let (text, code) = checked(config, args, Layout::of_stdout());
-    put(&text);
-    code
+    put(&text, code)
 }
 
 /// What to print, and the exit code.
@@ -54,7 +53,7 @@ fn checked(config: &Path, args: &Args, layout: Layout) -> (String, u8) {
         }
         false => {
             let table = snapshot.map(|snapshot| summary(snapshot, layout) + "\n").unwrap_or_default();
-            format!("{}{table}{}\n", excerpts(problems, layout.style), verdict(problems, args.deny_warnings))
+            format!("{}{table}{}\n", excerpts(problems, layout), verdict(problems, args.deny_warnings))
         }
     };
     (text, if is_wrong { BAD_CONFIG } else { OK })

@@ -4,6 +4,9 @@
 //! **Not here**: the demonstration ([`crate::demo`]).
 
 use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use tokio::sync::Notify;
 
 use super::layout::Layout;
 use super::locate::Without;
@@ -33,6 +36,8 @@ pub(super) struct Args {
 enum End {
     Walked,
     Interrupted,
+    /// Standard output took no more, which was told.
+    Unwritten,
 }
 
 /// Shows it, and tells the exit code: 0 where the walk came to its end.
@@ -48,6 +53,7 @@ pub(super) fn run(args: &Args) -> u8 {
     match runtime.block_on(show(if stay { After::Stay } else { After::End })) {
         Ok(End::Walked) => OK,
         Ok(End::Interrupted) => BAD_CONFIG,
+        Ok(End::Unwritten) => CANNOT_START,
         Err(failure) => {
             let help = if let Failure::Serve(failure) = &failure { failure.help() } else { None };
             complain(&failure, help.as_deref());
@@ -66,7 +72,14 @@ enum After {
 async fn show(after: After) -> Result<End, Failure> {
     let mut signals = Signals::listen().map_err(|error| Failure::System { what: "listen to signals", error })?;
     let layout = Layout::of_stdout();
-    let tell = move |line: Line| put(&shown(&line, layout));
+    // The first failure to print ends it; a reader that stopped early does not, because it may be one of several.
+    let (unwritten, is_written) = (Notify::new(), AtomicBool::new(true));
+    let tell = |line: Line| {
+        if is_written.load(Relaxed) && put(&shown(&line, layout), OK) != OK {
+            is_written.store(false, Relaxed);
+            unwritten.notify_one();
+        }
+    };
     let world = tokio::select! {
         world = World::start() => world?,
         () = stopped(&mut signals) => return Ok(End::Interrupted),
@@ -74,6 +87,7 @@ async fn show(after: After) -> Result<End, Failure> {
     let walked = tokio::select! {
         walked = walk(&world, &tell) => walked.map(|()| End::Walked),
         () = stopped(&mut signals) => Ok(End::Interrupted),
+        () = unwritten.notified() => Ok(End::Unwritten),
     };
     if let (Ok(End::Walked), After::Stay) = (&walked, after) {
         let words = |text: String| tell(Line { kind: Kind::Words, text });
@@ -87,10 +101,13 @@ async fn show(after: After) -> Result<End, Failure> {
             words("its state, from another terminal:".into());
             tell(Line { kind: Kind::Command, text: format!("pharos status --socket {}", socket.display()) });
         }
-        stopped(&mut signals).await;
+        tokio::select! {
+            () = stopped(&mut signals) => {}
+            () = unwritten.notified() => {}
+        }
     }
     let down = world.stop().await;
-    let end = walked?;
+    let end = if is_written.load(Relaxed) { walked? } else { End::Unwritten };
     down.map(|()| end)
 }
 

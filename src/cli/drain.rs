@@ -6,11 +6,11 @@
 use hyper::Method;
 use serde_json::json;
 
+use super::layout::Layout;
 use super::locate::Location;
 use super::mirror::{parse_reason, parse_until};
 use super::server::Asking;
 use super::{OK, put};
-use crate::base::text::shown;
 use crate::control::client::Question;
 use crate::control::view::DrainView;
 use crate::inspect::words;
@@ -58,17 +58,14 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
         Ok(view) => view,
         Err(code) => return code,
     };
-    put(&args.asking.printed(&view, || text(&view)));
-    OK
+    put(&args.asking.printed(&view, || text(&view, Layout::of_stdout())), OK)
 }
 
-fn text(view: &DrainView) -> String {
-    let mut text = match &view.drain {
-        Some(order) => format!("server: {}; queries are still answered\n", shown(&words::whole_order(order))),
-        None => "server: in service\n".to_string(),
+fn text(view: &DrainView, layout: Layout) -> String {
+    let now = match &view.drain {
+        Some(order) => format!("{}; queries are still answered", words::whole_order(order)),
+        None => "in service".to_string(),
     };
-    if let Some(before) = &view.before {
-        text += &format!("before: {}\n", shown(&words::whole_order(before)));
-    }
-    text
+    let before = view.before.as_ref().map(|before| layout.sentence("before: ", 8, &words::whole_order(before)));
+    layout.sentence("server: ", 8, &now) + &before.unwrap_or_default()
 }

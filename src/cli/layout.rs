@@ -2,13 +2,13 @@
 //!
 //! **Invariants**: a line is broken between words, never inside one; it is longer than the width only if one word is, or the
 //! longest words of a row's cells together are. No line ends in spaces. What reaches the terminal is escaped ([`shown`]).
-//! **Not here**: the text of the cells, diagnostics (their renderer has a layout of its own).
+//! **Not here**: the text of the cells; excerpts of files ([`crate::base::diagnostic`]).
 
-use std::io::IsTerminal as _;
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
 
-use super::style_of_stdout;
-use crate::base::diagnostic::Style;
-use crate::base::text::shown;
+use crate::base::diagnostic::{Look, Style};
+use crate::base::text::{shown, wrapped};
 
 /// The width of running text if standard output is no terminal: a file has none, and 100 fits this repository's pages.
 /// Rows of tables are not broken there, so that `grep` finds a row as a whole.
@@ -20,7 +20,7 @@ const LEAST_WIDTH: usize = 40;
 /// Space between two columns.
 const GAP: usize = 2;
 
-/// Width and colours of standard output.
+/// Width and colours of an output.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     /// The width of running text.
@@ -42,18 +42,31 @@ pub(super) enum Colour {
 impl Layout {
     /// The layout of standard output: `COLUMNS` if it is set, else the terminal's width, else [`FILE_WIDTH`].
     pub(super) fn of_stdout() -> Self {
+        Layout::of(&std::io::stdout())
+    }
+
+    /// The same of standard error.
+    pub(super) fn of_stderr() -> Self {
+        Layout::of(&std::io::stderr())
+    }
+
+    fn of(stream: &(impl IsTerminal + AsFd)) -> Self {
         let columns = std::env::var("COLUMNS").ok().and_then(|text| text.parse::<usize>().ok());
-        let terminal = || {
-            let is_terminal = std::io::stdout().is_terminal();
-            is_terminal.then(|| terminal_size::terminal_size_of(std::io::stdout())).flatten()
-        };
+        let terminal = || stream.is_terminal().then(|| terminal_size::terminal_size_of(stream)).flatten();
         let width = columns.or_else(|| terminal().map(|(width, _)| usize::from(width.0)));
         let width = width.map(|width| width.max(LEAST_WIDTH));
-        Layout {
-            width: width.unwrap_or(FILE_WIDTH),
-            table_width: width.unwrap_or(usize::MAX),
-            style: style_of_stdout(),
-        }
+        Layout { width: width.unwrap_or(FILE_WIDTH), table_width: width.unwrap_or(usize::MAX), style: style_of(stream) }
+    }
+
+    /// A sentence behind a head, which is one line in a file: `grep` finds it as a whole. On a terminal further lines are
+    /// indented by `indent`.
+    pub(super) fn sentence(&self, head: &str, indent: usize, words: &str) -> String {
+        let lines = wrapped(&shown(words), self.table_width.saturating_sub(indent));
+        let line = |(at, line): (usize, &String)| match at {
+            0 => format!("{head}{line}\n"),
+            _ => format!("{:indent$}{line}\n", ""),
+        };
+        lines.iter().enumerate().map(line).collect()
     }
 
     #[cfg(test)]
@@ -87,7 +100,7 @@ impl Layout {
 
     /// Running text behind a head that takes `indent` columns; further lines are indented as far.
     pub(super) fn paragraph(&self, head: &str, indent: usize, words: &str) -> String {
-        let lines = wrap(&shown(words), self.width.saturating_sub(indent));
+        let lines = wrapped(&shown(words), self.width.saturating_sub(indent));
         let line = |(at, line): (usize, String)| format!("{:<indent$}{line}", if at == 0 { head } else { "" });
         lines.into_iter().enumerate().map(line).map(|line| line.trim_end().to_string() + "\n").collect()
     }
@@ -114,7 +127,7 @@ impl Layout {
         let mut text = String::new();
         for (at, row) in rows.iter().enumerate() {
             let cells: Vec<Vec<String>> =
-                row.iter().enumerate().map(|(column, cell)| wrap(cell, room(row.len(), column))).collect();
+                row.iter().enumerate().map(|(column, cell)| wrapped(cell, room(row.len(), column))).collect();
             for line in 0..cells.iter().map(Vec::len).max().unwrap_or(1) {
                 let head = if text.is_empty() { head } else { "" };
                 let mut out = format!("{head:<indent$}");
@@ -133,6 +146,18 @@ impl Layout {
         }
         text
     }
+}
+
+impl From<Layout> for Look {
+    fn from(layout: Layout) -> Look {
+        Look { style: layout.style, width: (layout.table_width != usize::MAX).then_some(layout.table_width) }
+    }
+}
+
+/// Colour is for people at a terminal who did not ask for none (<https://no-color.org>).
+fn style_of(stream: &impl IsTerminal) -> Style {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if stream.is_terminal() && !unwanted { Style::Coloured } else { Style::Plain }
 }
 
 /// The widths of columns: those of the longest cells, of which the widest are narrowed until a row fits into a line.
@@ -154,29 +179,6 @@ fn widths(rows: &[Vec<String>], width: usize) -> Vec<usize> {
         let (Some(widest), 1..) = (widest, over) else { return widths };
         widths[widest] = least[widest].max(widths[widest].saturating_sub(over));
     }
-}
-
-/// Breaks a text between words.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut len = 0;
-    for word in text.split(' ') {
-        let (line, more) = (lines.last_mut().expect("there is always a line"), word.chars().count());
-        match len == 0 && line.is_empty() {
-            true => line.push_str(word),
-            false if len + 1 + more <= width => {
-                line.push(' ');
-                line.push_str(word);
-                len += 1;
-            }
-            false => {
-                lines.push(word.to_string());
-                len = 0;
-            }
-        }
-        len += more;
-    }
-    lines
 }
 
 #[cfg(test)]

@@ -7,9 +7,10 @@
 use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::output::note;
 use crate::base::text::shown;
 
 /// The environment variable that names the configuration.
@@ -70,7 +71,7 @@ impl Location {
         let found = self.find();
         if is_first && found.by != By::Option && exists(&found.path) {
             // Standard output has the answer, which a program may read.
-            let _ = writeln!(std::io::stderr().lock(), "configuration: {found}");
+            note(&format!("configuration: {found}"));
         }
         &found.path
     }

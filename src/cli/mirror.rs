@@ -10,7 +10,6 @@ use super::layout::{Colour, Layout};
 use super::locate::Location;
 use super::server::{Asking, Server};
 use super::{OK, put, warn};
-use crate::base::text::shown;
 use crate::base::when::parse_end;
 use crate::control::client::Question;
 use crate::control::encode;
@@ -88,10 +87,7 @@ pub(super) fn parse_until(text: &str) -> Result<String, String> {
 /// Asks, prints, and tells the exit code.
 pub(super) fn run(config: &Location, args: &Args) -> u8 {
     match answer(config, args) {
-        Ok(text) => {
-            put(&text);
-            OK
-        }
+        Ok(text) => put(&text, OK),
         Err(code) => code,
     }
 }
@@ -130,18 +126,13 @@ fn done(server: &Server, question: Question, args: &Args) -> Result<String, u8> 
     if let Some(warning) = &view.warning {
         warn(&format!("{}: {warning}", view.mirror));
     }
-    Ok(args.asking.printed(&view, || done_text(&view)))
+    Ok(args.asking.printed(&view, || done_text(&view, Layout::of_stdout())))
 }
 
-fn done_text(view: &DoneView) -> String {
-    let mut text = match &view.order {
-        Some(order) => format!("{}: {}\n", shown(&view.mirror), shown(&words::whole_order(order))),
-        None => format!("{}: no override, probes decide\n", shown(&view.mirror)),
-    };
-    if let Some(before) = &view.before {
-        text += &format!("before: {}\n", shown(&words::whole_order(before)));
-    }
-    text
+fn done_text(view: &DoneView, layout: Layout) -> String {
+    let now = view.order.as_ref().map_or("no override, probes decide".to_string(), words::whole_order);
+    let before = view.before.as_ref().map(|before| layout.sentence("before: ", 8, &words::whole_order(before)));
+    layout.sentence("", 8, &format!("{}: {now}", view.mirror)) + &before.unwrap_or_default()
 }
 
 fn target(mirror: &str) -> String {
@@ -192,6 +183,20 @@ fn table(mirrors: &[MirrorView], gone: &[OrderedView], layout: Layout) -> String
             below += &layout.paragraph("contact", 10, &format!("{mirror}: {contact}"));
         }
     }
+    if !layout.fits(&rows) {
+        rows.iter_mut().for_each(|row| row.truncate(HORIZONS));
+        for mirror in mirrors.iter().filter(|mirror| !mirror.horizons.is_empty()) {
+            below += &layout.paragraph("horizons", 10, &format!("{}: {}", mirror.mirror, mirror.horizons.join(", ")));
+        }
+    }
+    if !layout.fits(&rows) {
+        rows.iter_mut().for_each(|row| row.truncate(SINCE));
+        for address in mirrors.iter().flat_map(|mirror| &mirror.addresses) {
+            if let Some(since) = &address.since {
+                below += &layout.paragraph("since", 10, &format!("{}: {since}", address.address));
+            }
+        }
+    }
     layout.table("", 0, &rows, |row, column, cell| if row == 0 { Some(Colour::Head) } else { colour(column, cell) })
         + &below
 }
@@ -206,6 +211,12 @@ fn colour(column: usize, cell: &str) -> Option<Colour> {
         _ => None,
     }
 }
+
+/// The column of timestamps.
+const SINCE: usize = 4;
+
+/// The column of horizons.
+const HORIZONS: usize = 5;
 
 /// The column of contacts.
 const CONTACT: usize = 6;

@@ -4,12 +4,8 @@
 //! **Not here**: what a command does beyond printing ([`crate::serve`], [`crate::compile`],
 //! [`crate::inspect`]).
 
-// Printing is what a command line is for.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
 mod certs;
 mod check;
-mod columns;
 mod demo;
 mod drain;
 #[cfg(test)]
@@ -21,6 +17,7 @@ mod layout;
 mod locate;
 mod log;
 mod mirror;
+mod output;
 mod pages;
 mod server;
 mod status;
@@ -28,7 +25,6 @@ mod sweep;
 mod verify;
 mod zone;
 
-use std::io::{IsTerminal, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -36,13 +32,11 @@ use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 use tracing::info;
 
-use crate::base::diagnostic::Style;
-use crate::base::report::report;
-use crate::base::text::{json_escaped, shown};
 use crate::process;
 use crate::serve::{self, Failure};
 use locate::Location;
 use log::Readers;
+use output::{complain, complain_of, put, warn, written};
 
 /// An authoritative split-horizon DNS server for container registries.
 ///
@@ -80,7 +74,7 @@ Exit codes:
      mirror; or a demonstration was interrupted
   2  the command line cannot be understood
   3  the service could not start, or could not go on: a port is taken, the system refused something,
-     or a part of it failed
+     or a part of it failed; or the output of a command could not be written
   4  the running server did not answer, or could not keep an override
 
 Environment:
@@ -165,7 +159,7 @@ enum Level {
 const OK: u8 = 0;
 /// The configuration has errors, or what it makes is not true.
 const BAD_CONFIG: u8 = 1;
-/// The service could not start, or could not go on.
+/// The service could not start, or could not go on; or an answer could not be written.
 const CANNOT_START: u8 = 3;
 /// The running server could not be asked, or could not do what was asked.
 const NO_SERVER: u8 = 4;
@@ -186,7 +180,12 @@ impl Command {
 /// Runs the command that was typed.
 pub fn run() -> ExitCode {
     process::seed_names();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // The help and the version are answers, which the library would lose without a word.
+        Err(answer) if !answer.use_stderr() => return ExitCode::from(written(answer.print(), OK)),
+        Err(error) => error.exit(),
+    };
     let command = cli.command.unwrap_or(Command::Serve);
     if let (Some(name), Some(_)) = (command.without_config(), &cli.config) {
         let message = format!("`pharos {name}` reads no configuration: leave `--config` out");
@@ -220,45 +219,10 @@ fn serve(config: &Location, readers: Readers) -> u8 {
     let Err(failure) = serve::run(&found.path) else { return OK };
     match (&failure, readers) {
         (_, Readers::Programs) => serve::log_failure(&failure),
-        (Failure::Config(problems), Readers::People) => eprint!("{}", report(problems, style_of_stderr())),
+        (Failure::Config(problems), Readers::People) => complain_of(problems),
         (failure, Readers::People) => complain(failure, failure.help().as_deref()),
     }
     if matches!(failure, Failure::Config(_)) { BAD_CONFIG } else { CANNOT_START }
-}
-
-/// Writes an error and its remedy to standard error, in whose absence nothing is lost.
-fn complain(error: &impl std::fmt::Display, help: Option<&str>) {
-    let mut text = format!("error: {}\n", shown(&error.to_string()));
-    if let Some(help) = help {
-        text += &format!("  = help: {}\n", shown(help));
-    }
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
-}
-
-/// Writes a warning to standard error.
-fn warn(text: &str) {
-    let _ = std::io::stderr().lock().write_all(format!("warning: {}\n", shown(text)).as_bytes());
-}
-
-/// Writes to standard output. Whoever reads it may stop early (`| head`), which is no fault.
-fn put(text: &str) {
-    let mut out = std::io::stdout().lock();
-    // Text has none of the characters that this escapes.
-    let _ = out.write_all(json_escaped(text).as_bytes()).and_then(|()| out.flush());
-}
-
-fn style_of_stderr() -> Style {
-    style_for(&std::io::stderr())
-}
-
-fn style_of_stdout() -> Style {
-    style_for(&std::io::stdout())
-}
-
-/// Colour is for people at a terminal who did not ask for none (<https://no-color.org>).
-fn style_for(stream: &impl IsTerminal) -> Style {
-    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if stream.is_terminal() && !unwanted { Style::Coloured } else { Style::Plain }
 }
 
 #[cfg(test)]

@@ -49,16 +49,14 @@ const SECTION: &str = "1";
 pub(super) fn completions(args: &CompletionsArgs) -> u8 {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "pharos", &mut script);
-    put(&String::from_utf8_lossy(&script));
-    OK
+    put(&String::from_utf8_lossy(&script), OK)
 }
 
 /// Writes all manual pages into a folder, or prints the first one.
 pub(super) fn man(args: &ManArgs) -> u8 {
     let pages = pages();
     let Some(folder) = &args.folder else {
-        put(&pages.first().expect("the program has a page").1);
-        return OK;
+        return put(&pages.first().expect("the program has a page").1, OK);
     };
     match write(folder, &pages) {
         Ok(()) => OK,

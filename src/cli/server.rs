@@ -9,9 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::locate::Location;
-use super::{BAD_CONFIG, NO_SERVER, complain, style_of_stderr};
+use super::{BAD_CONFIG, NO_SERVER, complain, complain_of, warn};
 use crate::base::diagnostic::{Diagnostic, Place};
-use crate::base::report::report;
 use crate::config::{self, Config};
 use crate::control::client::{self, Question};
 use crate::control::view::RefusalView;
@@ -48,32 +47,50 @@ pub(super) fn as_json(view: &impl Serialize) -> String {
 /// The server to ask.
 pub(super) struct Server {
     socket: PathBuf,
-    /// The configuration that names it; none where the socket was typed.
+    /// The configuration that names it. `None` if the socket was typed, or the configuration has errors.
     pub(super) config: Option<Config>,
 }
 
 impl Server {
-    /// The server whose socket was typed, else that of the configuration; an exit code, where neither can be had.
+    /// The server whose socket was typed, else that of the configuration, also if other parts of it have errors; an exit
+    /// code if there is neither.
     ///
     /// `option` is how to type a socket.
     pub(super) fn find(config: &Location, typed: Option<&Path>, option: &str) -> Result<Self, u8> {
         if let Some(socket) = typed {
             return Ok(Server { socket: socket.to_path_buf(), config: None });
         }
-        let fail = |problems: Vec<Diagnostic>| {
-            eprint!("{}", report(&problems, style_of_stderr()));
-            // Orders are given in a hurry, perhaps while somebody edits the file.
-            eprintln!("  = help: {option} asks the server at its socket without the configuration");
-            BAD_CONFIG
-        };
-        let config = config::read_file(config.path()).map_err(fail)?.config;
-        let Some(control) = &config.control else {
-            let problem = Diagnostic::error("no-control", "this configuration has no socket to ask the server at")
-                .at(Place::whole_file(&config.file), "")
-                .help("add `[control]` with `socket` and `state`, and start the server with it");
-            return Err(fail(vec![problem]));
-        };
-        Ok(Server { socket: control.socket.clone(), config: Some(config) })
+        let path = config.path();
+        // Overrides are given in a hurry, perhaps while somebody edits the file.
+        let remedy = format!("{option} asks the server at its socket without the configuration");
+        match config::read_file(path) {
+            Ok(config::Read { config, .. }) => match &config.control {
+                Some(control) => Ok(Server { socket: control.socket.clone(), config: Some(config) }),
+                None => {
+                    let help = "add `[control]` with `socket` and `state`, and start the server with it";
+                    let problem =
+                        Diagnostic::error("no-control", "this configuration has no socket to ask the server at")
+                            .at(Place::whole_file(&config.file), "")
+                            .help(format!("{help}; or {remedy}"));
+                    complain_of(&[problem]);
+                    Err(BAD_CONFIG)
+                }
+            },
+            Err(problems) => match config::socket_of(path) {
+                Some(socket) => {
+                    let socket_shown = socket.display();
+                    warn(&format!(
+                        "the configuration has errors: run `pharos check`; its socket `{socket_shown}` is used"
+                    ));
+                    Ok(Server { socket, config: None })
+                }
+                None => {
+                    complain(&"the configuration does not tell the server's socket", Some(&remedy));
+                    complain_of(&problems);
+                    Err(BAD_CONFIG)
+                }
+            },
+        }
     }
 
     /// Asks; an exit code, where there is no answer to print.

@@ -30,8 +30,7 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
         Ok(view) => view,
         Err(code) => return code,
     };
-    put(&args.asking.printed(&view, || text(&view, Layout::of_stdout())));
-    OK
+    put(&args.asking.printed(&view, || text(&view, Layout::of_stdout())), OK)
 }
 
 /// The columns of the heads.

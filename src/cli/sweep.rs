@@ -4,17 +4,17 @@
 //! **Not here**: asking and checking ([`crate::inspect`]).
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::layout::Layout;
-use super::{BAD_CONFIG, OK, put, style_of_stderr};
+use super::output::say;
+use super::{BAD_CONFIG, OK, complain_of, put};
 use crate::base::ids::HorizonId;
 use crate::base::prefix::Family;
-use crate::base::report::report;
 use crate::base::time::Generation;
 use crate::compile;
 use crate::inspect::{self, HorizonReport, MirrorTotal, Progress, Records, Report, RuleTotal, Violation, Wrong, words};
@@ -44,18 +44,18 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
     let built = match compile::build_for(&Purpose::Start, config, Generation(1), &|_| None) {
         Ok(built) => built,
         Err(problems) => {
-            eprint!("{}", report(&problems, style_of_stderr()));
+            complain_of(&problems);
             return BAD_CONFIG;
         }
     };
     let mut meter = Meter::new();
     let found = inspect::sweep(&built.snapshot, &mut |progress| meter.show(progress));
     meter.clear();
-    match args.json {
-        true => put(&format!("{:#}\n", to_json(&built.snapshot, &found))),
-        false => put(&text(&built.snapshot, &found, Layout::of_stdout())),
-    }
-    if found.violation_count == 0 { OK } else { BAD_CONFIG }
+    let text = match args.json {
+        true => format!("{:#}\n", to_json(&built.snapshot, &found)),
+        false => text(&built.snapshot, &found, Layout::of_stdout()),
+    };
+    put(&text, if found.violation_count == 0 { OK } else { BAD_CONFIG })
 }
 
 /// Progress for a person who waits.
@@ -77,15 +77,13 @@ impl Meter {
         }
         let percent = progress.done * 100 / progress.total.max(1);
         let line = format!("{percent:3} % of {} ranges", progress.total);
-        eprint!("\r{line}");
-        // Nobody is served worse where the terminal is gone.
-        let _ = std::io::stderr().flush();
+        say(&format!("\r{line}"));
         (self.last, self.shown) = (Some(Instant::now()), line.len());
     }
 
     fn clear(&self) {
         if self.shown > 0 {
-            eprint!("\r{}\r", " ".repeat(self.shown));
+            say(&format!("\r{}\r", " ".repeat(self.shown)));
         }
     }
 }

@@ -13,11 +13,10 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use super::certs::{facts_json, minute};
+use super::layout::Layout;
 use super::locate::Location;
-use super::{BAD_CONFIG, CANNOT_START, OK, complain, put, style_of_stderr};
+use super::{BAD_CONFIG, CANNOT_START, OK, complain, complain_of, put};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
-use crate::base::report::report;
-use crate::base::text::shown;
 use crate::config::{Canary, Config, Probe};
 use crate::load::hosts::Purpose;
 use crate::mirror::Mirror;
@@ -26,8 +25,15 @@ use crate::process::Clock;
 use crate::tls::{Facts, span};
 use crate::{config, load};
 
+/// Each form of the command: the library would show one of them.
+const USAGE: &str = "\
+pharos verify [OPTIONS] <MIRROR|ADDRESS>
+       pharos verify [OPTIONS] --all
+       pharos verify [OPTIONS] --name <NAME> <ADDRESS>";
+
 /// Arguments of `pharos verify`.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = USAGE)]
 pub(super) struct Args {
     /// A mirror of the configuration, or an address
     #[arg(value_name = "MIRROR|ADDRESS", required_unless_present = "all")]
@@ -75,12 +81,9 @@ fn parse_canary(text: &str) -> Result<Canary, String> {
 /// Probes, and returns the exit code: 0 if clients may be sent to every address.
 pub(super) fn run(config: &Location, args: &Args) -> u8 {
     match verify(config, args) {
-        Ok((text, code)) => {
-            put(&text);
-            code
-        }
+        Ok((text, code)) => put(&text, code),
         Err(Failure::Config(problems)) => {
-            eprint!("{}", report(&problems, style_of_stderr()));
+            complain_of(&problems);
             BAD_CONFIG
         }
         Err(Failure::System(error)) => {
@@ -120,14 +123,15 @@ fn verify(config: &Location, args: &Args) -> Result<(String, u8), Failure> {
         .map_err(|error| one(Diagnostic::error("probe", error.to_string()).help("give the name with `--name`")))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::System)?;
     let findings = runtime.block_on(probe_all(prober, &targets));
-    eprint!("{}", report(&problems, style_of_stderr()));
+    complain_of(&problems);
+    let layout = Layout::of_stdout();
     let (mut text, mut good) = (String::new(), 0);
     for ((mirror, address), finding) in targets.iter().zip(&findings) {
         good += usize::from(finding.verdict.is_good());
         let mirror = mirror.as_deref();
         text.push_str(&match args.json {
             true => as_json(mirror, *address, finding),
-            false => as_text(mirror.filter(|_| args.all), *address, finding, &probe),
+            false => as_text(mirror.filter(|_| args.all), *address, finding, &probe, layout),
         });
     }
     if args.all && !args.json {
@@ -231,22 +235,24 @@ fn shared_name(config: &Config) -> Option<Arc<str>> {
     Some(steer.owner.to_string().into())
 }
 
-fn as_text(mirror: Option<&str>, address: IpAddr, finding: &Finding, probe: &Probe) -> String {
+fn as_text(mirror: Option<&str>, address: IpAddr, finding: &Finding, probe: &Probe, layout: Layout) -> String {
     let mirror = mirror.map(|mirror| format!("{mirror}  ")).unwrap_or_default();
-    let mut text = format!("{mirror}{address}  {}", finding.verdict.as_str());
-    match &finding.cause {
-        None if probe.canary.is_some() => text.push_str(": connection, certificate and content are right\n"),
-        None => text.push_str(": connection and certificate are right; no canary is set, so content was not checked\n"),
-        Some(cause) => {
-            let _ = write!(text, ": {}\n  = help: {}\n", shown(&cause.to_string()), cause.remedy());
-        }
+    let found = match &finding.cause {
+        None if probe.canary.is_some() => "connection, certificate and content are right".to_string(),
+        None => "connection and certificate are right; no canary is set, so content was not checked".to_string(),
+        Some(cause) => cause.to_string(),
+    };
+    let mut text = layout.sentence("", 2, &format!("{mirror}{address}  {}: {found}", finding.verdict.as_str()));
+    if let Some(cause) = &finding.cause {
+        text += &layout.sentence("  = help: ", 10, cause.remedy());
     }
     if let Some(facts) = &finding.certificate {
-        let _ = writeln!(text, "  certificate: {}", shown(&certificate_text(facts)));
+        text += &layout.sentence("  certificate: ", 15, &certificate_text(facts));
     }
     if let Some(took) = &finding.took {
         let [connect, handshake, total] = [took.connect, took.handshake, finding.total].map(millis);
-        let _ = writeln!(text, "  time: connection {connect:.1} ms, TLS {handshake:.1} ms, in all {total:.1} ms");
+        let times = format!("connection {connect:.1} ms, TLS {handshake:.1} ms, in all {total:.1} ms");
+        text += &layout.sentence("  time: ", 8, &times);
     }
     text
 }

@@ -5,6 +5,7 @@
 
 use hyper::Method;
 
+use super::layout::Layout;
 use super::locate::Location;
 use super::server::Asking;
 use super::{OK, put};
@@ -40,10 +41,7 @@ fn parse_name(text: &str) -> Result<String, String> {
 /// Asks, prints, and tells the exit code.
 pub(super) fn run(config: &Location, args: &Args) -> u8 {
     match retransfer(config, args) {
-        Ok(text) => {
-            put(&text);
-            OK
-        }
+        Ok(text) => put(&text, OK),
         Err(code) => code,
     }
 }
@@ -55,6 +53,7 @@ fn retransfer(config: &Location, args: &Args) -> Result<String, u8> {
     let view: RetransferView = server.ask(Question { method: Method::POST, target, body: String::new() })?;
     Ok(args.asking.printed(&view, || {
         let before = view.before.map_or("no usable copy".to_string(), |serial| format!("serial {serial}"));
-        format!("{}: serial {} is served, from {}\nbefore: {before}\n", view.zone, view.serial, view.primary)
+        let (layout, now) = (Layout::of_stdout(), format!("serial {} is served, from {}", view.serial, view.primary));
+        layout.sentence("", 8, &format!("{}: {now}", view.zone)) + &layout.sentence("before: ", 8, &before)
     }))
 }

@@ -93,6 +93,18 @@ pub fn read(file: &str, text: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Dia
     read_texts(file, text, |_| Ok(Vec::new())).map(|read| (read.config, read.warnings))
 }
 
+/// The socket of a configuration that may have errors elsewhere: `[control] socket` of the first file with a valid syntax
+/// that has it. `None` if no file has it, or the main file has no valid syntax.
+pub fn socket_of(path: &Path) -> Option<PathBuf> {
+    let main = source::read_main(path).ok()?;
+    let reader = Reader::new(main.file.file.clone(), &main.text);
+    let tree = reader.parse()?;
+    control::socket_in(&main).or_else(|| {
+        let patterns = Table::document(&[(&reader, &tree)]).take("include")?.texts();
+        source::read_included(&main, &patterns).ok()?.iter().find_map(control::socket_in)
+    })
+}
+
 /// Reads the text of the main file and those of the files that `include` finds for its patterns.
 fn read_texts(
     file: &str,

@@ -4,16 +4,15 @@
 //! fails nothing.
 //! **Not here**: the judgement ([`crate::tls::judge()`]); what a mirror presents (`pharos verify`).
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use rustls::pki_types::{ServerName, UnixTime};
 use serde_json::json;
 
-use super::super::columns::columns;
+use super::super::layout::Layout;
 use super::super::locate::Location;
 use super::super::verify::probe_of;
-use super::super::{BAD_CONFIG, OK, style_of_stdout};
+use super::super::{BAD_CONFIG, OK};
 use super::{Done, facts_json, minute};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::{report, report_json};
@@ -92,17 +91,18 @@ pub(super) fn check(config: &Location, args: &Args) -> Done {
             format!("{}{summary}\n", report_json(&problems))
         }
         false => {
-            let mut text = report(&problems, style_of_stdout());
+            let layout = Layout::of_stdout();
+            let mut text = report(&problems, layout);
             if let Some((facts, length)) = facts {
                 text.push_str(if problems.is_empty() { "" } else { "\n" });
-                text.push_str(&facts_text(&facts, length, now));
+                text.push_str(&facts_text(&facts, length, now, layout));
             }
             if let Some(authority) = &private {
-                let _ = writeln!(text, "root    {authority}, beside the file: clients need it among their roots");
+                let words = format!("{authority}, beside the file: clients need it among their roots");
+                text += &layout.sentence("root    ", 8, &words);
             }
             let word = if serves { "serves" } else { "does not serve" };
-            let _ = writeln!(text, "`{}` {word} for `{name}`", args.chain.display());
-            text
+            text + &layout.sentence("", 2, &format!("`{}` {word} for `{name}`", args.chain.display()))
         }
     };
     Ok((text, if serves { OK } else { BAD_CONFIG }))
@@ -113,7 +113,7 @@ fn leads_nowhere(problems: &[Diagnostic]) -> bool {
     problems.iter().any(|problem| matches!(problem.code, "tls-incomplete" | "tls-untrusted"))
 }
 
-fn facts_text(facts: &Facts, length: usize, now: UnixTime) -> String {
+fn facts_text(facts: &Facts, length: usize, now: UnixTime, layout: Layout) -> String {
     let names = if facts.names.is_empty() { "none".to_string() } else { facts.names.join(", ") };
     let left = facts.not_after.and_then(|end| end.as_secs().checked_sub(now.as_secs()));
     let left = left.map_or(String::new(), |left| format!(" ({} left)", span(std::time::Duration::from_secs(left))));
@@ -127,5 +127,5 @@ fn facts_text(facts: &Facts, length: usize, now: UnixTime) -> String {
         ["chain", &format!("{length} certificate{plural}")],
     ];
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.map(str::to_string).to_vec()).collect();
-    columns(&rows).iter().map(|line| format!("{line}\n")).collect()
+    layout.table("", 0, &rows, |_, _, _| None)
 }

@@ -12,7 +12,7 @@ use rustls::pki_types::UnixTime;
 use time::OffsetDateTime;
 
 use super::super::OK;
-use super::super::columns::columns;
+use super::super::layout::Layout;
 use super::super::locate::Location;
 use super::super::verify::probe_of;
 use super::{Done, minute};
@@ -87,9 +87,9 @@ pub(super) fn make(config: &Location, args: &Args) -> Done {
         pair.write(&args.folder, stem, existing).map_err(|error| failed(&error))?;
         rows.push(vec![path(stem), format!("for {}, until {until}", names.join(", "))]);
     }
-    let mut text = columns(&rows).join("\n");
-    text.push_str("\nthe key of each is beside it, in a file that ends in `.key`\n");
-    Ok((text, OK))
+    let layout = Layout::of_stdout();
+    let keys = layout.sentence("", 2, "the key of each is beside it, in a file that ends in `.key`");
+    Ok((layout.table("", 0, &rows, |_, _, _| None) + &keys, OK))
 }
 
 /// The steered name and the mirrors, from the arguments or else the configuration.

@@ -13,9 +13,8 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 use super::locate::Location;
-use super::{BAD_CONFIG, put, style_of_stderr};
+use super::{BAD_CONFIG, complain_of, put};
 use crate::base::diagnostic::Diagnostic;
-use crate::base::report::report;
 use crate::tls::Facts;
 
 /// Arguments of `pharos certs`.
@@ -42,12 +41,9 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
         None => make::make(config, &args.make),
     };
     match done {
-        Ok((text, code)) => {
-            put(&text);
-            code
-        }
+        Ok((text, code)) => put(&text, code),
         Err(problems) => {
-            eprint!("{}", report(&problems, style_of_stderr()));
+            complain_of(&problems);
             BAD_CONFIG
         }
     }

@@ -12,7 +12,6 @@ use hyper::Method;
 
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
-use crate::base::report::report;
 use crate::base::time::Generation;
 use crate::compile;
 use crate::config::Config;
@@ -24,7 +23,7 @@ use crate::load::hosts::Purpose;
 use super::layout::Layout;
 use super::locate::Location;
 use super::server::{Server, as_json};
-use super::{BAD_CONFIG, OK, put, style_of_stderr};
+use super::{BAD_CONFIG, OK, complain, complain_of, put};
 
 /// Arguments of `pharos explain`.
 #[derive(Debug, clap::Args)]
@@ -61,20 +60,20 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
         Ok(view) => view,
         Err(code) => return code,
     };
-    match args.json {
-        true => put(&as_json(&view)),
-        false => put(&text::text(&view, Layout::of_stdout())),
-    }
-    OK
+    let text = match args.json {
+        true => as_json(&view),
+        false => text::text(&view, Layout::of_stdout()),
+    };
+    put(&text, OK)
 }
 
 fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
     let built = compile::build_for(&Purpose::Start, config, Generation(1), &|_| None).map_err(|problems| {
-        eprint!("{}", report(&problems, style_of_stderr()));
+        complain_of(&problems);
         BAD_CONFIG
     })?;
     let Some(name) = args.name.as_ref().or(first_steered(&built.config)) else {
-        eprintln!("error: the configuration steers no name\n  = help: say which name to explain: --name OWNER");
+        complain(&"the configuration steers no name", Some("say which name to explain: --name OWNER"));
         return Err(BAD_CONFIG);
     };
     Ok(describe(&built.snapshot, name.as_name(), args.client, args.resolver, Known::Files))

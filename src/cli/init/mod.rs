@@ -35,10 +35,7 @@ pub(super) struct Args {
 /// Writes, and tells the exit code.
 pub(super) fn run(args: &Args) -> u8 {
     match write(&args.folder) {
-        Ok(()) => {
-            put(&next_steps(&args.folder));
-            OK
-        }
+        Ok(()) => put(&next_steps(&args.folder), OK),
         Err(Failure { message, help }) => {
             complain(&message, help);
             BAD_CONFIG

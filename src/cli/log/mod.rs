@@ -24,7 +24,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::{Level, style_of_stderr};
+use super::Level;
+use super::layout::Layout;
 use crate::base::diagnostic::Style;
 use crate::base::text::shown;
 use crate::telemetry::HINTS;
@@ -72,7 +73,7 @@ pub(super) fn start(level: Level, format: Option<Format>) -> Readers {
     let from_variable = variable.as_ref().map(|text| Format::from_str(text, true));
     let chosen = format.or_else(|| from_variable.clone()?.ok()).unwrap_or(Format::Text);
     let form = match (chosen, is_journal()) {
-        (Format::Text, false) => Form::People(style_of_stderr()),
+        (Format::Text, false) => Form::People(Layout::of_stderr().style),
         (format, priority) => Form::Program(Lines { json: format == Format::Json, priority }),
     };
     let readers = if matches!(form, Form::People(_)) { Readers::People } else { Readers::Programs };

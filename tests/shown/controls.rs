@@ -1,7 +1,5 @@
 //! Text of others on the terminal: control characters of a feed are shown, not sent.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what its cases share")]
-
 use std::fs;
 use std::process::Command;
 

@@ -1,0 +1,67 @@
+//! The output of commands: answers to standard output, everything else to standard error.
+//!
+//! **Invariants**: an answer that could not be written fails its command; a reader that stops early (`| head`) does not;
+//! a complaint that cannot be written is lost, and ends nothing.
+//! **Not here**: the text ([`super::layout`]), the log ([`super::log`]).
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write as _};
+
+use super::CANNOT_START;
+use super::layout::Layout;
+use crate::base::diagnostic::Diagnostic;
+use crate::base::report::report;
+use crate::base::text::{json_escaped, shown};
+use crate::files;
+
+/// Prints an answer, and returns the exit code: `code` if it could be written.
+#[must_use]
+pub(super) fn put(text: &str, code: u8) -> u8 {
+    // Text has none of the characters that this escapes.
+    let text = json_escaped(text);
+    let mut out = io::stdout().lock();
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()), code)
+}
+
+/// The exit code after writing to standard output; an error is told.
+#[must_use]
+pub(super) fn written(done: io::Result<()>, code: u8) -> u8 {
+    match done {
+        Ok(()) => code,
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => code,
+        Err(error) => {
+            complain(&format_args!("failed to write to standard output: {}", files::words(&error)), None);
+            CANNOT_START
+        }
+    }
+}
+
+/// Tells an error and its remedy.
+pub(super) fn complain(error: &impl fmt::Display, help: Option<&str>) {
+    let layout = Layout::of_stderr();
+    let mut text = layout.sentence("error: ", 7, &error.to_string());
+    if let Some(help) = help {
+        text += &layout.sentence("  = help: ", 10, help);
+    }
+    say(&text);
+}
+
+/// Tells problems with their excerpts.
+pub(super) fn complain_of(problems: &[Diagnostic]) {
+    say(&report(problems, Layout::of_stderr()));
+}
+
+/// Tells a warning.
+pub(super) fn warn(text: &str) {
+    say(&Layout::of_stderr().sentence("warning: ", 9, text));
+}
+
+/// Tells a fact that is no part of the answer.
+pub(super) fn note(text: &str) {
+    say(&format!("{}\n", shown(text)));
+}
+
+/// Writes to standard error, as far as possible: nothing is left to tell a failure to.
+pub(super) fn say(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
