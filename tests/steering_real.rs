@@ -536,3 +536,72 @@ impl Random {
         z ^ (z >> 31)
     }
 }
+
+/// A configuration with the feed of AWS, and these rules before a default.
+fn aws_only(rules: &str) -> Option<tempfile::TempDir> {
+    let feed = needs::data(AWS)?;
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[[zone]]\nname = 'blob.example'\nfile = 'zone'\nsteer = {{ owner = '@', horizon = 'h' }}\n\
+         [networks]\naws = {{ feed = 'aws', file = '{}' }}\n\
+         [mirrors]\nmad.addresses = '198.51.100.1'\ncpt.addresses = '198.51.100.2'\niad.addresses = '198.51.100.3'\n\
+         [horizons.h]\nrules = [\n{rules}\n]\ndefault = 'iad'\n",
+        feed.canonicalize().unwrap().display()
+    );
+    std::fs::write(folder.path().join("pharos.toml"), text).unwrap();
+    let zone = "@ 60 SOA ns.other.example. hostmaster.other.example. 1 2 3 4 5\n@ 60 NS ns1.other.example.\n@ 60 NS ns2.other.example.\n";
+    std::fs::write(folder.path().join("zone"), zone).unwrap();
+    Some(folder)
+}
+
+fn pharos(folder: &tempfile::TempDir, arguments: &[&str]) -> String {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pharos"));
+    let output = command.args(arguments).current_dir(folder).env("COLUMNS", "400").output().unwrap();
+    String::from_utf8([output.stdout, output.stderr].concat()).unwrap()
+}
+
+#[test]
+fn a_zone_is_steered_apart_from_its_region() {
+    let rules = "{ provider = 'aws', zone = 'af-south-1-los-1', mirrors = 'mad' },\n\
+                 { provider = 'aws', region = 'af-south-1', mirrors = 'cpt' },";
+    let Some(folder) = aws_only(rules) else { return };
+    // Lagos, and Cape Town.
+    for (client, expected) in [
+        ("96.0.40.0/24", ["198.51.100.1", "provider aws, region af-south-1, zone af-south-1-los-1"]),
+        ("15.193.10.0/24", ["198.51.100.2", "provider aws, region af-south-1, zone af-south-1"]),
+        ("3.5.140.0/24", ["198.51.100.3", "provider aws, region ap-northeast-2, zone ap-northeast-2"]),
+    ] {
+        let said = pharos(&folder, &["explain", client]);
+        assert!(expected.iter().all(|part| said.contains(part)), "{client}: {said}");
+    }
+}
+
+#[test]
+fn a_zone_that_the_feed_lacks_is_named_with_the_nearest() {
+    let rules = "{ provider = 'aws', zone = ['af-south-1-los-2', 'us-east-1-iah-1'], mirrors = 'mad' },";
+    let Some(folder) = aws_only(rules) else { return };
+    let said = pharos(&folder, &["check"]);
+    assert!(said.contains("warning[unknown-zone]: no network knows zone `af-south-1-los-2`"), "{said}");
+    assert!(said.contains("did you mean `af-south-1-los-1`? known zones: "), "{said}");
+    assert_eq!(said.matches("warning[unknown-zone]").count(), 1, "{said}");
+}
+
+#[test]
+fn every_entry_of_the_feed_has_a_zone() {
+    let Some(path) = needs::data(AWS) else { return };
+    let octets = std::fs::read(path).unwrap();
+    let network = Network {
+        name: "aws".into(),
+        kind: NetworkKind::Aws,
+        path: AWS.into(),
+        file: AWS.into(),
+        provider: None,
+        place: Place::whole_file(&Arc::from("pharos.toml")),
+    };
+    let source = load::networks::read(&network, octets).unwrap().source;
+    let of = |kind| source.all_labels().map(|labels| labels.text(kind).map(String::from)).collect::<Vec<_>>();
+    let (regions, zones) = (of(LabelKind::Region), of(LabelKind::Zone));
+    assert!(zones.iter().all(Option::is_some));
+    // Counted in the feed with another program: 78 zones differ from their region.
+    assert_eq!(regions.iter().zip(&zones).filter(|(region, zone)| region != zone).count(), 78);
+}

@@ -4,7 +4,7 @@
 //! **Not here**: errors, which nothing silences.
 
 /// Code and meaning.
-pub const WARNINGS: [(&str, &str); 54] = [
+pub const WARNINGS: [(&str, &str); 55] = [
     ("absent-address", "no network interface has an address under `listen`"),
     ("bad-mailbox", "the mailbox in an SOA has an `@`"),
     ("bad-ttl", "a TTL has its highest bit set, and counts as 0"),
@@ -51,6 +51,7 @@ pub const WARNINGS: [(&str, &str); 54] = [
     ("unknown-provider", "no network knows a provider"),
     ("unknown-region", "no network knows a region, or a line of a geofeed has none"),
     ("unknown-subdivision", "no network knows a subdivision"),
+    ("unknown-zone", "no network knows a zone of a provider"),
     ("unmapped-region", "no rule maps a region of a feed"),
     ("unreachable-rule", "a rule decides for no client"),
     ("unused-horizon", "no owner is steered by a horizon"),

@@ -158,8 +158,7 @@ fn every_key_has_its_effect() {
     assert_eq!(copy.file.as_deref(), Some(Path::new("copies/copy.example")));
     assert_eq!(config.networks[3].provider.as_deref(), Some("linode"));
     let shown: Vec<String> = config.horizons[0].rules.iter().map(|rule| show(&rule.conditions)).collect();
-    let all =
-        "network 0 vpn desk, provider azure, region eastus, asn 64512, country DE, continent EU, subdivision DE-BE";
+    let all = "network 0 vpn desk, provider azure, region eastus, zone eastus-1, asn 64512, country DE, continent EU, subdivision DE-BE";
     assert_eq!(shown, ["network 0 3", all]);
     assert_eq!(config.horizons[0].rules[0].fallback, [MirrorId(1)]);
     let [blobs, rest] = &config.horizons[..] else { panic!("two horizons") };

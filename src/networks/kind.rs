@@ -15,6 +15,8 @@ pub enum LabelKind {
     Provider,
     /// The provider's region, as the provider writes it.
     Region,
+    /// A site of the provider, as the provider writes it: a region's own, or one away from it.
+    Zone,
     /// The number of the autonomous system that announces the prefix.
     Asn,
     /// ISO 3166-1 alpha-2, upper case.
@@ -141,6 +143,20 @@ pub const KINDS: &[KindRow] = &[
         unknown: "unknown-region",
         doc: "Condition: one of these regions, as feeds name them.",
         example: "[\"us-east-1\", \"us-east-2\"]",
+    },
+    KindRow {
+        kind: LabelKind::Zone,
+        name: "zone",
+        form: Form::Text,
+        group: Group::Provider,
+        nouns: ["zone", "zones"],
+        prefix: "zone ",
+        source: "the AWS feed",
+        unknown: "unknown-zone",
+        doc: "Condition: one of these zones, as the AWS feed names them (`network_border_group`): a local zone or Wavelength \
+              zone, or a region without its zones. `region` goes on to match the zones of the region.\n\n\
+              A zone can be far from its region: Lagos belongs to the region of Cape Town.",
+        example: "\"af-south-1-los-1\"",
     },
     KindRow {
         kind: LabelKind::Asn,

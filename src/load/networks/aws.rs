@@ -1,9 +1,11 @@
-//! Amazon's `ip-ranges.json`: `prefixes[].ip_prefix`, `ipv6_prefixes[].ipv6_prefix`, each with its `region`.
+//! Amazon's `ip-ranges.json`: `prefixes[].ip_prefix`, `ipv6_prefixes[].ipv6_prefix`, each with its `region`, and the zone as
+//! `network_border_group`.
 //!
+//! The zone of most entries has the name of the region. Local zones and Wavelength zones have names of their own.
 //! One prefix is listed once per service; its region is the same each time. Blocks nest: `GLOBAL` ones hold regional
 //! ones. `GLOBAL` is a region label like any other, but where one prefix has both, the regional one says more.
 //!
-//! **Not here**: `service` and `network_border_group`, by which nobody steers.
+//! **Not here**: `service`, by which no rule steers.
 
 use std::borrow::Cow;
 
@@ -12,6 +14,7 @@ use serde::Deserialize;
 use super::gather::Gather;
 use super::json::{self, Written};
 use crate::base::diagnostic::Diagnostic;
+use crate::networks::LabelKind;
 
 /// The region of what belongs to none.
 const GLOBAL: &str = "GLOBAL";
@@ -30,6 +33,8 @@ struct V4<'a> {
     ip_prefix: Written<'a>,
     #[serde(borrow)]
     region: Cow<'a, str>,
+    #[serde(borrow, default)]
+    network_border_group: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -38,15 +43,19 @@ struct V6<'a> {
     ipv6_prefix: Written<'a>,
     #[serde(borrow)]
     region: Cow<'a, str>,
+    #[serde(borrow, default)]
+    network_border_group: Cow<'a, str>,
 }
 
 /// Reads the feed.
 pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     let document: Document<'_> = json::parse(gather)?;
-    let v4 = document.prefixes.iter().map(|entry| (entry.ip_prefix, &*entry.region));
-    let v6 = document.ipv6_prefixes.iter().map(|entry| (entry.ipv6_prefix, &*entry.region));
-    for (prefix, region) in v4.chain(v6) {
-        let labels = gather.region("aws", region);
+    let v4 = document.prefixes.iter().map(|entry| (entry.ip_prefix, &*entry.region, &*entry.network_border_group));
+    let v6 =
+        document.ipv6_prefixes.iter().map(|entry| (entry.ipv6_prefix, &*entry.region, &*entry.network_border_group));
+    for (prefix, region, zone) in v4.chain(v6) {
+        let labels = gather.provider(Some("aws")).with(LabelKind::Region, region).with(LabelKind::Zone, zone);
+        let labels = gather.intern(labels);
         match region {
             GLOBAL => json::add_vague(gather, prefix, labels),
             _ => json::add(gather, prefix, labels),
