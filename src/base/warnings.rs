@@ -27,6 +27,7 @@ pub const WARNINGS: [(&str, &str); 55] = [
     ("occluded", "a record is hidden by a delegation or a DNAME"),
     ("open-admin", "`[admin]` listens on all addresses of the machine"),
     ("override-state", "overrides of operators will be lost at the next start"),
+    ("plain-http", "a URL under `[registry]` is http, and clients pull unencrypted"),
     ("private-address", "a mirror has an address that is not reachable over the internet"),
     ("repeated-address", "an address is written twice"),
     ("repeated-value", "a value is written twice in one list"),

@@ -42,7 +42,7 @@ enum Command {
     Down(Give),
     /// Treat it as up, without regard to probes
     Up(Give),
-    /// Remove the override: probes decide again
+    /// Remove the override: probes decide again; without `[probe]` the mirror counts as up
     #[command(visible_alias = "undrain")]
     Auto {
         /// The mirror
@@ -130,7 +130,11 @@ fn done(server: &Server, question: Question, args: &Args) -> Result<String, u8> 
 }
 
 fn done_text(view: &DoneView, layout: Layout) -> String {
-    let now = view.order.as_ref().map_or("no override, probes decide".to_string(), words::whole_order);
+    let without = match view.probed {
+        true => "no override, probes decide",
+        false => "no override, counts as up: mirrors are not probed without `[probe]`",
+    };
+    let now = view.order.as_ref().map_or(without.to_string(), words::whole_order);
     let before = view.before.as_ref().map(|before| layout.sentence("before: ", 8, &words::whole_order(before)));
     layout.sentence("", 8, &format!("{}: {now}", view.mirror)) + &before.unwrap_or_default()
 }
@@ -159,7 +163,7 @@ fn table(mirrors: &[MirrorView], gone: &[OrderedView], layout: Layout) -> String
         }
         for address in &mirror.addresses {
             let [name, horizons, contact, order] = std::mem::take(&mut own);
-            let verdict = address.verdict.as_deref().unwrap_or("not probed").to_string();
+            let verdict = address.verdict.as_deref().unwrap_or(NOT_PROBED).to_string();
             let (since, health) = (address.since.clone().unwrap_or_default(), address.health.to_string());
             rows.push(vec![name, address.address.clone(), health, verdict, since, horizons, contact, order]);
         }
@@ -197,8 +201,14 @@ fn table(mirrors: &[MirrorView], gone: &[OrderedView], layout: Layout) -> String
             }
         }
     }
-    layout.table("", 0, &rows, |row, column, cell| if row == 0 { Some(Colour::Head) } else { colour(column, cell) })
-        + &below
+    // Nobody knows whether an address is up that is not probed.
+    let is_guess = |row: usize, cell: &str| cell == "up" && rows[row][VERDICT] == NOT_PROBED;
+    let colour = |row, column, cell: &str| match row {
+        0 => Some(Colour::Head),
+        _ if is_guess(row, cell) => None,
+        _ => colour(column, cell),
+    };
+    layout.table("", 0, &rows, colour) + &below
 }
 
 /// The colour of a health or a verdict.
@@ -211,6 +221,12 @@ fn colour(column: usize, cell: &str) -> Option<Colour> {
         _ => None,
     }
 }
+
+/// The column of verdicts.
+const VERDICT: usize = 3;
+
+/// The verdict of an address that no probe was sent to.
+const NOT_PROBED: &str = "not probed";
 
 /// The column of timestamps.
 const SINCE: usize = 4;

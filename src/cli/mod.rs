@@ -115,7 +115,7 @@ enum Command {
     /// Ask from both ends of every range of every table whether the answer and its scope are true
     Sweep(sweep::Args),
 
-    /// Show the health of the running server's mirrors; drain one, force it up or down, or let probes decide again
+    /// Show the health of the running server's mirrors; drain one, force it up or down, or remove an override
     Mirror(Box<mirror::Args>),
 
     /// Take the running server out of service for an anycast or a balancer, or put it back

@@ -65,11 +65,17 @@ fn text(view: &StatusView, layout: Layout) -> String {
     let age = span(Duration::from_secs(view.generation_age_seconds));
     page.line("generation", &format!("{}, published {age} ago", view.generation), None);
     let colour = match view.mirrors_up {
-        up if up == view.mirrors => Colour::Good,
-        0 => Colour::Bad,
-        _ => Colour::Doubtful,
+        // Nobody knows whether they are.
+        up if up == view.mirrors => view.probed.then_some(Colour::Good),
+        0 => Some(Colour::Bad),
+        _ => Some(Colour::Doubtful),
     };
-    page.line("mirrors", &format!("{} of {} up", view.mirrors_up, view.mirrors), Some(colour));
+    let (up, all) = (view.mirrors_up, view.mirrors);
+    let text = match view.probed {
+        true => format!("{up} of {all} up"),
+        false => format!("not probed, {up} of {all} count as up: probes need `[probe]`"),
+    };
+    page.line("mirrors", &text, colour);
     page.table("zones", view.zones.iter().map(zone_row).collect(), |_, cell| {
         (cell == "not available").then_some(Colour::Bad)
     });
@@ -152,6 +158,13 @@ mod tests {
     #[test]
     fn no_word_is_broken_at_80_and_120_columns() {
         assert_both_widths("expected", "status", |layout| text(&view(), layout));
+    }
+
+    #[test]
+    fn mirrors_that_are_not_probed_are_not_green() {
+        let view = StatusView { probed: false, mirrors_up: 2, ..view() };
+        let text = text(&view, Layout::coloured(120));
+        assert!(text.contains("mirrors       not probed, 2 of 2 count as up: probes need `[probe]`\n"), "{text}");
     }
 
     #[test]

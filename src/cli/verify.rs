@@ -22,6 +22,7 @@ use crate::load::hosts::Purpose;
 use crate::mirror::Mirror;
 use crate::probe::{Finding, MAX_AT_ONCE, Prober, roots};
 use crate::process::Clock;
+use crate::registry::is_repository;
 use crate::tls::{Facts, span};
 use crate::{config, load};
 
@@ -70,7 +71,11 @@ fn parse_canary(text: &str) -> Result<Canary, String> {
         let (digest, size) = rest.rsplit_once('/')?;
         Canary::new(repository, digest, size.parse().ok().filter(|size| config::limits::CANARY_SIZE.contains(size))?)
     };
-    parts().ok_or_else(|| match text.contains('/') {
+    parts().ok_or_else(|| match text.rsplit_once('@').is_some_and(|(_, digest)| digest.contains('/')) {
+        true if text.split_once('@').is_some_and(|(name, _)| !is_repository(name)) => {
+            "write the name of the repository alone ahead of `@`, in lower case and without registry and tag"
+                .to_string()
+        }
         true => "write it as `pause@sha256:DIGEST/SIZE`: 64 hexadecimal digits, and the number of bytes".to_string(),
         false => "the size is missing: write `/` and the number of bytes behind the digest; `content-length` of \
                   `curl -sIL https://REGISTRY/v2/REPOSITORY/blobs/DIGEST` is the size"

@@ -96,8 +96,8 @@ section! {
 section! {
     /// `probe.canary` as written.
     pub(super) struct CanarySpec: "canary" {
-        /// Repository of the blob.
-        repository: Option<Text> = text("repository", "text").required().example("\"pause\""),
+        /// Repository of the blob: its name without registry and tag.
+        repository: Option<Text> = text("repository", "name of a repository").required().example("\"pause\""),
 
         /// Digest of the blob: `sha256:` and 64 hexadecimal digits in lower case.
         digest: Option<Text> = text("digest", "digest")
@@ -172,11 +172,13 @@ impl Probe {
 }
 
 impl Canary {
-    /// A canary by its digest as OCI writes it. `None` if that is not `sha256:` and 64 digits in lower case.
+    /// A canary by its digest as OCI writes it. `None` if that is not `sha256:` and 64 digits in lower case, or the
+    /// repository is not the name of one.
     pub fn new(repository: &str, digest: &str, size: u64) -> Option<Self> {
+        let repository = value::repository(repository).ok()?;
         let is_digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         let sha256 = digest.strip_prefix("sha256:").filter(|hex| hex.len() == 64 && hex.bytes().all(is_digit))?;
-        Some(Canary { repository: repository.into(), sha256: sha256.into(), size })
+        Some(Canary { repository, sha256: sha256.into(), size })
     }
 }
 
@@ -246,9 +248,9 @@ impl Check<'_> {
 
     fn check_canary(&mut self, spec: &CanarySpec) -> Option<Canary> {
         let digest = spec.digest.as_ref()?;
+        let repository = spec.repository.as_ref().and_then(|text| self.parse(text, value::repository));
         // Judge the digest without the other two, which have problems of their own.
-        let repository = spec.repository.as_ref().map_or("", |repository| &repository.value);
-        let canary = Canary::new(repository, &digest.value, spec.size.unwrap_or(1));
+        let canary = Canary::new(repository.as_deref().unwrap_or("any"), &digest.value, spec.size.unwrap_or(1));
         if canary.is_none() {
             self.report(
                 Diagnostic::error("bad-digest", format!("`{}` is not a SHA-256 digest", digest.value))
@@ -256,6 +258,6 @@ impl Check<'_> {
                     .help("write `sha256:` and 64 hexadecimal digits in lower case"),
             );
         }
-        canary.filter(|_| spec.repository.is_some() && spec.size.is_some())
+        canary.filter(|_| repository.is_some() && spec.size.is_some())
     }
 }

@@ -40,7 +40,10 @@ section! {
         /// warning, because both only redirect.
         canonical: Option<Text> = text("canonical", "URL").required().example("\"https://registry.example.com\""),
 
-        /// Base URL of the steered name. It may have a port.
+        /// Base URL of the steered name, with `https`. It may have a port.
+        ///
+        /// Plain `http` is a warning here and in the other URLs of the table, because the network between could
+        /// replace what clients pull by tag. A registry on this machine is exempt.
         blobs: Option<Text> = text("blobs", "URL").required().example("\"https://blob.example.com\""),
 
         /// Base URL for cosign's `sha256-….sig` and `.att` tags, and for everything that `canonical` lacks by digest.

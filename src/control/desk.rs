@@ -186,6 +186,7 @@ impl Running {
             before: before.as_ref().map(OrderView::of),
             generation: generation.map(|generation| generation.0),
             warning,
+            probed: self.about.probes.is_some(),
         }))
     }
 

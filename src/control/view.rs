@@ -66,6 +66,14 @@ pub(crate) struct DoneView {
     /// The consequence of an override that leaves a horizon without a mirror that is up; null if there is none, or `force` was said.
     #[serde(default)]
     pub(crate) warning: Option<String>,
+    /// False without `[probe]`: a mirror without an override counts as up.
+    #[serde(default = "yes")]
+    pub(crate) probed: bool,
+}
+
+/// For the answer of an older server, which does not say.
+fn yes() -> bool {
+    true
 }
 
 /// What came of an order about the server.
@@ -105,6 +113,9 @@ pub(crate) struct StatusView {
     /// The mirrors, and how many of them may be steered to.
     pub(crate) mirrors: usize,
     pub(crate) mirrors_up: usize,
+    /// False without `[probe]`: every mirror counts as up, unless an override says otherwise.
+    #[serde(default = "yes")]
+    pub(crate) probed: bool,
     /// The overrides in force.
     pub(crate) orders: Vec<OrderedView>,
     /// The horizons in panic.
@@ -346,6 +357,7 @@ pub(super) fn status(
         uptime_seconds: uptime_ms / 1000,
         mirrors: snapshot.mirrors.len(),
         mirrors_up: ids().filter(is_up).count(),
+        probed: probes.is_some(),
         orders: snapshot.orders().iter().map(|(name, order)| OrderedView::of(name, order)).collect(),
         panics: snapshot
             .panics()

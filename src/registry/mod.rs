@@ -37,7 +37,7 @@ pub use ask::{Ask, Asked, MAX_ASKED};
 pub use beyond::{Beyond, MAX_REFERRERS_LEN, Subject, beyond, holding_of_referrers, holding_of_status};
 pub use error::ErrorCode;
 pub use forwarded::{Malformed, client_address};
-pub use path::{Digest, Path, Reference, Target, parse, plain};
+pub use path::{Digest, Path, Reference, Target, is_repository, parse, plain};
 pub use shares::{Budget, Shares, network_of};
 
 use crate::base::client::Client;

@@ -157,11 +157,12 @@ fn parse_pull(rest: &str) -> Result<Target<'_>, ErrorCode> {
 }
 
 fn check_name(name: &str) -> Result<(), ErrorCode> {
-    if name.len() <= MAX_NAME_LEN && name.split('/').all(is_name_component) {
-        Ok(())
-    } else {
-        Err(ErrorCode::NameInvalid)
-    }
+    if is_repository(name) { Ok(()) } else { Err(ErrorCode::NameInvalid) }
+}
+
+/// True for the name of a repository (OCI distribution specification, "Pulling manifests"): no host, no tag.
+pub fn is_repository(name: &str) -> bool {
+    name.len() <= MAX_NAME_LEN && name.split('/').all(is_name_component)
 }
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`

@@ -249,7 +249,7 @@ fn give_each_order(world: &World) {
     assert_eq!((&done["order"], &done["before"]["order"]), (&Value::Null, &"up".into()));
     assert_eq!(world.answer(), [10]);
     let said = world.ok(&["mirror", "auto", "near"]);
-    assert_eq!(said, "near: no override, probes decide\n");
+    assert_eq!(said, "near: no override, counts as up: mirrors are not probed without `[probe]`\n");
 
     let log = world.server().wait_for("override removed");
     let orders: Vec<_> = log.iter().filter_map(|line| line.split_once("override ").map(|(_, said)| said)).collect();
@@ -623,7 +623,9 @@ spare   192.0.2.30  up      not probed         h
     assert_eq!((&status["generation"], &status["orders"][0]["mirror"]), (&2.into(), &"far".into()));
     assert_eq!((&status["orders"][0]["order"], &status["troubles"]), (&order, &serde_json::json!([])));
     let text = world.ok(&["status"]);
-    let lines = String::from("mirrors       2 of 3 up\nzones         blob.example  serial 7\n");
+    let lines = String::from(
+        "mirrors       not probed, 2 of 3 count as up: probes need `[probe]`\nzones         blob.example  serial 7\n",
+    );
     assert!(text.contains(&lines), "{text}");
     let line = format!("\noverride      far: down by override of {who} since {since}: gone\n");
     assert!(text.ends_with(&line), "{text}");

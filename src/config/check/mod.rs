@@ -62,6 +62,7 @@ pub(super) fn check(
     check.check_unused_horizons(&spec.horizons, &spec.zones.0);
     let dns = check.check_dns(&spec.dns);
     let mut registry = spec.registry.as_ref().and_then(|registry| {
+        check.check_schemes(registry);
         let registry = check.check_registry(registry, &spec.zones.0, &zones)?;
         check.check_direct(&registry, &spec, &horizons, &mirrors.entries);
         check.check_loops(spec.registry.as_ref()?, &registry, &zones);

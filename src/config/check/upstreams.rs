@@ -1,4 +1,4 @@
-//! `canonical` and `signatures`: loops, in which a redirected request would come back.
+//! The URLs of `[registry]`: loops, in which a redirected request would come back, and plain HTTP.
 //!
 //! **Not here**: the form of a URL ([`crate::config::value`]).
 
@@ -8,7 +8,7 @@ use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::name::NameBuf;
 use crate::config::registry::RegistrySpec;
-use crate::config::value::host_of;
+use crate::config::value::{self, host_of};
 use crate::config::{Registry, Upstream, Zone};
 
 /// Names that serve nothing and redirect: k8s.gcr.io to registry.k8s.io since March 2023, and that to buckets and a
@@ -25,6 +25,31 @@ impl Check<'_> {
         for (key, text, upstream) in upstreams {
             if let (Some(text), Some(upstream)) = (text, upstream) {
                 self.check_loop(key, &text.place, upstream, registry, zones);
+            }
+        }
+    }
+
+    /// Warns of URLs over plain HTTP, because the network between may change what clients pull by tag. A registry on this machine
+    /// is exempt.
+    pub(super) fn check_schemes(&mut self, spec: &RegistrySpec) {
+        let keys = [
+            ("canonical", &spec.canonical),
+            ("blobs", &spec.blobs),
+            ("signatures", &spec.signatures),
+            ("info", &spec.info),
+            ("privacy", &spec.privacy),
+        ];
+        for (key, text) in keys {
+            let Some(text) = text else { continue };
+            if value::plain_host(&text.value).is_some_and(|host| !is_loopback(&host)) {
+                self.report(
+                    Diagnostic::warning(
+                        "plain-http",
+                        format!("`{key}` is http: clients are redirected to it unencrypted"),
+                    )
+                    .at(text.place.clone(), "not https")
+                    .help("write `https://…`; container engines refuse registries over http unless each is configured"),
+                );
             }
         }
     }
@@ -55,6 +80,15 @@ impl Check<'_> {
                     ),
             );
         }
+    }
+}
+
+/// True for a host on this machine: `localhost` and names below it (RFC 6761 §6.3), 127.0.0.0/8, ::1.
+fn is_loopback(host: &str) -> bool {
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::{Fault, is_host};
 use crate::config::Upstream;
+use crate::registry::is_repository;
 
 /// The parts of a URL.
 struct Url<'a> {
@@ -78,9 +79,32 @@ pub(in crate::config) fn upstream(text: &str) -> Result<Upstream, Fault> {
     Ok(Upstream { scheme: scheme.into(), authority: authority.into(), path: path.into() })
 }
 
+/// The name of a repository.
+pub(in crate::config) fn repository(text: &str) -> Result<Arc<str>, Fault> {
+    if is_repository(text) {
+        return Ok(text.into());
+    }
+    let help = match text {
+        _ if text.contains("://") => "leave the registry out: `https://registry.example.com/pause` is `pause`",
+        _ if text.contains([':', '@']) => "leave tag, digest and port out: `pause:3.9` is `pause`",
+        _ if text.starts_with('/') || text.ends_with('/') => "leave the slashes at its ends out",
+        _ => {
+            "write lower-case letters and digits, with `.`, `_`, `-` between them and `/` between parts, like `some/pause`"
+        }
+    };
+    Err(Fault::new("bad-repository", format!("`{text}` is not the name of a repository"), "not such a name", help))
+}
+
 /// The URL of a page.
 pub(in crate::config) fn page(text: &str) -> Result<Arc<str>, Fault> {
     url(text).map(|_| text.into())
+}
+
+/// The host of a URL over plain HTTP, an IPv6 address with its brackets. `None` for https, and for what is no URL.
+pub(in crate::config) fn plain_host(text: &str) -> Option<String> {
+    let Url { scheme, authority, .. } = url(text).ok()?;
+    let upstream = Upstream { scheme: scheme.into(), authority: authority.into(), path: "".into() };
+    (scheme == "http").then(|| host_of(&upstream).to_string())
 }
 
 /// The host of an upstream.
