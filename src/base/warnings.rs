@@ -4,7 +4,7 @@
 //! **Not here**: errors, which nothing silences.
 
 /// Code and meaning.
-pub const WARNINGS: [(&str, &str); 55] = [
+pub const WARNINGS: &[(&str, &str)] = &[
     ("absent-address", "no network interface has an address under `listen`"),
     ("bad-mailbox", "the mailbox in an SOA has an `@`"),
     ("bad-ttl", "a TTL has its highest bit set, and counts as 0"),
