@@ -19,13 +19,12 @@ use std::sync::{Arc, LazyLock};
 
 use common::{feeds, needs};
 use pharos::base::client::{Client, SourcePrefixLen, Subnet};
-use pharos::base::diagnostic::Place;
 use pharos::base::geo::Coordinates;
 use pharos::base::ids::{HorizonId, MirrorId};
 use pharos::base::name::NameBuf;
 use pharos::base::rr::Rtype;
 use pharos::base::time::{Generation, Now, Ttl};
-use pharos::config::{Network, NetworkKind};
+use pharos::config::{FileUse, InputFile, Network, NetworkKind};
 use pharos::load;
 use pharos::mirror::Mirror;
 use pharos::networks::{LabelKind, Networks};
@@ -421,10 +420,8 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
     let network = |name: &str, kind, file: &str| Network {
         name: name.into(),
         kind,
-        path: needs::data_folder().join(file),
-        file: file.into(),
+        input: InputFile::at(needs::data_folder().join(file), FileUse::Network(kind)),
         provider: None,
-        place: Place::whole_file(&Arc::from("pharos.toml")),
     };
     let sources =
         [network("aws", NetworkKind::Aws, "aws-ip-ranges.json"), network("gcp", NetworkKind::Gcp, "gcp-cloud.json")];
@@ -477,10 +474,8 @@ fn the_nearest_mirror_is_that_of_the_citys_coordinates() {
     let network = Network {
         name: "city".into(),
         kind: NetworkKind::Mmdb,
-        path,
-        file: "city.mmdb".into(),
+        input: InputFile::at(path, FileUse::Network(NetworkKind::Mmdb)),
         provider: None,
-        place: Place::whole_file(&Arc::from("pharos.toml")),
     };
     let networks = Networks { sources: vec![Arc::new(load::networks::load(&network).unwrap().source)] };
     // Oslo, Milton (US), Singapore, London, Tokyo; the list is another order than that of any client.
@@ -593,10 +588,8 @@ fn every_entry_of_the_feed_has_a_zone() {
     let network = Network {
         name: "aws".into(),
         kind: NetworkKind::Aws,
-        path: AWS.into(),
-        file: AWS.into(),
+        input: InputFile::at(AWS, FileUse::Network(NetworkKind::Aws)),
         provider: None,
-        place: Place::whole_file(&Arc::from("pharos.toml")),
     };
     let source = load::networks::read(&network, octets).unwrap().source;
     let of = |kind| source.all_labels().map(|labels| labels.text(kind).map(String::from)).collect::<Vec<_>>();

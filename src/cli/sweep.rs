@@ -17,6 +17,7 @@ use crate::base::ids::HorizonId;
 use crate::base::prefix::Family;
 use crate::base::time::Generation;
 use crate::compile;
+use crate::files::Intake;
 use crate::inspect::{self, HorizonReport, MirrorTotal, Progress, Records, Report, RuleTotal, Violation, Wrong, words};
 use crate::load::hosts::Purpose;
 use crate::snapshot::Snapshot;
@@ -41,7 +42,7 @@ pub(super) struct Args {
 
 /// Sweeps, and tells the exit code.
 pub(super) fn run(config: &Path, args: &Args) -> u8 {
-    let built = match compile::build_for(&Purpose::Start, config, Generation(1), &|_| None) {
+    let built = match compile::build_for(&Purpose::Start, config, Generation(1), &Intake::default(), &|_| None) {
         Ok(built) => built,
         Err(problems) => {
             complain_of(&problems);

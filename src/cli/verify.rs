@@ -17,7 +17,7 @@ use super::layout::Layout;
 use super::locate::Location;
 use super::{BAD_CONFIG, CANNOT_START, OK, complain, complain_of, put};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
-use crate::config::{Canary, Config, Probe};
+use crate::config::{Canary, Config, FileUse, InputFile, Probe};
 use crate::load::hosts::Purpose;
 use crate::mirror::Mirror;
 use crate::probe::{Finding, MAX_AT_ONCE, Prober, roots};
@@ -122,7 +122,7 @@ fn verify(config: &Location, args: &Args) -> Result<(String, u8), Failure> {
             (probe, targets, Vec::new())
         }
     };
-    let roots = roots(probe.roots.as_deref()).map_err(Failure::Config)?;
+    let roots = roots(probe.roots.as_ref()).map_err(Failure::Config)?;
     let probe = Arc::new(probe);
     let prober = Prober::new(probe.clone(), roots)
         .map_err(|error| one(Diagnostic::error("probe", error.to_string()).help("give the name with `--name`")))?;
@@ -169,7 +169,8 @@ async fn probe_all(prober: Prober, targets: &[Target]) -> Vec<Finding> {
 fn of_arguments(name: &str, args: &Args) -> Probe {
     let default = Probe::of_name(name.trim_end_matches('.').into());
     let port = args.port.unwrap_or(default.port);
-    Probe { port, canary: args.canary.clone(), roots: args.roots.clone(), ..default }
+    let roots = args.roots.as_ref().map(|path| InputFile::at(path, FileUse::Roots));
+    Probe { port, canary: args.canary.clone(), roots, ..default }
 }
 
 fn address(text: &str) -> Result<IpAddr, Vec<Diagnostic>> {

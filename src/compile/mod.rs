@@ -20,7 +20,8 @@ use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::prefix::{Family, Prefix, PrefixSet};
 use crate::base::time::Generation;
 use crate::base::tsig::Keys;
-use crate::config::{self, Config, NamedFile, Placed};
+use crate::config::{self, Config, InputFile, Placed};
+use crate::files::Intake;
 use crate::load::hosts::Purpose;
 use crate::load::{self, Inputs};
 use crate::mirror::{Health, Mirror};
@@ -44,17 +45,19 @@ pub struct Built {
 
 /// Builds a snapshot from a config file that is to be looked at, or tells all that is wrong.
 pub fn build(path: &Path, generation: Generation) -> Result<Built, Vec<Diagnostic>> {
-    build_for(&Purpose::Check, path, generation, &|_| None)
+    build_for(&Purpose::Check, path, generation, &Intake::default(), &|_| None)
 }
 
-/// The same for another purpose; `check_state` looks at files in which services keep state.
+/// The same for another purpose. `intake` notes the files that are read; `check_state` looks at those in which services keep
+/// state.
 pub fn build_for(
     purpose: &Purpose,
     path: &Path,
     generation: Generation,
-    check_state: &dyn Fn(&NamedFile) -> Option<Diagnostic>,
+    intake: &Intake,
+    check_state: &dyn Fn(&InputFile) -> Option<Diagnostic>,
 ) -> Result<Built, Vec<Diagnostic>> {
-    let config::Read { mut config, warnings: mut problems, files } = config::read_file(path)?;
+    let config::Read { mut config, warnings: mut problems, files } = config::read_inputs(path, intake)?;
     problems.extend(load::exposed_configs(&config, &files));
     problems.extend(load::named::check(&config, purpose, check_state));
     problems.extend(load::hosts::resolve(&mut config, purpose));

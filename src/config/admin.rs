@@ -180,7 +180,7 @@ impl Check<'_> {
                     return None;
                 }
             },
-            (None, file) => Secret::File(self.path(file.as_ref()?)?),
+            (None, file) => Secret::File(self.input(file.as_ref()?, FileUse::Token)?),
         };
         Some(Token { secret, place })
     }

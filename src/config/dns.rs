@@ -5,7 +5,6 @@
 //! ([`super::check`]).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::encrypted::{DnsTlsSpec, Encrypted, HttpsSpec, QuicSpec, same_https};
 use super::field::{Section as _, section};
 use super::row::{duration, file, hours, number, secs, table, text, texts};
 use super::spec::Text;
-use super::{FileUse, limits, value};
+use super::{FileUse, InputFile, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::prefix::Prefix;
 
@@ -194,7 +193,7 @@ pub struct Dns {
     /// Resolvers whose ECS option is used. `None` means all of them (RFC 7871 §11.3).
     pub ecs_from: Option<Vec<Prefix>>,
     /// The file with the secrets of cookies. `None` means a random secret (RFC 9018 §5).
-    pub cookie_secrets: Option<SecretsFile>,
+    pub cookie_secrets: Option<InputFile>,
     /// The name of this instance for the NSID option (RFC 5001). `None` sends none.
     pub nsid: Option<Arc<str>>,
     /// The response to `id.server` and `hostname.bind` of class CHAOS. `None` refuses it.
@@ -220,17 +219,6 @@ pub struct Rrl {
     pub ipv6_prefix: u8,
     /// Clients that are never limited.
     pub exempt: Vec<Prefix>,
-}
-
-/// A file that holds secrets.
-#[derive(Clone, Debug)]
-pub struct SecretsFile {
-    /// The file, resolved.
-    pub path: PathBuf,
-    /// The file, as written.
-    pub file: Arc<str>,
-    /// The place of its name in the config.
-    pub place: Place,
 }
 
 impl Dns {
@@ -269,10 +257,7 @@ impl Check<'_> {
             listen: spec.listen.as_ref().map_or(default.listen, |texts| self.check_listen(texts)),
             listen_is_default: spec.listen.is_none(),
             ecs_from: spec.ecs_from.as_ref().map(|texts| self.check_prefixes(texts)),
-            cookie_secrets: spec.cookie_secrets.as_ref().and_then(|text| {
-                let path = self.path(text)?;
-                Some(SecretsFile { path, file: text.value.clone(), place: text.place.clone() })
-            }),
+            cookie_secrets: spec.cookie_secrets.as_ref().and_then(|text| self.input(text, FileUse::Cookies)),
             nsid: spec.nsid.as_ref().and_then(|text| self.check_response(text, limits::MAX_NSID)),
             identity: spec.identity.as_ref().and_then(|text| self.check_response(text, limits::MAX_CHAOS)),
             version: spec.version.as_ref().and_then(|text| self.check_response(text, limits::MAX_CHAOS)),

@@ -4,7 +4,6 @@
 //! **Not here**: the certificate itself (`tls`).
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::check::Check;
@@ -12,8 +11,8 @@ use super::dns::DnsSpec;
 use super::field::section;
 use super::row::{file, text, texts};
 use super::spec::Text;
-use super::{Config, FileUse, value};
-use crate::base::diagnostic::{Diagnostic, Place};
+use super::{Config, FileUse, InputFile, value};
+use crate::base::diagnostic::Diagnostic;
 
 /// The path of RFC 8484 §6's example, which clients expect.
 const HTTPS_PATH: &str = "/dns-query";
@@ -121,13 +120,9 @@ pub struct Https {
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
     /// The chain, leaf first.
-    pub cert: PathBuf,
+    pub cert: InputFile,
     /// The private key.
-    pub key: PathBuf,
-    /// The place of `cert` in the config.
-    pub cert_place: Place,
-    /// The place of `key` in the config.
-    pub key_place: Place,
+    pub key: InputFile,
 }
 
 impl Check<'_> {
@@ -160,12 +155,8 @@ impl Check<'_> {
 
     /// The files of a listener, if both are written and well-formed.
     pub(super) fn check_tls(&mut self, cert: &Option<Text>, key: &Option<Text>) -> Option<TlsFiles> {
-        let mut file = |text: &Option<Text>| {
-            let text = text.as_ref()?;
-            Some((self.path(text)?, text.place.clone()))
-        };
-        let (cert, key) = (file(cert), file(key));
-        let ((cert, cert_place), (key, key_place)) = (cert?, key?);
-        Some(TlsFiles { cert, key, cert_place, key_place })
+        let mut input = |text: &Option<Text>| self.input(text.as_ref()?, FileUse::Pem);
+        let (cert, key) = (input(cert), input(key));
+        Some(TlsFiles { cert: cert?, key: key? })
     }
 }

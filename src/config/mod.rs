@@ -16,6 +16,7 @@ mod dns;
 mod encrypted;
 mod field;
 mod horizons;
+mod input;
 pub mod limits;
 mod mirrors;
 mod networks;
@@ -44,9 +45,10 @@ use std::time::Duration;
 
 pub use admin::{Admin, BadToken, Token, bad_token, parse_token};
 pub use control::Control;
-pub use dns::{Dns, Rrl, SecretsFile, UDP_PAYLOAD_DEFAULT};
+pub use dns::{Dns, Rrl, UDP_PAYLOAD_DEFAULT};
 pub use encrypted::{Encrypted, Https, TlsFiles};
 pub use horizons::Horizon;
+pub use input::{FileUse, InputFile};
 pub use mirrors::MirrorEntry;
 pub use networks::{Network, NetworkKind};
 pub use probe::{Canary, Probe, TIMEOUT_DEFAULT as PROBE_TIMEOUT_DEFAULT};
@@ -61,6 +63,7 @@ pub use transfer::{Key, Primary, Remote, Secret, SecretError, Transfer, bad_secr
 pub use zone::{Steer, Zone};
 
 use crate::base::diagnostic::{Diagnostic, Place, sort_by_place};
+use crate::files::Intake;
 pub use crate::registry::BlobTarget;
 pub use crate::snapshot::{Hints, Party, Service, SteeredExport};
 pub use crate::steer::{AnswerMirrors, LeastScopes, Ranking};
@@ -78,9 +81,14 @@ pub struct Read {
 
 /// Reads a config file and those that it includes.
 pub fn read_file(path: &Path) -> Result<Read, Vec<Diagnostic>> {
-    let main = source::read_main(path)?;
+    read_inputs(path, &Intake::default())
+}
+
+/// The same; the intake notes these files, and each input of the configuration once it is read.
+pub fn read_inputs(path: &Path, intake: &Intake) -> Result<Read, Vec<Diagnostic>> {
+    let main = source::read_main(path, intake)?;
     let (file, text) = (main.file.file.clone(), &main.text);
-    let mut read = read_texts(&file, text, |patterns| source::read_included(&main, patterns))?;
+    let mut read = read_texts(&file, text, intake, |patterns| source::read_included(&main, patterns, intake))?;
     read.files.insert(0, main.file);
     Ok(read)
 }
@@ -90,18 +98,19 @@ pub fn read_file(path: &Path) -> Result<Read, Vec<Diagnostic>> {
 /// `file` is the path as the operator wrote it; it names the file in diagnostics, and paths in the text are relative to
 /// its folder. `include` is not followed: see [`read_file`].
 pub fn read(file: &str, text: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
-    read_texts(file, text, |_| Ok(Vec::new())).map(|read| (read.config, read.warnings))
+    read_texts(file, text, &Intake::default(), |_| Ok(Vec::new())).map(|read| (read.config, read.warnings))
 }
 
 /// The socket of a configuration that may have errors elsewhere: `[control] socket` of the first file with a valid syntax
 /// that has it. `None` if no file has it, or the main file has no valid syntax.
 pub fn socket_of(path: &Path) -> Option<PathBuf> {
-    let main = source::read_main(path).ok()?;
+    let intake = Intake::default();
+    let main = source::read_main(path, &intake).ok()?;
     let reader = Reader::new(main.file.file.clone(), &main.text);
     let tree = reader.parse()?;
     control::socket_in(&main).or_else(|| {
         let patterns = Table::document(&[(&reader, &tree)]).take("include")?.texts();
-        source::read_included(&main, &patterns).ok()?.iter().find_map(control::socket_in)
+        source::read_included(&main, &patterns, &intake).ok()?.iter().find_map(control::socket_in)
     })
 }
 
@@ -109,6 +118,7 @@ pub fn socket_of(path: &Path) -> Option<PathBuf> {
 fn read_texts(
     file: &str,
     text: &str,
+    intake: &Intake,
     include: impl FnOnce(&[Placed<Arc<str>>]) -> Result<Vec<Source>, Vec<Diagnostic>>,
 ) -> Result<Read, Vec<Diagnostic>> {
     if text.len() > limits::MAX_FILE_OCTETS {
@@ -135,7 +145,7 @@ fn read_texts(
     let mut problems = main.into_problems();
     problems.extend(readers.into_iter().flat_map(Reader::into_problems));
     let files: Vec<SourceFile> = sources.iter().map(|source| source.file.clone()).collect();
-    let config = check::check(file, &files, named, spec, &mut problems);
+    let config = check::check((file, &files, named), spec, intake, &mut problems);
     config.leave_out_allowed(&mut problems);
     sort_by_place(&mut problems);
     match problems.iter().any(Diagnostic::is_error) {
@@ -150,7 +160,7 @@ pub struct Config {
     /// The file, as the operator wrote it.
     pub file: Arc<str>,
     /// Every file that it names, the config file itself first.
-    pub files: Vec<NamedFile>,
+    pub files: Vec<InputFile>,
     /// `allow`: the codes of warnings to leave out.
     pub allow: Vec<&'static str>,
     /// `[dns]`
@@ -186,48 +196,6 @@ impl Config {
     pub fn leave_out_allowed(&self, problems: &mut Vec<Diagnostic>) {
         problems.retain(|problem| problem.is_error() || !self.allow.contains(&problem.code));
     }
-}
-
-/// A file that a config names.
-#[derive(Clone, Debug)]
-pub struct NamedFile {
-    /// The file, resolved.
-    pub path: PathBuf,
-    /// The file, as written.
-    pub file: Arc<str>,
-    /// Its purpose.
-    pub usage: FileUse,
-    /// The place that names it.
-    pub place: Place,
-}
-
-/// The purpose of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileUse {
-    /// The config file itself.
-    Config,
-    /// A master file.
-    Zone,
-    /// A source of labels.
-    Network(NetworkKind),
-    /// The secrets of cookies.
-    Cookies,
-    /// The token of `[admin]`.
-    Token,
-    /// The secret of a key.
-    Secret,
-    /// A chain, a private key or roots: one PEM file may hold several of them.
-    Pem,
-    /// The copy of a zone that is fetched from primaries.
-    Copy,
-    /// The control socket.
-    Socket,
-    /// Overrides of operators.
-    Overrides,
-    /// The last verdicts of probes.
-    ProbeState,
-    /// The last good addresses of hosts.
-    HostState,
 }
 
 /// Limits of the connections to an HTTP listener.

@@ -3,7 +3,6 @@
 //! **Invariants**: a source has one file of one kind.
 //! **Not here**: the files themselves ([`crate::load`]).
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::check::Check;
@@ -12,8 +11,8 @@ use super::row::{Key, other, text};
 use super::spec::Text;
 use super::table::Table;
 use super::typed::Value;
-use super::{FileUse, value};
-use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
+use super::{FileUse, InputFile, value};
+use crate::base::diagnostic::{Diagnostic, did_you_mean};
 
 /// The feeds by their names in `feed`.
 const FEEDS: [(&str, NetworkKind); 7] = [
@@ -124,14 +123,10 @@ pub struct Network {
     pub name: Arc<str>,
     /// The format of the file.
     pub kind: NetworkKind,
-    /// The file, resolved.
-    pub path: PathBuf,
-    /// The file, as written.
-    pub file: Arc<str>,
+    /// The file.
+    pub input: InputFile,
     /// The provider with which this source's entries are labelled, if the file itself names none.
     pub provider: Option<Arc<str>>,
-    /// The place of its file in the config.
-    pub place: Place,
 }
 
 /// The format of a source's file.
@@ -174,17 +169,15 @@ impl Check<'_> {
         let keys = spec.keys.as_ref()?;
         let provider = keys.provider.as_ref().map(|provider| self.parse(provider, value::provider));
         let file = keys.list.as_ref().or(keys.mmdb.as_ref()).or(keys.file.as_ref())?;
-        let path = self.path(file);
+        let input = self.input(file, FileUse::Network(keys.kind()?));
         Some(Network {
             name: name?,
             kind: keys.kind()?,
-            path: path?,
-            file: file.value.clone(),
+            input: input?,
             provider: match provider {
                 Some(provider) => Some(provider?),
                 None => None,
             },
-            place: file.place.clone(),
         })
     }
 }

@@ -11,7 +11,7 @@ use super::check::Check;
 use super::field::{Section as _, section};
 use super::row::{days, duration, file, hours, millis, mins, number, secs, table, text};
 use super::spec::Text;
-use super::{FileUse, Placed, Registry, Zone, limits, value};
+use super::{FileUse, InputFile, Placed, Registry, Zone, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::mirror::Thresholds;
 
@@ -83,7 +83,7 @@ section! {
         ),
 
         /// PEM file with the roots that certificates of mirrors must lead to.
-        roots: Option<Text> = file("roots", FileUse::Pem).otherwise("the system's roots").example("\"roots.pem\""),
+        roots: Option<Text> = file("roots", FileUse::Roots).otherwise("the system's roots").example("\"roots.pem\""),
 
         /// File that keeps the health and hold-down of addresses across restarts.
         ///
@@ -136,7 +136,7 @@ pub struct Probe {
     /// The blob that every mirror must have. `None` leaves content unchecked.
     pub canary: Option<Canary>,
     /// A PEM file of the roots that clients trust. `None` means those of this system.
-    pub roots: Option<PathBuf>,
+    pub roots: Option<InputFile>,
     /// The file that keeps health across restarts. `None` keeps nothing.
     pub state: Option<PathBuf>,
 }
@@ -222,7 +222,7 @@ impl Check<'_> {
             thresholds: thresholds(spec, max_hold_down),
             expiring: spec.expiring,
             canary: spec.canary.as_ref().and_then(|canary| self.check_canary(canary)),
-            roots: spec.roots.as_ref().and_then(|roots| self.path(roots)),
+            roots: spec.roots.as_ref().and_then(|roots| self.input(roots, FileUse::Roots)),
             state: spec.state.as_ref().and_then(|state| self.path(state)),
         })
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::limits;
 use super::spec::Text;
 use crate::base::diagnostic::{Diagnostic, Place};
-use crate::files::{self, Facts, Kind, ListError, ReadError, is_pattern, matching};
+use crate::files::{Facts, Intake, Kind, ListError, ReadError, is_pattern};
 
 /// A file of the configuration.
 #[derive(Clone, Debug)]
@@ -33,10 +33,10 @@ pub(super) struct Source {
 }
 
 /// Reads the main file.
-pub(super) fn read_main(path: &Path) -> Result<Source, Vec<Diagnostic>> {
+pub(super) fn read_main(path: &Path, intake: &Intake) -> Result<Source, Vec<Diagnostic>> {
     let file: Arc<str> = path.display().to_string().into();
     let place = Place::whole_file(&file);
-    let read = files::read(path, Kind::Config).map_err(|error| {
+    let read = intake.read(path, Kind::Config).map_err(|error| {
         let help = match error {
             ReadError::Missing => "`pharos init` writes a configuration to begin with, and `--config FILE` names one; \
                                    otherwise `PHAROS_CONFIG`, `./pharos.toml` and `/etc/pharos/pharos.toml` are tried"
@@ -51,12 +51,12 @@ pub(super) fn read_main(path: &Path) -> Result<Source, Vec<Diagnostic>> {
 }
 
 /// Reads the files that the `include` of the main file names: patterns in their order, the files of each by name.
-pub(super) fn read_included(main: &Source, patterns: &[Text]) -> Result<Vec<Source>, Vec<Diagnostic>> {
+pub(super) fn read_included(main: &Source, patterns: &[Text], intake: &Intake) -> Result<Vec<Source>, Vec<Diagnostic>> {
     let mut sources: Vec<Source> = Vec::new();
     let mut left = limits::MAX_FILE_OCTETS.saturating_sub(main.text.len());
     let mut problems = Vec::new();
     for pattern in patterns {
-        let paths = match expand(&main.file.path, pattern, limits::MAX_INCLUDED - sources.len()) {
+        let paths = match expand(&main.file.path, pattern, intake, limits::MAX_INCLUDED - sources.len()) {
             Ok(paths) => paths,
             Err(problem) => {
                 problems.push(*problem);
@@ -68,7 +68,7 @@ pub(super) fn read_included(main: &Source, patterns: &[Text]) -> Result<Vec<Sour
             if sources.iter().any(|source| source.file.path == path) {
                 continue;
             }
-            match read_one(path, pattern, main, &sources) {
+            match read_one(path, pattern, main, &sources, intake) {
                 Ok(source) if source.text.len() > left => {
                     let most = limits::MAX_FILE_OCTETS;
                     problems.push(
@@ -93,7 +93,7 @@ pub(super) fn read_included(main: &Source, patterns: &[Text]) -> Result<Vec<Sour
 }
 
 /// The paths that one entry of `include` stands for.
-fn expand(main: &Path, pattern: &Text, most: usize) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
+fn expand(main: &Path, pattern: &Text, intake: &Intake, most: usize) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
     let folder = main.parent().unwrap_or(Path::new(""));
     let problem = |message: String, help: String| {
         Box::new(Diagnostic::error("include", message).at(pattern.place.clone(), "included here").help(help))
@@ -105,7 +105,7 @@ fn expand(main: &Path, pattern: &Text, most: usize) -> Result<Vec<PathBuf>, Box<
     if !is_pattern(&pattern.value) {
         return if most == 0 { Err(too_many()) } else { Ok(vec![folder.join(&*pattern.value)]) };
     }
-    matching(folder, &pattern.value, most).map_err(|error| match error {
+    intake.matching(folder, &pattern.value, most).map_err(|error| match error {
         ListError::TooMany => too_many(),
         ListError::Pattern(_) => problem(
             format!("`{}` is not a pattern for files: {error}", pattern.value),
@@ -118,10 +118,16 @@ fn expand(main: &Path, pattern: &Text, most: usize) -> Result<Vec<PathBuf>, Box<
     })
 }
 
-fn read_one(path: PathBuf, pattern: &Text, main: &Source, sources: &[Source]) -> Result<Source, Box<Diagnostic>> {
+fn read_one(
+    path: PathBuf,
+    pattern: &Text,
+    main: &Source,
+    sources: &[Source],
+    intake: &Intake,
+) -> Result<Source, Box<Diagnostic>> {
     let file: Arc<str> = path.display().to_string().into();
     let place = pattern.place.clone();
-    let read = files::read(&path, Kind::Config).map_err(|error| {
+    let read = intake.read(&path, Kind::Config).map_err(|error| {
         let help = match error {
             ReadError::Missing => {
                 "a file that need not exist is written as a pattern, like `mirrors.d/*.toml`".to_string()

@@ -34,7 +34,7 @@ fn the_sample_means_what_it_says() {
     );
     assert_eq!((registry.horizon, registry.blob_target), (Some(HorizonId(0)), BlobTarget::SteeredName));
     let zone = &config.zones[0];
-    assert_eq!(zone.file.as_deref(), Some(Path::new("etc/zones/blob.k8s.io.zone")));
+    assert_eq!(zone.file.as_ref().map(|file| &*file.path), Some(Path::new("etc/zones/blob.k8s.io.zone")));
     assert_eq!((zone.steer[0].owner == zone.name, zone.steer[0].ttl), (true, Ttl(60)));
     let names: Vec<&str> = config.mirrors.iter().map(|entry| &*entry.mirror.name).collect();
     assert_eq!(names, ["aws-use1", "aws-use2", "aws-euc1", "aws-apne1", "gcp-us"]);
@@ -98,7 +98,7 @@ fn every_key_has_its_effect() {
     assert_eq!((dns.tcp_connections, dns.tcp_connections_per_client), (100, 10));
     assert_eq!(dns.ecs_from.as_ref().map(Vec::len), Some(2));
     let encrypted = dns.encrypted.as_ref().unwrap();
-    assert_eq!((&*encrypted.files.cert, &*encrypted.files.key), (Path::new("dns.pem"), Path::new("dns.key")));
+    assert_eq!((&*encrypted.files.cert.path, &*encrypted.files.key.path), (Path::new("dns.pem"), Path::new("dns.key")));
     assert_eq!(encrypted.tls, ["[::1]:8853".parse().unwrap()]);
     let https = Https { listen: vec!["[::1]:8443".parse().unwrap()], path: "/resolve".into() };
     assert_eq!((&encrypted.https, &encrypted.quic[..]), (&Some(https), &["[::1]:8853".parse().unwrap()][..]));
@@ -118,7 +118,7 @@ fn every_key_has_its_effect() {
     assert_eq!(admin.connections, connections(50, 5, 30));
     assert_eq!(admin.listen, ["127.0.0.1:9153".parse().unwrap()]);
     assert!(
-        matches!(&admin.token.as_ref().unwrap().secret, Secret::File(path) if path == Path::new("admin.token"))
+        matches!(&admin.token.as_ref().unwrap().secret, Secret::File(file) if file.path == Path::new("admin.token"))
             && admin.names == ["pharos.example".into()]
     );
     let control = config.control.as_ref().unwrap();
@@ -130,7 +130,7 @@ fn every_key_has_its_effect() {
     let contacts: Vec<_> = config.mirrors.iter().map(|entry| entry.mirror.contact.as_deref()).collect();
     assert_eq!(contacts, [Some("noc@a.example.com, +49 69 1234"), None, None]);
     let tls = registry.tls.as_ref().unwrap();
-    assert_eq!((&*tls.cert, &*tls.key), (Path::new("fullchain.pem"), Path::new("/etc/privkey.pem")));
+    assert_eq!((&*tls.cert.path, &*tls.key.path), (Path::new("fullchain.pem"), Path::new("/etc/privkey.pem")));
     assert_eq!(config.zones[0].steer[0].owner.as_name().to_string(), "blob.k8s.io");
     assert_eq!(config.zones[0].steer[0].ttl, Ttl(60));
     let keys: Vec<_> = config.keys.iter().map(|key| (key.name.to_string(), key.algorithm)).collect();
@@ -154,8 +154,8 @@ fn every_key_has_its_effect() {
         primary("[2001:db8::1]:8853", None, Some("ns4.example")),
     ];
     assert_eq!(copy.primaries, primaries);
-    assert_eq!(copy.roots.as_deref(), Some(Path::new("roots.pem")));
-    assert_eq!(copy.file.as_deref(), Some(Path::new("copies/copy.example")));
+    assert_eq!(copy.roots.as_ref().map(|file| &*file.path), Some(Path::new("roots.pem")));
+    assert_eq!(copy.file.as_ref().map(|file| &*file.path), Some(Path::new("copies/copy.example")));
     assert_eq!(config.networks[3].provider.as_deref(), Some("linode"));
     let shown: Vec<String> = config.horizons[0].rules.iter().map(|rule| show(&rule.conditions)).collect();
     let all = "network 0 vpn desk, provider azure, region eastus, zone eastus-1, asn 64512, country DE, continent EU, subdivision DE-BE";

@@ -6,7 +6,6 @@
 //! **Not here**: transferring ([`crate::transfer`]).
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::check::Check;
@@ -14,7 +13,7 @@ use super::field::{Named, section};
 use super::row::{file, text, texts};
 use super::spec::Text;
 use super::zone::ZoneSpec;
-use super::{FileUse, Party, Placed, SteeredExport, value};
+use super::{FileUse, InputFile, Party, Placed, SteeredExport, value};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::base::ids::KeyId;
 use crate::base::name::NameBuf;
@@ -116,14 +115,14 @@ pub enum Secret {
     /// The text in the config.
     Text(Arc<str>),
     /// A file of its own.
-    File(PathBuf),
+    File(InputFile),
 }
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Secret::Text(_) => f.write_str("Secret"),
-            Secret::File(path) => write!(f, "Secret({})", path.display()),
+            Secret::File(file) => write!(f, "Secret({})", file.path.display()),
         }
     }
 }
@@ -175,7 +174,7 @@ impl Check<'_> {
                 }
                 Secret::Text(text.value.clone())
             }
-            (None, Some(file)) => Secret::File(self.path(file)?),
+            (None, Some(file)) => Secret::File(self.input(file, FileUse::Secret)?),
             (None, None) => return None,
         };
         Some(Key { name: name?, algorithm: algorithm?, secret, place: written.place.clone() })
@@ -244,10 +243,10 @@ impl Check<'_> {
     }
 
     /// The meaning of `primaries` and `roots` of a zone.
-    pub(super) fn check_primaries(&mut self, spec: &ZoneSpec) -> (Vec<Primary>, Option<PathBuf>) {
+    pub(super) fn check_primaries(&mut self, spec: &ZoneSpec) -> (Vec<Primary>, Option<InputFile>) {
         let texts = spec.primaries.iter().flatten();
         let primaries: Vec<Primary> = texts.filter_map(|text| self.check_primary(text)).collect();
-        let roots = spec.roots.as_ref().and_then(|roots| self.path(roots));
+        let roots = spec.roots.as_ref().and_then(|roots| self.input(roots, FileUse::Roots));
         if let Some(text) = spec.roots.as_ref().filter(|_| primaries.iter().all(|primary| primary.tls.is_none())) {
             self.report(
                 Diagnostic::warning("unused-roots", "no primary of this zone is asked over TLS")

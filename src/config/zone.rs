@@ -3,7 +3,6 @@
 //! **Not here**: master files ([`crate::zone`], [`crate::load`]); primaries and parties ([`super::transfer`]).
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::check::Check;
@@ -12,7 +11,7 @@ use super::row::{Key, flag, number, table, tables, text, texts};
 use super::spec::Text;
 use super::table::Table;
 use super::transfer::{Primary, Transfer, TransferSpec};
-use super::{FileUse, Hints, Service, limits, value};
+use super::{FileUse, Hints, InputFile, Service, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::{HorizonId, ServiceId};
 use crate::base::name::{Name, NameBuf};
@@ -120,7 +119,7 @@ impl Field<Tables<ZoneSpec>> for Zones {
 
 fn name_files(spec: &ZoneSpec, table: &Table<'_, '_>) {
     if let Some(roots) = &spec.roots {
-        table.reader.name_file(FileUse::Pem, roots);
+        table.reader.name_file(FileUse::Roots, roots);
     }
     if let Some(file) = &spec.file {
         let usage = if spec.primaries.is_some() { FileUse::Copy } else { FileUse::Zone };
@@ -134,11 +133,11 @@ pub struct Zone {
     /// The apex.
     pub name: NameBuf,
     /// The master file, or the file that keeps the copy of a zone with `primaries`. `None` only for such a zone.
-    pub file: Option<PathBuf>,
+    pub file: Option<InputFile>,
     /// The servers to fetch the zone from; empty for one that is read from its file.
     pub primaries: Vec<Primary>,
     /// A PEM file of the roots that certificates of primaries must lead to. `None` means those of this system.
-    pub roots: Option<PathBuf>,
+    pub roots: Option<InputFile>,
     /// The parties that may have it, and the servers to notify of changes.
     pub transfer: Transfer,
     /// True if a signed zone is served without its DNSSEC records; otherwise it is refused.
@@ -186,7 +185,8 @@ impl Check<'_> {
         let mut owners: HashMap<NameKey, Place> = HashMap::new();
         let (mut zones, mut services) = (Vec::with_capacity(specs.len()), Vec::new());
         for (spec, name) in specs.iter().zip(names) {
-            let file = spec.file.as_ref().map(|file| (self.path(file), file.place.clone()));
+            let usage = if spec.primaries.is_some() { FileUse::Copy } else { FileUse::Zone };
+            let file = spec.file.as_ref().map(|file| self.input(file, usage));
             let (primaries, roots) = self.check_primaries(spec);
             let transfer = spec.transfer.as_ref().map(|transfer| self.check_transfer(transfer, spec));
             if let (Some(_), Some(steer)) = (&spec.primaries, spec.steer.first().and_then(|steer| steer.owner.as_ref()))
@@ -206,13 +206,13 @@ impl Check<'_> {
             }
             let unsigned = spec.unsigned;
             let first_primary = spec.primaries.as_ref().and_then(|texts| Some(texts.first()?.place.clone()));
-            let place = file.as_ref().map(|(_, place)| place.clone()).or(first_primary);
             let file = match file {
                 // A malformed path has been reported.
-                Some((None, _)) => continue,
-                Some((Some(path), _)) => Some(path),
+                Some(None) => continue,
+                Some(file) => file,
                 None => None,
             };
+            let place = file.as_ref().map(|file| file.place.clone()).or(first_primary);
             if let (Some(name), Some(place)) = (name, place) {
                 let transfer = transfer.unwrap_or_default();
                 zones.push(Zone { name, file, primaries, roots, transfer, unsigned, steer, place });

@@ -18,8 +18,7 @@ use time::OffsetDateTime;
 use super::Failure;
 use super::image::Image;
 use super::mirror::{Holds, Registry};
-use crate::base::diagnostic::Place;
-use crate::config::{TlsFiles, limits};
+use crate::config::{FileUse, InputFile, TlsFiles, limits};
 use crate::files::{self, Kind};
 use crate::http::{self, Server};
 use crate::listen::{self, Beyond, Bound, Clients, Common, Limits, Listeners, Terms};
@@ -192,11 +191,9 @@ impl<'f> Certificates<'f> {
     fn identity(&self, stem: &str, name: &str) -> Result<Identity, Failure> {
         let pair = self.authority.issue(&[name.to_string()], Validity::days(self.now, DAYS))?;
         pair.write(&self.place(), stem, Existing::Keep)?;
-        let [cert, key] = Pair::paths(&self.place(), stem);
-        let place = Place::whole_file(&cert.display().to_string().as_str().into());
-        let (identity, _) =
-            tls::load(&TlsFiles { cert, key, cert_place: place.clone(), key_place: place }, Clock::unix())
-                .map_err(|problems| Failure::Unexpected(problems.iter().map(|one| one.message.clone()).collect()))?;
+        let [cert, key] = Pair::paths(&self.place(), stem).map(|path| InputFile::at(path, FileUse::Pem));
+        let (identity, _) = tls::load(&TlsFiles { cert, key }, Clock::unix())
+            .map_err(|problems| Failure::Unexpected(problems.iter().map(|one| one.message.clone()).collect()))?;
         Ok(identity)
     }
 }

@@ -203,13 +203,8 @@ mod tests {
     fn a_port_of_an_encrypted_listener_is_told_by_its_option() {
         let bound = bind(&fixture::dns(&["127.0.0.1:0"])).unwrap();
         let taken = bound.addresses().plain[0];
-        let place = crate::base::diagnostic::Place::whole_file(&"pharos.toml".into());
-        let files = config::TlsFiles {
-            cert: "cert.pem".into(),
-            key: "key.pem".into(),
-            cert_place: place.clone(),
-            key_place: place,
-        };
+        let [cert, key] = ["cert.pem", "key.pem"].map(|name| config::InputFile::at(name, config::FileUse::Pem));
+        let files = config::TlsFiles { cert, key };
         let encrypted = |tls: &[SocketAddr], quic: &[SocketAddr]| {
             let encrypted =
                 config::Encrypted { files: files.clone(), tls: tls.to_vec(), https: None, quic: quic.to_vec() };

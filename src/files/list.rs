@@ -47,6 +47,18 @@ pub fn is_pattern(text: &str) -> bool {
 ///
 /// `**` is refused: it would walk through every folder below.
 pub fn matching(folder: &Path, pattern: &str, most: usize) -> Result<Vec<PathBuf>, ListError> {
+    let (owned, text) = (folder.to_path_buf(), pattern.to_string());
+    let listed = within(folder, SHORT_DEADLINE, move |caller| expand(&owned, &text, most, || caller.waits()));
+    listed.map_err(ListError::Expired)?
+}
+
+/// The same on this thread, which may be abandoned; gives up when nobody `waits`.
+pub(super) fn expand(
+    folder: &Path,
+    pattern: &str,
+    most: usize,
+    waits: impl Fn() -> bool,
+) -> Result<Vec<PathBuf>, ListError> {
     if pattern.contains("**") {
         return Err(ListError::Pattern("`**` is not supported: each folder needs a pattern of its own"));
     }
@@ -58,23 +70,20 @@ pub fn matching(folder: &Path, pattern: &str, most: usize) -> Result<Vec<PathBuf
     };
     let options =
         MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
-    let listed = within(folder, SHORT_DEADLINE, move |caller| {
-        let mut paths = Vec::new();
-        for found in glob_with(&whole, options).map_err(|error| ListError::Pattern(error.msg))? {
-            let path = found.map_err(|error| ListError::System(error.path().to_path_buf(), error.into()))?;
-            if paths.len() == most {
-                return Err(ListError::TooMany);
-            }
-            // If the caller has given up, the result is dropped anyway.
-            if !caller.waits() {
-                break;
-            }
-            paths.push(path);
+    let mut paths = Vec::new();
+    for found in glob_with(&whole, options).map_err(|error| ListError::Pattern(error.msg))? {
+        let path = found.map_err(|error| ListError::System(error.path().to_path_buf(), error.into()))?;
+        if paths.len() == most {
+            return Err(ListError::TooMany);
         }
-        paths.sort();
-        Ok(paths)
-    });
-    listed.map_err(ListError::Expired)?
+        // If the caller has given up, the result is dropped anyway.
+        if !waits() {
+            break;
+        }
+        paths.push(path);
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 #[cfg(test)]

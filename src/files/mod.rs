@@ -8,6 +8,7 @@
 //! **Not here**: the formats (`load`, `tls`), what the files are for (`config`).
 
 pub mod accounts;
+mod intake;
 mod list;
 mod reader;
 pub mod state;
@@ -21,6 +22,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+pub use intake::{Intake, Seen, Stamp, Turn};
 pub use list::{ListError, is_pattern, matching};
 pub use reader::{Expired, MAX_IDLE, slowest, start, within};
 

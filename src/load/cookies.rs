@@ -11,20 +11,19 @@ use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use crate::base::diagnostic::{Diagnostic, Place};
-use crate::config::{SecretsFile, limits};
-use crate::files::{self, Kind};
+use crate::config::{InputFile, limits};
 use crate::snapshot::{CookieSecret, CookieSecrets};
 
 /// The digits of a secret.
 const DIGITS: usize = 2 * size_of::<CookieSecret>();
 
 /// The secrets that the config names, and what is doubtful about them; without a file, one made when first asked for.
-pub fn secrets(file: Option<&SecretsFile>) -> Result<(CookieSecrets, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub fn secrets(file: Option<&InputFile>) -> Result<(CookieSecrets, Vec<Diagnostic>), Vec<Diagnostic>> {
     let Some(named) = file else {
         return Ok((CookieSecrets::new(of_process().into_iter().collect()), Vec::new()));
     };
     let about = |code, message: String| Diagnostic::error(code, message).at(named.place.clone(), "named here");
-    let read = files::read(&named.path, Kind::Cookies).map_err(|error| {
+    let read = named.read().map_err(|error| {
         let message = format!("failed to read `{}`: {error}", named.file);
         vec![about("file", message).help(format!("{}; `openssl rand -hex 16` makes a secret", error.help(&named.path)))]
     })?;
@@ -114,6 +113,7 @@ mod tests {
 
     use super::*;
     use crate::base::diagnostic::Style;
+    use crate::config::FileUse;
 
     const ONE: &str = "e5e973e5a6b2a43f48e7dc849e37bfcf";
     const TWO: &str = "DD3BDF9344B678B185A6F5CB60FCA715";
@@ -163,14 +163,15 @@ mod tests {
         let path = folder.path().join("cookies");
         std::fs::write(&path, ONE).unwrap();
         let place = Place::whole_file(&"pharos.toml".into());
-        let file = SecretsFile { path: path.clone(), file: "cookies".into(), place };
+        let file = InputFile::new(path.clone(), "cookies".into(), FileUse::Cookies, place);
         let warnings = |mode| {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             secrets(Some(&file)).unwrap().1.iter().map(|warning| warning.code).collect::<Vec<_>>()
         };
         assert_eq!(warnings(0o644), ["secrets-exposed"]);
         assert!(warnings(0o640).is_empty());
-        let missing = SecretsFile { path: folder.path().join("none"), ..file };
+        let mut missing = file.clone();
+        missing.path = folder.path().join("none");
         assert!(secrets(Some(&missing)).unwrap_err()[0].message.contains("failed to read `cookies`"));
     }
 }

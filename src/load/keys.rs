@@ -7,7 +7,6 @@
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::tsig::{Key, Keys};
 use crate::config::{self, Secret};
-use crate::files::{self, Kind};
 
 /// Reads all keys of a config; beside them are the warnings. Fails with all keys that cannot be read.
 pub fn read(keys: &[config::Key]) -> Result<(Keys, Vec<Diagnostic>), Vec<Diagnostic>> {
@@ -41,15 +40,16 @@ pub(super) fn text(
     place: &Place,
     reason: &str,
 ) -> Result<(String, Option<Diagnostic>), Box<Diagnostic>> {
-    let path = match secret {
+    let input = match secret {
         Secret::Text(text) => return Ok((text.to_string(), None)),
-        Secret::File(path) => path,
+        Secret::File(input) => input,
     };
+    let path = &input.path;
     let unreadable = |why: String, help: String| {
         let message = format!("cannot read {what} from `{}`: {why}", path.display());
         Box::new(Diagnostic::error("unreadable-secret", message).help(help))
     };
-    let read = files::read(path, Kind::Secret).map_err(|error| unreadable(error.to_string(), error.help(path)))?;
+    let read = input.read().map_err(|error| unreadable(error.to_string(), error.help(path)))?;
     let text = String::from_utf8(read.bytes)
         .map_err(|_| unreadable("it is not text".to_string(), "write the secret as text, nothing else".to_string()))?;
     let shown = path.display().to_string();
@@ -63,6 +63,7 @@ mod tests {
     use super::*;
     use crate::base::name::NameBuf;
     use crate::base::tsig::Algorithm;
+    use crate::config::{FileUse, InputFile};
 
     #[test]
     fn a_secret_comes_from_a_file_of_its_own() {
@@ -71,7 +72,7 @@ mod tests {
         let key = config::Key {
             name: NameBuf::parse("Transfer").unwrap(),
             algorithm: Algorithm::HmacSha256,
-            secret: Secret::File(path.clone()),
+            secret: Secret::File(InputFile::at(&path, FileUse::Secret)),
             place: Place::whole_file(&"pharos.toml".into()),
         };
         let codes =

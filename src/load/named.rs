@@ -14,7 +14,7 @@ use std::ffi::OsString;
 
 use super::hosts::Purpose;
 use crate::base::diagnostic::{Diagnostic, Severity};
-use crate::config::{Config, FileUse, NamedFile};
+use crate::config::{Config, FileUse, InputFile};
 use crate::files::state::folder;
 use crate::files::{self, Nature, ReadError};
 
@@ -33,7 +33,7 @@ enum Identity {
 pub fn check(
     config: &Config,
     purpose: &Purpose,
-    check_state: &dyn Fn(&NamedFile) -> Option<Diagnostic>,
+    check_state: &dyn Fn(&InputFile) -> Option<Diagnostic>,
 ) -> Vec<Diagnostic> {
     let mut problems = check_identities(config);
     // One problem for a file is enough: its other use would not be recognised either.
@@ -51,7 +51,7 @@ pub fn check(
 
 fn check_identities(config: &Config) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
-    let mut first: HashMap<Identity, &NamedFile> = HashMap::new();
+    let mut first: HashMap<Identity, &InputFile> = HashMap::new();
     for named in &config.files {
         let Some(identity) = identity(named) else { continue };
         match first.get(&identity) {
@@ -62,7 +62,7 @@ fn check_identities(config: &Config) -> Vec<Diagnostic> {
     problems
 }
 
-fn identity(named: &NamedFile) -> Option<Identity> {
+fn identity(named: &InputFile) -> Option<Identity> {
     match files::look_up(&named.path) {
         Ok(facts) => Some(Identity::Existing(facts.identity)),
         Err(ReadError::Missing) => {
@@ -75,7 +75,7 @@ fn identity(named: &NamedFile) -> Option<Identity> {
 }
 
 /// The problem with the folder of a file that the server writes; `None` if files can be made there.
-fn check_folder(named: &NamedFile) -> Option<Diagnostic> {
+fn check_folder(named: &InputFile) -> Option<Diagnostic> {
     let is_socket = named.usage == FileUse::Socket;
     if !is_socket && !named.usage.is_written() {
         return None;

@@ -21,14 +21,14 @@ mod tests {
 
     use super::*;
     use crate::base::diagnostic::Place;
-    use crate::config::Secret;
+    use crate::config::{FileUse, InputFile, Secret};
 
     #[test]
     fn a_token_comes_from_a_file_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         let place = Place::whole_file(&"pharos.toml".into());
-        let token = config::Token { secret: Secret::File(path.clone()), place };
+        let token = config::Token { secret: Secret::File(InputFile::at(&path, FileUse::Token)), place };
         assert_eq!(read(&token).unwrap_err().code, "unreadable-secret");
         std::fs::write(&path, "short\n").unwrap();
         let problem = read(&token).unwrap_err();

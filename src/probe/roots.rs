@@ -8,18 +8,20 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
 use crate::base::diagnostic::{Diagnostic, Place};
-use crate::files::{self, Kind};
+use crate::config::InputFile;
+use crate::files;
 use crate::tls;
 
 /// How long to wait for the system's roots, some 150 files.
 const SYSTEM_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Reads the roots, or says why there are none.
-pub fn roots(file: Option<&Path>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>> {
+pub fn roots(file: Option<&InputFile>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>> {
     let mut store = RootCertStore::empty();
     match file {
-        Some(path) => {
-            for certificate in read(path)? {
+        Some(input) => {
+            let path = &input.path;
+            for certificate in read(input)? {
                 store.add(certificate).map_err(|_| {
                     problem(path, "holds a certificate that cannot be a root: it is damaged, or not X.509 version 3")
                 })?;
@@ -42,8 +44,9 @@ pub fn roots(file: Option<&Path>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>>
     Ok(Arc::new(store))
 }
 
-fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, Vec<Diagnostic>> {
-    let read = files::read(path, Kind::Roots).map_err(|error| problem(path, &format!("cannot be read: {error}")))?;
+fn read(input: &InputFile) -> Result<Vec<CertificateDer<'static>>, Vec<Diagnostic>> {
+    let path = &input.path;
+    let read = input.read().map_err(|error| problem(path, &format!("cannot be read: {error}")))?;
     tls::certificates(&read.bytes).map_err(|why| problem(path, &format!("cannot be used: {why}")))
 }
 

@@ -137,8 +137,7 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
     use super::*;
-    use crate::base::diagnostic::Place;
-    use crate::config::TlsFiles;
+    use crate::config::{FileUse, InputFile, TlsFiles};
     use crate::tls::load;
 
     /// Longer than a look takes on a busy machine.
@@ -167,9 +166,8 @@ mod tests {
     async fn renewed_files_are_found_again_and_again_and_their_end_is_a_metric() {
         let folder = tempfile::tempdir().unwrap();
         renew(folder.path(), 2089);
-        let place = Place::whole_file(&"pharos.toml".into());
-        let (cert, key) = (folder.path().join("cert"), folder.path().join("key"));
-        let files = TlsFiles { cert, key, cert_place: place.clone(), key_place: place };
+        let [cert, key] = ["cert", "key"].map(|name| InputFile::at(folder.path().join(name), FileUse::Pem));
+        let files = TlsFiles { cert, key };
         let (identity, _) = load(&files, Clock::unix()).unwrap();
         let certificates = Arc::new(Certificates::default());
         certificates.add(Watched::new(REGISTRY, Vec::new(), files, &identity, Clock::unix()));

@@ -32,8 +32,7 @@ impl Watch {
     pub(super) fn prepare(config: &Config) -> Result<Option<Self>, Vec<Diagnostic>> {
         let Some(probe) = &config.probe else { return Ok(None) };
         let probe = Arc::new(probe.clone());
-        let named = config.files.iter().find(|named| probe.roots.as_ref() == Some(&named.path));
-        let roots = probe::roots(probe.roots.as_deref()).map_err(|problems| match named {
+        let roots = probe::roots(probe.roots.as_ref()).map_err(|problems| match &probe.roots {
             Some(named) => problems.into_iter().map(|problem| problem.at(named.place.clone(), "named here")).collect(),
             None => problems,
         })?;
@@ -63,7 +62,7 @@ pub(super) fn means(config: &Config, watch: Option<&Watch>) -> Result<Option<Mea
 fn canonical(config: &Config, upstream: &config::Upstream) -> Result<Canonical, Vec<Diagnostic>> {
     let problem = |why: String| vec![Diagnostic::error("canonical", format!("canonical cannot be asked: {why}"))];
     let roots = match &*upstream.scheme {
-        "https" => Some(probe::roots(config.probe.as_ref().and_then(|probe| probe.roots.as_deref()))?),
+        "https" => Some(probe::roots(config.probe.as_ref().and_then(|probe| probe.roots.as_ref()))?),
         _ => None,
     };
     let host = upstream.host();

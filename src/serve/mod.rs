@@ -34,7 +34,7 @@ use crate::compile::Built;
 use crate::config::Config;
 use crate::control::{About, Control, OpenError};
 use crate::dns::Engine;
-use crate::files;
+use crate::files::{self, Intake};
 use crate::hosts;
 use crate::listen::{BindError, Common};
 use crate::live::{self, History, Published, Readiness, Reloaded, Updates};
@@ -121,7 +121,7 @@ impl Failure {
 
 /// Compiles a configuration and reads all that it names, as a start does before anything else.
 pub fn rehearse(path: &Path) -> Result<Built, Vec<Diagnostic>> {
-    prepare(path, Generation(1), &Purpose::Check).map(|prepared| prepared.built)
+    prepare(path, Generation(1), &Purpose::Check, &Intake::default()).map(|prepared| prepared.built)
 }
 
 /// Serves a configuration until told to stop.
@@ -132,7 +132,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     let open_files = process::raise_open_files();
     work::start().map_err(Failure::Threads)?;
     files::start().map_err(Failure::Threads)?;
-    let prepared = prepare(path, Generation(1), &Purpose::Start).map_err(Failure::Config)?;
+    let prepared = prepare(path, Generation(1), &Purpose::Start, &Intake::default()).map_err(Failure::Config)?;
     log_warnings(&prepared.built.warnings);
     limits::warn_of_open_files(open_files, &prepared.built.config);
     let more = crate::dns::udp_threads(&prepared.built.config.dns) + work::SPARE_THREADS;
@@ -230,7 +230,7 @@ impl Running {
         process::seed_names();
         work::start().map_err(Failure::Threads)?;
         files::start().map_err(Failure::Threads)?;
-        let prepared = prepare(path, Generation(1), &Purpose::Start).map_err(Failure::Config)?;
+        let prepared = prepare(path, Generation(1), &Purpose::Start, &Intake::default()).map_err(Failure::Config)?;
         log_warnings(&prepared.built.warnings);
         let (vital, ends) = Vital::new();
         let services = Services::start(prepared, &vital).await?;

@@ -11,9 +11,9 @@ use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::rr::Rtype;
 use crate::base::time::Generation;
 use crate::compile::{self, Built};
-use crate::config::{Config, FileUse, NamedFile, Placed, TlsFiles, Zone};
+use crate::config::{Config, FileUse, InputFile, Placed, TlsFiles, Zone};
 use crate::control;
-use crate::files;
+use crate::files::{self, Intake};
 use crate::http::{Means, Token};
 use crate::load::{self, hosts::Purpose};
 use crate::process::{Clock, address, sys};
@@ -46,7 +46,7 @@ pub(super) struct Prepared {
 }
 
 /// The problem with a file in which a service keeps state; `None` if there is no file, or if it is the service's own.
-fn check_state(named: &NamedFile, purpose: &Purpose) -> Option<Diagnostic> {
+fn check_state(named: &InputFile, purpose: &Purpose) -> Option<Diagnostic> {
     let form = match named.usage {
         FileUse::Overrides => &control::STATE,
         FileUse::ProbeState => &probe::STATE,
@@ -67,9 +67,14 @@ fn check_state(named: &NamedFile, purpose: &Purpose) -> Option<Diagnostic> {
     Some(problem.at(named.place.clone(), "the server keeps state here"))
 }
 
-/// Compiles the configuration and reads the certificates it names.
-pub(super) fn prepare(path: &Path, generation: Generation, purpose: &Purpose) -> Result<Prepared, Vec<Diagnostic>> {
-    let mut built = compile::build_for(purpose, path, generation, &|named| check_state(named, purpose))?;
+/// Compiles the configuration and reads the certificates it names; `intake` notes all files that are read.
+pub(super) fn prepare(
+    path: &Path,
+    generation: Generation,
+    purpose: &Purpose,
+    intake: &Intake,
+) -> Result<Prepared, Vec<Diagnostic>> {
+    let mut built = compile::build_for(purpose, path, generation, intake, &|named| check_state(named, purpose))?;
     let Config { dns, registry, .. } = &built.config;
     let mut problems = Vec::new();
     let mut load = |files: Option<&TlsFiles>| match tls::load(files?, Clock::unix()) {

@@ -18,7 +18,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::report::summary;
 use crate::base::time::Generation;
 use crate::config::{Config, row};
-use crate::files;
+use crate::files::{self, Intake};
 use crate::load::hosts::Purpose;
 use crate::load::hosts::keep::Known;
 use crate::networks::Source;
@@ -28,7 +28,7 @@ use crate::snapshot::Snapshot;
 type Outcome = Result<Prepared, Vec<Diagnostic>>;
 
 /// Makes ready what a reload serves; waits for the disk.
-type Load = dyn Fn(&Path, &Purpose) -> Outcome + Send + Sync;
+type Load = dyn Fn(&Path, &Purpose, &Intake) -> Outcome + Send + Sync;
 
 /// How long a reload may take before it is reported: databases of cities take seconds, a disk that hangs takes for ever.
 const SLOW: Duration = Duration::from_secs(30);
@@ -60,7 +60,8 @@ enum Then {
 impl Reloads {
     pub(super) fn new(path: &Path, known: impl Fn() -> Known + Send + 'static) -> Self {
         // The publisher numbers what it publishes.
-        let load = |path: &Path, purpose: &Purpose| prepare(path, Generation::default(), purpose);
+        let load =
+            |path: &Path, purpose: &Purpose, intake: &Intake| prepare(path, Generation::default(), purpose, intake);
         Reloads {
             path: path.to_path_buf(),
             known: Box::new(known),
@@ -117,7 +118,7 @@ impl Reloads {
     fn start(&mut self) {
         let (path, purpose) = (self.path.clone(), Purpose::Reload((self.known)()));
         let load = self.load.clone();
-        let outcome = work::submit(Lane::Load, move || load(&path, &purpose));
+        let outcome = work::submit(Lane::Load, move || load(&path, &purpose, &Intake::default()));
         self.running = Some(Running { outcome, slow_at: Some(Instant::now() + SLOW) });
     }
 }
@@ -246,7 +247,7 @@ mod tests {
         let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let counted = count.clone();
         let mut reloads = Reloads::new(Path::new("pharos.toml"), Known::new);
-        reloads.load = Arc::new(move |_, _| {
+        reloads.load = Arc::new(move |_, _, _| {
             counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             // As a disk that hangs does.
             let _ = ended.lock().unwrap().recv();

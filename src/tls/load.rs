@@ -17,7 +17,7 @@ use super::judge::{BAD_KEY, LEAST_RSA_BITS};
 use super::life::{Life, Phase};
 use super::pem::{self, PemError, Section};
 use crate::base::diagnostic::{Diagnostic, list};
-use crate::config::TlsFiles;
+use crate::config::{InputFile, TlsFiles};
 use crate::files::{self, Contents, Facts, Kind, ReadError};
 
 /// The label of a certificate in PEM.
@@ -31,16 +31,18 @@ const MAX_LABEL: usize = 40;
 ///
 /// A certificate out of its time is a warning: without TLS the DNS answers would be gone as well, and they are right.
 pub fn load(files: &TlsFiles, now: UnixTime) -> Result<(Identity, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let chain = read(&files.cert).and_then(|pem| read_chain(&pem.bytes, &files.cert));
-    let key = read(&files.key).and_then(|pem| Ok((read_key(&pem.bytes, &files.key)?, pem.facts)));
+    let read =
+        |input: &InputFile| input.read().map_err(|error| Problem::Unreadable { path: input.path.clone(), error });
+    let chain = read(&files.cert).and_then(|pem| read_chain(&pem.bytes, &files.cert.path));
+    let key = read(&files.key).and_then(|pem| Ok((read_key(&pem.bytes, &files.key.path)?, pem.facts)));
     let place = |problem: Problem| {
-        let place = if problem.is_about(&files.key) { &files.key_place } else { &files.cert_place };
-        problem.diagnostic().at(place.clone(), "named here")
+        let input = if problem.is_about(&files.key.path) { &files.key } else { &files.cert };
+        problem.diagnostic().at(input.place.clone(), "named here")
     };
     match (chain, key) {
         (Ok(chain), Ok((key, facts))) => match identity(chain, key, files, now) {
             Ok((identity, warning)) => {
-                let exposed = exposed(&files.key, &facts);
+                let exposed = exposed(&files.key.path, &facts);
                 Ok((identity, warning.into_iter().chain(exposed).map(place).collect()))
             }
             Err(problem) => Err(vec![place(problem)]),
@@ -55,13 +57,13 @@ fn identity(
     files: &TlsFiles,
     now: UnixTime,
 ) -> Result<(Identity, Option<Problem>), Problem> {
-    let path = || files.cert.display().to_string();
+    let path = || files.cert.path.display().to_string();
     let leaf = chain.first().expect("a chain has a leaf: read_chain");
     let warning = match ParsedCertificate::try_from(leaf) {
         Ok(leaf) => check_time(&leaf, &chain, &path(), now),
         Err(error) => return Err(Problem::BadCertificate { path: path(), error }),
     };
-    Ok((join(chain, key, &files.cert, &files.key)?, warning))
+    Ok((join(chain, key, &files.cert.path, &files.key.path)?, warning))
 }
 
 /// Whether others may read or change the file of a key.
@@ -324,6 +326,7 @@ mod tests {
 
     use super::*;
     use crate::base::diagnostic::Place;
+    use crate::config::FileUse;
 
     /// Midnight of 2026-03-01; the certificates here are valid through February.
     const MARCH: u64 = 1_772_323_200;
@@ -358,13 +361,14 @@ mod tests {
         /// The codes of what is said, at some seconds from 1 March.
         fn load(&self, cert: &str, key: &str, seconds: i64) -> Result<Vec<String>, Vec<String>> {
             let place = Place::in_line(&"pharos.toml".into(), 9, "tls = {}", 0..3);
-            let (cert_place, key_place) = (place.clone(), Place::in_line(&"pharos.toml".into(), 10, "key = ''", 6..8));
-            let files = TlsFiles { cert: self.path(cert), key: self.path(key), cert_place, key_place };
+            let key_place = Place::in_line(&"pharos.toml".into(), 10, "key = ''", 6..8);
+            let input = |name: &str, place| InputFile::new(self.path(name), name.into(), FileUse::Pem, place);
+            let files = TlsFiles { cert: input(cert, place), key: input(key, key_place) };
             let now = UnixTime::since_unix_epoch(Duration::from_secs(MARCH.checked_add_signed(seconds).unwrap()));
             let codes = |all: Vec<Diagnostic>, error: bool| -> Vec<String> {
-                let key = files.key.display().to_string();
+                let key = files.key.path.display().to_string();
                 for one in &all {
-                    let place = if one.message.contains(&key) { &files.key_place } else { &files.cert_place };
+                    let place = if one.message.contains(&key) { &files.key.place } else { &files.cert.place };
                     assert_eq!((one.place.as_ref(), one.is_error()), (Some(place), error), "{}", one.message);
                 }
                 let folder = self.folder.path().display().to_string();

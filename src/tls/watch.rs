@@ -13,7 +13,7 @@ use super::life::{Life, Phase};
 use super::{Identity, Tls, load};
 use crate::base::diagnostic::Diagnostic;
 use crate::config::TlsFiles;
-use crate::files;
+use crate::files::Stamp;
 
 /// The certificate of one listener, or of several that share it.
 #[derive(Debug)]
@@ -38,9 +38,6 @@ struct State {
     /// Counts the reloads.
     reloads: u64,
 }
-
-/// What changes when a file is replaced or written: device and inode, length, times of change.
-type Stamp = ((u64, u64), u64, [(i64, i64); 2]);
 
 /// What a look has found.
 #[derive(Debug)]
@@ -150,8 +147,8 @@ impl State {
 }
 
 fn stamp(files: &TlsFiles) -> Option<[Stamp; 2]> {
-    let of = |path| files::look_up(path).ok().map(|facts| (facts.identity, facts.len, facts.changed));
-    Some([of(&files.cert)?, of(&files.key)?])
+    let stamps = [&files.cert, &files.key].map(|input| Stamp::look(&input.path));
+    stamps.iter().all(|stamp| matches!(stamp, Stamp::Found(..))).then_some(stamps)
 }
 
 #[cfg(test)]
@@ -162,7 +159,7 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
     use super::*;
-    use crate::base::diagnostic::Place;
+    use crate::config::{FileUse, InputFile};
 
     const DAY: u64 = 86_400;
     /// Midnight of 2026-02-01.
@@ -211,8 +208,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         renew(folder.path(), 3);
         let path = |name: &str| folder.path().join(name);
-        let place = Place::whole_file(&"pharos.toml".into());
-        let files = TlsFiles { cert: path("cert"), key: path("key"), cert_place: place.clone(), key_place: place };
+        let [cert, key] = ["cert", "key"].map(|name| InputFile::at(path(name), FileUse::Pem));
+        let files = TlsFiles { cert, key };
         let (identity, _) = load(&files, at(0)).unwrap();
         let tls = Arc::new(Tls::new(identity.clone(), &[]).unwrap());
         let watched = Watched::new("dns", vec![tls.clone()], files.clone(), &identity, at(0));

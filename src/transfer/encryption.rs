@@ -11,7 +11,7 @@ use rustls::RootCertStore;
 
 use super::{NameKey, name_key};
 use crate::base::diagnostic::Diagnostic;
-use crate::config::{Config, Zone};
+use crate::config::{Config, InputFile, Zone};
 use crate::tls::Xot;
 
 /// What primaries are held to.
@@ -22,17 +22,18 @@ impl Encryption {
     /// Makes ready what a configuration names; `roots` reads a file of roots, or those of the system, once for each.
     pub fn prepare(
         config: &Config,
-        mut roots: impl FnMut(Option<&Path>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>>,
+        mut roots: impl FnMut(Option<&InputFile>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>>,
     ) -> Result<Self, Vec<Diagnostic>> {
         let mut read: HashMap<Option<&Path>, Arc<RootCertStore>> = HashMap::new();
         let (mut all, mut problems) = (HashMap::new(), Vec::new());
         for zone in &config.zones {
-            let file = zone.roots.as_deref();
+            let file = zone.roots.as_ref();
+            let path = file.map(|file| &*file.path);
             for name in zone.primaries.iter().filter_map(|primary| primary.tls.as_ref()) {
-                let store = match read.get(&file) {
+                let store = match read.get(&path) {
                     Some(store) => store.clone(),
                     None => match roots(file) {
-                        Ok(store) => read.entry(file).or_insert(store).clone(),
+                        Ok(store) => read.entry(path).or_insert(store).clone(),
                         Err(found) => {
                             problems.extend(found.into_iter().map(|problem| of_zone(problem, zone)));
                             break;

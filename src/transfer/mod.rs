@@ -154,7 +154,9 @@ impl Service {
             inboxes.push((door.bell.clone(), inbox));
             doors.insert(name_key(&zone.name), door);
         }
-        self.shared.files.retain(&copy::FORM, |path| zones.iter().any(|zone| zone.file.as_deref() == Some(path)));
+        self.shared.files.retain(&copy::FORM, |path| {
+            zones.iter().any(|zone| zone.file.as_ref().is_some_and(|file| file.path == path))
+        });
         {
             let mut state = self.shared.state();
             state.checked.retain(|zone, _| doors.contains_key(zone));
@@ -173,7 +175,7 @@ impl Service {
                 signed,
             };
             let primaries: Vec<Primary> = zone.primaries.iter().map(primary).collect();
-            let file = zone.file.clone().map(|path| self.shared.files.file(path, &copy::FORM, UNKEPT));
+            let file = zone.file.as_ref().map(|file| self.shared.files.file(file.path.clone(), &copy::FORM, UNKEPT));
             let secondary = Secondary::new(zone.name.clone(), primaries, file, bell, self.shared.clone());
             self.secondaries.spawn(self.shared.vital.guard("secondary of a zone", secondary.keep(demands)));
         }

@@ -10,9 +10,8 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Bytes;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use pharos::base::diagnostic::Place;
 use pharos::base::time::Moment;
-use pharos::config::TlsFiles;
+use pharos::config::{FileUse, InputFile, TlsFiles};
 use pharos::http::{Admin, Asker, Handler, PROTOCOLS, Pull, Server, Token};
 use pharos::listen::{Beyond, Clients, Common, Limits, Listeners, Stopped, Terms, bind};
 use pharos::live::Readiness;
@@ -80,10 +79,9 @@ impl Certificate {
         let (cert, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));
         std::fs::write(&cert, made.cert.pem()).unwrap();
         std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-        let place = Place::whole_file(&"pharos.toml".into());
         let root = CertificateDer::from_pem_slice(made.cert.pem().as_bytes()).unwrap();
         Certificate {
-            files: TlsFiles { cert, key, cert_place: place.clone(), key_place: place },
+            files: TlsFiles { cert: InputFile::at(cert, FileUse::Pem), key: InputFile::at(key, FileUse::Pem) },
             root,
             _folder: folder,
         }

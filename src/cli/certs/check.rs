@@ -16,7 +16,7 @@ use super::super::{BAD_CONFIG, OK};
 use super::{Done, facts_json, minute};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::{report, report_json};
-use crate::config;
+use crate::config::{self, FileUse, InputFile};
 use crate::probe::roots;
 use crate::process::Clock;
 use crate::tls::{Facts, Given, judge, span};
@@ -64,13 +64,15 @@ pub(super) fn check(config: &Location, args: &Args) -> Done {
         let problem = Diagnostic::error("name", format!("`{name}` is neither a host name nor an address"));
         vec![problem.help("write it as clients ask for it: `blob.k8s.io`")]
     })?;
-    let file = args.roots.as_deref().or(configured.as_deref());
+    let file = args.roots.as_ref().map(|path| InputFile::at(path, FileUse::Roots)).or(configured);
     let given = Given { chain: args.chain.clone(), key: args.key.clone(), name: server_name };
     let now = Clock::unix();
-    let (mut facts, mut problems) = judge(&given, &*roots(file)?, now);
+    let (mut facts, mut problems) = judge(&given, &*roots(file.as_ref())?, now);
     // `pharos certs` writes the authority beside what it issues.
     let authority = args.chain.with_file_name(AUTHORITY_FILE);
-    let beside = (file.is_none() && leads_nowhere(&problems)).then(|| roots(Some(&authority)).ok()).flatten();
+    let beside = (file.is_none() && leads_nowhere(&problems))
+        .then(|| roots(Some(&InputFile::at(&authority, FileUse::Roots))).ok())
+        .flatten();
     let mut private = None;
     if let Some(roots) = beside {
         let (found, left) = judge(&given, &roots, now);

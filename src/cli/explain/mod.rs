@@ -17,6 +17,7 @@ use crate::compile;
 use crate::config::Config;
 use crate::control::client::Question;
 use crate::control::encode;
+use crate::files::Intake;
 use crate::inspect::view::{Known, View, describe};
 use crate::load::hosts::Purpose;
 
@@ -68,10 +69,12 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
 }
 
 fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
-    let built = compile::build_for(&Purpose::Start, config, Generation(1), &|_| None).map_err(|problems| {
-        complain_of(&problems);
-        BAD_CONFIG
-    })?;
+    let built = compile::build_for(&Purpose::Start, config, Generation(1), &Intake::default(), &|_| None).map_err(
+        |problems| {
+            complain_of(&problems);
+            BAD_CONFIG
+        },
+    )?;
     let Some(name) = args.name.as_ref().or(first_steered(&built.config)) else {
         complain(&"the configuration steers no name", Some("say which name to explain: --name OWNER"));
         return Err(BAD_CONFIG);

@@ -22,19 +22,20 @@ use super::field::Named;
 use super::mirrors::MirrorSpec;
 use super::spec::{Spec, Text};
 use super::value::{self, Fault};
-use super::{Config, FileUse, Horizon, NetworkKind, Placed, SourceFile, limits};
+use super::{Config, FileUse, Horizon, InputFile, NetworkKind, Placed, SourceFile, limits};
 use crate::base::diagnostic::{Diagnostic, did_you_mean, nearest};
 use crate::base::ids::MirrorId;
 use crate::base::warnings;
+use crate::files::Intake;
 
 /// Makes a config of a spec; problems are added to the list.
 ///
-/// `file` is the main file, `included` are the others, and `named` are the files that they name.
+/// `file` is the main file, `included` are the others, and `named` are the files that they name, which `intake` notes once
+/// they are read.
 pub(super) fn check(
-    file: &str,
-    included: &[SourceFile],
-    named: Vec<(FileUse, Text)>,
+    (file, included, named): (&str, &[SourceFile], Vec<(FileUse, Text)>),
     spec: Spec,
+    intake: &Intake,
     problems: &mut Vec<Diagnostic>,
 ) -> Config {
     let mut check = Check {
@@ -44,6 +45,7 @@ pub(super) fn check(
         keys: Names::new("key", "unknown-key-name", spec.keys.iter().map(|key| &key.name)),
         horizons: Names::new("horizon", "unknown-horizon", spec.horizons.iter().map(|horizon| &horizon.name)),
         written_addresses: Vec::new(),
+        intake,
         problems,
     };
     let private = spec.resolver.iter().flat_map(|resolver| &resolver.private);
@@ -110,6 +112,7 @@ pub(super) struct Check<'p> {
     pub(super) keys: Names,
     /// The addresses of every `listen` so far.
     written_addresses: Vec<Placed<SocketAddr>>,
+    intake: &'p Intake,
     pub(super) problems: &'p mut Vec<Diagnostic>,
 }
 
@@ -167,6 +170,12 @@ impl Check<'_> {
     /// A path that is relative to the file that names it.
     pub(super) fn path(&mut self, text: &Text) -> Option<PathBuf> {
         self.parse(text, value::word).map(|path| folder_of(text).join(&*path))
+    }
+
+    /// A file that is read.
+    pub(super) fn input(&mut self, text: &Text, usage: FileUse) -> Option<InputFile> {
+        let path = self.path(text)?;
+        Some(InputFile::new(path, text.value.clone(), usage, text.place.clone()).noted_in(self.intake))
     }
 
     fn check_allow(&mut self, texts: &[Text]) -> Vec<&'static str> {

@@ -34,7 +34,7 @@ impl<'a> Gather<'a> {
         Gather {
             text,
             network,
-            builder: SourceBuilder::new(&network.name, &network.file),
+            builder: SourceBuilder::new(&network.name, &network.input.file),
             vague: Vec::new(),
             has_prefixes: false,
             errors: Vec::new(),
@@ -145,7 +145,7 @@ impl<'a> Gather<'a> {
         if self.errors_not_shown > 0 {
             let total = self.errors.len() + self.errors_not_shown;
             let message =
-                format!("`{}` has {total} errors, of which the first {MAX_SHOWN} are shown", self.network.file);
+                format!("`{}` has {total} errors, of which the first {MAX_SHOWN} are shown", self.network.input.file);
             let help = format!("is it really {}?", noun(self.network.kind));
             self.errors.push(about(self.network, "too-many-errors", message).help(help));
         }

@@ -50,7 +50,7 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     if !gather.has_prefixes() {
         let network = gather.network();
         return Err(vec![
-            super::about(network, "no-prefixes", format!("`{}` has no prefixes in it", network.file))
+            super::about(network, "no-prefixes", format!("`{}` has no prefixes in it", network.input.file))
                 .help("download it again; keep the last good copy until then"),
         ]);
     }

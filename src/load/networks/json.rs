@@ -36,7 +36,9 @@ pub(super) fn require_prefixes(gather: &Gather<'_>, help: &str) -> Result<(), Ve
     if let Some(other) = likely_kind(text.text).filter(|kind| *kind != network.kind) {
         return Err(vec![wrong_feed(network, other)]);
     }
-    Err(vec![super::about(network, "no-prefixes", format!("`{}` has no prefixes in it", network.file)).help(help)])
+    Err(vec![
+        super::about(network, "no-prefixes", format!("`{}` has no prefixes in it", network.input.file)).help(help),
+    ])
 }
 
 /// Adds the prefix that a value holds.
@@ -88,28 +90,29 @@ fn explain(network: &Network, text: &Text<'_>, error: &serde_json::Error) -> Dia
     let reason = super::clip(full.rsplit_once(" at line ").map_or(full.as_str(), |(reason, _)| reason));
     let again = "download it again; keep the last good copy until then";
     match error.classify() {
-        Category::Eof => Diagnostic::error("truncated-file", format!("`{}` is cut short", network.file))
+        Category::Eof => Diagnostic::error("truncated-file", format!("`{}` is cut short", network.input.file))
             .at(place, "the file ends here")
             .help(again),
         Category::Syntax | Category::Io => {
-            Diagnostic::error("bad-json", format!("`{}` is not valid JSON: {reason}", network.file))
+            Diagnostic::error("bad-json", format!("`{}` is not valid JSON: {reason}", network.input.file))
                 .at(place, "here")
                 .help(again)
         }
         Category::Data => match likely_kind(text.text).filter(|kind| *kind != network.kind) {
             Some(other) => wrong_feed(network, other),
-            None => {
-                Diagnostic::error("wrong-shape", format!("`{}` is not {}: {reason}", network.file, noun(network.kind)))
-                    .at(place, "in the value that ends here")
-                    .help("use the file as its provider publishes it")
-            }
+            None => Diagnostic::error(
+                "wrong-shape",
+                format!("`{}` is not {}: {reason}", network.input.file, noun(network.kind)),
+            )
+            .at(place, "in the value that ends here")
+            .help("use the file as its provider publishes it"),
         },
     }
 }
 
 /// The error of a feed that is read as another's.
 pub(super) fn wrong_feed(network: &Network, is: NetworkKind) -> Diagnostic {
-    let message = format!("`{}` is {}, not {}", network.file, noun(is), noun(network.kind));
+    let message = format!("`{}` is {}, not {}", network.input.file, noun(is), noun(network.kind));
     super::about(network, "wrong-feed", message).help(format!("write `{}` for this file", is.spelling()))
 }
 

@@ -34,8 +34,8 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     if !gather.has_prefixes() {
         let network = gather.network();
         gather.warn(
-            Diagnostic::warning("no-prefixes", format!("`{}` has no prefixes in it", network.file))
-                .at(network.place.clone(), "named here")
+            Diagnostic::warning("no-prefixes", format!("`{}` has no prefixes in it", network.input.file))
+                .at(network.input.place.clone(), "named here")
                 .help("no client is in this network; write a prefix a line"),
         );
     }
@@ -53,7 +53,7 @@ pub(super) fn refuse_json(gather: &Gather<'_>) -> Result<(), Vec<Diagnostic>> {
         None => super::about(
             network,
             "wrong-shape",
-            format!("`{}` is JSON, not {}", network.file, super::noun(network.kind)),
+            format!("`{}` is JSON, not {}", network.input.file, super::noun(network.kind)),
         )
         .help("use the file as its provider publishes it"),
     }])

@@ -80,18 +80,18 @@ struct Traits {
 pub(super) fn read(network: &Network, octets: Vec<u8>) -> Result<Loaded, Vec<Diagnostic>> {
     refuse_other_files(network, &octets)?;
     let unsound = |error: MaxMindDbError| {
-        let message = format!("`{}` is not a sound MaxMind DB: {error}", network.file);
+        let message = format!("`{}` is not a sound MaxMind DB: {error}", network.input.file);
         vec![about(network, "bad-database", message).help("download it again; keep the last good copy until then")]
     };
     let strange = |error: MaxMindDbError| {
-        let message = format!("`{}` has records of another form than MaxMind's: {error}", network.file);
+        let message = format!("`{}` has records of another form than MaxMind's: {error}", network.input.file);
         vec![about(network, "strange-database", message).help("use a database of MaxMind or in its form, like DB-IP's")]
     };
     let reader = Reader::from_source(octets).map_err(unsound)?;
     reader.verify().map_err(unsound)?;
 
     let mut walk = Walk {
-        builder: SourceBuilder::new(&network.name, &network.file),
+        builder: SourceBuilder::new(&network.name, &network.input.file),
         provider: network.provider.clone(),
         by_offset: HashMap::new(),
         knows: Knows::Nothing,
@@ -102,8 +102,10 @@ pub(super) fn read(network: &Network, octets: Vec<u8>) -> Result<Loaded, Vec<Dia
     }
     if walk.knows == Knows::Nothing {
         let kind = &reader.metadata().database_type;
-        let message =
-            format!("`{}` has neither places nor autonomous systems in it (it is of type `{kind}`)", network.file);
+        let message = format!(
+            "`{}` has neither places nor autonomous systems in it (it is of type `{kind}`)",
+            network.input.file
+        );
         return Err(vec![
             about(network, "useless-database", message)
                 .help("use a database of type Country, City or ASN; IPv4 and IPv6 are both read from one"),
@@ -200,7 +202,7 @@ fn refuse_other_files(network: &Network, octets: &[u8]) -> Result<(), Vec<Diagno
     if is_database(octets) {
         return Ok(());
     }
-    let file = &network.file;
+    let file = &network.input.file;
     Err(vec![match octets.trim_ascii_start() {
         [] => about(network, "empty-file", format!("`{file}` is empty"))
             .help("download it again; keep the last good copy until then"),

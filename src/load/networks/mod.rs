@@ -27,8 +27,8 @@ use std::time::SystemTime;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::UnixTime;
-use crate::config::{Network, NetworkKind};
-use crate::files::{self, Contents, Kind, ReadError};
+use crate::config::Network;
+use crate::files::{Contents, ReadError};
 use crate::networks::Source;
 
 use format::{Format, Reader, noun};
@@ -71,25 +71,20 @@ pub fn read(network: &Network, octets: Vec<u8>) -> Result<Loaded, Vec<Diagnostic
     gather.finish()
 }
 
-/// Reads a file whole, up to its limit.
 fn fetch(network: &Network) -> Result<Contents, Vec<Diagnostic>> {
-    let kind = match network.kind {
-        NetworkKind::Mmdb => Kind::Database,
-        _ => Kind::Feed,
-    };
-    files::read(&network.path, kind).map_err(|error| {
+    network.input.read().map_err(|error| {
         let code = match error {
             ReadError::TooLarge { .. } => "file-too-large",
             _ => "unreadable-file",
         };
-        let help = error.help(&network.path);
-        vec![about(network, code, format!("failed to read `{}`: {error}", network.file)).help(help)]
+        let help = error.help(&network.input.path);
+        vec![about(network, code, format!("failed to read `{}`: {error}", network.input.file)).help(help)]
     })
 }
 
 /// An error about a file as a whole, placed where the config names it.
 fn about(network: &Network, code: &'static str, message: String) -> Diagnostic {
-    Diagnostic::error(code, message).at(network.place.clone(), "named here")
+    Diagnostic::error(code, message).at(network.input.place.clone(), "named here")
 }
 
 /// The start of a text that may be long.

@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::diagnostic::{Place, Style};
+use crate::config::{FileUse, InputFile, NetworkKind};
+use crate::files::Kind;
 use crate::networks::{LabelKind, Labels};
 
 #[path = "../../../tests/common/needs.rs"]
@@ -16,14 +18,9 @@ mod needs;
 pub(super) fn network(kind: NetworkKind) -> Network {
     let config: Arc<str> = "pharos.toml".into();
     let line = "net = { feed = \"…\", file = \"feed.txt\" }";
-    Network {
-        name: "net".into(),
-        kind,
-        path: PathBuf::from("/nonexistent/feed.txt"),
-        file: "feed.txt".into(),
-        provider: None,
-        place: Place::in_line(&config, 7, line, 0..3),
-    }
+    let place = Place::in_line(&config, 7, line, 0..3);
+    let input = InputFile::new("/nonexistent/feed.txt".into(), "feed.txt".into(), FileUse::Network(kind), place);
+    Network { name: "net".into(), kind, input, provider: None }
 }
 
 /// A published file. `None` if this checkout has none beside it, which is counted.
@@ -464,7 +461,11 @@ error[unreadable-file]: failed to read `feed.txt`: no such file
   = help: relative paths start at the folder of the config file: looked for `/nonexistent/feed.txt`";
     assert_eq!(render(&load(&network(NetworkKind::Aws)).unwrap_err()), expected);
     let folder = tempfile::tempdir().unwrap();
-    let at = |path| Network { path, ..network(NetworkKind::Gcp) };
+    let at = |path: PathBuf| {
+        let mut network = network(NetworkKind::Gcp);
+        network.input.path = path;
+        network
+    };
     assert!(
         render(&load(&at(folder.path().into())).unwrap_err())
             .contains("`feed.txt`: it is a folder, not a regular file")
@@ -518,7 +519,7 @@ proptest! {
         octets in prop::collection::vec(any::<u8>(), 0..200),
         text in "\\PC{0,60}\\n?[é,\"\\r\\n# /.0-9a-f:]{0,60}",
     ) {
-        use NetworkKind::*;
+        use crate::config::NetworkKind::*;
         for kind in [List, Aws, Gcp, Azure, Oci, Fastly, Cloudflare, Geofeed, Mmdb] {
             for octets in [[start.as_bytes(), &octets].concat(), [start.as_bytes(), text.as_bytes()].concat()] {
                 if let Err(problems) = read(&network(kind), octets) {

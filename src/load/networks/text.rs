@@ -27,7 +27,7 @@ impl<'a> Text<'a> {
         let text = str::from_utf8(octets).map_err(|error| vec![not_text(network, octets, error.valid_up_to())])?;
         let start = text.trim_start();
         if start.is_empty() {
-            return Err(vec![about(network, "empty-file", format!("`{}` is empty", network.file)).help(
+            return Err(vec![about(network, "empty-file", format!("`{}` is empty", network.input.file)).help(
                 match network.kind {
                     NetworkKind::List => "write a prefix a line; a list that is to stay empty needs a `#` comment",
                     _ => "download it again; keep the last good copy until then",
@@ -35,10 +35,10 @@ impl<'a> Text<'a> {
             )]);
         }
         let newlines = text.bytes().enumerate().filter(|(_, octet)| *octet == b'\n').map(|(at, _)| at).collect();
-        let text = Text { file: network.file.clone(), text, newlines };
+        let text = Text { file: network.input.file.clone(), text, newlines };
         if start.starts_with('<') {
             let at = text.text.len() - start.len();
-            let message = format!("`{}` is an HTML or XML page, not {}", network.file, noun(network.kind));
+            let message = format!("`{}` is an HTML or XML page, not {}", network.input.file, noun(network.kind));
             return Err(vec![
                 Diagnostic::error("html-page", message)
                     .at(text.place(at..at + 1), "a page starts here")
@@ -97,7 +97,8 @@ impl<'a> Text<'a> {
 
 /// Says what octets that are not UTF-8 most likely are.
 fn not_text(network: &Network, octets: &[u8], valid: usize) -> Diagnostic {
-    let problem = |is: &str, help: String| about(network, "not-text", format!("`{}` {is}", network.file)).help(help);
+    let problem =
+        |is: &str, help: String| about(network, "not-text", format!("`{}` {is}", network.input.file)).help(help);
     match octets {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => problem("is UTF-16", "save it as UTF-8".to_string()),
         [0x1f, 0x8b, ..] => problem("is compressed", "unpack it with gunzip".to_string()),

@@ -13,7 +13,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{Diagnostic, read_file, read_text};
+use super::{Diagnostic, read_text};
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
 use crate::config;
@@ -35,7 +35,7 @@ pub static FORM: Form = Form {
 pub(super) fn read(zone: &config::Zone, now: SystemTime) -> (Zone, Vec<Diagnostic>) {
     let nothing = || Zone::unavailable(zone.name.clone());
     let nothing_yet = || Zone::awaited(zone.name.clone());
-    let Some(path) = &zone.file else { return (nothing_yet(), Vec::new()) };
+    let Some(path) = zone.file.as_ref().map(|file| &file.path) else { return (nothing_yet(), Vec::new()) };
     let useless = |why: String| {
         Diagnostic::warning("useless-copy", format!("the copy of zone `{}` cannot be used: {why}", zone.name))
             .at(zone.place.clone(), "kept here")
@@ -50,7 +50,7 @@ pub(super) fn read(zone: &config::Zone, now: SystemTime) -> (Zone, Vec<Diagnosti
             return (nothing(), vec![problem.help(found.help())]);
         }
     };
-    let read = match read_text(zone, path, text, &mut |path| read_file(path)) {
+    let read = match read_text(zone, path, text, &mut |_| Err(ErrorKind::NotFound.into())) {
         Ok((read, _)) => read,
         Err(problems) => {
             let first = problems.iter().find(|problem| problem.is_error());
@@ -164,6 +164,7 @@ e TYPE65281 \\# 0
 
     fn zone(file: Option<PathBuf>) -> config::Zone {
         let place = Place::whole_file(&"pharos.toml".into());
+        let file = file.map(|path| config::InputFile::at(path, config::FileUse::Copy));
         config::Zone { file, ..config::Zone::named(NameBuf::parse("example").unwrap(), place) }
     }
 

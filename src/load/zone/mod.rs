@@ -24,7 +24,7 @@ use std::time::SystemTime;
 
 use crate::base::diagnostic::{Diagnostic, Place, Severity};
 use crate::config;
-use crate::files::{self, Kind};
+use crate::files::Kind;
 use crate::zone::{self, AddError, Problem, Steered, ZoneBuilder};
 use reader::Reader;
 use sources::Sources;
@@ -53,8 +53,8 @@ pub fn read(zone: &config::Zone) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Di
         Some(file) if zone.primaries.is_empty() => file,
         _ => return Ok(copy::read(zone, SystemTime::now())),
     };
-    let text = read_file(file).map_err(|why| vec![reason::unreadable(file, zone.place.clone(), &why)])?;
-    read_text(zone, file, text, &mut |path| read_file(path))
+    let text = file.read().map_err(|why| vec![reason::unreadable(&file.path, zone.place.clone(), &why.into())])?;
+    read_text(zone, &file.path, text.bytes, &mut |path| Ok(file.read_part(path)?.bytes))
 }
 
 /// What is said of a zone that is not served, so that others are: its errors as warnings, and the consequence. A file that
@@ -68,11 +68,6 @@ pub(super) fn held_back(zone: &config::Zone, mut found: Vec<Diagnostic>) -> Vec<
     let what = Diagnostic::warning("zone-not-served", message).at(zone.place.clone(), "this file");
     found.push(what.help("mend the file and reload; `pharos check` shows all of its errors"));
     found
-}
-
-/// Reads a file that is not longer than a zone may be.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    Ok(files::read(path, Kind::Zone)?.bytes)
 }
 
 /// Reads the zone that the config describes, with `text` as what stands in `file` and `read_file` to include others.

@@ -14,6 +14,7 @@ use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
+use crate::config::{FileUse, InputFile};
 use crate::zone::Found;
 
 /// SOA and NS in one line each, so that what follows starts on line 3.
@@ -37,7 +38,7 @@ fn zone(apex: &str, steer: &[&str]) -> config::Zone {
         place: place(&format!("steer = [{{ owner = \"{owner}\", horizon = \"blobs\" }}]")),
     });
     config::Zone {
-        file: Some("zones/example".into()),
+        file: Some(InputFile::at("zones/example", FileUse::Zone)),
         steer: steer.collect(),
         ..config::Zone::named(name(apex), place("[[zone]]"))
     }
@@ -229,7 +230,7 @@ fn a_missing_file_is_shown_where_the_config_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut zone = zone("example.net", &[]);
     let file = folder.path().join("no.zone");
-    zone.file = Some(file.clone());
+    zone.file = Some(InputFile::at(&file, FileUse::Zone));
     let errors = read(&zone).unwrap_err();
     let expected = format!(
         "\

@@ -1,0 +1,166 @@
+//! Inputs: the files that a configuration names, each with its purpose, its place and its reader.
+//!
+//! **Invariants**: an input is read by [`InputFile::read`] alone, up to the bound of its purpose; all inputs of one configuration
+//! are noted in one [`Intake`].
+//! **Not here**: the formats (`load`, `tls`); the list of all inputs of a configuration ([`super::check`]).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::NetworkKind;
+use crate::base::diagnostic::{Diagnostic, Place};
+use crate::files::{Contents, Intake, Kind, ReadError};
+
+/// A file that a configuration names.
+#[derive(Clone, Debug)]
+pub struct InputFile {
+    /// The file, resolved.
+    pub path: PathBuf,
+    /// The file, as written.
+    pub file: Arc<str>,
+    /// Its purpose.
+    pub usage: FileUse,
+    /// The place that names it.
+    pub place: Place,
+    intake: Intake,
+}
+
+/// The purpose of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileUse {
+    /// The config file itself.
+    Config,
+    /// A master file.
+    Zone,
+    /// A source of labels.
+    Network(NetworkKind),
+    /// The secrets of cookies.
+    Cookies,
+    /// The token of `[admin]`.
+    Token,
+    /// The secret of a key.
+    Secret,
+    /// A chain or a private key.
+    Pem,
+    /// Roots. One PEM file may hold a chain, a key and roots.
+    Roots,
+    /// The copy of a zone that is fetched from primaries.
+    Copy,
+    /// The control socket.
+    Socket,
+    /// Overrides of operators.
+    Overrides,
+    /// The last verdicts of probes.
+    ProbeState,
+    /// The last good addresses of hosts.
+    HostState,
+}
+
+/// Equal if they read the same, whatever places name them.
+impl PartialEq for InputFile {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.path, self.usage) == (&other.path, other.usage)
+    }
+}
+
+impl Eq for InputFile {}
+
+impl InputFile {
+    /// A file that a place in the configuration names.
+    pub(crate) fn new(path: PathBuf, file: Arc<str>, usage: FileUse, place: Place) -> Self {
+        InputFile { path, file, usage, place, intake: Intake::default() }
+    }
+
+    /// A file that no configuration names, but the command line or a program.
+    pub fn at(path: impl Into<PathBuf>, usage: FileUse) -> Self {
+        let path = path.into();
+        let file: Arc<str> = path.display().to_string().into();
+        InputFile::new(path, file.clone(), usage, Place::whole_file(&file))
+    }
+
+    pub(super) fn noted_in(self, intake: &Intake) -> Self {
+        InputFile { intake: intake.clone(), ..self }
+    }
+
+    /// Reads all of it.
+    pub fn read(&self) -> Result<Contents, ReadError> {
+        self.read_part(&self.path)
+    }
+
+    /// Reads a further file that belongs to this input, as `$INCLUDE` names it.
+    pub fn read_part(&self, path: &Path) -> Result<Contents, ReadError> {
+        self.intake.read(path, self.usage.kind())
+    }
+
+    /// The problem if this file and another are one and the same.
+    pub fn conflict(&self, other: &InputFile) -> Option<Diagnostic> {
+        if !self.usage.conflicts(other.usage) {
+            return None;
+        }
+        let label = match self.usage.is_written() {
+            true => "the server writes this file",
+            false => "read as another kind of file here",
+        };
+        let problem = Diagnostic::error("same-file", format!("`{}` is named for two purposes", self.file))
+            .at(self.place.clone(), label)
+            .help("give each a file of its own: one would overwrite or misread the other");
+        Some(match other.usage {
+            FileUse::Config => {
+                let problem = Diagnostic { message: format!("`{}` is the config file itself", self.file), ..problem };
+                // The main file as a whole has no line.
+                match other.place.line {
+                    0 => problem,
+                    _ => problem.related(other.place.clone(), "included here"),
+                }
+            }
+            _ => problem.related(other.place.clone(), "named here too"),
+        })
+    }
+}
+
+impl FileUse {
+    /// The bound in bytes, and the deadline.
+    pub fn kind(self) -> Kind {
+        match self {
+            FileUse::Config => Kind::Config,
+            FileUse::Zone => Kind::Zone,
+            FileUse::Network(NetworkKind::Mmdb) => Kind::Database,
+            FileUse::Network(_) => Kind::Feed,
+            FileUse::Cookies => Kind::Cookies,
+            FileUse::Token | FileUse::Secret => Kind::Secret,
+            FileUse::Pem => Kind::Pem,
+            FileUse::Roots => Kind::Roots,
+            FileUse::Copy | FileUse::Socket | FileUse::Overrides | FileUse::ProbeState | FileUse::HostState => {
+                Kind::State
+            }
+        }
+    }
+
+    /// The position in the list of named files.
+    pub(super) fn rank(self) -> u8 {
+        match self {
+            FileUse::Config => 0,
+            FileUse::Cookies => 1,
+            FileUse::Pem | FileUse::Roots => 2,
+            FileUse::Token => 3,
+            FileUse::Secret => 4,
+            FileUse::Zone => 5,
+            FileUse::Network(_) => 6,
+            FileUse::Copy => 7,
+            FileUse::Socket => 8,
+            FileUse::Overrides => 9,
+            FileUse::ProbeState => 10,
+            FileUse::HostState => 11,
+        }
+    }
+
+    /// True if the server writes the file.
+    pub fn is_written(self) -> bool {
+        self.kind() == Kind::State
+    }
+
+    fn conflicts(self, other: FileUse) -> bool {
+        let is_pem = |usage| matches!(usage, FileUse::Pem | FileUse::Roots);
+        self.is_written() || other.is_written() || !(self == other || is_pem(self) && is_pem(other))
+    }
+}

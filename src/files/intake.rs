@@ -1,0 +1,235 @@
+//! Intake: the files that one configuration is read from, each with its stamp, so that a change of any of them shows.
+//!
+//! **Invariants**: each file, and each pattern, that was asked for is noted, also one that is missing or cannot be read. The
+//! stamp of a file that was read is that of the open file: a change while it is read is a change. A look at files takes one
+//! thread, however many files there are, and a look that hangs is the last one until it ends.
+//! **Not here**: when to look, and the consequence of a change (`serve`).
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::list::{self, ListError};
+use super::{Contents, Facts, Kind, ReadError, matching, read, within};
+
+/// The deadline of a look. A look on a working disk takes milliseconds, and a reload may wait for the same thread.
+const LOOK_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The state of a file by which a change of it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// Device and inode, length and times of the file at the end of all links.
+    Found((u64, u64), u64, [(i64, i64); 2]),
+    /// There is no file.
+    Missing,
+    /// The file cannot be looked up.
+    Unknown,
+}
+
+impl Stamp {
+    fn of(facts: &Facts) -> Self {
+        Stamp::Found(facts.identity, facts.len, facts.changed)
+    }
+
+    fn of_found(found: &Result<Facts, ReadError>) -> Self {
+        match found {
+            Ok(facts) => Stamp::of(facts),
+            Err(ReadError::Missing) => Stamp::Missing,
+            Err(_) => Stamp::Unknown,
+        }
+    }
+
+    /// Looks a file up; links are followed.
+    pub fn look(path: &Path) -> Self {
+        Stamp::of_found(&super::look_up(path))
+    }
+}
+
+/// The files that are read for one configuration. Clones note in one list.
+#[derive(Clone, Debug, Default)]
+pub struct Intake(Arc<Mutex<Seen>>);
+
+/// Files and patterns with what was found at one time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    files: BTreeMap<PathBuf, Stamp>,
+    /// The files that match each pattern. `None` if its folder cannot be listed, or has more of them than the pattern may match.
+    patterns: BTreeMap<Wanted, Option<Vec<PathBuf>>>,
+}
+
+/// A pattern: its folder, its text, and the most files that it may match.
+type Wanted = (PathBuf, String, usize);
+
+impl Intake {
+    /// Reads a file whole, as [`read`], and notes it.
+    pub fn read(&self, path: &Path, kind: Kind) -> Result<Contents, ReadError> {
+        let contents = read(path, kind);
+        let stamp = match &contents {
+            Ok(contents) => Stamp::of(&contents.facts),
+            Err(ReadError::Missing) => Stamp::Missing,
+            // A file that hangs is not asked a second time.
+            Err(ReadError::Expired(_)) => Stamp::Unknown,
+            Err(_) => Stamp::look(path),
+        };
+        self.seen().files.insert(path.to_path_buf(), stamp);
+        contents
+    }
+
+    /// Lists the files of a pattern, as [`matching`], and notes the pattern.
+    pub fn matching(&self, folder: &Path, pattern: &str, most: usize) -> Result<Vec<PathBuf>, ListError> {
+        let paths = matching(folder, pattern, most);
+        let found = paths.as_ref().ok().cloned();
+        self.seen().patterns.insert((folder.to_path_buf(), pattern.to_string(), most), found);
+        paths
+    }
+
+    /// The files and patterns so far.
+    pub fn so_far(&self) -> Seen {
+        self.seen().clone()
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        // No code panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A permit for one look at a time, so that a disk that hangs costs one thread.
+#[derive(Clone, Debug, Default)]
+pub struct Turn(Arc<AtomicBool>);
+
+/// The end of a look.
+struct Taken(Turn);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.0.0.store(false, Ordering::Release);
+    }
+}
+
+impl Seen {
+    /// Looks at the same files and patterns again; waits for the disk. `None` if the look before has not ended yet, or this one
+    /// does not end in time.
+    pub fn again(&self, turn: &Turn) -> Option<Seen> {
+        if turn.0.swap(true, Ordering::Acquire) {
+            return None;
+        }
+        let taken = Taken(turn.clone());
+        let Seen { files, patterns } = self.clone();
+        let at = files.keys().next()?.clone();
+        within(&at, LOOK_DEADLINE, move |_| {
+            let _taken = taken;
+            let stamp = |path: PathBuf| {
+                let found = std::fs::metadata(&path).map(|metadata| Facts::of(&metadata)).map_err(ReadError::from);
+                (path, Stamp::of_found(&found))
+            };
+            let listed = |(folder, pattern, most): Wanted| {
+                let found = list::expand(&folder, &pattern, most, || true).ok();
+                ((folder, pattern, most), found)
+            };
+            Seen { files: files.into_keys().map(stamp).collect(), patterns: patterns.into_keys().map(listed).collect() }
+        })
+        .ok()
+    }
+
+    /// Adds files and patterns of another list that this one lacks.
+    pub fn add(&mut self, other: Seen) {
+        for (path, stamp) in other.files {
+            self.files.entry(path).or_insert(stamp);
+        }
+        for (pattern, found) in other.patterns {
+            self.patterns.entry(pattern).or_insert(found);
+        }
+    }
+
+    /// The first file, or pattern, of which the two lists differ.
+    pub fn difference<'s>(&'s self, other: &'s Seen) -> Option<PathBuf> {
+        let files = self.files.iter().find(|(path, stamp)| other.files.get(*path) != Some(*stamp));
+        let patterns = self.patterns.iter().find(|(pattern, found)| other.patterns.get(*pattern) != Some(*found));
+        files.map(|(path, _)| path.clone()).or_else(|| patterns.map(|((folder, pattern, _), _)| folder.join(pattern)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// The name of the file that a change shows at; empty for none.
+    fn changed(seen: &Seen) -> String {
+        let again = seen.again(&Turn::default()).unwrap();
+        let difference = seen.difference(&again);
+        assert_eq!(difference.is_none(), *seen == again);
+        difference.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    #[test]
+    fn every_kind_of_change_shows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("a"), "1").unwrap();
+        // As kubelet mounts a ConfigMap.
+        for version in ["..1", "..2"] {
+            std::fs::create_dir(path(version)).unwrap();
+            std::fs::write(path(version).join("b"), "1").unwrap();
+        }
+        symlink("..1", path("..data")).unwrap();
+        symlink("..data/b", path("b")).unwrap();
+        std::fs::create_dir(path("d")).unwrap();
+        let take = || {
+            let intake = Intake::default();
+            for name in ["a", "b", "none"] {
+                let _ = intake.read(&path(name), Kind::Config);
+            }
+            intake.matching(folder.path(), "d/*.toml", 9).unwrap();
+            intake.so_far()
+        };
+        assert_eq!(changed(&take()), "");
+        let seen = take();
+        std::fs::write(path("a"), "22").unwrap();
+        assert_eq!(changed(&seen), "a");
+        let seen = take();
+        symlink("..2", path("..new")).unwrap();
+        std::fs::rename(path("..new"), path("..data")).unwrap();
+        assert_eq!(changed(&seen), "b");
+        let seen = take();
+        std::fs::write(path("none"), "").unwrap();
+        assert_eq!(changed(&seen), "none");
+        let seen = take();
+        std::fs::write(path("d").join("c.toml"), "").unwrap();
+        assert_eq!(changed(&seen), "*.toml");
+        let seen = take();
+        std::fs::write(path("d").join(".c.toml.swp"), "").unwrap();
+        assert_eq!(changed(&seen), "", "a file that no pattern matches is no change");
+        std::fs::remove_file(path("a")).unwrap();
+        assert_eq!(changed(&seen), "a");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_no_change_until_it_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let intake = Intake::default();
+        assert!(matches!(intake.read(&path, Kind::Config), Err(ReadError::NotRegular(_))));
+        assert_eq!(changed(&intake.so_far()), "");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(changed(&intake.so_far()), "pipe");
+    }
+
+    #[test]
+    fn a_look_waits_for_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let intake = Intake::default();
+        let _ = intake.read(&folder.path().join("a"), Kind::Config);
+        let turn = Turn::default();
+        turn.0.store(true, Ordering::Release);
+        assert_eq!(intake.so_far().again(&turn), None);
+        drop(Taken(turn.clone()));
+        assert_eq!(intake.so_far().again(&turn), Some(intake.so_far()));
+        assert_eq!(intake.so_far().again(&turn), Some(intake.so_far()));
+    }
+}
