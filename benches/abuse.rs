@@ -114,7 +114,7 @@ impl World {
         };
         let rate_limit = (limiting != Limiting::Off).then_some(limit);
         let cookies = CookieSecrets::new(vec![[7; 16]]);
-        snapshot.settings = Settings { rate_limit, cookies, ..Settings::default() }.into();
+        snapshot = snapshot.with_settings(Settings { rate_limit, cookies, ..Settings::default() });
         let rates = Rates::new([0x9e37_79b9_7f4a_7c15, 0xbf58_476d_1ce4_e5b9]);
         rates.prepare();
         World { snapshot, rates, limiting }

@@ -36,7 +36,7 @@ static TALKATIVE: LazyLock<Snapshot> = LazyLock::new(|| {
 fn with(settings: Settings) -> Snapshot {
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/engine/pharos.toml");
     let mut snapshot = compile::build(config.as_ref(), Generation(17)).unwrap().snapshot;
-    snapshot.settings = settings.into();
+    snapshot = snapshot.with_settings(settings);
     snapshot
 }
 

@@ -137,7 +137,7 @@ fn questions() -> Vec<(String, u16)> {
     let snapshot = fixture::snapshot();
     let mut questions = BTreeSet::new();
     for (zone_name, _) in ZONES {
-        let (_, zone) = snapshot.zones.iter().find(|(_, zone)| zone.apex().to_string() == zone_name).unwrap();
+        let (_, zone) = snapshot.zones().iter().find(|(_, zone)| zone.apex().to_string() == zone_name).unwrap();
         for node in zone.nodes() {
             let owner = node.owner();
             // Of a hundred empty non-terminals in a row a few will do.

@@ -13,7 +13,7 @@ use common::show;
 use pharos::base::name::NameBuf;
 use pharos::base::rr::Rtype;
 use pharos::base::time::{Generation, Moment, Now, Ttl};
-use pharos::snapshot::{self, Change, Snapshot};
+use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::wire::{self, MAX_STREAM, Peer, Transport};
 use pharos::zone::{DynamicRrSet, Found, RrSetKey, Zone, ZoneSet};
 use pharos::{config, live, load};
@@ -32,8 +32,7 @@ fn read(apex: &str, text: String) -> Zone {
 }
 
 fn serve(zones: Vec<Zone>) -> Snapshot {
-    let zones = Arc::new(ZoneSet::new(zones));
-    Snapshot::new(Generation(1), zones, Arc::default(), Arc::default(), Arc::default(), Arc::default())
+    Snapshot::new(Generation(1), ZoneSet::new(zones), Compiled::default())
 }
 
 fn ask(message: &[u8], snapshot: &Snapshot) -> Vec<u8> {
@@ -54,7 +53,7 @@ fn with_rrsets(snapshot: &Snapshot, apex: &str, text: String) -> Snapshot {
             let rdatas = set.rdatas().map(<[u8]>::to_vec).collect();
             let change =
                 Change::Dynamic(Box::new(key.clone()), Some(DynamicRrSet::new(&key, set.ttl, rdatas).unwrap()));
-            snapshot = snapshot::apply(&snapshot, &change, Moment(0));
+            snapshot = snapshot.after(&change);
         }
     }
     snapshot
@@ -131,7 +130,7 @@ fn challenges_are_answered_beside_all_that_a_zone_has() {
         ("_acme-challenge.sub.blob.example", &["delegated"]),
     ];
     let changes = all.map(|(owner, tokens)| challenge(owner, tokens));
-    let snapshot = changes.iter().fold(base.clone(), |snapshot, change| snapshot::apply(&snapshot, change, Moment(0)));
+    let snapshot = changes.iter().fold(base.clone(), |snapshot, change| snapshot.after(change));
     assert_eq!(snapshot.generation, Generation(6));
     let cases = [
         ("_acme-challenge.blob.example", Rtype::TXT),
@@ -150,7 +149,7 @@ fn challenges_are_answered_beside_all_that_a_zone_has() {
     // Without its records the zone is the one that it was.
     let removed = all.iter().fold(snapshot, |snapshot, (owner, _)| {
         let key = RrSetKey::new(name("blob.example"), name(owner), Rtype::TXT).unwrap();
-        snapshot::apply(&snapshot, &Change::Dynamic(Box::new(key), None), Moment(0))
+        snapshot.after(&Change::Dynamic(Box::new(key), None))
     });
     for (owner, rtype) in cases {
         assert_eq!(shown(&removed, owner, rtype), shown(&base, owner, rtype), "{owner}");
@@ -210,11 +209,11 @@ async fn challenges_outlive_reloads_and_transfers_but_are_no_part_of_a_version()
     assert!(token(), "after a transfer");
     let snapshot = published.load_full();
     let owner = name("_acme-challenge.blob.example");
-    let (id, served) = snapshot.zones.find(owner.as_name(), &owner.as_name().suffixes()).unwrap();
-    let base = snapshot.zones.base(id);
+    let (id, served) = snapshot.zones().find(owner.as_name(), &owner.as_name().suffixes()).unwrap();
+    let base = snapshot.zones().base(id);
     assert_eq!((served.serial(), base.serial(), snapshot.generation), (10, 10, Generation(6)));
     assert!(matches!(served.find(owner.as_name(), &owner.as_name().suffixes()), Found::Exact(_)));
     assert!(matches!(base.find(owner.as_name(), &owner.as_name().suffixes()), Found::Below { .. }));
     // The history of the base goes on: a secondary with serial 9 gets what changed since.
-    assert_eq!(snapshot.zones.history(id).since(9).map(<[_]>::len), Some(1));
+    assert_eq!(snapshot.zones().history(id).since(9).map(<[_]>::len), Some(1));
 }

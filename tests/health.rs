@@ -13,7 +13,7 @@ use pharos::base::prefix::{FAMILIES, Family};
 use pharos::base::time::{Generation, Moment, Ttl};
 use pharos::mirror::{AddressStanding, Health, Mirror, Standing, Thresholds, Track, VERDICTS, Verdict};
 use pharos::networks::{LabelKind, Labels, Networks, SourceBuilder};
-use pharos::snapshot::{Change, Snapshot, apply};
+use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Ranking, Rule, Tier};
 use pharos::zone::ZoneSet;
 use proptest::prelude::*;
@@ -107,11 +107,12 @@ fn snapshot(answer_mirrors: u8) -> Snapshot {
     };
     Snapshot::new(
         Generation(1),
-        Arc::new(ZoneSet::new(Vec::new())),
-        Arc::new([Horizon::build(draft, &networks, &Laid::over(&networks))]),
-        MIRRORS.iter().enumerate().map(mirror).collect(),
-        Arc::default(),
-        Arc::default(),
+        ZoneSet::new(Vec::new()),
+        Compiled {
+            horizons: Arc::new([Horizon::build(draft, &networks, &Laid::over(&networks))]),
+            mirrors: MIRRORS.iter().enumerate().map(mirror).collect(),
+            ..Compiled::default()
+        },
     )
     .with_standings(|mirror| Some(Standing::all(mirror, Health::Untried)))
 }
@@ -164,7 +165,7 @@ fn answered(snapshot: &Snapshot, plan: PlanId, family: Family) -> (BTreeSet<IpAd
 
 /// Holds the answers of every plan against the definitions.
 fn check(snapshot: &Snapshot, all: &[Tracked], answer_mirrors: u8) -> Result<(), TestCaseError> {
-    let horizon = &snapshot.horizons[0];
+    let horizon = &snapshot.horizons()[0];
     for (plan_id, plan) in (0..).map(PlanId).zip(horizon.plans()) {
         for family in FAMILIES {
             let health = |id: MirrorId| all[id.index()].health(family);
@@ -209,7 +210,7 @@ fn check(snapshot: &Snapshot, all: &[Tracked], answer_mirrors: u8) -> Result<(),
             // Of each mirror its best addresses are there, and no others.
             let mut expected = BTreeSet::new();
             for id in &choice.mirrors {
-                let mirror = &snapshot.mirrors[id.index()];
+                let mirror = &snapshot.mirrors()[id.index()];
                 let list: Vec<IpAddr> = match family {
                     Family::V4 => mirror.v4.iter().map(|ip| (*ip).into()).collect(),
                     Family::V6 => mirror.v6.iter().map(|ip| (*ip).into()).collect(),
@@ -278,8 +279,7 @@ proptest! {
             };
             // Else only the TTLs may have changed.
             if told[mirror].as_ref().is_none_or(|told| health(told) != health(&standing)) {
-                let change = Change::Standing(served.mirrors[mirror].clone(), standing.clone());
-                let next = apply(&served, &change, Moment(now));
+                let next = served.after(&Change::standing(&served.mirrors()[mirror], &standing));
                 prop_assert_eq!(next.generation.0, served.generation.0 + 1);
                 (served, told[mirror]) = (next, Some(standing));
                 check(&served, &all, answer_mirrors)?;

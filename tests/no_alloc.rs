@@ -62,7 +62,8 @@ fn answering_allocates_nothing() {
         ipv6_prefix: 56,
         exempt: Some(exempt),
     };
-    snapshot.settings = Settings { rate_limit: Some(rate_limit), ..(*snapshot.settings).clone() }.into();
+    let settings = Settings { rate_limit: Some(rate_limit), ..snapshot.settings().clone() };
+    snapshot = snapshot.with_settings(settings);
     let rates = Rates::new([1, 2]);
     rates.prepare();
     let cases = cases::all();

@@ -35,7 +35,7 @@ fn limited(slip: u8, exempt: &[&str]) -> Snapshot {
     };
     let cookies = CookieSecrets::new(vec![[7; 16]]);
     let mut snapshot = COMPILED.clone();
-    snapshot.settings = Settings { rate_limit: Some(rate_limit), cookies, ..Settings::default() }.into();
+    snapshot = snapshot.with_settings(Settings { rate_limit: Some(rate_limit), cookies, ..Settings::default() });
     snapshot
 }
 
@@ -161,10 +161,10 @@ fn what_slips_is_never_longer_than_its_query_whatever_is_asked() {
     let with_limit = |compiled: &Snapshot| {
         let limited = limited(1, &[]);
         let rate_limit =
-            limited.settings.rate_limit.clone().map(|limit| RateLimit { responses_per_second: 1, ..limit });
-        let settings = Settings { rate_limit, identity: nsid.clone(), ..(*limited.settings).clone() };
+            limited.settings().rate_limit.clone().map(|limit| RateLimit { responses_per_second: 1, ..limit });
+        let settings = Settings { rate_limit, identity: nsid.clone(), ..limited.settings().clone() };
         let mut snapshot = compiled.clone();
-        snapshot.settings = settings.into();
+        snapshot = snapshot.with_settings(settings);
         snapshot
     };
     let mut asked: Vec<(String, Vec<u8>)> =

@@ -28,7 +28,7 @@ use pharos::config::{FileUse, InputFile, Network, NetworkKind};
 use pharos::load;
 use pharos::mirror::Mirror;
 use pharos::networks::{LabelKind, Networks};
-use pharos::snapshot::{Provenance, Settings, Snapshot};
+use pharos::snapshot::{Compiled, Snapshot};
 use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
 use pharos::wire::{self, Peer, Transport};
 use pharos::zone::{Steered, ZoneBuilder, ZoneSet};
@@ -129,14 +129,14 @@ impl World {
 
     fn mirror(&self, provider: &str, region: &str) -> usize {
         let name = mirror_name(provider, region);
-        self.snapshot.mirrors.iter().position(|mirror| *mirror.name == *name).unwrap()
+        self.snapshot.mirror(&name).unwrap().index()
     }
 
     /// The mirror and scope of a subnet, by the decision alone.
     fn decide(&self, address: IpAddr, source: u8) -> (usize, u8) {
         let subnet = Some(Subnet { address, source: SourcePrefixLen(source) });
         let decision = self.snapshot.decide(HorizonId(0), &Client { resolver: RESOLVER, subnet });
-        let plan = self.snapshot.horizons[0].plan(decision.plan);
+        let plan = self.snapshot.horizons()[0].plan(decision.plan);
         (plan.preferred[0].index(), decision.scope.0)
     }
 
@@ -458,11 +458,8 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
     let (zone, _) = zone.finish().unwrap();
     Snapshot::new(
         Generation(1),
-        Arc::new(ZoneSet::new(vec![zone])),
-        [horizon].into(),
-        mirrors,
-        Arc::new(Settings::default()),
-        Arc::new(Provenance::default()),
+        ZoneSet::new(vec![zone]),
+        Compiled { horizons: [horizon].into(), mirrors, ..Compiled::default() },
     )
 }
 

@@ -168,7 +168,7 @@ fn what_is_asked_for_ahead_is_what_answers() {
         // Of a cut with both sides here DS is in the other zone.
         let basis = Some(reply.summary).filter(|summary| summary.qtype != Some(Rtype::DS)).map(|summary| summary.basis);
         let Some(basis) = basis else { continue };
-        let Some(zone) = basis.zone.map(|zone| FAR.zones.zone(zone)) else { continue };
+        let Some(zone) = basis.zone.map(|zone| FAR.zones().zone(zone)) else { continue };
         let inquiry = wire::peek(message, peer).unwrap();
         if let Some(node) = basis.node.filter(|node| zone.node(*node).owner() == inquiry.name) {
             // Nodes stand at multiples of four octets.
@@ -179,7 +179,7 @@ fn what_is_asked_for_ahead_is_what_answers() {
             && zone.first_horizon() == Some(steering.horizon)
             && steering.decision.location.address == inquiry.address
         {
-            let horizon = &FAR.horizons[steering.horizon.index()];
+            let horizon = &FAR.horizons()[steering.horizon.index()];
             let (mut descent, mut place) = horizon.approach(inquiry.address);
             while !matches!(descent, Descent::Line(_)) {
                 (descent, place) = horizon.advance(inquiry.address, descent);
@@ -269,7 +269,7 @@ proptest! {
 /// Every RRset of the static zones, and a name below each node: their questions with the whole reply.
 static ANSWERS: LazyLock<Vec<(String, Rtype, Message)>> = LazyLock::new(|| {
     let mut answers = Vec::new();
-    for (_, zone) in SNAPSHOT.zones.iter() {
+    for (_, zone) in SNAPSHOT.zones().iter() {
         for node in zone.nodes() {
             let owner = format!("{}.", node.owner());
             let types = node.rrsets().map(|set| set.rtype).chain([Rtype::A, Rtype::ANY]);
@@ -298,9 +298,9 @@ fn rrsets(records: &[Record]) -> Vec<Vec<String>> {
 
 #[test]
 fn rfc2181_s9_at_every_size_an_rrset_is_whole_or_the_reply_says_tc() {
-    let settings = Settings { udp_payload: 4096, ..(*SNAPSHOT.settings).clone() };
+    let settings = Settings { udp_payload: 4096, ..(*SNAPSHOT.settings()).clone() };
     let mut snapshot = SNAPSHOT.clone();
-    snapshot.settings = settings.into();
+    snapshot = snapshot.with_settings(settings);
     for (name, rtype, whole) in ANSWERS.iter() {
         let sections = [&whole.answers, &whole.authorities, &whole.additionals].map(|section| rrsets(section));
         // A reply that fits the least size is the same at every other.
@@ -328,7 +328,7 @@ fn rfc2181_s9_at_every_size_an_rrset_is_whole_or_the_reply_says_tc() {
 
 #[test]
 fn rfc1035_s4_1_4_names_are_the_same_with_compression_as_without() {
-    for (_, zone) in SNAPSHOT.zones.iter() {
+    for (_, zone) in SNAPSHOT.zones().iter() {
         for node in zone.nodes() {
             // What is occluded is not answered.
             if node.cut().is_some() || node.dname().is_some() {

@@ -95,7 +95,7 @@ fn compile() {
     });
     println!("{:44} {feeds:10.1}", format!("{} provider prefixes, 1 k names", last.prefixes.len()));
     scale::compile();
-    for horizon in last.snapshot.horizons.iter() {
+    for horizon in last.snapshot.horizons().iter() {
         let of = |octets: usize, ranges: usize| octets as f64 / ranges as f64;
         let (v4, v6) = (horizon.v4(), horizon.v6());
         println!("octets per IPv4 range {:.2} ({} ranges)", of(v4.memory(), v4.len()), v4.len());

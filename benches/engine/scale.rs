@@ -8,11 +8,11 @@ use pharos::base::ids::{MirrorId, SourceId};
 use pharos::base::name::NameBuf;
 use pharos::base::prefix::{Block, Prefix};
 use pharos::base::rr::Rtype;
-use pharos::base::time::{Generation, Moment, Ttl};
+use pharos::base::time::{Generation, Ttl};
 use pharos::compile;
 use pharos::mirror::{Health, Standing};
 use pharos::networks::{LabelKind, Labels, Networks, SourceBuilder};
-use pharos::snapshot::{self, Change};
+use pharos::snapshot::Change;
 use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
 use pharos::zone::{Zone, ZoneBuilder};
 
@@ -103,12 +103,12 @@ pub(crate) fn compile() {
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;
         let snapshot = built.unwrap_or_else(|problems| panic!("{problems:#?}")).snapshot;
         println!("{name:44} {milliseconds:10.1}");
-        let plans = snapshot.horizons[0].plans().len();
-        let mirror = &snapshot.mirrors[0];
-        let down = Change::Standing(mirror.clone(), Standing::all(mirror, Health::Down));
+        let plans = snapshot.horizons()[0].plans().len();
+        let mirror = &snapshot.mirrors()[0];
+        let down = Change::standing(mirror, &Standing::all(mirror, Health::Down));
         let apply = median(|| {
             let start = Instant::now();
-            black_box(snapshot::apply(&snapshot, &down, Moment(0)));
+            black_box(snapshot.after(&down));
             start.elapsed().as_secs_f64() * 1e3
         });
         println!("{:44} {apply:10.2}", format!("  a change of health, {plans} plans"));

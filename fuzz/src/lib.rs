@@ -14,7 +14,7 @@ pub use transfers::{change_messages, transfers_in, zone_messages};
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use pharos::base::diagnostic::Style;
 use pharos::base::name::NameBuf;
@@ -34,12 +34,12 @@ use pharos::zone::{Found, Zone};
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let config = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = if config.ends_with("fuzz") { config.join("..") } else { config.into() };
-    let mut snapshot = match pharos::compile::build(&root.join("tests/engine/pharos.toml"), Generation(1)) {
+    let snapshot = match pharos::compile::build(&root.join("tests/engine/pharos.toml"), Generation(1)) {
         Ok(built) => built.snapshot,
         Err(problems) => panic!("{problems:#?}"),
     };
     let cookies = CookieSecrets::new(vec![[7; 16], [9; 16]]);
-    snapshot.settings = Settings { cookies, ..(*snapshot.settings).clone() }.into();
+    let settings = Settings { cookies, ..snapshot.settings().clone() };
     let key = |algorithm| {
         let name = NameBuf::parse("key.example").expect("a name");
         Key::new(name.as_name(), algorithm, &[7; 32]).expect("a key")
@@ -48,9 +48,9 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let policy = Policy { allow: everybody.clone(), primaries: everybody, steered: SteeredExport::Default };
     let transfers = Transfers {
         keys: Keys::new(ALGORITHMS.into_iter().map(key).collect()),
-        zones: vec![policy; snapshot.zones.len()],
+        zones: vec![policy; snapshot.zones().len()],
     };
-    snapshot.with_transfers(Arc::new(transfers))
+    snapshot.with_settings(settings).with_transfers(transfers)
 });
 
 /// The text of a state file: it is recognised or not, and addresses of hosts that are read are written as what they are.

@@ -27,7 +27,7 @@ struct Order<'i> {
 impl<'i> Order<'i> {
     fn read(input: &'i [u8]) -> Option<Self> {
         let (&[how, high, low, with], rest) = input.split_first_chunk()?;
-        let key = SNAPSHOT.transfers.keys.key(KeyId(u16::from(how % 3)));
+        let key = SNAPSHOT.transfers().keys.key(KeyId(u16::from(how % 3)));
         let skew = [0, 300, 301, 100_000][usize::from(how >> 6)];
         Some(Order { key, skew, spoil: (usize::from(u16::from_be_bytes([high, low])), with), rest })
     }
@@ -114,7 +114,7 @@ pub fn signed_replies(input: &[u8]) {
     let mut query = inbound::query(apex.as_name(), None, 7);
     let mut exchange = Exchange::begin(order.key, &mut query, NOW);
     let start = wire::decode(&query).expect("a query").tsig;
-    let Verdict::Signed(_, mut signer) = authenticate(&query, start, &SNAPSHOT.transfers.keys, NOW) else {
+    let Verdict::Signed(_, mut signer) = authenticate(&query, start, &SNAPSHOT.transfers().keys, NOW) else {
         panic!("our own signature holds")
     };
     let server_time = UnixTime(NOW.0 + order.skew);

@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use pharos::base::ids::{NodeId, ZoneId};
 use pharos::base::name::NameBuf;
 use pharos::base::rr::Rtype;
-use pharos::base::time::{Moment, Now};
-use pharos::snapshot::{self, Change};
+use pharos::base::time::Now;
+use pharos::snapshot::Change;
 use pharos::transfer::inbound::{self, Inbound, Progress, Signed};
 use pharos::wire::{self, Peer, Transport};
 use pharos::zone::{Difference, Record, Records, Zone, is_newer};
@@ -17,7 +17,7 @@ use super::{ADDRESS, NOW, SNAPSHOT, check_zone, frames};
 const ID: u16 = 7;
 
 /// A copy as it may be held: the zone of the cases, with its serial.
-static HELD: LazyLock<Arc<Zone>> = LazyLock::new(|| SNAPSHOT.zones.base(ZoneId(0)).clone());
+static HELD: LazyLock<Arc<Zone>> = LazyLock::new(|| SNAPSHOT.zones().base(ZoneId(0)).clone());
 
 /// The messages of a primary's reply: to AXFR, or where the first octet is odd, to IXFR.
 ///
@@ -50,7 +50,7 @@ fn check(zone: Zone, apex: &NameBuf) {
     assert!(zone.apex() == apex.as_name() && zone.is_available());
     check_zone(&zone);
     let zone = Arc::new(zone);
-    let snapshot = snapshot::apply(&SNAPSHOT, &Change::Zone(zone.clone()), Moment(0));
+    let snapshot = SNAPSHOT.after(&Change::Zone(zone.clone()));
     let peer = Peer { address: ADDRESS, transport: Transport::Tcp };
     let now = Now { unix: NOW, ..Now::default() };
     let query = inbound::query(apex.as_name(), None, ID);

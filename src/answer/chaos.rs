@@ -13,7 +13,7 @@ use crate::snapshot::Snapshot;
 /// Answers a question of class CHAOS.
 #[cold]
 pub(super) fn tell<'s>(question: &Question<'_>, snapshot: &'s Snapshot, response: &mut Response<'s>) {
-    let identity = &snapshot.settings.identity;
+    let identity = &snapshot.settings().identity;
     let is = |name: &'static [u8]| question.name == Name::trusted(name);
     let text = match question.qtype {
         Rtype::TXT | Rtype::ANY if is(b"\x02id\x06server\0") || is(b"\x08hostname\x04bind\0") => &identity.host,

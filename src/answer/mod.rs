@@ -91,11 +91,11 @@ fn ask<'s>(
     }
     let mut suffixes = Suffixes::new();
     suffixes.fill_tail(question.name, question.tail);
-    snapshot.zones.reach(question.name, &mut suffixes);
+    snapshot.zones().reach(question.name, &mut suffixes);
     let zone = match question.qtype {
         // RFC 4035 §3.1.4.1: DS is the parent's to answer, where we serve both sides of the cut.
-        Rtype::DS => snapshot.zones.find_parent_side(question.name, &suffixes),
-        _ => snapshot.zones.find(question.name, &suffixes),
+        Rtype::DS => snapshot.zones().find_parent_side(question.name, &suffixes),
+        _ => snapshot.zones().find(question.name, &suffixes),
     };
     let Some((zone_id, zone)) = zone else { return refuse(Ede::NotAuthoritative, response) };
     response.basis.zone = Some(zone_id);

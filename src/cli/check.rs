@@ -89,8 +89,8 @@ fn summary(snapshot: &Snapshot, layout: Layout) -> String {
             counted(steered, "steered name"),
         ]
     };
-    table("zones", snapshot.zones.iter().map(|(_, one)| zone(one)).collect());
-    let sources = snapshot.provenance.networks.sources.iter();
+    table("zones", snapshot.zones().iter().map(|(_, one)| zone(one)).collect());
+    let sources = snapshot.provenance().networks.sources.iter();
     let network = |source: &std::sync::Arc<crate::networks::Source>| {
         vec![
             source.name.to_string(),
@@ -108,13 +108,13 @@ fn summary(snapshot: &Snapshot, layout: Layout) -> String {
             counted(horizon.v6().len(), "IPv6 range"),
         ]
     };
-    table("horizons", snapshot.horizons.iter().map(horizon).collect());
+    table("horizons", snapshot.horizons().iter().map(horizon).collect());
     let mirror = |mirror: &crate::mirror::Mirror| {
         let addresses: Vec<String> =
             mirror.v4.iter().map(ToString::to_string).chain(mirror.v6.iter().map(ToString::to_string)).collect();
         vec![mirror.name.to_string(), addresses.join(" ")]
     };
-    table("mirrors", snapshot.mirrors.iter().map(mirror).collect());
+    table("mirrors", snapshot.mirrors().iter().map(mirror).collect());
     text
 }
 
@@ -141,7 +141,7 @@ fn summary_json(snapshot: &Snapshot) -> Value {
             "steered": steered_count(zone),
         })
     };
-    let sources = snapshot.provenance.networks.sources.iter();
+    let sources = snapshot.provenance().networks.sources.iter();
     let network = |source: &std::sync::Arc<crate::networks::Source>| {
         json!({
             "source": &*source.name,
@@ -164,10 +164,10 @@ fn summary_json(snapshot: &Snapshot) -> Value {
         })
     };
     json!({
-        "zones": snapshot.zones.iter().map(|(_, one)| zone(one)).collect::<Vec<_>>(),
+        "zones": snapshot.zones().iter().map(|(_, one)| zone(one)).collect::<Vec<_>>(),
         "networks": sources.map(network).collect::<Vec<_>>(),
-        "horizons": snapshot.horizons.iter().map(horizon).collect::<Vec<_>>(),
-        "mirrors": snapshot.mirrors.iter().map(mirror).collect::<Vec<_>>(),
+        "horizons": snapshot.horizons().iter().map(horizon).collect::<Vec<_>>(),
+        "mirrors": snapshot.mirrors().iter().map(mirror).collect::<Vec<_>>(),
     })
 }
 

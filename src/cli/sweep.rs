@@ -92,7 +92,7 @@ impl Meter {
 fn text(snapshot: &Snapshot, found: &Report, layout: Layout) -> String {
     let mut text = String::new();
     for horizon in &found.horizons {
-        let name = &snapshot.horizons[horizon.horizon.index()].name;
+        let name = &snapshot.horizons()[horizon.horizon.index()].name;
         for (family, ranges) in [(Family::V4, horizon.ranges[0]), (Family::V6, horizon.ranges[1])] {
             let _ = writeln!(text, "horizon {name}: {} of {family} clients", counted(ranges as u64, "range"));
             // A share of the IPv6 space says nothing of clients: nearly all of it is not in use.
@@ -115,7 +115,7 @@ fn text(snapshot: &Snapshot, found: &Report, layout: Layout) -> String {
         }
     }
     for owner in &found.owners {
-        let name = &snapshot.horizons[owner.horizon.index()].name;
+        let name = &snapshot.horizons()[owner.horizon.index()].name;
         let verdict = match owner.violation_count {
             0 => "all true".into(),
             count => counted(count, "violation"),
@@ -152,7 +152,7 @@ fn row(snapshot: &Snapshot, total: &MirrorTotal) -> Vec<String> {
         providers.push("…".into());
     }
     vec![
-        snapshot.mirrors[total.mirror.index()].name.to_string(),
+        snapshot.mirrors()[total.mirror.index()].name.to_string(),
         records(total.records).into(),
         total.ranges.to_string(),
         percent(part(total.addresses, total.clients)),
@@ -199,10 +199,10 @@ fn sentence(snapshot: &Snapshot, violation: &Violation) -> String {
 }
 
 fn wrong(snapshot: &Snapshot, violation: &Violation) -> String {
-    let horizon = &snapshot.horizons[violation.horizon.index()];
+    let horizon = &snapshot.horizons()[violation.horizon.index()];
     let mirrors = |plan| {
         let names: Vec<&str> =
-            horizon.plan(plan).preferred.iter().map(|id| &*snapshot.mirrors[id.index()].name).collect();
+            horizon.plan(plan).preferred.iter().map(|id| &*snapshot.mirrors()[id.index()].name).collect();
         names.join(", ")
     };
     match &violation.wrong {
@@ -255,7 +255,7 @@ fn to_json(snapshot: &Snapshot, found: &Report) -> Value {
     let owner = |owner: &inspect::OwnerReport| {
         json!({
             "owner": owner.owner.to_string(),
-            "horizon": &*snapshot.horizons[owner.horizon.index()].name,
+            "horizon": &*snapshot.horizons()[owner.horizon.index()].name,
             "replies": owner.replies,
             "violations": owner.violation_count,
         })
@@ -263,7 +263,7 @@ fn to_json(snapshot: &Snapshot, found: &Report) -> Value {
     let violation = |violation: &Violation| {
         json!({
             "owner": violation.owner.as_ref().map(ToString::to_string),
-            "horizon": &*snapshot.horizons[violation.horizon.index()].name,
+            "horizon": &*snapshot.horizons()[violation.horizon.index()].name,
             "first": violation.range.0.to_string(),
             "last": violation.range.1.to_string(),
             "type": violation.asked.map(|asked| asked.rtype.to_string()),
@@ -286,7 +286,7 @@ fn horizon_json(snapshot: &Snapshot, horizon: &HorizonReport) -> Value {
         let provider = |of: &inspect::ProviderTotal| json!({ "provider": of.provider.as_deref(), "share": part(of.addresses, total.clients) });
         json!({
             "clients": total.clients.to_string(),
-            "mirror": &*snapshot.mirrors[total.mirror.index()].name,
+            "mirror": &*snapshot.mirrors()[total.mirror.index()].name,
             "answers": records(total.records),
             "ranges": total.ranges,
             "share": part(total.addresses, total.clients),
@@ -302,7 +302,7 @@ fn horizon_json(snapshot: &Snapshot, horizon: &HorizonReport) -> Value {
     };
     json!({
         "rules": horizon.rules.iter().map(rule).collect::<Vec<_>>(),
-        "horizon": &*snapshot.horizons[horizon.horizon.index()].name,
+        "horizon": &*snapshot.horizons()[horizon.horizon.index()].name,
         "ranges": { "IPv4": horizon.ranges[0], "IPv6": horizon.ranges[1] },
         "totals": horizon.totals.iter().map(total).collect::<Vec<_>>(),
     })

@@ -24,10 +24,11 @@ use crate::config::{self, Config, InputFile, Placed};
 use crate::files::Intake;
 use crate::load::hosts::Purpose;
 use crate::load::{self, Inputs};
-use crate::mirror::{Health, Mirror};
+use crate::mirror::Health;
 use crate::networks::Networks;
 use crate::snapshot::{
-    ChaosText, CookieSecrets, Identity, Origin, Party, Policy, Provenance, RateLimit, Settings, Snapshot, Transfers,
+    ChaosText, Compiled, CookieSecrets, Identity, Origin, Party, Policy, Provenance, RateLimit, Settings, Snapshot,
+    Transfers,
 };
 use crate::steer::{Condition, Draft, Horizon, Laid, Rule, Won};
 use crate::zone::ZoneSet;
@@ -106,14 +107,19 @@ pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snap
         problems.extend(check::mirrors_near_nobody(config, meant, &horizon, &winners, &networks));
         horizons.push(horizon);
     }
-    let mirrors: Arc<[Mirror]> = config.mirrors.iter().map(|entry| entry.mirror.clone()).collect();
-    let settings = settings(&config.dns, cookies);
-    let provenance = provenance(config, networks);
-    let zones = Arc::new(ZoneSet::new(zones));
-    let snapshot = Snapshot::new(generation, zones, horizons.into(), mirrors, Arc::new(settings), Arc::new(provenance))
-        .with_fresh(if config.probe.is_some() { Health::Untried } else { Health::Up })
-        .with_services(config.services.as_slice().into())
-        .with_transfers(Arc::new(transfers(config, keys)));
+    let compiled = Compiled {
+        horizons: horizons.into(),
+        mirrors: config.mirrors.iter().map(|entry| entry.mirror.clone()).collect(),
+        services: config.services.as_slice().into(),
+        settings: Arc::new(settings(&config.dns, cookies)),
+        transfers: Arc::new(transfers(config, keys)),
+        provenance: Arc::new(provenance(config, networks)),
+    };
+    let snapshot = Snapshot::new(generation, ZoneSet::new(zones), compiled).with_fresh(if config.probe.is_some() {
+        Health::Untried
+    } else {
+        Health::Up
+    });
     (snapshot, problems)
 }
 

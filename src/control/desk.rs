@@ -263,8 +263,8 @@ async fn explain(
     let described = work::submit(Lane::Compute, move || {
         let mut view = describe(&snapshot, name.as_name(), client, resolver, known);
         for mirror in view.steered.iter_mut().flat_map(|steered| &mut steered.mirrors) {
-            let at = snapshot.mirrors.iter().position(|known| *known.name == *mirror.mirror);
-            mirror.addresses = at.map(|at| view::addresses(&snapshot, MirrorId::from_index(at), probes.as_deref()));
+            let id = snapshot.mirror(&mirror.mirror);
+            mirror.addresses = id.map(|id| view::addresses(&snapshot, id, probes.as_deref()));
         }
         view
     });
@@ -276,9 +276,8 @@ async fn explain(
 }
 
 fn find(snapshot: &Snapshot, name: &str) -> Result<MirrorId, Refusal> {
-    let at = snapshot.mirrors.iter().position(|mirror| *mirror.name == *name);
-    at.map(MirrorId::from_index).ok_or_else(|| {
-        let help = did_you_mean(name, "mirrors", snapshot.mirrors.iter().map(|mirror| &*mirror.name));
+    snapshot.mirror(name).ok_or_else(|| {
+        let help = did_you_mean(name, "mirrors", snapshot.mirrors().iter().map(|mirror| &*mirror.name));
         Refusal::new(StatusCode::NOT_FOUND, format!("mirror `{name}` is not defined")).help(help)
     })
 }
@@ -286,11 +285,11 @@ fn find(snapshot: &Snapshot, name: &str) -> Result<MirrorId, Refusal> {
 /// Checks that a zone is served here.
 fn find_zone(snapshot: &Snapshot, name: &NameBuf) -> Result<(), Refusal> {
     let name = name.as_name();
-    let found = snapshot.zones.find(name, &name.suffixes());
+    let found = snapshot.zones().find(name, &name.suffixes());
     if found.is_some_and(|(_, zone)| zone.apex() == name) {
         return Ok(());
     }
-    let zones: Vec<String> = snapshot.zones.iter().map(|(_, zone)| zone.apex().to_string()).collect();
+    let zones: Vec<String> = snapshot.zones().iter().map(|(_, zone)| zone.apex().to_string()).collect();
     let help = did_you_mean(&name.to_string(), "zones", zones.iter().map(String::as_str));
     Err(Refusal::new(StatusCode::NOT_FOUND, format!("zone `{name}` is not served here")).help(help))
 }

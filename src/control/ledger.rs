@@ -207,7 +207,7 @@ mod tests {
     use crate::live::{self, Published};
     use crate::mirror::Mirror;
     use crate::process::state::StateFiles;
-    use crate::snapshot::{Orders, Settings, Snapshot};
+    use crate::snapshot::{Compiled, Orders, Snapshot};
     use crate::zone::ZoneSet;
 
     /// A ledger at work over mirrors `a` and `b`, with a civil clock that stands at 1000 when it begins.
@@ -223,11 +223,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let snapshot = Snapshot::new(
                 Generation(1),
-                Arc::new(ZoneSet::new(Vec::new())),
-                Arc::new([]),
-                Arc::new([Mirror::named("a"), Mirror::named("b")]),
-                Arc::new(Settings::default()),
-                Arc::default(),
+                ZoneSet::new(Vec::new()),
+                Compiled { mirrors: Arc::new([Mirror::named("a"), Mirror::named("b")]), ..Compiled::default() },
             );
             let (published, updates, publisher) = live::publish(snapshot.with_orders(orders.clone()), || Moment(0));
             tokio::spawn(publisher.run());

@@ -216,8 +216,8 @@ pub(crate) struct RefusalView {
 /// All mirrors.
 pub(super) fn mirrors(snapshot: &Snapshot, probes: Option<&Probes>) -> MirrorsView {
     // Once for all of them: mirrors and horizons may both be many.
-    let mut horizons = vec![Vec::new(); snapshot.mirrors.len()];
-    for horizon in snapshot.horizons.iter() {
+    let mut horizons = vec![Vec::new(); snapshot.mirrors().len()];
+    for horizon in snapshot.horizons().iter() {
         horizon.mirrors().for_each(|id| horizons[id.index()].push(horizon.name.to_string()));
     }
     let one = |(at, horizons)| one(snapshot, MirrorId::from_index(at), horizons, probes);
@@ -231,7 +231,7 @@ pub(super) fn mirrors(snapshot: &Snapshot, probes: Option<&Probes>) -> MirrorsVi
 
 /// One mirror.
 pub(super) fn mirror(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>) -> MirrorView {
-    let using = snapshot.horizons.iter().filter(|horizon| horizon.mirrors().any(|used| used == id));
+    let using = snapshot.horizons().iter().filter(|horizon| horizon.mirrors().any(|used| used == id));
     one(snapshot, id, using.map(|horizon| horizon.name.to_string()).collect(), probes)
 }
 
@@ -250,7 +250,7 @@ pub(super) fn warning(snapshot: &Snapshot, id: MirrorId) -> Option<String> {
                 .any(|family| !horizon.mirrors().any(|other| other != id && is_usable(other, *family)))
     };
     let names: Vec<String> =
-        snapshot.horizons.iter().filter(is_last).map(|horizon| format!("`{}`", horizon.name)).collect();
+        snapshot.horizons().iter().filter(is_last).map(|horizon| format!("`{}`", horizon.name)).collect();
     let (word, list) = match names.len() {
         0 => return None,
         1 => ("horizon", names.join(", ")),
@@ -263,15 +263,15 @@ pub(super) fn warning(snapshot: &Snapshot, id: MirrorId) -> Option<String> {
 
 /// The orders about mirrors that the configuration does not have.
 pub(super) fn gone(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Order)> {
-    let known: HashSet<&str> = snapshot.mirrors.iter().map(|mirror| &*mirror.name).collect();
+    let known: HashSet<&str> = snapshot.mirrors().iter().map(|mirror| &*mirror.name).collect();
     let orders = snapshot.orders().iter().map(|(name, order)| (&**name, order));
     orders.filter(move |(name, _)| !known.contains(name))
 }
 
 fn one(snapshot: &Snapshot, id: MirrorId, horizons: Vec<String>, probes: Option<&Probes>) -> MirrorView {
     MirrorView {
-        mirror: snapshot.mirrors[id.index()].name.to_string(),
-        contact: snapshot.mirrors[id.index()].contact.as_deref().map(Into::into),
+        mirror: snapshot.mirrors()[id.index()].name.to_string(),
+        contact: snapshot.mirrors()[id.index()].contact.as_deref().map(Into::into),
         order: snapshot.order(id).map(OrderView::of),
         horizons,
         addresses: addresses(snapshot, id, probes),
@@ -280,7 +280,7 @@ fn one(snapshot: &Snapshot, id: MirrorId, horizons: Vec<String>, probes: Option<
 
 /// The addresses of one mirror.
 pub(super) fn addresses(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>) -> Vec<AddressView> {
-    let (mirror, standing) = (&snapshot.mirrors[id.index()], snapshot.standing(id));
+    let (mirror, standing) = (&snapshot.mirrors()[id.index()], snapshot.standing(id));
     let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address)).zip(&standing.v4);
     let v6 = mirror.v6.iter().map(|address| IpAddr::from(*address)).zip(&standing.v6);
     let address = |(address, standing): (IpAddr, &AddressStanding)| {
@@ -334,10 +334,10 @@ pub(super) fn status(
     uptime_ms: u64,
 ) -> StatusView {
     let (now, probes) = (Clock::civil(), about.probes.as_deref());
-    let ids = || (0..snapshot.mirrors.len()).map(MirrorId::from_index);
+    let ids = || (0..snapshot.mirrors().len()).map(MirrorId::from_index);
     let troubles = ids().flat_map(|id| {
         let troubled = addresses(snapshot, id, probes).into_iter().filter(AddressView::is_troubled);
-        let mirror = &snapshot.mirrors[id.index()];
+        let mirror = &snapshot.mirrors()[id.index()];
         troubled.map(|address| TroubleView {
             mirror: mirror.name.to_string(),
             contact: mirror.contact.as_deref().map(Into::into),
@@ -355,7 +355,7 @@ pub(super) fn status(
         generation: snapshot.generation.0,
         generation_age_seconds: age_ms / 1000,
         uptime_seconds: uptime_ms / 1000,
-        mirrors: snapshot.mirrors.len(),
+        mirrors: snapshot.mirrors().len(),
         mirrors_up: ids().filter(is_up).count(),
         probed: probes.is_some(),
         orders: snapshot.orders().iter().map(|(name, order)| OrderedView::of(name, order)).collect(),
@@ -365,7 +365,7 @@ pub(super) fn status(
             .collect(),
         troubles: troubles.collect(),
         zones: snapshot
-            .zones
+            .zones()
             .iter()
             .map(|(_, zone)| ZoneView {
                 name: zone.apex().to_string(),
@@ -383,7 +383,7 @@ pub(super) fn status(
             .collect(),
         config: about.history.config.clone(),
         reload: about.history.last().map(|last| ReloadView { at: rfc3339(last.at), refused: last.refused }),
-        networks: snapshot.provenance.networks.sources.iter().map(|source| source_view(source, now)).collect(),
+        networks: snapshot.provenance().networks.sources.iter().map(|source| source_view(source, now)).collect(),
         certificates: (about.certificates)()
             .into_iter()
             .map(|certificate| certificate_view(certificate, now))

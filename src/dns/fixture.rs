@@ -10,7 +10,7 @@ use crate::base::time::{Generation, Ttl};
 use crate::config;
 use crate::live;
 use crate::process::Clock;
-use crate::snapshot::{Settings, Snapshot};
+use crate::snapshot::{Compiled, Settings, Snapshot};
 use crate::wire::{self, MAX_STREAM, Peer, Transport};
 use crate::zone::{ZoneBuilder, ZoneSet};
 
@@ -52,11 +52,8 @@ fn snapshot() -> Snapshot {
     let settings = Settings::default();
     Snapshot::new(
         Generation(1),
-        Arc::new(ZoneSet::new(vec![zone])),
-        Arc::new([]),
-        Arc::new([]),
-        Arc::new(settings),
-        Arc::default(),
+        ZoneSet::new(vec![zone]),
+        Compiled { settings: Arc::new(settings), ..Compiled::default() },
     )
 }
 

@@ -104,7 +104,7 @@ impl Session<'_> {
     #[inline]
     fn pass_on(&self, reply: &Reply) {
         if let Some(zone) = reply.summary.notified {
-            self.notices.tell(self.snapshot.zones.zone(zone).apex());
+            self.notices.tell(self.snapshot.zones().zone(zone).apex());
         }
     }
 
@@ -164,7 +164,7 @@ impl Service {
                 Some(Endpoints::start(quic, quic::terms(certificates.quic, clients.clone(), common.clone()), service)?);
         }
         let rates = Arc::new(Rates::new([process::seed(), process::seed()]));
-        if engine.published.load().settings.rate_limit.is_some() {
+        if engine.published.load().settings().rate_limit.is_some() {
             rates.prepare();
         }
         let udp = udp::Threads::start(udp, batch, engine, &rates, &counters)?;

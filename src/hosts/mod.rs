@@ -179,7 +179,7 @@ impl Keeper {
     fn follow(&mut self) {
         let mut before = std::mem::take(&mut self.hosts);
         let (now, unix) = (Instant::now(), now());
-        for (host, known) in known(self.published.load().mirrors.iter()) {
+        for (host, known) in known(self.published.load().mirrors().iter()) {
             let fresh = || {
                 // What was just resolved is due when its TTL is over; what came from a file or not at all, at once.
                 let age = known.at.map_or(u64::MAX, |at| unix.0.saturating_sub(at.0));
@@ -278,7 +278,7 @@ impl Keeper {
         let unix = now();
         let age = |host: &Host| Duration::from_secs(unix.0.saturating_sub(host.known.at.map_or(unix.0, |at| at.0)));
         let published = self.published.load();
-        let following = published.mirrors.iter().filter_map(|mirror| {
+        let following = published.mirrors().iter().filter_map(|mirror| {
             let name = mirror.followed_host()?;
             let host = self.hosts.get(name)?;
             let resolved = host.known.at.and_then(|_| StdInstant::now().checked_sub(age(host)));

@@ -164,7 +164,7 @@ pub enum Verdict {
 
 /// Asks the engine for a name's addresses and tells why the replies are what they are.
 pub fn explain(snapshot: &Snapshot, name: Name<'_>, client: Client) -> Explanation {
-    let hearing = match (client.subnet, &snapshot.settings.ecs_from) {
+    let hearing = match (client.subnet, &snapshot.settings().ecs_from) {
         (None, _) => Hearing::NoSubnet,
         (Some(_), Some(from)) if !from.contains(client.resolver) => Hearing::Ignored,
         (Some(_), _) => Hearing::Heard,
@@ -172,7 +172,7 @@ pub fn explain(snapshot: &Snapshot, name: Name<'_>, client: Client) -> Explanati
     let mut asker = Asker::new(snapshot);
     let answers = FAMILIES.map(|family| answer(&mut asker, snapshot, name, &client, Rtype::of_addresses(family)));
     let service = answers[0].summary.basis.zone.zip(answers[0].summary.basis.node);
-    let service = service.and_then(|(zone, node)| snapshot.zones.zone(zone).node(node).steered()?.service);
+    let service = service.and_then(|(zone, node)| snapshot.zones().zone(zone).node(node).steered()?.service);
     let service = service.map(|_| answer(&mut asker, snapshot, name, &client, Rtype::HTTPS));
     let steering = answers.iter().find_map(|answer| answer.summary.basis.steering);
     let steered = steering.map(|steering| {
@@ -217,16 +217,17 @@ fn records(octets: &[u8]) -> (Vec<Record>, Vec<Record>) {
 }
 
 fn steered(snapshot: &Snapshot, id: HorizonId, decision: Decision, client: &Client) -> Steered {
-    let horizon = &snapshot.horizons[id.index()];
+    let horizon = &snapshot.horizons()[id.index()];
     let location: Location = decision.location;
     let ground = Ground::of(horizon);
-    let entries = snapshot.provenance.networks.entries_at(location.address);
+    let entries = snapshot.provenance().networks.entries_at(location.address);
     let shares = shares(snapshot, id, &ground, &location);
     let head = horizon.head(decision.plan);
     let share = shares.iter().find(|share| shares.len() > 1 && share.plan == head);
-    let decisive = share.map_or_else(|| entries.clone(), |share| snapshot.provenance.networks.entries_at(share.first));
+    let decisive =
+        share.map_or_else(|| entries.clone(), |share| snapshot.provenance().networks.entries_at(share.first));
     let labels: Vec<_> = decisive.iter().map(|entry| entry.map(|entry| entry.labels)).collect();
-    let facts = snapshot.provenance.networks.facts(&labels);
+    let facts = snapshot.provenance().networks.facts(&labels);
     let won = horizon.winner(&facts);
     let judged = Judged::of(client, &location);
     let stretch = ground.stretch_at(&location);
@@ -261,7 +262,7 @@ fn candidates(
     decision: &Decision,
     distances: Option<Vec<(MirrorId, Kilometres)>>,
 ) -> Vec<Candidate> {
-    let policy = &snapshot.horizons[horizon.index()];
+    let policy = &snapshot.horizons()[horizon.index()];
     let plan = policy.plan(decision.plan);
     let slots = policy.slots(policy.head(decision.plan));
     let is_first = |slot: &&PlanId, mirror: MirrorId| policy.plan(**slot).preferred.first() == Some(&mirror);

@@ -13,7 +13,7 @@ use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Ttl};
 use crate::mirror::Mirror;
 use crate::networks::{LabelKind, Labels, Networks, Source, SourceBuilder};
-use crate::snapshot::{Hints, Origin, Provenance, Service, Settings, Snapshot};
+use crate::snapshot::{Compiled, Hints, Origin, Provenance, Service, Settings, Snapshot};
 use crate::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Ranking, Rule};
 use crate::zone::{Steered, Zone, ZoneBuilder, ZoneSet};
 
@@ -78,13 +78,16 @@ impl Parts {
         let provenance = Provenance { networks: self.networks, horizons: vec![(lines, origin(36))] };
         Snapshot::new(
             Generation(1),
-            Arc::new(ZoneSet::new(vec![zone()])),
-            vec![horizon].into(),
-            self.mirrors.into(),
-            Arc::new(self.settings),
-            Arc::new(provenance),
+            ZoneSet::new(vec![zone()]),
+            Compiled {
+                horizons: vec![horizon].into(),
+                mirrors: self.mirrors.into(),
+                settings: Arc::new(self.settings),
+                provenance: Arc::new(provenance),
+                services: [Service::new(HorizonId(0), &["h2"], 443, Hints::Tailored)].into(),
+                ..Compiled::default()
+            },
         )
-        .with_services([Service::new(HorizonId(0), &["h2"], 443, Hints::Tailored)].into())
     }
 }
 

@@ -36,7 +36,7 @@ use crate::snapshot::Snapshot;
 
 /// The first steered owner: what is meant where nobody says which name.
 pub fn first_steered(snapshot: &Snapshot) -> Option<(NameBuf, HorizonId)> {
-    let nodes = snapshot.zones.iter().flat_map(|(_, zone)| zone.nodes());
+    let nodes = snapshot.zones().iter().flat_map(|(_, zone)| zone.nodes());
     let (owner, steered) = nodes.filter_map(|node| node.steered().map(|steered| (node.owner(), steered))).next()?;
     Some((owner.to_owned(), steered.horizon))
 }

@@ -108,7 +108,7 @@ pub(super) fn scope_reason(
         return ScopeReason::Unanimous;
     }
     let ScopeRule::Exact { offset } = location.scope else { return ScopeReason::NotBySubnet(judged) };
-    let policy = &snapshot.horizons[horizon.index()];
+    let policy = &snapshot.horizons()[horizon.index()];
     let least = policy.least_scope(policy.head(decision.plan), Family::of(location.address));
     if decision.scope.0 == least + offset && ground.scope_block(location, 0).prefix_len() < least {
         return ScopeReason::Spread { least, offset };
@@ -118,11 +118,11 @@ pub(super) fn scope_reason(
     let above = stretch.above.map(|address| (common_bits(address, location.address), Side::Above, address));
     let nearest = below.into_iter().chain(above).max_by_key(|(common, ..)| *common);
     let Some((common, side, address)) = nearest else { return ScopeReason::WholeFamily { offset } };
-    let entries = snapshot.provenance.networks.entries_at(address);
+    let entries = snapshot.provenance().networks.entries_at(address);
     let won = winner(snapshot, horizon, &entries);
     let plan = match address {
-        IpAddr::V4(v4) => snapshot.horizons[horizon.index()].v4().plan_at(v4.to_bits()),
-        IpAddr::V6(v6) => snapshot.horizons[horizon.index()].v6().plan_at(v6.to_bits()),
+        IpAddr::V4(v4) => snapshot.horizons()[horizon.index()].v4().plan_at(v4.to_bits()),
+        IpAddr::V6(v6) => snapshot.horizons()[horizon.index()].v6().plan_at(v6.to_bits()),
     };
     let apart = block_apart(address).or_else(|| block_apart(location.address));
     ScopeReason::Neighbour { neighbour: Neighbour { side, address, common, apart, plan, won, entries }, offset }
@@ -132,7 +132,7 @@ pub(super) fn scope_reason(
 pub(super) fn shares(snapshot: &Snapshot, horizon: HorizonId, ground: &Ground, location: &Location) -> Vec<Share> {
     let parts = ground.parts_of(location);
     let whole: f64 = parts.iter().map(|part| part.addresses as f64).sum();
-    let networks = &snapshot.provenance.networks;
+    let networks = &snapshot.provenance().networks;
     let mut shares: Vec<Share> = parts
         .iter()
         .map(|part| Share {
@@ -149,7 +149,7 @@ pub(super) fn shares(snapshot: &Snapshot, horizon: HorizonId, ground: &Ground, l
 /// What wins for an address with these entries, by the rules.
 pub(super) fn winner(snapshot: &Snapshot, horizon: HorizonId, entries: &[Option<FoundEntry>]) -> Won {
     let labels: Vec<_> = entries.iter().map(|entry| entry.map(|entry| entry.labels)).collect();
-    snapshot.horizons[horizon.index()].winner(&snapshot.provenance.networks.facts(&labels))
+    snapshot.horizons()[horizon.index()].winner(&snapshot.provenance().networks.facts(&labels))
 }
 
 fn common_bits(a: IpAddr, b: IpAddr) -> u8 {

@@ -175,17 +175,17 @@ pub fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(Progress)) -> Report 
     horizons.sort_unstable();
     horizons.dedup();
     let size = |id: &HorizonId| {
-        let horizon = &snapshot.horizons[id.index()];
+        let horizon = &snapshot.horizons()[id.index()];
         (horizon.v4().len() + horizon.v6().len()) as u64
     };
     let mut findings = Findings::default();
     let total = owners.iter().map(|(_, steered)| size(&steered.horizon)).sum();
     let mut pace = Pace { done: 0, total, report: progress };
-    let rules = Rules::of(&snapshot.provenance.networks);
+    let rules = Rules::of(&snapshot.provenance().networks);
     let mut report =
         Report { owners: Vec::new(), horizons: Vec::new(), replies: 0, violations: Vec::new(), violation_count: 0 };
     for id in horizons {
-        let horizon = &snapshot.horizons[id.index()];
+        let horizon = &snapshot.horizons()[id.index()];
         let ground = Ground::of(horizon);
         let tally = Tally::of(snapshot, id, &ground, &rules, &mut findings);
         report.horizons.push(HorizonReport {
@@ -217,13 +217,11 @@ pub fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(Progress)) -> Report 
 
 /// The same snapshot, listening to the subnets of every resolver: the tables are asked, not the access list.
 fn heard_by_all(snapshot: &Snapshot) -> Snapshot {
-    let mut heard = snapshot.clone();
-    heard.settings = Settings { ecs_from: None, ..Settings::clone(&snapshot.settings) }.into();
-    heard
+    snapshot.clone().with_settings(Settings { ecs_from: None, ..snapshot.settings().clone() })
 }
 
 fn steered_owners(snapshot: &Snapshot) -> Vec<(NameBuf, Steered)> {
-    let nodes = snapshot.zones.iter().flat_map(|(_, zone)| zone.nodes());
+    let nodes = snapshot.zones().iter().flat_map(|(_, zone)| zone.nodes());
     nodes.filter_map(|node| Some((node.owner().to_owned(), node.steered()?))).collect()
 }
 
@@ -457,7 +455,7 @@ fn hint(rdata: &[u8], wanted: u16) -> Option<&[u8]> {
 /// How long the answer for a plan may be kept, with every mirror up: as the owner says, but no longer than any mirror's host.
 fn ttl(snapshot: &Snapshot, steered: Steered, plan: PlanId, family: Family) -> Ttl {
     let mirrors = &snapshot.addresses(steered.horizon, plan, family).choice.mirrors;
-    let of_hosts = mirrors.iter().filter_map(|id| snapshot.mirrors[id.index()].max_ttl());
+    let of_hosts = mirrors.iter().filter_map(|id| snapshot.mirrors()[id.index()].max_ttl());
     of_hosts.min().map_or(steered.ttl, |ttl| ttl.min(steered.ttl))
 }
 
@@ -465,7 +463,7 @@ fn ttl(snapshot: &Snapshot, steered: Steered, plan: PlanId, family: Family) -> T
 fn mirror_addresses(snapshot: &Snapshot, steered: Steered, plan: PlanId, family: Family) -> Vec<u8> {
     let mut all: Vec<Vec<u8>> = Vec::new();
     let choice = &snapshot.addresses(steered.horizon, plan, family).choice;
-    for mirror in choice.mirrors.iter().map(|id| &snapshot.mirrors[id.index()]) {
+    for mirror in choice.mirrors.iter().map(|id| &snapshot.mirrors()[id.index()]) {
         let addresses: Vec<Vec<u8>> = match family {
             Family::V4 => mirror.v4.iter().map(|address| address.octets().to_vec()).collect(),
             Family::V6 => mirror.v6.iter().map(|address| address.octets().to_vec()).collect(),

@@ -119,7 +119,7 @@ impl Tally {
         rules: &Rules<'_>,
         findings: &mut Findings,
     ) -> Self {
-        let horizon = &snapshot.horizons[id.index()];
+        let horizon = &snapshot.horizons()[id.index()];
         let mut providers: Vec<Option<Arc<str>>> = vec![None];
         let rulings: Vec<Ruling> = rules
             .combinations
@@ -188,7 +188,7 @@ impl Tally {
 /// The mirrors that a plan answers with, for which types, and in how many of its slots.
 fn served_by(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTreeMap<(MirrorId, Records), usize> {
     let slots =
-        snapshot.horizons[horizon.index()].slots(plan).map_or_else(|| vec![plan; SLOTS], |slots| slots.to_vec());
+        snapshot.horizons()[horizon.index()].slots(plan).map_or_else(|| vec![plan; SLOTS], |slots| slots.to_vec());
     let mut served = BTreeMap::new();
     for same in slots.chunk_by(|a, b| a == b) {
         for mirror in served_in_slot(snapshot, horizon, same[0]) {

@@ -8,10 +8,10 @@ use crate::base::geo::Coordinates;
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::prefix::{Family, Prefix, PrefixSet};
 use crate::base::rr::{Rcode, Rtype};
-use crate::base::time::{Moment, Ttl, UnixTime};
+use crate::base::time::{Ttl, UnixTime};
 use crate::mirror::{Addressing, Health, Mirror, Standing};
 use crate::networks::{LabelKind, Labels, Networks, SourceBuilder};
-use crate::snapshot::{Change, Snapshot, apply};
+use crate::snapshot::{Change, Snapshot};
 use crate::steer::{AnswerMirrors, Ranking, Tier, Weights, Won};
 
 fn explained(snapshot: &Snapshot, owner: &str, resolver: &str, subnet: Option<&str>) -> Explanation {
@@ -74,8 +74,8 @@ fn mirrors_are_tried_in_order_and_health_says_why_not() {
         ]
     );
     let with = |snapshot: &Snapshot, id: MirrorId, health| {
-        let mirror = &snapshot.mirrors[id.index()];
-        apply(snapshot, &Change::Standing(mirror.clone(), Standing::all(mirror, health)), Moment(0))
+        let mirror = &snapshot.mirrors()[id.index()];
+        snapshot.after(&Change::standing(mirror, &Standing::all(mirror, health)))
     };
     let bad = with(&with(&up, AWS_APNE1, Health::Down), AWS_USE1, Health::Bad);
     assert_eq!(
@@ -132,7 +132,7 @@ fn a_share_by_weight_is_told_by_its_slot() {
         let explanation = explained(&snapshot, "blob.example", "192.0.2.53", Some(subnet));
         let steered = explanation.steered.unwrap();
         let candidates: Vec<_> = steered.candidates.iter().map(|one| (one.mirror, one.slots)).collect();
-        assert_eq!(steered.by_the_rules, snapshot.horizons[0].head(steered.decision.plan));
+        assert_eq!(steered.by_the_rules, snapshot.horizons()[0].head(steered.decision.plan));
         (steered.won, steered.slot.unwrap(), candidates, steered.reason, steered.decision.scope.0)
     };
     let (won, slot, candidates, reason, scope) = told("133.5.1.0/24");
@@ -271,9 +271,9 @@ fn what_is_said_of_a_last_resort_is_true_of_what_is_given() {
     let why = |healths: [Health; 3]| {
         let snapshot = snapshot();
         let stand = |snapshot: Snapshot, (mirror, health): (Mirror, Health)| {
-            apply(&snapshot, &Change::Standing(mirror.clone(), Standing::all(&mirror, health)), Moment(0))
+            snapshot.after(&Change::standing(&mirror, &Standing::all(&mirror, health)))
         };
-        let mirrors = snapshot.mirrors.to_vec();
+        let mirrors = snapshot.mirrors().to_vec();
         let snapshot = mirrors.into_iter().zip(healths).fold(snapshot, stand);
         let explanation = explained(&snapshot, "blob.example", "192.0.2.53", Some("52.94.7.0/24"));
         words::why_answer(&snapshot, &explanation, &explanation.answers[0])
@@ -329,7 +329,7 @@ fn a_right_table_has_no_violation_and_all_addresses_are_counted_once() {
     let last = *calls.last().unwrap();
     assert_eq!(last.done, last.total);
     let [horizon] = &report.horizons[..] else { panic!("one horizon") };
-    assert_eq!(horizon.ranges, [snapshot.horizons[0].v4().len(), snapshot.horizons[0].v6().len()]);
+    assert_eq!(horizon.ranges, [snapshot.horizons()[0].v4().len(), snapshot.horizons()[0].v6().len()]);
     let v4: Vec<_> = horizon.totals.iter().filter(|total| total.clients == Family::V4).collect();
     assert_eq!(v4.iter().map(|total| total.addresses).sum::<u128>(), 1 << 32);
     let shares: Vec<_> = v4.iter().map(|total| (total.mirror, total.records, total.addresses)).collect();
@@ -374,7 +374,7 @@ fn a_table_made_of_other_networks_is_caught() {
     let sources = &parts.networks.sources;
     parts.laid = Networks { sources: vec![sources[0].clone(), stale.into(), sources[2].clone()] };
     let snapshot = parts.snapshot();
-    let horizon = &snapshot.horizons[0];
+    let horizon = &snapshot.horizons()[0];
     let report = swept(&snapshot);
     assert_eq!(
         wrongs(&report),
@@ -431,7 +431,7 @@ fn a_family_that_no_client_gets_is_not_missed() {
 fn a_wrong_scope_is_judged_from_the_ranges_alone() {
     use super::ground::{Ground, ScopeVerdict};
     let snapshot = snapshot();
-    let ground = Ground::of(&snapshot.horizons[HorizonId(0).index()]);
+    let ground = Ground::of(&snapshot.horizons()[HorizonId(0).index()]);
     let verdict = |subnet: &str, scope: u8| {
         ground.judge_scope(&client("192.0.2.53", Some(subnet)).locate(), ScopePrefixLen(scope), 0)
     };

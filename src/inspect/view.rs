@@ -361,9 +361,9 @@ impl Names<'_> {
 
     fn steered(&self, explanation: &Explanation, steered: &Steered) -> SteeredView {
         let decision = &steered.decision;
-        let horizon = &self.snapshot.horizons[steered.horizon.index()];
+        let horizon = &self.snapshot.horizons()[steered.horizon.index()];
         let labels: Vec<_> = steered.entries.iter().map(|entry| entry.map(|entry| entry.labels)).collect();
-        let facts = self.snapshot.provenance.networks.facts(&labels);
+        let facts = self.snapshot.provenance().networks.facts(&labels);
         let fault = horizon.head(decision.plan) != steered.by_the_rules;
         let shares = if steered.shares.len() > 1 { &steered.shares[..] } else { &[] };
         SteeredView {
@@ -396,7 +396,7 @@ impl Names<'_> {
     }
 
     fn networks(&self, entries: &[Option<FoundEntry>]) -> Vec<NetworkView> {
-        let sources = &self.snapshot.provenance.networks.sources;
+        let sources = &self.snapshot.provenance().networks.sources;
         sources
             .iter()
             .zip(entries)
@@ -411,7 +411,7 @@ impl Names<'_> {
     }
 
     fn rule(&self, horizon: HorizonId, won: Won) -> RuleView {
-        let origin = self.snapshot.provenance.origin(horizon, won);
+        let origin = self.snapshot.provenance().origin(horizon, won);
         RuleView {
             rule: match won {
                 Won::Rule(index) => Some(index + 1),
@@ -423,7 +423,7 @@ impl Names<'_> {
     }
 
     fn share(&self, horizon: HorizonId, share: &Share) -> ShareView {
-        let plan = self.snapshot.horizons[horizon.index()].plan(share.plan);
+        let plan = self.snapshot.horizons()[horizon.index()].plan(share.plan);
         ShareView {
             part: share.part,
             mirrors: plan.preferred.iter().map(|id| self.mirror(*id)).collect(),
@@ -433,7 +433,7 @@ impl Names<'_> {
     }
 
     fn candidate(&self, candidate: &Candidate) -> MirrorView {
-        let mirror = &self.snapshot.mirrors[candidate.mirror.index()];
+        let mirror = &self.snapshot.mirrors()[candidate.mirror.index()];
         let [a, aaaa] = candidate.tried.map(|tried| words::verdict(tried.verdict).into());
         MirrorView {
             mirror: self.mirror(candidate.mirror),
@@ -452,7 +452,7 @@ impl Names<'_> {
     }
 
     fn neighbour(&self, horizon: HorizonId, neighbour: &Neighbour) -> NeighbourView {
-        let plan = self.snapshot.horizons[horizon.index()].plan(neighbour.plan);
+        let plan = self.snapshot.horizons()[horizon.index()].plan(neighbour.plan);
         NeighbourView {
             address: neighbour.address.to_string(),
             side: match neighbour.side {
@@ -469,7 +469,7 @@ impl Names<'_> {
     }
 
     fn mirror(&self, id: MirrorId) -> String {
-        self.snapshot.mirrors[id.index()].name.to_string()
+        self.snapshot.mirrors()[id.index()].name.to_string()
     }
 }
 

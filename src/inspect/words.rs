@@ -97,7 +97,7 @@ pub(crate) fn rule(snapshot: &Snapshot, horizon: HorizonId, won: Won) -> String 
         Won::Rule(index) => format!("rule {}", index + 1),
         Won::Default => "the default".into(),
     };
-    match snapshot.provenance.origin(horizon, won) {
+    match snapshot.provenance().origin(horizon, won) {
         Some(origin) if origin.line > 0 => format!("{what} ({}:{})", origin.file, origin.line),
         _ => what,
     }
@@ -128,7 +128,7 @@ pub(crate) fn why_there(explanation: &Explanation, steered: &Steered) -> String 
 /// Why a reply is what it is.
 pub(crate) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer: &Answer) -> String {
     let basis = &answer.summary.basis;
-    let zone = basis.zone.map(|id| snapshot.zones.zone(id));
+    let zone = basis.zone.map(|id| snapshot.zones().zone(id));
     let node = zone.zip(basis.node).map(|(zone, id)| zone.node(id));
     let at = match node.map(|node| node.owner()) {
         Some(owner) if owner.is_wildcard() && owner != explanation.name.as_name() => format!(" by wildcard {owner}"),
@@ -253,7 +253,7 @@ fn why_other(snapshot: &Snapshot, steered: &Steered, neighbour: &Neighbour) -> S
         };
     }
     let rule = rule(snapshot, steered.horizon, neighbour.won);
-    let sources = &snapshot.provenance.networks.sources;
+    let sources = &snapshot.provenance().networks.sources;
     let theirs = sources.iter().zip(&neighbour.entries).zip(&steered.entries);
     let other: Vec<String> = theirs
         .filter_map(|((source, theirs), ours)| match (theirs, ours) {

@@ -27,7 +27,7 @@ pub use retransfer::{Retransfer, RetransferError, RetransferInbox, Retransferred
 use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::Family;
 use crate::base::time::{Generation, Moment};
-use crate::snapshot::{self, Change, Snapshot};
+use crate::snapshot::{Change, Next, Snapshot};
 
 /// Updates that may wait to be folded in; senders wait beyond that. A probe round of a thousand mirrors fits.
 const MAX_WAITING: usize = 1024;
@@ -194,30 +194,19 @@ impl<C: Fn() -> Moment> Publisher<C> {
 
     fn fold(&mut self, updates: impl Iterator<Item = Update>) {
         let now = (self.clock)();
-        let mut next: Option<Snapshot> = None;
+        let mut next = Next::of(&self.published.load());
         let mut waiting = Vec::new();
         for update in updates {
-            let served = self.published.load();
-            let current = next.as_ref().unwrap_or(&served);
-            next = Some(match update {
+            match update {
                 Update::Change(change, reply) => {
-                    let changed = snapshot::apply(current, &change, now);
-                    waiting.extend(reply.map(|reply| (reply, changed.generation)));
-                    changed
+                    let generation = next.apply(&change);
+                    waiting.extend(reply.map(|reply| (reply, generation)));
                 }
-                Update::Replace(replacement, reply) => {
-                    let generation = Generation(current.generation.0 + 1);
-                    waiting.push((reply, generation));
-                    let mut replacement = replacement.following(current).taking_over(current);
-                    replacement.generation = generation;
-                    replacement
-                }
-            });
+                Update::Replace(compiled, reply) => waiting.push((reply, next.replace(*compiled))),
+            }
         }
-        if let Some(next) = next {
-            self.retired.push(self.published.publish(next, now));
-            self.note_panics();
-        }
+        self.retired.push(self.published.publish(next.derive(), now));
+        self.note_panics();
         for (reply, generation) in waiting {
             // Whoever asked may have stopped waiting.
             let _ = reply.send(generation);
@@ -256,19 +245,13 @@ mod tests {
     use super::*;
     use crate::base::time::UnixTime;
     use crate::mirror::{Forced, Mirror, Order, Reason};
-    use crate::snapshot::Settings;
+    use crate::snapshot::Compiled;
     use crate::zone::ZoneSet;
 
     fn snapshot() -> Snapshot {
         let mirror = Mirror::named("one");
-        Snapshot::new(
-            Generation(1),
-            Arc::new(ZoneSet::new(Vec::new())),
-            Arc::new([]),
-            Arc::new([mirror]),
-            Arc::new(Settings::default()),
-            Arc::default(),
-        )
+        let compiled = Compiled { mirrors: Arc::new([mirror]), ..Compiled::default() };
+        Snapshot::new(Generation(1), ZoneSet::new(Vec::new()), compiled)
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ pub use host::{
 };
 pub use order::{BadReason, Forced, MAX_REASON_LEN, Operator, Order, Reason, Via};
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use crate::base::prefix::Family;
@@ -93,6 +93,19 @@ impl Mirror {
             Family::V6 => !self.v6.is_empty(),
         }
     }
+
+    /// Its addresses: those of IPv4, then those of IPv6, in their order.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.v4.iter().map(|v4| IpAddr::V4(*v4)).chain(self.v6.iter().map(|v6| IpAddr::V6(*v6)))
+    }
+
+    /// Whether it is reached at an address.
+    pub fn has(&self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => self.v4.contains(&v4),
+            IpAddr::V6(v6) => self.v6.contains(&v6),
+        }
+    }
 }
 
 /// How a mirror stands: what probes say of each address, and what an operator says of all of it.
@@ -131,23 +144,9 @@ impl Standing {
         Standing { v4: vec![each; mirror.v4.len()], v6: vec![each; mirror.v6.len()], forced: None }
     }
 
-    /// How a mirror stands that has moved from some addresses to others: what stays, stands as it did.
-    pub fn moved(&self, before: &Mirror, now: &Mirror, fresh: AddressStanding) -> Self {
-        let v4 = |address| standing_of(address, &before.v4, &self.v4).unwrap_or(fresh);
-        let v6 = |address| standing_of(address, &before.v6, &self.v6).unwrap_or(fresh);
-        Standing { v4: now.v4.iter().map(v4).collect(), v6: now.v6.iter().map(v6).collect(), forced: self.forced }
-    }
-
-    /// How a mirror stands of which something was found out when it was at other addresses, maybe; what is not about an
-    /// address that it has changes nothing.
-    pub fn updated(&self, now: &Mirror, then: &Mirror, found: &Standing) -> Self {
-        let v4 = |(address, known): (_, &AddressStanding)| standing_of(address, &then.v4, &found.v4).unwrap_or(*known);
-        let v6 = |(address, known): (_, &AddressStanding)| standing_of(address, &then.v6, &found.v6).unwrap_or(*known);
-        Standing {
-            v4: now.v4.iter().zip(&self.v4).map(v4).collect(),
-            v6: now.v6.iter().zip(&self.v6).map(v6).collect(),
-            forced: self.forced,
-        }
+    /// Each address of the mirror that this is of, with how it stands.
+    pub fn by_address<'s>(&'s self, mirror: &'s Mirror) -> impl Iterator<Item = (IpAddr, AddressStanding)> + 's {
+        mirror.addresses().zip(self.v4.iter().chain(&self.v6).copied())
     }
 
     /// The addresses of a family.
@@ -175,10 +174,4 @@ impl Standing {
         let best = all.iter().map(|address| address.health).min();
         self.forced == Some(Forced::Up) || all.get(index).map(|address| address.health) == best
     }
-}
-
-/// How one of some addresses stands.
-fn standing_of<A: PartialEq>(address: &A, addresses: &[A], standings: &[AddressStanding]) -> Option<AddressStanding> {
-    let at = addresses.iter().position(|one| one == address)?;
-    standings.get(at).copied()
 }

@@ -160,12 +160,12 @@ impl Watcher {
                         if let Some(rewatch) = rewatch {
                             self.begin_anew(rewatch);
                         }
-                        self.watch(published.load().mirrors.to_vec());
+                        self.watch(published.load().mirrors().to_vec());
                         told.clear();
                     }
                 },
                 () = moved.notified() => {
-                    self.watch(published.load().mirrors.to_vec());
+                    self.watch(published.load().mirrors().to_vec());
                     told.clear();
                 }
             }
@@ -281,7 +281,7 @@ impl Watcher {
         for mirror in &self.mirrors {
             let Some(standing) = self.standing(mirror) else { continue };
             if told.get(&mirror.name) != Some(&standing) {
-                updates.change(Change::Standing(mirror.clone(), standing.clone())).await?;
+                updates.change(Change::standing(mirror, &standing)).await?;
                 told.insert(mirror.name.clone(), standing);
             }
         }
@@ -346,7 +346,7 @@ mod tests {
     use super::*;
     use crate::base::ids::MirrorId;
     use crate::base::time::{Generation, Moment};
-    use crate::snapshot::Snapshot;
+    use crate::snapshot::{Compiled, Snapshot};
     use crate::zone::ZoneSet;
     use crate::{config, live};
 
@@ -373,10 +373,8 @@ mod tests {
     #[tokio::test]
     async fn a_mirror_that_a_reload_brings_is_probed_although_the_reload_says_nothing_of_probes() {
         let snapshot = |mirrors: Vec<Mirror>| {
-            let zones = Arc::new(ZoneSet::new(Vec::new()));
-            let (settings, provenance) = (Arc::default(), Arc::default());
-            Snapshot::new(Generation(1), zones, Arc::new([]), mirrors.into(), settings, provenance)
-                .with_fresh(Health::Untried)
+            let compiled = Compiled { mirrors: mirrors.into(), ..Compiled::default() };
+            Snapshot::new(Generation(1), ZoneSet::new(Vec::new()), compiled).with_fresh(Health::Untried)
         };
         let (published, updates, publisher) = live::publish(snapshot(Vec::new()), || Moment(0));
         tokio::spawn(publisher.run());

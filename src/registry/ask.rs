@@ -58,7 +58,7 @@ impl Ask<'_> {
         };
         for of in [family, family.other()] {
             // DNS may see a resolver in another block, whose share is another mirror's.
-            for plan in snapshot.horizons[horizon.index()].shares(decision.plan) {
+            for plan in snapshot.horizons()[horizon.index()].shares(decision.plan) {
                 for &mirror in &snapshot.addresses(horizon, plan, of).choice.mirrors {
                     let asked = Asked { mirror, family: of };
                     if !all.iter().any(|known: &Asked| known.mirror == mirror) && serves(&asked) && !all.is_full() {
@@ -119,7 +119,7 @@ impl Ask<'_> {
 impl Asked {
     /// The address to ask at: one that clients are given, `spread` saying which.
     pub fn address(&self, snapshot: &Snapshot, spread: usize) -> Option<IpAddr> {
-        let (mirror, standing) = (&snapshot.mirrors[self.mirror.index()], snapshot.standing(self.mirror));
+        let (mirror, standing) = (&snapshot.mirrors()[self.mirror.index()], snapshot.standing(self.mirror));
         let given = |count: usize| (0..count).filter(|at| standing.gives(self.family, *at));
         let nth = |count: usize| given(count).nth(spread % given(count).count().max(1));
         match self.family {

@@ -340,7 +340,7 @@ fn route_blob<'r>(
     let Ok(client) = client else {
         return Route::Reply(Reply::refuse(Status::BadRequest, ErrorCode::Unsupported, Outcome::Forwarded));
     };
-    let found = snapshot.horizons.iter().position(|horizon| horizon.name == *name).map(HorizonId::from_index);
+    let found = snapshot.horizons().iter().position(|horizon| horizon.name == *name).map(HorizonId::from_index);
     let steering = found.map(|horizon| steer(horizon, &client, snapshot));
     let canonical = || settings.canonical.url(rest, query);
     let reply =
@@ -350,7 +350,7 @@ fn route_blob<'r>(
     };
     let host = match settings.blob_target {
         BlobTarget::SteeredName => None,
-        BlobTarget::MirrorHost => match steering.mirror.and_then(|id| snapshot.mirrors[id.index()].host.clone()) {
+        BlobTarget::MirrorHost => match steering.mirror.and_then(|id| snapshot.mirrors()[id.index()].host.clone()) {
             Some(host) => Some(host),
             None => return reply(canonical(), Outcome::BlobCanonical),
         },
@@ -374,8 +374,8 @@ fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> Steering {
 /// of what the rest of an HTTP request does.
 fn is_mirror(client: &Client, snapshot: &Snapshot) -> bool {
     match client.subnet.map_or(client.resolver, |subnet| subnet.address).to_canonical() {
-        IpAddr::V4(v4) => snapshot.mirrors.iter().any(|mirror| mirror.v4.contains(&v4)),
-        IpAddr::V6(v6) => snapshot.mirrors.iter().any(|mirror| mirror.v6.contains(&v6)),
+        IpAddr::V4(v4) => snapshot.mirrors().iter().any(|mirror| mirror.v4.contains(&v4)),
+        IpAddr::V6(v6) => snapshot.mirrors().iter().any(|mirror| mirror.v6.contains(&v6)),
     }
 }
 

@@ -90,10 +90,10 @@ impl Mirrors {
         clock: Clock,
         files: StateFiles,
     ) -> (Snapshot, Waiting) {
-        info!("probing {} mirrors", snapshot.mirrors.len());
+        info!("probing {} mirrors", snapshot.mirrors().len());
         let counters = Arc::new(Probes::default());
         let Watch { probe, prober } = watch;
-        let mut watcher = Watcher::new(&snapshot.mirrors, probe, prober, clock, counters.clone(), files);
+        let mut watcher = Watcher::new(snapshot.mirrors(), probe, prober, clock, counters.clone(), files);
         watcher.first_round().await;
         let snapshot = snapshot.with_standings(|mirror: &Mirror| watcher.standing(mirror));
         (snapshot, Waiting { watcher, counters })

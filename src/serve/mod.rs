@@ -150,7 +150,7 @@ async fn serve(path: &Path, prepared: Prepared) -> Result<(), Failure> {
     let mut services = Services::start(prepared, &vital).await?;
     told(supervisor.ready());
     let published = services.published.clone();
-    let mut reloads = Reloads::new(path, move || load::hosts::known(published.load().mirrors.iter()));
+    let mut reloads = Reloads::new(path, move || load::hosts::known(published.load().mirrors().iter()));
     loop {
         tokio::select! {
             signal = signals.next() => match signal {

@@ -135,7 +135,7 @@ pub(super) fn prepare(
 /// Warns of a zone with one name server: resolvers cannot resolve it while that server is down (RFC 1034 §4.1).
 fn warn_of_single_server(zone: &Zone, snapshot: &Snapshot) -> Option<Diagnostic> {
     let name = zone.name.as_name();
-    let (_, served) = snapshot.zones.find(name, &name.suffixes()).filter(|(_, served)| served.apex() == name)?;
+    let (_, served) = snapshot.zones().find(name, &name.suffixes()).filter(|(_, served)| served.apex() == name)?;
     // No copy has come: the NS record is that of the placeholder.
     if !served.is_available() {
         return None;

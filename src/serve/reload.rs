@@ -142,7 +142,7 @@ pub(super) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
 
 /// A sentence for each network that has lost more than half of its prefixes: a feed that was cut short looks like this.
 pub(super) fn shrunk(served: &Snapshot, now: &Snapshot) -> Vec<String> {
-    let before = &served.provenance.networks.sources;
+    let before = &served.provenance().networks.sources;
     let lost = |source: &Arc<Source>| {
         let before = before.iter().find(|known| known.name == source.name)?.prefix_count();
         let count = source.prefix_count();
@@ -153,7 +153,7 @@ pub(super) fn shrunk(served: &Snapshot, now: &Snapshot) -> Vec<String> {
             )
         })
     };
-    now.provenance.networks.sources.iter().filter_map(lost).collect()
+    now.provenance().networks.sources.iter().filter_map(lost).collect()
 }
 
 #[cfg(test)]

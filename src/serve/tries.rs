@@ -15,12 +15,12 @@ const MAX_ENTRIES: usize = 10_000;
 
 /// How much is served.
 pub(super) fn amount(snapshot: &Snapshot) -> String {
-    let prefixes = snapshot.provenance.networks.sources.iter().map(|source| source.prefix_count()).sum();
+    let prefixes = snapshot.provenance().networks.sources.iter().map(|source| source.prefix_count()).sum();
     let counts = [
-        (snapshot.zones.len(), "zone"),
+        (snapshot.zones().len(), "zone"),
         (prefixes, "network prefix"),
-        (snapshot.horizons.len(), "horizon"),
-        (snapshot.mirrors.len(), "mirror"),
+        (snapshot.horizons().len(), "horizon"),
+        (snapshot.mirrors().len(), "mirror"),
     ];
     let texts: Vec<String> = counts.iter().map(|(number, noun)| count(*number, noun)).collect();
     texts.join(", ")
@@ -77,9 +77,9 @@ fn steered(snapshot: &Snapshot) -> Option<(String, HorizonId)> {
 fn subnet(snapshot: &Snapshot, id: HorizonId) -> Option<Prefix> {
     /// What resolvers disclose at most (RFC 7871 §11.1).
     const DISCLOSED: u8 = 24;
-    let horizon = &snapshot.horizons[id.index()];
+    let horizon = &snapshot.horizons()[id.index()];
     let default = horizon.plan_of(Won::Default);
-    let entries = snapshot.provenance.networks.sources.iter().flat_map(|source| source.v4());
+    let entries = snapshot.provenance().networks.sources.iter().flat_map(|source| source.v4());
     entries.filter(|entry| entry.block.prefix_len() <= DISCLOSED).take(MAX_ENTRIES).find_map(|entry| {
         let address = IpAddr::V4(Ipv4Addr::from_bits(entry.block.first()));
         let subnet = Subnet { address, source: SourcePrefixLen(DISCLOSED) };

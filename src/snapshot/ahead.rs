@@ -91,7 +91,7 @@ impl FarHorizons {
 impl Snapshot {
     /// The same, with tables counted as far that take more than so many octets.
     pub fn with_near(self, near: usize) -> Self {
-        Snapshot { far_horizons: FarHorizons::among(&self.horizons, near), near, ..self }
+        Snapshot { far_horizons: FarHorizons::among(&self.compiled.horizons, near), near, ..self }
     }
 
     /// Whether there is anything that a query would wait for.
@@ -123,7 +123,7 @@ impl Snapshot {
             FarHorizons::Several => zone.and_then(|(_, zone)| Zone::first_horizon(zone)),
         };
         let address = horizon.map(|horizon| {
-            let (descent, place) = self.horizons[horizon.index()].approach(inquiry.address);
+            let (descent, place) = self.compiled.horizons[horizon.index()].approach(inquiry.address);
             touch(place);
             (horizon, inquiry.address, descent)
         });
@@ -141,7 +141,7 @@ impl Snapshot {
         }
         if let Some((horizon, address, descent @ Descent::Node { .. })) = &mut way.address {
             let place;
-            (*descent, place) = self.horizons[horizon.index()].advance(*address, *descent);
+            (*descent, place) = self.compiled.horizons[horizon.index()].advance(*address, *descent);
             touch(place);
             if let Descent::Line(_) = descent {
                 touch(place.wrapping_add(LINE));

@@ -1,8 +1,8 @@
 //! How changes fold in: mirrors that move, what is found out about addresses, reloads meanwhile.
 
 use super::*;
-use crate::base::time::UnixTime;
-use crate::mirror::{Addressing, Forced, Reason};
+use crate::base::time::{Ttl, UnixTime};
+use crate::mirror::{AddressStanding, Addressing, Forced, HostAddresses, Reason};
 use crate::networks::Networks;
 use crate::steer::{Draft, Laid, Ranking, Rule, Weights};
 
@@ -19,17 +19,24 @@ fn mirror(name: &str, host: Option<&str>, v4: &[&str]) -> Mirror {
 
 /// A horizon with one plan: the mirrors in their order.
 fn snapshot(mirrors: Vec<Mirror>) -> Snapshot {
+    serving(mirrors, Vec::new())
+}
+
+/// The same, with HTTPS records.
+fn serving(mirrors: Vec<Mirror>, services: Vec<Service>) -> Snapshot {
     let networks = Networks::default();
     let default = (0..mirrors.len()).map(MirrorId::from_index).collect();
     let draft = Draft::new("h".into(), Vec::new(), default);
     let horizon = Horizon::build(draft, &networks, &Laid::over(&networks));
     Snapshot::new(
         Generation(1),
-        Arc::new(ZoneSet::new(Vec::new())),
-        [horizon].into(),
-        mirrors.into(),
-        Arc::new(Settings::default()),
-        Arc::default(),
+        ZoneSet::new(Vec::new()),
+        Compiled {
+            horizons: [horizon].into(),
+            mirrors: mirrors.into(),
+            services: services.into(),
+            ..Compiled::default()
+        },
     )
 }
 
@@ -43,7 +50,7 @@ fn addresses(v4: &[&str], v6: &[&str], at: u64) -> HostAddresses {
 }
 
 fn moved(snapshot: &Snapshot, v4: &[&str], v6: &[&str]) -> Snapshot {
-    apply(snapshot, &Change::Addresses(LB.into(), addresses(v4, v6, 2)), Moment(0))
+    snapshot.after(&Change::Addresses(LB.into(), addresses(v4, v6, 2)))
 }
 
 /// What is answered, with the TTL of an owner that would have a minute.
@@ -58,9 +65,16 @@ fn v4(last: u8) -> Vec<u8> {
     vec![192, 0, 2, last]
 }
 
+/// What is served after a reload.
+fn reloaded(served: &Snapshot, compiled: Snapshot) -> Snapshot {
+    let mut next = Next::of(served);
+    next.replace(compiled);
+    next.derive()
+}
+
 fn standing(mirror: &Mirror, healths: &[Health]) -> Change {
     let of = |health: &Health| AddressStanding { health: *health, stable_secs: Some(30) };
-    Change::Standing(mirror.clone(), Standing { v4: healths.iter().map(of).collect(), ..Standing::default() })
+    Change::standing(mirror, &Standing { v4: healths.iter().map(of).collect(), ..Standing::default() })
 }
 
 #[test]
@@ -69,7 +83,7 @@ fn every_mirror_that_follows_a_host_moves_with_it_and_no_other() {
     let before = snapshot(vec![mirror("a", Some(LB), &["192.0.2.1"]), mirror("b", Some(LB), &["192.0.2.1"]), written]);
     assert_eq!(answered(&before, Family::V4), (vec![v4(1)], Some(60), Tier::Preferred));
     let after = moved(&before, &["192.0.2.8", "192.0.2.9"], &["2001:db8::9"]);
-    let of = |id: usize| after.mirrors[id].v4.iter().map(|v4| v4.octets()[3]).collect::<Vec<_>>();
+    let of = |id: usize| after.mirrors()[id].v4.iter().map(|v4| v4.octets()[3]).collect::<Vec<_>>();
     assert_eq!([of(0), of(1), of(2)], [vec![8, 9], vec![8, 9], vec![3]]);
     // The host's TTL of 20 s holds for the answer too.
     assert_eq!(answered(&after, Family::V4), (vec![v4(8), v4(9)], Some(20), Tier::Preferred));
@@ -82,7 +96,7 @@ fn addresses_that_stay_keep_their_standing_and_new_ones_wait_for_their_first_pro
     let lb = mirror("lb", Some(LB), &["192.0.2.1", "192.0.2.2"]);
     let other = mirror("other", None, &["192.0.2.50"]);
     let before = snapshot(vec![lb.clone(), other]).with_fresh(Health::Untried);
-    let before = apply(&before, &standing(&lb, &[Health::Up, Health::Down]), Moment(0));
+    let before = before.after(&standing(&lb, &[Health::Up, Health::Down]));
     assert_eq!(answered(&before, Family::V4).0, [v4(1)]);
     let after = moved(&before, &["192.0.2.1", "192.0.2.2", "192.0.2.3"], &[]);
     let health: Vec<_> = after.standing(MirrorId(0)).v4.iter().map(|address| address.health).collect();
@@ -91,7 +105,7 @@ fn addresses_that_stay_keep_their_standing_and_new_ones_wait_for_their_first_pro
     // With all of it new another mirror helps out, for a second at a time.
     let gone = moved(&before, &["192.0.2.7"], &[]);
     assert_eq!(answered(&gone, Family::V4), (vec![v4(50)], Some(1), Tier::Preferred));
-    let probed = apply(&gone, &standing(&gone.mirrors[0], &[Health::Up]), Moment(0));
+    let probed = gone.after(&standing(&gone.mirrors()[0], &[Health::Up]));
     assert_eq!(answered(&probed, Family::V4).0, [v4(7)]);
     // Alone it is steered to at once: an unprobed address is better than none.
     let alone = moved(&snapshot(vec![lb]).with_fresh(Health::Untried), &["192.0.2.7"], &[]);
@@ -110,7 +124,7 @@ fn what_was_found_out_of_addresses_that_are_gone_is_said_of_no_other() {
     let lb = mirror("lb", Some(LB), &["192.0.2.1", "192.0.2.2"]);
     let after = moved(&snapshot(vec![lb.clone()]), &["192.0.2.2", "192.0.2.3"], &[]);
     // The watcher does not know yet; as many addresses, in another order.
-    let after = apply(&after, &standing(&lb, &[Health::Bad, Health::Down]), Moment(0));
+    let after = after.after(&standing(&lb, &[Health::Bad, Health::Down]));
     let health: Vec<_> = after.standing(MirrorId(0)).v4.iter().map(|address| address.health).collect();
     assert_eq!(health, [Health::Down, Health::Up]);
 }
@@ -119,31 +133,63 @@ fn what_was_found_out_of_addresses_that_are_gone_is_said_of_no_other() {
 fn a_reload_loses_neither_addresses_nor_health_nor_orders() {
     let lb = mirror("lb", Some(LB), &["192.0.2.1"]);
     let served = moved(&snapshot(vec![lb.clone()]).with_fresh(Health::Untried), &["192.0.2.7", "192.0.2.8"], &[]);
-    let served = apply(&served, &standing(&served.mirrors[0], &[Health::Down, Health::Up]), Moment(0));
+    let served = served.after(&standing(&served.mirrors()[0], &[Health::Down, Health::Up]));
     let reason = Reason::parse("maintenance").unwrap();
     let order = Order { forced: Forced::Drain, reason, who: "me".into(), since: UnixTime(1), until: None };
-    let served = apply(&served, &Change::Force("lb".into(), Some(order)), Moment(0));
+    let served = served.after(&Change::Force("lb".into(), Some(order)));
     // Compiled while the host had other addresses.
     let compiled = snapshot(vec![mirror("new", None, &["192.0.2.60"]), lb.clone()]);
-    let next = compiled.taking_over(&served);
-    assert_eq!(next.mirrors[1], served.mirrors[0]);
+    let next = reloaded(&served, compiled);
+    assert_eq!(next.mirrors()[1], served.mirrors()[0]);
     assert_eq!(next.standing(MirrorId(1)), served.standing(MirrorId(0)));
-    let later = apply(&next, &Change::Addresses(LB.into(), addresses(&["192.0.2.9"], &[], 3)), Moment(0));
+    let later = next.after(&Change::Addresses(LB.into(), addresses(&["192.0.2.9"], &[], 3)));
     assert_eq!(later.standing(MirrorId(1)).v4[0].health, Health::Untried, "somebody looks, still");
     // What the reload itself has resolved for the first time is newer than nothing.
     let unknown = Mirror { addressing: Addressing::Resolved { at: None, ttl: Ttl(0) }, v4: Vec::new(), ..lb.clone() };
-    assert_eq!(snapshot(vec![lb.clone()]).taking_over(&snapshot(vec![unknown])).mirrors[0], lb);
+    assert_eq!(reloaded(&snapshot(vec![unknown]), snapshot(vec![lb.clone()])).mirrors()[0], lb);
     // Another host, or addresses of its own: what is written counts.
     for other in [mirror("lb", Some("other.example"), &["192.0.2.3"]), mirror("lb", None, &["192.0.2.3"])] {
-        assert_eq!(snapshot(vec![other.clone()]).taking_over(&served).mirrors[0], other);
+        assert_eq!(reloaded(&served, snapshot(vec![other.clone()])).mirrors()[0], other);
     }
+}
+
+#[test]
+fn what_is_folded_in_together_is_what_is_folded_in_one_after_the_other() {
+    let mirrors = || vec![mirror("lb", Some(LB), &["192.0.2.1"]), mirror("b", None, &["192.0.2.2"])];
+    let first = snapshot(mirrors()).with_fresh(Health::Untried);
+    let reason = Reason::parse("a test").unwrap();
+    let order = Order { forced: Forced::Down, reason, who: "me".into(), since: UnixTime(1), until: None };
+    let there = mirror("lb", Some(LB), &["192.0.2.8", "192.0.2.9"]);
+    let changes = [
+        standing(&mirrors()[1], &[Health::Down]),
+        Change::Addresses(LB.into(), addresses(&["192.0.2.8", "192.0.2.9"], &[], 2)),
+        // Of an address that is gone, and of two that have come.
+        standing(&mirrors()[0], &[Health::Bad]),
+        standing(&there, &[Health::Up, Health::Down]),
+        Change::Force("b".into(), Some(order)),
+        Change::Force("lb".into(), None),
+    ];
+    let one_by_one = changes.iter().fold(first.clone(), |snapshot, change| snapshot.after(change));
+    let mut together = Next::of(&first);
+    for change in &changes {
+        together.apply(change);
+    }
+    let together = together.derive();
+    for snapshot in [&one_by_one, &together] {
+        assert_eq!(answered(snapshot, Family::V4), (vec![v4(8)], Some(20), Tier::Preferred));
+        assert_eq!(snapshot.generation, Generation(7));
+    }
+    for id in [MirrorId(0), MirrorId(1)] {
+        assert_eq!(together.standing(id), one_by_one.standing(id));
+    }
+    assert_eq!(together.mirrors(), one_by_one.mirrors());
 }
 
 #[test]
 fn an_https_record_moves_with_the_addresses() {
     let lb = mirror("lb", Some(LB), &["192.0.2.1"]);
     let service = Service::new(HorizonId(0), &["h2"], HTTPS_PORT, Hints::Tailored);
-    let after = moved(&snapshot(vec![lb]).with_services([service].into()), &["192.0.2.7"], &[]);
+    let after = moved(&serving(vec![lb], vec![service]), &["192.0.2.7"], &[]);
     let set = after.service_record(ServiceId(0), PlanId(0)).rrset(Ttl(60));
     assert_eq!(set.ttl, Ttl(20));
     assert!(set.rdatas().next().unwrap().ends_with(&v4(7)));
@@ -153,14 +199,14 @@ fn an_https_record_moves_with_the_addresses() {
 fn a_mirror_that_a_reload_brings_waits_for_its_first_probe() {
     let (old, new) = (mirror("old", None, &["192.0.2.1"]), mirror("new", None, &["192.0.2.60"]));
     let served = snapshot(vec![old.clone()]).with_fresh(Health::Untried);
-    let served = apply(&served, &standing(&old, &[Health::Up]), Moment(0));
+    let served = served.after(&standing(&old, &[Health::Up]));
     // The new one is preferred, but nobody knows yet what it serves.
-    let next = snapshot(vec![new.clone(), old.clone()]).taking_over(&served);
+    let next = reloaded(&served, snapshot(vec![new.clone(), old.clone()]));
     assert_eq!(answered(&next, Family::V4), (vec![v4(1)], Some(1), Tier::Preferred));
-    let probed = apply(&next, &standing(&new, &[Health::Up]), Moment(0));
+    let probed = next.after(&standing(&new, &[Health::Up]));
     assert_eq!(answered(&probed, Family::V4).0, [v4(60)]);
     // Without probes nobody waits.
-    let next = snapshot(vec![new, old.clone()]).taking_over(&snapshot(vec![old]));
+    let next = reloaded(&snapshot(vec![old.clone()]), snapshot(vec![new, old]));
     assert_eq!(answered(&next, Family::V4), (vec![v4(60)], Some(60), Tier::Preferred));
 }
 
@@ -173,19 +219,20 @@ fn of_two_plans(of: impl Fn(&str) -> Change) -> Snapshot {
     let horizon = Horizon::build(draft, &networks, &Laid::over(&networks));
     let first = Snapshot::new(
         Generation(1),
-        Arc::new(ZoneSet::new(Vec::new())),
-        [horizon].into(),
-        vec![mirror("a", None, &["192.0.2.1"]), mirror("b", None, &["192.0.2.2"])].into(),
-        Arc::default(),
-        Arc::default(),
+        ZoneSet::new(Vec::new()),
+        Compiled {
+            horizons: [horizon].into(),
+            mirrors: vec![mirror("a", None, &["192.0.2.1"]), mirror("b", None, &["192.0.2.2"])].into(),
+            ..Compiled::default()
+        },
     );
-    ["a", "b"].into_iter().fold(first, |snapshot, name| apply(&snapshot, &of(name), Moment(0)))
+    ["a", "b"].into_iter().fold(first, |snapshot, name| snapshot.after(&of(name)))
 }
 
 fn stable(name: &str, health: Health, secs: u32) -> Change {
     let last = if name == "a" { "192.0.2.1" } else { "192.0.2.2" };
     let v4 = vec![AddressStanding { health, stable_secs: Some(secs) }];
-    Change::Standing(mirror(name, None, &[last]), Standing { v4, ..Standing::default() })
+    Change::standing(&mirror(name, None, &[last]), &Standing { v4, ..Standing::default() })
 }
 
 #[test]
@@ -208,8 +255,7 @@ fn what_an_operator_has_forced_shortens_no_ttl_for_probes_have_no_say_in_it() {
         let order = Order { forced, reason, who: "me".into(), since: UnixTime(1), until: None };
         let changes =
             [stable("a", Health::Down, 3), stable("b", Health::Up, 40), Change::Force("a".into(), Some(order))];
-        let snapshot =
-            changes.iter().fold(snapshot(both.clone()), |snapshot, change| apply(&snapshot, change, Moment(0)));
+        let snapshot = changes.iter().fold(snapshot(both.clone()), |snapshot, change| snapshot.after(change));
         answered(&snapshot, Family::V4)
     };
     for forced in [Forced::Down, Forced::Drain] {
@@ -229,11 +275,8 @@ fn who_has_no_client_s_address_gets_the_default_s_heaviest_mirror_not_one_that_i
         let mirrors = names.iter().zip(1..).map(|(name, last)| mirror(name, None, &[&format!("192.0.2.{last}")]));
         let snapshot = Snapshot::new(
             Generation(1),
-            Arc::new(ZoneSet::new(Vec::new())),
-            [horizon].into(),
-            mirrors.collect(),
-            Arc::default(),
-            Arc::default(),
+            ZoneSet::new(Vec::new()),
+            Compiled { horizons: [horizon].into(), mirrors: mirrors.collect(), ..Compiled::default() },
         );
         let plan = snapshot.default_plan(HorizonId(0));
         let set = snapshot.addresses(HorizonId(0), plan, Family::V4).rrset(Family::V4, Ttl(60)).unwrap();

@@ -38,24 +38,57 @@ pub struct Choice {
     pub tier: Tier,
 }
 
-/// Chooses for a family the first mirrors of the plan that are up, and the least bad there are where none is.
+/// How a horizon as a whole stands over one family: made once, for the choices of all its plans.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    family: Family,
+    /// With how many mirrors the horizon answers.
+    most: usize,
+    /// Its first mirrors that are up, as many as it answers with.
+    up: Vec<MirrorId>,
+    /// The least bad of its mirrors, the first of them.
+    best: Option<(Health, MirrorId)>,
+    /// Whether so many mirrors do not answer that our own network is the likelier fault.
+    is_panic: bool,
+}
+
+impl Overview {
+    /// Looks at every mirror of a horizon; [`MirrorId`] is an index into `standings`.
+    pub fn of(horizon: &Horizon, family: Family, standings: &[Standing]) -> Self {
+        let most = usize::from(horizon.answer_mirrors.get());
+        let healths = || horizon.mirrors().filter_map(|id| Some((standings[id.index()].health(family)?, id)));
+        let silent = healths().filter(|(health, _)| *health == Health::Down).count();
+        Overview {
+            family,
+            most,
+            up: healths().filter(|(health, _)| *health == Health::Up).map(|(_, id)| id).take(most).collect(),
+            best: healths().min(),
+            is_panic: silent * 2 > healths().count(),
+        }
+    }
+}
+
+/// Chooses the first mirrors of the plan that are up, and the least bad there are where none is.
 ///
 /// All come from one tier. Where it has fewer that are up than the horizon answers with, the answer has fewer: a mirror of a
 /// later tier is worse for these clients, and they would take it as often as a good one, as resolvers and clients shuffle
 /// the records of a set.
-pub fn choose(horizon: &Horizon, plan: &Plan, family: Family, standings: &[Standing]) -> Choice {
-    let most = usize::from(horizon.answer_mirrors.get());
-    let health = |id: &MirrorId| standings[id.index()].health(family);
+pub fn choose(overview: &Overview, plan: &Plan, standings: &[Standing]) -> Choice {
+    let most = overview.most;
+    let health = |id: &MirrorId| standings[id.index()].health(overview.family);
     let with = |list: &[MirrorId], wanted: Health| -> Vec<MirrorId> {
         list.iter().copied().filter(|id| health(id) == Some(wanted)).collect()
     };
     let tiers = [(Tier::Preferred, &plan.preferred), (Tier::Fallback, &plan.fallback), (Tier::Default, &plan.default)];
-    for (tier, list) in tiers {
-        let mut mirrors = with(list, Health::Up);
-        if !mirrors.is_empty() {
+    let first_of = |wanted: Health| {
+        tiers.iter().find_map(|(tier, list)| {
+            let mut mirrors = with(list, wanted);
             mirrors.truncate(most);
-            return Choice { mirrors, tier };
-        }
+            (!mirrors.is_empty()).then_some(Choice { mirrors, tier: *tier })
+        })
+    };
+    if let Some(choice) = first_of(Health::Up) {
+        return choice;
     }
     let of_plan = |wanted: Health| {
         let mut found = tiers.iter().map(|(_, list)| with(list, wanted)).find(|found| !found.is_empty())?;
@@ -67,51 +100,32 @@ pub fn choose(horizon: &Horizon, plan: &Plan, family: Family, standings: &[Stand
         });
         Some(found)
     };
-    let elsewhere: Vec<MirrorId> = horizon.mirrors().filter(|id| health(id) == Some(Health::Up)).take(most).collect();
-    let panic = is_panic(horizon, family, standings);
     // What nobody has looked at yet, as just after a start, is as good as anything where nothing better is known.
-    if elsewhere.is_empty() || panic {
-        for (tier, list) in tiers {
-            let mut mirrors = with(list, Health::Untried);
-            if !mirrors.is_empty() {
-                mirrors.truncate(most);
-                return Choice { mirrors, tier };
-            }
-        }
+    if (overview.up.is_empty() || overview.is_panic)
+        && let Some(choice) = first_of(Health::Untried)
+    {
+        return choice;
     }
     // One of the plan that is drained serves, which is better than to hope; and that it is reached speaks for our network.
-    if panic
+    if overview.is_panic
         && of_plan(Health::Drained).is_none()
         && let Some(mirrors) = of_plan(Health::Down)
     {
         return Choice { mirrors, tier: Tier::Panic };
     }
-    if !elsewhere.is_empty() {
-        return Choice { mirrors: elsewhere, tier: Tier::Elsewhere };
+    if !overview.up.is_empty() {
+        return Choice { mirrors: overview.up.clone(), tier: Tier::Elsewhere };
     }
     // What may well serve comes first, wherever it is. What serves something wrong fails every pull, so it waits until nothing
     // else is left in all of the horizon.
     let of_horizon = |healths: &[Health]| {
-        let best = horizon.mirrors().filter_map(|id| Some((health(&id)?, id))).min()?;
-        healths.contains(&best.0).then(|| vec![best.1])
+        let (health, mirror) = overview.best?;
+        healths.contains(&health).then(|| vec![mirror])
     };
     let of_either = |healths: &[Health]| healths.iter().copied().find_map(of_plan).or_else(|| of_horizon(healths));
     let steps = [&[Health::Untried, Health::Drained][..], &[Health::Down, Health::Missing], &[Health::Bad]];
     let mirrors = steps.into_iter().find_map(of_either).unwrap_or_default();
     Choice { mirrors, tier: Tier::LastResort }
-}
-
-/// Whether so many mirrors do not answer that our own network is the likelier fault.
-fn is_panic(horizon: &Horizon, family: Family, standings: &[Standing]) -> bool {
-    let (mut all, mut silent) = (0, 0);
-    for id in horizon.mirrors() {
-        match standings[id.index()].health(family) {
-            Some(Health::Down) => (all, silent) = (all + 1, silent + 1),
-            Some(_) => all += 1,
-            None => {}
-        }
-    }
-    silent * 2 > all
 }
 
 #[cfg(test)]
@@ -152,7 +166,7 @@ mod tests {
             v4: health.map(|health| AddressStanding { health, stable_secs: None }).into_iter().collect(),
             ..Standing::default()
         });
-        let choice = choose(horizon, plan, Family::V4, &standings);
+        let choice = choose(&Overview::of(horizon, Family::V4, &standings), plan, &standings);
         (choice.mirrors.iter().map(|id| id.0).collect(), choice.tier)
     }
 
@@ -206,7 +220,8 @@ mod tests {
         let horizon = Horizon::build(draft, &networks, &Laid::over(&networks));
         for (health, tier) in [(Down, Tier::Panic), (Missing, Tier::LastResort), (Bad, Tier::LastResort)] {
             let standing = Standing { v4: vec![AddressStanding { health, stable_secs: None }], ..Standing::default() };
-            let choice = choose(&horizon, &horizon.plans()[0], Family::V4, &vec![standing; many.len()]);
+            let standings = vec![standing; many.len()];
+            let choice = choose(&Overview::of(&horizon, Family::V4, &standings), &horizon.plans()[0], &standings);
             assert_eq!((choice.mirrors, choice.tier), (ids(&many[..usize::from(AnswerMirrors::MAX)]), tier));
         }
     }

@@ -20,7 +20,7 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{Choice, Tier, choose};
+pub use choice::{Choice, Overview, Tier, choose};
 pub use horizon::{AnswerMirrors, Condition, Decision, Draft, Horizon, Laid, Rule, Won, decide, decide_from};
 pub use lines::Descent;
 pub use plans::{Plan, Ranking, Slots};

@@ -426,6 +426,7 @@ mod tests {
     use crate::answer::{Aa, Basis};
     use crate::base::rr::Rcode;
     use crate::base::time::Generation;
+    use crate::snapshot::Compiled;
     use crate::telemetry::render;
     use crate::zone::ZoneSet;
 
@@ -466,14 +467,7 @@ mod tests {
         tasks.clone().query(&tcp);
         tasks.closed(Closed::Idle);
         tasks.given(Given::Cut);
-        let snapshot = Snapshot::new(
-            Generation(1),
-            Arc::new(ZoneSet::new(Vec::new())),
-            Arc::new([]),
-            Arc::new([]),
-            Arc::default(),
-            Arc::default(),
-        );
+        let snapshot = Snapshot::new(Generation(1), ZoneSet::new(Vec::new()), Compiled::default());
         one.reply(&summary(Rcode::BADVERS), &snapshot);
         two.reply(&summary(Rcode(4095)), &snapshot);
         one.took(Transport::Udp, 3, Duration::from_micros(20));

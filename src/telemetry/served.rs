@@ -35,14 +35,14 @@ impl<S: Fn() -> (Arc<Snapshot>, u64) + Send + Sync> Collect for Served<S> {
         page.gauge("pharos_snapshot_generation", "The generation that is served.").sample(&[], snapshot.generation.0);
         page.gauge("pharos_snapshot_age_seconds", "How long it has been served.").sample(&[], age_secs);
         let mut family = page.gauge("pharos_mirror_info", "1 for each mirror, with the contact of its operator.");
-        for mirror in snapshot.mirrors.iter() {
+        for mirror in snapshot.mirrors().iter() {
             family.sample(&[("mirror", &mirror.name), ("contact", mirror.contact.as_deref().unwrap_or_default())], 1);
         }
         let mut family = page.counter(
             "pharos_dns_steered_total",
             "Steered answers by the first mirror in them and by where in the policy it comes from.",
         );
-        for (meter, mirror, tier) in snapshot.meters.all() {
+        for (meter, mirror, tier) in snapshot.meters().all() {
             match self.dns.steered(meter) {
                 0 => {}
                 count => drop(family.sample(&[("mirror", mirror), ("tier", tier)], count)),
@@ -53,7 +53,7 @@ impl<S: Fn() -> (Arc<Snapshot>, u64) + Send + Sync> Collect for Served<S> {
                 "pharos_http_steered_total",
                 "Blob requests sent to mirrors, by mirror and by where in the policy it comes from.",
             );
-            for (meter, mirror, tier) in snapshot.meters.all() {
+            for (meter, mirror, tier) in snapshot.meters().all() {
                 match http.steered(meter) {
                     0 => {}
                     count => drop(family.sample(&[("mirror", mirror), ("tier", tier)], count)),
@@ -65,7 +65,7 @@ impl<S: Fn() -> (Arc<Snapshot>, u64) + Send + Sync> Collect for Served<S> {
             "1 while a horizon is in panic: most of its mirrors do not answer, so mirrors that are down are given.",
         );
         let panics: HashSet<_> = snapshot.panics().map(|(horizon, of)| (&horizon.name, of)).collect();
-        for horizon in snapshot.horizons.iter() {
+        for horizon in snapshot.horizons().iter() {
             for of in FAMILIES {
                 let is_panic = panics.contains(&(&horizon.name, of));
                 family.sample(&[("horizon", &horizon.name), ("family", of.as_str())], is_panic.into());

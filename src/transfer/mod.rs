@@ -144,7 +144,7 @@ impl Service {
     /// Goes on with another config, once what it compiled to is published.
     pub fn reload(&mut self, config: &Config, encryption: &Encryption) {
         self.secondaries = JoinSet::new();
-        let keys = self.shared.published.load().transfers.keys.clone();
+        let keys = self.shared.published.load().transfers().keys.clone();
         let is_secondary = |zone: &&crate::config::Zone| !zone.primaries.is_empty();
         let zones: Vec<_> = config.zones.iter().filter(is_secondary).collect();
         let (mut doors, mut inboxes) = (HashMap::new(), Vec::new());
@@ -238,7 +238,7 @@ impl Shared {
         let mut state = self.state();
         let State { followers, keys, told, .. } = &mut *state;
         for (apex, remotes) in followers.iter() {
-            let found = snapshot.zones.find(apex.as_name(), &apex.as_name().suffixes());
+            let found = snapshot.zones().find(apex.as_name(), &apex.as_name().suffixes());
             let zone = found.map(|(_, zone)| zone).filter(|zone| zone.apex() == apex.as_name() && zone.is_available());
             let Some(zone) = zone else { continue };
             for remote in remotes {
@@ -260,8 +260,8 @@ impl Shared {
     fn served(&self, apex: &NameBuf) -> Option<Arc<Zone>> {
         let snapshot = self.published.load();
         let name: Name<'_> = apex.as_name();
-        let (id, zone) = snapshot.zones.find(name, &name.suffixes())?;
-        (zone.apex() == name).then(|| snapshot.zones.base(id).clone())
+        let (id, zone) = snapshot.zones().find(name, &name.suffixes())?;
+        (zone.apex() == name).then(|| snapshot.zones().base(id).clone())
     }
 
     /// How the zones stand that are served, in their order.
@@ -277,7 +277,7 @@ impl Shared {
             });
             Standing { name: zone.apex().to_string(), serial: zone.is_available().then(|| zone.serial()), copy }
         };
-        snapshot.zones.iter().take(MAX_ZONES).map(|(_, zone)| standing(zone)).collect()
+        snapshot.zones().iter().take(MAX_ZONES).map(|(_, zone)| standing(zone)).collect()
     }
 
     fn note_expiry(&self, apex: &NameBuf, expires: Option<Moment>) {

@@ -221,15 +221,15 @@ fn reply(
     if response.basis.outcome == Outcome::Cookie && cookie == Cookie::Invalid {
         response.rcode = Rcode::BADCOOKIE;
     }
-    let limit = match (rates, &snapshot.settings.rate_limit) {
+    let limit = match (rates, &snapshot.settings().rate_limit) {
         (Some(rates), Some(limit)) if peer.transport == Transport::Udp => {
             limit::judge(rates, limit, &query, peer.address, cookie, now.monotonic, &mut response)?
         }
         _ => Limit::Off,
     };
     let written = match limit {
-        Limit::Slipped => encode_slipped(&query, &response, extras.cookie, peer.transport, &snapshot.settings, out),
-        _ => encode(&query, &response, &extras, peer.transport, &snapshot.settings, out),
+        Limit::Slipped => encode_slipped(&query, &response, extras.cookie, peer.transport, snapshot.settings(), out),
+        _ => encode(&query, &response, &extras, peer.transport, snapshot.settings(), out),
     };
     let summary = Summary {
         qtype: query.question.map(|question| question.qtype),
@@ -277,7 +277,7 @@ fn ecs_effect(query: &Query<'_>, response: &Response<'_>, client: &Client, snaps
 #[inline]
 fn extras<'s>(query: &Query<'_>, peer: Peer, snapshot: &'s Snapshot, now: Now) -> (Cookie, Extras<'s>) {
     let Some(edns) = &query.edns else { return (Cookie::None, Extras::default()) };
-    let settings = &snapshot.settings;
+    let settings = &snapshot.settings();
     let (proof, cookie) = match edns.cookie {
         Some(cookie) => cookie::judge(cookie, peer.address, &settings.cookies, now.unix),
         None => (Cookie::None, None),
@@ -294,6 +294,6 @@ fn extras<'s>(query: &Query<'_>, peer: Peer, snapshot: &'s Snapshot, now: Now) -
 fn client(query: &Query<'_>, resolver: IpAddr, snapshot: &Snapshot) -> Client {
     let heard =
         |from: &Option<_>| from.as_ref().is_none_or(|from: &crate::base::prefix::PrefixSet| from.contains(resolver));
-    let subnet = query.edns.and_then(|edns| edns.ecs).filter(|_| heard(&snapshot.settings.ecs_from));
+    let subnet = query.edns.and_then(|edns| edns.ecs).filter(|_| heard(&snapshot.settings().ecs_from));
     Client { resolver, subnet: subnet.and_then(|ecs| ecs.subnet) }
 }

@@ -86,13 +86,13 @@ enum Content {
 pub fn begin(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now) -> Option<Transfer> {
     let query = decode(message)?;
     let question = query.question.filter(|question| is_asked(&query, question))?;
-    let (key, signer) = match tsig::authenticate(message, query.tsig, &snapshot.transfers.keys, now.unix) {
+    let (key, signer) = match tsig::authenticate(message, query.tsig, &snapshot.transfers().keys, now.unix) {
         Verdict::Unsigned => (None, None),
         Verdict::Signed(key, signer) => (Some(key), Some(signer)),
         Verdict::Refused(_) | Verdict::Malformed => return None,
     };
     let id = permit(&question, peer, key, snapshot).ok()?;
-    let zone = snapshot.zones.base(id);
+    let zone = snapshot.zones().base(id);
     let (content, changes) = match question.qtype {
         Rtype::IXFR => changes(serial(message, &question)?, id, snapshot),
         _ => (Content::Zone, Vec::new()),
@@ -102,7 +102,7 @@ pub fn begin(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now) -> Optio
         id: query.id,
         recursion_desired: query.recursion_desired,
         question: question.wire.iter().copied().collect(),
-        edns: query.edns.map(|edns: Edns<'_>| (snapshot.settings.udp_payload, edns.dnssec_ok)),
+        edns: query.edns.map(|edns: Edns<'_>| (snapshot.settings().udp_payload, edns.dnssec_ok)),
         signer,
         zone: zone.clone(),
         steered: if content == Content::Zone { steered(zone, snapshot) } else { Records::default() },
@@ -135,12 +135,12 @@ pub(super) fn permit(
     key: Option<KeyId>,
     snapshot: &Snapshot,
 ) -> Result<ZoneId, Denial> {
-    let found = snapshot.zones.find(question.name, &question.name.suffixes());
+    let found = snapshot.zones().find(question.name, &question.name.suffixes());
     // RFC 5936 §2.2.1: only a zone can be had, and only one that is here.
     let Some((id, zone)) = found.filter(|(_, zone)| zone.apex() == question.name) else {
         return Err((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)));
     };
-    let policy = snapshot.transfers.policy(id);
+    let policy = snapshot.transfers().policy(id);
     if !policy.allow.iter().any(|party| party.is(peer.address, key)) {
         return Err((Rcode::REFUSED, Some(Ede::Prohibited)));
     }
@@ -165,12 +165,12 @@ pub(super) fn serial(message: &[u8], question: &Question<'_>) -> Option<u32> {
 
 /// What leads from a serial to the zone as it is.
 fn changes(serial: u32, id: ZoneId, snapshot: &Snapshot) -> (Content, Vec<Arc<Difference>>) {
-    let zone = snapshot.zones.zone(id);
+    let zone = snapshot.zones().zone(id);
     if serial == zone.serial() || is_newer(serial, zone.serial()) {
         return (Content::Soa, Vec::new());
     }
     // Addresses that stand for steered ones change without a new serial.
-    match snapshot.zones.history(id).since(serial).filter(|_| !zone.is_steered()) {
+    match snapshot.zones().history(id).since(serial).filter(|_| !zone.is_steered()) {
         Some(changes) => (Content::Changes, changes.to_vec()),
         None => (Content::Zone, Vec::new()),
     }

@@ -41,7 +41,7 @@ pub(super) fn respond(
     rates: Option<&Rates>,
     out: &mut [u8],
 ) -> Result<Reply, Silence> {
-    let mut verdict = tsig::authenticate(message, query.tsig, &snapshot.transfers.keys, now.unix);
+    let mut verdict = tsig::authenticate(message, query.tsig, &snapshot.transfers().keys, now.unix);
     if matches!(verdict, Verdict::Malformed) {
         query.problem = Some(Problem::Malformed);
     }
@@ -68,9 +68,9 @@ pub(super) fn respond(
             &mut response,
         ),
     }
-    let room = size_limit(query, peer.transport, &snapshot.settings).min(out.len()) - verdict.room();
+    let room = size_limit(query, peer.transport, snapshot.settings()).min(out.len()) - verdict.room();
     let (cookie, extras) = super::extras(query, peer, snapshot, now);
-    let limit = match (rates, &snapshot.settings.rate_limit, &verdict) {
+    let limit = match (rates, &snapshot.settings().rate_limit, &verdict) {
         // Who signs is who it says it is: nobody's address was borrowed.
         (Some(_), Some(_), Verdict::Signed(..)) => Limit::Off,
         (Some(rates), Some(limit), _) if peer.transport == Transport::Udp => {
@@ -80,7 +80,7 @@ pub(super) fn respond(
     };
     let extras = if limit == Limit::Slipped { Extras { nsid: None, ..extras } } else { extras };
     let extras = if room < MAX_BARE_LEN + extras.len() { Extras::default() } else { extras };
-    let written = encode(query, &response, &extras, peer.transport, &snapshot.settings, &mut out[..room]);
+    let written = encode(query, &response, &extras, peer.transport, snapshot.settings(), &mut out[..room]);
     let summary = Summary {
         qtype: query.question.map(|question| question.qtype),
         rcode: response.rcode,
@@ -130,7 +130,7 @@ fn refuse_transfer<'s>(
         return deny((Rcode::FORMERR, None), response);
     }
     // RFC 1995 §2: the SOA alone; if it is new to the client, it comes again over TCP.
-    let zone = snapshot.zones.zone(id);
+    let zone = snapshot.zones().zone(id);
     response.aa = Aa::Authoritative;
     response.basis.zone = Some(id);
     let data = Data::Stored(zone.soa());
@@ -145,7 +145,7 @@ fn notify<'s>(
     snapshot: &'s Snapshot,
     response: &mut Response<'s>,
 ) -> Option<ZoneId> {
-    let found = snapshot.zones.find(question.name, &question.name.suffixes());
+    let found = snapshot.zones().find(question.name, &question.name.suffixes());
     let found = found.filter(|(_, zone)| zone.apex() == question.name && question.qclass == Class::IN);
     let Some((id, _)) = found else {
         deny((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)), response);
@@ -153,7 +153,7 @@ fn notify<'s>(
     };
     response.basis.zone = Some(id);
     // §3.10: from anybody else it is an error, and nothing more.
-    if !snapshot.transfers.policy(id).primaries.iter().any(|party| party.is(peer.address, key)) {
+    if !snapshot.transfers().policy(id).primaries.iter().any(|party| party.is(peer.address, key)) {
         deny((Rcode::REFUSED, Some(Ede::Prohibited)), response);
         return None;
     }

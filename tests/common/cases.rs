@@ -100,7 +100,8 @@ impl Case {
         let mut snapshot = fixture::with_health(snapshot, &self.asked.health);
         if let Some(prefixes) = &self.asked.ecs_from {
             let ecs_from = Some(PrefixSet::new(prefixes));
-            snapshot.settings = Settings { ecs_from, ..(*snapshot.settings).clone() }.into();
+            let settings = Settings { ecs_from, ..snapshot.settings().clone() };
+            snapshot = snapshot.with_settings(settings);
         }
         let mut out = vec![0; wire::MAX_STREAM];
         let peer = Peer { address: self.asked.from, transport };

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use pharos::base::time::{Generation, Moment};
+use pharos::base::time::Generation;
 use pharos::compile;
 use pharos::mirror::{Health, Standing};
-use pharos::snapshot::{self, Change, Snapshot};
+use pharos::snapshot::{Change, Snapshot};
 
 /// The folder of the cases, zones and networks.
 pub fn folder() -> PathBuf {
@@ -28,8 +28,8 @@ pub fn snapshot() -> Snapshot {
 /// The same with some mirrors in another state of health.
 pub fn with_health(snapshot: &Snapshot, health: &[(String, Health)]) -> Snapshot {
     health.iter().fold(snapshot.clone(), |snapshot, (name, health)| {
-        let id = snapshot.mirrors.iter().position(|mirror| *mirror.name == **name).expect("a mirror of the fixture");
-        let change = Change::Standing(snapshot.mirrors[id].clone(), Standing::all(&snapshot.mirrors[id], *health));
-        snapshot::apply(&snapshot, &change, Moment(0))
+        let id = snapshot.mirror(name).expect("a mirror of the fixture");
+        let mirror = &snapshot.mirrors()[id.index()];
+        snapshot.after(&Change::standing(mirror, &Standing::all(mirror, *health)))
     })
 }

@@ -65,16 +65,16 @@ pub fn reply(reply: &[u8]) -> String {
 pub fn basis(basis: &Basis, snapshot: &Snapshot) -> String {
     let mut words = format!("{:?}", basis.outcome);
     if let Some(id) = basis.zone {
-        let zone = snapshot.zones.zone(id);
+        let zone = snapshot.zones().zone(id);
         let _ = write!(words, " zone={}.", zone.apex());
         if let Some(node) = basis.node {
             let _ = write!(words, " node={}.", zone.node(node).owner());
         }
     }
     if let Some(steering) = basis.steering {
-        let horizon = &snapshot.horizons[steering.horizon.index()];
+        let horizon = &snapshot.horizons()[steering.horizon.index()];
         let choice = &snapshot.addresses(steering.horizon, steering.decision.plan, steering.family).choice;
-        let mirrors: Vec<_> = choice.mirrors.iter().map(|id| &*snapshot.mirrors[id.index()].name).collect();
+        let mirrors: Vec<_> = choice.mirrors.iter().map(|id| &*snapshot.mirrors()[id.index()].name).collect();
         let location = steering.decision.location;
         let _ = write!(words, " horizon={} {}", horizon.name, steering.family);
         let _ = write!(words, " mirrors={} {:?}", mirrors.join(","), choice.tier);

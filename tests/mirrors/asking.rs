@@ -16,7 +16,7 @@ use pharos::networks::Networks;
 use pharos::process::Vital;
 use pharos::registry::known::ASKED_PER_SECOND;
 use pharos::registry::{Asking, BlobTarget, Settings, Upstream};
-use pharos::snapshot::{Change, Snapshot, apply};
+use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::steer::{AnswerMirrors, Draft, Horizon, Laid, Ranking, Weights};
 use pharos::telemetry::blobs::{Result as Asked, Turned};
 use pharos::telemetry::http::Http;
@@ -78,15 +78,16 @@ fn snapshot_ranked(
     let horizon = Horizon::build(draft, &networks, &Laid::over(&networks));
     let first = Snapshot::new(
         Generation(1),
-        Arc::new(ZoneSet::new(Vec::new())),
-        Arc::new([horizon]),
-        mirrors.iter().enumerate().map(|(at, (addresses, _))| of(at, addresses)).collect(),
-        Arc::default(),
-        Arc::default(),
+        ZoneSet::new(Vec::new()),
+        Compiled {
+            horizons: Arc::new([horizon]),
+            mirrors: mirrors.iter().enumerate().map(|(at, (addresses, _))| of(at, addresses)).collect(),
+            ..Compiled::default()
+        },
     );
     mirrors.iter().enumerate().fold(first, |snapshot, (at, (_, health))| {
-        let mirror = &snapshot.mirrors[at];
-        apply(&snapshot, &Change::Standing(mirror.clone(), Standing::all(mirror, *health)), Moment(0))
+        let mirror = &snapshot.mirrors()[at];
+        snapshot.after(&Change::standing(mirror, &Standing::all(mirror, *health)))
     })
 }
 

@@ -16,7 +16,7 @@ use pharos::base::time::Moment;
 use pharos::http::{Asker, At, Body, Canonical, Handler, Means, Pull};
 use pharos::mirror::Health::Up;
 use pharos::registry::{Asking, BlobTarget, MAX_REFERRERS_LEN, Outcome, Settings, Upstream};
-use pharos::snapshot::{Change, Snapshot, apply};
+use pharos::snapshot::Snapshot;
 use pharos::telemetry::blobs::Result as Asked;
 use pharos::telemetry::http::Http;
 use pharos::tls::Dialer;
@@ -24,7 +24,7 @@ use pharos::tls::Dialer;
 use crate::needs::program;
 use crate::service::{Service, serve_many};
 use crate::upstreams::{DockerRegistry, call, digest, follow};
-use crate::world::snapshot;
+use crate::world::{snapshot, snapshot_with};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -222,14 +222,7 @@ async fn a_mirror_that_pulls_through_the_listener_is_sent_to_canonical() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mirror = SocketAddr::from(([127, 0, 0, 1], free));
     // The first mirror of the horizon is the one that pulls through.
-    let before = snapshot([Up; 3]);
-    let moved = pharos::mirror::Mirror { v4: vec![[127, 0, 0, 1].into()], ..before.mirrors[0].clone() };
-    let mut mirrors = before.mirrors.to_vec();
-    mirrors[0] = moved.clone();
-    let mut snapshot = before;
-    snapshot.mirrors = mirrors.into();
-    let standing = pharos::mirror::Standing::all(&moved, Up);
-    let snapshot = apply(&snapshot, &Change::Standing(moved, standing), Moment(0));
+    let snapshot = snapshot_with([Up; 3], |mirrors| mirrors[0].v4 = vec![[127, 0, 0, 1].into()]);
     let settings = Settings { blobs: upstream(mirror, ""), ..settings(canonical.at, "", None) };
     let front = Front::start(canonical.at, settings, snapshot);
     let _mirror = DockerRegistry::start(Some(free), Some(front.at)).await.unwrap();

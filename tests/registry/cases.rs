@@ -425,8 +425,11 @@ fn what_is_known_of_a_mirror_s_blobs_is_not_believed_of_other_servers_under_its_
     let snapshot: Snapshot = snapshot(case.health);
     let Route::Ask(ask) = route(&request, client, &settings, &snapshot, Moment(0)) else { panic!("a blob") };
     let key = |mirror: &Mirror| ask.key([1, 2], mirror);
-    let at =
-        |addressing, last: u8| Mirror { addressing, v4: vec![[192, 0, 2, last].into()], ..snapshot.mirrors[0].clone() };
+    let at = |addressing, last: u8| Mirror {
+        addressing,
+        v4: vec![[192, 0, 2, last].into()],
+        ..snapshot.mirrors()[0].clone()
+    };
     let written = |last| at(Addressing::Written, last);
     assert!(key(&written(1)) == key(&written(1)) && key(&written(1)) != key(&written(2)));
     // A load balancer is the same one wherever it is today.

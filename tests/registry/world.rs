@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use pharos::base::ids::{MirrorId, SourceId};
 use pharos::base::prefix::PrefixSet;
-use pharos::base::time::{Generation, Moment};
+use pharos::base::time::Generation;
 use pharos::mirror::{Health, Mirror, Standing};
 use pharos::networks::{LabelKind, Labels, Networks, SourceBuilder};
 use pharos::registry::{Asking, BlobTarget, Settings, Upstream};
-use pharos::snapshot::{Change, Provenance, Settings as EngineSettings, Snapshot, apply};
+use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
 use pharos::zone::ZoneSet;
 
@@ -62,6 +62,11 @@ pub(crate) fn settings(setup: Setup) -> Settings {
 
 /// `east` and `west` have their own mirror and fall back to the default's; only `central` is reached over IPv6.
 pub(crate) fn snapshot(health: [Health; 3]) -> Snapshot {
+    snapshot_with(health, |_| {})
+}
+
+/// The same, with other mirrors.
+pub(crate) fn snapshot_with(health: [Health; 3], change: impl FnOnce(&mut [Mirror])) -> Snapshot {
     let mut source = SourceBuilder::new("list", "list.txt");
     for (line, (prefix, label)) in (1..).zip([("198.51.100.0/24", "east"), ("203.0.113.0/24", "west")]) {
         let labels = source.intern(Labels::of(LabelKind::Label, label));
@@ -83,22 +88,20 @@ pub(crate) fn snapshot(health: [Health; 3]) -> Snapshot {
         v6: v6.map(|text| text.parse().unwrap()).into_iter().collect(),
         ..Mirror::named(name)
     };
-    let mirrors = [
+    let mut mirrors = [
         mirror("east", "192.0.2.1", None),
         mirror("west", "192.0.2.2", None),
         mirror("central", "192.0.2.3", Some("2001:db8::3")),
     ];
+    change(&mut mirrors);
     let first = Snapshot::new(
         Generation(1),
-        Arc::new(ZoneSet::new(Vec::new())),
-        Arc::new([horizon]),
-        Arc::new(mirrors),
-        Arc::new(EngineSettings::default()),
-        Arc::new(Provenance::default()),
+        ZoneSet::new(Vec::new()),
+        Compiled { horizons: Arc::new([horizon]), mirrors: Arc::new(mirrors), ..Compiled::default() },
     );
     (0..).zip(health).fold(first, |snapshot, (id, health)| {
-        let mirror = &snapshot.mirrors[id];
-        apply(&snapshot, &Change::Standing(mirror.clone(), Standing::all(mirror, health)), Moment(0))
+        let mirror = &snapshot.mirrors()[id];
+        snapshot.after(&Change::standing(mirror, &Standing::all(mirror, health)))
     })
 }
 

@@ -157,7 +157,7 @@ impl Asker {
         };
         let mut search = Search::new(self, means, network);
         for asked in ask.mirrors(snapshot) {
-            let mirror = &snapshot.mirrors[asked.mirror.index()];
+            let mirror = &snapshot.mirrors()[asked.mirror.index()];
             let key = ask.key(self.secret, mirror);
             let question = || {
                 let address = asked.address(snapshot, key.spread())?;

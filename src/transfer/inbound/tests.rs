@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::time::{Generation, Now, UnixTime};
-use crate::snapshot::{Party, Policy, Settings, Snapshot, Transfers};
+use crate::snapshot::{Compiled, Party, Policy, Snapshot, Transfers};
 use crate::wire::transfer;
 use crate::wire::{MAX_STREAM, Peer, Transport};
 use crate::zone::{Difference, ZoneOverlays, ZoneSet};
@@ -41,10 +41,7 @@ fn host(label: &str, last: u8) -> Made {
 fn sent(query: &[u8], zones: ZoneSet) -> Vec<Vec<u8>> {
     let policy = Policy { allow: vec![Party { prefix: None, key: None }], ..Policy::default() };
     let transfers = Transfers { zones: vec![policy], ..Transfers::default() };
-    let settings = Arc::new(Settings::default());
-    let none = (Arc::new([]), Arc::new([]));
-    let snapshot = Snapshot::new(Generation(1), Arc::new(zones), none.0, none.1, settings, Arc::default())
-        .with_transfers(Arc::new(transfers));
+    let snapshot = Snapshot::new(Generation(1), zones, Compiled::default()).with_transfers(transfers);
     let peer = Peer { address: IpAddr::from([127, 0, 0, 1]), transport: Transport::Tcp };
     let mut transfer = transfer::begin(query, peer, &snapshot, Now::default()).unwrap();
     let (mut out, mut messages) = (vec![0; MAX_STREAM], Vec::new());

@@ -4,7 +4,7 @@ use super::*;
 use crate::base::name::NameBuf;
 use crate::base::time::{Generation, Ttl};
 use crate::base::tsig::{Algorithm, Key, Keys};
-use crate::snapshot::{Party, Policy, Settings, Transfers};
+use crate::snapshot::{Compiled, Party, Policy, Transfers};
 use crate::wire::tsig::Exchange;
 use crate::wire::{Transport, respond};
 use crate::zone::{DynamicRrSet, RrSetKey, ZoneBuilder, ZoneOverlays, ZoneSet};
@@ -39,10 +39,7 @@ fn key() -> Arc<Key> {
 fn snapshot(zones: ZoneSet, party: Party) -> Snapshot {
     let policy = Policy { allow: vec![party], ..Policy::default() };
     let transfers = Transfers { keys: Keys::new(vec![Key::clone(&key())]), zones: vec![policy] };
-    let settings = Arc::new(Settings::default());
-    let none = (Arc::new([]), Arc::new([]));
-    Snapshot::new(Generation(1), Arc::new(zones), none.0, none.1, settings, Arc::default())
-        .with_transfers(Arc::new(transfers))
+    Snapshot::new(Generation(1), zones, Compiled::default()).with_transfers(transfers)
 }
 
 fn anyone() -> Party {
@@ -199,7 +196,7 @@ fn rfc1996_a_notify_is_heard_from_primaries_alone() {
     let mut heard = |primaries: Vec<Party>| {
         let policy = Policy { primaries, ..Policy::default() };
         let snapshot = snapshot(ZoneSet::new(vec![zone(7, 1)]), anyone())
-            .with_transfers(Arc::new(Transfers { keys: Keys::default(), zones: vec![policy] }));
+            .with_transfers(Transfers { keys: Keys::default(), zones: vec![policy] });
         let reply = respond(&notify, peer(Transport::Udp), &snapshot, Now::default(), &mut out).unwrap();
         assert_eq!(out[2] >> 3, 0x10 | 4, "QR, and the opcode of the query");
         (reply.summary.rcode, reply.summary.notified)

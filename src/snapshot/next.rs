@@ -1,0 +1,86 @@
+//! The successor of a snapshot in the making.
+//!
+//! Whoever publishes folds in what has waited, one thing after the other, and then derives the snapshot once: a probe round of a
+//! thousand mirrors costs one encoding of answers.
+//!
+//! **Invariants**: what is folded in meets the state that those before it have made.
+//! **Not here**: what changes mean for mirrors and hosts ([`super::Live`]).
+
+use std::sync::Arc;
+
+use super::{Change, Derived, Live, Snapshot};
+use crate::base::time::Generation;
+use crate::mirror::Mirror;
+
+/// A snapshot that is being made from the one before.
+#[derive(Debug)]
+pub struct Next {
+    snapshot: Snapshot,
+    /// Whether [`Derived`] follows from the rest. Its mirrors always do.
+    is_derived: bool,
+}
+
+impl Next {
+    /// Begins with what is served.
+    pub fn of(served: &Snapshot) -> Self {
+        Next { snapshot: served.clone(), is_derived: true }
+    }
+
+    /// Folds a change in; the generation that has it.
+    pub fn apply(&mut self, change: &Change) -> Generation {
+        let next = &mut self.snapshot;
+        match change {
+            Change::Zone(zone) => next.zones = Arc::new(next.zones.with(zone.clone(), &next.live.overlays)),
+            Change::Dynamic(key, set) => {
+                let overlays = &mut Arc::make_mut(&mut next.live).overlays;
+                overlays.set((**key).clone(), set.clone());
+                next.zones = Arc::new(next.zones.with_overlay(key.zone(), overlays));
+            }
+            Change::Health(name, found) => {
+                if let Some(id) = next.mirror(name) {
+                    Arc::make_mut(&mut next.live).note_health(&next.derived.mirrors[id.index()], found);
+                    self.is_derived = false;
+                }
+            }
+            Change::Force(name, order) => {
+                Arc::make_mut(&mut next.live).note_order(name, order.as_ref());
+                self.is_derived = false;
+            }
+            Change::Addresses(host, addresses) => {
+                Arc::make_mut(&mut next.live).note_addresses(host, addresses, &next.derived.mirrors);
+                next.derived.mirrors = mirrors_now(next);
+                self.is_derived = false;
+            }
+        }
+        next.generation = Generation(next.generation.0 + 1);
+        next.generation
+    }
+
+    /// Goes on with a newly compiled snapshot: zones keep the memory of their changes, copies of zones that were fetched
+    /// meanwhile stay, what is known of mirrors and hosts stays, and mirrors are counted where they were.
+    pub fn replace(&mut self, compiled: Snapshot) -> Generation {
+        let served = std::mem::replace(&mut self.snapshot, compiled);
+        let next = &mut self.snapshot;
+        let is_copy = |id| !next.compiled.transfers.policy(id).primaries.is_empty();
+        next.zones = Arc::new(next.zones.following(&served.zones, &served.live.overlays, is_copy));
+        next.live = Arc::new(Live::following(&served, &next.compiled.mirrors));
+        next.meters = served.meters.following(&next.compiled.mirrors);
+        next.derived.mirrors = mirrors_now(next);
+        next.generation = Generation(served.generation.0 + 1);
+        self.is_derived = false;
+        next.generation
+    }
+
+    /// The snapshot.
+    pub fn derive(self) -> Snapshot {
+        let Next { mut snapshot, is_derived } = self;
+        if !is_derived {
+            snapshot.derived = Derived::from(&snapshot.compiled, &snapshot.live, snapshot.derived.mirrors);
+        }
+        snapshot
+    }
+}
+
+fn mirrors_now(snapshot: &Snapshot) -> Arc<[Mirror]> {
+    snapshot.compiled.mirrors.iter().map(|mirror| snapshot.live.mirror(mirror)).collect()
+}
