@@ -163,6 +163,57 @@ fn included_files_are_read_at_the_start_and_again_at_a_reload() {
     assert_eq!(answered(&server, "blob.example"), ["192.0.2.7"]);
 }
 
+/// The digest of files that `sha256sum` prints.
+fn sha256sum(folder: &Path, files: &str) -> String {
+    let command = format!("cat {files} | sha256sum");
+    let output = Command::new("sh").args(["-c", &command]).current_dir(folder).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().split(' ').next().unwrap().to_string()
+}
+
+#[test]
+fn a_refused_reload_is_seen_until_one_succeeds() {
+    let main = "include = [\"*.d/*.toml\"]\n[dns]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+                [control]\nsocket = \"control.sock\"\nstate = \"orders.json\"\n\
+                [[zone]]\nname = \"blob.example\"\nfile = \"zone\"\n";
+    let mirror = "[mirrors.one]\naddresses = [\"192.0.2.1\"]\n";
+    let folder = Folder::new(&[("pharos.toml", main), ("zone", ZONE), ("b.d/one.toml", mirror)]);
+    let server = Server::start(&folder.path().join("pharos.toml"));
+    let status = || -> serde_json::Value {
+        let (code, stdout, stderr) = folder.said("status --json");
+        assert_eq!(code, Some(0), "{stderr}");
+        serde_json::from_str(&stdout).unwrap()
+    };
+    let seen = || (server.metric("pharos_reload_refused"), server.metric("pharos_reload_failures_total"));
+    let digest = sha256sum(folder.path(), "pharos.toml b.d/one.toml");
+    assert_eq!((seen(), server.metric(&format!("pharos_config_digest{{sha256=\"{digest}\"}}"))), ((0, 0), 1));
+    let started = server.metric("pharos_reload_last_success");
+    assert!(started > 1_700_000_000);
+
+    folder.write("b.d/one.toml", &mirror.replace("192.0.2.1", "192.0.2"));
+    for count in [1, 2] {
+        server.signal("HUP");
+        server.wait_for("not reloaded");
+        assert_eq!(seen(), (1, count));
+    }
+    let refused = status();
+    assert_eq!(
+        (&refused["config_digest"], server.metric("pharos_reload_last_success")),
+        (&digest.clone().into(), started)
+    );
+    let why = refused["reload"]["refused"].as_str().unwrap();
+    assert!(why.contains("b.d/one.toml:2:") && why.contains("192.0.2"), "{why}");
+    let (_, text, _) = folder.said("status");
+    assert!(text.contains("last reload   failed at ") && text.contains(&digest[..16]), "{text}");
+
+    folder.write("b.d/one.toml", &mirror.replace("192.0.2.1", "192.0.2.9"));
+    server.signal("HUP");
+    server.wait_for("reloaded: ");
+    let digest = sha256sum(folder.path(), "pharos.toml b.d/one.toml");
+    let now = status();
+    assert_eq!((&now["config_digest"], &now["reload"]["refused"]), (&digest.into(), &serde_json::Value::Null));
+    assert_eq!(seen(), (0, 2));
+}
+
 #[test]
 fn included_files_are_bounded_in_number_and_bytes() {
     let folder = Folder::new(&[("pharos.toml", "include = [\"many/*.toml\"]\n")]);

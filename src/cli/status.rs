@@ -12,7 +12,9 @@ use super::locate::Location;
 use super::server::Asking;
 use super::{OK, put};
 use crate::control::client::Question;
-use crate::control::view::{CertificateView, PanicView, SourceView, StatusView, TroubleView, UnwrittenView, ZoneView};
+use crate::control::view::{
+    CertificateView, PanicView, RefusedView, SourceView, StatusView, TroubleView, UnwrittenView, ZoneView,
+};
 use crate::inspect::words;
 use crate::tls::span;
 
@@ -33,6 +35,9 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
     put(&args.asking.printed(&view, || text(&view, Layout::of_stdout())), OK)
 }
 
+/// The digits of a digest that are shown: enough to compare two servers.
+const DIGITS: usize = 16;
+
 /// The columns of the heads.
 const INDENT: usize = 14;
 
@@ -51,6 +56,9 @@ fn text(view: &StatusView, layout: Layout) -> String {
     page.line("state", &format!("{state}, pharos {}, up for {uptime}", view.version), Some(colour));
     if !view.config.is_empty() {
         page.line("configuration", &view.config, None);
+    }
+    if let Some(start) = view.config_digest.get(..DIGITS) {
+        page.line("", &format!("SHA-256 {start}…, served since {}", view.config_since), None);
     }
     if let Some(reload) = &view.reload {
         let (text, colour) = match &reload.refused {
@@ -83,6 +91,12 @@ fn text(view: &StatusView, layout: Layout) -> String {
     page.table("certificates", view.certificates.iter().map(certificate_row).collect(), |_, cell| {
         cell.starts_with("ended ").then_some(Colour::Bad)
     });
+    for CertificateView { listener, refused, .. } in &view.certificates {
+        if let Some(RefusedView { since, error }) = refused {
+            let text = format!("{listener}: the new certificate is not served since {since}, the old one is: {error}");
+            page.line("", &text, Some(Colour::Bad));
+        }
+    }
     if let Some(drain) = &view.drain {
         page.line("drain", &words::whole_order(drain), Some(Colour::Doubtful));
     }

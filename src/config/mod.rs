@@ -55,6 +55,7 @@ pub use probe::{Canary, Probe, TIMEOUT_DEFAULT as PROBE_TIMEOUT_DEFAULT};
 use reader::Reader;
 pub use registry::{Ask, Registry, Upstream};
 pub use resolver::Resolver;
+use ring::digest::{Context, SHA256};
 pub use rules::{Condition, Rule};
 use source::Source;
 pub use source::SourceFile;
@@ -145,7 +146,7 @@ fn read_texts(
     let mut problems = main.into_problems();
     problems.extend(readers.into_iter().flat_map(Reader::into_problems));
     let files: Vec<SourceFile> = sources.iter().map(|source| source.file.clone()).collect();
-    let config = check::check((file, &files, named), spec, intake, &mut problems);
+    let config = check::check((file, &digest(text, &sources), &files, named), spec, intake, &mut problems);
     config.leave_out_allowed(&mut problems);
     sort_by_place(&mut problems);
     match problems.iter().any(Diagnostic::is_error) {
@@ -154,11 +155,22 @@ fn read_texts(
     }
 }
 
+/// As `cat MAIN INCLUDED… | sha256sum` prints it.
+fn digest(main: &str, included: &[Source]) -> String {
+    let mut context = Context::new(&SHA256);
+    for text in std::iter::once(main).chain(included.iter().map(|source| &*source.text)) {
+        context.update(text.as_bytes());
+    }
+    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The meaning of a configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The file, as the operator wrote it.
     pub file: Arc<str>,
+    /// SHA-256 of the main file followed by the included ones in their order, 64 hexadecimal digits.
+    pub digest: Arc<str>,
     /// Every file that it names, the config file itself first.
     pub files: Vec<InputFile>,
     /// `allow`: the codes of warnings to leave out.

@@ -26,6 +26,7 @@ use crate::base::diagnostic::did_you_mean;
 use crate::base::ids::MirrorId;
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
+use crate::base::time::UnixTime;
 use crate::inspect::first_steered;
 use crate::inspect::view::{Known, OrderView, describe};
 use crate::live::{History, Published, Readiness, RetransferError, Retransferred, Retransfers};
@@ -66,8 +67,18 @@ pub struct About {
     pub probes: Option<Arc<Probes>>,
     /// The configuration and its last reload.
     pub history: Arc<History>,
-    /// The certificates of the listeners: listener, and the first end in its chain in seconds since 1970.
-    pub certificates: Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>,
+    /// The certificates of the listeners.
+    pub certificates: Box<dyn Fn() -> Vec<ListenerCertificate> + Send + Sync>,
+}
+
+/// The certificate of a listener.
+pub struct ListenerCertificate {
+    /// The listener.
+    pub listener: &'static str,
+    /// The first end in its chain.
+    pub ends: UnixTime,
+    /// The time and the reason, if its changed files cannot be used; an older certificate is served.
+    pub refused: Option<(UnixTime, String)>,
 }
 
 impl Desk {

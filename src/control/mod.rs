@@ -31,7 +31,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-pub use desk::{About, Desk, Response};
+pub use desk::{About, Desk, ListenerCertificate, Response};
 pub use operator::Caller;
 pub(crate) use request::encode;
 pub use socket::OpenError;

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::desk::About;
+use super::desk::{About, ListenerCertificate};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::{FAMILIES, Family};
 use crate::base::time::UnixTime;
@@ -130,6 +130,11 @@ pub(crate) struct StatusView {
     /// The file of the configuration.
     #[serde(default)]
     pub(crate) config: String,
+    /// SHA-256 of the files of the configuration that is served, and the time at which it was taken over.
+    #[serde(default)]
+    pub(crate) config_digest: String,
+    #[serde(default)]
+    pub(crate) config_since: String,
     /// The last reload; null before the first.
     #[serde(default)]
     pub(crate) reload: Option<ReloadView>,
@@ -178,6 +183,16 @@ pub(crate) struct CertificateView {
     pub(crate) ends: String,
     /// Negative after the end.
     pub(crate) seconds_left: i64,
+    /// The changed files of the certificate, which cannot be used; null if they are served.
+    #[serde(default)]
+    pub(crate) refused: Option<RefusedView>,
+}
+
+/// Files that cannot be used while older ones are served.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct RefusedView {
+    pub(crate) since: String,
+    pub(crate) error: String,
 }
 
 /// A horizon that gives mirrors which look down, because most of its mirrors do not answer.
@@ -308,11 +323,13 @@ fn source_view(source: &Source, now: UnixTime) -> SourceView {
     }
 }
 
-fn certificate_view((listener, ends): (&str, u64), now: UnixTime) -> CertificateView {
+fn certificate_view(certificate: ListenerCertificate, now: UnixTime) -> CertificateView {
+    let ListenerCertificate { listener, ends, refused } = certificate;
     CertificateView {
         listener: listener.to_string(),
-        ends: rfc3339(UnixTime(ends)),
-        seconds_left: i64::try_from(i128::from(ends) - i128::from(now.0)).unwrap_or(i64::MAX),
+        ends: rfc3339(ends),
+        seconds_left: i64::try_from(i128::from(ends.0) - i128::from(now.0)).unwrap_or(i64::MAX),
+        refused: refused.map(|(since, error)| RefusedView { since: rfc3339(since), error }),
     }
 }
 
@@ -348,6 +365,7 @@ pub(super) fn status(
         let standing = snapshot.standing(*id);
         FAMILIES.into_iter().any(|family| standing.health(family) == Some(Health::Up))
     };
+    let served = about.history.served();
     StatusView {
         version: env!("CARGO_PKG_VERSION").to_string(),
         obstacle: readiness.obstacle().map(Into::into),
@@ -382,6 +400,8 @@ pub(super) fn status(
             })
             .collect(),
         config: about.history.config.clone(),
+        config_digest: served.digest.to_string(),
+        config_since: rfc3339(served.since),
         reload: about.history.last().map(|last| ReloadView { at: rfc3339(last.at), refused: last.refused }),
         networks: snapshot.provenance().networks.sources.iter().map(|source| source_view(source, now)).collect(),
         certificates: (about.certificates)()

@@ -1,9 +1,10 @@
-//! The configuration that is served: its file, and the outcome of the last reload.
+//! The configuration that is served: its file, its digest, and the outcomes of reloads.
 //!
-//! **Invariants**: written by the service alone, at each reload.
-//! **Not here**: reloading (`serve`), the text of `pharos status` (`cli`).
+//! **Invariants**: written by the service alone, at its start and at each reload; a refused reload is the last one until
+//! another succeeds or is refused.
+//! **Not here**: reloading and the metrics (`serve`), the text of `pharos status` (`cli`).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::time::UnixTime;
 
@@ -16,27 +17,67 @@ pub struct Reloaded {
     pub refused: Option<String>,
 }
 
-/// The file of the configuration, and the last reload.
-#[derive(Debug, Default)]
+/// The configuration that is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The time at which it was taken over, by the start or a reload.
+    pub since: UnixTime,
+    /// SHA-256 of its files, 64 hexadecimal digits.
+    pub digest: Arc<str>,
+}
+
+/// The file of the configuration, and its reloads.
+#[derive(Debug)]
 pub struct History {
     /// The path of the configuration.
     pub config: String,
-    last: Mutex<Option<Reloaded>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    served: Served,
+    last: Option<Reloaded>,
+    refused: u64,
 }
 
 impl History {
     /// The history of a configuration that was not reloaded yet.
-    pub fn new(config: String) -> Self {
-        History { config, last: Mutex::default() }
+    pub fn new(config: String, served: Served) -> Self {
+        History { config, state: Mutex::new(State { served, last: None, refused: 0 }) }
     }
 
-    /// Notes the outcome of a reload.
-    pub fn note(&self, reloaded: Reloaded) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reloaded);
+    /// Notes a reload whose configuration is served.
+    pub fn note_served(&self, served: Served) {
+        let mut state = self.state();
+        state.last = Some(Reloaded { at: served.since, refused: None });
+        state.served = served;
+    }
+
+    /// Notes a reload that changed nothing, with its first error.
+    pub fn note_refused(&self, at: UnixTime, error: String) {
+        let mut state = self.state();
+        state.last = Some(Reloaded { at, refused: Some(error) });
+        state.refused += 1;
     }
 
     /// The last reload; `None` before the first one.
     pub fn last(&self) -> Option<Reloaded> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state().last.clone()
+    }
+
+    /// The configuration that is served.
+    pub fn served(&self) -> Served {
+        self.state().served.clone()
+    }
+
+    /// The number of refused reloads.
+    pub fn refused(&self) -> u64 {
+        self.state().refused
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,10 +12,12 @@ use tracing::{error, info, warn};
 
 use super::one_line;
 use super::prepare::Prepared;
+use crate::base::time::UnixTime as CivilTime;
+use crate::control::ListenerCertificate;
 use crate::process::Clock;
 use crate::process::work::{self, Lane};
 use crate::telemetry::{Collect, Page};
-use crate::tls::{Found, Life, Tls, Watched, span};
+use crate::tls::{Found, Life, Refused, Tls, Watched, span};
 
 /// How often the files are looked at. A look costs two system calls per file; a renewed certificate is needed within hours.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -74,9 +76,17 @@ impl Certificates {
         }
     }
 
-    /// Each listener with a certificate, and the first end in its chain, in seconds since 1970.
-    pub(super) fn ends(&self) -> Vec<(&'static str, u64)> {
-        self.all().iter().filter_map(|watched| Some((watched.listener, watched.not_after()?))).collect()
+    /// The certificate of each listener that has one.
+    pub(super) fn shown(&self) -> Vec<ListenerCertificate> {
+        let one = |watched: &Arc<Watched>| {
+            let refused = watched.refused().map(|Refused { since, problems }| {
+                let first = problems.first().map(one_line).unwrap_or_default();
+                (CivilTime(since.as_secs()), first)
+            });
+            let ends = CivilTime(watched.not_after()?);
+            Some(ListenerCertificate { listener: watched.listener, ends, refused })
+        };
+        self.all().iter().filter_map(one).collect()
     }
 
     fn add(&self, watched: Watched) {
@@ -94,8 +104,16 @@ impl Collect for Certificates {
             "pharos_tls_certificate_not_after_seconds",
             "The first end of a certificate in the chain that a listener serves, in seconds since 1970.",
         );
-        for (listener, end) in self.ends() {
-            family.sample(&[("listener", listener)], end);
+        let shown = self.shown();
+        for certificate in &shown {
+            family.sample(&[("listener", certificate.listener)], certificate.ends.0);
+        }
+        let mut family = page.gauge(
+            "pharos_tls_certificate_refused",
+            "1 if the changed files of a listener's certificate cannot be used, and an older one is served.",
+        );
+        for certificate in &shown {
+            family.sample(&[("listener", certificate.listener)], certificate.refused.is_some().into());
         }
     }
 }

@@ -37,7 +37,7 @@ use crate::dns::Engine;
 use crate::files::{self, Intake};
 use crate::hosts;
 use crate::listen::{BindError, Common};
-use crate::live::{self, History, Published, Readiness, Reloaded, Updates};
+use crate::live::{self, History, Published, Readiness, Served, Updates};
 use crate::load::{self, hosts::Purpose};
 use crate::process::work::{self, Lane};
 use crate::process::{self, Clock, Ended, Ends, Signal, Signals, Supervisor, Vital};
@@ -310,7 +310,9 @@ impl Services {
         let engine = Engine { published: published.clone(), clock, notices };
         let dns = Dns::start(dns_ports, &mut prepared, engine, &mut counters, &common)?;
         let path = std::path::absolute(&*prepared.built.config.file).unwrap_or_default();
-        let history = Arc::new(History::new(path.display().to_string()));
+        let served = Served { since: Clock::civil(), digest: prepared.built.config.digest.clone() };
+        let history = Arc::new(History::new(path.display().to_string(), served));
+        counters.push(Arc::new(reload::Shown(history.clone())));
         let certificates = Arc::new(Certificates::default());
         certificates.watch_dns(&prepared, dns.tls());
         counters.push(certificates.clone());
@@ -322,8 +324,8 @@ impl Services {
         counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));
         if let Some(control) = &control {
             let probes = mirrors.as_ref().map(Mirrors::counters);
-            let ends = certificates.clone();
-            let about = About { probes, history: history.clone(), certificates: Box::new(move || ends.ends()) };
+            let shown = certificates.clone();
+            let about = About { probes, history: history.clone(), certificates: Box::new(move || shown.shown()) };
             control.start(&published, updates.clone(), clock, retransfers, about, vital);
             counters.push(control.desk());
         }
@@ -379,7 +381,7 @@ impl Services {
                 match self.updates.replace(snapshot).await {
                     Ok(Generation(number)) => {
                         info!("reloaded: generation {number} is served, {amount}");
-                        self.history.note(Reloaded { at: Clock::civil(), refused: None });
+                        self.history.note_served(Served { since: Clock::civil(), digest: config.digest.clone() });
                         if let Some(control) = &self.control {
                             control.note_reload();
                         }
@@ -395,7 +397,7 @@ impl Services {
             Err(problems) => {
                 let first = problems.iter().find(|problem| problem.is_error()).or(problems.first());
                 let refused = first.map(one_line).unwrap_or_default();
-                self.history.note(Reloaded { at: Clock::civil(), refused: Some(refused) });
+                self.history.note_refused(Clock::civil(), refused);
                 reload::log_failure(&problems);
             }
         }

@@ -19,11 +19,13 @@ use crate::base::report::summary;
 use crate::base::time::Generation;
 use crate::config::{Config, row};
 use crate::files::{self, Intake};
+use crate::live::{History, Served};
 use crate::load::hosts::Purpose;
 use crate::load::hosts::keep::Known;
 use crate::networks::Source;
 use crate::process::work::{self, Lane, Pending};
 use crate::snapshot::Snapshot;
+use crate::telemetry::{Collect, Page};
 
 type Outcome = Result<Prepared, Vec<Diagnostic>>;
 
@@ -132,6 +134,26 @@ pub(super) fn log_failure(problems: &[Diagnostic]) {
         }
     }
     error!("not reloaded, the configuration before it is served: {}", summary(problems).unwrap_or_default());
+}
+
+/// Shows the configuration that is served, and the outcomes of reloads.
+pub(super) struct Shown(pub(super) Arc<History>);
+
+impl Collect for Shown {
+    fn collect(&self, page: &mut Page) {
+        let Served { since, digest } = self.0.served();
+        page.gauge(
+            "pharos_reload_last_success",
+            "The time at which the configuration that is served was taken over, by the start or a reload, in seconds since 1970.",
+        )
+        .sample(&[], since.0);
+        page.counter("pharos_reload_failures_total", "Reloads that were refused.").sample(&[], self.0.refused());
+        let is_refused = self.0.last().is_some_and(|last| last.refused.is_some());
+        page.gauge("pharos_reload_refused", "1 if the last reload was refused, until one succeeds.")
+            .sample(&[], is_refused.into());
+        page.gauge("pharos_config_digest", "1, with the SHA-256 of the files of the configuration that is served.")
+            .sample(&[("sha256", &digest)], 1);
+    }
 }
 
 /// The keys that differ from the start and that only a restart changes, each as a message.

@@ -38,7 +38,7 @@ pub use fault::{certificate_fault, http_fault};
 pub use judge::{Given, judge};
 pub use life::{Life, Phase};
 pub use load::{certificates, load, span};
-pub use watch::{Found, Watched};
+pub use watch::{Found, Refused, Watched};
 pub use xot::{Xot, XotError};
 
 /// A certificate chain with the key of its leaf.

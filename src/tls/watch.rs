@@ -33,10 +33,19 @@ struct State {
     phase: Phase,
     /// The files as they were when they were read; `None` if they are to be read again.
     stamps: Option<[Stamp; 2]>,
-    /// The problems that were reported.
-    refused: Option<String>,
+    /// The changed files that cannot be used.
+    refused: Option<Refused>,
     /// Counts the reloads.
     reloads: u64,
+}
+
+/// Changed files that cannot be used, while the identity before them is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The first look that found these problems.
+    pub since: UnixTime,
+    /// The reasons.
+    pub problems: Vec<Diagnostic>,
 }
 
 /// What a look has found.
@@ -76,6 +85,11 @@ impl Watched {
         self.state().life.map(|life| life.ends)
     }
 
+    /// The files as of the last look, if they cannot be used.
+    pub fn refused(&self) -> Option<Refused> {
+        self.state().refused.clone()
+    }
+
     /// Looks at the files and at the time; waits for the disk.
     pub fn look(&self, now: UnixTime) -> Vec<Found> {
         let (files, stamps, reloads) = {
@@ -102,14 +116,12 @@ impl Watched {
                 self.serve(&identity);
                 (state.stamps, state.refused) = (stamps_now, None);
             }
-            Some(Err(problems)) => {
-                let text: String = problems.iter().map(|problem| problem.message.as_str()).collect();
-                // They are read again with the next look: the disk may have been at fault.
-                if state.refused.as_ref() != Some(&text) {
-                    state.refused = Some(text);
-                    found.push(Found::Refused(problems));
-                }
+            Some(Err(problems)) if state.refused.as_ref().is_none_or(|refused| refused.problems != problems) => {
+                state.refused = Some(Refused { since: now, problems: problems.clone() });
+                found.push(Found::Refused(problems));
             }
+            // They are read again with the next look: the disk may have been at fault.
+            Some(Err(_)) => {}
         }
         if let Some(life) = state.life {
             let phase = life.phase(now);
@@ -238,12 +250,17 @@ mod tests {
         // Only one of the two has been renewed yet.
         std::fs::write(folder.path().join("key"), key).unwrap();
         assert_eq!(words(&watched.look(at(1))), ["refused tls-mismatch"]);
+        assert_eq!(
+            watched.refused().map(|refused| (refused.since, refused.problems[0].code)),
+            Some((at(1), "tls-mismatch"))
+        );
         assert_eq!(words(&watched.look(at(1))), [""; 0]);
         std::fs::remove_file(folder.path().join("key")).unwrap();
         assert_eq!(words(&watched.look(at(1))), ["refused tls-unreadable"]);
         assert_eq!((words(&watched.look(at(1))), served(&tls)), (vec![], before));
         std::fs::write(folder.path().join("key"), new_key).unwrap();
         assert_eq!(words(&watched.look(at(1))), ["renewed until 59"]);
+        assert_eq!(watched.refused(), None);
     }
 
     #[test]

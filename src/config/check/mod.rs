@@ -30,10 +30,10 @@ use crate::files::Intake;
 
 /// Makes a config of a spec; problems are added to the list.
 ///
-/// `file` is the main file, `included` are the others, and `named` are the files that they name, which `intake` notes once
-/// they are read.
+/// `file` is the main file, `digest` that of all files, `included` are the others, and `named` are the files that they name,
+/// which `intake` notes once they are read.
 pub(super) fn check(
-    (file, included, named): (&str, &[SourceFile], Vec<(FileUse, Text)>),
+    (file, digest, included, named): (&str, &str, &[SourceFile], Vec<(FileUse, Text)>),
     spec: Spec,
     intake: &Intake,
     problems: &mut Vec<Diagnostic>,
@@ -84,6 +84,7 @@ pub(super) fn check(
     let (mirrors, written_addresses) = (mirrors.entries, check.written_addresses);
     Config {
         file: file.into(),
+        digest: digest.into(),
         files,
         allow,
         dns,
