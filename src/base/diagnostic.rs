@@ -52,17 +52,19 @@ impl Place {
 
     /// The place of a range of octets in one line.
     pub fn in_line(file: &Arc<str>, line: u32, text: &str, columns: Range<usize>) -> Self {
-        // Terminals act on C1 controls, which the renderer lets through; the length stays, and so do the columns.
-        let text = text.trim_end_matches('\r').replace(|c| matches!(c, '\u{80}'..='\u{9f}'), "\u{b7}");
-        let text = text.as_str();
+        let text = text.trim_end_matches('\r');
         let start = floor_char(text, columns.start.min(text.len()));
         let end = floor_char(text, columns.end.clamp(start, text.len()));
-        if text.len() <= MAX_EXCERPT {
-            return Place { file: file.clone(), line, columns: start..end, text: text.into() };
-        }
-        let from = floor_char(text, start.saturating_sub(MAX_EXCERPT / 4));
-        let to = floor_char(text, (from + MAX_EXCERPT).min(text.len()));
-        Place { file: file.clone(), line, columns: start - from..end.min(to) - from, text: text[from..to].into() }
+        // Only the excerpt is looked at: a line of a long list has many places.
+        let (from, to) = if text.len() <= MAX_EXCERPT {
+            (0, text.len())
+        } else {
+            let from = floor_char(text, start.saturating_sub(MAX_EXCERPT / 4));
+            (from, floor_char(text, (from + MAX_EXCERPT).min(text.len())))
+        };
+        // Terminals act on C1 controls, which the renderer lets through; the length stays, and so do the columns.
+        let excerpt = text[from..to].replace(|c| matches!(c, '\u{80}'..='\u{9f}'), "\u{b7}");
+        Place { file: file.clone(), line, columns: start - from..end.min(to) - from, text: excerpt.into() }
     }
 
     /// A whole line.
