@@ -30,6 +30,20 @@ pub fn parse_millis(text: &str) -> Option<u64> {
     number.checked_mul(unit)
 }
 
+/// Reads durations one after the other, as other programs write them: `1h30m`, `1h 30m`. For remedies: nothing is
+/// configured so, because a duration has one spelling.
+pub fn parse_parts(text: &str) -> Option<u64> {
+    let (mut rest, mut sum) = (text.trim(), 0_u64);
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let unit = rest[digits..].bytes().take_while(u8::is_ascii_lowercase).count();
+        let (part, behind) = rest.split_at(digits + unit);
+        sum = sum.checked_add(parse_millis(part)?)?;
+        rest = behind.trim_start();
+    }
+    (sum > 0).then_some(sum)
+}
+
 /// A text that [`parse_millis`] reads as this many milliseconds, in the largest whole unit: `7d`, not `168h`.
 pub fn written_millis(millis: u64) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
@@ -107,6 +121,16 @@ mod tests {
         }
         for text in ["", "5", "s", "-1s", "1.5h", "1 s", "99999999999999999999s", "18446744073709551615h"] {
             assert_eq!(parse_millis(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn lengths_in_parts_are_added() {
+        for (text, sum) in [("1h30m", "90m"), ("1d 12h", "36h"), ("2m", "2m"), ("1s500ms", "1500ms")] {
+            assert_eq!(parse_parts(text), parse_millis(sum), "{text}");
+        }
+        for text in ["", "1h30", "h", "1h-5m", "ünf", "0s"] {
+            assert_eq!(parse_parts(text), None, "{text}");
         }
     }
 

@@ -10,7 +10,7 @@ use super::layout::{Colour, Layout};
 use super::locate::Location;
 use super::server::{Asking, Server};
 use super::{OK, put, warn};
-use crate::base::when::parse_end;
+use crate::base::when::{BadEnd, parse_end, parse_parts, written_millis};
 use crate::control::client::Question;
 use crate::control::encode;
 use crate::control::view::{DoneView, MirrorView, MirrorsView, OrderedView};
@@ -81,7 +81,12 @@ pub(super) fn parse_reason(text: &str) -> Result<String, String> {
 
 /// The server reads it again, by its own clock.
 pub(super) fn parse_until(text: &str) -> Result<String, String> {
-    parse_end(text, Clock::civil()).map(|_| text.to_string()).map_err(|error| error.to_string())
+    parse_end(text, Clock::civil()).map(|_| text.to_string()).map_err(|error| match parse_parts(text) {
+        Some(millis) if error == BadEnd::NotATime => {
+            format!("write one number with one unit: `{}`", written_millis(millis))
+        }
+        _ => error.to_string(),
+    })
 }
 
 /// Asks, prints, and tells the exit code.

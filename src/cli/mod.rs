@@ -247,6 +247,8 @@ mod tests {
         assert!(parses("pharos mirror auto a") && parses("pharos mirror list --socket x"));
         assert!(!parses("pharos mirror drain a") && !parses("pharos mirror down --reason disks"));
         assert!(!parses("pharos mirror up a --reason x --until yesterday"));
+        let in_parts = Cli::try_parse_from("pharos mirror up a --reason x --until 1h30m".split(' ')).unwrap_err();
+        assert!(in_parts.to_string().contains("one unit: `90m`"), "{in_parts}");
         assert!(!parses("pharos mirror up a --reason x --until 2020-01-01T00:00:00Z"));
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::check::Check;
 use super::field::section;
-use super::row::{duration, file, hours, number, secs, text, texts};
+use super::row::{LISTEN_FORM, duration, file, hours, number, secs, text, texts};
 use super::spec::{Spec, Text};
 use super::{Config, Connections, FileUse, Secret, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
@@ -19,7 +19,7 @@ section! {
     /// `[admin]` as written.
     pub(super) struct AdminSpec: "[admin]" {
         /// Listen addresses of `/healthz`, `/ready` and `/metrics`. Keep them off the public network.
-        listen: Vec<Text> = texts("listen", "`ADDRESS:PORT`")
+        listen: Vec<Text> = texts("listen", LISTEN_FORM)
             .required()
             .restart_unless(|a, b| listen(a) == listen(b))
             .example("[\"127.0.0.1:9153\"]"),

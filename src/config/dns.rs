@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::check::Check;
 use super::encrypted::{DnsTlsSpec, Encrypted, HttpsSpec, QuicSpec, same_https};
 use super::field::{Section as _, section};
-use super::row::{duration, file, hours, number, secs, table, text, texts};
+use super::row::{LISTEN_FORM, duration, file, hours, number, secs, table, text, texts};
 use super::spec::Text;
 use super::{FileUse, InputFile, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
@@ -31,7 +31,7 @@ section! {
         /// default address that the machine lacks is skipped.
         ///
         /// The default is loopback and an unprivileged port, so that nothing is exposed unasked.
-        listen: Option<Vec<Text>> = texts("listen", "`ADDRESS:PORT`")
+        listen: Option<Vec<Text>> = texts("listen", LISTEN_FORM)
             .otherwise("`[\"127.0.0.1:5300\", \"[::1]:5300\"]`")
             .restart_unless(|a, b| a.dns.listen == b.dns.listen)
             .example("[\"192.0.2.53:53\", \"[2001:db8::53]:53\"]"),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::check::Check;
 use super::dns::DnsSpec;
 use super::field::section;
-use super::row::{file, text, texts};
+use super::row::{LISTEN_FORM, file, text, texts};
 use super::spec::Text;
 use super::{Config, FileUse, InputFile, value};
 use crate::base::diagnostic::Diagnostic;
@@ -22,7 +22,7 @@ section! {
     pub(super) struct DnsTlsSpec: "[dns.tls]" {
         /// Listen addresses for DNS over TLS, usually on port 853. Required unless `[dns.https]` or `[dns.quic]` uses the
         /// certificate.
-        listen: Vec<Text> = texts("listen", "`ADDRESS:PORT`")
+        listen: Vec<Text> = texts("listen", LISTEN_FORM)
             .required_without(&["https", "quic"], "")
             .restart_unless(same_tls)
             .example("[\"192.0.2.53:853\"]"),
@@ -40,7 +40,7 @@ section! {
     /// `[dns.https]` as written.
     pub(super) struct HttpsSpec: "[dns.https]" {
         /// Listen addresses, usually on port 443.
-        listen: Vec<Text> = texts("listen", "`ADDRESS:PORT`")
+        listen: Vec<Text> = texts("listen", LISTEN_FORM)
             .required()
             .restart_with_table()
             .example("[\"192.0.2.53:443\"]"),
@@ -57,7 +57,7 @@ section! {
     pub(super) struct QuicSpec: "[dns.quic]" {
         /// Listen addresses, usually on port 853. A client first proves that it receives datagrams at its address (Retry,
         /// RFC 9000 §8.1.2).
-        listen: Vec<Text> = texts("listen", "`ADDRESS:PORT`")
+        listen: Vec<Text> = texts("listen", LISTEN_FORM)
             .required()
             .restart_unless(same_quic)
             .example("[\"192.0.2.53:853\"]"),

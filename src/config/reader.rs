@@ -10,7 +10,9 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use super::FileUse;
-use super::spec::Text;
+use super::field::Section as _;
+use super::row::Kind;
+use super::spec::{Spec, Text};
 use crate::base::diagnostic::{Diagnostic, Place};
 
 /// A text that is being read, and the problems met so far.
@@ -52,6 +54,11 @@ impl<'t> Reader<'t> {
                 .at(self.place(span), "here")
                 .help("check where the file came from; a config file begins with a `[table]` or a comment");
         }
+        if error.message().starts_with("duplicate key")
+            && let Some(problem) = self.duplicate(span.clone())
+        {
+            return problem;
+        }
         let help = match error.message() {
             message if message.starts_with("duplicate key") => {
                 "remove one of the two, or merge them; a table has one `[header]`, a list of tables `[[header]]`"
@@ -70,6 +77,34 @@ impl<'t> Reader<'t> {
             _ => "see https://toml.io/en/v1.0.0 for how TOML is written",
         };
         Diagnostic::error("syntax", error.message()).at(self.place(span), "here").help(help)
+    }
+
+    /// A header that stands twice, with the place of the first; `None` if the duplicate is another key.
+    fn duplicate(&self, span: Range<usize>) -> Option<Diagnostic> {
+        let header = |line: usize| {
+            let start = self.line_starts[line];
+            let end = self.line_starts.get(line + 1).map_or(self.text.len(), |next| next - 1);
+            let text = self.text[start..end].split('#').next().unwrap_or_default().trim();
+            let name = text.trim_matches(['[', ']', ' ', '\t']).split_whitespace().collect::<String>();
+            text.starts_with('[').then(|| (name, start..start + text.len()))
+        };
+        let line = self.line_starts.partition_point(|start| *start <= span.start).checked_sub(1)?;
+        let (name, _) = header(line)?;
+        let (_, first) = (0..line).filter_map(header).find(|(other, _)| *other == name)?;
+        let row = Spec::PART.rows.iter().find(|row| name.split('.').next() == Some(row.name));
+        let help = match row.map(|row| row.kind) {
+            Some(Kind::Tables { .. }) if !name.contains('.') => format!("write `[[{name}]]` for each of several"),
+            Some(Kind::Names(_)) if name.matches('.').count() == 1 => {
+                "give each a name of its own, or merge the two".to_string()
+            }
+            _ => "merge the two, or remove one".to_string(),
+        };
+        Some(
+            Diagnostic::error("syntax", format!("the table `[{name}]` is written twice"))
+                .at(self.place(span), "written again")
+                .related(self.place(first), "first written here")
+                .help(help),
+        )
     }
 
     /// The place of a range of bytes.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::check::Check;
 use super::encrypted::{TlsFiles, TlsSpec};
 use super::field::section;
-use super::row::{days, duration, flag, hours, millis, number, secs, table, text, texts};
+use super::row::{LISTEN_FORM, days, duration, flag, hours, millis, number, secs, table, text, texts};
 use super::spec::{Spec, Text};
 use super::value::{self, host_of};
 use super::zone::ZoneSpec;
@@ -28,7 +28,7 @@ section! {
     /// `[registry]` as written.
     pub(super) struct RegistrySpec: "[registry]" {
         /// Listen addresses for HTTP/1.1 and HTTP/2.
-        listen: Vec<Text> = texts("listen", "`ADDRESS:PORT`")
+        listen: Vec<Text> = texts("listen", LISTEN_FORM)
             .required()
             .restart_unless(|a, b| listen(a) == listen(b))
             .example("[\"127.0.0.1:8080\"]"),

@@ -152,6 +152,9 @@ pub enum Restart {
     WithTable,
 }
 
+/// The form of a listen address.
+pub(super) const LISTEN_FORM: &str = "`ADDRESS:PORT`";
+
 /// A row whose key has values of the kind `K`.
 pub(super) struct Key<K> {
     row: Row,

@@ -102,5 +102,5 @@ impl Field<Strs> for Followed {
 
 /// Reads the documents of the main file, which comes first, and of the files that it includes.
 pub(super) fn read<'r, 't>(documents: &[(&'r Reader<'t>, &'r DeTable<'t>)]) -> Spec {
-    Spec::read(Table::document(documents))
+    Spec::read(Table::document(documents).with_corrected_names())
 }

@@ -17,7 +17,7 @@ use super::reader::Reader;
 use super::row::{Absent, Kind, Row};
 use super::spec::Spec;
 use super::typed::Value;
-use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
+use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, nearest};
 
 /// The key that names further files.
 const INCLUDE: &str = "include";
@@ -26,6 +26,23 @@ const INCLUDE: &str = "include";
 fn is_collection(key: &str) -> bool {
     let is_spread = |row: &Row| matches!(row.kind, Kind::Tables { .. } | Kind::Names(_));
     Spec::PART.rows.iter().any(|row| row.name == key && is_spread(row))
+}
+
+/// The most slips in the name of a table that is read as another: one letter too many, two swapped.
+const MAX_SLIPS: usize = 2;
+
+/// The table that a misspelt one is meant to be; `None` if none is near and of the same form.
+fn meant(value: &Value<'_, '_>, known: &[&'static str]) -> Option<&'static str> {
+    let is_known = known.contains(&value.key);
+    let near = nearest(value.key, known.iter().copied()).filter(|_| !is_known && value.key.len() > MAX_SLIPS)?;
+    let meant = known.iter().copied().find(|name| *name == near)?;
+    let row = Spec::PART.rows.iter().find(|row| row.name == meant)?;
+    let has_form = match row.kind {
+        Kind::Table(_) | Kind::Names(_) => value.is_table(),
+        Kind::Tables { .. } => value.elements().iter().all(Value::is_table),
+        _ => false,
+    };
+    (has_form && strsim::damerau_levenshtein(value.key, meant) <= MAX_SLIPS).then_some(meant)
 }
 
 /// The problem of a key that two files have.
@@ -79,6 +96,26 @@ impl<'r, 't> Table<'r, 't> {
         document
     }
 
+    /// Reports misspelt names of tables, and reads each as the one that is meant: otherwise every reference to a name in it
+    /// would be an error too.
+    pub(super) fn with_corrected_names(mut self) -> Self {
+        let known: Vec<&'static str> = Spec::PART.rows.iter().map(|row| row.name).collect();
+        for at in 0..self.left.len() {
+            let value = &self.left[at];
+            let Some(meant) = meant(value, &known) else { continue };
+            if self.left.iter().any(|other| other.key == meant) && !is_collection(meant) {
+                continue;
+            }
+            value.reader.report(
+                Diagnostic::error("unknown-key", format!("there is no table `{}`", value.key))
+                    .at(value.key_place(), "unknown table")
+                    .help(format!("did you mean `{meant}`?")),
+            );
+            self.left[at].key = meant;
+        }
+        self
+    }
+
     pub(super) fn new(reader: &'r Reader<'t>, title: String, place: Place, tree: &'r DeTable<'t>) -> Self {
         let left: Vec<Value<'r, 't>> =
             tree.iter().map(|(key, value)| Value::new(reader, key.get_ref(), key.span(), value)).collect();
@@ -118,13 +155,14 @@ impl<'r, 't> Table<'r, 't> {
 
     /// The value of a row, required or not.
     pub(super) fn value(&mut self, row: &Row) -> Option<Value<'r, 't>> {
-        match row.absent {
+        let value = match row.absent {
             Absent::Required { help } => self.require(row, help),
             Absent::RequiredWithout { others, help } if !others.iter().any(|other| self.has(other)) => {
                 self.require(row, help)
             }
             _ => self.take(row.name),
-        }
+        };
+        value.map(|value| value.of_row(row))
     }
 
     /// The value of a key that may be absent.

@@ -12,11 +12,12 @@ use toml::de::DeValue;
 
 use super::Placed;
 use super::reader::Reader;
+use super::row::{self, Kind, Row};
 use super::table::Table;
 use super::value::written;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::geo::Coordinates;
-use crate::base::when::parse_millis;
+use crate::base::when::{parse_millis, parse_parts, written_millis};
 
 /// The position of a value: behind its key, or in a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub(super) struct Value<'r, 't> {
     value: &'r Spanned<DeValue<'t>>,
     element: Element,
     need: Need,
+    /// The row of its key. `None` for a name that the operator chose.
+    row: Option<Row>,
 }
 
 impl<'r, 't> Value<'r, 't> {
@@ -50,12 +53,17 @@ impl<'r, 't> Value<'r, 't> {
         key_span: Range<usize>,
         value: &'r Spanned<DeValue<'t>>,
     ) -> Self {
-        Value { reader, key, key_span, value, element: Element::No, need: Need::Optional }
+        Value { reader, key, key_span, value, element: Element::No, need: Need::Optional, row: None }
     }
 
     /// The value of a key that must be written.
     pub(super) fn required(self) -> Self {
         Value { need: Need::Required, ..self }
+    }
+
+    /// The value of the key of a row, whose example helps.
+    pub(super) fn of_row(self, row: &Row) -> Self {
+        Value { row: Some(*row), ..self }
     }
 
     /// The key, as a name that the operator chose.
@@ -77,7 +85,24 @@ impl<'r, 't> Value<'r, 't> {
     pub(super) fn text(&self) -> Option<Placed<Arc<str>>> {
         match self.value.get_ref() {
             DeValue::String(text) => Some(self.placed(text.as_ref().into())),
-            _ => self.wrong_type("a string", &format!("`{} = \"…\"`", self.key)),
+            other => self.wrong_type("a string", &self.text_remedy(other)),
+        }
+    }
+
+    /// The text to write instead of another value.
+    fn text_remedy(&self, found: &DeValue<'_>) -> String {
+        let port = match found {
+            DeValue::Integer(written) => written.as_str().parse::<u16>().ok().filter(|port| *port > 0),
+            _ => None,
+        };
+        let form = self.row.map(|row| row.kind);
+        let is_address = matches!(form, Some(Kind::Texts { form } | Kind::Text { form }) if form == row::LISTEN_FORM);
+        match (port.filter(|_| is_address), self.row.map_or("", |row| row.example)) {
+            (Some(port), _) => format!(
+                "address and port: `\"192.0.2.1:{port}\"`; `\"0.0.0.0:{port}\"` is all IPv4 addresses, `\"[::]:{port}\"` all of IPv6"
+            ),
+            (None, "") => format!("`{} = \"…\"`", self.key),
+            (None, example) => format!("text in quotes, like `{} = {example}`", self.key),
         }
     }
 
@@ -160,7 +185,10 @@ impl<'r, 't> Value<'r, 't> {
                 self.reader.report(
                     Diagnostic::error("bad-duration", format!("`{text}` is not a duration"))
                         .at(self.place(), "not a duration")
-                        .help(format!("write {remedy}")),
+                        .help(match parse_parts(text) {
+                            Some(millis) => format!("write one number with one unit: `\"{}\"`", written_millis(millis)),
+                            None => format!("write {remedy}"),
+                        }),
                 );
                 None
             }

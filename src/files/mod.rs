@@ -205,6 +205,9 @@ impl ReadError {
             ReadError::NotRegular(_) => "name the file itself".to_string(),
             ReadError::TooLarge { .. } => "no file of its kind is that large; is it the right one?".to_string(),
             ReadError::Expired(_) => format!("check the disk or the network file system that holds `{path}`"),
+            ReadError::System(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+                format!("a symbolic link leads back to itself: `ls -l {path}` shows where to; replace it by the file")
+            }
             ReadError::System(_) => format!("check `{path}`, and the limits of the process"),
         }
     }

@@ -5,13 +5,14 @@
 //! **Not here**: the formats.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use super::text::Text;
 use super::{Loaded, MAX_SHOWN, MAX_SHOWN_CHARS, about, noun};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::LabelsId;
-use crate::base::prefix::Prefix;
-use crate::config::Network;
+use crate::base::prefix::{Prefix, PrefixError};
+use crate::config::{Network, NetworkKind};
 use crate::networks::{Conflict, KINDS, LabelKind, Labels, Source, SourceBuilder};
 
 /// A source in the making.
@@ -96,7 +97,8 @@ impl<'a> Gather<'a> {
                     0..=MAX_SHOWN_CHARS => format!("`{written}` is not a prefix: {error}"),
                     octets => format!("a text of {octets} bytes is not a prefix"),
                 };
-                self.refuse(|| Diagnostic::error("bad-prefix", message).at(place(), "this one"));
+                let remedy = remedy(self.network.kind, written, &error);
+                self.refuse(|| Diagnostic::error("bad-prefix", message).at(place(), "this one").help(remedy));
                 None
             }
         }
@@ -150,6 +152,31 @@ impl<'a> Gather<'a> {
             self.errors.push(about(self.network, "too-many-errors", message).help(help));
         }
         self.errors
+    }
+}
+
+/// What to do about a text that is no prefix.
+fn remedy(kind: NetworkKind, written: &str, error: &PrefixError) -> String {
+    let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
+    if kind != NetworkKind::List {
+        return "keep the last good copy of the file, and inform its publisher".to_string();
+    }
+    match error {
+        PrefixError::HostBits(meant) => {
+            let address = written.split('/').next().unwrap_or(written);
+            format!("write `{meant}` for the whole prefix, or `{address}` for one address")
+        }
+        PrefixError::Address(_) | PrefixError::Length { .. } if written.contains(',') => {
+            "write prefix and label with a space between; `feed = \"geofeed\"` reads files with commas (RFC 8805)"
+                .to_string()
+        }
+        PrefixError::Length { family, .. } => format!("write the number of bits, from 0 to {}", family.width()),
+        PrefixError::Address(_) if written.split('-').count() == 2 && written.split('-').all(is_address) => {
+            "write a range as prefixes, like `192.0.2.0/24`".to_string()
+        }
+        PrefixError::Address(_) => {
+            "a line is `prefix [label]`, like `192.0.2.0/24 office`; begin headings and comments with `#`".to_string()
+        }
     }
 }
 

@@ -287,12 +287,32 @@ error[bad-prefix]: `10.1.0.0/8` is not a prefix: bits are set beyond the prefix 
   |
 1 | 10.1.0.0/8 office
   | ^^^^^^^^^^ this one
+  |
+  = help: write `10.0.0.0/8` for the whole prefix, or `10.1.0.0` for one address
 error[bad-prefix]: `banana` is not a prefix: `banana` is not an IPv4 or IPv6 address
  --> feed.txt:3:1
   |
 3 | banana
-  | ^^^^^^ this one";
+  | ^^^^^^ this one
+  |
+  = help: a line is `prefix [label]`, like `192.0.2.0/24 office`; begin headings and comments with `#`";
     assert_eq!(refusal(NetworkKind::List, text), expected);
+}
+
+#[test]
+fn a_line_that_is_no_prefix_has_a_remedy_that_fits() {
+    let remedy = |line: &str| read(&network(NetworkKind::List), line.into()).unwrap_err()[0].help.clone().unwrap();
+    for (line, part) in [
+        ("10.0.0.0/33 a", "from 0 to 32"),
+        ("2001:db8::/129", "from 0 to 128"),
+        ("10.0.0.1/8", "`10.0.0.0/8` for the whole prefix, or `10.0.0.1`"),
+        ("prefix,label", "a space between"),
+        ("10.0.0.0/8,america", "a space between"),
+        ("10.0.0.1-10.0.0.9", "a range as prefixes"),
+        ("network label", "headings and comments with `#`"),
+    ] {
+        assert!(remedy(line).contains(part), "{line}: {}", remedy(line));
+    }
 }
 
 #[test]
@@ -302,7 +322,9 @@ error[bad-prefix]: `15.193.10.1/24` is not a prefix: bits are set beyond the pre
  --> feed.txt:5:20
   |
 5 |     { \"ip_prefix\": \"15.193.10.1/24\", \"region\": \"af-south-1\", \"service\": \"AMAZON\" },
-  |                    ^^^^^^^^^^^^^^^^ this one";
+  |                    ^^^^^^^^^^^^^^^^ this one
+  |
+  = help: keep the last good copy of the file, and inform its publisher";
     let text = AWS.replacen("15.193.10.0/24", "15.193.10.1/24", 1);
     assert_eq!(refusal(NetworkKind::Aws, &text), expected);
 }
