@@ -25,6 +25,7 @@ mod probe;
 mod rankings;
 mod reader;
 mod registry;
+mod reload;
 mod resolver;
 pub mod row;
 mod rules;
@@ -199,6 +200,8 @@ pub struct Config {
     pub mirrors: Vec<MirrorEntry>,
     /// `[horizons.*]`, in file order: [`HorizonId`](crate::base::ids::HorizonId) is an index into it.
     pub horizons: Vec<Horizon>,
+    /// `[reload] watch`: the interval between two looks at the files. `None` if they are not watched.
+    pub watch: Option<Duration>,
     /// Every address under a `listen`, of all tables.
     pub written_addresses: Vec<Placed<SocketAddr>>,
 }

@@ -20,6 +20,7 @@ use super::networks::NetworkSpec;
 use super::probe::ProbeSpec;
 use super::reader::Reader;
 use super::registry::RegistrySpec;
+use super::reload::ReloadSpec;
 use super::resolver::ResolverSpec;
 use super::row::{Key, names, table, tables, texts};
 use super::table::Table;
@@ -67,6 +68,9 @@ section! {
 
         /// Resolving the hosts of mirrors.
         resolver: Option<ResolverSpec> = table::<ResolverSpec>("resolver").otherwise("the defaults of its keys"),
+
+        /// Reloads that no operator asks for.
+        reload: Option<ReloadSpec> = table::<ReloadSpec>("reload").otherwise("off"),
 
         /// Keys of transfers, by name.
         keys: Vec<Named<KeySpec>> = names::<KeySpec>("keys"),

@@ -94,7 +94,7 @@ fn every_key_has_its_effect() {
     let config = config("pharos.toml", EVERYTHING);
     let dns = &config.dns;
     assert_eq!((dns.udp_threads, dns.udp_payload, dns.tcp_idle), (Some(2), 1400, Duration::from_secs(30)));
-    assert_eq!(dns.udp_batch, 64);
+    assert_eq!((dns.udp_batch, config.watch), (64, Some(Duration::from_secs(10))));
     assert_eq!((dns.tcp_connections, dns.tcp_connections_per_client), (100, 10));
     assert_eq!(dns.ecs_from.as_ref().map(Vec::len), Some(2));
     let encrypted = dns.encrypted.as_ref().unwrap();

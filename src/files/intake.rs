@@ -144,11 +144,16 @@ impl Seen {
         }
     }
 
-    /// The first file, or pattern, of which the two lists differ.
-    pub fn difference<'s>(&'s self, other: &'s Seen) -> Option<PathBuf> {
-        let files = self.files.iter().find(|(path, stamp)| other.files.get(*path) != Some(*stamp));
-        let patterns = self.patterns.iter().find(|(pattern, found)| other.patterns.get(*pattern) != Some(*found));
-        files.map(|(path, _)| path.clone()).or_else(|| patterns.map(|((folder, pattern, _), _)| folder.join(pattern)))
+    /// The first file, or pattern, whose state is in none of some other lists.
+    pub fn unknown_to<'s>(&self, others: impl Iterator<Item = &'s Seen> + Clone) -> Option<PathBuf> {
+        let is_known = |path: &PathBuf, stamp: &Stamp| others.clone().any(|other| other.files.get(path) == Some(stamp));
+        if let Some((path, _)) = self.files.iter().find(|(path, stamp)| !is_known(path, stamp)) {
+            return Some(path.clone());
+        }
+        let is_known =
+            |wanted: &Wanted, found: &_| others.clone().any(|other| other.patterns.get(wanted) == Some(found));
+        let ((folder, pattern, _), _) = self.patterns.iter().find(|(wanted, found)| !is_known(wanted, found))?;
+        Some(folder.join(pattern))
     }
 }
 
@@ -161,7 +166,7 @@ mod tests {
     /// The name of the file that a change shows at; empty for none.
     fn changed(seen: &Seen) -> String {
         let again = seen.again(&Turn::default()).unwrap();
-        let difference = seen.difference(&again);
+        let difference = again.unknown_to(std::iter::once(seen));
         assert_eq!(difference.is_none(), *seen == again);
         difference.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).unwrap_or_default()
     }

@@ -16,6 +16,7 @@ mod prepare;
 mod reload;
 mod states;
 mod tries;
+mod watch;
 mod web;
 
 use std::fmt;
@@ -34,7 +35,7 @@ use crate::compile::Built;
 use crate::config::Config;
 use crate::control::{About, Control, OpenError};
 use crate::dns::Engine;
-use crate::files::{self, Intake};
+use crate::files::{self, Intake, Seen};
 use crate::hosts;
 use crate::listen::{BindError, Common};
 use crate::live::{self, History, Published, Readiness, Served, Updates};
@@ -49,6 +50,7 @@ use dns::Dns;
 use mirrors::Mirrors;
 use prepare::{Prepared, prepare};
 use reload::Reloads;
+use watch::FileWatch;
 use web::{AdminListener, Ports, Web};
 
 /// How long connections may take to finish what is in flight when we stop; supervisors begin to kill after ten seconds
@@ -132,21 +134,23 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     let open_files = process::raise_open_files();
     work::start().map_err(Failure::Threads)?;
     files::start().map_err(Failure::Threads)?;
-    let prepared = prepare(path, Generation(1), &Purpose::Start, &Intake::default()).map_err(Failure::Config)?;
+    let intake = Intake::default();
+    let prepared = prepare(path, Generation(1), &Purpose::Start, &intake).map_err(Failure::Config)?;
     log_warnings(&prepared.built.warnings);
     limits::warn_of_open_files(open_files, &prepared.built.config);
     let more = crate::dns::udp_threads(&prepared.built.config.dns) + work::SPARE_THREADS;
     let runtime = work::runtime(more).map_err(Failure::Threads)?;
-    let done = runtime.block_on(serve(path, prepared));
+    let done = runtime.block_on(serve(path, prepared, intake.so_far()));
     // What is left is at most a reload that nobody waits for any more.
     runtime.shutdown_background();
     done
 }
 
-async fn serve(path: &Path, prepared: Prepared) -> Result<(), Failure> {
+async fn serve(path: &Path, prepared: Prepared, read: Seen) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(Failure::system("listen to signals"))?;
     let supervisor = Supervisor::from_environment().map_err(Failure::system("reach the supervisor"))?;
     let (vital, mut ends) = Vital::new();
+    let mut watch = FileWatch::new(prepared.built.config.watch, read);
     let mut services = Services::start(prepared, &vital).await?;
     told(supervisor.ready());
     let published = services.published.clone();
@@ -162,7 +166,16 @@ async fn serve(path: &Path, prepared: Prepared) -> Result<(), Failure> {
                 Signal::Stop => break,
             },
             ended = ends.next() => return Err(Failure::Ended(ended)),
+            changed = watch.changed() => {
+                info!("`{}` has changed: reloading {}", changed.display(), path.display());
+                told(supervisor.reloading());
+                reloads.ask();
+            }
             outcome = reloads.next() => {
+                match &outcome {
+                    Ok(prepared) => watch.served(prepared.built.config.watch, reloads.take_read()),
+                    Err(_) => watch.refused(reloads.take_read()),
+                }
                 services.reload(outcome).await;
                 if reloads.are_over() {
                     told(supervisor.ready());

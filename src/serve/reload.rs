@@ -18,7 +18,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::report::summary;
 use crate::base::time::Generation;
 use crate::config::{Config, row};
-use crate::files::{self, Intake};
+use crate::files::{self, Intake, Seen};
 use crate::live::{History, Served};
 use crate::load::hosts::Purpose;
 use crate::load::hosts::keep::Known;
@@ -42,12 +42,16 @@ pub(super) struct Reloads {
     known: Box<dyn Fn() -> Known + Send>,
     load: Arc<Load>,
     running: Option<Running>,
+    /// The files that the last one has read.
+    read: Seen,
     then: Then,
 }
 
 /// The reload under way.
 struct Running {
     outcome: Pending<Outcome>,
+    /// The files that it has read.
+    intake: Intake,
     /// When it is reported as slow; `None` once it was.
     slow_at: Option<Instant>,
 }
@@ -69,6 +73,7 @@ impl Reloads {
             known: Box::new(known),
             load: Arc::new(load),
             running: None,
+            read: Seen::default(),
             then: Then::Nothing,
         }
     }
@@ -102,6 +107,7 @@ impl Reloads {
                 }
             }
         };
+        self.read = running.intake.so_far();
         self.running = None;
         if self.then == Then::Another {
             self.then = Then::Nothing;
@@ -112,6 +118,11 @@ impl Reloads {
         })
     }
 
+    /// The files that the last one has read, as far as it came.
+    pub(super) fn take_read(&mut self) -> Seen {
+        std::mem::take(&mut self.read)
+    }
+
     /// Whether nothing is left to wait for.
     pub(super) fn are_over(&self) -> bool {
         self.running.is_none()
@@ -119,9 +130,10 @@ impl Reloads {
 
     fn start(&mut self) {
         let (path, purpose) = (self.path.clone(), Purpose::Reload((self.known)()));
-        let load = self.load.clone();
-        let outcome = work::submit(Lane::Load, move || load(&path, &purpose, &Intake::default()));
-        self.running = Some(Running { outcome, slow_at: Some(Instant::now() + SLOW) });
+        let (load, intake) = (self.load.clone(), Intake::default());
+        let noted = intake.clone();
+        let outcome = work::submit(Lane::Load, move || load(&path, &purpose, &noted));
+        self.running = Some(Running { outcome, intake, slow_at: Some(Instant::now() + SLOW) });
     }
 }
 

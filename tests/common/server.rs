@@ -106,13 +106,13 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// Gives it time, in which it must not end.
-    pub fn wait_for_nothing_in(&self, time: Duration) {
-        let until = Instant::now() + time;
+    /// Gives it time, in which it must not end; the lines that it wrote.
+    pub fn wait_for_nothing_in(&self, time: Duration) -> Vec<String> {
+        let (mut said, until) = (Vec::new(), Instant::now() + time);
         loop {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => return,
+                Ok(line) => said.push(line),
+                Err(RecvTimeoutError::Timeout) => return said,
                 Err(RecvTimeoutError::Disconnected) => panic!("the server ended"),
             }
         }

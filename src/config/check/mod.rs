@@ -80,6 +80,7 @@ pub(super) fn check(
     check.check_hosts(&spec.mirrors, &mirrors.entries, &zones);
     check.check_listeners(&spec);
     let allow = check.check_allow(&spec.allow);
+    let watch = spec.reload.and_then(|reload| Some(reload.watch?.value));
     let files = check.check_named(file, included, named);
     let (mirrors, written_addresses) = (mirrors.entries, check.written_addresses);
     Config {
@@ -99,6 +100,7 @@ pub(super) fn check(
         networks,
         mirrors,
         horizons,
+        watch,
         written_addresses,
     }
 }

@@ -1,0 +1,192 @@
+//! The files of the configuration, watched: a change that has come to rest asks for a reload.
+//!
+//! **Invariants**: a look never waits on a thread that answers, and a disk that hangs costs one look; a state of the files is
+//! read once, whatever comes of it, so that a refused reload is not repeated.
+//! **Not here**: looking ([`crate::files::Seen`]), reloading ([`super::reload`]).
+
+use std::future::pending;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::files::{Seen, Turn};
+use crate::process::work::{self, Lane, Pending};
+
+/// A watch of the files that the last load has read.
+pub(super) struct FileWatch {
+    /// The interval between two looks. `None` if nothing is watched.
+    every: Option<Duration>,
+    files: Rest,
+    turn: Turn,
+    looking: Option<Pending<Option<Seen>>>,
+    next_look: Instant,
+}
+
+impl FileWatch {
+    /// Watches the files of the first load.
+    pub(super) fn new(every: Option<Duration>, read: Seen) -> Self {
+        let files = Rest { read, ..Rest::default() };
+        let next_look = Instant::now() + every.unwrap_or_default();
+        FileWatch { every, files, turn: Turn::default(), looking: None, next_look }
+    }
+
+    /// Goes on with the files of a load that is served, at the interval of its configuration.
+    pub(super) fn served(&mut self, every: Option<Duration>, read: Seen) {
+        self.every = every;
+        self.files = Rest { read, ..Rest::default() };
+    }
+
+    /// Goes on with the files of a load that was refused, besides those that it did not come to.
+    pub(super) fn refused(&mut self, read: Seen) {
+        let before = std::mem::replace(&mut self.files.read, read);
+        self.files.read.add(before);
+        self.files.before = None;
+    }
+
+    /// Waits until a reload is due; returns a file that has changed. Forever, if nothing is watched. May be dropped and called
+    /// again.
+    pub(super) async fn changed(&mut self) -> PathBuf {
+        loop {
+            let Some(every) = self.every else { return pending().await };
+            let looking = match &mut self.looking {
+                Some(looking) => looking,
+                None => {
+                    tokio::time::sleep_until(self.next_look).await;
+                    let (files, turn) = (self.files.read.clone(), self.turn.clone());
+                    self.looking.insert(work::submit(Lane::Load, move || files.again(&turn)))
+                }
+            };
+            // A full queue, or a disk that hangs, costs this look.
+            let found = looking.await.ok().flatten();
+            self.looking = None;
+            self.next_look = Instant::now() + every;
+            if let Some(path) = found.and_then(|now| self.files.look(now)) {
+                return path;
+            }
+        }
+    }
+}
+
+/// Finds out whether files have changed and come to rest.
+#[derive(Debug, Default)]
+struct Rest {
+    /// The files as the last load has read them.
+    read: Seen,
+    /// The last look, if it found a change.
+    before: Option<Seen>,
+    /// The look that asked for a reload, until one is served: for files that a refused load did not come to.
+    asked: Option<Seen>,
+}
+
+impl Rest {
+    /// Takes a look; returns a file that has changed if all of them are as they were at the look before.
+    fn look(&mut self, now: Seen) -> Option<PathBuf> {
+        let known = [Some(&self.read), self.asked.as_ref()];
+        let Some(path) = now.unknown_to(known.into_iter().flatten()) else {
+            self.before = None;
+            return None;
+        };
+        if self.before.as_ref() != Some(&now) {
+            self.before = Some(now);
+            return None;
+        }
+        self.before = None;
+        self.asked = Some(now);
+        Some(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::files::{Intake, Kind};
+
+    /// A folder, and the files in it that were read.
+    struct World {
+        folder: tempfile::TempDir,
+        watch: FileWatch,
+    }
+
+    impl World {
+        fn new(names: &[&str]) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            names.iter().for_each(|name| std::fs::write(folder.path().join(name), "1").unwrap());
+            let watch = FileWatch::new(None, read(folder.path(), names));
+            World { folder, watch }
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            std::fs::write(self.folder.path().join(name), text).unwrap();
+        }
+
+        /// The file for which the next look asks for a reload; empty for none.
+        fn look(&mut self) -> String {
+            let now = self.watch.files.read.again(&Turn::default()).unwrap();
+            let path = self.watch.files.look(now);
+            path.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).unwrap_or_default()
+        }
+    }
+
+    fn read(folder: &Path, names: &[&str]) -> Seen {
+        let intake = Intake::default();
+        for name in names {
+            let _ = intake.read(&folder.join(name), Kind::Config);
+        }
+        intake.so_far()
+    }
+
+    #[test]
+    fn a_file_that_goes_on_changing_is_waited_for() {
+        let mut world = World::new(&["a", "b"]);
+        assert_eq!(world.look(), "");
+        for length in 2..9 {
+            world.write("b", &"x".repeat(length));
+            assert_eq!(world.look(), "", "it has changed since the look before");
+        }
+        assert_eq!(world.look(), "b");
+    }
+
+    #[test]
+    fn files_that_are_as_they_were_ask_for_nothing() {
+        let mut world = World::new(&["a"]);
+        let path = world.folder.path().join("a");
+        std::fs::rename(&path, world.folder.path().join("away")).unwrap();
+        assert_eq!(world.look(), "");
+        std::fs::rename(world.folder.path().join("away"), &path).unwrap();
+        // A rename changes a time of the file on some file systems: that is a change, but not two.
+        let asked = [world.look(), world.look(), world.look(), world.look()];
+        assert!(asked.iter().filter(|path| !path.is_empty()).count() <= 1, "{asked:?}");
+    }
+
+    #[test]
+    fn a_refused_state_is_not_read_again_and_the_next_one_is() {
+        let mut world = World::new(&["a", "b"]);
+        world.write("a", "broken");
+        world.write("b", "changed too");
+        assert_eq!((world.look(), world.look()), (String::new(), "a".to_string()));
+        // The load stops at the first file, and names one more that does not exist.
+        world.watch.refused(read(world.folder.path(), &["a", "c"]));
+        assert_eq!([world.look(), world.look(), world.look()], ["", "", ""]);
+        for name in ["c", "b", "a"] {
+            world.write(name, "mended");
+            assert_eq!((world.look(), world.look(), world.look()), (String::new(), name.to_string(), String::new()));
+        }
+    }
+
+    #[test]
+    fn a_served_load_is_the_new_state() {
+        let mut world = World::new(&["a", "b"]);
+        world.write("a", "22");
+        assert_eq!((world.look(), world.look()), (String::new(), "a".to_string()));
+        // The file changed once more while it was read.
+        let seen = read(world.folder.path(), &["a"]);
+        world.write("a", "333");
+        world.watch.served(None, seen);
+        assert_eq!((world.look(), world.look()), (String::new(), "a".to_string()));
+        world.write("b", "not named any more");
+        assert_eq!((world.look(), world.look()), (String::new(), String::new()));
+    }
+}
