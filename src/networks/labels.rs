@@ -151,7 +151,8 @@ impl LabelSets {
 
     /// The distinct values of a kind.
     pub(super) fn values(&self, kind: LabelKind) -> BTreeSet<LabelValue<&str>> {
-        let mut packed: Vec<u32> = self.sets.iter().map(|set| set.values[kind as usize]).collect();
+        let packed = self.sets.iter().map(|set| set.values[kind as usize]);
+        let mut packed: Vec<u32> = packed.filter(|value| *value != 0).collect();
         packed.sort_unstable();
         packed.dedup();
         packed.into_iter().filter_map(|value| self.unpack(kind, value)).collect()
@@ -234,23 +235,26 @@ impl<'a> Facts<'a> {
     pub(super) fn of(networks: &'a Networks, entries: &'a [Option<LabelsId>]) -> Self {
         let mut labels = Labels::default();
         let mut first: [Option<usize>; Group::COUNT] = [None; Group::COUNT];
-        let sets = || networks.sources.iter().zip(entries).filter_map(|(source, id)| Some((&source.labels, (*id)?)));
-        for (at, (sets, id)) in sets().enumerate() {
-            for row in KINDS.iter().filter(|row| row.group != Group::Entry) {
+        let sets = || {
+            let entries = networks.sources.iter().zip(entries);
+            entries.filter_map(|(source, id)| Some((&source.labels, &source.labels.sets[(*id)?.index()])))
+        };
+        for (at, (sets, packed)) in sets().enumerate() {
+            for (row, value) in KINDS.iter().zip(packed.values) {
                 let known = &mut first[row.group as usize];
-                if known.is_none_or(|first| first == at)
-                    && let Some(value) = sets.value(id, row.kind)
-                {
-                    labels.values[row.kind as usize] = Some(value);
+                if value != 0 && row.group != Group::Entry && known.is_none_or(|first| first == at) {
+                    labels.values[row.kind as usize] = sets.unpack(row.kind, value);
                     *known = Some(at);
                 }
             }
         }
         let country = labels.value(LabelKind::Country);
         let agrees = |other: Option<LabelValue<&str>>| country.is_none() || other.is_none() || other == country;
-        labels.coordinates = sets()
-            .filter(|(sets, id)| agrees(sets.value(*id, LabelKind::Country)))
-            .find_map(|(sets, id)| sets.sets[id.index()].coordinates);
+        labels.coordinates = sets().find_map(|(sets, packed)| {
+            let coordinates = packed.coordinates?;
+            let own = sets.unpack(LabelKind::Country, packed.values[LabelKind::Country as usize]);
+            agrees(own).then_some(coordinates)
+        });
         Facts { labels, networks, entries }
     }
 

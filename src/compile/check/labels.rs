@@ -57,6 +57,10 @@ impl<'n> Known<'n> {
             for row in KINDS {
                 known.values[row.kind as usize].extend(source.values(row.kind));
             }
+            // Databases of cities have hundreds of thousands of sets, and no provider.
+            if source.values(LabelKind::Provider).is_empty() {
+                continue;
+            }
             for labels in source.all_labels() {
                 let Some(provider) = labels.text(LabelKind::Provider) else { continue };
                 for row in KINDS.iter().filter(|row| row.kind.is_of_provider()) {
