@@ -14,8 +14,10 @@ use std::time::Duration;
 use super::list::{self, ListError};
 use super::{Contents, Facts, Kind, ReadError, matching, read, within};
 
-/// The deadline of a look. A look on a working disk takes milliseconds, and a reload may wait for the same thread.
+/// The deadline of a look, and the time that each file adds. A look at files in memory takes a microsecond each, on a network
+/// file system a millisecond; a reload may wait for the same thread.
 const LOOK_DEADLINE: Duration = Duration::from_secs(5);
+const LOOK_DEADLINE_PER_FILE: Duration = Duration::from_millis(5);
 
 /// The state of a file by which a change of it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +121,8 @@ impl Seen {
         let taken = Taken(turn.clone());
         let Seen { files, patterns } = self.clone();
         let at = files.keys().next()?.clone();
-        within(&at, LOOK_DEADLINE, move |_| {
+        let count = u32::try_from(files.len() + patterns.len()).unwrap_or(u32::MAX);
+        within(&at, LOOK_DEADLINE + LOOK_DEADLINE_PER_FILE.saturating_mul(count), move |_| {
             let _taken = taken;
             let stamp = |path: PathBuf| {
                 let found = std::fs::metadata(&path).map(|metadata| Facts::of(&metadata)).map_err(ReadError::from);

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::{info, warn};
 
 use crate::files::{Seen, Turn};
 use crate::process::work::{self, Lane, Pending};
@@ -21,6 +22,8 @@ pub(super) struct FileWatch {
     turn: Turn,
     looking: Option<Pending<Option<Seen>>>,
     next_look: Instant,
+    /// True if the last look did not end in time.
+    is_stuck: bool,
 }
 
 impl FileWatch {
@@ -28,7 +31,7 @@ impl FileWatch {
     pub(super) fn new(every: Option<Duration>, read: Seen) -> Self {
         let files = Rest { read, ..Rest::default() };
         let next_look = Instant::now() + every.unwrap_or_default();
-        FileWatch { every, files, turn: Turn::default(), looking: None, next_look }
+        FileWatch { every, files, turn: Turn::default(), looking: None, next_look, is_stuck: false }
     }
 
     /// Goes on with the files of a load that is served, at the interval of its configuration.
@@ -61,9 +64,23 @@ impl FileWatch {
             let found = looking.await.ok().flatten();
             self.looking = None;
             self.next_look = Instant::now() + every;
+            self.report(found.is_none());
             if let Some(path) = found.and_then(|now| self.files.look(now)) {
                 return path;
             }
+        }
+    }
+
+    /// Logs when looks begin to hang, and when they end again.
+    fn report(&mut self, is_stuck: bool) {
+        if std::mem::replace(&mut self.is_stuck, is_stuck) == is_stuck {
+            return;
+        }
+        match is_stuck {
+            true => warn!(
+                "a look at the files of the configuration hangs: check the disks; changes are not noticed until it ends"
+            ),
+            false => info!("the files of the configuration are looked at again"),
         }
     }
 }
