@@ -293,7 +293,7 @@ impl Drop for Frozen<'_> {
 }
 
 #[test]
-fn a_hung_disk_holds_up_neither_serving_nor_orders_elsewhere() {
+fn a_hung_disk_holds_up_neither_serving_nor_overrides_elsewhere() {
     let programs = [("fsfreeze", "util-linux"), ("mke2fs", "e2fsprogs"), ("losetup", "mount")];
     if !has_mounts(&programs) {
         return;

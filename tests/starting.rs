@@ -157,7 +157,7 @@ fn wait_for_text(path: &Path, text: &str) {
 
 /// The first work of its kind after the start: no thread of an earlier one is left to do it.
 #[test]
-fn the_first_reload_and_the_first_order_need_no_new_thread() {
+fn the_first_reload_and_the_first_override_need_no_new_thread() {
     if !has("prlimit") {
         return;
     }
@@ -177,7 +177,7 @@ fn the_first_reload_and_the_first_order_need_no_new_thread() {
             server.signal("HUP");
             server.wait_for("reloaded: generation");
         } else {
-            let order = give_order(folder.path());
+            let order = give_override(folder.path());
             assert!(order.status.success(), "{order:?}");
         }
         assert!(is_answered(listening(&said)));
@@ -185,14 +185,14 @@ fn the_first_reload_and_the_first_order_need_no_new_thread() {
 }
 
 /// Drains the mirror.
-fn give_order(folder: &Path) -> std::process::Output {
+fn give_override(folder: &Path) -> std::process::Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
     command.args(["mirror", "drain", "near", "--reason", "disks", "--socket"]).arg(folder.join("control.sock"));
     command.output().unwrap()
 }
 
 #[test]
-fn without_a_free_thread_it_reloads_probes_and_keeps_orders() {
+fn without_a_free_thread_it_reloads_probes_and_keeps_overrides() {
     if !has("prlimit") {
         return;
     }
@@ -217,7 +217,7 @@ fn without_a_free_thread_it_reloads_probes_and_keeps_orders() {
     assert!(alone(&mut limit, 54_321).status().unwrap().success());
     server.signal("HUP");
     server.wait_for("reloaded: generation");
-    let order = give_order(folder.path());
+    let order = give_override(folder.path());
     assert!(order.status.success(), "{order:?}");
     wait_for_text(&folder.path().join("orders.json"), "disks");
     // Connections are accepted by the system, and closed with the listener's backlog: the handshake fails.

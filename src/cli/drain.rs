@@ -1,7 +1,7 @@
 //! `pharos server`: takes the running server out of service, and puts it back.
 //!
 //! **Invariants**: an order that this says was given is kept, and `/ready` follows it.
-//! **Not here**: orders ([`crate::control`]).
+//! **Not here**: overrides ([`crate::control`]).
 
 use hyper::Method;
 use serde_json::json;
@@ -63,9 +63,9 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
 
 fn text(view: &DrainView, layout: Layout) -> String {
     let now = match &view.drain {
-        Some(order) => format!("{}; queries are still answered", words::whole_order(order)),
+        Some(order) => format!("{}; queries are still answered", words::whole_override(order)),
         None => "in service".to_string(),
     };
-    let before = view.before.as_ref().map(|before| layout.sentence("before: ", 8, &words::whole_order(before)));
+    let before = view.before.as_ref().map(|before| layout.sentence("before: ", 8, &words::whole_override(before)));
     layout.sentence("server: ", 8, &now) + &before.unwrap_or_default()
 }

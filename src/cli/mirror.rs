@@ -1,7 +1,7 @@
-//! `pharos mirror`: how the mirrors of the running server stand, and orders about them.
+//! `pharos mirror`: how the mirrors of the running server stand, and overrides about them.
 //!
 //! **Invariants**: an order that this says was given is kept and served.
-//! **Not here**: orders ([`crate::control`]).
+//! **Not here**: overrides ([`crate::control`]).
 
 use hyper::Method;
 use serde_json::json;
@@ -13,7 +13,7 @@ use super::{OK, put, warn};
 use crate::base::when::{BadEnd, parse_end, parse_parts, written_millis};
 use crate::control::client::Question;
 use crate::control::encode;
-use crate::control::view::{DoneView, MirrorView, MirrorsView, OrderedView};
+use crate::control::view::{DoneView, MirrorView, MirrorsView, OverriddenView};
 use crate::inspect::words;
 use crate::mirror::{Forced, Reason};
 use crate::process::Clock;
@@ -139,8 +139,8 @@ fn done_text(view: &DoneView, layout: Layout) -> String {
         true => "no override, probes decide",
         false => "no override, counts as up: mirrors are not probed without `[probe]`",
     };
-    let now = view.order.as_ref().map_or(without.to_string(), words::whole_order);
-    let before = view.before.as_ref().map(|before| layout.sentence("before: ", 8, &words::whole_order(before)));
+    let now = view.order.as_ref().map_or(without.to_string(), words::whole_override);
+    let before = view.before.as_ref().map(|before| layout.sentence("before: ", 8, &words::whole_override(before)));
     layout.sentence("", 8, &format!("{}: {now}", view.mirror)) + &before.unwrap_or_default()
 }
 
@@ -153,11 +153,11 @@ fn list(view: &MirrorsView, layout: Layout) -> String {
 }
 
 /// A line an address; what is of the mirror stands in its first one. Without a contact of any mirror there is no column for it.
-fn table(mirrors: &[MirrorView], gone: &[OrderedView], layout: Layout) -> String {
+fn table(mirrors: &[MirrorView], gone: &[OverriddenView], layout: Layout) -> String {
     let head = ["MIRROR", "ADDRESS", "HEALTH", "VERDICT", "SINCE", "HORIZONS", "CONTACT", "OVERRIDE"];
     let mut rows = vec![head.map(str::to_string).to_vec()];
     for mirror in mirrors {
-        let order = mirror.order.as_ref().map(words::whole_order).unwrap_or_default();
+        let order = mirror.order.as_ref().map(words::whole_override).unwrap_or_default();
         let contact = mirror.contact.clone().unwrap_or_default();
         let mut own = [mirror.mirror.clone(), mirror.horizons.join(", "), contact, order];
         if mirror.addresses.is_empty() {
@@ -174,7 +174,7 @@ fn table(mirrors: &[MirrorView], gone: &[OrderedView], layout: Layout) -> String
         }
     }
     rows.extend(gone.iter().map(|gone| {
-        let order = words::whole_order(&gone.order);
+        let order = words::whole_override(&gone.order);
         [&*gone.mirror, "not configured", "", "", "", "", "", &*order].map(str::to_string).to_vec()
     }));
     if mirrors.iter().all(|mirror| mirror.contact.is_none()) {
@@ -186,7 +186,7 @@ fn table(mirrors: &[MirrorView], gone: &[OrderedView], layout: Layout) -> String
         rows.iter_mut().for_each(|row| row.truncate(CONTACT));
         let orders = mirrors.iter().filter_map(|mirror| Some((&mirror.mirror, mirror.order.as_ref()?)));
         for (mirror, order) in orders.chain(gone.iter().map(|gone| (&gone.mirror, &gone.order))) {
-            below += &layout.paragraph("override", 10, &format!("{mirror}: {}", words::whole_order(order)));
+            below += &layout.paragraph("override", 10, &format!("{mirror}: {}", words::whole_override(order)));
         }
         for (mirror, contact) in mirrors.iter().filter_map(|mirror| Some((&mirror.mirror, mirror.contact.as_ref()?))) {
             below += &layout.paragraph("contact", 10, &format!("{mirror}: {contact}"));

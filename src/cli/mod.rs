@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_needs_a_reason_and_an_end_ahead() {
+    fn an_override_needs_a_reason_and_an_end_ahead() {
         let parses = |line: &str| Cli::try_parse_from(line.split(' ')).is_ok();
         assert!(parses("pharos mirror drain a --reason disks --until 2h --json"));
         assert!(parses("pharos mirror auto a") && parses("pharos mirror list --socket x"));

@@ -98,14 +98,14 @@ fn text(view: &StatusView, layout: Layout) -> String {
         }
     }
     if let Some(drain) = &view.drain {
-        page.line("drain", &words::whole_order(drain), Some(Colour::Doubtful));
+        page.line("drain", &words::whole_override(drain), Some(Colour::Doubtful));
     }
     for PanicView { horizon, family } in &view.panics {
         let text = format!("{horizon} ({family}): most mirrors do not answer, so mirrors that are down are given");
         page.line("panic", &text, Some(Colour::Bad));
     }
     for ordered in &view.orders {
-        let text = format!("{}: {}", ordered.mirror, words::whole_order(&ordered.order));
+        let text = format!("{}: {}", ordered.mirror, words::whole_override(&ordered.order));
         page.line("override", &text, Some(Colour::Doubtful));
     }
     for TroubleView { mirror, contact, address } in &view.troubles {

@@ -19,7 +19,7 @@ use super::operator::SUDO_USER;
 use super::request::encode;
 use crate::files;
 
-/// How long an answer may take: longer than the server itself gives an order, which is 25 seconds.
+/// How long an answer may take: longer than the server itself gives an override, which is 25 seconds.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How soon to try again where the queue of connections is full.

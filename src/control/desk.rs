@@ -1,8 +1,8 @@
 //! The desk: answers what an operator asks, over whichever listener it came.
 //!
-//! **Invariants**: one answer comes from one snapshot; an order is acknowledged when it is kept and served, not before;
+//! **Invariants**: one answer comes from one snapshot; an override is acknowledged when it is kept and served, not before;
 //! whoever asks has been let in by the listener.
-//! **Not here**: listening, telling who asks ([`super::socket`], the admin listener), the orders ([`super::ledger`]).
+//! **Not here**: listening, telling who asks ([`super::socket`], the admin listener), the overrides ([`super::ledger`]).
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -28,9 +28,9 @@ use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::UnixTime;
 use crate::inspect::first_steered;
-use crate::inspect::view::{Known, OrderView, describe};
+use crate::inspect::view::{Known, OverrideView, describe};
 use crate::live::{History, Published, Readiness, RetransferError, Retransferred, Retransfers};
-use crate::mirror::{Forced, Order};
+use crate::mirror::{Forced, Override};
 use crate::process::Clock;
 use crate::process::state::{self, StateFiles};
 use crate::process::work::{self, Lane, Lost};
@@ -38,8 +38,8 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
 use crate::telemetry::{Collect, Page};
 
-/// How long an order may take: longer than the write of its state, so that whoever gave the order gets the error of that write.
-const ORDER_TIMEOUT: Duration = state::DEADLINE.saturating_add(Duration::from_secs(5));
+/// How long an override may take: longer than the write of its state, so that whoever gave the override gets the error of that write.
+const OVERRIDE_TIMEOUT: Duration = state::DEADLINE.saturating_add(Duration::from_secs(5));
 
 /// What is said to a request.
 pub type Response = hyper::Response<Full<Bytes>>;
@@ -131,13 +131,13 @@ impl Desk {
                 let is_warned = forced != Forced::Up && warning == Warning::Given;
                 let warning = is_warned.then(|| view::warning(&snapshot, id)).flatten();
                 let who = operator::find(caller, &head.headers).await;
-                let order = Order { forced, reason, who, since: Clock::civil(), until };
-                let stands = Some(OrderView::of(&order));
+                let order = Override { forced, reason, who, since: Clock::civil(), until };
+                let stands = Some(OverrideView::of(&order));
                 running.order(mirror, Ask::Give(order), stands, warning).await
             }
             Request::Drain { reason, until } => {
                 let who = operator::find(caller, &head.headers).await;
-                let order = Order { forced: Forced::Drain, reason, who, since: Clock::civil(), until };
+                let order = Override { forced: Forced::Drain, reason, who, since: Clock::civil(), until };
                 running.drain(Ask::Give(order.clone()), Some(&order)).await
             }
             Request::Undrain { reason } => {
@@ -145,8 +145,8 @@ impl Desk {
                 running.drain(Ask::TakeBack { who, reason }, None).await
             }
             Request::TakeBack { mirror, reason } => {
-                // An order may be taken back that is about a mirror which is gone.
-                if !snapshot.orders().contains_key(&mirror) {
+                // An override may be taken back that is about a mirror which is gone.
+                if !snapshot.overrides().contains_key(&mirror) {
                     find(&snapshot, &mirror)?;
                 }
                 let who = operator::find(caller, &head.headers).await;
@@ -159,7 +159,7 @@ impl Desk {
 impl Running {
     async fn retransfer(&self, zone: NameBuf) -> Result<Answer, Refusal> {
         let name = zone.to_string();
-        let asked = tokio::time::timeout(ORDER_TIMEOUT, self.retransfers.ask(zone)).await;
+        let asked = tokio::time::timeout(OVERRIDE_TIMEOUT, self.retransfers.ask(zone)).await;
         let late = |_| {
             Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("zone `{name}` is not here yet"))
                 .help("the transfer goes on, and the log tells when it is over; `pharos status` shows the serial")
@@ -187,14 +187,14 @@ impl Running {
         &self,
         mirror: Arc<str>,
         ask: Ask,
-        stands: Option<OrderView>,
+        stands: Option<OverrideView>,
         warning: Option<String>,
     ) -> Result<Answer, Refusal> {
         let Done { before, generation } = self.enter(Subject::Mirror(mirror.clone()), ask).await?;
         Ok(Answer::json(&DoneView {
             mirror: mirror.to_string(),
             order: stands,
-            before: before.as_ref().map(OrderView::of),
+            before: before.as_ref().map(OverrideView::of),
             generation: generation.map(|generation| generation.0),
             warning,
             probed: self.about.probes.is_some(),
@@ -202,12 +202,15 @@ impl Running {
     }
 
     /// Takes the server out of service, or puts it back.
-    async fn drain(&self, ask: Ask, stands: Option<&Order>) -> Result<Answer, Refusal> {
+    async fn drain(&self, ask: Ask, stands: Option<&Override>) -> Result<Answer, Refusal> {
         let Done { before, .. } = self.enter(Subject::Server, ask).await?;
-        Ok(Answer::json(&DrainView { drain: stands.map(OrderView::of), before: before.as_ref().map(OrderView::of) }))
+        Ok(Answer::json(&DrainView {
+            drain: stands.map(OverrideView::of),
+            before: before.as_ref().map(OverrideView::of),
+        }))
     }
 
-    /// Has the ledger take an order.
+    /// Has the ledger take an override.
     async fn enter(&self, subject: Subject, ask: Ask) -> Result<Done, Refusal> {
         let (reply, outcome) = oneshot::channel();
         let stopping = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
@@ -219,7 +222,7 @@ impl Running {
             Refusal::new(StatusCode::GATEWAY_TIMEOUT, "the disk does not take the override")
                 .help("it may still come into force: check `pharos mirror list`, and the disk of `[control] state`")
         };
-        match tokio::time::timeout(ORDER_TIMEOUT, asked).await.map_err(late)?? {
+        match tokio::time::timeout(OVERRIDE_TIMEOUT, asked).await.map_err(late)?? {
             Ok(done) => Ok(done),
             Err(Refused::Full) => {
                 let error = "the number of overrides is at its limit";
@@ -242,7 +245,7 @@ impl Collect for Desk {
         let Some(running) = self.running.get() else { return };
         let snapshot = running.published.load_full();
         let mut family = page.gauge("pharos_mirror_override", "1 for each override in force.");
-        for (mirror, order) in snapshot.orders() {
+        for (mirror, order) in snapshot.overrides() {
             family.sample(&[("mirror", mirror), ("override", order.forced.as_str())], 1);
         }
         let is_drained = self.readiness.drained().is_some();
@@ -252,7 +255,7 @@ impl Collect for Desk {
         )
         .sample(&[], is_drained.into());
         let mut family = page.gauge("pharos_mirror_order", "The former name of `pharos_mirror_override`.");
-        for (mirror, order) in snapshot.orders() {
+        for (mirror, order) in snapshot.overrides() {
             family.sample(&[("mirror", mirror), ("order", order.forced.as_str())], 1);
         }
     }

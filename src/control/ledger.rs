@@ -1,11 +1,11 @@
-//! The ledger: the orders that stand, kept on the disk before they are acknowledged, and ended when their time comes.
+//! The ledger: the overrides that stand, kept on the disk before they are acknowledged, and ended when their time comes.
 //!
 //! One task takes what is asked, one after the other: it writes the file, has the change published, writes a line of the
 //! log, and answers.
 //!
-//! **Invariants**: an order that was acknowledged is on the disk and is served; one that could not be kept changes nothing;
-//! each order given, replaced, taken back or ended is one line of the log.
-//! **Not here**: who may give orders, what mirrors there are ([`super::desk`]).
+//! **Invariants**: an override that was acknowledged is on the disk and is served; one that could not be kept changes nothing;
+//! each override given, replaced, taken back or ended is one line of the log.
+//! **Not here**: who may give overrides, what mirrors there are ([`super::desk`]).
 
 use std::future::pending;
 use std::io;
@@ -20,11 +20,11 @@ use super::store;
 use crate::base::time::{Generation, UnixTime};
 use crate::base::when::rfc3339;
 use crate::live::{Readiness, Stopped, Updates};
-use crate::mirror::{Forced, Operator, Order, Reason};
+use crate::mirror::{Forced, Operator, Override, Reason};
 use crate::process::state::{RETRY, StateFile};
 use crate::snapshot::Change;
 
-/// The most orders that stand at once: one for each mirror that there can be. Those about mirrors that are gone count too.
+/// The most overrides that stand at once: one for each mirror that there can be. Those about mirrors that are gone count too.
 const MAX_ORDERS: usize = crate::config::limits::MAX_ITEMS;
 
 /// Requests that may wait for the disk; others wait to be taken.
@@ -36,8 +36,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// What is asked of the ledger.
 #[derive(Debug)]
 pub(super) enum Ask {
-    /// This order is to stand from now on.
-    Give(Order),
+    /// This override is to stand from now on.
+    Give(Override),
     /// Whatever was ordered is to end.
     TakeBack {
         /// The operator.
@@ -58,8 +58,8 @@ pub(super) struct Entry {
 /// What came of it.
 #[derive(Debug)]
 pub(super) struct Done {
-    /// The order that stood before.
-    pub(super) before: Option<Order>,
+    /// The override that stood before.
+    pub(super) before: Option<Override>,
     /// The snapshot from which it is served; none where nothing changed, or not what is served.
     pub(super) generation: Option<Generation>,
 }
@@ -75,7 +75,7 @@ pub(super) enum Refused {
     Stopping,
 }
 
-/// The orders, and where they are kept.
+/// The overrides, and where they are kept.
 pub(super) struct Ledger<C> {
     pub(super) standing: Standing,
     pub(super) file: StateFile,
@@ -135,13 +135,13 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
         Ok(Done { before, generation })
     }
 
-    /// Ends the orders whose time has come.
+    /// Ends the overrides whose time has come.
     async fn end_due(&mut self) {
         let due = self.standing.take_over((self.clock)());
         if due.is_empty() {
             return;
         }
-        // If it fails, the next start finds from the order itself that it has ended.
+        // If it fails, the next start finds from the override itself that it has ended.
         let _ = self.write(&self.standing).await;
         for (subject, order) in due {
             if self.apply(&subject, None).await.is_err() {
@@ -151,14 +151,14 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
         }
     }
 
-    /// Writes the orders that stand if the last write failed: a write that was overdue may have left a refused one.
+    /// Writes the overrides that stand if the last write failed: a write that was overdue may have left a refused one.
     async fn catch_up(&self) {
         if self.file.is_failing() {
             let _ = self.write(&self.standing).await;
         }
     }
 
-    /// Waits until an order may have come to its end, or a failed write is to be tried again.
+    /// Waits until an override may have come to its end, or a failed write is to be tried again.
     async fn next_end(&self) {
         let next = self.standing.next_end();
         let left = next.map(|next| Duration::from_secs(next.0.saturating_sub((self.clock)().0)).min(LOOK_EVERY));
@@ -167,8 +167,8 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
         tokio::time::sleep(pause).await;
     }
 
-    /// Puts an order into effect, or ends it; the generation in which it is, if it is about a mirror.
-    async fn apply(&self, subject: &Subject, order: Option<Order>) -> Result<Option<Generation>, Stopped> {
+    /// Puts an override into effect, or ends it; the generation in which it is, if it is about a mirror.
+    async fn apply(&self, subject: &Subject, order: Option<Override>) -> Result<Option<Generation>, Stopped> {
         match subject {
             Subject::Mirror(name) => self.updates.change_and_wait(Change::Force(name.clone(), order)).await.map(Some),
             Subject::Server => {
@@ -183,13 +183,13 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
     }
 }
 
-/// Says that an order has come to its end.
-pub(super) fn log_end(subject: &Subject, order: &Order) {
+/// Says that an override has come to its end.
+pub(super) fn log_end(subject: &Subject, order: &Override) {
     info!("override ended: {subject} was {}", told(order));
 }
 
-/// An order in a log line.
-pub(super) fn told(order: &Order) -> String {
+/// An override in a log line.
+pub(super) fn told(order: &Override) -> String {
     let what = match order.forced {
         Forced::Drain => "drained",
         forced => forced.as_str(),
@@ -207,7 +207,7 @@ mod tests {
     use crate::live::{self, Published};
     use crate::mirror::Mirror;
     use crate::process::state::StateFiles;
-    use crate::snapshot::{Compiled, Orders, Snapshot};
+    use crate::snapshot::{Compiled, Overrides, Snapshot};
     use crate::zone::ZoneSet;
 
     /// A ledger at work over mirrors `a` and `b`, with a civil clock that stands at 1000 when it begins.
@@ -219,14 +219,14 @@ mod tests {
     }
 
     impl World {
-        fn start(orders: Orders) -> World {
+        fn start(orders: Overrides) -> World {
             let folder = tempfile::tempdir().unwrap();
             let snapshot = Snapshot::new(
                 Generation(1),
                 ZoneSet::new(Vec::new()),
                 Compiled { mirrors: Arc::new([Mirror::named("a"), Mirror::named("b")]), ..Compiled::default() },
             );
-            let (published, updates, publisher) = live::publish(snapshot.with_orders(orders.clone()), || Moment(0));
+            let (published, updates, publisher) = live::publish(snapshot.with_overrides(orders.clone()), || Moment(0));
             tokio::spawn(publisher.run());
             let begin = Instant::now();
             let clock = move || UnixTime(1000 + begin.elapsed().as_secs());
@@ -250,7 +250,7 @@ mod tests {
 
         /// What is served and what is on the disk, which must be the same.
         fn standing(&self) -> Vec<(String, Forced)> {
-            let served = self.published.load().orders().clone();
+            let served = self.published.load().overrides().clone();
             let text = std::fs::read_to_string(self.folder.path().join("orders.json")).unwrap();
             let text = text.strip_prefix(&store::FORM.first_line()).unwrap();
             let kept = store::decode(text).unwrap();
@@ -259,14 +259,14 @@ mod tests {
         }
     }
 
-    fn order(forced: Forced, until: Option<u64>) -> Order {
+    fn order(forced: Forced, until: Option<u64>) -> Override {
         let reason = Reason::parse("a test").unwrap();
-        Order { forced, reason, who: "us".into(), since: UnixTime(1000), until: until.map(UnixTime) }
+        Override { forced, reason, who: "us".into(), since: UnixTime(1000), until: until.map(UnixTime) }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_order_is_kept_served_and_ended() {
-        let world = World::start(Orders::new());
+    async fn an_override_is_kept_served_and_ended() {
+        let world = World::start(Overrides::new());
         let done = world.ask("a", Ask::Give(order(Forced::Drain, Some(1100)))).await.unwrap();
         assert_eq!((done.before, done.generation), (None, Some(Generation(2))));
         world.ask("b", Ask::Give(order(Forced::Down, None))).await.unwrap();
@@ -294,7 +294,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_drain_of_the_server_is_kept_and_ended_beside_those_of_mirrors() {
-        let world = World::start(Orders::new());
+        let world = World::start(Overrides::new());
         world.ask("a", Ask::Give(order(Forced::Down, None))).await.unwrap();
         let done = world.ask_about(Subject::Server, Ask::Give(order(Forced::Drain, Some(1030)))).await.unwrap();
         assert_eq!((done.before, done.generation, world.published.generation()), (None, None, Generation(2)));
@@ -311,22 +311,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_order_that_was_there_at_the_start_ends_too() {
+    async fn an_override_that_was_there_at_the_start_ends_too() {
         let world = World::start([("a".into(), order(Forced::Drain, Some(90_000)))].into());
-        assert!(world.published.load().orders().contains_key("a"));
-        while world.published.load().orders().contains_key("a") {
+        assert!(world.published.load().overrides().contains_key("a"));
+        while world.published.load().overrides().contains_key("a") {
             tokio::time::sleep(Duration::from_secs(1000)).await;
         }
         assert_eq!(world.standing(), []);
     }
 
     #[tokio::test]
-    async fn an_order_that_cannot_be_kept_changes_nothing() {
-        let world = World::start(Orders::new());
+    async fn an_override_that_cannot_be_kept_changes_nothing() {
+        let world = World::start(Overrides::new());
         std::fs::create_dir(world.folder.path().join("orders.json.new")).unwrap();
         let refused = world.ask("a", Ask::Give(order(Forced::Drain, None))).await.unwrap_err();
         assert!(matches!(refused, Refused::NotKept(_)), "{refused:?}");
-        assert!(world.published.load().orders().is_empty());
+        assert!(world.published.load().overrides().is_empty());
         assert_eq!(world.published.generation(), Generation(1));
     }
 }

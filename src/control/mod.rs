@@ -1,6 +1,6 @@
 //! Control: what an operator asks the running server, and what is ordered of mirrors.
 //!
-//! [`Control::open`] takes the socket and reads the orders that stand, before anything is served; [`Control::start`] opens
+//! [`Control::open`] takes the socket and reads the overrides that stand, before anything is served; [`Control::start`] opens
 //! the desk once the server serves. Whoever comes over the socket, or over the admin listener with the token, meets the
 //! same [`Desk`]. [`client::ask`] is the other side, for the command line.
 //!
@@ -10,9 +10,9 @@
 //! PUT /mirrors/… ──► admin ────┘     └─────► Published: lists, status, explain
 //! ```
 //!
-//! **Invariants**: everything that can be made to grow or last has a limit; an order is kept on the disk and served before
-//! it is acknowledged; a state file that cannot be used costs only the orders in it.
-//! **Not here**: what an order does to answers ([`crate::mirror`], [`crate::steer`]), HTTP over TCP and the token
+//! **Invariants**: everything that can be made to grow or last has a limit; an override is kept on the disk and served before
+//! it is acknowledged; a state file that cannot be used costs only the overrides in it.
+//! **Not here**: what an override does to answers ([`crate::mirror`], [`crate::steer`]), HTTP over TCP and the token
 //! (`http`), layout (`cli`).
 
 pub mod client;
@@ -44,7 +44,7 @@ use crate::listen::Common;
 use crate::live::{Published, Readiness, Retransfers, Updates};
 use crate::process::state::{StateFile, StateFiles};
 use crate::process::{Clock, Lock, Vital};
-use crate::snapshot::{Orders, Snapshot};
+use crate::snapshot::{Overrides, Snapshot};
 use crate::telemetry::HINTS;
 use desk::Running;
 use ledger::Ledger;
@@ -57,7 +57,7 @@ pub const MAX_BODY_LEN: usize = socket::MAX_BODY_LEN;
 /// The consequence of overrides that cannot be written, for the log.
 const UNKEPT: &str = "new overrides are refused until it is written";
 
-/// The socket with its desk, and the orders that stand.
+/// The socket with its desk, and the overrides that stand.
 pub struct Control {
     desk: Arc<Desk>,
     serving: Serving,
@@ -84,7 +84,7 @@ impl Control {
     ) -> Result<Self, OpenError> {
         let bound = socket::bind(&config.socket, group)?;
         let lock = Lock::take(&config.state).map_err(OpenError::Lock)?;
-        let standing = recall_orders(config, Clock::civil()).map_err(OpenError::State)?;
+        let standing = recall_overrides(config, Clock::civil()).map_err(OpenError::State)?;
         if let Some(order) = &standing.server {
             warn!("`/ready` answers 503, as before the restart: the server is {}", ledger::told(order));
             readiness.drain(Some(order.clone()));
@@ -103,12 +103,12 @@ impl Control {
         self.desk.clone()
     }
 
-    /// The orders about mirrors that stood when the process started.
-    pub fn orders(&self) -> &Orders {
+    /// The overrides about mirrors that stood when the process started.
+    pub fn overrides(&self) -> &Overrides {
         &self.standing.mirrors
     }
 
-    /// Opens the desk, and goes on with the orders that stand; they are in what is published.
+    /// Opens the desk, and goes on with the overrides that stand; they are in what is published.
     pub fn start(
         &self,
         published: &Arc<Published>,
@@ -141,7 +141,7 @@ impl Control {
     }
 }
 
-/// Says which orders are about mirrors that the configuration does not have.
+/// Says which overrides are about mirrors that the configuration does not have.
 fn warn_of_gone(snapshot: &Snapshot) {
     for (name, order) in view::gone(snapshot) {
         let what = order.forced.as_str();
@@ -167,8 +167,8 @@ pub fn loss(path: &Path) -> Option<String> {
     }
 }
 
-/// The orders of the last run that have not ended meanwhile.
-fn recall_orders(config: &config::Control, now: UnixTime) -> Result<Standing, Useless> {
+/// The overrides of the last run that have not ended meanwhile.
+fn recall_overrides(config: &config::Control, now: UnixTime) -> Result<Standing, Useless> {
     let mut standing = match recall(&config.state, &STATE, store::decode) {
         Ok(Some(standing)) => standing,
         Ok(None) => {
@@ -192,38 +192,40 @@ fn recall_orders(config: &config::Control, now: UnixTime) -> Result<Standing, Us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mirror::{Forced, Order, Reason};
+    use crate::mirror::{Forced, Override, Reason};
 
     #[test]
-    fn an_order_that_ended_while_nothing_ran_is_not_applied() {
+    fn an_override_that_ended_while_nothing_ran_is_not_applied() {
         let folder = tempfile::tempdir().unwrap();
         let config = config::Control {
             socket: folder.path().join("control.sock"),
             group: None,
             state: folder.path().join("orders.json"),
         };
-        let order = |until| Order {
+        let order = |until| Override {
             forced: Forced::Up,
             reason: Reason::parse("a test").unwrap(),
             who: "us".into(),
             since: UnixTime(1000),
             until,
         };
-        let orders: Orders = [
+        let orders: Overrides = [
             ("over".into(), order(Some(UnixTime(2000)))),
             ("stands".into(), order(Some(UnixTime(2001)))),
             ("stays".into(), order(None)),
         ]
         .into();
-        let standing =
-            Standing { mirrors: orders, server: Some(Order { forced: Forced::Drain, ..order(Some(UnixTime(2000))) }) };
+        let standing = Standing {
+            mirrors: orders,
+            server: Some(Override { forced: Forced::Drain, ..order(Some(UnixTime(2000))) }),
+        };
         std::fs::write(&config.state, store::encode(&standing)).unwrap();
-        let recall = |now| recall_orders(&config, UnixTime(now)).unwrap();
+        let recall = |now| recall_overrides(&config, UnixTime(now)).unwrap();
         let names = |now| recall(now).mirrors.into_keys().collect::<Vec<_>>();
         assert!(recall(1999).server.is_some() && recall(2000).server.is_none());
         assert_eq!(names(1999), ["over".into(), "stands".into(), "stays".into()] as [Arc<str>; 3]);
         assert_eq!(names(2000), ["stands".into(), "stays".into()] as [Arc<str>; 2]);
-        // Who set the clock back has the order again, as its end says.
+        // Who set the clock back has the override again, as its end says.
         assert_eq!(names(1000).len(), 3);
     }
 }

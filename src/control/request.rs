@@ -173,7 +173,7 @@ fn give(mirror: Arc<str>, body: &[u8], now: UnixTime) -> Result<Request, Refusal
     Ok(Request::Give { mirror, forced, reason, until, warning })
 }
 
-/// The reason for ending an order.
+/// The reason for ending an override.
 fn take_back(body: &[u8]) -> Result<Option<Reason>, Refusal> {
     let TakeBackBody { reason } = match body {
         [] => TakeBackBody::default(),

@@ -53,7 +53,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest head of a request, in octets; the least that hyper reads with.
 const MAX_HEAD_LEN: usize = 8192;
 
-/// The longest body of a request, in octets: an order is below 1 KB.
+/// The longest body of a request, in octets: an override is below 1 KB.
 pub(super) const MAX_BODY_LEN: usize = 8192;
 
 /// A socket that is taken; the file goes away with it.
@@ -226,7 +226,7 @@ impl Serving {
         let [connections, per_client] = MAX_CONNECTIONS;
         let limits = Limits { connections, per_client, beyond: Beyond::CloseIdlest, idle: CONNECTION_TIMEOUT };
         let terms = Terms { kind: "control", clients: Clients::new(limits), tls: None, common: common.clone() };
-        let listeners = Listeners::start(socket, terms, Orders { desk, open: Gauge::default() })?;
+        let listeners = Listeners::start(socket, terms, Overrides { desk, open: Gauge::default() })?;
         Ok(Serving { listeners, _bound: bound })
     }
 
@@ -237,12 +237,12 @@ impl Serving {
 }
 
 /// HTTP for operators.
-struct Orders {
+struct Overrides {
     desk: Arc<Desk>,
     open: Gauge,
 }
 
-impl Service for Orders {
+impl Service for Overrides {
     async fn serve(self: Arc<Self>, connection: Connection) -> Closed {
         let Connection { stream, peer, place, .. } = connection;
         // Only a Unix socket has a user, and this is one.

@@ -1,16 +1,16 @@
-//! The orders in force: those about mirrors, and the one about the server itself.
+//! The overrides in force: those about mirrors, and the one about the server itself.
 //!
-//! **Invariants**: a mirror has at most one order, and so has the server.
+//! **Invariants**: a mirror has at most one override, and so has the server.
 //! **Not here**: keeping them ([`super::store`]), giving them ([`super::ledger`]).
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::base::time::UnixTime;
-use crate::mirror::Order;
-use crate::snapshot::Orders;
+use crate::mirror::Override;
+use crate::snapshot::Overrides;
 
-/// What an order is about.
+/// What an override is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     /// The mirror of this name.
@@ -28,23 +28,23 @@ impl fmt::Display for Subject {
     }
 }
 
-/// The orders in force.
+/// The overrides in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
-    pub(super) mirrors: Orders,
-    pub(super) server: Option<Order>,
+    pub(super) mirrors: Overrides,
+    pub(super) server: Option<Override>,
 }
 
 impl Standing {
-    pub(super) fn get(&self, subject: &Subject) -> Option<&Order> {
+    pub(super) fn get(&self, subject: &Subject) -> Option<&Override> {
         match subject {
             Subject::Mirror(name) => self.mirrors.get(name),
             Subject::Server => self.server.as_ref(),
         }
     }
 
-    /// Puts an order in force, or ends it.
-    pub(super) fn set(&mut self, subject: &Subject, order: Option<Order>) {
+    /// Puts an override in force, or ends it.
+    pub(super) fn set(&mut self, subject: &Subject, order: Option<Override>) {
         match (subject, order) {
             (Subject::Mirror(name), Some(order)) => drop(self.mirrors.insert(name.clone(), order)),
             (Subject::Mirror(name), None) => drop(self.mirrors.remove(name)),
@@ -52,8 +52,8 @@ impl Standing {
         }
     }
 
-    /// Removes the orders whose time is over; those that were.
-    pub(super) fn take_over(&mut self, now: UnixTime) -> Vec<(Subject, Order)> {
+    /// Removes the overrides whose time is over; those that were.
+    pub(super) fn take_over(&mut self, now: UnixTime) -> Vec<(Subject, Override)> {
         let mirrors = self.mirrors.iter().map(|(name, order)| (Subject::Mirror(name.clone()), order));
         let all = mirrors.chain(self.server.iter().map(|order| (Subject::Server, order)));
         let over: Vec<_> =
@@ -62,7 +62,7 @@ impl Standing {
         over
     }
 
-    /// The next moment at which an order ends; `None` if none has an end.
+    /// The next moment at which an override ends; `None` if none has an end.
     pub(super) fn next_end(&self) -> Option<UnixTime> {
         self.mirrors.values().chain(&self.server).filter_map(|order| order.until).min()
     }

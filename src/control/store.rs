@@ -1,4 +1,4 @@
-//! The file in which orders outlive the process.
+//! The file in which overrides outlive the process.
 //!
 //! **Invariants**: what is read back is what was written; a file of which any part is wrong is refused whole.
 //! **Not here**: writing it to the disk ([`crate::files::state`]).
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::standing::Standing;
 use crate::files::state::Form;
-use crate::inspect::view::OrderView;
+use crate::inspect::view::OverrideView;
 use crate::mirror::Forced;
 
 /// The kind of file.
@@ -21,23 +21,23 @@ const VERSION: u32 = 1;
 #[derive(Deserialize, Serialize)]
 struct File {
     version: u32,
-    orders: BTreeMap<String, OrderView>,
-    /// The order that drains the server; a version that knows of none leaves it out, and serves.
+    orders: BTreeMap<String, OverrideView>,
+    /// The override that drains the server; a version that knows of none leaves it out, and serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    server: Option<OrderView>,
+    server: Option<OverrideView>,
 }
 
-/// Orders as the text of the file.
+/// Overrides as the text of the file.
 pub(super) fn encode(standing: &Standing) -> String {
-    let orders = standing.mirrors.iter().map(|(name, order)| (name.to_string(), OrderView::of(order))).collect();
-    let file = File { version: VERSION, orders, server: standing.server.as_ref().map(OrderView::of) };
+    let orders = standing.mirrors.iter().map(|(name, order)| (name.to_string(), OverrideView::of(order))).collect();
+    let file = File { version: VERSION, orders, server: standing.server.as_ref().map(OverrideView::of) };
     serde_json::to_string_pretty(&file).expect("orders are plain data") + "\n"
 }
 
-/// The orders of a file's text; none where it is not what [`encode`] makes.
+/// The overrides of a file's text; none where it is not what [`encode`] makes.
 pub(super) fn decode(text: &str) -> Option<Standing> {
     let file: File = serde_json::from_str(text).ok().filter(|file: &File| file.version == VERSION)?;
-    let one = |(name, order): (String, OrderView)| Some((name.into(), order.order()?));
+    let one = |(name, order): (String, OverrideView)| Some((name.into(), order.order()?));
     let mirrors = file.orders.into_iter().map(one).collect::<Option<_>>()?;
     let server = match file.server {
         Some(order) => Some(order.order().filter(|order| order.forced == Forced::Drain)?),
@@ -50,10 +50,10 @@ pub(super) fn decode(text: &str) -> Option<Standing> {
 mod tests {
     use super::*;
     use crate::base::time::UnixTime;
-    use crate::mirror::{Order, Reason};
+    use crate::mirror::{Override, Reason};
 
     fn standing() -> Standing {
-        let order = |forced, reason: &str, until| Order {
+        let order = |forced, reason: &str, until| Override {
             forced,
             reason: Reason::parse(reason).unwrap(),
             who: "uid 0".into(),
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_read_back_as_what_they_were() {
+    fn overrides_read_back_as_what_they_were() {
         assert_eq!(decode(&encode(&standing())), Some(standing()));
         let nothing = Standing::default();
         assert_eq!(decode(&encode(&nothing)), Some(nothing.clone()));

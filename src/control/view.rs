@@ -1,4 +1,4 @@
-//! What the desk tells: the mirrors with their health and orders, and how the server is.
+//! What the desk tells: the mirrors with their health and overrides, and how the server is.
 //!
 //! **Invariants**: the keys are stable: scripts read them; what is unknown is null, never left out.
 //! **Not here**: layout (`cli`).
@@ -14,9 +14,9 @@ use crate::base::ids::MirrorId;
 use crate::base::prefix::{FAMILIES, Family};
 use crate::base::time::UnixTime;
 use crate::base::when::rfc3339;
-use crate::inspect::view::{AddressView, OrderView};
+use crate::inspect::view::{AddressView, OverrideView};
 use crate::live::Readiness;
-use crate::mirror::{AddressStanding, Health, Order};
+use crate::mirror::{AddressStanding, Health, Override};
 use crate::networks::Source;
 use crate::process::Clock;
 use crate::process::state::Failing;
@@ -29,8 +29,8 @@ use crate::telemetry::probe::Probes;
 pub(crate) struct MirrorsView {
     pub(crate) generation: u64,
     pub(crate) mirrors: Vec<MirrorView>,
-    /// Orders about mirrors that the configuration does not have now.
-    pub(crate) gone: Vec<OrderedView>,
+    /// Overrides about mirrors that the configuration does not have now.
+    pub(crate) gone: Vec<OverriddenView>,
 }
 
 /// `/mirrors/NAME`
@@ -40,27 +40,27 @@ pub(crate) struct MirrorView {
     /// How to reach its operator; null if the configuration does not say.
     #[serde(default)]
     pub(crate) contact: Option<String>,
-    pub(crate) order: Option<OrderView>,
+    pub(crate) order: Option<OverrideView>,
     /// The horizons that name it.
     pub(crate) horizons: Vec<String>,
     pub(crate) addresses: Vec<AddressView>,
 }
 
-/// An order and the mirror that it is about.
+/// An override and the mirror that it is about.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct OrderedView {
+pub(crate) struct OverriddenView {
     pub(crate) mirror: String,
-    pub(crate) order: OrderView,
+    pub(crate) order: OverrideView,
 }
 
-/// What came of an order.
+/// What came of an override.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct DoneView {
     pub(crate) mirror: String,
     /// What stands now.
-    pub(crate) order: Option<OrderView>,
+    pub(crate) order: Option<OverrideView>,
     /// What stood before.
-    pub(crate) before: Option<OrderView>,
+    pub(crate) before: Option<OverrideView>,
     /// The snapshot from which it is served; null where nothing changed.
     pub(crate) generation: Option<u64>,
     /// The consequence of an override that leaves a horizon without a mirror that is up; null if there is none, or `force` was said.
@@ -76,13 +76,13 @@ fn yes() -> bool {
     true
 }
 
-/// What came of an order about the server.
+/// What came of an override about the server.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct DrainView {
-    /// The order that takes the server out of service now.
-    pub(crate) drain: Option<OrderView>,
+    /// The override that takes the server out of service now.
+    pub(crate) drain: Option<OverrideView>,
     /// The one before.
-    pub(crate) before: Option<OrderView>,
+    pub(crate) before: Option<OverrideView>,
 }
 
 /// A zone that was fetched whole.
@@ -103,9 +103,9 @@ pub(crate) struct StatusView {
     pub(crate) version: String,
     /// Why the server is not to be asked; null while it is.
     pub(crate) obstacle: Option<String>,
-    /// The order that takes this server out of service; null if there is none.
+    /// The override that takes this server out of service; null if there is none.
     #[serde(default)]
-    pub(crate) drain: Option<OrderView>,
+    pub(crate) drain: Option<OverrideView>,
     pub(crate) generation: u64,
     /// How long this generation has been served.
     pub(crate) generation_age_seconds: u64,
@@ -117,7 +117,7 @@ pub(crate) struct StatusView {
     #[serde(default = "yes")]
     pub(crate) probed: bool,
     /// The overrides in force.
-    pub(crate) orders: Vec<OrderedView>,
+    pub(crate) orders: Vec<OverriddenView>,
     /// The horizons in panic.
     #[serde(default)]
     pub(crate) panics: Vec<PanicView>,
@@ -236,7 +236,7 @@ pub(super) fn mirrors(snapshot: &Snapshot, probes: Option<&Probes>) -> MirrorsVi
         horizon.mirrors().for_each(|id| horizons[id.index()].push(horizon.name.to_string()));
     }
     let one = |(at, horizons)| one(snapshot, MirrorId::from_index(at), horizons, probes);
-    let gone = gone(snapshot).map(|(name, order)| OrderedView::of(name, order));
+    let gone = gone(snapshot).map(|(name, order)| OverriddenView::of(name, order));
     MirrorsView {
         generation: snapshot.generation.0,
         mirrors: horizons.into_iter().enumerate().map(one).collect(),
@@ -276,10 +276,10 @@ pub(super) fn warning(snapshot: &Snapshot, id: MirrorId) -> Option<String> {
     ))
 }
 
-/// The orders about mirrors that the configuration does not have.
-pub(super) fn gone(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Order)> {
+/// The overrides about mirrors that the configuration does not have.
+pub(super) fn gone(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Override)> {
     let known: HashSet<&str> = snapshot.mirrors().iter().map(|mirror| &*mirror.name).collect();
-    let orders = snapshot.orders().iter().map(|(name, order)| (&**name, order));
+    let orders = snapshot.overrides().iter().map(|(name, order)| (&**name, order));
     orders.filter(move |(name, _)| !known.contains(name))
 }
 
@@ -287,7 +287,7 @@ fn one(snapshot: &Snapshot, id: MirrorId, horizons: Vec<String>, probes: Option<
     MirrorView {
         mirror: snapshot.mirrors()[id.index()].name.to_string(),
         contact: snapshot.mirrors()[id.index()].contact.as_deref().map(Into::into),
-        order: snapshot.order(id).map(OrderView::of),
+        order: snapshot.order(id).map(OverrideView::of),
         horizons,
         addresses: addresses(snapshot, id, probes),
     }
@@ -333,9 +333,9 @@ fn certificate_view(certificate: ListenerCertificate, now: UnixTime) -> Certific
     }
 }
 
-impl OrderedView {
-    fn of(mirror: &str, order: &Order) -> Self {
-        OrderedView { mirror: mirror.into(), order: OrderView::of(order) }
+impl OverriddenView {
+    fn of(mirror: &str, order: &Override) -> Self {
+        OverriddenView { mirror: mirror.into(), order: OverrideView::of(order) }
     }
 }
 
@@ -369,14 +369,14 @@ pub(super) fn status(
     StatusView {
         version: env!("CARGO_PKG_VERSION").to_string(),
         obstacle: readiness.obstacle().map(Into::into),
-        drain: readiness.drained().map(|order| OrderView::of(&order)),
+        drain: readiness.drained().map(|order| OverrideView::of(&order)),
         generation: snapshot.generation.0,
         generation_age_seconds: age_ms / 1000,
         uptime_seconds: uptime_ms / 1000,
         mirrors: snapshot.mirrors().len(),
         mirrors_up: ids().filter(is_up).count(),
         probed: probes.is_some(),
-        orders: snapshot.orders().iter().map(|(name, order)| OrderedView::of(name, order)).collect(),
+        orders: snapshot.overrides().iter().map(|(name, order)| OverriddenView::of(name, order)).collect(),
         panics: snapshot
             .panics()
             .map(|(horizon, family)| PanicView { horizon: horizon.name.to_string(), family: family.as_str().into() })

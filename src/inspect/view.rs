@@ -18,7 +18,7 @@ use crate::base::name::Name;
 use crate::base::prefix::Prefix;
 use crate::base::time::{Generation, UnixTime};
 use crate::base::when::{parse_moment, rfc3339};
-use crate::mirror::{Forced, Operator, Order, Reason, Via};
+use crate::mirror::{Forced, Operator, Override, Reason, Via};
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
@@ -197,7 +197,7 @@ pub(crate) struct MirrorView {
     #[serde(rename = "AAAA")]
     pub(crate) aaaa: Word,
     /// What an operator has ordered.
-    pub(crate) order: Option<OrderView>,
+    pub(crate) order: Option<OverrideView>,
     /// How to reach the mirror's operator; null if the configuration does not say.
     #[serde(default)]
     pub(crate) contact: Option<String>,
@@ -232,15 +232,15 @@ pub(crate) struct AddressView {
     pub(crate) certificate_ends: Option<String>,
 }
 
-/// An order of an operator.
+/// An override of an operator.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub(crate) struct OrderView {
+pub(crate) struct OverrideView {
     /// `drain`, `down` or `up`.
     pub(crate) order: Word,
     pub(crate) reason: String,
     /// The operator's login, or what is known instead.
     pub(crate) who: String,
-    /// How the server knows the operator: `login`, `sudo` or `token`; null if an earlier version kept the order.
+    /// How the server knows the operator: `login`, `sudo` or `token`; null if an earlier version kept the override.
     #[serde(default)]
     pub(crate) via: Option<Word>,
     /// The user of the process that asked; null for a client with the token.
@@ -250,9 +250,9 @@ pub(crate) struct OrderView {
     pub(crate) until: Option<String>,
 }
 
-impl OrderView {
-    pub(crate) fn of(order: &Order) -> Self {
-        OrderView {
+impl OverrideView {
+    pub(crate) fn of(order: &Override) -> Self {
+        OverrideView {
             order: order.forced.as_str().into(),
             reason: order.reason.to_string(),
             who: order.who.name.to_string(),
@@ -263,15 +263,15 @@ impl OrderView {
         }
     }
 
-    /// The order; none where this is not one that [`OrderView::of`] makes.
-    pub(crate) fn order(&self) -> Option<Order> {
+    /// The override; none where this is not one that [`OverrideView::of`] makes.
+    pub(crate) fn order(&self) -> Option<Override> {
         let until = match &self.until {
             Some(text) => Some(parse_moment(text)?),
             None => None,
         };
         let since: UnixTime = parse_moment(&self.since)?;
         let (forced, reason) = (Forced::parse(&self.order)?, Reason::parse(&self.reason).ok()?);
-        Some(Order { forced, reason, who: self.operator(), since, until })
+        Some(Override { forced, reason, who: self.operator(), since, until })
     }
 
     /// The operator. A word of a later version for how it is known is left out.
@@ -441,7 +441,7 @@ impl Names<'_> {
             health: candidate.health.as_str().into(),
             a,
             aaaa,
-            order: self.snapshot.order(candidate.mirror).map(OrderView::of),
+            order: self.snapshot.order(candidate.mirror).map(OverrideView::of),
             contact: mirror.contact.as_deref().map(Into::into),
             distance_km: candidate.distance.map(|far| far.0),
             share: candidate.slots.map(|slots| slots as f64 / SLOTS as f64),

@@ -3,7 +3,7 @@
 //! **Invariants**: nothing is found out here; each reason has one sentence.
 //! **Not here**: layout (`cli`).
 
-use super::view::{AddressView, OrderView, subnet_text};
+use super::view::{AddressView, OverrideView, subnet_text};
 use super::{Answer, Explanation, Hearing, Judged, Neighbour, ScopeReason, Side, Steered, Verdict};
 use crate::answer::Outcome;
 use crate::base::ids::HorizonId;
@@ -57,25 +57,25 @@ pub(crate) fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// An order in a few words: `drained by override until 2026-01-31T18:00:00Z: new disks`.
-pub(crate) fn order(order: &OrderView) -> String {
+/// An override in a few words: `drained by override until 2026-01-31T18:00:00Z: new disks`.
+pub(crate) fn short_override(order: &OverrideView) -> String {
     format!("{} by override{}: {}", ordered(order), until(order), order.reason)
 }
 
-/// An order with all that is known of it: `drained by override of alice (sudo) since … until …: new disks`.
-pub(crate) fn whole_order(order: &OrderView) -> String {
-    let (OrderView { since, reason, .. }, who) = (order, order.operator());
+/// An override with all that is known of it: `drained by override of alice (sudo) since … until …: new disks`.
+pub(crate) fn whole_override(order: &OverrideView) -> String {
+    let (OverrideView { since, reason, .. }, who) = (order, order.operator());
     format!("{} by override of {who} since {since}{}: {reason}", ordered(order), until(order))
 }
 
-fn ordered(order: &OrderView) -> &str {
+fn ordered(order: &OverrideView) -> &str {
     match &*order.order {
         "drain" => "drained",
         other => other,
     }
 }
 
-fn until(order: &OrderView) -> String {
+fn until(order: &OverrideView) -> String {
     order.until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default()
 }
 

@@ -244,7 +244,7 @@ impl<C: Fn() -> Moment> Publisher<C> {
 mod tests {
     use super::*;
     use crate::base::time::UnixTime;
-    use crate::mirror::{Forced, Mirror, Order, Reason};
+    use crate::mirror::{Forced, Mirror, Override, Reason};
     use crate::snapshot::Compiled;
     use crate::zone::ZoneSet;
 
@@ -262,15 +262,15 @@ mod tests {
         tokio::time::advance(Duration::from_secs(3)).await;
         let running = tokio::spawn(publisher.run());
         let reason = Reason::parse("a test").unwrap();
-        let order = Order { forced: Forced::Down, reason, who: "us".into(), since: UnixTime(0), until: None };
+        let order = Override { forced: Forced::Down, reason, who: "us".into(), since: UnixTime(0), until: None };
         updates.change(Change::Force("one".into(), Some(order.clone()))).await.unwrap();
         let mut another = snapshot();
         another.generation = Generation(77);
         let generation = updates.replace(another).await.unwrap();
         assert_eq!((generation, published.generation()), (Generation(3), Generation(3)));
         assert!(published.published_at() >= Moment(3000));
-        // An order outlives the configuration it was given under.
-        assert_eq!(published.load().orders().get("one"), Some(&order));
+        // An override outlives the configuration it was given under.
+        assert_eq!(published.load().overrides().get("one"), Some(&order));
         drop(updates);
         running.await.unwrap();
     }

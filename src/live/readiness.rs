@@ -1,7 +1,7 @@
 //! Whether we serve, for those who ask before they send clients here.
 //!
 //! **Invariants**: from starting over serving to stopping, never back; only a server that serves can be drained.
-//! **Not here**: who is told ([`crate::http`], [`crate::control`]); where the order to drain is kept ([`crate::control`]).
+//! **Not here**: who is told ([`crate::http`], [`crate::control`]); where the override to drain is kept ([`crate::control`]).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use arc_swap::ArcSwapOption;
 
 use crate::base::when::rfc3339;
-use crate::mirror::Order;
+use crate::mirror::Override;
 
 /// Whether we serve; it goes from starting over serving to stopping, never back.
 #[derive(Debug, Default)]
 pub struct Readiness {
     stage: AtomicU8,
-    /// The order that takes this server out of service.
-    drain: ArcSwapOption<Order>,
+    /// The override that takes this server out of service.
+    drain: ArcSwapOption<Override>,
 }
 
 const SERVING: u8 = 1;
@@ -34,13 +34,13 @@ impl Readiness {
         self.stage.fetch_max(STOPPING, Ordering::Relaxed);
     }
 
-    /// Takes the server out of service by order of an operator, or puts it back. Answers go on.
-    pub fn drain(&self, order: Option<Order>) {
+    /// Takes the server out of service by override of an operator, or puts it back. Answers go on.
+    pub fn drain(&self, order: Option<Override>) {
         self.drain.store(order.map(Arc::new));
     }
 
-    /// The order that takes the server out of service.
-    pub fn drained(&self) -> Option<Arc<Order>> {
+    /// The override that takes the server out of service.
+    pub fn drained(&self) -> Option<Arc<Override>> {
         self.drain.load_full()
     }
 
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_drained_server_is_not_to_be_asked_and_does_not_name_the_operator() {
-        let order = |until| Order {
+        let order = |until| Override {
             forced: Forced::Drain,
             reason: Reason::parse("new kernel").unwrap(),
             who: "alice".into(),

@@ -7,14 +7,14 @@
 mod cause;
 mod health;
 mod host;
-mod order;
+mod overrides;
 
 pub use cause::{Asked, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted, cut};
 pub use health::{Health, Memory, Thresholds, Track, VERDICTS, Verdict};
 pub use host::{
     Accepted, Completeness, HostAddresses, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered,
 };
-pub use order::{BadReason, Forced, MAX_REASON_LEN, Operator, Order, Reason, Via};
+pub use overrides::{BadReason, Forced, MAX_REASON_LEN, Operator, Override, Reason, Via};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! The operator's desk, from the configuration to the listeners through which it is asked.
 //!
-//! **Not here**: answers and orders ([`crate::control`]), the token ([`crate::http`]).
+//! **Not here**: answers and overrides ([`crate::control`]), the token ([`crate::http`]).
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::listen::Common;
 use crate::live::Readiness;
 use crate::process::state::StateFiles;
 
-/// Takes the socket and the orders that stand; none where it is not configured.
+/// Takes the socket and the overrides that stand; none where it is not configured.
 ///
 /// `group` is the number of the group of `[control] group`.
 pub(super) fn open(

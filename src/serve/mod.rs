@@ -308,7 +308,7 @@ impl Services {
             (snapshot, waiting) = (found, Some(watcher));
         }
         if let Some(control) = &control {
-            snapshot = snapshot.with_orders(control.orders().clone());
+            snapshot = snapshot.with_overrides(control.overrides().clone());
         }
         let (published, updates, publisher) = live::publish(snapshot, move || clock.now());
         let publisher = publisher.free_by(|retired| drop(work::submit(Lane::Compute, move || drop(retired))));

@@ -10,11 +10,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Snapshot;
-use crate::mirror::{AddressStanding, Health, HostAddresses, Mirror, Order, Standing};
+use crate::mirror::{AddressStanding, Health, HostAddresses, Mirror, Override, Standing};
 use crate::zone::{DynamicRrSet, RrSetKey, Zone, ZoneOverlays};
 
 /// Operators' overrides by the mirror's name.
-pub type Orders = BTreeMap<Arc<str>, Order>;
+pub type Overrides = BTreeMap<Arc<str>, Override>;
 
 /// Something that happened to the served state.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub enum Change {
     /// A host has these addresses, and so has every mirror that follows it.
     Addresses(Arc<str>, HostAddresses),
     /// An operator has ordered this of the mirror of this name; none: an override was taken back, or has ended.
-    Force(Arc<str>, Option<Order>),
+    Force(Arc<str>, Option<Override>),
     /// A zone has another version.
     Zone(Arc<Zone>),
     /// A zone has this dynamic RRset, or with `None`, has it no longer.
@@ -45,7 +45,7 @@ pub struct Live {
     /// What is thought of addresses that mirrors get while we serve: up, or untried where somebody looks.
     pub(super) fresh: Health,
     /// The overrides in force, also those of mirrors that the configuration does not have now.
-    pub(super) orders: Orders,
+    pub(super) orders: Overrides,
     /// The dynamic records of zones, also of zones that the configuration does not have now.
     pub(super) overlays: ZoneOverlays,
     /// The addresses of hosts, where they were found after the load.
@@ -87,7 +87,7 @@ impl Live {
     }
 
     /// Takes in what an operator has ordered, or has taken back.
-    pub(super) fn note_order(&mut self, mirror: &Arc<str>, order: Option<&Order>) {
+    pub(super) fn note_override(&mut self, mirror: &Arc<str>, order: Option<&Override>) {
         match order {
             Some(order) => self.orders.insert(mirror.clone(), order.clone()),
             None => self.orders.remove(mirror),

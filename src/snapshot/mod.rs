@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub use ahead::{Inquiry, Way};
 pub use compiled::Compiled;
 pub use derived::{Addresses, Derived};
-pub use live::{Change, Live, Orders};
+pub use live::{Change, Live, Overrides};
 pub use meters::{METERS, Meter, Meters};
 pub use next::Next;
 pub use provenance::{Origin, Provenance};
@@ -39,7 +39,7 @@ use crate::base::client::Client;
 use crate::base::ids::{HorizonId, MirrorId, PlanId, ServiceId};
 use crate::base::prefix::{FAMILIES, Family};
 use crate::base::time::Generation;
-use crate::mirror::{Health, Mirror, Order, Standing};
+use crate::mirror::{Health, Mirror, Override, Standing};
 use crate::steer::{self, Decision, Horizon, Tier};
 use crate::zone::ZoneSet;
 
@@ -99,7 +99,7 @@ impl Snapshot {
     }
 
     /// The same, with these overrides instead of those in force.
-    pub fn with_orders(mut self, orders: Orders) -> Self {
+    pub fn with_overrides(mut self, orders: Overrides) -> Self {
         Arc::make_mut(&mut self.live).orders = orders;
         self.derive()
     }
@@ -177,12 +177,12 @@ impl Snapshot {
     }
 
     /// The overrides in force, by the mirror's name.
-    pub fn orders(&self) -> &Orders {
+    pub fn overrides(&self) -> &Overrides {
         &self.live.orders
     }
 
     /// The override in force for a mirror.
-    pub fn order(&self, mirror: MirrorId) -> Option<&Order> {
+    pub fn order(&self, mirror: MirrorId) -> Option<&Override> {
         self.live.orders.get(&self.compiled.mirrors[mirror.index()].name)
     }
 

@@ -43,7 +43,7 @@ impl Next {
                 }
             }
             Change::Force(name, order) => {
-                Arc::make_mut(&mut next.live).note_order(name, order.as_ref());
+                Arc::make_mut(&mut next.live).note_override(name, order.as_ref());
                 self.is_derived = false;
             }
             Change::Addresses(host, addresses) => {

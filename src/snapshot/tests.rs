@@ -130,12 +130,12 @@ fn what_was_found_out_of_addresses_that_are_gone_is_said_of_no_other() {
 }
 
 #[test]
-fn a_reload_loses_neither_addresses_nor_health_nor_orders() {
+fn a_reload_loses_neither_addresses_nor_health_nor_overrides() {
     let lb = mirror("lb", Some(LB), &["192.0.2.1"]);
     let served = moved(&snapshot(vec![lb.clone()]).with_fresh(Health::Untried), &["192.0.2.7", "192.0.2.8"], &[]);
     let served = served.after(&standing(&served.mirrors()[0], &[Health::Down, Health::Up]));
     let reason = Reason::parse("maintenance").unwrap();
-    let order = Order { forced: Forced::Drain, reason, who: "me".into(), since: UnixTime(1), until: None };
+    let order = Override { forced: Forced::Drain, reason, who: "me".into(), since: UnixTime(1), until: None };
     let served = served.after(&Change::Force("lb".into(), Some(order)));
     // Compiled while the host had other addresses.
     let compiled = snapshot(vec![mirror("new", None, &["192.0.2.60"]), lb.clone()]);
@@ -158,7 +158,7 @@ fn what_is_folded_in_together_is_what_is_folded_in_one_after_the_other() {
     let mirrors = || vec![mirror("lb", Some(LB), &["192.0.2.1"]), mirror("b", None, &["192.0.2.2"])];
     let first = snapshot(mirrors()).with_fresh(Health::Untried);
     let reason = Reason::parse("a test").unwrap();
-    let order = Order { forced: Forced::Down, reason, who: "me".into(), since: UnixTime(1), until: None };
+    let order = Override { forced: Forced::Down, reason, who: "me".into(), since: UnixTime(1), until: None };
     let there = mirror("lb", Some(LB), &["192.0.2.8", "192.0.2.9"]);
     let changes = [
         standing(&mirrors()[1], &[Health::Down]),
@@ -252,7 +252,7 @@ fn what_an_operator_has_forced_shortens_no_ttl_for_probes_have_no_say_in_it() {
     let both = vec![mirror("a", None, &["192.0.2.1"]), mirror("b", None, &["192.0.2.2"])];
     let of = |forced: Forced| {
         let reason = Reason::parse("a test").unwrap();
-        let order = Order { forced, reason, who: "me".into(), since: UnixTime(1), until: None };
+        let order = Override { forced, reason, who: "me".into(), since: UnixTime(1), until: None };
         let changes =
             [stable("a", Health::Down, 3), stable("b", Health::Up, 40), Change::Force("a".into(), Some(order))];
         let snapshot = changes.iter().fold(snapshot(both.clone()), |snapshot, change| snapshot.after(change));

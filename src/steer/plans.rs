@@ -99,7 +99,7 @@ impl Plans {
         if let Some(weights) = &plan.weights {
             let mut of_order: HashMap<Vec<usize>, PlanId> = HashMap::new();
             let mut slots = Box::new([id; SLOTS]);
-            for (slot, order) in slots.iter_mut().zip(weights.orders()) {
+            for (slot, order) in slots.iter_mut().zip(weights.overrides()) {
                 *slot = match of_order.get(&order) {
                     Some(known) => *known,
                     None => {

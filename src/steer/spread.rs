@@ -74,7 +74,7 @@ impl Weights {
     }
 
     /// For each slot the order of the mirrors, as places in the list.
-    pub fn orders(&self) -> Vec<Vec<usize>> {
+    pub fn overrides(&self) -> Vec<Vec<usize>> {
         let weighted = |at: &usize| self.0[*at].weight > 0;
         let of_slot = |slot: usize| {
             let mut order: Vec<usize> = (0..self.0.len()).filter(weighted).collect();
@@ -191,7 +191,7 @@ mod tests {
     /// In how many slots each mirror is the first that is up.
     fn shares(weights: &Weights, is_up: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut shares = vec![0; weights.0.len()];
-        for order in weights.orders() {
+        for order in weights.overrides() {
             shares[*order.iter().find(|at| is_up(**at)).unwrap()] += 1;
         }
         shares
@@ -219,7 +219,7 @@ mod tests {
     fn slots_are_the_same_as_ever() {
         // What servers agree on: a change of these moves clients when a fleet is upgraded one by one.
         let order: Vec<usize> =
-            weights(&[("aws-use1", 3), ("gcp-us", 1)]).orders().iter().map(|o| o[0]).take(16).collect();
+            weights(&[("aws-use1", 3), ("gcp-us", 1)]).overrides().iter().map(|o| o[0]).take(16).collect();
         assert_eq!(order, [0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
         let seed = hash(b"blobs");
         let slots = (slot_of(seed, 0x0a01_0000u32), slot_of(seed, 0x2001_0db8u128 << 96));
@@ -270,7 +270,7 @@ mod tests {
             let down = down.index(list.len());
             // Others may be down already.
             let is_up = |at: usize| before >> at & 1 == 0;
-            for order in weights.orders() {
+            for order in weights.overrides() {
                 let mut all = order.clone();
                 all.sort_unstable();
                 prop_assert_eq!(all, (0..list.len()).collect::<Vec<_>>());
@@ -285,7 +285,7 @@ mod tests {
             let names: Vec<String> = (0..list.len()).map(|at| format!("mirror-{at}")).collect();
             let mut pairs: Vec<(&str, u16)> = names.iter().map(String::as_str).zip(list.iter().copied()).collect();
             let by_name = |pairs: &[(&str, u16)]| {
-                let orders = Weights::new(pairs.iter().copied()).orders();
+                let orders = Weights::new(pairs.iter().copied()).overrides();
                 orders.iter().map(|order| order.iter().map(|at| pairs[*at].0.to_string()).collect()).collect::<Vec<Vec<_>>>()
             };
             let listed = by_name(&pairs);
@@ -298,7 +298,7 @@ mod tests {
             let before = named(&list[..list.len().max(2) - 1]);
             prop_assume!(list.len() > 1 && before.weights().any(|weight| weight > 0));
             let after = named(&list);
-            let firsts = |weights: &Weights| weights.orders().iter().map(|order| order[0]).collect::<Vec<_>>();
+            let firsts = |weights: &Weights| weights.overrides().iter().map(|order| order[0]).collect::<Vec<_>>();
             let moved = firsts(&before).iter().zip(firsts(&after)).filter(|(a, b)| *a != b).count();
             let share = shares(&after, |_| true)[list.len() - 1];
             prop_assert!(moved <= share + share / 2 + 2 * list.len(), "{} moved for {}", moved, share);

@@ -7,7 +7,7 @@ use crate::base::name::Name;
 use crate::base::time::UnixTime;
 use crate::cli::expected::{self, assert_both_widths};
 use crate::inspect::fixture::{name, parts, snapshot};
-use crate::mirror::{Forced, Order, Reason};
+use crate::mirror::{Forced, Override, Reason};
 use crate::snapshot::Snapshot;
 
 fn explained(snapshot: &Snapshot, name: Name<'_>, client: Prefix, resolver: Option<IpAddr>) -> View {
@@ -96,7 +96,7 @@ fn json_is_complete() {
 
 #[test]
 fn orders_are_told_with_their_reason_and_end() {
-    let order = |forced, until| Order {
+    let order = |forced, until| Override {
         forced,
         reason: Reason::parse("new disks").unwrap(),
         who: "uid 0".into(),
@@ -107,7 +107,7 @@ fn orders_are_told_with_their_reason_and_end() {
         ("aws-apne1".into(), order(Forced::Drain, Some(UnixTime(1_700_007_200)))),
         ("aws-use1".into(), order(Forced::Down, None)),
     ];
-    let snapshot = snapshot().with_orders(orders.into());
+    let snapshot = snapshot().with_overrides(orders.into());
     let client = "15.193.10.0/24".parse().unwrap();
     let known = Known::Served { generation: Generation(7), age_secs: 12 };
     let view = describe(&snapshot, name("blob.example").as_name(), client, Some("192.0.2.53".parse().unwrap()), known);

@@ -156,9 +156,9 @@ fn mirror_row(mirror: &MirrorView) -> Vec<String> {
         None => fate,
         // The order says it all.
         Some(order) if fates.iter().all(|fate| matches!(*fate, "drained" | "down" | "no address")) => {
-            words::order(order)
+            words::short_override(order)
         }
-        Some(order) => format!("{fate}; {}", words::order(order)),
+        Some(order) => format!("{fate}; {}", words::short_override(order)),
     };
     let troubled = mirror.addresses.iter().flatten().filter(|address| address.is_troubled());
     let fate = troubled.fold(fate, |fate, address| format!("{fate}; {}", words::trouble(address)));

@@ -1,4 +1,4 @@
-//! Orders about mirrors, through the real binary: given, seen in the next answer, kept over a kill, ended, refused.
+//! Overrides about mirrors, through the real binary: given, seen in the next answer, kept over a kill, ended, refused.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -82,7 +82,7 @@ impl World {
 
     fn start_again(&mut self) {
         self.server = Some(Server::start(&self.path("pharos.toml")));
-        // It answers over DNS a moment before orders are taken.
+        // It answers over DNS a moment before overrides are taken.
         let deadline = Instant::now() + PATIENCE;
         while pharos(&self.path("pharos.toml"), &["status"]).status.code() != Some(0) {
             assert!(Instant::now() < deadline, "it takes no orders");
@@ -214,7 +214,7 @@ async fn exchange(at: SocketAddr, request: Request<Full<Bytes>>) -> (StatusCode,
 }
 
 #[test]
-fn each_order_moves_the_next_answer() {
+fn each_override_moves_the_next_answer() {
     let world = World::start();
     assert_eq!(world.answer(), [10]);
     let (stop, at) = (AtomicBool::new(false), world.server().address(Ipv4Addr::LOCALHOST.into()));
@@ -222,14 +222,14 @@ fn each_order_moves_the_next_answer() {
         let stop = &stop;
         let asking = scope.spawn(move || answers_until(stop, at));
         // Nothing is to be left asking when a check fails.
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| give_each_order(&world)));
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| give_each_override(&world)));
         stop.store(true, Ordering::Relaxed);
         assert_eq!(asking.join().unwrap(), [vec![10], vec![20], vec![30]].into(), "never empty, and never two");
         outcome.unwrap();
     });
 }
 
-fn give_each_order(world: &World) {
+fn give_each_override(world: &World) {
     let user = login();
     let said = world.ok(&["mirror", "drain", "near", "--reason", "new disks"]);
     let since = world.json(&["mirror", "list", "near"])["order"]["since"].as_str().unwrap().to_string();
@@ -280,7 +280,7 @@ fn login() -> String {
 }
 
 #[test]
-fn orders_outlive_a_kill_and_a_reload_that_drops_the_mirror() {
+fn overrides_outlive_a_kill_and_a_reload_that_drops_the_mirror() {
     let mut world = World::start();
     world.ok(&["mirror", "drain", "near", "--reason", "new disks"]);
     world.kill();
@@ -300,7 +300,7 @@ fn orders_outlive_a_kill_and_a_reload_that_drops_the_mirror() {
     let list = world.json(&["mirror", "list"]);
     assert_eq!(list["gone"][0]["mirror"], "near");
     assert_eq!(list["mirrors"].as_array().unwrap().len(), 2);
-    // Orders about others keep it in the file, also over a restart.
+    // Overrides about others keep it in the file, also over a restart.
     world.ok(&["mirror", "drain", "far", "--reason", "too"]);
     world.kill();
     world.start_again();
@@ -317,7 +317,7 @@ fn orders_outlive_a_kill_and_a_reload_that_drops_the_mirror() {
 }
 
 #[test]
-fn an_order_ends_when_it_was_to() {
+fn an_override_ends_when_it_was_to() {
     let mut world = World::start();
     world.ok(&["mirror", "down", "near", "--reason", "a moment", "--until", "1s"]);
     let deadline = Instant::now() + PATIENCE;
@@ -401,7 +401,7 @@ fn warnings_of_start(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn what_was_lost_is_named_in_the_log_orders_and_verdicts_alike() {
+fn what_was_lost_is_named_in_the_log_overrides_and_verdicts_alike() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     // Nobody listens at the mirrors, which are ours: probing ends at once.
@@ -470,7 +470,7 @@ fn a_second_server_takes_nothing_from_the_first() {
 }
 
 #[test]
-fn what_is_wrong_with_an_order_is_said() {
+fn what_is_wrong_with_an_override_is_said() {
     let world = World::start();
     let complained = world.fails(1, &["mirror", "drain", "naer", "--reason", "x"]);
     assert_eq!(
@@ -524,7 +524,7 @@ fn draining_the_last_mirror_is_done_and_warned_of() {
 }
 
 #[test]
-fn the_admin_listener_takes_orders_from_who_has_the_token() {
+fn the_admin_listener_takes_overrides_from_who_has_the_token() {
     let world = World::start();
     let order = "{\"override\": \"drain\", \"reason\": \"new disks\", \"until\": \"2h\"}";
     let path = "/mirrors/near/override";
@@ -578,7 +578,7 @@ fn the_admin_listener_takes_orders_from_who_has_the_token() {
 }
 
 #[test]
-fn the_running_server_explains_with_its_orders() {
+fn the_running_server_explains_with_its_overrides() {
     let world = World::start();
     world.ok(&["mirror", "drain", "near", "--reason", "new disks", "--until", "2h"]);
     let until = world.json(&["mirror", "list", "near"])["order"]["until"].as_str().unwrap().to_string();
@@ -588,7 +588,7 @@ fn the_running_server_explains_with_its_orders() {
     let drained = format!("near   preferred  drained  drained by override until {until}: new disks");
     assert!(live.contains(&drained) && live.contains("192.0.2.20"), "{live}");
     assert!(live.contains("this is what the server serves: generation 2"), "{live}");
-    // Apart from what depends on the order, both say the same.
+    // Apart from what depends on the override, both say the same.
     world.ok(&["mirror", "auto", "near"]);
     let socket = format!("--server={}", world.path("control.sock").display());
     let live = world.ok(&[&asked[..], &[&socket]].concat());
@@ -689,7 +689,7 @@ fn who_asks_too_early_is_told_that_it_starts() {
 }
 
 #[test]
-fn an_order_wins_over_probes() {
+fn an_override_wins_over_probes() {
     // Nobody listens at the mirrors, which are ours: all of them are down, and given in panic.
     let probe = "[probe]\nport = 1\ninterval = \"100ms\"\nfall = 1\n";
     let world = World::start_with(&format!("{}{probe}", CONFIG.replace("192.0.2.", "127.0.0.")));

@@ -1,8 +1,8 @@
-//! What an operator orders of a mirror, and why, by whom, from when to when.
+//! The override of a mirror: its kind, reason, operator, begin and end.
 //!
-//! **Invariants**: a reason can be shown on one line; an order that has ended is not kept ([`crate::snapshot`] holds those
+//! **Invariants**: a reason can be shown on one line; an override that has ended is not kept ([`crate::snapshot`] holds those
 //! that stand).
-//! **Not here**: what an order does to a mirror's health ([`super::Standing`]), clocks.
+//! **Not here**: what an override does to a mirror's health ([`super::Standing`]), clocks.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::base::time::UnixTime;
 /// The longest reason, in octets: a sentence and where to read more; it stands in a log line and in `explain`.
 pub const MAX_REASON_LEN: usize = 256;
 
-/// What an operator may order of a mirror.
+/// What an operator may set for a mirror.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Forced {
     /// It is up, whatever probes say.
@@ -25,7 +25,7 @@ pub enum Forced {
 }
 
 impl Forced {
-    /// Everything that may be ordered.
+    /// Everything that may be set.
     pub const ALL: [Forced; 3] = [Forced::Drain, Forced::Down, Forced::Up];
 
     /// The word for commands, logs, metrics and people.
@@ -37,15 +37,15 @@ impl Forced {
         }
     }
 
-    /// What a word orders.
+    /// The kind with a word.
     pub fn parse(word: &str) -> Option<Self> {
         Forced::ALL.into_iter().find(|forced| forced.as_str() == word)
     }
 }
 
-/// An order that stands.
+/// An override that stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct Override {
     /// What is ordered; it wins over probes.
     pub forced: Forced,
     /// Why.
@@ -58,19 +58,19 @@ pub struct Order {
     pub until: Option<UnixTime>,
 }
 
-impl Order {
+impl Override {
     /// Whether it has come to its end.
     pub fn is_over(&self, now: UnixTime) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
 }
 
-/// The operator who gave an order.
+/// The operator who gave an override.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
     /// The login; `uid 1000` if the system knows none, `token from 192.0.2.1` for a client with the token.
     pub name: Arc<str>,
-    /// How the server knows; `None` for an order that an earlier version kept.
+    /// How the server knows; `None` for an override that an earlier version kept.
     pub via: Option<Via>,
     /// The user of the process that asked; `None` for a client with the token.
     pub uid: Option<u32>,
@@ -115,7 +115,7 @@ impl fmt::Display for Operator {
     }
 }
 
-/// Why an order was given: one line of text, not blank.
+/// Why an override was given: one line of text, not blank.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(Arc<str>);
 
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn every_order_has_its_word() {
+    fn every_override_has_its_word() {
         for forced in Forced::ALL {
             assert_eq!(Forced::parse(forced.as_str()), Some(forced));
         }
