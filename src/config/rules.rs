@@ -15,7 +15,7 @@ use super::table::Table;
 use super::{NetworkKind, Placed, Ranking, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::{MirrorId, SourceId};
-use crate::networks::{Form, Group, KINDS, KindRow, LabelKind, LabelValue};
+use crate::networks::{Group, KINDS, KindRow, LabelKind, LabelValue, ValueForm};
 
 section! {
     /// The keys of a rule, without the conditions on labels.
@@ -71,7 +71,7 @@ impl Section for RuleSpec {
         let labels = KINDS.iter().filter_map(|kind| {
             let value = table.value(&row(kind))?;
             let values = match kind.form {
-                Form::Number { least, greatest } => WrittenValues::Numbers(value.numbers(range(least, greatest))),
+                ValueForm::Number { least, greatest } => WrittenValues::Numbers(value.numbers(range(least, greatest))),
                 _ => WrittenValues::Texts(value.texts()),
             };
             Some((kind, values))
@@ -100,7 +100,7 @@ const ROWS: [Row; RuleKeys::PART.rows.len() + LabelKind::COUNT] = {
 /// The row of the condition on a kind.
 const fn row(kind: &KindRow) -> Row {
     match kind.form {
-        Form::Number { least, greatest } => {
+        ValueForm::Number { least, greatest } => {
             numbers(kind.name, range(least, greatest), kind.form.words()).example(kind.example).doc(kind.doc).row()
         }
         form => texts(kind.name, form.words()).example(kind.example).doc(kind.doc).row(),
@@ -191,13 +191,13 @@ impl Check<'_> {
         }
     }
 
-    fn check_values(&mut self, form: Form, written: &WrittenValues) -> Vec<Placed<LabelValue>> {
+    fn check_values(&mut self, form: ValueForm, written: &WrittenValues) -> Vec<Placed<LabelValue>> {
         let parse = match form {
-            Form::Word => value::provider,
-            Form::Country => value::country,
-            Form::Continent => value::continent,
-            Form::Subdivision => value::subdivision,
-            Form::Text | Form::Number { .. } => value::word,
+            ValueForm::Word => value::provider,
+            ValueForm::Country => value::country,
+            ValueForm::Continent => value::continent,
+            ValueForm::Subdivision => value::subdivision,
+            ValueForm::Text | ValueForm::Number { .. } => value::word,
         };
         match written {
             WrittenValues::Texts(texts) => self.parse_all(texts, |text| parse(text).map(LabelValue::Text)),

@@ -51,18 +51,18 @@ impl Stamp {
 
 /// The files that are read for one configuration. Clones note in one list.
 #[derive(Clone, Debug, Default)]
-pub struct Intake(Arc<Mutex<Seen>>);
+pub struct Intake(Arc<Mutex<FileStates>>);
 
 /// Files and patterns with what was found at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct FileStates {
     files: BTreeMap<PathBuf, Stamp>,
     /// The files that match each pattern. `None` if its folder cannot be listed, or has more of them than the pattern may match.
-    patterns: BTreeMap<Wanted, Option<Vec<PathBuf>>>,
+    patterns: BTreeMap<PatternKey, Option<Vec<PathBuf>>>,
 }
 
 /// A pattern: its folder, its text, and the most files that it may match.
-type Wanted = (PathBuf, String, usize);
+type PatternKey = (PathBuf, String, usize);
 
 impl Intake {
     /// Reads a file whole, as [`read`], and notes it.
@@ -88,11 +88,11 @@ impl Intake {
     }
 
     /// The files and patterns so far.
-    pub fn so_far(&self) -> Seen {
+    pub fn so_far(&self) -> FileStates {
         self.seen().clone()
     }
 
-    fn seen(&self) -> MutexGuard<'_, Seen> {
+    fn seen(&self) -> MutexGuard<'_, FileStates> {
         // No code panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,45 +100,48 @@ impl Intake {
 
 /// A permit for one look at a time, so that a disk that hangs costs one thread.
 #[derive(Clone, Debug, Default)]
-pub struct Turn(Arc<AtomicBool>);
+pub struct LookPermit(Arc<AtomicBool>);
 
 /// The end of a look.
-struct Taken(Turn);
+struct LookEnd(LookPermit);
 
-impl Drop for Taken {
+impl Drop for LookEnd {
     fn drop(&mut self) {
         self.0.0.store(false, Ordering::Release);
     }
 }
 
-impl Seen {
+impl FileStates {
     /// Looks at the same files and patterns again; waits for the disk. `None` if the look before has not ended yet, or this one
     /// does not end in time.
-    pub fn again(&self, turn: &Turn) -> Option<Seen> {
-        if turn.0.swap(true, Ordering::Acquire) {
+    pub fn again(&self, permit: &LookPermit) -> Option<FileStates> {
+        if permit.0.swap(true, Ordering::Acquire) {
             return None;
         }
-        let taken = Taken(turn.clone());
-        let Seen { files, patterns } = self.clone();
+        let end = LookEnd(permit.clone());
+        let FileStates { files, patterns } = self.clone();
         let at = files.keys().next()?.clone();
         let count = u32::try_from(files.len() + patterns.len()).unwrap_or(u32::MAX);
         within(&at, LOOK_DEADLINE + LOOK_DEADLINE_PER_FILE.saturating_mul(count), move |_| {
-            let _taken = taken;
+            let _end = end;
             let stamp = |path: PathBuf| {
                 let found = std::fs::metadata(&path).map(|metadata| Facts::of(&metadata)).map_err(ReadError::from);
                 (path, Stamp::of_found(&found))
             };
-            let listed = |(folder, pattern, most): Wanted| {
+            let listed = |(folder, pattern, most): PatternKey| {
                 let found = list::expand(&folder, &pattern, most, || true).ok();
                 ((folder, pattern, most), found)
             };
-            Seen { files: files.into_keys().map(stamp).collect(), patterns: patterns.into_keys().map(listed).collect() }
+            FileStates {
+                files: files.into_keys().map(stamp).collect(),
+                patterns: patterns.into_keys().map(listed).collect(),
+            }
         })
         .ok()
     }
 
     /// Adds files and patterns of another list that this one lacks.
-    pub fn add(&mut self, other: Seen) {
+    pub fn add(&mut self, other: FileStates) {
         for (path, stamp) in other.files {
             self.files.entry(path).or_insert(stamp);
         }
@@ -148,13 +151,13 @@ impl Seen {
     }
 
     /// The first file, or pattern, whose state is in none of some other lists.
-    pub fn unknown_to<'s>(&self, others: impl Iterator<Item = &'s Seen> + Clone) -> Option<PathBuf> {
+    pub fn unknown_to<'s>(&self, others: impl Iterator<Item = &'s FileStates> + Clone) -> Option<PathBuf> {
         let is_known = |path: &PathBuf, stamp: &Stamp| others.clone().any(|other| other.files.get(path) == Some(stamp));
         if let Some((path, _)) = self.files.iter().find(|(path, stamp)| !is_known(path, stamp)) {
             return Some(path.clone());
         }
         let is_known =
-            |wanted: &Wanted, found: &_| others.clone().any(|other| other.patterns.get(wanted) == Some(found));
+            |wanted: &PatternKey, found: &_| others.clone().any(|other| other.patterns.get(wanted) == Some(found));
         let ((folder, pattern, _), _) = self.patterns.iter().find(|(wanted, found)| !is_known(wanted, found))?;
         Some(folder.join(pattern))
     }
@@ -167,8 +170,8 @@ mod tests {
     use super::*;
 
     /// The name of the file that a change shows at; empty for none.
-    fn changed(seen: &Seen) -> String {
-        let again = seen.again(&Turn::default()).unwrap();
+    fn changed(seen: &FileStates) -> String {
+        let again = seen.again(&LookPermit::default()).unwrap();
         let difference = again.unknown_to(std::iter::once(seen));
         assert_eq!(difference.is_none(), *seen == again);
         difference.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).unwrap_or_default()
@@ -233,11 +236,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let intake = Intake::default();
         let _ = intake.read(&folder.path().join("a"), Kind::Config);
-        let turn = Turn::default();
-        turn.0.store(true, Ordering::Release);
-        assert_eq!(intake.so_far().again(&turn), None);
-        drop(Taken(turn.clone()));
-        assert_eq!(intake.so_far().again(&turn), Some(intake.so_far()));
-        assert_eq!(intake.so_far().again(&turn), Some(intake.so_far()));
+        let permit = LookPermit::default();
+        permit.0.store(true, Ordering::Release);
+        assert_eq!(intake.so_far().again(&permit), None);
+        drop(LookEnd(permit.clone()));
+        assert_eq!(intake.so_far().again(&permit), Some(intake.so_far()));
+        assert_eq!(intake.so_far().again(&permit), Some(intake.so_far()));
     }
 }

@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-pub use intake::{Intake, Seen, Stamp, Turn};
+pub use intake::{FileStates, Intake, LookPermit, Stamp};
 pub use list::{ListError, is_pattern, matching};
 pub use reader::{Expired, MAX_IDLE, slowest, start, within};
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::base::geo::Coordinates;
-use crate::networks::{Form, KINDS, KindRow, LabelKind, LabelValue, Labels};
+use crate::networks::{KINDS, KindRow, LabelKind, LabelValue, Labels, ValueForm};
 
 /// The key of the coordinates.
 const COORDINATES: &str = "coordinates";
@@ -67,7 +67,7 @@ impl<'de> Deserialize<'de> for LabelsView {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let map: BTreeMap<String, Value> = Deserialize::deserialize(deserializer)?;
         let value = |row: &KindRow| match (map.get(row.name)?, row.form) {
-            (Value::Number(number), Form::Number { .. }) => Some(u32::try_from(number.as_u64()?).ok()?.into()),
+            (Value::Number(number), ValueForm::Number { .. }) => Some(u32::try_from(number.as_u64()?).ok()?.into()),
             (Value::String(text), _) => Some((&**text).into()),
             _ => None,
         };

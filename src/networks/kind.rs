@@ -35,7 +35,7 @@ pub struct KindRow {
     /// The key of a rule's condition, and of the value in the JSON of `explain`.
     pub name: &'static str,
     /// The form of its values.
-    pub form: Form,
+    pub form: ValueForm,
     /// The labels that come from one source together.
     pub group: Group,
     /// The noun for one value and for several.
@@ -54,7 +54,7 @@ pub struct KindRow {
 
 /// The form of a kind's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum ValueForm {
     /// A whole number; 0 is no value.
     Number {
         /// The least that a rule may name.
@@ -74,16 +74,16 @@ pub enum Form {
     Subdivision,
 }
 
-impl Form {
+impl ValueForm {
     /// The form in a few words, for the documentation.
     pub const fn words(self) -> &'static str {
         match self {
-            Form::Number { .. } => "number",
-            Form::Text => "text",
-            Form::Word => "word in lower case",
-            Form::Country => "two letters in upper case",
-            Form::Continent => "`AF`, `AN`, `AS`, `EU`, `NA`, `OC` or `SA`",
-            Form::Subdivision => "code like `US-CA`",
+            ValueForm::Number { .. } => "number",
+            ValueForm::Text => "text",
+            ValueForm::Word => "word in lower case",
+            ValueForm::Country => "two letters in upper case",
+            ValueForm::Continent => "`AF`, `AN`, `AS`, `EU`, `NA`, `OC` or `SA`",
+            ValueForm::Subdivision => "code like `US-CA`",
         }
     }
 }
@@ -111,7 +111,7 @@ pub const KINDS: &[KindRow] = &[
     KindRow {
         kind: LabelKind::Label,
         name: "label",
-        form: Form::Text,
+        form: ValueForm::Text,
         group: Group::Entry,
         nouns: ["label", "labels"],
         prefix: "label ",
@@ -123,7 +123,7 @@ pub const KINDS: &[KindRow] = &[
     KindRow {
         kind: LabelKind::Provider,
         name: "provider",
-        form: Form::Word,
+        form: ValueForm::Word,
         group: Group::Provider,
         nouns: ["provider", "providers"],
         prefix: "provider ",
@@ -135,7 +135,7 @@ pub const KINDS: &[KindRow] = &[
     KindRow {
         kind: LabelKind::Region,
         name: "region",
-        form: Form::Text,
+        form: ValueForm::Text,
         group: Group::Provider,
         nouns: ["region", "regions"],
         prefix: "region ",
@@ -147,7 +147,7 @@ pub const KINDS: &[KindRow] = &[
     KindRow {
         kind: LabelKind::Zone,
         name: "zone",
-        form: Form::Text,
+        form: ValueForm::Text,
         group: Group::Provider,
         nouns: ["zone", "zones"],
         prefix: "zone ",
@@ -161,7 +161,7 @@ pub const KINDS: &[KindRow] = &[
     KindRow {
         kind: LabelKind::Asn,
         name: "asn",
-        form: Form::Number { least: 1, greatest: u32::MAX },
+        form: ValueForm::Number { least: 1, greatest: u32::MAX },
         group: Group::Announcer,
         nouns: ["autonomous system", "autonomous systems"],
         prefix: "AS",
@@ -174,7 +174,7 @@ pub const KINDS: &[KindRow] = &[
     KindRow {
         kind: LabelKind::Country,
         name: "country",
-        form: Form::Country,
+        form: ValueForm::Country,
         group: Group::Place,
         nouns: ["country", "countries"],
         prefix: "country ",
@@ -186,7 +186,7 @@ pub const KINDS: &[KindRow] = &[
     KindRow {
         kind: LabelKind::Continent,
         name: "continent",
-        form: Form::Continent,
+        form: ValueForm::Continent,
         group: Group::Place,
         nouns: ["continent", "continents"],
         prefix: "continent ",
@@ -198,7 +198,7 @@ pub const KINDS: &[KindRow] = &[
     KindRow {
         kind: LabelKind::Subdivision,
         name: "subdivision",
-        form: Form::Subdivision,
+        form: ValueForm::Subdivision,
         group: Group::Place,
         nouns: ["subdivision", "subdivisions"],
         prefix: "subdivision ",

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Networks;
-use super::kind::{Form, Group, KINDS, LabelKind};
+use super::kind::{Group, KINDS, LabelKind, ValueForm};
 use crate::base::geo::Coordinates;
 use crate::base::ids::{LabelsId, SourceId};
 
@@ -122,12 +122,12 @@ impl<'a> Labels<'a> {
 pub(super) struct LabelSets {
     /// The texts of all values; a set has the place of a text, from 1.
     texts: Vec<Arc<str>>,
-    sets: Vec<Packed>,
+    sets: Vec<PackedLabels>,
 }
 
 /// A set of labels as it is kept: a million of them fit into 50 MB.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Packed {
+struct PackedLabels {
     /// By kind: the number, or the place of the text from 1; 0 for none.
     values: [u32; LabelKind::COUNT],
     coordinates: Option<Coordinates>,
@@ -165,7 +165,7 @@ impl LabelSets {
     fn unpack(&self, kind: LabelKind, value: u32) -> Option<LabelValue<&str>> {
         match (value, kind.row().form) {
             (0, _) => None,
-            (number, Form::Number { .. }) => Some(LabelValue::Number(number)),
+            (number, ValueForm::Number { .. }) => Some(LabelValue::Number(number)),
             (place, _) => Some(LabelValue::Text(&self.texts[place as usize - 1])),
         }
     }
@@ -175,14 +175,14 @@ impl LabelSets {
 #[derive(Debug, Default)]
 pub(super) struct Interner {
     sets: LabelSets,
-    ids: HashMap<Packed, LabelsId>,
+    ids: HashMap<PackedLabels, LabelsId>,
     places: HashMap<Arc<str>, u32>,
 }
 
 impl Interner {
     /// The id of a set.
     pub(super) fn intern(&mut self, labels: &Labels<'_>) -> LabelsId {
-        let mut packed = Packed { values: [0; LabelKind::COUNT], coordinates: labels.coordinates };
+        let mut packed = PackedLabels { values: [0; LabelKind::COUNT], coordinates: labels.coordinates };
         for (kind, value) in labels.iter() {
             packed.values[kind as usize] = match value {
                 LabelValue::Number(number) => number,
@@ -223,14 +223,14 @@ impl Interner {
 /// Of the sources that have labels of a [`Group`], the one listed first gives all of that group. Coordinates are a group of
 /// their own, because only City databases have them, but those in another country than the one that is known do not count.
 #[derive(Clone, Debug)]
-pub struct Facts<'a> {
+pub struct AddressLabels<'a> {
     /// The labels of all sources together, without those that mean something only with the name of their source.
     pub labels: Labels<'a>,
     networks: &'a Networks,
     entries: &'a [Option<LabelsId>],
 }
 
-impl<'a> Facts<'a> {
+impl<'a> AddressLabels<'a> {
     /// Merges the labels of each source's entry, in the order of the sources.
     pub(super) fn of(networks: &'a Networks, entries: &'a [Option<LabelsId>]) -> Self {
         let mut labels = Labels::default();
@@ -255,7 +255,7 @@ impl<'a> Facts<'a> {
             let own = sets.unpack(LabelKind::Country, packed.values[LabelKind::Country as usize]);
             agrees(own).then_some(coordinates)
         });
-        Facts { labels, networks, entries }
+        AddressLabels { labels, networks, entries }
     }
 
     /// True if the source has an entry for the address.

@@ -12,8 +12,8 @@ mod kind;
 mod labels;
 mod overlay;
 
-pub use kind::{Form, Group, KINDS, KindRow, LabelKind};
-pub use labels::{Facts, LabelValue, Labels};
+pub use kind::{Group, KINDS, KindRow, LabelKind, ValueForm};
+pub use labels::{AddressLabels, LabelValue, Labels};
 pub use overlay::{Combination, Combinations, Overlay, overlay};
 
 use std::collections::BTreeSet;
@@ -217,8 +217,8 @@ impl Networks {
     }
 
     /// The labels of all sources together; `entries` has the labels of each source's entry, in the order of the sources.
-    pub fn facts<'a>(&'a self, entries: &'a [Option<LabelsId>]) -> Facts<'a> {
-        Facts::of(self, entries)
+    pub fn facts<'a>(&'a self, entries: &'a [Option<LabelsId>]) -> AddressLabels<'a> {
+        AddressLabels::of(self, entries)
     }
 }
 

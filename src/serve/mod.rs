@@ -35,7 +35,7 @@ use crate::compile::Built;
 use crate::config::Config;
 use crate::control::{About, Control, OpenError};
 use crate::dns::Engine;
-use crate::files::{self, Intake, Seen};
+use crate::files::{self, FileStates, Intake};
 use crate::hosts;
 use crate::listen::{BindError, Common};
 use crate::live::{self, History, Published, Readiness, Served, Updates};
@@ -146,7 +146,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     done
 }
 
-async fn serve(path: &Path, prepared: Prepared, read: Seen) -> Result<(), Failure> {
+async fn serve(path: &Path, prepared: Prepared, read: FileStates) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(Failure::system("listen to signals"))?;
     let supervisor = Supervisor::from_environment().map_err(Failure::system("reach the supervisor"))?;
     let (vital, mut ends) = Vital::new();

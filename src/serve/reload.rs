@@ -18,7 +18,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::report::summary;
 use crate::base::time::Generation;
 use crate::config::{Config, row};
-use crate::files::{self, Intake, Seen};
+use crate::files::{self, FileStates, Intake};
 use crate::live::{History, Served};
 use crate::load::hosts::Purpose;
 use crate::load::hosts::keep::Known;
@@ -43,7 +43,7 @@ pub(super) struct Reloads {
     load: Arc<Load>,
     running: Option<Running>,
     /// The files that the last one has read.
-    read: Seen,
+    read: FileStates,
     then: Then,
 }
 
@@ -73,7 +73,7 @@ impl Reloads {
             known: Box::new(known),
             load: Arc::new(load),
             running: None,
-            read: Seen::default(),
+            read: FileStates::default(),
             then: Then::Nothing,
         }
     }
@@ -119,7 +119,7 @@ impl Reloads {
     }
 
     /// The files that the last one has read, as far as it came.
-    pub(super) fn take_read(&mut self) -> Seen {
+    pub(super) fn take_read(&mut self) -> FileStates {
         std::mem::take(&mut self.read)
     }
 

@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: a look never waits on a thread that answers, and a disk that hangs costs one look; a state of the files is
 //! read once, whatever comes of it, so that a refused reload is not repeated.
-//! **Not here**: looking ([`crate::files::Seen`]), reloading ([`super::reload`]).
+//! **Not here**: looking ([`crate::files::FileStates`]), reloading ([`super::reload`]).
 
 use std::future::pending;
 use std::path::PathBuf;
@@ -11,16 +11,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::files::{Seen, Turn};
+use crate::files::{FileStates, LookPermit};
 use crate::process::work::{self, Lane, Pending};
 
 /// A watch of the files that the last load has read.
 pub(super) struct FileWatch {
     /// The interval between two looks. `None` if nothing is watched.
     every: Option<Duration>,
-    files: Rest,
-    turn: Turn,
-    looking: Option<Pending<Option<Seen>>>,
+    files: Settling,
+    permit: LookPermit,
+    looking: Option<Pending<Option<FileStates>>>,
     next_look: Instant,
     /// True if the last look did not end in time.
     is_stuck: bool,
@@ -28,20 +28,20 @@ pub(super) struct FileWatch {
 
 impl FileWatch {
     /// Watches the files of the first load.
-    pub(super) fn new(every: Option<Duration>, read: Seen) -> Self {
-        let files = Rest { read, ..Rest::default() };
+    pub(super) fn new(every: Option<Duration>, read: FileStates) -> Self {
+        let files = Settling { read, ..Settling::default() };
         let next_look = Instant::now() + every.unwrap_or_default();
-        FileWatch { every, files, turn: Turn::default(), looking: None, next_look, is_stuck: false }
+        FileWatch { every, files, permit: LookPermit::default(), looking: None, next_look, is_stuck: false }
     }
 
     /// Goes on with the files of a load that is served, at the interval of its configuration.
-    pub(super) fn served(&mut self, every: Option<Duration>, read: Seen) {
+    pub(super) fn served(&mut self, every: Option<Duration>, read: FileStates) {
         self.every = every;
-        self.files = Rest { read, ..Rest::default() };
+        self.files = Settling { read, ..Settling::default() };
     }
 
     /// Goes on with the files of a load that was refused, besides those that it did not come to.
-    pub(super) fn refused(&mut self, read: Seen) {
+    pub(super) fn refused(&mut self, read: FileStates) {
         let before = std::mem::replace(&mut self.files.read, read);
         self.files.read.add(before);
         self.files.before = None;
@@ -56,8 +56,8 @@ impl FileWatch {
                 Some(looking) => looking,
                 None => {
                     tokio::time::sleep_until(self.next_look).await;
-                    let (files, turn) = (self.files.read.clone(), self.turn.clone());
-                    self.looking.insert(work::submit(Lane::Load, move || files.again(&turn)))
+                    let (files, permit) = (self.files.read.clone(), self.permit.clone());
+                    self.looking.insert(work::submit(Lane::Load, move || files.again(&permit)))
                 }
             };
             // A full queue, or a disk that hangs, costs this look.
@@ -87,18 +87,18 @@ impl FileWatch {
 
 /// Finds out whether files have changed and come to rest.
 #[derive(Debug, Default)]
-struct Rest {
+struct Settling {
     /// The files as the last load has read them.
-    read: Seen,
+    read: FileStates,
     /// The last look, if it found a change.
-    before: Option<Seen>,
+    before: Option<FileStates>,
     /// The look that asked for a reload, until one is served: for files that a refused load did not come to.
-    asked: Option<Seen>,
+    asked: Option<FileStates>,
 }
 
-impl Rest {
+impl Settling {
     /// Takes a look; returns a file that has changed if all of them are as they were at the look before.
-    fn look(&mut self, now: Seen) -> Option<PathBuf> {
+    fn look(&mut self, now: FileStates) -> Option<PathBuf> {
         let known = [Some(&self.read), self.asked.as_ref()];
         let Some(path) = now.unknown_to(known.into_iter().flatten()) else {
             self.before = None;
@@ -141,13 +141,13 @@ mod tests {
 
         /// The file for which the next look asks for a reload; empty for none.
         fn look(&mut self) -> String {
-            let now = self.watch.files.read.again(&Turn::default()).unwrap();
+            let now = self.watch.files.read.again(&LookPermit::default()).unwrap();
             let path = self.watch.files.look(now);
             path.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).unwrap_or_default()
         }
     }
 
-    fn read(folder: &Path, names: &[&str]) -> Seen {
+    fn read(folder: &Path, names: &[&str]) -> FileStates {
         let intake = Intake::default();
         for name in names {
             let _ = intake.read(&folder.join(name), Kind::Config);

@@ -18,7 +18,7 @@ use crate::base::geo::{Coordinates, Kilometres};
 use crate::base::ids::{LabelsId, MirrorId, PlanId, SourceId};
 use crate::base::prefix::{Block, Family, Prefix};
 use crate::base::special;
-use crate::networks::{Combinations, Facts, LabelKind, LabelValue, Networks, Overlay, overlay};
+use crate::networks::{AddressLabels, Combinations, LabelKind, LabelValue, Networks, Overlay, overlay};
 
 /// One thing that must hold for a rule to win.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Condition {
         Condition::Label { kind, values: values.into_iter().map(Into::into).collect() }
     }
 
-    fn holds(&self, facts: &Facts<'_>) -> bool {
+    fn holds(&self, facts: &AddressLabels<'_>) -> bool {
         let among = |list: &[LabelValue], value: Option<LabelValue<&str>>| {
             value.is_some_and(|value| list.iter().any(|one| one.borrowed() == value))
         };
@@ -362,7 +362,7 @@ impl Horizon {
     }
 
     /// The plan that the table is to have for a client that this won for, of whom these facts are known; off the query path.
-    pub fn plan_for(&self, won: Won, facts: &Facts<'_>) -> PlanId {
+    pub fn plan_for(&self, won: Won, facts: &AddressLabels<'_>) -> PlanId {
         let by_distance = self.nearest.get(&won).zip(facts.labels.coordinates);
         let plan = by_distance.and_then(|(list, place)| self.plans.find(&list.plan_at(&list.places.nearest(place))));
         plan.unwrap_or_else(|| self.plan_of(won))
@@ -427,7 +427,7 @@ impl Horizon {
     }
 
     /// What wins for a client of whom these facts are known; for `explain` and `check`, off the query path.
-    pub fn winner(&self, facts: &Facts<'_>) -> Won {
+    pub fn winner(&self, facts: &AddressLabels<'_>) -> Won {
         winner(&self.rules, facts)
     }
 }
@@ -469,7 +469,7 @@ fn head(rule_plans: &[PlanId], won: Won) -> PlanId {
     }
 }
 
-fn winner(rules: &[Rule], facts: &Facts<'_>) -> Won {
+fn winner(rules: &[Rule], facts: &AddressLabels<'_>) -> Won {
     rules
         .iter()
         .position(|rule| rule.conditions.iter().all(|condition| condition.holds(facts)))

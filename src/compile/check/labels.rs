@@ -6,16 +6,16 @@ use super::unmapped::unmapped_regions;
 use super::{named_values, near, texts};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, sort_by_place};
 use crate::config::{Condition, Config, Horizon, Placed, Ranking, Rule};
-use crate::networks::{Form, KINDS, KindRow, LabelKind, LabelValue, Networks};
+use crate::networks::{KINDS, KindRow, LabelKind, LabelValue, Networks, ValueForm};
 
 /// Warns of values in rules that no source knows, and of regions that no rule maps.
 ///
 /// `networks` are the sources of `config`, all of them, in its order.
 pub fn check_labels(config: &Config, networks: &Networks) -> Vec<Diagnostic> {
-    let known = Known::of(networks);
+    let known = KnownValues::of(networks);
     let mut problems = Vec::new();
     let mut silent = BTreeSet::new();
-    for row in KINDS.iter().filter(|row| matches!(row.form, Form::Number { .. })) {
+    for row in KINDS.iter().filter(|row| matches!(row.form, ValueForm::Number { .. })) {
         problems.extend(unknown_numbers(row, config, &known, &mut silent));
     }
     for horizon in &config.horizons {
@@ -38,7 +38,7 @@ pub fn check_labels(config: &Config, networks: &Networks) -> Vec<Diagnostic> {
 
 /// All that the loaded sources can say.
 #[derive(Default)]
-struct Known<'n> {
+struct KnownValues<'n> {
     /// By kind, the values of all sources.
     values: [Values<'n>; LabelKind::COUNT],
     /// By kind, the values of each provider, for the kinds that are parts of a provider.
@@ -49,9 +49,9 @@ struct Known<'n> {
 
 type Values<'n> = BTreeSet<LabelValue<&'n str>>;
 
-impl<'n> Known<'n> {
+impl<'n> KnownValues<'n> {
     fn of(networks: &'n Networks) -> Self {
-        let mut known = Known::default();
+        let mut known = KnownValues::default();
         for source in &networks.sources {
             known.of_sources.push(source.values(LabelKind::Label));
             for row in KINDS {
@@ -78,7 +78,7 @@ impl<'n> Known<'n> {
 }
 
 /// Numbers that no network knows: one problem for each number, wherever it is named.
-fn unknown_numbers(row: &KindRow, config: &Config, known: &Known<'_>, silent: &mut Silent) -> Vec<Diagnostic> {
+fn unknown_numbers(row: &KindRow, config: &Config, known: &KnownValues<'_>, silent: &mut Silent) -> Vec<Diagnostic> {
     let rules = config.horizons.iter().flat_map(|horizon| &horizon.rules);
     let named = rules.filter_map(|rule| named_values(rule, row.kind)).flatten();
     let known = known.of_kind(row.kind);
@@ -110,7 +110,7 @@ fn unknown_numbers(row: &KindRow, config: &Config, known: &Known<'_>, silent: &m
 ///
 /// That is said by [`check_labels`]; their consequences need no warning of their own.
 pub fn unmet_rules(config: &Config, networks: &Networks) -> Vec<BTreeSet<usize>> {
-    let known = Known::of(networks);
+    let known = KnownValues::of(networks);
     let any =
         |values: &[Placed<LabelValue>], all: &Values<'_>| values.iter().any(|one| all.contains(&one.value.borrowed()));
     let can_hold = |condition: &Condition| match condition {
@@ -129,10 +129,16 @@ pub fn unmet_rules(config: &Config, networks: &Networks) -> Vec<BTreeSet<usize>>
 /// The nouns of the kinds that no network knows and that have been warned of.
 type Silent = BTreeSet<&'static str>;
 
-fn check_rule(rule: &Rule, known: &Known<'_>, config: &Config, silent: &mut Silent, problems: &mut Vec<Diagnostic>) {
+fn check_rule(
+    rule: &Rule,
+    known: &KnownValues<'_>,
+    config: &Config,
+    silent: &mut Silent,
+    problems: &mut Vec<Diagnostic>,
+) {
     for condition in &rule.conditions {
         match condition {
-            Condition::Label { kind, .. } if matches!(kind.row().form, Form::Number { .. }) => {}
+            Condition::Label { kind, .. } if matches!(kind.row().form, ValueForm::Number { .. }) => {}
             Condition::Label { kind, values } if kind.is_of_provider() => {
                 check_parts(kind.row(), rule, values, known, silent, problems);
             }
@@ -204,7 +210,7 @@ fn check_parts(
     row: &KindRow,
     rule: &Rule,
     values: &[Placed<LabelValue>],
-    known: &Known<'_>,
+    known: &KnownValues<'_>,
     silent: &mut Silent,
     problems: &mut Vec<Diagnostic>,
 ) {

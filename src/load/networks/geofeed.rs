@@ -37,7 +37,7 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
             });
         }
         let place = locate(country, region);
-        if let Some(Located { continent, subdivision, .. }) = &place {
+        if let Some(LinePlace { continent, subdivision, .. }) = &place {
             unknown_countries.note(country, continent.is_none());
             unknown_regions.note(region, !region.is_empty() && subdivision.is_none());
         }
@@ -68,13 +68,13 @@ fn is_country(field: &str) -> bool {
 }
 
 /// The place of a line.
-struct Located {
+struct LinePlace {
     country: String,
     continent: Option<&'static str>,
     subdivision: Option<String>,
 }
 
-impl Located {
+impl LinePlace {
     fn labels<'a>(&'a self, others: Labels<'a>) -> Labels<'a> {
         others
             .with(LabelKind::Country, &*self.country)
@@ -84,7 +84,7 @@ impl Located {
 }
 
 /// The place of a line. `None` if the line says that there is none.
-fn locate(country: &str, region: &str) -> Option<Located> {
+fn locate(country: &str, region: &str) -> Option<LinePlace> {
     // RFC 8805 §2.1.1.2, §2.1.1.3: both fields are read without regard to case. §2.1.3: `ZZ` once meant none.
     let country = country.to_ascii_uppercase();
     if country.is_empty() || country == "ZZ" {
@@ -94,7 +94,7 @@ fn locate(country: &str, region: &str) -> Option<Located> {
     let is_subdivision = region.split_once('-').is_some_and(|(of, part)| {
         of == country && (1..=3).contains(&part.len()) && part.bytes().all(|octet| octet.is_ascii_alphanumeric())
     });
-    Some(Located { continent: continents::of(&country), subdivision: is_subdivision.then_some(region), country })
+    Some(LinePlace { continent: continents::of(&country), subdivision: is_subdivision.then_some(region), country })
 }
 
 /// Values that were passed over, for one warning.
