@@ -33,18 +33,19 @@
 //!
 //! # Layers
 //!
-//! A module uses only what is below it; `tests/layers.rs` reads the sources and enforces it.
+//! A module uses only what is below it; `tests/layers.rs` reads this table and the sources, and enforces it. In a layer that
+//! is written with `→`, each module may use those to its right; in the others, modules do not know each other.
 //!
 //! ```text
 //! 10 main → cli → demo → serve                     composition
-//! 9  dns  http  probe  hosts  transfer  control    services; they do not know each other
+//! 9  dns  http  probe  hosts  transfer  control    services
 //! 8  listen                                        ports, connections and their limits, handshakes, unsent bytes
 //! 7  live  tls  telemetry  process                 shared shell: publisher, certificates, counters, OS
-//! 6  files  config  load  compile                  files to snapshot
-//! 5  answer  registry  rates  wire  inspect        decisions on a snapshot; rate limits; message codec; explain  ┐
-//! 4  snapshot                                      the served state, and how changes fold into it                │ pure
-//! 3  steer                                         horizons: labels and health to a decision                     │
-//! 2  networks  zone  mirror                        siblings                                                      │
+//! 6  compile → load → config → files               files to snapshot
+//! 5  inspect → wire → rates → registry → answer    decisions on a snapshot; message codec; rate limits; explain  ┐
+//! 4  snapshot                                      the served state, and how changes fold into it                │
+//! 3  steer                                         horizons: labels and health to a decision                     │ pure
+//! 2  networks  zone  mirror                        what the state is made of                                     │
 //! 1  base                                          prefixes, names, client, ids, time, diagnostics               ┘
 //! ```
 //!
@@ -58,6 +59,55 @@
 //! 6. [`dns`]: the threads that do nothing else.
 //! 7. [`probe`] and [`live`]: how what is found of mirrors gets into the snapshot; [`hosts`], [`transfer`] and [`control`]
 //!    go the same way.
+
+//! # As a library
+//!
+//! What stands at the root of the crate is enough to answer from a program of one's own: [`build`] or [`build_in_memory`] make a
+//! [`Snapshot`] of a configuration, [`respond`] writes the reply to one DNS message, [`route`] decides about one request to the
+//! registry, and [`Snapshot::after`] folds in what happens to mirrors. None of these waits, locks, or reads a clock; sockets,
+//! clocks and threads are the caller's. `examples/embed.rs` puts a socket in front of it, and `examples/feed.rs` steers by a
+//! file format that Pharos does not know.
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::path::{Path, PathBuf};
+//!
+//! use pharos::{Now, Peer, Transport};
+//!
+//! let config = r#"
+//!     [[zone]]
+//!     name  = "blob.example"
+//!     file  = "blob.example.zone"
+//!     steer = [{ owner = "@", horizon = "blobs", ttl = 60 }]
+//!     [networks]
+//!     office = { list = "office.txt" }
+//!     [mirrors.near]
+//!     addresses = "198.51.100.7"
+//!     [mirrors.far]
+//!     addresses = "203.0.113.7"
+//!     [horizons.blobs]
+//!     rules   = [{ network = "office", mirrors = ["near"] }]
+//!     default = ["far"]
+//! "#;
+//! let zone = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\n";
+//! let files = [("pharos.toml", config), ("blob.example.zone", zone), ("office.txt", "192.0.2.0/24\n")];
+//! let files = files.map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec()));
+//! let built = pharos::build_in_memory(Path::new("pharos.toml"), BTreeMap::from(files)).unwrap();
+//!
+//! // A query for the A records of blob.example.
+//! let query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04blob\x07example\x00\x00\x01\x00\x01";
+//! let ask = |from: &str| {
+//!     let peer = Peer { address: from.parse().unwrap(), transport: Transport::Udp };
+//!     let mut reply = [0; pharos::MAX_UDP];
+//!     let len = pharos::respond(query, peer, &built.snapshot, Now::default(), &mut reply).unwrap().len;
+//!     <[u8; 4]>::try_from(&reply[len - 4..len]).unwrap()
+//! };
+//! assert_eq!(ask("192.0.2.77"), [198, 51, 100, 7], "the office has the mirror that is near");
+//! assert_eq!(ask("8.8.8.8"), [203, 0, 113, 7]);
+//! ```
+//!
+//! **Stability.** Before version 1.0 every release may change the library; CHANGELOG.md says so when the root of the crate
+//! changes. Modules are public for the binary, the tests and the benchmarks, and may change at any time.
 
 // The docs are for whoever reads the code: they are built with private items.
 #![allow(rustdoc::private_intra_doc_links)]
@@ -91,3 +141,11 @@ pub mod tls;
 pub mod transfer;
 pub mod wire;
 pub mod zone;
+
+pub use base::client::{Client, SourcePrefixLen, Subnet};
+pub use base::diagnostic::Diagnostic;
+pub use base::time::{Generation, Moment, Now};
+pub use compile::{Built, build, build_in_memory, registry_settings};
+pub use registry::{Method, Request, Route, plain, route};
+pub use snapshot::{Change, Snapshot};
+pub use wire::{MAX_STREAM, MAX_UDP, Peer, Reply, Transport, respond};

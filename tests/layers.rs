@@ -1,25 +1,10 @@
 //! The layers of the design, enforced: a module uses only what is below it.
 //!
-//! The table is the design's. Between modules of one layer nothing is used, except in layers 5 and 6, whose modules
-//! build on each other in the order in which they stand.
+//! The table is the one in `src/lib.rs`.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Modules from the bottom up; within a layer that is `Ordered`, from the left.
-const LAYERS: [(u8, Siblings, &[&str]); 10] = [
-    (1, Siblings::Apart, &["base"]),
-    (2, Siblings::Apart, &["networks", "zone", "mirror"]),
-    (3, Siblings::Apart, &["steer"]),
-    (4, Siblings::Apart, &["snapshot"]),
-    (5, Siblings::Ordered, &["answer", "registry", "rates", "wire", "inspect"]),
-    (6, Siblings::Ordered, &["files", "config", "load", "compile"]),
-    (7, Siblings::Apart, &["live", "tls", "telemetry", "process"]),
-    (8, Siblings::Apart, &["listen"]),
-    (9, Siblings::Apart, &["dns", "http", "probe", "hosts", "transfer", "control"]),
-    (10, Siblings::Ordered, &["serve", "demo", "cli", "main", "lib"]),
-];
 
 /// The highest layer that is pure.
 const PURE: u8 = 5;
@@ -44,7 +29,7 @@ const IMPURE: [&str; 12] = [
 enum Siblings {
     /// They do not know each other.
     Apart,
-    /// Each may use those to its left.
+    /// Each may use those to its right.
     Ordered,
 }
 
@@ -54,13 +39,13 @@ fn a_module_uses_only_what_is_below_it() {
     let mut wrong = Vec::new();
     for (path, module, text) in sources() {
         let Some(&(layer, place, siblings)) = rank.get(module.as_str()) else {
-            panic!("{}: module `{module}` has no layer; add it to the table here and in the design", path.display());
+            panic!("{}: module `{module}` has no layer; add it to the table in src/lib.rs", path.display());
         };
         for used in uses(&text) {
             let Some(&(other, other_place, _)) = rank.get(used.as_str()) else { continue };
             let below = other < layer;
-            let left = siblings == Siblings::Ordered && other == layer && other_place < place;
-            if used != module && !below && !left {
+            let right = siblings == Siblings::Ordered && other == layer && other_place < place;
+            if used != module && !below && !right {
                 wrong.push(format!("{}: `{module}` (layer {layer}) uses `{used}` (layer {other})", path.display()));
             }
         }
@@ -160,11 +145,39 @@ fn uses_are_found_in_every_form() {
     assert!(is_path("x = tokio::spawn", 4, 5) && !is_path("let tokionic = 1", 4, 5));
 }
 
-fn ranks() -> BTreeMap<&'static str, (u8, usize, Siblings)> {
-    let places = LAYERS.iter().flat_map(|(layer, siblings, modules)| {
-        modules.iter().enumerate().map(move |(place, module)| (*module, (*layer, place, *siblings)))
-    });
-    places.collect()
+/// The page for people has the layers that are enforced.
+#[test]
+fn the_architecture_page_has_the_same_layers() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
+    let page = fs::read_to_string(page).expect("a text");
+    let mut shown = BTreeMap::new();
+    for line in page.lines() {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let Some(layer) = cells.get(1).and_then(|cell| cell.parse::<u8>().ok()) else { continue };
+        shown.extend(cells[2].split(", ").map(|module| (module.trim_matches('`').to_string(), layer)));
+    }
+    let mut enforced: BTreeMap<_, _> = ranks().into_iter().map(|(module, (layer, ..))| (module, layer)).collect();
+    enforced.retain(|module, _| !["main", "lib"].contains(&&**module));
+    assert_eq!(shown, enforced);
+}
+
+/// The layer and place of each module, read from the table in `src/lib.rs`. In an ordered layer, the last module is at place 0.
+fn ranks() -> BTreeMap<String, (u8, usize, Siblings)> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).expect("a text");
+    let mut ranks = BTreeMap::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("//! ")) {
+        let Some((number, rest)) = line.split_once(' ') else { continue };
+        let Ok(layer) = number.parse::<u8>() else { continue };
+        // What the layer is stands behind a gap.
+        let modules = rest.trim_start().split("   ").next().unwrap_or_default();
+        let siblings = if modules.contains('→') { Siblings::Ordered } else { Siblings::Apart };
+        let modules = modules.split_whitespace().filter(|word| *word != "→").rev();
+        ranks.extend(modules.enumerate().map(|(place, module)| (module.to_string(), (layer, place, siblings))));
+    }
+    assert!(ranks.len() > 20 && ranks.contains_key("base"), "the table in src/lib.rs was not found");
+    // The root of the crate has all of them.
+    ranks.insert("lib".to_string(), (u8::MAX, 0, Siblings::Apart));
+    ranks
 }
 
 /// Every source file with its top-level module and its text up to the tests at its end.

@@ -5,6 +5,7 @@
 //! **Invariants**: messages are lowercase, without a full stop, in the operator's words; the help says what to do.
 //! **Not here**: finding problems ([`crate::load`], [`crate::config`], [`crate::compile`]).
 
+use std::fmt;
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
@@ -116,6 +117,13 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// A second place, with what it has to do with the problem.
     pub related: Option<(Place, String)>,
+}
+
+impl fmt::Display for Diagnostic {
+    /// As [`Diagnostic::render`] without colours.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.render(Style::Plain).trim_end())
+    }
 }
 
 impl Diagnostic {

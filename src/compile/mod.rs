@@ -10,8 +10,8 @@
 pub mod check;
 mod registry;
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use registry::registry_settings;
@@ -47,6 +47,16 @@ pub struct Built {
 /// Builds a snapshot from a config file that is to be looked at, or tells all that is wrong.
 pub fn build(path: &Path, generation: Generation) -> Result<Built, Vec<Diagnostic>> {
     build_for(&Purpose::Check, path, generation, &Intake::default(), &|_| None)
+}
+
+/// Builds a snapshot from files in memory: `path` is that of the config file among them, and no other file is there. Paths in it
+/// are relative to the folder of `path`. Mirrors that the configuration knows by `host` are looked up in the DNS if they can be.
+///
+/// # Errors
+///
+/// Every problem that was found, in the order of files and lines, as [`build`].
+pub fn build_in_memory(path: &Path, files: BTreeMap<PathBuf, Vec<u8>>) -> Result<Built, Vec<Diagnostic>> {
+    build_for(&Purpose::Start, path, Generation(1), &Intake::of_memory(files), &|_| None)
 }
 
 /// The same for another purpose. `intake` notes the files that are read; `check_state` looks at those in which services keep

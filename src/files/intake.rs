@@ -51,7 +51,11 @@ impl Stamp {
 
 /// The files that are read for one configuration. Clones note in one list.
 #[derive(Clone, Debug, Default)]
-pub struct Intake(Arc<Mutex<FileStates>>);
+pub struct Intake {
+    seen: Arc<Mutex<FileStates>>,
+    /// If it is there, all files come from it, and none from the disk.
+    memory: Option<Arc<BTreeMap<PathBuf, Vec<u8>>>>,
+}
 
 /// Files and patterns with what was found at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,8 +69,16 @@ pub struct FileStates {
 type PatternKey = (PathBuf, String, usize);
 
 impl Intake {
+    /// An intake of files in memory; no other file is there.
+    pub fn of_memory(files: BTreeMap<PathBuf, Vec<u8>>) -> Self {
+        Intake { memory: Some(Arc::new(files)), ..Intake::default() }
+    }
+
     /// Reads a file whole, as [`read`], and notes it.
     pub fn read(&self, path: &Path, kind: Kind) -> Result<Contents, ReadError> {
+        if let Some(files) = &self.memory {
+            return of_memory(files, path, kind);
+        }
         let contents = read(path, kind);
         let stamp = match &contents {
             Ok(contents) => Stamp::of(&contents.facts),
@@ -81,6 +93,9 @@ impl Intake {
 
     /// Lists the files of a pattern, as [`matching`], and notes the pattern.
     pub fn matching(&self, folder: &Path, pattern: &str, most: usize) -> Result<Vec<PathBuf>, ListError> {
+        if let Some(files) = &self.memory {
+            return list::matching_of(files.keys(), folder, pattern, most);
+        }
         let paths = matching(folder, pattern, most);
         let found = paths.as_ref().ok().cloned();
         self.seen().patterns.insert((folder.to_path_buf(), pattern.to_string(), most), found);
@@ -94,7 +109,7 @@ impl Intake {
 
     fn seen(&self) -> MutexGuard<'_, FileStates> {
         // No code panics while it is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,6 +124,16 @@ impl Drop for LookEnd {
     fn drop(&mut self) {
         self.0.0.store(false, Ordering::Release);
     }
+}
+
+/// Reads a file in memory, within the bound that one on a disk has.
+fn of_memory(files: &BTreeMap<PathBuf, Vec<u8>>, path: &Path, kind: Kind) -> Result<Contents, ReadError> {
+    let (number, (_, bytes)) = (0..).zip(files).find(|(_, (name, _))| *name == path).ok_or(ReadError::Missing)?;
+    let (len, max_len) = (bytes.len() as u64, kind.max_len());
+    if len > max_len {
+        return Err(ReadError::TooLarge { max_len });
+    }
+    Ok(Contents { bytes: bytes.clone(), facts: Facts::of_memory(number, len) })
 }
 
 impl FileStates {

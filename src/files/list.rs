@@ -52,6 +52,35 @@ pub fn matching(folder: &Path, pattern: &str, most: usize) -> Result<Vec<PathBuf
     listed.map_err(ListError::Expired)?
 }
 
+/// Those of some paths whose names match a pattern, as [`matching`].
+pub(super) fn matching_of<'p>(
+    paths: impl Iterator<Item = &'p PathBuf>,
+    folder: &Path,
+    pattern: &str,
+    most: usize,
+) -> Result<Vec<PathBuf>, ListError> {
+    let whole = Pattern::new(&whole(folder, pattern)?).map_err(|error| ListError::Pattern(error.msg))?;
+    let found: Vec<_> = paths.filter(|path| whole.matches_path_with(path, OPTIONS)).cloned().collect();
+    if found.len() > most { Err(ListError::TooMany) } else { Ok(found) }
+}
+
+const OPTIONS: MatchOptions =
+    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+
+/// The pattern of whole paths.
+fn whole(folder: &Path, pattern: &str) -> Result<String, ListError> {
+    if pattern.contains("**") {
+        return Err(ListError::Pattern("`**` is not supported: each folder needs a pattern of its own"));
+    }
+    // The folder itself is no pattern, whatever characters its name has.
+    let folder_text = folder.to_str().ok_or(ListError::Pattern("the path of its folder is not UTF-8 text"))?;
+    Ok(if Path::new(pattern).is_absolute() || folder_text.is_empty() {
+        pattern.to_string()
+    } else {
+        format!("{}/{pattern}", Pattern::escape(folder_text))
+    })
+}
+
 /// The same on this thread, which may be abandoned; gives up when nobody `waits`.
 pub(super) fn expand(
     folder: &Path,
@@ -59,19 +88,9 @@ pub(super) fn expand(
     most: usize,
     waits: impl Fn() -> bool,
 ) -> Result<Vec<PathBuf>, ListError> {
-    if pattern.contains("**") {
-        return Err(ListError::Pattern("`**` is not supported: each folder needs a pattern of its own"));
-    }
-    // The folder itself is no pattern, whatever characters its name has.
-    let folder_text = folder.to_str().ok_or(ListError::Pattern("the path of its folder is not UTF-8 text"))?;
-    let whole = match Path::new(pattern).is_absolute() || folder_text.is_empty() {
-        true => pattern.to_string(),
-        false => format!("{}/{pattern}", Pattern::escape(folder_text)),
-    };
-    let options =
-        MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+    let whole = whole(folder, pattern)?;
     let mut paths = Vec::new();
-    for found in glob_with(&whole, options).map_err(|error| ListError::Pattern(error.msg))? {
+    for found in glob_with(&whole, OPTIONS).map_err(|error| ListError::Pattern(error.msg))? {
         let path = found.map_err(|error| ListError::System(error.path().to_path_buf(), error.into()))?;
         if paths.len() == most {
             return Err(ListError::TooMany);

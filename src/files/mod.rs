@@ -303,6 +303,11 @@ fn open(path: &Path) -> Result<(File, Facts), ReadError> {
 }
 
 impl Facts {
+    /// Those of bytes in memory, which nobody else can read; `number` tells them from others.
+    fn of_memory(number: u64, len: u64) -> Self {
+        Facts { nature: Nature::File, identity: (0, number), len, changed: [(0, 0); 2], mode: 0o600, owner: 0 }
+    }
+
     fn of(metadata: &Metadata) -> Self {
         let kind = metadata.file_type();
         let nature = match () {

@@ -3,7 +3,7 @@
 //! **Invariants**: everything is kept by name or address, never by an id, which is that of one load; of a mirror and of a
 //! host nothing is kept that the configuration does not have, but overrides and dynamic records are: they wait for their mirror
 //! or zone to come back.
-//! **Not here**: what follows from it ([`super::Derived`]), zones ([`ZoneSet`] keeps their histories).
+//! **Not here**: what follows from it ([`super::Derived`]), zones ([`crate::zone::ZoneSet`] keeps their histories).
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
