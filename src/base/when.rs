@@ -69,7 +69,7 @@ impl fmt::Display for BadEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             BadEnd::NotATime => {
-                "write a length of time with its unit (s, m, h or d) like `2h`, or a moment like `2026-01-31T18:00:00Z`"
+                "write a duration with its unit (s, m, h or d) like `2h`, or a timestamp like `2026-01-31T18:00:00Z`"
             }
             BadEnd::Past => "this is not in the future",
             BadEnd::TooFar => "this is more than a year ahead; without an end it stands until it is taken back",

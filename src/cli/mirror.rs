@@ -65,7 +65,7 @@ struct Give {
     #[arg(long, value_name = "TEXT", value_parser = parse_reason)]
     reason: String,
 
-    /// When it ends: after a time like 90s, 2h or 3d, or at a moment like 2026-01-31T18:00:00Z; without this it is in
+    /// When it ends: after a duration like 90s, 2h or 3d, or at a timestamp like 2026-01-31T18:00:00Z; without this it is in
     /// force until it is removed
     #[arg(long, value_name = "WHEN", value_parser = parse_until)]
     until: Option<String>,

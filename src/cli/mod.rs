@@ -22,6 +22,7 @@ mod pages;
 mod server;
 mod status;
 mod sweep;
+mod tips;
 mod verify;
 mod zone;
 
@@ -184,7 +185,7 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         // The help and the version are answers, which the library would lose without a word.
         Err(answer) if !answer.use_stderr() => return ExitCode::from(written(answer.print(), OK)),
-        Err(error) => error.exit(),
+        Err(error) => tips::with_tip(error).exit(),
     };
     let command = cli.command.unwrap_or(Command::Serve);
     if let (Some(name), Some(_)) = (command.without_config(), &cli.config) {

@@ -3,6 +3,7 @@
 //! **Invariants**: what went wrong is told with its remedy, and each kind of it has its exit code.
 //! **Not here**: the socket ([`crate::control`]).
 
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -14,6 +15,9 @@ use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::{self, Config};
 use crate::control::client::{self, Question};
 use crate::control::view::RefusalView;
+
+/// The socket of the packages and the chart.
+const INSTALLED: &str = "/run/pharos/control.sock";
 
 /// Options of commands that ask the running server.
 #[derive(Debug, clap::Args)]
@@ -44,6 +48,12 @@ pub(super) fn as_json(view: &impl Serialize) -> String {
     serde_json::to_string_pretty(view).expect("a view is plain data") + "\n"
 }
 
+/// The socket of a server that runs as the unit does, if it is there.
+fn installed() -> String {
+    let is_there = Path::new(INSTALLED).symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_socket());
+    if is_there { format!("; there is one at {INSTALLED}") } else { String::new() }
+}
+
 /// The server to ask.
 pub(super) struct Server {
     socket: PathBuf,
@@ -62,7 +72,7 @@ impl Server {
         }
         let path = config.path();
         // Overrides are given in a hurry, perhaps while somebody edits the file.
-        let remedy = format!("{option} asks the server at its socket without the configuration");
+        let remedy = format!("{option} asks the server at its socket without the configuration{}", installed());
         match config::read_file(path) {
             Ok(config::Read { config, .. }) => match &config.control {
                 Some(control) => Ok(Server { socket: control.socket.clone(), config: Some(config) }),

@@ -4,7 +4,7 @@
 //! **Not here**: probing ([`crate::probe`]), sentences and remedies ([`crate::mirror::Cause`]).
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -175,9 +175,21 @@ fn of_arguments(name: &str, args: &Args) -> Probe {
 
 fn address(text: &str) -> Result<IpAddr, Vec<Diagnostic>> {
     text.parse().map_err(|_| {
-        let help = "with `--name` give the address of the mirror; without it a mirror of the configuration";
-        vec![Diagnostic::error("address", format!("`{text}` is not an address")).help(help)]
+        vec![Diagnostic::error("address", format!("`{text}` is not an address")).help(match alone(text) {
+            Some(address) => format!("write the address alone: `{address}`; `--port` has the port"),
+            None => {
+                "with `--name` give the address of the mirror; without it a mirror of the configuration".to_string()
+            }
+        })]
     })
+}
+
+/// The address in a URL, or ahead of a port.
+fn alone(text: &str) -> Option<IpAddr> {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or(rest);
+    let with_port = authority.parse::<SocketAddr>().ok().map(|at| at.ip());
+    with_port.or_else(|| authority.trim_matches(['[', ']']).parse().ok())
 }
 
 /// The probe of a configuration, every address of its mirrors, and problems with their hosts.
@@ -204,10 +216,17 @@ fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<Target>), Vec<Diag
     }
     let Some(at) = config.mirrors.iter().position(|entry| *entry.mirror.name == *target) else {
         let names = config.mirrors.iter().map(|entry| &*entry.mirror.name);
+        let help = match alone(target) {
+            Some(address) => format!("write the address alone: `{address}`; the configuration has the port"),
+            None if *target == *probe.name => {
+                format!("`{target}` is the name that all mirrors serve: `--all` probes each of them")
+            }
+            None => did_you_mean(target, "defined mirrors", names),
+        };
         return Err(vec![
             Diagnostic::error("unknown-mirror", format!("mirror `{target}` is not defined"))
                 .at(Place::whole_file(&config.file), "")
-                .help(did_you_mean(target, "defined mirrors", names)),
+                .help(help),
         ]);
     };
     // The others' names need not resolve.

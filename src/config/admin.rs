@@ -103,7 +103,7 @@ impl fmt::Display for BadToken {
         match self {
             BadToken::Length => {
                 let (min, max) = (limits::TOKEN_LEN.start(), limits::TOKEN_LEN.end());
-                write!(f, "it has not between {min} and {max} characters")
+                write!(f, "it must have {min} to {max} characters")
             }
             BadToken::Character => f.write_str("it has characters that cannot be sent as a bearer token"),
         }

@@ -69,14 +69,20 @@ fn feed(value: &Value<'_, '_>) -> Option<NetworkKind> {
     let feed = value.text()?;
     let kind = FEEDS.iter().find(|(name, _)| *name == &*feed.value).map(|(_, kind)| *kind);
     if kind.is_none() {
+        let written = feed.value.to_ascii_lowercase();
+        let of_publisher = PUBLISHERS.iter().find(|(publisher, _)| written.contains(publisher)).map(|(_, name)| *name);
+        let word = of_publisher.unwrap_or(&feed.value);
         value.reader.report(
             Diagnostic::error("unknown-feed", format!("`{}` is not a feed that can be read", feed.value))
                 .at(feed.place, "unknown feed")
-                .help(did_you_mean(&feed.value, "feeds", FEEDS.map(|(name, _)| name))),
+                .help(did_you_mean(word, "feeds", FEEDS.map(|(name, _)| name))),
         );
     }
     kind
 }
+
+/// The feeds by other names of their publishers.
+const PUBLISHERS: [(&str, &str); 4] = [("amazon", "aws"), ("google", "gcp"), ("microsoft", "azure"), ("oracle", "oci")];
 
 impl NetworkSpec {
     /// The format of the file. `None` if it is unknown or ambiguous.

@@ -70,6 +70,9 @@ impl<'t> Reader<'t> {
             message if message.starts_with("invalid basic string") || message.starts_with("invalid literal string") => {
                 "close the string with the quote it began with, on the same line"
             }
+            message if message.starts_with("missing comma") => {
+                "put a comma behind the value before this place, which may be on an earlier line"
+            }
             message if message.starts_with("key with no value") => "write `key = value`, or `[table]`",
             message if message.starts_with("missing escaped value") => {
                 "write a backslash twice, or put the text in single quotes"

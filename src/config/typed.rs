@@ -111,7 +111,13 @@ impl<'r, 't> Value<'r, 't> {
         let DeValue::Integer(written) = self.value.get_ref() else {
             let meant = match self.value.get_ref() {
                 // `AS16509`, or a number in quotes.
-                DeValue::String(text) => text.trim_start_matches("AS").parse::<u64>().ok(),
+                DeValue::String(text) => {
+                    // A TTL, which is written without its unit.
+                    let counts_seconds =
+                        self.row.is_some_and(|row| matches!(row.kind, Kind::Number { unit: "seconds", .. }));
+                    let seconds = || parse_millis(text).filter(|_| counts_seconds).map(|millis| millis / 1000);
+                    text.trim_start_matches("AS").parse::<u64>().ok().or_else(seconds)
+                }
                 _ => None,
             };
             let remedy = match meant.filter(|meant| range.contains(meant)) {
@@ -177,8 +183,14 @@ impl<'r, 't> Value<'r, 't> {
     /// A duration within a range, written like `"10s"`.
     pub(super) fn duration(&self, range: RangeInclusive<Duration>) -> Option<Placed<Duration>> {
         let remedy = "a number with its unit (ms, s, m, h or d) in quotes, like `\"10s\"`";
-        let DeValue::String(text) = self.value.get_ref() else {
-            return self.wrong_type("a duration", remedy);
+        let text = match self.value.get_ref() {
+            DeValue::String(text) => text,
+            DeValue::Integer(seconds) => {
+                let remedy =
+                    format!("the unit too, in quotes: `\"{}s\"`; units are ms, s, m, h and d", seconds.as_str());
+                return self.wrong_type("a duration", &remedy);
+            }
+            _ => return self.wrong_type("a duration", remedy),
         };
         match parse_millis(text).map(Duration::from_millis) {
             None => {

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -42,7 +43,11 @@ pub struct Question {
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum AskError {
-    /// Nobody listens there.
+    /// The file does not exist.
+    Absent(PathBuf),
+    /// The file is not a socket.
+    NotASocket(PathBuf),
+    /// No server listens at the socket.
     NobodyThere(PathBuf),
     /// The socket is not for this user.
     Forbidden(PathBuf),
@@ -58,9 +63,13 @@ pub enum AskError {
 impl fmt::Display for AskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AskError::NobodyThere(path) => write!(f, "no server answers at {}", path.display()),
+            AskError::Absent(path) => write!(f, "no server answers at {}: no such file", path.display()),
+            AskError::NotASocket(path) => write!(f, "no server answers at {}: it is not a socket", path.display()),
+            AskError::NobodyThere(path) => write!(f, "no server answers at {}: it has ended", path.display()),
             AskError::Forbidden(path) => write!(f, "{} is not for this user", path.display()),
-            AskError::Broken { path, error } => write!(f, "failed to ask the server at {}: {error}", path.display()),
+            AskError::Broken { path, error } => {
+                write!(f, "failed to ask the server at {}: {}", path.display(), files::words(error))
+            }
         }
     }
 }
@@ -71,7 +80,11 @@ impl AskError {
     /// What to do about it.
     pub fn help(&self) -> &'static str {
         match self {
-            AskError::NobodyThere(_) => "is `pharos serve` running, with this `socket` under `[control]`?",
+            AskError::Absent(_) => "is `pharos serve` running, with this `socket` under `[control]`?",
+            AskError::NotASocket(_) => "name the `socket` under `[control]` of the server's configuration",
+            AskError::NobodyThere(_) => {
+                "start it again; `systemctl status pharos` and `journalctl -u pharos` show why the service ended"
+            }
             AskError::Forbidden(_) => {
                 "ask as root, as the user that the server runs as, or as a member of the group of `[control] group`"
             }
@@ -92,9 +105,11 @@ pub fn ask(socket: &Path, question: Question) -> Result<(StatusCode, Bytes), Ask
     let answer = runtime.block_on(async { tokio::time::timeout(TIMEOUT, exchange(socket, question)).await });
     match answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
         Ok(answer) => Ok(answer),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
-            Err(AskError::NobodyThere(socket.to_path_buf()))
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(AskError::Absent(socket.to_path_buf())),
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => Err(match socket.metadata() {
+            Ok(metadata) if !metadata.file_type().is_socket() => AskError::NotASocket(socket.to_path_buf()),
+            _ => AskError::NobodyThere(socket.to_path_buf()),
+        }),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(AskError::Forbidden(socket.to_path_buf())),
         Err(error) => Err(broken(error)),
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use hyper::Method;
 
+use crate::base::diagnostic::did_you_mean;
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::Generation;
@@ -24,7 +25,7 @@ use crate::load::hosts::Purpose;
 use super::layout::Layout;
 use super::locate::Location;
 use super::server::{Server, as_json};
-use super::{BAD_CONFIG, OK, complain, complain_of, put};
+use super::{BAD_CONFIG, OK, complain, complain_of, put, warn};
 
 /// Arguments of `pharos explain`.
 #[derive(Debug, clap::Args)]
@@ -79,6 +80,12 @@ fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
         complain(&"the configuration steers no name", Some("say which name to explain: --name OWNER"));
         return Err(BAD_CONFIG);
     };
+    let is_ours = built.config.zones.iter().any(|zone| name.as_name().ends_with(zone.name.as_name()));
+    if !is_ours {
+        let owners: Vec<String> = built.config.zones.iter().map(|zone| zone.name.to_string()).collect();
+        let help = did_you_mean(&name.to_string(), "zones", owners.iter().map(String::as_str));
+        warn(&format!("no zone has the name `{name}`: {help}"));
+    }
     Ok(describe(&built.snapshot, name.as_name(), args.client, args.resolver, Known::Files))
 }
 

@@ -24,7 +24,14 @@ fn url(text: &str) -> Result<Url<'_>, Fault> {
     if let Some(odd) = text.chars().find(|&c| !c.is_ascii_graphic() || "\"<>\\^`{|}".contains(c)) {
         return Err(bad(&format!("has {odd:?} in it"), "write other characters as `%` and two hex digits"));
     }
-    let (scheme, rest) = text.split_once("://").ok_or_else(|| bad("has no scheme", form))?;
+    let (scheme, rest) = text.split_once("://").ok_or_else(|| {
+        let host = text.split(['/', ':']).next().unwrap_or_default();
+        if is_host(host) {
+            bad("has no scheme", &format!("write `https://{text}`"))
+        } else {
+            bad("has no scheme", form)
+        }
+    })?;
     let (scheme, own_port) = match scheme.to_ascii_lowercase().as_str() {
         "https" => ("https", 443),
         "http" => ("http", 80),
