@@ -161,6 +161,7 @@ async fn serve(path: &Path, prepared: Prepared, read: FileStates) -> Result<(), 
                 Signal::Reload => {
                     info!("reloading {}", path.display());
                     told(supervisor.reloading());
+                    watch.asked_by_others();
                     reloads.ask();
                 }
                 Signal::Stop => break,

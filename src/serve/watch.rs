@@ -37,7 +37,13 @@ impl FileWatch {
     /// Goes on with the files of a load that is served, at the interval of its configuration.
     pub(super) fn served(&mut self, every: Option<Duration>, read: FileStates) {
         self.every = every;
-        self.files = Settling { read, ..Settling::default() };
+        self.files.read = read;
+        self.files.before = None;
+    }
+
+    /// Forgets the look that asked for a reload, because another reload was asked for since.
+    pub(super) fn asked_by_others(&mut self) {
+        self.files.asked = None;
     }
 
     /// Goes on with the files of a load that was refused, besides those that it did not come to.
@@ -92,7 +98,8 @@ struct Settling {
     read: FileStates,
     /// The last look, if it found a change.
     before: Option<FileStates>,
-    /// The look that asked for a reload, until one is served: for files that a refused load did not come to.
+    /// The look that asked for the last reload. It counts as read, because a refused load does not come to all files, and a file
+    /// system may report an open file otherwise than its path: without it, such a file would be reloaded for ever.
     asked: Option<FileStates>,
 }
 
@@ -191,6 +198,20 @@ mod tests {
             world.write(name, "mended");
             assert_eq!((world.look(), world.look(), world.look()), (String::new(), name.to_string(), String::new()));
         }
+    }
+
+    #[test]
+    fn a_file_system_that_reports_open_files_otherwise_costs_no_loop() {
+        let mut world = World::new(&["a"]);
+        let otherwise = world.watch.files.read.clone();
+        world.write("a", "22");
+        assert_eq!((world.look(), world.look()), (String::new(), "a".to_string()));
+        world.watch.served(None, otherwise.clone());
+        assert_eq!([world.look(), world.look(), world.look()], ["", "", ""]);
+        // A reload by a signal may have read another state, which came and went since the look.
+        world.watch.asked_by_others();
+        world.watch.served(None, otherwise);
+        assert_eq!((world.look(), world.look()), (String::new(), "a".to_string()));
     }
 
     #[test]
