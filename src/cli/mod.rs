@@ -37,7 +37,7 @@ use crate::process;
 use crate::serve::{self, Failure};
 use locate::Location;
 use log::Readers;
-use output::{complain, complain_of, put, warn, written};
+use output::{complain, complain_of, put, refuse, warn, written};
 
 /// An authoritative split-horizon DNS server for container registries.
 ///
@@ -160,6 +160,8 @@ enum Level {
 const OK: u8 = 0;
 /// The configuration has errors, or what it makes is not true.
 const BAD_CONFIG: u8 = 1;
+/// The command line cannot be understood.
+const BAD_COMMAND: u8 = 2;
 /// The service could not start, or could not go on; or an answer could not be written.
 const CANNOT_START: u8 = 3;
 /// The running server could not be asked, or could not do what was asked.
@@ -185,7 +187,7 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         // The help and the version are answers, which the library would lose without a word.
         Err(answer) if !answer.use_stderr() => return ExitCode::from(written(answer.print(), OK)),
-        Err(error) => tips::with_tip(error).exit(),
+        Err(error) => return ExitCode::from(refuse(&tips::with_tip(error))),
     };
     let command = cli.command.unwrap_or(Command::Serve);
     if let (Some(name), Some(_)) = (command.without_config(), &cli.config) {

@@ -7,8 +7,8 @@
 use std::fmt;
 use std::io::{self, ErrorKind, Write as _};
 
-use super::CANNOT_START;
 use super::layout::Layout;
+use super::{BAD_COMMAND, CANNOT_START};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::report;
 use crate::base::text::{json_escaped, shown};
@@ -44,6 +44,19 @@ pub(super) fn complain(error: &impl fmt::Display, help: Option<&str>) {
         text += &layout.sentence("  = help: ", 10, help);
     }
     say(&text);
+}
+
+/// Tells why a command line is refused, and returns the exit code. The parser does not break lines, so a line that is too
+/// long is broken here, at the cost of the colours.
+pub(super) fn refuse(error: &clap::Error) -> u8 {
+    let (layout, text) = (Layout::of_stderr(), error.render().to_string());
+    let lines: Vec<String> = text.lines().map(|line| layout.sentence("", 7, line)).collect();
+    match lines.iter().all(|line| line.lines().count() <= 1) {
+        // Standard error has taken nothing, and there is nothing else to tell it to.
+        true => drop(error.print()),
+        false => say(&lines.concat()),
+    }
+    BAD_COMMAND
 }
 
 /// Tells problems with their excerpts.

@@ -74,6 +74,9 @@ const COMPLAINTS: &[(&str, i32)] = &[
     ("certs --config missing.toml", 1),
     ("zone retransfer blob.example", 1),
     ("sweep --config broken.toml", 1),
+    ("mirror drain near --reason x --until tomorrow", 2),
+    ("explain 300.1.1.1", 2),
+    ("reload", 2),
 ];
 
 /// Commands without a row, with the reason.
