@@ -37,6 +37,7 @@ pub(crate) fn run(page: &Page) {
     shell::run(page, page.claim("pem"), folder, &[]);
     for recipe in RECIPES {
         let commands = page.claim_all(recipe.commands);
+        let first = recipe.first.map(|(commands, file)| (page.claim(commands), file));
         // Each that is missing is counted; the recipe is left out.
         if recipe.programs.iter().any(|program| needs::program(program, program).is_none()) {
             continue;
@@ -51,8 +52,8 @@ pub(crate) fn run(page: &Page) {
             ("192.0.2.10", "127.0.0.1"),
             ("2001:db8::10", "::1"),
         ];
-        if let Some((commands, file)) = recipe.first {
-            shell::run(page, page.claim(commands), folder, &stand);
+        if let Some((commands, file)) = first {
+            shell::run(page, commands, folder, &stand);
             processes[0].wait_until(|| folder.join(file).exists());
         }
         commands.iter().for_each(|fence| shell::run(page, fence, folder, &stand));
