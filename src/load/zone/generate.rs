@@ -34,9 +34,12 @@ impl Range {
         let text = std::str::from_utf8(text).map_err(|_| Malformed)?;
         let (range, step) = text.split_once('/').unwrap_or((text, "1"));
         let (first, last) = range.split_once('-').ok_or(Malformed)?;
-        let number = |text: &str| match text.bytes().all(|byte| byte.is_ascii_digit()) {
-            true => text.parse().ok().filter(|number: &u32| *number <= i32::MAX as u32).ok_or(Malformed),
-            false => Err(Malformed),
+        let number = |text: &str| {
+            if text.bytes().all(|byte| byte.is_ascii_digit()) {
+                text.parse().ok().filter(|number: &u32| *number <= i32::MAX as u32).ok_or(Malformed)
+            } else {
+                Err(Malformed)
+            }
         };
         let range = Range { first: number(first)?, last: number(last)?, step: number(step)? };
         if range.step == 0 || range.first > range.last { Err(Malformed) } else { Ok(range) }

@@ -21,7 +21,7 @@ use super::generate::{self, MAX_GENERATED, Range};
 use super::rdata::{RdataScanner, host_position};
 use super::reason;
 use super::sources::{Source, Sources};
-use super::split::{Entry, FirstField, Form, Splitter, Token};
+use super::split::{Entry, Splitter, Token};
 use super::{
     MAX_DIAGNOSTICS, MAX_FILE_LEN, MAX_GENERATED_IN_ZONE, MAX_INCLUDE_DEPTH, MAX_INCLUDES, MAX_RECORDS, names,
 };
@@ -194,23 +194,18 @@ impl<'a> Reader<'a> {
 
     fn read_entry(&mut self, line: Line<'_>, context: &mut Context) -> Result<(), Refusal> {
         let first = &line.entry.tokens[0];
-        let is_directive =
-            line.entry.first == FirstField::Written && first.form == Form::Bare && line.octets(first).starts_with(b"$");
-        match is_directive {
-            true => self.read_directive(line, context),
-            false => self.read_record(line, context),
-        }
+        let is_directive = !line.entry.is_indented && !first.is_quoted && line.octets(first).starts_with(b"$");
+        if is_directive { self.read_directive(line, context) } else { self.read_record(line, context) }
     }
 
     fn read_record(&mut self, line: Line<'_>, context: &mut Context) -> Result<(), Refusal> {
-        let fields = match line.entry.first {
-            FirstField::Blank => &line.entry.tokens[..],
-            FirstField::Written => {
-                let (owner, fields) = line.entry.tokens.split_first().expect("an entry has a token");
-                context.owner = Owner::Unreadable;
-                context.owner = Owner::Known(self.read_owner(line, owner, context.origin.as_name())?);
-                fields
-            }
+        let fields = if line.entry.is_indented {
+            &line.entry.tokens[..]
+        } else {
+            let (owner, fields) = line.entry.tokens.split_first().expect("an entry has a token");
+            context.owner = Owner::Unreadable;
+            context.owner = Owner::Known(self.read_owner(line, owner, context.origin.as_name())?);
+            fields
         };
         let head = read_head(line, fields)?;
         if let Some(token) = head.overlong_ttl {
@@ -271,10 +266,10 @@ impl<'a> Reader<'a> {
 
     fn read_owner(&mut self, line: Line<'_>, token: &Token, origin: Name<'_>) -> Result<NameBuf, Refusal> {
         let written = line.octets(token);
-        let owner = match token.form {
-            Form::Bare => names::resolve(written, origin).map_err(|error| reason::bad_name(line, token, error))?,
-            Form::Quoted => return Err(reason::quoted_owner(line, token)),
-        };
+        if token.is_quoted {
+            return Err(reason::quoted_owner(line, token));
+        }
+        let owner = names::resolve(written, origin).map_err(|error| reason::bad_name(line, token, error))?;
         if let Some(doubled) = &self.doubled
             && self.warnings <= MAX_DIAGNOSTICS
             && owner.as_name().ends_with(doubled.as_name())
@@ -333,10 +328,7 @@ impl<'a> Reader<'a> {
             return Err(reason::too_many_generated(line, range, numbers.count(), most));
         }
         self.generated += numbers.count();
-        let template = match data.form {
-            Form::Bare => line.octets(data).to_vec(),
-            Form::Quoted => generate::unquote(line.content(data)),
-        };
+        let template = if data.is_quoted { generate::unquote(line.content(data)) } else { line.octets(data).to_vec() };
         let place = line.source.place(directive.range.start..data.range.end);
         let mut source = Source::made_at(place, line.source.tag(line.entry.line));
         let (mut context, mut entry) = (context.clone(), Entry::new());
@@ -415,10 +407,7 @@ impl<'e> Line<'e> {
     /// The octets of a token without its quotes.
     pub(super) fn content(self, token: &Token) -> &'e [u8] {
         let octets = self.octets(token);
-        match token.form {
-            Form::Bare => octets,
-            Form::Quoted => &octets[1..octets.len() - 1],
-        }
+        if token.is_quoted { &octets[1..octets.len() - 1] } else { octets }
     }
 }
 
@@ -455,9 +444,10 @@ fn read_head<'t>(line: Line<'_>, fields: &'t [Token]) -> Result<Head<'t>, Refusa
             let (read, is_overlong) = read_ttl(line, token)?;
             (ttl, overlong_ttl) = (Some(read), is_overlong.then_some(token));
         } else if let Ok(rtype) = text.parse::<Rtype>() {
-            return match rtype.is_meta() {
-                true => Err(reason::meta_type(line, token)),
-                false => Ok(Head { ttl, overlong_ttl, rtype, data: index + 1 }),
+            return if rtype.is_meta() {
+                Err(reason::meta_type(line, token))
+            } else {
+                Ok(Head { ttl, overlong_ttl, rtype, data: index + 1 })
             };
         } else if class.is_none()
             && let Ok(found) = text.parse::<DomainClass>()

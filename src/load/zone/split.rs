@@ -19,19 +19,11 @@ pub(super) struct Splitter<'t> {
 pub(super) struct Entry {
     /// The line of its first token, from 1.
     pub(super) line: u32,
-    /// Whether its first token is an owner or directive.
-    pub(super) first: FirstField,
+    /// It starts with white space: the owner is that of the record before. Otherwise its first token is an owner or a
+    /// directive.
+    pub(super) is_indented: bool,
     /// Its tokens.
     pub(super) tokens: Vec<Token>,
-}
-
-/// What an entry starts with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FirstField {
-    /// White space: the owner is that of the record before.
-    Blank,
-    /// A token: an owner or a directive.
-    Written,
 }
 
 /// One token.
@@ -39,28 +31,10 @@ pub(super) enum FirstField {
 pub(super) struct Token {
     /// Where it stands, quotes included.
     pub(super) range: Range<usize>,
-    /// Whether it is in quotes.
-    pub(super) form: Form,
-    /// Whether white space, a parenthesis or a comment is before it.
-    pub(super) gap: Gap,
-}
-
-/// How a token is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// Without quotes.
-    Bare,
-    /// In double quotes.
-    Quoted,
-}
-
-/// What is between a token and the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gap {
-    /// Something, or it is the first.
-    Apart,
-    /// Nothing, as in `key="value"`.
-    Joined,
+    /// It is in quotes.
+    pub(super) is_quoted: bool,
+    /// It follows the token before without white space, a parenthesis or a comment, as in `key="value"`.
+    pub(super) is_joined: bool,
 }
 
 /// Why a text cannot be split further, and where.
@@ -83,7 +57,7 @@ pub(super) enum SplitError {
 impl Entry {
     /// An entry to read into.
     pub(super) fn new() -> Self {
-        Entry { line: 0, first: FirstField::Written, tokens: Vec::new() }
+        Entry { line: 0, is_indented: false, tokens: Vec::new() }
     }
 }
 
@@ -103,7 +77,7 @@ impl<'t> Splitter<'t> {
         entry.tokens.clear();
         let mut opened: Vec<usize> = Vec::new();
         let mut line_start = self.at;
-        let mut gap = Gap::Apart;
+        let mut is_joined = false;
         loop {
             let Some(&octet) = self.text.get(self.at) else {
                 if let Some(&at) = opened.first() {
@@ -115,7 +89,7 @@ impl<'t> Splitter<'t> {
                 b'\n' => {
                     self.at += 1;
                     self.line += 1;
-                    gap = Gap::Apart;
+                    is_joined = false;
                     if opened.is_empty() {
                         if !entry.tokens.is_empty() {
                             return Some(Ok(()));
@@ -139,20 +113,17 @@ impl<'t> Splitter<'t> {
                 _ => {
                     if entry.tokens.is_empty() {
                         entry.line = self.line;
-                        entry.first = match self.text[line_start] {
-                            b' ' | b'\t' => FirstField::Blank,
-                            _ => FirstField::Written,
-                        };
+                        entry.is_indented = matches!(self.text[line_start], b' ' | b'\t');
                     }
-                    match self.token(octet, gap) {
+                    match self.token(octet, is_joined) {
                         Ok(token) => entry.tokens.push(token),
                         Err(error) => return Some(Err(error)),
                     }
-                    gap = Gap::Joined;
+                    is_joined = true;
                     continue;
                 }
             }
-            gap = Gap::Apart;
+            is_joined = false;
         }
     }
 
@@ -161,14 +132,14 @@ impl<'t> Splitter<'t> {
         self.at += rest.iter().position(|&octet| octet == b'\n').unwrap_or(rest.len());
     }
 
-    fn token(&mut self, first: u8, gap: Gap) -> Result<Token, SplitError> {
+    fn token(&mut self, first: u8, is_joined: bool) -> Result<Token, SplitError> {
         let start = self.at;
-        let form = if first == b'"' { Form::Quoted } else { Form::Bare };
-        let mut at = start + usize::from(form == Form::Quoted);
+        let is_quoted = first == b'"';
+        let mut at = start + usize::from(is_quoted);
         loop {
-            match (self.text.get(at), form) {
-                (None | Some(b'\n'), Form::Quoted) => return Err(SplitError::OpenQuote(start..start + 1)),
-                (Some(b'"'), Form::Quoted) => {
+            match (self.text.get(at), is_quoted) {
+                (None | Some(b'\n'), true) => return Err(SplitError::OpenQuote(start..start + 1)),
+                (Some(b'"'), true) => {
                     at += 1;
                     break;
                 }
@@ -182,11 +153,11 @@ impl<'t> Splitter<'t> {
                         at += 1;
                     }
                 }
-                (None | Some(b'\n' | b' ' | b'\t' | b'\r' | b';' | b'(' | b')' | b'"'), Form::Bare) => break,
-                (Some(octet), Form::Bare) if octet.is_ascii_control() => {
+                (None | Some(b'\n' | b' ' | b'\t' | b'\r' | b';' | b'(' | b')' | b'"'), false) => break,
+                (Some(octet), false) if octet.is_ascii_control() => {
                     return Err(SplitError::ControlCharacter(at..at + 1));
                 }
-                (Some(octet), Form::Bare) if !octet.is_ascii() => {
+                (Some(octet), false) if !octet.is_ascii() => {
                     let len = self.text[at..].iter().take_while(|octet| !octet.is_ascii()).count();
                     return Err(SplitError::BeyondAscii(at..at + len));
                 }
@@ -194,7 +165,7 @@ impl<'t> Splitter<'t> {
             }
         }
         self.at = at;
-        Ok(Token { range: start..at, form, gap })
+        Ok(Token { range: start..at, is_quoted, is_joined })
     }
 }
 
@@ -207,9 +178,9 @@ mod tests {
         let (mut splitter, mut entry, mut shown) = (Splitter::new(text.as_bytes()), Entry::new(), Vec::new());
         while let Some(read) = splitter.read(&mut entry) {
             read?;
-            let mut line = format!("{}:{}", entry.line, if entry.first == FirstField::Blank { "_" } else { "" });
+            let mut line = format!("{}:{}", entry.line, if entry.is_indented { "_" } else { "" });
             for token in &entry.tokens {
-                line.push(if token.gap == Gap::Joined { '+' } else { '|' });
+                line.push(if token.is_joined { '+' } else { '|' });
                 line.push_str(&text[token.range.clone()]);
             }
             shown.push(line);

@@ -107,10 +107,7 @@ pub(super) fn gateway(tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), 
     let algorithm = tokens.number(u8::MAX.into())? as u8;
     out.extend_from_slice(&[kind, algorithm]);
     endpoint(kind, tokens, out)?;
-    match algorithm == 0 && tokens.are_over() {
-        true => Ok(()),
-        false => encoded(tokens, &BASE64, "not base64", out),
-    }
+    if algorithm == 0 && tokens.are_over() { Ok(()) } else { encoded(tokens, &BASE64, "not base64", out) }
 }
 
 /// RFC 8777 §4.3: whether discovery is optional, the relay's type, the relay.

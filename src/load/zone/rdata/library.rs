@@ -19,7 +19,7 @@ use super::{RdataError, is_generic, unquoted};
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::load::zone::names;
-use crate::load::zone::split::{Gap, Token};
+use crate::load::zone::split::Token;
 
 /// A scanner of the crate.
 pub(super) struct Library {
@@ -60,10 +60,7 @@ impl Library {
             Ok(()) => {}
             Err(never) => match never {},
         }
-        match round_trips(rtype, rdata) {
-            true => Ok(()),
-            false => Err(RdataError::NotOfType),
-        }
+        if round_trips(rtype, rdata) { Ok(()) } else { Err(RdataError::NotOfType) }
     }
 
     /// Starts over: after an error the crate's scanner is of no use.
@@ -81,13 +78,13 @@ impl Library {
         let is_generic = is_generic(text, tokens);
         let names: &[usize] = if is_generic { &[] } else { name_positions(rtype) };
         for (index, token) in tokens.iter().enumerate() {
-            if token.gap == Gap::Apart || index == 0 {
+            if !token.is_joined || index == 0 {
                 self.line.push(b' ');
             }
             self.starts.push(self.line.len());
             let written = &text[token.range.clone()];
             if names.contains(&index) {
-                let name = names::resolve(unquoted(written, token.form), origin)
+                let name = names::resolve(unquoted(written, token.is_quoted), origin)
                     .map_err(|error| RdataError::BadName(index, error))?;
                 write_name(&mut self.line, &name);
             } else if rtype == Rtype::SOA && !is_generic && index > 2 {

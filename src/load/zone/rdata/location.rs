@@ -43,10 +43,7 @@ fn coordinate(tokens: &mut Tokens<'_>, most: u32, [less, more]: &[u8; 2]) -> Res
     for place in 0.. {
         let word = tokens.bare()?;
         if place > 0 && [[*less], [*more]].iter().any(|direction| word.bytes == direction) {
-            return match word.bytes == [*less] {
-                true => Ok(ORIGIN - thousandths),
-                false => Ok(ORIGIN + thousandths),
-            };
+            return if word.bytes == [*less] { Ok(ORIGIN - thousandths) } else { Ok(ORIGIN + thousandths) };
         }
         thousandths += match (place, limits.get(place)) {
             (0, Some(most)) => word.number(*most)? * 3_600_000,

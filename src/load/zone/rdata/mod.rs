@@ -18,7 +18,7 @@ mod params;
 mod tokens;
 mod words;
 
-use super::split::{Form, Token};
+use super::split::Token;
 use crate::base::name::{Name, NameError};
 use crate::base::rdata;
 use crate::base::rr::Rtype;
@@ -70,10 +70,7 @@ impl RdataScanner {
             }
             _ => self.library.scan(text, rtype, tokens, origin, &mut self.rdata)?,
         }
-        match rdata::is_valid(rtype, &self.rdata) {
-            true => Ok(&self.rdata),
-            false => Err(RdataError::NotOfType),
-        }
+        if rdata::is_valid(rtype, &self.rdata) { Ok(&self.rdata) } else { Err(RdataError::NotOfType) }
     }
 }
 
@@ -93,9 +90,6 @@ pub(super) fn host_position(rtype: Rtype) -> Option<usize> {
 }
 
 /// The content of a token.
-fn unquoted(written: &[u8], form: Form) -> &[u8] {
-    match form {
-        Form::Bare => written,
-        Form::Quoted => &written[1..written.len() - 1],
-    }
+fn unquoted(written: &[u8], is_quoted: bool) -> &[u8] {
+    if is_quoted { &written[1..written.len() - 1] } else { written }
 }

@@ -6,7 +6,7 @@
 use super::{RdataError, unquoted};
 use crate::base::name::{Name, NameBuf};
 use crate::load::zone::names;
-use crate::load::zone::split::{Form, Gap, Token};
+use crate::load::zone::split::Token;
 
 /// Tokens to be taken.
 pub(super) struct Tokens<'t> {
@@ -23,8 +23,8 @@ pub(super) struct Word<'t> {
     pub(super) index: usize,
     /// Its content, without quotes, escapes as written.
     pub(super) bytes: &'t [u8],
-    /// Whether it is in quotes.
-    pub(super) form: Form,
+    /// It is in quotes.
+    pub(super) is_quoted: bool,
 }
 
 impl<'t> Tokens<'t> {
@@ -41,8 +41,11 @@ impl<'t> Tokens<'t> {
     /// Takes the next token.
     pub(super) fn next(&mut self) -> Result<Word<'t>, RdataError> {
         let token = self.tokens.get(self.at).ok_or(RdataError::TooShort)?;
-        let word =
-            Word { index: self.at, bytes: unquoted(&self.text[token.range.clone()], token.form), form: token.form };
+        let word = Word {
+            index: self.at,
+            bytes: unquoted(&self.text[token.range.clone()], token.is_quoted),
+            is_quoted: token.is_quoted,
+        };
         self.at += 1;
         Ok(word)
     }
@@ -50,18 +53,12 @@ impl<'t> Tokens<'t> {
     /// Takes the next token, which is not in quotes.
     pub(super) fn bare(&mut self) -> Result<Word<'t>, RdataError> {
         let word = self.next()?;
-        match word.form {
-            Form::Bare => Ok(word),
-            Form::Quoted => Err(word.bad("quotes cannot be used here")),
-        }
+        if word.is_quoted { Err(word.bad("quotes cannot be used here")) } else { Ok(word) }
     }
 
     /// Takes the next token if it follows the one before without a gap.
     pub(super) fn joined(&mut self) -> Option<Word<'t>> {
-        match self.tokens.get(self.at)?.gap {
-            Gap::Joined => self.next().ok(),
-            Gap::Apart => None,
-        }
+        if self.tokens.get(self.at)?.is_joined { self.next().ok() } else { None }
     }
 
     /// Takes the next token if it is a single `-`.
@@ -96,10 +93,7 @@ impl<'t> Tokens<'t> {
 
     /// An error if a token is left.
     pub(super) fn finish(self) -> Result<(), RdataError> {
-        match self.are_over() {
-            true => Ok(()),
-            false => Err(RdataError::TooLong(self.at)),
-        }
+        if self.are_over() { Ok(()) } else { Err(RdataError::TooLong(self.at)) }
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::Path;
 use super::generate::MAX_GENERATED;
 use super::reader::Line;
 use super::sources::Source;
-use super::split::{FirstField, SplitError, Token};
+use super::split::{SplitError, Token};
 use super::{MAX_FILE_LEN, MAX_GENERATED_IN_ZONE, MAX_INCLUDE_DEPTH, MAX_INCLUDES, MAX_RECORDS};
 use crate::base::diagnostic::{Diagnostic, Place, nearest};
 use crate::base::name::{Name, NameError};
@@ -187,7 +187,7 @@ pub(super) fn unknown_type(line: Line<'_>, token: &Token, index: usize) -> Box<D
     let message = format!("`{word}` is not a record type");
     let help = match nearest(&word.to_ascii_uppercase(), TYPES) {
         Some(near) => format!("did you mean `{near}`? types without a name are written as `TYPE123`"),
-        None if line.entry.first == FirstField::Blank && index == 0 => {
+        None if line.entry.is_indented && index == 0 => {
             "an owner stands in the first column; white space there means the owner above".into()
         }
         None => "a record is `owner [TTL] [IN] type data`; types without a name are written as `TYPE123`".into(),
