@@ -152,14 +152,14 @@ fn answered(snapshot: &Snapshot, plan: PlanId, family: Family) -> (BTreeSet<IpAd
         return (BTreeSet::new(), None);
     };
     let mut found = BTreeSet::new();
-    let len = set.wire.len() / usize::from(set.count);
-    for record in set.wire.chunks(len) {
+    let len = set.wire().len() / usize::from(set.count());
+    for record in set.wire().chunks(len) {
         found.insert(match family {
             Family::V4 => IpAddr::from(<[u8; 4]>::try_from(&record[record.len() - 4..]).unwrap()),
             Family::V6 => IpAddr::from(<[u8; 16]>::try_from(&record[record.len() - 16..]).unwrap()),
         });
     }
-    assert_eq!(found.len(), usize::from(set.count), "a record twice");
+    assert_eq!(found.len(), usize::from(set.count()), "a record twice");
     (found, Some(set.ttl))
 }
 

@@ -138,7 +138,7 @@ fn check_zone(zone: &Zone) {
         let name = node.owner();
         assert_eq!(zone.find(name, &name.suffixes()), Found::Exact(node.id()), "{name}");
         for set in node.rrsets() {
-            assert_eq!(set.records().count(), usize::from(set.count), "{name} {}", set.rtype);
+            assert_eq!(set.records().count(), usize::from(set.count()), "{name} {}", set.rtype);
         }
     }
 }

@@ -99,7 +99,7 @@ fn of_service<'s>(
         if is_alias
             && aliases > 0
             && let Some(next) = node.rrset(set.rtype)
-            && add(owner, next, response) == Added::Newly
+            && add(owner, next, response)
         {
             of_service(zone, node, owner, next, aliases - 1, response);
         }
@@ -138,23 +138,14 @@ fn add_addresses<'s>(node: Node<'s>, owner: Owner<'s>, response: &mut Response<'
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Added {
-    Newly,
-    /// It stands there already, or there is no more room.
-    Not,
-}
-
-/// Adds an RRset that a response may go without.
-fn add<'s>(owner: Owner<'s>, set: RrSet<'s>, response: &mut Response<'s>) -> Added {
+/// Adds an RRset that a response may go without; tells whether it is new, and there was room.
+fn add<'s>(owner: Owner<'s>, set: RrSet<'s>, response: &mut Response<'s>) -> bool {
     // One set of the zone is one slice of its octets. The answer counts too: a chain of aliases may come back to it.
-    let is_it = |rr: &Rr<'_>| matches!(rr.data, Data::Stored(shown) if std::ptr::eq(shown.wire, set.wire));
+    let is_it =
+        |rr: &Rr<'_>| matches!(rr.data, Data::Stored(shown) if std::ptr::eq(shown.signed_wire(), set.signed_wire()));
     if response.additional.rrsets.iter().chain(&response.answer).any(is_it) {
-        return Added::Not;
+        return false;
     }
     // More than there is room for is left out.
-    match response.additional.rrsets.try_push(Rr { owner, data: Data::Stored(set), need: Need::Optional }) {
-        Ok(()) => Added::Newly,
-        Err(_) => Added::Not,
-    }
+    response.additional.rrsets.try_push(Rr { owner, data: Data::Stored(set), need: Need::Optional }).is_ok()
 }

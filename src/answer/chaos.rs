@@ -4,7 +4,7 @@
 //!
 //! RFC 4892 (`id.server`), and what BIND made customary: `hostname.bind`, `version.bind`.
 
-use super::response::{Aa, Data, Need, Outcome, Owner, Response, Rr};
+use super::response::{Data, Need, Outcome, Owner, Response, Rr};
 use super::{Question, refuse};
 use crate::base::name::Name;
 use crate::base::rr::{Ede, Rtype};
@@ -21,7 +21,7 @@ pub(super) fn tell<'s>(question: &Question<'_>, snapshot: &'s Snapshot, response
         _ => &None,
     };
     let Some(text) = text else { return refuse(Ede::NotSupported, response) };
-    response.aa = Aa::Authoritative;
+    response.aa = true;
     response.basis.outcome = Outcome::Identity;
     response.answer.push(Rr { owner: Owner::Question, data: Data::Stored(text.rrset()), need: Need::Required });
 }

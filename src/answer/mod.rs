@@ -15,8 +15,8 @@ mod response;
 mod search;
 
 pub use additional::Glue;
-pub use query::{DnssecOk, Ecs, Edns, Keepalive, Nsid, Padding, Problem, Query, Question};
-pub use response::{Aa, Additional, Basis, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering, Truncation};
+pub use query::{Ecs, Edns, Keepalive, Problem, Query, Question};
+pub use response::{Additional, Basis, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
 
 use crate::base::client::Client;
 use crate::base::name::Suffixes;
@@ -102,7 +102,7 @@ fn ask<'s>(
     if let Some(ede) = zone.lack() {
         return fail(ede, response);
     }
-    response.aa = Aa::Authoritative;
+    response.aa = true;
     zone.reach(question.name, &mut suffixes);
     let found = zone.find(question.name, &suffixes);
     Search { question, query, client, snapshot, zone }.follow(found, response);

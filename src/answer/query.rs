@@ -65,18 +65,18 @@ pub struct Question<'m> {
 pub struct Edns<'m> {
     /// The largest UDP payload the requestor takes; below 512 means 512.
     pub payload: u16,
-    /// The DO bit.
-    pub dnssec_ok: DnssecOk,
+    /// The DO bit: DNSSEC records are wanted (RFC 3225).
+    pub dnssec_ok: bool,
     /// The client subnet (RFC 7871).
     pub ecs: Option<Ecs<'m>>,
     /// The cookie (RFC 7873): 8 octets from the client, and 8 to 32 that it once got from a server.
     pub cookie: Option<&'m [u8]>,
-    /// Whether the server's identity is wanted (RFC 5001).
-    pub nsid: Nsid,
+    /// The server's identity is wanted (RFC 5001).
+    pub nsid: bool,
     /// The keepalive option (RFC 7828).
     pub keepalive: Keepalive,
-    /// The padding option (RFC 7830).
-    pub padding: Padding,
+    /// The length of the reply is to be hidden (RFC 7830).
+    pub padding: bool,
 }
 
 /// Whether a client wants to know for how long its connection may be silent (RFC 7828).
@@ -88,33 +88,6 @@ pub enum Keepalive {
     Yes,
     /// Its option says something, which only a server's may.
     Malformed,
-}
-
-/// Whether a client wants to know which server it reached (RFC 5001).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nsid {
-    /// It does not.
-    No,
-    /// It does.
-    Yes,
-}
-
-/// Whether a client wants the length of its reply hidden (RFC 7830).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Padding {
-    /// It does not.
-    No,
-    /// It does.
-    Yes,
-}
-
-/// Whether DNSSEC records are wanted (RFC 3225).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DnssecOk {
-    /// DO is clear.
-    No,
-    /// DO is set.
-    Yes,
 }
 
 /// A well-formed ECS option.

@@ -20,8 +20,8 @@ pub const MAX_CHAIN: usize = 16;
 /// A DNAME and its CNAME for each alias, then the RRset.
 const MAX_ANSWER: usize = 2 * MAX_CHAIN + 1;
 
-/// The SOA of a denial, or the NS of a referral.
-const MAX_AUTHORITY: usize = 1;
+/// The SOA of a denial and up to three NSEC3 that prove it (RFC 5155 §7.2.2), or the NS of a referral with its DS.
+const MAX_AUTHORITY: usize = 4;
 
 /// Thirteen hosts with both families; what an answer comes with is optional.
 const MAX_ADDITIONAL: usize = 26;
@@ -31,16 +31,18 @@ const MAX_ADDITIONAL: usize = 26;
 pub struct Response<'s> {
     /// The response code.
     pub rcode: Rcode,
-    /// The AA bit.
-    pub aa: Aa,
+    /// The AA bit (RFC 1035 §4.1.1): we are an authority for the first owner in the answer section, or for the question.
+    /// Clear in a referral.
+    pub aa: bool,
     /// The answer section.
     pub answer: ArrayVec<Rr<'s>, MAX_ANSWER>,
     /// The authority section.
     pub authority: ArrayVec<Rr<'s>, MAX_AUTHORITY>,
     /// The additional section, without OPT.
     pub additional: Additional<'s>,
-    /// Whether the response says TC, whatever fits.
-    pub truncation: Truncation,
+    /// The TC bit, whatever fits (RFC 1035 §4.1.1): the response lacks an RRset that it needs, and the client is to ask
+    /// again over TCP.
+    pub truncated: bool,
     /// Names that no zone holds: what DNAMEs turned a name into.
     pub made: ArrayVec<NameBuf, MAX_CHAIN>,
     /// For how much of the client's subnet this holds.
@@ -66,24 +68,6 @@ impl Additional<'_> {
         self.rrsets.clear();
         self.glue = None;
     }
-}
-
-/// The TC bit (RFC 1035 §4.1.1): whether a response has every RRset that it needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Truncation {
-    /// It has.
-    Whole,
-    /// It lacks one; the client is to ask again over TCP.
-    Truncated,
-}
-
-/// The AA bit (RFC 1035 §4.1.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Aa {
-    /// We are an authority for the first owner in the answer section, or for the question.
-    Authoritative,
-    /// It is a referral, or no answer at all.
-    Not,
 }
 
 /// One RRset in a section.
@@ -194,11 +178,11 @@ impl<'s> Response<'s> {
     pub fn empty() -> Self {
         Response {
             rcode: Rcode::NOERROR,
-            aa: Aa::Not,
+            aa: false,
             answer: ArrayVec::new(),
             authority: ArrayVec::new(),
             additional: Additional { rrsets: ArrayVec::new(), glue: None },
-            truncation: Truncation::Whole,
+            truncated: false,
             made: ArrayVec::new(),
             scope: ScopePrefixLen(0),
             ede: None,
@@ -212,7 +196,7 @@ impl<'s> Response<'s> {
     /// added to a section cannot be forgotten here.
     pub fn keep_question_only(&mut self) {
         // Every section by name: one that is added does not compile until it is cleared too.
-        let Response { answer, authority, additional, ede, rcode: _, aa: _, truncation: _, made, scope: _, basis: _ } =
+        let Response { answer, authority, additional, ede, rcode: _, aa: _, truncated: _, made, scope: _, basis: _ } =
             self;
         answer.clear();
         authority.clear();
@@ -224,7 +208,7 @@ impl<'s> Response<'s> {
     /// Takes all records out, and says TC: the client is to ask again over TCP.
     pub fn truncate(&mut self) {
         self.keep_question_only();
-        self.truncation = Truncation::Truncated;
+        self.truncated = true;
     }
 
     /// The name of an owner, given the question's.
@@ -237,13 +221,24 @@ impl<'s> Response<'s> {
     }
 }
 
-impl Rr<'_> {
+impl<'s> Rr<'s> {
     /// The type.
     pub fn rtype(&self) -> Rtype {
         match self.data {
             Data::Stored(set) | Data::Tailored(set) => set.rtype,
             Data::Negative(_) => Rtype::SOA,
             Data::Cname { .. } => Rtype::CNAME,
+        }
+    }
+
+    /// The RRset as it is kept, with its signatures; `None` for a CNAME made from a DNAME, which has none
+    /// (RFC 6672 §5.3.1).
+    #[inline]
+    pub fn kept(&self) -> Option<RrSet<'s>> {
+        match self.data {
+            Data::Stored(set) | Data::Tailored(set) => Some(set),
+            Data::Negative(soa) => Some(soa.rrset()),
+            Data::Cname { .. } => None,
         }
     }
 }

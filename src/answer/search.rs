@@ -3,7 +3,7 @@
 //! **Invariants**: an alias is followed only inside the zone and at most [`MAX_CHAIN`] times; no owner is shown twice.
 
 use super::additional::{self, Glue};
-use super::response::{Aa, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
+use super::response::{Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
 use super::{Query, Question};
 use crate::base::client::Client;
 use crate::base::ids::ServiceId;
@@ -16,12 +16,8 @@ use crate::steer::Tier;
 use crate::zone::{Found, NegativeSoa, Node, RrSet, Steered, Zone};
 
 /// RFC 8482 §4.2: what stands for "all types" where there is nothing that is the same for everybody.
-const RFC8482_HINFO: RrSet<'static> = RrSet {
-    rtype: Rtype::HINFO,
-    ttl: Ttl(3600),
-    count: 1,
-    wire: b"\xc0\x0c\x00\x0d\x00\x01\x00\x00\x0e\x10\x00\x09\x07RFC8482\x00",
-};
+const RFC8482_HINFO: RrSet<'static> =
+    RrSet::unsigned(Rtype::HINFO, Ttl(3600), 1, b"\xc0\x0c\x00\x0d\x00\x01\x00\x00\x0e\x10\x00\x09\x07RFC8482\x00");
 
 /// What stays the same while the aliases of one question are followed.
 pub(super) struct Search<'q, 's> {
@@ -195,7 +191,7 @@ impl<'s> Search<'_, 's> {
         response.rcode = Rcode::SERVFAIL;
         response.ede = Some(Ede::NotReady);
         if response.answer.is_empty() {
-            response.aa = Aa::Not;
+            response.aa = false;
         }
         response.basis.outcome = Outcome::NotReady;
         Step::Done
@@ -232,7 +228,7 @@ impl<'s> Search<'_, 's> {
         response.basis.node = Some(cut.id());
         // After an alias AA stays: it is about the first owner of the answer section (RFC 1035 §4.1.1).
         if response.answer.is_empty() {
-            response.aa = Aa::Not;
+            response.aa = false;
         }
         if let Some(set) = cut.rrset(Rtype::NS) {
             let rr = Rr { owner: Owner::Stored(cut.owner()), data: Data::Stored(set), need: Need::Required };
@@ -289,7 +285,8 @@ impl<'s> Search<'_, 's> {
 /// Adds an RRset to the answer; a DNAME, which may be used and then asked for, or used twice, is shown once.
 #[inline]
 fn push_answer<'s>(owner: Owner<'s>, set: RrSet<'s>, response: &mut Response<'s>) {
-    let is_it = |rr: &Rr<'_>| matches!(rr.data, Data::Stored(shown) if std::ptr::eq(shown.wire, set.wire));
+    let is_it =
+        |rr: &Rr<'_>| matches!(rr.data, Data::Stored(shown) if std::ptr::eq(shown.signed_wire(), set.signed_wire()));
     if set.rtype == Rtype::DNAME && response.answer.iter().any(is_it) {
         return;
     }

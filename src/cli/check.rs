@@ -124,7 +124,7 @@ fn counted(number: usize, noun: &str) -> String {
 }
 
 fn record_count(zone: &Zone) -> usize {
-    zone.nodes().flat_map(|node| node.rrsets()).map(|set| usize::from(set.count)).sum()
+    zone.nodes().flat_map(|node| node.rrsets()).map(|set| set.all_records().count()).sum()
 }
 
 fn steered_count(zone: &Zone) -> usize {

@@ -146,7 +146,7 @@ fn warn_of_single_server(zone: &Zone, snapshot: &Snapshot) -> Option<Diagnostic>
             .at(zone.place.clone(), "the zone is not resolved while that server is down")
             .help("add the NS record of a second server (RFC 1034 §4.1), or `allow = [\"single-ns\"]`")
     };
-    (servers.count == 1).then(problem)
+    (servers.count() == 1).then(problem)
 }
 
 /// Warns of an address to listen on that no interface has: it is bound all the same, and answered on once it is there.

@@ -58,7 +58,7 @@ impl Addresses {
     #[inline]
     pub fn rrset(&self, family: Family, ttl: Ttl) -> Option<RrSet<'_>> {
         let rtype = Rtype::of_addresses(family);
-        (self.count > 0).then_some(RrSet { rtype, ttl: ttl.min(self.max_ttl), count: self.count, wire: &self.wire })
+        (self.count > 0).then_some(RrSet::unsigned(rtype, ttl.min(self.max_ttl), self.count, &self.wire))
     }
 }
 

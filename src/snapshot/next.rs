@@ -6,9 +6,11 @@
 //! **Invariants**: what is folded in meets the state that those before it have made.
 //! **Not here**: what changes mean for mirrors and hosts ([`super::Live`]).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Change, Derived, Live, Snapshot};
+use crate::base::name::NameBuf;
 use crate::base::time::Generation;
 use crate::mirror::Mirror;
 
@@ -18,12 +20,14 @@ pub struct Next {
     snapshot: Snapshot,
     /// Whether [`Derived`] follows from the rest. Its mirrors always do.
     is_derived: bool,
+    /// The zones whose dynamic records are still to be folded in.
+    unfolded: BTreeSet<NameBuf>,
 }
 
 impl Next {
     /// Begins with what is served.
     pub fn of(served: &Snapshot) -> Self {
-        Next { snapshot: served.clone(), is_derived: true }
+        Next { snapshot: served.clone(), is_derived: true, unfolded: BTreeSet::new() }
     }
 
     /// Folds a change in; the generation that has it.
@@ -32,9 +36,8 @@ impl Next {
         match change {
             Change::Zone(zone) => next.zones = Arc::new(next.zones.with(zone.clone(), &next.live.overlays)),
             Change::Dynamic(key, set) => {
-                let overlays = &mut Arc::make_mut(&mut next.live).overlays;
-                overlays.set((**key).clone(), set.clone());
-                next.zones = Arc::new(next.zones.with_overlay(key.zone(), overlays));
+                Arc::make_mut(&mut next.live).overlays.set((**key).clone(), set.clone());
+                self.unfolded.insert(key.zone().to_owned());
             }
             Change::Health(name, found) => {
                 if let Some(id) = next.mirror(name) {
@@ -73,7 +76,11 @@ impl Next {
 
     /// The snapshot.
     pub fn derive(self) -> Snapshot {
-        let Next { mut snapshot, is_derived } = self;
+        let Next { mut snapshot, is_derived, unfolded } = self;
+        if !unfolded.is_empty() {
+            let overlays = &snapshot.live.overlays;
+            snapshot.zones = Arc::new(snapshot.zones.with_overlays(unfolded.iter().map(NameBuf::as_name), overlays));
+        }
         if !is_derived {
             snapshot.derived = Derived::from(&snapshot.compiled, &snapshot.live, snapshot.derived.mirrors);
         }

@@ -105,7 +105,7 @@ impl ServiceRecord {
     /// The RRset, with the TTL to give.
     #[inline]
     pub fn rrset(&self, ttl: Ttl) -> RrSet<'_> {
-        RrSet { rtype: Rtype::HTTPS, ttl: ttl.min(self.max_ttl), count: 1, wire: &self.wire }
+        RrSet::unsigned(Rtype::HTTPS, ttl.min(self.max_ttl), 1, &self.wire)
     }
 }
 
@@ -136,7 +136,7 @@ mod tests {
     /// What hickory-proto, which shares no code with us, reads.
     fn read(record: &ServiceRecord) -> HTTPS {
         // Owned by the root instead of the name that the pointer means.
-        let octets = [&[0], &record.rrset(Ttl(60)).wire[2..]].concat();
+        let octets = [&[0], &record.rrset(Ttl(60)).wire()[2..]].concat();
         match Record::from_bytes(&octets).unwrap().data {
             RData::HTTPS(https) => https,
             other => panic!("{other}"),
@@ -175,7 +175,7 @@ mod tests {
         let service = Service::new(HorizonId(0), &["h2"], 443, Hints::Left);
         let one = service.encode(&[addresses(Family::V4, &[1], 5), addresses(Family::V6, &[3], 5)]);
         let other = service.encode(&[addresses(Family::V4, &[9], 5), addresses(Family::V6, &[], 5)]);
-        assert_eq!((one.rrset(Ttl(60)).wire, one.rrset(Ttl(60)).ttl), (other.rrset(Ttl(60)).wire, Ttl(60)));
+        assert_eq!((one.rrset(Ttl(60)).wire(), one.rrset(Ttl(60)).ttl), (other.rrset(Ttl(60)).wire(), Ttl(60)));
         assert_eq!(read(&one).svc_params.len(), 1);
     }
 }

@@ -129,7 +129,7 @@ impl ChaosText {
     /// The record; it is not to be cached, for the next query may reach another instance.
     #[inline]
     pub fn rrset(&self) -> RrSet<'_> {
-        RrSet { rtype: Rtype::TXT, ttl: Ttl(0), count: 1, wire: &self.0 }
+        RrSet::unsigned(Rtype::TXT, Ttl(0), 1, &self.0)
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_text_is_one_record_of_class_chaos() {
         let text = ChaosText::new(b"ns1").unwrap();
-        assert_eq!(text.rrset().wire, b"\xc0\x0c\x00\x10\x00\x03\x00\x00\x00\x00\x00\x04\x03ns1");
+        assert_eq!(text.rrset().wire(), b"\xc0\x0c\x00\x10\x00\x03\x00\x00\x00\x00\x00\x04\x03ns1");
         assert_eq!(ChaosText::new(&[b'x'; 256]), None);
     }
 }

@@ -17,7 +17,7 @@ use super::{Collect, Gauge, Page};
 use crate::answer::{Outcome, Steering};
 use crate::base::client::Vantage;
 use crate::snapshot::{METERS, Meter, Snapshot};
-use crate::wire::{Cookie, EcsEffect, Limit, Peer, Summary, Transport, Truncation};
+use crate::wire::{Cookie, EcsEffect, Limit, Peer, Summary, Transport};
 
 /// Why a datagram or message got no reply, or its reply was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,7 +236,7 @@ pub trait Count {
             EcsEffect::Same => self.add(ECS_SAME, 1),
             EcsEffect::Different => self.add(ECS_DIFFERENT, 1),
         }
-        if summary.truncation == Truncation::Truncated {
+        if summary.truncated {
             self.add(TRUNCATED, 1);
         }
     }
@@ -423,7 +423,7 @@ impl Collect for Dns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::answer::{Aa, Basis};
+    use crate::answer::Basis;
     use crate::base::rr::Rcode;
     use crate::base::time::Generation;
     use crate::snapshot::Compiled;
@@ -454,8 +454,8 @@ mod tests {
         let summary = |rcode| Summary {
             qtype: None,
             rcode,
-            aa: Aa::Not,
-            truncation: Truncation::Truncated,
+            aa: false,
+            truncated: true,
             cookie: Cookie::Valid,
             limit: Limit::Slipped,
             ecs: EcsEffect::Different,

@@ -166,10 +166,7 @@ pub(super) async fn fetch(
 /// Whether a primary's serial is newer than the copy's; an error if it is older.
 fn is_newer_than(theirs: u32, have: &Zone) -> Result<bool, FetchError> {
     let ours = have.serial();
-    match is_newer(theirs, ours) || theirs == ours {
-        true => Ok(theirs != ours),
-        false => Err(FetchError::Older { theirs, ours }),
-    }
+    if is_newer(theirs, ours) || theirs == ours { Ok(theirs != ours) } else { Err(FetchError::Older { theirs, ours }) }
 }
 
 /// An ID that nobody can foresee (RFC 5452 §9.2).

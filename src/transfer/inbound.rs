@@ -19,7 +19,7 @@ use domain::rdata::AllRecordData;
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::{Class, Rcode, Rtype};
 use crate::base::time::Ttl;
-use crate::zone::{AddError, Dnssec, Record, Records, Zone, ZoneBuilder, is_newer};
+use crate::zone::{AddError, Dnssec, Record, Records, RrSet, Zone, ZoneBuilder, is_newer};
 
 /// The most bytes of all records of one transfer, names in full: as many as a zone's file may have.
 pub const MAX_TRANSFER_LEN: usize = 1 << 30;
@@ -303,13 +303,13 @@ impl Inbound {
         if let Some(have) = self.have.as_ref().filter(|_| is_changed) {
             let mut left = self.changes.removed.len();
             for node in have.nodes() {
-                for set in node.rrsets().filter(|set| set.rtype != Rtype::SOA) {
-                    for (ttl, rdata) in set.records() {
-                        let record = Record { owner: node.owner(), rtype: set.rtype, ttl, rdata };
-                        match left > 0 && self.changes.removed.contains(&key(record)) {
-                            true => left -= 1,
-                            false => add(record)?,
-                        }
+                let records = node.rrsets().flat_map(RrSet::all_records).filter(|(rtype, ..)| *rtype != Rtype::SOA);
+                for (rtype, ttl, rdata) in records {
+                    let record = Record { owner: node.owner(), rtype, ttl, rdata };
+                    if left > 0 && self.changes.removed.contains(&key(record)) {
+                        left -= 1;
+                    } else {
+                        add(record)?;
                     }
                 }
             }

@@ -217,9 +217,12 @@ impl Secondary {
         let Some(file) = &self.file else { return };
         // If the last write failed, the file has an older zone, which must not count as confirmed.
         let (zone, is_kept) = (zone.clone(), is_served && !self.is_unsaved());
-        let saved = file.write(move |path, waits| match is_kept {
-            true => copy::touch(path, SystemTime::now()).or_else(|_| copy::write(path, &zone, waits)),
-            false => copy::write(path, &zone, waits),
+        let saved = file.write(move |path, waits| {
+            if is_kept {
+                copy::touch(path, SystemTime::now()).or_else(|_| copy::write(path, &zone, waits))
+            } else {
+                copy::write(path, &zone, waits)
+            }
         });
         // The failure is logged and counted.
         let _ = saved.await;

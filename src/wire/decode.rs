@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::cookie::{CLIENT_LEN, MAX_COOKIE_LEN, MIN_COOKIE_LEN};
 use super::encode::rdata_names;
-use crate::answer::{DnssecOk, Ecs, Edns, Keepalive, Nsid, Padding, Problem, Query, Question};
+use crate::answer::{Ecs, Edns, Keepalive, Problem, Query, Question};
 use crate::base::client::{SourcePrefixLen, Subnet};
 use crate::base::name::{MAX_NAME_LEN, Name};
 use crate::base::rr::{Class, Rtype};
@@ -132,7 +132,7 @@ fn read_records<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], at: usize, que
         let record = rest.record()?;
         if record.rtype == Rtype::OPT {
             // RFC 6891 §6.1.1: one OPT, with the root as its name.
-            if query.edns.is_some() || record.owner != Owner::Root {
+            if query.edns.is_some() || !record.is_of_root {
                 return None;
             }
             read_opt(&record, query)?;
@@ -201,15 +201,15 @@ fn is_well_formed(read: &[u8], rtype: Rtype, class: u16, len: usize) -> bool {
 #[inline]
 fn read_opt<'m>(record: &Record<'m>, query: &mut Query<'m>) -> Option<()> {
     let [_, version, flags, _] = record.ttl;
-    let dnssec_ok = if flags & 0x80 != 0 { DnssecOk::Yes } else { DnssecOk::No };
+    let dnssec_ok = flags & 0x80 != 0;
     let edns = query.edns.insert(Edns {
         payload: record.class,
         dnssec_ok,
         ecs: None,
         cookie: None,
-        nsid: Nsid::No,
+        nsid: false,
         keepalive: Keepalive::No,
-        padding: Padding::No,
+        padding: false,
     });
     if version > 0 {
         query.problem = Some(Problem::EdnsVersion);
@@ -237,9 +237,9 @@ fn read_opt<'m>(record: &Record<'m>, query: &mut Query<'m>) -> Option<()> {
                 _ => return None,
             },
             // RFC 5001 §2.1: what it says in a query is to be ignored.
-            OPTION_NSID => edns.nsid = Nsid::Yes,
+            OPTION_NSID => edns.nsid = true,
             OPTION_KEEPALIVE => edns.keepalive = if data.is_empty() { Keepalive::Yes } else { Keepalive::Malformed },
-            OPTION_PADDING => edns.padding = Padding::Yes,
+            OPTION_PADDING => edns.padding = true,
             _ => {}
         }
     }
@@ -286,17 +286,11 @@ struct Reader<'m> {
 
 /// A record as far as a query needs it.
 struct Record<'m> {
-    owner: Owner,
+    is_of_root: bool,
     rtype: Rtype,
     class: u16,
     ttl: [u8; 4],
     rdata: &'m [u8],
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    Root,
-    Other,
 }
 
 impl<'m> Reader<'m> {
@@ -335,21 +329,21 @@ impl<'m> Reader<'m> {
 
     #[inline]
     fn record(&mut self) -> Option<Record<'m>> {
-        let owner = self.skip_name()?;
+        let is_of_root = self.skip_name()?;
         let fixed: &[u8; 10] = self.octets.get(self.at..)?.first_chunk()?;
         self.at += fixed.len();
         let &[type_high, type_low, class_high, class_low, ref ttl @ .., len_high, len_low] = fixed;
         let rdata = self.take(usize::from(u16::from_be_bytes([len_high, len_low])))?;
         let rtype = Rtype(u16::from_be_bytes([type_high, type_low]));
-        Some(Record { owner, rtype, class: u16::from_be_bytes([class_high, class_low]), ttl: *ttl, rdata })
+        Some(Record { is_of_root, rtype, class: u16::from_be_bytes([class_high, class_low]), ttl: *ttl, rdata })
     }
 
-    /// Steps over a name. A pointer leads to before the labels that it ends, so every name comes to its end.
+    /// Steps over a name; tells whether it is the root, written as such. A pointer leads to before the labels that it ends, so every name comes to its end.
     #[inline]
-    fn skip_name(&mut self) -> Option<Owner> {
+    fn skip_name(&mut self) -> Option<bool> {
         if self.octets.get(self.at) == Some(&0) {
             self.at += 1;
-            return Some(Owner::Root);
+            return Some(true);
         }
         let (mut at, mut labels_start, mut name_len) = (self.at, self.at, 1);
         let mut end = None;
@@ -358,7 +352,7 @@ impl<'m> Reader<'m> {
             match len {
                 0 => {
                     self.at = end.unwrap_or(at + 1);
-                    return Some(Owner::Other);
+                    return Some(false);
                 }
                 1..=63 => {
                     at += 1 + usize::from(len);

@@ -8,14 +8,15 @@
 
 use arrayvec::ArrayVec;
 
+use super::Transport;
 use super::decode::{HEADER_LEN, OPTION_ECS, OPTION_KEEPALIVE, OPTION_PADDING};
 use super::extras::Extras;
-use super::{Transport, Truncation};
-use crate::answer::{Aa, Data, DnssecOk, Ecs, Edns, Glue, Keepalive, Need, Owner, Padding, Query, Response, Rr};
+use crate::answer::{Data, Ecs, Edns, Glue, Keepalive, Need, Owner, Query, Response, Rr};
 use crate::base::name::Name;
 use crate::base::rr::{Ede, Rtype};
 use crate::base::time::Ttl;
 use crate::snapshot::Settings;
+use crate::zone::RrSet;
 
 /// What every DNS client takes over UDP (RFC 1035 §4.2.1).
 const MIN_UDP: usize = 512;
@@ -46,8 +47,8 @@ const TTL: std::ops::Range<usize> = 6..10;
 pub(super) struct Written {
     /// The length of the message.
     pub(super) len: usize,
-    /// Whether something required was left out.
-    pub(super) truncation: Truncation,
+    /// Something required was left out.
+    pub(super) truncated: bool,
 }
 
 /// Writes the response to a query, within what the transport, the client and `out` allow.
@@ -69,7 +70,9 @@ pub(super) fn encode(
         .as_ref()
         .map_or(0, |edns| opt_len(edns, response) + extras.len() + stream_options_len(edns, transport));
     let question = query.question.as_ref().map(|question| question.name);
-    let mut writer = Writer { out, at: HEADER_LEN, limit: size - opt_len, question, pointees: ArrayVec::new() };
+    let dnssec_ok = query.edns.as_ref().is_some_and(|edns| edns.dnssec_ok);
+    let mut writer =
+        Writer { out, at: HEADER_LEN, limit: size - opt_len, question, dnssec_ok, pointees: ArrayVec::new() };
     let mut counts = [0u16; 4];
     // A question takes 259 octets at most, so it fits beside the longest OPT.
     if let Some(question) = &query.question
@@ -77,7 +80,7 @@ pub(super) fn encode(
     {
         counts[0] = 1;
     }
-    let truncation = writer.sections(response, &mut counts);
+    let truncated = writer.sections(response, &mut counts);
     writer.limit = size;
     if let Some(edns) = &query.edns
         && writer.opt(edns, response, extras, transport, settings).is_some()
@@ -85,8 +88,8 @@ pub(super) fn encode(
         counts[3] += 1;
     }
     let len = writer.at;
-    write_header(query, response, truncation, counts, out);
-    Written { len, truncation }
+    write_header(query, response, truncated, counts, out);
+    Written { len, truncated }
 }
 
 /// The most octets that the reply may have.
@@ -101,9 +104,9 @@ pub(super) fn size_limit(query: &Query<'_>, transport: Transport, settings: &Set
 }
 
 #[inline]
-fn write_header(query: &Query<'_>, response: &Response<'_>, truncation: Truncation, counts: [u16; 4], out: &mut [u8]) {
-    let aa = if response.aa == Aa::Authoritative { 0x04 } else { 0 };
-    let tc = if truncation == Truncation::Truncated { TC } else { 0 };
+fn write_header(query: &Query<'_>, response: &Response<'_>, truncated: bool, counts: [u16; 4], out: &mut [u8]) {
+    let aa = if response.aa { 0x04 } else { 0 };
+    let tc = if truncated { TC } else { 0 };
     let [id_high, id_low] = query.id.to_be_bytes();
     let [[q_high, q_low], [an_high, an_low], [ns_high, ns_low], [ar_high, ar_low]] = counts.map(u16::to_be_bytes);
     let flags = 0x80 | query.opcode << 3 | aa | tc | query.recursion_desired;
@@ -145,7 +148,7 @@ fn has_keepalive(edns: &Edns<'_>, transport: Transport) -> bool {
 /// RFC 7830 §6, RFC 8467 §4.1: only where it was asked for, and where it hides something.
 #[inline]
 fn has_padding(edns: &Edns<'_>, transport: Transport) -> bool {
-    transport.is_encrypted() && edns.padding == Padding::Yes
+    transport.is_encrypted() && edns.padding
 }
 
 /// Writes octets up to a limit, and knows which names stand where.
@@ -155,6 +158,8 @@ struct Writer<'w, 'r> {
     limit: usize,
     /// The question's name, at [`HEADER_LEN`].
     question: Option<Name<'r>>,
+    /// RRsets are written with their signatures (RFC 4035 §3.1).
+    dnssec_ok: bool,
     /// The names written so far; the question's come in with the first name that is looked for.
     pointees: ArrayVec<Pointee<'r>, MAX_POINTEES>,
 }
@@ -181,61 +186,60 @@ impl<'r> Writer<'_, 'r> {
         self.out.get_mut(self.at..self.limit)?.get_mut(..len)
     }
 
+    /// Writes the sections; tells whether the response is truncated.
+    ///
     /// RFC 2181 §9: truncated only where something required is missing; what is optional is left out in silence.
     #[inline]
-    fn sections(&mut self, response: &'r Response<'r>, counts: &mut [u16; 4]) -> Truncation {
+    fn sections(&mut self, response: &'r Response<'r>, counts: &mut [u16; 4]) -> bool {
         let sections = [&response.answer[..], &response.authority, &response.additional.rrsets];
         for (section, count) in sections.into_iter().zip(&mut counts[1..]) {
             for rr in section {
-                if self.whole(*rr, response, count) == Truncation::Truncated {
-                    return Truncation::Truncated;
+                if !self.whole(rr, response, count) {
+                    return true;
                 }
             }
         }
         match response.additional.glue {
-            Some(glue) => self.glue(glue, response, &mut counts[3]),
-            None => response.truncation,
+            Some(glue) => !self.glue(glue, response, &mut counts[3]),
+            None => response.truncated,
         }
     }
 
-    fn glue(&mut self, glue: Glue<'r>, response: &'r Response<'r>, count: &mut u16) -> Truncation {
-        for rr in glue.rrsets() {
-            if self.whole(rr, response, count) == Truncation::Truncated {
-                return Truncation::Truncated;
-            }
-        }
-        Truncation::Whole
+    fn glue(&mut self, glue: Glue<'r>, response: &'r Response<'r>, count: &mut u16) -> bool {
+        glue.rrsets().all(|rr| self.whole(&rr, response, count))
     }
 
-    /// Writes an RRset whole or not at all, and counts its records; tells whether one is missing that is required.
+    /// Writes an RRset whole, with its signatures if they are asked for, or not at all, and counts its records. Tells whether
+    /// the response is complete so far: the RRset is written, or optional.
     #[inline]
-    fn whole(&mut self, rr: Rr<'r>, response: &'r Response<'r>, count: &mut u16) -> Truncation {
+    fn whole(&mut self, rr: &Rr<'r>, response: &'r Response<'r>, count: &mut u16) -> bool {
         let (at, pointees) = (self.at, self.pointees.len());
-        if let Some(records) = self.rrset(rr, response) {
+        let written = match self.rrset(rr, response) {
+            Some(records) if self.dnssec_ok => self.signatures(rr, response).map(|more| records + more),
+            written => written,
+        };
+        if let Some(records) = written {
             *count += records;
-            return Truncation::Whole;
+            return true;
         }
         self.at = at;
         self.pointees.truncate(pointees);
-        match rr.need {
-            Need::Required => Truncation::Truncated,
-            Need::Optional => Truncation::Whole,
-        }
+        rr.need == Need::Optional
     }
 
     /// Writes an RRset and tells how many records it has.
     #[inline]
-    fn rrset(&mut self, rr: Rr<'r>, response: &'r Response<'r>) -> Option<u16> {
+    fn rrset(&mut self, rr: &Rr<'r>, response: &'r Response<'r>) -> Option<u16> {
         match rr.data {
             Data::Stored(set) if matches!(rr.owner, Owner::Question) && rdata_names(set.rtype).is_none() => {
-                self.put(set.wire)?;
-                Some(set.count)
+                self.put(set.wire())?;
+                Some(set.count())
             }
             Data::Stored(set) => {
                 for (ttl, rdata) in set.records() {
                     self.record(rr.owner, set.rtype, ttl, rdata, response)?;
                 }
-                Some(set.count)
+                Some(set.count())
             }
             Data::Negative(soa) => {
                 if matches!(rr.owner, Owner::Stored(apex) if self.is_behind_question_in(apex)) {
@@ -249,20 +253,21 @@ impl<'r> Writer<'_, 'r> {
                 Some(1)
             }
             Data::Tailored(set) if matches!(rr.owner, Owner::Question) => {
-                let room = self.room(set.wire.len())?;
-                room.copy_from_slice(set.wire);
+                let wire = set.wire();
+                let room = self.room(wire.len())?;
+                room.copy_from_slice(wire);
                 // Addresses of one family are of one length, so the records are too.
-                for record in room.chunks_exact_mut(set.wire.len() / usize::from(set.count)) {
+                for record in room.chunks_exact_mut(wire.len() / usize::from(set.count())) {
                     record[TTL].copy_from_slice(&set.ttl.0.to_be_bytes());
                 }
-                self.at += set.wire.len();
-                Some(set.count)
+                self.at += wire.len();
+                Some(set.count())
             }
             Data::Tailored(set) => {
                 for (_, rdata) in set.records() {
                     self.record(rr.owner, set.rtype, set.ttl, rdata, response)?;
                 }
-                Some(set.count)
+                Some(set.count())
             }
             Data::Cname { ttl, target } => {
                 let target = response.made[usize::from(target)].as_name();
@@ -270,6 +275,27 @@ impl<'r> Writer<'_, 'r> {
                 Some(1)
             }
         }
+    }
+
+    /// Writes the signatures of an RRset, if it has any, and tells how many.
+    #[inline]
+    fn signatures(&mut self, rr: &Rr<'r>, response: &'r Response<'r>) -> Option<u16> {
+        match rr.kept() {
+            Some(set) if set.is_signed() => self.signatures_of(set, rr, response),
+            _ => Some(0),
+        }
+    }
+
+    #[cold]
+    fn signatures_of(&mut self, set: RrSet<'r>, rr: &Rr<'r>, response: &'r Response<'r>) -> Option<u16> {
+        // RFC 4034 §3: the TTL of a signature is that of its RRset, which is shortened where it is tailored.
+        let shortened = if let Data::Tailored(set) = rr.data { Some(set.ttl) } else { None };
+        let mut count = 0;
+        for (ttl, rdata) in set.signature_records() {
+            self.record(rr.owner, Rtype::RRSIG, shortened.unwrap_or(ttl), rdata, response)?;
+            count += 1;
+        }
+        Some(count)
     }
 
     /// Whether nothing stands behind the question yet, and its name ends in `apex`, octet for octet.
@@ -377,7 +403,7 @@ impl<'r> Writer<'_, 'r> {
         fixed[3..5].copy_from_slice(&settings.udp_payload.to_be_bytes());
         fixed[5] = (response.rcode.0 >> 4) as u8;
         // RFC 3225 §3: DO is copied into the response.
-        fixed[7] = if edns.dnssec_ok == DnssecOk::Yes { 0x80 } else { 0 };
+        fixed[7] = if edns.dnssec_ok { 0x80 } else { 0 };
         self.put(&fixed)?;
         let options = self.at;
         if let Some(ecs) = edns.ecs {

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use super::{Cookie, Limit, Silence};
-use crate::answer::{Aa, Query, Response};
+use crate::answer::{Query, Response};
 use crate::base::rr::Rcode;
 use crate::base::time::Moment;
 use crate::rates::{Rates, Subject, Verdict};
@@ -50,6 +50,6 @@ fn slip(cookie: Cookie, response: &mut Response<'_>) {
     } else {
         response.keep_question_only();
         response.rcode = Rcode::BADCOOKIE;
-        response.aa = Aa::Not;
+        response.aa = false;
     }
 }

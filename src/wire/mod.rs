@@ -33,8 +33,7 @@ use decode::Read;
 use encode::{Written, encode};
 use extras::{Extras, Identified};
 
-pub use crate::answer::Truncation;
-use crate::answer::{self, Aa, Basis, Keepalive, Nsid, Outcome, Problem, Query, Response};
+use crate::answer::{self, Basis, Keepalive, Outcome, Problem, Query, Response};
 use crate::base::client::{Client, Vantage};
 use crate::base::ids::ZoneId;
 use crate::base::rr::{Rcode, Rtype};
@@ -108,9 +107,9 @@ pub struct Summary {
     /// The response code.
     pub rcode: Rcode,
     /// The AA bit.
-    pub aa: Aa,
-    /// Whether something required was left out.
-    pub truncation: Truncation,
+    pub aa: bool,
+    /// Something required was left out.
+    pub truncated: bool,
     /// What the query's cookie proved.
     pub cookie: Cookie,
     /// What rate limiting said.
@@ -235,7 +234,7 @@ fn reply(
         qtype: query.question.map(|question| question.qtype),
         rcode: response.rcode,
         aa: response.aa,
-        truncation: written.truncation,
+        truncated: written.truncated,
         cookie,
         limit,
         ecs: ecs_effect(&query, &response, &client, snapshot),
@@ -283,7 +282,7 @@ fn extras<'s>(query: &Query<'_>, peer: Peer, snapshot: &'s Snapshot, now: Now) -
         None => (Cookie::None, None),
     };
     let nsid = match (edns.nsid, &settings.identity.nsid) {
-        (Nsid::Yes, Some(name)) => Some(Identified { name, generation: snapshot.generation }),
+        (true, Some(name)) => Some(Identified { name, generation: snapshot.generation }),
         _ => None,
     };
     (proof, Extras { cookie, nsid })
@@ -297,3 +296,6 @@ fn client(query: &Query<'_>, resolver: IpAddr, snapshot: &Snapshot) -> Client {
     let subnet = query.edns.and_then(|edns| edns.ecs).filter(|_| heard(&snapshot.settings().ecs_from));
     Client { resolver, subnet: subnet.and_then(|ecs| ecs.subnet) }
 }
+
+#[cfg(test)]
+mod signed;

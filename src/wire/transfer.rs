@@ -17,8 +17,8 @@ use arrayvec::ArrayVec;
 use super::decode::{HEADER_LEN, OPCODE_QUERY, decode};
 use super::encode::{OPT_LEN, pointer, rdata_names};
 use super::tsig::{self, Signer, Verdict};
-use super::{Cookie, EcsEffect, Limit, MAX_STREAM, Peer, Summary, Truncation};
-use crate::answer::{Aa, Basis, DnssecOk, Edns, Outcome, Query, Question};
+use super::{Cookie, EcsEffect, Limit, MAX_STREAM, Peer, Summary};
+use crate::answer::{Basis, Edns, Outcome, Query, Question};
 use crate::base::ids::{KeyId, NodeId, ZoneId};
 use crate::base::name::{MAX_NAME_LEN, Name};
 use crate::base::prefix::FAMILIES;
@@ -43,7 +43,8 @@ pub struct Transfer {
     id: u16,
     recursion_desired: u8,
     question: ArrayVec<u8, MAX_QUESTION_LEN>,
-    edns: Option<(u16, DnssecOk)>,
+    /// The payload size to announce, and the DO bit; `None` if the query has no OPT record.
+    edns: Option<(u16, bool)>,
     signer: Option<Signer>,
     zone: Arc<Zone>,
     /// The addresses that stand for steered ones.
@@ -111,8 +112,8 @@ pub fn begin(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now) -> Optio
         summary: Summary {
             qtype: Some(question.qtype),
             rcode: Rcode::NOERROR,
-            aa: Aa::Authoritative,
-            truncation: Truncation::Whole,
+            aa: true,
+            truncated: false,
             cookie: Cookie::None,
             limit: Limit::Off,
             ecs: EcsEffect::NotCompared,
@@ -245,7 +246,7 @@ impl Transfer {
             let mut opt = [0; OPT_LEN];
             opt[1..3].copy_from_slice(&Rtype::OPT.0.to_be_bytes());
             opt[3..5].copy_from_slice(&payload.to_be_bytes());
-            opt[7] = if dnssec_ok == DnssecOk::Yes { 0x80 } else { 0 };
+            opt[7] = if dnssec_ok { 0x80 } else { 0 };
             out[len..len + OPT_LEN].copy_from_slice(&opt);
             out[11] = 1;
             len += OPT_LEN;
@@ -313,12 +314,10 @@ fn fill_from_zone(
     for node in zone.nodes_from(NodeId::from_index(first_node)) {
         let at = node.id().index();
         for (set_at, set) in node.rrsets().enumerate().skip(first_set) {
-            if set.rtype != Rtype::SOA {
-                for (place, (ttl, rdata)) in set.records().enumerate().skip(first_place) {
-                    let record = Record { owner: node.owner(), rtype: set.rtype, ttl, rdata };
-                    if packer.at >= FULL_AT || packer.record(record).is_none() {
-                        return Some((at, set_at, place));
-                    }
+            for (place, (rtype, ttl, rdata)) in set.all_records().enumerate().skip(first_place) {
+                let record = Record { owner: node.owner(), rtype, ttl, rdata };
+                if rtype != Rtype::SOA && (packer.at >= FULL_AT || packer.record(record).is_none()) {
+                    return Some((at, set_at, place));
                 }
             }
             first_place = 0;

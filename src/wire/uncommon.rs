@@ -12,7 +12,7 @@ use super::extras::Extras;
 use super::transfer::{self, Denial};
 use super::tsig::{self, Verdict};
 use super::{EcsEffect, Limit, Peer, Reply, Silence, Summary, Transport, limit};
-use crate::answer::{self, Aa, Data, Need, Outcome, Owner, Problem, Query, Question, Response, Rr};
+use crate::answer::{self, Data, Need, Outcome, Owner, Problem, Query, Question, Response, Rr};
 use crate::base::ids::{KeyId, ZoneId};
 use crate::base::rr::{Class, Ede, Rcode, Rtype};
 use crate::base::time::Now;
@@ -85,7 +85,7 @@ pub(super) fn respond(
         qtype: query.question.map(|question| question.qtype),
         rcode: response.rcode,
         aa: response.aa,
-        truncation: written.truncation,
+        truncated: written.truncated,
         cookie,
         limit,
         ecs: EcsEffect::NotCompared,
@@ -131,7 +131,7 @@ fn refuse_transfer<'s>(
     }
     // RFC 1995 §2: the SOA alone; if it is new to the client, it comes again over TCP.
     let zone = snapshot.zones().zone(id);
-    response.aa = Aa::Authoritative;
+    response.aa = true;
     response.basis.zone = Some(id);
     let data = Data::Stored(zone.soa());
     response.answer.push(Rr { owner: Owner::Question, data, need: Need::Required });
@@ -157,6 +157,6 @@ fn notify<'s>(
         deny((Rcode::REFUSED, Some(Ede::Prohibited)), response);
         return None;
     }
-    response.aa = Aa::Authoritative;
+    response.aa = true;
     (question.qtype == Rtype::SOA).then_some(id)
 }

@@ -11,10 +11,10 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::check;
-use super::entry::{self, Draft, NodeKind};
+use super::entry::{self, Draft, NodeKind, RrSetEntry};
 use super::negative::split_soa;
 use super::table::Table;
-use super::{Availability, NegativeSoa, Problem, RECORD_HEADER_LEN, RrSetEntry, Steered, Zone};
+use super::{Availability, CanonicalOrder, NegativeSoa, Problem, RECORD_HEADER_LEN, Steered, Zone};
 use crate::base::diagnostic::Severity;
 use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf, Suffixes};
@@ -100,8 +100,8 @@ impl ZoneBuilder {
         let mut builder = ZoneBuilder::new(zone.apex().to_owned());
         for node in zone.nodes() {
             for set in node.rrsets() {
-                for (ttl, rdata) in set.records() {
-                    builder.add(node.owner(), set.rtype, ttl, rdata, 0)?;
+                for (rtype, ttl, rdata) in set.all_records() {
+                    builder.add(node.owner(), rtype, ttl, rdata, 0)?;
                 }
             }
         }
@@ -154,6 +154,7 @@ impl ZoneBuilder {
         self.steered.sort_by_key(|(node, ..)| *node);
         let steered_tags = self.steered.iter().map(|(.., tag)| *tag).collect();
         let (sets, mut origins) = self.group(steered_tags, &mut problems);
+        let is_signed = sets.entries.iter().any(|set| set.rtype == Rtype::RRSIG);
         let mut zone = self.into_zone(sets, &mut origins);
         check::check(&zone, &origins, &mut problems);
         problems.sort_by_key(|problem| problem.tag());
@@ -161,6 +162,7 @@ impl ZoneBuilder {
             return Err(problems);
         }
         zone.negative_soa = NegativeSoa::of(zone.soa(), zone.apex());
+        zone.order = is_signed.then(|| CanonicalOrder::of(&zone));
         Ok((zone, problems))
     }
 
@@ -217,7 +219,7 @@ impl ZoneBuilder {
     fn group(&mut self, steered: Vec<u32>, problems: &mut Vec<Problem>) -> (RrSets, Origins) {
         let records = std::mem::take(&mut self.records);
         let rdata = std::mem::take(&mut self.rdata);
-        let mut order: Vec<(u64, u32)> = records.iter().zip(0..).map(|(record, at)| (record.key(), at)).collect();
+        let mut order: Vec<(u64, u32)> = records.iter().zip(0..).map(|(record, at)| (record.key(&rdata), at)).collect();
         order.sort_unstable();
         let wire = Vec::with_capacity(rdata.len() + records.len() * RECORD_HEADER_LEN);
         let mut sets = RrSets { nodes: Vec::new(), entries: Vec::new(), wire };
@@ -228,6 +230,10 @@ impl ZoneBuilder {
             members.clear();
             members.extend(same.iter().map(|&(_, at)| records[at as usize]));
             drop_duplicates(&mut members, &rdata);
+            if let Some(orphaned) = self.orphaned(&members[0], &rdata, &sets) {
+                problems.push(orphaned);
+                continue;
+            }
             origins.firsts.push(origins.records.len() as u32);
             origins.records.extend(members.iter().map(|record| record.tag));
             self.push_rrset(&members, &rdata, &mut sets, problems);
@@ -235,6 +241,20 @@ impl ZoneBuilder {
         origins.firsts.push(origins.records.len() as u32);
         sets.wire.shrink_to_fit();
         (sets, origins)
+    }
+
+    /// The problem of an RRSIG that covers no RRset of its owner: it would be answered with nothing.
+    fn orphaned(&self, record: &Record, rdata: &[u8], sets: &RrSets) -> Option<Problem> {
+        if record.rtype != Rtype::RRSIG {
+            return None;
+        }
+        let covered = covered(record.rdata(rdata));
+        let before = sets.nodes.last().zip(sets.entries.last());
+        // RFC 4035 §2.2: an RRSIG is not signed itself.
+        let is_covered =
+            covered != Rtype::RRSIG && before.is_some_and(|(node, set)| *node == record.node && set.rtype == covered);
+        let owner = self.name_of(record.node).to_owned();
+        (!is_covered).then_some(Problem::SignsNothing { owner, rtype: covered, tag: record.tag })
     }
 
     /// Writes one RRset from its records, of which there is at least one.
@@ -253,7 +273,9 @@ impl ZoneBuilder {
             super::push_record(rtype, ttl, record.rdata(rdata), &mut sets.wire);
         }
         let len = sets.wire.len() - start;
-        let most = max_rrset_len(self.name_of(node));
+        // An answer has room for an RRset with its signatures.
+        let signed = if rtype == Rtype::RRSIG { sets.entries.last().map_or(0, |set| usize::from(set.len)) } else { 0 };
+        let most = max_rrset_len(self.name_of(node)) - signed;
         if len > most {
             problems.push(Problem::RrSetTooLong { owner: owner(), rtype, len, most, tag: first });
         }
@@ -299,6 +321,7 @@ impl ZoneBuilder {
             deepest_labels: self.deepest_labels,
             availability: Availability::Available,
             negative_soa: NegativeSoa::default(),
+            order: None,
             dynamic: Vec::new(),
         }
     }
@@ -389,14 +412,21 @@ impl Origins {
 }
 
 impl Record {
-    /// What the records of one RRset have in common; sorts by node, then type.
-    fn key(&self) -> u64 {
-        u64::from(self.node) << 16 | u64::from(self.rtype.0)
+    /// What the records of one RRset have in common; sorts by node, then type, RRSIGs behind the type that they cover.
+    fn key(&self, all: &[u8]) -> u64 {
+        let is_signature = self.rtype == Rtype::RRSIG;
+        let rtype = if is_signature { covered(self.rdata(all)) } else { self.rtype };
+        u64::from(self.node) << 17 | u64::from(rtype.0) << 1 | u64::from(is_signature)
     }
 
     fn rdata<'a>(&self, all: &'a [u8]) -> &'a [u8] {
         &all[self.rdata as usize..][..usize::from(self.rdata_len)]
     }
+}
+
+/// The type that an RRSIG covers (RFC 4034 §3.1.1).
+fn covered(rdata: &[u8]) -> Rtype {
+    Rtype(rdata.first_chunk().map_or(0, |octets| u16::from_be_bytes(*octets)))
 }
 
 fn name_at<'a>(starts: &[u32], names: &'a [u8], node: u32) -> Name<'a> {

@@ -123,7 +123,9 @@ impl Difference {
     pub fn between(old: &Zone, new: &Zone) -> Self {
         let soa = |zone: &Zone| {
             let mut records = Records::default();
-            push_set(zone.apex(), zone.soa(), &mut records);
+            for (ttl, rdata) in zone.soa().records() {
+                records.push(Record { owner: zone.apex(), rtype: Rtype::SOA, ttl, rdata });
+            }
             records
         };
         Difference {
@@ -155,30 +157,24 @@ fn missing(of: &Zone, other: &Zone) -> Records {
             Found::Exact(id) => Some(other.node(id)),
             Found::Below { .. } => None,
         };
-        for set in node.rrsets().filter(|set| set.rtype != Rtype::SOA) {
+        for set in node.rrsets() {
             push_missing(node, set, there, &mut records);
         }
     }
     records
 }
 
+/// Appends the records of an RRset and its signatures that are not `there`; an SOA is none of them, but its signatures are.
 fn push_missing(node: Node<'_>, set: RrSet<'_>, there: Option<Node<'_>>, records: &mut Records) {
-    let Some(others) = there.and_then(|there| there.rrset(set.rtype)) else {
-        return push_set(node.owner(), set, records);
-    };
-    if others.wire == set.wire {
+    let others = there.and_then(|there| there.rrset(set.rtype));
+    if others.is_some_and(|others| others.wire() == set.wire() && others.signed_wire() == set.signed_wire()) {
         return;
     }
-    let mut known: Vec<(Ttl, &[u8])> = others.records().collect();
+    let mut known: Vec<_> = others.into_iter().flat_map(RrSet::all_records).collect();
     known.sort_unstable();
-    for (ttl, rdata) in set.records().filter(|record| known.binary_search(record).is_err()) {
-        records.push(Record { owner: node.owner(), rtype: set.rtype, ttl, rdata });
-    }
-}
-
-fn push_set(owner: Name<'_>, set: RrSet<'_>, records: &mut Records) {
-    for (ttl, rdata) in set.records() {
-        records.push(Record { owner, rtype: set.rtype, ttl, rdata });
+    let is_missing = |record: &(Rtype, Ttl, &[u8])| record.0 != Rtype::SOA && known.binary_search(record).is_err();
+    for (rtype, ttl, rdata) in set.all_records().filter(is_missing) {
+        records.push(Record { owner: node.owner(), rtype, ttl, rdata });
     }
 }
 
@@ -199,9 +195,10 @@ impl History {
         }
         let difference = Difference::between(old, new);
         if difference.from == difference.to {
-            return match difference.is_empty() && difference.old_soa == difference.new_soa {
-                true => self.clone(),
-                false => History { is_ambiguous: true, ..nothing },
+            return if difference.is_empty() && difference.old_soa == difference.new_soa {
+                self.clone()
+            } else {
+                History { is_ambiguous: true, ..nothing }
             };
         }
         if self.is_ambiguous || !is_newer(difference.to, difference.from) {

@@ -8,11 +8,14 @@
 //! for each RRset: type 2, records 2, octets of them 2, TTL 4 │ the records │ up to 3 to the next multiple of 4
 //! ```
 //!
-//! **Invariants**: a node's number is where it stands, in units of [`GRAIN`]; numbers are in the machine's order of octets,
+//! The RRSIGs of an RRset stand behind it like another RRset, so that only a signed zone has bytes for them.
+//!
+//! **Invariants**: an RRset of type RRSIG stands right behind the one that it covers; a node's number is where it stands, in units of [`GRAIN`]; numbers are in the machine's order of octets,
 //! for none of this leaves the process.
 //! **Not here**: what nodes are for ([`super::Node`]).
 
-use super::{RrSet, RrSetEntry};
+use super::RrSet;
+use super::rrset::IS_SIGNED;
 use crate::base::ids::NodeId;
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
@@ -52,6 +55,16 @@ const KINDS: u8 = 3;
 
 /// The bit that says that there is a child `*`.
 const HAS_WILDCARD: u8 = 4;
+
+/// An RRset of a zone in the making; one of type RRSIG covers the one before it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RrSetEntry {
+    pub(super) ttl: Ttl,
+    pub(super) rtype: Rtype,
+    pub(super) count: u16,
+    /// The octets of its records.
+    pub(super) len: u16,
+}
 
 /// A node, from its first octet to the last of its zone.
 #[derive(Clone, Copy)]
@@ -104,38 +117,53 @@ impl<'z> Entry<'z> {
         (self.0[0] & HAS_WILDCARD != 0).then(|| self.link(self.sets() - LINK_LEN))
     }
 
-    /// The number of RRsets.
+    /// The number of RRsets, signatures among them.
     #[inline]
     pub(super) fn count(self) -> usize {
         usize::from(u16::from_ne_bytes([self.0[2], self.0[3]]))
     }
 
-    /// The RRsets, in order of type.
+    /// The headers of the RRsets, and their records.
+    #[inline]
+    fn split(self) -> (&'z [[u8; SET_LEN]], &'z [u8]) {
+        let (headers, wire) = self.0[self.sets()..].split_at(self.count() * SET_LEN);
+        (headers.as_chunks().0, wire)
+    }
+
+    /// The types of the RRsets as they stand, signatures among them.
+    pub(super) fn types(self) -> impl Iterator<Item = Rtype> {
+        self.split().0.iter().map(|header| SetHeader::read(header).rtype)
+    }
+
+    /// The RRsets with their signatures, in order of type.
     #[inline]
     pub(super) fn rrsets(self) -> impl Iterator<Item = RrSet<'z>> {
-        let start = self.sets();
-        let (headers, mut wire) = self.0[start..].split_at(self.count() * SET_LEN);
-        headers.chunks_exact(SET_LEN).map(move |header| {
-            let number = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
-            let ttl = Ttl(u32::from_ne_bytes([header[6], header[7], header[8], header[9]]));
-            let (own, rest) = wire.split_at(usize::from(number(4)));
+        let (headers, mut wire) = self.split();
+        let mut headers = headers.iter().map(SetHeader::read);
+        std::iter::from_fn(move || {
+            let SetHeader { rtype, ttl, count, len } = headers.next()?;
+            let signatures_len = if count & IS_SIGNED == 0 { 0 } else { headers.next()?.len };
+            let (own, rest) = wire.split_at(len + signatures_len);
             wire = rest;
-            RrSet { rtype: Rtype(number(0)), ttl, count: number(2), wire: own }
+            Some(RrSet::stored(rtype, ttl, count, own))
         })
     }
 
     /// The RRset of a type.
+    ///
+    /// Signatures are looked for in place: a call for them would have every look-up save registers.
     #[inline]
     pub(super) fn rrset(self, rtype: Rtype) -> Option<RrSet<'z>> {
-        let rest = &self.0[self.sets()..];
-        let (headers, wire) = rest.split_at(self.count() * SET_LEN);
-        let mut start = 0;
-        for header in headers.as_chunks::<SET_LEN>().0 {
+        let (headers, wire) = self.split();
+        let (mut headers, mut start) = (headers.iter(), 0);
+        while let Some(header) = headers.next() {
             let [type_a, type_b, count_a, count_b, len_a, len_b, ttl @ ..] = *header;
             let len = usize::from(u16::from_ne_bytes([len_a, len_b]));
             if u16::from_ne_bytes([type_a, type_b]) == rtype.0 {
                 let (ttl, count) = (Ttl(u32::from_ne_bytes(ttl)), u16::from_ne_bytes([count_a, count_b]));
-                return Some(RrSet { rtype, ttl, count, wire: &wire[start..start + len] });
+                let signatures = if count & IS_SIGNED == 0 { None } else { headers.next() };
+                let end = start + len + signatures.map_or(0, |header| SetHeader::read(header).len);
+                return Some(RrSet::stored(rtype, ttl, count, &wire[start..end]));
             }
             start += len;
         }
@@ -144,7 +172,7 @@ impl<'z> Entry<'z> {
 
     /// The number of the node behind this one, which has the number `id`.
     pub(super) fn next(self, id: NodeId) -> NodeId {
-        let records: usize = self.rrsets().map(|set| set.wire.len()).sum();
+        let records: usize = self.split().0.iter().map(|header| SetHeader::read(header).len).sum();
         let len = self.sets() + self.count() * SET_LEN + records;
         NodeId::from_index(id.index() + len.div_ceil(GRAIN))
     }
@@ -168,6 +196,28 @@ impl<'z> Entry<'z> {
     fn link(self, at: usize) -> NodeId {
         let octets = self.0[at..].first_chunk().expect("a node has the links that it says it has");
         NodeId(u32::from_ne_bytes(*octets))
+    }
+}
+
+/// The header of an RRset.
+struct SetHeader {
+    rtype: Rtype,
+    /// The number of records, with [`IS_SIGNED`] if RRSIGs follow, with a header of their own.
+    count: u16,
+    len: usize,
+    ttl: Ttl,
+}
+
+impl SetHeader {
+    #[inline]
+    fn read(octets: &[u8; SET_LEN]) -> Self {
+        let [type_a, type_b, count_a, count_b, len_a, len_b, ttl @ ..] = *octets;
+        SetHeader {
+            rtype: Rtype(u16::from_ne_bytes([type_a, type_b])),
+            count: u16::from_ne_bytes([count_a, count_b]),
+            len: usize::from(u16::from_ne_bytes([len_a, len_b])),
+            ttl: Ttl(u32::from_ne_bytes(ttl)),
+        }
     }
 }
 
@@ -216,8 +266,11 @@ impl Draft<'_> {
         for id in occluder.into_iter().chain(self.wildcard) {
             entries.extend_from_slice(&id.0.to_ne_bytes());
         }
-        for set in self.rrsets {
-            for number in [set.rtype.0, set.count, set.len] {
+        for (at, set) in self.rrsets.iter().enumerate() {
+            let is_signed =
+                set.rtype != Rtype::RRSIG && self.rrsets.get(at + 1).is_some_and(|set| set.rtype == Rtype::RRSIG);
+            let count = if is_signed { set.count | IS_SIGNED } else { set.count };
+            for number in [set.rtype.0, count, set.len] {
                 entries.extend_from_slice(&number.to_ne_bytes());
             }
             entries.extend_from_slice(&set.ttl.0.to_ne_bytes());

@@ -20,8 +20,10 @@ mod difference;
 mod dnssec;
 mod entry;
 mod negative;
+mod order;
 mod overlay;
 mod problem;
+mod rrset;
 mod set;
 mod table;
 
@@ -29,8 +31,10 @@ pub use build::{AddError, MAX_NODES, ZoneBuilder};
 pub use difference::{Difference, History, MAX_DIFFERENCES, Record, Records, is_newer};
 pub use dnssec::Dnssec;
 pub use negative::NegativeSoa;
+pub use order::CanonicalOrder;
 pub use overlay::{DynamicError, DynamicRrSet, RrSetKey, ZoneOverlays};
 pub use problem::{Problem, Relative};
+pub use rrset::{RECORD_HEADER_LEN, RrSet, push_record};
 pub use set::ZoneSet;
 
 use std::ops::RangeInclusive;
@@ -38,7 +42,7 @@ use std::ops::RangeInclusive;
 use crate::base::ids::{HorizonId, NodeId, ServiceId};
 use crate::base::memory::area;
 use crate::base::name::{Name, NameBuf, Suffixes};
-use crate::base::rr::{Class, Ede, Rtype};
+use crate::base::rr::{Ede, Rtype};
 use crate::base::time::Ttl;
 use entry::{Entry, NodeKind};
 use table::Table;
@@ -59,6 +63,8 @@ pub struct Zone {
     deepest_labels: usize,
     /// The apex SOA as negative answers carry it.
     negative_soa: NegativeSoa,
+    /// The owners in canonical order, if the zone has signatures.
+    order: Option<CanonicalOrder>,
     /// The SOA of negative answers at owners with dynamic records, by id.
     dynamic: Vec<(NodeId, NegativeSoa)>,
     availability: Availability,
@@ -103,16 +109,6 @@ impl Timers {
         let retry = self.retry.clamp(*RETRY.start(), *RETRY.end());
         Timers { refresh, retry, expire: self.expire.max(refresh + retry) }
     }
-}
-
-/// An RRset of a zone in the making.
-#[derive(Clone, Copy, Debug)]
-struct RrSetEntry {
-    ttl: Ttl,
-    rtype: Rtype,
-    count: u16,
-    /// The octets of its records.
-    len: u16,
 }
 
 /// What a zone has for a name at or below its apex.
@@ -186,6 +182,11 @@ impl Zone {
         [self.table.area(), area(&self.entries)]
     }
 
+    /// The owners in canonical order; `None` if the zone has no signatures, because a denial in it needs no other name.
+    pub fn canonical_order(&self) -> Option<&CanonicalOrder> {
+        self.order.as_ref()
+    }
+
     /// The octets of all records, owners not counted.
     pub fn wire_len(&self) -> usize {
         self.wire_len
@@ -199,14 +200,14 @@ impl Zone {
 
     /// The SOA's SERIAL.
     pub fn serial(&self) -> u32 {
-        let wire = self.soa().wire;
+        let wire = self.soa().wire();
         let at = wire.len() - build::SOA_NUMBERS_LEN;
         u32::from_be_bytes(wire[at..at + 4].try_into().expect("four octets"))
     }
 
     /// When copies of the zone are to be compared, and given up (RFC 1035 §3.3.13).
     pub fn timers(&self) -> Timers {
-        let wire = self.soa().wire;
+        let wire = self.soa().wire();
         let number = |back: usize| {
             let at = wire.len() - back;
             u32::from_be_bytes(wire[at..at + 4].try_into().expect("four octets"))
@@ -251,10 +252,7 @@ impl Zone {
             }
             labels = there.midpoint(missing);
         }
-        match whole == self.apex_labels {
-            true => Found::Exact(NodeId(0)),
-            false => self.below(NodeId(encloser)),
-        }
+        if whole == self.apex_labels { Found::Exact(NodeId(0)) } else { self.below(NodeId(encloser)) }
     }
 
     /// The first step of the way to a name, for whoever does not want to wait at the end of it: the hash that [`Zone::find`]
@@ -333,13 +331,13 @@ impl<'z> Node<'z> {
         self.zone.owner(self.id.0)
     }
 
-    /// The RRset of a type.
+    /// The RRset of a type; for RRSIG, the signatures of the first RRset that has any.
     #[inline]
     pub fn rrset(self, rtype: Rtype) -> Option<RrSet<'z>> {
         self.entry().rrset(rtype)
     }
 
-    /// All RRsets, in order of type.
+    /// All RRsets with their signatures, in order of type; RRSIGs are no RRset of their own here (RFC 4035 §2.2).
     #[inline]
     pub fn rrsets(self) -> impl Iterator<Item = RrSet<'z>> {
         self.entry().rrsets()
@@ -403,51 +401,6 @@ pub struct Steered {
     pub ttl: Ttl,
     /// Its HTTPS record, where it has one that goes with the addresses.
     pub service: Option<ServiceId>,
-}
-
-/// The records of one owner and type, duplicates dropped, in the order they were written.
-#[derive(Clone, Copy, Debug)]
-pub struct RrSet<'z> {
-    /// The type.
-    pub rtype: Rtype,
-    /// The TTL: the least, where records of the set were written with different ones (RFC 2181 §5.2).
-    pub ttl: Ttl,
-    /// The number of records, at least one.
-    pub count: u16,
-    /// The records back to back as they stand in a message in which the owner is the question's name:
-    /// `C0 0C`, type, class IN, TTL, rdata length, rdata without compression.
-    pub wire: &'z [u8],
-}
-
-/// The octets of a record before its rdata: a pointer as owner, type, class, TTL and length.
-pub const RECORD_HEADER_LEN: usize = 12;
-
-/// Appends a record in the form of [`RrSet::wire`].
-pub fn push_record(rtype: Rtype, ttl: Ttl, rdata: &[u8], wire: &mut Vec<u8>) {
-    wire.extend_from_slice(&[0xc0, 0x0c]);
-    wire.extend_from_slice(&rtype.0.to_be_bytes());
-    wire.extend_from_slice(&Class::IN.0.to_be_bytes());
-    wire.extend_from_slice(&ttl.0.to_be_bytes());
-    wire.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
-    wire.extend_from_slice(rdata);
-}
-
-impl<'z> RrSet<'z> {
-    /// The rdata of each record.
-    pub fn rdatas(self) -> impl Iterator<Item = &'z [u8]> {
-        self.records().map(|(_, rdata)| rdata)
-    }
-
-    /// The TTL and rdata of each record; only RRSIGs of one owner may differ in TTL (RFC 4034 §3).
-    pub fn records(self) -> impl Iterator<Item = (Ttl, &'z [u8])> {
-        let mut rest = self.wire;
-        std::iter::from_fn(move || {
-            let (header, after) = rest.split_at_checked(RECORD_HEADER_LEN)?;
-            let (rdata, after) = after.split_at_checked(usize::from(u16::from_be_bytes([header[10], header[11]])))?;
-            rest = after;
-            Some((Ttl(u32::from_be_bytes([header[6], header[7], header[8], header[9]])), rdata))
-        })
-    }
 }
 
 #[cfg(test)]

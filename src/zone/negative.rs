@@ -12,6 +12,7 @@
 use arrayvec::ArrayVec;
 
 use super::build::SOA_NUMBERS_LEN;
+use super::rrset::{TTL, set_ttls};
 use super::{RECORD_HEADER_LEN, RrSet};
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
@@ -20,15 +21,14 @@ use crate::base::time::Ttl;
 /// The octets between a question's name and what follows the question: type and class.
 const AFTER_NAME: usize = 4;
 
-/// The place of the TTL in a record whose owner takes two bytes.
-const TTL: std::ops::Range<usize> = 6..10;
-
 /// The SOA of a zone's negative answers.
 #[derive(Clone, Debug, Default)]
 pub struct NegativeSoa {
     ttl: Ttl,
-    /// As in [`RrSet::wire`].
-    wire: Box<[u8]>,
+    /// As in [`RrSet::signed_wire`]; signatures have the TTL of the record.
+    signed: Box<[u8]>,
+    /// RRSIGs are behind the record.
+    is_signed: bool,
     /// The record with distances from the apex in place of pointers.
     compressed: Box<[u8]>,
     /// Where those stand: owner, MNAME, RNAME.
@@ -39,10 +39,12 @@ pub struct NegativeSoa {
 impl NegativeSoa {
     /// Makes it from the zone's SOA: its TTL is the lesser of the SOA's own and its MINIMUM (RFC 2308 §5).
     pub(super) fn of(soa: RrSet<'_>, apex: Name<'_>) -> Self {
-        let mut wire: Box<[u8]> = soa.wire.into();
+        let wire = soa.wire();
         let minimum = wire.last_chunk().map_or(0, |octets| u32::from_be_bytes(*octets));
         let ttl = soa.ttl.min(Ttl(minimum));
-        wire[TTL].copy_from_slice(&ttl.0.to_be_bytes());
+        let mut signed: Box<[u8]> = soa.signed_wire().into();
+        set_ttls(&mut signed, ttl);
+        let wire = &signed[..wire.len()];
         let mut made = Compressing::behind(apex);
         made.distance(0);
         made.octets.extend_from_slice(&wire[2..RECORD_HEADER_LEN]);
@@ -52,23 +54,23 @@ impl NegativeSoa {
         let len = (made.octets.len() - RECORD_HEADER_LEN) as u16;
         made.octets[RECORD_HEADER_LEN - 2..RECORD_HEADER_LEN].copy_from_slice(&len.to_be_bytes());
         let (compressed, pointers) = (made.octets.into(), made.pointers);
-        NegativeSoa { ttl, wire, compressed, pointers, apex_len: apex.len() as u16 }
+        NegativeSoa { ttl, is_signed: soa.is_signed(), compressed, pointers, apex_len: apex.len() as u16, signed }
     }
 
     /// The same with a TTL of at most this.
     pub(super) fn at_most(&self, ttl: Ttl) -> Self {
         let mut capped = self.clone();
         capped.ttl = self.ttl.min(ttl);
-        for record in [&mut capped.wire, &mut capped.compressed] {
-            record[TTL].copy_from_slice(&capped.ttl.0.to_be_bytes());
-        }
+        set_ttls(&mut capped.signed, capped.ttl);
+        capped.compressed[TTL].copy_from_slice(&capped.ttl.0.to_be_bytes());
         capped
     }
 
     /// The record, uncompressed.
     #[inline]
     pub fn rrset(&self) -> RrSet<'_> {
-        RrSet { rtype: Rtype::SOA, ttl: self.ttl, count: 1, wire: &self.wire }
+        let of = if self.is_signed { RrSet::signed } else { RrSet::unsigned };
+        of(Rtype::SOA, self.ttl, 1, &self.signed)
     }
 
     /// Writes the record at the start of `out`, which stands `at` octets into a message, right behind a question whose
@@ -163,7 +165,7 @@ mod tests {
         let rdata = [mname.as_name().as_wire(), rname.as_name().as_wire(), &numbers].concat();
         let mut wire = Vec::new();
         push_record(Rtype::SOA, Ttl(3600), &rdata, &mut wire);
-        let soa = RrSet { rtype: Rtype::SOA, ttl: Ttl(3600), count: 1, wire: &wire };
+        let soa = RrSet::unsigned(Rtype::SOA, Ttl(3600), 1, &wire);
         let negative = NegativeSoa::of(soa, apex.as_name());
         let mut message = [&[0, 0, 0x80, 3, 0, 1, 0, 0, 0, 1, 0, 0], qname.as_name().as_wire(), &[0, 1, 0, 1]].concat();
         let at = message.len();

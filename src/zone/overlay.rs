@@ -155,7 +155,7 @@ fn admits(base: &Zone, key: &RrSetKey, set: &DynamicRrSet) -> bool {
     let Found::Exact(id) = find(base, key.owner.as_name()) else { return true };
     let node = base.node(id);
     let is_steered = node.steered().is_some() && matches!(key.rtype, Rtype::A | Rtype::AAAA);
-    let present = node.rrset(key.rtype).map_or(0, |present| present.wire.len());
+    let present = node.rrset(key.rtype).map_or(0, |present| present.wire().len());
     let has_room = present + set.len() <= max_rrset_len(node.owner());
     // RFC 2181 §10.1: a CNAME stands alone. An operator may send the challenges of a name elsewhere by one.
     node.rrset(Rtype::CNAME).is_none() && !is_steered && has_room
@@ -276,8 +276,8 @@ mod tests {
         let whole = txt(0, &[&texts[1..], &[filling.as_str()], &[&"y".repeat(100 - RECORD_HEADER_LEN - 1)]].concat());
         assert_eq!(whole.len(), most);
         let zone = folded(vec![(key("absent.example", Rtype::TXT), whole.clone())]);
-        assert_eq!(node(&zone, "absent.example").rrset(Rtype::TXT).map(|set| set.wire.len()), Some(most));
-        let wire = |set: RrSet<'_>| set.wire.to_vec();
+        assert_eq!(node(&zone, "absent.example").rrset(Rtype::TXT).map(|set| set.wire().len()), Some(most));
+        let wire = |set: RrSet<'_>| set.wire().to_vec();
         let zone = folded(vec![(key("static.example", Rtype::TXT), whole)]);
         let kept = node(&zone, "static.example").rrset(Rtype::TXT).map(wire);
         assert_eq!(kept, node(&base(), "static.example").rrset(Rtype::TXT).map(wire));

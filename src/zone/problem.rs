@@ -60,6 +60,8 @@ pub enum Problem {
     ///
     /// Not an error, for it only harms the names below; to refuse the zone would harm all of it.
     MissingGlue { owner: NameBuf, target: NameBuf, tag: u32 },
+    /// Warning: an RRSIG of the `owner` covers `rtype`, of which the owner has no record; it is left out.
+    SignsNothing { owner: NameBuf, rtype: Rtype, tag: u32 },
     /// Warning: a name server whose address depends on the client, and on mirrors that may be down.
     SteeredNameServer { owner: NameBuf, target: NameBuf, tag: u32 },
 }
@@ -105,6 +107,7 @@ impl Problem {
             | Problem::BadMailbox { .. }
             | Problem::TargetIsAlias { .. }
             | Problem::MissingGlue { .. }
+            | Problem::SignsNothing { .. }
             | Problem::SteeredNameServer { .. } => Severity::Warning,
             _ => Severity::Error,
         }
@@ -133,6 +136,7 @@ impl Problem {
             Problem::BadMailbox { .. } => "bad-mailbox",
             Problem::TargetIsAlias { .. } => "target-is-alias",
             Problem::MissingGlue { .. } => "missing-glue",
+            Problem::SignsNothing { .. } => "signs-nothing",
             Problem::SteeredNameServer { .. } => "steered-name-server",
         }
     }
@@ -160,6 +164,7 @@ impl Problem {
             | Problem::BadMailbox { tag, .. }
             | Problem::TargetIsAlias { tag, .. }
             | Problem::MissingGlue { tag, .. }
+            | Problem::SignsNothing { tag, .. }
             | Problem::SteeredNameServer { tag, .. } => Some(tag),
         }
     }
@@ -244,6 +249,7 @@ impl Problem {
             Problem::MissingGlue { target, .. } => {
                 format!("add an A or AAAA record for `{target}`, or delegate to a host outside of the delegated zone")
             }
+            Problem::SignsNothing { .. } => "sign the zone anew; the signature is not served".into(),
             Problem::SteeredNameServer { .. } => "give name servers names and addresses of their own".into(),
         }
     }
@@ -300,6 +306,9 @@ impl fmt::Display for Problem {
             }
             Problem::MissingGlue { owner, target, .. } => {
                 write!(f, "`{owner}` is delegated to `{target}` below it, which has no address here")
+            }
+            Problem::SignsNothing { owner, rtype, .. } => {
+                write!(f, "an RRSIG of `{owner}` covers {rtype}, of which the owner has no record")
             }
             Problem::SteeredNameServer { owner, target, .. } => {
                 write!(f, "the name server `{target}` of `{owner}` is steered")

@@ -97,10 +97,10 @@ impl ZoneSet {
         ZoneSet::of(zones, bases, histories)
     }
 
-    /// These zones, with the dynamic records that one of them has now.
-    pub fn with_overlay(&self, apex: Name<'_>, overlays: &ZoneOverlays) -> Self {
+    /// These zones, with the dynamic records that some of them have now.
+    pub fn with_overlays<'n>(&self, apexes: impl Iterator<Item = Name<'n>>, overlays: &ZoneOverlays) -> Self {
         let mut zones = self.zones.clone();
-        if let Some(at) = self.position(apex) {
+        for at in apexes.filter_map(|apex| self.position(apex)) {
             zones[at] = fold(&self.bases[at], overlays);
         }
         ZoneSet::of(zones, self.bases.clone(), self.histories.clone())

@@ -71,9 +71,9 @@ fn an_rrset_stands_ready_for_a_message() {
     assert_eq!(problems, []);
     let Found::Exact(id) = find(&zone, "wWw.Example") else { panic!("www exists") };
     let set = zone.node(id).rrset(Rtype::A).unwrap();
-    assert_eq!((set.count, set.ttl), (2, Ttl(3600)));
+    assert_eq!((set.count(), set.ttl), (2, Ttl(3600)));
     let record = |last| [0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 192, 0, 2, last];
-    assert_eq!(set.wire, [record(1), record(2)].concat());
+    assert_eq!(set.wire(), [record(1), record(2)].concat());
     assert_eq!(set.rdatas().collect::<Vec<_>>(), [[192, 0, 2, 1], [192, 0, 2, 2]]);
     assert!(zone.node(id).rrset(Rtype::AAAA).is_none());
 }
@@ -84,9 +84,9 @@ fn negative_answers_live_no_longer_than_the_minimum() {
     assert_eq!(zone.serial(), 7);
     assert_eq!(zone.soa().ttl, Ttl(3600));
     let negative = zone.negative_soa().rrset();
-    assert_eq!((negative.ttl, negative.count), (Ttl(300), 1));
-    assert_eq!(negative.wire[6..10], 300u32.to_be_bytes());
-    assert_eq!(negative.wire[10..], zone.soa().wire[10..]);
+    assert_eq!((negative.ttl, negative.count()), (Ttl(300), 1));
+    assert_eq!(negative.wire()[6..10], 300u32.to_be_bytes());
+    assert_eq!(negative.wire()[10..], zone.soa().wire()[10..]);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn the_least_ttl_is_that_of_the_set() {
     let Found::Exact(id) = find(&zone, "a.example") else { panic!("a exists") };
     let set = zone.node(id).rrset(Rtype::A).unwrap();
     assert_eq!(set.ttl, Ttl(60));
-    assert_eq!([&set.wire[6..10], &set.wire[22..26]], [60u32.to_be_bytes(); 2]);
+    assert_eq!([&set.wire()[6..10], &set.wire()[22..26]], [60u32.to_be_bytes(); 2]);
 }
 
 const STEERED: Steered = Steered { horizon: HorizonId(3), ttl: Ttl(60), service: None };

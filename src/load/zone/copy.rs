@@ -85,9 +85,9 @@ fn write_zone(mut out: &mut dyn Write, zone: &Zone) -> io::Result<()> {
     writeln!(out, "; A copy of {}, fetched by pharos; it is written over.", absolute(zone.apex()))?;
     for node in zone.nodes() {
         for set in node.rrsets() {
-            for (ttl, rdata) in set.records() {
-                write!(out, "{} {} IN {} ", absolute(node.owner()), ttl.0, type_text(set.rtype))?;
-                write_rdata(&mut out, set.rtype, rdata)?;
+            for (rtype, ttl, rdata) in set.all_records() {
+                write!(out, "{} {} IN {} ", absolute(node.owner()), ttl.0, type_text(rtype))?;
+                write_rdata(&mut out, rtype, rdata)?;
             }
         }
     }
@@ -96,10 +96,7 @@ fn write_zone(mut out: &mut dyn Write, zone: &Zone) -> io::Result<()> {
 
 /// Types by number where their name would not do: what a library knows and the other does not.
 fn type_text(rtype: Rtype) -> String {
-    match is_common(rtype) {
-        true => rtype.to_string(),
-        false => format!("TYPE{}", rtype.0),
-    }
+    if is_common(rtype) { rtype.to_string() } else { format!("TYPE{}", rtype.0) }
 }
 
 fn is_common(rtype: Rtype) -> bool {
@@ -130,10 +127,7 @@ fn write_hex(out: &mut impl Write, octets: &[u8]) -> io::Result<()> {
 }
 
 fn absolute(name: Name<'_>) -> String {
-    match name.is_root() {
-        true => ".".to_string(),
-        false => format!("{name}."),
-    }
+    if name.is_root() { ".".to_string() } else { format!("{name}.") }
 }
 
 #[cfg(test)]

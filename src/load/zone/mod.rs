@@ -155,9 +155,10 @@ fn cut(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
             stays
         });
         let left_out = format!("the first {MAX_DIAGNOSTICS} problems are shown, and there are more");
-        let more = match diagnostics.iter().any(Diagnostic::is_error) {
-            true => Diagnostic::error("more-problems", left_out),
-            false => Diagnostic::warning("more-problems", left_out),
+        let more = if diagnostics.iter().any(Diagnostic::is_error) {
+            Diagnostic::error("more-problems", left_out)
+        } else {
+            Diagnostic::warning("more-problems", left_out)
         };
         diagnostics.push(more.help("these problems probably have the same cause"));
     }

@@ -125,7 +125,7 @@ fn dynamic_records_are_not_transferred_because_the_serial_is_not_of_them() {
     let key = RrSetKey::new(name("example"), name("_acme-challenge.example"), Rtype::TXT).unwrap();
     let set = DynamicRrSet::new(&key, Ttl(0), vec![b"\x05token".to_vec()]).unwrap();
     overlays.set(key, Some(set));
-    let zones = ZoneSet::new(vec![zone(7, 9)]).with_overlay(name("example").as_name(), &overlays);
+    let zones = ZoneSet::new(vec![zone(7, 9)]).with_overlays([name("example").as_name()].into_iter(), &overlays);
     assert_eq!(zones.zone(ZoneId(0)).nodes().count(), 1 + 9 + 1);
     let snapshot = snapshot(zones, anyone());
     let records = records(&messages(&query(Rtype::AXFR, None), &snapshot).unwrap());
@@ -184,7 +184,7 @@ fn a_signed_query_has_a_signed_reply_that_fits() {
         let mut out = vec![0; MAX_STREAM];
         let reply = respond(&soa, peer(transport), &snapshot, Now::default(), &mut out).unwrap();
         assert_eq!(exchange.verify(&out[..reply.len], UnixTime(0)), Ok(()));
-        assert!(reply.len <= 512 && reply.summary.aa == Aa::Authoritative);
+        assert!(reply.len <= 512 && reply.summary.aa);
     }
 }
 

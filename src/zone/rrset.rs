@@ -1,0 +1,143 @@
+//! RRsets with their signatures, as bytes that go into a message as they are.
+//!
+//! **Invariants**: signatures are of the RRset that carries them, and of the same owner; no RRset of RRSIGs has signatures.
+//! **Not here**: the place of RRsets in a zone ([`super::entry`]), compression ([`crate::wire`]).
+//!
+//! RFC 2181 §5 (RRsets), RFC 4034 §3 (RRSIG), RFC 4035 §2.2 (signatures of RRsets).
+
+use crate::base::rr::{Class, Rtype};
+use crate::base::time::Ttl;
+
+/// The records of one owner and type, duplicates dropped, in the order they were written, and the RRSIGs that cover them.
+#[derive(Clone, Copy, Debug)]
+pub struct RrSet<'z> {
+    /// The type.
+    pub rtype: Rtype,
+    /// The TTL: the least, where records of the set were written with different ones (RFC 2181 §5.2).
+    pub ttl: Ttl,
+    /// The number of records, at least one; with [`IS_SIGNED`] if RRSIGs follow.
+    count: u16,
+    /// The records and the RRSIGs back to back, so that a signed answer is one copy. The end of the records is found when it
+    /// is needed, because a field for it would cost every unsigned answer.
+    signed: &'z [u8],
+}
+
+/// The bit of the number of records that says that RRSIGs follow. A set has fewer records: each takes [`RECORD_HEADER_LEN`]
+/// bytes of at most 65,535.
+pub(super) const IS_SIGNED: u16 = 0x8000;
+
+/// The octets of a record before its rdata: a pointer as owner, type, class, TTL and length.
+pub const RECORD_HEADER_LEN: usize = 12;
+
+/// The place of the TTL in a record of [`RrSet::wire`].
+pub(super) const TTL: std::ops::Range<usize> = 6..10;
+
+/// Appends a record in the form of [`RrSet::wire`].
+pub fn push_record(rtype: Rtype, ttl: Ttl, rdata: &[u8], wire: &mut Vec<u8>) {
+    wire.extend_from_slice(&[0xc0, 0x0c]);
+    wire.extend_from_slice(&rtype.0.to_be_bytes());
+    wire.extend_from_slice(&Class::IN.0.to_be_bytes());
+    wire.extend_from_slice(&ttl.0.to_be_bytes());
+    wire.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
+    wire.extend_from_slice(rdata);
+}
+
+impl<'z> RrSet<'z> {
+    /// An RRset without signatures, from its records in the form of [`RrSet::wire`].
+    #[inline]
+    pub const fn unsigned(rtype: Rtype, ttl: Ttl, count: u16, wire: &'z [u8]) -> Self {
+        RrSet { rtype, ttl, count, signed: wire }
+    }
+
+    /// An RRset with signatures: `signed` has so many records, and behind them RRSIGs in the same form.
+    #[inline]
+    pub const fn signed(rtype: Rtype, ttl: Ttl, count: u16, signed: &'z [u8]) -> Self {
+        RrSet { rtype, ttl, count: count | IS_SIGNED, signed }
+    }
+
+    /// An RRset as a node has it: `count` has [`IS_SIGNED`] if RRSIGs are behind the records.
+    #[inline]
+    pub(super) fn stored(rtype: Rtype, ttl: Ttl, count: u16, signed: &'z [u8]) -> Self {
+        RrSet { rtype, ttl, count, signed }
+    }
+
+    /// The number of records, at least one.
+    #[inline]
+    pub fn count(self) -> u16 {
+        self.count & !IS_SIGNED
+    }
+
+    /// Whether RRSIGs cover the set.
+    #[inline]
+    pub fn is_signed(self) -> bool {
+        self.count & IS_SIGNED != 0
+    }
+
+    /// The records back to back as they stand in a message in which the owner is the question's name:
+    /// `C0 0C`, type, class IN, TTL, rdata length, rdata without compression.
+    #[inline]
+    pub fn wire(self) -> &'z [u8] {
+        if self.is_signed() { self.split().0 } else { self.signed }
+    }
+
+    /// The records, then the RRSIGs, in the form of [`RrSet::wire`].
+    #[inline]
+    pub fn signed_wire(self) -> &'z [u8] {
+        self.signed
+    }
+
+    /// The RRSIGs, in the form of [`RrSet::wire`]; empty if the set is not signed.
+    pub fn signature_wire(self) -> &'z [u8] {
+        if self.is_signed() { self.split().1 } else { &[] }
+    }
+
+    /// The records, and the RRSIGs behind them.
+    #[cold]
+    fn split(self) -> (&'z [u8], &'z [u8]) {
+        let own = records(self.signed).take(usize::from(self.count()));
+        let len = own.map(|(_, rdata)| RECORD_HEADER_LEN + rdata.len()).sum();
+        self.signed.split_at(len)
+    }
+
+    /// The rdata of each record.
+    pub fn rdatas(self) -> impl Iterator<Item = &'z [u8]> {
+        self.records().map(|(_, rdata)| rdata)
+    }
+
+    /// The TTL and rdata of each record.
+    pub fn records(self) -> impl Iterator<Item = (Ttl, &'z [u8])> {
+        records(self.wire())
+    }
+
+    /// The TTL and rdata of each RRSIG that covers the RRset.
+    pub fn signature_records(self) -> impl Iterator<Item = (Ttl, &'z [u8])> {
+        records(self.signature_wire())
+    }
+
+    /// The type, TTL and rdata of each record, then of each RRSIG: all that a copy of the zone needs.
+    pub fn all_records(self) -> impl Iterator<Item = (Rtype, Ttl, &'z [u8])> {
+        let own = self.records().map(move |(ttl, rdata)| (self.rtype, ttl, rdata));
+        own.chain(self.signature_records().map(|(ttl, rdata)| (Rtype::RRSIG, ttl, rdata)))
+    }
+}
+
+/// The TTL and rdata of records in the form of [`RrSet::wire`].
+fn records(wire: &[u8]) -> impl Iterator<Item = (Ttl, &[u8])> {
+    let mut rest = wire;
+    std::iter::from_fn(move || {
+        let (header, after) = rest.split_at_checked(RECORD_HEADER_LEN)?;
+        let (rdata, after) = after.split_at_checked(usize::from(u16::from_be_bytes([header[10], header[11]])))?;
+        rest = after;
+        Some((Ttl(u32::from_be_bytes([header[6], header[7], header[8], header[9]])), rdata))
+    })
+}
+
+/// Gives all records in the form of [`RrSet::wire`] one TTL.
+pub(super) fn set_ttls(wire: &mut [u8], ttl: Ttl) {
+    let mut rest = wire;
+    while let Some((header, after)) = rest.split_at_mut_checked(RECORD_HEADER_LEN) {
+        header[TTL].copy_from_slice(&ttl.0.to_be_bytes());
+        let len = usize::from(u16::from_be_bytes([header[10], header[11]]));
+        rest = after.split_at_mut(len).1;
+    }
+}
