@@ -47,16 +47,16 @@ const BURST_US: u64 = 1_000_000;
 #[derive(Debug)]
 pub struct Rates {
     keys: [u64; 2],
-    lines: OnceLock<Box<[Line]>>,
+    lines: OnceLock<Box<[CacheLine]>>,
 }
 
 #[repr(align(64))]
 #[derive(Debug)]
-struct Line([AtomicU64; WAYS]);
+struct CacheLine([AtomicU64; WAYS]);
 
 /// What becomes of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RateVerdict {
     /// It is sent.
     Send,
     /// The client is to show that it is there: by TCP, or a cookie.
@@ -67,12 +67,12 @@ pub enum Verdict {
 
 /// What is told, as far as responses count as the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Subject {
+pub struct RateSubject {
     kind: u64,
     what: u64,
 }
 
-impl Subject {
+impl RateSubject {
     /// What a response tells.
     ///
     /// Who asks for random names gets the same denial each time, or the same wildcard, or the same referral: those count
@@ -90,7 +90,7 @@ impl Subject {
             Outcome::NotReady | Outcome::Refused | Outcome::Rejected => (4, 0),
             Outcome::Identity | Outcome::Cookie => (5, 0),
         };
-        Subject { kind, what }
+        RateSubject { kind, what }
     }
 }
 
@@ -102,13 +102,20 @@ impl Rates {
 
     /// Makes the table, if there is none yet. Until then nothing is limited.
     pub fn prepare(&self) {
-        self.lines.get_or_init(|| (0..LINES).map(|_| Line(array::from_fn(|_| AtomicU64::new(0)))).collect());
+        self.lines.get_or_init(|| (0..LINES).map(|_| CacheLine(array::from_fn(|_| AtomicU64::new(0)))).collect());
     }
 
     /// Counts a response, and says what becomes of it; `salt` is something that differs from query to query.
     #[inline]
-    pub fn judge(&self, limit: &RateLimit, resolver: IpAddr, subject: Subject, salt: u16, now: Moment) -> Verdict {
-        let Some(lines) = self.lines.get() else { return Verdict::Send };
+    pub fn judge(
+        &self,
+        limit: &RateLimit,
+        resolver: IpAddr,
+        subject: RateSubject,
+        salt: u16,
+        now: Moment,
+    ) -> RateVerdict {
+        let Some(lines) = self.lines.get() else { return RateVerdict::Send };
         let hash = fold(
             fold(network(limit, resolver) ^ self.keys[0], !self.keys[1]) ^ subject.what,
             self.keys[1] ^ subject.kind,
@@ -122,19 +129,19 @@ impl Rates {
             bucket.store(mark << TIME_BITS | now_us.wrapping_add(kept_us) & TIME_MASK, Relaxed);
         }
         if next_us <= BURST_US {
-            return Verdict::Send;
+            return RateVerdict::Send;
         }
         // Twice: once alone, salts that are near each other, as a client's IDs may be, would slip all together or not at all.
         let chance = |salt| fold(fold(hash ^ salt, self.keys[0]), self.keys[1] ^ now.0);
         match limit.slip {
-            0 => Verdict::Drop,
-            slip if chance(u64::from(salt)).is_multiple_of(slip.into()) => Verdict::Slip,
-            _ => Verdict::Drop,
+            0 => RateVerdict::Drop,
+            slip if chance(u64::from(salt)).is_multiple_of(slip.into()) => RateVerdict::Slip,
+            _ => RateVerdict::Drop,
         }
     }
 }
 
-impl Line {
+impl CacheLine {
     /// The bucket with this mark and how far ahead it is, or the one that is the least loss.
     #[inline]
     fn find(&self, mark: u64, now_us: u64, limit: &RateLimit) -> (&AtomicU64, u64) {
@@ -193,14 +200,15 @@ mod tests {
         rates
     }
 
-    fn subject(outcome: Outcome, node: usize, qtype: u16) -> Subject {
+    fn subject(outcome: Outcome, node: usize, qtype: u16) -> RateSubject {
         let basis = Basis { outcome, zone: Some(ZoneId(1)), node: Some(NodeId::from_index(node)), steering: None };
-        Subject::of(&basis, Some(Rtype(qtype)))
+        RateSubject::of(&basis, Some(Rtype(qtype)))
     }
 
-    fn sent(rates: &Rates, from: &str, subject: Subject, times: u16, now_ms: u64) -> usize {
-        let judge =
-            |salt: &u16| rates.judge(&LIMIT, from.parse().unwrap(), subject, *salt, Moment(now_ms)) == Verdict::Send;
+    fn sent(rates: &Rates, from: &str, subject: RateSubject, times: u16, now_ms: u64) -> usize {
+        let judge = |salt: &u16| {
+            rates.judge(&LIMIT, from.parse().unwrap(), subject, *salt, Moment(now_ms)) == RateVerdict::Send
+        };
         (0..times).filter(judge).count()
     }
 
@@ -265,8 +273,8 @@ mod tests {
             let limit = RateLimit { slip, ..LIMIT };
             let judge =
                 |salt: u16| rates.judge(&limit, [192, 0, 2, 1].into(), a, salt, Moment(u64::from(slip) * 60_000));
-            (0..10).for_each(|salt| assert_eq!(judge(salt), Verdict::Send));
-            let slipped = (0..10_000).filter(|salt| judge(*salt) == Verdict::Slip).count();
+            (0..10).for_each(|salt| assert_eq!(judge(salt), RateVerdict::Send));
+            let slipped = (0..10_000).filter(|salt| judge(*salt) == RateVerdict::Slip).count();
             assert!(range.contains(&slipped), "{slipped} with {slip}");
         }
     }
@@ -278,8 +286,8 @@ mod tests {
             let rates = Rates::new([key.wrapping_mul(0x9e37_79b9_7f4a_7c15), key.wrapping_mul(0xd1b5_4a32_d192_ed03)]);
             rates.prepare();
             let judge = |salt| rates.judge(&limit, [192, 0, 2, 1].into(), a, salt, Moment(60_000));
-            assert_eq!(judge(0), Verdict::Send);
-            let slipped = (1..=40).filter(|number| judge(2 * number) == Verdict::Slip).count();
+            assert_eq!(judge(0), RateVerdict::Send);
+            let slipped = (1..=40).filter(|number| judge(2 * number) == RateVerdict::Slip).count();
             assert!((5..=35).contains(&slipped), "{slipped} of 40 with {key}");
         }
     }

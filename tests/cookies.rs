@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use pharos::base::time::{Generation, Now, UnixTime};
 use pharos::compile;
-use pharos::snapshot::{ChaosText, CookieSecrets, Identity, Settings, Snapshot};
+use pharos::snapshot::{ChaosText, CookieSecrets, ServerIdentity, Settings, Snapshot};
 use pharos::wire::{self, Cookie, Peer, Summary, Transport};
 
 const CLIENT: [u8; 8] = *b"a client";
@@ -25,7 +25,7 @@ const ECS: u16 = 8;
 
 /// The zones of the engine's cases, on a server that tells all it can.
 static TALKATIVE: LazyLock<Snapshot> = LazyLock::new(|| {
-    let identity = Identity {
+    let identity = ServerIdentity {
         nsid: Some(b"fra1"[..].into()),
         host: ChaosText::new(b"ns1.example.com"),
         version: ChaosText::new(b"pharos"),
@@ -190,7 +190,7 @@ fn all_options_fit_beside_the_longest_question_in_the_smallest_reply() {
     let label = "x".repeat(63);
     let name = [&label[..], &label, &label, &label[..61]].join(".");
     let ecs = [&[0, 2, 128, 0][..], &[0x20; 16]].concat();
-    let identity = Identity { nsid: Some([b'n'; 64][..].into()), ..Identity::default() };
+    let identity = ServerIdentity { nsid: Some([b'n'; 64][..].into()), ..ServerIdentity::default() };
     let cookies = CookieSecrets::new(vec![[1; 16]]);
     let mut snapshot = with(Settings { cookies, identity, udp_payload: 512, ..Settings::default() });
     snapshot.generation = Generation(u64::MAX);

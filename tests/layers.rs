@@ -145,6 +145,26 @@ fn uses_are_found_in_every_form() {
     assert!(is_path("x = tokio::spawn", 4, 5) && !is_path("let tokionic = 1", 4, 5));
 }
 
+/// One name has one meaning: no two types of the crate have the same, but a module's `Error` and a command's `Args`.
+#[test]
+fn a_type_has_its_name_alone() {
+    let mut declared: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, _, text) in sources() {
+        for line in text.lines() {
+            let line =
+                line.strip_prefix("pub").map_or(line, |rest| rest.split_once(' ').map_or(line, |(_, rest)| rest));
+            let mut words = line.split(' ');
+            if words.next().is_some_and(|word| ["struct", "enum", "trait", "type", "union"].contains(&word)) {
+                let name = words.next().unwrap_or_default().split(|c: char| !c.is_alphanumeric()).next();
+                declared.entry(name.unwrap_or_default().to_string()).or_default().push(path.display().to_string());
+            }
+        }
+    }
+    assert!(declared.len() > 500, "the declarations were not found");
+    declared.retain(|name, places| places.len() > 1 && !["Error", "Args"].contains(&&**name));
+    assert!(declared.is_empty(), "{declared:#?}");
+}
+
 /// The page for people has the layers that are enforced.
 #[test]
 fn the_architecture_page_has_the_same_layers() {

@@ -156,8 +156,10 @@ fn assert_bare(reply: &[u8], what: &str) {
 
 #[test]
 fn what_slips_is_never_longer_than_its_query_whatever_is_asked() {
-    let nsid =
-        pharos::snapshot::Identity { nsid: Some(b"a-name-of-many-octets".as_slice().into()), ..Default::default() };
+    let nsid = pharos::snapshot::ServerIdentity {
+        nsid: Some(b"a-name-of-many-octets".as_slice().into()),
+        ..Default::default()
+    };
     let with_limit = |compiled: &Snapshot| {
         let limited = limited(1, &[]);
         let rate_limit =

@@ -27,7 +27,7 @@ use common::server::Server;
 use pharos::base::name::NameBuf;
 use pharos::base::rr::Rtype;
 use pharos::load::zone::{copy, read_text};
-use pharos::transfer::inbound::{self, Inbound, Progress, Signed};
+use pharos::transfer::inbound::{self, Inbound, Signed, TransferProgress};
 use pharos::zone::Zone;
 use world::{Checker, config_of_zone, read_ours, records_by_bind, records_of, wire_by_bind, zone};
 
@@ -162,9 +162,9 @@ fn transfer(server: SocketAddr) -> Zone {
         let mut message = vec![0; u16::from_be_bytes(len).into()];
         stream.read_exact(&mut message).unwrap();
         match inbound.take(&message).unwrap() {
-            Progress::More => {}
-            Progress::Zone(zone) => return *zone,
-            Progress::UpToDate => panic!("nothing is held"),
+            TransferProgress::More => {}
+            TransferProgress::Zone(zone) => return *zone,
+            TransferProgress::UpToDate => panic!("nothing is held"),
         }
     }
 }

@@ -10,7 +10,7 @@ use pharos::base::rr::Rcode;
 use pharos::base::time::{Now, UnixTime};
 use pharos::base::tsig::Key;
 use pharos::transfer::inbound;
-use pharos::wire::tsig::{Exchange, Verdict, VerifyError, authenticate};
+use pharos::wire::tsig::{Exchange, TsigVerdict, VerifyError, authenticate};
 use pharos::wire::{self, Peer, Transport};
 
 use super::{ADDRESS, NOW, SNAPSHOT, can_be_read, frames, reply};
@@ -114,7 +114,7 @@ pub fn signed_replies(input: &[u8]) {
     let mut query = inbound::query(apex.as_name(), None, 7);
     let mut exchange = Exchange::begin(order.key, &mut query, NOW);
     let start = wire::decode(&query).expect("a query").tsig;
-    let Verdict::Signed(_, mut signer) = authenticate(&query, start, &SNAPSHOT.transfers().keys, NOW) else {
+    let TsigVerdict::Signed(_, mut signer) = authenticate(&query, start, &SNAPSHOT.transfers().keys, NOW) else {
         panic!("our own signature holds")
     };
     let server_time = UnixTime(NOW.0 + order.skew);

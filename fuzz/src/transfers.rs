@@ -7,7 +7,7 @@ use pharos::base::name::NameBuf;
 use pharos::base::rr::Rtype;
 use pharos::base::time::Now;
 use pharos::snapshot::Change;
-use pharos::transfer::inbound::{self, Inbound, Progress, Signed};
+use pharos::transfer::inbound::{self, Inbound, Signed, TransferProgress};
 use pharos::wire::{self, Peer, Transport};
 use pharos::zone::{Difference, Record, Records, Zone, is_newer};
 
@@ -34,12 +34,12 @@ pub fn transfers_in(input: &[u8]) {
         }
         let _ = inbound::serial_of(&message, apex.as_name(), ID).map_err(|refusal| refusal.to_string());
         match inbound.take(&message) {
-            Ok(Progress::More) => {}
-            Ok(Progress::UpToDate) => {
+            Ok(TransferProgress::More) => {}
+            Ok(TransferProgress::UpToDate) => {
                 assert!(have.is_some(), "only what is held can be up to date");
                 return;
             }
-            Ok(Progress::Zone(zone)) => return check(*zone, &apex),
+            Ok(TransferProgress::Zone(zone)) => return check(*zone, &apex),
             Err(refusal) => return drop(refusal.to_string()),
         }
     }
@@ -59,8 +59,8 @@ fn check(zone: Zone, apex: &NameBuf) {
     let mut out = vec![0; wire::MAX_STREAM];
     while let Some(len) = transfer.next(NOW, &mut out) {
         match inbound.take(&out[..len]) {
-            Ok(Progress::More) => {}
-            Ok(Progress::Zone(again)) => {
+            Ok(TransferProgress::More) => {}
+            Ok(TransferProgress::Zone(again)) => {
                 let difference = Difference::between(&zone, &again);
                 assert!(difference.is_empty() && !is_newer(zone.serial(), again.serial()), "{difference:?}");
                 return;

@@ -15,7 +15,7 @@ mod response;
 mod search;
 
 pub use additional::Glue;
-pub use query::{Ecs, Edns, Keepalive, Problem, Query, Question};
+pub use query::{Ecs, Edns, Keepalive, Query, QueryProblem, Question};
 pub use response::{Additional, Basis, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
 
 use crate::base::client::Client;
@@ -49,12 +49,12 @@ pub fn answer_into<'s>(
     }
 }
 
-fn reject(problem: Problem, response: &mut Response<'_>) {
+fn reject(problem: QueryProblem, response: &mut Response<'_>) {
     response.basis.outcome = Outcome::Rejected;
     response.rcode = match problem {
-        Problem::Malformed => Rcode::FORMERR,
-        Problem::EdnsVersion => Rcode::BADVERS,
-        Problem::Opcode => Rcode::NOTIMP,
+        QueryProblem::Malformed => Rcode::FORMERR,
+        QueryProblem::EdnsVersion => Rcode::BADVERS,
+        QueryProblem::Opcode => Rcode::NOTIMP,
     };
 }
 
@@ -87,7 +87,7 @@ fn ask<'s>(
     }
     // RFC 6895 §3.1: OPT, TKEY and TSIG are parts of messages; nobody can ask for them.
     if matches!(question.qtype, Rtype::OPT | Rtype::TKEY | Rtype::TSIG) {
-        return reject(Problem::Malformed, response);
+        return reject(QueryProblem::Malformed, response);
     }
     let mut suffixes = Suffixes::new();
     suffixes.fill_tail(question.name, question.tail);

@@ -7,7 +7,7 @@ use crate::snapshot::Way;
 
 /// A message that deserves a reply.
 ///
-/// A malformed message is a query with a [`Problem`]: what could be read is there, so that the reply can echo it.
+/// A malformed message is a query with a [`QueryProblem`]: what could be read is there, so that the reply can echo it.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'m> {
     /// The ID to give back.
@@ -25,7 +25,7 @@ pub struct Query<'m> {
     /// Where a TSIG record starts in the message; it is not verified yet (RFC 8945).
     pub tsig: Option<u16>,
     /// What is wrong with the message.
-    pub problem: Option<Problem>,
+    pub problem: Option<QueryProblem>,
     /// How far somebody has gone on the way to its answer, in the snapshot that answers it.
     pub way: Option<&'m Way>,
 }
@@ -101,7 +101,7 @@ pub struct Ecs<'m> {
 
 /// What is wrong with a message, and so what its reply says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Problem {
+pub enum QueryProblem {
     /// It cannot be read: FORMERR.
     Malformed,
     /// The OPT record's version is above 0: BADVERS (RFC 6891 §6.1.3).

@@ -29,7 +29,7 @@ pub(super) struct Search<'q, 's> {
 }
 
 /// What to do after a step.
-enum Step<'s> {
+enum SearchStep<'s> {
     Done,
     /// Go on at the name that owns nothing yet: where an alias leads.
     Follow(Owner<'s>),
@@ -51,7 +51,7 @@ impl<'s> Search<'_, 's> {
     pub(super) fn follow(&self, found: Found, response: &mut Response<'s>) {
         let mut step = self.step(Owner::Question, found, response);
         let mut aliases = 0;
-        while let Step::Follow(owner) = step {
+        while let SearchStep::Follow(owner) = step {
             response.basis.outcome = Outcome::Alias;
             aliases += 1;
             let name = self.name(owner, response);
@@ -66,7 +66,7 @@ impl<'s> Search<'_, 's> {
 
     /// Answers at one name.
     #[inline]
-    fn step(&self, owner: Owner<'s>, found: Found, response: &mut Response<'s>) -> Step<'s> {
+    fn step(&self, owner: Owner<'s>, found: Found, response: &mut Response<'s>) -> SearchStep<'s> {
         let id = match found {
             Found::Exact(id) => id,
             Found::Below { encloser, .. } => encloser,
@@ -93,7 +93,7 @@ impl<'s> Search<'_, 's> {
         found: Found,
         owner: Owner<'s>,
         response: &mut Response<'s>,
-    ) -> Option<Step<'s>> {
+    ) -> Option<SearchStep<'s>> {
         if let Some(cut) = node.cut() {
             // RFC 4035 §3.1.4.1: DS at the cut is the parent's own.
             let is_parents = found == Found::Exact(cut) && self.question.qtype == Rtype::DS;
@@ -104,7 +104,7 @@ impl<'s> Search<'_, 's> {
 
     /// The node has the name, or answers for it as a wildcard.
     #[inline]
-    fn answer(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
+    fn answer(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> SearchStep<'s> {
         let qtype = self.question.qtype;
         response.basis.node = Some(node.id());
         if let Some(steered) = node.steered() {
@@ -123,7 +123,7 @@ impl<'s> Search<'_, 's> {
             response.basis.outcome = Outcome::Answer;
             push_answer(owner, set, response);
             additional::of_answer(self.zone, node, owner, set, response);
-            return Step::Done;
+            return SearchStep::Done;
         }
         if qtype == Rtype::ANY {
             return self.answer_any(node, owner, response);
@@ -132,13 +132,19 @@ impl<'s> Search<'_, 's> {
             && let Some(target) = set.rdatas().next()
         {
             push_answer(owner, set, response);
-            return Step::Follow(Owner::Stored(Name::trusted(target)));
+            return SearchStep::Follow(Owner::Stored(Name::trusted(target)));
         }
         self.deny_type(node, response)
     }
 
     /// The HTTPS record of a steered owner (RFC 9460 §7.3).
-    fn serve(&self, at: SteeredNode<'s>, id: ServiceId, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
+    fn serve(
+        &self,
+        at: SteeredNode<'s>,
+        id: ServiceId,
+        owner: Owner<'s>,
+        response: &mut Response<'s>,
+    ) -> SearchStep<'s> {
         if self.snapshot.service(id).hints == Hints::Tailored {
             return self.steer(at, Wanted::Service(id), owner, response);
         }
@@ -146,17 +152,23 @@ impl<'s> Search<'_, 's> {
         let set = self.snapshot.service_record(id, self.snapshot.default_plan(steered.horizon)).rrset(steered.ttl);
         response.basis.outcome = Outcome::Answer;
         response.answer.push(Rr { owner, data: Data::Tailored(set), need: Need::Required });
-        Step::Done
+        SearchStep::Done
     }
 
     /// The addresses of the client's mirror, or the record that has them as hints.
     #[inline]
-    fn steer(&self, at: SteeredNode<'s>, wanted: Wanted, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
+    fn steer(
+        &self,
+        at: SteeredNode<'s>,
+        wanted: Wanted,
+        owner: Owner<'s>,
+        response: &mut Response<'s>,
+    ) -> SearchStep<'s> {
         let (node, steered) = at;
         // RFC 7871 §7.2.1: the alias is the same for everybody, its target is not, and a response has one scope.
         if !matches!(owner, Owner::Question) && self.query.edns.is_some_and(|edns| edns.ecs.is_some()) {
             response.basis.outcome = Outcome::Alias;
-            return Step::Done;
+            return SearchStep::Done;
         }
         let decision = self.snapshot.decide_from(steered.horizon, self.client, self.query.way);
         let (family, service) = match wanted {
@@ -182,23 +194,23 @@ impl<'s> Search<'_, 's> {
             response.ede = Some(Ede::NoMirrorReachable);
         }
         response.answer.push(Rr { owner, data: Data::Tailored(set), need: Need::Required });
-        Step::Done
+        SearchStep::Done
     }
 
     /// No address of any mirror is known yet. To say that there is none would be believed for as long as a negative answer is.
     #[cold]
-    fn fail(&self, response: &mut Response<'s>) -> Step<'s> {
+    fn fail(&self, response: &mut Response<'s>) -> SearchStep<'s> {
         response.rcode = Rcode::SERVFAIL;
         response.ede = Some(Ede::NotReady);
         if response.answer.is_empty() {
             response.aa = false;
         }
         response.basis.outcome = Outcome::NotReady;
-        Step::Done
+        SearchStep::Done
     }
 
     /// RFC 6672 §3.2: the DNAME, and a CNAME made from it.
-    fn rename(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
+    fn rename(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> SearchStep<'s> {
         response.basis.node = Some(node.id());
         let Some(set) = node.rrset(Rtype::DNAME) else { return self.deny_type(node, response) };
         let Some(target) = set.rdatas().next().map(Name::trusted) else { return self.deny_type(node, response) };
@@ -209,7 +221,7 @@ impl<'s> Search<'_, 's> {
             // RFC 6672 §2.2: the name does not fit; nothing can be made.
             response.rcode = Rcode::YXDOMAIN;
             response.basis.outcome = Outcome::NameTooLong;
-            return Step::Done;
+            return SearchStep::Done;
         };
         let index = response.made.len() as u8;
         response.made.push(made);
@@ -217,13 +229,13 @@ impl<'s> Search<'_, 's> {
         response.answer.push(Rr { owner, data, need: Need::Required });
         if self.question.qtype == Rtype::CNAME {
             response.basis.outcome = Outcome::Answer;
-            return Step::Done;
+            return SearchStep::Done;
         }
-        Step::Follow(Owner::Made(index))
+        SearchStep::Follow(Owner::Made(index))
     }
 
     /// At or below a delegation.
-    fn refer(&self, cut: Node<'s>, response: &mut Response<'s>) -> Step<'s> {
+    fn refer(&self, cut: Node<'s>, response: &mut Response<'s>) -> SearchStep<'s> {
         response.basis.outcome = Outcome::Referral;
         response.basis.node = Some(cut.id());
         // After an alias AA stays: it is about the first owner of the answer section (RFC 1035 §4.1.1).
@@ -235,11 +247,11 @@ impl<'s> Search<'_, 's> {
             response.authority.push(rr);
             response.additional.glue = Some(Glue::new(self.zone, cut, set));
         }
-        Step::Done
+        SearchStep::Done
     }
 
     /// RFC 8482 §4.1: one RRset.
-    fn answer_any(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> Step<'s> {
+    fn answer_any(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> SearchStep<'s> {
         let set = match node.rrsets().next() {
             Some(set) => set,
             None if node.steered().is_some() => RFC8482_HINFO,
@@ -247,29 +259,29 @@ impl<'s> Search<'_, 's> {
         };
         response.basis.outcome = Outcome::Answer;
         push_answer(owner, set, response);
-        Step::Done
+        SearchStep::Done
     }
 
     /// NODATA.
     #[inline]
-    fn deny_type(&self, node: Node<'s>, response: &mut Response<'s>) -> Step<'s> {
+    fn deny_type(&self, node: Node<'s>, response: &mut Response<'s>) -> SearchStep<'s> {
         response.basis.outcome = Outcome::NoData;
         self.push_soa(node.negative_soa(), response)
     }
 
     /// NXDOMAIN; after aliases too the rcode is that of the last name (RFC 6604 §3).
     #[inline]
-    fn deny_name(&self, response: &mut Response<'s>) -> Step<'s> {
+    fn deny_name(&self, response: &mut Response<'s>) -> SearchStep<'s> {
         response.rcode = Rcode::NXDOMAIN;
         response.basis.outcome = Outcome::NxDomain;
         self.push_soa(self.zone.negative_soa(), response)
     }
 
     #[inline]
-    fn push_soa(&self, soa: &'s NegativeSoa, response: &mut Response<'s>) -> Step<'s> {
+    fn push_soa(&self, soa: &'s NegativeSoa, response: &mut Response<'s>) -> SearchStep<'s> {
         let owner = Owner::Stored(self.zone.apex());
         response.authority.push(Rr { owner, data: Data::Negative(soa), need: Need::Required });
-        Step::Done
+        SearchStep::Done
     }
 
     /// Whether the answer section has an alias of this name already: the chain has closed to a loop.

@@ -108,8 +108,8 @@ impl<'a> Name<'a> {
     }
 
     /// The labels from the left, the root not among them.
-    pub fn labels(self) -> Labels<'a> {
-        Labels(self.0)
+    pub fn labels(self) -> NameLabels<'a> {
+        NameLabels(self.0)
     }
 
     /// The name without its first label; none for the root.
@@ -191,9 +191,9 @@ impl fmt::Debug for Name<'_> {
 
 /// The labels of a name from the left, without the root.
 #[derive(Clone)]
-pub struct Labels<'a>(&'a [u8]);
+pub struct NameLabels<'a>(&'a [u8]);
 
-impl<'a> Iterator for Labels<'a> {
+impl<'a> Iterator for NameLabels<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {

@@ -28,7 +28,7 @@ enum Use {
 }
 
 /// A row of a registry: first address, prefix length, consequence, purpose, document.
-type Row<A> = (A, u8, Use, &'static str, &'static str);
+type BlockRow<A> = (A, u8, Use, &'static str, &'static str);
 
 const fn v4(a: u8, b: u8, c: u8, d: u8) -> u32 {
     u32::from_be_bytes([a, b, c, d])
@@ -40,7 +40,7 @@ const fn v6(a: u16, b: u16, c: u16, d: u16) -> u128 {
 }
 
 /// IANA IPv4 Special-Purpose Address Registry (RFC 6890), whole, and multicast. In address order; a smaller block wins.
-const SPECIAL_V4: [Row<u32>; 26] = [
+const SPECIAL_V4: [BlockRow<u32>; 26] = [
     (v4(0, 0, 0, 0), 8, Use::Refused, "this network", "RFC 791"),
     (v4(10, 0, 0, 0), 8, Use::Local, "private use", "RFC 1918"),
     (v4(100, 64, 0, 0), 10, Use::Local, "shared address space", "RFC 6598"),
@@ -71,7 +71,7 @@ const SPECIAL_V4: [Row<u32>; 26] = [
 
 /// IANA IPv6 Special-Purpose Address Registry (RFC 6890), whole; multicast; and the deprecated blocks of RFC 4291. In address
 /// order; a smaller block wins. The blocks of [`EMBEDDING`] are judged by the address that they embed.
-const SPECIAL_V6: [Row<u128>; 25] = [
+const SPECIAL_V6: [BlockRow<u128>; 25] = [
     // The registry has `::` and `::1` alone; the rest are the deprecated IPv4-compatible addresses.
     (0, 96, Use::Refused, "IPv4-compatible", "RFC 4291"),
     (0, 128, Use::Refused, "unspecified", "RFC 4291"),
@@ -107,7 +107,7 @@ const LOCAL_V4: [(u32, u8); 6] = local(&SPECIAL_V4, 0);
 const LOCAL_V6: [(u128, u8); 3] = local(&SPECIAL_V6, 0);
 
 /// The [`Use::Local`] rows, selected when the program is compiled: a query looks through these alone.
-const fn local<A: Copy, const N: usize>(rows: &[Row<A>], zero: A) -> [(A, u8); N] {
+const fn local<A: Copy, const N: usize>(rows: &[BlockRow<A>], zero: A) -> [(A, u8); N] {
     let (mut found, mut at, mut count) = ([(zero, 0); N], 0, 0);
     while at < rows.len() {
         if matches!(rows[at].2, Use::Local) {
@@ -173,7 +173,7 @@ pub fn judged(address: IpAddr) -> IpAddr {
     }
 }
 
-fn smallest<A: Bits>(rows: &[Row<A>], address: A) -> Option<Special> {
+fn smallest<A: Bits>(rows: &[BlockRow<A>], address: A) -> Option<Special> {
     let holding = rows.iter().filter(|(first, len, ..)| address.truncate(*len) == *first);
     let (first, len, _, name, rfc) = holding.max_by_key(|(_, len, ..)| *len)?;
     Some(Special { block: Prefix::holding(first.to_ip(), *len), name, rfc })
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_tables_are_in_address_order_and_without_host_bits() {
-        fn check<A: Bits>(rows: &[Row<A>]) {
+        fn check<A: Bits>(rows: &[BlockRow<A>]) {
             assert!(rows.is_sorted_by_key(|(first, len, ..)| (*first, *len)));
             assert!(rows.iter().all(|(first, len, ..)| first.truncate(*len) == *first));
         }

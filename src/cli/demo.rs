@@ -12,7 +12,7 @@ use super::layout::Layout;
 use super::locate::Without;
 use super::{BAD_CONFIG, CANNOT_START, OK, complain, put};
 use crate::base::diagnostic::Style;
-use crate::demo::{Failure, Kind, Line, World, walk};
+use crate::demo::{DemoFailure, WalkLine, WalkLineKind, World, walk};
 use crate::process::work::{SPARE_THREADS, runtime};
 use crate::process::{Signal, Signals};
 
@@ -55,9 +55,9 @@ pub(super) fn run(args: &Args) -> u8 {
         Ok(End::Interrupted) => BAD_CONFIG,
         Ok(End::Unwritten) => CANNOT_START,
         Err(failure) => {
-            let help = if let Failure::Serve(failure) = &failure { failure.help() } else { None };
+            let help = if let DemoFailure::Serve(failure) = &failure { failure.help() } else { None };
             complain(&failure, help.as_deref());
-            if matches!(failure, Failure::Unexpected(_)) { BAD_CONFIG } else { CANNOT_START }
+            if matches!(failure, DemoFailure::Unexpected(_)) { BAD_CONFIG } else { CANNOT_START }
         }
     }
 }
@@ -69,12 +69,12 @@ enum After {
     Stay,
 }
 
-async fn show(after: After) -> Result<End, Failure> {
-    let mut signals = Signals::listen().map_err(|error| Failure::System { what: "listen to signals", error })?;
+async fn show(after: After) -> Result<End, DemoFailure> {
+    let mut signals = Signals::listen().map_err(|error| DemoFailure::System { what: "listen to signals", error })?;
     let layout = Layout::of_stdout();
     // The first failure to print ends it; a reader that stopped early does not, because it may be one of several.
     let (unwritten, is_written) = (Notify::new(), AtomicBool::new(true));
-    let tell = |line: Line| {
+    let tell = |line: WalkLine| {
         if is_written.load(Relaxed) && put(&shown(&line, layout), OK) != OK {
             is_written.store(false, Relaxed);
             unwritten.notify_one();
@@ -90,16 +90,19 @@ async fn show(after: After) -> Result<End, Failure> {
         () = unwritten.notified() => Ok(End::Unwritten),
     };
     if let (Ok(End::Walked), After::Stay) = (&walked, after) {
-        let words = |text: String| tell(Line { kind: Kind::Words, text });
-        tell(Line { kind: Kind::Blank, text: String::new() });
-        tell(Line {
-            kind: Kind::Heading,
+        let words = |text: String| tell(WalkLine { kind: WalkLineKind::Words, text });
+        tell(WalkLine { kind: WalkLineKind::Blank, text: String::new() });
+        tell(WalkLine {
+            kind: WalkLineKind::Heading,
             text: "It stays up for you to try; Ctrl-C ends it and leaves nothing behind".into(),
         });
         words(format!("its configuration, zones, certificates and image: {}", world.folder().display()));
         if let Some(socket) = world.socket() {
             words("its state, from another terminal:".into());
-            tell(Line { kind: Kind::Command, text: format!("pharos status --socket {}", socket.display()) });
+            tell(WalkLine {
+                kind: WalkLineKind::Command,
+                text: format!("pharos status --socket {}", socket.display()),
+            });
         }
         tokio::select! {
             () = stopped(&mut signals) => {}
@@ -117,25 +120,25 @@ async fn stopped(signals: &mut Signals) {
 }
 
 /// A line as it is printed, broken between words.
-fn shown(line: &Line, layout: Layout) -> String {
+fn shown(line: &WalkLine, layout: Layout) -> String {
     let paint = |colour: &str, text: &str| match layout.style {
         Style::Coloured => format!("\x1b[{colour}m{text}\x1b[0m"),
         Style::Plain => text.to_string(),
     };
     let text = match line.kind {
-        Kind::Blank => return "\n".to_string(),
-        Kind::Words => return layout.paragraph("", 2, &line.text),
-        Kind::Row => {
+        WalkLineKind::Blank => return "\n".to_string(),
+        WalkLineKind::Words => return layout.paragraph("", 2, &line.text),
+        WalkLineKind::Row => {
             let (head, words) = line.text.split_once('\t').unwrap_or(("", &line.text));
             let head = format!("  {head}");
             return layout.paragraph(&head, head.chars().count(), words);
         }
-        Kind::Heading => {
+        WalkLineKind::Heading => {
             return layout.paragraph("", 0, &line.text).lines().map(|line| paint("1", line) + "\n").collect();
         }
-        Kind::Command => return command(&line.text, layout).map(|line| paint("36", &line) + "\n").collect(),
-        Kind::Request => paint("36", &line.text),
-        Kind::Reply => {
+        WalkLineKind::Command => return command(&line.text, layout).map(|line| paint("36", &line) + "\n").collect(),
+        WalkLineKind::Request => paint("36", &line.text),
+        WalkLineKind::Reply => {
             return layout.paragraph("", 2, &line.text).lines().map(|line| paint("32", line) + "\n").collect();
         }
     };
@@ -161,14 +164,15 @@ mod tests {
 
     #[test]
     fn lines_are_broken_between_words_at_80_columns_and_commands_stay_commands() {
-        let line = |kind, text: &str| shown(&Line { kind, text: text.into() }, Layout::plain(80));
+        let line = |kind, text: &str| shown(&WalkLine { kind, text: text.into() }, Layout::plain(80));
         let head = format!("{:<18}{:<18}", "canonical.k8s.io", "127.0.0.4:40123");
-        let row = line(Kind::Row, &format!("{head}\tthe canonical registry, has pause:3.9 and everything else"));
+        let row =
+            line(WalkLineKind::Row, &format!("{head}\tthe canonical registry, has pause:3.9 and everything else"));
         let expected = "  canonical.k8s.io  127.0.0.4:40123   the canonical registry, has pause:3.9 and\n                                      \
                         everything else\n";
         assert_eq!(row, expected);
         let typed = "pharos verify 127.0.0.2 --name blob.k8s.io --port 44311 --roots /tmp/pharos-demo-abc/certs/ca.pem";
-        let command = line(Kind::Command, typed);
+        let command = line(WalkLineKind::Command, typed);
         assert!(command.lines().count() == 2 && command.lines().all(|line| line.len() <= 80), "{command}");
         let joined = command.replace("\\\n", "").replace("  $ ", "");
         assert_eq!(joined.split_whitespace().collect::<Vec<_>>().join(" "), typed);

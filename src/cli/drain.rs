@@ -7,11 +7,11 @@ use hyper::Method;
 use serde_json::json;
 
 use super::layout::Layout;
-use super::locate::Location;
+use super::locate::ConfigLocation;
 use super::mirror::{parse_reason, parse_until};
-use super::server::Asking;
+use super::server::AskOptions;
 use super::{OK, put};
-use crate::control::client::Question;
+use crate::control::client::ControlQuestion;
 use crate::control::view::DrainView;
 use crate::inspect::words;
 
@@ -19,14 +19,14 @@ use crate::inspect::words;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
-    command: Command,
+    command: DrainCommand,
 
     #[command(flatten)]
-    asking: Asking,
+    asking: AskOptions,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+enum DrainCommand {
     /// Let `/ready` answer 503, so that an anycast or a balancer sends no new clients; queries are still answered
     Drain {
         /// The reason, shown by `/ready` and `pharos status`
@@ -47,13 +47,13 @@ enum Command {
 }
 
 /// Asks, prints, and tells the exit code.
-pub(super) fn run(config: &Location, args: &Args) -> u8 {
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     let (method, body) = match &args.command {
-        Command::Drain { reason, until } => (Method::PUT, json!({ "reason": reason, "until": until }).to_string()),
-        Command::Undrain { reason: None } => (Method::DELETE, String::new()),
-        Command::Undrain { reason } => (Method::DELETE, json!({ "reason": reason }).to_string()),
+        DrainCommand::Drain { reason, until } => (Method::PUT, json!({ "reason": reason, "until": until }).to_string()),
+        DrainCommand::Undrain { reason: None } => (Method::DELETE, String::new()),
+        DrainCommand::Undrain { reason } => (Method::DELETE, json!({ "reason": reason }).to_string()),
     };
-    let question = Question { method, target: "/server/drain".into(), body };
+    let question = ControlQuestion { method, target: "/server/drain".into(), body };
     let view: DrainView = match args.asking.server(config).and_then(|server| server.ask(question)) {
         Ok(view) => view,
         Err(code) => return code,

@@ -23,9 +23,9 @@ const LOCAL: &str = "pharos.toml";
 const INSTALLED: &str = "/etc/pharos/pharos.toml";
 
 /// The configuration of a command, which is looked for when a command first needs it.
-pub(super) struct Location {
+pub(super) struct ConfigLocation {
     typed: Option<PathBuf>,
-    found: OnceCell<Found>,
+    found: OnceCell<FoundConfig>,
 }
 
 /// For a command that reads no configuration: keeps the global `--config` out of its help.
@@ -37,7 +37,7 @@ pub(super) struct Without {
 
 /// A configuration that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundConfig {
     pub(super) path: PathBuf,
     by: By,
 }
@@ -55,13 +55,13 @@ enum By {
     System,
 }
 
-impl Location {
+impl ConfigLocation {
     pub(super) fn new(typed: Option<PathBuf>) -> Self {
-        Location { typed, found: OnceCell::new() }
+        ConfigLocation { typed, found: OnceCell::new() }
     }
 
     /// The configuration, without a word about it.
-    pub(super) fn find(&self) -> &Found {
+    pub(super) fn find(&self) -> &FoundConfig {
         self.found.get_or_init(|| find(self.typed.clone(), std::env::var_os(VARIABLE), exists))
     }
 
@@ -77,7 +77,7 @@ impl Location {
     }
 }
 
-impl fmt::Display for Found {
+impl fmt::Display for FoundConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display().to_string();
         let by = match self.by {
@@ -88,15 +88,15 @@ impl fmt::Display for Found {
     }
 }
 
-fn find(typed: Option<PathBuf>, variable: Option<OsString>, exists: impl Fn(&Path) -> bool) -> Found {
+fn find(typed: Option<PathBuf>, variable: Option<OsString>, exists: impl Fn(&Path) -> bool) -> FoundConfig {
     let variable = variable.filter(|value| !value.is_empty());
     match (typed, variable) {
-        (Some(path), _) => Found { path, by: By::Option },
-        (None, Some(path)) => Found { path: path.into(), by: By::Variable },
+        (Some(path), _) => FoundConfig { path, by: By::Option },
+        (None, Some(path)) => FoundConfig { path: path.into(), by: By::Variable },
         (None, None) if !exists(Path::new(LOCAL)) && exists(Path::new(INSTALLED)) => {
-            Found { path: INSTALLED.into(), by: By::System }
+            FoundConfig { path: INSTALLED.into(), by: By::System }
         }
-        (None, None) => Found { path: LOCAL.into(), by: By::Folder },
+        (None, None) => FoundConfig { path: LOCAL.into(), by: By::Folder },
     }
 }
 

@@ -7,13 +7,13 @@ use hyper::Method;
 use serde_json::json;
 
 use super::layout::{Colour, Layout};
-use super::locate::Location;
-use super::server::{Asking, Server};
+use super::locate::ConfigLocation;
+use super::server::{AskOptions, ServerTarget};
 use super::{OK, put, warn};
 use crate::base::when::{BadEnd, parse_end, parse_parts, written_millis};
-use crate::control::client::Question;
+use crate::control::client::ControlQuestion;
 use crate::control::encode;
-use crate::control::view::{DoneView, MirrorView, MirrorsView, OverriddenView};
+use crate::control::view::{DoneView, MirrorDetailView, MirrorsView, OverriddenView};
 use crate::inspect::words;
 use crate::mirror::{Forced, Reason};
 use crate::process::Clock;
@@ -22,14 +22,14 @@ use crate::process::Clock;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
-    command: Command,
+    command: MirrorCommand,
 
     #[command(flatten)]
-    asking: Asking,
+    asking: AskOptions,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+enum MirrorCommand {
     /// Show each mirror with its addresses, their health, and the override in force
     List {
         /// Only this one
@@ -90,43 +90,43 @@ pub(super) fn parse_until(text: &str) -> Result<String, String> {
 }
 
 /// Asks, prints, and tells the exit code.
-pub(super) fn run(config: &Location, args: &Args) -> u8 {
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     match answer(config, args) {
         Ok(text) => put(&text, OK),
         Err(code) => code,
     }
 }
 
-fn answer(config: &Location, args: &Args) -> Result<String, u8> {
+fn answer(config: &ConfigLocation, args: &Args) -> Result<String, u8> {
     let server = args.asking.server(config)?;
-    let ask = |method, target: String, body: String| Question { method, target, body };
+    let ask = |method, target: String, body: String| ControlQuestion { method, target, body };
     match &args.command {
-        Command::List { mirror: None } => {
+        MirrorCommand::List { mirror: None } => {
             let view: MirrorsView = server.ask(ask(Method::GET, "/mirrors".into(), String::new()))?;
             Ok(args.asking.printed(&view, || list(&view, Layout::of_stdout())))
         }
-        Command::List { mirror: Some(mirror) } => {
+        MirrorCommand::List { mirror: Some(mirror) } => {
             let target = format!("/mirrors/{}", encode(mirror));
-            let view: MirrorView = server.ask(ask(Method::GET, target, String::new()))?;
+            let view: MirrorDetailView = server.ask(ask(Method::GET, target, String::new()))?;
             Ok(args.asking.printed(&view, || table(std::slice::from_ref(&view), &[], Layout::of_stdout())))
         }
-        Command::Drain(give) => order(&server, Forced::Drain, give, args),
-        Command::Down(give) => order(&server, Forced::Down, give, args),
-        Command::Up(give) => order(&server, Forced::Up, give, args),
-        Command::Auto { mirror, reason } => {
+        MirrorCommand::Drain(give) => order(&server, Forced::Drain, give, args),
+        MirrorCommand::Down(give) => order(&server, Forced::Down, give, args),
+        MirrorCommand::Up(give) => order(&server, Forced::Up, give, args),
+        MirrorCommand::Auto { mirror, reason } => {
             let body = reason.as_ref().map(|reason| json!({ "reason": reason }).to_string()).unwrap_or_default();
             done(&server, ask(Method::DELETE, target(mirror), body), args)
         }
     }
 }
 
-fn order(server: &Server, forced: Forced, give: &Give, args: &Args) -> Result<String, u8> {
+fn order(server: &ServerTarget, forced: Forced, give: &Give, args: &Args) -> Result<String, u8> {
     let body = json!({ "override": forced.as_str(), "reason": give.reason, "until": give.until, "force": give.force })
         .to_string();
-    done(server, Question { method: Method::PUT, target: target(&give.mirror), body }, args)
+    done(server, ControlQuestion { method: Method::PUT, target: target(&give.mirror), body }, args)
 }
 
-fn done(server: &Server, question: Question, args: &Args) -> Result<String, u8> {
+fn done(server: &ServerTarget, question: ControlQuestion, args: &Args) -> Result<String, u8> {
     let view: DoneView = server.ask(question)?;
     if let Some(warning) = &view.warning {
         warn(&format!("{}: {warning}", view.mirror));
@@ -153,7 +153,7 @@ fn list(view: &MirrorsView, layout: Layout) -> String {
 }
 
 /// A line an address; what is of the mirror stands in its first one. Without a contact of any mirror there is no column for it.
-fn table(mirrors: &[MirrorView], gone: &[OverriddenView], layout: Layout) -> String {
+fn table(mirrors: &[MirrorDetailView], gone: &[OverriddenView], layout: Layout) -> String {
     let head = ["MIRROR", "ADDRESS", "HEALTH", "VERDICT", "SINCE", "HORIZONS", "CONTACT", "OVERRIDE"];
     let mut rows = vec![head.map(str::to_string).to_vec()];
     for mirror in mirrors {

@@ -35,8 +35,8 @@ use tracing::info;
 
 use crate::process;
 use crate::serve::{self, Failure};
-use locate::Location;
-use log::Readers;
+use locate::ConfigLocation;
+use log::StderrReaders;
 use output::{complain, complain_of, put, refuse, warn, written};
 
 /// An authoritative split-horizon DNS server for container registries.
@@ -51,12 +51,12 @@ struct Cli {
     config: Option<PathBuf>,
 
     /// How much to log, to standard error
-    #[arg(long, global = true, value_name = "LEVEL", value_enum, default_value_t = Level::Info, display_order = 900)]
-    log_level: Level,
+    #[arg(long, global = true, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info, display_order = 900)]
+    log_level: LogLevel,
 
     /// The format of the log; without this PHAROS_LOG_FORMAT, else text
     #[arg(long, global = true, value_name = "FORMAT", value_enum, display_order = 901)]
-    log_format: Option<log::Format>,
+    log_format: Option<log::LogFormat>,
 
     #[command(subcommand)]
     command: Option<Command>,
@@ -145,7 +145,7 @@ enum Command {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Level {
+enum LogLevel {
     /// Faults that stop a part of the service
     Error,
     /// And faults that need a look soon
@@ -194,7 +194,7 @@ pub fn run() -> ExitCode {
         let message = format!("`pharos {name}` reads no configuration: leave `--config` out");
         Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
     }
-    let config = Location::new(cli.config);
+    let config = ConfigLocation::new(cli.config);
     ExitCode::from(match command {
         Command::Serve => {
             let readers = log::start(cli.log_level, cli.log_format);
@@ -216,14 +216,14 @@ pub fn run() -> ExitCode {
     })
 }
 
-fn serve(config: &Location, readers: Readers) -> u8 {
+fn serve(config: &ConfigLocation, readers: StderrReaders) -> u8 {
     let found = config.find();
     info!("configuration: {found}");
     let Err(failure) = serve::run(&found.path) else { return OK };
     match (&failure, readers) {
-        (_, Readers::Programs) => serve::log_failure(&failure),
-        (Failure::Config(problems), Readers::People) => complain_of(problems),
-        (failure, Readers::People) => complain(failure, failure.help().as_deref()),
+        (_, StderrReaders::Programs) => serve::log_failure(&failure),
+        (Failure::Config(problems), StderrReaders::People) => complain_of(problems),
+        (failure, StderrReaders::People) => complain(failure, failure.help().as_deref()),
     }
     if matches!(failure, Failure::Config(_)) { BAD_CONFIG } else { CANNOT_START }
 }

@@ -15,7 +15,7 @@ use clap_mangen::roff::{Inline, Roff, bold, roman};
 
 use super::locate::Without;
 use super::{BAD_CONFIG, Cli, OK, complain, put};
-use crate::files::{self, Kind};
+use crate::files::{self, FileKind};
 
 /// Arguments of `completions`.
 #[derive(Debug, clap::Args)]
@@ -174,7 +174,7 @@ fn is_replaceable(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(error),
         Ok(metadata) if !metadata.is_file() => Ok(false),
-        Ok(_) => Ok(String::from_utf8_lossy(&files::read(path, Kind::Pem)?.bytes).contains(MANUAL)),
+        Ok(_) => Ok(String::from_utf8_lossy(&files::read(path, FileKind::Pem)?.bytes).contains(MANUAL)),
     }
 }
 

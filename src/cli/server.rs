@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::locate::Location;
+use super::locate::ConfigLocation;
 use super::{BAD_CONFIG, NO_SERVER, complain, complain_of, warn};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::{self, Config};
-use crate::control::client::{self, Question};
+use crate::control::client::{self, ControlQuestion};
 use crate::control::view::RefusalView;
 
 /// The socket of the packages and the chart.
@@ -21,7 +21,7 @@ const INSTALLED: &str = "/run/pharos/control.sock";
 
 /// Options of commands that ask the running server.
 #[derive(Debug, clap::Args)]
-pub(super) struct Asking {
+pub(super) struct AskOptions {
     /// The server's control socket; without this the configuration names it
     #[arg(long, global = true, value_name = "SOCKET")]
     socket: Option<PathBuf>,
@@ -31,10 +31,10 @@ pub(super) struct Asking {
     json: bool,
 }
 
-impl Asking {
+impl AskOptions {
     /// The server to ask; an exit code if it cannot be told.
-    pub(super) fn server(&self, config: &Location) -> Result<Server, u8> {
-        Server::find(config, self.socket.as_deref(), "`--socket SOCKET`")
+    pub(super) fn server(&self, config: &ConfigLocation) -> Result<ServerTarget, u8> {
+        ServerTarget::find(config, self.socket.as_deref(), "`--socket SOCKET`")
     }
 
     /// An answer in the form that was asked for.
@@ -55,27 +55,27 @@ fn installed() -> String {
 }
 
 /// The server to ask.
-pub(super) struct Server {
+pub(super) struct ServerTarget {
     socket: PathBuf,
     /// The configuration that names it. `None` if the socket was typed, or the configuration has errors.
     pub(super) config: Option<Config>,
 }
 
-impl Server {
+impl ServerTarget {
     /// The server whose socket was typed, else that of the configuration, also if other parts of it have errors; an exit
     /// code if there is neither.
     ///
     /// `option` is how to type a socket.
-    pub(super) fn find(config: &Location, typed: Option<&Path>, option: &str) -> Result<Self, u8> {
+    pub(super) fn find(config: &ConfigLocation, typed: Option<&Path>, option: &str) -> Result<Self, u8> {
         if let Some(socket) = typed {
-            return Ok(Server { socket: socket.to_path_buf(), config: None });
+            return Ok(ServerTarget { socket: socket.to_path_buf(), config: None });
         }
         let path = config.path();
         // Overrides are given in a hurry, perhaps while somebody edits the file.
         let remedy = format!("{option} asks the server at its socket without the configuration{}", installed());
         match config::read_file(path) {
             Ok(config::Read { config, .. }) => match &config.control {
-                Some(control) => Ok(Server { socket: control.socket.clone(), config: Some(config) }),
+                Some(control) => Ok(ServerTarget { socket: control.socket.clone(), config: Some(config) }),
                 None => {
                     let help = "add `[control]` with `socket` and `state`, and start the server with it";
                     let problem =
@@ -92,7 +92,7 @@ impl Server {
                     warn(&format!(
                         "the configuration has errors: run `pharos check`; its socket `{socket_shown}` is used"
                     ));
-                    Ok(Server { socket, config: None })
+                    Ok(ServerTarget { socket, config: None })
                 }
                 None => {
                     complain(&"the configuration does not tell the server's socket", Some(&remedy));
@@ -104,7 +104,7 @@ impl Server {
     }
 
     /// Asks; an exit code, where there is no answer to print.
-    pub(super) fn ask<T: DeserializeOwned>(&self, question: Question) -> Result<T, u8> {
+    pub(super) fn ask<T: DeserializeOwned>(&self, question: ControlQuestion) -> Result<T, u8> {
         let say = |error: &str, help: Option<&str>, code| {
             complain(&error, help);
             code

@@ -8,10 +8,10 @@ use std::time::Duration;
 use hyper::Method;
 
 use super::layout::{Colour, Layout};
-use super::locate::Location;
-use super::server::Asking;
+use super::locate::ConfigLocation;
+use super::server::AskOptions;
 use super::{OK, put};
-use crate::control::client::Question;
+use crate::control::client::ControlQuestion;
 use crate::control::view::{
     CertificateView, PanicView, RefusedView, SourceView, StatusView, TroubleView, UnwrittenView, ZoneView,
 };
@@ -22,12 +22,12 @@ use crate::tls::span;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
-    asking: Asking,
+    asking: AskOptions,
 }
 
 /// Asks, prints, and tells the exit code.
-pub(super) fn run(config: &Location, args: &Args) -> u8 {
-    let question = Question { method: Method::GET, target: "/status".into(), body: String::new() };
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
+    let question = ControlQuestion { method: Method::GET, target: "/status".into(), body: String::new() };
     let view: StatusView = match args.asking.server(config).and_then(|server| server.ask(question)) {
         Ok(view) => view,
         Err(code) => return code,
@@ -42,7 +42,7 @@ const DIGITS: usize = 16;
 const INDENT: usize = 14;
 
 fn text(view: &StatusView, layout: Layout) -> String {
-    let mut page = Page { text: String::new(), layout };
+    let mut page = StatusPage { text: String::new(), layout };
     let state = match view.obstacle.as_deref() {
         None => "serving",
         // The line below has all of it.
@@ -144,12 +144,12 @@ fn certificate_row(certificate: &CertificateView) -> Vec<String> {
 }
 
 /// Lines behind heads; a head that repeats is printed once.
-struct Page {
+struct StatusPage {
     text: String,
     layout: Layout,
 }
 
-impl Page {
+impl StatusPage {
     fn line(&mut self, head: &str, text: &str, colour: Option<Colour>) {
         self.table(head, vec![vec![text.to_string()]], |_, _| colour);
     }

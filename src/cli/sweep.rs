@@ -18,7 +18,9 @@ use crate::base::prefix::Family;
 use crate::base::time::Generation;
 use crate::compile;
 use crate::files::Intake;
-use crate::inspect::{self, HorizonReport, MirrorTotal, Progress, Records, Report, RuleTotal, Violation, Wrong, words};
+use crate::inspect::{
+    self, HorizonReport, MirrorTotal, RecordTypes, Report, RuleTotal, SweepProgress, Violation, Wrong, words,
+};
 use crate::load::hosts::Purpose;
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
@@ -49,7 +51,7 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
             return BAD_CONFIG;
         }
     };
-    let mut meter = Meter::new();
+    let mut meter = ProgressMeter::new();
     let found = inspect::sweep(&built.snapshot, &mut |progress| meter.show(progress));
     meter.clear();
     let text = match args.json {
@@ -60,18 +62,18 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
 }
 
 /// Progress for a person who waits.
-struct Meter {
+struct ProgressMeter {
     /// When something was shown last; none where nobody looks.
     last: Option<Instant>,
     shown: usize,
 }
 
-impl Meter {
+impl ProgressMeter {
     fn new() -> Self {
-        Meter { last: std::io::stderr().is_terminal().then(Instant::now), shown: 0 }
+        ProgressMeter { last: std::io::stderr().is_terminal().then(Instant::now), shown: 0 }
     }
 
-    fn show(&mut self, progress: Progress) {
+    fn show(&mut self, progress: SweepProgress) {
         let Some(last) = self.last else { return };
         if last.elapsed() < PROGRESS_EVERY {
             return;
@@ -160,11 +162,11 @@ fn row(snapshot: &Snapshot, total: &MirrorTotal) -> Vec<String> {
     ]
 }
 
-fn records(records: Records) -> &'static str {
+fn records(records: RecordTypes) -> &'static str {
     match records {
-        Records::Both => "A AAAA",
-        Records::A => "A",
-        Records::Aaaa => "AAAA",
+        RecordTypes::Both => "A AAAA",
+        RecordTypes::A => "A",
+        RecordTypes::Aaaa => "AAAA",
     }
 }
 

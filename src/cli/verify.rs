@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::certs::{facts_json, minute};
 use super::layout::Layout;
-use super::locate::Location;
+use super::locate::ConfigLocation;
 use super::{BAD_CONFIG, CANNOT_START, OK, complain, complain_of, put};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::config::{Canary, Config, FileUse, InputFile, Probe};
@@ -23,7 +23,7 @@ use crate::mirror::Mirror;
 use crate::probe::{Finding, MAX_AT_ONCE, Prober, roots};
 use crate::process::Clock;
 use crate::registry::is_repository;
-use crate::tls::{Facts, span};
+use crate::tls::{LeafFacts, span};
 use crate::{config, load};
 
 /// Each form of the command: the library would show one of them.
@@ -84,14 +84,14 @@ fn parse_canary(text: &str) -> Result<Canary, String> {
 }
 
 /// Probes, and returns the exit code: 0 if clients may be sent to every address.
-pub(super) fn run(config: &Location, args: &Args) -> u8 {
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     match verify(config, args) {
         Ok((text, code)) => put(&text, code),
-        Err(Failure::Config(problems)) => {
+        Err(VerifyFailure::Config(problems)) => {
             complain_of(&problems);
             BAD_CONFIG
         }
-        Err(Failure::System(error)) => {
+        Err(VerifyFailure::System(error)) => {
             complain(&error, None);
             CANNOT_START
         }
@@ -99,7 +99,7 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
 }
 
 /// Why nothing was probed.
-enum Failure {
+enum VerifyFailure {
     /// The configuration, or a file it names.
     Config(Vec<Diagnostic>),
     /// The system refused something.
@@ -107,26 +107,26 @@ enum Failure {
 }
 
 /// An address to probe, with its mirror if it is known.
-type Target = (Option<Arc<str>>, IpAddr);
+type ProbeTarget = (Option<Arc<str>>, IpAddr);
 
-fn verify(config: &Location, args: &Args) -> Result<(String, u8), Failure> {
-    let one = |problem| Failure::Config(vec![problem]);
+fn verify(config: &ConfigLocation, args: &Args) -> Result<(String, u8), VerifyFailure> {
+    let one = |problem| VerifyFailure::Config(vec![problem]);
     let target = args.target.as_deref().unwrap_or_default();
     let (probe, targets, problems) = match (&args.name, args.all) {
         (Some(name), _) => {
-            (of_arguments(name, args), vec![(None, address(target).map_err(Failure::Config)?)], Vec::new())
+            (of_arguments(name, args), vec![(None, address(target).map_err(VerifyFailure::Config)?)], Vec::new())
         }
-        (None, true) => all_of_config(config.path()).map_err(Failure::Config)?,
+        (None, true) => all_of_config(config.path()).map_err(VerifyFailure::Config)?,
         (None, false) => {
-            let (probe, targets) = of_config(config.path(), target).map_err(Failure::Config)?;
+            let (probe, targets) = of_config(config.path(), target).map_err(VerifyFailure::Config)?;
             (probe, targets, Vec::new())
         }
     };
-    let roots = roots(probe.roots.as_ref()).map_err(Failure::Config)?;
+    let roots = roots(probe.roots.as_ref()).map_err(VerifyFailure::Config)?;
     let probe = Arc::new(probe);
     let prober = Prober::new(probe.clone(), roots)
         .map_err(|error| one(Diagnostic::error("probe", error.to_string()).help("give the name with `--name`")))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::System)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(VerifyFailure::System)?;
     let findings = runtime.block_on(probe_all(prober, &targets));
     complain_of(&problems);
     let layout = Layout::of_stdout();
@@ -147,7 +147,7 @@ fn verify(config: &Location, args: &Args) -> Result<(String, u8), Failure> {
 }
 
 /// Probes all addresses at once, as far as [`MAX_AT_ONCE`] lets it; the results are in the order of the addresses.
-async fn probe_all(prober: Prober, targets: &[Target]) -> Vec<Finding> {
+async fn probe_all(prober: Prober, targets: &[ProbeTarget]) -> Vec<Finding> {
     let places = Arc::new(Semaphore::new(MAX_AT_ONCE));
     let probes: Vec<_> = targets
         .iter()
@@ -193,7 +193,7 @@ fn alone(text: &str) -> Option<IpAddr> {
 }
 
 /// The probe of a configuration, every address of its mirrors, and problems with their hosts.
-fn all_of_config(path: &Path) -> Result<(Probe, Vec<Target>, Vec<Diagnostic>), Vec<Diagnostic>> {
+fn all_of_config(path: &Path) -> Result<(Probe, Vec<ProbeTarget>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut config = config::read_file(path)?.config;
     let probe = probe_of(&config)?;
     // A host that cannot be resolved does not hide the other mirrors.
@@ -201,14 +201,14 @@ fn all_of_config(path: &Path) -> Result<(Probe, Vec<Target>, Vec<Diagnostic>), V
     Ok((probe, config.mirrors.iter().flat_map(|entry| targets(&entry.mirror)).collect(), problems))
 }
 
-fn targets(mirror: &Mirror) -> Vec<Target> {
+fn targets(mirror: &Mirror) -> Vec<ProbeTarget> {
     let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address));
     let all = v4.chain(mirror.v6.iter().map(|address| IpAddr::from(*address)));
     all.map(|address| (Some(mirror.name.clone()), address)).collect()
 }
 
 /// The probe of a configuration, and the addresses of one of its mirrors.
-fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<Target>), Vec<Diagnostic>> {
+fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<ProbeTarget>), Vec<Diagnostic>> {
     let mut config = config::read_file(path)?.config;
     let probe = probe_of(&config)?;
     if let Ok(address) = target.parse() {
@@ -241,7 +241,7 @@ fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<Target>), Vec<Diag
 
 /// What mirrors are held to: what `[probe]` says, else the name and port of `[registry] blobs`, else the steered name.
 pub(super) fn probe_of(config: &Config) -> Result<Probe, Vec<Diagnostic>> {
-    let of_registry = |registry: &config::Registry| Probe {
+    let of_registry = |registry: &config::RegistryConfig| Probe {
         port: registry.mirror_port(),
         ..Probe::of_name(registry.mirror_name().into())
     };
@@ -282,7 +282,7 @@ fn as_text(mirror: Option<&str>, address: IpAddr, finding: &Finding, probe: &Pro
     text
 }
 
-fn certificate_text(facts: &Facts) -> String {
+fn certificate_text(facts: &LeafFacts) -> String {
     let issuer = format!("issued by `{}`", facts.issuer);
     let Some(end) = facts.not_after else { return issuer };
     let (now, distance) = (Clock::unix().as_secs(), |secs| span(Duration::from_secs(secs)));

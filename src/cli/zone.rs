@@ -6,11 +6,11 @@
 use hyper::Method;
 
 use super::layout::Layout;
-use super::locate::Location;
-use super::server::Asking;
+use super::locate::ConfigLocation;
+use super::server::AskOptions;
 use super::{OK, put};
 use crate::base::name::NameBuf;
-use crate::control::client::Question;
+use crate::control::client::ControlQuestion;
 use crate::control::encode;
 use crate::control::view::RetransferView;
 
@@ -18,14 +18,14 @@ use crate::control::view::RetransferView;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
-    command: Command,
+    command: ZoneCommand,
 
     #[command(flatten)]
-    asking: Asking,
+    asking: AskOptions,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Command {
+enum ZoneCommand {
     /// Fetch a zone from its primaries, all of it and whatever its serial
     Retransfer {
         /// The zone
@@ -39,18 +39,18 @@ fn parse_name(text: &str) -> Result<String, String> {
 }
 
 /// Asks, prints, and tells the exit code.
-pub(super) fn run(config: &Location, args: &Args) -> u8 {
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     match retransfer(config, args) {
         Ok(text) => put(&text, OK),
         Err(code) => code,
     }
 }
 
-fn retransfer(config: &Location, args: &Args) -> Result<String, u8> {
-    let Command::Retransfer { zone } = &args.command;
+fn retransfer(config: &ConfigLocation, args: &Args) -> Result<String, u8> {
+    let ZoneCommand::Retransfer { zone } = &args.command;
     let server = args.asking.server(config)?;
     let target = format!("/zones/{}/retransfer", encode(zone));
-    let view: RetransferView = server.ask(Question { method: Method::POST, target, body: String::new() })?;
+    let view: RetransferView = server.ask(ControlQuestion { method: Method::POST, target, body: String::new() })?;
     Ok(args.asking.printed(&view, || {
         let before = view.before.map_or("no usable copy".to_string(), |serial| format!("serial {serial}"));
         let (layout, now) = (Layout::of_stdout(), format!("serial {} is served, from {}", view.serial, view.primary));

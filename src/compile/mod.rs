@@ -27,8 +27,8 @@ use crate::load::{self, Inputs};
 use crate::mirror::Health;
 use crate::networks::Networks;
 use crate::snapshot::{
-    ChaosText, Compiled, CookieSecrets, Identity, Origin, Party, Policy, Provenance, RateLimit, Settings, Snapshot,
-    Transfers,
+    ChaosText, Compiled, CookieSecrets, Origin, Party, Policy, Provenance, RateLimit, ServerIdentity, Settings,
+    Snapshot, Transfers,
 };
 use crate::steer::{Condition, Draft, Horizon, Laid, Rule, Won};
 use crate::zone::ZoneSet;
@@ -133,7 +133,7 @@ pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snap
     (snapshot, problems)
 }
 
-fn settings(dns: &config::Dns, cookies: CookieSecrets) -> Settings {
+fn settings(dns: &config::DnsConfig, cookies: CookieSecrets) -> Settings {
     let text = |text: &Option<Arc<str>>| text.as_ref().and_then(|text| ChaosText::new(text.as_bytes()));
     Settings {
         udp_payload: dns.udp_payload,
@@ -141,7 +141,7 @@ fn settings(dns: &config::Dns, cookies: CookieSecrets) -> Settings {
         // Ten minutes at most: the range of `[dns] tcp-idle`.
         keepalive: (dns.tcp_idle.as_millis() / 100) as u16,
         cookies,
-        identity: Identity {
+        identity: ServerIdentity {
             nsid: dns.nsid.as_ref().map(|name| name.as_bytes().into()),
             host: text(&dns.identity),
             version: text(&dns.version),
@@ -168,7 +168,7 @@ fn winners(horizon: &Horizon, networks: &Networks, laid: &Laid) -> BTreeSet<usiz
         .collect()
 }
 
-fn rule(meant: &config::Rule) -> Rule {
+fn rule(meant: &config::RuleConfig) -> Rule {
     let conditions = meant.conditions.iter().map(condition).collect();
     Rule {
         conditions,
@@ -178,12 +178,12 @@ fn rule(meant: &config::Rule) -> Rule {
     }
 }
 
-fn condition(meant: &config::Condition) -> Condition {
+fn condition(meant: &config::ConditionConfig) -> Condition {
     match meant {
-        config::Condition::Network { sources, labels } => {
+        config::ConditionConfig::Network { sources, labels } => {
             Condition::Network { sources: values(sources), labels: values(labels) }
         }
-        config::Condition::Label { kind, values: list } => Condition::Label { kind: *kind, values: values(list) },
+        config::ConditionConfig::Label { kind, values: list } => Condition::Label { kind: *kind, values: values(list) },
     }
 }
 
@@ -192,11 +192,11 @@ fn values<T: Clone>(list: &[Placed<T>]) -> Vec<T> {
 }
 
 fn transfers(config: &Config, keys: Keys) -> Transfers {
-    let primary = |remote: &config::Primary| {
+    let primary = |remote: &config::PrimaryConfig| {
         let address = remote.address.ip();
         Party { prefix: Some(Prefix::holding(address, Family::of(address).width())), key: remote.key }
     };
-    let policy = |zone: &config::Zone| Policy {
+    let policy = |zone: &config::ZoneConfig| Policy {
         allow: zone.transfer.allow.clone(),
         primaries: zone.primaries.iter().map(primary).collect(),
         steered: zone.transfer.steered,
@@ -206,7 +206,7 @@ fn transfers(config: &Config, keys: Keys) -> Transfers {
 
 fn provenance(config: &Config, networks: Networks) -> Provenance {
     let origin = |place: &crate::base::diagnostic::Place| Origin { file: place.file.clone(), line: place.line };
-    let of_horizon = |horizon: &config::Horizon| {
+    let of_horizon = |horizon: &config::HorizonConfig| {
         let rules = horizon.rules.iter().map(|rule| origin(&rule.place)).collect();
         (rules, origin(&horizon.default_place))
     };

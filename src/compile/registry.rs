@@ -1,16 +1,16 @@
 //! The registry listener's settings, from the config as meant.
 //!
-//! **Invariants**: the horizon is carried by name, see [`Settings::horizon`].
+//! **Invariants**: the horizon is carried by name, see [`RegistrySettings::horizon`].
 //! **Not here**: what is decided with them ([`crate::registry`]).
 
 use crate::base::prefix::PrefixSet;
 use crate::config::{self, Config};
-use crate::registry::{Asking, Settings, Upstream};
+use crate::registry::{Asking, RegistrySettings, Upstream};
 
 /// The settings of the registry listener; none where the config has no `[registry]`.
-pub fn registry_settings(config: &Config) -> Option<Settings> {
+pub fn registry_settings(config: &Config) -> Option<RegistrySettings> {
     let registry = config.registry.as_ref()?;
-    Some(Settings {
+    Some(RegistrySettings {
         canonical: upstream(&registry.canonical),
         blobs: upstream(&registry.blobs),
         horizon: registry.horizon.map(|id| config.horizons[id.index()].name.clone()),
@@ -23,7 +23,7 @@ pub fn registry_settings(config: &Config) -> Option<Settings> {
     })
 }
 
-fn upstream(upstream: &config::Upstream) -> Upstream {
+fn upstream(upstream: &config::UpstreamConfig) -> Upstream {
     Upstream::new(&upstream.scheme, &upstream.authority, &upstream.path)
 }
 
@@ -47,7 +47,7 @@ rules   = []
 default = ["one"]
 "#;
 
-    fn settings(registry: &str) -> Option<Settings> {
+    fn settings(registry: &str) -> Option<RegistrySettings> {
         let text = format!("{registry}\n{ZONES}");
         match config::read("pharos.toml", &text) {
             Ok((config, _)) => registry_settings(&config),

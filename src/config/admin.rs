@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::check::Check;
 use super::field::section;
 use super::row::{LISTEN_FORM, duration, file, hours, number, secs, text, texts};
-use super::spec::{Spec, Text};
+use super::spec::{PlacedText, Spec};
 use super::{Config, Connections, FileUse, Secret, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 
@@ -19,7 +19,7 @@ section! {
     /// `[admin]` as written.
     pub(super) struct AdminSpec: "[admin]" {
         /// Listen addresses of `/healthz`, `/ready` and `/metrics`. Keep them off the public network.
-        listen: Vec<Text> = texts("listen", LISTEN_FORM)
+        listen: Vec<PlacedText> = texts("listen", LISTEN_FORM)
             .required()
             .restart_unless(|a, b| listen(a) == listen(b))
             .example("[\"127.0.0.1:9153\"]"),
@@ -48,18 +48,18 @@ section! {
         /// `openssl rand -hex 32`. A reload reads it again. Needs `[control]`.
         ///
         /// A file of its own can have a stricter mode than the configuration.
-        token_file: Option<Text> = file("token-file", FileUse::Token)
+        token_file: Option<PlacedText> = file("token-file", FileUse::Token)
             .otherwise("no overrides over this listener")
             .example("\"/etc/pharos/admin.token\""),
 
         /// The bearer token itself.
-        token: Option<Text> = text("token", "text of 20 to 344 characters").instead_of("token-file"),
+        token: Option<PlacedText> = text("token", "text of 20 to 344 characters").instead_of("token-file"),
 
         /// Host names of this listener. A request with another `Host` gets 421; addresses and `localhost` are always
         /// accepted.
         ///
         /// The check stops a web page that points its own name at this listener (DNS rebinding).
-        names: Vec<Text> = texts("names", "host name").example("[\"pharos.example.com\"]"),
+        names: Vec<PlacedText> = texts("names", "host name").example("[\"pharos.example.com\"]"),
     }
 }
 
@@ -69,20 +69,20 @@ fn listen(config: &Config) -> Option<&Vec<SocketAddr>> {
 
 /// `[admin]`: health and metrics over HTTP. Off without the table.
 #[derive(Clone, Debug)]
-pub struct Admin {
+pub struct AdminConfig {
     /// Listen addresses.
     pub listen: Vec<SocketAddr>,
     /// Limits of connections.
     pub connections: Connections,
     /// Bearer token for control requests on this listener. `None` disables them.
-    pub token: Option<Token>,
+    pub token: Option<TokenConfig>,
     /// The host names that requests may name, besides address literals and `localhost`; in lower case.
     pub names: Vec<Arc<str>>,
 }
 
 /// A bearer token.
 #[derive(Clone, Debug)]
-pub struct Token {
+pub struct TokenConfig {
     /// The secret.
     pub secret: Secret,
     /// The place of the token, or of its file, in the config.
@@ -123,7 +123,7 @@ pub fn parse_token(text: &str) -> Result<&str, BadToken> {
 }
 
 impl Check<'_> {
-    pub(super) fn check_admin(&mut self, spec: &AdminSpec, all: &Spec) -> Admin {
+    pub(super) fn check_admin(&mut self, spec: &AdminSpec, all: &Spec) -> AdminConfig {
         let listen = self.check_listen(&spec.listen);
         let connections =
             Connections { all: spec.connections, per_client: spec.connections_per_client, idle: spec.idle };
@@ -131,7 +131,7 @@ impl Check<'_> {
         let names = self.parse_all(&spec.names, value::host_name).into_iter().map(|name| name.value).collect();
         let Some(place) = place_of(spec) else {
             self.check_open_admin(&spec.listen);
-            return Admin { listen, connections, token, names };
+            return AdminConfig { listen, connections, token, names };
         };
         if all.control.is_none() {
             self.report(
@@ -147,12 +147,12 @@ impl Check<'_> {
                     .help("listen on loopback, behind a proxy with TLS, or use the socket of `[control]`"),
             );
         }
-        Admin { listen, connections, token, names }
+        AdminConfig { listen, connections, token, names }
     }
 
-    fn check_open_admin(&mut self, listen: &[Text]) {
+    fn check_open_admin(&mut self, listen: &[PlacedText]) {
         let is_open =
-            |text: &&Text| text.value.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_unspecified());
+            |text: &&PlacedText| text.value.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_unspecified());
         if let Some(open) = listen.iter().find(is_open) {
             self.report(
                 Diagnostic::warning("open-admin", format!("`{}` is open to every network of this machine", open.value))
@@ -162,7 +162,7 @@ impl Check<'_> {
         }
     }
 
-    fn check_token(&mut self, spec: &AdminSpec) -> Option<Token> {
+    fn check_token(&mut self, spec: &AdminSpec) -> Option<TokenConfig> {
         let place = place_of(spec)?;
         let secret = match (&spec.token, &spec.token_file) {
             (Some(_), Some(_)) => {
@@ -182,7 +182,7 @@ impl Check<'_> {
             },
             (None, file) => Secret::File(self.input(file.as_ref()?, FileUse::Token)?),
         };
-        Some(Token { secret, place })
+        Some(TokenConfig { secret, place })
     }
 }
 

@@ -1,6 +1,6 @@
 //! `[control]`: the socket for overrides and questions to the running server.
 //!
-//! **Invariants**: a [`Control`] has both of its files.
+//! **Invariants**: a [`ControlConfig`] has both of its files.
 //! **Not here**: looking up the group ([`crate::load`]); the token of `[admin]`, which accepts overrides too ([`super::admin`]).
 
 use std::os::unix::ffi::OsStrExt as _;
@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use super::check::Check;
 use super::field::{Section as _, section};
-use super::reader::Reader;
+use super::reader::ConfigReader;
 use super::row::{file, text};
-use super::source::Source;
-use super::spec::Text;
+use super::source::ConfigSource;
+use super::spec::PlacedText;
 use super::table::Table;
 use super::typed::Value;
 use super::{Config, FileUse, Placed, limits, value};
@@ -25,7 +25,7 @@ section! {
         /// with the folder of the configuration.
         ///
         /// It has no default, because a server without overrides needs no writable folder.
-        socket: Option<Text> = file("socket", FileUse::Socket)
+        socket: Option<PlacedText> = file("socket", FileUse::Socket)
             .required()
             .restart_with_table()
             .example("\"/run/pharos/control.sock\""),
@@ -34,12 +34,12 @@ section! {
         /// user must be a member, or root.
         ///
         /// Without it only root and the server's user can connect, because overrides move all clients.
-        group: Option<Text> = text("group", "name or number of a group").restart_with_table().example("\"pharos-operators\""),
+        group: Option<PlacedText> = text("group", "name or number of a group").restart_with_table().example("\"pharos-operators\""),
 
         /// File that keeps overrides across restarts.
         ///
         /// An override is written to it before the command returns, so that it outlives even a killed server.
-        state: Option<Text> = file("state", FileUse::Overrides)
+        state: Option<PlacedText> = file("state", FileUse::Overrides)
             .required()
             .restart_with_table()
             .example("\"/var/lib/pharos/orders.json\""),
@@ -48,7 +48,7 @@ section! {
 
 /// `[control]`: overrides for the running server, and questions to it. Off without the table.
 #[derive(Clone, Debug)]
-pub struct Control {
+pub struct ControlConfig {
     /// The Unix socket to listen on.
     pub socket: PathBuf,
     /// The group whose members may connect to the socket, by name or number. `None` keeps it to the server's user and root.
@@ -67,8 +67,8 @@ pub(super) fn same_control(a: &Config, b: &Config) -> bool {
 }
 
 /// The socket that a file names, which may have errors elsewhere.
-pub(super) fn socket_in(source: &Source) -> Option<PathBuf> {
-    let reader = Reader::new(source.file.file.clone(), &source.text);
+pub(super) fn socket_in(source: &ConfigSource) -> Option<PathBuf> {
+    let reader = ConfigReader::new(source.file.file.clone(), &source.text);
     let tree = reader.parse()?;
     let mut document = Table::document(&[(&reader, &tree)]);
     let control = document.take("control").filter(Value::is_table)?;
@@ -78,7 +78,7 @@ pub(super) fn socket_in(source: &Source) -> Option<PathBuf> {
 }
 
 impl Check<'_> {
-    pub(super) fn check_control(&mut self, spec: &ControlSpec) -> Option<Control> {
+    pub(super) fn check_control(&mut self, spec: &ControlSpec) -> Option<ControlConfig> {
         let socket = spec.socket.as_ref().and_then(|text| Some((self.path(text)?, text)));
         let state = spec.state.as_ref().and_then(|text| self.path(text));
         if let Some((path, text)) = &socket
@@ -97,6 +97,6 @@ impl Check<'_> {
             let value = self.parse(text, value::group)?;
             Some(Placed { value, place: text.place.clone() })
         });
-        Some(Control { socket: socket?.0, group, state: state? })
+        Some(ControlConfig { socket: socket?.0, group, state: state? })
     }
 }

@@ -12,7 +12,7 @@ use super::check::Check;
 use super::encrypted::{DnsTlsSpec, Encrypted, HttpsSpec, QuicSpec, same_https};
 use super::field::{Section as _, section};
 use super::row::{LISTEN_FORM, duration, file, hours, number, secs, table, text, texts};
-use super::spec::Text;
+use super::spec::PlacedText;
 use super::{FileUse, InputFile, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::prefix::Prefix;
@@ -31,7 +31,7 @@ section! {
         /// default address that the machine lacks is skipped.
         ///
         /// The default is loopback and an unprivileged port, so that nothing is exposed unasked.
-        listen: Option<Vec<Text>> = texts("listen", LISTEN_FORM)
+        listen: Option<Vec<PlacedText>> = texts("listen", LISTEN_FORM)
             .otherwise("`[\"127.0.0.1:5300\", \"[::1]:5300\"]`")
             .restart_unless(|a, b| a.dns.listen == b.dns.listen)
             .example("[\"192.0.2.53:53\", \"[2001:db8::53]:53\"]"),
@@ -87,7 +87,7 @@ section! {
         /// scope 0.
         ///
         /// RFC 7871 §11.3 advises such a list, because any resolver can claim any subnet.
-        ecs_from: Option<Vec<Text>> = texts("ecs-from", "prefix")
+        ecs_from: Option<Vec<PlacedText>> = texts("ecs-from", "prefix")
             .otherwise("all resolvers")
             .example("[\"192.0.2.0/24\", \"2001:db8::/32\"]"),
 
@@ -95,7 +95,7 @@ section! {
         /// secret signs, all verify. A reload reads it again.
         ///
         /// Servers behind one address need the same file, so that each accepts the cookies of the others.
-        cookie_secrets: Option<Text> = file("cookie-secrets", FileUse::Cookies)
+        cookie_secrets: Option<PlacedText> = file("cookie-secrets", FileUse::Cookies)
             .otherwise("a random secret for the life of the process")
             .example("\"/etc/pharos/cookie-secrets\""),
 
@@ -103,19 +103,19 @@ section! {
         /// generation of the snapshot follows it: `fra1-a/17`.
         ///
         /// At most 64 bytes, so that it fits a response of 512 bytes beside all other options.
-        nsid: Option<Text> = text("nsid", "text of 1 to 64 bytes").otherwise("not sent").example("\"fra1-a\""),
+        nsid: Option<PlacedText> = text("nsid", "text of 1 to 64 bytes").otherwise("not sent").example("\"fra1-a\""),
 
         /// Response to TXT queries of class CHAOS for `id.server` and `hostname.bind`.
         ///
         /// At most 255 bytes, because it is one character-string (RFC 1035 §3.3).
-        identity: Option<Text> = text("identity", "text of 1 to 255 bytes")
+        identity: Option<PlacedText> = text("identity", "text of 1 to 255 bytes")
             .otherwise("REFUSED")
             .example("\"ns1.example.com\""),
 
         /// Response to TXT queries of class CHAOS for `version.server` and `version.bind`.
         ///
         /// Refused by default, because a version helps attackers more than operators.
-        version: Option<Text> = text("version", "text of 1 to 255 bytes").otherwise("REFUSED").example("\"not disclosed\""),
+        version: Option<PlacedText> = text("version", "text of 1 to 255 bytes").otherwise("REFUSED").example("\"not disclosed\""),
 
         /// Response rate limiting over UDP.
         ///
@@ -165,13 +165,13 @@ section! {
         ipv6_prefix: u8 = number("ipv6-prefix", 32..=64, "bits").default(56).example("48"),
 
         /// Prefixes of clients that are never limited.
-        exempt: Vec<Text> = texts("exempt", "prefix").example("[\"192.0.2.0/24\"]"),
+        exempt: Vec<PlacedText> = texts("exempt", "prefix").example("[\"192.0.2.0/24\"]"),
     }
 }
 
 /// `[dns]`: the listeners.
 #[derive(Clone, Debug)]
-pub struct Dns {
+pub struct DnsConfig {
     /// Listen addresses for UDP and TCP.
     pub listen: Vec<SocketAddr>,
     /// True if `listen` is not written: an address that the machine lacks is skipped.
@@ -221,10 +221,10 @@ pub struct Rrl {
     pub exempt: Vec<Prefix>,
 }
 
-impl Dns {
+impl DnsConfig {
     /// The numbers and durations of a table, which need no check beyond their rows; everything else is left out.
     fn of(spec: &DnsSpec) -> Self {
-        Dns {
+        DnsConfig {
             listen: DNS_LISTEN.to_vec(),
             listen_is_default: true,
             encrypted: None,
@@ -244,16 +244,16 @@ impl Dns {
     }
 }
 
-impl Default for Dns {
+impl Default for DnsConfig {
     fn default() -> Self {
-        Dns::of(&DnsSpec::absent(Place::whole_file(&"".into())))
+        DnsConfig::of(&DnsSpec::absent(Place::whole_file(&"".into())))
     }
 }
 
 impl Check<'_> {
-    pub(super) fn check_dns(&mut self, spec: &DnsSpec) -> Dns {
-        let default = Dns::of(spec);
-        Dns {
+    pub(super) fn check_dns(&mut self, spec: &DnsSpec) -> DnsConfig {
+        let default = DnsConfig::of(spec);
+        DnsConfig {
             listen: spec.listen.as_ref().map_or(default.listen, |texts| self.check_listen(texts)),
             listen_is_default: spec.listen.is_none(),
             ecs_from: spec.ecs_from.as_ref().map(|texts| self.check_prefixes(texts)),
@@ -275,7 +275,7 @@ impl Check<'_> {
     }
 
     /// A text that goes into responses as it is.
-    fn check_response(&mut self, text: &Text, max_len: usize) -> Option<Arc<str>> {
+    fn check_response(&mut self, text: &PlacedText, max_len: usize) -> Option<Arc<str>> {
         let response = self.parse(text, value::word)?;
         if response.len() > max_len {
             self.report(

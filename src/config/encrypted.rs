@@ -10,7 +10,7 @@ use super::check::Check;
 use super::dns::DnsSpec;
 use super::field::section;
 use super::row::{LISTEN_FORM, file, text, texts};
-use super::spec::Text;
+use super::spec::PlacedText;
 use super::{Config, FileUse, InputFile, value};
 use crate::base::diagnostic::Diagnostic;
 
@@ -22,17 +22,17 @@ section! {
     pub(super) struct DnsTlsSpec: "[dns.tls]" {
         /// Listen addresses for DNS over TLS, usually on port 853. Required unless `[dns.https]` or `[dns.quic]` uses the
         /// certificate.
-        listen: Vec<Text> = texts("listen", LISTEN_FORM)
+        listen: Vec<PlacedText> = texts("listen", LISTEN_FORM)
             .required_without(&["https", "quic"], "")
             .restart_unless(same_tls)
             .example("[\"192.0.2.53:853\"]"),
 
         /// PEM file with the certificate chain, leaf first. A changed file is used within a minute, and at a reload, without
         /// closing connections.
-        cert: Option<Text> = file("cert", FileUse::Pem).required().example("\"fullchain.pem\""),
+        cert: Option<PlacedText> = file("cert", FileUse::Pem).required().example("\"fullchain.pem\""),
 
         /// PEM file with the private key. A changed file is used together with `cert`.
-        key: Option<Text> = file("key", FileUse::Pem).required().example("\"privkey.pem\""),
+        key: Option<PlacedText> = file("key", FileUse::Pem).required().example("\"privkey.pem\""),
     }
 }
 
@@ -40,7 +40,7 @@ section! {
     /// `[dns.https]` as written.
     pub(super) struct HttpsSpec: "[dns.https]" {
         /// Listen addresses, usually on port 443.
-        listen: Vec<Text> = texts("listen", LISTEN_FORM)
+        listen: Vec<PlacedText> = texts("listen", LISTEN_FORM)
             .required()
             .restart_with_table()
             .example("[\"192.0.2.53:443\"]"),
@@ -48,7 +48,7 @@ section! {
         /// Path of the URI template before `{?dns}`.
         ///
         /// The path of the example in RFC 8484 §6, because clients expect it.
-        path: Option<Text> = text("path", "path of a URL").default(HTTPS_PATH).restart_with_table().example("\"/dns-query\""),
+        path: Option<PlacedText> = text("path", "path of a URL").default(HTTPS_PATH).restart_with_table().example("\"/dns-query\""),
     }
 }
 
@@ -57,7 +57,7 @@ section! {
     pub(super) struct QuicSpec: "[dns.quic]" {
         /// Listen addresses, usually on port 853. A client first proves that it receives datagrams at its address (Retry,
         /// RFC 9000 §8.1.2).
-        listen: Vec<Text> = texts("listen", LISTEN_FORM)
+        listen: Vec<PlacedText> = texts("listen", LISTEN_FORM)
             .required()
             .restart_unless(same_quic)
             .example("[\"192.0.2.53:853\"]"),
@@ -69,10 +69,10 @@ section! {
     pub(super) struct TlsSpec: "tls" {
         /// PEM file with the certificate chain, leaf first. A changed file is used within a minute, and at a reload, without
         /// closing connections.
-        cert: Option<Text> = file("cert", FileUse::Pem).required().example("\"fullchain.pem\""),
+        cert: Option<PlacedText> = file("cert", FileUse::Pem).required().example("\"fullchain.pem\""),
 
         /// PEM file with the private key. A changed file is used together with `cert`.
-        key: Option<Text> = file("key", FileUse::Pem).required().example("\"privkey.pem\""),
+        key: Option<PlacedText> = file("key", FileUse::Pem).required().example("\"privkey.pem\""),
     }
 }
 
@@ -139,7 +139,7 @@ impl Check<'_> {
             }
             return None;
         };
-        let listen = |check: &mut Self, texts: &[Text]| check.check_addresses(texts, value::encrypted_address);
+        let listen = |check: &mut Self, texts: &[PlacedText]| check.check_addresses(texts, value::encrypted_address);
         let https = spec.https.as_ref().map(|https| Https {
             listen: listen(self, &https.listen),
             path: match &https.path {
@@ -154,8 +154,8 @@ impl Check<'_> {
     }
 
     /// The files of a listener, if both are written and well-formed.
-    pub(super) fn check_tls(&mut self, cert: &Option<Text>, key: &Option<Text>) -> Option<TlsFiles> {
-        let mut input = |text: &Option<Text>| self.input(text.as_ref()?, FileUse::Pem);
+    pub(super) fn check_tls(&mut self, cert: &Option<PlacedText>, key: &Option<PlacedText>) -> Option<TlsFiles> {
+        let mut input = |text: &Option<PlacedText>| self.input(text.as_ref()?, FileUse::Pem);
         let (cert, key) = (input(cert), input(key));
         Some(TlsFiles { cert: cert?, key: key? })
     }

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use super::reader::Reader;
-use super::row::{Absent, Key, Kind, Part, Row};
-use super::spec::{Number, Text};
+use super::reader::ConfigReader;
+use super::row::{Absent, KeyRow, KeyTable, KeyType, Row};
+use super::spec::{Number, PlacedText};
 use super::table::{Table, entries};
 use super::typed::Value;
 use super::{Placed, limits};
@@ -26,27 +26,27 @@ pub(super) enum Str {}
 /// The kind of a list of texts.
 pub(super) enum Strs {}
 /// The kind of a path.
-pub(super) enum File {}
+pub(super) enum PathField {}
 /// The kind of a list of tables.
 pub(super) struct Tables<S>(std::marker::PhantomData<S>);
 /// The kind of a table of tables with names.
-pub(super) struct Names<S>(std::marker::PhantomData<S>);
+pub(super) struct NamedTables<S>(std::marker::PhantomData<S>);
 /// The kind of a key whose type is its own: the type of its field reads it.
 pub(super) enum Other {}
 
 /// A type that is read from a key of the kind `K`.
 pub(super) trait Field<K>: Sized {
     /// Takes the value out of a table.
-    fn take(table: &mut Table<'_, '_>, key: &Key<K>) -> Self;
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<K>) -> Self;
 
     /// The value of a key that is left out.
-    fn absent(key: &Key<K>) -> Self;
+    fn absent(key: &KeyRow<K>) -> Self;
 }
 
 /// The written values of a table. `section!` implements it.
 pub(super) trait Section: Sized {
     /// Title and rows.
-    const PART: Part;
+    const PART: KeyTable;
 
     /// Takes all of its keys out of a table, and reports the others.
     fn read(table: Table<'_, '_>) -> Self;
@@ -82,8 +82,8 @@ macro_rules! section {
         }
 
         impl $crate::config::field::Section for $name {
-            const PART: $crate::config::row::Part =
-                $crate::config::row::Part { title: $title, rows: &[$($key.doc(concat!($($doc, "\n"),*)).row()),*] };
+            const PART: $crate::config::row::KeyTable =
+                $crate::config::row::KeyTable { title: $title, rows: &[$($key.doc(concat!($($doc, "\n"),*)).row()),*] };
 
             fn read(mut table: $crate::config::table::Table<'_, '_>) -> Self {
                 // Fields are filled in the order of the rows: a range may end at the number of an earlier one.
@@ -108,7 +108,7 @@ pub(in crate::config) use section;
 /// A table with a name that the operator chose.
 #[derive(Debug)]
 pub(super) struct Named<S> {
-    pub(super) name: Text,
+    pub(super) name: PlacedText,
     /// Its keys. `None` if the value is no table, which has been reported.
     pub(super) keys: Option<S>,
 }
@@ -134,22 +134,22 @@ fn take_number(table: &mut Table<'_, '_>, row: &Row) -> Option<u64> {
 macro_rules! numbers {
     ($($type:ty)*) => {$(
         impl Field<Num> for Option<$type> {
-            fn take(table: &mut Table<'_, '_>, key: &Key<Num>) -> Self {
+            fn take(table: &mut Table<'_, '_>, key: &KeyRow<Num>) -> Self {
                 take_number(table, &key.row()).and_then(|number| number.try_into().ok())
             }
 
-            fn absent(key: &Key<Num>) -> Self {
+            fn absent(key: &KeyRow<Num>) -> Self {
                 default_number(&key.row(), u64::MAX).and_then(|number| number.try_into().ok())
             }
         }
 
         impl Field<Num> for $type {
-            fn take(table: &mut Table<'_, '_>, key: &Key<Num>) -> Self {
+            fn take(table: &mut Table<'_, '_>, key: &KeyRow<Num>) -> Self {
                 let number: Option<$type> = Field::take(table, key);
                 number.unwrap_or_default()
             }
 
-            fn absent(key: &Key<Num>) -> Self {
+            fn absent(key: &KeyRow<Num>) -> Self {
                 let number: Option<$type> = Field::absent(key);
                 number.unwrap_or_default()
             }
@@ -159,36 +159,36 @@ macro_rules! numbers {
 numbers!(u8 u16 u32 u64 usize);
 
 impl Field<Nums> for Option<Vec<Number>> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Nums>) -> Self {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Nums>) -> Self {
         let row = key.row();
-        let Kind::Numbers { range: (low, high), .. } = row.kind else { return None };
+        let KeyType::Numbers { range: (low, high), .. } = row.kind else { return None };
         Some(table.value(&row)?.numbers(low..=high))
     }
 
-    fn absent(_: &Key<Nums>) -> Self {
+    fn absent(_: &KeyRow<Nums>) -> Self {
         None
     }
 }
 
 impl Field<Time> for Option<Placed<Duration>> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Time>) -> Self {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Time>) -> Self {
         let row = key.row();
-        let Kind::Duration { range: (least, greatest) } = row.kind else { return None };
+        let KeyType::Duration { range: (least, greatest) } = row.kind else { return None };
         table.value(&row)?.duration(least..=greatest)
     }
 
-    fn absent(_: &Key<Time>) -> Self {
+    fn absent(_: &KeyRow<Time>) -> Self {
         None
     }
 }
 
 impl Field<Time> for Duration {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Time>) -> Self {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Time>) -> Self {
         let written: Option<Placed<Duration>> = Field::take(table, key);
         written.map_or_else(|| Field::absent(key), |written| written.value)
     }
 
-    fn absent(key: &Key<Time>) -> Self {
+    fn absent(key: &KeyRow<Time>) -> Self {
         match key.row().absent {
             Absent::Duration(duration) => duration,
             _ => Duration::ZERO,
@@ -197,113 +197,113 @@ impl Field<Time> for Duration {
 }
 
 impl Field<Flag> for Option<Placed<bool>> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Flag>) -> Self {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Flag>) -> Self {
         table.value(&key.row())?.flag()
     }
 
-    fn absent(_: &Key<Flag>) -> Self {
+    fn absent(_: &KeyRow<Flag>) -> Self {
         None
     }
 }
 
 impl Field<Flag> for bool {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Flag>) -> Self {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Flag>) -> Self {
         let written: Option<Placed<bool>> = Field::take(table, key);
         written.map_or_else(|| Field::absent(key), |written| written.value)
     }
 
-    fn absent(key: &Key<Flag>) -> Self {
+    fn absent(key: &KeyRow<Flag>) -> Self {
         matches!(key.row().absent, Absent::Flag(true))
     }
 }
 
-impl Field<Str> for Option<Text> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Str>) -> Self {
+impl Field<Str> for Option<PlacedText> {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Str>) -> Self {
         table.value(&key.row())?.text()
     }
 
-    fn absent(_: &Key<Str>) -> Self {
+    fn absent(_: &KeyRow<Str>) -> Self {
         None
     }
 }
 
-impl Field<File> for Option<Text> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<File>) -> Self {
+impl Field<PathField> for Option<PlacedText> {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<PathField>) -> Self {
         let row = key.row();
         let text = table.value(&row)?.text()?;
-        if let Kind::File { usage } = row.kind {
+        if let KeyType::File { usage } = row.kind {
             table.reader.name_file(usage, &text);
         }
         Some(text)
     }
 
-    fn absent(_: &Key<File>) -> Self {
+    fn absent(_: &KeyRow<PathField>) -> Self {
         None
     }
 }
 
-impl Field<Strs> for Option<Placed<Vec<Text>>> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Strs>) -> Self {
+impl Field<Strs> for Option<Placed<Vec<PlacedText>>> {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Strs>) -> Self {
         let value = table.value(&key.row())?;
         Some(Placed { value: value.texts(), place: value.place() })
     }
 
-    fn absent(_: &Key<Strs>) -> Self {
+    fn absent(_: &KeyRow<Strs>) -> Self {
         None
     }
 }
 
-impl Field<Strs> for Option<Vec<Text>> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Strs>) -> Self {
+impl Field<Strs> for Option<Vec<PlacedText>> {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Strs>) -> Self {
         Some(table.value(&key.row())?.texts())
     }
 
-    fn absent(_: &Key<Strs>) -> Self {
+    fn absent(_: &KeyRow<Strs>) -> Self {
         None
     }
 }
 
-impl Field<Strs> for Vec<Text> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Strs>) -> Self {
-        let written: Option<Vec<Text>> = Field::take(table, key);
+impl Field<Strs> for Vec<PlacedText> {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Strs>) -> Self {
+        let written: Option<Vec<PlacedText>> = Field::take(table, key);
         written.unwrap_or_default()
     }
 
-    fn absent(_: &Key<Strs>) -> Self {
+    fn absent(_: &KeyRow<Strs>) -> Self {
         Vec::new()
     }
 }
 
 impl<S: Section> Field<S> for Option<S> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<S>) -> Self {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<S>) -> Self {
         let value = table.value(&key.row())?;
         Some(S::read(table.inner(&value, format!("`{}`", S::PART.title))?))
     }
 
-    fn absent(_: &Key<S>) -> Self {
+    fn absent(_: &KeyRow<S>) -> Self {
         None
     }
 }
 
 impl<S: Section> Field<S> for S {
-    fn take(table: &mut Table<'_, '_>, key: &Key<S>) -> Self {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<S>) -> Self {
         let written: Option<S> = Field::take(table, key);
         written.unwrap_or_else(|| S::absent(table.place().clone()))
     }
 
-    fn absent(_: &Key<S>) -> Self {
+    fn absent(_: &KeyRow<S>) -> Self {
         S::absent(Place::whole_file(&"".into()))
     }
 }
 
 impl<S: Section> Field<Tables<S>> for Vec<S> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Tables<S>>) -> Self {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Tables<S>>) -> Self {
         let row = key.row();
         let elements = elements(table, &row);
         read_tables(table, &row, row.name, elements)
     }
 
-    fn absent(_: &Key<Tables<S>>) -> Self {
+    fn absent(_: &KeyRow<Tables<S>>) -> Self {
         Vec::new()
     }
 }
@@ -320,14 +320,14 @@ pub(super) fn read_tables<'r, 't, S: Section>(
     title: &str,
     elements: Vec<Value<'r, 't>>,
 ) -> Vec<S> {
-    let Kind::Tables { most, .. } = row.kind else { return Vec::new() };
+    let KeyType::Tables { most, .. } = row.kind else { return Vec::new() };
     let elements = limit(table.reader, elements, most, title);
     let title = table.title_of(S::PART.title);
     elements.iter().filter_map(|value| Some(S::read(table.inner(value, &*title)?))).collect()
 }
 
-impl<S: Section> Field<Names<S>> for Vec<Named<S>> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Names<S>>) -> Self {
+impl<S: Section> Field<NamedTables<S>> for Vec<Named<S>> {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<NamedTables<S>>) -> Self {
         let name = key.row().name;
         let values = table.take_all(name);
         let tables = values.iter().filter_map(|value| value.table(format!("`[{name}]`"))).collect();
@@ -340,14 +340,14 @@ impl<S: Section> Field<Names<S>> for Vec<Named<S>> {
         values.iter().map(named).collect()
     }
 
-    fn absent(_: &Key<Names<S>>) -> Self {
+    fn absent(_: &KeyRow<NamedTables<S>>) -> Self {
         Vec::new()
     }
 }
 
 /// Cuts a list at its limit, and reports a longer one.
 pub(super) fn limit<'r, 't>(
-    reader: &Reader<'_>,
+    reader: &ConfigReader<'_>,
     mut values: Vec<Value<'r, 't>>,
     most: usize,
     title: &str,

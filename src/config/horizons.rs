@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use super::check::Check;
 use super::field::{Field, Named, Other, section};
-use super::mirrors::{MirrorEntry, Mirrors};
+use super::mirrors::{MirrorEntry, MirrorsConfig};
 use super::rankings::{ListSpec, WeightsSpec, least_scopes, mirrors, nearest, report_both, weights};
-use super::row::{Key, number, other, tables};
-use super::rules::{Rule, RuleSpec};
-use super::spec::Text;
+use super::row::{KeyRow, number, other, tables};
+use super::rules::{RuleConfig, RuleSpec};
+use super::spec::PlacedText;
 use super::table::Table;
 use super::zone::ZoneSpec;
 use super::{AnswerMirrors, LeastScopes, Placed, Ranking, limits, value};
@@ -58,13 +58,13 @@ section! {
     /// `default` of a horizon as a table.
     pub(super) struct DefaultTableSpec: "default" then report_both_of_default {
         /// As in a rule.
-        mirrors: Option<Placed<Vec<Text>>> = mirrors(),
+        mirrors: Option<Placed<Vec<PlacedText>>> = mirrors(),
 
         /// As in a rule.
         weights: Option<WeightsSpec> = weights(),
 
         /// As in a rule.
-        nearest: Option<Placed<Vec<Text>>> = nearest(),
+        nearest: Option<Placed<Vec<PlacedText>>> = nearest(),
     }
 }
 
@@ -76,29 +76,29 @@ fn report_both_of_default(spec: &DefaultTableSpec, table: &Table<'_, '_>) {
 #[derive(Debug)]
 pub(super) struct DefaultSpec {
     place: Place,
-    form: Form,
+    form: DefaultForm,
 }
 
 /// The two forms of `default`.
 #[derive(Debug)]
-enum Form {
-    List(Option<Placed<Vec<Text>>>),
+enum DefaultForm {
+    List(Option<Placed<Vec<PlacedText>>>),
     Table(Box<DefaultTableSpec>),
 }
 
 impl Field<Other> for Option<DefaultSpec> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Other>) -> Self {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Other>) -> Self {
         use super::field::Section as _;
         let value = table.value(&key.row())?;
         let place = value.place();
         let form = match value.is_table() {
-            true => Form::Table(Box::new(DefaultTableSpec::read(value.table("`default`")?))),
-            false => Form::List(Some(Placed { value: value.texts(), place: place.clone() })),
+            true => DefaultForm::Table(Box::new(DefaultTableSpec::read(value.table("`default`")?))),
+            false => DefaultForm::List(Some(Placed { value: value.texts(), place: place.clone() })),
         };
         Some(DefaultSpec { place, form })
     }
 
-    fn absent(_: &Key<Other>) -> Self {
+    fn absent(_: &KeyRow<Other>) -> Self {
         None
     }
 }
@@ -107,8 +107,8 @@ impl HorizonSpec {
     /// The mirrors of `default` and their order.
     fn default_list(&self) -> ListSpec<'_> {
         match self.default.as_ref().map(|default| &default.form) {
-            Some(Form::Table(table)) => ListSpec::new(&table.mirrors, &table.weights, &table.nearest),
-            Some(Form::List(mirrors)) => ListSpec::new(mirrors, &None, &None),
+            Some(DefaultForm::Table(table)) => ListSpec::new(&table.mirrors, &table.weights, &table.nearest),
+            Some(DefaultForm::List(mirrors)) => ListSpec::new(mirrors, &None, &None),
             None => ListSpec::EMPTY,
         }
     }
@@ -116,11 +116,11 @@ impl HorizonSpec {
 
 /// One `[horizons.*]`.
 #[derive(Clone, Debug)]
-pub struct Horizon {
+pub struct HorizonConfig {
     /// The key.
     pub name: Arc<str>,
     /// The rules, in order.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<RuleConfig>,
     /// The mirrors of a client that matches no rule.
     pub default: Vec<MirrorId>,
     /// The order in which such a client takes them.
@@ -133,7 +133,7 @@ pub struct Horizon {
     pub least_scopes: LeastScopes,
 }
 
-impl Horizon {
+impl HorizonConfig {
     /// Every mirror of every list, repeated as often as it is listed.
     pub fn mirrors(&self) -> impl Iterator<Item = MirrorId> {
         let of_rules = self.rules.iter().flat_map(|rule| rule.mirrors.iter().chain(&rule.fallback));
@@ -142,7 +142,7 @@ impl Horizon {
 }
 
 impl Check<'_> {
-    pub(super) fn check_horizon(&mut self, named: &Named<HorizonSpec>, mirrors: &Mirrors) -> Horizon {
+    pub(super) fn check_horizon(&mut self, named: &Named<HorizonSpec>, mirrors: &MirrorsConfig) -> HorizonConfig {
         self.parse(&named.name, value::word);
         let name = named.name.value.clone();
         let Some(spec) = &named.keys else { return empty(name, &named.name.place) };
@@ -153,7 +153,7 @@ impl Check<'_> {
         }
         self.check_ranked_rules(spec);
         let default = spec.default_list();
-        Horizon {
+        HorizonConfig {
             name,
             rules: spec.rules.iter().map(|rule| self.check_rule(rule, mirrors)).collect(),
             default: self.check_mirror_list(default.mirrors),
@@ -165,7 +165,7 @@ impl Check<'_> {
     }
 
     /// The mirrors of a list; one written twice is an error, as the order is the preference.
-    pub(super) fn check_mirror_list(&mut self, names: &[Text]) -> Vec<MirrorId> {
+    pub(super) fn check_mirror_list(&mut self, names: &[PlacedText]) -> Vec<MirrorId> {
         let mut first: HashMap<usize, &Place> = HashMap::new();
         let mut ids = Vec::with_capacity(names.len());
         for name in names {
@@ -186,7 +186,7 @@ impl Check<'_> {
     }
 
     /// Warns of answers with several mirrors that would not fit a datagram.
-    pub(super) fn check_answer_length(&mut self, horizon: &Horizon, mirrors: &[MirrorEntry]) {
+    pub(super) fn check_answer_length(&mut self, horizon: &HorizonConfig, mirrors: &[MirrorEntry]) {
         let most = usize::from(horizon.answer_mirrors.get());
         let lists = horizon.rules.iter().flat_map(|rule| [(&rule.mirrors, &rule.place), (&rule.fallback, &rule.place)]);
         let mut lists = lists.chain([(&horizon.default, &horizon.default_place)]);
@@ -231,8 +231,8 @@ impl Check<'_> {
 }
 
 /// A horizon whose value is no table, which has been reported.
-fn empty(name: Arc<str>, place: &Place) -> Horizon {
-    Horizon {
+fn empty(name: Arc<str>, place: &Place) -> HorizonConfig {
+    HorizonConfig {
         name,
         rules: Vec::new(),
         default: Vec::new(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::NetworkKind;
 use crate::base::diagnostic::{Diagnostic, Place};
-use crate::files::{Contents, Intake, Kind, ReadError};
+use crate::files::{Contents, FileKind, Intake, ReadError};
 
 /// A file that a configuration names.
 #[derive(Clone, Debug)]
@@ -120,18 +120,18 @@ impl InputFile {
 
 impl FileUse {
     /// The bound in bytes, and the deadline.
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> FileKind {
         match self {
-            FileUse::Config => Kind::Config,
-            FileUse::Zone => Kind::Zone,
-            FileUse::Network(NetworkKind::Mmdb) => Kind::Database,
-            FileUse::Network(_) => Kind::Feed,
-            FileUse::Cookies => Kind::Cookies,
-            FileUse::Token | FileUse::Secret => Kind::Secret,
-            FileUse::Pem => Kind::Pem,
-            FileUse::Roots => Kind::Roots,
+            FileUse::Config => FileKind::Config,
+            FileUse::Zone => FileKind::Zone,
+            FileUse::Network(NetworkKind::Mmdb) => FileKind::Database,
+            FileUse::Network(_) => FileKind::Feed,
+            FileUse::Cookies => FileKind::Cookies,
+            FileUse::Token | FileUse::Secret => FileKind::Secret,
+            FileUse::Pem => FileKind::Pem,
+            FileUse::Roots => FileKind::Roots,
             FileUse::Copy | FileUse::Socket | FileUse::Overrides | FileUse::ProbeState | FileUse::HostState => {
-                Kind::State
+                FileKind::State
             }
         }
     }
@@ -156,7 +156,7 @@ impl FileUse {
 
     /// True if the server writes the file.
     pub fn is_written(self) -> bool {
-        self.kind() == Kind::State
+        self.kind() == FileKind::State
     }
 
     fn conflicts(self, other: FileUse) -> bool {

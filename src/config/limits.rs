@@ -5,10 +5,10 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::files::Kind;
+use crate::files::FileKind;
 
 /// The largest config file, in bytes. A thousand mirrors with a hundred rules take a tenth of it.
-pub const MAX_FILE_OCTETS: usize = Kind::Config.max_len() as usize;
+pub const MAX_FILE_OCTETS: usize = FileKind::Config.max_len() as usize;
 
 /// The most files of `include`: one for each of a thousand mirrors. All files together are bounded by [`MAX_FILE_OCTETS`].
 pub const MAX_INCLUDED: usize = 1000;
@@ -45,7 +45,7 @@ pub const MAX_NSID: usize = 64;
 pub const MAX_CHAOS: usize = 255;
 
 /// The most bytes of a file of cookie secrets.
-pub const MAX_SECRETS_OCTETS: usize = Kind::Cookies.max_len() as usize;
+pub const MAX_SECRETS_OCTETS: usize = FileKind::Cookies.max_len() as usize;
 
 /// The most secrets in such a file: one signs, and those that are being rolled out or retired verify. Each costs a hash
 /// for every foreign cookie.

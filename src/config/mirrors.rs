@@ -8,10 +8,10 @@ use std::net::IpAddr;
 
 use super::check::Check;
 use super::field::{Field, Named, Other, section};
-use super::row::{Key, other, text, texts};
-use super::spec::Text;
+use super::row::{KeyRow, other, text, texts};
+use super::spec::PlacedText;
 use super::table::Table;
-use super::{Placed, Zone, limits, value};
+use super::{Placed, ZoneConfig, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::geo::Coordinates;
 use crate::base::ids::MirrorId;
@@ -26,7 +26,7 @@ section! {
         /// IPv4 and IPv6 addresses, 32 at most. One of `addresses` and `host` is required.
         ///
         /// All addresses of a family are one answer, and 32 AAAA records fit a datagram that is not fragmented.
-        addresses: Vec<Text> = texts("addresses", "address")
+        addresses: Vec<PlacedText> = texts("addresses", "address")
             .otherwise("those of `host`")
             .example("[\"192.0.2.10\", \"2001:db8::10\"]"),
 
@@ -35,14 +35,14 @@ section! {
         ///
         /// A load balancer or CDN changes its addresses, and a CNAME cannot stand beside other records of the steered
         /// name.
-        host: Option<Text> = text("host", "host name").example("\"mirror-a.example.com\""),
+        host: Option<PlacedText> = text("host", "host name").example("\"mirror-a.example.com\""),
 
         /// Position for `nearest`: `[LATITUDE, LONGITUDE]` in degrees, from -90 to 90 and from -180 to 180.
         location: Option<LocationSpec> = other("location", "two numbers").otherwise("unknown").example("[50.11, 8.68]"),
 
         /// Contact of the mirror's operator: a mail address, a URL or a channel, in one line of 256 bytes at most. `status`
         /// shows it beside trouble, `mirror list` and `explain --json` always, and alerts get it from `pharos_mirror_info`.
-        contact: Option<Text> = text("contact", "line of text").example("\"mirrors@example.com\""),
+        contact: Option<PlacedText> = text("contact", "line of text").example("\"mirrors@example.com\""),
     }
 }
 
@@ -56,14 +56,14 @@ pub(super) enum LocationSpec {
 }
 
 impl Field<Other> for Option<LocationSpec> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Other>) -> Self {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Other>) -> Self {
         Some(match table.value(&key.row())?.coordinates() {
             Some(coordinates) => LocationSpec::Known(coordinates),
             None => LocationSpec::Wrong,
         })
     }
 
-    fn absent(_: &Key<Other>) -> Self {
+    fn absent(_: &KeyRow<Other>) -> Self {
         None
     }
 }
@@ -94,7 +94,7 @@ pub struct MirrorEntry {
 }
 
 /// All mirrors.
-pub(super) struct Mirrors {
+pub(super) struct MirrorsConfig {
     /// In file order, the wrong ones too.
     pub(super) entries: Vec<MirrorEntry>,
     /// Mirrors with an error, which may have more addresses than are known.
@@ -114,9 +114,9 @@ fn is_private(address: IpAddr) -> bool {
 
 impl Check<'_> {
     /// `private` are the private networks of `[resolver]`: its clients are in them.
-    pub(super) fn check_mirrors(&mut self, specs: &[Named<MirrorSpec>], private: &[Prefix]) -> Mirrors {
+    pub(super) fn check_mirrors(&mut self, specs: &[Named<MirrorSpec>], private: &[Prefix]) -> MirrorsConfig {
         let mut seen: HashMap<IpAddr, (Place, usize)> = HashMap::new();
-        let mut mirrors = Mirrors { entries: Vec::with_capacity(specs.len()), broken: HashSet::new() };
+        let mut mirrors = MirrorsConfig { entries: Vec::with_capacity(specs.len()), broken: HashSet::new() };
         for (index, spec) in specs.iter().enumerate() {
             let before = self.problems.len();
             let mirror = self.check_mirror(index, specs, private, &mut seen);
@@ -178,7 +178,7 @@ impl Check<'_> {
     }
 
     /// A mirror must not follow a name whose addresses come from mirrors.
-    pub(super) fn check_hosts(&mut self, specs: &[Named<MirrorSpec>], mirrors: &[MirrorEntry], zones: &[Zone]) {
+    pub(super) fn check_hosts(&mut self, specs: &[Named<MirrorSpec>], mirrors: &[MirrorEntry], zones: &[ZoneConfig]) {
         let steered: Vec<_> = zones.iter().flat_map(|zone| &zone.steer).map(|steer| steer.owner.clone()).collect();
         for (spec, entry) in specs.iter().zip(mirrors) {
             let host = spec.keys.as_ref().and_then(|keys| keys.host.as_ref());
@@ -196,7 +196,13 @@ impl Check<'_> {
 }
 
 /// An address that is written again; `first` is its first place, in the mirror `of`.
-fn repeated_address(address: IpAddr, again: &Text, first: &Place, of: &Text, is_same_mirror: bool) -> Diagnostic {
+fn repeated_address(
+    address: IpAddr,
+    again: &PlacedText,
+    first: &Place,
+    of: &PlacedText,
+    is_same_mirror: bool,
+) -> Diagnostic {
     let help = match is_same_mirror {
         true => "remove one of the two",
         false => "check both: mirrors that share an address are one machine, and fail together",
@@ -207,7 +213,7 @@ fn repeated_address(address: IpAddr, again: &Text, first: &Place, of: &Text, is_
         .help(help)
 }
 
-fn private_address(address: IpAddr, text: &Text) -> Diagnostic {
+fn private_address(address: IpAddr, text: &PlacedText) -> Diagnostic {
     let message = format!("`{address}` is a private address, which clients on the internet cannot reach");
     Diagnostic::warning("private-address", message)
         .at(text.place.clone(), "not reachable from elsewhere")

@@ -44,25 +44,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use admin::{Admin, BadToken, Token, bad_token, parse_token};
-pub use control::Control;
-pub use dns::{Dns, Rrl, UDP_PAYLOAD_DEFAULT};
+pub use admin::{AdminConfig, BadToken, TokenConfig, bad_token, parse_token};
+pub use control::ControlConfig;
+pub use dns::{DnsConfig, Rrl, UDP_PAYLOAD_DEFAULT};
 pub use encrypted::{Encrypted, Https, TlsFiles};
-pub use horizons::Horizon;
+pub use horizons::HorizonConfig;
 pub use input::{FileUse, InputFile};
 pub use mirrors::MirrorEntry;
 pub use networks::{Network, NetworkKind};
 pub use probe::{Canary, Probe, TIMEOUT_DEFAULT as PROBE_TIMEOUT_DEFAULT};
-use reader::Reader;
-pub use registry::{Ask, Registry, Upstream};
+use reader::ConfigReader;
+pub use registry::{AskConfig, RegistryConfig, UpstreamConfig};
 pub use resolver::Resolver;
 use ring::digest::{Context, SHA256};
-pub use rules::{Condition, Rule};
-use source::Source;
+pub use rules::{ConditionConfig, RuleConfig};
+use source::ConfigSource;
 pub use source::SourceFile;
 use table::Table;
-pub use transfer::{Key, Primary, Remote, Secret, SecretError, Transfer, bad_secret, decode_secret};
-pub use zone::{Steer, Zone};
+pub use transfer::{KeyConfig, PrimaryConfig, Remote, Secret, SecretError, TransferConfig, bad_secret, decode_secret};
+pub use zone::{Steer, ZoneConfig};
 
 use crate::base::diagnostic::{Diagnostic, Place, sort_by_place};
 use crate::files::Intake;
@@ -108,7 +108,7 @@ pub fn read(file: &str, text: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Dia
 pub fn socket_of(path: &Path) -> Option<PathBuf> {
     let intake = Intake::default();
     let main = source::read_main(path, &intake).ok()?;
-    let reader = Reader::new(main.file.file.clone(), &main.text);
+    let reader = ConfigReader::new(main.file.file.clone(), &main.text);
     let tree = reader.parse()?;
     control::socket_in(&main).or_else(|| {
         let patterns = Table::document(&[(&reader, &tree)]).take("include")?.texts();
@@ -121,7 +121,7 @@ fn read_texts(
     file: &str,
     text: &str,
     intake: &Intake,
-    include: impl FnOnce(&[Placed<Arc<str>>]) -> Result<Vec<Source>, Vec<Diagnostic>>,
+    include: impl FnOnce(&[Placed<Arc<str>>]) -> Result<Vec<ConfigSource>, Vec<Diagnostic>>,
 ) -> Result<Read, Vec<Diagnostic>> {
     if text.len() > limits::MAX_FILE_OCTETS {
         let problem = Diagnostic::error("too-large", format!("the config has {} bytes", text.len()))
@@ -129,23 +129,23 @@ fn read_texts(
             .help(format!("keep it to {} bytes; is it the right file?", limits::MAX_FILE_OCTETS));
         return Err(vec![problem]);
     }
-    let main = Reader::new(file.into(), text);
+    let main = ConfigReader::new(file.into(), text);
     let Some(tree) = main.parse() else { return Err(main.into_problems()) };
     let patterns = Table::document(&[(&main, &tree)]).take("include").map(|value| value.texts()).unwrap_or_default();
     // Stop without the included files: references to their names would cause false errors.
     let sources = include(&patterns)?;
-    let readers: Vec<Reader<'_>> =
-        sources.iter().map(|source| Reader::new(source.file.file.clone(), &source.text)).collect();
-    let trees: Vec<_> = readers.iter().map(Reader::parse).collect();
+    let readers: Vec<ConfigReader<'_>> =
+        sources.iter().map(|source| ConfigReader::new(source.file.file.clone(), &source.text)).collect();
+    let trees: Vec<_> = readers.iter().map(ConfigReader::parse).collect();
     if trees.iter().any(Option::is_none) {
-        return Err(readers.into_iter().flat_map(Reader::into_problems).collect());
+        return Err(readers.into_iter().flat_map(ConfigReader::into_problems).collect());
     }
     let mut documents = vec![(&main, &tree)];
     documents.extend(readers.iter().zip(trees.iter().flatten()));
     let spec = spec::read(&documents);
     let named = documents.iter().flat_map(|(reader, _)| reader.named_files()).collect();
     let mut problems = main.into_problems();
-    problems.extend(readers.into_iter().flat_map(Reader::into_problems));
+    problems.extend(readers.into_iter().flat_map(ConfigReader::into_problems));
     let files: Vec<SourceFile> = sources.iter().map(|source| source.file.clone()).collect();
     let config = check::check((file, &digest(text, &sources), &files, named), spec, intake, &mut problems);
     config.leave_out_allowed(&mut problems);
@@ -157,7 +157,7 @@ fn read_texts(
 }
 
 /// As `cat MAIN INCLUDED… | sha256sum` prints it.
-fn digest(main: &str, included: &[Source]) -> String {
+fn digest(main: &str, included: &[ConfigSource]) -> String {
     let mut context = Context::new(&SHA256);
     for text in std::iter::once(main).chain(included.iter().map(|source| &*source.text)) {
         context.update(text.as_bytes());
@@ -177,21 +177,21 @@ pub struct Config {
     /// `allow`: the codes of warnings to leave out.
     pub allow: Vec<&'static str>,
     /// `[dns]`
-    pub dns: Dns,
+    pub dns: DnsConfig,
     /// `[registry]`. `None` without the table.
-    pub registry: Option<Registry>,
+    pub registry: Option<RegistryConfig>,
     /// `[admin]`. `None` without the table.
-    pub admin: Option<Admin>,
+    pub admin: Option<AdminConfig>,
     /// `[control]`. `None` without the table: no overrides.
-    pub control: Option<Control>,
+    pub control: Option<ControlConfig>,
     /// `[probe]`. `None` without the table: mirrors are not probed.
     pub probe: Option<Probe>,
     /// `[resolver]`, or its defaults.
     pub resolver: Resolver,
     /// `[keys.*]`, in file order: [`KeyId`](crate::base::ids::KeyId) is an index into it.
-    pub keys: Vec<Key>,
+    pub keys: Vec<KeyConfig>,
     /// `[[zone]]`, in file order.
-    pub zones: Vec<Zone>,
+    pub zones: Vec<ZoneConfig>,
     /// `https` of steered owners, in file order: [`ServiceId`](crate::base::ids::ServiceId) is an index into it.
     pub services: Vec<Service>,
     /// `[networks]`, in file order: [`SourceId`](crate::base::ids::SourceId) is an index into it.
@@ -199,7 +199,7 @@ pub struct Config {
     /// `[mirrors.*]`, in file order: [`MirrorId`](crate::base::ids::MirrorId) is an index into it.
     pub mirrors: Vec<MirrorEntry>,
     /// `[horizons.*]`, in file order: [`HorizonId`](crate::base::ids::HorizonId) is an index into it.
-    pub horizons: Vec<Horizon>,
+    pub horizons: Vec<HorizonConfig>,
     /// `[reload] watch`: the interval between two looks at the files. `None` if they are not watched.
     pub watch: Option<Duration>,
     /// Every address under a `listen`, of all tables.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::check::Check;
 use super::field::{Field, Named, Other, section};
-use super::row::{Key, other, text};
-use super::spec::Text;
+use super::row::{KeyRow, other, text};
+use super::spec::PlacedText;
 use super::table::Table;
 use super::typed::Value;
 use super::{FileUse, InputFile, value};
@@ -29,21 +29,21 @@ section! {
     /// A source as written.
     pub(super) struct NetworkSpec: "network" then complete {
         /// List of prefixes: one a line, with an optional label; `#` begins a comment.
-        list: Option<Text> = text("list", "path").example("\"overrides.txt\""),
+        list: Option<PlacedText> = text("list", "path").example("\"overrides.txt\""),
 
         /// Format of the feed in `file`. `geofeed` is RFC 8805, the others are the files of the provider.
         feed: Option<FeedSpec> = other("feed", "`aws`, `gcp`, `azure`, `oci`, `fastly`, `cloudflare` or `geofeed`").instead_of("list"),
 
         /// Database in MaxMind's format: countries, cities or autonomous systems.
-        mmdb: Option<Text> = text("mmdb", "path").instead_of("list"),
+        mmdb: Option<PlacedText> = text("mmdb", "path").instead_of("list"),
 
         /// The feed as downloaded. Required with `feed`.
-        file: Option<Text> = text("file", "path").instead_of("list"),
+        file: Option<PlacedText> = text("file", "path").instead_of("list"),
 
         /// Provider with which all entries of the source are labelled.
         ///
         /// A list or a geofeed names no provider itself.
-        provider: Option<Text> = text("provider", "word in lower case").example("\"office\""),
+        provider: Option<PlacedText> = text("provider", "word in lower case").example("\"office\""),
     }
 }
 
@@ -55,12 +55,12 @@ pub(super) struct FeedSpec {
 }
 
 impl Field<Other> for Option<FeedSpec> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Other>) -> Self {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Other>) -> Self {
         let value = table.value(&key.row())?;
         Some(FeedSpec { kind: feed(&value) })
     }
 
-    fn absent(_: &Key<Other>) -> Self {
+    fn absent(_: &KeyRow<Other>) -> Self {
         None
     }
 }

@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 
 use super::field::Section as _;
-use super::row::{Absent, Kind, Part, Restart, Row};
+use super::row::{Absent, KeyTable, KeyType, Restart, Row};
 use super::spec::Spec;
 use super::value::written;
 
@@ -18,8 +18,8 @@ const BEGIN_END: &str = " -->\n";
 const END: &str = "<!-- end -->";
 
 /// All tables of the configuration by the names of their blocks: `config` is the top, others are paths like `dns.rrl`.
-pub fn parts() -> Vec<(String, Part)> {
-    fn collect(path: &str, part: Part, parts: &mut Vec<(String, Part)>) {
+pub fn parts() -> Vec<(String, KeyTable)> {
+    fn collect(path: &str, part: KeyTable, parts: &mut Vec<(String, KeyTable)>) {
         parts.push((if path.is_empty() { "config" } else { path }.to_string(), part));
         for row in part.rows {
             if let Some(inner) = row.inner() {
@@ -55,7 +55,7 @@ pub fn fill(page: &str) -> Result<String, String> {
 }
 
 /// The rows of a table in Markdown.
-fn table(part: Part) -> String {
+fn table(part: KeyTable) -> String {
     let mut text = "| key | value | default | meaning | example |\n|---|---|---|---|---|\n".to_string();
     for row in part.rows {
         let (effect, reason) = documentation(row);
@@ -83,19 +83,23 @@ pub fn documentation(row: &Row) -> (String, Option<String>) {
 /// The type and range of a key.
 fn value(row: &Row) -> String {
     match row.kind {
-        Kind::Number { range: (low, high), unit } => {
+        KeyType::Number { range: (low, high), unit } => {
             let high = row.at_most.map_or_else(|| grouped(high), |key| format!("`{key}`"));
             format!("{} to {high} {unit}", grouped(low)).trim_end().to_string()
         }
-        Kind::Numbers { range: (low, high), .. } => format!("list of numbers, {} to {}", grouped(low), grouped(high)),
-        Kind::Duration { range: (least, greatest) } => format!("duration, {} to {}", written(least), written(greatest)),
-        Kind::Flag => "`true` or `false`".to_string(),
-        Kind::Text { form } | Kind::Other { form } => form.to_string(),
-        Kind::Texts { form } => format!("list: {form}"),
-        Kind::File { .. } => "path".to_string(),
-        Kind::Table(_) => "table".to_string(),
-        Kind::Tables { .. } => "list of tables".to_string(),
-        Kind::Names(_) => "table of tables, by name".to_string(),
+        KeyType::Numbers { range: (low, high), .. } => {
+            format!("list of numbers, {} to {}", grouped(low), grouped(high))
+        }
+        KeyType::Duration { range: (least, greatest) } => {
+            format!("duration, {} to {}", written(least), written(greatest))
+        }
+        KeyType::Flag => "`true` or `false`".to_string(),
+        KeyType::Text { form } | KeyType::Other { form } => form.to_string(),
+        KeyType::Texts { form } => format!("list: {form}"),
+        KeyType::File { .. } => "path".to_string(),
+        KeyType::Table(_) => "table".to_string(),
+        KeyType::Tables { .. } => "list of tables".to_string(),
+        KeyType::Names(_) => "table of tables, by name".to_string(),
     }
 }
 

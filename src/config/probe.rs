@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::check::Check;
 use super::field::{Section as _, section};
 use super::row::{days, duration, file, hours, millis, mins, number, secs, table, text};
-use super::spec::Text;
-use super::{FileUse, InputFile, Placed, Registry, Zone, limits, value};
+use super::spec::PlacedText;
+use super::{FileUse, InputFile, Placed, RegistryConfig, ZoneConfig, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::mirror::Thresholds;
 
@@ -25,7 +25,7 @@ section! {
     /// `[probe]` as written.
     pub(super) struct ProbeSpec: "[probe]" {
         /// Name that every mirror serves. Probes send it in TLS (SNI) and HTTP, and the certificate must be for it.
-        name: Option<Text> = text("name", "host name")
+        name: Option<PlacedText> = text("name", "host name")
             .otherwise("the host of `[registry] blobs`, else the steered owner")
             .example("\"blob.example.com\""),
 
@@ -83,13 +83,13 @@ section! {
         ),
 
         /// PEM file with the roots that certificates of mirrors must lead to.
-        roots: Option<Text> = file("roots", FileUse::Roots).otherwise("the system's roots").example("\"roots.pem\""),
+        roots: Option<PlacedText> = file("roots", FileUse::Roots).otherwise("the system's roots").example("\"roots.pem\""),
 
         /// File that keeps the health and hold-down of addresses across restarts.
         ///
         /// Without it, a restarted server steers to a dead mirror until the first probes end. A damaged file is kept as
         /// `….bad`, with a warning.
-        state: Option<Text> = file("state", FileUse::ProbeState).otherwise("not kept").example("\"/var/lib/pharos/probes.json\""),
+        state: Option<PlacedText> = file("state", FileUse::ProbeState).otherwise("not kept").example("\"/var/lib/pharos/probes.json\""),
     }
 }
 
@@ -97,10 +97,10 @@ section! {
     /// `probe.canary` as written.
     pub(super) struct CanarySpec: "canary" {
         /// Repository of the blob: its name without registry and tag.
-        repository: Option<Text> = text("repository", "name of a repository").required().example("\"pause\""),
+        repository: Option<PlacedText> = text("repository", "name of a repository").required().example("\"pause\""),
 
         /// Digest of the blob: `sha256:` and 64 hexadecimal digits in lower case.
-        digest: Option<Text> = text("digest", "digest")
+        digest: Option<PlacedText> = text("digest", "digest")
             .required_or("add `digest = \"sha256:…\"`")
             .example("\"sha256:7031c1b283388d2c2e09b57badb803c05ebed362dc88d84b480cc47f72a21097\""),
 
@@ -195,8 +195,8 @@ impl Check<'_> {
     pub(super) fn check_probe(
         &mut self,
         spec: &ProbeSpec,
-        registry: Option<&Registry>,
-        zones: &[Zone],
+        registry: Option<&RegistryConfig>,
+        zones: &[ZoneConfig],
     ) -> Option<Probe> {
         let name = match &spec.name {
             Some(text) => self.parse(text, value::host_name)?,
@@ -215,7 +215,7 @@ impl Check<'_> {
         let retry = spec.retry.as_ref().map_or(RETRY_DEFAULT.min(spec.interval), |retry| retry.value);
         Some(Probe {
             name,
-            port: spec.port.unwrap_or(registry.map_or(limits::MIRROR_PORT, Registry::mirror_port)),
+            port: spec.port.unwrap_or(registry.map_or(limits::MIRROR_PORT, RegistryConfig::mirror_port)),
             interval: spec.interval,
             retry,
             timeout: spec.timeout,
@@ -228,7 +228,12 @@ impl Check<'_> {
     }
 
     /// The host of the registry's `blobs`, else the one steered owner.
-    fn shared_name(&mut self, spec: &ProbeSpec, registry: Option<&Registry>, zones: &[Zone]) -> Option<Arc<str>> {
+    fn shared_name(
+        &mut self,
+        spec: &ProbeSpec,
+        registry: Option<&RegistryConfig>,
+        zones: &[ZoneConfig],
+    ) -> Option<Arc<str>> {
         if let Some(registry) = registry {
             return Some(registry.mirror_name().into());
         }

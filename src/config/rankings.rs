@@ -6,10 +6,10 @@
 use super::check::Check;
 use super::field::{Field, Other, Strs};
 use super::horizons::HorizonSpec;
-use super::mirrors::Mirrors;
-use super::reader::Reader;
-use super::row::{Key, other, texts};
-use super::spec::{Number, Text};
+use super::mirrors::MirrorsConfig;
+use super::reader::ConfigReader;
+use super::row::{KeyRow, other, texts};
+use super::spec::{Number, PlacedText};
 use super::table::Table;
 use super::{LeastScopes, Placed, Ranking, limits};
 use crate::base::client::ScopePrefixLen;
@@ -18,19 +18,19 @@ use crate::base::ids::MirrorId;
 use crate::steer::Weights;
 
 /// The row of `mirrors`.
-pub(super) const fn mirrors() -> Key<Strs> {
+pub(super) const fn mirrors() -> KeyRow<Strs> {
     texts("mirrors", "mirror")
         .required_without(&["nearest"], "add `mirrors = [\"MIRROR\"]`")
         .example("[\"fra\", \"iad\"]")
 }
 
 /// The row of `weights`.
-pub(super) const fn weights() -> Key<Other> {
+pub(super) const fn weights() -> KeyRow<Other> {
     other("weights", "table of numbers").example("{ fra = 3, iad = 1 }")
 }
 
 /// The row of `nearest`.
-pub(super) const fn nearest() -> Key<Strs> {
+pub(super) const fn nearest() -> KeyRow<Strs> {
     texts("nearest", "mirror").instead_of("mirrors")
 }
 
@@ -38,29 +38,29 @@ pub(super) const fn nearest() -> Key<Strs> {
 #[derive(Debug)]
 pub(super) struct WeightsSpec {
     /// The names with their numbers. `None` for a wrong number, which has been reported.
-    list: Vec<(Text, Option<Number>)>,
+    list: Vec<(PlacedText, Option<Number>)>,
     place: Place,
 }
 
 impl Field<Other> for Option<WeightsSpec> {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Other>) -> Self {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Other>) -> Self {
         let value = table.value(&key.row())?;
         let values = value.table("`weights`")?.into_values();
         let list = values.iter().map(|value| (value.name(), value.number(limits::WEIGHT))).collect();
         Some(WeightsSpec { list, place: value.place() })
     }
 
-    fn absent(_: &Key<Other>) -> Self {
+    fn absent(_: &KeyRow<Other>) -> Self {
         None
     }
 }
 
 /// Reports `nearest` beside another order.
 pub(super) fn report_both(
-    reader: &Reader<'_>,
-    mirrors: &Option<Placed<Vec<Text>>>,
+    reader: &ConfigReader<'_>,
+    mirrors: &Option<Placed<Vec<PlacedText>>>,
     weights: &Option<WeightsSpec>,
-    nearest: &Option<Placed<Vec<Text>>>,
+    nearest: &Option<Placed<Vec<PlacedText>>>,
 ) {
     let Some(nearest) = nearest else { return };
     let mirrors = mirrors.as_ref().map(|mirrors| ("mirrors", &mirrors.place));
@@ -78,7 +78,7 @@ pub(super) fn report_both(
 /// Mirrors in some order, as written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ListSpec<'s> {
-    pub(super) mirrors: &'s [Text],
+    pub(super) mirrors: &'s [PlacedText],
     ranking: RankingSpec<'s>,
 }
 
@@ -98,9 +98,9 @@ impl<'s> ListSpec<'s> {
     pub(super) const EMPTY: ListSpec<'static> = ListSpec { mirrors: &[], ranking: RankingSpec::Listed };
 
     pub(super) fn new(
-        mirrors: &'s Option<Placed<Vec<Text>>>,
+        mirrors: &'s Option<Placed<Vec<PlacedText>>>,
         weights: &'s Option<WeightsSpec>,
-        nearest: &'s Option<Placed<Vec<Text>>>,
+        nearest: &'s Option<Placed<Vec<PlacedText>>>,
     ) -> Self {
         let ranking = match (nearest, weights) {
             (Some(_), _) => RankingSpec::Nearest,
@@ -114,7 +114,7 @@ impl<'s> ListSpec<'s> {
 
 impl Check<'_> {
     /// The order of a list; as listed after an error.
-    pub(super) fn check_ranking(&mut self, spec: ListSpec<'_>, mirrors: &Mirrors) -> Ranking {
+    pub(super) fn check_ranking(&mut self, spec: ListSpec<'_>, mirrors: &MirrorsConfig) -> Ranking {
         let ranking = match spec.ranking {
             RankingSpec::Listed => return Ranking::Listed,
             RankingSpec::Weighted(weights) => self.check_weights(spec, weights),
@@ -168,7 +168,7 @@ impl Check<'_> {
         Some(Ranking::Weighted(Weights::new(listed().zip(numbers))))
     }
 
-    fn check_nearest(&mut self, spec: ListSpec<'_>, mirrors: &Mirrors) -> Option<Ranking> {
+    fn check_nearest(&mut self, spec: ListSpec<'_>, mirrors: &MirrorsConfig) -> Option<Ranking> {
         let mut places = Vec::with_capacity(spec.mirrors.len());
         for name in spec.mirrors {
             // An unknown mirror is reported with its list.

@@ -11,27 +11,27 @@ use toml::de::DeTable;
 
 use super::FileUse;
 use super::field::Section as _;
-use super::row::Kind;
-use super::spec::{Spec, Text};
+use super::row::KeyType;
+use super::spec::{PlacedText, Spec};
 use crate::base::diagnostic::{Diagnostic, Place};
 
 /// A text that is being read, and the problems met so far.
 #[derive(Debug)]
-pub(super) struct Reader<'t> {
+pub(super) struct ConfigReader<'t> {
     file: Arc<str>,
     text: &'t str,
     /// The start of each line, because counting lines anew for each of thousands of places takes quadratic time.
     line_starts: Vec<usize>,
     problems: RefCell<Vec<Diagnostic>>,
     /// The files that the text names so far, with their purposes.
-    files: RefCell<Vec<(FileUse, Text)>>,
+    files: RefCell<Vec<(FileUse, PlacedText)>>,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> ConfigReader<'t> {
     /// Begins to read a text.
     pub(super) fn new(file: Arc<str>, text: &'t str) -> Self {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Reader { file, text, line_starts, problems: RefCell::default(), files: RefCell::default() }
+        ConfigReader { file, text, line_starts, problems: RefCell::default(), files: RefCell::default() }
     }
 
     /// The document as a tree; none when its syntax is wrong, which is one problem: the first.
@@ -96,8 +96,8 @@ impl<'t> Reader<'t> {
         let (_, first) = (0..line).filter_map(header).find(|(other, _)| *other == name)?;
         let row = Spec::PART.rows.iter().find(|row| name.split('.').next() == Some(row.name));
         let help = match row.map(|row| row.kind) {
-            Some(Kind::Tables { .. }) if !name.contains('.') => format!("write `[[{name}]]` for each of several"),
-            Some(Kind::Names(_)) if name.matches('.').count() == 1 => {
+            Some(KeyType::Tables { .. }) if !name.contains('.') => format!("write `[[{name}]]` for each of several"),
+            Some(KeyType::Names(_)) if name.matches('.').count() == 1 => {
                 "give each a name of its own, or merge the two".to_string()
             }
             _ => "merge the two, or remove one".to_string(),
@@ -130,12 +130,12 @@ impl<'t> Reader<'t> {
     }
 
     /// Notes a file that the text names.
-    pub(super) fn name_file(&self, usage: FileUse, text: &Text) {
+    pub(super) fn name_file(&self, usage: FileUse, text: &PlacedText) {
         self.files.borrow_mut().push((usage, text.clone()));
     }
 
     /// The files that the text names, in the order of the sections.
-    pub(super) fn named_files(&self) -> Vec<(FileUse, Text)> {
+    pub(super) fn named_files(&self) -> Vec<(FileUse, PlacedText)> {
         self.files.borrow().clone()
     }
 

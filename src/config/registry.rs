@@ -11,10 +11,10 @@ use super::check::Check;
 use super::encrypted::{TlsFiles, TlsSpec};
 use super::field::section;
 use super::row::{LISTEN_FORM, days, duration, flag, hours, millis, number, secs, table, text, texts};
-use super::spec::{Spec, Text};
+use super::spec::{PlacedText, Spec};
 use super::value::{self, host_of};
 use super::zone::ZoneSpec;
-use super::{BlobTarget, Config, Connections, Horizon, MirrorEntry, Placed, Probe, Zone, limits};
+use super::{BlobTarget, Config, Connections, HorizonConfig, MirrorEntry, Placed, Probe, ZoneConfig, limits};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, nearest};
 use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
@@ -28,7 +28,7 @@ section! {
     /// `[registry]` as written.
     pub(super) struct RegistrySpec: "[registry]" {
         /// Listen addresses for HTTP/1.1 and HTTP/2.
-        listen: Vec<Text> = texts("listen", LISTEN_FORM)
+        listen: Vec<PlacedText> = texts("listen", LISTEN_FORM)
             .required()
             .restart_unless(|a, b| listen(a) == listen(b))
             .example("[\"127.0.0.1:8080\"]"),
@@ -38,30 +38,30 @@ section! {
         ///
         /// A steered name or this listener is an error, because clients would be sent back here. The two names are a
         /// warning, because both only redirect.
-        canonical: Option<Text> = text("canonical", "URL").required().example("\"https://registry.example.com\""),
+        canonical: Option<PlacedText> = text("canonical", "URL").required().example("\"https://registry.example.com\""),
 
         /// Base URL of the steered name, with `https`. It may have a port.
         ///
         /// Plain `http` is a warning here and in the other URLs of the table, because the network between could
         /// replace what clients pull by tag. A registry on this machine is exempt.
-        blobs: Option<Text> = text("blobs", "URL").required().example("\"https://blob.example.com\""),
+        blobs: Option<PlacedText> = text("blobs", "URL").required().example("\"https://blob.example.com\""),
 
         /// Base URL for cosign's `sha256-….sig` and `.att` tags, and for everything that `canonical` lacks by digest.
-        signatures: Option<Text> = text("signatures", "URL")
+        signatures: Option<PlacedText> = text("signatures", "URL")
             .otherwise("the value of `canonical`")
             .example("\"https://signatures.example.com\""),
 
         /// URL to which `/` redirects. Load balancers use `/healthz`, which is 200.
-        info: Option<Text> = text("info", "URL").otherwise("404").example("\"https://example.com/\""),
+        info: Option<PlacedText> = text("info", "URL").otherwise("404").example("\"https://example.com/\""),
 
         /// URL to which `/privacy` redirects.
-        privacy: Option<Text> = text("privacy", "URL").otherwise("404").example("\"https://example.com/privacy\""),
+        privacy: Option<PlacedText> = text("privacy", "URL").otherwise("404").example("\"https://example.com/privacy\""),
 
         /// Prefixes of proxies whose `X-Forwarded-For` is used. If the header is empty or says `unknown`, the proxy counts
         /// as the client.
         ///
         /// None by default, because any client can send the header.
-        trusted_proxies: Vec<Text> = texts("trusted-proxies", "prefix").example("[\"10.0.0.0/8\"]"),
+        trusted_proxies: Vec<PlacedText> = texts("trusted-proxies", "prefix").example("[\"10.0.0.0/8\"]"),
 
         /// With `true`, a blob request is redirected to the `host` of the client's mirror instead of the steered name. Each
         /// mirror of the horizon then needs a `host`.
@@ -141,19 +141,19 @@ fn has_tls(config: &Config) -> Option<bool> {
 
 /// `[registry]`: the companion HTTP listener.
 #[derive(Clone, Debug)]
-pub struct Registry {
+pub struct RegistryConfig {
     /// Listen addresses.
     pub listen: Vec<SocketAddr>,
     /// Limits of connections.
     pub connections: Connections,
     /// The canonical registry: manifests, tags, referrers, and blobs no mirror can serve.
-    pub canonical: Upstream,
+    pub canonical: UpstreamConfig,
     /// The steered name's base URL: blobs.
-    pub blobs: Upstream,
+    pub blobs: UpstreamConfig,
     /// The horizon of the steered name, found by the host of `blobs`. `None` if no steered owner has that name.
     pub horizon: Option<HorizonId>,
     /// The registry of cosign signatures and attestations. `None` means canonical.
-    pub signatures: Option<Upstream>,
+    pub signatures: Option<UpstreamConfig>,
     /// The project page, for `/`.
     pub info: Option<Arc<str>>,
     /// The policy page, for `/privacy`.
@@ -163,14 +163,14 @@ pub struct Registry {
     /// The target of redirects for blobs: the steered name, or the host of the client's mirror.
     pub blob_target: BlobTarget,
     /// The times of questions to mirrors for blobs. `None` redirects without asking.
-    pub ask: Option<Ask>,
+    pub ask: Option<AskConfig>,
     /// The times of questions to canonical for signatures. `None` without `signatures`.
-    pub ask_canonical: Option<Ask>,
+    pub ask_canonical: Option<AskConfig>,
     /// The certificate and key of HTTPS. `None` means plain HTTP.
     pub tls: Option<TlsFiles>,
 }
 
-impl Registry {
+impl RegistryConfig {
     /// The port at which clients reach mirrors: that of `blobs`, if it is https, else HTTPS's own.
     pub fn mirror_port(&self) -> u16 {
         match &*self.blobs.scheme {
@@ -187,7 +187,7 @@ impl Registry {
 
 /// `ask-…` of `[registry]`: the times of questions for blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct AskConfig {
     /// The longest time that a request waits for a mirror's answer.
     pub wait: Duration,
     /// Time for which the answer that a mirror has a blob is cached.
@@ -198,7 +198,7 @@ pub struct Ask {
 
 /// A base URL to which request paths are appended: `https://host[:port][/some/repo]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
+pub struct UpstreamConfig {
     /// `https` or `http`.
     pub scheme: Arc<str>,
     /// The host, and the port if it is not the scheme's own.
@@ -207,7 +207,7 @@ pub struct Upstream {
     pub path: Arc<str>,
 }
 
-impl Upstream {
+impl UpstreamConfig {
     /// The host; an IPv6 address without brackets.
     pub fn host(&self) -> &str {
         let host = value::host_of(self);
@@ -225,10 +225,10 @@ impl Check<'_> {
         &mut self,
         spec: &RegistrySpec,
         zone_specs: &[ZoneSpec],
-        zones: &[Zone],
-    ) -> Option<Registry> {
-        let upstream = |check: &mut Self, text: &Option<Text>| check.parse(text.as_ref()?, value::upstream);
-        let page = |check: &mut Self, text: &Option<Text>| check.parse(text.as_ref()?, value::page);
+        zones: &[ZoneConfig],
+    ) -> Option<RegistryConfig> {
+        let upstream = |check: &mut Self, text: &Option<PlacedText>| check.parse(text.as_ref()?, value::upstream);
+        let page = |check: &mut Self, text: &Option<PlacedText>| check.parse(text.as_ref()?, value::page);
         let listen = self.check_listen(&spec.listen);
         let connections =
             Connections { all: spec.connections, per_client: spec.connections_per_client, idle: spec.idle };
@@ -249,7 +249,7 @@ impl Check<'_> {
         let written: usize = zone_specs.iter().map(|zone| zone.steer.len()).sum();
         let meant: usize = zones.iter().map(|zone| zone.steer.len()).sum();
         let horizon = if written == meant { self.check_blobs(&blobs, place, blob_target, zones) } else { None };
-        Some(Registry {
+        Some(RegistryConfig {
             listen,
             connections,
             canonical,
@@ -271,9 +271,9 @@ impl Check<'_> {
     pub(super) fn check_ask(
         &mut self,
         spec: &RegistrySpec,
-        registry: &Registry,
+        registry: &RegistryConfig,
         probe: Option<&Probe>,
-    ) -> (Option<Ask>, Option<Ask>) {
+    ) -> (Option<AskConfig>, Option<AskConfig>) {
         let RegistrySpec { ask, ask_wait, ask_keep, ask_lacking, .. } = spec;
         let wanted = ask.as_ref().map(|ask| ask.value);
         let times = [ask_wait, ask_keep, ask_lacking].into_iter().flatten().map(|time| &time.place).next();
@@ -292,7 +292,7 @@ impl Check<'_> {
             self.report(Diagnostic::error("ask-without-probe", message).at(place.clone(), "has no effect").help(help));
         }
         let time = |time: &Option<Placed<Duration>>, default| time.as_ref().map_or(default, |time| time.value);
-        let meant = Ask {
+        let meant = AskConfig {
             wait: time(ask_wait, ASK_WAIT_DEFAULT),
             keep: time(ask_keep, ASK_KEEP_DEFAULT),
             lacking: time(ask_lacking, ASK_LACKING_DEFAULT),
@@ -302,7 +302,7 @@ impl Check<'_> {
     }
 
     /// Warns if clients would send the registry's bearer tokens to the host of `blobs`.
-    fn check_tokens(&mut self, blobs: &Upstream, canonical: &Upstream, place: &Place) {
+    fn check_tokens(&mut self, blobs: &UpstreamConfig, canonical: &UpstreamConfig, place: &Place) {
         let host = host_of(blobs);
         if host.strip_suffix(host_of(canonical)).is_some_and(|rest| rest.ends_with('.')) {
             self.report(
@@ -316,10 +316,10 @@ impl Check<'_> {
     /// The horizon of the blobs' host.
     fn check_blobs(
         &mut self,
-        blobs: &Upstream,
+        blobs: &UpstreamConfig,
         place: &Place,
         target: BlobTarget,
-        zones: &[Zone],
+        zones: &[ZoneConfig],
     ) -> Option<HorizonId> {
         let host = host_of(blobs);
         let name = NameBuf::parse(host).ok();
@@ -351,9 +351,9 @@ impl Check<'_> {
     /// A redirect straight to a mirror needs its name.
     pub(super) fn check_direct(
         &mut self,
-        registry: &Registry,
+        registry: &RegistryConfig,
         spec: &Spec,
-        horizons: &[Horizon],
+        horizons: &[HorizonConfig],
         mirrors: &[MirrorEntry],
     ) {
         let (BlobTarget::MirrorHost, Some(horizon)) = (registry.blob_target, registry.horizon) else { return };

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::check::Check;
 use super::field::{Section as _, section};
 use super::row::{duration, file, hours, millis, secs, texts};
-use super::spec::Text;
+use super::spec::PlacedText;
 use super::{FileUse, Placed, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::prefix::Prefix;
@@ -21,7 +21,7 @@ section! {
     /// `[resolver]` as written.
     pub(super) struct ResolverSpec: "[resolver]" {
         /// Resolvers in order of preference, 16 at most. The port is 53 unless written.
-        servers: Option<Vec<Text>> = texts("servers", "`ADDRESS` or `ADDRESS:PORT`")
+        servers: Option<Vec<PlacedText>> = texts("servers", "`ADDRESS` or `ADDRESS:PORT`")
             .otherwise("those of `/etc/resolv.conf`, after `/etc/hosts`")
             .example("[\"192.0.2.53\", \"[2001:db8::53]:5353\"]"),
 
@@ -49,12 +49,12 @@ section! {
         /// embeds an IPv4 address is judged by that.
         ///
         /// A changed public name could otherwise point clients at your own network.
-        private: Vec<Text> = texts("private", "prefix").example("[\"10.0.0.0/8\", \"fd00::/8\"]"),
+        private: Vec<PlacedText> = texts("private", "prefix").example("[\"10.0.0.0/8\", \"fd00::/8\"]"),
 
         /// File that keeps the last good addresses of hosts across restarts.
         ///
         /// It lets a server start while its resolvers are down.
-        state: Option<Text> = file("state", FileUse::HostState).otherwise("not kept").example("\"/var/lib/pharos/hosts.json\""),
+        state: Option<PlacedText> = file("state", FileUse::HostState).otherwise("not kept").example("\"/var/lib/pharos/hosts.json\""),
     }
 }
 

@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::field::{File, Flag, Num, Nums, Other, Section, Str, Strs, Tables, Time};
+use super::field::{Flag, Num, Nums, Other, PathField, Section, Str, Strs, Tables, Time};
 use super::{Config, FileUse};
 
 /// A key of a table.
@@ -21,7 +21,7 @@ pub struct Row {
     /// The name in the file.
     pub name: &'static str,
     /// The type, with its range.
-    pub kind: Kind,
+    pub kind: KeyType,
     /// The effect of leaving the key out.
     pub absent: Absent,
     /// For a number: the key at whose value its range ends.
@@ -38,9 +38,9 @@ pub struct Row {
 
 impl Row {
     /// The table, or one of the tables, that the key holds.
-    pub fn inner(&self) -> Option<Part> {
+    pub fn inner(&self) -> Option<KeyTable> {
         match self.kind {
-            Kind::Table(part) | Kind::Tables { part, .. } | Kind::Names(part) => Some(part),
+            KeyType::Table(part) | KeyType::Tables { part, .. } | KeyType::Names(part) => Some(part),
             _ => None,
         }
     }
@@ -48,7 +48,7 @@ impl Row {
 
 /// The type of a key.
 #[derive(Clone, Copy, Debug)]
-pub enum Kind {
+pub enum KeyType {
     /// A whole number.
     Number {
         /// The least and the greatest.
@@ -86,16 +86,16 @@ pub enum Kind {
         usage: FileUse,
     },
     /// A table.
-    Table(Part),
+    Table(KeyTable),
     /// A list of tables.
     Tables {
         /// An element.
-        part: Part,
+        part: KeyTable,
         /// The most elements.
         most: usize,
     },
     /// A table of tables, whose keys are names that the operator chooses.
-    Names(Part),
+    Names(KeyTable),
     /// A type of its own.
     Other {
         /// The form, as the documentation names it.
@@ -105,7 +105,7 @@ pub enum Kind {
 
 /// The table that a key holds.
 #[derive(Clone, Copy, Debug)]
-pub struct Part {
+pub struct KeyTable {
     /// The operator's name for it.
     pub title: &'static str,
     /// Its keys.
@@ -156,16 +156,16 @@ pub enum Restart {
 pub(super) const LISTEN_FORM: &str = "`ADDRESS:PORT`";
 
 /// A row whose key has values of the kind `K`.
-pub(super) struct Key<K> {
+pub(super) struct KeyRow<K> {
     row: Row,
     kind: PhantomData<fn() -> K>,
 }
 
-impl<K> Key<K> {
-    const fn new(name: &'static str, kind: Kind, absent: Absent) -> Self {
+impl<K> KeyRow<K> {
+    const fn new(name: &'static str, kind: KeyType, absent: Absent) -> Self {
         let (restart, doc, example) = (Restart::Never, "", "");
         let row = Row { name, kind, absent, at_most: None, restart, doc, example, instead_of: None };
-        Key { row, kind: PhantomData }
+        KeyRow { row, kind: PhantomData }
     }
 
     /// The row.
@@ -233,7 +233,7 @@ impl<K> Key<K> {
     }
 }
 
-impl Key<Num> {
+impl KeyRow<Num> {
     /// The number of a key that is left out. If the range ends at another key, that is the default's limit too.
     pub(super) const fn default(mut self, number: u64) -> Self {
         self.row.absent = Absent::Number(number);
@@ -247,7 +247,7 @@ impl Key<Num> {
     }
 }
 
-impl Key<Time> {
+impl KeyRow<Time> {
     /// The duration of a key that is left out.
     pub(super) const fn default(mut self, duration: Duration) -> Self {
         self.row.absent = Absent::Duration(duration);
@@ -255,7 +255,7 @@ impl Key<Time> {
     }
 }
 
-impl Key<Flag> {
+impl KeyRow<Flag> {
     /// The flag of a key that is left out.
     pub(super) const fn default(mut self, flag: bool) -> Self {
         self.row.absent = Absent::Flag(flag);
@@ -263,7 +263,7 @@ impl Key<Flag> {
     }
 }
 
-impl Key<Str> {
+impl KeyRow<Str> {
     /// The text of a key that is left out.
     pub(super) const fn default(mut self, text: &'static str) -> Self {
         self.row.absent = Absent::Text(text);
@@ -274,58 +274,58 @@ impl Key<Str> {
 const NONE: Absent = Absent::Words("none");
 
 /// A whole number with its unit, which is empty for a plain count.
-pub(super) const fn number(name: &'static str, range: RangeInclusive<u64>, unit: &'static str) -> Key<Num> {
-    Key::new(name, Kind::Number { range: (*range.start(), *range.end()), unit }, NONE)
+pub(super) const fn number(name: &'static str, range: RangeInclusive<u64>, unit: &'static str) -> KeyRow<Num> {
+    KeyRow::new(name, KeyType::Number { range: (*range.start(), *range.end()), unit }, NONE)
 }
 
 /// A list of whole numbers, or one.
-pub(super) const fn numbers(name: &'static str, range: RangeInclusive<u64>, form: &'static str) -> Key<Nums> {
-    Key::new(name, Kind::Numbers { range: (*range.start(), *range.end()), form }, NONE)
+pub(super) const fn numbers(name: &'static str, range: RangeInclusive<u64>, form: &'static str) -> KeyRow<Nums> {
+    KeyRow::new(name, KeyType::Numbers { range: (*range.start(), *range.end()), form }, NONE)
 }
 
 /// A duration.
-pub(super) const fn duration(name: &'static str, range: RangeInclusive<Duration>) -> Key<Time> {
-    Key::new(name, Kind::Duration { range: (*range.start(), *range.end()) }, NONE)
+pub(super) const fn duration(name: &'static str, range: RangeInclusive<Duration>) -> KeyRow<Time> {
+    KeyRow::new(name, KeyType::Duration { range: (*range.start(), *range.end()) }, NONE)
 }
 
 /// `true` or `false`.
-pub(super) const fn flag(name: &'static str) -> Key<Flag> {
-    Key::new(name, Kind::Flag, NONE)
+pub(super) const fn flag(name: &'static str) -> KeyRow<Flag> {
+    KeyRow::new(name, KeyType::Flag, NONE)
 }
 
 /// A text; `form` names its form in the documentation.
-pub(super) const fn text(name: &'static str, form: &'static str) -> Key<Str> {
-    Key::new(name, Kind::Text { form }, NONE)
+pub(super) const fn text(name: &'static str, form: &'static str) -> KeyRow<Str> {
+    KeyRow::new(name, KeyType::Text { form }, NONE)
 }
 
 /// A list of texts, or one; `form` names the form of an element in the documentation.
-pub(super) const fn texts(name: &'static str, form: &'static str) -> Key<Strs> {
-    Key::new(name, Kind::Texts { form }, NONE)
+pub(super) const fn texts(name: &'static str, form: &'static str) -> KeyRow<Strs> {
+    KeyRow::new(name, KeyType::Texts { form }, NONE)
 }
 
 /// A path.
-pub(super) const fn file(name: &'static str, usage: FileUse) -> Key<File> {
-    Key::new(name, Kind::File { usage }, NONE)
+pub(super) const fn file(name: &'static str, usage: FileUse) -> KeyRow<PathField> {
+    KeyRow::new(name, KeyType::File { usage }, NONE)
 }
 
 /// A table.
-pub(super) const fn table<S: Section>(name: &'static str) -> Key<S> {
-    Key::new(name, Kind::Table(S::PART), NONE)
+pub(super) const fn table<S: Section>(name: &'static str) -> KeyRow<S> {
+    KeyRow::new(name, KeyType::Table(S::PART), NONE)
 }
 
 /// A list of tables, or one.
-pub(super) const fn tables<S: Section>(name: &'static str, most: usize) -> Key<Tables<S>> {
-    Key::new(name, Kind::Tables { part: S::PART, most }, NONE)
+pub(super) const fn tables<S: Section>(name: &'static str, most: usize) -> KeyRow<Tables<S>> {
+    KeyRow::new(name, KeyType::Tables { part: S::PART, most }, NONE)
 }
 
 /// A table of tables, whose keys are names that the operator chooses.
-pub(super) const fn names<S: Section>(name: &'static str) -> Key<super::field::Names<S>> {
-    Key::new(name, Kind::Names(S::PART), NONE)
+pub(super) const fn names<S: Section>(name: &'static str) -> KeyRow<super::field::NamedTables<S>> {
+    KeyRow::new(name, KeyType::Names(S::PART), NONE)
 }
 
 /// A type of its own; `form` names it in the documentation.
-pub(super) const fn other(name: &'static str, form: &'static str) -> Key<Other> {
-    Key::new(name, Kind::Other { form }, NONE)
+pub(super) const fn other(name: &'static str, form: &'static str) -> KeyRow<Other> {
+    KeyRow::new(name, KeyType::Other { form }, NONE)
 }
 
 /// Milliseconds.
@@ -355,7 +355,7 @@ pub(super) const fn days(count: u64) -> Duration {
 
 /// The keys that differ between the configuration of the start and a new one, and that only a restart changes.
 pub fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
-    fn collect(part: Part, started: &Config, now: &Config, keys: &mut Vec<String>) {
+    fn collect(part: KeyTable, started: &Config, now: &Config, keys: &mut Vec<String>) {
         for row in part.rows {
             let inner = row.inner();
             if let Restart::Unless(same) | Restart::UnlessKept(same) = row.restart

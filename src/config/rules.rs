@@ -7,10 +7,10 @@ use std::ops::RangeInclusive;
 
 use super::check::Check;
 use super::field::{Section, section};
-use super::mirrors::Mirrors;
+use super::mirrors::MirrorsConfig;
 use super::rankings::{ListSpec, WeightsSpec, mirrors, nearest, report_both, weights};
-use super::row::{Part, Row, numbers, texts};
-use super::spec::{Number, Text};
+use super::row::{KeyTable, Row, numbers, texts};
+use super::spec::{Number, PlacedText};
 use super::table::Table;
 use super::{NetworkKind, Placed, Ranking, value};
 use crate::base::diagnostic::{Diagnostic, Place};
@@ -21,7 +21,7 @@ section! {
     /// The keys of a rule, without the conditions on labels.
     pub(super) struct RuleKeys: "a rule" then report_both_of_rule {
         /// Mirrors in order of preference.
-        mirrors: Option<Placed<Vec<Text>>> = mirrors(),
+        mirrors: Option<Placed<Vec<PlacedText>>> = mirrors(),
 
         /// Shares of `mirrors`: a number from 0 to 1000 for each, at most 64 mirrors. 0 takes clients only while no other
         /// mirror of the list is up. All clients of one scope get the same mirror.
@@ -35,13 +35,13 @@ section! {
         /// coordinates take the list as it is.
         ///
         /// The coordinates come from a City database.
-        nearest: Option<Placed<Vec<Text>>> = nearest(),
+        nearest: Option<Placed<Vec<PlacedText>>> = nearest(),
 
         /// Mirrors for clients while none of the rule's mirrors is usable. `default` follows them.
-        fallback: Vec<Text> = texts("fallback", "mirror").example("[\"fra\"]"),
+        fallback: Vec<PlacedText> = texts("fallback", "mirror").example("[\"fra\"]"),
 
         /// Condition: the client is in one of these sources of `[networks]`.
-        network: Option<Vec<Text>> = texts("network", "source").example("\"overrides\""),
+        network: Option<Vec<PlacedText>> = texts("network", "source").example("\"overrides\""),
     }
 }
 
@@ -60,12 +60,12 @@ pub(super) struct RuleSpec {
 /// The values of a condition as written.
 #[derive(Debug)]
 enum WrittenValues {
-    Texts(Vec<Text>),
+    Texts(Vec<PlacedText>),
     Numbers(Vec<Number>),
 }
 
 impl Section for RuleSpec {
-    const PART: Part = Part { title: RuleKeys::PART.title, rows: &ROWS };
+    const PART: KeyTable = KeyTable { title: RuleKeys::PART.title, rows: &ROWS };
 
     fn read(mut table: Table<'_, '_>) -> Self {
         let labels = KINDS.iter().filter_map(|kind| {
@@ -130,9 +130,9 @@ impl RuleSpec {
 
 /// One rule of a horizon.
 #[derive(Clone, Debug)]
-pub struct Rule {
+pub struct RuleConfig {
     /// The conditions, all of which must hold.
-    pub conditions: Vec<Condition>,
+    pub conditions: Vec<ConditionConfig>,
     /// The mirrors, in order of preference unless `ranking` has another.
     pub mirrors: Vec<MirrorId>,
     /// The order in which a client takes them.
@@ -145,7 +145,7 @@ pub struct Rule {
 
 /// One condition of a rule, with each accepted value and its place.
 #[derive(Clone, Debug)]
-pub enum Condition {
+pub enum ConditionConfig {
     /// The address has an entry in one of the sources, with one of the labels if there are any.
     Network {
         /// The sources; one at least.
@@ -176,13 +176,13 @@ impl Check<'_> {
         });
     }
 
-    pub(super) fn check_rule(&mut self, spec: &RuleSpec, mirrors: &Mirrors) -> Rule {
-        let mut conditions: Vec<Condition> = Vec::new();
+    pub(super) fn check_rule(&mut self, spec: &RuleSpec, mirrors: &MirrorsConfig) -> RuleConfig {
+        let mut conditions: Vec<ConditionConfig> = Vec::new();
         conditions.extend(self.check_network_condition(spec));
         for (kind, written) in spec.labels.iter().filter(|(kind, _)| kind.group != Group::Entry) {
-            conditions.push(Condition::Label { kind: kind.kind, values: self.check_values(kind.form, written) });
+            conditions.push(ConditionConfig::Label { kind: kind.kind, values: self.check_values(kind.form, written) });
         }
-        Rule {
+        RuleConfig {
             conditions,
             mirrors: self.check_mirror_list(spec.list().mirrors),
             ranking: self.check_ranking(spec.list(), mirrors),
@@ -212,7 +212,7 @@ impl Check<'_> {
         }
     }
 
-    fn check_network_condition(&mut self, spec: &RuleSpec) -> Option<Condition> {
+    fn check_network_condition(&mut self, spec: &RuleSpec) -> Option<ConditionConfig> {
         let written = spec.labels.iter().find(|(kind, _)| kind.group == Group::Entry);
         let Some(networks) = &spec.keys.network else {
             if let Some((_, WrittenValues::Texts(labels))) = written
@@ -240,11 +240,11 @@ impl Check<'_> {
                 Err(problem) => self.report(*problem),
             }
         }
-        Some(Condition::Network { sources: self.distinct(sources), labels })
+        Some(ConditionConfig::Network { sources: self.distinct(sources), labels })
     }
 }
 
-fn label_without_list(network: &Text) -> Diagnostic {
+fn label_without_list(network: &PlacedText) -> Diagnostic {
     Diagnostic::error("label-without-list", format!("network `{}` has no labels of its own", network.value))
         .at(network.place.clone(), "not a list")
         .help("only a network made from a `list` has labels; leave `label` out, or ask for a provider or region")

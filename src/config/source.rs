@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::limits;
-use super::spec::Text;
+use super::spec::PlacedText;
 use crate::base::diagnostic::{Diagnostic, Place};
-use crate::files::{Facts, Intake, Kind, ListError, ReadError, is_pattern};
+use crate::files::{FileFacts, FileKind, Intake, ListError, ReadError, is_pattern};
 
 /// A file of the configuration.
 #[derive(Clone, Debug)]
@@ -22,21 +22,21 @@ pub struct SourceFile {
     /// The place that names it; the main file as a whole.
     pub place: Place,
     /// Identity, mode and times of the file.
-    pub facts: Facts,
+    pub facts: FileFacts,
 }
 
 /// A file of the configuration with its text.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct ConfigSource {
     pub(super) file: SourceFile,
     pub(super) text: String,
 }
 
 /// Reads the main file.
-pub(super) fn read_main(path: &Path, intake: &Intake) -> Result<Source, Vec<Diagnostic>> {
+pub(super) fn read_main(path: &Path, intake: &Intake) -> Result<ConfigSource, Vec<Diagnostic>> {
     let file: Arc<str> = path.display().to_string().into();
     let place = Place::whole_file(&file);
-    let read = intake.read(path, Kind::Config).map_err(|error| {
+    let read = intake.read(path, FileKind::Config).map_err(|error| {
         let help = match error {
             ReadError::Missing => "`pharos init` writes a configuration to begin with, and `--config FILE` names one; \
                                    otherwise `PHAROS_CONFIG`, `./pharos.toml` and `/etc/pharos/pharos.toml` are tried"
@@ -47,12 +47,16 @@ pub(super) fn read_main(path: &Path, intake: &Intake) -> Result<Source, Vec<Diag
         vec![Diagnostic::error("config-file", message).at(place.clone(), "").help(help)]
     })?;
     let text = utf8(read.bytes, place.clone()).map_err(|problem| vec![*problem])?;
-    Ok(Source { file: SourceFile { file, path: path.to_path_buf(), place, facts: read.facts }, text })
+    Ok(ConfigSource { file: SourceFile { file, path: path.to_path_buf(), place, facts: read.facts }, text })
 }
 
 /// Reads the files that the `include` of the main file names: patterns in their order, the files of each by name.
-pub(super) fn read_included(main: &Source, patterns: &[Text], intake: &Intake) -> Result<Vec<Source>, Vec<Diagnostic>> {
-    let mut sources: Vec<Source> = Vec::new();
+pub(super) fn read_included(
+    main: &ConfigSource,
+    patterns: &[PlacedText],
+    intake: &Intake,
+) -> Result<Vec<ConfigSource>, Vec<Diagnostic>> {
+    let mut sources: Vec<ConfigSource> = Vec::new();
     let mut left = limits::MAX_FILE_OCTETS.saturating_sub(main.text.len());
     let mut problems = Vec::new();
     for pattern in patterns {
@@ -93,7 +97,7 @@ pub(super) fn read_included(main: &Source, patterns: &[Text], intake: &Intake) -
 }
 
 /// The paths that one entry of `include` stands for.
-fn expand(main: &Path, pattern: &Text, intake: &Intake, most: usize) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
+fn expand(main: &Path, pattern: &PlacedText, intake: &Intake, most: usize) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
     let folder = main.parent().unwrap_or(Path::new(""));
     let problem = |message: String, help: String| {
         Box::new(Diagnostic::error("include", message).at(pattern.place.clone(), "included here").help(help))
@@ -120,14 +124,14 @@ fn expand(main: &Path, pattern: &Text, intake: &Intake, most: usize) -> Result<V
 
 fn read_one(
     path: PathBuf,
-    pattern: &Text,
-    main: &Source,
-    sources: &[Source],
+    pattern: &PlacedText,
+    main: &ConfigSource,
+    sources: &[ConfigSource],
     intake: &Intake,
-) -> Result<Source, Box<Diagnostic>> {
+) -> Result<ConfigSource, Box<Diagnostic>> {
     let file: Arc<str> = path.display().to_string().into();
     let place = pattern.place.clone();
-    let read = intake.read(&path, Kind::Config).map_err(|error| {
+    let read = intake.read(&path, FileKind::Config).map_err(|error| {
         let help = match error {
             ReadError::Missing => {
                 "a file that need not exist is written as a pattern, like `mirrors.d/*.toml`".to_string()
@@ -147,7 +151,7 @@ fn read_one(
         ));
     }
     let text = utf8(read.bytes, Place::whole_file(&file))?;
-    Ok(Source { file: SourceFile { file, path, place, facts: read.facts }, text })
+    Ok(ConfigSource { file: SourceFile { file, path, place, facts: read.facts }, text })
 }
 
 fn utf8(bytes: Vec<u8>, place: Place) -> Result<String, Box<Diagnostic>> {

@@ -18,18 +18,18 @@ use super::horizons::HorizonSpec;
 use super::mirrors::MirrorSpec;
 use super::networks::NetworkSpec;
 use super::probe::ProbeSpec;
-use super::reader::Reader;
+use super::reader::ConfigReader;
 use super::registry::RegistrySpec;
 use super::reload::ReloadSpec;
 use super::resolver::ResolverSpec;
-use super::row::{Key, names, table, tables, texts};
+use super::row::{KeyRow, names, table, tables, texts};
 use super::table::Table;
 use super::transfer::KeySpec;
 use super::zone::{ZoneSpec, Zones};
 use super::{Placed, limits};
 
 /// A text and its place.
-pub(super) type Text = Placed<Arc<str>>;
+pub(super) type PlacedText = Placed<Arc<str>>;
 /// A number and its place.
 pub(super) type Number = Placed<u64>;
 
@@ -47,7 +47,7 @@ section! {
         /// `--deny-warnings` accepts them. [Warnings](warnings.md) explains each.
         ///
         /// Errors cannot be allowed.
-        allow: Vec<Text> = texts("allow", "code").example("[\"unknown-asn\"]"),
+        allow: Vec<PlacedText> = texts("allow", "code").example("[\"unknown-asn\"]"),
 
         /// DNS over UDP and TCP.
         dns: DnsSpec = table::<DnsSpec>("dns").otherwise("the defaults of its keys"),
@@ -94,17 +94,17 @@ section! {
 pub(super) struct Followed;
 
 impl Field<Strs> for Followed {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Strs>) -> Self {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Strs>) -> Self {
         table.take(key.row().name);
         Followed
     }
 
-    fn absent(_: &Key<Strs>) -> Self {
+    fn absent(_: &KeyRow<Strs>) -> Self {
         Followed
     }
 }
 
 /// Reads the documents of the main file, which comes first, and of the files that it includes.
-pub(super) fn read<'r, 't>(documents: &[(&'r Reader<'t>, &'r DeTable<'t>)]) -> Spec {
+pub(super) fn read<'r, 't>(documents: &[(&'r ConfigReader<'t>, &'r DeTable<'t>)]) -> Spec {
     Spec::read(Table::document(documents).with_corrected_names())
 }

@@ -13,8 +13,8 @@ use std::ops::RangeInclusive;
 use toml::de::DeTable;
 
 use super::field::Section as _;
-use super::reader::Reader;
-use super::row::{Absent, Kind, Row};
+use super::reader::ConfigReader;
+use super::row::{Absent, KeyType, Row};
 use super::spec::Spec;
 use super::typed::Value;
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, nearest};
@@ -24,7 +24,7 @@ const INCLUDE: &str = "include";
 
 /// True for a table whose entries may stand in several files, because each has a name of its own or is one of a list.
 fn is_collection(key: &str) -> bool {
-    let is_spread = |row: &Row| matches!(row.kind, Kind::Tables { .. } | Kind::Names(_));
+    let is_spread = |row: &Row| matches!(row.kind, KeyType::Tables { .. } | KeyType::Names(_));
     Spec::PART.rows.iter().any(|row| row.name == key && is_spread(row))
 }
 
@@ -38,8 +38,8 @@ fn meant(value: &Value<'_, '_>, known: &[&'static str]) -> Option<&'static str> 
     let meant = known.iter().copied().find(|name| *name == near)?;
     let row = Spec::PART.rows.iter().find(|row| row.name == meant)?;
     let has_form = match row.kind {
-        Kind::Table(_) | Kind::Names(_) => value.is_table(),
-        Kind::Tables { .. } => value.elements().iter().all(Value::is_table),
+        KeyType::Table(_) | KeyType::Names(_) => value.is_table(),
+        KeyType::Tables { .. } => value.elements().iter().all(Value::is_table),
         _ => false,
     };
     (has_form && strsim::damerau_levenshtein(value.key, meant) <= MAX_SLIPS).then_some(meant)
@@ -56,7 +56,7 @@ fn written_twice(subject: &str, value: &Value<'_, '_>, first: &Value<'_, '_>) ->
 /// A table that is being taken apart.
 #[derive(Debug)]
 pub(super) struct Table<'r, 't> {
-    pub(super) reader: &'r Reader<'t>,
+    pub(super) reader: &'r ConfigReader<'t>,
     /// The operator's name for it, like `[dns]` or `a rule`.
     title: String,
     place: Place,
@@ -73,7 +73,7 @@ impl<'r, 't> Table<'r, 't> {
     /// The document: the tables of the main file, which comes first, and of the files that it includes.
     ///
     /// A key that two files have is reported, unless it is a collection.
-    pub(super) fn document(files: &[(&'r Reader<'t>, &'r DeTable<'t>)]) -> Self {
+    pub(super) fn document(files: &[(&'r ConfigReader<'t>, &'r DeTable<'t>)]) -> Self {
         let (main, tree) = *files.first().expect("a config has a main file");
         let mut document = Table::new(main, "the config".to_string(), main.whole_file(), tree);
         for (reader, tree) in &files[1..] {
@@ -116,7 +116,7 @@ impl<'r, 't> Table<'r, 't> {
         self
     }
 
-    pub(super) fn new(reader: &'r Reader<'t>, title: String, place: Place, tree: &'r DeTable<'t>) -> Self {
+    pub(super) fn new(reader: &'r ConfigReader<'t>, title: String, place: Place, tree: &'r DeTable<'t>) -> Self {
         let left: Vec<Value<'r, 't>> =
             tree.iter().map(|(key, value)| Value::new(reader, key.get_ref(), key.span(), value)).collect();
         let written = left.iter().map(|value| value.key).collect();
@@ -204,7 +204,7 @@ impl<'r, 't> Table<'r, 't> {
 
     /// The range of a number: it ends at another key if the row says so, else where the row says.
     pub(super) fn range(&self, row: &Row) -> RangeInclusive<u64> {
-        let Kind::Number { range: (low, high), .. } = row.kind else { return 0..=u64::MAX };
+        let KeyType::Number { range: (low, high), .. } = row.kind else { return 0..=u64::MAX };
         let other = row.at_most.and_then(|key| self.numbers.iter().find(|(name, _)| *name == key));
         low..=other.map_or(high, |(_, number)| *number)
     }
@@ -264,7 +264,7 @@ mod tests {
 
     /// The problems that `read` reports for a text, each as `code: message`.
     fn problems(text: &str, read: impl Fn(&mut Table<'_, '_>)) -> Vec<String> {
-        let reader = Reader::new("pharos.toml".into(), text);
+        let reader = ConfigReader::new("pharos.toml".into(), text);
         if let Some(tree) = reader.parse() {
             let mut table = Table::document(&[(&reader, &tree)]);
             read(&mut table);
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn one_value_is_a_list_of_one() {
         let read = |text| {
-            let reader = Reader::new("pharos.toml".into(), text);
+            let reader = ConfigReader::new("pharos.toml".into(), text);
             let tree = reader.parse().unwrap();
             let texts = Table::document(&[(&reader, &tree)]).take("a").unwrap().texts();
             texts.iter().map(|text| text.value.to_string()).collect::<Vec<_>>()
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_place_ends_with_its_line_and_accepts_crlf() {
-        let reader = Reader::new("pharos.toml".into(), "a = 1\r\nb = \"\"\"x\r\ny\"\"\"\r\n");
+        let reader = ConfigReader::new("pharos.toml".into(), "a = 1\r\nb = \"\"\"x\r\ny\"\"\"\r\n");
         let tree = reader.parse().unwrap();
         let mut table = Table::document(&[(&reader, &tree)]);
         assert_eq!(&*table.take("b").unwrap().place().text, "b = \"\"\"x");
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn syntax_stops_at_the_first_with_place_and_remedy() {
-        let reader = Reader::new("pharos.toml".into(), "[dns]\nlisten = localhost\nx = = 1\n");
+        let reader = ConfigReader::new("pharos.toml".into(), "[dns]\nlisten = localhost\nx = = 1\n");
         assert!(reader.parse().is_none());
         let problems = reader.into_problems();
         assert_eq!(problems.len(), 1);

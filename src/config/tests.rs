@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::dns::DNS_LISTEN;
-use super::row::{Absent, Kind};
+use super::row::{Absent, KeyType};
 use super::*;
 use crate::base::geo::Coordinates;
 use crate::base::ids::{HorizonId, KeyId, MirrorId};
@@ -75,16 +75,16 @@ fn probes_go_to_the_port_of_blobs() {
 }
 
 /// Conditions in a few words.
-fn show(conditions: &[Condition]) -> String {
+fn show(conditions: &[ConditionConfig]) -> String {
     fn values<T: ToString>(kind: &str, values: &[Placed<T>]) -> String {
         values.iter().fold(kind.to_string(), |text, value| format!("{text} {}", value.value.to_string()))
     }
-    let one = |condition: &Condition| match condition {
-        Condition::Network { sources, labels } => {
+    let one = |condition: &ConditionConfig| match condition {
+        ConditionConfig::Network { sources, labels } => {
             let sources: String = sources.iter().map(|source| format!(" {}", source.value.0)).collect();
             format!("network{sources}{}", values("", labels))
         }
-        Condition::Label { kind, values: list } => values(kind.row().name, list),
+        ConditionConfig::Label { kind, values: list } => values(kind.row().name, list),
     };
     conditions.iter().map(one).collect::<Vec<_>>().join(", ")
 }
@@ -144,8 +144,11 @@ fn every_key_has_its_effect() {
     ];
     assert_eq!((&kept.allow[..], kept.steered), (&allowed[..], SteeredExport::Refused));
     let remote = |text: &str, key| Remote { address: text.parse().unwrap(), key };
-    let primary =
-        |text: &str, key, tls: Option<&str>| Primary { address: text.parse().unwrap(), key, tls: tls.map(Into::into) };
+    let primary = |text: &str, key, tls: Option<&str>| PrimaryConfig {
+        address: text.parse().unwrap(),
+        key,
+        tls: tls.map(Into::into),
+    };
     assert_eq!(kept.notify, [remote("192.0.2.7:53", None), remote("[2001:db8::1]:5353", Some(KeyId(0)))]);
     let primaries = [
         primary("192.0.2.1:53", Some(KeyId(0)), None),
@@ -208,11 +211,11 @@ fn every_default_lies_in_its_range_and_has_a_reason() {
         let (effect, reason) = page::documentation(&row);
         assert!(effect.ends_with('.') && effect.len() > 5, "{place} has no documentation: {effect}");
         let is_argued = match (row.absent, row.kind) {
-            (Absent::Number(number), Kind::Number { range: (low, high), .. }) => {
+            (Absent::Number(number), KeyType::Number { range: (low, high), .. }) => {
                 assert!((low..=high).contains(&number), "{place}: {number}");
                 true
             }
-            (Absent::Duration(duration), Kind::Duration { range: (least, greatest) }) => {
+            (Absent::Duration(duration), KeyType::Duration { range: (least, greatest) }) => {
                 assert!((least..=greatest).contains(&duration), "{place}: {duration:?}");
                 true
             }
@@ -231,19 +234,19 @@ fn every_default_lies_in_its_range_and_has_a_reason() {
 fn every_example_is_a_value_of_its_key() {
     for (table, row) in rows().filter(|(_, row)| !row.example.is_empty()) {
         let text = format!("{} = {}\n", row.name, row.example);
-        let reader = Reader::new("pharos.toml".into(), &text);
+        let reader = ConfigReader::new("pharos.toml".into(), &text);
         let tree = reader.parse().unwrap_or_else(|| panic!("{table}: {text}"));
         let value = Table::document(&[(&reader, &tree)]).take(row.name).unwrap();
         match row.kind {
-            Kind::Number { range: (low, high), .. } => drop(value.number(low..=high)),
-            Kind::Numbers { range: (low, high), .. } => drop(value.numbers(low..=high)),
-            Kind::Duration { range: (least, greatest) } => drop(value.duration(least..=greatest)),
-            Kind::Flag => drop(value.flag()),
-            Kind::Text { .. } | Kind::File { .. } => drop(value.text()),
-            Kind::Texts { .. } => drop(value.texts()),
-            Kind::Table(_) | Kind::Names(_) => drop(value.table(row.name)),
-            Kind::Tables { .. } => value.elements().iter().for_each(|value| drop(value.table(row.name))),
-            Kind::Other { .. } => {}
+            KeyType::Number { range: (low, high), .. } => drop(value.number(low..=high)),
+            KeyType::Numbers { range: (low, high), .. } => drop(value.numbers(low..=high)),
+            KeyType::Duration { range: (least, greatest) } => drop(value.duration(least..=greatest)),
+            KeyType::Flag => drop(value.flag()),
+            KeyType::Text { .. } | KeyType::File { .. } => drop(value.text()),
+            KeyType::Texts { .. } => drop(value.texts()),
+            KeyType::Table(_) | KeyType::Names(_) => drop(value.table(row.name)),
+            KeyType::Tables { .. } => value.elements().iter().for_each(|value| drop(value.table(row.name))),
+            KeyType::Other { .. } => {}
         }
         drop(tree);
         assert_eq!(reader.into_problems(), [], "{table}: {text}");
@@ -251,7 +254,7 @@ fn every_example_is_a_value_of_its_key() {
 }
 
 /// The keys of a table that no table of the text has.
-fn missing(name: &str, part: row::Part, tables: &[&DeTable<'_>]) -> Vec<String> {
+fn missing(name: &str, part: row::KeyTable, tables: &[&DeTable<'_>]) -> Vec<String> {
     let mut missing = Vec::new();
     for row in part.rows {
         let of = |table: &&'_ DeTable<'_>| table.iter().any(|(key, _)| key.get_ref() == row.name);
@@ -264,7 +267,7 @@ fn missing(name: &str, part: row::Part, tables: &[&DeTable<'_>]) -> Vec<String> 
         for (_, value) in values {
             let elements = match value.get_ref() {
                 DeValue::Array(array) => array.iter().map(Spanned::get_ref).collect(),
-                DeValue::Table(table) if matches!(row.kind, Kind::Names(_)) => {
+                DeValue::Table(table) if matches!(row.kind, KeyType::Names(_)) => {
                     table.iter().map(|(_, value)| value.get_ref()).collect()
                 }
                 other => vec![other],

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use super::check::Check;
 use super::field::{Named, section};
 use super::row::{file, text, texts};
-use super::spec::Text;
+use super::spec::PlacedText;
 use super::zone::ZoneSpec;
 use super::{FileUse, InputFile, Party, Placed, SteeredExport, value};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::base::ids::KeyId;
 use crate::base::name::NameBuf;
-use crate::base::tsig::{ALGORITHMS, Algorithm, Key as SharedKey, MAX_KEY_NAME_LEN};
+use crate::base::tsig::{ALGORITHMS, Algorithm, Key, MAX_KEY_NAME_LEN};
 
 section! {
     /// A key as written.
@@ -25,7 +25,7 @@ section! {
         /// Algorithm of the key.
         ///
         /// Weaker ones (MD5, SHA-1, SHA-224) are not accepted.
-        algorithm: Option<Text> = text("algorithm", "`hmac-sha256`, `hmac-sha384` or `hmac-sha512`")
+        algorithm: Option<PlacedText> = text("algorithm", "`hmac-sha256`, `hmac-sha384` or `hmac-sha512`")
             .required()
             .example("\"hmac-sha256\""),
 
@@ -33,12 +33,12 @@ section! {
         /// again.
         ///
         /// A file of its own can have a stricter mode than the configuration.
-        secret_file: Option<Text> = file("secret-file", FileUse::Secret)
+        secret_file: Option<PlacedText> = file("secret-file", FileUse::Secret)
             .otherwise("required, or `secret`")
             .example("\"xfer.key\""),
 
         /// The secret itself, in base64.
-        secret: Option<Text> = text("secret", "base64")
+        secret: Option<PlacedText> = text("secret", "base64")
             .required_without(&["secret-file"], "add `secret-file = \"transfer.key\"`")
             .instead_of("secret-file"),
     }
@@ -51,23 +51,23 @@ section! {
         /// `PREFIX key:NAME`, where both must hold.
         ///
         /// Over TLS 1.2 a transfer is refused, because RFC 9103 forbids it.
-        allow: Vec<Text> = texts("allow", "party").example("[\"192.0.2.0/24 key:xfer.example\"]"),
+        allow: Vec<PlacedText> = texts("allow", "party").example("[\"192.0.2.0/24 key:xfer.example\"]"),
 
         /// Servers that get a NOTIFY for each new serial, each until it answers: six attempts in two minutes. The port is 53
         /// unless written.
-        notify: Vec<Text> = texts("notify", "`ADDRESS[:PORT]`, with or without `key:NAME`")
+        notify: Vec<PlacedText> = texts("notify", "`ADDRESS[:PORT]`, with or without `key:NAME`")
             .example("[\"192.0.2.7 key:xfer.example\"]"),
 
         /// With `"default"`, a zone with steered owners is transferred with the addresses of clients that match no rule.
         ///
         /// Refused by default, because a secondary that does not steer would send all clients to one place.
-        steered: Option<Text> = text("steered", "`\"refuse\"` or `\"default\"`").default("refuse").example("\"default\""),
+        steered: Option<PlacedText> = text("steered", "`\"refuse\"` or `\"default\"`").default("refuse").example("\"default\""),
     }
 }
 
 /// `transfer` of a zone.
 #[derive(Clone, Debug, Default)]
-pub struct Transfer {
+pub struct TransferConfig {
     /// The parties that may have the zone.
     pub allow: Vec<Party>,
     /// The servers to send NOTIFY to.
@@ -87,7 +87,7 @@ pub struct Remote {
 
 /// A server to fetch a zone from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Primary {
+pub struct PrimaryConfig {
     /// Its address.
     pub address: SocketAddr,
     /// The key to sign with.
@@ -98,7 +98,7 @@ pub struct Primary {
 
 /// One `[keys.*]`.
 #[derive(Clone, Debug)]
-pub struct Key {
+pub struct KeyConfig {
     /// The name, by which both sides know it.
     pub name: NameBuf,
     /// The algorithm.
@@ -134,14 +134,14 @@ const DNS_PORT: u16 = 53;
 const TLS_PORT: u16 = 853;
 
 /// The parts of a party as written; one at least of address and key is there.
-struct Parts {
-    address: Option<Text>,
+struct PartyParts {
+    address: Option<PlacedText>,
     key: Option<KeyId>,
-    tls: Option<Text>,
+    tls: Option<PlacedText>,
 }
 
 impl Check<'_> {
-    pub(super) fn check_key(&mut self, named: &Named<KeySpec>) -> Option<Key> {
+    pub(super) fn check_key(&mut self, named: &Named<KeySpec>) -> Option<KeyConfig> {
         let written = &named.name;
         let name = self.parse(written, value::domain_name).filter(|name| {
             let fits = name.as_name().len() <= MAX_KEY_NAME_LEN;
@@ -177,10 +177,10 @@ impl Check<'_> {
             (None, Some(file)) => Secret::File(self.input(file, FileUse::Secret)?),
             (None, None) => return None,
         };
-        Some(Key { name: name?, algorithm: algorithm?, secret, place: written.place.clone() })
+        Some(KeyConfig { name: name?, algorithm: algorithm?, secret, place: written.place.clone() })
     }
 
-    fn check_algorithm(&mut self, text: &Text) -> Option<Algorithm> {
+    fn check_algorithm(&mut self, text: &PlacedText) -> Option<Algorithm> {
         let found = ALGORITHMS.into_iter().find(|algorithm| algorithm.text() == &*text.value);
         if found.is_none() {
             let help = match &*text.value {
@@ -198,7 +198,7 @@ impl Check<'_> {
         found
     }
 
-    pub(super) fn check_transfer(&mut self, spec: &TransferSpec, zone: &ZoneSpec) -> Transfer {
+    pub(super) fn check_transfer(&mut self, spec: &TransferSpec, zone: &ZoneSpec) -> TransferConfig {
         let allow: Vec<Party> = spec.allow.iter().filter_map(|text| self.check_party(text)).collect();
         let notify = spec.notify.iter().filter_map(|text| self.check_remote(text)).collect();
         let steered = match spec.steered.as_ref() {
@@ -221,12 +221,12 @@ impl Check<'_> {
                     .help("write `steered = \"default\"` to export the addresses of clients that meet no rule"),
             );
         }
-        Transfer { allow, notify, steered }
+        TransferConfig { allow, notify, steered }
     }
 
     /// `192.0.2.0/24`, `key:NAME`, or `192.0.2.0/24 key:NAME`.
-    fn check_party(&mut self, text: &Text) -> Option<Party> {
-        let Parts { address, key, tls } = self.split(text)?;
+    fn check_party(&mut self, text: &PlacedText) -> Option<Party> {
+        let PartyParts { address, key, tls } = self.split(text)?;
         self.refuse_tls(tls, "a transfer over TLS is given to a key or an address, not to a name")?;
         let prefix = match address {
             Some(address) => Some(self.parse(&address, value::address_or_prefix)?),
@@ -236,16 +236,16 @@ impl Check<'_> {
     }
 
     /// `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:5353`, each with ` key:NAME` or without.
-    fn check_remote(&mut self, text: &Text) -> Option<Remote> {
-        let Parts { address, key, tls } = self.split(text)?;
+    fn check_remote(&mut self, text: &PlacedText) -> Option<Remote> {
+        let PartyParts { address, key, tls } = self.split(text)?;
         self.refuse_tls(tls, "NOTIFY goes over UDP")?;
         Some(Remote { address: self.check_address(text, address, DNS_PORT)?, key })
     }
 
     /// The meaning of `primaries` and `roots` of a zone.
-    pub(super) fn check_primaries(&mut self, spec: &ZoneSpec) -> (Vec<Primary>, Option<InputFile>) {
+    pub(super) fn check_primaries(&mut self, spec: &ZoneSpec) -> (Vec<PrimaryConfig>, Option<InputFile>) {
         let texts = spec.primaries.iter().flatten();
-        let primaries: Vec<Primary> = texts.filter_map(|text| self.check_primary(text)).collect();
+        let primaries: Vec<PrimaryConfig> = texts.filter_map(|text| self.check_primary(text)).collect();
         let roots = spec.roots.as_ref().and_then(|roots| self.input(roots, FileUse::Roots));
         if let Some(text) = spec.roots.as_ref().filter(|_| primaries.iter().all(|primary| primary.tls.is_none())) {
             self.report(
@@ -258,18 +258,18 @@ impl Check<'_> {
     }
 
     /// As a remote, with ` tls:NAME` or without.
-    fn check_primary(&mut self, text: &Text) -> Option<Primary> {
-        let Parts { address, key, tls } = self.split(text)?;
+    fn check_primary(&mut self, text: &PlacedText) -> Option<PrimaryConfig> {
+        let PartyParts { address, key, tls } = self.split(text)?;
         let port = if tls.is_some() { TLS_PORT } else { DNS_PORT };
         let address = self.check_address(text, address, port)?;
         let tls = match tls {
             Some(name) => Some(self.parse(&name, value::host_name)?),
             None => None,
         };
-        Some(Primary { address, key, tls })
+        Some(PrimaryConfig { address, key, tls })
     }
 
-    fn check_address(&mut self, text: &Text, address: Option<Text>, port: u16) -> Option<SocketAddr> {
+    fn check_address(&mut self, text: &PlacedText, address: Option<PlacedText>, port: u16) -> Option<SocketAddr> {
         let Some(address) = address else {
             self.report(
                 Diagnostic::error("bad-address", format!("`{}` has no address", text.value))
@@ -281,7 +281,7 @@ impl Check<'_> {
         self.check_server_at(&address, port)
     }
 
-    fn refuse_tls(&mut self, tls: Option<Text>, why: &str) -> Option<()> {
+    fn refuse_tls(&mut self, tls: Option<PlacedText>, why: &str) -> Option<()> {
         let Some(tls) = tls else { return Some(()) };
         self.report(
             Diagnostic::error("tls-party", format!("`tls:{}` is for `primaries` alone: {why}", tls.value))
@@ -292,16 +292,16 @@ impl Check<'_> {
     }
 
     /// `192.0.2.1`, `192.0.2.1:5353`, `[2001:db8::1]:5353`.
-    pub(super) fn check_server(&mut self, text: &Text) -> Option<SocketAddr> {
+    pub(super) fn check_server(&mut self, text: &PlacedText) -> Option<SocketAddr> {
         self.check_server_at(text, DNS_PORT)
     }
 
-    fn check_server_at(&mut self, text: &Text, port: u16) -> Option<SocketAddr> {
+    fn check_server_at(&mut self, text: &PlacedText, port: u16) -> Option<SocketAddr> {
         self.parse(text, |text| value::server_address(text, port))
     }
 
     /// The parts of a party.
-    fn split(&mut self, text: &Text) -> Option<Parts> {
+    fn split(&mut self, text: &PlacedText) -> Option<PartyParts> {
         let (mut address, mut key, mut tls) = (None, None, None);
         let mut is_nameless = false;
         for word in text.value.split_whitespace() {
@@ -351,7 +351,7 @@ impl Check<'_> {
             );
             return None;
         }
-        Some(Parts { address, key, tls })
+        Some(PartyParts { address, key, tls })
     }
 }
 
@@ -360,7 +360,7 @@ pub fn decode_secret(text: &str) -> Result<Vec<u8>, SecretError> {
     let octets: Vec<u8> =
         domain::utils::base64::decode(text.trim()).map_err(|_| SecretError("it is not base64".to_string()))?;
     // A name that fits any key, to judge the secret alone.
-    match SharedKey::new(crate::base::name::Name::ROOT, Algorithm::HmacSha256, &octets) {
+    match Key::new(crate::base::name::Name::ROOT, Algorithm::HmacSha256, &octets) {
         Ok(_) => Ok(octets),
         Err(error) => Err(SecretError(error.to_string())),
     }

@@ -11,8 +11,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::Placed;
-use super::reader::Reader;
-use super::row::{self, Kind, Row};
+use super::reader::ConfigReader;
+use super::row::{self, KeyType, Row};
 use super::table::Table;
 use super::value::written;
 use crate::base::diagnostic::{Diagnostic, Place};
@@ -28,7 +28,7 @@ enum Element {
 
 /// A key that may be left out, or one that must be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
+enum KeyNeed {
     Optional,
     Required,
 }
@@ -36,29 +36,29 @@ enum Need {
 /// A value and its key.
 #[derive(Clone, Debug)]
 pub(super) struct Value<'r, 't> {
-    pub(super) reader: &'r Reader<'t>,
+    pub(super) reader: &'r ConfigReader<'t>,
     pub(super) key: &'r str,
     key_span: Range<usize>,
     value: &'r Spanned<DeValue<'t>>,
     element: Element,
-    need: Need,
+    need: KeyNeed,
     /// The row of its key. `None` for a name that the operator chose.
     row: Option<Row>,
 }
 
 impl<'r, 't> Value<'r, 't> {
     pub(super) fn new(
-        reader: &'r Reader<'t>,
+        reader: &'r ConfigReader<'t>,
         key: &'r str,
         key_span: Range<usize>,
         value: &'r Spanned<DeValue<'t>>,
     ) -> Self {
-        Value { reader, key, key_span, value, element: Element::No, need: Need::Optional, row: None }
+        Value { reader, key, key_span, value, element: Element::No, need: KeyNeed::Optional, row: None }
     }
 
     /// The value of a key that must be written.
     pub(super) fn required(self) -> Self {
-        Value { need: Need::Required, ..self }
+        Value { need: KeyNeed::Required, ..self }
     }
 
     /// The value of the key of a row, whose example helps.
@@ -96,7 +96,8 @@ impl<'r, 't> Value<'r, 't> {
             _ => None,
         };
         let form = self.row.map(|row| row.kind);
-        let is_address = matches!(form, Some(Kind::Texts { form } | Kind::Text { form }) if form == row::LISTEN_FORM);
+        let is_address =
+            matches!(form, Some(KeyType::Texts { form } | KeyType::Text { form }) if form == row::LISTEN_FORM);
         match (port.filter(|_| is_address), self.row.map_or("", |row| row.example)) {
             (Some(port), _) => format!(
                 "address and port: `\"192.0.2.1:{port}\"`; `\"0.0.0.0:{port}\"` is all IPv4 addresses, `\"[::]:{port}\"` all of IPv6"
@@ -114,7 +115,7 @@ impl<'r, 't> Value<'r, 't> {
                 DeValue::String(text) => {
                     // A TTL, which is written without its unit.
                     let counts_seconds =
-                        self.row.is_some_and(|row| matches!(row.kind, Kind::Number { unit: "seconds", .. }));
+                        self.row.is_some_and(|row| matches!(row.kind, KeyType::Number { unit: "seconds", .. }));
                     let seconds = || parse_millis(text).filter(|_| counts_seconds).map(|millis| millis / 1000);
                     text.trim_start_matches("AS").parse::<u64>().ok().or_else(seconds)
                 }
@@ -245,8 +246,8 @@ impl<'r, 't> Value<'r, 't> {
         let elements = self.elements();
         if elements.is_empty() {
             let help = match self.need {
-                Need::Required => "write one value or more".to_string(),
-                Need::Optional => format!("write one value or more, or leave `{}` out", self.key),
+                KeyNeed::Required => "write one value or more".to_string(),
+                KeyNeed::Optional => format!("write one value or more, or leave `{}` out", self.key),
             };
             self.reader.report(
                 Diagnostic::error("empty-list", format!("`{}` is an empty list", self.key))

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use super::check::Check;
 use super::field::{Field, Tables, elements, read_tables, section};
-use super::row::{Key, flag, number, table, tables, text, texts};
-use super::spec::Text;
+use super::row::{KeyRow, flag, number, table, tables, text, texts};
+use super::spec::PlacedText;
 use super::table::Table;
-use super::transfer::{Primary, Transfer, TransferSpec};
+use super::transfer::{PrimaryConfig, TransferConfig, TransferSpec};
 use super::{FileUse, Hints, InputFile, Service, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::{HorizonId, ServiceId};
@@ -23,11 +23,11 @@ section! {
     /// A zone as written.
     pub(super) struct ZoneSpec: "[[zone]]" then name_files {
         /// Apex of the zone.
-        name: Option<Text> = text("name", "domain name").required().example("\"blob.example.com\""),
+        name: Option<PlacedText> = text("name", "domain name").required().example("\"blob.example.com\""),
 
         /// Master file (RFC 1035) with BIND's `$GENERATE`, every record type that BIND 9.18 reads, and RFC 3597 for others.
         /// Required without `primaries`; with them it is the file that keeps the copy.
-        file: Option<Text> = text("file", "path")
+        file: Option<PlacedText> = text("file", "path")
             .required_without(&["primaries"], "add `file = \"zones/blob.example.com.zone\"`")
             .example("\"zones/blob.example.com.zone\""),
 
@@ -41,12 +41,12 @@ section! {
         /// both. Only their NOTIFY is accepted. With `tls:NAME`, the SOA and the zone come over TLS 1.3 alone, from a
         /// server whose certificate is for NAME and that selects the protocol `dot`. The port is 53, or 853 with
         /// `tls:NAME`.
-        primaries: Option<Vec<Text>> = texts("primaries", "server")
+        primaries: Option<Vec<PlacedText>> = texts("primaries", "server")
             .otherwise("none: the zone is read from `file`")
             .example("[\"192.0.2.1 key:xfer.example\"]"),
 
         /// PEM file with the roots that certificates of primaries with `tls:NAME` must lead to.
-        roots: Option<Text> = text("roots", "path").otherwise("the system's roots").example("\"roots.pem\""),
+        roots: Option<PlacedText> = text("roots", "path").otherwise("the system's roots").example("\"roots.pem\""),
 
         /// With `true`, a signed zone is served without its DNSSEC records.
         ///
@@ -60,10 +60,10 @@ section! {
     /// One entry of `steer` as written.
     pub(super) struct SteerSpec: "steer" {
         /// Owner in the zone: `@` is the apex, `*.x` a wildcard.
-        owner: Option<Text> = text("owner", "domain name, or `@`").required().example("\"@\""),
+        owner: Option<PlacedText> = text("owner", "domain name, or `@`").required().example("\"@\""),
 
         /// Horizon that decides.
-        horizon: Option<Text> = text("horizon", "horizon").required_or("add `horizon = \"…\"`").example("\"blobs\""),
+        horizon: Option<PlacedText> = text("horizon", "horizon").required_or("add `horizon = \"…\"`").example("\"blobs\""),
 
         /// TTL of the addresses.
         ///
@@ -80,7 +80,7 @@ section! {
     /// `https` of a steered owner as written.
     pub(super) struct ServiceSpec: "https" {
         /// Protocols of the mirrors by their TLS names, 8 at most.
-        alpn: Vec<Text> = texts("alpn", "protocol").otherwise("none: HTTP/1.1 alone").example("[\"h2\", \"http/1.1\"]"),
+        alpn: Vec<PlacedText> = texts("alpn", "protocol").otherwise("none: HTTP/1.1 alone").example("[\"h2\", \"http/1.1\"]"),
 
         /// Port of the mirrors.
         ///
@@ -99,7 +99,7 @@ section! {
 pub(super) struct Zones(pub(super) Vec<ZoneSpec>);
 
 impl Field<Tables<ZoneSpec>> for Zones {
-    fn take(table: &mut Table<'_, '_>, key: &Key<Tables<ZoneSpec>>) -> Self {
+    fn take(table: &mut Table<'_, '_>, key: &KeyRow<Tables<ZoneSpec>>) -> Self {
         let row = key.row();
         let elements = elements(table, &row);
         if elements.is_empty() {
@@ -112,7 +112,7 @@ impl Field<Tables<ZoneSpec>> for Zones {
         Zones(read_tables(table, &row, "zones", elements))
     }
 
-    fn absent(_: &Key<Tables<ZoneSpec>>) -> Self {
+    fn absent(_: &KeyRow<Tables<ZoneSpec>>) -> Self {
         Zones(Vec::new())
     }
 }
@@ -129,17 +129,17 @@ fn name_files(spec: &ZoneSpec, table: &Table<'_, '_>) {
 
 /// `[[zone]]`
 #[derive(Clone, Debug)]
-pub struct Zone {
+pub struct ZoneConfig {
     /// The apex.
     pub name: NameBuf,
     /// The master file, or the file that keeps the copy of a zone with `primaries`. `None` only for such a zone.
     pub file: Option<InputFile>,
     /// The servers to fetch the zone from; empty for one that is read from its file.
-    pub primaries: Vec<Primary>,
+    pub primaries: Vec<PrimaryConfig>,
     /// A PEM file of the roots that certificates of primaries must lead to. `None` means those of this system.
     pub roots: Option<InputFile>,
     /// The parties that may have it, and the servers to notify of changes.
-    pub transfer: Transfer,
+    pub transfer: TransferConfig,
     /// True if a signed zone is served without its DNSSEC records; otherwise it is refused.
     pub unsigned: bool,
     /// The owners whose addresses depend on the client.
@@ -148,11 +148,20 @@ pub struct Zone {
     pub place: Place,
 }
 
-impl Zone {
+impl ZoneConfig {
     /// A zone with nothing but a name: its other fields have the values of keys that are left out.
     pub fn named(name: NameBuf, place: Place) -> Self {
-        let (transfer, unsigned) = (Transfer::default(), false);
-        Zone { name, file: None, primaries: Vec::new(), roots: None, transfer, unsigned, steer: Vec::new(), place }
+        let (transfer, unsigned) = (TransferConfig::default(), false);
+        ZoneConfig {
+            name,
+            file: None,
+            primaries: Vec::new(),
+            roots: None,
+            transfer,
+            unsigned,
+            steer: Vec::new(),
+            place,
+        }
     }
 }
 
@@ -179,7 +188,7 @@ fn key(name: Name<'_>) -> NameKey {
 }
 
 impl Check<'_> {
-    pub(super) fn check_zones(&mut self, specs: &[ZoneSpec]) -> (Vec<Zone>, Vec<Service>) {
+    pub(super) fn check_zones(&mut self, specs: &[ZoneSpec]) -> (Vec<ZoneConfig>, Vec<Service>) {
         let mut apexes: HashMap<NameKey, Place> = HashMap::new();
         let names: Vec<Option<NameBuf>> = specs.iter().map(|spec| self.check_apex(spec, &mut apexes)).collect();
         let mut owners: HashMap<NameKey, Place> = HashMap::new();
@@ -215,7 +224,7 @@ impl Check<'_> {
             let place = file.as_ref().map(|file| file.place.clone()).or(first_primary);
             if let (Some(name), Some(place)) = (name, place) {
                 let transfer = transfer.unwrap_or_default();
-                zones.push(Zone { name, file, primaries, roots, transfer, unsigned, steer, place });
+                zones.push(ZoneConfig { name, file, primaries, roots, transfer, unsigned, steer, place });
             }
         }
         (zones, services)
@@ -290,7 +299,7 @@ impl Check<'_> {
     }
 
     /// The absolute owner of a text as master files have it: `@`, relative, or absolute with a dot at its end.
-    fn check_owner(&mut self, text: &Text, apex: Name<'_>, apexes: &HashMap<NameKey, Place>) -> Option<NameBuf> {
+    fn check_owner(&mut self, text: &PlacedText, apex: Name<'_>, apexes: &HashMap<NameKey, Place>) -> Option<NameBuf> {
         if &*text.value == "@" {
             return Some(apex.to_owned());
         }
@@ -339,13 +348,13 @@ impl Check<'_> {
     }
 }
 
-fn outside(text: &Text, owner: Name<'_>, apex: Name<'_>, help: String) -> Diagnostic {
+fn outside(text: &PlacedText, owner: Name<'_>, apex: Name<'_>, help: String) -> Diagnostic {
     Diagnostic::error("owner-outside-zone", format!("owner `{owner}` is not answered by zone `{apex}`"))
         .at(text.place.clone(), "outside the zone")
         .help(help)
 }
 
-fn doubled_owner(text: &Text, written: Name<'_>, apex: Name<'_>) -> Diagnostic {
+fn doubled_owner(text: &PlacedText, written: Name<'_>, apex: Name<'_>) -> Diagnostic {
     let relative: Vec<String> = written
         .labels()
         .take(written.labels().count() - apex.labels().count())

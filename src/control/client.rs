@@ -31,7 +31,7 @@ const MAX_ANSWER_LEN: usize = 64 << 20;
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct ControlQuestion {
     /// The method.
     pub method: Method,
     /// The path and query.
@@ -99,7 +99,7 @@ fn sudo_user() -> Option<String> {
 }
 
 /// Asks the server at a socket; the status and the body of its answer.
-pub fn ask(socket: &Path, question: Question) -> Result<(StatusCode, Bytes), AskError> {
+pub fn ask(socket: &Path, question: ControlQuestion) -> Result<(StatusCode, Bytes), AskError> {
     let broken = |error| AskError::Broken { path: socket.to_path_buf(), error };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
     let answer = runtime.block_on(async { tokio::time::timeout(TIMEOUT, exchange(socket, question)).await });
@@ -125,10 +125,10 @@ async fn connect(socket: &Path) -> io::Result<UnixStream> {
     }
 }
 
-async fn exchange(socket: &Path, question: Question) -> io::Result<(StatusCode, Bytes)> {
+async fn exchange(socket: &Path, question: ControlQuestion) -> io::Result<(StatusCode, Bytes)> {
     let stream = connect(socket).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    let Question { method, target, body } = question;
+    let ControlQuestion { method, target, body } = question;
     let mut request = Request::builder().method(method).uri(target).header(HOST, "pharos");
     if let Some(name) = sudo_user() {
         request = request.header(SUDO_USER, encode(&name));

@@ -17,10 +17,10 @@ use hyper::{Method, StatusCode};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-use super::ledger::{Ask, Done, Entry, Refused};
+use super::ledger::{LedgerAsk, LedgerEntry, OverrideDone, OverrideRefused};
 use super::operator::{self, Caller};
-use super::request::{self, Refusal, Request, Warning};
-use super::standing::Subject;
+use super::request::{self, ControlRequest, Refusal, Warning};
+use super::standing::OverrideSubject;
 use super::view::{self, DoneView, DrainView, RefusalView, RetransferView};
 use crate::base::diagnostic::did_you_mean;
 use crate::base::ids::MirrorId;
@@ -28,35 +28,35 @@ use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::UnixTime;
 use crate::inspect::first_steered;
-use crate::inspect::view::{Known, OverrideView, describe};
-use crate::live::{History, Published, Readiness, RetransferError, Retransferred, Retransfers};
+use crate::inspect::view::{ExplainSource, OverrideView, describe};
+use crate::live::{Published, Readiness, ReloadHistory, RetransferError, Retransferred, Retransfers};
 use crate::mirror::{Forced, Override};
 use crate::process::Clock;
 use crate::process::state::{self, StateFiles};
 use crate::process::work::{self, Lane, Lost};
 use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
-use crate::telemetry::{Collect, Page};
+use crate::telemetry::{Collect, MetricsPage};
 
 /// How long an override may take: longer than the write of its state, so that whoever gave the override gets the error of that write.
 const OVERRIDE_TIMEOUT: Duration = state::DEADLINE.saturating_add(Duration::from_secs(5));
 
 /// What is said to a request.
-pub type Response = hyper::Response<Full<Bytes>>;
+pub type DeskResponse = hyper::Response<Full<Bytes>>;
 
 /// Answers what an operator asks.
 pub struct Desk {
     readiness: Arc<Readiness>,
     files: StateFiles,
     /// There once the server serves.
-    running: OnceLock<Running>,
+    running: OnceLock<RunningServer>,
 }
 
 /// What answers are made from.
-pub(super) struct Running {
+pub(super) struct RunningServer {
     pub(super) published: Arc<Published>,
     pub(super) clock: Clock,
-    pub(super) ledger: mpsc::Sender<Entry>,
+    pub(super) ledger: mpsc::Sender<LedgerEntry>,
     pub(super) retransfers: Retransfers,
     pub(super) about: About,
 }
@@ -66,7 +66,7 @@ pub struct About {
     /// The results of probes; `None` if mirrors are not probed.
     pub probes: Option<Arc<Probes>>,
     /// The configuration and its last reload.
-    pub history: Arc<History>,
+    pub history: Arc<ReloadHistory>,
     /// The certificates of the listeners.
     pub certificates: Box<dyn Fn() -> Vec<ListenerCertificate> + Send + Sync>,
 }
@@ -87,77 +87,79 @@ impl Desk {
     }
 
     /// Answers from this from now on.
-    pub(super) fn open(&self, running: Running) {
+    pub(super) fn open(&self, running: RunningServer) {
         // It is opened once; were it not, the first one would be as good.
         let _ = self.running.set(running);
     }
 
     /// Answers a request.
-    pub async fn answer(&self, caller: Caller, head: Parts, body: Bytes) -> Response {
+    pub async fn answer(&self, caller: Caller, head: Parts, body: Bytes) -> DeskResponse {
         let answered = self.try_answer(caller, &head, &body).await;
-        render(answered.unwrap_or_else(Answer::Refused), &head.method)
+        render(answered.unwrap_or_else(DeskAnswer::Refused), &head.method)
     }
 
-    async fn try_answer(&self, caller: Caller, head: &Parts, body: &[u8]) -> Result<Answer, Refusal> {
+    async fn try_answer(&self, caller: Caller, head: &Parts, body: &[u8]) -> Result<DeskAnswer, Refusal> {
         let request = request::parse(head, body, Clock::civil())?;
         let obstacle = self.readiness.obstacle();
-        if request == Request::Ready {
-            return Ok(Answer::Ready(obstacle));
+        if request == ControlRequest::Ready {
+            return Ok(DeskAnswer::Ready(obstacle));
         }
         let unavailable = |why: &str| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, why);
         let running = self.running.get().ok_or_else(|| unavailable(obstacle.as_deref().unwrap_or("starting")))?;
         let snapshot = running.published.load_full();
         let probes = running.about.probes.as_deref();
         match request {
-            Request::Ready | Request::Status => {
+            ControlRequest::Ready | ControlRequest::Status => {
                 let now = running.clock.now();
                 let age = now.0.saturating_sub(running.published.published_at().0);
                 let failing = self.files.failing();
-                Ok(Answer::json(&view::status(&snapshot, &self.readiness, &running.about, &failing, age, now.0)))
+                Ok(DeskAnswer::json(&view::status(&snapshot, &self.readiness, &running.about, &failing, age, now.0)))
             }
-            Request::Mirrors => Ok(Answer::json(&view::mirrors(&snapshot, probes))),
-            Request::Mirror(name) => Ok(Answer::json(&view::mirror(&snapshot, find(&snapshot, &name)?, probes))),
-            Request::Explain { client, resolver, name } => {
+            ControlRequest::Mirrors => Ok(DeskAnswer::json(&view::mirrors(&snapshot, probes))),
+            ControlRequest::Mirror(name) => {
+                Ok(DeskAnswer::json(&view::mirror(&snapshot, find(&snapshot, &name)?, probes)))
+            }
+            ControlRequest::Explain { client, resolver, name } => {
                 let age_secs = running.clock.now().0.saturating_sub(running.published.published_at().0) / 1000;
                 let probes = running.about.probes.clone();
                 explain(snapshot, probes, client, resolver, name.map(|name| *name), age_secs).await
             }
-            Request::Retransfer(zone) => {
+            ControlRequest::Retransfer(zone) => {
                 find_zone(&snapshot, &zone)?;
                 running.retransfer(*zone).await
             }
-            Request::Give { mirror, forced, reason, until, warning } => {
+            ControlRequest::Give { mirror, forced, reason, until, warning } => {
                 let id = find(&snapshot, &mirror)?;
                 let is_warned = forced != Forced::Up && warning == Warning::Given;
                 let warning = is_warned.then(|| view::warning(&snapshot, id)).flatten();
                 let who = operator::find(caller, &head.headers).await;
                 let order = Override { forced, reason, who, since: Clock::civil(), until };
                 let stands = Some(OverrideView::of(&order));
-                running.order(mirror, Ask::Give(order), stands, warning).await
+                running.order(mirror, LedgerAsk::Give(order), stands, warning).await
             }
-            Request::Drain { reason, until } => {
+            ControlRequest::Drain { reason, until } => {
                 let who = operator::find(caller, &head.headers).await;
                 let order = Override { forced: Forced::Drain, reason, who, since: Clock::civil(), until };
-                running.drain(Ask::Give(order.clone()), Some(&order)).await
+                running.drain(LedgerAsk::Give(order.clone()), Some(&order)).await
             }
-            Request::Undrain { reason } => {
+            ControlRequest::Undrain { reason } => {
                 let who = operator::find(caller, &head.headers).await;
-                running.drain(Ask::TakeBack { who, reason }, None).await
+                running.drain(LedgerAsk::TakeBack { who, reason }, None).await
             }
-            Request::TakeBack { mirror, reason } => {
+            ControlRequest::TakeBack { mirror, reason } => {
                 // An override may be taken back that is about a mirror which is gone.
                 if !snapshot.overrides().contains_key(&mirror) {
                     find(&snapshot, &mirror)?;
                 }
                 let who = operator::find(caller, &head.headers).await;
-                running.order(mirror, Ask::TakeBack { who, reason }, None, None).await
+                running.order(mirror, LedgerAsk::TakeBack { who, reason }, None, None).await
             }
         }
     }
 }
 
-impl Running {
-    async fn retransfer(&self, zone: NameBuf) -> Result<Answer, Refusal> {
+impl RunningServer {
+    async fn retransfer(&self, zone: NameBuf) -> Result<DeskAnswer, Refusal> {
         let name = zone.to_string();
         let asked = tokio::time::timeout(OVERRIDE_TIMEOUT, self.retransfers.ask(zone)).await;
         let late = |_| {
@@ -166,7 +168,7 @@ impl Running {
         };
         match asked.map_err(late)? {
             Ok(Retransferred { before, serial, primary }) => {
-                Ok(Answer::json(&RetransferView { zone: name, before, serial, primary: primary.to_string() }))
+                Ok(DeskAnswer::json(&RetransferView { zone: name, before, serial, primary: primary.to_string() }))
             }
             Err(error @ RetransferError::NotACopy) => {
                 Err(Refusal::new(StatusCode::CONFLICT, format!("zone `{name}` cannot be fetched: {error}"))
@@ -186,12 +188,12 @@ impl Running {
     async fn order(
         &self,
         mirror: Arc<str>,
-        ask: Ask,
+        ask: LedgerAsk,
         stands: Option<OverrideView>,
         warning: Option<String>,
-    ) -> Result<Answer, Refusal> {
-        let Done { before, generation } = self.enter(Subject::Mirror(mirror.clone()), ask).await?;
-        Ok(Answer::json(&DoneView {
+    ) -> Result<DeskAnswer, Refusal> {
+        let OverrideDone { before, generation } = self.enter(OverrideSubject::Mirror(mirror.clone()), ask).await?;
+        Ok(DeskAnswer::json(&DoneView {
             mirror: mirror.to_string(),
             order: stands,
             before: before.as_ref().map(OverrideView::of),
@@ -202,20 +204,20 @@ impl Running {
     }
 
     /// Takes the server out of service, or puts it back.
-    async fn drain(&self, ask: Ask, stands: Option<&Override>) -> Result<Answer, Refusal> {
-        let Done { before, .. } = self.enter(Subject::Server, ask).await?;
-        Ok(Answer::json(&DrainView {
+    async fn drain(&self, ask: LedgerAsk, stands: Option<&Override>) -> Result<DeskAnswer, Refusal> {
+        let OverrideDone { before, .. } = self.enter(OverrideSubject::Server, ask).await?;
+        Ok(DeskAnswer::json(&DrainView {
             drain: stands.map(OverrideView::of),
             before: before.as_ref().map(OverrideView::of),
         }))
     }
 
     /// Has the ledger take an override.
-    async fn enter(&self, subject: Subject, ask: Ask) -> Result<Done, Refusal> {
+    async fn enter(&self, subject: OverrideSubject, ask: LedgerAsk) -> Result<OverrideDone, Refusal> {
         let (reply, outcome) = oneshot::channel();
         let stopping = || Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping");
         let asked = async {
-            self.ledger.send(Entry { subject, ask, reply }).await.map_err(|_| stopping())?;
+            self.ledger.send(LedgerEntry { subject, ask, reply }).await.map_err(|_| stopping())?;
             outcome.await.map_err(|_| stopping())
         };
         let late = |_| {
@@ -224,24 +226,24 @@ impl Running {
         };
         match tokio::time::timeout(OVERRIDE_TIMEOUT, asked).await.map_err(late)?? {
             Ok(done) => Ok(done),
-            Err(Refused::Full) => {
+            Err(OverrideRefused::Full) => {
                 let error = "the number of overrides is at its limit";
                 Err(Refusal::new(StatusCode::CONFLICT, error)
                     .help("remove those of mirrors that are not configured any more"))
             }
-            Err(Refused::NotKept(error)) => {
+            Err(OverrideRefused::NotKept(error)) => {
                 let error = format!("the override cannot be kept, and was not set: {error}");
                 Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, error)
                     .help("check the folder of `[control] state`: it must exist, be writable, and have space"))
             }
-            Err(Refused::Stopping) => Err(stopping()),
+            Err(OverrideRefused::Stopping) => Err(stopping()),
         }
     }
 }
 
 /// The overrides in force, as metrics, two samples for each; whether the server is drained.
 impl Collect for Desk {
-    fn collect(&self, page: &mut Page) {
+    fn collect(&self, page: &mut MetricsPage) {
         let Some(running) = self.running.get() else { return };
         let snapshot = running.published.load_full();
         let mut family = page.gauge("pharos_mirror_override", "1 for each override in force.");
@@ -268,11 +270,11 @@ async fn explain(
     resolver: Option<IpAddr>,
     name: Option<NameBuf>,
     age_secs: u64,
-) -> Result<Answer, Refusal> {
+) -> Result<DeskAnswer, Refusal> {
     let Some(name) = name.or_else(|| first_steered(&snapshot).map(|(name, _)| name)) else {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "no name is steered").help("say which name to explain"));
     };
-    let known = Known::Served { generation: snapshot.generation, age_secs };
+    let known = ExplainSource::Served { generation: snapshot.generation, age_secs };
     // It walks whole tables, which is too long for a thread that others wait for.
     let described = work::submit(Lane::Compute, move || {
         let mut view = describe(&snapshot, name.as_name(), client, resolver, known);
@@ -283,7 +285,7 @@ async fn explain(
         view
     });
     match described.await {
-        Ok(view) => Ok(Answer::json(&view)),
+        Ok(view) => Ok(DeskAnswer::json(&view)),
         Err(Lost::Panicked) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Lost::Panicked.to_string())),
         Err(lost) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, lost.to_string())),
     }
@@ -309,33 +311,33 @@ fn find_zone(snapshot: &Snapshot, name: &NameBuf) -> Result<(), Refusal> {
 }
 
 /// Says why there is no answer.
-pub(super) fn refuse(refusal: Refusal, method: &Method) -> Response {
-    render(Answer::Refused(refusal), method)
+pub(super) fn refuse(refusal: Refusal, method: &Method) -> DeskResponse {
+    render(DeskAnswer::Refused(refusal), method)
 }
 
 /// What is said.
-enum Answer {
+enum DeskAnswer {
     Json(String),
     Ready(Option<Cow<'static, str>>),
     Refused(Refusal),
 }
 
-impl Answer {
+impl DeskAnswer {
     fn json(view: &impl Serialize) -> Self {
-        Answer::Json(serde_json::to_string(view).expect("a view is plain data") + "\n")
+        DeskAnswer::Json(serde_json::to_string(view).expect("a view is plain data") + "\n")
     }
 }
 
-fn render(answer: Answer, method: &Method) -> Response {
+fn render(answer: DeskAnswer, method: &Method) -> DeskResponse {
     const JSON: &str = "application/json";
     let mut allow = None;
     let (status, kind, body) = match answer {
-        Answer::Json(text) => (StatusCode::OK, JSON, text),
-        Answer::Ready(None) => (StatusCode::OK, "text/plain; charset=utf-8", "ready\n".to_string()),
-        Answer::Ready(Some(obstacle)) => {
+        DeskAnswer::Json(text) => (StatusCode::OK, JSON, text),
+        DeskAnswer::Ready(None) => (StatusCode::OK, "text/plain; charset=utf-8", "ready\n".to_string()),
+        DeskAnswer::Ready(Some(obstacle)) => {
             (StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", format!("{obstacle}\n"))
         }
-        Answer::Refused(Refusal { status, error, help, allow: methods }) => {
+        DeskAnswer::Refused(Refusal { status, error, help, allow: methods }) => {
             allow = methods;
             let text = serde_json::to_string(&RefusalView { error, help }).expect("a view is plain data");
             (status, JSON, text + "\n")
@@ -343,7 +345,7 @@ fn render(answer: Answer, method: &Method) -> Response {
     };
     let len = body.len();
     let sent = if method == Method::HEAD { Bytes::new() } else { Bytes::from(body) };
-    let mut response = Response::new(Full::new(sent));
+    let mut response = DeskResponse::new(Full::new(sent));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, len.into());

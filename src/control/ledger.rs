@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
-use super::standing::{Standing, Subject};
+use super::standing::{OverrideSubject, StandingOverrides};
 use super::store;
 use crate::base::time::{Generation, UnixTime};
 use crate::base::when::rfc3339;
@@ -35,7 +35,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// What is asked of the ledger.
 #[derive(Debug)]
-pub(super) enum Ask {
+pub(super) enum LedgerAsk {
     /// This override is to stand from now on.
     Give(Override),
     /// Whatever was ordered is to end.
@@ -49,15 +49,15 @@ pub(super) enum Ask {
 
 /// What is asked about a mirror or the server, and where to say what came of it.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) subject: Subject,
-    pub(super) ask: Ask,
-    pub(super) reply: oneshot::Sender<Result<Done, Refused>>,
+pub(super) struct LedgerEntry {
+    pub(super) subject: OverrideSubject,
+    pub(super) ask: LedgerAsk,
+    pub(super) reply: oneshot::Sender<Result<OverrideDone, OverrideRefused>>,
 }
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) struct Done {
+pub(super) struct OverrideDone {
     /// The override that stood before.
     pub(super) before: Option<Override>,
     /// The snapshot from which it is served; none where nothing changed, or not what is served.
@@ -66,7 +66,7 @@ pub(super) struct Done {
 
 /// Why nothing was done.
 #[derive(Debug)]
-pub(super) enum Refused {
+pub(super) enum OverrideRefused {
     /// There are [`MAX_ORDERS`] already.
     Full,
     /// The file cannot be written.
@@ -77,7 +77,7 @@ pub(super) enum Refused {
 
 /// The overrides, and where they are kept.
 pub(super) struct Ledger<C> {
-    pub(super) standing: Standing,
+    pub(super) standing: StandingOverrides,
     pub(super) file: StateFile,
     pub(super) updates: Updates,
     pub(super) readiness: Arc<Readiness>,
@@ -87,11 +87,11 @@ pub(super) struct Ledger<C> {
 
 impl<C: Fn() -> UnixTime> Ledger<C> {
     /// Takes what is asked until nobody is left to ask.
-    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<Entry>) {
+    pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<LedgerEntry>) {
         loop {
             tokio::select! {
                 entry = inbox.recv() => {
-                    let Some(Entry { subject, ask, reply }) = entry else { return };
+                    let Some(LedgerEntry { subject, ask, reply }) = entry else { return };
                     let outcome = self.take(subject, ask).await;
                     // Whoever asked may have stopped waiting; it stands all the same.
                     let _ = reply.send(outcome);
@@ -104,13 +104,13 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
         }
     }
 
-    async fn take(&mut self, subject: Subject, ask: Ask) -> Result<Done, Refused> {
+    async fn take(&mut self, subject: OverrideSubject, ask: LedgerAsk) -> Result<OverrideDone, OverrideRefused> {
         let before = self.standing.get(&subject).cloned();
         let (order, line) = match ask {
-            Ask::Give(order) => {
-                let is_one_more = before.is_none() && subject != Subject::Server;
+            LedgerAsk::Give(order) => {
+                let is_one_more = before.is_none() && subject != OverrideSubject::Server;
                 if is_one_more && self.standing.mirrors.len() >= MAX_ORDERS {
-                    return Err(Refused::Full);
+                    return Err(OverrideRefused::Full);
                 }
                 let line = match &before {
                     None => format!("override set: {subject} is {}", told(&order)),
@@ -120,19 +120,19 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
                 };
                 (Some(order), line)
             }
-            Ask::TakeBack { who, reason } => {
-                let Some(before) = &before else { return Ok(Done { before: None, generation: None }) };
+            LedgerAsk::TakeBack { who, reason } => {
+                let Some(before) = &before else { return Ok(OverrideDone { before: None, generation: None }) };
                 let why = reason.map(|reason| format!(", for \"{reason}\"")).unwrap_or_default();
                 (None, format!("override removed by {who}{why}: {subject} was {}", told(before)))
             }
         };
         let mut after = self.standing.clone();
         after.set(&subject, order.clone());
-        self.write(&after).await.map_err(Refused::NotKept)?;
+        self.write(&after).await.map_err(OverrideRefused::NotKept)?;
         self.standing = after;
-        let generation = self.apply(&subject, order).await.map_err(|Stopped| Refused::Stopping)?;
+        let generation = self.apply(&subject, order).await.map_err(|Stopped| OverrideRefused::Stopping)?;
         info!("{line}");
-        Ok(Done { before, generation })
+        Ok(OverrideDone { before, generation })
     }
 
     /// Ends the overrides whose time has come.
@@ -168,23 +168,25 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
     }
 
     /// Puts an override into effect, or ends it; the generation in which it is, if it is about a mirror.
-    async fn apply(&self, subject: &Subject, order: Option<Override>) -> Result<Option<Generation>, Stopped> {
+    async fn apply(&self, subject: &OverrideSubject, order: Option<Override>) -> Result<Option<Generation>, Stopped> {
         match subject {
-            Subject::Mirror(name) => self.updates.change_and_wait(Change::Force(name.clone(), order)).await.map(Some),
-            Subject::Server => {
+            OverrideSubject::Mirror(name) => {
+                self.updates.change_and_wait(Change::Force(name.clone(), order)).await.map(Some)
+            }
+            OverrideSubject::Server => {
                 self.readiness.drain(order);
                 Ok(None)
             }
         }
     }
 
-    async fn write(&self, standing: &Standing) -> io::Result<()> {
+    async fn write(&self, standing: &StandingOverrides) -> io::Result<()> {
         self.file.keep(store::encode(standing)).await
     }
 }
 
 /// Says that an override has come to its end.
-pub(super) fn log_end(subject: &Subject, order: &Override) {
+pub(super) fn log_end(subject: &OverrideSubject, order: &Override) {
     info!("override ended: {subject} was {}", told(order));
 }
 
@@ -214,7 +216,7 @@ mod tests {
     struct World {
         folder: tempfile::TempDir,
         published: Arc<Published>,
-        entries: mpsc::Sender<Entry>,
+        entries: mpsc::Sender<LedgerEntry>,
         readiness: Arc<Readiness>,
     }
 
@@ -232,19 +234,20 @@ mod tests {
             let clock = move || UnixTime(1000 + begin.elapsed().as_secs());
             let file = StateFiles::default().file(folder.path().join("orders.json"), &store::FORM, "a test");
             let (entries, inbox) = mpsc::channel(MAX_WAITING);
-            let (standing, readiness) = (Standing { mirrors: orders, server: None }, Arc::new(Readiness::default()));
+            let (standing, readiness) =
+                (StandingOverrides { mirrors: orders, server: None }, Arc::new(Readiness::default()));
             readiness.serve();
             tokio::spawn(Ledger { standing, file, updates, readiness: readiness.clone(), clock }.run(inbox));
             World { folder, published, entries, readiness }
         }
 
-        async fn ask(&self, mirror: &str, ask: Ask) -> Result<Done, Refused> {
-            self.ask_about(Subject::Mirror(mirror.into()), ask).await
+        async fn ask(&self, mirror: &str, ask: LedgerAsk) -> Result<OverrideDone, OverrideRefused> {
+            self.ask_about(OverrideSubject::Mirror(mirror.into()), ask).await
         }
 
-        async fn ask_about(&self, subject: Subject, ask: Ask) -> Result<Done, Refused> {
+        async fn ask_about(&self, subject: OverrideSubject, ask: LedgerAsk) -> Result<OverrideDone, OverrideRefused> {
             let (reply, outcome) = oneshot::channel();
-            self.entries.send(Entry { subject, ask, reply }).await.unwrap();
+            self.entries.send(LedgerEntry { subject, ask, reply }).await.unwrap();
             outcome.await.unwrap()
         }
 
@@ -267,12 +270,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_override_is_kept_served_and_ended() {
         let world = World::start(Overrides::new());
-        let done = world.ask("a", Ask::Give(order(Forced::Drain, Some(1100)))).await.unwrap();
+        let done = world.ask("a", LedgerAsk::Give(order(Forced::Drain, Some(1100)))).await.unwrap();
         assert_eq!((done.before, done.generation), (None, Some(Generation(2))));
-        world.ask("b", Ask::Give(order(Forced::Down, None))).await.unwrap();
+        world.ask("b", LedgerAsk::Give(order(Forced::Down, None))).await.unwrap();
         assert_eq!(world.standing(), [("a".into(), Forced::Drain), ("b".into(), Forced::Down)]);
 
-        let done = world.ask("a", Ask::Give(order(Forced::Up, Some(1030)))).await.unwrap();
+        let done = world.ask("a", LedgerAsk::Give(order(Forced::Up, Some(1030)))).await.unwrap();
         assert_eq!(done.before.map(|order| order.forced), Some(Forced::Drain));
         assert_eq!(world.standing(), [("a".into(), Forced::Up), ("b".into(), Forced::Down)]);
 
@@ -285,27 +288,28 @@ mod tests {
         }
         assert_eq!(world.standing(), [("b".into(), Forced::Down)]);
 
-        let taken = world.ask("b", Ask::TakeBack { who: "us".into(), reason: None }).await.unwrap();
+        let taken = world.ask("b", LedgerAsk::TakeBack { who: "us".into(), reason: None }).await.unwrap();
         assert_eq!(taken.before.map(|order| order.forced), Some(Forced::Down));
         assert_eq!(world.standing(), []);
-        let nothing = world.ask("b", Ask::TakeBack { who: "us".into(), reason: None }).await.unwrap();
+        let nothing = world.ask("b", LedgerAsk::TakeBack { who: "us".into(), reason: None }).await.unwrap();
         assert!(nothing.before.is_none() && nothing.generation.is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_drain_of_the_server_is_kept_and_ended_beside_those_of_mirrors() {
         let world = World::start(Overrides::new());
-        world.ask("a", Ask::Give(order(Forced::Down, None))).await.unwrap();
-        let done = world.ask_about(Subject::Server, Ask::Give(order(Forced::Drain, Some(1030)))).await.unwrap();
+        world.ask("a", LedgerAsk::Give(order(Forced::Down, None))).await.unwrap();
+        let done =
+            world.ask_about(OverrideSubject::Server, LedgerAsk::Give(order(Forced::Drain, Some(1030)))).await.unwrap();
         assert_eq!((done.before, done.generation, world.published.generation()), (None, None, Generation(2)));
         assert!(world.readiness.obstacle().is_some() && world.standing().len() == 1);
         while world.readiness.obstacle().is_some() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         assert_eq!(world.standing(), [("a".into(), Forced::Down)]);
-        world.ask_about(Subject::Server, Ask::Give(order(Forced::Drain, None))).await.unwrap();
-        let back = Ask::TakeBack { who: "us".into(), reason: None };
-        let done = world.ask_about(Subject::Server, back).await.unwrap();
+        world.ask_about(OverrideSubject::Server, LedgerAsk::Give(order(Forced::Drain, None))).await.unwrap();
+        let back = LedgerAsk::TakeBack { who: "us".into(), reason: None };
+        let done = world.ask_about(OverrideSubject::Server, back).await.unwrap();
         assert!(done.before.is_some() && world.readiness.obstacle().is_none());
         world.standing();
     }
@@ -324,8 +328,8 @@ mod tests {
     async fn an_override_that_cannot_be_kept_changes_nothing() {
         let world = World::start(Overrides::new());
         std::fs::create_dir(world.folder.path().join("orders.json.new")).unwrap();
-        let refused = world.ask("a", Ask::Give(order(Forced::Drain, None))).await.unwrap_err();
-        assert!(matches!(refused, Refused::NotKept(_)), "{refused:?}");
+        let refused = world.ask("a", LedgerAsk::Give(order(Forced::Drain, None))).await.unwrap_err();
+        assert!(matches!(refused, OverrideRefused::NotKept(_)), "{refused:?}");
         assert!(world.published.load().overrides().is_empty());
         assert_eq!(world.published.generation(), Generation(1));
     }

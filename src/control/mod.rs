@@ -31,7 +31,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-pub use desk::{About, Desk, ListenerCertificate, Response};
+pub use desk::{About, Desk, DeskResponse, ListenerCertificate};
 pub use operator::Caller;
 pub(crate) use request::encode;
 pub use socket::OpenError;
@@ -46,10 +46,10 @@ use crate::process::state::{StateFile, StateFiles};
 use crate::process::{Clock, Lock, Vital};
 use crate::snapshot::{Overrides, Snapshot};
 use crate::telemetry::HINTS;
-use desk::Running;
+use desk::RunningServer;
 use ledger::Ledger;
 use socket::Serving;
-use standing::Standing;
+use standing::StandingOverrides;
 
 /// The longest body of a request, in octets.
 pub const MAX_BODY_LEN: usize = socket::MAX_BODY_LEN;
@@ -62,7 +62,7 @@ pub struct Control {
     desk: Arc<Desk>,
     serving: Serving,
     /// What is to be applied before the first answer.
-    standing: Standing,
+    standing: StandingOverrides,
     readiness: Arc<Readiness>,
     state: StateFile,
     /// There once the server serves.
@@ -76,7 +76,7 @@ impl Control {
     ///
     /// `group` is the group whose members may connect, besides the server's user and root.
     pub fn open(
-        config: &config::Control,
+        config: &config::ControlConfig,
         group: Option<u32>,
         readiness: Arc<Readiness>,
         files: StateFiles,
@@ -123,7 +123,7 @@ impl Control {
         let ledger_task =
             Ledger { standing, file, updates, readiness: self.readiness.clone(), clock: Clock::civil }.run(inbox);
         tokio::spawn(vital.guard("ledger of overrides", ledger_task));
-        self.desk.open(Running { published: published.clone(), clock, ledger, retransfers, about });
+        self.desk.open(RunningServer { published: published.clone(), clock, ledger, retransfers, about });
         let _ = self.published.set(published.clone());
         warn_of_gone(&published.load());
     }
@@ -168,19 +168,19 @@ pub fn loss(path: &Path) -> Option<String> {
 }
 
 /// The overrides of the last run that have not ended meanwhile.
-fn recall_overrides(config: &config::Control, now: UnixTime) -> Result<Standing, Useless> {
+fn recall_overrides(config: &config::ControlConfig, now: UnixTime) -> Result<StandingOverrides, Useless> {
     let mut standing = match recall(&config.state, &STATE, store::decode) {
         Ok(Some(standing)) => standing,
         Ok(None) => {
             if let Some(loss) = loss(&config.state) {
                 warn!("{loss}");
             }
-            Standing::default()
+            StandingOverrides::default()
         }
         Err(useless) if !useless.may_be_replaced() => return Err(useless),
         Err(useless) => {
             warn!("the overrides of operators are lost: {useless}");
-            Standing::default()
+            StandingOverrides::default()
         }
     };
     for (subject, order) in standing.take_over(now) {
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn an_override_that_ended_while_nothing_ran_is_not_applied() {
         let folder = tempfile::tempdir().unwrap();
-        let config = config::Control {
+        let config = config::ControlConfig {
             socket: folder.path().join("control.sock"),
             group: None,
             state: folder.path().join("orders.json"),
@@ -215,7 +215,7 @@ mod tests {
             ("stays".into(), order(None)),
         ]
         .into();
-        let standing = Standing {
+        let standing = StandingOverrides {
             mirrors: orders,
             server: Some(Override { forced: Forced::Drain, ..order(Some(UnixTime(2000))) }),
         };

@@ -21,7 +21,7 @@ use crate::mirror::{Forced, Reason};
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Request {
+pub(super) enum ControlRequest {
     /// `GET /ready`
     Ready,
     /// `GET /status`
@@ -110,7 +110,7 @@ struct TakeBackBody {
 }
 
 /// Understands a request.
-pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<Request, Refusal> {
+pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlRequest, Refusal> {
     let path = head.uri.path();
     let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
     let name = |text: &str| -> Result<Arc<str>, Refusal> {
@@ -118,17 +118,17 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<Request,
     };
     let is_read = matches!(head.method, Method::GET | Method::HEAD);
     let (request, allow) = match segments[..] {
-        ["ready"] => (is_read.then_some(Ok(Request::Ready)), "GET, HEAD"),
-        ["status"] => (is_read.then_some(Ok(Request::Status)), "GET, HEAD"),
-        ["mirrors"] => (is_read.then_some(Ok(Request::Mirrors)), "GET, HEAD"),
+        ["ready"] => (is_read.then_some(Ok(ControlRequest::Ready)), "GET, HEAD"),
+        ["status"] => (is_read.then_some(Ok(ControlRequest::Status)), "GET, HEAD"),
+        ["mirrors"] => (is_read.then_some(Ok(ControlRequest::Mirrors)), "GET, HEAD"),
         ["explain"] => (is_read.then(|| explain(head.uri.query().unwrap_or_default())), "GET, HEAD"),
-        ["mirrors", mirror] => (is_read.then(|| name(mirror).map(Request::Mirror)), "GET, HEAD"),
+        ["mirrors", mirror] => (is_read.then(|| name(mirror).map(ControlRequest::Mirror)), "GET, HEAD"),
         ["mirrors", mirror, "override" | "order"] => {
             let request = match head.method {
                 Method::PUT => Some(name(mirror).and_then(|mirror| give(mirror, body, now))),
-                Method::DELETE => {
-                    Some(name(mirror).and_then(|mirror| Ok(Request::TakeBack { mirror, reason: take_back(body)? })))
-                }
+                Method::DELETE => Some(
+                    name(mirror).and_then(|mirror| Ok(ControlRequest::TakeBack { mirror, reason: take_back(body)? })),
+                ),
                 _ => None,
             };
             (request, "PUT, DELETE")
@@ -136,13 +136,13 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<Request,
         ["server", "drain"] => {
             let request = match head.method {
                 Method::PUT => Some(drain(body, now)),
-                Method::DELETE => Some(take_back(body).map(|reason| Request::Undrain { reason })),
+                Method::DELETE => Some(take_back(body).map(|reason| ControlRequest::Undrain { reason })),
                 _ => None,
             };
             (request, "PUT, DELETE")
         }
         ["zones", zone, "retransfer"] => {
-            ((head.method == Method::POST).then(|| zone_name(zone).map(Request::Retransfer)), "POST")
+            ((head.method == Method::POST).then(|| zone_name(zone).map(ControlRequest::Retransfer)), "POST")
         }
         _ => {
             return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`")).help(
@@ -161,7 +161,7 @@ fn zone_name(text: &str) -> Result<Box<NameBuf>, Refusal> {
     name.map(Box::new).ok_or_else(|| Refusal::bad(format!("`{text}` is not the name of a zone")))
 }
 
-fn give(mirror: Arc<str>, body: &[u8], now: UnixTime) -> Result<Request, Refusal> {
+fn give(mirror: Arc<str>, body: &[u8], now: UnixTime) -> Result<ControlRequest, Refusal> {
     const HELP: &str = "send `{\"override\": \"drain\", \"reason\": \"new disks\", \"until\": \"2h\"}`; `override` is \
                         drain, down or up, and `until` may be left out";
     let GiveBody { word, reason, until, force } = json(body).map_err(|refusal| refusal.help(HELP))?;
@@ -170,7 +170,7 @@ fn give(mirror: Arc<str>, body: &[u8], now: UnixTime) -> Result<Request, Refusal
     let reason = parse_reason(&reason)?;
     let until = parse_until(until, now)?;
     let warning = if force { Warning::Silenced } else { Warning::Given };
-    Ok(Request::Give { mirror, forced, reason, until, warning })
+    Ok(ControlRequest::Give { mirror, forced, reason, until, warning })
 }
 
 /// The reason for ending an override.
@@ -182,10 +182,10 @@ fn take_back(body: &[u8]) -> Result<Option<Reason>, Refusal> {
     reason.map(|reason| parse_reason(&reason)).transpose()
 }
 
-fn drain(body: &[u8], now: UnixTime) -> Result<Request, Refusal> {
+fn drain(body: &[u8], now: UnixTime) -> Result<ControlRequest, Refusal> {
     const HELP: &str = "send `{\"reason\": \"new kernel\", \"until\": \"2h\"}`; `until` may be left out";
     let DrainBody { reason, until } = json(body).map_err(|refusal| refusal.help(HELP))?;
-    Ok(Request::Drain { reason: parse_reason(&reason)?, until: parse_until(until, now)? })
+    Ok(ControlRequest::Drain { reason: parse_reason(&reason)?, until: parse_until(until, now)? })
 }
 
 fn parse_until(text: Option<String>, now: UnixTime) -> Result<Option<UnixTime>, Refusal> {
@@ -201,7 +201,7 @@ fn parse_reason(text: &str) -> Result<Reason, Refusal> {
     Reason::parse(text).map_err(|error| Refusal::bad(format!("the reason cannot be used: {error}")))
 }
 
-fn explain(query: &str) -> Result<Request, Refusal> {
+fn explain(query: &str) -> Result<ControlRequest, Refusal> {
     let (mut client, mut resolver, mut name) = (None, None, None);
     for (key, value) in
         query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
@@ -216,7 +216,7 @@ fn explain(query: &str) -> Result<Request, Refusal> {
         }
     }
     let missing = || Refusal::bad("the client is missing").help("add `?client=192.0.2.0/24`");
-    Ok(Request::Explain { client: client.ok_or_else(missing)?, resolver, name })
+    Ok(ControlRequest::Explain { client: client.ok_or_else(missing)?, resolver, name })
 }
 
 /// A text as a part of a path or query.
@@ -249,7 +249,7 @@ mod tests {
 
     use super::*;
 
-    fn parsed(method: Method, target: &str, body: &str) -> Result<Request, (u16, String)> {
+    fn parsed(method: Method, target: &str, body: &str) -> Result<ControlRequest, (u16, String)> {
         let head = hyper::Request::builder().method(method).uri(target).body(()).unwrap().into_parts().0;
         parse(&head, body.as_bytes(), UnixTime(1000)).map_err(|refusal| (refusal.status.as_u16(), refusal.error))
     }
@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn requests_are_understood() {
         let reason = Reason::parse("new disks").unwrap();
-        let give = |until| Request::Give {
+        let give = |until| ControlRequest::Give {
             mirror: "a b/ü".into(),
             forced: Forced::Drain,
             reason: reason.clone(),
@@ -268,17 +268,17 @@ mod tests {
         let body = "{\"order\":\"drain\",\"reason\":\" new disks\",\"until\":\"2h\"}";
         assert_eq!(parsed(Method::PUT, &target, body), Ok(give(Some(UnixTime(8200)))));
         assert_eq!(parsed(Method::PUT, &target, &body.replace("\"2h\"", "null")), Ok(give(None)));
-        let taken = Request::TakeBack { mirror: "a".into(), reason: None };
+        let taken = ControlRequest::TakeBack { mirror: "a".into(), reason: None };
         assert_eq!(parsed(Method::DELETE, "/mirrors/a/order", ""), Ok(taken.clone()));
         assert_eq!(parsed(Method::DELETE, "/mirrors/a/order", "{}"), Ok(taken));
-        let drain = Request::Drain { reason: reason.clone(), until: Some(UnixTime(8200)) };
+        let drain = ControlRequest::Drain { reason: reason.clone(), until: Some(UnixTime(8200)) };
         assert_eq!(parsed(Method::PUT, "/server/drain", "{\"reason\":\"new disks\",\"until\":\"2h\"}"), Ok(drain));
-        assert_eq!(parsed(Method::DELETE, "/server/drain", ""), Ok(Request::Undrain { reason: None }));
-        assert_eq!(parsed(Method::GET, "/mirrors", ""), Ok(Request::Mirrors));
-        let retransfer = Request::Retransfer(Box::new(NameBuf::parse("copy.example").unwrap()));
+        assert_eq!(parsed(Method::DELETE, "/server/drain", ""), Ok(ControlRequest::Undrain { reason: None }));
+        assert_eq!(parsed(Method::GET, "/mirrors", ""), Ok(ControlRequest::Mirrors));
+        let retransfer = ControlRequest::Retransfer(Box::new(NameBuf::parse("copy.example").unwrap()));
         assert_eq!(parsed(Method::POST, "/zones/copy.example./retransfer", ""), Ok(retransfer));
-        assert_eq!(parsed(Method::HEAD, "/mirrors/a", ""), Ok(Request::Mirror("a".into())));
-        let explain = Request::Explain {
+        assert_eq!(parsed(Method::HEAD, "/mirrors/a", ""), Ok(ControlRequest::Mirror("a".into())));
+        let explain = ControlRequest::Explain {
             client: "192.0.2.0/24".parse().unwrap(),
             resolver: Some("2001:db8::1".parse().unwrap()),
             name: Some(Box::new(NameBuf::parse("blob.example").unwrap())),

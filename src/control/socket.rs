@@ -32,7 +32,8 @@ use super::request::Refusal;
 use crate::files::state::{Useless, with_suffix};
 use crate::files::{self, accounts};
 use crate::listen::{
-    self, Beyond, Clients, Closed, Common, Connection, Event, Limits, Listeners, Peer, Place, Service, Stream, Terms,
+    self, BeyondLimit, Clients, Closed, Common, Connection, ConnectionPeer, ConnectionPlace, Event, Limits, Listeners,
+    Protocol, Stream, Terms,
 };
 use crate::process::{Lock, LockError};
 use crate::telemetry::Gauge;
@@ -57,14 +58,14 @@ const MAX_HEAD_LEN: usize = 8192;
 pub(super) const MAX_BODY_LEN: usize = 8192;
 
 /// A socket that is taken; the file goes away with it.
-pub(super) struct Bound {
+pub(super) struct BoundSocket {
     listener: Option<blocking::UnixListener>,
     path: PathBuf,
     /// Held for longer than the file is there: fields go in this order.
     _lock: Lock,
 }
 
-impl Drop for Bound {
+impl Drop for BoundSocket {
     fn drop(&mut self) {
         // Nobody is to knock where nobody opens; if it cannot be removed, the next start replaces it.
         let _ = fs::remove_file(&self.path);
@@ -143,7 +144,7 @@ impl OpenError {
 }
 
 /// Takes the socket, and lets the members of a group connect to it.
-pub(super) fn bind(path: &Path, group: Option<u32>) -> Result<Bound, OpenError> {
+pub(super) fn bind(path: &Path, group: Option<u32>) -> Result<BoundSocket, OpenError> {
     let lock = Lock::take(path).map_err(OpenError::Lock)?;
     // From here on, whatever is there was left by one that has ended, or is not ours.
     match fs::symlink_metadata(path) {
@@ -152,7 +153,7 @@ pub(super) fn bind(path: &Path, group: Option<u32>) -> Result<Bound, OpenError> 
         _ => {}
     }
     let listener = listen(path, group)?;
-    Ok(Bound { listener: Some(listener), path: path.to_path_buf(), _lock: lock })
+    Ok(BoundSocket { listener: Some(listener), path: path.to_path_buf(), _lock: lock })
 }
 
 /// Whether somebody listens at a socket, be it one that lets everybody wait.
@@ -216,17 +217,17 @@ fn share(path: &Path, group: u32) -> Result<(), OpenError> {
 /// The socket while it is served.
 pub(super) struct Serving {
     listeners: Listeners,
-    _bound: Bound,
+    _bound: BoundSocket,
 }
 
 impl Serving {
     /// Serves the socket.
-    pub(super) fn start(mut bound: Bound, desk: Arc<Desk>, common: &Common) -> io::Result<Self> {
-        let socket = bound.listener.take().map_or_else(listen::Bound::default, listen::Bound::local);
+    pub(super) fn start(mut bound: BoundSocket, desk: Arc<Desk>, common: &Common) -> io::Result<Self> {
+        let socket = bound.listener.take().map_or_else(listen::BoundListeners::default, listen::BoundListeners::local);
         let [connections, per_client] = MAX_CONNECTIONS;
-        let limits = Limits { connections, per_client, beyond: Beyond::CloseIdlest, idle: CONNECTION_TIMEOUT };
+        let limits = Limits { connections, per_client, beyond: BeyondLimit::CloseIdlest, idle: CONNECTION_TIMEOUT };
         let terms = Terms { kind: "control", clients: Clients::new(limits), tls: None, common: common.clone() };
-        let listeners = Listeners::start(socket, terms, Overrides { desk, open: Gauge::default() })?;
+        let listeners = Listeners::start(socket, terms, OverrideService { desk, open: Gauge::default() })?;
         Ok(Serving { listeners, _bound: bound })
     }
 
@@ -237,16 +238,16 @@ impl Serving {
 }
 
 /// HTTP for operators.
-struct Overrides {
+struct OverrideService {
     desk: Arc<Desk>,
     open: Gauge,
 }
 
-impl Service for Overrides {
+impl Protocol for OverrideService {
     async fn serve(self: Arc<Self>, connection: Connection) -> Closed {
         let Connection { stream, peer, place, .. } = connection;
         // Only a Unix socket has a user, and this is one.
-        let Peer::User(uid) = peer else { return Closed::Violation };
+        let ConnectionPeer::User(uid) = peer else { return Closed::Violation };
         let serving = serve_one(stream, uid, place, self.desk.clone());
         match tokio::time::timeout(CONNECTION_TIMEOUT, serving).await {
             Ok(()) => Closed::Client,
@@ -262,7 +263,7 @@ impl Service for Overrides {
     }
 }
 
-async fn serve_one(stream: Stream, uid: u32, place: Arc<Place>, desk: Arc<Desk>) {
+async fn serve_one(stream: Stream, uid: u32, place: Arc<ConnectionPlace>, desk: Arc<Desk>) {
     let service = service_fn(move |request: Request<Incoming>| {
         let (desk, place) = (desk.clone(), place.clone());
         async move {

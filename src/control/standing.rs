@@ -12,50 +12,50 @@ use crate::snapshot::Overrides;
 
 /// What an override is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Subject {
+pub(super) enum OverrideSubject {
     /// The mirror of this name.
     Mirror(Arc<str>),
     /// This server, which can be drained alone.
     Server,
 }
 
-impl fmt::Display for Subject {
+impl fmt::Display for OverrideSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Subject::Mirror(name) => write!(f, "mirror {name}"),
-            Subject::Server => f.write_str("the server"),
+            OverrideSubject::Mirror(name) => write!(f, "mirror {name}"),
+            OverrideSubject::Server => f.write_str("the server"),
         }
     }
 }
 
 /// The overrides in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct StandingOverrides {
     pub(super) mirrors: Overrides,
     pub(super) server: Option<Override>,
 }
 
-impl Standing {
-    pub(super) fn get(&self, subject: &Subject) -> Option<&Override> {
+impl StandingOverrides {
+    pub(super) fn get(&self, subject: &OverrideSubject) -> Option<&Override> {
         match subject {
-            Subject::Mirror(name) => self.mirrors.get(name),
-            Subject::Server => self.server.as_ref(),
+            OverrideSubject::Mirror(name) => self.mirrors.get(name),
+            OverrideSubject::Server => self.server.as_ref(),
         }
     }
 
     /// Puts an override in force, or ends it.
-    pub(super) fn set(&mut self, subject: &Subject, order: Option<Override>) {
+    pub(super) fn set(&mut self, subject: &OverrideSubject, order: Option<Override>) {
         match (subject, order) {
-            (Subject::Mirror(name), Some(order)) => drop(self.mirrors.insert(name.clone(), order)),
-            (Subject::Mirror(name), None) => drop(self.mirrors.remove(name)),
-            (Subject::Server, order) => self.server = order,
+            (OverrideSubject::Mirror(name), Some(order)) => drop(self.mirrors.insert(name.clone(), order)),
+            (OverrideSubject::Mirror(name), None) => drop(self.mirrors.remove(name)),
+            (OverrideSubject::Server, order) => self.server = order,
         }
     }
 
     /// Removes the overrides whose time is over; those that were.
-    pub(super) fn take_over(&mut self, now: UnixTime) -> Vec<(Subject, Override)> {
-        let mirrors = self.mirrors.iter().map(|(name, order)| (Subject::Mirror(name.clone()), order));
-        let all = mirrors.chain(self.server.iter().map(|order| (Subject::Server, order)));
+    pub(super) fn take_over(&mut self, now: UnixTime) -> Vec<(OverrideSubject, Override)> {
+        let mirrors = self.mirrors.iter().map(|(name, order)| (OverrideSubject::Mirror(name.clone()), order));
+        let all = mirrors.chain(self.server.iter().map(|order| (OverrideSubject::Server, order)));
         let over: Vec<_> =
             all.filter(|(_, order)| order.is_over(now)).map(|(subject, order)| (subject, order.clone())).collect();
         over.iter().for_each(|(subject, _)| self.set(subject, None));

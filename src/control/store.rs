@@ -7,19 +7,19 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::standing::Standing;
-use crate::files::state::Form;
+use super::standing::StandingOverrides;
+use crate::files::state::StateForm;
 use crate::inspect::view::OverrideView;
 use crate::mirror::Forced;
 
 /// The kind of file.
-pub static FORM: Form = Form { name: "overrides", comment: "", is_old: |text| decode(text).is_some() };
+pub static FORM: StateForm = StateForm { name: "overrides", comment: "", is_old: |text| decode(text).is_some() };
 
 /// The form of the file; another one is for another program.
 const VERSION: u32 = 1;
 
 #[derive(Deserialize, Serialize)]
-struct File {
+struct StoreFile {
     version: u32,
     orders: BTreeMap<String, OverrideView>,
     /// The override that drains the server; a version that knows of none leaves it out, and serves.
@@ -28,22 +28,22 @@ struct File {
 }
 
 /// Overrides as the text of the file.
-pub(super) fn encode(standing: &Standing) -> String {
+pub(super) fn encode(standing: &StandingOverrides) -> String {
     let orders = standing.mirrors.iter().map(|(name, order)| (name.to_string(), OverrideView::of(order))).collect();
-    let file = File { version: VERSION, orders, server: standing.server.as_ref().map(OverrideView::of) };
+    let file = StoreFile { version: VERSION, orders, server: standing.server.as_ref().map(OverrideView::of) };
     serde_json::to_string_pretty(&file).expect("orders are plain data") + "\n"
 }
 
 /// The overrides of a file's text; none where it is not what [`encode`] makes.
-pub(super) fn decode(text: &str) -> Option<Standing> {
-    let file: File = serde_json::from_str(text).ok().filter(|file: &File| file.version == VERSION)?;
+pub(super) fn decode(text: &str) -> Option<StandingOverrides> {
+    let file: StoreFile = serde_json::from_str(text).ok().filter(|file: &StoreFile| file.version == VERSION)?;
     let one = |(name, order): (String, OverrideView)| Some((name.into(), order.order()?));
     let mirrors = file.orders.into_iter().map(one).collect::<Option<_>>()?;
     let server = match file.server {
         Some(order) => Some(order.order().filter(|order| order.forced == Forced::Drain)?),
         None => None,
     };
-    Some(Standing { mirrors, server })
+    Some(StandingOverrides { mirrors, server })
 }
 
 #[cfg(test)]
@@ -52,7 +52,7 @@ mod tests {
     use crate::base::time::UnixTime;
     use crate::mirror::{Override, Reason};
 
-    fn standing() -> Standing {
+    fn standing() -> StandingOverrides {
         let order = |forced, reason: &str, until| Override {
             forced,
             reason: Reason::parse(reason).unwrap(),
@@ -62,13 +62,13 @@ mod tests {
         };
         let one = order(Forced::Drain, "new \"disks\"", Some(UnixTime(1_700_003_600)));
         let mirrors = [("a b/ü".into(), one), ("b".into(), order(Forced::Up, "x", None))].into();
-        Standing { mirrors, server: Some(order(Forced::Drain, "new kernel", None)) }
+        StandingOverrides { mirrors, server: Some(order(Forced::Drain, "new kernel", None)) }
     }
 
     #[test]
     fn overrides_read_back_as_what_they_were() {
         assert_eq!(decode(&encode(&standing())), Some(standing()));
-        let nothing = Standing::default();
+        let nothing = StandingOverrides::default();
         assert_eq!(decode(&encode(&nothing)), Some(nothing.clone()));
         assert!(!encode(&nothing).contains("server"), "a version without it wrote the same");
     }

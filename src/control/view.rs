@@ -28,14 +28,14 @@ use crate::telemetry::probe::Probes;
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct MirrorsView {
     pub(crate) generation: u64,
-    pub(crate) mirrors: Vec<MirrorView>,
+    pub(crate) mirrors: Vec<MirrorDetailView>,
     /// Overrides about mirrors that the configuration does not have now.
     pub(crate) gone: Vec<OverriddenView>,
 }
 
 /// `/mirrors/NAME`
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct MirrorView {
+pub(crate) struct MirrorDetailView {
     pub(crate) mirror: String,
     /// How to reach its operator; null if the configuration does not say.
     #[serde(default)]
@@ -245,7 +245,7 @@ pub(super) fn mirrors(snapshot: &Snapshot, probes: Option<&Probes>) -> MirrorsVi
 }
 
 /// One mirror.
-pub(super) fn mirror(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>) -> MirrorView {
+pub(super) fn mirror(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probes>) -> MirrorDetailView {
     let using = snapshot.horizons().iter().filter(|horizon| horizon.mirrors().any(|used| used == id));
     one(snapshot, id, using.map(|horizon| horizon.name.to_string()).collect(), probes)
 }
@@ -283,8 +283,8 @@ pub(super) fn gone(snapshot: &Snapshot) -> impl Iterator<Item = (&str, &Override
     orders.filter(move |(name, _)| !known.contains(name))
 }
 
-fn one(snapshot: &Snapshot, id: MirrorId, horizons: Vec<String>, probes: Option<&Probes>) -> MirrorView {
-    MirrorView {
+fn one(snapshot: &Snapshot, id: MirrorId, horizons: Vec<String>, probes: Option<&Probes>) -> MirrorDetailView {
+    MirrorDetailView {
         mirror: snapshot.mirrors()[id.index()].name.to_string(),
         contact: snapshot.mirrors()[id.index()].contact.as_deref().map(Into::into),
         order: snapshot.order(id).map(OverrideView::of),

@@ -24,7 +24,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio_rustls::TlsConnector;
 
-use super::Failure;
+use super::DemoFailure;
 use crate::base::prefix::Prefix;
 
 /// How long one step may take on a machine that is busy.
@@ -35,7 +35,7 @@ const MAX_BODY: usize = 1 << 20;
 
 /// Who asks.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(super) struct DemoClient {
     /// Where the service answers DNS.
     pub(super) dns: SocketAddr,
     /// The subnet that the client's resolver tells.
@@ -48,7 +48,7 @@ pub(super) struct Client {
 
 /// An answer for addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct DemoAnswer {
     pub(super) addresses: Vec<Ipv4Addr>,
     pub(super) ttl: u32,
     /// For how much of the subnet it holds.
@@ -66,16 +66,16 @@ pub(super) struct Got {
     pub(super) from: SocketAddr,
 }
 
-impl Client {
+impl DemoClient {
     /// Asks for the addresses of a name.
-    pub(super) async fn resolve(&self, name: &str) -> Result<Answer, Failure> {
-        let failed = Failure::system("ask the DNS listener");
+    pub(super) async fn resolve(&self, name: &str) -> Result<DemoAnswer, DemoFailure> {
+        let failed = DemoFailure::system("ask the DNS listener");
         tokio::time::timeout(PATIENCE, self.ask(name)).await.map_err(|elapsed| failed(elapsed.into()))?
     }
 
-    async fn ask(&self, name: &str) -> Result<Answer, Failure> {
+    async fn ask(&self, name: &str) -> Result<DemoAnswer, DemoFailure> {
         let what = "ask the DNS listener";
-        let wrong = |error: &dyn std::fmt::Display| Failure::Unexpected(format!("`{name}`: {error}"));
+        let wrong = |error: &dyn std::fmt::Display| DemoFailure::Unexpected(format!("`{name}`: {error}"));
         let mut message = Message::query();
         let owner = Name::from_ascii(format!("{name}.")).map_err(|error| wrong(&error))?;
         message.add_query(Query::query(owner, RecordType::A));
@@ -85,18 +85,18 @@ impl Client {
         edns.options_mut().insert(EdnsOption::Subnet(ClientSubnet::new(address, source, 0)));
         message.edns = Some(edns);
         let query = message.to_vec().map_err(|error| wrong(&error))?;
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Failure::system(what))?;
-        socket.connect(self.dns).await.map_err(Failure::system(what))?;
-        socket.send(&query).await.map_err(Failure::system(what))?;
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(DemoFailure::system(what))?;
+        socket.connect(self.dns).await.map_err(DemoFailure::system(what))?;
+        socket.send(&query).await.map_err(DemoFailure::system(what))?;
         let mut room = [0; 1232];
-        let len = socket.recv(&mut room).await.map_err(Failure::system(what))?;
+        let len = socket.recv(&mut room).await.map_err(DemoFailure::system(what))?;
         let reply = Message::from_vec(&room[..len]).map_err(|error| wrong(&error))?;
         let subnet = reply.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Subnet));
         let addresses = reply.answers.iter().filter_map(|record| match &record.data {
             RData::A(address) => Some(address.0),
             _ => None,
         });
-        let answer = Answer {
+        let answer = DemoAnswer {
             addresses: addresses.collect(),
             ttl: reply.answers.first().map_or(0, |record| record.ttl),
             scope: match subnet {
@@ -105,24 +105,27 @@ impl Client {
             },
         };
         if answer.addresses.is_empty() {
-            return Err(Failure::Unexpected(format!("no address of `{name}`, but {}", reply.metadata.response_code)));
+            return Err(DemoFailure::Unexpected(format!(
+                "no address of `{name}`, but {}",
+                reply.metadata.response_code
+            )));
         }
         Ok(answer)
     }
 
     /// Requests a URL, whose host is resolved by the service.
-    pub(super) async fn get(&self, url: &str) -> Result<Got, Failure> {
-        let failed = Failure::system("wait for a response");
+    pub(super) async fn get(&self, url: &str) -> Result<Got, DemoFailure> {
+        let failed = DemoFailure::system("wait for a response");
         tokio::time::timeout(PATIENCE, self.request(url)).await.map_err(|elapsed| failed(elapsed.into()))?
     }
 
-    async fn request(&self, url: &str) -> Result<Got, Failure> {
-        let wrong = |error: &dyn std::fmt::Display| Failure::Unexpected(format!("`{url}`: {error}"));
+    async fn request(&self, url: &str) -> Result<Got, DemoFailure> {
+        let wrong = |error: &dyn std::fmt::Display| DemoFailure::Unexpected(format!("`{url}`: {error}"));
         let uri: Uri = url.parse().map_err(|error| wrong(&error))?;
         let (Some(host), Some(authority)) = (uri.host(), uri.authority()) else { return Err(wrong(&"no host")) };
         let address = self.ask(host).await?.addresses[0];
         let from = SocketAddr::new(address.into(), uri.port_u16().unwrap_or(443));
-        let stream = TcpStream::connect(from).await.map_err(Failure::system("connect"))?;
+        let stream = TcpStream::connect(from).await.map_err(DemoFailure::system("connect"))?;
         let name = ServerName::try_from(host.to_string()).map_err(|error| wrong(&error))?;
         let tls = ClientConfig::builder_with_provider(crate::tls::provider())
             .with_safe_default_protocol_versions()

@@ -15,7 +15,7 @@ use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
 use super::image::{Blob, Image, MANIFEST_TYPE, REPOSITORY, TAG};
-use crate::http::{Body, Handler, Response};
+use crate::http::{Body, Handler, HttpResponse};
 
 const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
@@ -30,12 +30,12 @@ pub(super) enum Holds {
 
 /// Serves the image.
 #[derive(Debug)]
-pub(super) struct Registry {
+pub(super) struct DemoRegistry {
     pub(super) image: Image,
     pub(super) holds: Holds,
 }
 
-impl Registry {
+impl DemoRegistry {
     fn find(&self, path: &str) -> Option<(&Blob, &'static str)> {
         let Image { manifest, config, layer } = &self.image;
         let (kind, reference) =
@@ -53,11 +53,11 @@ impl Registry {
     }
 }
 
-impl Handler for Registry {
-    type Answer = Response;
+impl Handler for DemoRegistry {
+    type Answer = HttpResponse;
     const RESPONSE_LEN: usize = 64 << 10;
 
-    fn respond(&self, head: &Parts, _: Body<'_>, _: IpAddr) -> Response {
+    fn respond(&self, head: &Parts, _: Body<'_>, _: IpAddr) -> HttpResponse {
         if !matches!(head.method, Method::GET | Method::HEAD) {
             return plain(StatusCode::METHOD_NOT_ALLOWED);
         }
@@ -70,7 +70,7 @@ impl Handler for Registry {
             None => (StatusCode::OK, blob.octets.clone()),
         };
         let length = part.len();
-        let mut response = Response::new(Full::new(if head.method == Method::HEAD { Bytes::new() } else { part }));
+        let mut response = HttpResponse::new(Full::new(if head.method == Method::HEAD { Bytes::new() } else { part }));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_LENGTH, length.into());
@@ -87,8 +87,8 @@ impl Handler for Registry {
     }
 }
 
-fn plain(status: StatusCode) -> Response {
-    let mut response = Response::new(Full::new(Bytes::new()));
+fn plain(status: StatusCode) -> HttpResponse {
+    let mut response = HttpResponse::new(Full::new(Bytes::new()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_LENGTH, 0.into());
     response

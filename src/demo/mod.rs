@@ -20,12 +20,12 @@ use std::io;
 use crate::serve;
 use crate::tls::{AuthorityError, WriteError};
 
-pub use walk::{Kind, Line, walk};
+pub use walk::{WalkLine, WalkLineKind, walk};
 pub use world::World;
 
 /// Why the demonstration did not come to its end.
 #[derive(Debug)]
-pub enum Failure {
+pub enum DemoFailure {
     /// The service does not start.
     Serve(serve::Failure),
     /// The system refused something.
@@ -43,40 +43,40 @@ pub enum Failure {
     Unexpected(String),
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for DemoFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Serve(error) => error.fmt(f),
-            Failure::System { what, error } => write!(f, "failed to {what}: {}", crate::files::words(error)),
-            Failure::Authority(error) => write!(f, "failed to make a certificate: {error}"),
-            Failure::Write(error) => error.fmt(f),
-            Failure::Unexpected(what) => write!(f, "the demonstration went otherwise than it should: {what}"),
+            DemoFailure::Serve(error) => error.fmt(f),
+            DemoFailure::System { what, error } => write!(f, "failed to {what}: {}", crate::files::words(error)),
+            DemoFailure::Authority(error) => write!(f, "failed to make a certificate: {error}"),
+            DemoFailure::Write(error) => error.fmt(f),
+            DemoFailure::Unexpected(what) => write!(f, "the demonstration went otherwise than it should: {what}"),
         }
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for DemoFailure {}
 
-impl Failure {
+impl DemoFailure {
     fn system(what: &'static str) -> impl FnOnce(io::Error) -> Self {
-        move |error| Failure::System { what, error }
+        move |error| DemoFailure::System { what, error }
     }
 }
 
-impl From<serve::Failure> for Failure {
+impl From<serve::Failure> for DemoFailure {
     fn from(error: serve::Failure) -> Self {
-        Failure::Serve(error)
+        DemoFailure::Serve(error)
     }
 }
 
-impl From<AuthorityError> for Failure {
+impl From<AuthorityError> for DemoFailure {
     fn from(error: AuthorityError) -> Self {
-        Failure::Authority(error)
+        DemoFailure::Authority(error)
     }
 }
 
-impl From<WriteError> for Failure {
+impl From<WriteError> for DemoFailure {
     fn from(error: WriteError) -> Self {
-        Failure::Write(error)
+        DemoFailure::Write(error)
     }
 }

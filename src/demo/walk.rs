@@ -8,10 +8,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Failure;
-use super::client::{Answer, Client, Got, PATIENCE};
+use super::DemoFailure;
+use super::client::{DemoAnswer, DemoClient, Got, PATIENCE};
 use super::image::{Blob, REPOSITORY, TAG, digest_of};
-use super::world::{BLOBS, CANONICAL, Mirror, REGISTRY, World};
+use super::world::{BLOBS, CANONICAL, DemoMirror, REGISTRY, World};
 use crate::base::prefix::Prefix;
 use crate::config::Probe;
 use crate::probe::Prober;
@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 
 /// What kind of line it is, for whoever shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum WalkLineKind {
     /// A step begins.
     Heading,
     /// What happens, in words.
@@ -40,23 +40,23 @@ pub enum Kind {
 
 /// One line of the walk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct WalkLine {
     /// What kind of line it is.
-    pub kind: Kind,
+    pub kind: WalkLineKind,
     /// The line.
     pub text: String,
 }
 
 /// Walks through everything; each line is told as soon as it is known.
-pub async fn walk(world: &World, tell: &(dyn Fn(Line) + Sync)) -> Result<(), Failure> {
+pub async fn walk(world: &World, tell: &(dyn Fn(WalkLine) + Sync)) -> Result<(), DemoFailure> {
     let roots = world.roots()?;
-    let client = |subnet: &str, address: [u8; 4]| -> Result<Client, Failure> {
-        let subnet: Prefix = subnet.parse().map_err(|_| Failure::Unexpected(format!("`{subnet}` is no subnet")))?;
-        Ok(Client { dns: world.dns, subnet, address: IpAddr::from(address), roots: roots.clone() })
+    let client = |subnet: &str, address: [u8; 4]| -> Result<DemoClient, DemoFailure> {
+        let subnet: Prefix = subnet.parse().map_err(|_| DemoFailure::Unexpected(format!("`{subnet}` is no subnet")))?;
+        Ok(DemoClient { dns: world.dns, subnet, address: IpAddr::from(address), roots: roots.clone() })
     };
     let aws = client("3.80.1.0/24", [3, 80, 1, 5])?;
     let gcp = client("34.76.8.0/24", [34, 76, 8, 5])?;
-    let walk = Walk { world, tell };
+    let walk = DemoWalk { world, tell };
     walk.introduce();
     walk.heading("1. A resolver asks for a client in AWS us-east-1");
     walk.query(&aws, "aws").await?;
@@ -70,69 +70,72 @@ pub async fn walk(world: &World, tell: &(dyn Fn(Line) + Sync)) -> Result<(), Fai
     walk.mend(&aws).await
 }
 
-struct Walk<'w> {
+struct DemoWalk<'w> {
     world: &'w World,
-    tell: &'w (dyn Fn(Line) + Sync),
+    tell: &'w (dyn Fn(WalkLine) + Sync),
 }
 
-impl Walk<'_> {
-    fn line(&self, kind: Kind, text: impl Into<String>) {
-        (self.tell)(Line { kind, text: text.into() });
+impl DemoWalk<'_> {
+    fn line(&self, kind: WalkLineKind, text: impl Into<String>) {
+        (self.tell)(WalkLine { kind, text: text.into() });
     }
 
     fn heading(&self, text: &str) {
-        self.line(Kind::Blank, "");
-        self.line(Kind::Heading, text);
+        self.line(WalkLineKind::Blank, "");
+        self.line(WalkLineKind::Heading, text);
     }
 
     fn introduce(&self) {
         let World { dns, registry, canonical, port, mirrors, .. } = self.world;
-        self.line(Kind::Heading, "Pharos and everything that it needs are running on this machine");
+        self.line(WalkLineKind::Heading, "Pharos and everything that it needs are running on this machine");
         let row = |what: &str, address: String, words: &str| {
-            self.line(Kind::Row, format!("{what:<18}{address:<18}\t{words}"));
+            self.line(WalkLineKind::Row, format!("{what:<18}{address:<18}\t{words}"));
         };
         row("DNS", dns.to_string(), &format!("serves {BLOBS}, and k8s.io above it"));
         row(REGISTRY, registry.to_string(), "the registry listener, over TLS");
         row(CANONICAL, canonical.to_string(), &format!("the canonical registry, has {REPOSITORY}:{TAG}"));
-        for Mirror { name, address, .. } in mirrors {
+        for DemoMirror { name, address, .. } in mirrors {
             let words = format!("has its blobs, and a certificate for {BLOBS}");
             row(&format!("mirror {name}"), format!("{address}:{port}"), &words);
         }
     }
 
-    fn mirror(&self, name: &str) -> &Mirror {
+    fn mirror(&self, name: &str) -> &DemoMirror {
         let [first, second] = &self.world.mirrors;
         if first.name == name { first } else { second }
     }
 
-    fn dig(&self, client: &Client) -> String {
+    fn dig(&self, client: &DemoClient) -> String {
         let dns = client.dns;
         format!("dig @{} -p {} {BLOBS} +subnet={}", dns.ip(), dns.port(), client.subnet)
     }
 
     /// An answer that must lead to one mirror.
-    async fn query(&self, client: &Client, mirror: &str) -> Result<(), Failure> {
-        self.line(Kind::Command, self.dig(client));
+    async fn query(&self, client: &DemoClient, mirror: &str) -> Result<(), DemoFailure> {
+        self.line(WalkLineKind::Command, self.dig(client));
         let answer = client.resolve(BLOBS).await?;
         self.tell_answer(client, &answer, mirror)
     }
 
-    fn tell_answer(&self, client: &Client, answer: &Answer, mirror: &str) -> Result<(), Failure> {
+    fn tell_answer(&self, client: &DemoClient, answer: &DemoAnswer, mirror: &str) -> Result<(), DemoFailure> {
         let expected = self.mirror(mirror).address;
         if answer.addresses.iter().any(|address| IpAddr::from(*address) != expected) {
-            return Err(Failure::Unexpected(format!("{} is told {answer:?}, not {expected}", client.subnet)));
+            return Err(DemoFailure::Unexpected(format!("{} is told {answer:?}, not {expected}", client.subnet)));
         }
         for address in &answer.addresses {
-            self.line(Kind::Reply, format!("{BLOBS}.  {}  IN  A  {address}", answer.ttl));
+            self.line(WalkLineKind::Reply, format!("{BLOBS}.  {}  IN  A  {address}", answer.ttl));
         }
         let scope = answer.scope.unwrap_or(0);
         let holds = Prefix::holding(client.subnet.first(), scope);
-        self.line(Kind::Words, format!("that is mirror {mirror}; resolvers may cache it for {holds} (scope {scope})"));
+        self.line(
+            WalkLineKind::Words,
+            format!("that is mirror {mirror}; resolvers may cache it for {holds} (scope {scope})"),
+        );
         Ok(())
     }
 
     /// The manifest from the canonical registry, and each blob of it from the client's mirror.
-    async fn pull(&self, client: &Client) -> Result<(), Failure> {
+    async fn pull(&self, client: &DemoClient) -> Result<(), DemoFailure> {
         let World { image, .. } = self.world;
         let manifest = format!("/v2/{REPOSITORY}/manifests/{TAG}");
         let got = self.follow(client, &manifest, &format!("the canonical registry, {}", self.world.canonical)).await?;
@@ -143,45 +146,45 @@ impl Walk<'_> {
         Ok(())
     }
 
-    async fn blob(&self, client: &Client, blob: &Blob, mirror: &str) -> Result<(), Failure> {
+    async fn blob(&self, client: &DemoClient, blob: &Blob, mirror: &str) -> Result<(), DemoFailure> {
         let address = self.mirror(mirror).address;
         let from = format!("mirror {mirror}, {address}:{}", self.world.port);
         let path = format!("/v2/{REPOSITORY}/blobs/{}", blob.digest);
         let got = self.follow(client, &path, &from).await?;
         if got.from.ip() != address {
-            return Err(Failure::Unexpected(format!("the blob came from {}, not {address}", got.from)));
+            return Err(DemoFailure::Unexpected(format!("the blob came from {}, not {address}", got.from)));
         }
         self.tell_bytes(&got, blob)
     }
 
     /// Asks the registry listener, and whom it names.
-    async fn follow(&self, client: &Client, path: &str, whom: &str) -> Result<Got, Failure> {
+    async fn follow(&self, client: &DemoClient, path: &str, whom: &str) -> Result<Got, DemoFailure> {
         let port = self.world.registry.port();
-        self.line(Kind::Request, format!("GET https://{REGISTRY}:{port}{}", short(path)));
+        self.line(WalkLineKind::Request, format!("GET https://{REGISTRY}:{port}{}", short(path)));
         let redirect = client.get(&format!("https://{REGISTRY}:{port}{path}")).await?;
         let (307, Some(location)) = (redirect.status, &redirect.location) else {
-            return Err(Failure::Unexpected(format!("{} for {path}", redirect.status)));
+            return Err(DemoFailure::Unexpected(format!("{} for {path}", redirect.status)));
         };
-        self.line(Kind::Reply, format!("307  {}", short(location)));
+        self.line(WalkLineKind::Reply, format!("307  {}", short(location)));
         let got = client.get(location).await?;
         if got.status != 200 {
-            return Err(Failure::Unexpected(format!("{} for {location}", got.status)));
+            return Err(DemoFailure::Unexpected(format!("{} for {location}", got.status)));
         }
-        self.line(Kind::Reply, format!("200  from {whom}"));
+        self.line(WalkLineKind::Reply, format!("200  from {whom}"));
         Ok(got)
     }
 
-    fn tell_bytes(&self, got: &Got, expected: &Blob) -> Result<(), Failure> {
+    fn tell_bytes(&self, got: &Got, expected: &Blob) -> Result<(), DemoFailure> {
         let digest = digest_of(&got.body);
         if digest != expected.digest {
-            return Err(Failure::Unexpected(format!("bytes with the digest {digest}, not {}", expected.digest)));
+            return Err(DemoFailure::Unexpected(format!("bytes with the digest {digest}, not {}", expected.digest)));
         }
         let words = format!("{} bytes, and their digest is right: {}", got.body.len(), short(&digest));
-        self.line(Kind::Words, words);
+        self.line(WalkLineKind::Words, words);
         Ok(())
     }
 
-    async fn spoil(&self, client: &Client) -> Result<(), Failure> {
+    async fn spoil(&self, client: &DemoClient) -> Result<(), DemoFailure> {
         let mirror = self.mirror("aws");
         mirror.spoil_certificate();
         let began = Instant::now();
@@ -189,40 +192,40 @@ impl Walk<'_> {
         let address = mirror.address;
         let roots = self.world.roots_file();
         self.line(
-            Kind::Command,
+            WalkLineKind::Command,
             format!("pharos verify {address} --name {BLOBS} --port {port} --roots {}", roots.display()),
         );
         let probe = Probe { port: *port, ..Probe::of_name(BLOBS.into()) };
         let prober = Prober::new(Arc::new(probe), self.world.roots()?)
-            .map_err(|error| Failure::Unexpected(error.to_string()))?;
+            .map_err(|error| DemoFailure::Unexpected(error.to_string()))?;
         let finding = prober.probe(address).await;
         let Some(reason) = finding.cause else {
-            return Err(Failure::Unexpected("a certificate for another name is accepted".into()));
+            return Err(DemoFailure::Unexpected("a certificate for another name is accepted".into()));
         };
-        self.line(Kind::Reply, format!("{address}  {}: {reason}", finding.verdict.as_str()));
+        self.line(WalkLineKind::Reply, format!("{address}  {}: {reason}", finding.verdict.as_str()));
         self.moved(client, "gcp", began).await?;
         self.blob(client, &self.world.image.layer, "gcp").await
     }
 
-    async fn mend(&self, client: &Client) -> Result<(), Failure> {
+    async fn mend(&self, client: &DemoClient) -> Result<(), DemoFailure> {
         self.mirror("aws").mend_certificate();
         self.moved(client, "aws", Instant::now()).await
     }
 
     /// Asks until the answer leads to a mirror.
-    async fn moved(&self, client: &Client, mirror: &str, since: Instant) -> Result<(), Failure> {
+    async fn moved(&self, client: &DemoClient, mirror: &str, since: Instant) -> Result<(), DemoFailure> {
         let address = self.mirror(mirror).address;
-        self.line(Kind::Command, self.dig(client));
+        self.line(WalkLineKind::Command, self.dig(client));
         loop {
             let answer = client.resolve(BLOBS).await?;
             if answer.addresses.iter().all(|one| IpAddr::from(*one) == address) {
                 let seconds = since.elapsed().as_secs_f32();
                 self.tell_answer(client, &answer, mirror)?;
-                self.line(Kind::Words, format!("the answer moved within {seconds:.1} s"));
+                self.line(WalkLineKind::Words, format!("the answer moved within {seconds:.1} s"));
                 return Ok(());
             }
             if since.elapsed() > PATIENCE {
-                return Err(Failure::Unexpected(format!("the answer is still {answer:?}, not {address}")));
+                return Err(DemoFailure::Unexpected(format!("the answer is still {answer:?}, not {address}")));
             }
             tokio::time::sleep(AGAIN).await;
         }

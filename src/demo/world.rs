@@ -15,15 +15,15 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
 
-use super::Failure;
+use super::DemoFailure;
 use super::image::Image;
-use super::mirror::{Holds, Registry};
+use super::mirror::{DemoRegistry, Holds};
 use crate::config::{FileUse, InputFile, TlsFiles, limits};
-use crate::files::{self, Kind};
-use crate::http::{self, Server};
-use crate::listen::{self, Beyond, Bound, Clients, Common, Limits, Listeners, Terms};
+use crate::files::{self, FileKind};
+use crate::http::{self, HttpServer};
+use crate::listen::{self, BeyondLimit, BoundListeners, Clients, Common, Limits, Listeners, Terms};
 use crate::process::{Clock, Vital};
-use crate::serve::Running;
+use crate::serve::RunningService;
 use crate::telemetry::http::Http;
 use crate::tls::{self, Authority, Existing, Identity, Pair, Tls, Validity};
 
@@ -52,10 +52,10 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Connections to a mirror: all are from this machine.
 const LIMITS: Limits =
-    Limits { connections: 256, per_client: 256, beyond: Beyond::CloseIdlest, idle: Duration::from_secs(30) };
+    Limits { connections: 256, per_client: 256, beyond: BeyondLimit::CloseIdlest, idle: Duration::from_secs(30) };
 
 /// A mirror.
-pub(super) struct Mirror {
+pub(super) struct DemoMirror {
     pub(super) name: &'static str,
     pub(super) address: IpAddr,
     tls: Arc<Tls>,
@@ -64,7 +64,7 @@ pub(super) struct Mirror {
     server: Listeners,
 }
 
-impl Mirror {
+impl DemoMirror {
     /// Presents a certificate for another name from now on.
     pub(super) fn spoil_certificate(&self) {
         self.tls.replace(self.bad.clone());
@@ -80,31 +80,31 @@ impl Mirror {
 pub struct World {
     folder: tempfile::TempDir,
     pub(super) image: Image,
-    pub(super) mirrors: [Mirror; 2],
+    pub(super) mirrors: [DemoMirror; 2],
     /// The port of all mirrors.
     pub(super) port: u16,
     pub(super) canonical: SocketAddr,
     canonical_server: Listeners,
     pub(super) dns: SocketAddr,
     pub(super) registry: SocketAddr,
-    running: Running,
+    running: RunningService,
 }
 
 impl World {
     /// Puts everything up.
-    pub async fn start() -> Result<Self, Failure> {
+    pub async fn start() -> Result<Self, DemoFailure> {
         let folder = tempfile::Builder::new().prefix("pharos-demo-").tempdir();
-        let folder = folder.map_err(Failure::system("make a temporary folder"))?;
+        let folder = folder.map_err(DemoFailure::system("make a temporary folder"))?;
         let image = Image::new();
-        image.write(&folder.path().join("image")).map_err(Failure::system("write the image"))?;
-        let certificates = Certificates::new(folder.path())?;
+        image.write(&folder.path().join("image")).map_err(DemoFailure::system("write the image"))?;
+        let certificates = DemoAuthority::new(folder.path())?;
         let (port, bound) = one_port([2, 3].map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))))?;
-        let mirror = |name: &'static str, bound: Bound| -> Result<Mirror, Failure> {
+        let mirror = |name: &'static str, bound: BoundListeners| -> Result<DemoMirror, DemoFailure> {
             let address = bound.addresses()[0].ip();
             let good = certificates.identity(name, BLOBS)?;
             let bad = certificates.identity(&format!("{name}-wrong"), "other.example")?;
             let (tls, server) = serve(bound, &image, Holds::Blobs, good.clone())?;
-            Ok(Mirror { name, address, tls, good, bad, server })
+            Ok(DemoMirror { name, address, tls, good, bad, server })
         };
         let [first, second] = bound;
         let mirrors = [mirror("aws", first)?, mirror("gcp", second)?];
@@ -114,9 +114,9 @@ impl World {
         let (_, canonical_server) = serve(bound, &image, Holds::Everything, identity)?;
         certificates.identity("listener", REGISTRY)?;
         write_config(folder.path(), &image, &mirrors, port, canonical)?;
-        let running = Running::start(&folder.path().join("pharos.toml")).await?;
+        let running = RunningService::start(&folder.path().join("pharos.toml")).await?;
         let first = |addresses: Vec<SocketAddr>| {
-            addresses.first().copied().ok_or_else(|| Failure::Unexpected("a listener is missing".into()))
+            addresses.first().copied().ok_or_else(|| DemoFailure::Unexpected("a listener is missing".into()))
         };
         Ok(World {
             image,
@@ -148,38 +148,38 @@ impl World {
     }
 
     /// The roots that clients trust here.
-    pub(super) fn roots(&self) -> Result<Arc<RootCertStore>, Failure> {
-        let wrong = |error: &dyn std::fmt::Display| Failure::Unexpected(format!("the roots: {error}"));
+    pub(super) fn roots(&self) -> Result<Arc<RootCertStore>, DemoFailure> {
+        let wrong = |error: &dyn std::fmt::Display| DemoFailure::Unexpected(format!("the roots: {error}"));
         let root = self.roots_file();
         let mut roots = RootCertStore::empty();
-        let read = files::read(&root, Kind::Roots).map_err(|error| wrong(&error))?;
+        let read = files::read(&root, FileKind::Roots).map_err(|error| wrong(&error))?;
         let certificate = CertificateDer::from_pem_slice(&read.bytes).map_err(|error| wrong(&error))?;
         roots.add(certificate).map_err(|error| wrong(&error))?;
         Ok(Arc::new(roots))
     }
 
     /// Takes everything down.
-    pub async fn stop(self) -> Result<(), Failure> {
+    pub async fn stop(self) -> Result<(), DemoFailure> {
         self.running.stop().await;
         let [one, other] = self.mirrors;
         tokio::join!(one.server.stop(GRACE), other.server.stop(GRACE), self.canonical_server.stop(GRACE));
-        self.folder.close().map_err(Failure::system("remove the temporary folder"))
+        self.folder.close().map_err(DemoFailure::system("remove the temporary folder"))
     }
 }
 
 /// A private authority that keeps what it issues in the folder `certs`.
-struct Certificates<'f> {
+struct DemoAuthority<'f> {
     folder: &'f Path,
     authority: Authority,
     now: OffsetDateTime,
 }
 
-impl<'f> Certificates<'f> {
-    fn new(folder: &'f Path) -> Result<Self, Failure> {
+impl<'f> DemoAuthority<'f> {
+    fn new(folder: &'f Path) -> Result<Self, DemoFailure> {
         let now = OffsetDateTime::now_utc();
         let authority = Authority::new(now)?;
-        let certificates = Certificates { folder, authority, now };
-        std::fs::create_dir(certificates.place()).map_err(Failure::system("make a folder"))?;
+        let certificates = DemoAuthority { folder, authority, now };
+        std::fs::create_dir(certificates.place()).map_err(DemoFailure::system("make a folder"))?;
         certificates.authority.own().write(&certificates.place(), "ca", Existing::Keep)?;
         Ok(certificates)
     }
@@ -188,22 +188,22 @@ impl<'f> Certificates<'f> {
         self.folder.join("certs")
     }
 
-    fn identity(&self, stem: &str, name: &str) -> Result<Identity, Failure> {
+    fn identity(&self, stem: &str, name: &str) -> Result<Identity, DemoFailure> {
         let pair = self.authority.issue(&[name.to_string()], Validity::days(self.now, DAYS))?;
         pair.write(&self.place(), stem, Existing::Keep)?;
         let [cert, key] = Pair::paths(&self.place(), stem).map(|path| InputFile::at(path, FileUse::Pem));
         let (identity, _) = tls::load(&TlsFiles { cert, key }, Clock::unix())
-            .map_err(|problems| Failure::Unexpected(problems.iter().map(|one| one.message.clone()).collect()))?;
+            .map_err(|problems| DemoFailure::Unexpected(problems.iter().map(|one| one.message.clone()).collect()))?;
         Ok(identity)
     }
 }
 
-fn bind(address: SocketAddr) -> Result<Bound, Failure> {
-    listen::bind(&[address], "listen").map_err(|error| Failure::System { what: "listen", error: error.error })
+fn bind(address: SocketAddr) -> Result<BoundListeners, DemoFailure> {
+    listen::bind(&[address], "listen").map_err(|error| DemoFailure::System { what: "listen", error: error.error })
 }
 
 /// A port that is free at two addresses: clients know one port of the shared name.
-fn one_port([first, second]: [IpAddr; 2]) -> Result<(u16, [Bound; 2]), Failure> {
+fn one_port([first, second]: [IpAddr; 2]) -> Result<(u16, [BoundListeners; 2]), DemoFailure> {
     for _ in 0..PORT_TRIES {
         let one = bind(SocketAddr::new(first, 0))?;
         let port = one.addresses()[0].port();
@@ -211,21 +211,26 @@ fn one_port([first, second]: [IpAddr; 2]) -> Result<(u16, [Bound; 2]), Failure> 
             return Ok((port, [one, other]));
         }
     }
-    Err(Failure::System { what: "find a free port", error: io::ErrorKind::AddrInUse.into() })
+    Err(DemoFailure::System { what: "find a free port", error: io::ErrorKind::AddrInUse.into() })
 }
 
-fn serve(bound: Bound, image: &Image, holds: Holds, identity: Identity) -> Result<(Arc<Tls>, Listeners), Failure> {
-    let tls = Tls::new(identity, &http::PROTOCOLS).map_err(|error| Failure::Unexpected(error.to_string()))?;
+fn serve(
+    bound: BoundListeners,
+    image: &Image,
+    holds: Holds,
+    identity: Identity,
+) -> Result<(Arc<Tls>, Listeners), DemoFailure> {
+    let tls = Tls::new(identity, &http::PROTOCOLS).map_err(|error| DemoFailure::Unexpected(error.to_string()))?;
     let tls = Arc::new(tls);
-    let registry = Registry { image: image.clone(), holds };
+    let registry = DemoRegistry { image: image.clone(), holds };
     let terms = Terms {
         kind: "mirror",
         clients: Clients::new(LIMITS),
         tls: Some(tls.clone()),
         common: Common::new(Vital::new().0),
     };
-    let server = Server::start(bound, terms, registry, Arc::new(Http::default()));
-    Ok((tls, server.map_err(Failure::system("start a mirror"))?))
+    let server = HttpServer::start(bound, terms, registry, Arc::new(Http::default()));
+    Ok((tls, server.map_err(DemoFailure::system("start a mirror"))?))
 }
 
 /// The control socket; `None` if the path of the temporary folder is too long for one.
@@ -236,16 +241,16 @@ fn control_socket(folder: &Path) -> Option<PathBuf> {
 fn write_config(
     folder: &Path,
     image: &Image,
-    mirrors: &[Mirror; 2],
+    mirrors: &[DemoMirror; 2],
     port: u16,
     canonical: SocketAddr,
-) -> Result<(), Failure> {
+) -> Result<(), DemoFailure> {
     let control = match control_socket(folder) {
         Some(_) => format!("[control]\nsocket = \"{SOCKET}\"\nstate  = \"overrides.state\"\n\n"),
         None => String::new(),
     };
     let write = |name: &str, text: &str| {
-        std::fs::write(folder.join(name), text).map_err(Failure::system("write a file of the configuration"))
+        std::fs::write(folder.join(name), text).map_err(DemoFailure::system("write a file of the configuration"))
     };
     let [aws, gcp] = mirrors.each_ref().map(|mirror| mirror.address);
     let (digest, size) = (&image.config.digest, image.config.octets.len());

@@ -20,7 +20,7 @@ use tracing::info;
 use crate::config;
 use crate::listen::{self, BindError};
 use crate::process::sys::{self, Fragments, LocalAddress};
-use crate::process::{Transport, address};
+use crate::process::{SocketKind, address};
 
 /// The octets of datagrams that may wait for a UDP thread, as asked of the system, which grants `net.core.rmem_max`.
 ///
@@ -36,19 +36,19 @@ const MAX_PORT_TRIES: usize = 32;
 
 /// The ports, taken.
 #[derive(Debug, Default)]
-pub struct Bound {
-    pub(super) tcp: listen::Bound,
+pub struct BoundPorts {
+    pub(super) tcp: listen::BoundListeners,
     pub(super) udp: Vec<Datagrams>,
     /// The most datagrams that one system call takes or sends.
     pub(super) batch: usize,
-    pub(super) tls: listen::Bound,
+    pub(super) tls: listen::BoundListeners,
     pub(super) quic: listen::BoundQuic,
-    pub(super) addresses: Addresses,
+    pub(super) addresses: ListenAddresses,
 }
 
 /// Where we listen: in the order of the config, with the ports that the system chose for port 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Addresses {
+pub struct ListenAddresses {
     /// UDP and TCP.
     pub plain: Vec<SocketAddr>,
     /// TLS.
@@ -64,9 +64,9 @@ pub(super) struct Datagrams {
     pub(super) local: LocalAddress,
 }
 
-impl Bound {
+impl BoundPorts {
     /// The addresses.
-    pub fn addresses(&self) -> &Addresses {
+    pub fn addresses(&self) -> &ListenAddresses {
         &self.addresses
     }
 }
@@ -76,9 +76,9 @@ const TLS: &str = "[dns.tls] listen";
 const QUIC: &str = "[dns.quic] listen";
 
 /// Takes the ports of `[dns] listen`, and of TLS and QUIC where they are configured.
-pub fn bind(dns: &config::Dns) -> Result<Bound, BindError> {
+pub fn bind(dns: &config::DnsConfig) -> Result<BoundPorts, BindError> {
     let threads = threads_of_one(dns);
-    let mut bound = Bound { batch: dns.udp_batch, ..Bound::default() };
+    let mut bound = BoundPorts { batch: dns.udp_batch, ..BoundPorts::default() };
     let mut absent = None;
     for &address in &dns.listen {
         if dns.listen_is_default && address::is_absent(address.ip()) {
@@ -92,7 +92,7 @@ pub fn bind(dns: &config::Dns) -> Result<Bound, BindError> {
         bound.udp.extend(udp);
     }
     if let (Some(address), true) = (absent, bound.tcp.addresses().is_empty()) {
-        return Err(BindError::new(address, Transport::Tcp, PLAIN, io::ErrorKind::AddrNotAvailable.into()));
+        return Err(BindError::new(address, SocketKind::Tcp, PLAIN, io::ErrorKind::AddrNotAvailable.into()));
     }
     if let Some(encrypted) = &dns.encrypted {
         bound.tls = listen::bind(&encrypted.tls, TLS)?;
@@ -105,17 +105,17 @@ pub fn bind(dns: &config::Dns) -> Result<Bound, BindError> {
 
 /// RFC 9715 §3.1: replies are not cut, where they fit any link. Who has set a larger payload has a network that takes it, or
 /// wants fragments.
-pub(super) fn fragments(dns: &config::Dns) -> Fragments {
+pub(super) fn fragments(dns: &config::DnsConfig) -> Fragments {
     if dns.udp_payload <= config::UDP_PAYLOAD_DEFAULT { Fragments::Never } else { Fragments::Allowed }
 }
 
 /// The UDP threads of all addresses together.
-pub fn udp_threads(dns: &config::Dns) -> usize {
+pub fn udp_threads(dns: &config::DnsConfig) -> usize {
     threads_of_one(dns) * dns.listen.len()
 }
 
 /// The UDP threads of one address.
-fn threads_of_one(dns: &config::Dns) -> usize {
+fn threads_of_one(dns: &config::DnsConfig) -> usize {
     dns.udp_threads.unwrap_or_else(cores).max(1)
 }
 
@@ -129,7 +129,7 @@ fn bind_both(
     address: SocketAddr,
     threads: usize,
     fragments: Fragments,
-) -> Result<(listen::Bound, Vec<Datagrams>), BindError> {
+) -> Result<(listen::BoundListeners, Vec<Datagrams>), BindError> {
     let mut tries = 0;
     loop {
         tries += 1;
@@ -141,7 +141,7 @@ fn bind_both(
                 let error: io::Error = error;
                 let again = address.port() == 0 && error.kind() == io::ErrorKind::AddrInUse && tries < MAX_PORT_TRIES;
                 if !again {
-                    return Err(BindError::new(taken, Transport::Udp, PLAIN, error));
+                    return Err(BindError::new(taken, SocketKind::Udp, PLAIN, error));
                 }
             }
         }
@@ -183,7 +183,7 @@ mod tests {
     fn a_port_of_our_own_is_told_as_one_of_another_key() {
         let bound = bind(&fixture::dns(&["127.0.0.1:0"])).unwrap();
         let again = bind(&fixture::dns(&[&bound.addresses().plain[0].to_string()])).unwrap_err();
-        assert_eq!(again.transport, Transport::Tcp);
+        assert_eq!(again.transport, SocketKind::Tcp);
         assert_eq!(again.holder.as_ref().map(|holder| holder.pid), Some(std::process::id()));
         let text = again.to_string();
         let ours = "another key of the configuration has the port";
@@ -196,7 +196,7 @@ mod tests {
         let other = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = other.local_addr().unwrap();
         let error = bind(&fixture::dns(&[&address.to_string()])).unwrap_err();
-        assert_eq!((error.address, error.transport), (address, Transport::Udp));
+        assert_eq!((error.address, error.transport), (address, SocketKind::Udp));
     }
 
     #[test]
@@ -208,16 +208,16 @@ mod tests {
         let encrypted = |tls: &[SocketAddr], quic: &[SocketAddr]| {
             let encrypted =
                 config::Encrypted { files: files.clone(), tls: tls.to_vec(), https: None, quic: quic.to_vec() };
-            bind(&config::Dns { encrypted: Some(encrypted), ..fixture::dns(&["127.0.0.1:0"]) })
+            bind(&config::DnsConfig { encrypted: Some(encrypted), ..fixture::dns(&["127.0.0.1:0"]) })
         };
         let error = encrypted(&[taken], &[]).unwrap_err();
-        assert_eq!((error.transport, error.option), (Transport::Tcp, TLS));
+        assert_eq!((error.transport, error.option), (SocketKind::Tcp, TLS));
         assert!(error.help().contains("[dns.tls] listen"), "{}", error.help());
         let error = encrypted(&[], &[taken]).unwrap_err();
-        assert_eq!((error.address, error.transport, error.option), (taken, Transport::Udp, QUIC));
+        assert_eq!((error.address, error.transport, error.option), (taken, SocketKind::Udp, QUIC));
         let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let bound = encrypted(&[free], &[free]).unwrap();
-        let Addresses { tls, quic, .. } = bound.addresses();
+        let ListenAddresses { tls, quic, .. } = bound.addresses();
         assert!(tls[0].port() != 0 && quic[0].port() != 0);
     }
 
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn an_absent_address_is_left_out_if_it_is_a_default() {
-        let of = |listen: &[&str]| bind(&config::Dns { listen_is_default: true, ..fixture::dns(listen) });
+        let of = |listen: &[&str]| bind(&config::DnsConfig { listen_is_default: true, ..fixture::dns(listen) });
         let bound = of(&["127.0.0.1:0", "[2001:db8::1]:0"]).unwrap();
         assert_eq!((bound.tcp.addresses().len(), bound.addresses().plain.len()), (1, 1));
         let error = of(&["192.0.2.1:0"]).unwrap_err();

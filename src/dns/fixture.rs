@@ -15,14 +15,14 @@ use crate::wire::{self, MAX_STREAM, Peer, Transport};
 use crate::zone::{ZoneBuilder, ZoneSet};
 
 /// The configuration of listeners on these addresses, with two UDP threads each.
-pub(super) fn dns(listen: &[&str]) -> config::Dns {
-    config::Dns {
+pub(super) fn dns(listen: &[&str]) -> config::DnsConfig {
+    config::DnsConfig {
         listen: listen.iter().map(|address| address.parse().unwrap()).collect(),
         listen_is_default: false,
         udp_threads: Some(2),
         tcp_connections: 100,
         tcp_connections_per_client: 10,
-        ..config::Dns::default()
+        ..config::DnsConfig::default()
     }
 }
 

@@ -25,7 +25,7 @@ mod udp;
 #[cfg(test)]
 mod fixture;
 
-pub use bind::{Addresses, Bound, bind, udp_threads};
+pub use bind::{BoundPorts, ListenAddresses, bind, udp_threads};
 
 use std::io;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ use crate::live::{Loaded, Notices, Published};
 use crate::process::{self, Clock};
 use crate::rates::Rates;
 use crate::snapshot::Way;
-use crate::telemetry::dns::Dns as Counters;
+use crate::telemetry::dns::DnsCounters;
 use crate::tls::Tls;
 use crate::wire::transfer::{self, Transfer};
 use crate::wire::{self, Peer, Reply, Silence, Transport};
@@ -131,7 +131,7 @@ pub struct Certificates {
 /// The listeners at work.
 #[derive(Debug)]
 pub struct Service {
-    addresses: Addresses,
+    addresses: ListenAddresses,
     clients: Arc<Clients>,
     rates: Arc<Rates>,
     udp: udp::Threads,
@@ -144,15 +144,15 @@ impl Service {
     ///
     /// Connections take their places among `clients`, whoever else may.
     pub fn start(
-        bound: Bound,
+        bound: BoundPorts,
         certificates: Option<Certificates>,
         engine: Engine,
         clients: Arc<Clients>,
-        counters: Arc<Counters>,
+        counters: Arc<DnsCounters>,
         common: &Common,
     ) -> io::Result<Self> {
-        let Bound { tcp, udp, batch, tls, quic, addresses } = bound;
-        let over = |transport| tcp::Streams::new(engine.clone(), transport, counters.clone());
+        let BoundPorts { tcp, udp, batch, tls, quic, addresses } = bound;
+        let over = |transport| tcp::DnsStreams::new(engine.clone(), transport, counters.clone());
         let terms = |kind, tls| Terms { kind, clients: clients.clone(), tls, common: common.clone() };
         let mut streams = vec![Listeners::start(tcp, terms("TCP", None), over(Transport::Tcp))?];
         let mut endpoints = None;
@@ -172,7 +172,7 @@ impl Service {
     }
 
     /// Where we listen.
-    pub fn addresses(&self) -> &Addresses {
+    pub fn addresses(&self) -> &ListenAddresses {
         &self.addresses
     }
 
@@ -185,7 +185,7 @@ impl Service {
     }
 
     /// Lets replies over UDP be cut into fragments, or not, as their length now demands.
-    pub fn set_payload(&self, dns: &config::Dns) {
+    pub fn set_payload(&self, dns: &config::DnsConfig) {
         self.udp.set_fragments(bind::fragments(dns));
     }
 

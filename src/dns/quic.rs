@@ -17,9 +17,9 @@ use super::Engine;
 use super::stream::{MESSAGE_TIMEOUT, ROOM, WRITE_TIMEOUT};
 use super::tcp::note;
 use crate::answer::Keepalive;
-use crate::listen::{Clients, Closed, Common, Event, MESSAGE, Place, QuicConnection, QuicService, QuicTerms};
+use crate::listen::{Clients, Closed, Common, ConnectionPlace, Event, MESSAGE, QuicConnection, QuicService, QuicTerms};
 use crate::telemetry::Gauge;
-use crate::telemetry::dns::{Count, Dns as Counters, Lost, Shared};
+use crate::telemetry::dns::{Count, DnsCounters, LostReply, SharedBlock};
 use crate::tls::Tls;
 use crate::wire::{self, Peer, Transport};
 
@@ -39,12 +39,12 @@ const UNSPECIFIED_ERROR: VarInt = VarInt::from_u32(5);
 /// DNS over QUIC.
 pub(super) struct Quic {
     engine: Engine,
-    counters: Arc<Counters>,
-    shared: Shared,
+    counters: Arc<DnsCounters>,
+    shared: SharedBlock,
 }
 
 impl Quic {
-    pub(super) fn new(engine: Engine, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(engine: Engine, counters: Arc<DnsCounters>) -> Self {
         let shared = counters.shared();
         Quic { engine, counters, shared }
     }
@@ -74,9 +74,9 @@ impl QuicService for Quic {
 /// Answers stream by stream, until either side ends it.
 async fn serve(
     connection: &Connection,
-    place: &Arc<Place>,
+    place: &Arc<ConnectionPlace>,
     engine: &Engine,
-    counters: &Shared,
+    counters: &SharedBlock,
     stop: &CancellationToken,
 ) -> Closed {
     let mut exchanges = JoinSet::new();
@@ -94,7 +94,7 @@ async fn serve(
                 Err(_) => return Closed::Client,
             },
             Some(done) = exchanges.join_next(), if !exchanges.is_empty() => {
-                if let Ok(Exchange::Violation) = done {
+                if let Ok(StreamEnd::Violation) = done {
                     break (Closed::Violation, PROTOCOL_ERROR);
                 }
                 active = Instant::now();
@@ -110,7 +110,7 @@ async fn serve(
 
 /// How the exchange on a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Exchange {
+enum StreamEnd {
     /// The answer has arrived, or its time is over.
     Answered,
     /// There was no query, as far as we know.
@@ -125,18 +125,18 @@ async fn exchange(
     mut receive: RecvStream,
     peer: Peer,
     engine: Engine,
-    mut counters: Shared,
-    place: Arc<Place>,
-) -> Exchange {
+    mut counters: SharedBlock,
+    place: Arc<ConnectionPlace>,
+) -> StreamEnd {
     let give_up = |send: &mut SendStream, code| {
         // It may be over already.
         let _ = send.reset(code);
-        Exchange::Abandoned
+        StreamEnd::Abandoned
     };
     let octets = match timeout(MESSAGE_TIMEOUT, receive.read_to_end(PREFIX + MAX_QUERY_LEN)).await {
         Ok(Ok(octets)) => octets,
         Ok(Err(ReadToEndError::TooLong)) => {
-            counters.lost(Lost::TooLong, 1);
+            counters.lost(LostReply::TooLong, 1);
             let _ = receive.stop(EXCESSIVE_LOAD);
             return give_up(&mut send, EXCESSIVE_LOAD);
         }
@@ -146,15 +146,15 @@ async fn exchange(
             return give_up(&mut send, UNSPECIFIED_ERROR);
         }
     };
-    let Some(message) = only_message(&octets) else { return Exchange::Violation };
+    let Some(message) = only_message(&octets) else { return StreamEnd::Violation };
     // The deadline for what waits for the client holds for the wait for others of its answers too.
     let Ok(room) = timeout(WRITE_TIMEOUT, place.room(MESSAGE, octets.len())).await else {
         return give_up(&mut send, EXCESSIVE_LOAD);
     };
     counters.query(&peer);
     let Some(answer) = answer(message, peer, &engine, &mut counters) else {
-        counters.lost(Lost::Unanswerable, 1);
-        return Exchange::Violation;
+        counters.lost(LostReply::Unanswerable, 1);
+        return StreamEnd::Violation;
     };
     let _unsent = room.fill(answer.len());
     let sent = async {
@@ -164,7 +164,7 @@ async fn exchange(
         send.stopped().await.ok()
     };
     match timeout(WRITE_TIMEOUT, sent).await {
-        Ok(_) => Exchange::Answered,
+        Ok(_) => StreamEnd::Answered,
         Err(_) => give_up(&mut send, UNSPECIFIED_ERROR),
     }
 }
@@ -176,7 +176,7 @@ fn only_message(octets: &[u8]) -> Option<&[u8]> {
 }
 
 /// The answer with its length before it; none where the message is none that a client may send over QUIC.
-fn answer(message: &[u8], peer: Peer, engine: &Engine, counters: &mut Shared) -> Option<Vec<u8>> {
+fn answer(message: &[u8], peer: Peer, engine: &Engine, counters: &mut SharedBlock) -> Option<Vec<u8>> {
     let query = wire::decode(message)?;
     // RFC 9250 §4.2.1: the ID is 0. §5.5.2: no keepalive option.
     if query.id != 0 || query.edns.is_some_and(|edns| edns.keepalive != Keepalive::No) {

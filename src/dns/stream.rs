@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use crate::base::rr::{Rcode, Rtype};
-use crate::listen::Place;
-use crate::telemetry::dns::{Closed, Count, Given, Lost, Shared};
+use crate::listen::ConnectionPlace;
+use crate::telemetry::dns::{Closed, Count, LostReply, SharedBlock, TransferEnd};
 use crate::wire::transfer::Transfer;
 use crate::wire::{MAX_STREAM, Peer, Summary, Transport};
 
@@ -47,13 +47,13 @@ thread_local! {
 }
 
 /// What a connection needs of the server.
-pub(super) struct Context {
+pub(super) struct StreamContext {
     pub(super) engine: Engine,
     pub(super) address: IpAddr,
     /// TCP or TLS.
     pub(super) transport: Transport,
-    pub(super) place: Arc<Place>,
-    pub(super) counters: Shared,
+    pub(super) place: Arc<ConnectionPlace>,
+    pub(super) counters: SharedBlock,
     /// Whether zones may be sent: over TLS from version 1.3 on (RFC 9103 §7.1).
     pub(super) gives_zones: bool,
     /// A zone that is being sent; messages behind its query wait.
@@ -63,7 +63,7 @@ pub(super) struct Context {
 }
 
 /// Answers what comes, until either side ends it.
-pub(super) async fn serve<S>(mut stream: S, mut context: Context) -> Closed
+pub(super) async fn serve<S>(mut stream: S, mut context: StreamContext) -> Closed
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -77,7 +77,7 @@ where
             }
             return closed;
         }
-        while let Progress::Answers = context.answer(&mut inbound, &mut outbound) {
+        while let AnswerProgress::Answers = context.answer(&mut inbound, &mut outbound) {
             if let Err(closed) = write(&mut stream, &mut outbound, &context).await {
                 return closed;
             }
@@ -87,7 +87,7 @@ where
 }
 
 /// Reads until there is a whole message at least.
-async fn read<S>(stream: &mut S, inbound: &mut BytesMut, context: &Context) -> Result<(), Closed>
+async fn read<S>(stream: &mut S, inbound: &mut BytesMut, context: &StreamContext) -> Result<(), Closed>
 where
     S: AsyncRead + Unpin,
 {
@@ -139,7 +139,7 @@ fn whole_message(inbound: &[u8]) -> Option<&[u8]> {
 }
 
 /// Sends the answers.
-async fn write<S>(stream: &mut S, outbound: &mut BytesMut, context: &Context) -> Result<(), Closed>
+async fn write<S>(stream: &mut S, outbound: &mut BytesMut, context: &StreamContext) -> Result<(), Closed>
 where
     S: AsyncWrite + Unpin,
 {
@@ -163,11 +163,11 @@ where
     }
 }
 
-impl Drop for Context {
+impl Drop for StreamContext {
     /// However the connection ends, a zone that is still being sent does not arrive.
     fn drop(&mut self) {
         if self.transfer.is_some() {
-            self.counters.given(Given::Cut);
+            self.counters.given(TransferEnd::Cut);
         }
     }
 }
@@ -177,16 +177,16 @@ fn is_refused_transfer(summary: &Summary) -> bool {
 }
 
 /// What came of answering.
-enum Progress {
+enum AnswerProgress {
     /// There are answers to be sent, and maybe more messages.
     Answers,
     /// There is nothing to send, and no whole message.
     Nothing,
 }
 
-impl Context {
+impl StreamContext {
     /// Answers whole messages at the front, as many as are there or as answers make up [`FLUSH_AT`] octets.
-    fn answer(&mut self, inbound: &mut BytesMut, outbound: &mut BytesMut) -> Progress {
+    fn answer(&mut self, inbound: &mut BytesMut, outbound: &mut BytesMut) -> AnswerProgress {
         let (session, begun, mut replies) = (self.engine.begin(), Instant::now(), 0);
         let peer = Peer { address: self.address, transport: self.transport };
         ROOM.with_borrow_mut(|room| {
@@ -199,7 +199,7 @@ impl Context {
                         }
                         None => {
                             self.transfer = None;
-                            self.counters.given(Given::Complete);
+                            self.counters.given(TransferEnd::Complete);
                         }
                     }
                     continue;
@@ -218,20 +218,20 @@ impl Context {
                         self.counters.reply(&reply.summary, &session.snapshot);
                         replies += 1;
                         if is_refused_transfer(&reply.summary) {
-                            self.counters.given(Given::Refused);
+                            self.counters.given(TransferEnd::Refused);
                         }
                         // It fits: the room is of the most octets that a length can tell.
                         outbound.put_u16(reply.len as u16);
                         outbound.put_slice(&room[..reply.len]);
                     }
-                    None => self.counters.lost(Lost::Unanswerable, 1),
+                    None => self.counters.lost(LostReply::Unanswerable, 1),
                 }
                 let consumed = PREFIX + message.len();
                 inbound.advance(consumed);
             }
         });
         self.counters.took(self.transport, replies, begun.elapsed());
-        if outbound.is_empty() { Progress::Nothing } else { Progress::Answers }
+        if outbound.is_empty() { AnswerProgress::Nothing } else { AnswerProgress::Answers }
     }
 }
 
@@ -242,8 +242,8 @@ mod tests {
 
     use super::super::fixture::{self, frame, framed_reply, query};
     use super::*;
-    use crate::listen::{Beyond, Clients, Limits, Peer as Client};
-    use crate::telemetry::dns::Dns as Counters;
+    use crate::listen::{BeyondLimit, Clients, ConnectionPeer as Client, Limits};
+    use crate::telemetry::dns::DnsCounters;
 
     const IDLE: Duration = Duration::from_secs(10);
 
@@ -261,14 +261,14 @@ mod tests {
     /// A connection whose two ends hold `room` octets in flight.
     fn connect(room: usize) -> Server {
         let (client, server) = duplex(room);
-        let clients = Clients::new(Limits { connections: 1, per_client: 9, beyond: Beyond::Refuse, idle: IDLE });
+        let clients = Clients::new(Limits { connections: 1, per_client: 9, beyond: BeyondLimit::Refuse, idle: IDLE });
         let stop = CancellationToken::new();
-        let context = Context {
+        let context = StreamContext {
             engine: fixture::engine(),
             address: address(),
             transport: Transport::Tcp,
             place: Arc::new(clients.admit(Client::Address(address())).unwrap()),
-            counters: Counters::default().shared(),
+            counters: DnsCounters::default().shared(),
             gives_zones: true,
             transfer: None,
             stop: stop.clone(),

@@ -9,34 +9,34 @@ use std::sync::Arc;
 use rustls::ProtocolVersion;
 
 use super::Engine;
-use super::stream::{self, Context};
-use crate::listen::{Closed, Connection, Event, Peer, Service};
+use super::stream::{self, StreamContext};
+use crate::listen::{Closed, Connection, ConnectionPeer, Event, Protocol};
 use crate::telemetry::Gauge;
-use crate::telemetry::dns::{Count, Dns as Counters, Failure, Shared};
+use crate::telemetry::dns::{Count, DnsCounters, SharedBlock, SocketFailure};
 use crate::wire::Transport;
 
 /// DNS over one kind of stream.
-pub(super) struct Streams {
+pub(super) struct DnsStreams {
     engine: Engine,
     transport: Transport,
-    counters: Arc<Counters>,
-    shared: Shared,
+    counters: Arc<DnsCounters>,
+    shared: SharedBlock,
 }
 
-impl Streams {
+impl DnsStreams {
     /// Answers over TCP, or over TLS.
-    pub(super) fn new(engine: Engine, transport: Transport, counters: Arc<Counters>) -> Self {
+    pub(super) fn new(engine: Engine, transport: Transport, counters: Arc<DnsCounters>) -> Self {
         let shared = counters.shared();
-        Streams { engine, transport, counters, shared }
+        DnsStreams { engine, transport, counters, shared }
     }
 }
 
-impl Service for Streams {
+impl Protocol for DnsStreams {
     async fn serve(self: Arc<Self>, connection: Connection) -> Closed {
         let Connection { stream, peer, place, stop } = connection;
         // A Unix socket has no address to answer for, and no listener of DNS has one.
-        let Peer::Address(address) = peer else { return Closed::Violation };
-        let context = Context {
+        let ConnectionPeer::Address(address) = peer else { return Closed::Violation };
+        let context = StreamContext {
             engine: self.engine.clone(),
             address,
             transport: self.transport,
@@ -60,11 +60,11 @@ impl Service for Streams {
 }
 
 /// Counts an event of a connection, over whatever transport.
-pub(super) fn note(shared: &Shared, event: Event) {
+pub(super) fn note(shared: &SharedBlock, event: Event) {
     let mut shared = shared.clone();
     match event {
         Event::Accepted => {}
-        Event::AcceptFailed => shared.failed(Failure::Accept),
+        Event::AcceptFailed => shared.failed(SocketFailure::Accept),
         Event::OverClientLimit => shared.over_client_limit(),
         Event::Ended(closed) => shared.closed(closed),
     }
@@ -79,26 +79,26 @@ mod tests {
     use tokio::net::TcpStream;
 
     use super::super::fixture::{self, frame, framed_reply, query};
-    use super::super::{Bound, bind};
+    use super::super::{BoundPorts, bind};
     use super::*;
-    use crate::listen::{Beyond, Clients, Common, Limits, Listeners, Terms};
+    use crate::listen::{BeyondLimit, Clients, Common, Limits, Listeners, Terms};
     use crate::process::Vital;
 
     const GRACE: Duration = Duration::from_secs(10);
 
-    fn start(limits: Limits) -> (SocketAddr, Listeners, Arc<Counters>) {
-        let bound: Bound = bind(&fixture::dns(&["127.0.0.1:0"])).unwrap();
-        let counters = Arc::new(Counters::default());
+    fn start(limits: Limits) -> (SocketAddr, Listeners, Arc<DnsCounters>) {
+        let bound: BoundPorts = bind(&fixture::dns(&["127.0.0.1:0"])).unwrap();
+        let counters = Arc::new(DnsCounters::default());
         let address = bound.addresses().plain[0];
         let terms =
             Terms { kind: "TCP", clients: Clients::new(limits), tls: None, common: Common::new(Vital::new().0) };
-        let service = Streams::new(fixture::engine(), Transport::Tcp, counters.clone());
+        let service = DnsStreams::new(fixture::engine(), Transport::Tcp, counters.clone());
         let listeners = Listeners::start(bound.tcp, terms, service).unwrap();
         (address, listeners, counters)
     }
 
     fn limits(connections: usize, per_client: usize) -> Limits {
-        Limits { connections, per_client, beyond: Beyond::Refuse, idle: Duration::from_secs(60) }
+        Limits { connections, per_client, beyond: BeyondLimit::Refuse, idle: Duration::from_secs(60) }
     }
 
     async fn ask(stream: &mut TcpStream, id: u16) {

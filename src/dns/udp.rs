@@ -26,7 +26,7 @@ use super::bind::Datagrams;
 use crate::listen::is_service_port;
 use crate::process::sys::{self, Batch, Datagram, Fragments, MAX_DATAGRAM, Wait};
 use crate::rates::Rates;
-use crate::telemetry::dns::{Count, Dns as Counters, Failure, Lost, Own};
+use crate::telemetry::dns::{Count, DnsCounters, LostReply, Own, SocketFailure};
 use crate::wire::{MAX_UDP, Peer, Silence, Transport};
 
 const _: () = assert!(MAX_DATAGRAM >= MAX_UDP);
@@ -55,7 +55,7 @@ impl Threads {
         most: usize,
         engine: Engine,
         rates: &Arc<Rates>,
-        counters: &Counters,
+        counters: &DnsCounters,
     ) -> io::Result<Self> {
         let (running, ends) = mpsc::channel(1);
         let mut all = Threads { stopping: Arc::default(), threads: Vec::new(), ends };
@@ -135,7 +135,7 @@ impl Worker {
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.answer())) {
             // The panic hook has said where. The rest of the batch is lost; the service is not.
             drop(panic);
-            self.counters.lost(Lost::Panicked, 1);
+            self.counters.lost(LostReply::Panicked, 1);
         }
     }
 
@@ -158,7 +158,7 @@ impl Worker {
             Ok(taken) => taken,
             Err(error) => {
                 if !matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) {
-                    counters.failed(Failure::Receive);
+                    counters.failed(SocketFailure::Receive);
                     thread::sleep(FAILURE_PAUSE);
                 }
                 return 0;
@@ -176,14 +176,14 @@ impl Worker {
                 }
                 // We advertise to take no more, so this is no resolver's doing; a part of it is not worth a reply.
                 Datagram::TooLong => {
-                    counters.lost(Lost::TooLong, 1);
+                    counters.lost(LostReply::TooLong, 1);
                     return None;
                 }
                 Datagram::None => return None,
             };
             counters.query(&peer);
             if is_service_port(port) {
-                counters.lost(Lost::SourcePort, 1);
+                counters.lost(LostReply::SourcePort, 1);
                 return None;
             }
             match session.respond_limited(bytes, peer, rates, way, out) {
@@ -193,11 +193,11 @@ impl Worker {
                     Some(reply.len)
                 }
                 Err(Silence::Undeserved) => {
-                    counters.lost(Lost::Unanswerable, 1);
+                    counters.lost(LostReply::Unanswerable, 1);
                     None
                 }
                 Err(Silence::NoQuestion) => {
-                    counters.lost(Lost::NoQuestion, 1);
+                    counters.lost(LostReply::NoQuestion, 1);
                     None
                 }
                 Err(Silence::Limited) => {
@@ -209,8 +209,8 @@ impl Worker {
         // The snapshot may be freed from here on; sending may take a while.
         drop(session);
         batch.send(socket.as_fd(), |error, count| match error.kind() {
-            io::ErrorKind::WouldBlock => counters.lost(Lost::SendFull, count),
-            _ => counters.lost(Lost::SendRefused, count),
+            io::ErrorKind::WouldBlock => counters.lost(LostReply::SendFull, count),
+            _ => counters.lost(LostReply::SendRefused, count),
         });
         counters.took(Transport::Udp, replies, begun.elapsed());
         taken
@@ -224,9 +224,9 @@ mod tests {
     use super::super::{bind, fixture};
     use super::*;
 
-    fn start(listen: &[&str]) -> (Vec<SocketAddr>, Threads, Arc<Counters>) {
+    fn start(listen: &[&str]) -> (Vec<SocketAddr>, Threads, Arc<DnsCounters>) {
         let bound = bind(&fixture::dns(listen)).unwrap();
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(DnsCounters::default());
         let threads =
             Threads::start(bound.udp, bound.batch, fixture::engine(), &Arc::new(Rates::new([1, 2])), &counters)
                 .unwrap();
@@ -284,7 +284,7 @@ mod tests {
         let len = client.recv(&mut room).unwrap();
         assert_eq!(room[..len], fixture::reply(&fixture::query(9), client.local_addr().unwrap().ip()));
         threads.stop();
-        assert_eq!((counters.losses(Lost::Unanswerable), counters.losses(Lost::TooLong)), (3, 1));
+        assert_eq!((counters.losses(LostReply::Unanswerable), counters.losses(LostReply::TooLong)), (3, 1));
     }
 
     #[test]
@@ -298,7 +298,7 @@ mod tests {
             client.send_to(&fixture::query(id), address).unwrap();
         }
         let threads =
-            Threads::start(bound.udp, 7, fixture::engine(), &Arc::new(Rates::new([1, 2])), &Counters::default())
+            Threads::start(bound.udp, 7, fixture::engine(), &Arc::new(Rates::new([1, 2])), &DnsCounters::default())
                 .unwrap();
         threads.stop();
         for _ in 0..100 {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::list::{self, ListError};
-use super::{Contents, Facts, Kind, ReadError, matching, read, within};
+use super::{Contents, FileFacts, FileKind, ReadError, matching, read, within};
 
 /// The deadline of a look, and the time that each file adds. A look at files in memory takes a microsecond each, on a network
 /// file system a millisecond; a reload may wait for the same thread.
@@ -31,11 +31,11 @@ pub enum Stamp {
 }
 
 impl Stamp {
-    fn of(facts: &Facts) -> Self {
+    fn of(facts: &FileFacts) -> Self {
         Stamp::Found(facts.identity, facts.len, facts.changed)
     }
 
-    fn of_found(found: &Result<Facts, ReadError>) -> Self {
+    fn of_found(found: &Result<FileFacts, ReadError>) -> Self {
         match found {
             Ok(facts) => Stamp::of(facts),
             Err(ReadError::Missing) => Stamp::Missing,
@@ -75,7 +75,7 @@ impl Intake {
     }
 
     /// Reads a file whole, as [`read`], and notes it.
-    pub fn read(&self, path: &Path, kind: Kind) -> Result<Contents, ReadError> {
+    pub fn read(&self, path: &Path, kind: FileKind) -> Result<Contents, ReadError> {
         if let Some(files) = &self.memory {
             return of_memory(files, path, kind);
         }
@@ -127,13 +127,13 @@ impl Drop for LookEnd {
 }
 
 /// Reads a file in memory, within the bound that one on a disk has.
-fn of_memory(files: &BTreeMap<PathBuf, Vec<u8>>, path: &Path, kind: Kind) -> Result<Contents, ReadError> {
+fn of_memory(files: &BTreeMap<PathBuf, Vec<u8>>, path: &Path, kind: FileKind) -> Result<Contents, ReadError> {
     let (number, (_, bytes)) = (0..).zip(files).find(|(_, (name, _))| *name == path).ok_or(ReadError::Missing)?;
     let (len, max_len) = (bytes.len() as u64, kind.max_len());
     if len > max_len {
         return Err(ReadError::TooLarge { max_len });
     }
-    Ok(Contents { bytes: bytes.clone(), facts: Facts::of_memory(number, len) })
+    Ok(Contents { bytes: bytes.clone(), facts: FileFacts::of_memory(number, len) })
 }
 
 impl FileStates {
@@ -150,7 +150,7 @@ impl FileStates {
         within(&at, LOOK_DEADLINE + LOOK_DEADLINE_PER_FILE.saturating_mul(count), move |_| {
             let _end = end;
             let stamp = |path: PathBuf| {
-                let found = std::fs::metadata(&path).map(|metadata| Facts::of(&metadata)).map_err(ReadError::from);
+                let found = std::fs::metadata(&path).map(|metadata| FileFacts::of(&metadata)).map_err(ReadError::from);
                 (path, Stamp::of_found(&found))
             };
             let listed = |(folder, pattern, most): PatternKey| {
@@ -218,7 +218,7 @@ mod tests {
         let take = || {
             let intake = Intake::default();
             for name in ["a", "b", "none"] {
-                let _ = intake.read(&path(name), Kind::Config);
+                let _ = intake.read(&path(name), FileKind::Config);
             }
             intake.matching(folder.path(), "d/*.toml", 9).unwrap();
             intake.so_far()
@@ -250,7 +250,7 @@ mod tests {
         let path = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let intake = Intake::default();
-        assert!(matches!(intake.read(&path, Kind::Config), Err(ReadError::NotRegular(_))));
+        assert!(matches!(intake.read(&path, FileKind::Config), Err(ReadError::NotRegular(_))));
         assert_eq!(changed(&intake.so_far()), "");
         std::fs::remove_file(&path).unwrap();
         assert_eq!(changed(&intake.so_far()), "pipe");
@@ -260,7 +260,7 @@ mod tests {
     fn a_look_waits_for_the_one_before() {
         let folder = tempfile::tempdir().unwrap();
         let intake = Intake::default();
-        let _ = intake.read(&folder.path().join("a"), Kind::Config);
+        let _ = intake.read(&folder.path().join("a"), FileKind::Config);
         let permit = LookPermit::default();
         permit.0.store(true, Ordering::Release);
         assert_eq!(intake.so_far().again(&permit), None);

@@ -28,7 +28,7 @@ pub use reader::{Expired, MAX_IDLE, slowest, start, within};
 
 /// A kind of file, with its bound in bytes and its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// The configuration: 4 MiB. A thousand mirrors with a hundred rules take a tenth of it.
     Config,
     /// A master file: 1 GiB, some 25 million records.
@@ -51,17 +51,17 @@ pub enum Kind {
     Kernel,
 }
 
-impl Kind {
+impl FileKind {
     /// The most bytes of a file of this kind.
     pub const fn max_len(self) -> u64 {
         match self {
-            Kind::Config => 4 << 20,
-            Kind::Zone | Kind::Database | Kind::State => 1 << 30,
-            Kind::Feed => 64 << 20,
-            Kind::Secret => 4 << 10,
-            Kind::Cookies => 64 << 10,
-            Kind::Pem => 1 << 20,
-            Kind::Roots | Kind::Kernel => 16 << 20,
+            FileKind::Config => 4 << 20,
+            FileKind::Zone | FileKind::Database | FileKind::State => 1 << 30,
+            FileKind::Feed => 64 << 20,
+            FileKind::Secret => 4 << 10,
+            FileKind::Cookies => 64 << 10,
+            FileKind::Pem => 1 << 20,
+            FileKind::Roots | FileKind::Kernel => 16 << 20,
         }
     }
 
@@ -70,7 +70,7 @@ impl Kind {
     /// A disk that reads 10 MB/s is as slow as any that works. 20 s are below the 30 s after which a reload is reported as slow.
     const fn deadline(self) -> Duration {
         match self {
-            Kind::Zone | Kind::Database | Kind::State => Duration::from_secs(120),
+            FileKind::Zone | FileKind::Database | FileKind::State => Duration::from_secs(120),
             _ => SHORT_DEADLINE,
         }
     }
@@ -88,12 +88,12 @@ pub struct Contents {
     /// The bytes.
     pub bytes: Vec<u8>,
     /// The facts, of the same open file.
-    pub facts: Facts,
+    pub facts: FileFacts,
 }
 
 /// What the system says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct FileFacts {
     /// What it is.
     pub nature: Nature,
     /// Device and inode: equal for two names of one file.
@@ -214,13 +214,13 @@ impl ReadError {
 }
 
 /// Reads a file whole.
-pub fn read(path: &Path, kind: Kind) -> Result<Contents, ReadError> {
+pub fn read(path: &Path, kind: FileKind) -> Result<Contents, ReadError> {
     read_up_to(path, kind, kind.max_len(), Rest::Refused)
 }
 
 /// Reads the first bytes of a file.
 pub fn head(path: &Path, len: u64) -> Result<Contents, ReadError> {
-    read_up_to(path, Kind::Pem, len, Rest::Ignored)
+    read_up_to(path, FileKind::Pem, len, Rest::Ignored)
 }
 
 /// What happens to the bytes behind the bound.
@@ -232,7 +232,7 @@ enum Rest {
     Ignored,
 }
 
-fn read_up_to(path: &Path, kind: Kind, max_len: u64, rest: Rest) -> Result<Contents, ReadError> {
+fn read_up_to(path: &Path, kind: FileKind, max_len: u64, rest: Rest) -> Result<Contents, ReadError> {
     let owned = path.to_path_buf();
     within(path, kind.deadline(), move |caller| {
         let (file, facts) = open(&owned)?;
@@ -260,16 +260,16 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     // Opening a pipe for both directions never waits.
     let file = options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-    match Facts::of(&file.metadata()?).nature {
+    match FileFacts::of(&file.metadata()?).nature {
         Nature::File => Ok(file),
         other => Err(ReadError::NotRegular(other).into()),
     }
 }
 
 /// Looks a file up without opening it; links are followed.
-pub fn look_up(path: &Path) -> Result<Facts, ReadError> {
+pub fn look_up(path: &Path) -> Result<FileFacts, ReadError> {
     let owned = path.to_path_buf();
-    let looked_up = within(path, SHORT_DEADLINE, move |_| Ok(Facts::of(&std::fs::metadata(&owned)?)));
+    let looked_up = within(path, SHORT_DEADLINE, move |_| Ok(FileFacts::of(&std::fs::metadata(&owned)?)));
     looked_up.map_err(ReadError::Expired)?
 }
 
@@ -288,24 +288,24 @@ pub fn user() -> u32 {
 }
 
 /// Opens a regular file; only on a thread that may be abandoned.
-fn open(path: &Path) -> Result<(File, Facts), ReadError> {
-    let regular = |facts: Facts| match facts.nature {
+fn open(path: &Path) -> Result<(File, FileFacts), ReadError> {
+    let regular = |facts: FileFacts| match facts.nature {
         Nature::File => Ok(facts),
         other => Err(ReadError::NotRegular(other)),
     };
     // Opening a pipe waits for a writer, and opening a device may set it to work: the type is looked up first.
-    regular(Facts::of(&std::fs::metadata(path)?))?;
+    regular(FileFacts::of(&std::fs::metadata(path)?))?;
     // Another file may have taken the name since: open it without waiting, and look again. The standard library adds
     // O_CLOEXEC.
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
-    let facts = regular(Facts::of(&file.metadata()?))?;
+    let facts = regular(FileFacts::of(&file.metadata()?))?;
     Ok((file, facts))
 }
 
-impl Facts {
+impl FileFacts {
     /// Those of bytes in memory, which nobody else can read; `number` tells them from others.
     fn of_memory(number: u64, len: u64) -> Self {
-        Facts { nature: Nature::File, identity: (0, number), len, changed: [(0, 0); 2], mode: 0o600, owner: 0 }
+        FileFacts { nature: Nature::File, identity: (0, number), len, changed: [(0, 0); 2], mode: 0o600, owner: 0 }
     }
 
     fn of(metadata: &Metadata) -> Self {
@@ -317,7 +317,7 @@ impl Facts {
             () if kind.is_socket() => Nature::Socket,
             () => Nature::Device,
         };
-        Facts {
+        FileFacts {
             nature,
             identity: (metadata.dev(), metadata.ino()),
             len: metadata.len(),
@@ -388,7 +388,7 @@ mod tests {
     fn a_file_is_read_whole_up_to_its_bound() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
-        let said = || read(&path, Kind::Secret).map(|read| read.bytes.len()).map_err(|error| error.to_string());
+        let said = || read(&path, FileKind::Secret).map(|read| read.bytes.len()).map_err(|error| error.to_string());
         assert_eq!(said(), Err("no such file".into()));
         std::fs::write(&path, "x".repeat(4096)).unwrap();
         assert_eq!(said(), Ok(4096));
@@ -396,10 +396,10 @@ mod tests {
         std::fs::write(&path, "x".repeat(4097)).unwrap();
         assert_eq!(said(), Err("it is larger than 4 KiB".into()));
         // The kernel's files have no length: they are bounded while they are read.
-        let kernel = read(Path::new("/proc/self/status"), Kind::Kernel).unwrap();
+        let kernel = read(Path::new("/proc/self/status"), FileKind::Kernel).unwrap();
         assert!(kernel.facts.len == 0 && !kernel.bytes.is_empty());
         assert!(matches!(
-            read_up_to(Path::new("/proc/self/status"), Kind::Kernel, 9, Rest::Refused),
+            read_up_to(Path::new("/proc/self/status"), FileKind::Kernel, 9, Rest::Refused),
             Err(ReadError::TooLarge { max_len: 9 })
         ));
     }
@@ -420,7 +420,7 @@ mod tests {
             (folder.path(), "a folder"),
             (Path::new("/dev/zero"), "a device"),
         ] {
-            let said = read(path, Kind::Config).unwrap_err().to_string();
+            let said = read(path, FileKind::Config).unwrap_err().to_string();
             assert_eq!(said, format!("it is {nature}, not a regular file"));
         }
     }
@@ -432,7 +432,7 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let said = |mode, owner| {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            Facts { owner, ..look_up(&path).unwrap() }.exposure()
+            FileFacts { owner, ..look_up(&path).unwrap() }.exposure()
         };
         assert_eq!((said(0o600, 0), said(0o400, 7), said(0o640, 0)), (None, None, None));
         assert_eq!((said(0o440, 0), said(0o640, 7)), (None, Some("a group may read")));

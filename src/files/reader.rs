@@ -45,20 +45,20 @@ impl fmt::Display for Expired {
 
 /// The side that waits for the work.
 #[derive(Debug)]
-pub struct Caller(Arc<AtomicBool>);
+pub struct Waiter(Arc<AtomicBool>);
 
-impl Caller {
+impl Waiter {
     /// Whether the caller has not given up yet.
     pub fn waits(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+type ReadJob = Box<dyn FnOnce() + Send>;
 
 #[derive(Debug, Default)]
 struct Pool {
-    idle: Vec<Sender<Job>>,
+    idle: Vec<Sender<ReadJob>>,
     /// The files at work, each with a number of its own and since when.
     at_work: Vec<(u64, PathBuf, Instant)>,
     next: u64,
@@ -75,13 +75,13 @@ fn pool() -> MutexGuard<'static, Pool> {
 pub fn within<T: Send + 'static>(
     path: &Path,
     deadline: Duration,
-    work: impl FnOnce(&Caller) -> T + Send + 'static,
+    work: impl FnOnce(&Waiter) -> T + Send + 'static,
 ) -> Result<T, Expired> {
-    let entry = Entry::new(path)?;
+    let entry = FileAtWork::new(path)?;
     let waits = Arc::new(AtomicBool::new(true));
-    let caller = Caller(waits.clone());
+    let caller = Waiter(waits.clone());
     let (send, result) = mpsc::sync_channel(1);
-    let job: Job = Box::new(move || {
+    let job: ReadJob = Box::new(move || {
         let done = work(&caller);
         // From here on the thread is not stuck.
         drop(entry);
@@ -106,7 +106,7 @@ pub fn within<T: Send + 'static>(
 }
 
 /// Gives a job to an idle thread, else to a new one. The thread ends when the returned sender is dropped.
-fn hand_over(mut job: Job) -> Result<Sender<Job>, Expired> {
+fn hand_over(mut job: ReadJob) -> Result<Sender<ReadJob>, Expired> {
     loop {
         let Some(thread) = pool().idle.pop() else { break };
         match thread.send(job) {
@@ -121,8 +121,8 @@ fn hand_over(mut job: Job) -> Result<Sender<Job>, Expired> {
     Ok(thread)
 }
 
-fn start_thread() -> io::Result<Sender<Job>> {
-    let (thread, inbox) = mpsc::channel::<Job>();
+fn start_thread() -> io::Result<Sender<ReadJob>> {
+    let (thread, inbox) = mpsc::channel::<ReadJob>();
     let run = move || inbox.iter().for_each(|job| job());
     std::thread::Builder::new().name("files".to_string()).spawn(run)?;
     Ok(thread)
@@ -145,9 +145,9 @@ pub fn slowest(least: Duration) -> Option<PathBuf> {
 }
 
 /// A file at work, until this is dropped.
-struct Entry(u64);
+struct FileAtWork(u64);
 
-impl Entry {
+impl FileAtWork {
     fn new(path: &Path) -> Result<Self, Expired> {
         let mut pool = pool();
         if pool.at_work.len() >= MAX_AT_ONCE {
@@ -156,11 +156,11 @@ impl Entry {
         let number = pool.next;
         pool.next += 1;
         pool.at_work.push((number, path.to_path_buf(), Instant::now()));
-        Ok(Entry(number))
+        Ok(FileAtWork(number))
     }
 }
 
-impl Drop for Entry {
+impl Drop for FileAtWork {
     fn drop(&mut self) {
         pool().at_work.retain(|(number, ..)| *number != self.0);
     }

@@ -1,7 +1,7 @@
 //! State that outlives the process: each file is written whole, and known by its first bytes.
 //!
 //! The first line of a state file is `pharos state KIND VERSION`. The version before wrote no such line: a file without it
-//! is taken over if all of it is what that version wrote ([`Form::is_old`]), and gets the line with the next write.
+//! is taken over if all of it is what that version wrote ([`StateForm::is_old`]), and gets the line with the next write.
 //!
 //! **Invariants**: a file that is not known as ours is neither written, moved nor removed, and neither is one of a newer
 //! version; a reader, also after a loss of power, finds the old contents or the new ones.
@@ -14,7 +14,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{Facts, Kind, Nature, ReadError, head, look_up, read};
+use super::{FileFacts, FileKind, Nature, ReadError, head, look_up, read};
 
 /// The version of the format that this program writes, of every kind.
 const VERSION: u32 = 1;
@@ -24,7 +24,7 @@ const HEAD_LEN: u64 = 512;
 
 /// A kind of state file.
 #[derive(Clone, Copy, Debug)]
-pub struct Form {
+pub struct StateForm {
     /// The kind, a word.
     pub name: &'static str,
     /// Stands before the first line where the file has another format that must skip it.
@@ -33,7 +33,7 @@ pub struct Form {
     pub is_old: fn(&str) -> bool,
 }
 
-impl Form {
+impl StateForm {
     /// The first line, with its end.
     pub fn first_line(&self) -> String {
         format!("{}{VERSION}\n", self.start())
@@ -147,7 +147,7 @@ impl Useless {
 }
 
 /// Reads a file back, and changes nothing; `None` if there is none yet, or an empty one.
-pub fn peek<T>(path: &Path, form: &Form, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Useless> {
+pub fn peek<T>(path: &Path, form: &StateForm, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Useless> {
     let Some((bytes, first_line)) = contents(path, form)? else { return Ok(None) };
     let text = std::str::from_utf8(&bytes[first_line..]).ok();
     match text.and_then(parse) {
@@ -157,7 +157,7 @@ pub fn peek<T>(path: &Path, form: &Form, parse: impl FnOnce(&str) -> Option<T>) 
 }
 
 /// The same, but a damaged file of ours is put aside.
-pub fn recall<T>(path: &Path, form: &Form, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Useless> {
+pub fn recall<T>(path: &Path, form: &StateForm, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Useless> {
     let found = peek(path, form, parse);
     if !matches!(found, Err(Useless::Damaged { .. })) {
         return found;
@@ -172,20 +172,20 @@ pub fn recall<T>(path: &Path, form: &Form, parse: impl FnOnce(&str) -> Option<T>
 }
 
 /// Reads the bytes of a file back, its first line included; `None` if there is none yet, or an empty one.
-pub fn bytes(path: &Path, form: &Form) -> Result<Option<Vec<u8>>, Useless> {
+pub fn bytes(path: &Path, form: &StateForm) -> Result<Option<Vec<u8>>, Useless> {
     Ok(contents(path, form)?.map(|(bytes, _)| bytes))
 }
 
 /// Whether [`recall`] and [`keep`] would take the file for ours.
-pub fn inspect(path: &Path, form: &Form) -> Result<(), Useless> {
+pub fn inspect(path: &Path, form: &StateForm) -> Result<(), Useless> {
     contents(path, form).map(|_| ())
 }
 
 /// The bytes of a file that is ours, and the length of its first line.
-fn contents(path: &Path, form: &Form) -> Result<Option<(Vec<u8>, usize)>, Useless> {
+fn contents(path: &Path, form: &StateForm) -> Result<Option<(Vec<u8>, usize)>, Useless> {
     let unreadable = |error| Useless::Unreadable { path: path.to_path_buf(), error };
     let foreign = || Useless::Foreign { path: path.to_path_buf() };
-    let bytes = match read(path, Kind::State) {
+    let bytes = match read(path, FileKind::State) {
         Ok(found) => found.bytes,
         Err(ReadError::Missing) => return Ok(None),
         Err(ReadError::TooLarge { .. }) => return Err(foreign()),
@@ -203,19 +203,19 @@ fn contents(path: &Path, form: &Form) -> Result<Option<(Vec<u8>, usize)>, Useles
 }
 
 /// Replaces a file of ours with its first line and a text; it is on the disk when this returns.
-pub fn keep(path: &Path, form: &Form, text: &str) -> io::Result<()> {
+pub fn keep(path: &Path, form: &StateForm, text: &str) -> io::Result<()> {
     keep_if(path, form, text, &|| true)
 }
 
 /// The same, unless the caller has given up meanwhile.
-pub fn keep_if(path: &Path, form: &Form, text: &str, waits: &dyn Fn() -> bool) -> io::Result<()> {
+pub fn keep_if(path: &Path, form: &StateForm, text: &str, waits: &dyn Fn() -> bool) -> io::Result<()> {
     replace(path, form, waits, |out| out.write_all(text.as_bytes()))
 }
 
 /// The same with contents that are written piece by piece.
 pub fn replace(
     path: &Path,
-    form: &Form,
+    form: &StateForm,
     waits: &dyn Fn() -> bool,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -236,7 +236,11 @@ pub fn replace(
     File::open(folder(path))?.sync_all()
 }
 
-fn write_beside(beside: &Path, form: &Form, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn write_beside(
+    beside: &Path,
+    form: &StateForm,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     // O_EXCL: no file of another program is opened, and no link followed.
     let file = OpenOptions::new().write(true).create_new(true).custom_flags(libc::O_NOCTTY).open(beside)?;
     let mut out = BufWriter::new(file);
@@ -246,7 +250,7 @@ fn write_beside(beside: &Path, form: &Form, write: impl FnOnce(&mut dyn Write) -
 }
 
 /// Fails unless there is no file, or one of ours.
-fn check_replaceable(path: &Path, form: &Form) -> io::Result<()> {
+fn check_replaceable(path: &Path, form: &StateForm) -> io::Result<()> {
     let start = match head(path, HEAD_LEN) {
         Ok(found) => found.bytes,
         Err(ReadError::Missing) => return Ok(()),
@@ -262,7 +266,7 @@ fn check_replaceable(path: &Path, form: &Form) -> io::Result<()> {
 }
 
 /// Removes what a killed process has left of a file under its temporary name.
-fn remove_left_over(beside: &Path, form: &Form) -> io::Result<()> {
+fn remove_left_over(beside: &Path, form: &StateForm) -> io::Result<()> {
     let is_left_over = |bytes: &[u8]| {
         let line = form.first_line();
         bytes.starts_with(line.as_bytes()) || line.as_bytes().starts_with(bytes)
@@ -271,7 +275,7 @@ fn remove_left_over(beside: &Path, form: &Form) -> io::Result<()> {
     match fs::symlink_metadata(beside) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
-        Ok(found) if Facts::of(&found).nature != Nature::File || found.is_symlink() => return Err(not_ours()),
+        Ok(found) if FileFacts::of(&found).nature != Nature::File || found.is_symlink() => return Err(not_ours()),
         Ok(_) => {}
     }
     match head(beside, HEAD_LEN) {
@@ -282,7 +286,7 @@ fn remove_left_over(beside: &Path, form: &Form) -> io::Result<()> {
 }
 
 /// Sets the time of the last change of a file of ours.
-pub fn touch(path: &Path, form: &Form, time: SystemTime) -> io::Result<()> {
+pub fn touch(path: &Path, form: &StateForm, time: SystemTime) -> io::Result<()> {
     let found = look_up(path).map_err(io::Error::from)?;
     if found.nature != Nature::File {
         return Err(io::Error::other(ReadError::NotRegular(found.nature)));
@@ -313,7 +317,7 @@ pub fn folder(path: &Path) -> &Path {
 mod tests {
     use super::*;
 
-    const FORM: Form = Form { name: "number", comment: "", is_old: |text| number(text).is_some() };
+    const FORM: StateForm = StateForm { name: "number", comment: "", is_old: |text| number(text).is_some() };
 
     fn number(text: &str) -> Option<u32> {
         text.strip_suffix('\n')?.parse().ok()

@@ -24,14 +24,14 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::files::state;
 use crate::live::{Published, Stopped, Updates};
-use crate::load::hosts::ask::Asker;
+use crate::load::hosts::ask::HostAsker;
 use crate::load::hosts::{MAX_AT_ONCE, keep, known, now, rules};
 use crate::mirror::{Accepted, Completeness, HostAddresses, HostRules, Lookup, Trouble, accept};
 use crate::process::state::StateFiles;
 use crate::process::{self, Vital};
 use crate::snapshot::Change;
 use crate::telemetry::hosts::{Following, Hosts as Counters};
-use schedule::Schedule;
+use schedule::HostSchedule;
 
 /// How often a host that moves has a line in the log: some move with every lookup.
 const SAY_EVERY: Duration = Duration::from_secs(60);
@@ -44,28 +44,32 @@ const UNKEPT: &str = "a restart begins with older addresses of hosts, and has to
 
 /// Hosts at work.
 #[derive(Debug)]
-pub struct Service {
-    reloads: mpsc::Sender<Settings>,
+pub struct HostService {
+    reloads: mpsc::Sender<HostSettings>,
     counters: Arc<Counters>,
     task: AbortHandle,
 }
 
 /// What a configuration says.
 #[derive(Debug)]
-struct Settings {
+struct HostSettings {
     /// None where there is nobody to ask, with the reason.
-    asker: Result<Asker, String>,
+    asker: Result<HostAsker, String>,
     rules: HostRules,
     state: Option<PathBuf>,
 }
 
-impl Settings {
+impl HostSettings {
     fn of(config: &Config) -> Self {
-        Settings { asker: Asker::new(&config.resolver), rules: rules(config), state: config.resolver.state.clone() }
+        HostSettings {
+            asker: HostAsker::new(&config.resolver),
+            rules: rules(config),
+            state: config.resolver.state.clone(),
+        }
     }
 }
 
-impl Service {
+impl HostService {
     /// Starts on what is published, within a tokio runtime; `moved` is told when mirrors have other addresses.
     pub fn start(
         config: &Config,
@@ -77,12 +81,12 @@ impl Service {
     ) -> Self {
         let (reloads, inbox) = mpsc::channel(1);
         let counters = Arc::new(Counters::default());
-        let mut keeper = Keeper {
+        let mut keeper = HostKeeper {
             published,
             updates,
             moved,
             counters: counters.clone(),
-            settings: Settings::of(config),
+            settings: HostSettings::of(config),
             hosts: BTreeMap::new(),
             running: JoinSet::new(),
             keeper: process::state::Keeper::default(),
@@ -98,7 +102,7 @@ impl Service {
         }
         keeper.keep();
         let task = tokio::spawn(vital.guard("refresher of hosts", keeper.run(inbox))).abort_handle();
-        Service { reloads, counters, task }
+        HostService { reloads, counters, task }
     }
 
     /// What has been counted.
@@ -109,11 +113,11 @@ impl Service {
     /// Goes on with another config, once what it compiled to is published.
     pub async fn reload(&self, config: &Config) {
         // It ends only with the process.
-        let _ = self.reloads.send(Settings::of(config)).await;
+        let _ = self.reloads.send(HostSettings::of(config)).await;
     }
 }
 
-impl Drop for Service {
+impl Drop for HostService {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -121,12 +125,12 @@ impl Drop for Service {
 
 /// Keeps hosts fresh.
 #[derive(Debug)]
-struct Keeper {
+struct HostKeeper {
     published: Arc<Published>,
     updates: Updates,
     moved: Arc<Notify>,
     counters: Arc<Counters>,
-    settings: Settings,
+    settings: HostSettings,
     hosts: BTreeMap<Arc<str>, Host>,
     running: JoinSet<(Arc<str>, [Lookup; 2])>,
     keeper: process::state::Keeper,
@@ -139,22 +143,22 @@ struct Keeper {
 #[derive(Debug)]
 struct Host {
     known: HostAddresses,
-    schedule: Schedule,
-    asking: Asking,
+    schedule: HostSchedule,
+    asking: LookupUnderWay,
     trouble: Option<Trouble>,
     /// When it was last said that it moved.
     said: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asking {
+enum LookupUnderWay {
     No,
     Yes,
 }
 
-impl Keeper {
+impl HostKeeper {
     /// Asks for hosts as they fall due, until nobody is left to tell of reloads.
-    async fn run(mut self, mut reloads: mpsc::Receiver<Settings>) {
+    async fn run(mut self, mut reloads: mpsc::Receiver<HostSettings>) {
         loop {
             self.start_due();
             let due = self.next_due();
@@ -184,10 +188,10 @@ impl Keeper {
                 // What was just resolved is due when its TTL is over; what came from a file or not at all, at once.
                 let age = known.at.map_or(u64::MAX, |at| unix.0.saturating_sub(at.0));
                 let schedule = match u32::try_from(age).ok().and_then(|age| known.ttl.0.checked_sub(age)) {
-                    Some(left) => Schedule::fresh(left, now),
-                    None => Schedule::at(now),
+                    Some(left) => HostSchedule::fresh(left, now),
+                    None => HostSchedule::at(now),
                 };
-                Host { known: known.clone(), schedule, asking: Asking::No, trouble: None, said: None }
+                Host { known: known.clone(), schedule, asking: LookupUnderWay::No, trouble: None, said: None }
             };
             let entry = match before.remove(&host) {
                 // What is published is as old as the last change; of what a reload has resolved, only it knows.
@@ -202,7 +206,7 @@ impl Keeper {
 
     fn next_due(&self) -> Option<Instant> {
         // With every place taken the next lookup waits for one to end.
-        let idle = self.hosts.values().filter(|host| host.asking == Asking::No);
+        let idle = self.hosts.values().filter(|host| host.asking == LookupUnderWay::No);
         idle.map(|host| host.schedule.due()).min().filter(|_| self.running.len() < MAX_AT_ONCE)
     }
 
@@ -212,10 +216,10 @@ impl Keeper {
             if self.running.len() >= MAX_AT_ONCE {
                 return;
             }
-            if host.asking == Asking::Yes || host.schedule.due() > now {
+            if host.asking == LookupUnderWay::Yes || host.schedule.due() > now {
                 continue;
             }
-            host.asking = Asking::Yes;
+            host.asking = LookupUnderWay::Yes;
             let (asker, name) = (self.settings.asker.clone(), name.clone());
             self.running.spawn(async move {
                 let found = match asker {
@@ -231,8 +235,8 @@ impl Keeper {
     async fn finish(&mut self, done: Result<(Arc<str>, [Lookup; 2]), JoinError>) -> Result<(), Stopped> {
         let Ok((name, found)) = done else {
             // A lookup that panicked must not be its host's last.
-            for host in self.hosts.values_mut().filter(|host| host.asking == Asking::Yes) {
-                host.asking = Asking::No;
+            for host in self.hosts.values_mut().filter(|host| host.asking == LookupUnderWay::Yes) {
+                host.asking = LookupUnderWay::No;
                 host.schedule.failed(&self.settings.rules.ttl, Instant::now());
             }
             return Ok(());
@@ -242,7 +246,7 @@ impl Keeper {
         let now_unix = now();
         let Accepted { addresses, trouble, outcome } = accept(found, &host.known, &self.settings.rules, now_unix);
         self.counters.ended(trouble.as_ref());
-        host.asking = Asking::No;
+        host.asking = LookupUnderWay::No;
         match outcome {
             Completeness::Whole => host.schedule.succeeded(addresses.ttl, Instant::now()),
             Completeness::Partial => host.schedule.failed(&self.settings.rules.ttl, Instant::now()),

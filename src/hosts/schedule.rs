@@ -20,21 +20,21 @@ const JITTER_PART: u32 = 10;
 
 /// When one host is due.
 #[derive(Clone, Debug)]
-pub(super) struct Schedule {
+pub(super) struct HostSchedule {
     due: Instant,
     /// Failures in a row.
     failures: u32,
 }
 
-impl Schedule {
+impl HostSchedule {
     /// Due at a moment.
     pub(super) fn at(due: Instant) -> Self {
-        Schedule { due, failures: 0 }
+        HostSchedule { due, failures: 0 }
     }
 
     /// Due when so many seconds are over.
     pub(super) fn fresh(left: u32, now: Instant) -> Self {
-        let mut schedule = Schedule::at(now);
+        let mut schedule = HostSchedule::at(now);
         schedule.succeeded(Ttl(left), now);
         schedule
     }
@@ -73,7 +73,7 @@ mod tests {
     async fn a_host_is_due_when_its_ttl_is_over_and_never_more_than_a_tenth_later() {
         let (now, mut seen) = (Instant::now(), Vec::new());
         for _ in 0..100 {
-            let mut schedule = Schedule::at(now);
+            let mut schedule = HostSchedule::at(now);
             schedule.succeeded(Ttl(60), now);
             let wait = schedule.due() - now;
             assert!((60.0..=66.0).contains(&wait.as_secs_f64()), "{wait:?}");
@@ -85,7 +85,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn after_failures_it_is_asked_for_soon_and_then_ever_more_seldom() {
-        let (mut now, mut schedule) = (Instant::now(), Schedule::at(Instant::now()));
+        let (mut now, mut schedule) = (Instant::now(), HostSchedule::at(Instant::now()));
         let mut waits = Vec::new();
         for _ in 0..6 {
             schedule.failed(&(2..=3600), now);

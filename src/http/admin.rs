@@ -19,15 +19,15 @@ use hyper::{Method, StatusCode};
 use super::guesses::{Guess, Guesses};
 use super::host;
 use super::token::{Presented, Token};
-use super::{Answer, Body, Handler, Later, Response};
+use super::{Body, Handler, HttpAnswer, HttpResponse, Later};
 use crate::live::Readiness;
-use crate::telemetry::admin::{Admin as Counters, Presented as Counted};
+use crate::telemetry::admin::{AdminCounters, TokenOutcome};
 use crate::telemetry::{self, Collect};
 
 /// What answers whoever has the token; given by whoever puts the service together.
 ///
 /// Its arguments are the client's address, the head of the request, and its body.
-pub type Desk = Arc<dyn Fn(IpAddr, Parts, Bytes) -> Later + Send + Sync>;
+pub type DeskHandler = Arc<dyn Fn(IpAddr, Parts, Bytes) -> Later + Send + Sync>;
 
 /// The paths of the desk, and what is below them.
 const DESK_PATHS: [&str; 4] = ["/mirrors", "/server", "/status", "/explain"];
@@ -40,13 +40,13 @@ struct Inner {
     readiness: Arc<Readiness>,
     /// There once everything is started.
     parts: OnceLock<Vec<Arc<dyn Collect>>>,
-    desk: Option<Desk>,
+    desk: Option<DeskHandler>,
     /// None where orders are not taken here.
     token: ArcSwapOption<Token>,
     /// Names of this listener besides address literals and `localhost`, in lower case.
     names: ArcSwap<Vec<Arc<str>>>,
     guesses: Guesses,
-    counters: Arc<Counters>,
+    counters: Arc<AdminCounters>,
     max_body_len: usize,
 }
 
@@ -62,7 +62,7 @@ enum Admitted {
 
 impl Admin {
     /// Tells whether the server is ready, and takes what is for the desk, with bodies up to so many octets.
-    pub fn new(readiness: Arc<Readiness>, desk: Option<Desk>, max_body_len: usize) -> Self {
+    pub fn new(readiness: Arc<Readiness>, desk: Option<DeskHandler>, max_body_len: usize) -> Self {
         Admin(Arc::new(Inner {
             readiness,
             parts: OnceLock::new(),
@@ -92,7 +92,7 @@ impl Admin {
     }
 
     /// What is counted.
-    pub fn counters(&self) -> Arc<Counters> {
+    pub fn counters(&self) -> Arc<AdminCounters> {
         self.0.counters.clone()
     }
 
@@ -125,7 +125,7 @@ impl Admin {
 }
 
 impl Handler for Admin {
-    type Answer = Answer;
+    type Answer = HttpAnswer;
     const RESPONSE_LEN: usize = 64 << 10;
 
     fn body_limit(&self, head: &Parts) -> Option<usize> {
@@ -133,19 +133,19 @@ impl Handler for Admin {
         wanted.then_some(self.0.max_body_len)
     }
 
-    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Answer {
+    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpAnswer {
         // The body was read because whoever asks was let in.
         if let (Body::Whole(octets), Some(desk)) = (body, &self.0.desk) {
-            self.0.counters.presented(Counted::Right);
-            return Answer::Later(desk(peer, head.clone(), Bytes::copy_from_slice(octets)));
+            self.0.counters.presented(TokenOutcome::Right);
+            return HttpAnswer::Later(desk(peer, head.clone(), Bytes::copy_from_slice(octets)));
         }
-        Answer::Now(self.tell(head, body, peer))
+        HttpAnswer::Now(self.tell(head, body, peer))
     }
 }
 
 impl Admin {
     /// What there is to tell at once.
-    fn tell(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Response {
+    fn tell(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpResponse {
         const TEXT: &str = "text/plain; charset=utf-8";
         let text = |status: StatusCode, text: &str| (status, TEXT, text.to_string());
         let is_read = matches!(head.method, Method::GET | Method::HEAD);
@@ -166,18 +166,18 @@ impl Admin {
                     "this needs the admin token, which is not configured: see `[admin] token-file` and `[control]`\n",
                 ),
                 Admitted::No(Presented::Nothing) => {
-                    self.0.counters.presented(Counted::Missing);
+                    self.0.counters.presented(TokenOutcome::Missing);
                     challenge = Some("Bearer realm=\"pharos\"");
                     text(StatusCode::UNAUTHORIZED, "this needs the admin token\n")
                 }
                 Admitted::No(_) => match self.0.guesses.count(peer) {
                     Guess::Free => {
-                        self.0.counters.presented(Counted::Wrong);
+                        self.0.counters.presented(TokenOutcome::Wrong);
                         challenge = Some("Bearer realm=\"pharos\", error=\"invalid_token\"");
                         text(StatusCode::UNAUTHORIZED, "this needs the admin token\n")
                     }
                     Guess::TooMany(seconds) => {
-                        self.0.counters.presented(Counted::Limited);
+                        self.0.counters.presented(TokenOutcome::Limited);
                         retry_after = Some(seconds);
                         text(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens\n")
                     }
@@ -199,7 +199,7 @@ impl Admin {
         };
         let len = body.len();
         let sent = if head.method == Method::HEAD { Bytes::new() } else { Bytes::from(body) };
-        let mut response = Response::new(Full::new(sent));
+        let mut response = HttpResponse::new(Full::new(sent));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_LENGTH, len.into());

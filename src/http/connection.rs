@@ -22,9 +22,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::host;
-use super::paced::{Paced, Progress};
-use super::{Body, Handler, MAX_HEAD_LEN, MAX_HEADERS, MAX_STREAMS, Response, Server};
-use crate::listen::{Closed, Place};
+use super::paced::{Paced, RequestProgress};
+use super::{Body, Handler, HttpResponse, HttpServer, MAX_HEAD_LEN, MAX_HEADERS, MAX_STREAMS};
+use crate::listen::{Closed, ConnectionPlace};
 
 /// Streams that a client opens and resets before they are answered (CVE-2023-44487); beyond, the connection ends.
 const MAX_RESET_STREAMS: usize = 20;
@@ -48,15 +48,15 @@ const RECEIVE_WINDOWS: [u32; 2] = [16 << 10, 65_535];
 pub(super) async fn serve<H, S>(
     stream: S,
     peer: IpAddr,
-    place: Arc<Place>,
-    server: &Arc<Server<H>>,
+    place: Arc<ConnectionPlace>,
+    server: &Arc<HttpServer<H>>,
     stop: &CancellationToken,
 ) -> Closed
 where
     H: Handler,
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let progress = Progress::default();
+    let progress = RequestProgress::default();
     let service = {
         let (server, progress, place) = (server.clone(), progress.clone(), place.clone());
         service_fn(move |request| {
@@ -82,12 +82,12 @@ where
 }
 
 async fn respond<H: Handler>(
-    Server { handler, counters }: &Server<H>,
+    HttpServer { handler, counters }: &HttpServer<H>,
     request: Request<Incoming>,
     peer: IpAddr,
-    place: &Arc<Place>,
-    progress: &Progress,
-) -> Response {
+    place: &Arc<ConnectionPlace>,
+    progress: &RequestProgress,
+) -> HttpResponse {
     place.touch();
     let (head, body) = request.into_parts();
     if host::authority(&head).is_err() {
@@ -100,17 +100,17 @@ async fn respond<H: Handler>(
         }
         return response;
     }
-    let mut end = Ended::Yes;
+    let mut end = BodyEnd::Yes;
     let whole = match handler.body_limit(&head) {
         None => {
             if !body.is_end_stream() {
-                end = Ended::No;
+                end = BodyEnd::No;
             }
             drop(body);
             Ok(None)
         }
         Some(limit) => Limited::new(body, limit).collect().await.map(|whole| Some(whole.to_bytes())).map_err(|error| {
-            end = Ended::No;
+            end = BodyEnd::No;
             error.is::<LengthLimitError>()
         }),
     };
@@ -138,7 +138,7 @@ async fn respond<H: Handler>(
         Full::new(room.fill(bytes.len()).guard(bytes))
     });
     // In HTTP/1 the next request could not be found behind a body that is not read to its end.
-    if end == Ended::No && version <= hyper::Version::HTTP_11 {
+    if end == BodyEnd::No && version <= hyper::Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     place.touch();
@@ -153,16 +153,16 @@ fn head_len(head: &Parts) -> usize {
 
 /// Whether a request's body has been read to its end.
 #[derive(Clone, Copy, PartialEq)]
-enum Ended {
+enum BodyEnd {
     Yes,
     No,
 }
 
 /// Runs the streams of HTTP/2. A stream that is dropped is reset.
 #[derive(Clone)]
-struct Streams;
+struct Http2Streams;
 
-impl<F> Executor<F> for Streams
+impl<F> Executor<F> for Http2Streams
 where
     F: Future<Output: Send> + Send + 'static,
 {
@@ -171,8 +171,8 @@ where
     }
 }
 
-fn builder() -> auto::Builder<Streams> {
-    let mut builder = auto::Builder::new(Streams);
+fn builder() -> auto::Builder<Http2Streams> {
+    let mut builder = auto::Builder::new(Http2Streams);
     // The time for a head is kept by [`Paced`]: hyper counts it from the response before, so that it would also be the
     // time for which a connection may be silent.
     builder

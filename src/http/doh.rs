@@ -18,10 +18,10 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderVa
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::{Body, Handler, Response};
+use super::{Body, Handler, HttpResponse};
 use crate::base::time::{Now, Ttl};
 use crate::live::Published;
-use crate::telemetry::dns::{Count as _, Lost, Shared};
+use crate::telemetry::dns::{Count as _, LostReply, SharedBlock};
 use crate::wire::{self, Cookie, MAX_STREAM, Peer, Transport};
 
 /// The longest query, in octets; the same as over UDP.
@@ -40,19 +40,19 @@ pub struct Doh<C> {
     published: Arc<Published>,
     clock: C,
     path: Arc<str>,
-    counters: Shared,
+    counters: SharedBlock,
 }
 
 impl<C> Doh<C> {
     /// Answers from what is published, at this path.
-    pub fn new(published: Arc<Published>, clock: C, path: Arc<str>, counters: Shared) -> Self {
+    pub fn new(published: Arc<Published>, clock: C, path: Arc<str>, counters: SharedBlock) -> Self {
         Doh { published, clock, path, counters }
     }
 }
 
 /// Why there is no message in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
+enum DohRefusal {
     /// The path is another.
     NotFound,
     /// It is neither GET (or HEAD) nor POST.
@@ -68,7 +68,7 @@ enum Refusal {
 }
 
 impl<C: Fn() -> Now + Send + Sync + 'static> Handler for Doh<C> {
-    type Answer = Response;
+    type Answer = HttpResponse;
     const RESPONSE_LEN: usize = crate::listen::MESSAGE;
 
     fn body_limit(&self, head: &Parts) -> Option<usize> {
@@ -76,7 +76,7 @@ impl<C: Fn() -> Now + Send + Sync + 'static> Handler for Doh<C> {
         takes.then_some(MAX_QUERY_LEN)
     }
 
-    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Response {
+    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpResponse {
         let answer = self.message(head, body).and_then(|message| self.answer(&message, peer));
         let mut response = match answer {
             Ok(answer) => render(answer),
@@ -90,28 +90,28 @@ impl<C: Fn() -> Now + Send + Sync + 'static> Handler for Doh<C> {
 }
 
 /// What is said to a message, and how long it may be kept.
-struct Answer {
+struct DohAnswer {
     octets: Bytes,
     cache: HeaderValue,
 }
 
 impl<C: Fn() -> Now> Doh<C> {
     /// The message of a request.
-    fn message<'r>(&self, head: &Parts, body: Body<'r>) -> Result<std::borrow::Cow<'r, [u8]>, Refusal> {
+    fn message<'r>(&self, head: &Parts, body: Body<'r>) -> Result<std::borrow::Cow<'r, [u8]>, DohRefusal> {
         if head.uri.path() != &*self.path {
-            return Err(Refusal::NotFound);
+            return Err(DohRefusal::NotFound);
         }
         match (&head.method, body) {
             (&Method::GET | &Method::HEAD, _) => from_query(head.uri.query().unwrap_or_default()).map(Into::into),
             (&Method::POST, Body::Whole(message)) => Ok(message.into()),
-            (&Method::POST, Body::TooLong) => Err(Refusal::TooLong),
-            (&Method::POST, Body::Broken) => Err(Refusal::NoQuery),
-            (&Method::POST, Body::Unread) => Err(Refusal::MediaType),
-            _ => Err(Refusal::Method),
+            (&Method::POST, Body::TooLong) => Err(DohRefusal::TooLong),
+            (&Method::POST, Body::Broken) => Err(DohRefusal::NoQuery),
+            (&Method::POST, Body::Unread) => Err(DohRefusal::MediaType),
+            _ => Err(DohRefusal::Method),
         }
     }
 
-    fn answer(&self, message: &[u8], peer: IpAddr) -> Result<Answer, Refusal> {
+    fn answer(&self, message: &[u8], peer: IpAddr) -> Result<DohAnswer, DohRefusal> {
         let mut counters = self.counters.clone();
         let peer = Peer { address: peer, transport: Transport::Https };
         counters.query(&peer);
@@ -119,8 +119,8 @@ impl<C: Fn() -> Now> Doh<C> {
         let snapshot = self.published.load();
         ROOM.with_borrow_mut(|room| {
             let Some(reply) = wire::respond(message, peer, &snapshot, (self.clock)(), room) else {
-                counters.lost(Lost::Unanswerable, 1);
-                return Err(Refusal::NoQuery);
+                counters.lost(LostReply::Unanswerable, 1);
+                return Err(DohRefusal::NoQuery);
             };
             counters.reply(&reply.summary, &snapshot);
             counters.took(peer.transport, 1, begun.elapsed());
@@ -128,7 +128,7 @@ impl<C: Fn() -> Now> Doh<C> {
             let reach = if reply.summary.basis.steering.is_some() { Reach::Private } else { Reach::Shared };
             // A cookie is of one address and one moment (RFC 9018 §4); nobody may get it from a cache.
             let freshness = if reply.summary.cookie == Cookie::None { wire::freshness(octets) } else { None };
-            Ok(Answer { octets: Bytes::copy_from_slice(octets), cache: cache_control(freshness, reach) })
+            Ok(DohAnswer { octets: Bytes::copy_from_slice(octets), cache: cache_control(freshness, reach) })
         })
     }
 }
@@ -159,17 +159,17 @@ fn is_message(head: &Parts) -> bool {
 }
 
 /// The message in a query string: the parameter `dns`, base64url without padding (RFC 8484 §4.1, §6).
-fn from_query(query: &str) -> Result<Vec<u8>, Refusal> {
-    let text = query.split('&').find_map(|pair| pair.strip_prefix("dns=")).ok_or(Refusal::Parameter)?;
+fn from_query(query: &str) -> Result<Vec<u8>, DohRefusal> {
+    let text = query.split('&').find_map(|pair| pair.strip_prefix("dns=")).ok_or(DohRefusal::Parameter)?;
     if text.len() > BASE64URL_NOPAD.encode_len(MAX_QUERY_LEN) {
-        return Err(Refusal::TooLong);
+        return Err(DohRefusal::TooLong);
     }
-    BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| Refusal::Parameter)
+    BASE64URL_NOPAD.decode(text.as_bytes()).map_err(|_| DohRefusal::Parameter)
 }
 
-fn render(answer: Answer) -> Response {
+fn render(answer: DohAnswer) -> HttpResponse {
     let len = answer.octets.len();
-    let mut response = Response::new(Full::new(answer.octets));
+    let mut response = HttpResponse::new(Full::new(answer.octets));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(MESSAGE));
     headers.insert(CONTENT_LENGTH, len.into());
@@ -177,21 +177,21 @@ fn render(answer: Answer) -> Response {
     response
 }
 
-fn refuse(refusal: Refusal) -> Response {
+fn refuse(refusal: DohRefusal) -> HttpResponse {
     let (status, text) = match refusal {
-        Refusal::NotFound => (StatusCode::NOT_FOUND, "nothing is here\n"),
-        Refusal::Method => (StatusCode::METHOD_NOT_ALLOWED, "only GET, HEAD and POST\n"),
-        Refusal::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "only application/dns-message\n"),
-        Refusal::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "at most 4096 octets\n"),
-        Refusal::Parameter => (StatusCode::BAD_REQUEST, "`dns` must be a message in base64url without padding\n"),
-        Refusal::NoQuery => (StatusCode::BAD_REQUEST, "not a DNS query\n"),
+        DohRefusal::NotFound => (StatusCode::NOT_FOUND, "nothing is here\n"),
+        DohRefusal::Method => (StatusCode::METHOD_NOT_ALLOWED, "only GET, HEAD and POST\n"),
+        DohRefusal::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "only application/dns-message\n"),
+        DohRefusal::TooLong => (StatusCode::PAYLOAD_TOO_LARGE, "at most 4096 octets\n"),
+        DohRefusal::Parameter => (StatusCode::BAD_REQUEST, "`dns` must be a message in base64url without padding\n"),
+        DohRefusal::NoQuery => (StatusCode::BAD_REQUEST, "not a DNS query\n"),
     };
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    let mut response = HttpResponse::new(Full::new(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(CONTENT_LENGTH, text.len().into());
-    if refusal == Refusal::Method {
+    if refusal == DohRefusal::Method {
         headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST"));
     }
     response
@@ -212,9 +212,9 @@ mod tests {
     #[test]
     fn only_base64url_without_padding_is_a_message() {
         for text in ["", "dn=AAAA", "dns=AA+A", "dns=AA/A", "dns=AAA=", "dns=A", "dns=AB", "dns=AA%3D", "DNS=AAAA"] {
-            assert_eq!(from_query(text), Err(Refusal::Parameter), "{text}");
+            assert_eq!(from_query(text), Err(DohRefusal::Parameter), "{text}");
         }
-        assert_eq!(from_query(&format!("dns={}", "A".repeat(5463))), Err(Refusal::TooLong));
+        assert_eq!(from_query(&format!("dns={}", "A".repeat(5463))), Err(DohRefusal::TooLong));
         assert_eq!(from_query(&format!("dns={}", "A".repeat(5462))).map(|message| message.len()), Ok(MAX_QUERY_LEN));
     }
 

@@ -27,11 +27,11 @@ pub(super) struct Guesses {
     /// Keyed with the process's own secret, so that nobody can choose to share a window with a client.
     hasher: RandomState,
     start: Instant,
-    slots: Mutex<Box<[Slot]>>,
+    slots: Mutex<Box<[GuessSlot]>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Slot {
+struct GuessSlot {
     minute: u64,
     count: u32,
 }
@@ -47,7 +47,7 @@ pub(super) enum Guess {
 
 impl Default for Guesses {
     fn default() -> Self {
-        let slots = Mutex::new(vec![Slot::default(); SLOTS].into());
+        let slots = Mutex::new(vec![GuessSlot::default(); SLOTS].into());
         Guesses { hasher: RandomState::new(), start: Instant::now(), slots }
     }
 }
@@ -61,7 +61,7 @@ impl Guesses {
         let slot = &mut slots[at];
         let minute = seconds / WINDOW_SECS + 1;
         if slot.minute != minute {
-            *slot = Slot { minute, count: 0 };
+            *slot = GuessSlot { minute, count: 0 };
         }
         slot.count = slot.count.saturating_add(1);
         match slot.count <= FREE {

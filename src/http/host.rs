@@ -13,47 +13,47 @@ use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 use hyper::{StatusCode, Version};
 
-use super::Response;
+use super::HttpResponse;
 
 /// A request does not name one host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) struct MalformedHost;
 
 /// The host that a request names, with its port; `None` if it names none and need not.
-pub(super) fn authority(head: &Parts) -> Result<Option<Authority>, Malformed> {
+pub(super) fn authority(head: &Parts) -> Result<Option<Authority>, MalformedHost> {
     let mut written = head.headers.get_all(HOST).iter();
     let header = match (written.next(), written.next()) {
-        (_, Some(_)) => return Err(Malformed),
+        (_, Some(_)) => return Err(MalformedHost),
         (Some(value), None) => Some(parse(value)?),
         (None, None) => None,
     };
     let target = head.uri.authority().cloned();
     if target.as_ref().is_some_and(|target| target.as_str().contains('@')) {
-        return Err(Malformed);
+        return Err(MalformedHost);
     }
     match (head.version, target, header) {
-        (Version::HTTP_2, Some(target), Some(Some(host))) if target != host => Err(Malformed),
-        (Version::HTTP_2, None, None) | (Version::HTTP_11, _, None) => Err(Malformed),
+        (Version::HTTP_2, Some(target), Some(Some(host))) if target != host => Err(MalformedHost),
+        (Version::HTTP_2, None, None) | (Version::HTTP_11, _, None) => Err(MalformedHost),
         // RFC 9112 §3.2.2: the absolute form wins over the header.
         (_, target, host) => Ok(target.or(host.flatten())),
     }
 }
 
 /// RFC 9110 §7.2: `uri-host [ ":" port ]`, without a user; empty if the target has no authority.
-fn parse(value: &HeaderValue) -> Result<Option<Authority>, Malformed> {
+fn parse(value: &HeaderValue) -> Result<Option<Authority>, MalformedHost> {
     if value.is_empty() {
         return Ok(None);
     }
-    let authority = Authority::try_from(value.as_bytes()).map_err(|_| Malformed)?;
+    let authority = Authority::try_from(value.as_bytes()).map_err(|_| MalformedHost)?;
     let has_user = authority.as_str().contains('@');
     let port_fits = authority.as_str().len() == authority.host().len() || authority.port().is_some();
-    if has_user || !port_fits || authority.host().is_empty() { Err(Malformed) } else { Ok(Some(authority)) }
+    if has_user || !port_fits || authority.host().is_empty() { Err(MalformedHost) } else { Ok(Some(authority)) }
 }
 
 /// 400, for a request that does not name one host.
-pub(super) fn refuse() -> Response {
+pub(super) fn refuse() -> HttpResponse {
     const TEXT: &str = "a request names one host, in one `Host` header\n";
-    let mut response = Response::new(Full::new(Bytes::from_static(TEXT.as_bytes())));
+    let mut response = HttpResponse::new(Full::new(Bytes::from_static(TEXT.as_bytes())));
     *response.status_mut() = StatusCode::BAD_REQUEST;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    fn of(version: Version, target: &str, hosts: &[&str]) -> Result<Option<String>, Malformed> {
+    fn of(version: Version, target: &str, hosts: &[&str]) -> Result<Option<String>, MalformedHost> {
         let mut request = Request::builder().version(version).uri(target);
         for host in hosts {
             request = request.header(HOST, *host);
@@ -76,7 +76,7 @@ mod tests {
         authority(&head).map(|found| found.map(|authority| authority.to_string()))
     }
 
-    fn is(host: &str) -> Result<Option<String>, Malformed> {
+    fn is(host: &str) -> Result<Option<String>, MalformedHost> {
         Ok(Some(host.to_string()))
     }
 
@@ -89,7 +89,7 @@ mod tests {
         assert_eq!(of(&[""]), Ok(None));
         let wrong: [&[&str]; 8] = [&[], &["a", "a"], &["a", "b"], &["a@b"], &["a:x"], &["a b"], &["a/b"], &[":80"]];
         for hosts in wrong {
-            assert_eq!(of(hosts), Err(Malformed), "{hosts:?}");
+            assert_eq!(of(hosts), Err(MalformedHost), "{hosts:?}");
         }
     }
 
@@ -97,13 +97,13 @@ mod tests {
     fn http_1_0_needs_none() {
         assert_eq!(of(Version::HTTP_10, "/", &[]), Ok(None));
         assert_eq!(of(Version::HTTP_10, "/", &["a"]), is("a"));
-        assert_eq!(of(Version::HTTP_10, "/", &["a", "b"]), Err(Malformed));
+        assert_eq!(of(Version::HTTP_10, "/", &["a", "b"]), Err(MalformedHost));
     }
 
     #[test]
     fn rfc9112_s3_2_2_the_absolute_form_wins() {
         assert_eq!(of(Version::HTTP_11, "http://a.example/", &["b.example"]), is("a.example"));
-        assert_eq!(of(Version::HTTP_11, "http://a.example/", &[]), Err(Malformed));
+        assert_eq!(of(Version::HTTP_11, "http://a.example/", &[]), Err(MalformedHost));
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(of(Version::HTTP_2, "http://a.example/", &[]), is("a.example"));
         assert_eq!(of(Version::HTTP_2, "http://a.example/", &["A.example"]), is("a.example"));
         assert_eq!(of(Version::HTTP_2, "/", &["a.example"]), is("a.example"));
-        assert_eq!(of(Version::HTTP_2, "http://a.example/", &["b.example"]), Err(Malformed));
-        assert_eq!(of(Version::HTTP_2, "/", &[]), Err(Malformed));
+        assert_eq!(of(Version::HTTP_2, "http://a.example/", &["b.example"]), Err(MalformedHost));
+        assert_eq!(of(Version::HTTP_2, "/", &[]), Err(MalformedHost));
     }
 }

@@ -1,6 +1,6 @@
 //! HTTP: the registry listener, DNS over HTTPS, and the admin listener with health and metrics.
 //!
-//! [`Server::start`] answers with a [`Handler`] on ports that [`crate::listen`] took, over HTTP/1.1 and HTTP/2, in the
+//! [`HttpServer::start`] answers with a [`Handler`] on ports that [`crate::listen`] took, over HTTP/1.1 and HTTP/2, in the
 //! clear (h2 by prior knowledge) or in TLS; [`Listeners::stop`] finishes what is in flight.
 //!
 //! **Invariants**: everything that a remote party can make grow or last has a limit, below or in [`crate::listen`]; a
@@ -27,8 +27,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use admin::{Admin, Desk};
-pub use asking::{Asker, At, Canonical, MAX_FLIGHTS, MAX_FLIGHTS_PER_MIRROR, MAX_WAITING, Means};
+pub use admin::{Admin, DeskHandler};
+pub use asking::{At, BlobAsker, Canonical, MAX_FLIGHTS, MAX_FLIGHTS_PER_MIRROR, MAX_WAITING, Means};
 pub use doh::Doh;
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -36,7 +36,7 @@ use hyper::http::request::Parts;
 pub use pull::Pull;
 pub use token::Token;
 
-use crate::listen::{Bound, Closed, Connection, Event, Listeners, Peer, Service, Terms};
+use crate::listen::{BoundListeners, Closed, Connection, ConnectionPeer, Event, Listeners, Protocol, Terms};
 use crate::telemetry::Gauge;
 use crate::telemetry::http::Http;
 
@@ -60,39 +60,39 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// What is said to a request.
-pub type Response = hyper::Response<Full<Bytes>>;
+pub type HttpResponse = hyper::Response<Full<Bytes>>;
 
 /// A response that takes time.
-pub type Later = Pin<Box<dyn Future<Output = Response> + Send>>;
+pub type Later = Pin<Box<dyn Future<Output = HttpResponse> + Send>>;
 
 /// A response, now or a little later.
-pub enum Answer {
+pub enum HttpAnswer {
     /// Now.
-    Now(Response),
+    Now(HttpResponse),
     /// Once something is known, within a time of the handler's.
     Later(Later),
 }
 
-impl From<Response> for Answer {
-    fn from(response: Response) -> Self {
-        Answer::Now(response)
+impl From<HttpResponse> for HttpAnswer {
+    fn from(response: HttpResponse) -> Self {
+        HttpAnswer::Now(response)
     }
 }
 
-impl Answer {
+impl HttpAnswer {
     /// The response. What there is now costs nothing more.
-    pub(super) async fn wait(self) -> Response {
+    pub(super) async fn wait(self) -> HttpResponse {
         match self {
-            Answer::Now(response) => response,
-            Answer::Later(response) => response.await,
+            HttpAnswer::Now(response) => response,
+            HttpAnswer::Later(response) => response.await,
         }
     }
 }
 
 /// What answers requests; it must not block.
 pub trait Handler: Send + Sync + 'static {
-    /// What it answers with: a [`Response`] where it never waits for anything.
-    type Answer: Into<Answer>;
+    /// What it answers with: a [`HttpResponse`] where it never waits for anything.
+    type Answer: Into<HttpAnswer>;
 
     /// The most bytes that a response usually has: as much room in the budget of its connection is taken before it is
     /// made. Requests wait while there is none.
@@ -121,23 +121,23 @@ pub enum Body<'r> {
 }
 
 /// HTTP on connections.
-pub struct Server<H> {
+pub struct HttpServer<H> {
     handler: H,
     counters: Arc<Http>,
 }
 
-impl<H: Handler> Server<H> {
+impl<H: Handler> HttpServer<H> {
     /// Starts answering; needs a tokio runtime with time and network.
-    pub fn start(bound: Bound, terms: Terms, handler: H, counters: Arc<Http>) -> io::Result<Listeners> {
-        Listeners::start(bound, terms, Server { handler, counters })
+    pub fn start(bound: BoundListeners, terms: Terms, handler: H, counters: Arc<Http>) -> io::Result<Listeners> {
+        Listeners::start(bound, terms, HttpServer { handler, counters })
     }
 }
 
-impl<H: Handler> Service for Server<H> {
+impl<H: Handler> Protocol for HttpServer<H> {
     async fn serve(self: Arc<Self>, connection: Connection) -> Closed {
         let Connection { stream, peer, place, stop } = connection;
         // No listener of HTTP is a Unix socket, but that of `control`, which is a service of its own.
-        let Peer::Address(address) = peer else { return Closed::Violation };
+        let ConnectionPeer::Address(address) = peer else { return Closed::Violation };
         connection::serve(stream, address, place, &self, &stop).await
     }
 

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::{HEADER_TIMEOUT, REQUEST_TIMEOUT};
-use crate::listen::Place;
+use crate::listen::ConnectionPlace;
 
 /// How long to wait for the client to close after we have; nginx's `lingering_timeout` is five times that.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -27,9 +27,9 @@ const MAX_LINGER_LEN: usize = 64 * 1024;
 
 /// How far the requests of a connection have come.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Progress(Arc<AtomicU32>);
+pub(super) struct RequestProgress(Arc<AtomicU32>);
 
-impl Progress {
+impl RequestProgress {
     /// A request was read whole.
     pub(super) fn request_read(&self) {
         self.0.fetch_add(1, Relaxed);
@@ -39,11 +39,11 @@ impl Progress {
 /// A stream with deadlines.
 pub(super) struct Paced<S> {
     stream: S,
-    place: Arc<Place>,
-    progress: Progress,
+    place: Arc<ConnectionPlace>,
+    progress: RequestProgress,
     /// The requests seen by the last read.
     requests: u32,
-    stage: Stage,
+    stage: WaitStage,
     /// When the stage began, or was first waited in: what is never waited for needs no clock.
     from: Option<Instant>,
     /// The first octets of the connection.
@@ -56,7 +56,7 @@ pub(super) struct Paced<S> {
 
 /// What a client is being waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum WaitStage {
     /// Another request.
     Silent,
     /// The rest of one.
@@ -71,14 +71,14 @@ struct Linger {
 
 impl<S> Paced<S> {
     /// Paces the stream of the connection that has this place, and so long may be silent.
-    pub(super) fn new(stream: S, place: Arc<Place>, progress: Progress) -> Self {
+    pub(super) fn new(stream: S, place: Arc<ConnectionPlace>, progress: RequestProgress) -> Self {
         let read_by = Box::pin(sleep_until(Instant::now() + place.idle()));
         Paced {
             stream,
             place,
             progress,
             requests: 0,
-            stage: Stage::Silent,
+            stage: WaitStage::Silent,
             from: None,
             start: [0; 3],
             start_len: 0,
@@ -92,7 +92,7 @@ impl<S> Paced<S> {
         let requests = self.progress.0.load(Relaxed);
         if requests != self.requests {
             self.requests = requests;
-            (self.stage, self.from) = (Stage::Silent, None);
+            (self.stage, self.from) = (WaitStage::Silent, None);
         }
     }
 
@@ -101,18 +101,18 @@ impl<S> Paced<S> {
         let len = room.len().min(octets.len());
         room[..len].copy_from_slice(&octets[..len]);
         self.start_len += len;
-        if self.stage == Stage::Silent {
-            (self.stage, self.from) = (Stage::Begun, None);
+        if self.stage == WaitStage::Silent {
+            (self.stage, self.from) = (WaitStage::Begun, None);
         }
     }
 
     /// Waits until the client has had its time for what it is at.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let limit = match self.stage {
-            Stage::Silent => self.place.idle(),
+            WaitStage::Silent => self.place.idle(),
             // RFC 9113 §3.4: the client's preface starts with `PRI`, as no HTTP/1 request that is answered does.
-            Stage::Begun if self.start == *b"PRI" => REQUEST_TIMEOUT,
-            Stage::Begun => HEADER_TIMEOUT,
+            WaitStage::Begun if self.start == *b"PRI" => REQUEST_TIMEOUT,
+            WaitStage::Begun => HEADER_TIMEOUT,
         };
         let deadline = *self.from.get_or_insert_with(Instant::now) + limit;
         if self.read_by.deadline() > deadline {
@@ -142,8 +142,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
             }
             Poll::Pending => this.poll_deadline(cx).map(|()| match this.stage {
                 // The end of the stream.
-                Stage::Silent => Ok(()),
-                Stage::Begun => Err(io::ErrorKind::TimedOut.into()),
+                WaitStage::Silent => Ok(()),
+                WaitStage::Begun => Err(io::ErrorKind::TimedOut.into()),
             }),
         }
     }
@@ -193,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
             // A silent client has nothing under way that could be lost.
-            if this.stage == Stage::Begun {
+            if this.stage == WaitStage::Begun {
                 this.linger = Some(Linger { until: Box::pin(sleep_until(Instant::now() + LINGER_TIMEOUT)), len: 0 });
             }
         }
@@ -206,14 +206,14 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
-    use crate::listen::{Beyond, Clients, Limits, Peer};
+    use crate::listen::{BeyondLimit, Clients, ConnectionPeer, Limits};
 
-    fn pair() -> (DuplexStream, Paced<DuplexStream>, Progress) {
+    fn pair() -> (DuplexStream, Paced<DuplexStream>, RequestProgress) {
         let (client, server) = duplex(1024);
-        let progress = Progress::default();
+        let progress = RequestProgress::default();
         let idle = Duration::from_secs(30);
-        let clients = Clients::new(Limits { connections: 9, per_client: 9, beyond: Beyond::Refuse, idle });
-        let place = Arc::new(clients.admit(Peer::User(0)).unwrap());
+        let clients = Clients::new(Limits { connections: 9, per_client: 9, beyond: BeyondLimit::Refuse, idle });
+        let place = Arc::new(clients.admit(ConnectionPeer::User(0)).unwrap());
         (client, Paced::new(server, place, progress.clone()), progress)
     }
 

@@ -11,13 +11,15 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderNa
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::asking::{Asker, Found, Waiting};
-use super::{Answer as Said, Body, Handler, Response};
+use super::asking::{BlobAsker, FoundBlob, WaitingRequest};
+use super::{Body, Handler, HttpAnswer, HttpResponse};
 use crate::base::client::Client;
 use crate::base::time::Moment;
 use crate::live::Published;
 use crate::registry::known::Holding;
-use crate::registry::{self, Answer, Reply, Request, Route, Settings, Status, Steering, client_address};
+use crate::registry::{
+    self, Answer, RegistrySettings, Request, Route, RouteReply, RouteSteering, Status, client_address,
+};
 use crate::telemetry::http::Http;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -26,34 +28,34 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 /// Answers pull requests; `C` tells the moment it is.
 pub struct Pull<C> {
     published: Arc<Published>,
-    settings: Arc<ArcSwap<Settings>>,
+    settings: Arc<ArcSwap<RegistrySettings>>,
     clock: C,
     counters: Arc<Http>,
-    asker: Arc<Asker>,
+    asker: Arc<BlobAsker>,
 }
 
 impl<C> Pull<C> {
     /// Answers from what is published, by these settings; whoever holds them may replace them.
     pub fn new(
         published: Arc<Published>,
-        settings: Arc<ArcSwap<Settings>>,
+        settings: Arc<ArcSwap<RegistrySettings>>,
         clock: C,
         counters: Arc<Http>,
-        asker: Arc<Asker>,
+        asker: Arc<BlobAsker>,
     ) -> Self {
         Pull { published, settings, clock, counters, asker }
     }
 }
 
 impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
-    type Answer = Said;
+    type Answer = HttpAnswer;
     const RESPONSE_LEN: usize = 2 << 10;
 
-    fn respond(&self, head: &Parts, _: Body<'_>, peer: IpAddr) -> Said {
+    fn respond(&self, head: &Parts, _: Body<'_>, peer: IpAddr) -> HttpAnswer {
         let since = Instant::now();
         let (settings, snapshot) = (self.settings.load(), self.published.load());
-        let meter = |reply: &Reply| {
-            let Steering { horizon, decision, family, .. } = reply.basis.steering?;
+        let meter = |reply: &RouteReply| {
+            let RouteSteering { horizon, decision, family, .. } = reply.basis.steering?;
             snapshot.meter(horizon, decision.plan, family)
         };
         let method = match head.method {
@@ -68,12 +70,12 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
         let request = Request { method, path: &path, query: head.uri.query() };
         let (network, until) =
             (registry::network_of(client.map_or(peer, |client| client.resolver)), self.asker.deadline());
-        let beyond = |reply: &Reply| registry::beyond(&request, reply, &settings);
+        let beyond = |reply: &RouteReply| registry::beyond(&request, reply, &settings);
         let first = match registry::route(&request, client, &settings, &snapshot, (self.clock)()) {
             Route::Reply(reply) => First::Reply(reply),
             Route::Ask(ask) => match self.asker.find(&ask, &snapshot, network, until) {
-                Found::Known(holding) => First::Reply(ask.settle(holding)),
-                Found::Waiting(waiting) => First::Waiting(
+                FoundBlob::Known(holding) => First::Reply(ask.settle(holding)),
+                FoundBlob::Waiting(waiting) => First::Waiting(
                     waiting,
                     Box::new([Holding::Has, Holding::Lacks, Holding::Unsaid].map(|holding| ask.settle(holding))),
                 ),
@@ -86,15 +88,15 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
                 let meter = meter(&reply);
                 let Some(beyond) = beyond(&reply) else {
                     counters.answered(&reply, since, meter);
-                    return Said::Now(render(reply, &method));
+                    return HttpAnswer::Now(render(reply, &method));
                 };
                 match asker.find_beyond(&beyond, network, until) {
-                    Found::Known(holding) => {
+                    FoundBlob::Known(holding) => {
                         let reply = beyond.settle(holding, reply);
                         counters.answered(&reply, since, meter);
-                        Said::Now(render(reply, &method))
+                        HttpAnswer::Now(render(reply, &method))
                     }
-                    Found::Waiting(waiting) => Said::Later(Box::pin(async move {
+                    FoundBlob::Waiting(waiting) => HttpAnswer::Later(Box::pin(async move {
                         let reply = beyond.settle(waiting.finish().await, reply);
                         counters.answered(&reply, since, meter);
                         render(reply, &method)
@@ -104,7 +106,7 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
             First::Waiting(waiting, replies) => {
                 // Both replies that are not a mirror's lead to canonical.
                 let (meter, beyond) = (meter(&replies[0]), beyond(&replies[1]));
-                Said::Later(Box::pin(async move {
+                HttpAnswer::Later(Box::pin(async move {
                     let holding = waiting.finish().await;
                     let [has, lacks, unsaid] = *replies;
                     let mut reply = match holding {
@@ -114,8 +116,8 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
                     };
                     if let Some(beyond) = beyond.filter(|_| holding != Holding::Has) {
                         let holding = match asker.find_beyond(&beyond, network, until) {
-                            Found::Known(holding) => holding,
-                            Found::Waiting(waiting) => waiting.finish().await,
+                            FoundBlob::Known(holding) => holding,
+                            FoundBlob::Waiting(waiting) => waiting.finish().await,
                         };
                         reply = beyond.settle(holding, reply);
                     }
@@ -129,12 +131,12 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
 
 /// A reply as far as it is known without waiting.
 enum First {
-    Reply(Reply),
+    Reply(RouteReply),
     /// The replies if mirrors have the blob, lack it, or do not say.
-    Waiting(Waiting, Box<[Reply; 3]>),
+    Waiting(WaitingRequest, Box<[RouteReply; 3]>),
 }
 
-fn render(reply: Reply, method: &Method) -> Response {
+fn render(reply: RouteReply, method: &Method) -> HttpResponse {
     let status = StatusCode::from_u16(reply.answer.status()).expect("a reply has a status of HTTP: registry::Answer");
     let body = match &reply.answer {
         Answer::Version => "{}",
@@ -144,7 +146,7 @@ fn render(reply: Reply, method: &Method) -> Response {
     };
     // The length that GET has; HTTP/2 would otherwise not say it for HEAD.
     let sent = if method == Method::HEAD { "" } else { body };
-    let mut response = Response::new(Full::new(Bytes::from_static(sent.as_bytes())));
+    let mut response = HttpResponse::new(Full::new(Bytes::from_static(sent.as_bytes())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, body.len().into());

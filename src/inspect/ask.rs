@@ -21,7 +21,7 @@ const HEADER_LEN: usize = 12;
 
 /// What a resolver asks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ask<'a> {
+pub(super) struct ResolverQuery<'a> {
     pub(super) name: Name<'a>,
     pub(super) qtype: Rtype,
     /// Who asks.
@@ -49,7 +49,7 @@ impl<'s> Asker<'s> {
     }
 
     /// Asks; none where the engine does not reply, which it does to every well-formed query.
-    pub(super) fn ask(&mut self, ask: &Ask<'_>) -> Option<Heard<'_>> {
+    pub(super) fn ask(&mut self, ask: &ResolverQuery<'_>) -> Option<Heard<'_>> {
         write_query(ask, &mut self.query);
         let peer = Peer { address: ask.resolver, transport: Transport::Tcp };
         let reply = wire::respond(&self.query, peer, self.snapshot, Now::default(), &mut self.reply)?;
@@ -58,7 +58,7 @@ impl<'s> Asker<'s> {
 }
 
 /// Writes a query with one question and an OPT record.
-fn write_query(ask: &Ask<'_>, query: &mut Vec<u8>) {
+fn write_query(ask: &ResolverQuery<'_>, query: &mut Vec<u8>) {
     query.clear();
     // ID 0, no flag, one question, one additional record.
     query.extend_from_slice(&[0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1]);

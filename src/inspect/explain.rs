@@ -12,9 +12,9 @@ use std::net::IpAddr;
 use domain::base::{Message, ParsedName};
 use domain::rdata::AllRecordData;
 
-use super::ask::{Ask, Asker, Seen};
+use super::ask::{Asker, ResolverQuery, Seen};
 use super::ground::{Ground, Judged, embedding_block};
-use super::reason::{ScopeReason, Share, SlotReason, scope_reason, shares};
+use super::reason::{PlanShare, ScopeReason, SlotReason, scope_reason, shares};
 use crate::base::client::{Client, Location, ScopePrefixLen};
 use crate::base::geo::Kilometres;
 use crate::base::ids::{HorizonId, MirrorId, PlanId};
@@ -38,11 +38,11 @@ pub struct Explanation {
     /// Whether the subnet was listened to.
     pub hearing: Hearing,
     /// The reply for A and the one for AAAA.
-    pub answers: [Answer; 2],
+    pub answers: [ExplainedAnswer; 2],
     /// The reply for HTTPS, where the name has a record that goes with its addresses.
-    pub service: Option<Answer>,
+    pub service: Option<ExplainedAnswer>,
     /// What steering decided; none where the answer is the same for every client.
-    pub steered: Option<Steered>,
+    pub steered: Option<SteeredExplanation>,
 }
 
 /// Whether a query's subnet counts.
@@ -58,7 +58,7 @@ pub enum Hearing {
 
 /// One reply.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct ExplainedAnswer {
     /// The type asked for.
     pub rtype: Rtype,
     /// What the engine says of it.
@@ -66,16 +66,16 @@ pub struct Answer {
     /// The scope in the reply; none where the query carried no subnet.
     pub scope: Option<ScopePrefixLen>,
     /// The answer section.
-    pub answer: Vec<Record>,
+    pub answer: Vec<ShownRecord>,
     /// The authority section.
-    pub authority: Vec<Record>,
+    pub authority: Vec<ShownRecord>,
     /// The mirrors answered with, and why they; none where nothing was steered.
     pub choice: Option<Choice>,
 }
 
 /// A record as a client reads it, its rdata in the form of master files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct ShownRecord {
     /// The owner.
     pub owner: String,
     /// How long it may be kept.
@@ -88,7 +88,7 @@ pub struct Record {
 
 /// What had a say in a steered answer.
 #[derive(Clone, Debug)]
-pub struct Steered {
+pub struct SteeredExplanation {
     /// The horizon.
     pub horizon: HorizonId,
     /// What was decided.
@@ -106,7 +106,7 @@ pub struct Steered {
     /// The lowest and highest address around it that are decided alike.
     pub stretch: (IpAddr, IpAddr),
     /// What the subnet's plans have of it, the greatest first; one where all of it is decided alike.
-    pub shares: Vec<Share>,
+    pub shares: Vec<PlanShare>,
     /// How the client came by its share, where the plan has weights.
     pub slot: Option<SlotReason>,
     /// Every mirror of the plan, in order of preference.
@@ -138,12 +138,12 @@ pub struct Tried {
     /// The family.
     pub family: Family,
     /// What became of it.
-    pub verdict: Verdict,
+    pub verdict: MirrorVerdict,
 }
 
 /// Whether a mirror was taken, and if not, why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum MirrorVerdict {
     /// Its addresses are in the answer.
     Taken,
     /// It has no address of the family.
@@ -182,8 +182,14 @@ pub fn explain(snapshot: &Snapshot, name: Name<'_>, client: Client) -> Explanati
     Explanation { name: name.to_owned(), client, hearing, answers, service, steered }
 }
 
-fn answer(asker: &mut Asker<'_>, snapshot: &Snapshot, name: Name<'_>, client: &Client, qtype: Rtype) -> Answer {
-    let ask = Ask { name, qtype, resolver: client.resolver, subnet: client.subnet };
+fn answer(
+    asker: &mut Asker<'_>,
+    snapshot: &Snapshot,
+    name: Name<'_>,
+    client: &Client,
+    qtype: Rtype,
+) -> ExplainedAnswer {
+    let ask = ResolverQuery { name, qtype, resolver: client.resolver, subnet: client.subnet };
     let heard = asker.ask(&ask).expect("a query with a header gets a reply: wire::respond");
     let mut seen = Seen::default();
     let scope = seen.read(heard.octets, qtype).and(seen.scope);
@@ -193,18 +199,18 @@ fn answer(asker: &mut Asker<'_>, snapshot: &Snapshot, name: Name<'_>, client: &C
         .basis
         .steering
         .map(|steering| snapshot.addresses(steering.horizon, steering.decision.plan, steering.family).choice.clone());
-    Answer { rtype: qtype, summary, scope, answer, authority, choice }
+    ExplainedAnswer { rtype: qtype, summary, scope, answer, authority, choice }
 }
 
 /// The answer and authority sections of a reply.
-fn records(octets: &[u8]) -> (Vec<Record>, Vec<Record>) {
+fn records(octets: &[u8]) -> (Vec<ShownRecord>, Vec<ShownRecord>) {
     let (mut answer, mut authority) = (Vec::new(), Vec::new());
     if let Ok(message) = Message::from_octets(octets) {
         for (section, records) in [(message.answer(), &mut answer), (message.authority(), &mut authority)] {
             let parsed = section.into_iter().flatten().flatten();
             records.extend(parsed.filter_map(|record| {
                 let whole = record.to_any_record::<AllRecordData<_, ParsedName<_>>>().ok()?;
-                Some(Record {
+                Some(ShownRecord {
                     owner: whole.owner().to_string(),
                     ttl: Ttl(whole.ttl().as_secs()),
                     rtype: Rtype(whole.rtype().to_int()),
@@ -216,7 +222,7 @@ fn records(octets: &[u8]) -> (Vec<Record>, Vec<Record>) {
     (answer, authority)
 }
 
-fn steered(snapshot: &Snapshot, id: HorizonId, decision: Decision, client: &Client) -> Steered {
+fn steered(snapshot: &Snapshot, id: HorizonId, decision: Decision, client: &Client) -> SteeredExplanation {
     let horizon = &snapshot.horizons()[id.index()];
     let location: Location = decision.location;
     let ground = Ground::of(horizon);
@@ -235,7 +241,7 @@ fn steered(snapshot: &Snapshot, id: HorizonId, decision: Decision, client: &Clie
         let block = ground.scope_block(&location, horizon.least_scope(head, Family::of(location.address)));
         SlotReason { block, slot: horizon.slot_of(block) }
     });
-    Steered {
+    SteeredExplanation {
         horizon: id,
         decision,
         judged,
@@ -278,15 +284,15 @@ fn candidates(
             let tried = FAMILIES.map(|family| {
                 let taken = &snapshot.addresses(horizon, decision.plan, family).choice.mirrors;
                 let verdict = match standing.health(family) {
-                    _ if taken.contains(&mirror) => Verdict::Taken,
-                    None => Verdict::NoAddress,
-                    Some(_) if is_ordered_down => Verdict::Down,
-                    Some(Health::Down) => Verdict::Down,
-                    Some(Health::Missing) => Verdict::Missing,
-                    Some(Health::Bad) => Verdict::Bad,
-                    Some(Health::Untried) => Verdict::Untried,
-                    Some(Health::Drained) => Verdict::Drained,
-                    Some(Health::Up) => Verdict::NotNeeded,
+                    _ if taken.contains(&mirror) => MirrorVerdict::Taken,
+                    None => MirrorVerdict::NoAddress,
+                    Some(_) if is_ordered_down => MirrorVerdict::Down,
+                    Some(Health::Down) => MirrorVerdict::Down,
+                    Some(Health::Missing) => MirrorVerdict::Missing,
+                    Some(Health::Bad) => MirrorVerdict::Bad,
+                    Some(Health::Untried) => MirrorVerdict::Untried,
+                    Some(Health::Drained) => MirrorVerdict::Drained,
+                    Some(Health::Up) => MirrorVerdict::NotNeeded,
                 };
                 Tried { family, verdict }
             });

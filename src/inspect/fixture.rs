@@ -18,7 +18,7 @@ use crate::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Ranking, Rule
 use crate::zone::{Steered, Zone, ZoneBuilder, ZoneSet};
 
 /// What a snapshot is put together from; change a part before [`Parts::snapshot`] to see what happens.
-pub(crate) struct Parts {
+pub(crate) struct SnapshotParts {
     /// The sources, as the provenance has them.
     pub(crate) networks: Networks,
     /// The sources that the tables are made of.
@@ -35,7 +35,7 @@ pub(crate) const AWS_USE1: MirrorId = MirrorId(0);
 pub(crate) const AWS_APNE1: MirrorId = MirrorId(1);
 pub(crate) const GCP_US: MirrorId = MirrorId(2);
 
-pub(crate) fn parts() -> Parts {
+pub(crate) fn parts() -> SnapshotParts {
     let networks = Networks { sources: vec![overrides().into(), aws().into(), geo().into()] };
     let rule = |conditions: Vec<Condition>, mirrors: &[MirrorId], fallback: &[MirrorId]| Rule {
         conditions,
@@ -47,7 +47,7 @@ pub(crate) fn parts() -> Parts {
         vec![Condition::label(LabelKind::Provider, ["aws"]), Condition::label(LabelKind::Region, [region])]
     };
     let office = Condition::Network { sources: vec![SourceId(0)], labels: vec!["office".into()] };
-    Parts {
+    SnapshotParts {
         laid: networks.clone(),
         networks,
         mirrors: vec![
@@ -67,7 +67,7 @@ pub(crate) fn parts() -> Parts {
     }
 }
 
-impl Parts {
+impl SnapshotParts {
     pub(crate) fn snapshot(self) -> Snapshot {
         let origin = |line| Origin { file: "pharos.toml".into(), line };
         let lines = (0..self.rules.len() as u32).map(|index| origin(31 + index)).collect();

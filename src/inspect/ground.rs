@@ -15,7 +15,7 @@ use crate::base::prefix::{Bits, Block, Prefix};
 use crate::base::special;
 use crate::steer::Horizon;
 use crate::steer::lines::Packed;
-use crate::steer::table::{Range, RangeTable};
+use crate::steer::table::{RangeTable, TableRange};
 
 /// By which address a client was judged, and why by that one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Ground {
     }
 
     /// The plans that share a location's subnet.
-    pub(super) fn parts_of(&self, location: &Location) -> Vec<Part> {
+    pub(super) fn parts_of(&self, location: &Location) -> Vec<SubnetPart> {
         match location.address {
             IpAddr::V4(v4) => self.v4.parts_of(Block::holding(v4.to_bits(), location.source.0)),
             IpAddr::V6(v6) => self.v6.parts_of(Block::holding(v6.to_bits(), location.source.0)),
@@ -133,7 +133,7 @@ pub(super) enum ScopeVerdict {
 
 /// One family's ranges.
 pub(super) struct Face<A: Bits> {
-    pub(super) ranges: Vec<Range<A>>,
+    pub(super) ranges: Vec<TableRange<A>>,
     /// For each range, the ends of the stretch it is part of.
     ends: Vec<(A, A)>,
 }
@@ -143,7 +143,7 @@ impl<A: Bits> Face<A> {
     where
         A: Packed,
     {
-        let ranges: Vec<Range<A>> = table.ranges().collect();
+        let ranges: Vec<TableRange<A>> = table.ranges().collect();
         let apart =
             |first: A| boundaries.iter().any(|block| block.first() == first || block.last().next() == Some(first));
         let mut ends: Vec<(A, A)> = Vec::with_capacity(ranges.len());
@@ -165,14 +165,14 @@ impl<A: Bits> Face<A> {
         self.ranges.partition_point(|range| range.first <= address).saturating_sub(1)
     }
 
-    fn stretch_at(&self, address: A) -> Range<A> {
+    fn stretch_at(&self, address: A) -> TableRange<A> {
         let at = self.position(address);
         let (first, last) = self.ends[at];
-        Range { first, last, plan: self.ranges[at].plan }
+        TableRange { first, last, plan: self.ranges[at].plan }
     }
 
-    fn parts_of(&self, block: Block<A>) -> Vec<Part> {
-        let mut parts: Vec<Part> = Vec::new();
+    fn parts_of(&self, block: Block<A>) -> Vec<SubnetPart> {
+        let mut parts: Vec<SubnetPart> = Vec::new();
         for range in &self.ranges[self.position(block.first())..] {
             if range.first > block.last() {
                 break;
@@ -181,7 +181,7 @@ impl<A: Bits> Face<A> {
             let addresses = count(first, last);
             match parts.iter_mut().find(|part| part.plan == range.plan) {
                 Some(part) => part.addresses = part.addresses.saturating_add(addresses),
-                None => parts.push(Part { plan: range.plan, addresses, first: first.to_ip() }),
+                None => parts.push(SubnetPart { plan: range.plan, addresses, first: first.to_ip() }),
             }
         }
         parts
@@ -217,7 +217,7 @@ pub(super) fn count<A: Bits>(first: A, last: A) -> u128 {
 
 /// What one plan has of a subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct SubnetPart {
     pub(super) plan: PlanId,
     pub(super) addresses: u128,
     /// Its lowest address in the subnet.
@@ -233,7 +233,7 @@ pub(super) struct Stretch {
     pub(super) above: Option<IpAddr>,
 }
 
-fn stretch<A: Bits>(range: Range<A>) -> Stretch {
+fn stretch<A: Bits>(range: TableRange<A>) -> Stretch {
     Stretch {
         first: range.first.to_ip(),
         last: range.last.to_ip(),

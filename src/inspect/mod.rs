@@ -22,12 +22,14 @@ mod tests;
 pub(crate) mod view;
 pub(crate) mod words;
 
-pub use explain::{Answer, Candidate, Explanation, Hearing, Record, Steered, Tried, Verdict, explain};
+pub use explain::{
+    Candidate, ExplainedAnswer, Explanation, Hearing, MirrorVerdict, ShownRecord, SteeredExplanation, Tried, explain,
+};
 pub use ground::Judged;
-pub use reason::{Neighbour, ScopeReason, Share, Side, SlotReason};
+pub use reason::{Neighbour, PlanShare, ScopeReason, Side, SlotReason};
 pub use sweep::{
-    Asked, HorizonReport, MAX_VIOLATIONS, MirrorTotal, OwnerReport, Progress, ProviderTotal, Records, Report,
-    RuleTotal, Violation, Wrong, sweep,
+    HorizonReport, MAX_VIOLATIONS, MirrorTotal, OwnerReport, ProviderTotal, RecordTypes, Report, RuleTotal,
+    SweepProgress, SweepQuestion, Violation, Wrong, sweep,
 };
 
 use crate::base::ids::HorizonId;

@@ -84,7 +84,7 @@ pub struct SlotReason {
 
 /// What one plan has of a subnet that covers several.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Share {
+pub struct PlanShare {
     /// The plan.
     pub plan: PlanId,
     /// How much of the subnet, 0 to 1.
@@ -129,13 +129,13 @@ pub(super) fn scope_reason(
 }
 
 /// Tells what each plan has of a location's subnet, the greatest share first.
-pub(super) fn shares(snapshot: &Snapshot, horizon: HorizonId, ground: &Ground, location: &Location) -> Vec<Share> {
+pub(super) fn shares(snapshot: &Snapshot, horizon: HorizonId, ground: &Ground, location: &Location) -> Vec<PlanShare> {
     let parts = ground.parts_of(location);
     let whole: f64 = parts.iter().map(|part| part.addresses as f64).sum();
     let networks = &snapshot.provenance().networks;
-    let mut shares: Vec<Share> = parts
+    let mut shares: Vec<PlanShare> = parts
         .iter()
-        .map(|part| Share {
+        .map(|part| PlanShare {
             plan: part.plan,
             part: part.addresses as f64 / whole,
             first: part.first,

@@ -16,8 +16,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::ask::{Ask, Asker, Seen};
-use super::ground::{Face, Ground, Part, ScopeVerdict, count};
+use super::ask::{Asker, ResolverQuery, Seen};
+use super::ground::{Face, Ground, ScopeVerdict, SubnetPart, count};
 use super::tally::{Rules, Tally};
 use crate::answer::Outcome;
 use crate::base::client::{Client, Location, ScopePrefixLen, ScopeRule, SourcePrefixLen, Subnet, Vantage};
@@ -27,11 +27,11 @@ use crate::base::prefix::{Bits, Block, FAMILIES, Family};
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Ttl;
 use crate::snapshot::{Hints, Settings, Snapshot};
-use crate::steer::table::Range;
+use crate::steer::table::TableRange;
 use crate::steer::{Horizon, Won};
 use crate::zone::Steered;
 
-pub use super::tally::{MirrorTotal, ProviderTotal, Records, RuleTotal};
+pub use super::tally::{MirrorTotal, ProviderTotal, RecordTypes, RuleTotal};
 
 /// The most violations that a report describes; all are counted.
 pub const MAX_VIOLATIONS: usize = 100;
@@ -96,14 +96,14 @@ pub struct Violation {
     /// The range: its lowest and highest address.
     pub range: (IpAddr, IpAddr),
     /// The question; none where the table itself is at fault.
-    pub asked: Option<Asked>,
+    pub asked: Option<SweepQuestion>,
     /// What is wrong.
     pub wrong: Wrong,
 }
 
 /// One question of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct SweepQuestion {
     /// A, AAAA or HTTPS.
     pub rtype: Rtype,
     /// For whom.
@@ -160,7 +160,7 @@ pub enum Wrong {
 
 /// How far a sweep is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct SweepProgress {
     /// The ranges that are done.
     pub done: u64,
     /// All ranges.
@@ -168,7 +168,7 @@ pub struct Progress {
 }
 
 /// Sweeps all steered owners of a snapshot, telling how far it is now and then.
-pub fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(Progress)) -> Report {
+pub fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(SweepProgress)) -> Report {
     let snapshot = &heard_by_all(snapshot);
     let owners = steered_owners(snapshot);
     let mut horizons: Vec<HorizonId> = owners.iter().map(|(_, steered)| steered.horizon).collect();
@@ -245,14 +245,14 @@ impl Findings {
 struct Pace<'p> {
     done: u64,
     total: u64,
-    report: &'p mut dyn FnMut(Progress),
+    report: &'p mut dyn FnMut(SweepProgress),
 }
 
 impl Pace<'_> {
     fn step(&mut self) {
         self.done += 1;
         if self.done.is_multiple_of(PROGRESS_EVERY) || self.done == self.total {
-            (self.report)(Progress { done: self.done, total: self.total });
+            (self.report)(SweepProgress { done: self.done, total: self.total });
         }
     }
 }
@@ -330,7 +330,7 @@ impl<'c> OwnerCheck<'c> {
     }
 
     /// Some blocks of a range, from its lowest address to its highest, each of which has one scope.
-    fn blocks_of<A: Bits>(&self, range: &Range<A>, least: u8) -> Vec<Block<A>> {
+    fn blocks_of<A: Bits>(&self, range: &TableRange<A>, least: u8) -> Vec<Block<A>> {
         let all = count(range.first, range.last);
         let inside =
             (0..SAMPLES).map(|at| A::from_u128(range.first.to_u128() + all / u128::from(SAMPLES) * u128::from(at)));
@@ -354,7 +354,7 @@ impl<'c> OwnerCheck<'c> {
             let rtype = self.served[index];
             self.findings.replies += 1;
             if let Err(wrong) = self.reply(subnet, &location, rtype) {
-                let asked = Some(Asked { rtype, subnet });
+                let asked = Some(SweepQuestion { rtype, subnet });
                 let (owner, horizon) = (Some(self.owner.clone()), self.steered.horizon);
                 self.findings.add(|| Violation { owner, horizon, range, asked, wrong });
             }
@@ -363,7 +363,7 @@ impl<'c> OwnerCheck<'c> {
 
     /// Asks one question and looks at the reply.
     fn reply(&mut self, subnet: Subnet, location: &Location, rtype: Rtype) -> Result<(), Wrong> {
-        let ask = Ask { name: self.owner.as_name(), qtype: rtype, resolver: RESOLVER, subnet: Some(subnet) };
+        let ask = ResolverQuery { name: self.owner.as_name(), qtype: rtype, resolver: RESOLVER, subnet: Some(subnet) };
         let heard = self.asker.ask(&ask).ok_or(Wrong::Unreadable)?;
         let summary = heard.summary;
         self.seen.read(heard.octets, rtype).ok_or(Wrong::Unreadable)?;
@@ -426,7 +426,7 @@ impl<'c> OwnerCheck<'c> {
         let (.., plans) = self.last.insert(last.unwrap_or_else(|| {
             let parts = ground.parts_of(location);
             let most = parts.iter().map(|part| part.addresses).max().unwrap_or(0);
-            let with_most = |part: &&Part| part.addresses == most;
+            let with_most = |part: &&SubnetPart| part.addresses == most;
             let plans = parts.iter().filter(with_most).map(|part| part.plan).collect();
             (location.address, location.source, plans)
         }));

@@ -28,7 +28,7 @@ pub struct MirrorTotal {
     /// The mirror.
     pub mirror: MirrorId,
     /// Which of its addresses they get.
-    pub records: Records,
+    pub records: RecordTypes,
     /// The number of ranges.
     pub ranges: usize,
     /// The number of addresses.
@@ -59,7 +59,7 @@ pub struct ProviderTotal {
 
 /// The record types that a mirror's addresses are given for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Records {
+pub enum RecordTypes {
     /// A and AAAA.
     Both,
     /// A alone.
@@ -95,7 +95,7 @@ struct Ruling {
 
 /// Ranges and addresses by plan.
 #[derive(Default)]
-struct Plans {
+struct PlanTally {
     ranges: BTreeMap<PlanId, usize>,
     /// By plan and provider.
     addresses: BTreeMap<(PlanId, usize), u128>,
@@ -106,8 +106,8 @@ struct Plans {
 /// Who has how much of the address space under one horizon.
 pub(super) struct Tally {
     providers: Vec<Option<Arc<str>>>,
-    v4: Plans,
-    v6: Plans,
+    v4: PlanTally,
+    v6: PlanTally,
 }
 
 impl Tally {
@@ -143,7 +143,7 @@ impl Tally {
 
     /// The addresses that each rule decides for, in the order of the rules; a rule that decides for none is left out.
     pub(super) fn rules(&self) -> Vec<RuleTotal> {
-        let of = |clients, plans: &Plans| {
+        let of = |clients, plans: &PlanTally| {
             let total = |(&won, &addresses): (&Won, &u128)| RuleTotal { clients, won, addresses };
             plans.rules.iter().map(total).collect::<Vec<_>>()
         };
@@ -154,7 +154,7 @@ impl Tally {
     pub(super) fn into_totals(self, snapshot: &Snapshot, horizon: HorizonId) -> Vec<MirrorTotal> {
         let mut totals = Vec::new();
         for (clients, plans) in [(Family::V4, &self.v4), (Family::V6, &self.v6)] {
-            let mut by_mirror: BTreeMap<(MirrorId, Records), (usize, BTreeMap<usize, u128>)> = BTreeMap::new();
+            let mut by_mirror: BTreeMap<(MirrorId, RecordTypes), (usize, BTreeMap<usize, u128>)> = BTreeMap::new();
             for (plan, ranges) in &plans.ranges {
                 for (served, slots) in served_by(snapshot, horizon, *plan) {
                     let total = by_mirror.entry(served).or_default();
@@ -186,7 +186,7 @@ impl Tally {
 }
 
 /// The mirrors that a plan answers with, for which types, and in how many of its slots.
-fn served_by(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTreeMap<(MirrorId, Records), usize> {
+fn served_by(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTreeMap<(MirrorId, RecordTypes), usize> {
     let slots =
         snapshot.horizons()[horizon.index()].slots(plan).map_or_else(|| vec![plan; SLOTS], |slots| slots.to_vec());
     let mut served = BTreeMap::new();
@@ -198,11 +198,11 @@ fn served_by(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTreeMap<
     served
 }
 
-fn served_in_slot(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTreeMap<MirrorId, Records> {
+fn served_in_slot(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTreeMap<MirrorId, RecordTypes> {
     let mut served = BTreeMap::new();
-    for (family, alone) in [(Family::V4, Records::A), (Family::V6, Records::Aaaa)] {
+    for (family, alone) in [(Family::V4, RecordTypes::A), (Family::V6, RecordTypes::Aaaa)] {
         for mirror in &snapshot.addresses(horizon, plan, family).choice.mirrors {
-            served.entry(*mirror).and_modify(|records| *records = Records::Both).or_insert(alone);
+            served.entry(*mirror).and_modify(|records| *records = RecordTypes::Both).or_insert(alone);
         }
     }
     served
@@ -221,8 +221,8 @@ fn tally<A: Bits>(
     rulings: &[Ruling],
     horizon: HorizonId,
     findings: &mut Findings,
-) -> Plans {
-    let mut plans = Plans::default();
+) -> PlanTally {
+    let mut plans = PlanTally::default();
     let mut at = 0;
     for range in &face.ranges {
         *plans.ranges.entry(range.plan).or_default() += 1;

@@ -18,7 +18,7 @@ fn explained(snapshot: &Snapshot, owner: &str, resolver: &str, subnet: Option<&s
     explain(snapshot, name(owner).as_name(), client(resolver, subnet))
 }
 
-fn steered(subnet: &str) -> (Explanation, Steered) {
+fn steered(subnet: &str) -> (Explanation, SteeredExplanation) {
     let explanation = explained(&snapshot(), "blob.example", "192.0.2.53", Some(subnet));
     let steered = explanation.steered.clone().unwrap();
     (explanation, steered)
@@ -68,9 +68,9 @@ fn mirrors_are_tried_in_order_and_health_says_why_not() {
     assert_eq!(
         tried(&up),
         [
-            (AWS_APNE1, Tier::Preferred, Verdict::Taken),
-            (AWS_USE1, Tier::Fallback, Verdict::NotNeeded),
-            (GCP_US, Tier::Default, Verdict::NotNeeded)
+            (AWS_APNE1, Tier::Preferred, MirrorVerdict::Taken),
+            (AWS_USE1, Tier::Fallback, MirrorVerdict::NotNeeded),
+            (GCP_US, Tier::Default, MirrorVerdict::NotNeeded)
         ]
     );
     let with = |snapshot: &Snapshot, id: MirrorId, health| {
@@ -81,9 +81,9 @@ fn mirrors_are_tried_in_order_and_health_says_why_not() {
     assert_eq!(
         tried(&bad),
         [
-            (AWS_APNE1, Tier::Preferred, Verdict::Down),
-            (AWS_USE1, Tier::Fallback, Verdict::Bad),
-            (GCP_US, Tier::Default, Verdict::Taken)
+            (AWS_APNE1, Tier::Preferred, MirrorVerdict::Down),
+            (AWS_USE1, Tier::Fallback, MirrorVerdict::Bad),
+            (GCP_US, Tier::Default, MirrorVerdict::Taken)
         ]
     );
 }
@@ -338,9 +338,9 @@ fn a_right_table_has_no_violation_and_all_addresses_are_counted_once() {
     assert_eq!(
         shares,
         [
-            (GCP_US, Records::Both, rest),
-            (AWS_APNE1, Records::Both, (1 << 24) + (1 << 8)),
-            (AWS_USE1, Records::Both, 1 << 16)
+            (GCP_US, RecordTypes::Both, rest),
+            (AWS_APNE1, RecordTypes::Both, (1 << 24) + (1 << 8)),
+            (AWS_USE1, RecordTypes::Both, 1 << 16)
         ]
     );
     let aws = ProviderTotal { provider: Some("aws".into()), addresses: 1 << 8 };
@@ -424,7 +424,7 @@ fn a_family_that_no_client_gets_is_not_missed() {
     parts.mirrors.iter_mut().for_each(|mirror| mirror.v6.clear());
     let report = swept(&parts.snapshot());
     assert_eq!(wrongs(&report), []);
-    assert_eq!(report.horizons[0].totals[0].records, Records::A);
+    assert_eq!(report.horizons[0].totals[0].records, RecordTypes::A);
 }
 
 #[test]

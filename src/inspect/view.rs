@@ -11,7 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use super::labels::LabelsView;
 use super::words;
-use super::{Answer, Candidate, Explanation, Hearing, Neighbour, Record, ScopeReason, Share, Side, Steered, explain};
+use super::{
+    Candidate, ExplainedAnswer, Explanation, Hearing, Neighbour, PlanShare, ScopeReason, ShownRecord, Side,
+    SteeredExplanation, explain,
+};
 use crate::base::client::{Client, SourcePrefixLen, Subnet};
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::name::Name;
@@ -29,7 +32,7 @@ pub(crate) type Word = Cow<'static, str>;
 
 /// What an explanation is made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum ExplainSource {
     /// What stands in the files, every mirror up.
     Files,
     /// What a server serves.
@@ -47,7 +50,7 @@ pub(crate) fn describe(
     name: Name<'_>,
     client: Prefix,
     resolver: Option<IpAddr>,
-    known: Known,
+    known: ExplainSource,
 ) -> View {
     let mut notes = Vec::new();
     if client.prefix_len() == client.family().width() {
@@ -61,16 +64,16 @@ pub(crate) fn describe(
         notes.push("without --resolver the client's address asks for itself".into());
     }
     notes.push(match known {
-        Known::Files => {
+        ExplainSource::Files => {
             "this is read from the files: every mirror counts as up, which a running server may know better".into()
         }
-        Known::Served { generation, age_secs } => {
+        ExplainSource::Served { generation, age_secs } => {
             format!("this is what the server serves: generation {}, for {age_secs} s now", generation.0)
         }
     });
     let generation = match known {
-        Known::Files => None,
-        Known::Served { generation, .. } => Some(generation.0),
+        ExplainSource::Files => None,
+        ExplainSource::Served { generation, .. } => Some(generation.0),
     };
     let subnet = Subnet { address: client.first(), source: SourcePrefixLen(client.prefix_len()) };
     let client = Client { resolver: resolver.unwrap_or(client.first()), subnet: Some(subnet) };
@@ -311,7 +314,7 @@ pub(crate) struct NeighbourView {
 
 /// Puts names in place of ids.
 fn view(snapshot: &Snapshot, explanation: &Explanation, generation: Option<u64>, notes: Vec<String>) -> View {
-    let names = Names { snapshot };
+    let names = IdNames { snapshot };
     View {
         name: explanation.name.as_name().to_string(),
         resolver: explanation.client.resolver.to_string(),
@@ -340,12 +343,12 @@ pub(crate) fn subnet_text(subnet: Subnet) -> String {
 }
 
 /// Turns ids into names.
-struct Names<'s> {
+struct IdNames<'s> {
     snapshot: &'s Snapshot,
 }
 
-impl Names<'_> {
-    fn answer(&self, explanation: &Explanation, answer: &Answer) -> AnswerView {
+impl IdNames<'_> {
+    fn answer(&self, explanation: &Explanation, answer: &ExplainedAnswer) -> AnswerView {
         let mirrors = answer.choice.iter().flat_map(|choice| &choice.mirrors);
         AnswerView {
             rtype: answer.rtype.to_string(),
@@ -359,7 +362,7 @@ impl Names<'_> {
         }
     }
 
-    fn steered(&self, explanation: &Explanation, steered: &Steered) -> SteeredView {
+    fn steered(&self, explanation: &Explanation, steered: &SteeredExplanation) -> SteeredView {
         let decision = &steered.decision;
         let horizon = &self.snapshot.horizons()[steered.horizon.index()];
         let labels: Vec<_> = steered.entries.iter().map(|entry| entry.map(|entry| entry.labels)).collect();
@@ -422,7 +425,7 @@ impl Names<'_> {
         }
     }
 
-    fn share(&self, horizon: HorizonId, share: &Share) -> ShareView {
+    fn share(&self, horizon: HorizonId, share: &PlanShare) -> ShareView {
         let plan = self.snapshot.horizons()[horizon.index()].plan(share.plan);
         ShareView {
             part: share.part,
@@ -473,7 +476,7 @@ impl Names<'_> {
     }
 }
 
-fn record(record: &Record) -> RecordView {
+fn record(record: &ShownRecord) -> RecordView {
     RecordView {
         owner: record.owner.clone(),
         ttl: record.ttl.0,

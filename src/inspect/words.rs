@@ -4,7 +4,9 @@
 //! **Not here**: layout (`cli`).
 
 use super::view::{AddressView, OverrideView, subnet_text};
-use super::{Answer, Explanation, Hearing, Judged, Neighbour, ScopeReason, Side, Steered, Verdict};
+use super::{
+    ExplainedAnswer, Explanation, Hearing, Judged, MirrorVerdict, Neighbour, ScopeReason, Side, SteeredExplanation,
+};
 use crate::answer::Outcome;
 use crate::base::ids::HorizonId;
 use crate::base::prefix::Prefix;
@@ -44,16 +46,16 @@ pub(crate) fn tier(tier: Tier) -> &'static str {
 }
 
 /// A stable word for what became of a mirror.
-pub(crate) fn verdict(verdict: Verdict) -> &'static str {
+pub(crate) fn verdict(verdict: MirrorVerdict) -> &'static str {
     match verdict {
-        Verdict::Taken => "taken",
-        Verdict::NoAddress => "no address",
-        Verdict::Down => "down",
-        Verdict::Missing => "missing",
-        Verdict::Bad => "bad",
-        Verdict::Untried => "untried",
-        Verdict::Drained => "drained",
-        Verdict::NotNeeded => "not needed",
+        MirrorVerdict::Taken => "taken",
+        MirrorVerdict::NoAddress => "no address",
+        MirrorVerdict::Down => "down",
+        MirrorVerdict::Missing => "missing",
+        MirrorVerdict::Bad => "bad",
+        MirrorVerdict::Untried => "untried",
+        MirrorVerdict::Drained => "drained",
+        MirrorVerdict::NotNeeded => "not needed",
     }
 }
 
@@ -104,7 +106,7 @@ pub(crate) fn rule(snapshot: &Snapshot, horizon: HorizonId, won: Won) -> String 
 }
 
 /// Why the client was judged where it was.
-pub(crate) fn why_there(explanation: &Explanation, steered: &Steered) -> String {
+pub(crate) fn why_there(explanation: &Explanation, steered: &SteeredExplanation) -> String {
     let resolver = explanation.client.resolver;
     let why = match (steered.judged, explanation.hearing) {
         (Judged::BySubnet, _) => "the subnet in the query".into(),
@@ -126,7 +128,7 @@ pub(crate) fn why_there(explanation: &Explanation, steered: &Steered) -> String 
 }
 
 /// Why a reply is what it is.
-pub(crate) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer: &Answer) -> String {
+pub(crate) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer: &ExplainedAnswer) -> String {
     let basis = &answer.summary.basis;
     let zone = basis.zone.map(|id| snapshot.zones().zone(id));
     let node = zone.zip(basis.node).map(|(zone, id)| zone.node(id));
@@ -168,7 +170,7 @@ pub(crate) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer:
     }
 }
 
-fn why_steered(answer: &Answer, at: &str) -> String {
+fn why_steered(answer: &ExplainedAnswer, at: &str) -> String {
     match answer.choice.as_ref().map(|choice| choice.tier) {
         Some(Tier::Preferred) => format!("steered{at} to the first of the plan that can serve"),
         Some(Tier::Fallback) => format!("steered{at}: no mirror of the rule can serve, so its fallback does"),
@@ -188,7 +190,7 @@ fn why_steered(answer: &Answer, at: &str) -> String {
 }
 
 /// Why the scope is as long as it is.
-pub(crate) fn why_scope(snapshot: &Snapshot, explanation: &Explanation, steered: &Steered) -> String {
+pub(crate) fn why_scope(snapshot: &Snapshot, explanation: &Explanation, steered: &SteeredExplanation) -> String {
     let location = &steered.decision.location;
     let mut why = match &steered.reason {
         ScopeReason::Unanimous => "the horizon decides alike for every client there can be".into(),
@@ -244,7 +246,7 @@ fn before(offset: u8) -> String {
 }
 
 /// Why a neighbour is decided otherwise.
-fn why_other(snapshot: &Snapshot, steered: &Steered, neighbour: &Neighbour) -> String {
+fn why_other(snapshot: &Snapshot, steered: &SteeredExplanation, neighbour: &Neighbour) -> String {
     if let Some(block) = neighbour.apart {
         let whose = if block.contains(neighbour.address) { "there" } else { "here" };
         return match is_embedding(block) {

@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
-use super::bind::{Bound, Listening};
-use super::clients::{Clients, Peer, Place};
-use super::stream::{Socket, Stream, TLS_BUFFER};
-use super::{Closed, Common, Connection, Event, HANDSHAKE_TIMEOUT, Service, Stopped};
+use super::bind::{BoundListeners, Listening};
+use super::clients::{Clients, ConnectionPeer, ConnectionPlace};
+use super::stream::{Stream, StreamSocket, TLS_BUFFER};
+use super::{Closed, Common, Connection, Event, HANDSHAKE_TIMEOUT, ListenersEnd, Protocol};
 use crate::tls::Tls;
 
 /// How long a listener pauses when the system has no descriptor or memory left; the connections wait in its queue.
@@ -50,7 +50,7 @@ pub struct Listeners {
 
 impl Listeners {
     /// Starts to accept; needs a tokio runtime with time and network.
-    pub fn start<S: Service>(bound: Bound, terms: Terms, service: S) -> io::Result<Self> {
+    pub fn start<S: Protocol>(bound: BoundListeners, terms: Terms, service: S) -> io::Result<Self> {
         let sockets = bound.sockets.into_iter().map(Accepting::new).collect::<io::Result<Vec<_>>>()?;
         let all =
             Listeners { tasks: TaskTracker::new(), stop: CancellationToken::new(), cut: CancellationToken::new() };
@@ -72,16 +72,16 @@ impl Listeners {
     }
 
     /// Accepts no more at once, lets connections finish what has begun, and closes what is left after `grace`.
-    pub async fn stop(self, grace: Duration) -> Stopped {
+    pub async fn stop(self, grace: Duration) -> ListenersEnd {
         self.stop.cancel();
         self.tasks.close();
         if timeout(grace, self.tasks.wait()).await.is_ok() {
-            return Stopped::Finished;
+            return ListenersEnd::Finished;
         }
         let connections = self.tasks.len();
         self.cut.cancel();
         self.tasks.wait().await;
-        Stopped::Cut { connections }
+        ListenersEnd::Cut { connections }
     }
 }
 
@@ -99,18 +99,18 @@ impl Accepting {
         })
     }
 
-    async fn accept(&self) -> io::Result<(Socket, Peer)> {
+    async fn accept(&self) -> io::Result<(StreamSocket, ConnectionPeer)> {
         match self {
             Accepting::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 // Answers that are one write each gain nothing from waiting for more. Without it they are only slower.
                 let _ = stream.set_nodelay(true);
-                Ok((Socket::Tcp(stream), Peer::Address(peer.ip())))
+                Ok((StreamSocket::Tcp(stream), ConnectionPeer::Address(peer.ip())))
             }
             Accepting::Local(listener) => {
                 let (stream, _) = listener.accept().await?;
                 let user = stream.peer_cred()?.uid();
-                Ok((Socket::Local(stream), Peer::User(user)))
+                Ok((StreamSocket::Local(stream), ConnectionPeer::User(user)))
             }
         }
     }
@@ -131,7 +131,7 @@ struct Acceptor<S> {
     cut: CancellationToken,
 }
 
-impl<S: Service> Acceptor<S> {
+impl<S: Protocol> Acceptor<S> {
     /// Accepts until told to stop, or until the socket does not listen any more, which ends the process. The socket is dropped
     /// with this: its port is free from then on.
     async fn run(self, socket: Accepting) {
@@ -172,7 +172,7 @@ impl<S: Service> Acceptor<S> {
         }
     }
 
-    fn admit(&self, socket: Socket, peer: Peer) {
+    fn admit(&self, socket: StreamSocket, peer: ConnectionPeer) {
         let Ok(place) = self.terms.clients.admit(peer) else {
             self.service.note(Event::OverClientLimit);
             return;
@@ -198,15 +198,15 @@ impl<S: Service> Acceptor<S> {
 /// A connection before its handshake.
 struct Begin {
     tls: Option<Arc<Tls>>,
-    place: Arc<Place>,
-    peer: Peer,
+    place: Arc<ConnectionPlace>,
+    peer: ConnectionPeer,
     stop: CancellationToken,
 }
 
-async fn serve<S: Service>(socket: Socket, begin: Begin, service: &Arc<S>) -> Closed {
+async fn serve<S: Protocol>(socket: StreamSocket, begin: Begin, service: &Arc<S>) -> Closed {
     let Begin { tls, place, peer, stop } = begin;
     let socket = match (tls, socket) {
-        (Some(tls), Socket::Tcp(stream)) => match stop.run_until_cancelled(shake_hands(stream, &tls)).await {
+        (Some(tls), StreamSocket::Tcp(stream)) => match stop.run_until_cancelled(shake_hands(stream, &tls)).await {
             Some(Some(socket)) => {
                 place.touch();
                 socket
@@ -220,11 +220,11 @@ async fn serve<S: Service>(socket: Socket, begin: Begin, service: &Arc<S>) -> Cl
     service.clone().serve(Connection { stream, peer, place, stop }).await
 }
 
-async fn shake_hands(stream: TcpStream, tls: &Tls) -> Option<Socket> {
+async fn shake_hands(stream: TcpStream, tls: &Tls) -> Option<StreamSocket> {
     let handshake = TlsAcceptor::from(tls.config()).accept(stream);
     let mut stream = timeout(HANDSHAKE_TIMEOUT, handshake).await.ok()?.ok()?;
     stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
-    Some(Socket::Tls(Box::new(stream)))
+    Some(StreamSocket::Tls(Box::new(stream)))
 }
 
 /// Whether an error of `accept` is about the connection it would have returned.
@@ -242,7 +242,7 @@ fn is_of_the_socket(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listen::{Beyond, Limits};
+    use crate::listen::{BeyondLimit, Limits};
     use crate::process::Vital;
     use crate::telemetry::Gauge;
 
@@ -250,7 +250,7 @@ mod tests {
     #[derive(Default)]
     struct Faulty(Gauge);
 
-    impl Service for Faulty {
+    impl Protocol for Faulty {
         async fn serve(self: Arc<Self>, _: Connection) -> Closed {
             Closed::Client
         }
@@ -269,9 +269,9 @@ mod tests {
         (bound.addresses()[0], start(bound, vital))
     }
 
-    fn start(bound: Bound, vital: &Vital) -> Listeners {
+    fn start(bound: BoundListeners, vital: &Vital) -> Listeners {
         let idle = Duration::from_secs(10);
-        let limits = Limits { connections: 10, per_client: 10, beyond: Beyond::Refuse, idle };
+        let limits = Limits { connections: 10, per_client: 10, beyond: BeyondLimit::Refuse, idle };
         let common = Common::new(vital.clone());
         let terms = Terms { kind: "test", clients: Clients::new(limits), tls: None, common };
         Listeners::start(bound, terms, Faulty::default()).unwrap()
@@ -281,7 +281,7 @@ mod tests {
     async fn an_acceptor_that_ends_is_reported_and_one_that_is_stopped_is_not() {
         let (vital, mut ends) = Vital::new();
         let (_, stopped) = listeners(&vital);
-        assert_eq!(stopped.stop(Duration::from_secs(10)).await, Stopped::Finished);
+        assert_eq!(stopped.stop(Duration::from_secs(10)).await, ListenersEnd::Finished);
         let (address, _listeners) = listeners(&vital);
         let _client = TcpStream::connect(address).await.unwrap();
         let ended = tokio::time::timeout(Duration::from_secs(30), ends.next()).await.unwrap();

@@ -1,6 +1,6 @@
 //! Taking ports before anything else starts, so that failure is an error message and port 0 works.
 //!
-//! **Invariants**: a [`Bound`] can be served only by [`super::Listeners::start`], and a [`BoundQuic`] only by
+//! **Invariants**: a [`BoundListeners`] can be served only by [`super::Listeners::start`], and a [`BoundQuic`] only by
 //! [`super::Endpoints::start`], both of which take limits; a TCP port is not shared, so that a second server on it fails.
 //! **Not here**: datagrams of plain DNS ([`crate::dns`]), the path of a Unix socket ([`crate::control`]).
 
@@ -11,7 +11,7 @@ use std::os::unix::net::UnixListener;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::process::{Holder, Transport, address, port_holder};
+use crate::process::{Holder, SocketKind, address, port_holder};
 
 /// Connections that may wait to be accepted; the system cuts it to `net.core.somaxconn`, 4096 nearly everywhere.
 const BACKLOG: i32 = 1024;
@@ -24,7 +24,7 @@ const SEND_BUFFER: usize = 1 << 20;
 
 /// Ports that are taken and not yet answered on.
 #[derive(Debug, Default)]
-pub struct Bound {
+pub struct BoundListeners {
     pub(super) sockets: Vec<Listening>,
     addresses: Vec<SocketAddr>,
 }
@@ -36,10 +36,10 @@ pub(super) enum Listening {
     Local(UnixListener),
 }
 
-impl Bound {
+impl BoundListeners {
     /// A Unix socket that its owner has put in place.
     pub fn local(socket: UnixListener) -> Self {
-        Bound { sockets: vec![Listening::Local(socket)], addresses: Vec::new() }
+        BoundListeners { sockets: vec![Listening::Local(socket)], addresses: Vec::new() }
     }
 
     /// The addresses, in the order asked for, with the ports that the system chose for port 0.
@@ -48,7 +48,7 @@ impl Bound {
     }
 
     /// Adds the ports of another.
-    pub fn extend(&mut self, other: Bound) {
+    pub fn extend(&mut self, other: BoundListeners) {
         self.sockets.extend(other.sockets);
         self.addresses.extend(other.addresses);
     }
@@ -62,18 +62,18 @@ pub struct BoundQuic {
 }
 
 impl BoundQuic {
-    /// The addresses, as those of [`Bound`].
+    /// The addresses, as those of [`BoundListeners`].
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 }
 
 /// Takes TCP ports; `option` is the key of the config that names them.
-pub fn bind(listen: &[SocketAddr], option: &'static str) -> Result<Bound, BindError> {
-    let mut bound = Bound::default();
+pub fn bind(listen: &[SocketAddr], option: &'static str) -> Result<BoundListeners, BindError> {
+    let mut bound = BoundListeners::default();
     for &address in listen {
         let taken = bind_tcp(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-        let (taken, socket) = taken.map_err(|error| BindError::new(address, Transport::Tcp, option, error))?;
+        let (taken, socket) = taken.map_err(|error| BindError::new(address, SocketKind::Tcp, option, error))?;
         bound.addresses.push(taken);
         bound.sockets.push(Listening::Tcp(socket));
     }
@@ -85,7 +85,7 @@ pub fn bind_quic(listen: &[SocketAddr], option: &'static str) -> Result<BoundQui
     let mut bound = BoundQuic::default();
     for &address in listen {
         let taken = bind_udp(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
-        let (taken, socket) = taken.map_err(|error| BindError::new(address, Transport::Udp, option, error))?;
+        let (taken, socket) = taken.map_err(|error| BindError::new(address, SocketKind::Udp, option, error))?;
         bound.addresses.push(taken);
         bound.sockets.push(socket);
     }
@@ -128,7 +128,7 @@ pub struct BindError {
     /// Where.
     pub address: SocketAddr,
     /// Over what.
-    pub transport: Transport,
+    pub transport: SocketKind,
     /// What in the config asks for it.
     pub option: &'static str,
     /// What the system said.
@@ -151,7 +151,7 @@ impl std::error::Error for BindError {
 }
 
 impl BindError {
-    pub(crate) fn new(address: SocketAddr, transport: Transport, option: &'static str, error: io::Error) -> Self {
+    pub(crate) fn new(address: SocketAddr, transport: SocketKind, option: &'static str, error: io::Error) -> Self {
         let in_use = error.kind() == io::ErrorKind::AddrInUse;
         let holder = if in_use { port_holder(address, transport) } else { None };
         BindError { address, transport, option, error, holder }

@@ -1,7 +1,7 @@
 //! Connected clients: limits in all and per client, and room made by closing the idlest.
 //!
-//! [`Clients::admit`] gives a connection its [`Place`], which it keeps for as long as it is open. Until its first
-//! [`Place::touch`] a connection is idler than any that was touched, so that clients which connect and do nothing take
+//! [`Clients::admit`] gives a connection its [`ConnectionPlace`], which it keeps for as long as it is open. Until its first
+//! [`ConnectionPlace::touch`] a connection is idler than any that was touched, so that clients which connect and do nothing take
 //! places from each other only.
 //!
 //! **Invariants**: there are never more places than the limit; a place given up is free at once; the lock is taken when
@@ -34,14 +34,14 @@ pub struct Limits {
     /// The most at once of one IPv4 address, IPv6 /64 (which is what one subscriber has), or local user.
     pub per_client: usize,
     /// The consequence of one more.
-    pub beyond: Beyond,
+    pub beyond: BeyondLimit,
     /// How long one may be silent.
     pub idle: Duration,
 }
 
 /// The consequence of a connection beyond the limit of its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beyond {
+pub enum BeyondLimit {
     /// It is refused. DNS: a resolver needs one connection, and pipelines on it (RFC 7766 §6.2.2).
     Refuse,
     /// The client's idlest connection is closed. HTTP: a whole cluster behind one address leaves connections open that
@@ -49,12 +49,12 @@ pub enum Beyond {
     CloseIdlest,
 }
 
-impl From<&config::Dns> for Limits {
-    fn from(dns: &config::Dns) -> Self {
+impl From<&config::DnsConfig> for Limits {
+    fn from(dns: &config::DnsConfig) -> Self {
         Limits {
             connections: dns.tcp_connections,
             per_client: dns.tcp_connections_per_client,
-            beyond: Beyond::Refuse,
+            beyond: BeyondLimit::Refuse,
             idle: dns.tcp_idle,
         }
     }
@@ -62,18 +62,18 @@ impl From<&config::Dns> for Limits {
 
 /// The origin of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Peer {
+pub enum ConnectionPeer {
     /// An address of the network.
     Address(IpAddr),
     /// A user of this machine, over a Unix socket.
     User(u32),
 }
 
-impl Peer {
+impl ConnectionPeer {
     /// The peers whose connections count together as one client.
     fn client(self) -> Self {
-        let Peer::Address(address) = self else { return self };
-        Peer::Address(match address.to_canonical() {
+        let ConnectionPeer::Address(address) = self else { return self };
+        ConnectionPeer::Address(match address.to_canonical() {
             IpAddr::V4(v4) => IpAddr::V4(v4),
             IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         })
@@ -83,19 +83,19 @@ impl Peer {
 /// All connections under the same limits.
 #[derive(Debug)]
 pub struct Clients {
-    state: Mutex<State>,
+    state: Mutex<ClientState>,
     /// The origin of the times of activity.
     start: Instant,
     idle_ms: AtomicU64,
 }
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct ClientState {
     limits: Limits,
     /// Proxies, whose connections are those of many clients.
     exempt: PrefixSet,
     pub(super) places: HashMap<u64, Arc<Seat>>,
-    pub(super) shares: HashMap<Peer, Share>,
+    pub(super) shares: HashMap<ConnectionPeer, ClientShare>,
     /// The unsent bytes of all connections, as far as they count.
     pub(super) charged: usize,
     next: u64,
@@ -103,7 +103,7 @@ pub(super) struct State {
 
 /// One client's part of the places.
 #[derive(Debug, Default)]
-pub(super) struct Share {
+pub(super) struct ClientShare {
     pub(super) ids: Vec<u64>,
     /// The unsent bytes of its connections, as far as they count.
     pub(super) charged: usize,
@@ -112,7 +112,7 @@ pub(super) struct Share {
 /// One connection as the limits see it.
 #[derive(Debug)]
 pub(super) struct Seat {
-    pub(super) client: Peer,
+    pub(super) client: ConnectionPeer,
     pub(super) is_exempt: bool,
     /// The time of its last activity, in milliseconds since `Clients::start`; 0 before the first.
     active_ms: AtomicU64,
@@ -127,7 +127,7 @@ pub(super) struct Seat {
 
 /// The right to be connected; dropping it ends it.
 #[derive(Debug)]
-pub struct Place {
+pub struct ConnectionPlace {
     pub(super) clients: Arc<Clients>,
     pub(super) id: u64,
     pub(super) seat: Arc<Seat>,
@@ -140,7 +140,7 @@ pub struct OverClientLimit;
 impl Clients {
     /// No connections yet.
     pub fn new(limits: Limits) -> Arc<Self> {
-        let state = State {
+        let state = ClientState {
             limits,
             exempt: PrefixSet::new(&[]),
             places: HashMap::new(),
@@ -169,14 +169,14 @@ impl Clients {
     }
 
     /// Gives a new connection its place, if need be that of the one idle for longest.
-    pub fn admit(self: &Arc<Self>, peer: Peer) -> Result<Place, OverClientLimit> {
+    pub fn admit(self: &Arc<Self>, peer: ConnectionPeer) -> Result<ConnectionPlace, OverClientLimit> {
         let client = peer.client();
         let mut state = self.state();
-        let is_exempt = matches!(client, Peer::Address(address) if state.exempt.contains(address));
+        let is_exempt = matches!(client, ConnectionPeer::Address(address) if state.exempt.contains(address));
         while !is_exempt && state.shares.get(&client).is_some_and(|share| share.ids.len() >= state.limits.per_client) {
             match state.limits.beyond {
-                Beyond::Refuse => return Err(OverClientLimit),
-                Beyond::CloseIdlest => state.evict_idlest_of(client),
+                BeyondLimit::Refuse => return Err(OverClientLimit),
+                BeyondLimit::CloseIdlest => state.evict_idlest_of(client),
             }
         }
         while state.places.len() >= state.limits.connections.max(1) {
@@ -196,7 +196,7 @@ impl Clients {
         state.places.insert(id, seat.clone());
         state.shares.entry(client).or_default().ids.push(id);
         drop(state);
-        Ok(Place { clients: self.clone(), id, seat })
+        Ok(ConnectionPlace { clients: self.clone(), id, seat })
     }
 
     /// The connection that has been idle for longest; `None` if there is none.
@@ -219,7 +219,7 @@ impl Clients {
     }
 
     /// The state is whole between any two statements that may panic, so that a poisoned lock is as good as any.
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, ClientState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -263,7 +263,7 @@ impl Groups {
     }
 }
 
-impl State {
+impl ClientState {
     /// Looks at all connections; there are at most as many as the limit, and it happens once per connection over it.
     fn idlest(&self) -> Option<(u64, &Seat)> {
         let idlest = self.places.iter().min_by_key(|(id, seat)| (seat.active_ms.load(Relaxed), **id));
@@ -277,7 +277,7 @@ impl State {
     }
 
     /// The same among the connections of one client.
-    fn evict_idlest_of(&mut self, client: Peer) {
+    fn evict_idlest_of(&mut self, client: ConnectionPeer) {
         let ids = self.shares.get(&client).map_or(&[][..], |share| &share.ids);
         let idlest = ids.iter().min_by_key(|id| (self.places[id].active_ms.load(Relaxed), **id));
         if let Some(id) = idlest.copied() {
@@ -306,7 +306,7 @@ impl State {
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// Notes that the connection did something.
     pub fn touch(&self) {
         self.seat.active_ms.store(self.clients.now_ms(), Relaxed);
@@ -323,7 +323,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         // An evicted connection has none any more.
         self.clients.state().remove(self.id);
@@ -335,18 +335,18 @@ mod tests {
     use super::*;
 
     fn limits(connections: usize, per_client: usize) -> Limits {
-        Limits { connections, per_client, beyond: Beyond::Refuse, idle: Duration::from_secs(10) }
+        Limits { connections, per_client, beyond: BeyondLimit::Refuse, idle: Duration::from_secs(10) }
     }
 
     fn clients(connections: usize, per_client: usize) -> Arc<Clients> {
         Clients::new(limits(connections, per_client))
     }
 
-    fn peer(text: &str) -> Peer {
-        Peer::Address(text.parse().unwrap())
+    fn peer(text: &str) -> ConnectionPeer {
+        ConnectionPeer::Address(text.parse().unwrap())
     }
 
-    fn is_evicted(place: &Place) -> bool {
+    fn is_evicted(place: &ConnectionPlace) -> bool {
         place.seat.evicted.is_cancelled()
     }
 
@@ -379,7 +379,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_client_over_its_share_closes_its_own_idlest_connection() {
-        let clients = Clients::new(Limits { beyond: Beyond::CloseIdlest, ..limits(10, 2) });
+        let clients = Clients::new(Limits { beyond: BeyondLimit::CloseIdlest, ..limits(10, 2) });
         let other = clients.admit(peer("192.0.2.2")).unwrap();
         let first = clients.admit(peer("192.0.2.1")).unwrap();
         let second = clients.admit(peer("192.0.2.1")).unwrap();
@@ -387,7 +387,8 @@ mod tests {
         let third = clients.admit(peer("192.0.2.1")).unwrap();
         assert!(is_evicted(&second));
         assert!(!is_evicted(&first) && !is_evicted(&third) && !is_evicted(&other));
-        let users: Vec<Place> = [0, 0, 0, 1].map(|uid| clients.admit(Peer::User(uid)).unwrap()).into();
+        let users: Vec<ConnectionPlace> =
+            [0, 0, 0, 1].map(|uid| clients.admit(ConnectionPeer::User(uid)).unwrap()).into();
         assert_eq!(users.iter().map(is_evicted).collect::<Vec<_>>(), [true, false, false, false]);
     }
 
@@ -395,7 +396,7 @@ mod tests {
     async fn a_proxy_is_many_clients_and_still_one_of_all() {
         let clients = clients(4, 1);
         clients.set_exempt(PrefixSet::new(&["10.0.0.0/8".parse().unwrap()]));
-        let proxied: Vec<Place> = (0..4).map(|_| clients.admit(peer("10.1.2.3")).unwrap()).collect();
+        let proxied: Vec<ConnectionPlace> = (0..4).map(|_| clients.admit(peer("10.1.2.3")).unwrap()).collect();
         let _direct = clients.admit(peer("192.0.2.1")).unwrap();
         assert_eq!(clients.admit(peer("192.0.2.1")).unwrap_err(), OverClientLimit);
         assert_eq!(proxied.iter().filter(|place| is_evicted(place)).count(), 1);
@@ -414,7 +415,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(5)).await;
         busy.touch();
         let alone = third.admit(peer("192.0.2.3")).unwrap();
-        let flood: Vec<Place> = (0..2).map(|_| second.admit(peer("192.0.2.4")).unwrap()).collect();
+        let flood: Vec<ConnectionPlace> = (0..2).map(|_| second.admit(peer("192.0.2.4")).unwrap()).collect();
         let evicted = || [&flood[0], &flood[1], &alone, &idle, &busy].map(is_evicted);
         groups.evict_idlest();
         assert_eq!(evicted(), [true, false, false, false, false], "without activity, of the largest group");
@@ -434,7 +435,7 @@ mod tests {
     async fn nothing_is_kept_of_clients_that_left() {
         let clients = clients(2, 1);
         for i in 0..50 {
-            drop(clients.admit(Peer::Address(IpAddr::from([192, 0, 2, i]))).unwrap());
+            drop(clients.admit(ConnectionPeer::Address(IpAddr::from([192, 0, 2, i]))).unwrap());
         }
         assert!(clients.state().places.is_empty() && clients.state().shares.is_empty());
     }

@@ -1,7 +1,7 @@
 //! Listeners: the one mechanism that takes ports, accepts connections, limits clients, shakes hands and drains.
 //!
 //! [`bind()`] takes ports. [`Listeners::start`] accepts on them, and [`Endpoints::start`] does the same for QUIC. A
-//! [`Service`] speaks its protocol on each [`Connection`]. DNS over TCP and TLS, DNS over HTTPS, the registry, the admin
+//! [`Protocol`] speaks its protocol on each [`Connection`]. DNS over TCP and TLS, DNS over HTTPS, the registry, the admin
 //! listener and the control socket are such services.
 //!
 //! **Invariants**: a listener cannot be made without [`Limits`]: connections in all and per client, with room made by
@@ -23,12 +23,12 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use accept::{Listeners, Terms};
-pub use bind::{BindError, Bound, BoundQuic, bind, bind_quic};
-pub use clients::{Beyond, Clients, Groups, Limits, OverClientLimit, Peer, Place};
+pub use bind::{BindError, BoundListeners, BoundQuic, bind, bind_quic};
+pub use clients::{BeyondLimit, Clients, ConnectionPeer, ConnectionPlace, Groups, Limits, OverClientLimit};
 pub use quic::{Endpoints, QuicConnection, QuicService, QuicTerms};
 pub use quic_socket::is_service_port;
-pub use stream::{Socket, Stream, Watched};
-pub use unsent::{Filled, Held, MESSAGE, Room};
+pub use stream::{Stream, StreamSocket, WatchedStream};
+pub use unsent::{Filled, HeldBytes, MESSAGE, MessageRoom};
 
 use crate::process::Vital;
 use crate::telemetry::Gauge;
@@ -59,15 +59,15 @@ pub struct Connection {
     /// Its bytes.
     pub stream: Stream,
     /// Its other end.
-    pub peer: Peer,
+    pub peer: ConnectionPeer,
     /// Its place; a service touches it when a request is complete.
-    pub place: Arc<Place>,
+    pub place: Arc<ConnectionPlace>,
     /// Cancelled when no new requests are to be waited for.
     pub stop: CancellationToken,
 }
 
 /// A protocol on connections.
-pub trait Service: Send + Sync + 'static {
+pub trait Protocol: Send + Sync + 'static {
     /// Serves a connection to its end. The future is dropped if the connection is evicted.
     fn serve(self: Arc<Self>, connection: Connection) -> impl Future<Output = Closed> + Send;
 
@@ -93,7 +93,7 @@ pub enum Event {
 
 /// The end of listeners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
+pub enum ListenersEnd {
     /// Everything in flight was finished.
     Finished,
     /// Some connections did not end in time and were cut.

@@ -26,10 +26,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bind::BoundQuic;
-use super::clients::{Clients, Peer, Place};
+use super::clients::{Clients, ConnectionPeer, ConnectionPlace};
 use super::quic_socket::QuicSocket;
 use super::unsent::PER_CONNECTION;
-use super::{Closed, Common, Event, HANDSHAKE_TIMEOUT, Stopped};
+use super::{Closed, Common, Event, HANDSHAKE_TIMEOUT, ListenersEnd};
 use crate::telemetry::Gauge;
 use crate::tls::Tls;
 
@@ -71,12 +71,12 @@ pub struct QuicConnection {
     /// Its streams.
     pub connection: Connection,
     /// Its place; a service touches it when a request is complete.
-    pub place: Arc<Place>,
+    pub place: Arc<ConnectionPlace>,
     /// Cancelled when no new requests are to be waited for.
     pub stop: CancellationToken,
 }
 
-/// A protocol on QUIC connections; as [`super::Service`].
+/// A protocol on QUIC connections; as [`super::Protocol`].
 pub trait QuicService: Send + Sync + 'static {
     /// Serves a connection to its end. The future is dropped if the connection is evicted.
     fn serve(self: Arc<Self>, connection: QuicConnection) -> impl Future<Output = Closed> + Send;
@@ -117,7 +117,7 @@ impl Endpoints {
             let socket = Arc::new(QuicSocket(runtime.wrap_udp_socket(socket)?));
             let server = Some(all.config.clone());
             let endpoint = Endpoint::new_with_abstract_socket(EndpointConfig::default(), server, socket, runtime)?;
-            let acceptor = Acceptor {
+            let acceptor = QuicAcceptor {
                 endpoint: endpoint.clone(),
                 terms: all.terms.clone(),
                 service: service.clone(),
@@ -141,15 +141,15 @@ impl Endpoints {
     }
 
     /// Accepts no more at once, lets connections finish what has begun, and closes what is left after `grace`.
-    pub async fn stop(self, grace: Duration) -> Stopped {
+    pub async fn stop(self, grace: Duration) -> ListenersEnd {
         self.stop.cancel();
         for endpoint in &self.endpoints {
             endpoint.set_server_config(None);
         }
         self.tasks.close();
-        let mut stopped = Stopped::Finished;
+        let mut stopped = ListenersEnd::Finished;
         if timeout(grace, self.tasks.wait()).await.is_err() {
-            stopped = Stopped::Cut { connections: self.tasks.len() };
+            stopped = ListenersEnd::Cut { connections: self.tasks.len() };
             for endpoint in &self.endpoints {
                 endpoint.close(self.terms.stopped, b"");
             }
@@ -188,7 +188,7 @@ fn transport(terms: &QuicTerms) -> Arc<TransportConfig> {
     Arc::new(transport)
 }
 
-struct Acceptor<S> {
+struct QuicAcceptor<S> {
     endpoint: Endpoint,
     terms: QuicTerms,
     service: Arc<S>,
@@ -196,7 +196,7 @@ struct Acceptor<S> {
     stop: CancellationToken,
 }
 
-impl<S: QuicService> Acceptor<S> {
+impl<S: QuicService> QuicAcceptor<S> {
     async fn run(self) {
         loop {
             let incoming = tokio::select! {
@@ -217,7 +217,7 @@ impl<S: QuicService> Acceptor<S> {
             let _ = incoming.retry();
             return;
         }
-        let Ok(place) = self.terms.clients.admit(Peer::Address(incoming.remote_address().ip())) else {
+        let Ok(place) = self.terms.clients.admit(ConnectionPeer::Address(incoming.remote_address().ip())) else {
             self.service.note(Event::OverClientLimit);
             return incoming.refuse();
         };
@@ -234,7 +234,7 @@ impl<S: QuicService> Acceptor<S> {
 
 async fn serve<S: QuicService>(
     incoming: Incoming,
-    place: Arc<Place>,
+    place: Arc<ConnectionPlace>,
     terms: &QuicTerms,
     stop: &CancellationToken,
     service: &Arc<S>,

@@ -15,8 +15,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
-use super::clients::Place;
-use super::unsent::Held;
+use super::clients::ConnectionPlace;
+use super::unsent::HeldBytes;
 
 /// How long a client may take none of the bytes that are written to it. Several round trips around the world, with losses.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,11 +25,11 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const TLS_BUFFER: usize = super::unsent::FREE;
 
 /// A connection's stream.
-pub type Stream = Watched<Socket>;
+pub type Stream = WatchedStream<StreamSocket>;
 
 /// The kinds of stream.
 #[derive(Debug)]
-pub enum Socket {
+pub enum StreamSocket {
     /// TCP in the clear.
     Tcp(TcpStream),
     /// TLS over TCP.
@@ -40,26 +40,26 @@ pub enum Socket {
 
 /// A stream whose writing is watched.
 #[derive(Debug)]
-pub struct Watched<S> {
+pub struct WatchedStream<S> {
     stream: S,
-    unsent: Held,
+    unsent: HeldBytes,
     write_by: Option<Pin<Box<Sleep>>>,
 }
 
-impl Watched<Socket> {
+impl WatchedStream<StreamSocket> {
     /// The version of TLS that was agreed on; `None` if the stream is in the clear.
     pub fn tls_version(&self) -> Option<ProtocolVersion> {
         match &self.stream {
-            Socket::Tls(stream) => stream.get_ref().1.protocol_version(),
-            Socket::Tcp(_) | Socket::Local(_) => None,
+            StreamSocket::Tls(stream) => stream.get_ref().1.protocol_version(),
+            StreamSocket::Tcp(_) | StreamSocket::Local(_) => None,
         }
     }
 }
 
-impl<S> Watched<S> {
+impl<S> WatchedStream<S> {
     /// Watches a stream for the connection that has this place.
-    pub fn new(stream: S, place: &Place) -> Self {
-        Watched { stream, unsent: place.hold(0), write_by: None }
+    pub fn new(stream: S, place: &ConnectionPlace) -> Self {
+        WatchedStream { stream, unsent: place.hold(0), write_by: None }
     }
 
     /// Passes on the outcome of writing `len` bytes, or gives up if they have been waiting for too long.
@@ -82,13 +82,13 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WatchedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WatchedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.watch(cx, outcome, Some(bytes.len()))
@@ -118,22 +118,22 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for StreamSocket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-            Socket::Local(stream) => Pin::new(stream).poll_read(cx, buf),
+            StreamSocket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            StreamSocket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            StreamSocket::Local(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for StreamSocket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Socket::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Socket::Local(stream) => Pin::new(stream).poll_write(cx, bytes),
+            StreamSocket::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            StreamSocket::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            StreamSocket::Local(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -143,33 +143,33 @@ impl AsyncWrite for Socket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Socket::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Socket::Local(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            StreamSocket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            StreamSocket::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            StreamSocket::Local(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
-            Socket::Tcp(stream) => stream.is_write_vectored(),
-            Socket::Tls(stream) => stream.is_write_vectored(),
-            Socket::Local(stream) => stream.is_write_vectored(),
+            StreamSocket::Tcp(stream) => stream.is_write_vectored(),
+            StreamSocket::Tls(stream) => stream.is_write_vectored(),
+            StreamSocket::Local(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Socket::Tls(stream) => Pin::new(stream).poll_flush(cx),
-            Socket::Local(stream) => Pin::new(stream).poll_flush(cx),
+            StreamSocket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            StreamSocket::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            StreamSocket::Local(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Socket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-            Socket::Local(stream) => Pin::new(stream).poll_shutdown(cx),
+            StreamSocket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            StreamSocket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            StreamSocket::Local(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
@@ -178,18 +178,23 @@ impl AsyncWrite for Socket {
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-    use super::super::clients::{Beyond, Clients, Limits, Peer};
+    use super::super::clients::{BeyondLimit, Clients, ConnectionPeer, Limits};
     use super::*;
 
     fn clients() -> std::sync::Arc<Clients> {
-        Clients::new(Limits { connections: 9, per_client: 9, beyond: Beyond::Refuse, idle: Duration::from_secs(10) })
+        Clients::new(Limits {
+            connections: 9,
+            per_client: 9,
+            beyond: BeyondLimit::Refuse,
+            idle: Duration::from_secs(10),
+        })
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_cut() {
         let (_client, server) = duplex(1024);
-        let place = clients().admit(Peer::User(0)).unwrap();
-        let mut stream = Watched::new(server, &place);
+        let place = clients().admit(ConnectionPeer::User(0)).unwrap();
+        let mut stream = WatchedStream::new(server, &place);
         let from = Instant::now();
         let error = stream.write_all(&[0; 2000]).await.unwrap_err();
         assert_eq!((error.kind(), from.elapsed()), (io::ErrorKind::TimedOut, WRITE_TIMEOUT));
@@ -199,8 +204,8 @@ mod tests {
     async fn what_a_client_does_not_take_counts_until_it_does() {
         let (mut client, server) = duplex(1024);
         let clients = clients();
-        let place = clients.admit(Peer::User(0)).unwrap();
-        let mut stream = Watched::new(server, &place);
+        let place = clients.admit(ConnectionPeer::User(0)).unwrap();
+        let mut stream = WatchedStream::new(server, &place);
         let writing = tokio::spawn(async move { stream.write_all(&[0; 100_000]).await });
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert!(clients.state().charged >= 98_000);

@@ -1,8 +1,8 @@
 //! Bytes that wait for clients, and the budget of them: per connection, per client, and for all connections.
 //!
-//! A connection that reads slowly, or not at all, makes answers wait in memory. [`Held`] accounts for them. Beyond a
+//! A connection that reads slowly, or not at all, makes answers wait in memory. [`HeldBytes`] accounts for them. Beyond a
 //! limit the connection with the most unsent bytes is closed: that of the same client, or that among all.
-//! On a connection with several messages at once, a message first waits for [`Room`].
+//! On a connection with several messages at once, a message first waits for [`MessageRoom`].
 //!
 //! **Invariants**: each group of listeners has its own budget ([`Clients`]), so that readers of one cannot starve
 //! another; the sum of all is the budget of the process.
@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::clients::{Clients, Peer, Place, Seat, State};
+use super::clients::{ClientState, Clients, ConnectionPeer, ConnectionPlace, Seat};
 
 /// Unsent bytes of one connection: four of the longest DNS messages. A client that reads gets its next answer as soon as
 /// it has taken one of them.
@@ -39,7 +39,7 @@ pub const MESSAGE: usize = 64 << 10;
 
 /// Unsent bytes, until dropped.
 #[derive(Debug)]
-pub struct Held {
+pub struct HeldBytes {
     clients: Arc<Clients>,
     id: u64,
     seat: Arc<Seat>,
@@ -48,41 +48,41 @@ pub struct Held {
 
 /// Room for one message on a connection that has several at once.
 #[derive(Debug)]
-pub struct Room {
+pub struct MessageRoom {
     permit: OwnedSemaphorePermit,
-    held: Held,
+    held: HeldBytes,
 }
 
-impl Place {
+impl ConnectionPlace {
     /// Accounts for unsent bytes.
-    pub fn hold(&self, len: usize) -> Held {
-        let mut held = Held { clients: self.clients.clone(), id: self.id, seat: self.seat.clone(), len: 0 };
+    pub fn hold(&self, len: usize) -> HeldBytes {
+        let mut held = HeldBytes { clients: self.clients.clone(), id: self.id, seat: self.seat.clone(), len: 0 };
         held.set(len);
         held
     }
 
     /// Room for a message of up to `len` bytes, if there is some now.
-    pub fn try_room(&self, len: usize) -> Option<Room> {
+    pub fn try_room(&self, len: usize) -> Option<MessageRoom> {
         let permit = self.seat.room.clone().try_acquire_many_owned(permits(len)).ok()?;
-        Some(Room { permit, held: self.hold(0) })
+        Some(MessageRoom { permit, held: self.hold(0) })
     }
 
     /// Waits for room for a message of up to `len` bytes, in the order of asking. The `waiting` bytes of its request
     /// count meanwhile.
-    pub async fn room(&self, len: usize, waiting: usize) -> Room {
+    pub async fn room(&self, len: usize, waiting: usize) -> MessageRoom {
         if let Some(room) = self.try_room(len) {
             return room;
         }
         let _waiting = self.hold(waiting);
         match self.seat.room.clone().acquire_many_owned(permits(len)).await {
-            Ok(permit) => Room { permit, held: self.hold(0) },
+            Ok(permit) => MessageRoom { permit, held: self.hold(0) },
             // It is never closed.
             Err(_) => pending().await,
         }
     }
 }
 
-impl Room {
+impl MessageRoom {
     /// Keeps what a message of this length needs, and gives back the rest.
     ///
     /// A message that is longer than it was expected to be, such as a page of counters, counts whole against the client.
@@ -97,7 +97,7 @@ impl Room {
 #[derive(Debug)]
 pub struct Filled {
     _permit: OwnedSemaphorePermit,
-    _held: Held,
+    _held: HeldBytes,
 }
 
 impl Filled {
@@ -118,7 +118,7 @@ impl AsRef<[u8]> for Guarded {
     }
 }
 
-impl Held {
+impl HeldBytes {
     /// Changes the number of bytes.
     pub fn set(&mut self, len: usize) {
         if len == self.len {
@@ -137,7 +137,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldBytes {
     fn drop(&mut self) {
         self.set(0);
     }
@@ -153,7 +153,7 @@ fn due(unsent: usize) -> usize {
     if unsent <= FREE { 0 } else { unsent.next_multiple_of(STEP) }
 }
 
-impl State {
+impl ClientState {
     /// Counts a connection's unsent bytes; nothing if it has lost its place.
     fn charge(&mut self, id: u64) {
         let Some(seat) = self.places.get(&id).cloned() else { return };
@@ -176,7 +176,7 @@ impl State {
         }
     }
 
-    fn evict_fullest_of(&mut self, client: Peer) {
+    fn evict_fullest_of(&mut self, client: ConnectionPeer) {
         let ids = self.shares.get(&client).map_or(&[][..], |share| &share.ids);
         let fullest = ids.iter().max_by_key(|id| self.places[id].charged.load(SeqCst));
         if let Some(id) = fullest.copied() {
@@ -196,16 +196,16 @@ impl State {
 mod tests {
     use std::time::Duration;
 
-    use super::super::clients::{Beyond, Limits};
+    use super::super::clients::{BeyondLimit, Limits};
     use super::*;
 
     fn clients() -> Arc<Clients> {
         let idle = Duration::from_secs(10);
-        Clients::new(Limits { connections: 10_000, per_client: 1000, beyond: Beyond::Refuse, idle })
+        Clients::new(Limits { connections: 10_000, per_client: 1000, beyond: BeyondLimit::Refuse, idle })
     }
 
-    fn place(clients: &Arc<Clients>, client: u32) -> Place {
-        clients.admit(Peer::User(client)).unwrap()
+    fn place(clients: &Arc<Clients>, client: u32) -> ConnectionPlace {
+        clients.admit(ConnectionPeer::User(client)).unwrap()
     }
 
     fn charged(clients: &Clients) -> (usize, usize) {
@@ -247,7 +247,7 @@ mod tests {
     #[tokio::test]
     async fn all_together_keep_within_the_budget() {
         let clients = clients();
-        let all: Vec<(Place, Held)> = (0..100)
+        let all: Vec<(ConnectionPlace, HeldBytes)> = (0..100)
             .map(|client| {
                 let place = place(&clients, client);
                 let held = place.hold(PER_CLIENT - client as usize * STEP);

@@ -19,7 +19,7 @@ pub struct Reloaded {
 
 /// The configuration that is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Served {
+pub struct ServedConfig {
     /// The time at which it was taken over, by the start or a reload.
     pub since: UnixTime,
     /// SHA-256 of its files, 64 hexadecimal digits.
@@ -28,27 +28,27 @@ pub struct Served {
 
 /// The file of the configuration, and its reloads.
 #[derive(Debug)]
-pub struct History {
+pub struct ReloadHistory {
     /// The path of the configuration.
     pub config: String,
-    state: Mutex<State>,
+    state: Mutex<HistoryState>,
 }
 
 #[derive(Debug)]
-struct State {
-    served: Served,
+struct HistoryState {
+    served: ServedConfig,
     last: Option<Reloaded>,
     refused: u64,
 }
 
-impl History {
+impl ReloadHistory {
     /// The history of a configuration that was not reloaded yet.
-    pub fn new(config: String, served: Served) -> Self {
-        History { config, state: Mutex::new(State { served, last: None, refused: 0 }) }
+    pub fn new(config: String, served: ServedConfig) -> Self {
+        ReloadHistory { config, state: Mutex::new(HistoryState { served, last: None, refused: 0 }) }
     }
 
     /// Notes a reload whose configuration is served.
-    pub fn note_served(&self, served: Served) {
+    pub fn note_served(&self, served: ServedConfig) {
         let mut state = self.state();
         state.last = Some(Reloaded { at: served.since, refused: None });
         state.served = served;
@@ -67,7 +67,7 @@ impl History {
     }
 
     /// The configuration that is served.
-    pub fn served(&self) -> Served {
+    pub fn served(&self) -> ServedConfig {
         self.state().served.clone()
     }
 
@@ -76,7 +76,7 @@ impl History {
         self.state().refused
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HistoryState> {
         // No code panics while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

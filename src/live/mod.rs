@@ -20,7 +20,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
-pub use history::{History, Reloaded, Served};
+pub use history::{ReloadHistory, Reloaded, ServedConfig};
 pub use readiness::Readiness;
 pub use retransfer::{Retransfer, RetransferError, RetransferInbox, Retransferred, Retransfers, retransfers};
 

@@ -9,7 +9,7 @@ use crate::base::tsig::{Key, Keys};
 use crate::config::{self, Secret};
 
 /// Reads all keys of a config; beside them are the warnings. Fails with all keys that cannot be read.
-pub fn read(keys: &[config::Key]) -> Result<(Keys, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub fn read(keys: &[config::KeyConfig]) -> Result<(Keys, Vec<Diagnostic>), Vec<Diagnostic>> {
     let (mut read, mut problems, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     for key in keys {
         match read_one(key) {
@@ -23,7 +23,7 @@ pub fn read(keys: &[config::Key]) -> Result<(Keys, Vec<Diagnostic>), Vec<Diagnos
     if problems.is_empty() { Ok((Keys::new(read), warnings)) } else { Err(problems) }
 }
 
-fn read_one(key: &config::Key) -> Result<(Key, Option<Diagnostic>), Box<Diagnostic>> {
+fn read_one(key: &config::KeyConfig) -> Result<(Key, Option<Diagnostic>), Box<Diagnostic>> {
     let name = key.name.to_string();
     let reason = "a client with the secret can sign as this key";
     let (text, warning) = text(&key.secret, &format!("the secret of key `{name}`"), &key.place, reason)?;
@@ -69,14 +69,14 @@ mod tests {
     fn a_secret_comes_from_a_file_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
-        let key = config::Key {
+        let key = config::KeyConfig {
             name: NameBuf::parse("Transfer").unwrap(),
             algorithm: Algorithm::HmacSha256,
             secret: Secret::File(InputFile::at(&path, FileUse::Secret)),
             place: Place::whole_file(&"pharos.toml".into()),
         };
         let codes =
-            |key: &config::Key| read(std::slice::from_ref(key)).map(|_| ()).map_err(|problems| problems[0].code);
+            |key: &config::KeyConfig| read(std::slice::from_ref(key)).map(|_| ()).map_err(|problems| problems[0].code);
         assert_eq!(codes(&key), Err("unreadable-secret"));
         std::fs::write(&path, "not base64!").unwrap();
         assert_eq!(codes(&key), Err("bad-secret"));

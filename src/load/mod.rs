@@ -22,7 +22,7 @@ use std::sync::Arc;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::tsig::Keys;
 use crate::config::{Config, Secret, SourceFile};
-use crate::files::{self, Facts};
+use crate::files::{self, FileFacts};
 use crate::networks::Networks;
 use crate::snapshot::CookieSecrets;
 use crate::zone::Zone;
@@ -115,7 +115,7 @@ pub fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Inputs, Vec<
 }
 
 /// Warns of a file with secrets that others may use; `path` as it is shown, `reason` what others could do then.
-fn exposed(path: &Path, shown: &str, facts: &Facts, place: Place, reason: &str) -> Option<Diagnostic> {
+fn exposed(path: &Path, shown: &str, facts: &FileFacts, place: Place, reason: &str) -> Option<Diagnostic> {
     if files::is_credential(path) {
         return None;
     }

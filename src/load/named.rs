@@ -20,7 +20,7 @@ use crate::files::{self, Nature, ReadError};
 
 /// What makes two names one file.
 #[derive(PartialEq, Eq, Hash)]
-enum Identity {
+enum FileIdentity {
     /// Device and inode.
     Existing((u64, u64)),
     /// Device and inode of its folder, and its name.
@@ -51,7 +51,7 @@ pub fn check(
 
 fn check_identities(config: &Config) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
-    let mut first: HashMap<Identity, &InputFile> = HashMap::new();
+    let mut first: HashMap<FileIdentity, &InputFile> = HashMap::new();
     for named in &config.files {
         let Some(identity) = identity(named) else { continue };
         match first.get(&identity) {
@@ -62,12 +62,12 @@ fn check_identities(config: &Config) -> Vec<Diagnostic> {
     problems
 }
 
-fn identity(named: &InputFile) -> Option<Identity> {
+fn identity(named: &InputFile) -> Option<FileIdentity> {
     match files::look_up(&named.path) {
-        Ok(facts) => Some(Identity::Existing(facts.identity)),
+        Ok(facts) => Some(FileIdentity::Existing(facts.identity)),
         Err(ReadError::Missing) => {
             let folder = files::look_up(folder(&named.path)).ok()?;
-            Some(Identity::Missing(folder.identity, named.path.file_name()?.to_owned()))
+            Some(FileIdentity::Missing(folder.identity, named.path.file_name()?.to_owned()))
         }
         // Reading it reports the error.
         Err(_) => None,

@@ -6,7 +6,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::config::{self, bad_token, parse_token};
 
 /// Reads the token; beside it is a warning if others may use its file.
-pub fn read(token: &config::Token) -> Result<(String, Option<Diagnostic>), Box<Diagnostic>> {
+pub fn read(token: &config::TokenConfig) -> Result<(String, Option<Diagnostic>), Box<Diagnostic>> {
     let reason = "a client with the token can send all clients elsewhere";
     let (text, warning) = super::keys::text(&token.secret, "the token of `[admin]`", &token.place, reason)
         .map_err(|problem| Box::new(problem.at(token.place.clone(), "named here")))?;
@@ -28,7 +28,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         let place = Place::whole_file(&"pharos.toml".into());
-        let token = config::Token { secret: Secret::File(InputFile::at(&path, FileUse::Token)), place };
+        let token = config::TokenConfig { secret: Secret::File(InputFile::at(&path, FileUse::Token)), place };
         assert_eq!(read(&token).unwrap_err().code, "unreadable-secret");
         std::fs::write(&path, "short\n").unwrap();
         let problem = read(&token).unwrap_err();

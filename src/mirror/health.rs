@@ -123,13 +123,13 @@ pub struct Thresholds {
 pub struct Track {
     /// The last verdict; none before the first.
     pub last: Option<Verdict>,
-    state: State,
+    state: TrackState,
     /// The hold-down of the last time it went down, in milliseconds; 0 before the first time.
     hold_down_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum TrackState {
     /// Nothing has been observed.
     Unknown,
     Up {
@@ -165,7 +165,7 @@ impl Memory {
 
 impl Default for Track {
     fn default() -> Self {
-        Track { last: None, state: State::Unknown, hold_down_ms: 0 }
+        Track { last: None, state: TrackState::Unknown, hold_down_ms: 0 }
     }
 }
 
@@ -179,12 +179,12 @@ impl Track {
         let (state, forgets) = match health {
             Health::Up => {
                 let was_up_ms = now.unix.0.saturating_sub(moment.0).saturating_mul(1000);
-                (State::Up { since: now.monotonic, bad: 0 }, was_up_ms >= longest_ms)
+                (TrackState::Up { since: now.monotonic, bad: 0 }, was_up_ms >= longest_ms)
             }
             health => {
                 let left_ms = moment.0.saturating_sub(now.unix.0).saturating_mul(1000).min(longest_ms);
                 let until = Moment(now.monotonic.0.saturating_add(left_ms));
-                (State::Down { until, good: 0, health }, false)
+                (TrackState::Down { until, good: 0, health }, false)
             }
         };
         Track { last: Some(verdict), state, hold_down_ms: if forgets { 0 } else { hold_down_ms.min(longest_ms) } }
@@ -200,9 +200,9 @@ impl Track {
             UnixTime(now.unix.0.saturating_sub(passed).saturating_add(to_come))
         };
         let (health, moment) = match self.state {
-            State::Unknown => return None,
-            State::Up { since, .. } => (Health::Up, unix(since)),
-            State::Down { until, health, .. } => (health, unix(until)),
+            TrackState::Unknown => return None,
+            TrackState::Up { since, .. } => (Health::Up, unix(since)),
+            TrackState::Down { until, health, .. } => (health, unix(until)),
         };
         Some(Memory { verdict, health, moment, hold_down_ms: self.hold_down_ms })
     }
@@ -210,18 +210,18 @@ impl Track {
     /// Whether the address may be steered to.
     pub fn health(&self) -> Health {
         match self.state {
-            State::Unknown => Health::Untried,
-            State::Up { .. } => Health::Up,
-            State::Down { health, .. } => health,
+            TrackState::Unknown => Health::Untried,
+            TrackState::Up { .. } => Health::Up,
+            TrackState::Down { health, .. } => health,
         }
     }
 
     /// Whether the next probe should come soon: it is failing, or down.
     pub fn is_in_doubt(&self) -> bool {
         match self.state {
-            State::Unknown => true,
-            State::Up { bad, .. } => bad > 0,
-            State::Down { .. } => true,
+            TrackState::Unknown => true,
+            TrackState::Up { bad, .. } => bad > 0,
+            TrackState::Down { .. } => true,
         }
     }
 
@@ -230,9 +230,9 @@ impl Track {
     /// The hold-down is not counted in, which only makes this shorter, and the same from one probe to the next.
     pub fn stable_ms(&self, every_ms: u64, thresholds: &Thresholds) -> u64 {
         let probes = match self.state {
-            State::Unknown => 1,
-            State::Up { bad, .. } => thresholds.fall.saturating_sub(bad),
-            State::Down { good, .. } => thresholds.rise.saturating_sub(good),
+            TrackState::Unknown => 1,
+            TrackState::Up { bad, .. } => thresholds.fall.saturating_sub(bad),
+            TrackState::Down { good, .. } => thresholds.rise.saturating_sub(good),
         };
         u64::from(probes.max(1)).saturating_mul(every_ms)
     }
@@ -241,38 +241,38 @@ impl Track {
     pub fn observe(&mut self, verdict: Verdict, now: Moment, thresholds: &Thresholds) {
         self.last = Some(verdict);
         self.state = match (self.state, verdict.is_good()) {
-            (State::Unknown, true) => State::Up { since: now, bad: 0 },
+            (TrackState::Unknown, true) => TrackState::Up { since: now, bad: 0 },
             // Nothing was steered there on its word yet, so there is nothing to hold down.
-            (State::Unknown, false) => State::Down { until: now, good: 0, health: verdict.health() },
-            (State::Up { since, .. }, true) => State::Up { since, bad: 0 },
-            (State::Up { since, bad }, false) => {
+            (TrackState::Unknown, false) => TrackState::Down { until: now, good: 0, health: verdict.health() },
+            (TrackState::Up { since, .. }, true) => TrackState::Up { since, bad: 0 },
+            (TrackState::Up { since, bad }, false) => {
                 let bad = bad.saturating_add(1);
                 if bad >= thresholds.fall || verdict == Verdict::ContentBad {
                     self.go_down(verdict, since, now, thresholds)
                 } else {
-                    State::Up { since, bad }
+                    TrackState::Up { since, bad }
                 }
             }
-            (State::Down { until, good, health }, true) => {
+            (TrackState::Down { until, good, health }, true) => {
                 let good = good.saturating_add(1);
                 if good >= thresholds.rise && now >= until {
-                    State::Up { since: now, bad: 0 }
+                    TrackState::Up { since: now, bad: 0 }
                 } else {
-                    State::Down { until, good, health }
+                    TrackState::Down { until, good, health }
                 }
             }
-            (State::Down { until, .. }, false) => State::Down { until, good: 0, health: verdict.health() },
+            (TrackState::Down { until, .. }, false) => TrackState::Down { until, good: 0, health: verdict.health() },
         };
     }
 
-    fn go_down(&mut self, verdict: Verdict, up_since: Moment, now: Moment, thresholds: &Thresholds) -> State {
+    fn go_down(&mut self, verdict: Verdict, up_since: Moment, now: Moment, thresholds: &Thresholds) -> TrackState {
         let was_up_ms = now.0.saturating_sub(up_since.0);
         self.hold_down_ms = if self.hold_down_ms == 0 || was_up_ms >= thresholds.max_hold_down_ms {
             thresholds.hold_down_ms
         } else {
             self.hold_down_ms.saturating_mul(2).min(thresholds.max_hold_down_ms)
         };
-        State::Down { until: Moment(now.0.saturating_add(self.hold_down_ms)), good: 0, health: verdict.health() }
+        TrackState::Down { until: Moment(now.0.saturating_add(self.hold_down_ms)), good: 0, health: verdict.health() }
     }
 }
 

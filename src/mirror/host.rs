@@ -181,7 +181,7 @@ pub fn accept(found: [Lookup; 2], known: &HostAddresses, rules: &HostRules, now:
 }
 
 /// What one lookup gives.
-struct Taken {
+struct TakenLookup {
     /// The addresses from now on; none where those from before stay.
     addresses: Option<Vec<IpAddr>>,
     /// Of addresses that were found.
@@ -189,34 +189,34 @@ struct Taken {
     trouble: Option<Trouble>,
 }
 
-impl Taken {
+impl TakenLookup {
     fn nothing_new(why: Trouble) -> Self {
-        Taken { addresses: None, ttl: None, trouble: Some(why) }
+        TakenLookup { addresses: None, ttl: None, trouble: Some(why) }
     }
 }
 
 /// What is taken of one lookup, given what was known.
-fn take(lookup: Lookup, before: &[IpAddr], rules: &HostRules) -> Taken {
+fn take(lookup: Lookup, before: &[IpAddr], rules: &HostRules) -> TakenLookup {
     let (addresses, ttl, aliases) = match lookup {
-        Lookup::Failed(why) => return Taken::nothing_new(why),
-        Lookup::Nothing => return Taken { addresses: Some(Vec::new()), ttl: None, trouble: None },
+        Lookup::Failed(why) => return TakenLookup::nothing_new(why),
+        Lookup::Nothing => return TakenLookup { addresses: Some(Vec::new()), ttl: None, trouble: None },
         Lookup::Found { addresses, ttl, aliases } => (addresses, ttl, aliases),
     };
     if let Some(name) = aliases.iter().find(|name| is_steered(name.as_name(), &rules.steered)) {
-        return Taken::nothing_new(Trouble::Loop(name.to_string()));
+        return TakenLookup::nothing_new(Trouble::Loop(name.to_string()));
     }
     let (mut good, bad): (Vec<IpAddr>, Vec<IpAddr>) =
         addresses.into_iter().partition(|address| is_allowed(*address, &rules.private));
     let trouble = bad.first().map(|address| Trouble::Refused(*address));
     if good.is_empty() {
-        return Taken::nothing_new(trouble.unwrap_or(Trouble::NoAddress));
+        return TakenLookup::nothing_new(trouble.unwrap_or(Trouble::NoAddress));
     }
     // Of too many those that are served already stay, then the lowest are taken: a choice that does not change by itself.
     good.sort_unstable_by_key(|address| (!before.contains(address), *address));
     good.dedup();
     good.truncate(MAX_OF_FAMILY);
     good.sort_unstable();
-    Taken { addresses: Some(good), ttl: Some(ttl), trouble }
+    TakenLookup { addresses: Some(good), ttl: Some(ttl), trouble }
 }
 
 /// Whether a name's addresses come from mirrors.

@@ -9,7 +9,9 @@ mod health;
 mod host;
 mod overrides;
 
-pub use cause::{Asked, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted, cut};
+pub use cause::{
+    CanaryMethod, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted, cut,
+};
 pub use health::{Health, Memory, Thresholds, Track, VERDICTS, Verdict};
 pub use host::{
     Accepted, Completeness, HostAddresses, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered,

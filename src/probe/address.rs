@@ -19,9 +19,9 @@ use tokio::time::Instant;
 
 use crate::base::time::UnixTime;
 use crate::config::{Canary, Probe};
-use crate::mirror::{Asked, Cause, HttpFault, RangeFault, Verdict, cut};
+use crate::mirror::{CanaryMethod, Cause, HttpFault, RangeFault, Verdict, cut};
 use crate::process::Clock;
-use crate::tls::{DialError, Dialed, Dialer, DialerError, Facts, Step, Took, http_fault};
+use crate::tls::{DialError, DialStep, Dialed, Dialer, DialerError, LeafFacts, Took, http_fault};
 
 /// A digest that no content has: nobody can find what hashes to all zeros.
 const NOWHERE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -34,7 +34,7 @@ pub struct Finding {
     /// The cause; `None` if the verdict is `up`.
     pub cause: Option<Cause>,
     /// The leaf that was presented; `None` if none was seen.
-    pub certificate: Option<Box<Facts>>,
+    pub certificate: Option<Box<LeafFacts>>,
     /// How long connection and handshake took; `None` if they failed.
     pub took: Option<Took>,
     /// How long all of it took.
@@ -54,12 +54,12 @@ impl Finding {
 }
 
 /// A verdict with its cause.
-type Fault = (Verdict, Cause);
+type ProbeFault = (Verdict, Cause);
 
 /// Progress of a probe, which outlives a time-out.
 #[derive(Debug, Default)]
-struct Progress {
-    certificate: Option<Box<Facts>>,
+struct ProbeProgress {
+    certificate: Option<Box<LeafFacts>>,
     took: Option<Took>,
 }
 
@@ -85,7 +85,7 @@ impl Prober {
     /// Probes one address.
     pub async fn probe(&self, address: IpAddr) -> Finding {
         let begun = Instant::now();
-        let (mut step, mut progress) = (Step::Connect, Progress::default());
+        let (mut step, mut progress) = (DialStep::Connect, ProbeProgress::default());
         let steps = self.steps(address, &mut step, &mut progress);
         let found = match tokio::time::timeout(self.probe.timeout, steps).await {
             Ok(found) => found,
@@ -95,11 +95,16 @@ impl Prober {
             Ok(()) => (Verdict::Up, None),
             Err((verdict, cause)) => (verdict, Some(cause)),
         };
-        let Progress { certificate, took } = progress;
+        let ProbeProgress { certificate, took } = progress;
         Finding { verdict, cause, certificate, took, total: begun.elapsed() }
     }
 
-    async fn steps(&self, address: IpAddr, step: &mut Step, progress: &mut Progress) -> Result<(), Fault> {
+    async fn steps(
+        &self,
+        address: IpAddr,
+        step: &mut DialStep,
+        progress: &mut ProbeProgress,
+    ) -> Result<(), ProbeFault> {
         let dialed = self.dialer.dial(address, step).await;
         let mut dialed = dialed.map_err(|error| dial_fault(error, progress))?;
         progress.certificate = dialed.facts().map(Box::new);
@@ -115,24 +120,24 @@ impl Prober {
     }
 
     /// The end of the leaf if it is in the warning window; `None` if only an issuer ends in it.
-    fn leaf_end(&self, progress: &Progress) -> Option<UnixTime> {
+    fn leaf_end(&self, progress: &ProbeProgress) -> Option<UnixTime> {
         let end = progress.certificate.as_ref()?.not_after?.as_secs();
         let window = self.probe.expiring.as_secs();
         (end <= Clock::unix().as_secs().saturating_add(window)).then_some(UnixTime(end))
     }
 
     /// Checks the canary: `HEAD` has the exact length, the bytes have the digest, and a range is exact.
-    async fn check_canary(&self, canary: &Canary, dialed: &mut Dialed) -> Result<(), Fault> {
+    async fn check_canary(&self, canary: &Canary, dialed: &mut Dialed) -> Result<(), ProbeFault> {
         let path = blob_path(&canary.repository, &canary.sha256);
         let right = canary.size;
         let head = ask(dialed, Method::HEAD, &path, None, 0).await?;
-        check_status(&head, Asked::Head)?;
+        check_status(&head, CanaryMethod::Head)?;
         let said = header(&head, CONTENT_LENGTH).and_then(|value| value.parse().ok());
         if said != Some(right) {
             return Err((Verdict::ContentBad, Cause::Length { said, right }));
         }
         let whole = ask(dialed, Method::GET, &path, None, right).await?;
-        check_status(&whole, Asked::Get)?;
+        check_status(&whole, CanaryMethod::Get)?;
         let bytes = body(whole, right, Cause::TooLong).await?;
         if hex(digest(&SHA256, &bytes).as_ref()) != *canary.sha256 {
             return Err((Verdict::ContentBad, Cause::Digest));
@@ -142,7 +147,7 @@ impl Prober {
     }
 
     /// Checks that a digest which cannot exist is not found: some servers answer 200 to everything.
-    async fn check_nowhere(&self, repository: &str, dialed: &mut Dialed) -> Result<(), Fault> {
+    async fn check_nowhere(&self, repository: &str, dialed: &mut Dialed) -> Result<(), ProbeFault> {
         let response = ask(dialed, Method::HEAD, &blob_path(repository, NOWHERE), None, 0).await?;
         let status = response.status();
         // A mirror that lacks a blob may redirect to the canonical registry instead.
@@ -155,7 +160,7 @@ impl Prober {
 }
 
 /// Checks that a request for the last byte is answered with exactly that byte.
-async fn check_range(path: &str, bytes: &[u8], dialed: &mut Dialed) -> Result<(), Fault> {
+async fn check_range(path: &str, bytes: &[u8], dialed: &mut Dialed) -> Result<(), ProbeFault> {
     let wrong = |fault| (Verdict::ContentBad, Cause::Range(fault));
     let (size, last) = (bytes.len() as u64, bytes.len().saturating_sub(1));
     let part = ask(dialed, Method::GET, path, Some(&format!("bytes={last}-{last}")), size).await?;
@@ -173,7 +178,7 @@ async fn check_range(path: &str, bytes: &[u8], dialed: &mut Dialed) -> Result<()
 }
 
 /// A whole body of at most so many bytes; `too_long` is the cause if it has more.
-async fn body(response: Response<Incoming>, size: u64, too_long: Cause) -> Result<Bytes, Fault> {
+async fn body(response: Response<Incoming>, size: u64, too_long: Cause) -> Result<Bytes, ProbeFault> {
     let limit = usize::try_from(size).unwrap_or(usize::MAX);
     Limited::new(response.into_body(), limit).collect().await.map(|body| body.to_bytes()).map_err(|error| {
         match error.is::<http_body_util::LengthLimitError>() {
@@ -192,7 +197,7 @@ async fn ask(
     path: &str,
     range: Option<&str>,
     max_body_len: u64,
-) -> Result<Response<Incoming>, Fault> {
+) -> Result<Response<Incoming>, ProbeFault> {
     let response = dialed.request(method, path, range, max_body_len).await;
     response.map_err(|fault| (Verdict::Unreachable, Cause::Http(fault)))
 }
@@ -201,7 +206,7 @@ fn header(response: &Response<Incoming>, name: HeaderName) -> Option<&str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-fn check_status(response: &Response<Incoming>, asked: Asked) -> Result<(), Fault> {
+fn check_status(response: &Response<Incoming>, asked: CanaryMethod) -> Result<(), ProbeFault> {
     let status = response.status();
     if status == StatusCode::OK {
         return Ok(());
@@ -210,7 +215,7 @@ fn check_status(response: &Response<Incoming>, asked: Asked) -> Result<(), Fault
     Err((Verdict::Missing, Cause::Status { asked, status: status.as_u16(), location }))
 }
 
-fn dial_fault(error: DialError, progress: &mut Progress) -> Fault {
+fn dial_fault(error: DialError, progress: &mut ProbeProgress) -> ProbeFault {
     match error {
         DialError::Own(error) => (Verdict::Unreachable, Cause::Own(error)),
         DialError::Connect(fault) => (Verdict::Unreachable, Cause::Connect(fault)),
@@ -223,11 +228,11 @@ fn dial_fault(error: DialError, progress: &mut Progress) -> Fault {
     }
 }
 
-fn timeout_cause(step: Step) -> Cause {
+fn timeout_cause(step: DialStep) -> Cause {
     match step {
-        Step::Connect => Cause::ConnectTimeout,
-        Step::Handshake => Cause::HandshakeTimeout,
-        Step::Http => Cause::HttpTimeout,
+        DialStep::Connect => Cause::ConnectTimeout,
+        DialStep::Handshake => Cause::HandshakeTimeout,
+        DialStep::Http => Cause::HttpTimeout,
     }
 }
 

@@ -9,19 +9,19 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::UnixTime;
-use crate::files::state::Form;
+use crate::files::state::StateForm;
 use crate::mirror::{Health, Memory, VERDICTS};
 
 /// The kind of file.
-pub static FORM: Form = Form { name: "probe", comment: "", is_old: |text| parse(text).is_some() };
+pub static FORM: StateForm = StateForm { name: "probe", comment: "", is_old: |text| parse(text).is_some() };
 
 /// One address of one mirror.
-pub(super) type Key = (Arc<str>, IpAddr);
+pub(super) type AddressKey = (Arc<str>, IpAddr);
 
 /// One address in the file.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Entry {
+struct KeptAddress {
     mirror: String,
     address: IpAddr,
     verdict: String,
@@ -35,8 +35,8 @@ struct Entry {
 }
 
 /// The text of the file.
-pub(super) fn text(known: impl Iterator<Item = (Key, Memory)>) -> String {
-    let entry = |((mirror, address), memory): (Key, Memory)| Entry {
+pub(super) fn text(known: impl Iterator<Item = (AddressKey, Memory)>) -> String {
+    let entry = |((mirror, address), memory): (AddressKey, Memory)| KeptAddress {
         mirror: mirror.to_string(),
         address,
         verdict: memory.verdict.as_str().to_string(),
@@ -48,13 +48,13 @@ pub(super) fn text(known: impl Iterator<Item = (Key, Memory)>) -> String {
 }
 
 /// What a text of the file says; none where it is not what [`text`] writes.
-pub(super) fn parse(text: &str) -> Option<Vec<(Key, Memory)>> {
-    let entries: Vec<Entry> = serde_json::from_str(text).ok()?;
-    entries.into_iter().map(Entry::read).collect()
+pub(super) fn parse(text: &str) -> Option<Vec<(AddressKey, Memory)>> {
+    let entries: Vec<KeptAddress> = serde_json::from_str(text).ok()?;
+    entries.into_iter().map(KeptAddress::read).collect()
 }
 
-impl Entry {
-    fn read(self) -> Option<(Key, Memory)> {
+impl KeptAddress {
+    fn read(self) -> Option<(AddressKey, Memory)> {
         let verdict = VERDICTS.into_iter().find(|verdict| verdict.as_str() == self.verdict)?;
         let memory = match self.health {
             None => Memory::of(verdict),

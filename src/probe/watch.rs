@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::keep::{self, Key};
+use super::keep::{self, AddressKey};
 use super::{Finding, Prober};
 use crate::config::Probe;
 use crate::files::state;
@@ -42,8 +42,8 @@ pub struct Watcher {
     clock: Clock,
     counters: Arc<Probes>,
     mirrors: Vec<Mirror>,
-    tracks: BTreeMap<Key, Tracked>,
-    running: JoinSet<Done>,
+    tracks: BTreeMap<AddressKey, Tracked>,
+    running: JoinSet<EndedProbe>,
     keeper: Keeper,
     files: StateFiles,
     /// The last probe that failed for a fault of this machine, until probes have succeeded for an interval.
@@ -53,7 +53,7 @@ pub struct Watcher {
 }
 
 /// A probe that ended, and how long it took.
-type Done = (Key, Finding, Duration);
+type EndedProbe = (AddressKey, Finding, Duration);
 
 /// What is known of an address, and when it is looked at next.
 #[derive(Debug)]
@@ -184,7 +184,7 @@ impl Watcher {
 
     /// Takes over a list of mirrors; what is known of addresses that stay, stays.
     fn watch(&mut self, mirrors: Vec<Mirror>) {
-        let addresses = |mirror: &Mirror| -> Vec<Key> {
+        let addresses = |mirror: &Mirror| -> Vec<AddressKey> {
             let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address));
             let all = v4.chain(mirror.v6.iter().map(|address| IpAddr::from(*address)));
             all.map(|address| (mirror.name.clone(), address)).collect()
@@ -227,7 +227,7 @@ impl Watcher {
         }
     }
 
-    fn finish(&mut self, done: Result<Done, tokio::task::JoinError>) {
+    fn finish(&mut self, done: Result<EndedProbe, tokio::task::JoinError>) {
         let Ok((key, finding, took)) = done else {
             // A probe that panicked must not be its address's last.
             self.tracks.values_mut().for_each(|tracked| tracked.probing = Probing::No);
@@ -323,7 +323,7 @@ fn vary(pause: Duration, jitter: &mut u64) -> Duration {
     pause * percent as u32 / 100
 }
 
-fn log_edge((mirror, address): &Key, before: (Health, Option<Verdict>), after: Health, finding: &Finding) {
+fn log_edge((mirror, address): &AddressKey, before: (Health, Option<Verdict>), after: Health, finding: &Finding) {
     let reason = finding.cause.as_ref().map(|cause| format!(": {cause}; {}", cause.remedy())).unwrap_or_default();
     let verdict = finding.verdict.as_str();
     match (before.0, after) {

@@ -7,11 +7,11 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-use crate::files::{self, Kind};
+use crate::files::{self, FileKind};
 
 /// A kind of socket that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
+pub enum SocketKind {
     /// UDP.
     Udp,
     /// TCP.
@@ -27,11 +27,11 @@ pub struct Holder {
     pub command: String,
 }
 
-impl fmt::Display for Transport {
+impl fmt::Display for SocketKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Transport::Udp => "UDP",
-            Transport::Tcp => "TCP",
+            SocketKind::Udp => "UDP",
+            SocketKind::Tcp => "TCP",
         })
     }
 }
@@ -39,16 +39,16 @@ impl fmt::Display for Transport {
 /// Finds a process whose socket keeps an address from being bound; none where it may not be known.
 ///
 /// Processes of other users can be seen by root only.
-pub fn port_holder(address: SocketAddr, transport: Transport) -> Option<Holder> {
+pub fn port_holder(address: SocketAddr, transport: SocketKind) -> Option<Holder> {
     let tables = match transport {
-        Transport::Udp => ["/proc/net/udp", "/proc/net/udp6"],
-        Transport::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
+        SocketKind::Udp => ["/proc/net/udp", "/proc/net/udp6"],
+        SocketKind::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],
     };
     let inodes: Vec<u64> = tables
         .iter()
         .filter_map(|table| read(Path::new(table)))
         .flat_map(|table| table.lines().skip(1).filter_map(parse_line).collect::<Vec<_>>())
-        .filter(|socket| transport == Transport::Udp || socket.state == LISTEN)
+        .filter(|socket| transport == SocketKind::Udp || socket.state == LISTEN)
         .filter(|socket| conflicts(socket.local, address))
         .map(|socket| socket.inode)
         .collect();
@@ -57,23 +57,23 @@ pub fn port_holder(address: SocketAddr, transport: Transport) -> Option<Holder> 
 
 /// The text of a file of the kernel.
 fn read(path: &Path) -> Option<String> {
-    String::from_utf8(files::read(path, Kind::Kernel).ok()?.bytes).ok()
+    String::from_utf8(files::read(path, FileKind::Kernel).ok()?.bytes).ok()
 }
 
 /// The state of a TCP socket that listens, as the kernel numbers it.
 const LISTEN: u8 = 0x0a;
 
-struct Socket {
+struct HeldSocket {
     local: SocketAddr,
     state: u8,
     inode: u64,
 }
 
 /// Reads one line: `sl local remote state queues timer retransmits uid timeout inode …`.
-fn parse_line(line: &str) -> Option<Socket> {
+fn parse_line(line: &str) -> Option<HeldSocket> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     let (address, port) = fields.get(1)?.split_once(':')?;
-    Some(Socket {
+    Some(HeldSocket {
         local: SocketAddr::new(parse_address(address)?, u16::from_str_radix(port, 16).ok()?),
         state: u8::from_str_radix(fields.get(3)?, 16).ok()?,
         inode: fields.get(9)?.parse().ok()?,
@@ -134,7 +134,7 @@ mod tests {
         for address in ["127.0.0.1:0", "[::1]:0"] {
             let udp = UdpSocket::bind(address).unwrap();
             let tcp = TcpListener::bind(address).unwrap();
-            let held = [(udp.local_addr(), Transport::Udp), (tcp.local_addr(), Transport::Tcp)];
+            let held = [(udp.local_addr(), SocketKind::Udp), (tcp.local_addr(), SocketKind::Tcp)];
             for (address, transport) in held.map(|(address, transport)| (address.unwrap(), transport)) {
                 assert_eq!(port_holder(address, transport).map(|holder| holder.pid), Some(std::process::id()));
                 let wildcard =

@@ -16,10 +16,10 @@ mod vital;
 pub mod work;
 
 pub use clock::Clock;
-pub use holder::{Holder, Transport, port_holder};
+pub use holder::{Holder, SocketKind, port_holder};
 pub use lock::{Lock, LockError};
 pub use notify::Supervisor;
 pub use seed::{seed, seed_names};
 pub use signals::{Signal, Signals};
 pub use sys::{forbid_dumps, raise_open_files};
-pub use vital::{Ended, Ends, Vital};
+pub use vital::{EndedTask, Ends, Vital};

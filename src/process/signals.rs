@@ -9,7 +9,7 @@ use std::path::Path;
 
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
-use crate::files::{self, Kind};
+use crate::files::{self, FileKind};
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Hangup {
     /// To be asked before the signal is listened to, which undoes that it is ignored.
     fn of_this_process() -> Self {
         let status =
-            files::read(Path::new("/proc/self/status"), Kind::Kernel).map(|read| read.bytes).unwrap_or_default();
+            files::read(Path::new("/proc/self/status"), FileKind::Kernel).map(|read| read.bytes).unwrap_or_default();
         let status = String::from_utf8_lossy(&status);
         if ignores_hangup(&status) {
             Hangup::Reload

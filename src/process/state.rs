@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use super::clock::Clock;
 use super::work::{self, Lane};
 use crate::base::time::UnixTime;
-use crate::files::state::{Form, folder, keep_if};
+use crate::files::state::{StateForm, folder, keep_if};
 use crate::files::{Expired, within};
 
 /// How long a write may take. An idle disk takes milliseconds, one that writes gigabytes of others back took over ten seconds.
@@ -65,18 +65,18 @@ pub struct Failing {
 
 impl StateFiles {
     /// No files yet; these kinds are counted from 0.
-    pub fn new(forms: &[&'static Form]) -> Self {
+    pub fn new(forms: &[&'static StateForm]) -> Self {
         let counts = forms.iter().map(|form| (form.name, Counts::default())).collect();
         StateFiles(Arc::new(Mutex::new(Files { counts, ..Files::default() })))
     }
 
     /// A file, with the consequence of not writing it for the log.
-    pub fn file(&self, path: PathBuf, form: &'static Form, consequence: &'static str) -> StateFile {
+    pub fn file(&self, path: PathBuf, form: &'static StateForm, consequence: &'static str) -> StateFile {
         StateFile { files: self.clone(), path, form, consequence }
     }
 
     /// Forgets the condition of files of a kind that the configuration does not name any more.
-    pub fn retain(&self, form: &Form, is_named: impl Fn(&Path) -> bool) {
+    pub fn retain(&self, form: &StateForm, is_named: impl Fn(&Path) -> bool) {
         self.lock().failing.retain(|path, failing| failing.kind != form.name || is_named(path));
     }
 
@@ -104,7 +104,7 @@ pub type Waits<'w> = &'w dyn Fn() -> bool;
 pub struct StateFile {
     files: StateFiles,
     path: PathBuf,
-    form: &'static Form,
+    form: &'static StateForm,
     consequence: &'static str,
 }
 
@@ -221,10 +221,10 @@ impl Drop for Busy {
 
 /// Writes state in the background, one text at a time: what came last is what stays.
 #[derive(Clone, Debug, Default)]
-pub struct Keeper(Arc<(Mutex<Waiting>, Notify)>);
+pub struct Keeper(Arc<(Mutex<WaitingText>, Notify)>);
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct WaitingText {
     next: Option<(StateFile, String)>,
     is_writing: bool,
 }
@@ -259,7 +259,7 @@ impl Keeper {
         next
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, WaitingText> {
         // No code panics while it is held.
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -272,7 +272,7 @@ mod tests {
     use super::*;
     use crate::files::state::recall;
 
-    const FORM: Form = Form { name: "number", comment: "", is_old: |_| false };
+    const FORM: StateForm = StateForm { name: "number", comment: "", is_old: |_| false };
 
     fn number(text: &str) -> Option<u32> {
         text.strip_suffix('\n')?.parse().ok()

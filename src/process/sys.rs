@@ -33,11 +33,11 @@ pub const MAX_DATAGRAM: usize = 4096;
 /// Room for one datagram, and one cache line: with 4096 alone, the first lines of all the rooms, which are most of
 /// what is ever touched, would fall into the same set of the CPU's cache.
 #[repr(C, align(64))]
-struct Room([u8; MAX_DATAGRAM + 64]);
+struct DatagramRoom([u8; MAX_DATAGRAM + 64]);
 
 /// Room for one control message, which is `IP_PKTINFO` or `IPV6_PKTINFO`.
 #[repr(C, align(8))]
-struct Control {
+struct ControlMessage {
     header: libc::cmsghdr,
     /// `in_pktinfo`: interface, local address, destination, four octets each. `in6_pktinfo`: address, then interface.
     data: [u8; 24],
@@ -47,11 +47,11 @@ const V4_PKTINFO_LEN: usize = size_of::<libc::cmsghdr>() + 12;
 const V6_PKTINFO_LEN: usize = size_of::<libc::cmsghdr>() + 20;
 
 /// What the kernel reads and writes. All zeroes is a valid state, and there is nothing to drop.
-struct Memory {
-    rooms_in: [Room; MAX_BATCH],
-    rooms_out: [Room; MAX_BATCH],
+struct KernelMemory {
+    rooms_in: [DatagramRoom; MAX_BATCH],
+    rooms_out: [DatagramRoom; MAX_BATCH],
     peers: [libc::sockaddr_in6; MAX_BATCH],
-    controls: [Control; MAX_BATCH],
+    controls: [ControlMessage; MAX_BATCH],
     vectors_in: [libc::iovec; MAX_BATCH],
     vectors_out: [libc::iovec; MAX_BATCH],
     headers_in: [libc::mmsghdr; MAX_BATCH],
@@ -61,7 +61,7 @@ struct Memory {
 /// Buffers for one batch of datagrams and their replies; made once per thread.
 pub struct Batch {
     /// Owned. Raw, because the headers inside hold pointers into it; a `Box` would not allow that.
-    memory: *mut Memory,
+    memory: *mut KernelMemory,
     /// The most datagrams taken or sent by one system call, 1 to [`MAX_BATCH`].
     most: usize,
     received: usize,
@@ -109,9 +109,9 @@ impl Batch {
     /// Reserves the buffers for `most` datagrams at once; what is never written to never takes up memory.
     pub fn new(local: LocalAddress, most: usize) -> Self {
         let most = most.clamp(1, MAX_BATCH);
-        let layout = Layout::new::<Memory>();
+        let layout = Layout::new::<KernelMemory>();
         // SAFETY: the layout is not of size zero.
-        let memory = unsafe { alloc_zeroed(layout) }.cast::<Memory>();
+        let memory = unsafe { alloc_zeroed(layout) }.cast::<KernelMemory>();
         if memory.is_null() {
             handle_alloc_error(layout);
         }
@@ -151,7 +151,7 @@ impl Batch {
             // SAFETY: `memory` is valid and no call runs; `i` is within the array.
             let header = unsafe { &mut (*self.memory).headers_in[i].msg_hdr };
             header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
-            header.msg_controllen = if header.msg_control.is_null() { 0 } else { size_of::<Control>() as _ };
+            header.msg_controllen = if header.msg_control.is_null() { 0 } else { size_of::<ControlMessage>() as _ };
         }
         (self.received, self.replies) = (0, 0);
         let flags = match wait {
@@ -267,12 +267,12 @@ impl Batch {
 impl Drop for Batch {
     fn drop(&mut self) {
         // SAFETY: `memory` was allocated with this layout, is owned, and has nothing in it to drop.
-        unsafe { dealloc(self.memory.cast(), Layout::new::<Memory>()) }
+        unsafe { dealloc(self.memory.cast(), Layout::new::<KernelMemory>()) }
     }
 }
 
 #[inline]
-fn datagram<'b>(header: &libc::mmsghdr, peer: &libc::sockaddr_in6, room: &'b Room) -> Datagram<'b> {
+fn datagram<'b>(header: &libc::mmsghdr, peer: &libc::sockaddr_in6, room: &'b DatagramRoom) -> Datagram<'b> {
     if header.msg_hdr.msg_flags & libc::MSG_TRUNC != 0 {
         return Datagram::TooLong;
     }
@@ -308,7 +308,7 @@ fn peer_address(peer: &libc::sockaddr_in6, len: usize) -> Option<SocketAddr> {
 ///
 /// With the interface left in, a reply would leave by the one its query came in on, even where that leads nowhere.
 #[inline]
-fn forget_interface(control: &mut Control) -> bool {
+fn forget_interface(control: &mut ControlMessage) -> bool {
     let header = &control.header;
     match (header.cmsg_level, header.cmsg_type, header.cmsg_len as usize) {
         (libc::IPPROTO_IP, libc::IP_PKTINFO, V4_PKTINFO_LEN) => control.data[0..4].fill(0),

@@ -14,15 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 /// Reports the end of tasks.
 #[derive(Clone, Debug)]
-pub struct Vital(mpsc::Sender<Ended>);
+pub struct Vital(mpsc::Sender<EndedTask>);
 
 /// Receives the report.
 #[derive(Debug)]
-pub struct Ends(mpsc::Receiver<Ended>);
+pub struct Ends(mpsc::Receiver<EndedTask>);
 
 /// A task that has ended, and should not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ended {
+pub struct EndedTask {
     /// Its name.
     pub task: Cow<'static, str>,
     /// How it ended.
@@ -38,7 +38,7 @@ pub enum How {
     Panicked,
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for EndedTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.how {
             How::Returned => write!(f, "the {} ended", self.task),
@@ -83,7 +83,7 @@ impl Vital {
 
 impl Ends {
     /// Waits for the first end.
-    pub async fn next(&mut self) -> Ended {
+    pub async fn next(&mut self) -> EndedTask {
         match self.0.recv().await {
             Some(ended) => ended,
             // Nothing is guarded.
@@ -96,14 +96,14 @@ impl Ends {
 struct Guard {
     task: Cow<'static, str>,
     how: Option<How>,
-    report: mpsc::Sender<Ended>,
+    report: mpsc::Sender<EndedTask>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         let how = if std::thread::panicking() { Some(How::Panicked) } else { self.how };
         if let Some(how) = how {
-            let _ = self.report.try_send(Ended { task: std::mem::take(&mut self.task), how });
+            let _ = self.report.try_send(EndedTask { task: std::mem::take(&mut self.task), how });
         }
     }
 }
@@ -124,7 +124,7 @@ mod tests {
         stop.cancel();
         vital.guard_until(stop, "stopped".into(), async {}).await;
         returned.await;
-        assert_eq!(ends.next().await, Ended { task: "returned".into(), how: How::Returned });
+        assert_eq!(ends.next().await, EndedTask { task: "returned".into(), how: How::Returned });
         assert!(tokio::spawn(vital.guard("panicked", async { panic!("a test") })).await.is_err());
         let ended = ends.next().await;
         assert_eq!((ended.how, ended.to_string().as_str()), (How::Panicked, "the panicked panicked"));

@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
-use super::known::{Holding, Key};
-use super::{Answer, Basis, BlobTarget, Digest, Outcome, Reply, Settings, Steering, location};
+use super::known::{BlobKey, Holding};
+use super::{
+    Answer, BlobTarget, Digest, RegistrySettings, RouteBasis, RouteOutcome, RouteReply, RouteSteering, location,
+};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::Family;
 use crate::mirror::{Health, Mirror};
@@ -26,15 +28,15 @@ pub struct Ask<'r> {
     pub(super) digest: Digest<'r>,
     pub(super) rest: &'r str,
     pub(super) query: Option<&'r str>,
-    pub(super) steering: Steering,
+    pub(super) steering: RouteSteering,
     /// The mirror's own name, where clients are sent straight to it.
     pub(super) host: Option<Arc<str>>,
-    pub(super) settings: &'r Settings,
+    pub(super) settings: &'r RegistrySettings,
 }
 
 /// One mirror to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct AskedMirror {
     /// The mirror.
     pub mirror: MirrorId,
     /// The family by which a client would reach it.
@@ -43,16 +45,16 @@ pub struct Asked {
 
 impl Ask<'_> {
     /// The mirrors that must have it, each once.
-    pub fn mirrors(&self, snapshot: &Snapshot) -> ArrayVec<Asked, MAX_ASKED> {
+    pub fn mirrors(&self, snapshot: &Snapshot) -> ArrayVec<AskedMirror, MAX_ASKED> {
         let mut all = ArrayVec::new();
-        let Steering { horizon, decision, family, mirror, .. } = self.steering;
+        let RouteSteering { horizon, decision, family, mirror, .. } = self.steering;
         if self.settings.blob_target == BlobTarget::MirrorHost {
-            all.extend(mirror.map(|mirror| Asked { mirror, family }));
+            all.extend(mirror.map(|mirror| AskedMirror { mirror, family }));
             return all;
         }
         // A client with both families may use the other one for the steered name. What is dead there costs it seconds, and
         // could not be asked.
-        let serves = |asked: &Asked| {
+        let serves = |asked: &AskedMirror| {
             let health = snapshot.standing(asked.mirror).health(asked.family);
             matches!(health, Some(Health::Up | Health::Drained))
         };
@@ -60,8 +62,9 @@ impl Ask<'_> {
             // DNS may see a resolver in another block, whose share is another mirror's.
             for plan in snapshot.horizons()[horizon.index()].shares(decision.plan) {
                 for &mirror in &snapshot.addresses(horizon, plan, of).choice.mirrors {
-                    let asked = Asked { mirror, family: of };
-                    if !all.iter().any(|known: &Asked| known.mirror == mirror) && serves(&asked) && !all.is_full() {
+                    let asked = AskedMirror { mirror, family: of };
+                    if !all.iter().any(|known: &AskedMirror| known.mirror == mirror) && serves(&asked) && !all.is_full()
+                    {
                         all.push(asked);
                     }
                 }
@@ -71,12 +74,12 @@ impl Ask<'_> {
     }
 
     /// The blob's key at a mirror. Whoever writes other addresses for it means other servers; those of a host come and go.
-    pub fn key(&self, secret: [u64; 2], mirror: &Mirror) -> Key {
+    pub fn key(&self, secret: [u64; 2], mirror: &Mirror) -> BlobKey {
         let mut place = DefaultHasher::new();
         if mirror.followed_host().is_none() {
             (&mirror.v4, &mirror.v6).hash(&mut place);
         }
-        Key::new([secret[0] ^ place.finish(), secret[1]], &mirror.name, self.repository(), &self.digest)
+        BlobKey::new([secret[0] ^ place.finish(), secret[1]], &mirror.name, self.repository(), &self.digest)
     }
 
     /// The path to ask a mirror for, in the one form that is always written.
@@ -89,25 +92,25 @@ impl Ask<'_> {
     }
 
     /// The reply, with what is known.
-    pub fn settle(&self, holding: Holding) -> Reply {
+    pub fn settle(&self, holding: Holding) -> RouteReply {
         let outcome = match holding {
             Holding::Has => return self.to_mirror(),
-            Holding::Lacks => Outcome::BlobLacking,
-            Holding::Unsaid => Outcome::BlobUnknown,
+            Holding::Lacks => RouteOutcome::BlobLacking,
+            Holding::Unsaid => RouteOutcome::BlobUnknown,
         };
         self.reply(self.settings.canonical.url(self.rest, self.query), outcome)
     }
 
-    pub(super) fn to_mirror(&self) -> Reply {
+    pub(super) fn to_mirror(&self) -> RouteReply {
         let (rest, query) = (self.rest, self.query);
         match &self.host {
-            None => self.reply(self.settings.blobs.url(rest, query), Outcome::BlobSteered),
-            Some(host) => self.reply(location(&format!("https://{host}/v2/"), rest, query), Outcome::BlobMirror),
+            None => self.reply(self.settings.blobs.url(rest, query), RouteOutcome::BlobSteered),
+            Some(host) => self.reply(location(&format!("https://{host}/v2/"), rest, query), RouteOutcome::BlobMirror),
         }
     }
 
-    fn reply(&self, url: String, outcome: Outcome) -> Reply {
-        Reply { answer: Answer::Redirect(url), basis: Basis { outcome, steering: Some(self.steering) } }
+    fn reply(&self, url: String, outcome: RouteOutcome) -> RouteReply {
+        RouteReply { answer: Answer::Redirect(url), basis: RouteBasis { outcome, steering: Some(self.steering) } }
     }
 
     fn repository(&self) -> &str {
@@ -116,7 +119,7 @@ impl Ask<'_> {
     }
 }
 
-impl Asked {
+impl AskedMirror {
     /// The address to ask at: one that clients are given, `spread` saying which.
     pub fn address(&self, snapshot: &Snapshot, spread: usize) -> Option<IpAddr> {
         let (mirror, standing) = (&snapshot.mirrors()[self.mirror.index()], snapshot.standing(self.mirror));

@@ -11,18 +11,18 @@
 //!
 //! OCI distribution specification v1.1, "Listing Referrers", "Referrers Tag Schema".
 
-use super::known::{Holding, Key};
-use super::path::{Digest, Path, Reference, Target, parse};
-use super::{Answer, Asking, Outcome, Reply, Request, Settings};
+use super::known::{BlobKey, Holding};
+use super::path::{Digest, Path, PullTarget, Reference, parse};
+use super::{Answer, Asking, RegistrySettings, Request, RouteOutcome, RouteReply};
 
 /// The most of a list of referrers that is read, in bytes. An empty one takes a hundred; what is longer is not empty.
 pub const MAX_REFERRERS_LEN: usize = 16 * 1024;
 
 /// A question to canonical, and where a request goes if it lacks what is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Beyond {
+pub struct CanonicalAsk {
     /// What is asked for.
-    pub subject: Subject,
+    pub subject: CanonicalSubject,
     /// The path at canonical, with its query if that has a say.
     pub path: String,
     /// The URL at the place of signatures.
@@ -33,7 +33,7 @@ pub struct Beyond {
 
 /// What is asked for at canonical.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub enum CanonicalSubject {
     /// A manifest or a blob: `HEAD` tells.
     Content,
     /// A list of referrers: the list itself tells, because one without entries counts as lacking.
@@ -43,45 +43,55 @@ pub enum Subject {
 /// The question that a reply to a request depends on; `None` if canonical is not to be asked.
 ///
 /// `reply` is what the request gets if canonical has it.
-pub fn beyond(request: &Request<'_>, reply: &Reply, settings: &Settings) -> Option<Beyond> {
+pub fn beyond(request: &Request<'_>, reply: &RouteReply, settings: &RegistrySettings) -> Option<CanonicalAsk> {
     let signatures = settings.signatures.as_ref()?;
     let mirrors_were_asked = settings.asking == Asking::Each && settings.horizon.is_some();
     match reply.basis.outcome {
-        Outcome::Manifest | Outcome::Referrers => {}
-        Outcome::BlobFromMirror | Outcome::BlobCanonical | Outcome::BlobLacking | Outcome::BlobUnknown => {}
+        RouteOutcome::Manifest | RouteOutcome::Referrers => {}
+        RouteOutcome::BlobFromMirror
+        | RouteOutcome::BlobCanonical
+        | RouteOutcome::BlobLacking
+        | RouteOutcome::BlobUnknown => {}
         // A mirror that is sent everything unasked holds copies of what canonical has.
-        Outcome::BlobSteered | Outcome::BlobMirror if !mirrors_were_asked => {}
+        RouteOutcome::BlobSteered | RouteOutcome::BlobMirror if !mirrors_were_asked => {}
         _ => return None,
     }
     let Path::Pull { target, rest } = parse(request.path) else { return None };
     let (subject, digest, query) = match target {
-        Target::Manifest(Reference::Digest(digest)) | Target::Blob(digest) => (Subject::Content, digest, None),
-        Target::Referrers(digest) => (Subject::Referrers, digest, request.query),
+        PullTarget::Manifest(Reference::Digest(digest)) | PullTarget::Blob(digest) => {
+            (CanonicalSubject::Content, digest, None)
+        }
+        PullTarget::Referrers(digest) => (CanonicalSubject::Referrers, digest, request.query),
         // An image index, which lists as the API does. cosign and oras look there if the API answers 404.
-        Target::Manifest(reference) => (Subject::Referrers, reference.referrers_of()?, None),
-        Target::Tags => return None,
+        PullTarget::Manifest(reference) => (CanonicalSubject::Referrers, reference.referrers_of()?, None),
+        PullTarget::Tags => return None,
     };
     let Digest { algorithm, encoded } = digest;
     let canonical = settings.canonical.url(rest.strip_suffix('/').unwrap_or(rest), query);
     let path = canonical.split_once("://").and_then(|(_, rest)| rest.find('/').map(|at| rest[at..].to_string()))?;
-    Some(Beyond { subject, path, url: signatures.url(rest, request.query), digest: (algorithm.into(), encoded.into()) })
+    Some(CanonicalAsk {
+        subject,
+        path,
+        url: signatures.url(rest, request.query),
+        digest: (algorithm.into(), encoded.into()),
+    })
 }
 
-impl Beyond {
+impl CanonicalAsk {
     /// The key under which it is known what canonical has.
-    pub fn key(&self, secret: [u64; 2], authority: &str) -> Key {
+    pub fn key(&self, secret: [u64; 2], authority: &str) -> BlobKey {
         let digest = Digest { algorithm: &self.digest.0, encoded: &self.digest.1 };
         // The path tells manifests from blobs and one repository from another; a mirror's repository has no slash first.
-        Key::new(secret, authority, &self.path, &digest)
+        BlobKey::new(secret, authority, &self.path, &digest)
     }
 
     /// The reply, with what is known of canonical.
-    pub fn settle(self, holding: Holding, reply: Reply) -> Reply {
+    pub fn settle(self, holding: Holding, reply: RouteReply) -> RouteReply {
         match holding {
             Holding::Has | Holding::Unsaid => reply,
-            Holding::Lacks => Reply {
+            Holding::Lacks => RouteReply {
                 answer: Answer::Redirect(self.url),
-                basis: super::Basis { outcome: Outcome::SignatureContent, ..reply.basis },
+                basis: super::RouteBasis { outcome: RouteOutcome::SignatureContent, ..reply.basis },
             },
         }
     }

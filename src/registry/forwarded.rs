@@ -9,15 +9,15 @@ use crate::base::prefix::PrefixSet;
 
 /// An `X-Forwarded-For` from a trusted proxy has something other than an address where the client should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Malformed;
+pub struct MalformedForwarded;
 
-impl fmt::Display for Malformed {
+impl fmt::Display for MalformedForwarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("`X-Forwarded-For` does not hold an address where the client's should be")
     }
 }
 
-impl std::error::Error for Malformed {}
+impl std::error::Error for MalformedForwarded {}
 
 /// Finds the address of the client.
 ///
@@ -30,7 +30,7 @@ pub fn client_address<'h>(
     peer: IpAddr,
     forwarded: impl DoubleEndedIterator<Item = &'h [u8]>,
     trusted: &PrefixSet,
-) -> Result<IpAddr, Malformed> {
+) -> Result<IpAddr, MalformedForwarded> {
     let mut client = peer.to_canonical();
     for element in forwarded.rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
         if !trusted.contains(client) {
@@ -42,7 +42,7 @@ pub fn client_address<'h>(
             return Ok(client);
         }
         if !element.is_empty() {
-            client = parse(element).ok_or(Malformed)?;
+            client = parse(element).ok_or(MalformedForwarded)?;
         }
     }
     Ok(client)
@@ -72,13 +72,13 @@ fn is_port(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn client(peer: &str, lines: &[&str]) -> Result<String, Malformed> {
+    fn client(peer: &str, lines: &[&str]) -> Result<String, MalformedForwarded> {
         let trusted = PrefixSet::new(&["10.0.0.0/8", "2001:db8:1::/48"].map(|text| text.parse().unwrap()));
         client_address(peer.parse().unwrap(), lines.iter().map(|line| line.as_bytes()), &trusted)
             .map(|address| address.to_string())
     }
 
-    fn is(address: &str) -> Result<String, Malformed> {
+    fn is(address: &str) -> Result<String, MalformedForwarded> {
         Ok(address.to_string())
     }
 
@@ -138,7 +138,7 @@ mod tests {
             "\u{e9}",
             "banana, 10.0.0.2",
         ] {
-            assert_eq!(client("10.0.0.1", &[text]), Err(Malformed), "{text}");
+            assert_eq!(client("10.0.0.1", &[text]), Err(MalformedForwarded), "{text}");
         }
         assert_eq!(client("10.0.0.1", &["banana, 198.51.100.1"]), is("198.51.100.1"));
     }

@@ -60,9 +60,9 @@ impl Holding {
 
 /// One blob at one mirror.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key([u64; 2]);
+pub struct BlobKey([u64; 2]);
 
-impl Key {
+impl BlobKey {
     /// The key of a blob at a mirror; `secret` is the process's own.
     pub fn new(secret: [u64; 2], mirror: &str, repository: &str, digest: &Digest<'_>) -> Self {
         let mut hasher = SipHasher24::new_with_keys(secret[0], secret[1]);
@@ -72,7 +72,7 @@ impl Key {
             hasher.write(part.as_bytes());
         }
         let hash = hasher.finish128();
-        Key([hash.h1, hash.h2])
+        BlobKey([hash.h1, hash.h2])
     }
 
     /// A number that differs from blob to blob, to spread them.
@@ -83,33 +83,33 @@ impl Key {
 
 /// All that is known.
 #[derive(Debug)]
-pub struct Known {
-    held: Table,
-    lacked: Table,
+pub struct KnownBlobs {
+    held: KnownTable,
+    lacked: KnownTable,
 }
 
-impl Default for Known {
+impl Default for KnownBlobs {
     fn default() -> Self {
-        Known { held: Table::new(MAX_HELD), lacked: Table::new(MAX_LACKED) }
+        KnownBlobs { held: KnownTable::new(MAX_HELD), lacked: KnownTable::new(MAX_LACKED) }
     }
 }
 
-impl Known {
+impl KnownBlobs {
     /// What is believed of a blob; none where it is to be asked for.
-    pub fn find(&mut self, key: Key, now: Moment) -> Option<Holding> {
+    pub fn find(&mut self, key: BlobKey, now: Moment) -> Option<Holding> {
         let tick = tick(now);
         self.held.find(key, tick).or_else(|| self.lacked.find(key, tick))
     }
 
     /// Believes a finding for so long.
-    pub fn learn(&mut self, key: Key, holding: Holding, for_ms: u64, now: Moment) {
+    pub fn learn(&mut self, key: BlobKey, holding: Holding, for_ms: u64, now: Moment) {
         let (now, until) = (tick(now), tick(Moment(now.0.saturating_add(for_ms))));
         let (table, other) = match holding {
             Holding::Has => (&mut self.held, &mut self.lacked),
             Holding::Lacks | Holding::Unsaid => (&mut self.lacked, &mut self.held),
         };
         other.forget(key);
-        table.put(Entry { key, until, used: now, holding: Some(holding) }, now);
+        table.put(KnownEntry { key, until, used: now, holding: Some(holding) }, now);
     }
 
     /// How many blobs are believed to be at a mirror, and how many not.
@@ -123,8 +123,8 @@ fn tick(at: Moment) -> u32 {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    key: Key,
+struct KnownEntry {
+    key: BlobKey,
     /// When it ends.
     until: u32,
     /// When it was last of use.
@@ -132,8 +132,8 @@ struct Entry {
     holding: Option<Holding>,
 }
 
-impl Entry {
-    const EMPTY: Entry = Entry { key: Key([0; 2]), until: 0, used: 0, holding: None };
+impl KnownEntry {
+    const EMPTY: KnownEntry = KnownEntry { key: BlobKey([0; 2]), until: 0, used: 0, holding: None };
 
     /// Whether it holds still; what was never written does not.
     fn is_live(&self, now: u32) -> bool {
@@ -143,36 +143,36 @@ impl Entry {
 
 /// Entries in groups of [`WAYS`]; a key belongs to one group.
 #[derive(Debug)]
-struct Table {
+struct KnownTable {
     /// All of them, or none before the first is put: where nobody is asked, that takes no memory.
-    entries: Vec<Entry>,
+    entries: Vec<KnownEntry>,
     size: usize,
 }
 
-impl Table {
+impl KnownTable {
     fn new(size: usize) -> Self {
-        Table { entries: Vec::new(), size }
+        KnownTable { entries: Vec::new(), size }
     }
 
-    fn group(&mut self, key: Key) -> &mut [Entry] {
+    fn group(&mut self, key: BlobKey) -> &mut [KnownEntry] {
         let at = key.0[0] as usize % (self.size / WAYS) * WAYS;
         self.entries.get_mut(at..at + WAYS).unwrap_or_default()
     }
 
-    fn find(&mut self, key: Key, now: u32) -> Option<Holding> {
+    fn find(&mut self, key: BlobKey, now: u32) -> Option<Holding> {
         let entry = self.group(key).iter_mut().find(|entry| entry.key == key && entry.is_live(now))?;
         entry.used = now;
         entry.holding
     }
 
-    fn forget(&mut self, key: Key) {
-        self.group(key).iter_mut().filter(|entry| entry.key == key).for_each(|entry| *entry = Entry::EMPTY);
+    fn forget(&mut self, key: BlobKey) {
+        self.group(key).iter_mut().filter(|entry| entry.key == key).for_each(|entry| *entry = KnownEntry::EMPTY);
     }
 
-    fn put(&mut self, new: Entry, now: u32) {
-        self.entries.resize(self.size, Entry::EMPTY);
+    fn put(&mut self, new: KnownEntry, now: u32) {
+        self.entries.resize(self.size, KnownEntry::EMPTY);
         let group = self.group(new.key);
-        let place = |entry: &Entry| (entry.key != new.key, entry.is_live(now), entry.used);
+        let place = |entry: &KnownEntry| (entry.key != new.key, entry.is_live(now), entry.used);
         if let Some(entry) = group.iter_mut().min_by_key(|entry| place(entry)) {
             *entry = new;
         }
@@ -189,7 +189,7 @@ pub const ASKED_PER_SECOND: u64 = 50;
 
 /// Whether something limited is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Allowance {
+pub enum AskGrant {
     /// There is; it is taken.
     Taken,
     /// Not now.
@@ -202,17 +202,17 @@ mod tests {
 
     const HOUR_MS: u64 = 3_600_000;
 
-    fn key(mirror: &str, repository: &str, encoded: &str) -> Key {
-        Key::new([1, 2], mirror, repository, &Digest { algorithm: "sha256", encoded })
+    fn key(mirror: &str, repository: &str, encoded: &str) -> BlobKey {
+        BlobKey::new([1, 2], mirror, repository, &Digest { algorithm: "sha256", encoded })
     }
 
-    fn random(number: u64) -> Key {
+    fn random(number: u64) -> BlobKey {
         key("m", "r", &number.to_string())
     }
 
     #[test]
     fn a_blob_is_known_by_mirror_repository_and_digest_until_its_time_is_over() {
-        let mut known = Known::default();
+        let mut known = KnownBlobs::default();
         let one = key("m", "r", "a");
         known.learn(one, Holding::Has, HOUR_MS, Moment(0));
         for other in [key("n", "r", "a"), key("m", "s", "a"), key("m", "r", "b"), key("mr", "", "a")] {
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_last_finding_counts() {
-        let mut known = Known::default();
+        let mut known = KnownBlobs::default();
         for holding in [Holding::Has, Holding::Lacks, Holding::Unsaid, Holding::Has] {
             known.learn(random(7), holding, HOUR_MS, Moment(1000));
             assert_eq!(known.find(random(7), Moment(2000)), Some(holding));
@@ -234,11 +234,11 @@ mod tests {
 
     #[test]
     fn a_flood_of_what_is_not_there_neither_grows_nor_crowds_out_what_is() {
-        let mut known = Known::default();
+        let mut known = KnownBlobs::default();
         for number in 0..20_000 {
             known.learn(random(number), Holding::Has, HOUR_MS, Moment(0));
         }
-        let held = |known: &mut Known| {
+        let held = |known: &mut KnownBlobs| {
             (0..20_000).filter(|number| known.find(random(*number), Moment(5000)).is_some()).count()
         };
         let before = held(&mut known);
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn what_is_used_stays_when_as_many_again_are_learnt() {
-        let mut known = Known::default();
+        let mut known = KnownBlobs::default();
         for number in 0..1000 {
             known.learn(random(number), Holding::Has, HOUR_MS, Moment(0));
         }

@@ -1,7 +1,7 @@
 //! The registry listener's decisions: what a pull request gets, from the same steering as the DNS answers.
 //!
-//! A [`Request`] comes in with who sent it, and out goes a [`Reply`]: the version of the API, a redirect with an
-//! absolute `Location`, or a refusal with an OCI error body; each with the [`Basis`] on which it was made. For a blob it may
+//! A [`Request`] comes in with who sent it, and out goes a [`RouteReply`]: the version of the API, a redirect with an
+//! absolute `Location`, or a refusal with an OCI error body; each with the [`RouteBasis`] on which it was made. For a blob it may
 //! depend on whether mirrors have it: then an [`Ask`] comes out, which becomes a reply with what is known of that.
 //!
 //! | rule | request | reply |
@@ -33,11 +33,11 @@ mod shares;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use ask::{Ask, Asked, MAX_ASKED};
-pub use beyond::{Beyond, MAX_REFERRERS_LEN, Subject, beyond, holding_of_referrers, holding_of_status};
+pub use ask::{Ask, AskedMirror, MAX_ASKED};
+pub use beyond::{CanonicalAsk, CanonicalSubject, MAX_REFERRERS_LEN, beyond, holding_of_referrers, holding_of_status};
 pub use error::ErrorCode;
-pub use forwarded::{Malformed, client_address};
-pub use path::{Digest, Path, Reference, Target, is_repository, parse, plain};
+pub use forwarded::{MalformedForwarded, client_address};
+pub use path::{Digest, Path, PullTarget, Reference, is_repository, parse, plain};
 pub use shares::{Budget, Shares, network_of};
 
 use crate::base::client::Client;
@@ -50,7 +50,7 @@ use crate::steer::{Decision, Tier};
 
 /// What of the configuration decides here.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct RegistrySettings {
     /// Where manifests, tags, referrers and blobs that no mirror can serve are.
     pub canonical: Upstream,
     /// The steered name.
@@ -149,11 +149,11 @@ pub enum Method {
 
 /// What a request gets, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct RouteReply {
     /// What it gets.
     pub answer: Answer,
     /// Why.
-    pub basis: Basis,
+    pub basis: RouteBasis,
 }
 
 /// What a request gets.
@@ -184,16 +184,16 @@ pub enum Status {
 
 /// Why a request gets what it gets: read by `explain`, metrics and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Basis {
+pub struct RouteBasis {
     /// What happened.
-    pub outcome: Outcome,
+    pub outcome: RouteOutcome,
     /// What steering decided, where it had a say.
-    pub steering: Option<Steering>,
+    pub steering: Option<RouteSteering>,
 }
 
 /// What happened to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum RouteOutcome {
     /// Neither GET, HEAD nor OPTIONS.
     Method,
     /// Told which methods are allowed.
@@ -238,7 +238,7 @@ pub enum Outcome {
 
 /// A steering decision and what health made of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Steering {
+pub struct RouteSteering {
     /// The horizon.
     pub horizon: HorizonId,
     /// The family of the client's address.
@@ -255,7 +255,7 @@ pub struct Steering {
 #[derive(Clone, Debug)]
 pub enum Route<'r> {
     /// A reply.
-    Reply(Reply),
+    Reply(RouteReply),
     /// A reply that depends on whether mirrors have a blob.
     Ask(Ask<'r>),
 }
@@ -265,13 +265,13 @@ pub enum Route<'r> {
 /// `client` is whom it is for, or that the proxy in front said nonsense; it is looked at only for blobs.
 pub fn route<'r>(
     request: &Request<'r>,
-    client: Result<Client, Malformed>,
-    settings: &'r Settings,
+    client: Result<Client, MalformedForwarded>,
+    settings: &'r RegistrySettings,
     snapshot: &Snapshot,
     now: Moment,
 ) -> Route<'r> {
     match parse(request.path) {
-        Path::Pull { target: Target::Blob(digest), rest }
+        Path::Pull { target: PullTarget::Blob(digest), rest }
             if request.method == Method::Read && request.query.is_none_or(fits_location) =>
         {
             route_blob(digest, rest, request.query, client, settings, snapshot, now)
@@ -281,39 +281,43 @@ pub fn route<'r>(
 }
 
 /// Decides where everything but a blob is found.
-fn route_other(request: &Request<'_>, path: Path<'_>, settings: &Settings) -> Reply {
+fn route_other(request: &Request<'_>, path: Path<'_>, settings: &RegistrySettings) -> RouteReply {
     let is_here = !matches!(path, Path::Outside | Path::Wrong(_)) || request.path == "*";
     match request.method {
         Method::Read => {}
-        Method::Options if is_here => return Reply::of(Answer::Methods, Outcome::Options),
+        Method::Options if is_here => return RouteReply::of(Answer::Methods, RouteOutcome::Options),
         Method::Options => {}
-        Method::Other => return Reply::refuse(Status::MethodNotAllowed, ErrorCode::Unsupported, Outcome::Method),
+        Method::Other => {
+            return RouteReply::refuse(Status::MethodNotAllowed, ErrorCode::Unsupported, RouteOutcome::Method);
+        }
     }
     let page = |url: &Option<Arc<str>>, outcome| match url {
-        Some(url) => Reply::redirect(url.to_string(), outcome),
-        None => Reply::refuse(Status::NotFound, ErrorCode::NotFound, Outcome::Outside),
+        Some(url) => RouteReply::redirect(url.to_string(), outcome),
+        None => RouteReply::refuse(Status::NotFound, ErrorCode::NotFound, RouteOutcome::Outside),
     };
     match path {
-        Path::Root => page(&settings.info, Outcome::Info),
-        Path::Privacy => page(&settings.privacy, Outcome::Privacy),
-        Path::Health => Reply::of(Answer::Healthy, Outcome::Health),
-        Path::Outside => Reply::refuse(Status::NotFound, ErrorCode::NotFound, Outcome::Outside),
-        Path::Version => Reply::of(Answer::Version, Outcome::Version),
-        Path::Wrong(code) => Reply::refuse(status_of(code), code, Outcome::Refused),
+        Path::Root => page(&settings.info, RouteOutcome::Info),
+        Path::Privacy => page(&settings.privacy, RouteOutcome::Privacy),
+        Path::Health => RouteReply::of(Answer::Healthy, RouteOutcome::Health),
+        Path::Outside => RouteReply::refuse(Status::NotFound, ErrorCode::NotFound, RouteOutcome::Outside),
+        Path::Version => RouteReply::of(Answer::Version, RouteOutcome::Version),
+        Path::Wrong(code) => RouteReply::refuse(status_of(code), code, RouteOutcome::Refused),
         Path::Pull { .. } if !request.query.is_none_or(fits_location) => {
-            Reply::refuse(Status::BadRequest, ErrorCode::Unsupported, Outcome::Refused)
+            RouteReply::refuse(Status::BadRequest, ErrorCode::Unsupported, RouteOutcome::Refused)
         }
         Path::Pull { target, rest } => {
-            let canonical = |outcome| Reply::redirect(settings.canonical.url(rest, request.query), outcome);
+            let canonical = |outcome| RouteReply::redirect(settings.canonical.url(rest, request.query), outcome);
             match (target, &settings.signatures) {
-                (Target::Manifest(reference), Some(signatures)) if reference.is_signature() => {
-                    Reply::redirect(signatures.url(rest, request.query), Outcome::Signature)
+                (PullTarget::Manifest(reference), Some(signatures)) if reference.is_signature() => {
+                    RouteReply::redirect(signatures.url(rest, request.query), RouteOutcome::Signature)
                 }
-                (Target::Manifest(_), _) => canonical(Outcome::Manifest),
-                (Target::Tags, _) => canonical(Outcome::Tags),
-                (Target::Referrers(_), _) => canonical(Outcome::Referrers),
+                (PullTarget::Manifest(_), _) => canonical(RouteOutcome::Manifest),
+                (PullTarget::Tags, _) => canonical(RouteOutcome::Tags),
+                (PullTarget::Referrers(_), _) => canonical(RouteOutcome::Referrers),
                 // What can be sent on was: this has a query that cannot be.
-                (Target::Blob(_), _) => Reply::refuse(Status::BadRequest, ErrorCode::Unsupported, Outcome::Refused),
+                (PullTarget::Blob(_), _) => {
+                    RouteReply::refuse(Status::BadRequest, ErrorCode::Unsupported, RouteOutcome::Refused)
+                }
             }
         }
     }
@@ -324,35 +328,36 @@ fn route_blob<'r>(
     digest: Digest<'r>,
     rest: &'r str,
     query: Option<&'r str>,
-    client: Result<Client, Malformed>,
-    settings: &'r Settings,
+    client: Result<Client, MalformedForwarded>,
+    settings: &'r RegistrySettings,
     snapshot: &Snapshot,
     _now: Moment,
 ) -> Route<'r> {
     // A mirror that pulls through this listener would be sent to itself, again and again.
     if client.is_ok_and(|client| is_mirror(&client, snapshot)) {
-        return Route::Reply(Reply::redirect(settings.canonical.url(rest, query), Outcome::BlobFromMirror));
+        return Route::Reply(RouteReply::redirect(settings.canonical.url(rest, query), RouteOutcome::BlobFromMirror));
     }
     let Some(name) = &settings.horizon else {
         let url = settings.blobs.url(rest, query);
-        return Route::Reply(Reply::redirect(url, Outcome::BlobSteered));
+        return Route::Reply(RouteReply::redirect(url, RouteOutcome::BlobSteered));
     };
     let Ok(client) = client else {
-        return Route::Reply(Reply::refuse(Status::BadRequest, ErrorCode::Unsupported, Outcome::Forwarded));
+        return Route::Reply(RouteReply::refuse(Status::BadRequest, ErrorCode::Unsupported, RouteOutcome::Forwarded));
     };
     let found = snapshot.horizons().iter().position(|horizon| horizon.name == *name).map(HorizonId::from_index);
     let steering = found.map(|horizon| steer(horizon, &client, snapshot));
     let canonical = || settings.canonical.url(rest, query);
-    let reply =
-        |url, outcome| Route::Reply(Reply { answer: Answer::Redirect(url), basis: Basis { outcome, steering } });
+    let reply = |url, outcome| {
+        Route::Reply(RouteReply { answer: Answer::Redirect(url), basis: RouteBasis { outcome, steering } })
+    };
     let Some(steering) = steering.filter(|steering| can_serve(steering, settings.blob_target, snapshot)) else {
-        return reply(canonical(), Outcome::BlobCanonical);
+        return reply(canonical(), RouteOutcome::BlobCanonical);
     };
     let host = match settings.blob_target {
         BlobTarget::SteeredName => None,
         BlobTarget::MirrorHost => match steering.mirror.and_then(|id| snapshot.mirrors()[id.index()].host.clone()) {
             Some(host) => Some(host),
-            None => return reply(canonical(), Outcome::BlobCanonical),
+            None => return reply(canonical(), RouteOutcome::BlobCanonical),
         },
     };
     let ask = Ask { digest, rest, query, steering, host, settings };
@@ -362,12 +367,12 @@ fn route_blob<'r>(
     }
 }
 
-fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> Steering {
+fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> RouteSteering {
     let decision = snapshot.decide(horizon, client);
     // Not the family of the decision's location: that of a 6to4 client is IPv4, but it connects over IPv6.
     let family = Family::of(client.subnet.map_or(client.resolver, |subnet| subnet.address).to_canonical());
     let choice = &snapshot.addresses(horizon, decision.plan, family).choice;
-    Steering { horizon, family, decision, tier: choice.tier, mirror: choice.mirrors.first().copied() }
+    RouteSteering { horizon, family, decision, tier: choice.tier, mirror: choice.mirrors.first().copied() }
 }
 
 /// Whether a client has the address of a mirror. All mirrors are looked at, a few addresses each: that costs a fraction
@@ -383,7 +388,7 @@ fn is_mirror(client: &Client, snapshot: &Snapshot) -> bool {
 ///
 /// A client with both families may use the other one for the steered name. A dead address there only costs it
 /// seconds, but a wrong certificate or wrong content fails the pull on every retry.
-fn can_serve(steering: &Steering, target: BlobTarget, snapshot: &Snapshot) -> bool {
+fn can_serve(steering: &RouteSteering, target: BlobTarget, snapshot: &Snapshot) -> bool {
     // All mirrors of a choice stand alike, and so do those of a plan's other shares.
     let health = |family| {
         let choice = &snapshot.addresses(steering.horizon, steering.decision.plan, family).choice;
@@ -413,17 +418,17 @@ fn status_of(code: ErrorCode) -> Status {
     }
 }
 
-impl Reply {
-    fn of(answer: Answer, outcome: Outcome) -> Self {
-        Reply { answer, basis: Basis { outcome, steering: None } }
+impl RouteReply {
+    fn of(answer: Answer, outcome: RouteOutcome) -> Self {
+        RouteReply { answer, basis: RouteBasis { outcome, steering: None } }
     }
 
-    fn redirect(url: String, outcome: Outcome) -> Self {
-        Reply::of(Answer::Redirect(url), outcome)
+    fn redirect(url: String, outcome: RouteOutcome) -> Self {
+        RouteReply::of(Answer::Redirect(url), outcome)
     }
 
-    fn refuse(status: Status, code: ErrorCode, outcome: Outcome) -> Self {
-        Reply::of(Answer::Refuse(status, code), outcome)
+    fn refuse(status: Status, code: ErrorCode, outcome: RouteOutcome) -> Self {
+        RouteReply::of(Answer::Refuse(status, code), outcome)
     }
 }
 
@@ -440,32 +445,32 @@ impl Answer {
     }
 }
 
-impl Outcome {
-    /// Every outcome, in the order of the rules; [`Outcome::index`] is the place in it.
-    pub const ALL: [Outcome; 20] = [
-        Outcome::Method,
-        Outcome::Options,
-        Outcome::Info,
-        Outcome::Privacy,
-        Outcome::Health,
-        Outcome::Outside,
-        Outcome::Version,
-        Outcome::Refused,
-        Outcome::Manifest,
-        Outcome::Tags,
-        Outcome::Referrers,
-        Outcome::Signature,
-        Outcome::SignatureContent,
-        Outcome::BlobSteered,
-        Outcome::BlobMirror,
-        Outcome::BlobFromMirror,
-        Outcome::BlobCanonical,
-        Outcome::BlobLacking,
-        Outcome::BlobUnknown,
-        Outcome::Forwarded,
+impl RouteOutcome {
+    /// Every outcome, in the order of the rules; [`RouteOutcome::index`] is the place in it.
+    pub const ALL: [RouteOutcome; 20] = [
+        RouteOutcome::Method,
+        RouteOutcome::Options,
+        RouteOutcome::Info,
+        RouteOutcome::Privacy,
+        RouteOutcome::Health,
+        RouteOutcome::Outside,
+        RouteOutcome::Version,
+        RouteOutcome::Refused,
+        RouteOutcome::Manifest,
+        RouteOutcome::Tags,
+        RouteOutcome::Referrers,
+        RouteOutcome::Signature,
+        RouteOutcome::SignatureContent,
+        RouteOutcome::BlobSteered,
+        RouteOutcome::BlobMirror,
+        RouteOutcome::BlobFromMirror,
+        RouteOutcome::BlobCanonical,
+        RouteOutcome::BlobLacking,
+        RouteOutcome::BlobUnknown,
+        RouteOutcome::Forwarded,
     ];
 
-    /// The place in [`Outcome::ALL`].
+    /// The place in [`RouteOutcome::ALL`].
     pub const fn index(self) -> usize {
         self as usize
     }
@@ -473,15 +478,15 @@ impl Outcome {
     /// The rule of this module's table that was followed.
     pub const fn rule(self) -> u8 {
         match self {
-            Outcome::Method | Outcome::Options => 1,
-            Outcome::Info | Outcome::Privacy | Outcome::Health | Outcome::Outside => 2,
-            Outcome::Version => 3,
-            Outcome::Refused => 4,
-            Outcome::Manifest | Outcome::Tags | Outcome::Referrers => 5,
-            Outcome::Signature | Outcome::SignatureContent => 6,
-            Outcome::BlobSteered | Outcome::BlobMirror | Outcome::BlobFromMirror => 7,
-            Outcome::BlobCanonical | Outcome::BlobLacking | Outcome::BlobUnknown => 7,
-            Outcome::Forwarded => 8,
+            RouteOutcome::Method | RouteOutcome::Options => 1,
+            RouteOutcome::Info | RouteOutcome::Privacy | RouteOutcome::Health | RouteOutcome::Outside => 2,
+            RouteOutcome::Version => 3,
+            RouteOutcome::Refused => 4,
+            RouteOutcome::Manifest | RouteOutcome::Tags | RouteOutcome::Referrers => 5,
+            RouteOutcome::Signature | RouteOutcome::SignatureContent => 6,
+            RouteOutcome::BlobSteered | RouteOutcome::BlobMirror | RouteOutcome::BlobFromMirror => 7,
+            RouteOutcome::BlobCanonical | RouteOutcome::BlobLacking | RouteOutcome::BlobUnknown => 7,
+            RouteOutcome::Forwarded => 8,
         }
     }
 
@@ -493,26 +498,26 @@ impl Outcome {
     /// A stable word for metrics and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Outcome::Method => "method-not-allowed",
-            Outcome::Options => "options",
-            Outcome::Info => "info",
-            Outcome::Privacy => "privacy",
-            Outcome::Health => "health",
-            Outcome::Outside => "outside-api",
-            Outcome::Version => "version",
-            Outcome::Refused => "refused",
-            Outcome::Manifest => "manifest",
-            Outcome::Tags => "tags",
-            Outcome::Referrers => "referrers",
-            Outcome::Signature => "signature",
-            Outcome::SignatureContent => "signature-content",
-            Outcome::BlobSteered => "blob-steered",
-            Outcome::BlobMirror => "blob-mirror",
-            Outcome::BlobFromMirror => "blob-from-mirror",
-            Outcome::BlobCanonical => "blob-canonical",
-            Outcome::BlobLacking => "blob-lacking",
-            Outcome::BlobUnknown => "blob-unknown",
-            Outcome::Forwarded => "bad-forwarded",
+            RouteOutcome::Method => "method-not-allowed",
+            RouteOutcome::Options => "options",
+            RouteOutcome::Info => "info",
+            RouteOutcome::Privacy => "privacy",
+            RouteOutcome::Health => "health",
+            RouteOutcome::Outside => "outside-api",
+            RouteOutcome::Version => "version",
+            RouteOutcome::Refused => "refused",
+            RouteOutcome::Manifest => "manifest",
+            RouteOutcome::Tags => "tags",
+            RouteOutcome::Referrers => "referrers",
+            RouteOutcome::Signature => "signature",
+            RouteOutcome::SignatureContent => "signature-content",
+            RouteOutcome::BlobSteered => "blob-steered",
+            RouteOutcome::BlobMirror => "blob-mirror",
+            RouteOutcome::BlobFromMirror => "blob-from-mirror",
+            RouteOutcome::BlobCanonical => "blob-canonical",
+            RouteOutcome::BlobLacking => "blob-lacking",
+            RouteOutcome::BlobUnknown => "blob-unknown",
+            RouteOutcome::Forwarded => "bad-forwarded",
         }
     }
 }

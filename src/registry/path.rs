@@ -5,7 +5,7 @@
 //!
 //! [`plain`] comes first: it decodes escapes and joins repeated slashes, as docker-registry does before it looks at a path.
 //!
-//! **Invariants**: a [`Target`] holds only the bytes that the grammars of the OCI distribution specification admit, plus
+//! **Invariants**: a [`PullTarget`] holds only the bytes that the grammars of the OCI distribution specification admit, plus
 //! `/`; so it can be put behind a host without leaving it.
 //! **Not here**: methods, query strings, where to send it ([`super::route`]).
 //!
@@ -41,7 +41,7 @@ pub enum Path<'p> {
     /// Something to pull.
     Pull {
         /// What.
-        target: Target<'p>,
+        target: PullTarget<'p>,
         /// The path behind `/v2/`, as it was sent.
         rest: &'p str,
     },
@@ -51,7 +51,7 @@ pub enum Path<'p> {
 
 /// What is to be pulled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target<'p> {
+pub enum PullTarget<'p> {
     /// `<name>/manifests/<tag or digest>`
     Manifest(Reference<'p>),
     /// `<name>/blobs/<digest>`
@@ -128,7 +128,7 @@ pub fn parse(path: &str) -> Path<'_> {
 }
 
 /// Parses what stands behind `/v2/`, without the one slash that may end it.
-fn parse_pull(rest: &str) -> Result<Target<'_>, ErrorCode> {
+fn parse_pull(rest: &str) -> Result<PullTarget<'_>, ErrorCode> {
     let (before, last) = rest.rsplit_once('/').unwrap_or(("", rest));
     let (name, endpoint) = before.rsplit_once('/').unwrap_or(("", before));
     // `blobs/uploads` and `blobs/uploads/<id>` are for pushing; `_catalog` and what else there is are not for us.
@@ -138,19 +138,19 @@ fn parse_pull(rest: &str) -> Result<Target<'_>, ErrorCode> {
     match (endpoint, last) {
         ("manifests", reference) => {
             check_name(name)?;
-            parse_reference(reference).map(Target::Manifest)
+            parse_reference(reference).map(PullTarget::Manifest)
         }
         ("blobs", digest) => {
             check_name(name)?;
-            parse_digest(digest).map(Target::Blob).ok_or(ErrorCode::DigestInvalid)
+            parse_digest(digest).map(PullTarget::Blob).ok_or(ErrorCode::DigestInvalid)
         }
         ("tags", "list") => {
             check_name(name)?;
-            Ok(Target::Tags)
+            Ok(PullTarget::Tags)
         }
         ("referrers", digest) => {
             check_name(name)?;
-            parse_digest(digest).map(Target::Referrers).ok_or(ErrorCode::DigestInvalid)
+            parse_digest(digest).map(PullTarget::Referrers).ok_or(ErrorCode::DigestInvalid)
         }
         _ => Err(ErrorCode::Unsupported),
     }
@@ -267,7 +267,7 @@ mod tests {
 
     const HEX: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    fn target(path: &str) -> Target<'_> {
+    fn target(path: &str) -> PullTarget<'_> {
         match parse(path) {
             Path::Pull { target, .. } => target,
             other => panic!("{path}: {other:?}"),
@@ -276,12 +276,12 @@ mod tests {
 
     #[test]
     fn names_may_contain_the_words_of_the_api() {
-        assert_eq!(target("/v2/a/manifests/b/manifests/c"), Target::Manifest(Reference::Tag("c")));
-        assert_eq!(target("/v2/blobs/uploads/manifests/v1"), Target::Manifest(Reference::Tag("v1")));
-        assert_eq!(target("/v2/manifests/tags/list"), Target::Tags);
-        assert_eq!(target("/v2/tags/manifests/list"), Target::Manifest(Reference::Tag("list")));
+        assert_eq!(target("/v2/a/manifests/b/manifests/c"), PullTarget::Manifest(Reference::Tag("c")));
+        assert_eq!(target("/v2/blobs/uploads/manifests/v1"), PullTarget::Manifest(Reference::Tag("v1")));
+        assert_eq!(target("/v2/manifests/tags/list"), PullTarget::Tags);
+        assert_eq!(target("/v2/tags/manifests/list"), PullTarget::Manifest(Reference::Tag("list")));
         let path = format!("/v2/a/manifests/blobs/sha256:{HEX}");
-        assert_eq!(target(&path), Target::Blob(Digest { algorithm: "sha256", encoded: HEX }));
+        assert_eq!(target(&path), PullTarget::Blob(Digest { algorithm: "sha256", encoded: HEX }));
     }
 
     #[test]
@@ -419,11 +419,11 @@ mod tests {
                 return Err(ErrorCode::NameInvalid);
             }
             match *endpoint {
-                "tags" => Ok(Target::Tags),
-                "blobs" => Ok(Target::Blob(digest(last)?)),
-                "referrers" => Ok(Target::Referrers(digest(last)?)),
-                _ if halves(last).len() == 2 => Ok(Target::Manifest(Reference::Digest(digest(last)?))),
-                _ if reference(last) => Ok(Target::Manifest(Reference::Tag(last))),
+                "tags" => Ok(PullTarget::Tags),
+                "blobs" => Ok(PullTarget::Blob(digest(last)?)),
+                "referrers" => Ok(PullTarget::Referrers(digest(last)?)),
+                _ if halves(last).len() == 2 => Ok(PullTarget::Manifest(Reference::Digest(digest(last)?))),
+                _ if reference(last) => Ok(PullTarget::Manifest(Reference::Tag(last))),
                 _ => Err(ErrorCode::ManifestUnknown),
             }
         })();

@@ -10,7 +10,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
-use super::known::{ASKED_PER_SECOND, Allowance};
+use super::known::{ASKED_PER_SECOND, AskGrant};
 use crate::base::prefix::Prefix;
 use crate::base::time::Moment;
 
@@ -45,13 +45,13 @@ impl Shares {
     }
 
     /// Takes one for a network that may.
-    pub fn take(&mut self, network: Prefix) -> Allowance {
+    pub fn take(&mut self, network: Prefix) -> AskGrant {
         if !self.allows(network) {
-            return Allowance::Spent;
+            return AskGrant::Spent;
         }
         *self.by_network.entry(network).or_default() += 1;
         self.taken += 1;
-        Allowance::Taken
+        AskGrant::Taken
     }
 
     /// Gives one back.
@@ -81,7 +81,7 @@ impl Default for Budget {
 
 impl Budget {
     /// Takes a question for a network, if its share has one left.
-    pub fn take(&mut self, network: Prefix, now: Moment) -> Allowance {
+    pub fn take(&mut self, network: Prefix, now: Moment) -> AskGrant {
         while let Some(&(at, of)) = self.asked.front()
             && at.0 + 1000 <= now.0
         {
@@ -89,7 +89,7 @@ impl Budget {
             self.shares.give_back(of);
         }
         let allowance = self.shares.take(network);
-        if allowance == Allowance::Taken {
+        if allowance == AskGrant::Taken {
             self.asked.push_back((now, network));
         }
         allowance
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn one_network_gets_half_and_leaves_a_share_to_each_other() {
         let mut shares = Shares::new(16);
-        let mut fill = |number| (0..100).filter(|_| shares.take(network(number)) == Allowance::Taken).count();
+        let mut fill = |number| (0..100).filter(|_| shares.take(network(number)) == AskGrant::Taken).count();
         assert_eq!((fill(1), fill(2), fill(3), fill(4)), (8, 4, 2, 1));
         shares.give_back(network(1));
         assert_eq!(shares.taken(), 14);
@@ -134,11 +134,11 @@ mod tests {
         let (mut flooded, mut refused) = (0, 0);
         for now in 0..10_000 {
             if now % 11 == 0 {
-                flooded += u64::from(budget.take(network(1), Moment(now)) == Allowance::Taken);
+                flooded += u64::from(budget.take(network(1), Moment(now)) == AskGrant::Taken);
             }
             // Ten a second, over several networks: as a busy server meets new blobs, and more.
             if now % 100 == 0 {
-                refused += u64::from(budget.take(network(2 + (now / 100 % 4) as u8), Moment(now)) == Allowance::Spent);
+                refused += u64::from(budget.take(network(2 + (now / 100 % 4) as u8), Moment(now)) == AskGrant::Spent);
             }
         }
         assert_eq!(refused, 0);
@@ -152,7 +152,7 @@ mod tests {
         let mut times = Vec::new();
         for step in 0..5000_u64 {
             for of in 0..40 {
-                if budget.take(network(of), Moment(step)) == Allowance::Taken {
+                if budget.take(network(of), Moment(step)) == AskGrant::Taken {
                     times.push(step);
                 }
             }
@@ -173,7 +173,7 @@ mod tests {
             let mut held = [0_usize; 6];
             for (of, takes) in steps {
                 match takes {
-                    true if shares.take(network(of)) == Allowance::Taken => held[usize::from(of)] += 1,
+                    true if shares.take(network(of)) == AskGrant::Taken => held[usize::from(of)] += 1,
                     true => prop_assert!(held[usize::from(of)] >= 16 - held.iter().sum::<usize>()),
                     false if held[usize::from(of)] > 0 => {
                         shares.give_back(network(of));

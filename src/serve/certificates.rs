@@ -16,8 +16,8 @@ use crate::base::time::UnixTime as CivilTime;
 use crate::control::ListenerCertificate;
 use crate::process::Clock;
 use crate::process::work::{self, Lane};
-use crate::telemetry::{Collect, Page};
-use crate::tls::{Found, Life, Refused, Tls, Watched, span};
+use crate::telemetry::{Collect, MetricsPage};
+use crate::tls::{Life, LookOutcome, RefusedFiles, Tls, WatchedIdentity, span};
 
 /// How often the files are looked at. A look costs two system calls per file; a renewed certificate is needed within hours.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
@@ -28,14 +28,14 @@ const REGISTRY: &str = "registry";
 
 /// The certificates of the listeners.
 #[derive(Debug, Default)]
-pub(super) struct Certificates(Mutex<Vec<Arc<Watched>>>);
+pub(super) struct Certificates(Mutex<Vec<Arc<WatchedIdentity>>>);
 
 impl Certificates {
     /// Watches what the DNS listeners serve.
     pub(super) fn watch_dns(&self, prepared: &Prepared, served: &[Arc<Tls>]) {
         let files = prepared.built.config.dns.encrypted.as_ref().map(|encrypted| &encrypted.files);
         if let (Some(files), Some(identity)) = (files, &prepared.dns_identity) {
-            self.add(Watched::new(DNS, served.to_vec(), files.clone(), identity, Clock::unix()));
+            self.add(WatchedIdentity::new(DNS, served.to_vec(), files.clone(), identity, Clock::unix()));
         }
     }
 
@@ -43,7 +43,7 @@ impl Certificates {
     pub(super) fn watch_registry(&self, prepared: &Prepared, served: Option<&Arc<Tls>>) {
         let files = prepared.built.config.registry.as_ref().and_then(|registry| registry.tls.as_ref());
         if let (Some(files), Some(identity), Some(served)) = (files, &prepared.identity, served) {
-            self.add(Watched::new(REGISTRY, vec![served.clone()], files.clone(), identity, Clock::unix()));
+            self.add(WatchedIdentity::new(REGISTRY, vec![served.clone()], files.clone(), identity, Clock::unix()));
         }
     }
 
@@ -78,8 +78,8 @@ impl Certificates {
 
     /// The certificate of each listener that has one.
     pub(super) fn shown(&self) -> Vec<ListenerCertificate> {
-        let one = |watched: &Arc<Watched>| {
-            let refused = watched.refused().map(|Refused { since, problems }| {
+        let one = |watched: &Arc<WatchedIdentity>| {
+            let refused = watched.refused().map(|RefusedFiles { since, problems }| {
                 let first = problems.first().map(one_line).unwrap_or_default();
                 (CivilTime(since.as_secs()), first)
             });
@@ -89,17 +89,17 @@ impl Certificates {
         self.all().iter().filter_map(one).collect()
     }
 
-    fn add(&self, watched: Watched) {
+    fn add(&self, watched: WatchedIdentity) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(watched));
     }
 
-    fn all(&self) -> Vec<Arc<Watched>> {
+    fn all(&self) -> Vec<Arc<WatchedIdentity>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 impl Collect for Certificates {
-    fn collect(&self, page: &mut Page) {
+    fn collect(&self, page: &mut MetricsPage) {
         let mut family = page.gauge(
             "pharos_tls_certificate_not_after_seconds",
             "The first end of a certificate in the chain that a listener serves, in seconds since 1970.",
@@ -118,20 +118,20 @@ impl Collect for Certificates {
     }
 }
 
-fn report(watched: &Watched, found: &[Found]) {
+fn report(watched: &WatchedIdentity, found: &[LookOutcome]) {
     let listener = watched.listener;
     for found in found {
         match found {
-            Found::Renewed(life) => {
+            LookOutcome::Renewed(life) => {
                 info!("the certificate of {listener} was renewed, and is served{}", left(life.as_ref()));
             }
-            Found::Refused(problems) => {
+            LookOutcome::Refused(problems) => {
                 for problem in problems {
                     error!("the changed certificate of {listener} is not served: {}", one_line(problem));
                 }
             }
-            Found::Expiring(time) => warn!("the certificate of {listener} ends in {}: renew it", span(*time)),
-            Found::Expired(time) => {
+            LookOutcome::Expiring(time) => warn!("the certificate of {listener} ends in {}: renew it", span(*time)),
+            LookOutcome::Expired(time) => {
                 error!(
                     "the certificate of {listener} ended {} ago: clients refuse it until it is renewed",
                     span(*time)
@@ -188,7 +188,7 @@ mod tests {
         let files = TlsFiles { cert, key };
         let (identity, _) = load(&files, Clock::unix()).unwrap();
         let certificates = Arc::new(Certificates::default());
-        certificates.add(Watched::new(REGISTRY, Vec::new(), files, &identity, Clock::unix()));
+        certificates.add(WatchedIdentity::new(REGISTRY, Vec::new(), files, &identity, Clock::unix()));
         let sample = |end: u64| format!("pharos_tls_certificate_not_after_seconds{{listener=\"registry\"}} {end}");
         assert_eq!(end(&certificates), sample(3_786_912_000));
         tokio::spawn(certificates.clone().run());

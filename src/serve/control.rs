@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Failure;
 use crate::config::Config;
 use crate::control::{Caller, Control};
-use crate::http::Desk;
+use crate::http::DeskHandler;
 use crate::listen::Common;
 use crate::live::Readiness;
 use crate::process::state::StateFiles;
@@ -28,7 +28,7 @@ pub(super) fn open(
 }
 
 /// The desk as the admin listener asks it.
-pub(super) fn desk(control: &Control) -> Desk {
+pub(super) fn desk(control: &Control) -> DeskHandler {
     let desk = control.desk();
     Arc::new(move |address, head, body| {
         let desk = desk.clone();

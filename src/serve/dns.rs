@@ -12,26 +12,26 @@ use super::Failure;
 use super::prepare::Prepared;
 use crate::config::Config;
 use crate::dns::{self, Certificates, Engine, Service};
-use crate::http::{self, Doh, Server};
-use crate::listen::{self, Clients, Common, Limits, Listeners, Stopped, Terms};
+use crate::http::{self, Doh, HttpServer};
+use crate::listen::{self, Clients, Common, Limits, Listeners, ListenersEnd, Terms};
 use crate::telemetry::Collect;
-use crate::telemetry::dns::Dns as Counters;
+use crate::telemetry::dns::DnsCounters;
 use crate::telemetry::http::{DnsOverHttps, Http};
 use crate::tls::{Identity, Tls};
 
 const HTTPS: &str = "[dns.https] listen";
 
 /// Ports that are taken and not yet answered on.
-pub(super) struct Ports {
-    dns: dns::Bound,
-    https: Option<listen::Bound>,
+pub(super) struct DnsPorts {
+    dns: dns::BoundPorts,
+    https: Option<listen::BoundListeners>,
 }
 
-impl Ports {
+impl DnsPorts {
     /// Takes the ports of all DNS listeners.
     pub(super) fn bind(config: &Config) -> Result<Self, Failure> {
         let https = config.dns.encrypted.as_ref().and_then(|encrypted| encrypted.https.as_ref());
-        Ok(Ports {
+        Ok(DnsPorts {
             dns: dns::bind(&config.dns).map_err(Failure::Bind)?,
             https: https.map(|https| listen::bind(&https.listen, HTTPS)).transpose().map_err(Failure::Bind)?,
         })
@@ -39,18 +39,18 @@ impl Ports {
 }
 
 /// The running listeners.
-pub(super) struct Dns {
+pub(super) struct DnsListeners {
     service: Service,
-    counters: Arc<Counters>,
+    counters: Arc<DnsCounters>,
     https: Option<Listeners>,
     /// One for each application protocol, all with the same certificate.
     tls: Vec<Arc<Tls>>,
 }
 
-impl Dns {
+impl DnsListeners {
     /// Starts answering; adds what is counted to `counters`.
     pub(super) fn start(
-        ports: Ports,
+        ports: DnsPorts,
         prepared: &mut Prepared,
         engine: Engine,
         counters: &mut Vec<Arc<dyn Collect>>,
@@ -58,7 +58,7 @@ impl Dns {
     ) -> Result<Self, Failure> {
         let config = &prepared.built.config.dns;
         let clients = Clients::new(Limits::from(config));
-        let dns_counters = Arc::new(Counters::default());
+        let dns_counters = Arc::new(DnsCounters::default());
         counters.push(dns_counters.clone());
         let mut tls = Vec::new();
         let identity = prepared.dns_identity.clone();
@@ -91,15 +91,15 @@ impl Dns {
                 let doh = Doh::new(published, move || clock.read(), meant.path.clone(), shared);
                 let over_tls = serve_with(identity, &http::PROTOCOLS, &mut tls)?;
                 let terms = Terms { kind: "HTTPS", clients, tls: Some(over_tls), common: common.clone() };
-                Some(Server::start(bound, terms, doh, http).map_err(Failure::system("start DNS over HTTPS"))?)
+                Some(HttpServer::start(bound, terms, doh, http).map_err(Failure::system("start DNS over HTTPS"))?)
             }
             _ => None,
         };
-        Ok(Dns { service, counters: dns_counters, https, tls })
+        Ok(DnsListeners { service, counters: dns_counters, https, tls })
     }
 
     /// What is counted.
-    pub(super) fn counters(&self) -> Arc<Counters> {
+    pub(super) fn counters(&self) -> Arc<DnsCounters> {
         self.counters.clone()
     }
 
@@ -109,7 +109,7 @@ impl Dns {
     }
 
     /// Where we listen.
-    pub(super) fn addresses(&self) -> &dns::Addresses {
+    pub(super) fn addresses(&self) -> &dns::ListenAddresses {
         self.service.addresses()
     }
 
@@ -126,7 +126,7 @@ impl Dns {
     pub(super) async fn stop(self, grace: Duration) {
         let https = async {
             if let Some(server) = self.https
-                && let Stopped::Cut { connections } = server.stop(grace).await
+                && let ListenersEnd::Cut { connections } = server.stop(grace).await
             {
                 warn!("cut {connections} connections of DNS over HTTPS that did not end in time");
             }
@@ -135,8 +135,8 @@ impl Dns {
     }
 }
 
-fn announce(addresses: &dns::Addresses) {
-    let dns::Addresses { plain, tls, quic } = addresses;
+fn announce(addresses: &dns::ListenAddresses) {
+    let dns::ListenAddresses { plain, tls, quic } = addresses;
     for (addresses, kind) in [(plain, "UDP and TCP"), (tls, "TLS"), (quic, "QUIC")] {
         for address in addresses {
             info!("listening on {address} (DNS over {kind})");

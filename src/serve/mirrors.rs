@@ -11,7 +11,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::config::{self, Config};
 use crate::http::{At, Canonical, Means};
 use crate::live::{Published, Updates};
-use crate::load::hosts::ask::Asker as Resolvers;
+use crate::load::hosts::ask::HostAsker;
 use crate::mirror::Mirror;
 use crate::probe::{self, Prober, Rewatch, Watcher};
 use crate::process::state::StateFiles;
@@ -54,12 +54,14 @@ pub(super) fn means(config: &Config, watch: Option<&Watch>) -> Result<Option<Mea
     let Some(registry) = &config.registry else { return Ok(None) };
     let mirrors = registry.ask.and(watch).map(Watch::dialer);
     let canonical = registry.ask_canonical.map(|_| canonical(config, &registry.canonical)).transpose()?;
-    let Some(config::Ask { wait, keep, lacking }) = registry.ask.or(registry.ask_canonical) else { return Ok(None) };
+    let Some(config::AskConfig { wait, keep, lacking }) = registry.ask.or(registry.ask_canonical) else {
+        return Ok(None);
+    };
     let timeout = config.probe.as_ref().map_or(config::PROBE_TIMEOUT_DEFAULT, |probe| probe.timeout);
     Ok(Some(Means { mirrors, canonical, wait, timeout, keep, lacking }))
 }
 
-fn canonical(config: &Config, upstream: &config::Upstream) -> Result<Canonical, Vec<Diagnostic>> {
+fn canonical(config: &Config, upstream: &config::UpstreamConfig) -> Result<Canonical, Vec<Diagnostic>> {
     let problem = |why: String| vec![Diagnostic::error("canonical", format!("canonical cannot be asked: {why}"))];
     let roots = match &*upstream.scheme {
         "https" => Some(probe::roots(config.probe.as_ref().and_then(|probe| probe.roots.as_ref()))?),
@@ -69,7 +71,7 @@ fn canonical(config: &Config, upstream: &config::Upstream) -> Result<Canonical, 
     let dialer = Dialer::of_registry(upstream.authority.clone(), host, upstream.port(), roots);
     let at = match host.parse() {
         Ok(address) => At::Address(address),
-        Err(_) => At::Host(host.into(), Arc::new(Resolvers::new(&config.resolver).map_err(problem)?)),
+        Err(_) => At::Host(host.into(), Arc::new(HostAsker::new(&config.resolver).map_err(problem)?)),
     };
     let line = format!("{}://{}", upstream.scheme, upstream.authority).into();
     let dialer = dialer.map_err(|error| problem(error.to_string()))?;
@@ -77,26 +79,26 @@ fn canonical(config: &Config, upstream: &config::Upstream) -> Result<Canonical, 
 }
 
 /// The running watcher; it ends when this is dropped.
-pub(super) struct Mirrors {
+pub(super) struct RunningWatcher {
     reloads: mpsc::Sender<Option<Rewatch>>,
     counters: Arc<Probes>,
 }
 
-impl Mirrors {
+impl RunningWatcher {
     /// Looks at every mirror once, and gives the snapshot what was found; what is left is to go on.
     pub(super) async fn first_round(
         watch: Watch,
         snapshot: Snapshot,
         clock: Clock,
         files: StateFiles,
-    ) -> (Snapshot, Waiting) {
+    ) -> (Snapshot, WaitingWatcher) {
         info!("probing {} mirrors", snapshot.mirrors().len());
         let counters = Arc::new(Probes::default());
         let Watch { probe, prober } = watch;
         let mut watcher = Watcher::new(snapshot.mirrors(), probe, prober, clock, counters.clone(), files);
         watcher.first_round().await;
         let snapshot = snapshot.with_standings(|mirror: &Mirror| watcher.standing(mirror));
-        (snapshot, Waiting { watcher, counters })
+        (snapshot, WaitingWatcher { watcher, counters })
     }
 
     /// What has been counted.
@@ -112,12 +114,12 @@ impl Mirrors {
 }
 
 /// A watcher that has had its first round.
-pub(super) struct Waiting {
+pub(super) struct WaitingWatcher {
     watcher: Watcher,
     counters: Arc<Probes>,
 }
 
-impl Waiting {
+impl WaitingWatcher {
     /// Goes on watching.
     pub(super) fn start(
         self,
@@ -125,9 +127,9 @@ impl Waiting {
         updates: Updates,
         moved: Arc<Notify>,
         vital: &Vital,
-    ) -> Mirrors {
+    ) -> RunningWatcher {
         let (reloads, inbox) = mpsc::channel(1);
         tokio::spawn(vital.guard("watcher of mirrors", self.watcher.run(published, updates, inbox, moved)));
-        Mirrors { reloads, counters: self.counters }
+        RunningWatcher { reloads, counters: self.counters }
     }
 }

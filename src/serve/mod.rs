@@ -38,20 +38,20 @@ use crate::dns::Engine;
 use crate::files::{self, FileStates, Intake};
 use crate::hosts;
 use crate::listen::{BindError, Common};
-use crate::live::{self, History, Published, Readiness, Served, Updates};
+use crate::live::{self, Published, Readiness, ReloadHistory, ServedConfig, Updates};
 use crate::load::{self, hosts::Purpose};
 use crate::process::work::{self, Lane};
-use crate::process::{self, Clock, Ended, Ends, Signal, Signals, Supervisor, Vital};
+use crate::process::{self, Clock, EndedTask, Ends, Signal, Signals, Supervisor, Vital};
 use crate::telemetry::Collect;
 use crate::telemetry::HINTS;
 use crate::transfer;
 use certificates::Certificates;
-use dns::Dns;
-use mirrors::Mirrors;
+use dns::DnsListeners;
+use mirrors::RunningWatcher;
 use prepare::{Prepared, prepare};
 use reload::Reloads;
 use watch::FileWatch;
-use web::{AdminListener, Ports, Web};
+use web::{AdminListener, Web, WebPorts};
 
 /// How long connections may take to finish what is in flight when we stop; supervisors begin to kill after ten seconds
 /// (Docker) or more.
@@ -71,7 +71,7 @@ pub enum Failure {
     /// The system does not let the process have the threads that it takes.
     Threads(io::Error),
     /// A task without which the service cannot go on has ended.
-    Ended(Ended),
+    Ended(EndedTask),
     /// The system refused something.
     System {
         /// What we tried.
@@ -233,12 +233,12 @@ fn one_line(problem: &Diagnostic) -> String {
 }
 
 /// The service within the caller's runtime, which reads no signals and starts no reload by itself.
-pub struct Running {
+pub struct RunningService {
     services: Services,
     ends: Ends,
 }
 
-impl Running {
+impl RunningService {
     /// Starts serving a configuration.
     pub async fn start(path: &Path) -> Result<Self, Failure> {
         process::seed_names();
@@ -248,7 +248,7 @@ impl Running {
         log_warnings(&prepared.built.warnings);
         let (vital, ends) = Vital::new();
         let services = Services::start(prepared, &vital).await?;
-        Ok(Running { services, ends })
+        Ok(RunningService { services, ends })
     }
 
     /// Where DNS is answered over UDP and TCP.
@@ -278,22 +278,22 @@ struct Services {
     started: Config,
     updates: Updates,
     published: Arc<Published>,
-    dns: Dns,
+    dns: DnsListeners,
     web: Web,
-    mirrors: Option<Mirrors>,
-    hosts: hosts::Service,
+    mirrors: Option<RunningWatcher>,
+    hosts: hosts::HostService,
     control: Option<Control>,
     readiness: Arc<Readiness>,
-    transfers: transfer::Service,
+    transfers: transfer::TransferService,
     certificates: Arc<Certificates>,
-    history: Arc<History>,
+    history: Arc<ReloadHistory>,
 }
 
 impl Services {
     /// Takes all ports, then starts everything.
     async fn start(mut prepared: Prepared, vital: &Vital) -> Result<Self, Failure> {
-        let dns_ports = dns::Ports::bind(&prepared.built.config)?;
-        let mut ports = Ports::bind(&prepared.built.config)?;
+        let dns_ports = dns::DnsPorts::bind(&prepared.built.config)?;
+        let mut ports = WebPorts::bind(&prepared.built.config)?;
         let readiness = Arc::new(Readiness::default());
         let states = states::files();
         let common = Common::new(vital.clone());
@@ -305,7 +305,7 @@ impl Services {
         let mut snapshot = prepared.built.snapshot.clone();
         let mut waiting = None;
         if let Some(watch) = prepared.watch.take() {
-            let (found, watcher) = Mirrors::first_round(watch, snapshot, clock, states.clone()).await;
+            let (found, watcher) = RunningWatcher::first_round(watch, snapshot, clock, states.clone()).await;
             (snapshot, waiting) = (found, Some(watcher));
         }
         if let Some(control) = &control {
@@ -317,16 +317,17 @@ impl Services {
         let moved = Arc::new(Notify::new());
         let mirrors = waiting.map(|waiting| waiting.start(published.clone(), updates.clone(), moved.clone(), vital));
         let config = &prepared.built.config;
-        let hosts = hosts::Service::start(config, published.clone(), updates.clone(), moved, vital, states.clone());
-        let mut counters: Vec<Arc<dyn Collect>> = vec![hosts.counters(), Arc::new(states::Shown(states.clone()))];
+        let hosts = hosts::HostService::start(config, published.clone(), updates.clone(), moved, vital, states.clone());
+        let mut counters: Vec<Arc<dyn Collect>> =
+            vec![hosts.counters(), Arc::new(states::StateMetrics(states.clone()))];
         let (notices, heard) = live::notices();
         let (retransfers, demanded) = live::retransfers();
         let engine = Engine { published: published.clone(), clock, notices };
-        let dns = Dns::start(dns_ports, &mut prepared, engine, &mut counters, &common)?;
+        let dns = DnsListeners::start(dns_ports, &mut prepared, engine, &mut counters, &common)?;
         let path = std::path::absolute(&*prepared.built.config.file).unwrap_or_default();
-        let served = Served { since: Clock::civil(), digest: prepared.built.config.digest.clone() };
-        let history = Arc::new(History::new(path.display().to_string(), served));
-        counters.push(Arc::new(reload::Shown(history.clone())));
+        let served = ServedConfig { since: Clock::civil(), digest: prepared.built.config.digest.clone() };
+        let history = Arc::new(ReloadHistory::new(path.display().to_string(), served));
+        counters.push(Arc::new(reload::ReloadMetrics(history.clone())));
         let certificates = Arc::new(Certificates::default());
         certificates.watch_dns(&prepared, dns.tls());
         counters.push(certificates.clone());
@@ -337,14 +338,14 @@ impl Services {
         }
         counters.extend(mirrors.as_ref().map(|mirrors| mirrors.counters() as Arc<dyn Collect>));
         if let Some(control) = &control {
-            let probes = mirrors.as_ref().map(Mirrors::counters);
+            let probes = mirrors.as_ref().map(RunningWatcher::counters);
             let shown = certificates.clone();
             let about = About { probes, history: history.clone(), certificates: Box::new(move || shown.shown()) };
             control.start(&published, updates.clone(), clock, retransfers, about, vital);
             counters.push(control.desk());
         }
         let config = &prepared.built.config;
-        let transfers = transfer::Service::start(
+        let transfers = transfer::TransferService::start(
             config,
             &prepared.encryption,
             published.clone(),
@@ -395,7 +396,7 @@ impl Services {
                 match self.updates.replace(snapshot).await {
                     Ok(Generation(number)) => {
                         info!("reloaded: generation {number} is served, {amount}");
-                        self.history.note_served(Served { since: Clock::civil(), digest: config.digest.clone() });
+                        self.history.note_served(ServedConfig { since: Clock::civil(), digest: config.digest.clone() });
                         if let Some(control) = &self.control {
                             control.note_reload();
                         }

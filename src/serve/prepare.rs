@@ -11,13 +11,13 @@ use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::rr::Rtype;
 use crate::base::time::Generation;
 use crate::compile::{self, Built};
-use crate::config::{Config, FileUse, InputFile, Placed, TlsFiles, Zone};
+use crate::config::{Config, FileUse, InputFile, Placed, TlsFiles, ZoneConfig};
 use crate::control;
 use crate::files::{self, Intake};
 use crate::http::{Means, Token};
 use crate::load::{self, hosts::Purpose};
 use crate::process::{Clock, address, sys};
-use crate::registry::Settings;
+use crate::registry::RegistrySettings;
 use crate::snapshot::Snapshot;
 use crate::tls::{self, Identity};
 use crate::{probe, transfer};
@@ -28,7 +28,7 @@ pub(super) struct Prepared {
     /// The configuration with its snapshot.
     pub(super) built: Built,
     /// What the registry listener goes by, where there is one.
-    pub(super) settings: Option<Settings>,
+    pub(super) settings: Option<RegistrySettings>,
     /// What mirrors are held to, where they are probed.
     pub(super) watch: Option<Watch>,
     /// What whoever gives orders over the admin listener has to know, where they may.
@@ -133,7 +133,7 @@ pub(super) fn prepare(
 }
 
 /// Warns of a zone with one name server: resolvers cannot resolve it while that server is down (RFC 1034 §4.1).
-fn warn_of_single_server(zone: &Zone, snapshot: &Snapshot) -> Option<Diagnostic> {
+fn warn_of_single_server(zone: &ZoneConfig, snapshot: &Snapshot) -> Option<Diagnostic> {
     let name = zone.name.as_name();
     let (_, served) = snapshot.zones().find(name, &name.suffixes()).filter(|(_, served)| served.apex() == name)?;
     // No copy has come: the NS record is that of the placeholder.

@@ -19,18 +19,18 @@ use crate::base::report::summary;
 use crate::base::time::Generation;
 use crate::config::{Config, row};
 use crate::files::{self, FileStates, Intake};
-use crate::live::{History, Served};
+use crate::live::{ReloadHistory, ServedConfig};
 use crate::load::hosts::Purpose;
-use crate::load::hosts::keep::Known;
+use crate::load::hosts::keep::KnownHosts;
 use crate::networks::Source;
 use crate::process::work::{self, Lane, Pending};
 use crate::snapshot::Snapshot;
-use crate::telemetry::{Collect, Page};
+use crate::telemetry::{Collect, MetricsPage};
 
-type Outcome = Result<Prepared, Vec<Diagnostic>>;
+type PrepareOutcome = Result<Prepared, Vec<Diagnostic>>;
 
 /// Makes ready what a reload serves; waits for the disk.
-type Load = dyn Fn(&Path, &Purpose, &Intake) -> Outcome + Send + Sync;
+type Load = dyn Fn(&Path, &Purpose, &Intake) -> PrepareOutcome + Send + Sync;
 
 /// How long a reload may take before it is reported: databases of cities take seconds, a disk that hangs takes for ever.
 const SLOW: Duration = Duration::from_secs(30);
@@ -39,17 +39,17 @@ const SLOW: Duration = Duration::from_secs(30);
 pub(super) struct Reloads {
     path: PathBuf,
     /// What is known of hosts when a reload begins.
-    known: Box<dyn Fn() -> Known + Send>,
+    known: Box<dyn Fn() -> KnownHosts + Send>,
     load: Arc<Load>,
-    running: Option<Running>,
+    running: Option<RunningReload>,
     /// The files that the last one has read.
     read: FileStates,
     then: Then,
 }
 
 /// The reload under way.
-struct Running {
-    outcome: Pending<Outcome>,
+struct RunningReload {
+    outcome: Pending<PrepareOutcome>,
     /// The files that it has read.
     intake: Intake,
     /// When it is reported as slow; `None` once it was.
@@ -64,7 +64,7 @@ enum Then {
 }
 
 impl Reloads {
-    pub(super) fn new(path: &Path, known: impl Fn() -> Known + Send + 'static) -> Self {
+    pub(super) fn new(path: &Path, known: impl Fn() -> KnownHosts + Send + 'static) -> Self {
         // The publisher numbers what it publishes.
         let load =
             |path: &Path, purpose: &Purpose, intake: &Intake| prepare(path, Generation::default(), purpose, intake);
@@ -87,7 +87,7 @@ impl Reloads {
     }
 
     /// Waits for the next outcome; forever, where no reload was asked for. May be dropped and called again.
-    pub(super) async fn next(&mut self) -> Outcome {
+    pub(super) async fn next(&mut self) -> PrepareOutcome {
         let Some(running) = &mut self.running else { return pending().await };
         let outcome = loop {
             let slow_at = running.slow_at;
@@ -133,7 +133,7 @@ impl Reloads {
         let (load, intake) = (self.load.clone(), Intake::default());
         let noted = intake.clone();
         let outcome = work::submit(Lane::Load, move || load(&path, &purpose, &noted));
-        self.running = Some(Running { outcome, intake, slow_at: Some(Instant::now() + SLOW) });
+        self.running = Some(RunningReload { outcome, intake, slow_at: Some(Instant::now() + SLOW) });
     }
 }
 
@@ -149,11 +149,11 @@ pub(super) fn log_failure(problems: &[Diagnostic]) {
 }
 
 /// Shows the configuration that is served, and the outcomes of reloads.
-pub(super) struct Shown(pub(super) Arc<History>);
+pub(super) struct ReloadMetrics(pub(super) Arc<ReloadHistory>);
 
-impl Collect for Shown {
-    fn collect(&self, page: &mut Page) {
-        let Served { since, digest } = self.0.served();
+impl Collect for ReloadMetrics {
+    fn collect(&self, page: &mut MetricsPage) {
+        let ServedConfig { since, digest } = self.0.served();
         page.gauge(
             "pharos_reload_last_success",
             "The time at which the configuration that is served was taken over, by the start or a reload, in seconds since 1970.",
@@ -280,7 +280,7 @@ mod tests {
         let ended = std::sync::Mutex::new(ended);
         let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let counted = count.clone();
-        let mut reloads = Reloads::new(Path::new("pharos.toml"), Known::new);
+        let mut reloads = Reloads::new(Path::new("pharos.toml"), KnownHosts::new);
         reloads.load = Arc::new(move |_, _, _| {
             counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             // As a disk that hangs does.
@@ -306,7 +306,7 @@ mod tests {
     #[tokio::test]
     async fn a_reload_asked_for_during_another_follows_it() {
         let folder = tempfile::tempdir().unwrap();
-        let mut reloads = Reloads::new(&folder.path().join("missing.toml"), Known::new);
+        let mut reloads = Reloads::new(&folder.path().join("missing.toml"), KnownHosts::new);
         assert!(reloads.are_over());
         reloads.ask();
         reloads.ask();

@@ -3,15 +3,15 @@
 //! **Invariants**: each kind is in [`FORMS`], so that its counters begin at 0.
 //! **Not here**: writing them ([`crate::process::state`]).
 
-use crate::files::state::Form;
+use crate::files::state::StateForm;
 use crate::load::hosts::keep;
 use crate::load::zone::copy;
 use crate::process::state::StateFiles;
-use crate::telemetry::{Collect, Page};
+use crate::telemetry::{Collect, MetricsPage};
 use crate::{control, probe};
 
 /// The kinds of state files, by the names of their labels.
-const FORMS: [&Form; 4] = [&copy::FORM, &keep::FORM, &control::STATE, &probe::STATE];
+const FORMS: [&StateForm; 4] = [&copy::FORM, &keep::FORM, &control::STATE, &probe::STATE];
 
 /// The state files of a server.
 pub(super) fn files() -> StateFiles {
@@ -19,10 +19,10 @@ pub(super) fn files() -> StateFiles {
 }
 
 /// Shows how state files are written.
-pub(super) struct Shown(pub(super) StateFiles);
+pub(super) struct StateMetrics(pub(super) StateFiles);
 
-impl Collect for Shown {
-    fn collect(&self, page: &mut Page) {
+impl Collect for StateMetrics {
+    fn collect(&self, page: &mut MetricsPage) {
         let counts = self.0.counts();
         let help = "Writes of state files by kind and outcome.";
         let mut family = page.counter("pharos_state_writes_total", help);

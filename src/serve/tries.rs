@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use crate::base::client::{Client, SourcePrefixLen, Subnet, Vantage};
 use crate::base::ids::HorizonId;
 use crate::base::prefix::Prefix;
-use crate::dns::Addresses;
+use crate::dns::ListenAddresses;
 use crate::inspect::first_steered;
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
@@ -35,7 +35,7 @@ fn count(number: usize, noun: &str) -> String {
 }
 
 /// Commands that ask the DNS listeners: for a steered name, once for us and once for a client far away.
-pub(super) fn dns(snapshot: &Snapshot, listen: &Addresses) -> Vec<String> {
+pub(super) fn dns(snapshot: &Snapshot, listen: &ListenAddresses) -> Vec<String> {
     let Some(address) = listen.plain.first() else { return Vec::new() };
     let Some((owner, horizon)) = steered(snapshot) else { return Vec::new() };
     let server = reachable(address.ip());

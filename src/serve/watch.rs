@@ -126,7 +126,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::files::{Intake, Kind};
+    use crate::files::{FileKind, Intake};
 
     /// A folder, and the files in it that were read.
     struct World {
@@ -157,7 +157,7 @@ mod tests {
     fn read(folder: &Path, names: &[&str]) -> FileStates {
         let intake = Intake::default();
         for name in names {
-            let _ = intake.read(&folder.join(name), Kind::Config);
+            let _ = intake.read(&folder.join(name), FileKind::Config);
         }
         intake.so_far()
     }

@@ -16,37 +16,37 @@ use super::prepare::Prepared;
 use crate::base::prefix::PrefixSet;
 use crate::config::{self, Config};
 use crate::control::MAX_BODY_LEN;
-use crate::http::{self, Admin, Asker, Desk, Pull, Server, Token};
-use crate::listen::{self, Beyond, Bound, Clients, Common, Limits, Listeners, Stopped, Terms};
+use crate::http::{self, Admin, BlobAsker, DeskHandler, HttpServer, Pull, Token};
+use crate::listen::{self, BeyondLimit, BoundListeners, Clients, Common, Limits, Listeners, ListenersEnd, Terms};
 use crate::live::{Published, Readiness};
 use crate::process::Clock;
-use crate::registry::Settings;
+use crate::registry::RegistrySettings;
 use crate::telemetry::Collect;
 use crate::telemetry::HINTS;
-use crate::telemetry::dns::Dns;
+use crate::telemetry::dns::DnsCounters;
 use crate::telemetry::http::Http;
-use crate::telemetry::served::Served;
+use crate::telemetry::served::ServedGauges;
 use crate::tls::{Identity, Tls};
 
 /// Ports that are taken and not yet answered on.
-pub(super) struct Ports {
-    registry: Option<Bound>,
-    admin: Option<Bound>,
+pub(super) struct WebPorts {
+    registry: Option<BoundListeners>,
+    admin: Option<BoundListeners>,
 }
 
-impl Ports {
+impl WebPorts {
     /// Takes the ports of both listeners, where they are configured.
     pub(super) fn bind(config: &Config) -> Result<Self, Failure> {
         let bind = |listen: &[SocketAddr], option| listen::bind(listen, option).map_err(Failure::Bind);
         let registry = config.registry.as_ref().map(|registry| bind(&registry.listen, "[registry] listen"));
         let admin = config.admin.as_ref().map(|admin| bind(&admin.listen, "[admin] listen"));
-        Ok(Ports { registry: registry.transpose()?, admin: admin.transpose()? })
+        Ok(WebPorts { registry: registry.transpose()?, admin: admin.transpose()? })
     }
 }
 
 /// The running listeners.
 pub(super) struct Web {
-    registry: Option<Registry>,
+    registry: Option<RegistryService>,
     admin: Option<AdminListener>,
 }
 
@@ -60,10 +60,10 @@ pub(super) struct AdminListener {
 impl AdminListener {
     /// Starts answering, where it is configured; the desk is for whoever has the token.
     pub(super) fn start(
-        ports: &mut Ports,
+        ports: &mut WebPorts,
         config: &Config,
         readiness: Arc<Readiness>,
-        desk: Option<Desk>,
+        desk: Option<DeskHandler>,
         token: Option<Token>,
         common: &Common,
     ) -> Result<Option<Self>, Failure> {
@@ -80,7 +80,7 @@ impl AdminListener {
         // What the operator's own probes do is not counted among what clients do.
         let clients = Clients::new(limits(&config.connections));
         let terms = Terms { kind: "admin", clients: clients.clone(), tls: None, common: common.clone() };
-        let server = Server::start(bound, terms, admin.clone(), Arc::new(Http::default()))
+        let server = HttpServer::start(bound, terms, admin.clone(), Arc::new(Http::default()))
             .map_err(Failure::system("start the admin listener"))?;
         Ok(Some(AdminListener { server, clients, admin }))
     }
@@ -89,27 +89,27 @@ impl AdminListener {
 /// Limits of an HTTP listener.
 fn limits(connections: &config::Connections) -> Limits {
     let &config::Connections { all, per_client, idle } = connections;
-    Limits { connections: all, per_client, beyond: Beyond::CloseIdlest, idle }
+    Limits { connections: all, per_client, beyond: BeyondLimit::CloseIdlest, idle }
 }
 
-struct Registry {
+struct RegistryService {
     server: Listeners,
     clients: Arc<Clients>,
     addresses: Vec<SocketAddr>,
-    settings: Arc<ArcSwap<Settings>>,
-    asker: Arc<Asker>,
+    settings: Arc<ArcSwap<RegistrySettings>>,
+    asker: Arc<BlobAsker>,
     tls: Option<Arc<Tls>>,
 }
 
 impl Web {
     /// Starts answering.
     pub(super) fn start(
-        ports: Ports,
+        ports: WebPorts,
         admin: Option<AdminListener>,
         prepared: &mut Prepared,
         published: &Arc<Published>,
         clock: Clock,
-        (mut counters, dns): (Vec<Arc<dyn Collect>>, Arc<Dns>),
+        (mut counters, dns): (Vec<Arc<dyn Collect>>, Arc<DnsCounters>),
         common: &Common,
     ) -> Result<Self, Failure> {
         let mut pulls = None;
@@ -118,11 +118,11 @@ impl Web {
             (Some(bound), Some(settings), Some(clients)) => {
                 let http = Arc::new(Http::default());
                 pulls = Some(http.clone());
-                let asker = Asker::new(prepared.means.take());
+                let asker = BlobAsker::new(prepared.means.take());
                 counters.extend([http.clone() as Arc<dyn Collect>, asker.clone()]);
                 let tls = registry_tls(prepared.identity.clone())?;
                 let terms = Terms { kind: "registry", clients, tls, common: common.clone() };
-                Some(Registry::start(bound, terms, settings, published, clock, http, asker)?)
+                Some(RegistryService::start(bound, terms, settings, published, clock, http, asker)?)
             }
             _ => None,
         };
@@ -131,7 +131,7 @@ impl Web {
             let age_ms = clock.now().0.saturating_sub(served.published_at().0);
             (served.load_full(), age_ms / 1000)
         };
-        counters.insert(0, Arc::new(Served::new(source, dns, pulls)));
+        counters.insert(0, Arc::new(ServedGauges::new(source, dns, pulls)));
         if let Some(listener) = &admin {
             counters.push(listener.admin.counters());
             listener.admin.show(counters);
@@ -173,7 +173,7 @@ impl Web {
     /// Finishes what is in flight; the admin listener goes last, so that it can tell.
     pub(super) async fn stop(self, grace: Duration) {
         if let Some(registry) = self.registry
-            && let Stopped::Cut { connections } = registry.server.stop(grace).await
+            && let ListenersEnd::Cut { connections } = registry.server.stop(grace).await
         {
             warn!("cut {connections} HTTP connections that did not end in time");
         }
@@ -183,15 +183,15 @@ impl Web {
     }
 }
 
-impl Registry {
+impl RegistryService {
     fn start(
-        bound: Bound,
+        bound: BoundListeners,
         terms: Terms,
-        settings: Settings,
+        settings: RegistrySettings,
         published: &Arc<Published>,
         clock: Clock,
         counters: Arc<Http>,
-        asker: Arc<Asker>,
+        asker: Arc<BlobAsker>,
     ) -> Result<Self, Failure> {
         let (clients, tls) = (terms.clients.clone(), terms.tls.clone());
         let scheme = if tls.is_some() { "HTTPS" } else { "HTTP" };
@@ -205,8 +205,8 @@ impl Registry {
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let pull = Pull::new(published.clone(), settings.clone(), move || clock.now(), counters.clone(), asker.clone());
         let server =
-            Server::start(bound, terms, pull, counters).map_err(Failure::system("start the registry listener"))?;
-        Ok(Registry { server, clients, addresses, settings, asker, tls })
+            HttpServer::start(bound, terms, pull, counters).map_err(Failure::system("start the registry listener"))?;
+        Ok(RegistryService { server, clients, addresses, settings, asker, tls })
     }
 }
 

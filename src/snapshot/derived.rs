@@ -32,7 +32,7 @@ impl Derived {
     /// Derives everything; `mirrors` are those of [`Compiled`] as they are now.
     pub(super) fn from(compiled: &Compiled, live: &Live, mirrors: Arc<[Mirror]>) -> Self {
         let standings: Arc<[Standing]> = mirrors.iter().map(|mirror| live.standing(mirror)).collect();
-        let of_horizon = |horizon: &Horizon| Ground::of(horizon, &mirrors, &standings).encode();
+        let of_horizon = |horizon: &Horizon| AnswerGround::of(horizon, &mirrors, &standings).encode();
         let answers: Arc<[_]> = compiled.horizons.iter().map(of_horizon).collect();
         let of_service = |service: &super::Service| {
             answers[service.horizon.index()].iter().map(|addresses| service.encode(addresses)).collect()
@@ -63,7 +63,7 @@ impl Addresses {
 }
 
 /// What the answers of one horizon are made from.
-struct Ground<'s> {
+struct AnswerGround<'s> {
     horizon: &'s Horizon,
     mirrors: &'s [Mirror],
     standings: &'s [Standing],
@@ -73,11 +73,11 @@ struct Ground<'s> {
     stable_secs: [Option<u32>; 2],
 }
 
-impl<'s> Ground<'s> {
+impl<'s> AnswerGround<'s> {
     fn of(horizon: &'s Horizon, mirrors: &'s [Mirror], standings: &'s [Standing]) -> Self {
         let overviews = FAMILIES.map(|family| Overview::of(horizon, family, standings));
         let stable_secs = FAMILIES.map(|family| stable_secs(horizon.mirrors(), family, standings));
-        Ground { horizon, mirrors, standings, overviews, stable_secs }
+        AnswerGround { horizon, mirrors, standings, overviews, stable_secs }
     }
 
     fn encode(&self) -> Box<[[Addresses; 2]]> {

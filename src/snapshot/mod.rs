@@ -30,7 +30,7 @@ pub use meters::{METERS, Meter, Meters};
 pub use next::Next;
 pub use provenance::{Origin, Provenance};
 pub use service::{HTTPS_PORT, Hints, Service, ServiceRecord};
-pub use settings::{ChaosText, CookieSecret, CookieSecrets, Identity, RateLimit, Settings};
+pub use settings::{ChaosText, CookieSecret, CookieSecrets, RateLimit, ServerIdentity, Settings};
 pub use transfers::{Party, Policy, SteeredExport, Transfers};
 
 use ahead::{FarHorizons, NEAR};

@@ -24,7 +24,7 @@ pub struct Settings {
     /// What cookies are signed with; without any there are no cookies.
     pub cookies: CookieSecrets,
     /// What we tell of ourselves to whoever asks.
-    pub identity: Identity,
+    pub identity: ServerIdentity,
     /// How often a client network is told the same over UDP; none means as often as it asks.
     pub rate_limit: Option<RateLimit>,
 }
@@ -37,7 +37,7 @@ impl Default for Settings {
             ecs_from: None,
             keepalive: 100,
             cookies: CookieSecrets::default(),
-            identity: Identity::default(),
+            identity: ServerIdentity::default(),
             rate_limit: None,
         }
     }
@@ -96,7 +96,7 @@ impl fmt::Debug for CookieSecrets {
 
 /// What we tell of ourselves; what is absent is not told.
 #[derive(Clone, Debug, Default)]
-pub struct Identity {
+pub struct ServerIdentity {
     /// The name of this instance for the NSID option, which adds the generation to it.
     pub nsid: Option<Box<[u8]>>,
     /// The answer to `id.server` and `hostname.bind`.

@@ -12,7 +12,7 @@ use super::lines::{Descent, Packed};
 use super::nearest::{self, Places};
 use super::plans::{Plan, Plans, Ranking, Slots};
 use super::spread::{self, LeastScopes};
-use super::table::{Found, RangeTable};
+use super::table::{FoundRange, RangeTable};
 use crate::base::client::{Client, Location, ScopePrefixLen, ScopeRule};
 use crate::base::geo::{Coordinates, Kilometres};
 use crate::base::ids::{LabelsId, MirrorId, PlanId, SourceId};
@@ -420,10 +420,10 @@ impl Horizon {
     ///
     /// Where the subnet covers several scopes of such a plan, the first decides. All shares of it are of equal standing: to take
     /// what most of a wide subnet has would send every wide subnet to the heaviest mirror.
-    fn spread(&self, found: Found, address: IpAddr) -> Found {
+    fn spread(&self, found: FoundRange, address: IpAddr) -> FoundRange {
         let Some(slots) = self.slots(found.plan) else { return found };
         let scope = found.scope.max(self.least_scopes.of(Family::of(address)));
-        Found { plan: slots[self.slot_of(Prefix::holding(address, scope))], scope }
+        FoundRange { plan: slots[self.slot_of(Prefix::holding(address, scope))], scope }
     }
 
     /// What wins for a client of whom these facts are known; for `explain` and `check`, off the query path.

@@ -25,7 +25,7 @@ const MAX_LEVELS: usize = 11;
 /// Addresses that can be packed into lines.
 pub trait Packed: Bits {
     /// What is searched by: the leading bits.
-    type Key: Key;
+    type Key: TreeKey;
     /// The lines and the tree.
     type Lines: Lines<Self::Key>;
 
@@ -85,7 +85,7 @@ pub enum Descent {
 
 /// Where a range stands: its line and its place there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct TreePlace {
     line: u32,
     at: u32,
 }
@@ -97,24 +97,24 @@ pub trait Lines<K>: Clone + std::fmt::Debug + Send + Sync {
     fn pack(ranges: impl ExactSizeIterator<Item = (K, PlanId, bool)>) -> Self;
     /// Where the last range is whose key is at or below `key`; the first one's is. The search goes on from where the way to
     /// that key has come, if anybody went.
-    fn find(&self, key: K, from: Option<Descent>) -> Place;
+    fn find(&self, key: K, from: Option<Descent>) -> TreePlace;
     /// The first step of the way to a key, for whoever does not want to wait on it: how far it goes through nodes that the
     /// caches hold, and where the next node, or the line, is.
     fn approach(&self, key: K) -> (Descent, *const u8);
     /// A further step: the same of the level below.
     fn advance(&self, key: K, from: Descent) -> (Descent, *const u8);
     /// Where the range of a position is.
-    fn place(&self, position: usize) -> Place;
+    fn place(&self, position: usize) -> TreePlace;
     /// The position of a range.
-    fn position(&self, place: Place) -> usize;
+    fn position(&self, place: TreePlace) -> usize;
     /// Where the range behind another is; none behind the last.
-    fn next(&self, place: Place) -> Option<Place>;
+    fn next(&self, place: TreePlace) -> Option<TreePlace>;
     /// The key of a range.
-    fn key(&self, place: Place) -> K;
+    fn key(&self, place: TreePlace) -> K;
     /// The plan of a range.
-    fn plan(&self, place: Place) -> PlanId;
+    fn plan(&self, place: TreePlace) -> PlanId;
     /// Whether the start of a range has bits behind its key.
-    fn has_low(&self, place: Place) -> bool;
+    fn has_low(&self, place: TreePlace) -> bool;
     /// The number of ranges.
     fn len(&self) -> usize;
     /// The octets taken.
@@ -126,19 +126,19 @@ pub trait Lines<K>: Clone + std::fmt::Debug + Send + Sync {
 /// `IN_LINE` ranges to a line, `IN_NODE` keys to a node; both fill 64 octets.
 #[derive(Clone, Debug)]
 pub struct Tree<K, const IN_LINE: usize, const IN_NODE: usize> {
-    lines: Box<[Line<K, IN_LINE>]>,
+    lines: Box<[TreeLine<K, IN_LINE>]>,
     /// All levels, the lowest first.
-    nodes: Box<[Node<K, IN_NODE>]>,
+    nodes: Box<[TreeNode<K, IN_NODE>]>,
     /// The levels, the highest first.
-    levels: ArrayVec<Level, MAX_LEVELS>,
+    levels: ArrayVec<TreeLevel, MAX_LEVELS>,
     /// The number of the upper levels that have no more than [`NEAR_NODES`] each.
     near_levels: usize,
-    last: Place,
+    last: TreePlace,
 }
 
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-struct Line<K, const N: usize> {
+struct TreeLine<K, const N: usize> {
     keys: [K; N],
     plans: [PlanId; N],
     /// A bit for each range: whether its start has bits behind its key.
@@ -147,14 +147,14 @@ struct Line<K, const N: usize> {
 
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-struct Node<K, const N: usize>([K; N]);
+struct TreeNode<K, const N: usize>([K; N]);
 
-const _: () = assert!(size_of::<Line<u32, 10>>() == 64 && size_of::<Line<u64, 6>>() == 64);
-const _: () = assert!(size_of::<Node<u32, 16>>() == 64 && size_of::<Node<u64, 8>>() == 64);
+const _: () = assert!(size_of::<TreeLine<u32, 10>>() == 64 && size_of::<TreeLine<u64, 6>>() == 64);
+const _: () = assert!(size_of::<TreeNode<u32, 16>>() == 64 && size_of::<TreeNode<u64, 8>>() == 64);
 
 /// A level of the tree.
 #[derive(Clone, Copy, Debug)]
-struct Level {
+struct TreeLevel {
     /// Where its nodes start.
     start: u32,
     /// The number of its keys, which is that of the nodes, or lines, below.
@@ -162,16 +162,16 @@ struct Level {
 }
 
 /// What a tree is searched by.
-pub trait Key: Copy + Ord + Send + Sync + std::fmt::Debug + 'static {
+pub trait TreeKey: Copy + Ord + Send + Sync + std::fmt::Debug + 'static {
     /// The highest.
     const MAX: Self;
 }
 
-impl Key for u32 {
+impl TreeKey for u32 {
     const MAX: Self = u32::MAX;
 }
 
-impl Key for u64 {
+impl TreeKey for u64 {
     const MAX: Self = u64::MAX;
 }
 
@@ -179,7 +179,7 @@ impl Key for u64 {
 ///
 /// Halving takes the same steps whatever the outcome, so that there is nothing for the CPU to guess wrong.
 #[inline]
-fn last_at_or_below<K: Key, const N: usize>(keys: &[K; N], key: K) -> usize {
+fn last_at_or_below<K: TreeKey, const N: usize>(keys: &[K; N], key: K) -> usize {
     let (mut at, mut left) = (0, N);
     while left > 1 {
         let half = left / 2;
@@ -189,43 +189,43 @@ fn last_at_or_below<K: Key, const N: usize>(keys: &[K; N], key: K) -> usize {
     at
 }
 
-impl<K: Key, const IN_LINE: usize, const IN_NODE: usize> Lines<K> for Tree<K, IN_LINE, IN_NODE> {
+impl<K: TreeKey, const IN_LINE: usize, const IN_NODE: usize> Lines<K> for Tree<K, IN_LINE, IN_NODE> {
     fn pack(ranges: impl ExactSizeIterator<Item = (K, PlanId, bool)>) -> Self {
         let len = ranges.len();
-        let empty = Line { keys: [K::MAX; IN_LINE], plans: [PlanId(0); IN_LINE], lows: 0 };
+        let empty = TreeLine { keys: [K::MAX; IN_LINE], plans: [PlanId(0); IN_LINE], lows: 0 };
         let mut lines = vec![empty; len.div_ceil(IN_LINE)];
         for (at, (key, plan, has_low)) in ranges.enumerate() {
             let (line, place) = (&mut lines[at / IN_LINE], at % IN_LINE);
             (line.keys[place], line.plans[place]) = (key, plan);
             line.lows |= u16::from(has_low) << place;
         }
-        let mut nodes: Vec<Node<K, IN_NODE>> = Vec::new();
+        let mut nodes: Vec<TreeNode<K, IN_NODE>> = Vec::new();
         let mut levels = ArrayVec::new();
         let mut firsts: Vec<K> = lines.iter().map(|line| line.keys[0]).collect();
         while firsts.len() > 1 {
-            levels.insert(0, Level { start: nodes.len() as u32, len: firsts.len() as u32 });
+            levels.insert(0, TreeLevel { start: nodes.len() as u32, len: firsts.len() as u32 });
             for chunk in firsts.chunks(IN_NODE) {
-                let mut node = Node([K::MAX; IN_NODE]);
+                let mut node = TreeNode([K::MAX; IN_NODE]);
                 node.0[..chunk.len()].copy_from_slice(chunk);
                 nodes.push(node);
             }
             firsts = firsts.iter().step_by(IN_NODE).copied().collect();
         }
         let last = len.saturating_sub(1);
-        let last = Place { line: (last / IN_LINE) as u32, at: (last % IN_LINE) as u32 };
-        let is_near = |level: &&Level| level.len as usize <= NEAR_NODES * IN_NODE;
+        let last = TreePlace { line: (last / IN_LINE) as u32, at: (last % IN_LINE) as u32 };
+        let is_near = |level: &&TreeLevel| level.len as usize <= NEAR_NODES * IN_NODE;
         let near_levels = levels.iter().take_while(is_near).count();
         Tree { lines: lines.into(), nodes: nodes.into(), levels, near_levels, last }
     }
 
     #[inline]
-    fn find(&self, key: K, from: Option<Descent>) -> Place {
+    fn find(&self, key: K, from: Option<Descent>) -> TreePlace {
         let line = match from {
             None => self.descend(0..self.levels.len(), 0, key),
             Some(Descent::Node { level, at }) => self.descend(level as usize..self.levels.len(), at as usize, key),
             Some(Descent::Line(line)) => line as usize,
         };
-        let place = Place { line: line as u32, at: last_at_or_below(&self.lines[line].keys, key) as u32 };
+        let place = TreePlace { line: line as u32, at: last_at_or_below(&self.lines[line].keys, key) as u32 };
         if place.line == self.last.line && place.at > self.last.at { self.last } else { place }
     }
 
@@ -245,35 +245,39 @@ impl<K: Key, const IN_LINE: usize, const IN_NODE: usize> Lines<K> for Tree<K, IN
         }
     }
 
-    fn place(&self, position: usize) -> Place {
-        Place { line: (position / IN_LINE) as u32, at: (position % IN_LINE) as u32 }
+    fn place(&self, position: usize) -> TreePlace {
+        TreePlace { line: (position / IN_LINE) as u32, at: (position % IN_LINE) as u32 }
     }
 
-    fn position(&self, place: Place) -> usize {
+    fn position(&self, place: TreePlace) -> usize {
         place.line as usize * IN_LINE + place.at as usize
     }
 
     #[inline]
-    fn next(&self, place: Place) -> Option<Place> {
+    fn next(&self, place: TreePlace) -> Option<TreePlace> {
         if place == self.last {
             return None;
         }
-        let Place { line, at } = place;
-        Some(if at as usize + 1 < IN_LINE { Place { line, at: at + 1 } } else { Place { line: line + 1, at: 0 } })
+        let TreePlace { line, at } = place;
+        Some(if at as usize + 1 < IN_LINE {
+            TreePlace { line, at: at + 1 }
+        } else {
+            TreePlace { line: line + 1, at: 0 }
+        })
     }
 
     #[inline]
-    fn key(&self, place: Place) -> K {
+    fn key(&self, place: TreePlace) -> K {
         self.lines[place.line as usize].keys[place.at as usize]
     }
 
     #[inline]
-    fn plan(&self, place: Place) -> PlanId {
+    fn plan(&self, place: TreePlace) -> PlanId {
         self.lines[place.line as usize].plans[place.at as usize]
     }
 
     #[inline]
-    fn has_low(&self, place: Place) -> bool {
+    fn has_low(&self, place: TreePlace) -> bool {
         self.lines[place.line as usize].lows >> place.at & 1 != 0
     }
 
@@ -290,7 +294,7 @@ impl<K: Key, const IN_LINE: usize, const IN_NODE: usize> Lines<K> for Tree<K, IN
     }
 }
 
-impl<K: Key, const IN_LINE: usize, const IN_NODE: usize> Tree<K, IN_LINE, IN_NODE> {
+impl<K: TreeKey, const IN_LINE: usize, const IN_NODE: usize> Tree<K, IN_LINE, IN_NODE> {
     /// Goes down from a node of a level through those that are above another level: the number of the node, or line, there.
     #[inline]
     fn descend(&self, levels: Range<usize>, at: usize, key: K) -> usize {
@@ -301,7 +305,7 @@ impl<K: Key, const IN_LINE: usize, const IN_NODE: usize> Tree<K, IN_LINE, IN_NOD
     #[inline]
     fn stop(&self, level: usize, at: usize) -> (Descent, *const u8) {
         match self.levels.get(level) {
-            Some(Level { start, .. }) => {
+            Some(TreeLevel { start, .. }) => {
                 let node = &raw const self.nodes[*start as usize + at];
                 (Descent::Node { level: level as u32, at: at as u32 }, node.cast())
             }
@@ -311,7 +315,7 @@ impl<K: Key, const IN_LINE: usize, const IN_NODE: usize> Tree<K, IN_LINE, IN_NOD
 
     /// Goes down from one node of a level: the number of the node, or line, below.
     #[inline]
-    fn step(&self, level: &Level, at: usize, key: K) -> usize {
+    fn step(&self, level: &TreeLevel, at: usize, key: K) -> usize {
         let node = &self.nodes[level.start as usize + at];
         // What fills up a node is at or below the highest key.
         (at * IN_NODE + last_at_or_below(&node.0, key)).min(level.len as usize - 1)
@@ -339,7 +343,7 @@ impl<A: Packed> Ranges<A> {
 
     /// The last range that starts at or below an address; the search goes on from where the way there has come, if anybody went.
     #[inline]
-    pub(super) fn find(&self, address: A, from: Option<Descent>) -> Place {
+    pub(super) fn find(&self, address: A, from: Option<Descent>) -> TreePlace {
         let (key, _) = address.split();
         let place = self.lines.find(key, from);
         // Where the keys differ, or nothing stands behind the start's, the key has decided.
@@ -351,7 +355,7 @@ impl<A: Packed> Ranges<A> {
 
     /// As [`Ranges::find`], where starts up to `last` may differ from the address behind the key only.
     #[cold]
-    fn find_among_equals(&self, address: A, last: Place) -> Place {
+    fn find_among_equals(&self, address: A, last: TreePlace) -> TreePlace {
         let (mut low, mut high) = (0, self.lines.position(last) + 1);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -374,24 +378,24 @@ impl<A: Packed> Ranges<A> {
 
     /// The range behind another; none behind the last.
     #[inline]
-    pub(super) fn next(&self, place: Place) -> Option<Place> {
+    pub(super) fn next(&self, place: TreePlace) -> Option<TreePlace> {
         self.lines.next(place)
     }
 
     /// Where the range of a position is.
-    pub(super) fn place(&self, position: usize) -> Place {
+    pub(super) fn place(&self, position: usize) -> TreePlace {
         self.lines.place(position)
     }
 
     /// The first address of a range.
     #[inline]
-    pub(super) fn start(&self, place: Place) -> A {
+    pub(super) fn start(&self, place: TreePlace) -> A {
         let low = if self.lines.has_low(place) { self.low(place) } else { 0 };
         A::join(self.lines.key(place), low)
     }
 
     #[cold]
-    fn low(&self, place: Place) -> u64 {
+    fn low(&self, place: TreePlace) -> u64 {
         let position = self.lines.position(place);
         let found = self.lows.binary_search_by_key(&position, |(at, _)| *at as usize);
         found.map_or(0, |found| self.lows[found].1)
@@ -399,7 +403,7 @@ impl<A: Packed> Ranges<A> {
 
     /// The plan of a range.
     #[inline]
-    pub(super) fn plan(&self, place: Place) -> PlanId {
+    pub(super) fn plan(&self, place: TreePlace) -> PlanId {
         self.lines.plan(place)
     }
 

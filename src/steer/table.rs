@@ -17,7 +17,7 @@
 
 use arrayvec::ArrayVec;
 
-use super::lines::{Descent, Packed, Place, Ranges};
+use super::lines::{Descent, Packed, Ranges, TreePlace};
 use crate::base::ids::PlanId;
 use crate::base::prefix::{Bits, Block};
 
@@ -37,7 +37,7 @@ pub struct RangeTable<A: Packed> {
 
 /// What the table says of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundRange {
     /// The plan of the address, or of most of its block.
     pub plan: PlanId,
     /// For how many leading bits that holds.
@@ -46,7 +46,7 @@ pub struct Found {
 
 /// One range as it stands in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Range<A> {
+pub struct TableRange<A> {
     /// The first address.
     pub first: A,
     /// The last address.
@@ -107,7 +107,7 @@ impl<A: Packed> RangeTable<A> {
     }
 
     /// All ranges in address order.
-    pub fn ranges(&self) -> impl Iterator<Item = Range<A>> + '_ {
+    pub fn ranges(&self) -> impl Iterator<Item = TableRange<A>> + '_ {
         (0..self.len()).map(|at| self.range(self.ranges.place(at)))
     }
 
@@ -118,7 +118,7 @@ impl<A: Packed> RangeTable<A> {
     }
 
     /// The range that holds an address.
-    pub fn range_at(&self, address: A) -> Range<A> {
+    pub fn range_at(&self, address: A) -> TableRange<A> {
         self.range(self.ranges.find(address, None))
     }
 
@@ -127,13 +127,13 @@ impl<A: Packed> RangeTable<A> {
     /// Where the block covers several ranges the plan is that of most of it (the lowest addresses among equals), and the scope is
     /// the longer one that an exact answer for the block's address would have needed (RFC 7871 §7.2.1).
     #[inline]
-    pub fn find(&self, address: A, source: u8) -> Found {
+    pub fn find(&self, address: A, source: u8) -> FoundRange {
         self.find_from(address, source, None)
     }
 
     /// As [`RangeTable::find`], from where the way to the address has come ([`RangeTable::approach`]).
     #[inline]
-    pub fn find_from(&self, address: A, source: u8, from: Option<Descent>) -> Found {
+    pub fn find_from(&self, address: A, source: u8, from: Option<Descent>) -> FoundRange {
         let at = self.ranges.find(address, from);
         let start = self.ranges.start(at);
         let next = self.start_after(at);
@@ -143,24 +143,24 @@ impl<A: Packed> RangeTable<A> {
             Some(next) if next <= address.fill(source) => self.most_of(Block::holding(address, source), at),
             _ => self.ranges.plan(at),
         };
-        Found { plan, scope }
+        FoundRange { plan, scope }
     }
 
     /// Where the range behind the one at `at` starts.
     #[inline]
-    fn start_after(&self, at: Place) -> Option<A> {
+    fn start_after(&self, at: TreePlace) -> Option<A> {
         self.ranges.next(at).map(|next| self.ranges.start(next))
     }
 
-    fn range(&self, at: Place) -> Range<A> {
+    fn range(&self, at: TreePlace) -> TableRange<A> {
         let next = self.start_after(at);
         let last = next.map_or(A::MAX, |next| next.previous().expect("only the first range starts at zero"));
-        Range { first: self.ranges.start(at), last, plan: self.ranges.plan(at) }
+        TableRange { first: self.ranges.start(at), last, plan: self.ranges.plan(at) }
     }
 
     /// The plan that covers most of a block of which the first range is at `first`.
     #[cold]
-    fn most_of(&self, block: Block<A>, first: Place) -> PlanId {
+    fn most_of(&self, block: Block<A>, first: TreePlace) -> PlanId {
         let mut covered: ArrayVec<(PlanId, u128), CROWDED> = ArrayVec::new();
         let (mut at, mut from, end) = (first, block.first(), block.last());
         for _ in 0..CROWDED {
@@ -361,9 +361,9 @@ mod tests {
     #[test]
     fn a_block_over_several_ranges_gets_the_plan_of_most_of_it_with_a_longer_scope() {
         let nested = table(&[("10.0.0.0", 8, 1), ("10.0.0.0", 16, 2)]);
-        assert_eq!(nested.find(ip("10.0.0.0"), 8), Found { plan: PlanId(1), scope: 16 });
-        assert_eq!(nested.find(ip("10.0.0.0"), 15), Found { plan: PlanId(2), scope: 16 });
-        assert_eq!(nested.find(ip("10.0.0.0"), 16), Found { plan: PlanId(2), scope: 16 });
+        assert_eq!(nested.find(ip("10.0.0.0"), 8), FoundRange { plan: PlanId(1), scope: 16 });
+        assert_eq!(nested.find(ip("10.0.0.0"), 15), FoundRange { plan: PlanId(2), scope: 16 });
+        assert_eq!(nested.find(ip("10.0.0.0"), 16), FoundRange { plan: PlanId(2), scope: 16 });
     }
 
     #[test]

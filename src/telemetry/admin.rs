@@ -2,11 +2,11 @@
 //!
 //! **Not here**: what the operator's own probes do, which is not counted.
 
-use super::{Collect, Counter, Page};
+use super::{Collect, Counter, MetricsPage};
 
 /// What a request for the desk presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Presented {
+pub enum TokenOutcome {
     /// The token.
     Right,
     /// No token.
@@ -17,35 +17,35 @@ pub enum Presented {
     Limited,
 }
 
-const PRESENTED: [(Presented, &str); 4] = [
-    (Presented::Right, "right"),
-    (Presented::Missing, "missing"),
-    (Presented::Wrong, "wrong"),
-    (Presented::Limited, "limited"),
+const PRESENTED: [(TokenOutcome, &str); 4] = [
+    (TokenOutcome::Right, "right"),
+    (TokenOutcome::Missing, "missing"),
+    (TokenOutcome::Wrong, "wrong"),
+    (TokenOutcome::Limited, "limited"),
 ];
 
 /// The counters.
 #[derive(Debug, Default)]
-pub struct Admin {
+pub struct AdminCounters {
     tokens: [Counter; PRESENTED.len()],
     /// Requests for a host that is not the listener's.
     pub misdirected: Counter,
 }
 
-impl Admin {
+impl AdminCounters {
     /// A request for the desk presented this.
-    pub fn presented(&self, what: Presented) {
+    pub fn presented(&self, what: TokenOutcome) {
         self.tokens[what as usize].increment();
     }
 
     /// How many requests for the desk presented this.
-    pub fn tokens(&self, what: Presented) -> u64 {
+    pub fn tokens(&self, what: TokenOutcome) -> u64 {
         self.tokens[what as usize].value()
     }
 }
 
-impl Collect for Admin {
-    fn collect(&self, page: &mut Page) {
+impl Collect for AdminCounters {
+    fn collect(&self, page: &mut MetricsPage) {
         let mut family = page.counter(
             "pharos_admin_tokens_total",
             "Requests that need the admin token, by the token that came with them.",

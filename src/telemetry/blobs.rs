@@ -3,7 +3,7 @@
 //! **Invariants**: no label comes from a request.
 //! **Not here**: asking ([`crate::http`]), what is known ([`crate::registry`]).
 
-use super::{Counter, Gauge, Page};
+use super::{Counter, Gauge, MetricsPage};
 use crate::registry::known::Holding;
 
 /// How a question to a mirror ended.
@@ -36,7 +36,7 @@ pub enum Turned {
 
 /// How a request came to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lookup {
+enum LookupKind {
     HitHas,
     HitLacks,
     HitUnsaid,
@@ -56,14 +56,14 @@ const RESULTS: [(Result, &str); 6] = [
 ];
 const TURNED: [(Turned, &str); 3] =
     [(Turned::Flights, "flights"), (Turned::Rate, "rate"), (Turned::Waiting, "waiting")];
-const LOOKUPS: [(Lookup, &str, &str); 7] = [
-    (Lookup::HitHas, "hit", "has"),
-    (Lookup::HitLacks, "hit", "lacks"),
-    (Lookup::HitUnsaid, "hit", "unsaid"),
-    (Lookup::WaitedHas, "miss", "has"),
-    (Lookup::WaitedLacks, "miss", "lacks"),
-    (Lookup::WaitedUnsaid, "miss", "unsaid"),
-    (Lookup::Late, "miss", "late"),
+const LOOKUPS: [(LookupKind, &str, &str); 7] = [
+    (LookupKind::HitHas, "hit", "has"),
+    (LookupKind::HitLacks, "hit", "lacks"),
+    (LookupKind::HitUnsaid, "hit", "unsaid"),
+    (LookupKind::WaitedHas, "miss", "has"),
+    (LookupKind::WaitedLacks, "miss", "lacks"),
+    (LookupKind::WaitedUnsaid, "miss", "unsaid"),
+    (LookupKind::Late, "miss", "late"),
 ];
 
 /// The counters.
@@ -85,12 +85,12 @@ impl Blobs {
 
     /// A request waited, and was told this.
     pub fn waited(&self, holding: Holding) {
-        self.lookups[Lookup::WaitedHas as usize + holding as usize].increment();
+        self.lookups[LookupKind::WaitedHas as usize + holding as usize].increment();
     }
 
     /// A request waited for as long as it may.
     pub fn late(&self) {
-        self.lookups[Lookup::Late as usize].increment();
+        self.lookups[LookupKind::Late as usize].increment();
     }
 
     /// A question ended.
@@ -124,7 +124,7 @@ impl Blobs {
     }
 
     /// Writes the families, with how many blobs are known.
-    pub fn write(&self, page: &mut Page, held: u64, lacked: u64) {
+    pub fn write(&self, page: &mut MetricsPage, held: u64, lacked: u64) {
         let mut family = page.counter(
             "pharos_blob_lookups_total",
             "Blob requests by the answer of the mirror, and by whether it was known already.",

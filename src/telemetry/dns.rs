@@ -1,6 +1,6 @@
 //! What the DNS listeners count.
 //!
-//! Each UDP thread has a [`Block`] of its own, on cache lines of its own, which only it writes: adding is a load and a
+//! Each UDP thread has a [`CounterBlock`] of its own, on cache lines of its own, which only it writes: adding is a load and a
 //! store, no locked operation, and no thread waits for another's line. The connections share one more block. A scrape
 //! reads all blocks and adds them up.
 //!
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::histogram::{BUCKETS, bucket, micros};
-use super::{Collect, Gauge, Page};
+use super::{Collect, Gauge, MetricsPage};
 use crate::answer::{Outcome, Steering};
 use crate::base::client::Vantage;
 use crate::snapshot::{METERS, Meter, Snapshot};
@@ -21,7 +21,7 @@ use crate::wire::{Cookie, EcsEffect, Limit, Peer, Summary, Transport};
 
 /// Why a datagram or message got no reply, or its reply was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
+pub enum LostReply {
     /// It was a response, or no message at all.
     Unanswerable,
     /// It came over UDP, and what it announces as a question is none.
@@ -61,7 +61,7 @@ pub enum Closed {
 
 /// How a request for a zone over a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Given {
+pub enum TransferEnd {
     /// The zone, or what changed in it, was handed to the connection to its last message.
     Complete,
     /// The connection ended on the way.
@@ -72,7 +72,7 @@ pub enum Given {
 
 /// A socket call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum SocketFailure {
     /// Taking datagrams.
     Receive,
     /// Taking a connection.
@@ -105,14 +105,14 @@ const OUTCOMES: [(Outcome, &str); 12] = [
     (Outcome::Identity, "identity"),
     (Outcome::Cookie, "cookie"),
 ];
-const LOST: [(Lost, &str); 7] = [
-    (Lost::Unanswerable, "unanswerable"),
-    (Lost::NoQuestion, "no-question"),
-    (Lost::SourcePort, "source-port"),
-    (Lost::TooLong, "too-long"),
-    (Lost::SendFull, "send-full"),
-    (Lost::SendRefused, "send-refused"),
-    (Lost::Panicked, "panicked"),
+const LOST: [(LostReply, &str); 7] = [
+    (LostReply::Unanswerable, "unanswerable"),
+    (LostReply::NoQuestion, "no-question"),
+    (LostReply::SourcePort, "source-port"),
+    (LostReply::TooLong, "too-long"),
+    (LostReply::SendFull, "send-full"),
+    (LostReply::SendRefused, "send-refused"),
+    (LostReply::Panicked, "panicked"),
 ];
 const CLOSED: [(Closed, &str); 8] = [
     (Closed::Client, "client"),
@@ -138,8 +138,9 @@ const LIMITS: [(Limit, &str); 5] = [
     (Limit::Slipped, "slipped"),
 ];
 const VANTAGES: [(Vantage, &str); 2] = [(Vantage::Resolver, "resolver"), (Vantage::Subnet, "subnet")];
-const FAILURES: [(Failure, &str); 2] = [(Failure::Receive, "receive"), (Failure::Accept, "accept")];
-const GIVEN: [(Given, &str); 3] = [(Given::Complete, "complete"), (Given::Cut, "cut"), (Given::Refused, "refused")];
+const FAILURES: [(SocketFailure, &str); 2] = [(SocketFailure::Receive, "receive"), (SocketFailure::Accept, "accept")];
+const GIVEN: [(TransferEnd, &str); 3] =
+    [(TransferEnd::Complete, "complete"), (TransferEnd::Cut, "cut"), (TransferEnd::Refused, "refused")];
 /// The transports in the order of their kinds, each with both families.
 const QUERIES: [(&str, &str); 10] = [
     ("udp", "ipv4"),
@@ -180,23 +181,23 @@ const CELLS: usize = TRANSFER + GIVEN.len();
 /// The counters of one writer, aligned to what CPUs fetch at a time, two lines, so that no two blocks share any.
 #[repr(align(128))]
 #[derive(Debug)]
-struct Block([AtomicU64; CELLS]);
+struct CounterBlock([AtomicU64; CELLS]);
 
 /// All counters of the DNS listeners.
 #[derive(Debug, Default)]
-pub struct Dns {
-    blocks: Mutex<Vec<Arc<Block>>>,
+pub struct DnsCounters {
+    blocks: Mutex<Vec<Arc<CounterBlock>>>,
     /// Connections now: TCP, TLS and QUIC.
     pub connections: Gauge,
 }
 
 /// A block with one writer.
 #[derive(Debug)]
-pub struct Own(Arc<Block>);
+pub struct Own(Arc<CounterBlock>);
 
 /// A block with many writers.
 #[derive(Clone, Debug)]
-pub struct Shared(Arc<Block>);
+pub struct SharedBlock(Arc<CounterBlock>);
 
 /// Counting.
 pub trait Count {
@@ -251,7 +252,7 @@ pub trait Count {
 
     /// Messages got no reply.
     #[inline]
-    fn lost(&mut self, why: Lost, count: usize) {
+    fn lost(&mut self, why: LostReply, count: usize) {
         self.add(LOSS + why as usize, count as u64);
     }
 
@@ -262,7 +263,7 @@ pub trait Count {
     }
 
     /// A request for a zone was dealt with.
-    fn given(&mut self, how: Given) {
+    fn given(&mut self, how: TransferEnd) {
         self.add(TRANSFER + how as usize, 1);
     }
 
@@ -272,7 +273,7 @@ pub trait Count {
     }
 
     /// A socket call failed.
-    fn failed(&mut self, what: Failure) {
+    fn failed(&mut self, what: SocketFailure) {
         self.add(FAILURE + what as usize, 1);
     }
 
@@ -291,26 +292,26 @@ impl Count for Own {
     }
 }
 
-impl Count for Shared {
+impl Count for SharedBlock {
     #[inline]
     fn add(&mut self, cell: usize, count: u64) {
         self.0.0[cell].fetch_add(count, Relaxed);
     }
 }
 
-impl Dns {
+impl DnsCounters {
     /// Counters for one thread.
     pub fn own(&self) -> Own {
         Own(self.block())
     }
 
     /// Counters for many tasks.
-    pub fn shared(&self) -> Shared {
-        Shared(self.block())
+    pub fn shared(&self) -> SharedBlock {
+        SharedBlock(self.block())
     }
 
-    fn block(&self) -> Arc<Block> {
-        let block = Arc::new(Block([const { AtomicU64::new(0) }; CELLS]));
+    fn block(&self) -> Arc<CounterBlock> {
+        let block = Arc::new(CounterBlock([const { AtomicU64::new(0) }; CELLS]));
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner).push(block.clone());
         block
     }
@@ -330,7 +331,7 @@ impl Dns {
     }
 
     /// How many messages got no reply for this reason.
-    pub fn losses(&self, why: Lost) -> u64 {
+    pub fn losses(&self, why: LostReply) -> u64 {
         self.sum(LOSS + why as usize)
     }
 
@@ -345,8 +346,8 @@ impl Dns {
     }
 }
 
-impl Collect for Dns {
-    fn collect(&self, page: &mut Page) {
+impl Collect for DnsCounters {
+    fn collect(&self, page: &mut MetricsPage) {
         let mut requests = page.counter("pharos_dns_requests_total", "Messages received by the DNS listeners.");
         for (at, (proto, family)) in QUERIES.iter().enumerate() {
             requests.sample(&[("proto", proto), ("family", family)], self.sum(QUERY + at));
@@ -447,7 +448,7 @@ mod tests {
 
     #[test]
     fn a_scrape_adds_up_all_writers() {
-        let counters = Dns::default();
+        let counters = DnsCounters::default();
         let (mut one, mut two, mut tasks) = (counters.own(), counters.own(), counters.shared());
         let udp = Peer { address: "192.0.2.1".parse().unwrap(), transport: Transport::Udp };
         let tcp = Peer { address: "2001:db8::1".parse().unwrap(), transport: Transport::Tcp };
@@ -466,12 +467,12 @@ mod tests {
         two.query(&udp);
         tasks.clone().query(&tcp);
         tasks.closed(Closed::Idle);
-        tasks.given(Given::Cut);
+        tasks.given(TransferEnd::Cut);
         let snapshot = Snapshot::new(Generation(1), ZoneSet::new(Vec::new()), Compiled::default());
         one.reply(&summary(Rcode::BADVERS), &snapshot);
         two.reply(&summary(Rcode(4095)), &snapshot);
         one.took(Transport::Udp, 3, Duration::from_micros(20));
-        two.lost(Lost::SendFull, 7);
+        two.lost(LostReply::SendFull, 7);
         two.dropped();
         let page = render([&counters as &dyn Collect]);
         for line in [

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::{Collect, Counter, Page};
+use super::{Collect, Counter, MetricsPage};
 use crate::mirror::{TROUBLES, Trouble};
 
 /// One mirror that follows a host.
@@ -21,7 +21,7 @@ pub struct Following {
 }
 
 /// By mirror.
-type Mirrors = BTreeMap<Arc<str>, Following>;
+type FollowingMirrors = BTreeMap<Arc<str>, Following>;
 
 /// What has been found so far.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ pub struct Hosts {
     found: Counter,
     changed: Counter,
     troubles: [Counter; TROUBLES.len()],
-    mirrors: Mutex<Mirrors>,
+    mirrors: Mutex<FollowingMirrors>,
 }
 
 impl Hosts {
@@ -47,18 +47,18 @@ impl Hosts {
     }
 
     /// Says how mirrors stand from now on.
-    pub fn set(&self, mirrors: Mirrors) {
+    pub fn set(&self, mirrors: FollowingMirrors) {
         *self.mirrors() = mirrors;
     }
 
-    fn mirrors(&self) -> MutexGuard<'_, Mirrors> {
+    fn mirrors(&self) -> MutexGuard<'_, FollowingMirrors> {
         // A panic elsewhere leaves the map whole.
         self.mirrors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Collect for Hosts {
-    fn collect(&self, page: &mut Page) {
+    fn collect(&self, page: &mut MetricsPage) {
         let mut family = page.counter("pharos_host_lookups_total", "Lookups of mirrors' hosts by outcome.");
         family.sample(&[("outcome", "found")], self.found.value());
         for (word, counter) in TROUBLES.iter().zip(&self.troubles) {

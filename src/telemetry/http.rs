@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::histogram::Histogram;
-use super::{Collect, Counter, Gauge, Page};
-use crate::registry::{Outcome, Reply};
+use super::{Collect, Counter, Gauge, MetricsPage};
+use crate::registry::{RouteOutcome, RouteReply};
 use crate::snapshot::{METERS, Meter};
 
 /// Every status that a reply can have.
@@ -14,9 +14,9 @@ const STATUSES: [u16; 5] = [200, 307, 400, 404, 405];
 /// The counters of the registry listener, all its addresses together.
 #[derive(Debug, Default)]
 pub struct Http {
-    outcomes: [Counter; Outcome::ALL.len()],
+    outcomes: [Counter; RouteOutcome::ALL.len()],
     statuses: [Counter; STATUSES.len()],
-    steered: Steered,
+    steered: SteeredCounts,
     durations: Histogram,
     /// Connections that are open, TLS handshakes included.
     pub connections: Gauge,
@@ -38,19 +38,19 @@ pub struct Http {
 
 /// By mirror and tier, where blobs were sent.
 #[derive(Debug)]
-struct Steered(Box<[Counter]>);
+struct SteeredCounts(Box<[Counter]>);
 
-impl Default for Steered {
+impl Default for SteeredCounts {
     fn default() -> Self {
-        Steered((0..METERS).map(|_| Counter::default()).collect())
+        SteeredCounts((0..METERS).map(|_| Counter::default()).collect())
     }
 }
 
 impl Http {
     /// Counts a request that was answered, since when it was dealt with, and the mirror that it would be sent to.
-    pub fn answered(&self, reply: &Reply, since: Instant, mirror: Option<Meter>) {
+    pub fn answered(&self, reply: &RouteReply, since: Instant, mirror: Option<Meter>) {
         self.durations.observe(since.elapsed());
-        if let (Outcome::BlobSteered | Outcome::BlobMirror, Some(mirror)) = (reply.basis.outcome, mirror) {
+        if let (RouteOutcome::BlobSteered | RouteOutcome::BlobMirror, Some(mirror)) = (reply.basis.outcome, mirror) {
             self.steered.0[mirror.index()].increment();
         }
         self.outcomes[reply.basis.outcome.index()].increment();
@@ -66,7 +66,7 @@ impl Http {
     }
 
     /// How many requests had an outcome.
-    pub fn requests(&self, outcome: Outcome) -> u64 {
+    pub fn requests(&self, outcome: RouteOutcome) -> u64 {
         self.outcomes[outcome.index()].value()
     }
 }
@@ -76,7 +76,7 @@ impl Http {
 pub struct DnsOverHttps(pub Arc<Http>);
 
 impl Collect for DnsOverHttps {
-    fn collect(&self, page: &mut Page) {
+    fn collect(&self, page: &mut MetricsPage) {
         let http = &self.0;
         page.gauge("pharos_dns_https_connections", "Connections of DNS over HTTPS that are open.")
             .sample(&[], http.connections.value());
@@ -98,9 +98,9 @@ impl Collect for DnsOverHttps {
 }
 
 impl Collect for Http {
-    fn collect(&self, page: &mut Page) {
+    fn collect(&self, page: &mut MetricsPage) {
         let mut family = page.counter("pharos_http_requests_total", "Requests by rule of the registry and outcome.");
-        for outcome in Outcome::ALL {
+        for outcome in RouteOutcome::ALL {
             let rule = outcome.rule().to_string();
             family.sample(&[("rule", &rule), ("outcome", outcome.as_str())], self.requests(outcome));
         }

@@ -35,12 +35,12 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Something whose counters are shown.
 pub trait Collect: Send + Sync {
     /// Writes its families to the page.
-    fn collect(&self, page: &mut Page);
+    fn collect(&self, page: &mut MetricsPage);
 }
 
 /// Renders the page: each part's families, in order.
 pub fn render<'a>(parts: impl IntoIterator<Item = &'a dyn Collect>) -> String {
-    let mut page = Page::default();
+    let mut page = MetricsPage::default();
     for part in parts {
         part.collect(&mut page);
     }
@@ -70,9 +70,9 @@ pub struct Gauge(AtomicU64);
 
 impl Gauge {
     /// One more exists, until the returned guard is dropped.
-    pub fn hold(&self) -> Held<'_> {
+    pub fn hold(&self) -> HeldCount<'_> {
         self.0.fetch_add(1, Relaxed);
-        Held(self)
+        HeldCount(self)
     }
 
     /// How many exist now.
@@ -83,9 +83,9 @@ impl Gauge {
 
 /// One of the things that a [`Gauge`] counts.
 #[derive(Debug)]
-pub struct Held<'g>(&'g Gauge);
+pub struct HeldCount<'g>(&'g Gauge);
 
-impl Drop for Held<'_> {
+impl Drop for HeldCount<'_> {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Relaxed);
     }
@@ -93,43 +93,43 @@ impl Drop for Held<'_> {
 
 /// The page being written.
 #[derive(Debug, Default)]
-pub struct Page {
+pub struct MetricsPage {
     text: String,
 }
 
-impl Page {
+impl MetricsPage {
     /// Begins a family of counters; its name should end in `_total`.
-    pub fn counter<'p>(&'p mut self, name: &'p str, help: &str) -> Family<'p> {
+    pub fn counter<'p>(&'p mut self, name: &'p str, help: &str) -> MetricFamily<'p> {
         self.family(name, help, "counter")
     }
 
     /// Begins a family of gauges.
-    pub fn gauge<'p>(&'p mut self, name: &'p str, help: &str) -> Family<'p> {
+    pub fn gauge<'p>(&'p mut self, name: &'p str, help: &str) -> MetricFamily<'p> {
         self.family(name, help, "gauge")
     }
 
     /// Begins a family of histograms of seconds; its name should end in `_seconds`.
-    pub fn histogram<'p>(&'p mut self, name: &'p str, help: &str) -> Family<'p> {
+    pub fn histogram<'p>(&'p mut self, name: &'p str, help: &str) -> MetricFamily<'p> {
         self.family(name, help, "histogram")
     }
 
-    fn family<'p>(&'p mut self, name: &'p str, help: &str, kind: &str) -> Family<'p> {
+    fn family<'p>(&'p mut self, name: &'p str, help: &str, kind: &str) -> MetricFamily<'p> {
         debug_assert!(name.starts_with("pharos_"), "{name} lacks the prefix");
         debug_assert!(!self.text.contains(&format!("# TYPE {name} ")), "{name} is begun twice");
         // Writing to a String cannot fail.
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        Family { page: self, name }
+        MetricFamily { page: self, name }
     }
 }
 
 /// One metric family, to which samples are added.
 #[derive(Debug)]
-pub struct Family<'p> {
-    page: &'p mut Page,
+pub struct MetricFamily<'p> {
+    page: &'p mut MetricsPage,
     name: &'p str,
 }
 
-impl Family<'_> {
+impl MetricFamily<'_> {
     /// Adds a sample.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: u64) -> &mut Self {
         self.write("", labels, format_args!("{value}"))
@@ -197,7 +197,7 @@ mod tests {
     }
 
     impl Collect for Lamps {
-        fn collect(&self, page: &mut Page) {
+        fn collect(&self, page: &mut MetricsPage) {
             page.counter("pharos_lamps_lit_total", "Lamps lit.")
                 .sample(&[("by", "the \"keeper\"\n"), ("oil", "yes")], self.lit.value());
             page.gauge("pharos_lamps_burning", "Lamps that burn now.").sample(&[], self.burning.value());
@@ -231,7 +231,7 @@ pharos_lamps_burning 1
             histogram.observe(std::time::Duration::from_micros(us));
         }
         let (buckets, sum_us) = histogram.read();
-        let mut page = Page::default();
+        let mut page = MetricsPage::default();
         page.histogram("pharos_lamps_seconds", "How long.").distribution(&[("oil", "yes")], &buckets, sum_us);
         let mut lines = page.text.lines().skip(1);
         assert_eq!(lines.next(), Some("# TYPE pharos_lamps_seconds histogram"));

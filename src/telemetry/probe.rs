@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::histogram::Histogram;
-use super::{Collect, Counter, Page};
+use super::{Collect, Counter, MetricsPage};
 use crate::base::time::UnixTime;
 use crate::mirror::{Cause, Health, VERDICTS, Verdict};
 
@@ -32,7 +32,7 @@ pub struct Probed {
 
 /// What is known of one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct AddressFinding {
     /// The last verdict.
     pub verdict: Verdict,
     /// The cause of the last verdict; `None` if it is `up`.
@@ -46,7 +46,7 @@ pub struct Found {
 }
 
 /// By mirror and address.
-type Addresses = BTreeMap<(Arc<str>, IpAddr), Found>;
+type AddressFindings = BTreeMap<(Arc<str>, IpAddr), AddressFinding>;
 
 /// What has been found so far.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ pub struct Probes {
     durations: Histogram,
     failed_here: Counter,
     causes: Mutex<BTreeMap<&'static str, u64>>,
-    addresses: Mutex<Addresses>,
+    addresses: Mutex<AddressFindings>,
 }
 
 impl Probes {
@@ -67,12 +67,12 @@ impl Probes {
         if let Some(cause) = &cause {
             *self.causes.lock().unwrap_or_else(PoisonError::into_inner).entry(cause.word()).or_default() += 1;
         }
-        let found = Found { verdict, cause, health, since: now, not_after };
+        let found = AddressFinding { verdict, cause, health, since: now, not_after };
         let mut addresses = self.addresses();
         let known = addresses.entry((mirror.clone(), address)).or_insert_with(|| found.clone());
         let since = if known.health == health { known.since } else { now };
         // A probe that saw no certificate says nothing of it.
-        *known = Found { since, not_after: not_after.or(known.not_after), ..found };
+        *known = AddressFinding { since, not_after: not_after.or(known.not_after), ..found };
     }
 
     /// Counts a probe that came to no verdict for a fault of this machine.
@@ -81,7 +81,7 @@ impl Probes {
     }
 
     /// What is known of an address; none before its first verdict.
-    pub fn last(&self, mirror: &Arc<str>, address: IpAddr) -> Option<Found> {
+    pub fn last(&self, mirror: &Arc<str>, address: IpAddr) -> Option<AddressFinding> {
         self.addresses().get(&(mirror.clone(), address)).cloned()
     }
 
@@ -90,14 +90,14 @@ impl Probes {
         self.addresses().retain(|(mirror, address), _| wanted(mirror, *address));
     }
 
-    fn addresses(&self) -> std::sync::MutexGuard<'_, Addresses> {
+    fn addresses(&self) -> std::sync::MutexGuard<'_, AddressFindings> {
         // A panic elsewhere leaves the map whole.
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Collect for Probes {
-    fn collect(&self, page: &mut Page) {
+    fn collect(&self, page: &mut MetricsPage) {
         let mut family = page.counter("pharos_probes_total", "Probes of mirrors' addresses by verdict.");
         for verdict in VERDICTS {
             family.sample(&[("verdict", verdict.as_str())], self.verdicts[verdict as usize].value());

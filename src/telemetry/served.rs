@@ -7,29 +7,29 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::dns::Dns;
+use super::dns::DnsCounters;
 use super::http::Http;
-use super::{Collect, Page};
+use super::{Collect, MetricsPage};
 use crate::base::prefix::FAMILIES;
 use crate::snapshot::Snapshot;
 
 /// What is served; `S` tells the snapshot and its age in seconds.
 #[derive(Debug)]
-pub struct Served<S> {
+pub struct ServedGauges<S> {
     source: S,
-    dns: Arc<Dns>,
+    dns: Arc<DnsCounters>,
     http: Option<Arc<Http>>,
 }
 
-impl<S> Served<S> {
+impl<S> ServedGauges<S> {
     /// Shows what this source tells, and what the listeners counted.
-    pub fn new(source: S, dns: Arc<Dns>, http: Option<Arc<Http>>) -> Self {
-        Served { source, dns, http }
+    pub fn new(source: S, dns: Arc<DnsCounters>, http: Option<Arc<Http>>) -> Self {
+        ServedGauges { source, dns, http }
     }
 }
 
-impl<S: Fn() -> (Arc<Snapshot>, u64) + Send + Sync> Collect for Served<S> {
-    fn collect(&self, page: &mut Page) {
+impl<S: Fn() -> (Arc<Snapshot>, u64) + Send + Sync> Collect for ServedGauges<S> {
+    fn collect(&self, page: &mut MetricsPage) {
         let (snapshot, age_secs) = (self.source)();
         page.gauge("pharos_build_info", "The version that runs.").sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         page.gauge("pharos_snapshot_generation", "The generation that is served.").sample(&[], snapshot.generation.0);

@@ -4,7 +4,7 @@
 //! make a page that nobody can scrape.
 //! **Not here**: zones that are given to others ([`super::dns`]).
 
-use super::{Collect, Counter, Page};
+use super::{Collect, Counter, MetricsPage};
 
 /// The most zones with lines of their own, in the order of the configuration: three lines each make 300 KB of page.
 pub const MAX_ZONES: usize = 1000;
@@ -55,18 +55,18 @@ pub struct Counters {
 
 /// What a zone has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Zone {
+pub struct ZoneStatus {
     /// Its name.
     pub name: String,
     /// The serial that is served; none where there is no usable copy.
     pub serial: Option<u32>,
     /// Of a zone that is kept elsewhere: for how long it was not compared, and for how long it may still be used.
-    pub copy: Option<Copy>,
+    pub copy: Option<CopyAge>,
 }
 
 /// In seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Copy {
+pub struct CopyAge {
     /// Since a primary was last found to have what we hold; none where that never was.
     pub age: Option<u64>,
     /// Until it expires: 0 once it has, or where there is none.
@@ -80,7 +80,7 @@ impl Counters {
     }
 
     /// Writes what is counted, and how the zones stand.
-    pub fn collect(&self, zones: &[Zone], page: &mut Page) {
+    pub fn collect(&self, zones: &[ZoneStatus], page: &mut MetricsPage) {
         let mut family = page.counter("pharos_transfer_compared_total", "Questions to primaries by result.");
         for (what, name) in COMPARED {
             family.sample(&[("outcome", name)], self.compared[what as usize].value());
@@ -108,8 +108,8 @@ impl Counters {
 }
 
 /// Where zones come from is asked when the page is.
-impl<F: Fn() -> Vec<Zone> + Send + Sync> Collect for (std::sync::Arc<Counters>, F) {
-    fn collect(&self, page: &mut Page) {
+impl<F: Fn() -> Vec<ZoneStatus> + Send + Sync> Collect for (std::sync::Arc<Counters>, F) {
+    fn collect(&self, page: &mut MetricsPage) {
         self.0.collect(&(self.1)(), page);
     }
 }
@@ -131,10 +131,10 @@ mod tests {
         let counters = Arc::new(Counters::default());
         counters.compared(Compared::Fetched);
         counters.deaf.increment();
-        let zone = |number: usize| Zone {
+        let zone = |number: usize| ZoneStatus {
             name: format!("{number}.example"),
             serial: (number != 1).then_some(7),
-            copy: [None, Some(Copy { age: None, left: 0 }), Some(Copy { age: Some(5), left: 60 })][number % 3],
+            copy: [None, Some(CopyAge { age: None, left: 0 }), Some(CopyAge { age: Some(5), left: 60 })][number % 3],
         };
         let zones = move || (0..MAX_ZONES + 1).map(zone).collect();
         let page = render([&(counters, zones) as &dyn Collect]);

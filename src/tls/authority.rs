@@ -182,26 +182,26 @@ impl Pair {
     /// Writes both files, each whole or not at all; the key for its owner alone.
     pub fn write(&self, folder: &Path, name: &str, existing: Existing) -> Result<(), WriteError> {
         let [chain, key] = Pair::paths(folder, name);
-        write(&key, &self.key, Readers::Owner, existing)?;
-        write(&chain, &self.chain, Readers::Everybody, existing)
+        write(&key, &self.key, FileReaders::Owner, existing)?;
+        write(&chain, &self.chain, FileReaders::Everybody, existing)
     }
 }
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Readers {
+enum FileReaders {
     Owner,
     Everybody,
 }
 
-fn write(path: &Path, text: &str, readers: Readers, existing: Existing) -> Result<(), WriteError> {
+fn write(path: &Path, text: &str, readers: FileReaders, existing: Existing) -> Result<(), WriteError> {
     use std::os::unix::fs::PermissionsExt as _;
     let failed = |error| WriteError { path: path.to_path_buf(), error };
     let folder = path.parent().unwrap_or(Path::new("."));
     // Made for its owner alone, and opened to others only where that is meant.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)?;
-    if readers == Readers::Everybody {
+    if readers == FileReaders::Everybody {
         file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed)?;
     }
     let placed = match existing {

@@ -33,7 +33,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::facts::Facts;
+use super::facts::LeafFacts;
 use super::fault::{TooMuch, certificate_fault, chain_fault, connect_fault, handshake_fault, http_fault};
 use super::life::{Life, Phase};
 use super::recorder::Recorder;
@@ -84,7 +84,7 @@ impl std::error::Error for DialerError {}
 
 /// How far a connection got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum DialStep {
     /// Nothing has been connected.
     Connect,
     /// The handshake is not over.
@@ -105,7 +105,7 @@ pub enum DialError {
         /// The reason.
         fault: CertificateFault,
         /// The leaf; `None` if it was not seen, or cannot be parsed.
-        facts: Option<Box<Facts>>,
+        facts: Option<Box<LeafFacts>>,
     },
     /// The handshake fails for another reason.
     Handshake(HandshakeFault),
@@ -171,7 +171,7 @@ impl Secure {
             Err(error) => Err(match refused(&error) {
                 Some(reason) => DialError::Certificate {
                     fault: chain_fault(reason, &chain, &self.roots),
-                    facts: chain.first().and_then(|leaf| Facts::read(leaf).ok()).map(Box::new),
+                    facts: chain.first().and_then(|leaf| LeafFacts::read(leaf).ok()).map(Box::new),
                 },
                 None => tls_error(&error),
             }),
@@ -181,8 +181,8 @@ impl Secure {
 
 impl Dialer {
     /// Connects to an address; `step` is kept up to date, for whoever gives up on the way.
-    pub async fn dial(&self, address: IpAddr, step: &mut Step) -> Result<Dialed, DialError> {
-        *step = Step::Connect;
+    pub async fn dial(&self, address: IpAddr, step: &mut DialStep) -> Result<Dialed, DialError> {
+        *step = DialStep::Connect;
         let place = SocketAddr::new(address, self.port);
         let begun = Instant::now();
         let stream = TcpStream::connect(place).await;
@@ -197,12 +197,12 @@ impl Dialer {
         allowance.set(MAX_HEADS_LEN);
         let stream = Bounded { stream, allowance: allowance.clone() };
         let Some(secure) = &self.secure else {
-            *step = Step::Http;
+            *step = DialStep::Http;
             return self.speak(stream, Vec::new(), allowance, Took { connect, ..Took::default() }).await;
         };
-        *step = Step::Handshake;
+        *step = DialStep::Handshake;
         let (stream, chain) = secure.handshake(stream).await?;
-        *step = Step::Http;
+        *step = DialStep::Http;
         let handshake = begun.elapsed().saturating_sub(connect);
         self.speak(stream, chain, allowance, Took { connect, handshake }).await
     }
@@ -294,8 +294,8 @@ impl Dialed {
     }
 
     /// The leaf; `None` over plain HTTP.
-    pub fn facts(&self) -> Option<Facts> {
-        Facts::read(self.chain.first()?).ok()
+    pub fn facts(&self) -> Option<LeafFacts> {
+        LeafFacts::read(self.chain.first()?).ok()
     }
 
     /// How long the steps of the connection took.

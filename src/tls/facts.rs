@@ -23,7 +23,7 @@ const NOBODY: &str = "nobody.invalid";
 
 /// What a leaf says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct LeafFacts {
     /// The names and addresses that it is for.
     pub names: Vec<String>,
     /// When it begins to be valid.
@@ -66,11 +66,11 @@ impl fmt::Display for KeyKind {
     }
 }
 
-impl Facts {
+impl LeafFacts {
     /// What a certificate says.
     pub(super) fn read(leaf: &CertificateDer<'_>) -> Result<Self, Error> {
         let parsed = ParsedCertificate::try_from(leaf)?;
-        Ok(Facts {
+        Ok(LeafFacts {
             names: names(&parsed),
             not_before: begin_of(&parsed),
             not_after: end_of(&parsed),

@@ -16,10 +16,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error, RootCertStore};
 
-use super::facts::{Facts, KeyKind, Parties};
+use super::facts::{KeyKind, LeafFacts, Parties};
 use super::fault::{certificate_fault, untrusted};
 use super::life::{EXPIRING, Life, Phase};
-use super::load::{Problem, check_time, join, read, read_chain, read_key, span};
+use super::load::{IdentityProblem, check_time, join, read, read_chain, read_key, span};
 use crate::base::diagnostic::{Diagnostic, Place, Severity, list};
 use crate::mirror::Untrusted;
 
@@ -36,7 +36,7 @@ const TRUST: &str = "name the roots that clients trust with `--roots`, or have i
 
 /// What is to be judged.
 #[derive(Clone, Debug)]
-pub struct Given {
+pub struct Evidence {
     /// The chain.
     pub chain: PathBuf,
     /// The key of its leaf, where it is at hand.
@@ -46,7 +46,7 @@ pub struct Given {
 }
 
 /// Judges a chain: what its leaf says (where it can be read), how many certificates it has, and what is wrong.
-pub fn judge(given: &Given, roots: &RootCertStore, now: UnixTime) -> (Option<(Facts, usize)>, Vec<Diagnostic>) {
+pub fn judge(given: &Evidence, roots: &RootCertStore, now: UnixTime) -> (Option<(LeafFacts, usize)>, Vec<Diagnostic>) {
     let mut problems = Vec::new();
     let file = given.chain.display().to_string();
     let place = Place::whole_file(&file.as_str().into());
@@ -57,10 +57,10 @@ pub fn judge(given: &Given, roots: &RootCertStore, now: UnixTime) -> (Option<(Fa
     };
     let order = Order::of(&chain);
     let chain = order.sorted(&chain);
-    let facts = match Facts::read(&chain[0]) {
+    let facts = match LeafFacts::read(&chain[0]) {
         Ok(facts) => facts,
         Err(error) => {
-            let problem = Problem::BadCertificate { path: file, error }.diagnostic();
+            let problem = IdentityProblem::BadCertificate { path: file, error }.diagnostic();
             return (None, vec![problem.at(place, "")]);
         }
     };
@@ -131,7 +131,7 @@ impl Order {
     }
 }
 
-fn key_problem(facts: &Facts, file: &str) -> Option<Diagnostic> {
+fn key_problem(facts: &LeafFacts, file: &str) -> Option<Diagnostic> {
     let weak = match facts.key {
         KeyKind::Rsa(bits) => bits < LEAST_RSA_BITS,
         KeyKind::Other => true,
@@ -145,7 +145,7 @@ fn key_problem(facts: &Facts, file: &str) -> Option<Diagnostic> {
     })
 }
 
-fn mismatch(chain: &[CertificateDer<'static>], key: &Path, given: &Given) -> Option<Diagnostic> {
+fn mismatch(chain: &[CertificateDer<'static>], key: &Path, given: &Evidence) -> Option<Diagnostic> {
     let key_octets = match read(key).and_then(|pem| read_key(&pem.bytes, key)) {
         Ok(octets) => octets,
         Err(problem) => return Some(problem.diagnostic()),
@@ -153,7 +153,7 @@ fn mismatch(chain: &[CertificateDer<'static>], key: &Path, given: &Given) -> Opt
     join(chain.to_vec(), key_octets, &given.chain, key).err().map(|problem| problem.diagnostic())
 }
 
-fn name_problem(leaf: &ParsedCertificate<'_>, facts: &Facts, given: &Given, file: &str) -> Option<Diagnostic> {
+fn name_problem(leaf: &ParsedCertificate<'_>, facts: &LeafFacts, given: &Evidence, file: &str) -> Option<Diagnostic> {
     verify_server_name(leaf, &given.name).err()?;
     let name = given.name.to_str();
     let names = match list(facts.names.iter().map(String::as_str)) {
@@ -177,7 +177,7 @@ fn path_problem(
     // Of the leaf alone: what else is in the file need not be part of the path to a root.
     let first = &chain[..1];
     let time = check_time(leaf, first, file, now);
-    if let Some(problem) = time.as_ref().filter(|problem| !matches!(problem, Problem::Expiring { .. })) {
+    if let Some(problem) = time.as_ref().filter(|problem| !matches!(problem, IdentityProblem::Expiring { .. })) {
         // Here nobody is served by a certificate that is refused.
         return Some(Diagnostic { severity: Severity::Error, ..problem.diagnostic() });
     }
@@ -314,7 +314,12 @@ mod tests {
             problems.iter().map(|one| format!("{:?} {}", one.severity, one.code).to_lowercase()).collect()
         }
 
-        fn judge(&self, sections: &[&str], key: Option<&str>, now: u64) -> (Option<(Facts, usize)>, Vec<Diagnostic>) {
+        fn judge(
+            &self,
+            sections: &[&str],
+            key: Option<&str>,
+            now: u64,
+        ) -> (Option<(LeafFacts, usize)>, Vec<Diagnostic>) {
             let path = |name: &str| self.folder.path().join(name);
             std::fs::write(path("chain.pem"), sections.concat()).unwrap();
             let key = key.map(|key| {
@@ -322,7 +327,7 @@ mod tests {
                 path("chain.key")
             });
             let name = ServerName::try_from("blob.k8s.example").unwrap();
-            let given = Given { chain: path("chain.pem"), key, name };
+            let given = Evidence { chain: path("chain.pem"), key, name };
             judge(&given, &self.roots, UnixTime::since_unix_epoch(Duration::from_secs(now)))
         }
     }

@@ -11,14 +11,14 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, InconsistentKeys};
 
 use super::Identity;
-use super::facts::{Facts as Leaf, KeyKind, time_fault};
+use super::facts::{KeyKind, LeafFacts as Leaf, time_fault};
 use super::fault::certificate_fault;
 use super::judge::{BAD_KEY, LEAST_RSA_BITS};
 use super::life::{Life, Phase};
-use super::pem::{self, PemError, Section};
+use super::pem::{self, PemError, PemSection};
 use crate::base::diagnostic::{Diagnostic, list};
 use crate::config::{InputFile, TlsFiles};
-use crate::files::{self, Contents, Facts, Kind, ReadError};
+use crate::files::{self, Contents, FileFacts, FileKind, ReadError};
 
 /// The label of a certificate in PEM.
 const CERTIFICATE: &str = "CERTIFICATE";
@@ -31,11 +31,12 @@ const MAX_LABEL: usize = 40;
 ///
 /// A certificate out of its time is a warning: without TLS the DNS answers would be gone as well, and they are right.
 pub fn load(files: &TlsFiles, now: UnixTime) -> Result<(Identity, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let read =
-        |input: &InputFile| input.read().map_err(|error| Problem::Unreadable { path: input.path.clone(), error });
+    let read = |input: &InputFile| {
+        input.read().map_err(|error| IdentityProblem::Unreadable { path: input.path.clone(), error })
+    };
     let chain = read(&files.cert).and_then(|pem| read_chain(&pem.bytes, &files.cert.path));
     let key = read(&files.key).and_then(|pem| Ok((read_key(&pem.bytes, &files.key.path)?, pem.facts)));
-    let place = |problem: Problem| {
+    let place = |problem: IdentityProblem| {
         let input = if problem.is_about(&files.key.path) { &files.key } else { &files.cert };
         problem.diagnostic().at(input.place.clone(), "named here")
     };
@@ -56,25 +57,25 @@ fn identity(
     key: PrivateKeyDer<'static>,
     files: &TlsFiles,
     now: UnixTime,
-) -> Result<(Identity, Option<Problem>), Problem> {
+) -> Result<(Identity, Option<IdentityProblem>), IdentityProblem> {
     let path = || files.cert.path.display().to_string();
     let leaf = chain.first().expect("a chain has a leaf: read_chain");
     let warning = match ParsedCertificate::try_from(leaf) {
         Ok(leaf) => check_time(&leaf, &chain, &path(), now),
-        Err(error) => return Err(Problem::BadCertificate { path: path(), error }),
+        Err(error) => return Err(IdentityProblem::BadCertificate { path: path(), error }),
     };
     Ok((join(chain, key, &files.cert.path, &files.key.path)?, warning))
 }
 
 /// Whether others may read or change the file of a key.
-fn exposed(key: &Path, facts: &Facts) -> Option<Problem> {
+fn exposed(key: &Path, facts: &FileFacts) -> Option<IdentityProblem> {
     let exposure = facts.exposure().filter(|_| !files::is_credential(key))?;
-    Some(Problem::Exposed { path: key.display().to_string(), exposure })
+    Some(IdentityProblem::Exposed { path: key.display().to_string(), exposure })
 }
 
 /// What is wrong with the files of an identity.
 #[derive(Debug)]
-pub(super) enum Problem {
+pub(super) enum IdentityProblem {
     /// A file cannot be read.
     Unreadable { path: PathBuf, error: ReadError },
     /// Others may read or change the key.
@@ -101,20 +102,20 @@ pub(super) enum Problem {
     Expiring { path: String, left: Duration },
 }
 
-pub(super) fn read(path: &Path) -> Result<Contents, Problem> {
-    files::read(path, Kind::Pem).map_err(|error| Problem::Unreadable { path: path.to_path_buf(), error })
+pub(super) fn read(path: &Path) -> Result<Contents, IdentityProblem> {
+    files::read(path, FileKind::Pem).map_err(|error| IdentityProblem::Unreadable { path: path.to_path_buf(), error })
 }
 
 /// The certificates of a PEM file, one at least.
-pub(super) fn read_chain(bytes: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> {
+pub(super) fn read_chain(bytes: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, IdentityProblem> {
     let shown = path.display().to_string();
     let sections =
-        pem::sections(bytes).map_err(|error| Problem::NotPem { path: shown.clone(), error, object: "x509" })?;
+        pem::sections(bytes).map_err(|error| IdentityProblem::NotPem { path: shown.clone(), error, object: "x509" })?;
     let labels = labels(&sections);
     let certificates = sections.into_iter().filter(|section| section.label == CERTIFICATE);
     let chain: Vec<_> = certificates.filter_map(|section| section.der.map(CertificateDer::from)).collect();
     match chain.is_empty() {
-        true => Err(Problem::NoCertificate { path: shown, labels }),
+        true => Err(IdentityProblem::NoCertificate { path: shown, labels }),
         false => Ok(chain),
     }
 }
@@ -127,26 +128,26 @@ pub fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String
 }
 
 /// The first private key of a PEM file.
-pub(super) fn read_key(bytes: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, Problem> {
+pub(super) fn read_key(bytes: &[u8], path: &Path) -> Result<PrivateKeyDer<'static>, IdentityProblem> {
     let shown = path.display().to_string();
     let sections =
-        pem::sections(bytes).map_err(|error| Problem::NotPem { path: shown.clone(), error, object: "pkey" })?;
+        pem::sections(bytes).map_err(|error| IdentityProblem::NotPem { path: shown.clone(), error, object: "pkey" })?;
     let labels = labels(&sections);
     for section in sections {
-        let Section { label, der, .. } = section;
+        let PemSection { label, der, .. } = section;
         match (label.as_str(), der) {
             ("PRIVATE KEY", Some(der)) => return Ok(PrivatePkcs8KeyDer::from(der).into()),
             ("RSA PRIVATE KEY", Some(der)) => return Ok(PrivatePkcs1KeyDer::from(der).into()),
             ("EC PRIVATE KEY", Some(der)) => return Ok(PrivateSec1KeyDer::from(der).into()),
-            ("ENCRYPTED PRIVATE KEY", _) | (_, None) => return Err(Problem::EncryptedKey { path: shown }),
+            ("ENCRYPTED PRIVATE KEY", _) | (_, None) => return Err(IdentityProblem::EncryptedKey { path: shown }),
             _ => {}
         }
     }
-    Err(Problem::NoKey { path: shown, labels })
+    Err(IdentityProblem::NoKey { path: shown, labels })
 }
 
 /// The kinds of sections in a file, each once.
-fn labels(sections: &[Section]) -> Vec<String> {
+fn labels(sections: &[PemSection]) -> Vec<String> {
     let mut labels: Vec<String> = Vec::new();
     for section in sections.iter().filter(|section| section.label.len() <= MAX_LABEL) {
         if labels.len() < MAX_LABELS && !labels.contains(&section.label) {
@@ -162,14 +163,16 @@ pub(super) fn join(
     key: PrivateKeyDer<'static>,
     cert_path: &Path,
     key_path: &Path,
-) -> Result<Identity, Problem> {
+) -> Result<Identity, IdentityProblem> {
     let (cert, shown_key) = (cert_path.display().to_string(), key_path.display().to_string());
     let kind = chain.first().and_then(|leaf| Leaf::read(leaf).ok()).map(|leaf| leaf.key);
     match CertifiedKey::from_der(chain, key, &super::provider()) {
         Ok(identity) => Ok(Identity(identity.into())),
-        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => Err(Problem::Mismatch { cert, key: shown_key }),
+        Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Err(IdentityProblem::Mismatch { cert, key: shown_key })
+        }
         // The library's error repeats one failed attempt for each kind of key.
-        Err(_) => Err(Problem::BadKey { path: shown_key, kind }),
+        Err(_) => Err(IdentityProblem::BadKey { path: shown_key, kind }),
     }
 }
 
@@ -179,50 +182,50 @@ pub(super) fn check_time(
     chain: &[CertificateDer<'_>],
     path: &str,
     now: UnixTime,
-) -> Option<Problem> {
+) -> Option<IdentityProblem> {
     let apart = |from: UnixTime, to: UnixTime| Duration::from_secs(to.as_secs().saturating_sub(from.as_secs()));
     let path = path.to_string();
     match time_fault(leaf, now) {
         Some(CertificateError::ExpiredContext { not_after, .. }) => {
-            return Some(Problem::Expired { path, since: apart(not_after, now) });
+            return Some(IdentityProblem::Expired { path, since: apart(not_after, now) });
         }
         Some(CertificateError::NotValidYetContext { not_before, .. }) => {
-            return Some(Problem::NotYetValid { path, until: apart(now, not_before) });
+            return Some(IdentityProblem::NotYetValid { path, until: apart(now, not_before) });
         }
         _ => {}
     }
     let life = Life::of(chain)?;
     match life.phase(now) {
         Phase::Good => None,
-        Phase::Expiring => Some(Problem::Expiring { path, left: life.distance(now) }),
+        Phase::Expiring => Some(IdentityProblem::Expiring { path, left: life.distance(now) }),
         // The leaf is valid: one of its issuers is not.
-        Phase::Expired => Some(Problem::Expired { path, since: life.distance(now) }),
+        Phase::Expired => Some(IdentityProblem::Expired { path, since: life.distance(now) }),
     }
 }
 
-impl Problem {
+impl IdentityProblem {
     /// Whether the file at a path is at fault.
     fn is_about(&self, file: &Path) -> bool {
         match self {
-            Problem::Unreadable { path, .. } => path == file,
-            Problem::Exposed { path, .. }
-            | Problem::NotPem { path, .. }
-            | Problem::NoCertificate { path, .. }
-            | Problem::NoKey { path, .. }
-            | Problem::EncryptedKey { path }
-            | Problem::BadCertificate { path, .. }
-            | Problem::BadKey { path, .. }
-            | Problem::Mismatch { key: path, .. }
-            | Problem::Expired { path, .. }
-            | Problem::NotYetValid { path, .. }
-            | Problem::Expiring { path, .. } => Path::new(path) == file,
+            IdentityProblem::Unreadable { path, .. } => path == file,
+            IdentityProblem::Exposed { path, .. }
+            | IdentityProblem::NotPem { path, .. }
+            | IdentityProblem::NoCertificate { path, .. }
+            | IdentityProblem::NoKey { path, .. }
+            | IdentityProblem::EncryptedKey { path }
+            | IdentityProblem::BadCertificate { path, .. }
+            | IdentityProblem::BadKey { path, .. }
+            | IdentityProblem::Mismatch { key: path, .. }
+            | IdentityProblem::Expired { path, .. }
+            | IdentityProblem::NotYetValid { path, .. }
+            | IdentityProblem::Expiring { path, .. } => Path::new(path) == file,
         }
     }
 
     pub(super) fn diagnostic(&self) -> Diagnostic {
         let renew = "renew it and reload; clients refuse it until then";
         match self {
-            Problem::Unreadable { path, error } => {
+            IdentityProblem::Unreadable { path, error } => {
                 let code = match error {
                     ReadError::TooLarge { .. } => "tls-too-large",
                     _ => "tls-unreadable",
@@ -230,16 +233,16 @@ impl Problem {
                 let shown = path.display();
                 Diagnostic::error(code, format!("failed to read `{shown}`: {error}")).help(error.help(path))
             }
-            Problem::Exposed { path, exposure } => {
+            IdentityProblem::Exposed { path, exposure } => {
                 Diagnostic::warning("secrets-exposed", format!("{exposure} `{path}`")).help(
                     "a server with the key can pose as this one: `chmod 600` the file, or `chown root:GROUP` and `chmod 640` it",
                 )
             }
-            Problem::NotPem { path, error, object } => {
+            IdentityProblem::NotPem { path, error, object } => {
                 Diagnostic::error("tls-not-pem", format!("`{path}` cannot be used: {error}"))
                     .help(error.help(object, path))
             }
-            Problem::NoCertificate { path, labels } => {
+            IdentityProblem::NoCertificate { path, labels } => {
                 let message = format!("there is no certificate in `{path}`{}", found(labels));
                 let help = match labels.iter().any(|label| label.ends_with("PRIVATE KEY")) {
                     true => "were `cert` and `key` swapped? the certificate chain goes into `cert`",
@@ -247,7 +250,7 @@ impl Problem {
                 };
                 Diagnostic::error("tls-no-certificate", message).help(help)
             }
-            Problem::NoKey { path, labels } => {
+            IdentityProblem::NoKey { path, labels } => {
                 let message = format!("there is no private key in `{path}`{}", found(labels));
                 let help = match labels.iter().any(|label| label == CERTIFICATE) {
                     true => "were `cert` and `key` swapped? the private key goes into `key`",
@@ -255,11 +258,11 @@ impl Problem {
                 };
                 Diagnostic::error("tls-no-key", message).help(help)
             }
-            Problem::EncryptedKey { path } => {
+            IdentityProblem::EncryptedKey { path } => {
                 Diagnostic::error("tls-encrypted-key", format!("the private key in `{path}` is encrypted"))
                     .help(format!("decrypt it: `openssl pkey -in {path} -out NEW.key`, for its owner alone to read"))
             }
-            Problem::BadCertificate { path, error } => {
+            IdentityProblem::BadCertificate { path, error } => {
                 let why = match error {
                     Error::InvalidCertificate(error) => certificate_fault(error).to_string(),
                     _ => "it is not an X.509 version 3 certificate".to_string(),
@@ -267,7 +270,7 @@ impl Problem {
                 Diagnostic::error("tls-bad-certificate", format!("the certificate in `{path}` cannot be used: {why}"))
                     .help("the first certificate must be an X.509 version 3 leaf")
             }
-            Problem::BadKey { path, kind } => {
+            IdentityProblem::BadKey { path, kind } => {
                 let why = match kind {
                     Some(KeyKind::Rsa(bits)) if *bits < LEAST_RSA_BITS => format!("it is RSA with {bits} bits"),
                     _ => "it is damaged, or of a kind that is not supported".to_string(),
@@ -275,21 +278,21 @@ impl Problem {
                 Diagnostic::error(BAD_KEY, format!("the key in `{path}` cannot be used: {why}"))
                     .help("use RSA (2048 bits or more), ECDSA (P-256 or P-384) or Ed25519")
             }
-            Problem::Mismatch { cert, key } => Diagnostic::error(
+            IdentityProblem::Mismatch { cert, key } => Diagnostic::error(
                 "tls-mismatch",
                 format!("the key in `{key}` does not belong to the first certificate in `{cert}`"),
             )
             .help("the leaf comes first in the chain; were both files renewed?"),
-            Problem::Expired { path, since } => {
+            IdentityProblem::Expired { path, since } => {
                 Diagnostic::warning("tls-expired", format!("the certificate in `{path}` expired {} ago", span(*since)))
                     .help(renew)
             }
-            Problem::NotYetValid { path, until } => Diagnostic::warning(
+            IdentityProblem::NotYetValid { path, until } => Diagnostic::warning(
                 "tls-not-yet-valid",
                 format!("the certificate in `{path}` becomes valid only in {}", span(*until)),
             )
             .help("check the clock of this machine; clients refuse the certificate until then"),
-            Problem::Expiring { path, left } => {
+            IdentityProblem::Expiring { path, left } => {
                 Diagnostic::warning("tls-expiring", format!("the certificate in `{path}` expires in {}", span(*left)))
                     .help("renew it before then, and reload; clients refuse it from then on")
             }
@@ -403,7 +406,7 @@ mod tests {
         files.write("cut", "-----BEGIN CERTIFICATE-----\nAAAA\n");
         files.write("junk.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         files.write("junk.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
-        files.write("large", &"#".repeat(Kind::Pem.max_len() as usize + 1));
+        files.write("large", &"#".repeat(FileKind::Pem.max_len() as usize + 1));
         let codes = |cert, key| -> Vec<String> {
             let said = files.load(cert, key, 0).unwrap_err();
             said.iter().map(|one| one.split(':').next().unwrap().to_string()).collect()
@@ -425,11 +428,11 @@ mod tests {
         let early = "tls-not-yet-valid: the certificate in `./a.crt` becomes valid only in 2 days";
         assert_eq!(said(-30 * DAY), Ok(vec![early.into()]));
         assert_eq!(said(-3 * DAY - 1), Ok(vec![]));
-        let help = |problem: Problem| problem.diagnostic().help.unwrap();
+        let help = |problem: IdentityProblem| problem.diagnostic().help.unwrap();
         let (path, time) = (|| "a.crt".to_string(), Duration::from_secs(DAY as u64));
-        let expiring = help(Problem::Expiring { path: path(), left: time });
+        let expiring = help(IdentityProblem::Expiring { path: path(), left: time });
         assert_eq!(expiring, "renew it before then, and reload; clients refuse it from then on");
-        let expired = help(Problem::Expired { path: path(), since: time });
+        let expired = help(IdentityProblem::Expired { path: path(), since: time });
         assert_eq!(expired, "renew it and reload; clients refuse it until then");
     }
 

@@ -32,13 +32,13 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
 pub use authority::{Authority, AuthorityError, Existing, Pair, Validity, WriteError};
-pub use dial::{DialError, Dialed, Dialer, DialerError, Step, Took};
-pub use facts::{Facts, KeyKind};
+pub use dial::{DialError, DialStep, Dialed, Dialer, DialerError, Took};
+pub use facts::{KeyKind, LeafFacts};
 pub use fault::{certificate_fault, http_fault};
-pub use judge::{Given, judge};
+pub use judge::{Evidence, judge};
 pub use life::{Life, Phase};
 pub use load::{certificates, load, span};
-pub use watch::{Found, Refused, Watched};
+pub use watch::{LookOutcome, RefusedFiles, WatchedIdentity};
 pub use xot::{Xot, XotError};
 
 /// A certificate chain with the key of its leaf.

@@ -18,7 +18,7 @@ const DASHES: &str = "-----";
 
 /// One section.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Section {
+pub(super) struct PemSection {
     /// The word between the dashes, such as `CERTIFICATE`.
     pub(super) label: String,
     /// The line of `-----BEGIN`, from 1.
@@ -84,7 +84,7 @@ impl PemError {
 }
 
 /// The sections of a file; text between them is skipped, as other programs do.
-pub(super) fn sections(bytes: &[u8]) -> Result<Vec<Section>, PemError> {
+pub(super) fn sections(bytes: &[u8]) -> Result<Vec<PemSection>, PemError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     // A SEQUENCE of more than 127 bytes.
     if let [0x30, 0x81..=0x84, rest @ ..] = bytes {
@@ -151,13 +151,13 @@ impl Open<'_> {
         }
     }
 
-    fn close(self) -> Result<Section, PemError> {
+    fn close(self) -> Result<PemSection, PemError> {
         let (label, line) = (self.label.to_string(), self.line);
         if self.is_encrypted {
-            return Ok(Section { label, line, der: None });
+            return Ok(PemSection { label, line, der: None });
         }
         match BASE64.decode(self.base64.as_bytes()) {
-            Ok(der) if !der.is_empty() => Ok(Section { label, line, der: Some(der) }),
+            Ok(der) if !der.is_empty() => Ok(PemSection { label, line, der: Some(der) }),
             _ => Err(PemError::NotBase64 { label, line }),
         }
     }

@@ -17,15 +17,15 @@ use crate::files::Stamp;
 
 /// The certificate of one listener, or of several that share it.
 #[derive(Debug)]
-pub struct Watched {
+pub struct WatchedIdentity {
     /// The listener, for metrics and the log.
     pub listener: &'static str,
     served: Vec<Arc<Tls>>,
-    state: Mutex<State>,
+    state: Mutex<WatchState>,
 }
 
 #[derive(Debug)]
-struct State {
+struct WatchState {
     files: TlsFiles,
     chain: Vec<CertificateDer<'static>>,
     life: Option<Life>,
@@ -34,14 +34,14 @@ struct State {
     /// The files as they were when they were read; `None` if they are to be read again.
     stamps: Option<[Stamp; 2]>,
     /// The changed files that cannot be used.
-    refused: Option<Refused>,
+    refused: Option<RefusedFiles>,
     /// Counts the reloads.
     reloads: u64,
 }
 
 /// Changed files that cannot be used, while the identity before them is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct RefusedFiles {
     /// The first look that found these problems.
     pub since: UnixTime,
     /// The reasons.
@@ -50,7 +50,7 @@ pub struct Refused {
 
 /// What a look has found.
 #[derive(Debug)]
-pub enum Found {
+pub enum LookOutcome {
     /// The files were replaced: this is served from now on.
     Renewed(Option<Life>),
     /// The files were replaced, and cannot be used.
@@ -61,7 +61,7 @@ pub enum Found {
     Expired(Duration),
 }
 
-impl Watched {
+impl WatchedIdentity {
     /// Watches an identity that was read, and judged, from these files.
     pub fn new(
         listener: &'static str,
@@ -70,13 +70,13 @@ impl Watched {
         identity: &Identity,
         now: UnixTime,
     ) -> Self {
-        Watched { listener, served, state: Mutex::new(State::new(files, identity, now, 0)) }
+        WatchedIdentity { listener, served, state: Mutex::new(WatchState::new(files, identity, now, 0)) }
     }
 
     /// Serves an identity that a reload has read, and judged, from these files.
     pub fn replace(&self, files: TlsFiles, identity: &Identity, now: UnixTime) {
         let mut state = self.state();
-        *state = State::new(files, identity, now, state.reloads + 1);
+        *state = WatchState::new(files, identity, now, state.reloads + 1);
         self.serve(identity);
     }
 
@@ -86,12 +86,12 @@ impl Watched {
     }
 
     /// The files as of the last look, if they cannot be used.
-    pub fn refused(&self) -> Option<Refused> {
+    pub fn refused(&self) -> Option<RefusedFiles> {
         self.state().refused.clone()
     }
 
     /// Looks at the files and at the time; waits for the disk.
-    pub fn look(&self, now: UnixTime) -> Vec<Found> {
+    pub fn look(&self, now: UnixTime) -> Vec<LookOutcome> {
         let (files, stamps, reloads) = {
             let state = self.state();
             (state.files.clone(), state.stamps, state.reloads)
@@ -109,16 +109,16 @@ impl Watched {
             None => {}
             Some(Ok((identity, _))) => {
                 if identity.chain() != state.chain {
-                    *state = State { phase: Phase::Good, ..State::new(files, &identity, now, reloads) };
-                    found.push(Found::Renewed(state.life));
+                    *state = WatchState { phase: Phase::Good, ..WatchState::new(files, &identity, now, reloads) };
+                    found.push(LookOutcome::Renewed(state.life));
                 }
                 // The key alone may have been replaced.
                 self.serve(&identity);
                 (state.stamps, state.refused) = (stamps_now, None);
             }
             Some(Err(problems)) if state.refused.as_ref().is_none_or(|refused| refused.problems != problems) => {
-                state.refused = Some(Refused { since: now, problems: problems.clone() });
-                found.push(Found::Refused(problems));
+                state.refused = Some(RefusedFiles { since: now, problems: problems.clone() });
+                found.push(LookOutcome::Refused(problems));
             }
             // They are read again with the next look: the disk may have been at fault.
             Some(Err(_)) => {}
@@ -127,8 +127,8 @@ impl Watched {
             let phase = life.phase(now);
             if phase > state.phase {
                 found.push(match phase {
-                    Phase::Expired => Found::Expired(life.distance(now)),
-                    _ => Found::Expiring(life.distance(now)),
+                    Phase::Expired => LookOutcome::Expired(life.distance(now)),
+                    _ => LookOutcome::Expiring(life.distance(now)),
                 });
             }
             state.phase = phase;
@@ -142,19 +142,19 @@ impl Watched {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, WatchState> {
         // No code panics while it is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl WatchState {
     /// Its phase counts as reported: reading it has warned.
     fn new(files: TlsFiles, identity: &Identity, now: UnixTime, reloads: u64) -> Self {
         let chain = identity.chain().to_vec();
         let life = Life::of(&chain);
         let phase = life.map_or(Phase::Good, |life| life.phase(now));
-        State { files, chain, life, phase, stamps: None, refused: None, reloads }
+        WatchState { files, chain, life, phase, stamps: None, refused: None, reloads }
     }
 }
 
@@ -199,12 +199,12 @@ mod tests {
         tls.current.0.load().cert[0].clone()
     }
 
-    fn words(found: &[Found]) -> Vec<String> {
-        let word = |found: &Found| match found {
-            Found::Renewed(life) => format!("renewed until {}", (life.unwrap().ends - FEBRUARY) / DAY),
-            Found::Refused(problems) => format!("refused {}", problems[0].code),
-            Found::Expiring(left) => format!("expiring {}", left.as_secs() / DAY),
-            Found::Expired(since) => format!("expired {}", since.as_secs() / DAY),
+    fn words(found: &[LookOutcome]) -> Vec<String> {
+        let word = |found: &LookOutcome| match found {
+            LookOutcome::Renewed(life) => format!("renewed until {}", (life.unwrap().ends - FEBRUARY) / DAY),
+            LookOutcome::Refused(problems) => format!("refused {}", problems[0].code),
+            LookOutcome::Expiring(left) => format!("expiring {}", left.as_secs() / DAY),
+            LookOutcome::Expired(since) => format!("expired {}", since.as_secs() / DAY),
         };
         found.iter().map(word).collect()
     }
@@ -213,7 +213,7 @@ mod tests {
         folder: tempfile::TempDir,
         files: TlsFiles,
         tls: Arc<Tls>,
-        watched: Watched,
+        watched: WatchedIdentity,
     }
 
     fn world() -> World {
@@ -224,7 +224,7 @@ mod tests {
         let files = TlsFiles { cert, key };
         let (identity, _) = load(&files, at(0)).unwrap();
         let tls = Arc::new(Tls::new(identity.clone(), &[]).unwrap());
-        let watched = Watched::new("dns", vec![tls.clone()], files.clone(), &identity, at(0));
+        let watched = WatchedIdentity::new("dns", vec![tls.clone()], files.clone(), &identity, at(0));
         World { folder, files, tls, watched }
     }
 

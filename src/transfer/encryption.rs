@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 
-use super::{NameKey, name_key};
+use super::{ZoneKey, name_key};
 use crate::base::diagnostic::Diagnostic;
-use crate::config::{Config, InputFile, Zone};
+use crate::config::{Config, InputFile, ZoneConfig};
 use crate::tls::Xot;
 
 /// What primaries are held to.
 #[derive(Debug, Default)]
-pub struct Encryption(HashMap<(NameKey, Arc<str>), Arc<Xot>>);
+pub struct Encryption(HashMap<(ZoneKey, Arc<str>), Arc<Xot>>);
 
 impl Encryption {
     /// Makes ready what a configuration names; `roots` reads a file of roots, or those of the system, once for each.
@@ -57,14 +57,14 @@ impl Encryption {
     ///
     /// # Panics
     /// When it was not made ready: to go on without would be to ask in the clear.
-    pub(super) fn of(&self, zone: &Zone, name: &Arc<str>) -> Arc<Xot> {
+    pub(super) fn of(&self, zone: &ZoneConfig, name: &Arc<str>) -> Arc<Xot> {
         let found = self.0.get(&(name_key(&zone.name), name.clone()));
         found.expect("each `tls:NAME` is made ready: Encryption::prepare").clone()
     }
 }
 
 /// A problem with roots, told of the zone that names them.
-fn of_zone(problem: Diagnostic, zone: &Zone) -> Diagnostic {
+fn of_zone(problem: Diagnostic, zone: &ZoneConfig) -> Diagnostic {
     Diagnostic::error(problem.code, problem.message).at(zone.place.clone(), "fetched over TLS").help(
         "name a PEM file of the roots that the primaries' certificates lead to with `roots` on the zone, or leave it out \
          for this system's",

@@ -19,7 +19,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
-use super::inbound::{self, Inbound, Progress, Refusal, Signed};
+use super::inbound::{self, Inbound, Signed, TransferProgress, TransferRefusal};
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::base::tsig::Key;
@@ -89,7 +89,7 @@ pub(super) enum FetchError {
         ours: u32,
     },
     /// What it sent.
-    Refused(Refusal),
+    Refused(TransferRefusal),
 }
 
 impl fmt::Display for FetchError {
@@ -128,10 +128,10 @@ impl From<VerifyError> for FetchError {
     }
 }
 
-impl From<Refusal> for FetchError {
-    fn from(refusal: Refusal) -> Self {
+impl From<TransferRefusal> for FetchError {
+    fn from(refusal: TransferRefusal) -> Self {
         match refusal {
-            Refusal::Older { theirs, ours } => FetchError::Older { theirs, ours },
+            TransferRefusal::Older { theirs, ours } => FetchError::Older { theirs, ours },
             refusal => FetchError::Refused(refusal),
         }
     }
@@ -145,7 +145,7 @@ pub(super) async fn fetch(
     demand: Demand,
     clock: Clock,
 ) -> Result<Fetched, FetchError> {
-    let mut line = Line { primary, clock, kept: None };
+    let mut line = PrimaryLine { primary, clock, kept: None };
     let Some(have) = have.filter(|_| demand == Demand::Newer) else { return line.transfer(apex, None).await };
     let serial = line.ask_serial(apex.as_name()).await?;
     if !is_newer_than(serial, have)? {
@@ -189,17 +189,17 @@ trait Duplex: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for S {}
 
-type Stream = Box<dyn Duplex>;
+type PrimaryStream = Box<dyn Duplex>;
 
 /// The way to one primary, for the questions of one comparison.
-struct Line<'p> {
+struct PrimaryLine<'p> {
     primary: &'p Primary,
     clock: Clock,
     /// A connection of TLS on which a question has been answered: RFC 9103 §6.3 asks for it to be used again.
-    kept: Option<Stream>,
+    kept: Option<PrimaryStream>,
 }
 
-impl Line<'_> {
+impl PrimaryLine<'_> {
     async fn ask_serial(&mut self, apex: Name<'_>) -> Result<u32, FetchError> {
         if self.primary.xot.is_none()
             && let Some(serial) = self.ask_serial_over_udp(apex).await?
@@ -237,7 +237,7 @@ impl Line<'_> {
                 Ok(Ok(len)) => {
                     self.verify(exchange.as_mut(), &reply[..len])?;
                     return match inbound::serial_of(&reply[..len], apex, id) {
-                        Err(Refusal::Malformed(_)) => Ok(None),
+                        Err(TransferRefusal::Malformed(_)) => Ok(None),
                         serial => Ok(Some(serial?)),
                     };
                 }
@@ -281,12 +281,12 @@ impl Line<'_> {
             let (back, progress, buffer) = taken.await.map_err(io::Error::from)?;
             (inbound, message) = (back, buffer);
             let fetched = match progress? {
-                Progress::More => {
+                TransferProgress::More => {
                     receive(&mut stream, &mut message).await?;
                     continue;
                 }
-                Progress::UpToDate => Fetched::UpToDate,
-                Progress::Zone(zone) => Fetched::Zone(zone),
+                TransferProgress::UpToDate => Fetched::UpToDate,
+                TransferProgress::Zone(zone) => Fetched::Zone(zone),
             };
             if let Some(exchange) = &exchange {
                 exchange.finish()?;
@@ -307,7 +307,7 @@ impl Line<'_> {
     }
 
     /// Sends a query and waits for its first message, on the connection that was kept or on a new one.
-    async fn ask(&mut self, query: &[u8]) -> Result<(Stream, Vec<u8>), FetchError> {
+    async fn ask(&mut self, query: &[u8]) -> Result<(PrimaryStream, Vec<u8>), FetchError> {
         if let Some(mut stream) = self.kept.take() {
             // The primary may have closed it after its answer, as it may (RFC 7766 §6.2.3).
             if let Ok(reply) = exchange(&mut stream, query).await {
@@ -319,10 +319,10 @@ impl Line<'_> {
         Ok((stream, reply))
     }
 
-    async fn connect(&self) -> Result<Stream, FetchError> {
+    async fn connect(&self) -> Result<PrimaryStream, FetchError> {
         let Primary { address, xot, .. } = self.primary;
         let connected = async {
-            Ok::<Stream, FetchError>(match xot {
+            Ok::<PrimaryStream, FetchError>(match xot {
                 Some(xot) => Box::new(xot.dial(*address).await?),
                 None => Box::new(TcpStream::connect(address).await?),
             })
@@ -332,7 +332,7 @@ impl Line<'_> {
 }
 
 /// Sends a query and waits for the first message that comes.
-async fn exchange(stream: &mut Stream, query: &[u8]) -> Result<Vec<u8>, FetchError> {
+async fn exchange(stream: &mut PrimaryStream, query: &[u8]) -> Result<Vec<u8>, FetchError> {
     let framed = [&(query.len() as u16).to_be_bytes(), query].concat();
     let sent = async {
         stream.write_all(&framed).await?;
@@ -345,7 +345,7 @@ async fn exchange(stream: &mut Stream, query: &[u8]) -> Result<Vec<u8>, FetchErr
 }
 
 /// Receives the next message.
-async fn receive(stream: &mut Stream, message: &mut Vec<u8>) -> Result<(), FetchError> {
+async fn receive(stream: &mut PrimaryStream, message: &mut Vec<u8>) -> Result<(), FetchError> {
     let received = timeout(TCP_WAIT, async {
         let len = stream.read_u16().await?;
         message.clear();

@@ -41,7 +41,7 @@ pub struct Inbound {
     most: usize,
     /// The SOA that everything ends with, and its serial.
     soa: Option<(Soa, u32)>,
-    content: Content,
+    content: ReceivedContent,
     added: Records,
     /// In changes: what goes, and what comes, record by record.
     changes: Changes,
@@ -65,7 +65,7 @@ struct Soa {
 
 /// What has come of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
+enum ReceivedContent {
     /// Nothing that would tell.
     Unknown,
     /// Records of a whole zone.
@@ -87,7 +87,7 @@ struct Changes {
 
 /// What there is after a message.
 #[derive(Debug)]
-pub enum Progress {
+pub enum TransferProgress {
     /// More messages are to come.
     More,
     /// What we have is what there is.
@@ -98,7 +98,7 @@ pub enum Progress {
 
 /// Why a transfer is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum TransferRefusal {
     /// The primary gives nothing.
     Rcode(Rcode),
     /// A message is no part of such a transfer.
@@ -122,22 +122,24 @@ pub enum Refusal {
     TooLong,
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for TransferRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Rcode(rcode) => write!(f, "the primary answers {rcode}"),
-            Refusal::Malformed(what) => write!(f, "malformed: {what}"),
-            Refusal::Record(owner, rtype, error) => write!(f, "{owner} {rtype}: {error}"),
-            Refusal::Signed(rtype) => {
+            TransferRefusal::Rcode(rcode) => write!(f, "the primary answers {rcode}"),
+            TransferRefusal::Malformed(what) => write!(f, "malformed: {what}"),
+            TransferRefusal::Record(owner, rtype, error) => write!(f, "{owner} {rtype}: {error}"),
+            TransferRefusal::Signed(rtype) => {
                 write!(
                     f,
                     "the zone is signed ({rtype}); set `unsigned = true` on it to serve it without DNSSEC records"
                 )
             }
-            Refusal::Older { theirs, ours } => write!(f, "serial {theirs} is older than serial {ours} of the copy"),
-            Refusal::DoesNotFit => f.write_str("the changes do not fit the copy that is held"),
-            Refusal::NotAZone(why) => write!(f, "it cannot be served: {why}"),
-            Refusal::TooLong => write!(f, "it has more than {} MiB", MAX_TRANSFER_LEN >> 20),
+            TransferRefusal::Older { theirs, ours } => {
+                write!(f, "serial {theirs} is older than serial {ours} of the copy")
+            }
+            TransferRefusal::DoesNotFit => f.write_str("the changes do not fit the copy that is held"),
+            TransferRefusal::NotAZone(why) => write!(f, "it cannot be served: {why}"),
+            TransferRefusal::TooLong => write!(f, "it has more than {} MiB", MAX_TRANSFER_LEN >> 20),
         }
     }
 }
@@ -166,7 +168,7 @@ pub fn question(apex: Name<'_>, qtype: Rtype, id: u16) -> Vec<u8> {
 }
 
 /// The zone's SOA's serial in the reply to a query for it.
-pub fn serial_of(octets: &[u8], apex: Name<'_>, id: u16) -> Result<u32, Refusal> {
+pub fn serial_of(octets: &[u8], apex: Name<'_>, id: u16) -> Result<u32, TransferRefusal> {
     let mut serial = None;
     each_record(octets, id, |record| {
         if record.rtype == Rtype::SOA && record.owner == apex {
@@ -174,7 +176,7 @@ pub fn serial_of(octets: &[u8], apex: Name<'_>, id: u16) -> Result<u32, Refusal>
         }
         Ok(())
     })?;
-    serial.ok_or(Refusal::Malformed("the reply has no SOA"))
+    serial.ok_or(TransferRefusal::Malformed("the reply has no SOA"))
 }
 
 impl Inbound {
@@ -188,14 +190,14 @@ impl Inbound {
             octets: 0,
             most: MAX_TRANSFER_LEN,
             soa: None,
-            content: Content::Unknown,
+            content: ReceivedContent::Unknown,
             added: Records::default(),
             changes: Changes::default(),
         }
     }
 
     /// Takes the next message.
-    pub fn take(&mut self, octets: &[u8]) -> Result<Progress, Refusal> {
+    pub fn take(&mut self, octets: &[u8]) -> Result<TransferProgress, TransferRefusal> {
         let mut records = 0;
         each_record(octets, self.id, |record| {
             records += 1;
@@ -204,39 +206,41 @@ impl Inbound {
         })?;
         // RFC 5936 §2.2: the answer section of each message has a part of the zone. Without one, messages could go on for ever.
         if records == 0 {
-            return Err(Refusal::Malformed("a message without records"));
+            return Err(TransferRefusal::Malformed("a message without records"));
         }
         match (self.content, &self.soa, &self.have) {
-            (Content::Over, ..) => self.finish().map(|zone| Progress::Zone(Box::new(zone))),
+            (ReceivedContent::Over, ..) => self.finish().map(|zone| TransferProgress::Zone(Box::new(zone))),
             // RFC 1995 §2: the SOA alone says that nothing is newer.
-            (Content::Unknown, Some((_, serial)), Some(have)) if *serial == have.serial() => Ok(Progress::UpToDate),
-            (Content::Unknown, Some((_, serial)), Some(have)) if !is_newer(*serial, have.serial()) => {
-                Err(Refusal::Older { theirs: *serial, ours: have.serial() })
+            (ReceivedContent::Unknown, Some((_, serial)), Some(have)) if *serial == have.serial() => {
+                Ok(TransferProgress::UpToDate)
             }
-            _ => Ok(Progress::More),
+            (ReceivedContent::Unknown, Some((_, serial)), Some(have)) if !is_newer(*serial, have.serial()) => {
+                Err(TransferRefusal::Older { theirs: *serial, ours: have.serial() })
+            }
+            _ => Ok(TransferProgress::More),
         }
     }
 
     /// Counts bytes that are kept until the transfer is over.
     ///
     /// Names are counted as they are kept, not as they came: compressed, two bytes stand for 255.
-    fn count(&mut self, bytes: usize) -> Result<(), Refusal> {
+    fn count(&mut self, bytes: usize) -> Result<(), TransferRefusal> {
         self.octets += bytes;
-        if self.octets > self.most { Err(Refusal::TooLong) } else { Ok(()) }
+        if self.octets > self.most { Err(TransferRefusal::TooLong) } else { Ok(()) }
     }
 
-    fn take_record(&mut self, record: Record<'_>) -> Result<(), Refusal> {
+    fn take_record(&mut self, record: Record<'_>) -> Result<(), TransferRefusal> {
         let apex = self.apex.clone();
         let is_soa = record.rtype == Rtype::SOA && record.owner == apex.as_name();
         let Some((_, last)) = self.soa else {
             if !is_soa {
-                return Err(Refusal::Malformed("it does not begin with the zone's SOA"));
+                return Err(TransferRefusal::Malformed("it does not begin with the zone's SOA"));
             }
             self.soa = Some((Soa { ttl: record.ttl, rdata: record.rdata.to_vec() }, serial_in(record.rdata)));
             return Ok(());
         };
         match (Dnssec::of(record.rtype, record.owner == apex.as_name()), self.signed) {
-            (Dnssec::Signs, Signed::Refused) => return Err(Refusal::Signed(record.rtype)),
+            (Dnssec::Signs, Signed::Refused) => return Err(TransferRefusal::Signed(record.rtype)),
             (Dnssec::Signs | Dnssec::Depends, Signed::Stripped) => {
                 self.note_left_out();
                 return Ok(());
@@ -245,53 +249,57 @@ impl Inbound {
         }
         let serial = is_soa.then(|| serial_in(record.rdata));
         self.content = match (self.content, serial) {
-            (Content::Over, _) => return Err(Refusal::Malformed("records follow the last SOA")),
-            (Content::Unknown, Some(serial)) if self.have.as_ref().is_some_and(|have| have.serial() == serial) => {
-                Content::Removing
+            (ReceivedContent::Over, _) => return Err(TransferRefusal::Malformed("records follow the last SOA")),
+            (ReceivedContent::Unknown, Some(serial))
+                if self.have.as_ref().is_some_and(|have| have.serial() == serial) =>
+            {
+                ReceivedContent::Removing
             }
-            (Content::Unknown | Content::Zone, Some(serial)) if serial == last => Content::Over,
-            (Content::Unknown | Content::Zone, Some(_)) => {
-                return Err(Refusal::Malformed("the SOA changes on the way"));
+            (ReceivedContent::Unknown | ReceivedContent::Zone, Some(serial)) if serial == last => ReceivedContent::Over,
+            (ReceivedContent::Unknown | ReceivedContent::Zone, Some(_)) => {
+                return Err(TransferRefusal::Malformed("the SOA changes on the way"));
             }
-            (Content::Unknown | Content::Zone, None) => {
+            (ReceivedContent::Unknown | ReceivedContent::Zone, None) => {
                 self.added.push(record);
-                Content::Zone
+                ReceivedContent::Zone
             }
-            (Content::Removing, None) => {
+            (ReceivedContent::Removing, None) => {
                 let key = key(record);
                 if !self.changes.added.remove(&key) && !self.changes.removed.insert(key) {
-                    return Err(Refusal::DoesNotFit);
+                    return Err(TransferRefusal::DoesNotFit);
                 }
-                Content::Removing
+                ReceivedContent::Removing
             }
-            (Content::Removing, Some(serial)) => Content::Adding(serial),
-            (Content::Adding(to), None) => {
+            (ReceivedContent::Removing, Some(serial)) => ReceivedContent::Adding(serial),
+            (ReceivedContent::Adding(to), None) => {
                 let key = key(record);
                 if !self.changes.removed.remove(&key) && !self.changes.added.insert(key) {
-                    return Err(Refusal::DoesNotFit);
+                    return Err(TransferRefusal::DoesNotFit);
                 }
-                Content::Adding(to)
+                ReceivedContent::Adding(to)
             }
-            (Content::Adding(to), Some(serial)) if to == last && serial == last => Content::Over,
-            (Content::Adding(to), Some(serial)) if to == serial => Content::Removing,
-            (Content::Adding(_), Some(_)) => return Err(Refusal::Malformed("changes do not follow each other")),
+            (ReceivedContent::Adding(to), Some(serial)) if to == last && serial == last => ReceivedContent::Over,
+            (ReceivedContent::Adding(to), Some(serial)) if to == serial => ReceivedContent::Removing,
+            (ReceivedContent::Adding(_), Some(_)) => {
+                return Err(TransferRefusal::Malformed("changes do not follow each other"));
+            }
         };
         Ok(())
     }
 
     /// Notes a record that is left out: like any other it tells a whole zone from changes.
     fn note_left_out(&mut self) {
-        if self.content == Content::Unknown {
-            self.content = Content::Zone;
+        if self.content == ReceivedContent::Unknown {
+            self.content = ReceivedContent::Zone;
         }
     }
 
     /// The zone, of all that came.
-    fn finish(&mut self) -> Result<Zone, Refusal> {
+    fn finish(&mut self) -> Result<Zone, TransferRefusal> {
         let mut builder = ZoneBuilder::new(self.apex.clone());
         let mut add = |record: Record<'_>| {
             let added = builder.add(record.owner, record.rtype, record.ttl, record.rdata, 0);
-            added.map_err(|error| Refusal::Record(Box::new(record.owner.to_owned()), record.rtype, error))
+            added.map_err(|error| TransferRefusal::Record(Box::new(record.owner.to_owned()), record.rtype, error))
         };
         if let Some((soa, _)) = &self.soa {
             add(Record { owner: self.apex.as_name(), rtype: Rtype::SOA, ttl: soa.ttl, rdata: &soa.rdata })?;
@@ -315,7 +323,7 @@ impl Inbound {
             }
             // What goes must have been there.
             if left > 0 {
-                return Err(Refusal::DoesNotFit);
+                return Err(TransferRefusal::DoesNotFit);
             }
         }
         for octets in &self.changes.added {
@@ -327,7 +335,7 @@ impl Inbound {
             Err(problems) => {
                 let first =
                     problems.iter().find(|problem| problem.severity() == crate::base::diagnostic::Severity::Error);
-                Err(Refusal::NotAZone(first.map_or_else(String::new, ToString::to_string)))
+                Err(TransferRefusal::NotAZone(first.map_or_else(String::new, ToString::to_string)))
             }
         }
     }
@@ -348,32 +356,36 @@ fn serial_in(rdata: &[u8]) -> u32 {
 }
 
 /// Reads the answer section of a reply, record by record.
-fn each_record(octets: &[u8], id: u16, mut take: impl FnMut(Record<'_>) -> Result<(), Refusal>) -> Result<(), Refusal> {
-    let malformed = |_| Refusal::Malformed("a message cannot be read");
-    let message = Message::from_octets(octets).map_err(|_| Refusal::Malformed("a message is too short"))?;
+fn each_record(
+    octets: &[u8],
+    id: u16,
+    mut take: impl FnMut(Record<'_>) -> Result<(), TransferRefusal>,
+) -> Result<(), TransferRefusal> {
+    let malformed = |_| TransferRefusal::Malformed("a message cannot be read");
+    let message = Message::from_octets(octets).map_err(|_| TransferRefusal::Malformed("a message is too short"))?;
     let header = message.header();
     if !header.qr() || header.id() != id || header.opcode().to_int() != 0 {
-        return Err(Refusal::Malformed("a message is no reply to the query"));
+        return Err(TransferRefusal::Malformed("a message is no reply to the query"));
     }
     let rcode = Rcode(header.rcode().to_int().into());
     if rcode != Rcode::NOERROR {
-        return Err(Refusal::Rcode(rcode));
+        return Err(TransferRefusal::Rcode(rcode));
     }
     if header.tc() {
-        return Err(Refusal::Malformed("a message is truncated"));
+        return Err(TransferRefusal::Malformed("a message is truncated"));
     }
     let (mut owner, mut rdata) = (Vec::new(), Vec::new());
     for record in message.answer().map_err(malformed)? {
         let record = record.map_err(malformed)?;
         if Class(record.class().to_int()) != Class::IN {
-            return Err(Refusal::Malformed("a record is not of class IN"));
+            return Err(TransferRefusal::Malformed("a record is not of class IN"));
         }
         let record = record.to_any_record::<AllRecordData<_, ParsedName<_>>>().map_err(malformed)?;
         owner.clear();
         rdata.clear();
         let composed = record.owner().compose(&mut owner).and_then(|()| record.data().compose_rdata(&mut rdata));
         composed.map_err(|never| match never {})?;
-        let owner = Name::from_wire(&owner).ok_or(Refusal::Malformed("a name is too long"))?;
+        let owner = Name::from_wire(&owner).ok_or(TransferRefusal::Malformed("a name is too long"))?;
         let rtype = Rtype(record.rtype().to_int());
         // RFC 2181 §8: a TTL with the first bit set is 0.
         let ttl = Ttl(record.ttl().as_secs()).min(Ttl::MAX);

@@ -35,12 +35,12 @@ use crate::load::zone::copy;
 use crate::process::state::StateFiles;
 use crate::process::{Clock, Vital};
 use crate::telemetry::Collect;
-use crate::telemetry::transfer::{Copy, Counters, MAX_ZONES, Zone as Standing};
+use crate::telemetry::transfer::{CopyAge, Counters, MAX_ZONES, ZoneStatus as Standing};
 use crate::zone::Zone;
 pub use encryption::Encryption;
 use fetch::Primary;
 use inbound::Signed;
-use notify::Word;
+use notify::NotifyWord;
 use secondary::Secondary;
 
 /// The most zones that are compared or fetched at once: each takes memory of twice its size while it comes.
@@ -53,16 +53,16 @@ const MAX_DEMANDS: usize = 4;
 const UNKEPT: &str = "after a restart the zone has to be fetched anew";
 
 /// A name as a key: its octets in lower case.
-type NameKey = Vec<u8>;
+type ZoneKey = Vec<u8>;
 
-fn name_key(name: &NameBuf) -> NameKey {
+fn name_key(name: &NameBuf) -> ZoneKey {
     name.as_name().as_wire().to_ascii_lowercase()
 }
 
 /// Transfers at work.
 #[derive(Debug)]
-pub struct Service {
-    shared: Arc<Shared>,
+pub struct TransferService {
+    shared: Arc<TransferShared>,
     /// One for each zone that is kept elsewhere; they end with it.
     secondaries: JoinSet<()>,
     /// Pass notices and demands on.
@@ -71,13 +71,13 @@ pub struct Service {
 
 /// What all of it shares.
 #[derive(Debug)]
-struct Shared {
+struct TransferShared {
     published: Arc<Published>,
     updates: Updates,
     clock: Clock,
     slots: Semaphore,
     counters: Arc<Counters>,
-    state: Mutex<State>,
+    state: Mutex<TransferState>,
     vital: Vital,
     files: StateFiles,
 }
@@ -88,28 +88,28 @@ struct Door {
     /// Rings when a primary says that the zone has changed.
     bell: Arc<Notify>,
     /// Requests to fetch the zone whole.
-    demands: mpsc::Sender<Reply>,
+    demands: mpsc::Sender<ReplySender>,
 }
 
 /// Where the outcome of a demand goes.
-type Reply = oneshot::Sender<Result<Retransferred, RetransferError>>;
+type ReplySender = oneshot::Sender<Result<Retransferred, RetransferError>>;
 
 /// What outlives a reload.
 #[derive(Debug, Default)]
-struct State {
+struct TransferState {
     /// When each zone was last found to be what a primary has.
-    checked: HashMap<NameKey, Moment>,
+    checked: HashMap<ZoneKey, Moment>,
     /// When each copy expires; of those that there are.
-    expires: HashMap<NameKey, Moment>,
-    doors: HashMap<NameKey, Door>,
+    expires: HashMap<ZoneKey, Moment>,
+    doors: HashMap<ZoneKey, Door>,
     /// Whom to tell of which zone.
     followers: Vec<(NameBuf, Vec<Remote>)>,
     keys: Keys,
     /// The serial that each has been told of, and who tells it.
-    told: HashMap<(NameKey, SocketAddr), (u32, AbortHandle)>,
+    told: HashMap<(ZoneKey, SocketAddr), (u32, AbortHandle)>,
 }
 
-impl Service {
+impl TransferService {
     /// Starts on what is published, within a tokio runtime.
     pub fn start(
         config: &Config,
@@ -121,7 +121,7 @@ impl Service {
         (vital, files): (Vital, StateFiles),
     ) -> Self {
         let slots = Semaphore::new(MAX_FETCHES);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(TransferShared {
             published,
             updates,
             clock,
@@ -136,7 +136,7 @@ impl Service {
             tokio::spawn(vital.guard("listener to NOTIFY", listen(shared.clone(), notices))).abort_handle(),
             tokio::spawn(vital.guard("listener to demands", hand_on(shared.clone(), demands))).abort_handle(),
         ];
-        let mut service = Service { shared, secondaries: JoinSet::new(), listeners };
+        let mut service = TransferService { shared, secondaries: JoinSet::new(), listeners };
         service.reload(config, encryption);
         service
     }
@@ -145,7 +145,7 @@ impl Service {
     pub fn reload(&mut self, config: &Config, encryption: &Encryption) {
         self.secondaries = JoinSet::new();
         let keys = self.shared.published.load().transfers().keys.clone();
-        let is_secondary = |zone: &&crate::config::Zone| !zone.primaries.is_empty();
+        let is_secondary = |zone: &&crate::config::ZoneConfig| !zone.primaries.is_empty();
         let zones: Vec<_> = config.zones.iter().filter(is_secondary).collect();
         let (mut doors, mut inboxes) = (HashMap::new(), Vec::new());
         for zone in &zones {
@@ -168,7 +168,7 @@ impl Service {
         }
         for (zone, (bell, demands)) in zones.into_iter().zip(inboxes) {
             let signed = if zone.unsigned { Signed::Stripped } else { Signed::Refused };
-            let primary = |primary: &config::Primary| Primary {
+            let primary = |primary: &config::PrimaryConfig| Primary {
                 address: primary.address,
                 key: primary.key.map(|key| keys.key(key).clone()),
                 xot: primary.tls.as_ref().map(|name| encryption.of(zone, name)),
@@ -189,7 +189,7 @@ impl Service {
     }
 }
 
-impl Drop for Service {
+impl Drop for TransferService {
     fn drop(&mut self) {
         self.listeners.iter().for_each(AbortHandle::abort);
         for (_, (_, teller)) in self.shared.state().told.drain() {
@@ -199,7 +199,7 @@ impl Drop for Service {
 }
 
 /// Rings the bell of each zone that a primary says has changed.
-async fn listen(shared: Arc<Shared>, mut notices: mpsc::Receiver<NameBuf>) {
+async fn listen(shared: Arc<TransferShared>, mut notices: mpsc::Receiver<NameBuf>) {
     while let Some(zone) = notices.recv().await {
         if let Some(door) = shared.state().doors.get(&name_key(&zone)) {
             shared.counters.heard.increment();
@@ -209,7 +209,7 @@ async fn listen(shared: Arc<Shared>, mut notices: mpsc::Receiver<NameBuf>) {
 }
 
 /// Hands each demand of an operator to the task of its zone.
-async fn hand_on(shared: Arc<Shared>, mut demands: RetransferInbox) {
+async fn hand_on(shared: Arc<TransferShared>, mut demands: RetransferInbox) {
     while let Some((zone, reply)) = demands.recv().await {
         let door = shared.state().doors.get(&name_key(&zone)).map(|door| door.demands.clone());
         let (reply, error) = match door {
@@ -227,8 +227,8 @@ async fn hand_on(shared: Arc<Shared>, mut demands: RetransferInbox) {
     std::future::pending().await
 }
 
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl TransferShared {
+    fn state(&self) -> MutexGuard<'_, TransferState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -236,7 +236,7 @@ impl Shared {
     fn announce(&self) {
         let snapshot = self.published.load_full();
         let mut state = self.state();
-        let State { followers, keys, told, .. } = &mut *state;
+        let TransferState { followers, keys, told, .. } = &mut *state;
         for (apex, remotes) in followers.iter() {
             let found = snapshot.zones().find(apex.as_name(), &apex.as_name().suffixes());
             let zone = found.map(|(_, zone)| zone).filter(|zone| zone.apex() == apex.as_name() && zone.is_available());
@@ -247,7 +247,7 @@ impl Shared {
                     continue;
                 }
                 let key = remote.key.map(|key| keys.key(key).clone());
-                let word = Word { apex: apex.clone(), serial: zone.serial(), to: remote.address, key };
+                let word = NotifyWord { apex: apex.clone(), serial: zone.serial(), to: remote.address, key };
                 let teller = tokio::spawn(notify::tell(word, self.clock, self.counters.clone())).abort_handle();
                 if let Some((_, before)) = told.insert(place, (zone.serial(), teller)) {
                     before.abort();
@@ -271,7 +271,7 @@ impl Shared {
         let state = self.state();
         let standing = |zone: &Zone| {
             let key = name_key(&zone.apex().to_owned());
-            let copy = state.doors.contains_key(&key).then(|| Copy {
+            let copy = state.doors.contains_key(&key).then(|| CopyAge {
                 age: state.checked.get(&key).map(|checked| now.0.saturating_sub(checked.0) / 1000),
                 left: state.expires.get(&key).map_or(0, |expires| expires.0.saturating_sub(now.0) / 1000),
             });

@@ -33,7 +33,7 @@ const WAITS: [Duration; 6] = [
 
 /// Whom to tell, and of what.
 #[derive(Clone, Debug)]
-pub(super) struct Word {
+pub(super) struct NotifyWord {
     pub(super) apex: NameBuf,
     pub(super) serial: u32,
     pub(super) to: SocketAddr,
@@ -41,8 +41,8 @@ pub(super) struct Word {
 }
 
 /// Tells one secondary.
-pub(super) async fn tell(word: Word, clock: Clock, counters: Arc<Counters>) {
-    let Word { apex, serial, to, .. } = &word;
+pub(super) async fn tell(word: NotifyWord, clock: Clock, counters: Arc<Counters>) {
+    let NotifyWord { apex, serial, to, .. } = &word;
     for wait in WAITS {
         match timeout(wait, attempt(&word, clock)).await {
             Ok(Ok(())) => {
@@ -62,7 +62,7 @@ pub(super) async fn tell(word: Word, clock: Clock, counters: Arc<Counters>) {
 }
 
 /// Sends a NOTIFY and waits for its answer; what the answer says does not matter (RFC 1996 §4.8).
-async fn attempt(word: &Word, clock: Clock) -> std::io::Result<()> {
+async fn attempt(word: &NotifyWord, clock: Clock) -> std::io::Result<()> {
     let socket = connected_udp(word.to).await?;
     let id = random_id()?;
     let mut message = inbound::question(word.apex.as_name(), Rtype::SOA, id);

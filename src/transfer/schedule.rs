@@ -26,8 +26,8 @@ const NOTIFY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The state of one copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Schedule {
-    copy: Option<Copy>,
+pub(super) struct CopySchedule {
+    copy: Option<HeldCopy>,
     due: Moment,
     /// Comparisons that failed since the last that did not.
     failures: u32,
@@ -38,20 +38,20 @@ pub(super) struct Schedule {
 
 /// What is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Copy {
+struct HeldCopy {
     timers: Timers,
     expires: Moment,
 }
 
-impl Schedule {
+impl CopySchedule {
     /// Begins with a copy that was compared some time ago, or with none. Either way the first comparison is due at once.
     pub(super) fn new(copy: Option<(Timers, Duration)>, now: Moment, seed: u64) -> Self {
         let copy = copy.map(|(timers, age)| {
             let timers = timers.bounded();
             let left = (u64::from(timers.expire) * 1000).saturating_sub(age.as_millis() as u64);
-            Copy { timers, expires: Moment(now.0.saturating_add(left)) }
+            HeldCopy { timers, expires: Moment(now.0.saturating_add(left)) }
         });
-        Schedule { copy, due: now, failures: 0, last_try: None, dice: seed }
+        CopySchedule { copy, due: now, failures: 0, last_try: None, dice: seed }
     }
 
     /// When the next comparison is due.
@@ -72,7 +72,7 @@ impl Schedule {
     /// The copy, which has these timers, is what a primary has.
     pub(super) fn succeeded(&mut self, timers: Timers, now: Moment) {
         let timers = timers.bounded();
-        self.copy = Some(Copy { timers, expires: after(now, timers.expire) });
+        self.copy = Some(HeldCopy { timers, expires: after(now, timers.expire) });
         self.due = self.soon(now, timers.refresh, *REFRESH.start());
         self.failures = 0;
         self.last_try = Some(now);
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_copy_is_refreshed_retried_and_expires() {
-        let mut schedule = Schedule::new(Some((TIMERS, Duration::ZERO)), seconds(0), SEED);
+        let mut schedule = CopySchedule::new(Some((TIMERS, Duration::ZERO)), seconds(0), SEED);
         assert_eq!((schedule.due(), schedule.is_usable(seconds(0))), (seconds(0), true));
         schedule.succeeded(TIMERS, seconds(10));
         assert_soon(schedule.due(), 10, 3600);
@@ -151,15 +151,15 @@ mod tests {
 
     #[test]
     fn the_age_of_a_copy_counts_from_before_the_start() {
-        let schedule = Schedule::new(Some((TIMERS, Duration::from_secs(86_000))), seconds(5), SEED);
+        let schedule = CopySchedule::new(Some((TIMERS, Duration::from_secs(86_000))), seconds(5), SEED);
         assert_eq!(schedule.expires(), Some(seconds(405)));
-        let schedule = Schedule::new(Some((TIMERS, Duration::from_secs(90_000))), seconds(5), SEED);
+        let schedule = CopySchedule::new(Some((TIMERS, Duration::from_secs(90_000))), seconds(5), SEED);
         assert!(!schedule.is_usable(seconds(5)));
     }
 
     #[test]
     fn without_a_copy_tries_get_rarer() {
-        let mut schedule = Schedule::new(None, seconds(0), SEED);
+        let mut schedule = CopySchedule::new(None, seconds(0), SEED);
         let mut waits = Vec::new();
         for _ in 0..9 {
             let now = schedule.due();
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_notice_brings_the_comparison_forward_but_not_more_than_once_a_second() {
-        let mut schedule = Schedule::new(None, seconds(0), SEED);
+        let mut schedule = CopySchedule::new(None, seconds(0), SEED);
         schedule.succeeded(TIMERS, seconds(0));
         schedule.notified(seconds(100));
         assert_eq!(schedule.due(), seconds(100));
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_an_soa_says_has_bounds() {
-        let mut schedule = Schedule::new(None, seconds(0), SEED);
+        let mut schedule = CopySchedule::new(None, seconds(0), SEED);
         let timers = Timers { refresh: 0, retry: 0, expire: u32::MAX };
         schedule.succeeded(timers, seconds(0));
         assert_eq!(schedule.due(), seconds(30));
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn a_copy_does_not_expire_before_it_is_compared_and_tried_again() {
         let timers = Timers { refresh: 2, retry: 1, expire: 6 };
-        let mut schedule = Schedule::new(None, seconds(0), SEED);
+        let mut schedule = CopySchedule::new(None, seconds(0), SEED);
         schedule.succeeded(timers, seconds(0));
         assert_soon(schedule.due(), 0, 30);
         assert_eq!(schedule.expires(), Some(seconds(35)), "refresh is raised to 30, retry to 5");
@@ -209,7 +209,7 @@ mod tests {
         schedule.failed(now);
         assert!(Some(schedule.due()) <= schedule.expires(), "it is tried again no later than at the end");
         // The same for a copy from before the start.
-        let schedule = Schedule::new(Some((timers, Duration::from_secs(34))), seconds(0), SEED);
+        let schedule = CopySchedule::new(Some((timers, Duration::from_secs(34))), seconds(0), SEED);
         assert_eq!(schedule.expires(), Some(seconds(1)));
         // Numbers of an author who thought of it are kept.
         assert_eq!(TIMERS.bounded(), TIMERS);
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn servers_that_begin_together_do_not_go_on_together() {
         let due = |seed| {
-            let mut schedule = Schedule::new(None, seconds(0), seed);
+            let mut schedule = CopySchedule::new(None, seconds(0), seed);
             schedule.succeeded(TIMERS, seconds(0));
             schedule.due().0
         };

@@ -14,8 +14,8 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::fetch::{self, Demand, FetchError, Fetched, Primary};
-use super::schedule::Schedule;
-use super::{Reply, Shared};
+use super::schedule::CopySchedule;
+use super::{ReplySender, TransferShared};
 use crate::base::name::NameBuf;
 use crate::base::time::Moment;
 use crate::live::{RetransferError, Retransferred};
@@ -37,12 +37,12 @@ pub(super) struct Secondary {
     file: Option<StateFile>,
     /// Rings when a primary says that the zone has changed.
     bell: Arc<Notify>,
-    shared: Arc<Shared>,
+    shared: Arc<TransferShared>,
 }
 
 /// What the last comparison came to, so that each change of it is one line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+enum CopyStanding {
     Good,
     Failing,
     Expired,
@@ -69,24 +69,24 @@ impl Secondary {
         primaries: Vec<Primary>,
         file: Option<StateFile>,
         bell: Arc<Notify>,
-        shared: Arc<Shared>,
+        shared: Arc<TransferShared>,
     ) -> Self {
         Secondary { apex, failing: vec![false; primaries.len()], primaries, file, bell, shared }
     }
 
     /// Keeps the zone, for ever; meets demands for all of it.
-    pub(super) async fn keep(mut self, mut demands: mpsc::Receiver<Reply>) {
+    pub(super) async fn keep(mut self, mut demands: mpsc::Receiver<ReplySender>) {
         let now = self.shared.clock.now();
         let served = self.served();
         let held = served.map(|zone| (zone.timers(), self.age(now)));
-        let mut standing = Standing::Good;
-        let mut schedule = Schedule::new(held, now, seed());
+        let mut standing = CopyStanding::Good;
+        let mut schedule = CopySchedule::new(held, now, seed());
         loop {
             let now = self.shared.clock.now();
             self.shared.note_expiry(&self.apex, schedule.expires());
-            if standing != Standing::Expired && !schedule.is_usable(now) && self.served().is_some() {
+            if standing != CopyStanding::Expired && !schedule.is_usable(now) && self.served().is_some() {
                 warn!("zone {} has expired: no comparison succeeded in its time; it answers SERVFAIL", self.apex);
-                standing = Standing::Expired;
+                standing = CopyStanding::Expired;
                 self.publish(Zone::unavailable(self.apex.clone())).await;
             }
             if now >= schedule.due() {
@@ -109,19 +109,19 @@ impl Secondary {
     }
 
     /// Asks the primaries in their order until one can tell.
-    async fn compare(&mut self, schedule: &mut Schedule, standing: &mut Standing) {
+    async fn compare(&mut self, schedule: &mut CopySchedule, standing: &mut CopyStanding) {
         if let Err(_failures) = self.ask(Demand::Newer, schedule, standing).await
-            && *standing == Standing::Good
+            && *standing == CopyStanding::Good
         {
-            *standing = Standing::Failing;
+            *standing = CopyStanding::Failing;
         }
     }
 
     /// Fetches the zone whole, whatever its serial.
     async fn retransfer(
         &mut self,
-        schedule: &mut Schedule,
-        standing: &mut Standing,
+        schedule: &mut CopySchedule,
+        standing: &mut CopyStanding,
     ) -> Result<Retransferred, RetransferError> {
         let before = self.served().map(|zone| zone.serial());
         match self.ask(Demand::Whole, schedule, standing).await {
@@ -134,8 +134,8 @@ impl Secondary {
     async fn ask(
         &mut self,
         demand: Demand,
-        schedule: &mut Schedule,
-        standing: &mut Standing,
+        schedule: &mut CopySchedule,
+        standing: &mut CopyStanding,
     ) -> Result<(u32, SocketAddr), Vec<(SocketAddr, String)>> {
         let shared = self.shared.clone();
         // The semaphore is never closed; without it there would only be more at once.
@@ -195,15 +195,15 @@ impl Secondary {
         &self,
         zone: Arc<Zone>,
         primary: SocketAddr,
-        schedule: &mut Schedule,
-        standing: &mut Standing,
+        schedule: &mut CopySchedule,
+        standing: &mut CopyStanding,
     ) -> u32 {
         let now = self.shared.clock.now();
         schedule.succeeded(zone.timers(), now);
         self.shared.note_checked(&self.apex, now);
         let is_served = self.served().is_some_and(|served| Arc::ptr_eq(&served, &zone));
         self.save(&zone, is_served).await;
-        *standing = Standing::Good;
+        *standing = CopyStanding::Good;
         let serial = zone.serial();
         if !is_served {
             info!("zone {} is served with serial {serial}, from {primary}", self.apex);

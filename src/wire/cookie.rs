@@ -71,20 +71,20 @@ pub(super) fn judge(
     let mut input = Input::new(client, address);
     let found = match cookie.try_into() {
         Ok(cookie) => verify(cookie, &mut input, secrets.all(), now),
-        Err(_) if cookie.len() == CLIENT_LEN => Found::ClientOnly,
-        Err(_) => Found::Invalid,
+        Err(_) if cookie.len() == CLIENT_LEN => FoundCookie::ClientOnly,
+        Err(_) => FoundCookie::Invalid,
     };
     let renewed = |input: &mut Input| Some(make(client, input, signing, now));
     match found {
-        Found::Fresh(cookie) => (Cookie::Valid, Some(*cookie)),
-        Found::Ageing => (Cookie::Valid, renewed(&mut input)),
-        Found::Invalid => (Cookie::Invalid, renewed(&mut input)),
-        Found::ClientOnly => (Cookie::ClientOnly, renewed(&mut input)),
+        FoundCookie::Fresh(cookie) => (Cookie::Valid, Some(*cookie)),
+        FoundCookie::Ageing => (Cookie::Valid, renewed(&mut input)),
+        FoundCookie::Invalid => (Cookie::Invalid, renewed(&mut input)),
+        FoundCookie::ClientOnly => (Cookie::ClientOnly, renewed(&mut input)),
     }
 }
 
 /// What a cookie turned out to be.
-enum Found<'c> {
+enum FoundCookie<'c> {
     /// Valid, and to be used again.
     Fresh(&'c Octets),
     /// Valid, but old, or signed with a secret that is being retired.
@@ -93,20 +93,20 @@ enum Found<'c> {
     ClientOnly,
 }
 
-fn verify<'c>(cookie: &'c Octets, input: &mut Input, secrets: &[CookieSecret], now: UnixTime) -> Found<'c> {
+fn verify<'c>(cookie: &'c Octets, input: &mut Input, secrets: &[CookieSecret], now: UnixTime) -> FoundCookie<'c> {
     let [_, _, _, _, _, _, _, _, version, r1, r2, r3, t1, t2, t3, t4, hash @ ..] = *cookie;
     let time = u32::from_be_bytes([t1, t2, t3, t4]);
     // RFC 9018 §4.3: times are compared as serial numbers (RFC 1982), so that they may wrap around in 2106.
     let age = (now.0 as u32).wrapping_sub(time) as i32;
     if version != VERSION || !(-MAX_AHEAD_SECS..=MAX_AGE_SECS).contains(&age) {
-        return Found::Invalid;
+        return FoundCookie::Invalid;
     }
     // RFC 9018 §4.2: reserved octets are hashed as they come.
     input.set([version, r1, r2, r3], time);
     match secrets.iter().position(|secret| input.hash(secret) == hash) {
-        Some(0) if age <= RENEW_AGE_SECS => Found::Fresh(cookie),
-        Some(_) => Found::Ageing,
-        None => Found::Invalid,
+        Some(0) if age <= RENEW_AGE_SECS => FoundCookie::Fresh(cookie),
+        Some(_) => FoundCookie::Ageing,
+        None => FoundCookie::Invalid,
     }
 }
 

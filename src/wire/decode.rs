@@ -1,13 +1,13 @@
 //! From octets to a query.
 //!
 //! **Invariants**: borrows from the message; each octet is looked at once; what is malformed becomes a
-//! [`Problem`] beside whatever could be read.
+//! [`QueryProblem`] beside whatever could be read.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::cookie::{CLIENT_LEN, MAX_COOKIE_LEN, MIN_COOKIE_LEN};
 use super::encode::rdata_names;
-use crate::answer::{Ecs, Edns, Keepalive, Problem, Query, Question};
+use crate::answer::{Ecs, Edns, Keepalive, Query, QueryProblem, Question};
 use crate::base::client::{SourcePrefixLen, Subnet};
 use crate::base::name::{MAX_NAME_LEN, Name};
 use crate::base::rr::{Class, Rtype};
@@ -84,8 +84,8 @@ fn is_known(opcode: u8) -> bool {
 
 /// The problem of a message that could not be read, or has an opcode that is not known.
 #[cold]
-fn problem(opcode: u8) -> Problem {
-    if is_known(opcode) { Problem::Malformed } else { Problem::Opcode }
+fn problem(opcode: u8) -> QueryProblem {
+    if is_known(opcode) { QueryProblem::Malformed } else { QueryProblem::Opcode }
 }
 
 #[inline]
@@ -96,7 +96,7 @@ fn count(header: &[u8; HEADER_LEN], at: usize) -> u16 {
 /// Reads the question section, and tells where it ends; `None` if it is malformed.
 #[inline]
 fn read_questions<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Query<'m>) -> Option<usize> {
-    let mut rest = Reader { octets: message, at: HEADER_LEN };
+    let mut rest = OctetReader { octets: message, at: HEADER_LEN };
     // RFC 9619 §4: one question. The OPT behind none, or several, is read all the same (RFC 6891 §6.1.1).
     match count(header, 4) {
         1 => query.question = Some(rest.question()?),
@@ -112,7 +112,7 @@ fn read_questions<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut 
 fn read_records<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], at: usize, query: &mut Query<'m>) -> Option<()> {
     let (questions, answers) = (count(header, 4), count(header, 6));
     let (authorities, additionals) = (count(header, 8), count(header, 10));
-    let mut rest = Reader { octets: message, at };
+    let mut rest = OctetReader { octets: message, at };
     // RFC 1995 §3: IXFR alone has a record in its authority section. Nothing has one in the answer section; the OPT
     // behind such records is read all the same, for the reply to have one too (RFC 6891 §6.1.1).
     // RFC 1996 §3.7: a NOTIFY may tell the new SOA in its answer section.
@@ -162,7 +162,7 @@ fn skip_records(message: &[u8], at: usize, count: u32) -> Option<usize> {
     if count > MAX_RECORDS {
         return None;
     }
-    let mut rest = Reader { octets: message, at };
+    let mut rest = OctetReader { octets: message, at };
     for _ in 0..count {
         let record = rest.record()?;
         is_well_formed(&message[..rest.at], record.rtype, record.class, record.rdata.len()).then_some(())?;
@@ -179,7 +179,7 @@ fn is_well_formed(read: &[u8], rtype: Rtype, class: u16, len: usize) -> bool {
     if class != Class::IN.0 {
         return true;
     }
-    let mut rest = Reader { octets: read, at: read.len() - len };
+    let mut rest = OctetReader { octets: read, at: read.len() - len };
     let (before, names, behind) = match rtype {
         Rtype::A => (4, 0, 0),
         Rtype::AAAA => (16, 0, 0),
@@ -199,7 +199,7 @@ fn is_well_formed(read: &[u8], rtype: Rtype, class: u16, len: usize) -> bool {
 /// Reads an OPT record. What stands in its fixed part is kept even where an option is malformed, so that the reply
 /// carries an OPT (RFC 6891 §7).
 #[inline]
-fn read_opt<'m>(record: &Record<'m>, query: &mut Query<'m>) -> Option<()> {
+fn read_opt<'m>(record: &QueryRecord<'m>, query: &mut Query<'m>) -> Option<()> {
     let [_, version, flags, _] = record.ttl;
     let dnssec_ok = flags & 0x80 != 0;
     let edns = query.edns.insert(Edns {
@@ -212,10 +212,10 @@ fn read_opt<'m>(record: &Record<'m>, query: &mut Query<'m>) -> Option<()> {
         padding: false,
     });
     if version > 0 {
-        query.problem = Some(Problem::EdnsVersion);
+        query.problem = Some(QueryProblem::EdnsVersion);
         return Some(());
     }
-    let mut options = Reader { octets: record.rdata, at: 0 };
+    let mut options = OctetReader { octets: record.rdata, at: 0 };
     // RFC 6891 §6.1.2: unknown options are ignored, however many: each takes four bytes of the message or more, so that
     // reading them costs less than sending them.
     while options.at < record.rdata.len() {
@@ -279,13 +279,13 @@ fn read_ecs(data: &[u8]) -> Option<Ecs<'_>> {
 }
 
 /// Reads octets in order, never beyond their end.
-struct Reader<'m> {
+struct OctetReader<'m> {
     octets: &'m [u8],
     at: usize,
 }
 
 /// A record as far as a query needs it.
-struct Record<'m> {
+struct QueryRecord<'m> {
     is_of_root: bool,
     rtype: Rtype,
     class: u16,
@@ -293,7 +293,7 @@ struct Record<'m> {
     rdata: &'m [u8],
 }
 
-impl<'m> Reader<'m> {
+impl<'m> OctetReader<'m> {
     #[inline]
     fn take(&mut self, len: usize) -> Option<&'m [u8]> {
         let taken = self.octets.get(self.at..)?.get(..len)?;
@@ -328,14 +328,14 @@ impl<'m> Reader<'m> {
     }
 
     #[inline]
-    fn record(&mut self) -> Option<Record<'m>> {
+    fn record(&mut self) -> Option<QueryRecord<'m>> {
         let is_of_root = self.skip_name()?;
         let fixed: &[u8; 10] = self.octets.get(self.at..)?.first_chunk()?;
         self.at += fixed.len();
         let &[type_high, type_low, class_high, class_low, ref ttl @ .., len_high, len_low] = fixed;
         let rdata = self.take(usize::from(u16::from_be_bytes([len_high, len_low])))?;
         let rtype = Rtype(u16::from_be_bytes([type_high, type_low]));
-        Some(Record { is_of_root, rtype, class: u16::from_be_bytes([class_high, class_low]), ttl: *ttl, rdata })
+        Some(QueryRecord { is_of_root, rtype, class: u16::from_be_bytes([class_high, class_low]), ttl: *ttl, rdata })
     }
 
     /// Steps over a name; tells whether it is the root, written as such. A pointer leads to before the labels that it ends, so every name comes to its end.

@@ -72,7 +72,7 @@ pub(super) fn encode(
     let question = query.question.as_ref().map(|question| question.name);
     let dnssec_ok = query.edns.as_ref().is_some_and(|edns| edns.dnssec_ok);
     let mut writer =
-        Writer { out, at: HEADER_LEN, limit: size - opt_len, question, dnssec_ok, pointees: ArrayVec::new() };
+        OctetWriter { out, at: HEADER_LEN, limit: size - opt_len, question, dnssec_ok, pointees: ArrayVec::new() };
     let mut counts = [0u16; 4];
     // A question takes 259 octets at most, so it fits beside the longest OPT.
     if let Some(question) = &query.question
@@ -131,7 +131,7 @@ fn ede_len(ede: Ede) -> usize {
     6 + ede.text().len()
 }
 
-/// What [`Writer::stream_options`] takes at least; padding takes what else there is.
+/// What [`OctetWriter::stream_options`] takes at least; padding takes what else there is.
 #[inline]
 fn stream_options_len(edns: &Edns<'_>, transport: Transport) -> usize {
     let keepalive = if has_keepalive(edns, transport) { 6 } else { 0 };
@@ -152,7 +152,7 @@ fn has_padding(edns: &Edns<'_>, transport: Transport) -> bool {
 }
 
 /// Writes octets up to a limit, and knows which names stand where.
-struct Writer<'w, 'r> {
+struct OctetWriter<'w, 'r> {
     out: &'w mut [u8],
     at: usize,
     limit: usize,
@@ -171,7 +171,7 @@ struct Pointee<'r> {
     at: u16,
 }
 
-impl<'r> Writer<'_, 'r> {
+impl<'r> OctetWriter<'_, 'r> {
     /// Appends octets, or does nothing where they do not fit.
     #[inline]
     fn put(&mut self, octets: &[u8]) -> Option<()> {

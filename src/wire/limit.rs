@@ -10,7 +10,7 @@ use super::{Cookie, Limit, Silence};
 use crate::answer::{Query, Response};
 use crate::base::rr::Rcode;
 use crate::base::time::Moment;
-use crate::rates::{Rates, Subject, Verdict};
+use crate::rates::{RateSubject, RateVerdict, Rates};
 use crate::snapshot::RateLimit;
 
 /// Judges a response, and takes everything out of one that slips.
@@ -31,11 +31,11 @@ pub(super) fn judge(
     if limit.exempt.as_ref().is_some_and(|exempt| exempt.contains(resolver)) {
         return Ok(Limit::ExemptByList);
     }
-    let subject = Subject::of(&response.basis, query.question.map(|question| question.qtype));
+    let subject = RateSubject::of(&response.basis, query.question.map(|question| question.qtype));
     match rates.judge(limit, resolver, subject, query.id, now) {
-        Verdict::Send => Ok(Limit::Within),
-        Verdict::Drop => Err(Silence::Limited),
-        Verdict::Slip => {
+        RateVerdict::Send => Ok(Limit::Within),
+        RateVerdict::Drop => Err(Silence::Limited),
+        RateVerdict::Slip => {
             slip(cookie, response);
             Ok(Limit::Slipped)
         }

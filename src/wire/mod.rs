@@ -33,7 +33,7 @@ use decode::Read;
 use encode::{Written, encode};
 use extras::{Extras, Identified};
 
-use crate::answer::{self, Basis, Keepalive, Outcome, Problem, Query, Response};
+use crate::answer::{self, Basis, Keepalive, Outcome, Query, QueryProblem, Response};
 use crate::base::client::{Client, Vantage};
 use crate::base::ids::ZoneId;
 use crate::base::rr::{Rcode, Rtype};
@@ -207,7 +207,7 @@ fn reply(
     }
     // RFC 7828 §3.2.1: a client says nothing with the option. Where it has no meaning, it is ignored whatever it says.
     if peer.transport.has_keepalive() && query.edns.is_some_and(|edns| edns.keepalive == Keepalive::Malformed) {
-        query.problem = query.problem.or(Some(Problem::Malformed));
+        query.problem = query.problem.or(Some(QueryProblem::Malformed));
     }
     if !uncommon::is_plain(&query) {
         return uncommon::respond(message, &mut query, peer, snapshot, now, rates, out);

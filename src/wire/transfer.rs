@@ -16,7 +16,7 @@ use arrayvec::ArrayVec;
 
 use super::decode::{HEADER_LEN, OPCODE_QUERY, decode};
 use super::encode::{OPT_LEN, pointer, rdata_names};
-use super::tsig::{self, Signer, Verdict};
+use super::tsig::{self, Signer, TsigVerdict};
 use super::{Cookie, EcsEffect, Limit, MAX_STREAM, Peer, Summary};
 use crate::answer::{Basis, Edns, Outcome, Query, Question};
 use crate::base::ids::{KeyId, NodeId, ZoneId};
@@ -51,13 +51,13 @@ pub struct Transfer {
     steered: Records,
     /// What is sent instead of the whole zone.
     changes: Vec<Arc<Difference>>,
-    next: Stage,
+    next: TransferStage,
     summary: Summary,
 }
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum TransferStage {
     /// The SOA at the front, and whether anything follows it.
     FirstSoa(Content),
     /// A record of the zone, by node, set and place in it.
@@ -88,9 +88,9 @@ pub fn begin(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now) -> Optio
     let query = decode(message)?;
     let question = query.question.filter(|question| is_asked(&query, question))?;
     let (key, signer) = match tsig::authenticate(message, query.tsig, &snapshot.transfers().keys, now.unix) {
-        Verdict::Unsigned => (None, None),
-        Verdict::Signed(key, signer) => (Some(key), Some(signer)),
-        Verdict::Refused(_) | Verdict::Malformed => return None,
+        TsigVerdict::Unsigned => (None, None),
+        TsigVerdict::Signed(key, signer) => (Some(key), Some(signer)),
+        TsigVerdict::Refused(_) | TsigVerdict::Malformed => return None,
     };
     let id = permit(&question, peer, key, snapshot).ok()?;
     let zone = snapshot.zones().base(id);
@@ -108,7 +108,7 @@ pub fn begin(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now) -> Optio
         zone: zone.clone(),
         steered: if content == Content::Zone { steered(zone, snapshot) } else { Records::default() },
         changes,
-        next: Stage::FirstSoa(content),
+        next: TransferStage::FirstSoa(content),
         summary: Summary {
             qtype: Some(question.qtype),
             rcode: Rcode::NOERROR,
@@ -213,7 +213,7 @@ impl Transfer {
     /// # Panics
     /// When `out` has less than [`MAX_STREAM`] octets.
     pub fn next(&mut self, now: UnixTime, out: &mut [u8]) -> Option<usize> {
-        if self.next == Stage::Done {
+        if self.next == TransferStage::Done {
             return None;
         }
         let zone = self.zone.clone();
@@ -229,7 +229,7 @@ impl Transfer {
             count: 0,
         };
         let mut questions = 0u16;
-        if matches!(self.next, Stage::FirstSoa(_)) {
+        if matches!(self.next, TransferStage::FirstSoa(_)) {
             // RFC 5936 §2.2.2: the first message has the question, the others need not.
             questions = 1;
             packer.question(&self.question);
@@ -259,44 +259,44 @@ impl Transfer {
 
     /// Writes records until the message is full or there are no more.
     fn fill(&mut self, zone: &Zone, packer: &mut Packer<'_, '_>) {
-        while self.next != Stage::Done && packer.at < FULL_AT {
+        while self.next != TransferStage::Done && packer.at < FULL_AT {
             let after = match self.next {
-                Stage::FirstSoa(content) => packer.soa(zone).map(|()| match content {
-                    Content::Zone => Stage::Zone(0, 0, 0),
-                    Content::Changes => Stage::Changes(0, 0, 0),
-                    Content::Soa => Stage::Done,
+                TransferStage::FirstSoa(content) => packer.soa(zone).map(|()| match content {
+                    Content::Zone => TransferStage::Zone(0, 0, 0),
+                    Content::Changes => TransferStage::Changes(0, 0, 0),
+                    Content::Soa => TransferStage::Done,
                 }),
-                Stage::Zone(node, set, place) => {
+                TransferStage::Zone(node, set, place) => {
                     let stopped = fill_from_zone(zone, (node, set, place), packer);
                     match stopped {
                         Some((node, set, place)) => {
-                            self.next = Stage::Zone(node, set, place);
+                            self.next = TransferStage::Zone(node, set, place);
                             return;
                         }
-                        None => Some(Stage::Steered(0)),
+                        None => Some(TransferStage::Steered(0)),
                     }
                 }
-                Stage::Steered(offset) => match self.steered.at(offset) {
-                    Some((record, after)) => packer.record(record).map(|()| Stage::Steered(after)),
-                    None => Some(Stage::LastSoa),
+                TransferStage::Steered(offset) => match self.steered.at(offset) {
+                    Some((record, after)) => packer.record(record).map(|()| TransferStage::Steered(after)),
+                    None => Some(TransferStage::LastSoa),
                 },
-                Stage::Changes(at, part, offset) => match self.changes.get(at) {
-                    None => Some(Stage::LastSoa),
+                TransferStage::Changes(at, part, offset) => match self.changes.get(at) {
+                    None => Some(TransferStage::LastSoa),
                     Some(change) => {
                         let parts = [&change.old_soa, &change.removed, &change.new_soa, &change.added];
                         match parts.get(part) {
-                            None => Some(Stage::Changes(at + 1, 0, 0)),
+                            None => Some(TransferStage::Changes(at + 1, 0, 0)),
                             Some(records) => match records.at(offset) {
-                                None => Some(Stage::Changes(at, part + 1, 0)),
+                                None => Some(TransferStage::Changes(at, part + 1, 0)),
                                 Some((record, after)) => {
-                                    packer.record(record).map(|()| Stage::Changes(at, part, after))
+                                    packer.record(record).map(|()| TransferStage::Changes(at, part, after))
                                 }
                             },
                         }
                     }
                 },
-                Stage::LastSoa => packer.soa(zone).map(|()| Stage::Done),
-                Stage::Done => None,
+                TransferStage::LastSoa => packer.soa(zone).map(|()| TransferStage::Done),
+                TransferStage::Done => None,
             };
             // What did not fit stands at the front of the next message.
             let Some(after) = after else { return };

@@ -43,7 +43,7 @@ type Mac = ArrayVec<u8, MAX_MAC_LEN>;
 
 /// A TSIG record that stands at the end of a message.
 #[derive(Debug)]
-struct Record<'m> {
+struct TsigRecord<'m> {
     /// Where it starts.
     start: usize,
     name: NameBuf,
@@ -62,13 +62,13 @@ struct Record<'m> {
     clippy::large_enum_variant,
     reason = "the value stays where it is made; a refusal of a stranger's message allocates nothing"
 )]
-pub enum Verdict {
+pub enum TsigVerdict {
     /// There is none.
     Unsigned,
     /// It holds; the reply is signed too.
     Signed(KeyId, Signer),
     /// It does not: NOTAUTH, and a TSIG record that says why.
-    Refused(Refusal),
+    Refused(TsigRefusal),
     /// It is no signature: FORMERR.
     Malformed,
 }
@@ -91,7 +91,7 @@ enum Turn {
 
 /// Why a signature does not hold, and what the reply's TSIG record says of it.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct TsigRefusal {
     /// The extended error (RFC 8945 §3).
     pub error: Rcode,
     name: NameBuf,
@@ -103,11 +103,11 @@ pub struct Refusal {
 }
 
 /// Tells whether and how a query is signed; `start` is where its TSIG record stands, as decoding found it.
-pub fn authenticate(message: &[u8], start: Option<u16>, keys: &Keys, now: UnixTime) -> Verdict {
-    let Some(start) = start else { return Verdict::Unsigned };
-    let Some(record) = read(message, usize::from(start)) else { return Verdict::Malformed };
-    let refuse = |record: &Record<'_>, error, signer| {
-        Verdict::Refused(Refusal {
+pub fn authenticate(message: &[u8], start: Option<u16>, keys: &Keys, now: UnixTime) -> TsigVerdict {
+    let Some(start) = start else { return TsigVerdict::Unsigned };
+    let Some(record) = read(message, usize::from(start)) else { return TsigVerdict::Malformed };
+    let refuse = |record: &TsigRecord<'_>, error, signer| {
+        TsigVerdict::Refused(TsigRefusal {
             error,
             name: record.name.clone(),
             algorithm: record.algorithm.clone(),
@@ -123,7 +123,7 @@ pub fn authenticate(message: &[u8], start: Option<u16>, keys: &Keys, now: UnixTi
     // §5.2.2.1: between half of it (and 10 octets) and all of it.
     let full = key.algorithm().mac_len();
     if record.mac.len() > full || record.mac.len() < (full / 2).max(10) {
-        return Verdict::Malformed;
+        return TsigVerdict::Malformed;
     }
     let digest = digest(key, message, &record, &[], Turn::First);
     if !is_same(&digest.as_ref()[..record.mac.len()], record.mac) {
@@ -138,25 +138,25 @@ pub fn authenticate(message: &[u8], start: Option<u16>, keys: &Keys, now: UnixTi
     if record.mac.len() < full {
         return refuse(&record, Rcode::BADTRUNC, Some(signer));
     }
-    Verdict::Signed(id, signer)
+    TsigVerdict::Signed(id, signer)
 }
 
-impl Verdict {
+impl TsigVerdict {
     /// The octets to leave for the TSIG record of the reply.
     pub fn room(&self) -> usize {
         match self {
-            Verdict::Unsigned | Verdict::Malformed => 0,
-            Verdict::Signed(_, signer) => signer.room(),
-            Verdict::Refused(refusal) => refusal.room(),
+            TsigVerdict::Unsigned | TsigVerdict::Malformed => 0,
+            TsigVerdict::Signed(_, signer) => signer.room(),
+            TsigVerdict::Refused(refusal) => refusal.room(),
         }
     }
 
     /// Appends a TSIG record to the reply of `len` octets, where there is to be one; the length then.
     pub fn finish(&mut self, out: &mut [u8], len: usize, now: UnixTime) -> usize {
         match self {
-            Verdict::Unsigned | Verdict::Malformed => len,
-            Verdict::Signed(_, signer) => signer.sign(out, len, now),
-            Verdict::Refused(refusal) => refusal.append(out, len, now),
+            TsigVerdict::Unsigned | TsigVerdict::Malformed => len,
+            TsigVerdict::Signed(_, signer) => signer.sign(out, len, now),
+            TsigVerdict::Refused(refusal) => refusal.append(out, len, now),
         }
     }
 }
@@ -174,7 +174,7 @@ impl Signer {
     /// When `out` lacks the [`Signer::room`] behind the message.
     pub fn sign(&mut self, out: &mut [u8], len: usize, now: UnixTime) -> usize {
         let key = self.key.clone();
-        let fields = Fields {
+        let fields = TsigFields {
             name: key.name(),
             algorithm: key.algorithm().name(),
             time: now,
@@ -189,7 +189,7 @@ impl Signer {
     }
 }
 
-impl Refusal {
+impl TsigRefusal {
     /// None where the names of an unknown key are so long that 512 octets might not hold them beside a question:
     /// then the response code has to do.
     fn room(&self) -> usize {
@@ -207,7 +207,7 @@ impl Refusal {
         }
         let server_time = time_octets(now);
         let other: &[u8] = if self.error == Rcode::BADTIME { &server_time } else { &[] };
-        let fields = Fields {
+        let fields = TsigFields {
             name: self.name.as_name(),
             algorithm: self.algorithm.as_name(),
             // §5.2.3: the client's own time, so that it can verify the reply.
@@ -228,7 +228,7 @@ impl Refusal {
 }
 
 /// What stands in a TSIG record beside the MAC.
-struct Fields<'f> {
+struct TsigFields<'f> {
     name: Name<'f>,
     algorithm: Name<'f>,
     time: UnixTime,
@@ -237,7 +237,7 @@ struct Fields<'f> {
     other: &'f [u8],
 }
 
-impl Fields<'_> {
+impl TsigFields<'_> {
     /// §4.3: the prior MAC, the message, and the variables; of later messages only those of time.
     fn digest(&self, key: &Key, prior: &[u8], message: &[&[u8]], turn: Turn) -> hmac::Tag {
         let mut context = key.context();
@@ -393,19 +393,19 @@ impl Exchange {
 }
 
 /// The MAC that a record should have.
-fn digest(key: &Key, message: &[u8], record: &Record<'_>, prior: &[u8], turn: Turn) -> hmac::Tag {
+fn digest(key: &Key, message: &[u8], record: &TsigRecord<'_>, prior: &[u8], turn: Turn) -> hmac::Tag {
     chained(key, message, record, (prior, &[]), turn)
 }
 
 /// As [`digest`], after messages that were not signed.
-fn chained(key: &Key, message: &[u8], record: &Record<'_>, before: (&[u8], &[u8]), turn: Turn) -> hmac::Tag {
+fn chained(key: &Key, message: &[u8], record: &TsigRecord<'_>, before: (&[u8], &[u8]), turn: Turn) -> hmac::Tag {
     let mut header = [0; HEADER_LEN];
     header.copy_from_slice(&message[..HEADER_LEN]);
     // §4.3.2: the message as it was before the record was added.
     header[..2].copy_from_slice(&record.original_id.to_be_bytes());
     let records = u16::from_be_bytes([header[10], header[11]]).wrapping_sub(1);
     header[10..].copy_from_slice(&records.to_be_bytes());
-    let fields = Fields {
+    let fields = TsigFields {
         name: record.name.as_name(),
         algorithm: record.algorithm.as_name(),
         time: record.time,
@@ -418,7 +418,7 @@ fn chained(key: &Key, message: &[u8], record: &Record<'_>, before: (&[u8], &[u8]
 }
 
 /// Reads the TSIG record that starts at `start` and ends the message.
-fn read(message: &[u8], start: usize) -> Option<Record<'_>> {
+fn read(message: &[u8], start: usize) -> Option<TsigRecord<'_>> {
     let (name, at) = expand(message, start)?;
     let fixed: &[u8; 10] = message.get(at..)?.first_chunk()?;
     let [t0, t1, c0, c1, 0, 0, 0, 0, l0, l1] = *fixed else { return None };
@@ -435,7 +435,7 @@ fn read(message: &[u8], start: usize) -> Option<Record<'_>> {
         message.get(at..)?.split_first_chunk()?;
     let (mac, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes([mac_high, mac_low])))?;
     let (&[id_high, id_low, error_high, error_low, other_high, other_low], other) = rest.split_first_chunk()?;
-    (other.len() == usize::from(u16::from_be_bytes([other_high, other_low]))).then_some(Record {
+    (other.len() == usize::from(u16::from_be_bytes([other_high, other_low]))).then_some(TsigRecord {
         start,
         name,
         algorithm,

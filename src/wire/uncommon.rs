@@ -10,9 +10,9 @@ use super::decode::{OPCODE_NOTIFY, OPCODE_QUERY};
 use super::encode::{encode, size_limit};
 use super::extras::Extras;
 use super::transfer::{self, Denial};
-use super::tsig::{self, Verdict};
+use super::tsig::{self, TsigVerdict};
 use super::{EcsEffect, Limit, Peer, Reply, Silence, Summary, Transport, limit};
-use crate::answer::{self, Data, Need, Outcome, Owner, Problem, Query, Question, Response, Rr};
+use crate::answer::{self, Data, Need, Outcome, Owner, Query, QueryProblem, Question, Response, Rr};
 use crate::base::ids::{KeyId, ZoneId};
 use crate::base::rr::{Class, Ede, Rcode, Rtype};
 use crate::base::time::Now;
@@ -42,18 +42,18 @@ pub(super) fn respond(
     out: &mut [u8],
 ) -> Result<Reply, Silence> {
     let mut verdict = tsig::authenticate(message, query.tsig, &snapshot.transfers().keys, now.unix);
-    if matches!(verdict, Verdict::Malformed) {
-        query.problem = Some(Problem::Malformed);
+    if matches!(verdict, TsigVerdict::Malformed) {
+        query.problem = Some(QueryProblem::Malformed);
     }
     let key = match &verdict {
-        Verdict::Signed(key, _) => Some(*key),
+        TsigVerdict::Signed(key, _) => Some(*key),
         _ => None,
     };
     let mut response = Response::empty();
     let mut notified = None;
     match (&verdict, &query.question) {
         // RFC 8945 §5.2: whatever is asked, the signature comes first.
-        (Verdict::Refused(_), _) => deny((Rcode::NOTAUTH, None), &mut response),
+        (TsigVerdict::Refused(_), _) => deny((Rcode::NOTAUTH, None), &mut response),
         (_, Some(question)) if query.problem.is_none() && query.opcode == OPCODE_NOTIFY => {
             notified = notify(question, peer, key, snapshot, &mut response);
         }
@@ -72,7 +72,7 @@ pub(super) fn respond(
     let (cookie, extras) = super::extras(query, peer, snapshot, now);
     let limit = match (rates, &snapshot.settings().rate_limit, &verdict) {
         // Who signs is who it says it is: nobody's address was borrowed.
-        (Some(_), Some(_), Verdict::Signed(..)) => Limit::Off,
+        (Some(_), Some(_), TsigVerdict::Signed(..)) => Limit::Off,
         (Some(rates), Some(limit), _) if peer.transport == Transport::Udp => {
             limit::judge(rates, limit, query, peer.address, cookie, now.monotonic, &mut response)?
         }

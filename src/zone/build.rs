@@ -11,10 +11,10 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::check;
-use super::entry::{self, Draft, NodeKind, RrSetEntry};
+use super::entry::{self, NodeDraft, NodeKind, RrSetEntry};
 use super::negative::split_soa;
-use super::table::Table;
-use super::{Availability, CanonicalOrder, NegativeSoa, Problem, RECORD_HEADER_LEN, Steered, Zone};
+use super::table::HashTable;
+use super::{Availability, CanonicalOrder, NegativeSoa, RECORD_HEADER_LEN, Steered, Zone, ZoneProblem};
 use crate::base::diagnostic::Severity;
 use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf, Suffixes};
@@ -46,7 +46,7 @@ pub(super) const SOA_NUMBERS_LEN: usize = 20;
 pub struct ZoneBuilder {
     apex_labels: usize,
     deepest_labels: usize,
-    table: Table,
+    table: HashTable,
     /// Where each node's name starts in `names`.
     nodes: Vec<u32>,
     names: Vec<u8>,
@@ -54,7 +54,7 @@ pub struct ZoneBuilder {
     wildcards: Vec<(u32, u32)>,
     /// Each node's parent; the apex is its own.
     parents: Vec<u32>,
-    records: Vec<Record>,
+    records: Vec<NewRecord>,
     /// The records' rdata, back to back in their order.
     rdata: Vec<u8>,
     steered: Vec<(NodeId, Steered, u32)>,
@@ -64,7 +64,7 @@ pub struct ZoneBuilder {
 
 /// A record as it came in.
 #[derive(Clone, Copy)]
-struct Record {
+struct NewRecord {
     node: u32,
     rtype: Rtype,
     rdata_len: u16,
@@ -81,7 +81,7 @@ impl ZoneBuilder {
         let mut builder = ZoneBuilder {
             apex_labels: suffixes.labels(),
             deepest_labels: suffixes.labels(),
-            table: Table::new(),
+            table: HashTable::new(),
             nodes: Vec::new(),
             names: Vec::new(),
             wildcards: Vec::new(),
@@ -116,7 +116,7 @@ impl ZoneBuilder {
         self.intern(owner).map(|_| ())
     }
 
-    /// Adds a record of class IN; `tag` comes back in a [`Problem`] that is about it.
+    /// Adds a record of class IN; `tag` comes back in a [`ZoneProblem`] that is about it.
     pub fn add(&mut self, owner: Name<'_>, rtype: Rtype, ttl: Ttl, rdata: &[u8], tag: u32) -> Result<(), AddError> {
         if rtype.is_meta() || rtype.0 == 0 {
             return Err(AddError::MetaType);
@@ -134,7 +134,7 @@ impl ZoneBuilder {
         }
         let start = self.rdata.len() as u32;
         self.rdata.extend_from_slice(rdata);
-        self.records.push(Record { node, rtype, rdata_len, rdata: start, ttl, tag });
+        self.records.push(NewRecord { node, rtype, rdata_len, rdata: start, ttl, tag });
         Ok(())
     }
 
@@ -149,7 +149,7 @@ impl ZoneBuilder {
     }
 
     /// The zone and what is odd about it, or all that is wrong with it and odd about it, by tag.
-    pub fn finish(mut self) -> Result<(Zone, Vec<Problem>), Vec<Problem>> {
+    pub fn finish(mut self) -> Result<(Zone, Vec<ZoneProblem>), Vec<ZoneProblem>> {
         let mut problems = Vec::new();
         self.steered.sort_by_key(|(node, ..)| *node);
         let steered_tags = self.steered.iter().map(|(.., tag)| *tag).collect();
@@ -216,7 +216,7 @@ impl ZoneBuilder {
     }
 
     /// Gathers the records into RRsets.
-    fn group(&mut self, steered: Vec<u32>, problems: &mut Vec<Problem>) -> (RrSets, Origins) {
+    fn group(&mut self, steered: Vec<u32>, problems: &mut Vec<ZoneProblem>) -> (RrSets, Origins) {
         let records = std::mem::take(&mut self.records);
         let rdata = std::mem::take(&mut self.rdata);
         let mut order: Vec<(u64, u32)> = records.iter().zip(0..).map(|(record, at)| (record.key(&rdata), at)).collect();
@@ -225,7 +225,7 @@ impl ZoneBuilder {
         let mut sets = RrSets { nodes: Vec::new(), entries: Vec::new(), wire };
         let mut origins =
             Origins { nodes: Vec::new(), firsts: Vec::new(), records: Vec::with_capacity(records.len()), steered };
-        let mut members: Vec<Record> = Vec::new();
+        let mut members: Vec<NewRecord> = Vec::new();
         for same in order.chunk_by(|a, b| a.0 == b.0) {
             members.clear();
             members.extend(same.iter().map(|&(_, at)| records[at as usize]));
@@ -244,7 +244,7 @@ impl ZoneBuilder {
     }
 
     /// The problem of an RRSIG that covers no RRset of its owner: it would be answered with nothing.
-    fn orphaned(&self, record: &Record, rdata: &[u8], sets: &RrSets) -> Option<Problem> {
+    fn orphaned(&self, record: &NewRecord, rdata: &[u8], sets: &RrSets) -> Option<ZoneProblem> {
         if record.rtype != Rtype::RRSIG {
             return None;
         }
@@ -254,18 +254,18 @@ impl ZoneBuilder {
         let is_covered =
             covered != Rtype::RRSIG && before.is_some_and(|(node, set)| *node == record.node && set.rtype == covered);
         let owner = self.name_of(record.node).to_owned();
-        (!is_covered).then_some(Problem::SignsNothing { owner, rtype: covered, tag: record.tag })
+        (!is_covered).then_some(ZoneProblem::SignsNothing { owner, rtype: covered, tag: record.tag })
     }
 
     /// Writes one RRset from its records, of which there is at least one.
-    fn push_rrset(&self, members: &[Record], rdata: &[u8], sets: &mut RrSets, problems: &mut Vec<Problem>) {
-        let Record { node, rtype, ttl: first_ttl, tag: first, .. } = members[0];
+    fn push_rrset(&self, members: &[NewRecord], rdata: &[u8], sets: &mut RrSets, problems: &mut Vec<ZoneProblem>) {
+        let NewRecord { node, rtype, ttl: first_ttl, tag: first, .. } = members[0];
         let owner = || self.name_of(node).to_owned();
         // RFC 2181 §5.2: where the TTLs of a set differ, all are as the least. Those of RRSIGs follow what they sign.
         let least = members.iter().map(|record| record.ttl).min().unwrap_or(first_ttl);
         let odd = members.iter().find(|record| record.ttl != first_ttl && rtype != Rtype::RRSIG);
-        if let Some(&Record { tag, .. }) = odd {
-            problems.push(Problem::TtlsDiffer { owner: owner(), rtype, least, tag, first });
+        if let Some(&NewRecord { tag, .. }) = odd {
+            problems.push(ZoneProblem::TtlsDiffer { owner: owner(), rtype, least, tag, first });
         }
         let start = sets.wire.len();
         for record in members {
@@ -277,7 +277,7 @@ impl ZoneBuilder {
         let signed = if rtype == Rtype::RRSIG { sets.entries.last().map_or(0, |set| usize::from(set.len)) } else { 0 };
         let most = max_rrset_len(self.name_of(node)) - signed;
         if len > most {
-            problems.push(Problem::RrSetTooLong { owner: owner(), rtype, len, most, tag: first });
+            problems.push(ZoneProblem::RrSetTooLong { owner: owner(), rtype, len, most, tag: first });
         }
         // A set that passes has fewer records than octets.
         let count = members.len().min(MAX_RRSET_LEN) as u16;
@@ -369,7 +369,7 @@ impl ZoneBuilder {
         sets: &'b RrSets,
         kinds: &'b [NodeKind],
         wildcards: &'b [Option<NodeId>],
-    ) -> impl Iterator<Item = Draft<'b>> {
+    ) -> impl Iterator<Item = NodeDraft<'b>> {
         let (mut first, mut start) = (0, 0);
         kinds.iter().zip(wildcards).zip(0..).map(move |((&kind, &wildcard), node)| {
             let count = sets.nodes[first..].iter().take_while(|owner| **owner == node).count();
@@ -377,7 +377,7 @@ impl ZoneBuilder {
             let len: usize = rrsets.iter().map(|set| usize::from(set.len)).sum();
             let wire = &sets.wire[start..start + len];
             (first, start) = (first + count, start + len);
-            Draft { name: self.name_of(node), kind, wildcard, rrsets, wire }
+            NodeDraft { name: self.name_of(node), kind, wildcard, rrsets, wire }
         })
     }
 }
@@ -411,7 +411,7 @@ impl Origins {
     }
 }
 
-impl Record {
+impl NewRecord {
     /// What the records of one RRset have in common; sorts by node, then type, RRSIGs behind the type that they cover.
     fn key(&self, all: &[u8]) -> u64 {
         let is_signature = self.rtype == Rtype::RRSIG;
@@ -450,7 +450,7 @@ pub(super) fn is_well_formed(rtype: Rtype, rdata: &[u8]) -> bool {
 }
 
 /// Drops all but the first of records with the same rdata (RFC 2181 §5), and keeps the order.
-fn drop_duplicates(members: &mut Vec<Record>, rdata: &[u8]) {
+fn drop_duplicates(members: &mut Vec<NewRecord>, rdata: &[u8]) {
     if members.len() < 2 {
         return;
     }

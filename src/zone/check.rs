@@ -10,13 +10,13 @@
 use std::collections::HashSet;
 
 use super::build::Origins;
-use super::{Found, Node, Problem, Relative, RrSet, Zone};
+use super::{Found, Node, Relative, RrSet, Zone, ZoneProblem};
 use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 
 /// Adds all that is wrong or odd with `zone` to `problems`.
-pub(super) fn check(zone: &Zone, origins: &Origins, problems: &mut Vec<Problem>) {
+pub(super) fn check(zone: &Zone, origins: &Origins, problems: &mut Vec<ZoneProblem>) {
     let checker = Checker { zone, origins, servers: name_servers(zone) };
     checker.check_apex(problems);
     for node in zone.nodes() {
@@ -32,12 +32,12 @@ pub(super) fn check(zone: &Zone, origins: &Origins, problems: &mut Vec<Problem>)
 }
 
 /// RFC 1035 §8: the first dot of a mailbox stands for its `@`.
-fn bad_mailbox(apex: Node<'_>, tag: u32) -> Option<Problem> {
+fn bad_mailbox(apex: Node<'_>, tag: u32) -> Option<ZoneProblem> {
     let rdata = apex.rrset(Rtype::SOA)?.rdatas().next()?;
     let (_, rest) = Name::split_from(rdata)?;
     let (mailbox, _) = Name::split_from(rest)?;
     let has_at = mailbox.labels().next()?.contains(&b'@');
-    has_at.then(|| Problem::BadMailbox { mailbox: mailbox.to_owned(), tag })
+    has_at.then(|| ZoneProblem::BadMailbox { mailbox: mailbox.to_owned(), tag })
 }
 
 struct Checker<'z> {
@@ -65,27 +65,27 @@ fn find(zone: &Zone, name: Name<'_>) -> Option<Found> {
 
 impl Checker<'_> {
     /// RFC 1035 §5.2: one SOA, at the apex; RFC 1034 §4.2.1: name servers there.
-    fn check_apex(&self, problems: &mut Vec<Problem>) {
+    fn check_apex(&self, problems: &mut Vec<ZoneProblem>) {
         let apex = self.zone.node(NodeId(0));
         match self.tags(apex, Rtype::SOA) {
-            [] => problems.push(Problem::NoSoa { apex: apex.owner().to_owned() }),
+            [] => problems.push(ZoneProblem::NoSoa { apex: apex.owner().to_owned() }),
             &[tag] => problems.extend(bad_mailbox(apex, tag)),
-            &[first, tag, ..] => problems.push(Problem::SeveralSoas { tag, first }),
+            &[first, tag, ..] => problems.push(ZoneProblem::SeveralSoas { tag, first }),
         }
         if apex.rrset(Rtype::NS).is_none() {
             let soa = self.tags(apex, Rtype::SOA).first().copied();
-            problems.push(Problem::NoNs { apex: apex.owner().to_owned(), soa });
+            problems.push(ZoneProblem::NoNs { apex: apex.owner().to_owned(), soa });
         }
         self.check_servers(apex, problems);
         for node in self.zone.nodes().skip(1) {
             if let Some(&tag) = self.tags(node, Rtype::SOA).first() {
-                problems.push(Problem::SoaBelowApex { owner: node.owner().to_owned(), tag });
+                problems.push(ZoneProblem::SoaBelowApex { owner: node.owner().to_owned(), tag });
             }
         }
     }
 
     /// RFC 6672 §2.3: a name below a DNAME has no address of its own, so no server of the zone can have it.
-    fn check_servers(&self, apex: Node<'_>, problems: &mut Vec<Problem>) {
+    fn check_servers(&self, apex: Node<'_>, problems: &mut Vec<ZoneProblem>) {
         let servers = apex.rrset(Rtype::NS).into_iter().flat_map(RrSet::rdatas);
         for (rdata, &tag) in servers.zip(self.tags(apex, Rtype::NS)) {
             let Some(server) = Name::from_wire(rdata) else { continue };
@@ -94,7 +94,7 @@ impl Checker<'_> {
             };
             let first = self.first_tag(dname, Rtype::DNAME);
             let (server, dname) = (server.to_owned(), dname.owner().to_owned());
-            problems.push(Problem::ServerBelowDname { server, dname, tag, first });
+            problems.push(ZoneProblem::ServerBelowDname { server, dname, tag, first });
         }
     }
 
@@ -107,40 +107,40 @@ impl Checker<'_> {
     }
 
     /// RFC 2181 §10.1: a CNAME stands alone; RFC 6672 §2.4: so does the target of a DNAME.
-    fn check_aliases(&self, node: Node<'_>, problems: &mut Vec<Problem>) {
+    fn check_aliases(&self, node: Node<'_>, problems: &mut Vec<ZoneProblem>) {
         let owner = || node.owner().to_owned();
         if let &[first, ref more @ ..] = self.tags(node, Rtype::CNAME) {
             if let Some(&tag) = more.first() {
-                problems.push(Problem::SeveralCnames { owner: owner(), tag, first });
+                problems.push(ZoneProblem::SeveralCnames { owner: owner(), tag, first });
             }
             // RFC 4035 §2.5: signatures and the chain of names are there for a CNAME too.
             let beside = |rtype| matches!(rtype, Rtype::CNAME | Rtype::RRSIG | Rtype::NSEC);
             if let Some(set) = node.rrsets().find(|set| !beside(set.rtype)) {
                 let other = self.first_tag(node, set.rtype);
-                problems.push(Problem::CnameAndOther { owner: owner(), rtype: set.rtype, tag: first, other });
+                problems.push(ZoneProblem::CnameAndOther { owner: owner(), rtype: set.rtype, tag: first, other });
             }
         }
         if let &[first, tag, ..] = self.tags(node, Rtype::DNAME) {
-            problems.push(Problem::SeveralDnames { owner: owner(), tag, first });
+            problems.push(ZoneProblem::SeveralDnames { owner: owner(), tag, first });
         }
     }
 
     /// RFC 4592 §4.2, §4.4: what cannot stand at a wildcard.
-    fn check_wildcard(&self, node: Node<'_>, problems: &mut Vec<Problem>) {
+    fn check_wildcard(&self, node: Node<'_>, problems: &mut Vec<ZoneProblem>) {
         if !node.owner().is_wildcard() || node.id() == NodeId(0) {
             return;
         }
         let owner = || node.owner().to_owned();
         if let Some(&tag) = self.tags(node, Rtype::NS).first() {
-            problems.push(Problem::WildcardNs { owner: owner(), tag });
+            problems.push(ZoneProblem::WildcardNs { owner: owner(), tag });
         }
         if let Some(&tag) = self.tags(node, Rtype::DNAME).first() {
-            problems.push(Problem::WildcardDname { owner: owner(), tag });
+            problems.push(ZoneProblem::WildcardDname { owner: owner(), tag });
         }
     }
 
     /// RFC 1034 §4.2.1: what is at or below a cut is not ours, but for glue; RFC 6672 §2.3: nothing is below a DNAME.
-    fn check_occlusion(&self, node: Node<'_>, problems: &mut Vec<Problem>) {
+    fn check_occlusion(&self, node: Node<'_>, problems: &mut Vec<ZoneProblem>) {
         let (occluder, by) = match (node.cut(), node.dname()) {
             (Some(cut), _) => (self.zone.node(cut), Rtype::NS),
             (None, Some(dname)) => (self.zone.node(dname), Rtype::DNAME),
@@ -155,7 +155,7 @@ impl Checker<'_> {
             _ => false,
         };
         if let Some(set) = node.rrsets().find(|set| !belongs(set.rtype)) {
-            problems.push(Problem::Occluded {
+            problems.push(ZoneProblem::Occluded {
                 owner: node.owner().to_owned(),
                 rtype: set.rtype,
                 by,
@@ -167,7 +167,7 @@ impl Checker<'_> {
     }
 
     /// RFC 2181 §10.3, RFC 2782: hosts that NS, MX and SRV name have addresses and are no aliases.
-    fn check_targets(&self, node: Node<'_>, problems: &mut Vec<Problem>) {
+    fn check_targets(&self, node: Node<'_>, problems: &mut Vec<ZoneProblem>) {
         let skip = |rtype| match rtype {
             Rtype::NS => Some(0),
             Rtype::MX => Some(2),
@@ -187,7 +187,7 @@ impl Checker<'_> {
     }
 
     /// RFC 9460 §7.3: hints stand for the addresses of the target; those of a steered one are not the same for everybody.
-    fn check_hints(&self, node: Node<'_>, problems: &mut Vec<Problem>) {
+    fn check_hints(&self, node: Node<'_>, problems: &mut Vec<ZoneProblem>) {
         for set in [Rtype::SVCB, Rtype::HTTPS].into_iter().filter_map(|rtype| node.rrset(rtype)) {
             for (rdata, &tag) in set.rdatas().zip(self.tags(node, set.rtype)) {
                 let Some((target, params)) = rdata.get(2..).and_then(Name::split_from) else { continue };
@@ -196,40 +196,42 @@ impl Checker<'_> {
                 let is_steered = find(self.zone, target).is_some_and(|found| self.is_steered(target, found));
                 if is_steered && has_hints(params) {
                     let (owner, target) = (node.owner().to_owned(), target.to_owned());
-                    problems.push(Problem::SteeredHints { owner, rtype: set.rtype, target, tag });
+                    problems.push(ZoneProblem::SteeredHints { owner, rtype: set.rtype, target, tag });
                 }
             }
         }
     }
 
     fn is_steered(&self, name: Name<'_>, found: Found) -> bool {
-        matches!(self.kind_of(name, found), Target::Steered)
+        matches!(self.kind_of(name, found), RecordTarget::Steered)
     }
 
-    fn check_target(&self, node: Node<'_>, rtype: Rtype, target: Name<'_>, tag: u32) -> Option<Problem> {
+    fn check_target(&self, node: Node<'_>, rtype: Rtype, target: Name<'_>, tag: u32) -> Option<ZoneProblem> {
         let (owner, host) = (node.owner().to_owned(), target.to_owned());
         // The root as target says that there is no such service (RFC 7505, RFC 2782).
         if target.is_root() {
             return None;
         }
         match self.kind_of(target, find(self.zone, target)?) {
-            Target::Addresses => None,
-            Target::Steered if rtype == Rtype::NS => Some(Problem::SteeredNameServer { owner, target: host, tag }),
-            Target::Steered => None,
-            Target::Alias => Some(Problem::TargetIsAlias { owner, rtype, target: host, tag }),
-            Target::Delegated(cut) if rtype == Rtype::NS && cut == node.id() => {
-                Some(Problem::MissingGlue { owner, target: host, tag })
+            RecordTarget::Addresses => None,
+            RecordTarget::Steered if rtype == Rtype::NS => {
+                Some(ZoneProblem::SteeredNameServer { owner, target: host, tag })
             }
-            Target::Delegated(_) => None,
-            Target::Nothing => {
+            RecordTarget::Steered => None,
+            RecordTarget::Alias => Some(ZoneProblem::TargetIsAlias { owner, rtype, target: host, tag }),
+            RecordTarget::Delegated(cut) if rtype == Rtype::NS && cut == node.id() => {
+                Some(ZoneProblem::MissingGlue { owner, target: host, tag })
+            }
+            RecordTarget::Delegated(_) => None,
+            RecordTarget::Nothing => {
                 let relative = Relative::of(target, self.zone.apex());
-                Some(Problem::TargetWithoutAddress { owner, rtype, target: host, relative, tag })
+                Some(ZoneProblem::TargetWithoutAddress { owner, rtype, target: host, relative, tag })
             }
         }
     }
 
     /// What a host in this zone turns out to be.
-    fn kind_of(&self, name: Name<'_>, found: Found) -> Target {
+    fn kind_of(&self, name: Name<'_>, found: Found) -> RecordTarget {
         let (node, at) = match found {
             Found::Exact(id) => (self.zone.node(id), Some(self.zone.node(id))),
             Found::Below { encloser, wildcard } => {
@@ -238,22 +240,22 @@ impl Checker<'_> {
         };
         let is_below = node.owner() != name;
         if self.dname_above(name, found).is_some() {
-            return Target::Alias;
+            return RecordTarget::Alias;
         }
         let has_address = |node: Node<'_>| [Rtype::A, Rtype::AAAA].into_iter().any(|rtype| node.rrset(rtype).is_some());
         match (node.cut(), at) {
             // A wildcard below a cut is no glue.
-            (Some(_), Some(at)) if !is_below && has_address(at) => Target::Addresses,
-            (Some(cut), _) => Target::Delegated(cut),
-            (None, Some(at)) if at.steered().is_some() => Target::Steered,
-            (None, Some(at)) if at.rrset(Rtype::CNAME).is_some() => Target::Alias,
-            (None, Some(at)) if has_address(at) => Target::Addresses,
-            (None, _) => Target::Nothing,
+            (Some(_), Some(at)) if !is_below && has_address(at) => RecordTarget::Addresses,
+            (Some(cut), _) => RecordTarget::Delegated(cut),
+            (None, Some(at)) if at.steered().is_some() => RecordTarget::Steered,
+            (None, Some(at)) if at.rrset(Rtype::CNAME).is_some() => RecordTarget::Alias,
+            (None, Some(at)) if has_address(at) => RecordTarget::Addresses,
+            (None, _) => RecordTarget::Nothing,
         }
     }
 
     /// A steered owner is answered by its horizon alone, and only where this zone answers.
-    fn check_steered(&self, node: Node<'_>, tag: u32, problems: &mut Vec<Problem>) {
+    fn check_steered(&self, node: Node<'_>, tag: u32, problems: &mut Vec<ZoneProblem>) {
         let owner: NameBuf = node.owner().to_owned();
         let occluder = match (node.cut(), node.dname()) {
             (Some(cut), _) => Some((self.zone.node(cut), Rtype::NS)),
@@ -262,7 +264,7 @@ impl Checker<'_> {
         };
         if let Some((occluder, rtype)) = occluder {
             let record = self.first_tag(occluder, rtype);
-            problems.push(Problem::SteeredOccluded {
+            problems.push(ZoneProblem::SteeredOccluded {
                 owner,
                 rtype,
                 occluder: occluder.owner().to_owned(),
@@ -274,7 +276,7 @@ impl Checker<'_> {
         let service = node.steered().and_then(|steered| steered.service).map(|_| Rtype::HTTPS);
         for rtype in [Rtype::A, Rtype::AAAA, Rtype::CNAME].into_iter().chain(service) {
             if let Some(&record) = self.tags(node, rtype).first() {
-                problems.push(Problem::SteeredAndStatic { owner: owner.clone(), rtype, tag, record });
+                problems.push(ZoneProblem::SteeredAndStatic { owner: owner.clone(), rtype, tag, record });
             }
         }
     }
@@ -303,7 +305,7 @@ fn has_hints(params: &[u8]) -> bool {
 }
 
 /// What the target of a record is.
-enum Target {
+enum RecordTarget {
     /// A host with an address.
     Addresses,
     /// A host whose addresses depend on the client.

@@ -68,13 +68,13 @@ pub(super) struct RrSetEntry {
 
 /// A node, from its first octet to the last of its zone.
 #[derive(Clone, Copy)]
-pub(super) struct Entry<'z>(&'z [u8]);
+pub(super) struct NodeEntry<'z>(&'z [u8]);
 
-impl<'z> Entry<'z> {
+impl<'z> NodeEntry<'z> {
     /// The node of a number, among all of a zone.
     #[inline]
     pub(super) fn at(entries: &'z [u8], id: NodeId) -> Self {
-        Entry(&entries[id.index() * GRAIN..])
+        NodeEntry(&entries[id.index() * GRAIN..])
     }
 
     /// The octets from a node on; none behind the last.
@@ -222,7 +222,7 @@ impl SetHeader {
 }
 
 /// A node to be written.
-pub(super) struct Draft<'b> {
+pub(super) struct NodeDraft<'b> {
     pub(super) name: Name<'b>,
     pub(super) kind: NodeKind,
     pub(super) wildcard: Option<NodeId>,
@@ -231,7 +231,7 @@ pub(super) struct Draft<'b> {
     pub(super) wire: &'b [u8],
 }
 
-impl Draft<'_> {
+impl NodeDraft<'_> {
     /// How many numbers the node takes.
     pub(super) fn grains(&self) -> usize {
         let occluder = if matches!(self.kind, NodeKind::Cut(_) | NodeKind::Dname(_)) { LINK_LEN } else { 0 };
@@ -246,7 +246,7 @@ impl Draft<'_> {
             NodeKind::Dname(place) => NodeKind::Dname(ids[place.index()]),
             kind => kind,
         };
-        Draft { kind, wildcard: self.wildcard.map(|place| ids[place.index()]), ..self }
+        NodeDraft { kind, wildcard: self.wildcard.map(|place| ids[place.index()]), ..self }
     }
 
     /// Appends the node.

@@ -33,7 +33,7 @@ pub use dnssec::Dnssec;
 pub use negative::NegativeSoa;
 pub use order::CanonicalOrder;
 pub use overlay::{DynamicError, DynamicRrSet, RrSetKey, ZoneOverlays};
-pub use problem::{Problem, Relative};
+pub use problem::{Relative, ZoneProblem};
 pub use rrset::{RECORD_HEADER_LEN, RrSet, push_record};
 pub use set::ZoneSet;
 
@@ -44,13 +44,13 @@ use crate::base::memory::area;
 use crate::base::name::{Name, NameBuf, Suffixes};
 use crate::base::rr::{Ede, Rtype};
 use crate::base::time::Ttl;
-use entry::{Entry, NodeKind};
-use table::Table;
+use entry::{NodeEntry, NodeKind};
+use table::HashTable;
 
 /// One zone, never changed once built.
 pub struct Zone {
     /// Which node has a name, by the name's hash.
-    table: Table,
+    table: HashTable,
     /// The nodes, parents before their children.
     entries: Vec<u8>,
     /// The octets of all records.
@@ -267,7 +267,7 @@ impl Zone {
     #[inline]
     pub fn arrive(&self, hash: u64) -> Option<*const u8> {
         let id = self.table.find(hash, |_| true)?;
-        Some(Entry::all_from(&self.entries, NodeId(id)).as_ptr())
+        Some(NodeEntry::all_from(&self.entries, NodeId(id)).as_ptr())
     }
 
     /// The horizon of the steered owner nearest to the apex.
@@ -277,7 +277,7 @@ impl Zone {
     }
 
     fn below(&self, encloser: NodeId) -> Found {
-        Found::Below { encloser, wildcard: Entry::at(&self.entries, encloser).wildcard() }
+        Found::Below { encloser, wildcard: NodeEntry::at(&self.entries, encloser).wildcard() }
     }
 
     /// The node with an id that this zone gave; `NodeId(0)` is the apex.
@@ -298,12 +298,12 @@ impl Zone {
     }
 
     fn entries_from(&self, id: NodeId) -> &[u8] {
-        Entry::all_from(&self.entries, id)
+        NodeEntry::all_from(&self.entries, id)
     }
 
     #[inline]
     fn owner(&self, id: u32) -> Name<'_> {
-        Entry::at(&self.entries, NodeId(id)).name()
+        NodeEntry::at(&self.entries, NodeId(id)).name()
     }
 }
 
@@ -381,8 +381,8 @@ impl<'z> Node<'z> {
     }
 
     #[inline]
-    fn entry(self) -> Entry<'z> {
-        Entry::at(&self.zone.entries, self.id)
+    fn entry(self) -> NodeEntry<'z> {
+        NodeEntry::at(&self.zone.entries, self.id)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::base::time::Ttl;
 /// Something wrong or odd with a zone; `tag` is that of the record at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "fields: `owner` and `rtype` of the record `tag`; others as each variant says")]
-pub enum Problem {
+pub enum ZoneProblem {
     /// Error: the apex has no SOA (RFC 1035 §5.2).
     NoSoa { apex: NameBuf },
     /// Error: the apex has more than one SOA; `first` is the tag of the one before.
@@ -97,18 +97,18 @@ impl Relative {
     }
 }
 
-impl Problem {
+impl ZoneProblem {
     /// Whether the zone can be served.
     pub fn severity(&self) -> Severity {
         match self {
-            Problem::TtlsDiffer { .. }
-            | Problem::Occluded { .. }
-            | Problem::TargetWithoutAddress { .. }
-            | Problem::BadMailbox { .. }
-            | Problem::TargetIsAlias { .. }
-            | Problem::MissingGlue { .. }
-            | Problem::SignsNothing { .. }
-            | Problem::SteeredNameServer { .. } => Severity::Warning,
+            ZoneProblem::TtlsDiffer { .. }
+            | ZoneProblem::Occluded { .. }
+            | ZoneProblem::TargetWithoutAddress { .. }
+            | ZoneProblem::BadMailbox { .. }
+            | ZoneProblem::TargetIsAlias { .. }
+            | ZoneProblem::MissingGlue { .. }
+            | ZoneProblem::SignsNothing { .. }
+            | ZoneProblem::SteeredNameServer { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }
@@ -116,71 +116,71 @@ impl Problem {
     /// A stable word for scripts.
     pub fn code(&self) -> &'static str {
         match self {
-            Problem::NoSoa { .. } => "no-soa",
-            Problem::SeveralSoas { .. } => "several-soas",
-            Problem::SoaBelowApex { .. } => "soa-below-apex",
-            Problem::NoNs { .. } => "no-ns",
-            Problem::ServerBelowDname { .. } => "server-below-dname",
-            Problem::CnameAndOther { .. } => "cname-and-other-data",
-            Problem::SeveralCnames { .. } => "several-cnames",
-            Problem::SeveralDnames { .. } => "several-dnames",
-            Problem::WildcardNs { .. } => "wildcard-ns",
-            Problem::WildcardDname { .. } => "wildcard-dname",
-            Problem::RrSetTooLong { .. } => "rrset-too-long",
-            Problem::SteeredAndStatic { .. } => "steered-and-static",
-            Problem::SteeredOccluded { .. } => "steered-occluded",
-            Problem::SteeredHints { .. } => "steered-hints",
-            Problem::TtlsDiffer { .. } => "ttls-differ",
-            Problem::Occluded { .. } => "occluded",
-            Problem::TargetWithoutAddress { .. } => "target-without-address",
-            Problem::BadMailbox { .. } => "bad-mailbox",
-            Problem::TargetIsAlias { .. } => "target-is-alias",
-            Problem::MissingGlue { .. } => "missing-glue",
-            Problem::SignsNothing { .. } => "signs-nothing",
-            Problem::SteeredNameServer { .. } => "steered-name-server",
+            ZoneProblem::NoSoa { .. } => "no-soa",
+            ZoneProblem::SeveralSoas { .. } => "several-soas",
+            ZoneProblem::SoaBelowApex { .. } => "soa-below-apex",
+            ZoneProblem::NoNs { .. } => "no-ns",
+            ZoneProblem::ServerBelowDname { .. } => "server-below-dname",
+            ZoneProblem::CnameAndOther { .. } => "cname-and-other-data",
+            ZoneProblem::SeveralCnames { .. } => "several-cnames",
+            ZoneProblem::SeveralDnames { .. } => "several-dnames",
+            ZoneProblem::WildcardNs { .. } => "wildcard-ns",
+            ZoneProblem::WildcardDname { .. } => "wildcard-dname",
+            ZoneProblem::RrSetTooLong { .. } => "rrset-too-long",
+            ZoneProblem::SteeredAndStatic { .. } => "steered-and-static",
+            ZoneProblem::SteeredOccluded { .. } => "steered-occluded",
+            ZoneProblem::SteeredHints { .. } => "steered-hints",
+            ZoneProblem::TtlsDiffer { .. } => "ttls-differ",
+            ZoneProblem::Occluded { .. } => "occluded",
+            ZoneProblem::TargetWithoutAddress { .. } => "target-without-address",
+            ZoneProblem::BadMailbox { .. } => "bad-mailbox",
+            ZoneProblem::TargetIsAlias { .. } => "target-is-alias",
+            ZoneProblem::MissingGlue { .. } => "missing-glue",
+            ZoneProblem::SignsNothing { .. } => "signs-nothing",
+            ZoneProblem::SteeredNameServer { .. } => "steered-name-server",
         }
     }
 
     /// The tag of what is at fault; none where something is missing.
     pub fn tag(&self) -> Option<u32> {
         match *self {
-            Problem::NoSoa { .. } => None,
-            Problem::NoNs { soa, .. } => soa,
-            Problem::SeveralSoas { tag, .. }
-            | Problem::SoaBelowApex { tag, .. }
-            | Problem::ServerBelowDname { tag, .. }
-            | Problem::CnameAndOther { tag, .. }
-            | Problem::SeveralCnames { tag, .. }
-            | Problem::SeveralDnames { tag, .. }
-            | Problem::WildcardNs { tag, .. }
-            | Problem::WildcardDname { tag, .. }
-            | Problem::RrSetTooLong { tag, .. }
-            | Problem::SteeredAndStatic { tag, .. }
-            | Problem::SteeredOccluded { tag, .. }
-            | Problem::SteeredHints { tag, .. }
-            | Problem::TtlsDiffer { tag, .. }
-            | Problem::Occluded { tag, .. }
-            | Problem::TargetWithoutAddress { tag, .. }
-            | Problem::BadMailbox { tag, .. }
-            | Problem::TargetIsAlias { tag, .. }
-            | Problem::MissingGlue { tag, .. }
-            | Problem::SignsNothing { tag, .. }
-            | Problem::SteeredNameServer { tag, .. } => Some(tag),
+            ZoneProblem::NoSoa { .. } => None,
+            ZoneProblem::NoNs { soa, .. } => soa,
+            ZoneProblem::SeveralSoas { tag, .. }
+            | ZoneProblem::SoaBelowApex { tag, .. }
+            | ZoneProblem::ServerBelowDname { tag, .. }
+            | ZoneProblem::CnameAndOther { tag, .. }
+            | ZoneProblem::SeveralCnames { tag, .. }
+            | ZoneProblem::SeveralDnames { tag, .. }
+            | ZoneProblem::WildcardNs { tag, .. }
+            | ZoneProblem::WildcardDname { tag, .. }
+            | ZoneProblem::RrSetTooLong { tag, .. }
+            | ZoneProblem::SteeredAndStatic { tag, .. }
+            | ZoneProblem::SteeredOccluded { tag, .. }
+            | ZoneProblem::SteeredHints { tag, .. }
+            | ZoneProblem::TtlsDiffer { tag, .. }
+            | ZoneProblem::Occluded { tag, .. }
+            | ZoneProblem::TargetWithoutAddress { tag, .. }
+            | ZoneProblem::BadMailbox { tag, .. }
+            | ZoneProblem::TargetIsAlias { tag, .. }
+            | ZoneProblem::MissingGlue { tag, .. }
+            | ZoneProblem::SignsNothing { tag, .. }
+            | ZoneProblem::SteeredNameServer { tag, .. } => Some(tag),
         }
     }
 
     /// The tag of a second record that has to do with it, and what.
     pub fn related(&self) -> Option<(u32, &'static str)> {
         match *self {
-            Problem::SeveralSoas { first, .. } => Some((first, "the first SOA")),
-            Problem::ServerBelowDname { first, .. } => Some((first, "it renames all names below it")),
-            Problem::CnameAndOther { other, .. } => Some((other, "the other data")),
-            Problem::SeveralCnames { first, .. } => Some((first, "the first CNAME")),
-            Problem::SeveralDnames { first, .. } => Some((first, "the first DNAME")),
-            Problem::SteeredAndStatic { record, .. } => Some((record, "its own record")),
-            Problem::SteeredOccluded { record, .. } => Some((record, "this takes the name out of the zone")),
-            Problem::TtlsDiffer { first, .. } => Some((first, "another TTL here")),
-            Problem::Occluded { first, .. } => Some((first, "this hides it")),
+            ZoneProblem::SeveralSoas { first, .. } => Some((first, "the first SOA")),
+            ZoneProblem::ServerBelowDname { first, .. } => Some((first, "it renames all names below it")),
+            ZoneProblem::CnameAndOther { other, .. } => Some((other, "the other data")),
+            ZoneProblem::SeveralCnames { first, .. } => Some((first, "the first CNAME")),
+            ZoneProblem::SeveralDnames { first, .. } => Some((first, "the first DNAME")),
+            ZoneProblem::SteeredAndStatic { record, .. } => Some((record, "its own record")),
+            ZoneProblem::SteeredOccluded { record, .. } => Some((record, "this takes the name out of the zone")),
+            ZoneProblem::TtlsDiffer { first, .. } => Some((first, "another TTL here")),
+            ZoneProblem::Occluded { first, .. } => Some((first, "this hides it")),
             _ => None,
         }
     }
@@ -188,7 +188,7 @@ impl Problem {
     /// A few words about the record of [`Self::tag`], if it is not itself at fault.
     pub fn label(&self) -> &'static str {
         match self {
-            Problem::NoNs { .. } => "the zone begins here",
+            ZoneProblem::NoNs { .. } => "the zone begins here",
             _ => "",
         }
     }
@@ -196,41 +196,47 @@ impl Problem {
     /// What to do about it.
     pub fn help(&self) -> String {
         match self {
-            Problem::NoSoa { apex } => {
+            ZoneProblem::NoSoa { apex } => {
                 format!("add one, such as `{apex}. 3600 IN SOA ns1.{apex}. hostmaster.{apex}. 1 7200 3600 1209600 300`")
             }
-            Problem::SeveralSoas { .. } => "keep one of them".into(),
-            Problem::SoaBelowApex { owner, .. } => {
+            ZoneProblem::SeveralSoas { .. } => "keep one of them".into(),
+            ZoneProblem::SoaBelowApex { owner, .. } => {
                 format!("remove it, or make `{owner}` a zone of its own with a `[[zone]]` and a file")
             }
-            Problem::NoNs { apex, .. } => format!("add the name servers that the parent zone delegates `{apex}` to"),
-            Problem::ServerBelowDname { .. } => "name a server that is not below a DNAME".into(),
-            Problem::CnameAndOther { rtype: Rtype::SOA | Rtype::NS, .. } => {
+            ZoneProblem::NoNs { apex, .. } => {
+                format!("add the name servers that the parent zone delegates `{apex}` to")
+            }
+            ZoneProblem::ServerBelowDname { .. } => "name a server that is not below a DNAME".into(),
+            ZoneProblem::CnameAndOther { rtype: Rtype::SOA | Rtype::NS, .. } => {
                 "the apex of a zone cannot be an alias; give it addresses instead, or steer it".into()
             }
-            Problem::CnameAndOther { .. } => "an alias has no data of its own; keep the one or the other".into(),
-            Problem::SeveralCnames { .. } | Problem::SeveralDnames { .. } => "an owner has one target; keep one".into(),
-            Problem::WildcardNs { .. } => "delegate each name, or answer for them here".into(),
-            Problem::WildcardDname { .. } => "use a wildcard CNAME, or a DNAME at the name above".into(),
-            Problem::RrSetTooLong { most, .. } => {
+            ZoneProblem::CnameAndOther { .. } => "an alias has no data of its own; keep the one or the other".into(),
+            ZoneProblem::SeveralCnames { .. } | ZoneProblem::SeveralDnames { .. } => {
+                "an owner has one target; keep one".into()
+            }
+            ZoneProblem::WildcardNs { .. } => "delegate each name, or answer for them here".into(),
+            ZoneProblem::WildcardDname { .. } => "use a wildcard CNAME, or a DNAME at the name above".into(),
+            ZoneProblem::RrSetTooLong { most, .. } => {
                 format!("a set of this owner has at most {most} bytes on the wire; spread the records")
             }
-            Problem::SteeredAndStatic { rtype: Rtype::HTTPS, .. } => {
+            ZoneProblem::SteeredAndStatic { rtype: Rtype::HTTPS, .. } => {
                 "remove the record from the master file, or `https` from the zone's `steer`".into()
             }
-            Problem::SteeredAndStatic { .. } => {
+            ZoneProblem::SteeredAndStatic { .. } => {
                 "remove the record from the master file, or the owner from the zone's `steer`".into()
             }
-            Problem::SteeredOccluded { occluder, rtype, .. } => {
+            ZoneProblem::SteeredOccluded { occluder, rtype, .. } => {
                 format!("remove the {rtype} of `{occluder}`, or steer another owner")
             }
-            Problem::SteeredHints { .. } => {
+            ZoneProblem::SteeredHints { .. } => {
                 "remove `ipv4hint` and `ipv6hint`; clients take the addresses of the target, which are tailored".into()
             }
-            Problem::TtlsDiffer { .. } => "write the same TTL on each record of the set".into(),
-            Problem::Occluded { by: Rtype::NS, .. } => "move it to the delegated zone; only glue belongs here".into(),
-            Problem::Occluded { .. } => "remove it, or the DNAME; a DNAME renames all names below it".into(),
-            Problem::TargetWithoutAddress { target, rtype, relative, .. } => match relative {
+            ZoneProblem::TtlsDiffer { .. } => "write the same TTL on each record of the set".into(),
+            ZoneProblem::Occluded { by: Rtype::NS, .. } => {
+                "move it to the delegated zone; only glue belongs here".into()
+            }
+            ZoneProblem::Occluded { .. } => "remove it, or the DNAME; a DNAME renames all names below it".into(),
+            ZoneProblem::TargetWithoutAddress { target, rtype, relative, .. } => match relative {
                 Relative::Address(address) => {
                     format!(
                         "{} {rtype} names a host: add an A or AAAA record for the host, and name it instead of {address}",
@@ -242,75 +248,77 @@ impl Problem {
                 }
                 Relative::Host => format!("add an A or AAAA record for `{target}`"),
             },
-            Problem::BadMailbox { .. } => {
+            ZoneProblem::BadMailbox { .. } => {
                 "write a dot instead of the `@`: `hostmaster.example.com.` stands for hostmaster@example.com".into()
             }
-            Problem::TargetIsAlias { .. } => "name the host itself; many resolvers do not follow an alias here".into(),
-            Problem::MissingGlue { target, .. } => {
+            ZoneProblem::TargetIsAlias { .. } => {
+                "name the host itself; many resolvers do not follow an alias here".into()
+            }
+            ZoneProblem::MissingGlue { target, .. } => {
                 format!("add an A or AAAA record for `{target}`, or delegate to a host outside of the delegated zone")
             }
-            Problem::SignsNothing { .. } => "sign the zone anew; the signature is not served".into(),
-            Problem::SteeredNameServer { .. } => "give name servers names and addresses of their own".into(),
+            ZoneProblem::SignsNothing { .. } => "sign the zone anew; the signature is not served".into(),
+            ZoneProblem::SteeredNameServer { .. } => "give name servers names and addresses of their own".into(),
         }
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ZoneProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problem::NoSoa { apex } => write!(f, "zone `{apex}` has no SOA at its apex"),
-            Problem::SeveralSoas { .. } => write!(f, "the zone has more than one SOA"),
-            Problem::SoaBelowApex { owner, .. } => write!(f, "the SOA of `{owner}` is not at the apex of the zone"),
-            Problem::NoNs { apex, .. } => write!(f, "zone `{apex}` has no NS at its apex"),
-            Problem::ServerBelowDname { server, dname, .. } => {
+            ZoneProblem::NoSoa { apex } => write!(f, "zone `{apex}` has no SOA at its apex"),
+            ZoneProblem::SeveralSoas { .. } => write!(f, "the zone has more than one SOA"),
+            ZoneProblem::SoaBelowApex { owner, .. } => write!(f, "the SOA of `{owner}` is not at the apex of the zone"),
+            ZoneProblem::NoNs { apex, .. } => write!(f, "zone `{apex}` has no NS at its apex"),
+            ZoneProblem::ServerBelowDname { server, dname, .. } => {
                 write!(f, "the name server `{server}` of the zone is below `{dname}`, which has a DNAME")
             }
-            Problem::CnameAndOther { owner, rtype, .. } => {
+            ZoneProblem::CnameAndOther { owner, rtype, .. } => {
                 write!(f, "`{owner}` has a CNAME and {} {rtype} too", rtype.article())
             }
-            Problem::SeveralCnames { owner, .. } => write!(f, "`{owner}` has more than one CNAME"),
-            Problem::SeveralDnames { owner, .. } => write!(f, "`{owner}` has more than one DNAME"),
-            Problem::WildcardNs { owner, .. } => write!(f, "the wildcard `{owner}` cannot be delegated"),
-            Problem::WildcardDname { owner, .. } => write!(f, "the wildcard `{owner}` cannot have a DNAME"),
-            Problem::RrSetTooLong { owner, rtype, len, .. } => {
+            ZoneProblem::SeveralCnames { owner, .. } => write!(f, "`{owner}` has more than one CNAME"),
+            ZoneProblem::SeveralDnames { owner, .. } => write!(f, "`{owner}` has more than one DNAME"),
+            ZoneProblem::WildcardNs { owner, .. } => write!(f, "the wildcard `{owner}` cannot be delegated"),
+            ZoneProblem::WildcardDname { owner, .. } => write!(f, "the wildcard `{owner}` cannot have a DNAME"),
+            ZoneProblem::RrSetTooLong { owner, rtype, len, .. } => {
                 write!(f, "the {rtype} records of `{owner}` take {len} bytes, more than an answer has room for")
             }
-            Problem::SteeredAndStatic { owner, rtype: Rtype::HTTPS, .. } => {
+            ZoneProblem::SteeredAndStatic { owner, rtype: Rtype::HTTPS, .. } => {
                 write!(f, "`{owner}` has an HTTPS record in the master file and another by `https`")
             }
-            Problem::SteeredAndStatic { owner, rtype, .. } => {
+            ZoneProblem::SteeredAndStatic { owner, rtype, .. } => {
                 write!(f, "`{owner}` is steered and has {} {rtype} of its own", rtype.article())
             }
-            Problem::SteeredOccluded { owner, rtype: Rtype::NS, occluder, .. } => {
+            ZoneProblem::SteeredOccluded { owner, rtype: Rtype::NS, occluder, .. } => {
                 write!(f, "`{owner}` is steered, but delegated to the servers of `{occluder}`")
             }
-            Problem::SteeredOccluded { owner, occluder, .. } => {
+            ZoneProblem::SteeredOccluded { owner, occluder, .. } => {
                 write!(f, "`{owner}` is steered, but hidden by the DNAME of `{occluder}`")
             }
-            Problem::SteeredHints { owner, rtype, target, .. } => {
+            ZoneProblem::SteeredHints { owner, rtype, target, .. } => {
                 write!(f, "the {rtype} of `{owner}` has addresses for `{target}`, which is steered")
             }
-            Problem::TtlsDiffer { owner, rtype, least, .. } => {
+            ZoneProblem::TtlsDiffer { owner, rtype, least, .. } => {
                 write!(f, "the {rtype} records of `{owner}` differ in TTL; all are served with {}", least.0)
             }
-            Problem::Occluded { owner, rtype, by, occluder, .. } => match by {
+            ZoneProblem::Occluded { owner, rtype, by, occluder, .. } => match by {
                 &Rtype::NS => write!(f, "the {rtype} of `{owner}` is never answered: `{occluder}` is delegated"),
                 _ => write!(f, "the {rtype} of `{owner}` is never answered: `{occluder}` has a {by}"),
             },
-            Problem::TargetWithoutAddress { owner, rtype, target, .. } => {
+            ZoneProblem::TargetWithoutAddress { owner, rtype, target, .. } => {
                 write!(f, "the {rtype} of `{owner}` points to `{target}`, which has no address")
             }
-            Problem::BadMailbox { mailbox, .. } => write!(f, "the mailbox `{mailbox}` of the SOA has an `@`"),
-            Problem::TargetIsAlias { owner, rtype, target, .. } => {
+            ZoneProblem::BadMailbox { mailbox, .. } => write!(f, "the mailbox `{mailbox}` of the SOA has an `@`"),
+            ZoneProblem::TargetIsAlias { owner, rtype, target, .. } => {
                 write!(f, "the {rtype} of `{owner}` points to `{target}`, which is an alias")
             }
-            Problem::MissingGlue { owner, target, .. } => {
+            ZoneProblem::MissingGlue { owner, target, .. } => {
                 write!(f, "`{owner}` is delegated to `{target}` below it, which has no address here")
             }
-            Problem::SignsNothing { owner, rtype, .. } => {
+            ZoneProblem::SignsNothing { owner, rtype, .. } => {
                 write!(f, "an RRSIG of `{owner}` covers {rtype}, of which the owner has no record")
             }
-            Problem::SteeredNameServer { owner, target, .. } => {
+            ZoneProblem::SteeredNameServer { owner, target, .. } => {
                 write!(f, "the name server `{target}` of `{owner}` is steered")
             }
         }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::overlay::{ZoneOverlays, fold};
-use super::table::Table;
+use super::table::HashTable;
 use super::{History, Zone, is_newer};
 use crate::base::ids::ZoneId;
 use crate::base::name::{Name, Suffixes};
@@ -25,7 +25,7 @@ pub struct ZoneSet {
     bases: Vec<Arc<Zone>>,
     /// The last changes of each base.
     histories: Vec<History>,
-    table: Table,
+    table: HashTable,
     /// The numbers of labels that apexes have, the greatest first.
     depths: Vec<usize>,
     /// The octets that all zones take.
@@ -47,7 +47,7 @@ impl ZoneSet {
     }
 
     fn of(zones: Vec<Arc<Zone>>, bases: Vec<Arc<Zone>>, histories: Vec<History>) -> Self {
-        let mut table = Table::new();
+        let mut table = HashTable::new();
         for (index, zone) in (0..).zip(&zones) {
             let suffixes = zone.apex().suffixes();
             table.insert(suffixes.hash(suffixes.labels()), index);

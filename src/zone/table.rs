@@ -10,13 +10,13 @@
 use crate::base::memory::area;
 
 /// From hashes to numbers.
-pub(super) struct Table {
-    slots: Vec<Slot>,
+pub(super) struct HashTable {
+    slots: Vec<TableSlot>,
     taken: usize,
 }
 
 #[derive(Clone, Copy)]
-struct Slot {
+struct TableSlot {
     /// The upper half of the hash; its low bits say where to start probing.
     tag: u32,
     /// The number, or [`FREE`].
@@ -26,10 +26,10 @@ struct Slot {
 /// Marks a slot that holds nothing; as a number of an entry it is never reached (see [`super::MAX_NODES`]).
 const FREE: u32 = u32::MAX;
 
-impl Table {
+impl HashTable {
     /// An empty table.
     pub(super) fn new() -> Self {
-        Table { slots: vec![Slot { tag: 0, id: FREE }; 16], taken: 0 }
+        HashTable { slots: vec![TableSlot { tag: 0, id: FREE }; 16], taken: 0 }
     }
 
     /// The number inserted with `hash` for which `is_it` holds.
@@ -49,7 +49,7 @@ impl Table {
         }
     }
 
-    /// Where the slot is at which [`Table::find`] begins.
+    /// Where the slot is at which [`HashTable::find`] begins.
     #[inline]
     pub(super) fn slot(&self, hash: u64) -> *const u8 {
         (&raw const self.slots[tag(hash) as usize & (self.slots.len() - 1)]).cast()
@@ -58,14 +58,14 @@ impl Table {
     /// Adds a number that is not there yet.
     pub(super) fn insert(&mut self, hash: u64, id: u32) {
         if (self.taken + 1) * 2 > self.slots.len() {
-            let grown = vec![Slot { tag: 0, id: FREE }; self.slots.len() * 2];
+            let grown = vec![TableSlot { tag: 0, id: FREE }; self.slots.len() * 2];
             for slot in std::mem::replace(&mut self.slots, grown) {
                 if slot.id != FREE {
                     self.put(slot);
                 }
             }
         }
-        self.put(Slot { tag: tag(hash), id });
+        self.put(TableSlot { tag: tag(hash), id });
         self.taken += 1;
     }
 
@@ -81,7 +81,7 @@ impl Table {
         }
     }
 
-    fn put(&mut self, slot: Slot) {
+    fn put(&mut self, slot: TableSlot) {
         let mask = self.slots.len() - 1;
         let mut at = slot.tag as usize & mask;
         while self.slots[at].id != FREE {
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_was_inserted_is_found_even_where_hashes_collide() {
-        let mut table = Table::new();
+        let mut table = HashTable::new();
         let hash = |id: u32| u64::from(id % 7) << 32;
         for id in 0..1000 {
             assert_eq!(table.find(hash(id), |other| other == id), None);
@@ -112,7 +112,7 @@ mod tests {
         for id in 0..1000 {
             assert_eq!(table.find(hash(id), |other| other == id), Some(id));
             // The search begins at the slot that is told ahead.
-            let at = (table.slot(hash(id)).addr() - table.area().start.addr()) / size_of::<Slot>();
+            let at = (table.slot(hash(id)).addr() - table.area().start.addr()) / size_of::<TableSlot>();
             assert_eq!(at, id as usize % 7);
         }
         assert_eq!(table.find(hash(1000), |_| false), None);

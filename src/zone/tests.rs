@@ -122,8 +122,8 @@ fn codes(builder: ZoneBuilder) -> Vec<String> {
         Ok((_, warnings)) => warnings,
         Err(problems) => problems,
     };
-    let tag = |problem: &Problem| problem.tag().map_or("-".into(), |tag| tag.to_string());
-    let mark = |problem: &Problem| if problem.severity() == Severity::Warning { "~" } else { "" };
+    let tag = |problem: &ZoneProblem| problem.tag().map_or("-".into(), |tag| tag.to_string());
+    let mark = |problem: &ZoneProblem| if problem.severity() == Severity::Warning { "~" } else { "" };
     problems.iter().map(|problem| format!("{}{} {}", mark(problem), problem.code(), tag(problem))).collect()
 }
 
@@ -164,7 +164,7 @@ fn the_least_ttl_is_that_of_the_set() {
     let mut builder = example(&["a.example A 192.0.2.1"]);
     builder.add(name("a.example").as_name(), Rtype::A, Ttl(60), &[192, 0, 2, 2], 7).unwrap();
     let (zone, problems) = builder.finish().unwrap();
-    assert_eq!(problems.iter().map(Problem::code).collect::<Vec<_>>(), ["ttls-differ"]);
+    assert_eq!(problems.iter().map(ZoneProblem::code).collect::<Vec<_>>(), ["ttls-differ"]);
     let Found::Exact(id) = find(&zone, "a.example") else { panic!("a exists") };
     let set = zone.node(id).rrset(Rtype::A).unwrap();
     assert_eq!(set.ttl, Ttl(60));

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use pharos::files::Kind;
+use pharos::files::FileKind;
 
 use super::page::{Page, root};
 
@@ -74,15 +74,15 @@ fn of_constant(source: &str) -> Option<u64> {
 
 fn of_kind(name: &str) -> Option<u64> {
     let kind = match name {
-        "Config" => Kind::Config,
-        "Zone" => Kind::Zone,
-        "Feed" => Kind::Feed,
-        "Database" => Kind::Database,
-        "Secret" => Kind::Secret,
-        "Cookies" => Kind::Cookies,
-        "Pem" => Kind::Pem,
-        "Roots" => Kind::Roots,
-        "State" => Kind::State,
+        "Config" => FileKind::Config,
+        "Zone" => FileKind::Zone,
+        "Feed" => FileKind::Feed,
+        "Database" => FileKind::Database,
+        "Secret" => FileKind::Secret,
+        "Cookies" => FileKind::Cookies,
+        "Pem" => FileKind::Pem,
+        "Roots" => FileKind::Roots,
+        "State" => FileKind::State,
         _ => return None,
     };
     Some(kind.max_len())

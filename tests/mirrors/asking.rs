@@ -8,14 +8,14 @@ use arc_swap::ArcSwap;
 use pharos::base::ids::MirrorId;
 use pharos::base::prefix::PrefixSet;
 use pharos::base::time::{Generation, Moment};
-use pharos::http::{Asker, MAX_FLIGHTS_PER_MIRROR, Means, Pull, Server};
-use pharos::listen::{Beyond, Clients, Common, Limits, Listeners, Terms, bind};
+use pharos::http::{BlobAsker, HttpServer, MAX_FLIGHTS_PER_MIRROR, Means, Pull};
+use pharos::listen::{BeyondLimit, Clients, Common, Limits, Listeners, Terms, bind};
 use pharos::live;
 use pharos::mirror::{Health, Mirror, Standing};
 use pharos::networks::Networks;
 use pharos::process::Vital;
 use pharos::registry::known::ASKED_PER_SECOND;
-use pharos::registry::{Asking, BlobTarget, Settings, Upstream};
+use pharos::registry::{Asking, BlobTarget, RegistrySettings, Upstream};
 use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::steer::{AnswerMirrors, Draft, Horizon, Laid, Ranking, Weights};
 use pharos::telemetry::blobs::{Result as Asked, Turned};
@@ -38,7 +38,7 @@ const SHORT: Duration = Duration::from_millis(50);
 struct Front {
     _server: Listeners,
     at: SocketAddr,
-    asker: Arc<Asker>,
+    asker: Arc<BlobAsker>,
 }
 
 /// A blob in a repository; its number makes the digest, and is not 0, which is what probes ask for.
@@ -94,7 +94,7 @@ fn snapshot_ranked(
 impl Front {
     fn start(snapshot: Snapshot, means: Means) -> Front {
         let (published, ..) = live::publish(snapshot, || Moment(0));
-        let settings = Settings {
+        let settings = RegistrySettings {
             canonical: Upstream::new("https", "canonical.example", ""),
             blobs: Upstream::new("https", NAME, ""),
             horizon: Some("h".into()),
@@ -106,16 +106,16 @@ impl Front {
             trusted_proxies: PrefixSet::new(&["127.0.0.0/8".parse().unwrap()]),
         };
         let counters = Arc::new(Http::default());
-        let asker = Asker::new(Some(means));
+        let asker = BlobAsker::new(Some(means));
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let pull = Pull::new(published, settings, || Moment(0), counters.clone(), asker.clone());
         let idle = Duration::from_secs(30);
-        let limits = Limits { connections: 4096, per_client: 4096, beyond: Beyond::CloseIdlest, idle };
+        let limits = Limits { connections: 4096, per_client: 4096, beyond: BeyondLimit::CloseIdlest, idle };
         let bound = bind(&["127.0.0.1:0".parse().unwrap()], "listen").unwrap();
         let at = bound.addresses()[0];
         let terms =
             Terms { kind: "registry", clients: Clients::new(limits), tls: None, common: Common::new(Vital::new().0) };
-        Front { _server: Server::start(bound, terms, pull, counters).unwrap(), at, asker }
+        Front { _server: HttpServer::start(bound, terms, pull, counters).unwrap(), at, asker }
     }
 
     /// The host that a blob is to be fetched from.
@@ -123,7 +123,7 @@ impl Front {
         host_of(&get(self.at, path).await, path)
     }
 
-    async fn until(&self, mut done: impl FnMut(&Asker) -> bool) {
+    async fn until(&self, mut done: impl FnMut(&BlobAsker) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !done(&self.asker) {
             assert!(Instant::now() < deadline, "{:?}", self.asker.counters());

@@ -13,9 +13,9 @@ use hyper::body::Bytes;
 use hyper::http::request::Parts;
 use pharos::base::prefix::PrefixSet;
 use pharos::base::time::Moment;
-use pharos::http::{Asker, At, Body, Canonical, Handler, Means, Pull};
+use pharos::http::{At, BlobAsker, Body, Canonical, Handler, Means, Pull};
 use pharos::mirror::Health::Up;
-use pharos::registry::{Asking, BlobTarget, MAX_REFERRERS_LEN, Outcome, Settings, Upstream};
+use pharos::registry::{Asking, BlobTarget, MAX_REFERRERS_LEN, RegistrySettings, RouteOutcome, Upstream};
 use pharos::snapshot::Snapshot;
 use pharos::telemetry::blobs::Result as Asked;
 use pharos::telemetry::http::Http;
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Front {
     _server: Service,
     at: SocketAddr,
-    asker: Arc<Asker>,
+    asker: Arc<BlobAsker>,
     counters: Arc<Http>,
 }
 
@@ -40,8 +40,8 @@ fn upstream(at: SocketAddr, path: &str) -> Upstream {
 }
 
 /// The listener with this canonical registry, which is the mirror too.
-fn settings(canonical: SocketAddr, path: &str, signatures: Option<SocketAddr>) -> Settings {
-    Settings {
+fn settings(canonical: SocketAddr, path: &str, signatures: Option<SocketAddr>) -> RegistrySettings {
+    RegistrySettings {
         canonical: upstream(canonical, path),
         blobs: upstream(canonical, path),
         horizon: None,
@@ -55,7 +55,7 @@ fn settings(canonical: SocketAddr, path: &str, signatures: Option<SocketAddr>) -
 }
 
 impl Front {
-    fn start(canonical: SocketAddr, settings: Settings, snapshot: Snapshot) -> Front {
+    fn start(canonical: SocketAddr, settings: RegistrySettings, snapshot: Snapshot) -> Front {
         let authority: Arc<str> = canonical.to_string().into();
         let dialer = Dialer::of_registry(authority.clone(), "127.0.0.1", canonical.port(), None).unwrap();
         let hour = Duration::from_secs(3600);
@@ -69,7 +69,7 @@ impl Front {
             keep: hour,
             lacking: hour,
         };
-        let asker = Asker::new(Some(means));
+        let asker = BlobAsker::new(Some(means));
         let (published, ..) = pharos::live::publish(snapshot, || Moment(0));
         let counters = Arc::new(Http::default());
         let settings = Arc::new(ArcSwap::from_pointee(settings));
@@ -128,7 +128,7 @@ async fn skopeo_copies_a_signature_by_tag_and_by_digest() {
 pub(crate) struct Fake(pub(crate) Arc<AtomicUsize>);
 
 impl Handler for Fake {
-    type Answer = pharos::http::Response;
+    type Answer = pharos::http::HttpResponse;
     const RESPONSE_LEN: usize = 2 * MAX_REFERRERS_LEN;
 
     fn respond(&self, head: &Parts, _: Body<'_>, _: std::net::IpAddr) -> Self::Answer {
@@ -199,7 +199,7 @@ async fn only_what_canonical_is_known_to_lack_goes_to_signatures() {
     assert_eq!(asked.load(Relaxed), 19);
     let counters = front.asker.counters();
     assert_eq!(counters.canonical_results(Asked::Lacks), 7);
-    assert!(front.counters.requests(Outcome::SignatureContent) > 0);
+    assert!(front.counters.requests(RouteOutcome::SignatureContent) > 0);
     // Twenty requests for one digest are one question.
     let one = Arc::new(format!("/v2/demo/manifests/sha256:{}2", "b".repeat(63)));
     let all = (0..20).map(|_| {
@@ -223,7 +223,7 @@ async fn a_mirror_that_pulls_through_the_listener_is_sent_to_canonical() {
     let mirror = SocketAddr::from(([127, 0, 0, 1], free));
     // The first mirror of the horizon is the one that pulls through.
     let snapshot = snapshot_with([Up; 3], |mirrors| mirrors[0].v4 = vec![[127, 0, 0, 1].into()]);
-    let settings = Settings { blobs: upstream(mirror, ""), ..settings(canonical.at, "", None) };
+    let settings = RegistrySettings { blobs: upstream(mirror, ""), ..settings(canonical.at, "", None) };
     let front = Front::start(canonical.at, settings, snapshot);
     let _mirror = DockerRegistry::start(Some(free), Some(front.at)).await.unwrap();
     for (number, [manifest, config, layer]) in digests.iter().enumerate() {
@@ -235,9 +235,9 @@ async fn a_mirror_that_pulls_through_the_listener_is_sent_to_canonical() {
             assert_eq!(follow(mirror, &path).await.0, 200, "{number}: {path}");
         }
     }
-    let all: u64 = Outcome::ALL.into_iter().map(|outcome| front.counters.requests(outcome)).sum();
+    let all: u64 = RouteOutcome::ALL.into_iter().map(|outcome| front.counters.requests(outcome)).sum();
     assert!(all <= 60, "{all} requests for three pulls");
-    assert!(front.counters.requests(Outcome::BlobFromMirror) >= 4);
+    assert!(front.counters.requests(RouteOutcome::BlobFromMirror) >= 4);
 }
 
 /// What docker-registry answers directly, a client gets through the listener too.

@@ -8,7 +8,8 @@ use pharos::mirror::Health::{self, Bad, Down, Drained, Missing, Untried, Up};
 use pharos::mirror::{Addressing, Mirror};
 use pharos::registry::known::Holding;
 use pharos::registry::{
-    Answer, Asking, Malformed, Method, Outcome, Reply, Request, Route, Settings, client_address, plain, route,
+    Answer, Asking, MalformedForwarded, Method, RegistrySettings, Request, Route, RouteOutcome, RouteReply,
+    client_address, plain, route,
 };
 use pharos::snapshot::Snapshot;
 
@@ -25,7 +26,7 @@ pub(crate) struct Case {
     /// The lines of `X-Forwarded-For` that the trusted proxy sends.
     pub(crate) forwarded: Vec<&'static str>,
     pub(crate) expected: Expected,
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: RouteOutcome,
 }
 
 /// What a request gets.
@@ -60,31 +61,31 @@ pub(crate) fn all() -> Vec<Case> {
     // 1. Only GET and HEAD, whatever the path.
     for method in ["POST", "PUT", "PATCH", "DELETE", "BREW"] {
         for target in ["/", "/v2/", "/v2/pause/blobs/uploads/", blob.as_str(), "/nowhere"] {
-            add(Full, up, method, target, &[], Expected::Refused(405, "UNSUPPORTED"), Outcome::Method);
+            add(Full, up, method, target, &[], Expected::Refused(405, "UNSUPPORTED"), RouteOutcome::Method);
         }
     }
 
     for target in ["/", "/healthz", "/privacy", "/v2", "/v2/", "/v2/pause/tags/list", blob.as_str()] {
         for setup in [Full, Bare] {
-            add(setup, up, "OPTIONS", target, &[], Expected::Methods, Outcome::Options);
+            add(setup, up, "OPTIONS", target, &[], Expected::Methods, RouteOutcome::Options);
         }
     }
-    add(Full, up, "OPTIONS", "/nowhere", &[], Expected::Refused(404, "NOT_FOUND"), Outcome::Outside);
-    add(Full, up, "OPTIONS", "/v2/_catalog", &[], Expected::Refused(404, "UNSUPPORTED"), Outcome::Refused);
+    add(Full, up, "OPTIONS", "/nowhere", &[], Expected::Refused(404, "NOT_FOUND"), RouteOutcome::Outside);
+    add(Full, up, "OPTIONS", "/v2/_catalog", &[], Expected::Refused(404, "UNSUPPORTED"), RouteOutcome::Refused);
 
     // 2. Pages, health checks, and what is outside.
     for target in ["/healthz", "/healthz?from=lb"] {
-        add(Bare, up, "GET", target, &[], Expected::Healthy, Outcome::Health);
+        add(Bare, up, "GET", target, &[], Expected::Healthy, RouteOutcome::Health);
     }
     for target in ["/", "/?utm=1", "//", "/%2F"] {
-        add(Full, up, "GET", target, &[], to("https://project.example/registry"), Outcome::Info);
+        add(Full, up, "GET", target, &[], to("https://project.example/registry"), RouteOutcome::Info);
     }
     for target in ["/privacy", "/privacy/", "/privacy-policy?x=y"] {
         let url = "https://project.example/privacy?from=registry";
-        add(Full, up, "GET", target, &[], to(url), Outcome::Privacy);
+        add(Full, up, "GET", target, &[], to(url), RouteOutcome::Privacy);
     }
     for target in ["/", "/privacy"] {
-        add(Bare, up, "GET", target, &[], Expected::Refused(404, "NOT_FOUND"), Outcome::Outside);
+        add(Bare, up, "GET", target, &[], Expected::Refused(404, "NOT_FOUND"), RouteOutcome::Outside);
     }
     for target in [
         "/v1",
@@ -103,13 +104,13 @@ pub(crate) fn all() -> Vec<Case> {
         "/x/../v2/",
         "/@evil.example/v2/",
     ] {
-        add(Full, up, "GET", target, &[], Expected::Refused(404, "NOT_FOUND"), Outcome::Outside);
+        add(Full, up, "GET", target, &[], Expected::Refused(404, "NOT_FOUND"), RouteOutcome::Outside);
     }
 
     // 3. The version of the API.
     for setup in [Full, Bare] {
         for target in ["/v2", "/v2/", "/v2/?n=1", "/v2?", "//v2/", "/v2//", "/v2%2f", "/%76%32/"] {
-            add(setup, up, "GET", target, &[], Expected::Version, Outcome::Version);
+            add(setup, up, "GET", target, &[], Expected::Version, RouteOutcome::Version);
         }
     }
 
@@ -134,7 +135,7 @@ pub(crate) fn all() -> Vec<Case> {
         "/v2/..",
         "/v2/../etc/passwd",
     ] {
-        add(Full, up, "GET", target, &[], Expected::Refused(404, "UNSUPPORTED"), Outcome::Refused);
+        add(Full, up, "GET", target, &[], Expected::Refused(404, "UNSUPPORTED"), RouteOutcome::Refused);
     }
     let long = format!("/v2/{}/tags/list", "a".repeat(256));
     for target in [
@@ -157,11 +158,11 @@ pub(crate) fn all() -> Vec<Case> {
         "/v2/evil.example%3A80/tags/list",
         long.as_str(),
     ] {
-        add(Full, up, "GET", target, &[], Expected::Refused(400, "NAME_INVALID"), Outcome::Refused);
+        add(Full, up, "GET", target, &[], Expected::Refused(400, "NAME_INVALID"), RouteOutcome::Refused);
     }
     for target in [".hidden", "-x", "a%20b", "a@b", &"t".repeat(129)] {
         let target = format!("/v2/pause/manifests/{target}");
-        add(Full, up, "GET", &target, &[], Expected::Refused(404, "MANIFEST_UNKNOWN"), Outcome::Refused);
+        add(Full, up, "GET", &target, &[], Expected::Refused(404, "MANIFEST_UNKNOWN"), RouteOutcome::Refused);
     }
     let digests = [
         "sha256:",
@@ -175,10 +176,18 @@ pub(crate) fn all() -> Vec<Case> {
     for digest in digests {
         for endpoint in ["manifests", "blobs", "referrers"] {
             let target = format!("/v2/pause/{endpoint}/{digest}");
-            add(Full, up, "GET", &target, &[], Expected::Refused(400, "DIGEST_INVALID"), Outcome::Refused);
+            add(Full, up, "GET", &target, &[], Expected::Refused(400, "DIGEST_INVALID"), RouteOutcome::Refused);
         }
     }
-    add(Full, up, "GET", "/v2/pause/blobs/latest", &[], Expected::Refused(400, "DIGEST_INVALID"), Outcome::Refused);
+    add(
+        Full,
+        up,
+        "GET",
+        "/v2/pause/blobs/latest",
+        &[],
+        Expected::Refused(400, "DIGEST_INVALID"),
+        RouteOutcome::Refused,
+    );
 
     // 5. Manifests, tags and referrers: the canonical registry, query string and trailing slash as sent.
     let by_digest = format!("pause/manifests/sha256:{HEX}");
@@ -195,9 +204,9 @@ pub(crate) fn all() -> Vec<Case> {
     ] {
         let target = format!("/v2/{rest}");
         let below = to(&format!("https://canonical.example/v2/some/repo/{rest}"));
-        add(Full, up, "GET", &target, &[], below, Outcome::Manifest);
+        add(Full, up, "GET", &target, &[], below, RouteOutcome::Manifest);
         let plain = to(&format!("http://canonical.example/v2/{rest}"));
-        add(Bare, up, "GET", &target, &[], plain, Outcome::Manifest);
+        add(Bare, up, "GET", &target, &[], plain, RouteOutcome::Manifest);
     }
     // Escapes and repeated slashes, as docker-registry reads them.
     for (sent, meant) in [
@@ -208,12 +217,12 @@ pub(crate) fn all() -> Vec<Case> {
         ("//v2//a//b//manifests//3.9//?a=//b".into(), "a/b/manifests/3.9/?a=//b".into()),
     ] {
         let below = to(&format!("https://canonical.example/v2/some/repo/{meant}"));
-        add(Full, up, "GET", &sent, &[], below, Outcome::Manifest);
+        add(Full, up, "GET", &sent, &[], below, RouteOutcome::Manifest);
     }
     // The next page of a list, as canonical names it in `Link`: its path is not put before the name again.
     for (rest, outcome) in [
-        ("some/repo/pause/tags/list?last=3.9&n=1", Outcome::Tags),
-        ("some/repo/pause/manifests/3.9", Outcome::Manifest),
+        ("some/repo/pause/tags/list?last=3.9&n=1", RouteOutcome::Tags),
+        ("some/repo/pause/manifests/3.9", RouteOutcome::Manifest),
     ] {
         let url = to(&format!("https://canonical.example/v2/{rest}"));
         add(Full, up, "GET", &format!("/v2/{rest}"), &[], url, outcome);
@@ -221,33 +230,33 @@ pub(crate) fn all() -> Vec<Case> {
     for rest in ["some/repo/tags/list", "some/repos/pause/tags/list", "some/tags/list"] {
         let below = if rest.starts_with("some/repo/") { rest.to_string() } else { format!("some/repo/{rest}") };
         let url = to(&format!("https://canonical.example/v2/{below}"));
-        add(Full, up, "GET", &format!("/v2/{rest}"), &[], url, Outcome::Tags);
+        add(Full, up, "GET", &format!("/v2/{rest}"), &[], url, RouteOutcome::Tags);
     }
     for rest in ["pause/tags/list", "pause/tags/list/", "pause/tags/list?n=10&last=3.9"] {
         let url = to(&format!("https://canonical.example/v2/some/repo/{rest}"));
-        add(Full, up, "GET", &format!("/v2/{rest}"), &[], url, Outcome::Tags);
+        add(Full, up, "GET", &format!("/v2/{rest}"), &[], url, RouteOutcome::Tags);
     }
     for rest in
         [format!("pause/referrers/sha256:{HEX}"), format!("pause/referrers/sha256:{HEX}?artifactType=a%2Fb%2Bc")]
     {
         let url = to(&format!("https://canonical.example/v2/some/repo/{rest}"));
-        add(Full, up, "GET", &format!("/v2/{rest}"), &[], url, Outcome::Referrers);
+        add(Full, up, "GET", &format!("/v2/{rest}"), &[], url, RouteOutcome::Referrers);
     }
     // The address is not needed, so nonsense in the header does no harm.
     let url = to("https://canonical.example/v2/some/repo/pause/manifests/3.9");
-    add(Full, up, "GET", "/v2/pause/manifests/3.9", &["banana"], url, Outcome::Manifest);
+    add(Full, up, "GET", "/v2/pause/manifests/3.9", &["banana"], url, RouteOutcome::Manifest);
 
     // 6. Signatures and attestations.
     for tag in [format!("sha256-{HEX}.sig"), format!("sha256-{HEX}.att"), format!("sha256-{HEX}.sig/?x=1")] {
         let target = format!("/v2/a/b/manifests/{tag}");
         let url = to(&format!("https://signatures.example{target}"));
-        add(Full, up, "GET", &target, &[], url, Outcome::Signature);
+        add(Full, up, "GET", &target, &[], url, RouteOutcome::Signature);
         let url = to(&format!("http://canonical.example{target}"));
-        add(Bare, up, "GET", &target, &[], url, Outcome::Manifest);
+        add(Bare, up, "GET", &target, &[], url, RouteOutcome::Manifest);
     }
     for tag in [format!("sha256-{HEX}"), format!("sha256-{HEX}.sbom"), "sha256-0.sig".to_string()] {
         let url = to(&format!("https://canonical.example/v2/some/repo/a/manifests/{tag}"));
-        add(Full, up, "GET", &format!("/v2/a/manifests/{tag}"), &[], url, Outcome::Manifest);
+        add(Full, up, "GET", &format!("/v2/a/manifests/{tag}"), &[], url, RouteOutcome::Manifest);
     }
 
     // 7. Blobs: the steered name, the mirror itself, or the canonical registry while no mirror can serve.
@@ -282,32 +291,40 @@ pub(crate) fn all() -> Vec<Case> {
         ([Up, Up, Down], "2001:db8:7::1", &canonical, canonical.clone()),
         (up, "::ffff:198.51.100.7", &steered, direct("east")),
     ] {
-        let outcome = if *at_name == canonical { Outcome::BlobCanonical } else { Outcome::BlobSteered };
+        let outcome = if *at_name == canonical { RouteOutcome::BlobCanonical } else { RouteOutcome::BlobSteered };
         add(Full, health, "GET", &blob, &[client], at_name.clone(), outcome);
-        let outcome = if at_mirror == canonical { Outcome::BlobCanonical } else { Outcome::BlobMirror };
+        let outcome = if at_mirror == canonical { RouteOutcome::BlobCanonical } else { RouteOutcome::BlobMirror };
         add(Direct, health, "GET", &blob, &[client], at_mirror, outcome);
     }
-    add(Renamed, up, "GET", &blob, &[EAST], canonical.clone(), Outcome::BlobCanonical);
+    add(Renamed, up, "GET", &blob, &[EAST], canonical.clone(), RouteOutcome::BlobCanonical);
     // A mirror that pulls through here is never sent to a mirror, whichever that is and however it stands.
     for client in ["192.0.2.1", "192.0.2.3", "::ffff:192.0.2.1", "2001:db8::3", "[2001:db8::3]:4711"] {
         for setup in [Full, Direct, Renamed] {
-            add(setup, up, "GET", &blob, &[client], canonical.clone(), Outcome::BlobFromMirror);
+            add(setup, up, "GET", &blob, &[client], canonical.clone(), RouteOutcome::BlobFromMirror);
         }
         let plain = to(&format!("http://canonical.example{blob}"));
-        add(Bare, [Down, Up, Up], "GET", &blob, &[client], plain, Outcome::BlobFromMirror);
+        add(Bare, [Down, Up, Up], "GET", &blob, &[client], plain, RouteOutcome::BlobFromMirror);
     }
     // A name that is steered elsewhere is sent to as it is; nothing is known of its mirrors, nor needed of the client.
     for forwarded in [&[EAST][..], &["banana"]] {
-        add(Bare, [Down, Down, Down], "GET", &blob, forwarded, steered.clone(), Outcome::BlobSteered);
+        add(Bare, [Down, Down, Down], "GET", &blob, forwarded, steered.clone(), RouteOutcome::BlobSteered);
     }
     for suffix in ["/", "?ns=k8s.gcr.io", "/?a=b"] {
         let target = format!("{blob}{suffix}");
-        add(Full, up, "GET", &target, &[EAST], to(&format!("https://blob.example:8443{target}")), Outcome::BlobSteered);
+        add(
+            Full,
+            up,
+            "GET",
+            &target,
+            &[EAST],
+            to(&format!("https://blob.example:8443{target}")),
+            RouteOutcome::BlobSteered,
+        );
         let url = to(&format!("https://east.mirrors.example{target}"));
-        add(Direct, up, "GET", &target, &[EAST], url, Outcome::BlobMirror);
+        add(Direct, up, "GET", &target, &[EAST], url, RouteOutcome::BlobMirror);
     }
     let long = format!("/v2/a/b/blobs/sha512:{HEX}{HEX}");
-    add(Full, up, "GET", &long, &[EAST], to(&format!("https://blob.example:8443{long}")), Outcome::BlobSteered);
+    add(Full, up, "GET", &long, &[EAST], to(&format!("https://blob.example:8443{long}")), RouteOutcome::BlobSteered);
 
     // 8. The client's address.
     for (forwarded, mirror) in [
@@ -320,11 +337,11 @@ pub(crate) fn all() -> Vec<Case> {
         (&[""][..], "central"),
         (&["[::ffff:203.0.113.7]:80"][..], "west"),
     ] {
-        add(Direct, up, "GET", &blob, forwarded, direct(mirror), Outcome::BlobMirror);
+        add(Direct, up, "GET", &blob, forwarded, direct(mirror), RouteOutcome::BlobMirror);
     }
     for forwarded in [&["banana"][..], &["198.51.100.7, _hidden"], &["198.51.100.7", "x, 127.0.0.2"]] {
         for setup in [Full, Direct] {
-            add(setup, up, "GET", &blob, forwarded, Expected::Refused(400, "UNSUPPORTED"), Outcome::Forwarded);
+            add(setup, up, "GET", &blob, forwarded, Expected::Refused(400, "UNSUPPORTED"), RouteOutcome::Forwarded);
         }
     }
     cases
@@ -359,7 +376,11 @@ fn path_of(case: &Case) -> Cow<'_, str> {
 }
 
 /// The request of a case, and the client as the proxy tells.
-fn parts<'c>(case: &'c Case, path: &'c str, settings: &Settings) -> (Request<'c>, Result<Client, Malformed>) {
+fn parts<'c>(
+    case: &'c Case,
+    path: &'c str,
+    settings: &RegistrySettings,
+) -> (Request<'c>, Result<Client, MalformedForwarded>) {
     let query = case.target.split_once('?').map(|(_, query)| query);
     let method = match case.method {
         "GET" => Method::Read,
@@ -370,7 +391,7 @@ fn parts<'c>(case: &'c Case, path: &'c str, settings: &Settings) -> (Request<'c>
     (Request { method, path, query }, client.map(|resolver| Client { resolver, subnet: None }))
 }
 
-fn reply(route: Route<'_>) -> Reply {
+fn reply(route: Route<'_>) -> RouteReply {
     match route {
         Route::Reply(reply) => reply,
         Route::Ask(ask) => panic!("nobody is to be asked: {ask:?}"),
@@ -380,11 +401,11 @@ fn reply(route: Route<'_>) -> Reply {
 #[test]
 fn where_mirrors_are_asked_whatever_would_go_to_one_depends_on_it_and_nothing_else_does() {
     for case in all() {
-        let settings = Settings { asking: Asking::Each, ..settings(case.setup) };
+        let settings = RegistrySettings { asking: Asking::Each, ..settings(case.setup) };
         let path = path_of(&case);
         let (request, client) = parts(&case, &path, &settings);
         let snapshot: Snapshot = snapshot(case.health);
-        let to_mirror = matches!(case.outcome, Outcome::BlobSteered | Outcome::BlobMirror);
+        let to_mirror = matches!(case.outcome, RouteOutcome::BlobSteered | RouteOutcome::BlobMirror);
         let about = format!("{:?} {:?} {} {:?}", case.setup, case.health, case.target, case.forwarded);
         let ask = match route(&request, client, &settings, &snapshot, Moment(0)) {
             Route::Ask(ask) => ask,
@@ -401,7 +422,9 @@ fn where_mirrors_are_asked_whatever_would_go_to_one_depends_on_it_and_nothing_el
         assert_eq!((has.answer, has.basis.outcome), (Answer::Redirect(url.clone()), case.outcome), "{about}");
         let (_, rest) = url.split_once("/v2/").unwrap();
         let canonical = Answer::Redirect(format!("https://canonical.example/v2/some/repo/{rest}"));
-        for (holding, outcome) in [(Holding::Lacks, Outcome::BlobLacking), (Holding::Unsaid, Outcome::BlobUnknown)] {
+        for (holding, outcome) in
+            [(Holding::Lacks, RouteOutcome::BlobLacking), (Holding::Unsaid, RouteOutcome::BlobUnknown)]
+        {
             let reply = ask.settle(holding);
             assert_eq!((reply.answer, reply.basis.outcome), (canonical.clone(), outcome), "{about}");
             assert_eq!(reply.basis.steering, has.basis.steering, "{about}");
@@ -418,8 +441,8 @@ fn where_mirrors_are_asked_whatever_would_go_to_one_depends_on_it_and_nothing_el
 #[test]
 fn what_is_known_of_a_mirror_s_blobs_is_not_believed_of_other_servers_under_its_name() {
     let case =
-        all().into_iter().find(|case| case.outcome == Outcome::BlobSteered && case.setup == Setup::Full).unwrap();
-    let settings = Settings { asking: Asking::Each, ..settings(case.setup) };
+        all().into_iter().find(|case| case.outcome == RouteOutcome::BlobSteered && case.setup == Setup::Full).unwrap();
+    let settings = RegistrySettings { asking: Asking::Each, ..settings(case.setup) };
     let path = path_of(&case);
     let (request, client) = parts(&case, &path, &settings);
     let snapshot: Snapshot = snapshot(case.health);
@@ -441,8 +464,8 @@ fn what_is_known_of_a_mirror_s_blobs_is_not_believed_of_other_servers_under_its_
 fn every_outcome_is_in_the_table() {
     let cases = all();
     // Those of asking are in the test above, and in `behind`.
-    let asked = [Outcome::BlobLacking, Outcome::BlobUnknown, Outcome::SignatureContent];
-    for outcome in Outcome::ALL.into_iter().filter(|outcome| !asked.contains(outcome)) {
+    let asked = [RouteOutcome::BlobLacking, RouteOutcome::BlobUnknown, RouteOutcome::SignatureContent];
+    for outcome in RouteOutcome::ALL.into_iter().filter(|outcome| !asked.contains(outcome)) {
         assert!(cases.iter().any(|case| case.outcome == outcome), "{outcome:?}");
     }
 }

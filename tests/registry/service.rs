@@ -12,12 +12,12 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use pharos::base::time::Moment;
 use pharos::config::{FileUse, InputFile, TlsFiles};
-use pharos::http::{Admin, Asker, Handler, PROTOCOLS, Pull, Server, Token};
-use pharos::listen::{Beyond, Clients, Common, Limits, Listeners, Stopped, Terms, bind};
+use pharos::http::{Admin, BlobAsker, Handler, HttpServer, PROTOCOLS, Pull, Token};
+use pharos::listen::{BeyondLimit, Clients, Common, Limits, Listeners, ListenersEnd, Terms, bind};
 use pharos::live::Readiness;
 use pharos::mirror::Health::{self, Up};
 use pharos::process::Vital;
-use pharos::registry::Outcome::{BlobCanonical, BlobFromMirror, BlobMirror, BlobSteered};
+use pharos::registry::RouteOutcome::{BlobCanonical, BlobFromMirror, BlobMirror, BlobSteered};
 use pharos::telemetry::http::Http;
 use pharos::tls::{self, Tls};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
@@ -43,7 +43,7 @@ fn start(setup: Setup, health: [Health; 3], tls: Option<Arc<Tls>>) -> Service {
     let (published, ..) = pharos::live::publish(snapshot(health), || Moment(0));
     let settings = Arc::new(ArcSwap::from_pointee(settings(setup)));
     let counters = Arc::new(Http::default());
-    serve(Pull::new(published, settings, || Moment(0), counters.clone(), Asker::new(None)), tls, counters)
+    serve(Pull::new(published, settings, || Moment(0), counters.clone(), BlobAsker::new(None)), tls, counters)
 }
 
 fn serve(handler: impl Handler, tls: Option<Arc<Tls>>, counters: Arc<Http>) -> Service {
@@ -58,11 +58,11 @@ pub(crate) fn serve_many(
     counters: Arc<Http>,
 ) -> Service {
     let idle = Duration::from_secs(30);
-    let limits = Limits { connections, per_client: connections, beyond: Beyond::CloseIdlest, idle };
+    let limits = Limits { connections, per_client: connections, beyond: BeyondLimit::CloseIdlest, idle };
     let bound = bind(&["127.0.0.1:0".parse().unwrap()], "listen").unwrap();
     let address = bound.addresses()[0];
     let terms = Terms { kind: "registry", clients: Clients::new(limits), tls, common: Common::new(Vital::new().0) };
-    Service { server: Server::start(bound, terms, handler, counters.clone()).unwrap(), address, counters }
+    Service { server: HttpServer::start(bound, terms, handler, counters.clone()).unwrap(), address, counters }
 }
 
 /// A certificate for `registry.example` in files, and itself as the root to trust.
@@ -263,11 +263,11 @@ async fn run_table(version: Version, certificate: Option<&Certificate>) {
             let about = format!("{version:?} {setup:?} {health:?} {method} {} {:?}", case.target, case.forwarded);
             assert_eq!(*said, Said::expected(case, method), "{about}");
         }
-        for outcome in pharos::registry::Outcome::ALL {
+        for outcome in pharos::registry::RouteOutcome::ALL {
             let count = asked.iter().filter(|(case, _)| case.outcome == outcome).count() as u64;
             assert_eq!(service.counters.requests(outcome), count, "{outcome:?}");
         }
-        assert_eq!(service.server.stop(PATIENCE).await, Stopped::Finished);
+        assert_eq!(service.server.stop(PATIENCE).await, ListenersEnd::Finished);
     }
 }
 
@@ -387,7 +387,7 @@ async fn stopping_finishes_what_is_in_flight_and_frees_the_port() {
     busy.write_all(b"Host: x\r\n\r\n").await.unwrap();
     let said = read_to_end(&mut busy).await;
     assert!(said.starts_with("HTTP/1.1 200") && said.contains("connection: close"), "{said}");
-    assert_eq!(stop.await.unwrap(), Stopped::Finished);
+    assert_eq!(stop.await.unwrap(), ListenersEnd::Finished);
     assert_eq!(service.counters.connections.value(), 0);
     bind(&[service.address], "listen").unwrap();
 }
@@ -401,7 +401,7 @@ async fn stopping_cuts_what_does_not_end_in_time() {
         tokio::task::yield_now().await;
     }
     raw(service.address, b"GET /v2/ HTTP/1.0\r\n\r\n").await;
-    assert_eq!(service.server.stop(Duration::from_millis(10)).await, Stopped::Cut { connections: 1 });
+    assert_eq!(service.server.stop(Duration::from_millis(10)).await, ListenersEnd::Cut { connections: 1 });
     assert_eq!(read_to_end(&mut slow).await, "");
 }
 
@@ -523,7 +523,7 @@ async fn the_admin_listener_answers_for_its_own_names_alone() {
 
 #[tokio::test]
 async fn wrong_tokens_are_seen_and_slowed_and_the_right_one_is_never_refused() {
-    let desk: pharos::http::Desk =
+    let desk: pharos::http::DeskHandler =
         Arc::new(|_, _, _| Box::pin(async { hyper::Response::new(http_body_util::Full::default()) }));
     let admin = Admin::new(Arc::default(), Some(desk), 100);
     admin.set_token(Some(Token::new("0123456789abcdef0123")));
@@ -547,7 +547,7 @@ async fn wrong_tokens_are_seen_and_slowed_and_the_right_one_is_never_refused() {
     }
     assert!(limited >= 10, "{limited}");
     let counters = admin.counters();
-    use pharos::telemetry::admin::Presented::{Limited, Missing, Right, Wrong};
+    use pharos::telemetry::admin::TokenOutcome::{Limited, Missing, Right, Wrong};
     let counted = [Right, Missing, Limited].map(|what| counters.tokens(what));
     assert_eq!((counted, counters.tokens(Wrong)), ([30, 30, limited], 50 - limited));
     // What needs no token is told all the same.

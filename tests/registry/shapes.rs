@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper::http::request::Parts;
 use pharos::base::time::Moment;
-use pharos::http::{Answer, Asker, Body, Handler, Pull};
+use pharos::http::{BlobAsker, Body, Handler, HttpAnswer, Pull};
 use pharos::mirror::Health::Up;
 use pharos::telemetry::http::Http;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,15 +23,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Recorder<H>(H, Arc<Mutex<Vec<String>>>);
 
 impl<H: Handler> Handler for Recorder<H> {
-    type Answer = Answer;
+    type Answer = HttpAnswer;
     const RESPONSE_LEN: usize = H::RESPONSE_LEN;
 
-    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Answer {
-        let Answer::Now(response) = self.0.respond(head, body, peer).into() else { panic!("nothing is asked for") };
+    fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpAnswer {
+        let HttpAnswer::Now(response) = self.0.respond(head, body, peer).into() else { panic!("nothing is asked for") };
         if let Some(url) = response.headers().get("location") {
             self.1.lock().unwrap().push(url.to_str().unwrap().to_string());
         }
-        Answer::Now(response)
+        HttpAnswer::Now(response)
     }
 }
 
@@ -45,7 +45,7 @@ fn start() -> Listener {
     let (published, ..) = pharos::live::publish(snapshot([Up; 3]), || Moment(0));
     let settings = Arc::new(arc_swap::ArcSwap::from_pointee(settings(Setup::Full)));
     let counters = Arc::new(Http::default());
-    let pull = Pull::new(published, settings, || Moment(0), counters.clone(), Asker::new(None));
+    let pull = Pull::new(published, settings, || Moment(0), counters.clone(), BlobAsker::new(None));
     let locations = Arc::default();
     let server = serve_many(100, Recorder(pull, Arc::clone(&locations)), None, counters);
     Listener { at: server.address, _server: server, locations }

@@ -8,7 +8,7 @@ use pharos::base::prefix::PrefixSet;
 use pharos::base::time::Generation;
 use pharos::mirror::{Health, Mirror, Standing};
 use pharos::networks::{LabelKind, Labels, Networks, SourceBuilder};
-use pharos::registry::{Asking, BlobTarget, Settings, Upstream};
+use pharos::registry::{Asking, BlobTarget, RegistrySettings, Upstream};
 use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
 use pharos::zone::ZoneSet;
@@ -33,8 +33,8 @@ pub(crate) enum Setup {
     Renamed,
 }
 
-pub(crate) fn settings(setup: Setup) -> Settings {
-    let full = Settings {
+pub(crate) fn settings(setup: Setup) -> RegistrySettings {
+    let full = RegistrySettings {
         canonical: Upstream::new("https", "canonical.example", "some/repo"),
         blobs: Upstream::new("https", "blob.example:8443", ""),
         horizon: Some("blobs".into()),
@@ -47,8 +47,8 @@ pub(crate) fn settings(setup: Setup) -> Settings {
     };
     match setup {
         Setup::Full => full,
-        Setup::Direct => Settings { blob_target: BlobTarget::MirrorHost, ..full },
-        Setup::Bare => Settings {
+        Setup::Direct => RegistrySettings { blob_target: BlobTarget::MirrorHost, ..full },
+        Setup::Bare => RegistrySettings {
             canonical: Upstream::new("http", "canonical.example", ""),
             horizon: None,
             signatures: None,
@@ -56,7 +56,7 @@ pub(crate) fn settings(setup: Setup) -> Settings {
             privacy: None,
             ..full
         },
-        Setup::Renamed => Settings { horizon: Some("other".into()), ..full },
+        Setup::Renamed => RegistrySettings { horizon: Some("other".into()), ..full },
     }
 }
 

@@ -55,7 +55,7 @@ fn read_record(line: &str) -> Result<Data, String> {
 }
 
 /// The configuration of zone `blob.example`.
-pub(crate) fn config_of_zone() -> config::Zone {
+pub(crate) fn config_of_zone() -> config::ZoneConfig {
     let text = "[[zone]]\nname = \"blob.example\"\nfile = \"z\"\nunsigned = true\n";
     config::read("pharos.toml", text).unwrap().0.zones.remove(0)
 }

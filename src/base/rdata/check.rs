@@ -3,7 +3,7 @@
 //! **Invariants**: data that passes can be written as text and read back as the same bytes.
 //! **Not here**: names that are compressed: record data is checked after it was expanded.
 
-use super::{Field, fields, params};
+use super::{RdataField, fields, params};
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
 
@@ -25,57 +25,57 @@ fn digest_len(digest_type: u8) -> Option<usize> {
 }
 
 /// The length of the field that starts at `at`; `None` if the bytes are not one.
-fn field_len(field: Field, rdata: &[u8], at: usize) -> Option<usize> {
+fn field_len(field: RdataField, rdata: &[u8], at: usize) -> Option<usize> {
     let rest = rdata.get(at..)?;
     let fixed = |len: usize| (rest.len() >= len).then_some(len);
     let all = |is_valid: bool| is_valid.then_some(rest.len());
     match field {
-        Field::U8 | Field::Algorithm | Field::Protocol | Field::Scheme => fixed(1),
-        Field::U16 | Field::Type | Field::CertType | Field::KeyFlags => fixed(2),
-        Field::Zero16 => rest.starts_with(&[0, 0]).then_some(2),
-        Field::U32 | Field::Timestamp | Field::V4 => fixed(4),
-        Field::Locator => fixed(8),
-        Field::Eui(len) => fixed(len.into()),
-        Field::Name => name_len(rest),
-        Field::Text => text_len(rest),
-        Field::OptionalText if rest.is_empty() => Some(0),
-        Field::OptionalText => text_len(rest),
-        Field::Texts => all(!rest.is_empty() && are_texts(rest)),
-        Field::Tag => {
+        RdataField::U8 | RdataField::Algorithm | RdataField::Protocol | RdataField::Scheme => fixed(1),
+        RdataField::U16 | RdataField::Type | RdataField::CertType | RdataField::KeyFlags => fixed(2),
+        RdataField::Zero16 => rest.starts_with(&[0, 0]).then_some(2),
+        RdataField::U32 | RdataField::Timestamp | RdataField::V4 => fixed(4),
+        RdataField::Locator => fixed(8),
+        RdataField::Eui(len) => fixed(len.into()),
+        RdataField::Name => name_len(rest),
+        RdataField::Text => text_len(rest),
+        RdataField::OptionalText if rest.is_empty() => Some(0),
+        RdataField::OptionalText => text_len(rest),
+        RdataField::Texts => all(!rest.is_empty() && are_texts(rest)),
+        RdataField::Tag => {
             let tag = &rest[..text_len(rest)?][1..];
             (!tag.is_empty() && tag.iter().all(u8::is_ascii_alphanumeric)).then_some(tag.len() + 1)
         }
-        Field::Digits => {
+        RdataField::Digits => {
             let digits = &rest[..text_len(rest)?][1..];
             (digits.len() >= 4 && digits.iter().all(u8::is_ascii_digit)).then_some(digits.len() + 1)
         }
-        Field::Hex | Field::Base64 | Field::Nsap => all(!rest.is_empty()),
-        Field::LongText | Field::OptionalBase64 | Field::Base64OrDash => all(true),
-        Field::Key => all(rest.is_empty() == is_without_key(rdata)),
-        Field::Digest => {
+        RdataField::Hex | RdataField::Base64 | RdataField::Nsap => all(!rest.is_empty()),
+        RdataField::LongText | RdataField::OptionalBase64 | RdataField::Base64OrDash => all(true),
+        RdataField::Key => all(rest.is_empty() == is_without_key(rdata)),
+        RdataField::Digest => {
             let (&digest_type, digest) = rest.split_first()?;
             all(!digest.is_empty() && digest_len(digest_type).is_none_or(|len| len == digest.len()))
         }
-        Field::Types => all(are_windows(rest)),
+        RdataField::Types => all(are_windows(rest)),
         // The first bit says that the list has another form.
-        Field::OldTypes => {
+        RdataField::OldTypes => {
             all(rest.len() <= 16 && rest.last() != Some(&0) && rest.first().is_none_or(|bits| bits & 0x80 == 0))
         }
-        Field::Atma => {
+        RdataField::Atma => {
             let (&format, address) = rest.split_first()?;
             all(!address.is_empty() && (format != 1 || address.iter().all(u8::is_ascii_digit)))
         }
-        Field::Location => all(is_location(rest)),
-        Field::Prefixes => all(are_prefixes(rest)),
-        Field::Services => all((1..=1 + 8192).contains(&rest.len())),
-        Field::AddressSuffix => all(is_address_suffix(rest)),
-        Field::Gateway => gateway_len(rest),
-        Field::Relay => {
+        RdataField::Location => all(is_location(rest)),
+        RdataField::Prefixes => all(are_prefixes(rest)),
+        RdataField::Services => all((1..=1 + 8192).contains(&rest.len())),
+        RdataField::AddressSuffix => all(is_address_suffix(rest)),
+        RdataField::Gateway => gateway_len(rest),
+        RdataField::Relay => {
             let (&kind, relay) = rest.split_first()?;
             all(endpoint_len(kind & 0x7f, relay)? == relay.len())
         }
-        Field::HostIdentity => all(is_host_identity(rest)),
-        Field::Params => all(params::are_valid(rest)),
+        RdataField::HostIdentity => all(is_host_identity(rest)),
+        RdataField::Params => all(params::are_valid(rest)),
     }
 }
 

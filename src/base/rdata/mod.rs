@@ -16,7 +16,7 @@ use super::rr::Rtype;
 
 /// One field of record data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field {
+pub enum RdataField {
     /// A number of 8 bits.
     U8,
     /// A number of 16 bits.
@@ -98,8 +98,8 @@ pub enum Field {
 }
 
 /// The fields of a type; `None` if the type is unknown here, or `domain` reads it.
-pub fn fields(rtype: Rtype) -> Option<&'static [Field]> {
-    use Field::*;
+pub fn fields(rtype: Rtype) -> Option<&'static [RdataField]> {
+    use RdataField::*;
     Some(match rtype.0 {
         11 => &[V4, Services],
         13 => &[Text, Text],

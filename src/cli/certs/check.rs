@@ -10,16 +10,16 @@ use rustls::pki_types::{ServerName, UnixTime};
 use serde_json::json;
 
 use super::super::layout::Layout;
-use super::super::locate::Location;
+use super::super::locate::ConfigLocation;
 use super::super::verify::probe_of;
 use super::super::{BAD_CONFIG, OK};
-use super::{Done, facts_json, minute};
+use super::{CertsOutcome, facts_json, minute};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::{report, report_json};
 use crate::config::{self, FileUse, InputFile};
 use crate::probe::roots;
 use crate::process::Clock;
-use crate::tls::{Facts, Given, judge, span};
+use crate::tls::{Evidence, LeafFacts, judge, span};
 
 /// The file of the authority that `pharos certs` makes.
 const AUTHORITY_FILE: &str = "ca.pem";
@@ -50,7 +50,7 @@ pub(super) struct Args {
 }
 
 /// Checks.
-pub(super) fn check(config: &Location, args: &Args) -> Done {
+pub(super) fn check(config: &ConfigLocation, args: &Args) -> CertsOutcome {
     let (name, configured) = match &args.name {
         Some(name) => (name.as_str().into(), None),
         None => {
@@ -65,7 +65,7 @@ pub(super) fn check(config: &Location, args: &Args) -> Done {
         vec![problem.help("write it as clients ask for it: `blob.k8s.io`")]
     })?;
     let file = args.roots.as_ref().map(|path| InputFile::at(path, FileUse::Roots)).or(configured);
-    let given = Given { chain: args.chain.clone(), key: args.key.clone(), name: server_name };
+    let given = Evidence { chain: args.chain.clone(), key: args.key.clone(), name: server_name };
     let now = Clock::unix();
     let (mut facts, mut problems) = judge(&given, &*roots(file.as_ref())?, now);
     // `pharos certs` writes the authority beside what it issues.
@@ -115,7 +115,7 @@ fn leads_nowhere(problems: &[Diagnostic]) -> bool {
     problems.iter().any(|problem| matches!(problem.code, "tls-incomplete" | "tls-untrusted"))
 }
 
-fn facts_text(facts: &Facts, length: usize, now: UnixTime, layout: Layout) -> String {
+fn facts_text(facts: &LeafFacts, length: usize, now: UnixTime, layout: Layout) -> String {
     let names = if facts.names.is_empty() { "none".to_string() } else { facts.names.join(", ") };
     let left = facts.not_after.and_then(|end| end.as_secs().checked_sub(now.as_secs()));
     let left = left.map_or(String::new(), |left| format!(" ({} left)", span(std::time::Duration::from_secs(left))));

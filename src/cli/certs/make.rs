@@ -13,12 +13,12 @@ use time::OffsetDateTime;
 
 use super::super::OK;
 use super::super::layout::Layout;
-use super::super::locate::Location;
+use super::super::locate::ConfigLocation;
 use super::super::verify::probe_of;
-use super::{Done, minute};
+use super::{CertsOutcome, minute};
 use crate::base::diagnostic::{Diagnostic, list};
 use crate::config;
-use crate::files::{self, Kind};
+use crate::files::{self, FileKind};
 use crate::tls::{Authority, Existing, Pair, Validity};
 
 /// The authority's files, and the listeners'.
@@ -61,7 +61,7 @@ pub(super) struct Args {
 const MAX_DAYS: i64 = 825;
 
 /// Makes everything, and tells what.
-pub(super) fn make(config: &Location, args: &Args) -> Done {
+pub(super) fn make(config: &ConfigLocation, args: &Args) -> CertsOutcome {
     let (name, mirrors) = wanted(config, args)?;
     let existing = if args.replace { Existing::Replace } else { Existing::Keep };
     let mut orders: Vec<(String, Vec<String>)> =
@@ -93,7 +93,7 @@ pub(super) fn make(config: &Location, args: &Args) -> Done {
 }
 
 /// The steered name and the mirrors, from the arguments or else the configuration.
-fn wanted(config: &Location, args: &Args) -> Result<(String, Vec<String>), Vec<Diagnostic>> {
+fn wanted(config: &ConfigLocation, args: &Args) -> Result<(String, Vec<String>), Vec<Diagnostic>> {
     let named = |mirrors: Vec<String>| if args.mirrors.is_empty() { mirrors } else { args.mirrors.clone() };
     if let Some(name) = &args.name {
         return Ok((name.trim_end_matches('.').to_string(), named(vec![MIRROR.to_string()])));
@@ -157,7 +157,7 @@ fn authority(folder: &Path, now: OffsetDateTime) -> Result<Authority, Vec<Diagno
     let [root, key] = Pair::paths(folder, AUTHORITY);
     let read = |path: &Path| {
         let failed = |error: &dyn std::fmt::Display| problem(format!("failed to read `{}`: {error}", path.display()));
-        let read = files::read(path, Kind::Pem).map_err(|error| failed(&error))?;
+        let read = files::read(path, FileKind::Pem).map_err(|error| failed(&error))?;
         String::from_utf8(read.bytes).map_err(|error| failed(&error))
     };
     if root.exists() || key.exists() {

@@ -12,10 +12,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
-use super::locate::Location;
+use super::locate::ConfigLocation;
 use super::{BAD_CONFIG, complain_of, put};
 use crate::base::diagnostic::Diagnostic;
-use crate::tls::Facts;
+use crate::tls::LeafFacts;
 
 /// Arguments of `pharos certs`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ enum Verb {
 }
 
 /// Makes or checks, and tells the exit code.
-pub(super) fn run(config: &Location, args: &Args) -> u8 {
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     let done = match &args.verb {
         Some(Verb::Check(args)) => check::check(config, args),
         None => make::make(config, &args.make),
@@ -50,7 +50,7 @@ pub(super) fn run(config: &Location, args: &Args) -> u8 {
 }
 
 /// What to print with the exit code, or why there is nothing to print.
-type Done = Result<(String, u8), Vec<Diagnostic>>;
+type CertsOutcome = Result<(String, u8), Vec<Diagnostic>>;
 
 /// A timestamp to the minute, for people.
 pub(super) fn minute(at: UnixTime) -> String {
@@ -60,7 +60,7 @@ pub(super) fn minute(at: UnixTime) -> String {
 }
 
 /// The facts of a certificate, for programs.
-pub(super) fn facts_json(facts: &Facts) -> Value {
+pub(super) fn facts_json(facts: &LeafFacts) -> Value {
     let date = |at: Option<UnixTime>| at.and_then(date).and_then(|at| at.format(&Rfc3339).ok());
     json!({
         "names": facts.names,

@@ -16,15 +16,15 @@ use crate::base::prefix::Prefix;
 use crate::base::time::Generation;
 use crate::compile;
 use crate::config::Config;
-use crate::control::client::Question;
+use crate::control::client::ControlQuestion;
 use crate::control::encode;
 use crate::files::Intake;
-use crate::inspect::view::{Known, View, describe};
+use crate::inspect::view::{ExplainSource, View, describe};
 use crate::load::hosts::Purpose;
 
 use super::layout::Layout;
-use super::locate::Location;
-use super::server::{Server, as_json};
+use super::locate::ConfigLocation;
+use super::server::{ServerTarget, as_json};
 use super::{BAD_CONFIG, OK, complain, complain_of, put, warn};
 
 /// Arguments of `pharos explain`.
@@ -53,7 +53,7 @@ pub(super) struct Args {
 }
 
 /// Explains, and tells the exit code.
-pub(super) fn run(config: &Location, args: &Args) -> u8 {
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     let view = match &args.server {
         None => from_files(config.path(), args),
         Some(socket) => from_server(config, socket.as_deref(), args),
@@ -86,11 +86,11 @@ fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
         let help = did_you_mean(&name.to_string(), "zones", owners.iter().map(String::as_str));
         warn(&format!("no zone has the name `{name}`: {help}"));
     }
-    Ok(describe(&built.snapshot, name.as_name(), args.client, args.resolver, Known::Files))
+    Ok(describe(&built.snapshot, name.as_name(), args.client, args.resolver, ExplainSource::Files))
 }
 
-fn from_server(config: &Location, socket: Option<&Path>, args: &Args) -> Result<View, u8> {
-    let server = Server::find(config, socket, "`--server=SOCKET`")?;
+fn from_server(config: &ConfigLocation, socket: Option<&Path>, args: &Args) -> Result<View, u8> {
+    let server = ServerTarget::find(config, socket, "`--server=SOCKET`")?;
     let mut target = format!("/explain?client={}", encode(&args.client.to_string()));
     if let Some(resolver) = args.resolver {
         target += &format!("&resolver={}", encode(&resolver.to_string()));
@@ -98,7 +98,7 @@ fn from_server(config: &Location, socket: Option<&Path>, args: &Args) -> Result<
     if let Some(name) = args.name.as_ref().or(server.config.as_ref().and_then(first_steered)) {
         target += &format!("&name={}", encode(&name.to_string()));
     }
-    server.ask(Question { method: Method::GET, target, body: String::new() })
+    server.ask(ControlQuestion { method: Method::GET, target, body: String::new() })
 }
 
 fn first_steered(config: &Config) -> Option<&NameBuf> {

@@ -11,7 +11,7 @@ use crate::mirror::{Forced, Override, Reason};
 use crate::snapshot::Snapshot;
 
 fn explained(snapshot: &Snapshot, name: Name<'_>, client: Prefix, resolver: Option<IpAddr>) -> View {
-    describe(snapshot, name, client, resolver, Known::Files)
+    describe(snapshot, name, client, resolver, ExplainSource::Files)
 }
 
 #[track_caller]
@@ -109,7 +109,7 @@ fn orders_are_told_with_their_reason_and_end() {
     ];
     let snapshot = snapshot().with_overrides(orders.into());
     let client = "15.193.10.0/24".parse().unwrap();
-    let known = Known::Served { generation: Generation(7), age_secs: 12 };
+    let known = ExplainSource::Served { generation: Generation(7), age_secs: 12 };
     let view = describe(&snapshot, name("blob.example").as_name(), client, Some("192.0.2.53".parse().unwrap()), known);
     assert_expected("orders", &text::text(&view, Layout::plain(100)));
     assert_eq!(view.generation, Some(7));

@@ -12,7 +12,7 @@ const INDENT: usize = 11;
 
 /// Lays an explanation out.
 pub(super) fn text(view: &View, layout: Layout) -> String {
-    let mut page = Page { text: String::new(), layout };
+    let mut page = ExplainPage { text: String::new(), layout };
     let asked_for = match &view.subnet {
         Some(subnet) => format!("{}, asked by {} for {subnet}", view.name, view.resolver),
         None => format!("{}, asked by {} without a subnet", view.name, view.resolver),
@@ -30,12 +30,12 @@ pub(super) fn text(view: &View, layout: Layout) -> String {
     page.text
 }
 
-struct Page {
+struct ExplainPage {
     text: String,
     layout: Layout,
 }
 
-impl Page {
+impl ExplainPage {
     fn answers(&mut self, view: &View) {
         let mut rows: Vec<Vec<String>> = Vec::new();
         for answer in &view.answers {

@@ -36,7 +36,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> u8 {
     match write(&args.folder) {
         Ok(()) => put(&next_steps(&args.folder), OK),
-        Err(Failure { message, help }) => {
+        Err(InitFailure { message, help }) => {
             complain(&message, help);
             BAD_CONFIG
         }
@@ -44,21 +44,21 @@ pub(super) fn run(args: &Args) -> u8 {
 }
 
 /// Why nothing was written.
-struct Failure {
+struct InitFailure {
     message: String,
     help: Option<&'static str>,
 }
 
-fn write(folder: &Path) -> Result<(), Failure> {
+fn write(folder: &Path) -> Result<(), InitFailure> {
     let paths = FILES.map(|(name, _)| folder.join(name));
     let existing: Vec<&str> =
         FILES.iter().zip(&paths).filter(|(_, path)| is_taken(path)).map(|((name, _), _)| *name).collect();
     if !existing.is_empty() {
         let verb = if existing.len() == 1 { "exists" } else { "exist" };
         let message = format!("{} already {verb} in `{}`", list(existing), folder.display());
-        return Err(Failure { message, help: Some("nothing was written; name another folder, or move them away") });
+        return Err(InitFailure { message, help: Some("nothing was written; name another folder, or move them away") });
     }
-    let failed = |what: &Path, error: std::io::Error| Failure {
+    let failed = |what: &Path, error: std::io::Error| InitFailure {
         message: format!("failed to write `{}`: {}", what.display(), words(&error)),
         help: Some("name a folder that this user can make and write to: `pharos init FOLDER`"),
     };

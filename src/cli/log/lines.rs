@@ -23,20 +23,20 @@ const MEMBERS: [&str; 4] = ["time", "level", "target", "message"];
 
 /// The form of a line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lines {
+pub(super) struct LineStyle {
     /// JSON, else message and fields.
     pub(super) json: bool,
     /// A priority before the line, which the journal takes off.
     pub(super) priority: bool,
 }
 
-impl<S, N> FormatEvent<S, N> for Lines
+impl<S, N> FormatEvent<S, N> for LineStyle
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut line: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let mut fields = Fields::default();
+        let mut fields = LineFields::default();
         event.record(&mut fields);
         let metadata = event.metadata();
         if self.priority {
@@ -70,7 +70,7 @@ fn priority(level: Level) -> u8 {
 }
 
 /// A JSON object in one line, in which hidden characters are escaped.
-fn object(time: &str, level: &str, target: &str, fields: Fields) -> String {
+fn object(time: &str, level: &str, target: &str, fields: LineFields) -> String {
     let mut object = Map::new();
     let members = [time, level, target, &fields.message];
     object.extend(MEMBERS.iter().zip(members).map(|(name, text)| (name.to_string(), text.into())));
@@ -92,12 +92,12 @@ fn object(time: &str, level: &str, target: &str, fields: Fields) -> String {
 }
 
 #[derive(Debug, Default)]
-struct Fields {
+struct LineFields {
     message: String,
     others: Vec<(&'static str, Value)>,
 }
 
-impl Fields {
+impl LineFields {
     fn add(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(text)) => self.message = text,
@@ -106,7 +106,7 @@ impl Fields {
     }
 }
 
-impl Visit for Fields {
+impl Visit for LineFields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.add(field, format!("{value:?}").into());
     }

@@ -1,6 +1,6 @@
 //! The log: one line for each change of state, to standard error.
 //!
-//! A line is for people (time of RFC 3339, level, message), or JSON ([`Format::Json`]). If standard error is the systemd
+//! A line is for people (time of RFC 3339, level, message), or JSON ([`LogFormat::Json`]). If standard error is the systemd
 //! journal, a line begins with a priority instead, because the journal has times of its own and filters by priority.
 //!
 //! **Invariants**: no remote packet writes a line: only this crate writes, which counts remote input. QUIC, HTTP, TLS and
@@ -24,12 +24,12 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::Level;
+use super::LogLevel;
 use super::layout::Layout;
 use crate::base::diagnostic::Style;
 use crate::base::text::shown;
 use crate::telemetry::HINTS;
-use lines::Lines;
+use lines::LineStyle;
 
 /// The environment variable that names further targets of the log, each with its level: `quinn=debug,hickory_net=warn`.
 const LIBRARIES: &str = "PHAROS_LOG";
@@ -39,7 +39,7 @@ const FORMAT: &str = "PHAROS_LOG_FORMAT";
 
 /// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum LogFormat {
     /// Lines for people; with priorities for the systemd journal
     Text,
     /// One JSON object per line: time, level, target, message, and the fields of the event
@@ -48,19 +48,19 @@ pub(super) enum Format {
 
 /// The readers of standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Readers {
+pub(super) enum StderrReaders {
     People,
     /// Each line is to be one of the log.
     Programs,
 }
 
 /// Starts logging. To be called once. `format` is that of the command line.
-pub(super) fn start(level: Level, format: Option<Format>) -> Readers {
+pub(super) fn start(level: LogLevel, format: Option<LogFormat>) -> StderrReaders {
     let level = match level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
     };
     let wanted = std::env::var(LIBRARIES).unwrap_or_default();
     let libraries: Result<Targets, _> = if wanted.is_empty() { Ok(Targets::new()) } else { wanted.parse() };
@@ -70,13 +70,13 @@ pub(super) fn start(level: Level, format: Option<Format>) -> Readers {
         targets = targets.with_target(HINTS, LevelFilter::OFF);
     }
     let variable = std::env::var(FORMAT).ok().filter(|text| !text.is_empty());
-    let from_variable = variable.as_ref().map(|text| Format::from_str(text, true));
-    let chosen = format.or_else(|| from_variable.clone()?.ok()).unwrap_or(Format::Text);
+    let from_variable = variable.as_ref().map(|text| LogFormat::from_str(text, true));
+    let chosen = format.or_else(|| from_variable.clone()?.ok()).unwrap_or(LogFormat::Text);
     let form = match (chosen, is_journal()) {
-        (Format::Text, false) => Form::People(Layout::of_stderr().style),
-        (format, priority) => Form::Program(Lines { json: format == Format::Json, priority }),
+        (LogFormat::Text, false) => LogForm::People(Layout::of_stderr().style),
+        (format, priority) => LogForm::Program(LineStyle { json: format == LogFormat::Json, priority }),
     };
-    let readers = if matches!(form, Form::People(_)) { Readers::People } else { Readers::Programs };
+    let readers = if matches!(form, LogForm::People(_)) { StderrReaders::People } else { StderrReaders::Programs };
     subscriber(level, targets, &form, std::io::stderr).init();
     if is_wrong {
         warn!("{LIBRARIES} is ignored: write it as `quinn=debug,hickory_net=warn`");
@@ -110,29 +110,29 @@ fn is_journal() -> bool {
 
 /// The readers of the log.
 #[derive(Clone, Debug)]
-enum Form {
+enum LogForm {
     People(Style),
-    Program(Lines),
+    Program(LineStyle),
 }
 
 /// Writes lines of this crate, and of libraries as far as they are named.
-fn subscriber<W>(level: LevelFilter, libraries: Targets, form: &Form, writer: W) -> impl Subscriber + Send + Sync
+fn subscriber<W>(level: LevelFilter, libraries: Targets, form: &LogForm, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
 {
     let programs = match form {
-        Form::Program(lines) => Some(
+        LogForm::Program(lines) => Some(
             tracing_subscriber::fmt::layer()
                 .with_writer(writer.clone())
                 .with_ansi(false)
                 .log_internal_errors(false)
                 .event_format(*lines),
         ),
-        Form::People(_) => None,
+        LogForm::People(_) => None,
     };
     let people = match form {
-        Form::People(style) => Some(people(style, &libraries, writer)),
-        Form::Program(_) => None,
+        LogForm::People(style) => Some(people(style, &libraries, writer)),
+        LogForm::Program(_) => None,
     };
     let targets = libraries.with_target(env!("CARGO_CRATE_NAME"), level);
     tracing_subscriber::registry().with(people).with(programs).with(targets)
@@ -183,9 +183,9 @@ mod tests {
         }
     }
 
-    const PLAIN: Form = Form::People(Style::Plain);
+    const PLAIN: LogForm = LogForm::People(Style::Plain);
 
-    fn logged(libraries: &str, form: &Form, write: impl FnOnce()) -> String {
+    fn logged(libraries: &str, form: &LogForm, write: impl FnOnce()) -> String {
         let page = Page::default();
         let targets = if libraries.is_empty() { Targets::new() } else { libraries.parse().unwrap() };
         let writer = page.clone();
@@ -219,10 +219,10 @@ mod tests {
             "{lines}"
         );
         assert_eq!(lines.lines().count(), 1);
-        let journal = Form::Program(Lines { json: false, priority: true });
+        let journal = LogForm::Program(LineStyle { json: false, priority: true });
         let expected = "<4>mirror x\\u{1b}[2J\\nERROR forged\\u{9b} value=x\\u{1b}[2J\\nERROR forged\\u{9b}\n";
         assert_eq!(logged("", &journal, write), expected);
-        let json = Form::Program(Lines { json: true, priority: false });
+        let json = LogForm::Program(LineStyle { json: true, priority: false });
         let line = logged("", &json, write);
         assert!(line.contains(r"x\u001b[2J\nERROR forged\u009b") && line.lines().count() == 1, "{line}");
         let object: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn fields_of_an_event_are_members_of_the_object() {
-        let json = Form::Program(Lines { json: true, priority: false });
+        let json = LogForm::Program(LineStyle { json: true, priority: false });
         let line = logged("", &json, || tracing::info!(count = 7, time = "noon", "counted"));
         let object: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(

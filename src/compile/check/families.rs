@@ -8,14 +8,14 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::MirrorId;
 use crate::base::prefix::FAMILIES;
 use crate::base::rr::Rtype;
-use crate::config::{Config, Horizon, MirrorEntry};
+use crate::config::{Config, HorizonConfig, MirrorEntry};
 
 /// Warns of horizons in which some clients have to go elsewhere for a family.
 pub fn check_families(config: &Config) -> Vec<Diagnostic> {
     config.horizons.iter().flat_map(|horizon| of_horizon(horizon, &config.mirrors)).collect()
 }
 
-fn of_horizon(horizon: &Horizon, mirrors: &[MirrorEntry]) -> Vec<Diagnostic> {
+fn of_horizon(horizon: &HorizonConfig, mirrors: &[MirrorEntry]) -> Vec<Diagnostic> {
     let mirror = |id: MirrorId| &mirrors[id.index()].mirror;
     let follows = |id: MirrorId| mirror(id).followed_host().is_some();
     // Where nothing is known of a host there is nothing to compare with.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::unmapped::unmapped_regions;
 use super::{named_values, near, texts};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, sort_by_place};
-use crate::config::{Condition, Config, Horizon, Placed, Ranking, Rule};
+use crate::config::{ConditionConfig, Config, HorizonConfig, Placed, Ranking, RuleConfig};
 use crate::networks::{KINDS, KindRow, LabelKind, LabelValue, Networks, ValueForm};
 
 /// Warns of values in rules that no source knows, and of regions that no rule maps.
@@ -113,13 +113,13 @@ pub fn unmet_rules(config: &Config, networks: &Networks) -> Vec<BTreeSet<usize>>
     let known = KnownValues::of(networks);
     let any =
         |values: &[Placed<LabelValue>], all: &Values<'_>| values.iter().any(|one| all.contains(&one.value.borrowed()));
-    let can_hold = |condition: &Condition| match condition {
-        Condition::Label { kind, values } => any(values, known.of_kind(*kind)),
-        Condition::Network { sources, labels } => {
+    let can_hold = |condition: &ConditionConfig| match condition {
+        ConditionConfig::Label { kind, values } => any(values, known.of_kind(*kind)),
+        ConditionConfig::Network { sources, labels } => {
             labels.is_empty() || sources.iter().any(|source| any(labels, &known.of_sources[source.value.index()]))
         }
     };
-    let unmet = |horizon: &Horizon| {
+    let unmet = |horizon: &HorizonConfig| {
         let rules = horizon.rules.iter().enumerate();
         rules.filter(|(_, rule)| !rule.conditions.iter().all(can_hold)).map(|(index, _)| index).collect()
     };
@@ -130,7 +130,7 @@ pub fn unmet_rules(config: &Config, networks: &Networks) -> Vec<BTreeSet<usize>>
 type Silent = BTreeSet<&'static str>;
 
 fn check_rule(
-    rule: &Rule,
+    rule: &RuleConfig,
     known: &KnownValues<'_>,
     config: &Config,
     silent: &mut Silent,
@@ -138,11 +138,11 @@ fn check_rule(
 ) {
     for condition in &rule.conditions {
         match condition {
-            Condition::Label { kind, .. } if matches!(kind.row().form, ValueForm::Number { .. }) => {}
-            Condition::Label { kind, values } if kind.is_of_provider() => {
+            ConditionConfig::Label { kind, .. } if matches!(kind.row().form, ValueForm::Number { .. }) => {}
+            ConditionConfig::Label { kind, values } if kind.is_of_provider() => {
                 check_parts(kind.row(), rule, values, known, silent, problems);
             }
-            Condition::Label { kind, values } => {
+            ConditionConfig::Label { kind, values } => {
                 let (row, all) = (kind.row(), known.of_kind(*kind));
                 for value in unknown_values(values, all) {
                     let help = help(row, &value.value.to_string(), all);
@@ -150,7 +150,7 @@ fn check_rule(
                     problems.extend(unknown(row, &value.value.to_string(), &value.place, nothing, help));
                 }
             }
-            Condition::Network { sources, labels } => {
+            ConditionConfig::Network { sources, labels } => {
                 let all: Values<'_> =
                     sources.iter().flat_map(|source| &known.of_sources[source.value.index()]).copied().collect();
                 let names = sources.iter().map(|source| &*config.networks[source.value.index()].name);
@@ -199,7 +199,7 @@ fn no_source(several: &str, place: &Place, effect: &str, source: &str) -> Diagno
 }
 
 /// Where a horizon has mirrors by distance.
-fn by_distance(horizon: &Horizon) -> impl Iterator<Item = &Place> {
+fn by_distance(horizon: &HorizonConfig) -> impl Iterator<Item = &Place> {
     let rules = horizon.rules.iter().map(|rule| (&rule.ranking, &rule.place));
     let all = rules.chain([(&horizon.default_ranking, &horizon.default_place)]);
     all.filter(|(ranking, _)| matches!(ranking, Ranking::Nearest(_))).map(|(_, place)| place)
@@ -208,7 +208,7 @@ fn by_distance(horizon: &Horizon) -> impl Iterator<Item = &Place> {
 /// Regions, and other parts of a provider, are those of the rule's providers, where it names any that are known.
 fn check_parts(
     row: &KindRow,
-    rule: &Rule,
+    rule: &RuleConfig,
     values: &[Placed<LabelValue>],
     known: &KnownValues<'_>,
     silent: &mut Silent,

@@ -23,13 +23,13 @@ pub use unreachable::unreachable_rules;
 
 use std::collections::BTreeSet;
 
-use crate::config::{Condition, Placed, Rule};
+use crate::config::{ConditionConfig, Placed, RuleConfig};
 use crate::networks::{LabelKind, LabelValue};
 
 /// The values of a kind that a rule names. `None` if it has no condition on the kind.
-fn named_values(rule: &Rule, wanted: LabelKind) -> Option<&[Placed<LabelValue>]> {
+fn named_values(rule: &RuleConfig, wanted: LabelKind) -> Option<&[Placed<LabelValue>]> {
     rule.conditions.iter().find_map(|condition| match condition {
-        Condition::Label { kind, values } if *kind == wanted => Some(&**values),
+        ConditionConfig::Label { kind, values } if *kind == wanted => Some(&**values),
         _ => None,
     })
 }

@@ -7,14 +7,14 @@ use std::collections::BTreeSet;
 
 use crate::base::diagnostic::{Diagnostic, Place, list};
 use crate::base::ids::MirrorId;
-use crate::config::{Config, Horizon};
+use crate::config::{Config, HorizonConfig};
 use crate::networks::Networks;
 use crate::steer::{self, Won};
 
 /// Warns of mirrors in lists by distance that are the nearest to no client; `winners` are the rules that decide for somebody.
 pub fn mirrors_near_nobody(
     config: &Config,
-    meant: &Horizon,
+    meant: &HorizonConfig,
     built: &steer::Horizon,
     winners: &BTreeSet<usize>,
     networks: &Networks,

@@ -6,13 +6,13 @@ use std::fmt::Write as _;
 use super::named_values;
 use super::nearest_region::nearest_region;
 use crate::base::diagnostic::Diagnostic;
-use crate::config::{Condition, Horizon, Rule};
+use crate::config::{ConditionConfig, HorizonConfig, RuleConfig};
 use crate::networks::{LabelKind, LabelValue};
 
 /// Warns of a provider's regions that a horizon does not map, where it maps others of that provider by region.
-pub(super) fn unmapped_regions(horizon: &Horizon, provider: &str, regions: &[&str]) -> Option<Diagnostic> {
+pub(super) fn unmapped_regions(horizon: &HorizonConfig, provider: &str, regions: &[&str]) -> Option<Diagnostic> {
     let is = |value: &LabelValue, text: &str| value.borrowed() == LabelValue::Text(text);
-    let of_provider = |rule: &&Rule| {
+    let of_provider = |rule: &&RuleConfig| {
         named_values(rule, LabelKind::Provider).is_none_or(|named| named.iter().any(|one| is(&one.value, provider)))
     };
     let mut mapped: BTreeSet<&str> = BTreeSet::new();
@@ -21,7 +21,7 @@ pub(super) fn unmapped_regions(horizon: &Horizon, provider: &str, regions: &[&st
         if rule
             .conditions
             .iter()
-            .all(|condition| matches!(condition, Condition::Label { kind: LabelKind::Provider, .. }))
+            .all(|condition| matches!(condition, ConditionConfig::Label { kind: LabelKind::Provider, .. }))
         {
             // This rule is for the whole provider, and so for what the rules by region leave over.
             return None;

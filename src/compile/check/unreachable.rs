@@ -3,14 +3,18 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::base::diagnostic::Diagnostic;
-use crate::config::{Condition, Horizon, Placed, Rule};
+use crate::config::{ConditionConfig, HorizonConfig, Placed, RuleConfig};
 
 /// Warns of rules that decide for no client. `winners` are the indices of the others; `unmet` are those of rules whose
 /// conditions have been warned of already.
-pub fn unreachable_rules(horizon: &Horizon, winners: &BTreeSet<usize>, unmet: &BTreeSet<usize>) -> Vec<Diagnostic> {
+pub fn unreachable_rules(
+    horizon: &HorizonConfig,
+    winners: &BTreeSet<usize>,
+    unmet: &BTreeSet<usize>,
+) -> Vec<Diagnostic> {
     let rules = horizon.rules.iter().enumerate();
     let never = rules.filter(|(index, _)| !winners.contains(index) && !unmet.contains(index));
-    let problem = |(index, rule): (usize, &Rule)| {
+    let problem = |(index, rule): (usize, &RuleConfig)| {
         let message = format!("a rule of horizon `{}` decides for no client", horizon.name);
         let problem = Diagnostic::warning("unreachable-rule", message).at(rule.place.clone(), "never decides");
         match horizon.rules[..index].iter().find(|earlier| takes_all_of(earlier, rule)) {
@@ -27,18 +31,21 @@ pub fn unreachable_rules(horizon: &Horizon, winners: &BTreeSet<usize>, unmet: &B
 }
 
 /// Whether every client that meets `rule` also meets `earlier`, whatever the networks hold.
-fn takes_all_of(earlier: &Rule, rule: &Rule) -> bool {
+fn takes_all_of(earlier: &RuleConfig, rule: &RuleConfig) -> bool {
     earlier.conditions.iter().all(|wide| rule.conditions.iter().any(|narrow| implies(narrow, wide)))
 }
 
 /// Whether one condition holds only where the other does.
-fn implies(narrow: &Condition, wide: &Condition) -> bool {
+fn implies(narrow: &ConditionConfig, wide: &ConditionConfig) -> bool {
     match (narrow, wide) {
-        (Condition::Network { sources, labels }, Condition::Network { sources: wide_sources, labels: wide_labels }) => {
+        (
+            ConditionConfig::Network { sources, labels },
+            ConditionConfig::Network { sources: wide_sources, labels: wide_labels },
+        ) => {
             let labelled = wide_labels.is_empty() || (!labels.is_empty() && among(labels, wide_labels));
             labelled && among(sources, wide_sources)
         }
-        (Condition::Label { kind, values }, Condition::Label { kind: wide_kind, values: wide_values }) => {
+        (ConditionConfig::Label { kind, values }, ConditionConfig::Label { kind: wide_kind, values: wide_values }) => {
             kind == wide_kind && among(values, wide_values)
         }
         _ => false,

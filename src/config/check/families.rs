@@ -8,14 +8,14 @@ use crate::base::diagnostic::{Diagnostic, Place, list};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::{FAMILIES, Family};
 use crate::base::rr::Rtype;
-use crate::config::{Horizon, MirrorEntry};
+use crate::config::{HorizonConfig, MirrorEntry};
 
 /// Reports families that only some clients of a horizon would have.
 ///
 /// A mirror with only a host name may have either family: it is enough for both, and demands none. A horizon with a broken
 /// mirror is skipped, because it has other errors.
 pub(super) fn check_families(
-    horizon: &Horizon,
+    horizon: &HorizonConfig,
     mirrors: &[MirrorEntry],
     broken: impl Fn(MirrorId) -> bool,
     problems: &mut Vec<Diagnostic>,
@@ -40,7 +40,7 @@ pub(super) fn check_families(
 }
 
 fn missing_family(
-    horizon: &Horizon,
+    horizon: &HorizonConfig,
     family: Family,
     having: &str,
     rule: &Place,

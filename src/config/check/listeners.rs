@@ -7,18 +7,18 @@ use super::Check;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::Placed;
 use crate::config::dns::DNS_LISTEN;
-use crate::config::spec::{Spec, Text};
+use crate::config::spec::{PlacedText, Spec};
 use crate::config::value::{self, Fault};
 
 impl Check<'_> {
-    pub(in crate::config) fn check_listen(&mut self, texts: &[Text]) -> Vec<SocketAddr> {
+    pub(in crate::config) fn check_listen(&mut self, texts: &[PlacedText]) -> Vec<SocketAddr> {
         self.check_addresses(texts, value::socket_address)
     }
 
     /// The addresses of one `listen`; notes them with their places.
     pub(in crate::config) fn check_addresses(
         &mut self,
-        texts: &[Text],
+        texts: &[PlacedText],
         parse: impl Fn(&str) -> Result<SocketAddr, Fault>,
     ) -> Vec<SocketAddr> {
         let mut addresses = Vec::with_capacity(texts.len());
@@ -31,7 +31,7 @@ impl Check<'_> {
         addresses
     }
 
-    pub(in crate::config) fn check_prefixes(&mut self, texts: &[Text]) -> Vec<crate::base::prefix::Prefix> {
+    pub(in crate::config) fn check_prefixes(&mut self, texts: &[PlacedText]) -> Vec<crate::base::prefix::Prefix> {
         self.parse_all(texts, value::prefix).into_iter().map(|prefix| prefix.value).collect()
     }
 
@@ -46,7 +46,7 @@ impl Check<'_> {
         // A misspelt or malformed `listen` does not mean the default.
         let has_default = spec.dns.listen.is_none() && !self.has_lost_reference("wrong-type");
         let default: &[SocketAddr] = if has_default { &DNS_LISTEN } else { &[] };
-        let (mut tcp, mut udp) = (Taken::default(), Taken::default());
+        let (mut tcp, mut udp) = (TakenAddresses::default(), TakenAddresses::default());
         for address in default {
             tcp.take(*address, None);
             udp.take(*address, None);
@@ -59,7 +59,7 @@ impl Check<'_> {
         self.check_distinct(&mut udp, quic);
     }
 
-    fn check_distinct<'t>(&mut self, taken: &mut Taken<'t>, texts: impl Iterator<Item = &'t Text>) {
+    fn check_distinct<'t>(&mut self, taken: &mut TakenAddresses<'t>, texts: impl Iterator<Item = &'t PlacedText>) {
         for text in texts {
             let Ok(address) = text.value.parse::<SocketAddr>() else { continue };
             let Some((before, place)) = taken.take(address, Some(&text.place)) else { continue };
@@ -83,13 +83,13 @@ impl Check<'_> {
 
 /// The addresses of one transport so far, each with its place. `None` is a default.
 #[derive(Default)]
-struct Taken<'t> {
+struct TakenAddresses<'t> {
     addresses: HashMap<SocketAddr, Option<&'t Place>>,
     /// The first address of each port and family (true for IPv6), so that a wildcard address is compared with one alone.
     ports: HashMap<(u16, bool), SocketAddr>,
 }
 
-impl<'t> Taken<'t> {
+impl<'t> TakenAddresses<'t> {
     /// Adds an address. Returns the one before it that the system would not let be bound beside it.
     ///
     /// Port 0 is a port of its own each time. A socket of `[::]` has IPv6 alone, so that families do not overlap.

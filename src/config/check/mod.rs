@@ -20,9 +20,9 @@ use std::sync::Arc;
 
 use super::field::Named;
 use super::mirrors::MirrorSpec;
-use super::spec::{Spec, Text};
+use super::spec::{PlacedText, Spec};
 use super::value::{self, Fault};
-use super::{Config, FileUse, Horizon, InputFile, NetworkKind, Placed, SourceFile, limits};
+use super::{Config, FileUse, HorizonConfig, InputFile, NetworkKind, Placed, SourceFile, limits};
 use crate::base::diagnostic::{Diagnostic, did_you_mean, nearest};
 use crate::base::ids::MirrorId;
 use crate::base::warnings;
@@ -33,17 +33,17 @@ use crate::files::Intake;
 /// `file` is the main file, `digest` that of all files, `included` are the others, and `named` are the files that they name,
 /// which `intake` notes once they are read.
 pub(super) fn check(
-    (file, digest, included, named): (&str, &str, &[SourceFile], Vec<(FileUse, Text)>),
+    (file, digest, included, named): (&str, &str, &[SourceFile], Vec<(FileUse, PlacedText)>),
     spec: Spec,
     intake: &Intake,
     problems: &mut Vec<Diagnostic>,
 ) -> Config {
     let mut check = Check {
-        networks: Names::new("network", "unknown-network", spec.networks.iter().map(|network| &network.name)),
+        networks: NameIndex::new("network", "unknown-network", spec.networks.iter().map(|network| &network.name)),
         kinds: spec.networks.iter().map(|network| network.keys.as_ref()?.kind()).collect(),
-        mirrors: Names::new("mirror", "unknown-mirror", spec.mirrors.iter().map(|mirror| &mirror.name)),
-        keys: Names::new("key", "unknown-key-name", spec.keys.iter().map(|key| &key.name)),
-        horizons: Names::new("horizon", "unknown-horizon", spec.horizons.iter().map(|horizon| &horizon.name)),
+        mirrors: NameIndex::new("mirror", "unknown-mirror", spec.mirrors.iter().map(|mirror| &mirror.name)),
+        keys: NameIndex::new("key", "unknown-key-name", spec.keys.iter().map(|key| &key.name)),
+        horizons: NameIndex::new("horizon", "unknown-horizon", spec.horizons.iter().map(|horizon| &horizon.name)),
         written_addresses: Vec::new(),
         intake,
         problems,
@@ -107,12 +107,12 @@ pub(super) fn check(
 
 /// The names and problems that the checks of all sections share.
 pub(super) struct Check<'p> {
-    pub(super) networks: Names,
+    pub(super) networks: NameIndex,
     /// The kind of each network. `None` for a wrong one.
     pub(super) kinds: Vec<Option<NetworkKind>>,
-    pub(super) mirrors: Names,
-    pub(super) horizons: Names,
-    pub(super) keys: Names,
+    pub(super) mirrors: NameIndex,
+    pub(super) horizons: NameIndex,
+    pub(super) keys: NameIndex,
     /// The addresses of every `listen` so far.
     written_addresses: Vec<Placed<SocketAddr>>,
     intake: &'p Intake,
@@ -125,7 +125,7 @@ impl Check<'_> {
     }
 
     /// The value of a text; a fault is reported.
-    pub(super) fn parse<T>(&mut self, text: &Text, parse: impl Fn(&str) -> Result<T, Fault>) -> Option<T> {
+    pub(super) fn parse<T>(&mut self, text: &PlacedText, parse: impl Fn(&str) -> Result<T, Fault>) -> Option<T> {
         match parse(&text.value) {
             Ok(value) => Some(value),
             Err(fault) => {
@@ -138,7 +138,7 @@ impl Check<'_> {
     /// The values of a list with their places; faults are reported, repeated values dropped with a warning.
     pub(super) fn parse_all<T: Clone + Eq + std::hash::Hash>(
         &mut self,
-        texts: &[Text],
+        texts: &[PlacedText],
         parse: impl Fn(&str) -> Result<T, Fault>,
     ) -> Vec<Placed<T>> {
         let mut values = Vec::with_capacity(texts.len());
@@ -171,17 +171,17 @@ impl Check<'_> {
     }
 
     /// A path that is relative to the file that names it.
-    pub(super) fn path(&mut self, text: &Text) -> Option<PathBuf> {
+    pub(super) fn path(&mut self, text: &PlacedText) -> Option<PathBuf> {
         self.parse(text, value::word).map(|path| folder_of(text).join(&*path))
     }
 
     /// A file that is read.
-    pub(super) fn input(&mut self, text: &Text, usage: FileUse) -> Option<InputFile> {
+    pub(super) fn input(&mut self, text: &PlacedText, usage: FileUse) -> Option<InputFile> {
         let path = self.path(text)?;
         Some(InputFile::new(path, text.value.clone(), usage, text.place.clone()).noted_in(self.intake))
     }
 
-    fn check_allow(&mut self, texts: &[Text]) -> Vec<&'static str> {
+    fn check_allow(&mut self, texts: &[PlacedText]) -> Vec<&'static str> {
         let mut codes = Vec::with_capacity(texts.len());
         for text in texts {
             match warnings::known(&text.value) {
@@ -209,13 +209,13 @@ impl Check<'_> {
         self.problems.iter().any(|problem| lost.contains(&problem.code))
     }
 
-    fn check_unused_mirrors(&mut self, specs: &[Named<MirrorSpec>], horizons: &[Horizon]) {
+    fn check_unused_mirrors(&mut self, specs: &[Named<MirrorSpec>], horizons: &[HorizonConfig]) {
         // A misspelt reference would make a mirror look unused.
         if self.has_lost_reference(self.mirrors.code) {
             return;
         }
         let mut used = vec![false; specs.len()];
-        for id in horizons.iter().flat_map(Horizon::mirrors) {
+        for id in horizons.iter().flat_map(HorizonConfig::mirrors) {
             used[id.index()] = true;
         }
         for (spec, _) in specs.iter().zip(used).filter(|(_, used)| !used) {
@@ -229,12 +229,12 @@ impl Check<'_> {
 }
 
 /// The folder of the file that a text is in.
-fn folder_of(text: &Text) -> &Path {
+fn folder_of(text: &PlacedText) -> &Path {
     Path::new(&*text.place.file).parent().unwrap_or(Path::new(""))
 }
 
 /// The names of one kind of entry, each for its index in file order.
-pub(super) struct Names {
+pub(super) struct NameIndex {
     /// The word for such an entry in messages.
     kind: &'static str,
     /// The code of the problem with an unknown name.
@@ -245,17 +245,17 @@ pub(super) struct Names {
     compared: Cell<usize>,
 }
 
-impl Names {
-    fn new<'a>(kind: &'static str, code: &'static str, names: impl Iterator<Item = &'a Text>) -> Self {
+impl NameIndex {
+    fn new<'a>(kind: &'static str, code: &'static str, names: impl Iterator<Item = &'a PlacedText>) -> Self {
         let list: Vec<Arc<str>> = names.map(|name| name.value.clone()).collect();
         let index = list.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect();
-        Names { kind, code, list, index, compared: Cell::new(0) }
+        NameIndex { kind, code, list, index, compared: Cell::new(0) }
     }
 
     /// The index of a name, or the problem of an unknown one.
-    pub(super) fn find(&self, name: &Text) -> Result<usize, Box<Diagnostic>> {
+    pub(super) fn find(&self, name: &PlacedText) -> Result<usize, Box<Diagnostic>> {
         self.index.get(&name.value).copied().ok_or_else(|| {
-            let Names { kind, code, list, .. } = self;
+            let NameIndex { kind, code, list, .. } = self;
             let compared = self.compared.replace(self.compared.get() + 1);
             let help = match compared < limits::MAX_COMPARED {
                 true => did_you_mean(&name.value, &format!("defined {kind}s"), list.iter().map(|name| &**name)),

@@ -9,7 +9,7 @@ use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::name::NameBuf;
 use crate::config::registry::RegistrySpec;
 use crate::config::value::{self, host_of};
-use crate::config::{Registry, Upstream, Zone};
+use crate::config::{RegistryConfig, UpstreamConfig, ZoneConfig};
 
 /// Names that serve nothing and redirect: k8s.gcr.io to registry.k8s.io since March 2023, and that to buckets and a
 /// canonical registry, which is the work of this listener.
@@ -17,7 +17,7 @@ const REDIRECTING: [&str; 2] = ["k8s.gcr.io", "registry.k8s.io"];
 
 impl Check<'_> {
     /// Reports upstreams at which a request would be sent back here, or to the mirrors that lack what it asks for.
-    pub(super) fn check_loops(&mut self, spec: &RegistrySpec, registry: &Registry, zones: &[Zone]) {
+    pub(super) fn check_loops(&mut self, spec: &RegistrySpec, registry: &RegistryConfig, zones: &[ZoneConfig]) {
         let upstreams = [
             ("canonical", &spec.canonical, Some(&registry.canonical)),
             ("signatures", &spec.signatures, registry.signatures.as_ref()),
@@ -54,7 +54,14 @@ impl Check<'_> {
         }
     }
 
-    fn check_loop(&mut self, key: &str, place: &Place, upstream: &Upstream, registry: &Registry, zones: &[Zone]) {
+    fn check_loop(
+        &mut self,
+        key: &str,
+        place: &Place,
+        upstream: &UpstreamConfig,
+        registry: &RegistryConfig,
+        zones: &[ZoneConfig],
+    ) {
         let host = host_of(upstream);
         let name = NameBuf::parse(host).ok();
         let mut owners = zones.iter().flat_map(|zone| &zone.steer).map(|steer| &steer.owner);
@@ -93,7 +100,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// True if the text of an upstream names an address that is listened on.
-fn is_at(upstream: &Upstream, listen: SocketAddr) -> bool {
+fn is_at(upstream: &UpstreamConfig, listen: SocketAddr) -> bool {
     let host = upstream.host();
     let is_here = |address: IpAddr| {
         let address = address.to_canonical();

@@ -10,7 +10,7 @@ use std::path::{Component, PathBuf};
 
 use super::{Check, folder_of};
 use crate::base::diagnostic::Place;
-use crate::config::spec::Text;
+use crate::config::spec::PlacedText;
 use crate::config::{FileUse, InputFile, SourceFile, value};
 
 impl Check<'_> {
@@ -19,7 +19,7 @@ impl Check<'_> {
         &mut self,
         file: &str,
         included: &[SourceFile],
-        mut named: Vec<(FileUse, Text)>,
+        mut named: Vec<(FileUse, PlacedText)>,
     ) -> Vec<InputFile> {
         // Files that are read come first, so that a message points at the one that is written.
         named.sort_by_key(|(usage, _)| usage.rank());

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::{Fault, is_host};
-use crate::config::Upstream;
+use crate::config::UpstreamConfig;
 use crate::registry::is_repository;
 
 /// The parts of a URL.
@@ -66,7 +66,7 @@ fn url(text: &str) -> Result<Url<'_>, Fault> {
 }
 
 /// A base URL to which request paths are appended.
-pub(in crate::config) fn upstream(text: &str) -> Result<Upstream, Fault> {
+pub(in crate::config) fn upstream(text: &str) -> Result<UpstreamConfig, Fault> {
     let Url { scheme, authority, rest } = url(text)?;
     let bad = |why: &str, help: &str| Err(Fault::new("bad-url", format!("`{text}` {why}"), "not a base URL", help));
     if rest.contains(['?', '#']) {
@@ -83,7 +83,7 @@ pub(in crate::config) fn upstream(text: &str) -> Result<Upstream, Fault> {
             "leave `v2` out: requests go to `https://host/v2/some/repo/…` by themselves",
         );
     }
-    Ok(Upstream { scheme: scheme.into(), authority: authority.into(), path: path.into() })
+    Ok(UpstreamConfig { scheme: scheme.into(), authority: authority.into(), path: path.into() })
 }
 
 /// The name of a repository.
@@ -110,12 +110,12 @@ pub(in crate::config) fn page(text: &str) -> Result<Arc<str>, Fault> {
 /// The host of a URL over plain HTTP, an IPv6 address with its brackets. `None` for https, and for what is no URL.
 pub(in crate::config) fn plain_host(text: &str) -> Option<String> {
     let Url { scheme, authority, .. } = url(text).ok()?;
-    let upstream = Upstream { scheme: scheme.into(), authority: authority.into(), path: "".into() };
+    let upstream = UpstreamConfig { scheme: scheme.into(), authority: authority.into(), path: "".into() };
     (scheme == "http").then(|| host_of(&upstream).to_string())
 }
 
 /// The host of an upstream.
-pub(in crate::config) fn host_of(upstream: &Upstream) -> &str {
+pub(in crate::config) fn host_of(upstream: &UpstreamConfig) -> &str {
     match upstream.authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => host,
         _ => &upstream.authority,
@@ -123,7 +123,7 @@ pub(in crate::config) fn host_of(upstream: &Upstream) -> &str {
 }
 
 /// The port of an upstream.
-pub(in crate::config) fn port_of(upstream: &Upstream) -> u16 {
+pub(in crate::config) fn port_of(upstream: &UpstreamConfig) -> u16 {
     let own = if &*upstream.scheme == "https" { 443 } else { 80 };
     let written = upstream.authority.strip_prefix(host_of(upstream)).and_then(|rest| rest.strip_prefix(':'));
     written.and_then(|port| port.parse().ok()).unwrap_or(own)
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn base_urls_are_taken_apart() {
         let upstream = |text| upstream(text).unwrap();
-        let expect = |scheme: &str, authority: &str, path: &str| Upstream {
+        let expect = |scheme: &str, authority: &str, path: &str| UpstreamConfig {
             scheme: scheme.into(),
             authority: authority.into(),
             path: path.into(),

@@ -14,14 +14,14 @@ use hyper::header::{ACCEPT, HeaderName};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::{Asker, KEPT_FOR, MAX_KEPT, Means, Place, UNSAID_FOR};
+use super::{BlobAsker, Destination, KEPT_FOR, MAX_KEPT, Means, UNSAID_FOR};
 use crate::base::prefix::Prefix;
 use crate::load::hosts::ask as resolvers;
 use crate::mirror::Lookup;
-use crate::registry::known::{Holding, Key};
-use crate::registry::{MAX_REFERRERS_LEN, Subject, holding_of_referrers, holding_of_status};
+use crate::registry::known::{BlobKey, Holding};
+use crate::registry::{CanonicalSubject, MAX_REFERRERS_LEN, holding_of_referrers, holding_of_status};
 use crate::telemetry::blobs::Result as Counted;
-use crate::tls::{Dialed, Dialer, Step};
+use crate::tls::{DialStep, Dialed, Dialer};
 
 /// Addresses of canonical that are tried: two of either family.
 const MAX_TRIED: usize = 2;
@@ -50,23 +50,23 @@ pub enum At {
     /// At this address.
     Address(IpAddr),
     /// Where the resolvers say that this host is.
-    Host(Arc<str>, Arc<resolvers::Asker>),
+    Host(Arc<str>, Arc<resolvers::HostAsker>),
 }
 
 /// A question.
 #[derive(Debug)]
-pub(super) enum Question {
+pub(super) enum FlightQuestion {
     /// Whether a mirror has a blob.
     Mirror { address: IpAddr, path: String },
     /// Whether canonical has something.
-    Canonical { subject: Subject, path: String },
+    Canonical { subject: CanonicalSubject, path: String },
 }
 
 /// One question under way.
 pub(super) struct Flight {
-    pub(super) asker: Arc<Asker>,
+    pub(super) asker: Arc<BlobAsker>,
     pub(super) means: Arc<Means>,
-    pub(super) key: Key,
+    pub(super) key: BlobKey,
     /// The mirror's name, or canonical's.
     pub(super) line: Arc<str>,
     pub(super) network: Prefix,
@@ -74,9 +74,9 @@ pub(super) struct Flight {
 }
 
 impl Flight {
-    pub(super) async fn fly(self, question: Question) {
+    pub(super) async fn fly(self, question: FlightQuestion) {
         let _flying = self.asker.counters.flights.hold();
-        let of_canonical = matches!(question, Question::Canonical { .. });
+        let of_canonical = matches!(question, FlightQuestion::Canonical { .. });
         let ended = timeout(self.means.timeout, self.ask(&question)).await;
         let (holding, counted) = ended.unwrap_or((Holding::Unsaid, Counted::TimedOut));
         match of_canonical {
@@ -86,24 +86,24 @@ impl Flight {
         self.sender.send_replace(Some(holding));
     }
 
-    async fn ask(&self, question: &Question) -> (Holding, Counted) {
+    async fn ask(&self, question: &FlightQuestion) -> (Holding, Counted) {
         match question {
-            Question::Mirror { address, path } => {
+            FlightQuestion::Mirror { address, path } => {
                 let Some(dialer) = &self.means.mirrors else { return (Holding::Unsaid, Counted::Unreached) };
-                match self.request(dialer, Place::Mirror(*address), &Method::HEAD, path).await {
+                match self.request(dialer, Destination::Mirror(*address), &Method::HEAD, path).await {
                     Ok(response) => said(Holding::of_status(response.status().as_u16()), response.status().as_u16()),
                     Err(Unreached) => (Holding::Unsaid, Counted::Unreached),
                 }
             }
-            Question::Canonical { subject, path } => {
+            FlightQuestion::Canonical { subject, path } => {
                 let Some(canonical) = &self.means.canonical else { return (Holding::Unsaid, Counted::Unreached) };
-                let method = if *subject == Subject::Content { Method::HEAD } else { Method::GET };
+                let method = if *subject == CanonicalSubject::Content { Method::HEAD } else { Method::GET };
                 for address in canonical.at.addresses().await {
-                    let asked = self.request(&canonical.dialer, Place::Canonical(address), &method, path).await;
+                    let asked = self.request(&canonical.dialer, Destination::Canonical(address), &method, path).await;
                     let Ok(response) = asked else { continue };
                     let status = response.status().as_u16();
                     let holding = match subject {
-                        Subject::Referrers if status == 200 => read_referrers(response.into_body()).await,
+                        CanonicalSubject::Referrers if status == 200 => read_referrers(response.into_body()).await,
                         _ => holding_of_status(status),
                     };
                     return said(holding, status);
@@ -117,7 +117,7 @@ impl Flight {
     async fn request(
         &self,
         dialer: &Dialer,
-        place: Place,
+        place: Destination,
         method: &Method,
         path: &str,
     ) -> Result<hyper::Response<Incoming>, Unreached> {
@@ -128,8 +128,8 @@ impl Flight {
             return Ok(response);
         }
         // A connection that was closed meanwhile says nothing of the server.
-        let (Place::Mirror(address) | Place::Canonical(address)) = place;
-        let mut dialed = dialer.dial(address, &mut Step::Connect).await.map_err(|_| Unreached)?;
+        let (Destination::Mirror(address) | Destination::Canonical(address)) = place;
+        let mut dialed = dialer.dial(address, &mut DialStep::Connect).await.map_err(|_| Unreached)?;
         let response = dialed
             .request_with(method.clone(), path, accept(place), MAX_REFERRERS_LEN as u64)
             .await
@@ -139,7 +139,7 @@ impl Flight {
     }
 
     /// Keeps a connection for the next question. One with a body to read is not kept: it may not be read to its end.
-    fn keep(&self, place: Place, method: &Method, dialed: Dialed) {
+    fn keep(&self, place: Destination, method: &Method, dialed: Dialed) {
         let is_current = self.asker.means.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.means));
         let mut state = self.asker.state();
         state.kept.retain(|_, (dialed, since)| dialed.is_open() && since.elapsed() < KEPT_FOR);
@@ -149,16 +149,16 @@ impl Flight {
     }
 }
 
-impl Asker {
-    fn take_kept(&self, place: Place) -> Option<Dialed> {
+impl BlobAsker {
+    fn take_kept(&self, place: Destination) -> Option<Dialed> {
         let (dialed, since) = self.state().kept.remove(&place)?;
         (dialed.is_open() && since.elapsed() < KEPT_FOR).then_some(dialed)
     }
 }
 
 /// What may be answered with: mirrors are asked for blobs alone.
-fn accept(place: Place) -> Option<(HeaderName, &'static str)> {
-    matches!(place, Place::Canonical(_)).then_some((ACCEPT, MANIFEST_TYPES))
+fn accept(place: Destination) -> Option<(HeaderName, &'static str)> {
+    matches!(place, Destination::Canonical(_)).then_some((ACCEPT, MANIFEST_TYPES))
 }
 
 /// No answer came.

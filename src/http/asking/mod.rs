@@ -1,6 +1,6 @@
 //! Asking mirrors for blobs, and canonical for what may be a signature, before clients are sent there.
 //!
-//! In: an [`Ask`] and the snapshot it was made from, or a [`Beyond`]. Out: what is known of it, at once where it is known,
+//! In: an [`Ask`] and the snapshot it was made from, or a [`CanonicalAsk`]. Out: what is known of it, at once where it is known,
 //! else after the flight that finds out, and at the latest after the set time. A flight is one request to one address,
 //! dialled as a probe dials it; it goes on when no request waits for it any more, so that the next one knows.
 //!
@@ -23,14 +23,14 @@ use tokio::time::{Instant, timeout_at};
 use crate::base::prefix::Prefix;
 use crate::base::time::Moment;
 use crate::process;
-use crate::registry::known::{Allowance, Holding, Key, Known};
-use crate::registry::{Ask, Beyond, Budget, Shares};
+use crate::registry::known::{AskGrant, BlobKey, Holding, KnownBlobs};
+use crate::registry::{Ask, Budget, CanonicalAsk, Shares};
 use crate::snapshot::Snapshot;
 use crate::telemetry::blobs::{Blobs, Turned};
-use crate::telemetry::{Collect, Page};
+use crate::telemetry::{Collect, MetricsPage};
 use crate::tls::{Dialed, Dialer};
 pub use flight::{At, Canonical};
-use flight::{Flight, Question};
+use flight::{Flight, FlightQuestion};
 
 /// Flights at once to all mirrors: each is a socket and at first a handshake, some 40 KB, so these are 10 MB.
 pub const MAX_FLIGHTS: usize = 256;
@@ -70,64 +70,64 @@ pub struct Means {
 
 /// Asks mirrors, and remembers.
 #[derive(Debug)]
-pub struct Asker {
+pub struct BlobAsker {
     /// None while nobody is to be asked.
     means: ArcSwapOption<Means>,
     secret: [u64; 2],
     start: Instant,
-    state: Mutex<State>,
+    state: Mutex<AskingState>,
     counters: Blobs,
 }
 
 #[derive(Debug)]
-struct State {
-    known: Known,
-    flights: HashMap<Key, watch::Receiver<Option<Holding>>>,
+struct AskingState {
+    known: KnownBlobs,
+    flights: HashMap<BlobKey, watch::Receiver<Option<Holding>>>,
     /// By mirror; only those that were asked within a second or are being asked.
-    lines: HashMap<Arc<str>, Line>,
-    kept: HashMap<Place, (Dialed, Instant)>,
+    lines: HashMap<Arc<str>, MirrorLine>,
+    kept: HashMap<Destination, (Dialed, Instant)>,
     flying: Shares,
     waiting: Shares,
 }
 
 /// Where a connection leads: canonical may have the address of a mirror, at another port or with another name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Place {
+enum Destination {
     Mirror(IpAddr),
     Canonical(IpAddr),
 }
 
 /// What is under way to one mirror, or to canonical.
 #[derive(Debug)]
-struct Line {
+struct MirrorLine {
     budget: Budget,
     flights: Shares,
 }
 
 /// What is known of a blob.
-pub(super) enum Found {
+pub(super) enum FoundBlob {
     /// This, now.
     Known(Holding),
     /// Nothing yet, but it is being asked for.
-    Waiting(Waiting),
+    Waiting(WaitingRequest),
 }
 
 /// The flights that a request waits for.
-pub(super) struct Waiting {
-    asker: Arc<Asker>,
+pub(super) struct WaitingRequest {
+    asker: Arc<BlobAsker>,
     flights: Vec<watch::Receiver<Option<Holding>>>,
     network: Prefix,
     until: Instant,
 }
 
-impl Asker {
+impl BlobAsker {
     /// Asks nobody until it has the means.
     pub fn new(means: Option<Means>) -> Arc<Self> {
-        Arc::new(Asker {
+        Arc::new(BlobAsker {
             means: ArcSwapOption::from_pointee(means),
             secret: [process::seed(), process::seed()],
             start: Instant::now(),
-            state: Mutex::new(State::new()),
+            state: Mutex::new(AskingState::new()),
             counters: Blobs::default(),
         })
     }
@@ -150,18 +150,24 @@ impl Asker {
     }
 
     /// Looks up a blob at every mirror that must have it, and starts flights if nothing is known.
-    pub(super) fn find(self: &Arc<Self>, ask: &Ask<'_>, snapshot: &Snapshot, network: Prefix, until: Instant) -> Found {
+    pub(super) fn find(
+        self: &Arc<Self>,
+        ask: &Ask<'_>,
+        snapshot: &Snapshot,
+        network: Prefix,
+        until: Instant,
+    ) -> FoundBlob {
         let means = self.means.load();
         let Some(means) = means.as_ref().filter(|means| means.mirrors.is_some()) else {
-            return Found::Known(Holding::Unsaid);
+            return FoundBlob::Known(Holding::Unsaid);
         };
-        let mut search = Search::new(self, means, network);
+        let mut search = BlobSearch::new(self, means, network);
         for asked in ask.mirrors(snapshot) {
             let mirror = &snapshot.mirrors()[asked.mirror.index()];
             let key = ask.key(self.secret, mirror);
             let question = || {
                 let address = asked.address(snapshot, key.spread())?;
-                Some(Question::Mirror { address, path: ask.path() })
+                Some(FlightQuestion::Mirror { address, path: ask.path() })
             };
             if let Some(holding) = search.look(key, &mirror.name, question) {
                 self.counters.known(holding);
@@ -175,14 +181,14 @@ impl Asker {
     }
 
     /// Looks up whether canonical has what may be a signature, and starts a flight if nothing is known.
-    pub(super) fn find_beyond(self: &Arc<Self>, beyond: &Beyond, network: Prefix, until: Instant) -> Found {
+    pub(super) fn find_beyond(self: &Arc<Self>, beyond: &CanonicalAsk, network: Prefix, until: Instant) -> FoundBlob {
         let means = self.means.load();
         let Some((means, canonical)) = means.as_ref().and_then(|means| Some((means, means.canonical.as_ref()?))) else {
-            return Found::Known(Holding::Unsaid);
+            return FoundBlob::Known(Holding::Unsaid);
         };
-        let mut search = Search::new(self, means, network);
+        let mut search = BlobSearch::new(self, means, network);
         let key = beyond.key(self.secret, &canonical.authority);
-        let question = || Some(Question::Canonical { subject: beyond.subject, path: beyond.path.clone() });
+        let question = || Some(FlightQuestion::Canonical { subject: beyond.subject, path: beyond.path.clone() });
         match search.look(key, &canonical.line, question) {
             Some(holding) => search.known(holding),
             None => search.end(until),
@@ -198,33 +204,38 @@ impl Asker {
         Moment(self.start.elapsed().as_millis() as u64)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, AskingState> {
         // A panic elsewhere leaves nothing half done that matters: the worst is a blob asked for once more.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A look at what is known, and the flights that it starts.
-struct Search<'a> {
-    asker: &'a Arc<Asker>,
+struct BlobSearch<'a> {
+    asker: &'a Arc<BlobAsker>,
     means: &'a Arc<Means>,
     network: Prefix,
     /// Locked for all of the search; a flight that ends takes it too.
-    state: MutexGuard<'a, State>,
+    state: MutexGuard<'a, AskingState>,
     flights: Vec<watch::Receiver<Option<Holding>>>,
-    begun: Vec<(Flight, Question)>,
+    begun: Vec<(Flight, FlightQuestion)>,
     turned: Option<Turned>,
 }
 
-impl<'a> Search<'a> {
-    fn new(asker: &'a Arc<Asker>, means: &'a Arc<Means>, network: Prefix) -> Self {
+impl<'a> BlobSearch<'a> {
+    fn new(asker: &'a Arc<BlobAsker>, means: &'a Arc<Means>, network: Prefix) -> Self {
         // Neither list allocates if everything is known.
         let (flights, begun) = (Vec::new(), Vec::new());
-        Search { asker, means, network, state: asker.state(), flights, begun, turned: None }
+        BlobSearch { asker, means, network, state: asker.state(), flights, begun, turned: None }
     }
 
     /// What ends the search: one that does not have it. Else a flight is joined or started, if nothing is known.
-    fn look(&mut self, key: Key, line: &Arc<str>, question: impl FnOnce() -> Option<Question>) -> Option<Holding> {
+    fn look(
+        &mut self,
+        key: BlobKey,
+        line: &Arc<str>,
+        question: impl FnOnce() -> Option<FlightQuestion>,
+    ) -> Option<Holding> {
         let now = self.asker.now();
         match self.state.known.find(key, now) {
             Some(Holding::Has) => return None,
@@ -249,13 +260,13 @@ impl<'a> Search<'a> {
     }
 
     /// The end of a search that has found one that does not have it.
-    fn known(self, holding: Holding) -> Found {
+    fn known(self, holding: Holding) -> FoundBlob {
         self.start();
-        Found::Known(holding)
+        FoundBlob::Known(holding)
     }
 
     /// The end of a search that has found nobody without it.
-    fn end(mut self, until: Instant) -> Found {
+    fn end(mut self, until: Instant) -> FoundBlob {
         if let Some(why) = self.turned {
             self.asker.counters.turned(why);
             return self.known(Holding::Unsaid);
@@ -263,14 +274,14 @@ impl<'a> Search<'a> {
         if self.flights.is_empty() {
             return self.known(Holding::Has);
         }
-        if self.state.waiting.take(self.network) == Allowance::Spent {
+        if self.state.waiting.take(self.network) == AskGrant::Spent {
             self.asker.counters.turned(Turned::Waiting);
             return self.known(Holding::Unsaid);
         }
         let flights = std::mem::take(&mut self.flights);
-        let waiting = Waiting { asker: self.asker.clone(), flights, network: self.network, until };
+        let waiting = WaitingRequest { asker: self.asker.clone(), flights, network: self.network, until };
         self.start();
-        Found::Waiting(waiting)
+        FoundBlob::Waiting(waiting)
     }
 
     /// Starts the flights, once the lock is let go of.
@@ -282,10 +293,10 @@ impl<'a> Search<'a> {
     }
 }
 
-impl State {
+impl AskingState {
     fn new() -> Self {
-        State {
-            known: Known::default(),
+        AskingState {
+            known: KnownBlobs::default(),
             flights: HashMap::new(),
             lines: HashMap::new(),
             kept: HashMap::new(),
@@ -297,18 +308,18 @@ impl State {
     /// Makes room for a flight, or says why there is none.
     fn begin(
         &mut self,
-        key: Key,
+        key: BlobKey,
         name: &Arc<str>,
         network: Prefix,
         now: Moment,
     ) -> Result<watch::Sender<Option<Holding>>, Turned> {
         self.lines.retain(|of, line| line.flights.taken() > 0 || of == name || !line.budget.is_fresh(now));
-        let new = || Line { budget: Budget::default(), flights: Shares::new(MAX_FLIGHTS_PER_MIRROR) };
+        let new = || MirrorLine { budget: Budget::default(), flights: Shares::new(MAX_FLIGHTS_PER_MIRROR) };
         let line = self.lines.entry(name.clone()).or_insert_with(new);
         if !self.flying.allows(network) || !line.flights.allows(network) {
             return Err(Turned::Flights);
         }
-        if line.budget.take(network, now) == Allowance::Spent {
+        if line.budget.take(network, now) == AskGrant::Spent {
             return Err(Turned::Rate);
         }
         self.flying.take(network);
@@ -319,7 +330,7 @@ impl State {
     }
 }
 
-impl Waiting {
+impl WaitingRequest {
     /// What is found out in time.
     pub(super) async fn finish(mut self) -> Holding {
         let all = async {
@@ -345,14 +356,14 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitingRequest {
     fn drop(&mut self) {
         self.asker.state().waiting.give_back(self.network);
     }
 }
 
-impl Collect for Asker {
-    fn collect(&self, page: &mut Page) {
+impl Collect for BlobAsker {
+    fn collect(&self, page: &mut MetricsPage) {
         let (held, lacked) = self.state().known.count(self.now());
         self.counters.write(page, held as u64, lacked as u64);
         page.gauge("pharos_blob_waiting", "Requests that wait for a mirror's answer.")

@@ -35,12 +35,12 @@ const SYSTEM_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Asks the resolvers.
 #[derive(Clone, Debug)]
-pub struct Asker {
+pub struct HostAsker {
     resolver: TokioResolver,
     limit: Duration,
 }
 
-impl Asker {
+impl HostAsker {
     /// Reads this system's resolvers, where no others are named; why not, where there are none.
     pub fn new(meant: &Resolver) -> Result<Self, String> {
         let (config, hosts) = match meant.servers.is_empty() {
@@ -75,7 +75,7 @@ impl Asker {
         options.try_tcp_on_error = true;
         options.preserve_intermediates = true;
         let resolver = builder.build().map_err(|error| error.to_string())?;
-        Ok(Asker { resolver, limit: meant.timeout * LIMIT })
+        Ok(HostAsker { resolver, limit: meant.timeout * LIMIT })
     }
 
     /// What A and AAAA of a host are.

@@ -9,18 +9,18 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::{Ttl, UnixTime};
-use crate::files::state::{Form, Useless, peek};
+use crate::files::state::{StateForm, Useless, peek};
 use crate::mirror::HostAddresses;
 
 /// What is known of hosts, by their names.
-pub type Known = BTreeMap<Arc<str>, HostAddresses>;
+pub type KnownHosts = BTreeMap<Arc<str>, HostAddresses>;
 
 /// The kind of file.
-pub static FORM: Form = Form { name: "hosts", comment: "", is_old: |text| parse(text).is_some() };
+pub static FORM: StateForm = StateForm { name: "hosts", comment: "", is_old: |text| parse(text).is_some() };
 
 /// One host in the file.
 #[derive(Debug, Deserialize, Serialize)]
-struct Entry {
+struct KeptHost {
     host: String,
     v4: Vec<std::net::Ipv4Addr>,
     v6: Vec<std::net::Ipv6Addr>,
@@ -30,27 +30,27 @@ struct Entry {
 }
 
 /// Reads the addresses that the last run kept; none if there is no such file.
-pub fn read(path: &Path) -> Result<Known, Useless> {
+pub fn read(path: &Path) -> Result<KnownHosts, Useless> {
     peek(path, &FORM, parse).map(Option::unwrap_or_default)
 }
 
 /// Reads what [`text`] has written; none where this is something else.
-pub fn parse(text: &str) -> Option<Known> {
-    let entries: Vec<Entry> = serde_json::from_str(text).ok()?;
-    let host = |entry: Entry| {
-        let Entry { host, v4, v6, ttl, resolved } = entry;
+pub fn parse(text: &str) -> Option<KnownHosts> {
+    let entries: Vec<KeptHost> = serde_json::from_str(text).ok()?;
+    let host = |entry: KeptHost| {
+        let KeptHost { host, v4, v6, ttl, resolved } = entry;
         (Arc::from(host), HostAddresses { v4, v6, ttl: Ttl(ttl), at: Some(UnixTime(resolved)) })
     };
     Some(entries.into_iter().map(host).collect())
 }
 
 /// What is known, to be kept for the next run.
-pub fn text(known: &Known) -> String {
+pub fn text(known: &KnownHosts) -> String {
     let entry = |(host, addresses): (&Arc<str>, &HostAddresses)| {
         let HostAddresses { v4, v6, ttl, at } = addresses.clone();
-        Some(Entry { host: host.to_string(), v4, v6, ttl: ttl.0, resolved: at?.0 })
+        Some(KeptHost { host: host.to_string(), v4, v6, ttl: ttl.0, resolved: at?.0 })
     };
-    let entries: Vec<Entry> = known.iter().filter_map(entry).collect();
+    let entries: Vec<KeptHost> = known.iter().filter_map(entry).collect();
     serde_json::to_string(&entries).expect("an entry is plain data")
 }
 
@@ -63,15 +63,15 @@ mod tests {
     fn what_is_kept_comes_back_and_garbage_costs_only_itself() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hosts.json");
-        assert_eq!(read(&path).unwrap(), Known::new());
+        assert_eq!(read(&path).unwrap(), KnownHosts::new());
         let addresses = HostAddresses {
             v4: vec!["192.0.2.1".parse().unwrap()],
             v6: vec!["2001:db8::1".parse().unwrap()],
             ttl: Ttl(60),
             at: Some(UnixTime(1_800_000_000)),
         };
-        let mut known = Known::from([("lb.example".into(), addresses)]);
-        let write = |known: &Known| keep(&path, &FORM, &text(known)).unwrap();
+        let mut known = KnownHosts::from([("lb.example".into(), addresses)]);
+        let write = |known: &KnownHosts| keep(&path, &FORM, &text(known)).unwrap();
         write(&known);
         assert_eq!(read(&path).unwrap(), known.clone());
         // What was never resolved is not worth a line.

@@ -21,8 +21,8 @@ use crate::base::prefix::PrefixSet;
 use crate::base::time::{Ttl, UnixTime};
 use crate::config::{Config, MirrorEntry, Resolver};
 use crate::mirror::{HostAddresses, HostRules, Lookup, Mirror, Trouble, accept};
-use ask::Asker;
-use keep::Known;
+use ask::HostAsker;
+use keep::KnownHosts;
 
 /// How long a start may wait for resolvers, all names together: one that has not answered by then is as good as down, and
 /// a restart must not take longer because of it than its supervisor has patience.
@@ -41,7 +41,7 @@ pub enum Purpose {
     Start,
     /// To be served instead of something that is served, of whose hosts this is known: then it is an error unless that does
     /// not know it either. Whoever reloads is there, and what is served stays.
-    Reload(Known),
+    Reload(KnownHosts),
 }
 
 /// What is taken of what hosts resolve to.
@@ -57,7 +57,7 @@ pub fn rules(config: &Config) -> HostRules {
 }
 
 /// What the mirrors that are served know of their hosts.
-pub fn known<'m>(mirrors: impl IntoIterator<Item = &'m Mirror>) -> Known {
+pub fn known<'m>(mirrors: impl IntoIterator<Item = &'m Mirror>) -> KnownHosts {
     let of = |mirror: &Mirror| Some((mirror.followed_host()?.clone(), mirror.host_addresses()?));
     mirrors.into_iter().filter_map(of).collect()
 }
@@ -74,7 +74,7 @@ pub fn resolve(config: &mut Config, purpose: &Purpose) -> Vec<Diagnostic> {
         return Vec::new();
     }
     let mut problems = Vec::new();
-    let mut kept = Known::new();
+    let mut kept = KnownHosts::new();
     let rules = rules(config);
     if let Purpose::Reload(served) = purpose {
         let of = |host: &Arc<str>| served.get(host).cloned().unwrap_or_default().allowed(&rules);
@@ -86,7 +86,7 @@ pub fn resolve(config: &mut Config, purpose: &Purpose) -> Vec<Diagnostic> {
                 let message = format!("the kept addresses of hosts are lost: {useless}");
                 problems.push(Diagnostic::warning("host-state", message).help(useless.help()));
             }
-            Known::new()
+            KnownHosts::new()
         });
     }
     let unknown: Vec<Arc<str>> =
@@ -122,7 +122,7 @@ fn ask_all(resolver: &Resolver, hosts: Vec<Arc<str>>) -> Vec<(Arc<str>, [Lookup;
     let ask = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| error.to_string())?;
-        let answers = runtime.block_on(answers(Asker::new(resolver)?, &hosts));
+        let answers = runtime.block_on(answers(HostAsker::new(resolver)?, &hosts));
         runtime.shutdown_background();
         Ok(answers)
     };
@@ -140,7 +140,7 @@ fn ask_all(resolver: &Resolver, hosts: Vec<Arc<str>>) -> Vec<(Arc<str>, [Lookup;
     }
 }
 
-async fn answers(asker: Asker, hosts: &[Arc<str>]) -> Vec<(Arc<str>, [Lookup; 2])> {
+async fn answers(asker: HostAsker, hosts: &[Arc<str>]) -> Vec<(Arc<str>, [Lookup; 2])> {
     let over = tokio::time::Instant::now() + PATIENCE;
     let (mut left, mut running) = (hosts.iter(), JoinSet::new());
     let mut answers: Answers = hosts.iter().map(|host| (host.clone(), None)).collect();
@@ -298,7 +298,7 @@ mod tests {
         let (errors, _, text) = said(&keys, &Purpose::Start);
         assert!(errors == 0 && text.contains("is not steered to until its host is resolved"), "{text}");
         // A reload brings in nothing that cannot be resolved, and loses nothing that is there, be it that it is not.
-        assert_eq!(said(&keys, &Purpose::Reload(Known::new())).0, 1);
+        assert_eq!(said(&keys, &Purpose::Reload(KnownHosts::new())).0, 1);
         assert_eq!(said(&keys, &Purpose::Reload([("lb.example".into(), HostAddresses::default())].into())).0, 0);
         let one = HostAddresses {
             // Documentation blocks are refused.
@@ -307,7 +307,7 @@ mod tests {
             ttl: Ttl(60),
             at: Some(UnixTime(1)),
         };
-        let known: Known = [("lb.example".into(), one.clone())].into();
+        let known: KnownHosts = [("lb.example".into(), one.clone())].into();
         assert_eq!(said(&keys, &Purpose::Reload(known.clone())), (0, one.v4.clone(), String::new()));
         // What the last run kept is better than nothing.
         std::fs::write(&state, keep::text(&known)).unwrap();

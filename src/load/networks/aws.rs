@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::gather::Gather;
-use super::json::{self, Written};
+use super::json::{self, WrittenJson};
 use crate::base::diagnostic::Diagnostic;
 use crate::networks::LabelKind;
 
@@ -20,7 +20,7 @@ use crate::networks::LabelKind;
 const GLOBAL: &str = "GLOBAL";
 
 #[derive(Deserialize)]
-struct Document<'a> {
+struct AwsDocument<'a> {
     #[serde(borrow, default)]
     prefixes: Vec<V4<'a>>,
     #[serde(borrow, default)]
@@ -30,7 +30,7 @@ struct Document<'a> {
 #[derive(Deserialize)]
 struct V4<'a> {
     #[serde(borrow)]
-    ip_prefix: Written<'a>,
+    ip_prefix: WrittenJson<'a>,
     #[serde(borrow)]
     region: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -40,7 +40,7 @@ struct V4<'a> {
 #[derive(Deserialize)]
 struct V6<'a> {
     #[serde(borrow)]
-    ipv6_prefix: Written<'a>,
+    ipv6_prefix: WrittenJson<'a>,
     #[serde(borrow)]
     region: Cow<'a, str>,
     #[serde(borrow, default)]
@@ -49,7 +49,7 @@ struct V6<'a> {
 
 /// Reads the feed.
 pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
-    let document: Document<'_> = json::parse(gather)?;
+    let document: AwsDocument<'_> = json::parse(gather)?;
     let v4 = document.prefixes.iter().map(|entry| (entry.ip_prefix, &*entry.region, &*entry.network_border_group));
     let v6 =
         document.ipv6_prefixes.iter().map(|entry| (entry.ipv6_prefix, &*entry.region, &*entry.network_border_group));

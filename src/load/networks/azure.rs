@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use serde::Deserialize;
 
 use super::gather::Gather;
-use super::json::{self, Written};
+use super::json::{self, WrittenJson};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::prefix::Prefix;
 
@@ -17,7 +17,7 @@ use crate::base::prefix::Prefix;
 const TAG: &str = "AzureCloud";
 
 #[derive(Deserialize)]
-struct Document<'a> {
+struct AzureDocument<'a> {
     #[serde(borrow)]
     values: Vec<Tag<'a>>,
 }
@@ -34,12 +34,12 @@ struct Tag<'a> {
 #[serde(rename_all = "camelCase")]
 struct Properties<'a> {
     #[serde(borrow, default)]
-    address_prefixes: Vec<Written<'a>>,
+    address_prefixes: Vec<WrittenJson<'a>>,
 }
 
 /// Reads the feed.
 pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
-    let document: Document<'_> = json::parse(gather)?;
+    let document: AzureDocument<'_> = json::parse(gather)?;
     let mut regional: HashSet<Prefix> = HashSet::new();
     for tag in &document.values {
         let Some(rest) = tag.name.strip_prefix(TAG) else { continue };

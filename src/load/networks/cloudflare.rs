@@ -7,11 +7,11 @@
 use serde::Deserialize;
 
 use super::gather::Gather;
-use super::json::{self, Written};
+use super::json::{self, WrittenJson};
 use crate::base::diagnostic::Diagnostic;
 
 #[derive(Deserialize)]
-struct Document<'a> {
+struct CloudflareDocument<'a> {
     #[serde(borrow)]
     result: Prefixes<'a>,
 }
@@ -19,14 +19,14 @@ struct Document<'a> {
 #[derive(Deserialize)]
 struct Prefixes<'a> {
     #[serde(borrow)]
-    ipv4_cidrs: Vec<Written<'a>>,
+    ipv4_cidrs: Vec<WrittenJson<'a>>,
     #[serde(borrow)]
-    ipv6_cidrs: Vec<Written<'a>>,
+    ipv6_cidrs: Vec<WrittenJson<'a>>,
 }
 
 /// Reads the feed.
 pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
-    let document: Document<'_> = json::parse(gather)?;
+    let document: CloudflareDocument<'_> = json::parse(gather)?;
     let labels = gather.region("cloudflare", "");
     for prefix in document.result.ipv4_cidrs.into_iter().chain(document.result.ipv6_cidrs) {
         json::add(gather, prefix, labels);

@@ -6,20 +6,20 @@
 use serde::Deserialize;
 
 use super::gather::Gather;
-use super::json::{self, Written};
+use super::json::{self, WrittenJson};
 use crate::base::diagnostic::Diagnostic;
 
 #[derive(Deserialize)]
-struct Document<'a> {
+struct FastlyDocument<'a> {
     #[serde(borrow)]
-    addresses: Vec<Written<'a>>,
+    addresses: Vec<WrittenJson<'a>>,
     #[serde(borrow)]
-    ipv6_addresses: Vec<Written<'a>>,
+    ipv6_addresses: Vec<WrittenJson<'a>>,
 }
 
 /// Reads the feed.
 pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
-    let document: Document<'_> = json::parse(gather)?;
+    let document: FastlyDocument<'_> = json::parse(gather)?;
     let labels = gather.region("fastly", "");
     for prefix in document.addresses.into_iter().chain(document.ipv6_addresses) {
         json::add(gather, prefix, labels);

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::gather::Gather;
-use super::{Loaded, aws, azure, cloudflare, fastly, gcp, geofeed, list, mmdb, oci};
+use super::{LoadedSource, aws, azure, cloudflare, fastly, gcp, geofeed, list, mmdb, oci};
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{Network, NetworkKind};
 
@@ -19,43 +19,48 @@ pub(super) struct Format {
     noun: &'static str,
     /// Outermost keys of its document, each of which tells it from the documents of the rows below. Empty if it is not JSON.
     keys: &'static [&'static str],
-    pub(super) read: Reader,
+    pub(super) read: FormatReader,
 }
 
 /// The parser of a format.
 #[derive(Clone, Copy)]
-pub(super) enum Reader {
+pub(super) enum FormatReader {
     /// Of a text.
     Text(fn(&mut Gather<'_>) -> Result<(), Vec<Diagnostic>>),
     /// Of a binary file.
-    Database(fn(&Network, Vec<u8>) -> Result<Loaded, Vec<Diagnostic>>),
+    Database(fn(&Network, Vec<u8>) -> Result<LoadedSource, Vec<Diagnostic>>),
 }
 
 const FORMATS: &[Format] = &[
-    Format { kind: NetworkKind::List, noun: "a list of prefixes", keys: &[], read: Reader::Text(list::read) },
+    Format { kind: NetworkKind::List, noun: "a list of prefixes", keys: &[], read: FormatReader::Text(list::read) },
     Format {
         kind: NetworkKind::Aws,
         noun: "an AWS feed",
         keys: &["ipv6_prefixes", "createDate"],
-        read: Reader::Text(aws::read),
+        read: FormatReader::Text(aws::read),
     },
-    Format { kind: NetworkKind::Azure, noun: "an Azure feed", keys: &["values"], read: Reader::Text(azure::read) },
-    Format { kind: NetworkKind::Oci, noun: "an OCI feed", keys: &["regions"], read: Reader::Text(oci::read) },
+    Format {
+        kind: NetworkKind::Azure,
+        noun: "an Azure feed",
+        keys: &["values"],
+        read: FormatReader::Text(azure::read),
+    },
+    Format { kind: NetworkKind::Oci, noun: "an OCI feed", keys: &["regions"], read: FormatReader::Text(oci::read) },
     Format {
         kind: NetworkKind::Fastly,
         noun: "a Fastly feed",
         keys: &["addresses", "ipv6_addresses"],
-        read: Reader::Text(fastly::read),
+        read: FormatReader::Text(fastly::read),
     },
     Format {
         kind: NetworkKind::Cloudflare,
         noun: "a Cloudflare feed",
         keys: &["result"],
-        read: Reader::Text(cloudflare::read),
+        read: FormatReader::Text(cloudflare::read),
     },
-    Format { kind: NetworkKind::Gcp, noun: "a GCP feed", keys: &["prefixes"], read: Reader::Text(gcp::read) },
-    Format { kind: NetworkKind::Geofeed, noun: "a geofeed", keys: &[], read: Reader::Text(geofeed::read) },
-    Format { kind: NetworkKind::Mmdb, noun: "a MaxMind DB", keys: &[], read: Reader::Database(mmdb::read) },
+    Format { kind: NetworkKind::Gcp, noun: "a GCP feed", keys: &["prefixes"], read: FormatReader::Text(gcp::read) },
+    Format { kind: NetworkKind::Geofeed, noun: "a geofeed", keys: &[], read: FormatReader::Text(geofeed::read) },
+    Format { kind: NetworkKind::Mmdb, noun: "a MaxMind DB", keys: &[], read: FormatReader::Database(mmdb::read) },
 ];
 
 impl Format {

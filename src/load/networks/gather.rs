@@ -1,4 +1,4 @@
-//! Gathering: prefixes as a file writes them in, a [`Loaded`] source or the file's errors out.
+//! Gathering: prefixes as a file writes them in, a [`LoadedSource`] source or the file's errors out.
 //!
 //! **Invariants**: all bad prefixes of a file are found in one run; of two entries for one prefix the earlier wins, but
 //! one with a region wins over one without.
@@ -7,8 +7,8 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::text::Text;
-use super::{Loaded, MAX_SHOWN, MAX_SHOWN_CHARS, about, noun};
+use super::text::SourceText;
+use super::{LoadedSource, MAX_SHOWN, MAX_SHOWN_CHARS, about, noun};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::LabelsId;
 use crate::base::prefix::{Prefix, PrefixError};
@@ -18,7 +18,7 @@ use crate::networks::{Conflict, KINDS, LabelKind, Labels, Source, SourceBuilder}
 /// A source in the making.
 pub(super) struct Gather<'a> {
     /// The file's text.
-    pub(super) text: &'a Text<'a>,
+    pub(super) text: &'a SourceText<'a>,
     network: &'a Network,
     builder: SourceBuilder,
     /// Entries that give way to others, see [`Gather::add_vague`].
@@ -31,7 +31,7 @@ pub(super) struct Gather<'a> {
 
 impl<'a> Gather<'a> {
     /// Begins the source of a network.
-    pub(super) fn new(network: &'a Network, text: &'a Text<'a>) -> Self {
+    pub(super) fn new(network: &'a Network, text: &'a SourceText<'a>) -> Self {
         Gather {
             text,
             network,
@@ -124,7 +124,7 @@ impl<'a> Gather<'a> {
     }
 
     /// Ends the source.
-    pub(super) fn finish(mut self) -> Result<Loaded, Vec<Diagnostic>> {
+    pub(super) fn finish(mut self) -> Result<LoadedSource, Vec<Diagnostic>> {
         if !self.errors.is_empty() {
             return Err(self.refusal());
         }
@@ -139,7 +139,7 @@ impl<'a> Gather<'a> {
         conflicts.sort_by_key(|conflict| conflict.dropped.0);
         self.warnings.extend(contradictions(&source, self.text, &conflicts));
         debug_assert_eq!(*source.name, *network.name);
-        Ok(Loaded { source, warnings: self.warnings })
+        Ok(LoadedSource { source, warnings: self.warnings })
     }
 
     /// The errors, with a word on how many there are in all.
@@ -181,7 +181,7 @@ fn remedy(kind: NetworkKind, written: &str, error: &PrefixError) -> String {
 }
 
 /// One warning for all prefixes that are listed twice with different labels.
-fn contradictions(source: &Source, text: &Text<'_>, conflicts: &[Conflict]) -> Option<Diagnostic> {
+fn contradictions(source: &Source, text: &SourceText<'_>, conflicts: &[Conflict]) -> Option<Diagnostic> {
     let first = conflicts.first()?;
     let message = match conflicts.len() {
         1 => format!("`{}` is listed twice with different labels", first.prefix),

@@ -7,29 +7,29 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::gather::Gather;
-use super::json::{self, Written};
+use super::json::{self, WrittenJson};
 use crate::base::diagnostic::Diagnostic;
 
 #[derive(Deserialize)]
-struct Document<'a> {
+struct GcpDocument<'a> {
     #[serde(borrow)]
-    prefixes: Vec<Entry<'a>>,
+    prefixes: Vec<GcpEntry<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Entry<'a> {
+struct GcpEntry<'a> {
     #[serde(borrow)]
-    ipv4_prefix: Option<Written<'a>>,
+    ipv4_prefix: Option<WrittenJson<'a>>,
     #[serde(borrow)]
-    ipv6_prefix: Option<Written<'a>>,
+    ipv6_prefix: Option<WrittenJson<'a>>,
     #[serde(borrow)]
     scope: Cow<'a, str>,
 }
 
 /// Reads the feed.
 pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
-    let document: Document<'_> = json::parse(gather)?;
+    let document: GcpDocument<'_> = json::parse(gather)?;
     let mut before = None;
     for (index, entry) in document.prefixes.iter().enumerate() {
         let labels = gather.region("gcp", &entry.scope);
@@ -45,7 +45,7 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
 }
 
 /// Notes an entry without prefix; the nearest thing with a place is the prefix before it.
-fn refuse_without_prefix(gather: &mut Gather<'_>, index: usize, before: Option<Written<'_>>) {
+fn refuse_without_prefix(gather: &mut Gather<'_>, index: usize, before: Option<WrittenJson<'_>>) {
     let text = gather.text;
     gather.refuse(|| {
         let message = format!("entry {} of `prefixes` has neither `ipv4Prefix` nor `ipv6Prefix`", index + 1);

@@ -9,7 +9,7 @@
 use super::continents;
 use super::gather::Gather;
 use super::list;
-use super::text::Text;
+use super::text::SourceText;
 use crate::base::diagnostic::Diagnostic;
 use crate::networks::{LabelKind, Labels};
 
@@ -112,7 +112,7 @@ impl<'a> Oddities<'a> {
         }
     }
 
-    fn warning(&self, text: &Text<'_>, code: &'static str, what: &str, wanted: &str) -> Option<Diagnostic> {
+    fn warning(&self, text: &SourceText<'_>, code: &'static str, what: &str, wanted: &str) -> Option<Diagnostic> {
         let first = self.first?;
         let message = match self.count {
             1 => format!("`{first}` is no known {what}"),

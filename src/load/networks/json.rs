@@ -1,7 +1,7 @@
 //! What the JSON feeds share: a document of known shape, and text in it with the place where it stands.
 //!
 //! **Invariants**: a document that is cut short, malformed or of another provider is told apart from one that is merely
-//! wrong; every [`Written`] knows its place.
+//! wrong; every [`WrittenJson`] knows its place.
 //! **Not here**: the shapes themselves.
 
 use std::borrow::Cow;
@@ -14,13 +14,13 @@ use serde_json::value::RawValue;
 
 use super::format::{Format, noun};
 use super::gather::Gather;
-use super::text::Text;
+use super::text::SourceText;
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::LabelsId;
 use crate::config::{Network, NetworkKind};
 
 /// A JSON value as it stands in the file.
-pub(super) type Written<'a> = &'a RawValue;
+pub(super) type WrittenJson<'a> = &'a RawValue;
 
 /// Reads the document.
 pub(super) fn parse<'a, T: Deserialize<'a>>(gather: &Gather<'a>) -> Result<T, Vec<Diagnostic>> {
@@ -42,7 +42,7 @@ pub(super) fn require_prefixes(gather: &Gather<'_>, help: &str) -> Result<(), Ve
 }
 
 /// Adds the prefix that a value holds.
-pub(super) fn add(gather: &mut Gather<'_>, prefix: Written<'_>, labels: LabelsId) {
+pub(super) fn add(gather: &mut Gather<'_>, prefix: WrittenJson<'_>, labels: LabelsId) {
     with_text(gather, prefix, |gather, written, line| {
         let text = gather.text;
         gather.add(written, labels, line, || text.place_of(prefix.get()));
@@ -50,14 +50,14 @@ pub(super) fn add(gather: &mut Gather<'_>, prefix: Written<'_>, labels: LabelsId
 }
 
 /// Adds the prefix that a value holds, as [`Gather::add_vague`] does.
-pub(super) fn add_vague(gather: &mut Gather<'_>, prefix: Written<'_>, labels: LabelsId) {
+pub(super) fn add_vague(gather: &mut Gather<'_>, prefix: WrittenJson<'_>, labels: LabelsId) {
     with_text(gather, prefix, |gather, written, line| {
         let text = gather.text;
         gather.add_vague(written, labels, line, || text.place_of(prefix.get()));
     });
 }
 
-fn with_text(gather: &mut Gather<'_>, value: Written<'_>, add: impl FnOnce(&mut Gather<'_>, &str, u32)) {
+fn with_text(gather: &mut Gather<'_>, value: WrittenJson<'_>, add: impl FnOnce(&mut Gather<'_>, &str, u32)) {
     let text = gather.text;
     match string(value) {
         Some(written) => add(gather, &written, text.line_at(text.offset_of(value.get()))),
@@ -69,7 +69,7 @@ fn with_text(gather: &mut Gather<'_>, value: Written<'_>, add: impl FnOnce(&mut 
 }
 
 /// The text of a JSON string; none where the value is not a string.
-pub(super) fn string(value: Written<'_>) -> Option<Cow<'_, str>> {
+pub(super) fn string(value: WrittenJson<'_>) -> Option<Cow<'_, str>> {
     let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
         return serde_json::from_str(value.get()).ok().map(Cow::Owned);
@@ -78,7 +78,7 @@ pub(super) fn string(value: Written<'_>) -> Option<Cow<'_, str>> {
 }
 
 /// Says why a document was not read.
-fn explain(network: &Network, text: &Text<'_>, error: &serde_json::Error) -> Diagnostic {
+fn explain(network: &Network, text: &SourceText<'_>, error: &serde_json::Error) -> Diagnostic {
     let at = match error.classify() {
         // What is missing is missing behind the last thing there is.
         Category::Eof => text.text.trim_end().len().saturating_sub(1),

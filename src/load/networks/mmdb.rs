@@ -16,7 +16,7 @@ use std::sync::Arc;
 use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
 use serde::Deserialize;
 
-use super::{Loaded, about, continents, json};
+use super::{LoadedSource, about, continents, json};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::geo::Coordinates;
 use crate::base::ids::LabelsId;
@@ -34,7 +34,7 @@ pub(super) fn is_database(octets: &[u8]) -> bool {
 
 /// What is used of a record.
 #[derive(Deserialize)]
-struct Record<'a> {
+struct MmdbRecord<'a> {
     #[serde(borrow, default)]
     country: Option<Country<'a>>,
     #[serde(borrow, default)]
@@ -42,7 +42,7 @@ struct Record<'a> {
     #[serde(borrow, default)]
     subdivisions: Option<Vec<Country<'a>>>,
     #[serde(default)]
-    location: Option<Location>,
+    location: Option<MmdbLocation>,
     #[serde(default)]
     autonomous_system_number: Option<u32>,
     #[serde(default)]
@@ -63,7 +63,7 @@ struct Continent<'a> {
 }
 
 #[derive(Deserialize)]
-struct Location {
+struct MmdbLocation {
     #[serde(default)]
     latitude: Option<f64>,
     #[serde(default)]
@@ -77,7 +77,7 @@ struct Traits {
 }
 
 /// Reads the database.
-pub(super) fn read(network: &Network, octets: Vec<u8>) -> Result<Loaded, Vec<Diagnostic>> {
+pub(super) fn read(network: &Network, octets: Vec<u8>) -> Result<LoadedSource, Vec<Diagnostic>> {
     refuse_other_files(network, &octets)?;
     let unsound = |error: MaxMindDbError| {
         let message = format!("`{}` is not a sound MaxMind DB: {error}", network.input.file);
@@ -90,7 +90,7 @@ pub(super) fn read(network: &Network, octets: Vec<u8>) -> Result<Loaded, Vec<Dia
     let reader = Reader::from_source(octets).map_err(unsound)?;
     reader.verify().map_err(unsound)?;
 
-    let mut walk = Walk {
+    let mut walk = NetworkWalk {
         builder: SourceBuilder::new(&network.name, &network.input.file),
         provider: network.provider.clone(),
         by_offset: HashMap::new(),
@@ -112,7 +112,7 @@ pub(super) fn read(network: &Network, octets: Vec<u8>) -> Result<Loaded, Vec<Dia
         ]);
     }
     let (source, _) = walk.builder.finish();
-    Ok(Loaded { source, warnings: Vec::new() })
+    Ok(LoadedSource { source, warnings: Vec::new() })
 }
 
 /// How to walk a database so that each network is met once.
@@ -133,20 +133,20 @@ enum Knows {
 }
 
 /// The walk over all networks of a database.
-struct Walk {
+struct NetworkWalk {
     builder: SourceBuilder,
     provider: Option<Arc<str>>,
     by_offset: HashMap<usize, LabelsId>,
     knows: Knows,
 }
 
-impl Walk {
+impl NetworkWalk {
     fn take(&mut self, found: &LookupResult<'_, Vec<u8>>) -> Result<(), MaxMindDbError> {
         let Some(offset) = found.offset() else { return Ok(()) };
         let labels = match self.by_offset.entry(offset) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
-                let Some(record) = found.decode::<Record<'_>>()? else { return Ok(()) };
+                let Some(record) = found.decode::<MmdbRecord<'_>>()? else { return Ok(()) };
                 let subdivision = subdivision(&record);
                 let labels = labels(&record, subdivision.as_deref());
                 if labels != Labels::default() {
@@ -173,7 +173,7 @@ impl Walk {
 }
 
 /// The labels of a record; its subdivision is put together from two of its fields.
-fn labels<'a>(record: &Record<'a>, subdivision: Option<&'a str>) -> Labels<'a> {
+fn labels<'a>(record: &MmdbRecord<'a>, subdivision: Option<&'a str>) -> Labels<'a> {
     let in_traits = record.traits.as_ref().and_then(|traits| traits.autonomous_system_number);
     let country = record.country.as_ref().and_then(|country| country.iso_code);
     let continent = record.continent.as_ref().and_then(|continent| continent.code);
@@ -190,7 +190,7 @@ fn labels<'a>(record: &Record<'a>, subdivision: Option<&'a str>) -> Labels<'a> {
 }
 
 /// The subdivision of a record. The first is the largest: England before Oxfordshire.
-fn subdivision(record: &Record<'_>) -> Option<String> {
+fn subdivision(record: &MmdbRecord<'_>) -> Option<String> {
     let country = record.country.as_ref()?.iso_code?;
     let largest = record.subdivisions.as_ref()?.first()?.iso_code?;
     Some(format!("{country}-{largest}"))

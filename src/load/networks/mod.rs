@@ -31,9 +31,9 @@ use crate::config::Network;
 use crate::files::{Contents, ReadError};
 use crate::networks::Source;
 
-use format::{Format, Reader, noun};
+use format::{Format, FormatReader, noun};
 use gather::Gather;
-use text::Text;
+use text::SourceText;
 
 /// The most problems of one kind shown for one file; the rest is counted.
 const MAX_SHOWN: usize = 10;
@@ -43,7 +43,7 @@ const MAX_SHOWN_CHARS: usize = 100;
 
 /// A source that was read.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedSource {
     /// What the file says.
     pub source: Source,
     /// What is odd about it.
@@ -51,7 +51,7 @@ pub struct Loaded {
 }
 
 /// Reads the file of a network.
-pub fn load(network: &Network) -> Result<Loaded, Vec<Diagnostic>> {
+pub fn load(network: &Network) -> Result<LoadedSource, Vec<Diagnostic>> {
     let contents = fetch(network)?;
     let modified = contents.facts.modified().duration_since(SystemTime::UNIX_EPOCH).ok();
     let mut loaded = read(network, contents.bytes)?;
@@ -60,12 +60,12 @@ pub fn load(network: &Network) -> Result<Loaded, Vec<Diagnostic>> {
 }
 
 /// Reads the octets of a network's file.
-pub fn read(network: &Network, octets: Vec<u8>) -> Result<Loaded, Vec<Diagnostic>> {
+pub fn read(network: &Network, octets: Vec<u8>) -> Result<LoadedSource, Vec<Diagnostic>> {
     let read = match Format::of(network.kind).read {
-        Reader::Database(read) => return read(network, octets),
-        Reader::Text(read) => read,
+        FormatReader::Database(read) => return read(network, octets),
+        FormatReader::Text(read) => read,
     };
-    let text = Text::of(network, &octets)?;
+    let text = SourceText::of(network, &octets)?;
     let mut gather = Gather::new(network, &text);
     read(&mut gather)?;
     gather.finish()

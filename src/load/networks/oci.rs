@@ -7,11 +7,11 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::gather::Gather;
-use super::json::{self, Written};
+use super::json::{self, WrittenJson};
 use crate::base::diagnostic::Diagnostic;
 
 #[derive(Deserialize)]
-struct Document<'a> {
+struct OciDocument<'a> {
     #[serde(borrow)]
     regions: Vec<Region<'a>>,
 }
@@ -27,12 +27,12 @@ struct Region<'a> {
 #[derive(Deserialize)]
 struct Cidr<'a> {
     #[serde(borrow)]
-    cidr: Written<'a>,
+    cidr: WrittenJson<'a>,
 }
 
 /// Reads the feed.
 pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
-    let document: Document<'_> = json::parse(gather)?;
+    let document: OciDocument<'_> = json::parse(gather)?;
     for region in &document.regions {
         let labels = gather.region("oci", &region.region);
         for cidr in &region.cidrs {

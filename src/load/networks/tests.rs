@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::diagnostic::{Place, Style};
 use crate::config::{FileUse, InputFile, NetworkKind};
-use crate::files::Kind;
+use crate::files::FileKind;
 use crate::networks::{LabelKind, Labels};
 
 #[path = "../../../tests/common/needs.rs"]
@@ -28,7 +28,7 @@ pub(super) fn shared(name: &str) -> Option<Vec<u8>> {
     Some(std::fs::read(needs::data(name)?).unwrap())
 }
 
-fn read_as(kind: NetworkKind, text: &str) -> Loaded {
+fn read_as(kind: NetworkKind, text: &str) -> LoadedSource {
     match read(&network(kind), text.into()) {
         Ok(loaded) => loaded,
         Err(problems) => panic!("{}", render(&problems)),
@@ -44,7 +44,7 @@ fn refusal(kind: NetworkKind, text: &str) -> String {
 }
 
 /// Every entry as `line: prefix labels`.
-fn entries(loaded: &Loaded) -> Vec<String> {
+fn entries(loaded: &LoadedSource) -> Vec<String> {
     let source = &loaded.source;
     let v4 = source.v4().iter().map(|entry| (entry.line, entry.block.to_string(), entry.labels));
     let v6 = source.v6().iter().map(|entry| (entry.line, entry.block.to_string(), entry.labels));
@@ -496,7 +496,7 @@ error[unreadable-file]: failed to read `feed.txt`: no such file
     std::fs::write(&file, GCP).unwrap();
     assert_eq!(load(&at(file.clone())).unwrap().source.prefix_count(), 2);
     // A sparse file takes no room.
-    std::fs::File::options().write(true).open(&file).unwrap().set_len(Kind::Feed.max_len() + 1).unwrap();
+    std::fs::File::options().write(true).open(&file).unwrap().set_len(FileKind::Feed.max_len() + 1).unwrap();
     assert!(render(&load(&at(file)).unwrap_err()).contains("`feed.txt`: it is larger than 64 MiB"));
 }
 

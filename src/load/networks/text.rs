@@ -11,7 +11,7 @@ use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::{Network, NetworkKind};
 
 /// A file's text.
-pub(super) struct Text<'a> {
+pub(super) struct SourceText<'a> {
     /// The file, as the operator wrote it.
     pub(super) file: Arc<str>,
     /// All of it, without a byte order mark.
@@ -20,7 +20,7 @@ pub(super) struct Text<'a> {
     newlines: Vec<usize>,
 }
 
-impl<'a> Text<'a> {
+impl<'a> SourceText<'a> {
     /// Takes the octets of a feed or list, unless they are plainly something else.
     pub(super) fn of(network: &Network, octets: &'a [u8]) -> Result<Self, Vec<Diagnostic>> {
         let octets = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
@@ -35,7 +35,7 @@ impl<'a> Text<'a> {
             )]);
         }
         let newlines = text.bytes().enumerate().filter(|(_, octet)| *octet == b'\n').map(|(at, _)| at).collect();
-        let text = Text { file: network.input.file.clone(), text, newlines };
+        let text = SourceText { file: network.input.file.clone(), text, newlines };
         if start.starts_with('<') {
             let at = text.text.len() - start.len();
             let message = format!("`{}` is an HTML or XML page, not {}", network.input.file, noun(network.kind));

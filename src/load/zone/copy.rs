@@ -18,11 +18,11 @@ use crate::base::name::Name;
 use crate::base::rr::Rtype;
 use crate::config;
 use crate::files;
-use crate::files::state::{self, Form};
+use crate::files::state::{self, StateForm};
 use crate::zone::Zone;
 
 /// The kind of file. The version before wrote the second line of today's as its first.
-pub static FORM: Form = Form {
+pub static FORM: StateForm = StateForm {
     name: "copy",
     comment: "; ",
     is_old: |text| {
@@ -32,7 +32,7 @@ pub static FORM: Form = Form {
 };
 
 /// Reads the copy of a zone; where none can be used, what stands for it.
-pub(super) fn read(zone: &config::Zone, now: SystemTime) -> (Zone, Vec<Diagnostic>) {
+pub(super) fn read(zone: &config::ZoneConfig, now: SystemTime) -> (Zone, Vec<Diagnostic>) {
     let nothing = || Zone::unavailable(zone.name.clone());
     let nothing_yet = || Zone::awaited(zone.name.clone());
     let Some(path) = zone.file.as_ref().map(|file| &file.path) else { return (nothing_yet(), Vec::new()) };
@@ -156,10 +156,10 @@ e TYPE65281 \\# 0
 @ CAA 0 issue \"ca.example\"
 ";
 
-    fn zone(file: Option<PathBuf>) -> config::Zone {
+    fn zone(file: Option<PathBuf>) -> config::ZoneConfig {
         let place = Place::whole_file(&"pharos.toml".into());
         let file = file.map(|path| config::InputFile::at(path, config::FileUse::Copy));
-        config::Zone { file, ..config::Zone::named(NameBuf::parse("example").unwrap(), place) }
+        config::ZoneConfig { file, ..config::ZoneConfig::named(NameBuf::parse("example").unwrap(), place) }
     }
 
     #[test]

@@ -18,7 +18,7 @@ const MAX_WIDTH: usize = 255;
 
 /// The numbers of a `$GENERATE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Range {
+pub(super) struct GenerateRange {
     first: u32,
     last: u32,
     step: u32,
@@ -26,23 +26,23 @@ pub(super) struct Range {
 
 /// Text that is no range or no template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) struct MalformedTemplate;
 
-impl Range {
+impl GenerateRange {
     /// Reads `first-last` or `first-last/step`, numbers of 31 bits.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, Malformed> {
-        let text = std::str::from_utf8(text).map_err(|_| Malformed)?;
+    pub(super) fn parse(text: &[u8]) -> Result<Self, MalformedTemplate> {
+        let text = std::str::from_utf8(text).map_err(|_| MalformedTemplate)?;
         let (range, step) = text.split_once('/').unwrap_or((text, "1"));
-        let (first, last) = range.split_once('-').ok_or(Malformed)?;
+        let (first, last) = range.split_once('-').ok_or(MalformedTemplate)?;
         let number = |text: &str| {
             if text.bytes().all(|byte| byte.is_ascii_digit()) {
-                text.parse().ok().filter(|number: &u32| *number <= i32::MAX as u32).ok_or(Malformed)
+                text.parse().ok().filter(|number: &u32| *number <= i32::MAX as u32).ok_or(MalformedTemplate)
             } else {
-                Err(Malformed)
+                Err(MalformedTemplate)
             }
         };
-        let range = Range { first: number(first)?, last: number(last)?, step: number(step)? };
-        if range.step == 0 || range.first > range.last { Err(Malformed) } else { Ok(range) }
+        let range = GenerateRange { first: number(first)?, last: number(last)?, step: number(step)? };
+        if range.step == 0 || range.first > range.last { Err(MalformedTemplate) } else { Ok(range) }
     }
 
     /// How many numbers there are.
@@ -57,7 +57,7 @@ impl Range {
 }
 
 /// Appends a template with a number put in.
-pub(super) fn fill(template: &[u8], number: u32, out: &mut Vec<u8>) -> Result<(), Malformed> {
+pub(super) fn fill(template: &[u8], number: u32, out: &mut Vec<u8>) -> Result<(), MalformedTemplate> {
     let mut rest = template;
     while let Some((&byte, after)) = rest.split_first() {
         rest = after;
@@ -72,7 +72,7 @@ pub(super) fn fill(template: &[u8], number: u32, out: &mut Vec<u8>) -> Result<()
                 rest = more;
             }
             (b'$', [b'{', more @ ..]) => {
-                let end = more.iter().position(|byte| *byte == b'}').ok_or(Malformed)?;
+                let end = more.iter().position(|byte| *byte == b'}').ok_or(MalformedTemplate)?;
                 write(&more[..end], number, out)?;
                 rest = &more[end + 1..];
             }
@@ -108,15 +108,15 @@ pub(super) fn unquote(content: &[u8]) -> Vec<u8> {
 }
 
 /// Writes a number as `offset[,width[,base]]` says.
-fn write(format: &[u8], number: u32, out: &mut Vec<u8>) -> Result<(), Malformed> {
-    let mut parts = std::str::from_utf8(format).map_err(|_| Malformed)?.split(',');
-    let offset: i32 = parts.next().and_then(|offset| offset.parse().ok()).ok_or(Malformed)?;
-    let width: usize = parts.next().map_or(Ok(0), |width| width.parse().map_err(|_| Malformed))?;
+fn write(format: &[u8], number: u32, out: &mut Vec<u8>) -> Result<(), MalformedTemplate> {
+    let mut parts = std::str::from_utf8(format).map_err(|_| MalformedTemplate)?.split(',');
+    let offset: i32 = parts.next().and_then(|offset| offset.parse().ok()).ok_or(MalformedTemplate)?;
+    let width: usize = parts.next().map_or(Ok(0), |width| width.parse().map_err(|_| MalformedTemplate))?;
     let base = parts.next().unwrap_or("d");
     if parts.next().is_some() || width > MAX_WIDTH {
-        return Err(Malformed);
+        return Err(MalformedTemplate);
     }
-    let value = i32::try_from(i64::from(number) + i64::from(offset)).map_err(|_| Malformed)?;
+    let value = i32::try_from(i64::from(number) + i64::from(offset)).map_err(|_| MalformedTemplate)?;
     let written = match base {
         "d" => write!(out, "{value:0width$}"),
         "o" => write!(out, "{value:0width$o}"),
@@ -127,9 +127,9 @@ fn write(format: &[u8], number: u32, out: &mut Vec<u8>) -> Result<(), Malformed>
             nibbles(value as u32, width, digits, out);
             Ok(())
         }
-        _ => return Err(Malformed),
+        _ => return Err(MalformedTemplate),
     };
-    written.map_err(|_| Malformed)
+    written.map_err(|_| MalformedTemplate)
 }
 
 /// Hex digits, the last one first, with dots between them; digits and dots fill the width.
@@ -155,13 +155,13 @@ mod tests {
 
     #[test]
     fn ranges_have_a_step_and_a_known_count() {
-        let count = |text: &str| Range::parse(text.as_bytes()).map(Range::count);
+        let count = |text: &str| GenerateRange::parse(text.as_bytes()).map(GenerateRange::count);
         assert_eq!(count("1-3"), Ok(3));
         assert_eq!(count("0-10/4"), Ok(3));
-        assert_eq!(Range::parse(b"0-10/4").unwrap().numbers().collect::<Vec<_>>(), [0, 4, 8]);
+        assert_eq!(GenerateRange::parse(b"0-10/4").unwrap().numbers().collect::<Vec<_>>(), [0, 4, 8]);
         assert_eq!(count("0-2147483647"), Ok(1 << 31));
         for wrong in ["3-1", "1", "1-2/0", "1-", "-1-2", "1-2147483648", "1-2x", "1-2/1x", "0-4294967295", "+1-2", ""] {
-            assert_eq!(count(wrong), Err(Malformed), "{wrong}");
+            assert_eq!(count(wrong), Err(MalformedTemplate), "{wrong}");
         }
     }
 
@@ -191,7 +191,7 @@ mod tests {
         for wrong in
             ["${", "${}", "${0", "${1,}", "${1,2,}", "${1,,x}", "${0,2,q}", "${0,2,d,1}", "${0,999}", "${2147483647}"]
         {
-            assert_eq!(filled(wrong, 1), Err(Malformed), "{wrong}");
+            assert_eq!(filled(wrong, 1), Err(MalformedTemplate), "{wrong}");
         }
     }
 }

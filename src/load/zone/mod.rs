@@ -24,13 +24,13 @@ use std::time::SystemTime;
 
 use crate::base::diagnostic::{Diagnostic, Place, Severity};
 use crate::config;
-use crate::files::Kind;
-use crate::zone::{self, AddError, Problem, Steered, ZoneBuilder};
-use reader::Reader;
+use crate::files::FileKind;
+use crate::zone::{self, AddError, Steered, ZoneBuilder, ZoneProblem};
+use reader::ZoneReader;
 use sources::Sources;
 
 /// The most octets of a zone's files together: 1 GiB, some 25 million records.
-pub const MAX_FILE_LEN: usize = Kind::Zone.max_len() as usize;
+pub const MAX_FILE_LEN: usize = FileKind::Zone.max_len() as usize;
 
 /// The most records of a zone, duplicates counted.
 pub const MAX_RECORDS: usize = 50_000_000;
@@ -48,7 +48,7 @@ pub const MAX_GENERATED_IN_ZONE: u32 = 1 << 20;
 pub const MAX_DIAGNOSTICS: usize = 100;
 
 /// Reads the zone that the config describes.
-pub fn read(zone: &config::Zone) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub fn read(zone: &config::ZoneConfig) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
     let file = match &zone.file {
         Some(file) if zone.primaries.is_empty() => file,
         _ => return Ok(copy::read(zone, SystemTime::now())),
@@ -59,7 +59,7 @@ pub fn read(zone: &config::Zone) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Di
 
 /// What is said of a zone that is not served, so that others are: its errors as warnings, and the consequence. A file that
 /// cannot be read at all stays an error, because it is the configuration that is wrong.
-pub(super) fn held_back(zone: &config::Zone, mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+pub(super) fn held_back(zone: &config::ZoneConfig, mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
     if found.iter().any(|problem| problem.code == reason::UNREADABLE) {
         return found;
     }
@@ -72,16 +72,16 @@ pub(super) fn held_back(zone: &config::Zone, mut found: Vec<Diagnostic>) -> Vec<
 
 /// Reads the zone that the config describes, with `text` as what stands in `file` and `read_file` to include others.
 pub fn read_text(
-    zone: &config::Zone,
+    zone: &config::ZoneConfig,
     file: &Path,
     text: Vec<u8>,
     read_file: &mut dyn FnMut(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
     let sources = Sources::new(zone.steer.iter().map(|steer| steer.place.clone()).collect());
     let mut reader =
-        Reader::new(zone.name.as_name(), zone.unsigned, ZoneBuilder::new(zone.name.clone()), sources, read_file);
+        ZoneReader::new(zone.name.as_name(), zone.unsigned, ZoneBuilder::new(zone.name.clone()), sources, read_file);
     reader.read(file, text);
-    let Reader { mut builder, sources, mut diagnostics, records, signatures, .. } = reader;
+    let ZoneReader { mut builder, sources, mut diagnostics, records, signatures, .. } = reader;
     if let Some((rtype, place)) = signatures.first {
         diagnostics.push(reason::signed_zone(place, rtype, zone.unsigned.then_some(signatures.count)));
     }
@@ -121,14 +121,14 @@ pub fn read_text(
     }
 }
 
-fn cannot_steer(steer: &config::Steer, zone: &config::Zone, error: AddError) -> Diagnostic {
+fn cannot_steer(steer: &config::Steer, zone: &config::ZoneConfig, error: AddError) -> Diagnostic {
     Diagnostic::error("cannot-steer", format!("cannot steer `{}`: {error}", steer.owner))
         .at(steer.place.clone(), "")
         .help(format!("an owner is steered once, and is `{}` or below it", zone.name))
 }
 
 /// A problem of the zone as a whole, with where it is written.
-fn show(problem: &Problem, sources: &Sources, whole: &Place) -> Diagnostic {
+fn show(problem: &ZoneProblem, sources: &Sources, whole: &Place) -> Diagnostic {
     let mut diagnostic = match problem.severity() {
         Severity::Error => Diagnostic::error(problem.code(), problem.to_string()),
         Severity::Warning => Diagnostic::warning(problem.code(), problem.to_string()),

@@ -17,11 +17,11 @@ use std::sync::Arc;
 
 use domain::base::iana::Class as DomainClass;
 
-use super::generate::{self, MAX_GENERATED, Range};
+use super::generate::{self, GenerateRange, MAX_GENERATED};
 use super::rdata::{RdataScanner, host_position};
 use super::reason;
-use super::sources::{Source, Sources};
-use super::split::{Entry, Splitter, Token};
+use super::sources::{Sources, ZoneSource};
+use super::split::{Splitter, ZoneEntry, ZoneToken};
 use super::{
     MAX_DIAGNOSTICS, MAX_FILE_LEN, MAX_GENERATED_IN_ZONE, MAX_INCLUDE_DEPTH, MAX_INCLUDES, MAX_RECORDS, names,
 };
@@ -35,7 +35,7 @@ use crate::zone::{AddError, Dnssec, ZoneBuilder};
 pub(super) type ReadFile<'a> = &'a mut dyn FnMut(&Path) -> io::Result<Vec<u8>>;
 
 /// Reads the files of one zone.
-pub(super) struct Reader<'a> {
+pub(super) struct ZoneReader<'a> {
     apex: Name<'a>,
     /// The apex below itself: names that end so are most likely written without their final dot.
     doubled: Option<NameBuf>,
@@ -73,9 +73,9 @@ pub(super) struct Signatures {
 
 /// What is in force at a line of a file.
 #[derive(Clone)]
-struct Context {
+struct LineContext {
     origin: NameBuf,
-    owner: Owner,
+    owner: EntryOwner,
     /// The TTL of `$TTL`.
     default_ttl: Option<Ttl>,
     /// The TTL of the last record that had one.
@@ -85,7 +85,7 @@ struct Context {
 /// The owner for an entry that starts with white space.
 #[derive(Clone)]
 #[expect(clippy::large_enum_variant, reason = "there is one for each open file")]
-enum Owner {
+enum EntryOwner {
     /// There was no record yet.
     None,
     /// It could not be read, which has been said.
@@ -95,15 +95,15 @@ enum Owner {
 
 /// One entry and the file it is in.
 #[derive(Clone, Copy)]
-pub(super) struct Line<'e> {
-    pub(super) source: &'e Source,
-    pub(super) entry: &'e Entry,
+pub(super) struct ZoneLine<'e> {
+    pub(super) source: &'e ZoneSource,
+    pub(super) entry: &'e ZoneEntry,
 }
 
 /// What is wrong with an entry.
-type Refusal = Box<Diagnostic>;
+type EntryRefusal = Box<Diagnostic>;
 
-impl<'a> Reader<'a> {
+impl<'a> ZoneReader<'a> {
     /// A reader of the zone at `apex` that has read nothing.
     ///
     /// `are_stripped` is as in [`Signatures`].
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
     ) -> Self {
         let wire = apex.as_wire();
         let doubled = (apex.labels().count() > 1).then(|| NameBuf::joined(&wire[..wire.len() - 1], apex)).flatten();
-        Reader {
+        ZoneReader {
             apex,
             doubled,
             read_file,
@@ -138,11 +138,12 @@ impl<'a> Reader<'a> {
     /// Reads the zone's own file.
     pub(super) fn read(&mut self, path: &Path, text: Vec<u8>) {
         let file: Arc<str> = path.display().to_string().into();
-        let context = Context { origin: self.apex.to_owned(), owner: Owner::None, default_ttl: None, last_ttl: None };
+        let context =
+            LineContext { origin: self.apex.to_owned(), owner: EntryOwner::None, default_ttl: None, last_ttl: None };
         self.read_source(path, file, text, context);
     }
 
-    fn read_source(&mut self, path: &Path, file: Arc<str>, mut text: Vec<u8>, mut context: Context) {
+    fn read_source(&mut self, path: &Path, file: Arc<str>, mut text: Vec<u8>, mut context: LineContext) {
         if text.starts_with(b"\xef\xbb\xbf") {
             text.drain(..3);
         }
@@ -154,9 +155,9 @@ impl<'a> Reader<'a> {
         }
         self.open.push(path.to_owned());
         let mut splitter = Splitter::new(&source.text);
-        let mut entry = Entry::new();
+        let mut entry = ZoneEntry::new();
         while let Some(split) = splitter.read(&mut entry) {
-            let line = Line { source: &source, entry: &entry };
+            let line = ZoneLine { source: &source, entry: &entry };
             let read = match split {
                 Ok(()) => self.read_entry(line, &mut context),
                 Err(error) => {
@@ -192,19 +193,19 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn read_entry(&mut self, line: Line<'_>, context: &mut Context) -> Result<(), Refusal> {
+    fn read_entry(&mut self, line: ZoneLine<'_>, context: &mut LineContext) -> Result<(), EntryRefusal> {
         let first = &line.entry.tokens[0];
         let is_directive = !line.entry.is_indented && !first.is_quoted && line.octets(first).starts_with(b"$");
         if is_directive { self.read_directive(line, context) } else { self.read_record(line, context) }
     }
 
-    fn read_record(&mut self, line: Line<'_>, context: &mut Context) -> Result<(), Refusal> {
+    fn read_record(&mut self, line: ZoneLine<'_>, context: &mut LineContext) -> Result<(), EntryRefusal> {
         let fields = if line.entry.is_indented {
             &line.entry.tokens[..]
         } else {
             let (owner, fields) = line.entry.tokens.split_first().expect("an entry has a token");
-            context.owner = Owner::Unreadable;
-            context.owner = Owner::Known(self.read_owner(line, owner, context.origin.as_name())?);
+            context.owner = EntryOwner::Unreadable;
+            context.owner = EntryOwner::Known(self.read_owner(line, owner, context.origin.as_name())?);
             fields
         };
         let head = read_head(line, fields)?;
@@ -232,9 +233,9 @@ impl<'a> Reader<'a> {
             context.last_ttl = Some(ttl);
         }
         let owner = match &context.owner {
-            Owner::Known(owner) => owner.as_name(),
-            Owner::Unreadable => return Ok(()),
-            Owner::None => return Err(reason::no_owner(line)),
+            EntryOwner::Known(owner) => owner.as_name(),
+            EntryOwner::Unreadable => return Ok(()),
+            EntryOwner::None => return Err(reason::no_owner(line)),
         };
         let is_apex = owner.as_wire().eq_ignore_ascii_case(self.apex.as_wire());
         if self.signatures.take(head.rtype, is_apex, || line.source.place(fields[head.data - 1].range.clone())) {
@@ -264,7 +265,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn read_owner(&mut self, line: Line<'_>, token: &Token, origin: Name<'_>) -> Result<NameBuf, Refusal> {
+    fn read_owner(&mut self, line: ZoneLine<'_>, token: &ZoneToken, origin: Name<'_>) -> Result<NameBuf, EntryRefusal> {
         let written = line.octets(token);
         if token.is_quoted {
             return Err(reason::quoted_owner(line, token));
@@ -281,7 +282,7 @@ impl<'a> Reader<'a> {
         Ok(owner)
     }
 
-    fn read_directive(&mut self, line: Line<'_>, context: &mut Context) -> Result<(), Refusal> {
+    fn read_directive(&mut self, line: ZoneLine<'_>, context: &mut LineContext) -> Result<(), EntryRefusal> {
         let tokens = &line.entry.tokens;
         let word = line.octets(&tokens[0]).to_ascii_uppercase();
         let most = match &word[..] {
@@ -312,7 +313,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads each record that a `$GENERATE` makes as if it were written there; after an error no more are made.
-    fn read_generate(&mut self, line: Line<'_>, context: &Context) -> Result<(), Refusal> {
+    fn read_generate(&mut self, line: ZoneLine<'_>, context: &LineContext) -> Result<(), EntryRefusal> {
         let [directive, range, owner, fields @ ..] = &line.entry.tokens[..] else {
             return Err(reason::directive_form(line));
         };
@@ -322,7 +323,7 @@ impl<'a> Reader<'a> {
             (_, [_, second, ..]) => return Err(reason::several_words(line, second)),
             _ => return Err(reason::directive_form(line)),
         };
-        let numbers = Range::parse(line.octets(range)).map_err(|_| reason::bad_range(line, range))?;
+        let numbers = GenerateRange::parse(line.octets(range)).map_err(|_| reason::bad_range(line, range))?;
         let most = MAX_GENERATED.min(MAX_GENERATED_IN_ZONE - self.generated);
         if numbers.count() > most {
             return Err(reason::too_many_generated(line, range, numbers.count(), most));
@@ -330,8 +331,8 @@ impl<'a> Reader<'a> {
         self.generated += numbers.count();
         let template = if data.is_quoted { generate::unquote(line.content(data)) } else { line.octets(data).to_vec() };
         let place = line.source.place(directive.range.start..data.range.end);
-        let mut source = Source::made_at(place, line.source.tag(line.entry.line));
-        let (mut context, mut entry) = (context.clone(), Entry::new());
+        let mut source = ZoneSource::made_at(place, line.source.tag(line.entry.line));
+        let (mut context, mut entry) = (context.clone(), ZoneEntry::new());
         let told = self.diagnostics.len();
         for number in numbers.numbers() {
             source.text.clear();
@@ -346,7 +347,7 @@ impl<'a> Reader<'a> {
             source.text.push(b' ');
             filled(&template, data, &mut source.text)?;
             match Splitter::new(&source.text).read(&mut entry) {
-                Some(Ok(())) => self.read_record(Line { source: &source, entry: &entry }, &mut context)?,
+                Some(Ok(())) => self.read_record(ZoneLine { source: &source, entry: &entry }, &mut context)?,
                 Some(Err(error)) => return Err(Box::new(reason::unsplittable(&source, error))),
                 None => {}
             }
@@ -369,7 +370,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn read_include(&mut self, line: Line<'_>, context: &Context) -> Result<(), Refusal> {
+    fn read_include(&mut self, line: ZoneLine<'_>, context: &LineContext) -> Result<(), EntryRefusal> {
         let tokens = &line.entry.tokens;
         let mut context = context.clone();
         if let Some(origin) = tokens.get(2) {
@@ -398,14 +399,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-impl<'e> Line<'e> {
+impl<'e> ZoneLine<'e> {
     /// The octets of a token, as written.
-    pub(super) fn octets(self, token: &Token) -> &'e [u8] {
+    pub(super) fn octets(self, token: &ZoneToken) -> &'e [u8] {
         &self.source.text[token.range.clone()]
     }
 
     /// The octets of a token without its quotes.
-    pub(super) fn content(self, token: &Token) -> &'e [u8] {
+    pub(super) fn content(self, token: &ZoneToken) -> &'e [u8] {
         let octets = self.octets(token);
         if token.is_quoted { &octets[1..octets.len() - 1] } else { octets }
     }
@@ -428,14 +429,14 @@ impl Signatures {
 struct Head<'t> {
     ttl: Option<Ttl>,
     /// The TTL's token, if it is too long and stands for 0.
-    overlong_ttl: Option<&'t Token>,
+    overlong_ttl: Option<&'t ZoneToken>,
     rtype: Rtype,
     /// The first token after the type.
     data: usize,
 }
 
 /// RFC 1035 §5.1: `[TTL] [class] type` or `[class] [TTL] type`.
-fn read_head<'t>(line: Line<'_>, fields: &'t [Token]) -> Result<Head<'t>, Refusal> {
+fn read_head<'t>(line: ZoneLine<'_>, fields: &'t [ZoneToken]) -> Result<Head<'t>, EntryRefusal> {
     let (mut ttl, mut overlong_ttl, mut class) = (None, None, None);
     for (index, token) in fields.iter().enumerate() {
         let written = line.octets(token);
@@ -464,7 +465,7 @@ fn read_head<'t>(line: Line<'_>, fields: &'t [Token]) -> Result<Head<'t>, Refusa
 }
 
 /// A TTL of 32 bits. RFC 2181 §8: one with the first bit set stands for 0, which the second value tells.
-fn read_ttl(line: Line<'_>, token: &Token) -> Result<(Ttl, bool), Refusal> {
+fn read_ttl(line: ZoneLine<'_>, token: &ZoneToken) -> Result<(Ttl, bool), EntryRefusal> {
     let seconds = names::parse_time(line.octets(token)).ok_or_else(|| reason::bad_ttl(line, token))?;
     match u32::try_from(seconds).map(Ttl) {
         Ok(ttl) if ttl <= Ttl::MAX => Ok((ttl, false)),
@@ -475,12 +476,12 @@ fn read_ttl(line: Line<'_>, token: &Token) -> Result<(Ttl, bool), Refusal> {
 
 /// The token and name in a record's data that end with the apex twice for want of a final dot.
 fn data_without_dot<'d>(
-    line: &Line<'_>,
+    line: &ZoneLine<'_>,
     rtype: Rtype,
-    data: &'d [Token],
+    data: &'d [ZoneToken],
     rdata: &'d [u8],
     doubled: Name<'_>,
-) -> Option<(&'d Token, Name<'d>)> {
+) -> Option<(&'d ZoneToken, Name<'d>)> {
     let skip = match rtype {
         Rtype::NS | Rtype::CNAME | Rtype::DNAME | Rtype::PTR => 0,
         Rtype::MX => 2,

@@ -8,19 +8,19 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::split::{Entry, Splitter};
+use super::split::{Splitter, ZoneEntry};
 use crate::base::diagnostic::Place;
 
 /// Files, and places outside of them.
 pub(super) struct Sources {
     places: Vec<Place>,
-    files: Vec<Arc<Source>>,
+    files: Vec<Arc<ZoneSource>>,
     /// The first tag no file has.
     end: u32,
 }
 
 /// One file.
-pub(super) struct Source {
+pub(super) struct ZoneSource {
     /// Its name, for diagnostics.
     pub(super) file: Arc<str>,
     /// What it holds.
@@ -39,9 +39,9 @@ impl Sources {
     }
 
     /// Adds a file; the caller keeps all of them together below 4 Gi lines.
-    pub(super) fn add(&mut self, file: Arc<str>, text: Vec<u8>) -> Arc<Source> {
+    pub(super) fn add(&mut self, file: Arc<str>, text: Vec<u8>) -> Arc<ZoneSource> {
         let lines = 1 + text.iter().filter(|octet| **octet == b'\n').count() as u32;
-        let source = Arc::new(Source { file, text, first: self.end, made_at: None });
+        let source = Arc::new(ZoneSource { file, text, first: self.end, made_at: None });
         self.end += lines;
         self.files.push(source.clone());
         source
@@ -58,10 +58,10 @@ impl Sources {
     }
 }
 
-impl Source {
+impl ZoneSource {
     /// A text to be made of what is written at `place`, which has this tag.
     pub(super) fn made_at(place: Place, tag: u32) -> Self {
-        Source { file: place.file.clone(), text: Vec::new(), first: tag, made_at: Some(place) }
+        ZoneSource { file: place.file.clone(), text: Vec::new(), first: tag, made_at: Some(place) }
     }
 
     /// The tag of a line, counted from 1.
@@ -98,7 +98,7 @@ impl Source {
                 ends.nth(line as usize - 2).map_or(self.text.len(), |(at, _)| at + 1)
             }
         };
-        let mut entry = Entry::new();
+        let mut entry = ZoneEntry::new();
         let _ = Splitter::at_line(&self.text, start, line).read(&mut entry);
         match (entry.tokens.first(), entry.tokens.last()) {
             (Some(first), Some(last)) => self.place(first.range.start..last.range.end),

@@ -16,19 +16,19 @@ pub(super) struct Splitter<'t> {
 }
 
 /// One entry: a record or directive, over one line or, in parentheses, several.
-pub(super) struct Entry {
+pub(super) struct ZoneEntry {
     /// The line of its first token, from 1.
     pub(super) line: u32,
     /// It starts with white space: the owner is that of the record before. Otherwise its first token is an owner or a
     /// directive.
     pub(super) is_indented: bool,
     /// Its tokens.
-    pub(super) tokens: Vec<Token>,
+    pub(super) tokens: Vec<ZoneToken>,
 }
 
 /// One token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Token {
+pub(super) struct ZoneToken {
     /// Where it stands, quotes included.
     pub(super) range: Range<usize>,
     /// It is in quotes.
@@ -54,10 +54,10 @@ pub(super) enum SplitError {
     BeyondAscii(Range<usize>),
 }
 
-impl Entry {
+impl ZoneEntry {
     /// An entry to read into.
     pub(super) fn new() -> Self {
-        Entry { line: 0, is_indented: false, tokens: Vec::new() }
+        ZoneEntry { line: 0, is_indented: false, tokens: Vec::new() }
     }
 }
 
@@ -73,7 +73,7 @@ impl<'t> Splitter<'t> {
     }
 
     /// Reads the next entry into `entry`; none at the end of the text.
-    pub(super) fn read(&mut self, entry: &mut Entry) -> Option<Result<(), SplitError>> {
+    pub(super) fn read(&mut self, entry: &mut ZoneEntry) -> Option<Result<(), SplitError>> {
         entry.tokens.clear();
         let mut opened: Vec<usize> = Vec::new();
         let mut line_start = self.at;
@@ -132,7 +132,7 @@ impl<'t> Splitter<'t> {
         self.at += rest.iter().position(|&octet| octet == b'\n').unwrap_or(rest.len());
     }
 
-    fn token(&mut self, first: u8, is_joined: bool) -> Result<Token, SplitError> {
+    fn token(&mut self, first: u8, is_joined: bool) -> Result<ZoneToken, SplitError> {
         let start = self.at;
         let is_quoted = first == b'"';
         let mut at = start + usize::from(is_quoted);
@@ -165,7 +165,7 @@ impl<'t> Splitter<'t> {
             }
         }
         self.at = at;
-        Ok(Token { range: start..at, is_quoted, is_joined })
+        Ok(ZoneToken { range: start..at, is_quoted, is_joined })
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
 
     /// The entries as text: `line:` with `_` for a blank owner, tokens between bars, `+` where they are joined.
     fn split(text: &str) -> Result<Vec<String>, SplitError> {
-        let (mut splitter, mut entry, mut shown) = (Splitter::new(text.as_bytes()), Entry::new(), Vec::new());
+        let (mut splitter, mut entry, mut shown) = (Splitter::new(text.as_bytes()), ZoneEntry::new(), Vec::new());
         while let Some(read) = splitter.read(&mut entry) {
             read?;
             let mut line = format!("{}:{}", entry.line, if entry.is_indented { "_" } else { "" });

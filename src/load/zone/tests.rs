@@ -29,7 +29,7 @@ fn place(text: &str) -> Place {
     Place::whole_line(&file, 9, text)
 }
 
-fn zone(apex: &str, steer: &[&str]) -> config::Zone {
+fn zone(apex: &str, steer: &[&str]) -> config::ZoneConfig {
     let steer = steer.iter().map(|owner| config::Steer {
         owner: name(owner),
         horizon: HorizonId(0),
@@ -37,10 +37,10 @@ fn zone(apex: &str, steer: &[&str]) -> config::Zone {
         service: None,
         place: place(&format!("steer = [{{ owner = \"{owner}\", horizon = \"blobs\" }}]")),
     });
-    config::Zone {
+    config::ZoneConfig {
         file: Some(InputFile::at("zones/example", FileUse::Zone)),
         steer: steer.collect(),
-        ..config::Zone::named(name(apex), place("[[zone]]"))
+        ..config::ZoneConfig::named(name(apex), place("[[zone]]"))
     }
 }
 
@@ -601,7 +601,7 @@ remove its DS from the parent zone, then set `unsigned = true` on the `[[zone]]`
 
 #[test]
 fn a_signed_zone_is_served_without_its_dnssec_records_where_the_operator_says_so() {
-    let zone = config::Zone { unsigned: true, ..zone("example.net", &[]) };
+    let zone = config::ZoneConfig { unsigned: true, ..zone("example.net", &[]) };
     let text = format!("{HEAD}{SIGNED}");
     let (read, warnings) = read_text(&zone, Path::new("zones/example"), text.into(), &mut |_| unreachable!()).unwrap();
     assert_eq!(

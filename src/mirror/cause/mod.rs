@@ -37,7 +37,7 @@ pub enum Cause {
     /// Another status than 200 for the canary.
     Status {
         /// The method of the request.
-        asked: Asked,
+        asked: CanaryMethod,
         /// The status.
         status: u16,
         /// `Location`, if it is a redirect.
@@ -62,7 +62,7 @@ pub enum Cause {
 
 /// The method of a request for the canary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum CanaryMethod {
     /// `HEAD`, which comes first.
     Head,
     /// `GET`, after a `HEAD` that was answered 200.
@@ -211,7 +211,7 @@ impl Cause {
 mod tests {
     use super::*;
 
-    fn status(status: u16, asked: Asked) -> Cause {
+    fn status(status: u16, asked: CanaryMethod) -> Cause {
         Cause::Status { asked, status, location: None }
     }
 
@@ -236,16 +236,16 @@ mod tests {
             (204, "answer 200"),
         ];
         for (code, word) in words {
-            let remedy = status(code, Asked::Head).remedy();
+            let remedy = status(code, CanaryMethod::Head).remedy();
             assert!(remedy.contains(word), "{code}: {remedy}");
         }
-        assert!(!status(405, Asked::Get).remedy().contains("HEAD"));
+        assert!(!status(405, CanaryMethod::Get).remedy().contains("HEAD"));
     }
 
     #[test]
     fn text_of_a_mirror_is_cut() {
         let location = Some(cut(&"ü".repeat(10_000)));
-        let text = Cause::Status { asked: Asked::Head, status: 307, location }.to_string();
+        let text = Cause::Status { asked: CanaryMethod::Head, status: 307, location }.to_string();
         assert!(text.starts_with("answers 307 for the canary, and leads to `ü") && text.ends_with("ü…`"), "{text}");
         assert!(text.chars().count() < MAX_TEXT + 60);
     }

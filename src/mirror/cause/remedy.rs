@@ -3,7 +3,7 @@
 //! **Invariants**: each cause has one.
 //! **Not here**: the sentences ([`super::text`]).
 
-use super::{Asked, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted};
+use super::{CanaryMethod, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted};
 
 impl Cause {
     /// The remedy, for the owner of the mirror.
@@ -45,7 +45,7 @@ impl Cause {
 }
 
 /// The remedy for a status that is not 200.
-fn status_remedy(status: u16, asked: Asked) -> &'static str {
+fn status_remedy(status: u16, asked: CanaryMethod) -> &'static str {
     match (status, asked) {
         (301 | 308, _) => {
             "leave `/v2/` out of the rule that redirects (to HTTPS, to another name, to a path with a slash), and serve the blob here"
@@ -61,8 +61,8 @@ fn status_remedy(status: u16, asked: Asked) -> &'static str {
         (404 | 410, _) => {
             "load the blob into the mirror, let the mirror fetch missing blobs from the canonical registry, or choose another canary"
         }
-        (405 | 501, Asked::Head) => "allow HEAD beside GET: clients ask for the size of a blob with HEAD",
-        (405 | 501, Asked::Get) => "allow GET for blobs",
+        (405 | 501, CanaryMethod::Head) => "allow HEAD beside GET: clients ask for the size of a blob with HEAD",
+        (405 | 501, CanaryMethod::Get) => "allow GET for blobs",
         (408, _) => "check the time-outs of the HTTP server: it did not wait for the request",
         (416, _) => "answer a request without `Range` with 200 and the whole blob",
         (421, _) => "add the shared name to the names that the HTTP server answers for (`server_name`, virtual host)",

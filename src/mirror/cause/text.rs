@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::{Asked, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted};
+use super::{CanaryMethod, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted};
 use crate::base::when::rfc3339;
 
 impl fmt::Display for Cause {
@@ -25,8 +25,8 @@ impl fmt::Display for Cause {
             Cause::Http(fault) => fault.fmt(f),
             Cause::Status { asked, status, location } => {
                 match asked {
-                    Asked::Head => write!(f, "answers {status} for the canary")?,
-                    Asked::Get => write!(f, "answers {status} to GET of the canary, after 200 to HEAD")?,
+                    CanaryMethod::Head => write!(f, "answers {status} for the canary")?,
+                    CanaryMethod::Get => write!(f, "answers {status} to GET of the canary, after 200 to HEAD")?,
                 }
                 location.as_ref().map_or(Ok(()), |location| write!(f, ", and leads to `{location}`"))
             }

@@ -52,19 +52,19 @@ fn sent(query: &[u8], zones: ZoneSet) -> Vec<Vec<u8>> {
 }
 
 /// What comes of messages.
-fn received(messages: &[Vec<u8>], have: Option<Arc<Zone>>) -> Result<Option<Zone>, Refusal> {
+fn received(messages: &[Vec<u8>], have: Option<Arc<Zone>>) -> Result<Option<Zone>, TransferRefusal> {
     let mut inbound = Inbound::new(name("Example.net"), have, ID, Signed::Refused);
     for (at, message) in messages.iter().enumerate() {
         match inbound.take(message)? {
-            Progress::More => {}
-            Progress::UpToDate => return Ok(None),
-            Progress::Zone(zone) => {
+            TransferProgress::More => {}
+            TransferProgress::UpToDate => return Ok(None),
+            TransferProgress::Zone(zone) => {
                 assert_eq!(at + 1, messages.len(), "the last message ends it");
                 return Ok(Some(*zone));
             }
         }
     }
-    Err(Refusal::Malformed("it does not end"))
+    Err(TransferRefusal::Malformed("it does not end"))
 }
 
 fn is_same(one: &Zone, other: &Zone) -> bool {
@@ -156,7 +156,7 @@ fn what_is_not_newer_is_up_to_date() {
 fn changes_that_do_not_fit_are_refused() {
     let messages = changed(zone(7, &[host("a", 1)]), zone(8, &[host("a", 2)]));
     let other = Arc::new(zone(7, &[host("a", 3)]));
-    assert_eq!(received(&messages, Some(other)).unwrap_err(), Refusal::DoesNotFit);
+    assert_eq!(received(&messages, Some(other)).unwrap_err(), TransferRefusal::DoesNotFit);
 }
 
 #[test]
@@ -168,22 +168,22 @@ fn malformed_transfers_are_refused_with_their_reason() {
         message
     };
     let records = u16::from_be_bytes([good()[6], good()[7]]);
-    assert_eq!(refusal(set_count(good(), 0)), Refusal::Malformed("a message without records"));
-    assert_eq!(refusal(set_count(good(), records - 1)), Refusal::Malformed("it does not end"));
-    assert_eq!(refusal(set_count(good(), records + 1)), Refusal::Malformed("a message cannot be read"));
+    assert_eq!(refusal(set_count(good(), 0)), TransferRefusal::Malformed("a message without records"));
+    assert_eq!(refusal(set_count(good(), records - 1)), TransferRefusal::Malformed("it does not end"));
+    assert_eq!(refusal(set_count(good(), records + 1)), TransferRefusal::Malformed("a message cannot be read"));
     let mut rcode = good();
     rcode[3] = 5;
-    assert_eq!(refusal(rcode), Refusal::Rcode(Rcode::REFUSED));
+    assert_eq!(refusal(rcode), TransferRefusal::Rcode(Rcode::REFUSED));
     let mut other_id = good();
     other_id[0] ^= 1;
-    assert_eq!(refusal(other_id), Refusal::Malformed("a message is no reply to the query"));
+    assert_eq!(refusal(other_id), TransferRefusal::Malformed("a message is no reply to the query"));
     let mut truncated = good();
     truncated[2] |= 2;
-    assert_eq!(refusal(truncated), Refusal::Malformed("a message is truncated"));
+    assert_eq!(refusal(truncated), TransferRefusal::Malformed("a message is truncated"));
     // Another zone's transfer.
     let mut inbound = Inbound::new(name("example.com"), None, ID, Signed::Refused);
     let refused = inbound.take(&good()).unwrap_err();
-    assert_eq!(refused, Refusal::Malformed("it does not begin with the zone's SOA"));
+    assert_eq!(refused, TransferRefusal::Malformed("it does not begin with the zone's SOA"));
 }
 
 #[test]
@@ -197,22 +197,22 @@ fn a_zone_that_could_not_be_served_is_refused() {
     // The TXT of one empty string becomes a CNAME to the root, beside the other record.
     message[at + 1] = 5;
     let refusal = received(&[message.clone()], None).unwrap_err();
-    assert!(matches!(&refusal, Refusal::NotAZone(why) if why.contains("CNAME")), "{refusal}");
+    assert!(matches!(&refusal, TransferRefusal::NotAZone(why) if why.contains("CNAME")), "{refusal}");
     // Then one whose name has no end.
     let end = message.windows(5).position(|octets| octets == [0, 5, 0, 1, 0]).unwrap();
     message[end + 10] = 63;
-    assert_eq!(received(&[message], None).unwrap_err(), Refusal::Malformed("a message cannot be read"));
+    assert_eq!(received(&[message], None).unwrap_err(), TransferRefusal::Malformed("a message cannot be read"));
 }
 
 /// What comes of a zone that a primary sends, held to what the operator says of signed zones.
-fn received_as(signed: Signed, messages: &[Vec<u8>], have: Option<Arc<Zone>>) -> Result<Zone, Refusal> {
+fn received_as(signed: Signed, messages: &[Vec<u8>], have: Option<Arc<Zone>>) -> Result<Zone, TransferRefusal> {
     let mut inbound = Inbound::new(name("Example.net"), have, ID, signed);
     for message in messages {
-        if let Progress::Zone(zone) = inbound.take(message)? {
+        if let TransferProgress::Zone(zone) = inbound.take(message)? {
             return Ok(*zone);
         }
     }
-    Err(Refusal::Malformed("it does not end"))
+    Err(TransferRefusal::Malformed("it does not end"))
 }
 
 /// The records by which a zone is signed, some of which differ from one version to the next.
@@ -230,7 +230,7 @@ fn signatures(serial: u8) -> Vec<Made> {
 fn a_signed_zone_is_refused_or_taken_without_its_dnssec_records() {
     let plain = vec![host("a", 1)];
     let messages = whole(zone(2, &[signatures(2), plain.clone()].concat()));
-    assert_eq!(received_as(Signed::Refused, &messages, None).unwrap_err(), Refusal::Signed(Rtype::RRSIG));
+    assert_eq!(received_as(Signed::Refused, &messages, None).unwrap_err(), TransferRefusal::Signed(Rtype::RRSIG));
     let taken = received_as(Signed::Stripped, &messages, None).unwrap();
     assert!(is_same(&taken, &zone(2, &plain)));
     assert!(!taken.nodes().any(|node| node.owner() == name("hash.example.net").as_name()));
@@ -270,14 +270,14 @@ fn rfc1982_an_older_serial_is_no_sign_that_all_is_well() {
     let have = || Some(Arc::new(zone(100, &[])));
     assert!(matches!(received(&[message(&[soa(100)])], have()), Ok(None)));
     let refused = received(&[message(&[soa(5)])], have()).unwrap_err();
-    assert_eq!(refused, Refusal::Older { theirs: 5, ours: 100 });
+    assert_eq!(refused, TransferRefusal::Older { theirs: 5, ours: 100 });
 }
 
 #[test]
 fn rfc5936_s2_2_messages_without_records_do_not_go_on_for_ever() {
     let mut inbound = Inbound::new(name("Example.net"), None, ID, Signed::Refused);
-    assert!(matches!(inbound.take(&message(&[soa(1)])), Ok(Progress::More)));
-    assert_eq!(inbound.take(&message(&[])).unwrap_err(), Refusal::Malformed("a message without records"));
+    assert!(matches!(inbound.take(&message(&[soa(1)])), Ok(TransferProgress::More)));
+    assert_eq!(inbound.take(&message(&[])).unwrap_err(), TransferRefusal::Malformed("a message without records"));
 }
 
 #[test]
@@ -293,5 +293,5 @@ fn names_count_as_long_as_they_are_however_well_they_are_compressed() {
     let message = message(&answers);
     let mut inbound = Inbound { most: 50_000, ..Inbound::new(name("Example.net"), None, ID, Signed::Refused) };
     assert!(message.len() < 5_000, "{} bytes on the way", message.len());
-    assert_eq!(inbound.take(&message).unwrap_err(), Refusal::TooLong);
+    assert_eq!(inbound.take(&message).unwrap_err(), TransferRefusal::TooLong);
 }

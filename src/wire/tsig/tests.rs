@@ -39,7 +39,7 @@ fn reply() -> Vec<u8> {
     reply
 }
 
-fn finish(verdict: &mut Verdict, mut reply: Vec<u8>, now: UnixTime) -> Vec<u8> {
+fn finish(verdict: &mut TsigVerdict, mut reply: Vec<u8>, now: UnixTime) -> Vec<u8> {
     let len = reply.len();
     reply.resize(len + verdict.room(), 0);
     let end = verdict.finish(&mut reply, len, now);
@@ -47,9 +47,9 @@ fn finish(verdict: &mut Verdict, mut reply: Vec<u8>, now: UnixTime) -> Vec<u8> {
     reply
 }
 
-fn refusal(verdict: Verdict) -> Rcode {
+fn refusal(verdict: TsigVerdict) -> Rcode {
     match verdict {
-        Verdict::Refused(refusal) => refusal.error,
+        TsigVerdict::Refused(refusal) => refusal.error,
         other => panic!("{other:?}"),
     }
 }
@@ -75,7 +75,7 @@ fn every_algorithm_signs_and_verifies() {
         let start = query.len() as u16;
         let mut exchange = Exchange::begin(&key, &mut query, AT);
         let mut verdict = authenticate(&query, Some(start), &Keys::new(vec![Key::clone(&key)]), AT);
-        assert!(matches!(verdict, Verdict::Signed(KeyId(0), _)));
+        assert!(matches!(verdict, TsigVerdict::Signed(KeyId(0), _)));
         assert_eq!(exchange.verify(&finish(&mut verdict, reply(), AT), AT), Ok(()));
     }
 }
@@ -114,7 +114,11 @@ fn s5_2_3_another_time_is_badtime_signed_with_the_servers_time() {
     assert_eq!(exchange.verify(&reply, AT), Err(VerifyError::Refused(Rcode::BADTIME)));
     for (differs, holds) in [(300, true), (301, false)] {
         let now = UnixTime(AT.0 - differs);
-        assert_eq!(matches!(authenticate(&query, Some(start), &keys(), now), Verdict::Signed(..)), holds, "{differs}");
+        assert_eq!(
+            matches!(authenticate(&query, Some(start), &keys(), now), TsigVerdict::Signed(..)),
+            holds,
+            "{differs}"
+        );
     }
 }
 
@@ -132,9 +136,9 @@ fn s5_2_2_1_a_truncated_signature_is_no_signature_or_badtrunc() {
         authenticate(&cut, Some(start), &keys(), AT)
     };
     assert_eq!(refusal(with_mac(16)), Rcode::BADTRUNC);
-    assert!(matches!(with_mac(32), Verdict::Signed(..)));
-    assert!(matches!(with_mac(15), Verdict::Malformed));
-    assert!(matches!(with_mac(33), Verdict::Malformed));
+    assert!(matches!(with_mac(32), TsigVerdict::Signed(..)));
+    assert!(matches!(with_mac(15), TsigVerdict::Malformed));
+    assert!(matches!(with_mac(33), TsigVerdict::Malformed));
 }
 
 #[test]
@@ -142,11 +146,11 @@ fn every_cut_of_a_signed_message_is_malformed() {
     let (query, _, start) = signed(AT);
     for len in usize::from(start)..query.len() {
         let verdict = authenticate(&query[..len], Some(start), &keys(), AT);
-        assert!(matches!(verdict, Verdict::Malformed), "{len}");
+        assert!(matches!(verdict, TsigVerdict::Malformed), "{len}");
     }
     let mut longer = query.clone();
     longer.push(0);
-    assert!(matches!(authenticate(&longer, Some(start), &keys(), AT), Verdict::Malformed));
+    assert!(matches!(authenticate(&longer, Some(start), &keys(), AT), TsigVerdict::Malformed));
 }
 
 #[test]
@@ -185,7 +189,7 @@ fn names_of_unknown_keys_are_repeated_only_where_they_fit() {
         .to_owned();
     let mut query = octets(QUERY);
     let start = query.len() as u16;
-    let fields = Fields {
+    let fields = TsigFields {
         name: long.as_name(),
         algorithm: Algorithm::HmacSha256.name(),
         time: AT,

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::tests::{network, shared};
-use super::writer::Writer;
+use super::writer::MmdbWriter;
 use super::*;
 use crate::base::special;
 use crate::networks::{LabelValue, Source};
@@ -90,7 +90,7 @@ fn systems_are_those_that_a_lookup_finds() {
 #[test]
 fn the_city_database_of_the_engine_is_what_it_says() {
     let at = |country: &str, latitude: f64, longitude: f64| json!({ "country": { "iso_code": country }, "location": { "latitude": latitude, "longitude": longitude } });
-    let written = Writer::new(6)
+    let written = MmdbWriter::new(6)
         .add("40.1.0.0/16", at("FR", 48.86, 2.35))
         .add("40.1.128.0/17", at("ES", 40.42, -3.7))
         .add("40.2.0.0/16", at("US", 37.77, -122.42))
@@ -138,7 +138,7 @@ fn published_databases_are_walked_whole_without_v4_in_v6() {
 #[test]
 fn v4_is_v4_in_a_tree_of_either_version() {
     for version in [4, 6] {
-        let file = Writer::new(version).add("192.0.2.0/24", country("DE")).add("198.51.100.7/32", country("FR"));
+        let file = MmdbWriter::new(version).add("192.0.2.0/24", country("DE")).add("198.51.100.7/32", country("FR"));
         let source = read_as_mmdb(file.finish("Test-Country")).unwrap();
         assert_eq!(prefixes(&source), ["192.0.2.0/24", "198.51.100.7/32"]);
         let labels = labels_at(&source, "192.0.2.9");
@@ -149,7 +149,7 @@ fn v4_is_v4_in_a_tree_of_either_version() {
 
 #[test]
 fn aliases_of_v4_are_not_walked() {
-    let file = Writer::new(6)
+    let file = MmdbWriter::new(6)
         .add("192.0.2.0/24", country("DE"))
         .add("2001:db8::/32", country("FR"))
         .alias("::ffff:0:0/96", "::/96")
@@ -161,14 +161,14 @@ fn aliases_of_v4_are_not_walked() {
 
 #[test]
 fn a_record_for_all_of_v4_is_no_alias_of_itself() {
-    let file = Writer::new(6).add("::/96", country("DE")).add("2001:db8::/32", country("DE"));
+    let file = MmdbWriter::new(6).add("::/96", country("DE")).add("2001:db8::/32", country("DE"));
     let source = read_as_mmdb(file.finish("Test-Country")).unwrap();
     assert_eq!(prefixes(&source), ["0.0.0.0/0", "2001:db8::/32"]);
 }
 
 #[test]
 fn a_record_above_v4_holds_for_both_families() {
-    let file = Writer::new(6).add("::/8", country("DE")).add("2001:db8::/32", country("DE"));
+    let file = MmdbWriter::new(6).add("::/8", country("DE")).add("2001:db8::/32", country("DE"));
     let source = read_as_mmdb(file.finish("Test-Country")).unwrap();
     assert_eq!(prefixes(&source), ["0.0.0.0/0", "::/8", "2001:db8::/32"]);
     assert_eq!(labels_at(&source, "192.0.2.1"), labels_at(&source, "::2"));
@@ -176,7 +176,7 @@ fn a_record_above_v4_holds_for_both_families() {
 
 #[test]
 fn registered_country_is_not_where_a_client_is() {
-    let file = Writer::new(4)
+    let file = MmdbWriter::new(4)
         .add("192.0.2.0/24", json!({ "registered_country": { "iso_code": "US" }, "continent": { "code": "EU" } }))
         .add("198.51.100.0/24", json!({ "registered_country": { "iso_code": "US" } }));
     let source = read_as_mmdb(file.finish("Test-Country")).unwrap();
@@ -191,7 +191,7 @@ fn fields_are_found_whatever_the_type_of_the_database() {
         "location": { "latitude": 95.5, "longitude": 10.0 },
         "traits": { "autonomous_system_number": 64496, "is_anycast": true },
     });
-    let source = read_as_mmdb(Writer::new(4).add("192.0.2.0/24", record).finish("Acme-Enterprise")).unwrap();
+    let source = read_as_mmdb(MmdbWriter::new(4).add("192.0.2.0/24", record).finish("Acme-Enterprise")).unwrap();
     let labels = labels_at(&source, "192.0.2.1").unwrap();
     assert_eq!(labels.value(LabelKind::Asn), Some(LabelValue::Number(64496)));
     // A latitude beyond the pole is none.
@@ -201,7 +201,7 @@ fn fields_are_found_whatever_the_type_of_the_database() {
 #[test]
 fn the_config_may_name_a_provider() {
     let network = Network { provider: Some("acme".into()), ..network(NetworkKind::Mmdb) };
-    let loaded = read(&network, Writer::new(4).add("192.0.2.0/24", country("DE")).finish("Test")).unwrap();
+    let loaded = read(&network, MmdbWriter::new(4).add("192.0.2.0/24", country("DE")).finish("Test")).unwrap();
     assert_eq!(labels_at(&loaded.source, "192.0.2.1").unwrap().text(LabelKind::Provider), Some("acme"));
 }
 
@@ -211,7 +211,7 @@ fn what_is_no_sound_database_is_refused() {
         let problem = read_as_mmdb(octets.to_vec()).unwrap_err().remove(0);
         (problem.code, problem.message)
     };
-    let good = Writer::new(4).add("192.0.2.0/24", country("DE")).finish("Test-Country");
+    let good = MmdbWriter::new(4).add("192.0.2.0/24", country("DE")).finish("Test-Country");
     let is = |code, message: &str| (code, message.to_string());
     assert_eq!(refused(b""), is("empty-file", "`feed.txt` is empty"));
     assert_eq!(refused(b"\n<!doctype html>"), is("html-page", "`feed.txt` is an HTML or XML page, not a MaxMind DB"));
@@ -223,16 +223,16 @@ fn what_is_no_sound_database_is_refused() {
     );
     assert_eq!(refused(&good[100..]).0, "bad-database");
 
-    let proxies = Writer::new(4).add("192.0.2.0/24", json!({ "is_anonymous": true })).finish("Acme-Anonymous-IP");
+    let proxies = MmdbWriter::new(4).add("192.0.2.0/24", json!({ "is_anonymous": true })).finish("Acme-Anonymous-IP");
     let message = "`feed.txt` has neither places nor autonomous systems in it (it is of type `Acme-Anonymous-IP`)";
     assert_eq!(refused(&proxies), is("useless-database", message));
-    let flat = Writer::new(4).add("192.0.2.0/24", json!({ "country": "DE" })).finish("Flat");
+    let flat = MmdbWriter::new(4).add("192.0.2.0/24", json!({ "country": "DE" })).finish("Flat");
     assert_eq!(refused(&flat).0, "strange-database");
 }
 
 #[test]
 fn a_tree_that_leads_back_to_itself_is_refused() {
-    let mut file = Writer::new(4).add("192.0.2.0/24", country("DE")).finish("Test-Country");
+    let mut file = MmdbWriter::new(4).add("192.0.2.0/24", country("DE")).finish("Test-Country");
     // The right record of the root now is the root.
     file[3..6].copy_from_slice(&[0, 0, 0]);
     assert_eq!(read_as_mmdb(file).unwrap_err()[0].code, "bad-database");
@@ -240,7 +240,7 @@ fn a_tree_that_leads_back_to_itself_is_refused() {
 
 #[test]
 fn damage_that_no_lookup_would_meet_is_found() {
-    let mut file = Writer::new(4).add("192.0.2.0/24", country("DE")).finish("Test-Country");
+    let mut file = MmdbWriter::new(4).add("192.0.2.0/24", country("DE")).finish("Test-Country");
     // 24 nodes of six octets, then the separator, which is all zeros.
     file[24 * 6 + 3] = 1;
     assert_eq!(read_as_mmdb(file).unwrap_err()[0].code, "bad-database");
@@ -249,7 +249,7 @@ fn damage_that_no_lookup_would_meet_is_found() {
 #[test]
 fn entries_of_the_lowest_and_highest_address_are_kept() {
     let low = Ipv6Addr::from_bits(1 << 32);
-    let file = Writer::new(6).add("255.255.255.255/32", country("DE")).add(&format!("{low}/128"), country("FR"));
+    let file = MmdbWriter::new(6).add("255.255.255.255/32", country("DE")).add(&format!("{low}/128"), country("FR"));
     let source = read_as_mmdb(file.add("ffff::/16", country("US")).finish("Test")).unwrap();
     assert_eq!(prefixes(&source), ["255.255.255.255/32", "::1:0:0/128", "ffff::/16"]);
 }
@@ -259,7 +259,7 @@ proptest! {
     fn damaged_databases_are_read_or_refused_and_never_panic(
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
-        let mut file = Writer::new(6)
+        let mut file = MmdbWriter::new(6)
             .add("192.0.2.0/24", country("DE"))
             .add("198.51.100.0/24", json!({ "location": { "latitude": 1.5, "longitude": 2.5 } }))
             .add("2001:db8::/32", json!({ "subdivisions": [{ "iso_code": "CA" }], "country": { "iso_code": "US" } }))

@@ -9,24 +9,24 @@ use super::MARKER;
 use crate::base::prefix::Prefix;
 
 #[derive(Clone, Copy)]
-enum Slot {
+enum WriterSlot {
     Empty,
     Node(usize),
     Data(usize),
 }
 
 /// A database in the making: a tree of 24-bit records, and data.
-pub(super) struct Writer {
+pub(super) struct MmdbWriter {
     ip_version: u8,
-    nodes: Vec<[Slot; 2]>,
+    nodes: Vec<[WriterSlot; 2]>,
     data: Vec<u8>,
     offsets: HashMap<String, usize>,
 }
 
-impl Writer {
+impl MmdbWriter {
     /// Begins a database for addresses of version 4 or 6.
     pub(super) fn new(ip_version: u8) -> Self {
-        Writer { ip_version, nodes: vec![[Slot::Empty; 2]], data: Vec::new(), offsets: HashMap::new() }
+        MmdbWriter { ip_version, nodes: vec![[WriterSlot::Empty; 2]], data: Vec::new(), offsets: HashMap::new() }
     }
 
     /// Adds a network; equal records are stored once. A network inside another comes after it.
@@ -41,7 +41,7 @@ impl Writer {
                 offset
             }
         };
-        self.set(prefix, Slot::Data(offset));
+        self.set(prefix, WriterSlot::Data(offset));
         self
     }
 
@@ -60,9 +60,9 @@ impl Writer {
         let mut file = Vec::new();
         for slot in self.nodes.iter().flatten() {
             let record = match *slot {
-                Slot::Empty => count,
-                Slot::Node(node) => node,
-                Slot::Data(offset) => count + 16 + offset,
+                WriterSlot::Empty => count,
+                WriterSlot::Node(node) => node,
+                WriterSlot::Data(offset) => count + 16 + offset,
             };
             file.extend_from_slice(&(record as u32).to_be_bytes()[1..]);
         }
@@ -78,7 +78,7 @@ impl Writer {
         file
     }
 
-    fn set(&mut self, prefix: &str, slot: Slot) {
+    fn set(&mut self, prefix: &str, slot: WriterSlot) {
         let (bits, len) = self.path(prefix);
         let (node, side) = self.descend(bits, len);
         self.nodes[node][side] = slot;
@@ -100,11 +100,11 @@ impl Writer {
         let mut node = 0;
         for depth in 0..len - 1 {
             node = match self.nodes[node][side(depth)] {
-                Slot::Node(next) => next,
+                WriterSlot::Node(next) => next,
                 leaf => {
                     self.nodes.push([leaf; 2]);
                     let next = self.nodes.len() - 1;
-                    self.nodes[node][side(depth)] = Slot::Node(next);
+                    self.nodes[node][side(depth)] = WriterSlot::Node(next);
                     next
                 }
             };

@@ -8,11 +8,11 @@ use data_encoding::{BASE64, HEXUPPER_PERMISSIVE};
 
 use super::RdataError;
 use super::fields::{address, decode, encoded, push_u16};
-use super::tokens::{Tokens, Word};
+use super::tokens::{RdataWord, Tokens};
 use super::words::{self, SERVICES, TRANSPORTS};
 
 /// RFC 1706 §6: `0x`, and hex digits with dots anywhere.
-pub(super) fn nsap(word: Word<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
+pub(super) fn nsap(word: RdataWord<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
     let digits = word.text().strip_prefix("0x").or(word.text().strip_prefix("0X"));
     let bytes = digits.and_then(|digits| decode(&HEXUPPER_PERMISSIVE, digits.replace('.', "").as_bytes()));
     let bytes = bytes.filter(|bytes| !bytes.is_empty());
@@ -21,7 +21,7 @@ pub(super) fn nsap(word: Word<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> 
 }
 
 /// `+` and digits (E.164), or pairs of hex digits with dots between them (ATM End System Address).
-pub(super) fn atma(word: Word<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
+pub(super) fn atma(word: RdataWord<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
     let bad = || word.bad("expected `+` and digits, or pairs of hex digits");
     if let Some(digits) = word.text().strip_prefix('+') {
         out.push(1);
@@ -97,7 +97,7 @@ pub(super) fn address_suffix(tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Resu
     Ok(())
 }
 
-fn address6(word: Word<'_>) -> Result<Ipv6Addr, RdataError> {
+fn address6(word: RdataWord<'_>) -> Result<Ipv6Addr, RdataError> {
     word.text().parse().map_err(|_| word.bad("expected IPv6 address"))
 }
 

@@ -12,97 +12,99 @@ use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use super::tokens::{Tokens, Word};
+use super::tokens::{RdataWord, Tokens};
 use super::words::{self, ALGORITHMS, CERT_TYPES, DIGESTS, PROTOCOLS, SCHEMES};
 use super::{RdataError, endpoints, location, params};
-use crate::base::rdata::Field;
+use crate::base::rdata::RdataField;
 use crate::base::rr::Rtype;
 
 /// `YYYYMMDDHHMMSS`
 const TIMESTAMP: &[BorrowedFormatItem<'_>] = format_description!("[year][month][day][hour][minute][second]");
 
 /// Writes the data that the tokens stand for to `out`, which is empty.
-pub(super) fn scan(fields: &[Field], mut tokens: Tokens<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
+pub(super) fn scan(fields: &[RdataField], mut tokens: Tokens<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
     fields.iter().try_for_each(|field| scan_field(*field, &mut tokens, out))?;
     tokens.finish()
 }
 
-fn scan_field(field: Field, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
+fn scan_field(field: RdataField, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
     match field {
-        Field::U8 => out.push(tokens.number(u8::MAX.into())? as u8),
-        Field::U16 => push_u16(out, tokens.number(u16::MAX.into())? as u16),
-        Field::U32 => out.extend_from_slice(&tokens.number(u32::MAX)?.to_be_bytes()),
-        Field::Timestamp => out.extend_from_slice(&timestamp(tokens.bare()?)?.to_be_bytes()),
-        Field::Type => push_u16(out, rtype(tokens.bare()?)?.0),
-        Field::Algorithm => out.push(words::number(tokens.bare()?, ALGORITHMS, u8::MAX.into())? as u8),
-        Field::Protocol => out.push(words::number(tokens.bare()?, PROTOCOLS, u8::MAX.into())? as u8),
-        Field::Scheme => out.push(words::number(tokens.bare()?, SCHEMES, u8::MAX.into())? as u8),
-        Field::CertType => push_u16(out, words::number(tokens.bare()?, CERT_TYPES, u16::MAX.into())?),
-        Field::KeyFlags => push_u16(out, words::key_flags(tokens.bare()?)?),
-        Field::Zero16 => {
+        RdataField::U8 => out.push(tokens.number(u8::MAX.into())? as u8),
+        RdataField::U16 => push_u16(out, tokens.number(u16::MAX.into())? as u16),
+        RdataField::U32 => out.extend_from_slice(&tokens.number(u32::MAX)?.to_be_bytes()),
+        RdataField::Timestamp => out.extend_from_slice(&timestamp(tokens.bare()?)?.to_be_bytes()),
+        RdataField::Type => push_u16(out, rtype(tokens.bare()?)?.0),
+        RdataField::Algorithm => out.push(words::number(tokens.bare()?, ALGORITHMS, u8::MAX.into())? as u8),
+        RdataField::Protocol => out.push(words::number(tokens.bare()?, PROTOCOLS, u8::MAX.into())? as u8),
+        RdataField::Scheme => out.push(words::number(tokens.bare()?, SCHEMES, u8::MAX.into())? as u8),
+        RdataField::CertType => push_u16(out, words::number(tokens.bare()?, CERT_TYPES, u16::MAX.into())?),
+        RdataField::KeyFlags => push_u16(out, words::key_flags(tokens.bare()?)?),
+        RdataField::Zero16 => {
             let word = tokens.bare()?;
             match word.number(u16::MAX.into())? {
                 0 => push_u16(out, 0),
                 _ => return Err(word.bad("expected `0`")),
             }
         }
-        Field::OptionalBase64 if tokens.are_over() => {}
+        RdataField::OptionalBase64 if tokens.are_over() => {}
         // RFC 2535 §3.1.2: flags that say that there is no key.
-        Field::Key if out.first().is_some_and(|flags| flags & 0xc0 == 0xc0) => {}
-        Field::Key | Field::Base64 | Field::OptionalBase64 => encoded(tokens, &BASE64, "not base64", out)?,
-        Field::Digest => {
+        RdataField::Key if out.first().is_some_and(|flags| flags & 0xc0 == 0xc0) => {}
+        RdataField::Key | RdataField::Base64 | RdataField::OptionalBase64 => {
+            encoded(tokens, &BASE64, "not base64", out)?
+        }
+        RdataField::Digest => {
             out.push(words::number(tokens.bare()?, DIGESTS, u8::MAX.into())? as u8);
             encoded(tokens, &HEXUPPER_PERMISSIVE, NOT_HEX, out)?;
         }
-        Field::Base64OrDash => {
+        RdataField::Base64OrDash => {
             if !tokens.take_dash() {
                 encoded(tokens, &BASE64, "not base64", out)?;
             }
         }
-        Field::Hex => encoded(tokens, &HEXUPPER_PERMISSIVE, NOT_HEX, out)?,
-        Field::Name => out.extend_from_slice(tokens.name()?.as_name().as_wire()),
-        Field::V4 => out.extend_from_slice(&address(tokens.bare()?)?.octets()),
-        Field::Text => text(tokens.next()?, out)?,
-        Field::OptionalText => {
+        RdataField::Hex => encoded(tokens, &HEXUPPER_PERMISSIVE, NOT_HEX, out)?,
+        RdataField::Name => out.extend_from_slice(tokens.name()?.as_name().as_wire()),
+        RdataField::V4 => out.extend_from_slice(&address(tokens.bare()?)?.octets()),
+        RdataField::Text => text(tokens.next()?, out)?,
+        RdataField::OptionalText => {
             if !tokens.are_over() {
                 text(tokens.next()?, out)?;
             }
         }
-        Field::Texts => {
+        RdataField::Texts => {
             text(tokens.next()?, out)?;
             while !tokens.are_over() {
                 text(tokens.next()?, out)?;
             }
         }
-        Field::LongText => out.extend_from_slice(&tokens.next()?.unescaped()?),
-        Field::Tag => {
+        RdataField::LongText => out.extend_from_slice(&tokens.next()?.unescaped()?),
+        RdataField::Tag => {
             let word = tokens.next()?;
             if word.bytes.is_empty() || !word.bytes.iter().all(u8::is_ascii_alphanumeric) {
                 return Err(word.bad("expected letters and digits"));
             }
             text(word, out)?;
         }
-        Field::Digits => {
+        RdataField::Digits => {
             let word = tokens.next()?;
             if word.bytes.len() < 4 || !word.bytes.iter().all(u8::is_ascii_digit) {
                 return Err(word.bad("expected at least four digits"));
             }
             text(word, out)?;
         }
-        Field::Types => types(tokens, out)?,
-        Field::OldTypes => old_types(tokens, out)?,
-        Field::Eui(len) => eui(tokens.bare()?, len.into(), out)?,
-        Field::Locator => locator(tokens.bare()?, out)?,
-        Field::Nsap => endpoints::nsap(tokens.bare()?, out)?,
-        Field::Atma => endpoints::atma(tokens.bare()?, out)?,
-        Field::Location => location::scan(tokens, out)?,
-        Field::Prefixes => endpoints::prefixes(tokens, out)?,
-        Field::Services => endpoints::services(tokens, out)?,
-        Field::AddressSuffix => endpoints::address_suffix(tokens, out)?,
-        Field::Gateway => endpoints::gateway(tokens, out)?,
-        Field::Relay => endpoints::relay(tokens, out)?,
-        Field::HostIdentity => endpoints::host_identity(tokens, out)?,
-        Field::Params => params::scan(tokens, out)?,
+        RdataField::Types => types(tokens, out)?,
+        RdataField::OldTypes => old_types(tokens, out)?,
+        RdataField::Eui(len) => eui(tokens.bare()?, len.into(), out)?,
+        RdataField::Locator => locator(tokens.bare()?, out)?,
+        RdataField::Nsap => endpoints::nsap(tokens.bare()?, out)?,
+        RdataField::Atma => endpoints::atma(tokens.bare()?, out)?,
+        RdataField::Location => location::scan(tokens, out)?,
+        RdataField::Prefixes => endpoints::prefixes(tokens, out)?,
+        RdataField::Services => endpoints::services(tokens, out)?,
+        RdataField::AddressSuffix => endpoints::address_suffix(tokens, out)?,
+        RdataField::Gateway => endpoints::gateway(tokens, out)?,
+        RdataField::Relay => endpoints::relay(tokens, out)?,
+        RdataField::HostIdentity => endpoints::host_identity(tokens, out)?,
+        RdataField::Params => params::scan(tokens, out)?,
     }
     Ok(())
 }
@@ -132,12 +134,12 @@ pub(super) fn decode(encoding: &Encoding, text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// An IPv4 address.
-pub(super) fn address(word: Word<'_>) -> Result<Ipv4Addr, RdataError> {
+pub(super) fn address(word: RdataWord<'_>) -> Result<Ipv4Addr, RdataError> {
     word.text().parse().map_err(|_| word.bad("expected IPv4 address"))
 }
 
 /// A string with its length.
-fn text(word: Word<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
+fn text(word: RdataWord<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
     let bytes = word.unescaped()?;
     out.push(u8::try_from(bytes.len()).map_err(|_| word.bad("bad charstr"))?);
     out.extend_from_slice(&bytes);
@@ -145,7 +147,7 @@ fn text(word: Word<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
 }
 
 /// A type by name or number.
-fn rtype(word: Word<'_>) -> Result<Rtype, RdataError> {
+fn rtype(word: RdataWord<'_>) -> Result<Rtype, RdataError> {
     match Rtype::from_str(word.text()) {
         Ok(rtype) => Ok(rtype),
         Err(_) if word.bytes.first().is_some_and(u8::is_ascii_digit) => {
@@ -156,7 +158,7 @@ fn rtype(word: Word<'_>) -> Result<Rtype, RdataError> {
 }
 
 /// RFC 4034 §3.2: up to ten digits are seconds, fourteen a date; beyond 2106 both wrap around.
-fn timestamp(word: Word<'_>) -> Result<u32, RdataError> {
+fn timestamp(word: RdataWord<'_>) -> Result<u32, RdataError> {
     if word.bytes.len() <= 10 {
         return word.number(u32::MAX);
     }
@@ -202,7 +204,7 @@ fn old_types(tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), RdataErro
 }
 
 /// RFC 7043 §3.2, §4.2: pairs of hex digits with hyphens between them; a leading zero may be left out.
-fn eui(word: Word<'_>, len: usize, out: &mut Vec<u8>) -> Result<(), RdataError> {
+fn eui(word: RdataWord<'_>, len: usize, out: &mut Vec<u8>) -> Result<(), RdataError> {
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit()) && text.len() <= 2;
     let byte = |text: &str| u8::from_str_radix(text, 16).ok().filter(|_| is_hex(text));
     let bytes: Option<Vec<u8>> = word.text().split('-').map(byte).collect();
@@ -212,7 +214,7 @@ fn eui(word: Word<'_>, len: usize, out: &mut Vec<u8>) -> Result<(), RdataError> 
 }
 
 /// RFC 6742 §2.1.2: four groups of one to four hex digits.
-fn locator(word: Word<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
+fn locator(word: RdataWord<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
     let is_group = |group: &str| matches!(group.len(), 1..=4) && group.bytes().all(|byte| byte.is_ascii_hexdigit());
     let group = |group| u16::from_str_radix(group, 16).ok().filter(|_| is_group(group));
     let groups: Option<Vec<u16>> = word.text().split(':').map(group).collect();

@@ -19,7 +19,7 @@ use super::{RdataError, is_generic, unquoted};
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::load::zone::names;
-use crate::load::zone::split::Token;
+use crate::load::zone::split::ZoneToken;
 
 /// A scanner of the crate.
 pub(super) struct Library {
@@ -41,7 +41,7 @@ impl Library {
         &mut self,
         text: &[u8],
         rtype: Rtype,
-        tokens: &[Token],
+        tokens: &[ZoneToken],
         origin: Name<'_>,
         rdata: &mut Vec<u8>,
     ) -> Result<(), RdataError> {
@@ -70,7 +70,13 @@ impl Library {
     }
 
     /// Writes `@ TYPE token…` with names made absolute.
-    fn write_line(&mut self, text: &[u8], rtype: Rtype, tokens: &[Token], origin: Name<'_>) -> Result<(), RdataError> {
+    fn write_line(
+        &mut self,
+        text: &[u8],
+        rtype: Rtype,
+        tokens: &[ZoneToken],
+        origin: Name<'_>,
+    ) -> Result<(), RdataError> {
         self.line.clear();
         self.starts.clear();
         self.line.extend_from_slice(b"@ TYPE");
@@ -101,7 +107,7 @@ impl Library {
     }
 
     /// The crate's error `line:column: reason` as ours.
-    fn explain(&self, error: &str, tokens: &[Token]) -> RdataError {
+    fn explain(&self, error: &str, tokens: &[ZoneToken]) -> RdataError {
         let mut parts = error.splitn(3, ':');
         let (_, column, reason) = (parts.next(), parts.next(), parts.next().unwrap_or(error).trim());
         let column = column.and_then(|column| column.trim().parse::<usize>().ok()).unwrap_or(1);

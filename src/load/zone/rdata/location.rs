@@ -5,7 +5,7 @@
 //! **Not here**: wire form ([`crate::base::rdata`]).
 
 use super::RdataError;
-use super::tokens::{Tokens, Word};
+use super::tokens::{RdataWord, Tokens};
 
 /// The equator and the prime meridian, in thousandths of a second.
 const ORIGIN: u32 = 1 << 31;
@@ -62,7 +62,7 @@ fn coordinate(tokens: &mut Tokens<'_>, most: u32, [less, more]: &[u8; 2]) -> Res
 }
 
 /// Meters above or below sea level, in centimeters above the lowest altitude.
-fn altitude(word: Word<'_>) -> Result<u32, RdataError> {
+fn altitude(word: RdataWord<'_>) -> Result<u32, RdataError> {
     let text = word.text();
     let (below, text) = text.strip_prefix('-').map_or((false, text), |text| (true, text));
     let cm = decimal(text.strip_suffix('m').unwrap_or(text), 2).and_then(|cm| u32::try_from(cm).ok());
@@ -71,7 +71,7 @@ fn altitude(word: Word<'_>) -> Result<u32, RdataError> {
 }
 
 /// Meters as one digit and a power of ten of centimeters; further digits are dropped.
-fn precision(word: Word<'_>) -> Result<u8, RdataError> {
+fn precision(word: RdataWord<'_>) -> Result<u8, RdataError> {
     let text = word.text();
     let cm = decimal(text.strip_suffix('m').unwrap_or(text), 2).filter(|cm| *cm <= 9_000_000_099);
     let mut cm = cm.ok_or_else(|| word.bad("expected meters up to 90000000.00"))?;

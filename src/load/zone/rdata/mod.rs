@@ -18,7 +18,7 @@ mod params;
 mod tokens;
 mod words;
 
-use super::split::Token;
+use super::split::ZoneToken;
 use crate::base::name::{Name, NameError};
 use crate::base::rdata;
 use crate::base::rr::Rtype;
@@ -60,7 +60,7 @@ impl RdataScanner {
         &mut self,
         text: &[u8],
         rtype: Rtype,
-        tokens: &[Token],
+        tokens: &[ZoneToken],
         origin: Name<'_>,
     ) -> Result<&[u8], RdataError> {
         self.rdata.clear();
@@ -75,7 +75,7 @@ impl RdataScanner {
 }
 
 /// Whether data starts with `\#`, which is followed by its length and hex (RFC 3597 §5).
-fn is_generic(text: &[u8], tokens: &[Token]) -> bool {
+fn is_generic(text: &[u8], tokens: &[ZoneToken]) -> bool {
     tokens.first().is_some_and(|token| &text[token.range.clone()] == b"\\#")
 }
 

@@ -9,12 +9,12 @@ use data_encoding::BASE64;
 
 use super::RdataError;
 use super::fields::{decode, push_u16};
-use super::tokens::{Tokens, Word};
+use super::tokens::{RdataWord, Tokens};
 use crate::base::rdata::params::{self, ALPN, ECH, IPV4HINT, IPV6HINT, MANDATORY, NO_DEFAULT_ALPN, PORT};
 
 /// Writes the parameters that the tokens stand for: `key`, `key=value` or `key="value"`.
 pub(super) fn scan(tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
-    let mut all: Vec<(u16, Vec<u8>, Word<'_>)> = Vec::new();
+    let mut all: Vec<(u16, Vec<u8>, RdataWord<'_>)> = Vec::new();
     while !tokens.are_over() {
         let word = tokens.bare()?;
         let text = word.text();
@@ -24,9 +24,9 @@ pub(super) fn scan(tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), Rda
             return Err(word.bad(format!("`{name}` is given twice")));
         }
         let value = match value {
-            Some("") => tokens.joined().unwrap_or(Word { bytes: b"", ..word }),
-            Some(value) => Word { bytes: value.as_bytes(), ..word },
-            None => Word { bytes: b"", ..word },
+            Some("") => tokens.joined().unwrap_or(RdataWord { bytes: b"", ..word }),
+            Some(value) => RdataWord { bytes: value.as_bytes(), ..word },
+            None => RdataWord { bytes: b"", ..word },
         };
         if let Some(more) = tokens.joined() {
             return Err(more.bad("expected a space after a value"));
@@ -48,7 +48,7 @@ pub(super) fn scan(tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), Rda
 }
 
 /// RFC 9460 §8 and §7.1.1: mandatory keys are there, and `no-default-alpn` has `alpn` beside it.
-fn check_together(all: &[(u16, Vec<u8>, Word<'_>)]) -> Result<(), RdataError> {
+fn check_together(all: &[(u16, Vec<u8>, RdataWord<'_>)]) -> Result<(), RdataError> {
     let has = |key| all.iter().any(|(other, ..)| *other == key);
     for (key, value, word) in all {
         let mut named = value.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
@@ -62,7 +62,7 @@ fn check_together(all: &[(u16, Vec<u8>, Word<'_>)]) -> Result<(), RdataError> {
 }
 
 /// The wire form of a value.
-fn encode(key: u16, value: Word<'_>, name: &str) -> Result<Vec<u8>, RdataError> {
+fn encode(key: u16, value: RdataWord<'_>, name: &str) -> Result<Vec<u8>, RdataError> {
     let bytes = value.unescaped()?;
     let bad = || value.bad(format!("not a value of `{name}`"));
     let text = std::str::from_utf8(&bytes).unwrap_or_default();
@@ -82,7 +82,9 @@ fn encode(key: u16, value: Word<'_>, name: &str) -> Result<Vec<u8>, RdataError> 
             keys.sort_unstable();
             keys.into_iter().for_each(|key| push_u16(&mut out, key));
         }
-        PORT => push_u16(&mut out, Word { bytes: &bytes, ..value }.number(u16::MAX.into()).map_err(|_| bad())? as u16),
+        PORT => {
+            push_u16(&mut out, RdataWord { bytes: &bytes, ..value }.number(u16::MAX.into()).map_err(|_| bad())? as u16)
+        }
         IPV4HINT => {
             for address in text.split(',') {
                 out.extend_from_slice(&address.parse::<Ipv4Addr>().map_err(|_| bad())?.octets());

@@ -6,19 +6,19 @@
 use super::{RdataError, unquoted};
 use crate::base::name::{Name, NameBuf};
 use crate::load::zone::names;
-use crate::load::zone::split::Token;
+use crate::load::zone::split::ZoneToken;
 
 /// Tokens to be taken.
 pub(super) struct Tokens<'t> {
     text: &'t [u8],
-    tokens: &'t [Token],
+    tokens: &'t [ZoneToken],
     at: usize,
     origin: Name<'t>,
 }
 
 /// A token that was taken.
 #[derive(Clone, Copy)]
-pub(super) struct Word<'t> {
+pub(super) struct RdataWord<'t> {
     /// Its index among the tokens of the data.
     pub(super) index: usize,
     /// Its content, without quotes, escapes as written.
@@ -29,7 +29,7 @@ pub(super) struct Word<'t> {
 
 impl<'t> Tokens<'t> {
     /// The tokens of `text` that are data, names in which are relative to `origin`.
-    pub(super) fn new(text: &'t [u8], tokens: &'t [Token], origin: Name<'t>) -> Self {
+    pub(super) fn new(text: &'t [u8], tokens: &'t [ZoneToken], origin: Name<'t>) -> Self {
         Tokens { text, tokens, at: 0, origin }
     }
 
@@ -39,9 +39,9 @@ impl<'t> Tokens<'t> {
     }
 
     /// Takes the next token.
-    pub(super) fn next(&mut self) -> Result<Word<'t>, RdataError> {
+    pub(super) fn next(&mut self) -> Result<RdataWord<'t>, RdataError> {
         let token = self.tokens.get(self.at).ok_or(RdataError::TooShort)?;
-        let word = Word {
+        let word = RdataWord {
             index: self.at,
             bytes: unquoted(&self.text[token.range.clone()], token.is_quoted),
             is_quoted: token.is_quoted,
@@ -51,13 +51,13 @@ impl<'t> Tokens<'t> {
     }
 
     /// Takes the next token, which is not in quotes.
-    pub(super) fn bare(&mut self) -> Result<Word<'t>, RdataError> {
+    pub(super) fn bare(&mut self) -> Result<RdataWord<'t>, RdataError> {
         let word = self.next()?;
         if word.is_quoted { Err(word.bad("quotes cannot be used here")) } else { Ok(word) }
     }
 
     /// Takes the next token if it follows the one before without a gap.
-    pub(super) fn joined(&mut self) -> Option<Word<'t>> {
+    pub(super) fn joined(&mut self) -> Option<RdataWord<'t>> {
         if self.tokens.get(self.at)?.is_joined { self.next().ok() } else { None }
     }
 
@@ -97,7 +97,7 @@ impl<'t> Tokens<'t> {
     }
 }
 
-impl<'t> Word<'t> {
+impl<'t> RdataWord<'t> {
     /// The error of this token.
     pub(super) fn bad(self, reason: impl Into<String>) -> RdataError {
         RdataError::Bad(self.index, reason.into())

@@ -5,13 +5,13 @@
 //! **Not here**: names of types and of service parameters ([`crate::base`]).
 
 use super::RdataError;
-use super::tokens::Word;
+use super::tokens::RdataWord;
 
 /// A word and its number.
-type Table = &'static [(&'static str, u16)];
+type WordTable = &'static [(&'static str, u16)];
 
 /// DNSSEC algorithms (IANA, DNS Security Algorithm Numbers), with BIND's words and those of the registry.
-pub(super) const ALGORITHMS: Table = &[
+pub(super) const ALGORITHMS: WordTable = &[
     ("RSAMD5", 1),
     ("RSA", 1),
     ("DH", 2),
@@ -38,11 +38,11 @@ pub(super) const ALGORITHMS: Table = &[
 ];
 
 /// Digest types of DS records (IANA, DS RR Type Digest Algorithms).
-pub(super) const DIGESTS: Table =
+pub(super) const DIGESTS: WordTable =
     &[("SHA-1", 1), ("SHA1", 1), ("SHA-256", 2), ("SHA256", 2), ("GOST", 3), ("SHA-384", 4), ("SHA384", 4)];
 
 /// Certificate types (RFC 4398 §2.1).
-pub(super) const CERT_TYPES: Table = &[
+pub(super) const CERT_TYPES: WordTable = &[
     ("PKIX", 1),
     ("SPKI", 2),
     ("PGP", 3),
@@ -56,13 +56,14 @@ pub(super) const CERT_TYPES: Table = &[
 ];
 
 /// Protocols of keys (RFC 2535 §7.1).
-pub(super) const PROTOCOLS: Table = &[("NONE", 0), ("TLS", 1), ("EMAIL", 2), ("DNSSEC", 3), ("IPSEC", 4), ("ALL", 255)];
+pub(super) const PROTOCOLS: WordTable =
+    &[("NONE", 0), ("TLS", 1), ("EMAIL", 2), ("DNSSEC", 3), ("IPSEC", 4), ("ALL", 255)];
 
 /// Schemes of DSYNC records (RFC 9859 §2.1).
-pub(super) const SCHEMES: Table = &[("NOTIFY", 1)];
+pub(super) const SCHEMES: WordTable = &[("NOTIFY", 1)];
 
 /// Flags of keys, joined by `|` (RFC 2535 §7.1, and KSK for the bit of RFC 4034 §2.1.1).
-const KEY_FLAGS: Table = &[
+const KEY_FLAGS: WordTable = &[
     ("NOCONF", 0x4000),
     ("NOAUTH", 0x8000),
     ("NOKEY", 0xc000),
@@ -98,7 +99,7 @@ const KEY_FLAGS: Table = &[
 ];
 
 /// Transport protocols of WKS records (RFC 1035 §3.4.2, IANA Protocol Numbers).
-pub(super) const TRANSPORTS: Table = &[
+pub(super) const TRANSPORTS: WordTable = &[
     ("icmp", 1),
     ("igmp", 2),
     ("ggp", 3),
@@ -123,7 +124,7 @@ pub(super) const TRANSPORTS: Table = &[
 ];
 
 /// Services of WKS records (RFC 1010, and the later ones that master files name).
-pub(super) const SERVICES: Table = &[
+pub(super) const SERVICES: WordTable = &[
     ("tcpmux", 1),
     ("echo", 7),
     ("discard", 9),
@@ -172,7 +173,7 @@ pub(super) const SERVICES: Table = &[
 ];
 
 /// The number that a token is or stands for, of at most `most`.
-pub(super) fn number(word: Word<'_>, table: Table, most: u32) -> Result<u16, RdataError> {
+pub(super) fn number(word: RdataWord<'_>, table: WordTable, most: u32) -> Result<u16, RdataError> {
     if word.bytes.first().is_some_and(u8::is_ascii_digit) {
         return word.number(most).map(|number| number as u16);
     }
@@ -181,7 +182,7 @@ pub(super) fn number(word: Word<'_>, table: Table, most: u32) -> Result<u16, Rda
 }
 
 /// The flags of a key.
-pub(super) fn key_flags(word: Word<'_>) -> Result<u16, RdataError> {
+pub(super) fn key_flags(word: RdataWord<'_>) -> Result<u16, RdataError> {
     if word.bytes.first().is_some_and(u8::is_ascii_digit) {
         return word.number(u16::MAX.into()).map(|number| number as u16);
     }

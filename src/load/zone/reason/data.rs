@@ -6,15 +6,15 @@ use super::{bad_name, error, shown};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::rr::Rtype;
 use crate::load::zone::rdata::RdataError;
-use crate::load::zone::reader::Line;
-use crate::load::zone::split::Token;
+use crate::load::zone::reader::ZoneLine;
+use crate::load::zone::split::ZoneToken;
 
 /// Data that is not that of the record's type, `name` being the token of the type.
 pub(in crate::load::zone) fn bad_data(
-    line: Line<'_>,
+    line: ZoneLine<'_>,
     rtype: Rtype,
-    name: &Token,
-    data: &[Token],
+    name: &ZoneToken,
+    data: &[ZoneToken],
     why: RdataError,
 ) -> Box<Diagnostic> {
     let form = form_of(rtype).map(|form| format!("its data is written as `{rtype} {form}`"));
@@ -52,7 +52,7 @@ pub(in crate::load::zone) fn bad_data(
 }
 
 /// A token that the library refuses for a reason of its own.
-fn bad_token(line: Line<'_>, rtype: Rtype, token: &Token, reason: &str, form: Option<String>) -> Diagnostic {
+fn bad_token(line: ZoneLine<'_>, rtype: Rtype, token: &ZoneToken, reason: &str, form: Option<String>) -> Diagnostic {
     let word = shown(line.content(token));
     let (message, help) = match reason {
         "expected IPv4 address" => (

@@ -13,9 +13,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use super::generate::MAX_GENERATED;
-use super::reader::Line;
-use super::sources::Source;
-use super::split::{SplitError, Token};
+use super::reader::ZoneLine;
+use super::sources::ZoneSource;
+use super::split::{SplitError, ZoneToken};
 use super::{MAX_FILE_LEN, MAX_GENERATED_IN_ZONE, MAX_INCLUDE_DEPTH, MAX_INCLUDES, MAX_RECORDS};
 use crate::base::diagnostic::{Diagnostic, Place, nearest};
 use crate::base::name::{Name, NameError};
@@ -37,7 +37,7 @@ const DIRECTIVES: [&str; 4] = ["$GENERATE", "$INCLUDE", "$ORIGIN", "$TTL"];
 pub(super) const UNREADABLE: &str = "unreadable-file";
 
 /// A file that is something else, as far as its first octets tell.
-pub(super) fn wrong_kind_of_file(source: &Source) -> Option<Diagnostic> {
+pub(super) fn wrong_kind_of_file(source: &ZoneSource) -> Option<Diagnostic> {
     let start = source.text.iter().position(|octet| !octet.is_ascii_whitespace()).unwrap_or(0);
     if source.text.get(start) == Some(&b'<') {
         let end =
@@ -59,7 +59,7 @@ pub(super) fn wrong_kind_of_file(source: &Source) -> Option<Diagnostic> {
 }
 
 /// A text that ends in the middle of a line.
-pub(super) fn missing_line_end(source: &Source) -> Option<Diagnostic> {
+pub(super) fn missing_line_end(source: &ZoneSource) -> Option<Diagnostic> {
     let last = *source.text.last()?;
     let start = source.text.iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at + 1);
     if last == b'\n' || source.text[start..].iter().all(u8::is_ascii_whitespace) {
@@ -81,7 +81,7 @@ pub(super) fn no_records(file: Place) -> Diagnostic {
 }
 
 /// A text whose entries cannot be told apart from some place on.
-pub(super) fn unsplittable(source: &Source, error: SplitError) -> Diagnostic {
+pub(super) fn unsplittable(source: &ZoneSource, error: SplitError) -> Diagnostic {
     let (code, range, message, label, help) = match error {
         SplitError::StrayParenthesis(range) => (
             "unbalanced-parenthesis",
@@ -129,7 +129,7 @@ pub(super) fn unsplittable(source: &Source, error: SplitError) -> Diagnostic {
     Diagnostic::error(code, message).at(source.place(range), label).help(help)
 }
 
-fn error(line: Line<'_>, token: &Token, code: &'static str, message: String, label: &str) -> Diagnostic {
+fn error(line: ZoneLine<'_>, token: &ZoneToken, code: &'static str, message: String, label: &str) -> Diagnostic {
     Diagnostic::error(code, message).at(line.source.place(token.range.clone()), label)
 }
 
@@ -138,7 +138,7 @@ fn shown(octets: &[u8]) -> std::borrow::Cow<'_, str> {
 }
 
 /// A token that is no domain name.
-pub(super) fn bad_name(line: Line<'_>, token: &Token, why: NameError) -> Box<Diagnostic> {
+pub(super) fn bad_name(line: ZoneLine<'_>, token: &ZoneToken, why: NameError) -> Box<Diagnostic> {
     let message = format!("`{}` is not a domain name: {why}", shown(line.content(token)));
     let help = match why {
         NameError::EmptyLabel => "remove the dot that is too much",
@@ -150,12 +150,12 @@ pub(super) fn bad_name(line: Line<'_>, token: &Token, why: NameError) -> Box<Dia
 }
 
 /// An owner in quotes.
-pub(super) fn quoted_owner(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+pub(super) fn quoted_owner(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     Box::new(error(line, token, "bad-name", "an owner cannot be in quotes".into(), "").help("remove the quotes"))
 }
 
 /// A name that ends with the apex twice.
-pub(super) fn missing_dot(line: Line<'_>, token: &Token, name: Name<'_>) -> Diagnostic {
+pub(super) fn missing_dot(line: ZoneLine<'_>, token: &ZoneToken, name: Name<'_>) -> Diagnostic {
     let written = shown(line.content(token));
     let message = format!("`{written}` stands for `{name}`, with the zone's name twice");
     Diagnostic::warning("missing-dot", message)
@@ -164,14 +164,14 @@ pub(super) fn missing_dot(line: Line<'_>, token: &Token, name: Name<'_>) -> Diag
 }
 
 /// A first record that leaves out its owner.
-pub(super) fn no_owner(line: Line<'_>) -> Box<Diagnostic> {
+pub(super) fn no_owner(line: ZoneLine<'_>) -> Box<Diagnostic> {
     let message = "the record has no owner, and there is none above to go on with".into();
     let help = "start the line with an owner, such as `@` for the origin";
     Box::new(error(line, &line.entry.tokens[0], "no-owner", message, "white space before this").help(help))
 }
 
 /// A token where a type should be.
-pub(super) fn unknown_type(line: Line<'_>, token: &Token, index: usize) -> Box<Diagnostic> {
+pub(super) fn unknown_type(line: ZoneLine<'_>, token: &ZoneToken, index: usize) -> Box<Diagnostic> {
     let word = shown(line.octets(token));
     if word.starts_with(|first: char| first.is_ascii_digit()) {
         let message = format!("`{word}` is neither a TTL nor a record type");
@@ -196,33 +196,33 @@ pub(super) fn unknown_type(line: Line<'_>, token: &Token, index: usize) -> Box<D
 }
 
 /// An entry that ends before its type.
-pub(super) fn no_type(line: Line<'_>) -> Box<Diagnostic> {
+pub(super) fn no_type(line: ZoneLine<'_>) -> Box<Diagnostic> {
     let last = &line.entry.tokens[line.entry.tokens.len() - 1];
     let help = "a record is `owner [TTL] [IN] type data`";
     Box::new(error(line, last, "no-type", "the record has no type".into(), "ends here").help(help))
 }
 
 /// Another class than IN.
-pub(super) fn other_class(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+pub(super) fn other_class(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = format!("class `{}` is not served", shown(line.octets(token)));
     Box::new(error(line, token, "other-class", message, "").help("write `IN`, or leave the class out"))
 }
 
 /// A TTL that is no time.
-pub(super) fn bad_ttl(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+pub(super) fn bad_ttl(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = format!("`{}` is not a TTL", shown(line.octets(token)));
     Box::new(error(line, token, "bad-ttl", message, "").help("write seconds, or units like `1h30m`"))
 }
 
 /// A TTL beyond 31 bits.
-pub(super) fn ttl_out_of_range(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+pub(super) fn ttl_out_of_range(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = format!("TTL `{}` is too long", shown(line.octets(token)));
     let help = format!("a TTL is at most {} seconds (RFC 2181 §8); a week is `1w`", Ttl::MAX.0);
     Box::new(error(line, token, "bad-ttl", message, "").help(help))
 }
 
 /// A TTL of 32 bits, the first of which is set.
-pub(super) fn ttl_is_zero(line: Line<'_>, token: &Token) -> Diagnostic {
+pub(super) fn ttl_is_zero(line: ZoneLine<'_>, token: &ZoneToken) -> Diagnostic {
     let message = format!("TTL `{}` is more than {} seconds, and stands for 0", shown(line.octets(token)), Ttl::MAX.0);
     Diagnostic::warning("bad-ttl", message)
         .at(line.source.place(token.range.clone()), "")
@@ -230,14 +230,14 @@ pub(super) fn ttl_is_zero(line: Line<'_>, token: &Token) -> Diagnostic {
 }
 
 /// A `$GENERATE` whose range is none, or too long.
-pub(super) fn bad_range(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+pub(super) fn bad_range(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = format!("`{}` is not a range of numbers", shown(line.octets(token)));
     let help = "write `first-last` or `first-last/step`, numbers up to 2147483647";
     Box::new(error(line, token, "bad-directive", message, "").help(help))
 }
 
 /// A `$GENERATE` of too many records; `count` is the number in this one, and `most` the number that is allowed.
-pub(super) fn too_many_generated(line: Line<'_>, token: &Token, count: u32, most: u32) -> Box<Diagnostic> {
+pub(super) fn too_many_generated(line: ZoneLine<'_>, token: &ZoneToken, count: u32, most: u32) -> Box<Diagnostic> {
     let message = format!("`$GENERATE` makes {count} records, and at most {most} more are allowed");
     let help = format!(
         "one `$GENERATE` makes at most {MAX_GENERATED} records, all of a zone {MAX_GENERATED_IN_ZONE}; a wildcard may do"
@@ -246,7 +246,7 @@ pub(super) fn too_many_generated(line: Line<'_>, token: &Token, count: u32, most
 }
 
 /// A template of `$GENERATE` that cannot be filled.
-pub(super) fn bad_template(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+pub(super) fn bad_template(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = format!("`{}` cannot be filled with a number", shown(line.octets(token)));
     let help =
         "write `$` or `${offset,width,base}` with base `d`, `o`, `x`, `X`, `n` or `N`, and `$$` for a dollar sign";
@@ -254,7 +254,7 @@ pub(super) fn bad_template(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
 }
 
 /// A `$GENERATE` whose data has several words.
-pub(super) fn several_words(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+pub(super) fn several_words(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = "the data of `$GENERATE` has several words".to_string();
     Box::new(
         error(line, token, "bad-directive", message, "the second").help("put it in quotes, like `MX \"10 mail$\"`"),
@@ -283,14 +283,14 @@ pub(super) fn signed_zone(first: Place, rtype: Rtype, stripped: Option<usize>) -
 }
 
 /// A record without TTL, and none to go by.
-pub(super) fn no_ttl(line: Line<'_>) -> Box<Diagnostic> {
+pub(super) fn no_ttl(line: ZoneLine<'_>) -> Box<Diagnostic> {
     let message = "the record has no TTL, and there is none above to go by".into();
     let help = "put a line like `$TTL 1h` at the start of the file";
     Box::new(error(line, &line.entry.tokens[0], "no-ttl", message, "").help(help))
 }
 
 /// An SOA without TTL at the start of a file.
-pub(super) fn ttl_is_minimum(line: Line<'_>, token: &Token, minimum: u32) -> Diagnostic {
+pub(super) fn ttl_is_minimum(line: ZoneLine<'_>, token: &ZoneToken, minimum: u32) -> Diagnostic {
     let message = format!("no TTL is given; the MINIMUM of the SOA, {minimum}, is taken for it and the records below");
     Diagnostic::warning("no-ttl", message)
         .at(line.source.place(token.range.clone()), "")
@@ -298,7 +298,7 @@ pub(super) fn ttl_is_minimum(line: Line<'_>, token: &Token, minimum: u32) -> Dia
 }
 
 /// A type that is part of messages only.
-pub(super) fn meta_type(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+pub(super) fn meta_type(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = format!("records of type `{}` cannot be in a zone", shown(line.octets(token)));
     let help = "it is a type of queries or messages only; remove the record";
     Box::new(error(line, token, "meta-type", message, "").help(help))
@@ -306,10 +306,10 @@ pub(super) fn meta_type(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
 
 /// A record that cannot be part of the zone; `rtype` is the index of its type in `fields`.
 pub(super) fn not_added(
-    line: Line<'_>,
+    line: ZoneLine<'_>,
     owner: Name<'_>,
     apex: Name<'_>,
-    fields: &[Token],
+    fields: &[ZoneToken],
     rtype: usize,
     why: AddError,
 ) -> Box<Diagnostic> {
@@ -333,14 +333,14 @@ pub(super) fn not_added(
 }
 
 /// One record too many.
-pub(super) fn too_many_records(line: Line<'_>) -> Box<Diagnostic> {
+pub(super) fn too_many_records(line: ZoneLine<'_>) -> Box<Diagnostic> {
     let message = format!("the zone has more than {MAX_RECORDS} records");
     let help = "split the zone by delegating parts of it";
     Box::new(error(line, &line.entry.tokens[0], "zone-too-large", message, "one too many").help(help))
 }
 
 /// A `$WORD` that is no directive.
-pub(super) fn unknown_directive(line: Line<'_>) -> Box<Diagnostic> {
+pub(super) fn unknown_directive(line: ZoneLine<'_>) -> Box<Diagnostic> {
     let token = &line.entry.tokens[0];
     let word = shown(line.octets(token));
     let help = match nearest(&word.to_ascii_uppercase(), DIRECTIVES) {
@@ -352,7 +352,7 @@ pub(super) fn unknown_directive(line: Line<'_>) -> Box<Diagnostic> {
 }
 
 /// A directive with too few or too many values.
-pub(super) fn directive_form(line: Line<'_>) -> Box<Diagnostic> {
+pub(super) fn directive_form(line: ZoneLine<'_>) -> Box<Diagnostic> {
     let token = &line.entry.tokens[0];
     let word = shown(line.octets(token)).to_ascii_uppercase();
     let form = match word.as_str() {
@@ -366,34 +366,34 @@ pub(super) fn directive_form(line: Line<'_>) -> Box<Diagnostic> {
 }
 
 /// A file that includes itself, maybe through others.
-pub(super) fn include_loop(line: Line<'_>, token: &Token, path: &Path) -> Box<Diagnostic> {
+pub(super) fn include_loop(line: ZoneLine<'_>, token: &ZoneToken, path: &Path) -> Box<Diagnostic> {
     let message = format!("`{}` includes itself", path.display());
     Box::new(error(line, token, "include-loop", message, "being read already").help("remove one of the `$INCLUDE`s"))
 }
 
 /// Files in files in files.
-pub(super) fn include_too_deep(line: Line<'_>) -> Box<Diagnostic> {
+pub(super) fn include_too_deep(line: ZoneLine<'_>) -> Box<Diagnostic> {
     let message = format!("files include each other more than {MAX_INCLUDE_DEPTH} deep");
     let help = "include the files from one that lists them";
     Box::new(error(line, &line.entry.tokens[0], "include-too-deep", message, "one too many").help(help))
 }
 
 /// Too many included files.
-pub(super) fn too_many_includes(line: Line<'_>) -> Box<Diagnostic> {
+pub(super) fn too_many_includes(line: ZoneLine<'_>) -> Box<Diagnostic> {
     let message = format!("the zone includes more than {MAX_INCLUDES} files");
     let help = "put the records into fewer files";
     Box::new(error(line, &line.entry.tokens[0], "too-many-includes", message, "one too many").help(help))
 }
 
 /// A file that cannot be included.
-pub(super) fn include_failed(line: Line<'_>, token: &Token, path: &Path, why: &io::Error) -> Box<Diagnostic> {
+pub(super) fn include_failed(line: ZoneLine<'_>, token: &ZoneToken, path: &Path, why: &io::Error) -> Box<Diagnostic> {
     let message = format!("cannot read `{}`: {}", path.display(), words(why));
     let help = "the path is relative to the file that includes it";
     Box::new(error(line, token, UNREADABLE, message, "included here").help(help))
 }
 
 /// A file that is too much together with those before.
-pub(super) fn files_too_large(line: Line<'_>, token: &Token) -> Box<Diagnostic> {
+pub(super) fn files_too_large(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = format!("the files of the zone have more than {} MiB together", MAX_FILE_LEN >> 20);
     let help = "split the zone by delegating parts of it";
     Box::new(error(line, token, "file-too-large", message, "one too many").help(help))
