@@ -7,11 +7,11 @@
 //! the record comes in.
 //! **Not here**: what a zone must and should hold ([`super::check`]).
 
-use std::collections::HashSet;
 use std::fmt;
 
 use super::check;
-use super::entry::{self, NodeDraft, NodeKind, RrSetEntry};
+use super::entry::{self, NodeDraft, NodeKind};
+use super::group::{NewRecord, Origins, RrSets};
 use super::negative::split_soa;
 use super::table::HashTable;
 use super::{Availability, CanonicalOrder, NegativeSoa, RECORD_HEADER_LEN, Steered, Zone, ZoneProblem};
@@ -30,7 +30,7 @@ const MAX_ARENA_LEN: usize = u32::MAX as usize;
 
 /// The most bytes in an RRset whatever its owner: a message of 65,535 (RFC 1035 §4.2.2) without its header, the rest of the
 /// question, and an OPT with a cookie of ours (RFC 9018 §4: 28 bytes), because many clients send one with each query.
-const MAX_RRSET_LEN: usize = 65_535 - 12 - 4 - 11 - 28;
+pub(super) const MAX_RRSET_LEN: usize = 65_535 - 12 - 4 - 11 - 28;
 
 /// The most bytes in an RRset of an owner: an answer has room for it beside a question for that name. Beside other options
 /// it may not fit; then the answer is truncated.
@@ -54,23 +54,12 @@ pub struct ZoneBuilder {
     wildcards: Vec<(u32, u32)>,
     /// Each node's parent; the apex is its own.
     parents: Vec<u32>,
-    records: Vec<NewRecord>,
+    pub(super) records: Vec<NewRecord>,
     /// The records' rdata, back to back in their order.
-    rdata: Vec<u8>,
+    pub(super) rdata: Vec<u8>,
     steered: Vec<(NodeId, Steered, u32)>,
     /// The node of the record added last: the next one often has the same owner.
     last: u32,
-}
-
-/// A record as it came in.
-#[derive(Clone, Copy)]
-struct NewRecord {
-    node: u32,
-    rtype: Rtype,
-    rdata_len: u16,
-    rdata: u32,
-    ttl: Ttl,
-    tag: u32,
 }
 
 impl ZoneBuilder {
@@ -211,81 +200,8 @@ impl ZoneBuilder {
         node
     }
 
-    fn name_of(&self, node: u32) -> Name<'_> {
+    pub(super) fn name_of(&self, node: u32) -> Name<'_> {
         name_at(&self.nodes, &self.names, node)
-    }
-
-    /// Gathers the records into RRsets.
-    fn group(&mut self, steered: Vec<u32>, problems: &mut Vec<ZoneProblem>) -> (RrSets, Origins) {
-        let records = std::mem::take(&mut self.records);
-        let rdata = std::mem::take(&mut self.rdata);
-        let mut order: Vec<(u64, u32)> = records.iter().zip(0..).map(|(record, at)| (record.key(&rdata), at)).collect();
-        order.sort_unstable();
-        let wire = Vec::with_capacity(rdata.len() + records.len() * RECORD_HEADER_LEN);
-        let mut sets = RrSets { nodes: Vec::new(), entries: Vec::new(), wire };
-        let mut origins =
-            Origins { nodes: Vec::new(), firsts: Vec::new(), records: Vec::with_capacity(records.len()), steered };
-        let mut members: Vec<NewRecord> = Vec::new();
-        for same in order.chunk_by(|a, b| a.0 == b.0) {
-            members.clear();
-            members.extend(same.iter().map(|&(_, at)| records[at as usize]));
-            drop_duplicates(&mut members, &rdata);
-            if let Some(orphaned) = self.orphaned(&members[0], &rdata, &sets) {
-                problems.push(orphaned);
-                continue;
-            }
-            origins.firsts.push(origins.records.len() as u32);
-            origins.records.extend(members.iter().map(|record| record.tag));
-            self.push_rrset(&members, &rdata, &mut sets, problems);
-        }
-        origins.firsts.push(origins.records.len() as u32);
-        sets.wire.shrink_to_fit();
-        (sets, origins)
-    }
-
-    /// The problem of an RRSIG that covers no RRset of its owner: it would be answered with nothing.
-    fn orphaned(&self, record: &NewRecord, rdata: &[u8], sets: &RrSets) -> Option<ZoneProblem> {
-        if record.rtype != Rtype::RRSIG {
-            return None;
-        }
-        let covered = covered(record.rdata(rdata));
-        let before = sets.nodes.last().zip(sets.entries.last());
-        // RFC 4035 §2.2: an RRSIG is not signed itself.
-        let is_covered =
-            covered != Rtype::RRSIG && before.is_some_and(|(node, set)| *node == record.node && set.rtype == covered);
-        let owner = self.name_of(record.node).to_owned();
-        (!is_covered).then_some(ZoneProblem::SignsNothing { owner, rtype: covered, tag: record.tag })
-    }
-
-    /// Writes one RRset from its records, of which there is at least one.
-    fn push_rrset(&self, members: &[NewRecord], rdata: &[u8], sets: &mut RrSets, problems: &mut Vec<ZoneProblem>) {
-        let NewRecord { node, rtype, ttl: first_ttl, tag: first, .. } = members[0];
-        let owner = || self.name_of(node).to_owned();
-        // RFC 2181 §5.2: where the TTLs of a set differ, all are as the least. Those of RRSIGs follow what they sign.
-        let least = members.iter().map(|record| record.ttl).min().unwrap_or(first_ttl);
-        let odd = members.iter().find(|record| record.ttl != first_ttl && rtype != Rtype::RRSIG);
-        if let Some(&NewRecord { tag, .. }) = odd {
-            problems.push(ZoneProblem::TtlsDiffer { owner: owner(), rtype, least, tag, first });
-        }
-        let start = sets.wire.len();
-        for record in members {
-            let ttl = if rtype == Rtype::RRSIG { record.ttl } else { least };
-            super::push_record(rtype, ttl, record.rdata(rdata), &mut sets.wire);
-        }
-        let len = sets.wire.len() - start;
-        // An answer has room for an RRset with its signatures.
-        let signed = if rtype == Rtype::RRSIG { sets.entries.last().map_or(0, |set| usize::from(set.len)) } else { 0 };
-        let most = max_rrset_len(self.name_of(node)) - signed;
-        if len > most {
-            problems.push(ZoneProblem::RrSetTooLong { owner: owner(), rtype, len, most, tag: first });
-        }
-        // A set that passes has fewer records than octets.
-        let count = members.len().min(MAX_RRSET_LEN) as u16;
-        sets.nodes.push(node);
-        // Nor is it longer than that; one that does not pass is served to nobody.
-        let len = len.min(MAX_RRSET_LEN);
-        sets.wire.truncate(start + len);
-        sets.entries.push(RrSetEntry { ttl: least, rtype, count, len: len as u16 });
     }
 
     /// Puts the zone together; the SOA of negative answers is still missing.
@@ -382,53 +298,6 @@ impl ZoneBuilder {
     }
 }
 
-/// The RRsets of a zone by node and type.
-struct RrSets {
-    /// Whose each is.
-    nodes: Vec<u32>,
-    entries: Vec<RrSetEntry>,
-    wire: Vec<u8>,
-}
-
-/// Where what is in the zone was written, as tags.
-pub(super) struct Origins {
-    /// Each node that has records, in order, with its first RRset in `firsts`.
-    nodes: Vec<(NodeId, u32)>,
-    /// Each RRset's first record in `records`, and one more that closes the last.
-    firsts: Vec<u32>,
-    /// The tag of each record, in the order of the RRsets.
-    records: Vec<u32>,
-    /// The tag of each steered owner, in order of node.
-    pub(super) steered: Vec<u32>,
-}
-
-impl Origins {
-    /// The tags of the records of the `index`th RRset of a node.
-    pub(super) fn of_rrset(&self, node: NodeId, index: usize) -> &[u32] {
-        let at = self.nodes.partition_point(|(other, _)| *other < node);
-        let index = self.nodes[at].1 as usize + index;
-        &self.records[self.firsts[index] as usize..self.firsts[index + 1] as usize]
-    }
-}
-
-impl NewRecord {
-    /// What the records of one RRset have in common; sorts by node, then type, RRSIGs behind the type that they cover.
-    fn key(&self, all: &[u8]) -> u64 {
-        let is_signature = self.rtype == Rtype::RRSIG;
-        let rtype = if is_signature { covered(self.rdata(all)) } else { self.rtype };
-        u64::from(self.node) << 17 | u64::from(rtype.0) << 1 | u64::from(is_signature)
-    }
-
-    fn rdata<'a>(&self, all: &'a [u8]) -> &'a [u8] {
-        &all[self.rdata as usize..][..usize::from(self.rdata_len)]
-    }
-}
-
-/// The type that an RRSIG covers (RFC 4034 §3.1.1).
-fn covered(rdata: &[u8]) -> Rtype {
-    Rtype(rdata.first_chunk().map_or(0, |octets| u16::from_be_bytes(*octets)))
-}
-
 fn name_at<'a>(starts: &[u32], names: &'a [u8], node: u32) -> Name<'a> {
     let node = node as usize;
     let end = starts.get(node + 1).map_or(names.len(), |end| *end as usize);
@@ -447,29 +316,6 @@ pub(super) fn is_well_formed(rtype: Rtype, rdata: &[u8]) -> bool {
         Rtype::SOA => split_soa(rdata).is_some(),
         _ => rdata::is_valid(rtype, rdata),
     }
-}
-
-/// Drops all but the first of records with the same rdata (RFC 2181 §5), and keeps the order.
-fn drop_duplicates(members: &mut Vec<NewRecord>, rdata: &[u8]) {
-    if members.len() < 2 {
-        return;
-    }
-    let mut seen = HashSet::with_capacity(members.len());
-    members.retain(|record| seen.insert(comparable(record.rtype, record.rdata(rdata))));
-}
-
-/// The rdata as it compares: names in it without regard to case, as far as the common types have them.
-fn comparable(rtype: Rtype, rdata: &[u8]) -> Vec<u8> {
-    let mut rdata = rdata.to_vec();
-    let names = match rtype {
-        Rtype::NS | Rtype::CNAME | Rtype::DNAME | Rtype::PTR => 0..rdata.len(),
-        Rtype::MX => 2..rdata.len(),
-        Rtype::SRV => 6..rdata.len(),
-        Rtype::SOA => 0..rdata.len() - SOA_NUMBERS_LEN,
-        _ => 0..0,
-    };
-    rdata[names].make_ascii_lowercase();
-    rdata
 }
 
 /// Why a record or a steered owner cannot be part of a zone.

@@ -9,7 +9,7 @@
 
 use std::collections::HashSet;
 
-use super::build::Origins;
+use super::group::Origins;
 use super::{Found, Node, Relative, RrSet, Zone, ZoneProblem};
 use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf};

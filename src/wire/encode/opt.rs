@@ -1,0 +1,130 @@
+//! The OPT record of a reply with its options.
+//!
+//! **Invariants**: [`opt_len`], [`Extras::len`] and [`stream_options_len`] together are the least that [`OctetWriter::opt`] writes;
+//! only padding takes more.
+//!
+//! RFC 6891 §6.1, RFC 7828, RFC 7830, RFC 7871 §7.2.1, RFC 8467, RFC 8914.
+
+use super::{OPT_LEN, OctetWriter};
+use crate::answer::{Ecs, Edns, Keepalive, Response};
+use crate::base::rr::{Ede, Rtype};
+use crate::snapshot::Settings;
+use crate::wire::Transport;
+use crate::wire::decode::{OPTION_ECS, OPTION_KEEPALIVE, OPTION_PADDING};
+use crate::wire::extras::Extras;
+
+/// The option code of an extended error (RFC 8914 §2).
+const OPTION_EDE: u16 = 15;
+
+/// The lengths that replies are padded to are multiples of this (RFC 8467 §4.1).
+const PADDING_BLOCK: usize = 468;
+
+impl OctetWriter<'_, '_> {
+    /// Writes the OPT record (RFC 6891 §6.1.2).
+    #[inline]
+    pub(super) fn opt(
+        &mut self,
+        edns: &Edns<'_>,
+        response: &Response<'_>,
+        extras: &Extras<'_>,
+        transport: Transport,
+        settings: &Settings,
+    ) -> Option<()> {
+        let mut fixed = [0; OPT_LEN];
+        fixed[1..3].copy_from_slice(&Rtype::OPT.0.to_be_bytes());
+        fixed[3..5].copy_from_slice(&settings.udp_payload.to_be_bytes());
+        fixed[5] = (response.rcode.0 >> 4) as u8;
+        // RFC 3225 §3: DO is copied into the response.
+        fixed[7] = if edns.dnssec_ok { 0x80 } else { 0 };
+        self.put(&fixed)?;
+        let options = self.at;
+        if let Some(ecs) = edns.ecs {
+            self.ecs(ecs, response.scope.0)?;
+        }
+        if let Some(ede) = response.ede {
+            self.ede(ede)?;
+        }
+        extras.write(|octets| self.put(octets))?;
+        if transport != Transport::Udp {
+            self.stream_options(edns, transport, settings)?;
+        }
+        let len = (self.at - options) as u16;
+        self.out[options - 2..options].copy_from_slice(&len.to_be_bytes());
+        Some(())
+    }
+
+    /// Writes the options that datagrams never have; padding makes up what then lacks to a whole number of blocks.
+    fn stream_options(&mut self, edns: &Edns<'_>, transport: Transport, settings: &Settings) -> Option<()> {
+        if has_keepalive(edns, transport) {
+            self.option_header(OPTION_KEEPALIVE, 2)?;
+            self.put(&settings.keepalive.to_be_bytes())?;
+        }
+        if has_padding(edns, transport) {
+            let start = self.at + 4;
+            let end = start.next_multiple_of(PADDING_BLOCK).min(self.limit);
+            self.option_header(OPTION_PADDING, end - start)?;
+            // RFC 7830 §3: zeroes, of which a compressor could make nothing that tells more.
+            self.out.get_mut(start..end)?.fill(0);
+            self.at = end;
+        }
+        Some(())
+    }
+
+    /// RFC 8914 §2.
+    #[cold]
+    fn ede(&mut self, ede: Ede) -> Option<()> {
+        self.option_header(OPTION_EDE, 2 + ede.text().len())?;
+        self.put(&ede.code().to_be_bytes())?;
+        self.put(ede.text().as_bytes())
+    }
+
+    /// RFC 7871 §7.2.1: family, source and address as they came, and the scope.
+    #[inline]
+    fn ecs(&mut self, ecs: Ecs<'_>, scope: u8) -> Option<()> {
+        self.option_header(OPTION_ECS, ecs.data.len())?;
+        let start = self.at;
+        self.put(ecs.data)?;
+        self.out[start + 3] = scope;
+        Some(())
+    }
+
+    #[inline]
+    fn option_header(&mut self, code: u16, len: usize) -> Option<()> {
+        let ([code_high, code_low], [len_high, len_low]) = (code.to_be_bytes(), (len as u16).to_be_bytes());
+        self.put(&[code_high, code_low, len_high, len_low])
+    }
+}
+
+#[inline]
+pub(super) fn opt_len(edns: &Edns<'_>, response: &Response<'_>) -> usize {
+    let ecs = edns.ecs.map_or(0, |ecs| 4 + ecs.data.len());
+    let ede = response.ede.map_or(0, ede_len);
+    OPT_LEN + ecs + ede
+}
+
+/// The bytes of the option. Not inlined: otherwise every response would compute the length of each text.
+#[cold]
+#[inline(never)]
+fn ede_len(ede: Ede) -> usize {
+    6 + ede.text().len()
+}
+
+/// What [`OctetWriter::stream_options`] takes at least; padding takes what else there is.
+#[inline]
+pub(super) fn stream_options_len(edns: &Edns<'_>, transport: Transport) -> usize {
+    let keepalive = if has_keepalive(edns, transport) { 6 } else { 0 };
+    let padding = if has_padding(edns, transport) { 4 } else { 0 };
+    keepalive + padding
+}
+
+/// RFC 7828 §3.3.2: only where it was asked for.
+#[inline]
+fn has_keepalive(edns: &Edns<'_>, transport: Transport) -> bool {
+    transport.has_keepalive() && edns.keepalive == Keepalive::Yes
+}
+
+/// RFC 7830 §6, RFC 8467 §4.1: only where it was asked for, and where it hides something.
+#[inline]
+fn has_padding(edns: &Edns<'_>, transport: Transport) -> bool {
+    transport.is_encrypted() && edns.padding
+}

@@ -1,0 +1,170 @@
+//! Records gathered into RRsets, each with the RRSIGs that cover it behind it.
+//!
+//! **Invariants**: records with the same rdata are one (RFC 2181 §5), and keep their order; an RRset of RRSIGs follows the one
+//! that it covers.
+//! **Not here**: the order of nodes ([`super::build`]), the place of RRsets in memory ([`super::entry`]).
+
+use std::collections::HashSet;
+
+use super::build::{MAX_RRSET_LEN, SOA_NUMBERS_LEN, ZoneBuilder, max_rrset_len};
+use super::entry::RrSetEntry;
+use super::{RECORD_HEADER_LEN, ZoneProblem};
+use crate::base::ids::NodeId;
+use crate::base::rr::Rtype;
+use crate::base::time::Ttl;
+
+impl ZoneBuilder {
+    /// Gathers the records into RRsets.
+    pub(super) fn group(&mut self, steered: Vec<u32>, problems: &mut Vec<ZoneProblem>) -> (RrSets, Origins) {
+        let records = std::mem::take(&mut self.records);
+        let rdata = std::mem::take(&mut self.rdata);
+        let mut order: Vec<(u64, u32)> = records.iter().zip(0..).map(|(record, at)| (record.key(&rdata), at)).collect();
+        order.sort_unstable();
+        let wire = Vec::with_capacity(rdata.len() + records.len() * RECORD_HEADER_LEN);
+        let mut sets = RrSets { nodes: Vec::new(), entries: Vec::new(), wire };
+        let mut origins =
+            Origins { nodes: Vec::new(), firsts: Vec::new(), records: Vec::with_capacity(records.len()), steered };
+        let mut members: Vec<NewRecord> = Vec::new();
+        for same in order.chunk_by(|a, b| a.0 == b.0) {
+            members.clear();
+            members.extend(same.iter().map(|&(_, at)| records[at as usize]));
+            drop_duplicates(&mut members, &rdata);
+            if let Some(orphaned) = self.orphaned(&members[0], &rdata, &sets) {
+                problems.push(orphaned);
+                continue;
+            }
+            origins.firsts.push(origins.records.len() as u32);
+            origins.records.extend(members.iter().map(|record| record.tag));
+            self.push_rrset(&members, &rdata, &mut sets, problems);
+        }
+        origins.firsts.push(origins.records.len() as u32);
+        sets.wire.shrink_to_fit();
+        (sets, origins)
+    }
+
+    /// The problem of an RRSIG that covers no RRset of its owner: it would be answered with nothing.
+    fn orphaned(&self, record: &NewRecord, rdata: &[u8], sets: &RrSets) -> Option<ZoneProblem> {
+        if record.rtype != Rtype::RRSIG {
+            return None;
+        }
+        let covered = covered(record.rdata(rdata));
+        let before = sets.nodes.last().zip(sets.entries.last());
+        // RFC 4035 §2.2: an RRSIG is not signed itself.
+        let is_covered =
+            covered != Rtype::RRSIG && before.is_some_and(|(node, set)| *node == record.node && set.rtype == covered);
+        let owner = self.name_of(record.node).to_owned();
+        (!is_covered).then_some(ZoneProblem::SignsNothing { owner, rtype: covered, tag: record.tag })
+    }
+
+    /// Writes one RRset from its records, of which there is at least one.
+    fn push_rrset(&self, members: &[NewRecord], rdata: &[u8], sets: &mut RrSets, problems: &mut Vec<ZoneProblem>) {
+        let NewRecord { node, rtype, ttl: first_ttl, tag: first, .. } = members[0];
+        let owner = || self.name_of(node).to_owned();
+        // RFC 2181 §5.2: where the TTLs of a set differ, all are as the least. Those of RRSIGs follow what they sign.
+        let least = members.iter().map(|record| record.ttl).min().unwrap_or(first_ttl);
+        let odd = members.iter().find(|record| record.ttl != first_ttl && rtype != Rtype::RRSIG);
+        if let Some(&NewRecord { tag, .. }) = odd {
+            problems.push(ZoneProblem::TtlsDiffer { owner: owner(), rtype, least, tag, first });
+        }
+        let start = sets.wire.len();
+        for record in members {
+            let ttl = if rtype == Rtype::RRSIG { record.ttl } else { least };
+            super::push_record(rtype, ttl, record.rdata(rdata), &mut sets.wire);
+        }
+        let len = sets.wire.len() - start;
+        // An answer has room for an RRset with its signatures.
+        let signed = if rtype == Rtype::RRSIG { sets.entries.last().map_or(0, |set| usize::from(set.len)) } else { 0 };
+        let most = max_rrset_len(self.name_of(node)) - signed;
+        if len > most {
+            problems.push(ZoneProblem::RrSetTooLong { owner: owner(), rtype, len, most, tag: first });
+        }
+        // A set that passes has fewer records than octets.
+        let count = members.len().min(MAX_RRSET_LEN) as u16;
+        sets.nodes.push(node);
+        // Nor is it longer than that; one that does not pass is served to nobody.
+        let len = len.min(MAX_RRSET_LEN);
+        sets.wire.truncate(start + len);
+        sets.entries.push(RrSetEntry { ttl: least, rtype, count, len: len as u16 });
+    }
+}
+
+/// A record as it came in.
+#[derive(Clone, Copy)]
+pub(super) struct NewRecord {
+    pub(super) node: u32,
+    pub(super) rtype: Rtype,
+    pub(super) rdata_len: u16,
+    pub(super) rdata: u32,
+    pub(super) ttl: Ttl,
+    pub(super) tag: u32,
+}
+
+/// The RRsets of a zone by node and type.
+pub(super) struct RrSets {
+    /// Whose each is.
+    pub(super) nodes: Vec<u32>,
+    pub(super) entries: Vec<RrSetEntry>,
+    pub(super) wire: Vec<u8>,
+}
+
+/// Where what is in the zone was written, as tags.
+pub(super) struct Origins {
+    /// Each node that has records, in order, with its first RRset in `firsts`.
+    pub(super) nodes: Vec<(NodeId, u32)>,
+    /// Each RRset's first record in `records`, and one more that closes the last.
+    firsts: Vec<u32>,
+    /// The tag of each record, in the order of the RRsets.
+    records: Vec<u32>,
+    /// The tag of each steered owner, in order of node.
+    pub(super) steered: Vec<u32>,
+}
+
+impl Origins {
+    /// The tags of the records of the `index`th RRset of a node.
+    pub(super) fn of_rrset(&self, node: NodeId, index: usize) -> &[u32] {
+        let at = self.nodes.partition_point(|(other, _)| *other < node);
+        let index = self.nodes[at].1 as usize + index;
+        &self.records[self.firsts[index] as usize..self.firsts[index + 1] as usize]
+    }
+}
+
+impl NewRecord {
+    /// What the records of one RRset have in common; sorts by node, then type, RRSIGs behind the type that they cover.
+    fn key(&self, all: &[u8]) -> u64 {
+        let is_signature = self.rtype == Rtype::RRSIG;
+        let rtype = if is_signature { covered(self.rdata(all)) } else { self.rtype };
+        u64::from(self.node) << 17 | u64::from(rtype.0) << 1 | u64::from(is_signature)
+    }
+
+    fn rdata<'a>(&self, all: &'a [u8]) -> &'a [u8] {
+        &all[self.rdata as usize..][..usize::from(self.rdata_len)]
+    }
+}
+
+/// The type that an RRSIG covers (RFC 4034 §3.1.1).
+fn covered(rdata: &[u8]) -> Rtype {
+    Rtype(rdata.first_chunk().map_or(0, |octets| u16::from_be_bytes(*octets)))
+}
+
+/// Drops all but the first of records with the same rdata (RFC 2181 §5), and keeps the order.
+fn drop_duplicates(members: &mut Vec<NewRecord>, rdata: &[u8]) {
+    if members.len() < 2 {
+        return;
+    }
+    let mut seen = HashSet::with_capacity(members.len());
+    members.retain(|record| seen.insert(comparable(record.rtype, record.rdata(rdata))));
+}
+
+/// The rdata as it compares: names in it without regard to case, as far as the common types have them.
+fn comparable(rtype: Rtype, rdata: &[u8]) -> Vec<u8> {
+    let mut rdata = rdata.to_vec();
+    let names = match rtype {
+        Rtype::NS | Rtype::CNAME | Rtype::DNAME | Rtype::PTR => 0..rdata.len(),
+        Rtype::MX => 2..rdata.len(),
+        Rtype::SRV => 6..rdata.len(),
+        Rtype::SOA => 0..rdata.len() - SOA_NUMBERS_LEN,
+        _ => 0..0,
+    };
+    rdata[names].make_ascii_lowercase();
+    rdata
+}
