@@ -128,6 +128,13 @@ impl<'s> Search<'_, 's> {
         if qtype == Rtype::ANY {
             return self.answer_any(node, owner, response);
         }
+        if qtype == Rtype::RRSIG
+            && let Some(set) = node.signatures()
+        {
+            response.basis.outcome = Outcome::Answer;
+            push_answer(owner, set, response);
+            return SearchStep::Done;
+        }
         if let Some(set) = node.rrset(Rtype::CNAME)
             && let Some(target) = set.rdatas().next()
         {

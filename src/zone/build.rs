@@ -13,6 +13,7 @@ use super::check;
 use super::entry::{self, NodeDraft, NodeKind};
 use super::group::{NewRecord, Origins, RrSets};
 use super::negative::split_soa;
+use super::rrset::IS_SIGNED;
 use super::table::HashTable;
 use super::{Availability, CanonicalOrder, NegativeSoa, RECORD_HEADER_LEN, Steered, Zone, ZoneProblem};
 use crate::base::diagnostic::Severity;
@@ -143,7 +144,7 @@ impl ZoneBuilder {
         self.steered.sort_by_key(|(node, ..)| *node);
         let steered_tags = self.steered.iter().map(|(.., tag)| *tag).collect();
         let (sets, mut origins) = self.group(steered_tags, &mut problems);
-        let is_signed = sets.entries.iter().any(|set| set.rtype == Rtype::RRSIG);
+        let is_signed = sets.entries.iter().any(|set| set.count & IS_SIGNED != 0);
         let mut zone = self.into_zone(sets, &mut origins);
         check::check(&zone, &origins, &mut problems);
         problems.sort_by_key(|problem| problem.tag());

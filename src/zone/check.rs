@@ -283,7 +283,7 @@ impl Checker<'_> {
 
     /// The tags of the records of one type at a node.
     fn tags(&self, node: Node<'_>, rtype: Rtype) -> &[u32] {
-        let found = node.entry().types().position(|other| other == rtype);
+        let found = node.rrsets().position(|set| set.rtype == rtype);
         found.map_or(&[], |index| self.origins.of_rrset(node.id(), index))
     }
 

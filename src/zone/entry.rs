@@ -8,14 +8,14 @@
 //! for each RRset: type 2, records 2, octets of them 2, TTL 4 │ the records │ up to 3 to the next multiple of 4
 //! ```
 //!
-//! The RRSIGs of an RRset stand behind it like another RRset, so that only a signed zone has bytes for them.
+//! The RRSIGs of an RRset stand behind its records, and count among its octets; a bit of the number of records says so. So
+//! only a signed zone has bytes for them, and no look-up has more to do.
 //!
-//! **Invariants**: an RRset of type RRSIG stands right behind the one that it covers; a node's number is where it stands, in units of [`GRAIN`]; numbers are in the machine's order of octets,
+//! **Invariants**: a node's number is where it stands, in units of [`GRAIN`]; numbers are in the machine's order of octets,
 //! for none of this leaves the process.
 //! **Not here**: what nodes are for ([`super::Node`]).
 
 use super::RrSet;
-use super::rrset::IS_SIGNED;
 use crate::base::ids::NodeId;
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
@@ -56,13 +56,14 @@ const KINDS: u8 = 3;
 /// The bit that says that there is a child `*`.
 const HAS_WILDCARD: u8 = 4;
 
-/// An RRset of a zone in the making; one of type RRSIG covers the one before it.
+/// An RRset of a zone in the making.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RrSetEntry {
     pub(super) ttl: Ttl,
     pub(super) rtype: Rtype,
+    /// The number of records, with [`super::rrset::IS_SIGNED`] if RRSIGs are behind them.
     pub(super) count: u16,
-    /// The octets of its records.
+    /// The octets of its records, and of the RRSIGs behind them.
     pub(super) len: u16,
 }
 
@@ -117,7 +118,7 @@ impl<'z> NodeEntry<'z> {
         (self.0[0] & HAS_WILDCARD != 0).then(|| self.link(self.sets() - LINK_LEN))
     }
 
-    /// The number of RRsets, signatures among them.
+    /// The number of RRsets.
     #[inline]
     pub(super) fn count(self) -> usize {
         usize::from(u16::from_ne_bytes([self.0[2], self.0[3]]))
@@ -130,40 +131,27 @@ impl<'z> NodeEntry<'z> {
         (headers.as_chunks().0, wire)
     }
 
-    /// The types of the RRsets as they stand, signatures among them.
-    pub(super) fn types(self) -> impl Iterator<Item = Rtype> {
-        self.split().0.iter().map(|header| SetHeader::read(header).rtype)
-    }
-
-    /// The RRsets with their signatures, in order of type.
+    /// The RRsets, in order of type.
     #[inline]
     pub(super) fn rrsets(self) -> impl Iterator<Item = RrSet<'z>> {
         let (headers, mut wire) = self.split();
-        let mut headers = headers.iter().map(SetHeader::read);
-        std::iter::from_fn(move || {
-            let SetHeader { rtype, ttl, count, len } = headers.next()?;
-            let signatures_len = if count & IS_SIGNED == 0 { 0 } else { headers.next()?.len };
-            let (own, rest) = wire.split_at(len + signatures_len);
+        headers.iter().map(move |header| {
+            let SetHeader { rtype, ttl, count, len } = SetHeader::read(header);
+            let (own, rest) = wire.split_at(len);
             wire = rest;
-            Some(RrSet::stored(rtype, ttl, count, own))
+            RrSet::stored(rtype, ttl, count, own)
         })
     }
 
     /// The RRset of a type.
-    ///
-    /// Signatures are looked for in place: a call for them would have every look-up save registers.
     #[inline]
     pub(super) fn rrset(self, rtype: Rtype) -> Option<RrSet<'z>> {
         let (headers, wire) = self.split();
-        let (mut headers, mut start) = (headers.iter(), 0);
-        while let Some(header) = headers.next() {
-            let [type_a, type_b, count_a, count_b, len_a, len_b, ttl @ ..] = *header;
-            let len = usize::from(u16::from_ne_bytes([len_a, len_b]));
-            if u16::from_ne_bytes([type_a, type_b]) == rtype.0 {
-                let (ttl, count) = (Ttl(u32::from_ne_bytes(ttl)), u16::from_ne_bytes([count_a, count_b]));
-                let signatures = if count & IS_SIGNED == 0 { None } else { headers.next() };
-                let end = start + len + signatures.map_or(0, |header| SetHeader::read(header).len);
-                return Some(RrSet::stored(rtype, ttl, count, &wire[start..end]));
+        let mut start = 0;
+        for header in headers {
+            let SetHeader { rtype: other, ttl, count, len } = SetHeader::read(header);
+            if other == rtype {
+                return Some(RrSet::stored(rtype, ttl, count, &wire[start..start + len]));
             }
             start += len;
         }
@@ -202,7 +190,7 @@ impl<'z> NodeEntry<'z> {
 /// The header of an RRset.
 struct SetHeader {
     rtype: Rtype,
-    /// The number of records, with [`IS_SIGNED`] if RRSIGs follow, with a header of their own.
+    /// The number of records, with [`super::rrset::IS_SIGNED`] if RRSIGs are behind them.
     count: u16,
     len: usize,
     ttl: Ttl,
@@ -266,11 +254,8 @@ impl NodeDraft<'_> {
         for id in occluder.into_iter().chain(self.wildcard) {
             entries.extend_from_slice(&id.0.to_ne_bytes());
         }
-        for (at, set) in self.rrsets.iter().enumerate() {
-            let is_signed =
-                set.rtype != Rtype::RRSIG && self.rrsets.get(at + 1).is_some_and(|set| set.rtype == Rtype::RRSIG);
-            let count = if is_signed { set.count | IS_SIGNED } else { set.count };
-            for number in [set.rtype.0, count, set.len] {
+        for set in self.rrsets {
+            for number in [set.rtype.0, set.count, set.len] {
                 entries.extend_from_slice(&number.to_ne_bytes());
             }
             entries.extend_from_slice(&set.ttl.0.to_ne_bytes());

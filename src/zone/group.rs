@@ -1,13 +1,14 @@
 //! Records gathered into RRsets, each with the RRSIGs that cover it behind it.
 //!
-//! **Invariants**: records with the same rdata are one (RFC 2181 §5), and keep their order; an RRset of RRSIGs follows the one
-//! that it covers.
+//! **Invariants**: records with the same rdata are one (RFC 2181 §5), and keep their order; RRSIGs follow the
+//! RRset that they cover.
 //! **Not here**: the order of nodes ([`super::build`]), the place of RRsets in memory ([`super::entry`]).
 
 use std::collections::HashSet;
 
 use super::build::{MAX_RRSET_LEN, SOA_NUMBERS_LEN, ZoneBuilder, max_rrset_len};
 use super::entry::RrSetEntry;
+use super::rrset::{IS_SIGNED, push_record};
 use super::{RECORD_HEADER_LEN, ZoneProblem};
 use crate::base::ids::NodeId;
 use crate::base::rr::Rtype;
@@ -29,8 +30,8 @@ impl ZoneBuilder {
             members.clear();
             members.extend(same.iter().map(|&(_, at)| records[at as usize]));
             drop_duplicates(&mut members, &rdata);
-            if let Some(orphaned) = self.orphaned(&members[0], &rdata, &sets) {
-                problems.push(orphaned);
+            if members[0].rtype == Rtype::RRSIG {
+                self.push_signatures(&members, &rdata, &mut sets, problems);
                 continue;
             }
             origins.firsts.push(origins.records.len() as u32);
@@ -42,44 +43,52 @@ impl ZoneBuilder {
         (sets, origins)
     }
 
-    /// The problem of an RRSIG that covers no RRset of its owner: it would be answered with nothing.
-    fn orphaned(&self, record: &NewRecord, rdata: &[u8], sets: &RrSets) -> Option<ZoneProblem> {
-        if record.rtype != Rtype::RRSIG {
-            return None;
+    /// Writes RRSIGs, of which there is at least one, behind the RRset that they cover. Those that cover none are left out,
+    /// because they would be answered with nothing.
+    fn push_signatures(&self, members: &[NewRecord], rdata: &[u8], sets: &mut RrSets, problems: &mut Vec<ZoneProblem>) {
+        let (NewRecord { node, tag, .. }, covered) = (members[0], covered(members[0].rdata(rdata)));
+        let before = sets.nodes.last().zip(sets.entries.last_mut());
+        let owner = || self.name_of(node).to_owned();
+        let Some((_, set)) = before.filter(|(other, set)| **other == node && set.rtype == covered) else {
+            problems.push(ZoneProblem::SignsNothing { owner: owner(), rtype: covered, tag });
+            return;
+        };
+        let start = sets.wire.len();
+        for record in members {
+            push_record(Rtype::RRSIG, record.ttl, record.rdata(rdata), &mut sets.wire);
         }
-        let covered = covered(record.rdata(rdata));
-        let before = sets.nodes.last().zip(sets.entries.last());
-        // RFC 4035 §2.2: an RRSIG is not signed itself.
-        let is_covered =
-            covered != Rtype::RRSIG && before.is_some_and(|(node, set)| *node == record.node && set.rtype == covered);
-        let owner = self.name_of(record.node).to_owned();
-        (!is_covered).then_some(ZoneProblem::SignsNothing { owner, rtype: covered, tag: record.tag })
+        let len = sets.wire.len() - start;
+        // An answer has room for an RRset with its signatures.
+        let most = max_rrset_len(self.name_of(node)).saturating_sub(set.len.into());
+        if len > most {
+            problems.push(ZoneProblem::RrSetTooLong { owner: owner(), rtype: Rtype::RRSIG, len, most, tag });
+            sets.wire.truncate(start);
+        } else {
+            (set.count, set.len) = (set.count | IS_SIGNED, set.len + len as u16);
+        }
     }
 
     /// Writes one RRset from its records, of which there is at least one.
     fn push_rrset(&self, members: &[NewRecord], rdata: &[u8], sets: &mut RrSets, problems: &mut Vec<ZoneProblem>) {
         let NewRecord { node, rtype, ttl: first_ttl, tag: first, .. } = members[0];
         let owner = || self.name_of(node).to_owned();
-        // RFC 2181 §5.2: where the TTLs of a set differ, all are as the least. Those of RRSIGs follow what they sign.
+        // RFC 2181 §5.2: where the TTLs of a set differ, all are as the least.
         let least = members.iter().map(|record| record.ttl).min().unwrap_or(first_ttl);
-        let odd = members.iter().find(|record| record.ttl != first_ttl && rtype != Rtype::RRSIG);
+        let odd = members.iter().find(|record| record.ttl != first_ttl);
         if let Some(&NewRecord { tag, .. }) = odd {
             problems.push(ZoneProblem::TtlsDiffer { owner: owner(), rtype, least, tag, first });
         }
         let start = sets.wire.len();
         for record in members {
-            let ttl = if rtype == Rtype::RRSIG { record.ttl } else { least };
-            super::push_record(rtype, ttl, record.rdata(rdata), &mut sets.wire);
+            push_record(rtype, least, record.rdata(rdata), &mut sets.wire);
         }
         let len = sets.wire.len() - start;
-        // An answer has room for an RRset with its signatures.
-        let signed = if rtype == Rtype::RRSIG { sets.entries.last().map_or(0, |set| usize::from(set.len)) } else { 0 };
-        let most = max_rrset_len(self.name_of(node)) - signed;
+        let most = max_rrset_len(self.name_of(node));
         if len > most {
             problems.push(ZoneProblem::RrSetTooLong { owner: owner(), rtype, len, most, tag: first });
         }
-        // A set that passes has fewer records than octets.
-        let count = members.len().min(MAX_RRSET_LEN) as u16;
+        // A set that passes has fewer records.
+        let count = members.len().min(usize::from(IS_SIGNED - 1)) as u16;
         sets.nodes.push(node);
         // Nor is it longer than that; one that does not pass is served to nobody.
         let len = len.min(MAX_RRSET_LEN);
@@ -113,7 +122,7 @@ pub(super) struct Origins {
     pub(super) nodes: Vec<(NodeId, u32)>,
     /// Each RRset's first record in `records`, and one more that closes the last.
     firsts: Vec<u32>,
-    /// The tag of each record, in the order of the RRsets.
+    /// The tag of each record but RRSIGs, in the order of the RRsets.
     records: Vec<u32>,
     /// The tag of each steered owner, in order of node.
     pub(super) steered: Vec<u32>,

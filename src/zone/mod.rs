@@ -292,7 +292,7 @@ impl<'z> Node<'z> {
         self.zone.owner(self.id.0)
     }
 
-    /// The RRset of a type; for RRSIG, the signatures of the first RRset that has any.
+    /// The RRset of a type; none of RRSIG, which are of the RRsets that they cover.
     #[inline]
     pub fn rrset(self, rtype: Rtype) -> Option<RrSet<'z>> {
         self.entry().rrset(rtype)
@@ -302,6 +302,11 @@ impl<'z> Node<'z> {
     #[inline]
     pub fn rrsets(self) -> impl Iterator<Item = RrSet<'z>> {
         self.entry().rrsets()
+    }
+
+    /// The signatures of the first RRset that has any, as an RRset.
+    pub fn signatures(self) -> Option<RrSet<'z>> {
+        self.rrsets().find_map(RrSet::signatures)
     }
 
     /// How the addresses of this name depend on the client, if they do.

@@ -91,6 +91,12 @@ impl<'z> RrSet<'z> {
         if self.is_signed() { self.split().1 } else { &[] }
     }
 
+    /// The RRSIGs as an RRset; `None` if the set is not signed.
+    pub fn signatures(self) -> Option<RrSet<'z>> {
+        let count = self.signature_records().count() as u16;
+        self.is_signed().then_some(RrSet::unsigned(Rtype::RRSIG, self.ttl, count, self.signature_wire()))
+    }
+
     /// The records, and the RRSIGs behind them.
     #[cold]
     fn split(self) -> (&'z [u8], &'z [u8]) {
