@@ -12,9 +12,9 @@ use pharos::base::time::{Generation, Ttl};
 use pharos::compile;
 use pharos::mirror::{Health, Standing};
 use pharos::networks::{LabelKind, Labels, Networks, SourceBuilder};
-use pharos::snapshot::Change;
+use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
-use pharos::zone::{Zone, ZoneBuilder};
+use pharos::zone::{DynamicRrSet, RrSetKey, Zone, ZoneBuilder, ZoneSet};
 
 use crate::random::Random;
 use crate::{median, mmdb, world};
@@ -71,6 +71,7 @@ pub(crate) fn lookups() {
 
 /// Compile times of large inputs, files included.
 pub(crate) fn compile() {
+    zones();
     let start = Instant::now();
     let (horizon, _) = table(1_000_000);
     println!("{:44} {:10.1}", "1 M synthetic prefixes, in memory", start.elapsed().as_secs_f64() * 1e3);
@@ -112,6 +113,26 @@ pub(crate) fn compile() {
             start.elapsed().as_secs_f64() * 1e3
         });
         println!("{:44} {apply:10.2}", format!("  a change of health, {plans} plans"));
+    }
+}
+
+/// Memory of zones, and the time to fold a dynamic record into one: a token of an ACME challenge.
+fn zones() {
+    for (name, hosts) in [("1 k names", 1000), ("1 M names", 1_000_000)] {
+        let zones = ZoneSet::new(vec![zone(hosts)]);
+        println!("{:44} {:10.1}", format!("octets per name, {name}"), zones.memory() as f64 / f64::from(hosts));
+        let snapshot = Snapshot::new(Generation(1), zones, Compiled::default());
+        let text = |text| NameBuf::parse(text).expect("a name");
+        let key = RrSetKey::new(text("blob.k8s.io"), text("_acme-challenge.blob.k8s.io"), Rtype::TXT);
+        let key = key.expect("an owner in the zone");
+        let set = DynamicRrSet::new(&key, Ttl(0), vec![b"\x05token".to_vec()]).expect("text");
+        let change = Change::Dynamic(Box::new(key), Some(set));
+        let fold = median(|| {
+            let start = Instant::now();
+            black_box(snapshot.after(&change));
+            start.elapsed().as_secs_f64() * 1e3
+        });
+        println!("{:44} {fold:10.2}", format!("  a dynamic record, {name}"));
     }
 }
 
