@@ -11,20 +11,19 @@
 //!
 //! RFC 1035 §5.1, RFC 2308 §4 (`$TTL`), RFC 2181 §8 (TTL range).
 
+mod directive;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use domain::base::iana::Class as DomainClass;
 
-use super::generate::{self, GenerateRange, MAX_GENERATED};
 use super::rdata::{RdataScanner, host_position};
 use super::reason;
 use super::sources::{Sources, ZoneSource};
 use super::split::{Splitter, ZoneEntry, ZoneToken};
-use super::{
-    MAX_DIAGNOSTICS, MAX_FILE_LEN, MAX_GENERATED_IN_ZONE, MAX_INCLUDE_DEPTH, MAX_INCLUDES, MAX_RECORDS, names,
-};
+use super::{MAX_DIAGNOSTICS, MAX_RECORDS, names};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
@@ -280,122 +279,6 @@ impl<'a> ZoneReader<'a> {
             self.report(reason::missing_dot(line, token, owner.as_name()));
         }
         Ok(owner)
-    }
-
-    fn read_directive(&mut self, line: ZoneLine<'_>, context: &mut LineContext) -> Result<(), EntryRefusal> {
-        let tokens = &line.entry.tokens;
-        let word = line.octets(&tokens[0]).to_ascii_uppercase();
-        let most = match &word[..] {
-            b"$ORIGIN" | b"$TTL" => 2,
-            b"$INCLUDE" => 3,
-            b"$GENERATE" => return self.read_generate(line, context),
-            _ => return Err(reason::unknown_directive(line)),
-        };
-        if tokens.len() < 2 || tokens.len() > most {
-            return Err(reason::directive_form(line));
-        }
-        match &word[..] {
-            b"$ORIGIN" => {
-                let origin = names::resolve(line.octets(&tokens[1]), context.origin.as_name());
-                context.origin = origin.map_err(|error| reason::bad_name(line, &tokens[1], error))?;
-                Ok(())
-            }
-            b"$TTL" => {
-                let (ttl, is_overlong) = read_ttl(line, &tokens[1])?;
-                context.default_ttl = Some(ttl);
-                if is_overlong {
-                    self.report(reason::ttl_is_zero(line, &tokens[1]));
-                }
-                Ok(())
-            }
-            _ => self.read_include(line, context),
-        }
-    }
-
-    /// Reads each record that a `$GENERATE` makes as if it were written there; after an error no more are made.
-    fn read_generate(&mut self, line: ZoneLine<'_>, context: &LineContext) -> Result<(), EntryRefusal> {
-        let [directive, range, owner, fields @ ..] = &line.entry.tokens[..] else {
-            return Err(reason::directive_form(line));
-        };
-        let head = read_head(line, fields)?;
-        let (before, data) = match fields.split_at(head.data) {
-            (before, [data]) => (before, data),
-            (_, [_, second, ..]) => return Err(reason::several_words(line, second)),
-            _ => return Err(reason::directive_form(line)),
-        };
-        let numbers = GenerateRange::parse(line.octets(range)).map_err(|_| reason::bad_range(line, range))?;
-        let most = MAX_GENERATED.min(MAX_GENERATED_IN_ZONE - self.generated);
-        if numbers.count() > most {
-            return Err(reason::too_many_generated(line, range, numbers.count(), most));
-        }
-        self.generated += numbers.count();
-        let template = if data.is_quoted { generate::unquote(line.content(data)) } else { line.octets(data).to_vec() };
-        let place = line.source.place(directive.range.start..data.range.end);
-        let mut source = ZoneSource::made_at(place, line.source.tag(line.entry.line));
-        let (mut context, mut entry) = (context.clone(), ZoneEntry::new());
-        let told = self.diagnostics.len();
-        for number in numbers.numbers() {
-            source.text.clear();
-            let filled = |template: &[u8], token, text: &mut Vec<u8>| {
-                generate::fill(template, number, text).map_err(|_| reason::bad_template(line, token))
-            };
-            filled(line.octets(owner), owner, &mut source.text)?;
-            for token in before {
-                source.text.push(b' ');
-                source.text.extend_from_slice(line.octets(token));
-            }
-            source.text.push(b' ');
-            filled(&template, data, &mut source.text)?;
-            match Splitter::new(&source.text).read(&mut entry) {
-                Some(Ok(())) => self.read_record(ZoneLine { source: &source, entry: &entry }, &mut context)?,
-                Some(Err(error)) => return Err(Box::new(reason::unsplittable(&source, error))),
-                None => {}
-            }
-            // What is odd about one is odd about all.
-            self.forget_repeated(told);
-            if self.is_over() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Drops the diagnostics from one on that have the code of another from there on.
-    fn forget_repeated(&mut self, from: usize) {
-        while let Some((last, others)) = self.diagnostics.get(from..).and_then(<[Diagnostic]>::split_last)
-            && others.iter().any(|other| other.code == last.code)
-        {
-            self.diagnostics.pop();
-            self.warnings -= 1;
-        }
-    }
-
-    fn read_include(&mut self, line: ZoneLine<'_>, context: &LineContext) -> Result<(), EntryRefusal> {
-        let tokens = &line.entry.tokens;
-        let mut context = context.clone();
-        if let Some(origin) = tokens.get(2) {
-            let resolved = names::resolve(line.octets(origin), context.origin.as_name());
-            context.origin = resolved.map_err(|error| reason::bad_name(line, origin, error))?;
-        }
-        let written = String::from_utf8_lossy(line.content(&tokens[1]));
-        let folder = self.open.last().and_then(|path| path.parent()).unwrap_or(Path::new(""));
-        let path = folder.join(&*written);
-        if self.open.contains(&path) {
-            return Err(reason::include_loop(line, &tokens[1], &path));
-        }
-        if self.open.len() > MAX_INCLUDE_DEPTH {
-            return Err(reason::include_too_deep(line));
-        }
-        self.includes += 1;
-        if self.includes > MAX_INCLUDES {
-            return Err(reason::too_many_includes(line));
-        }
-        let text = (self.read_file)(&path).map_err(|error| reason::include_failed(line, &tokens[1], &path, &error))?;
-        if self.octets + text.len() > MAX_FILE_LEN {
-            return Err(reason::files_too_large(line, &tokens[1]));
-        }
-        self.read_source(&path, path.display().to_string().into(), text, context);
-        Ok(())
     }
 }
 
