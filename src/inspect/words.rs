@@ -249,9 +249,10 @@ fn before(offset: u8) -> String {
 fn why_other(snapshot: &Snapshot, steered: &SteeredExplanation, neighbour: &Neighbour) -> String {
     if let Some(block) = neighbour.apart {
         let whose = if block.contains(neighbour.address) { "there" } else { "here" };
-        return match is_embedding(block) {
-            Embedding::Yes => format!("clients {whose} in {block} are judged by the IPv4 address inside their address"),
-            Embedding::No => format!("{block} is reserved, and clients {whose} are judged by their resolver's address"),
+        return if special::embedding_v6().any(|embedding| Prefix::V6(embedding) == block) {
+            format!("clients {whose} in {block} are judged by the IPv4 address inside their address")
+        } else {
+            format!("{block} is reserved, and clients {whose} are judged by their resolver's address")
         };
     }
     let rule = rule(snapshot, steered.horizon, neighbour.won);
@@ -277,17 +278,5 @@ fn entry(source: &str, file: &str, entry: &FoundEntry) -> String {
     match entry.line {
         0 => format!("{source} {} ({file})", entry.prefix),
         line => format!("{source} {} ({file}:{line})", entry.prefix),
-    }
-}
-
-enum Embedding {
-    Yes,
-    No,
-}
-
-fn is_embedding(block: Prefix) -> Embedding {
-    match special::embedding_v6().any(|embedding| Prefix::V6(embedding) == block) {
-        true => Embedding::Yes,
-        false => Embedding::No,
     }
 }

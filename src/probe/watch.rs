@@ -60,13 +60,8 @@ type EndedProbe = (AddressKey, Finding, Duration);
 struct Tracked {
     track: Track,
     due: Instant,
-    probing: Probing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Probing {
-    No,
-    Yes,
+    /// A probe of it is in flight.
+    is_probed: bool,
 }
 
 /// What the watcher is told by a reload; the mirrors are those that are published.
@@ -177,7 +172,7 @@ impl Watcher {
     fn begin_anew(&mut self, Rewatch { probe, prober }: Rewatch) {
         if probe != self.probe {
             self.running = JoinSet::new();
-            self.tracks.values_mut().for_each(|tracked| tracked.probing = Probing::No);
+            self.tracks.values_mut().for_each(|tracked| tracked.is_probed = false);
         }
         (self.probe, self.prober) = (probe, prober);
     }
@@ -192,7 +187,7 @@ impl Watcher {
         let mut before = std::mem::take(&mut self.tracks);
         let now = Instant::now();
         for key in mirrors.iter().flat_map(addresses) {
-            let fresh = || Tracked { track: Track::default(), due: now, probing: Probing::No };
+            let fresh = || Tracked { track: Track::default(), due: now, is_probed: false };
             let tracked = before.remove(&key).unwrap_or_else(fresh);
             self.tracks.insert(key, tracked);
         }
@@ -202,7 +197,7 @@ impl Watcher {
     }
 
     fn next_due(&self) -> Instant {
-        let idle = self.tracks.values().filter(|tracked| tracked.probing == Probing::No);
+        let idle = self.tracks.values().filter(|tracked| !tracked.is_probed);
         let due = idle.map(|tracked| tracked.due).min();
         let later = Instant::now() + self.probe.interval;
         // With every place taken the next probe waits for one to end.
@@ -215,8 +210,8 @@ impl Watcher {
             if self.running.len() >= MAX_AT_ONCE {
                 return;
             }
-            if tracked.probing == Probing::No && tracked.due <= now {
-                tracked.probing = Probing::Yes;
+            if !tracked.is_probed && tracked.due <= now {
+                tracked.is_probed = true;
                 let (prober, key) = (self.prober.clone(), key.clone());
                 self.running.spawn(async move {
                     let begun = Instant::now();
@@ -230,14 +225,14 @@ impl Watcher {
     fn finish(&mut self, done: Result<EndedProbe, tokio::task::JoinError>) {
         let Ok((key, finding, took)) = done else {
             // A probe that panicked must not be its address's last.
-            self.tracks.values_mut().for_each(|tracked| tracked.probing = Probing::No);
+            self.tracks.values_mut().for_each(|tracked| tracked.is_probed = false);
             return;
         };
         let now = self.clock.now();
         let every = |probe: &Probe, track: &Track| if track.is_in_doubt() { probe.retry } else { probe.interval };
         let Some(tracked) = self.tracks.get_mut(&key) else { return };
         if let Some(fault) = finding.own_fault() {
-            tracked.probing = Probing::No;
+            tracked.is_probed = false;
             tracked.due = Instant::now() + vary(self.probe.retry, &mut self.jitter);
             self.counters.failed_here();
             if self.failed_here.replace(Instant::now()).is_none() {
@@ -247,7 +242,7 @@ impl Watcher {
         }
         let before = (tracked.track.health(), tracked.track.last);
         tracked.track.observe(finding.verdict, now, &self.probe.thresholds);
-        tracked.probing = Probing::No;
+        tracked.is_probed = false;
         let (after, pause) = (tracked.track.health(), every(&self.probe, &tracked.track));
         // From beginning to beginning: what hangs until the time-out would else be left later than `fall` intervals.
         tracked.due = Instant::now() + vary(pause, &mut self.jitter).saturating_sub(took);
@@ -402,7 +397,7 @@ mod tests {
         let port = silent.local_addr().unwrap().port();
         let Rewatch { probe, prober } = rewatch(port, 1);
         let mut watcher = Watcher::new(&[here()], probe, prober, Clock::start(), Arc::default(), StateFiles::default());
-        let probing = |watcher: &Watcher| watcher.tracks.values().filter(|one| one.probing == Probing::Yes).count();
+        let probing = |watcher: &Watcher| watcher.tracks.values().filter(|one| one.is_probed).count();
         watcher.start_due();
         assert_eq!((watcher.running.len(), probing(&watcher)), (1, 1));
         // Nothing has changed: it goes on.
