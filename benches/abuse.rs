@@ -18,7 +18,7 @@ use pharos::wire::{self, MAX_UDP, Peer, Transport};
 
 const OPT: [u8; 9] = [0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0];
 
-/// Queries that are asked in turn, by name of the workload; `limited` ones go through rate limiting.
+/// The workloads by name, each with its rate limit. The queries of a workload are asked in turn.
 const WORKLOADS: [(&str, Limiting); 20] = [
     ("static", Limiting::Off),
     ("steered", Limiting::Off),
@@ -87,7 +87,7 @@ fn main() {
     }
 }
 
-/// What callgrind watches.
+/// The function that callgrind watches.
 #[inline(never)]
 fn measured(world: &World, queries: &[Vec<u8>], number: u32) {
     world.ask(queries, number);

@@ -1,4 +1,4 @@
-//! An engine behind a socket of one's own.
+//! An engine behind a socket of the embedding program.
 //!
 //! ```text
 //! cargo run --example embed 127.0.0.1:5311 &
@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     serve(&socket, snapshot)
 }
 
-/// Builds the engine, or tells everything that is wrong.
+/// Builds the engine. The error has all problems.
 fn load(path: Option<String>) -> Result<Built, Vec<String>> {
     let built = match path {
         Some(path) => pharos::build(Path::new(&path), Generation(1)),
@@ -82,14 +82,14 @@ fn serve(socket: &UdpSocket, mut snapshot: Snapshot) -> Result<(), Box<dyn Error
             continue;
         }
         let peer = Peer { address: from.ip(), transport: Transport::Udp };
-        // What deserves no reply gets none.
+        // Some datagrams get no reply, such as responses.
         if let Some(written) = pharos::respond(&query[..len], peer, &snapshot, now(begin), &mut reply) {
             socket.send_to(&reply[..written.len], from)?;
         }
     }
 }
 
-/// What has been found out of the first mirror.
+/// A change of the health of the first mirror.
 fn health(snapshot: &Snapshot, is_up: bool) -> Change {
     use pharos::mirror::{Health, Standing};
     let mirror = &snapshot.mirrors()[0];

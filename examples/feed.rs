@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use pharos::{Now, Peer, Snapshot, Transport};
 
-/// The plan: site, networks, and what else its authors have written.
+/// The plan: site, networks, and more fields that are not used.
 const PLAN: &str = "\
 site;networks;contact
 berlin;192.0.2.0/25,2001:db8:1::/48;noc@berlin.example
@@ -66,8 +66,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The plan as a list of Pharos: `PREFIX LABEL`. Networks of one site would be several lines of a list, so the first stands in the
-/// line of its site, and the others behind the end; the header is a comment.
+/// The plan as a list of Pharos: `PREFIX LABEL`. The first network of a site stays on the line of the site, and the others
+/// follow after the last line, so that line numbers are those of the plan. The header becomes a comment.
 fn list(plan: &str) -> Result<String, String> {
     let (mut lines, mut behind) = (Vec::new(), Vec::new());
     for (number, line) in (1..).zip(plan.lines()) {

@@ -1,39 +1,40 @@
 //! Pharos (φάρος, lighthouse): an authoritative split-horizon DNS server for container registries.
 //!
-//! It answers one name, say `blob.k8s.io`, differently by where the client is, and points each client at the nearest
-//! healthy mirror. A companion HTTP listener takes the registry's own name, sends manifests to the canonical registry
-//! and blobs to the steered name.
+//! It answers one name, say `blob.k8s.io`, differently by the client's place, and points each client at the nearest healthy
+//! mirror. A companion HTTP listener serves the registry's own name: it sends manifests to the canonical registry and blobs
+//! to the steered name.
 //!
 //! # The flow of data
 //!
 //! ```text
 //! pharos.toml zones/* feeds *.mmdb ─ config ─ load ─ compile ─► Snapshot ─► live::Published
 //!                                                                              │ one load per batch
-//! octets ─ wire::decode ─► Query ─ answer::answer ─┐                           ▼
+//! bytes ─ wire::decode ─► Query ─ answer::answer ─┐                           ▼
 //! HTTP   ─ registry::route ────────────────────────┴─► steer::decide ─► Response / Redirect, with its basis
 //! ```
 //!
-//! Everything that decides is a pure function of its arguments; sockets, clocks, files, logs and counters are around it.
-//! [`wire::respond`] is the one path from the octets of a query to those of its reply: the UDP threads, the TCP tasks,
+//! Every decision is a pure function of its arguments; sockets, clocks, files, logs and counters are around it.
+//! [`wire::respond`] is the one path from the bytes of a query to those of its reply: the UDP threads, the TCP tasks,
 //! `pharos explain`, `pharos sweep` and the tests all take it.
 //!
 //! # Words
 //!
-//! - *resolver*: who asked; *client*: for whom we answer; *subnet*: what an ECS option says of a client (RFC 7871).
-//! - *source prefix*, *scope prefix*: how much of an address is known, and for how much of it an answer holds.
-//! - *network*: a labelled set of client prefixes; a *source* is the file they come from.
-//! - *horizon*: what one class of clients sees: rules from labels to ordered mirrors. A *plan* is such a list of mirrors;
+//! - *resolver*: the host that sent the query; *client*: the host that the answer is for; *subnet*: the client's prefix in
+//!   an ECS option (RFC 7871).
+//! - *source prefix*: the known bits of an address; *scope prefix*: the bits for which an answer holds.
+//! - *network*: a labelled set of client prefixes; a *source* is the file that has these prefixes.
+//! - *horizon*: the view of one class of clients: rules from labels to ordered mirrors. A *plan* is such a list of mirrors;
 //!   ranges of addresses with the same plan are one range of the steering table.
-//! - *mirror*: one place that serves blobs. A probe of one of its addresses comes to a *verdict*; verdicts make its
-//!   *health*, which says whether it may be steered to, and an operator's *order* stands above that.
+//! - *mirror*: one place that serves blobs. A probe of one of its addresses results in a *verdict*; verdicts determine its
+//!   *health*, which decides whether clients are steered to it. An operator's *override* takes precedence over it.
 //! - *host*: the name of a mirror whose addresses are looked up and kept fresh.
-//! - *copy*: a zone that is kept elsewhere, at *primaries*, and served here too.
-//! - *snapshot*: everything that is served, as of one *generation*.
+//! - *copy*: a zone that is kept at *primaries*, and served here too.
+//! - *snapshot*: the whole served state of one *generation*.
 //! - zone, apex, owner, RRset, rdata, delegation, glue: RFC 9499.
 //!
 //! # Layers
 //!
-//! A module uses only what is below it; `tests/layers.rs` reads this table and the sources, and enforces it. In a layer that
+//! A module uses only modules below it; `tests/layers.rs` reads this table and the sources, and enforces it. In a layer that
 //! is written with `→`, each module may use those to its right; in the others, modules do not know each other.
 //!
 //! ```text
@@ -45,28 +46,28 @@
 //! 5  inspect → wire → rates → registry → answer    decisions on a snapshot; message codec; rate limits; explain  ┐
 //! 4  snapshot                                      the served state, and how changes fold into it                │
 //! 3  steer                                         horizons: labels and health to a decision                     │ pure
-//! 2  networks  zone  mirror                        what the state is made of                                     │
+//! 2  networks  zone  mirror                        the parts of the state                                        │
 //! 1  base                                          prefixes, names, client, ids, time, diagnostics               ┘
 //! ```
 //!
-//! # Where to start reading
+//! # Reading order
 //!
-//! 1. [`base::client`]: which address decides, and what scope that means.
+//! 1. [`base::client`]: the address that decides, and the scope that follows from it.
 //! 2. [`steer::table`]: ranges, and why the scope needs no stored length.
 //! 3. [`answer`]: RFC 1034 §4.3.2, a function for each case.
-//! 4. [`wire`]: octets in, octets out.
+//! 4. [`wire`]: bytes in, bytes out.
 //! 5. [`compile`]: how files become a snapshot.
-//! 6. [`dns`]: the threads that do nothing else.
-//! 7. [`probe`] and [`live`]: how what is found of mirrors gets into the snapshot; [`hosts`], [`transfer`] and [`control`]
-//!    go the same way.
-
+//! 6. [`dns`]: the threads that only answer queries.
+//! 7. [`probe`] and [`live`]: the path of probe results into the snapshot; [`hosts`], [`transfer`] and [`control`] use the
+//!    same path.
+//!
 //! # As a library
 //!
-//! What stands at the root of the crate is enough to answer from a program of one's own: [`build`] or [`build_in_memory`] make a
-//! [`Snapshot`] of a configuration, [`respond`] writes the reply to one DNS message, [`route`] decides about one request to the
-//! registry, and [`Snapshot::after`] folds in what happens to mirrors. None of these waits, locks, or reads a clock; sockets,
-//! clocks and threads are the caller's. `examples/embed.rs` puts a socket in front of it, and `examples/feed.rs` steers by a
-//! file format that Pharos does not know.
+//! The items at the root of the crate suffice to answer queries from another program. [`build`] or [`build_in_memory`] makes
+//! a [`Snapshot`] of a configuration, [`respond`] writes the reply to one DNS message, [`route`] decides about one request
+//! to the registry, and [`Snapshot::after`] applies a change, such as that of a mirror's health. None of these waits, locks,
+//! or reads a clock; the caller has the sockets, clocks and threads. `examples/embed.rs` adds a socket, and
+//! `examples/feed.rs` steers by a file format that Pharos does not know.
 //!
 //! ```
 //! use std::collections::BTreeMap;
@@ -109,7 +110,7 @@
 //! **Stability.** Before version 1.0 every release may change the library; CHANGELOG.md says so when the root of the crate
 //! changes. Modules are public for the binary, the tests and the benchmarks, and may change at any time.
 
-// The docs are for whoever reads the code: they are built with private items.
+// The docs are for readers of the code, so private items are included.
 #![allow(rustdoc::private_intra_doc_links)]
 
 pub mod answer;

@@ -1,20 +1,21 @@
-//! Response rate limiting: how often one client network is told one thing over UDP.
+//! Response rate limiting: how often one client network may get the same response over UDP.
 //!
-//! A spoofed query is answered to whoever's address it bears. Each (network, thing told) has a bucket; in comes a response
-//! about to be sent, out comes whether it is.
+//! The reply to a spoofed query goes to the address that the query bears. So each pair of a client network and a response's
+//! subject has a bucket, and [`Rates::judge`] decides whether a response is sent.
 //!
-//! A bucket is one number: the moment at which everything that was sent is paid for, at one response per interval. It may
-//! lie a second ahead, which is a second's worth of responses at once; what would bring it further is limited, and adds
-//! to it all the same, up to the window: who goes on asking stays limited, who stops is free again after the window.
+//! A bucket is one number: the moment at which all responses sent are paid for, at one response per interval. It may lie one
+//! second ahead, which allows one second's worth of responses at once. A response that would move it further is limited, but
+//! moves it all the same, up to the window. So a client that goes on asking stays limited, and a client that stops is free
+//! again after the window.
 //!
-//! The table is shared by all threads, or a flow would be worth as many responses as there are threads to spread over.
-//! Buckets are read and written without a lock or a locked instruction: two threads at the same bucket in the same
-//! nanoseconds may count one response for two, which errs to the client's side and is nothing beside the limit. A bucket
-//! in a flood stands at its window and is written to once a millisecond at most, so the threads do not fight for its line.
+//! All threads share the table, because with a table for each thread a flow could get as many times the limit as there are
+//! threads. Buckets are read and written without a lock or a locked instruction. Two threads at the same bucket within
+//! nanoseconds may count two responses as one, which favours the client and is negligible beside the limit. In a flood, a
+//! bucket stays at its window and is written once a millisecond at most, so the threads do not compete for its cache line.
 //!
-//! **Invariants**: memory is fixed; nothing is allocated per query; the bucket with the least debt makes room for a new
-//! one, so that a flood of networks does not free the worst; who knows neither key can choose no bucket to fill.
-//! **Not here**: which responses are limited at all, and what is sent instead ([`crate::wire`]).
+//! **Invariants**: memory is fixed; no query allocates; a new bucket replaces the one with the least debt, so that a flood
+//! of networks does not free the worst; a client that does not know the keys cannot choose the bucket that it fills.
+//! **Not here**: exemptions, and the content of the replies sent instead ([`crate::wire`]).
 //!
 //! Paul Vixie and Vernon Schryver, "DNS Response Rate Limiting (DNS RRL)", 2012, and BIND's form of it.
 
@@ -28,19 +29,19 @@ use crate::base::rr::Rtype;
 use crate::base::time::Moment;
 use crate::snapshot::RateLimit;
 
-/// The lines of the table: with 8 buckets each, 262,144 buckets in 2 MiB. BIND keeps 20,000, Knot 524,288, NSD 1,000,000
-/// by default; only those with debt need to be remembered, and for seconds.
+/// Number of lines of the table: with 8 buckets each, 262,144 buckets in 2 MiB. BIND keeps 20,000, Knot 524,288, NSD
+/// 1,000,000 by default. Only buckets with debt must be remembered, and only for seconds.
 const LINES: usize = 1 << 15;
 
-/// Buckets in a line, which is one cache line: a look-up costs one access to memory.
+/// Number of buckets in a line. A line is one cache line, so a look-up costs one access to memory.
 const WAYS: usize = 8;
 
-/// The bits of a bucket that hold its moment, in microseconds: twelve days, after which it starts anew. A bucket that was
-/// not touched for just that long, and bears the same mark, is in debt for nothing once.
+/// Number of bits of a bucket that hold its moment in microseconds: twelve days, after which the moment starts anew. If a
+/// bucket was not touched for exactly that long, a network with the same mark once has a debt that it does not owe.
 const TIME_BITS: u32 = 40;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
 
-/// What may be sent at once, in time at the limited rate.
+/// Duration at the limited rate whose responses may be sent at once, in microseconds.
 const BURST_US: u64 = 1_000_000;
 
 /// All buckets.
@@ -54,18 +55,18 @@ pub struct Rates {
 #[derive(Debug)]
 struct CacheLine([AtomicU64; WAYS]);
 
-/// What becomes of a response.
+/// Decision about a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateVerdict {
-    /// It is sent.
+    /// The response is sent.
     Send,
-    /// The client is to show that it is there: by TCP, or a cookie.
+    /// A reply without records is sent, so that the client proves its address by TCP or a cookie.
     Slip,
-    /// Nothing is sent.
+    /// No reply is sent.
     Drop,
 }
 
-/// What is told, as far as responses count as the same.
+/// Subject of a response. Responses with the same subject count together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateSubject {
     kind: u64,
@@ -73,11 +74,11 @@ pub struct RateSubject {
 }
 
 impl RateSubject {
-    /// What a response tells.
+    /// The subject of a response.
     ///
-    /// Who asks for random names gets the same denial each time, or the same wildcard, or the same referral: those count
-    /// by zone, by the owner in the zone, by the cut. A name that exists counts by itself and its type; whatever is wrong
-    /// or refused counts together.
+    /// A client that asks for random names gets the same denial each time, or the same wildcard, or the same referral. These
+    /// count by zone, by the owner in the zone, and by the cut. A name that exists counts by itself and its type. Errors and
+    /// refusals count together.
     #[inline]
     pub fn of(basis: &Basis, qtype: Option<Rtype>) -> Self {
         let zone = basis.zone.map_or(0, |zone| zone.index() as u64);
@@ -95,7 +96,7 @@ impl RateSubject {
 }
 
 impl Rates {
-    /// No buckets yet; the keys are random, and nobody's business.
+    /// A limiter without buckets. The keys must be random and secret.
     pub fn new(keys: [u64; 2]) -> Self {
         Rates { keys, lines: OnceLock::new() }
     }
@@ -105,7 +106,7 @@ impl Rates {
         self.lines.get_or_init(|| (0..LINES).map(|_| CacheLine(array::from_fn(|_| AtomicU64::new(0)))).collect());
     }
 
-    /// Counts a response, and says what becomes of it; `salt` is something that differs from query to query.
+    /// Counts a response and decides about it. `salt` must differ from query to query.
     #[inline]
     pub fn judge(
         &self,
@@ -131,7 +132,8 @@ impl Rates {
         if next_us <= BURST_US {
             return RateVerdict::Send;
         }
-        // Twice: once alone, salts that are near each other, as a client's IDs may be, would slip all together or not at all.
+        // Two folds: after one, salts that are near each other, such as a client's IDs, would slip all together or not at
+        // all.
         let chance = |salt| fold(fold(hash ^ salt, self.keys[0]), self.keys[1] ^ now.0);
         match limit.slip {
             0 => RateVerdict::Drop,
@@ -142,7 +144,7 @@ impl Rates {
 }
 
 impl CacheLine {
-    /// The bucket with this mark and how far ahead it is, or the one that is the least loss.
+    /// Returns the bucket with this mark and its debt in microseconds, or the bucket with the least debt and 0.
     #[inline]
     fn find(&self, mark: u64, now_us: u64, limit: &RateLimit) -> (&AtomicU64, u64) {
         let window_us = limit.window_us();
@@ -150,7 +152,7 @@ impl CacheLine {
         for bucket in &self.0 {
             let value = bucket.load(Relaxed);
             let ahead_us = value.wrapping_sub(now_us) & TIME_MASK;
-            // Nothing is further ahead than the window: this one is past.
+            // No moment is further ahead than the window, so this one is in the past.
             let debt_us = if ahead_us > window_us { 0 } else { ahead_us };
             if value >> TIME_BITS == mark {
                 return (bucket, debt_us);
@@ -167,13 +169,13 @@ impl CacheLine {
 #[inline]
 fn network(limit: &RateLimit, resolver: IpAddr) -> u64 {
     match resolver.to_canonical() {
-        // No IPv6 network in use begins with a set bit but fc00::/6 and multicast, which ask nobody on the Internet.
+        // No IPv6 network in use has the highest bit set, except those in fc00::/6. These send no queries over the internet.
         IpAddr::V4(v4) => 1 << 63 | u64::from(v4.to_bits() >> (32 - limit.ipv4_prefix)),
         IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64 >> (64 - limit.ipv6_prefix),
     }
 }
 
-/// Mixes two numbers so that each bit of the outcome depends on all of theirs.
+/// Mixes two numbers so that each bit of the result depends on all bits of both.
 #[inline]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b | 1);

@@ -1,5 +1,5 @@
-//! `check` by case files: each `tests/check/NAME.toml` is read, and what is said of it is `NAME.expected`. A case of several
-//! files is a folder `NAME` with a `pharos.toml`.
+//! `check` by case files: each `tests/check/NAME.toml` is read, and the output of `check` must be `NAME.expected`. A case of
+//! several files is a folder `NAME` with a `pharos.toml`.
 //!
 //! `PHAROS_BLESS=1 cargo test --test check` writes the expected files anew; read the difference before keeping it.
 
@@ -87,7 +87,7 @@ fn the_default_config_is_without_fault() {
     assert_eq!(output(&text), "ok\n");
 }
 
-/// The codes that the sources can report, so that none is without a case.
+/// The codes that the sources can report, so that each has a case.
 fn codes_in_sources(folder: &Path, codes: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -249,7 +249,7 @@ proptest! {
         };
         let lines: Vec<u32> = problems.iter().map(|problem| problem.place.as_ref().unwrap().line).collect();
         prop_assert!(lines.is_sorted(), "{lines:?}");
-        // Excerpts of whatever stands there can be shown.
+        // An excerpt of any text can be shown.
         let _ = report(&problems, Style::Plain);
     }
 }

@@ -1,4 +1,4 @@
-//! `docs/compliance.md` held to what there is: each test that it names exists, and nothing is claimed without one.
+//! `docs/compliance.md` against the tests: each test that it names exists, and no claim lacks a test.
 
 #![allow(missing_docs, reason = "a test binary has no readers from outside")]
 

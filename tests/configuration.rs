@@ -1,4 +1,4 @@
-//! The configuration of the real binary: which file it is, the files it includes, and `pharos init`.
+//! The configuration of the real binary: the choice of the file, its included files, and `pharos init`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -94,7 +94,7 @@ fn every_command_finds_the_same_configuration_and_says_which_once() {
     }
     let zone = |variable| String::from_utf8(folder.run("check", variable).stdout).unwrap();
     assert!(zone(None).contains("here.example") && zone(Some("other.toml")).contains("other.example"));
-    // A command that needs none says nothing of one.
+    // A command that needs no configuration does not name one.
     let (_, _, stderr) = folder.said("status --socket none.sock");
     assert!(!stderr.contains("configuration: "), "{stderr}");
 }
@@ -154,7 +154,7 @@ fn included_files_are_read_at_the_start_and_again_at_a_reload() {
     server.signal("HUP");
     server.wait_for("reloaded: ");
     assert_eq!(answered(&server, "blob.example"), ["192.0.2.7"]);
-    // A file that is added, and clashes: the configuration before it is served, and both places are told.
+    // An added file clashes: the server keeps the configuration before it, and reports both places.
     folder.write("mirrors.d/two.toml", &one("192.0.2.8"));
     server.signal("HUP");
     let lines = server.wait_for("not reloaded").join("\n");
@@ -256,7 +256,8 @@ fn on_free_ports(folder: &Path) {
     fs::write(path, text).unwrap();
 }
 
-/// Starts the server of a configuration, drains a mirror through its control socket, and tells whom it answers then.
+/// Starts the server of a configuration, drains a mirror through its control socket, and returns the addresses that the
+/// server then answers.
 fn drained(folder: &Folder, config: &str, mirror: &str, name: &str) -> Vec<String> {
     on_free_ports(folder.path().join(config).parent().unwrap());
     let server = Server::start(&folder.path().join(config));

@@ -1,4 +1,4 @@
-//! Cookies, NSID and the names of class CHAOS, octet for octet, through the one path that every transport takes.
+//! Cookies, NSID and the names of class CHAOS, byte for byte, through the one path that every transport takes.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -23,7 +23,7 @@ const COOKIE: u16 = 10;
 const NSID: u16 = 3;
 const ECS: u16 = 8;
 
-/// The zones of the engine's cases, on a server that tells all it can.
+/// The zones of the engine's cases, on a server with cookies, NSID and all names of class CHAOS.
 static TALKATIVE: LazyLock<Snapshot> = LazyLock::new(|| {
     let identity = ServerIdentity {
         nsid: Some(b"fra1"[..].into()),

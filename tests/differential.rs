@@ -1,10 +1,12 @@
-//! The same zones in NSD, in Knot and in ours: every name and type in them, and names that are not, answered alike.
+//! The same zones in NSD, in Knot and in Pharos: each server gives the same answers for every name and type, and for
+//! missing names.
 //!
-//! Compared are rcode, AA, answer and authority as sets, and in referrals the glue. Where a server rightly answers
-//! otherwise, [`DIFFERENCES`] says so with the reason; nothing else may differ. What RFCs leave open is not asked: ANY
-//! (RFC 8482), transfers, meta types, NSEC3, which no question is for (RFC 5155 §7.2.8); additional data of answers, which is anyone's choice (RFC 1034 §4.3.2 step 6).
+//! The test compares rcode, AA, answer and authority as sets, and in referrals the glue. If a server rightly answers
+//! otherwise, [`DIFFERENCES`] says so with the reason; nothing else may differ. Questions that RFCs leave open are not
+//! asked: ANY (RFC 8482), transfers, meta types, and NSEC3, which no question is for (RFC 5155 §7.2.8). The additional data
+//! of answers is not compared, because each server may choose it (RFC 1034 §4.3.2 step 6).
 //!
-//! Needs the Debian packages `nsd` and `knot`; a server that is not installed is left out, which is said.
+//! Needs the Debian packages `nsd` and `knot`; a server that is not installed is left out, and the test says so.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 #![allow(clippy::print_stderr, reason = "what was skipped, and how much was asked")]
@@ -28,17 +30,17 @@ use tempfile::TempDir;
 /// The zones: name and file. The steered one has no counterpart in other servers.
 const ZONES: [(&str, &str); 2] = [("example.net", "example.net.zone"), ("child.example.net", "child.zone")];
 
-/// Every type in the zones, one that no one has, and those of signed zones.
+/// Every type in the zones, a type without a record, and those of signed zones.
 const TYPES: [u16; 26] =
     [1, 2, 5, 6, 12, 13, 15, 16, 17, 28, 29, 33, 35, 39, 43, 44, 46, 47, 48, 52, 64, 65, 99, 257, 65280, 65399];
 
-/// What is asked of names that are not there.
+/// The types that are asked of names that do not exist.
 const FEW_TYPES: [u16; 7] = [1, 2, 5, 6, 16, 39, 43];
 
-/// Where another server rightly differs.
+/// A case in which another server rightly differs.
 struct Difference {
     server: &'static str,
-    /// Whether it is this one: the name, the type, our reply and theirs.
+    /// Whether a difference is this one, given the name, the type, our reply and theirs.
     is_it: fn(&str, u16, &Seen, &Seen) -> bool,
     reason: &'static str,
 }
@@ -81,7 +83,7 @@ const DIFFERENCES: [Difference; 5] = [
     },
 ];
 
-/// What is compared of a reply.
+/// The parts of a reply that are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
     rcode: String,
@@ -140,7 +142,7 @@ fn questions() -> Vec<(String, u16)> {
         let (_, zone) = snapshot.zones().iter().find(|(_, zone)| zone.apex().to_string() == zone_name).unwrap();
         for node in zone.nodes() {
             let owner = node.owner();
-            // Of a hundred empty non-terminals in a row a few will do.
+            // Of a hundred empty non-terminals in a row, a few are enough.
             if owner.labels().count() > 8 && node.is_empty() && owner.labels().count() % 16 != 0 {
                 continue;
             }
@@ -196,7 +198,7 @@ impl Seen {
         let answer = lines(&message.answers, |_| true);
         let is_referral = message.authorities.iter().any(|record| record.record_type() == RecordType::NS)
             && !message.metadata.authoritative;
-        // Beside a whole answer some give the zone's name servers (RFC 1034 §6.2.1); we do not, nor must anyone.
+        // Some servers add the zone's name servers to a whole answer (RFC 1034 §6.2.1). Ours does not, and no server has to.
         let is_apex_ns = |record: &Record| {
             let name = record.name.to_ascii().to_ascii_lowercase();
             record.record_type() == RecordType::NS && ZONES.iter().any(|(zone, _)| name == format!("{zone}."))
@@ -215,11 +217,11 @@ impl Seen {
     }
 }
 
-/// The zones, without what others refuse to load.
+/// The zones, without the records that other servers refuse to load.
 fn zone_files() -> Vec<ZoneFile> {
     let read = |(name, file): (&str, &str)| {
         let zone = fs::read_to_string(fixture::folder().join("zones").join(file)).unwrap();
-        // NSD will not have records below a DNAME, though they are never answered.
+        // NSD refuses records below a DNAME, though such records are never answered.
         let lines = zone.lines().filter(|line| !line.ends_with("; occluded by a DNAME"));
         (name.to_string(), lines.map(|line| format!("{line}\n")).collect())
     };

@@ -1,4 +1,4 @@
-//! A full disk and a hung one, of real file systems: what is served goes on, and every state file that lacks is said once.
+//! A full disk and a hung one, of real file systems: the server goes on serving, and reports each failing state file once.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 
@@ -73,7 +73,7 @@ impl World {
         world
     }
 
-    /// Runs a script where the server sees its files.
+    /// Runs a script in the mount namespace of the server.
     fn inside(&self, script: &str) -> Output {
         let script = format!("cd {}; {script}", self.folder.path().display());
         let pid = self.server.id().to_string();
@@ -97,7 +97,7 @@ impl World {
         STATES.map(|(state, _)| self.metric("pharos_state_failing", &format!("state=\"{state}\"")))
     }
 
-    /// Gives the zone another serial and the mirror's host another address, both of which are served, whatever the disk does.
+    /// Gives the zone another serial and the mirror's host another address. The server serves both, even with a broken disk.
     fn change_above(&mut self) {
         self.version += 1;
         write_zone(self.folder.path(), self.version);
@@ -130,7 +130,7 @@ impl World {
         ask_udp(&message, HERE, self.server.address(HERE)).unwrap().unwrap();
     }
 
-    /// Lets the mirror's verdict be another one for as long as something lives.
+    /// Changes the mirror's verdict until the returned mirror is dropped.
     fn open_mirror(&self) -> Mirror {
         Mirror::open(self.port)
     }
@@ -168,7 +168,7 @@ impl Drop for Mirror {
 fn write_zone(folder: &Path, version: u8) {
     let text = format!(
         "$TTL 1\n@ SOA ns h {version} 3600 600 86400 1\n@ NS ns\nns A 127.0.0.1\nlb A 192.0.2.{version}\n{}",
-        // A page of a small file system is not enough for it.
+        // The copy of the zone needs more than one page of a small file system.
         "pad TXT \"0123456789012345678901234567890123456789\"\n"
     );
     fs::write(folder.join("net.zone"), text).unwrap();
@@ -184,7 +184,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "{what} does not come");
-        // Between two looks; the condition is what ends the wait.
+        // The delay between two attempts; the condition ends the wait.
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -248,7 +248,7 @@ fn a_full_disk_is_said_once_counted_and_got_over() {
     }
     assert!(status.contains("drained"), "the override that stood stands: {status}");
 
-    // There is room again. A primary without a newer zone confirms what is served, and not the older copy.
+    // The disk has room again. A primary without a newer zone confirms the served zone, and not the older copy.
     assert!(world.inside("rm state/fill").status.success());
     world.notify();
     until("the copy", || world.failing()[0] == 0);
@@ -264,7 +264,7 @@ fn a_full_disk_is_said_once_counted_and_got_over() {
         assert_eq!(again, 1, "{file}: {lines:#?}");
     }
 
-    // Without another change, a text that was not written is tried again.
+    // Without another change, the server tries again to write a text that was not written.
     assert!(!world.inside("dd if=/dev/zero of=state/fill bs=4096").status.success(), "it fills up again");
     world.change_above();
     until("failures of the copy and of the hosts", || world.failing()[..2] == [1; 2]);
@@ -275,7 +275,7 @@ fn a_full_disk_is_said_once_counted_and_got_over() {
     assert!(String::from_utf8_lossy(&copy).contains(&address), "{}", String::from_utf8_lossy(&copy));
 }
 
-/// Thaws on every way out: a frozen file system would outlive the test.
+/// Thaws the file system when dropped, because a frozen one would outlive the test.
 struct Frozen<'w>(&'w World);
 
 impl<'w> Frozen<'w> {
@@ -319,7 +319,7 @@ fn a_hung_disk_holds_up_neither_serving_nor_overrides_elsewhere() {
     world.server.signal("HUP");
     world.server.wait_for("reloaded: generation");
     drop(frozen);
-    // A write of the time that is over does not come true now.
+    // A write from the time of the frozen disk does not take effect now.
     world.change_above();
     until("recovery", || world.failing() == [0; 4]);
     let kept = world.inside("cat state/overrides.json");

@@ -1,4 +1,5 @@
-//! Dynamic records: a zone with an overlay answers as a master file that has all of their records, and a reload keeps them.
+//! Dynamic records: a zone with an overlay answers like a master file with all records of both, and a reload keeps the
+//! overlay.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 
@@ -65,7 +66,7 @@ fn a_base_and_an_overlay_answer_as_a_file_with_all_of_their_records() {
     let mut asked = 0;
     for zone in generate::zones(ZONES, 8555) {
         let apex = zone.apex.trim_end_matches('.').to_string();
-        // Names keep the case of the record that made them, which is not always the same one here.
+        // A name keeps the case of the record that made it, which may be another record here.
         let text = zone.text().to_ascii_lowercase();
         let (dynamic, fixed): (Vec<&str>, Vec<&str>) = text.lines().partition(|line| {
             let rtype = line.split(' ').nth(1).unwrap_or_default();
@@ -214,6 +215,6 @@ async fn challenges_outlive_reloads_and_transfers_but_are_no_part_of_a_version()
     assert_eq!((served.serial(), base.serial(), snapshot.generation), (10, 10, Generation(6)));
     assert!(matches!(served.find(owner.as_name(), &owner.as_name().suffixes()), Found::Exact(_)));
     assert!(matches!(base.find(owner.as_name(), &owner.as_name().suffixes()), Found::Below { .. }));
-    // The history of the base goes on: a secondary with serial 9 gets what changed since.
+    // The history of the base continues: a secondary with serial 9 gets the changes since then.
     assert_eq!(snapshot.zones().history(id).since(9).map(<[_]>::len), Some(1));
 }

@@ -1,4 +1,4 @@
-//! The examples run, and do what they say.
+//! The examples run, and behave as documented.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 
@@ -15,7 +15,7 @@ use common::show;
 use hickory_proto::op::Message;
 use pharos::base::rr::Rtype;
 
-/// Builds an example, which a run of one test does not; its path.
+/// Builds an example, because `cargo test --test` does not, and returns its path.
 fn example(name: &str) -> PathBuf {
     let built = Command::new(env!("CARGO")).args(["build", "--locked", "--quiet", "--example", name]).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
@@ -53,7 +53,7 @@ fn an_engine_answers_behind_a_socket_of_ones_own() {
     operator.set_read_timeout(Some(PATIENCE)).unwrap();
     for (sign, given) in [(b"-", "203.0.113.7"), (b"+", "198.51.100.7")] {
         operator.send_to(sign, at).unwrap();
-        // One socket: what is sent later is read later.
+        // One socket: the example reads messages in the order of sending.
         assert_eq!(ask("192.0.2.0/24"), [given]);
     }
 }

@@ -1,4 +1,4 @@
-//! The engine held to the truth: case files with a query and the whole response each.
+//! The engine against case files: each case has a query and the whole expected response.
 //!
 //! A file `tests/engine/*.case` is a list of cases about one subject, asked of the zones, networks and mirrors of
 //! `tests/engine/pharos.toml`:
@@ -15,21 +15,22 @@
 //! basis      Steered zone=blob.k8s.io. node=blob.k8s.io. horizon=nested IPv4 mirrors=a Preferred by Subnet 30.2.3.0/24
 //! ```
 //!
-//! `?` asks a name and type (and class) with keys behind: header `id=beef opcode=4 aa tc rd ra z ad cd`; OPT `edns
-//! edns=512 version=1 do ecs=ADDRESS/LEN option=CODE:HEX`; circumstances `from=ADDRESS` (127.0.0.1 unless said),
-//! `udp`, `tcp`, `tls` or `https` alone, `framed` (TCP and TLS) or `encrypted` (TLS, HTTPS and QUIC), `mirror=NAME:down`, `ecs-from=PREFIX`; and `size` to show the reply's length too. `x` gives a
-//! message as octets: hexadecimal words, `name:www.example.net.`, `300*00`; a `?` line may give the circumstances.
+//! `?` asks a name and type (and class), followed by keys. Keys of the header: `id=beef opcode=4 aa tc rd ra z ad cd`. Keys of
+//! OPT: `edns edns=512 version=1 do ecs=ADDRESS/LEN option=CODE:HEX`. Keys of the circumstances: `from=ADDRESS` (by default
+//! 127.0.0.1); `udp`, `tcp`, `tls` or `https` alone, `framed` (TCP and TLS) or `encrypted` (TLS, HTTPS and QUIC);
+//! `mirror=NAME:down`; `ecs-from=PREFIX`. The key `size` shows the reply's length too. `x` gives a message as bytes:
+//! hexadecimal words, `name:www.example.net.`, `300*00`; a `?` line may give the circumstances.
 //!
 //! The reply is decoded by hickory-proto, which knows nothing of our codec, and printed whole: rcode and flags,
 //! question, sections, OPT (payload, flags, ECS as address/source/scope, EDE), and the engine's reasons. More than a
 //! dozen records of one set are counted. `no reply` is a text as well. UDP and TCP must give the same, unless a case
-//! is about one of them. Case names begin with the section they hold us to; a failure shows both texts as a diff.
+//! is about one of them. Case names begin with the section that the case tests; a failure shows both texts as a diff.
 //!
-//! Every case is asked of the engine in this process, and of the binary over UDP and TCP on loopback but for those whose
-//! circumstances only the engine can be given. The binary does not tell its reasons, so that line is left out there.
+//! Every case is asked of the engine in this process. It is also asked of the binary over UDP and TCP on loopback, unless
+//! only the engine can be given its circumstances. The binary does not tell its reasons, so that line is left out there.
 //!
-//! `PHAROS_BLESS=1 cargo test --test engine` writes what was found into the files. Read every line of that diff
-//! against the RFC: an expectation that nobody checked says nothing.
+//! `PHAROS_BLESS=1 cargo test --test engine` writes the actual responses into the files. Read every line of that diff
+//! against the RFC: an unchecked expectation proves nothing.
 
 mod common;
 

@@ -62,13 +62,13 @@ impl World {
         assert!(Command::new("mkfifo").arg(self.path(name)).status().unwrap().success());
     }
 
-    /// What `check` says, and its exit code.
+    /// The output of `check`, and its exit code.
     fn check(&self) -> (String, i32) {
         let output = self.run("check");
         (String::from_utf8(output.stdout).unwrap(), output.status.code().unwrap())
     }
 
-    /// What a command says that ends by itself.
+    /// The output of a command that ends by itself.
     fn run(&self, command: &str) -> Output {
         let mut pharos = Command::new(env!("CARGO_BIN_EXE_pharos"));
         pharos.arg(command).arg("--config").arg(self.path("pharos.toml")).stdin(Stdio::null());
@@ -96,7 +96,7 @@ const PROBE: &str = "[probe]\nname = \"blob.example\"\nstate = \"state\"\n";
 const HOSTS: &str = "[resolver]\nservers = [\"192.0.2.53\"]\nstate = \"state\"\n";
 const COPY: &str = "[[zone]]\nname = \"copy.example\"\nfile = \"state\"\nprimaries = [\"127.0.0.1:1\"]\n";
 
-/// All that the server keeps.
+/// The configurations of all state files.
 const STATES: [&str; 4] = [CONTROL, PROBE, HOSTS, COPY];
 
 #[test]
@@ -159,7 +159,7 @@ fn a_file_is_for_one_thing_whatever_its_names() {
                 assert!(!world.run("serve").status.success());
                 assert_eq!(world.listing(), before);
             }
-            // The same by name, and by another way there.
+            // The same file by its name, and by other paths to it.
             for name in [target.to_string(), format!("./{target}"), format!("sub/../{target}")] {
                 let world = World::new(&more.replace("\"state\"", &format!("\"{name}\"")));
                 fs::create_dir(world.path("sub")).unwrap();
@@ -174,7 +174,7 @@ fn a_file_is_for_one_thing_whatever_its_names() {
     fs::create_dir(world.path("sub")).unwrap();
     let (said, code) = world.check();
     assert!(code == 1 && said.contains("error[same-file]"), "{said}");
-    // Files that are read: one for two things is wrong, one named twice for the same is not.
+    // Files that are read: one file for two purposes is an error, one file twice for the same purpose is not.
     let key = |name: &str| format!("[keys.{name}]\nalgorithm = \"hmac-sha256\"\nsecret-file = \"secret\"\n");
     let token =
         "[admin]\nlisten = [\"127.0.0.1:0\"]\ntoken-file = \"secret\"\n[control]\nsocket = \"a\"\nstate = \"b\"\n";
@@ -311,7 +311,7 @@ fn secrets_that_others_may_read_are_warned_of() {
         let server = Server::start(&world.path("pharos.toml"));
         drop(server);
     }
-    // Without a secret in it, a config is for everybody to read.
+    // A config without a secret may be readable by all users.
     let world = World::new("");
     world.set_mode("pharos.toml", 0o644);
     assert!(!world.check().0.contains("secrets-exposed"));
@@ -330,7 +330,7 @@ fn state_of_the_version_before_is_taken_over() {
     }
 }
 
-/// Words by which files are read.
+/// Names of functions that read files.
 const READING: [&str; 12] = [
     "fs::read(",
     "fs::read_to_string",
@@ -355,8 +355,8 @@ fn no_file_is_read_but_by_the_bounded_reader() {
             return;
         }
         for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
-            // A library that reads by itself does so on a thread that may be abandoned.
-            // The terminal is opened to see if there is one, and not read.
+            // A library that reads files itself runs on a thread that may be abandoned.
+            // The terminal is opened to check that it exists, and not read.
             let is_bounded = line.contains("files::within(") || line.contains("File::open(\"/dev/tty\")");
             if !is_bounded && READING.iter().any(|word| line.contains(word)) {
                 wrong.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));

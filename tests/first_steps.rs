@@ -1,4 +1,4 @@
-//! What a newcomer tries first, through the binary: the demonstration, and certificates of one's own.
+//! The first steps of a new operator, through the binary: the demonstration, and the operator's own certificates.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// The binary, with a folder of its own to work in and one for what is temporary.
+/// The binary, with a working folder of its own and a folder for temporary files.
 fn pharos(work: &Path, temporary: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
     command.current_dir(work).env("TMPDIR", temporary).env_remove("NOTIFY_SOCKET").stdin(Stdio::null());
@@ -73,7 +73,7 @@ impl Shown {
         Shown { path, parts: [&text[..start], &text[start..end], &text[end..]].map(String::from) }
     }
 
-    /// Holds the transcript to what is right, but for ports and times; `PHAROS_BLESS=1` writes it anew.
+    /// Compares the transcript with the right one, except for ports and times; `PHAROS_BLESS=1` writes it anew.
     fn hold(&self, right: &str) {
         let [before, shown, behind] = &self.parts;
         if normal(shown) == normal(right) {
@@ -87,7 +87,7 @@ impl Shown {
     }
 }
 
-/// The steps that a transcript shows, each as long as there, from the whole output.
+/// The steps of a transcript, each with as many lines as there, from the whole output.
 fn steps(shown: &str, printed: &str) -> String {
     let step = |step: &str| {
         let number = step.split_inclusive(". ").next().unwrap();
@@ -103,7 +103,7 @@ fn the_demonstration_goes_as_the_pages_show_it() {
     let output = pharos(work.path(), temporary.path()).arg("demo").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(output.status.code(), Some(0));
-    // Where a command is continued depends on the length of the folder's path.
+    // The line breaks of a command depend on the length of the folder's path.
     let printed = String::from_utf8(output.stdout).unwrap().replace("\\\n      ", "");
     Shown::open("docs/concepts.md").hold(&printed);
     let readme = Shown::open("README.md");
@@ -122,7 +122,7 @@ fn ports_and_times_are_all_that_may_differ() {
     }
 }
 
-/// A demonstration that stays up, and what it prints.
+/// A demonstration that stays up, and its output.
 fn stay(work: &TempDir, temporary: &TempDir) -> (Child, BufReader<ChildStdout>) {
     let mut command = pharos(work.path(), temporary.path());
     let mut child = command.args(["demo", "--stay"]).stdout(Stdio::piped()).spawn().unwrap();
@@ -172,7 +172,7 @@ fn an_interrupted_demonstration_says_so_and_leaves_nothing_behind() {
         let (mut child, out) = stay(&work, &temporary);
         let first = out.lines().next().unwrap().unwrap();
         assert!(first.starts_with("Pharos and everything"), "{first}");
-        // Nobody reads on, which must not keep it from ending either.
+        // The test does not read on, which must not keep the demonstration from ending either.
         signal(&child, name);
         assert_eq!(child.wait().unwrap().code(), Some(1));
         assert!(is_empty(&temporary), "the folder is gone");
@@ -194,7 +194,7 @@ impl Certificates {
         command.arg("certs").args(arguments.split_whitespace()).output().unwrap()
     }
 
-    /// The exit code and what was said, to either output.
+    /// The exit code and the text of both outputs.
     fn said(&self, arguments: &str) -> (Option<i32>, String) {
         let Output { status, stdout, stderr } = self.run(arguments);
         (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
@@ -240,7 +240,7 @@ fn what_is_there_stays_and_the_authority_even_then() {
     assert_eq!(certs.said(&format!("{make} --replace")).0, Some(0));
     assert_eq!(before.0, certs.read("certs/ca.pem"));
     assert_ne!(before.1, certs.read("certs/aws.pem"));
-    // Whoever trusts the authority of the first run trusts what the second one made.
+    // A client that trusts the authority of the first run trusts the certificate of the second run.
     assert_eq!(certs.said("check certs/aws.pem --name blob.example --roots certs/ca.pem").0, Some(0));
 }
 
@@ -256,7 +256,7 @@ fn a_certificate_that_does_not_serve_is_told_with_its_remedy() {
     }
     let (code, said) = certs.said("check certs/aws.pem --name blob.example --roots certs/ca.pem --json");
     let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    // It lives for two days, and two thirds of them are left: there is nothing to warn of.
+    // The certificate is valid for two days, and two thirds of them are left: no warning is due.
     assert_eq!((code, lines.len()), (Some(0), 1));
     assert_eq!((&lines[0]["summary"]["serves"], &lines[0]["summary"]["name"]), (&true.into(), &"blob.example".into()));
     assert_eq!(lines[0]["summary"]["certificate"]["names"], serde_json::json!(["blob.example"]));

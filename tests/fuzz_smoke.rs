@@ -64,7 +64,7 @@ fn config_texts_keep_their_promises() {
     smoke("config", targets::config, 1_000);
 }
 
-/// Runs a target over its corpus and mutations of it: `times`, or for as long as was asked.
+/// Runs a target over its corpus and mutations of it: `times`, or for the duration of `PHAROS_FUZZ_SECONDS`.
 fn smoke(name: &str, target: fn(&[u8]), times: usize) {
     if std::env::var_os("PHAROS_BLESS").is_some() {
         bless(name);
@@ -90,7 +90,7 @@ fn smoke(name: &str, target: fn(&[u8]), times: usize) {
     eprintln!("{name}: {} inputs, {tried} mutations in {:.1?}", corpus.len(), start.elapsed());
 }
 
-/// Writes the inputs that are made of the engine's cases, and of what is said here.
+/// Writes the inputs that are made of the engine's cases, and those that are defined here.
 fn bless(name: &str) {
     let messages: Vec<Vec<u8>> = cases::all().into_iter().map(|case| case.asked.message).collect();
     let inputs: Vec<Vec<u8>> = match name {
@@ -108,7 +108,7 @@ fn bless(name: &str) {
     }
 }
 
-/// Cookies of all lengths that mean something and some that do not, at once and around the ends of their time.
+/// Cookies of all lengths with a meaning and some without, at once and around the limits of their validity.
 fn cookie_inputs() -> Vec<Vec<u8>> {
     let lengths = [0, 1, 7, 8, 9, 15, 16, 24, 32, 40, 41, 100];
     let times = [0, 60, -300, -301, 1800, 3600, 3601, i32::MIN];
@@ -118,7 +118,7 @@ fn cookie_inputs() -> Vec<Vec<u8>> {
     [&of_length[..], &at_time].concat()
 }
 
-/// Some of the cases with each key and clock, some spoilt; and requests that are only made with keys.
+/// Some of the cases with each key and clock, some spoilt; and requests that need a key.
 fn signed_queries(messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let orders =
         [[0, 0, 0, 0], [1, 0, 0, 0], [2, 0, 0, 0], [0x80, 0, 0, 0], [0x40, 0, 0, 0], [0, 0, 30, 1], [1, 0, 60, 32]];
@@ -135,7 +135,7 @@ fn signed_queries(messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     some.chain(made).zip(orders.iter().cycle()).map(|(message, order)| [&order[..], &message].concat()).collect()
 }
 
-/// A question for what changed since serial 1.
+/// An IXFR question for the changes since serial 1.
 fn ixfr() -> Vec<u8> {
     let mut message = b"\0\x07\0\0\0\x01\0\0\0\x01\0\0\x07example\x03net\0\0\xfb\0\x01".to_vec();
     message.extend_from_slice(b"\xc0\x0c\0\x06\0\x01\0\0\0\0\0\x16\0\0\0\0\0\x01");
@@ -143,7 +143,7 @@ fn ixfr() -> Vec<u8> {
     message
 }
 
-/// Some of the cases as if they were replies, signed, unsigned and spoilt, and a whole zone.
+/// Some of the cases as replies, signed, unsigned and spoilt, and a whole zone.
 fn signed_replies(messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     let frame = |message: &[u8], sign: u16| [&(message.len() as u16 | sign).to_be_bytes()[..], message].concat();
     let some: Vec<Vec<u8>> = messages.into_iter().filter(|message| message.len() >= 12).step_by(40).collect();

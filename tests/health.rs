@@ -1,6 +1,7 @@
-//! Ten thousand random histories of probes, from verdicts to answers: held against the definitions, written anew.
+//! Ten thousand random histories of probes, from verdicts to answers, compared with a second model of the definitions.
 //!
-//! Verdicts go through tracks into the standings of mirrors, those as changes into snapshots, as they do in the server.
+//! As in the server, verdicts go through tracks into the standings of mirrors, and the standings go as changes into
+//! snapshots.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -24,13 +25,13 @@ const MIRRORS: [(u8, u8); 5] = [(2, 2), (1, 1), (1, 1), (1, 1), (1, 0)];
 /// The TTL that the configuration says.
 const TTL: Ttl = Ttl(60);
 
-/// The pause between two probes of an address, as far as stability is told from it.
+/// The pause between two probes of an address, which the tracks use to measure stability.
 const EVERY_MS: u64 = 10_000;
 
-/// What ought to become of one address: counters in place of a machine of states.
+/// The expected health of one address: counters in place of a state machine.
 #[derive(Clone, Debug, Default)]
 struct Model {
-    /// None before the first verdict.
+    /// `None` before the first verdict.
     health: Option<Health>,
     bad_in_a_row: u32,
     good_in_a_row: u32,
@@ -82,7 +83,7 @@ impl Model {
     }
 }
 
-/// Two rules with fallbacks and a default over the mirrors, to be answered with so many.
+/// Two rules with fallbacks and a default over the mirrors; an answer has at most `answer_mirrors` of them.
 fn snapshot(answer_mirrors: u8) -> Snapshot {
     let mut source = SourceBuilder::new("list", "list.txt");
     for (line, (prefix, label)) in (1..).zip([("198.51.100.0/24", "east"), ("203.0.113.0/24", "west")]) {
@@ -117,10 +118,10 @@ fn snapshot(answer_mirrors: u8) -> Snapshot {
     .with_standings(|mirror| Some(Standing::all(mirror, Health::Untried)))
 }
 
-/// The snapshots of the histories, by how many mirrors are answered with, less one.
+/// The snapshots of the histories, by the number of mirrors in an answer, minus one.
 static FIRST: LazyLock<[Snapshot; 3]> = LazyLock::new(|| [1, 2, 3].map(snapshot));
 
-/// The tracks of a mirror's addresses with what ought to become of them, IPv4 and IPv6.
+/// The tracks of a mirror's addresses with the expected health, IPv4 and IPv6.
 #[derive(Clone, Debug)]
 struct Tracked([Vec<(Track, Model)>; 2]);
 
@@ -140,7 +141,7 @@ impl Tracked {
         Standing { v4: of(&self.0[0]), v6: of(&self.0[1]), ..Standing::default() }
     }
 
-    /// The best health of a family; none without an address.
+    /// The best health of a family. `None` if it has no address.
     fn health(&self, family: Family) -> Option<Health> {
         self.0[family as usize].iter().map(|(_, model)| model.health()).min()
     }
@@ -163,7 +164,7 @@ fn answered(snapshot: &Snapshot, plan: PlanId, family: Family) -> (BTreeSet<IpAd
     (found, Some(set.ttl))
 }
 
-/// Holds the answers of every plan against the definitions.
+/// Compares the answers of every plan with the definitions.
 fn check(snapshot: &Snapshot, all: &[Tracked], answer_mirrors: u8) -> Result<(), TestCaseError> {
     let horizon = &snapshot.horizons()[0];
     for (plan_id, plan) in (0..).map(PlanId).zip(horizon.plans()) {
@@ -191,7 +192,7 @@ fn check(snapshot: &Snapshot, all: &[Tracked], answer_mirrors: u8) -> Result<(),
             };
             let silent = in_horizon.iter().filter(|health| **health == Health::Down).count();
             let most_are_silent = 2 * silent > in_horizon.len();
-            // What nobody has looked at yet stands in where nothing is up anywhere, or our own network is at fault.
+            // Untried mirrors are used if no mirror of the horizon is up, or if our own network is at fault.
             let stands_in = most_are_silent || !in_horizon.contains(&Health::Up);
             let first = first_with(Health::Up).or_else(|| first_with(Health::Untried).filter(|_| stands_in));
             // Panic: nothing of the plan is up, something of it is silent, and more than half of the horizon is silent.
@@ -201,13 +202,13 @@ fn check(snapshot: &Snapshot, all: &[Tracked], answer_mirrors: u8) -> Result<(),
                 Some((tier, mirrors)) => prop_assert_eq!((choice.tier, &choice.mirrors), (tier, &mirrors)),
                 None if panic => prop_assert!(choice.mirrors.iter().all(|id| health(*id) == Some(Health::Down))),
                 None => {
-                    // What serves something wrong is given only where there is nothing else.
+                    // A mirror that serves wrong content is given only if every mirror of the horizon does.
                     let gives_bad = choice.mirrors.iter().any(|id| health(*id) == Some(Health::Bad));
                     prop_assert!(!gives_bad || in_horizon.iter().all(|health| *health == Health::Bad));
                     prop_assert_eq!(choice.tier == Tier::Elsewhere, in_horizon.contains(&Health::Up));
                 }
             }
-            // Of each mirror its best addresses are there, and no others.
+            // The answer has the best addresses of each mirror, and no others.
             let mut expected = BTreeSet::new();
             for id in &choice.mirrors {
                 let mirror = &snapshot.mirrors()[id.index()];
@@ -232,7 +233,7 @@ fn address() -> impl Strategy<Value = usize> {
     prop_oneof![0usize..2, 0usize..11]
 }
 
-/// A verdict, more often one of the last address's kind, so that runs of one kind come about.
+/// A verdict, with some kinds more often than others, so that runs of one kind occur.
 fn verdict() -> impl Strategy<Value = Verdict> {
     prop_oneof![4 => Just(Verdict::Up), 3 => Just(Verdict::Unreachable), 4 => (0..VERDICTS.len()).prop_map(|at| VERDICTS[at])]
 }
@@ -242,7 +243,7 @@ proptest! {
 
     #[test]
     fn answers_follow_from_histories_as_defined(
-        // Which address, what is found there how often in a row, and how long after the step before.
+        // The address, its verdict, the number of such verdicts in a row, and the time since the step before.
         history in prop::collection::vec((address(), verdict(), 1usize..12, 1u64..20_000), 1..30),
         everywhere in prop::option::weighted(0.3, verdict()),
         fall in 1u8..5,
@@ -261,7 +262,7 @@ proptest! {
         let mut all: Vec<Tracked> = MIRRORS.map(Tracked::new).to_vec();
         let (mut served, mut now) = (FIRST[usize::from(answer_mirrors) - 1].clone(), 0);
         let mut told: Vec<Option<Standing>> = vec![None; MIRRORS.len()];
-        // Our own network fails now and then: then one verdict comes from everywhere at first.
+        // Our own network fails in some histories: then all addresses first get the same verdict.
         let first = everywhere.into_iter().flat_map(|verdict| (0..11).map(move |at| (at, verdict, 1, 1)));
         for (at, verdict, times, pause) in first.chain(history) {
             let (mirror, family, nth) = addresses[at];

@@ -1,5 +1,5 @@
-//! Mirrors that are known by a host name, kept fresh by the real server: another one on loopback has the name, moves it, loses
-//! it, and dies.
+//! Mirrors that are known by a host name. The real server resolves it again and again, while the host's name server on
+//! loopback changes the records, removes them, and dies.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -26,7 +26,7 @@ use tempfile::TempDir;
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const NAME: &str = "blob.example";
 
-/// The server under test, and where its files are.
+/// The server under test, with its files.
 struct World {
     folder: TempDir,
     resolver: SocketAddr,
@@ -69,7 +69,7 @@ impl World {
         Server::start(&self.path())
     }
 
-    /// What `pharos check` says, and its exit code.
+    /// The output of `pharos check`, and its exit code.
     fn check(&self) -> (String, Option<i32>) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
         let output = command.arg("check").arg("--config").arg(self.path()).stdin(Stdio::null()).output().unwrap();
@@ -128,7 +128,7 @@ fn an_answer_follows_its_host_and_keeps_the_last_good_addresses() {
     assert!(begin.elapsed() < Duration::from_secs(5), "within its TTL of a second: {:?}", begin.elapsed());
     server.wait_for("host lb.net.test has moved to 192.0.2.3 2001:db8::3, from 192.0.2.1 192.0.2.2");
     expect(&server, Rtype::AAAA, &["2001:db8::3"]);
-    // AAAA vanishes again; then all of it, which nobody means.
+    // AAAA vanishes again. Then all addresses vanish, which counts as a mistake.
     authority.change("lb A 192.0.2.3");
     expect(&server, Rtype::AAAA, &[]);
     authority.change("other A 192.0.2.9");
@@ -141,12 +141,12 @@ fn an_answer_follows_its_host_and_keeps_the_last_good_addresses() {
     drop(authority);
     server.wait_for("cannot be resolved correctly");
     assert_eq!(addresses(&server, Rtype::A), ["192.0.2.4"]);
-    // What is said of it: the file knows when it was resolved.
+    // `explain` shows the address and the time of its resolution, from the state file.
     let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
     let said = command.args(["explain", "8.8.8.8", "--config"]).arg(world.path()).output().unwrap();
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(said.contains("192.0.2.4") && said.contains("host lb.net.test, resolved 20"), "{said}");
-    // A reload with a new mirror that cannot be resolved changes nothing; one without it waits for nobody.
+    // A reload with a new mirror that cannot be resolved changes nothing; a reload without it does not wait.
     world.configure("[mirrors.new]\nhost = \"new.net.test\"\n");
     server.signal("HUP");
     server.wait_for("not reloaded, the configuration before it is served");
@@ -173,7 +173,7 @@ fn a_restart_without_a_resolver_serves_what_was_known() {
         "{code:?} {said}"
     );
     assert_eq!(addresses(&world.start(), Rtype::A), ["192.0.2.1"]);
-    // Garbage costs what was in it: there is nothing to answer with, which is said in a way that is not believed for long.
+    // A damaged state file loses its addresses. Without an address the reply is SERVFAIL, which resolvers cache only briefly.
     fs::write(&state, "pharos state hosts 1\n[{\"host\": \"lb.net").unwrap();
     let (said, code) = world.check();
     assert!(code == Some(1) && said.contains("error[mirror-host]"), "{code:?} {said}");
@@ -195,7 +195,7 @@ fn rfc7871_s7_4_a_family_comes_and_goes_for_all_clients_at_once() {
         "rules = [{ network = \"near\", mirrors = \"lb\" }]\ndefault = \"plain\"",
     ];
     let world = World::new(authority.address(), parts);
-    // Who is not near has the plain mirror; ECS makes one of everybody.
+    // Clients outside `near` have the mirror `plain`, which has no IPv6 address. ECS chooses the client.
     let server = world.start();
     let aaaa = |subnet: &str| {
         let query = Builder::new(NAME, Rtype::AAAA).ecs(subnet.parse().unwrap()).finish();
@@ -225,7 +225,7 @@ fn a_host_that_turns_to_our_own_network_or_to_ourselves_is_refused() {
     authority.change("lb A 10.0.0.1\nlb A 127.0.0.1");
     server.wait_for("10.0.0.1 is in 10.0.0.0/8 (private use, RFC 1918), which `[resolver] private` does not allow");
     assert_eq!(addresses(&server, Rtype::A), ["192.0.2.1"]);
-    // Whoever asks that name gets what we give for it, and so on for ever.
+    // Our server answers that name with the addresses of this host, so that its resolution would never end.
     authority.change("lb CNAME x\nx CNAME self\nself A 192.0.2.66");
     server.wait_for("it leads to `self.net.test`, whose addresses come from mirrors themselves");
     assert_eq!(addresses(&server, Rtype::A), ["192.0.2.1"]);
@@ -239,14 +239,15 @@ fn a_host_that_turns_to_our_own_network_or_to_ourselves_is_refused() {
     assert!(server.metric("pharos_host_age_seconds{mirror=\"lb\",host=\"lb.net.test\"}") < 30);
     assert!(server.metric("pharos_host_lookups_total{outcome=\"refused\"}") >= 1);
     drop(server);
-    // Where it is meant it is allowed.
+    // A private address is allowed if the configuration says so.
     let private = World::new(authority.address(), ["10.0.0.0/8", "", ALONE[2]]);
     authority.change("lb A 10.0.0.1");
     assert_eq!(addresses(&private.start(), Rtype::A), ["10.0.0.1"]);
     assert_eq!(first.len(), 32);
 }
 
-/// hickory-server has the name: it shares no code with Pharos, and gives NOERROR without SOA at the end of an alias.
+/// hickory-server as the host's name server: it shares no code with Pharos, and gives NOERROR without SOA at the end of an
+/// alias.
 #[test]
 fn an_answer_follows_a_host_that_hickory_serves() {
     let zone = |text: &str| format!("$TTL 1\n@ SOA ns h 1 3600 600 86400 1\n@ NS ns\nns A 127.0.0.1\n{text}\n");
@@ -273,7 +274,7 @@ fn an_answer_follows_a_host_that_hickory_serves() {
     assert_eq!(addresses(&server, Rtype::A), ["192.0.2.2"]);
 }
 
-/// A resolver in front of an authority, as most will have it, with aliases across zones and its own cache.
+/// A resolver in front of an authoritative server, the usual setup, with aliases across zones and its own cache.
 #[test]
 fn it_resolves_through_unbound_and_nsd() {
     let zone = |text: &str| ("net.test".to_string(), format!("{}{text}\n", nameserver::HEAD));
@@ -287,7 +288,7 @@ fn it_resolves_through_unbound_and_nsd() {
     assert_eq!(addresses(&server, Rtype::AAAA), ["2001:db8::1"]);
 }
 
-/// A resolver of which one zone is somewhere else.
+/// A resolver with a stub zone.
 struct Unbound {
     address: SocketAddr,
     process: std::process::Child,
@@ -319,7 +320,7 @@ impl Unbound {
             _folder: folder,
         };
         let mut query = Builder::new("lb.net.test", Rtype::A).finish();
-        // RD: it resolves for who asks it to.
+        // RD: unbound resolves only if the client asks for recursion.
         query[2] |= 1;
         until("unbound answers", || {
             common::pipeline::ask_tcp(unbound.address, &query).is_ok_and(|reply| reply[3] & 15 == 0 && reply[7] > 0)
@@ -340,7 +341,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "in time: {what}");
-        // Between two looks; what is waited for is the outcome.
+        // The delay between two attempts; the outcome ends the wait.
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,4 +1,4 @@
-//! The layers of the design, enforced: a module uses only what is below it.
+//! The layers of the design, enforced: a module uses only modules below it.
 //!
 //! The table is the one in `src/lib.rs`.
 
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// The highest layer that is pure.
 const PURE: u8 = 5;
 
-/// What a pure module must not touch, as it would stand in a path.
+/// The crates and modules that a pure module must not use, as in a path.
 const IMPURE: [&str; 12] = [
     "tokio",
     "hyper",
@@ -27,7 +27,7 @@ const IMPURE: [&str; 12] = [
 
 #[derive(Clone, Copy, PartialEq)]
 enum Siblings {
-    /// They do not know each other.
+    /// No sibling uses another.
     Apart,
     /// Each may use those to its right.
     Ordered,
@@ -90,7 +90,7 @@ fn threads_start_where_a_failure_is_handled() {
         "scope.spawn(",
         "Runtime::new(",
     ];
-    // Each of these starts its threads with the process, or makes an error of a thread that does not start.
+    // Each of these starts its threads with the process, or returns an error if a thread does not start.
     const BUILDERS: [&str; 4] = ["dns/udp.rs", "files/reader.rs", "load/hosts/mod.rs", "process/work.rs"];
     let mut wrong = Vec::new();
     for (path, _, text) in sources() {
@@ -145,7 +145,7 @@ fn uses_are_found_in_every_form() {
     assert!(is_path("x = tokio::spawn", 4, 5) && !is_path("let tokionic = 1", 4, 5));
 }
 
-/// One name has one meaning: no two types of the crate have the same, but a module's `Error` and a command's `Args`.
+/// One name has one meaning: no two types of the crate have the same name, except a module's `Error` and a command's `Args`.
 #[test]
 fn a_type_has_its_name_alone() {
     let mut declared: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -165,7 +165,7 @@ fn a_type_has_its_name_alone() {
     assert!(declared.is_empty(), "{declared:#?}");
 }
 
-/// The page for people has the layers that are enforced.
+/// The page for contributors has the layers that are enforced.
 #[test]
 fn the_architecture_page_has_the_same_layers() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/architecture.md");
@@ -188,7 +188,7 @@ fn ranks() -> BTreeMap<String, (u8, usize, Siblings)> {
     for line in text.lines().filter_map(|line| line.strip_prefix("//! ")) {
         let Some((number, rest)) = line.split_once(' ') else { continue };
         let Ok(layer) = number.parse::<u8>() else { continue };
-        // What the layer is stands behind a gap.
+        // The description of the layer comes after a gap.
         let modules = rest.trim_start().split("   ").next().unwrap_or_default();
         let siblings = if modules.contains('→') { Siblings::Ordered } else { Siblings::Apart };
         let modules = modules.split_whitespace().filter(|word| *word != "→").rev();
@@ -278,7 +278,7 @@ fn head(path: &str) -> String {
     path.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
 }
 
-/// Whether what stands at `at` is the start of a path, not a part of another word.
+/// Whether the text at `at` is the start of a path, not a part of another word.
 fn is_path(line: &str, at: usize, len: usize) -> bool {
     let inside = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     let bytes = line.as_bytes();

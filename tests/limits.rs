@@ -48,7 +48,7 @@ fn question(id: u16, cookie: &[u8]) -> Vec<u8> {
     message
 }
 
-/// What a client sees.
+/// The reply that a client sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
     Answer,
@@ -74,7 +74,7 @@ struct Client {
     socket: UdpSocket,
     /// The ID of the last question: which of those over the limit are answered depends on it.
     id: u16,
-    /// What the server gave: whoever sends it is never limited.
+    /// The cookie from the server: a client that sends it is never limited.
     cookie: Vec<u8>,
 }
 
@@ -103,7 +103,7 @@ impl Client {
         reply
     }
 
-    /// What comes of a question; the answer to one with the cookie behind it tells that nothing does.
+    /// Asks a question, and then one with the cookie, whose answer shows that the first is not answered.
     fn ask(&mut self, cookie: &[u8]) -> (Seen, Vec<u8>) {
         self.id += 2;
         self.socket.send(&question(self.id, cookie)).unwrap();
@@ -124,14 +124,14 @@ fn a_client_over_the_limit_is_answered_now_and_then_and_whoever_is_known_always(
         "[dns.rrl]\nresponses-per-second = 1\nwindow = \"1h\"\nslip = 2\nipv4-prefix = 32\nexempt = \"127.0.0.2\"\n";
     let (_folder, server) = start(rrl, None);
     let address = server.address(HERE);
-    // One a second, and each that is too much pushes the next further away: nobody has to be quick here.
+    // The limit is one response a second, and each question over it delays the next response: the test need not be quick.
     let mut client = Client::new(HERE, address);
     let limited: Vec<Seen> = (0..40).map(|_| client.ask(&[]).0).collect();
     let count = |what| limited.iter().filter(|seen| **seen == what).count() as u64;
     let (truncated, silent) = (count(Seen::Truncated), count(Seen::Nothing));
     // About half slips: that of forty no more than four do, or do not, happens once in ten million times.
     assert!(truncated + silent == 40 && truncated > 4 && silent > 4, "{limited:?}");
-    // Who knows cookies is told to come with one, and then is answered.
+    // A client that supports cookies gets BADCOOKIE with a server cookie, and with that cookie it is answered.
     let unproven: Vec<(Seen, Vec<u8>)> = (0..40).map(|_| client.ask(b"a client")).collect();
     let told: Vec<&Vec<u8>> =
         unproven.iter().filter(|(seen, _)| *seen == Seen::BadCookie).map(|(_, reply)| reply).collect();
@@ -139,7 +139,7 @@ fn a_client_over_the_limit_is_answered_now_and_then_and_whoever_is_known_always(
     assert!(told.len() + ignored == 40 && told.len() > 4, "{unproven:?}");
     let cookie = &told[0][told[0].len() - 24..];
     assert!((0..10).all(|_| client.ask(cookie).0 == Seen::Answer));
-    // TC leads to TCP, where nothing is limited; nor is the friend.
+    // TC leads to TCP, where nothing is limited. The client on the exempt list is not limited either.
     for _ in 0..10 {
         let reply = server::ask_tcp(&question(4, &[]), HERE, address).unwrap().unwrap();
         assert_eq!(seen(&reply), Seen::Answer);
@@ -150,7 +150,8 @@ fn a_client_over_the_limit_is_answered_now_and_then_and_whoever_is_known_always(
     let limit = |limit| server.metric(&format!("pharos_dns_rate_limit_total{{limit=\"{limit}\"}}"));
     let seen = (truncated + told.len() as u64, silent + ignored as u64);
     assert_eq!((limit("slipped"), limit("dropped"), limit("within")), (seen.0, seen.1, 1));
-    // With a cookie: one behind each question to end the waiting, and those of who was told. Over TCP each has a sentinel.
+    // With a cookie: one question behind each other one to end the wait, and those of the client after BADCOOKIE. Over TCP
+    // each question has a sentinel.
     assert_eq!((limit("exempt-by-cookie"), limit("exempt-by-list"), limit("off")), (100 + 10, 1 + 10, 20));
 }
 
@@ -172,7 +173,7 @@ fn without_files_to_open_http_waits_and_dns_goes_on() {
     server.wait_for("failed to accept registry connections");
     let (begin, before) = (Instant::now(), server.cpu_time());
     let mut answered = 0;
-    // For long enough to tell a busy process from one that waits.
+    // Long enough to distinguish a busy process from one that waits.
     while begin.elapsed() < Duration::from_secs(1) {
         assert!(server::ask_udp(&question(5, &[]), HERE, dns).unwrap().is_some());
         answered += 1;
@@ -251,7 +252,7 @@ fn no_reply_goes_to_the_port_of_a_service_that_answers_whatever_it_gets() {
 fn over_udp_no_error_answers_what_has_no_sane_question() {
     let (_folder, server) = start("", None);
     let address = server.address(HERE);
-    // What chargen sends, and a question cut short.
+    // A line of chargen, and a truncated question.
     let chargen = b" !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefg\r\n";
     let cut = &question(7, &[])[..20];
     for message in [&chargen[..], cut] {

@@ -1,6 +1,6 @@
 //! The seed of name hashes: set once, before the first hash, and no answer depends on it.
 //!
-//! This is a process of its own, because a seed is the process's.
+//! This test is a process of its own, because the seed belongs to the process.
 
 #![allow(missing_docs, reason = "a test binary has no readers from outside")]
 
@@ -25,7 +25,7 @@ fn every_case_holds_with_another_seed_of_name_hashes() {
             assert_eq!(found, case.expected, "{}: {}", case.place, case.name);
         }
     }
-    // What is compiled would not be found with another.
+    // With another seed, a lookup would not find the compiled names.
     assert!(!seed_hashes(7) && seed_hashes(0x0123_4567_89ab_cdef));
     assert_eq!(name.as_name().suffixes().hash(3), hash);
 }

@@ -1,4 +1,4 @@
-//! Response rate limiting through the one path of UDP, and what ECS changed, as the engine tells.
+//! Response rate limiting through the one path of UDP, and the effect of ECS on an answer, as the engine reports it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -194,7 +194,7 @@ fn what_slips_is_never_longer_than_its_query_whatever_is_asked() {
             let Ok((reply, octets)) = resolver.ask(&message, 1_000) else { continue };
             let rcode = reply.summary.rcode.0;
             let is_error = matches!(rcode, 1 | 2 | 4 | 5 | 9 | 16 | 23);
-            // The name of a key that is not known stands behind OPT, in a TSIG record that says so (RFC 8945 §5.2.1).
+            // The name of an unknown key follows OPT, in a TSIG record with that error (RFC 8945 §5.2.1).
             let is_signed = wire::decode(&message).is_some_and(|query| query.tsig.is_some());
             if (is_error || reply.summary.limit == Limit::Slipped) && !is_signed {
                 assert_bare(&octets, &name);
@@ -220,7 +220,7 @@ fn rfc7873_s5_2_3_a_client_that_knows_cookies_gets_one_instead() {
     assert_eq!((reply.summary.limit, reply.summary.rcode.0, octets[2] & 0x02), (Limit::Slipped, 23, 0));
     let cookie = octets[octets.len() - 24..].to_vec();
     assert_eq!(&cookie[..8], b"a client");
-    // With it nothing is limited, for this address alone.
+    // With the cookie nothing is limited, for this address alone.
     for _ in 0..20 {
         let (reply, octets) = resolver.ask(&query(2, "www.example.net", Some((COOKIE, &cookie))), 1_000).unwrap();
         assert_eq!((reply.summary.limit, octets[7]), (Limit::ExemptByCookie, 3));
@@ -261,7 +261,7 @@ fn rfc7871_one_of_many_answers_by_subnet_is_compared_with_that_by_resolver() {
     };
     let far: Vec<EcsEffect> = (0..=255).map(|net| effect(0, &[0, 1, 24, 0, net, 2, 3])).collect();
     assert!(far.contains(&EcsEffect::Same) && far.contains(&EcsEffect::Different));
-    // A private subnet and none say nothing.
+    // A private subnet, or an empty one, is not compared.
     assert_eq!(effect(0, &[0, 1, 24, 0, 10, 2, 3]), EcsEffect::NotCompared);
     assert_eq!(effect(0, &[0, 1, 0, 0]), EcsEffect::NotCompared);
     let compared = (0..6400).filter(|id| effect(*id, &[0, 1, 24, 0, 30, 2, 3]) != EcsEffect::NotCompared).count();

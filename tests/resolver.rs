@@ -1,10 +1,10 @@
 //! Behind a resolver that sends client subnets: unbound with its subnet module, between clients and the real binary.
 //!
-//! Every client must get through the cache what it would get from Pharos itself, in whatever order they come, and the
-//! cache must hold as many entries as there are scopes among the answers: fewer would mix clients up, more would mean
-//! scopes that are too long.
+//! Every client must get through the cache the answer that Pharos itself would give, in any order of clients. The cache
+//! must hold as many entries as there are scopes among the answers: fewer would mix clients up, more would mean scopes
+//! that are too long.
 //!
-//! RFC 7871 §7.3 (what a resolver keeps), §7.4 (how it is looked up).
+//! RFC 7871 §7.3.1 (caching by a resolver), §7.3.2 (answers from the cache).
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 #![allow(clippy::print_stderr, reason = "what was skipped, and how much was tried")]
@@ -32,7 +32,7 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const AWS: &str = "aws-ip-ranges.json";
 const GCP: &str = "gcp-cloud.json";
 
-/// How many clients come through the cache.
+/// The number of clients that come through the cache.
 const CLIENTS: usize = 500;
 
 /// An answer: its addresses in order, and the scope.
@@ -58,7 +58,7 @@ fn ask(server: SocketAddr, client: Prefix) -> Answer {
     (addresses, subnet.scope_prefix())
 }
 
-/// An unbound that sends client subnets to Pharos, and nothing to anybody else.
+/// An unbound that sends client subnets to Pharos, and nothing to other servers.
 struct Resolver {
     process: Child,
     folder: TempDir,
@@ -66,7 +66,7 @@ struct Resolver {
 }
 
 impl Resolver {
-    /// None where it is not installed.
+    /// Starts unbound. `None` if it is not installed.
     fn start(pharos: SocketAddr) -> Option<Resolver> {
         let program = needs::program("unbound", "unbound")?;
         let folder = tempfile::tempdir().unwrap();
@@ -94,7 +94,7 @@ impl Resolver {
             let said = || fs::read_to_string(resolver.folder.path().join("log")).unwrap();
             assert!(resolver.process.try_wait().unwrap().is_none(), "unbound ended: {}", said());
             assert!(Instant::now() < deadline, "unbound does not come up: {}", said());
-            // Between two looks; what is waited for is that it can be controlled.
+            // The delay between two attempts; the wait ends when unbound can be controlled.
             std::thread::sleep(Duration::from_millis(10));
         }
         Some(resolver)
@@ -107,7 +107,7 @@ impl Resolver {
         (output.status.success(), String::from_utf8(output.stdout).unwrap())
     }
 
-    /// How many queries with subnets it has answered, and how many of those from its cache.
+    /// The number of queries with subnets that unbound has answered, and the number of those answered from its cache.
     fn counts(&self) -> (usize, usize) {
         let (_, text) = self.control("stats_noreset");
         let count = |key: &str| -> usize {
@@ -157,7 +157,7 @@ impl World {
     }
 }
 
-/// The prefixes of the real feeds with provider and region; none without the feeds.
+/// The prefixes of the real feeds with provider and region. `None` if a feed is missing.
 fn entries() -> Option<Vec<(Prefix, String, String)>> {
     let (Some(aws), Some(gcp)) = (feeds::read(AWS), feeds::read(GCP)) else {
         return None;
@@ -179,12 +179,12 @@ fn entries() -> Option<Vec<(Prefix, String, String)>> {
     Some(found)
 }
 
-/// Where a feed is, for a configuration elsewhere.
+/// The absolute path of a feed.
 fn path(file: &str) -> String {
     needs::data_folder().join(file).canonicalize().unwrap().display().to_string()
 }
 
-/// Whom an address belongs to: the longest prefix of the first feed that has one, by looking at all of them.
+/// The provider and region of an address: the longest prefix of the first feed that has one, by looking at all prefixes.
 fn judge(address: Ipv4Addr, entries: &[(Prefix, String, String)]) -> Option<(&str, &str)> {
     let holding = entries.iter().filter(|(prefix, ..)| Prefix::holding(address.into(), prefix.prefix_len()) == *prefix);
     // A region says more than a block for all of the world that is as long.
@@ -262,7 +262,7 @@ fn the_cache_gives_each_client_of_the_real_feeds_its_own_answer() {
         let (asked, cached) = resolver.counts();
         let missed = (asked - before.0) - (cached - before.1);
         assert_eq!(asked - before.0, CLIENTS);
-        // What is there is found again, whoever comes first.
+        // Cached answers are found again, in any order of clients.
         assert_eq!(missed, if round == 0 { scopes.len() } else { 0 }, "entries in round {round}");
     }
     for &client in &clients {
@@ -338,7 +338,7 @@ fn clients_behind_one_resolver_get_their_own_answers_in_every_order() {
     }
 }
 
-/// Every order of so many things (Heap's algorithm).
+/// Every order of `count` items (Heap's algorithm).
 fn permutations(count: usize) -> Vec<Vec<usize>> {
     fn go(k: usize, items: &mut [usize], out: &mut Vec<Vec<usize>>) {
         if k <= 1 {

@@ -278,7 +278,7 @@ fn the_journal_gets_priorities_and_no_times() {
     let lines = logged(CONFIG, &[], &[], true);
     assert!(lines.iter().all(|line| line.starts_with("<6>") || line.starts_with("<4>")), "{lines:?}");
     assert!(lines.iter().any(|line| line.starts_with("<6>serving 1 zone")), "{lines:?}");
-    // The variable of another stream says nothing of this one.
+    // The variable of another stream does not apply to this one.
     let lines = logged(CONFIG, &[], &[("JOURNAL_STREAM", "1:2")], false);
     assert!(lines.iter().all(|line| line.starts_with("20") && line.contains("Z ")), "{lines:?}");
 }

@@ -43,7 +43,7 @@ fn folder(config: &str) -> TempDir {
     folder
 }
 
-/// A process whose lines are read as they come.
+/// A process whose lines are read while it runs.
 struct Pharos {
     child: Child,
     lines: Receiver<String>,
@@ -108,7 +108,8 @@ fn pharos(folder: &Path) -> Command {
     command
 }
 
-/// As a user with no other process, if this is root; the limit on threads counts all that a user has, and not root's.
+/// Runs a command as a user with no other process, if this is root. The limit counts all threads of a user, and is not
+/// applied to root.
 fn alone(command: &mut Command, user: u32) -> &mut Command {
     if is_root() { command.uid(user).gid(user) } else { command }
 }
@@ -128,7 +129,7 @@ fn has(program: &str) -> bool {
     needs::program(program, package).is_some()
 }
 
-/// Where the first listener for DNS over UDP is.
+/// The address of the first listener for DNS over UDP.
 fn listening(said: &[String]) -> SocketAddr {
     let line = said.iter().find_map(|line| line.split_once("listening on ")?.1.split_once(" (DNS over UDP"));
     line.expect("a listener").0.parse().unwrap()
@@ -145,12 +146,12 @@ fn is_answered(server: SocketAddr) -> bool {
     len > query.len() && reply[..2] == query[..2] && reply[3] & 15 == 0
 }
 
-/// The lines of what a file comes to hold.
+/// Waits until a file has this text.
 fn wait_for_text(path: &Path, text: &str) {
     let deadline = Instant::now() + PATIENCE;
     while !fs::read_to_string(path).is_ok_and(|found| found.contains(text)) {
         assert!(Instant::now() < deadline, "{} does not come to hold `{text}`", path.display());
-        // Between two looks; what is waited for is the text.
+        // The delay between two attempts; the text ends the wait.
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -196,7 +197,7 @@ fn without_a_free_thread_it_reloads_probes_and_keeps_overrides() {
     if !has("prlimit") {
         return;
     }
-    // A port where nothing listens until it is time for another verdict.
+    // A port without a listener, until the test needs another verdict.
     let mirror = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = mirror.local_addr().unwrap().port();
     drop(mirror);
@@ -220,7 +221,7 @@ fn without_a_free_thread_it_reloads_probes_and_keeps_overrides() {
     let order = give_override(folder.path());
     assert!(order.status.success(), "{order:?}");
     wait_for_text(&folder.path().join("orders.json"), "disks");
-    // Connections are accepted by the system, and closed with the listener's backlog: the handshake fails.
+    // The kernel accepts connections, and closes them with the listener's backlog: the handshake fails.
     let mirror = TcpListener::bind(("127.0.0.1", port)).unwrap();
     let (stop, stopped) = mpsc::channel();
     let closing = std::thread::spawn(move || {
@@ -243,7 +244,7 @@ fn a_start_without_enough_threads_says_so_and_exits_with_3() {
         return;
     }
     let folder = folder(PLAIN);
-    // Without root the user has other threads: no more can be had in any case.
+    // Without root the user has other threads, so that no limit leaves room for more.
     let limits = if is_root() { 1..=7 } else { 1..=1 };
     for limit in limits {
         let mut command = Command::new("prlimit");
@@ -463,7 +464,7 @@ fn a_server_cannot_be_dumped() {
     let folder = folder(PLAIN);
     let server = Pharos::spawn(alone(&mut pharos(folder.path()), 54_399));
     server.wait_for("serving ");
-    // The system gives what could be read of such a process to root.
+    // The kernel gives the files in `/proc` of a process that cannot be dumped to root.
     use std::os::unix::fs::MetadataExt as _;
     let owner = fs::metadata(format!("/proc/{}/mem", server.child.id())).unwrap().uid();
     assert_eq!(owner, 0);

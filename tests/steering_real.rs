@@ -1,6 +1,6 @@
-//! Steering over the providers' real feeds, held against brute force.
+//! Steering over the providers' real feeds, compared with brute force.
 //!
-//! Two feeds, a mirror for each region that they name, and two oracles that share nothing with the steering table: the
+//! Two feeds, a mirror for each region in the feeds, and two oracles that share nothing with the steering table: the
 //! longest prefix by trying every length in a hash map, and a list of disjoint ranges made from that. Every decision
 //! must be that of the longest prefix; every scope must lie in one range, and one bit shorter must not.
 //!
@@ -34,16 +34,16 @@ use pharos::wire::{self, Peer, Transport};
 use pharos::zone::{Steered, ZoneBuilder, ZoneSet};
 use serde_json::Value;
 
-/// Random addresses per family: a million, but fewer where nothing is optimized, for the oracles are slow there.
+/// Random addresses per family: a million, but fewer in a debug build, because the oracles are slow there.
 const ADDRESSES: usize = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
 
-/// How many of them are asked by whole messages too, which take longer than the decision alone.
+/// The number of addresses that are asked by whole messages too, which take longer than the decision alone.
 const MESSAGES: usize = ADDRESSES / 5;
 
-/// Who asks: an address of no provider, so the default decides for what is judged by the resolver.
+/// The resolver that asks: an address of no provider, so that the default decides if the resolver is judged.
 const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(9, 9, 9, 9));
 
-/// IPv4 blocks that say nothing of where a client is (RFC 1918, 6598, 1122, 3927).
+/// IPv4 blocks that do not show a client's location (RFC 1918, 6598, 1122, 3927).
 const RESERVED_V4: [&str; 6] =
     ["10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"];
 
@@ -71,14 +71,14 @@ struct World {
     v6: Oracle,
 }
 
-/// What is to be decided for an address.
+/// The expected decision for an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Judged {
     /// By its network: this mirror.
     Mirror(usize),
     /// By the resolver, for the whole reserved block.
     Resolver,
-    /// By the embedded IPv4 address, behind so many bits.
+    /// By the embedded IPv4 address, behind this many bits.
     Embedded(u8),
 }
 
@@ -88,7 +88,7 @@ struct Oracle {
     /// For each length, the longest first: the mirror of each prefix, by its first address.
     feeds: Vec<Vec<(u8, HashMap<u128, usize>)>>,
     special: Vec<(u128, u8, Judged)>,
-    /// The first address of each range that is decided alike, and how.
+    /// The first address of each range with one decision, and the decision.
     ranges: Vec<(u128, Judged)>,
     /// Addresses where something changes, and their neighbours.
     edges: Vec<u128>,
@@ -163,7 +163,7 @@ impl World {
     }
 }
 
-/// Where the question of [`World::ask`] ends.
+/// The end of the question of [`World::ask`].
 fn message_question_end() -> usize {
     12 + 13 + 4
 }
@@ -219,13 +219,13 @@ impl Oracle {
         u128::MAX >> (128 - self.width)
     }
 
-    /// The block of `len` bits around an address: its first.
+    /// The first address of the block of `len` bits around an address.
     fn first(&self, address: u128, len: u8) -> u128 {
         let host = u32::from(self.width - len);
         address.checked_shr(host).unwrap_or(0).checked_shl(host).unwrap_or(0)
     }
 
-    /// And its last.
+    /// The last address of that block.
     fn last(&self, address: u128, len: u8) -> u128 {
         self.first(address, len) | self.max().checked_shr(u32::from(len)).unwrap_or(0)
     }
@@ -357,7 +357,7 @@ fn every_range_is_decided_alike_at_both_of_its_ends() {
     }
 }
 
-/// Worked out apart from both oracles, from the feeds of August 2026 in the folder of shared data.
+/// Expected values that were computed without the oracles, from the feeds of August 2026 in the folder of shared data.
 #[test]
 fn subnets_of_24_bits_get_the_right_mirror_and_scope() {
     let Some(world) = world() else { return };
@@ -368,11 +368,11 @@ fn subnets_of_24_bits_get_the_right_mirror_and_scope() {
     let expected = [
         // A GLOBAL block of just this length, with regional ones on both sides.
         ("52.95.110.0", 24, ("aws", "GLOBAL"), 24),
-        // 76 of its addresses are in regions, one by one from .1 on; the other 180 are nobody's.
+        // 76 of its addresses are in regions, one by one from .1 on; the other 180 are in no feed.
         ("3.4.12.0", 24, ("", ""), 32),
         // 35.190.0.0/18 is global; the next is another's from 35.190.96.0 on.
         ("35.190.1.0", 24, ("gcp", "global"), 18),
-        // Nobody's from 5.179.112.0 to 8.34.207.255.
+        // No feed has an address from 5.179.112.0 to 8.34.207.255.
         ("8.8.8.0", 24, ("", ""), 11),
         // A regional prefix inside of the GLOBAL 15.193.0.0/19.
         ("15.193.10.0", 24, ("aws", "af-south-1"), 24),
@@ -385,7 +385,7 @@ fn subnets_of_24_bits_get_the_right_mirror_and_scope() {
     }
 }
 
-/// The prefixes and regions of a feed; global ones last, for another region says more of the same prefix.
+/// The prefixes and regions of a feed; global ones last, because another region is more specific for the same prefix.
 fn entries(list: &Value, prefix: &str, region: &str) -> Vec<(String, String)> {
     let text = |entry: &Value, key: &str| entry[key].as_str().map(str::to_string);
     let entries = list.as_array().unwrap().iter();

@@ -1,8 +1,8 @@
-//! What the tools of others print of our answers: dig, drill, delv and nsupdate.
+//! The output of other projects' tools for our answers: dig, drill, delv and nsupdate.
 //!
-//! Needs the Debian packages `bind9-dnsutils` and `ldnsutils`; what is not installed is left out, which is said. All of
-//! what a tool prints is compared, but for what differs from run to run: times, IDs, ports, the hashes of cookies and
-//! signatures, and the number of blanks. kdig, for the encrypted transports, is in `tests/transports`.
+//! Needs the Debian packages `bind9-dnsutils` and `ldnsutils`; a tool that is not installed is left out, and the test says
+//! so. The whole output of a tool is compared, except for parts that differ from run to run: times, IDs, ports, the hashes
+//! of cookies and signatures, and the number of blanks. kdig, for the encrypted transports, is in `tests/transports`.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 
@@ -52,7 +52,7 @@ rules = [{ network = "near", mirrors = "near" }]
 default = "far"
 "#;
 
-/// Text that makes the zone longer than what changes in it, or all of it would be sent for a change.
+/// Text that makes the zone longer than its changes, because otherwise IXFR would send the whole zone.
 const LONG: [u8; 200] = [b'x'; 200];
 
 /// The zone with a serial.
@@ -64,7 +64,7 @@ fn zone(serial: u32) -> String {
     )
 }
 
-/// A key as dig and nsupdate take it.
+/// A key in the form that dig and nsupdate take.
 const KEY: &str = "hmac-sha256:xfer.example:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
 /// The same name with another secret.
@@ -90,7 +90,7 @@ impl World {
         World { folder, server, port }
     }
 
-    /// What dig prints, without the line that repeats its arguments.
+    /// The output of dig, without the line that repeats its arguments.
     fn dig(&self, arguments: &str) -> Option<String> {
         let common = ["@127.0.0.1", "-p", &self.port, "+nocmd", "+norecurse", "+tries=1", "+time=20"];
         run("dig", "bind9-dnsutils", &[&common, &words(arguments)[..]].concat(), "")
@@ -106,7 +106,7 @@ impl World {
         run("delv", "bind9-dnsutils", &[&common, &words(arguments)[..]].concat(), "")
     }
 
-    /// What it prints when it is to add an address.
+    /// The output of nsupdate when it is to add an address.
     fn nsupdate(&self, arguments: &str) -> Option<String> {
         let orders = format!(
             "server 127.0.0.1 {}\nzone example.net\nupdate add new.example.net 60 A 192.0.2.1\nsend\nanswer\n",
@@ -120,7 +120,8 @@ fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
-/// Runs a program, and gives what it prints without what is different each time; none where it is not installed.
+/// Runs a program, and returns its output without the parts that differ from run to run. `None` if the program is not
+/// installed.
 fn run(program: &str, package: &str, arguments: &[&str], input: &str) -> Option<String> {
     let path = needs::program(program, package)?;
     let mut process = Command::new(path)
@@ -138,7 +139,7 @@ fn run(program: &str, package: &str, arguments: &[&str], input: &str) -> Option<
     Some(String::from_utf8(all).unwrap().lines().filter_map(settled).collect())
 }
 
-/// A line without what is different each time; none where nothing else is in it.
+/// A line without the parts that differ from run to run. `None` if nothing else is in it.
 fn settled(line: &str) -> Option<String> {
     let changing = [";; Query time:", ";; WHEN:", ";; SERVER:", "; (1 server found)", ";; global options:"];
     if line.trim().is_empty() || changing.iter().any(|start| line.starts_with(start)) {
@@ -163,7 +164,7 @@ fn settled(line: &str) -> Option<String> {
     Some(words.join(" ") + "\n")
 }
 
-/// Compares what was printed to what should have been.
+/// Compares the printed text with the expected one.
 #[track_caller]
 fn assert_prints(printed: Option<String>, expected: &str) {
     let Some(printed) = printed else { return };

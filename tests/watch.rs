@@ -208,7 +208,7 @@ fn a_file_that_goes_on_changing_is_served_when_it_is_at_rest() {
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    // On a machine that halts this test for an interval, the file was at rest meanwhile.
+    // If the machine halts this test for an interval, the file does not change meanwhile.
     if pause < Duration::from_millis(900) {
         assert_eq!(world.server.lines(), [""; 0]);
         assert_eq!(world.address("blob.example"), "192.0.2.20");

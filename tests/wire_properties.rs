@@ -1,6 +1,6 @@
-//! What holds of every message, whatever is in it.
+//! Properties of every message and its reply.
 //!
-//! Messages are random octets, and mutated ones of the engine's cases; replies are read by hickory-proto.
+//! Messages are random bytes, and mutated ones of the engine's cases; replies are read by hickory-proto.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 
@@ -25,12 +25,12 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(fixture::snapshot);
-/// The same, as if none of it were in the CPU's caches.
+/// The same, treated as a snapshot outside the CPU's caches.
 static FAR: LazyLock<Snapshot> = LazyLock::new(|| fixture::snapshot().with_near(0));
 static MESSAGES: LazyLock<Vec<Vec<u8>>> =
     LazyLock::new(|| cases::all().into_iter().map(|case| case.asked.message).collect());
 
-/// One octet put, taken or changed, or the end cut off.
+/// One byte is inserted, removed or changed, or the end is cut off.
 #[derive(Clone, Debug)]
 enum Mutation {
     Set(Index, u8),
@@ -38,12 +38,12 @@ enum Mutation {
     Insert(Index, u8),
     Remove(Index),
     Cut(Index),
-    /// Octets from another message in the place of these.
+    /// Bytes from another message replace these.
     Splice(Index, Index, Index),
 }
 
 fn mutation() -> impl Strategy<Value = Mutation> {
-    // Octets that mean something: counts, label lengths, pointers, types, option codes.
+    // Bytes that mean something: counts, label lengths, pointers, types, option codes.
     let octet = prop_oneof![any::<u8>(), select(vec![0, 1, 2, 8, 12, 41, 63, 64, 192, 255])];
     prop_oneof![
         4 => (any::<Index>(), octet.clone()).prop_map(|(at, octet)| Mutation::Set(at, octet)),
@@ -91,7 +91,7 @@ fn ask(message: &[u8], transport: Transport, snapshot: &Snapshot) -> Option<(Vec
     Some((out, reply))
 }
 
-/// What holds of every reply.
+/// Checks the properties of every reply.
 fn check(message: &[u8], transport: Transport) -> Result<(), TestCaseError> {
     let answered = ask(message, transport, &SNAPSHOT);
     let query = wire::decode(message);
@@ -116,8 +116,8 @@ fn check(message: &[u8], transport: Transport) -> Result<(), TestCaseError> {
     check_echoes(message, &query, &reply, &decoded)
 }
 
-/// The places that are asked for ahead of a message; none where it is not looked at. From wherever the way has come, the
-/// reply is that of who has not gone it.
+/// The addresses in memory that are prefetched for a message. `None` if `wire::peek` skips the message. After each step of
+/// the prefetch, the reply must be the same as without it.
 fn touched(message: &[u8], peer: IpAddr) -> Option<Vec<*const u8>> {
     let (mut touched, mut suffixes) = (Vec::new(), Suffixes::new());
     let inquiry = wire::peek(message, peer)?;
@@ -138,7 +138,7 @@ fn touched(message: &[u8], peer: IpAddr) -> Option<Vec<*const u8>> {
     Some(touched)
 }
 
-/// What holds of the glance at every message: it sees what reading the message finds.
+/// Checks `wire::peek` for every message: it finds the same as decoding the message.
 fn check_glance(message: &[u8]) -> Result<(), TestCaseError> {
     let peer = IpAddr::from([192, 0, 2, 77]);
     let touched = touched(message, peer);
@@ -151,7 +151,7 @@ fn check_glance(message: &[u8]) -> Result<(), TestCaseError> {
     let inquiry = wire::peek(message, peer).unwrap();
     prop_assert_eq!(inquiry.name, question.name);
     let subnet = query.edns.and_then(|edns| edns.ecs?.subnet).filter(|subnet| subnet.source.0 > 0);
-    // The glance gives up after a few options, or where OPT is not the first record.
+    // `wire::peek` gives up after a few options, or if OPT is not the first record.
     prop_assert!([subnet.map_or(peer, |subnet| subnet.address), peer].contains(&inquiry.address));
     Ok(())
 }
@@ -165,13 +165,13 @@ fn what_is_asked_for_ahead_is_what_answers() {
         let peer_over_udp = Peer { address: peer, transport: Transport::Udp };
         let reply = wire::respond(message, peer_over_udp, &FAR, Now::default(), &mut out);
         let (Some(reply), Some(touched)) = (reply, touched(message, peer)) else { continue };
-        // Of a cut with both sides here DS is in the other zone.
+        // If the server has both sides of a cut, DS is in the other zone.
         let basis = Some(reply.summary).filter(|summary| summary.qtype != Some(Rtype::DS)).map(|summary| summary.basis);
         let Some(basis) = basis else { continue };
         let Some(zone) = basis.zone.map(|zone| FAR.zones().zone(zone)) else { continue };
         let inquiry = wire::peek(message, peer).unwrap();
         if let Some(node) = basis.node.filter(|node| zone.node(*node).owner() == inquiry.name) {
-            // Nodes stand at multiples of four octets.
+            // The offset of a node is a multiple of four bytes.
             assert!(touched.contains(&zone.areas()[1].start.wrapping_add(node.index() * 4)), "{}", case.place);
             nodes += 1;
         }
@@ -193,7 +193,7 @@ fn what_is_asked_for_ahead_is_what_answers() {
 }
 
 fn check_echoes(message: &[u8], query: &Query<'_>, reply: &[u8], decoded: &Message) -> Result<(), TestCaseError> {
-    // The question, octet for octet.
+    // The question, byte for byte.
     prop_assert_eq!(decoded.queries.len(), usize::from(query.question.is_some()));
     if let Some(question) = &query.question {
         prop_assert_eq!(&reply[12..12 + question.wire.len()], question.wire);
@@ -318,7 +318,7 @@ fn rfc2181_s9_at_every_size_an_rrset_is_whole_or_the_reply_says_tc() {
             for (found, whole) in found.iter().zip(&sections) {
                 assert!(found.iter().all(|set| whole.contains(set)), "{place}: {found:?} is no part of {whole:?}");
             }
-            // Without TC all of answer and authority is there; an additional section may lack what is only useful.
+            // Without TC the answer and authority sections are complete; the additional section may lack optional records.
             if !decoded.metadata.truncation {
                 assert_eq!(found[..2], sections[..2], "{place}");
             }
@@ -330,7 +330,7 @@ fn rfc2181_s9_at_every_size_an_rrset_is_whole_or_the_reply_says_tc() {
 fn rfc1035_s4_1_4_names_are_the_same_with_compression_as_without() {
     for (_, zone) in SNAPSHOT.zones().iter() {
         for node in zone.nodes() {
-            // What is occluded is not answered.
+            // Occluded records are not answered.
             if node.cut().is_some() || node.dname().is_some() {
                 continue;
             }
@@ -339,7 +339,7 @@ fn rfc1035_s4_1_4_names_are_the_same_with_compression_as_without() {
                 let (reply, _) = ask(&Builder::new(&name, set.rtype).finish(), Transport::Tcp, &SNAPSHOT).unwrap();
                 let decoded = show::decode(&reply).unwrap();
                 let found = rrsets(&decoded.answers);
-                // The same records as a message of our own making without any compression.
+                // The same records as an uncompressed message that the test makes.
                 let mut plain = vec![0, 0, 0x84, 0, 0, 0];
                 plain.extend(set.count().to_be_bytes());
                 plain.extend([0, 0, 0, 0]);
@@ -353,7 +353,7 @@ fn rfc1035_s4_1_4_names_are_the_same_with_compression_as_without() {
                 }
                 let expected = rrsets(&Message::from_vec(&plain).unwrap().answers);
                 assert_eq!(found, expected, "{name} {}", set.rtype);
-                // It has no question.
+                // The uncompressed message has no question.
                 if decoded.additionals.is_empty() && set.count() > 1 {
                     let question_len = node.owner().len() + 4;
                     assert!(reply.len() - question_len < plain.len(), "{name} {}: not shorter", set.rtype);

@@ -1,9 +1,9 @@
-//! Record types in presentation form: what BIND, NSD and Knot make of each line of a zone, and what we make of it.
+//! Record types in presentation form: the data that BIND, NSD and Knot read from each line of a zone, and that Pharos reads.
 //!
 //! `zone_types/good.txt` and `bad.txt` hold records of every type that BIND 9.18 reads. All lines of a file are one zone,
 //! a name each, that `named-compilezone`, `nsd-checkzone` and `kzonecheck` read in one run; the first writes the data in
 //! wire form (`-F raw`), which is compared byte by byte. Needs the Debian packages `bind9-utils`, `nsd` and
-//! `knot-dnssecutils`; a missing one is left out, which is said.
+//! `knot-dnssecutils`; a missing one is left out, and the test says so.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 #![allow(clippy::print_stderr, reason = "what was skipped is said")]
@@ -79,7 +79,7 @@ fn random_data_of_every_type_is_read_as_bind_reads_it() {
 struct Odd {
     /// The checkers that accept it, in their order.
     accepted: [bool; 3],
-    /// Whether we do.
+    /// Whether Pharos accepts it.
     is_ours: bool,
     record: String,
 }
@@ -104,7 +104,7 @@ fn odd_data_is_read_or_refused_as_the_list_says() {
         .map(|at| format!("{} {:x?}", records[at], ours[at]))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    // What BIND reads otherwise is no reading.
+    // BIND must read the same data from every record that both accept.
     if let Some(theirs) = wire_by_bind(&records) {
         let both: Vec<usize> = (0..odd.len()).filter(|at| ours[*at].is_ok() && theirs.contains_key(at)).collect();
         let different: Vec<&String> =
@@ -137,7 +137,7 @@ fn where_the_three_agree_we_agree() {
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A server of zone `blob.example` with this file, and whatever else the configuration says.
+/// A server of zone `blob.example` with this file, and further lines of the configuration.
 fn serve(folder: &Path, text: &str, more: &str) -> Server {
     fs::write(folder.join("blob.zone"), text).unwrap();
     let config = format!(

@@ -1,8 +1,8 @@
 //! Measures the engine alone: messages in, replies out, without sockets; and the pieces that grow with the input.
 //!
 //! `cargo bench --bench engine` prints all figures, `cargo bench --bench engine -- answers` a part of them. With
-//! `count WORKLOAD NUMBER` it answers so many queries in a function that callgrind can be told to watch, which is how
-//! `benches/instructions` counts instructions per answer: figures that are the same on a busy machine.
+//! `count WORKLOAD NUMBER` it answers so many queries in one function, which callgrind can watch. `benches/instructions`
+//! counts instructions per answer in this way: figures that are the same on a busy machine.
 
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measures")]
 #![allow(missing_docs, reason = "a program, not a library")]
@@ -21,7 +21,7 @@ use pharos::base::time::Now;
 use pharos::wire::{self, MAX_UDP, Peer, Transport};
 use world::World;
 
-/// How often each figure is taken; the median is printed.
+/// The number of times that each figure is taken; the median is printed.
 const ROUNDS: usize = 7;
 
 /// Queries answered per round.
@@ -48,14 +48,14 @@ fn main() {
 fn count(workload: &str, number: usize) {
     let world = World::build();
     let queries = queries::workload(workload, &world.prefixes).expect("a known workload");
-    // The first round brings in what is made on first use.
+    // The first round makes all values that are made on first use.
     let mut out = vec![0; MAX_UDP];
     respond_all(&world, &queries, 1000, &mut out);
     measured(&world, &queries, number, &mut out);
     println!("answered {number}");
 }
 
-/// What callgrind watches.
+/// The function that callgrind watches.
 #[inline(never)]
 fn measured(world: &World, queries: &[Vec<u8>], number: usize, out: &mut [u8]) {
     respond_all(world, queries, number, out);

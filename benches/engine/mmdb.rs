@@ -4,7 +4,7 @@ use crate::random::Random;
 
 const COUNTRIES: [&[u8; 2]; 8] = [b"DE", b"FR", b"US", b"JP", b"BR", b"IN", b"ZA", b"GB"];
 
-/// What a record of the tree says before the offsets of data are known: its upper half is a kind.
+/// A record of the tree before the offsets of data are known: its upper half is a kind.
 const EMPTY: u64 = 0;
 const NODE: u64 = 1 << 32;
 const DATA: u64 = 2 << 32;
@@ -20,7 +20,7 @@ pub(crate) fn countries() -> Vec<Vec<u8>> {
     COUNTRIES.into_iter().map(record).collect()
 }
 
-/// A record for each of as many cities, as City databases have them, all over the earth.
+/// A record for each of this number of cities, as City databases have them, all over the earth.
 pub(crate) fn cities(number: u32) -> Vec<Vec<u8>> {
     let mut random = Random::new(3);
     let mut degrees = |most: f64| (f64::from(random.below(1 << 24)) / f64::from(1 << 23) - 1.0) * most;

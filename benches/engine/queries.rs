@@ -1,4 +1,4 @@
-//! The queries of each workload, as a resolver sends them: EDNS with 1232 octets of payload, RD clear.
+//! The queries of each workload, as a resolver sends them: EDNS with 1232 bytes of payload, RD clear.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::world::{CUTS, HOSTS};
 /// The workloads, by name.
 pub(crate) const WORKLOADS: [&str; 6] = ["ecs", "weights", "static", "nxdomain", "referral", "mix"];
 
-/// The queries of a workload; they are asked in turn, again and again.
+/// The queries of a workload; the benchmark asks each in turn, again and again.
 pub(crate) fn workload(name: &str, prefixes: &[(IpAddr, u8)]) -> Option<Vec<Vec<u8>>> {
     let mut random = Random::new(3);
     match name {
@@ -37,7 +37,7 @@ pub(crate) fn workload(name: &str, prefixes: &[(IpAddr, u8)]) -> Option<Vec<Vec<
     }
 }
 
-/// A steered name, for a client in every prefix; no resolver tells more than /24 and /56 (RFC 7871 §11.1).
+/// A steered name, for a client in every prefix. Resolvers send no more than /24 and /56 (RFC 7871 §11.1).
 fn ecs(qname: &str, prefixes: &[(IpAddr, u8)]) -> Vec<Vec<u8>> {
     let mut queries = Vec::with_capacity(prefixes.len());
     for (address, _) in prefixes {

@@ -52,7 +52,7 @@ pub(crate) fn lookups() {
     for (name, hosts) in [("1 k names", 1000), ("1 M names", 1_000_000)] {
         let zone = zone(hosts);
         let mut random = Random::new(2);
-        // As many different names whatever the size of the zone.
+        // The same number of different names for each size of the zone.
         let found = names((0..1000).map(|_| format!("host-{}.blob.k8s.io", random.below(hosts))));
         let denied = names((0..1000u32).map(|at| format!("no-{at}.blob.k8s.io")));
         let [found, denied] = [found, denied].map(|names| {
@@ -186,7 +186,7 @@ fn table(prefixes: u32) -> (Horizon, Probes) {
     let laid = Laid::over(&networks);
     let horizon =
         Horizon::build(Draft::new("h".into(), (1..LABELS).map(rule).collect(), vec![MirrorId(0)]), &networks, &laid);
-    // The same number of distinct clients whatever the size of the table: what grows is the table.
+    // The same number of distinct clients for each size of the table: only the table grows.
     let mut pick = |count: usize| random.below(count as u32) as usize;
     let v4 = (0..0x10000).map(|_| probes.0[pick(probes.0.len())]).collect();
     let v6 = (0..0x10000).map(|_| probes.1[pick(probes.1.len())]).collect();

@@ -1,7 +1,7 @@
 //! The world that the engine is measured in: feeds, a zone of 1,000 names, and a configuration, compiled as for serving.
 //!
-//! The feeds are those in `../shared/data` where they are, and otherwise synthetic ones of the same size, so that a
-//! clone without them measures the same code.
+//! The feeds are those in `../shared/data` if both are there, otherwise synthetic ones of the same size, so that a clone
+//! without feeds measures the same code.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -22,12 +22,12 @@ pub(crate) const HOSTS: u32 = 1000;
 /// The delegations in the zone.
 pub(crate) const CUTS: u32 = 50;
 
-/// The served state, and what was put into it.
+/// The served state, and its inputs.
 pub(crate) struct World {
     pub(crate) snapshot: Snapshot,
     /// Every prefix of the feeds, once.
     pub(crate) prefixes: Vec<(IpAddr, u8)>,
-    /// How long compiling took, in seconds.
+    /// The time of compiling, in seconds.
     pub(crate) compile_s: f64,
 }
 
@@ -101,7 +101,7 @@ fn config(aws: &Value, gcp: &Value) -> String {
     text
 }
 
-/// Prefixes that say only which provider they are of.
+/// Whether a region is the global one of a provider, which is no place.
 fn is_global(region: &str) -> bool {
     region.eq_ignore_ascii_case("global")
 }

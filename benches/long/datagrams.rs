@@ -1,4 +1,4 @@
-//! Two million mutated datagrams: none crashes the server, makes it keep memory, or writes a line to its log.
+//! Two million mutated datagrams: no datagram crashes the server, makes it keep memory, or writes a line to its log.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Two hundred kills while overrides are set: none is lost that was acknowledged.
+//! Two hundred kills while overrides are set: no acknowledged override is lost.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -54,7 +54,7 @@ pub(crate) fn run() {
     println!("kills: {total}, {acknowledged} overrides acknowledged and none lost, {interrupted} interrupted");
 }
 
-/// Compares what the server has with what it acknowledged.
+/// Compares the server's overrides with those that it acknowledged.
 fn compare(path: &Path, known: &mut BTreeMap<String, (&'static str, Option<&'static str>)>) {
     let deadline = Instant::now() + PATIENCE;
     let text = loop {

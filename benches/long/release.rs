@@ -1,6 +1,6 @@
 //! A release built from source in two folders: the same bytes, and binaries that run.
 //!
-//! The second folder has a longer path, and its own home of cargo, so that no path of a builder can be in both alike.
+//! The second folder has a longer path, and its own home of cargo, so that a path of the builder would make the bytes differ.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -46,7 +46,7 @@ fn other_home(path: &Path) -> PathBuf {
     path.to_path_buf()
 }
 
-/// Copies the repository without what was built.
+/// Copies the repository without build output.
 fn copy_sources(place: &Path) {
     fs::create_dir_all(place).unwrap();
     let copy = "tar -C \"$0\" --exclude=target --exclude=./.git -cf - . | tar -C \"$1\" -xf -";

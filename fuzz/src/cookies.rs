@@ -1,4 +1,4 @@
-//! Cookies: what a client may send as one, and what comes of the one it gets.
+//! DNS cookies: those that a client may send, and the one that the server gives it.
 
 use pharos::base::rr::Rcode;
 use pharos::base::time::UnixTime;
@@ -6,9 +6,9 @@ use pharos::wire::{Cookie, Transport};
 
 use super::{NOW, reply};
 
-/// A cookie of a client, and when the one it gets comes back with a bit of it changed.
+/// Sends a query with a cookie. The cookie of the reply is sent back at another time, as it is and with one bit changed.
 ///
-/// The input: seconds between both as a signed number of four octets, the bit, and the cookie.
+/// The input: seconds between both as a signed number of four bytes, the bit, and the cookie.
 pub fn cookies(input: &[u8]) {
     let Some((&[a, b, c, d, bit], cookie)) = input.split_first_chunk() else { return };
     if cookie.len() > 1000 {
@@ -30,7 +30,8 @@ pub fn cookies(input: &[u8]) {
     let elapsed = i64::from(i32::from_be_bytes([a, b, c, d]));
     let then = UnixTime(NOW.0.saturating_add_signed(elapsed));
     let state = |cookie: &[u8]| reply(&query(cookie), Transport::Udp, then).expect("a query gets a reply").1.cookie;
-    // RFC 9018 §4.3: a server that shares the secret may be five minutes ahead. What came in may be some minutes old itself.
+    // RFC 9018 §4.3: a server that shares the secret may be five minutes ahead. The cookie of the input may be some minutes
+    // old itself.
     let made = i64::from(u32::from_be_bytes([own[12], own[13], own[14], own[15]]));
     let age = then.0 as i64 - made;
     let expected = if (-300..=3600).contains(&age) { Cookie::Valid } else { Cookie::Invalid };

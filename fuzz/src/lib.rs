@@ -1,4 +1,4 @@
-//! What is fuzzed: each function takes octets from a stranger and panics where the server breaks a promise.
+//! The fuzz targets: each function takes bytes of a remote party, and panics if the server breaks a promise.
 //!
 //! libFuzzer runs them from `fuzz_targets/`; `tests/fuzz_smoke.rs` runs the same functions over the kept corpora and
 //! seeded mutations of them, with the stable toolchain and no C++.
@@ -29,8 +29,8 @@ use pharos::snapshot::{CookieSecrets, Party, Policy, Settings, Snapshot, Steered
 use pharos::wire::{self, Peer, Summary, Transport};
 use pharos::zone::{Found, Zone};
 
-/// What is asked: the zones, networks and mirrors of the engine's cases, with two secrets for cookies and a key for each
-/// algorithm. Everybody may have the zones, and is a primary of all of them.
+/// The served snapshot: the zones, networks and mirrors of the engine's cases, with two secrets for cookies and a key for
+/// each algorithm. Every client may transfer the zones, and is a primary of all of them.
 static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let config = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = if config.ends_with("fuzz") { config.join("..") } else { config.into() };
@@ -53,7 +53,8 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     snapshot.with_settings(settings).with_transfers(transfers)
 });
 
-/// The text of a state file: it is recognised or not, and addresses of hosts that are read are written as what they are.
+/// Reads the text of a state file, which may be recognised or not. If it has addresses of hosts, writing and reading them
+/// again gives the same addresses.
 pub fn state_files(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let forms = [&copy::FORM, &keep::FORM, &pharos::control::STATE, &pharos::probe::STATE];
@@ -65,10 +66,10 @@ pub fn state_files(data: &[u8]) {
     }
 }
 
-/// When everything happens.
+/// The time of day of all targets.
 const NOW: UnixTime = UnixTime(1_700_000_000);
 
-/// A config with one zone, whose file is what is fuzzed.
+/// A config with one zone, whose file has the fuzzed text.
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     let text = "[dns]\nlisten = [\"127.0.0.1:0\"]\n[[zone]]\nname = \"example.net\"\nfile = \"example.net.zone\"\n";
     match config::read("pharos.toml", text) {
@@ -84,7 +85,7 @@ pub fn respond(message: &[u8]) {
     }
 }
 
-/// The options of an OPT record behind a sound question for a steered name.
+/// The options of an OPT record, after a valid question for a steered name.
 pub fn edns_options(options: &[u8]) {
     if let Some(message) = with_options(options) {
         respond(&message);
@@ -101,7 +102,7 @@ fn with_options(options: &[u8]) -> Option<Vec<u8>> {
     Some(message)
 }
 
-/// The message that a target sends over UDP for an input; none where it sends none.
+/// The message that a target sends over UDP for an input; `None` if it sends none.
 pub fn datagram(target: &str, input: &[u8]) -> Option<Vec<u8>> {
     match target {
         "respond" => Some(input.to_vec()),
@@ -112,7 +113,7 @@ pub fn datagram(target: &str, input: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// What is asked, and when.
+/// The served snapshot, and the time.
 pub fn served() -> (&'static Snapshot, Now) {
     (&SNAPSHOT, Now { unix: NOW, ..Now::default() })
 }
@@ -132,7 +133,7 @@ pub fn zone_file(text: &[u8]) {
     }
 }
 
-/// Checks what holds of every zone.
+/// Checks the invariants of every zone.
 fn check_zone(zone: &Zone) {
     for node in zone.nodes() {
         let name = node.owner();
@@ -155,15 +156,15 @@ pub fn config(text: &[u8]) {
     }
 }
 
-/// Where everything comes from.
+/// The address of every client and primary.
 const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
-/// Asks, and checks what holds of every reply.
+/// Sends a message to the server, and checks the reply.
 fn ask(message: &[u8], transport: Transport) {
     let _ = reply(message, transport, NOW);
 }
 
-/// The reply to a message at a time, of which holds what holds of every reply.
+/// The reply to a message at a time, after the checks that every reply must pass.
 fn reply(message: &[u8], transport: Transport, unix: UnixTime) -> Option<(Vec<u8>, Summary)> {
     let mut out = vec![0; wire::MAX_STREAM];
     let now = Now { unix, ..Now::default() };
@@ -181,7 +182,7 @@ fn reply(message: &[u8], transport: Transport, unix: UnixTime) -> Option<(Vec<u8
     Some((out, reply.summary))
 }
 
-/// Whether the sections of a message have what the header says, and nothing follows them.
+/// Returns whether the sections of a message have as many records as the header says, and nothing follows them.
 fn can_be_read(message: &[u8]) -> bool {
     let count = |at: usize| u32::from(message[at]) << 8 | u32::from(message[at + 1]);
     let mut at = 12;
@@ -216,8 +217,8 @@ fn skip_name(message: &[u8], at: &mut usize) -> bool {
     }
 }
 
-/// Messages one after another, each with its length before it, as over a stream; the first bit of the length is a sign
-/// that a target may take for what it likes.
+/// Messages one after another, each with its length before it, as over a stream. The first bit of the length is a flag,
+/// whose meaning depends on the target.
 fn frames(mut octets: &[u8]) -> impl Iterator<Item = (bool, &[u8])> {
     std::iter::from_fn(move || {
         let (head, rest) = octets.split_first_chunk()?;

@@ -1,6 +1,7 @@
-//! Signatures: of requests on the serving side, of replies on the asking one.
+//! TSIG: requests that the server verifies, and replies that a secondary verifies.
 //!
-//! A fuzzer cannot guess a signature, so the targets sign for it, and tamper with what is signed where it says so.
+//! A fuzzer cannot guess a signature, so the targets sign the messages. If the input says so, a target changes a signed
+//! message.
 
 use std::sync::Arc;
 
@@ -15,11 +16,11 @@ use pharos::wire::{self, Peer, Transport};
 
 use super::{ADDRESS, NOW, SNAPSHOT, can_be_read, frames, reply};
 
-/// What the first octets of an input say: which key, how far the clocks differ, and what to spoil.
+/// The first bytes of an input: the key, the difference of the clocks, and the byte to change.
 struct Order<'i> {
     key: &'static Arc<Key>,
     skew: u64,
-    /// The octet to spoil, and with what; nothing where that is 0.
+    /// The position of the byte to change, and the bits to flip in it; 0 changes nothing.
     spoil: (usize, u8),
     rest: &'i [u8],
 }
@@ -32,7 +33,7 @@ impl<'i> Order<'i> {
         Some(Order { key, skew, spoil: (usize::from(u16::from_be_bytes([high, low])), with), rest })
     }
 
-    /// Changes one octet of a message, if that is the order; which.
+    /// Changes one byte of a message, if the input says so; returns its position.
     fn spoil(&self, message: &mut [u8]) -> usize {
         let at = self.spoil.0 % message.len();
         message[at] ^= self.spoil.1;
@@ -42,15 +43,15 @@ impl<'i> Order<'i> {
     /// The request to sign, if there is one.
     fn request(&self) -> Option<Vec<u8>> {
         let mut request = Some(self.rest).filter(|rest| rest.len() >= 12 && rest.len() < 60_000)?.to_vec();
-        // No message of ours has that many records.
+        // Our messages have fewer than 256 additional records.
         request[10] = 0;
         Some(request)
     }
 }
 
-/// A request that is signed with a key of ours, and perhaps tampered with, or sent by another clock.
+/// A request that is signed with a key of ours. It may be changed afterwards, or the clocks may differ.
 ///
-/// Whoever asks with a key gets a reply that holds, to its last message; whose clock is wrong is told so.
+/// A client with a key gets a reply whose signature holds, to its last message. A client with a wrong clock gets BADTIME.
 pub fn signed_queries(input: &[u8]) {
     let Some(order) = Order::read(input) else { return };
     let Some(request) = order.request() else { return };
@@ -74,7 +75,7 @@ pub fn signed_queries(input: &[u8]) {
     }
 }
 
-/// The request that [`signed_queries`] makes of an input.
+/// The request that [`signed_queries`] makes from an input.
 pub(super) fn request(input: &[u8]) -> Option<Vec<u8>> {
     let order = Order::read(input)?;
     let mut request = order.request()?;
@@ -83,7 +84,7 @@ pub(super) fn request(input: &[u8]) -> Option<Vec<u8>> {
     Some(request)
 }
 
-/// Takes all messages of a transfer, if the request is for one that is given.
+/// Takes all messages of a transfer; returns `false` if the request gets no transfer.
 fn transfer(request: &[u8], server_time: UnixTime, mut exchange: Option<&mut Exchange>) -> bool {
     let peer = Peer { address: ADDRESS, transport: Transport::Tcp };
     let now = Now { unix: server_time, ..Now::default() };
@@ -105,9 +106,10 @@ fn transfer(request: &[u8], server_time: UnixTime, mut exchange: Option<&mut Exc
     true
 }
 
-/// The messages of a reply to a signed request: each signed or not as the bit of its length says, one perhaps spoilt.
+/// The messages of a reply to a signed request. The flag of each says whether it is signed; the first may be changed.
 ///
-/// What is signed message by message is believed, whatever it holds; what is not signed, or was changed, is not.
+/// If every message is signed and the clocks agree, all signatures are accepted, whatever the messages hold. If a message
+/// was changed or the clocks differ by more than five minutes, the reply is refused.
 pub fn signed_replies(input: &[u8]) {
     let Some(order) = Order::read(input) else { return };
     let apex = NameBuf::parse("example.net").expect("a name");
@@ -122,7 +124,7 @@ pub fn signed_replies(input: &[u8]) {
     for (number, (is_signed, message)) in frames(order.rest).enumerate() {
         let mut message = message.to_vec();
         if is_signed && message.len() >= 12 {
-            // What stands in a message that cannot be read may hide its signature, and then it counts as unsigned.
+            // In a message that cannot be read, its contents may hide the signature. Then it counts as unsigned.
             all_signed &= can_be_read(&message) && message[10] == 0;
             message[10] = 0;
             let len = message.len();
@@ -132,7 +134,7 @@ pub fn signed_replies(input: &[u8]) {
             all_signed = false;
         }
         if number == 0 && order.spoil.1 != 0 && !message.is_empty() {
-            // The octet may be of the ID, which is compared elsewhere, or change the case of a name in the TSIG record.
+            // The byte may be of the ID, which is compared elsewhere, or change the case of a name in the TSIG record.
             is_harmless = order.spoil(&mut message) < 2 || order.spoil.1 == 0x20;
             all_signed = false;
         }

@@ -1,4 +1,4 @@
-//! Zones that come from a primary, which may be anybody's machine by now.
+//! Zones that come from a primary, which an attacker may control.
 
 use std::sync::{Arc, LazyLock};
 
@@ -16,12 +16,13 @@ use super::{ADDRESS, NOW, SNAPSHOT, check_zone, frames};
 /// The ID of the query that is answered.
 const ID: u16 = 7;
 
-/// A copy as it may be held: the zone of the cases, with its serial.
+/// The secondary's copy before the transfer: the zone of the cases, with its serial.
 static HELD: LazyLock<Arc<Zone>> = LazyLock::new(|| SNAPSHOT.zones().base(ZoneId(0)).clone());
 
-/// The messages of a primary's reply: to AXFR, or where the first octet is odd, to IXFR.
+/// The messages of a primary's reply: to IXFR if the first byte is odd, else to AXFR.
 ///
-/// A zone comes out whole and can be given away as it came, or a reason why there is none that can be printed.
+/// The result is either a whole zone, which can be transferred again without a difference, or a refusal, which can be
+/// printed.
 pub fn transfers_in(input: &[u8]) {
     let Some((how, rest)) = input.split_first() else { return };
     let have = (how % 2 == 1).then(|| HELD.clone());
@@ -45,7 +46,7 @@ pub fn transfers_in(input: &[u8]) {
     }
 }
 
-/// Checks a zone that came out, and that it comes out again when it is given away.
+/// Checks a received zone, and that a transfer of it gives the same zone again.
 fn check(zone: Zone, apex: &NameBuf) {
     assert!(zone.apex() == apex.as_name() && zone.is_available());
     check_zone(&zone);
@@ -71,7 +72,7 @@ fn check(zone: Zone, apex: &NameBuf) {
     panic!("a transfer has an end");
 }
 
-/// The messages in which the zone of the cases is given away, as [`frames`] reads them.
+/// The messages of a transfer of the zone of the cases, as [`frames`] reads them.
 pub fn zone_messages(signed: bool) -> Vec<u8> {
     let peer = Peer { address: ADDRESS, transport: Transport::Tcp };
     let query = inbound::query(HELD.apex(), None, ID);

@@ -1,17 +1,17 @@
 //! The additional section: addresses of the names that an answer or a referral points to.
 //!
-//! **Invariants**: nothing that depends on the client stands here (RFC 7871 §7.3.1): steered owners have no address
-//! records of their own, so there is nothing to find; no RRset stands here twice.
+//! **Invariants**: no record here depends on the client (RFC 7871 §7.3.1), because steered owners have no address records of
+//! their own; no RRset is here twice.
 
 use super::response::{Data, Need, Owner, Response, Rr};
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
 use crate::zone::{Found, Node, RrSet, Zone};
 
-/// SVCB aliases that are followed here; a resolver goes on by itself (RFC 9460 §3 has it stop at eight or so).
+/// Maximum number of SVCB aliases followed here. A resolver follows more itself (RFC 9460 §3 has it stop at eight or so).
 const MAX_SERVICE_ALIASES: usize = 4;
 
-/// The addresses of the servers of a delegated zone, found one by one: there may be more than a response has room for.
+/// The addresses of the servers of a delegated zone, found one by one, because a response may not have room for all.
 #[derive(Clone, Copy, Debug)]
 pub struct Glue<'s> {
     zone: &'s Zone,
@@ -20,15 +20,15 @@ pub struct Glue<'s> {
 }
 
 impl<'s> Glue<'s> {
-    /// For the name servers at a cut.
+    /// The glue of the name servers at a cut.
     pub(super) fn new(zone: &'s Zone, cut: Node<'s>, servers: RrSet<'s>) -> Self {
         Glue { zone, cut, servers }
     }
 
-    /// The address RRsets: first those that a response is of no use without, of servers inside the delegated zone, then
-    /// those of servers beside it (RFC 9471 §3).
+    /// The address RRsets. First come the required ones, of servers inside the delegated zone; then those of other servers
+    /// (RFC 9471 §3).
     ///
-    /// No record of a set is there twice, so no server is.
+    /// No record occurs twice in an RRset, so no server does.
     #[inline]
     pub fn rrsets(self) -> impl Iterator<Item = Rr<'s>> {
         [Need::Required, Need::Optional].into_iter().flat_map(move |need| {
@@ -36,7 +36,7 @@ impl<'s> Glue<'s> {
         })
     }
 
-    /// The address RRsets of one server, if its need is the one given.
+    /// The address RRsets of one server; empty if its need is not `need`.
     #[inline]
     fn of_server(self, target: Name<'s>, need: Need) -> impl Iterator<Item = Rr<'s>> {
         let inside = if target.ends_with(self.cut.owner()) { Need::Required } else { Need::Optional };
@@ -49,7 +49,8 @@ impl<'s> Glue<'s> {
     }
 }
 
-/// Adds what the targets of an answer have in the zone; `owner` is whose answer it is, `node` where it stands.
+/// Adds the records that the zone has for the targets of an answer. `owner` is the answer's owner, `node` the node that has
+/// it.
 #[inline]
 pub(super) fn of_answer<'s>(
     zone: &'s Zone,
@@ -72,7 +73,7 @@ pub(super) fn of_answer<'s>(
     }
 }
 
-/// RFC 9460 §4.1: the addresses of the targets, and where an alias leads to services, those with their addresses.
+/// Adds the addresses of the targets (RFC 9460 §4.1). If an alias leads to services, adds the services with their addresses.
 fn of_service<'s>(
     zone: &'s Zone,
     node: Node<'s>,
@@ -86,9 +87,9 @@ fn of_service<'s>(
         let Some((target, _params)) = Name::split_from(rest) else { continue };
         let is_alias = priority == [0, 0];
         if target.is_root() {
-            // RFC 9460 §2.5: in a service this is the owner, in an alias it says that there is none.
+            // RFC 9460 §2.5: in a service, the root means the owner; in an alias, it means that there is no service.
             if !is_alias {
-                // The owner of what a wildcard has is made up; others are shown as the zone writes them.
+                // Records of a wildcard have a synthesized owner; other owners are written as in the zone.
                 let owner = if node.owner().is_wildcard() { owner } else { Owner::Stored(node.owner()) };
                 add_addresses(node, owner, response);
             }
@@ -107,23 +108,23 @@ fn of_service<'s>(
     }
 }
 
-/// Whether addresses below a cut may be given.
+/// Treatment of addresses below a cut.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum BelowCuts {
-    /// They may: resolvers need them to get there at all.
+    /// Such addresses are given, because resolvers need them to reach the servers.
     Taken,
-    /// They may not: the delegated zone tells better (RFC 2181 §5.4.1).
+    /// Such addresses are not given, because those of the delegated zone rank higher (RFC 2181 §5.4.1).
     Left,
 }
 
-/// Where the zone has a host. It is not looked for behind wildcards and aliases: a resolver can ask for those.
+/// The node of a host in the zone. Wildcards and aliases are not followed, because a resolver can ask for their records.
 fn host<'s>(zone: &'s Zone, name: Name<'s>, below_cuts: BelowCuts) -> Option<Node<'s>> {
     if !name.ends_with(zone.apex()) {
         return None;
     }
     let Found::Exact(id) = zone.find(name, &name.suffixes()) else { return None };
     let node = zone.node(id);
-    // RFC 6672 §2.4: what is below a DNAME is not there.
+    // RFC 6672 §2.4: no name below a DNAME exists.
     let is_hidden = node.dname().is_some() || (node.cut().is_some() && below_cuts == BelowCuts::Left);
     (!is_hidden).then_some(node)
 }
@@ -138,14 +139,14 @@ fn add_addresses<'s>(node: Node<'s>, owner: Owner<'s>, response: &mut Response<'
     }
 }
 
-/// Adds an RRset that a response may go without; tells whether it is new, and there was room.
+/// Adds an optional RRset. Returns true if it is new and there is room.
 fn add<'s>(owner: Owner<'s>, set: RrSet<'s>, response: &mut Response<'s>) -> bool {
-    // One set of the zone is one slice of its octets. The answer counts too: a chain of aliases may come back to it.
+    // An RRset of the zone is one slice of its bytes. The answer counts too, because a chain of aliases may lead back to it.
     let is_it =
         |rr: &Rr<'_>| matches!(rr.data, Data::Stored(shown) if std::ptr::eq(shown.signed_wire(), set.signed_wire()));
     if response.additional.rrsets.iter().chain(&response.answer).any(is_it) {
         return false;
     }
-    // More than there is room for is left out.
+    // If there is no room, the RRset is left out.
     response.additional.rrsets.try_push(Rr { owner, data: Data::Stored(set), need: Need::Optional }).is_ok()
 }

@@ -1,8 +1,8 @@
-//! What the server says of itself under names of class CHAOS, where the configuration gives it something to say.
+//! Identity of the server under names of class CHAOS, if the configuration sets it.
 //!
-//! **Invariants**: all that is not configured is refused, so that nothing is told unasked.
+//! **Invariants**: a question without a configured text is refused, so that no identity is disclosed by default.
 //!
-//! RFC 4892 (`id.server`), and what BIND made customary: `hostname.bind`, `version.bind`.
+//! RFC 4892 (`id.server`), and the names that BIND introduced: `hostname.bind`, `version.bind`.
 
 use super::response::{Data, Need, Outcome, Owner, Response, Rr};
 use super::{Question, refuse};

@@ -1,11 +1,11 @@
-//! The DNS answer: a query, a client and a snapshot in; rcode, sections, scope and why out.
+//! The DNS answer: takes a query, a client and a snapshot; returns rcode, sections, scope and the reason.
 //!
-//! The algorithm is that of RFC 1034 §4.3.2 with wildcards (RFC 4592), DNAME (RFC 6672), delegations, aliases chased
-//! inside the zone, negative answers with SOA (RFC 2308), minimal ANY (RFC 8482), and steered owners, whose A and AAAA,
-//! and HTTPS where it has hints (RFC 9460 §7.3), come from the horizon.
+//! The algorithm is that of RFC 1034 §4.3.2 with wildcards (RFC 4592), DNAME (RFC 6672), delegations, aliases chased inside
+//! the zone, negative answers with SOA (RFC 2308), minimal ANY (RFC 8482), and steered owners. The A and AAAA records of a
+//! steered owner come from the horizon, and so does its HTTPS record if that has hints (RFC 9460 §7.3).
 //!
-//! **Invariants**: a response always comes out; whether a name or type exists never depends on the client
-//! (RFC 7871 §7.4); only the answer section is tailored, so everything else has scope 0 (§7.3.1).
+//! **Invariants**: every query gets a response; whether a name or type exists never depends on the client (RFC 7871 §7.4);
+//! only the answer section is tailored, so all other sections have scope 0 (§7.3.1).
 //! **Not here**: bytes ([`crate::wire`]), sockets, counting, the clock.
 
 mod additional;
@@ -32,7 +32,8 @@ pub fn answer<'s>(query: &Query<'_>, client: &Client, snapshot: &'s Snapshot, no
     response
 }
 
-/// As [`answer`], into an empty response: one has room for every alias and is too large to be moved for each query.
+/// As [`answer`], but fills an empty response in place. A response has room for every alias and is too large to move for
+/// each query.
 #[inline]
 pub fn answer_into<'s>(
     query: &Query<'_>,
@@ -43,7 +44,7 @@ pub fn answer_into<'s>(
 ) {
     match (query.problem, &query.question) {
         (Some(problem), _) => reject(problem, response),
-        // RFC 7873 §5.4: a query without a question asks for a cookie, or it would be malformed.
+        // RFC 7873 §5.4: a query without a question is malformed unless it asks for a cookie.
         (None, None) => response.basis.outcome = Outcome::Cookie,
         (None, Some(question)) => ask(question, query, client, snapshot, response),
     }
@@ -64,7 +65,7 @@ fn refuse(ede: Ede, response: &mut Response<'_>) {
     response.ede = Some(ede);
 }
 
-/// RFC 1034 §4.3.5: a copy that has expired, or was never had, answers nothing.
+/// Answers SERVFAIL: a copy that has expired, or was never fetched, answers no query (RFC 1034 §4.3.5).
 #[cold]
 fn fail(ede: Ede, response: &mut Response<'_>) {
     response.rcode = Rcode::SERVFAIL;
@@ -85,7 +86,7 @@ fn ask<'s>(
     if question.qclass != Class::IN {
         return refuse(Ede::NotSupported, response);
     }
-    // RFC 6895 §3.1: OPT, TKEY and TSIG are parts of messages; nobody can ask for them.
+    // RFC 6895 §3.1: OPT, TKEY and TSIG are parts of messages, and no query can ask for them.
     if matches!(question.qtype, Rtype::OPT | Rtype::TKEY | Rtype::TSIG) {
         return reject(QueryProblem::Malformed, response);
     }
@@ -93,7 +94,7 @@ fn ask<'s>(
     suffixes.fill_tail(question.name, question.tail);
     snapshot.zones().reach(question.name, &mut suffixes);
     let zone = match question.qtype {
-        // RFC 4035 §3.1.4.1: DS is the parent's to answer, where we serve both sides of the cut.
+        // RFC 4035 §3.1.4.1: the parent answers for DS, if we serve both sides of the cut.
         Rtype::DS => snapshot.zones().find_parent_side(question.name, &suffixes),
         _ => snapshot.zones().find(question.name, &suffixes),
     };

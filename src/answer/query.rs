@@ -1,4 +1,4 @@
-//! A query as the engine sees it: parsed, borrowed from the message, with what is wrong with it.
+//! A query for the engine: parsed, borrowed from the message, with its problem if it has one.
 
 use crate::base::client::Subnet;
 use crate::base::name::{Name, Tail};
@@ -7,31 +7,33 @@ use crate::snapshot::Way;
 
 /// A message that deserves a reply.
 ///
-/// A malformed message is a query with a [`QueryProblem`]: what could be read is there, so that the reply can echo it.
+/// A malformed message is a query with a [`QueryProblem`]. The parts that could be read are kept, so that the reply can echo
+/// them.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'m> {
     /// The ID to give back.
     pub id: u16,
     /// The OPCODE, four bits.
     pub opcode: u8,
-    /// The RD bit, as it stands in byte 2; the reply echoes it.
+    /// The RD bit, at its position in byte 2; the reply echoes it.
     pub recursion_desired: u8,
     /// The question, if there is one and it could be read.
     pub question: Option<Question<'m>>,
-    /// The question section is malformed. For callers of `decode`: a reply follows from the result of reading the message.
+    /// The question section is malformed. Only for callers of `decode`: a reply follows from the result of reading the
+    /// message.
     pub has_unread_question: bool,
     /// The OPT record, if there is one and it could be read.
     pub edns: Option<Edns<'m>>,
-    /// Where a TSIG record starts in the message; it is not verified yet (RFC 8945).
+    /// Offset of a TSIG record in the message; it is not verified yet (RFC 8945).
     pub tsig: Option<u16>,
-    /// What is wrong with the message.
+    /// The problem of the message; `None` if it has none.
     pub problem: Option<QueryProblem>,
-    /// How far somebody has gone on the way to its answer, in the snapshot that answers it.
+    /// Progress of the prefetch for this query, in the snapshot that answers it; `None` if there was no prefetch.
     pub way: Option<&'m Way>,
 }
 
 impl Query<'_> {
-    /// A query of which nothing has been read.
+    /// A query before any part of it has been read.
     pub(crate) const EMPTY: Self = Query {
         id: 0,
         opcode: 0,
@@ -50,26 +52,26 @@ impl Query<'_> {
 pub struct Question<'m> {
     /// The name, in the case in which it was asked.
     pub name: Name<'m>,
-    /// Where the last labels of the name are.
+    /// The position of the name's last labels.
     pub tail: Tail,
     /// The type asked for.
     pub qtype: Rtype,
     /// The class asked for.
     pub qclass: Class,
-    /// The question as it stands in the message; the reply repeats it octet for octet.
+    /// The bytes of the question in the message; the reply repeats them unchanged.
     pub wire: &'m [u8],
 }
 
-/// What the OPT record says (RFC 6891).
+/// Content of the OPT record (RFC 6891).
 #[derive(Clone, Copy, Debug)]
 pub struct Edns<'m> {
-    /// The largest UDP payload the requestor takes; below 512 means 512.
+    /// The largest UDP payload that the requestor accepts, in bytes; below 512 means 512.
     pub payload: u16,
     /// The DO bit: DNSSEC records are wanted (RFC 3225).
     pub dnssec_ok: bool,
     /// The client subnet (RFC 7871).
     pub ecs: Option<Ecs<'m>>,
-    /// The cookie (RFC 7873): 8 octets from the client, and 8 to 32 that it once got from a server.
+    /// The cookie (RFC 7873): 8 bytes from the client, and 8 to 32 that it once got from a server.
     pub cookie: Option<&'m [u8]>,
     /// The server's identity is wanted (RFC 5001).
     pub nsid: bool,
@@ -79,30 +81,30 @@ pub struct Edns<'m> {
     pub padding: bool,
 }
 
-/// Whether a client wants to know for how long its connection may be silent (RFC 7828).
+/// Request for the idle timeout of the connection (RFC 7828).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keepalive {
-    /// It does not.
+    /// The client does not ask for it.
     No,
-    /// It does.
+    /// The client asks for it.
     Yes,
-    /// Its option says something, which only a server's may.
+    /// The option has data, which only a server's may have.
     Malformed,
 }
 
 /// A well-formed ECS option.
 #[derive(Clone, Copy, Debug)]
 pub struct Ecs<'m> {
-    /// What it says; none for FAMILY 0, which discloses nothing.
+    /// The subnet; `None` for FAMILY 0, which discloses no address.
     pub subnet: Option<Subnet>,
     /// Its data as received, to be echoed with the scope filled in.
     pub data: &'m [u8],
 }
 
-/// What is wrong with a message, and so what its reply says.
+/// Problem of a message, which determines its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryProblem {
-    /// It cannot be read: FORMERR.
+    /// The message cannot be read: FORMERR.
     Malformed,
     /// The OPT record's version is above 0: BADVERS (RFC 6891 §6.1.3).
     EdnsVersion,

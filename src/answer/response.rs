@@ -1,6 +1,7 @@
-//! A response as the engine makes it: RRsets by section, the scope, and why.
+//! A response of the engine: RRsets by section, the scope, and the reason.
 //!
-//! **Invariants**: borrowed from one snapshot; every RRset is whole; the basis names what decided, by ids.
+//! **Invariants**: borrowed from one snapshot; every RRset is whole; the basis has the ids of the zone, the node and the
+//! steering decision.
 
 use arrayvec::ArrayVec;
 
@@ -14,19 +15,20 @@ use crate::base::time::Ttl;
 use crate::steer::Decision;
 use crate::zone::{NegativeSoa, RrSet};
 
-/// The most aliases (CNAME or DNAME) that one response follows; BIND stops after as many.
+/// Maximum number of aliases (CNAME or DNAME) that one response follows; BIND has the same limit.
 pub const MAX_CHAIN: usize = 16;
 
-/// A DNAME and its CNAME for each alias, then the RRset.
+/// Maximum number of RRsets in the answer section: a DNAME and its CNAME for each alias, then the RRset asked for.
 const MAX_ANSWER: usize = 2 * MAX_CHAIN + 1;
 
-/// The SOA of a denial and up to three NSEC3 that prove it (RFC 5155 §7.2.2), or the NS of a referral with its DS.
+/// Maximum number of RRsets in the authority section: the SOA of a denial and up to three NSEC3 that prove it (RFC 5155
+/// §7.2.2), or the NS of a referral with its DS.
 const MAX_AUTHORITY: usize = 4;
 
-/// Thirteen hosts with both families; what an answer comes with is optional.
+/// Maximum number of RRsets in the additional section of an answer: thirteen hosts with both families. More are optional.
 const MAX_ADDITIONAL: usize = 26;
 
-/// What to reply.
+/// Response to a query.
 #[derive(Clone, Debug)]
 pub struct Response<'s> {
     /// The response code.
@@ -40,16 +42,16 @@ pub struct Response<'s> {
     pub authority: ArrayVec<Rr<'s>, MAX_AUTHORITY>,
     /// The additional section, without OPT.
     pub additional: Additional<'s>,
-    /// The TC bit, whatever fits (RFC 1035 §4.1.1): the response lacks an RRset that it needs, and the client is to ask
-    /// again over TCP.
+    /// The TC bit, whatever fits (RFC 1035 §4.1.1): the response lacks a required RRset, and the client should retry over
+    /// TCP.
     pub truncated: bool,
-    /// Names that no zone holds: what DNAMEs turned a name into.
+    /// Names that no zone holds: the targets made from DNAMEs.
     pub made: ArrayVec<NameBuf, MAX_CHAIN>,
-    /// For how much of the client's subnet this holds.
+    /// Number of leading bits of the client's subnet for which this holds.
     pub scope: ScopePrefixLen,
     /// The extended error, for clients that speak EDNS.
     pub ede: Option<Ede>,
-    /// What decided.
+    /// The reason for the response.
     pub basis: Basis,
 }
 
@@ -58,7 +60,7 @@ pub struct Response<'s> {
 pub struct Additional<'s> {
     /// RRsets that an answer comes with.
     pub rrsets: ArrayVec<Rr<'s>, MAX_ADDITIONAL>,
-    /// Addresses of a delegated zone's servers, found while they are written.
+    /// Addresses of a delegated zone's servers, found while the section is written.
     pub glue: Option<Glue<'s>>,
 }
 
@@ -77,11 +79,11 @@ pub struct Rr<'s> {
     pub owner: Owner<'s>,
     /// Its records.
     pub data: Data<'s>,
-    /// Whether the response may go without it.
+    /// Required or optional.
     pub need: Need,
 }
 
-/// Whose records they are.
+/// Owner of an RRset.
 #[derive(Clone, Copy, Debug)]
 pub enum Owner<'s> {
     /// The name asked for.
@@ -95,9 +97,9 @@ pub enum Owner<'s> {
 /// The records of an RRset.
 #[derive(Clone, Copy, Debug)]
 pub enum Data<'s> {
-    /// As the zone keeps them.
+    /// The RRset as the zone keeps it.
     Stored(RrSet<'s>),
-    /// The addresses of mirrors, or the HTTPS record of their owner; the TTL to give is the set's, not that of its octets.
+    /// The addresses of mirrors, or the HTTPS record of their owner. The TTL is that of the set, not that in its bytes.
     Tailored(RrSet<'s>),
     /// The SOA of a negative answer.
     Negative(&'s NegativeSoa),
@@ -110,7 +112,7 @@ pub enum Data<'s> {
     },
 }
 
-/// What happens to an RRset that does not fit.
+/// Treatment of an RRset that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
     /// The response is truncated.
@@ -119,20 +121,20 @@ pub enum Need {
     Optional,
 }
 
-/// What decided, as ids: read by `explain`, the log, metrics and tests.
+/// Reason for a response, as ids; for `explain`, the log, metrics and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Basis {
-    /// How the response came about.
+    /// The case of the response.
     pub outcome: Outcome,
     /// The zone.
     pub zone: Option<ZoneId>,
     /// The node whose records were used last.
     pub node: Option<NodeId>,
-    /// What steering decided, where it had a say.
+    /// The steering decision; `None` if the response was not steered.
     pub steering: Option<Steering>,
 }
 
-/// How a response came about, in the words of RFC 1034 §4.3.2 and RFC 8499.
+/// Case of a response, in the terms of RFC 1034 §4.3.2 and RFC 9499.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The RRset asked for.
@@ -145,35 +147,35 @@ pub enum Outcome {
     NxDomain,
     /// The name is delegated.
     Referral,
-    /// An alias that leads out of the zone, or to a steered owner, or nowhere in time.
+    /// An alias that leads out of the zone or to a steered owner, or whose chain is too long or a loop.
     Alias,
     /// A DNAME would make a name too long (RFC 6672 §2.2).
     NameTooLong,
     /// The addresses of a steered owner are not known yet.
     NotReady,
-    /// No zone here, or nothing to be told.
+    /// No zone here holds the name, or the query is not supported or not permitted.
     Refused,
     /// The message could not be understood.
     Rejected,
-    /// What the server says of itself (class CHAOS).
+    /// The identity of the server (class CHAOS).
     Identity,
-    /// There was no question; a cookie was all that was asked for (RFC 7873 §5.4).
+    /// The query has no question and asks only for a cookie (RFC 7873 §5.4).
     Cookie,
 }
 
-/// A steering decision and what it was asked for.
+/// A steering decision, with its horizon and family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Steering {
     /// The horizon.
     pub horizon: HorizonId,
-    /// The addresses asked for; of an HTTPS record, its first hints.
+    /// The family of the addresses asked for; for an HTTPS record, that of its first hints.
     pub family: Family,
     /// The decision.
     pub decision: Decision,
 }
 
 impl<'s> Response<'s> {
-    /// A response that says nothing yet.
+    /// A response without records.
     #[inline]
     pub fn empty() -> Self {
         Response {
@@ -190,12 +192,12 @@ impl<'s> Response<'s> {
         }
     }
 
-    /// Takes all records out of all sections, and the extended error: header, question and OPT are left.
+    /// Removes all records from all sections, and the extended error. Header, question and OPT are left.
     ///
-    /// The response is then as long as its question, but for OPT. Each section clears its own parts, so that a part
-    /// added to a section cannot be forgotten here.
+    /// The response is then as long as its question, plus OPT. Each section clears its own parts, so that a part added to a
+    /// section cannot be forgotten here.
     pub fn keep_question_only(&mut self) {
-        // Every section by name: one that is added does not compile until it is cleared too.
+        // Every field is named, so that a new section does not compile until it is cleared too.
         let Response { answer, authority, additional, ede, rcode: _, aa: _, truncated: _, made, scope: _, basis: _ } =
             self;
         answer.clear();
@@ -205,7 +207,7 @@ impl<'s> Response<'s> {
         *ede = None;
     }
 
-    /// Takes all records out, and says TC: the client is to ask again over TCP.
+    /// Removes all records and sets TC, so that the client retries over TCP.
     pub fn truncate(&mut self) {
         self.keep_question_only();
         self.truncated = true;
@@ -231,8 +233,7 @@ impl<'s> Rr<'s> {
         }
     }
 
-    /// The RRset as it is kept, with its signatures; `None` for a CNAME made from a DNAME, which has none
-    /// (RFC 6672 §5.3.1).
+    /// The RRset as stored, with its signatures; `None` for a CNAME made from a DNAME, which has none (RFC 6672 §5.3.1).
     #[inline]
     pub fn kept(&self) -> Option<RrSet<'s>> {
         match self.data {

@@ -1,4 +1,4 @@
-//! The search of RFC 1034 §4.3.2 in one zone, function by case.
+//! The search of RFC 1034 §4.3.2 in one zone, one function per case.
 //!
 //! **Invariants**: an alias is followed only inside the zone and at most [`MAX_CHAIN`] times; no owner is shown twice.
 
@@ -15,11 +15,11 @@ use crate::snapshot::{Hints, Snapshot};
 use crate::steer::Tier;
 use crate::zone::{Found, NegativeSoa, Node, RrSet, Steered, Zone};
 
-/// RFC 8482 §4.2: what stands for "all types" where there is nothing that is the same for everybody.
+/// RFC 8482 §4.2: the answer to ANY at a steered owner without an RRset that is the same for all clients.
 const RFC8482_HINFO: RrSet<'static> =
     RrSet::unsigned(Rtype::HINFO, Ttl(3600), 1, b"\xc0\x0c\x00\x0d\x00\x01\x00\x00\x0e\x10\x00\x09\x07RFC8482\x00");
 
-/// What stays the same while the aliases of one question are followed.
+/// State that stays the same while the aliases of one question are followed.
 pub(super) struct Search<'q, 's> {
     pub(super) question: &'q Question<'q>,
     pub(super) query: &'q Query<'q>,
@@ -28,17 +28,17 @@ pub(super) struct Search<'q, 's> {
     pub(super) zone: &'s Zone,
 }
 
-/// What to do after a step.
+/// Next action after a step.
 enum SearchStep<'s> {
     Done,
-    /// Go on at the name that owns nothing yet: where an alias leads.
+    /// Go on at the target of an alias, for which the response has no records yet.
     Follow(Owner<'s>),
 }
 
-/// A steered owner, and how it is steered.
+/// A steered owner, and the way it is steered.
 type SteeredNode<'s> = (Node<'s>, Steered);
 
-/// What is asked of a steered owner.
+/// The records asked for at a steered owner.
 #[derive(Clone, Copy)]
 enum Wanted {
     Addresses(Family),
@@ -46,7 +46,7 @@ enum Wanted {
 }
 
 impl<'s> Search<'_, 's> {
-    /// Answers at what the question's name led to, then follows aliases inside the zone.
+    /// Answers for the question's name, whose search had the result `found`, then follows aliases inside the zone.
     #[inline]
     pub(super) fn follow(&self, found: Found, response: &mut Response<'s>) {
         let mut step = self.step(Owner::Question, found, response);
@@ -55,7 +55,7 @@ impl<'s> Search<'_, 's> {
             response.basis.outcome = Outcome::Alias;
             aliases += 1;
             let name = self.name(owner, response);
-            // Out of the zone it is the resolver's to follow, as is a chain that is too long.
+            // The resolver follows an alias that leads out of the zone, and a chain that is too long.
             if aliases == MAX_CHAIN || !name.ends_with(self.zone.apex()) || self.is_shown(name, response) {
                 return;
             }
@@ -86,7 +86,7 @@ impl<'s> Search<'_, 's> {
         }
     }
 
-    /// Answers for a name at or below a delegation or below a DNAME; none where the node answers all the same.
+    /// Answers for a name at or below a delegation or below a DNAME; `None` if the node answers all the same.
     fn step_occluded(
         &self,
         node: Node<'s>,
@@ -95,14 +95,14 @@ impl<'s> Search<'_, 's> {
         response: &mut Response<'s>,
     ) -> Option<SearchStep<'s>> {
         if let Some(cut) = node.cut() {
-            // RFC 4035 §3.1.4.1: DS at the cut is the parent's own.
+            // RFC 4035 §3.1.4.1: the parent answers for DS at the cut.
             let is_parents = found == Found::Exact(cut) && self.question.qtype == Rtype::DS;
             return (!is_parents).then(|| self.refer(self.zone.node(cut), response));
         }
         node.dname().map(|above| self.rename(self.zone.node(above), owner, response))
     }
 
-    /// The node has the name, or answers for it as a wildcard.
+    /// Answers at a node that has the name, or is its wildcard.
     #[inline]
     fn answer(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> SearchStep<'s> {
         let qtype = self.question.qtype;
@@ -144,7 +144,7 @@ impl<'s> Search<'_, 's> {
         self.deny_type(node, response)
     }
 
-    /// The HTTPS record of a steered owner (RFC 9460 §7.3).
+    /// Answers with the HTTPS record of a steered owner (RFC 9460 §7.3).
     fn serve(
         &self,
         at: SteeredNode<'s>,
@@ -162,7 +162,7 @@ impl<'s> Search<'_, 's> {
         SearchStep::Done
     }
 
-    /// The addresses of the client's mirror, or the record that has them as hints.
+    /// Answers with the addresses of the client's mirror, or with the HTTPS record that has these as hints.
     #[inline]
     fn steer(
         &self,
@@ -172,7 +172,7 @@ impl<'s> Search<'_, 's> {
         response: &mut Response<'s>,
     ) -> SearchStep<'s> {
         let (node, steered) = at;
-        // RFC 7871 §7.2.1: the alias is the same for everybody, its target is not, and a response has one scope.
+        // RFC 7871 §7.2.1: the alias is the same for all clients, its target is not, and a response has one scope.
         if !matches!(owner, Owner::Question) && self.query.edns.is_some_and(|edns| edns.ecs.is_some()) {
             response.basis.outcome = Outcome::Alias;
             return SearchStep::Done;
@@ -186,7 +186,7 @@ impl<'s> Search<'_, 's> {
             }
         };
         let addresses = self.snapshot.addresses(steered.horizon, decision.plan, family);
-        // Whether a horizon has a family is the same for all of its plans: steer::choose sees to it.
+        // All plans of a horizon have the same families: steer::choose ensures this.
         let Some(set) = service.or_else(|| addresses.rrset(family, steered.ttl)) else {
             let other = self.snapshot.addresses(steered.horizon, decision.plan, family.other());
             return match other.rrset(family.other(), steered.ttl) {
@@ -204,7 +204,7 @@ impl<'s> Search<'_, 's> {
         SearchStep::Done
     }
 
-    /// No address of any mirror is known yet. To say that there is none would be believed for as long as a negative answer is.
+    /// Answers SERVFAIL, because no address of any mirror is known yet. Resolvers would cache a negative answer for its TTL.
     #[cold]
     fn fail(&self, response: &mut Response<'s>) -> SearchStep<'s> {
         response.rcode = Rcode::SERVFAIL;
@@ -216,7 +216,7 @@ impl<'s> Search<'_, 's> {
         SearchStep::Done
     }
 
-    /// RFC 6672 §3.2: the DNAME, and a CNAME made from it.
+    /// Answers with the DNAME, and a CNAME made from it (RFC 6672 §3.2).
     fn rename(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> SearchStep<'s> {
         response.basis.node = Some(node.id());
         let Some(set) = node.rrset(Rtype::DNAME) else { return self.deny_type(node, response) };
@@ -225,7 +225,7 @@ impl<'s> Search<'_, 's> {
         let made = NameBuf::joined(&name.as_wire()[..name.len() - node.owner().len()], target);
         push_answer(Owner::Stored(node.owner()), set, response);
         let Some(made) = made else {
-            // RFC 6672 §2.2: the name does not fit; nothing can be made.
+            // RFC 6672 §2.2: the name would be too long, so no CNAME is made.
             response.rcode = Rcode::YXDOMAIN;
             response.basis.outcome = Outcome::NameTooLong;
             return SearchStep::Done;
@@ -241,11 +241,11 @@ impl<'s> Search<'_, 's> {
         SearchStep::Follow(Owner::Made(index))
     }
 
-    /// At or below a delegation.
+    /// Answers with a referral, at or below a delegation.
     fn refer(&self, cut: Node<'s>, response: &mut Response<'s>) -> SearchStep<'s> {
         response.basis.outcome = Outcome::Referral;
         response.basis.node = Some(cut.id());
-        // After an alias AA stays: it is about the first owner of the answer section (RFC 1035 §4.1.1).
+        // After an alias, AA stays set: it is about the first owner of the answer section (RFC 1035 §4.1.1).
         if response.answer.is_empty() {
             response.aa = false;
         }
@@ -257,7 +257,7 @@ impl<'s> Search<'_, 's> {
         SearchStep::Done
     }
 
-    /// RFC 8482 §4.1: one RRset.
+    /// Answers ANY with one RRset (RFC 8482 §4.1).
     fn answer_any(&self, node: Node<'s>, owner: Owner<'s>, response: &mut Response<'s>) -> SearchStep<'s> {
         let set = match node.rrsets().next() {
             Some(set) => set,
@@ -269,14 +269,14 @@ impl<'s> Search<'_, 's> {
         SearchStep::Done
     }
 
-    /// NODATA.
+    /// Answers NODATA.
     #[inline]
     fn deny_type(&self, node: Node<'s>, response: &mut Response<'s>) -> SearchStep<'s> {
         response.basis.outcome = Outcome::NoData;
         self.push_soa(node.negative_soa(), response)
     }
 
-    /// NXDOMAIN; after aliases too the rcode is that of the last name (RFC 6604 §3).
+    /// Answers NXDOMAIN; after aliases too, the rcode is that of the last name (RFC 6604 §3).
     #[inline]
     fn deny_name(&self, response: &mut Response<'s>) -> SearchStep<'s> {
         response.rcode = Rcode::NXDOMAIN;
@@ -291,7 +291,7 @@ impl<'s> Search<'_, 's> {
         SearchStep::Done
     }
 
-    /// Whether the answer section has an alias of this name already: the chain has closed to a loop.
+    /// Tells whether the answer section has an alias of this name already, so that the chain is a loop.
     fn is_shown(&self, name: Name<'_>, response: &Response<'s>) -> bool {
         response.answer.iter().any(|rr| rr.rtype() == Rtype::CNAME && self.name(rr.owner, response) == name)
     }
@@ -301,7 +301,7 @@ impl<'s> Search<'_, 's> {
     }
 }
 
-/// Adds an RRset to the answer; a DNAME, which may be used and then asked for, or used twice, is shown once.
+/// Adds an RRset to the answer. A DNAME may be used and then asked for, or used twice, but is added once.
 #[inline]
 fn push_answer<'s>(owner: Owner<'s>, set: RrSet<'s>, response: &mut Response<'s>) {
     let is_it =

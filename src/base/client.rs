@@ -1,10 +1,10 @@
-//! For whom an answer is: the resolver that asked, the subnet it named, and where that puts the client.
+//! The client of an answer: the resolver that asked, the subnet that it named, and the resulting location.
 //!
-//! A [`Client`] comes in as the transport and the ECS option say it; [`Client::locate`] turns it into the one
-//! address that steering looks at and the rule for the scope to return. RFC 7871 §7.1.2, §7.2.1, §10.
+//! A [`Client`] has the addresses from the transport and the ECS option. [`Client::locate`] returns the one address that
+//! steering looks up, and the rule for the scope to return. RFC 7871 §7.1.2, §7.2.1, §10.
 //!
-//! **Invariants**: a [`Subnet`] has no bit beyond its source prefix; a [`Location`] is in its canonical family
-//! (embedded IPv4 is IPv4).
+//! **Invariants**: a [`Subnet`] has no bit beyond its source prefix; a [`Location`] is in its canonical family (embedded
+//! IPv4 is IPv4).
 //! **Not here**: the option's bytes ([`crate::wire`]), the decision ([`crate::steer`]).
 
 use std::net::IpAddr;
@@ -20,25 +20,25 @@ pub struct SourcePrefixLen(pub u8);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ScopePrefixLen(pub u8);
 
-/// What an ECS option says of a client: an address of which only the source prefix is known.
+/// The client's subnet in an ECS option: an address of which only the source prefix is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subnet {
     /// The address, zero beyond the source prefix.
     pub address: IpAddr,
-    /// How much of it is known; 0 asks for an answer that uses no client address.
+    /// The number of known bits; 0 asks for an answer that uses no client address.
     pub source: SourcePrefixLen,
 }
 
-/// Who asked, and for whom.
+/// The resolver of a query, and the subnet of its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client {
     /// The address the query came from.
     pub resolver: IpAddr,
-    /// The ECS subnet, where the query carried one and we listen to it.
+    /// The ECS subnet; `None` if the query has none, or if ECS is not accepted from the resolver.
     pub subnet: Option<Subnet>,
 }
 
-/// Which of a client's addresses was looked at.
+/// Address of a client that decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vantage {
     /// The resolver's own address: no subnet, SOURCE 0, or a reserved subnet.
@@ -47,33 +47,33 @@ pub enum Vantage {
     Subnet,
 }
 
-/// How the scope of the answer follows from the scope that steering finds.
+/// Rule that derives the scope of the answer from the scope that steering finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScopeRule {
-    /// It is this, whatever steering finds (0, or the length of a reserved block).
+    /// This scope, whatever steering finds (0, or the length of a reserved block).
     Fixed(ScopePrefixLen),
-    /// It is what steering finds, plus the bits that stand before an embedded IPv4 address.
+    /// The scope that steering finds, plus the bits before an embedded IPv4 address.
     Exact {
         /// The number of those bits.
         offset: u8,
     },
 }
 
-/// The place at which a client is judged to be.
+/// Location of a client for steering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location {
     /// The address to look up.
     pub address: IpAddr,
-    /// How many of its bits are known; the family's width for a resolver's own address.
+    /// The number of known bits; the family's width for a resolver's own address.
     pub source: SourcePrefixLen,
-    /// Whose address it is.
+    /// The origin of the address.
     pub vantage: Vantage,
-    /// What scope to return.
+    /// The rule for the scope to return.
     pub scope: ScopeRule,
 }
 
 impl Client {
-    /// Chooses the address that decides, as RFC 7871 and its forms of IPv4 in IPv6 demand.
+    /// Chooses the address that decides, as RFC 7871 and its forms of IPv4 in IPv6 require.
     pub fn locate(&self) -> Location {
         let Some(subnet) = self.subnet else { return self.at_resolver(ScopePrefixLen(0)) };
         // RFC 7871 §7.1.2: SOURCE 0 means the client's address must not be used; the resolver's own may.
@@ -81,7 +81,7 @@ impl Client {
             return self.at_resolver(ScopePrefixLen(0));
         }
         let (address, source, offset) = canonical(subnet.address, subnet.source.0);
-        // RFC 7871 §10: an address that is not routed says nothing; the answer holds for all of its block.
+        // RFC 7871 §10: an address that is not routed does not locate the client; the answer holds for its whole block.
         if let Some(len) = special::reserved_len(address, source) {
             return self.at_resolver(ScopePrefixLen(len + offset));
         }
@@ -105,12 +105,12 @@ impl Client {
     }
 }
 
-/// An address with its known bits, as IPv4 where it embeds one, and the number of bits before that.
+/// Returns an address and its known bits, as IPv4 if it embeds one, and the number of bits before the IPv4 address.
 fn canonical(address: IpAddr, source: u8) -> (IpAddr, u8, u8) {
     match address {
         IpAddr::V6(v6) => match special::embedded_v4(v6) {
-            // 6to4 goes on behind the IPv4 address with the site's own bits; those do not steer. Of a block that ends
-            // before the IPv4 address nothing of that is known: its scope must reach into it all the same.
+            // Behind the IPv4 address, 6to4 has the site's own bits; these do not steer. If a block ends before the IPv4
+            // address, no bit of that address is known, but the scope must still reach into it.
             Some((v4, before)) => (IpAddr::V4(v4), source.saturating_sub(before).min(32), before),
             None => (address, source, 0),
         },
@@ -141,7 +141,7 @@ mod tests {
         let location = locate("192.0.2.1", Some(("10.1.2.0", 24)));
         assert_eq!(location.address, "192.0.2.1".parse::<IpAddr>().unwrap());
         assert_eq!(location.scope, ScopeRule::Fixed(ScopePrefixLen(8)));
-        // 6to4 of 10.0.0.0/8: sixteen bits before it.
+        // 6to4 of 10.0.0.0/8 has sixteen bits before the IPv4 address.
         let location = locate("192.0.2.1", Some(("2002:0a01:0203::", 48)));
         assert_eq!(location.scope, ScopeRule::Fixed(ScopePrefixLen(24)));
     }
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(location.address, "198.51.100.1".parse::<IpAddr>().unwrap());
         assert_eq!(location.source, SourcePrefixLen(32));
         assert_eq!(location.scope, ScopeRule::Exact { offset: 16 });
-        // All of 6to4 is judged as all of IPv4, so that the scope does not cover what is told apart inside.
+        // All of 6to4 is judged as all of IPv4, so that the scope does not cover addresses with different answers.
         let location = locate("192.0.2.1", Some(("2002::", 16)));
         assert_eq!((location.address, location.source), ("0.0.0.0".parse().unwrap(), SourcePrefixLen(0)));
         assert_eq!(location.scope, ScopeRule::Exact { offset: 16 });

@@ -1,8 +1,8 @@
-//! What is wrong with a file: where, what, and what to do about it.
+//! Problems of files: the place, the message and the remedy.
 //!
-//! A [`Diagnostic`] carries the line it is about, so that it can be shown after the file's text is gone.
+//! A [`Diagnostic`] keeps the line that it is about, so that it can be shown after the file's text is gone.
 //!
-//! **Invariants**: messages are lowercase, without a full stop, in the operator's words; the help says what to do.
+//! **Invariants**: messages are lowercase, without a full stop, in the operator's words; the help gives the remedy.
 //! **Not here**: finding problems ([`crate::load`], [`crate::config`], [`crate::compile`]).
 
 use std::fmt;
@@ -15,12 +15,12 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use super::text::{shown, wrapped};
 use super::warnings;
 
-/// Whether a problem keeps the configuration from being served.
+/// Severity of a problem: an error keeps the configuration from being served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// It must be mended.
+    /// The operator must fix the problem.
     Error,
-    /// It is served, and likely not what was meant.
+    /// The configuration is served, but the operator likely meant another.
     Warning,
 }
 
@@ -31,17 +31,17 @@ pub struct Place {
     pub file: Arc<str>,
     /// The line, from 1.
     pub line: u32,
-    /// The columns in octets from 0, within `text`.
+    /// The columns in bytes from 0, within `text`.
     pub columns: Range<usize>,
     /// The line itself, without its end.
     pub text: Box<str>,
 }
 
-/// The longest excerpt of a line that a place keeps, in octets; feeds may be one line of megabytes.
+/// Maximum length in bytes of the excerpt of a line that a place keeps; feeds may be one line of megabytes.
 const MAX_EXCERPT: usize = 200;
 
 impl Place {
-    /// The place of a range of octets in a text; a range over several lines is cut to its first.
+    /// The place of a range of bytes in a text; a range over several lines is cut to its first.
     pub fn in_text(file: &Arc<str>, text: &str, range: Range<usize>) -> Self {
         let start = floor_char(text, range.start.min(text.len()));
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
@@ -51,19 +51,20 @@ impl Place {
         Place::in_line(file, line, &text[line_start..line_end], start - line_start..end - line_start)
     }
 
-    /// The place of a range of octets in one line.
+    /// The place of a range of bytes in one line.
     pub fn in_line(file: &Arc<str>, line: u32, text: &str, columns: Range<usize>) -> Self {
         let text = text.trim_end_matches('\r');
         let start = floor_char(text, columns.start.min(text.len()));
         let end = floor_char(text, columns.end.clamp(start, text.len()));
-        // Only the excerpt is looked at: a line of a long list has many places.
+        // Only the excerpt is searched, because a line of a long list has many places.
         let (from, to) = if text.len() <= MAX_EXCERPT {
             (0, text.len())
         } else {
             let from = floor_char(text, start.saturating_sub(MAX_EXCERPT / 4));
             (from, floor_char(text, (from + MAX_EXCERPT).min(text.len())))
         };
-        // Terminals act on C1 controls, which the renderer lets through; the length stays, and so do the columns.
+        // Terminals act on C1 controls, which the renderer lets through. The substitute has the same length, so the columns
+        // stay.
         let excerpt = text[from..to].replace(|c| matches!(c, '\u{80}'..='\u{9f}'), "\u{b7}");
         Place { file: file.clone(), line, columns: start - from..end.min(to) - from, text: excerpt.into() }
     }
@@ -86,7 +87,7 @@ impl Place {
         }
     }
 
-    /// A file as a whole.
+    /// The place of a whole file.
     pub fn whole_file(file: &Arc<str>) -> Self {
         Place { file: file.clone(), line: 0, columns: 0..0, text: "".into() }
     }
@@ -100,22 +101,22 @@ fn floor_char(text: &str, mut at: usize) -> usize {
     at
 }
 
-/// One problem.
+/// One problem of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Whether it must be mended.
+    /// Error or warning.
     pub severity: Severity,
     /// A stable word for scripts, like `unknown-mirror`.
     pub code: &'static str,
-    /// What is wrong.
+    /// The description of the problem.
     pub message: String,
-    /// Where; none when no file is at fault.
+    /// The place; `None` if the problem is in no file.
     pub place: Option<Place>,
     /// A word or two under the carets.
     pub label: String,
-    /// What to do about it.
+    /// The remedy.
     pub help: Option<String>,
-    /// A second place, with what it has to do with the problem.
+    /// A second place, with its relation to the problem.
     pub related: Option<(Place, String)>,
 }
 
@@ -142,14 +143,14 @@ impl Diagnostic {
         Diagnostic { severity, code, message, place: None, label: String::new(), help: None, related: None }
     }
 
-    /// Adds where it is, with a word or two for under the carets.
+    /// Adds the place, with a word or two for under the carets.
     pub fn at(mut self, place: Place, label: impl Into<String>) -> Self {
         self.place = Some(place);
         self.label = label.into();
         self
     }
 
-    /// Adds what to do about it.
+    /// Adds the remedy.
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -161,12 +162,12 @@ impl Diagnostic {
         self
     }
 
-    /// Whether it keeps the configuration from being served.
+    /// Tells whether the problem keeps the configuration from being served.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
 
-    /// The problem as text with an excerpt.
+    /// Returns the problem as text with an excerpt.
     pub fn render(&self, look: impl Into<Look>) -> String {
         let Look { style, width } = look.into();
         let level = match self.severity {
@@ -175,7 +176,7 @@ impl Diagnostic {
         };
         let level_name = if self.is_error() { "error" } else { "warning" };
         let message = broken(&self.message, width, level_name.len() + self.code.len() + "[]: ".len());
-        // `  = help: ` behind the gutter, which is as wide as the line number.
+        // `  = help: ` comes behind the gutter, which is as wide as the line number.
         let places = self.place.iter().chain(self.related.iter().map(|(place, _)| place));
         let gutter = places.map(|place| place.line.max(1).ilog10() as usize + 1).max().unwrap_or(1);
         let help = self.help.as_deref().map(|help| broken(help, width, gutter + HELP.len()));
@@ -204,8 +205,8 @@ impl Diagnostic {
         if self.place.as_ref().is_some_and(|place| place.line > 0) || self.related.is_some() {
             return text;
         }
-        // Without line numbers the renderer leaves out the column in front of the arrow; without a place it sets the help
-        // off from an excerpt that is not there.
+        // Without line numbers, the renderer leaves out the column in front of the arrow. Without a place, it separates the
+        // help from an excerpt that does not exist.
         let lines = text.lines().enumerate().filter(|(_, line)| self.place.is_some() || !is_gutter(line));
         let indented = |(at, line): (usize, &str)| match at < message.lines().count() {
             true => line.to_string(),
@@ -223,7 +224,7 @@ impl Diagnostic {
 /// The head of a help, behind the gutter.
 const HELP: &str = " = help: ";
 
-/// A text for people, whose lines leave room for `indent` columns ahead of them.
+/// Returns a text for people, whose lines leave `indent` columns for the text in front.
 fn broken(text: &str, width: Option<usize>, indent: usize) -> String {
     let text = shown(text);
     match width {
@@ -232,7 +233,7 @@ fn broken(text: &str, width: Option<usize>, indent: usize) -> String {
     }
 }
 
-/// Tells a line that has the column of line numbers and nothing else, in whatever colour.
+/// Tells whether a line has only the column of line numbers, in any colour.
 fn is_gutter(line: &str) -> bool {
     let mut rest = line;
     let mut plain = String::new();
@@ -253,7 +254,7 @@ fn excerpt<'a>(
     Snippet::source(&*place.text).path(&*place.file).line_start(place.line as usize).annotation(annotation)
 }
 
-/// How to write a diagnostic.
+/// Form of a written diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// Without escape sequences.
@@ -262,7 +263,7 @@ pub enum Style {
     Coloured,
 }
 
-/// The look of diagnostics: their style, and the width of a line.
+/// Look of diagnostics: their style, and the width of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
     /// Colours.
@@ -277,9 +278,9 @@ impl From<Style> for Look {
     }
 }
 
-/// The candidate nearest to a mistyped word, for "did you mean".
+/// Finds the candidate nearest to a mistyped word, for "did you mean"; `None` if no candidate is near.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Half the word wrong is not a slip of the finger any more.
+    // If more than half of the word is wrong, it is no typing error.
     let limit = (word.chars().count() / 2).max(1);
     candidates
         .into_iter()
@@ -289,10 +290,10 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// The most names that are listed in a help; the nearest is named in any case.
+/// Maximum number of names listed in a help; the nearest is named in any case.
 const MAX_LISTED: usize = 12;
 
-/// Names in backticks, shortened where they are many.
+/// Lists names in backticks; a long list is shortened.
 pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names = names.into_iter();
     let mut text = String::new();
@@ -306,7 +307,7 @@ pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// Brings problems into the order in which they stand in their files; what has no place comes first.
+/// Sorts problems by file, line and column; problems without a place come first.
 pub fn sort_by_place(problems: &mut [Diagnostic]) {
     let key = |problem: &Diagnostic| {
         problem.place.as_ref().map(|place| (place.file.clone(), place.line, place.columns.start))
@@ -314,7 +315,7 @@ pub fn sort_by_place(problems: &mut [Diagnostic]) {
     problems.sort_by_cached_key(key);
 }
 
-/// The help for an unknown word: the nearest known one and all there are.
+/// Returns the help for an unknown word: the nearest known word, and all known words.
 pub fn did_you_mean<'a>(word: &str, what: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     let list = match list(known.clone()) {
         none if none.is_empty() => format!("there are no {what}"),

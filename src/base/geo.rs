@@ -1,12 +1,12 @@
-//! Places on earth: coordinates in, great-circle distances out.
+//! Places on earth, and the great-circle distances between places.
 //!
-//! The earth is a sphere here: that is wrong by 0.5 % at most, and where a database puts a client is wrong by more.
-//! Distances are whole kilometres, so that what is equally far for any purpose is equal, on every machine.
+//! The earth is a sphere here. That is wrong by 0.5 % at most, and a database's place of a client is wrong by more.
+//! Distances are whole kilometres, so that two distances that are equal for any purpose are equal on every machine.
 //!
 //! **Invariants**: coordinates are on earth; a distance is never more than half of its circumference.
-//! **Not here**: who is where ([`crate::networks`]), whom that makes the nearest ([`crate::steer`]).
+//! **Not here**: the places of clients ([`crate::networks`]), the choice of the nearest mirror ([`crate::steer`]).
 
-/// A place on earth, in thousandths of a degree: a hundred metres.
+/// A place on earth, in thousandths of a degree (about a hundred metres).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Coordinates {
     latitude: i32,
@@ -17,7 +17,7 @@ pub struct Coordinates {
 const RADIUS_KM: f64 = 6371.0088;
 
 impl Coordinates {
-    /// The place at so many degrees north and east; none where there is no such place.
+    /// The place at these degrees north and east; `None` if no such place exists.
     pub fn from_degrees(latitude: f64, longitude: f64) -> Option<Self> {
         // The range makes the cast exact.
         let thousandths =
@@ -30,7 +30,7 @@ impl Coordinates {
         (f64::from(self.latitude) / 1000.0, f64::from(self.longitude) / 1000.0)
     }
 
-    /// The way there from the centre of the earth.
+    /// The direction of the place from the centre of the earth.
     pub fn direction(self) -> Direction {
         let (latitude, longitude) = self.degrees();
         let ((up, out), (east, front)) = (latitude.to_radians().sin_cos(), longitude.to_radians().sin_cos());
@@ -38,7 +38,7 @@ impl Coordinates {
     }
 }
 
-/// The way from the centre of the earth to a place: what a place is turned into once, to be compared with many.
+/// The direction of a place from the centre of the earth. A place is converted once and compared with many others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Direction([f64; 3]);
 
@@ -47,7 +47,7 @@ pub struct Direction([f64; 3]);
 pub struct Kilometres(pub u32);
 
 impl Direction {
-    /// How far it is from one place to another.
+    /// The distance between two places.
     pub fn distance(self, other: Self) -> Kilometres {
         let chord_squared: f64 = self.0.iter().zip(other.0).map(|(a, b)| (a - b) * (a - b)).sum();
         let half_angle = (chord_squared.sqrt() / 2.0).min(1.0).asin();
@@ -80,7 +80,7 @@ mod tests {
         let km = |a: Coordinates, b: Coordinates| a.direction().distance(b.direction()).0;
         assert_eq!((km(frankfurt, ashburn), km(frankfurt, tokyo)), (6549, 9333));
         assert_eq!((km(tokyo, tokyo), km(place(90.0, 0.0), place(-90.0, 77.0))), (0, 20015));
-        // Across the date line it is near.
+        // Two places across the date line are near.
         assert_eq!(km(place(0.0, 179.9), place(0.0, -179.9)), 22);
     }
 
@@ -100,7 +100,7 @@ mod tests {
         ) {
             let [a, b] = [a, b].map(|(latitude, longitude)| Coordinates { latitude, longitude });
             let found = f64::from(a.direction().distance(b.direction()).0);
-            // Half a kilometre of rounding, and what the formulas lose near the antipodes.
+            // Half a kilometre of rounding, and the error of the formulas near the antipodes.
             prop_assert!((found - haversine(a, b)).abs() < 0.51, "{} and {}", found, haversine(a, b));
             prop_assert_eq!(a.direction().distance(b.direction()), b.direction().distance(a.direction()));
         }

@@ -1,4 +1,4 @@
-//! Ids: what names become in `compile`. Each is an index into one table of one snapshot.
+//! Ids: `compile` replaces names by ids. Each is an index into one table of one snapshot.
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident($int:ty)) => {
@@ -15,7 +15,7 @@ macro_rules! id {
                 $name(<$int>::try_from(index).expect("tables are limited in compile"))
             }
 
-            /// The place in its table.
+            /// The position in its table.
             #[inline]
             pub fn index(self) -> usize {
                 self.0 as usize
@@ -30,7 +30,7 @@ id!(/// A horizon in `Snapshot::horizons`.
     HorizonId(u16));
 id!(/// A plan (an ordered list of mirrors) of one horizon.
     PlanId(u16));
-id!(/// What the HTTPS record of a steered owner says, in `Snapshot::services`.
+id!(/// The content of the HTTPS record of a steered owner, in `Snapshot::services`.
     ServiceId(u16));
 id!(/// A zone in `ZoneSet`.
     ZoneId(u16));

@@ -1,10 +1,10 @@
-//! Where large tables are in memory, for whoever may ask the system to treat them as such.
+//! Memory areas of large tables, so that the system can be advised about the areas.
 //!
-//! **Not here**: asking ([`crate::process`]).
+//! **Not here**: the advice to the system ([`crate::process`]).
 
 use std::ops::Range;
 
-/// Where the items of a slice are.
+/// The memory area of the items of a slice.
 pub fn area<T>(items: &[T]) -> Range<*const u8> {
     let Range { start, end } = items.as_ptr_range();
     start.cast()..end.cast()

@@ -1,7 +1,7 @@
-//! The words everything else is written in: prefixes, names, clients, ids, time, diagnostics.
+//! Basic types of all layers: prefixes, names, clients, ids, time, diagnostics.
 //!
-//! **Invariants**: nothing here knows of zones, mirrors or sockets; every type is valid once built.
-//! **Not here**: anything that decides.
+//! **Invariants**: no type here knows of zones, mirrors or sockets; every type is valid once built.
+//! **Not here**: decisions.
 
 pub mod client;
 pub mod diagnostic;

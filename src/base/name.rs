@@ -1,6 +1,6 @@
 //! Domain names in uncompressed wire form (RFC 1035 §3.1), and the hashes of their suffixes.
 //!
-//! **Invariants**: a [`Name`] is a sequence of labels of 1 to 63 octets closed by the root label, 255 octets at
+//! **Invariants**: a [`Name`] is a sequence of labels of 1 to 63 bytes closed by the root label, 255 bytes at
 //! most; comparison ignores ASCII case (RFC 4343).
 //! **Not here**: compression ([`crate::wire`]), trees of names ([`crate::zone`]).
 
@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 
-/// The most octets in a name, root label included (RFC 1035 §2.3.4).
+/// Maximum length in bytes of a name, root label included (RFC 1035 §2.3.4).
 pub const MAX_NAME_LEN: usize = 255;
 
-/// The most labels in a name, the root not counted: 127 of one octet each fill 255 octets.
+/// Maximum number of labels in a name, the root not counted: 127 of one byte each fill 255 bytes.
 pub const MAX_LABELS: usize = 127;
 
 /// A borrowed domain name.
@@ -25,7 +25,7 @@ impl<'a> Name<'a> {
     /// The root.
     pub const ROOT: Name<'static> = Name(&[0]);
 
-    /// The name that fills `wire` exactly, if it is one.
+    /// Returns the name that fills `wire` exactly; `None` if `wire` is not a name.
     pub fn from_wire(wire: &'a [u8]) -> Option<Self> {
         let mut at = 0;
         loop {
@@ -37,16 +37,16 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// The name that `wire` starts with, and what follows it.
+    /// Splits `wire` into the name at its start and the rest.
     pub fn split_from(wire: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (name, _) = Name::read_from(wire)?;
         Some((name, &wire[name.len()..]))
     }
 
-    /// The name that `wire` starts with, and where its last labels are.
+    /// Reads the name at the start of `wire`, and the position of its last labels.
     #[inline]
     pub fn read_from(wire: &'a [u8]) -> Option<(Self, Tail)> {
-        // A name that does not end within so many octets is none.
+        // A name ends within so many bytes.
         let octets = &wire[..wire.len().min(MAX_NAME_LEN)];
         let mut at = 0;
         for _ in 0..STRIDE {
@@ -59,11 +59,11 @@ impl<'a> Name<'a> {
         Name::read_on(octets, at)
     }
 
-    /// Reads on at `at`, behind the first stride of labels.
+    /// Continues reading at `at`, behind the first stride of labels.
     #[cold]
     fn read_on(octets: &'a [u8], mut at: usize) -> Option<(Self, Tail)> {
         let mut tail = Tail::WHOLE;
-        // A tail begins where the stride before the last one did, which is noted once in a stride, not at each label.
+        // A tail begins at the start of the stride before the last one. It is noted once in a stride, not at each label.
         for stride in 1.. {
             let start = at;
             if is_stride_of_one(octets.get(at..)?) {
@@ -89,20 +89,20 @@ impl<'a> Name<'a> {
         Name(wire)
     }
 
-    /// The octets, root label included.
+    /// The bytes, root label included.
     #[inline]
     pub fn as_wire(self) -> &'a [u8] {
         self.0
     }
 
-    /// The number of octets, root label included.
+    /// The number of bytes, root label included.
     #[inline]
     #[expect(clippy::len_without_is_empty, reason = "a name is never empty")]
     pub fn len(self) -> usize {
         self.0.len()
     }
 
-    /// Whether this is the root.
+    /// Tells whether this is the root.
     pub fn is_root(self) -> bool {
         self.0.len() == 1
     }
@@ -112,19 +112,19 @@ impl<'a> Name<'a> {
         NameLabels(self.0)
     }
 
-    /// The name without its first label; none for the root.
+    /// The name without its first label; `None` for the root.
     #[inline]
     pub fn parent(self) -> Option<Name<'a>> {
         let len = usize::from(self.0[0]);
         (len > 0).then(|| Name(&self.0[1 + len..]))
     }
 
-    /// Whether the first label is `*` (RFC 4592 §2.1.1).
+    /// Tells whether the first label is `*` (RFC 4592 §2.1.1).
     pub fn is_wildcard(self) -> bool {
         self.0.starts_with(b"\x01*")
     }
 
-    /// Whether this name is `ancestor` or below it.
+    /// Tells whether this name is `ancestor` or below it.
     #[inline]
     pub fn ends_with(self, ancestor: Name<'_>) -> bool {
         let mut name = self;
@@ -151,10 +151,10 @@ impl<'a> Name<'a> {
 }
 
 impl PartialEq for Name<'_> {
-    /// Compares all octets without regard to case; a length octet is below `A`, so folding leaves it alone.
+    /// Compares all bytes without regard to case; a length byte is below `A`, so folding leaves it alone.
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        // Most names are asked for as they are written.
+        // Most queries have the case of the zone.
         self.0 == other.0 || self.0.eq_ignore_ascii_case(other.0)
     }
 }
@@ -162,7 +162,7 @@ impl PartialEq for Name<'_> {
 impl Eq for Name<'_> {}
 
 impl fmt::Display for Name<'_> {
-    /// Master file form without the trailing dot (the root is `.`); other octets as `\.` or `\DDD`.
+    /// Master file form without the trailing dot (the root is `.`); other bytes as `\.` or `\DDD`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_root() {
             return f.write_str(".");
@@ -207,14 +207,14 @@ impl<'a> Iterator for NameLabels<'a> {
     }
 }
 
-/// The number of labels that a [`Tail`] has at least, where it is not the whole name: more than names have that are
-/// asked for day by day, those of reverse zones apart.
+/// Minimum number of labels of a [`Tail`] that is not the whole name. The names of most queries have fewer labels, except
+/// those in reverse zones.
 const STRIDE: usize = 8;
 
-/// Whether a stride of labels of one octet each comes here.
+/// Tells whether a stride of labels of one byte each comes next.
 ///
-/// Each label is found by the length of the one before it, which takes its time, and a guess at each length would be wrong too
-/// often. But a name of very many labels has mostly such, and a stride of those is seen at once.
+/// Each label is found by the length of the one before it, which takes time, and guessing each length would often be wrong.
+/// But names of very many labels have mostly labels of one byte, and a stride of those is recognized at once.
 #[inline]
 fn is_stride_of_one(octets: &[u8]) -> bool {
     const LENGTHS: u128 = 0x00ff_00ff_00ff_00ff_00ff_00ff_00ff_00ff;
@@ -222,12 +222,12 @@ fn is_stride_of_one(octets: &[u8]) -> bool {
     octets.first_chunk::<{ 2 * STRIDE }>().is_some_and(|stride| u128::from_le_bytes(*stride) & LENGTHS == ONES)
 }
 
-/// Where the last labels of a name are: all of them, or the last [`STRIDE`] and up to as many more.
+/// Position of the last labels of a name: all labels, or the last [`STRIDE`] and up to as many more.
 ///
-/// It is noted where the name is read, so that the labels before, which a stranger may add at will, are read once.
+/// It is noted when the name is read, so that the labels before it are read only once. Any client can add such labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tail {
-    /// Where it starts in the name's octets.
+    /// Its offset in the name's bytes.
     start: u8,
     /// The number of labels before it.
     before: u8,
@@ -238,47 +238,48 @@ impl Tail {
     pub const WHOLE: Tail = Tail { start: 0, before: 0 };
 }
 
-/// The most words of eight octets in a name.
+/// Maximum number of words of eight bytes in a name.
 const MAX_WORDS: usize = MAX_NAME_LEN.div_ceil(8);
 
-/// Where each suffix of a name starts, and what its hash is made from.
+/// Offsets and hashes of the suffixes of a name.
 ///
-/// The name is read once, eight octets at a time from its end, so that the hash of any ancestor is one step more.
-/// Hashes ignore ASCII case. They begin with a seed that is drawn at start ([`seed_hashes`]), because names of zones may be
-/// another party's: of a zone that is transferred here, and of tenants in a zone of our own. With a known seed such a party
-/// could choose names that all have one hash, which a table would look through one by one.
+/// The name is read once, eight bytes at a time from its end, so that the hash of any ancestor takes one more step. Hashes
+/// ignore ASCII case. A hash begins with a seed that is drawn at start ([`seed_hashes`]), because another party may choose
+/// the names of a zone: the primary of a transferred zone, or the tenants in a zone of our own. With a known seed, such a
+/// party could choose names that all have one hash, and a table would compare these names one by one.
 ///
-/// The longest suffixes may have been left out ([`Suffixes::fill_tail`]); nothing but their number is known of them.
+/// The longest suffixes may have been left out ([`Suffixes::fill_tail`]). Then only their number is known.
 #[derive(Debug)]
 pub struct Suffixes {
-    /// Where each suffix starts: the whole name first, the root last; anything where one was left out.
+    /// The offset of each suffix: the whole name first, the root last. The offset of a suffix that was left out has no
+    /// meaning.
     offsets: [u8; MAX_LABELS + 1],
     /// The number of labels.
     labels: usize,
     /// The number of labels of the longest suffix that was not left out.
     known: usize,
-    /// The words of the name from its end, the case of letters taken out, each with the hash of those behind it. Of the
-    /// last one only the upper octets may be of the name.
+    /// The words of the name from its end, without the case of letters, each with the hash of the words behind it. In the
+    /// last word, only the upper bytes may belong to the name.
     steps: ArrayVec<(u64, u64), { MAX_WORDS + 1 }>,
-    /// The octets of the name.
+    /// The bytes of the name.
     len: usize,
 }
 
 impl Suffixes {
-    /// Room for the suffixes of a name, to be filled where it is: it is large, and to move it costs as much as to make it.
+    /// Room for the suffixes of a name, to be filled in place, because moving it costs as much as filling it.
     #[inline]
     pub fn new() -> Self {
         Suffixes { offsets: [0; MAX_LABELS + 1], labels: 0, known: 0, steps: ArrayVec::new(), len: 0 }
     }
 
-    /// Takes the suffixes of a name, in place of those of another.
+    /// Fills in the suffixes of a name, and replaces those of another.
     pub fn fill(&mut self, name: Name<'_>) {
         self.fill_tail(name, Tail::WHOLE);
     }
 
-    /// The same without the suffixes that start before the tail that the name was read with.
+    /// As [`Suffixes::fill`], without the suffixes that start before the tail that was read with the name.
     ///
-    /// It loads the seed itself and is not inlined, so that the seed is no further argument of a call.
+    /// It loads the seed itself and is not inlined, so that the seed is not another argument of a call.
     #[inline(never)]
     pub fn fill_tail(&mut self, name: Name<'_>, tail: Tail) {
         self.fill_seeded(name, tail, seed());
@@ -316,7 +317,7 @@ impl Suffixes {
         self.steps.push((without_case(word), hash));
     }
 
-    /// Whether the longest suffixes were left out.
+    /// Tells whether the longest suffixes were left out.
     #[inline]
     pub fn is_partial(&self) -> bool {
         self.known < self.labels
@@ -328,20 +329,20 @@ impl Suffixes {
         self.labels
     }
 
-    /// The number of labels of the longest suffix that can be looked for: all, or as many as the tail has.
+    /// The number of labels of the longest suffix that can be looked up: all, or as many as the tail has.
     #[inline]
     pub fn known(&self) -> usize {
         self.known
     }
 
-    /// Where the suffix of `labels` labels, which was not left out, starts in the name's octets.
+    /// The offset in the name's bytes of the suffix of `labels` labels, which must not have been left out.
     #[inline]
     pub fn start(&self, labels: usize) -> usize {
         debug_assert!(labels <= self.known, "the suffix of {labels} labels was left out");
         usize::from(self.offsets[self.labels - labels])
     }
 
-    /// The suffix of `labels` labels of the name that these are the suffixes of.
+    /// The suffix of `labels` labels; `name` is the name that was filled in.
     #[inline]
     pub fn suffix<'n>(&self, name: Name<'n>, labels: usize) -> Name<'n> {
         Name(&name.0[self.start(labels)..])
@@ -364,18 +365,19 @@ impl Default for Suffixes {
     }
 }
 
-/// Where hashes begin if no seed is drawn: in tests and benches, whose counts of instructions are compared.
+/// Start value of hashes if no seed is drawn: in tests and benches, which compare counts of instructions.
 const DEFAULT_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Where hashes begin; 0 until the first hash is made or a seed is set. It never changes after that: tables are made with it.
+/// Start value of hashes; 0 until the first hash is made or a seed is set. It never changes after that, because tables
+/// depend on it.
 ///
-/// One for the process, not one for each table: the hashes of a query's name are made once for all tables that it is looked
-/// for in. No answer depends on it. A load is all that it costs a query.
+/// The process has one seed instead of one for each table, because the hashes of a query's name are made once for all
+/// tables. No answer depends on it. It costs a query one load.
 static SEED: AtomicU64 = AtomicU64::new(0);
 
-/// Has hashes of names begin with this seed in the whole process; `false` if they have begun with another already.
+/// Sets the start value of hashes of names in the whole process; `false` if another value is in use already.
 pub fn seed_hashes(seed: u64) -> bool {
-    // 0 means that there is none.
+    // 0 means that no seed is set.
     let seed = seed.max(1);
     SEED.compare_exchange(0, seed, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|kept| kept == seed, |_| true)
 }
@@ -388,30 +390,30 @@ fn seed() -> u64 {
     }
 }
 
-/// Settles on the default, unless another thread was faster.
+/// Sets the default seed, unless another thread has set a seed.
 #[cold]
 fn keep_seed() -> u64 {
     seed_hashes(DEFAULT_SEED);
     SEED.load(Ordering::Relaxed)
 }
 
-/// Stirs 64 bits so that each depends on all.
+/// Mixes 64 bits so that each bit of the result depends on all.
 #[inline]
 fn mix(bits: u64) -> u64 {
     let product = u128::from(bits) * 0xff51_afd7_ed55_8ccd;
     (product as u64) ^ ((product >> 64) as u64)
 }
 
-/// Takes what tells `A`–`Z` from `a`–`z` out of eight octets.
+/// Removes the difference between `A`–`Z` and `a`–`z` from eight bytes.
 ///
-/// It is taken out of all octets, which makes some others alike, such as `@` and a backtick, or lengths that are 32 apart.
-/// In a hash that does no harm: names that are found by it are compared, and those that differ in nothing else are rare.
+/// It is removed from all bytes, so some other bytes become the same, such as `@` and a backtick, or lengths that are 32
+/// apart. A hash may do so: names found by a hash are compared, and names that differ in nothing else are rare.
 #[inline]
 fn without_case(word: u64) -> u64 {
     word | 0x2020_2020_2020_2020
 }
 
-/// An owned name, kept in place.
+/// An owned name, stored inline.
 #[derive(Clone)]
 pub struct NameBuf {
     len: u8,
@@ -425,7 +427,7 @@ impl NameBuf {
         Name(&self.octets[..usize::from(self.len)])
     }
 
-    /// The name of `prefix`'s octets (whole labels) before `suffix`; none if that is longer than 255 bytes.
+    /// The name of `prefix`'s bytes (whole labels) before `suffix`; `None` if that is longer than 255 bytes.
     pub fn joined(prefix: &[u8], suffix: Name<'_>) -> Option<Self> {
         let len = prefix.len() + suffix.len();
         if len > MAX_NAME_LEN {
@@ -481,7 +483,7 @@ fn close_label(wire: &mut Vec<u8>, label: &mut Vec<u8>) -> Result<(), NameError>
     Ok(())
 }
 
-/// The octet of an escape (without its backslash) and the number of characters it takes.
+/// The byte of an escape (without its backslash) and the number of characters it takes.
 fn unescape(text: &[u8]) -> Option<(u8, usize)> {
     match *text {
         [a @ b'0'..=b'2', b @ b'0'..=b'9', c @ b'0'..=b'9', ..] => {
@@ -514,18 +516,18 @@ impl fmt::Debug for NameBuf {
     }
 }
 
-/// Why a text is not a domain name.
+/// Reason why a text is not a domain name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameError {
-    /// Two dots in a row, a leading dot, or nothing at all.
+    /// The text has two dots in a row or a leading dot, or is empty.
     EmptyLabel,
-    /// A label has more than 63 octets.
+    /// A label has more than 63 bytes.
     LabelTooLong,
-    /// The name has more than 255 octets.
+    /// The name has more than 255 bytes.
     TooLong,
     /// A backslash is not followed by three digits up to 255 or by a printable character.
     BadEscape,
-    /// A space, control character or anything beyond ASCII stands unescaped.
+    /// A space, control character or character beyond ASCII is not escaped.
     BadCharacter(u8),
 }
 
@@ -581,13 +583,13 @@ mod tests {
             assert_eq!(a.hash(labels), b.hash(labels), "{labels} labels");
         }
         assert_ne!(a.hash(4), a.hash(3));
-        // Whatever stands before, and wherever the words of eight octets fall.
+        // The labels in front, and the positions of the words of eight bytes, do not matter.
         for labels in ["", "a.", "abcdefg.", "0123456789abcdef.x."] {
             let longer = name(&format!("{labels}Blob.k8s.io"));
             assert_eq!(longer.as_name().suffixes().hash(3), b.hash(3), "{labels}");
             assert_eq!(longer.as_name().suffixes().hash(0), name(".").as_name().suffixes().hash(0));
         }
-        // And with longer ones left out.
+        // The same holds if longer suffixes are left out.
         for before in 0..=119 {
             let longer = name(&format!("{}www.Blob.k8s.io", "x.".repeat(before)));
             let (longer, tail) = Name::read_from(longer.as_name().as_wire()).unwrap();
@@ -654,7 +656,8 @@ mod tests {
             suffixes.fill_seeded(name(text).as_name(), Tail::WHOLE, seed);
             suffixes.hash(suffixes.labels())
         };
-        // The low bits say where in a table of 4096 slots a name is; these meet in one with the first seed.
+        // The low bits of the upper half choose a slot in a table of 4096. With the first seed, these names have the same
+        // slot.
         let place = |text: &str, seed| hash(text, seed) >> 32 & 0xfff;
         let meeting: Vec<String> =
             (0..200_000).map(|number| format!("n{number}.example")).filter(|text| place(text, 1) == 7).collect();

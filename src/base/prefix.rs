@@ -1,7 +1,7 @@
-//! Address prefixes: text and bits in, ordered and comparable blocks of addresses out.
+//! Address prefixes: blocks of addresses that can be read from text, ordered and compared.
 //!
 //! **Invariants**: a [`Block`] has no bit set beyond its length, and its length fits its family.
-//! **Not here**: which prefixes mean what ([`crate::networks`], [`super::special`]).
+//! **Not here**: the meaning of prefixes ([`crate::networks`], [`super::special`]).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -10,7 +10,7 @@ use std::str::FromStr;
 use ip_network::IpNetwork;
 use ip_network_table::IpNetworkTable;
 
-/// An address family, as far as steering is concerned.
+/// An address family of clients and mirrors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Family {
     /// IPv4: A records, prefixes up to 32 bits.
@@ -19,7 +19,7 @@ pub enum Family {
     V6,
 }
 
-/// Both families, in the order in which they are reported.
+/// Both families, in the order of reports.
 pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 impl Family {
@@ -39,7 +39,7 @@ impl Family {
         }
     }
 
-    /// That which it is not.
+    /// The other family.
     pub const fn other(self) -> Family {
         match self {
             Family::V4 => Family::V6,
@@ -64,7 +64,7 @@ impl fmt::Display for Family {
 
 /// An address as a number: `u32` for IPv4, `u128` for IPv6, most significant bit first.
 ///
-/// What is written once over `Bits` serves both families.
+/// Code over `Bits` is written once for both families.
 pub trait Bits: Copy + Ord + Eq + std::hash::Hash + fmt::Debug + Send + Sync + 'static {
     /// The number of bits in an address.
     const WIDTH: u8;
@@ -75,23 +75,23 @@ pub trait Bits: Copy + Ord + Eq + std::hash::Hash + fmt::Debug + Send + Sync + '
     /// The highest address, all ones.
     const MAX: Self;
 
-    /// How many leading bits two addresses share, 0 to `WIDTH`.
+    /// The number of leading bits that two addresses share, 0 to `WIDTH`.
     fn common_prefix_len(self, other: Self) -> u8;
     /// The address with every bit from `len` on cleared.
     fn truncate(self, len: u8) -> Self;
     /// The address with every bit from `len` on set.
     fn fill(self, len: u8) -> Self;
-    /// The next higher address, or none after the last.
+    /// The next higher address; `None` after the last.
     fn next(self) -> Option<Self>;
-    /// The next lower address, or none before the first.
+    /// The next lower address; `None` before the first.
     fn previous(self) -> Option<Self>;
     /// The leading 32 bits.
     fn top32(self) -> u32;
-    /// The address as the standard library writes it.
+    /// The address in the type of the standard library.
     fn to_ip(self) -> IpAddr;
     /// The number as 128 bits, right-aligned (IPv4 occupies the low 32).
     fn to_u128(self) -> u128;
-    /// The address of a number; what does not fit is cut off.
+    /// The address of a number; bits that do not fit are cut off.
     fn from_u128(number: u128) -> Self;
 }
 
@@ -183,12 +183,12 @@ impl<A: Bits> Block<A> {
         self.len
     }
 
-    /// Whether the address lies in this block.
+    /// Tells whether the address lies in this block.
     pub fn contains(self, address: A) -> bool {
         address.truncate(self.len) == self.first
     }
 
-    /// Whether every address of `other` lies in this block.
+    /// Tells whether every address of `other` lies in this block.
     pub fn covers(self, other: Self) -> bool {
         self.len <= other.len && self.contains(other.first)
     }
@@ -242,7 +242,7 @@ impl Prefix {
         }
     }
 
-    /// Whether the address is of this family and lies in this prefix.
+    /// Tells whether the address is of this family and lies in this prefix.
     pub fn contains(self, address: IpAddr) -> bool {
         match (self, address) {
             (Prefix::V4(block), IpAddr::V4(v4)) => block.contains(v4.to_bits()),
@@ -261,14 +261,14 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// A set of prefixes that is asked whether it holds an address: access lists, trusted proxies.
+/// A set of prefixes that tells whether it holds an address, for access lists and trusted proxies.
 pub struct PrefixSet {
     table: IpNetworkTable<()>,
     prefixes: Vec<Prefix>,
 }
 
 impl PrefixSet {
-    /// Gathers prefixes.
+    /// Builds a set of prefixes.
     pub fn new(prefixes: &[Prefix]) -> Self {
         let mut table = IpNetworkTable::new();
         for prefix in prefixes {
@@ -278,7 +278,7 @@ impl PrefixSet {
         PrefixSet { table, prefixes: prefixes.to_vec() }
     }
 
-    /// Whether one of the prefixes holds the address; IPv4 in IPv6 form counts as IPv4.
+    /// Tells whether one of the prefixes holds the address; IPv4 in IPv6 form counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.table.longest_match(address.to_canonical()).is_some()
     }
@@ -296,14 +296,14 @@ impl fmt::Debug for PrefixSet {
     }
 }
 
-/// Why a text is not a prefix.
+/// Reason why a text is not a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrefixError {
     /// The part before the slash is not an address.
     Address(String),
     /// The part after the slash is not a number of bits in the family's range.
     Length {
-        /// What stands there.
+        /// The text after the slash.
         text: String,
         /// The family of the address before it.
         family: Family,
@@ -350,7 +350,7 @@ impl FromStr for Prefix {
     }
 }
 
-/// Digits only: `u8::from_str` would also take a sign.
+/// Reads a prefix length of digits only, because `u8::from_str` would also accept a sign.
 fn parse_len(text: &str, family: Family) -> Option<u8> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let len: u8 = digits.then(|| text.parse().ok())??;

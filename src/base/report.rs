@@ -1,6 +1,6 @@
-//! Diagnostics as output: a list of problems in, text for people or lines of JSON for programs out.
+//! Output of diagnostics: text for people, or lines of JSON for programs.
 //!
-//! **Invariants**: the order is the caller's; every problem is on its own.
+//! **Invariants**: the order is the caller's; every problem is written separately.
 //! **Not here**: printing, exit codes (`cli`), one problem's excerpt ([`super::diagnostic`]).
 
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::diagnostic::{Diagnostic, Look, Place, Severity};
 
-/// All problems with their excerpts, a blank line between them, and how many there are; empty where there are none.
+/// All problems with their excerpts, a blank line between each, and their number; empty if there are no problems.
 pub fn report(problems: &[Diagnostic], look: impl Into<Look>) -> String {
     let mut text = excerpts(problems, look);
     if let Some(summary) = summary(problems) {
@@ -24,7 +24,7 @@ pub fn excerpts(problems: &[Diagnostic], look: impl Into<Look>) -> String {
     problems.iter().map(|problem| format!("{}\n\n", problem.render(look))).collect()
 }
 
-/// `2 errors, 1 warning`; none where there are none.
+/// `2 errors, 1 warning`; `None` if there are none.
 pub fn summary(problems: &[Diagnostic]) -> Option<String> {
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let warnings = problems.len() - errors;
@@ -39,7 +39,7 @@ pub fn summary(problems: &[Diagnostic]) -> Option<String> {
     }
 }
 
-/// One JSON object a line: `severity`, `code`, `message`, `file`, `line`, `column`, `help`, `related`; null where unknown.
+/// One JSON object a line: `severity`, `code`, `message`, `file`, `line`, `column`, `help`, `related`; null if unknown.
 ///
 /// Columns count characters from 1, as in the text form. `related` is a second place with its `label`.
 pub fn report_json(problems: &[Diagnostic]) -> String {

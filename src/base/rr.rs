@@ -1,6 +1,6 @@
-//! Numbers of the protocol with names: record types, classes, response codes.
+//! Protocol numbers with names: record types, classes, response codes.
 //!
-//! Only what decisions or bytes depend on is a constant here.
+//! Only numbers on which decisions or bytes depend are constants here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -50,7 +50,7 @@ impl Rtype {
         }
     }
 
-    /// The article before the name: `an` where it is spoken with a vowel.
+    /// The article before the name: `an` if the name is spoken with a vowel.
     pub fn article(self) -> &'static str {
         const INITIALS: &[&str] = &[
             "HTTPS", "HHIT", "L32", "L64", "LP", "MB", "MD", "MF", "MG", "MR", "MX", "NS", "NSAP", "NSEC", "NSEC3",
@@ -63,7 +63,7 @@ impl Rtype {
         }
     }
 
-    /// Whether this can only be asked for, or is part of a message, but never stands in a zone (RFC 6895 §3.1).
+    /// Tells whether this is only a query type or part of a message, and never in a zone (RFC 6895 §3.1).
     pub fn is_meta(self) -> bool {
         self == Rtype::OPT || (128..=255).contains(&self.0)
     }
@@ -271,26 +271,27 @@ impl fmt::Debug for Rcode {
     }
 }
 
-/// An extended DNS error (RFC 8914): the code and the text that goes with it.
+/// An extended DNS error (RFC 8914): the code and its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ede {
     /// 14: the server has not finished starting.
     NotReady,
-    /// 18: the client may not ask this.
+    /// 18: the client is not permitted to ask this.
     Prohibited,
     /// 20: no zone here holds the name.
     NotAuthoritative,
     /// 21: the operation or type is not provided here.
     NotSupported,
-    /// 0 with a text: every mirror looks down; the answer is the best there is. Code 22 (No Reachable Authority) is a
-    /// resolver's, about the servers of a zone (RFC 8914 §4.23).
+    /// 0 with a text: every mirror looks unreachable, and the answer is the best available. Code 22 (No Reachable Authority)
+    /// is for resolvers, about the servers of a zone (RFC 8914 §4.23).
     NoMirrorReachable,
     /// 24: there is no usable copy of the zone.
     InvalidData,
 }
 
 impl Ede {
-    /// The most bytes of a text: beside the longest question, all options and a signature it fits 512 bytes.
+    /// Maximum length in bytes of a text, so that 512 bytes have room for it beside the longest question, all options and a
+    /// signature.
     pub const MAX_TEXT_LEN: usize = 20;
 
     /// The INFO-CODE.
@@ -305,7 +306,7 @@ impl Ede {
         }
     }
 
-    /// The EXTRA-TEXT, [`Ede::MAX_TEXT_LEN`] bytes at most: empty where the code says it all.
+    /// The EXTRA-TEXT, [`Ede::MAX_TEXT_LEN`] bytes at most: empty if the code says enough.
     #[inline]
     pub fn text(self) -> &'static str {
         match self {

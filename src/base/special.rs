@@ -1,13 +1,13 @@
-//! Address blocks with a purpose of their own: IANA's special-purpose registries, and IPv6 blocks that embed IPv4.
+//! Address blocks with a special purpose: IANA's special-purpose registries, and IPv6 blocks that embed IPv4.
 //!
-//! **Invariants**: one table per family has every block; the blocks of which clients say nothing do not overlap.
-//! **Not here**: what is done with them ([`super::client`], [`crate::steer`]).
+//! **Invariants**: one table per family has every block; the blocks whose addresses do not locate a client do not overlap.
+//! **Not here**: the use of the blocks ([`super::client`], [`crate::steer`]).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::prefix::{Bits, Block, Prefix};
 
-/// A block with a purpose of its own.
+/// A block with a special purpose.
 #[derive(Clone, Copy, Debug)]
 pub struct Special {
     /// The block.
@@ -21,9 +21,9 @@ pub struct Special {
 /// The consequence of a block's purpose for steering.
 #[derive(Clone, Copy)]
 enum Use {
-    /// A client there says nothing about its place (RFC 7871 §10), and a host there is refused.
+    /// An address in it does not locate a client (RFC 7871 §10), and is refused for a host.
     Local,
-    /// A host there is refused.
+    /// An address in it is refused for a host.
     Refused,
 }
 
@@ -70,7 +70,7 @@ const SPECIAL_V4: [BlockRow<u32>; 26] = [
 ];
 
 /// IANA IPv6 Special-Purpose Address Registry (RFC 6890), whole; multicast; and the deprecated blocks of RFC 4291. In address
-/// order; a smaller block wins. The blocks of [`EMBEDDING`] are judged by the address that they embed.
+/// order; a smaller block wins. An address in a block of [`EMBEDDING`] is judged by the IPv4 address in it.
 const SPECIAL_V6: [BlockRow<u128>; 25] = [
     // The registry has `::` and `::1` alone; the rest are the deprecated IPv4-compatible addresses.
     (0, 96, Use::Refused, "IPv4-compatible", "RFC 4291"),
@@ -100,13 +100,13 @@ const SPECIAL_V6: [BlockRow<u128>; 25] = [
     (v6(0xff00, 0, 0, 0), 8, Use::Refused, "multicast", "RFC 4291"),
 ];
 
-/// IPv4 blocks whose addresses say nothing about where a client is (RFC 7871 §10).
+/// IPv4 blocks whose addresses do not locate a client (RFC 7871 §10).
 const LOCAL_V4: [(u32, u8); 6] = local(&SPECIAL_V4, 0);
 
-/// IPv6 blocks whose addresses say nothing about where a client is (RFC 7871 §10).
+/// IPv6 blocks whose addresses do not locate a client (RFC 7871 §10).
 const LOCAL_V6: [(u128, u8); 3] = local(&SPECIAL_V6, 0);
 
-/// The [`Use::Local`] rows, selected when the program is compiled: a query looks through these alone.
+/// The [`Use::Local`] rows, selected at compile time, so that a query searches only these.
 const fn local<A: Copy, const N: usize>(rows: &[BlockRow<A>], zero: A) -> [(A, u8); N] {
     let (mut found, mut at, mut count) = ([(zero, 0); N], 0, 0);
     while at < rows.len() {
@@ -140,7 +140,7 @@ pub fn embedding_v6() -> impl Iterator<Item = Block<u128>> {
     EMBEDDING.into_iter().map(|(first, len)| Block::holding(first, len))
 }
 
-/// The reserved block that wholly holds the block of `source` bits at `address`.
+/// Length of the reserved block that holds the whole block of `source` bits at `address`; `None` if there is none.
 #[inline]
 pub fn reserved_len(address: IpAddr, source: u8) -> Option<u8> {
     match address {
@@ -154,10 +154,11 @@ fn reserved_in<A: Bits>(blocks: &[(A, u8)], address: A, source: u8) -> Option<u8
     blocks.iter().find(|(first, len)| source >= *len && address.truncate(*len) == *first).map(|(_, len)| *len)
 }
 
-/// The smallest special-purpose block that holds an address, or the IPv4 address that it embeds ([`judged`]). `None` if the address
-/// is an ordinary one.
+/// The smallest special-purpose block that holds an address, or the IPv4 address that it embeds ([`judged`]). `None` if the
+/// address is an ordinary one.
 ///
-/// The few blocks of the registries that are globally reachable (AS112, anycast services) count too: no mirror is there.
+/// The few blocks of the registries that are globally reachable (AS112, anycast services) count too, because no mirror is
+/// there.
 pub fn special_purpose(address: IpAddr) -> Option<Special> {
     match judged(address) {
         IpAddr::V4(v4) => smallest(&SPECIAL_V4, v4.to_bits()),
@@ -165,7 +166,7 @@ pub fn special_purpose(address: IpAddr) -> Option<Special> {
     }
 }
 
-/// The address that decides what another one may be used for: the IPv4 address that it embeds, or itself.
+/// The address that decides the purpose of `address`: the IPv4 address that it embeds, or `address` itself.
 pub fn judged(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(v6) => embedded_v4(v6).map_or(address, |(v4, _)| v4.into()),
@@ -179,7 +180,7 @@ fn smallest<A: Bits>(rows: &[BlockRow<A>], address: A) -> Option<Special> {
     Some(Special { block: Prefix::holding(first.to_ip(), *len), name, rfc })
 }
 
-/// What an address is at which nobody can be reached from elsewhere.
+/// Description of an address at which no host can be reached from elsewhere; `None` for any other address.
 pub fn impossible(address: IpAddr) -> Option<&'static str> {
     match address {
         _ if address.is_unspecified() => Some("the unspecified address"),
@@ -192,7 +193,7 @@ pub fn impossible(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// The embedded IPv4 address and the number of bits before it.
+/// The embedded IPv4 address and the number of bits before it; `None` if the address embeds none.
 #[inline]
 pub fn embedded_v4(address: Ipv6Addr) -> Option<(Ipv4Addr, u8)> {
     let bits = address.to_bits();

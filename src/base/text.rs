@@ -1,19 +1,20 @@
-//! Text of others on its way to a terminal or the log: labels of feeds, names in certificates, replies of mirrors.
+//! Text from other parties, before it is written to a terminal or the log: labels of feeds, names in certificates, replies
+//! of mirrors.
 //!
-//! **Invariants**: what [`shown`] returns moves no cursor, ends no line and reorders no text; JSON through
+//! **Invariants**: the text that [`shown`] returns moves no cursor, ends no line and reorders no text; JSON through
 //! [`json_escaped`] does not either.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character is not seen but acts on what is: controls (C0, DEL, C1), line and paragraph separators, and those
-/// that change the direction of text (UAX #9 §2).
+/// Tells whether a character is invisible but changes the output: controls (C0, DEL, C1), line and paragraph separators, and
+/// characters that change the direction of text (UAX #9 §2).
 pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// The text with hidden characters written as escapes: `\n`, `\u{1b}`.
+/// Returns the text with hidden characters written as escapes: `\n`, `\u{1b}`.
 pub fn shown(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
@@ -30,8 +31,8 @@ pub fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// JSON with the hidden characters escaped that its own rules let pass: DEL, C1 controls and those that reorder text
-/// (RFC 8259 §7 escapes U+0000 to U+001F only). A terminal may take U+009B for the start of a control sequence.
+/// Escapes the hidden characters that JSON's own rules let pass: DEL, C1 controls and those that reorder text (RFC 8259 §7
+/// escapes U+0000 to U+001F only). A terminal may take U+009B for the start of a control sequence.
 pub fn json_escaped(text: &str) -> Cow<'_, str> {
     let passes = |c: char| c >= '\u{7f}' && is_hidden(c);
     if !text.contains(passes) {
@@ -50,8 +51,8 @@ pub fn json_escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Breaks a text between words into lines of at most `width` characters; a longer word has a line of its own. There is
-/// always a line.
+/// Breaks a text between words into lines of at most `width` characters; a longer word has a line of its own. The result has
+/// at least one line.
 pub fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut len = 0;

@@ -1,11 +1,11 @@
-//! Time as the pure layers see it: always an argument, never read.
+//! Time for the pure layers: always an argument, never read.
 
 /// A time to live, in seconds (RFC 2181 §8: 0 to 2^31 - 1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ttl(pub u32);
 
 impl Ttl {
-    /// The longest a record may live (RFC 2181 §8).
+    /// Maximum TTL (RFC 2181 §8).
     pub const MAX: Ttl = Ttl(0x7fff_ffff);
 }
 
@@ -17,11 +17,12 @@ pub struct Generation(pub u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub u64);
 
-/// A moment of the civil clock, in seconds since 1970 (UTC): what signatures and cookies carry.
+/// A timestamp of the civil clock, in seconds since 1970 (UTC), as in signatures and cookies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixTime(pub u64);
 
-/// What both clocks say: the monotonic one, by which we wait, and the civil one, which others share and may set back.
+/// Readings of both clocks: the monotonic one measures durations; the civil one is shared with other hosts and may be set
+/// back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     /// The monotonic clock.

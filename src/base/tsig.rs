@@ -1,8 +1,8 @@
 //! Keys that sign messages (RFC 8945): a name, an algorithm and a secret that both sides share.
 //!
-//! **Invariants**: only HMAC with SHA-256 and up: MD5 and SHA-1 have no place here, and a request that uses them is
-//! signed by a key that is not known (RFC 8945 §6 leaves SHA-1 to whoever still needs it); a key never shows its secret.
-//! **Not here**: what is signed and where the signature stands ([`crate::wire`]), reading secrets ([`crate::load`]).
+//! **Invariants**: only HMAC with SHA-256 and up. MD5 and SHA-1 are not implemented, because RFC 8945 §6 does not recommend
+//! their use; a request that uses one of these is treated as signed by an unknown key. A key never shows its secret.
+//! **Not here**: signing messages ([`crate::wire`]), reading secrets ([`crate::load`]).
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,17 +12,17 @@ use ring::hmac;
 use super::ids::KeyId;
 use super::name::{Name, NameBuf};
 
-/// The most octets in the name of a key: beside the longest question, an OPT with its options and the longest
-/// signature, there is still room for it in 512 octets.
+/// Maximum length in bytes of a key's name, so that 512 bytes have room for it beside the longest question, an OPT with its
+/// options and the longest signature.
 pub const MAX_KEY_NAME_LEN: usize = 63;
 
-/// The least octets in a secret. RFC 8945 §8: as long as the hash would be best; under 128 bits is not a secret.
+/// Minimum length in bytes of a secret. RFC 8945 §8 recommends the length of the hash; a secret under 128 bits is too weak.
 pub const MIN_SECRET_LEN: usize = 16;
 
-/// The octets of the longest signature, SHA-512's.
+/// Length in bytes of the longest signature, SHA-512's.
 pub const MAX_MAC_LEN: usize = 64;
 
-/// How messages are signed (RFC 8945 §6).
+/// Algorithm of a signature (RFC 8945 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// `hmac-sha256`, which all implementations have.
@@ -33,7 +33,7 @@ pub enum Algorithm {
     HmacSha512,
 }
 
-/// The algorithms, in the order in which they are proposed.
+/// All algorithms, in the order in which help texts list these.
 pub const ALGORITHMS: [Algorithm; 3] = [Algorithm::HmacSha256, Algorithm::HmacSha384, Algorithm::HmacSha512];
 
 impl Algorithm {
@@ -55,7 +55,7 @@ impl Algorithm {
         }
     }
 
-    /// The octets of a signature.
+    /// Length in bytes of a signature.
     pub fn mac_len(self) -> usize {
         match self {
             Algorithm::HmacSha256 => 32,
@@ -81,12 +81,12 @@ pub struct Key {
     secret: hmac::Key,
 }
 
-/// Why there can be no such key.
+/// Reason why a key cannot be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// The name has more than [`MAX_KEY_NAME_LEN`] octets.
+    /// The name has more than [`MAX_KEY_NAME_LEN`] bytes.
     NameTooLong,
-    /// The secret has less than [`MIN_SECRET_LEN`] octets.
+    /// The secret has less than [`MIN_SECRET_LEN`] bytes.
     SecretTooShort,
 }
 
@@ -102,7 +102,7 @@ impl fmt::Display for KeyError {
 impl std::error::Error for KeyError {}
 
 impl Key {
-    /// A key of its parts; the name is kept in lower case, as it is signed.
+    /// Makes a key of its parts; the name is kept in lower case, as signatures need it.
     pub fn new(name: Name<'_>, algorithm: Algorithm, secret: &[u8]) -> Result<Self, KeyError> {
         if name.len() > MAX_KEY_NAME_LEN {
             return Err(KeyError::NameTooLong);
@@ -137,7 +137,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The keys that are known; [`KeyId`] is an index.
+/// The known keys; [`KeyId`] is an index.
 #[derive(Clone, Debug, Default)]
 pub struct Keys(Vec<Arc<Key>>);
 
@@ -147,7 +147,8 @@ impl Keys {
         Keys(keys.into_iter().map(Arc::new).collect())
     }
 
-    /// The key of a name and the name of an algorithm: a key is used with its own alone (RFC 8945 §5.2.1).
+    /// Finds a key by its name and the name of its algorithm, because a key is used only with its own algorithm (RFC 8945
+    /// §5.2.1).
     pub fn find(&self, name: Name<'_>, algorithm: Name<'_>) -> Option<(KeyId, &Arc<Key>)> {
         let at = self.0.iter().position(|key| key.name() == name && key.algorithm.name() == algorithm)?;
         Some((KeyId::from_index(at), &self.0[at]))

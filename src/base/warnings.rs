@@ -1,7 +1,8 @@
-//! The codes of all warnings, each with a word about it: what `allow` may name.
+//! The codes of all warnings, each with its meaning; `allow` may name these codes.
 //!
-//! **Invariants**: every warning has its code here, in alphabetical order; `Diagnostic::warning` holds debug builds to it.
-//! **Not here**: errors, which nothing silences.
+//! **Invariants**: every warning has its code here, in alphabetical order; `Diagnostic::warning` checks this in debug
+//! builds.
+//! **Not here**: errors, which `allow` cannot silence.
 
 /// Code and meaning.
 pub const WARNINGS: &[(&str, &str)] = &[
@@ -63,7 +64,7 @@ pub const WARNINGS: &[(&str, &str)] = &[
     ("zone-not-served", "a zone is not served, because its file is refused"),
 ];
 
-/// The table's own code of a warning; `None` if there is none.
+/// The table's own code of a warning; `None` if the table lacks it.
 pub fn known(code: &str) -> Option<&'static str> {
     WARNINGS.iter().map(|(known, _)| *known).find(|known| *known == code)
 }

@@ -1,6 +1,6 @@
-//! Times as people write and read them: lengths like `2h`, moments as RFC 3339 has them.
+//! Durations like `2h` and timestamps like those of RFC 3339, as people write and read both.
 //!
-//! **Invariants**: what is read back from what was written is the same second.
+//! **Invariants**: a timestamp that is written and read back is the same second.
 //! **Not here**: reading a clock.
 
 use std::fmt;
@@ -10,8 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::time::UnixTime;
 
-/// The furthest end that can be asked for, in seconds: a year. What is to stand for longer has no end that anybody
-/// remembers, and is better given without one.
+/// Maximum time from now to an end, in seconds: a year. An operator would forget a later end, and should give none.
 pub const MAX_AHEAD_SECS: u64 = 366 * 86_400;
 
 /// Reads digits and a unit, `ms`, `s`, `m`, `h` or `d`, as milliseconds.
@@ -30,8 +29,8 @@ pub fn parse_millis(text: &str) -> Option<u64> {
     number.checked_mul(unit)
 }
 
-/// Reads durations one after the other, as other programs write them: `1h30m`, `1h 30m`. For remedies: nothing is
-/// configured so, because a duration has one spelling.
+/// Reads several durations in a row, as other programs write a duration: `1h30m`, `1h 30m`. Only for remedies, because a
+/// duration in the configuration has one spelling.
 pub fn parse_parts(text: &str) -> Option<u64> {
     let (mut rest, mut sum) = (text.trim(), 0_u64);
     while !rest.is_empty() {
@@ -44,7 +43,7 @@ pub fn parse_parts(text: &str) -> Option<u64> {
     (sum > 0).then_some(sum)
 }
 
-/// A text that [`parse_millis`] reads as this many milliseconds, in the largest whole unit: `7d`, not `168h`.
+/// Writes milliseconds in the largest whole unit, as [`parse_millis`] reads it: `7d`, not `168h`.
 pub fn written_millis(millis: u64) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
     let fits = |(length, _): &&(u64, &str)| millis >= *length && millis.is_multiple_of(*length);
@@ -54,10 +53,10 @@ pub fn written_millis(millis: u64) -> String {
     }
 }
 
-/// Why a text is no end of anything.
+/// Reason why a text is not an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadEnd {
-    /// It is neither a length nor a moment.
+    /// It is neither a duration nor a timestamp.
     NotATime,
     /// It is not in the future.
     Past,
@@ -79,7 +78,7 @@ impl fmt::Display for BadEnd {
 
 impl std::error::Error for BadEnd {}
 
-/// Reads when something ends: after a length of time, or at a moment. What is left of a second counts as a whole one.
+/// Reads an end: a duration from now, or a timestamp. In a duration, a part of a second counts as a whole one.
 pub fn parse_end(text: &str, now: UnixTime) -> Result<UnixTime, BadEnd> {
     let end = match parse_millis(text) {
         Some(millis) => UnixTime(now.0.saturating_add(millis.div_ceil(1000))),
@@ -92,16 +91,16 @@ pub fn parse_end(text: &str, now: UnixTime) -> Result<UnixTime, BadEnd> {
     }
 }
 
-/// Reads a moment as RFC 3339 has it.
+/// Reads a timestamp in the form of RFC 3339.
 pub fn parse_moment(text: &str) -> Option<UnixTime> {
     let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     u64::try_from(moment.unix_timestamp()).ok().map(UnixTime)
 }
 
-/// A moment as RFC 3339 has it.
+/// Writes a timestamp in the form of RFC 3339.
 pub fn rfc3339(moment: UnixTime) -> String {
     let date = i64::try_from(moment.0).ok().and_then(|secs| OffsetDateTime::from_unix_timestamp(secs).ok());
-    // Beyond the year 9999 there is no such form.
+    // RFC 3339 has no form for years beyond 9999.
     date.and_then(|date| date.format(&Rfc3339).ok()).unwrap_or_else(|| format!("@{}", moment.0))
 }
 

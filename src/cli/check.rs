@@ -1,4 +1,4 @@
-//! `pharos check`: everything that is wrong with a configuration and the files it names, and what it amounts to.
+//! `pharos check`: the problems of a configuration and of the files it names, and a summary of the configuration.
 //!
 //! **Invariants**: errors make the exit code 1; warnings do so only when asked to.
 //! **Not here**: finding problems ([`crate::serve::rehearse`]).
@@ -28,13 +28,13 @@ pub(super) struct Args {
     deny_warnings: bool,
 }
 
-/// Checks, and tells the exit code.
+/// Checks, and returns the exit code.
 pub(super) fn run(config: &Path, args: &Args) -> u8 {
     let (text, code) = checked(config, args, Layout::of_stdout());
     put(&text, code)
 }
 
-/// What to print, and the exit code.
+/// The output, and the exit code.
 fn checked(config: &Path, args: &Args, layout: Layout) -> (String, u8) {
     let built = serve::rehearse(config);
     let (problems, snapshot) = match &built {
@@ -70,7 +70,7 @@ fn verdict(problems: &[Diagnostic], deny_warnings: bool) -> String {
     }
 }
 
-/// What the configuration amounts to, for people.
+/// The summary of the configuration, for people.
 fn summary(snapshot: &Snapshot, layout: Layout) -> String {
     let mut text = String::new();
     let mut table = |head: &str, rows: Vec<Vec<String>>| {
@@ -131,7 +131,7 @@ fn steered_count(zone: &Zone) -> usize {
     zone.nodes().filter(|node| node.steered().is_some()).count()
 }
 
-/// What the configuration amounts to, for programs.
+/// The summary of the configuration, for programs.
 fn summary_json(snapshot: &Snapshot) -> Value {
     let zone = |zone: &Zone| {
         json!({
@@ -231,13 +231,13 @@ mirrors   aws-use1   192.0.2.10 192.0.2.11 2001:db8:a::10
         let (text, fine) = code(true);
         assert_eq!(fine, OK, "{text}");
         assert!(text.starts_with("zones     blob.example  serial 7  3 records  1 steered name\n"), "{text}");
-        // A mirror that no rule names is doubtful.
+        // A mirror that no rule names is a warning.
         write("pharos.toml", &config("[mirrors.two]\naddresses = [\"192.0.2.2\"]\n"));
         let (text, strict) = code(true);
         assert!(text.contains("warning[") && text.contains("`two`"), "{text}");
         assert!(text.ends_with("\nconfiguration is valid, 1 warning, and --deny-warnings is set\n"), "{text}");
         assert_eq!((strict, code(false).1), (BAD_CONFIG, OK));
-        // A warning that is allowed does not count, and others still do.
+        // An allowed warning does not count; other warnings do.
         let allowed = format!("allow = \"unused-mirror\"\n{}", config("[mirrors.two]\naddresses = [\"192.0.2.2\"]\n"));
         write("pharos.toml", &allowed);
         let (text, fine) = code(true);
@@ -245,12 +245,12 @@ mirrors   aws-use1   192.0.2.10 192.0.2.11 2001:db8:a::10
         write("pharos.toml", &allowed.replace("192.0.2.2", "10.0.0.2"));
         let (text, strict) = code(true);
         assert!(strict == BAD_CONFIG && text.contains("warning[private-address]"), "{text}");
-        // A zone that is still to be fetched has no name servers to warn of.
+        // A zone that was not fetched yet has no NS records to warn of.
         let copy = "[[zone]]\nname = \"copy.example\"\nfile = \"copy\"\nprimaries = [\"192.0.2.1\"]\n";
         write("pharos.toml", &format!("{}{copy}", config("")));
         let (text, fine) = code(true);
         assert!(fine == OK && text.contains("copy.example  not fetched yet\n"), "{text}");
-        // One cause is one warning, whatever follows from it and however often it is named.
+        // A cause is one warning, also if it has several effects or the configuration repeats it.
         let rule = |asn| format!("{{ asn = {asn}, mirrors = \"one\" }}");
         let rules = format!("rules = [\n{}\n]", [rule(64500), rule(64500), rule(64500)].join(",\n"));
         write("pharos.toml", &config("").replace("rules = []", &rules));

@@ -1,6 +1,6 @@
 //! `pharos demo`: the demonstration on the terminal.
 //!
-//! **Invariants**: lines are printed as they are known; an end by Ctrl-C takes everything down as an end by itself does.
+//! **Invariants**: each line is printed when its fact is known; after Ctrl-C, the services are stopped as after the walk.
 //! **Not here**: the demonstration ([`crate::demo`]).
 
 use std::io::IsTerminal as _;
@@ -31,16 +31,16 @@ pub(super) struct Args {
     without: Without,
 }
 
-/// How the walk ended.
+/// The end of the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     Walked,
     Interrupted,
-    /// Standard output took no more, which was told.
+    /// A write to standard output failed, and the error was printed.
     Unwritten,
 }
 
-/// Shows it, and tells the exit code: 0 where the walk came to its end.
+/// Runs the demonstration, and returns the exit code: 0 if the walk was complete.
 pub(super) fn run(args: &Args) -> u8 {
     let stay = args.stay || (!args.once && std::io::stdout().is_terminal());
     let runtime = match runtime(SPARE_THREADS) {
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args) -> u8 {
     }
 }
 
-/// What follows the walk.
+/// The behaviour after the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {
     End,
@@ -72,7 +72,7 @@ enum After {
 async fn show(after: After) -> Result<End, DemoFailure> {
     let mut signals = Signals::listen().map_err(|error| DemoFailure::System { what: "listen to signals", error })?;
     let layout = Layout::of_stdout();
-    // The first failure to print ends it; a reader that stopped early does not, because it may be one of several.
+    // The first failed write ends the demonstration. A reader that stops early does not, because there may be others.
     let (unwritten, is_written) = (Notify::new(), AtomicBool::new(true));
     let tell = |line: WalkLine| {
         if is_written.load(Relaxed) && put(&shown(&line, layout), OK) != OK {
@@ -114,12 +114,12 @@ async fn show(after: After) -> Result<End, DemoFailure> {
     down.map(|()| end)
 }
 
-/// Waits until it is to end; a terminal that is closed (SIGHUP) ends it too.
+/// Waits for a signal to end; SIGHUP is one of them, because a closed terminal sends it.
 async fn stopped(signals: &mut Signals) {
     let (Signal::Stop | Signal::Reload) = signals.next().await;
 }
 
-/// A line as it is printed, broken between words.
+/// A line in the layout of the terminal, broken between words.
 fn shown(line: &WalkLine, layout: Layout) -> String {
     let paint = |colour: &str, text: &str| match layout.style {
         Style::Coloured => format!("\x1b[{colour}m{text}\x1b[0m"),
@@ -145,7 +145,7 @@ fn shown(line: &WalkLine, layout: Layout) -> String {
     format!("  {text}\n")
 }
 
-/// A command in lines that a shell reads as one.
+/// A command, broken into lines that a shell reads as one command.
 fn command(text: &str, layout: Layout) -> impl Iterator<Item = String> {
     const PROMPT: &str = "  $ ";
     const FURTHER: &str = "      ";

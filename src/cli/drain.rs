@@ -1,6 +1,6 @@
 //! `pharos server`: takes the running server out of service, and puts it back.
 //!
-//! **Invariants**: an order that this says was given is kept, and `/ready` follows it.
+//! **Invariants**: an override that the command reports as set is kept on the disk, and `/ready` follows it.
 //! **Not here**: overrides ([`crate::control`]).
 
 use hyper::Method;
@@ -46,7 +46,7 @@ enum DrainCommand {
     },
 }
 
-/// Asks, prints, and tells the exit code.
+/// Asks the server, prints the answer, and returns the exit code.
 pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     let (method, body) = match &args.command {
         DrainCommand::Drain { reason, until } => (Method::PUT, json!({ "reason": reason, "until": until }).to_string()),

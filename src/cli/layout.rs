@@ -1,7 +1,7 @@
 //! Layout for a terminal: its width and colours; words broken into lines, rows into columns.
 //!
 //! **Invariants**: a line is broken between words, never inside one; it is longer than the width only if one word is, or the
-//! longest words of a row's cells together are. No line ends in spaces. What reaches the terminal is escaped ([`shown`]).
+//! longest words of a row's cells together are. No line ends in spaces. The output is escaped for the terminal ([`shown`]).
 //! **Not here**: the text of the cells; excerpts of files ([`crate::base::diagnostic`]).
 
 use std::io::IsTerminal;
@@ -58,7 +58,7 @@ impl Layout {
         Layout { width: width.unwrap_or(FILE_WIDTH), table_width: width.unwrap_or(usize::MAX), style: style_of(stream) }
     }
 
-    /// A sentence behind a head, which is one line in a file: `grep` finds it as a whole. On a terminal further lines are
+    /// A sentence after a head. In a file it is one line, so that `grep` finds it as a whole. On a terminal, further lines are
     /// indented by `indent`.
     pub(super) fn sentence(&self, head: &str, indent: usize, words: &str) -> String {
         let lines = wrapped(&shown(words), self.table_width.saturating_sub(indent));
@@ -79,7 +79,7 @@ impl Layout {
         Layout { style: Style::Coloured, ..Layout::plain(width) }
     }
 
-    /// Tells a table whose cells need no line break.
+    /// Checks whether a table fits without line breaks in its cells.
     pub(super) fn fits(&self, rows: &[Vec<String>]) -> bool {
         widths(rows, usize::MAX).iter().map(|width| width + GAP).sum::<usize>() <= self.table_width.saturating_add(GAP)
     }
@@ -98,14 +98,14 @@ impl Layout {
         }
     }
 
-    /// Running text behind a head that takes `indent` columns; further lines are indented as far.
+    /// Running text after a head that takes `indent` columns; further lines are indented by `indent`.
     pub(super) fn paragraph(&self, head: &str, indent: usize, words: &str) -> String {
         let lines = wrapped(&shown(words), self.width.saturating_sub(indent));
         let line = |(at, line): (usize, String)| format!("{:<indent$}{line}", if at == 0 { head } else { "" });
         lines.into_iter().enumerate().map(line).map(|line| line.trim_end().to_string() + "\n").collect()
     }
 
-    /// Rows with aligned columns behind a head, in colours by row, column and text of a cell.
+    /// Rows with aligned columns after a head. A cell's row, column and text decide its colour.
     pub(super) fn table(
         &self,
         head: &str,
@@ -154,7 +154,7 @@ impl From<Layout> for Look {
     }
 }
 
-/// Colour is for people at a terminal who did not ask for none (<https://no-color.org>).
+/// Coloured if the output is a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 fn style_of(stream: &impl IsTerminal) -> Style {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if stream.is_terminal() && !unwanted { Style::Coloured } else { Style::Plain }

@@ -1,7 +1,7 @@
 //! The configuration of a command: `--config`, `PHAROS_CONFIG`, `./pharos.toml`, `/etc/pharos/pharos.toml`, in this order.
 //!
-//! **Invariants**: every command that reads a configuration finds it here; a file that `--config` did not name is said once,
-//! on standard error or in the log; the service reloads the file that it found at its start.
+//! **Invariants**: every command that reads a configuration finds it here; if `--config` did not name the file, its path is
+//! printed once, on standard error or in the log; the service reloads the file that it found at its start.
 //! **Not here**: reading it ([`crate::config`]).
 
 use std::cell::OnceCell;
@@ -60,17 +60,17 @@ impl ConfigLocation {
         ConfigLocation { typed, found: OnceCell::new() }
     }
 
-    /// The configuration, without a word about it.
+    /// The configuration; prints nothing.
     pub(super) fn find(&self) -> &FoundConfig {
         self.found.get_or_init(|| find(self.typed.clone(), std::env::var_os(VARIABLE), exists))
     }
 
-    /// The path of the configuration. The first call says on standard error which file it is, unless `--config` named it.
+    /// The path of the configuration. The first call prints the path on standard error, unless `--config` named the file.
     pub(super) fn path(&self) -> &Path {
         let is_first = self.found.get().is_none();
         let found = self.find();
         if is_first && found.by != By::Option && exists(&found.path) {
-            // Standard output has the answer, which a program may read.
+            // Not on standard output: the answer is there, and a program may read it.
             note(&format!("configuration: {found}"));
         }
         &found.path
@@ -100,7 +100,7 @@ fn find(typed: Option<PathBuf>, variable: Option<OsString>, exists: impl Fn(&Pat
     }
 }
 
-/// Whether a path has a file. One that cannot be looked at counts: another configuration in its place would surprise.
+/// Checks whether a path has a file. An unreadable path counts as a file, so that no other configuration is used instead.
 fn exists(path: &Path) -> bool {
     !path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }

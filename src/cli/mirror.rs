@@ -1,6 +1,6 @@
-//! `pharos mirror`: how the mirrors of the running server stand, and overrides about them.
+//! `pharos mirror`: shows the mirrors of the running server, and sets and removes overrides.
 //!
-//! **Invariants**: an order that this says was given is kept and served.
+//! **Invariants**: an override that the command reports as set is kept on the disk and served.
 //! **Not here**: overrides ([`crate::control`]).
 
 use hyper::Method;
@@ -79,7 +79,7 @@ pub(super) fn parse_reason(text: &str) -> Result<String, String> {
     Reason::parse(text).map(|reason| reason.to_string()).map_err(|error| error.to_string())
 }
 
-/// The server reads it again, by its own clock.
+/// Checks an end. The text is sent as it was typed, and the server parses it by its own clock.
 pub(super) fn parse_until(text: &str) -> Result<String, String> {
     parse_end(text, Clock::civil()).map(|_| text.to_string()).map_err(|error| match parse_parts(text) {
         Some(millis) if error == BadEnd::NotATime => {
@@ -89,7 +89,7 @@ pub(super) fn parse_until(text: &str) -> Result<String, String> {
     })
 }
 
-/// Asks, prints, and tells the exit code.
+/// Asks the server, prints the answer, and returns the exit code.
 pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     match answer(config, args) {
         Ok(text) => put(&text, OK),
@@ -152,7 +152,8 @@ fn list(view: &MirrorsView, layout: Layout) -> String {
     table(&view.mirrors, &view.gone, layout)
 }
 
-/// A line an address; what is of the mirror stands in its first one. Without a contact of any mirror there is no column for it.
+/// A table with a line for each address; the columns of a mirror are filled in its first line. If no mirror has a contact,
+/// the column is left out.
 fn table(mirrors: &[MirrorDetailView], gone: &[OverriddenView], layout: Layout) -> String {
     let head = ["MIRROR", "ADDRESS", "HEALTH", "VERDICT", "SINCE", "HORIZONS", "CONTACT", "OVERRIDE"];
     let mut rows = vec![head.map(str::to_string).to_vec()];
@@ -182,7 +183,7 @@ fn table(mirrors: &[MirrorDetailView], gone: &[OverriddenView], layout: Layout) 
     }
     let mut below = String::new();
     if !layout.fits(&rows) {
-        // Sentences in a narrow column are hard to read: they go below the table.
+        // Sentences in a narrow column are hard to read, so overrides are listed below the table.
         rows.iter_mut().for_each(|row| row.truncate(CONTACT));
         let orders = mirrors.iter().filter_map(|mirror| Some((&mirror.mirror, mirror.order.as_ref()?)));
         for (mirror, order) in orders.chain(gone.iter().map(|gone| (&gone.mirror, &gone.order))) {
@@ -206,7 +207,7 @@ fn table(mirrors: &[MirrorDetailView], gone: &[OverriddenView], layout: Layout) 
             }
         }
     }
-    // Nobody knows whether an address is up that is not probed.
+    // An address that is not probed counts as up, but may be down: it is not shown in green.
     let is_guess = |row: usize, cell: &str| cell == "up" && rows[row][VERDICT] == NOT_PROBED;
     let colour = |row, column, cell: &str| match row {
         0 => Some(Colour::Head),
@@ -230,7 +231,7 @@ fn colour(column: usize, cell: &str) -> Option<Colour> {
 /// The column of verdicts.
 const VERDICT: usize = 3;
 
-/// The verdict of an address that no probe was sent to.
+/// The verdict of an address that is not probed.
 const NOT_PROBED: &str = "not probed";
 
 /// The column of timestamps.

@@ -1,7 +1,7 @@
-//! The command line: what was typed, to the command it means, to an exit code.
+//! The command line: parses the arguments, runs the command, returns an exit code.
 //!
 //! **Invariants**: answers go to standard output, everything else to standard error; each exit code has one meaning.
-//! **Not here**: what a command does beyond printing ([`crate::serve`], [`crate::compile`],
+//! **Not here**: the work of a command apart from printing ([`crate::serve`], [`crate::compile`],
 //! [`crate::inspect`]).
 
 mod certs;
@@ -156,15 +156,15 @@ enum LogLevel {
     Debug,
 }
 
-/// All is well.
+/// Success.
 const OK: u8 = 0;
-/// The configuration has errors, or what it makes is not true.
+/// The configuration has errors, or a check found a fault.
 const BAD_CONFIG: u8 = 1;
-/// The command line cannot be understood.
+/// The command line cannot be parsed.
 const BAD_COMMAND: u8 = 2;
 /// The service could not start, or could not go on; or an answer could not be written.
 const CANNOT_START: u8 = 3;
-/// The running server could not be asked, or could not do what was asked.
+/// The running server could not be reached, or did not carry out the request.
 const NO_SERVER: u8 = 4;
 
 impl Command {
@@ -180,12 +180,12 @@ impl Command {
     }
 }
 
-/// Runs the command that was typed.
+/// Runs the command of the command line.
 pub fn run() -> ExitCode {
     process::seed_names();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // The help and the version are answers, which the library would lose without a word.
+        // The help and the version are answers: a failed write sets the exit code, which the library would ignore.
         Err(answer) if !answer.use_stderr() => return ExitCode::from(written(answer.print(), OK)),
         Err(error) => return ExitCode::from(refuse(&tips::with_tip(error))),
     };

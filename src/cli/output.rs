@@ -1,7 +1,7 @@
 //! The output of commands: answers to standard output, everything else to standard error.
 //!
 //! **Invariants**: an answer that could not be written fails its command; a reader that stops early (`| head`) does not;
-//! a complaint that cannot be written is lost, and ends nothing.
+//! an error message that cannot be written is lost, and the command continues.
 //! **Not here**: the text ([`super::layout`]), the log ([`super::log`]).
 
 use std::fmt;
@@ -23,7 +23,7 @@ pub(super) fn put(text: &str, code: u8) -> u8 {
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()), code)
 }
 
-/// The exit code after writing to standard output; an error is told.
+/// The exit code after writing to standard output; prints an error.
 #[must_use]
 pub(super) fn written(done: io::Result<()>, code: u8) -> u8 {
     match done {
@@ -36,7 +36,7 @@ pub(super) fn written(done: io::Result<()>, code: u8) -> u8 {
     }
 }
 
-/// Tells an error and its remedy.
+/// Prints an error and its remedy.
 pub(super) fn complain(error: &impl fmt::Display, help: Option<&str>) {
     let layout = Layout::of_stderr();
     let mut text = layout.sentence("error: ", 7, &error.to_string());
@@ -46,35 +46,35 @@ pub(super) fn complain(error: &impl fmt::Display, help: Option<&str>) {
     say(&text);
 }
 
-/// Tells why a command line is refused, and returns the exit code. The parser does not break lines, so a line that is too
-/// long is broken here, at the cost of the colours.
+/// Prints the reason why a command line is refused, and returns the exit code. The parser does not break lines, so a line
+/// that is too long is broken here, at the cost of the colours.
 pub(super) fn refuse(error: &clap::Error) -> u8 {
     let (layout, text) = (Layout::of_stderr(), error.render().to_string());
     let lines: Vec<String> = text.lines().map(|line| layout.sentence("", 7, line)).collect();
     match lines.iter().all(|line| line.lines().count() <= 1) {
-        // Standard error has taken nothing, and there is nothing else to tell it to.
+        // If the write to standard error fails, the error is lost: there is no other output for it.
         true => drop(error.print()),
         false => say(&lines.concat()),
     }
     BAD_COMMAND
 }
 
-/// Tells problems with their excerpts.
+/// Prints problems with their excerpts.
 pub(super) fn complain_of(problems: &[Diagnostic]) {
     say(&report(problems, Layout::of_stderr()));
 }
 
-/// Tells a warning.
+/// Prints a warning.
 pub(super) fn warn(text: &str) {
     say(&Layout::of_stderr().sentence("warning: ", 9, text));
 }
 
-/// Tells a fact that is no part of the answer.
+/// Prints a fact that is no part of the answer.
 pub(super) fn note(text: &str) {
     say(&format!("{}\n", shown(text)));
 }
 
-/// Writes to standard error, as far as possible: nothing is left to tell a failure to.
+/// Writes to standard error; a failed write is ignored, because there is no other output for an error.
 pub(super) fn say(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! `pharos completions` and `pharos man`: made from the same definition as `--help`.
+//! `pharos completions` and `pharos man`: output made from the same definition as `--help`.
 //!
 //! **Invariants**: the output depends on the program alone, so that two builds of one version make the same bytes; a file
 //! that is not a manual page of Pharos is never replaced.
@@ -39,7 +39,7 @@ pub(super) struct ManArgs {
     without: Without,
 }
 
-/// The manual that the pages belong to, as it stands in the middle of their first line.
+/// The title of the manual, in the middle of the first line of each page.
 const MANUAL: &str = "Pharos Manual";
 
 /// Section 1 of the manual: programs and shell commands.
@@ -90,7 +90,7 @@ fn add(pages: &mut Vec<(String, String)>, command: &Command, above: &[String]) {
     }
 }
 
-/// One page. It is put together from the sections of the library, but for the text after the options: the library joins
+/// One page. The sections are the library's. Only the text after the options is rendered here, because the library joins
 /// its lines into one paragraph.
 fn page(command: &Command, above: &[String]) -> io::Result<String> {
     let man =
@@ -114,12 +114,12 @@ fn page(command: &Command, above: &[String]) -> io::Result<String> {
     Ok(format!("{preamble}{}", text.replace(&preamble, "")))
 }
 
-/// What the library writes ahead of every part.
+/// The text that the library writes before each part.
 fn preamble() -> String {
     Roff::new().render()
 }
 
-/// The text after the options: a line that ends in a colon begins a section, the others stand as in `--help`.
+/// The text after the options: a line that ends in a colon begins a section, the other lines are as in `--help`.
 fn after_help(text: &str) -> Roff {
     let mut roff = Roff::new();
     for line in text.lines() {
@@ -168,7 +168,7 @@ fn write(folder: &Path, pages: &[(String, String)]) -> Result<(), (PathBuf, io::
     Ok(())
 }
 
-/// Whether a path is free, or has a page that an earlier run wrote.
+/// Checks whether a path does not exist, or has a page that an earlier run wrote.
 fn is_replaceable(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),

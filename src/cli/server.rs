@@ -1,6 +1,6 @@
-//! Asking the running server, for the commands that do.
+//! Requests to the running server, for commands.
 //!
-//! **Invariants**: what went wrong is told with its remedy, and each kind of it has its exit code.
+//! **Invariants**: an error is printed with its remedy, and each kind of error has its exit code.
 //! **Not here**: the socket ([`crate::control`]).
 
 use std::os::unix::fs::FileTypeExt as _;
@@ -32,12 +32,12 @@ pub(super) struct AskOptions {
 }
 
 impl AskOptions {
-    /// The server to ask; an exit code if it cannot be told.
+    /// The server to ask; an exit code if it cannot be determined.
     pub(super) fn server(&self, config: &ConfigLocation) -> Result<ServerTarget, u8> {
         ServerTarget::find(config, self.socket.as_deref(), "`--socket SOCKET`")
     }
 
-    /// An answer in the form that was asked for.
+    /// An answer as JSON or text, by `--json`.
     pub(super) fn printed(&self, view: &impl Serialize, text: impl FnOnce() -> String) -> String {
         if self.json { as_json(view) } else { text() }
     }
@@ -48,7 +48,7 @@ pub(super) fn as_json(view: &impl Serialize) -> String {
     serde_json::to_string_pretty(view).expect("a view is plain data") + "\n"
 }
 
-/// The socket of a server that runs as the unit does, if it is there.
+/// A hint at the socket of the installed service, if that socket exists.
 fn installed() -> String {
     let is_there = Path::new(INSTALLED).symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_socket());
     if is_there { format!("; there is one at {INSTALLED}") } else { String::new() }
@@ -62,16 +62,16 @@ pub(super) struct ServerTarget {
 }
 
 impl ServerTarget {
-    /// The server whose socket was typed, else that of the configuration, also if other parts of it have errors; an exit
-    /// code if there is neither.
+    /// The server at the socket `typed`, else at the socket of the configuration, also if other parts of the configuration have
+    /// errors. An exit code if neither is known.
     ///
-    /// `option` is how to type a socket.
+    /// `option` is the command-line option for a socket, for remedies.
     pub(super) fn find(config: &ConfigLocation, typed: Option<&Path>, option: &str) -> Result<Self, u8> {
         if let Some(socket) = typed {
             return Ok(ServerTarget { socket: socket.to_path_buf(), config: None });
         }
         let path = config.path();
-        // Overrides are given in a hurry, perhaps while somebody edits the file.
+        // Each error offers an option without the configuration, because an override may be urgent while the file is edited.
         let remedy = format!("{option} asks the server at its socket without the configuration{}", installed());
         match config::read_file(path) {
             Ok(config::Read { config, .. }) => match &config.control {
@@ -103,7 +103,7 @@ impl ServerTarget {
         }
     }
 
-    /// Asks; an exit code, where there is no answer to print.
+    /// Asks the server; an exit code if there is no answer to print.
     pub(super) fn ask<T: DeserializeOwned>(&self, question: ControlQuestion) -> Result<T, u8> {
         let say = |error: &str, help: Option<&str>, code| {
             complain(&error, help);

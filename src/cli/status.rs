@@ -1,7 +1,7 @@
-//! `pharos status`: how the running server is, in a few lines.
+//! `pharos status`: shows the state of the running server in a few lines.
 //!
-//! **Invariants**: it prints what the server said, and decides nothing.
-//! **Not here**: asking ([`super::server`]), what is said ([`crate::control`]).
+//! **Invariants**: it prints the server's answer, and decides nothing.
+//! **Not here**: asking ([`super::server`]), the content of the answer ([`crate::control`]).
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) struct Args {
     asking: AskOptions,
 }
 
-/// Asks, prints, and tells the exit code.
+/// Asks the server, prints the answer, and returns the exit code.
 pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     let question = ControlQuestion { method: Method::GET, target: "/status".into(), body: String::new() };
     let view: StatusView = match args.asking.server(config).and_then(|server| server.ask(question)) {
@@ -38,14 +38,14 @@ pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
 /// The digits of a digest that are shown: enough to compare two servers.
 const DIGITS: usize = 16;
 
-/// The columns of the heads.
+/// The width of the heads, in columns.
 const INDENT: usize = 14;
 
 fn text(view: &StatusView, layout: Layout) -> String {
     let mut page = StatusPage { text: String::new(), layout };
     let state = match view.obstacle.as_deref() {
         None => "serving",
-        // The line below has all of it.
+        // The next line has the whole override.
         Some(obstacle) if view.drain.is_some() && obstacle.starts_with("drained") => {
             "drained, queries are still answered"
         }
@@ -73,7 +73,7 @@ fn text(view: &StatusView, layout: Layout) -> String {
     let age = span(Duration::from_secs(view.generation_age_seconds));
     page.line("generation", &format!("{}, published {age} ago", view.generation), None);
     let colour = match view.mirrors_up {
-        // Nobody knows whether they are.
+        // Without probes, mirrors count as up but may be down: no colour.
         up if up == view.mirrors => view.probed.then_some(Colour::Good),
         0 => Some(Colour::Bad),
         _ => Some(Colour::Doubtful),
@@ -143,7 +143,7 @@ fn certificate_row(certificate: &CertificateView) -> Vec<String> {
     vec![certificate.listener.clone(), text]
 }
 
-/// Lines behind heads; a head that repeats is printed once.
+/// Lines after heads; a repeated head is printed once.
 struct StatusPage {
     text: String,
     layout: Layout,

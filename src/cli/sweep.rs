@@ -1,4 +1,4 @@
-//! `pharos sweep`: asks the engine from both ends of every range and says what is wrong, and who serves how much.
+//! `pharos sweep`: asks the engine from both ends of every range, and prints violations and the share of each mirror.
 //!
 //! **Invariants**: violations make the exit code 1; progress is shown only to people, on standard error.
 //! **Not here**: asking and checking ([`crate::inspect`]).
@@ -31,7 +31,7 @@ const SHOWN: usize = 20;
 /// The most providers named for a mirror as text.
 const SHOWN_PROVIDERS: usize = 3;
 
-/// How often progress is shown.
+/// The interval between two progress lines.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
 /// Arguments of `pharos sweep`.
@@ -42,7 +42,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Sweeps, and tells the exit code.
+/// Sweeps, and returns the exit code.
 pub(super) fn run(config: &Path, args: &Args) -> u8 {
     let built = match compile::build_for(&Purpose::Start, config, Generation(1), &Intake::default(), &|_| None) {
         Ok(built) => built,
@@ -61,9 +61,9 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
     put(&text, if found.violation_count == 0 { OK } else { BAD_CONFIG })
 }
 
-/// Progress for a person who waits.
+/// A progress line on standard error, if that is a terminal.
 struct ProgressMeter {
-    /// When something was shown last; none where nobody looks.
+    /// The time of the last progress line; `None` if standard error is no terminal.
     last: Option<Instant>,
     shown: usize,
 }
@@ -97,7 +97,7 @@ fn text(snapshot: &Snapshot, found: &Report, layout: Layout) -> String {
         let name = &snapshot.horizons()[horizon.horizon.index()].name;
         for (family, ranges) in [(Family::V4, horizon.ranges[0]), (Family::V6, horizon.ranges[1])] {
             let _ = writeln!(text, "horizon {name}: {} of {family} clients", counted(ranges as u64, "range"));
-            // A share of the IPv6 space says nothing of clients: nearly all of it is not in use.
+            // A share of the IPv6 space does not measure clients, because nearly all of the space is unused.
             let has_shares = family == Family::V4;
             let totals = horizon.totals.iter().filter(|total| total.clients == family);
             let mut rows = vec![["mirror", "answers", "ranges", "share", "of which"].map(String::from).to_vec()];
@@ -235,7 +235,7 @@ fn wrong(snapshot: &Snapshot, violation: &Violation) -> String {
     }
 }
 
-/// A stable word for what is wrong.
+/// A stable word for a violation, for programs.
 fn code(wrong: &Wrong) -> &'static str {
     match wrong {
         Wrong::Unreadable => "unreadable",

@@ -1,4 +1,4 @@
-//! Tips for command lines that the parser refuses: words of other programs, and a configuration without its option.
+//! Tips for command lines that the parser refuses: command names of other programs, and a configuration without its option.
 //!
 //! **Invariants**: a tip names a command that exists; the parser's own suggestion stays if it has one.
 //! **Not here**: the commands ([`super::Cli`]).
@@ -6,7 +6,7 @@
 use clap::Error;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Words that operators type, with the command that does it.
+/// Words that operators type, with the matching command of Pharos.
 const WORDS: &[(&[&str], &str)] = &[
     (
         &["reload", "reconfig", "hup"],
@@ -33,7 +33,7 @@ const WORDS: &[(&[&str], &str)] = &[
     (&["version"], "`pharos --version` prints it"),
 ];
 
-/// The error with a tip, if there is one that fits.
+/// The error with a tip, if a tip fits.
 pub(super) fn with_tip(mut error: Error) -> Error {
     let typed = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),

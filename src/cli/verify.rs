@@ -1,6 +1,6 @@
-//! `pharos verify`: the server's own probe, for owners of mirrors and for operators who add one.
+//! `pharos verify`: the server's own probe, for operators of mirrors and for the operator that adds a mirror.
 //!
-//! **Invariants**: it is the probe that decides in the server, with the same limits; nothing is changed by it.
+//! **Invariants**: the probe and its limits are those of the server; the command changes nothing.
 //! **Not here**: probing ([`crate::probe`]), sentences and remedies ([`crate::mirror::Cause`]).
 
 use std::fmt::Write as _;
@@ -26,7 +26,7 @@ use crate::registry::is_repository;
 use crate::tls::{LeafFacts, span};
 use crate::{config, load};
 
-/// Each form of the command: the library would show one of them.
+/// Each form of the command, because the library shows only one of them.
 const USAGE: &str = "\
 pharos verify [OPTIONS] <MIRROR|ADDRESS>
        pharos verify [OPTIONS] --all
@@ -98,7 +98,7 @@ pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     }
 }
 
-/// Why nothing was probed.
+/// The reasons why no address was probed.
 enum VerifyFailure {
     /// The configuration, or a file it names.
     Config(Vec<Diagnostic>),
@@ -146,7 +146,7 @@ fn verify(config: &ConfigLocation, args: &Args) -> Result<(String, u8), VerifyFa
     Ok((text, if fails { BAD_CONFIG } else { OK }))
 }
 
-/// Probes all addresses at once, as far as [`MAX_AT_ONCE`] lets it; the results are in the order of the addresses.
+/// Probes all addresses, at most [`MAX_AT_ONCE`] of them at once; the results are in the order of the addresses.
 async fn probe_all(prober: Prober, targets: &[ProbeTarget]) -> Vec<Finding> {
     let places = Arc::new(Semaphore::new(MAX_AT_ONCE));
     let probes: Vec<_> = targets
@@ -184,7 +184,7 @@ fn address(text: &str) -> Result<IpAddr, Vec<Diagnostic>> {
     })
 }
 
-/// The address in a URL, or ahead of a port.
+/// The address in a URL, or before a port.
 fn alone(text: &str) -> Option<IpAddr> {
     let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
     let authority = rest.split('/').next().unwrap_or(rest);
@@ -196,7 +196,7 @@ fn alone(text: &str) -> Option<IpAddr> {
 fn all_of_config(path: &Path) -> Result<(Probe, Vec<ProbeTarget>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut config = config::read_file(path)?.config;
     let probe = probe_of(&config)?;
-    // A host that cannot be resolved does not hide the other mirrors.
+    // If a host cannot be resolved, the other mirrors are probed anyway.
     let problems = load::hosts::resolve(&mut config, &Purpose::Check);
     Ok((probe, config.mirrors.iter().flat_map(|entry| targets(&entry.mirror)).collect(), problems))
 }
@@ -229,17 +229,17 @@ fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<ProbeTarget>), Vec
                 .help(help),
         ]);
     };
-    // The others' names need not resolve.
+    // The host names of the other mirrors need not resolve.
     config.mirrors = vec![config.mirrors.swap_remove(at)];
     let problems = load::hosts::resolve(&mut config, &Purpose::Check);
-    // A warning is about addresses of some time ago, which are worth a look all the same.
+    // A warning says that the addresses are old. Old addresses are probed anyway.
     if problems.iter().any(Diagnostic::is_error) {
         return Err(problems);
     }
     Ok((probe, targets(&config.mirrors[0].mirror)))
 }
 
-/// What mirrors are held to: what `[probe]` says, else the name and port of `[registry] blobs`, else the steered name.
+/// The probe of mirrors: that of `[probe]`, else one of the name and port of `[registry] blobs`, else one of the steered name.
 pub(super) fn probe_of(config: &Config) -> Result<Probe, Vec<Diagnostic>> {
     let of_registry = |registry: &config::RegistryConfig| Probe {
         port: registry.mirror_port(),

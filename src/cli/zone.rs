@@ -1,6 +1,6 @@
-//! `pharos zone`: what the running server is to do with a zone.
+//! `pharos zone`: has the running server fetch a zone.
 //!
-//! **Invariants**: a zone that this says was fetched is served.
+//! **Invariants**: a zone that the command reports as fetched is served.
 //! **Not here**: fetching ([`crate::transfer`]).
 
 use hyper::Method;
@@ -38,7 +38,7 @@ fn parse_name(text: &str) -> Result<String, String> {
     NameBuf::parse(text).map(|name| name.to_string()).map_err(|error| error.to_string())
 }
 
-/// Asks, prints, and tells the exit code.
+/// Asks the server, prints the answer, and returns the exit code.
 pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     match retransfer(config, args) {
         Ok(text) => put(&text, OK),

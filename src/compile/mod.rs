@@ -1,7 +1,7 @@
-//! From a config and what it names to the snapshot that is served.
+//! Compiling: from a config and the files it names to the snapshot that is served.
 //!
-//! [`build`] is the whole way: read the config file, load its zones and networks, check them against each other,
-//! compile. It fails with every problem it could find, and never half.
+//! [`build`] takes all steps: read the config file, load its zones and networks, check them against each other, compile. It
+//! fails with every problem that it could find, and never builds a part.
 //!
 //! **Invariants**: compiling is deterministic: the same files give the same snapshot; nothing here touches a snapshot
 //! that is being served.
@@ -33,24 +33,25 @@ use crate::snapshot::{
 use crate::steer::{Condition, Draft, Horizon, Laid, Rule, Won};
 use crate::zone::ZoneSet;
 
-/// What a config file and the files it names amount to.
+/// The result of building from a config file and the files it names.
 #[derive(Debug)]
 pub struct Built {
     /// The configuration, for the services.
     pub config: Config,
-    /// What is to be served.
+    /// The snapshot to serve.
     pub snapshot: Snapshot,
-    /// What is doubtful, in file order.
+    /// The warnings, in file order.
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Builds a snapshot from a config file that is to be looked at, or tells all that is wrong.
+/// Builds a snapshot from a config file, to check it. The error has all problems.
 pub fn build(path: &Path, generation: Generation) -> Result<Built, Vec<Diagnostic>> {
     build_for(&Purpose::Check, path, generation, &Intake::default(), &|_| None)
 }
 
-/// Builds a snapshot from files in memory: `path` is that of the config file among them, and no other file is there. Paths in it
-/// are relative to the folder of `path`. Mirrors that the configuration knows by `host` are looked up in the DNS if they can be.
+/// Builds a snapshot from files in memory: `path` is that of the config file among them, and no other file exists. Paths in
+/// it are relative to the folder of `path`. Hosts of mirrors are looked up in the DNS; a host without addresses is a
+/// warning.
 ///
 /// # Errors
 ///

@@ -1,13 +1,13 @@
 //! The registry listener's settings, from the config as meant.
 //!
 //! **Invariants**: the horizon is carried by name, see [`RegistrySettings::horizon`].
-//! **Not here**: what is decided with them ([`crate::registry`]).
+//! **Not here**: decisions by these settings ([`crate::registry`]).
 
 use crate::base::prefix::PrefixSet;
 use crate::config::{self, Config};
 use crate::registry::{Asking, RegistrySettings, Upstream};
 
-/// The settings of the registry listener; none where the config has no `[registry]`.
+/// The settings of the registry listener; `None` if the config has no `[registry]`.
 pub fn registry_settings(config: &Config) -> Option<RegistrySettings> {
     let registry = config.registry.as_ref()?;
     Some(RegistrySettings {

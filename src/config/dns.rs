@@ -17,7 +17,7 @@ use super::{FileUse, InputFile, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::prefix::Prefix;
 
-/// The listen addresses of DNS, if none are written.
+/// The default listen addresses of DNS.
 pub(super) const DNS_LISTEN: [SocketAddr; 2] =
     [SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5300), SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 5300)];
 

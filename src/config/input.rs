@@ -56,7 +56,7 @@ pub enum FileUse {
     HostState,
 }
 
-/// Equal if they read the same, whatever places name them.
+/// Equal if path and purpose are equal, whatever places name the files.
 impl PartialEq for InputFile {
     fn eq(&self, other: &Self) -> bool {
         (&self.path, self.usage) == (&other.path, other.usage)

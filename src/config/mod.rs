@@ -200,7 +200,7 @@ pub struct Config {
     pub mirrors: Vec<MirrorEntry>,
     /// `[horizons.*]`, in file order: [`HorizonId`](crate::base::ids::HorizonId) is an index into it.
     pub horizons: Vec<HorizonConfig>,
-    /// `[reload] watch`: the interval between two looks at the files. `None` if they are not watched.
+    /// `[reload] watch`: the interval between two looks at the files. `None` if the files are not watched.
     pub watch: Option<Duration>,
     /// Every address under a `listen`, of all tables.
     pub written_addresses: Vec<Placed<SocketAddr>>,

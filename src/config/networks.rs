@@ -131,7 +131,7 @@ pub struct Network {
     pub kind: NetworkKind,
     /// The file.
     pub input: InputFile,
-    /// The provider with which this source's entries are labelled, if the file itself names none.
+    /// The provider with which this source's entries are labelled, if the file itself names no provider.
     pub provider: Option<Arc<str>>,
 }
 

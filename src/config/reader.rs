@@ -34,10 +34,10 @@ impl<'t> ConfigReader<'t> {
         ConfigReader { file, text, line_starts, problems: RefCell::default(), files: RefCell::default() }
     }
 
-    /// The document as a tree; none when its syntax is wrong, which is one problem: the first.
+    /// The document as a tree; `None` if its syntax is wrong. Then the first error is reported, and no other.
     pub(super) fn parse(&self) -> Option<DeTable<'t>> {
         let (document, errors) = DeTable::parse_recoverable(self.text);
-        // The parser tells of structure before it looks into values; people read from the top.
+        // The parser lists errors of structure before those of values; operators read from the top.
         match errors.iter().min_by_key(|error| error.span().map_or(0, |span| span.start)) {
             None => Some(document.into_inner()),
             Some(first) => {
@@ -82,7 +82,7 @@ impl<'t> ConfigReader<'t> {
         Diagnostic::error("syntax", error.message()).at(self.place(span), "here").help(help)
     }
 
-    /// A header that stands twice, with the place of the first; `None` if the duplicate is another key.
+    /// A header that is written twice, with the place of the first; `None` if the duplicate is another key.
     fn duplicate(&self, span: Range<usize>) -> Option<Diagnostic> {
         let header = |line: usize| {
             let start = self.line_starts[line];

@@ -1,6 +1,6 @@
 //! `[registry]`: the companion HTTP listener, and the places to which it redirects pull clients.
 //!
-//! **Invariants**: with `direct`, each mirror of the horizon has a host; mirrors are asked for blobs only if they are probed.
+//! **Invariants**: with `direct`, each mirror of the horizon has a host; only probed mirrors are asked for blobs.
 //! **Not here**: upstreams that would send clients back ([`super::check`]); the redirects ([`crate::registry`]).
 
 use std::net::SocketAddr;
@@ -203,7 +203,7 @@ pub struct UpstreamConfig {
     pub scheme: Arc<str>,
     /// The host, and the port if it is not the scheme's own.
     pub authority: Arc<str>,
-    /// The repository prefix without slashes at its ends; empty for none.
+    /// The repository prefix without slashes at its ends; empty if there is no prefix.
     pub path: Arc<str>,
 }
 
@@ -266,8 +266,8 @@ impl Check<'_> {
         })
     }
 
-    /// The times of questions to mirrors for blobs, and to canonical for signatures. Unless `ask = false`, mirrors are asked
-    /// if they are probed, with the same name and roots; canonical is asked if `signatures` is written.
+    /// The times of questions to mirrors for blobs, and to canonical for signatures. Unless `ask = false`, probed mirrors are
+    /// asked, with the name and roots of the probes; canonical is asked if `signatures` is written.
     pub(super) fn check_ask(
         &mut self,
         spec: &RegistrySpec,

@@ -61,7 +61,7 @@ section! {
 /// `[resolver]`: resolving the hosts of mirrors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolver {
-    /// The resolvers. None means those of this system.
+    /// The resolvers. If empty, those of this system are used.
     pub servers: Vec<SocketAddr>,
     /// Time that a resolver has to answer a query.
     pub timeout: Duration,

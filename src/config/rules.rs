@@ -232,7 +232,7 @@ impl Check<'_> {
             match self.networks.find(name) {
                 Ok(at) => {
                     sources.push(Placed { value: SourceId::from_index(at), place: name.place.clone() });
-                    // A network of unknown kind has been reported where it stands.
+                    // A network of unknown kind has been reported at its own place.
                     if written.is_some() && self.kinds[at].is_some_and(|kind| kind != NetworkKind::List) {
                         self.report(label_without_list(name));
                     }

@@ -31,7 +31,7 @@ fn is_collection(key: &str) -> bool {
 /// The most slips in the name of a table that is read as another: one letter too many, two swapped.
 const MAX_SLIPS: usize = 2;
 
-/// The table that a misspelt one is meant to be; `None` if none is near and of the same form.
+/// The table that a misspelt one is meant to be; `None` if no known table has a similar name and the same form.
 fn meant(value: &Value<'_, '_>, known: &[&'static str]) -> Option<&'static str> {
     let is_known = known.contains(&value.key);
     let near = nearest(value.key, known.iter().copied()).filter(|_| !is_known && value.key.len() > MAX_SLIPS)?;
@@ -202,7 +202,7 @@ impl<'r, 't> Table<'r, 't> {
         value
     }
 
-    /// The range of a number: it ends at another key if the row says so, else where the row says.
+    /// The range of a number. It ends at the value of another key if the row names one, otherwise at the end in the row.
     pub(super) fn range(&self, row: &Row) -> RangeInclusive<u64> {
         let KeyType::Number { range: (low, high), .. } = row.kind else { return 0..=u64::MAX };
         let other = row.at_most.and_then(|key| self.numbers.iter().find(|(name, _)| *name == key));

@@ -1,7 +1,7 @@
 //! `[keys.*]`, and the parties of `allow`, `notify` and `primaries`.
 //!
-//! A party is one string: an address or prefix, `key:NAME`, or both with a space between, where both must hold. A primary
-//! may have `tls:NAME` too: the name that its certificate is for.
+//! A party is one string: an address or prefix, `key:NAME`, or both with a space between. In the last case both must match.
+//! A primary may have `tls:NAME` too: the name that its certificate is for.
 //!
 //! **Not here**: transferring ([`crate::transfer`]).
 
@@ -164,7 +164,7 @@ impl Check<'_> {
             );
             return None;
         }
-        // Diagnostics point at the name, because they show the line of their place.
+        // Diagnostics point at the name, because a diagnostic shows the line of its place.
         let secret = match (&spec.secret, &spec.secret_file) {
             (Some(text), _) => {
                 // A secret in a file is checked when the file is loaded.

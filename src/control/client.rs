@@ -1,6 +1,6 @@
-//! The other side of the control socket: how commands ask the running server.
+//! The client of the control socket: commands use it to ask the running server.
 //!
-//! **Invariants**: an answer is bounded in time and length, whoever sends it.
+//! **Invariants**: an answer is bounded in time and length.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -20,16 +20,16 @@ use super::operator::SUDO_USER;
 use super::request::encode;
 use crate::files;
 
-/// How long an answer may take: longer than the server itself gives an override, which is 25 seconds.
+/// The timeout of an answer: longer than the server's own timeout of an override, which is 25 seconds.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How soon to try again where the queue of connections is full.
+/// The pause before the next attempt to connect if the queue of connections is full.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// The longest answer, in octets: the list of as many mirrors as there can be, with an address each.
+/// The longest answer, in bytes: the list of the most mirrors that a configuration can have, with an address each.
 const MAX_ANSWER_LEN: usize = 64 << 20;
 
-/// What is asked.
+/// A request to the running server.
 #[derive(Clone, Debug)]
 pub struct ControlQuestion {
     /// The method.
@@ -40,7 +40,7 @@ pub struct ControlQuestion {
     pub body: String,
 }
 
-/// Why there is no answer.
+/// The reasons why a request gets no answer.
 #[derive(Debug)]
 pub enum AskError {
     /// The file does not exist.
@@ -55,7 +55,7 @@ pub enum AskError {
     Broken {
         /// The socket.
         path: PathBuf,
-        /// How.
+        /// The error.
         error: io::Error,
     },
 }
@@ -77,7 +77,7 @@ impl fmt::Display for AskError {
 impl std::error::Error for AskError {}
 
 impl AskError {
-    /// What to do about it.
+    /// The remedy.
     pub fn help(&self) -> &'static str {
         match self {
             AskError::Absent(_) => "is `pharos serve` running, with this `socket` under `[control]`?",
@@ -93,12 +93,12 @@ impl AskError {
     }
 }
 
-/// The user who became root by sudo, so that an override is a person's.
+/// The user that became root by sudo, so that an override names a person. `None` if the process is not root or runs without sudo.
 fn sudo_user() -> Option<String> {
     std::env::var("SUDO_USER").ok().filter(|_| files::user() == 0)
 }
 
-/// Asks the server at a socket; the status and the body of its answer.
+/// Asks the server at a socket; returns the status and the body of its answer.
 pub fn ask(socket: &Path, question: ControlQuestion) -> Result<(StatusCode, Bytes), AskError> {
     let broken = |error| AskError::Broken { path: socket.to_path_buf(), error };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
@@ -115,7 +115,7 @@ pub fn ask(socket: &Path, question: ControlQuestion) -> Result<(StatusCode, Byte
     }
 }
 
-/// Connects, and waits where others are before us: a socket does not let a caller wait that does not want to.
+/// Connects. If the queue of connections is full, it tries again, because a nonblocking socket does not wait for a place in it.
 async fn connect(socket: &Path) -> io::Result<UnixStream> {
     loop {
         match UnixStream::connect(socket).await {
@@ -144,7 +144,7 @@ async fn exchange(socket: &Path, question: ControlQuestion) -> io::Result<(Statu
     tokio::select! {
         biased;
         answer = &mut asked => answer,
-        // It has read all that there is.
+        // The connection has ended: the response has been read whole, or fails.
         _ = &mut connection => asked.await,
     }
 }

@@ -1,8 +1,9 @@
-//! The desk: answers what an operator asks, over whichever listener it came.
+//! The desk: answers the requests of operators, of the control socket and of the admin listener.
 //!
 //! **Invariants**: one answer comes from one snapshot; an override is acknowledged when it is kept and served, not before;
-//! whoever asks has been let in by the listener.
-//! **Not here**: listening, telling who asks ([`super::socket`], the admin listener), the overrides ([`super::ledger`]).
+//! the listener has authorized the client.
+//! **Not here**: listening and identifying clients ([`super::socket`], the admin listener), the overrides
+//! ([`super::ledger`]).
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -38,21 +39,21 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
 use crate::telemetry::{Collect, MetricsPage};
 
-/// How long an override may take: longer than the write of its state, so that whoever gave the override gets the error of that write.
+/// The timeout of an override: longer than the write of its state, so that the operator gets the error of that write.
 const OVERRIDE_TIMEOUT: Duration = state::DEADLINE.saturating_add(Duration::from_secs(5));
 
-/// What is said to a request.
+/// The response to a request.
 pub type DeskResponse = hyper::Response<Full<Bytes>>;
 
-/// Answers what an operator asks.
+/// Answers the requests of operators.
 pub struct Desk {
     readiness: Arc<Readiness>,
     files: StateFiles,
-    /// There once the server serves.
+    /// Set when the server begins to serve.
     running: OnceLock<RunningServer>,
 }
 
-/// What answers are made from.
+/// The parts of a running server from which answers are made.
 pub(super) struct RunningServer {
     pub(super) published: Arc<Published>,
     pub(super) clock: Clock,
@@ -86,9 +87,9 @@ impl Desk {
         Desk { readiness, files, running: OnceLock::new() }
     }
 
-    /// Answers from this from now on.
+    /// Sets the running server; until then, valid requests get 503.
     pub(super) fn open(&self, running: RunningServer) {
-        // It is opened once; were it not, the first one would be as good.
+        // It is opened once. A second call would leave the first one in place.
         let _ = self.running.set(running);
     }
 
@@ -147,7 +148,7 @@ impl Desk {
                 running.drain(LedgerAsk::TakeBack { who, reason }, None).await
             }
             ControlRequest::TakeBack { mirror, reason } => {
-                // An override may be taken back that is about a mirror which is gone.
+                // An override of a mirror that is no longer configured can be removed too.
                 if !snapshot.overrides().contains_key(&mirror) {
                     find(&snapshot, &mirror)?;
                 }
@@ -241,7 +242,7 @@ impl RunningServer {
     }
 }
 
-/// The overrides in force, as metrics, two samples for each; whether the server is drained.
+/// Metrics: two samples for each override in force, and one for a drained server.
 impl Collect for Desk {
     fn collect(&self, page: &mut MetricsPage) {
         let Some(running) = self.running.get() else { return };
@@ -275,7 +276,7 @@ async fn explain(
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "no name is steered").help("say which name to explain"));
     };
     let known = ExplainSource::Served { generation: snapshot.generation, age_secs };
-    // It walks whole tables, which is too long for a thread that others wait for.
+    // It walks whole tables, which takes too long for a thread of the runtime.
     let described = work::submit(Lane::Compute, move || {
         let mut view = describe(&snapshot, name.as_name(), client, resolver, known);
         for mirror in view.steered.iter_mut().flat_map(|steered| &mut steered.mirrors) {
@@ -310,12 +311,12 @@ fn find_zone(snapshot: &Snapshot, name: &NameBuf) -> Result<(), Refusal> {
     Err(Refusal::new(StatusCode::NOT_FOUND, format!("zone `{name}` is not served here")).help(help))
 }
 
-/// Says why there is no answer.
+/// Renders a refusal.
 pub(super) fn refuse(refusal: Refusal, method: &Method) -> DeskResponse {
     render(DeskAnswer::Refused(refusal), method)
 }
 
-/// What is said.
+/// The content of a response.
 enum DeskAnswer {
     Json(String),
     Ready(Option<Cow<'static, str>>),

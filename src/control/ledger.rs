@@ -1,11 +1,11 @@
-//! The ledger: the overrides that stand, kept on the disk before they are acknowledged, and ended when their time comes.
+//! The ledger: the overrides in force, kept on the disk before the operator gets an answer, and ended when their time comes.
 //!
-//! One task takes what is asked, one after the other: it writes the file, has the change published, writes a line of the
+//! One task handles the requests in their order: it writes the file, has the change published, writes a line of the
 //! log, and answers.
 //!
 //! **Invariants**: an override that was acknowledged is on the disk and is served; one that could not be kept changes nothing;
-//! each override given, replaced, taken back or ended is one line of the log.
-//! **Not here**: who may give overrides, what mirrors there are ([`super::desk`]).
+//! each override that is set, replaced, removed or ended is one line of the log.
+//! **Not here**: permissions, the names of mirrors ([`super::desk`]).
 
 use std::future::pending;
 use std::io;
@@ -24,30 +24,30 @@ use crate::mirror::{Forced, Operator, Override, Reason};
 use crate::process::state::{RETRY, StateFile};
 use crate::snapshot::Change;
 
-/// The most overrides that stand at once: one for each mirror that there can be. Those about mirrors that are gone count too.
+/// The most overrides of mirrors in force: one for each mirror that can be configured. Those of removed mirrors count too.
 const MAX_ORDERS: usize = crate::config::limits::MAX_ITEMS;
 
-/// Requests that may wait for the disk; others wait to be taken.
+/// Requests that may wait in the queue; further callers wait for a place in it.
 pub(super) const MAX_WAITING: usize = 16;
 
-/// How soon it is noticed that somebody has set the clock: ends are moments of the civil one.
+/// The longest time until the ledger notices that the civil clock was set, because overrides end by the civil clock.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// What is asked of the ledger.
+/// A request to the ledger.
 #[derive(Debug)]
 pub(super) enum LedgerAsk {
-    /// This override is to stand from now on.
+    /// Put this override in force, or replace the one in force.
     Give(Override),
-    /// Whatever was ordered is to end.
+    /// End the override in force.
     TakeBack {
         /// The operator.
         who: Operator,
-        /// Why.
+        /// The reason, if the operator gave one.
         reason: Option<Reason>,
     },
 }
 
-/// What is asked about a mirror or the server, and where to say what came of it.
+/// A request about a mirror or the server, with the channel for its outcome.
 #[derive(Debug)]
 pub(super) struct LedgerEntry {
     pub(super) subject: OverrideSubject,
@@ -55,16 +55,16 @@ pub(super) struct LedgerEntry {
     pub(super) reply: oneshot::Sender<Result<OverrideDone, OverrideRefused>>,
 }
 
-/// What came of it.
+/// The outcome of a request that was done.
 #[derive(Debug)]
 pub(super) struct OverrideDone {
-    /// The override that stood before.
+    /// The override that was in force before.
     pub(super) before: Option<Override>,
-    /// The snapshot from which it is served; none where nothing changed, or not what is served.
+    /// The first snapshot with the change; `None` if nothing changed, or if the override is of the server.
     pub(super) generation: Option<Generation>,
 }
 
-/// Why nothing was done.
+/// The reasons why a request changed nothing.
 #[derive(Debug)]
 pub(super) enum OverrideRefused {
     /// There are [`MAX_ORDERS`] already.
@@ -75,25 +75,25 @@ pub(super) enum OverrideRefused {
     Stopping,
 }
 
-/// The overrides, and where they are kept.
+/// The overrides in force, and the file with a copy of all of them.
 pub(super) struct Ledger<C> {
     pub(super) standing: StandingOverrides,
     pub(super) file: StateFile,
     pub(super) updates: Updates,
     pub(super) readiness: Arc<Readiness>,
-    /// Tells the time of day.
+    /// The civil clock.
     pub(super) clock: C,
 }
 
 impl<C: Fn() -> UnixTime> Ledger<C> {
-    /// Takes what is asked until nobody is left to ask.
+    /// Handles requests until the last sender is dropped.
     pub(super) async fn run(mut self, mut inbox: mpsc::Receiver<LedgerEntry>) {
         loop {
             tokio::select! {
                 entry = inbox.recv() => {
                     let Some(LedgerEntry { subject, ask, reply }) = entry else { return };
                     let outcome = self.take(subject, ask).await;
-                    // Whoever asked may have stopped waiting; it stands all the same.
+                    // The caller may have stopped waiting: the change is in force anyway.
                     let _ = reply.send(outcome);
                 }
                 () = self.next_end() => {
@@ -141,7 +141,7 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
         if due.is_empty() {
             return;
         }
-        // If it fails, the next start finds from the override itself that it has ended.
+        // If the write fails, the next start ends the override by its `until`.
         let _ = self.write(&self.standing).await;
         for (subject, order) in due {
             if self.apply(&subject, None).await.is_err() {
@@ -151,14 +151,14 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
         }
     }
 
-    /// Writes the overrides that stand if the last write failed: a write that was overdue may have left a refused one.
+    /// Writes the overrides in force if the last write failed: a write that was overdue may have stored a refused override.
     async fn catch_up(&self) {
         if self.file.is_failing() {
             let _ = self.write(&self.standing).await;
         }
     }
 
-    /// Waits until an override may have come to its end, or a failed write is to be tried again.
+    /// Waits until an override may have ended, or a failed write is to be tried again.
     async fn next_end(&self) {
         let next = self.standing.next_end();
         let left = next.map(|next| Duration::from_secs(next.0.saturating_sub((self.clock)().0)).min(LOOK_EVERY));
@@ -167,7 +167,7 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
         tokio::time::sleep(pause).await;
     }
 
-    /// Puts an override into effect, or ends it; the generation in which it is, if it is about a mirror.
+    /// Puts an override into effect, or ends it. Returns the generation that has the change; `None` for the server.
     async fn apply(&self, subject: &OverrideSubject, order: Option<Override>) -> Result<Option<Generation>, Stopped> {
         match subject {
             OverrideSubject::Mirror(name) => {
@@ -185,7 +185,7 @@ impl<C: Fn() -> UnixTime> Ledger<C> {
     }
 }
 
-/// Says that an override has come to its end.
+/// Logs that an override has ended.
 pub(super) fn log_end(subject: &OverrideSubject, order: &Override) {
     info!("override ended: {subject} was {}", told(order));
 }
@@ -212,7 +212,7 @@ mod tests {
     use crate::snapshot::{Compiled, Overrides, Snapshot};
     use crate::zone::ZoneSet;
 
-    /// A ledger at work over mirrors `a` and `b`, with a civil clock that stands at 1000 when it begins.
+    /// A running ledger for mirrors `a` and `b`, with a civil clock that begins at 1000.
     struct World {
         folder: tempfile::TempDir,
         published: Arc<Published>,
@@ -251,7 +251,7 @@ mod tests {
             outcome.await.unwrap()
         }
 
-        /// What is served and what is on the disk, which must be the same.
+        /// The overrides that are served; asserts that the file has the same.
         fn standing(&self) -> Vec<(String, Forced)> {
             let served = self.published.load().overrides().clone();
             let text = std::fs::read_to_string(self.folder.path().join("orders.json")).unwrap();
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(done.before.map(|order| order.forced), Some(Forced::Drain));
         assert_eq!(world.standing(), [("a".into(), Forced::Up), ("b".into(), Forced::Down)]);
 
-        // A second before its end it stands, and then it does not.
+        // A second before its end, the override is in force; after that, it is not.
         tokio::time::sleep(Duration::from_secs(29)).await;
         assert_eq!(world.standing().len(), 2);
         let generation = world.published.generation();

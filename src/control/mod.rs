@@ -1,8 +1,8 @@
-//! Control: what an operator asks the running server, and what is ordered of mirrors.
+//! Control: requests of operators to the running server, and overrides of mirrors.
 //!
-//! [`Control::open`] takes the socket and reads the overrides that stand, before anything is served; [`Control::start`] opens
-//! the desk once the server serves. Whoever comes over the socket, or over the admin listener with the token, meets the
-//! same [`Desk`]. [`client::ask`] is the other side, for the command line.
+//! [`Control::open`] binds the socket and reads the overrides in force, before anything is served; [`Control::start`] opens
+//! the desk once the server serves. The same [`Desk`] answers clients of the socket, and clients of the admin listener that
+//! have the token. [`client::ask`] is the client, for the command line.
 //!
 //! ```text
 //! pharos mirror … ──► socket ──┐
@@ -10,9 +10,9 @@
 //! PUT /mirrors/… ──► admin ────┘     └─────► Published: lists, status, explain
 //! ```
 //!
-//! **Invariants**: everything that can be made to grow or last has a limit; an override is kept on the disk and served before
-//! it is acknowledged; a state file that cannot be used costs only the overrides in it.
-//! **Not here**: what an override does to answers ([`crate::mirror`], [`crate::steer`]), HTTP over TCP and the token
+//! **Invariants**: everything that a client can make longer or larger has a limit; an override is kept on the disk and
+//! served before it is acknowledged; a state file that cannot be used costs only the overrides in it.
+//! **Not here**: the effect of overrides on answers ([`crate::mirror`], [`crate::steer`]), HTTP over TCP and the token
 //! (`http`), layout (`cli`).
 
 pub mod client;
@@ -51,28 +51,28 @@ use ledger::Ledger;
 use socket::Serving;
 use standing::StandingOverrides;
 
-/// The longest body of a request, in octets.
+/// The longest body of a request, in bytes.
 pub const MAX_BODY_LEN: usize = socket::MAX_BODY_LEN;
 
 /// The consequence of overrides that cannot be written, for the log.
 const UNKEPT: &str = "new overrides are refused until it is written";
 
-/// The socket with its desk, and the overrides that stand.
+/// The socket with its desk, and the overrides in force.
 pub struct Control {
     desk: Arc<Desk>,
     serving: Serving,
-    /// What is to be applied before the first answer.
+    /// The overrides to apply before the first answer.
     standing: StandingOverrides,
     readiness: Arc<Readiness>,
     state: StateFile,
-    /// There once the server serves.
+    /// Set when the server begins to serve.
     published: OnceLock<Arc<Published>>,
     /// No other server writes the same file.
     _lock: Lock,
 }
 
 impl Control {
-    /// Takes the socket and the state; until [`Control::start`] it is only told that the server starts.
+    /// Binds the socket and reads the state. Until [`Control::start`], requests are answered that the server is starting.
     ///
     /// `group` is the group whose members may connect, besides the server's user and root.
     pub fn open(
@@ -98,17 +98,17 @@ impl Control {
         Ok(Control { desk, serving, standing, readiness, state, published, _lock: lock })
     }
 
-    /// What answers whoever was let in.
+    /// The desk, which answers authorized clients.
     pub fn desk(&self) -> Arc<Desk> {
         self.desk.clone()
     }
 
-    /// The overrides about mirrors that stood when the process started.
+    /// The overrides of mirrors that were in force when the process started.
     pub fn overrides(&self) -> &Overrides {
         &self.standing.mirrors
     }
 
-    /// Opens the desk, and goes on with the overrides that stand; they are in what is published.
+    /// Opens the desk, and starts the ledger with the overrides in force, which the published snapshot already has.
     pub fn start(
         &self,
         published: &Arc<Published>,
@@ -128,20 +128,20 @@ impl Control {
         warn_of_gone(&published.load());
     }
 
-    /// Looks at what a reload has brought.
+    /// Warns of overrides whose mirrors the reloaded configuration does not have.
     pub fn note_reload(&self) {
         if let Some(published) = self.published.get() {
             warn_of_gone(&published.load());
         }
     }
 
-    /// Stops answering; the socket is gone when this returns.
+    /// Stops answering; the file of the socket is removed when this returns.
     pub async fn stop(self) {
         self.serving.stop().await;
     }
 }
 
-/// Says which overrides are about mirrors that the configuration does not have.
+/// Warns of overrides whose mirrors the configuration does not have.
 fn warn_of_gone(snapshot: &Snapshot) {
     for (name, order) in view::gone(snapshot) {
         let what = order.forced.as_str();
@@ -154,7 +154,7 @@ fn warn_of_gone(snapshot: &Snapshot) {
 
 /// A sentence on overrides that the next start will not find in their file; `None` if the file is whole or missing.
 ///
-/// An empty file is not ours: a file of ours is replaced whole. A file system that was full or broke down leaves such files.
+/// An empty file counts as a loss: the server replaces its file whole, but a full or broken file system leaves empty files.
 pub fn loss(path: &Path) -> Option<String> {
     match peek(path, &STATE, store::decode) {
         Err(useless) if useless.may_be_replaced() => {
@@ -167,7 +167,7 @@ pub fn loss(path: &Path) -> Option<String> {
     }
 }
 
-/// The overrides of the last run that have not ended meanwhile.
+/// The overrides of the last run that have not ended since.
 fn recall_overrides(config: &config::ControlConfig, now: UnixTime) -> Result<StandingOverrides, Useless> {
     let mut standing = match recall(&config.state, &STATE, store::decode) {
         Ok(Some(standing)) => standing,
@@ -225,7 +225,7 @@ mod tests {
         assert!(recall(1999).server.is_some() && recall(2000).server.is_none());
         assert_eq!(names(1999), ["over".into(), "stands".into(), "stays".into()] as [Arc<str>; 3]);
         assert_eq!(names(2000), ["stands".into(), "stays".into()] as [Arc<str>; 2]);
-        // Who set the clock back has the override again, as its end says.
+        // If the clock is set back, the override is in force again until its end.
         assert_eq!(names(1000).len(), 3);
     }
 }

@@ -1,7 +1,8 @@
 //! The operator behind a request: a person, as far as the system knows.
 //!
-//! The kernel says which user a process at the control socket has (SO_PEERCRED), and the system its login. An operator who is root
-//! by sudo is named by the client, which is believed if its process is one of root: that could do anything here anyway.
+//! The kernel gives the user ID of a process at the control socket (SO_PEERCRED), and the system its login. If an operator is
+//! root by sudo, the client sends the operator's login. The server believes it only if the client's process runs as root,
+//! because root could do anything here anyway.
 //!
 //! **Invariants**: a name is a login of the system, or comes from root; it can be shown on one line.
 //! **Not here**: whether the request is let in ([`super::socket`], the admin listener).
@@ -16,7 +17,7 @@ use crate::files::accounts;
 use crate::mirror::{Operator, Via};
 use crate::process::work::{self, Lane};
 
-/// The header in which a client names the user who became root by sudo.
+/// The header in which a client names the user that became root by sudo.
 pub(super) const SUDO_USER: &str = "pharos-sudo-user";
 
 /// The longest name that is believed, in bytes: `LOGIN_NAME_MAX` of Linux.
@@ -41,7 +42,7 @@ pub(super) async fn find(caller: Caller, headers: &HeaderMap) -> Operator {
             if let Some(name) = sudo_user(uid, headers) {
                 return Operator { name: name.as_str().into(), via: Some(Via::Sudo), uid: Some(uid) };
             }
-            // A directory that is asked over the network takes longer than a thread may wait that answers.
+            // A directory service over the network takes too long for a thread of the runtime.
             let login = work::submit(Lane::Compute, move || accounts::login(uid)).await.ok().flatten();
             let name = login.filter(|name| is_name(name)).unwrap_or_else(|| format!("uid {uid}"));
             Operator { name: name.into(), via: Some(Via::Login), uid: Some(uid) }

@@ -1,7 +1,7 @@
-//! Requests to the desk: from method, path, query and body to what is meant.
+//! Requests to the desk, parsed from method, path, query and body.
 //!
-//! **Invariants**: pure; what is refused says what would have been right.
-//! **Not here**: what mirrors there are, answers ([`super::desk`]).
+//! **Invariants**: pure; a refusal says how to write the request.
+//! **Not here**: the names of mirrors, answers ([`super::desk`]).
 //!
 //! RFC 3986 §2.1 (percent-encoding).
 
@@ -19,7 +19,7 @@ use crate::base::time::UnixTime;
 use crate::base::when::parse_end;
 use crate::mirror::{Forced, Reason};
 
-/// What is asked.
+/// A request that was understood.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum ControlRequest {
     /// `GET /ready`
@@ -53,13 +53,13 @@ pub(super) enum Warning {
     Silenced,
 }
 
-/// Why a request is not answered.
+/// The response to a request that is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) error: String,
     pub(super) help: Option<String>,
-    /// The methods that there are at the path, where the one used is not among them.
+    /// The methods that the path has, if the method of the request is not one of them.
     pub(super) allow: Option<&'static str>,
 }
 
@@ -72,7 +72,7 @@ impl Refusal {
         Refusal { help: Some(help.into()), ..self }
     }
 
-    /// The body is longer than any request's.
+    /// The refusal of a body that is too long or broke off.
     pub(super) fn too_large() -> Self {
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "the body broke off, or is longer than any override")
     }
@@ -109,7 +109,7 @@ struct TakeBackBody {
     reason: Option<String>,
 }
 
-/// Understands a request.
+/// Parses a request.
 pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlRequest, Refusal> {
     let path = head.uri.path();
     let segments: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
@@ -219,14 +219,14 @@ fn explain(query: &str) -> Result<ControlRequest, Refusal> {
     Ok(ControlRequest::Explain { client: client.ok_or_else(missing)?, resolver, name })
 }
 
-/// A text as a part of a path or query.
+/// Percent-encodes a text for a path or query.
 pub(crate) fn encode(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let octet = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     text.bytes().map(octet).collect()
 }
 
-/// The text that a part of a path or query stands for; none where it stands for none.
+/// Decodes a part of a path or query; `None` if the percent-encoding or the UTF-8 is wrong.
 pub(super) fn decode(part: &str) -> Option<String> {
     let mut octets = Vec::with_capacity(part.len());
     let mut rest = part.as_bytes();

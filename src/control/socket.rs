@@ -1,8 +1,7 @@
-//! The control socket: taken so that no running server loses it, and served to the users that the system lets in.
+//! The control socket: bound without taking it from a running server, and served to the users that the system admits.
 //!
-//! **Invariants**: the socket can be connected to by its owner, root and the members of its group alone, from the moment
-//! that it exists; a socket
-//! that a killed process left is replaced, one that somebody answers on never; who asks is who the kernel says it is.
+//! **Invariants**: from the moment that the socket exists, only its owner, root and the members of its group can connect;
+//! the socket of a killed process is replaced, the socket of a running one never; the kernel identifies the user of a client.
 //! **Not here**: answers ([`super::desk`]), accepting connections and their limits ([`crate::listen`]).
 //!
 //! unix(7); RFC 9112.
@@ -38,63 +37,63 @@ use crate::listen::{
 use crate::process::{Lock, LockError};
 use crate::telemetry::Gauge;
 
-/// Connections at once, and those of one user. Operators and their scripts are few. One more closes the idlest of its
-/// user, as a program that leaves connections open is no reason to lock its user out.
+/// The most connections at once, and the most of one user. Operators and their scripts are few. One more closes the
+/// connection of the same user that is idle longest, so that a program with idle connections does not lock its user out.
 const MAX_CONNECTIONS: [usize; 2] = [64, 16];
 
-/// Connections that the kernel holds until they are accepted.
+/// The most connections that the kernel queues before the server accepts them.
 const BACKLOG: i32 = 16;
 
-/// How long a connection may last: longer than anything that is asked takes.
+/// The longest duration of a connection: longer than any request takes.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long the head of a request may take, the time before its first octet included.
+/// The timeout of the head of a request, the time before its first byte included.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The longest head of a request, in octets; the least that hyper reads with.
+/// The longest head of a request, in bytes: the smallest limit that hyper has.
 const MAX_HEAD_LEN: usize = 8192;
 
-/// The longest body of a request, in octets: an override is below 1 KB.
+/// The longest body of a request, in bytes: an override is below 1 KB.
 pub(super) const MAX_BODY_LEN: usize = 8192;
 
-/// A socket that is taken; the file goes away with it.
+/// A bound socket; its file is removed when this is dropped.
 pub(super) struct BoundSocket {
     listener: Option<blocking::UnixListener>,
     path: PathBuf,
-    /// Held for longer than the file is there: fields go in this order.
+    /// Released after the file is removed: `drop` runs before the fields are dropped.
     _lock: Lock,
 }
 
 impl Drop for BoundSocket {
     fn drop(&mut self) {
-        // Nobody is to knock where nobody opens; if it cannot be removed, the next start replaces it.
+        // Clients get a clear error if the file is removed. If the removal fails, the next start replaces the file.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Why the socket, or the state, cannot be had.
+/// The reasons why the socket or the state cannot be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// Another process has one of the two.
+    /// Another process has locked one of the two.
     Lock(LockError),
-    /// Somebody answers at the socket.
+    /// Another process listens at the socket.
     InUse(PathBuf),
     /// The state cannot be used, and must not be replaced.
     State(Useless),
-    /// There is something at the path that is no socket.
+    /// The file at the path is not a socket.
     NotASocket(PathBuf),
     /// The system does not let the process give the socket to a group.
     Group {
         /// The group.
         group: String,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
     /// The system refuses.
     System {
         /// The socket.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         error: io::Error,
     },
 }
@@ -121,7 +120,7 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {}
 
 impl OpenError {
-    /// What to do about it.
+    /// The remedy.
     pub fn help(&self) -> String {
         match self {
             OpenError::State(useless) => return useless.help(),
@@ -143,10 +142,10 @@ impl OpenError {
     }
 }
 
-/// Takes the socket, and lets the members of a group connect to it.
+/// Binds the socket, and lets the members of a group connect to it.
 pub(super) fn bind(path: &Path, group: Option<u32>) -> Result<BoundSocket, OpenError> {
     let lock = Lock::take(path).map_err(OpenError::Lock)?;
-    // From here on, whatever is there was left by one that has ended, or is not ours.
+    // We have the lock: a file at the path is the socket of an ended server, or does not belong to Pharos.
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Err(OpenError::NotASocket(path.to_path_buf())),
         Ok(_) if is_answered(path) => return Err(OpenError::InUse(path.to_path_buf())),
@@ -156,7 +155,7 @@ pub(super) fn bind(path: &Path, group: Option<u32>) -> Result<BoundSocket, OpenE
     Ok(BoundSocket { listener: Some(listener), path: path.to_path_buf(), _lock: lock })
 }
 
-/// Whether somebody listens at a socket, be it one that lets everybody wait.
+/// Checks whether a process listens at a socket, also if its queue of connections is full.
 fn is_answered(path: &Path) -> bool {
     let connect = || {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -166,7 +165,8 @@ fn is_answered(path: &Path) -> bool {
     connect().map_or_else(|error| error.kind() == ErrorKind::WouldBlock, |()| true)
 }
 
-/// Listens under another name and moves it into place, so that there is no moment without a socket, nor with an open one.
+/// Listens under another name and renames the file, so that clients never find a socket without a listener, nor one with
+/// wrong permissions.
 fn listen(path: &Path, group: Option<u32>) -> Result<blocking::UnixListener, OpenError> {
     let system = |error| OpenError::System { path: path.to_path_buf(), error };
     let beside = with_suffix(path, ".new");
@@ -180,7 +180,7 @@ fn listen(path: &Path, group: Option<u32>) -> Result<blocking::UnixListener, Ope
     match shared.and_then(|()| listening().map_err(system)) {
         Ok(()) => Ok(OwnedFd::from(socket).into()),
         Err(error) => {
-            // It is of no use; the first error is the one to report.
+            // The file is useless now. The first error is the one to report.
             let _ = fs::remove_file(&beside);
             Err(error)
         }
@@ -189,7 +189,7 @@ fn listen(path: &Path, group: Option<u32>) -> Result<blocking::UnixListener, Ope
 
 /// Binds a socket that only its owner and root can connect to.
 fn bind_beside(beside: &Path) -> io::Result<Socket> {
-    // What a killed process has left; a file of another kind is not ours.
+    // Only a socket is removed, because a killed process leaves one; a file of another kind is not ours.
     match fs::symlink_metadata(beside) {
         Ok(found) if found.file_type().is_socket() => fs::remove_file(beside)?,
         Ok(_) => return Err(io::Error::other(format!("`{}` exists and is no socket: move it away", beside.display()))),
@@ -197,17 +197,18 @@ fn bind_beside(beside: &Path) -> io::Result<Socket> {
         Err(error) => return Err(error),
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // Linux gives the file the permissions of the socket, less the umask: nobody else can connect, not even for a moment.
+    // Linux gives the file the permissions of the socket, less the umask: no other user can connect, not even for a moment.
     File::from(OwnedFd::from(socket.try_clone()?)).set_permissions(Permissions::from_mode(0o600))?;
     socket.bind(&SockAddr::unix(beside)?)?;
     fs::set_permissions(beside, Permissions::from_mode(0o600))?;
     Ok(socket)
 }
 
-/// Gives a socket to a group and lets its members connect. The group comes first: the members of the former one never could.
+/// Gives a socket to a group and lets its members connect. The group is set before the permissions, so that the members of
+/// the former group can never connect.
 fn share(path: &Path, group: u32) -> Result<(), OpenError> {
     let is_its = fs::symlink_metadata(path).is_ok_and(|found| found.gid() == group);
-    // The call may be refused to a service (seccomp) whose files have the group from the start.
+    // Skip the call if the file already has the group, because a sandbox (seccomp) may forbid it.
     let given = if is_its { Ok(()) } else { lchown(path, None, Some(group)) };
     given
         .and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o660)))
@@ -231,7 +232,7 @@ impl Serving {
         Ok(Serving { listeners, _bound: bound })
     }
 
-    /// Stops at once; the file is gone when this returns.
+    /// Stops at once; the file is removed when this returns.
     pub(super) async fn stop(self) {
         let _ = self.listeners.stop(Duration::ZERO).await;
     }
@@ -246,7 +247,7 @@ struct OverrideService {
 impl Protocol for OverrideService {
     async fn serve(self: Arc<Self>, connection: Connection) -> Closed {
         let Connection { stream, peer, place, .. } = connection;
-        // Only a Unix socket has a user, and this is one.
+        // A peer of a Unix socket always has a user, and this is one.
         let ConnectionPeer::User(uid) = peer else { return Closed::Violation };
         let serving = serve_one(stream, uid, place, self.desk.clone());
         match tokio::time::timeout(CONNECTION_TIMEOUT, serving).await {
@@ -279,7 +280,7 @@ async fn serve_one(stream: Stream, uid: u32, place: Arc<ConnectionPlace>, desk: 
     });
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEAD_LEN);
-    // A client that goes away is no fault of ours.
+    // Ignore errors of the connection: the client may close it at any time.
     let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -316,7 +317,7 @@ mod tests {
         drop(first);
         assert!(!path.exists());
 
-        // What a killed process leaves: a socket that nobody listens on.
+        // A killed process leaves a socket without a listener.
         drop(blocking::UnixListener::bind(&path).unwrap());
         assert!(path.exists());
         drop(bind(&path, None).unwrap());

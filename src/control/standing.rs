@@ -1,4 +1,4 @@
-//! The overrides in force: those about mirrors, and the one about the server itself.
+//! The overrides in force: those of mirrors, and the one of the server itself.
 //!
 //! **Invariants**: a mirror has at most one override, and so has the server.
 //! **Not here**: keeping them ([`super::store`]), giving them ([`super::ledger`]).
@@ -10,7 +10,7 @@ use crate::base::time::UnixTime;
 use crate::mirror::Override;
 use crate::snapshot::Overrides;
 
-/// What an override is about.
+/// The subject of an override.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum OverrideSubject {
     /// The mirror of this name.
@@ -52,7 +52,7 @@ impl StandingOverrides {
         }
     }
 
-    /// Removes the overrides whose time is over; those that were.
+    /// Removes the overrides whose time is over, and returns them.
     pub(super) fn take_over(&mut self, now: UnixTime) -> Vec<(OverrideSubject, Override)> {
         let mirrors = self.mirrors.iter().map(|(name, order)| (OverrideSubject::Mirror(name.clone()), order));
         let all = mirrors.chain(self.server.iter().map(|order| (OverrideSubject::Server, order)));

@@ -1,7 +1,7 @@
 //! The file in which overrides outlive the process.
 //!
-//! **Invariants**: what is read back is what was written; a file of which any part is wrong is refused whole.
-//! **Not here**: writing it to the disk ([`crate::files::state`]).
+//! **Invariants**: decoding returns the encoded overrides; if any part of a file is wrong, the whole file is refused.
+//! **Not here**: writing the file to the disk ([`crate::files::state`]).
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use crate::mirror::Forced;
 /// The kind of file.
 pub static FORM: StateForm = StateForm { name: "overrides", comment: "", is_old: |text| decode(text).is_some() };
 
-/// The form of the file; another one is for another program.
+/// The version of the format. A file with another version is refused.
 const VERSION: u32 = 1;
 
 #[derive(Deserialize, Serialize)]
 struct StoreFile {
     version: u32,
     orders: BTreeMap<String, OverrideView>,
-    /// The override that drains the server; a version that knows of none leaves it out, and serves.
+    /// The override that drains the server; `None` if the key is missing. An older version ignores the key, and is not drained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     server: Option<OverrideView>,
 }
@@ -34,7 +34,7 @@ pub(super) fn encode(standing: &StandingOverrides) -> String {
     serde_json::to_string_pretty(&file).expect("orders are plain data") + "\n"
 }
 
-/// The overrides of a file's text; none where it is not what [`encode`] makes.
+/// The overrides of a file's text; `None` if the text is not in the format of [`encode`].
 pub(super) fn decode(text: &str) -> Option<StandingOverrides> {
     let file: StoreFile = serde_json::from_str(text).ok().filter(|file: &StoreFile| file.version == VERSION)?;
     let one = |(name, order): (String, OverrideView)| Some((name.into(), order.order()?));

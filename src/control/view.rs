@@ -1,6 +1,6 @@
-//! What the desk tells: the mirrors with their health and overrides, and how the server is.
+//! The views of the desk: the mirrors with their health and overrides, and the status of the server.
 //!
-//! **Invariants**: the keys are stable: scripts read them; what is unknown is null, never left out.
+//! **Invariants**: the keys are stable, because scripts read them; an unknown value is null, and its key is never left out.
 //! **Not here**: layout (`cli`).
 
 use std::collections::HashSet;
@@ -29,7 +29,7 @@ use crate::telemetry::probe::Probes;
 pub(crate) struct MirrorsView {
     pub(crate) generation: u64,
     pub(crate) mirrors: Vec<MirrorDetailView>,
-    /// Overrides about mirrors that the configuration does not have now.
+    /// Overrides of mirrors that the configuration does not have.
     pub(crate) gone: Vec<OverriddenView>,
 }
 
@@ -53,17 +53,18 @@ pub(crate) struct OverriddenView {
     pub(crate) order: OverrideView,
 }
 
-/// What came of an override.
+/// The outcome of setting or removing an override.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct DoneView {
     pub(crate) mirror: String,
-    /// What stands now.
+    /// The override in force now; null if there is none.
     pub(crate) order: Option<OverrideView>,
-    /// What stood before.
+    /// The override that was in force before; null if there was none.
     pub(crate) before: Option<OverrideView>,
-    /// The snapshot from which it is served; null where nothing changed.
+    /// The first snapshot with the change; null if nothing changed.
     pub(crate) generation: Option<u64>,
-    /// The consequence of an override that leaves a horizon without a mirror that is up; null if there is none, or `force` was said.
+    /// The consequence of an override that leaves a horizon without a mirror that is up; null without such a horizon, or with
+    /// `force`.
     #[serde(default)]
     pub(crate) warning: Option<String>,
     /// False without `[probe]`: a mirror without an override counts as up.
@@ -71,12 +72,12 @@ pub(crate) struct DoneView {
     pub(crate) probed: bool,
 }
 
-/// For the answer of an older server, which does not say.
+/// The default for the answer of an older server, which does not have the key.
 fn yes() -> bool {
     true
 }
 
-/// What came of an override about the server.
+/// The outcome of draining or undraining the server.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct DrainView {
     /// The override that takes the server out of service now.
@@ -101,16 +102,16 @@ pub(crate) struct RetransferView {
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct StatusView {
     pub(crate) version: String,
-    /// Why the server is not to be asked; null while it is.
+    /// The reason why `/ready` answers 503; null if it answers 200.
     pub(crate) obstacle: Option<String>,
     /// The override that takes this server out of service; null if there is none.
     #[serde(default)]
     pub(crate) drain: Option<OverrideView>,
     pub(crate) generation: u64,
-    /// How long this generation has been served.
+    /// The duration for which this generation has been served.
     pub(crate) generation_age_seconds: u64,
     pub(crate) uptime_seconds: u64,
-    /// The mirrors, and how many of them may be steered to.
+    /// The number of mirrors, and of those that are up.
     pub(crate) mirrors: usize,
     pub(crate) mirrors_up: usize,
     /// False without `[probe]`: every mirror counts as up, unless an override says otherwise.
@@ -183,19 +184,19 @@ pub(crate) struct CertificateView {
     pub(crate) ends: String,
     /// Negative after the end.
     pub(crate) seconds_left: i64,
-    /// The changed files of the certificate, which cannot be used; null if they are served.
+    /// The error of changed files that cannot be used; null if the certificate of the files is served.
     #[serde(default)]
     pub(crate) refused: Option<RefusedView>,
 }
 
-/// Files that cannot be used while older ones are served.
+/// Changed files that cannot be used; the certificate read before is still served.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct RefusedView {
     pub(crate) since: String,
     pub(crate) error: String,
 }
 
-/// A horizon that gives mirrors which look down, because most of its mirrors do not answer.
+/// A horizon in panic mode: most of its mirrors do not answer, so it also steers clients to mirrors that look down.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct PanicView {
     pub(crate) horizon: String,
@@ -203,7 +204,7 @@ pub(crate) struct PanicView {
     pub(crate) family: String,
 }
 
-/// An address that needs a look.
+/// An address that is not up, or whose certificate ends soon.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct TroubleView {
     pub(crate) mirror: String,
@@ -217,11 +218,11 @@ pub(crate) struct TroubleView {
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct ZoneView {
     pub(crate) name: String,
-    /// Null where there is no copy of it yet, or it has expired.
+    /// Null if no copy has been fetched yet, or if the copy has expired.
     pub(crate) serial: Option<u32>,
 }
 
-/// Why a request was not answered.
+/// The refusal of a request.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct RefusalView {
     pub(crate) error: String,
@@ -230,7 +231,7 @@ pub(crate) struct RefusalView {
 
 /// All mirrors.
 pub(super) fn mirrors(snapshot: &Snapshot, probes: Option<&Probes>) -> MirrorsView {
-    // Once for all of them: mirrors and horizons may both be many.
+    // One pass over the horizons, because there may be many mirrors and many horizons.
     let mut horizons = vec![Vec::new(); snapshot.mirrors().len()];
     for horizon in snapshot.horizons().iter() {
         horizon.mirrors().for_each(|id| horizons[id.index()].push(horizon.name.to_string()));
@@ -339,9 +340,9 @@ impl OverriddenView {
     }
 }
 
-/// How the server is.
+/// The status of the server.
 ///
-/// `age_ms` is how long the snapshot has been served, `uptime_ms` how long the process has.
+/// `age_ms` is the time since the snapshot was published, `uptime_ms` the time since the process started.
 pub(super) fn status(
     snapshot: &Snapshot,
     readiness: &Readiness,

@@ -1,8 +1,8 @@
-//! A resolver and a pull client in small: a query with a client subnet, and a request that follows one redirect.
+//! A small resolver and pull client: a query with a client subnet, and an HTTPS request.
 //!
-//! **Invariants**: names are resolved by asking the running service alone; certificates are verified against the roots of
-//! the demonstration; nothing is waited for longer than [`PATIENCE`].
-//! **Not here**: what is asked, and what to make of it ([`super::walk()`]).
+//! **Invariants**: names are resolved only by asking the running service; certificates are verified against the roots of
+//! the demonstration; each wait has the timeout [`PATIENCE`].
+//! **Not here**: the sequence of requests, and the check of their answers ([`super::walk()`]).
 //!
 //! RFC 7871 §6 (the option), RFC 9110 §15.4.8 (307).
 
@@ -27,22 +27,22 @@ use tokio_rustls::TlsConnector;
 use super::DemoFailure;
 use crate::base::prefix::Prefix;
 
-/// How long one step may take on a machine that is busy.
+/// The timeout of one step, for a busy machine.
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The largest body read, in octets: far above all that is here.
+/// The largest body that is read, in bytes: far larger than the bodies of the demonstration.
 const MAX_BODY: usize = 1 << 20;
 
-/// Who asks.
+/// A client and its resolver.
 #[derive(Clone, Debug)]
 pub(super) struct DemoClient {
-    /// Where the service answers DNS.
+    /// The address of the DNS listener.
     pub(super) dns: SocketAddr,
-    /// The subnet that the client's resolver tells.
+    /// The client subnet that the client's resolver sends.
     pub(super) subnet: Prefix,
-    /// The client's address, as a proxy before the registry listener tells it.
+    /// The client's address, as a proxy in front of the registry listener sends it.
     pub(super) address: IpAddr,
-    /// The roots that it trusts.
+    /// The roots that the client trusts.
     pub(super) roots: Arc<RootCertStore>,
 }
 
@@ -51,18 +51,18 @@ pub(super) struct DemoClient {
 pub(super) struct DemoAnswer {
     pub(super) addresses: Vec<Ipv4Addr>,
     pub(super) ttl: u32,
-    /// For how much of the subnet it holds.
+    /// The scope prefix length; `None` if the answer has no client subnet.
     pub(super) scope: Option<u8>,
 }
 
-/// What a request got.
+/// The response to an HTTPS request.
 #[derive(Clone, Debug)]
 pub(super) struct Got {
     pub(super) status: u16,
-    /// Where to look instead.
+    /// The `Location` header; `None` if there is none.
     pub(super) location: Option<String>,
     pub(super) body: Bytes,
-    /// Whom the name led to.
+    /// The address of the server that sent the response.
     pub(super) from: SocketAddr,
 }
 
@@ -134,7 +134,7 @@ impl DemoClient {
             .with_no_client_auth();
         let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.map_err(|error| wrong(&error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| wrong(&error))?;
-        // Ends with the sender.
+        // The task ends when `sender` is dropped.
         tokio::spawn(connection);
         let request = Request::builder()
             .uri(uri.path())

@@ -1,6 +1,6 @@
 //! A small image as an OCI image layout: one layer with one file, a config, a manifest, an index.
 //!
-//! **Invariants**: every digest and size is that of the octets; any OCI tool can read the layout.
+//! **Invariants**: every digest and size is that of the bytes; any OCI tool can read the layout.
 //! **Not here**: serving it ([`super::mirror`]).
 //!
 //! OCI image specification v1.1: layout, index, manifest, config; POSIX.1-1988 ustar for the layer.
@@ -19,10 +19,10 @@ pub(super) const TAG: &str = "3.9";
 /// The type of the manifest.
 pub(super) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// What the layer's only file holds.
+/// The content of the layer's only file.
 const HELLO: &str = "Φάρος: this came from the nearest mirror.\n";
 
-/// Octets under their digest.
+/// Bytes under their digest.
 #[derive(Clone, Debug)]
 pub(super) struct Blob {
     /// `sha256:` and 64 hexadecimal digits.
@@ -40,7 +40,7 @@ impl Blob {
     }
 }
 
-/// The digest of octets, as registries write it.
+/// The digest of bytes, as registries write it.
 pub(super) fn digest_of(octets: &[u8]) -> String {
     let hex: String = digest(&SHA256, octets).as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
     format!("sha256:{hex}")
@@ -55,7 +55,7 @@ pub(super) struct Image {
 }
 
 impl Image {
-    /// Makes the image, the same each time.
+    /// Makes the image; its bytes are the same each time.
     pub(super) fn new() -> Self {
         let layer = Blob::new(tar("hello.txt", HELLO.as_bytes()));
         let config = json!({
@@ -89,7 +89,7 @@ impl Image {
     }
 }
 
-/// The octets of a header or of a unit of content.
+/// The size of a header and of a unit of content, in bytes.
 const RECORD: usize = 512;
 
 /// An archive of one file, owned by root, of 1970.
@@ -102,7 +102,7 @@ fn tar(name: &str, content: &[u8]) -> Vec<u8> {
     put(116, "0000000");
     put(124, &format!("{:011o}", content.len()));
     put(136, "00000000000");
-    // The checksum is taken with spaces in its place.
+    // The checksum is computed with spaces in its field.
     put(148, "        ");
     put(156, "0");
     put(257, "ustar");

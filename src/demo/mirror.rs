@@ -1,6 +1,6 @@
 //! The registries of the demonstration: a mirror has blobs, the canonical one has everything.
 //!
-//! **Invariants**: GET, HEAD and ranges are answered as the distribution specification has them; what is not there is
+//! **Invariants**: GET, HEAD and ranges are answered as the distribution specification says; an unknown path is
 //! 404.
 //! **Not here**: listening and limits ([`crate::http`]), certificates ([`crate::tls`]).
 //!
@@ -19,7 +19,7 @@ use crate::http::{Body, Handler, HttpResponse};
 
 const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
-/// What a registry has.
+/// The content of a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holds {
     /// Blobs alone.
@@ -94,8 +94,8 @@ fn plain(status: StatusCode) -> HttpResponse {
     response
 }
 
-/// The first and last octet of the one range asked for; `Some(None)` if there is nothing in it; none if it is to be
-/// ignored, as several ranges and other units may be (RFC 9110 §14.2).
+/// The first and last byte of the requested range; `Some(None)` if the range is empty; `None` if the header is to be ignored,
+/// as servers may do with several ranges and with other units (RFC 9110 §14.2).
 fn parse(range: &str, size: usize) -> Option<Option<(usize, usize)>> {
     let (first, last) = range.strip_prefix("bytes=")?.split_once('-')?;
     let (first, last) = match (first, last) {

@@ -1,11 +1,11 @@
-//! The demonstration: Pharos with mirrors of its own, all on this machine, and a walk through what it does.
+//! The demonstration: Pharos with mirrors of its own, all on this machine, and a walk through its functions.
 //!
-//! [`World::start`] puts up an image, a canonical registry, two mirrors with certificates of a private authority, and the
-//! service itself with a configuration for them; [`walk()`] asks it as resolvers and pull clients do and tells what comes
-//! back; [`World::stop`] leaves nothing behind.
+//! [`World::start`] starts a canonical registry, two mirrors with certificates of a private authority, and the service itself
+//! with a configuration for them; [`walk()`] sends requests as resolvers and pull clients do, and prints the answers;
+//! [`World::stop`] stops everything and removes all files.
 //!
-//! **Invariants**: nothing but loopback addresses is reached, and no name of this system is resolved; whatever is told
-//! was received over a socket from the running service; whoever stops in the middle leaves nothing behind either.
+//! **Invariants**: connections go only to loopback addresses, and the system's resolver is not used; each printed answer was
+//! received over a socket; an interrupted walk removes all files too.
 //! **Not here**: the service ([`crate::serve`]), printing and signals ([`crate::cli`]).
 
 mod client;
@@ -23,23 +23,23 @@ use crate::tls::{AuthorityError, WriteError};
 pub use walk::{WalkLine, WalkLineKind, walk};
 pub use world::World;
 
-/// Why the demonstration did not come to its end.
+/// The reasons why the demonstration failed.
 #[derive(Debug)]
 pub enum DemoFailure {
     /// The service does not start.
     Serve(serve::Failure),
     /// The system refused something.
     System {
-        /// What we tried.
+        /// The attempted operation.
         what: &'static str,
-        /// What it said.
+        /// The system's error.
         error: io::Error,
     },
     /// A certificate cannot be made.
     Authority(AuthorityError),
-    /// A certificate cannot be kept.
+    /// A certificate cannot be written.
     Write(WriteError),
-    /// What came back is not what is to be shown.
+    /// An answer is not the expected one.
     Unexpected(String),
 }
 

@@ -1,8 +1,8 @@
-//! The walk: five steps, each a request over a socket, told as it comes back.
+//! The walk: five steps with requests over sockets; each answer is printed when it arrives.
 //!
-//! **Invariants**: a line is told only after what it says was seen; a step that does not come out as it should ends the
-//! walk with an error.
-//! **Not here**: where lines go ([`crate::cli`]), how requests are made ([`super::client`]).
+//! **Invariants**: a line is printed only after its fact was observed; a step with an unexpected outcome ends the walk with
+//! an error.
+//! **Not here**: printing ([`crate::cli`]), making requests ([`super::client`]).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,21 +16,21 @@ use crate::base::prefix::Prefix;
 use crate::config::Probe;
 use crate::probe::Prober;
 
-/// How long to wait before asking again whether an answer has moved.
+/// The pause between two queries that wait for the answer to change.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// What kind of line it is, for whoever shows them.
+/// The kind of a line, which decides its layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WalkLineKind {
     /// A step begins.
     Heading,
-    /// What happens, in words.
+    /// A sentence about the step.
     Words,
-    /// A command that shows the same by hand.
+    /// A command that an operator can type to get the same answer.
     Command,
     /// A request that a pull client makes.
     Request,
-    /// What came back.
+    /// An answer.
     Reply,
     /// A head and words, with a tab between them.
     Row,
@@ -41,13 +41,13 @@ pub enum WalkLineKind {
 /// One line of the walk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalkLine {
-    /// What kind of line it is.
+    /// The kind of the line.
     pub kind: WalkLineKind,
     /// The line.
     pub text: String,
 }
 
-/// Walks through everything; each line is told as soon as it is known.
+/// Does all steps; passes each line to `tell` as soon as its fact is known.
 pub async fn walk(world: &World, tell: &(dyn Fn(WalkLine) + Sync)) -> Result<(), DemoFailure> {
     let roots = world.roots()?;
     let client = |subnet: &str, address: [u8; 4]| -> Result<DemoClient, DemoFailure> {
@@ -110,7 +110,7 @@ impl DemoWalk<'_> {
         format!("dig @{} -p {} {BLOBS} +subnet={}", dns.ip(), dns.port(), client.subnet)
     }
 
-    /// An answer that must lead to one mirror.
+    /// Sends a query, and checks that all addresses of the answer are those of one mirror.
     async fn query(&self, client: &DemoClient, mirror: &str) -> Result<(), DemoFailure> {
         self.line(WalkLineKind::Command, self.dig(client));
         let answer = client.resolve(BLOBS).await?;
@@ -134,7 +134,7 @@ impl DemoWalk<'_> {
         Ok(())
     }
 
-    /// The manifest from the canonical registry, and each blob of it from the client's mirror.
+    /// Pulls the manifest from the canonical registry, and each of its blobs from the client's mirror.
     async fn pull(&self, client: &DemoClient) -> Result<(), DemoFailure> {
         let World { image, .. } = self.world;
         let manifest = format!("/v2/{REPOSITORY}/manifests/{TAG}");
@@ -157,7 +157,7 @@ impl DemoWalk<'_> {
         self.tell_bytes(&got, blob)
     }
 
-    /// Asks the registry listener, and whom it names.
+    /// Sends a request to the registry listener, and follows its redirect. `whom` names the expected server in the output.
     async fn follow(&self, client: &DemoClient, path: &str, whom: &str) -> Result<Got, DemoFailure> {
         let port = self.world.registry.port();
         self.line(WalkLineKind::Request, format!("GET https://{REGISTRY}:{port}{}", short(path)));
@@ -212,7 +212,7 @@ impl DemoWalk<'_> {
         self.moved(client, "aws", Instant::now()).await
     }
 
-    /// Asks until the answer leads to a mirror.
+    /// Repeats the query until all addresses of the answer are those of `mirror`.
     async fn moved(&self, client: &DemoClient, mirror: &str, since: Instant) -> Result<(), DemoFailure> {
         let address = self.mirror(mirror).address;
         self.line(WalkLineKind::Command, self.dig(client));
@@ -232,7 +232,7 @@ impl DemoWalk<'_> {
     }
 }
 
-/// A text with the digests in it cut to what tells them apart.
+/// The text, cut after the first 12 digits of its digest.
 fn short(text: &str) -> String {
     const KEPT: usize = "sha256:".len() + 12;
     match text.find("sha256:") {

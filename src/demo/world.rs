@@ -1,8 +1,8 @@
-//! Everything that the demonstration needs, put up in a temporary folder and on loopback addresses.
+//! The servers and files of the demonstration, in a temporary folder and on loopback addresses.
 //!
-//! **Invariants**: ports are the system's choice, so that two demonstrations can run at once; what is dropped closes
-//! its sockets, and the folder goes with it.
-//! **Not here**: what is asked of it ([`super::walk()`]).
+//! **Invariants**: the system chooses the ports, so that two demonstrations can run at once; dropping the [`World`] closes
+//! the sockets and removes the folder.
+//! **Not here**: the requests of the walk ([`super::walk()`]).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -31,14 +31,14 @@ use crate::tls::{self, Authority, Existing, Identity, Pair, Tls, Validity};
 pub(super) const BLOBS: &str = "blob.k8s.io";
 /// The registry's own name.
 pub(super) const REGISTRY: &str = "registry.k8s.io";
-/// Where manifests come from.
+/// The name of the canonical registry, which has the manifests.
 pub(super) const CANONICAL: &str = "canonical.k8s.io";
 
-/// The addresses, which any Linux has without being asked: all of 127.0.0.0/8 is loopback.
+/// The addresses. Linux has them without configuration, because all of 127.0.0.0/8 is loopback.
 const SERVER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
 const CANONICAL_ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 4));
 
-/// How often a port is looked for that is free at the addresses of all mirrors; twice would nearly always do.
+/// The most attempts to find a port that is free at the addresses of all mirrors; two are nearly always enough.
 const PORT_TRIES: usize = 50;
 
 /// The days that certificates are valid for: more than any demonstration runs.
@@ -47,7 +47,7 @@ const DAYS: u16 = 90;
 /// The control socket, in the temporary folder.
 const SOCKET: &str = "control.sock";
 
-/// How long connections may take to finish when it stops: they are our own.
+/// The time in which connections may finish when the servers stop: all clients are our own.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Connections to a mirror: all are from this machine.
@@ -76,7 +76,7 @@ impl DemoMirror {
     }
 }
 
-/// All that runs.
+/// The running demonstration.
 pub struct World {
     folder: tempfile::TempDir,
     pub(super) image: Image,
@@ -91,7 +91,7 @@ pub struct World {
 }
 
 impl World {
-    /// Puts everything up.
+    /// Starts all servers.
     pub async fn start() -> Result<Self, DemoFailure> {
         let folder = tempfile::Builder::new().prefix("pharos-demo-").tempdir();
         let folder = folder.map_err(DemoFailure::system("make a temporary folder"))?;
@@ -131,7 +131,7 @@ impl World {
         })
     }
 
-    /// Where its files are.
+    /// The folder of all files.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -158,7 +158,7 @@ impl World {
         Ok(Arc::new(roots))
     }
 
-    /// Takes everything down.
+    /// Stops all servers and removes the folder.
     pub async fn stop(self) -> Result<(), DemoFailure> {
         self.running.stop().await;
         let [one, other] = self.mirrors;
@@ -167,7 +167,7 @@ impl World {
     }
 }
 
-/// A private authority that keeps what it issues in the folder `certs`.
+/// A private authority that writes its certificates to the folder `certs`.
 struct DemoAuthority<'f> {
     folder: &'f Path,
     authority: Authority,
@@ -202,7 +202,7 @@ fn bind(address: SocketAddr) -> Result<BoundListeners, DemoFailure> {
     listen::bind(&[address], "listen").map_err(|error| DemoFailure::System { what: "listen", error: error.error })
 }
 
-/// A port that is free at two addresses: clients know one port of the shared name.
+/// A port that is free at two addresses, because clients use one port for the shared name.
 fn one_port([first, second]: [IpAddr; 2]) -> Result<(u16, [BoundListeners; 2]), DemoFailure> {
     for _ in 0..PORT_TRIES {
         let one = bind(SocketAddr::new(first, 0))?;
@@ -254,8 +254,8 @@ fn write_config(
     };
     let [aws, gcp] = mirrors.each_ref().map(|mirror| mirror.address);
     let (digest, size) = (&image.config.digest, image.config.octets.len());
-    // Hold-down is short so that a walk takes seconds; `fall` and `rise` as for a real one. A machine may be too busy for a
-    // mirror to answer within the usual wait.
+    // Hold-down is short so that a walk takes seconds; `fall` and `rise` are as in production. `ask-wait` is long, because
+    // a mirror may not answer within the default on a busy machine.
     write(
         "pharos.toml",
         &format!(

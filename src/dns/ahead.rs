@@ -1,10 +1,10 @@
-//! Memory that a batch of queries will read, asked for before the first of them is answered.
+//! Prefetch of the memory that a batch of queries will read, before the first of them is answered.
 //!
-//! Each query then waits for what is far away while the others' is on its way, and not alone; and is answered from where its
-//! way has come, so that none is gone twice.
+//! The cache misses of all queries of a batch then overlap, where each query would otherwise wait for its own. The answer
+//! continues from the point that the prefetch reached, so that no table is searched twice.
 //!
-//! **Invariants**: there is a way for every datagram of the batch in hand, in their order, or none at all.
-//! **Not here**: where that memory is ([`crate::snapshot::Way`]); what a query is ([`crate::wire`]).
+//! **Invariants**: there is a [`Way`] for every datagram of the batch in hand, in their order, or no [`Way`] at all.
+//! **Not here**: the addresses of that memory ([`crate::snapshot::Way`]); decoding a query ([`crate::wire`]).
 
 use arrayvec::ArrayVec;
 
@@ -13,7 +13,7 @@ use crate::process::sys::{self, Batch, Datagram, MAX_BATCH};
 use crate::snapshot::{Snapshot, Way};
 use crate::wire;
 
-/// What a thread needs for it.
+/// The buffers of a thread for the prefetch.
 pub(super) struct Ahead {
     ways: ArrayVec<Way, MAX_BATCH>,
     suffixes: Suffixes,
@@ -24,7 +24,8 @@ impl Ahead {
         Ahead { ways: ArrayVec::new(), suffixes: Suffixes::new() }
     }
 
-    /// Goes the way of every query of a batch through tables that are in no cache, and asks for what will be read there.
+    /// Searches the tables for every query of a batch, and prefetches the memory that the answers will read. Returns no [`Way`]
+    /// if the tables are small enough for the cache.
     #[inline]
     pub(super) fn look(&mut self, batch: &Batch, snapshot: &Snapshot) -> &[Way] {
         self.ways.clear();

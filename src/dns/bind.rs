@@ -1,12 +1,12 @@
-//! Taking the ports, before anything else starts: so that failure is an error message, and port 0 works.
+//! Binding the ports before anything else starts, so that a failure is an error message, and port 0 works.
 //!
 //! For each address there is one TCP listener, and as many UDP sockets as there are threads, which share the port by
 //! `SO_REUSEPORT`: the kernel spreads clients over them.
 //!
-//! TLS has a TCP listener, QUIC a UDP socket for each of their addresses.
+//! TLS has a TCP listener for each of its addresses, QUIC a UDP socket.
 //!
 //! **Invariants**: UDP and TCP of an address have the same port; the TCP listener does not share its port, so that a
-//! second server on it fails, where sharing alone would silently take half of the queries.
+//! second server on it fails, where UDP sockets alone would silently take half of the queries.
 //! **Not here**: TCP and QUIC ports alone ([`crate::listen`]), reading from the sockets.
 
 use std::io;
@@ -22,19 +22,19 @@ use crate::listen::{self, BindError};
 use crate::process::sys::{self, Fragments, LocalAddress};
 use crate::process::{SocketKind, address};
 
-/// The octets of datagrams that may wait for a UDP thread, as asked of the system, which grants `net.core.rmem_max`.
+/// The bytes of datagrams that may wait for a UDP thread, as asked of the system, which grants `net.core.rmem_max`.
 ///
-/// The system counts about 800 octets for a small datagram, and grants twice what is asked: 10,000 queries, which are
-/// 40 ms of a busy core. That is longer than a thread is ever kept from running, and shorter than a resolver waits.
+/// The system counts about 800 bytes for a small datagram, and grants twice the size requested. So 10,000 queries fit, which
+/// are 40 ms of a busy core. That is longer than a thread is ever kept from running, and shorter than a resolver waits.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
-/// The octets of replies that may wait for the network card: some forty full batches of small ones.
+/// The bytes of replies that may wait for the network card: some forty full batches of small ones.
 const SEND_BUFFER: usize = 1 << 20;
 
-/// How often a port that the system chose for TCP may turn out to be taken for UDP.
+/// The most attempts to find a port for both transports: a port that the system chose for TCP may be taken for UDP.
 const MAX_PORT_TRIES: usize = 32;
 
-/// The ports, taken.
+/// The bound ports.
 #[derive(Debug, Default)]
 pub struct BoundPorts {
     pub(super) tcp: listen::BoundListeners,
@@ -46,7 +46,7 @@ pub struct BoundPorts {
     pub(super) addresses: ListenAddresses,
 }
 
-/// Where we listen: in the order of the config, with the ports that the system chose for port 0.
+/// The addresses we listen on: in the order of the config, with the ports that the system chose for port 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListenAddresses {
     /// UDP and TCP.
@@ -75,7 +75,7 @@ const PLAIN: &str = "[dns] listen";
 const TLS: &str = "[dns.tls] listen";
 const QUIC: &str = "[dns.quic] listen";
 
-/// Takes the ports of `[dns] listen`, and of TLS and QUIC where they are configured.
+/// Binds the ports of `[dns] listen`, and those of TLS and QUIC if configured.
 pub fn bind(dns: &config::DnsConfig) -> Result<BoundPorts, BindError> {
     let threads = threads_of_one(dns);
     let mut bound = BoundPorts { batch: dns.udp_batch, ..BoundPorts::default() };
@@ -103,8 +103,8 @@ pub fn bind(dns: &config::DnsConfig) -> Result<BoundPorts, BindError> {
     Ok(bound)
 }
 
-/// RFC 9715 §3.1: replies are not cut, where they fit any link. Who has set a larger payload has a network that takes it, or
-/// wants fragments.
+/// RFC 9715 §3.1: replies of the default payload fit any link, and are not fragmented. If the operator sets a larger payload,
+/// the network has a larger MTU, or fragments are acceptable.
 pub(super) fn fragments(dns: &config::DnsConfig) -> Fragments {
     if dns.udp_payload <= config::UDP_PAYLOAD_DEFAULT { Fragments::Never } else { Fragments::Allowed }
 }
@@ -119,12 +119,12 @@ fn threads_of_one(dns: &config::DnsConfig) -> usize {
     dns.udp_threads.unwrap_or_else(cores).max(1)
 }
 
-/// The cores that the process may use; one where that cannot be known.
+/// The number of cores that the process may use; 1 if the system does not say.
 fn cores() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Takes one port for both transports. TCP goes first: it is the one that a second server of ours fails at.
+/// Binds one port for both transports. TCP is first, because binding it fails if a second server of ours has the port.
 fn bind_both(
     address: SocketAddr,
     threads: usize,
@@ -154,7 +154,7 @@ fn bind_udp(address: SocketAddr, fragments: Fragments) -> io::Result<Datagrams> 
         socket.set_only_v6(true)?;
     }
     socket.set_reuse_port(true)?;
-    // Less than asked is granted without an error, and is no reason not to serve.
+    // If the system grants a smaller buffer, there is no error, and the server starts all the same.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
     let local = sys::prepare_udp(socket.as_fd(), address, fragments)?;

@@ -69,7 +69,7 @@ pub(super) fn query(id: u16) -> Vec<u8> {
     question(id, "example.", Rtype::A)
 }
 
-/// A query whose reply is of 40,000 octets and more.
+/// A query whose reply is of 40,000 bytes and more.
 pub(super) fn big_query(id: u16) -> Vec<u8> {
     question(id, "big.example.", Rtype::TXT)
 }

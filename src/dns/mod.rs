@@ -1,17 +1,17 @@
 //! The DNS listeners: UDP on threads; TCP, TLS and QUIC on tasks; all over the one engine.
 //!
-//! [`bind()`] takes the ports; [`Service::start`] answers on them until [`Service::stop`]. DNS over HTTPS is among the
-//! listeners of [`crate::http`], for the engine is [`crate::wire`] and not in here.
+//! [`bind()`] binds the ports; [`Service::start`] answers on them until [`Service::stop`]. DNS over HTTPS is among the
+//! listeners of [`crate::http`], because the engine is [`crate::wire`] and not in here.
 //!
-//! Why the encrypted listeners are our own and not hickory-server's (0.26): its QUIC server shakes hands within its loop
-//! of accepting, so a client that goes silent in the midst of that keeps all others out for five seconds, again and
-//! again; it answers the streams of a connection one after the other; neither connections nor those of one client are
-//! limited; a stop drops what is in flight; HTTP/1.1 and `Cache-Control` are missing; and all of them want records to
-//! encode where we have octets. What they build on, quinn, hyper and rustls, is what we build on here.
+//! The encrypted listeners are our own and not those of hickory-server (0.26), which has these limits. Its QUIC server makes
+//! handshakes within its accept loop, so that a client that goes silent in a handshake keeps all others out for five
+//! seconds, again and again. It answers the streams of a connection one after the other. It limits neither all connections
+//! nor those of one client. A stop drops the queries in flight. HTTP/1.1 and `Cache-Control` are missing. All of its
+//! listeners take records to encode, but we have bytes. Our listeners use the same libraries: quinn, hyper and rustls.
 //!
 //! **Invariants**: every transport answers with [`wire::respond`]; a query sees one snapshot; remote input is counted,
 //! never logged.
-//! **Not here**: what to answer ([`crate::wire`]), when to start, reload and stop ([`crate::serve`]).
+//! **Not here**: the answers ([`crate::wire`]), starting, reloading and stopping ([`crate::serve`]).
 //!
 //! RFC 1035 §4.2, RFC 7766 (TCP), RFC 9210 (TCP operation), RFC 7858 (TLS), RFC 9250 (QUIC).
 
@@ -51,14 +51,14 @@ pub const TLS_PROTOCOLS: [&[u8]; 1] = [b"dot"];
 /// The application protocol of DNS over QUIC (RFC 9250 §4.1).
 pub const QUIC_PROTOCOLS: [&[u8]; 1] = [b"doq"];
 
-/// What answers messages: the served snapshot and the time.
+/// The sources of every answer: the served snapshot and the time.
 #[derive(Clone, Debug)]
 pub struct Engine {
     /// The snapshot.
     pub published: Arc<Published>,
     /// The time.
     pub clock: Clock,
-    /// Whom to tell of zones that have changed elsewhere.
+    /// Passes on NOTIFY messages about zones that have changed at their primaries.
     pub notices: Notices,
 }
 
@@ -70,7 +70,7 @@ struct Session<'e> {
 }
 
 impl Engine {
-    /// Begins a batch. It is to be over before anything is waited for: it keeps its snapshot alive.
+    /// Begins a batch. The caller must end it before it waits for anything, because it keeps its snapshot alive.
     #[inline]
     fn begin(&self) -> Session<'_> {
         Session { snapshot: self.published.load(), now: self.clock.read(), notices: &self.notices }
@@ -78,7 +78,7 @@ impl Engine {
 }
 
 impl Session<'_> {
-    /// As [`Session::respond`], within the limits for datagrams, and from where the way of this snapshot has come.
+    /// As [`Session::respond`], within the limits for datagrams, and continuing the prefetch of this snapshot.
     #[inline]
     fn respond_limited(
         &self,
@@ -100,7 +100,7 @@ impl Session<'_> {
         Some(reply)
     }
 
-    /// Passes on what a NOTIFY said.
+    /// Passes on the zone of a NOTIFY message.
     #[inline]
     fn pass_on(&self, reply: &Reply) {
         if let Some(zone) = reply.summary.notified {
@@ -108,7 +108,7 @@ impl Session<'_> {
         }
     }
 
-    /// The transfer that a message over a stream asks for and may have.
+    /// The transfer that a message over a stream requests, if it is allowed.
     fn transfer(&self, message: &[u8], peer: Peer) -> Option<Transfer> {
         transfer::begin(message, peer, &self.snapshot, self.now)
     }
@@ -119,7 +119,7 @@ impl Session<'_> {
     }
 }
 
-/// What the encrypted listeners serve TLS with, each with its own application protocol.
+/// The TLS configurations of the encrypted listeners, each with its own application protocol.
 #[derive(Clone, Debug)]
 pub struct Certificates {
     /// For TLS, with [`TLS_PROTOCOLS`].
@@ -142,7 +142,7 @@ pub struct Service {
 impl Service {
     /// Starts to answer on bound ports, within a tokio runtime; without certificates, only on those that need none.
     ///
-    /// Connections take their places among `clients`, whoever else may.
+    /// Connections count towards the limits of `clients`, which other listeners may share.
     pub fn start(
         bound: BoundPorts,
         certificates: Option<Certificates>,
@@ -171,12 +171,12 @@ impl Service {
         Ok(Service { addresses, clients, rates, udp, streams, quic: endpoints })
     }
 
-    /// Where we listen.
+    /// The addresses we listen on.
     pub fn addresses(&self) -> &ListenAddresses {
         &self.addresses
     }
 
-    /// Changes what connections may take, for the next ones and, as to time, for those that are open.
+    /// Changes the limits of connections: for new ones, and the time limits for open ones too.
     pub fn set_limits(&self, limits: Limits) {
         self.clients.set_limits(limits);
         if let Some(quic) = &self.quic {
@@ -184,17 +184,17 @@ impl Service {
         }
     }
 
-    /// Lets replies over UDP be cut into fragments, or not, as their length now demands.
+    /// Applies the UDP payload size of the config to the fragmentation of replies.
     pub fn set_payload(&self, dns: &config::DnsConfig) {
         self.udp.set_fragments(bind::fragments(dns));
     }
 
-    /// Makes what rate limiting needs, before a snapshot is published that limits.
+    /// Allocates the table of rate limiting. To be called before a snapshot with a rate limit is published.
     pub fn prepare_rates(&self) {
         self.rates.prepare();
     }
 
-    /// Answers what has been received, and stops; what is not done within `grace` is given up.
+    /// Answers the queries received, and stops. Answers that are not sent within `grace` are given up.
     pub async fn stop(self, grace: Duration) {
         let Service { udp, streams, quic, .. } = self;
         let mut stopping = JoinSet::new();

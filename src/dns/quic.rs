@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: a query is read only to [`MAX_QUERY_LEN`]; every wait has an end; an answer is acknowledged, or given
 //! up, before its connection is closed in good order; answers that wait have room in the connection's budget.
-//! **Not here**: endpoints, handshakes and limits ([`crate::listen`]), what to answer ([`crate::wire`]).
+//! **Not here**: endpoints, handshakes and limits ([`crate::listen`]), the answers ([`crate::wire`]).
 //!
 //! RFC 9250: §4.1 (connections), §4.2 (streams and IDs), §4.3 (errors), §5.5 (lifetime).
 
@@ -84,7 +84,7 @@ async fn serve(
     let (closed, code) = loop {
         tokio::select! {
             biased;
-            // What has arrived is answered, whatever else is the matter.
+            // First: a query that has arrived is answered even if a stop or the end of the idle time is due.
             accepted = connection.accept_bi() => match accepted {
                 Ok((send, receive)) => {
                     let peer = Peer { address: connection.remote_address().ip(), transport: Transport::Quic };
@@ -108,12 +108,12 @@ async fn serve(
     closed
 }
 
-/// How the exchange on a stream ended.
+/// The end of the exchange on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StreamEnd {
-    /// The answer has arrived, or its time is over.
+    /// The client acknowledged the answer, or ended the stream before.
     Answered,
-    /// There was no query, as far as we know.
+    /// The stream was reset: no whole query arrived in time, or the answer could not be sent in time.
     Abandoned,
     /// The client did what RFC 9250 §4.3.3 ends a connection for.
     Violation,
@@ -147,7 +147,7 @@ async fn exchange(
         }
     };
     let Some(message) = only_message(&octets) else { return StreamEnd::Violation };
-    // The deadline for what waits for the client holds for the wait for others of its answers too.
+    // The deadline for sending an answer also limits the wait for room behind other answers of the connection.
     let Ok(room) = timeout(WRITE_TIMEOUT, place.room(MESSAGE, octets.len())).await else {
         return give_up(&mut send, EXCESSIVE_LOAD);
     };
@@ -160,7 +160,7 @@ async fn exchange(
     let sent = async {
         send.write_all(&answer).await.ok()?;
         send.finish().ok()?;
-        // Closing the connection throws away what has not been acknowledged.
+        // Wait for the acknowledgement, because closing the connection discards unacknowledged bytes.
         send.stopped().await.ok()
     };
     match timeout(WRITE_TIMEOUT, sent).await {
@@ -175,7 +175,7 @@ fn only_message(octets: &[u8]) -> Option<&[u8]> {
     (message.len() == usize::from(u16::from_be_bytes(*length))).then_some(message)
 }
 
-/// The answer with its length before it; none where the message is none that a client may send over QUIC.
+/// The answer with its length before it; `None` if the message is none that a client may send over QUIC.
 fn answer(message: &[u8], peer: Peer, engine: &Engine, counters: &mut SharedBlock) -> Option<Vec<u8>> {
     let query = wire::decode(message)?;
     // RFC 9250 §4.2.1: the ID is 0. §5.5.2: no keepalive option.
@@ -187,7 +187,7 @@ fn answer(message: &[u8], peer: Peer, engine: &Engine, counters: &mut SharedBloc
         let reply = session.respond(message, peer, room)?;
         counters.reply(&reply.summary, &session.snapshot);
         counters.took(peer.transport, 1, begun.elapsed());
-        // It fits: the room is of the most octets that a length can tell.
+        // The answer fits: the room has as many bytes as the largest length.
         Some([&(reply.len as u16).to_be_bytes(), &room[..reply.len]].concat())
     })
 }

@@ -1,10 +1,10 @@
 //! One connection: messages with their length before them, over any stream.
 //!
-//! Messages are answered in the order in which they came: an answer is made at once, so none could overtake another.
-//! Answers to messages that came together leave together.
+//! Messages are answered in the order of arrival. Each answer is made at once, so another order would gain nothing. Answers
+//! to messages that came together leave together.
 //!
-//! **Invariants**: a message is answered once it is whole, however it was cut; buffers hold at most one message and
-//! what came with it, and [`FLUSH_AT`] octets of answers and one more; every wait has an end.
+//! **Invariants**: a message is answered once it is whole, however the stream was cut; buffers hold at most one message and
+//! the bytes read with it, and [`FLUSH_AT`] bytes of answers and one more answer; every wait has an end.
 //! **Not here**: accepting, TLS and limits ([`crate::listen`]).
 //!
 //! RFC 1035 §4.2.2, RFC 7766 §6.2.1.1 (pipelining), §6.2.3 (idle), §8 (one write for length and message).
@@ -26,19 +26,19 @@ use crate::telemetry::dns::{Closed, Count, LostReply, SharedBlock, TransferEnd};
 use crate::wire::transfer::Transfer;
 use crate::wire::{MAX_STREAM, Peer, Summary, Transport};
 
-/// How long a message may take from its first octet to its last. Several round trips around the world, with losses.
+/// The longest duration of a message from its first byte to its last: several round trips around the world, with losses.
 pub(super) const MESSAGE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a client may take to make room for its answers; as above.
+/// The longest time in which a client has to make room for its answers; as above.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Octets of answers that are gathered before they are sent, if messages keep coming.
+/// Bytes of answers that are gathered before a write, if messages keep coming.
 pub(super) const FLUSH_AT: usize = 1 << 14;
 
 /// The least room to read into, and the most that an idle connection keeps.
 const READ_ROOM: usize = 1 << 10;
 
-/// The octets of a length.
+/// The bytes of a length.
 const PREFIX: usize = 2;
 
 thread_local! {
@@ -46,7 +46,7 @@ thread_local! {
     pub(super) static ROOM: RefCell<Box<[u8]>> = RefCell::new(vec![0; MAX_STREAM].into());
 }
 
-/// What a connection needs of the server.
+/// The state of a connection beside its stream.
 pub(super) struct StreamContext {
     pub(super) engine: Engine,
     pub(super) address: IpAddr,
@@ -54,15 +54,15 @@ pub(super) struct StreamContext {
     pub(super) transport: Transport,
     pub(super) place: Arc<ConnectionPlace>,
     pub(super) counters: SharedBlock,
-    /// Whether zones may be sent: over TLS from version 1.3 on (RFC 9103 §7.1).
+    /// Zones may be sent over this connection: over TCP, and over TLS from version 1.3 on (RFC 9103 §7.1).
     pub(super) gives_zones: bool,
     /// A zone that is being sent; messages behind its query wait.
     pub(super) transfer: Option<Transfer>,
-    /// No new messages are to be waited for.
+    /// Cancelled when the connection is to end after the messages received.
     pub(super) stop: CancellationToken,
 }
 
-/// Answers what comes, until either side ends it.
+/// Answers the messages of a connection until either side ends it.
 pub(super) async fn serve<S>(mut stream: S, mut context: StreamContext) -> Closed
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -72,7 +72,7 @@ where
     loop {
         if let Err(closed) = read(&mut stream, &mut inbound, &context).await {
             if matches!(closed, Closed::Client | Closed::Idle | Closed::Stop) {
-                // To end in good order is a courtesy, for which nobody waits.
+                // An orderly end is a courtesy to the client: a failure does not matter, and the time is limited.
                 let _ = timeout(WRITE_TIMEOUT, stream.shutdown()).await;
             }
             return closed;
@@ -105,7 +105,7 @@ where
         make_room(inbound);
         let read = tokio::select! {
             biased;
-            // What has arrived is answered, whatever else is the matter.
+            // First: a query that has arrived is answered even if an eviction, a stop or a deadline is due.
             read = stream.read_buf(inbound) => read,
             () = context.place.evicted() => return Err(Closed::Evicted),
             () = context.stop.cancelled(), if inbound.is_empty() => return Err(Closed::Stop),
@@ -119,20 +119,20 @@ where
     }
 }
 
-/// Sees to it that a read has room, but for no more than the message that has begun.
+/// Makes room for a read. It is called only while the buffer has no whole message, which bounds the buffer.
 fn make_room(inbound: &mut BytesMut) {
     if inbound.is_empty() {
-        // Give back what a long message took, and the front that was consumed.
+        // Free the memory of a long message, and the front that was consumed.
         if inbound.capacity() != READ_ROOM {
             *inbound = BytesMut::with_capacity(READ_ROOM);
         }
     } else if inbound.len() == inbound.capacity() {
-        // Room grows with what was received, never with what was promised.
+        // Room grows with the bytes received, never with the length that a client announces.
         inbound.reserve(inbound.len().max(READ_ROOM));
     }
 }
 
-/// The message at the front, if it is there to its end.
+/// The message at the front; `None` if it is not whole.
 fn whole_message(inbound: &[u8]) -> Option<&[u8]> {
     let (length, rest) = inbound.split_first_chunk::<PREFIX>()?;
     rest.get(..usize::from(u16::from_be_bytes(*length)))
@@ -164,7 +164,7 @@ where
 }
 
 impl Drop for StreamContext {
-    /// However the connection ends, a zone that is still being sent does not arrive.
+    /// If the connection ends during a transfer, counts the transfer as cut.
     fn drop(&mut self) {
         if self.transfer.is_some() {
             self.counters.given(TransferEnd::Cut);
@@ -176,7 +176,7 @@ fn is_refused_transfer(summary: &Summary) -> bool {
     matches!(summary.qtype, Some(Rtype::AXFR | Rtype::IXFR)) && summary.rcode != Rcode::NOERROR
 }
 
-/// What came of answering.
+/// The progress of answering the messages received.
 enum AnswerProgress {
     /// There are answers to be sent, and maybe more messages.
     Answers,
@@ -185,7 +185,7 @@ enum AnswerProgress {
 }
 
 impl StreamContext {
-    /// Answers whole messages at the front, as many as are there or as answers make up [`FLUSH_AT`] octets.
+    /// Answers the whole messages at the front, until there is none left or the answers have [`FLUSH_AT`] bytes.
     fn answer(&mut self, inbound: &mut BytesMut, outbound: &mut BytesMut) -> AnswerProgress {
         let (session, begun, mut replies) = (self.engine.begin(), Instant::now(), 0);
         let peer = Peer { address: self.address, transport: self.transport };
@@ -220,7 +220,7 @@ impl StreamContext {
                         if is_refused_transfer(&reply.summary) {
                             self.counters.given(TransferEnd::Refused);
                         }
-                        // It fits: the room is of the most octets that a length can tell.
+                        // The answer fits: the room has as many bytes as the largest length.
                         outbound.put_u16(reply.len as u16);
                         outbound.put_slice(&room[..reply.len]);
                     }
@@ -258,7 +258,7 @@ mod tests {
         IpAddr::from([192, 0, 2, 53])
     }
 
-    /// A connection whose two ends hold `room` octets in flight.
+    /// A connection whose two ends hold `room` bytes in flight.
     fn connect(room: usize) -> Server {
         let (client, server) = duplex(room);
         let clients = Clients::new(Limits { connections: 1, per_client: 9, beyond: BeyondLimit::Refuse, idle: IDLE });

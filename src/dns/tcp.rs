@@ -34,7 +34,7 @@ impl DnsStreams {
 impl Protocol for DnsStreams {
     async fn serve(self: Arc<Self>, connection: Connection) -> Closed {
         let Connection { stream, peer, place, stop } = connection;
-        // A Unix socket has no address to answer for, and no listener of DNS has one.
+        // A Unix socket has no client address; no DNS listener has a Unix socket.
         let ConnectionPeer::Address(address) = peer else { return Closed::Violation };
         let context = StreamContext {
             engine: self.engine.clone(),
@@ -59,7 +59,7 @@ impl Protocol for DnsStreams {
     }
 }
 
-/// Counts an event of a connection, over whatever transport.
+/// Counts an event of a connection over any transport.
 pub(super) fn note(shared: &SharedBlock, event: Event) {
     let mut shared = shared.clone();
     match event {

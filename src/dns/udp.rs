@@ -2,11 +2,11 @@
 //!
 //! There is one thread for each socket, that is for each address and core, which waits in `recvmmsg` itself. A thread
 //! with several sockets would have to ask for readiness first, one more system call per batch; a thread that waits
-//! costs nothing. Spreading clients over threads is the kernel's (`SO_REUSEPORT`).
+//! costs nothing. The kernel spreads clients over threads (`SO_REUSEPORT`).
 //!
 //! **Invariants**: no allocation, lock, log line or system call per query beyond those of the batch; no error of a
 //! socket and no panic ends a thread, only [`Threads::end`] does.
-//! **Not here**: the system calls ([`crate::process::sys`]), what to answer ([`crate::wire`]).
+//! **Not here**: the system calls ([`crate::process::sys`]), the answers ([`crate::wire`]).
 
 use std::io;
 use std::net::{Shutdown, UdpSocket};
@@ -31,12 +31,11 @@ use crate::wire::{MAX_UDP, Peer, Silence, Transport};
 
 const _: () = assert!(MAX_DATAGRAM >= MAX_UDP);
 
-/// Datagrams answered at most after being told to stop: what the largest receive buffer holds. Under a flood, which
-/// never leaves the buffer empty, this is when we stop all the same.
+/// The most datagrams answered after a stop was requested: as many as the largest receive buffer holds. Under a flood, the
+/// buffer is never empty, and this limit ends the thread.
 const MAX_LAST: usize = 16_384;
 
-/// How long a thread pauses when taking datagrams fails: a fault of the system, which must not be answered by a
-/// thread that spins.
+/// The pause of a thread after the system failed to receive datagrams, so that the thread does not spin.
 const FAILURE_PAUSE: Duration = Duration::from_millis(10);
 
 /// The threads.
@@ -82,15 +81,15 @@ impl Threads {
         Ok(all)
     }
 
-    /// Says whether replies may be cut into fragments from now on.
+    /// Sets the fragmentation of replies from now on.
     pub(super) fn set_fragments(&self, fragments: Fragments) {
         for (socket, _) in &self.threads {
-            // What was taken when the socket was made is taken again.
+            // The system accepted these options when the socket was made, so it accepts them again.
             let _ = socket.local_addr().and_then(|address| sys::set_fragments(socket.as_fd(), address, fragments));
         }
     }
 
-    /// Has every thread answer what waits for it, and end; waits for that without blocking.
+    /// Has every thread answer the datagrams in its buffer, and end; waits for that without blocking.
     pub(super) async fn end(mut self) {
         self.tell();
         // Nothing is sent: the channel closes with the last thread.
@@ -110,14 +109,14 @@ impl Threads {
     fn tell(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         for (socket, _) in &self.threads {
-            // Wakes the thread if it waits, and keeps it from ever waiting again; nothing need be polled for. That the
-            // socket is not connected is reported as an error, after the deed.
+            // Wakes the thread if it waits, and keeps it from ever waiting again, so that the thread need not poll. The
+            // call reports that the socket is not connected, but has shut it down.
             let _ = SockRef::from(&**socket).shutdown(Shutdown::Read);
         }
     }
 }
 
-/// What one thread has.
+/// The state of one thread.
 struct Worker {
     socket: Arc<UdpSocket>,
     batch: Batch,
@@ -150,7 +149,7 @@ impl Worker {
         }
     }
 
-    /// Takes what there is, answers it, sends; the number of datagrams taken.
+    /// Takes a batch of datagrams, answers it, and sends the replies; returns the number of datagrams taken.
     #[inline]
     fn answer_batch(&mut self, wait: Wait) -> usize {
         let Worker { socket, batch, ahead, engine, rates, counters, .. } = self;
@@ -174,7 +173,7 @@ impl Worker {
                 Datagram::Whole { bytes, peer } => {
                     (bytes, Peer { address: peer.ip(), transport: Transport::Udp }, peer.port())
                 }
-                // We advertise to take no more, so this is no resolver's doing; a part of it is not worth a reply.
+                // We advertise no payload of this length, so it is not from a resolver; a truncated query gets no reply.
                 Datagram::TooLong => {
                     counters.lost(LostReply::TooLong, 1);
                     return None;

@@ -1,7 +1,7 @@
 //! Users and groups of the system, wherever it keeps them: `/etc/passwd`, or a directory such as LDAP.
 //!
 //! **Invariants**: a caller waits no longer than [`DEADLINE`], because a directory may not answer.
-//! **Not here**: what users and groups may do (`control`).
+//! **Not here**: permissions of users and groups (`control`).
 //!
 //! getpwuid(3), getgrnam(3).
 
@@ -14,13 +14,14 @@ use nix::unistd::{Gid, Group, Uid, User};
 
 use super::{Expired, within};
 
-/// How long a caller waits. Directories that are there answer within milliseconds; a start is not to hang on one that is not.
+/// The longest time that a caller waits. A reachable directory answers within milliseconds; an unreachable one must not block
+/// a start.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The number that chown(2) takes for "leave it as it is".
 const NO_GROUP: u32 = u32::MAX;
 
-/// Why a group is not known.
+/// The reason why a group is not known.
 #[derive(Debug)]
 pub enum GroupError {
     /// The system has no such group.
@@ -56,13 +57,13 @@ pub fn group(name: &str) -> Result<u32, GroupError> {
     }
 }
 
-/// The name of a group, or its number if it has none.
+/// The name of a group, or its number if no name is found.
 pub fn group_name(gid: u32) -> String {
     let found = ask("the groups of this machine", move || Group::from_gid(Gid::from_raw(gid)));
     found.ok().and_then(Result::ok).flatten().map_or_else(|| gid.to_string(), |group| group.name)
 }
 
-/// The login of a user; `None` if the system has none, or does not say.
+/// The login of a user; `None` if the system knows no such user, or does not answer.
 pub fn login(uid: u32) -> Option<String> {
     let found = ask("the users of this machine", move || User::from_uid(Uid::from_raw(uid)));
     found.ok()?.ok()?.map(|user| user.name)

@@ -53,11 +53,11 @@ impl Stamp {
 #[derive(Clone, Debug, Default)]
 pub struct Intake {
     seen: Arc<Mutex<FileStates>>,
-    /// If it is there, all files come from it, and none from the disk.
+    /// `None` if files come from the disk; otherwise all files come from here.
     memory: Option<Arc<BTreeMap<PathBuf, Vec<u8>>>>,
 }
 
-/// Files and patterns with what was found at one time.
+/// Files and patterns, with their stamps and matches at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileStates {
     files: BTreeMap<PathBuf, Stamp>,
@@ -194,7 +194,7 @@ mod tests {
 
     use super::*;
 
-    /// The name of the file that a change shows at; empty for none.
+    /// The name of the file that a change shows at; empty if there is no file.
     fn changed(seen: &FileStates) -> String {
         let again = seen.again(&LookPermit::default()).unwrap();
         let difference = again.unknown_to(std::iter::once(seen));

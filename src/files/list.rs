@@ -12,7 +12,7 @@ use glob::{MatchOptions, Pattern, glob_with};
 
 use super::{Expired, SHORT_DEADLINE, within, words};
 
-/// Why files cannot be listed.
+/// The reason why files cannot be listed.
 #[derive(Debug)]
 pub enum ListError {
     /// The pattern is not one.
@@ -81,7 +81,7 @@ fn whole(folder: &Path, pattern: &str) -> Result<String, ListError> {
     })
 }
 
-/// The same on this thread, which may be abandoned; gives up when nobody `waits`.
+/// The same on this thread, which may be abandoned; gives up when no caller `waits`.
 pub(super) fn expand(
     folder: &Path,
     pattern: &str,

@@ -5,7 +5,7 @@
 //!
 //! **Invariants**: only regular files are opened, and never in a way that waits for another process; a file is bounded
 //! before and while it is read; a caller waits no longer than the deadline of the kind, whatever the file system does.
-//! **Not here**: the formats (`load`, `tls`), what the files are for (`config`).
+//! **Not here**: the formats (`load`, `tls`), the purposes of the files (`config`).
 
 pub mod accounts;
 mod intake;
@@ -65,7 +65,7 @@ impl FileKind {
         }
     }
 
-    /// How long a caller waits for a file of this kind.
+    /// The longest time that a caller waits for a file of this kind.
     ///
     /// A disk that reads 10 MB/s is as slow as any that works. 20 s are below the 30 s after which a reload is reported as slow.
     const fn deadline(self) -> Duration {
@@ -79,10 +79,10 @@ impl FileKind {
 /// The deadline of small files, and of looking a file up.
 const SHORT_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Bytes read between two looks at whether the caller still waits.
+/// The bytes that are read between two checks whether the caller still waits.
 const CHUNK: u64 = 1 << 20;
 
-/// The contents of a file, and what the system says of it.
+/// The contents of a file, and its facts.
 #[derive(Debug)]
 pub struct Contents {
     /// The bytes.
@@ -91,10 +91,10 @@ pub struct Contents {
     pub facts: FileFacts,
 }
 
-/// What the system says of a file.
+/// The facts of a file, as the system has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileFacts {
-    /// What it is.
+    /// The type of the file.
     pub nature: Nature,
     /// Device and inode: equal for two names of one file.
     pub identity: (u64, u64),
@@ -106,7 +106,7 @@ pub struct FileFacts {
     owner: u32,
 }
 
-/// What stands at a path.
+/// The type of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nature {
     /// A regular file.
@@ -133,7 +133,7 @@ impl fmt::Display for Nature {
     }
 }
 
-/// Why a file cannot be read.
+/// The reason why a file cannot be read.
 #[derive(Debug)]
 pub enum ReadError {
     /// There is no file of this name.
@@ -223,12 +223,12 @@ pub fn head(path: &Path, len: u64) -> Result<Contents, ReadError> {
     read_up_to(path, FileKind::Pem, len, Rest::Ignored)
 }
 
-/// What happens to the bytes behind the bound.
+/// The treatment of the bytes beyond the bound.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Rest {
     /// The file is too large.
     Refused,
-    /// They are not read.
+    /// These bytes are not read.
     Ignored,
 }
 
@@ -303,7 +303,7 @@ fn open(path: &Path) -> Result<(File, FileFacts), ReadError> {
 }
 
 impl FileFacts {
-    /// Those of bytes in memory, which nobody else can read; `number` tells them from others.
+    /// The facts of a file in memory, which no other process can read; `number` distinguishes it from other such files.
     fn of_memory(number: u64, len: u64) -> Self {
         FileFacts { nature: Nature::File, identity: (0, number), len, changed: [(0, 0); 2], mode: 0o600, owner: 0 }
     }
@@ -334,7 +334,8 @@ impl FileFacts {
         whole + Duration::from_nanos(nanoseconds.try_into().unwrap_or(0))
     }
 
-    /// Who else may use a file with secrets, and for what; `None` if its mode keeps it to those that need it.
+    /// The other users that may use a file with secrets, and the use, in words; `None` if its mode keeps it to the users that
+    /// need it.
     ///
     /// A file of root's that a group may read is fine: it is how a server without root's rights is given a file.
     pub fn exposure(&self) -> Option<&'static str> {
@@ -395,7 +396,7 @@ mod tests {
         assert_eq!(head(&path, 3).unwrap().bytes, b"xxx");
         std::fs::write(&path, "x".repeat(4097)).unwrap();
         assert_eq!(said(), Err("it is larger than 4 KiB".into()));
-        // The kernel's files have no length: they are bounded while they are read.
+        // The kernel's files have length 0, so the bound is checked during the read.
         let kernel = read(Path::new("/proc/self/status"), FileKind::Kernel).unwrap();
         assert!(kernel.facts.len == 0 && !kernel.bytes.is_empty());
         assert!(matches!(

@@ -3,7 +3,7 @@
 //! **Invariants**: a caller waits no longer than its deadline; a thread that is stuck is never waited for and never gets
 //! other work; at most [`MAX_AT_ONCE`] threads are at work, the stuck ones among them. A thread that is idle is kept, so
 //! that files can be read although the system starts no more threads.
-//! **Not here**: what is done with files ([`super`]).
+//! **Not here**: the work itself ([`super`]).
 
 use std::fmt;
 use std::io;
@@ -13,16 +13,16 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Threads at work at once. Few callers read at the same time; what is beyond is stuck.
+/// The most threads at work at once. Few callers read at the same time; all other threads at work are stuck.
 const MAX_AT_ONCE: usize = 32;
 
 /// Idle threads that are kept: a reload, a write of state and a look at certificates may coincide.
 pub const MAX_IDLE: usize = 3;
 
-/// Why work on a file has no result.
+/// The reason why work on a file has no result.
 #[derive(Debug)]
 pub enum Expired {
-    /// The deadline is over; the thread goes on by itself.
+    /// The deadline is over; the thread continues without a caller.
     Deadline(Duration),
     /// [`MAX_AT_ONCE`] threads are at work, most of them stuck.
     Full,
@@ -175,7 +175,7 @@ mod tests {
         let path = Path::new("/a/stuck/file");
         let (end, ended) = (mpsc::channel::<()>(), mpsc::channel::<bool>());
         let stuck = within(path, Duration::from_millis(1), move |caller| {
-            // As a network file system does: until somebody pulls the plug.
+            // Blocks like a network file system whose server is gone.
             let _ = end.1.recv_timeout(Duration::from_secs(30));
             let _ = ended.0.send(caller.waits());
         });

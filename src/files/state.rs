@@ -1,11 +1,11 @@
 //! State that outlives the process: each file is written whole, and known by its first bytes.
 //!
 //! The first line of a state file is `pharos state KIND VERSION`. The version before wrote no such line: a file without it
-//! is taken over if all of it is what that version wrote ([`StateForm::is_old`]), and gets the line with the next write.
+//! is taken over if all of it has the form of that version ([`StateForm::is_old`]), and gets the line with the next write.
 //!
 //! **Invariants**: a file that is not known as ours is neither written, moved nor removed, and neither is one of a newer
 //! version; a reader, also after a loss of power, finds the old contents or the new ones.
-//! **Not here**: what the contents mean; writing in the background (`process::state`).
+//! **Not here**: the meaning of the contents; writing in the background (`process::state`).
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -27,9 +27,9 @@ const HEAD_LEN: u64 = 512;
 pub struct StateForm {
     /// The kind, a word.
     pub name: &'static str,
-    /// Stands before the first line where the file has another format that must skip it.
+    /// The prefix of the first line that makes it a comment in the format of the file; empty if the format needs none.
     pub comment: &'static str,
-    /// Whether these contents are, as a whole, what the version before wrote.
+    /// Whether these contents, as a whole, have the form of the version before.
     pub is_old: fn(&str) -> bool,
 }
 
@@ -43,7 +43,7 @@ impl StateForm {
         format!("{}pharos state {} ", self.comment, self.name)
     }
 
-    /// Recognises contents by their first bytes; the length of the first line if they are of this version.
+    /// Recognises contents by their first bytes. Contents of this version come with the length of their first line.
     fn recognise(&self, bytes: &[u8]) -> Recognised {
         let Some(line) = bytes.strip_prefix(self.start().as_bytes()) else {
             return if bytes.is_empty() { Recognised::Empty } else { Recognised::Headless };
@@ -69,7 +69,7 @@ enum Recognised {
     Headless,
 }
 
-/// Why a state file cannot be used.
+/// The reason why a state file cannot be used.
 #[derive(Debug)]
 pub enum Useless {
     /// It cannot be read.
@@ -265,7 +265,7 @@ fn check_replaceable(path: &Path, form: &StateForm) -> io::Result<()> {
     }
 }
 
-/// Removes what a killed process has left of a file under its temporary name.
+/// Removes a file that a killed process has left under its temporary name.
 fn remove_left_over(beside: &Path, form: &StateForm) -> io::Result<()> {
     let is_left_over = |bytes: &[u8]| {
         let line = form.first_line();

@@ -1,12 +1,12 @@
-//! Mirrors that are known by a host name: their hosts asked for again as TTLs run out, and what changed published.
+//! The addresses of mirrors with a host name: each host is resolved again when its TTL expires, and changes are published.
 //!
-//! The addresses that a start begins with come with the snapshot ([`crate::load::hosts`]). From then on each host is asked
-//! for when its TTL has run out; where that fails, again and again, and the last good addresses stay.
+//! The first addresses come with the snapshot ([`crate::load::hosts`]). From then on, each host is resolved when its TTL
+//! expires. If that fails, the lookup is retried, and the last good addresses are kept.
 //!
-//! **Invariants**: at most [`MAX_AT_ONCE`] hosts are asked for at once; answers are made anew only when addresses changed; a
-//! reload forgets nothing of hosts that stay; a log line is written when a host gets into trouble or out of it, and at most
-//! once a minute for one that moves, never per lookup; nothing here waits on the query path.
-//! **Not here**: which addresses are taken ([`crate::mirror`]), probing them, what they lead to ([`crate::snapshot`]).
+//! **Invariants**: at most [`MAX_AT_ONCE`] hosts are resolved concurrently; answers are encoded again only if addresses
+//! changed; a reload keeps the addresses of hosts that remain; a log line is written when a host starts or stops failing,
+//! and at most once a minute for a host that moves, never for every lookup; the query path never waits for this module.
+//! **Not here**: the choice of addresses ([`crate::mirror`]), probes, the answers made from addresses ([`crate::snapshot`]).
 
 mod schedule;
 
@@ -33,16 +33,17 @@ use crate::snapshot::Change;
 use crate::telemetry::hosts::{Following, Hosts as Counters};
 use schedule::HostSchedule;
 
-/// How often a host that moves has a line in the log: some move with every lookup.
+/// The least interval between log lines about new addresses of one host, because some hosts move with every lookup.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 
-/// How often what is known is kept although no address has changed, so that a start can say how old it is.
+/// The interval at which the state file is written even if no address has changed, so that a start knows the age of the
+/// addresses.
 const KEEP_EVERY: Duration = Duration::from_secs(600);
 
-/// The consequence of addresses that cannot be written, for the log.
+/// The consequence of a failed write of the state file, for the log.
 const UNKEPT: &str = "a restart begins with older addresses of hosts, and has to resolve them";
 
-/// Hosts at work.
+/// The service that keeps the addresses of hosts fresh.
 #[derive(Debug)]
 pub struct HostService {
     reloads: mpsc::Sender<HostSettings>,
@@ -50,10 +51,10 @@ pub struct HostService {
     task: AbortHandle,
 }
 
-/// What a configuration says.
+/// The settings of hosts in a configuration.
 #[derive(Debug)]
 struct HostSettings {
-    /// None where there is nobody to ask, with the reason.
+    /// The client of the resolvers, or the reason why there is none.
     asker: Result<HostAsker, String>,
     rules: HostRules,
     state: Option<PathBuf>,
@@ -70,7 +71,7 @@ impl HostSettings {
 }
 
 impl HostService {
-    /// Starts on what is published, within a tokio runtime; `moved` is told when mirrors have other addresses.
+    /// Starts with the published snapshot; it needs a tokio runtime. `moved` is notified when mirrors have new addresses.
     pub fn start(
         config: &Config,
         published: Arc<Published>,
@@ -94,7 +95,7 @@ impl HostService {
             kept: Instant::now(),
         };
         keeper.follow();
-        // What the start could not use is put aside before it is written over.
+        // A state file that the start could not use is set aside before it is overwritten.
         if let Some(Err(useless)) =
             keeper.settings.state.as_deref().map(|path| state::recall(path, &keep::FORM, keep::parse))
         {
@@ -105,14 +106,14 @@ impl HostService {
         HostService { reloads, counters, task }
     }
 
-    /// What has been counted.
+    /// The counters.
     pub fn counters(&self) -> Arc<Counters> {
         self.counters.clone()
     }
 
-    /// Goes on with another config, once what it compiled to is published.
+    /// Applies another configuration. Call it after the snapshot of that configuration is published.
     pub async fn reload(&self, config: &Config) {
-        // It ends only with the process.
+        // The receiver lives as long as the process.
         let _ = self.reloads.send(HostSettings::of(config)).await;
     }
 }
@@ -123,7 +124,7 @@ impl Drop for HostService {
     }
 }
 
-/// Keeps hosts fresh.
+/// The task that keeps the addresses of hosts fresh.
 #[derive(Debug)]
 struct HostKeeper {
     published: Arc<Published>,
@@ -135,7 +136,7 @@ struct HostKeeper {
     running: JoinSet<(Arc<str>, [Lookup; 2])>,
     keeper: process::state::Keeper,
     files: StateFiles,
-    /// When what is known was kept last.
+    /// The time of the last write of the state file.
     kept: Instant,
 }
 
@@ -146,7 +147,7 @@ struct Host {
     schedule: HostSchedule,
     asking: LookupUnderWay,
     trouble: Option<Trouble>,
-    /// When it was last said that it moved.
+    /// The time of the last log line about new addresses.
     said: Option<Instant>,
 }
 
@@ -157,7 +158,7 @@ enum LookupUnderWay {
 }
 
 impl HostKeeper {
-    /// Asks for hosts as they fall due, until nobody is left to tell of reloads.
+    /// Resolves hosts when due, until the [`HostService`] is dropped.
     async fn run(mut self, mut reloads: mpsc::Receiver<HostSettings>) {
         loop {
             self.start_due();
@@ -179,13 +180,14 @@ impl HostKeeper {
         }
     }
 
-    /// Takes over the hosts of what is published; what is known of hosts that stay, stays.
+    /// Takes over the hosts of the published snapshot. A host that remains keeps its schedule and the newer addresses.
     fn follow(&mut self) {
         let mut before = std::mem::take(&mut self.hosts);
         let (now, unix) = (Instant::now(), now());
         for (host, known) in known(self.published.load().mirrors().iter()) {
             let fresh = || {
-                // What was just resolved is due when its TTL is over; what came from a file or not at all, at once.
+                // A host is due when the TTL of its addresses expires. A host without addresses, or with expired ones, is
+                // due at once.
                 let age = known.at.map_or(u64::MAX, |at| unix.0.saturating_sub(at.0));
                 let schedule = match u32::try_from(age).ok().and_then(|age| known.ttl.0.checked_sub(age)) {
                     Some(left) => HostSchedule::fresh(left, now),
@@ -194,7 +196,8 @@ impl HostKeeper {
                 Host { known: known.clone(), schedule, asking: LookupUnderWay::No, trouble: None, said: None }
             };
             let entry = match before.remove(&host) {
-                // What is published is as old as the last change; of what a reload has resolved, only it knows.
+                // The published addresses date from the last change, so the entry is usually newer. Only a reload that
+                // has resolved the host publishes newer addresses.
                 Some(entry) if entry.known.at >= known.at => entry,
                 Some(entry) => Host { known, ..entry },
                 None => fresh(),
@@ -205,7 +208,7 @@ impl HostKeeper {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        // With every place taken the next lookup waits for one to end.
+        // If all lookups are in use, the next one waits until one ends.
         let idle = self.hosts.values().filter(|host| host.asking == LookupUnderWay::No);
         idle.map(|host| host.schedule.due()).min().filter(|_| self.running.len() < MAX_AT_ONCE)
     }
@@ -231,17 +234,17 @@ impl HostKeeper {
         }
     }
 
-    /// Takes in what was found, publishes what changed.
+    /// Handles a finished lookup, and publishes changed addresses.
     async fn finish(&mut self, done: Result<(Arc<str>, [Lookup; 2]), JoinError>) -> Result<(), Stopped> {
         let Ok((name, found)) = done else {
-            // A lookup that panicked must not be its host's last.
+            // A lookup has panicked, and its host is unknown: every host with a lookup in progress is scheduled again.
             for host in self.hosts.values_mut().filter(|host| host.asking == LookupUnderWay::Yes) {
                 host.asking = LookupUnderWay::No;
                 host.schedule.failed(&self.settings.rules.ttl, Instant::now());
             }
             return Ok(());
         };
-        // A reload may have taken it away.
+        // A reload may have removed the host.
         let Some(host) = self.hosts.get_mut(&name) else { return Ok(()) };
         let now_unix = now();
         let Accepted { addresses, trouble, outcome } = accept(found, &host.known, &self.settings.rules, now_unix);
@@ -267,7 +270,7 @@ impl HostKeeper {
         Ok(())
     }
 
-    /// Keeps what is known for the next run.
+    /// Writes the addresses to the state file, for the next start.
     fn keep(&mut self) {
         self.kept = Instant::now();
         let path = self.settings.state.clone();
@@ -277,7 +280,7 @@ impl HostKeeper {
         self.keeper.keep(self.files.file(path, &keep::FORM, UNKEPT), keep::text(&known));
     }
 
-    /// Shows how mirrors stand.
+    /// Updates the metrics of each mirror's host.
     fn show(&self) {
         let unix = now();
         let age = |host: &Host| Duration::from_secs(unix.0.saturating_sub(host.known.at.map_or(unix.0, |at| at.0)));
@@ -300,7 +303,7 @@ async fn sleep_until(due: Option<Instant>) {
     }
 }
 
-/// Says what an operator should know: trouble and its end, and that a host has moved.
+/// Logs the start and the end of a host's trouble, and its new addresses.
 fn log_edge(name: &str, host: &mut Host, addresses: &HostAddresses, trouble: Option<&Trouble>) {
     let kind = |trouble: &Trouble| trouble.kind();
     match (host.trouble.as_ref(), trouble) {

@@ -1,6 +1,7 @@
-//! When a host is asked for again.
+//! The schedule of a host's lookups.
 //!
-//! **Invariants**: never before its TTL has run out, and at most a tenth later; after a failure soon, then ever more seldom.
+//! **Invariants**: after a success, the next lookup starts when the TTL has expired, at most a tenth of the TTL later;
+//! after failures, the pauses grow exponentially up to a limit.
 //! **Not here**: the bounds of a TTL ([`crate::mirror`]).
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -11,47 +12,47 @@ use tokio::time::Instant;
 
 use crate::base::time::Ttl;
 
-/// The longest pause between lookups that fail, in seconds: what is mended should be seen within half a minute, and a
-/// resolver that is down is not kept busy by two queries in that time.
+/// The longest pause after a failed lookup, in seconds, unless the least TTL is longer. A repair is noticed within half a
+/// minute, and two queries in that time are no load for a resolver.
 const MAX_RETRY_SECS: u32 = 30;
 
-/// How much later than its TTL a host is asked for at most, in parts of the TTL: hosts of one start then drift apart.
+/// The greatest delay after the TTL, as a divisor of the TTL, so that the lookups of hosts from one start drift apart.
 const JITTER_PART: u32 = 10;
 
-/// When one host is due.
+/// The due time of one host.
 #[derive(Clone, Debug)]
 pub(super) struct HostSchedule {
     due: Instant,
-    /// Failures in a row.
+    /// The number of consecutive failures.
     failures: u32,
 }
 
 impl HostSchedule {
-    /// Due at a moment.
+    /// A schedule that is due at `due`.
     pub(super) fn at(due: Instant) -> Self {
         HostSchedule { due, failures: 0 }
     }
 
-    /// Due when so many seconds are over.
+    /// A schedule that is due `left` seconds after `now`, with jitter.
     pub(super) fn fresh(left: u32, now: Instant) -> Self {
         let mut schedule = HostSchedule::at(now);
         schedule.succeeded(Ttl(left), now);
         schedule
     }
 
-    /// When it is due.
+    /// The time of the next lookup.
     pub(super) fn due(&self) -> Instant {
         self.due
     }
 
-    /// Its addresses were found, and may be kept for so long.
+    /// Schedules the next lookup after a success: when the TTL expires, with jitter.
     pub(super) fn succeeded(&mut self, ttl: Ttl, now: Instant) {
         self.failures = 0;
         let ttl = Duration::from_secs(ttl.0.into());
         self.due = now + ttl + (ttl / JITTER_PART).mul_f64(part());
     }
 
-    /// Not all was found; the bounds of a TTL say how soon at the soonest.
+    /// Schedules the next lookup after a failure or a partial success. The least TTL in `ttl` is the first pause.
     pub(super) fn failed(&mut self, ttl: &RangeInclusive<u32>, now: Instant) {
         let least = *ttl.start();
         let wait = least.saturating_mul(1 << self.failures.min(16)).min(MAX_RETRY_SECS.max(least));
@@ -60,7 +61,7 @@ impl HostSchedule {
     }
 }
 
-/// A random number from 0 to 1, as good as a jitter needs: the standard library's hash maps begin with another key each.
+/// A random number from 0 to 1, good enough for jitter: each [`RandomState`] of the standard library has another key.
 fn part() -> f64 {
     RandomState::new().hash_one(()) as f64 / u64::MAX as f64
 }

@@ -1,10 +1,10 @@
-//! The admin listener's handler: `/healthz`, `/ready` and `/metrics` for everybody, and the operator's desk for whoever
-//! has the token.
+//! The admin listener's handler: `/healthz`, `/ready` and `/metrics` for every client, and control requests for clients
+//! with the token.
 //!
-//! **Invariants**: without the right token nothing of a request's body is read, and nothing but these three is told. A
-//! request for a host that is not this listener's is refused on every path: it comes from a browser that was led here by
-//! a name of somebody else's (DNS rebinding).
-//! **Not here**: what the desk does (`control`).
+//! **Invariants**: without the right token, no request body is read and only these three paths are served. A request for
+//! a host that is not this listener's is refused on every path, because a foreign domain name may have led a browser here
+//! (DNS rebinding).
+//! **Not here**: the control requests (`control`).
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -24,44 +24,44 @@ use crate::live::Readiness;
 use crate::telemetry::admin::{AdminCounters, TokenOutcome};
 use crate::telemetry::{self, Collect};
 
-/// What answers whoever has the token; given by whoever puts the service together.
+/// The handler of control requests, which `serve` provides.
 ///
-/// Its arguments are the client's address, the head of the request, and its body.
+/// Its arguments are the client's address, the head of the request, and the request's body.
 pub type DeskHandler = Arc<dyn Fn(IpAddr, Parts, Bytes) -> Later + Send + Sync>;
 
-/// The paths of the desk, and what is below them.
+/// The paths of control requests. The paths below each of them are included.
 const DESK_PATHS: [&str; 4] = ["/mirrors", "/server", "/status", "/explain"];
 
-/// Answers an operator's probes, and hands on what is for the desk. Copies of it are one.
+/// Answers health checks and metrics, and passes control requests on. Clones share their state.
 #[derive(Clone)]
 pub struct Admin(Arc<Inner>);
 
 struct Inner {
     readiness: Arc<Readiness>,
-    /// There once everything is started.
+    /// The collectors for `/metrics`; unset until all services have started.
     parts: OnceLock<Vec<Arc<dyn Collect>>>,
     desk: Option<DeskHandler>,
-    /// None where orders are not taken here.
+    /// The token for control requests; `None` disables them on this listener.
     token: ArcSwapOption<Token>,
-    /// Names of this listener besides address literals and `localhost`, in lower case.
+    /// The names of this listener besides address literals and `localhost`, in lower case.
     names: ArcSwap<Vec<Arc<str>>>,
     guesses: Guesses,
     counters: Arc<AdminCounters>,
     max_body_len: usize,
 }
 
-/// Who may go to the desk.
+/// Whether a request may be a control request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Admitted {
     Yes,
-    /// There is no token to know.
+    /// No token or no handler is configured.
     NoToken,
-    /// A token was not presented, or a wrong one.
+    /// The request has no token, or a wrong one.
     No(Presented),
 }
 
 impl Admin {
-    /// Tells whether the server is ready, and takes what is for the desk, with bodies up to so many octets.
+    /// A handler without collectors, token or names. `max_body_len` is the longest body of a control request, in bytes.
     pub fn new(readiness: Arc<Readiness>, desk: Option<DeskHandler>, max_body_len: usize) -> Self {
         Admin(Arc::new(Inner {
             readiness,
@@ -75,29 +75,29 @@ impl Admin {
         }))
     }
 
-    /// Shows these counters from now on.
+    /// Sets the collectors for `/metrics`.
     pub fn show(&self, parts: Vec<Arc<dyn Collect>>) {
-        // They are given once, when all services have started.
+        // This is called once, when all services have started; a second call has no effect.
         let _ = self.0.parts.set(parts);
     }
 
-    /// Takes orders from whoever has this token; none: from nobody.
+    /// Sets the token for control requests. `None` disables them.
     pub fn set_token(&self, token: Option<Token>) {
         self.0.token.store(token.map(Arc::new));
     }
 
-    /// Answers for these names, too, from now on.
+    /// Sets the names of this listener, in lower case.
     pub fn set_names(&self, names: Vec<Arc<str>>) {
         self.0.names.store(Arc::new(names));
     }
 
-    /// What is counted.
+    /// The counters.
     pub fn counters(&self) -> Arc<AdminCounters> {
         self.0.counters.clone()
     }
 
-    /// Whether the host of a request is this listener's: an address, `localhost`, or a configured name. HTTP/1.0 may name
-    /// none, which no browser does.
+    /// Whether the host of a request is this listener's: an address, `localhost`, or a configured name. A request without
+    /// a host, which HTTP/1.0 allows, counts too, because no browser sends one.
     fn is_own(&self, head: &Parts) -> bool {
         let Ok(Some(authority)) = host::authority(head) else { return true };
         let host = authority.host();
@@ -134,7 +134,7 @@ impl Handler for Admin {
     }
 
     fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpAnswer {
-        // The body was read because whoever asks was let in.
+        // A body is read only for a control request with the right token: `body_limit`.
         if let (Body::Whole(octets), Some(desk)) = (body, &self.0.desk) {
             self.0.counters.presented(TokenOutcome::Right);
             return HttpAnswer::Later(desk(peer, head.clone(), Bytes::copy_from_slice(octets)));
@@ -144,7 +144,7 @@ impl Handler for Admin {
 }
 
 impl Admin {
-    /// What there is to tell at once.
+    /// The response to any request that is not a complete control request with the right token.
     fn tell(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> HttpResponse {
         const TEXT: &str = "text/plain; charset=utf-8";
         let text = |status: StatusCode, text: &str| (status, TEXT, text.to_string());

@@ -1,4 +1,4 @@
-//! One connection: requests until it ends.
+//! One connection, and its requests until it ends.
 //!
 //! **Invariants**: a response has room in the connection's budget before it is made, and keeps it until its last byte is
 //! written; a stream of HTTP/2 ends within [`STREAM_TIMEOUT`], whatever the other streams do.
@@ -26,22 +26,22 @@ use super::paced::{Paced, RequestProgress};
 use super::{Body, Handler, HttpResponse, HttpServer, MAX_HEAD_LEN, MAX_HEADERS, MAX_STREAMS};
 use crate::listen::{Closed, ConnectionPlace};
 
-/// Streams that a client opens and resets before they are answered (CVE-2023-44487); beyond, the connection ends.
+/// The most streams that a client may open and reset before the answer (CVE-2023-44487). Beyond it, the connection ends.
 const MAX_RESET_STREAMS: usize = 20;
 
-/// The bytes that may wait to be written on one HTTP/2 stream beside its response; most responses are below 1 KB.
+/// The most bytes that wait to be written on one HTTP/2 stream, besides its response. Most responses are below 1 KB.
 const MAX_SEND_LEN: usize = 16 * 1024;
 
-/// How often an HTTP/2 connection is asked for a sign of life.
+/// The interval between PING frames on an HTTP/2 connection.
 const PING_EVERY: Duration = Duration::from_secs(20);
 
-/// How long one stream of HTTP/2 may take from its head to the last byte of its response: as long as its request, a
-/// mirror's answer and its response may take one after the other. The deadlines of the connection do not suffice,
-/// because other streams make progress.
+/// The longest time of one HTTP/2 stream, from its head to the last byte of its response: the request, a mirror's answer
+/// and the response one after the other. The deadlines of the connection do not suffice, because other streams make
+/// progress.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(25);
 
-/// The bytes of request bodies that may be on their way on one stream, and on one connection of HTTP/2: an answered body
-/// is at most 8 KB. The second is the least that RFC 9113 §6.9.2 has.
+/// The HTTP/2 receive windows of a stream and of a connection, in bytes. A body that a handler reads is at most 8 KB. The
+/// second value is the initial one of RFC 9113 §6.9.2, which can only be increased.
 const RECEIVE_WINDOWS: [u32; 2] = [16 << 10, 65_535];
 
 /// Serves a connection to its end.
@@ -68,12 +68,12 @@ where
     let connection = builder.serve_connection(TokioIo::new(Paced::new(stream, place, progress)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
-        // What has already come is read before the server is found to be stopping: it is in flight.
+        // Requests that have arrived are in flight, so the connection is polled before `stop`.
         biased;
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            // What ends by being told to is no error, whatever it was doing.
+            // A connection that ends because of a stop is not counted as an error.
             let _ = connection.await;
             return Closed::Stop;
         }
@@ -94,7 +94,7 @@ async fn respond<H: Handler>(
         progress.request_read();
         counters.host_errors.increment();
         let mut response = host::refuse();
-        // A proxy in front may see another request in these bytes.
+        // A proxy in front may parse the following bytes as another request.
         if head.version <= hyper::Version::HTTP_11 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -117,7 +117,7 @@ async fn respond<H: Handler>(
     progress.request_read();
     let room = match place.try_room(H::RESPONSE_LEN) {
         Some(room) => room,
-        // Only other responses on this connection can be in the way: the client is to take them first.
+        // Only other responses on this connection use its budget, so the client must read those first.
         None => {
             let waiting = head_len(&head) + whole.iter().flatten().map(Bytes::len).sum::<usize>();
             place.room(H::RESPONSE_LEN, waiting).await
@@ -131,13 +131,13 @@ async fn respond<H: Handler>(
     };
     let answer = handler.respond(&head, body, peer);
     let version = head.version;
-    // A response may take time, in which nothing of the request is kept.
+    // A response may take time. No part of the request is kept meanwhile.
     drop((head, whole));
     let mut response = answer.into().wait().await.map(|body| {
         let bytes = body.into_inner().unwrap_or_default();
         Full::new(room.fill(bytes.len()).guard(bytes))
     });
-    // In HTTP/1 the next request could not be found behind a body that is not read to its end.
+    // In HTTP/1, the next request cannot be found after a body that is not read to its end.
     if end == BodyEnd::No && version <= hyper::Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -145,7 +145,7 @@ async fn respond<H: Handler>(
     response
 }
 
-/// About how much memory a request's head takes.
+/// The approximate memory of a request's head, in bytes.
 fn head_len(head: &Parts) -> usize {
     let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
     head.uri.path().len() + head.uri.query().map_or(0, str::len) + fields.sum::<usize>()
@@ -158,7 +158,7 @@ enum BodyEnd {
     No,
 }
 
-/// Runs the streams of HTTP/2. A stream that is dropped is reset.
+/// Runs HTTP/2 streams with a timeout. A stream that is dropped is reset.
 #[derive(Clone)]
 struct Http2Streams;
 
@@ -173,13 +173,13 @@ where
 
 fn builder() -> auto::Builder<Http2Streams> {
     let mut builder = auto::Builder::new(Http2Streams);
-    // The time for a head is kept by [`Paced`]: hyper counts it from the response before, so that it would also be the
+    // [`Paced`] limits the time for a head. hyper's timeout starts at the previous response, so it would also limit the
     // time for which a connection may be silent.
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
-        // A response is short: to put it together costs less than to tell the system of its parts.
+        // A response is short, so copying its parts together costs less than a vectored write.
         .writev(false)
         .max_buf_size(MAX_HEAD_LEN)
         .max_headers(MAX_HEADERS);

@@ -1,8 +1,8 @@
-//! DNS over HTTPS: a message in a request, its answer in the response.
+//! DNS over HTTPS: a DNS message in a request, the DNS answer in the response.
 //!
-//! **Invariants**: whatever the DNS answer is, the status is 200, for HTTP has nothing to say of it; other statuses mean
-//! that no message was found in the request. The client is the peer: a header could be anybody's.
-//! **Not here**: what to answer ([`crate::wire`]); connections ([`super`]).
+//! **Invariants**: the status is 200 for every DNS answer, whatever its RCODE; other statuses mean that the request has
+//! no DNS message that deserves an answer. The client is the TCP peer, because any client can write a header.
+//! **Not here**: the answer ([`crate::wire`]); connections ([`super`]).
 //!
 //! RFC 8484: §4.1 (GET and POST), §4.2.1 (statuses), §5.1 (caches), §6 (media type).
 
@@ -24,14 +24,14 @@ use crate::live::Published;
 use crate::telemetry::dns::{Count as _, LostReply, SharedBlock};
 use crate::wire::{self, Cookie, MAX_STREAM, Peer, Transport};
 
-/// The longest query, in octets; the same as over UDP.
+/// The longest query, in bytes; the same as over UDP.
 const MAX_QUERY_LEN: usize = 4096;
 
 /// The media type of DNS messages (RFC 8484 §6).
 const MESSAGE: &str = "application/dns-message";
 
 thread_local! {
-    /// Room for an answer while it is made.
+    /// A buffer for the answer.
     static ROOM: RefCell<Box<[u8]>> = RefCell::new(vec![0; MAX_STREAM].into());
 }
 
@@ -44,26 +44,26 @@ pub struct Doh<C> {
 }
 
 impl<C> Doh<C> {
-    /// Answers from what is published, at this path.
+    /// Answers from the published snapshot, at this path.
     pub fn new(published: Arc<Published>, clock: C, path: Arc<str>, counters: SharedBlock) -> Self {
         Doh { published, clock, path, counters }
     }
 }
 
-/// Why there is no message in a request.
+/// The reason why a request gets no DNS answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum DohRefusal {
-    /// The path is another.
+    /// The path is not that of the service.
     NotFound,
-    /// It is neither GET (or HEAD) nor POST.
+    /// The method is not GET, HEAD or POST.
     Method,
-    /// It is POST with a body of another type.
+    /// The body of the POST has another media type.
     MediaType,
-    /// The message is longer than we take.
+    /// The message is longer than [`MAX_QUERY_LEN`].
     TooLong,
-    /// GET has no parameter `dns`, or it is not base64url.
+    /// The GET has no parameter `dns`, or its value is not base64url.
     Parameter,
-    /// It is no DNS message, or one that deserves no answer.
+    /// The body is incomplete or not a DNS message, or the message deserves no answer.
     NoQuery,
 }
 
@@ -89,7 +89,7 @@ impl<C: Fn() -> Now + Send + Sync + 'static> Handler for Doh<C> {
     }
 }
 
-/// What is said to a message, and how long it may be kept.
+/// A DNS answer, and the value of its `Cache-Control`.
 struct DohAnswer {
     octets: Bytes,
     cache: HeaderValue,
@@ -126,23 +126,23 @@ impl<C: Fn() -> Now> Doh<C> {
             counters.took(peer.transport, 1, begun.elapsed());
             let octets = &room[..reply.len];
             let reach = if reply.summary.basis.steering.is_some() { Reach::Private } else { Reach::Shared };
-            // A cookie is of one address and one moment (RFC 9018 §4); nobody may get it from a cache.
+            // A cookie is bound to one client address and one timestamp (RFC 9018 §4), so no cache may store the response.
             let freshness = if reply.summary.cookie == Cookie::None { wire::freshness(octets) } else { None };
             Ok(DohAnswer { octets: Bytes::copy_from_slice(octets), cache: cache_control(freshness, reach) })
         })
     }
 }
 
-/// Whose cache may keep a response.
+/// The caches that may store a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reach {
-    /// Any.
+    /// Any cache.
     Shared,
-    /// The client's own: the answer depends on who asks, which a URL does not show.
+    /// Only the client's own cache, because the answer depends on the client's address, which is not part of the URL.
     Private,
 }
 
-/// RFC 8484 §5.1: no longer than the least TTL; what has none is asked for again.
+/// RFC 8484 §5.1: the freshness lifetime is at most the least TTL. An answer without a TTL is not cached.
 fn cache_control(freshness: Option<Ttl>, reach: Reach) -> HeaderValue {
     let text = match (freshness, reach) {
         (None, _) => return HeaderValue::from_static("no-store"),
@@ -152,7 +152,7 @@ fn cache_control(freshness: Option<Ttl>, reach: Reach) -> HeaderValue {
     HeaderValue::try_from(text).expect("digits and letters can stand in a header")
 }
 
-/// Whether the body is said to be a DNS message; parameters of the type mean nothing (RFC 8484 §6).
+/// Whether `Content-Type` is that of a DNS message. Parameters of the media type are ignored (RFC 8484 §6).
 fn is_message(head: &Parts) -> bool {
     let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(MESSAGE))

@@ -1,7 +1,8 @@
-//! Wrong tokens by client: the first few in a minute are answered as they are, more are told to wait.
+//! The rate limit for wrong tokens: the first few of a client network in a minute get 401, further ones get 429.
 //!
-//! **Invariants**: memory is fixed; a right token is never looked up here, so no flood of wrong ones locks an operator out.
-//! **Not here**: which token is right ([`super::token`]).
+//! **Invariants**: memory is fixed; a right token is never counted, so that a flood of wrong tokens cannot lock an
+//! operator out.
+//! **Not here**: the check of a token ([`super::token`]).
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -12,19 +13,19 @@ use tokio::time::Instant;
 
 use crate::registry::network_of;
 
-/// Wrong tokens of one client in a minute that are answered 401; a person who mistypes needs fewer.
+/// The most wrong tokens of one client network in a minute that get 401. Typing errors of an operator are fewer.
 const FREE: u32 = 20;
 
 /// The length of a window, in seconds.
 const WINDOW_SECS: u64 = 60;
 
-/// Windows that are kept: 16 KiB. Two clients may share one, which costs them nothing but a 429 for a wrong token.
+/// The number of windows: 16 KiB. Two client networks may share one. The only effect is an earlier 429 for a wrong token.
 const SLOTS: usize = 1024;
 
-/// Counts of wrong tokens.
+/// The counts of wrong tokens.
 #[derive(Debug)]
 pub(super) struct Guesses {
-    /// Keyed with the process's own secret, so that nobody can choose to share a window with a client.
+    /// Keyed with a secret of the process, so that an attacker cannot choose an address that shares a client's window.
     hasher: RandomState,
     start: Instant,
     slots: Mutex<Box<[GuessSlot]>>,
@@ -36,12 +37,12 @@ struct GuessSlot {
     count: u32,
 }
 
-/// What a wrong token gets.
+/// The response to a wrong token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guess {
     /// 401.
     Free,
-    /// 429 until the window ends, in so many seconds.
+    /// 429 until the window ends; the value is the time until then, in seconds.
     TooMany(u64),
 }
 
@@ -53,7 +54,7 @@ impl Default for Guesses {
 }
 
 impl Guesses {
-    /// Counts a wrong token of a client.
+    /// Counts a wrong token of a client, and returns the response to it.
     pub(super) fn count(&self, client: IpAddr) -> Guess {
         let at = self.hasher.hash_one(network_of(client)) as usize % SLOTS;
         let seconds = self.start.elapsed().as_secs();

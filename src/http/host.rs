@@ -1,8 +1,8 @@
 //! The host that a request names.
 //!
-//! **Invariants**: a request of HTTP/1.1 or later with none, with two, or with one that is not a host is refused on every
-//! listener, before its handler sees it.
-//! **Not here**: which hosts are a listener's own (its handler).
+//! **Invariants**: a request of HTTP/1.1 or later with no host, with two hosts, or with an invalid host is refused on
+//! every listener, before its handler sees it.
+//! **Not here**: the names of a listener (its handler).
 //!
 //! RFC 9112 §3.2 (`Host`), RFC 9113 §8.3.1 (`:authority`).
 
@@ -19,7 +19,7 @@ use super::HttpResponse;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MalformedHost;
 
-/// The host that a request names, with its port; `None` if it names none and need not.
+/// The host that a request names, with its port; `None` if it names no host and need not.
 pub(super) fn authority(head: &Parts) -> Result<Option<Authority>, MalformedHost> {
     let mut written = head.headers.get_all(HOST).iter();
     let header = match (written.next(), written.next()) {

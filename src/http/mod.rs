@@ -1,13 +1,13 @@
 //! HTTP: the registry listener, DNS over HTTPS, and the admin listener with health and metrics.
 //!
-//! [`HttpServer::start`] answers with a [`Handler`] on ports that [`crate::listen`] took, over HTTP/1.1 and HTTP/2, in the
-//! clear (h2 by prior knowledge) or in TLS; [`Listeners::stop`] finishes what is in flight.
+//! [`HttpServer::start`] serves a [`Handler`] on ports that [`crate::listen`] has bound, over HTTP/1.1 and HTTP/2, in
+//! cleartext (h2 by prior knowledge) or over TLS. [`Listeners::stop`] finishes the requests in flight.
 //!
-//! **Invariants**: everything that a remote party can make grow or last has a limit, below or in [`crate::listen`]; a
-//! request body is read only for a handler that asks for it, and only so far; no client address is logged; one request
-//! sees exactly one snapshot.
-//! **Not here**: what a pull request gets ([`crate::registry`]), what a DNS message gets ([`crate::wire`]), accepting
-//! connections and their limits ([`crate::listen`]), certificates ([`crate::tls`]).
+//! **Invariants**: every size and duration that a remote party influences has a limit, below or in [`crate::listen`]; a
+//! request body is read only if the handler asks for it, and only up to the handler's limit; no client address is logged;
+//! one request sees exactly one snapshot.
+//! **Not here**: the reply to a pull request ([`crate::registry`]), the answer to a DNS message ([`crate::wire`]),
+//! accepting connections and their limits ([`crate::listen`]), certificates ([`crate::tls`]).
 //!
 //! RFC 9112 (HTTP/1.1), RFC 9113 (HTTP/2), RFC 7301 (ALPN), RFC 8484 (DNS over HTTPS).
 
@@ -40,36 +40,37 @@ use crate::listen::{BoundListeners, Closed, Connection, ConnectionPeer, Event, L
 use crate::telemetry::Gauge;
 use crate::telemetry::http::Http;
 
-/// The longest request line with all headers, in octets. A path is below 700; the rest is for cookies of proxies.
+/// The longest request line with all headers, in bytes. A path has fewer than 700; the rest is for cookies of proxies.
 const MAX_HEAD_LEN: usize = 16 * 1024;
 
 /// The most header fields in an HTTP/1.1 request.
 const MAX_HEADERS: usize = 64;
 
-/// Requests at once on one HTTP/2 connection. Nearly all are answered within the poll that reads them; what waits for a
-/// mirror has a limit of its own, [`MAX_WAITING`].
+/// The most concurrent requests on one HTTP/2 connection. Nearly every request is answered in the poll that reads it;
+/// requests that wait for a mirror have their own limit, [`MAX_WAITING`].
 const MAX_STREAMS: u32 = 100;
 
-/// How long an HTTP/1.1 request head may take from its first octet.
+/// The longest time of an HTTP/1.1 request head, from its first byte.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long any request may take from its first octet; for HTTP/2, whose frames may also be other than requests.
+/// The longest time of a request on an HTTP/2 connection, from its first byte. It is longer than [`HEADER_TIMEOUT`],
+/// because frames may be other than requests.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The application protocols to offer in TLS, in order of preference.
 pub const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
-/// What is said to a request.
+/// A response to a request.
 pub type HttpResponse = hyper::Response<Full<Bytes>>;
 
 /// A response that takes time.
 pub type Later = Pin<Box<dyn Future<Output = HttpResponse> + Send>>;
 
-/// A response, now or a little later.
+/// A response, now or later.
 pub enum HttpAnswer {
-    /// Now.
+    /// A response that is complete.
     Now(HttpResponse),
-    /// Once something is known, within a time of the handler's.
+    /// A response that takes time, which the handler limits.
     Later(Later),
 }
 
@@ -80,7 +81,7 @@ impl From<HttpResponse> for HttpAnswer {
 }
 
 impl HttpAnswer {
-    /// The response. What there is now costs nothing more.
+    /// Waits for the response. [`HttpAnswer::Now`] returns at once.
     pub(super) async fn wait(self) -> HttpResponse {
         match self {
             HttpAnswer::Now(response) => response,
@@ -89,16 +90,16 @@ impl HttpAnswer {
     }
 }
 
-/// What answers requests; it must not block.
+/// A handler of requests. It must not block.
 pub trait Handler: Send + Sync + 'static {
-    /// What it answers with: a [`HttpResponse`] where it never waits for anything.
+    /// The type of its answers: [`HttpResponse`] if it never waits.
     type Answer: Into<HttpAnswer>;
 
-    /// The most bytes that a response usually has: as much room in the budget of its connection is taken before it is
-    /// made. Requests wait while there is none.
+    /// The usual maximum length of a response, in bytes. That many bytes of the connection's budget are reserved before a
+    /// response is made; a request waits until the budget has enough.
     const RESPONSE_LEN: usize;
 
-    /// How many octets of its body a request is to be read with; none: it is answered from its head alone.
+    /// The longest body that is read for a request, in bytes. `None` if the request is answered from its head alone.
     fn body_limit(&self, _head: &Parts) -> Option<usize> {
         None
     }
@@ -107,27 +108,27 @@ pub trait Handler: Send + Sync + 'static {
     fn respond(&self, head: &Parts, body: Body<'_>, peer: IpAddr) -> Self::Answer;
 }
 
-/// What was read of a request's body.
+/// A request's body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'r> {
-    /// Nothing: the handler did not ask for it.
+    /// The body was not read, because the handler did not ask for it.
     Unread,
-    /// All of it.
+    /// The whole body.
     Whole(&'r [u8]),
-    /// It is longer than the handler takes.
+    /// The body is longer than the handler's limit.
     TooLong,
-    /// It broke off.
+    /// The body ended early or is malformed.
     Broken,
 }
 
-/// HTTP on connections.
+/// An HTTP server: a handler and its counters.
 pub struct HttpServer<H> {
     handler: H,
     counters: Arc<Http>,
 }
 
 impl<H: Handler> HttpServer<H> {
-    /// Starts answering; needs a tokio runtime with time and network.
+    /// Starts serving. It needs a tokio runtime with time and I/O enabled.
     pub fn start(bound: BoundListeners, terms: Terms, handler: H, counters: Arc<Http>) -> io::Result<Listeners> {
         Listeners::start(bound, terms, HttpServer { handler, counters })
     }
@@ -136,7 +137,7 @@ impl<H: Handler> HttpServer<H> {
 impl<H: Handler> Protocol for HttpServer<H> {
     async fn serve(self: Arc<Self>, connection: Connection) -> Closed {
         let Connection { stream, peer, place, stop } = connection;
-        // No listener of HTTP is a Unix socket, but that of `control`, which is a service of its own.
+        // No HTTP listener here is a Unix socket. The one of `control` is a service of its own.
         let ConnectionPeer::Address(address) = peer else { return Closed::Violation };
         connection::serve(stream, address, place, &self, &stop).await
     }

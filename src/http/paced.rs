@@ -1,10 +1,10 @@
-//! A stream that gives up on a client whose requests are too slow.
+//! A stream with deadlines for clients whose requests are too slow.
 //!
-//! Hyper's own limit is on HTTP/1.1 heads alone; this one is below it and holds for HTTP/2 too.
+//! hyper limits only the time of HTTP/1.1 heads. This stream is below hyper and limits HTTP/2 requests too.
 //!
-//! **Invariants**: silence between requests ends a connection cleanly, anything else in an error of the kind
-//! [`io::ErrorKind::TimedOut`]; octets that bring no request nearer do not make time.
-//! **Not here**: clients that do not take their responses ([`crate::listen::Stream`]).
+//! **Invariants**: a timeout between requests ends the stream cleanly; a timeout within a request is an error of the kind
+//! [`io::ErrorKind::TimedOut`]; bytes that complete no request do not extend a deadline.
+//! **Not here**: clients that do not read their responses ([`crate::listen::Stream`]).
 
 use std::io;
 use std::pin::Pin;
@@ -19,18 +19,19 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::{HEADER_TIMEOUT, REQUEST_TIMEOUT};
 use crate::listen::ConnectionPlace;
 
-/// How long to wait for the client to close after we have; nginx's `lingering_timeout` is five times that.
+/// The longest wait for the client to close its side after the server has closed; nginx's `lingering_timeout` is five
+/// times that.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How much of what a client still sends is thrown away meanwhile, in octets.
+/// The most bytes of a client that are discarded during that wait.
 const MAX_LINGER_LEN: usize = 64 * 1024;
 
-/// How far the requests of a connection have come.
+/// The number of requests read on a connection. Clones share the counter.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RequestProgress(Arc<AtomicU32>);
 
 impl RequestProgress {
-    /// A request was read whole.
+    /// Counts a request that was read to its end.
     pub(super) fn request_read(&self) {
         self.0.fetch_add(1, Relaxed);
     }
@@ -41,36 +42,37 @@ pub(super) struct Paced<S> {
     stream: S,
     place: Arc<ConnectionPlace>,
     progress: RequestProgress,
-    /// The requests seen by the last read.
+    /// The number of requests at the last read.
     requests: u32,
     stage: WaitStage,
-    /// When the stage began, or was first waited in: what is never waited for needs no clock.
+    /// The first wait in this stage; `None` before it, so that a stage without a wait reads no clock.
     from: Option<Instant>,
-    /// The first octets of the connection.
+    /// The first bytes of the connection.
     start: [u8; 3],
     start_len: usize,
-    /// Ends at the deadline or before: moving it with every request would cost more than looking again when it ends.
+    /// A timer that ends at the deadline or before. It is reset when it ends, because a reset for every request would
+    /// cost more.
     read_by: Pin<Box<Sleep>>,
     linger: Option<Linger>,
 }
 
-/// What a client is being waited for.
+/// The part of a connection in which the server waits for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WaitStage {
-    /// Another request.
+    /// Between requests.
     Silent,
-    /// The rest of one.
+    /// Within a request.
     Begun,
 }
 
-/// The time after our end of the stream is closed, and the octets thrown away in it.
+/// The end of the wait after the server has closed its side, and the number of bytes discarded so far.
 struct Linger {
     until: Pin<Box<Sleep>>,
     len: usize,
 }
 
 impl<S> Paced<S> {
-    /// Paces the stream of the connection that has this place, and so long may be silent.
+    /// Adds deadlines to a stream. `place` gives the idle timeout.
     pub(super) fn new(stream: S, place: Arc<ConnectionPlace>, progress: RequestProgress) -> Self {
         let read_by = Box::pin(sleep_until(Instant::now() + place.idle()));
         Paced {
@@ -87,7 +89,7 @@ impl<S> Paced<S> {
         }
     }
 
-    /// Looks whether a request was completed since the last read; then the connection is silent again.
+    /// Goes back to [`WaitStage::Silent`] if a request was completed since the last read.
     fn follow_progress(&mut self) {
         let requests = self.progress.0.load(Relaxed);
         if requests != self.requests {
@@ -106,11 +108,11 @@ impl<S> Paced<S> {
         }
     }
 
-    /// Waits until the client has had its time for what it is at.
+    /// Waits for the deadline of the present stage.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let limit = match self.stage {
             WaitStage::Silent => self.place.idle(),
-            // RFC 9113 §3.4: the client's preface starts with `PRI`, as no HTTP/1 request that is answered does.
+            // RFC 9113 §3.4: the client's preface starts with `PRI`. No valid HTTP/1 request starts so.
             WaitStage::Begun if self.start == *b"PRI" => REQUEST_TIMEOUT,
             WaitStage::Begun => HEADER_TIMEOUT,
         };
@@ -150,9 +152,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
 }
 
 impl<S: AsyncRead + Unpin> Paced<S> {
-    /// Reads and throws away what a client sends that was not listened to, until it closes or has had its time.
+    /// Reads and discards the client's bytes until the client closes, [`LINGER_TIMEOUT`] is over or [`MAX_LINGER_LEN`] is
+    /// reached.
     ///
-    /// RFC 9112 §9.6: to close with octets unread is to reset, which can take the response from the client.
+    /// RFC 9112 §9.6: a close with unread bytes resets the connection, so that the client can lose the response.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(linger) = &mut self.linger else { return Poll::Ready(Ok(())) };
         let mut octets = [0; 1024];
@@ -192,7 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         let this = &mut *self;
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
-            // A silent client has nothing under way that could be lost.
+            // Between requests, no response can be lost.
             if this.stage == WaitStage::Begun {
                 this.linger = Some(Linger { until: Box::pin(sleep_until(Instant::now() + LINGER_TIMEOUT)), len: 0 });
             }
@@ -217,7 +220,7 @@ mod tests {
         (client, Paced::new(server, place, progress.clone()), progress)
     }
 
-    /// Reads until it ends, and says how and after how long since `from`.
+    /// Reads until the stream ends, and returns the outcome and the seconds since `from`.
     async fn end(paced: &mut Paced<DuplexStream>, from: Instant) -> (Result<(), io::ErrorKind>, u64) {
         let mut all = Vec::new();
         let outcome = paced.read_to_end(&mut all).await;
@@ -242,7 +245,7 @@ mod tests {
                 }
             }
         });
-        // The first octet comes after half a second.
+        // The first byte comes after half a second.
         assert_eq!(end(&mut paced, from).await, (Err(io::ErrorKind::TimedOut), 2));
         trickle.abort();
     }

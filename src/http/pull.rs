@@ -25,7 +25,7 @@ use crate::telemetry::http::Http;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
-/// Answers pull requests; `C` tells the moment it is.
+/// Answers pull requests; `C` reads the clock.
 pub struct Pull<C> {
     published: Arc<Published>,
     settings: Arc<ArcSwap<RegistrySettings>>,
@@ -35,7 +35,7 @@ pub struct Pull<C> {
 }
 
 impl<C> Pull<C> {
-    /// Answers from what is published, by these settings; whoever holds them may replace them.
+    /// Answers from the published snapshot with these settings. A reload replaces the settings.
     pub fn new(
         published: Arc<Published>,
         settings: Arc<ArcSwap<RegistrySettings>>,
@@ -81,7 +81,7 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
                 ),
             },
         };
-        // Nothing of the snapshot is kept while waiting.
+        // A waiting request keeps no reference to the snapshot.
         let (asker, counters, method) = (self.asker.clone(), self.counters.clone(), head.method.clone());
         match first {
             First::Reply(reply) => {
@@ -104,7 +104,7 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
                 }
             }
             First::Waiting(waiting, replies) => {
-                // Both replies that are not a mirror's lead to canonical.
+                // The replies for `Lacks` and `Unsaid` both lead to canonical, so one question serves both.
                 let (meter, beyond) = (meter(&replies[0]), beyond(&replies[1]));
                 HttpAnswer::Later(Box::pin(async move {
                     let holding = waiting.finish().await;
@@ -129,10 +129,10 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
     }
 }
 
-/// A reply as far as it is known without waiting.
+/// The reply before any wait.
 enum First {
     Reply(RouteReply),
-    /// The replies if mirrors have the blob, lack it, or do not say.
+    /// The flights to wait for, and the replies for `Has`, `Lacks` and `Unsaid`.
     Waiting(WaitingRequest, Box<[RouteReply; 3]>),
 }
 
@@ -144,7 +144,7 @@ fn render(reply: RouteReply, method: &Method) -> HttpResponse {
         Answer::Redirect(_) | Answer::Methods => "",
         Answer::Refuse(_, code) => code.body(),
     };
-    // The length that GET has; HTTP/2 would otherwise not say it for HEAD.
+    // HEAD has the `Content-Length` of GET, which hyper would not send for HEAD over HTTP/2.
     let sent = if method == Method::HEAD { "" } else { body };
     let mut response = HttpResponse::new(Full::new(Bytes::from_static(sent.as_bytes())));
     *response.status_mut() = status;
@@ -158,7 +158,8 @@ fn render(reply: RouteReply, method: &Method) -> HttpResponse {
     if let Some(kind) = kind {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     }
-    // The URL of a blob does not show whose mirror it was sent to: a shared cache would send other clients there too.
+    // The URL of a blob does not depend on the client, but the mirror does. A shared cache would send other clients to
+    // the same mirror.
     if reply.basis.outcome.is_of_blob() {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
     }

@@ -1,7 +1,7 @@
-//! The admin listener's token: what whoever gives orders there has to know.
+//! The bearer token for control requests on the admin listener.
 //!
-//! **Invariants**: the token itself is not kept; comparing takes as long for a wrong token as for the right one, wherever
-//! they differ.
+//! **Invariants**: the token itself is not stored, only its hash; the comparison takes the same time for right and wrong
+//! tokens, wherever a wrong one differs.
 //!
 //! RFC 6750 §2.1 (bearer tokens), RFC 9110 §11 (authentication).
 
@@ -10,7 +10,7 @@ use hyper::header::AUTHORIZATION;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use subtle::ConstantTimeEq as _;
 
-/// A token that can be recognized.
+/// The hash of a token, which recognizes the token in a request.
 #[derive(Clone, Copy)]
 pub struct Token([u8; SHA256_OUTPUT_LEN]);
 
@@ -20,26 +20,26 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// What a request presents.
+/// The token in a request, compared with the right one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Presented {
-    /// The token.
+    /// The right token.
     Right,
-    /// Another one.
+    /// Another token.
     Wrong,
-    /// None.
+    /// No token, or not exactly one `Authorization` header of the scheme `Bearer`.
     Nothing,
 }
 
 impl Token {
-    /// A token by its text.
+    /// Hashes the text of a token.
     pub fn new(text: &str) -> Self {
         Token(hash(text.as_bytes()))
     }
 
-    /// What the headers of a request present.
+    /// Compares the token in a request's headers with this one.
     pub(super) fn recognize(&self, headers: &HeaderMap) -> Presented {
-        // Two of them would be read differently by a proxy before us.
+        // With two headers, a proxy in front of Pharos might use the other one.
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return Presented::Nothing };
         let Some((scheme, token)) = value.as_bytes().split_at_checked(b"Bearer ".len()) else {
@@ -49,7 +49,7 @@ impl Token {
         if !scheme.eq_ignore_ascii_case(b"Bearer ") {
             return Presented::Nothing;
         }
-        // The hashes are compared, so that not even the length shows.
+        // The comparison is between hashes, so that its time does not reveal the token's length.
         match bool::from(hash(token).ct_eq(&self.0)) {
             true => Presented::Right,
             false => Presented::Wrong,

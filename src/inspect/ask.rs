@@ -1,7 +1,8 @@
-//! Asking the engine as a resolver does: a query in octets in, the octets of its reply out, read again.
+//! Queries to the engine as a resolver sends them: encode the query, let the engine respond, decode the reply.
 //!
-//! **Invariants**: a query is well-formed for every name, type and subnet; asked over a stream, so nothing is left out.
-//! **Not here**: what the reply should have been ([`super::sweep()`]).
+//! **Invariants**: a query is well-formed for every name, type and subnet; the transport is TCP, so that no reply is
+//! truncated.
+//! **Not here**: the expected reply ([`super::sweep()`]).
 
 use std::net::IpAddr;
 
@@ -16,28 +17,28 @@ use crate::wire::{self, MAX_STREAM, Peer, Summary, Transport, skip_name};
 /// The option code of a client subnet (RFC 7871 §6).
 const OPTION_ECS: u16 = 8;
 
-/// The octets of a header.
+/// The bytes of a header.
 const HEADER_LEN: usize = 12;
 
-/// What a resolver asks.
+/// The question, its sender and its client subnet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ResolverQuery<'a> {
     pub(super) name: Name<'a>,
     pub(super) qtype: Rtype,
-    /// Who asks.
+    /// The resolver's address.
     pub(super) resolver: IpAddr,
-    /// For whom.
+    /// The client subnet in the query; `None` sends an OPT record without ECS.
     pub(super) subnet: Option<Subnet>,
 }
 
-/// Asks again and again with the same buffers.
+/// Sends many queries with the same buffers.
 pub(super) struct Asker<'s> {
     snapshot: &'s Snapshot,
     query: Vec<u8>,
     reply: Box<[u8]>,
 }
 
-/// A reply: what the engine says of it, and its octets.
+/// A reply: the engine's summary, and the bytes.
 pub(super) struct Heard<'a> {
     pub(super) summary: Summary,
     pub(super) octets: &'a [u8],
@@ -48,7 +49,7 @@ impl<'s> Asker<'s> {
         Asker { snapshot, query: Vec::with_capacity(512), reply: vec![0; MAX_STREAM].into() }
     }
 
-    /// Asks; none where the engine does not reply, which it does to every well-formed query.
+    /// Sends a query. `None` if the engine does not reply; it replies to every well-formed query.
     pub(super) fn ask(&mut self, ask: &ResolverQuery<'_>) -> Option<Heard<'_>> {
         write_query(ask, &mut self.query);
         let peer = Peer { address: ask.resolver, transport: Transport::Tcp };
@@ -69,7 +70,7 @@ fn write_query(ask: &ResolverQuery<'_>, query: &mut Vec<u8>) {
     query.extend_from_slice(&Rtype::OPT.0.to_be_bytes());
     query.extend_from_slice(&[0xff, 0xff, 0, 0, 0, 0]);
     let Some(subnet) = ask.subnet else { return query.extend_from_slice(&[0, 0]) };
-    // RFC 7871 §6: as many octets as the source prefix needs, zero beyond it.
+    // RFC 7871 §6: as many bytes as the source prefix needs, zero beyond it.
     let used = usize::from(subnet.source.0).div_ceil(8);
     query.extend_from_slice(&((8 + used) as u16).to_be_bytes());
     query.extend_from_slice(&OPTION_ECS.to_be_bytes());
@@ -86,19 +87,19 @@ fn write_query(ask: &ResolverQuery<'_>, query: &mut Vec<u8>) {
     }
 }
 
-/// What a client would make of a reply.
+/// The parts of a reply that a resolver uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
-    /// The rdata of the records of the answer section that were asked for, back to back.
+    /// The rdata of the answer section's records of the queried type, concatenated.
     pub(super) rdata: Vec<u8>,
-    /// Their TTL: the least.
+    /// The least TTL of these records.
     pub(super) ttl: Option<Ttl>,
     /// The scope in the ECS option.
     pub(super) scope: Option<ScopePrefixLen>,
 }
 
 impl Seen {
-    /// Reads a reply with one question, keeping the buffer; none where it cannot be read.
+    /// Reads a reply with one question, keeping the buffer; `None` if it cannot be read.
     pub(super) fn read(&mut self, octets: &[u8], qtype: Rtype) -> Option<()> {
         self.rdata.clear();
         (self.ttl, self.scope) = (None, None);

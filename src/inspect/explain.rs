@@ -1,10 +1,10 @@
-//! One question explained: the replies as served, and everything that had a say in them.
+//! One question explained: the replies as served, and every input of the decision.
 //!
-//! A snapshot, a name and a client come in. The engine is asked for A and AAAA over the path that serves queries; its
-//! basis says what decided, and the provenance kept beside the tables says where that was written.
+//! The engine answers A and AAAA over the path that serves queries. The basis of each reply names the decision; the
+//! provenance beside the tables gives the file and line of each entry and rule.
 //!
-//! **Invariants**: nothing here decides: the plan and the scope are those of the reply's basis; the winning rule is
-//! found from the facts, so that a table that does not follow the rules shows.
+//! **Invariants**: this module decides nothing: the plan and the scope are those of the reply's basis. The winning rule
+//! is computed from the facts, so that a table that deviates from the rules is noticed.
 //! **Not here**: names and words ([`super::view`], [`super::words`]).
 
 use std::net::IpAddr;
@@ -28,31 +28,31 @@ use crate::snapshot::Snapshot;
 use crate::steer::{Choice, Decision, Tier, Won};
 use crate::wire::Summary;
 
-/// Why a client gets what it gets.
+/// The explanation of the replies that a client gets for a name.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// The name asked for.
     pub name: NameBuf,
-    /// Who asked, and for whom.
+    /// The resolver's address and the client subnet.
     pub client: Client,
-    /// Whether the subnet was listened to.
+    /// Whether the engine accepts the query's subnet.
     pub hearing: Hearing,
     /// The reply for A and the one for AAAA.
     pub answers: [ExplainedAnswer; 2],
-    /// The reply for HTTPS, where the name has a record that goes with its addresses.
+    /// The reply for HTTPS; `None` if the name has no HTTPS record with its steered addresses.
     pub service: Option<ExplainedAnswer>,
-    /// What steering decided; none where the answer is the same for every client.
+    /// The steering decision and its inputs; `None` if the answer is the same for every client.
     pub steered: Option<SteeredExplanation>,
 }
 
-/// Whether a query's subnet counts.
+/// Whether the engine accepts a query's subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hearing {
-    /// There was none.
+    /// The query has no subnet.
     NoSubnet,
-    /// It counts.
+    /// The subnet is accepted.
     Heard,
-    /// The resolver is not one of those that are listened to (RFC 7871 §11.3).
+    /// The resolver is not in `ecs-from`, so its subnets are ignored (RFC 7871 §11.3).
     Ignored,
 }
 
@@ -61,57 +61,57 @@ pub enum Hearing {
 pub struct ExplainedAnswer {
     /// The type asked for.
     pub rtype: Rtype,
-    /// What the engine says of it.
+    /// The engine's summary of the reply.
     pub summary: Summary,
-    /// The scope in the reply; none where the query carried no subnet.
+    /// The scope in the reply; `None` if the query carried no subnet.
     pub scope: Option<ScopePrefixLen>,
     /// The answer section.
     pub answer: Vec<ShownRecord>,
     /// The authority section.
     pub authority: Vec<ShownRecord>,
-    /// The mirrors answered with, and why they; none where nothing was steered.
+    /// The mirrors in the answer and their tier; `None` if the name is not steered.
     pub choice: Option<Choice>,
 }
 
-/// A record as a client reads it, its rdata in the form of master files.
+/// A record as a client reads it, with its rdata in the form of master files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownRecord {
     /// The owner.
     pub owner: String,
-    /// How long it may be kept.
+    /// The TTL.
     pub ttl: Ttl,
     /// The type.
     pub rtype: Rtype,
-    /// The rest.
+    /// The rdata.
     pub rdata: String,
 }
 
-/// What had a say in a steered answer.
+/// The inputs of a steering decision.
 #[derive(Clone, Debug)]
 pub struct SteeredExplanation {
     /// The horizon.
     pub horizon: HorizonId,
-    /// What was decided.
+    /// The decision.
     pub decision: Decision,
-    /// By which address the client was judged, and why by that.
+    /// Whether the client was located by its subnet or by its resolver's address, and the reason.
     pub judged: Judged,
-    /// The IPv6 block that carries the IPv4 address which was looked at.
+    /// The IPv6 block that embeds the location's IPv4 address; `None` if that address was not embedded.
     pub embedded_in: Option<Prefix>,
-    /// Each source's entry for that address, in the order of the sources.
+    /// Each source's entry for the location's address, in the order of the sources.
     pub entries: Vec<Option<FoundEntry>>,
-    /// What won: for a subnet over several plans, what wins for the lowest address of the plan that was taken.
+    /// The winning rule, or the default. If a subnet covers several plans, the winner at the chosen plan's lowest address.
     pub won: Won,
-    /// The plan that the table is to have by that.
+    /// The plan that the table must have for `won`.
     pub by_the_rules: PlanId,
-    /// The lowest and highest address around it that are decided alike.
+    /// The lowest and the highest address of the stretch around the location in which the decision is the same.
     pub stretch: (IpAddr, IpAddr),
-    /// What the subnet's plans have of it, the greatest first; one where all of it is decided alike.
+    /// Each plan's share of the subnet, the greatest first; one entry if the decision is the same for the whole subnet.
     pub shares: Vec<PlanShare>,
-    /// How the client came by its share, where the plan has weights.
+    /// The client's slot and the block that was hashed; `None` if the plan has no weights.
     pub slot: Option<SlotReason>,
     /// Every mirror of the plan, in order of preference.
     pub candidates: Vec<Candidate>,
-    /// Why the scope is what it is.
+    /// The reason for the scope.
     pub reason: ScopeReason,
 }
 
@@ -124,45 +124,45 @@ pub struct Candidate {
     pub tier: Tier,
     /// Its health.
     pub health: Health,
-    /// What became of it, for each reply.
+    /// The verdict on the mirror for IPv4 and IPv6.
     pub tried: [Tried; 2],
-    /// How far it is from the client, where that decides.
+    /// The distance from the client; `None` if distance does not decide.
     pub distance: Option<Kilometres>,
-    /// In how many of 256 slots it is first, where that decides.
+    /// The number of the 256 slots in which it is first; `None` if slots do not decide.
     pub slots: Option<usize>,
 }
 
-/// What became of a mirror for one family.
+/// The verdict on a mirror for one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tried {
     /// The family.
     pub family: Family,
-    /// What became of it.
+    /// The verdict.
     pub verdict: MirrorVerdict,
 }
 
-/// Whether a mirror was taken, and if not, why.
+/// The reason why a mirror is or is not in the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MirrorVerdict {
     /// Its addresses are in the answer.
     Taken,
     /// It has no address of the family.
     NoAddress,
-    /// It does not answer, or an operator has taken it down.
+    /// Probes get no answer from it, or an operator has taken it down.
     Down,
-    /// It lacks what it should have.
+    /// It answers probes, but lacks content that it should have.
     Missing,
-    /// What it serves is wrong.
+    /// Its certificate or its content is wrong.
     Bad,
-    /// Nobody has looked at it yet.
+    /// It has not been probed yet.
     Untried,
-    /// An operator wants clients elsewhere.
+    /// An operator has drained it.
     Drained,
-    /// One that is preferred was taken.
+    /// It is up, but a mirror that is preferred was taken.
     NotNeeded,
 }
 
-/// Asks the engine for a name's addresses and tells why the replies are what they are.
+/// Asks the engine for a name's addresses and explains the replies.
 pub fn explain(snapshot: &Snapshot, name: Name<'_>, client: Client) -> Explanation {
     let hearing = match (client.subnet, &snapshot.settings().ecs_from) {
         (None, _) => Hearing::NoSubnet,
@@ -278,7 +278,8 @@ fn candidates(
         .map(|(tier, mirror)| {
             let standing = snapshot.standing(mirror);
             let best = FAMILIES.into_iter().filter_map(|family| standing.health(family)).min().unwrap_or_default();
-            // It is steered to as little as one that serves something wrong, but nothing is known to be wrong with it.
+            // The override `down` gives a mirror the health `bad`. `down` is shown instead, because the override does not
+            // mean that its content is wrong.
             let is_ordered_down = standing.forced == Some(Forced::Down);
             let health = if is_ordered_down { Health::Down } else { best };
             let tried = FAMILIES.map(|family| {

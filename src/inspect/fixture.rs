@@ -1,7 +1,7 @@
-//! A small snapshot for tests: three clouds' worth of mirrors, nested networks, steered and static names.
+//! A small snapshot for tests: three mirrors in two clouds, nested networks, steered and static names.
 //!
-//! **Invariants**: what it is made of does not change by itself; the tests' expectations are worked out from it by hand.
-//! **Not here**: files; it is put together from the parts that `compile` puts together.
+//! **Invariants**: its parts are constants, because the expected values of the tests were computed from them by hand.
+//! **Not here**: files; the parts are those that `compile` would build.
 
 use std::sync::Arc;
 
@@ -17,11 +17,11 @@ use crate::snapshot::{Compiled, Hints, Origin, Provenance, Service, Settings, Sn
 use crate::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Ranking, Rule};
 use crate::zone::{Steered, Zone, ZoneBuilder, ZoneSet};
 
-/// What a snapshot is put together from; change a part before [`Parts::snapshot`] to see what happens.
+/// The parts of a snapshot. A test changes a part before it calls [`SnapshotParts::snapshot`].
 pub(crate) struct SnapshotParts {
-    /// The sources, as the provenance has them.
+    /// The sources in the provenance.
     pub(crate) networks: Networks,
-    /// The sources that the tables are made of.
+    /// The sources that the tables are built from.
     pub(crate) laid: Networks,
     pub(crate) mirrors: Vec<Mirror>,
     pub(crate) rules: Vec<Rule>,
@@ -91,12 +91,12 @@ impl SnapshotParts {
     }
 }
 
-/// The snapshot as it is meant to be.
+/// The snapshot of unchanged parts.
 pub(crate) fn snapshot() -> Snapshot {
     parts().snapshot()
 }
 
-/// A client of a resolver, with a subnet where there is one.
+/// A client with this resolver, and a subnet if there is one.
 pub(crate) fn client(resolver: &str, subnet: Option<&str>) -> Client {
     let subnet = subnet
         .map(|text| text.parse::<Prefix>().unwrap())

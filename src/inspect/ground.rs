@@ -1,10 +1,10 @@
-//! The ground that answers are held against: a horizon's ranges, looked at without the engine's own lookup.
+//! The reference that answers are compared with: a list of a horizon's ranges, independent of the engine's lookup.
 //!
-//! A horizon comes in; out go, for an address, the stretch around it in which every client is decided alike, and for a
-//! subnet the plans that share it.
+//! For an address it gives the stretch of addresses around it with the same decision. For a subnet it gives each plan's
+//! part.
 //!
-//! **Invariants**: a stretch is as long as can be: it ends where the plan changes or where clients are judged by
-//! another address (reserved blocks, embedded IPv4), and nowhere else.
+//! **Invariants**: a stretch is maximal: it ends only where the plan changes, or at the border of a block whose clients
+//! are located by another address (reserved blocks, embedded IPv4).
 //! **Not here**: asking ([`super::ask`]), comparing ([`super::sweep()`]).
 
 use std::net::IpAddr;
@@ -17,22 +17,21 @@ use crate::steer::Horizon;
 use crate::steer::lines::Packed;
 use crate::steer::table::{RangeTable, TableRange};
 
-/// By which address a client was judged, and why by that one.
+/// The address that located a client (its subnet's or its resolver's), and the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Judged {
-    /// By the subnet that the query carried.
+    /// The subnet in the query.
     BySubnet,
-    /// By the resolver's address: the query carried no subnet, or none that is listened to.
+    /// The resolver's address, because the query has no subnet or its subnet is ignored.
     NoSubnet,
-    /// By the resolver's address: the subnet has SOURCE 0, which asks for that (RFC 7871 §7.1.2).
+    /// The resolver's address, because the subnet has SOURCE PREFIX-LENGTH 0 (RFC 7871 §7.1.2).
     SourceZero,
-    /// By the resolver's address: the subnet lies in this reserved block, which says nothing of a place
-    /// (RFC 7871 §10).
+    /// The resolver's address, because the subnet lies in this reserved block, which has no location (RFC 7871 §10).
     Reserved(Prefix),
 }
 
 impl Judged {
-    /// Tells why a client's location is the one it is.
+    /// Returns the reason for a client's location.
     pub(super) fn of(client: &Client, location: &Location) -> Self {
         let Some(subnet) = client.subnet else { return Judged::NoSubnet };
         match (location.vantage, location.scope) {
@@ -45,7 +44,7 @@ impl Judged {
     }
 }
 
-/// The block of IPv6 that carries an IPv4 address which was looked at instead.
+/// The IPv6 block that embeds the location's IPv4 address; `None` if that address was not embedded.
 pub(super) fn embedding_block(client: &Client, location: &Location) -> Option<Prefix> {
     let asked = match (location.vantage, client.subnet) {
         (Vantage::Subnet, Some(subnet)) => subnet.address,
@@ -56,11 +55,11 @@ pub(super) fn embedding_block(client: &Client, location: &Location) -> Option<Pr
     special::embedding_v6().find(embeds).map(Prefix::V6)
 }
 
-/// What a horizon says of both families.
+/// A horizon's ranges of both families.
 pub(super) struct Ground {
     pub(super) v4: Face<u32>,
     pub(super) v6: Face<u128>,
-    /// Whether every client there can be has the same plan.
+    /// Whether every address of both families has the same plan, without weights.
     pub(super) unanimous: bool,
 }
 
@@ -92,7 +91,7 @@ impl Ground {
         }
     }
 
-    /// The block around a location for which its answer holds, where that is `least` long at least: what slots are hashed by.
+    /// The scope block of a location, at least `least` bits long. Its hash selects the slot.
     pub(super) fn scope_block(&self, location: &Location, least: u8) -> Prefix {
         match location.address {
             IpAddr::V4(v4) => Prefix::V4(scope_block(&self.v4, v4.to_bits(), least)),
@@ -100,7 +99,7 @@ impl Ground {
         }
     }
 
-    /// How a scope relates to the truth for a location; of a plan with weights it is `least` long at least.
+    /// Compares a scope with the exact one of a location. `least` is the least scope of a plan with weights.
     pub(super) fn judge_scope(&self, location: &Location, scope: ScopePrefixLen, least: u8) -> ScopeVerdict {
         let exactly = |right: ScopePrefixLen| match scope.cmp(&right) {
             std::cmp::Ordering::Less => ScopeVerdict::TooWide,
@@ -120,21 +119,21 @@ impl Ground {
     }
 }
 
-/// Whether a scope is true.
+/// A scope compared with the exact one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ScopeVerdict {
-    /// All of it is decided alike, and one bit shorter would not be.
+    /// The decision is the same for all of it, and would not be if the scope were one bit shorter.
     Exact,
-    /// It covers clients that are decided otherwise.
+    /// It covers clients with another decision.
     TooWide,
-    /// One bit shorter would have been true as well.
+    /// The decision would be the same if the scope were one bit shorter.
     TooNarrow,
 }
 
 /// One family's ranges.
 pub(super) struct Face<A: Bits> {
     pub(super) ranges: Vec<TableRange<A>>,
-    /// For each range, the ends of the stretch it is part of.
+    /// For each range, the first and the last address of its stretch.
     ends: Vec<(A, A)>,
 }
 
@@ -187,7 +186,7 @@ impl<A: Bits> Face<A> {
         parts
     }
 
-    /// Whether all of a block is in one stretch.
+    /// Whether a block lies in one stretch.
     fn is_alike(&self, block: Block<A>) -> bool {
         let stretch = self.stretch_at(block.first());
         block.last() <= stretch.last
@@ -204,18 +203,18 @@ impl<A: Bits> Face<A> {
     }
 }
 
-/// The scope block of a location, by trying every length.
+/// The scope block of an address, found by trying every length from `least` on.
 fn scope_block<A: Bits>(face: &Face<A>, address: A, least: u8) -> Block<A> {
     let mut blocks = (least..A::WIDTH).map(|len| Block::holding(address, len));
     blocks.find(|block| face.is_alike(*block)).unwrap_or(Block::holding(address, A::WIDTH))
 }
 
-/// The number of addresses from one to another; all of IPv6 is one less than there are.
+/// The number of addresses from `first` to `last`. For all of IPv6 it saturates at 2^128 − 1.
 pub(super) fn count<A: Bits>(first: A, last: A) -> u128 {
     (last.to_u128() - first.to_u128()).saturating_add(1)
 }
 
-/// What one plan has of a subnet.
+/// One plan's part of a subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SubnetPart {
     pub(super) plan: PlanId,
@@ -224,7 +223,7 @@ pub(super) struct SubnetPart {
     pub(super) first: IpAddr,
 }
 
-/// A stretch of either family, with the addresses next to it.
+/// A stretch of either family, and the addresses next to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stretch {
     pub(super) first: IpAddr,

@@ -1,6 +1,7 @@
-//! Labels as an explanation has them: each kind by its name.
+//! The labels in an explanation, each kind by its name.
 //!
-//! **Invariants**: the JSON has a key for each kind, null if it has no value; a key that another version wrote is passed over.
+//! **Invariants**: the JSON has a key for each kind, null if it has no value; an unknown key, which another version may
+//! write, is ignored.
 //! **Not here**: the kinds ([`crate::networks::KINDS`]).
 
 use std::collections::BTreeMap;

@@ -1,12 +1,12 @@
-//! The operator's view of the engine: why an answer is what it is, and whether all answers are true.
+//! The operator's view of the engine: the reasons for one answer, and a check of all answers.
 //!
-//! In comes a snapshot; [`explain()`] asks it one question the way a resolver would and says what decided, with the place
-//! where each part was written; [`sweep()`] asks from both ends of every range of every table and holds the replies
-//! against the rules.
+//! [`explain()`] asks a snapshot one question as a resolver would. It reports the entries and rules that decided the
+//! answer, with the file and line of each. [`sweep()`] asks from both ends of every range of every table and checks the
+//! replies against the rules.
 //!
-//! **Invariants**: what is asked goes through [`crate::wire::respond`], as octets, the way it is served; what is said
-//! of it is typed, so that text and JSON cannot disagree.
-//! **Not here**: laying it out, exit codes (`cli`).
+//! **Invariants**: every query goes through [`crate::wire::respond`] as bytes, so that the serving path is tested;
+//! findings are typed, so that text and JSON cannot disagree.
+//! **Not here**: layout, exit codes (`cli`).
 
 mod ask;
 mod explain;
@@ -36,7 +36,7 @@ use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
 use crate::snapshot::Snapshot;
 
-/// The first steered owner: what is meant where nobody says which name.
+/// The first steered owner: the default for requests that give no name.
 pub fn first_steered(snapshot: &Snapshot) -> Option<(NameBuf, HorizonId)> {
     let nodes = snapshot.zones().iter().flat_map(|(_, zone)| zone.nodes());
     let (owner, steered) = nodes.filter_map(|node| node.steered().map(|steered| (node.owner(), steered))).next()?;

@@ -1,9 +1,7 @@
-//! Why a scope is as long as it is: the neighbour that limits it; and who shares a subnet that is too wide.
+//! The reason for the length of a scope, and the shares of the plans in a subnet that covers several.
 //!
-//! A horizon, a client and what was decided come in; typed reasons go out.
-//!
-//! **Invariants**: of the two neighbours of a stretch the nearer one limits the scope: it shares more leading bits with
-//! the client's address, and both cannot share equally many.
+//! **Invariants**: a stretch has two neighbours, and one of them limits the scope: the one that shares more leading bits
+//! with the client's address. Both cannot share equally many.
 //! **Not here**: words (`cli`), the scope itself ([`crate::steer::table`]).
 
 use std::net::IpAddr;
@@ -17,30 +15,30 @@ use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
 use crate::steer::{Decision, Won};
 
-/// Why the scope is what it is.
+/// The reason for a scope.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ScopeReason {
     /// The horizon has one plan for all clients: 0.
     Unanimous,
-    /// The client was judged by its resolver's address, so the answer is no subnet's: 0, or the reserved block's length.
+    /// The client was located by its resolver's address, not by a subnet: 0, or the reserved block's length.
     NotBySubnet(Judged),
-    /// The next address on this side is decided otherwise, and the scope leaves it out.
+    /// The next address on this side has another decision, so the scope must exclude it.
     Neighbour {
-        /// Who.
+        /// The neighbour.
         neighbour: Neighbour,
-        /// The bits that stand before an embedded IPv4 address; they are part of the scope.
+        /// The number of bits before an embedded IPv4 address. The scope includes these bits.
         offset: u8,
     },
-    /// More clients are decided alike, but they are spread by weight: each block of this length has a slot.
+    /// More clients have the same decision, but the plan spreads them by weight: each block of this length has a slot.
     Spread {
-        /// How long the scope of a plan with weights is at least.
+        /// The least scope of a plan with weights.
         least: u8,
-        /// The bits that stand before an embedded IPv4 address; they are part of the scope.
+        /// The number of bits before an embedded IPv4 address. The scope includes these bits.
         offset: u8,
     },
-    /// All of the client's family is decided alike; only the other family is not.
+    /// All of the client's family has one decision, but the other family has a different one for some clients.
     WholeFamily {
-        /// The bits that stand before an embedded IPv4 address.
+        /// The number of bits before an embedded IPv4 address.
         offset: u8,
     },
 }
@@ -48,23 +46,24 @@ pub enum ScopeReason {
 /// The address next to the client's stretch that limits its scope.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Neighbour {
-    /// On which side it is.
+    /// The side on which it is.
     pub side: Side,
     /// Its address nearest to the client.
     pub address: IpAddr,
-    /// The leading bits that it has in common with the client's address; the scope is one more.
+    /// The number of leading bits in common with the client's address; the scope is one more.
     pub common: u8,
-    /// The block of addresses at the border that are judged by another address than their own, where there is one.
+    /// The reserved or embedding block at the border, whose addresses are located by another address; `None` if there is
+    /// none.
     pub apart: Option<Prefix>,
-    /// What the table has for it.
+    /// Its plan in the table.
     pub plan: PlanId,
-    /// What wins for it.
+    /// The rule that wins for it, or the default.
     pub won: Won,
-    /// Its entry of each source.
+    /// Each source's entry for it.
     pub entries: Vec<Option<FoundEntry>>,
 }
 
-/// Which side of an address.
+/// A side of the client's stretch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// Lower addresses.
@@ -73,29 +72,29 @@ pub enum Side {
     Above,
 }
 
-/// How a client came by its share of a plan with weights.
+/// The client's slot in a plan with weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotReason {
     /// The block that was hashed: that of the scope, or the one that the resolver's address would have.
     pub block: Prefix,
-    /// The slot that it has.
+    /// The slot of that block.
     pub slot: usize,
 }
 
-/// What one plan has of a subnet that covers several.
+/// One plan's share of a subnet that covers several plans.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlanShare {
     /// The plan.
     pub plan: PlanId,
-    /// How much of the subnet, 0 to 1.
+    /// The share of the subnet, 0 to 1.
     pub part: f64,
     /// Its lowest address in the subnet.
     pub first: IpAddr,
-    /// What wins there.
+    /// The rule that wins at that address, or the default.
     pub won: Won,
 }
 
-/// Tells why the scope for a location is what it is.
+/// Returns the reason for a location's scope.
 pub(super) fn scope_reason(
     snapshot: &Snapshot,
     horizon: HorizonId,
@@ -128,7 +127,7 @@ pub(super) fn scope_reason(
     ScopeReason::Neighbour { neighbour: Neighbour { side, address, common, apart, plan, won, entries }, offset }
 }
 
-/// Tells what each plan has of a location's subnet, the greatest share first.
+/// Returns each plan's share of a location's subnet, the greatest first.
 pub(super) fn shares(snapshot: &Snapshot, horizon: HorizonId, ground: &Ground, location: &Location) -> Vec<PlanShare> {
     let parts = ground.parts_of(location);
     let whole: f64 = parts.iter().map(|part| part.addresses as f64).sum();
@@ -146,7 +145,7 @@ pub(super) fn shares(snapshot: &Snapshot, horizon: HorizonId, ground: &Ground, l
     shares
 }
 
-/// What wins for an address with these entries, by the rules.
+/// The rule that wins for an address with these entries, or the default.
 pub(super) fn winner(snapshot: &Snapshot, horizon: HorizonId, entries: &[Option<FoundEntry>]) -> Won {
     let labels: Vec<_> = entries.iter().map(|entry| entry.map(|entry| entry.labels)).collect();
     snapshot.horizons()[horizon.index()].winner(&snapshot.provenance().networks.facts(&labels))

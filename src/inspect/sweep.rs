@@ -1,17 +1,20 @@
-//! Asking from both ends of every range of every table, and holding each reply against the ranges and the rules.
+//! A check of all steered answers: a query from both ends of every range of every table, compared with the ranges and rules.
 //!
-//! A snapshot comes in, out goes a [`Report`]: what is wrong, and how the address space is spread over the mirrors. For
-//! each steered owner, each range of each family is asked for from its lowest and its highest address, once as a subnet
-//! of full length and once of the length that resolvers send (RFC 7871 §11.1: /24 and /56), for A and AAAA, and for HTTPS
-//! where that is tailored. Each reply must have the addresses of a mirror, those of the plan that the range, or most of the
-//! subnet, has; the owner's TTL, or that of a mirror's host where it is shorter; and a scope that is true: all of it is
-//! decided alike, and one bit shorter would not be.
+//! The [`Report`] lists the violations, and how the address space is spread over the mirrors. For each steered owner, the
+//! sweep asks from the lowest and the highest address of each range of each family. It asks once with a subnet of full
+//! length and once with the length that resolvers send (RFC 7871 §11.1: /24 and /56). The types are A and AAAA, and HTTPS
+//! if its hints are tailored.
 //!
-//! A range whose clients are spread by weight has many scopes: both ends of [`SAMPLES`] of them are asked for as well, and
-//! each reply must be for the slot of its scope's block.
+//! Each reply must have:
+//! - the addresses of the mirrors of the range's plan, or of the plan that covers most of the subnet;
+//! - the owner's TTL, or the TTL of a mirror's host if that is shorter;
+//! - an exact scope: the decision is the same for all of it, and would not be if the scope were one bit shorter.
 //!
-//! **Invariants**: what is expected comes from the ranges as a list and from the rules, never from the engine's lookup;
-//! the report of a snapshot is always the same.
+//! A range whose clients are spread by weight has many scopes. The sweep also asks from both ends of [`SAMPLES`] of them,
+//! and each reply must be for the slot of its scope's block.
+//!
+//! **Invariants**: expected values come from the list of ranges and from the rules, never from the engine's lookup; the
+//! report of a snapshot is deterministic.
 //! **Not here**: text, exit codes (`cli`).
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -36,23 +39,23 @@ pub use super::tally::{MirrorTotal, ProviderTotal, RecordTypes, RuleTotal};
 /// The most violations that a report describes; all are counted.
 pub const MAX_VIOLATIONS: usize = 100;
 
-/// How many ranges are looked at between two reports of progress.
+/// The number of ranges between two reports of progress.
 const PROGRESS_EVERY: u64 = 4096;
 
-/// How many blocks of a range with weights are asked for besides its ends.
+/// The number of blocks of a range with weights that are queried besides its ends.
 const SAMPLES: u32 = 16;
 
-/// Who asks: a documentation address (RFC 5737), which no reply but those for reserved subnets depends on.
+/// The resolver's address: a documentation address (RFC 5737). Only replies for reserved subnets depend on it.
 const RESOLVER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 53));
 
-/// What a sweep found.
+/// The result of a sweep.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     /// The steered owners, by horizon and then in the order of their zones.
     pub owners: Vec<OwnerReport>,
-    /// The horizons that they name, in order.
+    /// The horizons of these owners, by id.
     pub horizons: Vec<HorizonReport>,
-    /// The replies that were checked.
+    /// The number of replies that were checked.
     pub replies: u64,
     /// The first violations, [`MAX_VIOLATIONS`] at most.
     pub violations: Vec<Violation>,
@@ -67,7 +70,7 @@ pub struct OwnerReport {
     pub owner: NameBuf,
     /// Its horizon.
     pub horizon: HorizonId,
-    /// The replies that were checked.
+    /// The number of replies that were checked.
     pub replies: u64,
     /// The number of violations.
     pub violation_count: u64,
@@ -80,24 +83,24 @@ pub struct HorizonReport {
     pub horizon: HorizonId,
     /// The number of ranges, IPv4 and IPv6.
     pub ranges: [usize; 2],
-    /// Who serves how much of each family's addresses: the most first, family by family.
+    /// Each mirror's share of each family's addresses: IPv4 first, then the greatest share first.
     pub totals: Vec<MirrorTotal>,
-    /// The addresses that each rule decides for, family by family.
+    /// The number of addresses that each rule decides for: IPv4 first, then in the order of the rules.
     pub rules: Vec<RuleTotal>,
 }
 
-/// A reply, or a range, that is not as it should be.
+/// A reply, or a range, that breaks a rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Violation {
-    /// The owner asked for; none where the table itself is at fault.
+    /// The owner asked for; `None` if the table itself is at fault.
     pub owner: Option<NameBuf>,
     /// The horizon.
     pub horizon: HorizonId,
     /// The range: its lowest and highest address.
     pub range: (IpAddr, IpAddr),
-    /// The question; none where the table itself is at fault.
+    /// The question; `None` if the table itself is at fault.
     pub asked: Option<SweepQuestion>,
-    /// What is wrong.
+    /// The kind of the violation.
     pub wrong: Wrong,
 }
 
@@ -106,68 +109,68 @@ pub struct Violation {
 pub struct SweepQuestion {
     /// A, AAAA or HTTPS.
     pub rtype: Rtype,
-    /// For whom.
+    /// The client subnet in the query.
     pub subnet: Subnet,
 }
 
-/// What is wrong with a reply.
+/// The kind of a violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wrong {
-    /// There was none, or it could not be read.
+    /// The engine sent no reply, or the reply cannot be parsed.
     Unreadable,
-    /// It is an error.
+    /// The reply's RCODE is not NOERROR.
     Rcode(Rcode),
-    /// It has no address.
+    /// The reply has no record of the queried type.
     Empty,
-    /// It did not come from the horizon.
+    /// The reply did not come from the horizon.
     NotSteered(Outcome),
-    /// It was made for another plan than the range, or most of the subnet, has.
+    /// The reply was made for another plan than that of the range or of most of the subnet.
     OtherPlan {
-        /// The range's.
+        /// The plan of the range or of most of the subnet.
         expected: PlanId,
-        /// The reply's.
+        /// The plan of the reply.
         found: PlanId,
     },
-    /// It was made for another slot of the plan's weights than that of its scope: a resolver's cache would mix the two.
+    /// The reply was made for another slot than that of its scope: a resolver's cache would mix the two.
     OtherSlot {
         /// The plan of the scope's slot.
         expected: PlanId,
-        /// The reply's.
+        /// The plan of the reply.
         found: PlanId,
     },
-    /// Its addresses, or the hints of its HTTPS record, are not those of the plan's mirrors.
+    /// The reply's addresses, or the hints of its HTTPS record, are not those of the plan's mirrors.
     OtherAddresses,
-    /// Its TTL is neither the owner's nor the shorter one of a host.
+    /// The reply's TTL is neither the owner's nor the shorter one of a host.
     OtherTtl(Option<Ttl>),
-    /// It has no scope.
+    /// The reply has no scope.
     NoScope,
-    /// Its scope covers clients that are decided otherwise: their resolver would give them this answer.
+    /// The scope covers clients with another decision: a resolver would give these clients this answer.
     ScopeTooWide(ScopePrefixLen),
-    /// Its scope could be shorter: resolvers keep more answers than they need.
+    /// The scope could be shorter: resolvers cache more answers than necessary.
     ScopeTooNarrow(ScopePrefixLen),
     /// The table has another plan here than the rules give.
     NotByTheRules {
-        /// The first address of which that is so.
+        /// The first address of the range with another plan.
         address: IpAddr,
-        /// What wins by the rules.
+        /// The rule that wins, or the default.
         won: Won,
-        /// The plan of that.
+        /// The plan of that rule.
         expected: PlanId,
-        /// The table's.
+        /// The plan in the table.
         found: PlanId,
     },
 }
 
-/// How far a sweep is.
+/// The progress of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SweepProgress {
-    /// The ranges that are done.
+    /// The number of ranges that are done.
     pub done: u64,
-    /// All ranges.
+    /// The number of all ranges, counted once for each owner.
     pub total: u64,
 }
 
-/// Sweeps all steered owners of a snapshot, telling how far it is now and then.
+/// Checks all steered owners of a snapshot, and calls `progress` every `PROGRESS_EVERY` ranges and at the end.
 pub fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(SweepProgress)) -> Report {
     let snapshot = &heard_by_all(snapshot);
     let owners = steered_owners(snapshot);
@@ -215,7 +218,7 @@ pub fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(SweepProgress)) -> Re
     }
 }
 
-/// The same snapshot, listening to the subnets of every resolver: the tables are asked, not the access list.
+/// The same snapshot without `ecs-from`, because the sweep checks the tables, not the access list.
 fn heard_by_all(snapshot: &Snapshot) -> Snapshot {
     snapshot.clone().with_settings(Settings { ecs_from: None, ..snapshot.settings().clone() })
 }
@@ -225,7 +228,7 @@ fn steered_owners(snapshot: &Snapshot) -> Vec<(NameBuf, Steered)> {
     nodes.filter_map(|node| Some((node.owner().to_owned(), node.steered()?))).collect()
 }
 
-/// What was found so far.
+/// The violations found so far.
 #[derive(Default)]
 pub(super) struct Findings {
     replies: u64,
@@ -257,22 +260,22 @@ impl Pace<'_> {
     }
 }
 
-/// Asks for one owner.
+/// The check of one owner.
 struct OwnerCheck<'c> {
     asker: Asker<'c>,
     owner: &'c NameBuf,
     steered: Steered,
     horizon: &'c Horizon,
     ground: &'c Ground,
-    /// For each plan, the rdata of its mirrors' A and AAAA, back to back.
+    /// For each plan, the rdata of its mirrors' A and AAAA records, concatenated.
     rdata: Vec<[Vec<u8>; 2]>,
-    /// For each plan, the TTLs of these.
+    /// For each plan, the TTLs of the A and AAAA records.
     ttls: Vec<[Ttl; 2]>,
-    /// The types that some client gets from the horizon: all clients must.
+    /// The types that the horizon has for some client. Every client must get these types.
     served: Vec<Rtype>,
     findings: &'c mut Findings,
     seen: Seen,
-    /// The subnet looked at last, and the plans that have most of it: neighbours often share it.
+    /// A cache: the last subnet, and the plans that cover most of it. Neighbouring ranges often share a subnet.
     last: Option<(IpAddr, SourcePrefixLen, Vec<PlanId>)>,
 }
 
@@ -329,7 +332,7 @@ impl<'c> OwnerCheck<'c> {
         }
     }
 
-    /// Some blocks of a range, from its lowest address to its highest, each of which has one scope.
+    /// Up to [`SAMPLES`] scope blocks of a range, spread evenly from its lowest address to its highest.
     fn blocks_of<A: Bits>(&self, range: &TableRange<A>, least: u8) -> Vec<Block<A>> {
         let all = count(range.first, range.last);
         let inside =
@@ -347,7 +350,7 @@ impl<'c> OwnerCheck<'c> {
         blocks
     }
 
-    /// Asks for a subnet.
+    /// Sends a query for each served type with this subnet.
     fn subnet(&mut self, subnet: Subnet, range: (IpAddr, IpAddr)) {
         let location = Client { resolver: RESOLVER, subnet: Some(subnet) }.locate();
         for index in 0..self.served.len() {
@@ -361,7 +364,7 @@ impl<'c> OwnerCheck<'c> {
         }
     }
 
-    /// Asks one question and looks at the reply.
+    /// Sends one query and checks the reply.
     fn reply(&mut self, subnet: Subnet, location: &Location, rtype: Rtype) -> Result<(), Wrong> {
         let ask = ResolverQuery { name: self.owner.as_name(), qtype: rtype, resolver: RESOLVER, subnet: Some(subnet) };
         let heard = self.asker.ask(&ask).ok_or(Wrong::Unreadable)?;
@@ -402,7 +405,7 @@ impl<'c> OwnerCheck<'c> {
         let ttl = match rtype {
             Rtype::A => of_v4,
             Rtype::AAAA => of_v6,
-            // Its hints are both.
+            // An HTTPS record has hints of both families.
             _ => of_v4.min(of_v6),
         };
         if self.seen.ttl != Some(ttl) {
@@ -416,7 +419,7 @@ impl<'c> OwnerCheck<'c> {
         }
     }
 
-    /// The plan that has most of the subnet; several where they have equally much.
+    /// The plan that covers most of the subnet; several plans if their shares are equal.
     fn expected(&mut self, location: &Location) -> &[PlanId] {
         let known = |(address, source, _): &(IpAddr, SourcePrefixLen, _)| {
             (*address, *source) == (location.address, location.source)
@@ -438,8 +441,8 @@ impl<'c> OwnerCheck<'c> {
 const IPV4_HINT: u16 = 4;
 const IPV6_HINT: u16 = 6;
 
-/// The value of a parameter of an HTTPS record whose target is its owner, empty where it has none; none where that cannot
-/// be read.
+/// The value of a parameter of an HTTPS record with priority 1 and target `.`; empty if the record has no such parameter.
+/// `None` if the record cannot be parsed.
 fn hint(rdata: &[u8], wanted: u16) -> Option<&[u8]> {
     let mut rest = rdata.strip_prefix(&[0, 1, 0])?;
     while let Some((&[key_high, key_low, len_high, len_low], after)) = rest.split_first_chunk() {
@@ -452,14 +455,15 @@ fn hint(rdata: &[u8], wanted: u16) -> Option<&[u8]> {
     Some(&[])
 }
 
-/// How long the answer for a plan may be kept, with every mirror up: as the owner says, but no longer than any mirror's host.
+/// The expected TTL of a plan's answer if every mirror is up: the owner's TTL, or the least TTL of its mirrors' hosts if
+/// that is less.
 fn ttl(snapshot: &Snapshot, steered: Steered, plan: PlanId, family: Family) -> Ttl {
     let mirrors = &snapshot.addresses(steered.horizon, plan, family).choice.mirrors;
     let of_hosts = mirrors.iter().filter_map(|id| snapshot.mirrors()[id.index()].max_ttl());
     of_hosts.min().map_or(steered.ttl, |ttl| ttl.min(steered.ttl))
 }
 
-/// What the answer section must hold for a plan: each mirror's addresses, each once.
+/// The expected rdata of a plan's answer section: the addresses of each mirror, without duplicates.
 fn mirror_addresses(snapshot: &Snapshot, steered: Steered, plan: PlanId, family: Family) -> Vec<u8> {
     let mut all: Vec<Vec<u8>> = Vec::new();
     let choice = &snapshot.addresses(steered.horizon, plan, family).choice;

@@ -1,10 +1,10 @@
-//! The rules laid over the address space once more: does the table follow them, and who serves how much.
+//! A second evaluation of the rules over the address space: it checks the table, and counts each mirror's share.
 //!
-//! The sources, a horizon and its ranges come in; out go the stretches where the table has another plan than the rules
-//! give, and the totals of each mirror.
+//! [`Tally::of`] reports every range in which the table has another plan than the rules give. [`Tally::into_totals`] adds
+//! up the addresses of each mirror.
 //!
-//! **Invariants**: every address is counted once, by the plan that the table has for it; those of a plan with weights are
-//! shared out as its slots are.
+//! **Invariants**: every address is counted once, by its plan in the table; the addresses of a plan with weights are
+//! divided in proportion to its slots.
 //! **Not here**: asking the engine ([`super::sweep()`]).
 
 use std::collections::BTreeMap;
@@ -20,24 +20,24 @@ use crate::snapshot::Snapshot;
 use crate::steer::Won;
 use crate::steer::spread::SLOTS;
 
-/// What one mirror serves of one family's clients.
+/// One mirror's share of one family's clients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MirrorTotal {
     /// The clients' family.
     pub clients: Family,
     /// The mirror.
     pub mirror: MirrorId,
-    /// Which of its addresses they get.
+    /// The record types in which clients get its addresses.
     pub records: RecordTypes,
     /// The number of ranges.
     pub ranges: usize,
     /// The number of addresses.
     pub addresses: u128,
-    /// Whose they are, as far as the sources know, the most first.
+    /// The providers of these addresses according to the sources, the most addresses first.
     pub providers: Vec<ProviderTotal>,
 }
 
-/// The addresses of one family's clients that a rule decides for.
+/// The number of addresses of one family that a rule decides for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleTotal {
     /// The clients' family.
@@ -48,16 +48,16 @@ pub struct RuleTotal {
     pub addresses: u128,
 }
 
-/// What a provider's networks have of a total.
+/// One provider's part of a mirror's total.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderTotal {
-    /// The provider; none where no source knows one.
+    /// The provider; `None` if no source knows one.
     pub provider: Option<Arc<str>>,
     /// The number of addresses.
     pub addresses: u128,
 }
 
-/// The record types that a mirror's addresses are given for.
+/// The record types in which a plan gives a mirror's addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecordTypes {
     /// A and AAAA.
@@ -68,7 +68,7 @@ pub enum RecordTypes {
     Aaaa,
 }
 
-/// The sources laid over each other, apart from what the tables were made of.
+/// The sources laid over each other again, independently of the overlay that the tables were built from.
 pub(super) struct Rules<'n> {
     networks: &'n Networks,
     v4: Overlay<u32>,
@@ -85,7 +85,7 @@ impl<'n> Rules<'n> {
     }
 }
 
-/// What the rules make of one combination of labels.
+/// The result of the rules for one combination of labels.
 struct Ruling {
     won: Won,
     plan: PlanId,
@@ -103,7 +103,7 @@ struct PlanTally {
     rules: BTreeMap<Won, u128>,
 }
 
-/// Who has how much of the address space under one horizon.
+/// The shares of the address space under one horizon.
 pub(super) struct Tally {
     providers: Vec<Option<Arc<str>>>,
     v4: PlanTally,
@@ -111,7 +111,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Counts, and reports where a table does not follow the rules.
+    /// Counts the addresses, and reports ranges that do not follow the rules.
     pub(super) fn of(
         snapshot: &Snapshot,
         id: HorizonId,
@@ -141,7 +141,8 @@ impl Tally {
         Tally { providers, v4, v6 }
     }
 
-    /// The addresses that each rule decides for, in the order of the rules; a rule that decides for none is left out.
+    /// The number of addresses that each rule decides for, in the order of the rules, without rules that decide for no
+    /// address.
     pub(super) fn rules(&self) -> Vec<RuleTotal> {
         let of = |clients, plans: &PlanTally| {
             let total = |(&won, &addresses): (&Won, &u128)| RuleTotal { clients, won, addresses };
@@ -150,7 +151,7 @@ impl Tally {
         [of(Family::V4, &self.v4), of(Family::V6, &self.v6)].concat()
     }
 
-    /// The totals of each mirror, by what the plans answer with now.
+    /// The totals of each mirror, according to the current answers of the plans.
     pub(super) fn into_totals(self, snapshot: &Snapshot, horizon: HorizonId) -> Vec<MirrorTotal> {
         let mut totals = Vec::new();
         for (clients, plans) in [(Family::V4, &self.v4), (Family::V6, &self.v6)] {
@@ -185,7 +186,7 @@ impl Tally {
     }
 }
 
-/// The mirrors that a plan answers with, for which types, and in how many of its slots.
+/// The mirrors in a plan's answers with their record types, and the number of slots of each.
 fn served_by(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTreeMap<(MirrorId, RecordTypes), usize> {
     let slots =
         snapshot.horizons()[horizon.index()].slots(plan).map_or_else(|| vec![plan; SLOTS], |slots| slots.to_vec());
@@ -208,13 +209,13 @@ fn served_in_slot(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTre
     served
 }
 
-/// What so many of all slots have of a number of addresses, which may be all of IPv6.
+/// The share of `slots` out of all slots in a number of addresses. It does not overflow for all of IPv6.
 fn share(addresses: u128, slots: usize) -> u128 {
     let (all, slots) = (SLOTS as u128, slots as u128);
     addresses / all * slots + addresses % all * slots / all
 }
 
-/// Walks ranges and stretches of equal labels side by side.
+/// Walks the table's ranges and the overlay's stretches of equal labels in parallel.
 fn tally<A: Bits>(
     face: &Face<A>,
     laid: &Overlay<A>,
@@ -253,7 +254,7 @@ fn tally<A: Bits>(
                     },
                 });
             }
-            // The next stretch begins inside this range, or right behind it.
+            // Advance only if the next stretch begins directly after this part.
             match next {
                 Some(next) if last.next() == Some(next) => at += 1,
                 _ => {}

@@ -1,4 +1,4 @@
-//! What is explained and what a sweep finds, on a snapshot small enough to work out by hand.
+//! Explanations and sweep reports of a snapshot small enough to compute the expected values by hand.
 
 use super::fixture::{AWS_APNE1, AWS_USE1, GCP_US, client, name, parts, snapshot};
 use super::*;
@@ -50,7 +50,7 @@ fn each_sources_entry_and_the_limiting_neighbour_are_named() {
     assert_eq!(entries, [None, Some((prefix("15.193.10.0/24"), 17)), None]);
     assert_eq!(steered.won, Won::Rule(2));
     let ScopeReason::Neighbour { neighbour, offset: 0 } = steered.reason else { panic!("{:?}", steered.reason) };
-    // 15.193.11.0 is in the same /23, so the scope is /24; it is in the global block, which no rule takes.
+    // 15.193.11.0 is in the same /23, so the scope is /24. It is in the global block, which no rule matches.
     assert_eq!((neighbour.side, neighbour.address), (Side::Above, "15.193.11.0".parse().unwrap()));
     assert_eq!((neighbour.common, neighbour.won, neighbour.apart), (23, Won::Default, None));
     assert_eq!(neighbour.entries[1].unwrap().line, 12);
@@ -141,7 +141,7 @@ fn a_share_by_weight_is_told_by_its_slot() {
     let mut by_mirror = candidates.clone();
     by_mirror.sort_unstable();
     assert_eq!(by_mirror, [(AWS_APNE1, Some(192)), (GCP_US, Some(64))]);
-    // Another block, another slot; where it is one of the other mirror's, that is tried first.
+    // Another block has another slot. If that slot belongs to the other mirror, that mirror is tried first.
     let firsts: std::collections::BTreeSet<_> = (0..32).map(|at| told(&format!("133.{at}.1.0/24")).2[0].0).collect();
     assert_eq!(firsts, [AWS_APNE1, GCP_US].into());
     // A client of another rule has no slot.
@@ -170,7 +170,7 @@ fn mirrors_by_distance_are_told_with_kilometres() {
     let at = |north, east| Coordinates::from_degrees(north, east).unwrap();
     let mut parts = parts();
     let mut source = SourceBuilder::new("city", "city.mmdb");
-    // Osaka and Sapporo; in Kyoto nobody knows where.
+    // Osaka and Sapporo; the third prefix has no coordinates.
     for (prefix, coordinates) in
         [("133.1.0.0/16", Some(at(34.69, 135.5))), ("133.2.0.0/16", Some(at(43.06, 141.35))), ("133.3.0.0/16", None)]
     {
@@ -228,7 +228,7 @@ fn a_resolver_that_is_not_listened_to_is_judged_by_its_own_address() {
 #[test]
 fn a_wide_subnet_is_told_by_its_shares() {
     let (explanation, steered) = steered("15.193.8.0/22");
-    // A quarter of it is the regional prefix; the rest is in the global block, which no rule takes.
+    // A quarter of it is the regional prefix; the rest is in the global block, which no rule matches.
     let shares: Vec<_> = steered.shares.iter().map(|share| (share.part, share.won)).collect();
     assert_eq!(shares, [(0.75, Won::Default), (0.25, Won::Rule(2))]);
     assert_eq!(steered.won, Won::Default);
@@ -398,7 +398,7 @@ fn mirrors_without_any_address_are_caught() {
     assert_eq!((answer.rcode, answer.basis.outcome), (Rcode::SERVFAIL, Outcome::NotReady));
     let report = swept(&snapshot);
     assert_eq!(wrongs(&report), [Wrong::Rcode(Rcode::SERVFAIL)]);
-    // The default is what most of the space gets, so there are more than are described.
+    // The default covers most of the address space, so there are more violations than the report describes.
     assert_eq!(report.violations[0].range.0, "0.0.0.0".parse::<std::net::IpAddr>().unwrap());
     let of_owners = report.owners.iter().map(|owner| owner.violation_count).sum::<u64>();
     assert_eq!(report.violation_count, of_owners);

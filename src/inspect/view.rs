@@ -1,7 +1,7 @@
-//! An explanation with names instead of ids: what `--json` prints, what the text is laid out from, and what a running
-//! server sends when it is asked.
+//! An explanation with names instead of ids: the output of `--json`, the input of the text layout, and the reply of a
+//! running server.
 //!
-//! **Invariants**: the keys are stable: scripts read them; what is unknown is null, never left out.
+//! **Invariants**: the keys are stable, because scripts read them; an unknown value is null, its key is never left out.
 //! **Not here**: sentences ([`super::words`]), layout (`cli`).
 
 use std::borrow::Cow;
@@ -30,21 +30,21 @@ use crate::steer::spread::SLOTS;
 /// One of a few stable words.
 pub(crate) type Word = Cow<'static, str>;
 
-/// What an explanation is made from.
+/// The source of an explanation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExplainSource {
-    /// What stands in the files, every mirror up.
+    /// The configuration files. Every mirror counts as up.
     Files,
-    /// What a server serves.
+    /// The snapshot that a server serves.
     Served {
-        /// Which snapshot.
+        /// The generation of the snapshot.
         generation: Generation,
-        /// For how long it has been served, in seconds.
+        /// The age of the snapshot, in seconds.
         age_secs: u64,
     },
 }
 
-/// Explains what a client gets; without a resolver the client asks for itself.
+/// Explains the replies that a client gets. Without a resolver, the client's first address is the resolver.
 pub(crate) fn describe(
     snapshot: &Snapshot,
     name: Name<'_>,
@@ -80,7 +80,7 @@ pub(crate) fn describe(
     view(snapshot, &explain(snapshot, name, client), generation, notes)
 }
 
-/// All of it.
+/// The whole explanation.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct View {
     pub(crate) name: String,
@@ -88,9 +88,9 @@ pub(crate) struct View {
     pub(crate) subnet: Option<String>,
     /// `none`, `heard` or `ignored`.
     pub(crate) subnet_is: Word,
-    /// The snapshot that a running server answered from; null where the files were read.
+    /// The generation of the snapshot that a running server answered from; null if the explanation is of the files.
     pub(crate) generation: Option<u64>,
-    /// What was assumed, and what to know.
+    /// Assumptions and remarks for the operator.
     pub(crate) notes: Vec<String>,
     pub(crate) answers: Vec<AnswerView>,
     pub(crate) steered: Option<SteeredView>,
@@ -120,7 +120,7 @@ pub(crate) struct RecordView {
     pub(crate) rdata: String,
 }
 
-/// What had a say in a steered answer.
+/// The inputs of a steering decision.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct SteeredView {
     pub(crate) horizon: String,
@@ -130,15 +130,15 @@ pub(crate) struct SteeredView {
     pub(crate) rule: RuleView,
     pub(crate) range: RangeView,
     pub(crate) shares: Vec<ShareView>,
-    /// How the client came by its share of mirrors with weights; null where they have none.
+    /// The client's slot; null if the mirrors have no weights.
     pub(crate) slot: Option<SlotView>,
     pub(crate) mirrors: Vec<MirrorView>,
     pub(crate) scope: ScopeView,
-    /// Set where the steering table does not follow the rules, which is a fault of ours.
+    /// A message if the steering table does not follow the rules, which is a bug in Pharos; otherwise null.
     pub(crate) fault: Option<String>,
 }
 
-/// Where the client was judged to be.
+/// The client's location.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Located {
     pub(crate) at: String,
@@ -156,7 +156,7 @@ pub(crate) struct NetworkView {
     pub(crate) labels: Option<LabelsView>,
 }
 
-/// What won.
+/// The winning rule, or the default.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct RuleView {
     /// The place in the list, from 1; null for the default.
@@ -165,14 +165,14 @@ pub(crate) struct RuleView {
     pub(crate) line: Option<u32>,
 }
 
-/// The addresses around the client that are decided alike.
+/// The addresses around the client that have the same decision.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct RangeView {
     pub(crate) first: String,
     pub(crate) last: String,
 }
 
-/// What one plan has of the subnet.
+/// One plan's share of the subnet.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct ShareView {
     pub(crate) part: f64,
@@ -199,38 +199,38 @@ pub(crate) struct MirrorView {
     pub(crate) a: Word,
     #[serde(rename = "AAAA")]
     pub(crate) aaaa: Word,
-    /// What an operator has ordered.
+    /// The operator's override; null if there is none.
     pub(crate) order: Option<OverrideView>,
-    /// How to reach the mirror's operator; null if the configuration does not say.
+    /// The contact of the mirror's operator; null if the configuration has none.
     #[serde(default)]
     pub(crate) contact: Option<String>,
-    /// How far it is from the client; null where that does not decide.
+    /// The distance from the client; null if distance does not decide.
     pub(crate) distance_km: Option<u32>,
-    /// For how much of the clients it is first, 0 to 1; null where it has no weight.
+    /// The share of clients for which it is first, 0 to 1; null if it has no weight.
     pub(crate) share: Option<f64>,
-    /// The host that its addresses follow.
+    /// The host name that its addresses are resolved from; null if the configuration lists addresses.
     pub(crate) host: Option<String>,
-    /// When that was resolved, in the form of RFC 3339.
+    /// The timestamp of the last resolution, in the form of RFC 3339.
     pub(crate) resolved: Option<String>,
-    /// What probes say of its addresses; null where only a running server would know.
+    /// The health of its addresses; null if the explanation is of the files, because only a running server probes.
     pub(crate) addresses: Option<Vec<AddressView>>,
 }
 
-/// One address of a mirror, and what probes say of it.
+/// One address of a mirror, and its health.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub(crate) struct AddressView {
     pub(crate) address: String,
     pub(crate) health: Word,
-    /// The last verdict; null where it has not been probed.
+    /// The last probe's verdict; null if it has not been probed.
     pub(crate) verdict: Option<Word>,
-    /// Since when it has this health, as far as the process knows.
+    /// The start of its present health, as far as the process knows.
     pub(crate) since: Option<String>,
     /// The cause of the verdict; null if the verdict is `up`, or unknown.
     #[serde(default)]
     pub(crate) reason: Option<String>,
     #[serde(default)]
     pub(crate) remedy: Option<String>,
-    /// The end of the certificate that was last seen there; null if none was seen.
+    /// The expiry of the last certificate that a probe got from it; null if no probe got one.
     #[serde(default)]
     pub(crate) certificate_ends: Option<String>,
 }
@@ -241,12 +241,12 @@ pub(crate) struct OverrideView {
     /// `drain`, `down` or `up`.
     pub(crate) order: Word,
     pub(crate) reason: String,
-    /// The operator's login, or what is known instead.
+    /// The operator's login, or another identification.
     pub(crate) who: String,
-    /// How the server knows the operator: `login`, `sudo` or `token`; null if an earlier version kept the override.
+    /// The source of the operator's name: `login`, `sudo` or `token`; null if an earlier version wrote the override.
     #[serde(default)]
     pub(crate) via: Option<Word>,
-    /// The user of the process that asked; null for a client with the token.
+    /// The user id of the process that sent the request; null for a client with the token.
     #[serde(default)]
     pub(crate) uid: Option<u32>,
     pub(crate) since: String,
@@ -266,7 +266,7 @@ impl OverrideView {
         }
     }
 
-    /// The override; none where this is not one that [`OverrideView::of`] makes.
+    /// The override; `None` if a value does not parse, which those of [`OverrideView::of`] always do.
     pub(crate) fn order(&self) -> Option<Override> {
         let until = match &self.until {
             Some(text) => Some(parse_moment(text)?),
@@ -277,7 +277,7 @@ impl OverrideView {
         Some(Override { forced, reason, who: self.operator(), since, until })
     }
 
-    /// The operator. A word of a later version for how it is known is left out.
+    /// The operator. An unknown `via`, which a later version may write, becomes `None`.
     pub(crate) fn operator(&self) -> Operator {
         let via = Via::ALL.into_iter().find(|via| self.via.as_deref() == Some(via.as_str()));
         Operator { name: self.who.as_str().into(), via, uid: self.uid }
@@ -285,13 +285,13 @@ impl OverrideView {
 }
 
 impl AddressView {
-    /// Whether it needs a look: it is not up, or will not be for long.
+    /// Whether an operator should look at it: its health or its last verdict is not `up`.
     pub(crate) fn is_troubled(&self) -> bool {
         self.health != "up" || self.verdict.as_deref().is_some_and(|verdict| verdict != "up")
     }
 }
 
-/// The scope and why.
+/// The scope, and the reason for it.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct ScopeView {
     pub(crate) length: u8,
@@ -312,7 +312,7 @@ pub(crate) struct NeighbourView {
     pub(crate) networks: Vec<NetworkView>,
 }
 
-/// Puts names in place of ids.
+/// Replaces ids with names.
 fn view(snapshot: &Snapshot, explanation: &Explanation, generation: Option<u64>, notes: Vec<String>) -> View {
     let names = IdNames { snapshot };
     View {
@@ -337,12 +337,12 @@ fn view(snapshot: &Snapshot, explanation: &Explanation, generation: Option<u64>,
     }
 }
 
-/// The subnet as it is written.
+/// The text form of a subnet: `192.0.2.0/24`.
 pub(crate) fn subnet_text(subnet: Subnet) -> String {
     format!("{}/{}", subnet.address, subnet.source.0)
 }
 
-/// Turns ids into names.
+/// Looks up the names of ids in a snapshot.
 struct IdNames<'s> {
     snapshot: &'s Snapshot,
 }

@@ -1,6 +1,6 @@
-//! The words of an explanation: sentences for an operator, from typed reasons.
+//! The words of an explanation: sentences for an operator, made from typed reasons.
 //!
-//! **Invariants**: nothing is found out here; each reason has one sentence.
+//! **Invariants**: this module decides nothing; each reason has one sentence.
 //! **Not here**: layout (`cli`).
 
 use super::view::{AddressView, OverrideView, subnet_text};
@@ -15,7 +15,7 @@ use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
 use crate::steer::{Tier, Won};
 
-/// A stable word for how a reply came about.
+/// A stable word for an outcome.
 pub(crate) fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Answer => "answer",
@@ -45,7 +45,7 @@ pub(crate) fn tier(tier: Tier) -> &'static str {
     }
 }
 
-/// A stable word for what became of a mirror.
+/// A stable word for the verdict on a mirror.
 pub(crate) fn verdict(verdict: MirrorVerdict) -> &'static str {
     match verdict {
         MirrorVerdict::Taken => "taken",
@@ -64,7 +64,7 @@ pub(crate) fn short_override(order: &OverrideView) -> String {
     format!("{} by override{}: {}", ordered(order), until(order), order.reason)
 }
 
-/// An override with all that is known of it: `drained by override of alice (sudo) since … until …: new disks`.
+/// An override with its operator and its start: `drained by override of alice (sudo) since … until …: new disks`.
 pub(crate) fn whole_override(order: &OverrideView) -> String {
     let (OverrideView { since, reason, .. }, who) = (order, order.operator());
     format!("{} by override of {who} since {since}{}: {reason}", ordered(order), until(order))
@@ -81,12 +81,12 @@ fn until(order: &OverrideView) -> String {
     order.until.as_ref().map(|until| format!(" until {until}")).unwrap_or_default()
 }
 
-/// An address that needs a look: `192.0.2.10 tls-bad since 2026-01-31T18:00:00Z`.
+/// An address that an operator should look at: `192.0.2.10 tls-bad since 2026-01-31T18:00:00Z`.
 pub(crate) fn trouble(address: &AddressView) -> String {
     let AddressView { address, health, verdict, since, .. } = address;
     let since = since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
     match verdict {
-        // One that passes its probes again, but not for long enough yet.
+        // It passes probes again, but not often enough yet to be up.
         Some(verdict) if verdict == "up" => format!("{address} {health}{since}, passes probes again"),
         Some(verdict) => format!("{address} {verdict}{since}"),
         None => format!("{address} {health}{since}"),
@@ -105,7 +105,7 @@ pub(crate) fn rule(snapshot: &Snapshot, horizon: HorizonId, won: Won) -> String 
     }
 }
 
-/// Why the client was judged where it was.
+/// The reason for the client's location, in words.
 pub(crate) fn why_there(explanation: &Explanation, steered: &SteeredExplanation) -> String {
     let resolver = explanation.client.resolver;
     let why = match (steered.judged, explanation.hearing) {
@@ -127,7 +127,7 @@ pub(crate) fn why_there(explanation: &Explanation, steered: &SteeredExplanation)
     }
 }
 
-/// Why a reply is what it is.
+/// The reason for a reply, in words.
 pub(crate) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer: &ExplainedAnswer) -> String {
     let basis = &answer.summary.basis;
     let zone = basis.zone.map(|id| snapshot.zones().zone(id));
@@ -189,7 +189,7 @@ fn why_steered(answer: &ExplainedAnswer, at: &str) -> String {
     }
 }
 
-/// Why the scope is as long as it is.
+/// The reason for the scope, in words.
 pub(crate) fn why_scope(snapshot: &Snapshot, explanation: &Explanation, steered: &SteeredExplanation) -> String {
     let location = &steered.decision.location;
     let mut why = match &steered.reason {
@@ -245,7 +245,7 @@ fn before(offset: u8) -> String {
     }
 }
 
-/// Why a neighbour is decided otherwise.
+/// The reason why a neighbour has another decision, in words.
 fn why_other(snapshot: &Snapshot, steered: &SteeredExplanation, neighbour: &Neighbour) -> String {
     if let Some(block) = neighbour.apart {
         let whose = if block.contains(neighbour.address) { "there" } else { "here" };

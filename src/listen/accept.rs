@@ -1,10 +1,11 @@
 //! Accepting connections: one task each, with TLS where the listener has it.
 //!
-//! A handshake is the first part of a connection's own task, so a slow one delays no other connection, and it has a
-//! place, so there are never more of them than places.
+//! A handshake is the first part of a connection's own task, so that a slow one delays no other connection. The connection
+//! has a place by then, so that there are never more handshakes than places.
 //!
-//! **Invariants**: an error of `accept` that may pass never ends a listener and never makes it spin, and one that says that
-//! the socket is of no use ends the process; a connection has its place before a task exists for it; an evicted connection ends at once, whatever it waits for.
+//! **Invariants**: a temporary error of `accept` never ends a listener and never makes it spin; an error that means that the
+//! socket is unusable ends the process; a connection has its place before a task exists for it; an evicted connection ends
+//! at once, whatever it waits for.
 //! **Not here**: requests and answers ([`crate::dns`], [`crate::http`], [`crate::control`]).
 
 use std::io;
@@ -24,7 +25,7 @@ use super::stream::{Stream, StreamSocket, TLS_BUFFER};
 use super::{Closed, Common, Connection, Event, HANDSHAKE_TIMEOUT, ListenersEnd, Protocol};
 use crate::tls::Tls;
 
-/// How long a listener pauses when the system has no descriptor or memory left; the connections wait in its queue.
+/// The pause of a listener when the system has no descriptor or memory left; the connections wait in its queue.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// The properties of a listener.
@@ -71,7 +72,7 @@ impl Listeners {
         Ok(all)
     }
 
-    /// Accepts no more at once, lets connections finish what has begun, and closes what is left after `grace`.
+    /// Stops accepting at once, lets connections finish begun requests, and closes those left after `grace`.
     pub async fn stop(self, grace: Duration) -> ListenersEnd {
         self.stop.cancel();
         self.tasks.close();
@@ -103,7 +104,7 @@ impl Accepting {
         match self {
             Accepting::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // Answers that are one write each gain nothing from waiting for more. Without it they are only slower.
+                // An answer is one write, which gains nothing from waiting for more. If this fails, answers are only slower.
                 let _ = stream.set_nodelay(true);
                 Ok((StreamSocket::Tcp(stream), ConnectionPeer::Address(peer.ip())))
             }
@@ -132,8 +133,8 @@ struct Acceptor<S> {
 }
 
 impl<S: Protocol> Acceptor<S> {
-    /// Accepts until told to stop, or until the socket does not listen any more, which ends the process. The socket is dropped
-    /// with this: its port is free from then on.
+    /// Accepts until `stop` is cancelled, or until the socket does not listen any more, which ends the process. The socket is
+    /// dropped at the end, so that its port is free from then on.
     async fn run(self, socket: Accepting) {
         let (kind, mut supply) = (self.terms.kind, Supply::Enough);
         loop {

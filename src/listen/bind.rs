@@ -122,18 +122,18 @@ fn only_one_family(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() { socket.set_only_v6(true) } else { Ok(()) }
 }
 
-/// Why we cannot listen.
+/// The reason why the server cannot listen.
 #[derive(Debug)]
 pub struct BindError {
-    /// Where.
+    /// The listen address.
     pub address: SocketAddr,
-    /// Over what.
+    /// The kind of socket.
     pub transport: SocketKind,
-    /// What in the config asks for it.
+    /// The key of the config that names the address.
     pub option: &'static str,
-    /// What the system said.
+    /// The error of the system.
     pub error: io::Error,
-    /// Who has the port, where that is the trouble and can be known.
+    /// The process that has the port, if that is the reason and the process is known.
     pub holder: Option<Holder>,
 }
 
@@ -157,7 +157,7 @@ impl BindError {
         BindError { address, transport, option, error, holder }
     }
 
-    /// What to do about it.
+    /// The remedy.
     pub fn help(&self) -> String {
         address::remedy(self.address, self.option, &self.error, self.holder.as_ref())
     }

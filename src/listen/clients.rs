@@ -31,11 +31,11 @@ use crate::config;
 pub struct Limits {
     /// The most at once.
     pub connections: usize,
-    /// The most at once of one IPv4 address, IPv6 /64 (which is what one subscriber has), or local user.
+    /// The most at once of one IPv4 address, IPv6 /64 (the prefix of one subscriber), or local user.
     pub per_client: usize,
     /// The consequence of one more.
     pub beyond: BeyondLimit,
-    /// How long one may be silent.
+    /// The longest time that one may be silent.
     pub idle: Duration,
 }
 
@@ -96,7 +96,7 @@ pub(super) struct ClientState {
     exempt: PrefixSet,
     pub(super) places: HashMap<u64, Arc<Seat>>,
     pub(super) shares: HashMap<ConnectionPeer, ClientShare>,
-    /// The unsent bytes of all connections, as far as they count.
+    /// The unsent bytes of all connections that count.
     pub(super) charged: usize,
     next: u64,
 }
@@ -105,7 +105,7 @@ pub(super) struct ClientState {
 #[derive(Debug, Default)]
 pub(super) struct ClientShare {
     pub(super) ids: Vec<u64>,
-    /// The unsent bytes of its connections, as far as they count.
+    /// The unsent bytes of its connections that count.
     pub(super) charged: usize,
 }
 
@@ -133,7 +133,7 @@ pub struct ConnectionPlace {
     pub(super) seat: Arc<Seat>,
 }
 
-/// The client has as many connections as it may.
+/// The client has as many connections as the limit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverClientLimit;
 
@@ -158,7 +158,7 @@ impl Clients {
         self.state().limits = limits;
     }
 
-    /// Exempts new connections of these peers from what one client may have. They still count among all.
+    /// Exempts new connections of these peers from the limit of one client. Such connections still count among all.
     pub fn set_exempt(&self, exempt: PrefixSet) {
         self.state().exempt = exempt;
     }
@@ -218,7 +218,7 @@ impl Clients {
         1 + self.start.elapsed().as_millis() as u64
     }
 
-    /// The state is whole between any two statements that may panic, so that a poisoned lock is as good as any.
+    /// The state is consistent between any two statements that may panic, so that a poisoned lock can be used.
     pub(super) fn state(&self) -> MutexGuard<'_, ClientState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -233,7 +233,7 @@ struct Idlest {
     others: usize,
 }
 
-/// All groups of connections of the process: what they take from the system, they take from each other.
+/// All groups of connections of the process, which share its file descriptors.
 #[derive(Clone, Debug, Default)]
 pub struct Groups(Arc<Mutex<Vec<Weak<Clients>>>>);
 
@@ -264,7 +264,7 @@ impl Groups {
 }
 
 impl ClientState {
-    /// Looks at all connections; there are at most as many as the limit, and it happens once per connection over it.
+    /// The connection idle for longest. This scans all connections: at most the limit, once for each connection over it.
     fn idlest(&self) -> Option<(u64, &Seat)> {
         let idlest = self.places.iter().min_by_key(|(id, seat)| (seat.active_ms.load(Relaxed), **id));
         idlest.map(|(id, seat)| (*id, &**seat))
@@ -325,7 +325,7 @@ impl ConnectionPlace {
 
 impl Drop for ConnectionPlace {
     fn drop(&mut self) {
-        // An evicted connection has none any more.
+        // An evicted connection has no place any more; then this changes nothing.
         self.clients.state().remove(self.id);
     }
 }

@@ -34,7 +34,7 @@ use crate::process::Vital;
 use crate::telemetry::Gauge;
 pub use crate::telemetry::dns::Closed;
 
-/// How long a handshake may take: several round trips around the world, with losses.
+/// The longest time of a handshake: several round trips around the world, with losses.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The parts that all listeners of a process share.
@@ -42,7 +42,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Common {
     /// Reports an acceptor that ends: a port would take connections into its queue and serve none.
     pub vital: Vital,
-    /// Give up connections if the system has no descriptor left.
+    /// The groups that close idle connections if the system has no descriptor left.
     pub groups: Groups,
 }
 
@@ -53,7 +53,7 @@ impl Common {
     }
 }
 
-/// A connection that has its place and its handshake behind it.
+/// A connection that has its place and has completed its handshake.
 #[derive(Debug)]
 pub struct Connection {
     /// Its bytes.
@@ -62,7 +62,7 @@ pub struct Connection {
     pub peer: ConnectionPeer,
     /// Its place; a service touches it when a request is complete.
     pub place: Arc<ConnectionPlace>,
-    /// Cancelled when no new requests are to be waited for.
+    /// Cancelled when the connection must not wait for new requests.
     pub stop: CancellationToken,
 }
 
@@ -85,7 +85,7 @@ pub enum Event {
     Accepted,
     /// A connection could not be accepted.
     AcceptFailed,
-    /// A connection was refused because its client has as many as it may.
+    /// A connection was refused because its client has as many as the limit allows.
     OverClientLimit,
     /// A connection came to its end.
     Ended(Closed),
@@ -98,7 +98,7 @@ pub enum ListenersEnd {
     Finished,
     /// Some connections did not end in time and were cut.
     Cut {
-        /// How many.
+        /// The number of these connections.
         connections: usize,
     },
 }

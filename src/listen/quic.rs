@@ -1,10 +1,10 @@
 //! QUIC endpoints: connections whose transport quinn has, under the limits of all listeners.
 //!
-//! A client first shows by a Retry that it receives what is sent to its address (RFC 9000 §8.1.2), and then has a place
-//! before its handshake begins. quinn would answer a handshake of an address that may be forged with up to a datagram
-//! more than three times the bytes received (§8.1 allows no more than three times), and would keep state for it. A Retry
-//! is a tenth of the packet it answers and keeps none. It costs a resolver a round trip for each new connection; a
-//! resolver keeps its connections.
+//! A client first shows by a Retry that it receives packets at its address (RFC 9000 §8.1.2), and then has a place before
+//! its handshake begins. quinn would answer a handshake of an address that may be forged with up to a datagram more than
+//! three times the bytes received (§8.1 allows no more than three times), and would keep state for it. A Retry is a tenth of
+//! the packet it answers and keeps no state. It costs a resolver a round trip for each new connection; a resolver keeps its
+//! connections.
 //!
 //! 0-RTT stays off: a replayed query changes nothing here, but its answer would go, three times as long and more, to an
 //! address that may be forged; and a resolver keeps its connection anyway. Resumption with tickets works.
@@ -45,7 +45,7 @@ const MAX_INCOMING: usize = 1024;
 /// Bytes that may wait with them: for one, a long ClientHello; for all of them.
 const INCOMING_BUFFERS: [u64; 2] = [16 << 10, 4 << 20];
 
-/// How long the notice that a connection is closed may take to leave.
+/// The longest time that the notice of a closed connection may take to leave.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The properties of an endpoint.
@@ -65,14 +65,14 @@ pub struct QuicTerms {
     pub common: Common,
 }
 
-/// A connection that has its place and its handshake behind it.
+/// A connection that has its place and has completed its handshake.
 #[derive(Debug)]
 pub struct QuicConnection {
     /// Its streams.
     pub connection: Connection,
     /// Its place; a service touches it when a request is complete.
     pub place: Arc<ConnectionPlace>,
-    /// Cancelled when no new requests are to be waited for.
+    /// Cancelled when the connection must not wait for new requests.
     pub stop: CancellationToken,
 }
 
@@ -131,7 +131,7 @@ impl Endpoints {
         Ok(all)
     }
 
-    /// Tells new connections for how long they may now be silent.
+    /// Applies the current idle limit to new connections.
     pub fn renew_idle(&self) {
         for endpoint in &self.endpoints {
             let mut config = self.config.clone();
@@ -140,7 +140,7 @@ impl Endpoints {
         }
     }
 
-    /// Accepts no more at once, lets connections finish what has begun, and closes what is left after `grace`.
+    /// Stops accepting at once, lets connections finish begun queries, and closes those left after `grace`.
     pub async fn stop(self, grace: Duration) -> ListenersEnd {
         self.stop.cancel();
         for endpoint in &self.endpoints {

@@ -1,7 +1,7 @@
 //! The UDP socket of a QUIC endpoint, without datagrams to ports that no client has.
 //!
-//! The system refuses a datagram to port 0 with the error that means to quinn that segmentation offload is broken: quinn writes
-//! a line with the address, and sends one datagram per system call from then on. Anyone can forge port 0.
+//! The system refuses a datagram to port 0 with the error that means to quinn that segmentation offload is broken: quinn logs
+//! a line with the address, and sends one datagram per system call from then on. Any sender can forge port 0.
 //!
 //! **Invariants**: a datagram to a port to which no query over UDP is answered is dropped in silence, as if it were lost.
 //! **Not here**: QUIC itself ([`super::quic`]).

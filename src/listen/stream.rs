@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: a client that takes nothing for [`WRITE_TIMEOUT`] ends its connection with an error of the kind
 //! [`io::ErrorKind::TimedOut`]; bytes that wait to be written are held against the connection's budget.
-//! **Not here**: deadlines for reading, which depend on what is spoken.
+//! **Not here**: deadlines for reading, which depend on the protocol.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -18,7 +18,8 @@ use tokio_rustls::server::TlsStream;
 use super::clients::ConnectionPlace;
 use super::unsent::HeldBytes;
 
-/// How long a client may take none of the bytes that are written to it. Several round trips around the world, with losses.
+/// The longest time for which a client may take no bytes that are written to it: several round trips around the world, with
+/// losses.
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The bytes that TLS keeps encrypted until the client takes them: the part of unsent bytes that does not count.
@@ -62,7 +63,7 @@ impl<S> WatchedStream<S> {
         WatchedStream { stream, unsent: place.hold(0), write_by: None }
     }
 
-    /// Passes on the outcome of writing `len` bytes, or gives up if they have been waiting for too long.
+    /// Passes on the outcome of writing `len` bytes, or gives up if the bytes have been waiting for too long.
     fn watch<T>(
         &mut self,
         cx: &mut Context<'_>,

@@ -27,8 +27,8 @@ const PER_CLIENT: usize = 4 << 20;
 /// Unsent bytes of all connections of a group: eight clients that are full.
 const PER_GROUP: usize = 32 << 20;
 
-/// Unsent bytes of a connection that do not count. Nearly all answers are shorter, so that nearly none takes the lock;
-/// a thousand connections have 16 MB of them.
+/// Up to this many unsent bytes of a connection do not count; if there are more, all of them count. Nearly all answers are
+/// shorter, so that the lock is rarely taken. A thousand connections may have 16 MB that do not count.
 pub(super) const FREE: usize = 16 << 10;
 
 /// Bytes are counted in steps of this many.
@@ -83,7 +83,7 @@ impl ConnectionPlace {
 }
 
 impl MessageRoom {
-    /// Keeps what a message of this length needs, and gives back the rest.
+    /// Keeps the room that a message of this length needs, and gives back the rest.
     ///
     /// A message that is longer than it was expected to be, such as a page of counters, counts whole against the client.
     pub fn fill(mut self, len: usize) -> Filled {

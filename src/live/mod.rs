@@ -1,11 +1,11 @@
 //! The snapshot that is served now, and the one writer that replaces it.
 //!
-//! Services read through [`Published`]; whatever changes the served state sends a [`Change`], or a newly compiled
+//! Services read through [`Published`]. A service that changes the served state sends a [`Change`], or a newly compiled
 //! snapshot, to the [`Publisher`], which folds it in and publishes the outcome.
 //!
 //! **Invariants**: generations only grow, one publication at a time; a reader never waits, and never pays for freeing a
 //! snapshot: the publisher keeps a replaced one until it is the last to hold it.
-//! **Not here**: what a change means ([`crate::snapshot`]), compiling ([`crate::compile`]).
+//! **Not here**: applying a change ([`crate::snapshot`]), compiling ([`crate::compile`]).
 
 mod history;
 mod readiness;
@@ -32,7 +32,7 @@ use crate::snapshot::{Change, Next, Snapshot};
 /// Updates that may wait to be folded in; senders wait beyond that. A probe round of a thousand mirrors fits.
 const MAX_WAITING: usize = 1024;
 
-/// How often the publisher looks whether readers have let go of replaced snapshots.
+/// The interval at which the publisher looks whether readers have released replaced snapshots.
 ///
 /// Readers hold one for a batch or a message, so the first look nearly always finds it free; until then it costs memory.
 const RETIRE_EVERY: Duration = Duration::from_millis(100);
@@ -62,7 +62,7 @@ impl Published {
         self.current.load_full()
     }
 
-    /// Which snapshot is served.
+    /// The generation of the served snapshot.
     pub fn generation(&self) -> Generation {
         self.load().generation
     }
@@ -94,7 +94,7 @@ where
     )
 }
 
-/// The way to change what is served.
+/// The sender of updates to the publisher.
 #[derive(Clone, Debug)]
 pub struct Updates(mpsc::Sender<Update>);
 
@@ -122,14 +122,14 @@ impl Updates {
         self.0.send(Update::Change(change, None)).await.map_err(|_| Stopped)
     }
 
-    /// Folds a change in, and waits until it is published; the generation that it got.
+    /// Folds a change in, and waits until it is published. Returns its generation.
     pub async fn change_and_wait(&self, change: Change) -> Result<Generation, Stopped> {
         let (sender, published) = oneshot::channel();
         self.0.send(Update::Change(change, Some(sender))).await.map_err(|_| Stopped)?;
         published.await.map_err(|_| Stopped)
     }
 
-    /// Serves a newly compiled snapshot instead, as the successor of what is served then; the generation that it got.
+    /// Serves a newly compiled snapshot as the successor of the snapshot that is served then. Returns its generation.
     pub async fn replace(&self, next: Snapshot) -> Result<Generation, Stopped> {
         let (sender, published) = oneshot::channel();
         self.0.send(Update::Replace(Box::new(next), sender)).await.map_err(|_| Stopped)?;
@@ -140,11 +140,11 @@ impl Updates {
 /// Notices that may wait; one that finds no room is about a zone that has others waiting, or is sent again (RFC 1996 §3.6).
 const MAX_NOTICES: usize = 64;
 
-/// Where to say that a zone has changed elsewhere: whoever keeps a copy of it listens.
+/// The sender of notices that a zone has changed at its primary. The service that keeps copies of zones receives each.
 #[derive(Clone, Debug)]
 pub struct Notices(mpsc::Sender<NameBuf>);
 
-/// A way for notices, and where they arrive.
+/// The sender and the receiver of notices.
 pub fn notices() -> (Notices, mpsc::Receiver<NameBuf>) {
     let (sender, receiver) = mpsc::channel(MAX_NOTICES);
     (Notices(sender), receiver)
@@ -176,7 +176,7 @@ impl<C: Fn() -> Moment> Publisher<C> {
         Publisher { free, ..self }
     }
 
-    /// Folds in updates until nobody is left to send one. What waits together is published together.
+    /// Folds in updates until no sender is left. Updates that wait together are published together.
     pub async fn run(mut self) {
         self.note_panics();
         let mut updates = Vec::new();
@@ -208,7 +208,7 @@ impl<C: Fn() -> Moment> Publisher<C> {
         self.retired.push(self.published.publish(next.derive(), now));
         self.note_panics();
         for (reply, generation) in waiting {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = reply.send(generation);
         }
     }

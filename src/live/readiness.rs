@@ -1,7 +1,7 @@
-//! Whether we serve, for those who ask before they send clients here.
+//! The readiness of this server, for load balancers and operators that ask before clients are sent here.
 //!
-//! **Invariants**: from starting over serving to stopping, never back; only a server that serves can be drained.
-//! **Not here**: who is told ([`crate::http`], [`crate::control`]); where the override to drain is kept ([`crate::control`]).
+//! **Invariants**: from starting over serving to stopping, never back; an override to drain counts only while serving.
+//! **Not here**: reporting it ([`crate::http`], [`crate::control`]); keeping the override to drain ([`crate::control`]).
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 use crate::base::when::rfc3339;
 use crate::mirror::Override;
 
-/// Whether we serve; it goes from starting over serving to stopping, never back.
+/// The stage of this server, from starting over serving to stopping, never back; and the override that drains it.
 #[derive(Debug, Default)]
 pub struct Readiness {
     stage: AtomicU8,
@@ -29,7 +29,7 @@ impl Readiness {
         self.stage.fetch_max(SERVING, Ordering::Relaxed);
     }
 
-    /// Nobody should be sent here any more.
+    /// From now on, no client should be sent here.
     pub fn stop(&self) {
         self.stage.fetch_max(STOPPING, Ordering::Relaxed);
     }
@@ -44,7 +44,8 @@ impl Readiness {
         self.drain.load_full()
     }
 
-    /// Why we are not to be asked; none while we are. The operator is left out: `/ready` answers everybody.
+    /// The reason why no client should be sent here; `None` if the server is ready. The operator is left out, because `/ready`
+    /// answers any client.
     pub fn obstacle(&self) -> Option<Cow<'static, str>> {
         match self.stage.load(Ordering::Relaxed) {
             0 => Some("starting: the mirrors have not been looked at yet".into()),

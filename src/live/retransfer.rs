@@ -1,7 +1,7 @@
 //! Requests of an operator to fetch a zone whole, from the service that takes them to the one that fetches.
 //!
 //! **Invariants**: every request is answered, or its sender learns that the process is about to end.
-//! **Not here**: fetching (transfer), who may ask (control).
+//! **Not here**: fetching (transfer), authorization (control).
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ const MAX_WAITING: usize = 16;
 /// A request, as it arrives.
 pub type Retransfer = (NameBuf, oneshot::Sender<Result<Retransferred, RetransferError>>);
 
-/// Where requests arrive.
+/// The receiver of requests.
 pub type RetransferInbox = mpsc::Receiver<Retransfer>;
 
-/// The way for requests.
+/// The sender of requests.
 #[derive(Clone, Debug)]
 pub struct Retransfers(mpsc::Sender<Retransfer>);
 
@@ -34,7 +34,7 @@ pub struct Retransferred {
     pub primary: SocketAddr,
 }
 
-/// Why a zone was not fetched.
+/// The reason why a zone was not fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RetransferError {
     /// It has no primaries.
@@ -66,7 +66,7 @@ impl fmt::Display for RetransferError {
 
 impl std::error::Error for RetransferError {}
 
-/// A way for requests, and where they arrive.
+/// The sender and the receiver of requests.
 pub fn retransfers() -> (Retransfers, RetransferInbox) {
     let (sender, receiver) = mpsc::channel(MAX_WAITING);
     (Retransfers(sender), receiver)

@@ -4,8 +4,8 @@
 //! verify: to roll, add the new one at the end everywhere, then move it to the front, then drop the old one an hour later,
 //! with a reload after each step (RFC 9018 §5).
 //!
-//! **Invariants**: there is a secret at least; no secret is ever shown, not even in a diagnostic.
-//! **Not here**: what they are used for ([`crate::wire`]).
+//! **Invariants**: a file has at least one secret; no secret is ever shown, not even in a diagnostic.
+//! **Not here**: making and verifying cookies ([`crate::wire`]).
 
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +17,8 @@ use crate::snapshot::{CookieSecret, CookieSecrets};
 /// The digits of a secret.
 const DIGITS: usize = 2 * size_of::<CookieSecret>();
 
-/// The secrets that the config names, and what is doubtful about them; without a file, one made when first asked for.
+/// The secrets in the file that the config names, with warnings about the file. Without a file: the secret of this process,
+/// which is made on first use.
 pub fn secrets(file: Option<&InputFile>) -> Result<(CookieSecrets, Vec<Diagnostic>), Vec<Diagnostic>> {
     let Some(named) = file else {
         return Ok((CookieSecrets::new(of_process().into_iter().collect()), Vec::new()));
@@ -33,7 +34,7 @@ pub fn secrets(file: Option<&InputFile>) -> Result<(CookieSecrets, Vec<Diagnosti
     Ok((secrets, warning.into_iter().collect()))
 }
 
-/// The secret of this process, which reloads keep; none where the system gives no random numbers, and so no cookies.
+/// The secret of this process, which reloads keep; `None` if the system gives no random numbers, and so no cookies.
 fn of_process() -> Option<CookieSecret> {
     static SECRET: OnceLock<Option<CookieSecret>> = OnceLock::new();
     *SECRET.get_or_init(|| {
@@ -43,7 +44,7 @@ fn of_process() -> Option<CookieSecret> {
     })
 }
 
-/// Reads the text of a file, or tells all that is wrong with it.
+/// Reads the text of a file. The error has all of its problems.
 fn parse(file: &str, octets: &[u8]) -> Result<CookieSecrets, Vec<Diagnostic>> {
     let file: Arc<str> = file.into();
     let whole = |code, message: String| Diagnostic::error(code, message).at(Place::whole_file(&file), "");
@@ -57,7 +58,7 @@ fn parse(file: &str, octets: &[u8]) -> Result<CookieSecrets, Vec<Diagnostic>> {
         if text.is_empty() {
             continue;
         }
-        // The place shows the number of the line and nothing of what stands in it.
+        // The place shows the number of the line but not its text, because that may be a secret.
         let problem = |code, message: String, help: &str| {
             Diagnostic::error(code, message).at(Place::whole_line(&file, number, ""), "in this line").help(help)
         };

@@ -2,7 +2,7 @@
 //!
 //! A file holds the secret in base64 and nothing else but white space.
 //!
-//! **Invariants**: a secret is never shown, not even where it is wrong.
+//! **Invariants**: a secret is never shown, not even a wrong one.
 
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::tsig::{Key, Keys};
@@ -33,7 +33,7 @@ fn read_one(key: &config::KeyConfig) -> Result<(Key, Option<Diagnostic>), Box<Di
     Ok((key, warning))
 }
 
-/// The text of a secret; `what` names the secret, `reason` what others could do with it.
+/// The text of a secret. `what` names the secret; `reason` is the harm if others read it.
 pub(super) fn text(
     secret: &Secret,
     what: &str,

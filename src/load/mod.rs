@@ -1,10 +1,10 @@
-//! Loading: files in, what the layers below decide on out, or diagnostics with file, line and remedy.
+//! Loading: files in; out come values for the layers below, or diagnostics with file, line and remedy.
 //!
-//! Every kind of file has a pure half, octets to meaning, which the tests read with, and a thin one that reads the file.
-//! [`inputs`] loads all that a config names.
+//! Every kind of file has a pure half, bytes to meaning, which the tests use, and a thin one that reads the file.
+//! [`inputs`] loads all files that a config names.
 //!
-//! **Invariants**: a file is taken whole or refused; nothing here changes what is served.
-//! **Not here**: what the config file itself means ([`crate::config`]), building what is served (compile).
+//! **Invariants**: a file is taken whole or refused; loading never changes the served snapshot.
+//! **Not here**: the meaning of the config file itself ([`crate::config`]), building a snapshot (compile).
 
 pub mod cookies;
 pub mod group;
@@ -34,13 +34,13 @@ pub struct Inputs {
     pub networks: Networks,
     /// The zones, in the order of the config.
     pub zones: Vec<Zone>,
-    /// What cookies are signed with.
+    /// The secrets of cookies.
     pub cookies: CookieSecrets,
     /// The keys, in the order of the config.
     pub keys: Keys,
 }
 
-/// Warns of files of the configuration that have secrets in them and that others may use.
+/// Warns of files of the configuration that hold secrets and that other users may use.
 pub fn exposed_configs<'f>(config: &'f Config, files: &'f [SourceFile]) -> impl Iterator<Item = Diagnostic> {
     let keys = config.keys.iter().map(|key| (&key.secret, &key.place));
     let token = config.admin.as_ref().and_then(|admin| admin.token.as_ref()).map(|token| (&token.secret, &token.place));
@@ -52,7 +52,7 @@ pub fn exposed_configs<'f>(config: &'f Config, files: &'f [SourceFile]) -> impl 
     })
 }
 
-/// Loads all networks, zones and secrets of a config; beside them come the warnings, or all problems where one is an error.
+/// Loads all networks, zones and secrets of a config, with warnings. If any problem is an error, returns all problems.
 ///
 /// At a start a zone whose file is refused does not keep the others from being served: it answers SERVFAIL.
 pub fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnostic>> {
@@ -114,7 +114,7 @@ pub fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Inputs, Vec<
     Ok((Inputs { networks: Networks { sources }, zones, cookies, keys }, problems))
 }
 
-/// Warns of a file with secrets that others may use; `path` as it is shown, `reason` what others could do then.
+/// Warns of a file with secrets that others may use. `shown` is the path in the message; `reason` is the harm.
 fn exposed(path: &Path, shown: &str, facts: &FileFacts, place: Place, reason: &str) -> Option<Diagnostic> {
     if files::is_credential(path) {
         return None;

@@ -1,12 +1,12 @@
-//! The files that a config names, as the system sees them: no file is for two things, whatever its names.
+//! The files that a config names, as the system sees them: no file has two purposes, whatever its names.
 //!
 //! Hard links, symbolic links and `..` are followed: two names are one file if device and inode are equal. A file that does
 //! not exist yet is known by its folder and its name.
 //!
-//! Deviates: the crate `same-file` is not used, because it opens the files that it compares: a named pipe would be waited
-//! for, and a device be set to work.
+//! Deviates: the crate `same-file` is not used, because it opens the files that it compares: it would wait for a named pipe,
+//! and could start a device.
 //!
-//! **Invariants**: no file is opened here, but those of state, by the bounded reader.
+//! **Invariants**: no file is opened here, except files of state, by the bounded reader.
 //! **Not here**: names that are equal as text ([`crate::config`]), the contents.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use crate::config::{Config, FileUse, InputFile};
 use crate::files::state::folder;
 use crate::files::{self, Nature, ReadError};
 
-/// What makes two names one file.
+/// The identity of a file: two names with equal ones are one file.
 #[derive(PartialEq, Eq, Hash)]
 enum FileIdentity {
     /// Device and inode.
@@ -27,7 +27,7 @@ enum FileIdentity {
     Missing((u64, u64), OsString),
 }
 
-/// Reports files that are named for two things, and files that the server is to write and cannot.
+/// Reports files that are named for two purposes, and files that the server must write and cannot.
 ///
 /// `check_state` looks at the contents of one that exists.
 pub fn check(

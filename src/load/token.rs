@@ -1,6 +1,6 @@
 //! The token of the admin listener: out of the config or a file of its own.
 //!
-//! **Invariants**: it is never shown, not even where it is wrong.
+//! **Invariants**: a token is never shown, not even a wrong one.
 
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{self, bad_token, parse_token};

@@ -1,18 +1,17 @@
-//! From what probes find to whether an address may be steered to: a state machine with hysteresis.
+//! The health of an address from the verdicts of its probes: a state machine with hysteresis.
 //!
-//! In come verdicts, one per probe of one address, each with its moment; out comes a [`Health`]. A healthy address goes
-//! down after `fall` bad verdicts in a row, at once where what it serves is wrong; it comes back after `rise` good ones
-//! in a row and not before its hold-down has passed, which doubles when it goes down again soon after.
+//! In: verdicts, one per probe of one address, each with its time. Out: a [`Health`]. A healthy address goes down after
+//! `fall` bad verdicts in a row, or at once if it serves wrong content. It comes back after `rise` good verdicts in a row,
+//! and not before its hold-down has passed. The hold-down doubles if the address goes down again soon after.
 //!
-//! **Invariants**: pure, time is an argument; never up with fewer than `rise` good verdicts since it went down, never
-//! down with fewer than `fall` bad ones in a row, [`Verdict::ContentBad`] excepted; the first verdict decides alone.
-//! A [`Memory`] is what outlives the process: a restart neither brings an address back before its time nor takes one down
-//! that has failed once.
+//! **Invariants**: pure, time is an argument; never up with fewer than `rise` good verdicts since it went down, never down
+//! with fewer than `fall` bad ones in a row, [`Verdict::ContentBad`] excepted; the first verdict decides alone. A [`Memory`]
+//! outlives the process: a restart neither brings an address back before its time nor takes one down that has failed once.
 //! **Not here**: probing, operators' overrides, choosing ([`crate::steer`]).
 
 use crate::base::time::{Moment, Now, UnixTime};
 
-/// What one probe of one address found.
+/// The result of one probe of one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verdict {
     /// Everything is right.
@@ -25,13 +24,13 @@ pub enum Verdict {
     Slow,
     /// The handshake fails, or the certificate is not one for the shared name that clients accept.
     TlsBad,
-    /// It serves other octets than the digest promises, or a page for everything.
+    /// It serves other bytes than the digest promises, or a page for everything.
     ContentBad,
     /// It does not have the canary.
     Missing,
 }
 
-/// Every verdict, in the order in which they are reported.
+/// Every verdict, in the order of reports.
 pub const VERDICTS: [Verdict; 7] = [
     Verdict::Up,
     Verdict::Expiring,
@@ -61,7 +60,7 @@ impl Verdict {
         matches!(self, Verdict::Up | Verdict::Expiring)
     }
 
-    /// What an address that is down for this reason counts as.
+    /// The health of an address that is down for this reason.
     fn health(self) -> Health {
         match self {
             Verdict::Up | Verdict::Expiring => Health::Up,
@@ -78,15 +77,16 @@ pub enum Health {
     /// It may.
     #[default]
     Up,
-    /// Nobody has looked yet: it may where nothing is known to be up.
+    /// It is not probed yet: it may be steered to if no address is known to be up.
     Untried,
     /// It may, but an operator wants clients elsewhere.
     Drained,
     /// It does not answer, which may be our own network's fault: it is steered to in panic.
     Down,
-    /// It answers, and lacks what it should have: only when nothing better is left.
+    /// It answers, and lacks content that it should have: it is steered to only if nothing better is left.
     Missing,
-    /// What it presents or serves is wrong, and fails a pull on every retry: only before answering nothing at all.
+    /// It presents or serves something wrong, and fails a pull on every retry: it is steered to only if the answer would be
+    /// empty otherwise.
     Bad,
 }
 
@@ -104,24 +104,24 @@ impl Health {
     }
 }
 
-/// When an address goes down and comes back.
+/// The thresholds for going down and coming back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
     /// Bad verdicts in a row that take it down.
     pub fall: u8,
     /// Good verdicts in a row that bring it back.
     pub rise: u8,
-    /// How long it stays down at least, in milliseconds.
+    /// The least time for which it stays down, in milliseconds.
     pub hold_down_ms: u64,
     /// The longest that the hold-down grows to, in milliseconds; and for how long an address must have been up for the
     /// next hold-down to be the shortest again.
     pub max_hold_down_ms: u64,
 }
 
-/// What is known of one address.
+/// The state of one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Track {
-    /// The last verdict; none before the first.
+    /// The last verdict; `None` before the first.
     pub last: Option<Verdict>,
     state: TrackState,
     /// The hold-down of the last time it went down, in milliseconds; 0 before the first time.
@@ -143,21 +143,21 @@ enum TrackState {
     },
 }
 
-/// What is kept of an address over a restart.
+/// The state of an address that is kept over a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// The last verdict.
     pub verdict: Verdict,
-    /// How the address stood.
+    /// The health of the address.
     pub health: Health,
-    /// Until when it is to stay down at least; or since when it was up.
+    /// If it is down, the time until which it stays down at least; if it is up, the time since which it is up.
     pub moment: UnixTime,
     /// The hold-down of the last time it went down, in milliseconds; 0 before the first time.
     pub hold_down_ms: u64,
 }
 
 impl Memory {
-    /// What a verdict says of which nothing else is known.
+    /// The memory of a verdict of which nothing else is known.
     pub fn of(verdict: Verdict) -> Self {
         Memory { verdict, health: verdict.health(), moment: UnixTime(0), hold_down_ms: 0 }
     }
@@ -170,9 +170,9 @@ impl Default for Track {
 }
 
 impl Track {
-    /// What the last run knew, until there is a new verdict.
+    /// Restores the state of the last run, until there is a new verdict.
     ///
-    /// The civil clock may have been set meanwhile: an address stays down no longer than the longest hold-down.
+    /// The civil clock may have been set meanwhile, so an address stays down no longer than the longest hold-down.
     pub fn remembered(memory: Memory, now: Now, thresholds: &Thresholds) -> Self {
         let Memory { verdict, health, moment, hold_down_ms } = memory;
         let longest_ms = thresholds.max_hold_down_ms;
@@ -190,12 +190,12 @@ impl Track {
         Track { last: Some(verdict), state, hold_down_ms: if forgets { 0 } else { hold_down_ms.min(longest_ms) } }
     }
 
-    /// What is to be kept for the next run; none before the first verdict.
+    /// The state to keep for the next run; `None` before the first verdict.
     pub fn memory(&self, now: Now) -> Option<Memory> {
         let verdict = self.last?;
         let unix = |moment: Moment| {
             let passed = now.monotonic.0.saturating_sub(moment.0) / 1000;
-            // Rounded up: what is to stay down does so to the end.
+            // Rounded up, so that an address stays down to the end of its hold-down.
             let to_come = moment.0.saturating_sub(now.monotonic.0).div_ceil(1000);
             UnixTime(now.unix.0.saturating_sub(passed).saturating_add(to_come))
         };
@@ -225,7 +225,7 @@ impl Track {
         }
     }
 
-    /// How long its health stays as it is at least, in milliseconds, given probes `every_ms` apart.
+    /// The least time for which its health stays the same, in milliseconds, given probes `every_ms` apart.
     ///
     /// The hold-down is not counted in, which only makes this shorter, and the same from one probe to the next.
     pub fn stable_ms(&self, every_ms: u64, thresholds: &Thresholds) -> u64 {
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(fall_and_return(600_000), 60_000);
     }
 
-    /// What both clocks say, the civil one being so many seconds ahead.
+    /// The time by both clocks; the civil one is `ahead` seconds ahead.
     fn at(ms: u64, ahead: u64) -> Now {
         Now { monotonic: Moment(ms), unix: UnixTime(ahead + ms / 1000) }
     }
@@ -362,7 +362,7 @@ mod tests {
         again.observe(Verdict::ContentBad, Moment(50_000), &RULES);
         let memory = again.memory(at(50_000, 1030)).unwrap();
         assert_eq!((memory.moment, memory.hold_down_ms), (UnixTime(1030 + 50 + 120), 120_000));
-        // Whoever sets the clock back by a day does not keep it down for longer than ever.
+        // A clock that is set back by a day keeps it down no longer than the longest hold-down.
         let late = Track::remembered(memory, at(0, 1), &RULES);
         assert_eq!(late.memory(at(0, 1)).unwrap().moment, UnixTime(1 + 600));
     }
@@ -416,7 +416,7 @@ mod tests {
                     prop_assert!(good >= rise);
                     prop_assert!(down_at.is_none_or(|down| now - down >= rules.hold_down_ms));
                 }
-                // What is served wrongly is never called merely down.
+                // An address that serves wrong content is never called merely down.
                 if after != Health::Up && !verdict.is_good() {
                     prop_assert_eq!(after, verdict.health());
                 }

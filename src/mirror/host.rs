@@ -1,16 +1,16 @@
-//! From what lookups of a host find to the addresses that a mirror has: what is taken, what is refused, what is kept.
+//! The addresses of a mirror from lookups of its host: the rules that accept, refuse and keep addresses.
 //!
-//! In come the outcomes for A and AAAA and what was known before; out come the addresses from now on, what is the matter,
-//! and how soon to ask again.
+//! In: the results of the lookups of A and AAAA, and the addresses known before. Out: the addresses from now on with their
+//! TTL, the trouble, and whether the result is complete.
 //!
-//! **Invariants**: pure, time is an argument; who had an address has one still: a failure, or a host that has none any more,
-//! leaves the last good ones; addresses are in ascending order, each once, and no more of a family than go into an answer;
-//! none that no client could reach, and none in a special-purpose block that is not allowed.
-//! **Not here**: asking (load), when to ask (hosts).
+//! **Invariants**: pure, time is an argument; a host that had addresses keeps some: after a failure, or if it has none any
+//! more, the last good addresses stay; addresses are in ascending order, each once, at most [`MAX_OF_FAMILY`] of a family;
+//! no address that clients cannot reach, and none in a special-purpose block that is not allowed.
+//! **Not here**: the lookup (load), its schedule (hosts).
 //!
-//! RFC 8767 §5 keeps stale records for a day or three at most. Deviates: there is no such limit here. An address that has not
-//! changed for a week has most likely not changed since; it is probed, where mirrors are, and left when it does not serve;
-//! and what would stand in its place is no answer at all.
+//! RFC 8767 §5 keeps stale records for a day or three at most. Deviates: there is no such limit here, because the
+//! alternative is no answer at all. An address that has not changed for a week has most likely not changed since. If mirrors
+//! are probed, it is left when it does not serve.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -31,9 +31,10 @@ pub struct HostAddresses {
     pub v4: Vec<Ipv4Addr>,
     /// Its AAAA records.
     pub v6: Vec<Ipv6Addr>,
-    /// How long they may be kept: the least TTL, within its bounds.
+    /// The TTL of the addresses: the least of their records, within its bounds.
     pub ttl: Ttl,
-    /// When all of that was last found to be so; or when any of it was, before all was; none where it never was.
+    /// The time of the last complete lookup; before the first complete one, the time of the first partial one. `None` if
+    /// there was no lookup with addresses.
     pub at: Option<UnixTime>,
 }
 
@@ -43,7 +44,7 @@ impl HostAddresses {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
-    /// The same without addresses that the rules refuse, as those in a file may be, or those of other rules.
+    /// The same without addresses that the rules refuse: a file may have such addresses, and the rules may have changed.
     pub fn allowed(mut self, rules: &HostRules) -> Self {
         self.v4.retain(|address| is_allowed((*address).into(), &rules.private));
         self.v6.retain(|address| is_allowed((*address).into(), &rules.private));
@@ -57,25 +58,25 @@ impl HostAddresses {
     }
 }
 
-/// What a lookup of one type found.
+/// The result of a lookup of one type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup {
     /// Addresses.
     Found {
-        /// They.
+        /// The addresses.
         addresses: Vec<IpAddr>,
         /// The least TTL, aliases counted.
         ttl: Ttl,
-        /// Where aliases lead, in their order.
+        /// The targets of aliases, in their order.
         aliases: Vec<NameBuf>,
     },
-    /// That there are none.
+    /// No addresses: the host has none of this type.
     Nothing,
-    /// Nothing that can be relied on.
+    /// No reliable result.
     Failed(Trouble),
 }
 
-/// What is the matter with a host.
+/// The problem of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// No server answered in time.
@@ -126,7 +127,7 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// What is taken of what is found.
+/// The rules for accepting the addresses of a host.
 #[derive(Clone, Debug)]
 pub struct HostRules {
     /// The bounds of a TTL, in seconds.
@@ -137,27 +138,27 @@ pub struct HostRules {
     pub steered: Vec<NameBuf>,
 }
 
-/// What comes of a lookup.
+/// The accepted result of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// The addresses from now on.
     pub addresses: HostAddresses,
-    /// What is the matter; addresses may have been found all the same.
+    /// The trouble, if any; addresses may have been found all the same.
     pub trouble: Option<Trouble>,
-    /// Whether everything was found that there is to find.
+    /// Whether the addresses of both types are known anew.
     pub outcome: Completeness,
 }
 
-/// Whether a lookup told everything.
+/// The completeness of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completeness {
-    /// It did.
+    /// The addresses of both types are known anew.
     Whole,
-    /// At least one type is as it was before, for want of better knowledge.
+    /// The addresses of at least one type are those known before, because the lookup gave no better ones.
     Partial,
 }
 
-/// Takes in what the lookups of A and AAAA found, given what was known.
+/// Accepts the results of the lookups of A and AAAA, given the addresses known before.
 pub fn accept(found: [Lookup; 2], known: &HostAddresses, rules: &HostRules, now: UnixTime) -> Accepted {
     let [a, aaaa] = found;
     let v4: Vec<IpAddr> = known.v4.iter().copied().map(IpAddr::V4).collect();
@@ -180,11 +181,11 @@ pub fn accept(found: [Lookup; 2], known: &HostAddresses, rules: &HostRules, now:
     Accepted { addresses: HostAddresses { v4, v6, ttl, at }, trouble, outcome: whole }
 }
 
-/// What one lookup gives.
+/// The accepted result of one lookup.
 struct TakenLookup {
-    /// The addresses from now on; none where those from before stay.
+    /// The addresses from now on; `None` if those from before stay.
     addresses: Option<Vec<IpAddr>>,
-    /// Of addresses that were found.
+    /// The TTL of addresses that were found.
     ttl: Option<Ttl>,
     trouble: Option<Trouble>,
 }
@@ -195,7 +196,7 @@ impl TakenLookup {
     }
 }
 
-/// What is taken of one lookup, given what was known.
+/// Accepts the result of one lookup, given the addresses known before.
 fn take(lookup: Lookup, before: &[IpAddr], rules: &HostRules) -> TakenLookup {
     let (addresses, ttl, aliases) = match lookup {
         Lookup::Failed(why) => return TakenLookup::nothing_new(why),
@@ -211,7 +212,7 @@ fn take(lookup: Lookup, before: &[IpAddr], rules: &HostRules) -> TakenLookup {
     if good.is_empty() {
         return TakenLookup::nothing_new(trouble.unwrap_or(Trouble::NoAddress));
     }
-    // Of too many those that are served already stay, then the lowest are taken: a choice that does not change by itself.
+    // If there are too many, served addresses stay, then the lowest are taken: the choice does not change by itself.
     good.sort_unstable_by_key(|address| (!before.contains(address), *address));
     good.dedup();
     good.truncate(MAX_OF_FAMILY);
@@ -347,7 +348,7 @@ mod tests {
         let mixed = accepted(found(&["10.0.0.1", "192.0.2.9"], 60, &[]), Lookup::Nothing, &before);
         assert_eq!(mixed.addresses.v4, ["192.0.2.9".parse::<Ipv4Addr>().unwrap()]);
         assert_eq!((mixed.trouble.map(|trouble| trouble.kind()), mixed.outcome), (Some(3), Completeness::Whole));
-        // Where it is meant it is allowed, but for what is no address at all.
+        // If `private` has a block, its addresses are allowed, except those that no client can reach.
         let meant = rules(&["10.0.0.0/8", "0.0.0.0/8"]);
         let of = |address| accept([found(&[address], 60, &[]), Lookup::Nothing], &before, &meant, UnixTime(9)).trouble;
         assert_eq!((of("10.0.0.1"), of("0.0.0.1").map(|trouble| trouble.kind())), (None, Some(3)));
@@ -393,7 +394,7 @@ mod tests {
             prop_assert!(first.v4.len() <= MAX_OF_FAMILY && first.v4.is_sorted());
             let mut shuffled = hosts.clone();
             shuffled.rotate_left((seed % hosts.len() as u64) as usize);
-            // One more that is lower than all does not push out what is served.
+            // One more address, lower than all others, does not replace a served one.
             shuffled.push(0);
             let again = accepted(lookup(&shuffled), Lookup::Nothing, &first).addresses;
             prop_assert!(first.v4.iter().all(|address| again.v4.contains(address)));

@@ -1,4 +1,4 @@
-//! Mirrors: the places that serve blobs, and what is known of their health.
+//! Mirrors: the places that serve blobs, with their addresses and their health.
 //!
 //! **Invariants**: addresses are distinct; a mirror has an address or a host name; one whose addresses follow its host
 //! may have none yet.
@@ -29,29 +29,29 @@ use crate::base::time::{Ttl, UnixTime};
 pub struct Mirror {
     /// The key in the config's `[mirrors]`.
     pub name: Arc<str>,
-    /// The host name, where it has one of its own: for redirects straight to it, and to be resolved.
+    /// The mirror's own host name, if it has one: for redirects straight to it, and to be resolved.
     pub host: Option<Arc<str>>,
-    /// How to reach its operator: a mail address, a URL or a channel.
+    /// The contact of its operator: a mail address, a URL or a channel.
     pub contact: Option<Arc<str>>,
-    /// Where its addresses come from.
+    /// The source of its addresses.
     pub addressing: Addressing,
-    /// Where it is reached over IPv4.
+    /// Its IPv4 addresses.
     pub v4: Vec<Ipv4Addr>,
-    /// Where it is reached over IPv6.
+    /// Its IPv6 addresses.
     pub v6: Vec<Ipv6Addr>,
 }
 
-/// Where the addresses of a mirror come from.
+/// The source of a mirror's addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Addressing {
-    /// They are written in the config.
+    /// The config.
     #[default]
     Written,
-    /// They are those of its host.
+    /// Lookups of its host.
     Resolved {
-        /// When they were found; none where they are not known yet.
+        /// The time of the lookup; `None` if the addresses are not known yet.
         at: Option<UnixTime>,
-        /// How long they may be kept.
+        /// The TTL of the addresses.
         ttl: Ttl,
     },
 }
@@ -68,7 +68,7 @@ impl Mirror {
         self.host.as_ref().filter(|_| matches!(self.addressing, Addressing::Resolved { .. }))
     }
 
-    /// What is known of the host that its addresses follow.
+    /// The addresses of the host that the mirror follows; `None` if it follows no host.
     pub fn host_addresses(&self) -> Option<HostAddresses> {
         let Addressing::Resolved { at, ttl } = self.addressing else { return None };
         Some(HostAddresses { v4: self.v4.clone(), v6: self.v6.clone(), ttl, at })
@@ -80,7 +80,7 @@ impl Mirror {
         Mirror { v4, v6, addressing: Addressing::Resolved { at, ttl }, ..self.clone() }
     }
 
-    /// How long its addresses may be kept, where that is known.
+    /// The TTL of its addresses; `None` if the config has the addresses.
     pub fn max_ttl(&self) -> Option<Ttl> {
         match self.addressing {
             Addressing::Written => None,
@@ -110,28 +110,28 @@ impl Mirror {
     }
 }
 
-/// How a mirror stands: what probes say of each address, and what an operator says of all of it.
+/// The standing of a mirror: the health of each address by probes, and an operator's override of all of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Of each IPv4 address, in the mirror's order.
     pub v4: Vec<AddressStanding>,
     /// Of each IPv6 address, in the mirror's order.
     pub v6: Vec<AddressStanding>,
-    /// What an operator has ordered; it wins over probes.
+    /// The override of an operator; it wins over probes.
     pub forced: Option<Forced>,
 }
 
-/// How one address stands.
+/// The standing of one address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AddressStanding {
     /// Whether it may be steered to.
     pub health: Health,
-    /// How soon that may change, in seconds; none where nothing watches it.
+    /// The time until that may change, in seconds; `None` if the address is not probed.
     pub stable_secs: Option<u32>,
 }
 
 impl Standing {
-    /// That of a mirror which nothing is known of: all of it up.
+    /// The standing of a mirror of which nothing is known: all of it is up.
     pub fn unknown(mirror: &Mirror) -> Self {
         Standing::all(mirror, Health::Up)
     }
@@ -159,7 +159,7 @@ impl Standing {
         }
     }
 
-    /// The health of the mirror over a family: that of its best address; none without one.
+    /// The health of the mirror over a family: that of its best address; `None` if it has no address of the family.
     pub fn health(&self, family: Family) -> Option<Health> {
         let best = self.family(family).iter().map(|address| address.health).min()?;
         Some(match self.forced {

@@ -10,15 +10,15 @@ use std::sync::Arc;
 use crate::base::text::is_hidden;
 use crate::base::time::UnixTime;
 
-/// The longest reason, in octets: a sentence and where to read more; it stands in a log line and in `explain`.
+/// The longest reason, in bytes: a sentence and where to read more; it stands in a log line and in `explain`.
 pub const MAX_REASON_LEN: usize = 256;
 
-/// What an operator may set for a mirror.
+/// The kinds of overrides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Forced {
     /// It is up, whatever probes say.
     Up,
-    /// Nobody is sent there while anything else is left.
+    /// No client is sent there while anything else is left.
     Down,
     /// Clients are sent elsewhere; it serves those that still know it, and when nothing else is up.
     Drain,
@@ -46,15 +46,15 @@ impl Forced {
 /// An override that stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
-    /// What is ordered; it wins over probes.
+    /// The kind; it wins over probes.
     pub forced: Forced,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// The operator who gave it.
+    /// The operator that gave it.
     pub who: Operator,
-    /// When it was given.
+    /// The time at which it was given.
     pub since: UnixTime,
-    /// When it ends; none: when it is taken back.
+    /// Its end; `None` if it lasts until it is taken back.
     pub until: Option<UnixTime>,
 }
 
@@ -65,30 +65,30 @@ impl Override {
     }
 }
 
-/// The operator who gave an override.
+/// The operator that gave an override.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {
     /// The login; `uid 1000` if the system knows none, `token from 192.0.2.1` for a client with the token.
     pub name: Arc<str>,
-    /// How the server knows; `None` for an override that an earlier version kept.
+    /// The source of the name; `None` for an override that an earlier version kept.
     pub via: Option<Via>,
     /// The user of the process that asked; `None` for a client with the token.
     pub uid: Option<u32>,
 }
 
-/// How the server knows an operator.
+/// The source from which the server knows an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
     /// The kernel names the user of the process at the control socket.
     Login,
-    /// A process of root names the user who became root by sudo.
+    /// A process of root names the user that ran sudo.
     Sudo,
     /// The client has the token of the admin listener.
     Token,
 }
 
 impl Via {
-    /// Every way.
+    /// Every source.
     pub const ALL: [Via; 3] = [Via::Login, Via::Sudo, Via::Token];
 
     /// The word for JSON and the state file.
@@ -102,7 +102,7 @@ impl Via {
 }
 
 impl From<&str> for Operator {
-    /// An operator of whom the name alone is known.
+    /// An operator with a name alone.
     fn from(name: &str) -> Self {
         Operator { name: name.into(), via: None, uid: None }
     }
@@ -115,11 +115,11 @@ impl fmt::Display for Operator {
     }
 }
 
-/// Why an override was given: one line of text, not blank.
+/// The reason for an override: one line of text, not blank.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason(Arc<str>);
 
-/// Why a text is no reason.
+/// The fault of a text that cannot be a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BadReason {
     /// There is nothing in it.

@@ -1,6 +1,6 @@
-//! Kinds of labels: the table by which loaders, rules, `check` and `explain` know them.
+//! Kinds of labels: the table that loaders, rules, `check` and `explain` use.
 //!
-//! A new kind is a variant, a row, and the loader of the file that has such labels (`load::networks`).
+//! A new kind needs a variant, a row, and code in the loader of the file that has such labels (`load::networks`).
 //!
 //! **Invariants**: [`KINDS`] has a row for each variant, in their order; that is also the order of keys in JSON and of words
 //! in `explain`.
@@ -27,7 +27,7 @@ pub enum LabelKind {
     Subdivision,
 }
 
-/// All that is known of a kind.
+/// Properties of a kind.
 #[derive(Clone, Copy, Debug)]
 pub struct KindRow {
     /// The kind.
@@ -88,10 +88,11 @@ impl ValueForm {
     }
 }
 
-/// Kinds of which an address has the labels of one source together: the first source that has one of them.
+/// Group of kinds. An address has the labels of a group from one source: the first source that has any of the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// Labels that mean something only with the name of their source. They are never merged, and a rule names the source too.
+    /// Labels that mean something only with the name of their source. Such labels are never merged, and a rule names the
+    /// source too.
     Entry,
     /// A provider and its parts: a region means nothing without its provider.
     Provider,

@@ -1,4 +1,4 @@
-//! Labels: the values that a source has for an address, and those of several sources together.
+//! Labels: the values that a source has for an address, and the merged values of several sources.
 //!
 //! **Invariants**: an empty text and the number 0 are no value; a source keeps each text once.
 //! **Not here**: the kinds ([`super::kind`]).
@@ -60,7 +60,7 @@ impl<T> From<u32> for LabelValue<T> {
 
 /// The labels of an entry, or of an address: at most one value of each kind.
 ///
-/// No labels at all are legal: the entry of a plain list without labels says only that the address is in the list.
+/// A set without labels is legal: the entry of a plain list without labels only means that the address is in the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Labels<'a> {
     values: [Option<LabelValue<&'a str>>; LabelKind::COUNT],
@@ -74,7 +74,7 @@ impl<'a> Labels<'a> {
         Labels::default().with(kind, value)
     }
 
-    /// Adds a label. An empty text and 0 are left out, so that they do not hide the value of another source.
+    /// Adds a label. An empty text and 0 are left out, so that the value of another source is not hidden.
     #[must_use]
     pub fn with(mut self, kind: LabelKind, value: impl Into<LabelValue<&'a str>>) -> Self {
         let value = value.into();
@@ -120,15 +120,15 @@ impl<'a> Labels<'a> {
 /// Sets of labels of one source, each kept once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LabelSets {
-    /// The texts of all values; a set has the place of a text, from 1.
+    /// The texts of all values; a set refers to a text by its position, from 1.
     texts: Vec<Arc<str>>,
     sets: Vec<PackedLabels>,
 }
 
-/// A set of labels as it is kept: a million of them fit into 50 MB.
+/// A set of labels in compact form: a million sets fit into 50 MB.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct PackedLabels {
-    /// By kind: the number, or the place of the text from 1; 0 for none.
+    /// By kind: the number, or the position of the text from 1; 0 if there is no value.
     values: [u32; LabelKind::COUNT],
     coordinates: Option<Coordinates>,
 }
@@ -171,7 +171,7 @@ impl LabelSets {
     }
 }
 
-/// Gathers sets of labels, and gives equal ones the same id.
+/// Collects sets of labels, and gives equal sets the same id.
 #[derive(Debug, Default)]
 pub(super) struct Interner {
     sets: LabelSets,
@@ -198,7 +198,7 @@ impl Interner {
         id
     }
 
-    /// The place of a text, from 1.
+    /// The position of a text, from 1.
     fn place(&mut self, text: &str) -> u32 {
         if let Some(place) = self.places.get(text) {
             return *place;
@@ -210,7 +210,7 @@ impl Interner {
         place
     }
 
-    /// All that was gathered.
+    /// The collected sets.
     pub(super) fn finish(mut self) -> LabelSets {
         self.sets.texts.shrink_to_fit();
         self.sets.sets.shrink_to_fit();
@@ -221,7 +221,8 @@ impl Interner {
 /// The labels of all sources for an address; input of the rules.
 ///
 /// Of the sources that have labels of a [`Group`], the one listed first gives all of that group. Coordinates are a group of
-/// their own, because only City databases have them, but those in another country than the one that is known do not count.
+/// their own, because only City databases have coordinates. But coordinates in another country than the known one do not
+/// count.
 #[derive(Clone, Debug)]
 pub struct AddressLabels<'a> {
     /// The labels of all sources together, without those that mean something only with the name of their source.
@@ -276,7 +277,7 @@ mod tests {
     use super::*;
     use LabelKind::{Asn, Continent, Country, Label, Provider, Region};
 
-    /// The labels of sources that each have one entry, or none, together.
+    /// The merged labels of sources, each with one entry or none.
     fn merged(sources: &[Option<Labels<'_>>]) -> (Vec<String>, Option<Coordinates>) {
         let mut entries = Vec::new();
         let source = |labels: &Option<Labels<'_>>| {

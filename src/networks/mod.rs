@@ -1,11 +1,11 @@
-//! Networks: labelled sets of client prefixes, and how several sources are laid over each other.
+//! Networks: labelled sets of client prefixes, and the overlay of several sources.
 //!
-//! In come [`Source`]s, each a list of prefixes with labels read from one file; out go, for an address, one entry
-//! of each source ([`Networks::entries_at`], for `explain`), and the whole address space as disjoint ranges with one
-//! combination of labels each ([`overlay()`], for the steering table).
+//! A [`Source`] is a list of prefixes with labels, read from one file. For an address, [`Networks::entries_at`] returns one
+//! entry of each source, for `explain`. [`overlay()`] cuts the whole address space into disjoint ranges with one combination
+//! of labels each, for the steering table.
 //!
-//! **Invariants**: inside a source the longest prefix that holds an address is its entry; sources never see each
-//! other; the order of sources is the order of the config.
+//! **Invariants**: inside a source, the longest prefix that holds an address is its entry; sources do not affect each other;
+//! the order of sources is the order of the config.
 //! **Not here**: reading files ([`crate::load`]), rules ([`crate::steer`]).
 
 mod kind;
@@ -29,15 +29,15 @@ use crate::base::time::UnixTime;
 /// One prefix of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<A: Bits> {
-    /// The addresses it is about.
+    /// The addresses of the prefix.
     pub block: Block<A>,
-    /// What it says of them.
+    /// The labels of these addresses.
     pub labels: LabelsId,
-    /// The line of the file it came from, from 1; 0 where the file has no lines (a database).
+    /// The line of the file it came from, from 1; 0 if the file has no lines (a database).
     pub line: u32,
 }
 
-/// All that one file says, by prefix.
+/// The entries of one file, by prefix.
 ///
 /// Prefixes are distinct: of several entries for one prefix [`SourceBuilder`] keeps one.
 #[derive(Clone, Debug)]
@@ -101,10 +101,9 @@ impl Source {
     }
 }
 
-/// Finds the longest prefix by asking for every prefix of the address, the longest first.
+/// Finds the longest prefix by a search for every prefix of the address, the longest first.
 ///
-/// That is one binary search per length, however deeply prefixes nest. Only `explain` asks this way; serving has a
-/// table.
+/// That is one binary search per length, however deeply prefixes nest. Only `explain` does this; serving uses a table.
 fn longest<A: Bits>(entries: &[Entry<A>], address: A) -> Option<&Entry<A>> {
     (0..=A::WIDTH).rev().find_map(|len| {
         let wanted = Block::holding(address, len);
@@ -117,13 +116,13 @@ fn longest<A: Bits>(entries: &[Entry<A>], address: A) -> Option<&Entry<A>> {
 pub struct FoundEntry {
     /// The prefix.
     pub prefix: Prefix,
-    /// What it says.
+    /// The labels of the prefix.
     pub labels: LabelsId,
-    /// The line it came from; 0 where the file has none.
+    /// The line it came from; 0 if the file has no lines.
     pub line: u32,
 }
 
-/// Gathers a source prefix by prefix.
+/// Builds a source prefix by prefix.
 #[derive(Debug)]
 pub struct SourceBuilder {
     source: Source,
@@ -157,8 +156,8 @@ impl SourceBuilder {
         }
     }
 
-    /// Orders the prefixes. Of several entries for one prefix the first added stays; the others are returned
-    /// where their labels differ, for a warning.
+    /// Sorts the prefixes. Of several entries for one prefix, the first added is kept. The others are returned if their
+    /// labels differ, for a warning.
     pub fn finish(mut self) -> (Source, Vec<Conflict>) {
         let mut conflicts = Vec::new();
         self.source.labels = self.interner.finish();
@@ -168,7 +167,7 @@ impl SourceBuilder {
     }
 }
 
-/// Two entries of one source for the same prefix that say different things.
+/// Two entries of one source for the same prefix with different labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// The prefix.
@@ -261,7 +260,7 @@ mod tests {
         let (source, conflicts) = builder.finish();
         assert_eq!(source.entry_at(prefix.first()), Some(FoundEntry { prefix, labels: a, line: 3 }));
         assert_eq!(source.prefix_count(), 1);
-        // Saying the same twice is no conflict.
+        // Two equal entries are no conflict.
         assert_eq!(conflicts, [Conflict { prefix, kept: (3, a), dropped: (5, b) }]);
     }
 
@@ -287,7 +286,7 @@ mod tests {
             let random = addresses.iter().flat_map(|(v4, v6)| [v4.to_ip(), v6.to_ip()]);
             for address in random.chain(prefixes.iter().map(|prefix| prefix.first())) {
                 let longest = prefixes.iter().filter(|prefix| prefix.contains(address)).max_by_key(|prefix| prefix.prefix_len());
-                // Of equal ones the first was added first.
+                // Of equal prefixes, the first was added first.
                 let line = longest.map(|longest| prefixes.iter().position(|prefix| prefix == longest).unwrap() as u32 + 1);
                 let found = source.entry_at(address);
                 prop_assert_eq!(found.map(|entry| entry.prefix), longest.copied());

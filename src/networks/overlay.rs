@@ -1,7 +1,7 @@
-//! Laying sources over each other: nested prefixes in, disjoint ranges with one combination of labels out.
+//! Overlay of sources: turns nested prefixes into disjoint ranges with one combination of labels each.
 //!
-//! **Invariants**: ranges come in address order, start at the lowest address, and neighbours differ; a combination
-//! holds the labels of the longest prefix of each source.
+//! **Invariants**: ranges are in address order and start at the lowest address; neighbours differ, unless a cut separates
+//! two equal ones; a combination holds the labels of the longest prefix of each source.
 
 use std::collections::HashMap;
 
@@ -21,8 +21,8 @@ pub struct Overlay<A: Bits> {
 
 /// Cuts the address space of one family.
 ///
-/// `combinations` is extended with those not seen yet, so that both families share one list; `cuts` are blocks at
-/// whose ends a range must begin even where nothing changes.
+/// `combinations` is extended with the new ones, so that both families share one list. At both ends of each block in `cuts`,
+/// a range begins even if no label changes.
 pub fn overlay<A: Bits>(
     networks: &Networks,
     entries: impl Fn(&super::Source) -> &[Entry<A>],
@@ -62,7 +62,7 @@ pub fn overlay<A: Bits>(
     }
 }
 
-/// The distinct combinations met so far.
+/// The distinct combinations found so far.
 #[derive(Debug, Default)]
 pub struct Combinations {
     list: Vec<Combination>,
@@ -77,7 +77,7 @@ impl Combinations {
     }
 
     fn intern(&mut self, labels: &[Option<LabelsId>]) -> u32 {
-        // Runs of equal neighbours are common where only one source cuts.
+        // Runs of equal neighbours are common if only one source cuts.
         if let Some(last) = self.last
             && *self.list[last as usize] == *labels
         {
@@ -108,7 +108,8 @@ impl<'a, A: Bits> Sweep<'a, A> {
         Sweep { rest: entries, open: Vec::new() }
     }
 
-    /// The labels at `at`, and the next address at which they may change. `at` must not go down between calls.
+    /// Returns the labels at `at`, and the next address at which the labels may change. `at` must not decrease between
+    /// calls.
     fn advance(&mut self, at: A) -> (Option<LabelsId>, Option<A>) {
         loop {
             while self.open.last().is_some_and(|entry| entry.block.last() < at) {
@@ -153,7 +154,7 @@ mod tests {
         Arc::new(builder.finish().0)
     }
 
-    /// What the definition says of one address: the labels of the longest prefix of each source.
+    /// The definition for one address: the labels of the longest prefix of each source.
     fn by_definition<A: Bits>(networks: &Networks, entries: fn(&Source) -> &[Entry<A>], address: A) -> Combination {
         let longest = |source: &Arc<Source>| {
             let holding = entries(source).iter().filter(|entry| entry.block.contains(address));
@@ -162,7 +163,7 @@ mod tests {
         networks.sources.iter().map(longest).collect()
     }
 
-    /// Checks an overlay at every address at which anything may change, and right before.
+    /// Checks an overlay at every address at which a label may change, and right before.
     fn check<A: Bits>(
         networks: &Networks,
         entries: fn(&Source) -> &[Entry<A>],
@@ -198,7 +199,7 @@ mod tests {
         Ok(overlay)
     }
 
-    /// Blocks of which few bits vary, at both ends of the address: they nest, touch and repeat.
+    /// Blocks in which few bits vary, at both ends of the address, so that blocks nest, touch and repeat.
     fn blocks<A: Bits>(any: impl Strategy<Value = A> + Clone + 'static) -> impl Strategy<Value = Vec<(Block<A>, u8)>> {
         let edge = prop_oneof![Just(A::MIN), Just(A::MAX), any.clone().prop_map(|bits| bits.truncate(3)), any];
         let len = prop_oneof![0..=4u8, A::WIDTH - 3..=A::WIDTH, 0..=A::WIDTH];

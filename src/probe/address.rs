@@ -1,9 +1,9 @@
 //! One probe of one address: connect, handshake, certificate, canary, and a digest that cannot exist.
 //!
-//! In: an address and what it is held to. Out: a [`Finding`], the verdict with its reason, within the time-out.
+//! In: an address and the probe settings. Out: a [`Finding`], the verdict with its cause, within the time-out.
 //!
 //! **Invariants**: at most the canary's size is read of any body.
-//! **Not here**: connecting ([`crate::tls`]), what a verdict leads to ([`crate::mirror`]), when to probe ([`super`]).
+//! **Not here**: connecting ([`crate::tls`]), the effect of a verdict ([`crate::mirror`]), the schedule ([`super`]).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::mirror::{CanaryMethod, Cause, HttpFault, RangeFault, Verdict, cut};
 use crate::process::Clock;
 use crate::tls::{DialError, DialStep, Dialed, Dialer, DialerError, LeafFacts, Took, http_fault};
 
-/// A digest that no content has: nobody can find what hashes to all zeros.
+/// A digest that no content has: it is infeasible to find content whose hash is all zeros.
 const NOWHERE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 /// The result of one probe.
@@ -33,11 +33,11 @@ pub struct Finding {
     pub verdict: Verdict,
     /// The cause; `None` if the verdict is `up`.
     pub cause: Option<Cause>,
-    /// The leaf that was presented; `None` if none was seen.
+    /// The leaf that the mirror presented; `None` if it presented no certificate.
     pub certificate: Option<Box<LeafFacts>>,
-    /// How long connection and handshake took; `None` if they failed.
+    /// The durations of connection and handshake; `None` if one of them failed.
     pub took: Option<Took>,
-    /// How long all of it took.
+    /// The duration of the whole probe.
     pub total: Duration,
 }
 
@@ -63,7 +63,7 @@ struct ProbeProgress {
     took: Option<Took>,
 }
 
-/// What addresses are probed with: made once, used by every probe.
+/// The settings and the dialer of probes: made once, used by every probe.
 #[derive(Clone, Debug)]
 pub struct Prober {
     probe: Arc<Probe>,
@@ -77,7 +77,7 @@ impl Prober {
         Ok(Prober { probe, dialer })
     }
 
-    /// What it dials with.
+    /// The dialer of the probes.
     pub fn dialer(&self) -> &Dialer {
         &self.dialer
     }

@@ -1,7 +1,7 @@
-//! What is known of mirrors' addresses in a file, for the next run.
+//! The health of mirrors' addresses in a file, for the next run.
 //!
-//! **Invariants**: what is read back is what was written; a file of which any part is wrong is refused whole.
-//! **Not here**: writing it to the disk ([`crate::files::state`]), what a restart makes of it ([`crate::mirror`]).
+//! **Invariants**: reading a written file gives the same memories; a file of which any part is wrong is refused whole.
+//! **Not here**: writing it to the disk ([`crate::files::state`]), the use of a memory at a restart ([`crate::mirror`]).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ struct KeptAddress {
     mirror: String,
     address: IpAddr,
     verdict: String,
-    /// None where it is the verdict's.
+    /// `None` if the health is the one that the verdict gives.
     health: Option<String>,
-    /// Until when it stays down at least, or since when it was up, in seconds since 1970.
+    /// If the address is down, the end of its hold-down; if it is up, the time since which it is up. In seconds since 1970.
     #[serde(default)]
     moment: u64,
     #[serde(default)]
@@ -47,7 +47,7 @@ pub(super) fn text(known: impl Iterator<Item = (AddressKey, Memory)>) -> String 
     serde_json::to_string(&known.map(entry).collect::<Vec<_>>()).expect("an entry is plain data")
 }
 
-/// What a text of the file says; none where it is not what [`text`] writes.
+/// Reads the text of a file; `None` if it does not have the form that [`text`] writes.
 pub(super) fn parse(text: &str) -> Option<Vec<(AddressKey, Memory)>> {
     let entries: Vec<KeptAddress> = serde_json::from_str(text).ok()?;
     entries.into_iter().map(KeptAddress::read).collect()
@@ -59,7 +59,7 @@ impl KeptAddress {
         let memory = match self.health {
             None => Memory::of(verdict),
             Some(word) => {
-                // The others come from no probe.
+                // Probes do not result in the other kinds of health.
                 let probed = [Health::Up, Health::Down, Health::Missing, Health::Bad];
                 let health = probed.into_iter().find(|health| health.as_str() == word)?;
                 Memory { verdict, health, moment: UnixTime(self.moment), hold_down_ms: self.hold_down_ms }
@@ -92,7 +92,7 @@ mod tests {
         for len in 0..written.len() {
             assert_eq!(parse(&written[..len]), None);
         }
-        // Written by hand, a verdict says all.
+        // An entry written by hand needs only a verdict.
         let least = r#"[{"mirror":"m","address":"192.0.2.1","verdict":"tls-bad"}]"#;
         let memory = Memory { moment: UnixTime(0), hold_down_ms: 0, ..of(Verdict::TlsBad, Health::Bad) };
         assert_eq!(parse(least), Some(vec![(("m".into(), "192.0.2.1".parse().unwrap()), memory)]));

@@ -1,12 +1,12 @@
-//! Probing: every address of every mirror, again and again, and what that means for steering.
+//! Probing every address of every mirror, again and again, for steering.
 //!
-//! [`Watcher::first_round`] looks at all addresses once before the server is ready; [`Watcher::run`] then keeps looking, folds
-//! verdicts into the tracks of [`crate::mirror`], and sends a change to the publisher when a mirror stands otherwise
-//! than before. [`Prober::probe`] is one probe, for `pharos verify` too.
+//! [`Watcher::first_round`] probes all addresses once before the server is ready. [`Watcher::run`] then keeps probing, folds
+//! verdicts into the tracks of [`crate::mirror`], and sends a change to the publisher when the standing of a mirror
+//! changes. [`Prober::probe`] is one probe, for `pharos verify` too.
 //!
 //! **Invariants**: at most [`MAX_AT_ONCE`] probes run at once; a log line is written when an address goes down, comes
 //! back, or is about to expire, never per probe; nothing here waits on the query path.
-//! **Not here**: what a verdict leads to ([`crate::mirror`]), whom to answer with ([`crate::steer`]).
+//! **Not here**: the effect of a verdict ([`crate::mirror`]), the choice of mirrors for an answer ([`crate::steer`]).
 
 mod address;
 mod keep;

@@ -1,4 +1,4 @@
-//! The roots that certificates of mirrors must lead to: those of this system, or a file's.
+//! The trusted roots for certificates of mirrors: those of this system, or those in a file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::config::InputFile;
 use crate::files;
 use crate::tls;
 
-/// How long to wait for the system's roots, some 150 files.
+/// The longest time to read the system's roots, some 150 files.
 const SYSTEM_DEADLINE: Duration = Duration::from_secs(20);
 
-/// Reads the roots, or says why there are none.
+/// Reads the roots; diagnostics if there are none.
 pub fn roots(file: Option<&InputFile>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>> {
     let mut store = RootCertStore::empty();
     match file {

@@ -1,4 +1,4 @@
-//! The watcher: when to probe which address, and what to tell the publisher.
+//! The watcher: it schedules the probes of addresses, and sends changes of mirrors' standings to the publisher.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -25,7 +25,7 @@ use crate::telemetry::probe::{Probed, Probes};
 /// interval.
 pub const MAX_AT_ONCE: usize = 64;
 
-/// How much an interval varies, in percent up and down, so that mirrors are not all asked in the same moment.
+/// The variation of an interval, in percent up and down, so that not all mirrors are probed in the same moment.
 const JITTER_PERCENT: u64 = 20;
 
 /// The longest that the first round may keep the server from answering.
@@ -48,14 +48,15 @@ pub struct Watcher {
     files: StateFiles,
     /// The last probe that failed for a fault of this machine, until probes have succeeded for an interval.
     failed_here: Option<Instant>,
-    /// Varies the intervals. Drawn, because servers with one configuration would else probe a mirror at the same moments.
+    /// Varies the intervals. The first value is random, because servers with one configuration would otherwise probe a mirror at
+    /// the same moments.
     jitter: u64,
 }
 
 /// A probe that ended, and how long it took.
 type EndedProbe = (AddressKey, Finding, Duration);
 
-/// What is known of an address, and when it is looked at next.
+/// The track of an address, and the time of its next probe.
 #[derive(Debug)]
 struct Tracked {
     track: Track,
@@ -64,17 +65,17 @@ struct Tracked {
     is_probed: bool,
 }
 
-/// What the watcher is told by a reload; the mirrors are those that are published.
+/// The new probe settings of a reload. The mirrors are not in here: the watcher reads them from the published snapshot.
 #[derive(Debug)]
 pub struct Rewatch {
-    /// What they are held to from now on.
+    /// The requirements on mirrors.
     pub probe: Arc<Probe>,
-    /// What they are probed with from now on.
+    /// The prober for these requirements.
     pub prober: Prober,
 }
 
 impl Watcher {
-    /// Watches these mirrors, with what the last run found out where that was kept.
+    /// Watches these mirrors. Their addresses begin with the health that the last run kept, if any.
     pub fn new(
         mirrors: &[Mirror],
         probe: Arc<Probe>,
@@ -101,7 +102,7 @@ impl Watcher {
         watcher
     }
 
-    /// Probes every address once, or for as long as a start may take.
+    /// Probes every address once, for at most `FIRST_ROUND`.
     pub async fn first_round(&mut self) {
         let over = tokio::time::sleep(FIRST_ROUND);
         tokio::pin!(over);
@@ -117,7 +118,7 @@ impl Watcher {
         }
     }
 
-    /// How a mirror stands by what has been found; none where it is not watched.
+    /// The standing of a mirror by its probes; `None` if one of its addresses is not watched.
     pub fn standing(&self, mirror: &Mirror) -> Option<Standing> {
         let of = |address: IpAddr| {
             let tracked = self.tracks.get(&(mirror.name.clone(), address))?;
@@ -130,8 +131,8 @@ impl Watcher {
         })
     }
 
-    /// Keeps probing, and tells the publisher what changes, until nobody is left to tell us of reloads. When told that
-    /// mirrors have `moved`, it looks at what is published; as it does upon a reload, which may say nothing of probes.
+    /// Keeps probing, and sends changes to the publisher, until the sender of `reloads` is dropped. On each reload, with or
+    /// without new probe settings, and when mirrors have `moved`, it reads the mirrors from the published snapshot.
     pub async fn run(
         mut self,
         published: Arc<Published>,
@@ -167,8 +168,8 @@ impl Watcher {
         }
     }
 
-    /// Holds mirrors to something else from now on. Probes that are under way would find out what was asked before, and one
-    /// for a canary that is gone would take its address down: they begin again.
+    /// Applies new probe settings. If the settings differ, probes under way are dropped and begin again, because a probe for a
+    /// canary that is gone would take its address down.
     fn begin_anew(&mut self, Rewatch { probe, prober }: Rewatch) {
         if probe != self.probe {
             self.running = JoinSet::new();
@@ -177,7 +178,7 @@ impl Watcher {
         (self.probe, self.prober) = (probe, prober);
     }
 
-    /// Takes over a list of mirrors; what is known of addresses that stay, stays.
+    /// Takes over a list of mirrors. Addresses that stay keep their tracks.
     fn watch(&mut self, mirrors: Vec<Mirror>) {
         let addresses = |mirror: &Mirror| -> Vec<AddressKey> {
             let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address));
@@ -200,7 +201,7 @@ impl Watcher {
         let idle = self.tracks.values().filter(|tracked| !tracked.is_probed);
         let due = idle.map(|tracked| tracked.due).min();
         let later = Instant::now() + self.probe.interval;
-        // With every place taken the next probe waits for one to end.
+        // If [`MAX_AT_ONCE`] probes run, the next one waits until one ends.
         if self.running.len() >= MAX_AT_ONCE { later } else { due.unwrap_or(later) }
     }
 
@@ -224,7 +225,7 @@ impl Watcher {
 
     fn finish(&mut self, done: Result<EndedProbe, tokio::task::JoinError>) {
         let Ok((key, finding, took)) = done else {
-            // A probe that panicked must not be its address's last.
+            // If a probe panicked, its address must be probed again. The address is lost, so this is for all of them.
             self.tracks.values_mut().for_each(|tracked| tracked.is_probed = false);
             return;
         };
@@ -244,7 +245,8 @@ impl Watcher {
         tracked.track.observe(finding.verdict, now, &self.probe.thresholds);
         tracked.is_probed = false;
         let (after, pause) = (tracked.track.health(), every(&self.probe, &tracked.track));
-        // From beginning to beginning: what hangs until the time-out would else be left later than `fall` intervals.
+        // The interval counts from start to start. Otherwise an address whose probes time out would be withdrawn later than
+        // after `fall` intervals.
         tracked.due = Instant::now() + vary(pause, &mut self.jitter).saturating_sub(took);
         if self.failed_here.is_some_and(|last| last.elapsed() > self.probe.interval) {
             self.failed_here = None;
@@ -267,7 +269,7 @@ impl Watcher {
         AddressStanding { health: track.health(), stable_secs: Some(stable_secs) }
     }
 
-    /// Tells the publisher which mirrors stand otherwise than it was told before.
+    /// Sends the publisher the mirrors whose standing has changed since the last call.
     async fn tell(
         &self,
         updates: &Updates,
@@ -283,7 +285,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Loads what the last run found; a file that cannot be read costs only what was in it.
+    /// Loads the health that the last run kept. If the file cannot be read, its contents are lost, and nothing else.
     fn recall(&mut self) {
         let Some(path) = &self.probe.state else { return };
         match state::recall(path, &keep::FORM, keep::parse) {
@@ -299,7 +301,7 @@ impl Watcher {
         }
     }
 
-    /// Keeps what is known for the next run.
+    /// Keeps the health of all addresses for the next run.
     fn remember(&self) {
         let path = self.probe.state.clone();
         self.files.retain(&keep::FORM, |kept| Some(kept) == path.as_deref());
@@ -373,7 +375,7 @@ mod tests {
         };
         let (published, updates, publisher) = live::publish(snapshot(Vec::new()), || Moment(0));
         tokio::spawn(publisher.run());
-        // Nobody has ever listened on it: what connects finds nobody.
+        // No service listens on port 1, so that connections are refused.
         let Rewatch { probe, prober } = rewatch(1, 1);
         let watcher = Watcher::new(&[], probe, prober, Clock::start(), Arc::default(), StateFiles::default());
         let (reloads, inbox) = mpsc::channel(1);
@@ -392,7 +394,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_probe_for_what_a_reload_no_longer_asks_for_has_no_say() {
-        // It takes connections and says nothing, so a probe of it stays under way.
+        // The listener accepts connections and sends nothing, so a probe of it stays in flight.
         let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = silent.local_addr().unwrap().port();
         let Rewatch { probe, prober } = rewatch(port, 1);
@@ -400,7 +402,7 @@ mod tests {
         let probing = |watcher: &Watcher| watcher.tracks.values().filter(|one| one.is_probed).count();
         watcher.start_due();
         assert_eq!((watcher.running.len(), probing(&watcher)), (1, 1));
-        // Nothing has changed: it goes on.
+        // The settings are equal: the probe continues.
         watcher.begin_anew(rewatch(port, 1));
         assert_eq!((watcher.running.len(), probing(&watcher)), (1, 1));
         watcher.begin_anew(rewatch(port, 2));

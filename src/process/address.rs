@@ -1,7 +1,7 @@
 //! Addresses to listen on that this machine does not have, or does not have yet.
 //!
 //! **Invariants**: nothing here keeps a port.
-//! **Not here**: binding ([`crate::dns`], [`crate::http`]), which addresses are configured ([`crate::config`]).
+//! **Not here**: binding ([`crate::dns`], [`crate::http`]), the configured addresses ([`crate::config`]).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -12,8 +12,8 @@ use super::Holder;
 
 /// Lets a socket be bound to an address that no interface has yet; to be called before binding.
 ///
-/// Addresses may come after the start: from DHCP, by a routing daemon, by a failover. The alternative, to wait or to be
-/// started again, leaves the other addresses unserved meanwhile. Replies leave from the bound address as ever.
+/// Addresses may come after the start: from DHCP, by a routing daemon, by a failover. The alternative, to wait or to end
+/// with an error, leaves the other addresses unserved meanwhile. Replies leave from the bound address as usual.
 pub fn allow_absent(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     match address {
         SocketAddr::V4(_) => socket.set_freebind_v4(true),
@@ -21,17 +21,17 @@ pub fn allow_absent(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Whether no interface has an address now, or the system has no addresses of its family.
+/// Returns whether no interface has an address now, or the system has no addresses of its family.
 pub fn is_absent(address: IpAddr) -> bool {
     UdpSocket::bind((address, 0)).is_err_and(|error| means_absent(&error))
 }
 
-/// Whether an error of a socket says that its address is absent.
+/// Returns whether an error of a socket says that its address is absent.
 pub fn means_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
-/// The reason why a port cannot be had.
+/// The reason why a port cannot be bound.
 pub fn reason(error: &io::Error, holder: Option<&Holder>) -> String {
     match (holder, error.kind()) {
         (Some(holder), _) if holder.pid == std::process::id() => {
@@ -46,7 +46,7 @@ pub fn reason(error: &io::Error, holder: Option<&Holder>) -> String {
     }
 }
 
-/// What the operator can do about a port that cannot be had; `option` is the key that names the address.
+/// The remedy for a port that cannot be bound; `option` is the key that names the address.
 pub fn remedy(address: SocketAddr, option: &str, error: &io::Error, holder: Option<&Holder>) -> String {
     let port = address.port();
     match error.kind() {

@@ -18,7 +18,7 @@ impl Clock {
         Clock { start: Instant::now() }
     }
 
-    /// The time of day, for what is dated outside: certificates.
+    /// The time of day, for certificates: their dates come from other machines.
     pub fn unix() -> pki_types::UnixTime {
         pki_types::UnixTime::now()
     }
@@ -34,7 +34,7 @@ impl Clock {
         Moment(self.start.elapsed().as_millis() as u64)
     }
 
-    /// What both clocks say.
+    /// The times of both clocks.
     #[inline]
     pub fn read(&self) -> Now {
         Now { monotonic: self.now(), unix: Self::civil() }

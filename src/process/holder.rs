@@ -1,4 +1,5 @@
-//! Who holds a port that we cannot have: read from `/proc`, for the one error message that everybody meets first.
+//! The process that holds a port which we cannot bind, read from `/proc` for the error message. It is the error that most
+//! operators meet first.
 //!
 //! **Not here**: binding ([`crate::dns`], [`crate::http`]).
 
@@ -18,7 +19,7 @@ pub enum SocketKind {
     Tcp,
 }
 
-/// A process with a socket in our way.
+/// A process with a socket that keeps us from binding a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// Its id.
@@ -36,7 +37,7 @@ impl fmt::Display for SocketKind {
     }
 }
 
-/// Finds a process whose socket keeps an address from being bound; none where it may not be known.
+/// Finds a process whose socket keeps an address from being bound; `None` if no such process can be seen.
 ///
 /// Processes of other users can be seen by root only.
 pub fn port_holder(address: SocketAddr, transport: SocketKind) -> Option<Holder> {
@@ -96,7 +97,7 @@ fn parse_address(text: &str) -> Option<IpAddr> {
     }
 }
 
-/// Whether a socket at one address keeps us from binding another; an IPv6 wildcard may stand for IPv4 too.
+/// Returns whether a socket at one address keeps us from binding another. An IPv6 wildcard may include IPv4.
 fn conflicts(held: SocketAddr, wanted: SocketAddr) -> bool {
     let overlap = match (held.ip(), wanted.ip()) {
         (IpAddr::V6(held), IpAddr::V4(_)) => held.is_unspecified(),

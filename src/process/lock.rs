@@ -1,5 +1,5 @@
-//! A lock that one process holds for as long as it lives: what it guards is nobody else's, and what is left of a process
-//! that was killed is nobody's.
+//! A lock that one process holds until it ends. No other process may use the guarded file meanwhile. If the process is
+//! killed, the system releases the lock.
 //!
 //! **Invariants**: the file of a lock is never removed, or two processes could hold locks on two files of one name.
 
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::sys;
 use crate::files::{self, state::with_suffix};
 
-/// The longest contents of a lock, in bytes: a process id and the end of its line. One more shows that it is something else.
+/// The most bytes read of a lock file: a process id and the end of its line fit.
 const MAX_NOTE: u64 = 16;
 
 /// A lock that is held until this is dropped.
@@ -20,21 +20,21 @@ pub struct Lock {
     _file: File,
 }
 
-/// Why a lock cannot be had.
+/// The reason why a lock cannot be taken.
 #[derive(Debug)]
 pub enum LockError {
     /// Another process holds it.
     Held {
-        /// What it guards.
+        /// The guarded file.
         path: PathBuf,
-        /// The process, where it has said so.
+        /// The id of the process; `None` if the file of the lock does not have it.
         pid: Option<u32>,
     },
     /// The system refuses.
     System {
         /// The file of the lock.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
 }
@@ -58,7 +58,7 @@ impl Lock {
         let refused = |error| LockError::System { path: path.clone(), error };
         let mut file = files::open_lock(&path).map_err(refused)?;
         let mut text = Vec::new();
-        // A process is not in it if it was killed before it wrote, and the file is new.
+        // The file has no process id if it is new, or if its process was killed before it wrote one.
         (&file).take(MAX_NOTE).read_to_end(&mut text).map_err(refused)?;
         let note = std::str::from_utf8(&text)
             .ok()
@@ -73,7 +73,7 @@ impl Lock {
             }
             Err(error) => return Err(refused(error)),
         }
-        // Written at the start of the file, whatever has been read of it.
+        // Write at the start of the file, because the read above has moved the position.
         let write =
             file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
         write.map_err(refused)?;
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600, "nobody else can take it");
         drop(held);
         assert!(Lock::take(&path).is_ok());
-        // A file of an operator's is not written over, and a pipe is not waited for.
+        // A file of the operator is not overwritten, and a pipe does not block.
         let beside = with_suffix(&path, ".lock");
         std::fs::write(&beside, "a letter").unwrap();
         assert!(matches!(Lock::take(&path), Err(LockError::System { .. })));

@@ -1,7 +1,7 @@
-//! The operating system around the process: signals, the clock, limits, locks, files of state, and who supervises us.
+//! The operating system around the process: signals, the clock, limits, locks, state files, and the supervisor.
 //!
 //! **Invariants**: a failure here is reported and never stops the service by itself.
-//! **Not here**: what a signal leads to ([`crate::serve`]).
+//! **Not here**: the reaction to a signal ([`crate::serve`]).
 
 pub mod address;
 mod clock;

@@ -1,4 +1,4 @@
-//! What we tell a supervisor that speaks systemd's `sd_notify` protocol; nothing, where there is none.
+//! Messages to a supervisor that speaks systemd's `sd_notify` protocol. Without a supervisor, nothing is sent.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;
@@ -30,12 +30,12 @@ impl Supervisor {
         };
         let socket = UnixDatagram::unbound()?;
         socket.connect_addr(&address)?;
-        // A supervisor that does not read must not hold us up.
+        // A supervisor that does not read must not block us.
         socket.set_nonblocking(true)?;
         Ok(Supervisor { socket: Some(socket) })
     }
 
-    /// We answer.
+    /// We answer queries.
     pub fn ready(&self) -> io::Result<()> {
         self.tell("READY=1")
     }
@@ -45,7 +45,7 @@ impl Supervisor {
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", sys::monotonic_us()))
     }
 
-    /// We finish what is in flight.
+    /// We stop, and finish the requests in flight.
     pub fn stopping(&self) -> io::Result<()> {
         self.tell("STOPPING=1")
     }

@@ -1,17 +1,17 @@
-//! Random numbers for hashing: no party outside can tell which keys collide. Not for secrets.
+//! Random numbers for hashing, so that no client can predict which keys collide. Secrets need a better source.
 
 use std::hash::{BuildHasher, RandomState};
 
 use crate::base::name::seed_hashes;
 
-/// A number that is another one each time.
+/// A random number.
 pub fn seed() -> u64 {
-    // The standard library keys its own hash tables with this.
+    // The standard library uses the same source for the keys of its hash tables.
     RandomState::new().hash_one(())
 }
 
-/// Draws what hashes of names begin with, once in a process and before the first name is hashed.
+/// Draws the seed of name hashes. To be called once in a process, before the first name is hashed.
 pub fn seed_names() {
-    // If hashes have begun, tables of names may exist, which another seed would make useless.
+    // If a name was hashed before, tables of names may exist, which another seed would make useless.
     let _ = seed_hashes(seed());
 }

@@ -1,7 +1,7 @@
-//! Signals as a stream of what they ask for.
+//! Signals as a stream of requests to the process.
 //!
 //! **Invariants**: a server that was started on a terminal does not outlive it, unless SIGHUP was ignored (`nohup`).
-//! **Not here**: what a signal leads to ([`crate::serve`]).
+//! **Not here**: the reaction to a signal ([`crate::serve`]).
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
@@ -11,12 +11,12 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 
 use crate::files::{self, FileKind};
 
-/// What a signal asks for.
+/// The request of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGHUP: read the configuration again. [`Hangup`] says when it asks for a stop instead.
+    /// SIGHUP: read the configuration again. [`Hangup`] says when it means a stop instead.
     Reload,
-    /// SIGTERM or SIGINT: finish what is in flight, and stop.
+    /// SIGTERM or SIGINT: finish the requests in flight, and stop.
     Stop,
 }
 
@@ -51,10 +51,10 @@ impl Signals {
     }
 }
 
-/// What SIGHUP asks for: the system sends it when a terminal closes, and operators send it for a reload.
+/// The meaning of SIGHUP: the system sends it when a terminal closes, and operators send it for a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hangup {
-    /// A reload: there is no terminal, or the process was told to ignore that it closes.
+    /// A reload: there is no terminal, or the process was started with SIGHUP ignored (`nohup`).
     Reload,
     /// A stop: standard input is a terminal.
     Stop,
@@ -64,7 +64,7 @@ enum Hangup {
 }
 
 impl Hangup {
-    /// To be asked before the signal is listened to, which undoes that it is ignored.
+    /// To be called before the process listens to the signal, because listening ends that the signal is ignored.
     fn of_this_process() -> Self {
         let status =
             files::read(Path::new("/proc/self/status"), FileKind::Kernel).map(|read| read.bytes).unwrap_or_default();
@@ -90,12 +90,12 @@ impl Hangup {
     }
 }
 
-/// Whether a terminal controls this process, and is open.
+/// Returns whether a terminal controls this process, and is open.
 fn has_terminal() -> bool {
     File::open("/dev/tty").is_ok()
 }
 
-/// Whether a process ignores SIGHUP, by its `/proc/PID/status`: signal 1 is the lowest bit.
+/// Returns whether a process ignores SIGHUP, by its `/proc/PID/status`: signal 1 is the lowest bit.
 fn ignores_hangup(status: &str) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)

@@ -24,11 +24,11 @@ use crate::base::time::UnixTime;
 use crate::files::state::{StateForm, folder, keep_if};
 use crate::files::{Expired, within};
 
-/// How long a write may take. An idle disk takes milliseconds, one that writes gigabytes of others back took over ten seconds.
-/// A command waits for 30 seconds (`control::client`), so that its answer says why.
+/// The longest duration of a write. An idle disk takes milliseconds; a disk that wrote back gigabytes of other processes
+/// took over ten seconds. A command waits for 30 seconds (`control::client`), so that its answer has the reason.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// The pause before a [`Keeper`] tries again: an operator who has made room sees the recovery soon.
+/// The pause before a [`Keeper`] tries again: after an operator has made room, the recovery is soon in the log.
 pub const RETRY: Duration = Duration::from_secs(10);
 
 /// All state files of a server.
@@ -70,7 +70,7 @@ impl StateFiles {
         StateFiles(Arc::new(Mutex::new(Files { counts, ..Files::default() })))
     }
 
-    /// A file, with the consequence of not writing it for the log.
+    /// A file; the log has `consequence` if it cannot be written.
     pub fn file(&self, path: PathBuf, form: &'static StateForm, consequence: &'static str) -> StateFile {
         StateFile { files: self.clone(), path, form, consequence }
     }
@@ -114,7 +114,7 @@ impl StateFile {
         &self.path
     }
 
-    /// Whether the last write failed.
+    /// Returns whether the last write failed.
     pub fn is_failing(&self) -> bool {
         self.files.lock().failing.contains_key(&self.path)
     }
@@ -219,7 +219,7 @@ impl Drop for Busy {
     }
 }
 
-/// Writes state in the background, one text at a time: what came last is what stays.
+/// Writes state in the background, one text at a time; the newest text is the one that stays.
 #[derive(Clone, Debug, Default)]
 pub struct Keeper(Arc<(Mutex<WaitingText>, Notify)>);
 

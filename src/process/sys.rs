@@ -1,12 +1,12 @@
 //! The system calls that no safe library offers: datagrams in batches, two socket options, the limit on open files,
-//! locks on them, large pages, and memory asked for ahead.
+//! locks on files, large pages, and prefetch of memory.
 //!
-//! In come sockets; out go whole batches of datagrams, and room for their replies.
+//! In: sockets. Out: whole batches of datagrams, and room for their replies.
 //!
 //! **Invariants**: this is the only file with `unsafe` in it. The kernel is given pointers only into a [`Batch`]'s own
-//! memory, which neither moves nor is touched while a call runs; what the kernel wrote is read only as far as the
-//! kernel said it wrote. No call allocates.
-//! **Not here**: what a datagram means ([`crate::dns`]); anything that std, `socket2` or tokio can do.
+//! memory. That memory does not move, and no code touches it while a call runs. It is read only up to the length that the
+//! kernel returned. No call allocates.
+//! **Not here**: the contents of a datagram ([`crate::dns`]); anything that std, `socket2` or tokio can do.
 
 #![allow(
     unsafe_code,
@@ -25,13 +25,13 @@ use std::ptr;
 /// The most datagrams that a batch can be made for: the largest that can be configured.
 pub const MAX_BATCH: usize = 128;
 
-/// The room for one datagram in either direction, in octets.
+/// The room for one datagram in either direction, in bytes.
 ///
-/// The largest UDP payload that can be configured; we advertise no more, so what is longer is not meant for us.
+/// The largest UDP payload that can be configured; we advertise no more, so a longer datagram is not from a resolver.
 pub const MAX_DATAGRAM: usize = 4096;
 
-/// Room for one datagram, and one cache line: with 4096 alone, the first lines of all the rooms, which are most of
-/// what is ever touched, would fall into the same set of the CPU's cache.
+/// Room for one datagram, and one cache line. Most datagrams touch only the first lines of a room. With 4096 bytes alone,
+/// these lines of all rooms would fall into the same set of the CPU's cache.
 #[repr(C, align(64))]
 struct DatagramRoom([u8; MAX_DATAGRAM + 64]);
 
@@ -39,14 +39,14 @@ struct DatagramRoom([u8; MAX_DATAGRAM + 64]);
 #[repr(C, align(8))]
 struct ControlMessage {
     header: libc::cmsghdr,
-    /// `in_pktinfo`: interface, local address, destination, four octets each. `in6_pktinfo`: address, then interface.
+    /// `in_pktinfo`: interface, local address, destination, four bytes each. `in6_pktinfo`: address, then interface.
     data: [u8; 24],
 }
 
 const V4_PKTINFO_LEN: usize = size_of::<libc::cmsghdr>() + 12;
 const V6_PKTINFO_LEN: usize = size_of::<libc::cmsghdr>() + 20;
 
-/// What the kernel reads and writes. All zeroes is a valid state, and there is nothing to drop.
+/// The memory that the kernel reads and writes. All zeroes is a valid state, and there is nothing to drop.
 struct KernelMemory {
     rooms_in: [DatagramRoom; MAX_BATCH],
     rooms_out: [DatagramRoom; MAX_BATCH],
@@ -71,7 +71,7 @@ pub struct Batch {
 // SAFETY: the memory belongs to this value alone, and nothing in it is tied to a thread.
 unsafe impl Send for Batch {}
 
-/// Whether a datagram may carry where it was sent to.
+/// The source address of replies: that of the socket, or the destination address of each query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LocalAddress {
     /// The socket is bound to one address; replies leave from it.
@@ -80,7 +80,7 @@ pub enum LocalAddress {
     Asked,
 }
 
-/// Whether to wait for a first datagram.
+/// The wait for a first datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// Until there is one, or the socket is shut down.
@@ -96,7 +96,7 @@ pub enum Datagram<'b> {
     Whole {
         /// Its payload.
         bytes: &'b [u8],
-        /// Who sent it.
+        /// The address and port of its sender.
         peer: SocketAddr,
     },
     /// It is longer than [`MAX_DATAGRAM`].
@@ -106,7 +106,7 @@ pub enum Datagram<'b> {
 }
 
 impl Batch {
-    /// Reserves the buffers for `most` datagrams at once; what is never written to never takes up memory.
+    /// Reserves the buffers for `most` datagrams at once. The system gives a page memory only when it is first written.
     pub fn new(local: LocalAddress, most: usize) -> Self {
         let most = most.clamp(1, MAX_BATCH);
         let layout = Layout::new::<KernelMemory>();
@@ -116,7 +116,7 @@ impl Batch {
             handle_alloc_error(layout);
         }
         for i in 0..MAX_BATCH {
-            // SAFETY: `memory` is valid, owned, and zeroed, which is a valid `Memory`; `i` is within the arrays. The
+            // SAFETY: `memory` is valid, owned, and zeroed, which is a valid `KernelMemory`; `i` is within the arrays. The
             // pointers stored are derived from `memory` itself, so that later use of `memory` keeps them valid.
             unsafe {
                 (*memory).vectors_in[i].iov_base = (&raw mut (*memory).rooms_in[i].0).cast();
@@ -134,7 +134,7 @@ impl Batch {
                 (*header).msg_iovlen = 1;
             }
         }
-        // All headers are to be made ready before the first call.
+        // The first `receive` prepares all headers.
         Batch { memory, most, received: MAX_BATCH, replies: 0 }
     }
 
@@ -143,10 +143,10 @@ impl Batch {
         self.most
     }
 
-    /// Takes what datagrams there are, up to [`Batch::most`]; the number of them.
+    /// Takes the datagrams that wait, up to [`Batch::most`]; returns their number.
     #[inline]
     pub fn receive(&mut self, socket: BorrowedFd<'_>, wait: Wait) -> io::Result<usize> {
-        // The kernel overwrote the lengths of the headers that it used last time; the others are as they were.
+        // The kernel overwrote the lengths of the headers that it used last time. It did not change the other headers.
         for i in 0..self.received {
             // SAFETY: `memory` is valid and no call runs; `i` is within the array.
             let header = unsafe { &mut (*self.memory).headers_in[i].msg_hdr };
@@ -183,7 +183,7 @@ impl Batch {
         })
     }
 
-    /// Hands over each datagram received, with [`MAX_DATAGRAM`] octets of room, and takes the length of the reply.
+    /// Hands over each datagram received, with [`MAX_DATAGRAM`] bytes of room, and takes the length of the reply.
     #[inline]
     pub fn reply(&mut self, mut respond: impl FnMut(Datagram<'_>, &mut [u8]) -> Option<usize>) {
         for i in 0..self.received {
@@ -202,7 +202,7 @@ impl Batch {
         }
     }
 
-    /// Makes the next reply's header: `len` octets, to where datagram `i` came from, from where it was sent to.
+    /// Makes the next reply's header: `len` bytes, to the source of datagram `i`, from the destination of datagram `i`.
     #[inline]
     fn address(&mut self, i: usize, len: usize) {
         // SAFETY: `memory` is valid and no call runs; `i` and `replies` are below `MAX_BATCH`; the fields are distinct.
@@ -228,7 +228,8 @@ impl Batch {
         self.replies += 1;
     }
 
-    /// Sends the replies, without ever waiting; `failed` is told of each one, or rest of the batch, that is given up.
+    /// Sends the replies, without ever waiting. `failed` gets the error and the number of replies that were given up: one, or
+    /// the rest of the batch.
     #[inline]
     pub fn send(&mut self, socket: BorrowedFd<'_>, mut failed: impl FnMut(io::Error, usize)) {
         let mut sent = 0;
@@ -241,19 +242,19 @@ impl Batch {
                 libc::sendmmsg(socket.as_raw_fd(), headers, left as _, libc::MSG_DONTWAIT as _)
             };
             if result > 0 {
-                // Fewer than all: the next call says why, and for which.
+                // Fewer than all were sent: the next call returns the error of the first reply that is left.
                 sent += result as usize;
                 continue;
             }
             let error = io::Error::last_os_error();
             match error.kind() {
                 io::ErrorKind::Interrupted => {}
-                // The way out is full, and so it is for the rest. Waiting would keep queries from being read.
+                // The send queue is full, also for the rest. Waiting would keep queries from being read.
                 io::ErrorKind::WouldBlock => {
                     failed(error, left);
                     sent = self.replies;
                 }
-                // It is about this one reply: no route, a firewall, port 0.
+                // The error is about this one reply: no route, a firewall, port 0.
                 _ => {
                     failed(error, 1);
                     sent += 1;
@@ -282,7 +283,7 @@ fn datagram<'b>(header: &libc::mmsghdr, peer: &libc::sockaddr_in6, room: &'b Dat
     }
 }
 
-/// The address in a `sockaddr_in` or `sockaddr_in6`; none where the kernel wrote none.
+/// The address in a `sockaddr_in` or `sockaddr_in6`; `None` if the kernel wrote none.
 #[inline]
 fn peer_address(peer: &libc::sockaddr_in6, len: usize) -> Option<SocketAddr> {
     match libc::c_int::from(peer.sin6_family) {
@@ -306,7 +307,7 @@ fn peer_address(peer: &libc::sockaddr_in6, len: usize) -> Option<SocketAddr> {
 
 /// Turns a received control message into one to send: the same local address, by whichever interface routing says.
 ///
-/// With the interface left in, a reply would leave by the one its query came in on, even where that leads nowhere.
+/// With the interface left in, a reply would leave by the interface of its query, even if it has no route to the resolver.
 #[inline]
 fn forget_interface(control: &mut ControlMessage) -> bool {
     let header = &control.header;
@@ -318,12 +319,12 @@ fn forget_interface(control: &mut ControlMessage) -> bool {
     true
 }
 
-/// Whether replies may be cut into fragments on their way.
+/// The fragmentation of replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fragments {
-    /// They may not: what is longer than a link takes is lost.
+    /// No fragmentation: a reply that exceeds the MTU of a link is lost.
     Never,
-    /// What is longer than our own link takes leaves in fragments.
+    /// A reply that exceeds the MTU of our own link leaves in fragments.
     Allowed,
 }
 
@@ -341,10 +342,10 @@ pub fn prepare_udp(socket: BorrowedFd<'_>, address: SocketAddr, fragments: Fragm
     Ok(local)
 }
 
-/// Says whether what a UDP socket of the given family sends may be cut.
+/// Sets the fragmentation of datagrams that a UDP socket of the given family sends.
 ///
-/// A path MTU learnt from ICMP is not believed either way: anybody can forge one. A datagram that is never cut needs no
-/// number by which its fragments would be found together, which the system takes care that nobody can guess.
+/// In both cases the kernel ignores a path MTU learnt from ICMP, because any host can forge one. A datagram that is never
+/// fragmented needs no identification number. For other datagrams, the kernel chooses numbers that no host can guess.
 pub fn set_fragments(socket: BorrowedFd<'_>, address: SocketAddr, fragments: Fragments) -> io::Result<()> {
     let (level, name, never, allowed) = match address {
         SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE, libc::IP_PMTUDISC_OMIT),
@@ -362,7 +363,7 @@ fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: libc::c_int)
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Locks a file for this process alone, until it is closed; [`io::ErrorKind::WouldBlock`] where another one has it.
+/// Locks a file for this process alone, until it is closed; [`io::ErrorKind::WouldBlock`] if another process has it.
 ///
 /// The standard library has this from Rust 1.89 on.
 pub fn try_lock(file: &std::fs::File) -> io::Result<()> {
@@ -382,10 +383,10 @@ use libc::MADV_COLLAPSE;
 #[cfg(target_env = "musl")]
 const MADV_COLLAPSE: libc::c_int = 25;
 
-/// Has the system put a table that is in use into large pages, as far as it fills such.
+/// Asks the system to put a table in use into large pages, as far as it fills whole ones.
 ///
-/// A look-up in many megabytes otherwise waits for the page's address before it waits for what is there. The system may
-/// refuse: before Linux 6.1 it does so over time, without large pages in the kernel not at all. All stays as it is then.
+/// Otherwise a look-up in many megabytes waits for the page's address before it waits for the data. Before Linux 6.1, the
+/// system collapses pages only over time; a kernel without large pages refuses. Then nothing changes.
 pub fn prefer_large_pages(area: Range<*const u8>) {
     let start = (area.start as usize).next_multiple_of(LARGE_PAGE);
     let end = area.end as usize / LARGE_PAGE * LARGE_PAGE;
@@ -393,14 +394,14 @@ pub fn prefer_large_pages(area: Range<*const u8>) {
         return;
     }
     for advice in [MADV_COLLAPSE, libc::MADV_HUGEPAGE] {
-        // SAFETY: neither advice changes what the memory holds, or whether it may be read or written, whose ever it is.
+        // SAFETY: neither advice changes the contents of the memory or its permissions, whichever its owner.
         if unsafe { libc::madvise(start as *mut libc::c_void, end - start, advice) } == 0 {
             return;
         }
     }
 }
 
-/// Asks for memory that is going to be read, without waiting for it. Any address will do, also one where nothing is.
+/// Prefetches memory without waiting for it. Any address is allowed, also one without memory.
 #[inline]
 pub fn prefetch(place: *const u8) {
     #[cfg(target_arch = "x86_64")]
@@ -417,7 +418,7 @@ pub fn prefetch(place: *const u8) {
     let _ = place;
 }
 
-/// Raises the limit on open files to the most that is allowed; the limit that holds now.
+/// Raises the limit on open files to the highest value allowed; returns the new limit.
 pub fn raise_open_files() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a `rlimit` that lives through the call.
@@ -434,8 +435,8 @@ pub fn raise_open_files() -> io::Result<u64> {
     Ok(limit.rlim_cur)
 }
 
-/// Keeps other processes of this user from reading this one's memory, and the system from writing it to a core file: it has
-/// the keys of certificates, transfers and cookies.
+/// Keeps other processes of this user from reading the memory of this process, and the system from writing it to a core
+/// file, because it has the keys of certificates, transfers and cookies.
 pub fn forbid_dumps() -> io::Result<()> {
     // SAFETY: the call takes numbers only.
     match unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0 as libc::c_ulong, 0, 0, 0) } {
@@ -444,7 +445,7 @@ pub fn forbid_dumps() -> io::Result<()> {
     }
 }
 
-/// The system's monotonic clock in microseconds, as a supervisor reads it; std keeps its own reading to itself.
+/// The system's monotonic clock in microseconds, as a supervisor reads it; std does not give the value of an `Instant`.
 pub fn monotonic_us() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a `timespec` that lives through the call. It cannot fail: the clock always exists.
@@ -558,7 +559,7 @@ mod tests {
         let Range { start, end } = table.as_ptr_range();
         prefer_large_pages(start.cast()..end.cast());
         assert!(table.iter().zip(0..).all(|(number, at)| *number == at));
-        // What fills no large page is left alone.
+        // A table that fills no large page is left alone.
         prefer_large_pages(start.cast()..start.cast());
     }
 

@@ -1,9 +1,9 @@
 //! Tasks without which the service cannot go on: if one ends, the process ends too, so that a supervisor starts it again.
 //!
-//! The alternative, to go on without it, serves ever older state in silence.
+//! The alternative, to continue without it, would serve ever older state without an error.
 //!
 //! **Invariants**: the first end is reported, with the name of its task; a task that is aborted, as a reload does, is none.
-//! **Not here**: what an end leads to ([`crate::serve`]).
+//! **Not here**: the reaction to an end ([`crate::serve`]).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -25,11 +25,11 @@ pub struct Ends(mpsc::Receiver<EndedTask>);
 pub struct EndedTask {
     /// Its name.
     pub task: Cow<'static, str>,
-    /// How it ended.
+    /// Its end.
     pub how: How,
 }
 
-/// How a task ended.
+/// The way in which a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// It returned.
@@ -48,9 +48,9 @@ impl fmt::Display for EndedTask {
 }
 
 impl Vital {
-    /// Reports, and where the reports arrive.
+    /// The sender of reports, and their receiver.
     pub fn new() -> (Self, Ends) {
-        // One is enough: the first end is the cause of those that follow.
+        // One report is enough: the first end is the cause of the others.
         let (sender, receiver) = mpsc::channel(1);
         (Vital(sender), Ends(receiver))
     }
@@ -65,7 +65,7 @@ impl Vital {
         self.guard_until(CancellationToken::new(), task.into(), future)
     }
 
-    /// The same for a task that is told to stop, after which it may end.
+    /// The same for a task that may end after its stop was requested.
     pub fn guard_until<F: Future<Output = ()> + Send>(
         &self,
         stop: CancellationToken,

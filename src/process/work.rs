@@ -152,19 +152,19 @@ impl From<Lost> for io::Error {
     }
 }
 
-/// Threads to spare when asking for them ahead: other processes of this user start threads too.
+/// Threads that [`runtime`] requires in addition, because other processes of this user start threads too.
 pub const SPARE_THREADS: usize = 2;
 
-/// Starts tokio's threads; an error if the system has none for them, and for as many more.
+/// Starts tokio's threads. Returns an error if the system cannot start them and `more` other threads.
 ///
-/// Tokio panics, or waits for ever, if one of its threads cannot start, so they are rehearsed.
+/// Tokio panics, or waits for ever, if one of its threads cannot start. So this starts and ends as many threads beforehand.
 #[allow(clippy::disallowed_methods, reason = "the one place where a runtime of several threads starts")]
 pub fn runtime(more: usize) -> io::Result<Runtime> {
     rehearse(thread::available_parallelism().map_or(1, usize::from) + more)?;
     Runtime::new()
 }
 
-/// Starts so many threads at once and ends them again: an error if the system does not let the process have them.
+/// Starts `threads` threads at once and ends them again; an error if the system does not start them all.
 fn rehearse(threads: usize) -> io::Result<()> {
     let held = Arc::new(Mutex::new(()));
     let release = held.lock().unwrap_or_else(PoisonError::into_inner);

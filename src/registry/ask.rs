@@ -1,8 +1,8 @@
-//! A blob that a client may be sent to a mirror for, if the mirror has it: whom to ask, and what the reply then is.
+//! A blob request whose reply depends on mirrors: the mirrors to ask, and the reply for each result.
 //!
-//! **Invariants**: whoever the client may end at by DNS is asked, over either family and whatever the share of its resolver,
-//! as long as it serves: one that lacks the blob would fail the pull on every retry.
-//! **Not here**: asking ([`crate::http`]), what is known already ([`super::known`]).
+//! **Invariants**: if clients are sent to the steered name, every serving mirror that DNS may give the client is asked,
+//! over both families and for every share of the plan. A mirror without the blob would fail the pull on every retry.
+//! **Not here**: the requests to mirrors ([`crate::http`]), the cache of results ([`super::known`]).
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ use crate::base::prefix::Family;
 use crate::mirror::{Health, Mirror};
 use crate::snapshot::Snapshot;
 
-/// The most mirrors asked for one request: for each family as many as a list with weights may have (`config::limits`).
+/// The most mirrors asked for one request: for each family, the most mirrors of a list with weights (`config::limits`).
 pub const MAX_ASKED: usize = 2 * 64;
 
 /// A blob request whose reply depends on mirrors.
@@ -29,7 +29,7 @@ pub struct Ask<'r> {
     pub(super) rest: &'r str,
     pub(super) query: Option<&'r str>,
     pub(super) steering: RouteSteering,
-    /// The mirror's own name, where clients are sent straight to it.
+    /// The mirror's own host name if clients are sent directly to it; `None` if to the steered name.
     pub(super) host: Option<Arc<str>>,
     pub(super) settings: &'r RegistrySettings,
 }
@@ -44,7 +44,7 @@ pub struct AskedMirror {
 }
 
 impl Ask<'_> {
-    /// The mirrors that must have it, each once.
+    /// The mirrors that must have the blob, without duplicates.
     pub fn mirrors(&self, snapshot: &Snapshot) -> ArrayVec<AskedMirror, MAX_ASKED> {
         let mut all = ArrayVec::new();
         let RouteSteering { horizon, decision, family, mirror, .. } = self.steering;
@@ -52,14 +52,14 @@ impl Ask<'_> {
             all.extend(mirror.map(|mirror| AskedMirror { mirror, family }));
             return all;
         }
-        // A client with both families may use the other one for the steered name. What is dead there costs it seconds, and
-        // could not be asked.
+        // A client with both families may use the other one for the steered name. A dead mirror is not asked: it costs
+        // the client only seconds, and could not answer.
         let serves = |asked: &AskedMirror| {
             let health = snapshot.standing(asked.mirror).health(asked.family);
             matches!(health, Some(Health::Up | Health::Drained))
         };
         for of in [family, family.other()] {
-            // DNS may see a resolver in another block, whose share is another mirror's.
+            // DNS may see a resolver in another block, which has another slot and so another mirror.
             for plan in snapshot.horizons()[horizon.index()].shares(decision.plan) {
                 for &mirror in &snapshot.addresses(horizon, plan, of).choice.mirrors {
                     let asked = AskedMirror { mirror, family: of };
@@ -73,7 +73,8 @@ impl Ask<'_> {
         all
     }
 
-    /// The blob's key at a mirror. Whoever writes other addresses for it means other servers; those of a host come and go.
+    /// The blob's key at a mirror. It covers addresses from the configuration, because new ones mean other servers. It
+    /// leaves out resolved addresses, because these change often.
     pub fn key(&self, secret: [u64; 2], mirror: &Mirror) -> BlobKey {
         let mut place = DefaultHasher::new();
         if mirror.followed_host().is_none() {
@@ -82,7 +83,7 @@ impl Ask<'_> {
         BlobKey::new([secret[0] ^ place.finish(), secret[1]], &mirror.name, self.repository(), &self.digest)
     }
 
-    /// The path to ask a mirror for, in the one form that is always written.
+    /// The path of the request to a mirror, in canonical form.
     pub fn path(&self) -> String {
         let base = match self.host {
             None => self.settings.blobs.path(),
@@ -91,7 +92,7 @@ impl Ask<'_> {
         format!("{base}{}/blobs/{}:{}", self.repository(), self.digest.algorithm, self.digest.encoded)
     }
 
-    /// The reply, with what is known.
+    /// The reply for a result.
     pub fn settle(&self, holding: Holding) -> RouteReply {
         let outcome = match holding {
             Holding::Has => return self.to_mirror(),
@@ -114,13 +115,13 @@ impl Ask<'_> {
     }
 
     fn repository(&self) -> &str {
-        // A digest has no slash, so this is the last segment but one.
+        // A digest has no slash, so the last `/blobs/` is the one before the digest.
         self.rest.rsplit_once("/blobs/").map_or(self.rest, |(repository, _)| repository)
     }
 }
 
 impl AskedMirror {
-    /// The address to ask at: one that clients are given, `spread` saying which.
+    /// The address to ask: one of those that clients get, selected by `spread`.
     pub fn address(&self, snapshot: &Snapshot, spread: usize) -> Option<IpAddr> {
         let (mirror, standing) = (&snapshot.mirrors()[self.mirror.index()], snapshot.standing(self.mirror));
         let given = |count: usize| (0..count).filter(|at| standing.gives(self.family, *at));

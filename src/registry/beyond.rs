@@ -1,13 +1,13 @@
-//! What canonical may lack because it is a signature: whether canonical has it is asked, and if not, it is fetched where
-//! signatures are.
+//! Requests by digest that may belong to a signature: if canonical lacks the content, the client is sent to the registry
+//! of signatures.
 //!
-//! cosign's tags say by their form that they are signatures. What they lead to is asked for by digest: the manifest, its
-//! blobs, and the list of referrers, which clients of a registry without the API for it ask for by the tag `sha256-<hex>`.
-//! Only canonical can say whether such a digest is one of its own.
+//! A cosign tag shows by its form that it names a signature. The content behind it is requested by digest: the manifest,
+//! its blobs and the list of referrers. For a registry without the referrers API, clients request that list by the tag
+//! `sha256-<hex>`. Only canonical knows whether it has content with such a digest, so canonical is asked.
 //!
-//! **Invariants**: pure; what canonical may have is sent to canonical; nothing is asked while there is no place for
-//! signatures.
-//! **Not here**: asking ([`crate::http`]), what is known already ([`super::known`]).
+//! **Invariants**: pure; a request by digest goes to the registry of signatures only if canonical has answered that it
+//! lacks the content; without a registry of signatures, canonical is not asked.
+//! **Not here**: the requests to canonical ([`crate::http`]), the cache of results ([`super::known`]).
 //!
 //! OCI distribution specification v1.1, "Listing Referrers", "Referrers Tag Schema".
 
@@ -15,34 +15,35 @@ use super::known::{BlobKey, Holding};
 use super::path::{Digest, Path, PullTarget, Reference, parse};
 use super::{Answer, Asking, RegistrySettings, Request, RouteOutcome, RouteReply};
 
-/// The most of a list of referrers that is read, in bytes. An empty one takes a hundred; what is longer is not empty.
+/// The most bytes read of a list of referrers. An empty list has about a hundred; a longer body counts as a list with
+/// entries.
 pub const MAX_REFERRERS_LEN: usize = 16 * 1024;
 
-/// A question to canonical, and where a request goes if it lacks what is asked for.
+/// A question to canonical, and the client's redirect if canonical lacks the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalAsk {
-    /// What is asked for.
+    /// The kind of content.
     pub subject: CanonicalSubject,
-    /// The path at canonical, with its query if that has a say.
+    /// The path at canonical, with the query string for a list of referrers.
     pub path: String,
-    /// The URL at the place of signatures.
+    /// The URL at the registry of signatures.
     url: String,
     /// The algorithm and the encoded part of the digest.
     digest: (Box<str>, Box<str>),
 }
 
-/// What is asked for at canonical.
+/// The kind of content that canonical is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CanonicalSubject {
-    /// A manifest or a blob: `HEAD` tells.
+    /// A manifest or a blob: the status of a `HEAD` decides.
     Content,
-    /// A list of referrers: the list itself tells, because one without entries counts as lacking.
+    /// A list of referrers: its body decides, because a list without entries counts as lacking.
     Referrers,
 }
 
-/// The question that a reply to a request depends on; `None` if canonical is not to be asked.
+/// The question to canonical on which the reply depends; `None` if canonical is not asked.
 ///
-/// `reply` is what the request gets if canonical has it.
+/// `reply` is the reply if canonical has the content.
 pub fn beyond(request: &Request<'_>, reply: &RouteReply, settings: &RegistrySettings) -> Option<CanonicalAsk> {
     let signatures = settings.signatures.as_ref()?;
     let mirrors_were_asked = settings.asking == Asking::Each && settings.horizon.is_some();
@@ -52,7 +53,8 @@ pub fn beyond(request: &Request<'_>, reply: &RouteReply, settings: &RegistrySett
         | RouteOutcome::BlobCanonical
         | RouteOutcome::BlobLacking
         | RouteOutcome::BlobUnknown => {}
-        // A mirror that is sent everything unasked holds copies of what canonical has.
+        // If mirrors are not asked, a mirror holds copies of canonical's blobs, so a blob that canonical lacks may be a
+        // signature's.
         RouteOutcome::BlobSteered | RouteOutcome::BlobMirror if !mirrors_were_asked => {}
         _ => return None,
     }
@@ -62,7 +64,7 @@ pub fn beyond(request: &Request<'_>, reply: &RouteReply, settings: &RegistrySett
             (CanonicalSubject::Content, digest, None)
         }
         PullTarget::Referrers(digest) => (CanonicalSubject::Referrers, digest, request.query),
-        // An image index, which lists as the API does. cosign and oras look there if the API answers 404.
+        // The tag of an image index with the same list. cosign and oras fetch it if the API answers 404.
         PullTarget::Manifest(reference) => (CanonicalSubject::Referrers, reference.referrers_of()?, None),
         PullTarget::Tags => return None,
     };
@@ -78,14 +80,15 @@ pub fn beyond(request: &Request<'_>, reply: &RouteReply, settings: &RegistrySett
 }
 
 impl CanonicalAsk {
-    /// The key under which it is known what canonical has.
+    /// The key of the cached result.
     pub fn key(&self, secret: [u64; 2], authority: &str) -> BlobKey {
         let digest = Digest { algorithm: &self.digest.0, encoded: &self.digest.1 };
-        // The path tells manifests from blobs and one repository from another; a mirror's repository has no slash first.
+        // The path distinguishes manifests, blobs and repositories. It begins with a slash, so no mirror's key can be the
+        // same.
         BlobKey::new(secret, authority, &self.path, &digest)
     }
 
-    /// The reply, with what is known of canonical.
+    /// The reply for canonical's result.
     pub fn settle(self, holding: Holding, reply: RouteReply) -> RouteReply {
         match holding {
             Holding::Has | Holding::Unsaid => reply,
@@ -97,8 +100,8 @@ impl CanonicalAsk {
     }
 }
 
-/// What the status of canonical's answer says. Canonical may redirect to its storage, or want credentials that only the
-/// client has: both mean that the client is to ask there.
+/// The result for the status of canonical's answer. Canonical may redirect to its storage, or ask for credentials that
+/// only the client has. In both cases, the client is sent to canonical.
 pub fn holding_of_status(status: u16) -> Holding {
     match status {
         200..=399 => Holding::Has,
@@ -107,7 +110,7 @@ pub fn holding_of_status(status: u16) -> Holding {
     }
 }
 
-/// What a list of referrers says; `body` is its beginning, up to [`MAX_REFERRERS_LEN`].
+/// The result for a list of referrers; `body` is its beginning, up to [`MAX_REFERRERS_LEN`].
 pub fn holding_of_referrers(body: &[u8]) -> Holding {
     if body.len() >= MAX_REFERRERS_LEN {
         return Holding::Has;

@@ -1,6 +1,6 @@
 //! Error codes of the OCI distribution specification, with the bodies that carry them.
 //!
-//! **Invariants**: a body is one static text, so that refusing costs nothing and echoes nothing of the request.
+//! **Invariants**: a body is one static text, so that a refusal costs no allocation and echoes no part of the request.
 
 /// A code from the OCI distribution specification, "Error Codes".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,6 +1,7 @@
-//! The client's address: the TCP peer, or what trusted proxies say in `X-Forwarded-For`.
+//! The client's address: the TCP peer's, or the one that trusted proxies report in `X-Forwarded-For`.
 //!
-//! **Invariants**: nothing left of the first untrusted address is looked at, for the client may have written it.
+//! **Invariants**: elements to the left of the first untrusted address are ignored, because the client may have written
+//! them.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -21,9 +22,9 @@ impl std::error::Error for MalformedForwarded {}
 
 /// Finds the address of the client.
 ///
-/// `forwarded` is each `X-Forwarded-For` line in the order received; together they are one list (RFC 9110 §5.3). From
-/// the right, trusted proxies are passed over, and the first other address is the client. Where all are trusted, it is
-/// the leftmost. IPv4 in IPv6 form is IPv4.
+/// `forwarded` yields the `X-Forwarded-For` lines in the order received; together the lines are one list (RFC 9110 §5.3).
+/// From the right, trusted proxies are skipped, and the first other address is the client's. If all addresses are
+/// trusted, the leftmost is the client's. An IPv4-mapped IPv6 address counts as IPv4.
 ///
 /// `unknown` (RFC 7239 §6.2; Squid sends it in this header too) ends the list: the proxy before it counts as the client.
 pub fn client_address<'h>(

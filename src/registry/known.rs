@@ -1,16 +1,15 @@
-//! What is known of blobs at mirrors: a table of fixed size, and how long each thing may be believed.
+//! The cache of results about blobs at mirrors and at canonical: tables of fixed size, whose entries expire.
 //!
-//! In come findings, each of one blob at one mirror; out comes what is still believed of it. A blob is known by mirror,
-//! repository and digest: content is the digest's alone, but a registry gives a blob only in the repositories that have
-//! it, so what was found in one says nothing for another.
+//! The key of a result is the mirror, the repository and the digest. The digest alone would not do: a registry serves a
+//! blob only in the repositories that have it, so a result for one repository says nothing about another.
 //!
-//! Keys are 128 bits of a keyed hash, so that an entry has a fixed size and nobody outside can choose two that collide.
-//! What is there and what is not have tables of their own: a flood of digests that do not exist fills only the latter,
-//! and what is there can be crowded out only by blobs that are there as well.
+//! A key is 128 bits of a keyed hash, so that an entry has a fixed size and a remote party cannot construct collisions.
+//! Present and absent blobs have separate tables. A flood of digests that do not exist fills only the table of absent
+//! blobs; an entry for a present blob can be evicted only by other present blobs.
 //!
-//! **Invariants**: pure; memory is fixed; an entry beyond its time is as if it were not there; the one that was used
-//! longest ago makes room.
-//! **Not here**: asking ([`crate::http`]), what to do with an answer ([`super::route`]).
+//! **Invariants**: pure; memory is fixed; an expired entry is never returned; the least recently used entry of a group is
+//! evicted.
+//! **Not here**: the requests ([`crate::http`]), the reply for a result ([`super::route`]).
 
 use std::hash::Hasher as _;
 
@@ -19,35 +18,36 @@ use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use super::Digest;
 use crate::base::time::Moment;
 
-/// Blobs known to be at a mirror: 1.5 MiB. A large registry has some ten thousand blobs in use at a time, and one server
-/// steers most of its clients to a handful of mirrors.
+/// The most blobs known to be at a mirror: 2 MiB at 32 bytes each. A large registry has some ten thousand blobs in use at
+/// a time, and one server steers most of its clients to a handful of mirrors.
 pub const MAX_HELD: usize = 1 << 16;
 
-/// Blobs known not to be there, or that could not be asked for: 192 KiB. They are of use for a minute only.
+/// The most blobs known to be absent, or that could not be asked for: 256 KiB. Such an entry is useful for a minute only.
 pub const MAX_LACKED: usize = 1 << 13;
 
-/// Entries among which one is replaced.
+/// The number of entries in a group, of which a new entry replaces one.
 const WAYS: usize = 8;
 
 /// The unit of time in an entry, in milliseconds: 32 bits of it are thirteen years.
 const TICK_MS: u64 = 100;
 
-/// What a mirror said of a blob.
+/// The result for a blob at a mirror, or for content at canonical.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holding {
-    /// It has it.
+    /// The server has it.
     Has,
-    /// It does not, or would not give it.
+    /// The server lacks it, or refuses to serve it.
     Lacks,
-    /// It could not be asked, or did not say.
+    /// The server could not be asked, or its answer does not say.
     Unsaid,
 }
 
 impl Holding {
-    /// What the status of a `HEAD` says.
+    /// The result for the status of a `HEAD` to a mirror.
     ///
-    /// Only a 200 counts. A mirror that redirects lacks the blob: that is what mirrors may do with what they lack, and
-    /// whoever would follow might be led in a circle. Who asks for credentials lacks it too, for clients have none for it.
+    /// Only 200 means that the mirror has the blob. A redirect counts as lacking: mirrors may redirect requests for blobs
+    /// that are missing, and following could lead in a circle. A request for credentials counts as lacking too, because
+    /// clients have no credentials for a mirror.
     pub fn of_status(status: u16) -> Self {
         match status {
             200 => Holding::Has,
@@ -58,16 +58,16 @@ impl Holding {
     }
 }
 
-/// One blob at one mirror.
+/// The key of one blob at one mirror.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlobKey([u64; 2]);
 
 impl BlobKey {
-    /// The key of a blob at a mirror; `secret` is the process's own.
+    /// The key of a blob at a mirror; `secret` is random for each process.
     pub fn new(secret: [u64; 2], mirror: &str, repository: &str, digest: &Digest<'_>) -> Self {
         let mut hasher = SipHasher24::new_with_keys(secret[0], secret[1]);
         for part in [mirror, repository, digest.algorithm, digest.encoded] {
-            // With their lengths, or two mirrors could share a key.
+            // The lengths are hashed too, because otherwise two mirrors could share a key.
             hasher.write_usize(part.len());
             hasher.write(part.as_bytes());
         }
@@ -75,13 +75,13 @@ impl BlobKey {
         BlobKey([hash.h1, hash.h2])
     }
 
-    /// A number that differs from blob to blob, to spread them.
+    /// A number that differs from blob to blob, to spread requests over addresses.
     pub fn spread(&self) -> usize {
         self.0[1] as usize
     }
 }
 
-/// All that is known.
+/// The cache.
 #[derive(Debug)]
 pub struct KnownBlobs {
     held: KnownTable,
@@ -95,13 +95,13 @@ impl Default for KnownBlobs {
 }
 
 impl KnownBlobs {
-    /// What is believed of a blob; none where it is to be asked for.
+    /// The result for a blob; `None` if it is unknown or expired.
     pub fn find(&mut self, key: BlobKey, now: Moment) -> Option<Holding> {
         let tick = tick(now);
         self.held.find(key, tick).or_else(|| self.lacked.find(key, tick))
     }
 
-    /// Believes a finding for so long.
+    /// Stores a result for `for_ms` milliseconds.
     pub fn learn(&mut self, key: BlobKey, holding: Holding, for_ms: u64, now: Moment) {
         let (now, until) = (tick(now), tick(Moment(now.0.saturating_add(for_ms))));
         let (table, other) = match holding {
@@ -112,7 +112,7 @@ impl KnownBlobs {
         table.put(KnownEntry { key, until, used: now, holding: Some(holding) }, now);
     }
 
-    /// How many blobs are believed to be at a mirror, and how many not.
+    /// The number of unexpired entries: for present blobs, and for all others.
     pub fn count(&self, now: Moment) -> (usize, usize) {
         (self.held.count(tick(now)), self.lacked.count(tick(now)))
     }
@@ -125,9 +125,9 @@ fn tick(at: Moment) -> u32 {
 #[derive(Clone, Copy, Debug)]
 struct KnownEntry {
     key: BlobKey,
-    /// When it ends.
+    /// The tick at which it expires.
     until: u32,
-    /// When it was last of use.
+    /// The tick of its last use.
     used: u32,
     holding: Option<Holding>,
 }
@@ -135,7 +135,7 @@ struct KnownEntry {
 impl KnownEntry {
     const EMPTY: KnownEntry = KnownEntry { key: BlobKey([0; 2]), until: 0, used: 0, holding: None };
 
-    /// Whether it holds still; what was never written does not.
+    /// Whether it has not expired. An empty entry has.
     fn is_live(&self, now: u32) -> bool {
         self.until > now
     }
@@ -144,7 +144,7 @@ impl KnownEntry {
 /// Entries in groups of [`WAYS`]; a key belongs to one group.
 #[derive(Debug)]
 struct KnownTable {
-    /// All of them, or none before the first is put: where nobody is asked, that takes no memory.
+    /// All entries. The list is empty until the first `put`, so that a server that asks no mirror needs no memory for it.
     entries: Vec<KnownEntry>,
     size: usize,
 }
@@ -183,16 +183,16 @@ impl KnownTable {
     }
 }
 
-/// Questions a second to one mirror. A busy server meets a new blob a few times a second; a flood of digests costs a
+/// The most requests per second to one mirror. A busy server meets a few new blobs a second; a flood of digests costs a
 /// mirror no more than this.
 pub const ASKED_PER_SECOND: u64 = 50;
 
-/// Whether something limited is left.
+/// The result of taking a unit of something limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AskGrant {
-    /// There is; it is taken.
+    /// The unit was taken.
     Taken,
-    /// Not now.
+    /// No unit is left now.
     Spent,
 }
 

@@ -1,24 +1,25 @@
-//! The registry listener's decisions: what a pull request gets, from the same steering as the DNS answers.
+//! The registry listener's decisions: the reply to a pull request, from the same steering as the DNS answers.
 //!
-//! A [`Request`] comes in with who sent it, and out goes a [`RouteReply`]: the version of the API, a redirect with an
-//! absolute `Location`, or a refusal with an OCI error body; each with the [`RouteBasis`] on which it was made. For a blob it may
-//! depend on whether mirrors have it: then an [`Ask`] comes out, which becomes a reply with what is known of that.
+//! [`route`] maps a [`Request`] and its client to a [`RouteReply`]: the API version, a redirect with an absolute
+//! `Location`, or a refusal with an OCI error body. Each reply has its [`RouteBasis`]. If the reply to a blob request
+//! depends on whether mirrors have the blob, [`route`] returns an [`Ask`], which becomes a reply with the result.
 //!
 //! | rule | request | reply |
 //! |---|---|---|
-//! | 1 | OPTIONS of what is here; neither that nor GET nor HEAD | 200 with `Allow`; 405 |
+//! | 1 | OPTIONS of an existing path; any other method but GET and HEAD | 200 with `Allow`; 405 |
 //! | 2 | `/`, `/privacy…`, `/healthz`, else outside `/v2` | 307 project page, 307 policy page, 200, 404 |
 //! | 3 | `/v2`, `/v2/` | 200, never 401: clients then ask for no token |
-//! | 4 | `/v2/_catalog`, uploads, what breaks a grammar | 404 or 400 |
+//! | 4 | `/v2/_catalog`, uploads, a path that breaks a grammar | 404 or 400 |
 //! | 5 | manifests, `tags/list`, `referrers` | 307 canonical |
-//! | 6 | a cosign tag, or what canonical lacks by digest, if there is a place for signatures | 307 there |
-//! | 7 | blobs | 307 to the steered name or the mirror; canonical for a client that is a mirror, while no mirror can serve, or if it lacks the blob |
-//! | 8 | a blob for a client whose trusted proxy says nonsense | 400 |
+//! | 6 | a cosign tag, or content that canonical lacks by digest | 307 registry of signatures, if there is one |
+//! | 7 | blobs | 307 steered name or mirror; 307 canonical if the client is a mirror, or a mirror cannot serve it |
+//! | 8 | a blob, if a trusted proxy sends a malformed client address | 400 |
 //!
 //! **Invariants**: no byte of a request can change the host of a `Location`, nor end its line; the query string and a
-//! trailing slash are kept as sent; a client at the address of a mirror is never sent to a mirror; a blob goes to mirrors only when one of them is up, and, where mirrors are asked, every
-//! one has it that the client may end at.
-//! **Not here**: HTTP itself and asking mirrors ([`crate::http`]).
+//! trailing slash are kept as sent; a client at the address of a mirror is never sent to a mirror. If the steered name is
+//! served here, a client is sent to mirrors for a blob only if its mirror is up. If mirrors are asked as well, every
+//! mirror that DNS may give the client must have the blob.
+//! **Not here**: HTTP itself, and the requests to mirrors ([`crate::http`]).
 //!
 //! OCI distribution specification v1.1; RFC 9110 §15.4.8 (307).
 
@@ -48,29 +49,29 @@ use crate::mirror::Health;
 use crate::snapshot::Snapshot;
 use crate::steer::{Decision, Tier};
 
-/// What of the configuration decides here.
+/// The part of the configuration that decides replies.
 #[derive(Clone, Debug)]
 pub struct RegistrySettings {
-    /// Where manifests, tags, referrers and blobs that no mirror can serve are.
+    /// The canonical registry: it serves manifests, tags, referrers, and blobs that no mirror can serve.
     pub canonical: Upstream,
     /// The steered name.
     pub blobs: Upstream,
-    /// The horizon of the steered name; none where that name is not steered here.
+    /// The horizon of the steered name; `None` if that name is not steered here.
     ///
-    /// By name and not by id: these settings and a snapshot may be of two configurations for the moment in which one
-    /// follows the other, and an id would then mean another horizon.
+    /// A name and not an id: during a reload, these settings and the snapshot may come from different configurations, so
+    /// that an id could mean another horizon.
     pub horizon: Option<Arc<str>>,
-    /// Where cosign's signatures and attestations are; none means canonical.
+    /// The registry of cosign's signatures and attestations; `None` means canonical.
     pub signatures: Option<Upstream>,
     /// The project page.
     pub info: Option<Arc<str>>,
     /// The policy page.
     pub privacy: Option<Arc<str>>,
-    /// Where blobs are sent.
+    /// The target of redirects for blobs.
     pub blob_target: BlobTarget,
-    /// Whether a blob is asked for at its mirror before a client is sent there.
+    /// Whether mirrors are asked for a blob before a client is sent to one.
     pub asking: Asking,
-    /// Peers whose `X-Forwarded-For` is believed.
+    /// The peers whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: PrefixSet,
 }
 
@@ -79,23 +80,23 @@ pub struct RegistrySettings {
 pub enum Asking {
     /// A client is sent only to a mirror that has the blob.
     Each,
-    /// Mirrors are taken to have everything, or to fetch it.
+    /// Mirrors are assumed to have every blob, or to fetch it.
     Never,
 }
 
-/// Where a blob request is sent.
+/// The target of a redirect for a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlobTarget {
-    /// To the steered name; DNS picks the mirror.
+    /// The steered name; DNS selects the mirror.
     SteeredName,
-    /// To the mirror's own host name (`direct = true`).
+    /// The mirror's own host name (`direct = true`).
     MirrorHost,
 }
 
-/// A registry that requests are sent on to.
+/// A registry that requests are redirected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// All of a URL that stands before the repository name, with a slash at the end.
+    /// The part of a URL before the repository name, with a slash at the end.
     base: Box<str>,
     /// The length of the path at the end of `base`, with its slash.
     path_len: usize,
@@ -108,58 +109,59 @@ impl Upstream {
         Upstream { base: format!("{scheme}://{authority}/v2/{path}{slash}").into(), path_len: path.len() + slash.len() }
     }
 
-    /// The URL of `rest`, which is all of a request's path behind `/v2/`.
+    /// The URL of `rest`, which is a request's path after `/v2/`.
     ///
-    /// A repository name that begins with the path has come from there: `Link` of a list of tags names the next page
-    /// as the upstream calls it, and clients resolve that against the URL they asked for first.
+    /// If the repository name begins with the path already, the path is not added again. Such a name comes from the
+    /// upstream: the `Link` of a list of tags has the upstream's path of the next page, and clients resolve it against
+    /// the URL of their first request.
     fn url(&self, rest: &str, query: Option<&str>) -> String {
         let (root, path) = self.base.split_at(self.base.len() - self.path_len);
         let base = if !path.is_empty() && rest.starts_with(path) { root } else { &*self.base };
         location(base, rest, query)
     }
 
-    /// The path of all that stands before the repository name, with a slash at both ends.
+    /// The path before the repository name, with a slash at both ends.
     fn path(&self) -> &str {
         let behind_scheme = self.base.find("://").map_or(0, |at| at + 3);
         self.base[behind_scheme..].find('/').map_or("/", |at| &self.base[behind_scheme + at..])
     }
 }
 
-/// A request, as far as it matters.
+/// The parts of a request that decide the reply.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'r> {
     /// The method.
     pub method: Method,
     /// The path in its [`plain`] form.
     pub path: &'r str,
-    /// The query string behind the `?`, if there is a `?`.
+    /// The query string after the `?`; `None` if there is no `?`.
     pub query: Option<&'r str>,
 }
 
 /// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
-    /// GET or HEAD, which are answered alike but for the body.
+    /// GET or HEAD. Only the body of the reply differs.
     Read,
-    /// OPTIONS, by which load balancers check health too.
+    /// OPTIONS. Some load balancers check health with it.
     Options,
     /// Any other.
     Other,
 }
 
-/// What a request gets, and why.
+/// The reply to a request, and the reason for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteReply {
-    /// What it gets.
+    /// The HTTP response, before it is rendered.
     pub answer: Answer,
-    /// Why.
+    /// The reason for it.
     pub basis: RouteBasis,
 }
 
-/// What a request gets.
+/// A response, before it is rendered to HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// 200: the API is spoken here.
+    /// 200: this server implements the API.
     Version,
     /// 200: the listener answers.
     Healthy,
@@ -182,21 +184,21 @@ pub enum Status {
     MethodNotAllowed,
 }
 
-/// Why a request gets what it gets: read by `explain`, metrics and tests.
+/// The reason for a reply, for metrics and tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteBasis {
-    /// What happened.
+    /// The outcome.
     pub outcome: RouteOutcome,
-    /// What steering decided, where it had a say.
+    /// The steering decision; `None` if no steering took place.
     pub steering: Option<RouteSteering>,
 }
 
-/// What happened to a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RouteOutcome {
-    /// Neither GET, HEAD nor OPTIONS.
+    /// The method is not GET, HEAD or OPTIONS.
     Method,
-    /// Told which methods are allowed.
+    /// A reply to OPTIONS with the allowed methods.
     Options,
     /// Sent to the project page.
     Info,
@@ -208,7 +210,7 @@ pub enum RouteOutcome {
     Outside,
     /// The API's version.
     Version,
-    /// Inside the API, but nothing that can be pulled.
+    /// Inside the API, but not a pull request.
     Refused,
     /// A manifest, sent to the canonical registry.
     Manifest,
@@ -216,9 +218,9 @@ pub enum RouteOutcome {
     Tags,
     /// A list of referrers, sent to the canonical registry.
     Referrers,
-    /// A signature or an attestation by its tag, sent to where those are.
+    /// A signature or an attestation by its tag, sent to the registry of signatures.
     Signature,
-    /// What canonical lacks by digest, sent to where signatures are.
+    /// Content that canonical lacks by digest, sent to the registry of signatures.
     SignatureContent,
     /// A blob, sent to the steered name.
     BlobSteered,
@@ -228,15 +230,15 @@ pub enum RouteOutcome {
     BlobFromMirror,
     /// A blob, sent to the canonical registry because no mirror can serve it.
     BlobCanonical,
-    /// A blob, sent to the canonical registry because a mirror that the client may end at lacks it.
+    /// A blob, sent to the canonical registry because a mirror to which the client may be led lacks it.
     BlobLacking,
-    /// A blob, sent to the canonical registry because it was not known in time whether a mirror has it.
+    /// A blob, sent to the canonical registry because mirrors did not answer in time whether each has it.
     BlobUnknown,
-    /// A blob, refused because the client's address cannot be told.
+    /// A blob, refused because a trusted proxy sent a malformed client address.
     Forwarded,
 }
 
-/// A steering decision and what health made of it.
+/// A steering decision, and the choice that health made from its plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteSteering {
     /// The horizon.
@@ -247,11 +249,11 @@ pub struct RouteSteering {
     pub decision: Decision,
     /// The tier the mirror comes from.
     pub tier: Tier,
-    /// The first mirror chosen; none where none serves the family.
+    /// The first mirror chosen; `None` if none serves the family.
     pub mirror: Option<MirrorId>,
 }
 
-/// What a request leads to.
+/// The result of [`route`].
 #[derive(Clone, Debug)]
 pub enum Route<'r> {
     /// A reply.
@@ -260,9 +262,9 @@ pub enum Route<'r> {
     Ask(Ask<'r>),
 }
 
-/// Decides what a request gets.
+/// Decides the reply to a request.
 ///
-/// `client` is whom it is for, or that the proxy in front said nonsense; it is looked at only for blobs.
+/// `client` is the client, or an error if a trusted proxy sent a malformed address. Only blob requests use it.
 pub fn route<'r>(
     request: &Request<'r>,
     client: Result<Client, MalformedForwarded>,
@@ -280,7 +282,7 @@ pub fn route<'r>(
     }
 }
 
-/// Decides where everything but a blob is found.
+/// Decides the reply to any request that is not a pull of a blob.
 fn route_other(request: &Request<'_>, path: Path<'_>, settings: &RegistrySettings) -> RouteReply {
     let is_here = !matches!(path, Path::Outside | Path::Wrong(_)) || request.path == "*";
     match request.method {
@@ -314,7 +316,7 @@ fn route_other(request: &Request<'_>, path: Path<'_>, settings: &RegistrySetting
                 (PullTarget::Manifest(_), _) => canonical(RouteOutcome::Manifest),
                 (PullTarget::Tags, _) => canonical(RouteOutcome::Tags),
                 (PullTarget::Referrers(_), _) => canonical(RouteOutcome::Referrers),
-                // What can be sent on was: this has a query that cannot be.
+                // Unreachable: `route` handles blobs with a valid query, and the arm above handles the others.
                 (PullTarget::Blob(_), _) => {
                     RouteReply::refuse(Status::BadRequest, ErrorCode::Unsupported, RouteOutcome::Refused)
                 }
@@ -323,7 +325,7 @@ fn route_other(request: &Request<'_>, path: Path<'_>, settings: &RegistrySetting
     }
 }
 
-/// Decides where a blob is fetched.
+/// Decides the redirect for a blob.
 fn route_blob<'r>(
     digest: Digest<'r>,
     rest: &'r str,
@@ -333,7 +335,7 @@ fn route_blob<'r>(
     snapshot: &Snapshot,
     _now: Moment,
 ) -> Route<'r> {
-    // A mirror that pulls through this listener would be sent to itself, again and again.
+    // A mirror that pulls through this listener would be redirected to itself in a loop.
     if client.is_ok_and(|client| is_mirror(&client, snapshot)) {
         return Route::Reply(RouteReply::redirect(settings.canonical.url(rest, query), RouteOutcome::BlobFromMirror));
     }
@@ -375,8 +377,8 @@ fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> RouteSteer
     RouteSteering { horizon, family, decision, tier: choice.tier, mirror: choice.mirrors.first().copied() }
 }
 
-/// Whether a client has the address of a mirror. All mirrors are looked at, a few addresses each: that costs a fraction
-/// of what the rest of an HTTP request does.
+/// Whether a client has the address of a mirror. The search is linear over a few addresses of each mirror, which costs a
+/// fraction of an HTTP request.
 fn is_mirror(client: &Client, snapshot: &Snapshot) -> bool {
     match client.subnet.map_or(client.resolver, |subnet| subnet.address).to_canonical() {
         IpAddr::V4(v4) => snapshot.mirrors().iter().any(|mirror| mirror.v4.contains(&v4)),
@@ -384,12 +386,12 @@ fn is_mirror(client: &Client, snapshot: &Snapshot) -> bool {
     }
 }
 
-/// Whether the client's mirror is up, and the client cannot end at one that serves something wrong, or may.
+/// Whether the client's mirror is up, and no mirror that DNS may give the client is bad, lacks content or is untried.
 ///
-/// A client with both families may use the other one for the steered name. A dead address there only costs it
-/// seconds, but a wrong certificate or wrong content fails the pull on every retry.
+/// A client with both families may use the other one for the steered name. A dead address of that family costs the client
+/// only seconds, but a wrong certificate or wrong content fails the pull on every retry.
 fn can_serve(steering: &RouteSteering, target: BlobTarget, snapshot: &Snapshot) -> bool {
-    // All mirrors of a choice stand alike, and so do those of a plan's other shares.
+    // All mirrors of a choice have the same health, and so do those of the plan's other slots.
     let health = |family| {
         let choice = &snapshot.addresses(steering.horizon, steering.decision.plan, family).choice;
         choice.mirrors.first().and_then(|id| snapshot.standing(*id).health(family))
@@ -406,7 +408,7 @@ fn location(base: &str, rest: &str, query: Option<&str>) -> String {
     }
 }
 
-/// Whether a query string can stand in a header and in a URL as it is (RFC 3986 §3.4, somewhat wider).
+/// Whether a query string is valid in a header and in a URL without escapes (RFC 3986 §3.4, somewhat wider).
 fn fits_location(query: &str) -> bool {
     query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
@@ -446,7 +448,7 @@ impl Answer {
 }
 
 impl RouteOutcome {
-    /// Every outcome, in the order of the rules; [`RouteOutcome::index`] is the place in it.
+    /// Every outcome, in the order of the rules; [`RouteOutcome::index`] is the position in it.
     pub const ALL: [RouteOutcome; 20] = [
         RouteOutcome::Method,
         RouteOutcome::Options,
@@ -470,12 +472,12 @@ impl RouteOutcome {
         RouteOutcome::Forwarded,
     ];
 
-    /// The place in [`RouteOutcome::ALL`].
+    /// The position in [`RouteOutcome::ALL`].
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// The rule of this module's table that was followed.
+    /// The number of the rule in this module's table.
     pub const fn rule(self) -> u8 {
         match self {
             RouteOutcome::Method | RouteOutcome::Options => 1,
@@ -490,7 +492,7 @@ impl RouteOutcome {
         }
     }
 
-    /// Whether it is about where a blob is fetched.
+    /// Whether it is a redirect for a blob.
     pub const fn is_of_blob(self) -> bool {
         self.rule() == 7
     }

@@ -1,13 +1,13 @@
-//! The path of a pull request: octets in, what it asks for out.
+//! The parser for the path of a pull request.
 //!
-//! Parsed by hand and from the right, because a repository may be called `a/blobs/manifests`: the last segments tell
-//! the endpoint, and all before them is the name.
+//! The parser is written by hand and works from the right, because a repository may be called `a/blobs/manifests`: the
+//! last segments are the endpoint, and all segments before them are the name.
 //!
-//! [`plain`] comes first: it decodes escapes and joins repeated slashes, as docker-registry does before it looks at a path.
+//! [`plain`] runs first: it decodes escapes and merges repeated slashes, as docker-registry does before it parses a path.
 //!
-//! **Invariants**: a [`PullTarget`] holds only the bytes that the grammars of the OCI distribution specification admit, plus
-//! `/`; so it can be put behind a host without leaving it.
-//! **Not here**: methods, query strings, where to send it ([`super::route`]).
+//! **Invariants**: a [`PullTarget`] holds only bytes that the grammars of the OCI distribution specification admit, plus
+//! `/`; so it can be appended to a host name without changing the host.
+//! **Not here**: methods, query strings, the reply ([`super::route`]).
 //!
 //! OCI distribution specification v1.1, "Pulling manifests", "Pulling blobs", "Content discovery"; OCI image
 //! specification, "Digests".
@@ -16,16 +16,16 @@ use std::borrow::Cow;
 
 use super::error::ErrorCode;
 
-/// The longest repository name, in octets: clients commonly limit host and name together to 255.
+/// The longest repository name, in bytes: clients commonly limit host and name together to 255.
 const MAX_NAME_LEN: usize = 255;
 
-/// The longest tag, in octets.
+/// The longest tag, in bytes.
 const MAX_TAG_LEN: usize = 128;
 
-/// The longest digest, in octets; twice a `sha512`, for algorithms to come.
+/// The longest digest, in bytes: twice a `sha512`, for future algorithms.
 const MAX_DIGEST_LEN: usize = 300;
 
-/// What a path is about.
+/// The meaning of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path<'p> {
     /// `/`
@@ -34,22 +34,22 @@ pub enum Path<'p> {
     Privacy,
     /// `/healthz`, for load balancers.
     Health,
-    /// Neither those nor the API.
+    /// Any other path outside the API.
     Outside,
-    /// `/v2` and `/v2/`: which version of the API is spoken here.
+    /// `/v2` and `/v2/`: the version of the API.
     Version,
-    /// Something to pull.
+    /// A pull request.
     Pull {
-        /// What.
+        /// The target.
         target: PullTarget<'p>,
-        /// The path behind `/v2/`, as it was sent.
+        /// The path after `/v2/`, with its trailing slash if it has one.
         rest: &'p str,
     },
-    /// Below `/v2/`, but nothing that can be pulled.
+    /// Below `/v2/`, but not a valid pull request.
     Wrong(ErrorCode),
 }
 
-/// What is to be pulled.
+/// The target of a pull request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PullTarget<'p> {
     /// `<name>/manifests/<tag or digest>`
@@ -62,7 +62,7 @@ pub enum PullTarget<'p> {
     Referrers(Digest<'p>),
 }
 
-/// Which manifest.
+/// The reference of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference<'p> {
     /// By tag.
@@ -74,17 +74,18 @@ pub enum Reference<'p> {
 /// A content digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest<'p> {
-    /// Like `sha256`.
+    /// The algorithm: `sha256`, for example.
     pub algorithm: &'p str,
-    /// Like 64 hexadecimal digits.
+    /// The encoded hash: 64 hexadecimal digits for `sha256`.
     pub encoded: &'p str,
 }
 
-/// Decodes every escape once and joins repeated slashes.
+/// Decodes every escape once and merges repeated slashes.
 ///
-/// docker-registry decodes too, and redirects a path with repeated slashes to the joined one; the answer is given at once
-/// here, because some clients do not follow a relative `Location`. Dot segments stay, and so break the grammar of names:
-/// clients resolve them before they send a path (RFC 3986 §5.2.4). Escapes that are not UTF-8 stay as they are.
+/// docker-registry decodes too, and redirects a path with repeated slashes to the merged one. Pharos answers at once
+/// instead, because some clients do not follow a relative `Location`. Dot segments are kept and so break the grammar of
+/// names: a client resolves dot segments before it sends a path (RFC 3986 §5.2.4). A path whose decoded bytes are not
+/// UTF-8 is returned unchanged.
 pub fn plain(path: &str) -> Cow<'_, str> {
     if !path.contains('%') && !path.contains("//") {
         return Cow::Borrowed(path);
@@ -127,11 +128,11 @@ pub fn parse(path: &str) -> Path<'_> {
     }
 }
 
-/// Parses what stands behind `/v2/`, without the one slash that may end it.
+/// Parses the path after `/v2/`, without the trailing slash.
 fn parse_pull(rest: &str) -> Result<PullTarget<'_>, ErrorCode> {
     let (before, last) = rest.rsplit_once('/').unwrap_or(("", rest));
     let (name, endpoint) = before.rsplit_once('/').unwrap_or(("", before));
-    // `blobs/uploads` and `blobs/uploads/<id>` are for pushing; `_catalog` and what else there is are not for us.
+    // `blobs/uploads` and `blobs/uploads/<id>` are for pushing. `_catalog` and other endpoints are not supported.
     if (endpoint, last) == ("blobs", "uploads") {
         return Err(ErrorCode::Unsupported);
     }
@@ -160,7 +161,7 @@ fn check_name(name: &str) -> Result<(), ErrorCode> {
     if is_repository(name) { Ok(()) } else { Err(ErrorCode::NameInvalid) }
 }
 
-/// True for the name of a repository (OCI distribution specification, "Pulling manifests"): no host, no tag.
+/// Whether the text is a repository name (OCI distribution specification, "Pulling manifests"), without a host or a tag.
 pub fn is_repository(name: &str) -> bool {
     name.len() <= MAX_NAME_LEN && name.split('/').all(is_name_component)
 }
@@ -208,12 +209,12 @@ fn is_tag(text: &str) -> bool {
     }
 }
 
-/// Algorithm and encoded part, on either side of the first colon.
+/// The algorithm and the encoded part: the texts before and after the first colon.
 fn split_digest(text: &str) -> Option<(&str, &str)> {
     text.split_once(':')
 }
 
-/// `algorithm:encoded`; what is registered has its exact form, other algorithms the general one.
+/// `algorithm:encoded`. Registered algorithms must have their exact form, other algorithms the general one.
 fn parse_digest(text: &str) -> Option<Digest<'_>> {
     let (algorithm, encoded) = split_digest(text)?;
     let is_hex =
@@ -238,7 +239,7 @@ fn is_encoded(text: &str) -> bool {
 }
 
 impl<'p> Reference<'p> {
-    /// The digest whose list of referrers the tag has, in a registry without the API for referrers: `sha256-<64 hex>`.
+    /// The digest in a referrers tag `sha256-<64 hex>`, with which a registry without the referrers API names the list.
     ///
     /// OCI distribution specification v1.1, "Referrers Tag Schema".
     pub fn referrers_of(&self) -> Option<Digest<'p>> {
@@ -247,7 +248,7 @@ impl<'p> Reference<'p> {
         Some(Digest { algorithm: "sha256", encoded })
     }
 
-    /// Whether it is the tag by which cosign stores a signature or an attestation: `sha256-<64 hex>.sig` or `.att`.
+    /// Whether it is a tag of a cosign signature or attestation: `sha256-<64 hex>.sig` or `.att`.
     pub fn is_signature(&self) -> bool {
         let Reference::Tag(tag) = self else { return false };
         let hex = tag.strip_prefix("sha256-").and_then(|rest| rest.strip_suffix(".sig").or(rest.strip_suffix(".att")));
@@ -348,7 +349,7 @@ mod tests {
         assert!(matches!(plain("/v2/a/tags/list"), Cow::Borrowed(_)));
     }
 
-    /// The same grammar written another way: split into segments, then every run of separators looked at.
+    /// The same grammar, implemented differently: split into segments, then check every run of separators.
     fn twin(path: &str) -> Path<'_> {
         let segments: Vec<&str> = path.split('/').collect();
         if segments.first() != Some(&"") || segments.len() < 2 {
@@ -433,7 +434,7 @@ mod tests {
         }
     }
 
-    /// Pieces of paths, so that whole ones are common and slightly wrong ones more so.
+    /// Pieces of paths, chosen so that valid paths are common and slightly wrong paths more common.
     fn piece() -> impl Strategy<Value = String> {
         let fixed = [
             "/",

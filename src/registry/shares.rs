@@ -1,11 +1,11 @@
-//! Fair shares of something that is limited, by client network.
+//! Fair shares of a limited capacity, by client network.
 //!
-//! A network may take one more while it holds less than what is free. One network alone gets half, two get a third each,
-//! and so on; a share is always left for the next one. Equal fixed shares were rejected: they need the number of
-//! networks beforehand, and leave most of it unused.
+//! A network may take one more unit while it holds fewer units than are free. One network alone gets half, two networks
+//! get a third each, and so on; a share is always left for the next network. Equal fixed shares were rejected, because
+//! the number of networks must be known in advance and most of the capacity stays unused.
 //!
-//! **Invariants**: pure; memory is bounded by the capacity, because a network that holds nothing is not kept.
-//! **Not here**: what is shared out ([`super::known`], [`crate::http`]).
+//! **Invariants**: pure; memory is bounded by the capacity, because a network that holds no unit has no entry.
+//! **Not here**: the limited resources ([`super::known`], [`crate::http`]).
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -14,13 +14,13 @@ use super::known::{ASKED_PER_SECOND, AskGrant};
 use crate::base::prefix::Prefix;
 use crate::base::time::Moment;
 
-/// The network that a client shares with: an IPv4 /24 or an IPv6 /56, which is what one site has at least.
+/// The network whose share a client uses: an IPv4 /24 or an IPv6 /56, because one site has at least that much.
 pub fn network_of(client: IpAddr) -> Prefix {
     let client = client.to_canonical();
     Prefix::holding(client, if client.is_ipv4() { 24 } else { 56 })
 }
 
-/// A capacity, and who holds how much of it.
+/// A capacity, and the number of units that each network holds.
 #[derive(Clone, Debug)]
 pub struct Shares {
     capacity: usize,
@@ -29,22 +29,22 @@ pub struct Shares {
 }
 
 impl Shares {
-    /// All of it is free.
+    /// A capacity of which every unit is free.
     pub fn new(capacity: usize) -> Self {
         Shares { capacity, taken: 0, by_network: HashMap::new() }
     }
 
-    /// How much is taken.
+    /// The number of units taken.
     pub fn taken(&self) -> usize {
         self.taken
     }
 
-    /// Whether a network may take one more.
+    /// Whether a network may take one more unit.
     pub fn allows(&self, network: Prefix) -> bool {
         self.by_network.get(&network).copied().unwrap_or(0) < self.capacity - self.taken
     }
 
-    /// Takes one for a network that may.
+    /// Takes one unit for a network if its share allows it.
     pub fn take(&mut self, network: Prefix) -> AskGrant {
         if !self.allows(network) {
             return AskGrant::Spent;
@@ -54,7 +54,7 @@ impl Shares {
         AskGrant::Taken
     }
 
-    /// Gives one back.
+    /// Gives one unit back.
     pub fn give_back(&mut self, network: Prefix) {
         let Some(held) = self.by_network.get_mut(&network) else { return };
         *held -= 1;
@@ -65,10 +65,10 @@ impl Shares {
     }
 }
 
-/// How often one mirror may be asked: [`ASKED_PER_SECOND`] in any second, shared out by client network.
+/// The rate limit of one mirror: [`ASKED_PER_SECOND`] requests in any second, shared out by client network.
 #[derive(Clone, Debug)]
 pub struct Budget {
-    /// The questions of the last second, oldest first.
+    /// The requests of the last second, oldest first.
     asked: VecDeque<(Moment, Prefix)>,
     shares: Shares,
 }
@@ -80,7 +80,7 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Takes a question for a network, if its share has one left.
+    /// Takes one request for a network if its share allows it.
     pub fn take(&mut self, network: Prefix, now: Moment) -> AskGrant {
         while let Some(&(at, of)) = self.asked.front()
             && at.0 + 1000 <= now.0
@@ -95,7 +95,7 @@ impl Budget {
         allowance
     }
 
-    /// Whether nothing was asked within a second, so that it is like a new one.
+    /// Whether there was no request in the last second, so that the budget equals a new one.
     pub fn is_fresh(&self, now: Moment) -> bool {
         self.asked.back().is_none_or(|(at, _)| at.0 + 1000 <= now.0)
     }
@@ -136,13 +136,13 @@ mod tests {
             if now % 11 == 0 {
                 flooded += u64::from(budget.take(network(1), Moment(now)) == AskGrant::Taken);
             }
-            // Ten a second, over several networks: as a busy server meets new blobs, and more.
+            // Ten requests a second from several networks, which is more than the new blobs of a busy server.
             if now % 100 == 0 {
                 refused += u64::from(budget.take(network(2 + (now / 100 % 4) as u8), Moment(now)) == AskGrant::Spent);
             }
         }
         assert_eq!(refused, 0);
-        // The flood has what the others leave: neither all of it nor nothing.
+        // The flood gets the part that the others leave: neither all of the budget nor none.
         assert!((10 * ASKED_PER_SECOND / 4..=10 * ASKED_PER_SECOND / 2).contains(&flooded), "{flooded}");
     }
 

@@ -1,7 +1,7 @@
-//! The certificates of the listeners, looked at every minute.
+//! The certificates of the listeners, checked for changes every minute.
 //!
-//! **Invariants**: each change of state is one log line; looking never waits on a thread that answers.
-//! **Not here**: what a look does ([`crate::tls`]).
+//! **Invariants**: each change of state is one log line; a check never blocks a thread that answers queries.
+//! **Not here**: the check itself ([`crate::tls`]).
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::process::work::{self, Lane};
 use crate::telemetry::{Collect, MetricsPage};
 use crate::tls::{Life, LookOutcome, RefusedFiles, Tls, WatchedIdentity, span};
 
-/// How often the files are looked at. A look costs two system calls per file; a renewed certificate is needed within hours.
+/// The interval between two checks. A check costs two system calls per file; a renewed certificate is needed within hours.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// The listeners that share `[dns.tls]`, and the registry's.
+/// The names of the listeners: those that share `[dns.tls]`, and the registry's.
 const DNS: &str = "dns";
 const REGISTRY: &str = "registry";
 
@@ -31,7 +31,7 @@ const REGISTRY: &str = "registry";
 pub(super) struct Certificates(Mutex<Vec<Arc<WatchedIdentity>>>);
 
 impl Certificates {
-    /// Watches what the DNS listeners serve.
+    /// Watches the certificate of the DNS listeners.
     pub(super) fn watch_dns(&self, prepared: &Prepared, served: &[Arc<Tls>]) {
         let files = prepared.built.config.dns.encrypted.as_ref().map(|encrypted| &encrypted.files);
         if let (Some(files), Some(identity)) = (files, &prepared.dns_identity) {
@@ -39,7 +39,7 @@ impl Certificates {
         }
     }
 
-    /// Watches what the registry listener serves.
+    /// Watches the certificate of the registry listener.
     pub(super) fn watch_registry(&self, prepared: &Prepared, served: Option<&Arc<Tls>>) {
         let files = prepared.built.config.registry.as_ref().and_then(|registry| registry.tls.as_ref());
         if let (Some(files), Some(identity), Some(served)) = (files, &prepared.identity, served) {
@@ -47,7 +47,7 @@ impl Certificates {
         }
     }
 
-    /// Serves what a reload prepared.
+    /// Serves the certificates that a reload prepared.
     pub(super) fn reload(&self, prepared: &Prepared) {
         let config = &prepared.built.config;
         let dns = config.dns.encrypted.as_ref().map(|encrypted| &encrypted.files);
@@ -63,14 +63,14 @@ impl Certificates {
         }
     }
 
-    /// Looks again and again, for ever.
+    /// Checks the files at every interval. Never returns.
     pub(super) async fn run(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
             for watched in self.all() {
-                // A full queue costs this look.
+                // If the queue is full, this check is skipped.
                 let _ = work::submit(Lane::Load, move || report(&watched, &watched.look(Clock::unix()))).await;
             }
         }
@@ -158,7 +158,7 @@ mod tests {
     use crate::config::{FileUse, InputFile, TlsFiles};
     use crate::tls::load;
 
-    /// Longer than a look takes on a busy machine.
+    /// Longer than a check takes on a busy machine.
     const PATIENCE: Duration = Duration::from_secs(30);
 
     /// Replaces certificate and key; the certificate ends with this year.

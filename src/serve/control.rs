@@ -1,4 +1,4 @@
-//! The operator's desk, from the configuration to the listeners through which it is asked.
+//! The operator's desk, from the configuration to the listeners that pass requests to it.
 //!
 //! **Not here**: answers and overrides ([`crate::control`]), the token ([`crate::http`]).
 
@@ -12,7 +12,7 @@ use crate::listen::Common;
 use crate::live::Readiness;
 use crate::process::state::StateFiles;
 
-/// Takes the socket and the overrides that stand; none where it is not configured.
+/// Binds the socket and reads the overrides in force; `None` without `[control]`.
 ///
 /// `group` is the number of the group of `[control] group`.
 pub(super) fn open(
@@ -27,7 +27,7 @@ pub(super) fn open(
     config.control.as_ref().map(open).transpose()
 }
 
-/// The desk as the admin listener asks it.
+/// The desk as a handler of the admin listener.
 pub(super) fn desk(control: &Control) -> DeskHandler {
     let desk = control.desk();
     Arc::new(move |address, head, body| {

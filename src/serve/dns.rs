@@ -21,14 +21,14 @@ use crate::tls::{Identity, Tls};
 
 const HTTPS: &str = "[dns.https] listen";
 
-/// Ports that are taken and not yet answered on.
+/// Ports that are bound but not yet answered on.
 pub(super) struct DnsPorts {
     dns: dns::BoundPorts,
     https: Option<listen::BoundListeners>,
 }
 
 impl DnsPorts {
-    /// Takes the ports of all DNS listeners.
+    /// Binds the ports of all DNS listeners.
     pub(super) fn bind(config: &Config) -> Result<Self, Failure> {
         let https = config.dns.encrypted.as_ref().and_then(|encrypted| encrypted.https.as_ref());
         Ok(DnsPorts {
@@ -48,7 +48,7 @@ pub(super) struct DnsListeners {
 }
 
 impl DnsListeners {
-    /// Starts answering; adds what is counted to `counters`.
+    /// Starts answering; adds its counters to `counters`.
     pub(super) fn start(
         ports: DnsPorts,
         prepared: &mut Prepared,
@@ -98,22 +98,22 @@ impl DnsListeners {
         Ok(DnsListeners { service, counters: dns_counters, https, tls })
     }
 
-    /// What is counted.
+    /// The counters of the DNS listeners.
     pub(super) fn counters(&self) -> Arc<DnsCounters> {
         self.counters.clone()
     }
 
-    /// What the encrypted listeners serve TLS with, all with one certificate.
+    /// The TLS settings of the encrypted listeners, all with one certificate.
     pub(super) fn tls(&self) -> &[Arc<Tls>] {
         &self.tls
     }
 
-    /// Where we listen.
+    /// The addresses of the listeners.
     pub(super) fn addresses(&self) -> &dns::ListenAddresses {
         self.service.addresses()
     }
 
-    /// Takes over what a reload prepared.
+    /// Applies the settings that a reload prepared.
     pub(super) fn reload(&self, prepared: &mut Prepared) {
         self.service.set_limits(Limits::from(&prepared.built.config.dns));
         self.service.set_payload(&prepared.built.config.dns);
@@ -122,7 +122,7 @@ impl DnsListeners {
         }
     }
 
-    /// Finishes what is in flight.
+    /// Finishes the requests in flight.
     pub(super) async fn stop(self, grace: Duration) {
         let https = async {
             if let Some(server) = self.https

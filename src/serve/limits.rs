@@ -1,7 +1,7 @@
-//! Limits of the system that cannot hold what is configured: said at the start, when there is time to raise them.
+//! Limits of the system that are too low for the configuration: logged at the start, so that the operator can raise them.
 //!
-//! **Invariants**: nothing here keeps a start from serving.
-//! **Not here**: threads, without which a start fails ([`crate::process::work`]).
+//! **Invariants**: a low limit is a warning, and the server starts anyway.
+//! **Not here**: threads, without which the start fails ([`crate::process::work`]).
 
 use std::io;
 
@@ -11,8 +11,8 @@ use crate::config::Config;
 use crate::http::MAX_FLIGHTS;
 use crate::probe::MAX_AT_ONCE;
 
-/// Descriptors beside listeners and connections: standard streams, tokio's own, files being read, the control socket with
-/// its connections, resolvers, kept connections to mirrors.
+/// Descriptors that are no listeners or connections of clients: standard streams, tokio's own, files being read, the control
+/// socket with its connections, resolvers, kept connections to mirrors.
 const OTHER: usize = 256;
 
 /// Warns if the limit on open files is below what the configuration allows to be open at once.

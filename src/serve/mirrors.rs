@@ -1,6 +1,6 @@
 //! The watcher of mirrors, from the configuration to its end.
 //!
-//! **Not here**: probing ([`crate::probe`]), what it leads to ([`crate::mirror`], [`crate::steer`]).
+//! **Not here**: probing ([`crate::probe`]), the consequences of probes ([`crate::mirror`], [`crate::steer`]).
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
 use crate::tls::Dialer;
 
-/// What mirrors are to be held to, ready to begin.
+/// The probe settings and a prober that is ready to begin.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
     probe: Arc<config::Probe>,
@@ -28,7 +28,7 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Reads the roots; none where mirrors are not probed.
+    /// Reads the roots; `None` if mirrors are not probed.
     pub(super) fn prepare(config: &Config) -> Result<Option<Self>, Vec<Diagnostic>> {
         let Some(probe) = &config.probe else { return Ok(None) };
         let probe = Arc::new(probe.clone());
@@ -43,13 +43,13 @@ impl Watch {
 }
 
 impl Watch {
-    /// What mirrors are asked with for blobs: dialled as they are probed.
+    /// The dialer that asks mirrors for blobs. It connects as the prober does.
     pub(super) fn dialer(&self) -> Dialer {
         self.prober.dialer().clone()
     }
 }
 
-/// How mirrors and canonical are asked before clients are sent there; `None` if neither is.
+/// The means to ask mirrors and the canonical registry for blobs before clients are sent there; `None` if neither is asked.
 pub(super) fn means(config: &Config, watch: Option<&Watch>) -> Result<Option<Means>, Vec<Diagnostic>> {
     let Some(registry) = &config.registry else { return Ok(None) };
     let mirrors = registry.ask.and(watch).map(Watch::dialer);
@@ -85,7 +85,7 @@ pub(super) struct RunningWatcher {
 }
 
 impl RunningWatcher {
-    /// Looks at every mirror once, and gives the snapshot what was found; what is left is to go on.
+    /// Probes every mirror once. Returns the snapshot with the results, and the watcher, which is to be started.
     pub(super) async fn first_round(
         watch: Watch,
         snapshot: Snapshot,
@@ -101,14 +101,14 @@ impl RunningWatcher {
         (snapshot, WaitingWatcher { watcher, counters })
     }
 
-    /// What has been counted.
+    /// The results and counters of probes.
     pub(super) fn counters(&self) -> Arc<Probes> {
         self.counters.clone()
     }
 
-    /// Watches what a reload has brought; where that has no `[probe]`, held to the same as before.
+    /// Watches the mirrors of a reload with its probe settings; without `[probe]`, the former settings stay.
     pub(super) async fn reload(&self, watch: Option<Watch>) {
-        // It ends only with the process.
+        // Sending fails only if the process is about to end.
         let _ = self.reloads.send(watch.map(|Watch { probe, prober }| Rewatch { probe, prober })).await;
     }
 }
@@ -120,7 +120,7 @@ pub(super) struct WaitingWatcher {
 }
 
 impl WaitingWatcher {
-    /// Goes on watching.
+    /// Starts the task that probes at intervals.
     pub(super) fn start(
         self,
         published: Arc<Published>,

@@ -1,9 +1,9 @@
 //! The service: everything put together, started, reloaded and stopped.
 //!
-//! [`run`] compiles the configuration, takes the ports, publishes, starts the listeners, and then does what signals ask
-//! for: SIGHUP reloads, SIGTERM and SIGINT stop.
+//! [`run`] compiles the configuration, binds the ports, publishes the snapshot, starts the listeners, and then handles
+//! signals: SIGHUP reloads, SIGTERM and SIGINT stop.
 //!
-//! **Invariants**: nothing is answered before everything is ready; a reload that fails changes nothing; each change of
+//! **Invariants**: no query is answered before everything is ready; a reload that fails changes nothing; each change of
 //! state is one log line.
 //! **Not here**: the services themselves ([`crate::dns`], [`crate::http`]).
 
@@ -53,30 +53,30 @@ use reload::Reloads;
 use watch::FileWatch;
 use web::{AdminListener, Web, WebPorts};
 
-/// How long connections may take to finish what is in flight when we stop; supervisors begin to kill after ten seconds
+/// The time in which connections may finish their requests when the server stops; supervisors kill it after ten seconds
 /// (Docker) or more.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Why the service did not run.
+/// The reasons why the service did not start or ended.
 #[derive(Debug)]
 pub enum Failure {
     /// The configuration, or a file it names, has errors; warnings are among them.
     Config(Vec<Diagnostic>),
-    /// A port cannot be had.
+    /// A port cannot be bound.
     Bind(BindError),
-    /// The control socket, or the state beside it, cannot be had.
+    /// The control socket, or the state beside it, cannot be opened.
     Control(OpenError),
     /// The certificate cannot be served.
     Tls(rustls::Error),
-    /// The system does not let the process have the threads that it takes.
+    /// The system does not let the process start its threads.
     Threads(io::Error),
     /// A task without which the service cannot go on has ended.
     Ended(EndedTask),
     /// The system refused something.
     System {
-        /// What we tried.
+        /// The attempted operation.
         what: &'static str,
-        /// What it said.
+        /// The system's error.
         error: io::Error,
     },
 }
@@ -98,7 +98,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Failure {
-    /// What to do about it, where there is more to say.
+    /// The remedy, if the error does not say it.
     pub fn help(&self) -> Option<String> {
         match self {
             Failure::Bind(error) => Some(error.help()),
@@ -121,7 +121,7 @@ impl Failure {
     }
 }
 
-/// Compiles a configuration and reads all that it names, as a start does before anything else.
+/// Compiles a configuration and reads all files that it names, as a start does first.
 pub fn rehearse(path: &Path) -> Result<Built, Vec<Diagnostic>> {
     prepare(path, Generation(1), &Purpose::Check, &Intake::default()).map(|prepared| prepared.built)
 }
@@ -141,7 +141,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     let more = crate::dns::udp_threads(&prepared.built.config.dns) + work::SPARE_THREADS;
     let runtime = work::runtime(more).map_err(Failure::Threads)?;
     let done = runtime.block_on(serve(path, prepared, intake.so_far()));
-    // What is left is at most a reload that nobody waits for any more.
+    // At most a reload is still running, and its outcome is not needed.
     runtime.shutdown_background();
     done
 }
@@ -197,7 +197,7 @@ async fn second_stop(signals: &mut Signals) {
     while signals.next().await != Signal::Stop {}
 }
 
-/// A supervisor that does not listen is no reason not to serve.
+/// Logs a failed message to the supervisor. The server serves anyway.
 fn told(outcome: io::Result<()>) {
     if let Err(error) = outcome {
         debug!(%error, "failed to tell the supervisor");
@@ -210,7 +210,7 @@ fn log_warnings(warnings: &[Diagnostic]) {
     }
 }
 
-/// Logs why the service does not start or go on, each problem as one line.
+/// Logs the reason why the service did not start or ended, each problem as one line.
 pub fn log_failure(failure: &Failure) {
     let Failure::Config(problems) = failure else {
         let help = failure.help().map(|help| format!("; {help}")).unwrap_or_default();
@@ -251,22 +251,22 @@ impl RunningService {
         Ok(RunningService { services, ends })
     }
 
-    /// Where DNS is answered over UDP and TCP.
+    /// The addresses of the DNS listeners over UDP and TCP.
     pub fn dns_addresses(&self) -> Vec<SocketAddr> {
         self.services.dns.addresses().plain.clone()
     }
 
-    /// Where the registry listener is.
+    /// The addresses of the registry listener.
     pub fn registry_addresses(&self) -> Vec<SocketAddr> {
         self.services.web.registry_addresses().to_vec()
     }
 
-    /// Finishes what is in flight.
+    /// Finishes the requests in flight.
     pub async fn stop(self) {
         self.services.stop().await;
     }
 
-    /// Waits until it cannot go on, and says why.
+    /// Waits until the service fails; returns the reason.
     pub async fn failed(&mut self) -> Failure {
         Failure::Ended(self.ends.next().await)
     }
@@ -274,7 +274,7 @@ impl RunningService {
 
 /// Everything that runs.
 struct Services {
-    /// As it was when ports were taken and threads started, which a reload does not do again.
+    /// The configuration of the start, because a reload does not bind ports or start threads again.
     started: Config,
     updates: Updates,
     published: Arc<Published>,
@@ -290,7 +290,7 @@ struct Services {
 }
 
 impl Services {
-    /// Takes all ports, then starts everything.
+    /// Binds all ports, then starts everything.
     async fn start(mut prepared: Prepared, vital: &Vital) -> Result<Self, Failure> {
         let dns_ports = dns::DnsPorts::bind(&prepared.built.config)?;
         let mut ports = WebPorts::bind(&prepared.built.config)?;
@@ -376,7 +376,7 @@ impl Services {
         })
     }
 
-    /// Serves what a reload compiled, or says why not.
+    /// Serves the configuration that a reload compiled, or logs its problems.
     async fn reload(&mut self, outcome: Result<Prepared, Vec<Diagnostic>>) {
         match outcome {
             Ok(mut prepared) => {
@@ -418,7 +418,7 @@ impl Services {
         }
     }
 
-    /// Finishes what is in flight.
+    /// Finishes the requests in flight.
     async fn stop(self) {
         self.readiness.stop();
         tokio::join!(self.dns.stop(GRACE), self.web.stop(GRACE));

@@ -1,6 +1,6 @@
-//! Everything that a start or a reload needs, made ready before anything changes.
+//! Everything that a start or a reload needs, prepared before anything changes.
 //!
-//! **Invariants**: it is all there, or nothing is and the problems are told, those of the certificate among them.
+//! **Invariants**: the result is complete, or it is the list of all problems, those of the certificates among them.
 //! **Not here**: compiling ([`crate::compile`]), reading certificates ([`crate::tls`]).
 
 use std::net::SocketAddr;
@@ -22,26 +22,26 @@ use crate::snapshot::Snapshot;
 use crate::tls::{self, Identity};
 use crate::{probe, transfer};
 
-/// What is ready to be served.
+/// A configuration that is ready to be served.
 #[derive(Debug)]
 pub(super) struct Prepared {
     /// The configuration with its snapshot.
     pub(super) built: Built,
-    /// What the registry listener goes by, where there is one.
+    /// The settings of the registry listener; `None` if there is no such listener.
     pub(super) settings: Option<RegistrySettings>,
-    /// What mirrors are held to, where they are probed.
+    /// The watch of mirrors; `None` if mirrors are not probed.
     pub(super) watch: Option<Watch>,
-    /// What whoever gives orders over the admin listener has to know, where they may.
+    /// The bearer token for control requests on the admin listener; `None` disables these requests.
     pub(super) token: Option<Token>,
     /// The group of the control socket, if it has one.
     pub(super) group: Option<u32>,
-    /// How mirrors and canonical are asked, if they are.
+    /// The means to ask mirrors and the canonical registry for blobs; `None` if neither is asked.
     pub(super) means: Option<Means>,
-    /// What the registry listener serves TLS with, where it does.
+    /// The certificate and key of the registry listener; `None` if it does not use TLS.
     pub(super) identity: Option<Identity>,
-    /// What the encrypted DNS listeners serve TLS with, where there are any.
+    /// The certificate and key of the encrypted DNS listeners; `None` if there are none.
     pub(super) dns_identity: Option<Identity>,
-    /// How primaries are held to their names over TLS.
+    /// The TLS settings for primaries.
     pub(super) encryption: transfer::Encryption,
 }
 
@@ -51,12 +51,12 @@ fn check_state(named: &InputFile, purpose: &Purpose) -> Option<Diagnostic> {
         FileUse::Overrides => &control::STATE,
         FileUse::ProbeState => &probe::STATE,
         FileUse::HostState => &load::hosts::keep::FORM,
-        // A copy is looked at when it is loaded.
+        // A copy of a zone is checked when it is loaded.
         _ => return None,
     };
     let problem = match files::state::inspect(&named.path, form) {
         Err(useless) => Diagnostic::error("state-file", useless.to_string()).help(useless.help()),
-        // A start logs it itself, and at a reload the server has its overrides.
+        // Only for `pharos check`: a start logs the loss itself, and at a reload the server has its overrides.
         Ok(()) if named.usage == FileUse::Overrides && matches!(purpose, Purpose::Check) => {
             let loss = control::loss(&named.path)?;
             Diagnostic::warning("override-state", loss)
@@ -136,7 +136,7 @@ pub(super) fn prepare(
 fn warn_of_single_server(zone: &ZoneConfig, snapshot: &Snapshot) -> Option<Diagnostic> {
     let name = zone.name.as_name();
     let (_, served) = snapshot.zones().find(name, &name.suffixes()).filter(|(_, served)| served.apex() == name)?;
-    // No copy has come: the NS record is that of the placeholder.
+    // Without a copy, the NS record is that of the placeholder.
     if !served.is_available() {
         return None;
     }
@@ -149,7 +149,7 @@ fn warn_of_single_server(zone: &ZoneConfig, snapshot: &Snapshot) -> Option<Diagn
     (servers.count() == 1).then(problem)
 }
 
-/// Warns of an address to listen on that no interface has: it is bound all the same, and answered on once it is there.
+/// Warns of a listen address that no interface has. The server binds it anyway, and answers once an interface has it.
 fn warn_of_absence(written: &Placed<SocketAddr>) -> Option<Diagnostic> {
     let ip = written.value.ip();
     let problem = || {

@@ -1,7 +1,7 @@
-//! Reloading: compiling away from the threads that answer, one at a time, and what a reload cannot change.
+//! Reloads: one at a time, off the threads that answer queries; and the settings that a reload cannot change.
 //!
-//! **Invariants**: a reload asked for while one is under way is done after it, so that the last state of the files is
-//! always the one that is read; however often it was asked for, it is done once. A reload that takes long is reported.
+//! **Invariants**: if a reload is requested while one is running, another one follows, so that the last state of the files
+//! is always read; several such requests make one reload. A slow reload is logged.
 //! **Not here**: publishing ([`super`]).
 
 use std::future::pending;
@@ -29,20 +29,20 @@ use crate::telemetry::{Collect, MetricsPage};
 
 type PrepareOutcome = Result<Prepared, Vec<Diagnostic>>;
 
-/// Makes ready what a reload serves; waits for the disk.
+/// Prepares a reload; blocks on the disk.
 type Load = dyn Fn(&Path, &Purpose, &Intake) -> PrepareOutcome + Send + Sync;
 
-/// How long a reload may take before it is reported: databases of cities take seconds, a disk that hangs takes for ever.
+/// The time after which a reload is logged as slow: databases of cities take seconds, but a disk that hangs never answers.
 const SLOW: Duration = Duration::from_secs(30);
 
 /// The reloads that were asked for.
 pub(super) struct Reloads {
     path: PathBuf,
-    /// What is known of hosts when a reload begins.
+    /// Returns the known addresses of hosts; called when a reload begins.
     known: Box<dyn Fn() -> KnownHosts + Send>,
     load: Arc<Load>,
     running: Option<RunningReload>,
-    /// The files that the last one has read.
+    /// The files that the last reload has read.
     read: FileStates,
     then: Then,
 }
@@ -50,13 +50,13 @@ pub(super) struct Reloads {
 /// The reload under way.
 struct RunningReload {
     outcome: Pending<PrepareOutcome>,
-    /// The files that it has read.
+    /// The files that the reload has read so far.
     intake: Intake,
-    /// When it is reported as slow; `None` once it was.
+    /// The time at which the reload is logged as slow; `None` after that.
     slow_at: Option<Instant>,
 }
 
-/// What follows the reload that is running.
+/// The action after the running reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Then {
     Nothing,
@@ -65,7 +65,7 @@ enum Then {
 
 impl Reloads {
     pub(super) fn new(path: &Path, known: impl Fn() -> KnownHosts + Send + 'static) -> Self {
-        // The publisher numbers what it publishes.
+        // The publisher sets the generation when it publishes the snapshot.
         let load =
             |path: &Path, purpose: &Purpose, intake: &Intake| prepare(path, Generation::default(), purpose, intake);
         Reloads {
@@ -86,7 +86,7 @@ impl Reloads {
         }
     }
 
-    /// Waits for the next outcome; forever, where no reload was asked for. May be dropped and called again.
+    /// Waits for the next outcome; forever, if no reload was requested. May be dropped and called again.
     pub(super) async fn next(&mut self) -> PrepareOutcome {
         let Some(running) = &mut self.running else { return pending().await };
         let outcome = loop {
@@ -118,12 +118,12 @@ impl Reloads {
         })
     }
 
-    /// The files that the last one has read, as far as it came.
+    /// The files that the last reload has read until it ended or failed.
     pub(super) fn take_read(&mut self) -> FileStates {
         std::mem::take(&mut self.read)
     }
 
-    /// Whether nothing is left to wait for.
+    /// True if no reload is running.
     pub(super) fn are_over(&self) -> bool {
         self.running.is_none()
     }
@@ -137,7 +137,7 @@ impl Reloads {
     }
 }
 
-/// Says that what is served stays, and why.
+/// Logs the problems, and that the former configuration is still served.
 pub(super) fn log_failure(problems: &[Diagnostic]) {
     for problem in problems {
         match problem.is_error() {
@@ -168,7 +168,7 @@ impl Collect for ReloadMetrics {
     }
 }
 
-/// The keys that differ from the start and that only a restart changes, each as a message.
+/// The keys that have changed since the start and need a restart, each as a message.
 pub(super) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
     let stays = |key: String| format!("`{key}` has changed; that takes a restart, until then it stays as it was");
     row::needs_restart(started, now).into_iter().map(stays).collect()
@@ -196,7 +196,7 @@ mod tests {
     use crate::config;
     use crate::inspect::fixture;
 
-    /// A configuration with much in it, and this written otherwise.
+    /// A configuration with many keys, in which `from` is replaced by `to`.
     fn config(from: &str, to: &str) -> Config {
         const ALL: &str = include_str!("../../tests/check/everything.toml");
         let text = ALL.replacen(from, to, 1);
@@ -283,7 +283,7 @@ mod tests {
         let mut reloads = Reloads::new(Path::new("pharos.toml"), KnownHosts::new);
         reloads.load = Arc::new(move |_, _, _| {
             counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            // As a disk that hangs does.
+            // Blocks as a disk that hangs does.
             let _ = ended.lock().unwrap().recv();
             Err(Vec::new())
         });

@@ -18,7 +18,7 @@ pub(super) fn files() -> StateFiles {
     StateFiles::new(&FORMS)
 }
 
-/// Shows how state files are written.
+/// Metrics of the writes of state files.
 pub(super) struct StateMetrics(pub(super) StateFiles);
 
 impl Collect for StateMetrics {

@@ -1,4 +1,4 @@
-//! What is served, in a line, and commands that show it at work, made from the configuration itself.
+//! Lines of the log: the size of the served configuration, and commands to try the server, made for the configuration.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,10 +10,10 @@ use crate::inspect::first_steered;
 use crate::snapshot::Snapshot;
 use crate::steer::Won;
 
-/// Entries looked at in search of an example; the first few nearly always hold one.
+/// The most entries that are searched for an example; nearly always one of the first few is one.
 const MAX_ENTRIES: usize = 10_000;
 
-/// How much is served.
+/// The size of the served configuration, as text.
 pub(super) fn amount(snapshot: &Snapshot) -> String {
     let prefixes = snapshot.provenance().networks.sources.iter().map(|source| source.prefix_count()).sum();
     let counts = [
@@ -34,7 +34,7 @@ fn count(number: usize, noun: &str) -> String {
     }
 }
 
-/// Commands that ask the DNS listeners: for a steered name, once for us and once for a client far away.
+/// Commands that ask the DNS listeners for a steered name: once without a client subnet and once with one.
 pub(super) fn dns(snapshot: &Snapshot, listen: &ListenAddresses) -> Vec<String> {
     let Some(address) = listen.plain.first() else { return Vec::new() };
     let Some((owner, horizon)) = steered(snapshot) else { return Vec::new() };
@@ -75,7 +75,7 @@ fn steered(snapshot: &Snapshot) -> Option<(String, HorizonId)> {
 
 /// An IPv4 subnet of a network that a rule of the horizon is about, so that its answer is not the default.
 fn subnet(snapshot: &Snapshot, id: HorizonId) -> Option<Prefix> {
-    /// What resolvers disclose at most (RFC 7871 §11.1).
+    /// The longest source prefix that resolvers send (RFC 7871 §11.1).
     const DISCLOSED: u8 = 24;
     let horizon = &snapshot.horizons()[id.index()];
     let default = horizon.plan_of(Won::Default);
@@ -85,7 +85,7 @@ fn subnet(snapshot: &Snapshot, id: HorizonId) -> Option<Prefix> {
         let subnet = Subnet { address, source: SourcePrefixLen(DISCLOSED) };
         let client = Client { resolver: Ipv4Addr::LOCALHOST.into(), subnet: Some(subnet) };
         let decision = snapshot.decide(id, &client);
-        // A reserved subnet is answered by the resolver's address, and shows nothing.
+        // Skip a reserved subnet, because the resolver's address decides its answer.
         let tells = decision.location.vantage == Vantage::Subnet && horizon.head(decision.plan) != default;
         tells.then(|| Prefix::holding(address, DISCLOSED))
     })

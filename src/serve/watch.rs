@@ -1,8 +1,8 @@
-//! The files of the configuration, watched: a change that has come to rest asks for a reload.
+//! Watches the files of the configuration: a change requests a reload once two checks in a row find the same state.
 //!
-//! **Invariants**: a look never waits on a thread that answers, and a disk that hangs costs one look; a state of the files is
-//! read once, whatever comes of it, so that a refused reload is not repeated.
-//! **Not here**: looking ([`crate::files::FileStates`]), reloading ([`super::reload`]).
+//! **Invariants**: a check never blocks a thread that answers queries, and a disk that hangs blocks one check at most; each
+//! state of the files is loaded once, also if the load is refused, so that a refused reload is not repeated.
+//! **Not here**: reading the state of files ([`crate::files::FileStates`]), reloading ([`super::reload`]).
 
 use std::future::pending;
 use std::path::PathBuf;
@@ -16,13 +16,13 @@ use crate::process::work::{self, Lane, Pending};
 
 /// A watch of the files that the last load has read.
 pub(super) struct FileWatch {
-    /// The interval between two looks. `None` if nothing is watched.
+    /// The interval between two checks. `None` if the files are not watched.
     every: Option<Duration>,
     files: Settling,
     permit: LookPermit,
     looking: Option<Pending<Option<FileStates>>>,
     next_look: Instant,
-    /// True if the last look did not end in time.
+    /// True if the last check did not end in time.
     is_stuck: bool,
 }
 
@@ -34,27 +34,27 @@ impl FileWatch {
         FileWatch { every, files, permit: LookPermit::default(), looking: None, next_look, is_stuck: false }
     }
 
-    /// Goes on with the files of a load that is served, at the interval of its configuration.
+    /// Watches the files of a load that is served, at the interval of its configuration.
     pub(super) fn served(&mut self, every: Option<Duration>, read: FileStates) {
         self.every = every;
         self.files.read = read;
         self.files.before = None;
     }
 
-    /// Forgets the look that asked for a reload, because another reload was asked for since.
+    /// Forgets the check that requested a reload, because another reload was requested since.
     pub(super) fn asked_by_others(&mut self) {
         self.files.asked = None;
     }
 
-    /// Goes on with the files of a load that was refused, besides those that it did not come to.
+    /// Watches the files of a load that was refused, and those files of the load before that it did not read.
     pub(super) fn refused(&mut self, read: FileStates) {
         let before = std::mem::replace(&mut self.files.read, read);
         self.files.read.add(before);
         self.files.before = None;
     }
 
-    /// Waits until a reload is due; returns a file that has changed. Forever, if nothing is watched. May be dropped and called
-    /// again.
+    /// Waits until a reload is due; returns a file that has changed. Waits forever if the files are not watched. May be dropped
+    /// and called again.
     pub(super) async fn changed(&mut self) -> PathBuf {
         loop {
             let Some(every) = self.every else { return pending().await };
@@ -66,7 +66,7 @@ impl FileWatch {
                     self.looking.insert(work::submit(Lane::Load, move || files.again(&permit)))
                 }
             };
-            // A full queue, or a disk that hangs, costs this look.
+            // If the queue is full or the disk hangs, this check is skipped.
             let found = looking.await.ok().flatten();
             self.looking = None;
             self.next_look = Instant::now() + every;
@@ -77,7 +77,7 @@ impl FileWatch {
         }
     }
 
-    /// Logs when looks begin to hang, and when they end again.
+    /// Logs the first check that hangs, and the first one that does not hang again.
     fn report(&mut self, is_stuck: bool) {
         if std::mem::replace(&mut self.is_stuck, is_stuck) == is_stuck {
             return;
@@ -91,20 +91,20 @@ impl FileWatch {
     }
 }
 
-/// Finds out whether files have changed and come to rest.
+/// Detects settled changes: two checks in a row find the same state of the files.
 #[derive(Debug, Default)]
 struct Settling {
     /// The files as the last load has read them.
     read: FileStates,
-    /// The last look, if it found a change.
+    /// The last check, if it found a change.
     before: Option<FileStates>,
-    /// The look that asked for the last reload. It counts as read, because a refused load does not come to all files, and a file
-    /// system may report an open file otherwise than its path: without it, such a file would be reloaded for ever.
+    /// The check that requested the last reload. Its state counts as loaded, because a refused load does not read all files, and
+    /// because a file system may report an open file and its path differently. Otherwise such a file would be reloaded for ever.
     asked: Option<FileStates>,
 }
 
 impl Settling {
-    /// Takes a look; returns a file that has changed if all of them are as they were at the look before.
+    /// Takes the result of a check; returns a changed file if the state of all files is the same as at the check before.
     fn look(&mut self, now: FileStates) -> Option<PathBuf> {
         let known = [Some(&self.read), self.asked.as_ref()];
         let Some(path) = now.unknown_to(known.into_iter().flatten()) else {
@@ -146,7 +146,7 @@ mod tests {
             std::fs::write(self.folder.path().join(name), text).unwrap();
         }
 
-        /// The file for which the next look asks for a reload; empty for none.
+        /// The file for which the next check requests a reload; empty if it requests none.
         fn look(&mut self) -> String {
             let now = self.watch.files.read.again(&LookPermit::default()).unwrap();
             let path = self.watch.files.look(now);
@@ -180,7 +180,7 @@ mod tests {
         std::fs::rename(&path, world.folder.path().join("away")).unwrap();
         assert_eq!(world.look(), "");
         std::fs::rename(world.folder.path().join("away"), &path).unwrap();
-        // A rename changes a time of the file on some file systems: that is a change, but not two.
+        // On some file systems, a rename changes a time of the file: at most one reload follows.
         let asked = [world.look(), world.look(), world.look(), world.look()];
         assert!(asked.iter().filter(|path| !path.is_empty()).count() <= 1, "{asked:?}");
     }
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!((world.look(), world.look()), (String::new(), "a".to_string()));
         world.watch.served(None, otherwise.clone());
         assert_eq!([world.look(), world.look(), world.look()], ["", "", ""]);
-        // A reload by a signal may have read another state, which came and went since the look.
+        // A reload by a signal may have read a state of the files that no check has seen.
         world.watch.asked_by_others();
         world.watch.served(None, otherwise);
         assert_eq!((world.look(), world.look()), (String::new(), "a".to_string()));
@@ -219,7 +219,7 @@ mod tests {
         let mut world = World::new(&["a", "b"]);
         world.write("a", "22");
         assert_eq!((world.look(), world.look()), (String::new(), "a".to_string()));
-        // The file changed once more while it was read.
+        // The file changed again during the load.
         let seen = read(world.folder.path(), &["a"]);
         world.write("a", "333");
         world.watch.served(None, seen);

@@ -1,7 +1,7 @@
 //! The HTTP listeners: the registry's and the admin's, from the configuration to their end.
 //!
-//! **Invariants**: the registry's settings change together with the snapshot they were compiled with, and only when all of
-//! it was right.
+//! **Invariants**: the registry's settings change together with the snapshot of the same configuration, and only if the whole
+//! configuration is valid.
 //! **Not here**: HTTP itself ([`crate::http`]), renewed certificates ([`super::certificates`]).
 
 use std::net::SocketAddr;
@@ -28,14 +28,14 @@ use crate::telemetry::http::Http;
 use crate::telemetry::served::ServedGauges;
 use crate::tls::{Identity, Tls};
 
-/// Ports that are taken and not yet answered on.
+/// Ports that are bound but not yet answered on.
 pub(super) struct WebPorts {
     registry: Option<BoundListeners>,
     admin: Option<BoundListeners>,
 }
 
 impl WebPorts {
-    /// Takes the ports of both listeners, where they are configured.
+    /// Binds the ports of the listeners that are configured.
     pub(super) fn bind(config: &Config) -> Result<Self, Failure> {
         let bind = |listen: &[SocketAddr], option| listen::bind(listen, option).map_err(Failure::Bind);
         let registry = config.registry.as_ref().map(|registry| bind(&registry.listen, "[registry] listen"));
@@ -50,7 +50,7 @@ pub(super) struct Web {
     admin: Option<AdminListener>,
 }
 
-/// The admin listener, which answers before anything else does: that the server is not ready yet.
+/// The admin listener. It is the first one to answer: until the others are started, it says that the server is not ready.
 pub(super) struct AdminListener {
     server: Listeners,
     clients: Arc<Clients>,
@@ -58,7 +58,7 @@ pub(super) struct AdminListener {
 }
 
 impl AdminListener {
-    /// Starts answering, where it is configured; the desk is for whoever has the token.
+    /// Starts answering; `None` without `[admin]`. `desk` answers clients that send `token`.
     pub(super) fn start(
         ports: &mut WebPorts,
         config: &Config,
@@ -77,7 +77,7 @@ impl AdminListener {
         let admin = Admin::new(readiness, desk, MAX_BODY_LEN);
         admin.set_token(token);
         admin.set_names(config.names.clone());
-        // What the operator's own probes do is not counted among what clients do.
+        // The requests of the operator's probes are not counted as requests of clients.
         let clients = Clients::new(limits(&config.connections));
         let terms = Terms { kind: "admin", clients: clients.clone(), tls: None, common: common.clone() };
         let server = HttpServer::start(bound, terms, admin.clone(), Arc::new(Http::default()))
@@ -139,17 +139,17 @@ impl Web {
         Ok(Web { registry, admin })
     }
 
-    /// Where the registry listener is.
+    /// The addresses of the registry listener.
     pub(super) fn registry_addresses(&self) -> &[SocketAddr] {
         self.registry.as_ref().map_or(&[], |registry| &registry.addresses)
     }
 
-    /// What the registry listener serves TLS with; `None` if it does not.
+    /// The TLS settings of the registry listener; `None` if it does not use TLS.
     pub(super) fn registry_tls(&self) -> Option<&Arc<Tls>> {
         self.registry.as_ref()?.tls.as_ref()
     }
 
-    /// Takes over what a reload prepared.
+    /// Applies the settings that a reload prepared.
     pub(super) fn reload(&self, prepared: &mut Prepared) {
         let config = &prepared.built.config;
         if let Some(listener) = &self.admin {
@@ -170,7 +170,7 @@ impl Web {
         }
     }
 
-    /// Finishes what is in flight; the admin listener goes last, so that it can tell.
+    /// Finishes the requests in flight. The registry listener stops first, so that `/ready` reports the stop until the end.
     pub(super) async fn stop(self, grace: Duration) {
         if let Some(registry) = self.registry
             && let ListenersEnd::Cut { connections } = registry.server.stop(grace).await
@@ -210,8 +210,8 @@ impl RegistryService {
     }
 }
 
-/// The limits of the registry's clients. A trusted proxy is exempt from those of one client: its connections carry the
-/// requests of many, and which client a connection is for changes with each request. The proxy has limits of its own.
+/// The limits of the registry's clients. A trusted proxy is exempt from the limits of one client, because its connections carry
+/// requests of many clients, and each request may be of another client. The proxy has limits of its own.
 fn registry_clients(config: &Config) -> Option<Arc<Clients>> {
     let registry = config.registry.as_ref()?;
     let clients = Clients::new(limits(&registry.connections));

@@ -1,14 +1,14 @@
-//! Where in memory a query will be answered from, told before it is answered.
+//! Hints for prefetching: the places in memory that a query will be answered from, given before it is answered.
 //!
-//! Of tables that are larger than a core's caches, a query waits for nodes and a line of the range table, or for a slot and
-//! a node of a zone, each of which is found by the one before. Whoever has several queries can ask for those of all at once:
-//! in come the names and addresses of a batch; out go the places of the first of either chain ([`Snapshot::approach`]), and once
-//! those are near, of the next ([`Snapshot::advance`]).
+//! If tables are larger than a core's caches, a query waits for nodes and a line of the range table, and for a slot and a
+//! node of a zone. Each place is known only after the one before it is read. A caller with a batch of queries prefetches the
+//! places of all of them at once: for each name and address, [`Snapshot::approach`] gives the first place of both chains.
+//! Once those are in the cache, [`Snapshot::advance`] gives the next.
 //!
-//! The way to an address is gone once: whoever is answered then goes on from where it has come ([`Snapshot::decide_from`]).
+//! The path to an address is walked once: [`Snapshot::decide_from`] goes on from the node that the prefetch has reached.
 //!
-//! **Invariants**: a guess decides nothing: a wrong one, as for addresses that are reserved or embed others, costs time alone,
-//! for a way counts for the horizon and the address that it leads to, and no other. Tables that the caches hold are not looked at.
+//! **Invariants**: a hint decides nothing. A wrong hint, for example for a reserved address or one that embeds another,
+//! costs only time, because a hint counts only for its own horizon and address. Tables that fit the caches are skipped.
 //! **Not here**: reading a query ([`crate::wire`]), asking the CPU for memory ([`crate::process`]).
 
 use std::net::IpAddr;
@@ -19,27 +19,27 @@ use crate::base::name::{Name, Suffixes, Tail};
 use crate::steer::{Descent, Horizon};
 use crate::zone::Zone;
 
-/// The octets of tables beyond which they count as far: what a core has of caches to itself, 1 to 2 MiB in servers.
+/// The size in bytes above which tables count as far: the caches that a core has to itself, 1 to 2 MiB in servers.
 ///
-/// What several cores share holds more, but takes a tenth of the way to memory, and others fill it.
+/// Shared caches hold more and need a tenth of memory's time, but other cores fill them.
 pub(super) const NEAR: usize = 2 << 20;
 
-/// The octets of a line of the cache. Nodes begin anywhere in one, and a range may end in the line behind its own, so two
-/// are asked for.
+/// The bytes of a cache line. Nodes begin anywhere in a line, and a range may end in the next line, so two lines are
+/// prefetched.
 const LINE: usize = 64;
 
-/// What a guess starts from.
+/// The name and the address that a prefetch starts from.
 #[derive(Clone, Copy, Debug)]
 pub struct Inquiry<'m> {
     /// The name asked for.
     pub name: Name<'m>,
-    /// Where its last labels are.
+    /// The position of its last labels.
     pub tail: Tail,
-    /// The address of the client, or of the resolver where there is no other.
+    /// The address of the client, or of the resolver if the client's is unknown.
     pub address: IpAddr,
 }
 
-/// How far a guess has come, and where it goes on, if it does.
+/// The progress of a prefetch: the next step for the name, and for the address.
 #[derive(Clone, Copy, Debug)]
 pub struct Way {
     /// The hash of the name, in its zone.
@@ -49,7 +49,7 @@ pub struct Way {
 }
 
 impl Way {
-    /// That of what is not looked at.
+    /// A prefetch without steps.
     pub const NONE: Way = Way { name: None, address: None };
 
     /// Whether there is no further step.
@@ -58,7 +58,7 @@ impl Way {
         self.name.is_none() && matches!(self.address, None | Some((_, _, Descent::Line(_))))
     }
 
-    /// To which address it goes in the table of a horizon, and how far it has come.
+    /// The address in the table of a horizon, and the progress towards it; `None` for another horizon.
     #[inline]
     pub(super) fn in_horizon(&self, horizon: HorizonId) -> Option<(IpAddr, Descent)> {
         self.address.filter(|(of, ..)| *of == horizon).map(|(_, address, descent)| (address, descent))
@@ -76,7 +76,7 @@ pub(super) enum FarHorizons {
 }
 
 impl FarHorizons {
-    /// Those of more than so many octets.
+    /// The horizons whose tables take more than `near` bytes.
     pub(super) fn among(horizons: &[Horizon], near: usize) -> Self {
         let is_far = |horizon: &Horizon| horizon.v4().memory() + horizon.v6().memory() > near;
         let mut far = (0..horizons.len()).filter(|at| is_far(&horizons[*at]));
@@ -89,18 +89,18 @@ impl FarHorizons {
 }
 
 impl Snapshot {
-    /// The same, with tables counted as far that take more than so many octets.
+    /// The same snapshot, in which tables of more than `near` bytes count as far.
     pub fn with_near(self, near: usize) -> Self {
         Snapshot { far_horizons: FarHorizons::among(&self.compiled.horizons, near), near, ..self }
     }
 
-    /// Whether there is anything that a query would wait for.
+    /// Whether some table is far, so that queries would wait for memory.
     #[inline]
     pub fn is_far(&self) -> bool {
         self.far_horizons != FarHorizons::None || self.zones.memory() > self.near
     }
 
-    /// Takes the first step: `touch` is told what to ask for. `suffixes` is room to work in.
+    /// Takes the first step: calls `touch` with each place to prefetch. `suffixes` is scratch space.
     #[inline]
     pub fn approach(&self, inquiry: &Inquiry<'_>, suffixes: &mut Suffixes, touch: &mut impl FnMut(*const u8)) -> Way {
         let are_zones_far = self.zones.memory() > self.near;
@@ -130,7 +130,7 @@ impl Snapshot {
         Way { name, address }
     }
 
-    /// Takes a further step of a way that this snapshot gave.
+    /// Takes a further step of a prefetch that this snapshot began.
     #[inline]
     pub fn advance(&self, way: &mut Way, touch: &mut impl FnMut(*const u8)) {
         if let Some((zone, hash)) = way.name.take()

@@ -1,8 +1,8 @@
-//! What one load of the files amounts to.
+//! The compiled content of one load of the files.
 //!
-//! **Invariants**: nothing of it changes while it is served; a reload replaces it whole. Ids in it are indexes of its
-//! own lists.
-//! **Not here**: zones, which transfers replace one by one, and what is found out while serving ([`super::Live`]).
+//! **Invariants**: it does not change while it is served; a reload replaces it as a whole. Ids in it are indexes of its own
+//! lists.
+//! **Not here**: zones, which transfers replace one by one, and state that is learned while serving ([`super::Live`]).
 
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use super::{Provenance, Service, Settings, Transfers};
 use crate::mirror::Mirror;
 use crate::steer::Horizon;
 
-/// What the files say, without the zones.
+/// The content of the files, without the zones.
 #[derive(Clone, Debug, Default)]
 pub struct Compiled {
     /// The horizons; [`crate::base::ids::HorizonId`] is an index.
     pub horizons: Arc<[Horizon]>,
-    /// The mirrors, with the addresses that they had at the load; [`crate::base::ids::MirrorId`] is an index.
+    /// The mirrors, with their addresses at the load; [`crate::base::ids::MirrorId`] is an index.
     pub mirrors: Arc<[Mirror]>,
-    /// What the HTTPS records of steered owners say; [`crate::base::ids::ServiceId`] is an index.
+    /// The HTTPS records of steered owners; [`crate::base::ids::ServiceId`] is an index.
     pub services: Arc<[Service]>,
-    /// How queries are to be treated.
+    /// The settings for queries.
     pub settings: Arc<Settings>,
-    /// Who may have zones whole.
+    /// The parties that may transfer zones, and the primaries whose NOTIFY is accepted.
     pub transfers: Arc<Transfers>,
-    /// Where everything was written, for `explain`.
+    /// The places where everything was written, for `explain`.
     pub provenance: Arc<Provenance>,
 }

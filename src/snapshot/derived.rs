@@ -1,8 +1,8 @@
-//! What follows from what was loaded and what is known: mirrors as they are now, and encoded answers.
+//! Data that follows from [`Compiled`] and [`Live`]: mirrors with their current addresses, and encoded answers.
 //!
-//! **Invariants**: made once for a publication, in time that grows with mirrors and plans, not with their product; for each plan
-//! and family the records to answer with are encoded ahead, so a query copies them.
-//! **Not here**: which mirrors a plan gives ([`steer::choose`]), HTTPS records ([`super::Service`]).
+//! **Invariants**: made once per publication, in time that grows with mirrors and plans, not with their product; for each
+//! plan and family the records of the answer are encoded ahead, so a query copies them.
+//! **Not here**: the mirrors that a plan gives ([`steer::choose`]), HTTPS records ([`super::Service`]).
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::mirror::{Health, Mirror, Standing};
 use crate::steer::{self, Choice, Horizon, Overview, Plan, Tier};
 use crate::zone::{self, RrSet};
 
-/// What answers are copied from.
+/// The derived part of a snapshot: answers are copied from it.
 #[derive(Clone, Debug)]
 pub struct Derived {
-    /// The mirrors at the addresses that they have now.
+    /// The mirrors with their current addresses.
     pub(super) mirrors: Arc<[Mirror]>,
-    /// How each mirror stands.
+    /// The standing of each mirror.
     pub(super) standings: Arc<[Standing]>,
     /// For each horizon, for each plan, the records of A and AAAA.
     pub(super) answers: Arc<[Box<[[Addresses; 2]]>]>,
@@ -29,7 +29,7 @@ pub struct Derived {
 }
 
 impl Derived {
-    /// Derives everything; `mirrors` are those of [`Compiled`] as they are now.
+    /// Derives everything; `mirrors` are those of [`Compiled`] with their current addresses.
     pub(super) fn from(compiled: &Compiled, live: &Live, mirrors: Arc<[Mirror]>) -> Self {
         let standings: Arc<[Standing]> = mirrors.iter().map(|mirror| live.standing(mirror)).collect();
         let of_horizon = |horizon: &Horizon| AnswerGround::of(horizon, &mirrors, &standings).encode();
@@ -45,16 +45,16 @@ impl Derived {
 /// The addresses to answer with, encoded.
 #[derive(Clone, Debug)]
 pub struct Addresses {
-    /// The mirrors and why they.
+    /// The mirrors, and their tier.
     pub choice: Choice,
     pub(super) wire: Box<[u8]>,
     pub(super) count: u16,
-    /// The longest that this may be kept, in seconds: until the health of a mirror that has a say may change.
+    /// The longest TTL, in seconds: the time until the health of a mirror that matters may change.
     pub(super) max_ttl: Ttl,
 }
 
 impl Addresses {
-    /// The RRset, with the TTL to give; none where no mirror of the horizon serves the family.
+    /// The RRset, with the TTL to give; `None` if no mirror of the horizon serves the family.
     #[inline]
     pub fn rrset(&self, family: Family, ttl: Ttl) -> Option<RrSet<'_>> {
         let rtype = Rtype::of_addresses(family);
@@ -62,14 +62,14 @@ impl Addresses {
     }
 }
 
-/// What the answers of one horizon are made from.
+/// The input for the answers of one horizon.
 struct AnswerGround<'s> {
     horizon: &'s Horizon,
     mirrors: &'s [Mirror],
     standings: &'s [Standing],
     /// By family.
     overviews: [Overview; 2],
-    /// By family: how soon the health of any mirror of the horizon may change, in seconds.
+    /// By family: the shortest time until the health of a mirror of the horizon may change, in seconds.
     stable_secs: [Option<u32>; 2],
 }
 
@@ -112,34 +112,35 @@ impl<'s> AnswerGround<'s> {
         Addresses { choice, wire: wire.into(), count, max_ttl }
     }
 
-    /// How long a choice holds at least: until one of its mirrors may go down, or one come back that would be given before or
-    /// beside them. Where none of them is up, the health of every mirror of the horizon has a say.
+    /// The time for which a choice holds at least: until one of its mirrors may go down, or until a mirror may come back
+    /// that the plan would give before or beside those. If not all of its mirrors are up, the health of every mirror of the
+    /// horizon matters.
     fn max_ttl(&self, plan: &Plan, choice: &Choice, family: Family) -> Ttl {
-        // Nor longer than the addresses of a host may be kept.
+        // And no longer than the addresses of a host may be kept.
         let kept = choice.mirrors.iter().filter_map(|id| Some(self.mirrors[id.index()].max_ttl()?.0));
         let of_plan = matches!(choice.tier, Tier::Preferred | Tier::Fallback | Tier::Default);
         let is_up = |id: &MirrorId| self.standings[id.index()].health(family) == Some(Health::Up);
         let stable = if of_plan && choice.mirrors.iter().all(is_up) {
-            // Probes neither bring up nor take down what is forced.
+            // Probes do not change the health of a mirror with an override.
             let is_probed = |id: &MirrorId| self.standings[id.index()].forced.is_none();
             stable_secs(say_while_up(self.horizon, plan, choice).filter(is_probed), family, self.standings)
         } else {
             self.stable_secs[family as usize]
         };
-        // Not 0: that would have every client ask again at once, just when something fails.
+        // Not 0, because every client would then ask again at once, just when something fails.
         Ttl(stable.into_iter().chain(kept).min().unwrap_or(Ttl::MAX.0).max(1))
     }
 }
 
-/// How soon the health of any of these mirrors may change; none where nothing watches them.
+/// The shortest time until the health of any of these mirrors may change, in seconds; `None` without probes.
 fn stable_secs(mirrors: impl Iterator<Item = MirrorId>, family: Family, standings: &[Standing]) -> Option<u32> {
     mirrors.flat_map(|id| standings[id.index()].family(family)).filter_map(|address| address.stable_secs).min()
 }
 
-/// The mirrors of a plan that have a say while those that it gives are up.
+/// The mirrors of a plan whose health matters while the chosen mirrors are up.
 fn say_while_up(horizon: &Horizon, plan: &Plan, choice: &Choice) -> impl Iterator<Item = MirrorId> {
     let most = usize::from(horizon.answer_mirrors.get());
-    // Without room for another, nobody behind the last one matters; with room, the rest of its tier does.
+    // If the answer is full, mirrors behind the last chosen one do not matter; otherwise the rest of its tier does.
     let rest_of_tier = match choice.tier {
         _ if choice.mirrors.len() >= most => 0,
         Tier::Preferred => plan.preferred.len(),

@@ -1,9 +1,9 @@
-//! What is found out and ordered while serving. It outlives every load.
+//! State that is learned, or set by operators, while serving. It outlives every load.
 //!
-//! **Invariants**: everything is kept by name or address, never by an id, which is that of one load; of a mirror and of a
-//! host nothing is kept that the configuration does not have, but overrides and dynamic records are: they wait for their mirror
-//! or zone to come back.
-//! **Not here**: what follows from it ([`super::Derived`]), zones ([`crate::zone::ZoneSet`] keeps their histories).
+//! **Invariants**: everything is kept by name or address, never by an id, because an id belongs to one load; the state of a
+//! mirror or host that the configuration no longer has is dropped; overrides and dynamic records are kept until their mirror
+//! or zone comes back.
+//! **Not here**: data that follows from it ([`super::Derived`]), zones ([`crate::zone::ZoneSet`] keeps their histories).
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -19,49 +19,49 @@ pub type Overrides = BTreeMap<Arc<str>, Override>;
 /// Something that happened to the served state.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// The addresses of the mirror of this name stand like this now. Of addresses that it has no longer, nothing changes:
-    /// whoever found this out may not know yet that the mirror has moved.
+    /// New standings of addresses of the mirror of this name. Addresses that it no longer has are ignored: a probe may have
+    /// ended after the mirror has moved.
     Health(Arc<str>, Vec<(IpAddr, AddressStanding)>),
-    /// A host has these addresses, and so has every mirror that follows it.
+    /// The addresses of a host, and so of every mirror that follows it.
     Addresses(Arc<str>, HostAddresses),
-    /// An operator has ordered this of the mirror of this name; none: an override was taken back, or has ended.
+    /// The override of an operator for the mirror of this name; `None` if an override was taken back, or has ended.
     Force(Arc<str>, Option<Override>),
-    /// A zone has another version.
+    /// Another version of a zone.
     Zone(Arc<Zone>),
-    /// A zone has this dynamic RRset, or with `None`, has it no longer.
+    /// A dynamic RRset of a zone; `None` removes it.
     Dynamic(Box<RrSetKey>, Option<DynamicRrSet>),
 }
 
 impl Change {
-    /// What was found out of a mirror at its addresses.
+    /// The standing of a mirror, by its addresses.
     pub fn standing(mirror: &Mirror, standing: &Standing) -> Self {
         Change::Health(mirror.name.clone(), standing.by_address(mirror).collect())
     }
 }
 
-/// What is known of mirrors and hosts beyond what files say.
+/// The state of mirrors, hosts and zones that is not in the files.
 #[derive(Clone, Debug, Default)]
 pub struct Live {
-    /// What is thought of addresses that mirrors get while we serve: up, or untried where somebody looks.
+    /// The health of addresses that mirrors get while serving: up, or untried if probes run.
     pub(super) fresh: Health,
     /// The overrides in force, also those of mirrors that the configuration does not have now.
     pub(super) orders: Overrides,
     /// The dynamic records of zones, also of zones that the configuration does not have now.
     pub(super) overlays: ZoneOverlays,
-    /// The addresses of hosts, where they were found after the load.
+    /// The addresses of hosts that were resolved after the load.
     hosts: HashMap<Arc<str>, HostAddresses>,
-    /// By the mirror's name, how its addresses stand; of one that is missing nothing is known, and it counts as up.
+    /// By the mirror's name, the standing of its addresses; an address that is missing counts as up.
     health: HashMap<Arc<str>, Vec<(IpAddr, AddressStanding)>>,
 }
 
 impl Live {
-    /// A mirror as it is now.
+    /// A mirror with its current addresses.
     pub(super) fn mirror(&self, compiled: &Mirror) -> Mirror {
         let found = compiled.followed_host().and_then(|host| self.hosts.get(host));
         found.map_or_else(|| compiled.clone(), |addresses| compiled.at(addresses))
     }
 
-    /// How a mirror stands, at the addresses that it has now.
+    /// The standing of a mirror, at its current addresses.
     pub(super) fn standing(&self, mirror: &Mirror) -> Standing {
         let known = self.health.get(&mirror.name).map_or(&[][..], |known| known);
         let of = |address: IpAddr| {
@@ -75,7 +75,7 @@ impl Live {
         }
     }
 
-    /// Takes in what was found out of the addresses that a mirror has now.
+    /// Takes in standings of a mirror's addresses; addresses that the mirror does not have now are ignored.
     pub(super) fn note_health(&mut self, mirror: &Mirror, found: &[(IpAddr, AddressStanding)]) {
         let known = self.health.entry(mirror.name.clone()).or_default();
         for (address, standing) in found.iter().filter(|(address, _)| mirror.has(*address)) {
@@ -86,7 +86,7 @@ impl Live {
         }
     }
 
-    /// Takes in what an operator has ordered, or has taken back.
+    /// Takes in an override of an operator; `None` takes the one in force back.
     pub(super) fn note_override(&mut self, mirror: &Arc<str>, order: Option<&Override>) {
         match order {
             Some(order) => self.orders.insert(mirror.clone(), order.clone()),
@@ -102,12 +102,12 @@ impl Live {
         }
     }
 
-    /// Keeps how those addresses of a mirror stand that it had before; the others are fresh.
+    /// Keeps the standings of addresses that the mirror still has; the others are fresh.
     fn move_mirror(&mut self, before: Option<&Mirror>, now: &Mirror) {
         let mut known = self.health.remove(&now.name).unwrap_or_default();
         known.retain(|(address, _)| now.has(*address));
         if self.fresh != Health::Up {
-            // Somebody looks, so that soon changes.
+            // Probes run, so the health of a new address changes soon.
             let fresh = AddressStanding { health: self.fresh, stable_secs: Some(1) };
             let is_new = |address: &IpAddr| before.is_none_or(|before| !before.has(*address));
             known.extend(now.addresses().filter(is_new).map(|address| (address, fresh)));
@@ -117,14 +117,14 @@ impl Live {
         }
     }
 
-    /// What is known once another load is served instead: of mirrors and hosts that both have, everything.
+    /// The state after a reload: all overrides and dynamic records, and the state of mirrors and hosts that both loads have.
     pub(super) fn following(before: &Snapshot, compiled: &[Mirror]) -> Self {
         let served: HashMap<&Arc<str>, &Mirror> =
             before.mirrors().iter().map(|mirror| (&mirror.name, mirror)).collect();
         let mut live = Live { hosts: HashMap::new(), health: HashMap::new(), ..Live::clone(&before.live) };
         for mirror in compiled {
             let before_it = served.get(&mirror.name).copied();
-            // What the load has resolved counts where it is newer.
+            // Of the served and the loaded addresses, the newer win.
             if let Some(host) = mirror.followed_host()
                 && let Some(known) = before_it.filter(|served| served.followed_host() == Some(host))
                 && let (Some(known), Some(loaded)) = (known.host_addresses(), mirror.host_addresses())
@@ -142,7 +142,7 @@ impl Live {
         live
     }
 
-    /// Has mirrors stand as `known` says; those that it does not know are up.
+    /// Sets the standings that `known` gives; a mirror without one is up.
     pub(super) fn set_standings(&mut self, mirrors: &[Mirror], mut known: impl FnMut(&Mirror) -> Option<Standing>) {
         self.health.clear();
         for mirror in mirrors {

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use crate::mirror::Mirror;
 use crate::steer::Tier;
 
-/// Mirrors that have a count of their own in a process; a counter is 8 octets for each thread, mirror and tier, so these
+/// Mirrors that have a count of their own in a process; a counter is 8 bytes for each thread, mirror and tier, so these
 /// are 12 KiB a thread.
 pub(super) const MAX_METERED: usize = 256;
 
-/// How many places there are in a table by mirror and tier.
+/// The number of places in a table by mirror and tier.
 pub const METERS: usize = MAX_METERED * TIERS.len();
 
 /// The tiers, in the order of their kinds, with their words.
@@ -28,7 +28,7 @@ pub(super) const TIERS: [(Tier, &str); 6] = [
     (Tier::LastResort, "last-resort"),
 ];
 
-/// What the mirrors share that have no count of their own.
+/// The name for all mirrors that have no count of their own.
 const OTHERS: &str = "others";
 
 /// A place in a table by mirror and tier.

@@ -1,10 +1,12 @@
-//! The snapshot: everything that answers are made from, as of one moment, and how changes fold into it.
+//! The snapshot: everything that answers are made from at one moment, and the changes that fold into it.
 //!
-//! It has three parts, and the zones: what the files say ([`Compiled`]), what is found out and ordered while serving ([`Live`]),
-//! and what follows from both ([`Derived`]). A reader holds one `Arc` of it and sees exactly one generation. A change touches
-//! [`Live`]; a reload replaces [`Compiled`]; in either case [`Derived`] is made anew, once for a publication ([`Next`]).
+//! It has the zones and three parts: the content of the files ([`Compiled`]), the state that is learned or set while serving
+//! ([`Live`]), and the data that follows from both ([`Derived`]). A reader holds one `Arc` of it and sees exactly one
+//! generation. A change updates [`Live`]; a reload replaces [`Compiled`]; in either case [`Derived`] is made anew, once per
+//! publication ([`Next`]).
 //!
-//! **Invariants**: immutable; what did not change is shared with the one before; zones name only horizons that are here.
+//! **Invariants**: immutable; parts that did not change are shared with the predecessor; zones name only horizons of the
+//! same snapshot.
 //! **Not here**: publishing it ([`crate::live`]), building it from files ([`crate::compile`]).
 
 mod ahead;
@@ -46,7 +48,7 @@ use crate::zone::ZoneSet;
 /// The state that is served.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Which one this is.
+    /// The number of this snapshot.
     pub generation: Generation,
     compiled: Compiled,
     /// The mirrors of [`Compiled`] by name.
@@ -54,9 +56,9 @@ pub struct Snapshot {
     live: Arc<Live>,
     zones: Arc<ZoneSet>,
     derived: Derived,
-    /// The octets beyond which a table is far: in no cache of the core.
+    /// The size in bytes above which a table is far: it does not fit the caches of a core.
     near: usize,
-    /// The horizons whose tables are.
+    /// The horizons with far tables.
     far_horizons: FarHorizons,
     meters: Meters,
 }
@@ -80,7 +82,7 @@ impl Snapshot {
         }
     }
 
-    /// The same, thinking this of addresses that mirrors get from now on: up, or untried where somebody looks.
+    /// The same snapshot, with this health for addresses that mirrors get from now on: up, or untried if probes run.
     pub fn with_fresh(mut self, fresh: Health) -> Self {
         Arc::make_mut(&mut self.live).fresh = fresh;
         self
@@ -104,7 +106,7 @@ impl Snapshot {
         self.derive()
     }
 
-    /// The same, with mirrors standing as `known` says; those it does not know are up. Overrides stay.
+    /// The same snapshot, with the standings that `known` gives; a mirror without one is up. Overrides stay.
     pub fn with_standings(mut self, known: impl FnMut(&Mirror) -> Option<Standing>) -> Self {
         Arc::make_mut(&mut self.live).set_standings(&self.derived.mirrors, known);
         self.derive()
@@ -115,7 +117,7 @@ impl Snapshot {
         self
     }
 
-    /// The successor in which this has happened.
+    /// The successor with this change.
     pub fn after(&self, change: &Change) -> Self {
         let mut next = Next::of(self);
         next.apply(change);
@@ -123,7 +125,7 @@ impl Snapshot {
     }
 }
 
-/// What there is.
+/// Reading it.
 impl Snapshot {
     /// The zones.
     #[inline]
@@ -137,7 +139,7 @@ impl Snapshot {
         &self.compiled.horizons
     }
 
-    /// The mirrors at the addresses that they have now; [`MirrorId`] is an index.
+    /// The mirrors with their current addresses; [`MirrorId`] is an index.
     #[inline]
     pub fn mirrors(&self) -> &Arc<[Mirror]> {
         &self.derived.mirrors
@@ -148,30 +150,30 @@ impl Snapshot {
         self.ids.get(name).copied()
     }
 
-    /// How queries are to be treated.
+    /// The settings for queries.
     #[inline]
     pub fn settings(&self) -> &Settings {
         &self.compiled.settings
     }
 
-    /// Who may have zones whole.
+    /// The parties that may transfer zones.
     #[inline]
     pub fn transfers(&self) -> &Transfers {
         &self.compiled.transfers
     }
 
-    /// Where everything was written, for `explain`.
+    /// The places where everything was written, for `explain`.
     pub fn provenance(&self) -> &Provenance {
         &self.compiled.provenance
     }
 
-    /// Where mirrors are counted.
+    /// The places of mirrors in tables of counters.
     #[inline]
     pub fn meters(&self) -> &Meters {
         &self.meters
     }
 
-    /// How a mirror stands.
+    /// The standing of a mirror.
     pub fn standing(&self, mirror: MirrorId) -> &Standing {
         &self.derived.standings[mirror.index()]
     }
@@ -186,7 +188,7 @@ impl Snapshot {
         self.live.orders.get(&self.compiled.mirrors[mirror.index()].name)
     }
 
-    /// Where what grows with networks and zones is in memory.
+    /// The memory areas that grow with networks and zones.
     pub fn areas(&self) -> impl Iterator<Item = Range<*const u8>> {
         let tables = self
             .compiled
@@ -202,25 +204,25 @@ impl Snapshot {
         self.decide_from(horizon, client, None)
     }
 
-    /// As [`Snapshot::decide`], from where the way that this snapshot gave for the query has come.
+    /// As [`Snapshot::decide`], but goes on from the node that a prefetch of this snapshot has reached for the query.
     #[inline]
     pub fn decide_from(&self, horizon: HorizonId, client: &Client, way: Option<&Way>) -> Decision {
         let ahead = way.and_then(|way| way.in_horizon(horizon));
         steer::decide_from(&self.compiled.horizons[horizon.index()], client, ahead)
     }
 
-    /// The plan of clients that meet no rule, where nothing is known of them.
+    /// The plan of a client that meets no rule and of which nothing is known.
     pub fn default_plan(&self, horizon: HorizonId) -> PlanId {
         self.compiled.horizons[horizon.index()].default_plan()
     }
 
-    /// The addresses of a plan now.
+    /// The current addresses of a plan.
     #[inline]
     pub fn addresses(&self, horizon: HorizonId, plan: PlanId, family: Family) -> &Addresses {
         &self.derived.answers[horizon.index()][plan.index()][family as usize]
     }
 
-    /// Where an answer from a plan is counted: by its first mirror; none where there is none.
+    /// The place of the counter for an answer from a plan: that of its first mirror; `None` if it has no mirror.
     #[inline]
     pub fn meter(&self, horizon: HorizonId, plan: PlanId, family: Family) -> Option<Meter> {
         let choice = &self.addresses(horizon, plan, family).choice;
@@ -240,13 +242,13 @@ impl Snapshot {
         self.derived.answers.iter().map(|plans| &**plans)
     }
 
-    /// What the HTTPS record of a steered owner says.
+    /// The HTTPS record of a steered owner, without its hints.
     #[inline]
     pub fn service(&self, id: ServiceId) -> &Service {
         &self.compiled.services[id.index()]
     }
 
-    /// The HTTPS record of a steered owner for a plan now.
+    /// The current HTTPS record of a steered owner for a plan.
     #[inline]
     pub fn service_record(&self, id: ServiceId, plan: PlanId) -> &ServiceRecord {
         &self.derived.service_records[id.index()][plan.index()]

@@ -1,10 +1,10 @@
 //! The successor of a snapshot in the making.
 //!
-//! Whoever publishes folds in what has waited, one thing after the other, and then derives the snapshot once: a probe round of a
+//! The publisher folds in all waiting changes, one after the other, and then derives the snapshot once: a probe round of a
 //! thousand mirrors costs one encoding of answers.
 //!
-//! **Invariants**: what is folded in meets the state that those before it have made.
-//! **Not here**: what changes mean for mirrors and hosts ([`super::Live`]).
+//! **Invariants**: each change applies to the state that the changes before it have made.
+//! **Not here**: the effect of changes on mirrors and hosts ([`super::Live`]).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,12 +25,12 @@ pub struct Next {
 }
 
 impl Next {
-    /// Begins with what is served.
+    /// Begins with the served snapshot.
     pub fn of(served: &Snapshot) -> Self {
         Next { snapshot: served.clone(), is_derived: true, unfolded: BTreeSet::new() }
     }
 
-    /// Folds a change in; the generation that has it.
+    /// Folds in a change, and gives the generation that has it.
     pub fn apply(&mut self, change: &Change) -> Generation {
         let next = &mut self.snapshot;
         match change {
@@ -59,8 +59,8 @@ impl Next {
         next.generation
     }
 
-    /// Goes on with a newly compiled snapshot: zones keep the memory of their changes, copies of zones that were fetched
-    /// meanwhile stay, what is known of mirrors and hosts stays, and mirrors are counted where they were.
+    /// Continues with a newly compiled snapshot. Histories of zones stay, and so do copies of zones that were fetched
+    /// meanwhile, the state of mirrors and hosts, and the places of mirrors in tables of counters.
     pub fn replace(&mut self, compiled: Snapshot) -> Generation {
         let served = std::mem::replace(&mut self.snapshot, compiled);
         let next = &mut self.snapshot;

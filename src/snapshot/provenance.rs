@@ -1,4 +1,4 @@
-//! Where what is served was written: kept beside the tables that queries read, for `explain` alone.
+//! Source locations of the served data: kept beside the tables that queries read, for `explain` alone.
 
 use std::sync::Arc;
 
@@ -11,21 +11,21 @@ use crate::steer::Won;
 pub struct Origin {
     /// The file, as the operator wrote it.
     pub file: Arc<str>,
-    /// The line, from 1; 0 where there is none.
+    /// The line, from 1; 0 if there is none.
     pub line: u32,
 }
 
-/// Where everything was written.
+/// The places where everything was written.
 #[derive(Clone, Debug, Default)]
 pub struct Provenance {
     /// The sources with their entries.
     pub networks: Networks,
-    /// For each horizon: where each rule stands, and where the default.
+    /// For each horizon, the place of each rule, and that of the default.
     pub horizons: Vec<(Vec<Origin>, Origin)>,
 }
 
 impl Provenance {
-    /// Where that which won was written.
+    /// The place where the winner was written.
     pub fn origin(&self, horizon: HorizonId, won: Won) -> Option<&Origin> {
         let (rules, default) = self.horizons.get(horizon.index())?;
         match won {

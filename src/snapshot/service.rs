@@ -1,8 +1,8 @@
-//! HTTPS records of steered owners: what mirrors speak, and the addresses that the client's A and AAAA have, as hints.
+//! HTTPS records of steered owners: the protocols of the mirrors, and the client's A and AAAA addresses as hints.
 //!
 //! **Invariants**: encoded ahead, for each plan, from its encoded addresses, so that hints and addresses cannot differ;
 //! parameters stand in ascending order of their keys; there is always one record, whatever the health of mirrors.
-//! **Not here**: HTTPS records that a zone has itself ([`crate::zone`]), whom they are given to ([`crate::answer`]).
+//! **Not here**: HTTPS records that a zone has itself ([`crate::zone`]), the record for a client ([`crate::answer`]).
 //!
 //! RFC 9460 §2.2 (rdata), §7.1 (alpn), §7.2 (port), §7.3 (hints), §9 (HTTPS).
 
@@ -13,7 +13,7 @@ use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 use crate::zone::{self, RrSet};
 
-/// The port that an HTTPS record means where it names none (RFC 9460 §9.1).
+/// The port of an HTTPS record that names none (RFC 9460 §9.1).
 pub const HTTPS_PORT: u16 = 443;
 
 /// ServiceMode, of the highest priority; the target is the owner (RFC 9460 §2.4.3, §2.5).
@@ -25,10 +25,10 @@ const PORT: u16 = 3;
 const IPV4_HINT: u16 = 4;
 const IPV6_HINT: u16 = 6;
 
-/// What the HTTPS record of a steered owner says.
+/// The HTTPS record of a steered owner, without its hints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// Who decides for the owner.
+    /// The horizon that decides for the owner.
     pub horizon: HorizonId,
     /// Whether it carries addresses.
     pub hints: Hints,
@@ -41,19 +41,19 @@ pub struct Service {
 pub enum Hints {
     /// Those of the client's A and AAAA, and so it depends on the client.
     Tailored,
-    /// None, and so it is the same for everybody.
+    /// None, and so the record is the same for every client.
     Left,
 }
 
 impl Service {
-    /// A service with the protocols that it is reached by, over TLS; none means those that HTTPS has anyway.
+    /// A service with its protocols over TLS; an empty list means the protocol that HTTPS implies.
     pub fn new(horizon: HorizonId, protocols: &[impl AsRef<[u8]>], port: u16, hints: Hints) -> Self {
         let mut start = PRIORITY_AND_TARGET.to_vec();
         if !protocols.is_empty() {
             let mut value = Vec::new();
             for protocol in protocols {
                 let octets = protocol.as_ref();
-                // 255 octets are the most: config::limits.
+                // 255 bytes are the most: config::limits.
                 value.push(octets.len() as u8);
                 value.extend_from_slice(octets);
             }
@@ -85,7 +85,7 @@ impl Service {
     }
 }
 
-/// Appends a service parameter. Its value is short: eight mirrors with 32 addresses each are 4096 octets.
+/// Appends a service parameter. Its value is short: eight mirrors with 32 addresses each are 4096 bytes.
 fn push_param(key: u16, value: &[u8], rdata: &mut Vec<u8>) {
     rdata.extend_from_slice(&key.to_be_bytes());
     rdata.extend_from_slice(&(value.len() as u16).to_be_bytes());
@@ -95,7 +95,7 @@ fn push_param(key: u16, value: &[u8], rdata: &mut Vec<u8>) {
 /// The HTTPS record for one plan, encoded.
 #[derive(Clone, Debug)]
 pub struct ServiceRecord {
-    /// The family of its first hints: whose choice of mirrors tells best where the record comes from.
+    /// The family of its first hints, because the choice of mirrors for that family describes the record best.
     pub family: Family,
     wire: Box<[u8]>,
     max_ttl: Ttl,
@@ -133,7 +133,7 @@ mod tests {
         Addresses { choice, wire: wire.into(), count: last.len() as u16, max_ttl: Ttl(max_ttl) }
     }
 
-    /// What hickory-proto, which shares no code with us, reads.
+    /// The record as hickory-proto reads it, which shares no code with us.
     fn read(record: &ServiceRecord) -> HTTPS {
         // Owned by the root instead of the name that the pointer means.
         let octets = [&[0], &record.rrset(Ttl(60)).wire()[2..]].concat();

@@ -1,7 +1,7 @@
-//! The part of the configuration that the engine reads: how queries are treated, and what the server says of itself.
+//! The part of the configuration that the engine reads: the treatment of queries, and the identity of the server.
 //!
-//! **Invariants**: whatever goes into a reply is encoded already; secrets are never printed.
-//! **Not here**: what the keys of the configuration are and mean ([`crate::config`]).
+//! **Invariants**: all data that goes into a reply is encoded already; secrets are never printed.
+//! **Not here**: the keys of the configuration and their meaning ([`crate::config`]).
 //!
 //! RFC 5001 (NSID), RFC 4892 (names of class CHAOS), RFC 9018 (secrets of cookies).
 
@@ -15,22 +15,22 @@ use crate::zone::RrSet;
 /// The part of the configuration that the engine reads.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The largest UDP answer sent, in octets.
+    /// The largest UDP answer sent, in bytes.
     pub udp_payload: u16,
-    /// Resolvers whose ECS option is listened to; none means all.
+    /// Resolvers whose ECS option is listened to; `None` means all.
     pub ecs_from: Option<PrefixSet>,
-    /// For how long a TCP connection may be silent, in tenths of a second (RFC 7828 §3.1).
+    /// The time for which a TCP connection may be idle, in tenths of a second (RFC 7828 §3.1).
     pub keepalive: u16,
-    /// What cookies are signed with; without any there are no cookies.
+    /// The secrets that sign cookies; without secrets there are no cookies.
     pub cookies: CookieSecrets,
-    /// What we tell of ourselves to whoever asks.
+    /// The identity of the server, for clients that ask for it.
     pub identity: ServerIdentity,
-    /// How often a client network is told the same over UDP; none means as often as it asks.
+    /// The limit on equal responses to a client network over UDP; `None` means no limit.
     pub rate_limit: Option<RateLimit>,
 }
 
 impl Default for Settings {
-    /// What holds where the configuration says nothing; cookies are not answered, for want of a secret.
+    /// The values of keys that the configuration leaves out. Cookies are not answered, because there is no secret.
     fn default() -> Self {
         Settings {
             udp_payload: 1232,
@@ -43,12 +43,12 @@ impl Default for Settings {
     }
 }
 
-/// How often a client network is told the same over UDP (RRL).
+/// The limit on equal responses to a client network over UDP (RRL).
 #[derive(Clone, Debug)]
 pub struct RateLimit {
     /// Responses a second, at least one.
     pub responses_per_second: u32,
-    /// How long a network that goes on asking stays limited after it stops, in milliseconds; a second at least.
+    /// The time for which a network that goes on asking stays limited after it stops, in milliseconds; a second at least.
     pub window_ms: u32,
     /// One of so many limited responses is sent truncated, the others not at all; 0 for none.
     pub slip: u8,
@@ -56,7 +56,7 @@ pub struct RateLimit {
     pub ipv4_prefix: u8,
     /// The bits of an IPv6 address that tell networks apart, 32 to 64.
     pub ipv6_prefix: u8,
-    /// Who is never limited.
+    /// The networks that are never limited.
     pub exempt: Option<PrefixSet>,
 }
 
@@ -81,7 +81,7 @@ impl CookieSecrets {
         CookieSecrets(secrets.into())
     }
 
-    /// All of them, that which signs first.
+    /// All secrets, the signing one first.
     #[inline]
     pub fn all(&self) -> &[CookieSecret] {
         &self.0
@@ -94,7 +94,7 @@ impl fmt::Debug for CookieSecrets {
     }
 }
 
-/// What we tell of ourselves; what is absent is not told.
+/// The identity of the server; a value that is absent is not revealed.
 #[derive(Clone, Debug, Default)]
 pub struct ServerIdentity {
     /// The name of this instance for the NSID option, which adds the generation to it.
@@ -113,7 +113,7 @@ impl ChaosText {
     /// The longest text: one character-string (RFC 1035 §3.3).
     pub const MAX_LEN: usize = 255;
 
-    /// Encodes a text; none where it is too long.
+    /// Encodes a text; `None` if it is too long.
     pub fn new(text: &[u8]) -> Option<Self> {
         let len = u8::try_from(text.len()).ok()?;
         let mut wire = vec![0xc0, 0x0c];
@@ -126,7 +126,7 @@ impl ChaosText {
         Some(ChaosText(wire.into()))
     }
 
-    /// The record; it is not to be cached, for the next query may reach another instance.
+    /// The record. Its TTL is 0, because the next query may reach another instance.
     #[inline]
     pub fn rrset(&self) -> RrSet<'_> {
         RrSet::unsigned(Rtype::TXT, Ttl(0), 1, &self.0)

@@ -1,4 +1,4 @@
-//! How changes fold in: mirrors that move, what is found out about addresses, reloads meanwhile.
+//! Changes that fold in: mirrors that move, standings of addresses, reloads meanwhile.
 
 use super::*;
 use crate::base::time::{Ttl, UnixTime};
@@ -53,7 +53,7 @@ fn moved(snapshot: &Snapshot, v4: &[&str], v6: &[&str]) -> Snapshot {
     snapshot.after(&Change::Addresses(LB.into(), addresses(v4, v6, 2)))
 }
 
-/// What is answered, with the TTL of an owner that would have a minute.
+/// The rdata, the TTL and the tier of an answer, for an owner with a TTL of a minute.
 fn answered(snapshot: &Snapshot, family: Family) -> (Vec<Vec<u8>>, Option<u32>, Tier) {
     let addresses = snapshot.addresses(HorizonId(0), PlanId(0), family);
     let set = addresses.rrset(family, Ttl(60));
@@ -65,7 +65,7 @@ fn v4(last: u8) -> Vec<u8> {
     vec![192, 0, 2, last]
 }
 
-/// What is served after a reload.
+/// The snapshot after a reload.
 fn reloaded(served: &Snapshot, compiled: Snapshot) -> Snapshot {
     let mut next = Next::of(served);
     next.replace(compiled);
@@ -102,7 +102,7 @@ fn addresses_that_stay_keep_their_standing_and_new_ones_wait_for_their_first_pro
     let health: Vec<_> = after.standing(MirrorId(0)).v4.iter().map(|address| address.health).collect();
     assert_eq!(health, [Health::Up, Health::Down, Health::Untried]);
     assert_eq!(answered(&after, Family::V4).0, [v4(1)], "the new one waits");
-    // With all of it new another mirror helps out, for a second at a time.
+    // If all of its addresses are new, another mirror is given, for a second at a time.
     let gone = moved(&before, &["192.0.2.7"], &[]);
     assert_eq!(answered(&gone, Family::V4), (vec![v4(50)], Some(1), Tier::Preferred));
     let probed = gone.after(&standing(&gone.mirrors()[0], &[Health::Up]));
@@ -110,7 +110,7 @@ fn addresses_that_stay_keep_their_standing_and_new_ones_wait_for_their_first_pro
     // Alone it is steered to at once: an unprobed address is better than none.
     let alone = moved(&snapshot(vec![lb]).with_fresh(Health::Untried), &["192.0.2.7"], &[]);
     assert_eq!(answered(&alone, Family::V4).0, [v4(7)]);
-    // Without probes nobody waits.
+    // Without probes a new address is up at once.
     let unprobed = moved(
         &snapshot(vec![mirror("lb", Some(LB), &["192.0.2.1"]), mirror("o", None, &["192.0.2.50"])]),
         &["192.0.2.7"],
@@ -144,10 +144,10 @@ fn a_reload_loses_neither_addresses_nor_health_nor_overrides() {
     assert_eq!(next.standing(MirrorId(1)), served.standing(MirrorId(0)));
     let later = next.after(&Change::Addresses(LB.into(), addresses(&["192.0.2.9"], &[], 3)));
     assert_eq!(later.standing(MirrorId(1)).v4[0].health, Health::Untried, "somebody looks, still");
-    // What the reload itself has resolved for the first time is newer than nothing.
+    // Addresses that the reload has resolved for the first time are newer than none.
     let unknown = Mirror { addressing: Addressing::Resolved { at: None, ttl: Ttl(0) }, v4: Vec::new(), ..lb.clone() };
     assert_eq!(reloaded(&snapshot(vec![unknown]), snapshot(vec![lb.clone()])).mirrors()[0], lb);
-    // Another host, or addresses of its own: what is written counts.
+    // Another host, or addresses of its own: the configuration counts.
     for other in [mirror("lb", Some("other.example"), &["192.0.2.3"]), mirror("lb", None, &["192.0.2.3"])] {
         assert_eq!(reloaded(&served, snapshot(vec![other.clone()])).mirrors()[0], other);
     }
@@ -200,17 +200,17 @@ fn a_mirror_that_a_reload_brings_waits_for_its_first_probe() {
     let (old, new) = (mirror("old", None, &["192.0.2.1"]), mirror("new", None, &["192.0.2.60"]));
     let served = snapshot(vec![old.clone()]).with_fresh(Health::Untried);
     let served = served.after(&standing(&old, &[Health::Up]));
-    // The new one is preferred, but nobody knows yet what it serves.
+    // The new mirror is preferred, but it is not probed yet.
     let next = reloaded(&served, snapshot(vec![new.clone(), old.clone()]));
     assert_eq!(answered(&next, Family::V4), (vec![v4(1)], Some(1), Tier::Preferred));
     let probed = next.after(&standing(&new, &[Health::Up]));
     assert_eq!(answered(&probed, Family::V4).0, [v4(60)]);
-    // Without probes nobody waits.
+    // Without probes the new mirror is up at once.
     let next = reloaded(&snapshot(vec![old.clone()]), snapshot(vec![new, old]));
     assert_eq!(answered(&next, Family::V4), (vec![v4(60)], Some(60), Tier::Preferred));
 }
 
-/// A horizon of a rule that nobody meets, with mirror 1, and mirror 0 as the default; answers are the default's.
+/// A horizon with a rule that no client meets, for mirror 1, and mirror 0 as the default; answers are the default's.
 fn of_two_plans(of: impl Fn(&str) -> Change) -> Snapshot {
     let networks = Networks::default();
     let rule =

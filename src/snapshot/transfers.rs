@@ -1,7 +1,7 @@
-//! Who may have a zone whole, and whose word of a change is heard.
+//! Policies of zone transfers: the parties that may transfer a zone, and the primaries whose NOTIFY is accepted.
 //!
-//! **Invariants**: a zone without a policy is given to nobody; keys are named by ids of [`Transfers::keys`].
-//! **Not here**: how a zone is sent ([`crate::wire`]), how one is fetched (transfer).
+//! **Invariants**: a zone without a policy cannot be transferred; keys are named by ids of [`Transfers::keys`].
+//! **Not here**: sending a zone ([`crate::wire`]), fetching one (transfer).
 
 use std::net::IpAddr;
 
@@ -14,34 +14,34 @@ use crate::base::tsig::Keys;
 pub struct Transfers {
     /// The keys that messages may be signed with.
     pub keys: Keys,
-    /// By [`ZoneId`]; those that are missing have no policy.
+    /// By [`ZoneId`]; a zone that is missing has no policy.
     pub zones: Vec<Policy>,
 }
 
-/// What may be done with one zone.
+/// The policy of one zone.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// Who may have the zone: whoever meets one of these.
+    /// The parties that may transfer the zone: a peer must match one of them.
     pub allow: Vec<Party>,
-    /// Whose NOTIFY is heard: the primaries of a zone that we hold a copy of.
+    /// The primaries of a zone that we hold a copy of: their NOTIFY is accepted.
     pub primaries: Vec<Party>,
-    /// What stands for the addresses of steered owners.
+    /// The replacement for the addresses of steered owners.
     pub steered: SteeredExport,
 }
 
-/// What a party must show: all of it.
+/// The conditions of a party: a peer must meet all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Party {
-    /// An address of this prefix; none means any.
+    /// An address of this prefix; `None` means any.
     pub prefix: Option<Prefix>,
-    /// A signature with this key; none means that no signature is needed.
+    /// A signature with this key; `None` means that no signature is needed.
     pub key: Option<KeyId>,
 }
 
-/// What a transfer has in place of addresses that depend on the client.
+/// The content of a transfer in place of addresses that depend on the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SteeredExport {
-    /// Nothing: a zone with steered owners is not given away.
+    /// Nothing: a zone with steered owners is not transferred.
     #[default]
     Refused,
     /// The addresses of clients that meet no rule, as of the moment of the transfer.
@@ -58,7 +58,7 @@ impl Transfers {
 }
 
 impl Party {
-    /// Whether this is the one who asks.
+    /// Whether a peer with this address and this key meets the conditions.
     pub fn is(&self, address: IpAddr, key: Option<KeyId>) -> bool {
         self.prefix.is_none_or(|prefix| prefix.contains(address)) && (self.key.is_none() || self.key == key)
     }

@@ -1,15 +1,15 @@
-//! A plan meets the health of mirrors: whom to answer with now.
+//! The choice of mirrors for an answer: a plan meets the current health of mirrors.
 //!
-//! **Invariants**: never empty where any mirror of the horizon serves the family, and so a type exists for all clients or
-//! for none (RFC 7871 §7.4), whatever addresses hosts get and lose; a mirror that serves something wrong is
-//! given only when every other mirror of the horizon does as well.
+//! **Invariants**: never empty if any mirror of the horizon serves the family, so a type exists for all clients or for none
+//! (RFC 7871 §7.4), whatever addresses hosts get and lose; a mirror that serves something wrong is given only if every other
+//! mirror of the horizon does as well.
 
 use super::{AnswerMirrors, Horizon, Plan};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::Family;
 use crate::mirror::{Health, Standing};
 
-/// Where a choice comes from.
+/// The source of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tier {
     /// The rule's own mirrors.
@@ -18,31 +18,31 @@ pub enum Tier {
     Fallback,
     /// The horizon's default.
     Default,
-    /// Nothing in the plan is up, or has the family: another mirror of the horizon that is.
+    /// No mirror of the plan is up, or serves the family: another mirror of the horizon that is up.
     Elsewhere,
-    /// Nothing in the plan is up or merely drained, and more than half of the horizon's mirrors do not answer: likely it is
-    /// our own network that fails, so the rule's mirrors are given although they look down.
+    /// No mirror of the plan is up or merely drained, and more than half of the horizon's mirrors do not answer. Our own
+    /// network is the likely fault, so the rule's mirrors are given although probes of them fail.
     Panic,
-    /// Nothing in the horizon is up: the least bad of the plan, or of the horizon where the plan lacks the family or has only
-    /// what serves something wrong.
+    /// No mirror of the horizon is up: the least bad of the plan. If no mirror of the plan serves the family, or all of them
+    /// serve something wrong, the least bad of the horizon.
     LastResort,
 }
 
 /// The mirrors to answer with for one plan and family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
-    /// The mirrors: the first that are up, or the first that are drained, as many as the horizon answers with; if none serves,
-    /// several, but no more than [`AnswerMirrors::MAX`]; none only where no mirror of the horizon serves the family.
+    /// The mirrors: the first that are up, or the first that are drained, as many as the horizon answers with. If none
+    /// serves, several, at most [`AnswerMirrors::MAX`]. Empty only if no mirror of the horizon serves the family.
     pub mirrors: Vec<MirrorId>,
-    /// Where they come from.
+    /// The tier of the mirrors.
     pub tier: Tier,
 }
 
-/// How a horizon as a whole stands over one family: made once, for the choices of all its plans.
+/// The health of a horizon for one family: computed once, for the choices of all its plans.
 #[derive(Clone, Debug)]
 pub struct Overview {
     family: Family,
-    /// With how many mirrors the horizon answers.
+    /// The number of mirrors that the horizon answers with.
     most: usize,
     /// Its first mirrors that are up, as many as it answers with.
     up: Vec<MirrorId>,
@@ -68,11 +68,11 @@ impl Overview {
     }
 }
 
-/// Chooses the first mirrors of the plan that are up, and the least bad there are where none is.
+/// Chooses the first mirrors of the plan that are up, or the least bad if no mirror is up.
 ///
-/// All come from one tier. Where it has fewer that are up than the horizon answers with, the answer has fewer: a mirror of a
-/// later tier is worse for these clients, and they would take it as often as a good one, as resolvers and clients shuffle
-/// the records of a set.
+/// All come from one tier. If fewer mirrors of the tier are up than the horizon answers with, the answer has fewer: a mirror
+/// of a later tier is worse for these clients. Resolvers and clients shuffle the records of an RRset, so clients would use
+/// it as often as a good one.
 pub fn choose(overview: &Overview, plan: &Plan, standings: &[Standing]) -> Choice {
     let most = overview.most;
     let health = |id: &MirrorId| standings[id.index()].health(overview.family);
@@ -100,13 +100,13 @@ pub fn choose(overview: &Overview, plan: &Plan, standings: &[Standing]) -> Choic
         });
         Some(found)
     };
-    // What nobody has looked at yet, as just after a start, is as good as anything where nothing better is known.
+    // An untried mirror, as just after a start, is given if no mirror is known to be better.
     if (overview.up.is_empty() || overview.is_panic)
         && let Some(choice) = first_of(Health::Untried)
     {
         return choice;
     }
-    // One of the plan that is drained serves, which is better than to hope; and that it is reached speaks for our network.
+    // Skip panic mode if the plan has a drained mirror: it answers probes, so our network works.
     if overview.is_panic
         && of_plan(Health::Drained).is_none()
         && let Some(mirrors) = of_plan(Health::Down)
@@ -116,8 +116,8 @@ pub fn choose(overview: &Overview, plan: &Plan, standings: &[Standing]) -> Choic
     if !overview.up.is_empty() {
         return Choice { mirrors: overview.up.clone(), tier: Tier::Elsewhere };
     }
-    // What may well serve comes first, wherever it is. What serves something wrong fails every pull, so it waits until nothing
-    // else is left in all of the horizon.
+    // A mirror that may serve comes first, wherever it is in the horizon. A mirror that serves something wrong fails every
+    // pull, so it is given only if the horizon has nothing else left.
     let of_horizon = |healths: &[Health]| {
         let (health, mirror) = overview.best?;
         healths.contains(&health).then(|| vec![mirror])
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn panic_is_only_while_more_than_half_of_the_horizon_is_silent() {
         let of = |rest| chosen([Some(Down), Some(Bad), Some(Down), Some(rest), Some(rest)]);
-        // Two of five are silent: it is they, not we.
+        // Two of five are silent: the fault is theirs, not ours.
         assert_eq!(of(Up), (vec![3], Tier::Elsewhere));
         assert_eq!(of(Down), (vec![0], Tier::Panic));
     }
@@ -274,7 +274,7 @@ mod tests {
             let health: [_; 5] = std::array::from_fn(|at| all[code / 7usize.pow(at as u32) % 7]);
             let (mirrors, tier) = chosen(health);
             assert_eq!(mirrors.is_empty(), health.iter().all(Option::is_none), "{health:?}");
-            // What is known to be up comes before what is not.
+            // A mirror that is known to be up comes before all others.
             let (given, best) =
                 (mirrors.first().and_then(|id| health[usize::from(*id)]), health.iter().flatten().min());
             assert!(given != Some(Bad) || best == Some(&Bad), "{health:?}");

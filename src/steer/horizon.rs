@@ -66,13 +66,13 @@ pub struct Rule {
     pub conditions: Vec<Condition>,
     /// The mirrors, in order of preference unless the ranking has another.
     pub mirrors: Vec<MirrorId>,
-    /// In what order a client takes them.
+    /// The order in which a client takes the mirrors.
     pub ranking: Ranking,
-    /// The mirrors to use when none of those can be.
+    /// The mirrors to use if none of those can be used.
     pub fallback: Vec<MirrorId>,
 }
 
-/// With how many mirrors of a plan a horizon answers: 1 to 8.
+/// The number of mirrors of a plan that a horizon answers with: 1 to 8.
 ///
 /// More would not fit one datagram with the addresses that mirrors usually have, and no client tries as many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl AnswerMirrors {
     }
 }
 
-/// What a horizon is made of.
+/// The input for a horizon.
 #[derive(Clone, Debug)]
 pub struct Draft {
     /// The key in the config's `[horizons]`.
@@ -109,23 +109,23 @@ pub struct Draft {
     pub rules: Vec<Rule>,
     /// The mirrors of a client that meets no rule.
     pub default: Vec<MirrorId>,
-    /// In what order such a client takes them; behind the mirrors of a rule they are as listed.
+    /// The order in which such a client takes the mirrors; behind the mirrors of a rule, the default is taken as listed.
     pub default_ranking: Ranking,
-    /// How long the scope of a plan with weights is at least.
+    /// The least scope lengths of a plan with weights.
     pub least_scopes: LeastScopes,
-    /// With how many mirrors to answer.
+    /// The number of mirrors to answer with.
     pub answer_mirrors: AnswerMirrors,
 }
 
 impl Draft {
-    /// Rules and a default, and everything else as it is where nothing is said of it.
+    /// Rules and a default; all other fields have their default values.
     pub fn new(name: Arc<str>, rules: Vec<Rule>, default: Vec<MirrorId>) -> Self {
         let (default_ranking, least_scopes) = (Ranking::Listed, LeastScopes::USUAL);
         Draft { name, rules, default, default_ranking, least_scopes, answer_mirrors: AnswerMirrors::ONE }
     }
 }
 
-/// What decided for a client: a rule, by its place in the list, or the default.
+/// The winner for a client: a rule, by its place in the list, or the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Won {
     /// The rule of this index.
@@ -134,7 +134,7 @@ pub enum Won {
     Default,
 }
 
-/// What one class of clients sees, compiled.
+/// A compiled horizon: the rules for one class of clients, as plans and steering tables.
 #[derive(Clone, Debug)]
 pub struct Horizon {
     /// The key in the config's `[horizons]`.
@@ -143,15 +143,15 @@ pub struct Horizon {
     pub rules: Vec<Rule>,
     /// The plans; [`PlanId`] is an index. The default's comes first.
     plans: Plans,
-    /// With how many mirrors of a plan to answer.
+    /// The number of mirrors of a plan to answer with.
     pub answer_mirrors: AnswerMirrors,
     /// The plan of each rule.
     rule_plans: Vec<PlanId>,
     /// The plan of the default, or that of one of its slots.
     default_plan: PlanId,
-    /// What wins with mirrors by distance.
+    /// The winners with mirrors by distance.
     nearest: BTreeMap<Won, ByDistance>,
-    /// What slots are hashed with: the same wherever the horizon has this name.
+    /// The seed of the hash of slots: it depends on the horizon's name alone, so that all servers have the same slots.
     seed: u64,
     least_scopes: LeastScopes,
     /// The mirrors of all plans, once each, in order of their ids.
@@ -178,20 +178,20 @@ struct ByDistance {
     /// The plan of clients without coordinates.
     listed: Plan,
     places: Places,
-    /// How many of the nearest are told apart.
+    /// The number of nearest mirrors that are told apart.
     depth: usize,
     /// The mirrors that are the nearest to some client.
     near_somebody: BTreeSet<MirrorId>,
 }
 
-/// What a client gets from a horizon, before health has a say.
+/// The decision of a horizon for a client, before health matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// The mirrors, by plan.
     pub plan: PlanId,
-    /// For how much of the client's subnet this holds.
+    /// The part of the client's subnet for which this holds.
     pub scope: ScopePrefixLen,
-    /// Where the client was judged to be.
+    /// The location by which the client was judged.
     pub location: Location,
 }
 
@@ -201,7 +201,8 @@ pub fn decide(horizon: &Horizon, client: &Client) -> Decision {
     decide_from(horizon, client, None)
 }
 
-/// As [`decide`], where somebody has gone on the way to an address in this horizon ([`Horizon::approach`]), likely the client's.
+/// As [`decide`], but goes on from `ahead`: an address, likely the client's, and the node that a prefetch has reached for it
+/// in this horizon ([`Horizon::approach`]).
 #[inline]
 pub fn decide_from(horizon: &Horizon, client: &Client, ahead: Option<(IpAddr, Descent)>) -> Decision {
     let location = client.locate();
@@ -351,36 +352,39 @@ impl Horizon {
         &self.plans.list[id.index()]
     }
 
-    /// The plan of what won, for clients of whom no more is known.
+    /// The plan of a winner, for clients of which no more is known.
     pub fn plan_of(&self, won: Won) -> PlanId {
         head(&self.rule_plans, won)
     }
 
-    /// The plan of clients that meet no rule, where nothing is known of them: by weight, that which most of them have first.
+    /// The plan of a client that meets no rule and of which nothing is known; with weights, the plan of a slot whose first
+    /// mirror is the heaviest.
     pub fn default_plan(&self) -> PlanId {
         self.default_plan
     }
 
-    /// The plan that the table is to have for a client that this won for, of whom these facts are known; off the query path.
+    /// The plan that the table is to have for a client with these facts, given the winner; off the query path.
     pub fn plan_for(&self, won: Won, facts: &AddressLabels<'_>) -> PlanId {
         let by_distance = self.nearest.get(&won).zip(facts.labels.coordinates);
         let plan = by_distance.and_then(|(list, place)| self.plans.find(&list.plan_at(&list.places.nearest(place))));
         plan.unwrap_or_else(|| self.plan_of(won))
     }
 
-    /// The plan that the table has where a client gets this one: the same, but for the plans of slots.
+    /// The plan in the table for clients that get this plan: the head of a slot's plan, and otherwise the plan itself.
     pub fn head(&self, plan: PlanId) -> PlanId {
         self.plans.heads[plan.index()]
     }
 
-    /// The plans of a plan's slots; none where it has no weights.
+    /// The plans of a plan's slots; `None` if it has no weights.
     pub fn slots(&self, plan: PlanId) -> Option<&Slots> {
         self.plans.slots[plan.index()].as_deref()
     }
 
-    /// Every plan that clients of this one's rule may have, as far as they differ in nothing but their slots.
+    /// All plans that differ from this one in nothing but the slot of the client: those of all slots of its head. A plan
+    /// without weights is alone.
     ///
-    /// The resolver that asks for a client is seldom in the client's block: who knows only the one cannot tell the other's.
+    /// The resolver that asks for a client is seldom in the client's block, so the slot of one does not tell the slot of the
+    /// other.
     pub fn shares(&self, plan: PlanId) -> impl Iterator<Item = PlanId> {
         let head = self.head(plan);
         let spread = self.slots(head).map(|_| {
@@ -400,12 +404,13 @@ impl Horizon {
         }
     }
 
-    /// How long a plan's scopes are at least.
+    /// The least length of a plan's scopes.
     pub fn least_scope(&self, plan: PlanId, family: Family) -> u8 {
         self.slots(plan).map_or(0, |_| self.least_scopes.of(family))
     }
 
-    /// How far each mirror of what won is from a place, in the order of the list; none where they are not by distance.
+    /// The distance of each mirror of a winner from a place, in the order of the list; `None` if its mirrors are not by
+    /// distance.
     pub fn distances(&self, won: Won, place: Coordinates) -> Option<Vec<(MirrorId, Kilometres)>> {
         let list = self.nearest.get(&won)?;
         Some(list.listed.preferred.iter().copied().zip(list.places.distances(place)).collect())
@@ -416,17 +421,17 @@ impl Horizon {
         self.nearest.iter().map(|(won, list)| (*won, &list.near_somebody))
     }
 
-    /// Puts the plan of a client's slot in the place of one with weights.
+    /// Replaces a plan with weights by the plan of the client's slot.
     ///
-    /// Where the subnet covers several scopes of such a plan, the first decides. All shares of it are of equal standing: to take
-    /// what most of a wide subnet has would send every wide subnet to the heaviest mirror.
+    /// If the subnet covers several scopes of such a plan, the first decides, because all shares of it are of equal
+    /// standing. The share of most of the subnet is no alternative: it would send every wide subnet to the heaviest mirror.
     fn spread(&self, found: FoundRange, address: IpAddr) -> FoundRange {
         let Some(slots) = self.slots(found.plan) else { return found };
         let scope = found.scope.max(self.least_scopes.of(Family::of(address)));
         FoundRange { plan: slots[self.slot_of(Prefix::holding(address, scope))], scope }
     }
 
-    /// What wins for a client of whom these facts are known; for `explain` and `check`, off the query path.
+    /// The winner for a client with these facts; for `explain` and `check`, off the query path.
     pub fn winner(&self, facts: &AddressLabels<'_>) -> Won {
         winner(&self.rules, facts)
     }

@@ -1,15 +1,16 @@
-//! How a steering table lies in memory: ranges in lines of the CPU's cache, and a tree of the lines' first addresses.
+//! The memory layout of a steering table: ranges in cache lines of the CPU, and a tree of the lines' first addresses.
 //!
-//! Starts and plans of ranges come in, in address order; out goes the position of the range that holds an address. A line
-//! has the starts of ten IPv4 ranges, or six of IPv6, with their plans beside them, so that what a query needs of a range is
-//! one line that may not be in a cache. Above are nodes of a line each, sixteen or eight first addresses of what is below: of
-//! four million prefixes all but the lowest level of them stay in the caches. How addresses are spread makes no difference,
-//! as it would to an index by leading bits: half of the ranges of IPv6 share their first sixteen.
+//! In: starts and plans of ranges, in address order. Out: the position of the range that holds an address. A line has the
+//! starts of ten IPv4 ranges, or six of IPv6, with their plans beside them, so a range costs a query one line that may not
+//! be in a cache. Above the lines are nodes of a line each: sixteen or eight first addresses of the level below. With four
+//! million prefixes, every level of nodes but the lowest stays in the caches. The spread of the addresses makes no
+//! difference. An index by leading bits would depend on it, because half of the ranges of IPv6 share their first sixteen.
 //!
-//! Of an IPv6 address the upper half decides nearly always; the lower halves of the few starts that have one are apart.
+//! The upper half of an IPv6 address decides nearly always; the lower halves of the few starts that have one are stored
+//! apart.
 //!
-//! **Invariants**: starts ascend; of a node that is not full the rest is the highest key.
-//! **Not here**: what a range means, and its scope ([`super::table`]).
+//! **Invariants**: starts ascend; the unused keys of a node are the highest key.
+//! **Not here**: the meaning of a range, and its scope ([`super::table`]).
 
 use std::ops::Range;
 
@@ -24,7 +25,7 @@ const MAX_LEVELS: usize = 11;
 
 /// Addresses that can be packed into lines.
 pub trait Packed: Bits {
-    /// What is searched by: the leading bits.
+    /// The key of a search: the leading bits.
     type Key: TreeKey;
     /// The lines and the tree.
     type Lines: Lines<Self::Key>;
@@ -83,7 +84,7 @@ pub enum Descent {
     Line(u32),
 }
 
-/// Where a range stands: its line and its place there.
+/// The place of a range: its line and its place there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TreePlace {
     line: u32,
@@ -95,19 +96,19 @@ pub struct TreePlace {
 pub trait Lines<K>: Clone + std::fmt::Debug + Send + Sync {
     /// Packs keys, which ascend or stay, with the plan of each and whether there are bits behind the key.
     fn pack(ranges: impl ExactSizeIterator<Item = (K, PlanId, bool)>) -> Self;
-    /// Where the last range is whose key is at or below `key`; the first one's is. The search goes on from where the way to
-    /// that key has come, if anybody went.
+    /// Finds the last range whose key is at or below `key`; the first range's is. The search goes on from the point that
+    /// [`Lines::approach`] or [`Lines::advance`] has reached for the key; `None` if it starts here.
     fn find(&self, key: K, from: Option<Descent>) -> TreePlace;
-    /// The first step of the way to a key, for whoever does not want to wait on it: how far it goes through nodes that the
-    /// caches hold, and where the next node, or the line, is.
+    /// Takes the first step towards a key, for a caller that prefetches: the point that it reaches through nodes in the
+    /// caches, and the place of the next node or line.
     fn approach(&self, key: K) -> (Descent, *const u8);
-    /// A further step: the same of the level below.
+    /// Takes a further step: the same for the level below.
     fn advance(&self, key: K, from: Descent) -> (Descent, *const u8);
-    /// Where the range of a position is.
+    /// The place of the range of a position.
     fn place(&self, position: usize) -> TreePlace;
     /// The position of a range.
     fn position(&self, place: TreePlace) -> usize;
-    /// Where the range behind another is; none behind the last.
+    /// The place of the range behind another; `None` behind the last.
     fn next(&self, place: TreePlace) -> Option<TreePlace>;
     /// The key of a range.
     fn key(&self, place: TreePlace) -> K;
@@ -117,13 +118,13 @@ pub trait Lines<K>: Clone + std::fmt::Debug + Send + Sync {
     fn has_low(&self, place: TreePlace) -> bool;
     /// The number of ranges.
     fn len(&self) -> usize;
-    /// The octets taken.
+    /// The bytes taken.
     fn memory(&self) -> usize;
-    /// Where they are.
+    /// The memory areas of the lines and of the nodes.
     fn areas(&self) -> [Range<*const u8>; 2];
 }
 
-/// `IN_LINE` ranges to a line, `IN_NODE` keys to a node; both fill 64 octets.
+/// `IN_LINE` ranges to a line, `IN_NODE` keys to a node; both fill 64 bytes.
 #[derive(Clone, Debug)]
 pub struct Tree<K, const IN_LINE: usize, const IN_NODE: usize> {
     lines: Box<[TreeLine<K, IN_LINE>]>,
@@ -155,13 +156,13 @@ const _: () = assert!(size_of::<TreeNode<u32, 16>>() == 64 && size_of::<TreeNode
 /// A level of the tree.
 #[derive(Clone, Copy, Debug)]
 struct TreeLevel {
-    /// Where its nodes start.
+    /// The index of its first node.
     start: u32,
     /// The number of its keys, which is that of the nodes, or lines, below.
     len: u32,
 }
 
-/// What a tree is searched by.
+/// The key of a tree.
 pub trait TreeKey: Copy + Ord + Send + Sync + std::fmt::Debug + 'static {
     /// The highest.
     const MAX: Self;
@@ -175,7 +176,7 @@ impl TreeKey for u64 {
     const MAX: Self = u64::MAX;
 }
 
-/// Which of some keys in order is the last at or below one; the first is.
+/// The index of the last of some ascending keys that is at or below `key`; the first is.
 ///
 /// Halving takes the same steps whatever the outcome, so that there is nothing for the CPU to guess wrong.
 #[inline]
@@ -317,7 +318,7 @@ impl<K: TreeKey, const IN_LINE: usize, const IN_NODE: usize> Tree<K, IN_LINE, IN
     #[inline]
     fn step(&self, level: &TreeLevel, at: usize, key: K) -> usize {
         let node = &self.nodes[level.start as usize + at];
-        // What fills up a node is at or below the highest key.
+        // For the highest key the search also counts the filler of a node, so the number is cut.
         (at * IN_NODE + last_at_or_below(&node.0, key)).min(level.len as usize - 1)
     }
 }
@@ -341,12 +342,12 @@ impl<A: Packed> Ranges<A> {
         Ranges { lines, lows: (0..).zip(starts).filter_map(low).collect() }
     }
 
-    /// The last range that starts at or below an address; the search goes on from where the way there has come, if anybody went.
+    /// Finds the last range that starts at or below an address; `from` is as in [`Lines::find`].
     #[inline]
     pub(super) fn find(&self, address: A, from: Option<Descent>) -> TreePlace {
         let (key, _) = address.split();
         let place = self.lines.find(key, from);
-        // Where the keys differ, or nothing stands behind the start's, the key has decided.
+        // If the keys differ, or the start has no bits behind its key, the key has decided.
         if self.lines.has_low(place) && self.lines.key(place) == key {
             return self.find_among_equals(address, place);
         }
@@ -364,25 +365,25 @@ impl<A: Packed> Ranges<A> {
         self.lines.place(low - 1)
     }
 
-    /// The first step of the way to an address, as [`Lines::approach`].
+    /// Takes the first step towards an address, as [`Lines::approach`].
     #[inline]
     pub(super) fn approach(&self, address: A) -> (Descent, *const u8) {
         self.lines.approach(address.split().0)
     }
 
-    /// A further step, as [`Lines::advance`].
+    /// Takes a further step, as [`Lines::advance`].
     #[inline]
     pub(super) fn advance(&self, address: A, from: Descent) -> (Descent, *const u8) {
         self.lines.advance(address.split().0, from)
     }
 
-    /// The range behind another; none behind the last.
+    /// The range behind another; `None` behind the last.
     #[inline]
     pub(super) fn next(&self, place: TreePlace) -> Option<TreePlace> {
         self.lines.next(place)
     }
 
-    /// Where the range of a position is.
+    /// The place of the range of a position.
     pub(super) fn place(&self, position: usize) -> TreePlace {
         self.lines.place(position)
     }
@@ -412,12 +413,12 @@ impl<A: Packed> Ranges<A> {
         self.lines.len()
     }
 
-    /// The octets taken.
+    /// The bytes taken.
     pub(super) fn memory(&self) -> usize {
         self.lines.memory() + size_of_val(&*self.lows)
     }
 
-    /// Where what queries read is in memory.
+    /// The memory areas that queries read.
     pub(super) fn areas(&self) -> [Range<*const u8>; 2] {
         self.lines.areas()
     }

@@ -1,11 +1,11 @@
-//! Steering: horizons turn what is known of a client into an ordered choice of mirrors.
+//! Steering: horizons turn the facts about a client into an ordered choice of mirrors.
 //!
-//! In come the combinations of labels ([`crate::networks`]) and the rules of the config; out go a steering table per
-//! horizon and family ([`table`]), the one place where a client meets a policy ([`decide`]), and the one where a plan
-//! meets the health of mirrors ([`choose`]).
+//! In: the combinations of labels ([`crate::networks`]) and the rules of the config. Out: a steering table per horizon and
+//! family ([`table`]). A client meets a policy in one place ([`decide`]), and so does a plan the health of mirrors
+//! ([`choose`]).
 //!
-//! Of the mirrors of a rule a client takes the first, or its share of them by weight ([`spread`]), or the nearest
-//! ([`nearest`]). All three are plans, so that there is one answer per plan and one way to it.
+//! A client takes the first mirror of its rule, or its share of the mirrors by weight ([`spread`]), or the nearest
+//! ([`nearest`]). All three are plans, so that there is one answer per plan and one code path to it.
 //!
 //! **Invariants**: every address has a plan; scopes are exact; health never changes a scope.
 //! **Not here**: DNS messages ([`crate::answer`]), probing.

@@ -1,14 +1,14 @@
 //! Mirrors in order of their distance from the client.
 //!
-//! A City database has hundreds of thousands of places, and each is an order of its own of the mirrors. Only the nearest
-//! [`DISTINGUISHED`] are told apart, and behind them come the others as they are listed: the order of the fifth-nearest
-//! matters only while four are down. Places that agree in that share a plan, so that ranges merge, scopes stay short and a
-//! change of health has few plans to go through. The number of plans is limited all the same ([`MAX_ORDERS`]): where a
-//! horizon has more orders, fewer of the nearest are told apart, down to the first alone.
+//! A City database has hundreds of thousands of places, and each place has its own order of the mirrors. Only the nearest
+//! [`DISTINGUISHED`] are told apart, and the others follow as listed, because the order of the fifth-nearest matters only
+//! while four are down. Places with the same nearest mirrors share a plan, so that ranges merge, scopes stay short and a
+//! change of health affects few plans. The number of plans is limited all the same ([`MAX_ORDERS`]): if a horizon has more
+//! orders, fewer of the nearest are told apart, down to the first alone.
 //!
-//! A client of whom no source knows the coordinates gets the listed order: its rule holds by its conditions, and a list that
-//! somebody wrote is a better guess than none. Distances are whole kilometres; of equally near mirrors the one listed
-//! first is nearer.
+//! A client without coordinates in any source gets the listed order: the conditions of its rule hold, and the operator's
+//! order is better than an arbitrary one. Distances are whole kilometres; of equally near mirrors, the one listed first is
+//! nearer.
 //!
 //! **Invariants**: the nearest mirror of a client with coordinates is always its first.
 //! **Not here**: where clients are ([`crate::networks`]), the distance itself ([`crate::base::geo`]).
@@ -18,14 +18,14 @@ use std::collections::{BTreeMap, HashSet};
 use super::horizon::Won;
 use crate::base::geo::{Coordinates, Direction, Kilometres};
 
-/// How many of the nearest mirrors are told apart.
+/// The number of nearest mirrors that are told apart.
 pub const DISTINGUISHED: usize = 4;
 
 /// The most orders by distance of one horizon: each is a plan, whose answers are made anew when the health of a mirror
 /// changes, at a microsecond or two. Fifty mirrors spread over the earth have about two thousand.
 pub const MAX_ORDERS: usize = 4096;
 
-/// A list of mirrors by where they are; places in the list stand for them.
+/// The directions of the mirrors of a list, in its order; a mirror is named by its place in the list.
 #[derive(Clone, Debug)]
 pub(super) struct Places(Vec<Direction>);
 
@@ -37,7 +37,7 @@ impl Places {
         Places(list.iter().map(|coordinates| coordinates.direction()).collect())
     }
 
-    /// How far each mirror is from a client, in the order of the list.
+    /// The distance of each mirror from a client, in the order of the list.
     pub(super) fn distances(&self, client: Coordinates) -> Vec<Kilometres> {
         let client = client.direction();
         self.0.iter().map(|mirror| mirror.distance(client)).collect()
@@ -62,7 +62,7 @@ impl Places {
     }
 }
 
-/// How many of the nearest mirrors can be told apart without too many plans: one at least.
+/// The number of nearest mirrors that can be told apart without too many plans: one at least.
 pub(super) fn depth<'n>(orders: impl Iterator<Item = (Won, &'n [usize])> + Clone) -> usize {
     let fits = |depth: &usize| {
         let mut distinct: BTreeMap<Won, HashSet<&[usize]>> = BTreeMap::new();

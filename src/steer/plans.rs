@@ -1,11 +1,11 @@
-//! The plans of a horizon: which mirrors its clients get, in what order.
+//! The plans of a horizon: the mirrors that its clients get, in order.
 //!
-//! Rules with their orders come in, numbered plans go out. A rule has one plan that its clients share (its *head*); mirrors
-//! by weight have one more for each slot, and mirrors by distance one for each order that some client has.
+//! In: rules with their orders. Out: numbered plans. A rule has one plan that its clients share (its *head*). Mirrors by
+//! weight have one more for each slot, and mirrors by distance one for each order that some client has.
 //!
-//! **Invariants**: equal plans are one, so that ranges merge and scopes are as short as they can be; but for the plans of
-//! slots, each of which belongs to one head.
-//! **Not here**: who gets which ([`super::horizon`]), health ([`super::choose`]).
+//! **Invariants**: equal plans are one, so that ranges merge and scopes are as short as possible; only the plans of slots
+//! may be equal, because each of them belongs to one head.
+//! **Not here**: the plan of a client ([`super::horizon`]), health ([`super::choose`]).
 
 use std::collections::HashMap;
 
@@ -39,15 +39,15 @@ impl Plan {
     }
 }
 
-/// In what order a client takes the mirrors of a rule or of the default.
+/// The order in which a client takes the mirrors of a rule or of the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Ranking {
-    /// As they are listed.
+    /// The order of the list.
     #[default]
     Listed,
     /// Another one first for each of many groups of clients, by weight.
     Weighted(Weights),
-    /// The nearest first; where each mirror is, in the order of the list.
+    /// The nearest first; the coordinates of each mirror, in the order of the list.
     Nearest(Vec<Coordinates>),
 }
 
@@ -59,9 +59,9 @@ pub type Slots = [PlanId; SLOTS];
 pub(super) struct Plans {
     pub(super) list: Vec<Plan>,
     ids: HashMap<Plan, PlanId>,
-    /// For each plan, that which its rule's clients share.
+    /// For each plan, the plan that the clients of its rule share.
     pub(super) heads: Vec<PlanId>,
-    /// For each plan, those of its slots where it has weights.
+    /// For each plan with weights, the plans of its slots.
     pub(super) slots: Vec<Option<Box<Slots>>>,
 }
 
@@ -90,7 +90,7 @@ impl Plans {
         self.ids.get(plan).copied()
     }
 
-    /// The id of a plan, a new one where it is new.
+    /// The id of a plan; a new plan gets a new id.
     pub(super) fn add(&mut self, plan: Plan) -> PlanId {
         if let Some(known) = self.find(&plan) {
             return known;
@@ -99,7 +99,7 @@ impl Plans {
         if let Some(weights) = &plan.weights {
             let mut of_order: HashMap<Vec<usize>, PlanId> = HashMap::new();
             let mut slots = Box::new([id; SLOTS]);
-            for (slot, order) in slots.iter_mut().zip(weights.overrides()) {
+            for (slot, order) in slots.iter_mut().zip(weights.orders()) {
                 *slot = match of_order.get(&order) {
                     Some(known) => *known,
                     None => {
@@ -115,7 +115,7 @@ impl Plans {
         id
     }
 
-    /// A plan, or where it has weights that of one of its slots whose first mirror is the heaviest.
+    /// A plan, or if it has weights, the plan of a slot whose first mirror is the heaviest.
     pub(super) fn heaviest(&self, plan: PlanId) -> PlanId {
         let Some(slots) = &self.slots[plan.index()] else { return plan };
         let first = |slot: &PlanId| self.list[slot.index()].preferred.first();

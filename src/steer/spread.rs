@@ -1,27 +1,28 @@
 //! Spreading the clients of a plan over its mirrors by weight.
 //!
-//! Names and weights come in; out goes, for each of [`SLOTS`] slots, the order in which its clients take the mirrors. A
-//! client's slot is a hash of its *scope prefix*: of the block for which its answer is said to hold. Every address of that
-//! block has the same scope and so the same slot, and no resolver's cache mixes two of them. A hash of the client's
-//! address, or of the subnet as the resolver sent it, would give a resolver several answers for one scope.
+//! In: names and weights. Out: for each of [`SLOTS`] slots, the order in which its clients take the mirrors. A client's slot
+//! is a hash of its *scope prefix*: the block for which its answer is said to hold. Every address of that block has the same
+//! scope and so the same slot, and no resolver's cache mixes two slots. A hash of the client's address, or of the subnet as
+//! the resolver sent it, would give a resolver several answers for one scope.
 //!
-//! The scope of an answer may be as short as the ranges of the table allow, and a plan for everybody would be one block:
-//! a plan with weights has a least scope ([`LeastScopes`]), so that there are blocks enough for the weights to come true.
+//! The scope of an answer may be as short as the ranges of the table allow, and a plan for all clients would be one block.
+//! So a plan with weights has a least scope ([`LeastScopes`]): then there are enough blocks for the weights to come true.
 //!
-//! A slot prefers the mirrors in the order of a weighted rendezvous hash of the slot and the mirror's name, but for its first
-//! one: those are dealt out so that each mirror is first in as many slots as its weight says, to one in 256. A mirror that
-//! goes down so leaves its own slots alone, to whoever is next there, and coming back takes nothing but them. Health is no
-//! part of this: it picks the first of a slot's order that is up ([`super::choose`]), as it does for every plan.
+//! A slot prefers the mirrors in the order of a weighted rendezvous hash of the slot and the mirror's name. Its first mirror
+//! is the exception: first places are dealt out so that each mirror is first in as many slots as its weight says, to one in
+//! 256. If a mirror goes down, only its own slots change, each to the next mirror in its order. When the mirror comes back,
+//! it takes those slots and no others. Health has no part here: [`super::choose`] picks the first mirror of a slot's order
+//! that is up, as it does for every plan.
 //!
-//! **Invariants**: the same names and weights give the same slots on every server and after every restart, in whatever
-//! order they are listed; no floating point, which might be rounded otherwise elsewhere; a mirror with a weight is first
-//! somewhere, one without is last everywhere.
-//! **Not here**: which slot's plan a client gets ([`super::decide`]).
+//! **Invariants**: the same names and weights give the same slots on every server and after every restart, whatever the
+//! order of the list; no floating point, because other machines might round it differently; a mirror with a weight is first
+//! in some slot, one without is last in every slot.
+//! **Not here**: the plan of the slot that a client gets ([`super::decide`]).
 
 use crate::base::client::ScopePrefixLen;
 use crate::base::prefix::{Bits, Family};
 
-/// Among how many slots clients are spread: a weight is true to one in 256, and no list needs more than as many orders.
+/// The number of slots of a plan: a weight is true to one in 256, and no list needs more orders.
 pub const SLOTS: usize = 256;
 
 /// Names and weights of a list of mirrors.
@@ -35,7 +36,7 @@ struct Weighted {
     weight: u16,
 }
 
-/// How long the scope of a plan with weights is at least.
+/// The least scope lengths of a plan with weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeastScopes {
     /// For IPv4 clients.
@@ -47,9 +48,9 @@ pub struct LeastScopes {
 impl LeastScopes {
     /// /16 and /32.
     ///
-    /// Some 50,000 blocks of 16 bits have clients in them, so that shares come true to the percent, while a resolver keeps at
-    /// most as many answers of one name; /24 would be 14 million. Of IPv6, /32 is what one provider gets (RIPE-738 §5.1):
-    /// its clients stay together, and there are tens of thousands.
+    /// Some 50,000 blocks of 16 bits have clients in them, so shares come true to the percent, and a resolver keeps at most
+    /// as many answers for one name. With /24 it would be 14 million. In IPv6, /32 is the allocation of one provider
+    /// (RIPE-738 §5.1): its clients stay together, and there are tens of thousands of such blocks.
     pub const USUAL: LeastScopes = LeastScopes { v4: ScopePrefixLen(16), v6: ScopePrefixLen(32) };
 
     /// That of a family.
@@ -74,7 +75,7 @@ impl Weights {
     }
 
     /// For each slot the order of the mirrors, as places in the list.
-    pub fn overrides(&self) -> Vec<Vec<usize>> {
+    pub fn orders(&self) -> Vec<Vec<usize>> {
         let weighted = |at: &usize| self.0[*at].weight > 0;
         let of_slot = |slot: usize| {
             let mut order: Vec<usize> = (0..self.0.len()).filter(weighted).collect();
@@ -106,7 +107,8 @@ impl Weights {
         firsts.into_iter().map(|first| first.expect("quotas add up to the slots")).collect()
     }
 
-    /// In how many slots each mirror is first: its share of them by largest remainder, and one at least.
+    /// The number of slots in which each mirror is first: its share of them by largest remainder, at least one if it has a
+    /// weight.
     fn quotas(&self) -> Vec<usize> {
         let sum: usize = self.weights().map(usize::from).sum::<usize>().max(1);
         let share = |one: &Weighted| usize::from(one.weight) * SLOTS;
@@ -128,8 +130,8 @@ impl Weights {
         quotas
     }
 
-    /// What a mirror costs a slot: `-log2(u) / weight` of a hash u from 0 to 1, of which the least is first with a
-    /// probability in proportion to its weight.
+    /// The cost of a mirror for a slot: `-log2(u) / weight` of a hash u from 0 to 1. The mirror with the least cost is
+    /// first, with a probability in proportion to its weight.
     fn cost(&self, slot: usize, at: usize) -> u128 {
         let Weighted { key, weight } = self.0[at];
         (u128::from(negative_log2(mix(key ^ mix(slot as u64 + 1)))) << 16) / u128::from(weight.max(1))
@@ -146,7 +148,7 @@ pub fn slot_of<A: Bits>(seed: u64, first: A) -> usize {
     (mix(mix(low ^ seed) ^ high) >> (u64::BITS - SLOTS.ilog2())) as usize
 }
 
-/// A hash of octets that is the same everywhere (FNV-1a, with its bits mixed once more).
+/// A hash of bytes that is the same everywhere (FNV-1a, with its bits mixed once more).
 pub fn hash(octets: &[u8]) -> u64 {
     mix(octets
         .iter()
@@ -191,7 +193,7 @@ mod tests {
     /// In how many slots each mirror is the first that is up.
     fn shares(weights: &Weights, is_up: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut shares = vec![0; weights.0.len()];
-        for order in weights.overrides() {
+        for order in weights.orders() {
             shares[*order.iter().find(|at| is_up(**at)).unwrap()] += 1;
         }
         shares
@@ -219,7 +221,7 @@ mod tests {
     fn slots_are_the_same_as_ever() {
         // What servers agree on: a change of these moves clients when a fleet is upgraded one by one.
         let order: Vec<usize> =
-            weights(&[("aws-use1", 3), ("gcp-us", 1)]).overrides().iter().map(|o| o[0]).take(16).collect();
+            weights(&[("aws-use1", 3), ("gcp-us", 1)]).orders().iter().map(|o| o[0]).take(16).collect();
         assert_eq!(order, [0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]);
         let seed = hash(b"blobs");
         let slots = (slot_of(seed, 0x0a01_0000u32), slot_of(seed, 0x2001_0db8u128 << 96));
@@ -270,7 +272,7 @@ mod tests {
             let down = down.index(list.len());
             // Others may be down already.
             let is_up = |at: usize| before >> at & 1 == 0;
-            for order in weights.overrides() {
+            for order in weights.orders() {
                 let mut all = order.clone();
                 all.sort_unstable();
                 prop_assert_eq!(all, (0..list.len()).collect::<Vec<_>>());
@@ -285,7 +287,7 @@ mod tests {
             let names: Vec<String> = (0..list.len()).map(|at| format!("mirror-{at}")).collect();
             let mut pairs: Vec<(&str, u16)> = names.iter().map(String::as_str).zip(list.iter().copied()).collect();
             let by_name = |pairs: &[(&str, u16)]| {
-                let orders = Weights::new(pairs.iter().copied()).overrides();
+                let orders = Weights::new(pairs.iter().copied()).orders();
                 orders.iter().map(|order| order.iter().map(|at| pairs[*at].0.to_string()).collect()).collect::<Vec<Vec<_>>>()
             };
             let listed = by_name(&pairs);
@@ -298,7 +300,7 @@ mod tests {
             let before = named(&list[..list.len().max(2) - 1]);
             prop_assume!(list.len() > 1 && before.weights().any(|weight| weight > 0));
             let after = named(&list);
-            let firsts = |weights: &Weights| weights.overrides().iter().map(|order| order[0]).collect::<Vec<_>>();
+            let firsts = |weights: &Weights| weights.orders().iter().map(|order| order[0]).collect::<Vec<_>>();
             let moved = firsts(&before).iter().zip(firsts(&after)).filter(|(a, b)| *a != b).count();
             let share = shares(&after, |_| true)[list.len() - 1];
             prop_assert!(moved <= share + share / 2 + 2 * list.len(), "{} moved for {}", moved, share);

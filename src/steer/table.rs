@@ -1,7 +1,7 @@
 //! The steering table of one family: every address to a plan, with the exact scope of that statement.
 //!
-//! Disjoint ranges with a plan each come in, ordered; out go lookups. A range is its first address and a plan (6 octets
-//! for IPv4, 10 for IPv6): it ends where the next begins, and its scope needs no stored length (RFC 7871 §7.2.1):
+//! In: disjoint ranges in order, with a plan each. Out: lookups. A range is its first address and a plan (6 bytes for IPv4,
+//! 10 for IPv6): it ends where the next begins, and its scope needs no stored length (RFC 7871 §7.2.1):
 //!
 //! ```text
 //! scope(a in [lo, hi]) = max(common prefix of a and lo−1, common prefix of a and hi+1) + 1
@@ -12,7 +12,7 @@
 //!
 //! **Invariants**: the first range starts at the lowest address; starts ascend; neighbours differ in plan unless a
 //! boundary was asked for between them.
-//! **Not here**: why an address has its plan ([`super::horizon`]); where in memory a range is, and how it is found there
+//! **Not here**: the reason for a plan ([`super::horizon`]); the place of a range in memory, and the search for it
 //! ([`super::lines`]).
 
 use arrayvec::ArrayVec;
@@ -21,10 +21,10 @@ use super::lines::{Descent, Packed, Ranges, TreePlace};
 use crate::base::ids::PlanId;
 use crate::base::prefix::{Bits, Block};
 
-/// Of a block with more ranges than this the winner is computed ahead; fewer are added up per query.
+/// The winner of a block with more ranges than this is computed ahead; fewer are added up per query.
 ///
 /// More would cost a query for such a block more; fewer would cost memory. With 32, the blocks of the providers' feeds add
-/// an octet to what each range takes (benches/results/compile.txt).
+/// a byte to what each range takes (benches/results/compile.txt).
 const CROWDED: usize = 32;
 
 /// Every address of one family to a plan.
@@ -35,16 +35,16 @@ pub struct RangeTable<A: Packed> {
     crowded: Winners<A>,
 }
 
-/// What the table says of a client.
+/// The result of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoundRange {
     /// The plan of the address, or of most of its block.
     pub plan: PlanId,
-    /// For how many leading bits that holds.
+    /// The number of leading bits for which that holds.
     pub scope: u8,
 }
 
-/// One range as it stands in the table.
+/// One range of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TableRange<A> {
     /// The first address.
@@ -58,8 +58,8 @@ pub struct TableRange<A> {
 impl<A: Packed> RangeTable<A> {
     /// Builds the table from ranges in address order, the first at the lowest address.
     ///
-    /// Neighbours with the same plan are merged, except where one begins at an end of one of `boundaries`: what is
-    /// decided inside such a block depends on more than the table (a reserved block on the resolver's address).
+    /// Neighbours with the same plan are merged, except at the ends of `boundaries`: the decision inside such a block
+    /// depends on more than the table (inside a reserved block, on the resolver's address).
     pub fn build(ranges: impl IntoIterator<Item = (A, PlanId)>, boundaries: &[Block<A>]) -> Self {
         let mut edges: Vec<A> =
             boundaries.iter().flat_map(|block| [Some(block.first()), block.last().next()]).flatten().collect();
@@ -83,24 +83,24 @@ impl<A: Packed> RangeTable<A> {
         self.ranges.len()
     }
 
-    /// The octets that the table takes, per its own arrays.
+    /// The bytes that the table takes, per its own arrays.
     pub fn memory(&self) -> usize {
         self.ranges.memory() + self.crowded.memory()
     }
 
-    /// Where what queries read is in memory.
+    /// The memory areas that queries read.
     pub fn areas(&self) -> [std::ops::Range<*const u8>; 2] {
         self.ranges.areas()
     }
 
-    /// The first step of the way to an address, for whoever does not want to wait on it: where to go on from, and
-    /// what is to be near for that.
+    /// Takes the first step towards an address, for a caller that prefetches: the point to go on from, and the place to
+    /// prefetch for that.
     #[inline]
     pub fn approach(&self, address: A) -> (Descent, *const u8) {
         self.ranges.approach(address)
     }
 
-    /// A further step. The last leads to the line that [`RangeTable::find`] reads first; it may need the next one.
+    /// Takes a further step. The last leads to the line that [`RangeTable::find`] reads first; it may need the next one.
     #[inline]
     pub fn advance(&self, address: A, from: Descent) -> (Descent, *const u8) {
         self.ranges.advance(address, from)
@@ -124,14 +124,14 @@ impl<A: Packed> RangeTable<A> {
 
     /// The plan for the block of `source` bits at `address`, and its scope.
     ///
-    /// Where the block covers several ranges the plan is that of most of it (the lowest addresses among equals), and the scope is
+    /// If the block covers several ranges, the plan is that of most of it (the lowest addresses among equals). The scope is
     /// the longer one that an exact answer for the block's address would have needed (RFC 7871 §7.2.1).
     #[inline]
     pub fn find(&self, address: A, source: u8) -> FoundRange {
         self.find_from(address, source, None)
     }
 
-    /// As [`RangeTable::find`], from where the way to the address has come ([`RangeTable::approach`]).
+    /// As [`RangeTable::find`], but goes on from the point that a prefetch has reached ([`RangeTable::approach`]).
     #[inline]
     pub fn find_from(&self, address: A, source: u8, from: Option<Descent>) -> FoundRange {
         let at = self.ranges.find(address, from);
@@ -146,7 +146,7 @@ impl<A: Packed> RangeTable<A> {
         FoundRange { plan, scope }
     }
 
-    /// Where the range behind the one at `at` starts.
+    /// The first address of the range behind the one at `at`.
     #[inline]
     fn start_after(&self, at: TreePlace) -> Option<A> {
         self.ranges.next(at).map(|next| self.ranges.start(next))
@@ -192,12 +192,12 @@ fn largest(covered: &[(PlanId, u128)]) -> PlanId {
     best.0
 }
 
-/// How many addresses there are from one to another.
+/// The number of addresses from one to another, both included.
 fn count<A: Bits>(first: A, last: A) -> u128 {
     (last.to_u128() - first.to_u128()).saturating_add(1)
 }
 
-/// How many addresses of a block lie between two others.
+/// The number of addresses of a block from one address to another.
 fn share<A: Bits>(first: A, last: A, block: Block<A>) -> u128 {
     count(first.max(block.first()), last.min(block.last()))
 }
@@ -205,7 +205,7 @@ fn share<A: Bits>(first: A, last: A, block: Block<A>) -> u128 {
 /// The winners of crowded blocks: by length, then by address.
 #[derive(Clone, Debug)]
 struct Winners<A> {
-    /// Where the blocks of each length start, and one more that closes the last.
+    /// The index of the first block of each length, and one more that closes the last.
     lens: Box<[u32]>,
     firsts: Box<[A]>,
     plans: Box<[PlanId]>,
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn scope_is_zero_when_all_addresses_are_decided_alike() {
         assert_scopes(&table(&[]), &[("0.0.0.0", 0), ("8.8.8.8", 0), ("255.255.255.255", 0)]);
-        // Prefixes that all say the same merge with what is around them.
+        // Prefixes with the plan of their surroundings merge with them.
         assert_scopes(&table(&[("10.0.0.0", 8, 0), ("11.0.0.0", 9, 0)]), &[("10.1.1.1", 0)]);
     }
 

@@ -90,7 +90,7 @@ fn is_plain(address: IpAddr) -> bool {
     !embedded && special::reserved_len(address, Family::of(address).width()).is_none()
 }
 
-/// Whether everybody gets the same, so that scopes are 0.
+/// Whether all clients get the same, so that scopes are 0.
 fn is_unanimous(horizon: &Horizon) -> bool {
     let v4 = horizon.v4().ranges().map(|range| range.plan);
     let mut plans: Vec<PlanId> = v4.chain(horizon.v6().ranges().map(|range| range.plan)).collect();
@@ -186,7 +186,7 @@ proptest! {
 
 #[test]
 fn weights_come_true_over_the_address_space() {
-    // One plan for everybody: without weights its scope would be 0.
+    // One plan for all clients: without weights its scope would be 0.
     let horizon = spread(&[], weighted(&[3, 1]));
     let mut first = [0u32; 4];
     for top in 1..=u32::from(u16::MAX) {

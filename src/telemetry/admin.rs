@@ -1,10 +1,10 @@
 //! Counters of the admin listener: tokens that were presented, and requests for another host.
 //!
-//! **Not here**: what the operator's own probes do, which is not counted.
+//! **Not here**: requests of the operator's own probes, which are not counted.
 
 use super::{Collect, Counter, MetricsPage};
 
-/// What a request for the desk presented.
+/// The token that a request to the admin listener presented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenOutcome {
     /// The token.
@@ -33,12 +33,12 @@ pub struct AdminCounters {
 }
 
 impl AdminCounters {
-    /// A request for the desk presented this.
+    /// Counts a request to the admin listener by its token.
     pub fn presented(&self, what: TokenOutcome) {
         self.tokens[what as usize].increment();
     }
 
-    /// How many requests for the desk presented this.
+    /// The number of requests to the admin listener with such a token.
     pub fn tokens(&self, what: TokenOutcome) -> u64 {
         self.tokens[what as usize].value()
     }

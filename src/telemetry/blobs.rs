@@ -1,40 +1,40 @@
-//! What is counted of asking mirrors for blobs.
+//! Counters of requests to mirrors that ask for a blob.
 //!
 //! **Invariants**: no label comes from a request.
-//! **Not here**: asking ([`crate::http`]), what is known ([`crate::registry`]).
+//! **Not here**: asking ([`crate::http`]), the mirrors that have a blob ([`crate::registry`]).
 
 use super::{Counter, Gauge, MetricsPage};
 use crate::registry::known::Holding;
 
-/// How a question to a mirror ended.
+/// The result of a request to a mirror.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Result {
     /// The mirror has the blob.
     Has,
-    /// It does not.
+    /// The mirror lacks the blob.
     Lacks,
-    /// It sends whoever asks elsewhere.
+    /// It redirects clients elsewhere.
     Redirected,
     /// It answered with an error.
     Failed,
-    /// It could not be connected to, or broke off.
+    /// The connection to it failed or broke.
     Unreached,
     /// It did not answer in time.
     TimedOut,
 }
 
-/// Why a mirror was not asked.
+/// The reason why a mirror was not asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turned {
-    /// As many questions are under way as may be.
+    /// The limit on concurrent requests to mirrors is reached.
     Flights,
-    /// The mirror was asked as often as it may be.
+    /// The limit on the rate of requests to the mirror is reached.
     Rate,
-    /// As many requests wait as may.
+    /// The limit on waiting client requests is reached.
     Waiting,
 }
 
-/// How a request came to know.
+/// The way in which a request learnt whether a mirror has the blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LookupKind {
     HitHas,
@@ -73,57 +73,57 @@ pub struct Blobs {
     results: [Counter; RESULTS.len()],
     canonical: [Counter; RESULTS.len()],
     turned: [Counter; TURNED.len()],
-    /// Questions under way.
+    /// Requests to mirrors in flight.
     pub flights: Gauge,
 }
 
 impl Blobs {
-    /// A request found this known.
+    /// Counts a client request that found the result known.
     pub fn known(&self, holding: Holding) {
         self.lookups[holding as usize].increment();
     }
 
-    /// A request waited, and was told this.
+    /// Counts a client request that waited for the result.
     pub fn waited(&self, holding: Holding) {
         self.lookups[LookupKind::WaitedHas as usize + holding as usize].increment();
     }
 
-    /// A request waited for as long as it may.
+    /// Counts a client request that waited for the longest time allowed, and got no result.
     pub fn late(&self) {
         self.lookups[LookupKind::Late as usize].increment();
     }
 
-    /// A question ended.
+    /// Counts a request to a mirror.
     pub fn asked(&self, result: Result) {
         self.results[result as usize].increment();
     }
 
-    /// A question to canonical ended.
+    /// Counts a request to the canonical registry.
     pub fn asked_canonical(&self, result: Result) {
         self.canonical[result as usize].increment();
     }
 
-    /// How many questions to canonical ended so.
+    /// The number of requests to the canonical registry with this result.
     pub fn canonical_results(&self, result: Result) -> u64 {
         self.canonical[result as usize].value()
     }
 
-    /// A mirror was not asked.
+    /// Counts that a mirror was not asked.
     pub fn turned(&self, why: Turned) {
         self.turned[why as usize].increment();
     }
 
-    /// How many questions ended so.
+    /// The number of requests to mirrors with this result.
     pub fn results(&self, result: Result) -> u64 {
         self.results[result as usize].value()
     }
 
-    /// How often a mirror was not asked for this reason.
+    /// The number of times that a mirror was not asked for this reason.
     pub fn turns(&self, why: Turned) -> u64 {
         self.turned[why as usize].value()
     }
 
-    /// Writes the families, with how many blobs are known.
+    /// Writes the families, with the number of known blobs.
     pub fn write(&self, page: &mut MetricsPage, held: u64, lacked: u64) {
         let mut family = page.counter(
             "pharos_blob_lookups_total",

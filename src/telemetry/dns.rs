@@ -1,11 +1,11 @@
-//! What the DNS listeners count.
+//! Counters of the DNS listeners.
 //!
-//! Each UDP thread has a [`CounterBlock`] of its own, on cache lines of its own, which only it writes: adding is a load and a
-//! store, no locked operation, and no thread waits for another's line. The connections share one more block. A scrape
-//! reads all blocks and adds them up.
+//! Each UDP thread has a [`CounterBlock`] of its own, on cache lines of its own, and is its only writer. So adding is a load
+//! and a store without a locked operation, and no thread waits for the cache line of another. The connections share one more
+//! block. A scrape reads all blocks and adds them up.
 //!
 //! **Invariants**: one [`Own`] per block, so that no addition is lost.
-//! **Not here**: which thread has which block ([`crate::dns`]).
+//! **Not here**: the assignment of blocks to threads ([`crate::dns`]).
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -19,26 +19,26 @@ use crate::base::client::Vantage;
 use crate::snapshot::{METERS, Meter, Snapshot};
 use crate::wire::{Cookie, EcsEffect, Limit, Peer, Summary, Transport};
 
-/// Why a datagram or message got no reply, or its reply was lost.
+/// The reason why a datagram or message got no reply, or its reply was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LostReply {
-    /// It was a response, or no message at all.
+    /// It was a response, or too short for a message.
     Unanswerable,
-    /// It came over UDP, and what it announces as a question is none.
+    /// It came over UDP, and a question that its header announces cannot be read.
     NoQuestion,
-    /// It came over UDP from the port of a service that answers whatever it gets, or from port 0.
+    /// It came over UDP from the port of a service that answers every datagram, or from port 0.
     SourcePort,
-    /// It was longer than what we advertise to take.
+    /// It was longer than the UDP payload size that we advertise.
     TooLong,
-    /// The system would not take the reply now: its queue is full.
+    /// The system did not take the reply, because its queue was full.
     SendFull,
-    /// The system would not take the reply: no route, a firewall, an address that cannot be.
+    /// The system refused the reply: no route, a firewall, an impossible address.
     SendRefused,
-    /// Answering it panicked, which is a fault of ours.
+    /// Answering it panicked, which is a bug.
     Panicked,
 }
 
-/// How a connection came to its end.
+/// The reason why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
     /// The client closed it, or it broke.
@@ -47,9 +47,9 @@ pub enum Closed {
     Idle,
     /// A message did not arrive whole in time.
     Unfinished,
-    /// The client did not take its answers in time.
+    /// The client did not read its answers in time.
     SlowReader,
-    /// It was the one silent for longest when there was no room for a new one.
+    /// It was the connection idle longest when there was no room for a new one.
     Evicted,
     /// The server stops.
     Stop,
@@ -59,23 +59,23 @@ pub enum Closed {
     Violation,
 }
 
-/// How a request for a zone over a stream ended.
+/// The result of a request for a zone over a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransferEnd {
-    /// The zone, or what changed in it, was handed to the connection to its last message.
+    /// All messages of the zone, or of its changes, were written to the connection.
     Complete,
-    /// The connection ended on the way.
+    /// The connection ended during the transfer.
     Cut,
-    /// There was an error instead: who asked may not have it, or there is none.
+    /// The reply was an error: the client may not have the zone, or there is no such zone.
     Refused,
 }
 
 /// A socket call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketFailure {
-    /// Taking datagrams.
+    /// Receiving datagrams.
     Receive,
-    /// Taking a connection.
+    /// Accepting a connection.
     Accept,
 }
 
@@ -178,7 +178,7 @@ const STEERED: usize = DURATION + Transport::ALL.len() * (BUCKETS + 1);
 const TRANSFER: usize = STEERED + METERS;
 const CELLS: usize = TRANSFER + GIVEN.len();
 
-/// The counters of one writer, aligned to what CPUs fetch at a time, two lines, so that no two blocks share any.
+/// The counters of one writer. Aligned to the two cache lines that CPUs fetch together, so that no two blocks share a line.
 #[repr(align(128))]
 #[derive(Debug)]
 struct CounterBlock([AtomicU64; CELLS]);
@@ -187,7 +187,7 @@ struct CounterBlock([AtomicU64; CELLS]);
 #[derive(Debug, Default)]
 pub struct DnsCounters {
     blocks: Mutex<Vec<Arc<CounterBlock>>>,
-    /// Connections now: TCP, TLS and QUIC.
+    /// Open connections: TCP, TLS and QUIC.
     pub connections: Gauge,
 }
 
@@ -204,7 +204,7 @@ pub trait Count {
     #[doc(hidden)]
     fn add(&mut self, cell: usize, count: u64);
 
-    /// A message came in.
+    /// Counts a message received.
     #[inline]
     fn query(&mut self, peer: &Peer) {
         let transport = 2 * peer.transport as usize;
@@ -215,7 +215,7 @@ pub trait Count {
         self.add(QUERY + transport + family, 1);
     }
 
-    /// A reply was made from a snapshot.
+    /// Counts a reply made from a snapshot.
     #[inline]
     fn reply(&mut self, summary: &Summary, snapshot: &Snapshot) {
         if let Some(Steering { horizon, family, decision }) = summary.basis.steering {
@@ -242,7 +242,8 @@ pub trait Count {
         }
     }
 
-    /// So many messages were answered together, in this time: that of each, since the first waits for the last.
+    /// Counts the duration of `count` messages that were answered together. Each counts with the whole `time`, because the
+    /// replies leave together.
     #[inline]
     fn took(&mut self, transport: Transport, count: u64, time: Duration) {
         let (us, cell) = (micros(time), DURATION + transport as usize * (BUCKETS + 1));
@@ -250,34 +251,34 @@ pub trait Count {
         self.add(cell + BUCKETS, us * count);
     }
 
-    /// Messages got no reply.
+    /// Counts messages that got no reply.
     #[inline]
     fn lost(&mut self, why: LostReply, count: usize) {
         self.add(LOSS + why as usize, count as u64);
     }
 
-    /// A response was not sent, for its rate.
+    /// Counts a response that rate limiting dropped.
     #[inline]
     fn dropped(&mut self) {
         self.add(DROPPED, 1);
     }
 
-    /// A request for a zone was dealt with.
+    /// Counts a request for a zone by its result.
     fn given(&mut self, how: TransferEnd) {
         self.add(TRANSFER + how as usize, 1);
     }
 
-    /// A connection ended.
+    /// Counts the end of a connection.
     fn closed(&mut self, how: Closed) {
         self.add(CLOSE + how as usize, 1);
     }
 
-    /// A socket call failed.
+    /// Counts a socket call that failed.
     fn failed(&mut self, what: SocketFailure) {
         self.add(FAILURE + what as usize, 1);
     }
 
-    /// A connection was refused, because its client has as many as one may have.
+    /// Counts a connection that was refused because its client had as many as it may.
     fn over_client_limit(&mut self) {
         self.add(CLIENT_LIMIT, 1);
     }
@@ -287,7 +288,7 @@ impl Count for Own {
     #[inline]
     fn add(&mut self, cell: usize, count: u64) {
         let cell = &self.0.0[cell];
-        // Nobody else writes to it: `Own` is not `Clone`, and `&mut self` is one thread's.
+        // No other thread writes to it: `Own` is not `Clone`, and `&mut self` belongs to one thread.
         cell.store(cell.load(Relaxed) + count, Relaxed);
     }
 }
@@ -320,27 +321,27 @@ impl DnsCounters {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|block| block.0[cell].load(Relaxed)).sum()
     }
 
-    /// How many messages came in.
+    /// The number of messages received.
     pub fn queries(&self) -> u64 {
         (0..QUERIES.len()).map(|at| self.sum(QUERY + at)).sum()
     }
 
-    /// How many answers had a mirror first.
+    /// The number of answers with a mirror in the first place.
     pub fn steered(&self, meter: Meter) -> u64 {
         self.sum(STEERED + meter.index())
     }
 
-    /// How many messages got no reply for this reason.
+    /// The number of messages that got no reply for this reason.
     pub fn losses(&self, why: LostReply) -> u64 {
         self.sum(LOSS + why as usize)
     }
 
-    /// How many connections ended in this way.
+    /// The number of connections that ended for this reason.
     pub fn closures(&self, how: Closed) -> u64 {
         self.sum(CLOSE + how as usize)
     }
 
-    /// How many connections were refused for their client's sake.
+    /// The number of connections that were refused because their client had as many as it may.
     pub fn client_limits(&self) -> u64 {
         self.sum(CLIENT_LIMIT)
     }

@@ -1,6 +1,6 @@
-//! What became of the hosts that mirrors follow: how lookups ended, and how old what is served is.
+//! Counters of the hosts that mirrors follow: results of lookups, and the age of the addresses that are served.
 //!
-//! **Invariants**: written by the service alone, off the query path; a host that nobody follows any more is forgotten.
+//! **Invariants**: only the service writes them, off the query path; a host that no mirror follows any more is forgotten.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,16 +14,16 @@ use crate::mirror::{TROUBLES, Trouble};
 pub struct Following {
     /// The host.
     pub host: Arc<str>,
-    /// How many addresses it has, of IPv4 and of IPv6.
+    /// The number of its IPv4 addresses, and of its IPv6 addresses.
     pub addresses: [usize; 2],
-    /// When all of it was last found to be so; none where it never was.
+    /// The time of the last lookup that confirmed all addresses; `None` if no lookup has.
     pub resolved: Option<Instant>,
 }
 
 /// By mirror.
 type FollowingMirrors = BTreeMap<Arc<str>, Following>;
 
-/// What has been found so far.
+/// Results of lookups, and the host of each mirror.
 #[derive(Debug, Default)]
 pub struct Hosts {
     found: Counter,
@@ -46,7 +46,7 @@ impl Hosts {
         self.changed.increment();
     }
 
-    /// Says how mirrors stand from now on.
+    /// Replaces the mirrors and their hosts.
     pub fn set(&self, mirrors: FollowingMirrors) {
         *self.mirrors() = mirrors;
     }

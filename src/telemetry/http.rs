@@ -1,4 +1,4 @@
-//! What the HTTP listeners count.
+//! Counters of the HTTP listeners.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,11 +22,11 @@ pub struct Http {
     pub connections: Gauge,
     /// Connections accepted.
     pub accepted: Counter,
-    /// Failures to accept a connection, such as for want of file descriptors.
+    /// Failures to accept a connection, for example because the process has no file descriptor left.
     pub accept_errors: Counter,
     /// Connections refused because their client has as many as it may.
     pub refused: Counter,
-    /// Connections closed to make room for others, or because too much waited for their clients.
+    /// Connections closed to make room for others, or because too many bytes waited for their clients.
     pub evicted: Counter,
     /// TLS handshakes that failed or took too long.
     pub handshake_errors: Counter,
@@ -36,7 +36,7 @@ pub struct Http {
     pub host_errors: Counter,
 }
 
-/// By mirror and tier, where blobs were sent.
+/// Blob requests that were sent to a mirror, by mirror and tier.
 #[derive(Debug)]
 struct SteeredCounts(Box<[Counter]>);
 
@@ -47,7 +47,8 @@ impl Default for SteeredCounts {
 }
 
 impl Http {
-    /// Counts a request that was answered, since when it was dealt with, and the mirror that it would be sent to.
+    /// Counts a request that was answered: its duration from `since` on, its outcome and status, and the mirror, if the request
+    /// was sent to one.
     pub fn answered(&self, reply: &RouteReply, since: Instant, mirror: Option<Meter>) {
         self.durations.observe(since.elapsed());
         if let (RouteOutcome::BlobSteered | RouteOutcome::BlobMirror, Some(mirror)) = (reply.basis.outcome, mirror) {
@@ -60,12 +61,12 @@ impl Http {
         }
     }
 
-    /// How many blob requests were sent to a mirror.
+    /// The number of blob requests that were sent to a mirror.
     pub fn steered(&self, meter: Meter) -> u64 {
         self.steered.0[meter.index()].value()
     }
 
-    /// How many requests had an outcome.
+    /// The number of requests with an outcome.
     pub fn requests(&self, outcome: RouteOutcome) -> u64 {
         self.outcomes[outcome.index()].value()
     }

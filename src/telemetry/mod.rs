@@ -4,9 +4,9 @@
 //! looked up by text. The struct implements [`Collect`]; [`render`] asks each part in turn when the page is scraped.
 //!
 //! **Invariants**: adding is one relaxed atomic operation; every family begins with `pharos_` and has its help and type
-//! once; labels come from the program, never from a request, so that nobody outside can make the page grow.
-//! **Not here**: listening ([`crate::http`]), what is counted per query by more than one thread (each worker keeps its
-//! own block and its `Collect` adds them up).
+//! once; labels come from the program, never from a request, so that no client can make the page grow.
+//! **Not here**: listening ([`crate::http`]), counters per query that several threads write (each worker keeps its own
+//! block, and the `Collect` of these counters adds them up).
 //!
 //! Prometheus text exposition format 0.0.4.
 
@@ -29,10 +29,10 @@ use histogram::{BOUNDS_US, BUCKETS};
 /// The target of log lines with commands to try, which only a terminal shows.
 pub const HINTS: &str = "pharos::hint";
 
-/// The media type of what [`render`] writes.
+/// The media type of the page that [`render`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Something whose counters are shown.
+/// A source of metric families.
 pub trait Collect: Send + Sync {
     /// Writes its families to the page.
     fn collect(&self, page: &mut MetricsPage);
@@ -64,7 +64,7 @@ impl Counter {
     }
 }
 
-/// A number of things that exist now.
+/// The number of things that exist now.
 #[derive(Debug, Default)]
 pub struct Gauge(AtomicU64);
 
@@ -75,7 +75,7 @@ impl Gauge {
         HeldCount(self)
     }
 
-    /// How many exist now.
+    /// The number that exists now.
     pub fn value(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -135,7 +135,7 @@ impl MetricFamily<'_> {
         self.write("", labels, format_args!("{value}"))
     }
 
-    /// Adds a histogram: how often each bucket was hit, and the sum of all, in microseconds.
+    /// Adds a histogram: the count of each bucket, and the sum of all durations in microseconds.
     pub fn distribution(&mut self, labels: &[(&str, &str)], buckets: &[u64; BUCKETS], sum_us: u64) -> &mut Self {
         let mut count = 0;
         for (at, hits) in buckets.iter().enumerate() {

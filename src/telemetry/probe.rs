@@ -1,7 +1,7 @@
-//! What probes find: how often each verdict and why, how long they take, and how each address stands.
+//! Counters of probes: verdicts, their causes, durations, and the health of each address.
 //!
-//! **Invariants**: written by the watcher alone, off the query path; causes are words of the program, so there are only so
-//! many.
+//! **Invariants**: only the watcher writes them, off the query path; causes are words of the program, so their number is
+//! bounded.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,42 +13,42 @@ use super::{Collect, Counter, MetricsPage};
 use crate::base::time::UnixTime;
 use crate::mirror::{Cause, Health, VERDICTS, Verdict};
 
-/// What one probe found, as far as it is counted.
+/// The part of a probe's result that is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probed {
     /// The verdict.
     pub verdict: Verdict,
     /// The cause; `None` if the verdict is `up`.
     pub cause: Option<Cause>,
-    /// How long the probe took.
+    /// The duration of the probe.
     pub took: Duration,
-    /// The end of the certificate's time, in seconds since 1970, where it was seen.
+    /// The end of the certificate's validity, in seconds since 1970; `None` if no certificate was seen.
     pub not_after: Option<u64>,
-    /// How the address stands after it.
+    /// The health of the address after the probe.
     pub health: Health,
-    /// When it ended.
+    /// The timestamp of its end.
     pub now: UnixTime,
 }
 
-/// What is known of one address.
+/// The last result for one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressFinding {
     /// The last verdict.
     pub verdict: Verdict,
     /// The cause of the last verdict; `None` if it is `up`.
     pub cause: Option<Cause>,
-    /// How the address stands.
+    /// The health of the address.
     pub health: Health,
-    /// Since when it stands like this, as far as this process knows.
+    /// The begin of this health, as far as this process knows.
     pub since: UnixTime,
-    /// The end of the time of the certificate that was last seen there, in seconds since 1970.
+    /// The end of the validity of the certificate that was last seen there, in seconds since 1970.
     pub not_after: Option<u64>,
 }
 
 /// By mirror and address.
 type AddressFindings = BTreeMap<(Arc<str>, IpAddr), AddressFinding>;
 
-/// What has been found so far.
+/// Results of probes since the process started, and the last one of each address.
 #[derive(Debug, Default)]
 pub struct Probes {
     verdicts: [Counter; VERDICTS.len()],
@@ -59,7 +59,7 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Counts a probe, and how the address stands after it.
+    /// Counts a probe, and stores the health of the address after it.
     pub fn probed(&self, mirror: &Arc<str>, address: IpAddr, probed: Probed) {
         let Probed { verdict, cause, took, not_after, health, now } = probed;
         self.verdicts[verdict as usize].increment();
@@ -71,7 +71,7 @@ impl Probes {
         let mut addresses = self.addresses();
         let known = addresses.entry((mirror.clone(), address)).or_insert_with(|| found.clone());
         let since = if known.health == health { known.since } else { now };
-        // A probe that saw no certificate says nothing of it.
+        // A probe that saw no certificate keeps the previous value.
         *known = AddressFinding { since, not_after: not_after.or(known.not_after), ..found };
     }
 
@@ -80,7 +80,7 @@ impl Probes {
         self.failed_here.increment();
     }
 
-    /// What is known of an address; none before its first verdict.
+    /// The last result for an address; `None` if it has no verdict yet.
     pub fn last(&self, mirror: &Arc<str>, address: IpAddr) -> Option<AddressFinding> {
         self.addresses().get(&(mirror.clone(), address)).cloned()
     }

@@ -1,8 +1,8 @@
-//! What is served: which snapshot and since when, where clients are steered, panic.
+//! Metrics of the served state: the snapshot and its age, the mirrors that clients are steered to, panic mode.
 //!
-//! It is read from the snapshot when the page is asked for; only where clients were steered is counted meanwhile.
+//! A scrape reads the values from the snapshot. Only steered answers are counted when the answer is made.
 //!
-//! **Not here**: publishing ([`crate::live`]), probes ([`super::probe`]), orders ([`crate::control`]).
+//! **Not here**: publishing ([`crate::live`]), probes ([`super::probe`]), overrides ([`crate::control`]).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::{Collect, MetricsPage};
 use crate::base::prefix::FAMILIES;
 use crate::snapshot::Snapshot;
 
-/// What is served; `S` tells the snapshot and its age in seconds.
+/// Metrics of the served state; `S` returns the snapshot and its age in seconds.
 #[derive(Debug)]
 pub struct ServedGauges<S> {
     source: S,
@@ -22,7 +22,7 @@ pub struct ServedGauges<S> {
 }
 
 impl<S> ServedGauges<S> {
-    /// Shows what this source tells, and what the listeners counted.
+    /// Takes the source of the snapshot, and the counters of the listeners.
     pub fn new(source: S, dns: Arc<DnsCounters>, http: Option<Arc<Http>>) -> Self {
         ServedGauges { source, dns, http }
     }

@@ -1,32 +1,32 @@
-//! What is known of zones that come from elsewhere, and what came of asking for them.
+//! Metrics of secondary zones and of the requests to their primaries.
 //!
-//! **Invariants**: no more than [`MAX_ZONES`] zones have lines of their own, so that a configuration of very many does not
-//! make a page that nobody can scrape.
-//! **Not here**: zones that are given to others ([`super::dns`]).
+//! **Invariants**: no more than [`MAX_ZONES`] zones have lines of their own, so that a configuration with very many zones
+//! does not make a page that is too large to scrape.
+//! **Not here**: transfers to secondaries ([`super::dns`]).
 
 use super::{Collect, Counter, MetricsPage};
 
-/// The most zones with lines of their own, in the order of the configuration: three lines each make 300 KB of page.
+/// The most zones with lines of their own, in the order of the configuration. Three lines each make a page of 300 KB.
 pub const MAX_ZONES: usize = 1000;
 
-/// What came of asking a primary.
+/// The result of a request to a primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compared {
-    /// There is nothing newer than what we hold.
+    /// The primary has no newer zone than our copy.
     UpToDate,
-    /// A zone that is newer, or the first.
+    /// The primary sent a newer zone, or the first one.
     Fetched,
     /// It cannot be reached.
     Unreachable,
     /// It does not answer in time.
     Silent,
-    /// It is not who it should be, or thinks that of us: a signature does not hold.
+    /// TSIG fails: the primary's signature does not hold, or the primary refuses ours.
     BadSignature,
     /// TLS fails, or its certificate is refused.
     TlsFailed,
     /// Its zone is older than the copy.
     Older,
-    /// It gives nothing, or nothing that can be served.
+    /// It sends no zone, or none that can be served.
     Refused,
 }
 
@@ -41,45 +41,45 @@ const COMPARED: [(Compared, &str); 8] = [
     (Compared::Refused, "refused"),
 ];
 
-/// What is counted.
+/// Counters of transfers and NOTIFY messages.
 #[derive(Debug, Default)]
 pub struct Counters {
     compared: [Counter; COMPARED.len()],
-    /// NOTIFY messages of primaries that were heard.
+    /// NOTIFY messages received from primaries.
     pub heard: Counter,
     /// Followers that answered a NOTIFY.
     pub told: Counter,
-    /// Followers that did not, however often they were told.
+    /// Followers that did not answer a NOTIFY after all its repetitions.
     pub deaf: Counter,
 }
 
-/// What a zone has come to.
+/// The state of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneStatus {
     /// Its name.
     pub name: String,
-    /// The serial that is served; none where there is no usable copy.
+    /// The serial that is served; `None` if there is no usable copy.
     pub serial: Option<u32>,
-    /// Of a zone that is kept elsewhere: for how long it was not compared, and for how long it may still be used.
+    /// The age of the copy; `None` if the zone has no primary.
     pub copy: Option<CopyAge>,
 }
 
 /// In seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyAge {
-    /// Since a primary was last found to have what we hold; none where that never was.
+    /// Since a primary last confirmed our copy; `None` if none has.
     pub age: Option<u64>,
-    /// Until it expires: 0 once it has, or where there is none.
+    /// Until the copy expires; 0 if it has expired, or if there is no copy.
     pub left: u64,
 }
 
 impl Counters {
-    /// Counts what came of asking one primary.
+    /// Counts the result of a request to one primary.
     pub fn compared(&self, what: Compared) {
         self.compared[what as usize].increment();
     }
 
-    /// Writes what is counted, and how the zones stand.
+    /// Writes the counters and the state of the zones.
     pub fn collect(&self, zones: &[ZoneStatus], page: &mut MetricsPage) {
         let mut family = page.counter("pharos_transfer_compared_total", "Questions to primaries by result.");
         for (what, name) in COMPARED {
@@ -107,7 +107,7 @@ impl Counters {
     }
 }
 
-/// Where zones come from is asked when the page is.
+/// Calls the function for the state of the zones when the page is scraped.
 impl<F: Fn() -> Vec<ZoneStatus> + Send + Sync> Collect for (std::sync::Arc<Counters>, F) {
     fn collect(&self, page: &mut MetricsPage) {
         self.0.collect(&(self.1)(), page);

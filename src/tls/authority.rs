@@ -1,8 +1,8 @@
-//! A private certificate authority for demonstrations and tests: certificates in PEM, and the files they stand in.
+//! A private certificate authority for demonstrations and tests: certificates in PEM, and their files.
 //!
-//! **Invariants**: a key is never written where others can read it; nothing that is there is replaced unasked; what one
-//! authority issued before still verifies after it was read again.
-//! **Not here**: which names and files ([`crate::cli`]), certificates from a public authority.
+//! **Invariants**: other users can never read the file of a key; an existing file is replaced only on request; certificates
+//! of an authority still verify after the authority was read again.
+//! **Not here**: the choice of names and files ([`crate::cli`]), certificates from a public authority.
 //!
 //! RFC 5280 §4.2.1.6 (names), CA/Browser Forum Baseline Requirements §6.3.2 (validity).
 
@@ -18,16 +18,16 @@ use rustls::pki_types::pem::PemObject as _;
 use time::{Duration, OffsetDateTime};
 use webpki::EndEntityCert;
 
-/// What the authority calls itself: whoever finds it among trusted roots is to know where it came from.
+/// The name of the authority. It shows an operator where a trusted root came from.
 const NAME: &str = "Pharos private CA";
 
-/// How long the authority's own certificate is valid: longer than any demonstration lasts.
+/// The validity of the authority's own certificate, in days: longer than any demonstration lasts.
 const AUTHORITY_DAYS: i64 = 3650;
 
-/// How long before now a certificate begins: clocks differ.
+/// A certificate begins this long before now, because clocks differ.
 const BACKDATED: Duration = Duration::hours(1);
 
-/// How long a certificate is valid: from an hour ago for so many days.
+/// The validity of a certificate: from an hour ago for a number of days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     begin: OffsetDateTime,
@@ -35,7 +35,7 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// So many days from now.
+    /// The validity for a number of days from now.
     pub fn days(now: OffsetDateTime, days: u16) -> Self {
         Validity { begin: now - BACKDATED, end: now + Duration::days(days.into()) }
     }
@@ -58,17 +58,17 @@ pub struct Authority {
 
 impl fmt::Debug for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the key.
+        // Leave out the key.
         f.debug_struct("Authority").finish_non_exhaustive()
     }
 }
 
-/// Why an authority cannot be used.
+/// The reason why an authority cannot be used.
 #[derive(Debug)]
 pub enum AuthorityError {
-    /// The certificate or the key cannot be read, or a name is none.
+    /// The certificate or the key cannot be read, or a name is not valid.
     Rcgen(rcgen::Error),
-    /// The certificate is another one than this command makes with this key.
+    /// The certificate is not one that this command makes with this key.
     Foreign,
 }
 
@@ -106,7 +106,7 @@ impl Authority {
         let key = KeyPair::from_pem(&own.key)?;
         let made = params()?.self_signed(&key)?;
         let read = CertificateDer::from_pem_slice(own.chain.as_bytes()).map_err(|_| AuthorityError::Foreign)?;
-        // What is issued names the issuer and its key; if both are as they were, so is what leads to it.
+        // A certificate names its issuer and the issuer's key. If both are unchanged, certificates issued before still verify.
         if identity(&read) != identity(made.der()) || identity(&read).is_none() {
             return Err(AuthorityError::Foreign);
         }
@@ -141,27 +141,27 @@ fn params() -> Result<CertificateParams, rcgen::Error> {
     Ok(params)
 }
 
-/// Whose certificate it is, and the key.
+/// The subject of a certificate, and its public key.
 fn identity(certificate: &CertificateDer<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
     let parsed = EndEntityCert::try_from(certificate).ok()?;
     Some((parsed.subject().to_vec(), parsed.subject_public_key_info().to_vec()))
 }
 
-/// What happens to files that are there already.
+/// The treatment of existing files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// They stay, and it is an error.
+    /// An existing file stays, and the write fails.
     Keep,
-    /// They are replaced.
+    /// An existing file is replaced.
     Replace,
 }
 
-/// Why a pair was not written.
+/// The reason why a pair was not written.
 #[derive(Debug)]
 pub struct WriteError {
     /// The file.
     pub path: PathBuf,
-    /// What the system said.
+    /// The error of the system.
     pub error: io::Error,
 }
 
@@ -174,7 +174,7 @@ impl fmt::Display for WriteError {
 impl std::error::Error for WriteError {}
 
 impl Pair {
-    /// Where a pair of this name is: `NAME.pem` and `NAME.key`.
+    /// The paths of a pair with this name: `NAME.pem` and `NAME.key`.
     pub fn paths(folder: &Path, name: &str) -> [PathBuf; 2] {
         [folder.join(format!("{name}.pem")), folder.join(format!("{name}.key"))]
     }
@@ -187,7 +187,7 @@ impl Pair {
     }
 }
 
-/// Who may read a file.
+/// The users that may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FileReaders {
     Owner,
@@ -198,7 +198,7 @@ fn write(path: &Path, text: &str, readers: FileReaders, existing: Existing) -> R
     use std::os::unix::fs::PermissionsExt as _;
     let failed = |error| WriteError { path: path.to_path_buf(), error };
     let folder = path.parent().unwrap_or(Path::new("."));
-    // Made for its owner alone, and opened to others only where that is meant.
+    // The file is created readable for its owner alone. Other users get access afterwards, if intended.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)?;
     if readers == FileReaders::Everybody {

@@ -1,13 +1,13 @@
-//! Dialling a mirror as a pull client does, but at an address of our choosing: TCP, TLS for the shared name, HTTP/1.1; and a
-//! registry that we ask, which may speak plain HTTP.
+//! Dialling a mirror as a pull client does, but at an address of our choosing: TCP, TLS for the shared name, HTTP/1.1. A
+//! registry is dialled as well, over plain HTTP if so configured.
 //!
 //! In: an address. Out: a [`Dialed`] connection on which requests can be made, with what its certificate said.
 //!
 //! **Invariants**: the address itself is dialled, never a name; every connection makes a full handshake, since a resumed
 //! session shows no certificate; a connection ends with its [`Dialed`].
-//! **Not here**: time-outs (the caller's), what to ask, what an answer means.
+//! **Not here**: time-outs (the caller's), the requests, the meaning of an answer.
 //!
-//! RFC 6066 §3 (SNI), RFC 9525 (whom a certificate is for), RFC 9112.
+//! RFC 6066 §3 (SNI), RFC 9525 (the names of a certificate), RFC 9112.
 
 use std::fmt;
 use std::io;
@@ -39,7 +39,7 @@ use super::life::{Life, Phase};
 use super::recorder::Recorder;
 use crate::mirror::{CertificateFault, ConnectFault, HandshakeFault, HttpFault};
 
-/// What mirrors are dialled with: made once, shared by every connection.
+/// The settings for dialling mirrors: made once, shared by every connection.
 #[derive(Clone, Debug)]
 pub struct Dialer {
     /// The `Host` header.
@@ -49,17 +49,17 @@ pub struct Dialer {
     secure: Option<Secure>,
 }
 
-/// What certificates are held to.
+/// The requirements on a certificate.
 #[derive(Clone, Debug)]
 struct Secure {
     name: ServerName<'static>,
     roots: Arc<RootCertStore>,
     verifier: Arc<WebPkiServerVerifier>,
-    /// Everything but the verifier, which each handshake has for itself.
+    /// The configuration without a verifier: each handshake has its own.
     config: ClientConfig,
 }
 
-/// Why no dialer can be made.
+/// The reason why no dialer can be made.
 #[derive(Debug)]
 pub enum DialerError {
     /// The name is not one of DNS.
@@ -82,7 +82,7 @@ impl fmt::Display for DialerError {
 
 impl std::error::Error for DialerError {}
 
-/// How far a connection got.
+/// The step of a connection that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DialStep {
     /// Nothing has been connected.
@@ -93,12 +93,12 @@ pub enum DialStep {
     Http,
 }
 
-/// Why there is no connection.
+/// The reason why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DialError {
     /// TCP failed.
     Connect(ConnectFault),
-    /// This machine has no descriptor, memory or port left for a connection: it says nothing of the address.
+    /// This machine has no descriptor, memory or port left for a connection, so the address was not tested.
     Own(String),
     /// Clients refuse the certificate.
     Certificate {
@@ -113,7 +113,7 @@ pub enum DialError {
     Http(HttpFault),
 }
 
-/// How long the steps of a connection took.
+/// The durations of the steps of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Took {
     /// TCP.
@@ -180,7 +180,7 @@ impl Secure {
 }
 
 impl Dialer {
-    /// Connects to an address; `step` is kept up to date, for whoever gives up on the way.
+    /// Connects to an address. `step` is kept up to date, so that a caller whose time-out ends this knows how far it got.
     pub async fn dial(&self, address: IpAddr, step: &mut DialStep) -> Result<Dialed, DialError> {
         *step = DialStep::Connect;
         let place = SocketAddr::new(address, self.port);
@@ -223,8 +223,8 @@ impl Dialer {
         Ok(Dialed { host: self.host.clone(), sender, chain, allowance, took, _connection: connection })
     }
 
-    /// Whether clients will accept the chain of a connection for so long as well, or for a third of the life of each of its
-    /// certificates if that is shorter.
+    /// Returns whether clients will still accept the chain of a connection after `ahead`, or after a third of the life of each
+    /// of its certificates if that is shorter.
     pub fn lasts(&self, dialed: &Dialed, ahead: Duration) -> bool {
         self.lasts_from(&dialed.chain, ahead, UnixTime::now())
     }
@@ -232,8 +232,8 @@ impl Dialer {
     fn lasts_from(&self, chain: &[CertificateDer<'_>], ahead: Duration, now: UnixTime) -> bool {
         let Some(secure) = &self.secure else { return true };
         let Some((leaf, intermediates)) = chain.split_first() else { return false };
-        // Accepted now, and each of its certificates lasts: so does the chain. Its signatures, which cost as much as the
-        // handshake, are checked again only where another path may have to be found.
+        // The chain is accepted now. If each of its certificates lasts, so does the chain. Its signatures, which cost as
+        // much as the handshake, are checked again only if another path may have to be found.
         let lives = chain.iter().map(|one| Life::of_one(one, ahead));
         let ending = lives.filter(|life| life.is_none_or(|life| life.phase(now) != Phase::Good));
         let Some(window) = ending.map(|life| life.map_or(ahead, |life| life.window())).max() else { return true };
@@ -254,7 +254,7 @@ pub struct Dialed {
 }
 
 impl Dialed {
-    /// Makes a request, and waits for the head of its response, whose body may have so many bytes.
+    /// Makes a request, and waits for the head of its response, whose body may have `max_body_len` bytes at most.
     pub async fn request(
         &mut self,
         method: Method,
@@ -283,12 +283,12 @@ impl Dialed {
         if let Some((name, value)) = field {
             request = request.header(name, value);
         }
-        // A path that makes no request is not one that a mirror can answer.
+        // No mirror can answer a path that makes no valid request.
         let request = request.body(Empty::new()).map_err(|_| HttpFault::Other)?;
         self.sender.send_request(request).await.map_err(|error| http_fault(&error))
     }
 
-    /// Whether another request may be made.
+    /// Returns whether another request may be made.
     pub fn is_open(&self) -> bool {
         !self.sender.is_closed()
     }
@@ -298,7 +298,7 @@ impl Dialed {
         LeafFacts::read(self.chain.first()?).ok()
     }
 
-    /// How long the steps of the connection took.
+    /// The durations of the steps of the connection.
     pub fn took(&self) -> Took {
         self.took
     }
@@ -317,7 +317,7 @@ impl Allowance {
         self.0.store(len, Ordering::Relaxed);
     }
 
-    /// Takes bytes off; an error if there are not so many left.
+    /// Subtracts received bytes; an error if fewer are left.
     fn take(&self, len: u64) -> io::Result<()> {
         match self.0.load(Ordering::Relaxed).checked_sub(len) {
             Some(left) => {
@@ -360,11 +360,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
     }
 }
 
-/// Whether a connection fails for a reason that is this machine's own.
+/// Returns whether a connection failed for a reason of this machine's own.
 fn is_own_fault(error: &io::Error, place: SocketAddr) -> bool {
     match error.raw_os_error() {
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => true,
-        // No port is left, or no address of the family: the second is so for datagrams too, of which none is sent here.
+        // Either no port is left, or this machine has no address of the family. In the second case a UDP socket cannot be
+        // connected either. Connecting it sends no datagram.
         Some(libc::EADDRNOTAVAIL) => {
             let any: SocketAddr = if place.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
             std::net::UdpSocket::bind(any).is_ok_and(|socket| socket.connect(place).is_ok())
@@ -439,7 +440,7 @@ mod tests {
         let allowance = Allowance::default();
         allowance.set(MAX_HEADS_LEN);
         let flood = tokio::spawn(async move {
-            // What comes before the request is refused for another reason.
+            // Wait for the request: a response that comes before it is refused for another reason.
             theirs.read_exact(&mut [0; 4]).await.unwrap();
             let mut sent = 0;
             while theirs.write_all(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n").await.is_ok() {
@@ -479,7 +480,7 @@ mod tests {
             dialer.lasts_from(&chain, Duration::from_secs(ahead * 3600), now)
         };
         assert_eq!([1, 4, 5, 6].map(|day| lasts(day, 72)), [true, true, false, false]);
-        // A shorter window that is configured holds.
+        // A shorter configured window applies.
         assert_eq!([5, 6].map(|day| lasts(day, 24)), [true, false]);
     }
 }

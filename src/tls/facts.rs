@@ -1,7 +1,7 @@
-//! What a certificate says of itself: names, times, key, issuer.
+//! The contents of a certificate: names, times, key, issuer.
 //!
 //! **Invariants**: everything is read by the same library that verifies, so that both see the same certificate.
-//! **Not here**: whether that is good ([`super::judge()`]).
+//! **Not here**: the judgement ([`super::judge()`]).
 //!
 //! RFC 5280 §4.1 (fields), RFC 8017 §A.1.1 (RSA keys), RFC 5480 §2.1.1 (curves), RFC 8410 §3 (Ed25519).
 
@@ -21,14 +21,14 @@ const AFTER_ALL: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(253_4
 /// A name that no certificate is for (RFC 6761 §6.4).
 const NOBODY: &str = "nobody.invalid";
 
-/// What a leaf says of itself.
+/// The contents of a leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeafFacts {
-    /// The names and addresses that it is for.
+    /// The DNS names and IP addresses in it.
     pub names: Vec<String>,
-    /// When it begins to be valid.
+    /// The begin of its validity.
     pub not_before: Option<UnixTime>,
-    /// When it ends to be valid.
+    /// The end of its validity.
     pub not_after: Option<UnixTime>,
     /// Its key.
     pub key: KeyKind,
@@ -39,7 +39,7 @@ pub struct LeafFacts {
 /// The kind of a public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
-    /// RSA with so many bits.
+    /// RSA, with the bits of its modulus.
     Rsa(usize),
     /// ECDSA on the curve P-256.
     P256,
@@ -67,7 +67,7 @@ impl fmt::Display for KeyKind {
 }
 
 impl LeafFacts {
-    /// What a certificate says.
+    /// Reads a certificate.
     pub(super) fn read(leaf: &CertificateDer<'_>) -> Result<Self, Error> {
         let parsed = ParsedCertificate::try_from(leaf)?;
         Ok(LeafFacts {
@@ -80,7 +80,7 @@ impl LeafFacts {
     }
 }
 
-/// When a certificate begins, if that can be read, and ends to be valid, in seconds since 1970.
+/// The begin, if it can be read, and the end of a certificate's validity, in seconds since 1970.
 pub(super) fn validity(certificate: &CertificateDer<'_>) -> Option<(Option<u64>, u64)> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     Some((begin_of(&parsed).map(|begin| begin.as_secs()), end_of(&parsed)?.as_secs()))
@@ -100,9 +100,10 @@ fn end_of(parsed: &ParsedCertificate<'_>) -> Option<UnixTime> {
     }
 }
 
-/// What is wrong with a leaf at a time, of which its time comes first.
+/// The first error of a leaf at a time.
 ///
-/// It is verified against no roots: its time is looked at before its issuer is sought.
+/// The leaf is verified against no roots, so that the verification always fails. An error of its validity comes before that
+/// of its issuer, because the verifier looks at the time first.
 pub(super) fn time_fault(leaf: &ParsedCertificate<'_>, at: UnixTime) -> Option<CertificateError> {
     let algorithms = super::provider().signature_verification_algorithms.all;
     match verify_server_cert_signed_by_trust_anchor(leaf, &RootCertStore::empty(), &[], at, algorithms) {
@@ -121,15 +122,15 @@ fn names(leaf: &ParsedCertificate<'_>) -> Vec<String> {
     }
 }
 
-/// `DnsName("a.example")` and `IpAddress(192.0.2.1)`, as the library shows them, without what stands around.
+/// The name within `DnsName("a.example")` or `IpAddress(192.0.2.1)`, as the library shows them.
 pub(super) fn plain_name(shown: &str) -> String {
     let inside = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
     let inside = inside.unwrap_or(shown).trim_matches('"');
-    // An address as everybody writes it.
+    // An address in its canonical text form.
     inside.parse::<IpAddr>().map_or_else(|_| inside.to_string(), |address| address.to_string())
 }
 
-/// Issuer and subject of a certificate, as they are compared.
+/// Issuer and subject of a certificate, in DER for comparison.
 pub(super) struct Parties {
     pub(super) issuer: Vec<u8>,
     pub(super) subject: Vec<u8>,
@@ -169,7 +170,7 @@ fn key_kind(key_info: &[u8]) -> KeyKind {
         (&[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23], KeyKind::P521),
         (&[0x06, 0x03, 0x2b, 0x65, 0x70], KeyKind::Ed25519),
     ];
-    // The algorithm stands first; what follows is the key.
+    // The algorithm is the first element; the key follows.
     let head = &key_info[..key_info.len().min(40)];
     let has = |oid: &[u8]| head.windows(oid.len()).any(|window| window == oid);
     if has(RSA) {
@@ -186,19 +187,19 @@ fn rsa_bits(key_info: &[u8]) -> Option<usize> {
     Some((modulus.len() - first) * 8 - modulus[first].leading_zeros() as usize)
 }
 
-/// The value of the element that stands first, if it has this tag.
+/// The value of the first element, if it has this tag.
 fn der_value(der: &[u8], tag: u8) -> Option<&[u8]> {
     let (header, length) = der_length(der)?;
     (der[0] == tag).then(|| der.get(header..header + length)).flatten()
 }
 
-/// What follows the element that stands first.
+/// The bytes after the first element.
 fn der_after(der: &[u8]) -> Option<&[u8]> {
     let (header, length) = der_length(der)?;
     der.get(header + length..)
 }
 
-/// How long the header and the value of the first element are; values beyond 64 KiB are none of ours.
+/// The lengths of the header and the value of the first element, in bytes; `None` if the value has 64 KiB or more.
 fn der_length(der: &[u8]) -> Option<(usize, usize)> {
     match *der {
         [_, length @ 0..=0x7f, ..] => Some((2, length.into())),

@@ -162,7 +162,7 @@ pub fn http_fault(error: &hyper::Error) -> HttpFault {
     }
 }
 
-/// Whether a connection failed because its peer ended it.
+/// Returns whether a connection failed because its peer ended it.
 fn is_end(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)

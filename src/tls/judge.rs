@@ -1,10 +1,10 @@
-//! Whether a chain serves for a name: what clients would refuse it for, and how to mend it.
+//! The judgement of a chain for a name: the reasons why clients would refuse it, and the remedies.
 //!
-//! In: the PEM files, the name, the roots, the time. Out: what the leaf says of itself, and all that is wrong at once.
+//! In: the PEM files, the name, the roots, the time. Out: the contents of the leaf, and all problems at once.
 //!
 //! **Invariants**: a chain without an error here is accepted by a client with these roots that asks for this name, now
 //! and until the warning window has passed; the verification is the one that probes make.
-//! **Not here**: whether a mirror presents it ([`crate::probe`]).
+//! **Not here**: the chain that a mirror presents ([`crate::probe`]).
 //!
 //! RFC 5280 §6 (paths), RFC 8446 §4.4.2 (order of a chain), RFC 9525 §6 (names).
 
@@ -34,18 +34,19 @@ pub(super) const BAD_KEY: &str = "tls-bad-key";
 /// The remedy for a chain that ends at a root which is not trusted.
 const TRUST: &str = "name the roots that clients trust with `--roots`, or have it issued by an authority among them";
 
-/// What is to be judged.
+/// The files and the name to judge.
 #[derive(Clone, Debug)]
 pub struct Evidence {
     /// The chain.
     pub chain: PathBuf,
-    /// The key of its leaf, where it is at hand.
+    /// The key of its leaf; `None` if it is not given.
     pub key: Option<PathBuf>,
     /// The name that clients ask for.
     pub name: ServerName<'static>,
 }
 
-/// Judges a chain: what its leaf says (where it can be read), how many certificates it has, and what is wrong.
+/// Judges a chain. Returns the contents of its leaf and the number of its certificates (`None` if the leaf cannot be read),
+/// and the problems.
 pub fn judge(given: &Evidence, roots: &RootCertStore, now: UnixTime) -> (Option<(LeafFacts, usize)>, Vec<Diagnostic>) {
     let mut problems = Vec::new();
     let file = given.chain.display().to_string();
@@ -82,7 +83,7 @@ pub fn judge(given: &Evidence, roots: &RootCertStore, now: UnixTime) -> (Option<
     (Some((facts, chain.len())), problems)
 }
 
-/// In which order the certificates stand.
+/// The order of the certificates in a file.
 struct Order {
     /// The place of each in the file, from the leaf on.
     places: Vec<usize>,
@@ -104,7 +105,7 @@ impl Order {
         {
             places.push(next);
         }
-        // What belongs to nothing stays where it was, behind the others.
+        // Certificates outside the chain stay in their order, behind the others.
         let rest: Vec<usize> = all().filter(|at| !places.contains(at)).collect();
         places.extend(rest);
         Order { places }
@@ -135,7 +136,7 @@ fn key_problem(facts: &LeafFacts, file: &str) -> Option<Diagnostic> {
     let weak = match facts.key {
         KeyKind::Rsa(bits) => bits < LEAST_RSA_BITS,
         KeyKind::Other => true,
-        // Go, OpenSSL and NSS take it; few others.
+        // Go, OpenSSL and NSS accept it; few other clients do.
         KeyKind::P521 => true,
         KeyKind::P256 | KeyKind::P384 | KeyKind::Ed25519 => false,
     };
@@ -166,7 +167,7 @@ fn name_problem(leaf: &ParsedCertificate<'_>, facts: &LeafFacts, given: &Evidenc
     )
 }
 
-/// What is wrong with the times, or with the path to a root.
+/// The problem with the times, or with the path to a root.
 fn path_problem(
     leaf: &ParsedCertificate<'_>,
     chain: &[CertificateDer<'_>],
@@ -174,11 +175,11 @@ fn path_problem(
     file: &str,
     now: UnixTime,
 ) -> Option<Diagnostic> {
-    // Of the leaf alone: what else is in the file need not be part of the path to a root.
+    // Judge the leaf alone: other certificates in the file need not be part of the path to a root.
     let first = &chain[..1];
     let time = check_time(leaf, first, file, now);
     if let Some(problem) = time.as_ref().filter(|problem| !matches!(problem, IdentityProblem::Expiring { .. })) {
-        // Here nobody is served by a certificate that is refused.
+        // An error, not a warning as in `load`: no listener depends on the certificate here.
         return Some(Diagnostic { severity: Severity::Error, ..problem.diagnostic() });
     }
     match verify(leaf, chain, roots, now) {
@@ -189,7 +190,7 @@ fn path_problem(
     if let Some(problem) = time {
         return Some(problem.diagnostic());
     }
-    // Another path may lead on when an issuer has ended.
+    // If an issuer ends, there may be another path.
     let ending = chain[1..].iter().filter_map(|issuer| Life::of_one(issuer, EXPIRING));
     let ending = ending.filter(|life| life.phase(now) != Phase::Good).min_by_key(|life| life.ends)?;
     let then = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + ending.window());
@@ -308,7 +309,7 @@ mod tests {
             (params.signed_by(key, &self.issuer).unwrap().pem(), key.serialize_pem())
         }
 
-        /// What is said, as `severity code`, of these sections in this order.
+        /// The problems of these sections in this order, as `severity code`.
         fn said(&self, sections: &[&str], key: Option<&str>, now: u64) -> Vec<String> {
             let (_, problems) = self.judge(sections, key, now);
             problems.iter().map(|one| format!("{:?} {}", one.severity, one.code).to_lowercase()).collect()

@@ -1,7 +1,7 @@
-//! How long a chain is valid, and from when on its end is warned of.
+//! The validity of a chain, and the time from which its end is warned of.
 //!
-//! A certificate is warned of 72 hours before its end, but not before two thirds of its life are over: one that is valid for
-//! six days is renewed after four, and would else be warned of for half of its life.
+//! The warning begins 72 hours before the end of a certificate, but not before two thirds of its life are over. A certificate
+//! that is valid for six days is renewed after four, and would otherwise be warned of for half of its life.
 //!
 //! **Invariants**: pure; the whole chain counts, because clients refuse it when its first certificate ends.
 //! **Not here**: reading certificates ([`super::facts`]).
@@ -12,26 +12,26 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 
 use super::facts;
 
-/// The longest time before its end that a certificate is warned of: a long weekend, time to renew it by hand.
+/// The longest warning phase: a long weekend, time to renew a certificate by hand.
 pub(super) const EXPIRING: Duration = Duration::from_secs(72 * 3600);
 
-/// Seconds since 1970 between which a chain is valid, and from when on it is warned of.
+/// The end of a chain's validity and the begin of the warning phase, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     /// The first end of a certificate.
     pub ends: u64,
-    /// From here on the end is warned of.
+    /// The begin of the warning phase.
     warns: u64,
 }
 
-/// How near the end is, in this order.
+/// The distance of the end. The variants are in the order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     /// There is time.
     Good,
     /// The end is near.
     Expiring,
-    /// It is over.
+    /// The end has passed.
     Expired,
 }
 
@@ -42,14 +42,14 @@ impl Life {
         lives.reduce(|one, other| Life { ends: one.ends.min(other.ends), warns: one.warns.min(other.warns) })
     }
 
-    /// The life of one certificate that is warned of so long before its end at most.
+    /// The life of one certificate, with a warning phase of `most` at most.
     pub(super) fn of_one(certificate: &CertificateDer<'_>, most: Duration) -> Option<Self> {
         let (begins, ends) = facts::validity(certificate)?;
         let life = begins.map_or(u64::MAX, |begins| ends.saturating_sub(begins));
         Some(Life { ends, warns: ends.saturating_sub(most.as_secs().min(life / 3)) })
     }
 
-    /// How near the end is.
+    /// The phase at a time.
     pub fn phase(&self, now: UnixTime) -> Phase {
         match now.as_secs() {
             now if now > self.ends => Phase::Expired,
@@ -58,12 +58,12 @@ impl Life {
         }
     }
 
-    /// How long before its end it is warned of.
+    /// The duration of the warning phase before the end.
     pub(super) fn window(&self) -> Duration {
         Duration::from_secs(self.ends - self.warns)
     }
 
-    /// The time that is left, or that has passed since.
+    /// The time until the end, or since the end.
     pub fn distance(&self, now: UnixTime) -> Duration {
         Duration::from_secs(self.ends.abs_diff(now.as_secs()))
     }

@@ -27,9 +27,10 @@ const CERTIFICATE: &str = "CERTIFICATE";
 const MAX_LABELS: usize = 3;
 const MAX_LABEL: usize = 40;
 
-/// Reads the chain and the key, as of `now`; warnings come beside the identity.
+/// Reads the chain and the key, as of `now`. Returns the identity and warnings, or the errors.
 ///
-/// A certificate out of its time is a warning: without TLS the DNS answers would be gone as well, and they are right.
+/// A certificate out of its time is only a warning, because a refused identity would stop the DNS answers too, which are
+/// right.
 pub fn load(files: &TlsFiles, now: UnixTime) -> Result<(Identity, Vec<Diagnostic>), Vec<Diagnostic>> {
     let read = |input: &InputFile| {
         input.read().map_err(|error| IdentityProblem::Unreadable { path: input.path.clone(), error })
@@ -67,13 +68,13 @@ fn identity(
     Ok((join(chain, key, &files.cert.path, &files.key.path)?, warning))
 }
 
-/// Whether others may read or change the file of a key.
+/// The problem of a key's file that others may read or change; `None` if there is none.
 fn exposed(key: &Path, facts: &FileFacts) -> Option<IdentityProblem> {
     let exposure = facts.exposure().filter(|_| !files::is_credential(key))?;
     Some(IdentityProblem::Exposed { path: key.display().to_string(), exposure })
 }
 
-/// What is wrong with the files of an identity.
+/// A problem with the files of an identity.
 #[derive(Debug)]
 pub(super) enum IdentityProblem {
     /// A file cannot be read.
@@ -94,11 +95,11 @@ pub(super) enum IdentityProblem {
     BadKey { path: String, kind: Option<KeyKind> },
     /// The key belongs to another certificate.
     Mismatch { cert: String, key: String },
-    /// The leaf's time is over.
+    /// The leaf or one of its issuers has expired.
     Expired { path: String, since: Duration },
-    /// The leaf's time has not come.
+    /// The leaf is not valid yet.
     NotYetValid { path: String, until: Duration },
-    /// The leaf's time is nearly over.
+    /// The leaf or one of its issuers expires soon.
     Expiring { path: String, left: Duration },
 }
 
@@ -157,7 +158,7 @@ fn labels(sections: &[PemSection]) -> Vec<String> {
     labels
 }
 
-/// The identity that a chain makes with its key.
+/// The identity of a chain and its key.
 pub(super) fn join(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -204,7 +205,7 @@ pub(super) fn check_time(
 }
 
 impl IdentityProblem {
-    /// Whether the file at a path is at fault.
+    /// Returns whether the problem is in the file at a path.
     fn is_about(&self, file: &Path) -> bool {
         match self {
             IdentityProblem::Unreadable { path, .. } => path == file,
@@ -308,7 +309,7 @@ fn found(labels: &[String]) -> String {
     }
 }
 
-/// A length of time in the largest unit of which it has two.
+/// A duration in the largest unit of which it has two.
 pub fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (count, unit) = match seconds {
@@ -361,7 +362,7 @@ mod tests {
             self.folder.path().join(name)
         }
 
-        /// The codes of what is said, at some seconds from 1 March.
+        /// The codes and messages of the diagnostics, at some seconds from 1 March.
         fn load(&self, cert: &str, key: &str, seconds: i64) -> Result<Vec<String>, Vec<String>> {
             let place = Place::in_line(&"pharos.toml".into(), 9, "tls = {}", 0..3);
             let key_place = Place::in_line(&"pharos.toml".into(), 10, "key = ''", 6..8);

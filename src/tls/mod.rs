@@ -1,7 +1,7 @@
-//! Certificates: PEM files in, what the listeners serve TLS with out, replaced without dropping a connection; and the other
-//! side: [`Dialer`], which holds mirrors to theirs, and [`Xot`], which holds primaries to theirs.
+//! Certificates. [`Tls`] is made of PEM files; listeners serve with it, and its identity is replaced without dropping a
+//! connection. On the client side, [`Dialer`] verifies certificates of mirrors, and [`Xot`] those of primaries.
 //!
-//! [`judge()`] says whether a chain serves for a name, [`Authority`] makes certificates to try things out with.
+//! [`judge()`] judges a chain for a name. [`Authority`] makes certificates for demonstrations and tests.
 //!
 //! **Invariants**: an [`Identity`] has a chain, and a key that belongs to its leaf; the ring provider is named, so that
 //! nothing depends on a default of the process; session tickets outlive a [`Tls::replace`].
@@ -52,7 +52,7 @@ impl Identity {
     }
 }
 
-/// What a listener serves TLS with.
+/// The TLS configuration of a listener, and the identity it serves.
 #[derive(Debug)]
 pub struct Tls {
     current: Arc<Current>,
@@ -73,12 +73,12 @@ impl Tls {
         Ok(Tls { current, config: Arc::new(config) })
     }
 
-    /// Serves this identity from the next handshake on. Connections and tickets stay as they are.
+    /// Serves this identity from the next handshake on. Connections and tickets do not change.
     pub fn replace(&self, identity: Identity) {
         self.current.0.store(identity.0);
     }
 
-    /// What to accept connections with.
+    /// The configuration to accept connections with.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.config.clone()
     }
@@ -95,7 +95,7 @@ impl ResolvesServerCert for Current {
     }
 }
 
-/// The cryptography that everything here uses.
+/// The cryptography provider of all TLS connections.
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }

@@ -23,11 +23,11 @@ pub(super) struct PemSection {
     pub(super) label: String,
     /// The line of `-----BEGIN`, from 1.
     pub(super) line: usize,
-    /// The contents; `None` if they are encrypted by headers.
+    /// The contents; `None` if headers say that the contents are encrypted.
     pub(super) der: Option<Vec<u8>>,
 }
 
-/// Why a file is not PEM.
+/// The reason why a file is not PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PemError {
     /// It is DER, the binary form.
@@ -193,7 +193,7 @@ mod tests {
             Err("line 4 has a `-----BEGIN …-----` or `-----END …-----` beside other text".into())
         );
         assert!(said(&format!("x{ONE}")).is_err() && said(&format!("  {ONE}")).is_err());
-        // Cut anywhere it is an error, or nothing has begun.
+        // A text that is cut anywhere is an error, unless no section has begun.
         for cut in 1..ONE.len() - 1 {
             assert!(matches!(said(&ONE[..cut]), Err(_) | Ok(0)), "{cut}");
         }

@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: a file that cannot be used changes nothing, and is reported once; each phase before the end is reported
 //! once per certificate; an identity that a reload has brought is never replaced by one that was read before.
-//! **Not here**: when to look, the log (`serve`).
+//! **Not here**: the schedule of looks, the log (`serve`).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,7 +31,7 @@ struct WatchState {
     life: Option<Life>,
     /// The phase that was reported.
     phase: Phase,
-    /// The files as they were when they were read; `None` if they are to be read again.
+    /// The stamps of the files when the files were last read; `None` if the next look is to read the files again.
     stamps: Option<[Stamp; 2]>,
     /// The changed files that cannot be used.
     refused: Option<RefusedFiles>,
@@ -48,10 +48,10 @@ pub struct RefusedFiles {
     pub problems: Vec<Diagnostic>,
 }
 
-/// What a look has found.
+/// A finding of a look.
 #[derive(Debug)]
 pub enum LookOutcome {
-    /// The files were replaced: this is served from now on.
+    /// The files were replaced; the new certificate is served from now on.
     Renewed(Option<Life>),
     /// The files were replaced, and cannot be used.
     Refused(Vec<Diagnostic>),
@@ -85,7 +85,7 @@ impl WatchedIdentity {
         self.state().life.map(|life| life.ends)
     }
 
-    /// The files as of the last look, if they cannot be used.
+    /// The changed files as of the last look; `None` if the files can be used.
     pub fn refused(&self) -> Option<RefusedFiles> {
         self.state().refused.clone()
     }
@@ -96,7 +96,7 @@ impl WatchedIdentity {
             let state = self.state();
             (state.files.clone(), state.stamps, state.reloads)
         };
-        // Looked up before they are read: a change in between is found by the next look.
+        // The stamps are read before the files, so that the next look finds a change in between.
         let stamps_now = stamp(&files);
         // Read without the lock, for which a reload would wait.
         let read = (stamps.is_none() || stamps != stamps_now).then(|| load(&files, now));
@@ -120,7 +120,7 @@ impl WatchedIdentity {
                 state.refused = Some(RefusedFiles { since: now, problems: problems.clone() });
                 found.push(LookOutcome::Refused(problems));
             }
-            // They are read again with the next look: the disk may have been at fault.
+            // The next look reads the files again, because the disk may have been at fault.
             Some(Err(_)) => {}
         }
         if let Some(life) = state.life {

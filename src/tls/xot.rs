@@ -4,7 +4,7 @@
 //!
 //! **Invariants**: TLS 1.3 alone (RFC 9103 §7.1), and the application protocol `dot`, which the primary must select; every
 //! connection makes a full handshake, so that a certificate is verified each time.
-//! **Not here**: messages, time-outs (the caller's), a certificate of our own: a TSIG key says who we are.
+//! **Not here**: messages, time-outs (the caller's), a client certificate: a TSIG key authenticates us.
 
 use std::fmt;
 use std::io;
@@ -24,14 +24,14 @@ use crate::files;
 /// The application protocol of DNS over TLS, which RFC 9103 §7.1 requires of transfers.
 const PROTOCOL: &[u8] = b"dot";
 
-/// How one primary is held to its name: made once, shared by every connection.
+/// The TLS settings for one primary, whose certificate is verified for its name: made once, shared by every connection.
 #[derive(Clone, Debug)]
 pub struct Xot {
     name: ServerName<'static>,
     config: Arc<ClientConfig>,
 }
 
-/// Why there is no connection over TLS.
+/// The reason why there is no connection over TLS.
 #[derive(Debug)]
 pub enum XotError {
     /// TCP failed.

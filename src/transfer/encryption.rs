@@ -1,7 +1,7 @@
-//! What primaries are held to over TLS, made ready before anything changes: by zone and by the name of the certificate.
+//! The TLS settings for primaries, by zone and by the name of the certificate, made before a reload changes anything.
 //!
-//! **Invariants**: for each `tls:NAME` of a configuration there is one, or the configuration is refused.
-//! **Not here**: reading roots (the caller's), connecting ([`crate::tls::Xot`]).
+//! **Invariants**: each `tls:NAME` of a configuration has its settings, or the configuration is refused.
+//! **Not here**: reading roots (the caller does it), connecting ([`crate::tls::Xot`]).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,12 +14,12 @@ use crate::base::diagnostic::Diagnostic;
 use crate::config::{Config, InputFile, ZoneConfig};
 use crate::tls::Xot;
 
-/// What primaries are held to.
+/// The TLS settings for primaries.
 #[derive(Debug, Default)]
 pub struct Encryption(HashMap<(ZoneKey, Arc<str>), Arc<Xot>>);
 
 impl Encryption {
-    /// Makes ready what a configuration names; `roots` reads a file of roots, or those of the system, once for each.
+    /// Makes the settings of a configuration. `roots` reads a file of roots, or those of the system; it is called once for each.
     pub fn prepare(
         config: &Config,
         mut roots: impl FnMut(Option<&InputFile>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>>,
@@ -53,17 +53,17 @@ impl Encryption {
         if problems.is_empty() { Ok(Encryption(all)) } else { Err(problems) }
     }
 
-    /// How a primary of a zone is held to its name.
+    /// The TLS settings for a primary of a zone.
     ///
     /// # Panics
-    /// When it was not made ready: to go on without would be to ask in the clear.
+    /// If [`Encryption::prepare`] did not make these settings: to continue without them would be to ask in the clear.
     pub(super) fn of(&self, zone: &ZoneConfig, name: &Arc<str>) -> Arc<Xot> {
         let found = self.0.get(&(name_key(&zone.name), name.clone()));
         found.expect("each `tls:NAME` is made ready: Encryption::prepare").clone()
     }
 }
 
-/// A problem with roots, told of the zone that names them.
+/// A problem with roots, placed at the zone that names them.
 fn of_zone(problem: Diagnostic, zone: &ZoneConfig) -> Diagnostic {
     Diagnostic::error(problem.code, problem.message).at(zone.place.clone(), "fetched over TLS").help(
         "name a PEM file of the roots that the primaries' certificates lead to with `roots` on the zone, or leave it out \

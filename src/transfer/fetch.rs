@@ -1,12 +1,13 @@
-//! Asking a primary: whether there is something newer, and for it.
+//! Queries to a primary: for the serial of a zone, and for the zone.
 //!
-//! The question for the SOA goes over UDP, and over TCP where that stays without an answer; zones come over TCP, as
-//! changes where we have a copy, and whole where there are none to be had. With a name for TLS all of it goes over one
-//! connection of TLS (RFC 9103).
+//! The SOA query is sent over UDP, and over TCP if there is no answer over UDP. Zones are transferred over TCP:
+//! incrementally if we have a copy, and whole if we have none or refuse the incremental answer. If the primary has a name
+//! for TLS, all queries use TLS (RFC 9103).
 //!
-//! **Invariants**: every wait has an end; with a key, nothing is looked at before its signature holds; with a name for TLS,
-//! nothing is sent before the certificate is verified; a zone that is older than the copy is taken on demand alone.
-//! **Not here**: when to ask ([`super::schedule`]), making a zone of messages ([`super::inbound`]).
+//! **Invariants**: every wait has a timeout; with a key, a message is not parsed before its signature is verified; with a
+//! name for TLS, no query is sent before the certificate is verified; a zone that is older than the copy is accepted only if
+//! an operator demands it.
+//! **Not here**: the schedule ([`super::schedule`]), building a zone from messages ([`super::inbound`]).
 
 use std::fmt;
 use std::io;
@@ -31,14 +32,14 @@ use crate::wire::MAX_STREAM;
 use crate::wire::tsig::{Exchange, VerifyError};
 use crate::zone::{Zone, is_newer};
 
-/// How long each attempt over UDP waits: three of them, each a little more patient.
+/// The timeouts of the attempts over UDP.
 const UDP_WAITS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
-/// How long to wait for a connection, and for each message that comes over it.
+/// The timeout of connecting, and of each message over the connection.
 const TCP_WAIT: Duration = Duration::from_secs(10);
 
-/// How long a whole transfer may take: a primary that sends an octet now and then must not hold us for ever. A zone of
-/// 1 GiB comes in time at 5 Mbit/s.
+/// The timeout of a whole transfer, because a primary could send one byte now and then for ever. A zone of 1 GiB takes
+/// less at 5 Mbit/s.
 const TRANSFER_WAIT: Duration = Duration::from_secs(1800);
 
 /// A primary.
@@ -46,13 +47,13 @@ const TRANSFER_WAIT: Duration = Duration::from_secs(1800);
 pub(super) struct Primary {
     pub(super) address: SocketAddr,
     pub(super) key: Option<Arc<Key>>,
-    /// What becomes of the zone if it is signed.
+    /// The treatment of a signed zone.
     pub(super) signed: Signed,
-    /// How it is held to its name over TLS. `None` asks in the clear.
+    /// TLS with the name that the primary's certificate must have. `None` asks in the clear.
     pub(super) xot: Option<Arc<Xot>>,
 }
 
-/// What is asked of a primary.
+/// The kind of request to a primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Demand {
     /// A zone that is newer than the copy, if there is a copy.
@@ -61,34 +62,34 @@ pub(super) enum Demand {
     Whole,
 }
 
-/// What a primary has.
+/// The result of a request to a primary.
 #[derive(Debug)]
 pub(super) enum Fetched {
-    /// What we have too.
+    /// The primary's zone is our copy.
     UpToDate,
-    /// This.
+    /// A zone to replace our copy.
     Zone(Box<Zone>),
 }
 
-/// Why a primary could not tell, or not be believed.
+/// The reasons why a request to a primary failed.
 #[derive(Debug)]
 pub(super) enum FetchError {
-    /// The network.
+    /// A network error.
     Io(io::Error),
     /// No answer in time.
     Silent,
-    /// TLS, or its certificate.
+    /// TLS failed, or the certificate was not accepted.
     Tls(XotError),
-    /// Its signature.
+    /// The signature of a message is wrong.
     Signature(VerifyError),
-    /// Its zone is older than the copy (RFC 1982).
+    /// The primary's zone is older than the copy (RFC 1982).
     Older {
         /// The primary's serial.
         theirs: u32,
         /// The copy's serial.
         ours: u32,
     },
-    /// What it sent.
+    /// The messages were refused.
     Refused(TransferRefusal),
 }
 
@@ -137,7 +138,7 @@ impl From<TransferRefusal> for FetchError {
     }
 }
 
-/// Fetches a zone, if the primary has one that is newer than the copy, or whatever it has on demand.
+/// Fetches a zone if the primary's is newer than the copy, or in any case if there is no copy or the whole zone is demanded.
 pub(super) async fn fetch(
     primary: &Primary,
     apex: &NameBuf,
@@ -152,31 +153,31 @@ pub(super) async fn fetch(
         return Ok(Fetched::UpToDate);
     }
     let fetched = match line.transfer(apex, Some(have)).await {
-        // RFC 1995 §2: a primary that does not know IXFR, or made a mess of it, is asked for all.
+        // RFC 1995 §2: if the primary does not support IXFR, or its answer is wrong, ask for the whole zone.
         Err(FetchError::Refused(_)) => line.transfer(apex, None).await?,
         other => other?,
     };
     match fetched {
-        // It may have become older since it told its serial.
+        // The zone may be older than the answer to the SOA query said.
         Fetched::Zone(zone) if !is_newer_than(zone.serial(), have)? => Ok(Fetched::UpToDate),
         fetched => Ok(fetched),
     }
 }
 
-/// Whether a primary's serial is newer than the copy's; an error if it is older.
+/// Checks whether a primary's serial is newer than the copy's; an error if it is older.
 fn is_newer_than(theirs: u32, have: &Zone) -> Result<bool, FetchError> {
     let ours = have.serial();
     if is_newer(theirs, ours) || theirs == ours { Ok(theirs != ours) } else { Err(FetchError::Older { theirs, ours }) }
 }
 
-/// An ID that nobody can foresee (RFC 5452 §9.2).
+/// An ID that attackers cannot predict (RFC 5452 §9.2).
 pub(super) fn random_id() -> io::Result<u16> {
     let mut octets = [0; 2];
     SystemRandom::new().fill(&mut octets).map_err(|_| io::Error::other("the system has no random numbers"))?;
     Ok(u16::from_be_bytes(octets))
 }
 
-/// A socket for one peer: what comes from elsewhere does not arrive.
+/// A UDP socket that is connected to one peer: the kernel drops datagrams from other addresses.
 pub(super) async fn connected_udp(address: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = if address.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
     let socket = UdpSocket::bind(any).await?;
@@ -191,11 +192,11 @@ impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Duplex for S {}
 
 type PrimaryStream = Box<dyn Duplex>;
 
-/// The way to one primary, for the questions of one comparison.
+/// The connection to one primary, for the queries of one comparison.
 struct PrimaryLine<'p> {
     primary: &'p Primary,
     clock: Clock,
-    /// A connection of TLS on which a question has been answered: RFC 9103 §6.3 asks for it to be used again.
+    /// A TLS connection on which a query was answered. The next query reuses it (RFC 9103 §6.3).
     kept: Option<PrimaryStream>,
 }
 
@@ -227,7 +228,7 @@ impl PrimaryLine<'_> {
             let received = timeout(wait, async {
                 loop {
                     let len = socket.recv(&mut reply).await?;
-                    // A reply to an earlier attempt, or a forged one, is not what we wait for.
+                    // Skip replies to earlier attempts, and forged replies.
                     if reply[..len].starts_with(&id.to_be_bytes()) {
                         return Ok::<usize, io::Error>(len);
                     }
@@ -241,7 +242,7 @@ impl PrimaryLine<'_> {
                         serial => Ok(Some(serial?)),
                     };
                 }
-                // Nothing listens there over UDP.
+                // The primary has no listener over UDP.
                 Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => return Ok(None),
                 Ok(Err(error)) => return Err(error.into()),
                 // The query or the answer is lost.
@@ -260,7 +261,7 @@ impl PrimaryLine<'_> {
         timeout(TRANSFER_WAIT, all).await.map_err(|_| FetchError::Silent)?
     }
 
-    /// Asks, and takes messages until there is a zone.
+    /// Sends the query, and takes messages until the transfer is complete.
     async fn take(
         &mut self,
         query: &[u8],
@@ -270,7 +271,7 @@ impl PrimaryLine<'_> {
         let (mut stream, mut message) = self.ask(query).await?;
         loop {
             self.verify(exchange.as_mut(), &message)?;
-            // A message is quickly read; the last one makes the zone, which takes as long as the zone is large.
+            // Off the runtime's threads, because the last message builds the zone: that takes long for a large zone.
             let taken = work::submit(Lane::Compute, {
                 let message = std::mem::take(&mut message);
                 move || {
@@ -295,7 +296,7 @@ impl PrimaryLine<'_> {
         }
     }
 
-    /// A query, signed where the primary has a key.
+    /// Signs a query if the primary has a key.
     fn signed(&self, mut query: Vec<u8>) -> (Vec<u8>, Option<Exchange>) {
         let key = self.primary.key.as_ref();
         let exchange = key.map(|key| Exchange::begin(key, &mut query, self.clock.read().unix));
@@ -309,7 +310,7 @@ impl PrimaryLine<'_> {
     /// Sends a query and waits for its first message, on the connection that was kept or on a new one.
     async fn ask(&mut self, query: &[u8]) -> Result<(PrimaryStream, Vec<u8>), FetchError> {
         if let Some(mut stream) = self.kept.take() {
-            // The primary may have closed it after its answer, as it may (RFC 7766 §6.2.3).
+            // The primary may close the connection after its answer (RFC 7766 §6.2.3); then a new one is opened.
             if let Ok(reply) = exchange(&mut stream, query).await {
                 return Ok((stream, reply));
             }
@@ -331,7 +332,7 @@ impl PrimaryLine<'_> {
     }
 }
 
-/// Sends a query and waits for the first message that comes.
+/// Sends a query and waits for the first message.
 async fn exchange(stream: &mut PrimaryStream, query: &[u8]) -> Result<Vec<u8>, FetchError> {
     let framed = [&(query.len() as u16).to_be_bytes(), query].concat();
     let sent = async {

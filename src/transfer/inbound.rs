@@ -1,10 +1,10 @@
-//! A zone out of the messages of a transfer (RFC 5936 §2.2, RFC 1995 §4): a state that takes one after another.
+//! Builds a zone from the messages of a transfer (RFC 5936 §2.2, RFC 1995 §4), one message after another.
 //!
-//! Names are expanded and data is judged by `domain`, type by type, as when a master file is read; what makes a zone is
-//! judged by [`ZoneBuilder`], the same for a zone from here as for one from a file.
+//! `domain` expands names and checks data, type by type, as for a master file. [`ZoneBuilder`] checks the zone, as for a zone
+//! from a file.
 //!
-//! **Invariants**: a zone comes out whole, with the serial that its transfer began with, or not at all; the bytes kept are
-//! bounded, however well they were compressed.
+//! **Invariants**: a transfer yields the whole zone with the serial of its first SOA, or no zone; the size of the kept records
+//! is bounded, however well the messages are compressed.
 //! **Not here**: streams ([`super::fetch`]), signatures ([`crate::wire`]).
 
 use std::collections::BTreeSet;
@@ -33,21 +33,21 @@ pub struct Inbound {
     apex: NameBuf,
     id: u16,
     signed: Signed,
-    /// What we have, where changes to it were asked for.
+    /// Our copy, if the query asked for changes; else `None`.
     have: Option<Arc<Zone>>,
-    /// Bytes of all records so far, names in full.
+    /// Bytes of all records so far, names uncompressed.
     octets: usize,
-    /// The most of them.
+    /// The maximum of `octets`.
     most: usize,
-    /// The SOA that everything ends with, and its serial.
+    /// The first SOA, which is also the last record of the transfer, and its serial.
     soa: Option<(Soa, u32)>,
     content: ReceivedContent,
     added: Records,
-    /// In changes: what goes, and what comes, record by record.
+    /// In an incremental transfer: the removed and the added records.
     changes: Changes,
 }
 
-/// What becomes of a zone that is signed.
+/// The treatment of a signed zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signed {
     /// It is refused.
@@ -63,18 +63,18 @@ struct Soa {
     rdata: Vec<u8>,
 }
 
-/// What has come of a transfer.
+/// The progress of a transfer, by the records received so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReceivedContent {
-    /// Nothing that would tell.
+    /// At most the first SOA: the kind of the transfer is unknown.
     Unknown,
     /// Records of a whole zone.
     Zone,
-    /// Changes: what goes from a serial on.
+    /// Changes: removed records of the older version.
     Removing,
-    /// Changes: what comes with a serial.
+    /// Changes: added records of the version with this serial.
     Adding(u32),
-    /// All.
+    /// All records of the transfer.
     Over,
 }
 
@@ -85,23 +85,23 @@ struct Changes {
     added: BTreeSet<Vec<u8>>,
 }
 
-/// What there is after a message.
+/// The result after a message.
 #[derive(Debug)]
 pub enum TransferProgress {
-    /// More messages are to come.
+    /// The transfer is not complete.
     More,
-    /// What we have is what there is.
+    /// Our copy is up to date.
     UpToDate,
-    /// The zone.
+    /// The transfer is complete: the new zone.
     Zone(Box<Zone>),
 }
 
-/// Why a transfer is refused.
+/// The reasons why a transfer is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferRefusal {
-    /// The primary gives nothing.
+    /// The primary answers with this error.
     Rcode(Rcode),
-    /// A message is no part of such a transfer.
+    /// A message or a record does not belong to the transfer.
     Malformed(&'static str),
     /// A record cannot be part of the zone.
     Record(Box<NameBuf>, Rtype, AddError),
@@ -114,11 +114,11 @@ pub enum TransferRefusal {
         /// The copy's serial.
         ours: u32,
     },
-    /// Changes do not fit what we have.
+    /// The changes do not fit our copy.
     DoesNotFit,
-    /// What came is no zone that can be served.
+    /// The records do not make a zone that can be served.
     NotAZone(String),
-    /// It has more than [`MAX_TRANSFER_LEN`] bytes.
+    /// The transfer has more than [`MAX_TRANSFER_LEN`] bytes.
     TooLong,
 }
 
@@ -144,7 +144,7 @@ impl fmt::Display for TransferRefusal {
     }
 }
 
-/// The query for a zone: for changes to `have`, where that is given.
+/// The query for a zone: IXFR with the serial of `have`, or AXFR if `have` is `None`.
 pub fn query(apex: Name<'_>, have: Option<&Zone>, id: u16) -> Vec<u8> {
     let mut query = question(apex, if have.is_some() { Rtype::IXFR } else { Rtype::AXFR }, id);
     if let Some((ttl, rdata)) = have.and_then(|zone| zone.soa().records().next()) {
@@ -167,7 +167,7 @@ pub fn question(apex: Name<'_>, qtype: Rtype, id: u16) -> Vec<u8> {
     query
 }
 
-/// The zone's SOA's serial in the reply to a query for it.
+/// The serial in the reply to an SOA query.
 pub fn serial_of(octets: &[u8], apex: Name<'_>, id: u16) -> Result<u32, TransferRefusal> {
     let mut serial = None;
     each_record(octets, id, |record| {
@@ -180,7 +180,7 @@ pub fn serial_of(octets: &[u8], apex: Name<'_>, id: u16) -> Result<u32, Transfer
 }
 
 impl Inbound {
-    /// A transfer whose query was made by [`query`] with these.
+    /// A transfer whose query was made by [`query`] with the same arguments.
     pub fn new(apex: NameBuf, have: Option<Arc<Zone>>, id: u16, signed: Signed) -> Self {
         Inbound {
             apex,
@@ -204,13 +204,13 @@ impl Inbound {
             self.count(record.owner.len() + RECORD_LEN + record.rdata.len())?;
             self.take_record(record)
         })?;
-        // RFC 5936 §2.2: the answer section of each message has a part of the zone. Without one, messages could go on for ever.
+        // RFC 5936 §2.2: the answer section of each message has a part of the zone. Empty messages could continue for ever.
         if records == 0 {
             return Err(TransferRefusal::Malformed("a message without records"));
         }
         match (self.content, &self.soa, &self.have) {
             (ReceivedContent::Over, ..) => self.finish().map(|zone| TransferProgress::Zone(Box::new(zone))),
-            // RFC 1995 §2: the SOA alone says that nothing is newer.
+            // RFC 1995 §2: a single SOA says that the copy is up to date.
             (ReceivedContent::Unknown, Some((_, serial)), Some(have)) if *serial == have.serial() => {
                 Ok(TransferProgress::UpToDate)
             }
@@ -223,7 +223,7 @@ impl Inbound {
 
     /// Counts bytes that are kept until the transfer is over.
     ///
-    /// Names are counted as they are kept, not as they came: compressed, two bytes stand for 255.
+    /// Names are counted with their uncompressed length, because a pointer of two bytes can stand for 255 bytes.
     fn count(&mut self, bytes: usize) -> Result<(), TransferRefusal> {
         self.octets += bytes;
         if self.octets > self.most { Err(TransferRefusal::TooLong) } else { Ok(()) }
@@ -287,14 +287,14 @@ impl Inbound {
         Ok(())
     }
 
-    /// Notes a record that is left out: like any other it tells a whole zone from changes.
+    /// Notes a record that is left out. A record after the first SOA, other than an SOA, says that the transfer is a whole zone.
     fn note_left_out(&mut self) {
         if self.content == ReceivedContent::Unknown {
             self.content = ReceivedContent::Zone;
         }
     }
 
-    /// The zone, of all that came.
+    /// Builds the zone from all records of the transfer.
     fn finish(&mut self) -> Result<Zone, TransferRefusal> {
         let mut builder = ZoneBuilder::new(self.apex.clone());
         let mut add = |record: Record<'_>| {
@@ -321,7 +321,7 @@ impl Inbound {
                     }
                 }
             }
-            // What goes must have been there.
+            // Our copy must have had each removed record.
             if left > 0 {
                 return Err(TransferRefusal::DoesNotFit);
             }
@@ -341,7 +341,7 @@ impl Inbound {
     }
 }
 
-/// What a record is compared by: owner without regard to case, type, TTL, data.
+/// The key by which records are compared: owner without regard to case, type, TTL, data.
 fn key(record: Record<'_>) -> Vec<u8> {
     let lower = record.owner.as_wire().to_ascii_lowercase();
     let mut records = Records::default();

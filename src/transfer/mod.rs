@@ -1,18 +1,18 @@
-//! Zones that come from elsewhere, and word of changes to those that follow us.
+//! Secondary zones, which are fetched from primaries, and NOTIFY messages to our secondaries.
 //!
-//! For each zone with `primaries` a task compares, fetches and keeps it; for each zone with `notify` those named are told
-//! of every new serial. What is fetched is published like any other change; giving zones to others is the listeners' part
-//! ([`crate::wire::transfer`]).
+//! For each zone with `primaries`, a task compares, fetches and stores the zone. For each zone with `notify`, the servers
+//! named there get a NOTIFY for every new serial. A fetched zone is published like any other change. The listeners send
+//! zones to secondaries ([`crate::wire::transfer`]).
 //!
-//! **Invariants**: a transfer that fails, in whatever way, leaves what is served as it was; a reload starts the tasks anew,
-//! and forgets neither what is held nor when it was compared.
-//! **Not here**: the listeners ([`crate::dns`]), which hear NOTIFY and pass it on.
+//! **Invariants**: a transfer that fails, for whatever reason, leaves the served zone as it is; a reload restarts the tasks,
+//! and keeps the copies and the times of their comparisons.
+//! **Not here**: the listeners ([`crate::dns`]), which receive NOTIFY and pass it on.
 //!
 //! RFC 1034 §4.3.5, RFC 1995, RFC 1996, RFC 5936, RFC 8945.
 
 mod encryption;
 mod fetch;
-// The fuzzers are outside.
+// Public, because the fuzzers are in another crate.
 pub mod inbound;
 mod notify;
 mod schedule;
@@ -43,33 +43,33 @@ use inbound::Signed;
 use notify::NotifyWord;
 use secondary::Secondary;
 
-/// The most zones that are compared or fetched at once: each takes memory of twice its size while it comes.
+/// The most zones that are compared or fetched at once: a transfer takes memory of twice the zone's size.
 const MAX_FETCHES: usize = 8;
 
-/// Demands of operators that may wait for one zone.
+/// The most demands of operators that may wait for one zone.
 const MAX_DEMANDS: usize = 4;
 
 /// The consequence of a copy that cannot be written, for the log.
 const UNKEPT: &str = "after a restart the zone has to be fetched anew";
 
-/// A name as a key: its octets in lower case.
+/// A name as a key: its bytes in lower case.
 type ZoneKey = Vec<u8>;
 
 fn name_key(name: &NameBuf) -> ZoneKey {
     name.as_name().as_wire().to_ascii_lowercase()
 }
 
-/// Transfers at work.
+/// The running tasks of transfers.
 #[derive(Debug)]
 pub struct TransferService {
     shared: Arc<TransferShared>,
-    /// One for each zone that is kept elsewhere; they end with it.
+    /// One task for each secondary zone; the tasks end when this is dropped.
     secondaries: JoinSet<()>,
-    /// Pass notices and demands on.
+    /// The tasks that pass on notices and demands.
     listeners: [AbortHandle; 2],
 }
 
-/// What all of it shares.
+/// The state that all tasks share.
 #[derive(Debug)]
 struct TransferShared {
     published: Arc<Published>,
@@ -82,35 +82,35 @@ struct TransferShared {
     files: StateFiles,
 }
 
-/// The ways to the task of one zone that is kept elsewhere.
+/// The channels to the task of one secondary zone.
 #[derive(Clone, Debug)]
 struct Door {
-    /// Rings when a primary says that the zone has changed.
+    /// Notified when a primary says that the zone has changed.
     bell: Arc<Notify>,
     /// Requests to fetch the zone whole.
     demands: mpsc::Sender<ReplySender>,
 }
 
-/// Where the outcome of a demand goes.
+/// The channel for the outcome of a demand.
 type ReplySender = oneshot::Sender<Result<Retransferred, RetransferError>>;
 
-/// What outlives a reload.
+/// The state that a reload keeps.
 #[derive(Debug, Default)]
 struct TransferState {
-    /// When each zone was last found to be what a primary has.
+    /// The time at which each copy was last found to be up to date.
     checked: HashMap<ZoneKey, Moment>,
-    /// When each copy expires; of those that there are.
+    /// The expiry of each copy; a zone without a copy has no entry.
     expires: HashMap<ZoneKey, Moment>,
     doors: HashMap<ZoneKey, Door>,
-    /// Whom to tell of which zone.
+    /// The servers that get a NOTIFY, by zone.
     followers: Vec<(NameBuf, Vec<Remote>)>,
     keys: Keys,
-    /// The serial that each has been told of, and who tells it.
+    /// The last serial of the NOTIFY to each server, and the task that sends it.
     told: HashMap<(ZoneKey, SocketAddr), (u32, AbortHandle)>,
 }
 
 impl TransferService {
-    /// Starts on what is published, within a tokio runtime.
+    /// Starts the tasks for the published snapshot, within a tokio runtime.
     pub fn start(
         config: &Config,
         encryption: &Encryption,
@@ -141,7 +141,7 @@ impl TransferService {
         service
     }
 
-    /// Goes on with another config, once what it compiled to is published.
+    /// Restarts the tasks with a new configuration. Call it after the new snapshot is published.
     pub fn reload(&mut self, config: &Config, encryption: &Encryption) {
         self.secondaries = JoinSet::new();
         let keys = self.shared.published.load().transfers().keys.clone();
@@ -182,7 +182,7 @@ impl TransferService {
         self.shared.announce();
     }
 
-    /// What is counted, and how the zones stand.
+    /// The counters, and the state of each zone.
     pub fn counters(&self) -> Arc<dyn Collect> {
         let shared = self.shared.clone();
         Arc::new((shared.counters.clone(), move || shared.standings()))
@@ -198,7 +198,7 @@ impl Drop for TransferService {
     }
 }
 
-/// Rings the bell of each zone that a primary says has changed.
+/// Notifies the task of each zone for which a NOTIFY was received.
 async fn listen(shared: Arc<TransferShared>, mut notices: mpsc::Receiver<NameBuf>) {
     while let Some(zone) = notices.recv().await {
         if let Some(door) = shared.state().doors.get(&name_key(&zone)) {
@@ -208,7 +208,7 @@ async fn listen(shared: Arc<TransferShared>, mut notices: mpsc::Receiver<NameBuf
     }
 }
 
-/// Hands each demand of an operator to the task of its zone.
+/// Passes each demand of an operator to the task of its zone.
 async fn hand_on(shared: Arc<TransferShared>, mut demands: RetransferInbox) {
     while let Some((zone, reply)) = demands.recv().await {
         let door = shared.state().doors.get(&name_key(&zone)).map(|door| door.demands.clone());
@@ -220,10 +220,10 @@ async fn hand_on(shared: Arc<TransferShared>, mut demands: RetransferInbox) {
                 Err(TrySendError::Closed(reply)) => (reply, RetransferError::Stopping),
             },
         };
-        // An operator who gave up waiting need not know.
+        // The operator may have stopped waiting.
         let _ = reply.send(Err(error));
     }
-    // Without `[control]` there are no demands; that is no reason to end, which would end the process.
+    // Without `[control]` there are no demands. The task must not end, because its end would end the process.
     std::future::pending().await
 }
 
@@ -232,7 +232,7 @@ impl TransferShared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells whoever follows a zone of the serial that is served, if it has not been told.
+    /// Sends a NOTIFY with the served serial to each secondary that has not been sent one for this serial.
     fn announce(&self) {
         let snapshot = self.published.load_full();
         let mut state = self.state();
@@ -256,7 +256,7 @@ impl TransferShared {
         }
     }
 
-    /// What is served of a zone.
+    /// The served zone with this apex; `None` if there is none.
     fn served(&self, apex: &NameBuf) -> Option<Arc<Zone>> {
         let snapshot = self.published.load();
         let name: Name<'_> = apex.as_name();
@@ -264,7 +264,7 @@ impl TransferShared {
         (zone.apex() == name).then(|| snapshot.zones().base(id).clone())
     }
 
-    /// How the zones stand that are served, in their order.
+    /// The states of the served zones, in their order.
     fn standings(&self) -> Vec<Standing> {
         let snapshot = self.published.load_full();
         let now = self.clock.now();

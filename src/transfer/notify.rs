@@ -1,8 +1,8 @@
-//! Telling secondaries that a zone has changed (RFC 1996 §3).
+//! NOTIFY messages to secondaries (RFC 1996 §3).
 //!
-//! **Invariants**: a secondary is told of each serial once, until it answers or has been silent for long; word of a newer
-//! serial takes the place of word of an older one.
-//! **Not here**: whom to tell ([`super`]).
+//! **Invariants**: each secondary gets a NOTIFY for each serial, which is repeated until the secondary answers or the attempts
+//! are used up; the NOTIFY for a newer serial replaces that for an older one.
+//! **Not here**: the list of secondaries ([`super`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::process::Clock;
 use crate::telemetry::transfer::Counters;
 use crate::wire::tsig::Exchange;
 
-/// How long each attempt waits for an answer. RFC 1996 §3.6 proposes a minute and five attempts; most losses are made up
-/// for sooner, and a secondary that was started anew has asked by itself.
+/// The timeouts of the attempts. RFC 1996 §3.6 proposes a minute and five attempts. Shorter timeouts repair lost packets
+/// sooner, and a restarted secondary queries without a NOTIFY.
 const WAITS: [Duration; 6] = [
     Duration::from_secs(2),
     Duration::from_secs(4),
@@ -31,7 +31,7 @@ const WAITS: [Duration; 6] = [
     Duration::from_secs(60),
 ];
 
-/// Whom to tell, and of what.
+/// A NOTIFY to one secondary.
 #[derive(Clone, Debug)]
 pub(super) struct NotifyWord {
     pub(super) apex: NameBuf,
@@ -40,7 +40,7 @@ pub(super) struct NotifyWord {
     pub(super) key: Option<Arc<Key>>,
 }
 
-/// Tells one secondary.
+/// Sends a NOTIFY until the secondary answers, or the attempts are used up.
 pub(super) async fn tell(word: NotifyWord, clock: Clock, counters: Arc<Counters>) {
     let NotifyWord { apex, serial, to, .. } = &word;
     for wait in WAITS {
@@ -49,7 +49,7 @@ pub(super) async fn tell(word: NotifyWord, clock: Clock, counters: Arc<Counters>
                 counters.told.increment();
                 return debug!("{to} was told of zone {apex}, serial {serial}");
             }
-            // A port where nobody listens yet is the same as silence.
+            // Treat a closed port like a timeout, because the secondary may be starting.
             Ok(Err(error)) => {
                 debug!(%error, "failed to tell {to} of zone {apex}");
                 tokio::time::sleep(wait).await;
@@ -61,7 +61,7 @@ pub(super) async fn tell(word: NotifyWord, clock: Clock, counters: Arc<Counters>
     warn!("{to} does not answer NOTIFY: it was not told of zone {apex}, serial {serial}");
 }
 
-/// Sends a NOTIFY and waits for its answer; what the answer says does not matter (RFC 1996 §4.8).
+/// Sends a NOTIFY and waits for its answer; the content of the answer does not matter (RFC 1996 §4.8).
 async fn attempt(word: &NotifyWord, clock: Clock) -> std::io::Result<()> {
     let socket = connected_udp(word.to).await?;
     let id = random_id()?;

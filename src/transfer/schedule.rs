@@ -1,13 +1,13 @@
-//! When a copy of a zone is to be compared, and when it is given up (RFC 1034 §4.3.5): a state and what happens to it.
+//! The schedule of one copy of a zone: the time of the next comparison, and the expiry (RFC 1034 §4.3.5).
 //!
-//! Waits are shortened by up to a tenth, drawn anew each time: secondaries that were started or told together would
-//! otherwise ask together for ever after. They are never lengthened, so that the numbers of the SOA hold as the most
-//! that its author has to reckon with (RFC 1035 §3.3.13 says when a zone should be refreshed, not to the second).
+//! Each wait is shortened by a random part of up to a tenth. Otherwise secondaries that started at the same time, or got
+//! the same NOTIFY, would always query at the same time. Waits are never lengthened, so that the timers of the SOA stay
+//! upper bounds (RFC 1035 §3.3.13 says when a zone should be refreshed, not to the second).
 //!
-//! In: moments, a seed, and what came of a comparison. Out: when the next is due, and when the copy expires.
+//! In: moments, a seed, and the outcome of each comparison. Out: the time of the next comparison, and the expiry.
 //!
 //! **Invariants**: the time is an argument; there is always a next comparison; a copy does not expire before
-//! a comparison, and another after a failure, are due.
+//! a comparison is due, and after a failure another one.
 //! **Not here**: comparing ([`super::fetch`]), waiting ([`super::secondary`]).
 
 use std::time::Duration;
@@ -15,13 +15,13 @@ use std::time::Duration;
 use crate::base::time::Moment;
 use crate::zone::{REFRESH, RETRY, Timers};
 
-/// How soon it is tried again to get a first copy, in seconds; doubled with each failure up to ten minutes.
+/// The wait before the second attempt to fetch a first copy, in seconds; doubled with each failure up to ten minutes.
 const FIRST_RETRY: u32 = 5;
 
 /// See [`FIRST_RETRY`].
 const MAX_FIRST_RETRY: u32 = 600;
 
-/// How long after a comparison a NOTIFY waits: so that who sends many of them makes us ask once a second at most.
+/// The least time between a comparison and the next one by NOTIFY, so that a flood of NOTIFY causes at most one query a second.
 const NOTIFY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The state of one copy.
@@ -29,14 +29,14 @@ const NOTIFY_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct CopySchedule {
     copy: Option<HeldCopy>,
     due: Moment,
-    /// Comparisons that failed since the last that did not.
+    /// The number of failed comparisons since the last success.
     failures: u32,
     last_try: Option<Moment>,
-    /// What is drawn next.
+    /// The state of the random numbers.
     dice: u64,
 }
 
-/// What is held.
+/// A copy that was fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct HeldCopy {
     timers: Timers,
@@ -44,7 +44,7 @@ struct HeldCopy {
 }
 
 impl CopySchedule {
-    /// Begins with a copy that was compared some time ago, or with none. Either way the first comparison is due at once.
+    /// Begins with a copy and the time since its last comparison, or without a copy. The first comparison is due at once.
     pub(super) fn new(copy: Option<(Timers, Duration)>, now: Moment, seed: u64) -> Self {
         let copy = copy.map(|(timers, age)| {
             let timers = timers.bounded();
@@ -54,22 +54,22 @@ impl CopySchedule {
         CopySchedule { copy, due: now, failures: 0, last_try: None, dice: seed }
     }
 
-    /// When the next comparison is due.
+    /// The time of the next comparison.
     pub(super) fn due(&self) -> Moment {
         self.due
     }
 
-    /// When the copy may no longer be used; none where there is none.
+    /// The expiry of the copy; `None` if there is no copy.
     pub(super) fn expires(&self) -> Option<Moment> {
         self.copy.map(|copy| copy.expires)
     }
 
-    /// Whether the copy may be used.
+    /// True if there is a copy that has not expired.
     pub(super) fn is_usable(&self, now: Moment) -> bool {
         self.copy.is_some_and(|copy| now < copy.expires)
     }
 
-    /// The copy, which has these timers, is what a primary has.
+    /// Notes that a primary has the same zone as the copy, which has these timers.
     pub(super) fn succeeded(&mut self, timers: Timers, now: Moment) {
         let timers = timers.bounded();
         self.copy = Some(HeldCopy { timers, expires: after(now, timers.expire) });
@@ -78,7 +78,7 @@ impl CopySchedule {
         self.last_try = Some(now);
     }
 
-    /// No primary could tell.
+    /// Notes that the comparison failed with every primary.
     pub(super) fn failed(&mut self, now: Moment) {
         self.due = match self.copy {
             Some(copy) => self.soon(now, copy.timers.retry, *RETRY.start()),
@@ -91,9 +91,9 @@ impl CopySchedule {
         self.last_try = Some(now);
     }
 
-    /// When so many seconds are nearly over, but no sooner than after the least.
+    /// A random moment in the last tenth of a wait of `seconds`, but not before `least` seconds are over.
     fn soon(&mut self, now: Moment, seconds: u32, least: u32) -> Moment {
-        // SplitMix64: what is drawn need only differ between servers.
+        // SplitMix64 is enough, because the numbers need only differ between servers.
         self.dice = self.dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let bits = (self.dice ^ (self.dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let (wait, least) = (u64::from(seconds) * 1000, u64::from(least) * 1000);
@@ -101,7 +101,7 @@ impl CopySchedule {
         Moment(now.0.saturating_add((wait - earlier).max(least)))
     }
 
-    /// A primary says that the zone has changed (RFC 1996 §4.3): as if the refresh were due.
+    /// Notes a NOTIFY (RFC 1996 §4.3): acts as if the refresh were due.
     pub(super) fn notified(&mut self, now: Moment) {
         let earliest = self.last_try.map_or(now, |last| Moment(last.0 + NOTIFY_PAUSE.as_millis() as u64));
         self.due = self.due.min(now.max(earliest));
@@ -120,7 +120,7 @@ mod tests {
 
     const SEED: u64 = 7;
 
-    /// Checks that a moment is in the last tenth of a wait of so many seconds, and leads there.
+    /// Asserts that a moment is in the last tenth of a wait, and returns the moment.
     #[track_caller]
     fn assert_soon(due: Moment, from: u64, wait: u64) -> u64 {
         let range = (from + wait) * 1000 - wait * 100..=(from + wait) * 1000;
@@ -208,10 +208,10 @@ mod tests {
         assert!(schedule.is_usable(now));
         schedule.failed(now);
         assert!(Some(schedule.due()) <= schedule.expires(), "it is tried again no later than at the end");
-        // The same for a copy from before the start.
+        // A copy from before the start has the same limits.
         let schedule = CopySchedule::new(Some((timers, Duration::from_secs(34))), seconds(0), SEED);
         assert_eq!(schedule.expires(), Some(seconds(1)));
-        // Numbers of an author who thought of it are kept.
+        // Reasonable timers are not changed.
         assert_eq!(TIMERS.bounded(), TIMERS);
         let most = Timers { refresh: u32::MAX, retry: u32::MAX, expire: u32::MAX };
         assert_eq!(most.bounded(), Timers { refresh: 2_419_200, retry: 1_209_600, expire: u32::MAX });
@@ -226,7 +226,7 @@ mod tests {
         };
         let mut dues: Vec<u64> = (0..1000).map(due).collect();
         dues.sort_unstable();
-        // Of the 360 seconds in which they ask, none of sixty has more than twice its share.
+        // The comparisons are due within 360 seconds. No minute of these has more than twice its share.
         for sixty in 54..60u64 {
             let within = dues.iter().filter(|due| **due / 60_000 == sixty).count();
             assert!((80..330).contains(&within), "{within} of 1000 in minute {sixty}");

@@ -1,9 +1,9 @@
-//! One zone that is kept elsewhere: compared, fetched, kept on disk, published, given up.
+//! One secondary zone: compared, fetched, stored on disk, published, expired.
 //!
-//! **Invariants**: what is served is what was last fetched whole, until it expires; the copy on disk is written before
-//! the zone is published, so that it is never older than what is served; a primary that fails is one line of the log when
-//! it begins to fail, not one for each comparison.
-//! **Not here**: when ([`super::schedule`]), how to fetch ([`super::fetch`]).
+//! **Invariants**: the served zone is the last one that was fetched completely, until it expires; the copy on disk is written
+//! before the zone is published, so that it is older than the served zone only if the write failed; a failing primary is one
+//! line of the log when it begins to fail, not one for each comparison.
+//! **Not here**: the schedule ([`super::schedule`]), fetching ([`super::fetch`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,16 +31,16 @@ use crate::zone::Zone;
 pub(super) struct Secondary {
     apex: NameBuf,
     primaries: Vec<Primary>,
-    /// Whether each primary failed when it was last asked.
+    /// For each primary: true if its last comparison failed.
     failing: Vec<bool>,
-    /// The file of the copy; `None` if it is not kept.
+    /// The file of the copy; `None` if the copy is not stored.
     file: Option<StateFile>,
-    /// Rings when a primary says that the zone has changed.
+    /// Notified when a primary says that the zone has changed.
     bell: Arc<Notify>,
     shared: Arc<TransferShared>,
 }
 
-/// What the last comparison came to, so that each change of it is one line of the log.
+/// The outcome of the last comparison, so that each change of it is one line of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CopyStanding {
     Good,
@@ -48,7 +48,7 @@ enum CopyStanding {
     Expired,
 }
 
-/// What is counted of asking a primary.
+/// The counter for the outcome of a comparison with a primary.
 fn outcome(fetched: &Result<Fetched, FetchError>) -> Compared {
     match fetched {
         Ok(Fetched::UpToDate) => Compared::UpToDate,
@@ -74,7 +74,7 @@ impl Secondary {
         Secondary { apex, failing: vec![false; primaries.len()], primaries, file, bell, shared }
     }
 
-    /// Keeps the zone, for ever; meets demands for all of it.
+    /// Keeps the zone up to date, and fetches it on demand. Never returns.
     pub(super) async fn keep(mut self, mut demands: mpsc::Receiver<ReplySender>) {
         let now = self.shared.clock.now();
         let served = self.served();
@@ -99,7 +99,7 @@ impl Secondary {
                 () = self.bell.notified() => schedule.notified(self.shared.clock.now()),
                 Some(reply) = demands.recv() => {
                     let outcome = self.retransfer(&mut schedule, &mut standing).await;
-                    // An operator who gave up waiting reads the log.
+                    // The operator may have stopped waiting; the log has the outcome.
                     let _ = reply.send(outcome);
                 }
                 () = sleep(RETRY), if self.is_unsaved() => self.save_again().await,
@@ -108,7 +108,7 @@ impl Secondary {
         }
     }
 
-    /// Asks the primaries in their order until one can tell.
+    /// Asks the primaries in their order until a comparison succeeds.
     async fn compare(&mut self, schedule: &mut CopySchedule, standing: &mut CopyStanding) {
         if let Err(_failures) = self.ask(Demand::Newer, schedule, standing).await
             && *standing == CopyStanding::Good
@@ -130,7 +130,7 @@ impl Secondary {
         }
     }
 
-    /// Asks the primaries in their order until one gives what is asked; the serial and the primary, or each failure.
+    /// Asks the primaries in their order until a request succeeds. Returns the serial and the primary, or each failure.
     async fn ask(
         &mut self,
         demand: Demand,
@@ -138,9 +138,9 @@ impl Secondary {
         standing: &mut CopyStanding,
     ) -> Result<(u32, SocketAddr), Vec<(SocketAddr, String)>> {
         let shared = self.shared.clone();
-        // The semaphore is never closed; without it there would only be more at once.
+        // The semaphore is never closed. An error would only lift the limit of simultaneous fetches.
         let _slot = shared.slots.acquire().await;
-        // RFC 1034 §4.3.5: an expired copy is discarded, so that then any zone is taken, whatever its serial.
+        // RFC 1034 §4.3.5: an expired copy is discarded. Then a zone with any serial is accepted.
         let have = self.served();
         let mut failures = Vec::new();
         for at in 0..self.primaries.len() {
@@ -157,7 +157,7 @@ impl Secondary {
                     self.recovered(at);
                     return Ok((self.take(have, address, schedule, standing).await, address));
                 }
-                // Only a secondary that has something is told that it is up to date.
+                // A secondary without a copy cannot be up to date: the primary sent no zone.
                 (Ok(Fetched::UpToDate), None) => failures.push((address, "it sends no zone".to_string())),
                 (Err(error), _) => {
                     self.failed(at, &error);
@@ -169,7 +169,7 @@ impl Secondary {
         Err(failures)
     }
 
-    /// Says once that a primary fails, and what can be done.
+    /// Logs once that a primary fails, with the remedy.
     fn failed(&mut self, at: usize, error: &FetchError) {
         if std::mem::replace(&mut self.failing[at], true) {
             return;
@@ -190,7 +190,7 @@ impl Secondary {
         }
     }
 
-    /// Serves what a primary has; its serial.
+    /// Stores and publishes the zone of a primary; returns its serial.
     async fn take(
         &self,
         zone: Arc<Zone>,
@@ -212,7 +212,7 @@ impl Secondary {
         serial
     }
 
-    /// Keeps the copy on disk; that it cannot be kept is no reason not to serve it.
+    /// Writes the copy to disk. If the write fails, the zone is served anyway.
     async fn save(&self, zone: &Arc<Zone>, is_served: bool) {
         let Some(file) = &self.file else { return };
         // If the last write failed, the file has an older zone, which must not count as confirmed.
@@ -228,7 +228,7 @@ impl Secondary {
         let _ = saved.await;
     }
 
-    /// Whether the last write of the copy failed.
+    /// True if the last write of the copy failed.
     fn is_unsaved(&self) -> bool {
         self.file.as_ref().is_some_and(StateFile::is_failing)
     }
@@ -244,18 +244,18 @@ impl Secondary {
     }
 
     async fn publish_shared(&self, zone: Arc<Zone>) {
-        // Where nothing is published any more, the process is about to end.
+        // If the publisher has stopped, the process is about to end.
         if self.shared.updates.change_and_wait(Change::Zone(zone)).await.is_ok() {
             self.shared.announce();
         }
     }
 
-    /// What is served, if it may be.
+    /// The served zone; `None` if there is no copy, or if the copy has expired.
     fn served(&self) -> Option<Arc<Zone>> {
         self.shared.served(&self.apex).filter(|zone| zone.is_available())
     }
 
-    /// How long ago what is served was last compared.
+    /// The time since the served zone was last compared.
     fn age(&self, now: Moment) -> Duration {
         match (self.shared.checked(&self.apex), &self.file) {
             (Some(checked), _) => Duration::from_millis(now.0.saturating_sub(checked.0)),

@@ -1,11 +1,11 @@
-//! DNS cookies: whether a client has shown that it gets what is sent to its address.
+//! DNS cookies: proof that a client receives the messages sent to its address.
 //!
-//! In come the cookie of a query, the address it came from, the secrets and the time; out come what the cookie proves
-//! and the cookie for the reply.
+//! [`judge`] takes the cookie of a query, the query's source address, the secrets and the time. It returns the proof and the
+//! cookie for the reply.
 //!
-//! **Invariants**: a cookie is proof only for the address it was made for, for an hour at most; whoever lacks the secret
-//! can tell nothing from those he got.
-//! **Not here**: reading and writing the option ([`mod@super::decode`], [`mod@super::extras`]), where secrets come from
+//! **Invariants**: a cookie is proof only for the address it was made for, for an hour at most; a client without the secret
+//! cannot derive a valid cookie from those that it received.
+//! **Not here**: reading and writing the option ([`mod@super::decode`], [`mod@super::extras`]), loading the secrets
 //! ([`crate::load`]).
 //!
 //! RFC 7873, RFC 9018 §4 (the interoperable server cookie, version 1).
@@ -17,48 +17,49 @@ use siphasher::sip::SipHasher24;
 use crate::base::time::UnixTime;
 use crate::snapshot::{CookieSecret, CookieSecrets};
 
-/// The octets of a client's part, which stands first (RFC 7873 §4.1).
+/// Length in bytes of the client cookie, which comes first (RFC 7873 §4.1).
 pub(super) const CLIENT_LEN: usize = 8;
 
-/// The least octets of a cookie with a server's part, which is of 8 to 32 octets (RFC 7873 §4.2).
+/// Minimum length in bytes of a cookie with a server cookie, which has 8 to 32 bytes (RFC 7873 §4.2).
 pub(super) const MIN_COOKIE_LEN: usize = CLIENT_LEN + 8;
 
-/// The most octets of a cookie.
+/// Maximum length in bytes of a cookie.
 pub(super) const MAX_COOKIE_LEN: usize = CLIENT_LEN + 32;
 
-/// The octets of a cookie of ours: client's part, version and reserved, time, hash.
+/// Length in bytes of a cookie of ours: client cookie, version and reserved, time, hash.
 pub(super) const COOKIE_LEN: usize = CLIENT_LEN + 16;
 
-/// RFC 9018 §4.2.
+/// The version of our server cookies (RFC 9018 §4.2).
 const VERSION: u8 = 1;
 
-/// How old a cookie may be, in seconds (RFC 9018 §4.3).
+/// Maximum age of a cookie, in seconds (RFC 9018 §4.3).
 const MAX_AGE_SECS: i32 = 60 * 60;
 
-/// How far ahead of our clock that of the server may be that made it, in seconds (RFC 9018 §4.3).
+/// Maximum time of a cookie ahead of our clock, in seconds: the clock of the server that made it may be fast (RFC 9018
+/// §4.3).
 const MAX_AHEAD_SECS: i32 = 5 * 60;
 
-/// From which age on a client gets a new one, in seconds (RFC 9018 §4.3).
+/// Age of a cookie beyond which the client gets a new one, in seconds (RFC 9018 §4.3).
 const RENEW_AGE_SECS: i32 = 30 * 60;
 
 /// A whole cookie of ours.
 pub(super) type Octets = [u8; COOKIE_LEN];
 
-/// What a query's cookie proves.
+/// Result of checking a query's cookie.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cookie {
-    /// There is none, or we have no secret.
+    /// The query has no cookie, or this server has no secret.
     #[default]
     None,
     /// The client has no cookie of ours yet.
     ClientOnly,
-    /// It is not ours, or no longer, or was made for another address.
+    /// The cookie is not ours, has expired, or was made for another address.
     Invalid,
-    /// The client gets what is sent to its address.
+    /// The client receives the messages sent to its address.
     Valid,
 }
 
-/// Judges a cookie of one of the lengths that there are; with it comes that for the reply.
+/// Judges a cookie of a valid length; also returns the cookie for the reply, which is `None` if there is no secret.
 pub(super) fn judge(
     cookie: &[u8],
     address: IpAddr,
@@ -83,9 +84,9 @@ pub(super) fn judge(
     }
 }
 
-/// What a cookie turned out to be.
+/// Result of verifying a cookie.
 enum FoundCookie<'c> {
-    /// Valid, and to be used again.
+    /// Valid, and sent back unchanged.
     Fresh(&'c Octets),
     /// Valid, but old, or signed with a secret that is being retired.
     Ageing,
@@ -96,12 +97,12 @@ enum FoundCookie<'c> {
 fn verify<'c>(cookie: &'c Octets, input: &mut Input, secrets: &[CookieSecret], now: UnixTime) -> FoundCookie<'c> {
     let [_, _, _, _, _, _, _, _, version, r1, r2, r3, t1, t2, t3, t4, hash @ ..] = *cookie;
     let time = u32::from_be_bytes([t1, t2, t3, t4]);
-    // RFC 9018 §4.3: times are compared as serial numbers (RFC 1982), so that they may wrap around in 2106.
+    // RFC 9018 §4.3: times are compared as serial numbers (RFC 1982), because the 32 bits wrap around in 2106.
     let age = (now.0 as u32).wrapping_sub(time) as i32;
     if version != VERSION || !(-MAX_AHEAD_SECS..=MAX_AGE_SECS).contains(&age) {
         return FoundCookie::Invalid;
     }
-    // RFC 9018 §4.2: reserved octets are hashed as they come.
+    // RFC 9018 §4.2: the reserved bytes are hashed as received.
     input.set([version, r1, r2, r3], time);
     match secrets.iter().position(|secret| input.hash(secret) == hash) {
         Some(0) if age <= RENEW_AGE_SECS => FoundCookie::Fresh(cookie),
@@ -121,7 +122,7 @@ fn make(client: &[u8; CLIENT_LEN], input: &mut Input, secret: &CookieSecret, now
     cookie
 }
 
-/// What is hashed (RFC 9018 §4.4): client's part, version and reserved, time, address.
+/// Input of the hash (RFC 9018 §4.4): client cookie, version and reserved, time, address.
 struct Input {
     octets: [u8; 32],
     len: usize,
@@ -192,7 +193,7 @@ mod tests {
     fn rfc9018_a3_reserved_octets_are_hashed_and_not_kept() {
         let query = "fc93fc62807ddb8601abcdef5cf78f71a314227b6679ebf5";
         let found = ask(query, "203.0.113.203", &secrets(&[SECRET]), 1_559_734_700);
-        // It is more than an hour old, though.
+        // The cookie is also more than an hour old.
         assert_eq!(found, (Cookie::Invalid, octets("fc93fc62807ddb86010000005cf7a9acf73a7810aca2381e")));
         let (earlier, _) = ask(query, "203.0.113.203", &secrets(&[SECRET]), 0x5cf7_8f71 + 60);
         assert_eq!(earlier, Cookie::Valid);

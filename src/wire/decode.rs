@@ -1,7 +1,7 @@
-//! From octets to a query.
+//! From bytes to a query.
 //!
-//! **Invariants**: borrows from the message; each octet is looked at once; what is malformed becomes a
-//! [`QueryProblem`] beside whatever could be read.
+//! **Invariants**: borrows from the message; reads each byte once, except names behind pointers; a malformed part becomes a
+//! [`QueryProblem`], and the parts that were read are kept.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,7 +12,7 @@ use crate::base::client::{SourcePrefixLen, Subnet};
 use crate::base::name::{MAX_NAME_LEN, Name};
 use crate::base::rr::{Class, Rtype};
 
-/// The octets of a header (RFC 1035 §4.1.1).
+/// Length in bytes of a header (RFC 1035 §4.1.1).
 pub(super) const HEADER_LEN: usize = 12;
 
 /// The opcode of a query (RFC 1035 §4.1.1).
@@ -35,8 +35,8 @@ pub(super) const OPTION_NSID: u16 = 3;
 /// The option code of a cookie (RFC 7873 §4).
 pub(super) const OPTION_COOKIE: u16 = 10;
 
-/// The most questions, and the most records behind them: one each for OPT, TSIG or SIG(0), and IXFR's SOA, and some to
-/// spare. A message could hold hundreds, and cost as much as twenty queries to read.
+/// Maximum number of questions, and of the records behind them: one each for OPT, TSIG or SIG(0), and IXFR's SOA, and some
+/// to spare. Without a limit, a message could hold hundreds, and cost as much to read as twenty queries.
 const MAX_RECORDS: u32 = 8;
 
 /// Reads a message; `None` if it deserves no reply: it is shorter than a header, or itself a response.
@@ -48,15 +48,15 @@ pub fn decode(message: &[u8]) -> Option<Query<'_>> {
 /// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Read {
-    /// It is shorter than a header, or a response.
+    /// The message is shorter than a header, or a response.
     Undeserved,
-    /// One of the questions that its header announces is no name, type and class. The query has a problem.
+    /// One of the questions that the header announces is no name, type and class. The query has a problem.
     NoQuestion,
-    /// The query has all that could be read, and a problem if that is not all.
+    /// The query has all parts that could be read. If a part could not be read, the query has a problem.
     Query,
 }
 
-/// As [`decode`], into an empty query, where it is: to move one costs a tenth of what it costs to read it.
+/// As [`decode`], but fills an empty query in place, because moving a query costs a tenth of the time of reading it.
 #[inline]
 pub(super) fn decode_into<'m>(message: &'m [u8], query: &mut Query<'m>) -> Read {
     let Some(header) = message.first_chunk::<HEADER_LEN>() else { return Read::Undeserved };
@@ -82,7 +82,7 @@ fn is_known(opcode: u8) -> bool {
     opcode == OPCODE_QUERY || opcode == OPCODE_NOTIFY
 }
 
-/// The problem of a message that could not be read, or has an opcode that is not known.
+/// The problem of a message that is malformed or has an unknown opcode.
 #[cold]
 fn problem(opcode: u8) -> QueryProblem {
     if is_known(opcode) { QueryProblem::Malformed } else { QueryProblem::Opcode }
@@ -93,15 +93,15 @@ fn count(header: &[u8; HEADER_LEN], at: usize) -> u16 {
     u16::from_be_bytes([header[at], header[at + 1]])
 }
 
-/// Reads the question section, and tells where it ends; `None` if it is malformed.
+/// Reads the question section and returns the offset of its end; `None` if it is malformed.
 #[inline]
 fn read_questions<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], query: &mut Query<'m>) -> Option<usize> {
     let mut rest = OctetReader { octets: message, at: HEADER_LEN };
-    // RFC 9619 §4: one question. The OPT behind none, or several, is read all the same (RFC 6891 §6.1.1).
+    // RFC 9619 §4: one question. With none or several, the OPT record is still read (RFC 6891 §6.1.1).
     match count(header, 4) {
         1 => query.question = Some(rest.question()?),
         questions if u32::from(questions) <= MAX_RECORDS => rest.skip_questions(questions)?,
-        // More are not read, so that they count as none that could be answered.
+        // More questions are not read. The message then counts as one without a question.
         _ => return None,
     }
     Some(rest.at)
@@ -113,9 +113,9 @@ fn read_records<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], at: usize, que
     let (questions, answers) = (count(header, 4), count(header, 6));
     let (authorities, additionals) = (count(header, 8), count(header, 10));
     let mut rest = OctetReader { octets: message, at };
-    // RFC 1995 §3: IXFR alone has a record in its authority section. Nothing has one in the answer section; the OPT
-    // behind such records is read all the same, for the reply to have one too (RFC 6891 §6.1.1).
-    // RFC 1996 §3.7: a NOTIFY may tell the new SOA in its answer section.
+    // RFC 1995 §3: only an IXFR query has a record in its authority section. No query has one in its answer section. The OPT
+    // record behind such records is still read, so that the reply has one too (RFC 6891 §6.1.1).
+    // RFC 1996 §3.7: a NOTIFY may carry the new SOA in its answer section.
     let is_ixfr = query.question.is_some_and(|question| question.qtype == Rtype::IXFR) && query.opcode == OPCODE_QUERY;
     let out_of_place = (answers != 0 && query.opcode != OPCODE_NOTIFY) || (authorities != 0 && !is_ixfr);
     let before = u32::from(answers) + u32::from(authorities);
@@ -137,7 +137,7 @@ fn read_records<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], at: usize, que
             }
             read_opt(&record, query)?;
         } else if record.rtype == Rtype::TSIG {
-            // A message that is longer than 16 bits can count cannot have come.
+            // The offset fits in 16 bits, because no message is longer than that.
             query.tsig = Some(start as u16);
         } else if !is_well_formed(&message[..rest.at], record.rtype, record.class, record.rdata.len()) {
             return None;
@@ -147,16 +147,17 @@ fn read_records<'m>(message: &'m [u8], header: &[u8; HEADER_LEN], at: usize, que
         return None;
     }
     let is_asking = match questions {
-        // RFC 7873 §5.4: a cookie may be asked for alone.
+        // RFC 7873 §5.4: a query may ask for a cookie alone.
         0 => query.edns.is_some_and(|edns| edns.cookie.is_some()),
         _ => questions == 1,
     };
     (rest.at == message.len() && is_asking && !out_of_place).then_some(())
 }
 
-/// Reads records in front of the additional section, and tells where they end; `None` if they are malformed or too many.
+/// Skips the records before the additional section and returns the offset of their end; `None` if the records are malformed
+/// or too many.
 ///
-/// Cold, and by values: queries have no such records, and the reader then stays in registers.
+/// Cold, and takes values, because plain queries have no such records and the reader then stays in registers.
 #[cold]
 fn skip_records(message: &[u8], at: usize, count: u32) -> Option<usize> {
     if count > MAX_RECORDS {
@@ -170,10 +171,12 @@ fn skip_records(message: &[u8], at: usize, count: u32) -> Option<usize> {
     Some(rest.at)
 }
 
-/// Whether the data of a record that is no part of the protocol has the form of its type; it is the last `len` bytes of `read`.
+/// Tells whether the rdata of a record that the protocol does not use has the form of its type. The rdata is the last `len`
+/// bytes of `read`.
 ///
-/// Such a record is ignored; but a message with one that no server can read is malformed, and other servers answer
-/// it with FORMERR. Types that may be compressed are judged, and those of a fixed length; others are opaque.
+/// A well-formed record is ignored. A malformed one makes the message malformed, because other servers answer it with
+/// FORMERR too. A, AAAA, SOA, DNAME, SRV and the types with compressible names are checked; the rdata of other types is
+/// opaque.
 #[cold]
 fn is_well_formed(read: &[u8], rtype: Rtype, class: u16, len: usize) -> bool {
     if class != Class::IN.0 {
@@ -196,8 +199,8 @@ fn is_well_formed(read: &[u8], rtype: Rtype, class: u16, len: usize) -> bool {
     is_read && rest.at == read.len()
 }
 
-/// Reads an OPT record. What stands in its fixed part is kept even where an option is malformed, so that the reply
-/// carries an OPT (RFC 6891 §7).
+/// Reads an OPT record. If an option is malformed, the fixed part is kept, so that the reply carries an OPT record (RFC 6891
+/// §7).
 #[inline]
 fn read_opt<'m>(record: &QueryRecord<'m>, query: &mut Query<'m>) -> Option<()> {
     let [_, version, flags, _] = record.ttl;
@@ -216,27 +219,27 @@ fn read_opt<'m>(record: &QueryRecord<'m>, query: &mut Query<'m>) -> Option<()> {
         return Some(());
     }
     let mut options = OctetReader { octets: record.rdata, at: 0 };
-    // RFC 6891 §6.1.2: unknown options are ignored, however many: each takes four bytes of the message or more, so that
-    // reading them costs less than sending them.
+    // RFC 6891 §6.1.2: unknown options are ignored, in any number. Each takes at least four bytes of the message, so reading
+    // them costs less than sending them.
     while options.at < record.rdata.len() {
         let code = options.u16()?;
         let len = options.u16()?;
         let data = options.take(usize::from(len))?;
         match code {
             OPTION_ECS => {
-                // RFC 7871 gives no meaning to a second one.
+                // RFC 7871 does not define a second ECS option.
                 if edns.ecs.is_some() {
                     edns.ecs = None;
                     return None;
                 }
                 edns.ecs = Some(read_ecs(data)?);
             }
-            // RFC 7873 §5.2: only the first one counts, and one of a wrong length is malformed.
+            // RFC 7873 §5.2: only the first cookie counts, and one of a wrong length is malformed.
             OPTION_COOKIE if edns.cookie.is_none() => match data.len() {
                 CLIENT_LEN | MIN_COOKIE_LEN..=MAX_COOKIE_LEN => edns.cookie = Some(data),
                 _ => return None,
             },
-            // RFC 5001 §2.1: what it says in a query is to be ignored.
+            // RFC 5001 §2.1: the data of the option in a query is ignored.
             OPTION_NSID => edns.nsid = true,
             OPTION_KEEPALIVE => edns.keepalive = if data.is_empty() { Keepalive::Yes } else { Keepalive::Malformed },
             OPTION_PADDING => edns.padding = true,
@@ -246,7 +249,7 @@ fn read_opt<'m>(record: &QueryRecord<'m>, query: &mut Query<'m>) -> Option<()> {
     Some(())
 }
 
-/// RFC 7871 §6: family, source, scope 0, and just the octets that the source prefix needs.
+/// Reads an ECS option (RFC 7871 §6): family, source, scope 0, and exactly the address bytes that the source prefix needs.
 #[inline]
 fn read_ecs(data: &[u8]) -> Option<Ecs<'_>> {
     let (&[family_high, family_low, source, scope], address) = data.split_first_chunk()?;
@@ -271,20 +274,20 @@ fn read_ecs(data: &[u8]) -> Option<Ecs<'_>> {
             octets[..address.len()].copy_from_slice(address);
             Some(IpAddr::V6(Ipv6Addr::from(octets)))
         }
-        // What dig sends for `+subnet=0`.
+        // dig sends this for `+subnet=0`.
         0 if source == 0 => None,
         _ => return None,
     };
     Some(Ecs { subnet: subnet.map(|address| Subnet { address, source: SourcePrefixLen(source) }), data })
 }
 
-/// Reads octets in order, never beyond their end.
+/// Reads bytes in order, never beyond their end.
 struct OctetReader<'m> {
     octets: &'m [u8],
     at: usize,
 }
 
-/// A record as far as a query needs it.
+/// The fields of a record that a query needs.
 struct QueryRecord<'m> {
     is_of_root: bool,
     rtype: Rtype,
@@ -306,7 +309,7 @@ impl<'m> OctetReader<'m> {
         self.take(2).map(|octets| u16::from_be_bytes([octets[0], octets[1]]))
     }
 
-    /// A question. Its name cannot be compressed: there is nothing before it to point to.
+    /// Reads a question. Its name cannot be compressed, because no name comes before it.
     #[inline]
     fn question(&mut self) -> Option<Question<'m>> {
         let (name, tail) = Name::read_from(self.octets.get(self.at..)?)?;
@@ -317,7 +320,7 @@ impl<'m> OctetReader<'m> {
         Some(Question { name, tail, qtype, qclass, wire: &self.octets[start..self.at] })
     }
 
-    /// Steps over questions that are not answered; each takes five octets or more, so their end is near.
+    /// Skips questions that are not answered. Each takes at least five bytes, so their end is near.
     #[cold]
     fn skip_questions(&mut self, questions: u16) -> Option<()> {
         for _ in 0..questions {
@@ -338,7 +341,8 @@ impl<'m> OctetReader<'m> {
         Some(QueryRecord { is_of_root, rtype, class: u16::from_be_bytes([class_high, class_low]), ttl: *ttl, rdata })
     }
 
-    /// Steps over a name; tells whether it is the root, written as such. A pointer leads to before the labels that it ends, so every name comes to its end.
+    /// Skips a name and tells whether it is the root, written as a zero byte. A pointer must lead to before the labels that
+    /// it ends, so every name ends.
     #[inline]
     fn skip_name(&mut self) -> Option<bool> {
         if self.octets.get(self.at) == Some(&0) {

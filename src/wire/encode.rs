@@ -1,10 +1,10 @@
-//! From a response to octets: header, question, sections, OPT.
+//! From a response to bytes: header, question, sections, OPT.
 //!
-//! Records whose rdata holds no name that may be compressed are copied as the zone keeps them; an owner that is the
-//! question's name is a pointer in that copy already.
+//! Records whose rdata holds no name that may be compressed are copied from the bytes that the zone stores. In these bytes,
+//! the owner is already a pointer to the question's name.
 //!
-//! **Invariants**: room for OPT is set aside first, so it always fits; an RRset that does not fit is taken back whole;
-//! a pointer points to a name written before.
+//! **Invariants**: room for OPT is set aside first, so it always fits; an RRset that does not fit is removed whole; a
+//! pointer points to an earlier name.
 
 mod opt;
 
@@ -21,37 +21,37 @@ use crate::base::time::Ttl;
 use crate::snapshot::Settings;
 use crate::zone::RrSet;
 
-/// What every DNS client takes over UDP (RFC 1035 §4.2.1).
+/// Length in bytes of a UDP message that every DNS client accepts (RFC 1035 §4.2.1).
 const MIN_UDP: usize = 512;
 
-/// An OPT record without options: root, type, class, TTL, length.
+/// Length in bytes of an OPT record without options: root, type, class, TTL, length.
 pub(super) const OPT_LEN: usize = 11;
 
-/// The TC bit, in octet 2.
+/// The TC bit, in byte 2.
 const TC: u8 = 0x02;
 
-/// Names that later ones may point to; more are written out in full.
+/// Maximum number of names that pointers can point to. The names beyond it are never pointed to.
 const MAX_POINTEES: usize = 64;
 
-/// Beyond this a pointer cannot reach (RFC 1035 §4.1.4).
+/// Maximum offset that a pointer can hold (RFC 1035 §4.1.4).
 const MAX_POINTER: usize = 0x3fff;
 
-/// Where a record with a pointer as its owner has its TTL.
+/// Position of the TTL in a record whose owner is a pointer.
 const TTL: std::ops::Range<usize> = 6..10;
 
-/// What has been written.
+/// Result of [`encode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Written {
     /// The length of the message.
     pub(super) len: usize,
-    /// Something required was left out.
+    /// A required RRset was left out.
     pub(super) truncated: bool,
 }
 
-/// Writes the response to a query, within what the transport, the client and `out` allow.
+/// Writes the response to a query, within the limits of the transport, the client and `out`.
 ///
 /// # Panics
-/// When `out` is shorter than [`MIN_UDP`] octets.
+/// When `out` is shorter than [`MIN_UDP`] bytes.
 #[inline]
 pub(super) fn encode(
     query: &Query<'_>,
@@ -71,7 +71,7 @@ pub(super) fn encode(
     let mut writer =
         OctetWriter { out, at: HEADER_LEN, limit: size - opt_len, question, dnssec_ok, pointees: ArrayVec::new() };
     let mut counts = [0u16; 4];
-    // A question takes 259 octets at most, so it fits beside the longest OPT.
+    // A question takes 259 bytes at most, so it fits beside the longest OPT.
     if let Some(question) = &query.question
         && writer.put(question.wire).is_some()
     {
@@ -89,12 +89,12 @@ pub(super) fn encode(
     Written { len, truncated }
 }
 
-/// The most octets that the reply may have.
+/// Maximum length in bytes of the reply.
 #[inline]
 pub(super) fn size_limit(query: &Query<'_>, transport: Transport, settings: &Settings) -> usize {
     match (transport, &query.edns) {
         (Transport::Udp, None) => MIN_UDP,
-        // RFC 6891 §6.2.3: less than 512 means 512. Ours is 1232 unless set otherwise (DNS flag day 2020).
+        // RFC 6891 §6.2.3: less than 512 means 512. The server's default is 1232 (DNS flag day 2020).
         (Transport::Udp, Some(edns)) => usize::from(edns.payload.min(settings.udp_payload)).max(MIN_UDP),
         (Transport::Tcp | Transport::Tls | Transport::Https | Transport::Quic, _) => super::MAX_STREAM,
     }
@@ -114,7 +114,7 @@ fn write_header(query: &Query<'_>, response: &Response<'_>, truncated: bool, cou
     out[..HEADER_LEN].copy_from_slice(&header);
 }
 
-/// Writes octets up to a limit, and knows which names stand where.
+/// Writes bytes up to a limit and remembers the offsets of names.
 struct OctetWriter<'w, 'r> {
     out: &'w mut [u8],
     at: usize,
@@ -123,7 +123,7 @@ struct OctetWriter<'w, 'r> {
     question: Option<Name<'r>>,
     /// RRsets are written with their signatures (RFC 4035 §3.1).
     dnssec_ok: bool,
-    /// The names written so far; the question's come in with the first name that is looked for.
+    /// The names written so far. Those of the question are added when the first other name is written.
     pointees: ArrayVec<Pointee<'r>, MAX_POINTEES>,
 }
 
@@ -135,7 +135,7 @@ struct Pointee<'r> {
 }
 
 impl<'r> OctetWriter<'_, 'r> {
-    /// Appends octets, or does nothing where they do not fit.
+    /// Appends bytes; `None` if the bytes do not fit.
     #[inline]
     fn put(&mut self, octets: &[u8]) -> Option<()> {
         self.room(octets.len())?.copy_from_slice(octets);
@@ -143,15 +143,15 @@ impl<'r> OctetWriter<'_, 'r> {
         Some(())
     }
 
-    /// The next `len` octets, where they are within the limit.
+    /// Returns the next `len` bytes; `None` if the bytes exceed the limit.
     #[inline]
     fn room(&mut self, len: usize) -> Option<&mut [u8]> {
         self.out.get_mut(self.at..self.limit)?.get_mut(..len)
     }
 
-    /// Writes the sections; tells whether the response is truncated.
+    /// Writes the sections and tells whether the response is truncated.
     ///
-    /// RFC 2181 §9: truncated only where something required is missing; what is optional is left out in silence.
+    /// RFC 2181 §9: a response is truncated only if a required RRset is missing. An optional RRset is left out without TC.
     #[inline]
     fn sections(&mut self, response: &'r Response<'r>, counts: &mut [u16; 4]) -> bool {
         let sections = [&response.answer[..], &response.authority, &response.additional.rrsets];
@@ -172,8 +172,8 @@ impl<'r> OctetWriter<'_, 'r> {
         glue.rrsets().all(|rr| self.whole(&rr, response, count))
     }
 
-    /// Writes an RRset whole, with its signatures if they are asked for, or not at all, and counts its records. Tells whether
-    /// the response is complete so far: the RRset is written, or optional.
+    /// Writes an RRset whole or not at all, with its signatures if the query asks for them, and counts its records. Returns
+    /// false if the RRset is required and does not fit.
     #[inline]
     fn whole(&mut self, rr: &Rr<'r>, response: &'r Response<'r>, count: &mut u16) -> bool {
         let (at, pointees) = (self.at, self.pointees.len());
@@ -190,7 +190,7 @@ impl<'r> OctetWriter<'_, 'r> {
         rr.need == Need::Optional
     }
 
-    /// Writes an RRset and tells how many records it has.
+    /// Writes an RRset and returns its number of records; `None` if the RRset does not fit.
     #[inline]
     fn rrset(&mut self, rr: &Rr<'r>, response: &'r Response<'r>) -> Option<u16> {
         match rr.data {
@@ -240,7 +240,7 @@ impl<'r> OctetWriter<'_, 'r> {
         }
     }
 
-    /// Writes the signatures of an RRset, if it has any, and tells how many.
+    /// Writes the signatures of an RRset, if it has any, and returns their number; `None` if the signatures do not fit.
     #[inline]
     fn signatures(&mut self, rr: &Rr<'r>, response: &'r Response<'r>) -> Option<u16> {
         match rr.kept() {
@@ -251,7 +251,7 @@ impl<'r> OctetWriter<'_, 'r> {
 
     #[cold]
     fn signatures_of(&mut self, set: RrSet<'r>, rr: &Rr<'r>, response: &'r Response<'r>) -> Option<u16> {
-        // RFC 4034 §3: the TTL of a signature is that of its RRset, which is shortened where it is tailored.
+        // RFC 4034 §3: the TTL of a signature is that of its RRset, and the TTL of a tailored RRset is shortened.
         let shortened = if let Data::Tailored(set) = rr.data { Some(set.ttl) } else { None };
         let mut count = 0;
         for (ttl, rdata) in set.signature_records() {
@@ -261,7 +261,7 @@ impl<'r> OctetWriter<'_, 'r> {
         Some(count)
     }
 
-    /// Whether nothing stands behind the question yet, and its name ends in `apex`, octet for octet.
+    /// Tells whether the next byte is the first behind the question, and the question's name ends in `apex`, byte for byte.
     #[inline]
     fn is_behind_question_in(&self, apex: Name<'_>) -> bool {
         self.question.is_some_and(|question| {
@@ -305,9 +305,9 @@ impl<'r> OctetWriter<'_, 'r> {
         Some(())
     }
 
-    /// Writes a name, as short as names before it allow (RFC 1035 §4.1.4).
+    /// Writes a name, compressed by a pointer to an earlier name (RFC 1035 §4.1.4).
     ///
-    /// Only octet for octet the same counts: a zone's names keep their case, whatever the case of the question.
+    /// The names must be the same byte for byte, because a zone's names keep their case, whatever the case of the question.
     fn name(&mut self, name: Name<'r>) -> Option<()> {
         if let Some(question) = self.question.take() {
             self.remember(question, HEADER_LEN);
@@ -346,7 +346,7 @@ impl<'r> OctetWriter<'_, 'r> {
 
     fn remember_one(&mut self, name: Name<'r>, at: usize) {
         if at <= MAX_POINTER {
-            // Past the limit names are only written longer than need be.
+            // If the list is full, later names are only written longer than necessary.
             let _ = self.pointees.try_push(Pointee { name, at: at as u16 });
         }
     }
@@ -357,9 +357,9 @@ pub(super) fn pointer(at: u16) -> [u8; 2] {
     (0xc000 | at).to_be_bytes()
 }
 
-/// Where names that may be compressed stand in the rdata of a type: after how many octets, and how many.
+/// Position of the compressible names in the rdata of a type: the number of bytes before the names, and the number of names.
 ///
-/// RFC 3597 §4: only in the types of RFC 1035.
+/// RFC 3597 §4: only types of RFC 1035 have such names.
 #[inline]
 pub(super) fn rdata_names(rtype: Rtype) -> Option<(usize, usize)> {
     match rtype.0 {

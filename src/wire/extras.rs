@@ -1,4 +1,4 @@
-//! What the OPT record of a reply carries beside the answer's own options: our cookie and our identity.
+//! Options of a reply that do not depend on the answer: our cookie and our identity.
 //!
 //! **Invariants**: [`Extras::len`] is exactly what [`Extras::write`] writes.
 //!
@@ -8,20 +8,20 @@ use super::cookie::{COOKIE_LEN, Octets};
 use super::decode::{OPTION_COOKIE, OPTION_NSID};
 use crate::base::time::Generation;
 
-/// The octets of an option before its data: code and length.
+/// Length in bytes of an option's code and length fields.
 const HEAD_LEN: usize = 4;
 
-/// The digits of the largest generation.
+/// Maximum number of digits of a generation.
 const MAX_DIGITS: usize = 20;
 
-/// What is to be added.
+/// The options to add.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Extras<'s> {
     pub(super) cookie: Option<Octets>,
     pub(super) nsid: Option<Identified<'s>>,
 }
 
-/// Who answered: an instance, and from which snapshot. Written as `name/17`.
+/// Identity of the server: the name of the instance, and the generation of its snapshot. Written as `name/17`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Identified<'s> {
     pub(super) name: &'s [u8],
@@ -29,7 +29,7 @@ pub(super) struct Identified<'s> {
 }
 
 impl Extras<'_> {
-    /// How many octets it takes.
+    /// Length of the options in bytes.
     #[inline]
     pub(super) fn len(&self) -> usize {
         let cookie = self.cookie.map_or(0, |_| HEAD_LEN + COOKIE_LEN);
@@ -37,7 +37,7 @@ impl Extras<'_> {
         cookie + nsid
     }
 
-    /// Hands over what is to be written, piece by piece.
+    /// Passes the options to `put`, piece by piece; `None` if `put` returns `None`.
     #[inline]
     pub(super) fn write(&self, mut put: impl FnMut(&[u8]) -> Option<()>) -> Option<()> {
         if let Some(cookie) = &self.cookie {
@@ -66,7 +66,7 @@ fn head(code: u16, len: usize) -> [u8; HEAD_LEN] {
     [code_high, code_low, len_high, len_low]
 }
 
-/// A number in digits, without allocating.
+/// Formats a number in decimal digits, without allocating.
 fn decimal(number: u64, room: &mut [u8; MAX_DIGITS]) -> &[u8] {
     let (mut rest, mut start) = (number, MAX_DIGITS);
     loop {

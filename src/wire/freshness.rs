@@ -1,6 +1,6 @@
-//! For how long a reply may be kept by a cache that knows nothing of DNS.
+//! Lifetime of a reply in a cache that does not know DNS.
 //!
-//! **Invariants**: reads any octets without panicking; a reply that cannot be read may not be kept at all.
+//! **Invariants**: reads any bytes without panicking; a reply that cannot be read may not be cached.
 //! **Not here**: HTTP ([`crate::http`]).
 //!
 //! RFC 8484 §5.1.
@@ -9,11 +9,11 @@ use super::decode::HEADER_LEN;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 
-/// The longest time for which a reply of ours may be kept; none where it should not be.
+/// Maximum time for which a reply of ours may be cached; `None` if it should not be.
 ///
-/// That is the least TTL of the answer section; without one, that of the SOA of a negative answer, which already is the
-/// least of its TTL and its MINIMUM (RFC 2308 §3); of a referral, the least of the authority section. Errors have
-/// neither.
+/// This is the least TTL of the answer section. If that section is empty, it is the least TTL of the authority section. For
+/// a negative answer, that is the TTL of the SOA, which already is the least of its TTL and its MINIMUM (RFC 2308 §3).
+/// Errors have records in neither section.
 pub fn freshness(reply: &[u8]) -> Option<Ttl> {
     let header: &[u8; HEADER_LEN] = reply.first_chunk()?;
     let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
@@ -28,7 +28,7 @@ pub fn freshness(reply: &[u8]) -> Option<Ttl> {
     }
 }
 
-/// The least TTL of some records, over which it steps; the outer none where they cannot be read.
+/// Skips `records` records and returns their least TTL; the outer `None` if the records are malformed.
 fn least(rest: &mut &[u8], records: u16) -> Option<Option<Ttl>> {
     let mut least: Option<Ttl> = None;
     for _ in 0..records {
@@ -43,7 +43,7 @@ fn least(rest: &mut &[u8], records: u16) -> Option<Option<Ttl>> {
     Some(least)
 }
 
-/// What follows a name, which may end in a pointer.
+/// The bytes behind a name, which may end in a pointer.
 pub fn skip_name(octets: &[u8]) -> Option<&[u8]> {
     let mut rest = octets;
     loop {
@@ -69,7 +69,7 @@ mod tests {
             reply.extend(ttl.to_be_bytes());
             reply.extend([0, 4, 192, 0, 2, 1]);
         }
-        // An OPT record, whose TTL is none.
+        // An OPT record: its TTL field does not hold a TTL.
         reply.extend([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0]);
         reply
     }

@@ -1,7 +1,7 @@
-//! Which responses a rate limit is about, and what is left of those beyond it.
+//! Rate limiting of one response: exemptions, and the content of a response that slips.
 //!
-//! **Invariants**: a client that has shown that it is at its address is never limited; a response that slips is no longer
-//! than its query, one with BADCOOKIE longer by our half of the cookie at most, so that neither amplifies.
+//! **Invariants**: a client with a valid cookie is never limited; a response that slips is no longer than its query, one
+//! with BADCOOKIE longer by our half of the cookie at most, so that neither amplifies.
 //! **Not here**: counting ([`crate::rates`]).
 
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::base::time::Moment;
 use crate::rates::{RateSubject, RateVerdict, Rates};
 use crate::snapshot::RateLimit;
 
-/// Judges a response, and takes everything out of one that slips.
+/// Judges a response, and removes all records from one that slips.
 #[inline]
 pub(super) fn judge(
     rates: &Rates,
@@ -24,7 +24,7 @@ pub(super) fn judge(
     now: Moment,
     response: &mut Response<'_>,
 ) -> Result<Limit, Silence> {
-    // RFC 7873 §5.2.5: the address is not spoofed.
+    // RFC 7873 §5.2.5: a valid cookie shows that the address is not spoofed.
     if cookie == Cookie::Valid {
         return Ok(Limit::ExemptByCookie);
     }
@@ -42,7 +42,7 @@ pub(super) fn judge(
     }
 }
 
-/// RFC 7873 §5.2.3: a client that knows cookies comes back with the one that it gets here; any other has TCP.
+/// RFC 7873 §5.2.3: a client that supports cookies retries with the cookie of this reply. Other clients retry over TCP.
 #[cold]
 fn slip(cookie: Cookie, response: &mut Response<'_>) {
     if cookie == Cookie::None {

@@ -1,6 +1,6 @@
-//! Messages as octets: decode a query, answer it, encode the response, without allocating.
+//! Messages as bytes: decode a query, answer it, encode the response, without allocating.
 //!
-//! [`respond`] is the one path from a received message to the octets of its reply; every transport, `explain` and the
+//! [`respond`] is the one path from a received message to the bytes of its reply; every transport, `explain` and the
 //! tests go through it.
 //!
 //! **Invariants**: no input makes it panic, loop or allocate; a reply is never longer than the transport allows; RRsets
@@ -41,141 +41,143 @@ use crate::base::time::Now;
 use crate::rates::Rates;
 use crate::snapshot::{Settings, Snapshot, Way};
 
-/// The least room to give for a reply over UDP: the largest payload that a configuration may allow.
+/// Minimum length in bytes of the output buffer for a reply over UDP: the largest payload that a configuration may allow.
 pub const MAX_UDP: usize = 4096;
 
-/// The most octets in a message over a stream (RFC 1035 §4.2.2).
+/// Maximum length in bytes of a message over a stream (RFC 1035 §4.2.2).
 pub const MAX_STREAM: usize = 65535;
 
-/// How a message arrived, as far as the reply depends on it.
+/// Transport of a message, as far as the reply depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// One datagram: the reply must fit what the client and we take, and the source may be spoofed.
+    /// One datagram. The reply must fit the payload sizes of the client and of this server; the source address may be
+    /// spoofed.
     Udp,
     /// A stream of messages with lengths.
     Tcp,
-    /// The same within TLS (RFC 7858).
+    /// A stream of messages with lengths, within TLS (RFC 7858).
     Tls,
     /// A request over HTTPS (RFC 8484).
     Https,
-    /// A stream of its own in a QUIC connection (RFC 9250).
+    /// A stream per query in a QUIC connection (RFC 9250).
     Quic,
 }
 
 impl Transport {
-    /// All of them.
+    /// All transports.
     pub const ALL: [Transport; 5] = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Https, Transport::Quic];
 
-    /// Whether nobody on the way can read a message, and only its length tells something.
+    /// Tells whether messages are encrypted, so that an observer learns only their length.
     #[inline]
     pub fn is_encrypted(self) -> bool {
         matches!(self, Transport::Tls | Transport::Https | Transport::Quic)
     }
 
-    /// Whether the client is told for how long it may be silent.
+    /// Tells whether a reply may carry the idle timeout of the connection (keepalive).
     ///
-    /// RFC 7828 §3: over TCP, with or without TLS; HTTP and QUIC have their own ways, and RFC 9250 §5.5.2 forbids it.
+    /// RFC 7828 §3: over TCP, with or without TLS. HTTP and QUIC have their own mechanisms, and RFC 9250 §5.5.2 forbids the
+    /// option.
     #[inline]
     pub fn has_keepalive(self) -> bool {
         matches!(self, Transport::Tcp | Transport::Tls)
     }
 }
 
-/// Who sent a message, and how.
+/// Sender of a message, and its transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The address it came from.
+    /// The address that the message came from.
     pub address: IpAddr,
-    /// How it came.
+    /// The transport that the message came over.
     pub transport: Transport,
 }
 
 /// A reply that has been written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// Its length in octets.
+    /// Its length in bytes.
     pub len: usize,
-    /// What there is to count.
+    /// Its summary, for counters and logs.
     pub summary: Summary,
 }
 
-/// What there is to say of a reply, for counters and logs.
+/// Summary of a reply, for counters and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// The type asked for; none where the question could not be read.
+    /// The type asked for; `None` if the question could not be read.
     pub qtype: Option<Rtype>,
     /// The response code.
     pub rcode: Rcode,
     /// The AA bit.
     pub aa: bool,
-    /// Something required was left out.
+    /// A required RRset was left out.
     pub truncated: bool,
-    /// What the query's cookie proved.
+    /// The result of checking the query's cookie.
     pub cookie: Cookie,
-    /// What rate limiting said.
+    /// The effect of rate limiting.
     pub limit: Limit,
-    /// What ECS did to it.
+    /// The effect of ECS on the decision.
     pub ecs: EcsEffect,
-    /// What decided.
+    /// The zone, the node and the steering decision behind the reply.
     pub basis: Basis,
-    /// The zone of which a primary says that it has changed (RFC 1996).
+    /// The zone to refresh: one of its primaries says in a NOTIFY that it has changed (RFC 1996).
     pub notified: Option<ZoneId>,
 }
 
-/// What rate limiting had to do with a response.
+/// Effect of rate limiting on a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// Nothing: there is no limit, or none for this transport.
+    /// No limit is set, or none applies: the message did not come over UDP, or it is signed.
     Off,
-    /// It was within the limit.
+    /// The response is within the limit.
     Within,
-    /// The client's cookie freed it.
+    /// The client's cookie is valid, so it is not limited.
     ExemptByCookie,
-    /// The configuration frees its address.
+    /// The configuration exempts the address.
     ExemptByList,
-    /// It was over the limit, and nothing but TC, or BADCOOKIE, was sent.
+    /// The response is over the limit. The reply carries only TC, or BADCOOKIE.
     Slipped,
 }
 
-/// Whether the client's subnet and the resolver's own address lead to the same mirrors. Looked at for one of
+/// Comparison of the decision for the client's subnet with the decision for the resolver's own address. Made for one in
 /// [`COMPARED_ONE_OF`] queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EcsEffect {
-    /// The subnet did not decide, or nobody looked.
+    /// The subnet did not decide, or the query is not in the sample.
     NotCompared,
-    /// They do.
+    /// Both lead to the same mirrors.
     Same,
-    /// They do not: without ECS this client would have been sent elsewhere.
+    /// The mirrors differ: without ECS, this client would have been sent elsewhere.
     Different,
 }
 
-/// One of how many steered queries with a subnet is decided a second time, by the resolver's address: doing so takes a
-/// tenth of the time that a query takes, and a sample tells as much.
+/// One in this many steered queries with a subnet is decided a second time, by the resolver's address. A sample is as
+/// informative as all queries, and the second decision takes a tenth of the time of a query.
 pub const COMPARED_ONE_OF: u16 = 64;
 
-/// Why a message gets no reply.
+/// Reason for sending no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
-    /// It deserves none (RFC 1035 §7.3): it is a response, or too short to have an ID.
+    /// The message deserves none (RFC 1035 §7.3): it is a response, or too short to have an ID.
     Undeserved,
-    /// It came over UDP, and one of the questions that it announces is no name, type and class. The reply would be an
-    /// error to a sender that may speak another protocol, or answer errors with errors.
+    /// The message came over UDP, and one of the questions that it announces is no name, type and class. The reply would be
+    /// an error to a sender that may speak another protocol, or answer errors with errors.
     NoQuestion,
-    /// Its sender, if it is that, was told as much often enough.
+    /// Rate limiting drops the reply.
     Limited,
 }
 
-/// Answers one message; `None` if it deserves no reply (RFC 1035 §7.3: a response, or too short to have an ID; over UDP
-/// also one whose questions cannot be read, see [`Silence::NoQuestion`]).
+/// Answers one message; `None` if it deserves no reply (RFC 1035 §7.3: a response, or too short to have an ID). Over UDP, a
+/// message whose questions cannot be read gets none either, see [`Silence::NoQuestion`].
 ///
-/// `out` has at least [`MAX_UDP`] octets for UDP and [`MAX_STREAM`] for streams, or what the caller can send.
+/// `out` has at least [`MAX_UDP`] bytes for UDP and [`MAX_STREAM`] for streams, or as many as the caller can send.
 #[inline]
 pub fn respond(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now, out: &mut [u8]) -> Option<Reply> {
     reply(message, peer, snapshot, now, None, None, out).ok()
 }
 
-/// As [`respond`], within the rate limit that the snapshot sets for what comes over UDP, and from where the way that the
-/// snapshot gave for the message has come, if anybody went ([`peek()`]).
+/// As [`respond`], with the snapshot's rate limit for replies over UDP. `way` is the progress of the prefetch for this
+/// message in the same snapshot; `None` if there was no prefetch ([`peek()`]).
 #[inline]
 pub fn respond_limited(
     message: &[u8],
@@ -205,7 +207,7 @@ fn reply(
         Read::NoQuestion if peer.transport == Transport::Udp => return Err(Silence::NoQuestion),
         Read::NoQuestion | Read::Query => {}
     }
-    // RFC 7828 §3.2.1: a client says nothing with the option. Where it has no meaning, it is ignored whatever it says.
+    // RFC 7828 §3.2.1: the option of a client has no data. On other transports the option is ignored, whatever its data.
     if peer.transport.has_keepalive() && query.edns.is_some_and(|edns| edns.keepalive == Keepalive::Malformed) {
         query.problem = query.problem.or(Some(QueryProblem::Malformed));
     }
@@ -216,7 +218,7 @@ fn reply(
     let mut response = Response::empty();
     answer::answer_into(&query, &client, snapshot, now.monotonic, &mut response);
     let (cookie, extras) = extras(&query, peer, snapshot, now);
-    // RFC 7873 §5.4: whoever asks for nothing else is told whether its cookie still holds.
+    // RFC 7873 §5.4: a query for nothing but a cookie learns whether its cookie is still valid.
     if response.basis.outcome == Outcome::Cookie && cookie == Cookie::Invalid {
         response.rcode = Rcode::BADCOOKIE;
     }
@@ -244,10 +246,11 @@ fn reply(
     Ok(Reply { len: written.len, summary })
 }
 
-/// Encodes a response that slips through a rate limit. The query asks with 4 bytes for as many of NSID as the operator likes,
-/// so it has none; our cookie, which proves the address, stays.
+/// Encodes a response that slips through a rate limit. It has no NSID, because 4 bytes in a query would ask for an identity
+/// of any length. Our cookie stays, because it lets the client prove its address.
 ///
-/// Cold, and with the cookie by value: to change the options in place would keep them out of registers in every query.
+/// Cold, and takes the cookie by value, because changing the options in place would keep them out of registers in every
+/// query.
 #[cold]
 fn encode_slipped(
     query: &Query<'_>,
@@ -260,11 +263,12 @@ fn encode_slipped(
     encode(query, response, &Extras { cookie, nsid: None }, transport, settings, out)
 }
 
-/// Decides again as if there were no ECS, for one of many.
+/// Decides a sample of the queries again, without ECS, and compares the decisions.
 #[inline]
 fn ecs_effect(query: &Query<'_>, response: &Response<'_>, client: &Client, snapshot: &Snapshot) -> EcsEffect {
     let Some(steering) = response.basis.steering else { return EcsEffect::NotCompared };
-    // IDs are random (RFC 5452 §4.4), but those of HTTPS and QUIC, which are 0, and so always among those looked at.
+    // IDs are random (RFC 5452 §4.4) and so select the sample. Those of HTTPS and QUIC are 0, so all of these queries are in
+    // it.
     if !query.id.is_multiple_of(COMPARED_ONE_OF) || steering.decision.location.vantage != Vantage::Subnet {
         return EcsEffect::NotCompared;
     }
@@ -272,7 +276,7 @@ fn ecs_effect(query: &Query<'_>, response: &Response<'_>, client: &Client, snaps
     if without.plan == steering.decision.plan { EcsEffect::Same } else { EcsEffect::Different }
 }
 
-/// What the query's cookie proves, and what its options ask of the reply.
+/// Checks the query's cookie and collects the options that the query asks for.
 #[inline]
 fn extras<'s>(query: &Query<'_>, peer: Peer, snapshot: &'s Snapshot, now: Now) -> (Cookie, Extras<'s>) {
     let Some(edns) = &query.edns else { return (Cookie::None, Extras::default()) };
@@ -288,7 +292,7 @@ fn extras<'s>(query: &Query<'_>, peer: Peer, snapshot: &'s Snapshot, now: Now) -
     (proof, Extras { cookie, nsid })
 }
 
-/// For whom a query is: the subnet counts only from resolvers that we listen to (RFC 7871 §11.3).
+/// The client of a query. Its subnet counts only if ECS is accepted from the resolver (RFC 7871 §11.3).
 #[inline]
 fn client(query: &Query<'_>, resolver: IpAddr, snapshot: &Snapshot) -> Client {
     let heard =

@@ -1,8 +1,8 @@
-//! A glance at a message that is about to be answered: what name it asks for, and for which client.
+//! A glance at a message before it is answered: the name asked for, and the address of the client.
 //!
-//! **Invariants**: reads a plain query only, one question and at most an OPT record behind it; what it says decides nothing,
-//! so it need not find all that [`super::decode()`] would.
-//! **Not here**: what the glance is for ([`crate::snapshot::Snapshot::approach`]).
+//! **Invariants**: reads only a plain query, with one question and at most an OPT record behind it; the result decides
+//! nothing, so it need not cover all that [`super::decode()`] finds.
+//! **Not here**: the use of the result ([`crate::snapshot::Snapshot::approach`]).
 
 use std::net::IpAddr;
 
@@ -10,20 +10,20 @@ use super::decode::{HEADER_LEN, OPTION_ECS};
 use crate::base::name::Name;
 use crate::snapshot::Inquiry;
 
-/// The most options that are looked at. Resolvers send a cookie and a subnet, seldom more.
+/// Maximum number of options read. Resolvers send a cookie and a subnet, seldom more.
 const MAX_OPTIONS: usize = 4;
 
 /// The start of an OPT record: the root, and its type.
 const OPT: [u8; 3] = [0, 0, 41];
 
-/// The octets of an OPT record before its options.
+/// Length in bytes of an OPT record before its options.
 const OPT_LEN: usize = 11;
 
-/// What a message of `peer` asks; none where it is no plain query.
+/// Reads the name and the client's address from a message of `peer`; `None` if it is no plain query.
 #[inline]
 pub fn peek(message: &[u8], peer: IpAddr) -> Option<Inquiry<'_>> {
     let (header, rest) = message.split_first_chunk::<HEADER_LEN>()?;
-    // RFC 1035 §4.1.1: no response, of opcode 0, with one question and nothing but additional records behind it.
+    // RFC 1035 §4.1.1: a query with opcode 0, one question, and no records but additional ones.
     if header[2] & 0xf8 != 0 || header[4..10] != [0, 1, 0, 0, 0, 0] {
         return None;
     }
@@ -32,7 +32,7 @@ pub fn peek(message: &[u8], peer: IpAddr) -> Option<Inquiry<'_>> {
     Some(Inquiry { name, tail, address: subnet(rest).unwrap_or(peer) })
 }
 
-/// The address of the ECS option, from the question's type on.
+/// The address of the ECS option; `rest` begins at the question's type.
 #[inline]
 fn subnet(rest: &[u8]) -> Option<IpAddr> {
     let opt = rest.get(4..)?;
@@ -48,7 +48,8 @@ fn subnet(rest: &[u8]) -> Option<IpAddr> {
     None
 }
 
-/// RFC 7871 §6: family, source, scope, and the octets that there are of the address; RFC 7871 §7.1.2: source 0 is none.
+/// Reads the address of an ECS option: family, source, scope, and the address bytes that the option has (RFC 7871 §6).
+/// Source 0 means no address (RFC 7871 §7.1.2).
 #[inline]
 fn address(data: &[u8]) -> Option<IpAddr> {
     let (&[_, family, source, _], address) = data.split_first_chunk()?;

@@ -21,7 +21,7 @@ fn wire(text: &str) -> Vec<u8> {
     name(text).as_name().as_wire().to_vec()
 }
 
-/// An RRSIG by a key: algorithm 13, and a signature of 64 times the key's octet.
+/// An RRSIG by a key: algorithm 13, and a signature of 64 times the key's byte.
 fn rrsig(covered: Rtype, ttl: u32, key: u8) -> Vec<u8> {
     let mut rdata = covered.0.to_be_bytes().to_vec();
     rdata.extend_from_slice(&[13, 2]);
@@ -34,7 +34,7 @@ fn rrsig(covered: Rtype, ttl: u32, key: u8) -> Vec<u8> {
     rdata
 }
 
-/// A zone in which all that a signer signs has a signature, `www` two of them (RFC 6781 §4.1: a key is replaced).
+/// A zone in which every RRset that a signer signs has a signature; `www` has two (RFC 6781 §4.1: key rollover).
 fn zone(serial: u32) -> Zone {
     let soa =
         [wire("ns.example"), wire("h.example"), [serial, 7200, 3600, 1_209_600, 60].map(u32::to_be_bytes).concat()];
@@ -68,7 +68,7 @@ fn snapshot(zone: Zone) -> Snapshot {
     Snapshot::new(Generation(1), ZoneSet::new(vec![zone]), Compiled::default())
 }
 
-/// A query of a client that takes 512 bytes.
+/// A query of a client that accepts 512 bytes.
 fn query(owner: &str, rtype: Rtype, dnssec_ok: bool) -> Vec<u8> {
     let mut query = vec![0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1];
     query.extend_from_slice(&wire(owner));
@@ -77,14 +77,14 @@ fn query(owner: &str, rtype: Rtype, dnssec_ok: bool) -> Vec<u8> {
     query
 }
 
-/// Per section, the records as `owner TTL type`, of RRSIGs with the type that they cover; and the TC bit.
+/// The records of each section as `owner TTL type`, with the covered type for RRSIGs; and the TC bit.
 fn shown(message: &[u8]) -> ([Vec<String>; 3], bool) {
     let read = Message::from_vec(message).unwrap();
     let sections = [&read.answers, &read.authorities, &read.additionals].map(|section| {
         let words = section.iter().map(|record| {
             let text = record.to_string();
             let words: Vec<&str> = text.split(' ').collect();
-            // The library knows RRSIGs only as bytes here.
+            // The library reads RRSIGs only as bytes here.
             let covered = match &record.data {
                 RData::Unknown { rdata, .. } if words[3] == "RRSIG" => {
                     format!(" {}", Rtype(u16::from_be_bytes([rdata.anything[0], rdata.anything[1]])))
@@ -142,7 +142,7 @@ fn rfc4035_s3_1_signatures_stand_behind_their_rrset_in_every_section_if_asked_fo
             ],
         ),
         ("a.wild.example.", Rtype::TXT, [&["a.wild.example. 300 TXT", "a.wild.example. 300 RRSIG TXT"], &[], &[]]),
-        // RFC 6672 §5.3.1: the CNAME that is made has none.
+        // RFC 6672 §5.3.1: the CNAME made from a DNAME has no signature.
         (
             "b.old.example.",
             Rtype::TXT,
@@ -167,7 +167,7 @@ fn rfc4035_s3_1_signatures_stand_behind_their_rrset_in_every_section_if_asked_fo
                 &["www.example. 300 A", "www.example. 300 A", "www.example. 300 RRSIG A", "www.example. 300 RRSIG A"],
             ],
         ),
-        // RFC 2308 §5: the TTL of the SOA is its MINIMUM here, and that of its signature too.
+        // RFC 2308 §5: the TTL of the SOA is its MINIMUM here, and so is that of its signature.
         ("www.example.", Rtype::AAAA, [&[], &["example. 60 SOA", "example. 60 RRSIG SOA"], &[]]),
         ("absent.example.", Rtype::A, [&[], &["example. 60 SOA", "example. 60 RRSIG SOA"], &[]]),
         // RFC 4035 §3.1.4: neither the NS of a delegation nor glue is signed.
@@ -199,7 +199,7 @@ fn rfc4035_s3_1_1_an_rrset_and_its_signatures_are_cut_together() {
         ([vec!["large.example. 300 TXT".to_string()], vec![], vec![]], false)
     );
     assert_eq!(ask("large.example", Rtype::TXT, true), ([vec![], vec![], vec![]], true));
-    // What may be left out of the additional section is left out without TC.
+    // Optional RRsets of the additional section are left out without TC.
     let (sections, truncated) = ask("mail.example", Rtype::MX, true);
     assert_eq!((sections.map(|section| section.len()), truncated), ([2, 0, 4], false));
     let mut more = ZoneBuilder::new(name("example"));
@@ -243,7 +243,7 @@ fn a_tailored_rrset_and_its_signatures_have_one_shortened_ttl() {
 #[test]
 fn signatures_are_part_of_a_version_of_the_zone() {
     let (old, new) = (zone(1), zone(2));
-    // The signature of the SOA is the same here, and would not be with a real key; of the rest nothing changes.
+    // The signature of the SOA is the same here, although a real key would make another. No other record changes.
     assert!(Difference::between(&old, &new).is_empty());
     let signatures = |zone: &Zone| {
         let all = zone.nodes().flat_map(|node| node.rrsets()).flat_map(RrSet::all_records);
@@ -263,7 +263,7 @@ fn signatures_are_part_of_a_version_of_the_zone() {
     assert!(unsigned.canonical_order().is_none());
     let order = old.canonical_order().unwrap();
     assert_eq!(order.at_or_before(name("nt.example").as_name(), &old).owner(), name("ns.example").as_name());
-    // Dynamic records leave those of the file signed.
+    // Dynamic records leave the records of the file signed.
     let key = RrSetKey::new(name("example"), name("_acme-challenge.example"), Rtype::TXT).unwrap();
     let set = DynamicRrSet::new(&key, Ttl(0), vec![b"\x01t".to_vec()]).unwrap();
     let snapshot = snapshot(old).after(&Change::Dynamic(Box::new(key), Some(set)));

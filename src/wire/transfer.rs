@@ -1,14 +1,14 @@
-//! A zone in messages: whole (RFC 5936), or what changed since a serial (RFC 1995).
+//! Zone transfers: the whole zone (RFC 5936), or the changes since a serial (RFC 1995).
 //!
-//! [`begin`] tells whether a message asks for a zone and may have it; the [`Transfer`] then fills one message after
-//! another. What may not be had is left to [`super::respond`], which says why.
+//! [`begin`] tells whether a message asks for a transfer that is permitted. The [`Transfer`] then fills one message after
+//! another. If the transfer is refused, [`super::respond`] replies with the reason.
 //!
-//! Owners are compressed against the apex and the owner before, which is where nearly all of the repetition is, so that
-//! a record costs the same wherever in a zone it stands.
+//! Owners are compressed only against the apex and the previous owner, because nearly all repetition is there. So a record
+//! costs the same anywhere in a zone.
 //!
-//! **Invariants**: all messages are of one version of the zone; the first record and the last are its SOA (RFC 5936
-//! §2.2); every message of a signed request is signed; a transfer keeps its zone alive, and nothing else of a snapshot.
-//! **Not here**: who may have a zone ([`crate::snapshot`]), streams.
+//! **Invariants**: all messages are of one version of the zone; the first record and the last are its SOA (RFC 5936 §2.2);
+//! every message of a signed request is signed; a transfer keeps its zone alive, and nothing else of a snapshot.
+//! **Not here**: the permissions ([`crate::snapshot`]), streams.
 
 mod pack;
 
@@ -31,17 +31,17 @@ use crate::base::time::{Now, UnixTime};
 use crate::snapshot::{Snapshot, SteeredExport};
 use crate::zone::{Difference, Record, Records, Zone, is_newer};
 
-/// Octets after which a message of a transfer is full: pointers reach no further (RFC 1035 §4.1.4), so longer messages
+/// Length in bytes at which a message of a transfer is full. Pointers reach no further (RFC 1035 §4.1.4), so longer messages
 /// save nothing. A single record may be longer.
 const FULL_AT: usize = 1 << 14;
 
-/// A question takes a name, a type and a class.
+/// Maximum length in bytes of a question: a name, a type and a class.
 const MAX_QUESTION_LEN: usize = MAX_NAME_LEN + 4;
 
-/// Why a zone is not given: the response code, and what there is to add.
+/// Reason for refusing a transfer: the response code, and the extended error to add.
 pub(super) type Denial = (Rcode, Option<Ede>);
 
-/// A transfer that has been granted.
+/// A transfer that has been permitted.
 #[derive(Debug)]
 pub struct Transfer {
     id: u16,
@@ -51,43 +51,43 @@ pub struct Transfer {
     edns: Option<(u16, bool)>,
     signer: Option<Signer>,
     zone: Arc<Zone>,
-    /// The addresses that stand for steered ones.
+    /// The records sent instead of steered ones.
     steered: Records,
-    /// What is sent instead of the whole zone.
+    /// The changes sent instead of the whole zone.
     changes: Vec<Arc<Difference>>,
     next: TransferStage,
     summary: Summary,
 }
 
-/// What comes next.
+/// Position of the next record to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TransferStage {
-    /// The SOA at the front, and whether anything follows it.
+    /// The SOA at the front, and the content that follows it.
     FirstSoa(Content),
     /// A record of the zone, by node, set and place in it.
     Zone(usize, usize, usize),
-    /// What stands for steered addresses, by offset.
+    /// A record sent instead of steered ones, by offset.
     Steered(usize),
-    /// A change, which of its four lists, and the offset in that.
+    /// A change, one of its four lists, and a record in that list, each by offset.
     Changes(usize, usize, usize),
     /// The SOA at the end.
     LastSoa,
-    /// Nothing.
+    /// The transfer is complete.
     Done,
 }
 
-/// What a transfer consists of.
+/// Content of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
     /// The whole zone.
     Zone,
     /// Changes.
     Changes,
-    /// The SOA alone: there is nothing new (RFC 1995 §2).
+    /// The SOA alone: the client has the current version (RFC 1995 §2).
     Soa,
 }
 
-/// Begins a transfer over a stream; none where the message asks for none, or for one that it may not have.
+/// Begins a transfer over a stream; `None` if the message asks for none, or if the transfer is refused.
 pub fn begin(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now) -> Option<Transfer> {
     let query = decode(message)?;
     let question = query.question.filter(|question| is_asked(&query, question))?;
@@ -127,13 +127,13 @@ pub fn begin(message: &[u8], peer: Peer, snapshot: &Snapshot, now: Now) -> Optio
     })
 }
 
-/// Whether a query is for a transfer.
+/// Tells whether a query is for a transfer.
 pub(super) fn is_asked(query: &Query<'_>, question: &Question<'_>) -> bool {
     let is_transfer = matches!(question.qtype, Rtype::AXFR | Rtype::IXFR);
     is_transfer && question.qclass == Class::IN && query.opcode == OPCODE_QUERY && query.problem.is_none()
 }
 
-/// The zone that may be transferred, or why it may not.
+/// Returns the zone if its transfer is permitted, or the reason for refusing it.
 pub(super) fn permit(
     question: &Question<'_>,
     peer: Peer,
@@ -141,7 +141,7 @@ pub(super) fn permit(
     snapshot: &Snapshot,
 ) -> Result<ZoneId, Denial> {
     let found = snapshot.zones().find(question.name, &question.name.suffixes());
-    // RFC 5936 §2.2.1: only a zone can be had, and only one that is here.
+    // RFC 5936 §2.2.1: the name must be the apex of a zone that is served here.
     let Some((id, zone)) = found.filter(|(_, zone)| zone.apex() == question.name) else {
         return Err((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)));
     };
@@ -158,7 +158,8 @@ pub(super) fn permit(
     }
 }
 
-/// The serial that an IXFR query says its sender has: that of the SOA in its authority section (RFC 1995 §3).
+/// Returns the serial of the version that the sender of an IXFR query has: that of the SOA in its authority section (RFC
+/// 1995 §3). `None` if there is no such SOA.
 pub(super) fn serial(message: &[u8], question: &Question<'_>) -> Option<u32> {
     let (owner, at) = tsig::expand(message, HEADER_LEN + question.wire.len())?;
     let fixed: &[u8; 10] = message.get(at..)?.first_chunk()?;
@@ -168,20 +169,20 @@ pub(super) fn serial(message: &[u8], question: &Question<'_>) -> Option<u32> {
     rdata[numbers..].first_chunk().map(|serial| u32::from_be_bytes(*serial))
 }
 
-/// What leads from a serial to the zone as it is.
+/// Selects the content that brings a client with `serial` to the current version of the zone.
 fn changes(serial: u32, id: ZoneId, snapshot: &Snapshot) -> (Content, Vec<Arc<Difference>>) {
     let zone = snapshot.zones().zone(id);
     if serial == zone.serial() || is_newer(serial, zone.serial()) {
         return (Content::Soa, Vec::new());
     }
-    // Addresses that stand for steered ones change without a new serial.
+    // The records sent instead of steered ones change without a new serial.
     match snapshot.zones().history(id).since(serial).filter(|_| !zone.is_steered()) {
         Some(changes) => (Content::Changes, changes.to_vec()),
         None => (Content::Zone, Vec::new()),
     }
 }
 
-/// The addresses of clients that meet no rule, for all steered owners of a zone.
+/// The records of all steered owners of a zone, as sent to a client that no rule matches.
 fn steered(zone: &Zone, snapshot: &Snapshot) -> Records {
     let mut records = Records::default();
     if !zone.is_steered() {
@@ -207,15 +208,15 @@ fn steered(zone: &Zone, snapshot: &Snapshot) -> Records {
 }
 
 impl Transfer {
-    /// What there is to count.
+    /// Its summary, for counters and logs.
     pub fn summary(&self) -> &Summary {
         &self.summary
     }
 
-    /// Fills the next message and tells its length; none when all has been sent.
+    /// Fills the next message and returns its length in bytes; `None` if all has been sent.
     ///
     /// # Panics
-    /// When `out` has less than [`MAX_STREAM`] octets.
+    /// When `out` has less than [`MAX_STREAM`] bytes.
     pub fn next(&mut self, now: UnixTime, out: &mut [u8]) -> Option<usize> {
         if self.next == TransferStage::Done {
             return None;
@@ -234,7 +235,7 @@ impl Transfer {
         };
         let mut questions = 0u16;
         if matches!(self.next, TransferStage::FirstSoa(_)) {
-            // RFC 5936 §2.2.2: the first message has the question, the others need not.
+            // RFC 5936 §2.2.2: the first message has the question; the others need none.
             questions = 1;
             packer.question(&self.question);
         }
@@ -302,14 +303,15 @@ impl Transfer {
                 TransferStage::LastSoa => packer.soa(zone).map(|()| TransferStage::Done),
                 TransferStage::Done => None,
             };
-            // What did not fit stands at the front of the next message.
+            // A record that did not fit is the first of the next message.
             let Some(after) = after else { return };
             self.next = after;
         }
     }
 }
 
-/// Writes the records of a zone but its SOA from a place on; the place of the first that is left, if any is.
+/// Writes the records of a zone except its SOA, from a position on. Returns the position of the first record that is left,
+/// if any.
 fn fill_from_zone(
     zone: &Zone,
     (first_node, mut first_set, mut first_place): (usize, usize, usize),

@@ -1,15 +1,15 @@
-//! Signatures of messages (RFC 8945): read, verified, made.
+//! Signatures of messages (TSIG, RFC 8945): reading, verifying and signing.
 //!
-//! [`authenticate`] tells whether a query is signed, and by whom; a [`Signer`] signs the reply, or each message of a
-//! long one. The asking side is an [`Exchange`]: it signs a query and verifies what comes back.
+//! [`authenticate`] verifies the signature of a query and returns its key. A [`Signer`] signs the reply, or each message of
+//! a long one. On the side that sends queries, an [`Exchange`] signs a query and verifies the messages of its reply.
 //!
-//! The HMAC is ring's. The record is ours: of the libraries at hand, `domain` signs only what its own builders make, and
-//! hashes eight octets of server time in a BADTIME reply where six are sent; hickory-proto cannot sign a reply of
-//! several messages.
+//! The HMAC is ring's; the record is our own code. Of the libraries at hand, `domain` signs only messages made by its own
+//! builders, and hashes eight bytes of server time in a BADTIME reply where six are sent. hickory-proto cannot sign a reply
+//! of several messages.
 //!
-//! **Invariants**: nothing is believed before the signature holds, the time last of all (§5.2); comparison takes the
-//! same time wherever octets differ; authenticating allocates nothing.
-//! **Not here**: who may do what with which key ([`crate::snapshot`]).
+//! **Invariants**: no field is trusted before the signature is verified, and the time is checked only after that (§5.2);
+//! MACs are compared in constant time; authenticating allocates nothing.
+//! **Not here**: the permissions of keys ([`crate::snapshot`]).
 
 mod exchange;
 
@@ -28,24 +28,24 @@ use crate::base::tsig::{Key, Keys, MAX_MAC_LEN};
 
 pub use exchange::{Exchange, VerifyError};
 
-/// How far clocks may differ, in seconds: what RFC 8945 §10 recommends.
+/// Maximum difference between clocks, in seconds, as RFC 8945 §10 recommends.
 pub const FUDGE: u16 = 300;
 
-/// The octets of a TSIG record besides its names, MAC and other data.
+/// Length in bytes of a TSIG record without its names, MAC and other data.
 const FIXED_LEN: usize = 26;
 
-/// The most octets in both names of an unknown key that a reply repeats: as many as those of ours and a MAC take.
+/// Maximum length in bytes of both names of an unknown key that a reply repeats: as much as our names and a MAC take.
 const MAX_ECHOED_NAMES: usize = 140;
 
-/// The octets of the server's time in a BADTIME reply.
+/// Length in bytes of the server's time in a BADTIME reply.
 const OTHER_LEN: usize = 6;
 
 type Mac = ArrayVec<u8, MAX_MAC_LEN>;
 
-/// A TSIG record that stands at the end of a message.
+/// The TSIG record at the end of a message.
 #[derive(Debug)]
 struct TsigRecord<'m> {
-    /// Where it starts.
+    /// Its offset in the message.
     start: usize,
     name: NameBuf,
     algorithm: NameBuf,
@@ -57,20 +57,20 @@ struct TsigRecord<'m> {
     other: &'m [u8],
 }
 
-/// What a query's signature says.
+/// Result of checking a query's signature.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "the value stays where it is made; a refusal of a stranger's message allocates nothing"
 )]
 pub enum TsigVerdict {
-    /// There is none.
+    /// The query has no signature.
     Unsigned,
-    /// It holds; the reply is signed too.
+    /// The signature is valid; the reply is signed too.
     Signed(KeyId, Signer),
-    /// It does not: NOTAUTH, and a TSIG record that says why.
+    /// The signature is not valid: NOTAUTH, and a TSIG record with the reason.
     Refused(TsigRefusal),
-    /// It is no signature: FORMERR.
+    /// The TSIG record is malformed: FORMERR.
     Malformed,
 }
 
@@ -78,19 +78,19 @@ pub enum TsigVerdict {
 #[derive(Clone, Debug)]
 pub struct Signer {
     key: Arc<Key>,
-    /// The MAC that the next one follows: that of the query, then of the message before.
+    /// The MAC that the next digest includes: that of the query, then that of the previous message.
     prior: Mac,
     turn: Turn,
 }
 
-/// Which message of a reply it is.
+/// Position of a message in a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     First,
     Later,
 }
 
-/// Why a signature does not hold, and what the reply's TSIG record says of it.
+/// Reason for refusing a signature, and the fields of the reply's TSIG record.
 #[derive(Debug)]
 pub struct TsigRefusal {
     /// The extended error (RFC 8945 §3).
@@ -99,11 +99,11 @@ pub struct TsigRefusal {
     algorithm: NameBuf,
     time: UnixTime,
     fudge: u16,
-    /// Where key and MAC are good, and the time or the length is not, the reply is signed (§5.3.2).
+    /// If key and MAC are valid, and the time or the length is not, the reply is signed (§5.3.2).
     signer: Option<Signer>,
 }
 
-/// Tells whether and how a query is signed; `start` is where its TSIG record stands, as decoding found it.
+/// Verifies the signature of a query. `start` is the offset of its TSIG record, as found by decoding; `None` if it has none.
 pub fn authenticate(message: &[u8], start: Option<u16>, keys: &Keys, now: UnixTime) -> TsigVerdict {
     let Some(start) = start else { return TsigVerdict::Unsigned };
     let Some(record) = read(message, usize::from(start)) else { return TsigVerdict::Malformed };
@@ -121,7 +121,7 @@ pub fn authenticate(message: &[u8], start: Option<u16>, keys: &Keys, now: UnixTi
     let Some((id, key)) = keys.find(record.name.as_name(), record.algorithm.as_name()) else {
         return refuse(&record, Rcode::BADKEY, None);
     };
-    // §5.2.2.1: between half of it (and 10 octets) and all of it.
+    // §5.2.2.1: the length is between half of the full MAC (at least 10 bytes) and all of it.
     let full = key.algorithm().mac_len();
     if record.mac.len() > full || record.mac.len() < (full / 2).max(10) {
         return TsigVerdict::Malformed;
@@ -131,11 +131,11 @@ pub fn authenticate(message: &[u8], start: Option<u16>, keys: &Keys, now: UnixTi
         return refuse(&record, Rcode::BADSIG, None);
     }
     let signer = Signer { key: key.clone(), prior: record.mac.iter().copied().collect(), turn: Turn::First };
-    // §5.2.3, then §5.2.4: in this order, so that neither is told to who lacks the key.
+    // §5.2.3, then §5.2.4. Both come after the MAC, so that a client without the key learns neither result.
     if now.0.abs_diff(record.time.0) > u64::from(record.fudge) {
         return refuse(&record, Rcode::BADTIME, Some(signer));
     }
-    // Truncated signatures are a saving that nobody needs.
+    // Truncated signatures are refused, because no client needs to save these bytes.
     if record.mac.len() < full {
         return refuse(&record, Rcode::BADTRUNC, Some(signer));
     }
@@ -143,7 +143,7 @@ pub fn authenticate(message: &[u8], start: Option<u16>, keys: &Keys, now: UnixTi
 }
 
 impl TsigVerdict {
-    /// The octets to leave for the TSIG record of the reply.
+    /// Length in bytes to reserve for the TSIG record of the reply.
     pub fn room(&self) -> usize {
         match self {
             TsigVerdict::Unsigned | TsigVerdict::Malformed => 0,
@@ -152,7 +152,7 @@ impl TsigVerdict {
         }
     }
 
-    /// Appends a TSIG record to the reply of `len` octets, where there is to be one; the length then.
+    /// Appends a TSIG record to the reply of `len` bytes, if the reply needs one; returns the new length.
     pub fn finish(&mut self, out: &mut [u8], len: usize, now: UnixTime) -> usize {
         match self {
             TsigVerdict::Unsigned | TsigVerdict::Malformed => len,
@@ -163,13 +163,13 @@ impl TsigVerdict {
 }
 
 impl Signer {
-    /// The octets to leave for the signature of a message.
+    /// Length in bytes to reserve for the signature of a message.
     pub fn room(&self) -> usize {
         let algorithm = self.key.algorithm();
         self.key.name().len() + algorithm.name().len() + FIXED_LEN + algorithm.mac_len()
     }
 
-    /// Signs the message of `len` octets in `out`; its length then.
+    /// Signs the message of `len` bytes in `out`; returns the new length.
     ///
     /// # Panics
     /// When `out` lacks the [`Signer::room`] behind the message.
@@ -191,8 +191,8 @@ impl Signer {
 }
 
 impl TsigRefusal {
-    /// None where the names of an unknown key are so long that 512 octets might not hold them beside a question:
-    /// then the response code has to do.
+    /// Length in bytes of the TSIG record. If the names of an unknown key are so long that 512 bytes might not hold the
+    /// record beside a question, it is 0, and the reply has only the response code.
     fn room(&self) -> usize {
         let names = self.name.as_name().len() + self.algorithm.as_name().len();
         match &self.signer {
@@ -222,13 +222,13 @@ impl TsigRefusal {
                 let digest = fields.digest(&signer.key, &signer.prior, &[&out[..len]], Turn::First);
                 fields.append(out, len, digest.as_ref())
             }
-            // §5.3.2: a reply to who may not have the key must not be signed.
+            // §5.3.2: the reply must not be signed if the client may not have the key.
             None => fields.append(out, len, &[]),
         }
     }
 }
 
-/// What stands in a TSIG record beside the MAC.
+/// Fields of a TSIG record except the MAC.
 struct TsigFields<'f> {
     name: Name<'f>,
     algorithm: Name<'f>,
@@ -239,7 +239,8 @@ struct TsigFields<'f> {
 }
 
 impl TsigFields<'_> {
-    /// §4.3: the prior MAC, the message, and the variables; of later messages only those of time.
+    /// Computes the MAC (§4.3) over the prior MAC, the message and the variables; for later messages, only the time
+    /// variables.
     fn digest(&self, key: &Key, prior: &[u8], message: &[&[u8]], turn: Turn) -> hmac::Tag {
         let mut context = key.context();
         if !prior.is_empty() {
@@ -248,7 +249,7 @@ impl TsigFields<'_> {
         }
         message.iter().for_each(|part| context.update(part));
         if turn == Turn::First {
-            // The key's own name is in lower case, as §4.3.3 wants it.
+            // §4.3.3 requires the key's name in lower case; it is stored so.
             context.update(key.name().as_wire());
             context.update(&Class::ANY.0.to_be_bytes());
             context.update(&0u32.to_be_bytes());
@@ -264,7 +265,7 @@ impl TsigFields<'_> {
         context.sign()
     }
 
-    /// Appends the record to a message of `len` octets, whose ID is the original one.
+    /// Appends the record to a message of `len` bytes, whose ID is the original one.
     fn append(&self, out: &mut [u8], len: usize, mac: &[u8]) -> usize {
         let id = [out[0], out[1]];
         let rdata_len = self.algorithm.len() + 16 + mac.len() + self.other.len();
@@ -293,16 +294,16 @@ impl TsigFields<'_> {
     }
 }
 
-/// The MAC that a record should have.
+/// Computes the MAC that a record should have.
 fn digest(key: &Key, message: &[u8], record: &TsigRecord<'_>, prior: &[u8], turn: Turn) -> hmac::Tag {
     chained(key, message, record, (prior, &[]), turn)
 }
 
-/// As [`digest`], after messages that were not signed.
+/// As [`digest`], after unsigned messages.
 fn chained(key: &Key, message: &[u8], record: &TsigRecord<'_>, before: (&[u8], &[u8]), turn: Turn) -> hmac::Tag {
     let mut header = [0; HEADER_LEN];
     header.copy_from_slice(&message[..HEADER_LEN]);
-    // §4.3.2: the message as it was before the record was added.
+    // §4.3.2: the message without the TSIG record.
     header[..2].copy_from_slice(&record.original_id.to_be_bytes());
     let records = u16::from_be_bytes([header[10], header[11]]).wrapping_sub(1);
     header[10..].copy_from_slice(&records.to_be_bytes());
@@ -349,7 +350,7 @@ fn read(message: &[u8], start: usize) -> Option<TsigRecord<'_>> {
     })
 }
 
-/// Where the last record of a message starts, if it is a TSIG record.
+/// Offset of the last record of a message, if that is a TSIG record.
 fn find(message: &[u8]) -> Option<usize> {
     let header: &[u8; HEADER_LEN] = message.first_chunk()?;
     let count = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
@@ -368,7 +369,7 @@ fn find(message: &[u8]) -> Option<usize> {
     last.filter(|_| last_type == Some(Rtype::TSIG) && count(10) > 0)
 }
 
-/// Steps over a name.
+/// Returns the offset behind a name.
 fn skip(message: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match *message.get(at)? {
@@ -380,7 +381,7 @@ fn skip(message: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// A name with its pointers followed, and where what comes after it stands.
+/// Returns a name with its pointers followed, and the offset behind it.
 pub(super) fn expand(message: &[u8], start: usize) -> Option<(NameBuf, usize)> {
     let mut wire: ArrayVec<u8, MAX_NAME_LEN> = ArrayVec::new();
     let (mut at, mut after, mut earliest) = (start, None, start);
@@ -398,7 +399,7 @@ pub(super) fn expand(message: &[u8], start: usize) -> Option<(NameBuf, usize)> {
             0xc0.. => {
                 let target = usize::from(u16::from_be_bytes([len & 0x3f, *message.get(at + 1)?]));
                 after.get_or_insert(at + 2);
-                // Always further back, so that it ends.
+                // Each pointer must lead further back, so that the loop ends.
                 if target >= earliest || target < HEADER_LEN {
                     return None;
                 }
@@ -409,12 +410,12 @@ pub(super) fn expand(message: &[u8], start: usize) -> Option<(NameBuf, usize)> {
     }
 }
 
-/// Compares MACs in a time that does not tell where they differ (RFC 8945 §5.2.2).
+/// Compares MACs in constant time (RFC 8945 §5.2.2).
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     one.ct_eq(other).into()
 }
 
-/// The 48 bits of a time.
+/// The low 48 bits of a timestamp.
 fn time_octets(time: UnixTime) -> [u8; 6] {
     let [_, _, a, b, c, d, e, f] = time.0.to_be_bytes();
     [a, b, c, d, e, f]

@@ -1,10 +1,10 @@
-//! What is not a plain query: signed messages (RFC 8945), NOTIFY (RFC 1996), and transfers that are not given.
+//! Replies to messages that are no plain queries: signed messages (RFC 8945), NOTIFY (RFC 1996), and refused transfers.
 //!
-//! Kept apart from [`super::respond`], so that plain queries pay for it with one comparison.
+//! This is kept apart from [`super::respond`], so that plain queries pay for it with one comparison.
 //!
-//! **Invariants**: a reply to a signed message is signed, or says in a TSIG record why not; like every reply it is made
-//! without allocating.
-//! **Not here**: transfers that are given ([`super::transfer`]), acting upon a NOTIFY (transfer).
+//! **Invariants**: a reply to a signed message is signed, or has a TSIG record with the reason, unless the record is
+//! malformed or its names are too long; no reply allocates.
+//! **Not here**: permitted transfers ([`super::transfer`]), the refresh after a NOTIFY (transfer).
 
 use super::decode::{OPCODE_NOTIFY, OPCODE_QUERY};
 use super::encode::{encode, size_limit};
@@ -19,18 +19,18 @@ use crate::base::time::Now;
 use crate::rates::Rates;
 use crate::snapshot::Snapshot;
 
-/// The most octets of a reply without records: header, question, and OPT with subnet, extended error and keepalive.
-/// Beside a signature there may be no room for more in 512 octets.
+/// Maximum length in bytes of a reply without records: header, question, and OPT with subnet, extended error and keepalive.
+/// Beside a signature, 512 bytes may have no room for more.
 const MAX_BARE_LEN: usize = 12 + 259 + 11 + 24 + 6 + Ede::MAX_TEXT_LEN + 6;
 
-/// Whether a query goes the usual way.
+/// Tells whether a query is plain, so that [`super::respond`] answers it itself.
 #[inline]
 pub(super) fn is_plain(query: &Query<'_>) -> bool {
     let is_transfer = query.question.is_some_and(|question| matches!(question.qtype, Rtype::AXFR | Rtype::IXFR));
     query.tsig.is_none() && query.opcode == OPCODE_QUERY && !is_transfer
 }
 
-/// Answers what is not plain.
+/// Answers a message that is no plain query.
 #[cold]
 pub(super) fn respond(
     message: &[u8],
@@ -52,7 +52,7 @@ pub(super) fn respond(
     let mut response = Response::empty();
     let mut notified = None;
     match (&verdict, &query.question) {
-        // RFC 8945 §5.2: whatever is asked, the signature comes first.
+        // RFC 8945 §5.2: the signature is checked before the question.
         (TsigVerdict::Refused(_), _) => deny((Rcode::NOTAUTH, None), &mut response),
         (_, Some(question)) if query.problem.is_none() && query.opcode == OPCODE_NOTIFY => {
             notified = notify(question, peer, key, snapshot, &mut response);
@@ -71,7 +71,7 @@ pub(super) fn respond(
     let room = size_limit(query, peer.transport, snapshot.settings()).min(out.len()) - verdict.room();
     let (cookie, extras) = super::extras(query, peer, snapshot, now);
     let limit = match (rates, &snapshot.settings().rate_limit, &verdict) {
-        // Who signs is who it says it is: nobody's address was borrowed.
+        // A valid signature identifies the sender, so the address is not spoofed.
         (Some(_), Some(_), TsigVerdict::Signed(..)) => Limit::Off,
         (Some(rates), Some(limit), _) if peer.transport == Transport::Udp => {
             limit::judge(rates, limit, query, peer.address, cookie, now.monotonic, &mut response)?
@@ -101,7 +101,7 @@ fn deny((rcode, ede): Denial, response: &mut Response<'_>) {
     response.basis.outcome = Outcome::Refused;
 }
 
-/// A transfer that was not begun: because it is not allowed, or because it came over UDP.
+/// Answers a request for a transfer that was not begun, because it is not permitted or because it came over UDP.
 fn refuse_transfer<'s>(
     message: &[u8],
     question: &Question<'_>,
@@ -115,8 +115,9 @@ fn refuse_transfer<'s>(
         Err(denial) => return deny(denial, response),
     };
     let is_readable = question.qtype == Rtype::AXFR || transfer::serial(message, question).is_some();
-    // RFC 9250 §5.7 would have it; no secondary asks for it yet. Over HTTP a reply is one message. Over TLS a transfer is
-    // not begun below version 1.3 (RFC 9103 §7.1): the secondary may come again with 1.3, so that it is told by REFUSED.
+    // Transfers over QUIC (RFC 9250 §5.7) are not implemented, because no secondary asks for them yet. Over HTTP, a reply is
+    // one message. Over TLS below version 1.3, no transfer begins (RFC 9103 §7.1); REFUSED tells the secondary, because it
+    // may retry with 1.3.
     let is_refused = match peer.transport {
         Transport::Https | Transport::Quic => true,
         Transport::Tls => is_readable,
@@ -129,7 +130,7 @@ fn refuse_transfer<'s>(
     if peer.transport != Transport::Udp || question.qtype == Rtype::AXFR || !is_readable {
         return deny((Rcode::FORMERR, None), response);
     }
-    // RFC 1995 §2: the SOA alone; if it is new to the client, it comes again over TCP.
+    // RFC 1995 §2: the SOA alone. If its serial is new to the client, the client retries over TCP.
     let zone = snapshot.zones().zone(id);
     response.aa = true;
     response.basis.zone = Some(id);
@@ -137,7 +138,8 @@ fn refuse_transfer<'s>(
     response.answer.push(Rr { owner: Owner::Question, data, need: Need::Required });
 }
 
-/// RFC 1996 §3: the zone to look at, if we hold a copy of it and this comes from where we have it from.
+/// Answers a NOTIFY (RFC 1996 §3). Returns the zone to refresh, if it is a copy and the message comes from one of its
+/// primaries.
 fn notify<'s>(
     question: &Question<'_>,
     peer: Peer,
@@ -152,7 +154,7 @@ fn notify<'s>(
         return None;
     };
     response.basis.zone = Some(id);
-    // §3.10: from anybody else it is an error, and nothing more.
+    // §3.10: a NOTIFY from any other sender is an error, and has no effect.
     if !snapshot.transfers().policy(id).primaries.iter().any(|party| party.is(peer.address, key)) {
         deny((Rcode::REFUSED, Some(Ede::Prohibited)), response);
         return None;

@@ -1,11 +1,11 @@
-//! Records come in one by one, a [`Zone`] comes out: nodes as they appear, RRsets grouped at the end.
+//! The builder of a [`Zone`]: nodes are made as records are added, RRsets are grouped at the end.
 //!
-//! In: owners in any order, rdata in uncompressed wire form, and a *tag* for each record, a number by which the caller
-//! finds again where the record was written. Out: the zone with warnings, or all that is wrong with it.
+//! In: owners in any order, rdata in uncompressed wire form, and a *tag* for each record: a number by which the caller finds
+//! the place where the record was written. Out: the zone with its warnings, or all errors and warnings.
 //!
-//! **Invariants**: a node is made after its parent; what the lookups rely on in rdata (lengths, names) is checked when
-//! the record comes in.
-//! **Not here**: what a zone must and should hold ([`super::check`]).
+//! **Invariants**: a node is made after its parent; the properties of rdata that lookups rely on (lengths, names) are
+//! checked when a record is added.
+//! **Not here**: the rules for a whole zone ([`super::check`]).
 
 use std::fmt;
 
@@ -23,10 +23,10 @@ use crate::base::rdata;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 
-/// The most names in a zone, empty non-terminals among them: 50 million take some 6 GB, which no one meant.
+/// The most names in a zone, empty non-terminals among them: 50 million take some 6 GB. A larger zone is likely a mistake.
 pub const MAX_NODES: usize = 50_000_000;
 
-/// The most octets of all names, and of all records, of a zone: offsets have 32 bits.
+/// The most bytes of all names, and of all records, of a zone: offsets have 32 bits.
 const MAX_ARENA_LEN: usize = u32::MAX as usize;
 
 /// The most bytes in an RRset whatever its owner: a message of 65,535 (RFC 1035 §4.2.2) without its header, the rest of the
@@ -40,7 +40,7 @@ pub(super) fn max_rrset_len(owner: Name<'_>) -> usize {
     MAX_RRSET_LEN - if owner.is_wildcard() { 255 } else { owner.len() }
 }
 
-/// The octets of an SOA's rdata after its two names (RFC 1035 §3.3.13).
+/// The bytes of an SOA's rdata after its two names (RFC 1035 §3.3.13).
 pub(super) const SOA_NUMBERS_LEN: usize = 20;
 
 /// Builds a zone from its records.
@@ -48,7 +48,7 @@ pub struct ZoneBuilder {
     apex_labels: usize,
     deepest_labels: usize,
     table: HashTable,
-    /// Where each node's name starts in `names`.
+    /// The offset of each node's name in `names`.
     nodes: Vec<u32>,
     names: Vec<u8>,
     /// The child `*` of a node and the node.
@@ -138,7 +138,7 @@ impl ZoneBuilder {
         Ok(())
     }
 
-    /// The zone and what is odd about it, or all that is wrong with it and odd about it, by tag.
+    /// Finishes the zone: gives the zone and its warnings, or all errors and warnings, by tag.
     pub fn finish(mut self) -> Result<(Zone, Vec<ZoneProblem>), Vec<ZoneProblem>> {
         let mut problems = Vec::new();
         self.steered.sort_by_key(|(node, ..)| *node);
@@ -207,7 +207,7 @@ impl ZoneBuilder {
 
     /// Puts the zone together; the SOA of negative answers is still missing.
     fn into_zone(mut self, sets: RrSets, origins: &mut Origins) -> Zone {
-        // By place until here; in the zone a node's number is where it stands.
+        // Until here a node's number is its place in the order of building; in the zone, it is its position in memory.
         let kinds = self.kinds(&sets);
         let mut wildcards: Vec<Option<NodeId>> = vec![None; self.nodes.len()];
         for &(parent, child) in &self.wildcards {
@@ -243,7 +243,7 @@ impl ZoneBuilder {
         }
     }
 
-    /// What each node is; the nodes that occlude others by place.
+    /// The kind of each node; the nodes that occlude others by place.
     fn kinds(&self, sets: &RrSets) -> Vec<NodeKind> {
         let mut kinds: Vec<NodeKind> = Vec::with_capacity(self.nodes.len());
         let firsts = self.firsts(sets);
@@ -280,7 +280,7 @@ impl ZoneBuilder {
         firsts
     }
 
-    /// The nodes as they are to be written, but for the numbers of others in them.
+    /// The nodes in the form to write, except that other nodes in them are still numbered by place.
     fn drafts<'b>(
         &'b self,
         sets: &'b RrSets,
@@ -319,7 +319,7 @@ pub(super) fn is_well_formed(rtype: Rtype, rdata: &[u8]) -> bool {
     }
 }
 
-/// Why a record or a steered owner cannot be part of a zone.
+/// The reason why a record or a steered owner cannot be part of a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddError {
     /// The owner is neither the apex nor below it.

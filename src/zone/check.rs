@@ -1,9 +1,10 @@
-//! What a zone must hold to be served, and what in it is likely not what was meant.
+//! The rules that a zone must meet to be served, and warnings about likely mistakes.
 //!
-//! In: a zone just put together, and where its records were written. Out: problems.
+//! In: a zone just put together, and the places where its records were written. Out: problems.
 //!
-//! **Invariants**: nothing is changed here; each RRset gives at most one problem of a kind, but for targets.
-//! **Not here**: single records ([`super::build`]), how to show problems ([`crate::load`]).
+//! **Invariants**: nothing is changed here; each RRset gives at most one problem of a kind, except for problems of its
+//! targets.
+//! **Not here**: single records ([`super::build`]), the display of problems ([`crate::load`]).
 //!
 //! RFC 1035 §5.2, RFC 2181 §10, RFC 4592 §4, RFC 6672 §2.
 
@@ -58,7 +59,7 @@ fn name_servers(zone: &Zone) -> HashSet<NodeId> {
         .collect()
 }
 
-/// What the zone has for any name; nothing for one that is not at or below the apex.
+/// The entry of the zone for any name; `None` for a name that is not at or below the apex.
 fn find(zone: &Zone, name: Name<'_>) -> Option<Found> {
     name.ends_with(zone.apex()).then(|| zone.find(name, &name.suffixes()))
 }
@@ -106,7 +107,7 @@ impl Checker<'_> {
         node.dname().map(|dname| self.zone.node(dname)).or(renames.then_some(node))
     }
 
-    /// RFC 2181 §10.1: a CNAME stands alone; RFC 6672 §2.4: so does the target of a DNAME.
+    /// RFC 2181 §10.1: a CNAME stands alone; RFC 6672 §2.4: an owner has at most one DNAME.
     fn check_aliases(&self, node: Node<'_>, problems: &mut Vec<ZoneProblem>) {
         let owner = || node.owner().to_owned();
         if let &[first, ref more @ ..] = self.tags(node, Rtype::CNAME) {
@@ -125,7 +126,7 @@ impl Checker<'_> {
         }
     }
 
-    /// RFC 4592 §4.2, §4.4: what cannot stand at a wildcard.
+    /// RFC 4592 §4.2, §4.4: NS and DNAME cannot stand at a wildcard.
     fn check_wildcard(&self, node: Node<'_>, problems: &mut Vec<ZoneProblem>) {
         if !node.owner().is_wildcard() || node.id() == NodeId(0) {
             return;
@@ -139,7 +140,7 @@ impl Checker<'_> {
         }
     }
 
-    /// RFC 1034 §4.2.1: what is at or below a cut is not ours, but for glue; RFC 6672 §2.3: nothing is below a DNAME.
+    /// RFC 1034 §4.2.1: records at or below a cut are not ours, except for glue; RFC 6672 §2.3: nothing is below a DNAME.
     fn check_occlusion(&self, node: Node<'_>, problems: &mut Vec<ZoneProblem>) {
         let (occluder, by) = match (node.cut(), node.dname()) {
             (Some(cut), _) => (self.zone.node(cut), Rtype::NS),
@@ -174,7 +175,7 @@ impl Checker<'_> {
             Rtype::SRV => Some(6),
             _ => None,
         };
-        // What is occluded is never answered; a delegation is.
+        // Occluded records are never answered; a delegation is.
         if node.dname().is_some() || node.cut().is_some_and(|cut| cut != node.id()) {
             return;
         }
@@ -186,7 +187,7 @@ impl Checker<'_> {
         }
     }
 
-    /// RFC 9460 §7.3: hints stand for the addresses of the target; those of a steered one are not the same for everybody.
+    /// RFC 9460 §7.3: hints stand for the addresses of the target; those of a steered target depend on the client.
     fn check_hints(&self, node: Node<'_>, problems: &mut Vec<ZoneProblem>) {
         for set in [Rtype::SVCB, Rtype::HTTPS].into_iter().filter_map(|rtype| node.rrset(rtype)) {
             for (rdata, &tag) in set.rdatas().zip(self.tags(node, set.rtype)) {
@@ -230,7 +231,7 @@ impl Checker<'_> {
         }
     }
 
-    /// What a host in this zone turns out to be.
+    /// The kind of a host in this zone.
     fn kind_of(&self, name: Name<'_>, found: Found) -> RecordTarget {
         let (node, at) = match found {
             Found::Exact(id) => (self.zone.node(id), Some(self.zone.node(id))),
@@ -304,7 +305,7 @@ fn has_hints(params: &[u8]) -> bool {
     false
 }
 
-/// What the target of a record is.
+/// The kind of a record's target.
 enum RecordTarget {
     /// A host with an address.
     Addresses,

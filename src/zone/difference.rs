@@ -1,10 +1,10 @@
-//! What changed from one version of a zone to the next, and the last such changes (RFC 1995 §5).
+//! The difference between two versions of a zone, and a history of the last differences (RFC 1995 §5).
 //!
-//! In: two versions of a zone. Out: the records that went and those that came. A [`History`] keeps as many changes as
-//! are of use: once they are longer than the zone, sending the zone is cheaper.
+//! In: two versions of a zone. Out: the removed and the added records. A [`History`] drops the oldest changes once all
+//! together are longer than the zone, because sending the zone is then cheaper.
 //!
-//! **Invariants**: the changes of a history lead from one to the next, the last to the zone as it is; each leads to a
-//! serial that is newer (RFC 1982) than the one it starts from; SOAs are not among the records that go and come.
+//! **Invariants**: the changes of a history lead from one to the next, and the last to the zone as it is; each leads to a
+//! serial that is newer (RFC 1982) than the one it starts from; no SOA is among the removed and added records.
 //! **Not here**: messages ([`crate::wire`]).
 
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub struct Record<'r> {
     pub rdata: &'r [u8],
 }
 
-/// Records, back to back as they stand in a message without compression.
+/// Records back to back, in the form of a message without compression.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Records(Vec<u8>);
 
@@ -51,27 +51,27 @@ impl Records {
         Records(wire)
     }
 
-    /// The octets.
+    /// The bytes.
     pub fn as_wire(&self) -> &[u8] {
         &self.0
     }
 
-    /// The octets.
+    /// The bytes.
     pub fn into_wire(self) -> Vec<u8> {
         self.0
     }
 
-    /// The octets they take.
+    /// The number of bytes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The record that starts at an offset, and the offset of the next; none at the end.
+    /// The record that starts at an offset, and the offset of the next; `None` at the end.
     pub fn at(&self, offset: usize) -> Option<(Record<'_>, usize)> {
         let rest = self.0.get(offset..).filter(|rest| !rest.is_empty())?;
         let mut len = 0;
@@ -90,7 +90,7 @@ impl Records {
         Some((record, offset + owner.len() + fixed.len() + rdata.len()))
     }
 
-    /// All of them.
+    /// All records.
     pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
         let mut offset = 0;
         std::iter::from_fn(move || {
@@ -110,16 +110,16 @@ pub struct Difference {
     pub to: u32,
     /// The SOA before, alone.
     pub old_soa: Records,
-    /// What went.
+    /// The removed records.
     pub removed: Records,
     /// The SOA after, alone.
     pub new_soa: Records,
-    /// What came.
+    /// The added records.
     pub added: Records,
 }
 
 impl Difference {
-    /// What leads from one version of a zone to another.
+    /// The change from one version of a zone to another.
     pub fn between(old: &Zone, new: &Zone) -> Self {
         let soa = |zone: &Zone| {
             let mut records = Records::default();
@@ -138,7 +138,7 @@ impl Difference {
         }
     }
 
-    /// The octets that it takes.
+    /// The bytes that it takes.
     pub fn len(&self) -> usize {
         self.old_soa.len() + self.removed.len() + self.new_soa.len() + self.added.len()
     }
@@ -182,7 +182,8 @@ fn push_missing(node: Node<'_>, set: RrSet<'_>, there: Option<Node<'_>>, records
 #[derive(Clone, Debug, Default)]
 pub struct History {
     differences: Vec<Arc<Difference>>,
-    /// The zone was changed under the serial that it had: what others have under that serial is not known.
+    /// The zone was changed under the serial that it had, so the content that secondaries have under that serial is not
+    /// known.
     is_ambiguous: bool,
 }
 
@@ -216,7 +217,7 @@ impl History {
         History { differences, is_ambiguous: false }
     }
 
-    /// The changes that lead from a serial to the zone as it is; none where it is not among those that are kept.
+    /// The changes that lead from a serial to the zone as it is; `None` if it is not among those that are kept.
     pub fn since(&self, serial: u32) -> Option<&[Arc<Difference>]> {
         let from = self.differences.iter().rposition(|difference| difference.from == serial)?;
         Some(&self.differences[from..])
@@ -238,7 +239,7 @@ mod tests {
         NameBuf::parse(text).unwrap()
     }
 
-    /// A zone with the serial and the last octets of addresses of `www`, and padding that does not change.
+    /// A zone with the serial and the last bytes of addresses of `www`, and padding that does not change.
     fn zone(serial: u32, hosts: &[u8]) -> Zone {
         let apex = name("example");
         let mut builder = ZoneBuilder::new(apex.clone());

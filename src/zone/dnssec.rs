@@ -6,7 +6,7 @@
 
 use crate::base::rr::Rtype;
 
-/// How a record depends on the signatures of its zone.
+/// The dependence of a record on the signatures of its zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dnssec {
     /// It makes the zone a signed one: RRSIG, NSEC, NSEC3, NSEC3PARAM, and DNSKEY at the apex.

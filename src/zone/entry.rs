@@ -1,19 +1,19 @@
-//! How the nodes of a zone lie in memory: each with its name and all its records in one piece.
+//! The memory layout of a zone's nodes: each node has its name and all its records in one piece.
 //!
-//! Nodes come in as they are built; out go their octets, one behind the other. A query for a name of a large zone so waits
-//! for memory twice, for the slot of the name's hash and for the node, however much is read of it.
+//! In: nodes in the order of the zone. Out: their bytes, back to back. A query for a name of a large zone waits for memory
+//! twice: for the slot of the name's hash and for the node, however much of it is read.
 //!
 //! ```text
 //! kind 1 │ length of the name 1 │ number of RRsets 2 │ name │ occluder 0 or 4 │ wildcard 0 or 4 │
-//! for each RRset: type 2, records 2, octets of them 2, TTL 4 │ the records │ up to 3 to the next multiple of 4
+//! for each RRset: type 2, records 2, bytes of them 2, TTL 4 │ the records │ up to 3 to the next multiple of 4
 //! ```
 //!
-//! The RRSIGs of an RRset stand behind its records, and count among its octets; a bit of the number of records says so. So
-//! only a signed zone has bytes for them, and no look-up has more to do.
+//! The RRSIGs of an RRset are behind its records, and count among its bytes; a bit of the number of records says so. So only
+//! a signed zone has bytes for them, and no lookup has more to do.
 //!
-//! **Invariants**: a node's number is where it stands, in units of [`GRAIN`]; numbers are in the machine's order of octets,
-//! for none of this leaves the process.
-//! **Not here**: what nodes are for ([`super::Node`]).
+//! **Invariants**: a node's number is its position, in units of [`GRAIN`]; numbers are in the machine's byte order, because
+//! none of this leaves the process.
+//! **Not here**: the use of nodes ([`super::Node`]).
 
 use super::RrSet;
 use crate::base::ids::NodeId;
@@ -21,17 +21,17 @@ use crate::base::name::Name;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 
-/// The octets that a node's place is a multiple of: with 32 bits for its number, 16 GiB, which are more than the names and
+/// The bytes that a node's place is a multiple of: with 32 bits for its number, 16 GiB, which are more than the names and
 /// records that a zone may have.
 pub(super) const GRAIN: usize = 4;
 
-/// The octets before the name.
+/// The bytes before the name.
 const HEADER_LEN: usize = 4;
 
-/// The octets of an RRset's header.
+/// The bytes of an RRset's header.
 const SET_LEN: usize = 10;
 
-/// The octets of another node's number.
+/// The bytes of another node's number.
 const LINK_LEN: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(super) enum NodeKind {
     Dname(NodeId),
 }
 
-/// How the kinds are told apart, in the lower bits of the first octet.
+/// The codes of the kinds, in the lower bits of the first byte.
 const STATIC: u8 = 0;
 const STEERED: u8 = 1;
 const CUT: u8 = 2;
@@ -63,11 +63,11 @@ pub(super) struct RrSetEntry {
     pub(super) rtype: Rtype,
     /// The number of records, with [`super::rrset::IS_SIGNED`] if RRSIGs are behind them.
     pub(super) count: u16,
-    /// The octets of its records, and of the RRSIGs behind them.
+    /// The bytes of its records, and of the RRSIGs behind them.
     pub(super) len: u16,
 }
 
-/// A node, from its first octet to the last of its zone.
+/// A node, from its first byte to the last of its zone.
 #[derive(Clone, Copy)]
 pub(super) struct NodeEntry<'z>(&'z [u8]);
 
@@ -78,7 +78,7 @@ impl<'z> NodeEntry<'z> {
         NodeEntry(&entries[id.index() * GRAIN..])
     }
 
-    /// The octets from a node on; none behind the last.
+    /// The bytes from a node on; empty behind the last.
     pub(super) fn all_from(entries: &[u8], id: NodeId) -> &[u8] {
         &entries[id.index() * GRAIN..]
     }
@@ -89,7 +89,7 @@ impl<'z> NodeEntry<'z> {
         Name::trusted(&self.0[HEADER_LEN..self.links()])
     }
 
-    /// What it is.
+    /// The kind.
     #[inline]
     pub(super) fn kind(self) -> NodeKind {
         match self.0[0] & KINDS {
@@ -165,13 +165,13 @@ impl<'z> NodeEntry<'z> {
         NodeId::from_index(id.index() + len.div_ceil(GRAIN))
     }
 
-    /// Where the links to other nodes start: behind the name.
+    /// The offset of the links to other nodes: behind the name.
     #[inline]
     fn links(self) -> usize {
         HEADER_LEN + usize::from(self.0[1])
     }
 
-    /// Where the RRsets start.
+    /// The offset of the RRsets.
     #[inline]
     fn sets(self) -> usize {
         let first = self.0[0];
@@ -220,14 +220,14 @@ pub(super) struct NodeDraft<'b> {
 }
 
 impl NodeDraft<'_> {
-    /// How many numbers the node takes.
+    /// The size of the node in units of [`GRAIN`].
     pub(super) fn grains(&self) -> usize {
         let occluder = if matches!(self.kind, NodeKind::Cut(_) | NodeKind::Dname(_)) { LINK_LEN } else { 0 };
         let links = occluder + if self.wildcard.is_some() { LINK_LEN } else { 0 };
         (HEADER_LEN + self.name.len() + links + self.rrsets.len() * SET_LEN + self.wire.len()).div_ceil(GRAIN)
     }
 
-    /// With the numbers that places have become.
+    /// The same node, whose links have the numbers of nodes in place of places in the order of building.
     pub(super) fn renumbered(self, ids: &[NodeId]) -> Self {
         let kind = match self.kind {
             NodeKind::Cut(place) => NodeKind::Cut(ids[place.index()]),

@@ -1,7 +1,7 @@
 //! Records gathered into RRsets, each with the RRSIGs that cover it behind it.
 //!
-//! **Invariants**: records with the same rdata are one (RFC 2181 §5), and keep their order; RRSIGs follow the
-//! RRset that they cover.
+//! **Invariants**: records with the same rdata are one (RFC 2181 §5), and keep their order; RRSIGs follow the RRset that
+//! each of them covers.
 //! **Not here**: the order of nodes ([`super::build`]), the place of RRsets in memory ([`super::entry`]).
 
 use std::collections::HashSet;
@@ -43,8 +43,8 @@ impl ZoneBuilder {
         (sets, origins)
     }
 
-    /// Writes RRSIGs, of which there is at least one, behind the RRset that they cover. Those that cover none are left out,
-    /// because they would be answered with nothing.
+    /// Writes RRSIGs, at least one, behind the RRset that these cover. RRSIGs without an RRset are left out, because the
+    /// answer could not carry them.
     fn push_signatures(&self, members: &[NewRecord], rdata: &[u8], sets: &mut RrSets, problems: &mut Vec<ZoneProblem>) {
         let (NewRecord { node, tag, .. }, covered) = (members[0], covered(members[0].rdata(rdata)));
         let before = sets.nodes.last().zip(sets.entries.last_mut());
@@ -72,7 +72,7 @@ impl ZoneBuilder {
     fn push_rrset(&self, members: &[NewRecord], rdata: &[u8], sets: &mut RrSets, problems: &mut Vec<ZoneProblem>) {
         let NewRecord { node, rtype, ttl: first_ttl, tag: first, .. } = members[0];
         let owner = || self.name_of(node).to_owned();
-        // RFC 2181 §5.2: where the TTLs of a set differ, all are as the least.
+        // RFC 2181 §5.2: if the TTLs of an RRset differ, all records get the least.
         let least = members.iter().map(|record| record.ttl).min().unwrap_or(first_ttl);
         let odd = members.iter().find(|record| record.ttl != first_ttl);
         if let Some(&NewRecord { tag, .. }) = odd {
@@ -87,10 +87,10 @@ impl ZoneBuilder {
         if len > most {
             problems.push(ZoneProblem::RrSetTooLong { owner: owner(), rtype, len, most, tag: first });
         }
-        // A set that passes has fewer records.
+        // An RRset that passes has fewer records.
         let count = members.len().min(usize::from(IS_SIGNED - 1)) as u16;
         sets.nodes.push(node);
-        // Nor is it longer than that; one that does not pass is served to nobody.
+        // An RRset that passes is no longer than that; one that does not pass is an error, and is never served.
         let len = len.min(MAX_RRSET_LEN);
         sets.wire.truncate(start + len);
         sets.entries.push(RrSetEntry { ttl: least, rtype, count, len: len as u16 });
@@ -110,19 +110,19 @@ pub(super) struct NewRecord {
 
 /// The RRsets of a zone by node and type.
 pub(super) struct RrSets {
-    /// Whose each is.
+    /// The node of each RRset.
     pub(super) nodes: Vec<u32>,
     pub(super) entries: Vec<RrSetEntry>,
     pub(super) wire: Vec<u8>,
 }
 
-/// Where what is in the zone was written, as tags.
+/// The places where the records and steered owners of the zone were written, as tags.
 pub(super) struct Origins {
     /// Each node that has records, in order, with its first RRset in `firsts`.
     pub(super) nodes: Vec<(NodeId, u32)>,
     /// Each RRset's first record in `records`, and one more that closes the last.
     firsts: Vec<u32>,
-    /// The tag of each record but RRSIGs, in the order of the RRsets.
+    /// The tag of each record except RRSIGs, in the order of the RRsets.
     records: Vec<u32>,
     /// The tag of each steered owner, in order of node.
     pub(super) steered: Vec<u32>,
@@ -138,7 +138,8 @@ impl Origins {
 }
 
 impl NewRecord {
-    /// What the records of one RRset have in common; sorts by node, then type, RRSIGs behind the type that they cover.
+    /// The key that the records of one RRset share. It sorts by node, then type; RRSIGs are behind the type that each
+    /// covers.
     fn key(&self, all: &[u8]) -> u64 {
         let is_signature = self.rtype == Rtype::RRSIG;
         let rtype = if is_signature { covered(self.rdata(all)) } else { self.rtype };

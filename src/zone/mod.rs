@@ -1,14 +1,14 @@
-//! Zones compiled to wire-format RRsets, with a lookup that takes a probe, and for names that are
-//! not there the logarithm of their labels more.
+//! Zones compiled to wire-format RRsets. A lookup takes one probe of the table; for a missing name it takes as many more as
+//! the logarithm of its labels.
 //!
-//! In: records as owner, type, TTL and rdata, and owners that are steered ([`ZoneBuilder`]). Out: a [`Zone`] that tells
-//! for a name whether it exists, or which ancestor and which wildcard stand in for it ([`Found`]), and hands out
-//! RRsets as octets that go into a message as they are ([`RrSet`]); several zones make a [`ZoneSet`].
+//! In: records as owner, type, TTL and rdata, and owners that are steered ([`ZoneBuilder`]). Out: a [`Zone`] that tells for
+//! a name whether it exists, or which ancestor and which wildcard stand in for it ([`Found`]), and gives RRsets as the bytes
+//! of a message ([`RrSet`]). Several zones make a [`ZoneSet`].
 //!
-//! **Invariants**: a zone has an apex with one SOA and at least one NS; every ancestor of an owner down from the apex
-//! has a node, if only as an empty non-terminal; a node's number is greater than its parent's; a CNAME stands alone
-//! but for RRSIG and NSEC; a steered owner has no address records and is not occluded; a zone that is
-//! not available has an SOA and an NS all the same.
+//! **Invariants**: a zone has an apex with one SOA and at least one NS; every ancestor of an owner down from the apex has a
+//! node, if only as an empty non-terminal; a node's number is greater than its parent's; a CNAME has only RRSIG and NSEC
+//! beside it; a steered owner has no address records and is not occluded; a zone that is not available has an SOA and an NS
+//! all the same.
 //! **Not here**: what to answer ([`crate::answer`]), reading master files ([`crate::load`]), compression.
 //!
 //! RFC 1034 §4.2 (cuts), RFC 2181 §5 (RRsets), RFC 2308 §5 (negative TTL), RFC 4592 (wildcards), RFC 6672 (DNAME),
@@ -50,11 +50,11 @@ use table::HashTable;
 
 /// One zone, never changed once built.
 pub struct Zone {
-    /// Which node has a name, by the name's hash.
+    /// The node of a name, by the name's hash.
     table: HashTable,
     /// The nodes, parents before their children.
     entries: Vec<u8>,
-    /// The octets of all records.
+    /// The bytes of all records.
     wire_len: usize,
     /// The steered nodes, by id.
     steered: Vec<(NodeId, Steered)>,
@@ -82,7 +82,7 @@ enum Availability {
     Unavailable,
 }
 
-/// What a zone has for a name at or below its apex.
+/// The entry of a zone for a name at or below its apex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// The name exists: with data, as an empty non-terminal, or occluded (see [`Node::cut`] and [`Node::dname`]).
@@ -131,7 +131,7 @@ impl Zone {
         self.availability == Availability::Available
     }
 
-    /// Why it may not be answered from, if that is so.
+    /// The reason why it may not be answered from; `None` if it may.
     #[inline]
     pub fn lack(&self) -> Option<Ede> {
         match self.availability {
@@ -143,12 +143,12 @@ impl Zone {
         }
     }
 
-    /// Whether the addresses of an owner depend on the client.
+    /// Whether the addresses of an owner of the zone depend on the client.
     pub fn is_steered(&self) -> bool {
         !self.steered.is_empty()
     }
 
-    /// Where what queries read is in memory.
+    /// The memory areas that queries read.
     pub fn areas(&self) -> [std::ops::Range<*const u8>; 2] {
         [self.table.area(), area(&self.entries)]
     }
@@ -158,12 +158,12 @@ impl Zone {
         self.order.as_ref()
     }
 
-    /// The octets of all records, owners not counted.
+    /// The bytes of all records, owners not counted.
     pub fn wire_len(&self) -> usize {
         self.wire_len
     }
 
-    /// The SOA as it stands in negative answers: its TTL is no more than its MINIMUM (RFC 2308 §5).
+    /// The SOA of negative answers: its TTL is no more than its MINIMUM (RFC 2308 §5).
     #[inline]
     pub fn negative_soa(&self) -> &NegativeSoa {
         &self.negative_soa
@@ -176,9 +176,9 @@ impl Zone {
         u32::from_be_bytes(wire[at..at + 4].try_into().expect("four octets"))
     }
 
-    /// Takes in the suffixes of a name that were left out, where the zone may have one of them: where it has a longer name
-    /// than any that is known of, and this one is below the longest that is. So a stranger gets no more done by labels that
-    /// nobody has written into a zone.
+    /// Adds the suffixes of a name that were left out, if the zone may have one of them: if it has a name of more labels
+    /// than the longest known suffix, and that suffix is at or above the apex or in the zone. So a client cannot cause more
+    /// work by labels that no zone has.
     #[inline]
     pub fn reach(&self, name: Name<'_>, suffixes: &mut Suffixes) {
         if suffixes.is_partial() && suffixes.known() < self.deepest_labels {
@@ -201,8 +201,8 @@ impl Zone {
         debug_assert!(name.ends_with(self.apex()), "{name} is not in {}", self.apex());
         let whole = suffixes.labels();
         let mut labels = suffixes.known().min(self.deepest_labels);
-        // An ancestor of a node has a node, so after the longest suffix that may be there, the end of those that are can
-        // be halved in on: a name of as many labels as there may be takes eight probes, not a hundred.
+        // An ancestor of a node has a node, so the longest suffix that exists is found by bisection: a name of as many
+        // labels as possible takes eight probes, not a hundred.
         let (mut encloser, mut there, mut missing) = (0, self.apex_labels, labels + 1);
         while missing - there > 1 {
             let is_it = |id| self.owner(id) == suffixes.suffix(name, labels);
@@ -216,15 +216,15 @@ impl Zone {
         if whole == self.apex_labels { Found::Exact(NodeId(0)) } else { self.below(NodeId(encloser)) }
     }
 
-    /// The first step of the way to a name, for whoever does not want to wait at the end of it: the hash that [`Zone::find`]
-    /// begins with, and where its slot is.
+    /// Takes the first step towards a name, for a caller that prefetches: the hash that [`Zone::find`] begins with, and the
+    /// place of its slot.
     #[inline]
     pub fn approach(&self, suffixes: &Suffixes) -> (u64, *const u8) {
         let hash = suffixes.hash(suffixes.known().min(self.deepest_labels));
         (hash, self.table.slot(hash))
     }
 
-    /// The second step: where the node is, if there is one of that hash.
+    /// Takes the second step: the place of the node; `None` if no name has that hash.
     #[inline]
     pub fn arrive(&self, hash: u64) -> Option<*const u8> {
         let id = self.table.find(hash, |_| true)?;
@@ -274,7 +274,7 @@ impl std::fmt::Debug for Zone {
     }
 }
 
-/// A name of a zone, with what is there.
+/// A name of a zone, with its data.
 #[derive(Clone, Copy)]
 pub struct Node<'z> {
     zone: &'z Zone,
@@ -292,7 +292,7 @@ impl<'z> Node<'z> {
         self.zone.owner(self.id.0)
     }
 
-    /// The RRset of a type; none of RRSIG, which are of the RRsets that they cover.
+    /// The RRset of a type; `None` for RRSIG, because RRSIGs belong to the RRsets that carry them.
     #[inline]
     pub fn rrset(self, rtype: Rtype) -> Option<RrSet<'z>> {
         self.entry().rrset(rtype)
@@ -309,7 +309,7 @@ impl<'z> Node<'z> {
         self.rrsets().find_map(RrSet::signatures)
     }
 
-    /// How the addresses of this name depend on the client, if they do.
+    /// The steering of this name; `None` if its addresses do not depend on the client.
     #[inline]
     pub fn steered(self) -> Option<Steered> {
         if !self.entry().is_steered() {
@@ -330,7 +330,7 @@ impl<'z> Node<'z> {
         self.entry().is_occluded()
     }
 
-    /// The topmost delegation (NS below the apex) at or above this node; none where a DNAME stands above it.
+    /// The topmost delegation (NS below the apex) at or above this node; `None` if a DNAME stands above it.
     pub fn cut(self) -> Option<NodeId> {
         match self.entry().kind() {
             NodeKind::Cut(id) => Some(id),
@@ -338,7 +338,7 @@ impl<'z> Node<'z> {
         }
     }
 
-    /// The topmost DNAME owner strictly above this node; none where a delegation stands at or above it.
+    /// The topmost DNAME owner strictly above this node; `None` if a delegation stands at or above it.
     pub fn dname(self) -> Option<NodeId> {
         match self.entry().kind() {
             NodeKind::Dname(id) => Some(id),
@@ -358,14 +358,14 @@ impl std::fmt::Debug for Node<'_> {
     }
 }
 
-/// How an owner's addresses depend on the client.
+/// The steering of an owner's addresses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Steered {
-    /// Who decides.
+    /// The horizon that decides.
     pub horizon: HorizonId,
     /// The TTL of the addresses.
     pub ttl: Ttl,
-    /// Its HTTPS record, where it has one that goes with the addresses.
+    /// The HTTPS record that goes with the addresses, if there is one.
     pub service: Option<ServiceId>,
 }
 

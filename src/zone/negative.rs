@@ -1,10 +1,10 @@
 //! The SOA of negative answers, compressed ahead.
 //!
-//! In: the zone's SOA and apex. Out: the record as it stands in a message right behind a question whose name ends in the
-//! apex. Where the apex stands in such a message follows from the length of the question's name, and where the record
-//! begins too, so every pointer in it (RFC 1035 §4.1.4) is a distance from the apex that is known here.
+//! In: the zone's SOA and apex. Out: the record in the form that it has in a message right behind a question whose name ends
+//! in the apex. The length of that name gives the positions of the apex and of the record in the message, so every pointer
+//! in the record (RFC 1035 §4.1.4) is a distance from the apex that is known here.
 //!
-//! **Invariants**: [`NegativeSoa::write`] gives what [`NegativeSoa::rrset`] says.
+//! **Invariants**: [`NegativeSoa::write`] gives the record of [`NegativeSoa::rrset`].
 //! **Not here**: when a record may be written so ([`crate::wire`]).
 //!
 //! RFC 2308 §3 and §5 (the SOA in negative answers and its TTL).
@@ -18,7 +18,7 @@ use crate::base::name::Name;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 
-/// The octets between a question's name and what follows the question: type and class.
+/// The bytes between a question's name and what follows the question: type and class.
 const AFTER_NAME: usize = 4;
 
 /// The SOA of a zone's negative answers.
@@ -31,7 +31,7 @@ pub struct NegativeSoa {
     is_signed: bool,
     /// The record with distances from the apex in place of pointers.
     compressed: Box<[u8]>,
-    /// Where those stand: owner, MNAME, RNAME.
+    /// The positions of those distances: owner, MNAME, RNAME.
     pointers: ArrayVec<u16, 3>,
     apex_len: u16,
 }
@@ -73,8 +73,8 @@ impl NegativeSoa {
         of(Rtype::SOA, self.ttl, 1, &self.signed)
     }
 
-    /// Writes the record at the start of `out`, which stands `at` octets into a message, right behind a question whose
-    /// name ends in the apex, octet for octet; tells its length, or none where it does not fit.
+    /// Writes the record at the start of `out`, which stands `at` bytes into a message, right behind a question whose
+    /// name ends in the apex, byte for byte; tells its length, or `None` if it does not fit.
     #[inline]
     pub fn write(&self, at: usize, out: &mut [u8]) -> Option<usize> {
         let out = out.get_mut(..self.compressed.len())?;
@@ -89,7 +89,7 @@ impl NegativeSoa {
     }
 }
 
-/// MNAME and RNAME of an SOA's rdata, and the numbers behind them; none where it is not well-formed.
+/// MNAME and RNAME of an SOA's rdata, and the numbers behind them; `None` if it is not well-formed.
 pub(super) fn split_soa(rdata: &[u8]) -> Option<([Name<'_>; 2], &[u8; SOA_NUMBERS_LEN])> {
     let (mname, rest) = Name::split_from(rdata)?;
     let (rname, numbers) = Name::split_from(rest)?;
@@ -101,7 +101,7 @@ struct Compressing<'z> {
     octets: Vec<u8>,
     pointers: ArrayVec<u16, 3>,
     known: Vec<(Name<'z>, usize)>,
-    /// How far behind the apex the record begins.
+    /// The distance from the apex to the start of the record.
     start: usize,
 }
 
@@ -124,7 +124,7 @@ impl<'z> Compressing<'z> {
         let mut rest = name;
         let known = loop {
             let Some(parent) = rest.parent() else { break None };
-            // A zone's names keep their case, so only octet for octet the same counts.
+            // A zone's names keep their case, so only byte for byte the same counts.
             let known = self.known.iter().find(|(known, _)| known.as_wire() == rest.as_wire());
             if let Some((_, distance)) = known {
                 break Some(*distance);
@@ -140,7 +140,7 @@ impl<'z> Compressing<'z> {
         }
     }
 
-    /// Notes the suffixes of a name that begin in its first `new` octets.
+    /// Notes the suffixes of a name that begin in its first `new` bytes.
     fn remember(&mut self, name: Name<'z>, distance: usize, new: usize) {
         let mut rest = name;
         while let Some(parent) = rest.parent()

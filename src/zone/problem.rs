@@ -1,8 +1,8 @@
-//! What can be wrong or odd with a zone as a whole.
+//! The problems of a zone as a whole: errors and warnings.
 //!
-//! Owners and tags come along, so that whoever read the records can show where they are written.
+//! Each has owners and tags, so that the caller that read the records can show where the records are written.
 //!
-//! **Not here**: what is wrong with one record by itself ([`super::AddError`]), finding it ([`super::check`]).
+//! **Not here**: the faults of one record by itself ([`super::AddError`]), the search for problems ([`super::check`]).
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -40,7 +40,8 @@ pub enum ZoneProblem {
     WildcardDname { owner: NameBuf, tag: u32 },
     /// Error: the records of one owner and type do not fit into an answer: `len` bytes, and room for `most`.
     RrSetTooLong { owner: NameBuf, rtype: Rtype, len: usize, most: usize, tag: u32 },
-    /// Error: a steered owner has an address, alias or HTTPS record of its own beside that which goes with the steering; `record` is its tag, `tag` that of the steering.
+    /// Error: a steered owner has an address, alias or HTTPS record of its own beside that which goes with the steering;
+    /// `record` is its tag, `tag` that of the steering.
     SteeredAndStatic { owner: NameBuf, rtype: Rtype, tag: u32, record: u32 },
     /// Error: a steered owner at or below a delegation or below a DNAME, `occluder`; `record` is the tag of that.
     SteeredOccluded { owner: NameBuf, rtype: Rtype, occluder: NameBuf, tag: u32, record: u32 },
@@ -141,7 +142,7 @@ impl ZoneProblem {
         }
     }
 
-    /// The tag of what is at fault; none where something is missing.
+    /// The tag of the record at fault; `None` if the zone has no SOA.
     pub fn tag(&self) -> Option<u32> {
         match *self {
             ZoneProblem::NoSoa { .. } => None,
@@ -169,7 +170,7 @@ impl ZoneProblem {
         }
     }
 
-    /// The tag of a second record that has to do with it, and what.
+    /// The tag of a second record that is involved, and its role.
     pub fn related(&self) -> Option<(u32, &'static str)> {
         match *self {
             ZoneProblem::SeveralSoas { first, .. } => Some((first, "the first SOA")),
@@ -193,7 +194,7 @@ impl ZoneProblem {
         }
     }
 
-    /// What to do about it.
+    /// The remedy.
     pub fn help(&self) -> String {
         match self {
             ZoneProblem::NoSoa { apex } => {

@@ -1,4 +1,4 @@
-//! RRsets with their signatures, as bytes that go into a message as they are.
+//! RRsets with their signatures, as the bytes that go into a message.
 //!
 //! **Invariants**: signatures are of the RRset that carries them, and of the same owner; no RRset of RRSIGs has signatures.
 //! **Not here**: the place of RRsets in a zone ([`super::entry`]), compression ([`crate::wire`]).
@@ -8,7 +8,7 @@
 use crate::base::rr::{Class, Rtype};
 use crate::base::time::Ttl;
 
-/// The records of one owner and type, duplicates dropped, in the order they were written, and the RRSIGs that cover them.
+/// The records of one owner and type, duplicates dropped, in the order of the source, and the RRSIGs that cover the RRset.
 #[derive(Clone, Copy, Debug)]
 pub struct RrSet<'z> {
     /// The type.
@@ -26,7 +26,7 @@ pub struct RrSet<'z> {
 /// bytes of at most 65,535.
 pub(super) const IS_SIGNED: u16 = 0x8000;
 
-/// The octets of a record before its rdata: a pointer as owner, type, class, TTL and length.
+/// The bytes of a record before its rdata: a pointer as owner, type, class, TTL and length.
 pub const RECORD_HEADER_LEN: usize = 12;
 
 /// The place of the TTL in a record of [`RrSet::wire`].
@@ -73,7 +73,7 @@ impl<'z> RrSet<'z> {
         self.count & IS_SIGNED != 0
     }
 
-    /// The records back to back as they stand in a message in which the owner is the question's name:
+    /// The records back to back, in the form for a message in which the owner is the question's name:
     /// `C0 0C`, type, class IN, TTL, rdata length, rdata without compression.
     #[inline]
     pub fn wire(self) -> &'z [u8] {

@@ -28,7 +28,7 @@ pub struct ZoneSet {
     table: HashTable,
     /// The numbers of labels that apexes have, the greatest first.
     depths: Vec<usize>,
-    /// The octets that all zones take.
+    /// The bytes that all zones take.
     memory: usize,
 }
 
@@ -128,7 +128,7 @@ impl ZoneSet {
         }
     }
 
-    /// The octets that queries may read of all zones.
+    /// The bytes that queries may read of all zones.
     #[inline]
     pub fn memory(&self) -> usize {
         self.memory
@@ -141,8 +141,8 @@ impl ZoneSet {
         self.find_within(name, suffixes, suffixes.labels())
     }
 
-    /// The zone to ask for what stands on the parent's side of a cut (DS, RFC 4035 §3.1.4.1): where `name` is an apex
-    /// and the zone above it is here too, that one; otherwise as [`ZoneSet::find`].
+    /// Finds the zone for records on the parent's side of a cut (DS, RFC 4035 §3.1.4.1). If `name` is an apex and the zone
+    /// above it is here too, that is the zone above; otherwise it is as [`ZoneSet::find`].
     pub fn find_parent_side(&self, name: Name<'_>, suffixes: &Suffixes) -> Option<(ZoneId, &Zone)> {
         let found = self.find(name, suffixes)?;
         if found.1.apex_labels < suffixes.labels() || found.1.apex_labels == 0 {
@@ -168,7 +168,7 @@ impl ZoneSet {
         &self.zones[id.index()]
     }
 
-    /// All zones, in the order they were given.
+    /// All zones, in the order of their ids.
     pub fn iter(&self) -> impl Iterator<Item = (ZoneId, &Zone)> {
         self.zones.iter().enumerate().map(|(index, zone)| (ZoneId::from_index(index), &**zone))
     }

@@ -5,7 +5,7 @@
 //! than enough that a miss hardly ever has to compare names.
 //!
 //! **Invariants**: at most half of the slots are taken, so every probe ends; their count is a power of two.
-//! **Not here**: the names; whoever asks compares them.
+//! **Not here**: the names; the caller compares names.
 
 use crate::base::memory::area;
 
@@ -49,7 +49,7 @@ impl HashTable {
         }
     }
 
-    /// Where the slot is at which [`HashTable::find`] begins.
+    /// The place of the slot at which [`HashTable::find`] begins.
     #[inline]
     pub(super) fn slot(&self, hash: u64) -> *const u8 {
         (&raw const self.slots[tag(hash) as usize & (self.slots.len() - 1)]).cast()
@@ -69,7 +69,7 @@ impl HashTable {
         self.taken += 1;
     }
 
-    /// Where it is in memory.
+    /// The memory area of the table.
     pub(super) fn area(&self) -> std::ops::Range<*const u8> {
         area(&self.slots)
     }

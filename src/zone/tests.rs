@@ -1,4 +1,4 @@
-//! What a zone finds, and what it says is wrong: facts, and a tree of names as oracle.
+//! Lookups in a zone, and its problems: facts, and a tree of names as oracle.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -366,7 +366,7 @@ proptest! {
             };
             prop_assert_eq!(found, oracle.find(&lower));
             if let Found::Exact(id) = find(&zone, &text(path)) {
-                // What is told ahead is where it is.
+                // The places that a prefetch gives are those of the slot and the node.
                 let (hash, slot) = zone.approach(&name(&text(path)).as_name().suffixes());
                 let [slots, nodes] = zone.areas();
                 prop_assert!(slots.contains(&slot));
@@ -385,7 +385,7 @@ proptest! {
     #[test]
     fn zones_are_found_as_by_looking_through_them(apexes in prop::collection::hash_set(paths(), 0..12), asked in paths()) {
         let lower = |path: &Path| -> Path { path.iter().map(|label| label.to_lowercase()).collect() };
-        // `text` puts all of them below `example`; one more stands elsewhere, so that a name may be nobody's.
+        // `text` puts all of them below `example`; one more zone is elsewhere, so that a name may be in no zone.
         let apexes: BTreeSet<Path> = apexes.iter().map(lower).collect();
         let zone = |apex: &str| builder(apex, &[&format!("{apex} SOA ns.other"), &format!("{apex} NS ns.other")]).finish().unwrap().0;
         let zones = apexes.iter().map(|path| zone(&text(path))).chain([zone("elsewhere.net")]).collect();

@@ -8,22 +8,22 @@ use std::ops::RangeInclusive;
 
 use super::Zone;
 
-/// What an SOA says of copies, in seconds.
+/// The timers of an SOA for copies of the zone, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timers {
     /// The duration from a comparison to the next.
     pub refresh: u32,
-    /// How long after a failed one it is tried again.
+    /// The duration from a failed comparison to the next.
     pub retry: u32,
-    /// How long after the last that succeeded the copy may be used.
+    /// The duration for which the copy may be used after the last comparison that succeeded.
     pub expire: u32,
 }
 
-/// How often a copy is compared, in seconds, whatever its SOA says: an SOA with 0 would keep both sides busy, and one with
-/// years hide a change from a secondary that gets no NOTIFY.
+/// The bounds of the duration between comparisons of a copy, in seconds: an SOA with 0 would keep both sides busy, and one
+/// with years would hide a change from a secondary that gets no NOTIFY.
 pub const REFRESH: RangeInclusive<u32> = 30..=2_419_200;
 
-/// How soon a failed comparison is tried again, in seconds.
+/// The bounds of the duration from a failed comparison to the next, in seconds.
 pub const RETRY: RangeInclusive<u32> = 5..=1_209_600;
 
 impl Timers {
@@ -39,7 +39,7 @@ impl Timers {
 }
 
 impl Zone {
-    /// When copies of the zone are to be compared, and given up (RFC 1035 §3.3.13).
+    /// The durations after which copies of the zone are to be compared, and given up (RFC 1035 §3.3.13).
     pub fn timers(&self) -> Timers {
         let wire = self.soa().wire();
         let number = |back: usize| {

@@ -1,4 +1,4 @@
-//! Case files: queries with the whole responses they are to get. The format is told in `tests/engine.rs`.
+//! Case files: queries with the whole expected responses. `tests/engine.rs` describes the format.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,20 +11,20 @@ use pharos::wire::{self, Peer, Transport};
 use super::query::{self, Asked, Size};
 use super::{fixture, show};
 
-/// What is expected where there is to be no reply.
+/// The expected text if there is to be no reply.
 pub const NO_REPLY: &str = "no reply\n";
 
 /// A file of cases.
 pub struct File {
     pub path: PathBuf,
-    /// What stands before the first case.
+    /// The text before the first case.
     pub preamble: String,
     pub cases: Vec<Case>,
 }
 
-/// A query and what is to come back.
+/// A query and the expected response.
 pub struct Case {
-    /// The fact, as the line after `===` has it.
+    /// The fact after `===`.
     pub name: String,
     /// The file's name and the line of the case.
     pub place: String,
@@ -95,7 +95,7 @@ impl File {
 }
 
 impl Case {
-    /// The reply of the engine, as octets and as text.
+    /// The reply of the engine, as bytes and as text.
     pub fn ask_engine(&self, snapshot: &Snapshot, transport: Transport) -> (Option<Vec<u8>>, String) {
         let mut snapshot = fixture::with_health(snapshot, &self.asked.health);
         if let Some(prefixes) = &self.asked.ecs_from {
@@ -115,7 +115,7 @@ impl Case {
         }
     }
 
-    /// A reply as text, but for what only the engine knows.
+    /// A reply as text, without the reasons that only the engine knows.
     pub fn show(&self, reply: &[u8]) -> String {
         let mut text = show::reply(reply);
         if self.asked.size == Size::Shown {
@@ -124,12 +124,12 @@ impl Case {
         text
     }
 
-    /// What is expected of a server, which does not tell its reasons.
+    /// The expected text for a server, which does not tell its reasons.
     pub fn expected_without_basis(&self) -> String {
         self.expected.lines().filter(|line| !line.starts_with("basis ")).map(|line| format!("{line}\n")).collect()
     }
 
-    /// What holds of every reply, whatever was asked.
+    /// Checks the properties of every reply.
     pub fn check_echo(&self, reply: &[u8], transport: Transport) -> Result<(), String> {
         let query = &self.asked.message;
         if reply[..2] != query[..2] {

@@ -1,4 +1,4 @@
-//! The commands of the binary, as its `--help` has them.
+//! The commands of the binary, from its `--help`.
 
 use std::process::{Command, Stdio};
 

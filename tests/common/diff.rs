@@ -1,6 +1,6 @@
 //! Two texts side by side, line by line.
 
-/// The lines of both, those that only one has marked `-` (expected) and `+` (found).
+/// The lines of both. Lines of only one text are marked `-` (expected) or `+` (found).
 pub fn lines(expected: &str, found: &str) -> String {
     let (a, b): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), found.lines().collect());
     // The length of the longest common subsequence from each pair of positions on.

@@ -17,7 +17,7 @@ pub fn config() -> PathBuf {
     folder().join("pharos.toml")
 }
 
-/// What it says, compiled.
+/// The snapshot that is compiled from the config file.
 pub fn snapshot() -> Snapshot {
     match compile::build(&config(), Generation(1)) {
         Ok(built) => built.snapshot,

@@ -1,7 +1,7 @@
 //! Small zones out of a seed: each is made of a few of the shapes that RFCs treat on their own, laid over each other.
 //!
-//! **Invariants**: what one zone holds, every server loads: a CNAME stands alone, nothing stands below a DNAME, no
-//! wildcard is delegated or renamed; the same seed gives the same zones.
+//! **Invariants**: every server loads every zone, because a CNAME is the only record of its name, no record is below a
+//! DNAME, and no wildcard is delegated or renamed. The same seed gives the same zones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -26,7 +26,7 @@ impl Dice {
         (self.next() % end as u64) as usize
     }
 
-    /// Yes, once in `times`.
+    /// Returns `true` once in `times` calls on average.
     pub fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }
@@ -42,18 +42,18 @@ pub struct Zone {
     pub apex: String,
     /// Types and rdata by owner; owners are whole names.
     pub nodes: BTreeMap<String, Vec<(&'static str, String)>>,
-    /// Owners in lower case, to tell which are the same.
+    /// The first spelling of each owner, by the owner in lower case.
     known: BTreeMap<String, String>,
     ttl: u32,
 }
 
-/// Where aliases and servers lead that are nobody's here.
+/// Targets of aliases and name servers outside all zones of the test.
 const ELSEWHERE: [&str; 3] = ["host.elsewhere.invalid.", "ns.elsewhere.invalid.", "elsewhere.invalid."];
 
-/// Labels that meet again in all shapes, in several cases.
+/// Labels that all shapes share, in several cases.
 const LABELS: [&str; 12] = ["a", "b", "c", "A", "aB", "www", "mail", "x", "_tcp", "0", "a\\.b", "sp\\032ace"];
 
-/// A label with octets that are no text.
+/// A label with bytes that are no text.
 const BINARY: [&str; 4] = ["bin\\000\\255", "\\001", "\\046dot", "\\195\\164"];
 
 type Shape = fn(&mut Zone, &str, &mut Dice);
@@ -78,7 +78,7 @@ const SHAPES: [Shape; 17] = [
     anything,
 ];
 
-/// As many zones; some lie below others.
+/// Makes `count` zones; some are below others.
 pub fn zones(count: usize, seed: u64) -> Vec<Zone> {
     let mut dice = Dice::new(seed);
     let mut zones = Vec::with_capacity(count);
@@ -115,7 +115,7 @@ fn zone(apex: String, index: usize, dice: &mut Dice) -> Zone {
         zone.add(&format!("ns1.{child}"), "A", "192.0.2.53");
         zone.add(&child, "DS", "7 13 2 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
     }
-    // Each shape has its turn as the first; the others come as they fall.
+    // Each shape comes first in turn; the other shapes are chosen at random.
     let mut shapes = vec![SHAPES[index % SHAPES.len()]];
     shapes.extend((0..2 + dice.below(4)).map(|_| *dice.pick(&SHAPES)));
     for shape in shapes {
@@ -126,7 +126,7 @@ fn zone(apex: String, index: usize, dice: &mut Dice) -> Zone {
 }
 
 impl Zone {
-    /// Adds a record, unless the rules forbid it beside what is there.
+    /// Adds a record, unless the rules forbid it beside the existing records.
     fn add(&mut self, owner: &str, rtype: &'static str, rdata: &str) {
         let lower = owner.to_ascii_lowercase();
         let is_too_long = |word: &str| word.ends_with('.') && wire_len(word) > 255;
@@ -161,7 +161,7 @@ impl Zone {
             }
     }
 
-    /// Where a shape is put: at the apex, at a name that is there, or below names that are not.
+    /// The place of a shape: the apex, an existing name, or a name below missing ones.
     fn place(&self, dice: &mut Dice) -> String {
         let label = *dice.pick(&LABELS);
         let owners: Vec<&String> = self.nodes.keys().collect();
@@ -173,7 +173,8 @@ impl Zone {
         }
     }
 
-    /// A name to point to: in the zone, not there, in another zone, or nobody's.
+    /// A name to point to: an owner in the zone, in either case, a name below an owner, a missing name, or a name outside all
+    /// zones.
     fn target(&self, dice: &mut Dice) -> String {
         let owners: Vec<&String> = self.nodes.keys().collect();
         match dice.below(8) {
@@ -185,7 +186,7 @@ impl Zone {
         }
     }
 
-    /// As a master file.
+    /// The zone as a master file.
     pub fn text(&self) -> String {
         let mut text = format!("$TTL {}\n", self.ttl);
         let apex = self.nodes.get_key_value(&self.apex);
@@ -197,12 +198,12 @@ impl Zone {
         text
     }
 
-    /// Its names, those between an owner and the apex too.
+    /// The names of the zone, including those between an owner and the apex.
     pub fn names(&self) -> BTreeSet<String> {
         self.nodes.keys().flat_map(|owner| ancestors(owner, &self.apex)).collect()
     }
 
-    /// What to ask of it: names with types.
+    /// The questions for the zone: names with types.
     pub fn questions(&self, dice: &mut Dice) -> BTreeSet<(String, u16)> {
         const OFTEN: [u16; 4] = [1, 2, 5, 43];
         const SELDOM: [u16; 12] = [6, 16, 28, 39, 12, 15, 33, 46, 47, 64, 65, 65399];
@@ -248,7 +249,7 @@ impl Zone {
                 names.push(format!("{}.{owner}", &name[..name.len() - below.len()]));
             }
         }
-        // So that with the target it has 255, 256 octets, where the owner is the shorter one.
+        // With the target, the name has 255 or 256 bytes, if the owner is shorter than the target.
         for whole in [255, 256] {
             let fill = whole - wire_len(target);
             if fill + wire_len(owner) <= 255 {
@@ -271,7 +272,7 @@ fn ancestors(name: &str, apex: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// What follows the first label and its dot; a dot that is escaped is none.
+/// The rest of a name after the first label and its dot; an escaped dot does not count.
 fn after_label(name: &str) -> &str {
     let (mut escaped, octets) = (false, name.as_bytes());
     for (at, octet) in octets.iter().enumerate() {
@@ -284,7 +285,7 @@ fn after_label(name: &str) -> &str {
     ""
 }
 
-/// Octets of a name in a message.
+/// Bytes of a name in a message.
 fn wire_len(name: &str) -> usize {
     let (mut len, mut octets) = (1, name.bytes());
     while let Some(octet) = octets.next() {
@@ -298,12 +299,12 @@ fn wire_len(name: &str) -> usize {
     len
 }
 
-/// Labels, each with its dot, that take so many octets.
+/// Labels, each with its dot, with this length in bytes.
 fn filling(octets: usize) -> String {
     let mut text = String::new();
     let mut rest = octets;
     while rest > 1 {
-        // Nothing of one octet may be left over.
+        // Nothing of one byte may be left over.
         let len = if rest == 65 { 62 } else { rest.min(64) - 1 };
         text.push_str(&"f".repeat(len));
         text.push('.');

@@ -26,7 +26,7 @@ use super::server::PATIENCE;
 /// Its name among the oracles.
 pub const NAME: &str = "hickory";
 
-/// Messages that one connection may have waiting to be sent: more than a test asks at once.
+/// The limit of queued replies of one connection: more than a test asks at once.
 const QUEUE: usize = 64;
 
 /// A running server. Its zones can be replaced while it runs.
@@ -89,7 +89,7 @@ impl Hickory {
 
 impl Drop for Hickory {
     fn drop(&mut self) {
-        // Its tasks end with the runtime; the sockets are closed before this returns.
+        // The server's tasks end with the runtime; the sockets are closed before this function returns.
         drop(self.server.take());
         let runtime = std::mem::replace(&mut self.runtime, empty_runtime());
         runtime.shutdown_timeout(Duration::from_secs(5));

@@ -1,4 +1,4 @@
-//! What several test binaries share: the fixture, queries from text, responses to text, servers.
+//! The parts that several test binaries share: the fixture, queries from text, responses to text, servers.
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::generate::Dice;
 
-/// What a mutation may put in: octets that mean something in messages and texts.
+/// The bytes that a mutation may insert: each has a meaning in messages or texts.
 const TOKENS: [&[u8]; 20] = [
     b"\x00",
     b"\xff",

@@ -1,4 +1,4 @@
-//! A server that has the names of mirrors: a Pharos with a zone of its own, `net.test`, whose records a test changes.
+//! A name server for the hosts of mirrors: a Pharos with a zone of its own, `net.test`, whose records a test changes.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,10 +9,10 @@ use super::server::Server;
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// What the zone begins with; all of it, and that there is nothing, is kept for a second.
+/// The start of the zone. Its records, and negative answers, have a TTL of a second.
 pub const HEAD: &str = "$TTL 1\n@ SOA ns h 1 3600 600 86400 1\n@ NS ns\nns A 127.0.0.1\n";
 
-/// What has the name of the mirror: a Pharos with a zone of its own.
+/// The name server of the mirrors' hosts: a Pharos with a zone of its own.
 pub struct NameServer {
     folder: TempDir,
     server: Server,
@@ -34,7 +34,7 @@ impl NameServer {
         NameServer { folder, server }
     }
 
-    /// Where it answers.
+    /// The address that it answers at.
     pub fn address(&self) -> SocketAddr {
         self.server.address(HERE)
     }

@@ -1,10 +1,10 @@
-//! Programs, data and rights that a test needs from the machine: one way to miss them.
+//! Programs, data and rights that a test needs from the machine, and the report if one is missing.
 //!
-//! **Invariants**: a test that misses one says `skipped:`, adds a line to the file that `PHAROS_SKIPPED` names, which
-//! `tests/run` counts, and ends; if `CI` is `true`, it fails instead, because a missing package would hide a fault there.
+//! **Invariants**: a test that misses one prints `skipped:`, adds a line to the file that `PHAROS_SKIPPED` names, which
+//! `tests/run` counts, and ends. If `CI` is `true`, the test fails instead, because a missing package would hide a fault.
 //! **Not here**: installing them (`tests/run`).
 //!
-//! This file uses nothing else of the tests, so that unit tests include it too.
+//! This file uses no other file of the tests, so that unit tests can include it too.
 
 #![allow(unreachable_pub, reason = "a module of tests is not reached from outside")]
 #![allow(dead_code, reason = "each user needs its own part of this")]

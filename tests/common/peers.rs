@@ -1,7 +1,7 @@
 //! Other servers, from Debian packages, with zones of ours: NSD, Knot and BIND.
 //!
 //! Each is one process on a free port of loopback with a folder of its own, and ends when it is dropped. A server that
-//! is not installed is left out, which is said.
+//! is not installed is left out, and the test says so.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -85,7 +85,7 @@ fn knot(folder: &Path, port: u16, zones: &[ZoneFile]) -> (String, &'static [&'st
     (config, &["-c"])
 }
 
-/// Without the checks that refuse zones for what their servers can answer from all the same.
+/// The config of BIND, without the checks that refuse zones which BIND could serve all the same.
 fn bind(folder: &Path, port: u16, zones: &[ZoneFile]) -> (String, &'static [&'static str]) {
     let path = folder.display();
     let mut config = format!(
@@ -124,7 +124,7 @@ impl Peer {
         Peer { name, address: SocketAddr::from((Ipv4Addr::LOCALHOST, port)), process, folder }
     }
 
-    /// Waits until it answers for all zones.
+    /// Waits until the server answers for all zones.
     fn wait(&mut self, zones: &[ZoneFile]) {
         let deadline = Instant::now() + PATIENCE;
         for (zone, _) in zones {
@@ -135,7 +135,7 @@ impl Peer {
                 let ended = self.process.try_wait().unwrap();
                 assert!(ended.is_none(), "{} ended: {ended:?}\n{}", self.name, self.said());
                 assert!(Instant::now() < deadline, "{} does not serve {zone}\n{}", self.name, self.said());
-                // Between two looks; what is waited for is the answer.
+                // The delay between two attempts; the answer ends the wait.
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
@@ -149,7 +149,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // A polite end first: NSD has children that a kill would leave behind.
+        // SIGTERM first: NSD has children that a SIGKILL would leave behind.
         if let Ok(pid) = i32::try_from(self.process.id()) {
             let _ = Command::new("kill").arg(pid.to_string()).status();
             let deadline = Instant::now() + Duration::from_secs(5);
@@ -164,8 +164,8 @@ impl Drop for Peer {
 
 /// A port of 127.0.0.1 that nothing listens on, over UDP and TCP, for a server that cannot choose one itself.
 ///
-/// Below those that the system gives to sockets that ask for any, so that none of these takes it before the server does;
-/// each process begins at another.
+/// The port is below the system's ephemeral ports, so that no other socket takes it before the server does. Each process
+/// begins at another port.
 pub fn free_port() -> u16 {
     const PORTS: std::ops::Range<u32> = 10_000..32_000;
     static NEXT: AtomicU32 = AtomicU32::new(0);

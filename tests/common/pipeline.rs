@@ -7,16 +7,16 @@ use std::time::Duration;
 
 use super::server::PATIENCE;
 
-/// Questions under way: a socket has room for as many replies, and for more.
+/// The limit of in-flight questions: a socket has room for more replies than that.
 const WINDOW: usize = 48;
 
-/// After this a datagram counts as lost, and is sent again.
+/// The time after which a datagram counts as lost, and is sent again.
 const LOST: Duration = Duration::from_secs(2);
 
-/// How often a question is sent before the server counts as gone.
+/// The number of times that a question is sent before the server counts as gone.
 const ATTEMPTS: usize = 10;
 
-/// The reply to each message; whatever their IDs were, they are set here.
+/// Returns the reply to each message. The function replaces the IDs of the messages.
 pub fn ask_all(server: SocketAddr, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
     assert!(messages.len() <= 1 << 24, "few enough");
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -39,7 +39,7 @@ pub fn ask_all(server: SocketAddr, messages: &[Vec<u8>]) -> Vec<Vec<u8>> {
         match socket.recv(&mut buffer) {
             Ok(len) => {
                 let id = u16::from_be_bytes([buffer[0], buffer[1]]);
-                // A second reply to what was sent twice is of nobody.
+                // A second reply to a message that was sent twice is ignored.
                 if let Some(&index) = waiting.iter().find(|index| **index as u16 == id) {
                     waiting.remove(&index);
                     replies[index] = buffer[..len].to_vec();

@@ -1,4 +1,4 @@
-//! Queries from text: what a case asks, and from where.
+//! Queries from text: the message of a case, and its circumstances.
 
 use std::net::IpAddr;
 
@@ -17,30 +17,30 @@ const PAYLOAD: u16 = 1232;
 /// A message to send, and the circumstances.
 #[derive(Clone, Debug)]
 pub struct Asked {
-    /// The octets.
+    /// The bytes.
     pub message: Vec<u8>,
-    /// Who sends it.
+    /// The address of the sender.
     pub from: IpAddr,
-    /// The transports over which the reply is to be the expected one.
+    /// The transports over which the reply must be the expected one.
     pub transports: Vec<Transport>,
-    /// Whether only the engine can be asked, for the circumstances cannot be had in a server.
+    /// Whether only the engine can be asked, because a server cannot be given the circumstances.
     pub place: Place,
     /// Mirrors that are not up.
     pub health: Vec<(String, Health)>,
-    /// The resolvers whose ECS option counts, where not all.
+    /// The resolvers whose ECS option counts. `None` if all do.
     pub ecs_from: Option<Vec<Prefix>>,
-    /// Whether the number of octets is part of what is shown.
+    /// Whether the text of the reply has its length.
     pub size: Size,
 }
 
-/// Where a case can be asked.
+/// The places at which a case can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Everywhere,
     EngineOnly,
 }
 
-/// What is said of a reply's length.
+/// The visibility of a reply's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
     Hidden,
@@ -61,7 +61,7 @@ impl Default for Asked {
     }
 }
 
-/// Reads the lines of a case that say what is asked: `? name type …`, or `x octets` with `? …` for circumstances.
+/// Reads the lines of a case that define the query: `? name type …`, or `x bytes` with `? …` for circumstances.
 pub fn parse(lines: &[&str]) -> Result<Asked, String> {
     let mut asked = Asked::default();
     let mut raw: Option<Vec<u8>> = None;
@@ -81,7 +81,7 @@ pub fn parse(lines: &[&str]) -> Result<Asked, String> {
     Ok(asked)
 }
 
-/// A query in the making.
+/// Builds a query.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     id: Option<u16>,
@@ -210,7 +210,7 @@ impl Builder {
         Some(())
     }
 
-    /// The octets.
+    /// The bytes.
     pub fn finish(self) -> Vec<u8> {
         let mut message = self.id.unwrap_or(ID).to_be_bytes().to_vec();
         message.extend(self.flags.to_be_bytes());
@@ -251,7 +251,7 @@ fn ecs(subnet: Prefix) -> Vec<u8> {
     [&[0, family, len, 0], &address[..usize::from(len).div_ceil(8)]].concat()
 }
 
-/// Octets from words of hexadecimal digits, `name:www.example.net.`, and `n*word` for repetition.
+/// Bytes from words of hexadecimal digits, `name:www.example.net.`, and `n*word` for repetition.
 fn octets(text: &str) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     for word in text.split_whitespace() {

@@ -1,10 +1,10 @@
-//! What two replies are compared by: rcode, AA, and the records of each section as sets, written without compression.
+//! The parts of two replies that are compared: rcode, AA, and the records of each section as sets, without compression.
 //!
-//! A reader of its own, as fast as hundreds of thousands of replies need; names are in lower case.
+//! This reader is fast enough for hundreds of thousands of replies. Names are in lower case.
 
 use std::collections::BTreeSet;
 
-/// A reply as far as it is compared.
+/// The parts of a reply that are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sections {
     pub rcode: u8,
@@ -27,7 +27,7 @@ pub struct Record {
 }
 
 impl Sections {
-    /// Reads a reply; none where it cannot be read to its end.
+    /// Reads a reply; `None` if it cannot be read to its end.
     pub fn read(reply: &[u8]) -> Option<Self> {
         let count = |at: usize| u16::from_be_bytes([reply[at], reply[at + 1]]);
         let mut reader = Reader { reply, at: 12 };
@@ -58,7 +58,7 @@ impl Sections {
         self.authority.iter().filter(|record| record.rtype == 2)
     }
 
-    /// Whether it delegates, by RFC 2308 §2.2: no answer, no AA, and name servers.
+    /// Whether the reply is a referral, by RFC 2308 §2.2: no answer, no AA, and name servers.
     pub fn is_referral(&self) -> bool {
         !self.aa && self.servers().next().is_some()
     }
@@ -108,7 +108,7 @@ impl<'r> Reader<'r> {
     }
 }
 
-/// A name in lower case, and where what follows it begins.
+/// A name in lower case, and the position after it.
 fn name_at(message: &[u8], start: usize) -> Option<(Vec<u8>, usize)> {
     let (mut at, mut end, mut name) = (start, None, Vec::new());
     loop {

@@ -1,4 +1,4 @@
-//! The real binary as a process, and how to ask it.
+//! The real binary as a process, and clients for it.
 
 use std::cell::RefCell;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -13,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 
 use super::query::Builder;
 
-/// How long anything may take before the test fails instead of hanging.
+/// The deadline of any wait, so that a test fails instead of hanging.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running server; it is killed when dropped.
@@ -21,7 +21,7 @@ pub struct Server {
     process: Child,
     lines: Receiver<String>,
     addresses: Vec<SocketAddr>,
-    /// Every listener's address with what it says of it.
+    /// Every listener's address with the server's description of the listener.
     listeners: RefCell<Vec<(SocketAddr, String)>>,
 }
 
@@ -41,7 +41,7 @@ impl Server {
         Server::run(command)
     }
 
-    /// The same with mounts of its own, after a script has made them.
+    /// The same with mounts of its own, which a script makes first.
     pub fn start_with_mounts(config: &Path, setup: &str) -> Server {
         let mut command = Command::new("unshare");
         let script = format!("{setup}; exec \"$0\" serve --config \"$1\"");
@@ -71,7 +71,7 @@ impl Server {
         server
     }
 
-    /// Waits until it says something with this text in it; all that it said until then.
+    /// Waits for a log line with this text, and returns all lines up to it.
     pub fn wait_for(&self, text: &str) -> Vec<String> {
         let (mut said, deadline) = (Vec::new(), Instant::now() + PATIENCE);
         loop {
@@ -89,7 +89,7 @@ impl Server {
         }
     }
 
-    /// The lines that it has written since they were last read, without waiting.
+    /// The log lines since the last read, without waiting.
     pub fn lines(&self) -> Vec<String> {
         self.lines.try_iter().collect()
     }
@@ -106,7 +106,7 @@ impl Server {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
-    /// Gives it time, in which it must not end; the lines that it wrote.
+    /// Waits for some time, in which the server must not end, and returns the lines that it wrote.
     pub fn wait_for_nothing_in(&self, time: Duration) -> Vec<String> {
         let (mut said, until) = (Vec::new(), Instant::now() + time);
         loop {
@@ -118,21 +118,21 @@ impl Server {
         }
     }
 
-    /// Where a listener of which it says this is, in the family of an address.
+    /// The address of the listener with this description, in the family of an address.
     pub fn listener(&self, what: &str, family_of: IpAddr) -> SocketAddr {
         let find = || {
             let listeners = self.listeners.borrow();
             let mut fitting = listeners.iter().filter(|(address, _)| address.is_ipv4() == family_of.is_ipv4());
             fitting.find(|(_, said)| said.contains(what)).map(|(address, _)| *address)
         };
-        // Those over HTTP but for DNS come last, when all else serves.
+        // HTTP listeners for other purposes than DNS are announced last, when all others serve.
         find().unwrap_or_else(|| {
             self.wait_for(what);
             find().unwrap_or_else(|| panic!("no listener for {what}"))
         })
     }
 
-    /// What it said of each listener so far.
+    /// The descriptions of the listeners that the server has announced so far.
     pub fn announced(&self) -> Vec<String> {
         self.listeners.borrow().iter().map(|(_, what)| what.clone()).collect()
     }
@@ -151,14 +151,14 @@ impl Server {
         self.process.id()
     }
 
-    /// The time that it has had of a CPU, in hundredths of a second.
+    /// The CPU time of the process, in hundredths of a second.
     pub fn cpu_time(&self) -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
         let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 
-    /// The page of its counters; its config has a listener for that on 127.0.0.1.
+    /// The metrics page. The config must have an admin listener on 127.0.0.1.
     pub fn metrics(&self) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -188,12 +188,12 @@ impl Server {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    /// Waits until it has ended; its exit code.
+    /// Waits for the end of the process, and returns its exit code.
     pub fn wait(&mut self) -> Option<i32> {
         self.process.wait().unwrap().code()
     }
 
-    /// Where it listens in the family of an address.
+    /// The address at which it answers DNS, in the family of an address.
     pub fn address(&self, family_of: IpAddr) -> SocketAddr {
         *self.addresses.iter().find(|address| address.is_ipv4() == family_of.is_ipv4()).expect("a listener")
     }
@@ -206,7 +206,7 @@ impl Drop for Server {
     }
 }
 
-/// A query that is always answered; its reply behind another message shows that there is none to that.
+/// A query that is always answered. If its reply comes first, the message before it gets no reply.
 pub fn sentinel() -> Vec<u8> {
     let mut message = Builder::new("example.net.", Rtype::SOA).finish();
     message[..2].copy_from_slice(&0xfeedu16.to_be_bytes());
@@ -218,7 +218,7 @@ pub fn is_sentinel(message: &[u8], reply: &[u8]) -> bool {
     message.get(..2) != Some(&[0xfe, 0xed]) && reply.starts_with(&[0xfe, 0xed])
 }
 
-/// Sends a datagram from an address; none where it gets no reply.
+/// Sends a datagram from an address; `None` if it gets no reply.
 pub fn ask_udp(message: &[u8], from: IpAddr, server: SocketAddr) -> io::Result<Option<Vec<u8>>> {
     let socket = UdpSocket::bind((from, 0))?;
     socket.set_read_timeout(Some(PATIENCE))?;
@@ -227,7 +227,7 @@ pub fn ask_udp(message: &[u8], from: IpAddr, server: SocketAddr) -> io::Result<O
     // One socket is served by one thread, so this one's reply comes second if there is a first.
     socket.send(&sentinel())?;
     let (mut reply, mut room) = (None, vec![0; 65535]);
-    // Both are waited for: who is given this port next would take the second for its own.
+    // Wait for both replies: the next socket on this port would take the second one for its own.
     loop {
         let len = socket.recv(&mut room)?;
         if is_sentinel(message, &room[..len]) {
@@ -237,7 +237,7 @@ pub fn ask_udp(message: &[u8], from: IpAddr, server: SocketAddr) -> io::Result<O
     }
 }
 
-/// Sends a message over a connection from an address; none where it gets no reply.
+/// Sends a message over a connection from an address; `None` if it gets no reply.
 pub fn ask_tcp(message: &[u8], from: IpAddr, server: SocketAddr) -> io::Result<Option<Vec<u8>>> {
     let domain = if server.is_ipv4() { Domain::IPV4 } else { Domain::IPV6 };
     let socket = Socket::new(domain, Type::STREAM, None)?;
@@ -254,7 +254,7 @@ pub fn ask_tcp(message: &[u8], from: IpAddr, server: SocketAddr) -> io::Result<O
     let mut len = [0; 2];
     match stream.read_exact(&mut len) {
         Ok(()) => {}
-        // A connection may be closed on a message that is none.
+        // A server may close the connection after bytes that are not a message.
         Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
             return Ok(None);
         }

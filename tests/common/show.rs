@@ -1,4 +1,4 @@
-//! Responses to text: what hickory-proto, which shares no code with our codec, reads in the octets of a reply.
+//! Responses to text: the contents of a reply as hickory-proto reads them, which shares no code with our codec.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use pharos::wire::Reply;
 /// More records of one RRset than this are counted instead of shown.
 const SHOWN: usize = 12;
 
-/// Reads a reply, or says why it cannot be read.
+/// Reads a reply. The error is the reason why it cannot be read.
 pub fn decode(reply: &[u8]) -> Result<Message, String> {
     match Message::from_vec(reply) {
         Ok(message) => Ok(message),
@@ -61,7 +61,7 @@ pub fn reply(reply: &[u8]) -> String {
     text
 }
 
-/// What decided, as the engine says it.
+/// The reasons of the engine for a decision.
 pub fn basis(basis: &Basis, snapshot: &Snapshot) -> String {
     let mut words = format!("{:?}", basis.outcome);
     if let Some(id) = basis.zone {
@@ -85,7 +85,7 @@ pub fn basis(basis: &Basis, snapshot: &Snapshot) -> String {
     text
 }
 
-/// The reply and what decided.
+/// The reply and the reasons of the engine.
 pub fn reply_and_basis(octets: &[u8], reply_: &Reply, snapshot: &Snapshot) -> String {
     reply(octets) + &basis(&reply_.summary.basis, snapshot)
 }
@@ -98,7 +98,7 @@ fn header(message: &Message, octets: &[u8]) -> String {
         ("tc", metadata.truncation),
         ("rd", metadata.recursion_desired),
         ("ra", metadata.recursion_available),
-        // hickory-proto does not tell this one.
+        // hickory-proto does not have this flag.
         ("z", octets[3] & 0x40 != 0),
         ("ad", metadata.authentic_data),
         ("cd", metadata.checking_disabled),

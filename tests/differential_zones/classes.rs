@@ -136,12 +136,12 @@ impl Difference<'_> {
         self.ours.answer.iter().filter(|record| record.rtype == 5).count()
     }
 
-    /// What they have in the additional section and we do not.
+    /// The records of their additional section that ours lacks.
     fn more_glue(&self) -> impl Iterator<Item = &Record> {
         self.theirs.additional.difference(&self.ours.additional)
     }
 
-    /// What we have in the additional section and they do not.
+    /// The records of our additional section that theirs lacks.
     fn less_glue(&self) -> impl Iterator<Item = &Record> {
         self.ours.additional.difference(&self.theirs.additional)
     }
@@ -162,7 +162,7 @@ impl Difference<'_> {
         cut.peek().is_some() && cut.all(|ns| records.contains(ns))
     }
 
-    /// Whether the SOA of both authority sections is one, but for its TTL.
+    /// Whether the SOA records of both authority sections are equal except for the TTL.
     fn differs_in_ttl_of_soa(&self) -> bool {
         let without_ttl = |soa: &Record| Record { ttl: 0, ..soa.clone() };
         let (ours, theirs) = (self.ours.soa().map(without_ttl), self.theirs.soa().map(without_ttl));

@@ -37,14 +37,14 @@ use tempfile::TempDir;
 /// The number of zones.
 const ZONES: usize = 220;
 
-/// What the zones and questions are made of.
+/// The seed of the zones and questions.
 const SEED: u64 = 9499;
 
-/// hickory-server is asked every so manieth question: it looks through a whole zone for a name that does not exist, so all
-/// of them would take minutes.
+/// hickory-server is asked one question of this many: it looks through a whole zone for a name that does not exist, so that
+/// all questions would take minutes.
 const HICKORY_STEP: usize = 9;
 
-/// More failures than this are only counted.
+/// The limit of failures that are shown; further ones are only counted.
 const SHOWN: usize = 6;
 
 #[test]
@@ -87,20 +87,20 @@ fn where_nsd_knot_and_bind_agree_so_do_we() {
 struct Oracle {
     name: &'static str,
     address: SocketAddr,
-    /// It is asked every so manieth question.
+    /// The server is asked one question of this many.
     step: usize,
 }
 
-/// What was found.
+/// The results of the comparison.
 #[derive(Default)]
 struct Findings {
-    /// How often each server differs in each class.
+    /// The number of differences of each server in each class.
     classes: BTreeMap<(&'static str, &'static str), usize>,
     /// Questions that all servers answer alike, hickory-server aside.
     agreed: usize,
     /// Questions to hickory-server that it answers alike.
     agreed_by_hickory: usize,
-    /// Questions whose additional section differs though the rest does not; that is anyone's choice.
+    /// Questions whose additional section differs though the rest does not; each server may choose its content.
     additional: usize,
     failures: Vec<String>,
 }
@@ -145,7 +145,8 @@ impl Comparison<'_> {
             findings.agreed += 1;
             return;
         }
-        // RFC 9460 §4.1 asks for what none of them gives: the addresses of services, and the services of aliases.
+        // RFC 9460 §4.1 asks for additional records that no server here gives: the addresses of services, and the services of
+        // aliases.
         let is_service = matches!(self.questions[index].1, 64 | 65) && !ours.additional.is_empty();
         if theirs.len() > 1 && theirs.iter().all(|their| is_all(their, &theirs[0])) && !is_service {
             return findings.failures.push(self.show(index, "they agree, we do not"));
@@ -205,7 +206,8 @@ impl Comparison<'_> {
     }
 }
 
-/// Beside a whole answer some give the zone's name servers (RFC 1034 §6.2.1); we do not, nor must anyone.
+/// Removes the zone's name servers beside a whole answer. Some servers add them (RFC 1034 §6.2.1); ours does not, and no
+/// server has to.
 fn without_apex_ns(sections: &Sections) -> Sections {
     let mut sections = Sections { answers: 0, ..sections.clone() };
     if !sections.is_referral() {

@@ -57,7 +57,7 @@ pub(crate) fn run(page: &Page) {
     commands.iter().for_each(|fence| shell::run(page, fence, folder, &stand));
 }
 
-/// The variables of archeio in the page are those that stand in the example's URLs.
+/// The variables of archeio in the page are those in the example's URLs.
 fn assert_variables(page: &Page) {
     let variables = &page.claim("archeio").text;
     let of = |name: &str| variables.lines().find_map(|line| line.strip_prefix(&format!("{name}="))).unwrap();

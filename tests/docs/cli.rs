@@ -18,7 +18,7 @@ Every command finds its configuration in the same order: `--config FILE`, the en
 
 const REMEDY: &str = "`PHAROS_BLESS=1 cargo test --test docs` writes the page anew";
 
-/// The page as the binary has it.
+/// The page that the binary's help makes.
 fn generated() -> String {
     let mut text = HEAD.to_string();
     for (command, help) in commands::all() {

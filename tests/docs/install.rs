@@ -1,4 +1,4 @@
-//! The page on installing: what it shows runs, and each script that it names is run by the tests of the packages.
+//! The page on installing: its commands run, and each script that it names is run by the tests of the packages.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -9,7 +9,7 @@ use super::migrate::edited;
 use super::page::{Page, root};
 use super::shell;
 
-/// Runs the page's commands in a folder that has what they read.
+/// Runs the page's commands in a folder with the files that the commands read.
 pub(crate) fn run(page: &Page) {
     let folder = tempfile::tempdir().unwrap();
     for name in ["pharos.toml", "zones", "deploy"] {

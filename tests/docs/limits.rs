@@ -1,6 +1,6 @@
 //! `docs/limits.md`: each value is that of the constant or key that the page names as its source.
 //!
-//! Most constants are private, so they are read as text: a sum, product or shift of numbers, or a duration.
+//! Most constants are private, so the test reads them as text: a sum, product or shift of numbers, or a duration.
 
 use std::fs;
 

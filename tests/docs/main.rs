@@ -1,4 +1,4 @@
-//! The documentation, held to what it says: every relative link is alive, and every fence of a covered page is run or
+//! The documentation against the program: every relative link is alive, and every fence of a covered page is run or
 //! loaded by a test, or has the reason why no test does (`no-test="…"` in its info string).
 //!
 //! `PAGES` has each page with the test that uses its fences.
@@ -69,7 +69,7 @@ pages! {
     mirrors_have_nothing_to_run: "docs/mirrors.md" by nothing;
 }
 
-/// At most one in so many fences is not used by a test.
+/// At most one fence in this many is not used by a test.
 const UNUSED_ONE_IN: usize = 5;
 
 /// A page without fences.

@@ -48,8 +48,8 @@ pub(crate) struct Old<'t> {
     pub(crate) address: SocketAddr,
 }
 
-/// Starts both servers with the files of a page, and compares what they answer. A server that is not installed is left
-/// out, and named; ours starts all the same.
+/// Starts both servers with the files of a page, and compares their answers. If the other server is not installed, it is
+/// left out and named; ours starts all the same.
 pub(crate) fn both(page: &Page, folder: &Path, old: &Old<'_>) {
     assert_keys(page);
     let ours = Server::start(&folder.join("pharos/pharos.toml"));
@@ -115,7 +115,7 @@ pub(crate) fn is_installed(folder: &str, file: &str) -> bool {
     inner.any(|path| path.ends_with(file) || path.join(file).exists())
 }
 
-/// Asks both servers the questions of a page, and holds what differs against the page's table.
+/// Asks both servers the questions of a page, and compares the differences with the page's table.
 fn compare(page: &Page, theirs: SocketAddr, ours: SocketAddr) {
     let questions: Vec<Question> = page.claim("questions").text.lines().map(Question::parse).collect();
     let messages: Vec<Vec<u8>> = questions.iter().map(|question| question.message.clone()).collect();
@@ -196,7 +196,7 @@ fn differences(question: &Question, theirs: &Message, ours: &Message) -> Vec<Dif
         if rest.is_empty() { "none".to_string() } else { rest.join(", ") }
     };
     compare("records", without(&their_data, &our_data), without(&our_data, &their_data));
-    // A difference in records shows in the line before; this one is about those that both give.
+    // The line before shows a difference in records; this one is about the records that both give.
     let ttls = |records: &BTreeSet<(String, u32)>, others: &BTreeSet<String>| {
         let common = records.iter().filter(|(data, _)| others.contains(data));
         let ttls: BTreeSet<String> = common.map(|(_, ttl)| ttl.to_string()).collect();
@@ -224,7 +224,7 @@ fn scope(message: &Message) -> String {
     }
 }
 
-/// Text with replacements, each of which stands in it.
+/// Text with replacements; each replaced part must be in the text.
 pub(crate) fn edited(text: &str, replacements: &[(&str, &str)]) -> String {
     replacements.iter().fold(text.to_string(), |text, (from, to)| {
         assert!(text.contains(from), "`{from}` does not stand in\n{text}");

@@ -38,7 +38,7 @@ pub(crate) fn run(page: &Page) {
     for recipe in RECIPES {
         let commands = page.claim_all(recipe.commands);
         let first = recipe.first.map(|(commands, file)| (page.claim(commands), file));
-        // Each that is missing is counted; the recipe is left out.
+        // Each missing program is counted, and the recipe is left out.
         if recipe.programs.iter().any(|program| needs::program(program, program).is_none()) {
             continue;
         }
@@ -87,7 +87,7 @@ struct Recipe {
     programs: &'static [&'static str],
     start: fn(&Files, u16) -> Vec<Process>,
     commands: &'static str,
-    /// Commands to run before those, and the file that they bring about.
+    /// Commands to run before the others, and the file that the server creates after them.
     first: Option<(&'static str, &'static str)>,
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn start_mirror(files: &Files, name: &str, address: IpAddr, port: u16
 
 fn caddy(files: &Files, port: u16) -> Vec<Process> {
     let text = files.read("caddy/Caddyfile");
-    // Without redirects from port 80, and with its order socket and state in the folder.
+    // Without the admin API and redirects from port 80; the state of Caddy is in the folder.
     let head = format!(
         "{{\n\tadmin off\n\tauto_https disable_redirects\n}}\nhttps://{NAME}:{port} {{\n\tbind 127.0.0.1 [::1]\n"
     );
@@ -188,7 +188,7 @@ fn pull_through(files: &Files, port: u16) -> Vec<Process> {
     processes
 }
 
-/// One for each family: `:443` would be open to other machines.
+/// Starts one registry for each family, because `:443` would be open to other machines.
 fn start_registries(files: &Files, port: u16, config: &str) -> Vec<Process> {
     let start = |address: IpAddr| {
         let at = SocketAddr::new(address, port);

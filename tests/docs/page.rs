@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: a fence is claimed by the test that runs or loads it, or its info string gives a reason why no test
 //! does (`no-test="…"`); [`Page::unused`] names every other fence.
-//! **Not here**: how a fence is run ([`super::shell`], [`super::migrate`]).
+//! **Not here**: running fences ([`super::shell`], [`super::migrate`]).
 
 use std::cell::Cell;
 use std::fs;
@@ -31,14 +31,14 @@ pub(crate) struct Fence {
     claimed: Cell<bool>,
 }
 
-/// What stands behind the three backticks: a language, and attributes with or without a value.
+/// The info string behind the three backticks: a language, and attributes with or without a value.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Info {
     pub(crate) language: String,
     attributes: Vec<(String, String)>,
 }
 
-/// A link, and the line that it stands in.
+/// A link, and its line.
 #[derive(Debug)]
 pub(crate) struct Link {
     pub(crate) line: usize,
@@ -51,7 +51,7 @@ pub(crate) struct Table {
     pub(crate) under: String,
     pub(crate) head: Vec<String>,
     pub(crate) rows: Vec<Vec<String>>,
-    /// What stands in backticks, by row and column.
+    /// The texts in backticks, by row and column.
     pub(crate) codes: Vec<Vec<Vec<String>>>,
 }
 
@@ -113,7 +113,7 @@ impl Page {
         table
     }
 
-    /// The fences that are neither claimed nor have a reason.
+    /// The problems of fences: neither claimed nor with a reason, with an empty reason, or claimed and with a reason.
     pub(crate) fn unused(&self) -> Vec<String> {
         let problem = |fence: &Fence| match (fence.claimed.get(), fence.info.get("no-test")) {
             (_, Some("")) => Some("`no-test` needs a reason"),

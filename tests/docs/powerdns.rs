@@ -84,7 +84,7 @@ fn write_health(page: &Page, files: &Files, folder: &Path, pdns_port: u16, (port
         _ => text.to_string(),
     });
     let read = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
-    // The page says where the record stands.
+    // The page names the place of the record.
     let zones =
         edited(&read("pdns/zones.yaml"), &[("  records:\n", &format!("  records:\n{}", read("ifurlup/record.yaml")))]);
     fs::write(folder.join("pdns/zones.yaml"), zones).unwrap();

@@ -52,7 +52,7 @@ impl Process {
         self.wait_until(|| TcpStream::connect(address).is_ok());
     }
 
-    /// What it wrote to both channels.
+    /// The output of the process to both channels.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }

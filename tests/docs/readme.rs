@@ -9,7 +9,7 @@ use super::shell;
 pub(crate) const AWS: &str = r#"{"syncToken":"1","createDate":"2026-01-01-00-00-00","prefixes":[{"ip_prefix":"3.80.0.0/12",
 "region":"us-east-1","service":"AMAZON","network_border_group":"us-east-1"}],"ipv6_prefixes":[]}"#;
 
-/// The longest that the page may be: a reader sees all of it.
+/// The limit of the page's length, so that a reader sees all of it.
 const MOST_LINES: usize = 150;
 
 /// The rows of the comparison, each with the mirrors of `docs/mirrors.md` that it counts.

@@ -6,7 +6,7 @@ use pharos::config;
 
 use super::page::Page;
 
-/// What an example leaves out: each part is added if the example has no table with this beginning.
+/// The parts that an example leaves out: each is added if the example has no table with this beginning.
 const BASE: [(&str, &str); 5] = [
     ("[dns]", "[dns]\n"),
     (

@@ -1,8 +1,8 @@
-//! Fences of the language `console`: each command is run by a shell, and what it prints is what the page shows.
+//! Fences of the language `console`: a shell runs each command, and the page must show its output.
 //!
 //! A line that begins with `$ ` is a command, and goes on in the next line after a backslash. The lines up to the next
-//! command are its output. The names, addresses and ports that stand in a page are replaced in commands, and put back in
-//! what they print. The commands of a fence of the language `sh` have to succeed; what they print is not compared.
+//! command are its output. The names, addresses and ports of a page are replaced in commands, and put back in their
+//! output. The commands of a fence of the language `sh` have to succeed; their output is not compared.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -17,7 +17,7 @@ pub(crate) struct Step {
     pub(crate) output: String,
 }
 
-/// Replacements: what stands in the page, and what stands for it in the test.
+/// Replacements: a text of the page, and its replacement in the test.
 pub(crate) type Stand<'t> = &'t [(&'t str, &'t str)];
 
 /// The commands of a fence.
@@ -36,8 +36,8 @@ pub(crate) fn steps(text: &str) -> Vec<Step> {
     steps
 }
 
-/// Runs a fence in a folder, and holds each command's output against the page. A command whose program is missing is
-/// left out, and named.
+/// Runs a fence in a folder, and compares each command's output with the page. A command whose program is missing is left
+/// out, and named.
 pub(crate) fn run(page: &Page, fence: &Fence, folder: &Path, stand: Stand<'_>) {
     for step in steps(&fence.text) {
         let place = format!("{}:{}", page.path.display(), fence.line);
@@ -66,7 +66,7 @@ pub(crate) fn script(page: &Page, fence: &Fence, folder: &Path, stand: Stand<'_>
     }
 }
 
-/// What a command prints on both channels, as an error if it fails.
+/// The output of a command on both channels, as an error if the command fails.
 pub(crate) fn printed(command: &str, folder: &Path) -> Result<String, String> {
     let output = output(command, folder);
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -86,7 +86,7 @@ fn output(command: &str, folder: &Path) -> Output {
         .unwrap()
 }
 
-/// Puts what stands in the test for what stands in the page.
+/// Replaces the texts of the page with those of the test.
 pub(crate) fn replace(text: &str, stand: Stand<'_>) -> String {
     stand.iter().fold(text.to_string(), |text, (page, test)| text.replace(page, test))
 }

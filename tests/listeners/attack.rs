@@ -39,7 +39,7 @@ const FLOOD: usize = 40;
 /// Connections that cost the client more: more than one client may have.
 const FEW: usize = 12;
 
-/// How long a client goes on writing when the server does not take its bytes.
+/// The time for which a client goes on writing when the server does not read its bytes.
 const WRITING: Duration = Duration::from_millis(400);
 
 /// Something that keeps a connection open.

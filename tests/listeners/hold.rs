@@ -12,7 +12,7 @@ use crate::common::server;
 use crate::world::{Framed, World, connect, in_time, query};
 use crate::{GOOD, LISTENERS, Listener};
 
-/// By how much the process may grow, in KiB. A client may have 4 MiB of unsent bytes, and in this test 8 connections, at
+/// The limit of the process's growth, in KiB. A client may have 4 MiB of unsent bytes, and in this test 8 connections, at
 /// 256 KiB of requests and state each; the rest is what the allocator keeps. Without budgets a client that does not read
 /// takes 48 MiB here.
 pub const MEMORY_KB: u64 = 24 << 10;

@@ -69,7 +69,7 @@ fn start() -> World {
     World::start_from(&config, &[("zone", &zone)])
 }
 
-/// Sockets that the process listens on, as the system has them, are those in the table, and no others.
+/// The process listens on the sockets of the table, and on no others, by the kernel's list.
 #[test]
 fn no_listener_is_missing_here() {
     let world = start();
@@ -84,7 +84,7 @@ fn no_listener_is_missing_here() {
     assert_eq!(world.server.announced().len(), LISTENERS.len() - 1, "the control socket has no address");
 }
 
-/// A packet that anyone can forge: the first one of a handshake, with a token that no server gave.
+/// A packet that any sender can forge: the first one of a handshake, with a token that no server gave.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forged_first_packets_of_quic_write_no_line_and_take_no_memory() {
     const PACKETS: usize = 4000;

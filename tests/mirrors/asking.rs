@@ -29,9 +29,9 @@ use tokio::task::JoinSet;
 use super::common::server::PATIENCE;
 use super::world::{Authority, Fault, Ledger, NAME, loopback};
 
-/// Long enough for any answer that comes at all.
+/// A timeout that is long enough for any answer.
 const LONG: Duration = PATIENCE;
-/// As long as a request is to wait where no answer comes.
+/// The timeout if no answer comes.
 const SHORT: Duration = Duration::from_millis(50);
 
 /// The registry listener before some mirrors.
@@ -52,12 +52,12 @@ fn means(authority: &Authority, port: u16, wait: Duration) -> Means {
     Means { mirrors: Some(dialer), canonical: None, wait, timeout: PATIENCE, keep: hour, lacking: hour }
 }
 
-/// Everybody is steered to the first mirror that is up.
+/// All clients are steered to the first mirror that is up.
 fn snapshot(mirrors: &[(&[IpAddr], Health)]) -> Snapshot {
     snapshot_of_first(AnswerMirrors::ONE, mirrors)
 }
 
-/// Everybody is steered to the first so many mirrors that are up.
+/// All clients are steered to the first `answer_mirrors` mirrors that are up.
 fn snapshot_of_first(answer_mirrors: AnswerMirrors, mirrors: &[(&[IpAddr], Health)]) -> Snapshot {
     snapshot_ranked(answer_mirrors, Ranking::Listed, mirrors)
 }
@@ -238,7 +238,7 @@ async fn what_hangs_or_shows_a_wrong_certificate_or_is_not_there_means_canonical
         let ended =
             if matches!(fault, Fault::HandshakeHangs | Fault::Silent) { Asked::TimedOut } else { Asked::Unreached };
         assert_eq!(front.asker.counters().results(ended), 1, "{fault:?}: {:?}", front.asker.counters());
-        // For a while that is remembered.
+        // The failure is remembered for a while.
         assert_eq!(front.host(&blob("pause", 1)).await, CANONICAL);
         assert_eq!(ledger.connections(), 1, "{fault:?}");
     }
@@ -273,7 +273,7 @@ async fn a_client_with_both_families_must_find_the_blob_over_either() {
     let front = Front::start(up(Health::Up), means(&authority, port, LONG));
     assert_eq!(front.host(&both).await, NAME);
     assert_eq!(front.host(&one).await, CANONICAL);
-    // What is dead over IPv6 costs a client seconds at most, and is not asked.
+    // A mirror that is down over IPv6 delays a client by seconds at most, and is not asked.
     let front = Front::start(up(Health::Down), means(&authority, port, LONG));
     assert_eq!(front.host(&one).await, NAME);
     assert_eq!(far.asked(&one), 1);

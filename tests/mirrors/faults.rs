@@ -36,7 +36,7 @@ const PACE: &str =
 /// Fall times the longest interval (a fifth above the set one) with the longest probe.
 const WITHIN: Duration = Duration::from_millis(2 * (360 + 500));
 
-/// What a busy machine may add to that.
+/// The additional time on a busy machine.
 const SLACK: Duration = Duration::from_secs(4);
 
 fn address(last: u8) -> IpAddr {

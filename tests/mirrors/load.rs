@@ -18,7 +18,7 @@ const PACE: &str = "interval = \"1s\"\nretry = \"1s\"\ntimeout = \"500ms\"\nfall
 /// Fall times the longest interval with the longest probe.
 const WITHIN: Duration = Duration::from_millis(3 * (1200 + 500));
 
-/// What a busy machine may add to that.
+/// The additional time on a busy machine.
 const SLACK: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

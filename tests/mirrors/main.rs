@@ -1,4 +1,4 @@
-//! Mirrors held to what they promise: each kind of fault gets its verdict, and the real server leaves it and comes back.
+//! Faults of mirrors: each kind gets its verdict, and the real server leaves a faulty mirror and comes back to it.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
@@ -78,11 +78,11 @@ async fn a_port_that_nobody_listens_on_is_unreachable() {
     assert_eq!(prober.probe(address.ip()).await.verdict, Verdict::Unreachable);
 }
 
-/// How the server probes, where it shall be quick.
+/// Settings for quick probes.
 const QUICK: &str =
     "interval = \"100ms\"\nretry = \"100ms\"\ntimeout = \"400ms\"\nfall = 2\nrise = 2\nhold-down = \"0s\"\n";
 
-/// A server that probes mirrors at addresses of their own, and what it answers.
+/// A server that probes mirrors at addresses of their own.
 struct World {
     folder: tempfile::TempDir,
     server: Server,
@@ -95,7 +95,7 @@ impl World {
         World::start_with(authority, port, QUICK, mirrors, &[("@", "h")], &horizons)
     }
 
-    /// Steers owners by horizons; `rest` is what else the configuration has.
+    /// Steers owners by horizons; `rest` is the rest of the configuration.
     fn start_with(
         authority: &Authority,
         port: u16,
@@ -157,7 +157,7 @@ impl World {
         answer(self.server.address(Ipv4Addr::LOCALHOST.into()), name, rtype)
     }
 
-    /// Asks until the answer is this; every answer on the way must be whole.
+    /// Asks until the answer is this; every answer before it must be whole too.
     #[track_caller]
     fn expect(&self, rtype: Rtype, expected: &[IpAddr]) {
         let deadline = Instant::now() + PATIENCE;
@@ -219,7 +219,7 @@ async fn a_mirror_gives_only_its_good_addresses_and_each_family_stands_for_itsel
     let mirrors: [(&str, &[IpAddr]); 2] = [("near", &[good, dead, v6]), ("far", &[other])];
     let world = World::start(&authority, at.port(), &mirrors, "\"near\", \"far\"");
     world.expect(A, &[good]);
-    // Nobody listens there, but nothing else has IPv6, and an answer is never empty.
+    // That address has no listener, but no other one is IPv6, and an answer is never empty.
     world.expect(AAAA, &[v6]);
     let (_, _v6) = authority.mirror(SocketAddr::new(v6, at.port()), Fault::None).await;
     world.expect(AAAA, &[v6]);
@@ -310,7 +310,7 @@ async fn an_address_that_a_host_moves_to_is_probed_before_anybody_is_sent_there(
             std::thread::yield_now();
         }
     };
-    // What it moves to is no good, then good and bad at once, then good again.
+    // The host moves to a bad address, then to a good and a bad one at once, then to a good one again.
     names.change(&format!("lb A {wrong}"));
     until(&[far]);
     names.change(&format!("lb A {wrong}\nlb A {right}"));

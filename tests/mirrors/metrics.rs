@@ -1,4 +1,4 @@
-//! `docs/metrics.md` and what the server prints are the same; `PHAROS_BLESS=1` writes the list anew.
+//! `docs/metrics.md` lists the metrics that the server prints; `PHAROS_BLESS=1` writes the list anew.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;

@@ -21,13 +21,13 @@ use tokio_rustls::TlsAcceptor;
 pub(crate) const NAME: &str = "blob.example";
 /// The repository of the canary.
 pub(crate) const REPOSITORY: &str = "pause";
-/// What the canary holds.
+/// The content of the canary.
 pub(crate) const CANARY: &[u8] = b"a small blob that every mirror has";
 
 /// The digest that probes ask for because it cannot exist.
 const NOWHERE: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
-/// What is wrong with a mirror.
+/// The fault of a mirror.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     None,
@@ -45,9 +45,9 @@ pub(crate) enum Fault {
     NoRanges,
     AnswersEverything,
     NotTls,
-    /// Nobody listens, as far as a client can tell: the connection is reset.
+    /// No listener, as far as a client can tell: the connection is reset.
     Gone,
-    /// An octet now and then, and never the whole response in time.
+    /// A byte now and then, and never the whole response in time.
     Dribbles,
     /// This status for everything.
     Status(u16),
@@ -75,7 +75,7 @@ pub(crate) enum Fault {
     BreaksOff,
 }
 
-/// What a mirror has beside the canary, and what it was asked.
+/// The blobs of a mirror beside the canary, and the requests that it got.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     blobs: Mutex<Vec<String>>,
@@ -100,7 +100,7 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// One whose mirror answers only what is let through.
+    /// A ledger whose mirror answers only the requests that the test lets through.
     pub(crate) fn gated() -> Self {
         Ledger { gate: Semaphore::new(0), ..Ledger::default() }
     }
@@ -125,28 +125,28 @@ impl Ledger {
         self.blobs.lock().unwrap().push(path.to_string());
     }
 
-    /// How often it was asked for a path.
+    /// The number of requests for a path.
     pub(crate) fn asked(&self, path: &str) -> usize {
         self.asked.lock().unwrap().iter().filter(|asked| *asked == path).count()
     }
 
-    /// How often it was asked for anything.
+    /// The number of all requests.
     pub(crate) fn asked_in_all(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
 
-    /// How many connections there were.
+    /// The number of connections so far.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Relaxed)
     }
 
-    /// Lets so many questions through.
+    /// Lets `count` requests through.
     pub(crate) fn let_through(&self, count: usize) {
         self.gate.add_permits(count);
     }
 }
 
-/// A certificate authority with an intermediate, and what it signs.
+/// A certificate authority with an intermediate, which signs the certificates of mirrors.
 pub(crate) struct Authority {
     root: CertificateDer<'static>,
     root_pem: String,
@@ -198,7 +198,7 @@ impl Authority {
         (leaf.pem(), key.serialize_pem())
     }
 
-    /// What a mirror with this fault presents.
+    /// The TLS configuration of a mirror with this fault.
     fn config(&self, fault: Fault) -> ServerConfig {
         let name = if fault == Fault::WrongName { "other.example" } else { NAME };
         let mut params = CertificateParams::new(vec![name.to_string()]).unwrap();
@@ -283,7 +283,7 @@ async fn serve(mut stream: TcpStream, acceptor: TlsAcceptor, fault: Fault, ledge
         // Holds the connection until the other side gives up.
         Fault::HandshakeHangs => drop(stream.read_to_end(&mut Vec::new()).await),
         Fault::Gone => {
-            // The unread octets of the handshake make the system reset the connection.
+            // The unread bytes of the handshake make the system reset the connection.
             let _ = stream.readable().await;
         }
         Fault::NotTls => drop(stream.write_all(b"220 mail.example ESMTP\r\n").await),

@@ -112,7 +112,7 @@ impl World {
         std::fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// What clients get now.
+    /// The addresses in an answer now.
     fn answer(&self) -> Vec<u8> {
         answer_of(self.server().address(Ipv4Addr::LOCALHOST.into()))
     }
@@ -122,7 +122,7 @@ impl World {
         pharos(&self.path("pharos.toml"), arguments)
     }
 
-    /// Runs a command that succeeds; what it printed.
+    /// Runs a command that must succeed, and returns its output.
     #[track_caller]
     fn ok(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments);
@@ -136,7 +136,7 @@ impl World {
         serde_json::from_str(&self.ok(&[arguments, &["--json"]].concat())).unwrap()
     }
 
-    /// Runs a command that fails with this code; what it complained of.
+    /// Runs a command that must fail with this code, and returns its error output.
     #[track_caller]
     fn fails(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
@@ -156,13 +156,13 @@ impl World {
     }
 }
 
-/// The last octets of the addresses that a server gives to clients.
+/// The last bytes of the addresses that a server gives to clients.
 fn answer_of(server: SocketAddr) -> Vec<u8> {
     let query = Builder::new("blob.example", Rtype::A).finish();
     addresses(&ask_udp(&query, Ipv4Addr::LOCALHOST.into(), server).unwrap().unwrap())
 }
 
-/// Asks one question after the other until told to stop; every answer that came.
+/// Asks one question after the other until `stop` is set, and returns all answers.
 fn answers_until(stop: &AtomicBool, server: SocketAddr) -> BTreeSet<Vec<u8>> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -221,7 +221,7 @@ fn each_override_moves_the_next_answer() {
     std::thread::scope(|scope| {
         let stop = &stop;
         let asking = scope.spawn(move || answers_until(stop, at));
-        // Nothing is to be left asking when a check fails.
+        // The asking thread must end when a check fails.
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| give_each_override(&world)));
         stop.store(true, Ordering::Relaxed);
         assert_eq!(asking.join().unwrap(), [vec![10], vec![20], vec![30]].into(), "never empty, and never two");
@@ -237,7 +237,7 @@ fn give_each_override(world: &World) {
     assert_eq!(world.answer(), [20]);
     world.ok(&["mirror", "down", "far", "--reason", "gone", "--until", "2h"]);
     assert_eq!(world.answer(), [30]);
-    // Replaced: of what is left to give, the drained one is the better.
+    // All mirrors are drained or down: the drained one is preferred. Its override is replaced below.
     world.ok(&["mirror", "down", "spare", "--reason", "gone too"]);
     assert_eq!(world.answer(), [10]);
     let said = world.ok(&["mirror", "up", "near", "--reason", "back"]);
@@ -287,7 +287,7 @@ fn overrides_outlive_a_kill_and_a_reload_that_drops_the_mirror() {
     world.start_again();
     // Before the first answer, not after it.
     assert_eq!(world.answer(), [20]);
-    // Nor does another address make it another mirror.
+    // Another address does not make it another mirror.
     world.write("pharos.toml", &CONFIG.replace("192.0.2.10", "192.0.2.11"));
     world.server().signal("HUP");
     world.server().wait_for("is served");
@@ -329,7 +329,7 @@ fn an_override_ends_when_it_was_to() {
     assert_eq!(world.json(&["mirror", "list", "near"])["order"], Value::Null);
     assert!(!world.read("orders.json").contains("near"));
 
-    // One that ended while nobody ran.
+    // An override that ended while no server ran.
     world.ok(&["mirror", "down", "far", "--reason", "later", "--until", "2h"]);
     let until = world.json(&["mirror", "list", "far"])["order"]["until"].as_str().unwrap().to_string();
     world.kill();
@@ -362,7 +362,7 @@ fn a_state_that_cannot_be_used_costs_only_what_was_in_it() {
     }
 }
 
-/// A server of which only the log is known; it is killed when dropped.
+/// A server that is known by its log alone; it is killed when dropped.
 struct Starting {
     process: Child,
     log: Lines<BufReader<ChildStderr>>,
@@ -377,7 +377,7 @@ impl Starting {
         Starting { process, log }
     }
 
-    /// What it says up to a line with this in it.
+    /// Returns the log lines up to the first one with this text.
     fn said_until(&mut self, text: &str) -> Vec<String> {
         let mut said = Vec::new();
         while !said.last().is_some_and(|line: &String| line.contains(text)) {
@@ -394,7 +394,7 @@ impl Drop for Starting {
     }
 }
 
-/// What a server warns of before it serves.
+/// The warnings of a server before it serves.
 fn warnings_of_start(folder: &Path) -> Vec<String> {
     let said = Starting::with(&folder.join("pharos.toml")).said_until("serving ");
     said.iter().filter_map(|line| line.split_once("WARN ").map(|(_, said)| said.to_string())).collect()
@@ -404,7 +404,7 @@ fn warnings_of_start(folder: &Path) -> Vec<String> {
 fn what_was_lost_is_named_in_the_log_overrides_and_verdicts_alike() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    // Nobody listens at the mirrors, which are ours: probing ends at once.
+    // The mirrors are loopback addresses without a listener: probing ends at once.
     let probe = "[probe]\nport = 1\nstate = \"verdicts.json\"\ninterval = \"100ms\"\n";
     let config = format!("{}{probe}", CONFIG.replace("192.0.2.", "127.0.0."));
     for (name, text) in [("zone", ZONE), ("pharos.toml", &config), ("admin.token", TOKEN)] {
@@ -455,13 +455,13 @@ fn a_second_server_takes_nothing_from_the_first() {
     assert_eq!(output.status.code(), Some(3));
     assert!(texts(&output).1.contains("orders.json"));
 
-    // What is left of a killed server is in nobody's way.
+    // The socket of a killed server does not hinder the next one.
     world.kill();
     assert!(socket.exists());
     assert!(world.fails(4, &["mirror", "list"]).contains("no server answers at"));
     world.start_again();
     world.ok(&["status"]);
-    // One that ends well takes its socket with it.
+    // A server that ends regularly removes its socket.
     let mut server = world.server.take().unwrap();
     server.signal("TERM");
     assert_eq!(server.wait(), Some(0));
@@ -484,7 +484,7 @@ fn what_is_wrong_with_an_override_is_said() {
     assert!(world.fails(2, &["mirror", "drain", "near", "--reason", "x", "--until", "noon"]).contains("2h"));
     assert_eq!(world.answer(), [10]);
 
-    // An order that cannot be kept is not given.
+    // An override that cannot be kept in the file is not set.
     std::fs::create_dir(world.path("orders.json.new")).unwrap();
     let complained = world.fails(4, &["mirror", "drain", "near", "--reason", "x"]);
     assert!(complained.contains("was not set") && complained.contains("writable"), "{complained}");
@@ -519,7 +519,7 @@ fn draining_the_last_mirror_is_done_and_warned_of() {
     let (said, complained) = drain("spare", &["--force", "--json"]);
     let reply: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((&*complained, &reply["warning"]), ("", &Value::Null));
-    // To count a mirror as up takes none away.
+    // An override `up` takes no mirror away, so that it gets no warning.
     assert_eq!(texts(&world.run(&["mirror", "up", "spare", "--reason", "a test"])).1, "");
 }
 
@@ -588,7 +588,7 @@ fn the_running_server_explains_with_its_overrides() {
     let drained = format!("near   preferred  drained  drained by override until {until}: new disks");
     assert!(live.contains(&drained) && live.contains("192.0.2.20"), "{live}");
     assert!(live.contains("this is what the server serves: generation 2"), "{live}");
-    // Apart from what depends on the override, both say the same.
+    // Without the override, both commands print the same.
     world.ok(&["mirror", "auto", "near"]);
     let socket = format!("--server={}", world.path("control.sock").display());
     let live = world.ok(&[&asked[..], &[&socket]].concat());
@@ -672,7 +672,7 @@ fn who_asks_too_early_is_told_that_it_starts() {
     assert_eq!(ask("/mirrors").0, StatusCode::SERVICE_UNAVAILABLE);
     let early = pharos(&config, &["mirror", "drain", "near", "--reason", "x"]);
     assert_eq!((early.status.code(), texts(&early).1), (Some(4), format!("error: {starting}\n")));
-    // Its probe fails now, as do those of the others, where nobody listens.
+    // Its probe fails now, as do those of the others, which have no listener.
     drop(mirror);
     let deadline = Instant::now() + PATIENCE;
     while ask("/ready") != (StatusCode::OK, "ready\n".into()) {
@@ -690,7 +690,7 @@ fn who_asks_too_early_is_told_that_it_starts() {
 
 #[test]
 fn an_override_wins_over_probes() {
-    // Nobody listens at the mirrors, which are ours: all of them are down, and given in panic.
+    // The mirrors are loopback addresses without a listener: all of them are down, and given in panic.
     let probe = "[probe]\nport = 1\ninterval = \"100ms\"\nfall = 1\n";
     let world = World::start_with(&format!("{}{probe}", CONFIG.replace("192.0.2.", "127.0.0.")));
     assert_eq!(world.answer(), [10, 20, 30]);
@@ -721,7 +721,7 @@ fn who_holds_connections_keeps_nobody_out() {
     let world = World::start();
     let silent: Vec<_> = (0..40).filter_map(|_| UnixStream::connect(world.path("control.sock")).ok()).collect();
     assert!(silent.len() >= 16);
-    // They are cut off one after the other.
+    // The silent connections are cut off one after the other.
     assert!(world.ok(&["status"]).contains("serving"));
     drop(silent);
     let mut long = UnixStream::connect(world.path("control.sock")).unwrap();

@@ -1,4 +1,5 @@
-//! What people at the mirrors and at the server need in a hurry: whom to call, who may connect, who said what.
+//! Information that operators of mirrors and servers need in a hurry: the contact of a mirror, the users that may connect,
+//! and the user behind an override.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -35,7 +36,7 @@ fn the_socket_is_for_the_members_of_its_group() {
     let config = CONFIG
         .replace("token-file = \"admin.token\"\n", "")
         .replace("[control]\n", &format!("[control]\ngroup = \"{GROUP}\"\n"));
-    // Only root can give a file to a group that it is no member of.
+    // Only root can give a file to a group without being its member.
     let Some(output) = run_as(NOBODY, NOBODY, Path::new("/"), &["--version"]) else { return };
     assert!(output.status.success());
     let world = World::start_with(&config);
@@ -77,7 +78,7 @@ fn a_group_that_cannot_be_had_is_named_with_its_remedy() {
         assert!(all.contains("error[unknown-group]: group `no-such-group-here` cannot be used"), "{all}");
         assert!(all.contains("pharos.toml:9:9") && all.contains("`groupadd --system no-such-group-here`"), "{all}");
     }
-    // A group that the server's user is no member of: a file cannot be given to it, but by root.
+    // The server's user is not a member of the group: only root could give a file to it.
     write(&GROUP.to_string());
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
     let Some(output) = run_as(NOBODY, NOBODY, &config, &["serve"]) else { return };
@@ -93,7 +94,7 @@ fn a_group_that_cannot_be_had_is_named_with_its_remedy() {
 
 #[test]
 fn the_contact_of_a_mirror_is_shown_where_its_trouble_is() {
-    // Nobody listens at the mirrors, which are ours.
+    // The mirrors are loopback addresses without a listener.
     let probe = "[probe]\nport = 1\nfall = 1\n";
     let contact = "noc@near.example, \\\"Near\\\" desk";
     let config = CONFIG
@@ -160,7 +161,7 @@ fn an_override_is_that_of_a_person() {
         order["since"].as_str().unwrap().to_string()
     };
 
-    // Root by sudo is the user who typed it, everywhere.
+    // Root by sudo is recorded as the user that ran sudo, everywhere.
     let said = sudo(&["mirror", "drain", "near", "--reason", "new disks"]);
     let since = order("near", "alice", "sudo", 0.into());
     let line = format!("near: drained by override of alice (sudo) since {since}: new disks\n");
@@ -171,13 +172,13 @@ fn an_override_is_that_of_a_person() {
     sudo(&["mirror", "auto", "near"]);
     world.server().wait_for("override removed by alice (sudo): mirror near was drained by override of alice (sudo)");
 
-    // The token has no name, so that its client's address stands for it; a header gives it none.
+    // The token has no user, so that the client's address is recorded; a header cannot name a user.
     let body = "{\"override\": \"down\", \"reason\": \"x\"}";
     let (status, _) = world.admin(hyper::Method::PUT, "/mirrors/far/override", Some(super::TOKEN), body);
     assert!(status.is_success());
     order("far", "token from 127.0.0.1", "token", Value::Null);
 
-    // Another user is who the kernel says, whatever the client says.
+    // Another user is recorded with the UID from the kernel, whatever the client says.
     let Some(output) = run_as(NOBODY, GROUP, &config, &["mirror", "up", "spare", "--reason", "x"]) else { return };
     assert!(output.status.success(), "{:?}", texts(&output));
     order("spare", &format!("uid {NOBODY}"), "login", NOBODY.into());
@@ -219,14 +220,15 @@ fn a_drained_server_answers_and_is_not_ready_until_it_is_put_back() {
     is_drained(&world);
     world.server().wait_for(&format!("override set: the server is drained by override of {user} until removed"));
 
-    // A reload, and a kill: who restarts a server in the middle of maintenance does not want clients there.
+    // The drain outlives a reload and a kill, because an operator that restarts a server in the middle of maintenance does
+    // not want clients there.
     world.server().signal("HUP");
     world.server().wait_for("reloaded: generation");
     is_drained(&world);
     world.kill();
     world.start_again();
     is_drained(&world);
-    // A mirror's override is beside it.
+    // A mirror's override is independent of the server's drain.
     world.ok(&["mirror", "down", "near", "--reason", "x"]);
     assert_eq!((world.answer(), ready(&world)), (vec![20], drained(": new kernel")));
     world.ok(&["mirror", "auto", "near"]);
@@ -252,7 +254,7 @@ fn a_server_is_drained_with_the_token_and_for_a_time() {
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!((status, &said["drain"]["via"]), (StatusCode::OK, &"token".into()), "{said}");
     assert_eq!(said["drain"]["who"], "token from 127.0.0.1");
-    // It ends by itself.
+    // The drain ends by itself.
     world.server().wait_for("override ended: the server was drained by override of token from 127.0.0.1 until 20");
     assert_eq!(world.admin(hyper::Method::GET, "/ready", None, ""), (StatusCode::OK, "ready\n".into()));
     for (status, body) in [(400, "{}"), (400, "{\"reason\": \" \"}"), (400, "{\"reason\": \"x\", \"until\": \"soon\"}")]

@@ -52,7 +52,7 @@ fn an_image_is_the_same_twice_and_answers() {
     ask(Path::new(&root), config);
 }
 
-/// Starts what the image says, as the user that it says, and asks it.
+/// Starts the command of the image as the user of the image, and asks it.
 fn ask(root: &Path, config: &serde_json::Value) {
     let words = config["Entrypoint"].as_array().unwrap().iter().chain(config["Cmd"].as_array().unwrap());
     let command: Vec<&str> = words.map(|word| word.as_str().unwrap()).collect();

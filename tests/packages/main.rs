@@ -25,7 +25,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The binary under test without symbols, which is a tenth of it: packing takes seconds.
+/// The binary under test without symbols. It has a tenth of the size, so that packing takes seconds.
 fn binary() -> &'static Path {
     static STRIPPED: OnceLock<PathBuf> = OnceLock::new();
     STRIPPED.get_or_init(|| {

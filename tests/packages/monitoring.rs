@@ -1,5 +1,5 @@
-//! Alerts and the dashboard: their expressions parse, name metrics and labels of `docs/metrics.md` (which another test holds
-//! against the server), and alert when they should.
+//! Alerts and the dashboard: their expressions parse, name metrics and labels of `docs/metrics.md` (which another test
+//! compares with the server), and alert under the right conditions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

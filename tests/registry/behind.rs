@@ -123,7 +123,7 @@ async fn skopeo_copies_a_signature_by_tag_and_by_digest() {
     }
 }
 
-/// A registry that says of a list of referrers what its digest says, and counts what it is asked.
+/// A registry that chooses its reply to a request for referrers by the last digit of the digest, and counts requests.
 #[derive(Default)]
 pub(crate) struct Fake(pub(crate) Arc<AtomicUsize>);
 
@@ -240,7 +240,7 @@ async fn a_mirror_that_pulls_through_the_listener_is_sent_to_canonical() {
     assert!(front.counters.requests(RouteOutcome::BlobFromMirror) >= 4);
 }
 
-/// What docker-registry answers directly, a client gets through the listener too.
+/// A client gets the same replies through the listener as from docker-registry directly.
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_paths_are_read_as_docker_registry_reads_them() {
     let Some(canonical) = DockerRegistry::start(None, None).await else { return };
@@ -280,7 +280,7 @@ async fn odd_paths_are_read_as_docker_registry_reads_them() {
         let (theirs, ours) = (follow(canonical.at, &path).await, follow(front.at, &path).await);
         match theirs.0 {
             200 => assert_eq!(ours, theirs, "{path}"),
-            // Which name is wrong is told in other words.
+            // The two servers report a wrong name with different texts and codes.
             _ => assert!((400..500).contains(&theirs.0) && (400..500).contains(&ours.0), "{path}: {ours:?} {theirs:?}"),
         }
     }

@@ -1,4 +1,4 @@
-//! The table: for each rule of the registry, requests and what they get.
+//! The table: for each rule of the registry, requests and the expected replies.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use pharos::snapshot::Snapshot;
 
 use crate::world::{EAST, ELSEWHERE, Setup, WEST, proxy, settings, snapshot};
 
-/// A request and what it gets.
+/// A request and the expected reply.
 pub(crate) struct Case {
     pub(crate) setup: Setup,
     /// Of the mirrors east, west and central.
@@ -29,7 +29,7 @@ pub(crate) struct Case {
     pub(crate) outcome: RouteOutcome,
 }
 
-/// What a request gets.
+/// The expected reply to a request.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Expected {
     /// 200 with the version header.
@@ -73,7 +73,7 @@ pub(crate) fn all() -> Vec<Case> {
     add(Full, up, "OPTIONS", "/nowhere", &[], Expected::Refused(404, "NOT_FOUND"), RouteOutcome::Outside);
     add(Full, up, "OPTIONS", "/v2/_catalog", &[], Expected::Refused(404, "UNSUPPORTED"), RouteOutcome::Refused);
 
-    // 2. Pages, health checks, and what is outside.
+    // 2. Pages, health checks, and paths outside.
     for target in ["/healthz", "/healthz?from=lb"] {
         add(Bare, up, "GET", target, &[], Expected::Healthy, RouteOutcome::Health);
     }
@@ -280,10 +280,10 @@ pub(crate) fn all() -> Vec<Case> {
         ([Up, Up, Down], EAST, &steered, direct("east")),
         ([Up, Up, Bad], EAST, &canonical, direct("east")),
         ([Up, Up, Missing], EAST, &canonical, direct("east")),
-        // What is only drained serves whoever ends there.
+        // A mirror that is only drained serves a client that ends there.
         ([Up, Up, Drained], EAST, &steered, direct("east")),
         ([Up, Up, Drained], "2001:db8:7::1", &canonical, canonical.clone()),
-        // What nobody has looked at yet is not known to serve.
+        // An untried mirror is not known to serve.
         ([Untried, Untried, Untried], EAST, &canonical, canonical.clone()),
         ([Up, Up, Untried], EAST, &canonical, direct("east")),
         ([Untried, Up, Up], EAST, &steered, direct("central")),
@@ -297,7 +297,7 @@ pub(crate) fn all() -> Vec<Case> {
         add(Direct, health, "GET", &blob, &[client], at_mirror, outcome);
     }
     add(Renamed, up, "GET", &blob, &[EAST], canonical.clone(), RouteOutcome::BlobCanonical);
-    // A mirror that pulls through here is never sent to a mirror, whichever that is and however it stands.
+    // A mirror that pulls through here is never sent to a mirror, whatever its health.
     for client in ["192.0.2.1", "192.0.2.3", "::ffff:192.0.2.1", "2001:db8::3", "[2001:db8::3]:4711"] {
         for setup in [Full, Direct, Renamed] {
             add(setup, up, "GET", &blob, &[client], canonical.clone(), RouteOutcome::BlobFromMirror);
@@ -305,7 +305,8 @@ pub(crate) fn all() -> Vec<Case> {
         let plain = to(&format!("http://canonical.example{blob}"));
         add(Bare, [Down, Up, Up], "GET", &blob, &[client], plain, RouteOutcome::BlobFromMirror);
     }
-    // A name that is steered elsewhere is sent to as it is; nothing is known of its mirrors, nor needed of the client.
+    // If the name is steered elsewhere, clients are sent to the name. The registry does not know its mirrors, and does not
+    // need the client's address.
     for forwarded in [&[EAST][..], &["banana"]] {
         add(Bare, [Down, Down, Down], "GET", &blob, forwarded, steered.clone(), RouteOutcome::BlobSteered);
     }
@@ -375,7 +376,7 @@ fn path_of(case: &Case) -> Cow<'_, str> {
     plain(case.target.split('?').next().unwrap())
 }
 
-/// The request of a case, and the client as the proxy tells.
+/// The request of a case, and the client's address from the proxy's header.
 fn parts<'c>(
     case: &'c Case,
     path: &'c str,
@@ -409,7 +410,7 @@ fn where_mirrors_are_asked_whatever_would_go_to_one_depends_on_it_and_nothing_el
         let about = format!("{:?} {:?} {} {:?}", case.setup, case.health, case.target, case.forwarded);
         let ask = match route(&request, client, &settings, &snapshot, Moment(0)) {
             Route::Ask(ask) => ask,
-            // Nobody can be asked where it is not known who would serve.
+            // Without a horizon the mirrors are not known, so that no mirror can be asked.
             Route::Reply(reply) => {
                 assert!(!to_mirror || settings.horizon.is_none(), "{about}");
                 assert_eq!(reply.basis.outcome, case.outcome, "{about}");
@@ -455,7 +456,7 @@ fn what_is_known_of_a_mirror_s_blobs_is_not_believed_of_other_servers_under_its_
     };
     let written = |last| at(Addressing::Written, last);
     assert!(key(&written(1)) == key(&written(1)) && key(&written(1)) != key(&written(2)));
-    // A load balancer is the same one wherever it is today.
+    // A load balancer is the same one at any address.
     let resolved = |last| at(Addressing::Resolved { at: None, ttl: Ttl(60) }, last);
     assert_eq!(key(&resolved(1)), key(&resolved(2)));
 }

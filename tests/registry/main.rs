@@ -1,5 +1,5 @@
-//! The registry listener: a table of requests with whole replies, held against the pure `route` and against the
-//! service on real sockets, over HTTP/1.1, HTTP/2 and TLS; and what the service does to slow and lasting clients.
+//! The registry listener: a table of requests with whole replies, compared with the pure `route` and with the service on
+//! real sockets, over HTTP/1.1, HTTP/2 and TLS; and the service's treatment of slow and lasting clients.
 
 // A test that cannot be set up has failed.
 #![allow(clippy::unwrap_used)]

@@ -1,4 +1,4 @@
-//! The table again, through the service; and how the service treats slow, lasting and odd clients.
+//! The table again, through the service; and the service's treatment of slow, lasting and odd clients.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -50,7 +50,7 @@ fn serve(handler: impl Handler, tls: Option<Arc<Tls>>, counters: Arc<Http>) -> S
     serve_many(MAX_CONNECTIONS, handler, tls, counters)
 }
 
-/// The same with so many connections at once.
+/// The same with this limit of connections.
 pub(crate) fn serve_many(
     connections: usize,
     handler: impl Handler,
@@ -158,7 +158,7 @@ where
     said
 }
 
-/// A whole reply, but for its date.
+/// A whole reply, except for its date.
 #[derive(Debug, PartialEq)]
 struct Said {
     status: u16,
@@ -175,7 +175,7 @@ impl Said {
         Said { status: head.status.as_u16(), headers, body: String::from_utf8(body.to_vec()).unwrap() }
     }
 
-    /// What the table says that a request gets.
+    /// The reply that the table expects for a request.
     fn expected(case: &Case, method: &str) -> Self {
         let (status, body, extra) = match &case.expected {
             Expected::Version => {
@@ -288,7 +288,7 @@ async fn the_service_gives_what_the_table_says_over_tls() {
     run_table(Version::Http2, Some(&certificate)).await;
 }
 
-/// Sends octets as they are and reads until the server closes.
+/// Sends bytes unchanged and reads until the server closes.
 async fn raw(address: SocketAddr, octets: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(octets).await.unwrap();
@@ -297,7 +297,7 @@ async fn raw(address: SocketAddr, octets: &[u8]) -> String {
 
 async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut all = Vec::new();
-    // A reset is an end as well: it may follow octets that the server never read.
+    // A reset is an end as well: it may follow bytes that the server never read.
     let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut all)).await.expect("the server closes");
     String::from_utf8(all).unwrap()
 }
@@ -371,10 +371,10 @@ async fn stopping_finishes_what_is_in_flight_and_frees_the_port() {
     while service.counters.connections.value() < 2 {
         tokio::task::yield_now().await;
     }
-    // Whoever is answered after that half was sent shows that the half was read as well.
+    // The answer to a request that was sent after that half shows that the half was read as well.
     raw(service.address, b"GET /v2/ HTTP/1.0\r\n\r\n").await;
     let mut stop = tokio::spawn(service.server.stop(PATIENCE));
-    // The silent connection is closed at once, and nobody can connect any more.
+    // The silent connection is closed at once, and no client can connect any more.
     read_to_end(&mut idle).await;
     while TcpStream::connect(service.address).await.is_ok() {
         tokio::task::yield_now().await;
@@ -550,7 +550,7 @@ async fn wrong_tokens_are_seen_and_slowed_and_the_right_one_is_never_refused() {
     use pharos::telemetry::admin::TokenOutcome::{Limited, Missing, Right, Wrong};
     let counted = [Right, Missing, Limited].map(|what| counters.tokens(what));
     assert_eq!((counted, counters.tokens(Wrong)), ([30, 30, limited], 50 - limited));
-    // What needs no token is told all the same.
+    // A request that needs no token is answered all the same.
     let said = raw(service.address, b"GET /healthz HTTP/1.0\r\n\r\n").await;
     assert!(said.starts_with("HTTP/1.0 200"), "{said}");
 }
@@ -578,7 +578,7 @@ async fn connections_over_the_limit_close_the_idlest() {
     ask(&mut active).await;
     let ended = tokio::time::timeout(PATIENCE, silent[0].read(&mut [0; 1])).await.unwrap();
     assert_eq!(ended.unwrap_or(0), 0);
-    // Their tasks end a little after they have lost their places.
+    // The tasks of closed connections end a little after the connections have lost their places.
     while service.counters.connections.value() > MAX_CONNECTIONS as u64 {
         tokio::task::yield_now().await;
     }

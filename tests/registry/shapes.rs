@@ -143,7 +143,7 @@ fn http1() -> Vec<(Vec<u8>, usize)> {
     for method in ["TRACE", "OPTIONS", "BREW", "get"] {
         all.push((format!("{method} {blob} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").into_bytes(), 1));
     }
-    // Bodies and what says how long they are: the request that is hidden in one is never answered.
+    // Bodies and the headers for their length: the request that is hidden in a body is never answered.
     let hidden = "GET //evil.example HTTP/1.1\r\nHost: x\r\n\r\n";
     for lines in [
         "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
@@ -197,7 +197,7 @@ async fn no_shape_of_http1_leads_elsewhere_or_gets_two_responses() {
         let interim = said.matches("HTTP/1.1 100 ").count();
         assert!(responses - interim <= *most, "{about:?}: {said}");
         let locations = service.check_locations(&about);
-        // What is on the wire is what the listener meant.
+        // The wire has as many `Location` lines as the listener meant to send.
         assert_eq!(said.to_ascii_lowercase().matches("\r\nlocation: ").count(), locations, "{about:?}: {said}");
     }
     let pipelined = service.send(&all.last().unwrap().0).await;

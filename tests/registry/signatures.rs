@@ -9,7 +9,7 @@ use crate::common::server::Server;
 use crate::service::serve_many;
 use crate::upstreams::call;
 
-/// A configuration whose canonical registry is at an address. It waits for canonical as long as it may.
+/// A configuration whose canonical registry is at an address. `ask-wait` is long, so that no answer comes too late.
 fn config(canonical: &str) -> String {
     format!(
         "[dns]\nlisten = \"127.0.0.1:0\"\n\

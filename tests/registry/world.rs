@@ -1,4 +1,4 @@
-//! What the requests are held against: three mirrors, two labelled networks, and settings with everything in them.
+//! The world of the requests: three mirrors, two labelled networks, and settings with everything in them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ pub(crate) const WEST: &str = "203.0.113.7";
 /// A client of no network.
 pub(crate) const ELSEWHERE: &str = "9.9.9.9";
 
-/// What differs between the settings of cases.
+/// The difference between the settings of cases.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Setup {
     /// Everything is configured; blobs go to the steered name.
     Full,
     /// The same, with blobs straight to mirrors.
     Direct,
-    /// Only what must be; the steered name is steered elsewhere.
+    /// Only the required settings; the steered name is steered elsewhere.
     Bare,
     /// As `Full`, but the horizon is not in the snapshot (between two configurations).
     Renamed,

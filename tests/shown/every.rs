@@ -1,4 +1,4 @@
-//! What holds for every command that prints. [`ROWS`] has them; a command of `--help` without a row fails a test.
+//! Properties of every command that prints. [`ROWS`] has them; a command of `--help` without a row fails a test.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -10,9 +10,9 @@ use std::time::Instant;
 use crate::common::commands;
 use crate::common::server::{PATIENCE, Server};
 
-/// What is laid out for people, and breaks between words.
+/// Output that is laid out for people, and breaks between words.
 const TEXT: Form = Form::Text;
-/// What a program reads: lines as long as they are.
+/// Output for programs: lines are not broken.
 const PROGRAM: Form = Form::Program;
 
 /// The form of an output.
@@ -128,7 +128,7 @@ default = "azure-southeastasia-2"
     )
 }
 
-/// A folder with everything that the rows name, and the server that they ask.
+/// A folder with everything that the rows name, and the server that the commands ask.
 struct World {
     folder: tempfile::TempDir,
     _primary: Server,
@@ -271,7 +271,7 @@ fn the_socket_is_found_in_a_configuration_with_errors_elsewhere() {
     assert!(output.status.success() && text(&output.stdout).starts_with("state         serving"), "{said}");
     let warning = "warning: the configuration has errors: run `pharos check`; its socket `control.sock` is used\n";
     assert_eq!(said, warning);
-    // The remedy comes before the error, because the operator has a server to save.
+    // The remedy comes before the error, because the operator may have to act in a hurry.
     let output = world.run("mirror drain near --reason x --config syntax.toml", 200);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");

@@ -1,8 +1,8 @@
-//! Zones between servers: ours gives them to dig, NSD, Knot, BIND and hickory, and has them from NSD, Knot, BIND and hickory;
-//! with keys, NOTIFY, changes, over TLS, a copy on disk, and its end.
+//! Zone transfers: ours sends zones to dig, NSD, Knot, BIND and hickory, and fetches them from NSD, Knot, BIND and hickory;
+//! with keys, NOTIFY, changes, over TLS, a copy on disk, and the copy's expiry.
 //!
-//! Needs the Debian packages `bind9-dnsutils`, `nsd`, `knot` and `bind9`; what is not installed is left out, which is
-//! said. Nothing waits for a time: each wait is for an answer, and has an end.
+//! Needs the Debian packages `bind9-dnsutils`, `nsd`, `knot` and `bind9`; a program that is not installed is left out, and
+//! the test says so. No test waits for a fixed time: each wait is for an answer, and has a deadline.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 #![allow(unreachable_pub, reason = "a module of test binaries has nobody outside to reach it")]
@@ -43,7 +43,7 @@ fn dig_gets_a_zone_and_its_changes_with_the_key_and_without_none() {
     let weak = format!("hmac-sha1:xfer.example:{SECRET}");
     assert!(dig(address, &["AXFR", "-y", &weak]).unwrap().contains("tsig indicates error"));
 
-    // What certbot and nsupdate ask for.
+    // The query of certbot and nsupdate.
     for transport in ["+tcp", "+notcp"] {
         let said = dig(address, &["SOA", transport, "-y", &key]).unwrap();
         assert!(said.contains("status: NOERROR") && said.contains(";; TSIG PSEUDOSECTION"), "{said}");
@@ -57,12 +57,12 @@ fn dig_gets_a_zone_and_its_changes_with_the_key_and_without_none() {
     assert!(said.contains("XFR size: 1 records"), "{said}");
     let said = dig(address, &["IXFR=0", "-y", &key]).unwrap();
     assert!(said.contains("XFR size: 1209 records"), "{said}");
-    // Over UDP: the SOA alone tells that there is more.
+    // Over UDP: the SOA alone shows that there is more.
     let said = dig(address, &["IXFR=1", "+notcp", "-y", &key]).unwrap();
     assert!(said.contains("SOA"), "{said}");
 }
 
-/// NSD or Knot follows our zone: at first, and when we tell it of a new serial.
+/// NSD or Knot follows our zone: at first, and when we notify it of a new serial.
 fn followed_by(program: &str, config: impl Fn(SocketAddr) -> String) {
     let port = free_port();
     let transfer =
@@ -99,7 +99,7 @@ fn knot_follows_us() {
     });
 }
 
-/// We follow another server: at first, when it tells us of a new serial, after a restart without it.
+/// We follow another server: at first, when it notifies us of a new serial, after a restart without it.
 fn follows(program: &str, config: impl Fn(u16) -> String) {
     let port = free_port();
     let folder = TempDir::new().unwrap();
@@ -154,7 +154,7 @@ fn we_follow_bind() {
     });
 }
 
-/// hickory's client takes a zone of several messages, and reads in it what it reads in the file.
+/// hickory's client takes a zone of several messages, and reads the same records in it as in the file.
 #[test]
 fn hickory_follows_us() {
     let (_folder, _server, address) = primary("{ allow = \"127.0.0.1\" }");
@@ -212,7 +212,7 @@ fn a_copy_expires_and_comes_back() {
     let (server, address) = secondary(folder.path(), port);
     until("we have serial 1", || serial(address) == Some(1));
     drop((above, server));
-    // It was compared nearly as long ago as it may be used.
+    // The last comparison was nearly as long ago as the expire time.
     let copy = fs::File::options().append(true).open(folder.path().join("copy")).unwrap();
     copy.set_modified(SystemTime::now() - Duration::from_secs(4298)).unwrap();
     let (server, address) = secondary(folder.path(), port);
@@ -221,7 +221,7 @@ fn a_copy_expires_and_comes_back() {
     assert_eq!(reply.metadata.response_code, hickory_proto::op::ResponseCode::ServFail);
     assert_eq!(extended_error(address), Some(24), "RFC 8914 §4.25: invalid data");
     let _above = Server::start(&upstream.path().join("pharos.toml"));
-    // As a reload asks anew, nobody has to wait for the retry.
+    // A reload asks anew, so that the test does not have to wait for the retry.
     server.signal("HUP");
     until("the zone is back", || serial(address) == Some(1));
     assert_eq!(texts(address), ["1", "some text that takes room, 123"]);
@@ -234,7 +234,7 @@ fn a_bad_transfer_leaves_what_is_served() {
     let (server, address) = secondary(here.path(), above.port());
     until("we have serial 1", || serial(address) == Some(1));
     let copy = fs::read(here.path().join("copy")).unwrap();
-    // The key is another one now, so nothing that comes is believed.
+    // The primary has another key now, so that the secondary accepts no reply.
     let config = fs::read_to_string(folder.path().join("pharos.toml")).unwrap();
     fs::write(folder.path().join("pharos.toml"), config.replace("MDEyMzQ1", "MDEyMzQ2")).unwrap();
     reload(folder.path(), &upstream, 2);
@@ -242,7 +242,7 @@ fn a_bad_transfer_leaves_what_is_served() {
     let said = server.wait_for("failed to compare");
     assert!(said.last().unwrap().contains("BADSIG"), "{said:?}");
     assert_eq!((serial(address), fs::read(here.path().join("copy")).unwrap()), (Some(1), copy));
-    // And back again.
+    // The primary has the right key again.
     fs::write(folder.path().join("pharos.toml"), config).unwrap();
     reload(folder.path(), &upstream, 3);
     server.signal("HUP");
@@ -302,7 +302,7 @@ fn metrics_tell_of_zones_that_come_and_go() {
     );
     fs::write(above.path().join("pharos.toml"), config).unwrap();
     fs::write(above.path().join("zone"), zone(1, 86_400)).unwrap();
-    // It tells of its zone as it starts, and again when that changes.
+    // The primary sends a NOTIFY when it starts, and again when the zone changes.
     let upstream = Server::start(&above.path().join("pharos.toml"));
     until("we have serial 1", || serial(address) == Some(1));
     reload(above.path(), &upstream, 2);

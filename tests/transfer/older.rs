@@ -1,4 +1,5 @@
-//! A primary whose zone becomes older than our copy: it is said once, the copy expires, and an operator can take the zone.
+//! A primary whose zone becomes older than our copy: the log says so once, the copy expires, and an operator can take the
+//! older zone.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -63,7 +64,7 @@ fn an_older_serial_is_said_once_and_an_operator_can_take_the_zone() {
     let folder = TempDir::new().unwrap();
     let (server, ours) = secondary(folder.path(), address);
     until("we have serial 100", || serial(ours) == Some(100));
-    // The primary comes back with what it had long ago.
+    // The primary comes back with a zone from long ago.
     reload(above.path(), &upstream, 5);
     server.signal("HUP");
     let lines = server.wait_for("failed to compare");
@@ -85,7 +86,7 @@ fn an_older_serial_is_said_once_and_an_operator_can_take_the_zone() {
     assert_eq!((code, view), (Some(0), expected));
     assert_eq!(server.metric("pharos_transfer_compared_total{outcome=\"fetched\"}"), 3);
 
-    // What cannot be fetched is said with its remedy, and what is served stays.
+    // A zone that cannot be fetched is reported with the remedy, and the served zone stays.
     let (code, said) = retransfer(folder.path(), &["kept.example"]);
     assert!(code == Some(1) && said.contains("it has no `primaries`"), "{said}");
     let (code, said) = retransfer(folder.path(), &["example.nett"]);
@@ -106,8 +107,8 @@ fn a_copy_of_an_older_primary_expires_and_then_any_serial_is_taken() {
     fs::write(above.path().join("zone"), short_lived(5)).unwrap();
     upstream.signal("HUP");
     upstream.wait_for("reloaded");
-    // It was compared 25 s ago, of 35 that it may be used: longer than its SOA says, which gives no time to compare it. In the
-    // 10 s that are left it is compared at once and after five seconds, and once more if the retry is drawn early.
+    // The last comparison was 25 s ago, and the copy expires after 35 s: longer than its SOA says, which leaves no time to
+    // compare. In the remaining 10 s the server compares at once and after five seconds, and again if the retry is early.
     let copy = fs::File::options().append(true).open(folder.path().join("copy")).unwrap();
     copy.set_modified(SystemTime::now() - Duration::from_secs(25)).unwrap();
     let (server, ours) = secondary(folder.path(), address);
@@ -115,7 +116,7 @@ fn a_copy_of_an_older_primary_expires_and_then_any_serial_is_taken() {
     let lines = server.wait_for("has expired: no comparison succeeded in its time");
     let failures = lines.iter().filter(|line| line.contains("failed to compare")).count();
     assert_eq!(failures, 1, "two comparisons failed, and one is reported: {lines:?}");
-    // Until the retry, five seconds after the first comparison, there is nothing to serve.
+    // Until the retry, five seconds after the first comparison, the server has no zone to serve.
     let reply = ask(ours, "version.example.net.", Rtype::TXT).unwrap();
     if reply.metadata.response_code == hickory_proto::op::ResponseCode::ServFail {
         assert_eq!(extended_error(ours), Some(24), "RFC 8914 §4.25: invalid data");

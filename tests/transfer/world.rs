@@ -1,4 +1,4 @@
-//! Servers that give and take zones: ours, and NSD, Knot and BIND.
+//! Servers that send and fetch zones: ours, and NSD, Knot and BIND.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -36,12 +36,12 @@ pub fn zone(serial: u32, expire: u32) -> String {
     text
 }
 
-/// Waits for something to be so.
+/// Waits until a condition holds.
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "not in time: {what}");
-        // Between two looks.
+        // The delay between two attempts.
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -69,7 +69,7 @@ pub fn serial(server: SocketAddr) -> Option<u32> {
     }
 }
 
-/// The text that tells the version, and that of a name in between.
+/// The text with the version, and the text of a name in the middle of the zone.
 pub fn texts(server: SocketAddr) -> Vec<String> {
     let of = |name| {
         ask(server, name, Rtype::TXT)
@@ -86,7 +86,7 @@ pub struct Other {
 }
 
 impl Other {
-    /// Starts one of `nsd`, `knotd` or `named`; none where it is not installed. `config` is its text, given its folder.
+    /// Starts one of `nsd`, `knotd` or `named`; `None` if it is not installed. `config` is its text, given its folder.
     pub fn start(program: &str, port: u16, config: &str, files: &[(&str, &str)]) -> Option<Other> {
         Other::start_with(program, port, "", config, files)
     }
@@ -191,7 +191,7 @@ pub fn reload(folder: &Path, server: &Server, serial: u32) {
     server.wait_for("reloaded");
 }
 
-/// What dig prints of a transfer.
+/// The output of dig for a transfer.
 pub fn dig(server: SocketAddr, arguments: &[&str]) -> Option<String> {
     let dig = needs::program("dig", "bind9-dnsutils")?;
     let output = Command::new(dig)
@@ -202,7 +202,7 @@ pub fn dig(server: SocketAddr, arguments: &[&str]) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
-/// Our server as a secondary of what listens on `port`; its folder may have a copy already.
+/// Our server as a secondary of the server on `port`; its folder may have a copy already.
 pub fn secondary(folder: &Path, port: u16) -> (Server, SocketAddr) {
     let config = format!(
         "{KEY}\n[dns]\nlisten = \"127.0.0.1:0\"\n[[zone]]\nname = \"example.net\"\nfile = \"copy\"\n\

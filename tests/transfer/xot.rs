@@ -1,4 +1,4 @@
-//! Zones over TLS (RFC 9103): we have them from BIND and our own server, and BIND has them from us.
+//! Zones over TLS (RFC 9103): we fetch them from BIND and our own server, and BIND fetches them from us.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -47,7 +47,7 @@ impl Certificate {
     }
 }
 
-/// Our server as a secondary of what answers TLS on `port`, and has this name.
+/// Our server as a secondary of the TLS server on `port` with this name.
 fn secondary(folder: &Path, port: u16, name: &str, more: &str) -> (Server, SocketAddr) {
     let config = format!(
         "{KEY}\n[dns]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n[[zone]]\nname = \"example.net\"\n\
@@ -63,7 +63,7 @@ fn compared(server: &Server, outcome: &str) -> u64 {
     server.metric(&format!("pharos_transfer_compared_total{{outcome=\"{outcome}\"}}"))
 }
 
-/// We have a zone from another server over TLS alone: at first, and when it says over UDP that it has changed.
+/// We have a zone from another server over TLS alone: at first, and when that server sends a NOTIFY over UDP.
 fn follows(program: &str, config: impl Fn(u16, u16) -> (String, String)) {
     let (port, tls_port, certificate) = (free_port(), free_port(), Certificate::new());
     let folder = TempDir::new().unwrap();
@@ -113,7 +113,7 @@ fn primary(certificate: &Certificate, transfer: &str) -> (TempDir, Server, Socke
     (folder, server, address)
 }
 
-/// The connections that clients have closed, once none is open.
+/// Waits until no connection is open, and returns the number that clients have closed.
 fn closed(server: &Server) -> u64 {
     until("no connection is open", || server.metric("pharos_dns_connections") == 0);
     server.metric("pharos_dns_connections_closed_total{reason=\"client\"}")
@@ -125,7 +125,7 @@ fn rfc9103_a_certificate_is_verified_before_anything_is_sent() {
     let (above, upstream, address) = primary(&certificate, "{ allow = \"key:xfer.example\" }");
     let folder = TempDir::new().unwrap();
     certificate.write(folder.path());
-    // Another name, the roots of the system, and at last what is right.
+    // Another name, the roots of the system, and at last the right settings.
     let start = |name, more| secondary(folder.path(), address.port(), name, more);
     for (name, more, said) in [
         ("ns2.example", "roots = \"ca.pem\"\n", "its certificate is refused"),
@@ -248,7 +248,7 @@ fn rfc9103_s7_1_transfers_need_tls_1_3_and_other_queries_do_not() {
     assert_eq!(of(&rustls::version::TLS12, Rtype::SOA), 0);
     assert_eq!(of(&rustls::version::TLS12, Rtype::AXFR), 5);
     assert_eq!(of(&rustls::version::TLS13, Rtype::AXFR), 0);
-    // In the clear it is as the configuration says.
+    // Without TLS, the configuration decides.
     let given = ask(server.address(HERE), "example.net.", Rtype::AXFR).unwrap();
     assert!(given.answers.len() > 100);
 }

@@ -47,12 +47,12 @@ async fn transports_agree() {
     assert!(asked > 1000, "{asked} messages");
 }
 
-/// How alike replies are to be.
+/// The parts of replies that must be equal.
 #[derive(Clone, Copy, PartialEq)]
 enum Sameness {
-    /// In all that is shown.
+    /// The whole text.
     Exact,
-    /// But for the options that some transports have.
+    /// The text without the length and the options that only some transports have.
     ButForOptions,
 }
 
@@ -72,7 +72,7 @@ fn transports(case: &Case) -> (Vec<Transport>, Sameness) {
     (transports, sameness)
 }
 
-/// The text of a reply without what differs between transports by right.
+/// The text of a reply without the parts that may differ between transports.
 fn stripped(text: &str) -> String {
     let line = |line: &str| {
         let words = line.split(' ').filter(|word| !word.starts_with("keepalive=") && !word.starts_with("padding="));
@@ -96,7 +96,7 @@ impl Connections {
         Connections { from, tls, https, quic: in_time(world.quic(from)).await.unwrap() }
     }
 
-    /// The replies over a transport as text, in each way to ask there is.
+    /// The replies over a transport as text, with the name of each method to ask.
     async fn ask(&mut self, world: &World, case: &Case, transport: Transport) -> Vec<(&'static str, String)> {
         let (message, from) = (&case.asked.message, self.from);
         let show = |reply: Option<Vec<u8>>| reply.map_or(NO_REPLY.to_string(), |reply| case.show(&reply));
@@ -120,7 +120,7 @@ impl Connections {
             Transport::Quic => {
                 let reply = ask_quic(&self.quic, message).await;
                 if reply.is_none() {
-                    // What gets no reply ends the connection.
+                    // A query that gets no reply ends the connection.
                     self.quic.closed_with().await;
                     self.quic = world.quic(from).await.unwrap();
                 }

@@ -1,4 +1,4 @@
-//! What dig prints, and Knot's kdig, whose TLS, HTTP/2 and QUIC are GnuTLS, nghttp2 and ngtcp2.
+//! The output of dig, and of Knot's kdig, whose TLS, HTTP/2 and QUIC are GnuTLS, nghttp2 and ngtcp2.
 
 use std::net::IpAddr;
 use std::process::Command;
@@ -48,7 +48,7 @@ fn run_tool(tool: &str, arguments: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
 }
 
-/// RFC 9460 §2.1: the form of master files, as the tools of BIND and Knot write what they read.
+/// RFC 9460 §2.1: the tools of BIND and Knot print the records that the server sends in the form of master files.
 #[test]
 fn rfc9460_s2_1_dig_and_kdig_read_https_records() {
     let world = World::start("");

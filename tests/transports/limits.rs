@@ -69,7 +69,7 @@ async fn slow_handshakes_delay_nobody() {
         silent.send_to(&room[..len], address).await.unwrap();
     }
     all_answer(&world).await;
-    // Each is asked to show that it receives what is sent to it: RFC 9000 §17.2.5, a Retry has type 3.
+    // The server sends a Retry, so that a client proves its address: RFC 9000 §17.2.5, a Retry has type 3.
     let is_retry = |packet: &[u8]| packet[0] & 0xf0 == 0xf0;
     while !is_retry(&room) {
         in_time(silent.recv_from(&mut room)).await.unwrap();
@@ -112,7 +112,7 @@ async fn slow_handshakes_take_no_place_of_those_who_ask() {
         let listener = if number % 2 == 0 { "DNS over TLS" } else { "DNS over HTTPS" };
         slow.push(connect(other(number), world.server.listener(listener, LOCAL)).await.unwrap());
     }
-    // The first of them have to go for those behind.
+    // The first connections are closed for the later ones.
     assert!(Framed(slow.remove(0)).is_closed().await);
     assert!(tls.ask(&query()).await.unwrap().is_some());
     assert_eq!(https.get(&query()).await.status, 200);
@@ -176,7 +176,7 @@ async fn a_new_certificate_is_served_without_dropping_a_connection() {
     assert_eq!(certificate(&world.quic(LOCAL).await.unwrap().connection), renewed);
 }
 
-/// A body whose parts come when they are sent.
+/// A body whose parts arrive when the test sends them.
 struct Parts(mpsc::Receiver<Bytes>);
 
 impl Body for Parts {
@@ -288,7 +288,7 @@ async fn without_files_to_open_nothing_spins_and_udp_goes_on() {
     }
     let used = world.server.cpu_time() - before;
     assert!(used < 40, "{used} hundredths of a second of CPU for {answered} answers");
-    // Over TCP the newest are answered, the idlest had to go.
+    // Over TCP the newest connections are answered; the connections idle longest were closed.
     let mut stream = Framed(connect(LOCAL, address).await.unwrap());
     assert!(in_time(stream.ask(&query())).await.unwrap().is_some());
     assert!(Framed(waiting.remove(0)).is_closed().await);

@@ -1,4 +1,4 @@
-//! What clients may and may not do, by the RFCs of each transport.
+//! The rules for clients in the RFCs of each transport.
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
@@ -31,7 +31,7 @@ fn steered() -> Vec<u8> {
 fn with_option(code: u8, data: &[u8]) -> Vec<u8> {
     let mut message = Builder::new("www.example.net.", Rtype::A).edns(1232).finish();
     message[..2].fill(0);
-    // The length of all options is what it ends with.
+    // The message ends with the length of all options.
     message.truncate(message.len() - 2);
     let len = data.len() as u8;
     message.extend([&[0, 4 + len, 0, code, 0, len], data].concat());
@@ -147,7 +147,7 @@ async fn rfc9250_s4_3_3_violations_end_the_connection() {
 async fn rfc9250_s4_2_streams_are_apart() {
     let world = World::start("");
     let quic = world.quic(LOCAL).await.unwrap();
-    // One that is not finished, one that is given up, one that is too long; then all that may be at once.
+    // A stream that is not finished, one that is reset, and one that is too long; then many at once.
     let (mut unfinished, mut late) = quic.connection.open_bi().await.unwrap();
     unfinished.write_all(&frame(&query())[..9]).await.unwrap();
     let (mut cancelled, _) = quic.connection.open_bi().await.unwrap();

@@ -28,7 +28,7 @@ use crate::common::{fixture, server};
 /// The name in the certificate.
 pub const NAME: &str = "ns.example.net";
 
-/// What the case `www.example.net. A` asks.
+/// The query of the case `www.example.net. A`.
 pub fn query() -> Vec<u8> {
     let mut message = crate::common::query::Builder::new("www.example.net.", pharos::base::rr::Rtype::A).finish();
     message[..2].fill(0);
@@ -39,7 +39,7 @@ pub fn query() -> Vec<u8> {
 pub struct World {
     pub folder: TempDir,
     pub server: Server,
-    /// What a client trusts: every certificate there was.
+    /// The roots that a client trusts: every certificate that the server had so far.
     roots: RootCertStore,
 }
 
@@ -263,7 +263,7 @@ pub struct Quic {
 }
 
 impl Quic {
-    /// The octets of the reply to some octets, with its length taken off; none where the stream or connection is ended.
+    /// The bytes of the reply to some bytes, with its length taken off; `None` if the stream or connection is ended.
     pub async fn ask_octets(&self, octets: &[u8]) -> Option<Vec<u8>> {
         exchange(self.connection.clone(), octets.to_vec()).await
     }
@@ -281,7 +281,7 @@ impl Quic {
     }
 }
 
-/// Sends octets on a stream of their own, and reads the reply.
+/// Sends bytes on a stream of their own, and reads the reply.
 pub async fn exchange(connection: Connection, octets: Vec<u8>) -> Option<Vec<u8>> {
     let (mut send, mut receive) = connection.open_bi().await.ok()?;
     send.write_all(&octets).await.ok()?;

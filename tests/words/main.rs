@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 
+mod comments;
 mod messages;
 mod pages;
 mod patterns;
@@ -39,6 +40,39 @@ fn pages_are_in_plain_technical_english() {
     let pages = pages();
     assert!(pages.len() > 20, "{pages:?}");
     let wrong: Vec<String> = pages.iter().flat_map(|path| problems(path)).collect();
+    assert!(wrong.is_empty(), "{} problems\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Every Rust source below some folders, by its path in the repository.
+fn sources() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders: Vec<PathBuf> =
+        ["src", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets", "examples"].map(Into::into).to_vec();
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root.join(&folder)).unwrap() {
+            let path = folder.join(entry.unwrap().file_name());
+            if root.join(&path).is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn comments_are_in_plain_technical_english() {
+    let sources = sources();
+    assert!(sources.len() > 300, "{}", sources.len());
+    let in_source = |path: &PathBuf| -> Vec<String> {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+        let found = comments::comments(&text).into_iter().flat_map(|text| patterns::find(&text));
+        found.map(|(line, problem)| format!("{}:{line}: {problem}", path.display())).collect()
+    };
+    let wrong: Vec<String> = sources.iter().flat_map(in_source).collect();
     assert!(wrong.is_empty(), "{} problems\n{}", wrong.len(), wrong.join("\n"));
 }
 

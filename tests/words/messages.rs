@@ -95,7 +95,7 @@ fn literals(source: &str) -> Vec<Literal> {
     found
 }
 
-/// The prose of a literal: code in backticks and what stands for a value are no words of a sentence.
+/// The prose of a literal: code in backticks and placeholders in braces are no words of a sentence.
 fn prose(literal: &Literal) -> Option<Text> {
     let mut plain = String::new();
     let (mut is_code, mut braces) = (false, 0usize);

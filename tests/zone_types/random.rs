@@ -17,7 +17,7 @@ pub(crate) fn record(dice: &mut Dice) -> String {
     text
 }
 
-/// Each word stands for a field; a word without a meaning stands for itself.
+/// Each word is replaced by a field; a word without a meaning is kept.
 const PATTERNS: &[&str] = &[
     "A V4",
     "AAAA V6",

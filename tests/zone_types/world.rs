@@ -31,7 +31,7 @@ pub(crate) fn zone(lines: &[String]) -> String {
     text
 }
 
-/// What we read of each record, each in a zone of its own.
+/// The data that Pharos reads from each record, each in a zone of its own.
 pub(crate) fn read_ours(lines: &[String]) -> Vec<Result<Data, String>> {
     lines.iter().map(|line| read_record(line)).collect()
 }
@@ -176,7 +176,7 @@ pub(crate) fn wire_by_bind(lines: &[String]) -> Option<BTreeMap<usize, Data>> {
     if !raw.is_empty() {
         return Some(read_raw(&raw));
     }
-    // It writes nothing if it refuses one; so again without those.
+    // `named-compilezone` writes no file if it refuses a record; so the test runs it again without the refused ones.
     let refused = refused_lines(&said);
     assert!(!refused.is_empty(), "{said}");
     let empty = "TXT refused".to_string();

@@ -1,6 +1,6 @@
 //! The canonical order of names.
 //!
-//! **Invariants**: names that compare equal are equal as [`Name`] compares them, without regard to case; a name comes
+//! **Invariants**: names that compare equal are equal as [`Name`] compares names, without regard to case; a name comes
 //! before all names below it, and those before all others that follow it.
 //!
 //! RFC 4034 §6.1.
@@ -12,7 +12,7 @@ use arrayvec::ArrayVec;
 use super::{MAX_LABELS, Name, NameBuf};
 
 impl Ord for Name<'_> {
-    /// Compares by label from the root on, octet by octet in lower case; an absent label comes first.
+    /// Compares by label from the root on, byte by byte in lower case; an absent label comes first.
     fn cmp(&self, other: &Self) -> Ordering {
         let (own, others) = (labels(*self), labels(*other));
         let lower = |label: &[u8]| label.iter().map(u8::to_ascii_lowercase).collect::<ArrayVec<u8, 63>>();
@@ -45,10 +45,11 @@ fn labels(name: Name<'_>) -> ArrayVec<&[u8], MAX_LABELS> {
 }
 
 impl Name<'_> {
-    /// Appends bytes that compare, as bytes, as names compare in canonical order: sorting many names takes each apart once.
+    /// Appends bytes whose order, as bytes, is the canonical order of names, so that sorting many names splits each name
+    /// once.
     ///
-    /// Labels stand from the root on, in lower case, each closed by 0. A byte of a label that is 0 or 1 has a 1 before it and
-    /// becomes 1 or 2, so that 0 closes labels alone.
+    /// The labels come from the root on, in lower case, each followed by 0. A byte 0 or 1 in a label is written as 1
+    /// followed by 1 or 2, so that 0 only ends labels.
     pub fn push_sort_key(self, key: &mut Vec<u8>) {
         for label in labels(self).iter().rev() {
             for octet in label.iter().map(u8::to_ascii_lowercase) {

@@ -1,13 +1,13 @@
 //! Record data in wire form, checked against the fields of its type.
 //!
 //! **Invariants**: data that passes can be written as text and read back as the same bytes.
-//! **Not here**: names that are compressed: record data is checked after it was expanded.
+//! **Not here**: compressed names, because record data is expanded before it is checked.
 
 use super::{RdataField, fields, params};
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
 
-/// Whether data is that of its type; always so for a type without [`fields`].
+/// Tells whether data has the form of its type; always true for a type without [`fields`].
 pub fn is_valid(rtype: Rtype, rdata: &[u8]) -> bool {
     let Some(fields) = fields(rtype) else { return true };
     let end = fields.iter().try_fold(0, |at, field| Some(at + field_len(*field, rdata, at)?));
@@ -24,7 +24,7 @@ fn digest_len(digest_type: u8) -> Option<usize> {
     }
 }
 
-/// The length of the field that starts at `at`; `None` if the bytes are not one.
+/// The length of the field that starts at `at`; `None` if the bytes are not such a field.
 fn field_len(field: RdataField, rdata: &[u8], at: usize) -> Option<usize> {
     let rest = rdata.get(at..)?;
     let fixed = |len: usize| (rest.len() >= len).then_some(len);
@@ -79,7 +79,7 @@ fn field_len(field: RdataField, rdata: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// RFC 2535 §3.1.2: whether the flags that a key's data starts with say that there is no key.
+/// Tells whether the flags at the start of a key's data mean that there is no key (RFC 2535 §3.1.2).
 fn is_without_key(rdata: &[u8]) -> bool {
     rdata.first().is_some_and(|flags| flags & 0xc0 == 0xc0)
 }

@@ -1,6 +1,6 @@
 //! The form of record data: for each type the fields that its data consists of, in order.
 //!
-//! In: a record type. Out: its fields, which the loader reads from text and [`is_valid`] reads from wire form.
+//! [`fields`] returns the fields of a record type. The loader reads these from text, and [`is_valid`] from wire form.
 //!
 //! **Invariants**: a field that takes the rest of the data is the last one of its type.
 //! **Not here**: text ([`crate::load`]); the types whose text and wire form the `domain` crate reads as other servers do.

@@ -45,7 +45,7 @@ pub fn key(name: &str) -> Option<u16> {
     digits.parse().ok().filter(|_| is_number)
 }
 
-/// Whether a list of parameters in wire form obeys RFC 9460 §2.2, §7 and §8.
+/// Tells whether a list of parameters in wire form obeys RFC 9460 §2.2, §7 and §8.
 pub fn are_valid(params: &[u8]) -> bool {
     let mut keys = Vec::new();
     let mut mandatory: &[u8] = &[];
@@ -68,7 +68,7 @@ pub fn are_valid(params: &[u8]) -> bool {
         && (!keys.contains(&NO_DEFAULT_ALPN) || keys.contains(&ALPN))
 }
 
-/// Whether a value is one of its key; any is for a key that has no name.
+/// Tells whether a value fits its key; a key without a name may have any value.
 pub fn is_value(key: u16, value: &[u8]) -> bool {
     match key {
         MANDATORY => {

@@ -1,8 +1,7 @@
-//! `pharos certs check`: whether a certificate serves for the steered name, and how to mend it.
+//! `pharos certs check`: checks a certificate for the steered name, and prints remedies.
 //!
-//! **Invariants**: the exit code is 0 exactly where clients with these roots would accept the chain; a warning alone
-//! fails nothing.
-//! **Not here**: the judgement ([`crate::tls::judge()`]); what a mirror presents (`pharos verify`).
+//! **Invariants**: the exit code is 0 only if clients with these roots would accept the chain; warnings do not change it.
+//! **Not here**: the judgement ([`crate::tls::judge()`]); the certificate that a mirror presents (`pharos verify`).
 
 use std::path::PathBuf;
 
@@ -24,7 +23,7 @@ use crate::tls::{Evidence, LeafFacts, judge, span};
 /// The file of the authority that `pharos certs` makes.
 const AUTHORITY_FILE: &str = "ca.pem";
 
-/// What is to be checked.
+/// Arguments of `pharos certs check`.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Args {
@@ -49,7 +48,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Checks.
+/// Checks a certificate; returns the output and the exit code.
 pub(super) fn check(config: &ConfigLocation, args: &Args) -> CertsOutcome {
     let (name, configured) = match &args.name {
         Some(name) => (name.as_str().into(), None),
@@ -68,7 +67,7 @@ pub(super) fn check(config: &ConfigLocation, args: &Args) -> CertsOutcome {
     let given = Evidence { chain: args.chain.clone(), key: args.key.clone(), name: server_name };
     let now = Clock::unix();
     let (mut facts, mut problems) = judge(&given, &*roots(file.as_ref())?, now);
-    // `pharos certs` writes the authority beside what it issues.
+    // `pharos certs` writes the authority beside the certificates that it issues.
     let authority = args.chain.with_file_name(AUTHORITY_FILE);
     let beside = (file.is_none() && leads_nowhere(&problems))
         .then(|| roots(Some(&InputFile::at(&authority, FileUse::Roots))).ok())
@@ -110,7 +109,7 @@ pub(super) fn check(config: &ConfigLocation, args: &Args) -> CertsOutcome {
     Ok((text, if serves { OK } else { BAD_CONFIG }))
 }
 
-/// Tells a chain that ends at no trusted root.
+/// Checks whether a problem says that the chain does not lead to a trusted root.
 fn leads_nowhere(problems: &[Diagnostic]) -> bool {
     problems.iter().any(|problem| matches!(problem.code, "tls-incomplete" | "tls-untrusted"))
 }

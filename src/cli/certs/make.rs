@@ -1,8 +1,8 @@
 //! `pharos certs`: a private authority, a certificate for each mirror, and one for the listeners.
 //!
-//! **Invariants**: an authority that is there is used again, so that whoever trusts it goes on doing so; all names and
-//! files are looked at before the first is written.
-//! **Not here**: what is in a certificate ([`crate::tls`]).
+//! **Invariants**: an existing authority is used again, so that clients that trust it accept the new certificates; all names
+//! and files are checked before the first file is written.
+//! **Not here**: the content of certificates ([`crate::tls`]).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,14 +21,14 @@ use crate::config;
 use crate::files::{self, FileKind};
 use crate::tls::{Authority, Existing, Pair, Validity};
 
-/// The authority's files, and the listeners'.
+/// The base names of the authority's files, and of the listeners' files.
 const AUTHORITY: &str = "ca";
 const LISTENER: &str = "listener";
 
-/// What a mirror's files are called where no mirror is named.
+/// The base name of a mirror's files if no mirror is named.
 const MIRROR: &str = "mirror";
 
-/// What is to be made.
+/// Arguments of `pharos certs`.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
 pub(super) struct Args {
@@ -60,7 +60,7 @@ pub(super) struct Args {
 /// The longest validity: clients refuse certificates made for more (Apple: 825 days, even of a private authority).
 const MAX_DAYS: i64 = 825;
 
-/// Makes everything, and tells what.
+/// Makes the authority and the certificates; returns the output and the exit code.
 pub(super) fn make(config: &ConfigLocation, args: &Args) -> CertsOutcome {
     let (name, mirrors) = wanted(config, args)?;
     let existing = if args.replace { Existing::Replace } else { Existing::Keep };
@@ -104,7 +104,7 @@ fn wanted(config: &ConfigLocation, args: &Args) -> Result<(String, Vec<String>),
     Ok((probe.name.trim_end_matches('.').to_string(), named(mirrors.collect())))
 }
 
-/// What keeps us from making them.
+/// The problems with the names and files, found before any file is written.
 fn problems_of(orders: &[(String, Vec<String>)], args: &Args, existing: Existing) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     for (at, (stem, names)) in orders.iter().enumerate() {
@@ -146,7 +146,7 @@ fn problems_of(orders: &[(String, Vec<String>)], args: &Args, existing: Existing
     problems
 }
 
-/// The authority that is there, or a new one.
+/// The existing authority of the folder, or a new one.
 fn authority(folder: &Path, now: OffsetDateTime) -> Result<Authority, Vec<Diagnostic>> {
     let problem = |message: String| {
         vec![

@@ -1,6 +1,6 @@
-//! `pharos certs`: certificates for trying things out, and whether a certificate serves.
+//! `pharos certs`: makes certificates for trials, and checks certificates.
 //!
-//! **Invariants**: nothing is written where something is wrong with any of it; keys are readable by their owner alone.
+//! **Invariants**: if there is a problem with one name or file, no file is written; keys are readable by their owner alone.
 //! **Not here**: making and judging certificates ([`crate::tls`]).
 
 mod check;
@@ -34,7 +34,7 @@ enum Verb {
     Check(check::Args),
 }
 
-/// Makes or checks, and tells the exit code.
+/// Makes or checks certificates, and returns the exit code.
 pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     let done = match &args.verb {
         Some(Verb::Check(args)) => check::check(config, args),
@@ -49,7 +49,7 @@ pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     }
 }
 
-/// What to print with the exit code, or why there is nothing to print.
+/// The output with the exit code, or the problems if there is no output.
 type CertsOutcome = Result<(String, u8), Vec<Diagnostic>>;
 
 /// A timestamp to the minute, for people.

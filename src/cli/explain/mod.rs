@@ -1,7 +1,7 @@
-//! `pharos explain`: why a client gets the answer it gets, offline from the configuration, or as the running server has it.
+//! `pharos explain`: explains the answer for a client, offline from the configuration, or from the running server.
 //!
 //! **Invariants**: text and JSON are made from one view.
-//! **Not here**: finding out ([`crate::inspect`]).
+//! **Not here**: finding the explanation ([`crate::inspect`]).
 
 mod text;
 
@@ -52,7 +52,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Explains, and tells the exit code.
+/// Explains an answer, and returns the exit code.
 pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
     let view = match &args.server {
         None => from_files(config.path(), args),

@@ -1,4 +1,4 @@
-//! What `explain` prints, whole, on the fixture's snapshot; `PHAROS_BLESS=1` writes what is printed to `expected/`.
+//! The whole output of `explain` for the fixture's snapshot; `PHAROS_BLESS=1` writes the output to `expected/`.
 
 use serde_json::Value;
 
@@ -89,7 +89,7 @@ fn json_is_complete() {
     assert_eq!(steered["mirrors"][0]["A"], "taken");
     assert_eq!(steered["fault"], Value::Null);
     assert_eq!((&json["generation"], &steered["mirrors"][0]["order"]), (&Value::Null, &Value::Null));
-    // A client of a running server reads what it sends.
+    // `explain --server` parses the JSON of the running server.
     let read: View = serde_json::from_value(json.clone()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), json);
 }

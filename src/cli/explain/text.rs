@@ -1,13 +1,13 @@
-//! An explanation laid out for a person at a terminal: the answer first, then what led to it, in order.
+//! An explanation laid out for a person at a terminal: the answer first, then the decisions that led to it, in order.
 //!
 //! **Invariants**: a list is a table.
-//! **Not here**: what is said ([`crate::inspect`]).
+//! **Not here**: the content ([`crate::inspect`]).
 
 use crate::cli::layout::Layout;
 use crate::inspect::view::{AnswerView, MirrorView, NetworkView, RuleView, SteeredView, View};
 use crate::inspect::words;
 
-/// Where what is said begins; the heads stand before it.
+/// The column at which the content begins, after the heads.
 const INDENT: usize = 11;
 
 /// Lays an explanation out.
@@ -94,12 +94,12 @@ impl ExplainPage {
         }
     }
 
-    /// Writes running text behind a head.
+    /// Writes running text after a head.
     fn paragraph(&mut self, head: &str, words: &str) {
         self.text += &self.layout.paragraph(head, INDENT, words);
     }
 
-    /// Writes rows in columns behind a head.
+    /// Writes rows in columns after a head.
     fn table(&mut self, head: &str, rows: &[Vec<String>]) {
         self.text += &self.layout.table(head, INDENT, rows, |_, _, _| None);
     }
@@ -154,7 +154,7 @@ fn mirror_row(mirror: &MirrorView) -> Vec<String> {
     };
     let fate = match &mirror.order {
         None => fate,
-        // The order says it all.
+        // The override alone explains why the mirror is not used.
         Some(order) if fates.iter().all(|fate| matches!(*fate, "drained" | "down" | "no address")) => {
             words::short_override(order)
         }
@@ -172,7 +172,7 @@ fn mirror_row(mirror: &MirrorView) -> Vec<String> {
     row
 }
 
-/// `rule 3 (pharos.toml:33)`, or the default.
+/// A rule, as in `rule 3 (pharos.toml:33)`, or the default.
 fn rule_text(rule: &RuleView) -> String {
     let what = match rule.rule {
         Some(number) => format!("rule {number}"),

@@ -1,7 +1,7 @@
-//! `pharos init`: a configuration to begin with.
+//! `pharos init`: writes a first configuration.
 //!
-//! **Invariants**: no file is overwritten; if one of them exists, none is written; what is written passes `pharos check`
-//! without a warning, and serves without root.
+//! **Invariants**: no file is overwritten; if one of the files exists, the command writes no file; the configuration passes
+//! `pharos check` without a warning, and `pharos serve` serves it without root.
 //! **Not here**: the meaning of the files ([`crate::config`], [`crate::load`]).
 
 use std::fs::File;
@@ -14,7 +14,7 @@ use crate::base::diagnostic::list;
 use crate::base::text::shown;
 use crate::files::words;
 
-/// The files by name: the configuration first.
+/// The files by name; the configuration is the first one.
 const FILES: [(&str, &str); 3] = [
     ("pharos.toml", include_str!("pharos.toml")),
     ("blob.example.com.zone", include_str!("blob.example.com.zone")),
@@ -32,7 +32,7 @@ pub(super) struct Args {
     without: Without,
 }
 
-/// Writes, and tells the exit code.
+/// Writes the files, and returns the exit code.
 pub(super) fn run(args: &Args) -> u8 {
     match write(&args.folder) {
         Ok(()) => put(&next_steps(&args.folder), OK),
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args) -> u8 {
     }
 }
 
-/// Why nothing was written.
+/// The reason why the files were not written.
 struct InitFailure {
     message: String,
     help: Option<&'static str>,
@@ -64,7 +64,7 @@ fn write(folder: &Path) -> Result<(), InitFailure> {
     };
     std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
     for (at, ((_, text), path)) in FILES.iter().zip(&paths).enumerate() {
-        // Another process may have made it since: `create_new` never takes an existing file.
+        // Another process may have made the file since: `create_new` fails if the file exists.
         let written = File::create_new(path)
             .and_then(|mut file| file.write_all(text.as_bytes()).inspect_err(|_| drop(std::fs::remove_file(path))));
         if let Err(error) = written {
@@ -77,13 +77,13 @@ fn write(folder: &Path) -> Result<(), InitFailure> {
     Ok(())
 }
 
-/// Whether a name is taken, by a link to nowhere too.
+/// Checks whether a path exists, also as a dangling symbolic link.
 fn is_taken(path: &Path) -> bool {
-    // The folder may be a file: making it tells so.
+    // If the folder is a file, creating the folder reports it.
     !path.symlink_metadata().is_err_and(|error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory))
 }
 
-/// What was written, and the commands to go on with.
+/// The list of the written files, and the commands for the next steps.
 fn next_steps(folder: &Path) -> String {
     let is_here = folder == Path::new(".");
     let path = |name: &str| if is_here { name.to_string() } else { folder.join(name).display().to_string() };

@@ -1,6 +1,6 @@
 //! Lines of the log for programs: JSON, and messages with a priority for the journal.
 //!
-//! **Invariants**: one event is one line; a value that comes from elsewhere ends no line and is no control sequence.
+//! **Invariants**: one event is one line; a remote value does not end a line, and is no control sequence.
 //! **Not here**: lines for people ([`super`]).
 //!
 //! sd-daemon(3) (priorities), RFC 8259 §7 (escapes).

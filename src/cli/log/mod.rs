@@ -50,11 +50,11 @@ pub(super) enum LogFormat {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StderrReaders {
     People,
-    /// Each line is to be one of the log.
+    /// Programs, which expect each line to be a line of the log.
     Programs,
 }
 
-/// Starts logging. To be called once. `format` is that of the command line.
+/// Starts logging. Call it once. `format` is the value of `--log-format`.
 pub(super) fn start(level: LogLevel, format: Option<LogFormat>) -> StderrReaders {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
@@ -84,7 +84,7 @@ pub(super) fn start(level: LogLevel, format: Option<LogFormat>) -> StderrReaders
     if format.is_none() && from_variable.is_some_and(|parsed| parsed.is_err()) {
         warn!("{FORMAT} is ignored: write `text` or `json`");
     }
-    // A panic is a fault of ours: it goes to where an operator looks, in one line.
+    // A panic is a fault of Pharos: it is logged in one line, so that the operator sees it.
     panic::set_hook(Box::new(|panic| {
         let payload = panic.payload();
         let message = payload
@@ -115,7 +115,7 @@ enum LogForm {
     Program(LineStyle),
 }
 
-/// Writes lines of this crate, and of libraries as far as they are named.
+/// Writes the lines of this crate, and of the libraries that `libraries` names.
 fn subscriber<W>(level: LevelFilter, libraries: Targets, form: &LogForm, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Clone + Send + Sync + 'static,
@@ -147,9 +147,9 @@ where
     tracing_subscriber::fmt::layer()
         .with_writer(writer)
         .with_ansi(*style == Style::Coloured)
-        // The target matters only if lines of several are written.
+        // The target is shown only if libraries write lines too.
         .with_target(libraries.iter().any(|(target, _)| target != HINTS))
-        // A log that nobody reads any more is no reason to end: that would be reported where it cannot be written either.
+        // Ignore errors of writing the log: the library would report them on standard error, where writing fails too.
         .log_internal_errors(false)
         .fmt_fields(
             format::debug_fn(|line, field, value| {

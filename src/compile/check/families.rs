@@ -1,8 +1,8 @@
-//! Families of addresses that the default of a horizon lacks once hosts are resolved, and another mirror has.
+//! Families of addresses that the default of a horizon lacks once hosts are resolved, although another mirror has some.
 //!
-//! That is no error, as it is where addresses are written ([`crate::config`]): a host gets and loses addresses while we
-//! serve, and must not keep us from starting. Whoever's plan has no such address is answered with another mirror's, so that the
-//! type exists for all clients or for none ([`crate::steer`]).
+//! This is a warning, but an error if the addresses are written ([`crate::config`]): a host gets and loses addresses while
+//! the server runs, and must not keep it from starting. A client whose plan has no such address is answered with that of
+//! another mirror, so that the type exists for all clients or for none ([`crate::steer`]).
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::MirrorId;
@@ -10,7 +10,7 @@ use crate::base::prefix::FAMILIES;
 use crate::base::rr::Rtype;
 use crate::config::{Config, HorizonConfig, MirrorEntry};
 
-/// Warns of horizons in which some clients have to go elsewhere for a family.
+/// Warns of horizons in which some clients get the addresses of a family from a mirror outside of their plan.
 pub fn check_families(config: &Config) -> Vec<Diagnostic> {
     config.horizons.iter().flat_map(|horizon| of_horizon(horizon, &config.mirrors)).collect()
 }
@@ -18,7 +18,7 @@ pub fn check_families(config: &Config) -> Vec<Diagnostic> {
 fn of_horizon(horizon: &HorizonConfig, mirrors: &[MirrorEntry]) -> Vec<Diagnostic> {
     let mirror = |id: MirrorId| &mirrors[id.index()].mirror;
     let follows = |id: MirrorId| mirror(id).followed_host().is_some();
-    // Where nothing is known of a host there is nothing to compare with.
+    // If no address of a host is known, there is nothing to compare.
     let is_unknown = |id: MirrorId| follows(id) && FAMILIES.iter().all(|family| !mirror(id).serves(*family));
     if !horizon.mirrors().any(follows) || horizon.default.iter().any(|id| is_unknown(*id)) {
         return Vec::new();
@@ -48,7 +48,7 @@ mod tests {
     use crate::config;
     use crate::mirror::HostAddresses;
 
-    /// A config whose host has these addresses, and what is said of it.
+    /// The diagnostics of a config whose host has these addresses.
     fn said(default: &str, rule: &str, v4: &[&str], v6: &[&str]) -> String {
         let text = format!(
             "[[zone]]\nname = 'b.example'\nfile = 'b'\nsteer = {{ owner = '@', horizon = 'h' }}\n[networks]\no = {{ list = 'o' }}\n\

@@ -1,4 +1,4 @@
-//! Values of rules that no source knows: no client will ever meet them.
+//! Values of rules that no source knows: no client ever meets such a condition.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -106,9 +106,9 @@ fn unknown_numbers(row: &KindRow, config: &Config, known: &KnownValues<'_>, sile
     unknown_places.into_iter().filter_map(problem).collect()
 }
 
-/// The rules of each horizon that no client meets because no network knows what a condition asks for.
+/// The rules of each horizon that no client meets because no network knows the value of a condition.
 ///
-/// That is said by [`check_labels`]; their consequences need no warning of their own.
+/// [`check_labels`] warns of the values, so that the consequences need no warning of their own.
 pub fn unmet_rules(config: &Config, networks: &Networks) -> Vec<BTreeSet<usize>> {
     let known = KnownValues::of(networks);
     let any =
@@ -179,7 +179,7 @@ fn help(row: &KindRow, value: &str, all: &Values<'_>) -> String {
     did_you_mean(value, &format!("known {}", row.nouns[1]), texts(all))
 }
 
-/// A value that no source knows. Where none knows any value of the kind (`silent`), that is said once instead.
+/// A value that no source knows. If no source knows any value of the kind (`silent`), one warning says so instead.
 fn unknown(row: &KindRow, value: &str, place: &Place, silent: Option<&mut Silent>, help: String) -> Option<Diagnostic> {
     let [one, several] = row.nouns;
     match silent {
@@ -198,14 +198,15 @@ fn no_source(several: &str, place: &Place, effect: &str, source: &str) -> Diagno
         .help(format!("add a network that does: {source}"))
 }
 
-/// Where a horizon has mirrors by distance.
+/// The places at which a horizon has mirrors by distance.
 fn by_distance(horizon: &HorizonConfig) -> impl Iterator<Item = &Place> {
     let rules = horizon.rules.iter().map(|rule| (&rule.ranking, &rule.place));
     let all = rules.chain([(&horizon.default_ranking, &horizon.default_place)]);
     all.filter(|(ranking, _)| matches!(ranking, Ranking::Nearest(_))).map(|(_, place)| place)
 }
 
-/// Regions, and other parts of a provider, are those of the rule's providers, where it names any that are known.
+/// Checks regions, and other parts of a provider. The known values are those of the rule's providers, or of all providers
+/// if the rule names no provider.
 fn check_parts(
     row: &KindRow,
     rule: &RuleConfig,
@@ -220,7 +221,7 @@ fn check_parts(
         None => all_providers.clone(),
     };
     if providers.is_disjoint(all_providers) && !all_providers.is_empty() {
-        // Nothing can be said of the regions of providers that are unknown themselves.
+        // The regions of unknown providers cannot be checked.
         return;
     }
     let of_providers = &known.of_providers[row.kind as usize];

@@ -1,11 +1,11 @@
-//! What only the loaded networks and resolved hosts can tell of a config: values nobody has, regions nobody maps, rules that
-//! never decide, families that some mirrors lack.
+//! Checks of a config that need the loaded networks and the resolved hosts: values that no source has, regions that no rule
+//! maps, rules that never decide, families that some mirrors lack.
 //!
-//! A config and its sources in, warnings out. They are never errors: what a feed holds changes by the hour, and a
+//! A config and its sources in, warnings out. No check makes an error: the contents of a feed change by the hour, and a
 //! region that a provider takes out of it must not keep a server from loading its config.
 //!
 //! **Invariants**: pure; in file order within a horizon.
-//! **Not here**: what the config alone can tell ([`crate::config`]), problems of the sources ([`crate::load`]).
+//! **Not here**: checks that need the config alone ([`crate::config`]), problems of the sources ([`crate::load`]).
 
 mod families;
 mod labels;

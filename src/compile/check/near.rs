@@ -1,6 +1,6 @@
-//! Lists by distance: mirrors that are the nearest to nobody, and rules whose clients are nowhere.
+//! Lists by distance: mirrors that are the nearest to no client, and rules whose clients have no coordinates.
 //!
-//! **Invariants**: only warns; what is odd here is served as written.
+//! **Invariants**: only warns; the lists are served as written.
 //! **Not here**: distances and orders ([`crate::steer`]).
 
 use std::collections::BTreeSet;
@@ -11,7 +11,8 @@ use crate::config::{Config, HorizonConfig};
 use crate::networks::Networks;
 use crate::steer::{self, Won};
 
-/// Warns of mirrors in lists by distance that are the nearest to no client; `winners` are the rules that decide for somebody.
+/// Warns of mirrors in lists by distance that are the nearest to no client. `winners` are the rules that decide for some
+/// client.
 pub fn mirrors_near_nobody(
     config: &Config,
     meant: &HorizonConfig,
@@ -19,7 +20,7 @@ pub fn mirrors_near_nobody(
     winners: &BTreeSet<usize>,
     networks: &Networks,
 ) -> Vec<Diagnostic> {
-    // Where no source has coordinates at all, that is said once for all lists: check_labels.
+    // If no source has coordinates, `check_labels` warns of it once for all lists.
     if !knows_coordinates(networks) {
         return Vec::new();
     }
@@ -86,7 +87,7 @@ rules = [
 default = { nearest = ['fra', 'par'] }
 ";
 
-    /// Line and message of each warning, where clients of countries are at these places.
+    /// Line and message of each warning, if the clients of these countries are at these places.
     fn warnings(clients: &[(&str, Option<(f64, f64)>)]) -> Vec<(u32, String)> {
         let config = config::read("pharos.toml", CONFIG).unwrap().0;
         let mut source = SourceBuilder::new("city", "city.mmdb");
@@ -116,10 +117,10 @@ default = { nearest = ['fra', 'par'] }
             warnings(&[("DE", Some(munich)), ("FR", Some(brest)), ("GB", None), ("BR", Some(rio)), ("FR", None)]);
         let expected = [
             (8, "`par` is the nearest to no client"),
-            // Of two mirrors at one place the one listed first is the nearest; Frankfurt is near to nobody in Brest.
+            // Of two mirrors at one place the one listed first is the nearest; Frankfurt is the nearest to no client in Brest.
             (9, "`fra`, `par` are the nearest to no client"),
             (10, "no client of this rule has coordinates"),
-            // Nobody meets the rule for the US, which is said elsewhere. Paris is nearer to Rio.
+            // No client meets the rule for the US; another check warns of that. Paris is nearer to Rio.
             (13, "`fra` is the nearest to no client"),
         ];
         assert_eq!(found, expected.map(|(line, message)| (line, message.to_string())));

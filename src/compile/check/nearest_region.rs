@@ -1,14 +1,14 @@
-//! Which of a provider's regions is nearest to another, going by nothing but their names.
+//! The region of a provider that is nearest to another, as guessed from their names.
 //!
-//! Providers name regions after places: an area first, then a direction or city, then a number. Names that share more of
-//! that are usually closer. It is a hint for a person, never a decision.
+//! Providers name regions after places: an area first, then a direction or city, then a number. Regions that share more of
+//! that are usually closer. The result is a hint for the operator, never a decision.
 
 use std::cmp::Reverse;
 
-/// Names without a separator (`westus3`) share an area when they share this many letters.
+/// Names without a separator (`westus3`) share an area if at least this many first letters are equal.
 const LETTERS_OF_AN_AREA: usize = 4;
 
-/// The nearest of `mapped` to `region`; none where nothing is in the same area.
+/// The nearest of `mapped` to `region`; `None` if nothing is in the same area.
 pub(super) fn nearest_region<'a>(region: &str, mapped: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let (stem, number) = split_number(region);
     mapped
@@ -31,13 +31,13 @@ fn area(region: &str) -> &str {
     region.split(['-', '_']).next().unwrap_or(region)
 }
 
-/// A name without the number at its end, and that number; 0 where there is none.
+/// A name without the number at its end, and that number; 0 if there is no number.
 fn split_number(region: &str) -> (&str, u64) {
     let stem = region.trim_end_matches(|letter: char| letter.is_ascii_digit());
     (stem, region[stem.len()..].parse().unwrap_or(0))
 }
 
-/// How many octets two sequences share at their beginning.
+/// The number of bytes that two sequences share at their beginning.
 fn common(a: impl Iterator<Item = u8>, b: impl Iterator<Item = u8>) -> usize {
     a.zip(b).take_while(|(a, b)| a == b).count()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::{self, Config};
 use crate::networks::{LabelKind, Labels, Networks, SourceBuilder};
 
-/// What all configs begin with: rules stand from line 7 on.
+/// The start of all configs: rules are on line 7 and after it.
 const HEAD: &str = "\
 zone = { name = 'example.com', file = 'example.zone', steer = { owner = '@', horizon = 'h' } }
 mirrors.m = { addresses = '192.0.2.1', location = [50.11, 8.68] }
@@ -19,7 +19,7 @@ pub(super) fn config(rules: &str) -> Config {
     config::read("pharos.toml", &format!("{HEAD}{rules}\n]\n")).unwrap().0
 }
 
-/// Sources in the order of `HEAD`, with what they can say.
+/// Sources in the order of `HEAD`, with their labels.
 pub(super) fn networks() -> Networks {
     let region = |provider: &'static str, region: &'static str| {
         Labels::of(LabelKind::Provider, provider).with(LabelKind::Region, region)

@@ -1,4 +1,4 @@
-//! Regions of a provider that a horizon does not map though it maps others: a feed that grew, most often.
+//! Regions of a provider that a horizon does not map although it maps others, most often because the feed grew.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::config::{ConditionConfig, HorizonConfig, RuleConfig};
 use crate::networks::{LabelKind, LabelValue};
 
-/// Warns of a provider's regions that a horizon does not map, where it maps others of that provider by region.
+/// Warns of a provider's regions that a horizon does not map, if it maps others of that provider by region.
 pub(super) fn unmapped_regions(horizon: &HorizonConfig, provider: &str, regions: &[&str]) -> Option<Diagnostic> {
     let is = |value: &LabelValue, text: &str| value.borrowed() == LabelValue::Text(text);
     let of_provider = |rule: &&RuleConfig| {
@@ -23,7 +23,7 @@ pub(super) fn unmapped_regions(horizon: &HorizonConfig, provider: &str, regions:
             .iter()
             .all(|condition| matches!(condition, ConditionConfig::Label { kind: LabelKind::Provider, .. }))
         {
-            // This rule is for the whole provider, and so for what the rules by region leave over.
+            // This rule is for the whole provider, and so also for the regions without a rule of their own.
             return None;
         }
         for value in named_values(rule, LabelKind::Region).unwrap_or_default() {
@@ -34,7 +34,7 @@ pub(super) fn unmapped_regions(horizon: &HorizonConfig, provider: &str, regions:
         }
     }
     let last = last?;
-    // `GLOBAL` is what a provider says of addresses without a region; there is no nearest mirror for it.
+    // `GLOBAL` is a provider's name for addresses without a region; it has no nearest mirror.
     let left: Vec<&str> = regions
         .iter()
         .copied()
@@ -105,7 +105,7 @@ warning[unmapped-region]: 2 regions of `aws` in no rule of horizon `h`
         // One for some of its clients does not.
         let rules = "{ region = 'us-east-1', mirrors = 'm' }, { provider = 'aws', country = 'DE', mirrors = 'm' },";
         assert_eq!(check_labels(&config(rules), &networks()).len(), 1);
-        // Nor are regions missed where none is asked for.
+        // If no rule names a region of the provider, no region is missing.
         assert_eq!(check_labels(&config("{ provider = 'aws', asn = 64512, mirrors = 'm' },"), &networks()), []);
     }
 }

@@ -1,4 +1,4 @@
-//! Rules that decide for nobody, and the rule above that is the reason, where the config alone shows it.
+//! Rules that decide for no client, and the rule above that is the reason, if the config alone shows it.
 
 use std::collections::{BTreeSet, HashSet};
 

@@ -1,4 +1,4 @@
-//! Addresses that are listened on: none twice, over TCP or over UDP.
+//! Listen addresses: no two listeners share one, over TCP or over UDP.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

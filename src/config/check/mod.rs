@@ -1,4 +1,4 @@
-//! From what is written to what is meant: names become ids, texts become values, and the parts fit together.
+//! From the config as written to the config as meant: names become ids, texts become values, and the parts fit together.
 //!
 //! A [`Spec`] and the config's files become a [`Config`], which may be used only if no error was added to the problems. A
 //! wrong part is left out and the rest is checked all the same, so that one run finds everything. Each section has its own
@@ -30,8 +30,8 @@ use crate::files::Intake;
 
 /// Makes a config of a spec; problems are added to the list.
 ///
-/// `file` is the main file, `digest` that of all files, `included` are the others, and `named` are the files that they name,
-/// which `intake` notes once they are read.
+/// `file` is the main file, `digest` that of all files, `included` are the others, and `named` are the files that the config
+/// names, which `intake` notes once each is read.
 pub(super) fn check(
     (file, digest, included, named): (&str, &str, &[SourceFile], Vec<(FileUse, PlacedText)>),
     spec: Spec,

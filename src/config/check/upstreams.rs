@@ -16,7 +16,7 @@ use crate::config::{RegistryConfig, UpstreamConfig, ZoneConfig};
 const REDIRECTING: [&str; 2] = ["k8s.gcr.io", "registry.k8s.io"];
 
 impl Check<'_> {
-    /// Reports upstreams at which a request would be sent back here, or to the mirrors that lack what it asks for.
+    /// Reports upstreams that would send a request back here, or to the mirrors that lack the requested object.
     pub(super) fn check_loops(&mut self, spec: &RegistrySpec, registry: &RegistryConfig, zones: &[ZoneConfig]) {
         let upstreams = [
             ("canonical", &spec.canonical, Some(&registry.canonical)),

@@ -1,7 +1,7 @@
 //! Every file that a config names, with its one purpose.
 //!
-//! **Invariants**: without errors, no two parts of a config write one file, none writes a file that another reads, and none
-//! reads as one kind what another reads as another.
+//! **Invariants**: without errors, no two parts of a config write one file, no part writes a file that another reads, and no
+//! two parts read one file as files of different kinds.
 //! **Not here**: files that cannot be used, links and `..`, which only the system can follow (`load::named`); another server
 //! that writes the same files, which locks keep away.
 

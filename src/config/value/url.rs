@@ -76,7 +76,7 @@ pub(in crate::config) fn upstream(text: &str) -> Result<UpstreamConfig, Fault> {
     if path.split('/').any(|segment| matches!(segment, "." | "..")) || path.contains("//") {
         return bad("has an odd path", "write the path of a repository, like `https://host/some/repo`");
     }
-    // `https://host/v2` is what the API's base is elsewhere; here `/v2/` is put before the repository.
+    // Other programs want `https://host/v2` as base of the API; here `/v2/` is put before the repository.
     if path == "v2" || path.starts_with("v2/") {
         return bad(
             "begins its path with `v2`",
@@ -107,7 +107,7 @@ pub(in crate::config) fn page(text: &str) -> Result<Arc<str>, Fault> {
     url(text).map(|_| text.into())
 }
 
-/// The host of a URL over plain HTTP, an IPv6 address with its brackets. `None` for https, and for what is no URL.
+/// The host of a URL over plain HTTP, an IPv6 address with its brackets. `None` for https, and for a text that is no URL.
 pub(in crate::config) fn plain_host(text: &str) -> Option<String> {
     let Url { scheme, authority, .. } = url(text).ok()?;
     let upstream = UpstreamConfig { scheme: scheme.into(), authority: authority.into(), path: "".into() };

@@ -1,8 +1,8 @@
-//! One question to a mirror or to canonical, from its connection to what is learnt from its answer.
+//! One in-flight request to a mirror or to canonical: connect, ask, cache the result.
 //!
-//! **Invariants**: however a flight ends, the requests that wait for it are told, and its place is given back; of an answer
-//! no more is read than [`MAX_REFERRERS_LEN`].
-//! **Not here**: what is asked for, and limits ([`super`]).
+//! **Invariants**: however a flight ends, the waiting client requests get its result and its units of the limits are
+//! given back; at most [`MAX_REFERRERS_LEN`] bytes of a body are kept.
+//! **Not here**: the choice of questions, and the limits ([`super`]).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,46 +23,46 @@ use crate::registry::{CanonicalSubject, MAX_REFERRERS_LEN, holding_of_referrers,
 use crate::telemetry::blobs::Result as Counted;
 use crate::tls::{DialStep, Dialed, Dialer};
 
-/// Addresses of canonical that are tried: two of either family.
+/// The most addresses of canonical that are tried, for each family.
 const MAX_TRIED: usize = 2;
 
-/// Every type of manifest. docker-registry says 404 of a manifest whose type is not listed.
+/// Every type of manifest. docker-registry answers 404 for a manifest whose type is not listed.
 const MANIFEST_TYPES: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.docker.distribution.manifest.v1+prettyjws, */*";
 
-/// How canonical is reached.
+/// The means to reach canonical.
 #[derive(Clone, Debug)]
 pub struct Canonical {
-    /// What it is dialled with.
+    /// The dialer for its connections.
     pub dialer: Dialer,
-    /// Host and, if it is not the scheme's own, port.
+    /// The host, and the port if it is not the scheme's default.
     pub authority: Arc<str>,
-    /// Its name among mirrors, whose names have no colon before two slashes.
+    /// Its key among the names of mirrors. It contains `://`, which no mirror's name does.
     pub line: Arc<str>,
-    /// Its addresses.
+    /// The source of its addresses.
     pub at: At,
 }
 
-/// Where canonical is.
+/// The source of canonical's addresses.
 #[derive(Clone, Debug)]
 pub enum At {
-    /// At this address.
+    /// A fixed address.
     Address(IpAddr),
-    /// Where the resolvers say that this host is.
+    /// A host name, and the resolvers that are asked for its addresses.
     Host(Arc<str>, Arc<resolvers::HostAsker>),
 }
 
-/// A question.
+/// The question of a flight.
 #[derive(Debug)]
 pub(super) enum FlightQuestion {
     /// Whether a mirror has a blob.
     Mirror { address: IpAddr, path: String },
-    /// Whether canonical has something.
+    /// Whether canonical has this content.
     Canonical { subject: CanonicalSubject, path: String },
 }
 
-/// One question under way.
+/// One in-flight request.
 pub(super) struct Flight {
     pub(super) asker: Arc<BlobAsker>,
     pub(super) means: Arc<Means>,
@@ -113,7 +113,7 @@ impl Flight {
         }
     }
 
-    /// Makes a request, over a connection that is kept or a new one.
+    /// Sends a request over a kept connection, or over a new one.
     async fn request(
         &self,
         dialer: &Dialer,
@@ -127,7 +127,7 @@ impl Flight {
             self.keep(place, method, kept);
             return Ok(response);
         }
-        // A connection that was closed meanwhile says nothing of the server.
+        // A kept connection that the server has closed says nothing about its health, so a new one is dialled.
         let (Destination::Mirror(address) | Destination::Canonical(address)) = place;
         let mut dialed = dialer.dial(address, &mut DialStep::Connect).await.map_err(|_| Unreached)?;
         let response = dialed
@@ -138,7 +138,7 @@ impl Flight {
         Ok(response)
     }
 
-    /// Keeps a connection for the next question. One with a body to read is not kept: it may not be read to its end.
+    /// Keeps a connection for the next question. After a GET it is not kept, because its body may not be read to the end.
     fn keep(&self, place: Destination, method: &Method, dialed: Dialed) {
         let is_current = self.asker.means.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.means));
         let mut state = self.asker.state();
@@ -156,12 +156,12 @@ impl BlobAsker {
     }
 }
 
-/// What may be answered with: mirrors are asked for blobs alone.
+/// The `Accept` header; `None` for mirrors, because mirrors are asked for blobs only.
 fn accept(place: Destination) -> Option<(HeaderName, &'static str)> {
     matches!(place, Destination::Canonical(_)).then_some((ACCEPT, MANIFEST_TYPES))
 }
 
-/// No answer came.
+/// The error of a request that got no answer.
 struct Unreached;
 
 impl At {
@@ -180,7 +180,7 @@ impl At {
     }
 }
 
-/// Reads as much of a list of referrers as tells whether it has entries.
+/// Reads a list of referrers, up to [`MAX_REFERRERS_LEN`] bytes, and returns whether it has entries.
 async fn read_referrers(mut body: Incoming) -> Holding {
     let mut read = Vec::new();
     while let Some(Ok(frame)) = body.frame().await {

@@ -1,13 +1,14 @@
-//! Asking mirrors for blobs, and canonical for what may be a signature, before clients are sent there.
+//! Requests to mirrors for blobs, and to canonical for content that may be a signature's, before clients are sent there.
 //!
-//! In: an [`Ask`] and the snapshot it was made from, or a [`CanonicalAsk`]. Out: what is known of it, at once where it is known,
-//! else after the flight that finds out, and at the latest after the set time. A flight is one request to one address,
-//! dialled as a probe dials it; it goes on when no request waits for it any more, so that the next one knows.
+//! The result for an [`Ask`] or a [`CanonicalAsk`] comes from the cache if it is there. Otherwise a flight is started, or
+//! one in progress is joined; a client request waits for it until [`Means::wait`] is over. A flight is one in-flight
+//! request to one server, dialled as a probe dials it. It continues when no client request waits any more, because its
+//! result serves the next request.
 //!
-//! **Invariants**: nothing here makes a request wait longer than the set time; one blob at one mirror is asked for once at
-//! a time; flights, requests that wait for them, and questions a second have limits that are shared out by client
-//! network; a request beyond one gets [`Holding::Unsaid`] at once; memory does not depend on what is asked for.
-//! **Not here**: whom to ask and what the reply is ([`crate::registry`]), how mirrors stand (probes alone say that).
+//! **Invariants**: no client request waits longer than [`Means::wait`]; concurrent requests for one blob at one mirror
+//! share one flight; flights, waiting requests and questions per second have limits that are shared out by client
+//! network; a client request beyond a limit gets [`Holding::Unsaid`] at once; memory is bounded by these limits.
+//! **Not here**: the mirrors to ask and the reply ([`crate::registry`]), the health of mirrors (only probes change it).
 
 mod flight;
 
@@ -32,46 +33,49 @@ use crate::tls::{Dialed, Dialer};
 pub use flight::{At, Canonical};
 use flight::{Flight, FlightQuestion};
 
-/// Flights at once to all mirrors: each is a socket and at first a handshake, some 40 KB, so these are 10 MB.
+/// The most concurrent flights to all mirrors and canonical: each has a socket and at first a handshake, some 40 KB, so
+/// together 10 MB.
 pub const MAX_FLIGHTS: usize = 256;
 
-/// Flights at once to one mirror, so that one that hangs leaves room for others.
+/// The most concurrent flights to one mirror, so that a mirror that hangs leaves room for others.
 pub const MAX_FLIGHTS_PER_MIRROR: usize = 16;
 
-/// Requests that wait at once. Each is some 2 KB; over HTTP/2 one client could otherwise have a hundred a connection.
+/// The most client requests that wait. Each takes some 2 KB; over HTTP/2, one client could otherwise have a hundred on
+/// each connection.
 pub const MAX_WAITING: usize = 1024;
 
-/// Connections kept for the next question, one an address.
+/// The most connections kept for the next question, one for each address.
 const MAX_KEPT: usize = 64;
 
-/// How long a connection is kept: less than servers commonly do (nginx 75 s), so that it is seldom found closed; and the
-/// certificate is seen again that often.
+/// The longest time that a connection is kept. Servers commonly close idle connections later (nginx after 75 s), so that
+/// a kept one is seldom found closed. A new connection also verifies the certificate again.
 const KEPT_FOR: Duration = Duration::from_secs(30);
 
-/// How long it is believed that a mirror could not be asked: it was up a moment ago, and is likely to be so again.
+/// The longest lifetime of a cached [`Holding::Unsaid`]. It is short, because the mirror is up according to its probes
+/// and is likely to answer soon.
 const UNSAID_FOR: Duration = Duration::from_secs(5);
 
-/// How mirrors are asked.
+/// The settings for questions to mirrors and canonical.
 #[derive(Clone, Debug)]
 pub struct Means {
-    /// What mirrors are dialled with; `None` if they are not asked.
+    /// The dialer for mirrors; `None` if mirrors are not asked.
     pub mirrors: Option<Dialer>,
-    /// How canonical is reached; `None` if it is not asked.
+    /// The means to reach canonical; `None` if canonical is not asked.
     pub canonical: Option<Canonical>,
-    /// The longest that a request waits for an answer.
+    /// The longest time that a client request waits for a result.
     pub wait: Duration,
-    /// The longest that a flight takes.
+    /// The longest time that a flight takes.
     pub timeout: Duration,
-    /// How long it is believed that a mirror has a blob.
+    /// The lifetime of a cached [`Holding::Has`].
     pub keep: Duration,
-    /// How long it is believed that it lacks one.
+    /// The lifetime of a cached [`Holding::Lacks`].
     pub lacking: Duration,
 }
 
-/// Asks mirrors, and remembers.
+/// Asks mirrors and canonical, and caches the results.
 #[derive(Debug)]
 pub struct BlobAsker {
-    /// None while nobody is to be asked.
+    /// The settings; `None` if no server is asked.
     means: ArcSwapOption<Means>,
     secret: [u64; 2],
     start: Instant,
@@ -83,36 +87,37 @@ pub struct BlobAsker {
 struct AskingState {
     known: KnownBlobs,
     flights: HashMap<BlobKey, watch::Receiver<Option<Holding>>>,
-    /// By mirror; only those that were asked within a second or are being asked.
+    /// The limits of each mirror, by name. A mirror without a flight and without a question in the last second is removed.
     lines: HashMap<Arc<str>, MirrorLine>,
     kept: HashMap<Destination, (Dialed, Instant)>,
     flying: Shares,
     waiting: Shares,
 }
 
-/// Where a connection leads: canonical may have the address of a mirror, at another port or with another name.
+/// The destination of a connection. Canonical may have the address of a mirror with another port or another TLS name, so
+/// an address alone would not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Destination {
     Mirror(IpAddr),
     Canonical(IpAddr),
 }
 
-/// What is under way to one mirror, or to canonical.
+/// The limits of one mirror, or of canonical.
 #[derive(Debug)]
 struct MirrorLine {
     budget: Budget,
     flights: Shares,
 }
 
-/// What is known of a blob.
+/// The result of a lookup.
 pub(super) enum FoundBlob {
-    /// This, now.
+    /// The result is known now.
     Known(Holding),
-    /// Nothing yet, but it is being asked for.
+    /// Flights are in progress that will give the result.
     Waiting(WaitingRequest),
 }
 
-/// The flights that a request waits for.
+/// The flights that a client request waits for.
 pub(super) struct WaitingRequest {
     asker: Arc<BlobAsker>,
     flights: Vec<watch::Receiver<Option<Holding>>>,
@@ -121,7 +126,7 @@ pub(super) struct WaitingRequest {
 }
 
 impl BlobAsker {
-    /// Asks nobody until it has the means.
+    /// An asker with these settings. With `None`, no server is asked.
     pub fn new(means: Option<Means>) -> Arc<Self> {
         Arc::new(BlobAsker {
             means: ArcSwapOption::from_pointee(means),
@@ -132,24 +137,24 @@ impl BlobAsker {
         })
     }
 
-    /// Asks by these means from now on; what is known stays known.
+    /// Applies new settings. Cached results are kept.
     pub fn replace(&self, means: Option<Means>) {
         self.means.store(means.map(Arc::new));
-        // Whoever answered on these may not be accepted any more.
+        // The new settings may not accept the certificates of these connections.
         self.state().kept.clear();
     }
 
-    /// What is counted.
+    /// The counters.
     pub fn counters(&self) -> &Blobs {
         &self.counters
     }
 
-    /// The latest that a request which comes now waits until.
+    /// The deadline of a client request that arrives now.
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.means.load().as_ref().map_or(Duration::ZERO, |means| means.wait)
     }
 
-    /// Looks up a blob at every mirror that must have it, and starts flights if nothing is known.
+    /// Looks up a blob at every mirror that must have it, and starts a flight for each unknown result.
     pub(super) fn find(
         self: &Arc<Self>,
         ask: &Ask<'_>,
@@ -180,7 +185,7 @@ impl BlobAsker {
         search.end(until)
     }
 
-    /// Looks up whether canonical has what may be a signature, and starts a flight if nothing is known.
+    /// Looks up whether canonical has content that may be a signature's, and starts a flight if that is unknown.
     pub(super) fn find_beyond(self: &Arc<Self>, beyond: &CanonicalAsk, network: Prefix, until: Instant) -> FoundBlob {
         let means = self.means.load();
         let Some((means, canonical)) = means.as_ref().and_then(|means| Some((means, means.canonical.as_ref()?))) else {
@@ -195,7 +200,7 @@ impl BlobAsker {
         }
     }
 
-    /// How many requests wait.
+    /// The number of client requests that wait.
     pub fn waiting(&self) -> usize {
         self.state().waiting.taken()
     }
@@ -205,17 +210,17 @@ impl BlobAsker {
     }
 
     fn state(&self) -> MutexGuard<'_, AskingState> {
-        // A panic elsewhere leaves nothing half done that matters: the worst is a blob asked for once more.
+        // A poisoned lock is used all the same: the worst effect of a half-done change is a repeated question.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A look at what is known, and the flights that it starts.
+/// A lookup in the cache, and the flights that it joins and starts.
 struct BlobSearch<'a> {
     asker: &'a Arc<BlobAsker>,
     means: &'a Arc<Means>,
     network: Prefix,
-    /// Locked for all of the search; a flight that ends takes it too.
+    /// Locked during the whole search. A flight locks it too when it ends.
     state: MutexGuard<'a, AskingState>,
     flights: Vec<watch::Receiver<Option<Holding>>>,
     begun: Vec<(Flight, FlightQuestion)>,
@@ -224,12 +229,13 @@ struct BlobSearch<'a> {
 
 impl<'a> BlobSearch<'a> {
     fn new(asker: &'a Arc<BlobAsker>, means: &'a Arc<Means>, network: Prefix) -> Self {
-        // Neither list allocates if everything is known.
+        // Neither list allocates if every result is cached.
         let (flights, begun) = (Vec::new(), Vec::new());
         BlobSearch { asker, means, network, state: asker.state(), flights, begun, turned: None }
     }
 
-    /// What ends the search: one that does not have it. Else a flight is joined or started, if nothing is known.
+    /// Returns a cached result other than [`Holding::Has`], which ends the search. If no result is cached, it joins or
+    /// starts a flight.
     fn look(
         &mut self,
         key: BlobKey,
@@ -259,13 +265,13 @@ impl<'a> BlobSearch<'a> {
         None
     }
 
-    /// The end of a search that has found one that does not have it.
+    /// Ends the search with a known result.
     fn known(self, holding: Holding) -> FoundBlob {
         self.start();
         FoundBlob::Known(holding)
     }
 
-    /// The end of a search that has found nobody without it.
+    /// Ends a search in which no mirror is known to lack the blob.
     fn end(mut self, until: Instant) -> FoundBlob {
         if let Some(why) = self.turned {
             self.asker.counters.turned(why);
@@ -284,7 +290,7 @@ impl<'a> BlobSearch<'a> {
         FoundBlob::Waiting(waiting)
     }
 
-    /// Starts the flights, once the lock is let go of.
+    /// Releases the lock, then starts the flights.
     fn start(self) {
         drop(self.state);
         for (flight, question) in self.begun {
@@ -305,7 +311,7 @@ impl AskingState {
         }
     }
 
-    /// Makes room for a flight, or says why there is none.
+    /// Reserves a flight, or returns the limit that prevents it.
     fn begin(
         &mut self,
         key: BlobKey,
@@ -331,7 +337,7 @@ impl AskingState {
 }
 
 impl WaitingRequest {
-    /// What is found out in time.
+    /// Waits for the result. It is [`Holding::Unsaid`] if the deadline passes first.
     pub(super) async fn finish(mut self) -> Holding {
         let all = async {
             for flight in &mut self.flights {

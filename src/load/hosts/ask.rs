@@ -1,8 +1,8 @@
 //! Asking resolvers for the addresses of a host, with hickory-resolver.
 //!
-//! **Invariants**: names are absolute, so no search list is tried; nothing is answered from a cache: when to ask again is
-//! decided by who asks.
-//! **Not here**: what is done with what was found ([`crate::mirror`]).
+//! **Invariants**: names are absolute, so no search list is tried; no answer comes from a cache, because the caller decides
+//! when to ask again.
+//! **Not here**: accepting the addresses ([`crate::mirror`]).
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -24,13 +24,13 @@ use crate::config::Resolver;
 use crate::files;
 use crate::mirror::{Lookup, Trouble};
 
-/// How often a query that failed is sent again, to the same server or another.
+/// The number of times that a failed query is sent again, to the same server or another.
 const RETRIES: usize = 1;
 
-/// How long a lookup may take in all, in times of the time-out of one query: two tries at two servers.
+/// The longest time of a lookup, as a multiple of the timeout of one query: two tries at two servers.
 const LIMIT: u32 = 4;
 
-/// How long to wait for this system's list of resolvers.
+/// The longest wait for this system's list of resolvers.
 const SYSTEM_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Asks the resolvers.
@@ -41,7 +41,7 @@ pub struct HostAsker {
 }
 
 impl HostAsker {
-    /// Reads this system's resolvers, where no others are named; why not, where there are none.
+    /// Reads the resolvers of this system if the config names none. The error is the reason why there is no resolver.
     pub fn new(meant: &Resolver) -> Result<Self, String> {
         let (config, hosts) = match meant.servers.is_empty() {
             true => {
@@ -50,7 +50,7 @@ impl HostAsker {
                 let read = files::within(file, SYSTEM_DEADLINE, |_| system_conf::read_system_conf());
                 let read = read.map_err(|error| format!("{}: {error}", file.display()))?;
                 let (config, _) = read.map_err(|error| error.to_string())?;
-                // What this system's own programs get: its administrator may have written names into a file.
+                // The same addresses as for this system's own programs: the administrator may have written hosts into a file.
                 (ResolverConfig::from_name_servers(config.name_servers().to_vec()), ResolveHosts::Always)
             }
             false => {
@@ -78,7 +78,7 @@ impl HostAsker {
         Ok(HostAsker { resolver, limit: meant.timeout * LIMIT })
     }
 
-    /// What A and AAAA of a host are.
+    /// Looks up the A and AAAA records of a host.
     pub async fn ask(&self, host: &str) -> [Lookup; 2] {
         let Ok(mut name) = Name::from_ascii(host) else {
             let why = || Lookup::Failed(Trouble::Server("it is no host name".to_string()));
@@ -114,13 +114,13 @@ impl HostAsker {
     }
 }
 
-/// Only an answer says that there is nothing; all else leaves open what there is.
+/// Only a response without records means that the host has no address; after any other failure it may have some.
 fn failed(error: NetError) -> Lookup {
     let server = |why: &str| Lookup::Failed(Trouble::Server(why.to_string()));
     match error {
         NetError::Timeout => Lookup::Failed(Trouble::Timeout),
         NetError::Dns(DnsError::NoRecordsFound(none)) => match none.response_code {
-            // A referral: whoever we asked does not resolve for us (RFC 2308 §2.2).
+            // A referral: the queried server does not recurse for us (RFC 2308 §2.2).
             ResponseCode::NoError if none.ns.is_some() && none.soa.is_none() => {
                 server("the resolver does not recurse for us: it refers to other servers")
             }

@@ -1,6 +1,6 @@
 //! The last good addresses of hosts in a file, for a start without a resolver.
 //!
-//! **Invariants**: a file that cannot be read costs only what was in it.
+//! **Invariants**: a file that cannot be read costs only the addresses in it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::base::time::{Ttl, UnixTime};
 use crate::files::state::{StateForm, Useless, peek};
 use crate::mirror::HostAddresses;
 
-/// What is known of hosts, by their names.
+/// The known addresses of hosts, by host name.
 pub type KnownHosts = BTreeMap<Arc<str>, HostAddresses>;
 
 /// The kind of file.
@@ -29,12 +29,12 @@ struct KeptHost {
     resolved: u64,
 }
 
-/// Reads the addresses that the last run kept; none if there is no such file.
+/// Reads the addresses that the last run kept; empty if there is no such file.
 pub fn read(path: &Path) -> Result<KnownHosts, Useless> {
     peek(path, &FORM, parse).map(Option::unwrap_or_default)
 }
 
-/// Reads what [`text`] has written; none where this is something else.
+/// Parses the output of [`text`]; `None` if the text is of another form.
 pub fn parse(text: &str) -> Option<KnownHosts> {
     let entries: Vec<KeptHost> = serde_json::from_str(text).ok()?;
     let host = |entry: KeptHost| {
@@ -44,7 +44,7 @@ pub fn parse(text: &str) -> Option<KnownHosts> {
     Some(entries.into_iter().map(host).collect())
 }
 
-/// What is known, to be kept for the next run.
+/// The contents of the file for the next run. Hosts that were never resolved are left out.
 pub fn text(known: &KnownHosts) -> String {
     let entry = |(host, addresses): (&Arc<str>, &HostAddresses)| {
         let HostAddresses { v4, v6, ttl, at } = addresses.clone();
@@ -74,7 +74,7 @@ mod tests {
         let write = |known: &KnownHosts| keep(&path, &FORM, &text(known)).unwrap();
         write(&known);
         assert_eq!(read(&path).unwrap(), known.clone());
-        // What was never resolved is not worth a line.
+        // A host that was never resolved is left out.
         known.insert("new.example".into(), HostAddresses::default());
         write(&known);
         assert_eq!(read(&path).unwrap().len(), 1);

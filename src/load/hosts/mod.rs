@@ -1,10 +1,10 @@
 //! Mirrors given by host name alone: their first addresses, when a configuration is loaded.
 //!
 //! A steered owner is often an apex, where no CNAME can be, so a mirror's name is turned into addresses here. All names are
-//! asked for at once and for [`PATIENCE`] at most; where that fails, the addresses that the last run has kept stand in.
+//! looked up concurrently, for [`PATIENCE`] at most. If a lookup fails, the addresses that the last run kept are used.
 //!
-//! **Invariants**: a mirror that has addresses in the config keeps just those; a name that is served already keeps what is
-//! served, without being asked for, so that a reload loses nothing and waits for nobody.
+//! **Invariants**: a mirror that has addresses in the config keeps just those; a host that is already served with addresses
+//! keeps them without a lookup, so that a reload loses no address and does not wait for resolvers.
 //! **Not here**: keeping addresses fresh (hosts), which addresses are taken ([`crate::mirror`]).
 
 pub mod ask;
@@ -24,27 +24,27 @@ use crate::mirror::{HostAddresses, HostRules, Lookup, Mirror, Trouble, accept};
 use ask::HostAsker;
 use keep::KnownHosts;
 
-/// How long a start may wait for resolvers, all names together: one that has not answered by then is as good as down, and
-/// a restart must not take longer because of it than its supervisor has patience.
+/// The longest time that a start waits for resolvers, for all names together. A resolver that has not answered by then is
+/// as good as down, and a restart must not exceed the start timeout of its supervisor because of it.
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The names that are asked for at once: each is two queries, and a resolver serves as many without dropping any.
+/// The most names that are looked up at once: each is two queries, and a resolver serves as many without dropping any.
 pub const MAX_AT_ONCE: usize = 64;
 
-/// What a configuration is loaded for, and so what it means that a host is not known.
+/// The purpose of loading a configuration. It decides whether a host without addresses is an error.
 #[derive(Clone, Debug)]
 pub enum Purpose {
-    /// To be looked at: then it is an error.
+    /// To check the configuration: an error.
     Check,
-    /// To be served from the start, or to see what would be: then the rest is served all the same, and the host follows when
-    /// it can be resolved. It is three in the morning and nobody is there to mend a name.
+    /// To serve the configuration from the start, or to show the result: a warning. The rest is served, and the host follows
+    /// when it is resolved. A restart at night must not fail because of a name that no operator is there to correct.
     Start,
-    /// To be served instead of something that is served, of whose hosts this is known: then it is an error unless that does
-    /// not know it either. Whoever reloads is there, and what is served stays.
+    /// To replace the served configuration, whose hosts have these addresses: an error, unless the host is one of these. The
+    /// operator is present at a reload and can correct the name, and the served configuration stays.
     Reload(KnownHosts),
 }
 
-/// What is taken of what hosts resolve to.
+/// The rules by which the addresses of hosts are accepted.
 pub fn rules(config: &Config) -> HostRules {
     let Resolver { least_ttl, greatest_ttl, private, .. } = &config.resolver;
     // A day at most: the ranges of `[resolver] least-ttl` and `greatest-ttl`.
@@ -56,7 +56,7 @@ pub fn rules(config: &Config) -> HostRules {
     }
 }
 
-/// What the mirrors that are served know of their hosts.
+/// The addresses of the hosts that some mirrors follow.
 pub fn known<'m>(mirrors: impl IntoIterator<Item = &'m Mirror>) -> KnownHosts {
     let of = |mirror: &Mirror| Some((mirror.followed_host()?.clone(), mirror.host_addresses()?));
     mirrors.into_iter().filter_map(of).collect()
@@ -110,7 +110,7 @@ pub fn resolve(config: &mut Config, purpose: &Purpose) -> Vec<Diagnostic> {
     problems
 }
 
-/// Asks for hosts, all at once; those that were not answered for in time timed out.
+/// Looks up hosts concurrently. A host without an answer in time has timed out.
 fn ask_all(resolver: &Resolver, hosts: Vec<Arc<str>>) -> Vec<(Arc<str>, [Lookup; 2])> {
     let fail = |host: &Arc<str>, why: &str| {
         let trouble = || Lookup::Failed(Trouble::Server(why.to_string()));
@@ -128,7 +128,7 @@ fn ask_all(resolver: &Resolver, hosts: Vec<Arc<str>>) -> Vec<(Arc<str>, [Lookup;
     };
     let asked = match tokio::runtime::Handle::try_current() {
         Err(_) => ask(),
-        // Within a runtime another one cannot run: it gets a thread of its own.
+        // A runtime cannot run within another one, so it gets a thread of its own.
         Ok(_) => std::thread::scope(|scope| {
             let asking = std::thread::Builder::new().spawn_scoped(scope, ask).map_err(|error| error.to_string())?;
             asking.join().unwrap_or_else(|_| Err("resolving failed, which is a fault in pharos".to_string()))
@@ -166,10 +166,10 @@ async fn answers(asker: HostAsker, hosts: &[Arc<str>]) -> Vec<(Arc<str>, [Lookup
     answers.into_iter().map(|(host, found)| (host, found.unwrap_or_else(timeout))).collect()
 }
 
-/// Answers by host, as far as they are there.
+/// Answers by host; `None` until both lookups of the host have ended.
 type Answers = BTreeMap<Arc<str>, Option<[Lookup; 2]>>;
 
-/// What was found so short a time ago was found by this lookup.
+/// Addresses of at most this age were found by the current lookup.
 const JUST_NOW: Ttl = Ttl(10);
 
 fn problem(
@@ -205,7 +205,7 @@ fn problem(
     }
 }
 
-/// A length of time as people say it, roughly.
+/// A duration in words, rounded down to one unit.
 fn words(age: Ttl) -> String {
     let (number, unit) = match age.0 {
         0..120 => (age.0, "second"),
@@ -224,7 +224,7 @@ mod tests {
     use crate::base::diagnostic::Style;
     use crate::config;
 
-    /// A config with one mirror, and resolvers of which this is said.
+    /// A config with one mirror, and these keys of `[resolver]`.
     fn config(mirror: &str, resolver: &str) -> Config {
         let text = format!(
             "[resolver]\n{resolver}\n[[zone]]\nname = \"b.example\"\nfile = \"b.zone\"\n\
@@ -309,7 +309,7 @@ mod tests {
         };
         let known: KnownHosts = [("lb.example".into(), one.clone())].into();
         assert_eq!(said(&keys, &Purpose::Reload(known.clone())), (0, one.v4.clone(), String::new()));
-        // What the last run kept is better than nothing.
+        // The addresses that the last run kept are used if the lookup fails.
         std::fs::write(&state, keep::text(&known)).unwrap();
         let keys = format!("{keys}\nstate = \"{}\"", state.display());
         for purpose in [Purpose::Check, Purpose::Start] {

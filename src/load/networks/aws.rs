@@ -3,7 +3,7 @@
 //!
 //! The zone of most entries has the name of the region. Local zones and Wavelength zones have names of their own.
 //! One prefix is listed once per service; its region is the same each time. Blocks nest: `GLOBAL` ones hold regional
-//! ones. `GLOBAL` is a region label like any other, but where one prefix has both, the regional one says more.
+//! ones. `GLOBAL` is a region label like any other, but if one prefix has both, the regional one wins.
 //!
 //! **Not here**: `service`, by which no rule steers.
 
@@ -16,7 +16,7 @@ use super::json::{self, WrittenJson};
 use crate::base::diagnostic::Diagnostic;
 use crate::networks::LabelKind;
 
-/// The region of what belongs to none.
+/// The region of prefixes that belong to no region.
 const GLOBAL: &str = "GLOBAL";
 
 #[derive(Deserialize)]

@@ -1,7 +1,7 @@
 //! Microsoft's service tags: `values[]` named `AzureCloud.<region>`, with `properties.addressPrefixes`.
 //!
-//! The region is what follows `AzureCloud.`, as written there. The tag `AzureCloud` repeats all of them without region
-//! and counts only for what no regional tag covers. All other tags name services, not places.
+//! The region is the text after `AzureCloud.`, as written there. The tag `AzureCloud` repeats all prefixes without region
+//! and counts only for prefixes that no regional tag covers. All other tags name services, not places.
 
 use std::borrow::Cow;
 use std::collections::HashSet;

@@ -17,7 +17,7 @@ pub(super) struct Format {
     kind: NetworkKind,
     /// Its name in messages, with its article.
     noun: &'static str,
-    /// Outermost keys of its document, each of which tells it from the documents of the rows below. Empty if it is not JSON.
+    /// Outermost keys of its document, each of which distinguishes it from the documents of later rows. Empty if it is not JSON.
     keys: &'static [&'static str],
     pub(super) read: FormatReader,
 }

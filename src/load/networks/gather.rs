@@ -1,4 +1,4 @@
-//! Gathering: prefixes as a file writes them in, a [`LoadedSource`] source or the file's errors out.
+//! Gathering: the written prefixes of a file in; out comes a [`LoadedSource`], or the errors of the file.
 //!
 //! **Invariants**: all bad prefixes of a file are found in one run; of two entries for one prefix the earlier wins, but
 //! one with a region wins over one without.
@@ -69,14 +69,14 @@ impl<'a> Gather<'a> {
         self.builder.intern(labels)
     }
 
-    /// Adds an entry; what is not a prefix becomes an error of the file.
+    /// Adds an entry; a text that is not a prefix becomes an error of the file.
     pub(super) fn add(&mut self, written: &str, labels: LabelsId, line: u32, place: impl FnOnce() -> Place) {
         if let Some(prefix) = self.parse(written, place) {
             self.builder.add(prefix, labels, line);
         }
     }
 
-    /// Adds an entry that says less than another for the same prefix may, and gives way to it.
+    /// Adds an entry that gives way to any other entry for the same prefix, because the other may have more labels.
     pub(super) fn add_vague(&mut self, written: &str, labels: LabelsId, line: u32, place: impl FnOnce() -> Place) {
         if let Some(prefix) = self.parse(written, place) {
             self.vague.push((prefix, labels, line));
@@ -113,12 +113,12 @@ impl<'a> Gather<'a> {
         }
     }
 
-    /// Notes what is odd about the file.
+    /// Adds a warning about the file, if there is one.
     pub(super) fn warn(&mut self, warning: impl Into<Option<Diagnostic>>) {
         self.warnings.extend(warning.into());
     }
 
-    /// Whether the file had a prefix, or what stands in the place of one.
+    /// Whether the file has an entry, be it a prefix or an error.
     pub(super) fn has_prefixes(&self) -> bool {
         self.has_prefixes || !self.errors.is_empty()
     }
@@ -130,7 +130,7 @@ impl<'a> Gather<'a> {
         }
         let network = self.network;
         let vague: HashSet<LabelsId> = self.vague.iter().map(|(_, labels, _)| *labels).collect();
-        // They come last because the first of several for one prefix stays.
+        // The vague entries come last because the first of several entries for one prefix stays.
         for (prefix, labels, line) in std::mem::take(&mut self.vague) {
             self.builder.add(prefix, labels, line);
         }
@@ -142,7 +142,7 @@ impl<'a> Gather<'a> {
         Ok(LoadedSource { source, warnings: self.warnings })
     }
 
-    /// The errors, with a word on how many there are in all.
+    /// The errors; if not all are shown, the last one has their total.
     fn refusal(mut self) -> Vec<Diagnostic> {
         if self.errors_not_shown > 0 {
             let total = self.errors.len() + self.errors_not_shown;
@@ -155,7 +155,7 @@ impl<'a> Gather<'a> {
     }
 }
 
-/// What to do about a text that is no prefix.
+/// The remedy for a text that is no prefix.
 fn remedy(kind: NetworkKind, written: &str, error: &PrefixError) -> String {
     let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
     if kind != NetworkKind::List {
@@ -198,7 +198,7 @@ fn contradictions(source: &Source, text: &SourceText<'_>, conflicts: &[Conflict]
     )
 }
 
-/// The values of two sets of labels in the first kind in which they differ.
+/// The values of two sets of labels, of the first kind whose values differ.
 fn differences(one: &Labels<'_>, other: &Labels<'_>) -> [String; 2] {
     let differs = |kind: &LabelKind| one.value(*kind) != other.value(*kind);
     let kind = KINDS.iter().map(|row| row.kind).find(differs).unwrap_or(LabelKind::Label);

@@ -1,10 +1,10 @@
 //! Geofeeds: lines of `prefix,country,region,city,postal` (RFC 8805).
 //!
-//! Only the first three fields are used. They never hold a comma, so a line is cut at commas and whatever quotes the
-//! city has do not matter; a quote that is never closed cannot swallow the lines behind it.
+//! Only the first three fields are used. None of these can hold a comma, so a line is cut at commas, and quotes around the
+//! city do not matter. A quote that is never closed cannot swallow the lines after it.
 //!
-//! **Invariants**: a line without country stays, without a place: it says that nothing is known, whatever a wider
-//! prefix says (RFC 8805 §2.1.3).
+//! **Invariants**: a line without country stays, without a place: the place of its prefix is unknown, even if a wider prefix
+//! has one (RFC 8805 §2.1.3).
 
 use super::continents;
 use super::gather::Gather;
@@ -83,7 +83,7 @@ impl LinePlace {
     }
 }
 
-/// The place of a line. `None` if the line says that there is none.
+/// The place of a line. `None` if the line has no place.
 fn locate(country: &str, region: &str) -> Option<LinePlace> {
     // RFC 8805 §2.1.1.2, §2.1.1.3: both fields are read without regard to case. §2.1.3: `ZZ` once meant none.
     let country = country.to_ascii_uppercase();

@@ -1,7 +1,7 @@
-//! What the JSON feeds share: a document of known shape, and text in it with the place where it stands.
+//! The common part of the JSON feeds: a document of known shape, and the text in it with its place.
 //!
-//! **Invariants**: a document that is cut short, malformed or of another provider is told apart from one that is merely
-//! wrong; every [`WrittenJson`] knows its place.
+//! **Invariants**: a document that is cut short, malformed or of another provider has an error of its own; every
+//! [`WrittenJson`] knows its place.
 //! **Not here**: the shapes themselves.
 
 use std::borrow::Cow;
@@ -19,7 +19,7 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::LabelsId;
 use crate::config::{Network, NetworkKind};
 
-/// A JSON value as it stands in the file.
+/// A JSON value, as written in the file.
 pub(super) type WrittenJson<'a> = &'a RawValue;
 
 /// Reads the document.
@@ -68,7 +68,7 @@ fn with_text(gather: &mut Gather<'_>, value: WrittenJson<'_>, add: impl FnOnce(&
     }
 }
 
-/// The text of a JSON string; none where the value is not a string.
+/// The text of a JSON string; `None` if the value is not a string.
 pub(super) fn string(value: WrittenJson<'_>) -> Option<Cow<'_, str>> {
     let inner = value.get().strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') {
@@ -80,7 +80,7 @@ pub(super) fn string(value: WrittenJson<'_>) -> Option<Cow<'_, str>> {
 /// Says why a document was not read.
 fn explain(network: &Network, text: &SourceText<'_>, error: &serde_json::Error) -> Diagnostic {
     let at = match error.classify() {
-        // What is missing is missing behind the last thing there is.
+        // The document is cut short after its last character.
         Category::Eof => text.text.trim_end().len().saturating_sub(1),
         _ => text.offset_at(error.line(), error.column()),
     };

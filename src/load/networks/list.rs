@@ -1,13 +1,13 @@
 //! Hand-written lists, and those of providers without regions: a prefix a line, an optional label, `#` comments.
 //!
-//! **Invariants**: a label is one word; a list of comments alone is legal, and said to be odd.
+//! **Invariants**: a label is one word; a list of comments alone is legal, with a warning.
 
 use super::gather::Gather;
 use super::json;
 use crate::base::diagnostic::Diagnostic;
 use crate::networks::LabelKind;
 
-/// The longest line, in octets; a longer one is no line of a list.
+/// The longest line, in bytes; a longer one is no line of a list.
 const MAX_LINE_OCTETS: usize = 1024;
 
 /// Reads the list.

@@ -1,12 +1,13 @@
 //! MaxMind DB: a database of places or autonomous systems in, a source out.
 //!
-//! The fields are found by name, whatever the database calls itself: `country`, `continent`, `subdivisions` and
+//! The fields are found by name, whatever the type of the database: `country`, `continent`, `subdivisions` and
 //! `location` (Country, City, Enterprise), `autonomous_system_number` (ASN, ISP), also inside `traits` (Enterprise).
-//! `country` is where the client is; `registered_country` is where a paper was signed, and is not used instead.
+//! `country` is the country of the client; `registered_country` is that in which the network is registered, and is not used
+//! instead.
 //!
 //! **Invariants**: the file is verified before it is walked, and walked once; IPv4 networks come out as IPv4 wherever
 //! the tree keeps them, and once, though a tree has them under several prefixes; a record is decoded once.
-//! **Not here**: names of places, and databases of proxies or domains: they are refused.
+//! **Not here**: names of places; databases of proxies or domains, which are refused.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -24,15 +25,15 @@ use crate::base::prefix::Prefix;
 use crate::config::{Network, NetworkKind};
 use crate::networks::{LabelKind, Labels, SourceBuilder};
 
-/// What stands before the metadata, near the end of every database (MaxMind DB format 2.0, "Database Metadata").
+/// The mark before the metadata, near the end of every database (MaxMind DB format 2.0, "Database Metadata").
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
 
-/// Whether octets have the mark of a database.
+/// Whether bytes have the mark of a database.
 pub(super) fn is_database(octets: &[u8]) -> bool {
     octets.windows(MARKER.len()).rev().any(|window| window == MARKER)
 }
 
-/// What is used of a record.
+/// The fields of a record that are used.
 #[derive(Deserialize)]
 struct MmdbRecord<'a> {
     #[serde(borrow, default)]
@@ -115,17 +116,17 @@ pub(super) fn read(network: &Network, octets: Vec<u8>) -> Result<LoadedSource, V
     Ok(LoadedSource { source, warnings: Vec::new() })
 }
 
-/// How to walk a database so that each network is met once.
+/// The options of a walk that meets each network once.
 ///
-/// The library takes every reference to the root of IPv4 for an alias. That root may itself be a record, where all of
-/// IPv4 is one network; then other networks with that record are no aliases, and there is nothing to walk twice.
+/// The library takes every reference to the root of IPv4 for an alias. If all of IPv4 is one network, that root is a record;
+/// then other networks with that record are no aliases, and no network would be walked twice.
 fn options(reader: &Reader<Vec<u8>>) -> Result<WithinOptions, MaxMindDbError> {
     let has_v4_tree = reader.lookup(IpAddr::V4(Ipv4Addr::UNSPECIFIED))?.network()?.is_ipv4();
     let options = WithinOptions::default();
     Ok(if has_v4_tree { options } else { options.include_aliased_networks() })
 }
 
-/// Whether any record said something that rules can ask for.
+/// Whether any record has a value that rules can name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Knows {
     Nothing,
@@ -196,9 +197,9 @@ fn subdivision(record: &MmdbRecord<'_>) -> Option<String> {
     Some(format!("{country}-{largest}"))
 }
 
-/// Refuses what is no database, by what it is.
+/// Refuses a file that is no database; the error names the likely format of the file.
 fn refuse_other_files(network: &Network, octets: &[u8]) -> Result<(), Vec<Diagnostic>> {
-    // A tree may begin with any octets, so the mark decides before the looks do.
+    // A tree may begin with any bytes, so the mark decides before the looks do.
     if is_database(octets) {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! Sources of labels: a provider's feed, a hand-written list or a database in, a [`Source`] out.
 //!
-//! In come the octets of one file and what the config says of it; out goes a [`Source`] with warnings beside it, or the
-//! errors for which the file is refused. [`read`] is pure; [`load`] only fetches the octets.
+//! In: the bytes of one file and its `[networks]` entry. Out: a [`Source`] with warnings, or the errors for which the file
+//! is refused. [`read`] is pure; [`load`] only fetches the bytes.
 //!
 //! **Invariants**: a file is all or nothing: one bad prefix refuses it, and so does a file without prefixes (published
 //! copies are sometimes truncated, empty or an HTML error page); every entry keeps the line its prefix stands on; no
@@ -44,9 +44,9 @@ const MAX_SHOWN_CHARS: usize = 100;
 /// A source that was read.
 #[derive(Debug)]
 pub struct LoadedSource {
-    /// What the file says.
+    /// The prefixes of the file with their labels.
     pub source: Source,
-    /// What is odd about it.
+    /// The warnings about the file.
     pub warnings: Vec<Diagnostic>,
 }
 
@@ -59,7 +59,7 @@ pub fn load(network: &Network) -> Result<LoadedSource, Vec<Diagnostic>> {
     Ok(loaded)
 }
 
-/// Reads the octets of a network's file.
+/// Reads the bytes of a network's file.
 pub fn read(network: &Network, octets: Vec<u8>) -> Result<LoadedSource, Vec<Diagnostic>> {
     let read = match Format::of(network.kind).read {
         FormatReader::Database(read) => return read(network, octets),

@@ -1,7 +1,7 @@
-//! The text of a feed or list: octets in, characters with line numbers out; what is no such text is refused.
+//! The text of a feed or list: bytes in, characters with line numbers out. A file of another format is refused.
 //!
 //! **Invariants**: a byte order mark is not part of the text; lines end in LF or CRLF and are counted from 1.
-//! **Not here**: what the lines mean.
+//! **Not here**: the meaning of the lines.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ pub(super) struct SourceText<'a> {
     pub(super) file: Arc<str>,
     /// All of it, without a byte order mark.
     pub(super) text: &'a str,
-    /// Where each line but the first begins, less one.
+    /// The offset of each line feed, in ascending order.
     newlines: Vec<usize>,
 }
 
 impl<'a> SourceText<'a> {
-    /// Takes the octets of a feed or list, unless they are plainly something else.
+    /// Takes the bytes of a feed or list, unless the bytes are plainly of another format.
     pub(super) fn of(network: &Network, octets: &'a [u8]) -> Result<Self, Vec<Diagnostic>> {
         let octets = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
         let text = str::from_utf8(octets).map_err(|error| vec![not_text(network, octets, error.valid_up_to())])?;
@@ -48,7 +48,7 @@ impl<'a> SourceText<'a> {
         Ok(text)
     }
 
-    /// The number of the line that holds an octet.
+    /// The number of the line that holds a byte.
     pub(super) fn line_at(&self, offset: usize) -> u32 {
         let before = self.newlines.partition_point(|newline| *newline < offset);
         u32::try_from(before + 1).unwrap_or(u32::MAX)
@@ -67,7 +67,7 @@ impl<'a> SourceText<'a> {
         (1..).zip(self.text.lines())
     }
 
-    /// Where a part of the text begins; `part` must be a slice of it.
+    /// The offset of a part of the text; `part` must be a slice of it.
     pub(super) fn offset_of(&self, part: &str) -> usize {
         let offset = (part.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
         offset.min(self.text.len())
@@ -79,7 +79,7 @@ impl<'a> SourceText<'a> {
         self.place(start..start + part.len())
     }
 
-    /// The place of a range of octets; a range over several lines is cut to its first.
+    /// The place of a range of bytes; a range over several lines is cut to its first.
     pub(super) fn place(&self, range: Range<usize>) -> Place {
         let number = self.line_at(range.start);
         let line = self.line(number);
@@ -87,15 +87,15 @@ impl<'a> SourceText<'a> {
         Place::in_line(&self.file, number, line, range.start - start..range.end.max(range.start) - start)
     }
 
-    /// The octet at a line and column as serde_json counts them: both from 1, in octets.
+    /// The byte at a line and column as serde_json counts them: both from 1, in bytes.
     pub(super) fn offset_at(&self, line: usize, column: usize) -> usize {
         let line = self.line(u32::try_from(line).unwrap_or(u32::MAX));
-        // Column 0 is where a line has only just begun; one past the end is where more was expected.
+        // Column 0 is the start of a line; one past the end means that the text ended too early.
         self.offset_of(line) + column.saturating_sub(1).min(line.len())
     }
 }
 
-/// Says what octets that are not UTF-8 most likely are.
+/// The error of a file that is not UTF-8, with its most likely format.
 fn not_text(network: &Network, octets: &[u8], valid: usize) -> Diagnostic {
     let problem =
         |is: &str, help: String| about(network, "not-text", format!("`{}` {is}", network.input.file)).help(help);

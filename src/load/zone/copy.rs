@@ -1,7 +1,7 @@
 //! Copies of zones that are kept elsewhere: read at the start, written when a newer version was fetched.
 //!
-//! A copy is a master file, which any other server can read too. When it was last found to be what the primaries have is
-//! the time of its last modification.
+//! A copy is a master file, which any other server can read too. Its modification time is the time at which it was last
+//! found to equal the zone of the primaries.
 //!
 //! **Invariants**: a copy is replaced whole or not at all; a damaged one, or one that is too old, costs a transfer and
 //! never keeps the server from starting; a file that is no copy is an error, and stays as it is.
@@ -31,7 +31,7 @@ pub static FORM: StateForm = StateForm {
     },
 };
 
-/// Reads the copy of a zone; where none can be used, what stands for it.
+/// Reads the copy of a zone. The zone is awaited if there is no copy, and unavailable if the copy cannot be used.
 pub(super) fn read(zone: &config::ZoneConfig, now: SystemTime) -> (Zone, Vec<Diagnostic>) {
     let nothing = || Zone::unavailable(zone.name.clone());
     let nothing_yet = || Zone::awaited(zone.name.clone());
@@ -64,14 +64,14 @@ pub(super) fn read(zone: &config::ZoneConfig, now: SystemTime) -> (Zone, Vec<Dia
     (read, Vec::new())
 }
 
-/// How long ago a copy was last found to be what the primaries have.
+/// The time since a copy was last found to equal the zone of the primaries.
 pub fn age(path: &Path, now: SystemTime) -> Duration {
     let checked = files::look_up(path).map(|facts| facts.modified());
-    // A file from the future was checked just now, by a clock that was ahead.
+    // If the time lies in the future, the clock was ahead: the copy counts as checked just now.
     checked.map_or(Duration::ZERO, |checked| now.duration_since(checked).unwrap_or_default())
 }
 
-/// Notes that a copy is what the primaries have.
+/// Notes that a copy equals the zone of the primaries.
 pub fn touch(path: &Path, now: SystemTime) -> io::Result<()> {
     state::touch(path, &FORM, now)
 }
@@ -94,7 +94,7 @@ fn write_zone(mut out: &mut dyn Write, zone: &Zone) -> io::Result<()> {
     Ok(())
 }
 
-/// Types by number where their name would not do: what a library knows and the other does not.
+/// The name of a common type, and the number of any other, because some servers do not know its name.
 fn type_text(rtype: Rtype) -> String {
     if is_common(rtype) { rtype.to_string() } else { format!("TYPE{}", rtype.0) }
 }
@@ -104,7 +104,7 @@ fn is_common(rtype: Rtype) -> bool {
         .contains(&rtype)
 }
 
-/// Data as people write it where that is simple, otherwise in hex.
+/// Data in its usual text form if that is simple, otherwise in hex.
 fn write_rdata(out: &mut impl Write, rtype: Rtype, rdata: &[u8]) -> io::Result<()> {
     match (rtype, rdata) {
         (Rtype::A, &[a, b, c, d]) => writeln!(out, "{a}.{b}.{c}.{d}"),

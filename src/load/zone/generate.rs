@@ -6,7 +6,7 @@
 //! `$$` is a dollar sign; so is `\$`. Data of several words is in quotes.
 //!
 //! **Invariants**: the number of records is known, and bounded, before the first is made.
-//! **Not here**: what the records mean ([`super::reader`]).
+//! **Not here**: the meaning of the records ([`super::reader`]).
 
 use std::io::Write as _;
 
@@ -45,7 +45,7 @@ impl GenerateRange {
         if range.step == 0 || range.first > range.last { Err(MalformedTemplate) } else { Ok(range) }
     }
 
-    /// How many numbers there are.
+    /// The number of numbers.
     pub(super) fn count(self) -> u32 {
         (self.last - self.first) / self.step + 1
     }
@@ -107,7 +107,7 @@ pub(super) fn unquote(content: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Writes a number as `offset[,width[,base]]` says.
+/// Writes a number in a format `offset[,width[,base]]`.
 fn write(format: &[u8], number: u32, out: &mut Vec<u8>) -> Result<(), MalformedTemplate> {
     let mut parts = std::str::from_utf8(format).map_err(|_| MalformedTemplate)?.split(',');
     let offset: i32 = parts.next().and_then(|offset| offset.parse().ok()).ok_or(MalformedTemplate)?;

@@ -1,13 +1,13 @@
 //! Zones: master files in (RFC 1035 §5), [`zone::Zone`]s out.
 //!
-//! In: a `[[zone]]` of the config and the files it names. Out: the zone and warnings, or all that is wrong with it.
+//! In: a `[[zone]]` of the config and the files it names. Out: the zone and warnings, or all of its errors.
 //!
-//! Splitting into entries, owners, TTLs and directives are done here, each with its line; the data of records is read by
-//! NLnet Labs' `domain`, which knows every type. Its own reader of whole files would stop at the first error, take 3600
-//! where no TTL is given, and refuse `$TTL 1h`, which other servers take.
+//! This module splits the text into entries and reads owners, TTLs and directives, each with its line. It reads the data of
+//! some types; NLnet Labs' `domain` reads that of the others. The crate's reader of whole files is not used: it would stop at
+//! the first error, take 3600 if no TTL is given, and refuse `$TTL 1h`, which other servers take.
 //!
 //! **Invariants**: a zone is read whole or refused; diagnostics are in the order of the files.
-//! **Not here**: which zones there are ([`crate::config`]), what a zone holds ([`crate::zone`]).
+//! **Not here**: the list of zones ([`crate::config`]), the contents of a zone ([`crate::zone`]).
 
 pub mod copy;
 mod generate;
@@ -29,13 +29,13 @@ use crate::zone::{self, AddError, Steered, ZoneBuilder, ZoneProblem};
 use reader::ZoneReader;
 use sources::Sources;
 
-/// The most octets of a zone's files together: 1 GiB, some 25 million records.
+/// The most bytes of a zone's files together: 1 GiB, some 25 million records.
 pub const MAX_FILE_LEN: usize = FileKind::Zone.max_len() as usize;
 
 /// The most records of a zone, duplicates counted.
 pub const MAX_RECORDS: usize = 50_000_000;
 
-/// How deep files may include each other: nobody nests by hand any deeper.
+/// The greatest depth of inclusions: operators do not nest deeper by hand.
 pub const MAX_INCLUDE_DEPTH: usize = 8;
 
 /// The most inclusions in a zone, so that files that include each other twice do not grow without end.
@@ -44,7 +44,7 @@ pub const MAX_INCLUDES: usize = 10_000;
 /// The most records that all `$GENERATE` of a zone make, each of them at most 65,536.
 pub const MAX_GENERATED_IN_ZONE: u32 = 1 << 20;
 
-/// The most diagnostics of one zone: more have one cause, and nobody reads them.
+/// The most diagnostics of one zone: more of them have one cause, and operators do not read so many.
 pub const MAX_DIAGNOSTICS: usize = 100;
 
 /// Reads the zone that the config describes.
@@ -57,8 +57,8 @@ pub fn read(zone: &config::ZoneConfig) -> Result<(zone::Zone, Vec<Diagnostic>), 
     read_text(zone, &file.path, text.bytes, &mut |path| Ok(file.read_part(path)?.bytes))
 }
 
-/// What is said of a zone that is not served, so that others are: its errors as warnings, and the consequence. A file that
-/// cannot be read at all stays an error, because it is the configuration that is wrong.
+/// The diagnostics of a zone that is not served, so that other zones are: its errors as warnings, and the consequence. A
+/// file that cannot be read at all stays an error, because then the configuration is wrong.
 pub(super) fn held_back(zone: &config::ZoneConfig, mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
     if found.iter().any(|problem| problem.code == reason::UNREADABLE) {
         return found;
@@ -70,7 +70,7 @@ pub(super) fn held_back(zone: &config::ZoneConfig, mut found: Vec<Diagnostic>) -
     found
 }
 
-/// Reads the zone that the config describes, with `text` as what stands in `file` and `read_file` to include others.
+/// Reads the zone that the config describes. `text` is the contents of `file`; `read_file` reads included files.
 pub fn read_text(
     zone: &config::ZoneConfig,
     file: &Path,
@@ -97,7 +97,7 @@ pub fn read_text(
         diagnostics.push(reason::no_records(whole));
         return Err(diagnostics);
     }
-    // Of what could not be read in full there is no telling what it lacks.
+    // After a parse error, skip the whole-zone checks: missing records would cause false errors.
     if !is_whole {
         return Err(cut(diagnostics));
     }
@@ -105,7 +105,7 @@ pub fn read_text(
         Ok((built, problems)) => (Some(built), problems),
         Err(problems) => (None, problems),
     };
-    // To find a line takes a while, so there is no use in doing it for more than are shown.
+    // Finding a line is slow, so that it is done only for diagnostics that are shown.
     let mut room = [MAX_DIAGNOSTICS + 1; 2];
     for problem in &problems {
         let left = &mut room[usize::from(problem.severity() == Severity::Error)];
@@ -127,7 +127,7 @@ fn cannot_steer(steer: &config::Steer, zone: &config::ZoneConfig, error: AddErro
         .help(format!("an owner is steered once, and is `{}` or below it", zone.name))
 }
 
-/// A problem of the zone as a whole, with where it is written.
+/// A problem of the zone as a whole, with its place.
 fn show(problem: &ZoneProblem, sources: &Sources, whole: &Place) -> Diagnostic {
     let mut diagnostic = match problem.severity() {
         Severity::Error => Diagnostic::error(problem.code(), problem.to_string()),

@@ -1,13 +1,13 @@
 //! The records of master files into a zone builder: owners, TTLs, classes, types, and directives.
 //!
-//! In: the text of the zone's file, and a way to read those it includes. Out: records in a
+//! In: the text of the zone's file, and a function that reads included files. Out: records in a
 //! [`crate::zone::ZoneBuilder`], and diagnostics.
 //!
-//! An included file starts with the owner and TTL in force, and what it sets ends with it (RFC 1035 §5.1 demands that
-//! of the origin). After an error reading goes on with the next entry, but not after one that leaves open where that is.
+//! An included file starts with the owner and TTL in force. Its own settings end with it (RFC 1035 §5.1 demands that of the
+//! origin). After an error, reading goes on with the next entry, unless the start of that entry is unknown.
 //!
 //! **Invariants**: a record is added whole or reported; at most [`MAX_DIAGNOSTICS`] are.
-//! **Not here**: record data ([`super::rdata`]), what the zone as a whole must hold ([`crate::zone`]).
+//! **Not here**: record data ([`super::rdata`]), rules for the zone as a whole ([`crate::zone`]).
 //!
 //! RFC 1035 §5.1, RFC 2308 §4 (`$TTL`), RFC 2181 §8 (TTL range).
 
@@ -52,11 +52,11 @@ pub(super) struct ZoneReader<'a> {
     pub(super) records: usize,
     /// The records that a signed zone has because it is signed; none of them is added.
     pub(super) signatures: Signatures,
-    /// What they are added to.
+    /// The builder that gets the records.
     pub(super) builder: ZoneBuilder,
-    /// Where they are written.
+    /// The files of the zone.
     pub(super) sources: Sources,
-    /// What is wrong or odd with them.
+    /// The errors and warnings of the zone.
     pub(super) diagnostics: Vec<Diagnostic>,
 }
 
@@ -64,13 +64,13 @@ pub(super) struct ZoneReader<'a> {
 pub(super) struct Signatures {
     /// Whether to leave out also those that are wrong without signatures ([`Dnssec::Depends`]).
     pub(super) are_stripped: bool,
-    /// How many were left out.
+    /// The number of records that were left out.
     pub(super) count: usize,
     /// The type and place of the first by which the zone is signed.
     pub(super) first: Option<(Rtype, Place)>,
 }
 
-/// What is in force at a line of a file.
+/// The settings in force at a line of a file.
 #[derive(Clone)]
 struct LineContext {
     origin: NameBuf,
@@ -87,7 +87,7 @@ struct LineContext {
 enum EntryOwner {
     /// There was no record yet.
     None,
-    /// It could not be read, which has been said.
+    /// The owner could not be read, which has been reported.
     Unreadable,
     Known(NameBuf),
 }
@@ -99,7 +99,7 @@ pub(super) struct ZoneLine<'e> {
     pub(super) entry: &'e ZoneEntry,
 }
 
-/// What is wrong with an entry.
+/// The error of an entry.
 type EntryRefusal = Box<Diagnostic>;
 
 impl<'a> ZoneReader<'a> {
@@ -186,7 +186,7 @@ impl<'a> ZoneReader<'a> {
     fn report(&mut self, diagnostic: Diagnostic) {
         let count = if diagnostic.is_error() { &mut self.errors } else { &mut self.warnings };
         *count += 1;
-        // One more than are shown, so that it can be told that there are more.
+        // One more than are shown, so that the report can say that there are more.
         if *count <= MAX_DIAGNOSTICS + 1 {
             self.diagnostics.push(diagnostic);
         }
@@ -283,12 +283,12 @@ impl<'a> ZoneReader<'a> {
 }
 
 impl<'e> ZoneLine<'e> {
-    /// The octets of a token, as written.
+    /// The bytes of a token, as written.
     pub(super) fn octets(self, token: &ZoneToken) -> &'e [u8] {
         &self.source.text[token.range.clone()]
     }
 
-    /// The octets of a token without its quotes.
+    /// The bytes of a token without its quotes.
     pub(super) fn content(self, token: &ZoneToken) -> &'e [u8] {
         let octets = self.octets(token);
         if token.is_quoted { &octets[1..octets.len() - 1] } else { octets }
@@ -308,7 +308,7 @@ impl Signatures {
     }
 }
 
-/// What stands between a record's owner and its data.
+/// The fields between a record's owner and its data.
 struct Head<'t> {
     ttl: Option<Ttl>,
     /// The TTL's token, if it is too long and stands for 0.
@@ -347,7 +347,7 @@ fn read_head<'t>(line: ZoneLine<'_>, fields: &'t [ZoneToken]) -> Result<Head<'t>
     Err(reason::no_type(line))
 }
 
-/// A TTL of 32 bits. RFC 2181 §8: one with the first bit set stands for 0, which the second value tells.
+/// A TTL of 32 bits. RFC 2181 §8: one with the first bit set stands for 0; then the second value is true.
 fn read_ttl(line: ZoneLine<'_>, token: &ZoneToken) -> Result<(Ttl, bool), EntryRefusal> {
     let seconds = names::parse_time(line.octets(token)).ok_or_else(|| reason::bad_ttl(line, token))?;
     match u32::try_from(seconds).map(Ttl) {
@@ -357,7 +357,7 @@ fn read_ttl(line: ZoneLine<'_>, token: &ZoneToken) -> Result<(Ttl, bool), EntryR
     }
 }
 
-/// The token and name in a record's data that end with the apex twice for want of a final dot.
+/// The token and name in a record's data that end with the apex twice because the final dot is missing.
 fn data_without_dot<'d>(
     line: &ZoneLine<'_>,
     rtype: Rtype,

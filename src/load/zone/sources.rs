@@ -1,7 +1,7 @@
-//! The files of one zone, and the way back from a record to its line.
+//! The files of one zone, in which the line of a record is found again.
 //!
-//! A record's tag is the number of its line, counted through all files: four octets a record, and the line's text is
-//! found again only when there is something to say about it. The first tags stand for places outside of the files.
+//! A record's tag is the number of its line, counted through all files. It costs four bytes per record; the text of the line
+//! is found again only for a diagnostic. The first tags stand for places outside of the files.
 //!
 //! **Invariants**: tags of a file follow those of the files read before it.
 
@@ -23,11 +23,11 @@ pub(super) struct Sources {
 pub(super) struct ZoneSource {
     /// Its name, for diagnostics.
     pub(super) file: Arc<str>,
-    /// What it holds.
+    /// Its contents.
     pub(super) text: Vec<u8>,
     /// The tag of its first line.
     first: u32,
-    /// The place that all of it stands for, if it was made of what is written there.
+    /// The place of the entry from which the text was generated; `None` for a file.
     made_at: Option<Place>,
 }
 
@@ -47,7 +47,7 @@ impl Sources {
         source
     }
 
-    /// The place of a tag: the first line of what is written there.
+    /// The place of a tag. For a line of a file: the first line of the entry that begins there.
     pub(super) fn place(&self, tag: u32) -> Option<Place> {
         if let Some(place) = self.places.get(tag as usize) {
             return Some(place.clone());
@@ -59,7 +59,7 @@ impl Sources {
 }
 
 impl ZoneSource {
-    /// A text to be made of what is written at `place`, which has this tag.
+    /// A text to be generated from the entry at `place`, which has this tag.
     pub(super) fn made_at(place: Place, tag: u32) -> Self {
         ZoneSource { file: place.file.clone(), text: Vec::new(), first: tag, made_at: Some(place) }
     }
@@ -69,7 +69,7 @@ impl ZoneSource {
         self.first + line - 1
     }
 
-    /// The place of a range of octets, cut to its first line.
+    /// The place of a range of bytes, cut to its first line.
     pub(super) fn place(&self, range: Range<usize>) -> Place {
         if let Some(place) = &self.made_at {
             return place.clone();
@@ -80,7 +80,7 @@ impl ZoneSource {
         let rest = &self.text[line_start..];
         let line_text = &rest[..rest.iter().position(|octet| *octet == b'\n').unwrap_or(rest.len())];
         let (from, to) = (start - line_start, range.end.saturating_sub(line_start).min(line_text.len()));
-        // Octets that are no UTF-8 take another number of octets when shown.
+        // Bytes that are no UTF-8 take another number of bytes when shown.
         let shown = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
         let before = shown(&line_text[..from.min(line_text.len())]);
         let within = shown(line_text.get(from..to).unwrap_or_default());
@@ -89,7 +89,7 @@ impl ZoneSource {
         Place::in_line(&self.file, line, &(before + &within + &after), columns)
     }
 
-    /// The place of what is written on a line, from the first token to the last.
+    /// The place of the entry that begins on a line, from the first token to the last.
     fn place_of_entry(&self, line: u32) -> Place {
         let start = match line {
             1 => 0,

@@ -1,10 +1,10 @@
 //! A master file's text into entries and their tokens (RFC 1035 §5.1): lines, parentheses, quotes, comments.
 //!
-//! In: the file's octets. Out: one entry after the other, as ranges of octets; nothing is copied or unescaped.
+//! In: the file's bytes. Out: one entry after the other, as ranges of bytes; nothing is copied or unescaped.
 //!
 //! **Invariants**: a token lies on one line; a bare one has no control character and nothing beyond ASCII; an entry
 //! has at least one token.
-//! **Not here**: what tokens mean ([`super::reader`], [`super::rdata`]).
+//! **Not here**: the meaning of tokens ([`super::reader`], [`super::rdata`]).
 
 use std::ops::Range;
 
@@ -29,7 +29,7 @@ pub(super) struct ZoneEntry {
 /// One token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ZoneToken {
-    /// Where it stands, quotes included.
+    /// Its position, quotes included.
     pub(super) range: Range<usize>,
     /// It is in quotes.
     pub(super) is_quoted: bool,
@@ -37,7 +37,7 @@ pub(super) struct ZoneToken {
     pub(super) is_joined: bool,
 }
 
-/// Why a text cannot be split further, and where.
+/// The reason why a text cannot be split further, with the position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SplitError {
     /// A `)` without its `(`.
@@ -72,7 +72,7 @@ impl<'t> Splitter<'t> {
         Splitter { text, at: start, line }
     }
 
-    /// Reads the next entry into `entry`; none at the end of the text.
+    /// Reads the next entry into `entry`; `None` at the end of the text.
     pub(super) fn read(&mut self, entry: &mut ZoneEntry) -> Option<Result<(), SplitError>> {
         entry.tokens.clear();
         let mut opened: Vec<usize> = Vec::new();
@@ -148,7 +148,7 @@ impl<'t> Splitter<'t> {
                         return Err(SplitError::DanglingEscape(at..at + 1));
                     }
                     at += 1;
-                    // What follows the backslash is part of the token, but not if no token may hold it.
+                    // The byte after the backslash is part of the token, unless no token may hold such a byte.
                     if !self.text[at].is_ascii_control() && self.text[at].is_ascii() {
                         at += 1;
                     }
@@ -173,7 +173,7 @@ impl<'t> Splitter<'t> {
 mod tests {
     use super::*;
 
-    /// The entries as text: `line:` with `_` for a blank owner, tokens between bars, `+` where they are joined.
+    /// The entries as text: `line:` with `_` for a blank owner, then `|` before each token, or `+` if the token is joined.
     fn split(text: &str) -> Result<Vec<String>, SplitError> {
         let (mut splitter, mut entry, mut shown) = (Splitter::new(text.as_bytes()), ZoneEntry::new(), Vec::new());
         while let Some(read) = splitter.read(&mut entry) {

@@ -75,7 +75,7 @@ fn records(zone: &zone::Zone) -> Vec<String> {
     lines
 }
 
-/// The records after SOA and NS in a file without anything odd.
+/// The records after SOA and NS in a file without warnings.
 fn clean(more: &str) -> Vec<String> {
     let (zone, warnings) = read_with(format!("{HEAD}{more}").as_bytes(), &[], &[])
         .unwrap_or_else(|errors| panic!("{}", rendered(&errors)));
@@ -83,7 +83,7 @@ fn clean(more: &str) -> Vec<String> {
     records(&zone)
 }
 
-/// What is said about a file with these lines from the third on.
+/// The diagnostics of a file with these lines from the third on.
 fn said(more: &str) -> String {
     match read_with(format!("{HEAD}{more}").as_bytes(), &[], &[]) {
         Ok((_, warnings)) => rendered(&warnings),
@@ -250,7 +250,7 @@ error[unreadable-file]: cannot read zone file `{}`: no such file
     assert_eq!(records(&read), ["a.example.net 3600 A c0000201"]);
 }
 
-/// Cases of `refusals.txt`: lines of a master file after the head, and all that is said about them.
+/// Cases of `refusals.txt`: lines of a master file after the head, and all of their diagnostics.
 #[test]
 fn what_is_wrong_is_told_with_place_and_remedy() {
     let cases = include_str!("refusals.txt");
@@ -631,7 +631,7 @@ error[bad-data]: `192.0.2.256` is not an IPv4 address
   |
   = help: write four numbers up to 255, like `192.0.2.1`";
     assert_eq!(said("$GENERATE 250-260 a$ A 192.0.2.$\nb A 192.0.2.1\n"), expected);
-    // What is odd about all of them is said once.
+    // A warning that concerns all of the records is given once.
     let odd = said(
         "$GENERATE 1-1000 a$ A 192.0.2.1\n$GENERATE 1-1000 a$ 60 A 192.0.2.2\n$GENERATE 1-9 c$ CNAME x.example.net\n",
     );

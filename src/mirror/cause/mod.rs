@@ -114,7 +114,7 @@ pub enum CertificateFault {
     Expired(Option<UnixTime>),
     /// Its begin, if known, is ahead.
     NotYetValid(Option<UnixTime>),
-    /// It is for these names; empty if they are unknown.
+    /// It is for these names; empty if its names are unknown.
     WrongName(Box<str>),
     /// The path to a root is missing.
     Untrusted(Untrusted),

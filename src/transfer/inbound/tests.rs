@@ -25,7 +25,7 @@ fn zone(serial: u32, records: &[Made]) -> Zone {
     let soa = [name("ns.example.net").as_name().as_wire(), name("h").as_name().as_wire(), &numbers].concat();
     builder.add(apex.as_name(), Rtype::SOA, Ttl(300), &soa, 0).unwrap();
     builder.add(apex.as_name(), Rtype::NS, Ttl(300), name("ns.Example.net").as_name().as_wire(), 0).unwrap();
-    // Changes are sent only while they are shorter than the zone.
+    // A large record, because the primary sends changes only if that is shorter than sending the zone.
     builder.add(apex.as_name(), Rtype(65_301), Ttl(300), &[7; 12_000], 0).unwrap();
     for (owner, rtype, ttl, rdata) in records {
         builder.add(owner.as_name(), *rtype, Ttl(*ttl), rdata, 0).unwrap();
@@ -37,7 +37,7 @@ fn host(label: &str, last: u8) -> Made {
     (name(&format!("{label}.example.net")), Rtype::A, 60, vec![192, 0, 2, last])
 }
 
-/// All messages that answer a query for the zones' first.
+/// All messages of the answer to a query for the first zone.
 fn sent(query: &[u8], zones: ZoneSet) -> Vec<Vec<u8>> {
     let policy = Policy { allow: vec![Party { prefix: None, key: None }], ..Policy::default() };
     let transfers = Transfers { zones: vec![policy], ..Transfers::default() };
@@ -51,7 +51,7 @@ fn sent(query: &[u8], zones: ZoneSet) -> Vec<Vec<u8>> {
     messages
 }
 
-/// What comes of messages.
+/// The zone that the messages make; `None` if the copy is up to date.
 fn received(messages: &[Vec<u8>], have: Option<Arc<Zone>>) -> Result<Option<Zone>, TransferRefusal> {
     let mut inbound = Inbound::new(name("Example.net"), have, ID, Signed::Refused);
     for (at, message) in messages.iter().enumerate() {
@@ -81,7 +81,7 @@ fn changed(old: Zone, new: Zone) -> Vec<Vec<u8>> {
     sent(&asked, ZoneSet::new(vec![new]).following(&ZoneSet::new(vec![old]), &ZoneOverlays::default(), |_| false))
 }
 
-/// Records with owners of few labels, so that they share ancestors, and data of types with and without names.
+/// Records with owners from a small set of labels, so that owners share ancestors, and data of types with and without names.
 fn records() -> impl Strategy<Value = Vec<Made>> {
     let label = prop::sample::select(vec!["a", "B", "b", "*", "x\\.y", "_tcp", "long-label-that-takes-room"]);
     let owner = prop::collection::vec(label, 0..3).prop_map(|labels| {
@@ -198,13 +198,13 @@ fn a_zone_that_could_not_be_served_is_refused() {
     message[at + 1] = 5;
     let refusal = received(&[message.clone()], None).unwrap_err();
     assert!(matches!(&refusal, TransferRefusal::NotAZone(why) if why.contains("CNAME")), "{refusal}");
-    // Then one whose name has no end.
+    // Then a record whose name has no end.
     let end = message.windows(5).position(|octets| octets == [0, 5, 0, 1, 0]).unwrap();
     message[end + 10] = 63;
     assert_eq!(received(&[message], None).unwrap_err(), TransferRefusal::Malformed("a message cannot be read"));
 }
 
-/// What comes of a zone that a primary sends, held to what the operator says of signed zones.
+/// The zone that the messages make with this treatment of signed zones.
 fn received_as(signed: Signed, messages: &[Vec<u8>], have: Option<Arc<Zone>>) -> Result<Zone, TransferRefusal> {
     let mut inbound = Inbound::new(name("Example.net"), have, ID, signed);
     for message in messages {

@@ -1,7 +1,7 @@
 //! The OPT record of a reply with its options.
 //!
-//! **Invariants**: [`opt_len`], [`Extras::len`] and [`stream_options_len`] together are the least that [`OctetWriter::opt`] writes;
-//! only padding takes more.
+//! **Invariants**: the sum of [`opt_len`], [`Extras::len`] and [`stream_options_len`] is the least that [`OctetWriter::opt`]
+//! writes; only padding takes more.
 //!
 //! RFC 6891 §6.1, RFC 7828, RFC 7830, RFC 7871 §7.2.1, RFC 8467, RFC 8914.
 
@@ -16,7 +16,7 @@ use crate::wire::extras::Extras;
 /// The option code of an extended error (RFC 8914 §2).
 const OPTION_EDE: u16 = 15;
 
-/// The lengths that replies are padded to are multiples of this (RFC 8467 §4.1).
+/// The length of a padded reply is a multiple of this number of bytes (RFC 8467 §4.1).
 const PADDING_BLOCK: usize = 468;
 
 impl OctetWriter<'_, '_> {
@@ -53,7 +53,8 @@ impl OctetWriter<'_, '_> {
         Some(())
     }
 
-    /// Writes the options that datagrams never have; padding makes up what then lacks to a whole number of blocks.
+    /// Writes the options that datagrams never have. Padding fills the message up to a whole number of blocks, or to the
+    /// limit.
     fn stream_options(&mut self, edns: &Edns<'_>, transport: Transport, settings: &Settings) -> Option<()> {
         if has_keepalive(edns, transport) {
             self.option_header(OPTION_KEEPALIVE, 2)?;
@@ -63,14 +64,14 @@ impl OctetWriter<'_, '_> {
             let start = self.at + 4;
             let end = start.next_multiple_of(PADDING_BLOCK).min(self.limit);
             self.option_header(OPTION_PADDING, end - start)?;
-            // RFC 7830 §3: zeroes, of which a compressor could make nothing that tells more.
+            // RFC 7830 §3: zeroes. If a compressor removed these, the length would disclose no more than without padding.
             self.out.get_mut(start..end)?.fill(0);
             self.at = end;
         }
         Some(())
     }
 
-    /// RFC 8914 §2.
+    /// Writes the extended error (RFC 8914 §2).
     #[cold]
     fn ede(&mut self, ede: Ede) -> Option<()> {
         self.option_header(OPTION_EDE, 2 + ede.text().len())?;
@@ -78,7 +79,7 @@ impl OctetWriter<'_, '_> {
         self.put(ede.text().as_bytes())
     }
 
-    /// RFC 7871 §7.2.1: family, source and address as they came, and the scope.
+    /// Writes the ECS option: family, source and address as received, and the scope (RFC 7871 §7.2.1).
     #[inline]
     fn ecs(&mut self, ecs: Ecs<'_>, scope: u8) -> Option<()> {
         self.option_header(OPTION_ECS, ecs.data.len())?;
@@ -102,14 +103,14 @@ pub(super) fn opt_len(edns: &Edns<'_>, response: &Response<'_>) -> usize {
     OPT_LEN + ecs + ede
 }
 
-/// The bytes of the option. Not inlined: otherwise every response would compute the length of each text.
+/// Length in bytes of the option. Not inlined, because otherwise every response would compute the length of each text.
 #[cold]
 #[inline(never)]
 fn ede_len(ede: Ede) -> usize {
     6 + ede.text().len()
 }
 
-/// What [`OctetWriter::stream_options`] takes at least; padding takes what else there is.
+/// Minimum length in bytes of the options of [`OctetWriter::stream_options`]. Padding may add more.
 #[inline]
 pub(super) fn stream_options_len(edns: &Edns<'_>, transport: Transport) -> usize {
     let keepalive = if has_keepalive(edns, transport) { 6 } else { 0 };
@@ -117,13 +118,13 @@ pub(super) fn stream_options_len(edns: &Edns<'_>, transport: Transport) -> usize
     keepalive + padding
 }
 
-/// RFC 7828 §3.3.2: only where it was asked for.
+/// Tells whether the reply has a keepalive option: only on request (RFC 7828 §3.3.2).
 #[inline]
 fn has_keepalive(edns: &Edns<'_>, transport: Transport) -> bool {
     transport.has_keepalive() && edns.keepalive == Keepalive::Yes
 }
 
-/// RFC 7830 §6, RFC 8467 §4.1: only where it was asked for, and where it hides something.
+/// Tells whether the reply is padded: only on request, and only if the transport is encrypted (RFC 7830 §6, RFC 8467 §4.1).
 #[inline]
 fn has_padding(edns: &Edns<'_>, transport: Transport) -> bool {
     transport.is_encrypted() && edns.padding

@@ -1,4 +1,4 @@
-//! Records in one message of a transfer, owners compressed against the apex and the owner before.
+//! Records in one message of a transfer, with owners compressed against the apex and the previous owner.
 //!
 //! **Invariants**: a record is written whole or not at all.
 //!
@@ -16,9 +16,9 @@ pub(super) struct Packer<'o, 'z> {
     pub(super) at: usize,
     pub(super) end: usize,
     pub(super) apex: Name<'z>,
-    /// Where the apex stands, octet for octet.
+    /// Offset of the apex, written byte for byte the same; `None` if it has not been written.
     pub(super) apex_at: Option<usize>,
-    /// Where the last owner stands in full, and its length; 0 where there is none.
+    /// Offset of the last owner that was written, and its length in bytes without compression; 0 if there is none.
     pub(super) owner: (usize, usize),
     pub(super) count: u16,
 }
@@ -36,7 +36,7 @@ impl Packer<'_, '_> {
         if name == self.apex.as_wire() {
             self.apex_at = Some(self.at);
         }
-        // It is the first thing in a message that has room for every question.
+        // This always fits, because the question is the first part of a message with room for every question.
         let _ = self.put(question);
     }
 
@@ -46,7 +46,7 @@ impl Packer<'_, '_> {
         self.record(Record { owner: zone.apex(), rtype: Rtype::SOA, ttl, rdata })
     }
 
-    /// Writes a record whole, or nothing.
+    /// Writes a record whole, or writes nothing.
     pub(super) fn record(&mut self, record: Record<'_>) -> Option<()> {
         let before = (self.at, self.apex_at, self.owner);
         let written = self.try_record(record);
@@ -60,7 +60,7 @@ impl Packer<'_, '_> {
     fn try_record(&mut self, record: Record<'_>) -> Option<()> {
         let (owner_at, owner_len) = self.owner;
         let start = self.at;
-        // The last owner may end in a pointer, so it is compared as it was given: by the octets kept beside it.
+        // The last owner may end in a pointer, so its written form is compared.
         if owner_len > 0 && self.is_same_owner(record.owner, owner_at, owner_len) {
             self.put(&pointer(owner_at as u16))?;
         } else {
@@ -90,13 +90,13 @@ impl Packer<'_, '_> {
         Some(())
     }
 
-    /// Whether the owner written at `at`, `len` octets in full, is this one.
+    /// Tells whether the owner written at `at`, `len` bytes long without compression, is `owner`.
     fn is_same_owner(&self, owner: Name<'_>, at: usize, len: usize) -> bool {
         if owner.len() != len {
             return false;
         }
         match self.prefix_len(owner) {
-            // As it was written: labels, and a pointer to the apex or the apex itself.
+            // The written form: labels, then a pointer to the apex or the apex itself.
             Some(prefix) => {
                 let follows = self.out[at + prefix];
                 self.out[at..at + prefix] == owner.as_wire()[..prefix]
@@ -106,7 +106,7 @@ impl Packer<'_, '_> {
         }
     }
 
-    /// The octets of a name before the apex, where it ends with the apex octet for octet.
+    /// Number of bytes of a name before the apex; `None` if the name does not end with the apex byte for byte.
     fn prefix_len(&self, name: Name<'_>) -> Option<usize> {
         let prefix = name.len().checked_sub(self.apex.len())?;
         let is_within = name.as_wire()[prefix..] == *self.apex.as_wire() && name.ends_with(self.apex);

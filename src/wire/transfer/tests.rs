@@ -75,7 +75,7 @@ fn messages(query: &[u8], snapshot: &Snapshot) -> Option<Vec<Vec<u8>>> {
     Some(messages)
 }
 
-/// The records of messages, as text that a library makes of them.
+/// The records of messages, as the text that a library makes of each.
 fn records(messages: &[Vec<u8>]) -> Vec<String> {
     let parse = |message: &Vec<u8>| hickory_proto::op::Message::from_vec(message).unwrap();
     let of_one = |message| parse(message).answers.iter().map(ToString::to_string).collect::<Vec<_>>();

@@ -1,6 +1,7 @@
-//! The asking side: a query is signed, and what comes back is verified.
+//! The side that sends queries: signs a query and verifies the messages of its reply.
 //!
-//! **Invariants**: of a long reply the first message and the last are signed, and no more than [`MAX_UNSIGNED`] in a row are not.
+//! **Invariants**: of a long reply, the first message and the last are signed, and at most [`MAX_UNSIGNED`] in a row are
+//! unsigned.
 //!
 //! RFC 8945 §5.3.
 
@@ -11,21 +12,21 @@ use crate::base::rr::Rcode;
 use crate::base::time::UnixTime;
 use crate::base::tsig::Key;
 
-/// RFC 8945 §5.3.1: the most messages of a long reply that may go unsigned between two that are.
+/// Maximum number of unsigned messages in a row in a long reply (RFC 8945 §5.3.1).
 const MAX_UNSIGNED: usize = 99;
 
-/// Why a reply is not believed.
+/// Reason for rejecting a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerifyError {
-    /// It is not signed where it has to be.
+    /// The reply has no signature where one is required.
     Unsigned,
     /// It is signed with another key.
     OtherKey,
-    /// The signature does not hold.
+    /// The signature is not valid.
     BadSignature,
-    /// It was signed at another time.
+    /// The time of signing is too far from our clock.
     BadTime,
-    /// The other side found fault with our signature.
+    /// The peer rejected our signature.
     Refused(Rcode),
 }
 
@@ -49,13 +50,13 @@ impl std::fmt::Display for VerifyError {
 
 impl std::error::Error for VerifyError {}
 
-/// One signed query and the messages of its reply, on the asking side.
+/// One signed query and the messages of its reply, on the side that sent the query.
 #[derive(Debug)]
 pub struct Exchange {
     key: Arc<Key>,
     prior: Mac,
     turn: Turn,
-    /// The messages that came unsigned since the last signed one.
+    /// The unsigned messages since the last signed one.
     unsigned: Vec<u8>,
     unsigned_count: usize,
 }
@@ -74,7 +75,7 @@ impl Exchange {
     /// Verifies the next message of the reply.
     pub fn verify(&mut self, message: &[u8], now: UnixTime) -> Result<(), VerifyError> {
         let Some(record) = find(message).and_then(|start| read(message, start)) else {
-            // §5.3.1: the first message is signed, and no more than 99 in a row are not.
+            // §5.3.1: the first message must be signed, and at most 99 in a row may be unsigned.
             if self.turn == Turn::First || self.unsigned_count == MAX_UNSIGNED {
                 return Err(VerifyError::Unsigned);
             }

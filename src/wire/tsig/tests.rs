@@ -3,12 +3,12 @@ use crate::base::tsig::Algorithm;
 
 /// A query for the SOA of `example`, ID 0x1234.
 const QUERY: &str = "123400000001000000000000076578616d706c650000060001";
-/// What signs it at [`AT`] with the secret of octets 0 to 31; then its reply, and the reply's second message. Made with
-/// Python's hmac from the layout in RFC 8945 §4.3.
+/// The signature of it at [`AT`] with the secret of bytes 0 to 31; then that of its reply, and of the reply's second
+/// message. Made with Python's hmac from the layout in RFC 8945 §4.3.
 const MAC: &str = "baa062781656456f760ac522c1b4b26d377ef801bce4ee3dba8e820e07c25392";
 const REPLY_MAC: &str = "c9f172573b35f2c0c627cfc8cf0d219229e31a6854c159a7156e47081c5c5241";
 const SECOND_MAC: &str = "133a0c87363c1dad5d545e6dffcba860482125dba617262d85b0ee9a5786adf8";
-/// What signs the refusal of it at [`AT`] + 1000 s.
+/// The signature of its refusal at [`AT`] + 1000 s.
 const BADTIME_MAC: &str = "73ffeb515c02c03f3ac8ed05e92a065e1d4d0a2ab9202cc8173e5ca812508cbf";
 const AT: UnixTime = UnixTime(1_700_000_000);
 
@@ -25,7 +25,7 @@ fn keys() -> Keys {
     Keys::new(vec![Key::clone(&key(Algorithm::HmacSha256))])
 }
 
-/// The signed query, and where its signature starts.
+/// The signed query, and the offset of its signature.
 fn signed(at: UnixTime) -> (Vec<u8>, Exchange, u16) {
     let mut query = octets(QUERY);
     let start = query.len() as u16;

@@ -33,7 +33,7 @@ fn published(name: &str) -> Option<(Reader<Vec<u8>>, Source)> {
     Some((Reader::from_source(octets).unwrap(), source))
 }
 
-/// Checks that every entry says what a lookup of its first address says, and that lookups find nothing else.
+/// Checks that every entry equals a lookup of its first address, and that lookups of other addresses agree.
 fn compare<T: PartialEq + std::fmt::Debug>(
     reader: &Reader<Vec<u8>>,
     source: &Source,
@@ -241,7 +241,7 @@ fn a_tree_that_leads_back_to_itself_is_refused() {
 #[test]
 fn damage_that_no_lookup_would_meet_is_found() {
     let mut file = MmdbWriter::new(4).add("192.0.2.0/24", country("DE")).finish("Test-Country");
-    // 24 nodes of six octets, then the separator, which is all zeros.
+    // 24 nodes of six bytes, then the separator, which is all zeros.
     file[24 * 6 + 3] = 1;
     assert_eq!(read_as_mmdb(file).unwrap_err()[0].code, "bad-database");
 }

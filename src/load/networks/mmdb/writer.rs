@@ -1,4 +1,4 @@
-//! A small MaxMind DB writer, for databases that nobody publishes (tests only; MaxMind DB format 2.0).
+//! A small MaxMind DB writer, for databases that are not published (tests only; MaxMind DB format 2.0).
 
 use std::collections::HashMap;
 use std::net::IpAddr;

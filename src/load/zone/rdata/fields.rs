@@ -1,7 +1,7 @@
 //! Record data field by field, by the table of types.
 //!
-//! **Invariants**: each field takes at least one token, but those that may be absent or are a list.
-//! **Not here**: which fields a type has ([`crate::base::rdata`]), what their bytes must obey as a whole
+//! **Invariants**: each field takes at least one token, except a field that may be absent or is a list.
+//! **Not here**: the fields of a type ([`crate::base::rdata`]), rules for all of their bytes
 //! ([`crate::base::rdata::is_valid`]).
 
 use std::net::Ipv4Addr;

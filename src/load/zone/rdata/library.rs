@@ -1,8 +1,8 @@
 //! Record data by the `domain` crate.
 //!
-//! The crate gets one record at a time, on a line of its own, with names made absolute. So an error costs one record, the
-//! column the crate tells leads back to a token, and the rest is done here: `@` and empty labels
-//! in rdata (it makes a label `@`, and an empty one), bytes beyond ASCII in strings, time units in an SOA.
+//! The crate gets one record at a time, on a line of its own, with names made absolute. So an error costs one record, and
+//! the column in the crate's error leads back to a token. This module does the rest: `@` and empty labels in rdata (the
+//! crate makes a label `@`, and an empty one), bytes beyond ASCII in strings, time units in an SOA.
 //!
 //! **Not here**: the types whose text the crate does not read, or reads otherwise than other servers ([`super::fields`]).
 
@@ -26,7 +26,7 @@ pub(super) struct Library {
     zonefile: Zonefile,
     /// The line for the crate.
     line: Vec<u8>,
-    /// Where each token starts in `line`.
+    /// The start of each token in `line`.
     starts: Vec<usize>,
 }
 
@@ -46,7 +46,7 @@ impl Library {
         rdata: &mut Vec<u8>,
     ) -> Result<(), RdataError> {
         self.write_line(text, rtype, tokens, origin)?;
-        // Lines are counted by the crate since its beginning, so the error's line tells whether it was passed.
+        // The crate counts lines since it was made, so the line of an error shows whether the end of this line was passed.
         self.zonefile.extend_from_slice(&self.line);
         let record = match self.zonefile.next_entry() {
             Ok(Some(ScannedEntry::Record(record))) => record,
@@ -111,7 +111,7 @@ impl Library {
         let mut parts = error.splitn(3, ':');
         let (_, column, reason) = (parts.next(), parts.next(), parts.next().unwrap_or(error).trim());
         let column = column.and_then(|column| column.trim().parse::<usize>().ok()).unwrap_or(1);
-        // The column is counted from 1 and tells how far it has read. Past the line end it is 1 again.
+        // The column, from 1, is the position after the last byte that the crate has read. Past the line end it is 1 again.
         let read = if column <= 1 { self.line.len() } else { column - 1 };
         let last = tokens.len().saturating_sub(1);
         let begun = self.starts.iter().filter(|start| **start < read).count();
@@ -126,7 +126,7 @@ impl Library {
     }
 }
 
-/// A scanner of the crate for lines made by `RdataScanner::write_line`; owner and TTL in them stand for nothing.
+/// A scanner of the crate for lines made by `RdataScanner::write_line`; owner and TTL in them have no meaning.
 fn fresh() -> Zonefile {
     let mut zonefile = Zonefile::new();
     zonefile.set_origin(domain::base::Name::root_bytes());
@@ -134,7 +134,7 @@ fn fresh() -> Zonefile {
     zonefile
 }
 
-/// Whether rdata parses as what its type says, and is written the same again: no compression, nothing left over.
+/// True if rdata parses as data of its type and is written the same again: no compression, no bytes left over.
 fn round_trips(rtype: Rtype, rdata: &[u8]) -> bool {
     let mut parser = Parser::from_ref(rdata);
     let parsed = match ZoneRecordData::<&[u8], ParsedName<&[u8]>>::parse_rdata(rtype_of(rtype), &mut parser) {
@@ -192,7 +192,7 @@ fn write_name(line: &mut Vec<u8>, name: &NameBuf) {
     }
 }
 
-/// Writes a token as it is, but what is not printable ASCII as escapes.
+/// Writes a token: printable ASCII as it is, other bytes as escapes.
 fn write_octets(line: &mut Vec<u8>, written: &[u8]) {
     for &octet in written {
         match octet {

@@ -1,11 +1,11 @@
 //! Record data from master file tokens to wire form.
 //!
-//! In: a type and the tokens after it. Out: uncompressed rdata, or what is wrong and with which token.
+//! In: a type and the tokens after it. Out: uncompressed rdata, or an error and the token that has it.
 //!
 //! The types that [`rdata::fields`] lists are read here, field by field. NLnet Labs' `domain` reads the others
 //! ([`library`]), and data in the generic form of any type.
 //!
-//! **Invariants**: what comes out parses again as what it is, and without compression.
+//! **Invariants**: the rdata is valid data of its type, without compression.
 //! **Not here**: owners, TTLs, directives ([`super::reader`]); wording ([`super::reason`]).
 //!
 //! RFC 1035 §5.1, RFC 3597 §5.
@@ -32,7 +32,7 @@ pub(super) struct RdataScanner {
     rdata: Vec<u8>,
 }
 
-/// Why tokens are not the data of a type.
+/// The reason why tokens are not the data of a type.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RdataError {
     /// The token of this index is not a domain name.
@@ -41,7 +41,7 @@ pub(super) enum RdataError {
     TooShort,
     /// The tokens from this index on are too many.
     TooLong(usize),
-    /// The type is known, but not how its data is written.
+    /// The type is known, but the text form of its data is not.
     NoTextForm,
     /// RFC 3597 data of a known type that is not the data of that type.
     NotOfType,

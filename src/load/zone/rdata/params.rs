@@ -1,7 +1,7 @@
 //! The text of service parameters (RFC 9460 §2.1, Appendix A).
 //!
-//! **Invariants**: what is written obeys [`params::are_valid`], in ascending order of keys however it was given.
-//! **Not here**: names of keys, and what their values must obey ([`params`]).
+//! **Invariants**: the rdata obeys [`params::are_valid`]; its keys ascend, whatever the order in the text.
+//! **Not here**: names of keys, and rules for their values ([`params`]).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

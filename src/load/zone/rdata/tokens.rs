@@ -1,7 +1,7 @@
 //! The tokens of one record's data, taken one after the other.
 //!
 //! **Invariants**: a token is taken once; errors name the token at fault by its index.
-//! **Not here**: what fields are made of ([`super::fields`]).
+//! **Not here**: the form of fields ([`super::fields`]).
 
 use super::{RdataError, unquoted};
 use crate::base::name::{Name, NameBuf};

@@ -85,7 +85,7 @@ impl ZoneReader<'_> {
                 Some(Err(error)) => return Err(Box::new(reason::unsplittable(&source, error))),
                 None => {}
             }
-            // What is odd about one is odd about all.
+            // A warning about one record concerns all of them.
             self.forget_repeated(told);
             if self.is_over() {
                 break;
@@ -94,7 +94,7 @@ impl ZoneReader<'_> {
         Ok(())
     }
 
-    /// Drops the diagnostics from one on that have the code of another from there on.
+    /// Drops the last diagnostics for as long as an earlier one, from index `from` on, has the same code.
     fn forget_repeated(&mut self, from: usize) {
         while let Some((last, others)) = self.diagnostics.get(from..).and_then(<[Diagnostic]>::split_last)
             && others.iter().any(|other| other.code == last.code)

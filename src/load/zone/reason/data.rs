@@ -1,4 +1,4 @@
-//! What is wrong with record data.
+//! The errors of record data.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -88,7 +88,7 @@ fn bad_token(line: ZoneLine<'_>, rtype: Rtype, token: &ZoneToken, reason: &str, 
     }
 }
 
-/// The remedy where a host name was written for an address.
+/// The remedy if a host name was written instead of an address.
 fn host_help(word: &str) -> Option<&'static str> {
     word.contains(|c: char| c.is_ascii_alphabetic() && !c.is_ascii_hexdigit())
         .then_some("to point to a host by name, use `CNAME`")
@@ -104,7 +104,7 @@ fn lowered(reason: &str) -> String {
     }
 }
 
-/// How the data of a type is written.
+/// The text form of the data of a type.
 fn form_of(rtype: Rtype) -> Option<&'static str> {
     Some(match rtype.0 {
         1 => "192.0.2.1",

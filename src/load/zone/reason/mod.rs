@@ -1,8 +1,8 @@
-//! What is wrong with a master file, in the operator's words, with the remedy.
+//! The errors and warnings of master files, in the operator's words, with the remedy.
 //!
-//! In: a place and what was found there. Out: diagnostics. One function per case, in the order in which a file is read.
+//! In: a place and its text or values. Out: diagnostics. One function per case, in the order in which a file is read.
 //!
-//! **Not here**: finding what is wrong ([`super::reader`], [`super::rdata`], [`super::split`]); record data ([`data`]).
+//! **Not here**: finding errors ([`super::reader`], [`super::rdata`], [`super::split`]); record data ([`data`]).
 
 mod data;
 
@@ -24,7 +24,7 @@ use crate::base::time::Ttl;
 use crate::files::words;
 use crate::zone::AddError;
 
-/// The types people write, for "did you mean".
+/// The types that operators write, for "did you mean".
 const TYPES: [&str; 24] = [
     "A", "AAAA", "CAA", "CDNSKEY", "CDS", "CNAME", "DNAME", "DNSKEY", "DS", "HINFO", "HTTPS", "IN", "MX", "NAPTR",
     "NS", "NSEC", "NSEC3", "PTR", "RRSIG", "SOA", "SRV", "SSHFP", "TLSA", "TXT",
@@ -36,7 +36,7 @@ const DIRECTIVES: [&str; 4] = ["$GENERATE", "$INCLUDE", "$ORIGIN", "$TTL"];
 /// The code of errors about files that cannot be read.
 pub(super) const UNREADABLE: &str = "unreadable-file";
 
-/// A file that is something else, as far as its first octets tell.
+/// A file that is no master file, as its first bytes show.
 pub(super) fn wrong_kind_of_file(source: &ZoneSource) -> Option<Diagnostic> {
     let start = source.text.iter().position(|octet| !octet.is_ascii_whitespace()).unwrap_or(0);
     if source.text.get(start) == Some(&b'<') {
@@ -80,7 +80,7 @@ pub(super) fn no_records(file: Place) -> Diagnostic {
         .help("a zone has at least an SOA and an NS record; the file may be empty or cut short")
 }
 
-/// A text whose entries cannot be told apart from some place on.
+/// A text that cannot be split into entries from some place on.
 pub(super) fn unsplittable(source: &ZoneSource, error: SplitError) -> Diagnostic {
     let (code, range, message, label, help) = match error {
         SplitError::StrayParenthesis(range) => (
@@ -170,7 +170,7 @@ pub(super) fn no_owner(line: ZoneLine<'_>) -> Box<Diagnostic> {
     Box::new(error(line, &line.entry.tokens[0], "no-owner", message, "white space before this").help(help))
 }
 
-/// A token where a type should be.
+/// A token in the position of a type that is no type.
 pub(super) fn unknown_type(line: ZoneLine<'_>, token: &ZoneToken, index: usize) -> Box<Diagnostic> {
     let word = shown(line.octets(token));
     if word.starts_with(|first: char| first.is_ascii_digit()) {
@@ -221,7 +221,7 @@ pub(super) fn ttl_out_of_range(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Dia
     Box::new(error(line, token, "bad-ttl", message, "").help(help))
 }
 
-/// A TTL of 32 bits, the first of which is set.
+/// A TTL of 32 bits with the first bit set.
 pub(super) fn ttl_is_zero(line: ZoneLine<'_>, token: &ZoneToken) -> Diagnostic {
     let message = format!("TTL `{}` is more than {} seconds, and stands for 0", shown(line.octets(token)), Ttl::MAX.0);
     Diagnostic::warning("bad-ttl", message)
@@ -229,7 +229,7 @@ pub(super) fn ttl_is_zero(line: ZoneLine<'_>, token: &ZoneToken) -> Diagnostic {
         .help("RFC 2181 §8; a week is `1w`")
 }
 
-/// A `$GENERATE` whose range is none, or too long.
+/// A `$GENERATE` whose range is malformed.
 pub(super) fn bad_range(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
     let message = format!("`{}` is not a range of numbers", shown(line.octets(token)));
     let help = "write `first-last` or `first-last/step`, numbers up to 2147483647";
@@ -261,7 +261,7 @@ pub(super) fn several_words(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagno
     )
 }
 
-/// A zone that is signed: refused, or `stripped` of so many records; `first` is one of them.
+/// A zone that is signed: refused, or `stripped` of this number of records. The place is that of the first one.
 pub(super) fn signed_zone(first: Place, rtype: Rtype, stripped: Option<usize>) -> Diagnostic {
     match stripped {
         None => Diagnostic::error(
@@ -282,7 +282,7 @@ pub(super) fn signed_zone(first: Place, rtype: Rtype, stripped: Option<usize>) -
     }
 }
 
-/// A record without TTL, and none to go by.
+/// A record without TTL, with no TTL above that applies to it.
 pub(super) fn no_ttl(line: ZoneLine<'_>) -> Box<Diagnostic> {
     let message = "the record has no TTL, and there is none above to go by".into();
     let help = "put a line like `$TTL 1h` at the start of the file";
