@@ -35,12 +35,13 @@ fn main() {
         ["answers"] => answers(),
         ["lookups"] => scale::lookups(),
         ["compile"] => compile(),
+        ["reloads"] => scale::reloads(),
         [] => {
             answers();
             scale::lookups();
             compile();
         }
-        _ => println!("usage: engine [answers|lookups|compile|count WORKLOAD NUMBER]"),
+        _ => println!("usage: engine [answers|lookups|compile|reloads|count WORKLOAD NUMBER]"),
     }
 }
 

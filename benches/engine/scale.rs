@@ -1,6 +1,8 @@
 //! Tables and zones far larger than today's: lookups, compile times, memory.
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,7 +14,7 @@ use pharos::base::time::{Generation, Ttl};
 use pharos::compile;
 use pharos::mirror::{Health, Standing};
 use pharos::networks::{LabelKind, Labels, Networks, SourceBuilder};
-use pharos::snapshot::{Change, Compiled, Snapshot};
+use pharos::snapshot::{Change, Compiled, Next, Snapshot};
 use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
 use pharos::zone::{DynamicRrSet, RrSetKey, Zone, ZoneBuilder, ZoneSet};
 
@@ -134,6 +136,63 @@ fn zones() {
         });
         println!("{:44} {fold:10.2}", format!("  a dynamic record, {name}"));
     }
+}
+
+/// Times of a load, of a reload and of a change of health as mirrors grow, which is to be in step.
+pub(crate) fn reloads() {
+    println!("{:>10} {:>10} {:>10} {:>12} {:>14}", "mirrors", "load ms", "reload ms", "health ms", "all down ms");
+    for mirrors in [10_000, 20_000, 40_000] {
+        let begin = Instant::now();
+        let built = pharos::build_in_memory("pharos.toml".as_ref(), many(mirrors));
+        let load = milliseconds(begin);
+        let compiled = built.unwrap_or_else(|problems| panic!("{}", problems[0])).snapshot;
+        let reload = median(|| {
+            let (begin, mut next) = (Instant::now(), Next::of(&compiled));
+            next.replace(compiled.clone());
+            black_box(next.derive());
+            milliseconds(begin)
+        });
+        let down = |mirror| Change::standing(mirror, &Standing::all(mirror, Health::Down));
+        let health = median(|| {
+            let begin = Instant::now();
+            black_box(compiled.after(&down(&compiled.mirrors()[0])));
+            milliseconds(begin)
+        });
+        let all = median(|| {
+            let (begin, mut next) = (Instant::now(), Next::of(&compiled));
+            for mirror in compiled.mirrors().iter() {
+                next.apply(&down(mirror));
+            }
+            black_box(next.derive());
+            milliseconds(begin)
+        });
+        println!("{mirrors:>10} {load:10.1} {reload:10.1} {health:12.1} {all:14.1}");
+    }
+}
+
+fn milliseconds(begin: Instant) -> f64 {
+    begin.elapsed().as_secs_f64() * 1e3
+}
+
+/// A configuration of so many mirrors in a hundred rules.
+fn many(mirrors: usize) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut config = "[[zone]]\nname = \"blob.test\"\nfile = \"zone\"\nsteer = [{ owner = \"@\", horizon = \"h\" }]\n\
+                      [networks]\nl = { list = \"list\" }\n"
+        .to_string();
+    for at in 0..mirrors {
+        let [_, a, b, c] = (at as u32).to_be_bytes();
+        config += &format!("[mirrors.m{at}]\naddresses = \"23.{a}.{b}.{c}\"\n");
+    }
+    config += "[horizons.h]\nrules = [\n";
+    for rule in 0..100 {
+        let names: Vec<_> = (rule..mirrors).step_by(100).map(|at| format!("\"m{at}\"")).collect();
+        config += &format!("{{ network = \"l\", label = \"r{rule}\", mirrors = [{}] }},\n", names.join(","));
+    }
+    config += "]\ndefault = [\"m0\"]\n";
+    let list: String = (0..100).map(|rule| format!("11.{rule}.0.0/16 r{rule}\n")).collect();
+    let files =
+        [("pharos.toml", config), ("zone", world::zone(10).replace("blob.k8s.io", "blob.test")), ("list", list)];
+    files.map(|(path, text)| (path.into(), text.into_bytes())).into()
 }
 
 /// Mirrors over all of the earth, and a default of the nearest.
