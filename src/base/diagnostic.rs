@@ -208,9 +208,8 @@ impl Diagnostic {
         // Without line numbers, the renderer leaves out the column in front of the arrow. Without a place, it separates the
         // help from an excerpt that does not exist.
         let lines = text.lines().enumerate().filter(|(_, line)| self.place.is_some() || !is_gutter(line));
-        let indented = |(at, line): (usize, &str)| match at < message.lines().count() {
-            true => line.to_string(),
-            false => format!(" {line}"),
+        let indented = |(at, line): (usize, &str)| {
+            if at < message.lines().count() { line.to_string() } else { format!(" {line}") }
         };
         lines.map(indented).collect::<Vec<_>>().join("\n")
     }

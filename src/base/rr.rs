@@ -57,10 +57,7 @@ impl Rtype {
             "NXT", "RP", "RRSIG", "RT", "SOA", "SPF", "SRV", "SSHFP", "SVCB", "X25",
         ];
         let name = TYPES.iter().find(|(number, _)| *number == self.0).map_or("TYPE", |(_, name)| name);
-        match name.starts_with(['A', 'E', 'I', 'O']) || INITIALS.contains(&name) {
-            true => "an",
-            false => "a",
-        }
+        if name.starts_with(['A', 'E', 'I', 'O']) || INITIALS.contains(&name) { "an" } else { "a" }
     }
 
     /// Tells whether this is only a query type or part of a message, and never in a zone (RFC 6895 §3.1).

@@ -117,12 +117,13 @@ impl Layout {
             rows.iter().map(|row| row.iter().map(|cell| shown(cell).into_owned()).collect()).collect();
         let widths = widths(&rows, self.table_width.saturating_sub(indent));
         // The last cell of a row has the rest of the line.
-        let room = |len: usize, column: usize| match column + 1 == len {
-            true => {
+        let room = |len: usize, column: usize| {
+            if column + 1 == len {
                 let before: usize = widths[..column].iter().map(|width| width + GAP).sum();
                 self.table_width.saturating_sub(indent + before).max(widths[column])
+            } else {
+                widths[column]
             }
-            false => widths[column],
         };
         let mut text = String::new();
         for (at, row) in rows.iter().enumerate() {

@@ -135,9 +135,10 @@ fn done(server: &ServerTarget, question: ControlQuestion, args: &Args) -> Result
 }
 
 fn done_text(view: &DoneView, layout: Layout) -> String {
-    let without = match view.probed {
-        true => "no override, probes decide",
-        false => "no override, counts as up: mirrors are not probed without `[probe]`",
+    let without = if view.probed {
+        "no override, probes decide"
+    } else {
+        "no override, counts as up: mirrors are not probed without `[probe]`"
     };
     let now = view.order.as_ref().map_or(without.to_string(), words::whole_override);
     let before = view.before.as_ref().map(|before| layout.sentence("before: ", 8, &words::whole_override(before)));

@@ -79,9 +79,10 @@ fn text(view: &StatusView, layout: Layout) -> String {
         _ => Some(Colour::Doubtful),
     };
     let (up, all) = (view.mirrors_up, view.mirrors);
-    let text = match view.probed {
-        true => format!("{up} of {all} up"),
-        false => format!("not probed, {up} of {all} count as up: probes need `[probe]`"),
+    let text = if view.probed {
+        format!("{up} of {all} up")
+    } else {
+        format!("not probed, {up} of {all} count as up: probes need `[probe]`")
     };
     page.line("mirrors", &text, colour);
     page.table("zones", view.zones.iter().map(zone_row).collect(), |_, cell| {

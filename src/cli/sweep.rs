@@ -54,9 +54,10 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
     let mut meter = ProgressMeter::new();
     let found = inspect::sweep(&built.snapshot, &mut |progress| meter.show(progress));
     meter.clear();
-    let text = match args.json {
-        true => format!("{:#}\n", to_json(&built.snapshot, &found)),
-        false => text(&built.snapshot, &found, Layout::of_stdout()),
+    let text = if args.json {
+        format!("{:#}\n", to_json(&built.snapshot, &found))
+    } else {
+        text(&built.snapshot, &found, Layout::of_stdout())
     };
     put(&text, if found.violation_count == 0 { OK } else { BAD_CONFIG })
 }

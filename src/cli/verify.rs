@@ -134,9 +134,10 @@ fn verify(config: &ConfigLocation, args: &Args) -> Result<(String, u8), VerifyFa
     for ((mirror, address), finding) in targets.iter().zip(&findings) {
         good += usize::from(finding.verdict.is_good());
         let mirror = mirror.as_deref();
-        text.push_str(&match args.json {
-            true => as_json(mirror, *address, finding),
-            false => as_text(mirror.filter(|_| args.all), *address, finding, &probe, layout),
+        text.push_str(&if args.json {
+            as_json(mirror, *address, finding)
+        } else {
+            as_text(mirror.filter(|_| args.all), *address, finding, &probe, layout)
         });
     }
     if args.all && !args.json {

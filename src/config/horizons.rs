@@ -91,9 +91,10 @@ impl Field<Other> for Option<DefaultSpec> {
         use super::field::Section as _;
         let value = table.value(&key.row())?;
         let place = value.place();
-        let form = match value.is_table() {
-            true => DefaultForm::Table(Box::new(DefaultTableSpec::read(value.table("`default`")?))),
-            false => DefaultForm::List(Some(Placed { value: value.texts(), place: place.clone() })),
+        let form = if value.is_table() {
+            DefaultForm::Table(Box::new(DefaultTableSpec::read(value.table("`default`")?)))
+        } else {
+            DefaultForm::List(Some(Placed { value: value.texts(), place: place.clone() }))
         };
         Some(DefaultSpec { place, form })
     }

@@ -97,10 +97,8 @@ impl InputFile {
         if !self.usage.conflicts(other.usage) {
             return None;
         }
-        let label = match self.usage.is_written() {
-            true => "the server writes this file",
-            false => "read as another kind of file here",
-        };
+        let label =
+            if self.usage.is_written() { "the server writes this file" } else { "read as another kind of file here" };
         let problem = Diagnostic::error("same-file", format!("`{}` is named for two purposes", self.file))
             .at(self.place.clone(), label)
             .help("give each a file of its own: one would overwrite or misread the other");

@@ -203,9 +203,10 @@ fn repeated_address(
     of: &PlacedText,
     is_same_mirror: bool,
 ) -> Diagnostic {
-    let help = match is_same_mirror {
-        true => "remove one of the two",
-        false => "check both: mirrors that share an address are one machine, and fail together",
+    let help = if is_same_mirror {
+        "remove one of the two"
+    } else {
+        "check both: mirrors that share an address are one machine, and fail together"
     };
     Diagnostic::warning("repeated-address", format!("address `{address}` is written twice"))
         .at(again.place.clone(), "written again")

@@ -150,9 +150,10 @@ fn read_texts(
     let config = check::check((file, &digest(text, &sources), &files, named), spec, intake, &mut problems);
     config.leave_out_allowed(&mut problems);
     sort_by_place(&mut problems);
-    match problems.iter().any(Diagnostic::is_error) {
-        true => Err(problems),
-        false => Ok(Read { config, warnings: problems, files }),
+    if problems.iter().any(Diagnostic::is_error) {
+        Err(problems)
+    } else {
+        Ok(Read { config, warnings: problems, files })
     }
 }
 

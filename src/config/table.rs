@@ -142,10 +142,7 @@ impl<'r, 't> Table<'r, 't> {
 
     /// The title of a table in this one: `a rule` becomes `a rule of …`, others are put in backticks.
     pub(super) fn title_of(&self, part: &str) -> String {
-        match part.starts_with("a ") {
-            true => format!("{part} of {}", self.title),
-            false => format!("`{part}`"),
-        }
+        if part.starts_with("a ") { format!("{part} of {}", self.title) } else { format!("`{part}`") }
     }
 
     /// The place of its beginning.

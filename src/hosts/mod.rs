@@ -307,10 +307,13 @@ async fn sleep_until(due: Option<Instant>) {
 fn log_edge(name: &str, host: &mut Host, addresses: &HostAddresses, trouble: Option<&Trouble>) {
     let kind = |trouble: &Trouble| trouble.kind();
     match (host.trouble.as_ref(), trouble) {
-        (before, Some(now)) if before.map(kind) != Some(now.kind()) => match addresses.is_empty() {
-            true => warn!("host {name} cannot be resolved, and has never been: {now}"),
-            false => warn!("host {name} cannot be resolved correctly: {now}; its known addresses stay"),
-        },
+        (before, Some(now)) if before.map(kind) != Some(now.kind()) => {
+            if addresses.is_empty() {
+                warn!("host {name} cannot be resolved, and has never been: {now}")
+            } else {
+                warn!("host {name} cannot be resolved correctly: {now}; its known addresses stay")
+            }
+        }
         (Some(_), None) => info!("host {name} is resolved again"),
         _ => {}
     }

@@ -65,10 +65,7 @@ impl Guesses {
             *slot = GuessSlot { minute, count: 0 };
         }
         slot.count = slot.count.saturating_add(1);
-        match slot.count <= FREE {
-            true => Guess::Free,
-            false => Guess::TooMany(WINDOW_SECS - seconds % WINDOW_SECS),
-        }
+        if slot.count <= FREE { Guess::Free } else { Guess::TooMany(WINDOW_SECS - seconds % WINDOW_SECS) }
     }
 }
 

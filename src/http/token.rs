@@ -50,10 +50,7 @@ impl Token {
             return Presented::Nothing;
         }
         // The comparison is between hashes, so that its time does not reveal the token's length.
-        match bool::from(hash(token).ct_eq(&self.0)) {
-            true => Presented::Right,
-            false => Presented::Wrong,
-        }
+        if bool::from(hash(token).ct_eq(&self.0)) { Presented::Right } else { Presented::Wrong }
     }
 }
 

@@ -147,9 +147,10 @@ pub(crate) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer:
         Outcome::NoData => {
             let types: Vec<String> =
                 node.iter().flat_map(|node| node.rrsets()).map(|set| set.rtype.to_string()).collect();
-            match types.is_empty() {
-                true => format!("the name exists in zone {apex}{at} and has no records: names below it do"),
-                false => format!("the name exists in zone {apex}{at} and has other types: {}", types.join(", ")),
+            if types.is_empty() {
+                format!("the name exists in zone {apex}{at} and has no records: names below it do")
+            } else {
+                format!("the name exists in zone {apex}{at} and has other types: {}", types.join(", "))
             }
         }
         Outcome::NxDomain => format!("zone {apex} has no such name and no wildcard for it"),
@@ -267,10 +268,7 @@ fn why_other(snapshot: &Snapshot, steered: &SteeredExplanation, neighbour: &Neig
             _ => None,
         })
         .collect();
-    match other.is_empty() {
-        true => format!("{rule} wins there"),
-        false => format!("{rule} wins there, {}", other.join(", and ")),
-    }
+    if other.is_empty() { format!("{rule} wins there") } else { format!("{rule} wins there, {}", other.join(", and ")) }
 }
 
 /// An entry with its place: `aws 15.193.0.0/19 (ip-ranges.json:12)`.

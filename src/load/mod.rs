@@ -83,10 +83,7 @@ pub fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Inputs, Vec<
     }
     let may_start = matches!(purpose, hosts::Purpose::Start) && refused.len() < zones.len();
     for (zone, found) in refused {
-        problems.extend(match may_start {
-            true => zone::held_back(zone, found),
-            false => found,
-        });
+        problems.extend(if may_start { zone::held_back(zone, found) } else { found });
     }
     let cookies = match cookies::secrets(config.dns.cookie_secrets.as_ref()) {
         Ok((secrets, warnings)) => {

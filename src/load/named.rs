@@ -88,13 +88,10 @@ fn check_folder(named: &InputFile) -> Option<Diagnostic> {
     // `.` names no folder in a log.
     let absolute = std::path::absolute(folder);
     let shown = absolute.as_deref().unwrap_or(folder).display();
-    let mut help = match is_socket {
-        true => {
-            "make the folder, writable for the user that pharos runs as; it is `RuntimeDirectory=` in a systemd unit"
-        }
-        false => {
-            "make the folder, writable for the user that pharos runs as; it is `StateDirectory=` in a systemd unit"
-        }
+    let mut help = if is_socket {
+        "make the folder, writable for the user that pharos runs as; it is `RuntimeDirectory=` in a systemd unit"
+    } else {
+        "make the folder, writable for the user that pharos runs as; it is `StateDirectory=` in a systemd unit"
     };
     let why = match files::look_up(folder) {
         Ok(facts) if facts.nature != Nature::Folder => format!("`{shown}` is {}, not a folder", facts.nature),
@@ -108,10 +105,8 @@ fn check_folder(named: &InputFile) -> Option<Diagnostic> {
         Err(ReadError::Missing) => format!("its folder `{shown}` does not exist"),
         Err(error) => format!("its folder `{shown}`: {error}"),
     };
-    let (verb, label) = match is_socket {
-        true => ("made", "the server makes this socket"),
-        false => ("kept", "the server writes this file"),
-    };
+    let (verb, label) =
+        if is_socket { ("made", "the server makes this socket") } else { ("kept", "the server writes this file") };
     let problem = Diagnostic::error("state-folder", format!("`{}` cannot be {verb}: {why}", named.file));
     Some(problem.at(named.place.clone(), label).help(help))
 }

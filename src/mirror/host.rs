@@ -164,10 +164,8 @@ pub fn accept(found: [Lookup; 2], known: &HostAddresses, rules: &HostRules, now:
     let v4: Vec<IpAddr> = known.v4.iter().copied().map(IpAddr::V4).collect();
     let v6: Vec<IpAddr> = known.v6.iter().copied().map(IpAddr::V6).collect();
     let (a, aaaa) = (take(a, &v4, rules), take(aaaa, &v6, rules));
-    let whole = match a.addresses.is_some() && aaaa.addresses.is_some() {
-        true => Completeness::Whole,
-        false => Completeness::Partial,
-    };
+    let whole =
+        if a.addresses.is_some() && aaaa.addresses.is_some() { Completeness::Whole } else { Completeness::Partial };
     let (trouble, ttl) = (a.trouble.or(aaaa.trouble), a.ttl.into_iter().chain(aaaa.ttl).min());
     let (v4, v6) = (a.addresses.unwrap_or(v4), aaaa.addresses.unwrap_or(v6));
     if v4.is_empty() && v6.is_empty() {

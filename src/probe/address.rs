@@ -113,9 +113,10 @@ impl Prober {
             Some(canary) => self.check_canary(canary, &mut dialed).await?,
             None => self.check_nowhere("pharos/probe", &mut dialed).await?,
         }
-        match self.dialer.lasts(&dialed, self.probe.expiring) {
-            true => Ok(()),
-            false => Err((Verdict::Expiring, Cause::Expiring(self.leaf_end(progress)))),
+        if self.dialer.lasts(&dialed, self.probe.expiring) {
+            Ok(())
+        } else {
+            Err((Verdict::Expiring, Cause::Expiring(self.leaf_end(progress))))
         }
     }
 
@@ -171,9 +172,10 @@ async fn check_range(path: &str, bytes: &[u8], dialed: &mut Dialed) -> Result<()
     if said.as_deref() != Some(&*format!("bytes {last}-{last}/{size}")) {
         return Err(wrong(RangeFault::Header(said)));
     }
-    match body(part, 1, Cause::Range(RangeFault::Bytes)).await? == bytes[last..] {
-        true => Ok(()),
-        false => Err(wrong(RangeFault::Bytes)),
+    if body(part, 1, Cause::Range(RangeFault::Bytes)).await? == bytes[last..] {
+        Ok(())
+    } else {
+        Err(wrong(RangeFault::Bytes))
     }
 }
 
@@ -181,12 +183,11 @@ async fn check_range(path: &str, bytes: &[u8], dialed: &mut Dialed) -> Result<()
 async fn body(response: Response<Incoming>, size: u64, too_long: Cause) -> Result<Bytes, ProbeFault> {
     let limit = usize::try_from(size).unwrap_or(usize::MAX);
     Limited::new(response.into_body(), limit).collect().await.map(|body| body.to_bytes()).map_err(|error| {
-        match error.is::<http_body_util::LengthLimitError>() {
-            true => (Verdict::ContentBad, too_long),
-            false => {
-                let fault = error.downcast_ref().map_or(HttpFault::Other, http_fault);
-                (Verdict::Unreachable, Cause::Http(fault))
-            }
+        if error.is::<http_body_util::LengthLimitError>() {
+            (Verdict::ContentBad, too_long)
+        } else {
+            let fault = error.downcast_ref().map_or(HttpFault::Other, http_fault);
+            (Verdict::Unreachable, Cause::Http(fault))
         }
     })
 }

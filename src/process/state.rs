@@ -206,9 +206,10 @@ impl Busy {
     /// An error if a write there is at work already. The lane writes one file at a time, so that one is overdue.
     fn new(files: &StateFiles, folder: &Path) -> io::Result<Self> {
         let folder = folder.to_path_buf();
-        match files.lock().busy.insert(folder.clone()) {
-            true => Ok(Busy { files: files.clone(), folder }),
-            false => Err(io::Error::new(io::ErrorKind::TimedOut, Overdue)),
+        if files.lock().busy.insert(folder.clone()) {
+            Ok(Busy { files: files.clone(), folder })
+        } else {
+            Err(io::Error::new(io::ErrorKind::TimedOut, Overdue))
         }
     }
 }
@@ -234,9 +235,10 @@ impl Keeper {
     pub fn keep(&self, file: StateFile, text: String) {
         let mut waiting = self.waiting();
         waiting.next = Some((file, text));
-        match std::mem::replace(&mut waiting.is_writing, true) {
-            true => self.0.1.notify_one(),
-            false => drop(tokio::spawn(self.clone().write_all())),
+        if std::mem::replace(&mut waiting.is_writing, true) {
+            self.0.1.notify_one()
+        } else {
+            drop(tokio::spawn(self.clone().write_all()))
         }
     }
 

@@ -217,10 +217,7 @@ pub fn log_failure(failure: &Failure) {
         return error!("{failure}{help}");
     };
     for problem in problems {
-        match problem.is_error() {
-            true => error!("{}", one_line(problem)),
-            false => warn!("{}", one_line(problem)),
-        }
+        if problem.is_error() { error!("{}", one_line(problem)) } else { warn!("{}", one_line(problem)) }
     }
 }
 

@@ -140,10 +140,7 @@ impl Reloads {
 /// Logs the problems, and that the former configuration is still served.
 pub(super) fn log_failure(problems: &[Diagnostic]) {
     for problem in problems {
-        match problem.is_error() {
-            true => error!("{}", one_line(problem)),
-            false => warn!("{}", one_line(problem)),
-        }
+        if problem.is_error() { error!("{}", one_line(problem)) } else { warn!("{}", one_line(problem)) }
     }
     error!("not reloaded, the configuration before it is served: {}", summary(problems).unwrap_or_default());
 }

@@ -50,9 +50,12 @@ impl Condition {
             value.is_some_and(|value| list.iter().any(|one| one.borrowed() == value))
         };
         match self {
-            Condition::Network { sources, labels } => sources.iter().any(|source| match labels.is_empty() {
-                true => facts.is_in(*source),
-                false => among(labels, facts.value_in(*source, LabelKind::Label)),
+            Condition::Network { sources, labels } => sources.iter().any(|source| {
+                if labels.is_empty() {
+                    facts.is_in(*source)
+                } else {
+                    among(labels, facts.value_in(*source, LabelKind::Label))
+                }
             }),
             Condition::Label { kind, values } => among(values, facts.labels.value(*kind)),
         }

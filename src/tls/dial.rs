@@ -186,9 +186,12 @@ impl Dialer {
         let place = SocketAddr::new(address, self.port);
         let begun = Instant::now();
         let stream = TcpStream::connect(place).await;
-        let stream = stream.map_err(|error| match is_own_fault(&error, place) {
-            true => DialError::Own(crate::files::words(&error)),
-            false => DialError::Connect(connect_fault(error.kind())),
+        let stream = stream.map_err(|error| {
+            if is_own_fault(&error, place) {
+                DialError::Own(crate::files::words(&error))
+            } else {
+                DialError::Connect(connect_fault(error.kind()))
+            }
         })?;
         let connect = begun.elapsed();
         // Requests are single small writes, for which Nagle's algorithm only waits.

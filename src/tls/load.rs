@@ -115,10 +115,7 @@ pub(super) fn read_chain(bytes: &[u8], path: &Path) -> Result<Vec<CertificateDer
     let labels = labels(&sections);
     let certificates = sections.into_iter().filter(|section| section.label == CERTIFICATE);
     let chain: Vec<_> = certificates.filter_map(|section| section.der.map(CertificateDer::from)).collect();
-    match chain.is_empty() {
-        true => Err(IdentityProblem::NoCertificate { path: shown, labels }),
-        false => Ok(chain),
-    }
+    if chain.is_empty() { Err(IdentityProblem::NoCertificate { path: shown, labels }) } else { Ok(chain) }
 }
 
 /// The certificates of a PEM file, or why it is not one.
@@ -245,18 +242,12 @@ impl IdentityProblem {
             }
             IdentityProblem::NoCertificate { path, labels } => {
                 let message = format!("there is no certificate in `{path}`{}", found(labels));
-                let help = match labels.iter().any(|label| label.ends_with("PRIVATE KEY")) {
-                    true => "were `cert` and `key` swapped? the certificate chain goes into `cert`",
-                    false => "the chain, leaf first, each in a `-----BEGIN CERTIFICATE-----` section",
-                };
+                let help = if labels.iter().any(|label| label.ends_with("PRIVATE KEY")) { "were `cert` and `key` swapped? the certificate chain goes into `cert`" } else { "the chain, leaf first, each in a `-----BEGIN CERTIFICATE-----` section" };
                 Diagnostic::error("tls-no-certificate", message).help(help)
             }
             IdentityProblem::NoKey { path, labels } => {
                 let message = format!("there is no private key in `{path}`{}", found(labels));
-                let help = match labels.iter().any(|label| label == CERTIFICATE) {
-                    true => "were `cert` and `key` swapped? the private key goes into `key`",
-                    false => "`key` is an unencrypted PKCS#8, PKCS#1 or SEC1 key in PEM",
-                };
+                let help = if labels.iter().any(|label| label == CERTIFICATE) { "were `cert` and `key` swapped? the private key goes into `key`" } else { "`key` is an unencrypted PKCS#8, PKCS#1 or SEC1 key in PEM" };
                 Diagnostic::error("tls-no-key", message).help(help)
             }
             IdentityProblem::EncryptedKey { path } => {

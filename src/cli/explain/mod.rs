@@ -62,10 +62,7 @@ pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
         Ok(view) => view,
         Err(code) => return code,
     };
-    let text = match args.json {
-        true => as_json(&view),
-        false => text::text(&view, Layout::of_stdout()),
-    };
+    let text = if args.json { as_json(&view) } else { text::text(&view, Layout::of_stdout()) };
     put(&text, OK)
 }
 

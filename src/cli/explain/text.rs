@@ -117,10 +117,7 @@ fn answer_rows(answer: &AnswerView) -> Vec<Vec<String>> {
     }
     let mirrors = answer.mirrors.join(", ");
     let row = |record: &crate::inspect::view::RecordView| {
-        let what = match mirrors.is_empty() {
-            true => format!("{} {}", record.owner, record.rtype),
-            false => mirrors.clone(),
-        };
+        let what = if mirrors.is_empty() { format!("{} {}", record.owner, record.rtype) } else { mirrors.clone() };
         vec![answer.rtype.clone(), record.rdata.clone(), format!("TTL {}", record.ttl), what]
     };
     section.iter().map(row).collect()

@@ -63,9 +63,10 @@ impl Check<'_> {
         for text in texts {
             let Ok(address) = text.value.parse::<SocketAddr>() else { continue };
             let Some((before, place)) = taken.take(address, Some(&text.place)) else { continue };
-            let how = match before == address {
-                true => "is listened on twice".to_string(),
-                false => format!("overlaps with `{before}`"),
+            let how = if before == address {
+                "is listened on twice".to_string()
+            } else {
+                format!("overlaps with `{before}`")
             };
             let problem = |message| Diagnostic::error("duplicate-listen", message);
             self.report(match place {

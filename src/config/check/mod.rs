@@ -257,9 +257,10 @@ impl NameIndex {
         self.index.get(&name.value).copied().ok_or_else(|| {
             let NameIndex { kind, code, list, .. } = self;
             let compared = self.compared.replace(self.compared.get() + 1);
-            let help = match compared < limits::MAX_COMPARED {
-                true => did_you_mean(&name.value, &format!("defined {kind}s"), list.iter().map(|name| &**name)),
-                false => format!("define it, or name another {kind}"),
+            let help = if compared < limits::MAX_COMPARED {
+                did_you_mean(&name.value, &format!("defined {kind}s"), list.iter().map(|name| &**name))
+            } else {
+                format!("define it, or name another {kind}")
             };
             let problem = Diagnostic::error(code, format!("{kind} `{}` is not defined", name.value))
                 .at(name.place.clone(), "used here")

@@ -57,9 +57,10 @@ pub(in crate::config) fn subdivision(text: &str) -> Result<Arc<str>, Fault> {
         return Ok(text.into());
     }
     let upper = text.to_ascii_uppercase().replace('_', "-");
-    let help = match is_subdivision(&upper) {
-        true => format!("did you mean `{upper}`?"),
-        false => "subdivisions are a country, a hyphen and its code of it, like `US-CA` (ISO 3166-2)".to_string(),
+    let help = if is_subdivision(&upper) {
+        format!("did you mean `{upper}`?")
+    } else {
+        "subdivisions are a country, a hyphen and its code of it, like `US-CA` (ISO 3166-2)".to_string()
     };
     Err(Fault::new("bad-subdivision", format!("`{text}` is not a subdivision code"), "not a subdivision code", help))
 }

@@ -116,9 +116,10 @@ pub(in crate::config) fn provider(text: &str) -> Result<Arc<str>, Fault> {
         return Ok(text.into());
     }
     let lower = text.to_ascii_lowercase();
-    let help = match !lower.is_empty() && lower.bytes().all(word) {
-        true => format!("did you mean `{lower}`? providers are in lower case"),
-        false => "providers are words in lower case: letters, digits, `-`, `_`, `.`".to_string(),
+    let help = if !lower.is_empty() && lower.bytes().all(word) {
+        format!("did you mean `{lower}`? providers are in lower case")
+    } else {
+        "providers are words in lower case: letters, digits, `-`, `_`, `.`".to_string()
     };
     Err(Fault::new("bad-provider", format!("`{text}` is not a provider"), "not a provider", help))
 }

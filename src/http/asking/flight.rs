@@ -79,9 +79,10 @@ impl Flight {
         let of_canonical = matches!(question, FlightQuestion::Canonical { .. });
         let ended = timeout(self.means.timeout, self.ask(&question)).await;
         let (holding, counted) = ended.unwrap_or((Holding::Unsaid, Counted::TimedOut));
-        match of_canonical {
-            true => self.asker.counters.asked_canonical(counted),
-            false => self.asker.counters.asked(counted),
+        if of_canonical {
+            self.asker.counters.asked_canonical(counted)
+        } else {
+            self.asker.counters.asked(counted)
         }
         self.sender.send_replace(Some(holding));
     }

@@ -107,10 +107,7 @@ impl HostAsker {
                 _ => {}
             }
         }
-        match addresses.is_empty() {
-            true => Lookup::Nothing,
-            false => Lookup::Found { addresses, ttl, aliases },
-        }
+        if addresses.is_empty() { Lookup::Nothing } else { Lookup::Found { addresses, ttl, aliases } }
     }
 }
 

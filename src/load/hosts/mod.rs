@@ -182,9 +182,10 @@ fn problem(
     let message = format!("failed to resolve `{host}`, the host of mirror `{}`: {trouble}", entry.mirror.name);
     if !addresses.is_empty() {
         let age = addresses.at.map_or(Ttl(0), |at| Ttl(now().0.saturating_sub(at.0).try_into().unwrap_or(u32::MAX)));
-        let label = match age > JUST_NOW {
-            true => format!("has the addresses of {} ago", words(age)),
-            false => "has the addresses that remain".to_string(),
+        let label = if age > JUST_NOW {
+            format!("has the addresses of {} ago", words(age))
+        } else {
+            "has the addresses that remain".to_string()
         };
         return Diagnostic::warning("mirror-host", message)
             .at(entry.place.clone(), label)
