@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args) -> u8 {
             return CANNOT_START;
         }
     };
-    match runtime.block_on(show(if stay { After::Stay } else { After::End })) {
+    match runtime.block_on(show(stay)) {
         Ok(End::Walked) => OK,
         Ok(End::Interrupted) => BAD_CONFIG,
         Ok(End::Unwritten) => CANNOT_START,
@@ -62,14 +62,8 @@ pub(super) fn run(args: &Args) -> u8 {
     }
 }
 
-/// The behaviour after the walk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum After {
-    End,
-    Stay,
-}
-
-async fn show(after: After) -> Result<End, DemoFailure> {
+/// Shows the walk; then serves on if the operator wants to `stay`.
+async fn show(stay: bool) -> Result<End, DemoFailure> {
     let mut signals = Signals::listen().map_err(|error| DemoFailure::System { what: "listen to signals", error })?;
     let layout = Layout::of_stdout();
     // The first failed write ends the demonstration. A reader that stops early does not, because there may be others.
@@ -89,7 +83,7 @@ async fn show(after: After) -> Result<End, DemoFailure> {
         () = stopped(&mut signals) => Ok(End::Interrupted),
         () = unwritten.notified() => Ok(End::Unwritten),
     };
-    if let (Ok(End::Walked), After::Stay) = (&walked, after) {
+    if stay && matches!(walked, Ok(End::Walked)) {
         let words = |text: String| tell(WalkLine { kind: WalkLineKind::Words, text });
         tell(WalkLine { kind: WalkLineKind::Blank, text: String::new() });
         tell(WalkLine {

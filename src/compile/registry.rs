@@ -5,7 +5,7 @@
 
 use crate::base::prefix::PrefixSet;
 use crate::config::{self, Config};
-use crate::registry::{Asking, RegistrySettings, Upstream};
+use crate::registry::{RegistrySettings, Upstream};
 
 /// The settings of the registry listener; `None` if the config has no `[registry]`.
 pub fn registry_settings(config: &Config) -> Option<RegistrySettings> {
@@ -18,7 +18,7 @@ pub fn registry_settings(config: &Config) -> Option<RegistrySettings> {
         info: registry.info.clone(),
         privacy: registry.privacy.clone(),
         blob_target: registry.blob_target,
-        asking: if registry.ask.is_some() { Asking::Each } else { Asking::Never },
+        asks_mirrors: registry.ask.is_some(),
         trusted_proxies: PrefixSet::new(&registry.trusted_proxies),
     })
 }

@@ -19,20 +19,6 @@ use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::geo::Coordinates;
 use crate::base::when::{parse_millis, parse_parts, written_millis};
 
-/// The position of a value: behind its key, or in a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Element {
-    No,
-    Yes,
-}
-
-/// A key that may be left out, or one that must be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum KeyNeed {
-    Optional,
-    Required,
-}
-
 /// A value and its key.
 #[derive(Clone, Debug)]
 pub(super) struct Value<'r, 't> {
@@ -40,8 +26,10 @@ pub(super) struct Value<'r, 't> {
     pub(super) key: &'r str,
     key_span: Range<usize>,
     value: &'r Spanned<DeValue<'t>>,
-    element: Element,
-    need: KeyNeed,
+    /// True if it stands in a list.
+    is_element: bool,
+    /// True if its key must be written.
+    is_required: bool,
     /// The row of its key. `None` for a name that the operator chose.
     row: Option<Row>,
 }
@@ -53,12 +41,12 @@ impl<'r, 't> Value<'r, 't> {
         key_span: Range<usize>,
         value: &'r Spanned<DeValue<'t>>,
     ) -> Self {
-        Value { reader, key, key_span, value, element: Element::No, need: KeyNeed::Optional, row: None }
+        Value { reader, key, key_span, value, is_element: false, is_required: false, row: None }
     }
 
     /// The value of a key that must be written.
     pub(super) fn required(self) -> Self {
-        Value { need: KeyNeed::Required, ..self }
+        Value { is_required: true, ..self }
     }
 
     /// The value of the key of a row, whose example helps.
@@ -148,7 +136,7 @@ impl<'r, 't> Value<'r, 't> {
         };
         let is_number = |value: &DeValue<'_>| matches!(value, DeValue::Integer(_) | DeValue::Float(_));
         if let Some(value) = array.iter().find(|value| !is_number(value.get_ref())) {
-            let element = Value { value, element: Element::Yes, ..self.clone() };
+            let element = Value { value, is_element: true, ..self.clone() };
             return element.wrong_type("a number", "degrees without quotes, like `[50.11, 8.68]`");
         }
         let written: Vec<Option<f64>> = array.iter().map(|value| degrees(value.get_ref())).collect();
@@ -218,7 +206,7 @@ impl<'r, 't> Value<'r, 't> {
     pub(super) fn elements(&self) -> Vec<Value<'r, 't>> {
         match self.value.get_ref() {
             DeValue::Array(array) => {
-                array.iter().map(|value| Value { value, element: Element::Yes, ..self.clone() }).collect()
+                array.iter().map(|value| Value { value, is_element: true, ..self.clone() }).collect()
             }
             _ => vec![self.clone()],
         }
@@ -245,9 +233,10 @@ impl<'r, 't> Value<'r, 't> {
     fn not_empty(&self) -> Vec<Value<'r, 't>> {
         let elements = self.elements();
         if elements.is_empty() {
-            let help = match self.need {
-                KeyNeed::Required => "write one value or more".to_string(),
-                KeyNeed::Optional => format!("write one value or more, or leave `{}` out", self.key),
+            let help = if self.is_required {
+                "write one value or more".to_string()
+            } else {
+                format!("write one value or more, or leave `{}` out", self.key)
             };
             self.reader.report(
                 Diagnostic::error("empty-list", format!("`{}` is an empty list", self.key))
@@ -272,10 +261,7 @@ impl<'r, 't> Value<'r, 't> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        let subject = match self.element {
-            Element::No => format!("`{}`", self.key),
-            Element::Yes => format!("each of `{}`", self.key),
-        };
+        let subject = if self.is_element { format!("each of `{}`", self.key) } else { format!("`{}`", self.key) };
         self.reader.report(
             Diagnostic::error("wrong-type", format!("{subject} must be {wanted}, not {found}"))
                 .at(self.place(), format!("this is {found}"))

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::ledger::{LedgerAsk, LedgerEntry, OverrideDone, OverrideRefused};
 use super::operator::{self, Caller};
-use super::request::{self, ControlRequest, Refusal, Warning};
+use super::request::{self, ControlRequest, Refusal};
 use super::standing::OverrideSubject;
 use super::view::{self, DoneView, DrainView, RefusalView, RetransferView};
 use crate::base::diagnostic::did_you_mean;
@@ -129,9 +129,9 @@ impl Desk {
                 find_zone(&snapshot, &zone)?;
                 running.retransfer(*zone).await
             }
-            ControlRequest::Give { mirror, forced, reason, until, warning } => {
+            ControlRequest::Give { mirror, forced, reason, until, force } => {
                 let id = find(&snapshot, &mirror)?;
-                let is_warned = forced != Forced::Up && warning == Warning::Given;
+                let is_warned = forced != Forced::Up && !force;
                 let warning = is_warned.then(|| view::warning(&snapshot, id)).flatten();
                 let who = operator::find(caller, &head.headers).await;
                 let order = Override { forced, reason, who, since: Clock::civil(), until };

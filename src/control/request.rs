@@ -31,7 +31,8 @@ pub(super) enum ControlRequest {
     /// `GET /mirrors/NAME`
     Mirror(Arc<str>),
     /// `PUT /mirrors/NAME/override`, formerly `…/order`
-    Give { mirror: Arc<str>, forced: Forced, reason: Reason, until: Option<UnixTime>, warning: Warning },
+    /// Without `force`, the reply warns if no other mirror of a horizon is up.
+    Give { mirror: Arc<str>, forced: Forced, reason: Reason, until: Option<UnixTime>, force: bool },
     /// `DELETE /mirrors/NAME/override`, formerly `…/order`
     TakeBack { mirror: Arc<str>, reason: Option<Reason> },
     /// `PUT /server/drain`
@@ -42,15 +43,6 @@ pub(super) enum ControlRequest {
     Retransfer(Box<NameBuf>),
     /// `GET /explain?client=…&resolver=…&name=…`
     Explain { client: Prefix, resolver: Option<IpAddr>, name: Option<Box<NameBuf>> },
-}
-
-/// Treatment of an override that leaves a horizon without a mirror that is up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Warning {
-    /// The reply warns of it.
-    Given,
-    /// The operator has said `force`.
-    Silenced,
 }
 
 /// The response to a request that is refused.
@@ -169,8 +161,7 @@ fn give(mirror: Arc<str>, body: &[u8], now: UnixTime) -> Result<ControlRequest, 
     let forced = Forced::parse(&word).ok_or_else(unknown)?;
     let reason = parse_reason(&reason)?;
     let until = parse_until(until, now)?;
-    let warning = if force { Warning::Silenced } else { Warning::Given };
-    Ok(ControlRequest::Give { mirror, forced, reason, until, warning })
+    Ok(ControlRequest::Give { mirror, forced, reason, until, force })
 }
 
 /// The reason for ending an override.
@@ -262,7 +253,7 @@ mod tests {
             forced: Forced::Drain,
             reason: reason.clone(),
             until,
-            warning: Warning::Given,
+            force: false,
         };
         let target = format!("/mirrors/{}/order", encode("a b/ü"));
         let body = "{\"order\":\"drain\",\"reason\":\" new disks\",\"until\":\"2h\"}";

@@ -19,20 +19,12 @@ use crate::http::{Body, Handler, HttpResponse};
 
 const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
-/// The content of a registry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Holds {
-    /// Blobs alone.
-    Blobs,
-    /// Manifests too.
-    Everything,
-}
-
 /// Serves the image.
 #[derive(Debug)]
 pub(super) struct DemoRegistry {
     pub(super) image: Image,
-    pub(super) holds: Holds,
+    /// True if it has manifests beside blobs.
+    pub(super) has_manifests: bool,
 }
 
 impl DemoRegistry {
@@ -45,7 +37,7 @@ impl DemoRegistry {
                 let blob = [config, layer].into_iter().find(|blob| blob.digest == reference)?;
                 Some((blob, "application/octet-stream"))
             }
-            "manifests" if self.holds == Holds::Everything && (reference == TAG || reference == manifest.digest) => {
+            "manifests" if self.has_manifests && (reference == TAG || reference == manifest.digest) => {
                 Some((manifest, MANIFEST_TYPE))
             }
             _ => None,

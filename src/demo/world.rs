@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 
 use super::DemoFailure;
 use super::image::Image;
-use super::mirror::{DemoRegistry, Holds};
+use super::mirror::DemoRegistry;
 use crate::config::{FileUse, InputFile, TlsFiles, limits};
 use crate::files::{self, FileKind};
 use crate::http::{self, HttpServer};
@@ -103,7 +103,7 @@ impl World {
             let address = bound.addresses()[0].ip();
             let good = certificates.identity(name, BLOBS)?;
             let bad = certificates.identity(&format!("{name}-wrong"), "other.example")?;
-            let (tls, server) = serve(bound, &image, Holds::Blobs, good.clone())?;
+            let (tls, server) = serve(bound, &image, false, good.clone())?;
             Ok(DemoMirror { name, address, tls, good, bad, server })
         };
         let [first, second] = bound;
@@ -111,7 +111,7 @@ impl World {
         let bound = bind(SocketAddr::new(CANONICAL_ADDRESS, 0))?;
         let canonical = bound.addresses()[0];
         let identity = certificates.identity("canonical", CANONICAL)?;
-        let (_, canonical_server) = serve(bound, &image, Holds::Everything, identity)?;
+        let (_, canonical_server) = serve(bound, &image, true, identity)?;
         certificates.identity("listener", REGISTRY)?;
         write_config(folder.path(), &image, &mirrors, port, canonical)?;
         let running = RunningService::start(&folder.path().join("pharos.toml")).await?;
@@ -217,12 +217,12 @@ fn one_port([first, second]: [IpAddr; 2]) -> Result<(u16, [BoundListeners; 2]), 
 fn serve(
     bound: BoundListeners,
     image: &Image,
-    holds: Holds,
+    has_manifests: bool,
     identity: Identity,
 ) -> Result<(Arc<Tls>, Listeners), DemoFailure> {
     let tls = Tls::new(identity, &http::PROTOCOLS).map_err(|error| DemoFailure::Unexpected(error.to_string()))?;
     let tls = Arc::new(tls);
-    let registry = DemoRegistry { image: image.clone(), holds };
+    let registry = DemoRegistry { image: image.clone(), has_manifests };
     let terms = Terms {
         kind: "mirror",
         clients: Clients::new(LIMITS),

@@ -19,7 +19,7 @@ use tracing::info;
 
 use crate::config;
 use crate::listen::{self, BindError};
-use crate::process::sys::{self, Fragments, LocalAddress};
+use crate::process::sys::{self, Fragments};
 use crate::process::{SocketKind, address};
 
 /// The bytes of datagrams that may wait for a UDP thread, as asked of the system, which grants `net.core.rmem_max`.
@@ -61,7 +61,7 @@ pub struct ListenAddresses {
 #[derive(Debug)]
 pub(super) struct Datagrams {
     pub(super) socket: UdpSocket,
-    pub(super) local: LocalAddress,
+    pub(super) is_wildcard: bool,
 }
 
 impl BoundPorts {
@@ -157,10 +157,10 @@ fn bind_udp(address: SocketAddr, fragments: Fragments) -> io::Result<Datagrams> 
     // If the system grants a smaller buffer, there is no error, and the server starts all the same.
     let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
-    let local = sys::prepare_udp(socket.as_fd(), address, fragments)?;
+    let is_wildcard = sys::prepare_udp(socket.as_fd(), address, fragments)?;
     address::allow_absent(&socket, address)?;
     socket.bind(&address.into())?;
-    Ok(Datagrams { socket: socket.into(), local })
+    Ok(Datagrams { socket: socket.into(), is_wildcard })
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ where
             }
             return closed;
         }
-        while let AnswerProgress::Answers = context.answer(&mut inbound, &mut outbound) {
+        while context.answer(&mut inbound, &mut outbound) {
             if let Err(closed) = write(&mut stream, &mut outbound, &context).await {
                 return closed;
             }
@@ -176,17 +176,10 @@ fn is_refused_transfer(summary: &Summary) -> bool {
     matches!(summary.qtype, Some(Rtype::AXFR | Rtype::IXFR)) && summary.rcode != Rcode::NOERROR
 }
 
-/// The progress of answering the messages received.
-enum AnswerProgress {
-    /// There are answers to be sent, and maybe more messages.
-    Answers,
-    /// There is nothing to send, and no whole message.
-    Nothing,
-}
-
 impl StreamContext {
-    /// Answers the whole messages at the front, until there is none left or the answers have [`FLUSH_AT`] bytes.
-    fn answer(&mut self, inbound: &mut BytesMut, outbound: &mut BytesMut) -> AnswerProgress {
+    /// Answers the whole messages at the front, until there is none left or the answers have [`FLUSH_AT`] bytes. True if there are
+    /// answers to be sent, and maybe more messages; false if there is no whole message.
+    fn answer(&mut self, inbound: &mut BytesMut, outbound: &mut BytesMut) -> bool {
         let (session, begun, mut replies) = (self.engine.begin(), Instant::now(), 0);
         let peer = Peer { address: self.address, transport: self.transport };
         ROOM.with_borrow_mut(|room| {
@@ -231,7 +224,7 @@ impl StreamContext {
             }
         });
         self.counters.took(self.transport, replies, begun.elapsed());
-        if outbound.is_empty() { AnswerProgress::Nothing } else { AnswerProgress::Answers }
+        !outbound.is_empty()
     }
 }
 

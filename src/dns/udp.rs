@@ -58,11 +58,11 @@ impl Threads {
     ) -> io::Result<Self> {
         let (running, ends) = mpsc::channel(1);
         let mut all = Threads { stopping: Arc::default(), threads: Vec::new(), ends };
-        for (at, Datagrams { socket, local }) in sockets.into_iter().enumerate() {
+        for (at, Datagrams { socket, is_wildcard }) in sockets.into_iter().enumerate() {
             let socket = Arc::new(socket);
             let worker = Worker {
                 socket: socket.clone(),
-                batch: Batch::new(local, most),
+                batch: Batch::new(is_wildcard, most),
                 ahead: Ahead::new(),
                 engine: engine.clone(),
                 rates: rates.clone(),

@@ -26,7 +26,7 @@ use crate::files::state;
 use crate::live::{Published, Stopped, Updates};
 use crate::load::hosts::ask::HostAsker;
 use crate::load::hosts::{MAX_AT_ONCE, keep, known, now, rules};
-use crate::mirror::{Accepted, Completeness, HostAddresses, HostRules, Lookup, Trouble, accept};
+use crate::mirror::{Accepted, HostAddresses, HostRules, Lookup, Trouble, accept};
 use crate::process::state::StateFiles;
 use crate::process::{self, Vital};
 use crate::snapshot::Change;
@@ -145,16 +145,11 @@ struct HostKeeper {
 struct Host {
     known: HostAddresses,
     schedule: HostSchedule,
-    asking: LookupUnderWay,
+    /// True while a lookup is under way.
+    is_asked: bool,
     trouble: Option<Trouble>,
     /// The time of the last log line about new addresses.
     said: Option<Instant>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LookupUnderWay {
-    No,
-    Yes,
 }
 
 impl HostKeeper {
@@ -193,7 +188,7 @@ impl HostKeeper {
                     Some(left) => HostSchedule::fresh(left, now),
                     None => HostSchedule::at(now),
                 };
-                Host { known: known.clone(), schedule, asking: LookupUnderWay::No, trouble: None, said: None }
+                Host { known: known.clone(), schedule, is_asked: false, trouble: None, said: None }
             };
             let entry = match before.remove(&host) {
                 // The published addresses date from the last change, so the entry is usually newer. Only a reload that
@@ -209,7 +204,7 @@ impl HostKeeper {
 
     fn next_due(&self) -> Option<Instant> {
         // If all lookups are in use, the next one waits until one ends.
-        let idle = self.hosts.values().filter(|host| host.asking == LookupUnderWay::No);
+        let idle = self.hosts.values().filter(|host| !host.is_asked);
         idle.map(|host| host.schedule.due()).min().filter(|_| self.running.len() < MAX_AT_ONCE)
     }
 
@@ -219,10 +214,10 @@ impl HostKeeper {
             if self.running.len() >= MAX_AT_ONCE {
                 return;
             }
-            if host.asking == LookupUnderWay::Yes || host.schedule.due() > now {
+            if host.is_asked || host.schedule.due() > now {
                 continue;
             }
-            host.asking = LookupUnderWay::Yes;
+            host.is_asked = true;
             let (asker, name) = (self.settings.asker.clone(), name.clone());
             self.running.spawn(async move {
                 let found = match asker {
@@ -238,8 +233,8 @@ impl HostKeeper {
     async fn finish(&mut self, done: Result<(Arc<str>, [Lookup; 2]), JoinError>) -> Result<(), Stopped> {
         let Ok((name, found)) = done else {
             // A lookup has panicked, and its host is unknown: every host with a lookup in progress is scheduled again.
-            for host in self.hosts.values_mut().filter(|host| host.asking == LookupUnderWay::Yes) {
-                host.asking = LookupUnderWay::No;
+            for host in self.hosts.values_mut().filter(|host| host.is_asked) {
+                host.is_asked = false;
                 host.schedule.failed(&self.settings.rules.ttl, Instant::now());
             }
             return Ok(());
@@ -247,12 +242,13 @@ impl HostKeeper {
         // A reload may have removed the host.
         let Some(host) = self.hosts.get_mut(&name) else { return Ok(()) };
         let now_unix = now();
-        let Accepted { addresses, trouble, outcome } = accept(found, &host.known, &self.settings.rules, now_unix);
+        let Accepted { addresses, trouble, is_whole } = accept(found, &host.known, &self.settings.rules, now_unix);
         self.counters.ended(trouble.as_ref());
-        host.asking = LookupUnderWay::No;
-        match outcome {
-            Completeness::Whole => host.schedule.succeeded(addresses.ttl, Instant::now()),
-            Completeness::Partial => host.schedule.failed(&self.settings.rules.ttl, Instant::now()),
+        host.is_asked = false;
+        if is_whole {
+            host.schedule.succeeded(addresses.ttl, Instant::now());
+        } else {
+            host.schedule.failed(&self.settings.rules.ttl, Instant::now());
         }
         log_edge(&name, host, &addresses, trouble.as_ref());
         host.trouble = trouble;

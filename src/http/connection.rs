@@ -100,17 +100,17 @@ async fn respond<H: Handler>(
         }
         return response;
     }
-    let mut end = BodyEnd::Yes;
+    let mut is_read = true;
     let whole = match handler.body_limit(&head) {
         None => {
             if !body.is_end_stream() {
-                end = BodyEnd::No;
+                is_read = false;
             }
             drop(body);
             Ok(None)
         }
         Some(limit) => Limited::new(body, limit).collect().await.map(|whole| Some(whole.to_bytes())).map_err(|error| {
-            end = BodyEnd::No;
+            is_read = false;
             error.is::<LengthLimitError>()
         }),
     };
@@ -138,7 +138,7 @@ async fn respond<H: Handler>(
         Full::new(room.fill(bytes.len()).guard(bytes))
     });
     // In HTTP/1, the next request cannot be found after a body that is not read to its end.
-    if end == BodyEnd::No && version <= hyper::Version::HTTP_11 {
+    if !is_read && version <= hyper::Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     place.touch();
@@ -149,13 +149,6 @@ async fn respond<H: Handler>(
 fn head_len(head: &Parts) -> usize {
     let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len());
     head.uri.path().len() + head.uri.query().map_or(0, str::len) + fields.sum::<usize>()
-}
-
-/// Whether a request's body has been read to its end.
-#[derive(Clone, Copy, PartialEq)]
-enum BodyEnd {
-    Yes,
-    No,
 }
 
 /// Runs HTTP/2 streams with a timeout. A stream that is dropped is reset.

@@ -44,8 +44,9 @@ pub(super) struct Paced<S> {
     progress: RequestProgress,
     /// The number of requests at the last read.
     requests: u32,
-    stage: WaitStage,
-    /// The first wait in this stage; `None` before it, so that a stage without a wait reads no clock.
+    /// True within a request, false between requests.
+    has_begun: bool,
+    /// The first wait within or between; `None` before it, so that a connection without a wait reads no clock.
     from: Option<Instant>,
     /// The first bytes of the connection.
     start: [u8; 3],
@@ -54,15 +55,6 @@ pub(super) struct Paced<S> {
     /// cost more.
     read_by: Pin<Box<Sleep>>,
     linger: Option<Linger>,
-}
-
-/// The part of a connection in which the server waits for the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum WaitStage {
-    /// Between requests.
-    Silent,
-    /// Within a request.
-    Begun,
 }
 
 /// The end of the wait after the server has closed its side, and the number of bytes discarded so far.
@@ -80,7 +72,7 @@ impl<S> Paced<S> {
             place,
             progress,
             requests: 0,
-            stage: WaitStage::Silent,
+            has_begun: false,
             from: None,
             start: [0; 3],
             start_len: 0,
@@ -89,12 +81,12 @@ impl<S> Paced<S> {
         }
     }
 
-    /// Goes back to [`WaitStage::Silent`] if a request was completed since the last read.
+    /// Is between requests again if a request was completed since the last read.
     fn follow_progress(&mut self) {
         let requests = self.progress.0.load(Relaxed);
         if requests != self.requests {
             self.requests = requests;
-            (self.stage, self.from) = (WaitStage::Silent, None);
+            (self.has_begun, self.from) = (false, None);
         }
     }
 
@@ -103,18 +95,20 @@ impl<S> Paced<S> {
         let len = room.len().min(octets.len());
         room[..len].copy_from_slice(&octets[..len]);
         self.start_len += len;
-        if self.stage == WaitStage::Silent {
-            (self.stage, self.from) = (WaitStage::Begun, None);
+        if !self.has_begun {
+            (self.has_begun, self.from) = (true, None);
         }
     }
 
     /// Waits for the deadline of the present stage.
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let limit = match self.stage {
-            WaitStage::Silent => self.place.idle(),
+        let limit = if !self.has_begun {
+            self.place.idle()
+        } else if self.start == *b"PRI" {
             // RFC 9113 §3.4: the client's preface starts with `PRI`. No valid HTTP/1 request starts so.
-            WaitStage::Begun if self.start == *b"PRI" => REQUEST_TIMEOUT,
-            WaitStage::Begun => HEADER_TIMEOUT,
+            REQUEST_TIMEOUT
+        } else {
+            HEADER_TIMEOUT
         };
         let deadline = *self.from.get_or_insert_with(Instant::now) + limit;
         if self.read_by.deadline() > deadline {
@@ -142,10 +136,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Paced<S> {
                 }
                 Poll::Ready(outcome)
             }
-            Poll::Pending => this.poll_deadline(cx).map(|()| match this.stage {
-                // The end of the stream.
-                WaitStage::Silent => Ok(()),
-                WaitStage::Begun => Err(io::ErrorKind::TimedOut.into()),
+            Poll::Pending => this.poll_deadline(cx).map(|()| {
+                // Between requests, this is the end of the stream.
+                if this.has_begun { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
             }),
         }
     }
@@ -196,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         if this.linger.is_none() {
             ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
             // Between requests, no response can be lost.
-            if this.stage == WaitStage::Begun {
+            if this.has_begun {
                 this.linger = Some(Linger { until: Box::pin(sleep_until(Instant::now() + LINGER_TIMEOUT)), len: 0 });
             }
         }

@@ -117,13 +117,6 @@ impl Accepting {
     }
 }
 
-/// Whether the system has descriptors and memory to accept with. Its changes are logged, not each failure.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Supply {
-    Enough,
-    Exhausted,
-}
-
 struct Acceptor<S> {
     terms: Terms,
     service: Arc<S>,
@@ -136,7 +129,8 @@ impl<S: Protocol> Acceptor<S> {
     /// Accepts until `stop` is cancelled, or until the socket does not listen any more, which ends the process. The socket is
     /// dropped at the end, so that its port is free from then on.
     async fn run(self, socket: Accepting) {
-        let (kind, mut supply) = (self.terms.kind, Supply::Enough);
+        // The system has no descriptors or memory to accept with. A change is logged, not each failure.
+        let (kind, mut is_exhausted) = (self.terms.kind, false);
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -145,9 +139,9 @@ impl<S: Protocol> Acceptor<S> {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    if supply == Supply::Exhausted {
+                    if is_exhausted {
                         info!("{kind} connections are accepted again");
-                        supply = Supply::Enough;
+                        is_exhausted = false;
                     }
                     self.admit(stream, peer);
                 }
@@ -159,9 +153,9 @@ impl<S: Protocol> Acceptor<S> {
                 }
                 Err(error) => {
                     self.service.note(Event::AcceptFailed);
-                    if supply == Supply::Enough {
+                    if !is_exhausted {
                         warn!(%error, "failed to accept {kind} connections; closing the idlest to make room");
-                        supply = Supply::Exhausted;
+                        is_exhausted = true;
                     }
                     self.terms.common.groups.evict_idlest();
                     tokio::select! {

@@ -145,17 +145,9 @@ pub struct Accepted {
     pub addresses: HostAddresses,
     /// The trouble, if any; addresses may have been found all the same.
     pub trouble: Option<Trouble>,
-    /// Whether the addresses of both types are known anew.
-    pub outcome: Completeness,
-}
-
-/// The completeness of a lookup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completeness {
-    /// The addresses of both types are known anew.
-    Whole,
-    /// The addresses of at least one type are those known before, because the lookup gave no better ones.
-    Partial,
+    /// Whether the addresses of both types are known anew. If not, those of one type are those known before, because the lookup
+    /// gave no better ones.
+    pub is_whole: bool,
 }
 
 /// Accepts the results of the lookups of A and AAAA, given the addresses known before.
@@ -164,19 +156,18 @@ pub fn accept(found: [Lookup; 2], known: &HostAddresses, rules: &HostRules, now:
     let v4: Vec<IpAddr> = known.v4.iter().copied().map(IpAddr::V4).collect();
     let v6: Vec<IpAddr> = known.v6.iter().copied().map(IpAddr::V6).collect();
     let (a, aaaa) = (take(a, &v4, rules), take(aaaa, &v6, rules));
-    let whole =
-        if a.addresses.is_some() && aaaa.addresses.is_some() { Completeness::Whole } else { Completeness::Partial };
+    let is_whole = a.addresses.is_some() && aaaa.addresses.is_some();
     let (trouble, ttl) = (a.trouble.or(aaaa.trouble), a.ttl.into_iter().chain(aaaa.ttl).min());
     let (v4, v6) = (a.addresses.unwrap_or(v4), aaaa.addresses.unwrap_or(v6));
     if v4.is_empty() && v6.is_empty() {
         let trouble = Some(trouble.unwrap_or(Trouble::NoAddress));
-        return Accepted { addresses: known.clone(), trouble, outcome: Completeness::Partial };
+        return Accepted { addresses: known.clone(), trouble, is_whole: false };
     }
     let ttl = ttl.map_or(known.ttl, |ttl| Ttl(ttl.0.clamp(*rules.ttl.start(), *rules.ttl.end())));
-    let at = known.at.filter(|_| whole == Completeness::Partial).or(Some(now));
+    let at = known.at.filter(|_| !is_whole).or(Some(now));
     let v4 = v4.into_iter().filter_map(|address| if let IpAddr::V4(v4) = address { Some(v4) } else { None }).collect();
     let v6 = v6.into_iter().filter_map(|address| if let IpAddr::V6(v6) = address { Some(v6) } else { None }).collect();
-    Accepted { addresses: HostAddresses { v4, v6, ttl, at }, trouble, outcome: whole }
+    Accepted { addresses: HostAddresses { v4, v6, ttl, at }, trouble, is_whole }
 }
 
 /// The accepted result of one lookup.
@@ -279,7 +270,7 @@ mod tests {
             at: Some(UnixTime(9)),
             ..known(&["192.0.2.1", "192.0.2.2"], &["2001:db8::1"])
         };
-        assert_eq!(both, Accepted { addresses: expected, trouble: None, outcome: Completeness::Whole });
+        assert_eq!(both, Accepted { addresses: expected, trouble: None, is_whole: true });
         let ttl = |ttl| accepted(found(&["192.0.2.1"], ttl, &[]), Lookup::Nothing, &known(&[], &[])).addresses.ttl.0;
         assert_eq!([0, 10, 3600, 1 << 30].map(ttl), [10, 10, 3600, 3600]);
     }
@@ -291,7 +282,7 @@ mod tests {
         assert_eq!(accepted(one(), Lookup::Nothing, &before).addresses.v6, [] as [Ipv6Addr; 0]);
         let unsaid = accepted(one(), Lookup::Failed(Trouble::Timeout), &before);
         assert_eq!((&unsaid.addresses.v6, unsaid.addresses.at), (&before.v6, Some(UnixTime(7))));
-        assert_eq!((unsaid.trouble, unsaid.outcome), (Some(Trouble::Timeout), Completeness::Partial));
+        assert_eq!((unsaid.trouble, unsaid.is_whole), (Some(Trouble::Timeout), false));
     }
 
     #[test]
@@ -345,7 +336,7 @@ mod tests {
         // The good ones beside it are taken.
         let mixed = accepted(found(&["10.0.0.1", "192.0.2.9"], 60, &[]), Lookup::Nothing, &before);
         assert_eq!(mixed.addresses.v4, ["192.0.2.9".parse::<Ipv4Addr>().unwrap()]);
-        assert_eq!((mixed.trouble.map(|trouble| trouble.kind()), mixed.outcome), (Some(3), Completeness::Whole));
+        assert_eq!((mixed.trouble.map(|trouble| trouble.kind()), mixed.is_whole), (Some(3), true));
         // If `private` has a block, its addresses are allowed, except those that no client can reach.
         let meant = rules(&["10.0.0.0/8", "0.0.0.0/8"]);
         let of = |address| accept([found(&[address], 60, &[]), Lookup::Nothing], &before, &meant, UnixTime(9)).trouble;

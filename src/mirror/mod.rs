@@ -13,9 +13,7 @@ pub use cause::{
     CanaryMethod, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted, cut,
 };
 pub use health::{Health, Memory, Thresholds, Track, VERDICTS, Verdict};
-pub use host::{
-    Accepted, Completeness, HostAddresses, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered,
-};
+pub use host::{Accepted, HostAddresses, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered};
 pub use overrides::{BadReason, Forced, MAX_REASON_LEN, Operator, Override, Reason, Via};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

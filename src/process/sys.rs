@@ -71,15 +71,6 @@ pub struct Batch {
 // SAFETY: the memory belongs to this value alone, and nothing in it is tied to a thread.
 unsafe impl Send for Batch {}
 
-/// The source address of replies: that of the socket, or the destination address of each query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LocalAddress {
-    /// The socket is bound to one address; replies leave from it.
-    Bound,
-    /// The socket is bound to the wildcard address; each reply leaves from the address its query was sent to.
-    Asked,
-}
-
 /// The wait for a first datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
@@ -107,7 +98,9 @@ pub enum Datagram<'b> {
 
 impl Batch {
     /// Reserves the buffers for `most` datagrams at once. The system gives a page memory only when it is first written.
-    pub fn new(local: LocalAddress, most: usize) -> Self {
+    ///
+    /// If the socket is bound to the wildcard address, each reply leaves from the address that its query was sent to.
+    pub fn new(is_wildcard: bool, most: usize) -> Self {
         let most = most.clamp(1, MAX_BATCH);
         let layout = Layout::new::<KernelMemory>();
         // SAFETY: the layout is not of size zero.
@@ -126,7 +119,7 @@ impl Batch {
                 (*header).msg_name = (&raw mut (*memory).peers[i]).cast();
                 (*header).msg_iov = &raw mut (*memory).vectors_in[i];
                 (*header).msg_iovlen = 1;
-                if local == LocalAddress::Asked {
+                if is_wildcard {
                     (*header).msg_control = (&raw mut (*memory).controls[i]).cast();
                 }
                 let header = &raw mut (*memory).headers_out[i].msg_hdr;
@@ -328,18 +321,18 @@ pub enum Fragments {
     Allowed,
 }
 
-/// Prepares an unconnected UDP socket of the given family for [`Batch`].
-pub fn prepare_udp(socket: BorrowedFd<'_>, address: SocketAddr, fragments: Fragments) -> io::Result<LocalAddress> {
-    let local = if address.ip().is_unspecified() { LocalAddress::Asked } else { LocalAddress::Bound };
+/// Prepares an unconnected UDP socket of the given family for [`Batch`]; true if it is bound to the wildcard address.
+pub fn prepare_udp(socket: BorrowedFd<'_>, address: SocketAddr, fragments: Fragments) -> io::Result<bool> {
+    let is_wildcard = address.ip().is_unspecified();
     set_fragments(socket, address, fragments)?;
-    if local == LocalAddress::Asked {
+    if is_wildcard {
         let (level, info) = match address {
             SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_PKTINFO),
             SocketAddr::V6(_) => (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO),
         };
         set_option(socket, level, info, 1)?;
     }
-    Ok(local)
+    Ok(is_wildcard)
 }
 
 /// Sets the fragmentation of datagrams that a UDP socket of the given family sends.

@@ -13,7 +13,7 @@
 
 use super::known::{BlobKey, Holding};
 use super::path::{Digest, Path, PullTarget, Reference, parse};
-use super::{Answer, Asking, RegistrySettings, Request, RouteOutcome, RouteReply};
+use super::{Answer, RegistrySettings, Request, RouteOutcome, RouteReply};
 
 /// The most bytes read of a list of referrers. An empty list has about a hundred; a longer body counts as a list with
 /// entries.
@@ -46,7 +46,7 @@ pub enum CanonicalSubject {
 /// `reply` is the reply if canonical has the content.
 pub fn beyond(request: &Request<'_>, reply: &RouteReply, settings: &RegistrySettings) -> Option<CanonicalAsk> {
     let signatures = settings.signatures.as_ref()?;
-    let mirrors_were_asked = settings.asking == Asking::Each && settings.horizon.is_some();
+    let mirrors_were_asked = settings.asks_mirrors && settings.horizon.is_some();
     match reply.basis.outcome {
         RouteOutcome::Manifest | RouteOutcome::Referrers => {}
         RouteOutcome::BlobFromMirror

@@ -187,15 +187,6 @@ impl KnownTable {
 /// mirror no more than this.
 pub const ASKED_PER_SECOND: u64 = 50;
 
-/// The result of taking a unit of something limited.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AskGrant {
-    /// The unit was taken.
-    Taken,
-    /// No unit is left now.
-    Spent,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

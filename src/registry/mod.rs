@@ -69,19 +69,11 @@ pub struct RegistrySettings {
     pub privacy: Option<Arc<str>>,
     /// The target of redirects for blobs.
     pub blob_target: BlobTarget,
-    /// Whether mirrors are asked for a blob before a client is sent to one.
-    pub asking: Asking,
+    /// Whether mirrors are asked for a blob before a client is sent to one. If not, mirrors are assumed to have every blob, or to fetch
+    /// it.
+    pub asks_mirrors: bool,
     /// The peers whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: PrefixSet,
-}
-
-/// Whether mirrors are asked for blobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asking {
-    /// A client is sent only to a mirror that has the blob.
-    Each,
-    /// Mirrors are assumed to have every blob, or to fetch it.
-    Never,
 }
 
 /// The target of a redirect for a blob.
@@ -363,10 +355,7 @@ fn route_blob<'r>(
         },
     };
     let ask = Ask { digest, rest, query, steering, host, settings };
-    match settings.asking {
-        Asking::Each => Route::Ask(ask),
-        Asking::Never => Route::Reply(ask.to_mirror()),
-    }
+    if settings.asks_mirrors { Route::Ask(ask) } else { Route::Reply(ask.to_mirror()) }
 }
 
 fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> RouteSteering {

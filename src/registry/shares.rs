@@ -10,7 +10,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
-use super::known::{ASKED_PER_SECOND, AskGrant};
+use super::known::ASKED_PER_SECOND;
 use crate::base::prefix::Prefix;
 use crate::base::time::Moment;
 
@@ -44,14 +44,14 @@ impl Shares {
         self.by_network.get(&network).copied().unwrap_or(0) < self.capacity - self.taken
     }
 
-    /// Takes one unit for a network if its share allows it.
-    pub fn take(&mut self, network: Prefix) -> AskGrant {
+    /// Takes one unit for a network if its share allows it; true if it was taken.
+    pub fn take(&mut self, network: Prefix) -> bool {
         if !self.allows(network) {
-            return AskGrant::Spent;
+            return false;
         }
         *self.by_network.entry(network).or_default() += 1;
         self.taken += 1;
-        AskGrant::Taken
+        true
     }
 
     /// Gives one unit back.
@@ -80,19 +80,19 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// Takes one request for a network if its share allows it.
-    pub fn take(&mut self, network: Prefix, now: Moment) -> AskGrant {
+    /// Takes one request for a network if its share allows it; true if it was taken.
+    pub fn take(&mut self, network: Prefix, now: Moment) -> bool {
         while let Some(&(at, of)) = self.asked.front()
             && at.0 + 1000 <= now.0
         {
             self.asked.pop_front();
             self.shares.give_back(of);
         }
-        let allowance = self.shares.take(network);
-        if allowance == AskGrant::Taken {
+        let is_taken = self.shares.take(network);
+        if is_taken {
             self.asked.push_back((now, network));
         }
-        allowance
+        is_taken
     }
 
     /// Whether there was no request in the last second, so that the budget equals a new one.
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn one_network_gets_half_and_leaves_a_share_to_each_other() {
         let mut shares = Shares::new(16);
-        let mut fill = |number| (0..100).filter(|_| shares.take(network(number)) == AskGrant::Taken).count();
+        let mut fill = |number| (0..100).filter(|_| shares.take(network(number))).count();
         assert_eq!((fill(1), fill(2), fill(3), fill(4)), (8, 4, 2, 1));
         shares.give_back(network(1));
         assert_eq!(shares.taken(), 14);
@@ -134,11 +134,11 @@ mod tests {
         let (mut flooded, mut refused) = (0, 0);
         for now in 0..10_000 {
             if now % 11 == 0 {
-                flooded += u64::from(budget.take(network(1), Moment(now)) == AskGrant::Taken);
+                flooded += u64::from(budget.take(network(1), Moment(now)));
             }
             // Ten requests a second from several networks, which is more than the new blobs of a busy server.
             if now % 100 == 0 {
-                refused += u64::from(budget.take(network(2 + (now / 100 % 4) as u8), Moment(now)) == AskGrant::Spent);
+                refused += u64::from(!budget.take(network(2 + (now / 100 % 4) as u8), Moment(now)));
             }
         }
         assert_eq!(refused, 0);
@@ -152,7 +152,7 @@ mod tests {
         let mut times = Vec::new();
         for step in 0..5000_u64 {
             for of in 0..40 {
-                if budget.take(network(of), Moment(step)) == AskGrant::Taken {
+                if budget.take(network(of), Moment(step)) {
                     times.push(step);
                 }
             }
@@ -173,7 +173,7 @@ mod tests {
             let mut held = [0_usize; 6];
             for (of, takes) in steps {
                 match takes {
-                    true if shares.take(network(of)) == AskGrant::Taken => held[usize::from(of)] += 1,
+                    true if shares.take(network(of)) => held[usize::from(of)] += 1,
                     true => prop_assert!(held[usize::from(of)] >= 16 - held.iter().sum::<usize>()),
                     false if held[usize::from(of)] > 0 => {
                         shares.give_back(network(of));

@@ -44,7 +44,8 @@ pub(super) struct Reloads {
     running: Option<RunningReload>,
     /// The files that the last reload has read.
     read: FileStates,
-    then: Then,
+    /// True if another reload follows the running one.
+    is_asked_again: bool,
 }
 
 /// The reload under way.
@@ -54,13 +55,6 @@ struct RunningReload {
     intake: Intake,
     /// The time at which the reload is logged as slow; `None` after that.
     slow_at: Option<Instant>,
-}
-
-/// The action after the running reload.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
-    Nothing,
-    Another,
 }
 
 impl Reloads {
@@ -74,14 +68,14 @@ impl Reloads {
             load: Arc::new(load),
             running: None,
             read: FileStates::default(),
-            then: Then::Nothing,
+            is_asked_again: false,
         }
     }
 
     /// Asks for a reload.
     pub(super) fn ask(&mut self) {
         match self.running {
-            Some(_) => self.then = Then::Another,
+            Some(_) => self.is_asked_again = true,
             None => self.start(),
         }
     }
@@ -109,8 +103,7 @@ impl Reloads {
         };
         self.read = running.intake.so_far();
         self.running = None;
-        if self.then == Then::Another {
-            self.then = Then::Nothing;
+        if std::mem::take(&mut self.is_asked_again) {
             self.start();
         }
         outcome.unwrap_or_else(|lost| {

@@ -182,28 +182,20 @@ impl Pair {
     /// Writes both files, each whole or not at all; the key for its owner alone.
     pub fn write(&self, folder: &Path, name: &str, existing: Existing) -> Result<(), WriteError> {
         let [chain, key] = Pair::paths(folder, name);
-        write(&key, &self.key, FileReaders::Owner, existing)?;
-        write(&chain, &self.chain, FileReaders::Everybody, existing)
+        write(&key, &self.key, 0o600, existing)?;
+        write(&chain, &self.chain, 0o644, existing)
     }
 }
 
-/// The users that may read a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FileReaders {
-    Owner,
-    Everybody,
-}
-
-fn write(path: &Path, text: &str, readers: FileReaders, existing: Existing) -> Result<(), WriteError> {
+/// Writes a file with these permissions.
+fn write(path: &Path, text: &str, mode: u32, existing: Existing) -> Result<(), WriteError> {
     use std::os::unix::fs::PermissionsExt as _;
     let failed = |error| WriteError { path: path.to_path_buf(), error };
     let folder = path.parent().unwrap_or(Path::new("."));
-    // The file is created readable for its owner alone. Other users get access afterwards, if intended.
+    // The file is created readable for its owner alone.
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     file.write_all(text.as_bytes()).map_err(failed)?;
-    if readers == FileReaders::Everybody {
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed)?;
-    }
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(mode)).map_err(failed)?;
     let placed = match existing {
         Existing::Keep => file.persist_noclobber(path),
         Existing::Replace => file.persist(path),

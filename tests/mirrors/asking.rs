@@ -15,7 +15,7 @@ use pharos::mirror::{Health, Mirror, Standing};
 use pharos::networks::Networks;
 use pharos::process::Vital;
 use pharos::registry::known::ASKED_PER_SECOND;
-use pharos::registry::{Asking, BlobTarget, RegistrySettings, Upstream};
+use pharos::registry::{BlobTarget, RegistrySettings, Upstream};
 use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::steer::{AnswerMirrors, Draft, Horizon, Laid, Ranking, Weights};
 use pharos::telemetry::blobs::{Result as Asked, Turned};
@@ -102,7 +102,7 @@ impl Front {
             info: None,
             privacy: None,
             blob_target: BlobTarget::SteeredName,
-            asking: Asking::Each,
+            asks_mirrors: true,
             trusted_proxies: PrefixSet::new(&["127.0.0.0/8".parse().unwrap()]),
         };
         let counters = Arc::new(Http::default());

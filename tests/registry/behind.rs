@@ -15,7 +15,7 @@ use pharos::base::prefix::PrefixSet;
 use pharos::base::time::Moment;
 use pharos::http::{At, BlobAsker, Body, Canonical, Handler, Means, Pull};
 use pharos::mirror::Health::Up;
-use pharos::registry::{Asking, BlobTarget, MAX_REFERRERS_LEN, RegistrySettings, RouteOutcome, Upstream};
+use pharos::registry::{BlobTarget, MAX_REFERRERS_LEN, RegistrySettings, RouteOutcome, Upstream};
 use pharos::snapshot::Snapshot;
 use pharos::telemetry::blobs::Result as Asked;
 use pharos::telemetry::http::Http;
@@ -49,7 +49,7 @@ fn settings(canonical: SocketAddr, path: &str, signatures: Option<SocketAddr>) -
         info: None,
         privacy: None,
         blob_target: BlobTarget::SteeredName,
-        asking: Asking::Never,
+        asks_mirrors: false,
         trusted_proxies: PrefixSet::new(&[]),
     }
 }

@@ -8,8 +8,8 @@ use pharos::mirror::Health::{self, Bad, Down, Drained, Missing, Untried, Up};
 use pharos::mirror::{Addressing, Mirror};
 use pharos::registry::known::Holding;
 use pharos::registry::{
-    Answer, Asking, MalformedForwarded, Method, RegistrySettings, Request, Route, RouteOutcome, RouteReply,
-    client_address, plain, route,
+    Answer, MalformedForwarded, Method, RegistrySettings, Request, Route, RouteOutcome, RouteReply, client_address,
+    plain, route,
 };
 use pharos::snapshot::Snapshot;
 
@@ -402,7 +402,7 @@ fn reply(route: Route<'_>) -> RouteReply {
 #[test]
 fn where_mirrors_are_asked_whatever_would_go_to_one_depends_on_it_and_nothing_else_does() {
     for case in all() {
-        let settings = RegistrySettings { asking: Asking::Each, ..settings(case.setup) };
+        let settings = RegistrySettings { asks_mirrors: true, ..settings(case.setup) };
         let path = path_of(&case);
         let (request, client) = parts(&case, &path, &settings);
         let snapshot: Snapshot = snapshot(case.health);
@@ -443,7 +443,7 @@ fn where_mirrors_are_asked_whatever_would_go_to_one_depends_on_it_and_nothing_el
 fn what_is_known_of_a_mirror_s_blobs_is_not_believed_of_other_servers_under_its_name() {
     let case =
         all().into_iter().find(|case| case.outcome == RouteOutcome::BlobSteered && case.setup == Setup::Full).unwrap();
-    let settings = RegistrySettings { asking: Asking::Each, ..settings(case.setup) };
+    let settings = RegistrySettings { asks_mirrors: true, ..settings(case.setup) };
     let path = path_of(&case);
     let (request, client) = parts(&case, &path, &settings);
     let snapshot: Snapshot = snapshot(case.health);

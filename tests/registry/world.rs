@@ -8,7 +8,7 @@ use pharos::base::prefix::PrefixSet;
 use pharos::base::time::Generation;
 use pharos::mirror::{Health, Mirror, Standing};
 use pharos::networks::{LabelKind, Labels, Networks, SourceBuilder};
-use pharos::registry::{Asking, BlobTarget, RegistrySettings, Upstream};
+use pharos::registry::{BlobTarget, RegistrySettings, Upstream};
 use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
 use pharos::zone::ZoneSet;
@@ -42,7 +42,7 @@ pub(crate) fn settings(setup: Setup) -> RegistrySettings {
         info: Some("https://project.example/registry".into()),
         privacy: Some("https://project.example/privacy?from=registry".into()),
         blob_target: BlobTarget::SteeredName,
-        asking: Asking::Never,
+        asks_mirrors: false,
         trusted_proxies: PrefixSet::new(&["127.0.0.0/8".parse().unwrap()]),
     };
     match setup {

@@ -24,7 +24,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::base::prefix::Prefix;
 use crate::base::time::Moment;
 use crate::process;
-use crate::registry::known::{AskGrant, BlobKey, Holding, KnownBlobs};
+use crate::registry::known::{BlobKey, Holding, KnownBlobs};
 use crate::registry::{Ask, Budget, CanonicalAsk, Shares};
 use crate::snapshot::Snapshot;
 use crate::telemetry::blobs::{Blobs, Turned};
@@ -280,7 +280,7 @@ impl<'a> BlobSearch<'a> {
         if self.flights.is_empty() {
             return self.known(Holding::Has);
         }
-        if self.state.waiting.take(self.network) == AskGrant::Spent {
+        if !self.state.waiting.take(self.network) {
             self.asker.counters.turned(Turned::Waiting);
             return self.known(Holding::Unsaid);
         }
@@ -325,7 +325,7 @@ impl AskingState {
         if !self.flying.allows(network) || !line.flights.allows(network) {
             return Err(Turned::Flights);
         }
-        if line.budget.take(network, now) == AskGrant::Spent {
+        if !line.budget.take(network, now) {
             return Err(Turned::Rate);
         }
         self.flying.take(network);

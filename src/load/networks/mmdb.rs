@@ -95,13 +95,13 @@ pub(super) fn read(network: &Network, octets: Vec<u8>) -> Result<LoadedSource, V
         builder: SourceBuilder::new(&network.name, &network.input.file),
         provider: network.provider.clone(),
         by_offset: HashMap::new(),
-        knows: Knows::Nothing,
+        has_labels: false,
     };
     let options = options(&reader).map_err(unsound)?;
     for found in reader.networks(options).map_err(unsound)? {
         walk.take(&found.map_err(unsound)?).map_err(strange)?;
     }
-    if walk.knows == Knows::Nothing {
+    if !walk.has_labels {
         let kind = &reader.metadata().database_type;
         let message = format!(
             "`{}` has neither places nor autonomous systems in it (it is of type `{kind}`)",
@@ -126,19 +126,13 @@ fn options(reader: &Reader<Vec<u8>>) -> Result<WithinOptions, MaxMindDbError> {
     Ok(if has_v4_tree { options } else { options.include_aliased_networks() })
 }
 
-/// Whether any record has a value that rules can name.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Knows {
-    Nothing,
-    Something,
-}
-
 /// The walk over all networks of a database.
 struct NetworkWalk {
     builder: SourceBuilder,
     provider: Option<Arc<str>>,
     by_offset: HashMap<usize, LabelsId>,
-    knows: Knows,
+    /// True if any record has a value that rules can name.
+    has_labels: bool,
 }
 
 impl NetworkWalk {
@@ -151,7 +145,7 @@ impl NetworkWalk {
                 let subdivision = subdivision(&record);
                 let labels = labels(&record, subdivision.as_deref());
                 if labels != Labels::default() {
-                    self.knows = Knows::Something;
+                    self.has_labels = true;
                 }
                 *new.insert(self.builder.intern(labels.with_optional(LabelKind::Provider, self.provider.as_deref())))
             }
