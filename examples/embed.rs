@@ -7,12 +7,13 @@
 //!
 //! It answers over UDP from a configuration in memory. A second argument is the path of a configuration to serve instead.
 
-#![allow(clippy::print_stdout, reason = "it shows what it does")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it shows what it does")]
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use pharos::{Built, Change, Generation, MAX_UDP, Moment, Now, Peer, Snapshot, Transport};
@@ -45,7 +46,17 @@ ns  A   192.0.2.1
 
 const OFFICE: &str = "192.0.2.0/24\n";
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:5311".to_string());
     let snapshot = match load(arguments.next()) {

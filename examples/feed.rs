@@ -4,15 +4,17 @@
 //! cargo run --example feed 192.0.2.77 192.0.2.177 2001:db8:2::1 8.8.8.8
 //! ```
 //!
-//! A network plan is a CSV file that Pharos does not know. It becomes a list, a line for each of its lines, so that a place in a
-//! message is a place in the plan. Everything else (checks, exact scopes, `explain`) is as with any list.
+//! A network plan is a CSV file that Pharos does not know. It becomes a list. The first network of a site stands in the line of
+//! its site, so that a place in a message is a place in the plan; the further networks stand behind. Everything else (checks,
+//! exact scopes, `explain`) is as with any list.
 
-#![allow(clippy::print_stdout, reason = "it shows what it does")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it shows what it does")]
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use pharos::{Now, Peer, Snapshot, Transport};
 
@@ -47,7 +49,17 @@ default = ["berlin"]
 
 const ZONE: &str = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\n";
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
     let plan = list(PLAN)?;
     let files = [("pharos.toml", CONFIG), ("blob.example.zone", ZONE), ("plan.txt", &plan)];
     let files = files.map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec()));

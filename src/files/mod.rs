@@ -199,7 +199,7 @@ impl ReadError {
         let path = absolute.as_deref().unwrap_or(path).display();
         match self {
             ReadError::Missing => {
-                format!("relative paths start at the folder of the config file: looked for `{path}`")
+                format!("looked for `{path}`; a relative path in a configuration starts at the folder of that file")
             }
             ReadError::Denied => format!("the user that pharos runs as must be able to read `{path}`"),
             ReadError::NotRegular(_) => "name the file itself".to_string(),

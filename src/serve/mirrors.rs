@@ -92,7 +92,8 @@ impl RunningWatcher {
         clock: Clock,
         files: StateFiles,
     ) -> (Snapshot, WaitingWatcher) {
-        info!("probing {} mirrors", snapshot.mirrors().len());
+        let mirrors = snapshot.mirrors().len();
+        info!("probing {mirrors} mirrors; DNS is answered once each address has a first result");
         let counters = Arc::new(Probes::default());
         let Watch { probe, prober } = watch;
         let mut watcher = Watcher::new(snapshot.mirrors(), probe, prober, clock, counters.clone(), files);

@@ -480,7 +480,7 @@ error[unreadable-file]: failed to read `feed.txt`: no such file
 7 | net = { feed = \"…\", file = \"feed.txt\" }
   | ^^^ named here
   |
-  = help: relative paths start at the folder of the config file: looked for `/nonexistent/feed.txt`";
+  = help: looked for `/nonexistent/feed.txt`; a relative path in a configuration starts at the folder of that file";
     assert_eq!(render(&load(&network(NetworkKind::Aws)).unwrap_err()), expected);
     let folder = tempfile::tempdir().unwrap();
     let at = |path: PathBuf| {
