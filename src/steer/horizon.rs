@@ -2,131 +2,29 @@
 //!
 //! **Invariants**: rules are tried in order and the first whose every condition holds wins; every address of a scope has
 //! the same plan; health has no say in either.
-//! **Not here**: plans ([`super::plans`]), slots ([`super::spread`]), distances ([`super::nearest`]).
+//! **Not here**: rules as input ([`draft`]), compilation ([`build`]), plans ([`super::plans`]), slots
+//! ([`super::spread`]), distances ([`super::nearest`]).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod build;
+mod draft;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::lines::{Descent, Packed};
-use super::nearest::{self, Places};
-use super::plans::{Plan, Plans, Ranking, Slots};
+use super::lines::Descent;
+use super::nearest::Places;
+use super::plans::{Plan, Plans, Slots};
 use super::spread::{self, LeastScopes};
 use super::table::{FoundRange, RangeTable};
 use crate::base::client::{Client, Location, ScopePrefixLen, ScopeRule};
 use crate::base::geo::{Coordinates, Kilometres};
-use crate::base::ids::{LabelsId, MirrorId, PlanId, SourceId};
-use crate::base::prefix::{Block, Family, Prefix};
-use crate::base::special;
-use crate::networks::{AddressLabels, Combinations, LabelKind, LabelValue, Networks, Overlay, overlay};
+use crate::base::ids::{MirrorId, PlanId};
+use crate::base::prefix::{Family, Prefix};
+use crate::networks::AddressLabels;
 
-/// One thing that must hold for a rule to win.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// One of the sources has an entry, with one of the labels if there are any.
-    Network {
-        /// The sources.
-        sources: Vec<SourceId>,
-        /// The labels.
-        labels: Vec<LabelValue>,
-    },
-    /// The label of a kind is one of these.
-    Label {
-        /// The kind.
-        kind: LabelKind,
-        /// The values.
-        values: Vec<LabelValue>,
-    },
-}
-
-impl Condition {
-    /// A condition on the labels of a kind.
-    pub fn label<V: Into<LabelValue>>(kind: LabelKind, values: impl IntoIterator<Item = V>) -> Self {
-        Condition::Label { kind, values: values.into_iter().map(Into::into).collect() }
-    }
-
-    fn holds(&self, facts: &AddressLabels<'_>) -> bool {
-        let among = |list: &[LabelValue], value: Option<LabelValue<&str>>| {
-            value.is_some_and(|value| list.iter().any(|one| one.borrowed() == value))
-        };
-        match self {
-            Condition::Network { sources, labels } => sources.iter().any(|source| {
-                if labels.is_empty() {
-                    facts.is_in(*source)
-                } else {
-                    among(labels, facts.value_in(*source, LabelKind::Label))
-                }
-            }),
-            Condition::Label { kind, values } => among(values, facts.labels.value(*kind)),
-        }
-    }
-}
-
-/// One rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// All of these must hold.
-    pub conditions: Vec<Condition>,
-    /// The mirrors, in order of preference unless the ranking has another.
-    pub mirrors: Vec<MirrorId>,
-    /// The order in which a client takes the mirrors.
-    pub ranking: Ranking,
-    /// The mirrors to use if none of those can be used.
-    pub fallback: Vec<MirrorId>,
-}
-
-/// The number of mirrors of a plan that a horizon answers with: 1 to 8.
-///
-/// More would not fit one datagram with the addresses that mirrors usually have, and no client tries as many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AnswerMirrors(u8);
-
-impl AnswerMirrors {
-    /// One.
-    ///
-    /// Resolvers and clients shuffle the records of a set, so of two mirrors each gets half of the clients, and the plan's
-    /// order says nothing any more. A mirror that dies is left within seconds, and clients outlive a dead address among
-    /// others: several mirrors are for those whose first ones are equally near.
-    pub const ONE: AnswerMirrors = AnswerMirrors(1);
-
-    /// The most.
-    pub const MAX: u8 = 8;
-
-    /// That number, where it is in the range.
-    pub fn new(number: u8) -> Option<Self> {
-        (1..=AnswerMirrors::MAX).contains(&number).then_some(AnswerMirrors(number))
-    }
-
-    /// The number.
-    pub fn get(self) -> u8 {
-        self.0
-    }
-}
-
-/// The input for a horizon.
-#[derive(Clone, Debug)]
-pub struct Draft {
-    /// The key in the config's `[horizons]`.
-    pub name: Arc<str>,
-    /// The rules, in order.
-    pub rules: Vec<Rule>,
-    /// The mirrors of a client that meets no rule.
-    pub default: Vec<MirrorId>,
-    /// The order in which such a client takes the mirrors; behind the mirrors of a rule, the default is taken as listed.
-    pub default_ranking: Ranking,
-    /// The least scope lengths of a plan with weights.
-    pub least_scopes: LeastScopes,
-    /// The number of mirrors to answer with.
-    pub answer_mirrors: AnswerMirrors,
-}
-
-impl Draft {
-    /// Rules and a default; all other fields have their default values.
-    pub fn new(name: Arc<str>, rules: Vec<Rule>, default: Vec<MirrorId>) -> Self {
-        let (default_ranking, least_scopes) = (Ranking::Listed, LeastScopes::USUAL);
-        Draft { name, rules, default, default_ranking, least_scopes, answer_mirrors: AnswerMirrors::ONE }
-    }
-}
+pub use build::Laid;
+pub use draft::{AnswerMirrors, Condition, Draft, Rule};
 
 /// The winner for a client: a rule, by its place in the list, or the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -225,93 +123,7 @@ pub fn decide_from(horizon: &Horizon, client: &Client, ahead: Option<(IpAddr, De
     Decision { plan: found.plan, scope, location }
 }
 
-/// The networks laid over each other once, for all horizons.
-#[derive(Debug)]
-pub struct Laid {
-    v4: Overlay<u32>,
-    v6: Overlay<u128>,
-    combinations: Combinations,
-    boundaries_v4: Vec<Block<u32>>,
-    boundaries_v6: Vec<Block<u128>>,
-}
-
-impl Laid {
-    /// Lays the sources over each other, with the blocks whose clients are judged otherwise set apart.
-    pub fn over(networks: &Networks) -> Self {
-        let v6 = special::reserved_v6().chain(special::embedding_v6());
-        Laid::with_boundaries(networks, special::reserved_v4().collect(), v6.collect())
-    }
-
-    fn with_boundaries(networks: &Networks, boundaries_v4: Vec<Block<u32>>, boundaries_v6: Vec<Block<u128>>) -> Self {
-        let mut combinations = Combinations::default();
-        let v4 = overlay(networks, |source| source.v4(), &boundaries_v4, &mut combinations);
-        let v6 = overlay(networks, |source| source.v6(), &boundaries_v6, &mut combinations);
-        Laid { v4, v6, combinations, boundaries_v4, boundaries_v6 }
-    }
-
-    /// The distinct combinations of labels.
-    pub fn combinations(&self) -> impl Iterator<Item = &[Option<LabelsId>]> {
-        self.combinations.list().iter().map(|combination| &**combination)
-    }
-}
-
 impl Horizon {
-    /// Decides every combination of labels once and merges the ranges.
-    pub fn build(draft: Draft, networks: &Networks, laid: &Laid) -> Self {
-        let Draft { name, rules, default, default_ranking, least_scopes, answer_mirrors } = draft;
-        let mut plans = Plans::default();
-        plans.add(Plans::of_rule(&default, &[], &[], &default_ranking));
-        let plan_of = |rule: &Rule| Plans::of_rule(&rule.mirrors, &rule.fallback, &default, &rule.ranking);
-        let rule_plans: Vec<PlanId> = rules.iter().map(|rule| plans.add(plan_of(rule))).collect();
-        let won: Vec<(Won, Option<Coordinates>)> = laid
-            .combinations()
-            .map(|labels| networks.facts(labels))
-            .map(|facts| (winner(&rules, &facts), facts.labels.coordinates))
-            .collect();
-        let rankings = rules.iter().enumerate().map(|(at, rule)| (Won::Rule(at), &rule.ranking));
-        let mut nearest: BTreeMap<Won, ByDistance> = BTreeMap::new();
-        for (won, ranking) in rankings.chain([(Won::Default, &default_ranking)]) {
-            if let Ranking::Nearest(places) = ranking {
-                let listed = plans.list[head(&rule_plans, won).index()].clone();
-                let (places, near_somebody) = (Places::new(places), BTreeSet::new());
-                nearest.insert(won, ByDistance { listed, places, depth: nearest::DISTINGUISHED, near_somebody });
-            }
-        }
-        let by_place = plans_by_place(&won, &mut nearest, &mut plans);
-        let by_combination: Vec<PlanId> = won
-            .iter()
-            .map(|(won, place)| {
-                let by_place = place.and_then(|place| by_place.get(&(*won, place)).copied());
-                by_place.unwrap_or_else(|| head(&rule_plans, *won))
-            })
-            .collect();
-        let v4 = build_table(&laid.v4, &by_combination, &laid.boundaries_v4);
-        let v6 = build_table(&laid.v6, &by_combination, &laid.boundaries_v6);
-        let used: BTreeSet<PlanId> =
-            v4.ranges().map(|range| range.plan).chain(v6.ranges().map(|range| range.plan)).collect();
-        let uniform = match used.len() {
-            _ if used.iter().any(|plan| plans.slots[plan.index()].is_some()) => Uniformity::Spread,
-            1 => Uniformity::OnePlan,
-            _ => Uniformity::Several,
-        };
-        let mirrors: BTreeSet<MirrorId> = plans.list.iter().flat_map(Plan::mirrors).collect();
-        Horizon {
-            seed: spread::hash(name.as_bytes()),
-            name,
-            rules,
-            default_plan: plans.heaviest(PlanId(0)),
-            plans,
-            answer_mirrors,
-            rule_plans,
-            nearest,
-            least_scopes,
-            mirrors: mirrors.into_iter().collect(),
-            v4,
-            v6,
-            uniform,
-        }
-    }
-
     /// The table of IPv4.
     pub fn v4(&self) -> &RangeTable<u32> {
         &self.v4
@@ -447,29 +259,6 @@ impl ByDistance {
     }
 }
 
-/// Makes a plan for every order of mirrors that some client has.
-fn plans_by_place(
-    won: &[(Won, Option<Coordinates>)],
-    lists: &mut BTreeMap<Won, ByDistance>,
-    plans: &mut Plans,
-) -> HashMap<(Won, Coordinates), PlanId> {
-    let mut orders: BTreeMap<(Won, Coordinates), Vec<usize>> = BTreeMap::new();
-    for (won, place) in won {
-        if let (Some(list), Some(place)) = (lists.get(won), place) {
-            orders.entry((*won, *place)).or_insert_with(|| list.places.nearest(*place));
-        }
-    }
-    let depth = nearest::depth(orders.iter().map(|((won, _), nearest)| (*won, &**nearest)));
-    let mut ids = HashMap::with_capacity(orders.len());
-    for ((won, place), nearest) in &orders {
-        let Some(list) = lists.get_mut(won) else { continue };
-        list.depth = depth;
-        list.near_somebody.extend(nearest.first().map(|first| list.listed.preferred[*first]));
-        ids.insert((*won, *place), plans.add(list.plan_at(nearest)));
-    }
-    ids
-}
-
 fn head(rule_plans: &[PlanId], won: Won) -> PlanId {
     match won {
         Won::Rule(rule) => rule_plans[rule],
@@ -482,9 +271,4 @@ fn winner(rules: &[Rule], facts: &AddressLabels<'_>) -> Won {
         .iter()
         .position(|rule| rule.conditions.iter().all(|condition| condition.holds(facts)))
         .map_or(Won::Default, Won::Rule)
-}
-
-fn build_table<A: Packed>(laid: &Overlay<A>, plans: &[PlanId], boundaries: &[Block<A>]) -> RangeTable<A> {
-    let ranges = laid.ranges.iter().map(|(first, combination)| (*first, plans[*combination as usize]));
-    RangeTable::build(ranges, boundaries)
 }
