@@ -5,15 +5,17 @@
 //! block. A scrape reads all blocks and adds them up.
 //!
 //! **Invariants**: one [`Own`] per block, so that no addition is lost.
-//! **Not here**: the assignment of blocks to threads ([`crate::dns`]).
+//! **Not here**: the metrics page ([`page`]), the assignment of blocks to threads ([`crate::dns`]).
+
+mod page;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::Gauge;
 use super::histogram::{BUCKETS, bucket, micros};
-use super::{Collect, Gauge, MetricsPage};
 use crate::answer::{Outcome, Steering};
 use crate::base::client::Vantage;
 use crate::snapshot::{METERS, Meter, Snapshot};
@@ -347,155 +349,5 @@ impl DnsCounters {
     }
 }
 
-impl Collect for DnsCounters {
-    fn collect(&self, page: &mut MetricsPage) {
-        let mut requests = page.counter("pharos_dns_requests_total", "Messages received by the DNS listeners.");
-        for (at, (proto, family)) in QUERIES.iter().enumerate() {
-            requests.sample(&[("proto", proto), ("family", family)], self.sum(QUERY + at));
-        }
-        let mut durations = page.histogram(
-            "pharos_dns_request_duration_seconds",
-            "From taking a message to having sent or queued its reply; those of one batch each count with all of it.",
-        );
-        for transport in Transport::ALL {
-            let cell = DURATION + transport as usize * (BUCKETS + 1);
-            let buckets = std::array::from_fn(|at| self.sum(cell + at));
-            let (proto, _) = QUERIES[2 * transport as usize];
-            durations.distribution(&[("proto", proto)], &buckets, self.sum(cell + BUCKETS));
-        }
-        let mut responses = page.counter("pharos_dns_responses_total", "Responses by response code.");
-        for (at, (_, rcode)) in RCODES.iter().enumerate() {
-            responses.sample(&[("rcode", rcode)], self.sum(RCODE + at));
-        }
-        responses.sample(&[("rcode", "other")], self.sum(OTHER_RCODE));
-        let mut outcomes = page.counter("pharos_dns_outcomes_total", "Responses by outcome.");
-        for (at, (_, outcome)) in OUTCOMES.iter().enumerate() {
-            outcomes.sample(&[("outcome", outcome)], self.sum(OUTCOME + at));
-        }
-        let mut vantages = page.counter(
-            "pharos_dns_steering_decisions_total",
-            "Steered answers by what decided: the subnet of an ECS option, or the resolver's address.",
-        );
-        for (at, (_, by)) in VANTAGES.iter().enumerate() {
-            vantages.sample(&[("by", by)], self.sum(VANTAGE + at));
-        }
-        page.counter("pharos_dns_truncated_total", "Responses that lack something required (TC).")
-            .sample(&[], self.sum(TRUNCATED));
-        let mut cookies = page.counter("pharos_dns_cookies_total", "Queries answered by what their cookie proved.");
-        for (at, (_, cookie)) in COOKIES.iter().enumerate() {
-            cookies.sample(&[("cookie", cookie)], self.sum(COOKIE + at));
-        }
-        let mut limits = page.counter("pharos_dns_rate_limit_total", "Responses by what rate limiting did to them.");
-        for (at, (_, limit)) in LIMITS.iter().enumerate() {
-            limits.sample(&[("limit", limit)], self.sum(LIMIT + at));
-        }
-        limits.sample(&[("limit", "dropped")], self.sum(DROPPED));
-        page.counter(
-            "pharos_dns_ecs_compared_total",
-            "Steered answers by subnet, sampled, by whether the resolver's address leads to the same mirrors.",
-        )
-        .sample(&[("mirrors", "same")], self.sum(ECS_SAME))
-        .sample(&[("mirrors", "different")], self.sum(ECS_DIFFERENT));
-        let mut lost = page.counter("pharos_dns_lost_total", "Messages without a reply, or whose reply was not sent.");
-        for (at, (_, why)) in LOST.iter().enumerate() {
-            lost.sample(&[("reason", why)], self.sum(LOSS + at));
-        }
-        let mut failures = page.counter("pharos_dns_socket_failures_total", "Socket calls that failed.");
-        for (at, (_, what)) in FAILURES.iter().enumerate() {
-            failures.sample(&[("call", what)], self.sum(FAILURE + at));
-        }
-        let mut given = page.counter("pharos_dns_transfers_total", "Zones asked for over streams, by how that ended.");
-        for (at, (_, how)) in GIVEN.iter().enumerate() {
-            given.sample(&[("outcome", how)], self.sum(TRANSFER + at));
-        }
-        page.gauge("pharos_dns_connections", "TCP, TLS and QUIC connections open now.")
-            .sample(&[], self.connections.value());
-        let mut closed = page.counter(
-            "pharos_dns_connections_closed_total",
-            "TCP, TLS and QUIC connections by the reason of their end.",
-        );
-        for (at, (_, how)) in CLOSED.iter().enumerate() {
-            closed.sample(&[("reason", how)], self.sum(CLOSE + at));
-        }
-        page.counter("pharos_dns_connections_refused_total", "Connections over the limit of one client.")
-            .sample(&[], self.sum(CLIENT_LIMIT));
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::answer::Basis;
-    use crate::base::rr::Rcode;
-    use crate::base::time::Generation;
-    use crate::snapshot::Compiled;
-    use crate::telemetry::render;
-    use crate::zone::ZoneSet;
-
-    #[test]
-    fn the_tables_are_in_the_order_of_their_kinds() {
-        assert!(OUTCOMES.iter().enumerate().all(|(at, (outcome, _))| *outcome as usize == at));
-        assert!(LOST.iter().enumerate().all(|(at, (why, _))| *why as usize == at));
-        assert!(CLOSED.iter().enumerate().all(|(at, (how, _))| *how as usize == at));
-        assert!(COOKIES.iter().enumerate().all(|(at, (cookie, _))| *cookie as usize == at));
-        assert!(LIMITS.iter().enumerate().all(|(at, (limit, _))| *limit as usize == at));
-        assert!(VANTAGES.iter().enumerate().all(|(at, (by, _))| *by as usize == at));
-        assert!(GIVEN.iter().enumerate().all(|(at, (how, _))| *how as usize == at));
-        assert!(FAILURES.iter().enumerate().all(|(at, (what, _))| *what as usize == at));
-        assert!(Transport::ALL.iter().enumerate().all(|(at, transport)| *transport as usize == at));
-        assert_eq!(QUERIES.len(), 2 * Transport::ALL.len());
-        assert!(RCODES[..7].iter().enumerate().all(|(at, (code, _))| usize::from(*code) == at));
-    }
-
-    #[test]
-    fn a_scrape_adds_up_all_writers() {
-        let counters = DnsCounters::default();
-        let (mut one, mut two, mut tasks) = (counters.own(), counters.own(), counters.shared());
-        let udp = Peer { address: "192.0.2.1".parse().unwrap(), transport: Transport::Udp };
-        let tcp = Peer { address: "2001:db8::1".parse().unwrap(), transport: Transport::Tcp };
-        let summary = |rcode| Summary {
-            qtype: None,
-            rcode,
-            aa: false,
-            truncated: true,
-            cookie: Cookie::Valid,
-            limit: Limit::Slipped,
-            ecs: EcsEffect::Different,
-            basis: Basis { outcome: Outcome::Refused, zone: None, node: None, steering: None },
-            notified: None,
-        };
-        one.query(&udp);
-        two.query(&udp);
-        tasks.clone().query(&tcp);
-        tasks.closed(Closed::Idle);
-        tasks.given(TransferEnd::Cut);
-        let snapshot = Snapshot::new(Generation(1), ZoneSet::new(Vec::new()), Compiled::default());
-        one.reply(&summary(Rcode::BADVERS), &snapshot);
-        two.reply(&summary(Rcode(4095)), &snapshot);
-        one.took(Transport::Udp, 3, Duration::from_micros(20));
-        two.lost(LostReply::SendFull, 7);
-        two.dropped();
-        let page = render([&counters as &dyn Collect]);
-        for line in [
-            "pharos_dns_requests_total{proto=\"udp\",family=\"ipv4\"} 2",
-            "pharos_dns_requests_total{proto=\"tcp\",family=\"ipv6\"} 1",
-            "pharos_dns_request_duration_seconds_bucket{proto=\"udp\",le=\"0.000016\"} 0",
-            "pharos_dns_request_duration_seconds_bucket{proto=\"udp\",le=\"0.000064\"} 3",
-            "pharos_dns_request_duration_seconds_sum{proto=\"udp\"} 0.000060",
-            "pharos_dns_responses_total{rcode=\"BADVERS\"} 1",
-            "pharos_dns_responses_total{rcode=\"other\"} 1",
-            "pharos_dns_outcomes_total{outcome=\"refused\"} 2",
-            "pharos_dns_truncated_total 2",
-            "pharos_dns_cookies_total{cookie=\"valid\"} 2",
-            "pharos_dns_rate_limit_total{limit=\"slipped\"} 2",
-            "pharos_dns_rate_limit_total{limit=\"dropped\"} 1",
-            "pharos_dns_ecs_compared_total{mirrors=\"different\"} 2",
-            "pharos_dns_lost_total{reason=\"send-full\"} 7",
-            "pharos_dns_transfers_total{outcome=\"cut\"} 1",
-            "pharos_dns_connections_closed_total{reason=\"idle\"} 1",
-        ] {
-            assert!(page.lines().any(|other| other == line), "{line} is not in\n{page}");
-        }
-        assert_eq!(counters.queries(), 3);
-    }
-}
+mod tests;

@@ -7,7 +7,8 @@
 
 use std::sync::Arc;
 
-use super::{Mac, Signer, Turn, chained, find, is_same, read};
+use super::record::{find, read};
+use super::{Mac, Signer, Turn, chained, is_same};
 use crate::base::rr::Rcode;
 use crate::base::time::UnixTime;
 use crate::base::tsig::Key;

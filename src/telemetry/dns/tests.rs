@@ -1,0 +1,76 @@
+//! Counts of the DNS listeners on the metrics page.
+
+use super::*;
+use crate::answer::Basis;
+use crate::base::rr::Rcode;
+use crate::base::time::Generation;
+use crate::snapshot::Compiled;
+use crate::telemetry::{Collect, render};
+use crate::zone::ZoneSet;
+
+#[test]
+fn the_tables_are_in_the_order_of_their_kinds() {
+    assert!(OUTCOMES.iter().enumerate().all(|(at, (outcome, _))| *outcome as usize == at));
+    assert!(LOST.iter().enumerate().all(|(at, (why, _))| *why as usize == at));
+    assert!(CLOSED.iter().enumerate().all(|(at, (how, _))| *how as usize == at));
+    assert!(COOKIES.iter().enumerate().all(|(at, (cookie, _))| *cookie as usize == at));
+    assert!(LIMITS.iter().enumerate().all(|(at, (limit, _))| *limit as usize == at));
+    assert!(VANTAGES.iter().enumerate().all(|(at, (by, _))| *by as usize == at));
+    assert!(GIVEN.iter().enumerate().all(|(at, (how, _))| *how as usize == at));
+    assert!(FAILURES.iter().enumerate().all(|(at, (what, _))| *what as usize == at));
+    assert!(Transport::ALL.iter().enumerate().all(|(at, transport)| *transport as usize == at));
+    assert_eq!(QUERIES.len(), 2 * Transport::ALL.len());
+    assert!(RCODES[..7].iter().enumerate().all(|(at, (code, _))| usize::from(*code) == at));
+}
+
+#[test]
+fn a_scrape_adds_up_all_writers() {
+    let counters = DnsCounters::default();
+    let (mut one, mut two, mut tasks) = (counters.own(), counters.own(), counters.shared());
+    let udp = Peer { address: "192.0.2.1".parse().unwrap(), transport: Transport::Udp };
+    let tcp = Peer { address: "2001:db8::1".parse().unwrap(), transport: Transport::Tcp };
+    let summary = |rcode| Summary {
+        qtype: None,
+        rcode,
+        aa: false,
+        truncated: true,
+        cookie: Cookie::Valid,
+        limit: Limit::Slipped,
+        ecs: EcsEffect::Different,
+        basis: Basis { outcome: Outcome::Refused, zone: None, node: None, steering: None },
+        notified: None,
+    };
+    one.query(&udp);
+    two.query(&udp);
+    tasks.clone().query(&tcp);
+    tasks.closed(Closed::Idle);
+    tasks.given(TransferEnd::Cut);
+    let snapshot = Snapshot::new(Generation(1), ZoneSet::new(Vec::new()), Compiled::default());
+    one.reply(&summary(Rcode::BADVERS), &snapshot);
+    two.reply(&summary(Rcode(4095)), &snapshot);
+    one.took(Transport::Udp, 3, Duration::from_micros(20));
+    two.lost(LostReply::SendFull, 7);
+    two.dropped();
+    let page = render([&counters as &dyn Collect]);
+    for line in [
+        "pharos_dns_requests_total{proto=\"udp\",family=\"ipv4\"} 2",
+        "pharos_dns_requests_total{proto=\"tcp\",family=\"ipv6\"} 1",
+        "pharos_dns_request_duration_seconds_bucket{proto=\"udp\",le=\"0.000016\"} 0",
+        "pharos_dns_request_duration_seconds_bucket{proto=\"udp\",le=\"0.000064\"} 3",
+        "pharos_dns_request_duration_seconds_sum{proto=\"udp\"} 0.000060",
+        "pharos_dns_responses_total{rcode=\"BADVERS\"} 1",
+        "pharos_dns_responses_total{rcode=\"other\"} 1",
+        "pharos_dns_outcomes_total{outcome=\"refused\"} 2",
+        "pharos_dns_truncated_total 2",
+        "pharos_dns_cookies_total{cookie=\"valid\"} 2",
+        "pharos_dns_rate_limit_total{limit=\"slipped\"} 2",
+        "pharos_dns_rate_limit_total{limit=\"dropped\"} 1",
+        "pharos_dns_ecs_compared_total{mirrors=\"different\"} 2",
+        "pharos_dns_lost_total{reason=\"send-full\"} 7",
+        "pharos_dns_transfers_total{outcome=\"cut\"} 1",
+        "pharos_dns_connections_closed_total{reason=\"idle\"} 1",
+    ] {
+        assert!(page.lines().any(|other| other == line), "{line} is not in\n{page}");
+    }
+    assert_eq!(counters.queries(), 3);
+}
