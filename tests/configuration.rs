@@ -212,6 +212,18 @@ fn a_refused_reload_is_seen_until_one_succeeds() {
     let now = status();
     assert_eq!((&now["config_digest"], &now["reload"]["refused"]), (&digest.into(), &serde_json::Value::Null));
     assert_eq!(seen(), (0, 2));
+
+    // A key that takes a restart is named until it has its value of the start again.
+    let keys = || (status()["restart_keys"].clone(), server.metric("pharos_config_restart_keys"));
+    let changed = main.replacen("[dns]\n", "[dns]\nudp-batch = 8\n", 1);
+    for (text, named) in [(&*changed, vec!["[dns] udp-batch"]), (main, Vec::new())] {
+        folder.write("pharos.toml", text);
+        server.signal("HUP");
+        server.wait_for("reloaded: ");
+        assert_eq!(keys(), (serde_json::json!(named), named.len() as u64));
+        let (_, shown, _) = folder.said("status");
+        assert_eq!(shown.contains("`[dns] udp-batch` has changed"), !named.is_empty(), "{shown}");
+    }
 }
 
 #[test]

@@ -70,6 +70,10 @@ fn text(view: &StatusView, layout: Layout) -> String {
         };
         page.line("last reload", &text, colour);
     }
+    for key in &view.restart_keys {
+        let text = format!("`{key}` has changed; the value of the start stays until a restart");
+        page.line("needs restart", &text, Some(Colour::Doubtful));
+    }
     let age = span(Duration::from_secs(view.generation_age_seconds));
     page.line("generation", &format!("{}, published {age} ago", view.generation), None);
     let colour = match view.mirrors_up {

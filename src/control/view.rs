@@ -136,6 +136,9 @@ pub(crate) struct StatusView {
     pub(crate) config_digest: String,
     #[serde(default)]
     pub(crate) config_since: String,
+    /// The keys whose new values take a restart.
+    #[serde(default)]
+    pub(crate) restart_keys: Vec<String>,
     /// The last reload; null before the first.
     #[serde(default)]
     pub(crate) reload: Option<ReloadView>,
@@ -403,6 +406,7 @@ pub(super) fn status(
         config: about.history.config.clone(),
         config_digest: served.digest.to_string(),
         config_since: rfc3339(served.since),
+        restart_keys: served.restart_keys.to_vec(),
         reload: about.history.last().map(|last| ReloadView { at: rfc3339(last.at), refused: last.refused }),
         networks: snapshot.provenance().networks.sources.iter().map(|source| source_view(source, now)).collect(),
         certificates: (about.certificates)()

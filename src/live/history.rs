@@ -24,6 +24,8 @@ pub struct ServedConfig {
     pub since: UnixTime,
     /// SHA-256 of its files, 64 hexadecimal digits.
     pub digest: Arc<str>,
+    /// The keys that have other values than at the start, and get them by a restart alone.
+    pub restart_keys: Arc<[String]>,
 }
 
 /// The file of the configuration, and its reloads.

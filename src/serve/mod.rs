@@ -32,7 +32,7 @@ use tracing::{debug, error, info, warn};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::Generation;
 use crate::compile::Built;
-use crate::config::Config;
+use crate::config::{Config, row};
 use crate::control::{About, Control, OpenError};
 use crate::dns::Engine;
 use crate::files::{self, FileStates, Intake};
@@ -322,7 +322,11 @@ impl Services {
         let engine = Engine { published: published.clone(), clock, notices };
         let dns = DnsListeners::start(dns_ports, &mut prepared, engine, &mut counters, &common)?;
         let path = std::path::absolute(&*prepared.built.config.file).unwrap_or_default();
-        let served = ServedConfig { since: Clock::civil(), digest: prepared.built.config.digest.clone() };
+        let served = ServedConfig {
+            since: Clock::civil(),
+            digest: prepared.built.config.digest.clone(),
+            restart_keys: Arc::default(),
+        };
         let history = Arc::new(ReloadHistory::new(path.display().to_string(), served));
         counters.push(Arc::new(reload::ReloadMetrics(history.clone())));
         let certificates = Arc::new(Certificates::default());
@@ -383,8 +387,9 @@ impl Services {
                 let encryption = std::mem::take(&mut prepared.encryption);
                 let Built { config, snapshot, warnings } = prepared.built;
                 log_warnings(&warnings);
-                for difference in reload::needs_restart(&self.started, &config) {
-                    warn!("{difference}");
+                let restart_keys = row::needs_restart(&self.started, &config);
+                for key in &restart_keys {
+                    warn!("`{key}` has changed; that takes a restart, until then it stays as it was");
                 }
                 for sentence in reload::shrunk(&self.published.load(), &snapshot) {
                     warn!("{sentence}");
@@ -393,7 +398,11 @@ impl Services {
                 match self.updates.replace(snapshot).await {
                     Ok(Generation(number)) => {
                         info!("reloaded: generation {number} is served, {amount}");
-                        self.history.note_served(ServedConfig { since: Clock::civil(), digest: config.digest.clone() });
+                        self.history.note_served(ServedConfig {
+                            since: Clock::civil(),
+                            digest: config.digest.clone(),
+                            restart_keys: restart_keys.into(),
+                        });
                         if let Some(control) = &self.control {
                             control.note_reload();
                         }

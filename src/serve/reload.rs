@@ -17,7 +17,6 @@ use super::prepare::{Prepared, prepare};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::report::summary;
 use crate::base::time::Generation;
-use crate::config::{Config, row};
 use crate::files::{self, FileStates, Intake};
 use crate::live::{ReloadHistory, ServedConfig};
 use crate::load::hosts::Purpose;
@@ -143,7 +142,7 @@ pub(super) struct ReloadMetrics(pub(super) Arc<ReloadHistory>);
 
 impl Collect for ReloadMetrics {
     fn collect(&self, page: &mut MetricsPage) {
-        let ServedConfig { since, digest } = self.0.served();
+        let ServedConfig { since, digest, restart_keys } = self.0.served();
         page.gauge(
             "pharos_reload_last_success",
             "The time at which the configuration that is served was taken over, by the start or a reload, in seconds since 1970.",
@@ -155,13 +154,9 @@ impl Collect for ReloadMetrics {
             .sample(&[], is_refused.into());
         page.gauge("pharos_config_digest", "1, with the SHA-256 of the files of the configuration that is served.")
             .sample(&[("sha256", &digest)], 1);
+        page.gauge("pharos_config_restart_keys", "Keys whose new values take a restart; until then the old ones stay.")
+            .sample(&[], restart_keys.len() as u64);
     }
-}
-
-/// The keys that have changed since the start and need a restart, each as a message.
-pub(super) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
-    let stays = |key: String| format!("`{key}` has changed; that takes a restart, until then it stays as it was");
-    row::needs_restart(started, now).into_iter().map(stays).collect()
 }
 
 /// A sentence for each network that has lost more than half of its prefixes: a feed that was cut short looks like this.
@@ -183,7 +178,7 @@ pub(super) fn shrunk(served: &Snapshot, now: &Snapshot) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+    use crate::config::{self, Config, row};
     use crate::inspect::fixture;
 
     /// A configuration with many keys, in which `from` is replaced by `to`.
@@ -197,7 +192,7 @@ mod tests {
     #[test]
     fn what_a_reload_does_not_change_is_said_and_nothing_else() {
         let started = config("", "");
-        let said = |from: &str, to: &str| needs_restart(&started, &config(from, to));
+        let said = |from: &str, to: &str| row::needs_restart(&started, &config(from, to));
         for (key, from, to) in [
             ("[dns] listen", "[::1]:5300", "[::1]:5301"),
             ("[dns] udp-threads", "udp-threads = 2", "udp-threads = 3"),
@@ -212,7 +207,7 @@ mod tests {
             ("[control]", "orders.json", "other.json"),
             ("[control]", "group = \"root\"", "group = \"adm\""),
         ] {
-            let expected = format!("`{key}` has changed; that takes a restart, until then it stays as it was");
+            let expected = key.to_string();
             assert_eq!(said(from, to), [expected], "{from} -> {to}");
         }
         for (from, to) in [
@@ -248,7 +243,7 @@ mod tests {
             "[registry]\nlisten = \"127.0.0.1:8080\"\ncanonical = \"https://c.example\"\nblobs = \"https://b.example\"\n\
              [[zone]]\nname = \"b.example\"\nfile = \"b.zone\"\n",
         );
-        let all = needs_restart(&started, &without_probe.unwrap().0);
+        let all = row::needs_restart(&started, &without_probe.unwrap().0);
         assert!(all.iter().any(|said| said.starts_with("`[probe]` has changed")), "{all:#?}");
     }
 
