@@ -2,30 +2,25 @@
 //! running server.
 //!
 //! **Invariants**: the keys are stable, because scripts read them; an unknown value is null, its key is never left out.
-//! **Not here**: sentences ([`super::words`]), layout (`cli`).
+//! **Not here**: names of ids ([`names`]), sentences ([`super::words`]), layout (`cli`).
+
+mod names;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::explain;
 use super::labels::LabelsView;
-use super::words;
-use super::{
-    Candidate, ExplainedAnswer, Explanation, Hearing, Neighbour, PlanShare, ScopeReason, ShownRecord, Side,
-    SteeredExplanation, explain,
-};
 use crate::base::client::{Client, SourcePrefixLen, Subnet};
-use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::name::Name;
 use crate::base::prefix::Prefix;
 use crate::base::time::{Generation, UnixTime};
 use crate::base::when::{parse_moment, rfc3339};
 use crate::mirror::{Forced, Operator, Override, Reason, Via};
-use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
-use crate::steer::Won;
-use crate::steer::spread::SLOTS;
+use names::view;
 
 /// One of a few stable words.
 pub(crate) type Word = Cow<'static, str>;
@@ -312,175 +307,7 @@ pub(crate) struct NeighbourView {
     pub(crate) networks: Vec<NetworkView>,
 }
 
-/// Replaces ids with names.
-fn view(snapshot: &Snapshot, explanation: &Explanation, generation: Option<u64>, notes: Vec<String>) -> View {
-    let names = IdNames { snapshot };
-    View {
-        name: explanation.name.as_name().to_string(),
-        resolver: explanation.client.resolver.to_string(),
-        subnet: explanation.client.subnet.map(subnet_text),
-        subnet_is: match explanation.hearing {
-            Hearing::NoSubnet => "none",
-            Hearing::Heard => "heard",
-            Hearing::Ignored => "ignored",
-        }
-        .into(),
-        generation,
-        notes,
-        answers: explanation
-            .answers
-            .iter()
-            .chain(&explanation.service)
-            .map(|answer| names.answer(explanation, answer))
-            .collect(),
-        steered: explanation.steered.as_ref().map(|steered| names.steered(explanation, steered)),
-    }
-}
-
 /// The text form of a subnet: `192.0.2.0/24`.
 pub(crate) fn subnet_text(subnet: Subnet) -> String {
     format!("{}/{}", subnet.address, subnet.source.0)
-}
-
-/// Looks up the names of ids in a snapshot.
-struct IdNames<'s> {
-    snapshot: &'s Snapshot,
-}
-
-impl IdNames<'_> {
-    fn answer(&self, explanation: &Explanation, answer: &ExplainedAnswer) -> AnswerView {
-        let mirrors = answer.choice.iter().flat_map(|choice| &choice.mirrors);
-        AnswerView {
-            rtype: answer.rtype.to_string(),
-            rcode: answer.summary.rcode.to_string(),
-            outcome: words::outcome(answer.summary.basis.outcome).into(),
-            scope: answer.scope.map(|scope| scope.0),
-            why: words::why_answer(self.snapshot, explanation, answer),
-            mirrors: mirrors.map(|id| self.mirror(*id)).collect(),
-            answer: answer.answer.iter().map(record).collect(),
-            authority: answer.authority.iter().map(record).collect(),
-        }
-    }
-
-    fn steered(&self, explanation: &Explanation, steered: &SteeredExplanation) -> SteeredView {
-        let decision = &steered.decision;
-        let horizon = &self.snapshot.horizons()[steered.horizon.index()];
-        let labels: Vec<_> = steered.entries.iter().map(|entry| entry.map(|entry| entry.labels)).collect();
-        let facts = self.snapshot.provenance().networks.facts(&labels);
-        let fault = horizon.head(decision.plan) != steered.by_the_rules;
-        let shares = if steered.shares.len() > 1 { &steered.shares[..] } else { &[] };
-        SteeredView {
-            horizon: horizon.name.to_string(),
-            located: Located {
-                at: Prefix::holding(decision.location.address, decision.location.source.0).to_string(),
-                why: words::why_there(explanation, steered),
-                embedded_in: steered.embedded_in.map(|block| block.to_string()),
-            },
-            networks: self.networks(&steered.entries),
-            facts: LabelsView::of(&facts.labels),
-            rule: self.rule(steered.horizon, steered.won),
-            range: RangeView { first: steered.stretch.0.to_string(), last: steered.stretch.1.to_string() },
-            shares: shares.iter().map(|share| self.share(steered.horizon, share)).collect(),
-            slot: steered.slot.map(|slot| SlotView { block: slot.block.to_string(), slot: slot.slot, of: SLOTS }),
-            mirrors: steered.candidates.iter().map(|candidate| self.candidate(candidate)).collect(),
-            scope: ScopeView {
-                length: decision.scope.0,
-                why: words::why_scope(self.snapshot, explanation, steered),
-                neighbour: match &steered.reason {
-                    ScopeReason::Neighbour { neighbour, .. } => Some(self.neighbour(steered.horizon, neighbour)),
-                    _ => None,
-                },
-            },
-            fault: fault.then(|| {
-                let rule = words::rule(self.snapshot, steered.horizon, steered.won);
-                format!("the steering table does not follow the rules here: by them, {rule} wins; please report this")
-            }),
-        }
-    }
-
-    fn networks(&self, entries: &[Option<FoundEntry>]) -> Vec<NetworkView> {
-        let sources = &self.snapshot.provenance().networks.sources;
-        sources
-            .iter()
-            .zip(entries)
-            .map(|(source, entry)| NetworkView {
-                source: source.name.to_string(),
-                file: source.file.to_string(),
-                line: entry.map(|entry| entry.line).filter(|line| *line > 0),
-                prefix: entry.map(|entry| entry.prefix.to_string()),
-                labels: entry.map(|entry| LabelsView::of(&source.labels(entry.labels))),
-            })
-            .collect()
-    }
-
-    fn rule(&self, horizon: HorizonId, won: Won) -> RuleView {
-        let origin = self.snapshot.provenance().origin(horizon, won);
-        RuleView {
-            rule: match won {
-                Won::Rule(index) => Some(index + 1),
-                Won::Default => None,
-            },
-            file: origin.map(|origin| origin.file.to_string()),
-            line: origin.map(|origin| origin.line).filter(|line| *line > 0),
-        }
-    }
-
-    fn share(&self, horizon: HorizonId, share: &PlanShare) -> ShareView {
-        let plan = self.snapshot.horizons()[horizon.index()].plan(share.plan);
-        ShareView {
-            part: share.part,
-            mirrors: plan.preferred.iter().map(|id| self.mirror(*id)).collect(),
-            first: share.first.to_string(),
-            rule: self.rule(horizon, share.won),
-        }
-    }
-
-    fn candidate(&self, candidate: &Candidate) -> MirrorView {
-        let mirror = &self.snapshot.mirrors()[candidate.mirror.index()];
-        let [a, aaaa] = candidate.tried.map(|tried| words::verdict(tried.verdict).into());
-        MirrorView {
-            mirror: self.mirror(candidate.mirror),
-            tier: words::tier(candidate.tier).into(),
-            health: candidate.health.as_str().into(),
-            a,
-            aaaa,
-            order: self.snapshot.order(candidate.mirror).map(OverrideView::of),
-            contact: mirror.contact.as_deref().map(Into::into),
-            distance_km: candidate.distance.map(|far| far.0),
-            share: candidate.slots.map(|slots| slots as f64 / SLOTS as f64),
-            host: mirror.followed_host().map(|host| host.to_string()),
-            resolved: mirror.host_addresses().and_then(|addresses| addresses.at).map(rfc3339),
-            addresses: None,
-        }
-    }
-
-    fn neighbour(&self, horizon: HorizonId, neighbour: &Neighbour) -> NeighbourView {
-        let plan = self.snapshot.horizons()[horizon.index()].plan(neighbour.plan);
-        NeighbourView {
-            address: neighbour.address.to_string(),
-            side: match neighbour.side {
-                Side::Below => "below",
-                Side::Above => "above",
-            }
-            .into(),
-            common_bits: neighbour.common,
-            apart: neighbour.apart.map(|block| block.to_string()),
-            rule: self.rule(horizon, neighbour.won),
-            mirrors: plan.preferred.iter().map(|id| self.mirror(*id)).collect(),
-            networks: self.networks(&neighbour.entries),
-        }
-    }
-
-    fn mirror(&self, id: MirrorId) -> String {
-        self.snapshot.mirrors()[id.index()].name.to_string()
-    }
-}
-
-fn record(record: &ShownRecord) -> RecordView {
-    RecordView {
-        owner: record.owner.clone(),
-        ttl: record.ttl.0,
-        rtype: record.rtype.to_string(),
-        rdata: record.rdata.clone(),
-    }
 }
