@@ -1,0 +1,114 @@
+//! The view of the status of the server.
+//!
+//! **Not here**: the keys of the view and the views of mirrors ([`super`]).
+
+use std::path::PathBuf;
+
+use super::{
+    CertificateView, OverriddenView, PanicView, RefusedView, ReloadView, SourceView, StatusView, TroubleView,
+    UnwrittenView, ZoneView, addresses,
+};
+use crate::base::ids::MirrorId;
+use crate::base::prefix::FAMILIES;
+use crate::base::time::UnixTime;
+use crate::base::when::rfc3339;
+use crate::control::desk::{About, ListenerCertificate};
+use crate::inspect::view::{AddressView, OverrideView};
+use crate::live::Readiness;
+use crate::mirror::Health;
+use crate::networks::Source;
+use crate::process::Clock;
+use crate::process::state::Failing;
+use crate::snapshot::Snapshot;
+
+/// The status of the server.
+///
+/// `age_ms` is the time since the snapshot was published, `uptime_ms` the time since the process started.
+pub(in crate::control) fn status(
+    snapshot: &Snapshot,
+    readiness: &Readiness,
+    about: &About,
+    failing: &[(PathBuf, Failing)],
+    age_ms: u64,
+    uptime_ms: u64,
+) -> StatusView {
+    let (now, probes) = (Clock::civil(), about.probes.as_deref());
+    let ids = || (0..snapshot.mirrors().len()).map(MirrorId::from_index);
+    let troubles = ids().flat_map(|id| {
+        let troubled = addresses(snapshot, id, probes).into_iter().filter(AddressView::is_troubled);
+        let mirror = &snapshot.mirrors()[id.index()];
+        troubled.map(|address| TroubleView {
+            mirror: mirror.name.to_string(),
+            contact: mirror.contact.as_deref().map(Into::into),
+            address,
+        })
+    });
+    let is_up = |id: &MirrorId| {
+        let standing = snapshot.standing(*id);
+        FAMILIES.into_iter().any(|family| standing.health(family) == Some(Health::Up))
+    };
+    let served = about.history.served();
+    StatusView {
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        obstacle: readiness.obstacle().map(Into::into),
+        drain: readiness.drained().map(|order| OverrideView::of(&order)),
+        generation: snapshot.generation.0,
+        generation_age_seconds: age_ms / 1000,
+        uptime_seconds: uptime_ms / 1000,
+        mirrors: snapshot.mirrors().len(),
+        mirrors_up: ids().filter(is_up).count(),
+        probed: probes.is_some(),
+        orders: snapshot.overrides().iter().map(|(name, order)| OverriddenView::of(name, order)).collect(),
+        panics: snapshot
+            .panics()
+            .map(|(horizon, family)| PanicView { horizon: horizon.name.to_string(), family: family.as_str().into() })
+            .collect(),
+        troubles: troubles.collect(),
+        zones: snapshot
+            .zones()
+            .iter()
+            .map(|(_, zone)| ZoneView {
+                name: zone.apex().to_string(),
+                serial: zone.is_available().then(|| zone.serial()),
+            })
+            .collect(),
+        unwritten: failing
+            .iter()
+            .map(|(path, failing)| UnwrittenView {
+                file: path.display().to_string(),
+                state: failing.kind.to_string(),
+                error: failing.error.clone(),
+                since: rfc3339(failing.since),
+            })
+            .collect(),
+        config: about.history.config.clone(),
+        config_digest: served.digest.to_string(),
+        config_since: rfc3339(served.since),
+        restart_keys: served.restart_keys.to_vec(),
+        reload: about.history.last().map(|last| ReloadView { at: rfc3339(last.at), refused: last.refused }),
+        networks: snapshot.provenance().networks.sources.iter().map(|source| source_view(source, now)).collect(),
+        certificates: (about.certificates)()
+            .into_iter()
+            .map(|certificate| certificate_view(certificate, now))
+            .collect(),
+    }
+}
+
+fn source_view(source: &Source, now: UnixTime) -> SourceView {
+    SourceView {
+        source: source.name.to_string(),
+        file: source.file.to_string(),
+        modified: source.modified.map(rfc3339),
+        age_seconds: source.modified.map(|modified| now.0.saturating_sub(modified.0)),
+    }
+}
+
+fn certificate_view(certificate: ListenerCertificate, now: UnixTime) -> CertificateView {
+    let ListenerCertificate { listener, ends, refused } = certificate;
+    CertificateView {
+        listener: listener.to_string(),
+        ends: rfc3339(ends),
+        seconds_left: i64::try_from(i128::from(ends.0) - i128::from(now.0)).unwrap_or(i64::MAX),
+        refused: refused.map(|(since, error)| RefusedView { since: rfc3339(since), error }),
+    }
+}
