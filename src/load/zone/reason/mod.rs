@@ -2,26 +2,29 @@
 //!
 //! In: a place and its text or values. Out: diagnostics. One function per case, in the order in which a file is read.
 //!
-//! **Not here**: finding errors ([`super::reader`], [`super::rdata`], [`super::split`]); record data ([`data`]).
+//! **Not here**: finding errors ([`super::reader`], [`super::rdata`], [`super::split`]); record data
+//! ([`data`]); whole files ([`mod@file`]).
 
 mod data;
+mod file;
 
 pub(super) use data::bad_data;
+pub(super) use file::{
+    UNREADABLE, files_too_large, include_failed, include_loop, include_too_deep, missing_line_end, no_records,
+    too_many_includes, unreadable, wrong_kind_of_file,
+};
 
-use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::Path;
 
 use super::generate::MAX_GENERATED;
 use super::reader::ZoneLine;
 use super::sources::ZoneSource;
 use super::split::{SplitError, ZoneToken};
-use super::{MAX_FILE_LEN, MAX_GENERATED_IN_ZONE, MAX_INCLUDE_DEPTH, MAX_INCLUDES, MAX_RECORDS};
+use super::{MAX_GENERATED_IN_ZONE, MAX_RECORDS};
 use crate::base::diagnostic::{Diagnostic, Place, nearest};
 use crate::base::name::{Name, NameError};
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
-use crate::files::words;
 use crate::zone::AddError;
 
 /// The types that operators write, for "did you mean".
@@ -32,53 +35,6 @@ const TYPES: [&str; 24] = [
 
 /// The directives of RFC 1035 §5.1 and RFC 2308 §4, and BIND's own.
 const DIRECTIVES: [&str; 4] = ["$GENERATE", "$INCLUDE", "$ORIGIN", "$TTL"];
-
-/// The code of errors about files that cannot be read.
-pub(super) const UNREADABLE: &str = "unreadable-file";
-
-/// A file that is no master file, as its first bytes show.
-pub(super) fn wrong_kind_of_file(source: &ZoneSource) -> Option<Diagnostic> {
-    let start = source.text.iter().position(|octet| !octet.is_ascii_whitespace()).unwrap_or(0);
-    if source.text.get(start) == Some(&b'<') {
-        let end =
-            source.text[start..].iter().position(|octet| *octet == b'\n').map_or(source.text.len(), |at| start + at);
-        return Some(
-            Diagnostic::error("html-file", format!("`{}` is an HTML page, not a master file", source.file))
-                .at(source.place(start..end), "")
-                .help("it may be the error page of a download that failed; fetch the zone again"),
-        );
-    }
-    let at = source.text.iter().position(|octet| *octet == 0)?;
-    Some(
-        Diagnostic::error("binary-file", format!("`{}` is not text", source.file))
-            .at(source.place(at..at + 1), "a zero octet")
-            .help(
-                "a master file is text; BIND's raw and map formats are turned into it by `named-compilezone -F text`",
-            ),
-    )
-}
-
-/// A text that ends in the middle of a line.
-pub(super) fn missing_line_end(source: &ZoneSource) -> Option<Diagnostic> {
-    let last = *source.text.last()?;
-    let start = source.text.iter().rposition(|octet| *octet == b'\n').map_or(0, |at| at + 1);
-    if last == b'\n' || source.text[start..].iter().all(u8::is_ascii_whitespace) {
-        return None;
-    }
-    Some(
-        Diagnostic::warning("no-line-end", format!("the last line of `{}` does not end", source.file))
-            .at(source.place(start..source.text.len()), "is this all of it?")
-            .help("the file may be cut short; if it is whole, end it with a line feed"),
-    )
-}
-
-/// A text without records.
-pub(super) fn no_records(file: Place) -> Diagnostic {
-    let message = format!("`{}` has no records", file.file);
-    Diagnostic::error("empty-zone", message)
-        .at(file, "")
-        .help("a zone has at least an SOA and an NS record; the file may be empty or cut short")
-}
 
 /// A text that cannot be split into entries from some place on.
 pub(super) fn unsplittable(source: &ZoneSource, error: SplitError) -> Diagnostic {
@@ -363,45 +319,4 @@ pub(super) fn directive_form(line: ZoneLine<'_>) -> Box<Diagnostic> {
     };
     let message = format!("`{word}` has too few or too many values");
     Box::new(error(line, token, "bad-directive", message, "").help(format!("write `{form}`")))
-}
-
-/// A file that includes itself, maybe through others.
-pub(super) fn include_loop(line: ZoneLine<'_>, token: &ZoneToken, path: &Path) -> Box<Diagnostic> {
-    let message = format!("`{}` includes itself", path.display());
-    Box::new(error(line, token, "include-loop", message, "being read already").help("remove one of the `$INCLUDE`s"))
-}
-
-/// Files in files in files.
-pub(super) fn include_too_deep(line: ZoneLine<'_>) -> Box<Diagnostic> {
-    let message = format!("files include each other more than {MAX_INCLUDE_DEPTH} deep");
-    let help = "include the files from one that lists them";
-    Box::new(error(line, &line.entry.tokens[0], "include-too-deep", message, "one too many").help(help))
-}
-
-/// Too many included files.
-pub(super) fn too_many_includes(line: ZoneLine<'_>) -> Box<Diagnostic> {
-    let message = format!("the zone includes more than {MAX_INCLUDES} files");
-    let help = "put the records into fewer files";
-    Box::new(error(line, &line.entry.tokens[0], "too-many-includes", message, "one too many").help(help))
-}
-
-/// A file that cannot be included.
-pub(super) fn include_failed(line: ZoneLine<'_>, token: &ZoneToken, path: &Path, why: &io::Error) -> Box<Diagnostic> {
-    let message = format!("cannot read `{}`: {}", path.display(), words(why));
-    let help = "the path is relative to the file that includes it";
-    Box::new(error(line, token, UNREADABLE, message, "included here").help(help))
-}
-
-/// A file that is too much together with those before.
-pub(super) fn files_too_large(line: ZoneLine<'_>, token: &ZoneToken) -> Box<Diagnostic> {
-    let message = format!("the files of the zone have more than {} MiB together", MAX_FILE_LEN >> 20);
-    let help = "split the zone by delegating parts of it";
-    Box::new(error(line, token, "file-too-large", message, "one too many").help(help))
-}
-
-/// The zone's own file cannot be read; `place` is where the config names it.
-pub(super) fn unreadable(path: &Path, place: Place, why: &io::Error) -> Diagnostic {
-    Diagnostic::error(UNREADABLE, format!("cannot read zone file `{}`: {}", path.display(), words(why)))
-        .at(place, "named here")
-        .help("the path is relative to the config file; check that it exists and may be read")
 }
