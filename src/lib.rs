@@ -9,7 +9,7 @@
 //! ```text
 //! pharos.toml zones/* feeds *.mmdb ─ config ─ load ─ compile ─► Snapshot ─► live::Published
 //!                                                                              │ one load per batch
-//! bytes ─ wire::decode ─► Query ─ answer::answer ─┐                           ▼
+//! bytes  ─ wire::decode ─► Query ─ answer::answer ─┐                           ▼
 //! HTTP   ─ registry::route ────────────────────────┴─► steer::decide ─► Response / Redirect, with its basis
 //! ```
 //!
