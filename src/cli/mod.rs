@@ -62,42 +62,48 @@ struct Cli {
     command: Option<Command>,
 }
 
+/// Lines of at most 79 columns: clap breaks longer ones without regard to their indent.
 const AFTER_HELP: &str = "\
 Signals to `pharos serve`:
-  HUP        read the configuration and its files again; after an error the configuration before it
-             stays. If its standard input is a terminal, the server stops, as when that closes
-  TERM, INT  finish the requests in flight, and stop; a second one stops at once
+  HUP        read the configuration and its files again; after an error the
+             configuration before it stays. If its standard input is a
+             terminal, the server stops, as when that closes
+  TERM, INT  finish the requests in flight, and stop; a second one stops at
+             once
 
 Exit codes:
   0  all is well
-  1  the configuration, or a file it names, has errors; a sweep found answers that are not true; a
-     mirror or its certificate is not fit to be steered to; the running server knows no such
-     mirror; or a demonstration was interrupted
+  1  the configuration, or a file it names, has errors; a sweep found answers
+     that are not true; a mirror or its certificate is not fit to be steered
+     to; the running server knows no such mirror; or a demonstration was
+     interrupted
   2  the command line cannot be understood
-  3  the service could not start, or could not go on: a port is taken, the system refused something,
-     or a part of it failed; or the output of a command could not be written
+  3  the service could not start, or could not go on: a port is taken, the
+     system refused something, or a part of it failed; or the output of a
+     command could not be written
   4  the running server did not answer, or could not keep an override
 
 Environment:
   PHAROS_CONFIG      the configuration, if `--config` does not name it
   PHAROS_LOG_FORMAT  `text` or `json`, if `--log-format` is not given
-  PHAROS_LOG         log lines of libraries too, for debugging: `quinn=debug,hickory_net=warn`. The
-                     packets of any client cause such lines: never set it on a public server
-  COLUMNS            the width of output; without it that of the terminal. In a file or pipe 100,
-                     and rows of tables are not broken
+  PHAROS_LOG         log lines of libraries too, for debugging:
+                     `quinn=debug,hickory_net=warn`. The packets of any client
+                     cause such lines: never set it on a public server
+  COLUMNS            the width of output; without it that of the terminal. In a
+                     file or pipe 100, and rows of tables are not broken
   NO_COLOR           no colours, if it is not empty
 
 Examples:
-  pharos demo                                 see it at work, without root and without internet
-  pharos init                                 write a configuration to begin with
-  pharos                                      serve it
-  pharos check && systemctl reload pharos     reload only a valid configuration
-  pharos explain 52.95.110.0/24               why clients there get their answer
+  pharos demo                                see it at work, without root
+  pharos init                                write a configuration
+  pharos                                     serve it
+  pharos check && systemctl reload pharos    reload only what is valid
+  pharos explain 52.95.110.0/24              the reason for clients' answers
   pharos explain --name www.example.net --resolver 9.9.9.9 2001:db8::/56
-  pharos explain --server 52.95.110.0/24      the running server's answer, with health, overrides
+  pharos explain --server 52.95.110.0/24     the running server's answer
   pharos mirror drain aws-use1 --reason \"new disks\" --until 2h
-  pharos server drain --reason \"new kernel\"   /ready is 503, queries are still answered
-  pharos zone retransfer copy.example         take a primary's zone, whatever its serial";
+  pharos server drain --reason \"new kernel\"  /ready is 503, queries go on
+  pharos zone retransfer copy.example        take a primary's zone";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -231,6 +237,13 @@ fn serve(config: &ConfigLocation, readers: StderrReaders) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_text_after_the_options_is_not_broken_at_80_columns() {
+        for line in AFTER_HELP.lines() {
+            assert!(line.chars().count() < 80, "{line}");
+        }
+    }
 
     #[test]
     fn the_definitions_agree_with_each_other() {
