@@ -334,3 +334,25 @@ fn the_sample_serves_and_takes_overrides_without_root() {
     files.for_each(|file| folder.write(file, &fs::read_to_string(root.join(file)).unwrap()));
     assert_eq!(drained(&folder, "pharos.toml", "gcp-us", "blob.k8s.io"), ["192.0.2.10", "192.0.2.11"]);
 }
+
+#[test]
+fn a_reload_warns_of_a_change_that_secondaries_do_not_fetch() {
+    let main = "[dns]\nlisten = \"127.0.0.1:0\"\n[[zone]]\nname = \"blob.example\"\nfile = \"zone\"\ntransfer = { allow = \"127.0.0.1\" }\n";
+    let folder = Folder::new(&[("pharos.toml", main), ("zone", ZONE)]);
+    let server = Server::start(&folder.path().join("pharos.toml"));
+    let host = "new A 192.0.2.1\n";
+    let raised = |serial: &str| ZONE.replace(" 7 7200 ", &format!(" {serial} 7200 ")) + host;
+    for (zone, warning) in [
+        (ZONE.to_string(), None),
+        (raised("7"), Some("zone blob.example has changed under its serial 7: its secondaries keep")),
+        (raised("8"), None),
+        (raised("6"), Some("the serial of zone blob.example went from 8 back to 6: its secondaries keep")),
+    ] {
+        folder.write("zone", &zone);
+        server.signal("HUP");
+        let lines = server.wait_for("reloaded: ").join("\n");
+        let said = lines.lines().any(|line| line.contains("secondaries keep"));
+        assert_eq!(said, warning.is_some(), "{lines}");
+        assert!(warning.is_none_or(|warning| lines.contains(warning)), "{lines}");
+    }
+}

@@ -97,7 +97,7 @@ Examples:
   pharos demo                                see it at work, without root
   pharos init                                write a configuration
   pharos                                     serve it
-  pharos check && systemctl reload pharos    reload only what is valid
+  pharos check && systemctl reload pharos    reload if all is valid
   pharos explain 52.95.110.0/24              the reason for clients' answers
   pharos explain --name www.example.net --resolver 9.9.9.9 2001:db8::/56
   pharos explain --server 52.95.110.0/24     the running server's answer

@@ -314,8 +314,12 @@ impl Services {
                     warn!("{sentence}");
                 }
                 let amount = tries::amount(&snapshot);
+                let before = self.published.load_full();
                 match self.updates.replace(snapshot).await {
                     Ok(Generation(number)) => {
+                        for sentence in reload::unraised(&before, &self.published.load_full()) {
+                            warn!("{sentence}");
+                        }
                         info!("reloaded: generation {number} is served, {amount}");
                         self.history.note_served(ServedConfig {
                             since: Clock::civil(),

@@ -15,6 +15,7 @@ use tracing::{error, warn};
 use super::one_line;
 use super::prepare::{Prepared, prepare};
 use crate::base::diagnostic::Diagnostic;
+use crate::base::ids::ZoneId;
 use crate::base::report::summary;
 use crate::base::time::Generation;
 use crate::files::{self, FileStates, Intake};
@@ -25,6 +26,7 @@ use crate::networks::Source;
 use crate::process::work::{self, Lane, Pending};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Collect, MetricsPage};
+use crate::zone::{Zone, is_newer};
 
 type PrepareOutcome = Result<Prepared, Vec<Diagnostic>>;
 
@@ -173,6 +175,29 @@ pub(super) fn shrunk(served: &Snapshot, now: &Snapshot) -> Vec<String> {
         })
     };
     now.provenance().networks.sources.iter().filter_map(lost).collect()
+}
+
+/// A sentence for each zone that secondaries may fetch and will not, because its records have changed and its serial has not risen.
+pub(super) fn unraised(served: &Snapshot, now: &Snapshot) -> Vec<String> {
+    let stale = |(id, zone): (ZoneId, &Zone)| {
+        let policy = now.transfers().policy(id);
+        if policy.allow.is_empty() || !policy.primaries.is_empty() || !zone.is_available() {
+            return None;
+        }
+        let apex = zone.apex();
+        let (before_id, before) =
+            served.zones().find(apex, &apex.suffixes()).filter(|(_, zone)| zone.apex() == apex)?;
+        let has_changed = now.zones().history(id).is_ambiguous() && !served.zones().history(before_id).is_ambiguous();
+        let (serial, old) = (zone.serial(), before.serial());
+        let is_lower = before.is_available() && serial != old && !is_newer(serial, old);
+        let what = match () {
+            () if is_lower => format!("the serial of zone {apex} went from {old} back to {serial}"),
+            () if has_changed => format!("zone {apex} has changed under its serial {serial}"),
+            () => return None,
+        };
+        Some(format!("{what}: its secondaries keep their records until the serial is above {}", serial.max(old)))
+    };
+    now.zones().iter().filter_map(stale).collect()
 }
 
 #[cfg(test)]

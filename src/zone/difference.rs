@@ -217,6 +217,11 @@ impl History {
         History { differences, is_ambiguous: false }
     }
 
+    /// Whether the zone was changed under the serial that it had. Secondaries keep their records until it rises.
+    pub fn is_ambiguous(&self) -> bool {
+        self.is_ambiguous
+    }
+
     /// The changes that lead from a serial to the zone as it is; `None` if it is not among those that are kept.
     pub fn since(&self, serial: u32) -> Option<&[Arc<Difference>]> {
         let from = self.differences.iter().rposition(|difference| difference.from == serial)?;
