@@ -9,10 +9,9 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it shows what it does")]
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::UdpSocket;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -74,8 +73,7 @@ fn load(path: Option<String>) -> Result<Built, Vec<String>> {
         Some(path) => pharos::build(Path::new(&path), Generation(1)),
         None => {
             let files = [("pharos.toml", CONFIG), ("blob.example.zone", ZONE), ("office.txt", OFFICE)];
-            let files = files.map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec()));
-            pharos::build_in_memory(Path::new("pharos.toml"), BTreeMap::from(files))
+            pharos::build_in_memory("pharos.toml", files)
         }
     };
     built.map_err(|problems| problems.iter().map(ToString::to_string).collect())

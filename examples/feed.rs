@@ -10,10 +10,8 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it shows what it does")]
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use pharos::{Now, Peer, Snapshot, Transport};
@@ -62,8 +60,7 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Box<dyn Error>> {
     let plan = list(PLAN)?;
     let files = [("pharos.toml", CONFIG), ("blob.example.zone", ZONE), ("plan.txt", &plan)];
-    let files = files.map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec()));
-    let built = pharos::build_in_memory(Path::new("pharos.toml"), BTreeMap::from(files));
+    let built = pharos::build_in_memory("pharos.toml", files);
     let snapshot = match built {
         Ok(built) => built.snapshot,
         Err(problems) => {

@@ -70,9 +70,6 @@
 //! `examples/feed.rs` steers by a file format that Pharos does not know.
 //!
 //! ```
-//! use std::collections::BTreeMap;
-//! use std::path::{Path, PathBuf};
-//!
 //! use pharos::{Now, Peer, Transport};
 //!
 //! let config = r#"
@@ -92,8 +89,7 @@
 //! "#;
 //! let zone = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\n";
 //! let files = [("pharos.toml", config), ("blob.example.zone", zone), ("office.txt", "192.0.2.0/24\n")];
-//! let files = files.map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec()));
-//! let built = pharos::build_in_memory(Path::new("pharos.toml"), BTreeMap::from(files)).unwrap();
+//! let built = pharos::build_in_memory("pharos.toml", files).unwrap();
 //!
 //! // A query for the A records of blob.example.
 //! let query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04blob\x07example\x00\x00\x01\x00\x01";

@@ -10,7 +10,7 @@
 pub mod check;
 mod registry;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -56,8 +56,12 @@ pub fn build(path: &Path, generation: Generation) -> Result<Built, Vec<Diagnosti
 /// # Errors
 ///
 /// Every problem that was found, in the order of files and lines, as [`build`].
-pub fn build_in_memory(path: &Path, files: BTreeMap<PathBuf, Vec<u8>>) -> Result<Built, Vec<Diagnostic>> {
-    build_for(&Purpose::Start, path, Generation(1), &Intake::of_memory(files), &|_| None)
+pub fn build_in_memory(
+    path: impl AsRef<Path>,
+    files: impl IntoIterator<Item = (impl Into<PathBuf>, impl Into<Vec<u8>>)>,
+) -> Result<Built, Vec<Diagnostic>> {
+    let files = files.into_iter().map(|(path, bytes)| (path.into(), bytes.into())).collect();
+    build_for(&Purpose::Start, path.as_ref(), Generation(1), &Intake::of_memory(files), &|_| None)
 }
 
 /// The same for another purpose. `intake` notes the files that are read; `check_state` looks at those in which services keep
