@@ -14,6 +14,9 @@ use std::fmt;
 pub use owned::{NameBuf, NameError};
 pub use suffixes::{Suffixes, seed_hashes};
 
+/// A name as a key: its bytes in lower case (RFC 4343).
+pub type NameKey = Vec<u8>;
+
 /// Maximum length in bytes of a name, root label included (RFC 1035 §2.3.4).
 pub const MAX_NAME_LEN: usize = 255;
 
@@ -96,6 +99,11 @@ impl<'a> Name<'a> {
     #[inline]
     pub fn as_wire(self) -> &'a [u8] {
         self.0
+    }
+
+    /// The key of the name in a map: its bytes in lower case.
+    pub fn key(self) -> NameKey {
+        self.0.to_ascii_lowercase()
     }
 
     /// The number of bytes, root label included.

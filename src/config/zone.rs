@@ -14,7 +14,7 @@ use super::transfer::{PrimaryConfig, TransferConfig, TransferSpec};
 use super::{FileUse, Hints, InputFile, Service, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::{HorizonId, ServiceId};
-use crate::base::name::{Name, NameBuf};
+use crate::base::name::{Name, NameBuf, NameKey};
 use crate::base::time::Ttl;
 use crate::snapshot::HTTPS_PORT;
 use crate::zone::Relative;
@@ -180,13 +180,6 @@ pub struct Steer {
     pub place: Place,
 }
 
-/// A name as a key: its bytes in lower case.
-type NameKey = Vec<u8>;
-
-fn key(name: Name<'_>) -> NameKey {
-    name.as_wire().to_ascii_lowercase()
-}
-
 impl Check<'_> {
     pub(super) fn check_zones(&mut self, specs: &[ZoneSpec]) -> (Vec<ZoneConfig>, Vec<Service>) {
         let mut apexes: HashMap<NameKey, Place> = HashMap::new();
@@ -233,7 +226,7 @@ impl Check<'_> {
     fn check_apex(&mut self, spec: &ZoneSpec, apexes: &mut HashMap<NameKey, Place>) -> Option<NameBuf> {
         let text = spec.name.as_ref()?;
         let name = self.parse(text, value::domain_name)?;
-        if let Some(first) = apexes.get(&key(name.as_name())) {
+        if let Some(first) = apexes.get(&name.as_name().key()) {
             self.report(
                 Diagnostic::error("duplicate-zone", format!("zone `{}` is configured twice", name.as_name()))
                     .at(text.place.clone(), "configured again")
@@ -242,7 +235,7 @@ impl Check<'_> {
             );
             return None;
         }
-        apexes.insert(key(name.as_name()), text.place.clone());
+        apexes.insert(name.as_name().key(), text.place.clone());
         Some(name)
     }
 
@@ -263,7 +256,7 @@ impl Check<'_> {
         });
         let text = spec.owner.as_ref()?;
         let owner = self.check_owner(text, apex?.as_name(), apexes)?;
-        if let Some(first) = owners.get(&key(owner.as_name())) {
+        if let Some(first) = owners.get(&owner.as_name().key()) {
             self.report(
                 Diagnostic::error("duplicate-owner", format!("owner `{}` is steered twice", owner.as_name()))
                     .at(text.place.clone(), "steered again")
@@ -272,7 +265,7 @@ impl Check<'_> {
             );
             return None;
         }
-        owners.insert(key(owner.as_name()), text.place.clone());
+        owners.insert(owner.as_name().key(), text.place.clone());
         let https = spec.https.as_ref().map(|https| self.check_service(https));
         let horizon = horizon?;
         let service = match https {
@@ -336,7 +329,7 @@ impl Check<'_> {
             if name == apex {
                 return Some(owner);
             }
-            if apexes.contains_key(&key(name)) {
+            if apexes.contains_key(&name.key()) {
                 self.report(outside(text, owner.as_name(), apex, format!("move it to the zone `{name}`")));
                 return None;
             }

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 
-use super::{ZoneKey, name_key};
 use crate::base::diagnostic::Diagnostic;
+use crate::base::name::NameKey;
 use crate::config::{Config, InputFile, ZoneConfig};
 use crate::tls::Xot;
 
 /// The TLS settings for primaries.
 #[derive(Debug, Default)]
-pub struct Encryption(HashMap<(ZoneKey, Arc<str>), Arc<Xot>>);
+pub struct Encryption(HashMap<(NameKey, Arc<str>), Arc<Xot>>);
 
 impl Encryption {
     /// Makes the settings of a configuration. `roots` reads a file of roots, or those of the system; it is called once for each.
@@ -41,7 +41,7 @@ impl Encryption {
                     },
                 };
                 match Xot::new(name, store) {
-                    Ok(xot) => drop(all.insert((name_key(&zone.name), name.clone()), Arc::new(xot))),
+                    Ok(xot) => drop(all.insert((zone.name.as_name().key(), name.clone()), Arc::new(xot))),
                     Err(error) => problems.push(
                         Diagnostic::error("tls-name", format!("`tls:{name}` cannot be used: {error}"))
                             .at(zone.place.clone(), "fetched from there")
@@ -58,7 +58,7 @@ impl Encryption {
     /// # Panics
     /// If [`Encryption::prepare`] did not make these settings: to continue without them would be to ask in the clear.
     pub(super) fn of(&self, zone: &ZoneConfig, name: &Arc<str>) -> Arc<Xot> {
-        let found = self.0.get(&(name_key(&zone.name), name.clone()));
+        let found = self.0.get(&(zone.name.as_name().key(), name.clone()));
         found.expect("each `tls:NAME` is made ready: Encryption::prepare").clone()
     }
 }

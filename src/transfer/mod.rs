@@ -26,7 +26,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::base::name::{Name, NameBuf};
+use crate::base::name::{Name, NameBuf, NameKey};
 use crate::base::time::Moment;
 use crate::base::tsig::Keys;
 use crate::config::{self, Config, Remote};
@@ -51,13 +51,6 @@ const MAX_DEMANDS: usize = 4;
 
 /// The consequence of a copy that cannot be written, for the log.
 const UNKEPT: &str = "after a restart the zone has to be fetched anew";
-
-/// A name as a key: its bytes in lower case.
-type ZoneKey = Vec<u8>;
-
-fn name_key(name: &NameBuf) -> ZoneKey {
-    name.as_name().as_wire().to_ascii_lowercase()
-}
 
 /// The running tasks of transfers.
 #[derive(Debug)]
@@ -98,15 +91,15 @@ type ReplySender = oneshot::Sender<Result<Retransferred, RetransferError>>;
 #[derive(Debug, Default)]
 struct TransferState {
     /// The time at which each copy was last found to be up to date.
-    checked: HashMap<ZoneKey, Moment>,
+    checked: HashMap<NameKey, Moment>,
     /// The expiry of each copy; a zone without a copy has no entry.
-    expires: HashMap<ZoneKey, Moment>,
-    doors: HashMap<ZoneKey, Door>,
+    expires: HashMap<NameKey, Moment>,
+    doors: HashMap<NameKey, Door>,
     /// The servers that get a NOTIFY, by zone.
     followers: Vec<(NameBuf, Vec<Remote>)>,
     keys: Keys,
     /// The last serial of the NOTIFY to each server, and the task that sends it.
-    told: HashMap<(ZoneKey, SocketAddr), (u32, AbortHandle)>,
+    told: HashMap<(NameKey, SocketAddr), (u32, AbortHandle)>,
 }
 
 impl TransferService {
@@ -152,7 +145,7 @@ impl TransferService {
             let (demands, inbox) = mpsc::channel(MAX_DEMANDS);
             let door = Door { bell: Arc::default(), demands };
             inboxes.push((door.bell.clone(), inbox));
-            doors.insert(name_key(&zone.name), door);
+            doors.insert(zone.name.as_name().key(), door);
         }
         self.shared.files.retain(&copy::FORM, |path| {
             zones.iter().any(|zone| zone.file.as_ref().is_some_and(|file| file.path == path))
@@ -201,7 +194,7 @@ impl Drop for TransferService {
 /// Notifies the task of each zone for which a NOTIFY was received.
 async fn listen(shared: Arc<TransferShared>, mut notices: mpsc::Receiver<NameBuf>) {
     while let Some(zone) = notices.recv().await {
-        if let Some(door) = shared.state().doors.get(&name_key(&zone)) {
+        if let Some(door) = shared.state().doors.get(&zone.as_name().key()) {
             shared.counters.heard.increment();
             door.bell.notify_one();
         }
@@ -211,7 +204,7 @@ async fn listen(shared: Arc<TransferShared>, mut notices: mpsc::Receiver<NameBuf
 /// Passes each demand of an operator to the task of its zone.
 async fn hand_on(shared: Arc<TransferShared>, mut demands: RetransferInbox) {
     while let Some((zone, reply)) = demands.recv().await {
-        let door = shared.state().doors.get(&name_key(&zone)).map(|door| door.demands.clone());
+        let door = shared.state().doors.get(&zone.as_name().key()).map(|door| door.demands.clone());
         let (reply, error) = match door {
             None => (reply, RetransferError::NotACopy),
             Some(demands) => match demands.try_send(reply) {
@@ -242,7 +235,7 @@ impl TransferShared {
             let zone = found.map(|(_, zone)| zone).filter(|zone| zone.apex() == apex.as_name() && zone.is_available());
             let Some(zone) = zone else { continue };
             for remote in remotes {
-                let place = (name_key(apex), remote.address);
+                let place = (apex.as_name().key(), remote.address);
                 if told.get(&place).is_some_and(|(serial, _)| *serial == zone.serial()) {
                     continue;
                 }
@@ -270,7 +263,7 @@ impl TransferShared {
         let now = self.clock.now();
         let state = self.state();
         let standing = |zone: &Zone| {
-            let key = name_key(&zone.apex().to_owned());
+            let key = zone.apex().key();
             let copy = state.doors.contains_key(&key).then(|| CopyAge {
                 age: state.checked.get(&key).map(|checked| now.0.saturating_sub(checked.0) / 1000),
                 left: state.expires.get(&key).map_or(0, |expires| expires.0.saturating_sub(now.0) / 1000),
@@ -282,15 +275,15 @@ impl TransferShared {
 
     fn note_expiry(&self, apex: &NameBuf, expires: Option<Moment>) {
         if let Some(expires) = expires {
-            self.state().expires.insert(name_key(apex), expires);
+            self.state().expires.insert(apex.as_name().key(), expires);
         }
     }
 
     fn note_checked(&self, apex: &NameBuf, now: Moment) {
-        self.state().checked.insert(name_key(apex), now);
+        self.state().checked.insert(apex.as_name().key(), now);
     }
 
     fn checked(&self, apex: &NameBuf) -> Option<Moment> {
-        self.state().checked.get(&name_key(apex)).copied()
+        self.state().checked.get(&apex.as_name().key()).copied()
     }
 }
