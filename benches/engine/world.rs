@@ -101,7 +101,7 @@ fn config(aws: &Value, gcp: &Value) -> String {
     text
 }
 
-/// Whether a region is the global one of a provider, which is no place.
+/// True for the global region of a provider, which has no place.
 fn is_global(region: &str) -> bool {
     region.eq_ignore_ascii_case("global")
 }

@@ -29,7 +29,7 @@ pub struct StateForm {
     pub name: &'static str,
     /// The prefix of the first line that makes it a comment in the format of the file; empty if the format needs none.
     pub comment: &'static str,
-    /// Whether these contents, as a whole, have the form of the version before.
+    /// Recognises a whole file in the form of the version before.
     pub is_old: fn(&str) -> bool,
 }
 

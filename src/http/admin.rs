@@ -50,7 +50,7 @@ struct Inner {
     max_body_len: usize,
 }
 
-/// Whether a request may be a control request.
+/// The admission of a control request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Admitted {
     Yes,
@@ -96,8 +96,8 @@ impl Admin {
         self.0.counters.clone()
     }
 
-    /// Whether the host of a request is this listener's: an address, `localhost`, or a configured name. A request without
-    /// a host, which HTTP/1.0 allows, counts too, because no browser sends one.
+    /// True if a request names this listener as its host: by an address, `localhost`, or a configured name. True too for a
+    /// request without a host, which HTTP/1.0 allows, because no browser sends one.
     fn is_own(&self, head: &Parts) -> bool {
         let Ok(Some(authority)) = host::authority(head) else { return true };
         let host = authority.host();

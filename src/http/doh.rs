@@ -152,7 +152,7 @@ fn cache_control(freshness: Option<Ttl>, reach: Reach) -> HeaderValue {
     HeaderValue::try_from(text).expect("digits and letters can stand in a header")
 }
 
-/// Whether `Content-Type` is that of a DNS message. Parameters of the media type are ignored (RFC 8484 §6).
+/// True if `Content-Type` is that of a DNS message. Parameters of the media type are ignored (RFC 8484 §6).
 fn is_message(head: &Parts) -> bool {
     let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(MESSAGE))

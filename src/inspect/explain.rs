@@ -35,7 +35,7 @@ pub struct Explanation {
     pub name: NameBuf,
     /// The resolver's address and the client subnet.
     pub client: Client,
-    /// Whether the engine accepts the query's subnet.
+    /// The use of the query's subnet.
     pub hearing: Hearing,
     /// The reply for A and the one for AAAA.
     pub answers: [ExplainedAnswer; 2],
@@ -45,7 +45,7 @@ pub struct Explanation {
     pub steered: Option<SteeredExplanation>,
 }
 
-/// Whether the engine accepts a query's subnet.
+/// The use that the engine makes of a query's subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hearing {
     /// The query has no subnet.

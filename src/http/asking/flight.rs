@@ -56,9 +56,9 @@ pub enum At {
 /// The question of a flight.
 #[derive(Debug)]
 pub(super) enum FlightQuestion {
-    /// Whether a mirror has a blob.
+    /// A question to a mirror: has it the blob?
     Mirror { address: IpAddr, path: String },
-    /// Whether canonical has this content.
+    /// A question to canonical: has it the content?
     Canonical { subject: CanonicalSubject, path: String },
 }
 
