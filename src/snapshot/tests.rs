@@ -154,6 +154,19 @@ fn a_reload_loses_neither_addresses_nor_health_nor_overrides() {
 }
 
 #[test]
+fn an_address_that_comes_back_waits_for_its_first_probe_again() {
+    let lb = mirror("lb", Some(LB), &["192.0.2.1"]);
+    let first = snapshot(vec![lb.clone()]).with_fresh(Health::Untried);
+    let is_up = standing(&lb, &[Health::Up]);
+    let gone = moved(&first.after(&is_up), &["192.0.2.7"], &[]);
+    // The second result ended after the mirror had moved.
+    for gone in [gone.clone(), gone.after(&is_up)] {
+        let back = moved(&gone, &["192.0.2.1"], &[]);
+        assert_eq!(back.standing(MirrorId(0)).v4[0].health, Health::Untried);
+    }
+}
+
+#[test]
 fn what_is_folded_in_together_is_what_is_folded_in_one_after_the_other() {
     let mirrors = || vec![mirror("lb", Some(LB), &["192.0.2.1"]), mirror("b", None, &["192.0.2.2"])];
     let first = snapshot(mirrors()).with_fresh(Health::Untried);
