@@ -285,7 +285,7 @@ fn as_text(mirror: Option<&str>, address: IpAddr, finding: &Finding, probe: &Pro
 
 fn certificate_text(facts: &LeafFacts) -> String {
     let issuer = format!("issued by `{}`", facts.issuer);
-    let Some(end) = facts.not_after else { return issuer };
+    let end = facts.not_after;
     let (now, distance) = (Clock::unix().as_secs(), |secs| span(Duration::from_secs(secs)));
     match end.as_secs().checked_sub(now) {
         Some(left) => format!("{issuer}, ends {} ({} left)", minute(end), distance(left)),

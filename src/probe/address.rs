@@ -49,7 +49,7 @@ impl Finding {
 
     /// The end of the leaf, in seconds since 1970; `None` if no certificate was seen.
     pub fn not_after(&self) -> Option<u64> {
-        Some(self.certificate.as_ref()?.not_after?.as_secs())
+        Some(self.certificate.as_ref()?.not_after.as_secs())
     }
 }
 
@@ -122,7 +122,7 @@ impl Prober {
 
     /// The end of the leaf if it is in the warning window; `None` if only an issuer ends in it.
     fn leaf_end(&self, progress: &ProbeProgress) -> Option<UnixTime> {
-        let end = progress.certificate.as_ref()?.not_after?.as_secs();
+        let end = progress.certificate.as_ref()?.not_after.as_secs();
         let window = self.probe.expiring.as_secs();
         (end <= Clock::unix().as_secs().saturating_add(window)).then_some(UnixTime(end))
     }

@@ -16,7 +16,7 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use time::{Duration, OffsetDateTime};
-use webpki::EndEntityCert;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// The name of the authority. It shows an operator where a trusted root came from.
 const NAME: &str = "Pharos private CA";
@@ -143,8 +143,8 @@ fn params() -> Result<CertificateParams, rcgen::Error> {
 
 /// The subject of a certificate, and its public key.
 fn identity(certificate: &CertificateDer<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
-    let parsed = EndEntityCert::try_from(certificate).ok()?;
-    Some((parsed.subject().to_vec(), parsed.subject_public_key_info().to_vec()))
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some((parsed.subject().as_raw().to_vec(), parsed.public_key().raw.to_vec()))
 }
 
 /// The treatment of existing files.

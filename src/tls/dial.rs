@@ -26,7 +26,7 @@ use hyper_util::rt::TokioIo;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -35,7 +35,7 @@ use tokio_rustls::client::TlsStream;
 use bounded::{Allowance, Bounded};
 
 use super::facts::LeafFacts;
-use super::fault::{certificate_fault, chain_fault, connect_fault, handshake_fault, http_fault};
+use super::fault::{chain_fault, connect_fault, handshake_fault, http_fault};
 use super::life::{Life, Phase};
 use super::recorder::Recorder;
 use crate::mirror::{CertificateFault, ConnectFault, HandshakeFault, HttpFault};
@@ -169,13 +169,7 @@ impl Secure {
         let chain = recorder.take();
         match shaken {
             Ok(stream) => Ok((stream, chain)),
-            Err(error) => Err(match refused(&error) {
-                Some(reason) => DialError::Certificate {
-                    fault: chain_fault(reason, &chain, &self.roots),
-                    facts: chain.first().and_then(|leaf| LeafFacts::read(leaf).ok()).map(Box::new),
-                },
-                None => tls_error(&error),
-            }),
+            Err(error) => Err(tls_error(&error, &chain, &self.roots)),
         }
     }
 }
@@ -299,7 +293,7 @@ impl Dialed {
 
     /// The leaf; `None` over plain HTTP.
     pub fn facts(&self) -> Option<LeafFacts> {
-        LeafFacts::read(self.chain.first()?).ok()
+        LeafFacts::read(self.chain.first()?)
     }
 
     /// The durations of the steps of the connection.
@@ -326,25 +320,16 @@ fn is_own_fault(error: &io::Error, place: SocketAddr) -> bool {
     }
 }
 
-/// The reason why a handshake failed.
-pub(super) fn tls_error(error: &io::Error) -> DialError {
-    match (refused(error), inner(error)) {
-        (Some(reason), _) => DialError::Certificate { fault: certificate_fault(reason), facts: None },
-        (None, Some(other)) => DialError::Handshake(handshake_fault(other)),
-        (None, None) => DialError::Handshake(HandshakeFault::Closed),
+/// The reason why a handshake failed; `chain` is the one that was presented.
+pub(super) fn tls_error(error: &io::Error, chain: &[CertificateDer<'_>], roots: &RootCertStore) -> DialError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(rustls::Error::InvalidCertificate(reason)) => DialError::Certificate {
+            fault: chain_fault(reason, chain, roots),
+            facts: chain.first().and_then(LeafFacts::read).map(Box::new),
+        },
+        Some(other) => DialError::Handshake(handshake_fault(other)),
+        None => DialError::Handshake(HandshakeFault::Closed),
     }
-}
-
-/// The reason why the certificate was refused; `None` if it was not.
-fn refused(error: &io::Error) -> Option<&CertificateError> {
-    match inner(error)? {
-        rustls::Error::InvalidCertificate(reason) => Some(reason),
-        _ => None,
-    }
-}
-
-fn inner(error: &io::Error) -> Option<&rustls::Error> {
-    error.get_ref()?.downcast_ref()
 }
 
 /// A task that does not outlive its connection.

@@ -1,6 +1,6 @@
 //! The contents of a certificate: names, times, key, issuer.
 //!
-//! **Invariants**: everything is read by the same library that verifies, so that both see the same certificate.
+//! **Invariants**: the verifier and this module read the same bytes; an empty or damaged field is left out, never guessed.
 //! **Not here**: the judgement ([`super::judge()`]).
 //!
 //! RFC 5280 §4.1 (fields), RFC 8017 §A.1.1 (RSA keys), RFC 5480 §2.1.1 (curves), RFC 8410 §3 (Ed25519).
@@ -9,17 +9,17 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, Error, RootCertStore};
-use webpki::EndEntityCert;
-
-/// A time that lies after the end of any certificate: the last that RFC 5280 §4.1.2.5 can write.
-const AFTER_ALL: UnixTime = UnixTime::since_unix_epoch(Duration::from_secs(253_402_300_799));
-
-/// A name that no certificate is for (RFC 6761 §6.4).
-const NOBODY: &str = "nobody.invalid";
+use rustls::pki_types::{CertificateDer, UnixTime};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::der_parser::asn1_rs::{Any, FromDer as _};
+use x509_parser::extensions::GeneralName;
+use x509_parser::oid_registry::{
+    OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521, OID_PKCS1_RSAENCRYPTION,
+    OID_SIG_ED25519,
+};
+use x509_parser::public_key::PublicKey;
+use x509_parser::time::ASN1Time;
+use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
 /// The contents of a leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,9 +27,9 @@ pub struct LeafFacts {
     /// The DNS names and IP addresses in it.
     pub names: Vec<String>,
     /// The begin of its validity.
-    pub not_before: Option<UnixTime>,
+    pub not_before: UnixTime,
     /// The end of its validity.
-    pub not_after: Option<UnixTime>,
+    pub not_after: UnixTime,
     /// Its key.
     pub key: KeyKind,
     /// The common name or the organization of its issuer.
@@ -67,79 +67,72 @@ impl fmt::Display for KeyKind {
 }
 
 impl LeafFacts {
-    /// Reads a certificate.
-    pub(super) fn read(leaf: &CertificateDer<'_>) -> Result<Self, Error> {
-        let parsed = ParsedCertificate::try_from(leaf)?;
-        Ok(LeafFacts {
+    /// Reads a certificate; `None` if it cannot be parsed.
+    pub(super) fn read(leaf: &CertificateDer<'_>) -> Option<Self> {
+        let parsed = parse(leaf)?;
+        Some(LeafFacts {
             names: names(&parsed),
-            not_before: begin_of(&parsed),
-            not_after: end_of(&parsed),
-            key: key_kind(&parsed.subject_public_key_info()),
-            issuer: Parties::read(leaf).map_or_else(String::new, |parties| shown_name(&parties.issuer)),
+            not_before: unix(parsed.validity().not_before),
+            not_after: unix(parsed.validity().not_after),
+            key: key_kind(parsed.public_key()),
+            issuer: shown_name(parsed.issuer()),
         })
     }
 }
 
-/// The begin, if it can be read, and the end of a certificate's validity, in seconds since 1970.
-pub(super) fn validity(certificate: &CertificateDer<'_>) -> Option<(Option<u64>, u64)> {
-    let parsed = ParsedCertificate::try_from(certificate).ok()?;
-    Some((begin_of(&parsed).map(|begin| begin.as_secs()), end_of(&parsed)?.as_secs()))
+/// The begin and the end of a certificate's validity; `None` if it cannot be parsed.
+pub(super) fn validity(certificate: &CertificateDer<'_>) -> Option<(UnixTime, UnixTime)> {
+    let validity = parse(certificate)?.validity().clone();
+    Some((unix(validity.not_before), unix(validity.not_after)))
 }
 
-fn begin_of(parsed: &ParsedCertificate<'_>) -> Option<UnixTime> {
-    match time_fault(parsed, UnixTime::since_unix_epoch(Duration::ZERO)) {
-        Some(CertificateError::NotValidYetContext { not_before, .. }) => Some(not_before),
+fn parse<'c>(certificate: &'c CertificateDer<'_>) -> Option<X509Certificate<'c>> {
+    X509Certificate::from_der(certificate).ok().map(|(_, parsed)| parsed)
+}
+
+/// A timestamp; one before 1970 is 1970.
+fn unix(at: ASN1Time) -> UnixTime {
+    UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(at.timestamp()).unwrap_or_default()))
+}
+
+/// The DNS names and addresses that a certificate is for. The common name is none of them (RFC 9525 §2).
+fn names(parsed: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(extension)) = parsed.subject_alternative_name() else { return Vec::new() };
+    let names = extension.value.general_names.iter();
+    names
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_string()),
+            GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => Some(<[u8; 4]>::try_from(bytes).ok()?.into()),
+        16 => Some(<[u8; 16]>::try_from(bytes).ok()?.into()),
         _ => None,
     }
 }
 
-fn end_of(parsed: &ParsedCertificate<'_>) -> Option<UnixTime> {
-    match time_fault(parsed, AFTER_ALL) {
-        Some(CertificateError::ExpiredContext { not_after, .. }) => Some(not_after),
-        _ => None,
-    }
-}
-
-/// The first error of a leaf at a time.
-///
-/// The leaf is verified against no roots, so that the verification always fails. An error of its validity comes before that
-/// of its issuer, because the verifier looks at the time first.
-pub(super) fn time_fault(leaf: &ParsedCertificate<'_>, at: UnixTime) -> Option<CertificateError> {
-    let algorithms = super::provider().signature_verification_algorithms.all;
-    match verify_server_cert_signed_by_trust_anchor(leaf, &RootCertStore::empty(), &[], at, algorithms) {
-        Err(Error::InvalidCertificate(error)) => Some(error),
-        _ => None,
-    }
-}
-
-fn names(leaf: &ParsedCertificate<'_>) -> Vec<String> {
-    let nobody = ServerName::try_from(NOBODY).expect("a name of DNS");
-    match verify_server_name(leaf, &nobody) {
-        Err(Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })) => {
-            presented.iter().map(|name| plain_name(name)).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// The name within `DnsName("a.example")` or `IpAddress(192.0.2.1)`, as the library shows them.
-pub(super) fn plain_name(shown: &str) -> String {
-    let inside = shown.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
-    let inside = inside.unwrap_or(shown).trim_matches('"');
-    // An address in its canonical text form.
-    inside.parse::<IpAddr>().map_or_else(|_| inside.to_string(), |address| address.to_string())
-}
-
-/// Issuer and subject of a certificate, in DER for comparison.
+/// Issuer and subject of a certificate: the contents of their DER sequences, which is the form of a trust anchor's subject.
 pub(super) struct Parties {
-    pub(super) issuer: Vec<u8>,
-    pub(super) subject: Vec<u8>,
+    pub(super) issuer: Box<[u8]>,
+    pub(super) subject: Box<[u8]>,
+    /// The issuer, for people.
+    pub(super) shown_issuer: String,
 }
 
 impl Parties {
     pub(super) fn read(certificate: &CertificateDer<'_>) -> Option<Self> {
-        let parsed = EndEntityCert::try_from(certificate).ok()?;
-        Some(Parties { issuer: parsed.issuer().to_vec(), subject: parsed.subject().to_vec() })
+        let parsed = parse(certificate)?;
+        let contents = |name: &X509Name<'_>| Some(Any::from_der(name.as_raw()).ok()?.1.data.into());
+        Some(Parties {
+            issuer: contents(parsed.issuer())?,
+            subject: contents(parsed.subject())?,
+            shown_issuer: shown_name(parsed.issuer()),
+        })
     }
 
     pub(super) fn is_self_issued(&self) -> bool {
@@ -148,63 +141,69 @@ impl Parties {
 }
 
 /// The common name, or else the organization, in a name.
-pub(super) fn shown_name(name: &[u8]) -> String {
-    // X.520: id-at 3 and 10, behind the tag and length of an object identifier.
-    let [common, organization] = [3, 10].map(|kind| attribute(name, &[0x06, 0x03, 0x55, 0x04, kind]));
-    common.or(organization).unwrap_or_else(|| "an issuer without a name".to_string())
+fn shown_name(name: &X509Name<'_>) -> String {
+    let attribute = name.iter_common_name().next().or_else(|| name.iter_organization().next());
+    // A string of two bytes a character is left out, because authorities of the web write UTF-8 or ASCII.
+    let text = attribute.and_then(|attribute| attribute.as_str().ok());
+    text.filter(|text| !text.is_empty()).unwrap_or("an issuer without a name").to_string()
 }
 
-fn attribute(name: &[u8], kind: &[u8]) -> Option<String> {
-    let at = name.windows(kind.len()).position(|window| window == kind)?;
-    let (&[_tag, length], rest) = name.get(at + kind.len()..)?.split_first_chunk()?;
-    // Longer ones have another form of length; X.520 allows 64 characters.
-    let value = rest.get(..usize::from(length)).filter(|_| length < 0x80)?;
-    Some(String::from_utf8_lossy(value).into_owned())
-}
-
-fn key_kind(key_info: &[u8]) -> KeyKind {
-    const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
-    const KINDS: [(&[u8], KeyKind); 4] = [
-        (&[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07], KeyKind::P256),
-        (&[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22], KeyKind::P384),
-        (&[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23], KeyKind::P521),
-        (&[0x06, 0x03, 0x2b, 0x65, 0x70], KeyKind::Ed25519),
-    ];
-    // The algorithm is the first element; the key follows.
-    let head = &key_info[..key_info.len().min(40)];
-    let has = |oid: &[u8]| head.windows(oid.len()).any(|window| window == oid);
-    if has(RSA) {
-        return rsa_bits(key_info).map_or(KeyKind::Other, KeyKind::Rsa);
+fn key_kind(info: &SubjectPublicKeyInfo<'_>) -> KeyKind {
+    let algorithm = &info.algorithm.algorithm;
+    if *algorithm == OID_PKCS1_RSAENCRYPTION {
+        let Ok(PublicKey::RSA(key)) = info.parsed() else { return KeyKind::Other };
+        return rsa_bits(key.modulus).map_or(KeyKind::Other, KeyKind::Rsa);
     }
-    KINDS.iter().find(|(oid, _)| has(oid)).map_or(KeyKind::Other, |(_, kind)| *kind)
+    if *algorithm == OID_SIG_ED25519 {
+        return KeyKind::Ed25519;
+    }
+    let curve = info.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
+    match curve.filter(|_| *algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY) {
+        Some(curve) if curve == OID_EC_P256 => KeyKind::P256,
+        Some(curve) if curve == OID_NIST_EC_P384 => KeyKind::P384,
+        Some(curve) if curve == OID_NIST_EC_P521 => KeyKind::P521,
+        _ => KeyKind::Other,
+    }
 }
 
-/// The bits of the modulus: the first INTEGER in the BIT STRING.
-fn rsa_bits(key_info: &[u8]) -> Option<usize> {
-    let bit_string = der_value(der_after(der_value(key_info, 0x30)?)?, 0x03)?;
-    let modulus = der_value(der_value(bit_string.get(1..)?, 0x30)?, 0x02)?;
-    let first = modulus.iter().position(|&octet| octet != 0)?;
+/// The bits of a modulus. The crate's `key_size` counts whole bytes, and takes 0 for one without a leading zero.
+fn rsa_bits(modulus: &[u8]) -> Option<usize> {
+    let first = modulus.iter().position(|&byte| byte != 0)?;
     Some((modulus.len() - first) * 8 - modulus[first].leading_zeros() as usize)
 }
 
-/// The value of the first element, if it has this tag.
-fn der_value(der: &[u8], tag: u8) -> Option<&[u8]> {
-    let (header, length) = der_length(der)?;
-    (der[0] == tag).then(|| der.get(header..header + length)).flatten()
-}
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 
-/// The bytes after the first element.
-fn der_after(der: &[u8]) -> Option<&[u8]> {
-    let (header, length) = der_length(der)?;
-    der.get(header + length..)
-}
+    use super::*;
 
-/// The lengths of the header and the value of the first element, in bytes; `None` if the value has 64 KiB or more.
-fn der_length(der: &[u8]) -> Option<(usize, usize)> {
-    match *der {
-        [_, length @ 0..=0x7f, ..] => Some((2, length.into())),
-        [_, 0x81, length, ..] => Some((3, length.into())),
-        [_, 0x82, high, low, ..] => Some((4, u16::from_be_bytes([high, low]).into())),
-        _ => None,
+    #[test]
+    fn names_are_those_that_clients_compare_and_an_issuer_without_a_common_name_has_its_organization() {
+        let mut params = CertificateParams::new(vec!["*.a.example".to_string(), "2001:db8::1".to_string()]).unwrap();
+        params.subject_alt_names.push(SanType::Rfc822Name("a@b.example".try_into().unwrap()));
+        params.subject_alt_names.push(SanType::URI("https://c.example/".try_into().unwrap()));
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::OrganizationName, "An Organization");
+        let facts = |params: &CertificateParams| {
+            let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+            LeafFacts::read(made.der()).unwrap()
+        };
+        assert_eq!(facts(&params).names, ["*.a.example", "2001:db8::1"]);
+        assert_eq!(facts(&params).issuer, "An Organization");
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "A name of more than sixty-four characters, which X.520 forbids, is kept");
+        assert!(facts(&params).issuer.ends_with("forbids, is kept"));
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        assert_eq!(facts(&params).issuer, "an issuer without a name");
+        assert_eq!(LeafFacts::read(&CertificateDer::from(&b"\x30\x00"[..])), None);
+    }
+
+    #[test]
+    fn bits_of_a_modulus_are_counted_without_leading_zeros() {
+        assert_eq!(rsa_bits(&[0, 0x80, 0]), Some(16));
+        assert_eq!(rsa_bits(&[0x7f]), Some(7));
+        assert_eq!(rsa_bits(&[0, 0]), None);
     }
 }

@@ -12,22 +12,21 @@ use std::io;
 use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, CertificateError, Error, RootCertStore};
 
-use super::facts::{Parties, plain_name, shown_name};
+use super::facts::{LeafFacts, Parties};
 use crate::base::diagnostic::list;
 use crate::base::time::UnixTime;
 use crate::mirror::{CertificateFault, ConnectFault, HandshakeFault, HttpFault, Untrusted, cut};
 
-/// The reason why clients refuse a certificate whose chain was not seen.
-pub fn certificate_fault(error: &CertificateError) -> CertificateFault {
+/// The reason why clients refuse a certificate; `leaf` is the certificate, `None` if it was not seen.
+pub(super) fn certificate_fault(error: &CertificateError, leaf: Option<&CertificateDer<'_>>) -> CertificateFault {
     let at = |time: &rustls::pki_types::UnixTime| Some(UnixTime(time.as_secs()));
     match error {
         CertificateError::Expired => CertificateFault::Expired(None),
         CertificateError::ExpiredContext { not_after, .. } => CertificateFault::Expired(at(not_after)),
         CertificateError::NotValidYet => CertificateFault::NotYetValid(None),
         CertificateError::NotValidYetContext { not_before, .. } => CertificateFault::NotYetValid(at(not_before)),
-        CertificateError::NotValidForName => CertificateFault::WrongName("".into()),
-        CertificateError::NotValidForNameContext { presented, .. } => {
-            let names: Vec<String> = presented.iter().map(|name| plain_name(name)).collect();
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            let names = leaf.and_then(LeafFacts::read).map_or_else(Vec::new, |facts| facts.names);
             CertificateFault::WrongName(cut(&list(names.iter().map(String::as_str))))
         }
         CertificateError::UnknownIssuer => CertificateFault::Untrusted(Untrusted::Unknown),
@@ -57,7 +56,7 @@ pub(super) fn chain_fault(
 ) -> CertificateFault {
     match untrusted(error, chain, roots) {
         Some(untrusted) => CertificateFault::Untrusted(untrusted),
-        None => certificate_fault(error),
+        None => certificate_fault(error, chain.first()),
     }
 }
 
@@ -77,7 +76,7 @@ pub(super) fn untrusted(
         CertificateError::BadSignature if has_namesake => {}
         _ => return None,
     }
-    let issuer = || cut(&shown_name(&last.issuer));
+    let issuer = || cut(&last.shown_issuer);
     Some(match (parties[0].is_self_issued(), has_namesake, last.is_self_issued()) {
         (true, _, _) => Untrusted::SelfSigned,
         (_, true, _) => Untrusted::Namesake(issuer()),

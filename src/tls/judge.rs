@@ -21,7 +21,7 @@ use super::fault::{certificate_fault, untrusted};
 use super::life::{EXPIRING, Life, Phase};
 use super::load::{IdentityProblem, check_time, join, read, read_chain, read_key, span};
 use crate::base::diagnostic::{Diagnostic, Place, Severity, list};
-use crate::mirror::Untrusted;
+use crate::mirror::{CertificateFault, Untrusted};
 
 /// RSA keys below this are refused by clients (CA/Browser Forum Baseline Requirements §6.1.5).
 pub(super) const LEAST_RSA_BITS: usize = 2048;
@@ -59,9 +59,9 @@ pub fn judge(given: &Evidence, roots: &RootCertStore, now: UnixTime) -> (Option<
     let order = Order::of(&chain);
     let chain = order.sorted(&chain);
     let facts = match LeafFacts::read(&chain[0]) {
-        Ok(facts) => facts,
-        Err(error) => {
-            let problem = IdentityProblem::BadCertificate { path: file, error }.diagnostic();
+        Some(facts) => facts,
+        None => {
+            let problem = IdentityProblem::BadCertificate { path: file, fault: CertificateFault::Damaged }.diagnostic();
             return (None, vec![problem.at(place, "")]);
         }
     };
@@ -177,7 +177,7 @@ fn path_problem(
 ) -> Option<Diagnostic> {
     // Judge the leaf alone: other certificates in the file need not be part of the path to a root.
     let first = &chain[..1];
-    let time = check_time(leaf, first, file, now);
+    let time = check_time(first, file, now);
     if let Some(problem) = time.as_ref().filter(|problem| !matches!(problem, IdentityProblem::Expiring { .. })) {
         // An error, not a warning as in `load`: no listener depends on the certificate here.
         return Some(Diagnostic { severity: Severity::Error, ..problem.diagnostic() });
@@ -213,7 +213,7 @@ fn verify(
 
 fn refused(error: &CertificateError, chain: &[CertificateDer<'_>], roots: &RootCertStore, file: &str) -> Diagnostic {
     match untrusted(error, chain, roots) {
-        None | Some(Untrusted::Unknown) => unusable(file, &certificate_fault(error).to_string()),
+        None | Some(Untrusted::Unknown) => unusable(file, &certificate_fault(error, chain.first()).to_string()),
         Some(Untrusted::SelfSigned) => {
             Diagnostic::error("tls-self-signed", format!("the certificate in `{file}` is signed by itself")).help(
                 "have one issued by an authority that clients trust, or give them this one as a root with `--roots`",

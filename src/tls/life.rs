@@ -45,7 +45,8 @@ impl Life {
     /// The life of one certificate, with a warning phase of `most` at most.
     pub(super) fn of_one(certificate: &CertificateDer<'_>, most: Duration) -> Option<Self> {
         let (begins, ends) = facts::validity(certificate)?;
-        let life = begins.map_or(u64::MAX, |begins| ends.saturating_sub(begins));
+        let (begins, ends) = (begins.as_secs(), ends.as_secs());
+        let life = ends.saturating_sub(begins);
         Some(Life { ends, warns: ends.saturating_sub(most.as_secs().min(life / 3)) })
     }
 

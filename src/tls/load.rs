@@ -8,10 +8,10 @@ use rustls::pki_types::{
 };
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, Error, InconsistentKeys};
+use rustls::{Error, InconsistentKeys};
 
 use super::Identity;
-use super::facts::{KeyKind, LeafFacts as Leaf, time_fault};
+use super::facts::{self, KeyKind, LeafFacts as Leaf};
 use super::fault::certificate_fault;
 use super::judge::{BAD_KEY, LEAST_RSA_BITS};
 use super::life::{Life, Phase};
@@ -19,6 +19,7 @@ use super::pem::{self, PemError, PemSection};
 use crate::base::diagnostic::{Diagnostic, list};
 use crate::config::{InputFile, TlsFiles};
 use crate::files::{self, Contents, FileFacts, FileKind, ReadError};
+use crate::mirror::CertificateFault;
 
 /// The label of a certificate in PEM.
 const CERTIFICATE: &str = "CERTIFICATE";
@@ -62,8 +63,14 @@ fn identity(
     let path = || files.cert.path.display().to_string();
     let leaf = chain.first().expect("a chain has a leaf: read_chain");
     let warning = match ParsedCertificate::try_from(leaf) {
-        Ok(leaf) => check_time(&leaf, &chain, &path(), now),
-        Err(error) => return Err(IdentityProblem::BadCertificate { path: path(), error }),
+        Ok(_) => check_time(&chain, &path(), now),
+        Err(error) => {
+            let fault = match &error {
+                Error::InvalidCertificate(error) => certificate_fault(error, None),
+                _ => CertificateFault::Damaged,
+            };
+            return Err(IdentityProblem::BadCertificate { path: path(), fault });
+        }
     };
     Ok((join(chain, key, &files.cert.path, &files.key.path)?, warning))
 }
@@ -90,7 +97,7 @@ pub(super) enum IdentityProblem {
     /// The key is encrypted.
     EncryptedKey { path: String },
     /// The leaf cannot be parsed.
-    BadCertificate { path: String, error: Error },
+    BadCertificate { path: String, fault: CertificateFault },
     /// The key cannot be used.
     BadKey { path: String, kind: Option<KeyKind> },
     /// The key belongs to another certificate.
@@ -163,7 +170,7 @@ pub(super) fn join(
     key_path: &Path,
 ) -> Result<Identity, IdentityProblem> {
     let (cert, shown_key) = (cert_path.display().to_string(), key_path.display().to_string());
-    let kind = chain.first().and_then(|leaf| Leaf::read(leaf).ok()).map(|leaf| leaf.key);
+    let kind = chain.first().and_then(Leaf::read).map(|leaf| leaf.key);
     match CertifiedKey::from_der(chain, key, &super::provider()) {
         Ok(identity) => Ok(Identity(identity.into())),
         Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
@@ -175,22 +182,15 @@ pub(super) fn join(
 }
 
 /// Judges the time of the leaf, and the ends of the whole chain.
-pub(super) fn check_time(
-    leaf: &ParsedCertificate<'_>,
-    chain: &[CertificateDer<'_>],
-    path: &str,
-    now: UnixTime,
-) -> Option<IdentityProblem> {
+pub(super) fn check_time(chain: &[CertificateDer<'_>], path: &str, now: UnixTime) -> Option<IdentityProblem> {
     let apart = |from: UnixTime, to: UnixTime| Duration::from_secs(to.as_secs().saturating_sub(from.as_secs()));
     let path = path.to_string();
-    match time_fault(leaf, now) {
-        Some(CertificateError::ExpiredContext { not_after, .. }) => {
-            return Some(IdentityProblem::Expired { path, since: apart(not_after, now) });
-        }
-        Some(CertificateError::NotValidYetContext { not_before, .. }) => {
-            return Some(IdentityProblem::NotYetValid { path, until: apart(now, not_before) });
-        }
-        _ => {}
+    let (not_before, not_after) = facts::validity(chain.first()?)?;
+    if now > not_after {
+        return Some(IdentityProblem::Expired { path, since: apart(not_after, now) });
+    }
+    if now < not_before {
+        return Some(IdentityProblem::NotYetValid { path, until: apart(now, not_before) });
     }
     let life = Life::of(chain)?;
     match life.phase(now) {
@@ -254,12 +254,8 @@ impl IdentityProblem {
                 Diagnostic::error("tls-encrypted-key", format!("the private key in `{path}` is encrypted"))
                     .help(format!("decrypt it: `openssl pkey -in {path} -out NEW.key`, for its owner alone to read"))
             }
-            IdentityProblem::BadCertificate { path, error } => {
-                let why = match error {
-                    Error::InvalidCertificate(error) => certificate_fault(error).to_string(),
-                    _ => "it is not an X.509 version 3 certificate".to_string(),
-                };
-                Diagnostic::error("tls-bad-certificate", format!("the certificate in `{path}` cannot be used: {why}"))
+            IdentityProblem::BadCertificate { path, fault } => {
+                Diagnostic::error("tls-bad-certificate", format!("the certificate in `{path}` cannot be used: {fault}"))
                     .help("the first certificate must be an X.509 version 3 leaf")
             }
             IdentityProblem::BadKey { path, kind } => {

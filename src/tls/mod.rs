@@ -34,7 +34,7 @@ use rustls::sign::CertifiedKey;
 pub use authority::{Authority, AuthorityError, Existing, Pair, Validity, WriteError};
 pub use dial::{DialError, DialStep, Dialed, Dialer, DialerError, Took};
 pub use facts::{KeyKind, LeafFacts};
-pub use fault::{certificate_fault, http_fault};
+pub use fault::http_fault;
 pub use judge::{Evidence, judge};
 pub use life::{Life, Phase};
 pub use load::{certificates, load, span};

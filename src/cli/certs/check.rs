@@ -116,9 +116,9 @@ fn leads_nowhere(problems: &[Diagnostic]) -> bool {
 
 fn facts_text(facts: &LeafFacts, length: usize, now: UnixTime, layout: Layout) -> String {
     let names = if facts.names.is_empty() { "none".to_string() } else { facts.names.join(", ") };
-    let left = facts.not_after.and_then(|end| end.as_secs().checked_sub(now.as_secs()));
+    let left = facts.not_after.as_secs().checked_sub(now.as_secs());
     let left = left.map_or(String::new(), |left| format!(" ({} left)", span(std::time::Duration::from_secs(left))));
-    let [from, to] = [facts.not_before, facts.not_after].map(|at| at.map_or("unknown".into(), minute));
+    let [from, to] = [facts.not_before, facts.not_after].map(minute);
     let plural = if length == 1 { "" } else { "s" };
     let rows = [
         ["names", &names],

@@ -61,7 +61,7 @@ pub(super) fn minute(at: UnixTime) -> String {
 
 /// The facts of a certificate, for programs.
 pub(super) fn facts_json(facts: &LeafFacts) -> Value {
-    let date = |at: Option<UnixTime>| at.and_then(date).and_then(|at| at.format(&Rfc3339).ok());
+    let date = |at: UnixTime| date(at).and_then(|at| at.format(&Rfc3339).ok());
     json!({
         "names": facts.names,
         "issuer": facts.issuer,

@@ -93,7 +93,7 @@ fn a_whole_chain_in_order_serves_with_and_without_its_root() {
     assert_eq!(facts.names, ["blob.k8s.example", "192.0.2.1", "::1"]);
     let day =
         |days: i64| UnixTime::since_unix_epoch(Duration::from_secs(NOW.checked_add_signed(days * 86_400).unwrap()));
-    assert_eq!((facts.not_before, facts.not_after), (Some(day(-9)), Some(day(19))));
+    assert_eq!((facts.not_before, facts.not_after), (day(-9), day(19)));
     assert_eq!(facts.key, KeyKind::P256);
 }
 
