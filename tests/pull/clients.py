@@ -9,8 +9,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from network import Network
 from system import System, until
-from world import Network
 
 NAME = "registry.k8s.io/demo:1"
 

@@ -8,7 +8,7 @@ A client that gives up is started again at once, as a kubelet does later; the ti
 from dataclasses import dataclass
 from typing import Callable
 
-from world import Network, World
+from world import Steered, World
 
 # To whom the configuration of the last fault moves the clients of each mirror.
 MOVES = {"aws": "gcp", "gcp": "lab", "lab": "aws"}
@@ -23,30 +23,30 @@ class Fault:
     # clients at once on two cores; a mirror is left within one second, resolvers keep an answer for up to two, docker
     # waits for five before it tries again, and what gives up starts anew.
     seconds: int
-    begin: Callable[[World, Network], None]
-    end: Callable[[World, Network], None]
+    begin: Callable[[World, Steered], None]
+    end: Callable[[World, Steered], None]
     # Whether the client's own mirror must have served all of it nevertheless.
     stays: bool = False
     # Whether the mirror must have served some of it to whom the clients are moved.
     moves: bool = False
 
 
-def nothing(_world: World, _network: Network):
+def nothing(_world: World, _network: Steered):
     pass
 
 
-def mirror(world: World, network: Network):
+def mirror(world: World, network: Steered):
     return world.mirrors[network.mirror]
 
 
-def move(world: World, network: Network):
+def move(world: World, network: Steered):
     world.write_config({network.mirror: MOVES[network.mirror]})
     world.reload_pharos()
     # Whoever comes back for the rest is to find the other mirror.
     mirror(world, network).cut()
 
 
-def move_back(world: World, _network: Network):
+def move_back(world: World, _network: Steered):
     world.write_config()
     world.reload_pharos()
 

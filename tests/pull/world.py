@@ -15,10 +15,10 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from image import Image
-from system import Failed, System, kill, run, until
+from network import Network
+from stage import SERVERS, Stage
+from system import System, kill, run, until
 
-SERVERS = "servers"
 PHAROS = "192.0.2.53"
 PHAROS_V6 = "2001:db8::53"
 LISTENER = ["192.0.2.80", "2001:db8::80"]
@@ -37,25 +37,8 @@ OCTETS_A_SECOND = "400k"
 
 
 @dataclass(frozen=True)
-class Network:
-    """Clients of one place, with their resolver."""
-
-    name: str
-    address: str
-    resolver: str
-    mirror: str
-
-    @property
-    def is_v6(self) -> bool:
-        return ":" in self.address
-
-    @property
-    def length(self) -> int:
-        return 64 if self.is_v6 else 24
-
-    @property
-    def gateway(self) -> str:
-        return self.address[: -len("5")] + "1"
+class Steered(Network):
+    """Clients of one place that are steered to a mirror."""
 
     def reaches(self, mirror: str) -> str:
         """A mirror's address in the family of these clients."""
@@ -67,12 +50,12 @@ class Network:
 
 
 NETWORKS = [
-    Network("aws", "3.80.1.5", PHAROS, "aws"),
-    Network("aws-ecs", "44.224.1.5", RESOLVER_ECS, "aws"),
-    Network("gcp-ecs", "34.76.8.5", RESOLVER_ECS, "gcp"),
-    Network("gcp-plain", "203.0.113.5", RESOLVER_PLAIN, "gcp"),
-    Network("lab", "198.51.100.5", PHAROS, "lab"),
-    Network("aws-v6", "2600:1f18::5", PHAROS_V6, "aws"),
+    Steered("aws", "3.80.1.5", PHAROS, "aws"),
+    Steered("aws-ecs", "44.224.1.5", RESOLVER_ECS, "aws"),
+    Steered("gcp-ecs", "34.76.8.5", RESOLVER_ECS, "gcp"),
+    Steered("gcp-plain", "203.0.113.5", RESOLVER_PLAIN, "gcp"),
+    Steered("lab", "198.51.100.5", PHAROS, "lab"),
+    Steered("aws-v6", "2600:1f18::5", PHAROS_V6, "aws"),
 ]
 
 ROOT_ZONE = f"""$TTL 3600
@@ -205,40 +188,22 @@ class Mirror:
         return [(match[1], match[2], match[3], int(match[4])) for match in found if match]
 
 
-class World:
+class World(Stage):
     """All that is served."""
 
+    canonical, canonical_name = CANONICAL, "canonical.k8s.io"
+
     def __init__(self, system: System, pharos: Path):
-        self.system, self.pharos = system, pharos
-        self.image = Image(system.folder / "image")
-        self.make_network()
+        super().__init__(system, pharos, NETWORKS)
+        own = [PHAROS, PHAROS_V6, RESOLVER_ECS, RESOLVER_PLAIN, *LISTENER, *CANONICAL, *sum(MIRRORS.values(), [])]
+        self.make_network(PHAROS, own)
         self.make_certificates()
         self.mirrors = {name: Mirror(self, name) for name in MIRRORS}
-        self.registry_log = system.folder / "registry.log"
         self.start_registry()
         self.write_config()
-        self.pharos_process = None
-        self.start_pharos()
+        self.start_pharos(LISTENER[1])
         self.start_resolvers()
         self.push()
-
-    def make_network(self):
-        system = self.system
-        system.namespace(SERVERS, PHAROS)
-        name = system.name(SERVERS)
-        own = [PHAROS, PHAROS_V6, RESOLVER_ECS, RESOLVER_PLAIN, *LISTENER, *CANONICAL, *sum(MIRRORS.values(), [])]
-        for address in own:
-            length = 128 if ":" in address else 32
-            run(["ip", "-n", name, "addr", "add", f"{address}/{length}", "dev", "lo", "nodad"])
-        for number, network in enumerate(NETWORKS):
-            system.namespace(network.name, network.resolver)
-            client, link = system.name(network.name), f"to{number}"
-            run(["ip", "link", "add", link, "netns", name, "type", "veth", "peer", "name", "uplink", "netns", client])
-            nodad = ["nodad"] if network.is_v6 else []
-            for end, device, address in ((name, link, network.gateway), (client, "uplink", network.address)):
-                run(["ip", "-n", end, "addr", "add", f"{address}/{network.length}", "dev", device, *nodad])
-                run(["ip", "-n", end, "link", "set", device, "up"])
-            run(["ip", "-n", client, "route", "add", "default", "via", network.gateway])
 
     def make_certificates(self):
         folder = self.system.folder
@@ -251,30 +216,6 @@ class World:
         for own in ("ca.pem", "ca.key"):
             shutil.copy(folder / "certs" / own, folder / "wrong")
         run([*make, folder / "wrong", "--name", "other.example"])
-
-    @property
-    def roots(self) -> Path:
-        return self.system.folder / "certs" / "ca.pem"
-
-    def listens(self, address: str, port: int = 443) -> bool:
-        return address in self.system.output(SERVERS, "ss", "-Hltn", f"sport = :{port}")
-
-    def start_registry(self):
-        folder = self.system.folder
-        # It listens at one address, so there are two of it with one store.
-        for family, address in (("v4", CANONICAL[0]), ("v6", f"[{CANONICAL[1]}]")):
-            config = folder / f"registry-{family}.yml"
-            config.write_text(
-                f"""version: 0.1
-log: {{ level: error, accesslog: {{ disabled: false }} }}
-storage: {{ filesystem: {{ rootdirectory: {folder}/registry }}, delete: {{ enabled: false }} }}
-http:
-  addr: "{address}:443"
-  tls: {{ certificate: {folder}/certs/listener.pem, key: {folder}/certs/listener.key }}
-"""
-            )
-            self.system.start(SERVERS, "docker-registry", "serve", config, log=self.registry_log)
-            until("the canonical registry", lambda at=address: self.listens(at))
 
     def write_config(self, moved: dict[str, str] | None = None):
         """The configuration; `moved` sends the clients of one mirror to another."""
@@ -332,24 +273,11 @@ default = ["gcp", "aws"]
 """
         )
 
-    def start_pharos(self):
-        log = self.system.folder / "pharos.log"
-        seen = log.stat().st_size if log.exists() else 0
-        config = self.system.folder / "pharos.toml"
-        self.pharos_process = self.system.start(SERVERS, self.pharos, "serve", "-c", config, log=log)
-
-        def serves():
-            if self.pharos_process.poll() is not None:
-                raise Failed(f"pharos ended: {log.read_text()[seen:]}")
-            return self.listens(LISTENER[1]) and "serving " in log.read_text()[seen:]
-
-        until("pharos", serves)
-
     def restart_pharos(self, meanwhile):
         """Stops it and starts it again; in between something else happens."""
         self.system.stop(self.pharos_process)
         meanwhile()
-        self.start_pharos()
+        self.start_pharos(LISTENER[1])
 
     def reload_pharos(self):
         log = self.system.folder / "pharos.log"
@@ -364,43 +292,11 @@ default = ["gcp", "aws"]
   send-client-subnet: {PHAROS}
   max-client-subnet-ipv4: 32
 """
+        hints = f'  root-hints: "{folder}/root.hints"\n'
         for address, module in ((RESOLVER_ECS, ecs), (RESOLVER_PLAIN, '  module-config: "iterator"\n')):
-            config = folder / f"unbound-{address}.conf"
-            config.write_text(
-                f"""server:
-  directory: "{folder}"
-  chroot: ""
-  username: ""
-  pidfile: "{folder}/unbound-{address}.pid"
-  use-syslog: no
-  do-daemonize: no
-  interface: {address}
-  outgoing-interface: {address}
-  access-control: 0.0.0.0/0 allow
-  root-hints: "{folder}/root.hints"
-  do-ip6: no
-  num-threads: 1
-  infra-host-ttl: 1
-{module}remote-control:
-  control-enable: no
-"""
-            )
-            self.system.start(SERVERS, "unbound", "-d", "-c", config, log=folder / f"unbound-{address}.log")
-            until(f"unbound at {address}", lambda at=address: self.listens(at, 53))
+            self.start_unbound(address, hints + module)
 
-    def push(self):
-        trust = {"SSL_CERT_FILE": str(self.roots)}
-        copy = ["skopeo", "copy", "--insecure-policy", "--quiet"]
-        where = "docker://canonical.k8s.io/demo:1"
-        self.system.output(SERVERS, *copy, f"oci:{self.image.folder}:1", where, env=trust)
-
-    def canonical_served(self) -> list[tuple[str, str, str, int]]:
-        """Client, its kind, path and status of each request so far; who has a manifest already asks by HEAD alone."""
-        pattern = re.compile(r'^(\S+) - - \[[^]]*\] "(?:GET|HEAD) (\S+) [^"]*" (\d+) \d+ "[^"]*" "([^"]*)"')
-        found = [pattern.match(line) for line in self.registry_log.read_text().splitlines()]
-        return [(match[1], match[4], match[2], int(match[3])) for match in found if match]
-
-    def steered(self, network: Network) -> str:
+    def steered(self, network: Steered) -> str:
         """The address that a network's resolver gives now."""
         kind = "AAAA" if network.is_v6 else "A"
         answer = self.system.output(network.name, "dig", "+short", "+tries=1", "+time=2", "blob.k8s.io", kind)
