@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import signal
+import subprocess
 from pathlib import Path
 
 from clients import Client
@@ -148,3 +150,13 @@ def prepare(stage: Stage, networks: list[Network], kinds: list[type[Client]]) ->
         for name, client in clients.items():
             ready[name].append(client)
     return ready
+
+
+def ends_well(client: Client, process: subprocess.Popen, seconds: float) -> bool:
+    """Waits for the end of a pull, and says whether it succeeded. After this time it is killed."""
+    try:
+        process.wait(max(0.1, seconds))
+    except subprocess.TimeoutExpired:
+        client.system.stop(process, signal.SIGKILL)
+    client.system.forget(process)
+    return process.returncode == 0
