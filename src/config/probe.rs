@@ -69,7 +69,8 @@ section! {
             .default(MAX_HOLD_DOWN_DEFAULT)
             .example("\"5m\""),
 
-        /// Time before its end at which a certificate is warned of, but at most a third of its life.
+        /// Time before its end at which a certificate is warned of, but at most a third of its life. Its issuers and the root count
+        /// too.
         ///
         /// A long weekend is enough to renew by hand after automatic renewal failed.
         expiring: Duration = duration("expiring", Duration::ZERO..=days(90)).default(hours(72)).example("\"24h\""),
@@ -82,7 +83,8 @@ section! {
              size = 32 }",
         ),
 
-        /// PEM file with the roots that certificates of mirrors must lead to.
+        /// PEM file with the roots that certificates of mirrors must lead to. A root counts only while it is valid. A certificate of
+        /// a mirror may itself be one of them.
         roots: Option<PlacedText> = file("roots", FileUse::Roots).otherwise("the system's roots").example("\"roots.pem\""),
 
         /// File that keeps the health and hold-down of addresses across restarts.

@@ -15,6 +15,7 @@ use super::world::{BLOBS, CANONICAL, DemoMirror, REGISTRY, World};
 use crate::base::prefix::Prefix;
 use crate::config::Probe;
 use crate::probe::Prober;
+use crate::process::Clock;
 
 /// The pause between two queries that wait for the answer to change.
 const AGAIN: Duration = Duration::from_millis(50);
@@ -49,7 +50,7 @@ pub struct WalkLine {
 
 /// Does all steps; passes each line to `tell` as soon as its fact is known.
 pub async fn walk(world: &World, tell: &(dyn Fn(WalkLine) + Sync)) -> Result<(), DemoFailure> {
-    let roots = world.roots()?;
+    let roots = world.roots()?.store(Clock::unix());
     let client = |subnet: &str, address: [u8; 4]| -> Result<DemoClient, DemoFailure> {
         let subnet: Prefix = subnet.parse().map_err(|_| DemoFailure::Unexpected(format!("`{subnet}` is no subnet")))?;
         Ok(DemoClient { dns: world.dns, subnet, address: IpAddr::from(address), roots: roots.clone() })

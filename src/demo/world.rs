@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use time::OffsetDateTime;
@@ -25,7 +24,7 @@ use crate::listen::{self, BeyondLimit, BoundListeners, Clients, Common, Limits, 
 use crate::process::{Clock, Vital};
 use crate::serve::RunningService;
 use crate::telemetry::http::Http;
-use crate::tls::{self, Authority, Existing, Identity, Pair, Tls, Validity};
+use crate::tls::{self, Authority, BadRoot, Existing, Identity, Pair, Roots, Tls, Validity};
 
 /// The name that mirrors share.
 pub(super) const BLOBS: &str = "blob.k8s.io";
@@ -148,13 +147,13 @@ impl World {
     }
 
     /// The roots that clients trust here.
-    pub(super) fn roots(&self) -> Result<Arc<RootCertStore>, DemoFailure> {
+    pub(super) fn roots(&self) -> Result<Arc<Roots>, DemoFailure> {
         let wrong = |error: &dyn std::fmt::Display| DemoFailure::Unexpected(format!("the roots: {error}"));
         let root = self.roots_file();
-        let mut roots = RootCertStore::empty();
+        let mut roots = Roots::default();
         let read = files::read(&root, FileKind::Roots).map_err(|error| wrong(&error))?;
         let certificate = CertificateDer::from_pem_slice(&read.bytes).map_err(|error| wrong(&error))?;
-        roots.add(certificate).map_err(|error| wrong(&error))?;
+        roots.add(certificate).map_err(|BadRoot| wrong(&"the certificate cannot be a root"))?;
         Ok(Arc::new(roots))
     }
 

@@ -14,14 +14,12 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION};
 use hyper::{Method, Response, StatusCode};
 use ring::digest::{SHA256, digest};
-use rustls::RootCertStore;
 use tokio::time::Instant;
 
 use crate::base::time::UnixTime;
 use crate::config::{Canary, Probe};
 use crate::mirror::{CanaryMethod, Cause, HttpFault, RangeFault, Verdict, cut};
-use crate::process::Clock;
-use crate::tls::{DialError, DialStep, Dialed, Dialer, DialerError, LeafFacts, Took, http_fault};
+use crate::tls::{DialError, DialStep, Dialed, Dialer, DialerError, LeafFacts, PathEnd, Roots, Took, http_fault};
 
 /// A digest that no content has: it is infeasible to find content whose hash is all zeros.
 const NOWHERE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -72,7 +70,7 @@ pub struct Prober {
 
 impl Prober {
     /// Probes against these roots.
-    pub fn new(probe: Arc<Probe>, roots: Arc<RootCertStore>) -> Result<Self, DialerError> {
+    pub fn new(probe: Arc<Probe>, roots: Arc<Roots>) -> Result<Self, DialerError> {
         let dialer = Dialer::new(probe.name.clone(), probe.port, roots)?;
         Ok(Prober { probe, dialer })
     }
@@ -113,18 +111,12 @@ impl Prober {
             Some(canary) => self.check_canary(canary, &mut dialed).await?,
             None => self.check_nowhere("pharos/probe", &mut dialed).await?,
         }
-        if self.dialer.lasts(&dialed, self.probe.expiring) {
-            Ok(())
-        } else {
-            Err((Verdict::Expiring, Cause::Expiring(self.leaf_end(progress))))
+        match self.dialer.ending(&dialed, self.probe.expiring) {
+            None => Ok(()),
+            Some(PathEnd { at, is_leaf }) => {
+                Err((Verdict::Expiring, Cause::Expiring { end: UnixTime(at.as_secs()), is_leaf }))
+            }
         }
-    }
-
-    /// The end of the leaf if it is in the warning window; `None` if only an issuer ends in it.
-    fn leaf_end(&self, progress: &ProbeProgress) -> Option<UnixTime> {
-        let end = progress.certificate.as_ref()?.not_after.as_secs();
-        let window = self.probe.expiring.as_secs();
-        (end <= Clock::unix().as_secs().saturating_add(window)).then_some(UnixTime(end))
     }
 
     /// Checks the canary: `HEAD` has the exact length, the bytes have the digest, and a range is exact.

@@ -4,25 +4,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
+use tracing::warn;
 
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::config::InputFile;
 use crate::files;
-use crate::tls;
+use crate::process::Clock;
+use crate::tls::{self, BadRoot, Roots};
 
 /// The longest time to read the system's roots, some 150 files.
 const SYSTEM_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Reads the roots; diagnostics if there are none.
-pub fn roots(file: Option<&InputFile>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>> {
-    let mut store = RootCertStore::empty();
+pub fn roots(file: Option<&InputFile>) -> Result<Arc<Roots>, Vec<Diagnostic>> {
+    let mut store = Roots::default();
     match file {
         Some(input) => {
             let path = &input.path;
             for certificate in read(input)? {
-                store.add(certificate).map_err(|_| {
+                store.add(certificate).map_err(|BadRoot| {
                     problem(path, "holds a certificate that cannot be a root: it is damaged, or not X.509 version 3")
                 })?;
             }
@@ -35,13 +36,31 @@ pub fn roots(file: Option<&InputFile>) -> Result<Arc<RootCertStore>, Vec<Diagnos
             let system = Path::new("the root certificates of this system");
             let found = files::within(system, SYSTEM_DEADLINE, |_| rustls_native_certs::load_native_certs());
             let found = found.map_err(|error| no_roots(format!("this system's root certificates: {error}")))?;
-            store.add_parsable_certificates(found.certs);
+            // Other certificates of the system may be of old versions, and are no roots for the web.
+            for certificate in found.certs {
+                let _ = store.add(certificate);
+            }
             if store.is_empty() {
                 return Err(no_roots("this system has no root certificates".to_string()));
             }
         }
     }
+    let invalid = store.invalid_at(Clock::unix());
+    if !invalid.is_empty() {
+        warn!("{}", not_trusted(&invalid));
+    }
     Ok(Arc::new(store))
+}
+
+/// The most names of roots in a message.
+const MAX_NAMES: usize = 10;
+
+/// The message about roots that are not valid now.
+fn not_trusted(names: &[String]) -> String {
+    let shown = names.iter().take(MAX_NAMES).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let more = names.len().saturating_sub(MAX_NAMES);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("roots that have expired or are not valid yet are not trusted: {shown}{more}")
 }
 
 fn read(input: &InputFile) -> Result<Vec<CertificateDer<'static>>, Vec<Diagnostic>> {

@@ -18,13 +18,14 @@ use crate::process::state::StateFiles;
 use crate::process::{Clock, Vital};
 use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
-use crate::tls::Dialer;
+use crate::tls::{Dialer, Roots};
 
 /// The probe settings and a prober that is ready to begin.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
     probe: Arc<config::Probe>,
     prober: Prober,
+    roots: Arc<Roots>,
 }
 
 impl Watch {
@@ -36,9 +37,9 @@ impl Watch {
             Some(named) => problems.into_iter().map(|problem| problem.at(named.place.clone(), "named here")).collect(),
             None => problems,
         })?;
-        let prober = Prober::new(probe.clone(), roots)
+        let prober = Prober::new(probe.clone(), roots.clone())
             .map_err(|error| vec![Diagnostic::error("probe", format!("mirrors cannot be probed: {error}"))])?;
-        Ok(Some(Watch { probe, prober }))
+        Ok(Some(Watch { probe, prober, roots }))
     }
 }
 
@@ -53,7 +54,7 @@ impl Watch {
 pub(super) fn means(config: &Config, watch: Option<&Watch>) -> Result<Option<Means>, Vec<Diagnostic>> {
     let Some(registry) = &config.registry else { return Ok(None) };
     let mirrors = registry.ask.and(watch).map(Watch::dialer);
-    let canonical = registry.ask_canonical.map(|_| canonical(config, &registry.canonical)).transpose()?;
+    let canonical = registry.ask_canonical.map(|_| canonical(config, watch, &registry.canonical)).transpose()?;
     let Some(config::AskConfig { wait, keep, lacking }) = registry.ask.or(registry.ask_canonical) else {
         return Ok(None);
     };
@@ -61,10 +62,15 @@ pub(super) fn means(config: &Config, watch: Option<&Watch>) -> Result<Option<Mea
     Ok(Some(Means { mirrors, canonical, wait, timeout, keep, lacking }))
 }
 
-fn canonical(config: &Config, upstream: &config::UpstreamConfig) -> Result<Canonical, Vec<Diagnostic>> {
+fn canonical(
+    config: &Config,
+    watch: Option<&Watch>,
+    upstream: &config::UpstreamConfig,
+) -> Result<Canonical, Vec<Diagnostic>> {
     let problem = |why: String| vec![Diagnostic::error("canonical", format!("canonical cannot be asked: {why}"))];
     let roots = match &*upstream.scheme {
-        "https" => Some(probe::roots(config.probe.as_ref().and_then(|probe| probe.roots.as_ref()))?),
+        // Those of `[probe]`, or of the system.
+        "https" => Some(watch.map_or_else(|| probe::roots(None), |watch| Ok(watch.roots.clone()))?),
         _ => None,
     };
     let host = upstream.host();
@@ -95,7 +101,7 @@ impl RunningWatcher {
         let mirrors = snapshot.mirrors().len();
         info!("probing {mirrors} mirrors; DNS is answered once each address has a first result");
         let counters = Arc::new(Probes::default());
-        let Watch { probe, prober } = watch;
+        let Watch { probe, prober, .. } = watch;
         let mut watcher = Watcher::new(snapshot.mirrors(), probe, prober, clock, counters.clone(), files);
         watcher.first_round().await;
         let snapshot = snapshot.with_standings(|mirror: &Mirror| watcher.standing(mirror));
@@ -110,7 +116,7 @@ impl RunningWatcher {
     /// Watches the mirrors of a reload with its probe settings; without `[probe]`, the former settings stay.
     pub(super) async fn reload(&self, watch: Option<Watch>) {
         // Sending fails only if the process is about to end.
-        let _ = self.reloads.send(watch.map(|Watch { probe, prober }| Rewatch { probe, prober })).await;
+        let _ = self.reloads.send(watch.map(|Watch { probe, prober, .. }| Rewatch { probe, prober })).await;
     }
 }
 

@@ -23,10 +23,8 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{HOST, HeaderName, RANGE, USER_AGENT};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls::client::danger::ServerCertVerifier as _;
-use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
+use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -36,8 +34,9 @@ use bounded::{Allowance, Bounded};
 
 use super::facts::LeafFacts;
 use super::fault::{chain_fault, connect_fault, handshake_fault, http_fault};
-use super::life::{Life, Phase};
-use super::recorder::Recorder;
+use super::path::{self, PathEnd};
+use super::roots::Roots;
+use super::verifier::Verifier;
 use crate::mirror::{CertificateFault, ConnectFault, HandshakeFault, HttpFault};
 
 /// The settings for dialling mirrors: made once, shared by every connection.
@@ -54,9 +53,8 @@ pub struct Dialer {
 #[derive(Clone, Debug)]
 struct Secure {
     name: ServerName<'static>,
-    roots: Arc<RootCertStore>,
-    verifier: Arc<WebPkiServerVerifier>,
-    /// The configuration without a verifier: each handshake has its own.
+    roots: Arc<Roots>,
+    /// The configuration. Each handshake replaces its verifier by one of its own.
     config: ClientConfig,
 }
 
@@ -65,8 +63,8 @@ struct Secure {
 pub enum DialerError {
     /// The name is not one of DNS.
     Name,
-    /// The roots cannot be used.
-    Roots(VerifierBuilderError),
+    /// There are no roots.
+    Roots,
     /// TLS cannot be set up.
     Tls(rustls::Error),
 }
@@ -75,7 +73,7 @@ impl fmt::Display for DialerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DialerError::Name => f.write_str("the shared name is not a DNS name"),
-            DialerError::Roots(_) => f.write_str("there is no usable root certificate"),
+            DialerError::Roots => f.write_str("there is no usable root certificate"),
             DialerError::Tls(_) => f.write_str("TLS cannot be set up with this build"),
         }
     }
@@ -125,7 +123,7 @@ pub struct Took {
 
 impl Dialer {
     /// Dials mirrors of a name at a port, and holds their certificates to these roots.
-    pub fn new(host: Arc<str>, port: u16, roots: Arc<RootCertStore>) -> Result<Self, DialerError> {
+    pub fn new(host: Arc<str>, port: u16, roots: Arc<Roots>) -> Result<Self, DialerError> {
         let secure = Some(Secure::new(&host, roots)?);
         Ok(Dialer { host, port, secure })
     }
@@ -135,7 +133,7 @@ impl Dialer {
         authority: Arc<str>,
         host: &str,
         port: u16,
-        roots: Option<Arc<RootCertStore>>,
+        roots: Option<Arc<Roots>>,
     ) -> Result<Self, DialerError> {
         let secure = roots.map(|roots| Secure::new(host, roots)).transpose()?;
         Ok(Dialer { host: authority, port, secure })
@@ -143,18 +141,11 @@ impl Dialer {
 }
 
 impl Secure {
-    fn new(host: &str, roots: Arc<RootCertStore>) -> Result<Self, DialerError> {
+    fn new(host: &str, roots: Arc<Roots>) -> Result<Self, DialerError> {
         let name = ServerName::try_from(host.to_string()).map_err(|_| DialerError::Name)?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots.clone(), super::provider());
-        let verifier = verifier.build().map_err(DialerError::Roots)?;
-        let mut config = ClientConfig::builder_with_provider(super::provider())
-            .with_safe_default_protocol_versions()
-            .map_err(DialerError::Tls)?
-            .with_webpki_verifier(verifier.clone())
-            .with_no_client_auth();
+        let mut config = client_config(&roots, rustls::DEFAULT_VERSIONS)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        config.resumption = rustls::client::Resumption::disabled();
-        Ok(Secure { name, roots, verifier, config })
+        Ok(Secure { name, roots, config })
     }
 
     /// Makes a handshake, and returns the chain that was presented.
@@ -162,11 +153,11 @@ impl Secure {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let recorder = Recorder::new(self.verifier.clone());
+        let verifier = Verifier::new(self.roots.clone());
         let mut config = self.config.clone();
-        config.dangerous().set_certificate_verifier(recorder.clone());
+        config.dangerous().set_certificate_verifier(verifier.clone());
         let shaken = TlsConnector::from(Arc::new(config)).connect(self.name.clone(), stream).await;
-        let chain = recorder.take();
+        let chain = verifier.take();
         match shaken {
             Ok(stream) => Ok((stream, chain)),
             Err(error) => Err(tls_error(&error, &chain, &self.roots)),
@@ -221,23 +212,30 @@ impl Dialer {
         Ok(Dialed { host: self.host.clone(), sender, chain, allowance, took, _connection: connection })
     }
 
-    /// Returns whether clients will still accept the chain of a connection after `ahead`, or after a third of the life of each
-    /// of its certificates if that is shorter.
-    pub fn lasts(&self, dialed: &Dialed, ahead: Duration) -> bool {
-        self.lasts_from(&dialed.chain, ahead, UnixTime::now())
+    /// The end of the path from the certificate of a connection to a root, if it is in its warning phase: `window` before the
+    /// end, or a third of a certificate's life if that is shorter. `None` if there is time, and over plain HTTP.
+    pub fn ending(&self, dialed: &Dialed, window: Duration) -> Option<PathEnd> {
+        path::ending(&dialed.chain, &self.secure.as_ref()?.roots, window, UnixTime::now())
     }
+}
 
-    fn lasts_from(&self, chain: &[CertificateDer<'_>], ahead: Duration, now: UnixTime) -> bool {
-        let Some(secure) = &self.secure else { return true };
-        let Some((leaf, intermediates)) = chain.split_first() else { return false };
-        // The chain is accepted now. If each of its certificates lasts, so does the chain. Its signatures, which cost as
-        // much as the handshake, are checked again only if another path may have to be found.
-        let lives = chain.iter().map(|one| Life::of_one(one, ahead));
-        let ending = lives.filter(|life| life.is_none_or(|life| life.phase(now) != Phase::Good));
-        let Some(window) = ending.map(|life| life.map_or(ahead, |life| life.window())).max() else { return true };
-        let then = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + window);
-        secure.verifier.verify_server_cert(leaf, intermediates, &secure.name, &[], then).is_ok()
+/// The settings of a TLS client that trusts these roots, for certain versions of TLS.
+pub(super) fn client_config(
+    roots: &Arc<Roots>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Result<ClientConfig, DialerError> {
+    if roots.is_empty() {
+        return Err(DialerError::Roots);
     }
+    let mut config = ClientConfig::builder_with_provider(super::provider())
+        .with_protocol_versions(versions)
+        .map_err(DialerError::Tls)?
+        .dangerous()
+        .with_custom_certificate_verifier(Verifier::new(roots.clone()))
+        .with_no_client_auth();
+    // A resumed session shows no certificate.
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(config)
 }
 
 /// A connection to a mirror.
@@ -321,10 +319,10 @@ fn is_own_fault(error: &io::Error, place: SocketAddr) -> bool {
 }
 
 /// The reason why a handshake failed; `chain` is the one that was presented.
-pub(super) fn tls_error(error: &io::Error, chain: &[CertificateDer<'_>], roots: &RootCertStore) -> DialError {
+pub(super) fn tls_error(error: &io::Error, chain: &[CertificateDer<'_>], roots: &Roots) -> DialError {
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
         Some(rustls::Error::InvalidCertificate(reason)) => DialError::Certificate {
-            fault: chain_fault(reason, chain, roots),
+            fault: chain_fault(reason, chain, roots, UnixTime::now()),
             facts: chain.first().and_then(LeafFacts::read).map(Box::new),
         },
         Some(other) => DialError::Handshake(handshake_fault(other)),

@@ -86,6 +86,11 @@ pub(super) fn validity(certificate: &CertificateDer<'_>) -> Option<(UnixTime, Un
     Some((unix(validity.not_before), unix(validity.not_after)))
 }
 
+/// The subject of a certificate, for people.
+pub(super) fn subject(certificate: &CertificateDer<'_>) -> String {
+    parse(certificate).map_or_else(String::new, |parsed| shown_name(parsed.subject()))
+}
+
 fn parse<'c>(certificate: &'c CertificateDer<'_>) -> Option<X509Certificate<'c>> {
     X509Certificate::from_der(certificate).ok().map(|(_, parsed)| parsed)
 }
@@ -145,7 +150,7 @@ fn shown_name(name: &X509Name<'_>) -> String {
     let attribute = name.iter_common_name().next().or_else(|| name.iter_organization().next());
     // A string of two bytes a character is left out, because authorities of the web write UTF-8 or ASCII.
     let text = attribute.and_then(|attribute| attribute.as_str().ok());
-    text.filter(|text| !text.is_empty()).unwrap_or("an issuer without a name").to_string()
+    text.filter(|text| !text.is_empty()).unwrap_or("an authority without a name").to_string()
 }
 
 fn key_kind(info: &SubjectPublicKeyInfo<'_>) -> KeyKind {
@@ -196,7 +201,7 @@ mod tests {
             .push(DnType::CommonName, "A name of more than sixty-four characters, which X.520 forbids, is kept");
         assert!(facts(&params).issuer.ends_with("forbids, is kept"));
         params.distinguished_name = rcgen::DistinguishedName::new();
-        assert_eq!(facts(&params).issuer, "an issuer without a name");
+        assert_eq!(facts(&params).issuer, "an authority without a name");
         assert_eq!(LeafFacts::read(&CertificateDer::from(&b"\x30\x00"[..])), None);
     }
 

@@ -9,17 +9,18 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
-use rustls::pki_types::CertificateDer;
-use rustls::{AlertDescription, CertificateError, Error, RootCertStore};
+use rustls::pki_types::{CertificateDer, UnixTime as PkiTime};
+use rustls::{AlertDescription, CertificateError, Error};
 
 use super::facts::{LeafFacts, Parties};
+use super::roots::Roots;
 use crate::base::diagnostic::list;
 use crate::base::time::UnixTime;
 use crate::mirror::{CertificateFault, ConnectFault, HandshakeFault, HttpFault, Untrusted, cut};
 
 /// The reason why clients refuse a certificate; `leaf` is the certificate, `None` if it was not seen.
 pub(super) fn certificate_fault(error: &CertificateError, leaf: Option<&CertificateDer<'_>>) -> CertificateFault {
-    let at = |time: &rustls::pki_types::UnixTime| Some(UnixTime(time.as_secs()));
+    let at = |time: &PkiTime| Some(UnixTime(time.as_secs()));
     match error {
         CertificateError::Expired => CertificateFault::Expired(None),
         CertificateError::ExpiredContext { not_after, .. } => CertificateFault::Expired(at(not_after)),
@@ -52,9 +53,10 @@ pub(super) fn certificate_fault(error: &CertificateError, leaf: Option<&Certific
 pub(super) fn chain_fault(
     error: &CertificateError,
     chain: &[CertificateDer<'_>],
-    roots: &RootCertStore,
+    roots: &Roots,
+    now: PkiTime,
 ) -> CertificateFault {
-    match untrusted(error, chain, roots) {
+    match untrusted(error, chain, roots, now) {
         Some(untrusted) => CertificateFault::Untrusted(untrusted),
         None => certificate_fault(error, chain.first()),
     }
@@ -64,13 +66,15 @@ pub(super) fn chain_fault(
 pub(super) fn untrusted(
     error: &CertificateError,
     chain: &[CertificateDer<'_>],
-    roots: &RootCertStore,
+    roots: &Roots,
+    now: PkiTime,
 ) -> Option<Untrusted> {
     let parties: Vec<Parties> = chain.iter().filter_map(Parties::read).collect();
     // The chain as far as each certificate is issued by the next.
     let linked = parties.windows(2).take_while(|pair| pair[0].issuer == pair[1].subject).count();
     let last = parties.get(linked)?;
-    let has_namesake = roots.roots.iter().any(|root| *root.subject == *last.issuer);
+    let (valid, invalid): (Vec<_>, Vec<_>) = roots.named(&last.issuer).partition(|root| root.is_valid(now));
+    let has_namesake = !valid.is_empty();
     match error {
         CertificateError::UnknownIssuer => {}
         CertificateError::BadSignature if has_namesake => {}
@@ -79,6 +83,7 @@ pub(super) fn untrusted(
     let issuer = || cut(&last.shown_issuer);
     Some(match (parties[0].is_self_issued(), has_namesake, last.is_self_issued()) {
         (true, _, _) => Untrusted::SelfSigned,
+        (_, false, _) if !invalid.is_empty() => Untrusted::InvalidRoot(issuer()),
         (_, true, _) => Untrusted::Namesake(issuer()),
         (_, _, true) => Untrusted::Root(issuer()),
         _ => Untrusted::Incomplete(issuer()),

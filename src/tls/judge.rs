@@ -11,15 +11,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
+use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, Error, RootCertStore};
+use rustls::{CertificateError, Error};
 
 use super::facts::{KeyKind, LeafFacts, Parties};
 use super::fault::{certificate_fault, untrusted};
-use super::life::{EXPIRING, Life, Phase};
+use super::life::EXPIRING;
 use super::load::{IdentityProblem, check_time, join, read, read_chain, read_key, span};
+use super::path;
+use super::roots::Roots;
 use crate::base::diagnostic::{Diagnostic, Place, Severity, list};
 use crate::mirror::{CertificateFault, Untrusted};
 
@@ -47,7 +49,7 @@ pub struct Evidence {
 
 /// Judges a chain. Returns the contents of its leaf and the number of its certificates (`None` if the leaf cannot be read),
 /// and the problems.
-pub fn judge(given: &Evidence, roots: &RootCertStore, now: UnixTime) -> (Option<(LeafFacts, usize)>, Vec<Diagnostic>) {
+pub fn judge(given: &Evidence, roots: &Roots, now: UnixTime) -> (Option<(LeafFacts, usize)>, Vec<Diagnostic>) {
     let mut problems = Vec::new();
     let file = given.chain.display().to_string();
     let place = Place::whole_file(&file.as_str().into());
@@ -73,7 +75,7 @@ pub fn judge(given: &Evidence, roots: &RootCertStore, now: UnixTime) -> (Option<
     problems.extend(unfit.filter(|problem| !(is_weak && problem.code == BAD_KEY)));
     if let Ok(leaf) = ParsedCertificate::try_from(&chain[0]) {
         problems.extend(name_problem(&leaf, &facts, given, &file));
-        let path = path_problem(&leaf, &chain, roots, &file, now);
+        let path = path_problem(&chain, roots, &file, now);
         problems.extend(path.filter(|problem| !(is_weak && problem.code == REFUSED)));
     }
     problems.sort_by_key(|problem| problem.severity);
@@ -168,13 +170,7 @@ fn name_problem(leaf: &ParsedCertificate<'_>, facts: &LeafFacts, given: &Evidenc
 }
 
 /// The problem with the times, or with the path to a root.
-fn path_problem(
-    leaf: &ParsedCertificate<'_>,
-    chain: &[CertificateDer<'_>],
-    roots: &RootCertStore,
-    file: &str,
-    now: UnixTime,
-) -> Option<Diagnostic> {
+fn path_problem(chain: &[CertificateDer<'_>], roots: &Roots, file: &str, now: UnixTime) -> Option<Diagnostic> {
     // Judge the leaf alone: other certificates in the file need not be part of the path to a root.
     let first = &chain[..1];
     let time = check_time(first, file, now);
@@ -182,37 +178,30 @@ fn path_problem(
         // An error, not a warning as in `load`: no listener depends on the certificate here.
         return Some(Diagnostic { severity: Severity::Error, ..problem.diagnostic() });
     }
-    match verify(leaf, chain, roots, now) {
+    match path::verify(chain, roots, now) {
         Ok(()) => {}
-        Err(Error::InvalidCertificate(error)) => return Some(refused(&error, chain, roots, file)),
-        Err(error) => return Some(unusable(file, &error.to_string())),
+        Err(Error::InvalidCertificate(error)) => return Some(refused(&error, chain, roots, file, now)),
+        Err(_) => return Some(unusable(file, &CertificateFault::Rule.to_string())),
     }
     if let Some(problem) = time {
         return Some(problem.diagnostic());
     }
-    // If an issuer ends, there may be another path.
-    let ending = chain[1..].iter().filter_map(|issuer| Life::of_one(issuer, EXPIRING));
-    let ending = ending.filter(|life| life.phase(now) != Phase::Good).min_by_key(|life| life.ends)?;
-    let then = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + ending.window());
-    verify(leaf, chain, roots, then).err().map(|_| {
-        let left = span(ending.distance(now));
-        Diagnostic::warning("tls-expiring", format!("an issuer of the certificate in `{file}` expires in {left}"))
-            .help("get the current intermediate from the authority that issued it")
-    })
+    let end = path::ending(chain, roots, EXPIRING, now)?;
+    let left = span(Duration::from_secs(end.at.as_secs().saturating_sub(now.as_secs())));
+    let message = format!("an issuer of the certificate in `{file}`, or the root, expires in {left}");
+    Some(Diagnostic::warning("tls-expiring", message).help(
+        "get the current intermediate from the authority that issued it; renew a root of your own, and give it to clients",
+    ))
 }
 
-fn verify(
-    leaf: &ParsedCertificate<'_>,
+fn refused(
+    error: &CertificateError,
     chain: &[CertificateDer<'_>],
-    roots: &RootCertStore,
-    at: UnixTime,
-) -> Result<(), Error> {
-    let algorithms = super::provider().signature_verification_algorithms.all;
-    verify_server_cert_signed_by_trust_anchor(leaf, roots, &chain[1..], at, algorithms)
-}
-
-fn refused(error: &CertificateError, chain: &[CertificateDer<'_>], roots: &RootCertStore, file: &str) -> Diagnostic {
-    match untrusted(error, chain, roots) {
+    roots: &Roots,
+    file: &str,
+    now: UnixTime,
+) -> Diagnostic {
+    match untrusted(error, chain, roots, now) {
         None | Some(Untrusted::Unknown) => unusable(file, &certificate_fault(error, chain.first()).to_string()),
         Some(Untrusted::SelfSigned) => {
             Diagnostic::error("tls-self-signed", format!("the certificate in `{file}` is signed by itself")).help(
@@ -222,6 +211,11 @@ fn refused(error: &CertificateError, chain: &[CertificateDer<'_>], roots: &RootC
         Some(Untrusted::Namesake(issuer)) => {
             let message =
                 format!("the chain in `{file}` ends at `{issuer}`, which is another than the root of that name");
+            Diagnostic::error("tls-untrusted", message).help(TRUST)
+        }
+        Some(Untrusted::InvalidRoot(issuer)) => {
+            let message =
+                format!("the chain in `{file}` ends at `{issuer}`, a root that has expired or is not valid yet");
             Diagnostic::error("tls-untrusted", message).help(TRUST)
         }
         Some(Untrusted::Root(issuer)) => {

@@ -45,9 +45,14 @@ impl Life {
     /// The life of one certificate, with a warning phase of `most` at most.
     pub(super) fn of_one(certificate: &CertificateDer<'_>, most: Duration) -> Option<Self> {
         let (begins, ends) = facts::validity(certificate)?;
+        Some(Life::between(begins, ends, most))
+    }
+
+    /// The life between two times, with a warning phase of `most` at most.
+    pub(super) fn between(begins: UnixTime, ends: UnixTime, most: Duration) -> Self {
         let (begins, ends) = (begins.as_secs(), ends.as_secs());
         let life = ends.saturating_sub(begins);
-        Some(Life { ends, warns: ends.saturating_sub(most.as_secs().min(life / 3)) })
+        Life { ends, warns: ends.saturating_sub(most.as_secs().min(life / 3)) }
     }
 
     /// The phase at a time.
@@ -57,11 +62,6 @@ impl Life {
             now if now > self.warns => Phase::Expiring,
             _ => Phase::Good,
         }
-    }
-
-    /// The duration of the warning phase before the end.
-    pub(super) fn window(&self) -> Duration {
-        Duration::from_secs(self.ends - self.warns)
     }
 
     /// The time until the end, or since the end.

@@ -16,8 +16,10 @@ mod fault;
 mod judge;
 mod life;
 mod load;
+mod path;
 mod pem;
-mod recorder;
+mod roots;
+mod verifier;
 mod watch;
 mod xot;
 
@@ -38,6 +40,8 @@ pub use fault::http_fault;
 pub use judge::{Evidence, judge};
 pub use life::{Life, Phase};
 pub use load::{certificates, load, span};
+pub use path::PathEnd;
+pub use roots::{BadRoot, Roots};
 pub use watch::{LookOutcome, RefusedFiles, WatchedIdentity};
 pub use xot::{Xot, XotError};
 

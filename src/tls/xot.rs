@@ -11,15 +11,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::dial::{DialError, DialerError, tls_error};
-use super::recorder::Recorder;
+use super::dial::{DialError, DialerError, client_config, tls_error};
+use super::roots::Roots;
+use super::verifier::Verifier;
 use crate::files;
 
 /// The application protocol of DNS over TLS, which RFC 9103 §7.1 requires of transfers.
@@ -29,9 +29,8 @@ const PROTOCOL: &[u8] = b"dot";
 #[derive(Clone, Debug)]
 pub struct Xot {
     name: ServerName<'static>,
-    roots: Arc<RootCertStore>,
-    verifier: Arc<WebPkiServerVerifier>,
-    /// The configuration without a verifier: each handshake has its own, which keeps the chain for a message.
+    roots: Arc<Roots>,
+    /// The configuration. Each handshake replaces its verifier by one of its own.
     config: ClientConfig,
 }
 
@@ -64,18 +63,11 @@ impl std::error::Error for XotError {}
 
 impl Xot {
     /// Holds a primary to a name, by these roots.
-    pub fn new(name: &str, roots: Arc<RootCertStore>) -> Result<Self, DialerError> {
+    pub fn new(name: &str, roots: Arc<Roots>) -> Result<Self, DialerError> {
         let name = ServerName::try_from(name.to_string()).map_err(|_| DialerError::Name)?;
-        let verifier = WebPkiServerVerifier::builder_with_provider(roots.clone(), super::provider());
-        let verifier = verifier.build().map_err(DialerError::Roots)?;
-        let mut config = ClientConfig::builder_with_provider(super::provider())
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(DialerError::Tls)?
-            .with_webpki_verifier(verifier.clone())
-            .with_no_client_auth();
+        let mut config = client_config(&roots, &[&rustls::version::TLS13])?;
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
-        config.resumption = Resumption::disabled();
-        Ok(Xot { name, roots, verifier, config })
+        Ok(Xot { name, roots, config })
     }
 
     /// Connects to the primary at an address.
@@ -83,11 +75,11 @@ impl Xot {
         let stream = TcpStream::connect(address).await.map_err(XotError::Connect)?;
         // Queries are single small writes, for which Nagle's algorithm only waits.
         let _ = stream.set_nodelay(true);
-        let recorder = Recorder::new(self.verifier.clone());
+        let verifier = Verifier::new(self.roots.clone());
         let mut config = self.config.clone();
-        config.dangerous().set_certificate_verifier(recorder.clone());
+        config.dangerous().set_certificate_verifier(verifier.clone());
         let shaken = TlsConnector::from(Arc::new(config)).connect(self.name.clone(), stream).await;
-        let stream = shaken.map_err(|error| XotError::Tls(tls_error(&error, &recorder.take(), &self.roots)))?;
+        let stream = shaken.map_err(|error| XotError::Tls(tls_error(&error, &verifier.take(), &self.roots)))?;
         match stream.get_ref().1.alpn_protocol() {
             Some(PROTOCOL) => Ok(stream),
             _ => Err(XotError::NotDot),

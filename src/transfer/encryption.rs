@@ -7,12 +7,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::RootCertStore;
-
 use crate::base::diagnostic::Diagnostic;
 use crate::base::name::NameKey;
 use crate::config::{Config, InputFile, ZoneConfig};
-use crate::tls::Xot;
+use crate::tls::{Roots, Xot};
 
 /// The TLS settings for primaries.
 #[derive(Debug, Default)]
@@ -22,9 +20,9 @@ impl Encryption {
     /// Makes the settings of a configuration. `roots` reads a file of roots, or those of the system; it is called once for each.
     pub fn prepare(
         config: &Config,
-        mut roots: impl FnMut(Option<&InputFile>) -> Result<Arc<RootCertStore>, Vec<Diagnostic>>,
+        mut roots: impl FnMut(Option<&InputFile>) -> Result<Arc<Roots>, Vec<Diagnostic>>,
     ) -> Result<Self, Vec<Diagnostic>> {
-        let mut read: HashMap<Option<&Path>, Arc<RootCertStore>> = HashMap::new();
+        let mut read: HashMap<Option<&Path>, Arc<Roots>> = HashMap::new();
         let (mut all, mut problems) = (HashMap::new(), Vec::new());
         for zone in &config.zones {
             let file = zone.roots.as_ref();

@@ -6,10 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
+use pharos::tls::Roots;
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 use ring::digest::{SHA256, digest};
 use rustls::ServerConfig;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use time::{Duration, OffsetDateTime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -185,10 +186,10 @@ impl Authority {
         &self.root_pem
     }
 
-    pub(crate) fn roots(&self) -> Arc<rustls::RootCertStore> {
-        let mut store = rustls::RootCertStore::empty();
-        store.add(self.root.clone()).unwrap();
-        Arc::new(store)
+    pub(crate) fn roots(&self) -> Arc<Roots> {
+        let mut roots = Roots::default();
+        roots.add(self.root.clone()).unwrap();
+        Arc::new(roots)
     }
 
     /// A chain for a name with its key, as PEM files have them.
@@ -232,7 +233,9 @@ impl Authority {
             ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
         let builder = match fault {
             Fault::ClientCertificate => builder.with_client_cert_verifier(
-                WebPkiClientVerifier::builder_with_provider(self.roots(), provider).build().unwrap(),
+                WebPkiClientVerifier::builder_with_provider(self.roots().store(UnixTime::now()), provider)
+                    .build()
+                    .unwrap(),
             ),
             _ => builder.with_no_client_auth(),
         };

@@ -30,8 +30,13 @@ pub enum Cause {
     Handshake(HandshakeFault),
     /// Clients refuse the certificate.
     Certificate(CertificateFault),
-    /// Clients will refuse the certificate after the warning window: the end of the leaf, `None` if an issuer ends first.
-    Expiring(Option<UnixTime>),
+    /// Clients will refuse the certificate after the warning window.
+    Expiring {
+        /// The end of the path that lasts longest.
+        end: UnixTime,
+        /// The certificate that ends then is the leaf, not an issuer or the root.
+        is_leaf: bool,
+    },
     /// No HTTP/1.1 response, or part of one.
     Http(HttpFault),
     /// Another status than 200 for the canary.
@@ -147,6 +152,8 @@ pub enum Untrusted {
     Root(Box<str>),
     /// The chain ends at this name of a root that has another key.
     Namesake(Box<str>),
+    /// The chain ends at this root, which has expired or is not valid yet.
+    InvalidRoot(Box<str>),
     /// The chain was not seen.
     Unknown,
 }
@@ -196,7 +203,7 @@ impl Cause {
             Cause::HttpTimeout => "http-time-out",
             Cause::Handshake(_) => "handshake",
             Cause::Certificate(_) => "certificate",
-            Cause::Expiring(_) => "expiring",
+            Cause::Expiring { .. } => "expiring",
             Cause::Http(_) => "http",
             Cause::Status { .. } => "canary-status",
             Cause::Length { .. } => "canary-length",

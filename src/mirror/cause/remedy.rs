@@ -20,8 +20,12 @@ impl Cause {
             }
             Cause::Handshake(fault) | Cause::Http(HttpFault::Tls(fault)) => fault.remedy(),
             Cause::Certificate(fault) => fault.remedy(),
-            Cause::Expiring(Some(_)) => "renew the certificate, and check why it was not renewed automatically",
-            Cause::Expiring(None) => "serve the current intermediate certificates of the authority",
+            Cause::Expiring { is_leaf: true, .. } => {
+                "renew the certificate, and check why it was not renewed automatically"
+            }
+            Cause::Expiring { is_leaf: false, .. } => {
+                "serve the current intermediate certificates of the authority; renew a root of your own, and give it to clients"
+            }
             Cause::Http(HttpFault::NotHttp) => {
                 "let the port speak HTTP/1.1 inside TLS; a server for HTTP/2 alone is not enough"
             }
@@ -128,6 +132,9 @@ impl CertificateFault {
             }
             CertificateFault::Untrusted(Untrusted::Root(_) | Untrusted::Namesake(_)) => {
                 "have it issued by an authority that clients trust, or name its root in `[probe] roots` if all clients have it"
+            }
+            CertificateFault::Untrusted(Untrusted::InvalidRoot(_)) => {
+                "have it issued below a root that is valid; renew a root of your own, and give it to clients and `[probe] roots`"
             }
             CertificateFault::Damaged => "replace the certificate by one in X.509 version 3",
             CertificateFault::Signature => "serve the issuers of this leaf in order, each one with its own key",

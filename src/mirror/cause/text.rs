@@ -20,8 +20,10 @@ impl fmt::Display for Cause {
                 write!(f, "the TLS handshake fails: {fault}")
             }
             Cause::Certificate(fault) => write!(f, "clients do not accept its certificate: {fault}"),
-            Cause::Expiring(Some(end)) => write!(f, "its certificate ends at {}", rfc3339(*end)),
-            Cause::Expiring(None) => f.write_str("an issuer of its certificate ends soon"),
+            Cause::Expiring { end, is_leaf: true } => write!(f, "its certificate ends at {}", rfc3339(*end)),
+            Cause::Expiring { end, is_leaf: false } => {
+                write!(f, "an issuer of its certificate, or the root, ends at {}", rfc3339(*end))
+            }
             Cause::Http(fault) => fault.fmt(f),
             Cause::Status { asked, status, location } => {
                 match asked {
@@ -102,6 +104,9 @@ impl fmt::Display for Untrusted {
             Untrusted::Root(root) => write!(f, "its chain ends at `{root}`, which is no trusted root"),
             Untrusted::Namesake(root) => {
                 write!(f, "its chain ends at `{root}`, which is another than the root of that name")
+            }
+            Untrusted::InvalidRoot(root) => {
+                write!(f, "its chain ends at `{root}`, a root that has expired or is not valid yet")
             }
             Untrusted::Unknown => {
                 f.write_str("its chain does not lead to a trusted root (self-signed, or an intermediate is missing)")

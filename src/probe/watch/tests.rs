@@ -2,8 +2,6 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use rustls::RootCertStore;
-
 use super::*;
 use crate::base::ids::MirrorId;
 use crate::base::time::{Generation, Moment};
@@ -25,7 +23,7 @@ fn rewatch(port: u16, canary: u32) -> Rewatch {
     let (config, _) = config::read("pharos.toml", &text).unwrap_or_else(|problems| panic!("{problems:#?}"));
     let probe = Arc::new(config.probe.unwrap());
     let root = rcgen::generate_simple_self_signed(["root.example".to_string()]).unwrap();
-    let mut roots = RootCertStore::empty();
+    let mut roots = crate::tls::Roots::default();
     roots.add(root.cert.der().clone()).unwrap();
     let prober = Prober::new(probe.clone(), Arc::new(roots)).unwrap();
     Rewatch { probe, prober }

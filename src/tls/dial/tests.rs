@@ -1,4 +1,4 @@
-//! Connections to servers on loopback, and the lifetimes of chains.
+//! Connections to servers on loopback, and the ends of certificates.
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -52,27 +52,4 @@ async fn interim_responses_without_end_break_the_connection() {
     let _ = connection.await.unwrap();
     let sent: u64 = flood.await.unwrap();
     assert!(sent < 3 * MAX_HEADS_LEN / 40, "{sent} interim responses were read");
-}
-
-#[test]
-fn a_certificate_of_six_days_is_good_for_the_first_four() {
-    let authority = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(Vec::new()).unwrap();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let root = params.self_signed(&authority).unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(root.der().clone()).unwrap();
-    let dialer = Dialer::new("blob.example".into(), 443, Arc::new(roots)).unwrap();
-    let mut leaf = CertificateParams::new(vec!["blob.example".to_string()]).unwrap();
-    (leaf.not_before, leaf.not_after) = (date_time_ymd(2026, 2, 1), date_time_ymd(2026, 2, 7));
-    let issuer = rcgen::Issuer::new(params, authority);
-    let chain = [leaf.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().der().clone()];
-    let lasts = |day: u8, ahead: u64| {
-        let now = date_time_ymd(2026, 2, day).unix_timestamp() as u64;
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(now + 1));
-        dialer.lasts_from(&chain, Duration::from_secs(ahead * 3600), now)
-    };
-    assert_eq!([1, 4, 5, 6].map(|day| lasts(day, 72)), [true, true, false, false]);
-    // A shorter configured window applies.
-    assert_eq!([5, 6].map(|day| lasts(day, 24)), [true, false]);
 }

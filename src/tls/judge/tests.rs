@@ -12,7 +12,7 @@ const DAY: u64 = 86_400;
 /// A root, two intermediates below each other, and a folder.
 struct World {
     folder: tempfile::TempDir,
-    roots: RootCertStore,
+    roots: Roots,
     root: String,
     intermediates: [String; 2],
     issuer: Issuer<'static, KeyPair>,
@@ -35,7 +35,7 @@ impl World {
         let upper = authority("Upper").signed_by(&upper_key, &root_issuer).unwrap();
         let upper_issuer = Issuer::new(authority("Upper"), upper_key);
         let lower = authority("Lower").signed_by(&lower_key, &upper_issuer).unwrap();
-        let mut roots = RootCertStore::empty();
+        let mut roots = Roots::default();
         roots.add(root.der().clone()).unwrap();
         World {
             folder: tempfile::tempdir().unwrap(),

@@ -3,26 +3,33 @@
 //! rustls hands a chain to its caller after a handshake that succeeded. The chain of a refused certificate is needed too,
 //! because only the chain shows which issuer is missing.
 //!
-//! **Invariants**: the verdict is that of the inner verifier.
-//! **Not here**: the trusted roots ([`mod@super::judge`]).
+//! **Invariants**: the path, the name and the signature of the handshake are verified.
+//! **Not here**: the trusted roots ([`super::roots`]), paths ([`super::path`]).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_name;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
+
+use super::path;
+use super::roots::Roots;
 
 /// A verifier for one handshake.
 #[derive(Debug)]
-pub(super) struct Recorder {
-    inner: Arc<WebPkiServerVerifier>,
+pub(super) struct Verifier {
+    roots: Arc<Roots>,
+    algorithms: WebPkiSupportedAlgorithms,
     chain: Mutex<Vec<CertificateDer<'static>>>,
 }
 
-impl Recorder {
-    pub(super) fn new(inner: Arc<WebPkiServerVerifier>) -> Arc<Self> {
-        Arc::new(Recorder { inner, chain: Mutex::default() })
+impl Verifier {
+    pub(super) fn new(roots: Arc<Roots>) -> Arc<Self> {
+        let algorithms = super::provider().signature_verification_algorithms;
+        Arc::new(Verifier { roots, algorithms, chain: Mutex::default() })
     }
 
     /// Takes the chain that was presented, leaf first; empty if the handshake did not get so far.
@@ -31,18 +38,21 @@ impl Recorder {
     }
 }
 
-impl ServerCertVerifier for Recorder {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
-        ocsp: &[u8],
+        _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let chain = std::iter::once(leaf).chain(intermediates).map(|one| one.clone().into_owned()).collect();
+        let chain: Vec<_> = std::iter::once(leaf).chain(intermediates).map(|one| one.clone().into_owned()).collect();
+        let path = path::verify(&chain, &self.roots, now);
         *self.chain.lock().unwrap_or_else(PoisonError::into_inner) = chain;
-        self.inner.verify_server_cert(leaf, intermediates, name, ocsp, now)
+        path?;
+        verify_server_name(&ParsedCertificate::try_from(leaf)?, name)?;
+        Ok(ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -51,7 +61,7 @@ impl ServerCertVerifier for Recorder {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls12_signature(message, leaf, signed)
+        verify_tls12_signature(message, leaf, signed, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -60,10 +70,10 @@ impl ServerCertVerifier for Recorder {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.inner.verify_tls13_signature(message, leaf, signed)
+        verify_tls13_signature(message, leaf, signed, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
