@@ -97,6 +97,7 @@ fn snapshot(answer_mirrors: u8) -> Snapshot {
         mirrors: ids(mirrors),
         ranking: Ranking::Listed,
         fallback: ids(fallback),
+        is_canonical: false,
     };
     let rules = vec![rule("east", &[0, 1], &[3]), rule("west", &[4], &[])];
     let answer_mirrors = AnswerMirrors::new(answer_mirrors).unwrap();

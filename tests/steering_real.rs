@@ -435,6 +435,7 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
         mirrors: vec![MirrorId::from_index(index)],
         ranking: Ranking::Listed,
         fallback: Vec::new(),
+        is_canonical: false,
     });
     let laid = Laid::over(&networks);
     let horizon = Horizon::build(Draft::new("regions".into(), rules.collect(), vec![MirrorId(0)]), &networks, &laid);

@@ -237,6 +237,7 @@ fn table(prefixes: u32) -> (Horizon, Probes) {
         mirrors: vec![MirrorId(at as u16)],
         ranking: Ranking::Listed,
         fallback: Vec::new(),
+        is_canonical: false,
     };
     let laid = Laid::over(&networks);
     let horizon =

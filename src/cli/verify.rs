@@ -242,11 +242,10 @@ fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<ProbeTarget>), Vec
 
 /// The probe of mirrors: that of `[probe]`, else one of the name and port of `[registry] blobs`, else one of the steered name.
 pub(super) fn probe_of(config: &Config) -> Result<Probe, Vec<Diagnostic>> {
-    let of_registry = |registry: &config::RegistryConfig| Probe {
-        port: registry.mirror_port(),
-        ..Probe::of_name(registry.mirror_name().into())
+    let of_registry = |registry: &config::RegistryConfig| {
+        Some(Probe { port: registry.mirror_port(), ..Probe::of_name(registry.mirror_name()?.into()) })
     };
-    let meant = config.probe.clone().or_else(|| config.registry.as_ref().map(of_registry));
+    let meant = config.probe.clone().or_else(|| config.registry.as_ref().and_then(of_registry));
     meant.or_else(|| shared_name(config).map(Probe::of_name)).ok_or_else(|| {
         vec![
             Diagnostic::error("probe-name", "the configuration does not tell which name mirrors serve")

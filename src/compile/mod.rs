@@ -112,6 +112,7 @@ pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snap
         let rules = meant.rules.iter().map(rule).collect();
         let draft = Draft {
             default_ranking: meant.default_ranking.clone(),
+            default_is_canonical: meant.default_is_canonical,
             least_scopes: meant.least_scopes,
             answer_mirrors: meant.answer_mirrors,
             ..Draft::new(meant.name.clone(), rules, meant.default.clone())
@@ -180,6 +181,7 @@ fn rule(meant: &config::RuleConfig) -> Rule {
         mirrors: meant.mirrors.clone(),
         ranking: meant.ranking.clone(),
         fallback: meant.fallback.clone(),
+        is_canonical: meant.is_canonical,
     }
 }
 

@@ -12,7 +12,7 @@ pub fn registry_settings(config: &Config) -> Option<RegistrySettings> {
     let registry = config.registry.as_ref()?;
     Some(RegistrySettings {
         canonical: upstream(&registry.canonical),
-        blobs: upstream(&registry.blobs),
+        blobs: registry.blobs.as_ref().map(upstream),
         horizon: registry.horizon.map(|id| config.horizons[id.index()].name.clone()),
         signatures: registry.signatures.as_ref().map(upstream),
         info: registry.info.clone(),
@@ -77,7 +77,7 @@ direct          = true
         )
         .unwrap();
         assert_eq!(settings.canonical, Upstream::new("https", "host.example", "some/repo"));
-        assert_eq!(settings.blobs, Upstream::new("https", "blob.k8s.io:8443", ""));
+        assert_eq!(settings.blobs, Some(Upstream::new("https", "blob.k8s.io:8443", "")));
         assert_eq!(settings.signatures, Some(Upstream::new("http", "signatures.example", "")));
         assert_eq!(settings.horizon.as_deref(), Some("blobs"));
         assert_eq!(settings.info.as_deref(), Some("https://project.example/"));

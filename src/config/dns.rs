@@ -28,11 +28,12 @@ section! {
     /// `[dns]` as written.
     pub(super) struct DnsSpec: "[dns]" {
         /// Listen addresses for UDP and TCP. An address that no interface has yet is bound all the same, with a warning; a
-        /// default address that the machine lacks is skipped.
+        /// default address that the machine lacks is skipped. `[]` means none, if the configuration has no zone.
         ///
         /// The default is loopback and an unprivileged port, so that nothing is exposed unasked.
         listen: Option<Vec<PlacedText>> = texts("listen", LISTEN_FORM)
             .otherwise("`[\"127.0.0.1:5300\", \"[::1]:5300\"]`")
+            .may_be_empty()
             .restart_unless(|a, b| a.dns.listen == b.dns.listen)
             .example("[\"192.0.2.53:53\", \"[2001:db8::53]:53\"]"),
 

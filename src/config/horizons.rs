@@ -10,13 +10,12 @@ use std::sync::Arc;
 use super::check::Check;
 use super::field::{Field, Named, Other, section};
 use super::mirrors::{MirrorEntry, MirrorsConfig};
-use super::rankings::{ListSpec, WeightsSpec, least_scopes, mirrors, nearest, report_both, weights};
-use super::row::{KeyRow, number, other, tables};
+use super::rankings::{ListSpec, WeightsSpec, least_scopes, mirrors, nearest, report_both, report_no_mirrors, weights};
+use super::row::{KeyRow, flag, number, other, tables};
 use super::rules::{RuleConfig, RuleSpec};
-use super::spec::PlacedText;
+use super::spec::{PlacedText, Spec};
 use super::table::Table;
-use super::zone::ZoneSpec;
-use super::{AnswerMirrors, LeastScopes, Placed, Ranking, limits, value};
+use super::{AnswerMirrors, LeastScopes, Placed, Ranking, Steer, ZoneConfig, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::ids::MirrorId;
 use crate::mirror::Mirror;
@@ -65,11 +64,15 @@ section! {
 
         /// As in a rule.
         nearest: Option<Placed<Vec<PlacedText>>> = nearest(),
+
+        /// As in a rule.
+        canonical: bool = flag("canonical").default(false).example("true"),
     }
 }
 
 fn report_both_of_default(spec: &DefaultTableSpec, table: &Table<'_, '_>) {
     report_both(table.reader, &spec.mirrors, &spec.weights, &spec.nearest);
+    report_no_mirrors(spec.canonical, table);
 }
 
 /// `default` of a horizon, and its place.
@@ -113,6 +116,12 @@ impl HorizonSpec {
             None => ListSpec::EMPTY,
         }
     }
+
+    /// `canonical` of `default`.
+    fn default_is_canonical(&self) -> bool {
+        let form = self.default.as_ref().map(|default| &default.form);
+        matches!(form, Some(DefaultForm::Table(table)) if table.canonical)
+    }
 }
 
 /// One `[horizons.*]`.
@@ -126,6 +135,8 @@ pub struct HorizonConfig {
     pub default: Vec<MirrorId>,
     /// The order in which such a client takes them.
     pub default_ranking: Ranking,
+    /// Whether the registry listener sends such a client to the canonical registry.
+    pub default_is_canonical: bool,
     /// The place of `default`.
     pub default_place: Place,
     /// The number of mirrors in one answer.
@@ -159,9 +170,40 @@ impl Check<'_> {
             rules: spec.rules.iter().map(|rule| self.check_rule(rule, mirrors)).collect(),
             default: self.check_mirror_list(default.mirrors),
             default_ranking: self.check_ranking(default, mirrors),
+            default_is_canonical: spec.default_is_canonical(),
             default_place: spec.default.as_ref().map_or(&spec.table.place, |default| &default.place).clone(),
             answer_mirrors: AnswerMirrors::new(spec.answer_mirrors).unwrap_or(AnswerMirrors::ONE),
             least_scopes: least_scopes(spec),
+        }
+    }
+
+    /// Reports plans of a steered owner from which DNS could answer nothing: DNS never leads to a redirect-only mirror.
+    pub(super) fn check_steered_mirrors(
+        &mut self,
+        horizons: &[HorizonConfig],
+        mirrors: &MirrorsConfig,
+        zones: &[ZoneConfig],
+    ) {
+        let mut seen = Vec::new();
+        for steer in zones.iter().flat_map(|zone| &zone.steer) {
+            if seen.contains(&steer.horizon) {
+                continue;
+            }
+            seen.push(steer.horizon);
+            let horizon = &horizons[steer.horizon.index()];
+            if let Some(problem) = default_without_address(horizon, mirrors, steer) {
+                self.report(problem);
+            }
+            for rule in horizon.rules.iter().filter(|rule| rule.is_canonical && rule.mirrors.is_empty()) {
+                let message =
+                    format!("a rule of horizon `{}` has no `mirrors`, and an owner is steered by it", horizon.name);
+                self.report(
+                    Diagnostic::error("missing-key", message)
+                        .at(rule.place.clone(), "DNS has no answer for its clients")
+                        .related(steer.place.clone(), "steered here")
+                        .help("add `mirrors = [\"MIRROR\"]`: `canonical` decides on the registry listener alone"),
+                );
+            }
         }
     }
 
@@ -209,18 +251,19 @@ impl Check<'_> {
         }
     }
 
-    pub(super) fn check_unused_horizons(&mut self, specs: &[Named<HorizonSpec>], zones: &[ZoneSpec]) {
+    pub(super) fn check_unused_horizons(&mut self, spec: &Spec) {
         // A misspelt reference would make a horizon look unused.
         if self.has_lost_reference(self.horizons.code) {
             return;
         }
-        let mut used = vec![false; specs.len()];
-        for horizon in zones.iter().flat_map(|zone| &zone.steer).filter_map(|steer| steer.horizon.as_ref()) {
+        let mut used = vec![false; spec.horizons.len()];
+        let steers = spec.zones.0.iter().flat_map(|zone| &zone.steer).filter_map(|steer| steer.horizon.as_ref());
+        for horizon in steers.chain(spec.registry.iter().filter_map(|registry| registry.horizon.as_ref())) {
             if let Ok(at) = self.horizons.find(horizon) {
                 used[at] = true;
             }
         }
-        for (spec, _) in specs.iter().zip(used).filter(|(_, used)| !used) {
+        for (spec, _) in spec.horizons.iter().zip(used).filter(|(_, used)| !used) {
             let name = &spec.name.value;
             self.report(
                 Diagnostic::warning("unused-horizon", format!("no owner is steered by horizon `{name}`"))
@@ -231,6 +274,24 @@ impl Check<'_> {
     }
 }
 
+/// The problem of a default from which DNS could answer nothing.
+fn default_without_address(horizon: &HorizonConfig, mirrors: &MirrorsConfig, steer: &Steer) -> Option<Diagnostic> {
+    let default = &horizon.default;
+    let is_redirect_only = |id: &MirrorId| mirrors.entries[id.index()].mirror.is_redirect_only();
+    // Another empty default, and a broken mirror, have been reported.
+    let is_known = horizon.default_is_canonical || !default.is_empty();
+    if !is_known || !default.iter().all(is_redirect_only) || default.iter().any(|id| mirrors.broken.contains(id)) {
+        return None;
+    }
+    let message = format!("the default of horizon `{}` has no mirror that DNS could answer with", horizon.name);
+    Some(
+        Diagnostic::error("no-address", message)
+            .at(horizon.default_place.clone(), "redirect-only mirrors alone")
+            .related(steer.place.clone(), "steered here")
+            .help("add a mirror with `addresses` or `host` at the end of `default`, or steer no owner by this horizon"),
+    )
+}
+
 /// A horizon whose value is no table, which has been reported.
 fn empty(name: Arc<str>, place: &Place) -> HorizonConfig {
     HorizonConfig {
@@ -238,6 +299,7 @@ fn empty(name: Arc<str>, place: &Place) -> HorizonConfig {
         rules: Vec::new(),
         default: Vec::new(),
         default_ranking: Ranking::default(),
+        default_is_canonical: false,
         default_place: place.clone(),
         answer_mirrors: AnswerMirrors::ONE,
         least_scopes: LeastScopes::USUAL,

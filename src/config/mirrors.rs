@@ -1,15 +1,16 @@
 //! `[mirrors]`: addresses that clients can reach, and names of their own.
 //!
-//! **Invariants**: a mirror has addresses, a host, or both.
+//! **Invariants**: a mirror has addresses, a host, or both; or a URL alone.
 //! **Not here**: mirrors that no horizon names ([`super::check`]); probing ([`crate::probe`]).
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::check::Check;
 use super::field::{Field, Named, Other, section};
-use super::row::{KeyRow, other, text, texts};
-use super::spec::PlacedText;
+use super::row::{KeyRow, numbers, other, text, texts};
+use super::spec::{Number, PlacedText};
 use super::table::Table;
 use super::{Placed, ZoneConfig, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
@@ -18,12 +19,12 @@ use crate::base::ids::MirrorId;
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::Ttl;
-use crate::mirror::{Addressing, Mirror, is_steered};
+use crate::mirror::{Addressing, ContentPlace, Mirror, is_steered};
 
 section! {
     /// A mirror as written.
     pub(super) struct MirrorSpec: "mirror" then complete {
-        /// IPv4 and IPv6 addresses, 32 at most. One of `addresses` and `host` is required.
+        /// IPv4 and IPv6 addresses, 32 at most. One of `addresses`, `host` and `url` is required.
         ///
         /// All addresses of a family are one answer, and 32 AAAA records fit a datagram that is not fragmented.
         addresses: Vec<PlacedText> = texts("addresses", "address")
@@ -36,6 +37,28 @@ section! {
         /// A load balancer or CDN changes its addresses, and a CNAME cannot stand beside other records of the steered
         /// name.
         host: Option<PlacedText> = text("host", "host name").example("\"mirror-a.example.com\""),
+
+        /// URL of a blob at a mirror that cannot serve the steered name, such as a bucket, instead of `addresses` and `host`.
+        /// DNS never answers with such a mirror; the registry listener redirects clients to it. Placeholders are
+        /// `{digest}`, `{algorithm}`, `{hex}`, `{name}`, `{path}` and `{rest}`.
+        ///
+        /// It is probed and asked at its own name, which its certificate must have. Only https is accepted.
+        url: Option<PlacedText> = text("url", "URL with placeholders")
+            .otherwise("the mirror serves the steered name")
+            .example("\"https://bucket.s3.dualstack.us-east-2.amazonaws.com/containers/images/{digest}\""),
+
+        /// Path of a blob at the mirror, with the placeholders of `url`.
+        ///
+        /// The registry listener redirects to it. All mirrors that DNS may give one client need the same path, because the
+        /// listener does not see which of them the client takes.
+        path: Option<PlacedText> = text("path", "path with placeholders")
+            .otherwise("`/v2/{name}/blobs/{digest}`")
+            .example("\"/containers/images/{digest}\""),
+
+        /// Statuses by which the mirror says that it lacks a blob, besides 404 and 410.
+        ///
+        /// S3 answers 403 instead of 404 if its bucket cannot be listed.
+        missing: Option<Vec<Number>> = numbers("missing", 400..=499, "statuses").otherwise("404 and 410 alone").example("[403]"),
 
         /// Position for `nearest`: `[LATITUDE, LONGITUDE]` in degrees, from -90 to 90 and from -180 to 180.
         location: Option<LocationSpec> = other("location", "two numbers").otherwise("unknown").example("[50.11, 8.68]"),
@@ -68,16 +91,29 @@ impl Field<Other> for Option<LocationSpec> {
     }
 }
 
-/// Reports a mirror without any address.
-fn complete(_: &MirrorSpec, table: &Table<'_, '_>) {
-    // A key left over is likely one of these two misspelt, and is reported as unknown.
-    if !table.has("addresses") && !table.has("host") && table.len() == 0 {
+/// Reports a mirror without any address, and one with keys that exclude each other.
+fn complete(spec: &MirrorSpec, table: &Table<'_, '_>) {
+    // A key left over is likely one of these misspelt, and is reported as unknown.
+    if !table.has("addresses") && !table.has("host") && !table.has("url") && table.len() == 0 {
         table.reader.report(
-            Diagnostic::error("missing-key", format!("{} has neither `addresses` nor `host`", table.title()))
+            Diagnostic::error("missing-key", format!("{} has no `addresses`, `host` or `url`", table.title()))
                 .at(table.place().clone(), "nothing to steer to")
                 .help(
-                    "add `addresses = [\"192.0.2.10\", \"2001:db8::10\"]`, or `host = \"…\"` to have a name resolved",
+                    "add `addresses = [\"192.0.2.10\", \"2001:db8::10\"]`, `host = \"…\"` to have a name resolved, or \
+                     `url = \"…\"` for a bucket",
                 ),
+        );
+    }
+    let Some(url) = &spec.url else { return };
+    let addresses = spec.addresses.first().map(|address| ("addresses", address));
+    let others =
+        [addresses, spec.host.as_ref().map(|host| ("host", host)), spec.path.as_ref().map(|path| ("path", path))];
+    for (key, text) in others.into_iter().flatten() {
+        table.reader.report(
+            Diagnostic::error("url-and-more", format!("`url` and `{key}` exclude each other"))
+                .at(text.place.clone(), "of a mirror that serves the steered name")
+                .related(url.place.clone(), "of a mirror with a URL of its own")
+                .help("remove `url` if the mirror has a certificate for the steered name, and write its `path`; else remove the other"),
         );
     }
 }
@@ -99,6 +135,15 @@ pub(super) struct MirrorsConfig {
     pub(super) entries: Vec<MirrorEntry>,
     /// Mirrors with an error, which may have more addresses than are known.
     pub(super) broken: HashSet<MirrorId>,
+}
+
+impl MirrorsConfig {
+    /// Leaves the hosts of redirect-only mirrors to clients: without probes nothing here connects to them.
+    pub(super) fn leave_urls_unresolved(&mut self) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.mirror.is_redirect_only()) {
+            entry.mirror.addressing = Addressing::Written;
+        }
+    }
 }
 
 /// The addressing of a mirror whose host has not been resolved yet.
@@ -148,7 +193,15 @@ impl Check<'_> {
         self.parse(name, value::word);
         let mut mirror = Mirror::named(name.value.clone());
         let Some(keys) = keys else { return Mirror { addressing: UNRESOLVED, ..mirror } };
-        mirror.host = keys.host.as_ref().and_then(|host| self.parse(host, value::host_name));
+        let url = keys.url.as_ref().and_then(|url| self.parse(url, value::mirror_url));
+        mirror.host = match &url {
+            Some(url) => Some(url.host.clone()),
+            None => keys.host.as_ref().and_then(|host| self.parse(host, value::host_name)),
+        };
+        let path = keys.path.as_ref().and_then(|path| self.parse(path, value::mirror_path));
+        // The range of the row keeps numbers within 16 bits.
+        let missing = keys.missing.iter().flatten().filter_map(|status| u16::try_from(status.value).ok()).collect();
+        mirror.content = Arc::new(ContentPlace { url, path, missing });
         mirror.contact = keys.contact.as_ref().and_then(|contact| self.parse(contact, value::contact));
         if keys.addresses.is_empty() {
             mirror.addressing = UNRESOLVED;
@@ -181,7 +234,7 @@ impl Check<'_> {
     pub(super) fn check_hosts(&mut self, specs: &[Named<MirrorSpec>], mirrors: &[MirrorEntry], zones: &[ZoneConfig]) {
         let steered: Vec<_> = zones.iter().flat_map(|zone| &zone.steer).map(|steer| steer.owner.clone()).collect();
         for (spec, entry) in specs.iter().zip(mirrors) {
-            let host = spec.keys.as_ref().and_then(|keys| keys.host.as_ref());
+            let host = spec.keys.as_ref().and_then(|keys| keys.host.as_ref().or(keys.url.as_ref()));
             let Some((text, host)) = host.zip(entry.mirror.followed_host()) else { continue };
             let name = NameBuf::parse(host);
             if name.is_ok_and(|name| is_steered(name.as_name(), &steered)) {

@@ -11,7 +11,7 @@ use super::check::Check;
 use super::field::{Section as _, section};
 use super::row::{days, duration, file, hours, millis, mins, number, secs, table, text};
 use super::spec::PlacedText;
-use super::{FileUse, InputFile, Placed, RegistryConfig, ZoneConfig, limits, value};
+use super::{FileUse, InputFile, MirrorEntry, Placed, RegistryConfig, ZoneConfig, limits, value};
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::mirror::Thresholds;
 
@@ -199,10 +199,11 @@ impl Check<'_> {
         spec: &ProbeSpec,
         registry: Option<&RegistryConfig>,
         zones: &[ZoneConfig],
+        mirrors: &[MirrorEntry],
     ) -> Option<Probe> {
         let name = match &spec.name {
             Some(text) => self.parse(text, value::host_name)?,
-            None => self.shared_name(spec, registry, zones)?,
+            None => self.shared_name(spec, registry, zones, mirrors)?,
         };
         let hold_down = spec.hold_down;
         if let Some(max) = spec.max_hold_down.as_ref().filter(|max| max.value < hold_down) {
@@ -229,19 +230,24 @@ impl Check<'_> {
         })
     }
 
-    /// The host of the registry's `blobs`, else the one steered owner.
+    /// The host of the registry's `blobs`, else the one steered owner. If every mirror has a URL, no mirror is probed by this
+    /// name, and it is the host of one.
     fn shared_name(
         &mut self,
         spec: &ProbeSpec,
         registry: Option<&RegistryConfig>,
         zones: &[ZoneConfig],
+        mirrors: &[MirrorEntry],
     ) -> Option<Arc<str>> {
-        if let Some(registry) = registry {
-            return Some(registry.mirror_name().into());
+        if let Some(name) = registry.and_then(RegistryConfig::mirror_name) {
+            return Some(name.into());
         }
         let mut owners = zones.iter().flat_map(|zone| &zone.steer).map(|steer| steer.owner.to_string());
         match (owners.next(), owners.next()) {
             (Some(owner), None) => Some(owner.into()),
+            (None, _) if mirrors.iter().all(|entry| entry.mirror.is_redirect_only()) && !mirrors.is_empty() => {
+                mirrors[0].mirror.host.clone()
+            }
             _ => {
                 self.report(
                     Diagnostic::error("probe-name", "the name that mirrors serve is unknown")

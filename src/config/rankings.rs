@@ -20,7 +20,7 @@ use crate::steer::Weights;
 /// The row of `mirrors`.
 pub(super) const fn mirrors() -> KeyRow<Strs> {
     texts("mirrors", "mirror")
-        .required_without(&["nearest"], "add `mirrors = [\"MIRROR\"]`")
+        .required_without(&["nearest", "canonical"], "add `mirrors = [\"MIRROR\"]`")
         .example("[\"fra\", \"iad\"]")
 }
 
@@ -71,6 +71,17 @@ pub(super) fn report_both(
                 .at(place.clone(), "another order")
                 .related(nearest.place.clone(), "by distance")
                 .help("`nearest` lists all the mirrors and puts them in order by distance; remove one of the two"),
+        );
+    }
+}
+
+/// Reports `canonical = false` without any mirror: the row of `mirrors` cannot see that the key has no effect.
+pub(super) fn report_no_mirrors(is_canonical: bool, table: &Table<'_, '_>) {
+    if !is_canonical && table.has("canonical") && !table.has("mirrors") && !table.has("nearest") {
+        table.reader.report(
+            Diagnostic::error("missing-key", format!("`mirrors` is missing in {}", table.title()))
+                .at(table.place().clone(), "no mirror, and not `canonical = true`")
+                .help("add `mirrors = [\"MIRROR\"]`"),
         );
     }
 }

@@ -10,13 +10,14 @@ use std::time::Duration;
 use super::check::Check;
 use super::encrypted::{TlsFiles, TlsSpec};
 use super::field::section;
+use super::mirrors::MirrorsConfig;
 use super::row::{LISTEN_FORM, days, duration, flag, hours, millis, number, secs, table, text, texts};
 use super::spec::{PlacedText, Spec};
 use super::value::{self, host_of};
 use super::zone::ZoneSpec;
-use super::{BlobTarget, Config, Connections, HorizonConfig, MirrorEntry, Placed, Probe, ZoneConfig, limits};
+use super::{BlobTarget, Config, Connections, HorizonConfig, MirrorEntry, Placed, Probe, Steer, ZoneConfig, limits};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, nearest};
-use crate::base::ids::HorizonId;
+use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 
@@ -44,7 +45,16 @@ section! {
         ///
         /// Plain `http` is a warning here and in the other URLs of the table, because the network between could
         /// replace what clients pull by tag. A registry on this machine is exempt.
-        blobs: Option<PlacedText> = text("blobs", "URL").required().example("\"https://blob.example.com\""),
+        blobs: Option<PlacedText> = text("blobs", "URL")
+            .required_without(&["horizon"], "add `blobs = \"https://blob.example.com\"`, the URL of the steered name")
+            .example("\"https://blob.example.com\""),
+
+        /// Horizon that decides for blobs.
+        ///
+        /// It is written if no owner is steered by it, because each of its mirrors has a `url`. `blobs` may be left out then.
+        horizon: Option<PlacedText> = text("horizon", "horizon")
+            .otherwise("that of the steered owner named by `blobs`")
+            .example("\"blobs\""),
 
         /// Base URL for cosign's `sha256-….sig` and `.att` tags, and for everything that `canonical` lacks by digest.
         signatures: Option<PlacedText> = text("signatures", "URL")
@@ -148,9 +158,10 @@ pub struct RegistryConfig {
     pub connections: Connections,
     /// The canonical registry: manifests, tags, referrers, and blobs no mirror can serve.
     pub canonical: UpstreamConfig,
-    /// The steered name's base URL: blobs.
-    pub blobs: UpstreamConfig,
-    /// The horizon of the steered name, found by the host of `blobs`. `None` if no steered owner has that name.
+    /// The steered name's base URL: blobs. `None` if each mirror has a URL of its own.
+    pub blobs: Option<UpstreamConfig>,
+    /// The horizon that is written, else that of the steered name, found by the host of `blobs`. `None` if no steered owner
+    /// has that name.
     pub horizon: Option<HorizonId>,
     /// The registry of cosign signatures and attestations. `None` means canonical.
     pub signatures: Option<UpstreamConfig>,
@@ -173,15 +184,15 @@ pub struct RegistryConfig {
 impl RegistryConfig {
     /// The port at which clients reach mirrors: that of `blobs`, if it is https, else HTTPS's own.
     pub fn mirror_port(&self) -> u16 {
-        match &*self.blobs.scheme {
-            "https" => value::port_of(&self.blobs),
+        match &self.blobs {
+            Some(blobs) if &*blobs.scheme == "https" => value::port_of(blobs),
             _ => limits::MIRROR_PORT,
         }
     }
 
-    /// The name that mirrors serve: the host of `blobs`.
-    pub fn mirror_name(&self) -> &str {
-        value::host_of(&self.blobs)
+    /// The name that mirrors serve: the host of `blobs`. `None` if each mirror has a URL of its own.
+    pub fn mirror_name(&self) -> Option<&str> {
+        self.blobs.as_ref().map(value::host_of)
     }
 }
 
@@ -220,12 +231,27 @@ impl UpstreamConfig {
     }
 }
 
+/// The steered owner that is the host of `blobs`.
+fn steer_of<'z>(blobs: &UpstreamConfig, zones: &'z [ZoneConfig]) -> Option<&'z Steer> {
+    let name = NameBuf::parse(host_of(blobs)).ok();
+    zones.iter().flat_map(|zone| &zone.steer).find(|steer| name.as_ref() == Some(&steer.owner))
+}
+
+fn other_horizon(name: &PlacedText, steer: &Steer) -> Diagnostic {
+    let message = format!("`{}` decides for the registry, and another horizon for `{}`", name.value, steer.owner);
+    Diagnostic::error("two-horizons", message)
+        .at(name.place.clone(), "not the one of the steered owner")
+        .related(steer.place.clone(), "steered here")
+        .help("leave `horizon` out: that of the steered owner named by `blobs` is used")
+}
+
 impl Check<'_> {
     pub(super) fn check_registry(
         &mut self,
         spec: &RegistrySpec,
         zone_specs: &[ZoneSpec],
         zones: &[ZoneConfig],
+        (horizons, mirrors): (&[HorizonConfig], &MirrorsConfig),
     ) -> Option<RegistryConfig> {
         let upstream = |check: &mut Self, text: &Option<PlacedText>| check.parse(text.as_ref()?, value::upstream);
         let page = |check: &mut Self, text: &Option<PlacedText>| check.parse(text.as_ref()?, value::page);
@@ -242,13 +268,39 @@ impl Check<'_> {
             Some(direct) if direct.value => BlobTarget::MirrorHost,
             _ => BlobTarget::SteeredName,
         };
-        let (canonical, blobs) = (canonical?, blobs?);
-        let place = &spec.blobs.as_ref()?.place;
-        self.check_tokens(&blobs, &canonical, place);
-        // A steered owner that is wrong may be the one.
-        let written: usize = zone_specs.iter().map(|zone| zone.steer.len()).sum();
-        let meant: usize = zones.iter().map(|zone| zone.steer.len()).sum();
-        let horizon = if written == meant { self.check_blobs(&blobs, place, blob_target, zones) } else { None };
+        let named = spec.horizon.as_ref().and_then(|name| match self.horizons.find(name) {
+            Ok(at) => Some(HorizonId::from_index(at)),
+            Err(problem) => {
+                self.report(*problem);
+                None
+            }
+        });
+        let canonical = canonical?;
+        if spec.blobs.is_some() != blobs.is_some() || spec.horizon.is_some() != named.is_some() {
+            return None;
+        }
+        let mut horizon = named;
+        if let (Some(blobs), Some(written)) = (&blobs, &spec.blobs) {
+            self.check_tokens(blobs, &canonical, &written.place);
+            let steered = steer_of(blobs, zones);
+            match (&spec.horizon, named, steered) {
+                (Some(name), Some(named), Some(steer)) if steer.horizon != named => {
+                    self.report(other_horizon(name, steer));
+                }
+                (_, None, _) => {
+                    // A steered owner that is wrong may be the one.
+                    let written_owners: usize = zone_specs.iter().map(|zone| zone.steer.len()).sum();
+                    let meant: usize = zones.iter().map(|zone| zone.steer.len()).sum();
+                    if written_owners == meant && steered.is_none() {
+                        self.report_unsteered(blobs, &written.place, blob_target, zones);
+                    }
+                    horizon = steered.map(|steer| steer.horizon);
+                }
+                _ => {}
+            }
+        } else if let (Some(id), Some(name)) = (named, &spec.horizon) {
+            self.check_each_has_url(&horizons[id.index()], name, mirrors);
+        }
         Some(RegistryConfig {
             listen,
             connections,
@@ -313,39 +365,68 @@ impl Check<'_> {
         }
     }
 
-    /// The horizon of the blobs' host.
-    fn check_blobs(
-        &mut self,
-        blobs: &UpstreamConfig,
-        place: &Place,
-        target: BlobTarget,
-        zones: &[ZoneConfig],
-    ) -> Option<HorizonId> {
+    /// Reports that no steered owner is the host of `blobs`.
+    fn report_unsteered(&mut self, blobs: &UpstreamConfig, place: &Place, target: BlobTarget, zones: &[ZoneConfig]) {
         let host = host_of(blobs);
-        let name = NameBuf::parse(host).ok();
-        let mut steers = zones.iter().flat_map(|zone| &zone.steer);
-        let steer = steers.find(|steer| name.as_ref() == Some(&steer.owner));
-        if steer.is_none() {
-            let owners: Vec<String> =
-                zones.iter().flat_map(|zone| &zone.steer).map(|steer| steer.owner.as_name().to_string()).collect();
-            let message = format!("`{host}` is not a steered owner");
-            let known = owners.iter().map(String::as_str);
-            let help = did_you_mean(host, "steered owners", known.clone());
-            // `direct` needs a horizon, because it redirects to a mirror.
-            let problem = match target {
-                BlobTarget::MirrorHost => Diagnostic::error("blobs-not-steered", message),
-                BlobTarget::SteeredName => Diagnostic::warning("blobs-not-steered", message),
-            };
-            let problem = problem.at(place.clone(), "no horizon decides for it").help(help);
-            // Either of the two names may be the misspelt one.
-            let meant = nearest(host, known).and_then(|near| owners.iter().position(|owner| owner == near));
-            let meant = meant.and_then(|at| zones.iter().flat_map(|zone| &zone.steer).nth(at));
-            self.report(match meant {
-                Some(steer) => problem.related(steer.place.clone(), format!("`{}` is steered here", steer.owner)),
-                None => problem,
-            });
+        let owners: Vec<String> =
+            zones.iter().flat_map(|zone| &zone.steer).map(|steer| steer.owner.as_name().to_string()).collect();
+        let message = format!("`{host}` is not a steered owner");
+        let known = owners.iter().map(String::as_str);
+        let help = did_you_mean(host, "steered owners", known.clone());
+        // `direct` needs a horizon, because it redirects to a mirror.
+        let problem = match target {
+            BlobTarget::MirrorHost => Diagnostic::error("blobs-not-steered", message),
+            BlobTarget::SteeredName => Diagnostic::warning("blobs-not-steered", message),
+        };
+        let problem = problem.at(place.clone(), "no horizon decides for it").help(help);
+        // Either of the two names may be the misspelt one.
+        let meant = nearest(host, known).and_then(|near| owners.iter().position(|owner| owner == near));
+        let meant = meant.and_then(|at| zones.iter().flat_map(|zone| &zone.steer).nth(at));
+        self.report(match meant {
+            Some(steer) => problem.related(steer.place.clone(), format!("`{}` is steered here", steer.owner)),
+            None => problem,
+        });
+    }
+
+    /// Reports a mirror that clients could reach by the steered name alone, which `blobs` does not give.
+    fn check_each_has_url(&mut self, horizon: &HorizonConfig, name: &PlacedText, mirrors: &MirrorsConfig) {
+        let has_no_url =
+            |id: &MirrorId| mirrors.entries[id.index()].mirror.content.url.is_none() && !mirrors.broken.contains(id);
+        let of_steered_name = horizon.mirrors().find(has_no_url).map(|id| &mirrors.entries[id.index()]);
+        let Some(MirrorEntry { mirror, place, .. }) = of_steered_name else { return };
+        self.report(
+            Diagnostic::error("missing-key", format!("`blobs` is missing, and mirror `{}` has no `url`", mirror.name))
+                .at(place.clone(), "is reached by the steered name alone")
+                .related(name.place.clone(), "this horizon names it")
+                .help(
+                    "add `blobs = \"https://blob.example.com\"`, the URL of the steered name, or a `url` to the mirror",
+                ),
+        );
+    }
+
+    /// Reports a configuration that serves nothing: no zone, and no horizon of the registry listener.
+    pub(super) fn check_deployment(&mut self, spec: &Spec) {
+        let has_horizon = spec.registry.as_ref().is_some_and(|registry| registry.horizon.is_some());
+        if spec.zones.0.is_empty()
+            && !has_horizon
+            && let Some(registry) = &spec.registry
+        {
+            self.report(
+                Diagnostic::error("no-zone", "no zone is configured").at(registry.table.place.clone(), "no `horizon` either").help(
+                    "add `[[zone]]` with the steered name; or `horizon = \"…\"` here, if each mirror has a `url` of its own",
+                ),
+            );
         }
-        steer.map(|steer| steer.horizon)
+        if spec.dns.listen.as_ref().is_some_and(Vec::is_empty)
+            && !spec.zones.0.is_empty()
+            && !self.has_lost_reference("wrong-type")
+        {
+            self.report(
+                Diagnostic::error("empty-list", "`listen` is an empty list, and a zone is configured")
+                    .at(spec.dns.table.place.clone(), "no address to answer at")
+                    .help("write addresses, or leave `listen` out for `127.0.0.1:5300` and `[::1]:5300`"),
+            );
+        }
     }
 
     /// A redirect straight to a mirror needs its name.

@@ -34,6 +34,8 @@ pub struct Row {
     pub example: &'static str,
     /// The key that this one replaces: a table has one of the two.
     pub instead_of: Option<&'static str>,
+    /// Whether a list may be empty.
+    pub may_be_empty: bool,
 }
 
 impl Row {
@@ -164,7 +166,8 @@ pub(super) struct KeyRow<K> {
 impl<K> KeyRow<K> {
     const fn new(name: &'static str, kind: KeyType, absent: Absent) -> Self {
         let (restart, doc, example) = (Restart::Never, "", "");
-        let row = Row { name, kind, absent, at_most: None, restart, doc, example, instead_of: None };
+        let row =
+            Row { name, kind, absent, at_most: None, restart, doc, example, instead_of: None, may_be_empty: false };
         KeyRow { row, kind: PhantomData }
     }
 
@@ -199,6 +202,12 @@ impl<K> KeyRow<K> {
     /// Makes it an error to leave the key out, unless one of these keys is written.
     pub(super) const fn required_without(mut self, others: &'static [&'static str], help: &'static str) -> Self {
         self.row.absent = Absent::RequiredWithout { others, help };
+        self
+    }
+
+    /// Accepts an empty list, which is not the same as leaving the key out.
+    pub(super) const fn may_be_empty(mut self) -> Self {
+        self.row.may_be_empty = true;
         self
     }
 

@@ -8,8 +8,8 @@ use std::ops::RangeInclusive;
 use super::check::Check;
 use super::field::{Section, section};
 use super::mirrors::MirrorsConfig;
-use super::rankings::{ListSpec, WeightsSpec, mirrors, nearest, report_both, weights};
-use super::row::{KeyTable, Row, numbers, texts};
+use super::rankings::{ListSpec, WeightsSpec, mirrors, nearest, report_both, report_no_mirrors, weights};
+use super::row::{KeyTable, Row, flag, numbers, texts};
 use super::spec::{Number, PlacedText};
 use super::table::Table;
 use super::{NetworkKind, Placed, Ranking, value};
@@ -37,6 +37,12 @@ section! {
         /// The coordinates come from a City database.
         nearest: Option<Placed<Vec<PlacedText>>> = nearest(),
 
+        /// With `true`, the registry listener sends the rule's clients to the canonical registry for blobs, without asking a
+        /// mirror. DNS answers by `mirrors`, which may be left out if no owner is steered by the horizon.
+        ///
+        /// Clients in the cloud of the canonical registry stay in it.
+        canonical: bool = flag("canonical").default(false).example("true"),
+
         /// Mirrors for clients while none of the rule's mirrors is usable. `default` follows them.
         fallback: Vec<PlacedText> = texts("fallback", "mirror").example("[\"fra\"]"),
 
@@ -47,6 +53,7 @@ section! {
 
 fn report_both_of_rule(keys: &RuleKeys, table: &Table<'_, '_>) {
     report_both(table.reader, &keys.mirrors, &keys.weights, &keys.nearest);
+    report_no_mirrors(keys.canonical, table);
 }
 
 /// A rule as written.
@@ -139,6 +146,8 @@ pub struct RuleConfig {
     pub ranking: Ranking,
     /// The mirrors for clients while none of those is usable; the horizon's default follows them.
     pub fallback: Vec<MirrorId>,
+    /// Whether the registry listener sends its clients to the canonical registry.
+    pub is_canonical: bool,
     /// The place of the rule.
     pub place: Place,
 }
@@ -187,6 +196,7 @@ impl Check<'_> {
             mirrors: self.check_mirror_list(spec.list().mirrors),
             ranking: self.check_ranking(spec.list(), mirrors),
             fallback: self.check_mirror_list(&spec.keys.fallback),
+            is_canonical: spec.keys.canonical,
             place: spec.place().clone(),
         }
     }

@@ -29,7 +29,7 @@ fn the_sample_means_what_it_says() {
     assert_eq!(config.dns.listen, DNS_LISTEN);
     let registry = config.registry.as_ref().unwrap();
     assert_eq!(
-        (&*registry.canonical.authority, &*registry.blobs.authority),
+        (&*registry.canonical.authority, &*registry.blobs.as_ref().unwrap().authority),
         ("us-central1-docker.pkg.dev", "blob.k8s.io")
     );
     assert_eq!((registry.horizon, registry.blob_target), (Some(HorizonId(0)), BlobTarget::SteeredName));
@@ -109,7 +109,8 @@ fn every_key_has_its_effect() {
     assert_eq!((rrl.responses_per_second, rrl.window, rrl.slip), (50, Duration::from_secs(5), 3));
     assert_eq!((rrl.ipv4_prefix, rrl.ipv6_prefix, rrl.exempt.len()), (32, 48, 1));
     let registry = config.registry.as_ref().unwrap();
-    assert_eq!((&*registry.canonical.path, &*registry.blobs.authority), ("some/repo", "blob.k8s.io:8443"));
+    let blobs = registry.blobs.as_ref().unwrap();
+    assert_eq!((&*registry.canonical.path, &*blobs.authority), ("some/repo", "blob.k8s.io:8443"));
     assert_eq!((registry.blob_target, registry.horizon), (BlobTarget::MirrorHost, Some(HorizonId(0))));
     assert_eq!(registry.privacy.as_deref(), Some("https://example.com/privacy?lang=en"));
     let connections = |all, per_client, idle| Connections { all, per_client, idle: Duration::from_secs(idle) };
@@ -128,7 +129,14 @@ fn every_key_has_its_effect() {
     );
     assert_eq!(control.group.as_ref().map(|group| &*group.value), Some("root"));
     let contacts: Vec<_> = config.mirrors.iter().map(|entry| entry.mirror.contact.as_deref()).collect();
-    assert_eq!(contacts, [Some("noc@a.example.com, +49 69 1234"), None, None]);
+    assert_eq!(contacts, [Some("noc@a.example.com, +49 69 1234"), None, None, None]);
+    let content: Vec<_> = config.mirrors.iter().map(|entry| &entry.mirror.content).collect();
+    assert_eq!(content[2].path.as_ref().map(ToString::to_string).as_deref(), Some("/images/{digest}"));
+    let url = content[3].url.as_ref().map(ToString::to_string);
+    assert_eq!(url.as_deref(), Some("https://bucket.s3.example.com/containers/images/{digest}"));
+    assert_eq!((&content[2].missing[..], &content[3].missing[..]), (&[403][..], &[][..]));
+    let canonical: Vec<_> = config.horizons[1].rules.iter().map(|rule| rule.is_canonical).collect();
+    assert_eq!(canonical, [false, false, true]);
     let tls = registry.tls.as_ref().unwrap();
     assert_eq!((&*tls.cert.path, &*tls.key.path), (Path::new("fullchain.pem"), Path::new("/etc/privkey.pem")));
     assert_eq!(config.zones[0].steer[0].owner.as_name().to_string(), "blob.k8s.io");

@@ -232,7 +232,7 @@ impl<'r, 't> Value<'r, 't> {
 
     fn not_empty(&self) -> Vec<Value<'r, 't>> {
         let elements = self.elements();
-        if elements.is_empty() {
+        if elements.is_empty() && !self.row.is_some_and(|row| row.may_be_empty) {
             let help = if self.is_required {
                 "write one value or more".to_string()
             } else {

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use admin::{Admin, DeskHandler};
-pub use asking::{At, BlobAsker, Canonical, MAX_FLIGHTS, MAX_FLIGHTS_PER_MIRROR, MAX_WAITING, Means};
+pub use asking::{At, BlobAsker, Canonical, MAX_FLIGHTS, MAX_FLIGHTS_PER_MIRROR, MAX_WAITING, Means, MirrorDialers};
 pub use doh::Doh;
 use http_body_util::Full;
 use hyper::body::Bytes;

@@ -148,6 +148,8 @@ pub enum MirrorVerdict {
     Taken,
     /// It has no address of the family.
     NoAddress,
+    /// It is reached by its own URL alone: the registry listener redirects clients to it.
+    RedirectOnly,
     /// Probes get no answer from it, or an operator has taken it down.
     Down,
     /// It answers probes, but lacks content that it should have.
@@ -286,6 +288,7 @@ fn candidates(
                 let taken = &snapshot.addresses(horizon, decision.plan, family).choice.mirrors;
                 let verdict = match standing.health(family) {
                     _ if taken.contains(&mirror) => MirrorVerdict::Taken,
+                    _ if snapshot.mirrors()[mirror.index()].is_redirect_only() => MirrorVerdict::RedirectOnly,
                     None => MirrorVerdict::NoAddress,
                     Some(_) if is_ordered_down => MirrorVerdict::Down,
                     Some(Health::Down) => MirrorVerdict::Down,

@@ -42,6 +42,7 @@ pub(crate) fn parts() -> SnapshotParts {
         mirrors: mirrors.to_vec(),
         ranking: Ranking::Listed,
         fallback: fallback.to_vec(),
+        is_canonical: false,
     };
     let region = |region: &str| {
         vec![Condition::label(LabelKind::Provider, ["aws"]), Condition::label(LabelKind::Region, [region])]

@@ -50,6 +50,7 @@ pub(crate) fn verdict(verdict: MirrorVerdict) -> &'static str {
     match verdict {
         MirrorVerdict::Taken => "taken",
         MirrorVerdict::NoAddress => "no address",
+        MirrorVerdict::RedirectOnly => "redirect-only",
         MirrorVerdict::Down => "down",
         MirrorVerdict::Missing => "missing",
         MirrorVerdict::Bad => "bad",

@@ -1,13 +1,14 @@
 //! Mirrors: the places that serve blobs, with their addresses and their health.
 //!
 //! **Invariants**: addresses are distinct; a mirror has an address or a host name; one whose addresses follow its host
-//! may have none yet.
+//! may have none yet; the host of a redirect-only mirror is that of its URL.
 //! **Not here**: probing, choosing ([`crate::steer`]).
 
 mod cause;
 mod health;
 mod host;
 mod overrides;
+mod template;
 
 pub use cause::{
     CanaryMethod, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted, cut,
@@ -15,6 +16,7 @@ pub use cause::{
 pub use health::{Health, Memory, Thresholds, Track, VERDICTS, Verdict};
 pub use host::{Accepted, HostAddresses, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered};
 pub use overrides::{BadReason, Forced, MAX_REASON_LEN, Operator, Override, Reason, Via};
+pub use template::{BadTemplate, BlobValues, Placeholder, Template, TemplateValues, UrlTemplate};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -37,6 +39,20 @@ pub struct Mirror {
     pub v4: Vec<Ipv4Addr>,
     /// Its IPv6 addresses.
     pub v6: Vec<Ipv6Addr>,
+    /// The place of its content.
+    pub content: Arc<ContentPlace>,
+}
+
+/// The place of content at a mirror.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ContentPlace {
+    /// The URL of content at a redirect-only mirror: DNS never answers with its addresses. `None` for a mirror that serves
+    /// the steered name.
+    pub url: Option<UrlTemplate>,
+    /// The path of a blob at a mirror that serves the steered name; `None` means the path of the OCI API.
+    pub path: Option<Template>,
+    /// Statuses besides 404 and 410 by which the mirror says that it lacks content.
+    pub missing: Box<[u16]>,
 }
 
 /// The source of a mirror's addresses.
@@ -58,7 +74,13 @@ impl Mirror {
     /// A mirror with nothing but a name: its other fields have the values of keys that are left out.
     pub fn named(name: impl Into<Arc<str>>) -> Self {
         let addressing = Addressing::Written;
-        Mirror { name: name.into(), host: None, contact: None, addressing, v4: Vec::new(), v6: Vec::new() }
+        let (v4, v6, content) = (Vec::new(), Vec::new(), Arc::default());
+        Mirror { name: name.into(), host: None, contact: None, addressing, v4, v6, content }
+    }
+
+    /// Whether it is reached by its own URL alone, so that DNS cannot lead to it.
+    pub fn is_redirect_only(&self) -> bool {
+        self.content.url.is_some()
     }
 
     /// The host that its addresses follow.
@@ -86,12 +108,13 @@ impl Mirror {
         }
     }
 
-    /// Whether it can be reached over a family at all.
+    /// Whether DNS can answer with its addresses of a family.
     pub fn serves(&self, family: Family) -> bool {
-        match family {
-            Family::V4 => !self.v4.is_empty(),
-            Family::V6 => !self.v6.is_empty(),
-        }
+        !self.is_redirect_only()
+            && match family {
+                Family::V4 => !self.v4.is_empty(),
+                Family::V6 => !self.v6.is_empty(),
+            }
     }
 
     /// Its addresses: those of IPv4, then those of IPv6, in their order.
@@ -166,6 +189,14 @@ impl Standing {
             Some(Forced::Down) => Health::Bad,
             Some(Forced::Drain) => Health::Drained.max(best),
         })
+    }
+
+    /// The standing of a mirror that clients reach by its own host. A client resolves the host and takes either family, so
+    /// both families have the health of the better one.
+    pub fn of_either_family(&self) -> Self {
+        let best = self.v4.iter().chain(&self.v6).min_by_key(|address| address.health);
+        let one: Vec<AddressStanding> = best.copied().into_iter().collect();
+        Standing { v4: one.clone(), v6: one, forced: self.forced }
     }
 
     /// Whether the address of this index is given when the mirror is: none that is worse than its best.

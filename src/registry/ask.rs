@@ -6,7 +6,6 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use arrayvec::ArrayVec;
 
@@ -16,7 +15,7 @@ use super::{
 };
 use crate::base::ids::MirrorId;
 use crate::base::prefix::Family;
-use crate::mirror::{Health, Mirror};
+use crate::mirror::{BlobValues, Health, Mirror, Template, TemplateValues};
 use crate::snapshot::Snapshot;
 
 /// The most mirrors asked for one request: for each family, the most mirrors of a list with weights (`config::limits`).
@@ -29,9 +28,97 @@ pub struct Ask<'r> {
     pub(super) rest: &'r str,
     pub(super) query: Option<&'r str>,
     pub(super) steering: RouteSteering,
-    /// The mirror's own host name if clients are sent directly to it; `None` if to the steered name.
-    pub(super) host: Option<Arc<str>>,
+    pub(super) target: AskTarget,
     pub(super) settings: &'r RegistrySettings,
+}
+
+/// The target of the redirect if mirrors have the blob.
+#[derive(Clone, Debug)]
+pub(super) struct AskTarget {
+    url: String,
+    /// The path at the mirror; `None` for that of the API.
+    path: Option<String>,
+    reach: AskReach,
+}
+
+/// The name by which a client reaches the mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AskReach {
+    /// The steered name: DNS selects the mirror.
+    SteeredName,
+    /// The host of a mirror with addresses.
+    Host,
+    /// The URL of a redirect-only mirror.
+    Url,
+}
+
+impl AskTarget {
+    /// The target of a client's redirect. `None` if there is none: the mirrors that DNS may give the client have different
+    /// paths, or its mirror has no host.
+    pub(super) fn of(
+        steering: &RouteSteering,
+        digest: Digest<'_>,
+        (rest, query): (&str, Option<&str>),
+        settings: &RegistrySettings,
+        snapshot: &Snapshot,
+    ) -> Option<Self> {
+        let first = &snapshot.mirrors()[steering.mirror?.index()];
+        let content = &first.content;
+        let blob = BlobValues { name: repository(rest), algorithm: digest.algorithm, hex: digest.encoded };
+        let full = if content.url.is_some() || content.path.is_some() { format!("v2/{rest}") } else { String::new() };
+        let values = TemplateValues { blob: Some(blob), path: &full, rest };
+        if let Some(url) = &content.url {
+            let path = Some(url.path.fill(&values)?);
+            return Some(AskTarget { url: url.fill(&values)?, path, reach: AskReach::Url });
+        }
+        let path = content.path.as_ref().map(|path| path.fill(&values).ok_or(())).transpose().ok()?;
+        if settings.blob_target == BlobTarget::MirrorHost {
+            let host = first.host.as_ref()?;
+            let url = match &path {
+                Some(path) => format!("https://{host}{path}"),
+                None => location(&format!("https://{host}/v2/"), rest, query),
+            };
+            return Some(AskTarget { url, path, reach: AskReach::Host });
+        }
+        let blobs = settings.blobs.as_ref()?;
+        let has_path = |mirror: &Mirror| mirror.content.path.is_some();
+        let differs = |asked: &AskedMirror| snapshot.mirrors()[asked.mirror.index()].content.path != content.path;
+        if snapshot.mirrors().iter().any(has_path) && given(steering, snapshot).iter().any(differs) {
+            return None;
+        }
+        let url = path.as_ref().map_or_else(|| blobs.url(rest, query), |path| blobs.url_of_path(path));
+        Some(AskTarget { url, path, reach: AskReach::SteeredName })
+    }
+}
+
+/// The repository in the path of a blob after `/v2/`.
+fn repository(rest: &str) -> &str {
+    // A digest has no slash, so the last `/blobs/` is the one before the digest.
+    rest.rsplit_once("/blobs/").map_or(rest, |(repository, _)| repository)
+}
+
+/// The serving mirrors that DNS may give a client, without duplicates.
+fn given(steering: &RouteSteering, snapshot: &Snapshot) -> ArrayVec<AskedMirror, MAX_ASKED> {
+    let mut all = ArrayVec::new();
+    let RouteSteering { horizon, decision, family, .. } = *steering;
+    // A client with both families may use the other one for the steered name. A dead mirror is not asked: it costs the
+    // client only seconds, and could not answer.
+    let serves = |asked: &AskedMirror| {
+        let health = snapshot.standing(asked.mirror).health(asked.family);
+        matches!(health, Some(Health::Up | Health::Drained))
+    };
+    for of in [family, family.other()] {
+        // DNS may see a resolver in another block, which has another slot and so another mirror.
+        for plan in snapshot.horizons()[horizon.index()].shares(decision.plan) {
+            for &mirror in &snapshot.addresses(horizon, plan, of).choice.mirrors {
+                let asked = AskedMirror { mirror, family: of };
+                if !all.iter().any(|known: &AskedMirror| known.mirror == mirror) && serves(&asked) && !all.is_full() {
+                    all.push(asked);
+                }
+            }
+        }
+    }
+    all
 }
 
 /// One mirror to ask.
@@ -46,50 +133,45 @@ pub struct AskedMirror {
 impl Ask<'_> {
     /// The mirrors that must have the blob, without duplicates.
     pub fn mirrors(&self, snapshot: &Snapshot) -> ArrayVec<AskedMirror, MAX_ASKED> {
-        let mut all = ArrayVec::new();
-        let RouteSteering { horizon, decision, family, mirror, .. } = self.steering;
-        if self.settings.blob_target == BlobTarget::MirrorHost {
-            all.extend(mirror.map(|mirror| AskedMirror { mirror, family }));
-            return all;
-        }
-        // A client with both families may use the other one for the steered name. A dead mirror is not asked: it costs
-        // the client only seconds, and could not answer.
-        let serves = |asked: &AskedMirror| {
-            let health = snapshot.standing(asked.mirror).health(asked.family);
-            matches!(health, Some(Health::Up | Health::Drained))
-        };
-        for of in [family, family.other()] {
-            // DNS may see a resolver in another block, which has another slot and so another mirror.
-            for plan in snapshot.horizons()[horizon.index()].shares(decision.plan) {
-                for &mirror in &snapshot.addresses(horizon, plan, of).choice.mirrors {
-                    let asked = AskedMirror { mirror, family: of };
-                    if !all.iter().any(|known: &AskedMirror| known.mirror == mirror) && serves(&asked) && !all.is_full()
-                    {
-                        all.push(asked);
-                    }
-                }
+        let RouteSteering { family, mirror, .. } = self.steering;
+        let one = |family| mirror.map(|mirror| AskedMirror { mirror, family }).into_iter().collect();
+        match self.target.reach {
+            AskReach::SteeredName => given(&self.steering, snapshot),
+            AskReach::Host => one(family),
+            AskReach::Url => {
+                // The client resolves the host itself, so either family will do.
+                let health = |family: &Family| mirror.and_then(|id| snapshot.standing(id).health(*family));
+                let known = [family, family.other()].into_iter().filter(|family| health(family).is_some());
+                one(known.min_by_key(health).unwrap_or(family))
             }
         }
-        all
     }
 
     /// The blob's key at a mirror. It covers addresses from the configuration, because new ones mean other servers. It
-    /// leaves out resolved addresses, because these change often.
+    /// leaves out resolved addresses, because these change often. It covers the place of content at the mirror, and leaves out
+    /// the repository if that place is the same for all repositories.
     pub fn key(&self, secret: [u64; 2], mirror: &Mirror) -> BlobKey {
         let mut place = DefaultHasher::new();
         if mirror.followed_host().is_none() {
             (&mirror.v4, &mirror.v6).hash(&mut place);
         }
-        BlobKey::new([secret[0] ^ place.finish(), secret[1]], &mirror.name, self.repository(), &self.digest)
+        mirror.content.hash(&mut place);
+        let content = &mirror.content;
+        let path = content.url.as_ref().map(|url| &url.path).or(content.path.as_ref());
+        let name = if path.is_none_or(Template::has_name) { repository(self.rest) } else { "" };
+        BlobKey::new([secret[0] ^ place.finish(), secret[1]], &mirror.name, name, &self.digest)
     }
 
     /// The path of the request to a mirror, in canonical form.
     pub fn path(&self) -> String {
-        let base = match self.host {
-            None => self.settings.blobs.path(),
-            Some(_) => "/v2/",
-        };
-        format!("{base}{}/blobs/{}:{}", self.repository(), self.digest.algorithm, self.digest.encoded)
+        let Digest { algorithm, encoded } = self.digest;
+        self.target.path.clone().unwrap_or_else(|| {
+            let base = match (self.target.reach, &self.settings.blobs) {
+                (AskReach::SteeredName, Some(blobs)) => blobs.path(),
+                _ => "/v2/",
+            };
+            format!("{base}{}/blobs/{algorithm}:{encoded}", repository(self.rest))
+        })
     }
 
     /// The reply for a result.
@@ -103,20 +185,15 @@ impl Ask<'_> {
     }
 
     pub(super) fn to_mirror(&self) -> RouteReply {
-        let (rest, query) = (self.rest, self.query);
-        match &self.host {
-            None => self.reply(self.settings.blobs.url(rest, query), RouteOutcome::BlobSteered),
-            Some(host) => self.reply(location(&format!("https://{host}/v2/"), rest, query), RouteOutcome::BlobMirror),
-        }
+        let outcome = match self.target.reach {
+            AskReach::SteeredName => RouteOutcome::BlobSteered,
+            AskReach::Host | AskReach::Url => RouteOutcome::BlobMirror,
+        };
+        self.reply(self.target.url.clone(), outcome)
     }
 
     fn reply(&self, url: String, outcome: RouteOutcome) -> RouteReply {
         RouteReply { answer: Answer::Redirect(url), basis: RouteBasis { outcome, steering: Some(self.steering) } }
-    }
-
-    fn repository(&self) -> &str {
-        // A digest has no slash, so the last `/blobs/` is the one before the digest.
-        self.rest.rsplit_once("/blobs/").map_or(self.rest, |(repository, _)| repository)
     }
 }
 

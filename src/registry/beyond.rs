@@ -49,7 +49,8 @@ pub fn beyond(request: &Request<'_>, reply: &RouteReply, settings: &RegistrySett
     let mirrors_were_asked = settings.asks_mirrors && settings.horizon.is_some();
     match reply.basis.outcome {
         RouteOutcome::Manifest | RouteOutcome::Referrers => {}
-        RouteOutcome::BlobFromMirror
+        RouteOutcome::BlobByRule
+        | RouteOutcome::BlobFromMirror
         | RouteOutcome::BlobCanonical
         | RouteOutcome::BlobLacking
         | RouteOutcome::BlobUnknown => {}

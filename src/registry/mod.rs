@@ -12,7 +12,7 @@
 //! | 4 | `/v2/_catalog`, uploads, a path that breaks a grammar | 404 or 400 |
 //! | 5 | manifests, `tags/list`, `referrers` | 307 canonical |
 //! | 6 | a cosign tag, or content that canonical lacks by digest | 307 registry of signatures, if there is one |
-//! | 7 | blobs | 307 steered name or mirror; 307 canonical if the client is a mirror, or a mirror cannot serve it |
+//! | 7 | blobs | 307 steered name or mirror; 307 canonical if the client is a mirror, its rule says so, or no mirror serves it |
 //! | 8 | a blob, if a trusted proxy sends a malformed client address | 400 |
 //!
 //! **Invariants**: no byte of a request can change the host of a `Location`, nor end its line; the query string and a
@@ -35,6 +35,7 @@ mod shares;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ask::AskTarget;
 pub use ask::{Ask, AskedMirror, MAX_ASKED};
 pub use beyond::{CanonicalAsk, CanonicalSubject, MAX_REFERRERS_LEN, beyond, holding_of_referrers, holding_of_status};
 pub use error::ErrorCode;
@@ -44,7 +45,7 @@ pub use reply::{Answer, RouteBasis, RouteOutcome, RouteReply, RouteSteering, Sta
 pub use shares::{Budget, Shares, network_of};
 
 use crate::base::client::Client;
-use crate::base::ids::HorizonId;
+use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::prefix::{FAMILIES, Family, PrefixSet};
 use crate::base::time::Moment;
 use crate::mirror::Health;
@@ -55,9 +56,9 @@ use crate::snapshot::Snapshot;
 pub struct RegistrySettings {
     /// The canonical registry: it serves manifests, tags, referrers, and blobs that no mirror can serve.
     pub canonical: Upstream,
-    /// The steered name.
-    pub blobs: Upstream,
-    /// The horizon of the steered name; `None` if that name is not steered here.
+    /// The steered name; `None` if each mirror has a URL of its own.
+    pub blobs: Option<Upstream>,
+    /// The horizon that decides for blobs; `None` if the steered name is not steered here.
     ///
     /// A name and not an id: during a reload, these settings and the snapshot may come from different configurations, so
     /// that an id could mean another horizon.
@@ -111,6 +112,13 @@ impl Upstream {
         let (root, path) = self.base.split_at(self.base.len() - self.path_len);
         let base = if !path.is_empty() && rest.starts_with(path) { root } else { &*self.base };
         location(base, rest, query)
+    }
+
+    /// The URL of a path, which begins with a slash, at the same authority.
+    fn url_of_path(&self, path: &str) -> String {
+        let behind_scheme = self.base.find("://").map_or(0, |at| at + 3);
+        let root = self.base[behind_scheme..].find('/').map_or(self.base.len(), |at| behind_scheme + at);
+        format!("{}{path}", &self.base[..root])
     }
 
     /// The path before the repository name, with a slash at both ends.
@@ -229,8 +237,11 @@ fn route_blob<'r>(
         return Route::Reply(RouteReply::redirect(settings.canonical.url(rest, query), RouteOutcome::BlobFromMirror));
     }
     let Some(name) = &settings.horizon else {
-        let url = settings.blobs.url(rest, query);
-        return Route::Reply(RouteReply::redirect(url, RouteOutcome::BlobSteered));
+        let (upstream, outcome) = match &settings.blobs {
+            Some(blobs) => (blobs, RouteOutcome::BlobSteered),
+            None => (&settings.canonical, RouteOutcome::BlobCanonical),
+        };
+        return Route::Reply(RouteReply::redirect(upstream.url(rest, query), outcome));
     };
     let Ok(client) = client else {
         return Route::Reply(RouteReply::refuse(Status::BadRequest, ErrorCode::Unsupported, RouteOutcome::Forwarded));
@@ -241,17 +252,15 @@ fn route_blob<'r>(
     let reply = |url, outcome| {
         Route::Reply(RouteReply { answer: Answer::Redirect(url), basis: RouteBasis { outcome, steering } })
     };
-    let Some(steering) = steering.filter(|steering| can_serve(steering, settings.blob_target, snapshot)) else {
+    let Some(steering) = steering else { return reply(canonical(), RouteOutcome::BlobCanonical) };
+    if snapshot.horizons()[steering.horizon.index()].plan(steering.decision.plan).is_canonical {
+        return reply(canonical(), RouteOutcome::BlobByRule);
+    }
+    let target = AskTarget::of(&steering, digest, (rest, query), settings, snapshot);
+    let Some(target) = target.filter(|_| can_serve(&steering, settings.blob_target, snapshot)) else {
         return reply(canonical(), RouteOutcome::BlobCanonical);
     };
-    let host = match settings.blob_target {
-        BlobTarget::SteeredName => None,
-        BlobTarget::MirrorHost => match steering.mirror.and_then(|id| snapshot.mirrors()[id.index()].host.clone()) {
-            Some(host) => Some(host),
-            None => return reply(canonical(), RouteOutcome::BlobCanonical),
-        },
-    };
-    let ask = Ask { digest, rest, query, steering, host, settings };
+    let ask = Ask { digest, rest, query, steering, target, settings };
     if settings.asks_mirrors { Route::Ask(ask) } else { Route::Reply(ask.to_mirror()) }
 }
 
@@ -259,7 +268,13 @@ fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> RouteSteer
     let decision = snapshot.decide(horizon, client);
     // Not the family of the decision's location: that of a 6to4 client is IPv4, but it connects over IPv6.
     let family = Family::of(client.subnet.map_or(client.resolver, |subnet| subnet.address).to_canonical());
-    let choice = &snapshot.addresses(horizon, decision.plan, family).choice;
+    let is_redirect_only = |id: MirrorId| snapshot.mirrors()[id.index()].is_redirect_only();
+    let redirects = snapshot.redirects(horizon, decision.plan, family);
+    // A client of any other mirror is sent to the steered name, where it gets the mirrors of the answer.
+    let choice = match redirects.mirrors.first() {
+        Some(id) if is_redirect_only(*id) => redirects,
+        _ => &snapshot.addresses(horizon, decision.plan, family).choice,
+    };
     RouteSteering { horizon, family, decision, tier: choice.tier, mirror: choice.mirrors.first().copied() }
 }
 
@@ -277,6 +292,9 @@ fn is_mirror(client: &Client, snapshot: &Snapshot) -> bool {
 /// A client with both families may use the other one for the steered name. A dead address of that family costs the client
 /// only seconds, but a wrong certificate or wrong content fails the pull on every retry.
 fn can_serve(steering: &RouteSteering, target: BlobTarget, snapshot: &Snapshot) -> bool {
+    if let Some(id) = steering.mirror.filter(|id| snapshot.mirrors()[id.index()].is_redirect_only()) {
+        return snapshot.redirect_health(id) == Some(Health::Up);
+    }
     // All mirrors of a choice have the same health, and so do those of the plan's other slots.
     let health = |family| {
         let choice = &snapshot.addresses(steering.horizon, steering.decision.plan, family).choice;

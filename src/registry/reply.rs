@@ -83,8 +83,10 @@ pub enum RouteOutcome {
     SignatureContent,
     /// A blob, sent to the steered name.
     BlobSteered,
-    /// A blob, sent to a mirror by its own host name.
+    /// A blob, sent to a mirror by its own host name or URL.
     BlobMirror,
+    /// A blob, sent to the canonical registry because the client's rule says so.
+    BlobByRule,
     /// A blob, sent to the canonical registry because the client is a mirror.
     BlobFromMirror,
     /// A blob, sent to the canonical registry because no mirror can serve it.
@@ -141,7 +143,7 @@ impl Answer {
 
 impl RouteOutcome {
     /// Every outcome, in the order of the rules; [`RouteOutcome::index`] is the position in it.
-    pub const ALL: [RouteOutcome; 20] = [
+    pub const ALL: [RouteOutcome; 21] = [
         RouteOutcome::Method,
         RouteOutcome::Options,
         RouteOutcome::Info,
@@ -157,6 +159,7 @@ impl RouteOutcome {
         RouteOutcome::SignatureContent,
         RouteOutcome::BlobSteered,
         RouteOutcome::BlobMirror,
+        RouteOutcome::BlobByRule,
         RouteOutcome::BlobFromMirror,
         RouteOutcome::BlobCanonical,
         RouteOutcome::BlobLacking,
@@ -178,7 +181,8 @@ impl RouteOutcome {
             RouteOutcome::Refused => 4,
             RouteOutcome::Manifest | RouteOutcome::Tags | RouteOutcome::Referrers => 5,
             RouteOutcome::Signature | RouteOutcome::SignatureContent => 6,
-            RouteOutcome::BlobSteered | RouteOutcome::BlobMirror | RouteOutcome::BlobFromMirror => 7,
+            RouteOutcome::BlobSteered | RouteOutcome::BlobMirror => 7,
+            RouteOutcome::BlobByRule | RouteOutcome::BlobFromMirror => 7,
             RouteOutcome::BlobCanonical | RouteOutcome::BlobLacking | RouteOutcome::BlobUnknown => 7,
             RouteOutcome::Forwarded => 8,
         }
@@ -207,6 +211,7 @@ impl RouteOutcome {
             RouteOutcome::SignatureContent => "signature-content",
             RouteOutcome::BlobSteered => "blob-steered",
             RouteOutcome::BlobMirror => "blob-mirror",
+            RouteOutcome::BlobByRule => "blob-by-rule",
             RouteOutcome::BlobFromMirror => "blob-from-mirror",
             RouteOutcome::BlobCanonical => "blob-canonical",
             RouteOutcome::BlobLacking => "blob-lacking",

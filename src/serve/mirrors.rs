@@ -2,6 +2,8 @@
 //!
 //! **Not here**: probing ([`crate::probe`]), the consequences of probes ([`crate::mirror`], [`crate::steer`]).
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc};
@@ -9,7 +11,7 @@ use tracing::info;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::config::{self, Config};
-use crate::http::{At, Canonical, Means};
+use crate::http::{At, Canonical, Means, MirrorDialers};
 use crate::live::{Published, Updates};
 use crate::load::hosts::ask::HostAsker;
 use crate::mirror::Mirror;
@@ -18,7 +20,7 @@ use crate::process::state::StateFiles;
 use crate::process::{Clock, Vital};
 use crate::snapshot::Snapshot;
 use crate::telemetry::probe::Probes;
-use crate::tls::{Dialer, Roots};
+use crate::tls::{Dialer, DialerError, Roots};
 
 /// The probe settings and a prober that is ready to begin.
 #[derive(Clone, Debug)]
@@ -44,16 +46,24 @@ impl Watch {
 }
 
 impl Watch {
-    /// The dialer that asks mirrors for blobs. It connects as the prober does.
-    pub(super) fn dialer(&self) -> Dialer {
-        self.prober.dialer().clone()
+    /// The dialers that ask mirrors for blobs, with the roots of the prober.
+    fn dialers(&self, config: &Config) -> Result<MirrorDialers, DialerError> {
+        let mut of_urls = HashMap::new();
+        for url in config.mirrors.iter().filter_map(|entry| entry.mirror.content.url.as_ref()) {
+            if let Entry::Vacant(vacant) = of_urls.entry(url.authority.clone()) {
+                let (authority, roots) = (url.authority.clone(), Some(self.roots.clone()));
+                vacant.insert(Dialer::of_registry(authority, &url.host, url.port, roots)?);
+            }
+        }
+        Ok(MirrorDialers { of_name: self.prober.dialer().clone(), of_urls })
     }
 }
 
 /// The means to ask mirrors and the canonical registry for blobs before clients are sent there; `None` if neither is asked.
 pub(super) fn means(config: &Config, watch: Option<&Watch>) -> Result<Option<Means>, Vec<Diagnostic>> {
     let Some(registry) = &config.registry else { return Ok(None) };
-    let mirrors = registry.ask.and(watch).map(Watch::dialer);
+    let unusable = |error| vec![Diagnostic::error("probe", format!("mirrors cannot be asked: {error}"))];
+    let mirrors = registry.ask.and(watch).map(|watch| watch.dialers(config)).transpose().map_err(unusable)?;
     let canonical = registry.ask_canonical.map(|_| canonical(config, watch, &registry.canonical)).transpose()?;
     let Some(config::AskConfig { wait, keep, lacking }) = registry.ask.or(registry.ask_canonical) else {
         return Ok(None);

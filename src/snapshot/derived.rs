@@ -11,7 +11,7 @@ use crate::base::ids::MirrorId;
 use crate::base::prefix::{FAMILIES, Family};
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
-use crate::mirror::{Health, Mirror, Standing};
+use crate::mirror::{AddressStanding, Health, Mirror, Standing};
 use crate::steer::{self, Choice, Horizon, Overview, Plan, Tier};
 use crate::zone::{self, RrSet};
 
@@ -24,6 +24,9 @@ pub struct Derived {
     pub(super) standings: Arc<[Standing]>,
     /// For each horizon, for each plan, the records of A and AAAA.
     pub(super) answers: Arc<[Box<[[Addresses; 2]]>]>,
+    /// For each horizon with a redirect-only mirror, for each plan, the mirrors of redirects by family of the client. `None`
+    /// if the horizon has none: redirects then follow the answers.
+    pub(super) redirects: Arc<[Option<PlanRedirects>]>,
     /// For each service, for each plan of its horizon, the record.
     pub(super) service_records: Arc<[Box<[ServiceRecord]>]>,
 }
@@ -32,14 +35,59 @@ impl Derived {
     /// Derives everything; `mirrors` are those of [`Compiled`] with their current addresses.
     pub(super) fn from(compiled: &Compiled, live: &Live, mirrors: Arc<[Mirror]>) -> Self {
         let standings: Arc<[Standing]> = mirrors.iter().map(|mirror| live.standing(mirror)).collect();
-        let of_horizon = |horizon: &Horizon| AnswerGround::of(horizon, &mirrors, &standings).encode();
+        let redirect_only = |at: usize| mirrors[at].is_redirect_only();
+        // DNS cannot lead to a redirect-only mirror, so for an answer it has no address.
+        let for_answers: Arc<[Standing]> = if (0..mirrors.len()).any(redirect_only) {
+            let of = |at| if redirect_only(at) { Standing::default() } else { standings[at].clone() };
+            (0..mirrors.len()).map(of).collect()
+        } else {
+            standings.clone()
+        };
+        let of_horizon = |horizon: &Horizon| AnswerGround::of(horizon, &mirrors, &for_answers).encode();
         let answers: Arc<[_]> = compiled.horizons.iter().map(of_horizon).collect();
+        let redirects = redirects(compiled, live, &mirrors, &standings);
         let of_service = |service: &super::Service| {
             answers[service.horizon.index()].iter().map(|addresses| service.encode(addresses)).collect()
         };
         let service_records = compiled.services.iter().map(of_service).collect();
-        Derived { mirrors, standings, answers, service_records }
+        Derived { mirrors, standings, answers, redirects, service_records }
     }
+}
+
+/// For each plan of a horizon, the mirrors of redirects by family.
+type PlanRedirects = Box<[[Choice; 2]]>;
+
+/// The mirrors of redirects, for horizons with a redirect-only mirror.
+fn redirects(
+    compiled: &Compiled,
+    live: &Live,
+    mirrors: &[Mirror],
+    standings: &[Standing],
+) -> Arc<[Option<PlanRedirects>]> {
+    let is_redirect_only = |id: MirrorId| mirrors[id.index()].is_redirect_only();
+    let of = |(mirror, standing): (&Mirror, &Standing)| {
+        if !mirror.is_redirect_only() {
+            return standing.clone();
+        }
+        let merged = standing.of_either_family();
+        // If mirrors are not probed, its host is not resolved here.
+        if merged.v4.is_empty() && live.fresh == Health::Up {
+            let one = vec![AddressStanding { health: Health::Up, stable_secs: None }];
+            return Standing { v4: one.clone(), v6: one, ..merged };
+        }
+        merged
+    };
+    let mut standings_of_redirects: Option<Vec<Standing>> = None;
+    let of_horizon = |horizon: &Horizon| {
+        if !horizon.mirrors().any(is_redirect_only) {
+            return None;
+        }
+        let standings = standings_of_redirects.get_or_insert_with(|| mirrors.iter().zip(standings).map(of).collect());
+        let overviews = FAMILIES.map(|family| Overview::of(horizon, family, standings));
+        let of_plan = |plan: &Plan| FAMILIES.map(|family| steer::choose(&overviews[family as usize], plan, standings));
+        Some(horizon.plans().iter().map(of_plan).collect())
+    };
+    compiled.horizons.iter().map(of_horizon).collect()
 }
 
 /// The addresses to answer with, encoded.

@@ -42,7 +42,7 @@ use crate::base::ids::{HorizonId, MirrorId, PlanId, ServiceId};
 use crate::base::prefix::{FAMILIES, Family};
 use crate::base::time::Generation;
 use crate::mirror::{Health, Mirror, Override, Standing};
-use crate::steer::{self, Decision, Horizon, Tier};
+use crate::steer::{self, Choice, Decision, Horizon, Tier};
 use crate::zone::ZoneSet;
 
 /// The state that is served.
@@ -220,6 +220,20 @@ impl Snapshot {
     #[inline]
     pub fn addresses(&self, horizon: HorizonId, plan: PlanId, family: Family) -> &Addresses {
         &self.derived.answers[horizon.index()][plan.index()][family as usize]
+    }
+
+    /// The current mirrors of a plan for a redirect: those of the answer, and redirect-only mirrors.
+    pub fn redirects(&self, horizon: HorizonId, plan: PlanId, family: Family) -> &Choice {
+        match &self.derived.redirects[horizon.index()] {
+            Some(of_plans) => &of_plans[plan.index()][family as usize],
+            None => &self.addresses(horizon, plan, family).choice,
+        }
+    }
+
+    /// The health of a redirect-only mirror; `None` if its host is not resolved.
+    pub fn redirect_health(&self, mirror: MirrorId) -> Option<Health> {
+        let merged = self.standing(mirror).of_either_family();
+        merged.health(Family::V4).or_else(|| (self.live.fresh == Health::Up).then_some(Health::Up))
     }
 
     /// The place of the counter for an answer from a plan: that of its first mirror; `None` if it has no mirror.

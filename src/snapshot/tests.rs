@@ -226,8 +226,13 @@ fn a_mirror_that_a_reload_brings_waits_for_its_first_probe() {
 /// A horizon with a rule that no client meets, for mirror 1, and mirror 0 as the default; answers are the default's.
 fn of_two_plans(of: impl Fn(&str) -> Change) -> Snapshot {
     let networks = Networks::default();
-    let rule =
-        Rule { conditions: Vec::new(), mirrors: vec![MirrorId(1)], ranking: Ranking::Listed, fallback: Vec::new() };
+    let rule = Rule {
+        conditions: Vec::new(),
+        mirrors: vec![MirrorId(1)],
+        ranking: Ranking::Listed,
+        fallback: Vec::new(),
+        is_canonical: false,
+    };
     let draft = Draft::new("h".into(), vec![rule], vec![MirrorId(0)]);
     let horizon = Horizon::build(draft, &networks, &Laid::over(&networks));
     let first = Snapshot::new(

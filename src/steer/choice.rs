@@ -147,6 +147,7 @@ mod tests {
             mirrors: ids(mirrors),
             ranking: Ranking::Listed,
             fallback: ids(fallback),
+            is_canonical: false,
         };
         let rules = vec![rule(&[0], &[1]), rule(&[3, 4], &[])];
         let draft = Draft {
@@ -157,7 +158,7 @@ mod tests {
     }
 
     fn chosen(health: [Option<Health>; 5]) -> (Vec<u16>, Tier) {
-        let plan = Plan { preferred: ids(&[0]), fallback: ids(&[1]), default: ids(&[2]), weights: None };
+        let plan = Plan { preferred: ids(&[0]), fallback: ids(&[1]), default: ids(&[2]), ..Plan::default() };
         choice(&horizon(1), &plan, health)
     }
 
@@ -184,14 +185,14 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_first_mirrors_of_one_tier() {
-        let plan = Plan { preferred: ids(&[0, 3]), fallback: ids(&[1, 4]), default: ids(&[2]), weights: None };
+        let plan = Plan { preferred: ids(&[0, 3]), fallback: ids(&[1, 4]), default: ids(&[2]), ..Plan::default() };
         let of = |health| choice(&horizon(2), &plan, health);
         assert_eq!(of([Some(Up); 5]), (vec![0, 3], Tier::Preferred));
         // Fewer that are up are fewer in the answer, not one of the fallback beside them.
         assert_eq!(of([Some(Down), Some(Up), Some(Up), Some(Up), Some(Up)]), (vec![3], Tier::Preferred));
         assert_eq!(of([Some(Bad), Some(Up), Some(Up), Some(Drained), Some(Up)]), (vec![1, 4], Tier::Fallback));
         assert_eq!(of([Some(Bad), None, Some(Up), Some(Bad), Some(Bad)]), (vec![2], Tier::Default));
-        let narrow = Plan { preferred: ids(&[0]), fallback: ids(&[]), default: ids(&[]), weights: None };
+        let narrow = Plan { preferred: ids(&[0]), fallback: ids(&[]), default: ids(&[]), ..Plan::default() };
         let elsewhere = choice(&horizon(2), &narrow, [Some(Bad), Some(Up), Some(Up), Some(Up), Some(Bad)]);
         assert_eq!(elsewhere, (vec![1, 2], Tier::Elsewhere));
     }
@@ -228,7 +229,7 @@ mod tests {
 
     #[test]
     fn as_many_drained_mirrors_are_given_as_the_horizon_answers_with() {
-        let plan = Plan { preferred: ids(&[0, 3]), fallback: ids(&[1]), default: ids(&[2]), weights: None };
+        let plan = Plan { preferred: ids(&[0, 3]), fallback: ids(&[1]), default: ids(&[2]), ..Plan::default() };
         for (answer_mirrors, given) in [(1, vec![0]), (2, vec![0, 3])] {
             let found = choice(&horizon(answer_mirrors), &plan, [Some(Drained); 5]);
             assert_eq!(found, (given, Tier::LastResort));

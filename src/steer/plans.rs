@@ -24,6 +24,8 @@ pub struct Plan {
     pub default: Vec<MirrorId>,
     /// The weights of `preferred`, where clients are spread by them: each gets the plan of its slot instead of this one.
     pub weights: Option<Weights>,
+    /// Whether the registry listener sends clients to the canonical registry. DNS answers with the mirrors all the same.
+    pub is_canonical: bool,
 }
 
 impl Plan {
@@ -82,7 +84,7 @@ impl Plans {
             Ranking::Weighted(weights) => Some(weights.clone()),
             Ranking::Listed | Ranking::Nearest(_) => None,
         };
-        Plan { preferred: mirrors.to_vec(), fallback, default, weights }
+        Plan { preferred: mirrors.to_vec(), fallback, default, weights, is_canonical: false }
     }
 
     /// The id of a plan that has one.

@@ -37,6 +37,7 @@ fn spread(prefixes: &[(Prefix, u8)], default_ranking: Ranking) -> Horizon {
         mirrors: ids(&[0, 1, 2]),
         ranking,
         fallback: Vec::new(),
+        is_canonical: false,
     };
     let rules = vec![rule("0", weighted(&[1, 1, 1])), rule("1", weighted(&[5, 1, 0])), rule("2", Ranking::Listed)];
     let draft = Draft { default_ranking, ..Draft::new("h".into(), rules, ids(&[2, 3])) };
@@ -250,6 +251,7 @@ fn by_distance(networks: &Networks, mirrors: &[Coordinates]) -> Horizon {
         mirrors: ids(&all),
         ranking: Ranking::Nearest(mirrors.to_vec()),
         fallback: ids(&[100]),
+        is_canonical: false,
     };
     let draft = Draft::new("h".into(), vec![rule], ids(&[101, 0]));
     Horizon::build(draft, networks, &Laid::over(networks))

@@ -1,5 +1,6 @@
 //! Blobs are asked for at real TLS mirrors before a client is sent there.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use arc_swap::ArcSwap;
 use pharos::base::ids::MirrorId;
 use pharos::base::prefix::PrefixSet;
 use pharos::base::time::{Generation, Moment};
-use pharos::http::{BlobAsker, HttpServer, MAX_FLIGHTS_PER_MIRROR, Means, Pull};
+use pharos::http::{BlobAsker, HttpServer, MAX_FLIGHTS_PER_MIRROR, Means, MirrorDialers, Pull};
 use pharos::listen::{BeyondLimit, Clients, Common, Limits, Listeners, Terms, bind};
 use pharos::live;
 use pharos::mirror::{Health, Mirror, Standing};
@@ -49,7 +50,8 @@ fn blob(repository: &str, number: u64) -> String {
 fn means(authority: &Authority, port: u16, wait: Duration) -> Means {
     let dialer = Dialer::new(NAME.into(), port, authority.roots()).unwrap();
     let hour = Duration::from_secs(3600);
-    Means { mirrors: Some(dialer), canonical: None, wait, timeout: PATIENCE, keep: hour, lacking: hour }
+    let mirrors = MirrorDialers { of_name: dialer, of_urls: HashMap::new() };
+    Means { mirrors: Some(mirrors), canonical: None, wait, timeout: PATIENCE, keep: hour, lacking: hour }
 }
 
 /// All clients are steered to the first mirror that is up.
@@ -96,7 +98,7 @@ impl Front {
         let (published, ..) = live::publish(snapshot, || Moment(0));
         let settings = RegistrySettings {
             canonical: Upstream::new("https", "canonical.example", ""),
-            blobs: Upstream::new("https", NAME, ""),
+            blobs: Some(Upstream::new("https", NAME, "")),
             horizon: Some("h".into()),
             signatures: None,
             info: None,

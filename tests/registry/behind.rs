@@ -43,7 +43,7 @@ fn upstream(at: SocketAddr, path: &str) -> Upstream {
 fn settings(canonical: SocketAddr, path: &str, signatures: Option<SocketAddr>) -> RegistrySettings {
     RegistrySettings {
         canonical: upstream(canonical, path),
-        blobs: upstream(canonical, path),
+        blobs: Some(upstream(canonical, path)),
         horizon: None,
         signatures: signatures.map(|at| upstream(at, "")),
         info: None,
@@ -223,7 +223,7 @@ async fn a_mirror_that_pulls_through_the_listener_is_sent_to_canonical() {
     let mirror = SocketAddr::from(([127, 0, 0, 1], free));
     // The first mirror of the horizon is the one that pulls through.
     let snapshot = snapshot_with([Up; 3], |mirrors| mirrors[0].v4 = vec![[127, 0, 0, 1].into()]);
-    let settings = RegistrySettings { blobs: upstream(mirror, ""), ..settings(canonical.at, "", None) };
+    let settings = RegistrySettings { blobs: Some(upstream(mirror, "")), ..settings(canonical.at, "", None) };
     let front = Front::start(canonical.at, settings, snapshot);
     let _mirror = DockerRegistry::start(Some(free), Some(front.at)).await.unwrap();
     for (number, [manifest, config, layer]) in digests.iter().enumerate() {

@@ -13,6 +13,7 @@ mod service;
 mod shapes;
 mod signatures;
 mod upstreams;
+mod urls;
 mod world;
 
 use common::needs;

@@ -36,7 +36,7 @@ pub(crate) enum Setup {
 pub(crate) fn settings(setup: Setup) -> RegistrySettings {
     let full = RegistrySettings {
         canonical: Upstream::new("https", "canonical.example", "some/repo"),
-        blobs: Upstream::new("https", "blob.example:8443", ""),
+        blobs: Some(Upstream::new("https", "blob.example:8443", "")),
         horizon: Some("blobs".into()),
         signatures: Some(Upstream::new("https", "signatures.example", "")),
         info: Some("https://project.example/registry".into()),
@@ -78,6 +78,7 @@ pub(crate) fn snapshot_with(health: [Health; 3], change: impl FnOnce(&mut [Mirro
         mirrors: vec![MirrorId(mirror)],
         ranking: Ranking::Listed,
         fallback: Vec::new(),
+        is_canonical: false,
     };
     let rules = vec![rule("east", 0), rule("west", 1)];
     let horizon =

@@ -17,7 +17,7 @@ pub fn check_families(config: &Config) -> Vec<Diagnostic> {
 
 fn of_horizon(horizon: &HorizonConfig, mirrors: &[MirrorEntry]) -> Vec<Diagnostic> {
     let mirror = |id: MirrorId| &mirrors[id.index()].mirror;
-    let follows = |id: MirrorId| mirror(id).followed_host().is_some();
+    let follows = |id: MirrorId| !mirror(id).is_redirect_only() && mirror(id).followed_host().is_some();
     // If no address of a host is known, there is nothing to compare.
     let is_unknown = |id: MirrorId| follows(id) && FAMILIES.iter().all(|family| !mirror(id).serves(*family));
     if !horizon.mirrors().any(follows) || horizon.default.iter().any(|id| is_unknown(*id)) {

@@ -12,8 +12,8 @@ use crate::config::{HorizonConfig, MirrorEntry};
 
 /// Reports families that only some clients of a horizon would have.
 ///
-/// A mirror with only a host name may have either family: it is enough for both, and demands none. A horizon with a broken
-/// mirror is skipped, because it has other errors.
+/// A mirror with only a host name may have either family: it is enough for both, and demands none. A redirect-only mirror has
+/// no say, because DNS never answers with it. A horizon with a broken mirror is skipped, because it has other errors.
 pub(super) fn check_families(
     horizon: &HorizonConfig,
     mirrors: &[MirrorEntry],
@@ -25,7 +25,8 @@ pub(super) fn check_families(
     }
     let mirror = |id: MirrorId| &mirrors[id.index()].mirror;
     let serves = |id: MirrorId, family| mirror(id).serves(family);
-    let may_serve = |id: MirrorId, family| serves(id, family) || FAMILIES.iter().all(|other| !serves(id, *other));
+    let is_unknown = |id| !mirror(id).is_redirect_only() && FAMILIES.iter().all(|other| !serves(id, *other));
+    let may_serve = |id: MirrorId, family| serves(id, family) || is_unknown(id);
     for family in FAMILIES {
         if horizon.default.iter().any(|id| may_serve(*id, family)) {
             continue;

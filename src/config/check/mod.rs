@@ -50,7 +50,7 @@ pub(super) fn check(
     };
     let private = spec.resolver.iter().flat_map(|resolver| &resolver.private);
     let private: Vec<_> = private.filter_map(|text| value::prefix(&text.value).ok()).collect();
-    let mirrors = check.check_mirrors(&spec.mirrors, &private);
+    let mut mirrors = check.check_mirrors(&spec.mirrors, &private);
     let horizons: Vec<_> = spec.horizons.iter().map(|horizon| check.check_horizon(horizon, &mirrors)).collect();
     check.check_unused_mirrors(&spec.mirrors, &horizons);
     let broken = |id: MirrorId| mirrors.broken.contains(&id);
@@ -61,17 +61,23 @@ pub(super) fn check(
     let networks = spec.networks.iter().filter_map(|network| check.check_network(network)).collect();
     let keys = spec.keys.iter().filter_map(|key| check.check_key(key)).collect();
     let (zones, services) = check.check_zones(&spec.zones.0);
-    check.check_unused_horizons(&spec.horizons, &spec.zones.0);
+    check.check_unused_horizons(&spec);
+    check.check_deployment(&spec);
+    check.check_steered_mirrors(&horizons, &mirrors, &zones);
     let dns = check.check_dns(&spec.dns);
     let mut registry = spec.registry.as_ref().and_then(|registry| {
         check.check_schemes(registry);
-        let registry = check.check_registry(registry, &spec.zones.0, &zones)?;
+        let registry = check.check_registry(registry, &spec.zones.0, &zones, (&horizons, &mirrors))?;
         check.check_direct(&registry, &spec, &horizons, &mirrors.entries);
         check.check_loops(spec.registry.as_ref()?, &registry, &zones);
         Some(registry)
     });
     let admin = spec.admin.as_ref().map(|admin| check.check_admin(admin, &spec));
-    let probe = spec.probe.as_ref().and_then(|probe| check.check_probe(probe, registry.as_ref(), &zones));
+    let probe =
+        spec.probe.as_ref().and_then(|probe| check.check_probe(probe, registry.as_ref(), &zones, &mirrors.entries));
+    if spec.probe.is_none() {
+        mirrors.leave_urls_unresolved();
+    }
     let control = spec.control.as_ref().and_then(|control| check.check_control(control));
     if let (Some(registry), Some(spec)) = (&mut registry, &spec.registry) {
         (registry.ask, registry.ask_canonical) = check.check_ask(spec, registry, probe.as_ref());

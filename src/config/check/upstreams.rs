@@ -65,7 +65,8 @@ impl Check<'_> {
         let host = host_of(upstream);
         let name = NameBuf::parse(host).ok();
         let mut owners = zones.iter().flat_map(|zone| &zone.steer).map(|steer| &steer.owner);
-        if upstream.authority == registry.blobs.authority || owners.any(|owner| name.as_ref() == Some(owner)) {
+        let is_blobs = registry.blobs.as_ref().is_some_and(|blobs| blobs.authority == upstream.authority);
+        if is_blobs || owners.any(|owner| name.as_ref() == Some(owner)) {
             self.report(
                 Diagnostic::error("upstream-is-steered", format!("`{key}` is at the steered name `{host}`"))
                     .at(place.clone(), "clients would go to the mirrors")

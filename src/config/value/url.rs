@@ -5,8 +5,9 @@
 
 use std::sync::Arc;
 
-use super::{Fault, is_host};
+use super::{Fault, host_name, is_host};
 use crate::config::UpstreamConfig;
+use crate::mirror::{BadTemplate, Template, UrlTemplate};
 use crate::registry::is_repository;
 
 /// The parts of a URL.
@@ -19,11 +20,27 @@ struct Url<'a> {
 }
 
 fn url(text: &str) -> Result<Url<'_>, Fault> {
+    printable(text, "{}")?;
+    url_with_braces(text)
+}
+
+/// The fault of a character that no URL has; `also` are refused too.
+fn printable(text: &str, also: &str) -> Result<(), Fault> {
+    match text.chars().find(|&c| !c.is_ascii_graphic() || "\"<>\\^`|".contains(c) || also.contains(c)) {
+        Some(odd) => Err(Fault::new(
+            "bad-url",
+            format!("`{text}` has {odd:?} in it"),
+            "not such a URL",
+            "write other characters as `%` and two hex digits",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// The parts of a URL whose path may have placeholders.
+fn url_with_braces(text: &str) -> Result<Url<'_>, Fault> {
     let bad = |why: &str, help: &str| Fault::new("bad-url", format!("`{text}` {why}"), "not such a URL", help);
     let form = "write it like `https://registry.example.com`";
-    if let Some(odd) = text.chars().find(|&c| !c.is_ascii_graphic() || "\"<>\\^`{|}".contains(c)) {
-        return Err(bad(&format!("has {odd:?} in it"), "write other characters as `%` and two hex digits"));
-    }
     let (scheme, rest) = text.split_once("://").ok_or_else(|| {
         let host = text.split(['/', ':']).next().unwrap_or_default();
         if is_host(host) {
@@ -84,6 +101,63 @@ pub(in crate::config) fn upstream(text: &str) -> Result<UpstreamConfig, Fault> {
         );
     }
     Ok(UpstreamConfig { scheme: scheme.into(), authority: authority.into(), path: path.into() })
+}
+
+/// The URL of content at a mirror.
+pub(in crate::config) fn mirror_url(text: &str) -> Result<UrlTemplate, Fault> {
+    let form = "write it like `https://bucket.example.com/containers/images/{digest}`";
+    let bad = |why: &str, help: &str| Fault::new("bad-url", format!("`{text}` {why}"), "not the URL of a mirror", help);
+    printable(text, "")?;
+    let Url { scheme, authority, rest } = url_with_braces(text).map_err(|fault| match text.split_once("://") {
+        Some((_, rest)) if rest.split('/').next().is_some_and(|host| host.contains(['{', '}'])) => {
+            bad("has a placeholder in its host", "write placeholders in the path: no request may choose the host")
+        }
+        _ => fault,
+    })?;
+    if scheme != "https" {
+        return Err(bad("is not https", "serve the mirror over https: clients and probes check its certificate"));
+    }
+    let upstream = UpstreamConfig { scheme: scheme.into(), authority: authority.into(), path: "".into() };
+    let host = host_name(host_of(&upstream))
+        .map_err(|_| bad("has an address as its host", "write a host name: the mirror's certificate is for it"))?;
+    if rest.contains('#') {
+        return Err(bad("has a fragment", "leave it out: clients do not send it"));
+    }
+    let path = if rest.starts_with('/') { rest.to_string() } else { format!("/{rest}") };
+    let path = content_path(&path, text)?;
+    if !path.has_digest() {
+        return Err(bad("is the same for all content", form));
+    }
+    Ok(UrlTemplate { host, port: port_of(&upstream), authority: upstream.authority, path })
+}
+
+/// The path of a blob at a mirror.
+pub(in crate::config) fn mirror_path(text: &str) -> Result<Template, Fault> {
+    let form = "write it like `/containers/images/{digest}`";
+    let bad = |why: &str, help: &str| Fault::new("bad-path", format!("`{text}` {why}"), "not a path", help);
+    if !text.starts_with('/') || text.contains(['?', '#']) {
+        return Err(bad("is not the path of a URL", form));
+    }
+    printable(text, "").map_err(|_| bad("has characters that no path has", form))?;
+    let path = content_path(text, text)?;
+    if path.has_digest() { Ok(path) } else { Err(bad("is the same for all blobs", form)) }
+}
+
+/// A path with placeholders; `written` is the text that has it.
+fn content_path(path: &str, written: &str) -> Result<Template, Fault> {
+    let bad = |why: &str, help: &str| Fault::new("bad-path", format!("`{written}` {why}"), "not such a path", help);
+    if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err(bad("has a dot segment", "write the path that the mirror serves"));
+    }
+    Template::parse(path).map_err(|error| match &error {
+        BadTemplate::Brace => {
+            bad(&error.to_string(), "write placeholders like `{digest}`, and braces as `%7B` and `%7D`")
+        }
+        BadTemplate::Unknown(_) => bad(
+            &error.to_string(),
+            "the placeholders are `{digest}`, `{algorithm}`, `{hex}`, `{name}`, `{path}` and `{rest}`",
+        ),
+    })
 }
 
 /// The name of a repository.
@@ -147,6 +221,37 @@ mod tests {
         assert_eq!(upstream("http://[::1]:8080/some/repo/"), expect("http", "[::1]:8080", "some/repo"));
         assert_eq!(host_of(&upstream("http://[::1]")), "[::1]");
         assert_eq!(host_of(&upstream("https://blob.k8s.io:8443")), "blob.k8s.io");
+    }
+
+    #[test]
+    fn urls_of_mirrors_have_placeholders_in_their_path() {
+        let url = mirror_url("https://B.s3.example:8443/images/{digest}").unwrap();
+        assert_eq!((&*url.host, url.port, &*url.authority), ("b.s3.example", 8443, "b.s3.example:8443"));
+        assert_eq!(url.to_string(), "https://b.s3.example:8443/images/{digest}");
+        assert_eq!(
+            mirror_url("https://cdn.example:443/{name}/{hex}").unwrap().to_string(),
+            "https://cdn.example/{name}/{hex}"
+        );
+        for (text, why) in [
+            ("http://b.example/{digest}", "is not https"),
+            ("https://{name}.example/{digest}", "placeholder in its host"),
+            ("https://b.example:{hex}/{digest}", "placeholder in its host"),
+            ("https://192.0.2.1/{digest}", "address as its host"),
+            ("https://[2001:db8::1]/{digest}", "address as its host"),
+            ("https://b.example/", "the same for all content"),
+            ("https://b.example/{algorithm}", "the same for all content"),
+            ("https://b.example/{tag}", "unknown placeholder `{tag}`"),
+            ("https://b.example/{digest", "brace without"),
+            ("https://b.example/../{digest}", "dot segment"),
+            ("https://b.example/{digest}#x", "fragment"),
+            ("https://b.example/ {digest}", "has ' ' in it"),
+        ] {
+            assert!(fault(mirror_url(text)).contains(why), "{text}: {}", fault(mirror_url(text)));
+        }
+        assert_eq!(mirror_path("/images/{digest}").unwrap().to_string(), "/images/{digest}");
+        for text in ["images/{digest}", "/images", "/{digest}?x", "/a b/{digest}", "https://b.example/{digest}"] {
+            assert!(fault(mirror_path(text)).starts_with("bad-path"), "{text}");
+        }
     }
 
     #[test]

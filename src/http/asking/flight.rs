@@ -14,7 +14,7 @@ use hyper::header::{ACCEPT, HeaderName};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::{BlobAsker, Destination, KEPT_FOR, MAX_KEPT, Means, UNSAID_FOR};
+use super::{BlobAsker, Destination, KEPT_FOR, MAX_KEPT, Means, Server, UNSAID_FOR};
 use crate::base::prefix::Prefix;
 use crate::load::hosts::ask as resolvers;
 use crate::mirror::Lookup;
@@ -57,7 +57,7 @@ pub enum At {
 #[derive(Debug)]
 pub(super) enum FlightQuestion {
     /// A question to a mirror: has it the blob?
-    Mirror { address: IpAddr, path: String },
+    Mirror { place: Destination, dialer: Box<Dialer>, path: String },
     /// A question to canonical: has it the content?
     Canonical { subject: CanonicalSubject, path: String },
 }
@@ -89,9 +89,8 @@ impl Flight {
 
     async fn ask(&self, question: &FlightQuestion) -> (Holding, Counted) {
         match question {
-            FlightQuestion::Mirror { address, path } => {
-                let Some(dialer) = &self.means.mirrors else { return (Holding::Unsaid, Counted::Unreached) };
-                match self.request(dialer, Destination::Mirror(*address), &Method::HEAD, path).await {
+            FlightQuestion::Mirror { place, dialer, path } => {
+                match self.request(dialer, place, &Method::HEAD, path).await {
                     Ok(response) => said(Holding::of_status(response.status().as_u16()), response.status().as_u16()),
                     Err(Unreached) => (Holding::Unsaid, Counted::Unreached),
                 }
@@ -100,7 +99,8 @@ impl Flight {
                 let Some(canonical) = &self.means.canonical else { return (Holding::Unsaid, Counted::Unreached) };
                 let method = if *subject == CanonicalSubject::Content { Method::HEAD } else { Method::GET };
                 for address in canonical.at.addresses().await {
-                    let asked = self.request(&canonical.dialer, Destination::Canonical(address), &method, path).await;
+                    let place = Destination { server: Server::Canonical, address };
+                    let asked = self.request(&canonical.dialer, &place, &method, path).await;
                     let Ok(response) = asked else { continue };
                     let status = response.status().as_u16();
                     let holding = match subject {
@@ -118,7 +118,7 @@ impl Flight {
     async fn request(
         &self,
         dialer: &Dialer,
-        place: Destination,
+        place: &Destination,
         method: &Method,
         path: &str,
     ) -> Result<hyper::Response<Incoming>, Unreached> {
@@ -129,8 +129,7 @@ impl Flight {
             return Ok(response);
         }
         // A kept connection that the server has closed says nothing about its health, so a new one is dialled.
-        let (Destination::Mirror(address) | Destination::Canonical(address)) = place;
-        let mut dialed = dialer.dial(address, &mut DialStep::Connect).await.map_err(|_| Unreached)?;
+        let mut dialed = dialer.dial(place.address, &mut DialStep::Connect).await.map_err(|_| Unreached)?;
         let response = dialed
             .request_with(method.clone(), path, accept(place), MAX_REFERRERS_LEN as u64)
             .await
@@ -140,26 +139,26 @@ impl Flight {
     }
 
     /// Keeps a connection for the next question. After a GET it is not kept, because its body may not be read to the end.
-    fn keep(&self, place: Destination, method: &Method, dialed: Dialed) {
+    fn keep(&self, place: &Destination, method: &Method, dialed: Dialed) {
         let is_current = self.asker.means.load().as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.means));
         let mut state = self.asker.state();
         state.kept.retain(|_, (dialed, since)| dialed.is_open() && since.elapsed() < KEPT_FOR);
         if is_current && *method == Method::HEAD && dialed.is_open() && state.kept.len() < MAX_KEPT {
-            state.kept.insert(place, (dialed, Instant::now()));
+            state.kept.insert(place.clone(), (dialed, Instant::now()));
         }
     }
 }
 
 impl BlobAsker {
-    fn take_kept(&self, place: Destination) -> Option<Dialed> {
-        let (dialed, since) = self.state().kept.remove(&place)?;
+    fn take_kept(&self, place: &Destination) -> Option<Dialed> {
+        let (dialed, since) = self.state().kept.remove(place)?;
         (dialed.is_open() && since.elapsed() < KEPT_FOR).then_some(dialed)
     }
 }
 
 /// The `Accept` header; `None` for mirrors, because mirrors are asked for blobs only.
-fn accept(place: Destination) -> Option<(HeaderName, &'static str)> {
-    matches!(place, Destination::Canonical(_)).then_some((ACCEPT, MANIFEST_TYPES))
+fn accept(place: &Destination) -> Option<(HeaderName, &'static str)> {
+    (place.server == Server::Canonical).then_some((ACCEPT, MANIFEST_TYPES))
 }
 
 /// The error of a request that got no answer.

@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::base::prefix::Prefix;
 use crate::base::time::Moment;
+use crate::mirror::Mirror;
 use crate::process;
 use crate::registry::known::{BlobKey, Holding, KnownBlobs};
 use crate::registry::{Ask, Budget, CanonicalAsk, Shares};
@@ -58,8 +59,8 @@ const UNSAID_FOR: Duration = Duration::from_secs(5);
 /// The settings for questions to mirrors and canonical.
 #[derive(Clone, Debug)]
 pub struct Means {
-    /// The dialer for mirrors; `None` if mirrors are not asked.
-    pub mirrors: Option<Dialer>,
+    /// The dialers for mirrors; `None` if mirrors are not asked.
+    pub mirrors: Option<MirrorDialers>,
     /// The means to reach canonical; `None` if canonical is not asked.
     pub canonical: Option<Canonical>,
     /// The longest time that a client request waits for a result.
@@ -70,6 +71,25 @@ pub struct Means {
     pub keep: Duration,
     /// The lifetime of a cached [`Holding::Lacks`].
     pub lacking: Duration,
+}
+
+/// The dialers for mirrors.
+#[derive(Clone, Debug)]
+pub struct MirrorDialers {
+    /// The dialer for mirrors that serve the steered name.
+    pub of_name: Dialer,
+    /// The dialers for redirect-only mirrors, by the authority of their URL.
+    pub of_urls: HashMap<Arc<str>, Dialer>,
+}
+
+impl MirrorDialers {
+    /// The dialer for a mirror; `None` if the settings are of another configuration than the mirror.
+    fn of(&self, mirror: &Mirror) -> Option<&Dialer> {
+        match &mirror.content.url {
+            None => Some(&self.of_name),
+            Some(url) => self.of_urls.get(&url.authority),
+        }
+    }
 }
 
 /// Asks mirrors and canonical, and caches the results.
@@ -94,12 +114,20 @@ struct AskingState {
     waiting: Shares,
 }
 
-/// The destination of a connection. Canonical may have the address of a mirror with another port or another TLS name, so
-/// an address alone would not do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Destination {
-    Mirror(IpAddr),
-    Canonical(IpAddr),
+/// The destination of a connection. Canonical and redirect-only mirrors may have the address of a mirror with another port or
+/// another TLS name, so an address alone would not do.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Destination {
+    server: Server,
+    address: IpAddr,
+}
+
+/// The server at an address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Server {
+    /// A mirror; the authority of its URL if it is redirect-only.
+    Mirror(Option<Arc<str>>),
+    Canonical,
 }
 
 /// The limits of one mirror, or of canonical.
@@ -172,7 +200,10 @@ impl BlobAsker {
             let key = ask.key(self.secret, mirror);
             let question = || {
                 let address = asked.address(snapshot, key.spread())?;
-                Some(FlightQuestion::Mirror { address, path: ask.path() })
+                let dialer = means.mirrors.as_ref()?.of(mirror)?.clone();
+                let authority = mirror.content.url.as_ref().map(|url| url.authority.clone());
+                let place = Destination { server: Server::Mirror(authority), address };
+                Some(FlightQuestion::Mirror { place, dialer: Box::new(dialer), path: ask.path() })
             };
             if let Some(holding) = search.look(key, &mirror.name, question) {
                 self.counters.known(holding);

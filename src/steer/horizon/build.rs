@@ -50,10 +50,14 @@ impl Laid {
 impl Horizon {
     /// Decides every combination of labels once and merges the ranges.
     pub fn build(draft: Draft, networks: &Networks, laid: &Laid) -> Self {
-        let Draft { name, rules, default, default_ranking, least_scopes, answer_mirrors } = draft;
+        let Draft { name, rules, default, default_ranking, default_is_canonical, least_scopes, answer_mirrors } = draft;
         let mut plans = Plans::default();
-        plans.add(Plans::of_rule(&default, &[], &[], &default_ranking));
-        let plan_of = |rule: &Rule| Plans::of_rule(&rule.mirrors, &rule.fallback, &default, &rule.ranking);
+        let of_default = Plans::of_rule(&default, &[], &[], &default_ranking);
+        plans.add(Plan { is_canonical: default_is_canonical, ..of_default });
+        let plan_of = |rule: &Rule| Plan {
+            is_canonical: rule.is_canonical,
+            ..Plans::of_rule(&rule.mirrors, &rule.fallback, &default, &rule.ranking)
+        };
         let rule_plans: Vec<PlanId> = rules.iter().map(|rule| plans.add(plan_of(rule))).collect();
         let won: Vec<(Won, Option<Coordinates>)> = laid
             .combinations()

@@ -62,6 +62,8 @@ pub struct Rule {
     pub ranking: Ranking,
     /// The mirrors to use if none of those can be used.
     pub fallback: Vec<MirrorId>,
+    /// Whether the registry listener sends its clients to the canonical registry.
+    pub is_canonical: bool,
 }
 
 /// The number of mirrors of a plan that a horizon answers with: 1 to 8.
@@ -103,6 +105,8 @@ pub struct Draft {
     pub default: Vec<MirrorId>,
     /// The order in which such a client takes the mirrors; behind the mirrors of a rule, the default is taken as listed.
     pub default_ranking: Ranking,
+    /// Whether the registry listener sends such a client to the canonical registry.
+    pub default_is_canonical: bool,
     /// The least scope lengths of a plan with weights.
     pub least_scopes: LeastScopes,
     /// The number of mirrors to answer with.
@@ -112,7 +116,14 @@ pub struct Draft {
 impl Draft {
     /// Rules and a default; all other fields have their default values.
     pub fn new(name: Arc<str>, rules: Vec<Rule>, default: Vec<MirrorId>) -> Self {
-        let (default_ranking, least_scopes) = (Ranking::Listed, LeastScopes::USUAL);
-        Draft { name, rules, default, default_ranking, least_scopes, answer_mirrors: AnswerMirrors::ONE }
+        Draft {
+            name,
+            rules,
+            default,
+            default_ranking: Ranking::Listed,
+            default_is_canonical: false,
+            least_scopes: LeastScopes::USUAL,
+            answer_mirrors: AnswerMirrors::ONE,
+        }
     }
 }
