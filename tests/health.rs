@@ -45,7 +45,7 @@ impl Model {
         let good = matches!(verdict, Verdict::Up | Verdict::Expiring);
         let kind = match verdict {
             Verdict::Up | Verdict::Expiring => Health::Up,
-            Verdict::Unreachable | Verdict::Slow => Health::Down,
+            Verdict::Unreachable | Verdict::Slow | Verdict::Overloaded | Verdict::Refused => Health::Down,
             Verdict::Missing => Health::Missing,
             Verdict::TlsBad | Verdict::ContentBad => Health::Bad,
         };

@@ -122,7 +122,7 @@ def answer(fault, method, path, asked):
     body = {"wrong-octets": b"A" + CANARY[1:], "wrong-length": CANARY + b"!"}.get(fault, CANARY)
     head = b"200 OK\r\n"
     if asked and fault != "no-ranges":
-        first, last = map(int, asked.removeprefix(b"bytes=").split(b"-"))
+        first, last = (int(end) if end else len(body) - 1 for end in asked.removeprefix(b"bytes=").split(b"-"))
         head = b"206 Partial Content\r\nContent-Range: bytes %d-%d/%d\r\n" % (first, last, len(body))
         body = body[first:last + 1]
     return b"HTTP/1.1 %bContent-Length: %d\r\n\r\n%b" % (head, len(body), body if method == b"GET" else b"")

@@ -28,10 +28,14 @@ pub enum Verdict {
     ContentBad,
     /// It does not have the canary.
     Missing,
+    /// It answers that it is overloaded, or fails.
+    Overloaded,
+    /// It refuses the request: for authentication, for its method, or for another reason.
+    Refused,
 }
 
 /// Every verdict, in the order of reports.
-pub const VERDICTS: [Verdict; 7] = [
+pub const VERDICTS: [Verdict; 9] = [
     Verdict::Up,
     Verdict::Expiring,
     Verdict::Unreachable,
@@ -39,6 +43,8 @@ pub const VERDICTS: [Verdict; 7] = [
     Verdict::TlsBad,
     Verdict::ContentBad,
     Verdict::Missing,
+    Verdict::Overloaded,
+    Verdict::Refused,
 ];
 
 impl Verdict {
@@ -52,6 +58,8 @@ impl Verdict {
             Verdict::TlsBad => "tls-bad",
             Verdict::ContentBad => "content-bad",
             Verdict::Missing => "missing",
+            Verdict::Overloaded => "overloaded",
+            Verdict::Refused => "refused",
         }
     }
 
@@ -64,7 +72,9 @@ impl Verdict {
     fn health(self) -> Health {
         match self {
             Verdict::Up | Verdict::Expiring => Health::Up,
-            Verdict::Unreachable | Verdict::Slow => Health::Down,
+            // A mirror that serves badly never ranks behind one that does not answer at all: an overloaded one serves some
+            // clients, and a refusal may be meant for the probe alone.
+            Verdict::Unreachable | Verdict::Slow | Verdict::Overloaded | Verdict::Refused => Health::Down,
             Verdict::Missing => Health::Missing,
             Verdict::TlsBad | Verdict::ContentBad => Health::Bad,
         }
@@ -81,7 +91,7 @@ pub enum Health {
     Untried,
     /// It may, but an operator wants clients elsewhere.
     Drained,
-    /// It does not answer, which may be our own network's fault: it is steered to in panic.
+    /// It does not answer, or only with errors, which may be our own fault: it is steered to in panic.
     Down,
     /// It answers, and lacks content that it should have: it is steered to only if nothing better is left.
     Missing,

@@ -9,6 +9,7 @@
 //! **Not here**: the effect of a verdict ([`crate::mirror`]), the choice of mirrors for an answer ([`crate::steer`]).
 
 mod address;
+mod content;
 mod keep;
 mod roots;
 mod watch;

@@ -9,7 +9,7 @@ use super::find;
 use super::world::{Authority, CANARY, Fault, Ledger, NAME, REPOSITORY, canary_sha256, loopback};
 
 /// The text of the cause and words of the remedy.
-const STATUSES: [(Fault, &str, &str); 20] = [
+const STATUSES: [(Fault, &str, &str); 23] = [
     (Fault::NoCanary, "answers 404 for the canary", "load the blob into the mirror"),
     (
         Fault::Status(301),
@@ -31,20 +31,35 @@ const STATUSES: [(Fault, &str, &str); 20] = [
         "answers 308 for the canary, and leads to `https://elsewhere.example/blob`",
         "rule that redirects",
     ),
-    (Fault::Status(401), "answers 401 for the canary", "allow anonymous pulls"),
-    (Fault::Status(403), "answers 403 for the canary", "allow anonymous reads of blobs"),
-    (Fault::Status(405), "answers 405 for the canary", "allow HEAD beside GET"),
-    (Fault::GetStatus(405), "answers 405 to GET of the canary, after 200 to HEAD", "allow GET"),
-    (Fault::Status(421), "answers 421 for the canary", "`server_name`"),
-    (Fault::Status(429), "answers 429 for the canary", "rate limit"),
-    (Fault::Status(500), "answers 500 for the canary", "error log"),
-    (Fault::Status(502), "answers 502 for the canary", "behind the proxy"),
-    (Fault::Status(503), "answers 503 for the canary", "overloaded or in maintenance"),
+    (Fault::Status(401), "answers 401 for the canary, which demands a login", "allow anonymous pulls"),
+    (Fault::Status(403), "answers 403 for the canary, which forbids the request", "allow anonymous reads of blobs"),
+    (Fault::Status(405), "answers 405 for the canary, because it does not allow HEAD", "allow HEAD beside GET"),
+    (
+        Fault::GetStatus(405),
+        "answers 405 to GET of the canary, after 200 to HEAD, because it does not allow GET",
+        "allow GET",
+    ),
+    (Fault::Status(421), "answers 421 for the canary, because it does not serve this host name", "`server_name`"),
+    (Fault::Status(429), "answers 429 for the canary, because it limits the rate of requests", "rate limit"),
+    (Fault::Status(500), "answers 500 for the canary, because it fails or is overloaded", "error log"),
+    (Fault::Status(502), "answers 502 for the canary, because it fails or is overloaded", "behind the proxy"),
+    (
+        Fault::Status(503),
+        "answers 503 for the canary, because it fails or is overloaded",
+        "overloaded or in maintenance",
+    ),
     (Fault::NoLength, "does not say how many bytes the canary has", "`Content-Length`"),
     (Fault::WrongLength, "says that the canary has 35 bytes, not 34", "replace the mirror's copy"),
     (Fault::WrongOctets, "the bytes that it serves for the canary have another digest", "out of service"),
     (Fault::NoRanges, "answers 200 with the whole canary to a range request", "turn range requests on"),
     (Fault::RangeStatus(416), "answers 416 to a range request for the canary", "its last byte included"),
+    (Fault::OpenRangeStatus(416), "answers 416 to a range request for the canary", "its last byte included"),
+    (Fault::OpenRangeStatus(200), "answers 200 with the whole canary to a range request", "turn range requests on"),
+    (
+        Fault::FalseGzip,
+        "sends the canary with `Content-Encoding: gzip`, and its bytes do not decode to the digest",
+        "remove `Content-Encoding`",
+    ),
     (Fault::OtherRange, "answers a range request with another range, `bytes 0-33/34`", "Content-Range"),
 ];
 
@@ -140,8 +155,10 @@ async fn verify_status_and_log_print_the_same_cause_and_remedy() {
     );
     write("pharos.toml", &text);
     let config = folder.path().join("pharos.toml");
-    let (cause, remedy) =
-        ("answers 421 for the canary", "add the shared name to the names that the HTTP server answers for");
+    let (cause, remedy) = (
+        "answers 421 for the canary, because it does not serve this host name",
+        "add the shared name to the names that the HTTP server answers for",
+    );
 
     let server = Server::start(&config);
     ledger.break_down();

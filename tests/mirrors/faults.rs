@@ -81,7 +81,9 @@ async fn every_fault_is_left_in_time_with_its_verdict_never_given_in_panic_where
             let silent = [address(201), address(202)];
             let expected = match verdict {
                 Up | Expiring => vec![faulty(number)],
-                Slow | Verdict::Unreachable => vec![faulty(number), silent[0], silent[1]],
+                Slow | Verdict::Unreachable | Verdict::Overloaded | Verdict::Refused => {
+                    vec![faulty(number), silent[0], silent[1]]
+                }
                 TlsBad | ContentBad | Missing => silent.to_vec(),
             };
             assert_eq!(of('p', number), expected, "{fault:?}");

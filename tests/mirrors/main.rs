@@ -56,6 +56,21 @@ async fn every_fault_has_its_verdict() {
         (Fault::WrongLength, Verdict::ContentBad),
         (Fault::NoRanges, Verdict::ContentBad),
         (Fault::AnswersEverything, Verdict::ContentBad),
+        (Fault::OpenRangeStatus(416), Verdict::ContentBad),
+        (Fault::OpenRangeStatus(503), Verdict::Overloaded),
+        (Fault::FalseGzip, Verdict::ContentBad),
+        (Fault::HeadMissing, Verdict::Up),
+        (Fault::Status(404), Verdict::Missing),
+        (Fault::Status(307), Verdict::Missing),
+        (Fault::Status(421), Verdict::Missing),
+        (Fault::Status(401), Verdict::Refused),
+        (Fault::Status(403), Verdict::Refused),
+        (Fault::Status(405), Verdict::Refused),
+        (Fault::Status(501), Verdict::Refused),
+        (Fault::Status(429), Verdict::Overloaded),
+        (Fault::Status(500), Verdict::Overloaded),
+        (Fault::Status(503), Verdict::Overloaded),
+        (Fault::GetStatus(503), Verdict::Overloaded),
         (Fault::NotTls, Verdict::TlsBad),
         (Fault::Gone, Verdict::TlsBad),
         (Fault::Dribbles, Verdict::Slow),
@@ -232,6 +247,19 @@ async fn a_mirror_with_a_wrong_certificate_is_not_answered_even_when_everything_
     let (at, _wrong) = authority.mirror(SocketAddr::new(wrong, 0), Fault::WrongName).await;
     let world = World::start(&authority, at.port(), &[("near", &[wrong]), ("far", &[dead])], "\"near\", \"far\"");
     world.expect(A, &[dead]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_that_serves_badly_does_not_rank_behind_a_dead_one_unless_it_fails_pulls() {
+    let authority = Authority::new();
+    let (bad, dead) = (loopback(33), loopback(34));
+    for (fault, first) in [(Fault::Status(503), bad), (Fault::Status(403), bad), (Fault::Status(404), dead)] {
+        let (at, task) = authority.mirror(SocketAddr::new(bad, 0), fault).await;
+        let world = World::start(&authority, at.port(), &[("bad", &[bad]), ("dead", &[dead])], "\"bad\", \"dead\"");
+        // The first round of probes is over before the server answers.
+        assert_eq!(world.addresses(A).first(), Some(&first), "{fault:?}");
+        task.abort();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -62,6 +62,12 @@ pub(crate) enum Fault {
     LongRange,
     /// This status for ranges.
     RangeStatus(u16),
+    /// This status for a range without an end.
+    OpenRangeStatus(u16),
+    /// 404 to `HEAD`, as of a mirror that pulls through and has not got the blob yet.
+    HeadMissing,
+    /// `Content-Encoding: gzip` for bytes that are not encoded.
+    FalseGzip,
     /// A server that requires a certificate of its clients.
     ClientCertificate,
     /// The certificate of an authority as leaf.
@@ -342,6 +348,10 @@ fn answer(fault: Fault, has: bool, method: &str, range: Option<&str>) -> Vec<u8>
         Fault::Status(status) => return status_only(status),
         Fault::GetStatus(status) if method == "GET" => return status_only(status),
         Fault::RangeStatus(status) if range.is_some() => return status_only(status),
+        Fault::OpenRangeStatus(status) if range.is_some_and(|range| range.trim().ends_with('-')) => {
+            return status_only(status);
+        }
+        Fault::HeadMissing if method == "HEAD" => return status_only(404),
         Fault::NotHttp => return b"+OK ready\r\n\r\n".to_vec(),
         Fault::NoLength if method == "HEAD" => {
             return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
@@ -358,7 +368,7 @@ fn answer(fault: Fault, has: bool, method: &str, range: Option<&str>) -> Vec<u8>
     let mut head = "HTTP/1.1 200 OK\r\n".to_string();
     if let Some(range) = range.filter(|_| fault != Fault::NoRanges) {
         let (first, last) = range.trim_start_matches("bytes=").split_once('-').unwrap();
-        let (mut first, last): (usize, usize) = (first.parse().unwrap(), last.trim().parse().unwrap());
+        let (mut first, last): (usize, usize) = (first.parse().unwrap(), last.trim().parse().unwrap_or(all - 1));
         if fault == Fault::OtherRange {
             first = 0;
         }
@@ -367,6 +377,9 @@ fn answer(fault: Fault, has: bool, method: &str, range: Option<&str>) -> Vec<u8>
             body.push(b'!');
         }
         head = format!("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {first}-{last}/{all}\r\n");
+    }
+    if fault == Fault::FalseGzip {
+        head.push_str("Content-Encoding: gzip\r\n");
     }
     head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
     let mut answer = head.into_bytes();

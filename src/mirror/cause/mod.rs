@@ -8,6 +8,7 @@
 mod remedy;
 mod text;
 
+use super::Verdict;
 use crate::base::time::UnixTime;
 
 /// The most characters of a mirror's own text that a cause repeats.
@@ -59,9 +60,11 @@ pub enum Cause {
     TooLong,
     /// The bytes of the canary have another digest.
     Digest,
+    /// A body with this `Content-Encoding`, which does not decode to the canary.
+    Encoding(Box<str>),
     /// A range request is not answered with exactly that range.
     Range(RangeFault),
-    /// Success, or an error of the server, for a digest that cannot exist.
+    /// This status for a digest that cannot exist: success, a failure, or a refusal.
     Nowhere(u16),
 }
 
@@ -182,6 +185,8 @@ pub enum RangeFault {
     Header(Option<Box<str>>),
     /// A 206 for the right range with other bytes.
     Bytes,
+    /// A 206 with this `Content-Encoding`.
+    Encoded(Box<str>),
 }
 
 /// Text of a mirror, cut to [`MAX_TEXT`] characters.
@@ -193,6 +198,16 @@ pub fn cut(text: &str) -> Box<str> {
 }
 
 impl Cause {
+    /// The verdict of a status other than 200 for the canary.
+    pub fn verdict_of_status(status: u16) -> Verdict {
+        match status {
+            429 | 408 | 500 | 502.. => Verdict::Overloaded,
+            // 421: no client that asks for the name gets the blob. 2xx is no success either: 204 and 206 have no whole blob.
+            404 | 410 | 421 | 0..400 => Verdict::Missing,
+            400.. => Verdict::Refused,
+        }
+    }
+
     /// The word for metrics.
     pub fn word(&self) -> &'static str {
         match self {
@@ -208,6 +223,7 @@ impl Cause {
             Cause::Status { .. } => "canary-status",
             Cause::Length { .. } => "canary-length",
             Cause::TooLong | Cause::Digest => "canary-digest",
+            Cause::Encoding(_) => "encoding",
             Cause::Range(_) => "range",
             Cause::Nowhere(_) => "answers-anything",
         }
@@ -233,6 +249,7 @@ mod tests {
             (403, "anonymous reads"),
             (404, "load the blob"),
             (405, "HEAD beside GET"),
+            (410, "load the blob"),
             (421, "server_name"),
             (429, "rate limit"),
             (500, "error log"),

@@ -41,7 +41,12 @@ impl Cause {
             Cause::TooLong | Cause::Digest => {
                 "take the mirror out of service, because clients get broken blobs; then load the blob again"
             }
+            Cause::Encoding(_) => {
+                "remove `Content-Encoding` from blobs (metadata of a bucket, `gzip` of a server): clients decode a blob, and then compute \
+                 the digest"
+            }
             Cause::Range(fault) => fault.remedy(),
+            Cause::Nowhere(status @ (401 | 405 | 421 | 429)) => status_remedy(*status, CanaryMethod::Head),
             Cause::Nowhere(500..) => "answer 404 instead of an error for a blob that does not exist",
             Cause::Nowhere(_) => "answer 404 for blobs that do not exist; a page for every path breaks pulls",
         }
@@ -162,6 +167,9 @@ impl RangeFault {
             RangeFault::Status(_) => "answer a range request with 206 and that range",
             RangeFault::Header(_) => {
                 "answer 206 with `Content-Range: bytes FIRST-LAST/SIZE` of exactly the range that was asked for"
+            }
+            RangeFault::Encoded(_) => {
+                "turn compression off for blobs: the range of an encoded blob is not one of the blob"
             }
             RangeFault::Bytes => "send exactly the bytes of the range, unchanged: a resumed pull is broken otherwise",
         }

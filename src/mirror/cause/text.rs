@@ -30,6 +30,7 @@ impl fmt::Display for Cause {
                     CanaryMethod::Head => write!(f, "answers {status} for the canary")?,
                     CanaryMethod::Get => write!(f, "answers {status} to GET of the canary, after 200 to HEAD")?,
                 }
+                f.write_str(meaning(*status, *asked))?;
                 location.as_ref().map_or(Ok(()), |location| write!(f, ", and leads to `{location}`"))
             }
             Cause::Length { said: Some(said), right } => {
@@ -38,9 +39,29 @@ impl fmt::Display for Cause {
             Cause::Length { said: None, .. } => f.write_str("does not say how many bytes the canary has"),
             Cause::TooLong => f.write_str("sends more bytes for the canary than it has"),
             Cause::Digest => f.write_str("the bytes that it serves for the canary have another digest"),
+            Cause::Encoding(encoding) => {
+                write!(
+                    f,
+                    "sends the canary with `Content-Encoding: {encoding}`, and its bytes do not decode to the digest"
+                )
+            }
             Cause::Range(fault) => fault.fmt(f),
             Cause::Nowhere(status) => write!(f, "answers {status} for a digest that cannot exist"),
         }
+    }
+}
+
+/// The meaning of a status, behind it in a sentence; empty if the status says enough.
+fn meaning(status: u16, asked: CanaryMethod) -> &'static str {
+    match (status, asked) {
+        (401, _) => ", which demands a login",
+        (403, _) => ", which forbids the request",
+        (405 | 501, CanaryMethod::Head) => ", because it does not allow HEAD",
+        (405 | 501, CanaryMethod::Get) => ", because it does not allow GET",
+        (421, _) => ", because it does not serve this host name",
+        (429, _) => ", because it limits the rate of requests",
+        (500.., _) => ", because it fails or is overloaded",
+        _ => "",
     }
 }
 
@@ -134,6 +155,9 @@ impl fmt::Display for RangeFault {
             RangeFault::Status(status) => write!(f, "answers {status} to a range request for the canary"),
             RangeFault::Header(Some(said)) => write!(f, "answers a range request with another range, `{said}`"),
             RangeFault::Header(None) => f.write_str("answers a range request with 206 without `Content-Range`"),
+            RangeFault::Encoded(encoding) => {
+                write!(f, "answers a range request with bytes of `Content-Encoding: {encoding}`")
+            }
             RangeFault::Bytes => f.write_str("answers a range request with other bytes than those of the range"),
         }
     }

@@ -1,0 +1,186 @@
+//! The content of a mirror: the canary whole and in parts, and a digest that cannot exist.
+//!
+//! **Invariants**: at most the canary's size is read of any body, and [`ENCODING_LEN`] more if it is encoded; a body decodes to the
+//! canary's size at most.
+//! **Not here**: connections ([`super::address`]), sentences ([`crate::mirror::Cause`]).
+//!
+//! RFC 9110 §8.4 (encodings), §14 (ranges), §15 (statuses).
+
+use std::io::Read as _;
+
+use flate2::read::MultiGzDecoder;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderName, LOCATION, RANGE};
+use hyper::{Method, Response, StatusCode};
+use ring::digest::{SHA256, digest};
+
+use super::address::ProbeFault;
+use crate::config::Canary;
+use crate::mirror::{CanaryMethod, Cause, HttpFault, RangeFault, Verdict, cut};
+use crate::tls::{Dialed, http_fault};
+
+/// A digest that no content has: it is infeasible to find content whose hash is all zeros.
+const NOWHERE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The most bytes that gzip adds to content: a header with a name, a trailer, and 5 bytes for each 64 KiB of a canary.
+const ENCODING_LEN: u64 = 4096;
+
+/// Checks the canary: `HEAD` has the exact length, the bytes have the digest, and ranges are exact.
+pub(super) async fn check_canary(canary: &Canary, dialed: &mut Dialed) -> Result<(), ProbeFault> {
+    let path = blob_path(&canary.repository, &canary.sha256);
+    let right = canary.size;
+    let head = ask(dialed, Method::HEAD, &path, None, 0).await?;
+    // A mirror that pulls through may say 404 until the first GET (Harbor), so a GET decides.
+    let missing = match check_status(&head, CanaryMethod::Head) {
+        Err(fault) if matches!(head.status(), StatusCode::NOT_FOUND | StatusCode::GONE) => Some(fault),
+        Err(fault) => return Err(fault),
+        Ok(()) => None,
+    };
+    if missing.is_none() {
+        let said = header(&head, CONTENT_LENGTH).and_then(|value| value.parse().ok());
+        if said != Some(right) {
+            return Err((Verdict::ContentBad, Cause::Length { said, right }));
+        }
+    }
+    // Go's client asks for gzip with a GET of the whole, and not with HEAD or ranges.
+    let whole = ask(dialed, Method::GET, &path, Some((ACCEPT_ENCODING, "gzip")), right + ENCODING_LEN).await?;
+    if let Some(missing) = missing.filter(|_| whole.status() != StatusCode::OK) {
+        return Err(missing);
+    }
+    check_status(&whole, CanaryMethod::Get)?;
+    let bytes = content(whole, canary).await?;
+    let last = right.saturating_sub(1);
+    check_range(&path, &format!("bytes={last}-{last}"), last..right, &bytes, dialed).await?;
+    // The form of a client that resumes a pull.
+    let half = right / 2;
+    check_range(&path, &format!("bytes={half}-"), half..right, &bytes, dialed).await?;
+    check_nowhere(&canary.repository, dialed).await
+}
+
+/// Checks that a digest which cannot exist is not found: some servers answer 200 to everything.
+pub(super) async fn check_nowhere(repository: &str, dialed: &mut Dialed) -> Result<(), ProbeFault> {
+    let response = ask(dialed, Method::HEAD, &blob_path(repository, NOWHERE), None, 0).await?;
+    let status = response.status().as_u16();
+    let verdict = match status {
+        200..300 => Verdict::ContentBad,
+        401 | 405 | 421 | 429 | 500.. => Cause::verdict_of_status(status),
+        // A mirror that lacks a blob may redirect to the canonical registry, or be a bucket that says 403.
+        _ => return Ok(()),
+    };
+    Err((verdict, Cause::Nowhere(status)))
+}
+
+/// The whole canary, decoded.
+async fn content(whole: Response<Incoming>, canary: &Canary) -> Result<Bytes, ProbeFault> {
+    let encoding = encoding(&whole);
+    let limit = if encoding.is_some() { canary.size + ENCODING_LEN } else { canary.size };
+    let bytes = body(whole, limit, Cause::TooLong).await?;
+    let (bytes, wrong) = match encoding {
+        None => (Some(bytes), Cause::Digest),
+        Some(encoding) => {
+            let is_gzip = ["gzip", "x-gzip"].contains(&&*encoding.to_ascii_lowercase());
+            let decoded = is_gzip.then(|| unzip(&bytes, canary.size)).flatten();
+            (decoded, Cause::Encoding(encoding))
+        }
+    };
+    let right = bytes.filter(|bytes| hex(digest(&SHA256, bytes).as_ref()) == *canary.sha256);
+    right.ok_or((Verdict::ContentBad, wrong))
+}
+
+/// Decodes gzip to `size` bytes at most; `None` if the bytes are not gzip, or decode to more.
+fn unzip(bytes: &[u8], size: u64) -> Option<Bytes> {
+    let mut decoded = Vec::new();
+    let read = MultiGzDecoder::new(bytes).take(size + 1).read_to_end(&mut decoded).ok()?;
+    (read as u64 <= size).then(|| decoded.into())
+}
+
+/// Checks that a request for a range is answered with exactly that range.
+async fn check_range(
+    path: &str,
+    asked: &str,
+    right: std::ops::Range<u64>,
+    bytes: &Bytes,
+    dialed: &mut Dialed,
+) -> Result<(), ProbeFault> {
+    let wrong = |fault| (Verdict::ContentBad, Cause::Range(fault));
+    let size = bytes.len() as u64;
+    let part = ask(dialed, Method::GET, path, Some((RANGE, asked)), size).await?;
+    let status = part.status().as_u16();
+    match status {
+        206 => {}
+        // A whole body instead of a part, or a refusal of the range.
+        200..300 | 416 => return Err(wrong(RangeFault::Status(status))),
+        401 | 403 | 408 | 429 | 500.. => {
+            return Err((Cause::verdict_of_status(status), Cause::Range(RangeFault::Status(status))));
+        }
+        _ => return Err(wrong(RangeFault::Status(status))),
+    }
+    let said = header(&part, CONTENT_RANGE).map(cut);
+    let (first, last) = (right.start, right.end.saturating_sub(1));
+    if said.as_deref() != Some(&*format!("bytes {first}-{last}/{size}")) {
+        return Err(wrong(RangeFault::Header(said)));
+    }
+    if let Some(encoding) = encoding(&part) {
+        return Err(wrong(RangeFault::Encoded(encoding)));
+    }
+    let len = right.end - right.start;
+    if body(part, len, Cause::Range(RangeFault::Bytes)).await? == bytes[first as usize..] {
+        Ok(())
+    } else {
+        Err(wrong(RangeFault::Bytes))
+    }
+}
+
+/// `Content-Encoding`; `None` if the body is not encoded.
+fn encoding(response: &Response<Incoming>) -> Option<Box<str>> {
+    let said = response.headers().get(CONTENT_ENCODING)?;
+    let said = said.to_str().map_or_else(|_| "?".into(), cut);
+    (!said.is_empty() && !said.eq_ignore_ascii_case("identity")).then_some(said)
+}
+
+/// A whole body of at most so many bytes; `too_long` is the cause if it has more.
+async fn body(response: Response<Incoming>, size: u64, too_long: Cause) -> Result<Bytes, ProbeFault> {
+    let limit = usize::try_from(size).unwrap_or(usize::MAX);
+    Limited::new(response.into_body(), limit).collect().await.map(|body| body.to_bytes()).map_err(|error| {
+        if error.is::<http_body_util::LengthLimitError>() {
+            (Verdict::ContentBad, too_long)
+        } else {
+            let fault = error.downcast_ref().map_or(HttpFault::Other, http_fault);
+            (Verdict::Unreachable, Cause::Http(fault))
+        }
+    })
+}
+
+async fn ask(
+    dialed: &mut Dialed,
+    method: Method,
+    path: &str,
+    field: Option<(HeaderName, &str)>,
+    max_body_len: u64,
+) -> Result<Response<Incoming>, ProbeFault> {
+    let response = dialed.request_with(method, path, field, max_body_len).await;
+    response.map_err(|fault| (Verdict::Unreachable, Cause::Http(fault)))
+}
+
+fn header(response: &Response<Incoming>, name: HeaderName) -> Option<&str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+fn check_status(response: &Response<Incoming>, asked: CanaryMethod) -> Result<(), ProbeFault> {
+    let status = response.status();
+    if status == StatusCode::OK {
+        return Ok(());
+    }
+    let location = header(response, LOCATION).filter(|_| status.is_redirection()).map(cut);
+    let status = status.as_u16();
+    Err((Cause::verdict_of_status(status), Cause::Status { asked, status, location }))
+}
+
+fn blob_path(repository: &str, sha256: &str) -> String {
+    format!("/v2/{repository}/blobs/sha256:{sha256}")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
