@@ -36,6 +36,32 @@ rules = [{ network = "sites", mirrors = ["near"] }]
 default = ["far"]
 "#;
 
+/// A deployment of redirects alone: no zone, and no DNS listener.
+const REDIRECTS: &str = r#"
+[registry]
+listen    = "127.0.0.1:0"
+canonical = "https://registry.example"
+horizon   = "buckets"
+
+[dns]
+listen = []
+
+[control]
+socket = "control.sock"
+state  = "overrides.json"
+
+[networks]
+sites = { list = "sites.txt" }
+
+[mirrors]
+near = { url = "https://near.s3.example/containers/images/{digest}" }
+far  = { url = "https://cdn.example/{name}/{digest}" }
+
+[horizons.buckets]
+rules   = [{ network = "sites", label = "office", canonical = true }, { network = "sites", mirrors = ["near"] }]
+default = ["far"]
+"#;
+
 const ZONE: &str = "\
 $ORIGIN blob.example.
 $TTL 3600
@@ -55,6 +81,11 @@ struct Pharos {
 
 impl Pharos {
     fn start(config: &str) -> Self {
+        Pharos::start_until(config, "+subnet")
+    }
+
+    /// Starts a server whose last line of the start has this text.
+    fn start_until(config: &str, last: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("pharos.toml"), config).unwrap();
         fs::write(folder.path().join("blob.zone"), ZONE).unwrap();
@@ -70,7 +101,7 @@ impl Pharos {
             if let Some((_, command)) = line.split_once("try: ") {
                 pharos.tries.push(command.to_string());
             }
-            if line.contains("+subnet") {
+            if line.contains(last) {
                 return pharos;
             }
         }
@@ -303,4 +334,52 @@ fn the_log_is_json_by_option_and_by_variable() {
 fn commands_to_try_are_for_a_terminal() {
     let lines = logged(CONFIG, &[], &[], false);
     assert!(lines.iter().all(|line| !line.contains("try: ")), "{lines:?}");
+}
+
+#[test]
+fn a_deployment_without_a_zone_redirects_and_explains_it() {
+    let mut server = Pharos::start_until(REDIRECTS, "/v2/pause");
+    let registry = *server.listening.last().unwrap();
+    let digest = "sha256:7031c1b283388d2c2e09b57badb803c05ebed362dc88d84b480cc47f72a21097";
+    let mut stream = TcpStream::connect(registry).unwrap();
+    let request = format!("GET /v2/pause/blobs/{digest} HTTP/1.1\r\nHost: r.example\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 307 "), "{reply}");
+    assert!(reply.contains(&format!("location: https://near.s3.example/containers/images/{digest}\r\n")), "{reply}");
+    let explained = |arguments: &[&str]| {
+        let mut explain = Command::new(env!("CARGO_BIN_EXE_pharos"));
+        explain.current_dir(server.folder.path()).env("COLUMNS", "80").arg("explain").args(arguments);
+        let output = explain.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let near = "\
+a blob, requested by 127.0.0.1
+
+located    at 127.0.0.1/32: the client's address, which the listener sees
+networks   sites  127.0.0.0/8    sites.txt:2
+together   no provider, network or place is known
+rule       rule 2 (pharos.toml:22) of horizon buckets
+mirrors    near  preferred  up  redirect-only
+           far   default    up  redirect-only
+redirect   a blob request goes to near, at
+           https://near.s3.example/containers/images/{digest}, if the mirror has
+           the blob
+";
+    assert_eq!(explained(&["127.0.0.1"]).split("\nnotes").next().unwrap(), near);
+    let office = explained(&["198.51.100.7", "--server"]);
+    assert!(
+        office.contains("redirect   a blob request goes to the canonical registry, by `canonical = true`"),
+        "{office}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&explained(&["9.9.9.9", "--json"])).unwrap();
+    assert_eq!(json["name"], serde_json::Value::Null);
+    assert_eq!(json["steered"]["redirect"]["mirror"], "far");
+    assert_eq!(json["steered"]["mirrors"][0]["A"], "redirect-only");
+    // Nothing ends because there is no DNS listener.
+    server.signal("HUP");
+    server.wait_for("generation 2");
+    server.stop();
 }

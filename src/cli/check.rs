@@ -110,9 +110,9 @@ fn summary(snapshot: &Snapshot, layout: Layout) -> String {
     };
     table("horizons", snapshot.horizons().iter().map(horizon).collect());
     let mirror = |mirror: &crate::mirror::Mirror| {
-        let addresses: Vec<String> =
-            mirror.v4.iter().map(ToString::to_string).chain(mirror.v6.iter().map(ToString::to_string)).collect();
-        vec![mirror.name.to_string(), addresses.join(" ")]
+        let addresses: Vec<String> = mirror.addresses().map(|address| address.to_string()).collect();
+        let reached = mirror.content.url.as_ref().map_or_else(|| addresses.join(" "), ToString::to_string);
+        vec![mirror.name.to_string(), reached]
     };
     table("mirrors", snapshot.mirrors().iter().map(mirror).collect());
     text
@@ -160,6 +160,7 @@ fn summary_json(snapshot: &Snapshot) -> Value {
         json!({
             "mirror": &*mirror.name,
             "host": mirror.host.as_deref(),
+            "url": mirror.content.url.as_ref().map(ToString::to_string),
             "addresses": { "IPv4": mirror.v4, "IPv6": mirror.v6 },
         })
     };

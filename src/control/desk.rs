@@ -28,8 +28,7 @@ use crate::base::ids::MirrorId;
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::UnixTime;
-use crate::inspect::first_steered;
-use crate::inspect::view::{ExplainSource, OverrideView, describe};
+use crate::inspect::view::{ExplainSource, ExplainSubject, OverrideView, describe, describe_redirect};
 use crate::live::{Published, Readiness, ReloadHistory, RetransferError, Retransferred, Retransfers};
 use crate::mirror::{Forced, Override};
 use crate::process::Clock;
@@ -272,13 +271,16 @@ async fn explain(
     name: Option<NameBuf>,
     age_secs: u64,
 ) -> Result<DeskAnswer, Refusal> {
-    let Some(name) = name.or_else(|| first_steered(&snapshot).map(|(name, _)| name)) else {
+    let Some(subject) = name.map(ExplainSubject::Name).or_else(|| ExplainSubject::first_of(&snapshot)) else {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "no name is steered").help("say which name to explain"));
     };
     let known = ExplainSource::Served { generation: snapshot.generation, age_secs };
     // It walks whole tables, which takes too long for a thread of the runtime.
     let described = work::submit(Lane::Compute, move || {
-        let mut view = describe(&snapshot, name.as_name(), client, resolver, known);
+        let mut view = match subject {
+            ExplainSubject::Name(name) => describe(&snapshot, name.as_name(), client, resolver, known),
+            ExplainSubject::Redirects(horizon) => describe_redirect(&snapshot, horizon, client, resolver, known),
+        };
         for mirror in view.steered.iter_mut().flat_map(|steered| &mut steered.mirrors) {
             let id = snapshot.mirror(&mirror.mirror);
             mirror.addresses = id.map(|id| view::addresses(&snapshot, id, probes.as_deref()));

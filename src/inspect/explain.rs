@@ -31,16 +31,15 @@ use crate::wire::Summary;
 /// The explanation of the replies that a client gets for a name.
 #[derive(Clone, Debug)]
 pub struct Explanation {
-    /// The name asked for.
-    pub name: NameBuf,
+    /// The name asked for; `None` if no name is steered, and a horizon of redirects is explained.
+    pub name: Option<NameBuf>,
     /// The resolver's address and the client subnet.
     pub client: Client,
     /// The use of the query's subnet.
     pub hearing: Hearing,
-    /// The reply for A and the one for AAAA.
-    pub answers: [ExplainedAnswer; 2],
-    /// The reply for HTTPS; `None` if the name has no HTTPS record with its steered addresses.
-    pub service: Option<ExplainedAnswer>,
+    /// The reply for A and the one for AAAA; after these the one for HTTPS, if the name has such a record with its steered
+    /// addresses. Empty without a name.
+    pub answers: Vec<ExplainedAnswer>,
     /// The steering decision and its inputs; `None` if the answer is the same for every client.
     pub steered: Option<SteeredExplanation>,
 }
@@ -111,8 +110,23 @@ pub struct SteeredExplanation {
     pub slot: Option<SlotReason>,
     /// Every mirror of the plan, in order of preference.
     pub candidates: Vec<Candidate>,
+    /// The target of the client's blob requests to the registry listener.
+    pub redirect: ExplainedRedirect,
     /// The reason for the scope.
     pub reason: ScopeReason,
+}
+
+/// The target of a client's blob requests to the registry listener, if a mirror has the blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExplainedRedirect {
+    /// The steered name, where DNS selects the mirror.
+    SteeredName,
+    /// The URL of a redirect-only mirror.
+    Mirror(MirrorId),
+    /// The canonical registry, because the rule says so.
+    ByRule,
+    /// The canonical registry, because no mirror is up.
+    NoMirror,
 }
 
 /// One mirror of the plan.
@@ -172,16 +186,37 @@ pub fn explain(snapshot: &Snapshot, name: Name<'_>, client: Client) -> Explanati
         (Some(_), _) => Hearing::Heard,
     };
     let mut asker = Asker::new(snapshot);
-    let answers = FAMILIES.map(|family| answer(&mut asker, snapshot, name, &client, Rtype::of_addresses(family)));
-    let service = answers[0].summary.basis.zone.zip(answers[0].summary.basis.node);
+    let addresses = FAMILIES.map(|family| answer(&mut asker, snapshot, name, &client, Rtype::of_addresses(family)));
+    let service = addresses[0].summary.basis.zone.zip(addresses[0].summary.basis.node);
     let service = service.and_then(|(zone, node)| snapshot.zones().zone(zone).node(node).steered()?.service);
     let service = service.map(|_| answer(&mut asker, snapshot, name, &client, Rtype::HTTPS));
+    let answers: Vec<_> = addresses.into_iter().chain(service).collect();
     let steering = answers.iter().find_map(|answer| answer.summary.basis.steering);
     let steered = steering.map(|steering| {
         let heard = Client { subnet: client.subnet.filter(|_| hearing == Hearing::Heard), ..client };
         steered(snapshot, steering.horizon, steering.decision, &heard)
     });
-    Explanation { name: name.to_owned(), client, hearing, answers, service, steered }
+    Explanation { name: Some(name.to_owned()), client, hearing, answers, steered }
+}
+
+/// Explains the redirect of a client by a horizon that steers no name.
+pub fn explain_redirect(snapshot: &Snapshot, horizon: HorizonId, address: IpAddr) -> Explanation {
+    // The registry listener sees the client itself, and no subnet.
+    let client = Client { resolver: address, subnet: None };
+    let steered = steered(snapshot, horizon, snapshot.decide(horizon, &client), &client);
+    Explanation { name: None, client, hearing: Hearing::NoSubnet, answers: Vec::new(), steered: Some(steered) }
+}
+
+fn redirect(snapshot: &Snapshot, horizon: HorizonId, decision: &Decision, client: &Client) -> ExplainedRedirect {
+    if snapshot.horizons()[horizon.index()].plan(decision.plan).is_canonical {
+        return ExplainedRedirect::ByRule;
+    }
+    let family = Family::of(client.subnet.map_or(client.resolver, |subnet| subnet.address).to_canonical());
+    match snapshot.redirects(horizon, decision.plan, family).mirrors.first() {
+        Some(id) if !snapshot.mirrors()[id.index()].is_redirect_only() => ExplainedRedirect::SteeredName,
+        Some(id) if snapshot.redirect_health(*id) == Some(Health::Up) => ExplainedRedirect::Mirror(*id),
+        _ => ExplainedRedirect::NoMirror,
+    }
 }
 
 fn answer(
@@ -260,6 +295,7 @@ fn steered(snapshot: &Snapshot, id: HorizonId, decision: Decision, client: &Clie
             &decision,
             facts.labels.coordinates.and_then(|place| horizon.distances(won, place)),
         ),
+        redirect: redirect(snapshot, id, &decision, client),
         reason: scope_reason(snapshot, id, &ground, &decision, judged),
     }
 }

@@ -23,7 +23,8 @@ pub(crate) mod view;
 pub(crate) mod words;
 
 pub use explain::{
-    Candidate, ExplainedAnswer, Explanation, Hearing, MirrorVerdict, ShownRecord, SteeredExplanation, Tried, explain,
+    Candidate, ExplainedAnswer, ExplainedRedirect, Explanation, Hearing, MirrorVerdict, ShownRecord,
+    SteeredExplanation, Tried, explain, explain_redirect,
 };
 pub use ground::Judged;
 pub use reason::{Neighbour, PlanShare, ScopeReason, Side, SlotReason};
@@ -35,6 +36,13 @@ pub use sweep::{
 use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
 use crate::snapshot::Snapshot;
+use crate::steer::Horizon;
+
+/// The first horizon with a redirect-only mirror.
+fn first_of_redirects(snapshot: &Snapshot) -> Option<HorizonId> {
+    let has_one = |horizon: &Horizon| horizon.mirrors().any(|id| snapshot.mirrors()[id.index()].is_redirect_only());
+    snapshot.horizons().iter().position(has_one).map(HorizonId::from_index)
+}
 
 /// The first steered owner: the default for requests that give no name.
 pub fn first_steered(snapshot: &Snapshot) -> Option<(NameBuf, HorizonId)> {

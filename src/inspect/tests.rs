@@ -40,7 +40,8 @@ fn the_answer_is_the_one_that_is_served() {
     assert_eq!(records(0), [(Rtype::A, 60, "192.0.2.10".to_string()), (Rtype::A, 60, "192.0.2.11".to_string())]);
     assert_eq!(records(1), [(Rtype::AAAA, 60, "2001:db8:a::10".to_string())]);
     assert_eq!(explanation.answers[0].answer[0].owner, "blob.example");
-    assert_eq!(explanation.answers.each_ref().map(|answer| answer.scope), [Some(ScopePrefixLen(16)); 2]);
+    let scopes: Vec<_> = explanation.answers.iter().map(|answer| answer.scope).collect();
+    assert_eq!(scopes, [Some(ScopePrefixLen(16)); 2]);
     assert_eq!((explanation.hearing, steered.judged), (Hearing::Heard, Judged::BySubnet));
     assert_eq!((steered.won, steered.shares.len()), (Won::Rule(1), 1));
 }
@@ -257,12 +258,12 @@ fn names_that_are_not_steered_have_their_static_answer() {
 #[test]
 fn an_https_record_that_goes_with_the_addresses_is_explained_and_swept() {
     let explanation = explained(&snapshot(), "x.pool.blob.example", "192.0.2.53", Some("15.193.10.0/24"));
-    let service = explanation.service.unwrap();
+    let service = &explanation.answers[2];
     assert_eq!((service.rtype, service.scope), (Rtype::HTTPS, Some(ScopePrefixLen(24))));
     assert_eq!(service.summary.basis.outcome, Outcome::Steered);
-    assert_eq!(service.choice.unwrap().mirrors, [AWS_APNE1]);
+    assert_eq!(service.choice.as_ref().unwrap().mirrors, [AWS_APNE1]);
     assert_eq!(service.answer[0].rdata, "1 . alpn=h2 ipv4hint=192.0.2.40 ipv6hint=2001:db8:a::40");
-    assert!(explained(&snapshot(), "blob.example", "192.0.2.53", None).service.is_none());
+    assert!(explained(&snapshot(), "blob.example", "192.0.2.53", None).answers.len() == 2);
     // A third type at one of two owners.
     let report = swept(&snapshot());
     assert_eq!((report.violation_count, report.owners[1].replies), (0, report.owners[0].replies / 2 * 3));

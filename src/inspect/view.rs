@@ -11,10 +11,11 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::explain;
 use super::labels::LabelsView;
+use super::{explain, explain_redirect, first_of_redirects, first_steered};
 use crate::base::client::{Client, SourcePrefixLen, Subnet};
-use crate::base::name::Name;
+use crate::base::ids::HorizonId;
+use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::Prefix;
 use crate::base::time::{Generation, UnixTime};
 use crate::base::when::{parse_moment, rfc3339};
@@ -39,6 +40,39 @@ pub(crate) enum ExplainSource {
     },
 }
 
+/// The subject of an explanation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ExplainSubject {
+    /// The answers for a name.
+    Name(NameBuf),
+    /// The redirects by a horizon that steers no name.
+    Redirects(HorizonId),
+}
+
+impl ExplainSubject {
+    /// The subject of a request that gives no name: the first steered owner, else the first horizon with a redirect-only
+    /// mirror.
+    pub(crate) fn first_of(snapshot: &Snapshot) -> Option<Self> {
+        let name = first_steered(snapshot).map(|(name, _)| ExplainSubject::Name(name));
+        name.or_else(|| first_of_redirects(snapshot).map(ExplainSubject::Redirects))
+    }
+}
+
+impl ExplainSource {
+    /// The source in words, and its generation.
+    fn note(self) -> (String, Option<u64>) {
+        match self {
+            ExplainSource::Files => (
+                "this is read from the files: every mirror counts as up, which a running server may know better".into(),
+                None,
+            ),
+            ExplainSource::Served { generation: Generation(number), age_secs } => {
+                (format!("this is what the server serves: generation {number}, for {age_secs} s now"), Some(number))
+            }
+        }
+    }
+}
+
 /// Explains the replies that a client gets. Without a resolver, the client's first address is the resolver.
 pub(crate) fn describe(
     snapshot: &Snapshot,
@@ -58,27 +92,36 @@ pub(crate) fn describe(
     if resolver.is_none() {
         notes.push("without --resolver the client's address asks for itself".into());
     }
-    notes.push(match known {
-        ExplainSource::Files => {
-            "this is read from the files: every mirror counts as up, which a running server may know better".into()
-        }
-        ExplainSource::Served { generation, age_secs } => {
-            format!("this is what the server serves: generation {}, for {age_secs} s now", generation.0)
-        }
-    });
-    let generation = match known {
-        ExplainSource::Files => None,
-        ExplainSource::Served { generation, .. } => Some(generation.0),
-    };
+    let (note, generation) = known.note();
+    notes.push(note);
     let subnet = Subnet { address: client.first(), source: SourcePrefixLen(client.prefix_len()) };
     let client = Client { resolver: resolver.unwrap_or(client.first()), subnet: Some(subnet) };
     view(snapshot, &explain(snapshot, name, client), generation, notes)
 }
 
+/// Explains the redirect of a client by a horizon that steers no name. A prefix is explained by its first address.
+pub(crate) fn describe_redirect(
+    snapshot: &Snapshot,
+    horizon: HorizonId,
+    client: Prefix,
+    resolver: Option<IpAddr>,
+    known: ExplainSource,
+) -> View {
+    let mut notes =
+        vec!["no name is steered; this is the redirect of the registry listener, which sees the client itself".into()];
+    if resolver.is_some() {
+        notes.push("--resolver has no effect: no resolver is involved in a redirect".into());
+    }
+    let (note, generation) = known.note();
+    notes.push(note);
+    view(snapshot, &explain_redirect(snapshot, horizon, client.first()), generation, notes)
+}
+
 /// The whole explanation.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct View {
-    pub(crate) name: String,
+    /// Null if no name is steered, and a horizon of redirects is explained.
+    pub(crate) name: Option<String>,
     pub(crate) resolver: String,
     pub(crate) subnet: Option<String>,
     /// `none`, `heard` or `ignored`.
@@ -128,6 +171,9 @@ pub(crate) struct SteeredView {
     /// The client's slot; null if the mirrors have no weights.
     pub(crate) slot: Option<SlotView>,
     pub(crate) mirrors: Vec<MirrorView>,
+    /// Null if an earlier version wrote the explanation.
+    #[serde(default)]
+    pub(crate) redirect: Option<RedirectView>,
     pub(crate) scope: ScopeView,
     /// A message if the steering table does not follow the rules, which is a bug in Pharos; otherwise null.
     pub(crate) fault: Option<String>,
@@ -284,6 +330,18 @@ impl AddressView {
     pub(crate) fn is_troubled(&self) -> bool {
         self.health != "up" || self.verdict.as_deref().is_some_and(|verdict| verdict != "up")
     }
+}
+
+/// The target of the client's blob requests to the registry listener.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct RedirectView {
+    /// `steered-name`; `mirror`, if the mirror has the blob; `rule` for canonical by a rule; or `canonical`, because no
+    /// mirror is up.
+    pub(crate) to: Word,
+    /// The redirect-only mirror.
+    pub(crate) mirror: Option<String>,
+    /// Its URL, with placeholders.
+    pub(crate) url: Option<String>,
 }
 
 /// The scope, and the reason for it.

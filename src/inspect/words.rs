@@ -3,12 +3,13 @@
 //! **Invariants**: this module decides nothing; each reason has one sentence.
 //! **Not here**: layout (`cli`).
 
-use super::view::{AddressView, OverrideView, subnet_text};
+use super::view::{AddressView, OverrideView, RedirectView, subnet_text};
 use super::{
     ExplainedAnswer, Explanation, Hearing, Judged, MirrorVerdict, Neighbour, ScopeReason, Side, SteeredExplanation,
 };
 use crate::answer::Outcome;
 use crate::base::ids::HorizonId;
+use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::special;
 use crate::networks::FoundEntry;
@@ -106,10 +107,24 @@ pub(crate) fn rule(snapshot: &Snapshot, horizon: HorizonId, won: Won) -> String 
     }
 }
 
+/// The target of the client's blob requests to the registry listener, in words; `None` if it is the steered name.
+pub(crate) fn redirect(redirect: &RedirectView) -> Option<String> {
+    let canonical = "a blob request goes to the canonical registry";
+    match (&*redirect.to, &redirect.mirror, &redirect.url) {
+        ("mirror", Some(mirror), Some(url)) => {
+            Some(format!("a blob request goes to {mirror}, at {url}, if the mirror has the blob"))
+        }
+        ("rule", ..) => Some(format!("{canonical}, by `canonical = true`")),
+        ("canonical", ..) => Some(format!("{canonical}, because no mirror is up")),
+        _ => None,
+    }
+}
+
 /// The reason for the client's location, in words.
 pub(crate) fn why_there(explanation: &Explanation, steered: &SteeredExplanation) -> String {
     let resolver = explanation.client.resolver;
     let why = match (steered.judged, explanation.hearing) {
+        _ if explanation.name.is_none() => "the client's address, which the listener sees".into(),
         (Judged::BySubnet, _) => "the subnet in the query".into(),
         (Judged::NoSubnet, Hearing::Ignored) => format!(
             "the resolver's own address, as subnets from {resolver} are not listened to (it is not in `ecs-from`)"
@@ -133,9 +148,10 @@ pub(crate) fn why_answer(snapshot: &Snapshot, explanation: &Explanation, answer:
     let basis = &answer.summary.basis;
     let zone = basis.zone.map(|id| snapshot.zones().zone(id));
     let node = zone.zip(basis.node).map(|(zone, id)| zone.node(id));
+    let asked_for = explanation.name.as_ref().map(NameBuf::as_name);
     let at = match node.map(|node| node.owner()) {
-        Some(owner) if owner.is_wildcard() && owner != explanation.name.as_name() => format!(" by wildcard {owner}"),
-        Some(owner) if owner != explanation.name.as_name() => format!(" at {owner}"),
+        Some(owner) if owner.is_wildcard() && Some(owner) != asked_for => format!(" by wildcard {owner}"),
+        Some(owner) if Some(owner) != asked_for => format!(" at {owner}"),
         _ => String::new(),
     };
     let apex = zone.map(|zone| zone.apex().to_string()).unwrap_or_default();

@@ -191,7 +191,7 @@ impl Drop for TransferService {
     }
 }
 
-/// Notifies the task of each zone for which a NOTIFY was received.
+/// Notifies the task of each zone for which a NOTIFY was received. It never ends: without DNS listeners nothing is received.
 async fn listen(shared: Arc<TransferShared>, mut notices: mpsc::Receiver<NameBuf>) {
     while let Some(zone) = notices.recv().await {
         if let Some(door) = shared.state().doors.get(&zone.as_name().key()) {
@@ -199,6 +199,7 @@ async fn listen(shared: Arc<TransferShared>, mut notices: mpsc::Receiver<NameBuf
             door.bell.notify_one();
         }
     }
+    std::future::pending().await
 }
 
 /// Passes each demand of an operator to the task of its zone.

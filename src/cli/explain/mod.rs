@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::control::client::ControlQuestion;
 use crate::control::encode;
 use crate::files::Intake;
-use crate::inspect::view::{ExplainSource, View, describe};
+use crate::inspect::view::{ExplainSource, ExplainSubject, View, describe, describe_redirect};
 use crate::load::hosts::Purpose;
 
 use super::layout::Layout;
@@ -74,8 +74,12 @@ fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
         },
     )?;
     let Some(name) = args.name.as_ref().or(first_steered(&built.config)) else {
-        complain(&"the configuration steers no name", Some("say which name to explain: --name OWNER"));
-        return Err(BAD_CONFIG);
+        let Some(ExplainSubject::Redirects(horizon)) = ExplainSubject::first_of(&built.snapshot) else {
+            complain(&"the configuration steers no name", Some("say which name to explain: --name OWNER"));
+            return Err(BAD_CONFIG);
+        };
+        let (snapshot, source) = (&built.snapshot, ExplainSource::Files);
+        return Ok(describe_redirect(snapshot, horizon, args.client, args.resolver, source));
     };
     let is_ours = built.config.zones.iter().any(|zone| name.as_name().ends_with(zone.name.as_name()));
     if !is_ours {

@@ -13,15 +13,20 @@ const INDENT: usize = 11;
 /// Lays an explanation out.
 pub(super) fn text(view: &View, layout: Layout) -> String {
     let mut page = ExplainPage { text: String::new(), layout };
-    let asked_for = match &view.subnet {
-        Some(subnet) => format!("{}, asked by {} for {subnet}", view.name, view.resolver),
-        None => format!("{}, asked by {} without a subnet", view.name, view.resolver),
+    let asked_for = match (&view.name, &view.subnet) {
+        (Some(name), Some(subnet)) => format!("{name}, asked by {} for {subnet}", view.resolver),
+        (Some(name), None) => format!("{name}, asked by {} without a subnet", view.resolver),
+        (None, _) => format!("a blob, requested by {}", view.resolver),
     };
     page.text = layout.paragraph("", 0, &asked_for) + "\n";
-    page.answers(view);
+    if view.name.is_some() {
+        page.answers(view);
+    }
     if let Some(steered) = &view.steered {
-        page.text.push('\n');
-        page.steered(steered);
+        if view.name.is_some() {
+            page.text.push('\n');
+        }
+        page.steered(steered, view.name.is_some());
     }
     page.text.push('\n');
     for (index, note) in view.notes.iter().enumerate() {
@@ -61,7 +66,8 @@ impl ExplainPage {
         }
     }
 
-    fn steered(&mut self, steered: &SteeredView) {
+    /// `by_name` is true if DNS answers the name: then the scope is part of the explanation.
+    fn steered(&mut self, steered: &SteeredView, by_name: bool) {
         self.paragraph("located", &format!("at {}: {}", steered.located.at, steered.located.why));
         self.table("networks", &steered.networks.iter().map(network_row).collect::<Vec<_>>());
         let facts = steered.facts.words();
@@ -88,7 +94,12 @@ impl ExplainPage {
             self.paragraph("slot", &words);
         }
         self.table("mirrors", &steered.mirrors.iter().map(mirror_row).collect::<Vec<_>>());
-        self.paragraph("scope", &format!("/{}: {}", steered.scope.length, steered.scope.why));
+        if let Some(words) = steered.redirect.as_ref().and_then(words::redirect) {
+            self.paragraph("redirect", &words);
+        }
+        if by_name {
+            self.paragraph("scope", &format!("/{}: {}", steered.scope.length, steered.scope.why));
+        }
         if let Some(fault) = &steered.fault {
             self.paragraph("FAULT", fault);
         }

@@ -101,7 +101,8 @@ fn rfc7871_s7_4_a_family_that_some_mirrors_have_is_there_for_all_clients() {
     let snapshot = parts.snapshot();
     assert_eq!(wrongs(&swept(&snapshot)), []);
     let explanation = explained(&snapshot, "blob.example", "192.0.2.53", Some("8.8.8.0/24"));
-    let [a, aaaa] = explanation.answers.map(|answer| answer.choice.unwrap());
+    let choices = explanation.answers.into_iter().map(|answer| answer.choice.unwrap());
+    let [a, aaaa] = <[_; 2]>::try_from(choices.collect::<Vec<_>>()).unwrap();
     assert_eq!((a.mirrors, a.tier), (vec![GCP_US], Tier::Preferred));
     assert_eq!((aaaa.mirrors, aaaa.tier), (vec![AWS_USE1], Tier::Elsewhere));
 }

@@ -3,8 +3,8 @@
 //! **Not here**: the keys of the views ([`super`]), sentences ([`words`]).
 
 use super::{
-    AnswerView, Located, MirrorView, NeighbourView, NetworkView, OverrideView, RangeView, RecordView, RuleView,
-    ScopeView, ShareView, SlotView, SteeredView, View, subnet_text,
+    AnswerView, Located, MirrorView, NeighbourView, NetworkView, OverrideView, RangeView, RecordView, RedirectView,
+    RuleView, ScopeView, ShareView, SlotView, SteeredView, View, subnet_text,
 };
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::prefix::Prefix;
@@ -12,8 +12,8 @@ use crate::base::when::rfc3339;
 use crate::inspect::labels::LabelsView;
 use crate::inspect::words;
 use crate::inspect::{
-    Candidate, ExplainedAnswer, Explanation, Hearing, Neighbour, PlanShare, ScopeReason, ShownRecord, Side,
-    SteeredExplanation,
+    Candidate, ExplainedAnswer, ExplainedRedirect, Explanation, Hearing, Neighbour, PlanShare, ScopeReason,
+    ShownRecord, Side, SteeredExplanation,
 };
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
@@ -29,7 +29,7 @@ pub(super) fn view(
 ) -> View {
     let names = IdNames { snapshot };
     View {
-        name: explanation.name.as_name().to_string(),
+        name: explanation.name.as_ref().map(|name| name.as_name().to_string()),
         resolver: explanation.client.resolver.to_string(),
         subnet: explanation.client.subnet.map(subnet_text),
         subnet_is: match explanation.hearing {
@@ -40,12 +40,7 @@ pub(super) fn view(
         .into(),
         generation,
         notes,
-        answers: explanation
-            .answers
-            .iter()
-            .chain(&explanation.service)
-            .map(|answer| names.answer(explanation, answer))
-            .collect(),
+        answers: explanation.answers.iter().map(|answer| names.answer(explanation, answer)).collect(),
         steered: explanation.steered.as_ref().map(|steered| names.steered(explanation, steered)),
     }
 }
@@ -91,6 +86,7 @@ impl IdNames<'_> {
             shares: shares.iter().map(|share| self.share(steered.horizon, share)).collect(),
             slot: steered.slot.map(|slot| SlotView { block: slot.block.to_string(), slot: slot.slot, of: SLOTS }),
             mirrors: steered.candidates.iter().map(|candidate| self.candidate(candidate)).collect(),
+            redirect: Some(self.redirect(steered.redirect)),
             scope: ScopeView {
                 length: decision.scope.0,
                 why: words::why_scope(self.snapshot, explanation, steered),
@@ -104,6 +100,17 @@ impl IdNames<'_> {
                 format!("the steering table does not follow the rules here: by them, {rule} wins; please report this")
             }),
         }
+    }
+
+    fn redirect(&self, redirect: ExplainedRedirect) -> RedirectView {
+        let (to, mirror) = match redirect {
+            ExplainedRedirect::SteeredName => ("steered-name", None),
+            ExplainedRedirect::Mirror(id) => ("mirror", Some(id)),
+            ExplainedRedirect::ByRule => ("rule", None),
+            ExplainedRedirect::NoMirror => ("canonical", None),
+        };
+        let url = mirror.and_then(|id| self.snapshot.mirrors()[id.index()].content.url.as_ref());
+        RedirectView { to: to.into(), mirror: mirror.map(|id| self.mirror(id)), url: url.map(ToString::to_string) }
     }
 
     fn networks(&self, entries: &[Option<FoundEntry>]) -> Vec<NetworkView> {
