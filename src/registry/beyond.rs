@@ -6,7 +6,7 @@
 //! `sha256-<hex>`. Only canonical knows whether it has content with such a digest, so canonical is asked.
 //!
 //! **Invariants**: pure; a request by digest goes to the registry of signatures only if canonical has answered that it
-//! lacks the content; without a registry of signatures, canonical is not asked.
+//! lacks the content; without a registry of signatures, or if canonical is that registry, canonical is not asked.
 //! **Not here**: the requests to canonical ([`crate::http`]), the cache of results ([`super::known`]).
 //!
 //! OCI distribution specification v1.1, "Listing Referrers", "Referrers Tag Schema".
@@ -45,7 +45,7 @@ pub enum CanonicalSubject {
 ///
 /// `reply` is the reply if canonical has the content.
 pub fn beyond(request: &Request<'_>, reply: &RouteReply, settings: &RegistrySettings) -> Option<CanonicalAsk> {
-    let signatures = settings.signatures.as_ref()?;
+    let signatures = settings.signatures.as_ref().filter(|signatures| **signatures != settings.canonical)?;
     let mirrors_were_asked = settings.asks_mirrors && settings.horizon.is_some();
     match reply.basis.outcome {
         RouteOutcome::Manifest | RouteOutcome::Referrers => {}

@@ -8,8 +8,8 @@ use pharos::mirror::Health::{self, Bad, Down, Drained, Missing, Untried, Up};
 use pharos::mirror::{Addressing, Mirror};
 use pharos::registry::known::Holding;
 use pharos::registry::{
-    Answer, MalformedForwarded, Method, RegistrySettings, Request, Route, RouteOutcome, RouteReply, client_address,
-    plain, route,
+    Answer, MalformedForwarded, Method, RegistrySettings, Request, Route, RouteOutcome, RouteReply, beyond,
+    client_address, plain, route,
 };
 use pharos::snapshot::Snapshot;
 
@@ -459,6 +459,22 @@ fn what_is_known_of_a_mirror_s_blobs_is_not_believed_of_other_servers_under_its_
     // A load balancer is the same one at any address.
     let resolved = |last| at(Addressing::Resolved { at: None, ttl: Ttl(60) }, last);
     assert_eq!(key(&resolved(1)), key(&resolved(2)));
+}
+
+#[test]
+fn canonical_is_not_asked_what_it_lacks_if_signatures_are_there_too() {
+    let mut asked = [0; 2];
+    for case in all().into_iter().filter(|case| case.setup == Setup::Full) {
+        let elsewhere = settings(case.setup);
+        let there = RegistrySettings { signatures: Some(elsewhere.canonical.clone()), ..elsewhere.clone() };
+        for (settings, count) in [elsewhere, there].iter().zip(&mut asked) {
+            let path = path_of(&case);
+            let (request, client) = parts(&case, &path, settings);
+            let reply = reply(route(&request, client, settings, &snapshot(case.health), Moment(0)));
+            *count += usize::from(beyond(&request, &reply, settings).is_some());
+        }
+    }
+    assert!(asked[0] > 0 && asked[1] == 0, "{asked:?}");
 }
 
 #[test]
