@@ -31,7 +31,8 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// The most names that are looked up at once: each is two queries, and a resolver serves as many without dropping any.
 pub const MAX_AT_ONCE: usize = 64;
 
-/// The purpose of loading a configuration. It decides whether a host without addresses is an error.
+/// The purpose of loading a configuration. It decides whether a host without addresses is an error; the host of a redirect-only
+/// mirror is always a warning, because the canonical registry serves its clients meanwhile.
 #[derive(Clone, Debug)]
 pub enum Purpose {
     /// To check the configuration: an error.
@@ -196,7 +197,7 @@ fn problem(
         Purpose::Start => true,
         Purpose::Reload(served) => served.contains_key(host),
     };
-    match is_served_like_that {
+    match is_served_like_that || entry.mirror.is_redirect_only() {
         true => Diagnostic::warning("mirror-host", message)
             .at(entry.place.clone(), "is not steered to until its host is resolved")
             .help("check the name and the resolvers; `[resolver] state` would keep the last good addresses"),
@@ -275,6 +276,21 @@ mod tests {
         let mut config = config("host = \"lb.example\"\naddresses = [\"192.0.2.1\"]", "servers = \"192.0.2.53\"");
         assert_eq!(resolve(&mut config, &Purpose::Check), []);
         assert_eq!(config.mirrors[0].mirror.v4, [Ipv4Addr::new(192, 0, 2, 1)]);
+    }
+
+    #[test]
+    fn a_url_without_addresses_is_a_warning() {
+        let (_socket, keys) = silent();
+        let text = format!(
+            "[dns]\nlisten = []\n[probe]\n[resolver]\n{keys}\n\
+             [registry]\nlisten = \"127.0.0.1:0\"\ncanonical = \"https://canonical.example\"\nhorizon = \"h\"\n\
+             [mirrors.m]\nurl = \"https://bucket.example/{{digest}}\"\n[horizons.h]\ndefault = \"m\"\n"
+        );
+        for purpose in [Purpose::Check, Purpose::Start, Purpose::Reload(KnownHosts::new())] {
+            let (mut config, _) = config::read("pharos.toml", &text).unwrap();
+            let problems = resolve(&mut config, &purpose);
+            assert!(problems.len() == 1 && !problems[0].is_error(), "{purpose:?}: {}", rendered(&problems));
+        }
     }
 
     #[test]
