@@ -378,6 +378,17 @@ redirect   a blob request goes to near, at
     assert_eq!(json["name"], serde_json::Value::Null);
     assert_eq!(json["steered"]["redirect"]["mirror"], "far");
     assert_eq!(json["steered"]["mirrors"][0]["A"], "redirect-only");
+    let mut sweep = Command::new(env!("CARGO_BIN_EXE_pharos"));
+    let swept = sweep.current_dir(server.folder.path()).env("COLUMNS", "80").arg("sweep").output().unwrap();
+    let swept = String::from_utf8(swept.stdout).unwrap();
+    let v4 = "\
+horizon buckets: 15 ranges of IPv4 clients
+  mirror       answers   ranges  share     of which
+  far          redirect  13      99.61 %
+  near         redirect  1       0.39 %
+  (canonical)  redirect  1       < 0.01 %
+";
+    assert!(swept.starts_with(v4) && swept.ends_with("no name is steered\n"), "{swept}");
     // Nothing ends because there is no DNS listener.
     server.signal("HUP");
     server.wait_for("generation 2");

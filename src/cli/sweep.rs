@@ -155,7 +155,7 @@ fn row(snapshot: &Snapshot, total: &MirrorTotal) -> Vec<String> {
         providers.push("…".into());
     }
     vec![
-        snapshot.mirrors()[total.mirror.index()].name.to_string(),
+        total.mirror.map_or("(canonical)", |id| &*snapshot.mirrors()[id.index()].name).to_string(),
         records(total.records).into(),
         total.ranges.to_string(),
         percent(part(total.addresses, total.clients)),
@@ -168,6 +168,7 @@ fn records(records: RecordTypes) -> &'static str {
         RecordTypes::Both => "A AAAA",
         RecordTypes::A => "A",
         RecordTypes::Aaaa => "AAAA",
+        RecordTypes::Redirect => "redirect",
     }
 }
 
@@ -289,7 +290,7 @@ fn horizon_json(snapshot: &Snapshot, horizon: &HorizonReport) -> Value {
         let provider = |of: &inspect::ProviderTotal| json!({ "provider": of.provider.as_deref(), "share": part(of.addresses, total.clients) });
         json!({
             "clients": total.clients.to_string(),
-            "mirror": &*snapshot.mirrors()[total.mirror.index()].name,
+            "mirror": total.mirror.map(|id| &*snapshot.mirrors()[id.index()].name),
             "answers": records(total.records),
             "ranges": total.ranges,
             "share": part(total.addresses, total.clients),

@@ -271,7 +271,9 @@ async fn explain(
     name: Option<NameBuf>,
     age_secs: u64,
 ) -> Result<DeskAnswer, Refusal> {
-    let Some(subject) = name.map(ExplainSubject::Name).or_else(|| ExplainSubject::first_of(&snapshot)) else {
+    let Some(subject) =
+        name.map(|name| ExplainSubject::Name(name.into())).or_else(|| ExplainSubject::first_of(&snapshot))
+    else {
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "no name is steered").help("say which name to explain"));
     };
     let known = ExplainSource::Served { generation: snapshot.generation, age_secs };

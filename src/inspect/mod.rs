@@ -38,10 +38,11 @@ use crate::base::name::NameBuf;
 use crate::snapshot::Snapshot;
 use crate::steer::Horizon;
 
-/// The first horizon with a redirect-only mirror.
-fn first_of_redirects(snapshot: &Snapshot) -> Option<HorizonId> {
+/// The horizons with a redirect-only mirror.
+fn horizons_of_redirects(snapshot: &Snapshot) -> impl Iterator<Item = HorizonId> {
     let has_one = |horizon: &Horizon| horizon.mirrors().any(|id| snapshot.mirrors()[id.index()].is_redirect_only());
-    snapshot.horizons().iter().position(has_one).map(HorizonId::from_index)
+    let horizons = snapshot.horizons().iter().enumerate();
+    horizons.filter(move |(_, horizon)| has_one(horizon)).map(|(at, _)| HorizonId::from_index(at))
 }
 
 /// The first steered owner: the default for requests that give no name.

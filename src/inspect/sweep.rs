@@ -22,6 +22,7 @@ mod owner;
 use std::net::IpAddr;
 
 use super::ground::Ground;
+use super::horizons_of_redirects;
 use super::tally::{Rules, Tally};
 use crate::answer::Outcome;
 use crate::base::client::{ScopePrefixLen, Subnet};
@@ -47,7 +48,7 @@ const PROGRESS_EVERY: u64 = 4096;
 pub struct Report {
     /// The steered owners, by horizon and then in the order of their zones.
     pub owners: Vec<OwnerReport>,
-    /// The horizons of these owners, by id.
+    /// The horizons of these owners, and horizons with a redirect-only mirror, by id.
     pub horizons: Vec<HorizonReport>,
     /// The number of replies that were checked.
     pub replies: u64,
@@ -169,6 +170,7 @@ pub fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(SweepProgress)) -> Re
     let snapshot = &heard_by_all(snapshot);
     let owners = steered_owners(snapshot);
     let mut horizons: Vec<HorizonId> = owners.iter().map(|(_, steered)| steered.horizon).collect();
+    horizons.extend(horizons_of_redirects(snapshot));
     horizons.sort_unstable();
     horizons.dedup();
     let size = |id: &HorizonId| {

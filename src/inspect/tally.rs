@@ -25,9 +25,9 @@ use crate::steer::spread::SLOTS;
 pub struct MirrorTotal {
     /// The clients' family.
     pub clients: Family,
-    /// The mirror.
-    pub mirror: MirrorId,
-    /// The record types in which clients get its addresses.
+    /// The mirror; `None` for the canonical registry, to which a rule sends the clients.
+    pub mirror: Option<MirrorId>,
+    /// The record types in which clients get its addresses, or a redirect.
     pub records: RecordTypes,
     /// The number of ranges.
     pub ranges: usize,
@@ -57,7 +57,7 @@ pub struct ProviderTotal {
     pub addresses: u128,
 }
 
-/// The record types in which a plan gives a mirror's addresses.
+/// The way in which a plan leads clients to a mirror: the record types that have its addresses, or a redirect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RecordTypes {
     /// A and AAAA.
@@ -66,6 +66,8 @@ pub enum RecordTypes {
     A,
     /// AAAA alone.
     Aaaa,
+    /// A redirect of the registry listener.
+    Redirect,
 }
 
 /// The sources laid over each other again, independently of the overlay that the tables were built from.
@@ -155,9 +157,9 @@ impl Tally {
     pub(super) fn into_totals(self, snapshot: &Snapshot, horizon: HorizonId) -> Vec<MirrorTotal> {
         let mut totals = Vec::new();
         for (clients, plans) in [(Family::V4, &self.v4), (Family::V6, &self.v6)] {
-            let mut by_mirror: BTreeMap<(MirrorId, RecordTypes), (usize, BTreeMap<usize, u128>)> = BTreeMap::new();
+            let mut by_mirror: BTreeMap<Served, (usize, BTreeMap<usize, u128>)> = BTreeMap::new();
             for (plan, ranges) in &plans.ranges {
-                for (served, slots) in served_by(snapshot, horizon, *plan) {
+                for (served, slots) in served_by(snapshot, horizon, *plan, clients) {
                     let total = by_mirror.entry(served).or_default();
                     total.0 += ranges;
                     for ((_, provider), addresses) in plans.addresses.range((*plan, 0)..=(*plan, usize::MAX)) {
@@ -186,27 +188,36 @@ impl Tally {
     }
 }
 
-/// The mirrors in a plan's answers with their record types, and the number of slots of each.
-fn served_by(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTreeMap<(MirrorId, RecordTypes), usize> {
+/// A mirror, or canonical, and the way in which clients are led to it.
+type Served = (Option<MirrorId>, RecordTypes);
+
+/// The mirrors to which a plan leads clients of a family, and the number of slots of each.
+fn served_by(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId, clients: Family) -> BTreeMap<Served, usize> {
     let slots =
         snapshot.horizons()[horizon.index()].slots(plan).map_or_else(|| vec![plan; SLOTS], |slots| slots.to_vec());
     let mut served = BTreeMap::new();
     for same in slots.chunk_by(|a, b| a == b) {
-        for mirror in served_in_slot(snapshot, horizon, same[0]) {
-            *served.entry(mirror).or_default() += same.len();
+        for one in served_in_slot(snapshot, horizon, same[0], clients) {
+            *served.entry(one).or_default() += same.len();
         }
     }
     served
 }
 
-fn served_in_slot(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId) -> BTreeMap<MirrorId, RecordTypes> {
+fn served_in_slot(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId, clients: Family) -> Vec<Served> {
     let mut served = BTreeMap::new();
     for (family, alone) in [(Family::V4, RecordTypes::A), (Family::V6, RecordTypes::Aaaa)] {
         for mirror in &snapshot.addresses(horizon, plan, family).choice.mirrors {
-            served.entry(*mirror).and_modify(|records| *records = RecordTypes::Both).or_insert(alone);
+            served.entry(Some(*mirror)).and_modify(|records| *records = RecordTypes::Both).or_insert(alone);
         }
     }
-    served
+    let is_redirect_only = |id: &MirrorId| snapshot.mirrors()[id.index()].is_redirect_only();
+    let redirect = match snapshot.redirects(horizon, plan, clients).mirrors.first() {
+        _ if snapshot.horizons()[horizon.index()].plan(plan).is_canonical => Some(None),
+        Some(id) if is_redirect_only(id) => Some(Some(*id)),
+        _ => None,
+    };
+    served.into_iter().chain(redirect.map(|mirror| (mirror, RecordTypes::Redirect))).collect()
 }
 
 /// The share of `slots` out of all slots in a number of addresses. It does not overflow for all of IPv6.

@@ -159,7 +159,7 @@ fn a_sweep_of_shares_by_weight_finds_them_true_and_counts_them() {
     assert_eq!(report.violations, []);
     let of = |mirror| {
         let totals = report.horizons[0].totals.iter();
-        let mut own = totals.filter(|total| (total.clients, total.mirror) == (Family::V4, mirror));
+        let mut own = totals.filter(|total| (total.clients, total.mirror) == (Family::V4, Some(mirror)));
         own.next().unwrap().addresses
     };
     // Three quarters of 133.0.0.0/8, beside 15.193.10.0/24.

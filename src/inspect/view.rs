@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::labels::LabelsView;
-use super::{explain, explain_redirect, first_of_redirects, first_steered};
+use super::{explain, explain_redirect, first_steered, horizons_of_redirects};
 use crate::base::client::{Client, SourcePrefixLen, Subnet};
 use crate::base::ids::HorizonId;
 use crate::base::name::{Name, NameBuf};
@@ -44,7 +44,7 @@ pub(crate) enum ExplainSource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ExplainSubject {
     /// The answers for a name.
-    Name(NameBuf),
+    Name(Box<NameBuf>),
     /// The redirects by a horizon that steers no name.
     Redirects(HorizonId),
 }
@@ -53,8 +53,8 @@ impl ExplainSubject {
     /// The subject of a request that gives no name: the first steered owner, else the first horizon with a redirect-only
     /// mirror.
     pub(crate) fn first_of(snapshot: &Snapshot) -> Option<Self> {
-        let name = first_steered(snapshot).map(|(name, _)| ExplainSubject::Name(name));
-        name.or_else(|| first_of_redirects(snapshot).map(ExplainSubject::Redirects))
+        let name = first_steered(snapshot).map(|(name, _)| ExplainSubject::Name(name.into()));
+        name.or_else(|| horizons_of_redirects(snapshot).next().map(ExplainSubject::Redirects))
     }
 }
 

@@ -26,9 +26,9 @@ fn a_right_table_has_no_violation_and_all_addresses_are_counted_once() {
     assert_eq!(
         shares,
         [
-            (GCP_US, RecordTypes::Both, rest),
-            (AWS_APNE1, RecordTypes::Both, (1 << 24) + (1 << 8)),
-            (AWS_USE1, RecordTypes::Both, 1 << 16)
+            (Some(GCP_US), RecordTypes::Both, rest),
+            (Some(AWS_APNE1), RecordTypes::Both, (1 << 24) + (1 << 8)),
+            (Some(AWS_USE1), RecordTypes::Both, 1 << 16)
         ]
     );
     let aws = ProviderTotal { provider: Some("aws".into()), addresses: 1 << 8 };
