@@ -20,7 +20,7 @@ use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::config::{Canary, Config, FileUse, InputFile, Probe};
 use crate::load::hosts::Purpose;
 use crate::mirror::Mirror;
-use crate::probe::{Finding, MAX_AT_ONCE, Prober, roots};
+use crate::probe::{Aim, Finding, MAX_AT_ONCE, Prober, roots};
 use crate::process::Clock;
 use crate::registry::is_repository;
 use crate::tls::{LeafFacts, span};
@@ -131,11 +131,12 @@ fn verify(config: &ConfigLocation, args: &Args) -> Result<(String, u8), VerifyFa
     complain_of(&problems);
     let layout = Layout::of_stdout();
     let (mut text, mut good) = (String::new(), 0);
-    for ((mirror, address), finding) in targets.iter().zip(&findings) {
+    for ((mirror, address), each) in targets.iter().zip(&findings) {
+        let [finding, ..] = &**each else { continue };
         good += usize::from(finding.verdict.is_good());
         let mirror = mirror.as_deref();
         text.push_str(&if args.json {
-            as_json(mirror, *address, finding)
+            as_json(mirror, *address, finding, each)
         } else {
             as_text(mirror.filter(|_| args.all), *address, finding, &probe, layout)
         });
@@ -148,7 +149,7 @@ fn verify(config: &ConfigLocation, args: &Args) -> Result<(String, u8), VerifyFa
 }
 
 /// Probes all addresses, at most [`MAX_AT_ONCE`] of them at once; the results are in the order of the addresses.
-async fn probe_all(prober: Prober, targets: &[ProbeTarget]) -> Vec<Finding> {
+async fn probe_all(prober: Prober, targets: &[ProbeTarget]) -> Vec<Vec<Finding>> {
     let places = Arc::new(Semaphore::new(MAX_AT_ONCE));
     let probes: Vec<_> = targets
         .iter()
@@ -156,7 +157,7 @@ async fn probe_all(prober: Prober, targets: &[ProbeTarget]) -> Vec<Finding> {
             let (prober, places, address) = (prober.clone(), places.clone(), *address);
             tokio::spawn(async move {
                 let _place = places.acquire().await;
-                prober.probe(address).await
+                prober.probe_each(Aim::at(address)).await
             })
         })
         .collect();
@@ -292,7 +293,8 @@ fn certificate_text(facts: &LeafFacts) -> String {
     }
 }
 
-fn as_json(mirror: Option<&str>, address: IpAddr, finding: &Finding) -> String {
+fn as_json(mirror: Option<&str>, address: IpAddr, finding: &Finding, each: &[Finding]) -> String {
+    let protocols = each.iter().filter_map(|one| Some((one.spoken?.as_str().to_string(), one.verdict.as_str().into())));
     let cause = finding.cause.as_ref();
     let certificate = finding.certificate.as_ref().map(|facts| facts_json(facts)).unwrap_or(Value::Null);
     let value = json!({
@@ -303,6 +305,8 @@ fn as_json(mirror: Option<&str>, address: IpAddr, finding: &Finding) -> String {
         "cause": cause.map(|cause| cause.word()),
         "reason": cause.map(ToString::to_string),
         "remedy": cause.map(|cause| cause.remedy()),
+        "protocols": protocols.collect::<serde_json::Map<_, _>>(),
+        "tls": finding.tls,
         "certificate": certificate,
         "milliseconds": {
             "connection": finding.took.map(|took| millis(took.connect)),

@@ -302,11 +302,16 @@ pub(super) fn addresses(snapshot: &Snapshot, id: MirrorId, probes: Option<&Probe
     let v6 = mirror.v6.iter().map(|address| IpAddr::from(*address)).zip(&standing.v6);
     let address = |(address, standing): (IpAddr, &AddressStanding)| {
         let found = probes.and_then(|probes| probes.last(&mirror.name, address));
-        let cause = found.as_ref().and_then(|found| found.cause.as_ref());
+        let last = found.as_ref().map(|found| &found.standing);
+        let cause = last.and_then(|last| last.cause.as_ref());
+        let protocols = last.map(|last| &last.protocols).into_iter().flatten();
         AddressView {
             address: address.to_string(),
             health: standing.health.as_str().into(),
-            verdict: found.as_ref().map(|found| found.verdict.as_str().into()),
+            verdict: last.map(|last| last.verdict.as_str().into()),
+            protocols: protocols
+                .map(|(protocol, verdict)| (protocol.as_str().into(), verdict.as_str().into()))
+                .collect(),
             since: found.as_ref().map(|found| rfc3339(found.since)),
             reason: cause.map(ToString::to_string),
             remedy: cause.map(|cause| cause.remedy().to_string()),

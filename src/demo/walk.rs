@@ -14,7 +14,7 @@ use super::image::{Blob, REPOSITORY, TAG, digest_of};
 use super::world::{BLOBS, CANONICAL, DemoMirror, REGISTRY, World};
 use crate::base::prefix::Prefix;
 use crate::config::Probe;
-use crate::probe::Prober;
+use crate::probe::{Aim, Prober};
 use crate::process::Clock;
 
 /// The pause between two queries that wait for the answer to change.
@@ -199,7 +199,7 @@ impl DemoWalk<'_> {
         let probe = Probe { port: *port, ..Probe::of_name(BLOBS.into()) };
         let prober = Prober::new(Arc::new(probe), self.world.roots()?)
             .map_err(|error| DemoFailure::Unexpected(error.to_string()))?;
-        let finding = prober.probe(address).await;
+        let finding = prober.probe(Aim::at(address)).await;
         let Some(reason) = finding.cause else {
             return Err(DemoFailure::Unexpected("a certificate for another name is accepted".into()));
         };

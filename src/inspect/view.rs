@@ -7,6 +7,7 @@
 mod names;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -262,8 +263,11 @@ pub(crate) struct MirrorView {
 pub(crate) struct AddressView {
     pub(crate) address: String,
     pub(crate) health: Word,
-    /// The last probe's verdict; null if it has not been probed.
+    /// The last verdict over the worse protocol; null if it has not been probed.
     pub(crate) verdict: Option<Word>,
+    /// The last verdict over each protocol that it serves, by the protocol's name in ALPN.
+    #[serde(default)]
+    pub(crate) protocols: BTreeMap<Word, Word>,
     /// The start of its present health, as far as the process knows.
     pub(crate) since: Option<String>,
     /// The cause of the verdict; null if the verdict is `up`, or unknown.

@@ -68,6 +68,11 @@ impl Verdict {
         matches!(self, Verdict::Up | Verdict::Expiring)
     }
 
+    /// The order of verdicts from good to bad, for the choice between two.
+    pub fn badness(self) -> (Health, bool) {
+        (self.health(), self != Verdict::Up)
+    }
+
     /// The health of an address that is down for this reason.
     fn health(self) -> Health {
         match self {
@@ -245,6 +250,15 @@ impl Track {
             TrackState::Down { good, .. } => thresholds.rise.saturating_sub(good),
         };
         u64::from(probes.max(1)).saturating_mul(every_ms)
+    }
+
+    /// The same without its failures, before a verdict of its own; for a track that begins beside this one.
+    pub(super) fn without_failures(self) -> Self {
+        let state = match self.state {
+            TrackState::Up { since, .. } => TrackState::Up { since, bad: 0 },
+            state => state,
+        };
+        Track { last: None, state, ..self }
     }
 
     /// Takes in the verdict of a probe.

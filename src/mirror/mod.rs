@@ -8,6 +8,7 @@ mod cause;
 mod health;
 mod host;
 mod overrides;
+mod protocol;
 mod template;
 
 pub use cause::{
@@ -16,6 +17,7 @@ pub use cause::{
 pub use health::{Health, Memory, Thresholds, Track, VERDICTS, Verdict};
 pub use host::{Accepted, HostAddresses, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered};
 pub use overrides::{BadReason, Forced, MAX_REASON_LEN, Operator, Override, Reason, Via};
+pub use protocol::{HTTP_VERSIONS, HttpVersion, ProtocolTracks};
 pub use template::{BadTemplate, BlobValues, Placeholder, Template, TemplateValues, UrlTemplate};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -12,10 +12,30 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::content;
+use super::conversation::Conversation;
 use crate::base::time::UnixTime;
 use crate::config::Probe;
-use crate::mirror::{Cause, Verdict};
+use crate::mirror::{Cause, HttpVersion, Verdict};
 use crate::tls::{DialError, DialStep, Dialer, DialerError, LeafFacts, PathEnd, Roots, Took};
+
+/// The target of a probe.
+#[derive(Clone, Copy, Debug)]
+pub struct Aim {
+    address: IpAddr,
+    offered: HttpVersion,
+}
+
+impl Aim {
+    /// An address, over HTTP/2 if its server speaks that.
+    pub fn at(address: IpAddr) -> Self {
+        Aim { address, offered: HttpVersion::Http2 }
+    }
+
+    /// The same over HTTP/2 if its server speaks that, or over HTTP/1.1.
+    pub fn offering(self, offered: HttpVersion) -> Self {
+        Aim { offered, ..self }
+    }
+}
 
 /// The result of one probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +44,10 @@ pub struct Finding {
     pub verdict: Verdict,
     /// The cause; `None` if the verdict is `up`.
     pub cause: Option<Cause>,
+    /// The protocol that mirror and probe agreed on; `None` if the probe did not get so far.
+    pub spoken: Option<HttpVersion>,
+    /// The version of TLS; `None` if there was no handshake.
+    pub tls: Option<&'static str>,
     /// The leaf that the mirror presented; `None` if it presented no certificate.
     pub certificate: Option<Box<LeafFacts>>,
     /// The durations of connection and handshake; `None` if one of them failed.
@@ -48,10 +72,19 @@ impl Finding {
 pub(super) type ProbeFault = (Verdict, Cause);
 
 /// Progress of a probe, which outlives a time-out.
-#[derive(Debug, Default)]
-struct ProbeProgress {
-    certificate: Option<Box<LeafFacts>>,
-    took: Option<Took>,
+#[derive(Debug)]
+pub(super) struct ProbeProgress {
+    pub(super) step: DialStep,
+    pub(super) certificate: Option<Box<LeafFacts>>,
+    pub(super) took: Option<Took>,
+    pub(super) spoken: Option<HttpVersion>,
+    pub(super) tls: Option<&'static str>,
+}
+
+impl Default for ProbeProgress {
+    fn default() -> Self {
+        ProbeProgress { step: DialStep::Connect, certificate: None, took: None, spoken: None, tls: None }
+    }
 }
 
 /// The settings and the dialer of probes: made once, used by every probe.
@@ -74,37 +107,50 @@ impl Prober {
     }
 
     /// Probes one address.
-    pub async fn probe(&self, address: IpAddr) -> Finding {
+    pub async fn probe(&self, aim: Aim) -> Finding {
         let begun = Instant::now();
-        let (mut step, mut progress) = (DialStep::Connect, ProbeProgress::default());
-        let steps = self.steps(address, &mut step, &mut progress);
+        let mut progress = ProbeProgress::default();
+        let steps = self.steps(aim, &mut progress);
         let found = match tokio::time::timeout(self.probe.timeout, steps).await {
             Ok(found) => found,
-            Err(_) => Err((Verdict::Slow, timeout_cause(step))),
+            Err(_) => {
+                if let DialStep::Http(spoken) = progress.step {
+                    progress.spoken.get_or_insert(spoken);
+                }
+                Err((Verdict::Slow, timeout_cause(progress.step)))
+            }
         };
         let (verdict, cause) = match found {
             Ok(()) => (Verdict::Up, None),
             Err((verdict, cause)) => (verdict, Some(cause)),
         };
-        let ProbeProgress { certificate, took } = progress;
-        Finding { verdict, cause, certificate, took, total: begun.elapsed() }
+        let ProbeProgress { certificate, took, spoken, tls, .. } = progress;
+        Finding { verdict, cause, spoken, tls, certificate, took, total: begun.elapsed() }
     }
 
-    async fn steps(
-        &self,
-        address: IpAddr,
-        step: &mut DialStep,
-        progress: &mut ProbeProgress,
-    ) -> Result<(), ProbeFault> {
-        let dialed = self.dialer.dial(address, step).await;
-        let mut dialed = dialed.map_err(|error| dial_fault(error, progress))?;
-        progress.certificate = dialed.facts().map(Box::new);
-        progress.took = Some(dialed.took());
-        match &self.probe.canary {
-            Some(canary) => content::check_canary(canary, &mut dialed).await?,
-            None => content::check_nowhere("pharos/probe", &mut dialed).await?,
+    /// Probes one address over each protocol that its server speaks. Returns a result for each, the worse one first.
+    pub async fn probe_each(&self, aim: Aim) -> Vec<Finding> {
+        let first = self.probe(aim.offering(HttpVersion::Http2)).await;
+        if first.spoken != Some(HttpVersion::Http2) {
+            return vec![first];
         }
-        match self.dialer.ending(&dialed, self.probe.expiring) {
+        let second = self.probe(aim.offering(HttpVersion::Http1)).await;
+        match second.spoken == first.spoken {
+            // A server that refuses HTTP/1.1 has spoken HTTP/2 again.
+            true => vec![first],
+            false if first.verdict.badness() > second.verdict.badness() => vec![first, second],
+            false => vec![second, first],
+        }
+    }
+
+    async fn steps(&self, aim: Aim, progress: &mut ProbeProgress) -> Result<(), ProbeFault> {
+        let mut conversation = Conversation::new(&self.dialer, aim.address, aim.offered, progress);
+        let ending = self.dialer.ending(conversation.connect().await?, self.probe.expiring);
+        match &self.probe.canary {
+            Some(canary) => content::check_canary(canary, &mut conversation).await?,
+            None => content::check_nowhere("pharos/probe", &mut conversation).await?,
+        }
+        match ending {
             None => Ok(()),
             Some(PathEnd { at, is_leaf }) => {
                 Err((Verdict::Expiring, Cause::Expiring { end: UnixTime(at.as_secs()), is_leaf }))
@@ -113,12 +159,17 @@ impl Prober {
     }
 }
 
-fn dial_fault(error: DialError, progress: &mut ProbeProgress) -> ProbeFault {
+pub(super) fn dial_fault(error: DialError, progress: &mut ProbeProgress) -> ProbeFault {
     match error {
         DialError::Own(error) => (Verdict::Unreachable, Cause::Own(error)),
         DialError::Connect(fault) => (Verdict::Unreachable, Cause::Connect(fault)),
         DialError::Handshake(fault) => (Verdict::TlsBad, Cause::Handshake(fault)),
-        DialError::Http(fault) => (Verdict::Unreachable, Cause::Http(fault)),
+        DialError::Http(fault) => {
+            if let DialStep::Http(spoken) = progress.step {
+                progress.spoken.get_or_insert(spoken);
+            }
+            (Verdict::Unreachable, Cause::Http(fault))
+        }
         DialError::Certificate { fault, facts } => {
             progress.certificate = facts;
             (Verdict::TlsBad, Cause::Certificate(fault))
@@ -130,6 +181,6 @@ fn timeout_cause(step: DialStep) -> Cause {
     match step {
         DialStep::Connect => Cause::ConnectTimeout,
         DialStep::Handshake => Cause::HandshakeTimeout,
-        DialStep::Http => Cause::HttpTimeout,
+        DialStep::Http(_) => Cause::HttpTimeout,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! **Invariants**: at most the canary's size is read of any body, and [`ENCODING_LEN`] more if it is encoded; a body decodes to the
 //! canary's size at most.
-//! **Not here**: connections ([`super::address`]), sentences ([`crate::mirror::Cause`]).
+//! **Not here**: connections ([`super::conversation`]), sentences ([`crate::mirror::Cause`]).
 //!
 //! RFC 9110 §8.4 (encodings), §14 (ranges), §15 (statuses).
 
@@ -16,9 +16,10 @@ use hyper::{Method, Response, StatusCode};
 use ring::digest::{SHA256, digest};
 
 use super::address::ProbeFault;
+use super::conversation::Conversation;
 use crate::config::Canary;
 use crate::mirror::{CanaryMethod, Cause, HttpFault, RangeFault, Verdict, cut};
-use crate::tls::{Dialed, http_fault};
+use crate::tls::http_fault;
 
 /// A digest that no content has: it is infeasible to find content whose hash is all zeros.
 const NOWHERE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -27,10 +28,10 @@ const NOWHERE: &str = "000000000000000000000000000000000000000000000000000000000
 const ENCODING_LEN: u64 = 4096;
 
 /// Checks the canary: `HEAD` has the exact length, the bytes have the digest, and ranges are exact.
-pub(super) async fn check_canary(canary: &Canary, dialed: &mut Dialed) -> Result<(), ProbeFault> {
+pub(super) async fn check_canary(canary: &Canary, conversation: &mut Conversation<'_>) -> Result<(), ProbeFault> {
     let path = blob_path(&canary.repository, &canary.sha256);
     let right = canary.size;
-    let head = ask(dialed, Method::HEAD, &path, None, 0).await?;
+    let head = conversation.ask(Method::HEAD, &path, None, 0).await?;
     // A mirror that pulls through may say 404 until the first GET (Harbor), so a GET decides.
     let missing = match check_status(&head, CanaryMethod::Head) {
         Err(fault) if matches!(head.status(), StatusCode::NOT_FOUND | StatusCode::GONE) => Some(fault),
@@ -44,23 +45,23 @@ pub(super) async fn check_canary(canary: &Canary, dialed: &mut Dialed) -> Result
         }
     }
     // Go's client asks for gzip with a GET of the whole, and not with HEAD or ranges.
-    let whole = ask(dialed, Method::GET, &path, Some((ACCEPT_ENCODING, "gzip")), right + ENCODING_LEN).await?;
+    let whole = conversation.ask(Method::GET, &path, Some((ACCEPT_ENCODING, "gzip")), right + ENCODING_LEN).await?;
     if let Some(missing) = missing.filter(|_| whole.status() != StatusCode::OK) {
         return Err(missing);
     }
     check_status(&whole, CanaryMethod::Get)?;
     let bytes = content(whole, canary).await?;
     let last = right.saturating_sub(1);
-    check_range(&path, &format!("bytes={last}-{last}"), last..right, &bytes, dialed).await?;
+    check_range(&path, &format!("bytes={last}-{last}"), last..right, &bytes, conversation).await?;
     // The form of a client that resumes a pull.
     let half = right / 2;
-    check_range(&path, &format!("bytes={half}-"), half..right, &bytes, dialed).await?;
-    check_nowhere(&canary.repository, dialed).await
+    check_range(&path, &format!("bytes={half}-"), half..right, &bytes, conversation).await?;
+    check_nowhere(&canary.repository, conversation).await
 }
 
 /// Checks that a digest which cannot exist is not found: some servers answer 200 to everything.
-pub(super) async fn check_nowhere(repository: &str, dialed: &mut Dialed) -> Result<(), ProbeFault> {
-    let response = ask(dialed, Method::HEAD, &blob_path(repository, NOWHERE), None, 0).await?;
+pub(super) async fn check_nowhere(repository: &str, conversation: &mut Conversation<'_>) -> Result<(), ProbeFault> {
+    let response = conversation.ask(Method::HEAD, &blob_path(repository, NOWHERE), None, 0).await?;
     let status = response.status().as_u16();
     let verdict = match status {
         200..300 => Verdict::ContentBad,
@@ -101,11 +102,11 @@ async fn check_range(
     asked: &str,
     right: std::ops::Range<u64>,
     bytes: &Bytes,
-    dialed: &mut Dialed,
+    conversation: &mut Conversation<'_>,
 ) -> Result<(), ProbeFault> {
     let wrong = |fault| (Verdict::ContentBad, Cause::Range(fault));
     let size = bytes.len() as u64;
-    let part = ask(dialed, Method::GET, path, Some((RANGE, asked)), size).await?;
+    let part = conversation.ask(Method::GET, path, Some((RANGE, asked)), size).await?;
     let status = part.status().as_u16();
     match status {
         206 => {}
@@ -150,17 +151,6 @@ async fn body(response: Response<Incoming>, size: u64, too_long: Cause) -> Resul
             (Verdict::Unreachable, Cause::Http(fault))
         }
     })
-}
-
-async fn ask(
-    dialed: &mut Dialed,
-    method: Method,
-    path: &str,
-    field: Option<(HeaderName, &str)>,
-    max_body_len: u64,
-) -> Result<Response<Incoming>, ProbeFault> {
-    let response = dialed.request_with(method, path, field, max_body_len).await;
-    response.map_err(|fault| (Verdict::Unreachable, Cause::Http(fault)))
 }
 
 fn header(response: &Response<Incoming>, name: HeaderName) -> Option<&str> {

@@ -10,13 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::UnixTime;
 use crate::files::state::StateForm;
-use crate::mirror::{Health, Memory, VERDICTS};
+use crate::mirror::{HTTP_VERSIONS, Health, HttpVersion, Memory, VERDICTS};
 
 /// The kind of file.
 pub static FORM: StateForm = StateForm { name: "probe", comment: "", is_old: |text| parse(text).is_some() };
 
 /// One address of one mirror.
 pub(super) type AddressKey = (Arc<str>, IpAddr);
+
+/// The memory of an address over one protocol.
+pub(super) type KeptMemory = (AddressKey, HttpVersion, Memory);
 
 /// One address in the file.
 #[derive(Deserialize, Serialize)]
@@ -25,6 +28,8 @@ struct KeptAddress {
     mirror: String,
     address: IpAddr,
     verdict: String,
+    /// The protocol by its name in ALPN; `None` in a file of a version that spoke HTTP/1.1 alone.
+    protocol: Option<String>,
     /// `None` if the health is the one that the verdict gives.
     health: Option<String>,
     /// If the address is down, the end of its hold-down; if it is up, the time since which it is up. In seconds since 1970.
@@ -35,11 +40,12 @@ struct KeptAddress {
 }
 
 /// The text of the file.
-pub(super) fn text(known: impl Iterator<Item = (AddressKey, Memory)>) -> String {
-    let entry = |((mirror, address), memory): (AddressKey, Memory)| KeptAddress {
+pub(super) fn text(known: impl Iterator<Item = KeptMemory>) -> String {
+    let entry = |((mirror, address), version, memory): KeptMemory| KeptAddress {
         mirror: mirror.to_string(),
         address,
         verdict: memory.verdict.as_str().to_string(),
+        protocol: Some(version.as_str().to_string()),
         health: Some(memory.health.as_str().to_string()),
         moment: memory.moment.0,
         hold_down_ms: memory.hold_down_ms,
@@ -48,13 +54,17 @@ pub(super) fn text(known: impl Iterator<Item = (AddressKey, Memory)>) -> String 
 }
 
 /// Reads the text of a file; `None` if it does not have the form that [`text`] writes.
-pub(super) fn parse(text: &str) -> Option<Vec<(AddressKey, Memory)>> {
+pub(super) fn parse(text: &str) -> Option<Vec<KeptMemory>> {
     let entries: Vec<KeptAddress> = serde_json::from_str(text).ok()?;
     entries.into_iter().map(KeptAddress::read).collect()
 }
 
 impl KeptAddress {
-    fn read(self) -> Option<(AddressKey, Memory)> {
+    fn read(self) -> Option<KeptMemory> {
+        let version = match self.protocol {
+            None => HttpVersion::Http1,
+            Some(word) => HTTP_VERSIONS.into_iter().find(|version| version.as_str() == word)?,
+        };
         let verdict = VERDICTS.into_iter().find(|verdict| verdict.as_str() == self.verdict)?;
         let memory = match self.health {
             None => Memory::of(verdict),
@@ -65,7 +75,7 @@ impl KeptAddress {
                 Memory { verdict, health, moment: UnixTime(self.moment), hold_down_ms: self.hold_down_ms }
             }
         };
-        Some(((self.mirror.into(), self.address), memory))
+        Some(((self.mirror.into(), self.address), version, memory))
     }
 }
 
@@ -79,13 +89,19 @@ mod tests {
         let of = |verdict, health| Memory { verdict, health, moment: UnixTime(1_800_000_000), hold_down_ms: 60_000 };
         let key = |address: &str| (Arc::from("a b"), address.parse().unwrap());
         let known = [
-            (key("192.0.2.1"), of(Verdict::Up, Health::Bad)),
-            (key("2001:db8::1"), of(Verdict::Slow, Health::Up)),
-            (key("192.0.2.2"), of(Verdict::Missing, Health::Missing)),
+            (key("192.0.2.1"), HttpVersion::Http1, of(Verdict::Up, Health::Bad)),
+            (key("192.0.2.1"), HttpVersion::Http2, of(Verdict::Slow, Health::Up)),
+            (key("2001:db8::2"), HttpVersion::Http2, of(Verdict::Missing, Health::Missing)),
         ];
         let written = text(known.clone().into_iter());
         assert_eq!(parse(&written), Some(known.to_vec()));
-        for (from, to) in [("slow", "slower"), ("\"bad\"", "\"drained\""), ("192.0.2.2", "192.0.2"), ("a b", "\u{0}")] {
+        for (from, to) in [
+            ("slow", "slower"),
+            ("\"bad\"", "\"drained\""),
+            ("2001:db8::2", "192.0.2"),
+            ("\"h2\"", "\"h3\""),
+            ("a b", "\u{0}"),
+        ] {
             let changed = written.replace(from, to);
             assert!(changed != written && parse(&changed).is_none(), "{changed}");
         }
@@ -95,6 +111,6 @@ mod tests {
         // An entry written by hand needs only a verdict.
         let least = r#"[{"mirror":"m","address":"192.0.2.1","verdict":"tls-bad"}]"#;
         let memory = Memory { moment: UnixTime(0), hold_down_ms: 0, ..of(Verdict::TlsBad, Health::Bad) };
-        assert_eq!(parse(least), Some(vec![(("m".into(), "192.0.2.1".parse().unwrap()), memory)]));
+        assert_eq!(parse(least), Some(vec![(("m".into(), "192.0.2.1".parse().unwrap()), HttpVersion::Http1, memory)]));
     }
 }

@@ -10,11 +10,12 @@
 
 mod address;
 mod content;
+mod conversation;
 mod keep;
 mod roots;
 mod watch;
 
-pub use address::{Finding, Prober};
+pub use address::{Aim, Finding, Prober};
 pub use keep::FORM as STATE;
 pub use roots::roots;
 pub use watch::{MAX_AT_ONCE, Rewatch, Watcher};

@@ -11,15 +11,17 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::keep::{self, AddressKey};
-use super::{Finding, Prober};
+use super::{Aim, Finding, Prober};
 use crate::config::Probe;
 use crate::files::state;
 use crate::live::{Published, Updates};
-use crate::mirror::{AddressStanding, Health, Mirror, Standing, Track, Verdict};
+use crate::mirror::{
+    AddressStanding, Cause, HTTP_VERSIONS, Health, HttpVersion, Memory, Mirror, ProtocolTracks, Standing, Verdict,
+};
 use crate::process::state::{Keeper, StateFiles};
 use crate::process::{self, Clock};
 use crate::snapshot::Change;
-use crate::telemetry::probe::{Probed, Probes};
+use crate::telemetry::probe::{Probed, ProbedStanding, Probes};
 
 /// Probes under way at once: each is a socket and a handshake, and a round of a thousand addresses still fits its
 /// interval.
@@ -53,13 +55,15 @@ pub struct Watcher {
     jitter: u64,
 }
 
-/// A probe that ended, and how long it took.
-type EndedProbe = (AddressKey, Finding, Duration);
+/// A probe that ended, with the protocol that it offered, and how long it took.
+type EndedProbe = (AddressKey, HttpVersion, Finding, Duration);
 
-/// The track of an address, and the time of its next probe.
+/// The tracks of an address, and the time of its next probe.
 #[derive(Debug)]
 struct Tracked {
-    track: Track,
+    tracks: ProtocolTracks,
+    /// The cause of the last verdict of each protocol.
+    causes: [Option<Cause>; 2],
     due: Instant,
     /// A probe of it is in flight.
     is_probed: bool,
@@ -122,7 +126,7 @@ impl Watcher {
     pub fn standing(&self, mirror: &Mirror) -> Option<Standing> {
         let of = |address: IpAddr| {
             let tracked = self.tracks.get(&(mirror.name.clone(), address))?;
-            Some(self.address_standing(&tracked.track))
+            Some(self.address_standing(&tracked.tracks))
         };
         Some(Standing {
             v4: mirror.v4.iter().map(|address| of((*address).into())).collect::<Option<_>>()?,
@@ -188,7 +192,8 @@ impl Watcher {
         let mut before = std::mem::take(&mut self.tracks);
         let now = Instant::now();
         for key in mirrors.iter().flat_map(addresses) {
-            let fresh = || Tracked { track: Track::default(), due: now, is_probed: false };
+            let fresh =
+                || Tracked { tracks: ProtocolTracks::default(), causes: [None, None], due: now, is_probed: false };
             let tracked = before.remove(&key).unwrap_or_else(fresh);
             self.tracks.insert(key, tracked);
         }
@@ -213,24 +218,23 @@ impl Watcher {
             }
             if !tracked.is_probed && tracked.due <= now {
                 tracked.is_probed = true;
-                let (prober, key) = (self.prober.clone(), key.clone());
+                let (prober, key, offered) = (self.prober.clone(), key.clone(), tracked.tracks.next());
                 self.running.spawn(async move {
                     let begun = Instant::now();
-                    let finding = prober.probe(key.1).await;
-                    (key, finding, begun.elapsed())
+                    let finding = prober.probe(Aim::at(key.1).offering(offered)).await;
+                    (key, offered, finding, begun.elapsed())
                 });
             }
         }
     }
 
     fn finish(&mut self, done: Result<EndedProbe, tokio::task::JoinError>) {
-        let Ok((key, finding, took)) = done else {
+        let Ok((key, offered, finding, took)) = done else {
             // If a probe panicked, its address must be probed again. The address is lost, so this is for all of them.
             self.tracks.values_mut().for_each(|tracked| tracked.is_probed = false);
             return;
         };
         let now = self.clock.now();
-        let every = |probe: &Probe, track: &Track| if track.is_in_doubt() { probe.retry } else { probe.interval };
         let Some(tracked) = self.tracks.get_mut(&key) else { return };
         if let Some(fault) = finding.own_fault() {
             tracked.is_probed = false;
@@ -241,10 +245,15 @@ impl Watcher {
             }
             return;
         }
-        let before = (tracked.track.health(), tracked.track.last);
-        tracked.track.observe(finding.verdict, now, &self.probe.thresholds);
+        let before = tracked.tracks;
+        tracked.tracks.observe(offered, finding.spoken, finding.verdict, now, &self.probe.thresholds);
         tracked.is_probed = false;
-        let (after, pause) = (tracked.track.health(), every(&self.probe, &tracked.track));
+        for version in
+            HTTP_VERSIONS.into_iter().filter(|version| finding.spoken.is_none_or(|spoken| spoken == *version))
+        {
+            tracked.causes[version as usize] = finding.cause.clone();
+        }
+        let pause = if tracked.tracks.is_in_doubt() { self.probe.retry } else { self.probe.interval };
         // The interval counts from start to start. Otherwise an address whose probes time out would be withdrawn later than
         // after `fall` intervals.
         tracked.due = Instant::now() + vary(pause, &mut self.jitter).saturating_sub(took);
@@ -252,21 +261,28 @@ impl Watcher {
             self.failed_here = None;
             info!("mirrors are probed again");
         }
-        let (verdict, not_after) = (finding.verdict, finding.not_after());
-        let cause = finding.cause.clone();
-        let probed = Probed { verdict, cause, took, not_after, health: after, now: self.clock.read().unix };
+        let after = tracked.tracks;
+        let (worse, verdict) = after.worst().unwrap_or((offered, finding.verdict));
+        let standing = ProbedStanding {
+            health: after.health(),
+            protocols: after.verdicts().collect(),
+            verdict,
+            cause: tracked.causes[worse as usize].clone(),
+        };
+        let (cause, now) = (finding.cause.clone(), self.clock.read().unix);
+        let probed = Probed { verdict: finding.verdict, cause, took, not_after: finding.not_after(), standing, now };
         self.counters.probed(&key.0, key.1, probed);
-        log_edge(&key, before, after, &finding);
-        if before != (after, Some(finding.verdict)) {
+        log_edge(&key, &before, &after, &finding);
+        if before.health() != after.health() || before.verdicts().ne(after.verdicts()) {
             self.remember();
         }
     }
 
-    fn address_standing(&self, track: &Track) -> AddressStanding {
-        let every = if track.is_in_doubt() { self.probe.retry } else { self.probe.interval };
-        let stable_ms = track.stable_ms(every.as_millis() as u64, &self.probe.thresholds);
+    fn address_standing(&self, tracks: &ProtocolTracks) -> AddressStanding {
+        let every = if tracks.is_in_doubt() { self.probe.retry } else { self.probe.interval };
+        let stable_ms = tracks.stable_ms(every.as_millis() as u64, &self.probe.thresholds);
         let stable_secs = u32::try_from(stable_ms / 1000).unwrap_or(u32::MAX).max(1);
-        AddressStanding { health: track.health(), stable_secs: Some(stable_secs) }
+        AddressStanding { health: tracks.health(), stable_secs: Some(stable_secs) }
     }
 
     /// Sends the publisher the mirrors whose standing has changed since the last call.
@@ -291,9 +307,13 @@ impl Watcher {
         match state::recall(path, &keep::FORM, keep::parse) {
             Ok(known) => {
                 let now = self.clock.read();
-                for (key, memory) in known.into_iter().flatten() {
+                let mut memories: BTreeMap<AddressKey, Vec<(HttpVersion, Memory)>> = BTreeMap::new();
+                for (key, version, memory) in known.into_iter().flatten() {
+                    memories.entry(key).or_default().push((version, memory));
+                }
+                for (key, memories) in memories {
                     if let Some(tracked) = self.tracks.get_mut(&key) {
-                        tracked.track = Track::remembered(memory, now, &self.probe.thresholds);
+                        tracked.tracks = ProtocolTracks::remembered(memories, now, &self.probe.thresholds);
                     }
                 }
             }
@@ -307,7 +327,9 @@ impl Watcher {
         self.files.retain(&keep::FORM, |kept| Some(kept) == path.as_deref());
         let Some(path) = path else { return };
         let now = self.clock.read();
-        let known = self.tracks.iter().filter_map(|(key, tracked)| Some((key.clone(), tracked.track.memory(now)?)));
+        let known = self.tracks.iter().flat_map(|(key, tracked)| {
+            tracked.tracks.memories(now).map(|(version, memory)| (key.clone(), version, memory))
+        });
         self.keeper.keep(self.files.file(path, &keep::FORM, UNKEPT), keep::text(known));
     }
 }
@@ -320,17 +342,25 @@ fn vary(pause: Duration, jitter: &mut u64) -> Duration {
     pause * percent as u32 / 100
 }
 
-fn log_edge((mirror, address): &AddressKey, before: (Health, Option<Verdict>), after: Health, finding: &Finding) {
+fn log_edge((mirror, address): &AddressKey, before: &ProtocolTracks, after: &ProtocolTracks, finding: &Finding) {
     let reason = finding.cause.as_ref().map(|cause| format!(": {cause}; {}", cause.remedy())).unwrap_or_default();
     let verdict = finding.verdict.as_str();
-    match (before.0, after) {
-        (Health::Up, Health::Up) if finding.verdict == Verdict::Expiring && before.1 != Some(Verdict::Expiring) => {
+    let is_expiring = |tracks: &ProtocolTracks| tracks.verdicts().any(|(_, verdict)| verdict == Verdict::Expiring);
+    match (before.health(), after.health()) {
+        (Health::Up, Health::Up) if is_expiring(after) && !is_expiring(before) => {
             warn!("mirror {mirror} at {address} is {verdict}{reason}");
         }
         (before, after) if before == after => {}
         (Health::Untried, Health::Up) => {}
         (_, Health::Up) => info!("mirror {mirror} at {address} is up again"),
-        (_, _) => warn!("mirror {mirror} at {address} is down, {verdict}{reason}"),
+        (_, _) => {
+            // The protocol matters only if the other one serves.
+            let is_good =
+                |(version, verdict): (HttpVersion, Verdict)| finding.spoken != Some(version) && verdict.is_good();
+            let over = finding.spoken.filter(|_| after.verdicts().any(is_good));
+            let over = over.map(|version| format!(" over {}", version.title())).unwrap_or_default();
+            warn!("mirror {mirror} at {address} is down{over}, {verdict}{reason}");
+        }
     }
 }
 

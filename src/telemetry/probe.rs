@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::histogram::Histogram;
 use super::{Collect, Counter, MetricsPage};
 use crate::base::time::UnixTime;
-use crate::mirror::{Cause, Health, VERDICTS, Verdict};
+use crate::mirror::{Cause, Health, HttpVersion, VERDICTS, Verdict};
 
 /// The part of a probe's result that is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,21 +24,30 @@ pub struct Probed {
     pub took: Duration,
     /// The end of the certificate's validity, in seconds since 1970; `None` if no certificate was seen.
     pub not_after: Option<u64>,
-    /// The health of the address after the probe.
-    pub health: Health,
+    /// The standing of the address after the probe.
+    pub standing: ProbedStanding,
     /// The timestamp of its end.
     pub now: UnixTime,
+}
+
+/// The standing of an address after a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbedStanding {
+    /// The health of the address.
+    pub health: Health,
+    /// The last verdict of each protocol that the mirror serves.
+    pub protocols: Vec<(HttpVersion, Verdict)>,
+    /// The last verdict of the worse protocol.
+    pub verdict: Verdict,
+    /// Its cause; `None` if the verdict is `up`.
+    pub cause: Option<Cause>,
 }
 
 /// The last result for one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressFinding {
-    /// The last verdict.
-    pub verdict: Verdict,
-    /// The cause of the last verdict; `None` if it is `up`.
-    pub cause: Option<Cause>,
-    /// The health of the address.
-    pub health: Health,
+    /// The standing after the last probe.
+    pub standing: ProbedStanding,
     /// The begin of this health, as far as this process knows.
     pub since: UnixTime,
     /// The end of the validity of the certificate that was last seen there, in seconds since 1970.
@@ -61,16 +70,17 @@ pub struct Probes {
 impl Probes {
     /// Counts a probe, and stores the health of the address after it.
     pub fn probed(&self, mirror: &Arc<str>, address: IpAddr, probed: Probed) {
-        let Probed { verdict, cause, took, not_after, health, now } = probed;
+        let Probed { verdict, cause, took, not_after, standing, now } = probed;
         self.verdicts[verdict as usize].increment();
         self.durations.observe(took);
         if let Some(cause) = &cause {
             *self.causes.lock().unwrap_or_else(PoisonError::into_inner).entry(cause.word()).or_default() += 1;
         }
-        let found = AddressFinding { verdict, cause, health, since: now, not_after };
+        let health = standing.health;
+        let found = AddressFinding { standing, since: now, not_after };
         let mut addresses = self.addresses();
         let known = addresses.entry((mirror.clone(), address)).or_insert_with(|| found.clone());
-        let since = if known.health == health { known.since } else { now };
+        let since = if known.standing.health == health { known.since } else { now };
         // A probe that saw no certificate keeps the previous value.
         *known = AddressFinding { since, not_after: not_after.or(known.not_after), ..found };
     }
@@ -113,24 +123,33 @@ impl Collect for Probes {
         page.histogram("pharos_probe_duration_seconds", "How long probes take.").distribution(&[], &buckets, sum_us);
         let addresses = self.addresses().clone();
         let mut family = page.gauge("pharos_mirror_up", "Whether an address counts as healthy.");
-        for ((mirror, address), standing) in &addresses {
-            let up = u64::from(standing.health == Health::Up);
+        for ((mirror, address), found) in &addresses {
+            let up = u64::from(found.standing.health == Health::Up);
             family.sample(&[("mirror", mirror), ("address", &address.to_string())], up);
         }
         let mut family = page.gauge("pharos_mirror_verdict", "Whether this was the last verdict on an address.");
-        for ((mirror, address), standing) in &addresses {
+        for ((mirror, address), found) in &addresses {
             let address = address.to_string();
             for verdict in VERDICTS {
                 let labels = [("mirror", &**mirror), ("address", &address), ("verdict", verdict.as_str())];
-                family.sample(&labels, u64::from(standing.verdict == verdict));
+                family.sample(&labels, u64::from(found.standing.verdict == verdict));
+            }
+        }
+        let help = "The last verdict on an address over each protocol that it serves: a sample with the value 1 for each protocol.";
+        let mut family = page.gauge("pharos_mirror_protocol_verdict", help);
+        for ((mirror, address), found) in &addresses {
+            let address = address.to_string();
+            for (protocol, verdict) in &found.standing.protocols {
+                let protocol = ("protocol", protocol.as_str());
+                family.sample(&[("mirror", mirror), ("address", &address), protocol, ("verdict", verdict.as_str())], 1);
             }
         }
         let mut family = page.gauge(
             "pharos_mirror_certificate_not_after_seconds",
             "The end of the time of the certificate that an address presents, in seconds since 1970.",
         );
-        for ((mirror, address), standing) in &addresses {
-            if let Some(not_after) = standing.not_after {
+        for ((mirror, address), found) in &addresses {
+            if let Some(not_after) = found.not_after {
                 family.sample(&[("mirror", mirror), ("address", &address.to_string())], not_after);
             }
         }

@@ -1,15 +1,16 @@
-//! Dialling a mirror as a pull client does, but at an address of our choosing: TCP, TLS for the shared name, HTTP/1.1. A
-//! registry is dialled as well, over plain HTTP if so configured.
+//! Dialling a mirror as a pull client does, but at an address of our choosing: TCP, TLS for the shared name, HTTP/1.1 or HTTP/2.
+//! A registry is dialled as well, over plain HTTP if so configured.
 //!
 //! In: an address. Out: a [`Dialed`] connection on which requests can be made, with what its certificate said.
 //!
 //! **Invariants**: the address itself is dialled, never a name; every connection makes a full handshake, since a resumed
 //! session shows no certificate; a connection ends with its [`Dialed`].
-//! **Not here**: time-outs (the caller's), the requests, the meaning of an answer.
+//! **Not here**: time-outs (the caller's), the requests ([`dialed`]), the meaning of an answer.
 //!
-//! RFC 6066 §3 (SNI), RFC 9525 (the names of a certificate), RFC 9112.
+//! RFC 6066 §3 (SNI), RFC 7301 (ALPN), RFC 9525 (the names of a certificate).
 
 mod bounded;
+mod dialed;
 
 use std::fmt;
 use std::io;
@@ -17,12 +18,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http_body_util::Empty;
-use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{HOST, HeaderName, RANGE, USER_AGENT};
-use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,19 +25,29 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+pub use dialed::Dialed;
+
 use bounded::{Allowance, Bounded};
+use dialed::{MAX_HEADS_LEN, Session};
 
 use super::facts::LeafFacts;
-use super::fault::{chain_fault, connect_fault, handshake_fault, http_fault};
+use super::fault::{chain_fault, connect_fault, handshake_fault};
 use super::path::{self, PathEnd};
 use super::roots::Roots;
 use super::verifier::Verifier;
-use crate::mirror::{CertificateFault, ConnectFault, HandshakeFault, HttpFault};
+use crate::mirror::{CertificateFault, ConnectFault, HandshakeFault, HttpFault, HttpVersion};
+
+/// The port that requests do not name.
+const HTTPS: u16 = 443;
+
+/// The protocols in ALPN.
+const HTTP1: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";
 
 /// The settings for dialling mirrors: made once, shared by every connection.
 #[derive(Clone, Debug)]
 pub struct Dialer {
-    /// The `Host` header.
+    /// The host in requests, and the port if it is not the scheme's default.
     host: Arc<str>,
     port: u16,
     /// `None` for plain HTTP.
@@ -88,8 +93,8 @@ pub enum DialStep {
     Connect,
     /// The handshake is not over.
     Handshake,
-    /// No HTTP response has come.
-    Http,
+    /// The protocol is agreed on, and no HTTP response has come.
+    Http(HttpVersion),
 }
 
 /// The reason why there is no connection.
@@ -108,7 +113,7 @@ pub enum DialError {
     },
     /// The handshake fails for another reason.
     Handshake(HandshakeFault),
-    /// There is no HTTP/1.1 connection.
+    /// HTTP cannot be spoken.
     Http(HttpFault),
 }
 
@@ -125,6 +130,7 @@ impl Dialer {
     /// Dials mirrors of a name at a port, and holds their certificates to these roots.
     pub fn new(host: Arc<str>, port: u16, roots: Arc<Roots>) -> Result<Self, DialerError> {
         let secure = Some(Secure::new(&host, roots)?);
+        let host = if port == HTTPS { host } else { format!("{host}:{port}").into() };
         Ok(Dialer { host, port, secure })
     }
 
@@ -143,19 +149,27 @@ impl Dialer {
 impl Secure {
     fn new(host: &str, roots: Arc<Roots>) -> Result<Self, DialerError> {
         let name = ServerName::try_from(host.to_string()).map_err(|_| DialerError::Name)?;
-        let mut config = client_config(&roots, rustls::DEFAULT_VERSIONS)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let config = client_config(&roots, rustls::DEFAULT_VERSIONS)?;
         Ok(Secure { name, roots, config })
     }
 
     /// Makes a handshake, and returns the chain that was presented.
-    async fn handshake<S>(&self, stream: S) -> Result<(TlsStream<S>, Vec<CertificateDer<'static>>), DialError>
+    async fn handshake<S>(
+        &self,
+        stream: S,
+        offered: HttpVersion,
+    ) -> Result<(TlsStream<S>, Vec<CertificateDer<'static>>), DialError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let verifier = Verifier::new(self.roots.clone());
         let mut config = self.config.clone();
         config.dangerous().set_certificate_verifier(verifier.clone());
+        // A client that speaks HTTP/2 offers both.
+        config.alpn_protocols = match offered {
+            HttpVersion::Http1 => vec![HTTP1.to_vec()],
+            HttpVersion::Http2 => vec![HTTP2.to_vec(), HTTP1.to_vec()],
+        };
         let shaken = TlsConnector::from(Arc::new(config)).connect(self.name.clone(), stream).await;
         let chain = verifier.take();
         match shaken {
@@ -166,8 +180,28 @@ impl Secure {
 }
 
 impl Dialer {
-    /// Connects to an address. `step` is kept up to date, so that a caller whose time-out ends this knows how far it got.
+    /// Connects to an address for HTTP/1.1; for HTTP/2 if the server refuses HTTP/1.1 by ALPN. `step` is kept up to date, so
+    /// that a caller whose time-out ends this knows how far it got.
     pub async fn dial(&self, address: IpAddr, step: &mut DialStep) -> Result<Dialed, DialError> {
+        self.dial_offering(HttpVersion::Http1, address, step).await
+    }
+
+    /// The same for HTTP/2, if that is offered, and for HTTP/1.1 if the server does not select HTTP/2.
+    pub async fn dial_offering(
+        &self,
+        offered: HttpVersion,
+        address: IpAddr,
+        step: &mut DialStep,
+    ) -> Result<Dialed, DialError> {
+        match self.dial_once(offered, address, step).await {
+            Err(DialError::Handshake(HandshakeFault::Protocol)) if offered == HttpVersion::Http1 => {
+                self.dial_once(HttpVersion::Http2, address, step).await
+            }
+            dialed => dialed,
+        }
+    }
+
+    async fn dial_once(&self, offered: HttpVersion, address: IpAddr, step: &mut DialStep) -> Result<Dialed, DialError> {
         *step = DialStep::Connect;
         let place = SocketAddr::new(address, self.port);
         let begun = Instant::now();
@@ -186,36 +220,26 @@ impl Dialer {
         allowance.set(MAX_HEADS_LEN);
         let stream = Bounded { stream, allowance: allowance.clone() };
         let Some(secure) = &self.secure else {
-            *step = DialStep::Http;
-            return self.speak(stream, Vec::new(), allowance, Took { connect, ..Took::default() }).await;
+            *step = DialStep::Http(HttpVersion::Http1);
+            let took = Took { connect, ..Took::default() };
+            let session = Session { chain: Vec::new(), allowance, took, http: HttpVersion::Http1, tls: None };
+            return Dialed::new(self.host.clone(), stream, session).await.map_err(DialError::Http);
         };
         *step = DialStep::Handshake;
-        let (stream, chain) = secure.handshake(stream).await?;
-        *step = DialStep::Http;
-        let handshake = begun.elapsed().saturating_sub(connect);
-        self.speak(stream, chain, allowance, Took { connect, handshake }).await
-    }
-
-    async fn speak<S>(
-        &self,
-        stream: S,
-        chain: Vec<CertificateDer<'static>>,
-        allowance: Allowance,
-        took: Took,
-    ) -> Result<Dialed, DialError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let shaken = http1::handshake(TokioIo::new(stream)).await;
-        let (sender, connection) = shaken.map_err(|error| DialError::Http(http_fault(&error)))?;
-        let connection = AbortOnDrop(tokio::spawn(connection));
-        Ok(Dialed { host: self.host.clone(), sender, chain, allowance, took, _connection: connection })
+        let (stream, chain) = secure.handshake(stream, offered).await?;
+        let agreed = stream.get_ref().1;
+        let http = if agreed.alpn_protocol() == Some(HTTP2) { HttpVersion::Http2 } else { HttpVersion::Http1 };
+        let tls = agreed.protocol_version();
+        *step = DialStep::Http(http);
+        let took = Took { connect, handshake: begun.elapsed().saturating_sub(connect) };
+        let session = Session { chain, allowance, took, http, tls };
+        Dialed::new(self.host.clone(), stream, session).await.map_err(DialError::Http)
     }
 
     /// The end of the path from the certificate of a connection to a root, if it is in its warning phase: `window` before the
     /// end, or a third of a certificate's life if that is shorter. `None` if there is time, and over plain HTTP.
     pub fn ending(&self, dialed: &Dialed, window: Duration) -> Option<PathEnd> {
-        path::ending(&dialed.chain, &self.secure.as_ref()?.roots, window, UnixTime::now())
+        path::ending(dialed.chain(), &self.secure.as_ref()?.roots, window, UnixTime::now())
     }
 }
 
@@ -237,72 +261,6 @@ pub(super) fn client_config(
     config.resumption = rustls::client::Resumption::disabled();
     Ok(config)
 }
-
-/// A connection to a mirror.
-#[derive(Debug)]
-pub struct Dialed {
-    host: Arc<str>,
-    sender: SendRequest<Empty<Bytes>>,
-    chain: Vec<CertificateDer<'static>>,
-    allowance: Allowance,
-    took: Took,
-    _connection: AbortOnDrop,
-}
-
-impl Dialed {
-    /// Makes a request, and waits for the head of its response, whose body may have `max_body_len` bytes at most.
-    pub async fn request(
-        &mut self,
-        method: Method,
-        path: &str,
-        range: Option<&str>,
-        max_body_len: u64,
-    ) -> Result<Response<Incoming>, HttpFault> {
-        self.request_with(method, path, range.map(|range| (RANGE, range)), max_body_len).await
-    }
-
-    /// The same with a header field.
-    pub async fn request_with(
-        &mut self,
-        method: Method,
-        path: &str,
-        field: Option<(HeaderName, &str)>,
-        max_body_len: u64,
-    ) -> Result<Response<Incoming>, HttpFault> {
-        self.sender.ready().await.map_err(|error| http_fault(&error))?;
-        self.allowance.set(max_body_len.saturating_mul(2).saturating_add(MAX_HEADS_LEN));
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, &*self.host)
-            .header(USER_AGENT, concat!("pharos/", env!("CARGO_PKG_VERSION")));
-        if let Some((name, value)) = field {
-            request = request.header(name, value);
-        }
-        // No mirror can answer a path that makes no valid request.
-        let request = request.body(Empty::new()).map_err(|_| HttpFault::Other)?;
-        self.sender.send_request(request).await.map_err(|error| http_fault(&error))
-    }
-
-    /// Returns whether another request may be made.
-    pub fn is_open(&self) -> bool {
-        !self.sender.is_closed()
-    }
-
-    /// The leaf; `None` over plain HTTP.
-    pub fn facts(&self) -> Option<LeafFacts> {
-        LeafFacts::read(self.chain.first()?)
-    }
-
-    /// The durations of the steps of the connection.
-    pub fn took(&self) -> Took {
-        self.took
-    }
-}
-
-/// Bytes that may come over TCP for a handshake, and for a request beside its body, which may take twice its length because
-/// TLS and chunks frame it. Neither hyper nor rustls limits how many interim responses (`103`) or empty records come.
-const MAX_HEADS_LEN: u64 = 256 << 10;
 
 /// Returns whether a connection failed for a reason of this machine's own.
 fn is_own_fault(error: &io::Error, place: SocketAddr) -> bool {
@@ -327,16 +285,6 @@ pub(super) fn tls_error(error: &io::Error, chain: &[CertificateDer<'_>], roots: 
         },
         Some(other) => DialError::Handshake(handshake_fault(other)),
         None => DialError::Handshake(HandshakeFault::Closed),
-    }
-}
-
-/// A task that does not outlive its connection.
-#[derive(Debug)]
-struct AbortOnDrop(tokio::task::JoinHandle<hyper::Result<()>>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

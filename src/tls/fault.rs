@@ -150,6 +150,9 @@ pub fn http_fault(error: &hyper::Error) -> HttpFault {
         if inner.downcast_ref::<io::Error>().is_some_and(|error| is_end(error.kind())) {
             return HttpFault::Closed;
         }
+        if let Some(error) = inner.downcast_ref::<h2::Error>() {
+            return http2_fault(error);
+        }
         if let Some(error) = inner.downcast_ref::<Error>() {
             return HttpFault::Tls(handshake_fault(error));
         }
@@ -163,6 +166,17 @@ pub fn http_fault(error: &hyper::Error) -> HttpFault {
         () if error.is_parse() => HttpFault::NotHttp,
         () if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => HttpFault::Closed,
         () => HttpFault::Other,
+    }
+}
+
+/// The reason why HTTP/2 ended.
+fn http2_fault(error: &h2::Error) -> HttpFault {
+    let is_too_much = |error: &io::Error| error.get_ref().is_some_and(|inner| inner.is::<TooMuch>());
+    match (error.get_io(), error.reason()) {
+        (Some(error), _) if is_too_much(error) => HttpFault::TooMuch,
+        (Some(_), _) | (_, Some(h2::Reason::NO_ERROR)) => HttpFault::Closed,
+        (_, Some(h2::Reason::HTTP_1_1_REQUIRED)) => HttpFault::Http1Required,
+        _ => HttpFault::Http2,
     }
 }
 

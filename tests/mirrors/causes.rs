@@ -69,7 +69,7 @@ async fn every_response_has_its_cause_and_remedy() {
     let more = [
         (Fault::LongRange, "answers a range request with other bytes than those of the range", "exactly the bytes"),
         (Fault::AnswersEverything, "answers 200 for a digest that cannot exist", "answer 404"),
-        (Fault::NotHttp, "does not speak HTTP/1.1", "speak HTTP/1.1"),
+        (Fault::NotHttp, "does not speak HTTP", "speak HTTP/1.1"),
         (Fault::BreaksOff, "closes the connection before the HTTP response is complete", "log of the HTTP server"),
     ];
     for (fault, text, remedy) in STATUSES.into_iter().chain(more) {

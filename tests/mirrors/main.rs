@@ -9,6 +9,7 @@ mod common;
 mod faults;
 mod load;
 mod metrics;
+mod real;
 mod world;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -22,7 +23,7 @@ use common::show;
 use pharos::base::rr::Rtype;
 use pharos::config::{Canary, Probe};
 use pharos::mirror::Verdict;
-use pharos::probe::{Finding, Prober};
+use pharos::probe::{Aim, Finding, Prober};
 use world::{Authority, CANARY, Fault, Ledger, NAME, REPOSITORY, canary_sha256, loopback};
 
 fn probe(port: u16) -> Probe {
@@ -33,7 +34,7 @@ fn probe(port: u16) -> Probe {
 async fn find(authority: &Authority, fault: Fault) -> Finding {
     let (address, task) = authority.mirror(SocketAddr::new(loopback(1), 0), fault).await;
     let prober = Prober::new(Arc::new(probe(address.port())), authority.roots()).unwrap();
-    let finding = prober.probe(address.ip()).await;
+    let finding = prober.probe(Aim::at(address.ip())).await;
     task.abort();
     finding
 }
@@ -90,7 +91,7 @@ async fn a_port_that_nobody_listens_on_is_unreachable() {
     // Waits until the listener is gone.
     let _ = task.await;
     let prober = Prober::new(Arc::new(probe(address.port())), authority.roots()).unwrap();
-    assert_eq!(prober.probe(address.ip()).await.verdict, Verdict::Unreachable);
+    assert_eq!(prober.probe(Aim::at(address.ip())).await.verdict, Verdict::Unreachable);
 }
 
 /// Settings for quick probes.

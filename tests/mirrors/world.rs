@@ -158,6 +158,7 @@ pub(crate) struct Authority {
     root: CertificateDer<'static>,
     root_pem: String,
     intermediate: CertificateDer<'static>,
+    intermediate_pem: String,
     issuer: Issuer<'static, KeyPair>,
     /// The root of another authority.
     stranger: (CertificateDer<'static>, Issuer<'static, KeyPair>),
@@ -182,6 +183,7 @@ impl Authority {
             root: root.der().clone(),
             root_pem: root.pem(),
             intermediate: intermediate.der().clone(),
+            intermediate_pem: intermediate.pem(),
             issuer: Issuer::new(ca("intermediate"), key),
             stranger: (stranger, Issuer::new(ca("stranger"), stranger_key)),
         }
@@ -203,6 +205,19 @@ impl Authority {
         let (params, key) = (CertificateParams::new(vec![name.to_string()]).unwrap(), KeyPair::generate().unwrap());
         let leaf = params.signed_by(&key, &self.issuer).unwrap();
         (leaf.pem(), key.serialize_pem())
+    }
+
+    /// A whole chain for a name with its key, as PEM files have them.
+    pub(crate) fn chain(&self, name: &str) -> (String, String) {
+        let (leaf, key) = self.identity(name);
+        (format!("{leaf}{}", self.intermediate_pem), key)
+    }
+
+    /// Accepts TLS for the shared name, with these protocols in ALPN.
+    pub(crate) fn acceptor(&self, protocols: &[&[u8]]) -> TlsAcceptor {
+        let mut config = self.config(Fault::None);
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
     }
 
     /// The TLS configuration of a mirror with this fault.

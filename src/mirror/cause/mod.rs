@@ -38,7 +38,7 @@ pub enum Cause {
         /// The certificate that ends then is the leaf, not an issuer or the root.
         is_leaf: bool,
     },
-    /// No HTTP/1.1 response, or part of one.
+    /// No HTTP response, or part of one.
     Http(HttpFault),
     /// Another status than 200 for the canary.
     Status {
@@ -164,8 +164,12 @@ pub enum Untrusted {
 /// The reason why there is no complete response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpFault {
-    /// The answer is not HTTP/1.1.
+    /// The answer is not HTTP.
     NotHttp,
+    /// The stream or the connection of HTTP/2 ended with an error.
+    Http2,
+    /// The server demands HTTP/1.1 after it selected HTTP/2.
+    Http1Required,
     /// The connection ended.
     Closed,
     /// The response is longer than any right one.

@@ -26,9 +26,11 @@ impl Cause {
             Cause::Expiring { is_leaf: false, .. } => {
                 "serve the current intermediate certificates of the authority; renew a root of your own, and give it to clients"
             }
-            Cause::Http(HttpFault::NotHttp) => {
-                "let the port speak HTTP/1.1 inside TLS; a server for HTTP/2 alone is not enough"
+            Cause::Http(HttpFault::NotHttp) => "let the port speak HTTP/1.1 or HTTP/2 inside TLS",
+            Cause::Http(HttpFault::Http2) => {
+                "check the log of the HTTP/2 server; if it cannot be mended, turn HTTP/2 off (ALPN `http/1.1` alone)"
             }
+            Cause::Http(HttpFault::Http1Required) => "turn HTTP/2 off (ALPN `http/1.1` alone), or on for every request",
             Cause::Http(HttpFault::TooMuch) => "check the HTTP server: it sends more than the probe asked for",
             Cause::Http(HttpFault::Closed | HttpFault::Other) => "check the log of the HTTP server behind TLS",
             Cause::Status { status, asked, .. } => status_remedy(*status, *asked),
@@ -112,7 +114,7 @@ impl HandshakeFault {
                 "turn the cipher suites of TLS 1.3 on, or ECDHE with AES-GCM or ChaCha20 for TLS 1.2; check the certificate's key"
             }
             HandshakeFault::ClientCertificate => "do not ask clients for a certificate: pull clients have none",
-            HandshakeFault::Protocol => "offer HTTP/1.1 beside HTTP/2 (ALPN `http/1.1`)",
+            HandshakeFault::Protocol => "offer HTTP/1.1 or HTTP/2 in ALPN (`http/1.1`, `h2`)",
             HandshakeFault::ServerError => "check the log of the TLS server, and its certificate and key files",
             HandshakeFault::Other => "check the TLS server: `openssl s_client -connect ADDRESS:443 -servername NAME`",
         }

@@ -139,7 +139,9 @@ impl fmt::Display for Untrusted {
 impl fmt::Display for HttpFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HttpFault::NotHttp => f.write_str("does not speak HTTP/1.1"),
+            HttpFault::NotHttp => f.write_str("does not speak HTTP"),
+            HttpFault::Http2 => f.write_str("ends the HTTP/2 stream with an error"),
+            HttpFault::Http1Required => f.write_str("selects HTTP/2, and then demands HTTP/1.1"),
             HttpFault::Closed => f.write_str("closes the connection before the HTTP response is complete"),
             HttpFault::TooMuch => f.write_str("sends more than any right HTTP response has"),
             HttpFault::Tls(fault) => write!(f, "the TLS connection fails: {fault}"),

@@ -1,0 +1,98 @@
+//! The requests of one probe, over as many connections as the mirror makes necessary.
+//!
+//! A mirror may end a connection after any response: `Connection: close`, HTTP/1.0, `keepalive_requests`, GOAWAY. Clients then
+//! dial again, and so does the probe.
+//!
+//! **Invariants**: at most [`MAX_DIALS`] connections; a request that failed on a fresh connection is not repeated.
+//! **Not here**: the requests themselves ([`super::content`]), connecting ([`crate::tls`]).
+
+use std::net::IpAddr;
+
+use hyper::body::Incoming;
+use hyper::header::HeaderName;
+use hyper::{Method, Response};
+
+use super::address::{ProbeFault, ProbeProgress, dial_fault};
+use crate::mirror::{Cause, HttpFault, HttpVersion, Verdict};
+use crate::tls::{Dialed, Dialer};
+
+/// The most connections of one probe: one for each request, and one for a request that met the end of a connection.
+const MAX_DIALS: u8 = 8;
+
+/// The requests of one probe.
+#[derive(Debug)]
+pub(super) struct Conversation<'p> {
+    dialer: &'p Dialer,
+    address: IpAddr,
+    offered: HttpVersion,
+    progress: &'p mut ProbeProgress,
+    dialed: Option<Dialed>,
+    dials: u8,
+}
+
+impl<'p> Conversation<'p> {
+    /// Begins a conversation, which is not connected yet.
+    pub(super) fn new(
+        dialer: &'p Dialer,
+        address: IpAddr,
+        offered: HttpVersion,
+        progress: &'p mut ProbeProgress,
+    ) -> Self {
+        Conversation { dialer, address, offered, progress, dialed: None, dials: 0 }
+    }
+
+    /// Connects, and returns the connection.
+    pub(super) async fn connect(&mut self) -> Result<&Dialed, ProbeFault> {
+        self.dials += 1;
+        let dialed = self.dialer.dial_offering(self.offered, self.address, &mut self.progress.step).await;
+        let dialed = dialed.map_err(|error| dial_fault(error, self.progress))?;
+        self.progress.took.get_or_insert(dialed.took());
+        self.progress.spoken.get_or_insert(dialed.http_version());
+        self.progress.tls = dialed.tls_version();
+        if self.progress.certificate.is_none() {
+            self.progress.certificate = dialed.facts().map(Box::new);
+        }
+        Ok(self.dialed.insert(dialed))
+    }
+
+    /// Makes a request, and waits for the head of its response, whose body may have `max_body_len` bytes at most.
+    pub(super) async fn ask(
+        &mut self,
+        method: Method,
+        path: &str,
+        field: Option<(HeaderName, &str)>,
+        max_body_len: u64,
+    ) -> Result<Response<Incoming>, ProbeFault> {
+        let has_ended = match &mut self.dialed {
+            Some(dialed) => dialed.ready().await.is_err(),
+            None => true,
+        };
+        let mut is_fresh = has_ended;
+        if has_ended {
+            self.dial_again().await?;
+        }
+        loop {
+            let Some(dialed) = &mut self.dialed else { return Err(unanswered(HttpFault::Closed)) };
+            match dialed.request_with(method.clone(), path, field.clone(), max_body_len).await {
+                Ok(response) => return Ok(response),
+                // The mirror ended the connection when the request was on its way.
+                Err(HttpFault::Closed) if !is_fresh => {
+                    self.dial_again().await?;
+                    is_fresh = true;
+                }
+                Err(fault) => return Err(unanswered(fault)),
+            }
+        }
+    }
+
+    async fn dial_again(&mut self) -> Result<(), ProbeFault> {
+        if self.dials == MAX_DIALS {
+            return Err(unanswered(HttpFault::Closed));
+        }
+        self.connect().await.map(drop)
+    }
+}
+
+fn unanswered(fault: HttpFault) -> ProbeFault {
+    (Verdict::Unreachable, Cause::Http(fault))
+}

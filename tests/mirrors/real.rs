@@ -1,0 +1,325 @@
+//! Mirrors of real servers: nginx, Caddy and Python's http.server with the settings of operators, right and wrong ones.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use pharos::mirror::HttpVersion::{Http1, Http2};
+use pharos::mirror::Verdict::{ContentBad, Missing, Overloaded, Refused, TlsBad, Up};
+use pharos::mirror::{HttpVersion, Verdict};
+use pharos::probe::{Aim, Finding, Prober};
+use pharos::tls::Roots;
+use tempfile::TempDir;
+
+use super::common::needs;
+use super::common::server::PATIENCE;
+use super::probe;
+use super::world::{Authority, CANARY, NAME, canary_sha256};
+
+/// A server from a Debian package, which ends with this.
+struct RealServer(Child);
+
+impl RealServer {
+    fn start(program: &str, package: &str, args: &[&str], folder: &Path) -> Option<Self> {
+        let program = needs::program(program, package)?;
+        let log = fs::File::create(folder.join("stderr")).unwrap();
+        let mut command = Command::new(program);
+        command.args(args).current_dir(folder).envs([
+            ("HOME", folder),
+            ("XDG_DATA_HOME", folder),
+            ("XDG_CONFIG_HOME", folder),
+        ]);
+        Some(RealServer(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()))
+    }
+
+    /// Waits until the server accepts connections.
+    fn wait_for(&mut self, at: SocketAddr, folder: &Path) {
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(at).is_err() {
+            let said = || fs::read_to_string(folder.join("stderr")).unwrap();
+            assert!(self.0.try_wait().unwrap().is_none(), "it ended: {}", said());
+            assert!(Instant::now() < deadline, "it does not listen: {}", said());
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for RealServer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A folder with the canary, and the certificate of the shared name.
+fn folder(authority: &Authority) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    fs::create_dir(folder.path().join("blobs")).unwrap();
+    write(&format!("blobs/sha256:{}", canary_sha256()), CANARY);
+    let (chain, key) = authority.chain(NAME);
+    write("chain.pem", chain.as_bytes());
+    write("key.pem", key.as_bytes());
+    folder
+}
+
+/// A port that is free at an address.
+fn free_port(address: IpAddr) -> u16 {
+    TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn address(last: u8) -> IpAddr {
+    IpAddr::from([127, 0, 3, last])
+}
+
+async fn find(address: IpAddr, port: u16, roots: Arc<Roots>) -> Vec<Finding> {
+    let prober = Prober::new(Arc::new(pharos::config::Probe { timeout: PATIENCE, ..probe(port) }), roots).unwrap();
+    prober.probe_each(Aim::at(address)).await
+}
+
+/// The verdict over each protocol, in the order of the protocols.
+fn verdicts(findings: &[Finding]) -> Vec<(HttpVersion, Verdict)> {
+    let mut found: Vec<_> = findings.iter().filter_map(|one| Some((one.spoken?, one.verdict))).collect();
+    found.sort_by_key(|(version, _)| *version);
+    found
+}
+
+/// Lines of nginx for a server, those for the location of blobs, and the verdict over HTTP/1.1 and over HTTP/2, if spoken.
+type NginxCase = (&'static str, &'static str, &'static str, &'static [(HttpVersion, Verdict)]);
+
+const NGINX: [NginxCase; 19] = [
+    ("plain", "", "", &[(Http1, Up)]),
+    ("HTTP/2", "http2", "", &[(Http1, Up), (Http2, Up)]),
+    // The connection ends after each response, or after each second.
+    ("keepalive_requests 1", "", "keepalive_requests 1;", &[(Http1, Up)]),
+    ("keepalive_requests 2", "", "keepalive_requests 2;", &[(Http1, Up)]),
+    ("keepalive_requests 2 over HTTP/2", "http2", "keepalive_requests 2;", &[(Http1, Up), (Http2, Up)]),
+    ("keepalive_timeout 0", "http2", "keepalive_timeout 0;", &[(Http1, Up), (Http2, Up)]),
+    // The port is part of the host, unless it is 443.
+    ("host", "http2", "if ($http_host != NAME:PORT) { return 421; }", &[(Http1, Up), (Http2, Up)]),
+    ("wrong host", "", "if ($http_host != other.example) { return 421; }", &[(Http1, Missing)]),
+    // Compressed bytes decode to the digest; the others have the header alone.
+    ("gzip", "http2", "gzip on; gzip_types *; gzip_min_length 1;", &[(Http1, Up), (Http2, Up)]),
+    ("false gzip", "", "add_header Content-Encoding gzip;", &[(Http1, ContentBad)]),
+    ("brotli", "", "add_header Content-Encoding br;", &[(Http1, ContentBad)]),
+    ("no ranges", "http2", "max_ranges 0;", &[(Http1, ContentBad), (Http2, ContentBad)]),
+    ("429", "", "return 429;", &[(Http1, Overloaded)]),
+    ("503", "", "return 503;", &[(Http1, Overloaded)]),
+    ("403", "", "return 403;", &[(Http1, Refused)]),
+    ("401", "", "return 401;", &[(Http1, Refused)]),
+    ("405", "", "if ($request_method = HEAD) { return 405; }", &[(Http1, Refused)]),
+    (
+        "404 to HEAD",
+        "",
+        "set $head n; if ($request_method = HEAD) { set $head h; } set $both $head$digest; if ($both = hsha256:CANARY) { return 404; }",
+        &[(Http1, Up)],
+    ),
+    // HTTP/2 alone is wrong, or HTTP/1.1 alone.
+    (
+        "503 over HTTP/2",
+        "http2",
+        "if ($server_protocol = HTTP/2.0) { return 503; }",
+        &[(Http1, Up), (Http2, Overloaded)],
+    ),
+];
+
+#[tokio::test]
+async fn nginx_as_operators_set_it() {
+    let authority = Authority::new();
+    let folder = folder(&authority);
+    let path = folder.path().display().to_string();
+    let port = free_port(address(1));
+    let mut site = String::new();
+    for (number, (_, listen, lines, _)) in (1..).zip(NGINX) {
+        let lines = lines.replace("NAME", NAME).replace("PORT", &port.to_string()).replace("CANARY", &canary_sha256());
+        let server_lines = lines.split_inclusive(';').filter(|line| line.trim_start().starts_with("keepalive"));
+        let (of_server, rest): (String, String) = match server_lines.count() {
+            0 => (String::new(), lines),
+            _ => (lines, String::new()),
+        };
+        site += &format!(
+            "server {{ listen {}:{port} ssl {listen}; server_name {NAME}; {of_server}\n\
+             location ~ \"^/v2/.+/blobs/(?<digest>sha256:[0-9a-f]{{64}})$\" {{ {rest} try_files /$digest =404; }}\n\
+             location / {{ return 404; }} }}\n",
+            address(number)
+        );
+    }
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|kind| format!("{kind}_temp_path {path}/{kind};\n"))
+        .collect();
+    let main = format!(
+        "user root;\ndaemon off;\nworker_processes 1;\npid {path}/nginx.pid;\nerror_log stderr;\nevents {{ }}\n\
+         http {{\naccess_log off;\n{temporary}ssl_certificate {path}/chain.pem;\nssl_certificate_key {path}/key.pem;\n\
+         root {path}/blobs;\ntypes {{ }}\ndefault_type application/octet-stream;\n{site}}}\n"
+    );
+    fs::write(folder.path().join("nginx.conf"), main).unwrap();
+    let config = format!("{path}/nginx.conf");
+    let args = ["-e", "stderr", "-p", &path, "-c", &config];
+    let Some(mut nginx) = RealServer::start("nginx", "nginx", &args, folder.path()) else { return };
+    nginx.wait_for(SocketAddr::new(address(1), port), folder.path());
+    for (number, (what, _, _, expected)) in (1..).zip(NGINX) {
+        let findings = find(address(number), port, authority.roots()).await;
+        assert_eq!(verdicts(&findings), expected, "{what}: {findings:#?}");
+        // The worse one comes first.
+        let worst = expected.iter().map(|(_, verdict)| *verdict).max_by_key(|verdict| verdict.badness());
+        assert_eq!(Some(findings[0].verdict), worst, "{what}");
+    }
+}
+
+/// Python's server speaks HTTP/1.0: the connection ends after each response, and there is no ALPN.
+const HTTP_1_0: &str = r#"
+import http.server, os, re, ssl, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_HEAD(self):
+        self.answer(False)
+
+    def do_GET(self):
+        self.answer(True)
+
+    def answer(self, with_body):
+        file = "blobs/" + self.path.rpartition("/")[2]
+        if not os.path.isfile(file):
+            self.send_response(404)
+            self.end_headers()
+            return
+        data = open(file, "rb").read()
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if asked:
+            first, last = int(asked[1]), int(asked[2] or len(data) - 1)
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
+            data = data[first:last + 1]
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if with_body:
+            self.wfile.write(data)
+
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("chain.pem", "key.pem")
+server = http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Handler)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"#;
+
+#[tokio::test]
+async fn a_server_of_http_1_0_serves() {
+    let authority = Authority::new();
+    let folder = folder(&authority);
+    let at = SocketAddr::new(address(40), free_port(address(40)));
+    fs::write(folder.path().join("server.py"), HTTP_1_0).unwrap();
+    let args = ["server.py", &at.ip().to_string(), &at.port().to_string()];
+    let Some(mut python) = RealServer::start("python3", "python3", &args, folder.path()) else { return };
+    python.wait_for(at, folder.path());
+    let findings = find(at.ip(), at.port(), authority.roots()).await;
+    assert_eq!(verdicts(&findings), [(Http1, Up)], "{findings:#?}");
+}
+
+#[tokio::test]
+async fn caddy_serves_over_both_protocols() {
+    let authority = Authority::new();
+    let folder = folder(&authority);
+    let at = SocketAddr::new(address(44), free_port(address(44)));
+    let config = format!(
+        "{{\n\tadmin off\n\tauto_https disable_redirects\n}}\nhttps://{NAME}:{} {{\n\tbind {}\n\ttls chain.pem key.pem\n\
+         \troot * blobs\n\tencode gzip\n\t@blob path_regexp digest ^/v2/.+/blobs/(sha256:[0-9a-f]{{64}})$\n\
+         \thandle @blob {{\n\t\trewrite * /{{re.digest.1}}\n\t\tfile_server\n\t}}\n\thandle {{\n\t\trespond 404\n\t}}\n}}\n",
+        at.port(),
+        at.ip()
+    );
+    fs::write(folder.path().join("Caddyfile"), config).unwrap();
+    let args = ["run", "--adapter", "caddyfile", "--config", "Caddyfile"];
+    let Some(mut caddy) = RealServer::start("caddy", "caddy", &args, folder.path()) else { return };
+    caddy.wait_for(at, folder.path());
+    let findings = find(at.ip(), at.port(), authority.roots()).await;
+    assert_eq!(verdicts(&findings), [(Http1, Up), (Http2, Up)], "{findings:#?}");
+}
+
+/// Go and OpenSSL let a client of HTTP/1.1 alone connect as one without ALPN. rustls refuses it, as RFC 7301 §3.2 says.
+#[tokio::test]
+async fn a_server_of_http_2_alone_is_judged_by_it() {
+    let authority = Authority::new();
+    let listener = tokio::net::TcpListener::bind((address(41), 0)).await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let acceptor = authority.acceptor(&[b"h2"]);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            let served = hyper::service::service_fn(serve_canary);
+            let builder = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+            tokio::spawn(builder.serve_connection(hyper_util::rt::TokioIo::new(stream), served));
+        }
+    });
+    let findings = find(at.ip(), at.port(), authority.roots()).await;
+    assert_eq!(verdicts(&findings), [(Http2, Up)], "{findings:#?}");
+    // A round of HTTP/1.1 comes to the same result.
+    let prober =
+        Prober::new(Arc::new(pharos::config::Probe { timeout: PATIENCE, ..probe(at.port()) }), authority.roots());
+    let finding = prober.unwrap().probe(Aim::at(at.ip()).offering(Http1)).await;
+    assert_eq!((finding.spoken, finding.verdict), (Some(Http2), Up), "{finding:#?}");
+}
+
+/// The canary for its path, and 404 for any other.
+async fn serve_canary(
+    request: hyper::Request<hyper::body::Incoming>,
+) -> Result<hyper::Response<http_body_util::Full<hyper::body::Bytes>>, std::convert::Infallible> {
+    let response = hyper::Response::builder();
+    if !request.uri().path().ends_with(&canary_sha256()) {
+        return Ok(response.status(404).body(Default::default()).unwrap());
+    }
+    let range = request.headers().get("range").and_then(|range| range.to_str().unwrap().strip_prefix("bytes="));
+    let Some((first, last)) = range.and_then(|range| range.split_once('-')) else {
+        let body = if request.method() == "HEAD" { &b""[..] } else { CANARY };
+        return Ok(response.header("content-length", CANARY.len()).body(body.into()).unwrap());
+    };
+    let (first, last) = (first.parse::<usize>().unwrap(), last.parse::<usize>().unwrap_or(CANARY.len() - 1));
+    let response = response.status(206).header("content-range", format!("bytes {first}-{last}/{}", CANARY.len()));
+    Ok(response.body(CANARY[first..=last].into()).unwrap())
+}
+
+#[tokio::test]
+async fn a_self_signed_certificate_that_clients_have_as_a_root_serves_for_its_name() {
+    let authority = Authority::new();
+    let folder = folder(&authority);
+    let path = folder.path().display().to_string();
+    let port = free_port(address(42));
+    let mut site = String::new();
+    let mut roots = Roots::default();
+    for (last, name) in [(42, NAME), (43, "other.example")] {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made = rcgen::CertificateParams::new(vec![name.to_string()]).unwrap().self_signed(&key).unwrap();
+        fs::write(folder.path().join(format!("{last}.pem")), made.pem()).unwrap();
+        fs::write(folder.path().join(format!("{last}.key")), key.serialize_pem()).unwrap();
+        roots.add(made.der().clone()).unwrap();
+        site += &format!(
+            "server {{ listen {}:{port} ssl; ssl_certificate {path}/{last}.pem; ssl_certificate_key {path}/{last}.key;\n\
+             location ~ \"/(?<digest>sha256:[0-9a-f]+)$\" {{ try_files /$digest =404; }} }}\n",
+            address(last)
+        );
+    }
+    let main = format!(
+        "user root;\ndaemon off;\npid {path}/nginx.pid;\nerror_log stderr;\nevents {{ }}\nhttp {{\naccess_log off;\nroot {path}/blobs;\n\
+         client_body_temp_path {path}/b; proxy_temp_path {path}/p; fastcgi_temp_path {path}/f; uwsgi_temp_path {path}/u;\n\
+         scgi_temp_path {path}/s;\n{site}}}\n"
+    );
+    fs::write(folder.path().join("nginx.conf"), main).unwrap();
+    let config = format!("{path}/nginx.conf");
+    let args = ["-e", "stderr", "-p", &path, "-c", &config];
+    let Some(mut nginx) = RealServer::start("nginx", "nginx", &args, folder.path()) else { return };
+    nginx.wait_for(SocketAddr::new(address(42), port), folder.path());
+    let roots = Arc::new(roots);
+    let right = find(address(42), port, roots.clone()).await;
+    assert_eq!(right[0].verdict, Up, "{right:#?}");
+    let wrong = find(address(43), port, roots).await;
+    assert_eq!(wrong[0].verdict, TlsBad, "{wrong:#?}");
+    let cause = wrong[0].cause.as_ref().unwrap().to_string();
+    assert_eq!(cause, "clients do not accept its certificate: it is for `other.example`");
+    // Clients without that root refuse it.
+    assert_eq!(find(address(42), port, authority.roots()).await[0].verdict, TlsBad);
+}
