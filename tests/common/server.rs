@@ -67,7 +67,6 @@ impl Server {
         let addresses = plain.map(|(address, _)| *address).collect();
         drop(listeners);
         server.addresses = addresses;
-        assert!(!server.addresses.is_empty(), "the server says where it listens");
         server
     }
 

@@ -53,10 +53,9 @@ fn content(package: &Path) {
     done(Command::new("dpkg-deb").arg("-x").arg(package).arg(folder.path()));
     let unit = fs::read_to_string(folder.path().join("lib/systemd/system/pharos.service")).unwrap();
     assert!(unit.contains("\nExecStart=/usr/bin/pharos ") && !unit.contains("=/usr/local"), "{unit}");
-    assert!(
-        folder.path().join("usr/share/doc/pharos/docs/operations.md").is_file(),
-        "the package has the documentation"
-    );
+    for file in ["docs/operations.md", "examples/registry.k8s.io.toml"] {
+        assert!(folder.path().join("usr/share/doc/pharos").join(file).is_file(), "the package has no {file}");
+    }
     let conffiles = done(Command::new("dpkg-deb").args(["--info"]).arg(package).arg("conffiles"));
     for file in ["/etc/pharos/pharos.toml", "/etc/pharos/zones/blob.k8s.io.zone", "/etc/pharos/zones/networks/aws.txt"]
     {

@@ -44,9 +44,15 @@ fn unpacked_runs(archive: &Path) {
     let folder = unpacked.path().join(name);
     assert_eq!(done(Command::new(folder.join("pharos")).arg("--version")), format!("pharos {version}\n"));
     done(Command::new(folder.join("pharos")).arg("--config").arg(folder.join("sample/pharos.toml")).arg("check"));
-    for file in
-        ["man/pharos.1", "completions/_pharos", "pharos.service", "CHANGELOG.md", "docs/operations.md", "LICENSE"]
-    {
+    for file in [
+        "man/pharos.1",
+        "completions/_pharos",
+        "pharos.service",
+        "CHANGELOG.md",
+        "docs/operations.md",
+        "examples/registry.k8s.io.toml",
+        "LICENSE",
+    ] {
         assert!(folder.join(file).is_file(), "{file}");
     }
 }
