@@ -107,7 +107,7 @@ enum VerifyFailure {
 }
 
 /// An address to probe, with its mirror if it is known.
-type ProbeTarget = (Option<Arc<str>>, IpAddr);
+type ProbeTarget = (Option<Mirror>, IpAddr);
 
 fn verify(config: &ConfigLocation, args: &Args) -> Result<(String, u8), VerifyFailure> {
     let one = |problem| VerifyFailure::Config(vec![problem]);
@@ -134,7 +134,7 @@ fn verify(config: &ConfigLocation, args: &Args) -> Result<(String, u8), VerifyFa
     for ((mirror, address), each) in targets.iter().zip(&findings) {
         let [finding, ..] = &**each else { continue };
         good += usize::from(finding.verdict.is_good());
-        let mirror = mirror.as_deref();
+        let mirror = mirror.as_ref().map(|mirror| &*mirror.name);
         text.push_str(&if args.json {
             as_json(mirror, *address, finding, each)
         } else {
@@ -153,11 +153,13 @@ async fn probe_all(prober: Prober, targets: &[ProbeTarget]) -> Vec<Vec<Finding>>
     let places = Arc::new(Semaphore::new(MAX_AT_ONCE));
     let probes: Vec<_> = targets
         .iter()
-        .map(|(_, address)| {
-            let (prober, places, address) = (prober.clone(), places.clone(), *address);
+        .map(|(mirror, address)| {
+            let (prober, places) = (prober.clone(), places.clone());
+            let content = mirror.as_ref().map(|mirror| mirror.content.clone()).unwrap_or_default();
+            let aim = Aim::of(*address, content);
             tokio::spawn(async move {
                 let _place = places.acquire().await;
-                prober.probe_each(Aim::at(address)).await
+                prober.probe_each(aim).await
             })
         })
         .collect();
@@ -204,9 +206,7 @@ fn all_of_config(path: &Path) -> Result<(Probe, Vec<ProbeTarget>, Vec<Diagnostic
 }
 
 fn targets(mirror: &Mirror) -> Vec<ProbeTarget> {
-    let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address));
-    let all = v4.chain(mirror.v6.iter().map(|address| IpAddr::from(*address)));
-    all.map(|address| (Some(mirror.name.clone()), address)).collect()
+    mirror.addresses().map(|address| (Some(mirror.clone()), address)).collect()
 }
 
 /// The probe of a configuration, and the addresses of one of its mirrors.

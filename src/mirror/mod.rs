@@ -57,6 +57,18 @@ pub struct ContentPlace {
     pub missing: Box<[u16]>,
 }
 
+impl ContentPlace {
+    /// The template of a blob's path; `None` for that of the OCI API.
+    pub fn template(&self) -> Option<&Template> {
+        self.url.as_ref().map(|url| &url.path).or(self.path.as_ref())
+    }
+
+    /// Whether a status says that the mirror lacks content.
+    pub fn is_missing(&self, status: u16) -> bool {
+        matches!(status, 404 | 410) || self.missing.contains(&status)
+    }
+}
+
 /// The source of a mirror's addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Addressing {

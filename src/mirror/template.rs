@@ -138,6 +138,11 @@ impl Template {
         self.has(&[Placeholder::Digest, Placeholder::Hex, Placeholder::Path, Placeholder::Rest])
     }
 
+    /// Whether the text has the digest of a blob by a placeholder of its own, so that it leads to any blob.
+    pub fn is_by_digest(&self) -> bool {
+        self.has(&[Placeholder::Digest, Placeholder::Hex])
+    }
+
     /// Whether the text of a blob differs from one repository to the next.
     pub fn has_name(&self) -> bool {
         self.has(&[Placeholder::Name, Placeholder::Path, Placeholder::Rest])

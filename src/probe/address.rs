@@ -5,8 +5,9 @@
 //! **Not here**: connecting ([`crate::tls`]), the checks of content ([`super::content`]), the effect of a verdict
 //! ([`crate::mirror`]), the schedule ([`super`]).
 
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,20 +16,26 @@ use super::content;
 use super::conversation::Conversation;
 use crate::base::time::UnixTime;
 use crate::config::Probe;
-use crate::mirror::{Cause, HttpVersion, Verdict};
+use crate::mirror::{Cause, ContentPlace, HttpVersion, Verdict};
 use crate::tls::{DialError, DialStep, Dialer, DialerError, LeafFacts, PathEnd, Roots, Took};
 
 /// The target of a probe.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Aim {
     address: IpAddr,
+    content: Arc<ContentPlace>,
     offered: HttpVersion,
 }
 
 impl Aim {
-    /// An address, over HTTP/2 if its server speaks that.
+    /// An address of a mirror that serves the shared name below `/v2/`, over HTTP/2 if its server speaks that.
     pub fn at(address: IpAddr) -> Self {
-        Aim { address, offered: HttpVersion::Http2 }
+        Aim::of(address, Arc::default())
+    }
+
+    /// The same for a mirror with its content at this place, at whose own name and path it is probed.
+    pub fn of(address: IpAddr, content: Arc<ContentPlace>) -> Self {
+        Aim { address, content, offered: HttpVersion::Http2 }
     }
 
     /// The same over HTTP/2 if its server speaks that, or over HTTP/1.1.
@@ -92,13 +99,30 @@ impl Default for ProbeProgress {
 pub struct Prober {
     probe: Arc<Probe>,
     dialer: Dialer,
+    roots: Arc<Roots>,
+    /// The dialers for mirrors with a URL of their own, by its authority. The number of mirrors limits their number.
+    of_urls: Arc<Mutex<HashMap<Arc<str>, Dialer>>>,
 }
 
 impl Prober {
     /// Probes against these roots.
     pub fn new(probe: Arc<Probe>, roots: Arc<Roots>) -> Result<Self, DialerError> {
-        let dialer = Dialer::new(probe.name.clone(), probe.port, roots)?;
-        Ok(Prober { probe, dialer })
+        let dialer = Dialer::new(probe.name.clone(), probe.port, roots.clone())?;
+        Ok(Prober { probe, dialer, roots, of_urls: Arc::default() })
+    }
+
+    /// The dialer for a mirror with its content at this place.
+    fn dialer_of(&self, content: &ContentPlace) -> Result<Dialer, ProbeFault> {
+        let Some(url) = &content.url else { return Ok(self.dialer.clone()) };
+        let mut of_urls = self.of_urls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(dialer) = of_urls.get(&url.authority) {
+            return Ok(dialer.clone());
+        }
+        let dialer = Dialer::of_registry(url.authority.clone(), &url.host, url.port, Some(self.roots.clone()));
+        // The configuration accepts only hosts with a name of DNS.
+        let dialer = dialer.map_err(|error| (Verdict::Unreachable, Cause::Own(error.to_string())))?;
+        of_urls.insert(url.authority.clone(), dialer.clone());
+        Ok(dialer)
     }
 
     /// The dialer of the probes.
@@ -130,7 +154,7 @@ impl Prober {
 
     /// Probes one address over each protocol that its server speaks. Returns a result for each, the worse one first.
     pub async fn probe_each(&self, aim: Aim) -> Vec<Finding> {
-        let first = self.probe(aim.offering(HttpVersion::Http2)).await;
+        let first = self.probe(aim.clone().offering(HttpVersion::Http2)).await;
         if first.spoken != Some(HttpVersion::Http2) {
             return vec![first];
         }
@@ -144,12 +168,10 @@ impl Prober {
     }
 
     async fn steps(&self, aim: Aim, progress: &mut ProbeProgress) -> Result<(), ProbeFault> {
-        let mut conversation = Conversation::new(&self.dialer, aim.address, aim.offered, progress);
-        let ending = self.dialer.ending(conversation.connect().await?, self.probe.expiring);
-        match &self.probe.canary {
-            Some(canary) => content::check_canary(canary, &mut conversation).await?,
-            None => content::check_nowhere("pharos/probe", &mut conversation).await?,
-        }
+        let dialer = self.dialer_of(&aim.content)?;
+        let mut conversation = Conversation::new(&dialer, aim.address, aim.offered, progress);
+        let ending = dialer.ending(conversation.connect().await?, self.probe.expiring);
+        content::check(&aim.content, self.probe.canary.as_ref(), &mut conversation).await?;
         match ending {
             None => Ok(()),
             Some(PathEnd { at, is_leaf }) => {

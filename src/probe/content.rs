@@ -18,7 +18,9 @@ use ring::digest::{SHA256, digest};
 use super::address::ProbeFault;
 use super::conversation::Conversation;
 use crate::config::Canary;
-use crate::mirror::{CanaryMethod, Cause, HttpFault, RangeFault, Verdict, cut};
+use crate::mirror::{
+    BlobValues, CanaryMethod, Cause, ContentPlace, HttpFault, RangeFault, Template, TemplateValues, Verdict, cut,
+};
 use crate::tls::http_fault;
 
 /// A digest that no content has: it is infeasible to find content whose hash is all zeros.
@@ -27,14 +29,30 @@ const NOWHERE: &str = "000000000000000000000000000000000000000000000000000000000
 /// The most bytes that gzip adds to content: a header with a name, a trailer, and 5 bytes for each 64 KiB of a canary.
 const ENCODING_LEN: u64 = 4096;
 
+/// Checks the content of a mirror. At a place that has no digest the canary is left out, because it leads to other content.
+pub(super) async fn check(
+    place: &ContentPlace,
+    canary: Option<&Canary>,
+    conversation: &mut Conversation<'_>,
+) -> Result<(), ProbeFault> {
+    match canary.filter(|_| place.template().is_none_or(Template::is_by_digest)) {
+        Some(canary) => check_canary(place, canary, conversation).await,
+        None => check_nowhere(place, "pharos/probe", conversation).await,
+    }
+}
+
 /// Checks the canary: `HEAD` has the exact length, the bytes have the digest, and ranges are exact.
-pub(super) async fn check_canary(canary: &Canary, conversation: &mut Conversation<'_>) -> Result<(), ProbeFault> {
-    let path = blob_path(&canary.repository, &canary.sha256);
+async fn check_canary(
+    place: &ContentPlace,
+    canary: &Canary,
+    conversation: &mut Conversation<'_>,
+) -> Result<(), ProbeFault> {
+    let path = blob_path(place, &canary.repository, &canary.sha256);
     let right = canary.size;
     let head = conversation.ask(Method::HEAD, &path, None, 0).await?;
     // A mirror that pulls through may say 404 until the first GET (Harbor), so a GET decides.
-    let missing = match check_status(&head, CanaryMethod::Head) {
-        Err(fault) if matches!(head.status(), StatusCode::NOT_FOUND | StatusCode::GONE) => Some(fault),
+    let missing = match check_status(place, &head, CanaryMethod::Head) {
+        Err(fault) if place.is_missing(head.status().as_u16()) => Some(fault),
         Err(fault) => return Err(fault),
         Ok(()) => None,
     };
@@ -49,22 +67,29 @@ pub(super) async fn check_canary(canary: &Canary, conversation: &mut Conversatio
     if let Some(missing) = missing.filter(|_| whole.status() != StatusCode::OK) {
         return Err(missing);
     }
-    check_status(&whole, CanaryMethod::Get)?;
+    check_status(place, &whole, CanaryMethod::Get)?;
     let bytes = content(whole, canary).await?;
     let last = right.saturating_sub(1);
     check_range(&path, &format!("bytes={last}-{last}"), last..right, &bytes, conversation).await?;
     // The form of a client that resumes a pull.
     let half = right / 2;
     check_range(&path, &format!("bytes={half}-"), half..right, &bytes, conversation).await?;
-    check_nowhere(&canary.repository, conversation).await
+    check_nowhere(place, &canary.repository, conversation).await
 }
 
 /// Checks that a digest which cannot exist is not found: some servers answer 200 to everything.
-pub(super) async fn check_nowhere(repository: &str, conversation: &mut Conversation<'_>) -> Result<(), ProbeFault> {
-    let response = conversation.ask(Method::HEAD, &blob_path(repository, NOWHERE), None, 0).await?;
+async fn check_nowhere(
+    place: &ContentPlace,
+    repository: &str,
+    conversation: &mut Conversation<'_>,
+) -> Result<(), ProbeFault> {
+    let response = conversation.ask(Method::HEAD, &blob_path(place, repository, NOWHERE), None, 0).await?;
     let status = response.status().as_u16();
     let verdict = match status {
+        // Without a digest in the path, every digest leads to one file.
+        200..300 if place.template().is_some_and(|template| !template.has_digest()) => return Ok(()),
         200..300 => Verdict::ContentBad,
+        _ if place.is_missing(status) => return Ok(()),
         401 | 405 | 421 | 429 | 500.. => Cause::verdict_of_status(status),
         // A mirror that lacks a blob may redirect to the canonical registry, or be a bucket that says 403.
         _ => return Ok(()),
@@ -157,18 +182,24 @@ fn header(response: &Response<Incoming>, name: HeaderName) -> Option<&str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-fn check_status(response: &Response<Incoming>, asked: CanaryMethod) -> Result<(), ProbeFault> {
+fn check_status(place: &ContentPlace, response: &Response<Incoming>, asked: CanaryMethod) -> Result<(), ProbeFault> {
     let status = response.status();
     if status == StatusCode::OK {
         return Ok(());
     }
     let location = header(response, LOCATION).filter(|_| status.is_redirection()).map(cut);
     let status = status.as_u16();
-    Err((Cause::verdict_of_status(status), Cause::Status { asked, status, location }))
+    let verdict = if place.is_missing(status) { Verdict::Missing } else { Cause::verdict_of_status(status) };
+    Err((verdict, Cause::Status { asked, status, location }))
 }
 
-fn blob_path(repository: &str, sha256: &str) -> String {
-    format!("/v2/{repository}/blobs/sha256:{sha256}")
+/// The path of a blob, and maybe a query.
+fn blob_path(place: &ContentPlace, name: &str, hex: &str) -> String {
+    let path = format!("v2/{name}/blobs/sha256:{hex}");
+    let blob = Some(BlobValues { name, algorithm: "sha256", hex });
+    let values = TemplateValues { blob, path: &path, rest: path.strip_prefix("v2/").unwrap_or(&path) };
+    let filled = place.template().and_then(|template| template.fill(&values));
+    filled.unwrap_or_else(|| format!("/{path}"))
 }
 
 fn hex(bytes: &[u8]) -> String {

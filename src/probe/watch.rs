@@ -16,7 +16,8 @@ use crate::config::Probe;
 use crate::files::state;
 use crate::live::{Published, Updates};
 use crate::mirror::{
-    AddressStanding, Cause, HTTP_VERSIONS, Health, HttpVersion, Memory, Mirror, ProtocolTracks, Standing, Verdict,
+    AddressStanding, Cause, ContentPlace, HTTP_VERSIONS, Health, HttpVersion, Memory, Mirror, ProtocolTracks, Standing,
+    Verdict,
 };
 use crate::process::state::{Keeper, StateFiles};
 use crate::process::{self, Clock};
@@ -55,12 +56,21 @@ pub struct Watcher {
     jitter: u64,
 }
 
-/// A probe that ended, with the protocol that it offered, and how long it took.
-type EndedProbe = (AddressKey, HttpVersion, Finding, Duration);
+/// A probe that ended.
+struct EndedProbe {
+    key: AddressKey,
+    content: Arc<ContentPlace>,
+    /// The protocol that it offered.
+    offered: HttpVersion,
+    finding: Finding,
+    took: Duration,
+}
 
 /// The tracks of an address, and the time of its next probe.
 #[derive(Debug)]
 struct Tracked {
+    /// The place of the mirror's content, which the tracks are about.
+    content: Arc<ContentPlace>,
     tracks: ProtocolTracks,
     /// The cause of the last verdict of each protocol.
     causes: [Option<Cause>; 2],
@@ -182,19 +192,19 @@ impl Watcher {
         (self.probe, self.prober) = (probe, prober);
     }
 
-    /// Takes over a list of mirrors. Addresses that stay keep their tracks.
+    /// Takes over a list of mirrors. Addresses that stay keep their tracks, unless the place of the content is another.
     fn watch(&mut self, mirrors: Vec<Mirror>) {
-        let addresses = |mirror: &Mirror| -> Vec<AddressKey> {
-            let v4 = mirror.v4.iter().map(|address| IpAddr::from(*address));
-            let all = v4.chain(mirror.v6.iter().map(|address| IpAddr::from(*address)));
-            all.map(|address| (mirror.name.clone(), address)).collect()
+        let addresses = |mirror: &Mirror| -> Vec<(AddressKey, Arc<ContentPlace>)> {
+            mirror.addresses().map(|address| ((mirror.name.clone(), address), mirror.content.clone())).collect()
         };
         let mut before = std::mem::take(&mut self.tracks);
         let now = Instant::now();
-        for key in mirrors.iter().flat_map(addresses) {
-            let fresh =
-                || Tracked { tracks: ProtocolTracks::default(), causes: [None, None], due: now, is_probed: false };
-            let tracked = before.remove(&key).unwrap_or_else(fresh);
+        for (key, content) in mirrors.iter().flat_map(addresses) {
+            let known = before.remove(&key).filter(|known| known.content == content);
+            let tracked = known.unwrap_or_else(|| {
+                let tracks = ProtocolTracks::default();
+                Tracked { content, tracks, causes: [None, None], due: now, is_probed: false }
+            });
             self.tracks.insert(key, tracked);
         }
         let tracks = &self.tracks;
@@ -219,23 +229,26 @@ impl Watcher {
             if !tracked.is_probed && tracked.due <= now {
                 tracked.is_probed = true;
                 let (prober, key, offered) = (self.prober.clone(), key.clone(), tracked.tracks.next());
+                let content = tracked.content.clone();
                 self.running.spawn(async move {
                     let begun = Instant::now();
-                    let finding = prober.probe(Aim::at(key.1).offering(offered)).await;
-                    (key, offered, finding, begun.elapsed())
+                    let finding = prober.probe(Aim::of(key.1, content.clone()).offering(offered)).await;
+                    EndedProbe { key, content, offered, finding, took: begun.elapsed() }
                 });
             }
         }
     }
 
     fn finish(&mut self, done: Result<EndedProbe, tokio::task::JoinError>) {
-        let Ok((key, offered, finding, took)) = done else {
+        let Ok(EndedProbe { key, content, offered, finding, took }) = done else {
             // If a probe panicked, its address must be probed again. The address is lost, so this is for all of them.
             self.tracks.values_mut().for_each(|tracked| tracked.is_probed = false);
             return;
         };
         let now = self.clock.now();
-        let Some(tracked) = self.tracks.get_mut(&key) else { return };
+        // A probe of a place that a reload has changed has no say.
+        let tracked = self.tracks.get_mut(&key).filter(|tracked| tracked.content == content);
+        let Some(tracked) = tracked else { return };
         if let Some(fault) = finding.own_fault() {
             tracked.is_probed = false;
             tracked.due = Instant::now() + vary(self.probe.retry, &mut self.jitter);

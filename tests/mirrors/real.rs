@@ -7,17 +7,19 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
+use pharos::base::rr::Rtype;
 use pharos::mirror::HttpVersion::{Http1, Http2};
 use pharos::mirror::Verdict::{ContentBad, Missing, Overloaded, Refused, TlsBad, Up};
-use pharos::mirror::{HttpVersion, Verdict};
+use pharos::mirror::{ContentPlace, HttpVersion, Template, UrlTemplate, Verdict};
 use pharos::probe::{Aim, Finding, Prober};
 use pharos::tls::Roots;
 use tempfile::TempDir;
 
+use super::common::nameserver::NameServer;
 use super::common::needs;
 use super::common::server::PATIENCE;
-use super::probe;
-use super::world::{Authority, CANARY, NAME, canary_sha256};
+use super::world::{Authority, CANARY, Fault, NAME, canary_sha256, loopback};
+use super::{QUICK, World, asking, probe};
 
 /// A server from a Debian package, which ends with this.
 struct RealServer(Child);
@@ -64,6 +66,25 @@ fn folder(authority: &Authority) -> TempDir {
     write("chain.pem", chain.as_bytes());
     write("key.pem", key.as_bytes());
     folder
+}
+
+/// nginx with these servers, the certificate of the shared name, and the canary in its root.
+fn start_nginx(folder: &Path, site: &str, at: SocketAddr) -> Option<RealServer> {
+    let path = folder.display().to_string();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .iter()
+        .map(|kind| format!("{kind}_temp_path {path}/{kind};\n"))
+        .collect();
+    let main = format!(
+        "user root;\ndaemon off;\nworker_processes 1;\npid {path}/nginx.pid;\nerror_log stderr;\nevents {{ }}\n\
+         http {{\naccess_log off;\n{temporary}ssl_certificate {path}/chain.pem;\nssl_certificate_key {path}/key.pem;\n\
+         root {path}/blobs;\ntypes {{ }}\ndefault_type application/octet-stream;\n{site}}}\n"
+    );
+    fs::write(folder.join("nginx.conf"), main).unwrap();
+    let args = ["-e", "stderr", "-p", &path, "-c", &format!("{path}/nginx.conf")];
+    let mut nginx = RealServer::start("nginx", "nginx", &args, folder)?;
+    nginx.wait_for(at, folder);
+    Some(nginx)
 }
 
 /// A port that is free at an address.
@@ -130,7 +151,6 @@ const NGINX: [NginxCase; 19] = [
 async fn nginx_as_operators_set_it() {
     let authority = Authority::new();
     let folder = folder(&authority);
-    let path = folder.path().display().to_string();
     let port = free_port(address(1));
     let mut site = String::new();
     for (number, (_, listen, lines, _)) in (1..).zip(NGINX) {
@@ -147,20 +167,7 @@ async fn nginx_as_operators_set_it() {
             address(number)
         );
     }
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
-        .map(|kind| format!("{kind}_temp_path {path}/{kind};\n"))
-        .collect();
-    let main = format!(
-        "user root;\ndaemon off;\nworker_processes 1;\npid {path}/nginx.pid;\nerror_log stderr;\nevents {{ }}\n\
-         http {{\naccess_log off;\n{temporary}ssl_certificate {path}/chain.pem;\nssl_certificate_key {path}/key.pem;\n\
-         root {path}/blobs;\ntypes {{ }}\ndefault_type application/octet-stream;\n{site}}}\n"
-    );
-    fs::write(folder.path().join("nginx.conf"), main).unwrap();
-    let config = format!("{path}/nginx.conf");
-    let args = ["-e", "stderr", "-p", &path, "-c", &config];
-    let Some(mut nginx) = RealServer::start("nginx", "nginx", &args, folder.path()) else { return };
-    nginx.wait_for(SocketAddr::new(address(1), port), folder.path());
+    let Some(_nginx) = start_nginx(folder.path(), &site, SocketAddr::new(address(1), port)) else { return };
     for (number, (what, _, _, expected)) in (1..).zip(NGINX) {
         let findings = find(address(number), port, authority.roots()).await;
         assert_eq!(verdicts(&findings), expected, "{what}: {findings:#?}");
@@ -303,16 +310,7 @@ async fn a_self_signed_certificate_that_clients_have_as_a_root_serves_for_its_na
             address(last)
         );
     }
-    let main = format!(
-        "user root;\ndaemon off;\npid {path}/nginx.pid;\nerror_log stderr;\nevents {{ }}\nhttp {{\naccess_log off;\nroot {path}/blobs;\n\
-         client_body_temp_path {path}/b; proxy_temp_path {path}/p; fastcgi_temp_path {path}/f; uwsgi_temp_path {path}/u;\n\
-         scgi_temp_path {path}/s;\n{site}}}\n"
-    );
-    fs::write(folder.path().join("nginx.conf"), main).unwrap();
-    let config = format!("{path}/nginx.conf");
-    let args = ["-e", "stderr", "-p", &path, "-c", &config];
-    let Some(mut nginx) = RealServer::start("nginx", "nginx", &args, folder.path()) else { return };
-    nginx.wait_for(SocketAddr::new(address(42), port), folder.path());
+    let Some(_nginx) = start_nginx(folder.path(), &site, SocketAddr::new(address(42), port)) else { return };
     let roots = Arc::new(roots);
     let right = find(address(42), port, roots.clone()).await;
     assert_eq!(right[0].verdict, Up, "{right:#?}");
@@ -322,4 +320,100 @@ async fn a_self_signed_certificate_that_clients_have_as_a_root_serves_for_its_na
     assert_eq!(cause, "clients do not accept its certificate: it is for `other.example`");
     // Clients without that root refuse it.
     assert_eq!(find(address(42), port, authority.roots()).await[0].verdict, TlsBad);
+}
+
+/// The place of content at a mirror.
+fn place(url: Option<&str>, path: Option<&str>, port: u16, missing: &[u16]) -> Arc<ContentPlace> {
+    let url = url.map(|path| UrlTemplate {
+        host: BUCKET.into(),
+        port,
+        authority: format!("{BUCKET}:{port}").into(),
+        path: Template::parse(path).unwrap(),
+    });
+    let path = path.map(|path| Template::parse(path).unwrap());
+    Arc::new(ContentPlace { url, path, missing: missing.into() })
+}
+
+/// The name of a bucket's own.
+const BUCKET: &str = "bucket.example";
+
+#[tokio::test]
+async fn a_bucket_is_probed_at_its_own_name_and_path() {
+    let authority = Authority::new();
+    let folder = folder(&authority);
+    let path = folder.path().display().to_string();
+    let port = free_port(address(51));
+    let (chain, key) = authority.chain(BUCKET);
+    fs::write(folder.path().join("bucket.pem"), chain).unwrap();
+    fs::write(folder.path().join("bucket.key"), key).unwrap();
+    // One address has both names, the other the shared name alone; the canary is at a path of its own, and S3 says 403 for others.
+    let content = "location ~ \"^/containers/images/(?<digest>sha256:[0-9a-f]{64})$\" { error_page 404 =403 /403; try_files /$digest =404; }\n\
+                   location = /plain { return 200; } location / { return 403; }";
+    let site = format!(
+        "server {{ listen {0}:{port} ssl http2; server_name {NAME}; {content} }}\n\
+         server {{ listen {0}:{port} ssl http2; server_name {BUCKET}; ssl_certificate {path}/bucket.pem;\n\
+         ssl_certificate_key {path}/bucket.key; {content} }}\n\
+         server {{ listen {1}:{port} ssl http2; server_name {NAME}; {content} }}\n",
+        address(51),
+        address(52)
+    );
+    let Some(_nginx) = start_nginx(folder.path(), &site, SocketAddr::new(address(51), port)) else { return };
+    let prober = Prober::new(Arc::new(pharos::config::Probe { timeout: PATIENCE, ..probe(port) }), authority.roots());
+    let prober = prober.unwrap();
+    let images = "/containers/images/{digest}";
+    // A blob that the bucket lacks, for a canary of its own.
+    let digest = format!("sha256:{:064x}", 7);
+    let other = pharos::config::Canary::new("pause", &digest, 7);
+    let lacking = pharos::config::Probe { timeout: PATIENCE, canary: other, ..probe(port) };
+    let lacking = Prober::new(Arc::new(lacking), authority.roots()).unwrap();
+    let cases = [
+        ("its name and path", &prober, 51, place(Some(images), None, port, &[403]), Up),
+        ("hexadecimal digits", &prober, 51, place(Some("/containers/images/sha256:{hex}"), None, port, &[403]), Up),
+        ("the shared name's certificate", &prober, 52, place(Some(images), None, port, &[403]), TlsBad),
+        ("a path of the shared name", &prober, 52, place(None, Some(images), port, &[403]), Up),
+        ("the path of the API", &prober, 52, place(None, None, port, &[]), Refused),
+        ("403 means missing", &lacking, 51, place(Some(images), None, port, &[403]), Missing),
+        ("403 means refused", &lacking, 51, place(Some(images), None, port, &[]), Refused),
+        // Without a digest there is no canary.
+        ("one file", &lacking, 51, place(Some("/plain"), None, port, &[403]), Up),
+        ("files by path", &lacking, 51, place(Some("/files/{path}"), None, port, &[403]), Up),
+    ];
+    for (what, prober, last, content, expected) in cases {
+        let findings = prober.probe_each(Aim::of(address(last), content)).await;
+        assert_eq!(findings[0].verdict, expected, "{what}: {findings:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_probes_a_bucket_at_its_url_and_sends_clients_there() {
+    let authority = Authority::new();
+    let folder = folder(&authority);
+    let path = folder.path().display().to_string();
+    let (bucket, port) = (address(61), free_port(address(61)));
+    let (chain, key) = authority.chain("bucket.net.test");
+    fs::write(folder.path().join("bucket.pem"), chain).unwrap();
+    fs::write(folder.path().join("bucket.key"), key).unwrap();
+    let site = format!(
+        "server {{ listen {bucket}:{port} ssl http2; ssl_certificate {path}/bucket.pem; ssl_certificate_key {path}/bucket.key;\n\
+         location ~ \"^/images/(?<digest>sha256:[0-9a-f]{{64}})$\" {{ error_page 404 =403 /403; try_files /$digest =404; }}\n\
+         location / {{ return 403; }} }}\n"
+    );
+    let Some(_nginx) = start_nginx(folder.path(), &site, SocketAddr::new(bucket, port)) else { return };
+    let near = loopback(71);
+    let (at, _near) = authority.mirror(SocketAddr::new(near, 0), Fault::None).await;
+    let names = NameServer::start(&format!("bucket A {bucket}"));
+    let rest = format!(
+        "[resolver]\nservers = \"{}\"\nprivate = \"127.0.0.0/8\"\n\
+         [mirrors.bucket]\nurl = \"https://bucket.net.test:{port}/images/{{digest}}\"\nmissing = [403]\n\
+         [horizons.h]\ndefault = [\"bucket\", \"near\"]\n",
+        names.address()
+    );
+    let world = World::start_with(&authority, at.port(), QUICK, &[("near", &[near])], &[("@", "h")], &rest);
+    world.expect(Rtype::A, &[near]);
+    let up = format!("pharos_mirror_up{{mirror=\"bucket\",address=\"{bucket}\"}}");
+    assert_eq!(world.server.metric(&up), 1);
+    let blob = format!("/v2/pause/blobs/sha256:{}", canary_sha256());
+    let said = asking::get(world.registry, &blob).await;
+    let location = format!("location: https://bucket.net.test:{port}/images/sha256:{}", canary_sha256());
+    assert!(said.lines().any(|line| line == location), "{said}");
 }

@@ -67,7 +67,7 @@ fn status_remedy(status: u16, asked: CanaryMethod) -> &'static str {
         (401, _) => "allow anonymous pulls: clients have no password or token for a mirror",
         (403, _) => {
             "allow anonymous reads of blobs: a firewall, a filter for bots or the policy of a bucket refuses this request; \
-             some buckets answer 403 for a missing blob"
+             if a bucket answers 403 for a missing blob, the operator sets `missing = [403]`"
         }
         (404 | 410, _) => {
             "load the blob into the mirror, let the mirror fetch missing blobs from the canonical registry, or choose another canary"
@@ -129,7 +129,7 @@ impl CertificateFault {
                 "check the clocks of this machine and of the authority; until then serve the certificate before it"
             }
             CertificateFault::WrongName(_) => {
-                "serve a certificate that has the shared name among its names; check which one the server selects for that name"
+                "serve a certificate that has the name in SNI among its names; check which one the server selects for that name"
             }
             CertificateFault::Untrusted(Untrusted::SelfSigned) => {
                 "have it issued by an authority that clients trust; name the root of a private authority in `[probe] roots`"
