@@ -20,6 +20,7 @@ mod mirror;
 mod output;
 mod pages;
 mod server;
+mod simulate;
 mod status;
 mod sweep;
 mod tips;
@@ -122,6 +123,9 @@ enum Command {
     /// Ask from both ends of every range of every table whether the answer and its scope are true
     Sweep(sweep::Args),
 
+    /// Count the clients that a new configuration or new feeds would send to other mirrors
+    Simulate(simulate::Args),
+
     /// Show the health of the running server's mirrors; drain one, force it up or down, or remove an override
     Mirror(Box<mirror::Args>),
 
@@ -210,6 +214,7 @@ pub fn run() -> ExitCode {
         Command::Check(args) => check::run(config.path(), &args),
         Command::Explain(args) => explain::run(&config, &args),
         Command::Sweep(args) => sweep::run(config.path(), &args),
+        Command::Simulate(args) => simulate::run(&config, &args),
         Command::Mirror(args) => mirror::run(&config, &args),
         Command::Server(args) => drain::run(&config, &args),
         Command::Zone(args) => zone::run(&config, &args),

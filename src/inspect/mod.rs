@@ -14,6 +14,7 @@ mod explain;
 pub(crate) mod fixture;
 mod ground;
 mod labels;
+mod moves;
 mod reason;
 mod sweep;
 mod tally;
@@ -27,6 +28,9 @@ pub use explain::{
     SteeredExplanation, Tried, explain, explain_redirect,
 };
 pub use ground::Judged;
+pub use moves::{
+    FamilyMoves, HorizonMoves, KINDS, LabelMove, MAX_RANGES, MirrorMove, MoveEnd, Moves, RangeMove, SourceMoves, moves,
+};
 pub use reason::{Neighbour, PlanShare, ScopeReason, Side, SlotReason};
 pub use sweep::{
     HorizonReport, MAX_VIOLATIONS, MirrorTotal, OwnerReport, ProviderTotal, RecordTypes, Report, RuleTotal,

@@ -72,10 +72,10 @@ pub enum RecordTypes {
 
 /// The sources laid over each other again, independently of the overlay that the tables were built from.
 pub(super) struct Rules<'n> {
-    networks: &'n Networks,
-    v4: Overlay<u32>,
-    v6: Overlay<u128>,
-    combinations: Combinations,
+    pub(super) networks: &'n Networks,
+    pub(super) v4: Overlay<u32>,
+    pub(super) v6: Overlay<u128>,
+    pub(super) combinations: Combinations,
 }
 
 impl<'n> Rules<'n> {

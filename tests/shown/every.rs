@@ -37,6 +37,9 @@ const ROWS: &[(&str, i32, Form)] = &[
     ("explain 198.51.100.0/24 --server", 0, TEXT),
     ("sweep", 0, TEXT),
     ("sweep --json", 0, PROGRAM),
+    ("simulate --against moved.toml", 0, TEXT),
+    ("simulate pharos.toml --against moved.toml --max-moved 5%", 1, TEXT),
+    ("simulate --against moved.toml --json", 0, PROGRAM),
     ("mirror list", 0, TEXT),
     ("mirror list near", 0, TEXT),
     ("mirror list --json", 0, PROGRAM),
@@ -153,6 +156,7 @@ impl World {
         let wrong =
             "steer = [{ owner = \"@\", horizon = \"blobs-of-everybody\", ttl = 60, colour = \"red\", shape = 1 }]";
         write("broken.toml", &text.replace("steer = [{ owner = \"@\", horizon = \"blobs\", ttl = 60 }]", wrong));
+        write("moved.toml", &text.replace("mirrors = \"near\" }", "mirrors = \"azure-southeastasia-2\" }"));
         write("half-broken.toml", &format!("{text}\ncolour = \"red\"\n"));
         write("syntax.toml", &format!("{text}\n[dns\n"));
         let server = Server::start(&folder.path().join("pharos.toml"));

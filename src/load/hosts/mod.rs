@@ -37,6 +37,8 @@ pub const MAX_AT_ONCE: usize = 64;
 pub enum Purpose {
     /// To check the configuration: an error.
     Check,
+    /// To compare the configuration with another one: hosts are not looked up.
+    Compare,
     /// To serve the configuration from the start, or to show the result: a warning. The rest is served, and the host follows
     /// when it is resolved. A restart at night must not fail because of a name that no operator is there to correct.
     Start,
@@ -71,7 +73,7 @@ pub fn now() -> UnixTime {
 /// Fills in the addresses of mirrors that have only a host name.
 pub fn resolve(config: &mut Config, purpose: &Purpose) -> Vec<Diagnostic> {
     let mut wanted = known(config.mirrors.iter().map(|entry| &entry.mirror));
-    if wanted.is_empty() {
+    if wanted.is_empty() || matches!(purpose, Purpose::Compare) {
         return Vec::new();
     }
     let mut problems = Vec::new();
@@ -194,7 +196,7 @@ fn problem(
     }
     let is_served_like_that = match purpose {
         Purpose::Check => false,
-        Purpose::Start => true,
+        Purpose::Start | Purpose::Compare => true,
         Purpose::Reload(served) => served.contains_key(host),
     };
     match is_served_like_that || entry.mirror.is_redirect_only() {

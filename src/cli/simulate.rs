@@ -1,0 +1,376 @@
+//! `pharos simulate`: the clients that a new configuration, or new feeds, would send to other mirrors.
+//!
+//! **Invariants**: every mirror counts as up, and no host is looked up; the exit code is 1 if more moves than allowed.
+//! **Not here**: counting ([`crate::inspect`]).
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::layout::Layout;
+use super::locate::ConfigLocation;
+use super::{BAD_CONFIG, OK, complain, complain_of, put};
+use crate::base::ids::HorizonId;
+use crate::base::prefix::{FAMILIES, Family, Prefix};
+use crate::base::time::Generation;
+use crate::compile;
+use crate::files::Intake;
+use crate::inspect::{self, FamilyMoves, HorizonMoves, LabelMove, MoveEnd, Moves, RangeMove, SourceMoves, words};
+use crate::load::hosts::Purpose;
+use crate::networks::LabelKind;
+use crate::snapshot::Snapshot;
+use crate::steer::Won;
+
+/// The most moves between mirrors, and labels of a kind, that are printed as text.
+const SHOWN: usize = 10;
+
+/// Arguments of `pharos simulate`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The new configuration; without this the one that `serve` would use
+    #[arg(value_name = "NEW")]
+    new: Option<PathBuf>,
+
+    /// The configuration to compare with, such as a copy with the feeds of last week
+    #[arg(long, value_name = "OLD")]
+    against: PathBuf,
+
+    /// Exit with 1 if more of the addresses that a rule decides for move, like 5%; of one family, in any horizon
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    max_moved: Option<f64>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Parses a share like `5%`; the result is 0 to 1.
+pub(super) fn parse_share(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').and_then(|number| number.trim_end().parse::<f64>().ok());
+    match number {
+        Some(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err("write a share from 0% to 100%, like 5% or 0.1%".to_string()),
+    }
+}
+
+/// Compares, and returns the exit code.
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
+    let build = |path: &Path| {
+        compile::build_for(&Purpose::Compare, path, Generation(1), &Intake::default(), &|_| None)
+            .map(|built| built.snapshot)
+            .map_err(|problems| complain_of(&problems))
+    };
+    let new = args.new.as_deref().map_or_else(|| config.path().to_path_buf(), Path::to_path_buf);
+    let (Ok(old), Ok(new)) = (build(&args.against), build(&new)) else { return BAD_CONFIG };
+    let found = inspect::moves(&old, &new);
+    let text = if args.json {
+        format!("{:#}\n", to_json(&old, &new, &found))
+    } else {
+        text(&old, &new, &found, Layout::of_stdout())
+    };
+    let code = put(&text, OK);
+    let over = args.max_moved.and_then(|most| above(&found, most));
+    let Some(over) = over.filter(|_| code == OK) else { return code };
+    complain(&over, Some("look at the largest ranges above; `--max-moved` is the limit"));
+    BAD_CONFIG
+}
+
+/// The first family of a horizon that moves more than a share, in words; `None` if there is none.
+fn above(found: &Moves, most: f64) -> Option<String> {
+    let families =
+        found.horizons.iter().flat_map(|horizon| horizon.families.iter().map(move |family| (horizon, family)));
+    let (horizon, family) = families.into_iter().find(|(_, family)| family.share() > most)?;
+    Some(format!(
+        "horizon {}: {} of the {} addresses that rules decide for move, more than {}",
+        horizon.horizon,
+        percent(family.share()),
+        family.family,
+        percent(most)
+    ))
+}
+
+fn text(old: &Snapshot, new: &Snapshot, found: &Moves, layout: Layout) -> String {
+    let mut text = String::new();
+    for source in &found.sources {
+        text += &source_text(source, layout);
+    }
+    for (names, what) in [(&found.added, "is new"), (&found.removed, "is gone")] {
+        for name in names {
+            text += &layout.sentence("", 2, &format!("horizon {name} {what}"));
+        }
+    }
+    for horizon in &found.horizons {
+        for family in &horizon.families {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text += &family_text([old, new], horizon, family, layout);
+        }
+    }
+    text
+}
+
+/// The lines about one source; empty if it labels the same addresses with the same labels.
+fn source_text(source: &SourceMoves, layout: Layout) -> String {
+    let mut parts = Vec::new();
+    for family in FAMILIES {
+        let at = family as usize;
+        for (count, what) in [(source.new[at], "more"), (source.lost[at], "fewer")] {
+            if count > 0 {
+                let of = share(count, source.labelled[at].saturating_add(source.lost[at]));
+                parts.push(format!("{} {what} of {family} ({})", amount(family, count), percent(of)));
+            }
+        }
+    }
+    for (labels, what) in [(&source.came, "new"), (&source.went, "gone")] {
+        parts.extend(label_words(labels).map(|words| format!("{what}: {words}")));
+    }
+    if parts.is_empty() {
+        String::new()
+    } else {
+        layout.sentence("", 2, &format!("network {}: {}", source.source, parts.join("; ")))
+    }
+}
+
+/// `region eu-west-1 eu-west-2`; `None` if there are no labels.
+fn label_words(labels: &BTreeSet<(LabelKind, String)>) -> Option<String> {
+    let mut words = Vec::new();
+    for kind in inspect::KINDS {
+        let of_kind: Vec<&str> = labels.iter().filter(|(of, _)| *of == kind).map(|(_, label)| &**label).collect();
+        match of_kind.len() {
+            0 => {}
+            len => {
+                let more = if len > SHOWN { format!(" and {} more", len - SHOWN) } else { String::new() };
+                words.push(format!("{} {}{more}", kind.row().name, of_kind[..len.min(SHOWN)].join(" ")));
+            }
+        }
+    }
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+fn family_text(snapshots: [&Snapshot; 2], horizon: &HorizonMoves, family: &FamilyMoves, layout: Layout) -> String {
+    let of = family.family;
+    let head = match family.moved_of_all {
+        0 => format!("horizon {}: no {of} address moves", horizon.horizon),
+        all => format!(
+            "horizon {}: {} of {of} move; of the {} that rules decide for, {} ({})",
+            horizon.horizon,
+            amount(of, all),
+            amount(of, family.decided),
+            amount(of, family.moved),
+            percent(family.share())
+        ),
+    };
+    let mut text = layout.sentence("", 2, &head);
+    if family.moved_of_all == 0 {
+        return text;
+    }
+    let mut table = |head: &[&str], rows: Vec<Vec<String>>| {
+        if rows.is_empty() {
+            return;
+        }
+        let head = head.iter().map(|cell| cell.to_string()).collect();
+        text += &layout.table("", 2, &std::iter::once(head).chain(rows).collect::<Vec<_>>(), |_, _, _| None);
+    };
+    let row = |one: &inspect::MirrorMove| vec![end(&one.from), end(&one.to), amount(of, one.addresses)];
+    table(&["from", "to", "addresses"], shortened(family.by_mirror.iter().map(row).collect()));
+    let labels = inspect::KINDS.into_iter().flat_map(|kind| {
+        let of_kind = family.by_label.iter().filter(move |one| one.kind == kind);
+        // A kind that no moved address has is left out.
+        let is_known = of_kind.clone().any(|one| one.label.is_some());
+        of_kind.filter(move |_| is_known).take(SHOWN)
+    });
+    let row = |one: &LabelMove| {
+        vec![
+            one.kind.row().name.to_string(),
+            one.label.clone().unwrap_or_else(|| "(none)".into()),
+            amount(of, one.addresses),
+        ]
+    };
+    table(&["by", "label", "addresses"], labels.map(row).collect());
+    text.push_str("  largest ranges\n");
+    for one in &family.ranges {
+        let [before, after] = rules(snapshots, horizon, one);
+        let (from, to) = (end(&one.from), end(&one.to));
+        text += &layout.sentence("  ", 4, &format!("{}: {from} to {to}; {before}, now {after}", range_text(one)));
+    }
+    text
+}
+
+/// Rows up to [`SHOWN`], and the number of others.
+fn shortened(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    if rows.len() > SHOWN {
+        let more = rows.len() - SHOWN;
+        rows.truncate(SHOWN);
+        rows.push(vec![format!("and {more} more")]);
+    }
+    rows
+}
+
+/// A range as a prefix, or with both ends if it is none.
+fn range_text(range: &RangeMove) -> String {
+    let family = Family::of(range.first);
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    let (first, last) = (bits(range.first), bits(range.last));
+    // A prefix if the differing bits are the lowest: all 0 in the first address, and all 1 in the last.
+    let differing = first ^ last;
+    if differing & differing.wrapping_add(1) == 0 && first & differing == 0 {
+        Prefix::holding(range.first, family.width() - differing.count_ones() as u8).to_string()
+    } else {
+        format!("{} to {}", range.first, range.last)
+    }
+}
+
+/// The winning rules before and after, with their places.
+fn rules(snapshots: [&Snapshot; 2], horizon: &HorizonMoves, range: &RangeMove) -> [String; 2] {
+    let rule = |snapshot: &Snapshot, won: Won| {
+        let id = snapshot.horizons().iter().position(|one| one.name == horizon.horizon);
+        id.map_or_else(String::new, |at| words::rule(snapshot, HorizonId::from_index(at), won))
+    };
+    [rule(snapshots[0], range.before), rule(snapshots[1], range.after)]
+}
+
+fn end(end: &MoveEnd) -> String {
+    match end {
+        MoveEnd::Mirror(name) => name.to_string(),
+        MoveEnd::Canonical => "(canonical)".into(),
+        MoveEnd::Nothing => "(no mirror)".into(),
+    }
+}
+
+/// A number of addresses: of IPv4 itself, of IPv6 in prefixes of 48 bits, because nearly all of a larger prefix is unused.
+fn amount(family: Family, addresses: u128) -> String {
+    match family {
+        Family::V4 => grouped(addresses),
+        Family::V6 => match addresses >> 80 {
+            0 if addresses > 0 => "< 1 /48".into(),
+            1 => "1 /48".into(),
+            count => format!("{} /48s", grouped(count)),
+        },
+    }
+}
+
+/// A number with commas.
+fn grouped(number: u128) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn share(part: u128, all: u128) -> f64 {
+    if all == 0 { 0.0 } else { part as f64 / all as f64 }
+}
+
+/// A share with enough digits to tell a small one from none.
+fn percent(share: f64) -> String {
+    match share * 100.0 {
+        percent if percent >= 0.1 || percent == 0.0 => format!("{percent:.1} %"),
+        percent if percent >= 0.001 => format!("{percent:.3} %"),
+        _ => "< 0.001 %".into(),
+    }
+}
+
+fn to_json(old: &Snapshot, new: &Snapshot, found: &Moves) -> Value {
+    let source = |source: &SourceMoves| {
+        let of =
+            |counts: [u128; 2]| json!({ "IPv4": count(Family::V4, counts[0]), "IPv6": count(Family::V6, counts[1]) });
+        let labels = |labels: &BTreeSet<(LabelKind, String)>| {
+            labels.iter().map(|(kind, label)| json!({ "kind": kind.row().name, "label": label })).collect::<Vec<_>>()
+        };
+        json!({
+            "source": &*source.source,
+            "labelled": of(source.labelled),
+            "new": of(source.new),
+            "lost": of(source.lost),
+            "labels_new": labels(&source.came),
+            "labels_gone": labels(&source.went),
+        })
+    };
+    let horizon = |horizon: &HorizonMoves| {
+        let families: Vec<Value> =
+            horizon.families.iter().map(|family| family_json([old, new], horizon, family)).collect();
+        json!({ "horizon": &*horizon.horizon, "families": families })
+    };
+    let names = |names: &[std::sync::Arc<str>]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    json!({
+        "horizons": found.horizons.iter().map(horizon).collect::<Vec<_>>(),
+        "horizons_new": names(&found.added),
+        "horizons_gone": names(&found.removed),
+        "networks": found.sources.iter().map(source).collect::<Vec<_>>(),
+    })
+}
+
+fn family_json(snapshots: [&Snapshot; 2], horizon: &HorizonMoves, family: &FamilyMoves) -> Value {
+    let of = family.family;
+    let mirror = |one: &inspect::MirrorMove| json!({ "from": end_json(&one.from), "to": end_json(&one.to), "addresses": count(of, one.addresses) });
+    let label = |one: &LabelMove| json!({ "kind": one.kind.row().name, "label": one.label, "addresses": count(of, one.addresses) });
+    let range = |one: &RangeMove| {
+        let [before, after] = rules(snapshots, horizon, one);
+        json!({
+            "first": one.first.to_string(),
+            "last": one.last.to_string(),
+            "from": end_json(&one.from),
+            "to": end_json(&one.to),
+            "rule_before": before,
+            "rule_after": after,
+            "addresses": count(of, one.addresses),
+        })
+    };
+    json!({
+        "family": of.to_string(),
+        "decided": count(of, family.decided),
+        "moved": count(of, family.moved),
+        "moved_of_all": count(of, family.moved_of_all),
+        "share": family.share(),
+        "by_mirror": family.by_mirror.iter().map(mirror).collect::<Vec<_>>(),
+        "by_label": family.by_label.iter().map(label).collect::<Vec<_>>(),
+        "ranges": family.ranges.iter().map(range).collect::<Vec<_>>(),
+    })
+}
+
+/// The name of a mirror; `(canonical)`; or null.
+fn end_json(of: &MoveEnd) -> Value {
+    match of {
+        MoveEnd::Nothing => Value::Null,
+        _ => end(of).into(),
+    }
+}
+
+/// A number of addresses as JSON: of IPv4 itself, of IPv6 in prefixes of 48 bits, with a fraction.
+fn count(family: Family, addresses: u128) -> Value {
+    match family {
+        Family::V4 => json!(u64::try_from(addresses).unwrap_or(u64::MAX)),
+        Family::V6 => json!(addresses as f64 / 2f64.powi(80)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_and_numbers_are_written_as_people_read_them() {
+        assert_eq!((parse_share("5%"), parse_share("0.1 %"), parse_share("100%")), (Ok(0.05), Ok(0.001), Ok(1.0)));
+        for text in ["5", "%", "-1%", "101%", "x%", ""] {
+            assert!(parse_share(text).is_err(), "{text}");
+        }
+        let counts = [0, 999, 1000, 1_234_567].map(grouped);
+        assert_eq!(counts, ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0.0, 0.000_001, 0.000_2, 0.05].map(percent), ["0.0 %", "< 0.001 %", "0.020 %", "5.0 %"]);
+        assert_eq!(
+            [0, 1, 1 << 80, 3 << 80].map(|count| amount(Family::V6, count)),
+            ["0 /48s", "< 1 /48", "1 /48", "3 /48s"]
+        );
+    }
+}

@@ -1,0 +1,402 @@
+//! The clients that a new configuration or feed sends to other mirrors: exact numbers of addresses, from two snapshots.
+//!
+//! Both address spaces are laid out by labels and walked in step. An address moves if the first mirror of its plan differs,
+//! with every mirror up. Clients of mirrors with weights move by slots: a pair of plans moves the part of its slots whose
+//! first mirror differs.
+//!
+//! **Invariants**: health has no say; the numbers follow from the rules and the networks alone, and not from the tables that
+//! serve; equal configurations move nothing.
+//! **Not here**: text, exit codes (`cli`), the refusal of a change that moves too much.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::tally::Rules;
+use crate::base::ids::{MirrorId, PlanId};
+use crate::base::prefix::{Bits, FAMILIES, Family};
+use crate::networks::{Combination, LabelKind, Networks, Overlay};
+use crate::snapshot::Snapshot;
+use crate::steer::spread::SLOTS;
+use crate::steer::{Horizon, Plan, Won};
+
+/// The longest list of ranges that move.
+pub const MAX_RANGES: usize = 10;
+
+/// The labels by which moved addresses are counted.
+pub const KINDS: [LabelKind; 4] = [LabelKind::Provider, LabelKind::Region, LabelKind::Asn, LabelKind::Country];
+
+/// The differences between two snapshots in what clients get.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Moves {
+    /// The horizons that both have, in the order of the new one.
+    pub horizons: Vec<HorizonMoves>,
+    /// The horizons that only the new one has.
+    pub added: Vec<Arc<str>>,
+    /// The horizons that only the old one has.
+    pub removed: Vec<Arc<str>>,
+    /// For each source of the new one, the addresses that it labels.
+    pub sources: Vec<SourceMoves>,
+}
+
+/// The moves under one horizon.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HorizonMoves {
+    /// The horizon.
+    pub horizon: Arc<str>,
+    /// The moves of each family.
+    pub families: [FamilyMoves; 2],
+}
+
+/// The moves of one family.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FamilyMoves {
+    /// The family.
+    pub family: Family,
+    /// The number of addresses that a rule decided for before. The default decided for the others.
+    pub decided: u128,
+    /// The number of these that move.
+    pub moved: u128,
+    /// The number of all addresses that move.
+    pub moved_of_all: u128,
+    /// The moves by mirror, the greatest first.
+    pub by_mirror: Vec<MirrorMove>,
+    /// The moves by label, the greatest first of each kind of [`KINDS`]. The label is the one before, else the new one.
+    pub by_label: Vec<LabelMove>,
+    /// The largest ranges that move, [`MAX_RANGES`] at most.
+    pub ranges: Vec<RangeMove>,
+}
+
+/// The addresses that move from one mirror to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MirrorMove {
+    /// The mirror before.
+    pub from: MoveEnd,
+    /// The mirror after.
+    pub to: MoveEnd,
+    /// The number of addresses.
+    pub addresses: u128,
+}
+
+/// One end of a move.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MoveEnd {
+    /// A mirror, by name.
+    Mirror(Arc<str>),
+    /// The canonical registry, by a rule.
+    Canonical,
+    /// No mirror.
+    Nothing,
+}
+
+/// The addresses with one label that move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelMove {
+    /// The kind of the label.
+    pub kind: LabelKind,
+    /// The label; `None` for addresses without one of this kind.
+    pub label: Option<String>,
+    /// The number of addresses that move.
+    pub addresses: u128,
+}
+
+/// A range of addresses that move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeMove {
+    /// The first address.
+    pub first: IpAddr,
+    /// The last address.
+    pub last: IpAddr,
+    /// The winner before.
+    pub before: Won,
+    /// The winner after.
+    pub after: Won,
+    /// The mirror before.
+    pub from: MoveEnd,
+    /// The mirror after.
+    pub to: MoveEnd,
+    /// The number of addresses that move. It is less than the range if clients are spread by weight.
+    pub addresses: u128,
+}
+
+/// The addresses that one source labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceMoves {
+    /// The source.
+    pub source: Arc<str>,
+    /// For each family: the number of addresses that it labels now.
+    pub labelled: [u128; 2],
+    /// For each family: the number of these that it did not label before. All of them if the source is new.
+    pub new: [u128; 2],
+    /// For each family: the number of addresses that it labelled before and does not label now.
+    pub lost: [u128; 2],
+    /// The labels that came, by kind.
+    pub came: BTreeSet<(LabelKind, String)>,
+    /// The labels that went, by kind.
+    pub went: BTreeSet<(LabelKind, String)>,
+}
+
+impl FamilyMoves {
+    /// The share of the addresses that a rule decided for that move, 0 to 1.
+    pub fn share(&self) -> f64 {
+        if self.decided == 0 { 0.0 } else { self.moved as f64 / self.decided as f64 }
+    }
+}
+
+/// Compares two snapshots.
+pub fn moves(before: &Snapshot, now: &Snapshot) -> Moves {
+    let [old, new] = [before, now].map(|snapshot| &snapshot.provenance().networks);
+    let (old_rules, new_rules) = (Rules::of(old), Rules::of(new));
+    let pairs =
+        [Pairs::walk(&old_rules.v4, &new_rules.v4, Family::V4), Pairs::walk(&old_rules.v6, &new_rules.v6, Family::V6)];
+    let mut found = Moves::default();
+    for horizon in now.horizons() {
+        let Some(earlier) = before.horizons().iter().find(|earlier| earlier.name == horizon.name) else {
+            found.added.push(horizon.name.clone());
+            continue;
+        };
+        let sides = [MoveSide::of(before, earlier, &old_rules), MoveSide::of(now, horizon, &new_rules)];
+        let families = pairs.each_ref().map(|pairs| pairs.moves(&sides));
+        found.horizons.push(HorizonMoves { horizon: horizon.name.clone(), families });
+    }
+    let is_gone = |earlier: &&Horizon| now.horizons().iter().all(|horizon| horizon.name != earlier.name);
+    found.removed = before.horizons().iter().filter(is_gone).map(|earlier| earlier.name.clone()).collect();
+    found.sources = sources(old, new, &[&old_rules, &new_rules], &pairs);
+    found
+}
+
+/// The stretches of one family in which neither snapshot's labels change.
+struct Pairs {
+    family: Family,
+    /// The first address of each, with the combination of labels in the old and in the new snapshot.
+    stretches: Vec<(u128, u32, u32)>,
+}
+
+impl Pairs {
+    fn walk<A: Bits>(old: &Overlay<A>, new: &Overlay<A>, family: Family) -> Self {
+        let mut stretches = Vec::with_capacity(old.ranges.len().max(new.ranges.len()));
+        let (mut a, mut b) = (0, 0);
+        loop {
+            let first = old.ranges[a].0.max(new.ranges[b].0);
+            stretches.push((first.to_u128(), old.ranges[a].1, new.ranges[b].1));
+            let next = |ranges: &[(A, u32)], at: usize| ranges.get(at + 1).map(|(first, _)| *first);
+            match (next(&old.ranges, a), next(&new.ranges, b)) {
+                (None, None) => return Pairs { family, stretches },
+                (Some(one), Some(other)) => {
+                    a += usize::from(one <= other);
+                    b += usize::from(other <= one);
+                }
+                (Some(_), None) => a += 1,
+                (None, Some(_)) => b += 1,
+            }
+        }
+    }
+
+    /// Each stretch with its last address.
+    fn iter(&self) -> impl Iterator<Item = (u128, u128, u32, u32)> {
+        let highest = u128::MAX >> (128 - u32::from(self.family.width()));
+        let ends = self.stretches.iter().skip(1).map(|(first, ..)| first - 1).chain([highest]);
+        self.stretches.iter().zip(ends).map(|(&(first, old, new), last)| (first, last, old, new))
+    }
+
+    fn moves(&self, sides: &[MoveSide<'_>; 2]) -> FamilyMoves {
+        let (mut decided, mut moved, mut moved_of_all) = (0u128, 0u128, 0u128);
+        let mut by_mirror: BTreeMap<(MoveEnd, MoveEnd), u128> = BTreeMap::new();
+        let mut by_label: BTreeMap<(usize, Option<String>), u128> = BTreeMap::new();
+        let mut shifts: HashMap<(u32, u32), Vec<Shift>> = HashMap::new();
+        let mut ranges: Vec<RangeMove> = Vec::new();
+        let mut run: Option<(u128, RangeMove)> = None;
+        for (first, last, old, new) in self.iter() {
+            let count = (last - first).saturating_add(1);
+            let rulings = [&sides[0].rulings[old as usize], &sides[1].rulings[new as usize]];
+            let was_decided = matches!(rulings[0].won, Won::Rule(_));
+            if was_decided {
+                decided = decided.saturating_add(count);
+            }
+            let shifts = shifts.entry((old, new)).or_insert_with(|| shifts_between(sides, rulings[0], rulings[1]));
+            let mut of_stretch = 0u128;
+            for shift in &*shifts {
+                let addresses = part(count, shift.slots);
+                of_stretch = of_stretch.saturating_add(addresses);
+                let sum = by_mirror.entry((shift.from.clone(), shift.to.clone())).or_default();
+                *sum = sum.saturating_add(addresses);
+            }
+            let joins = run.as_ref().is_some_and(|(end, range)| {
+                Some(*end) == first.checked_sub(1)
+                    && shifts.first().is_some_and(|shift| (&shift.from, &shift.to) == (&range.from, &range.to))
+                    && (range.before, range.after) == (rulings[0].won, rulings[1].won)
+            });
+            if !joins {
+                keep(&mut ranges, run.take().map(|(_, range)| range));
+            }
+            let Some(largest) = shifts.first() else { continue };
+            moved_of_all = moved_of_all.saturating_add(of_stretch);
+            if was_decided {
+                moved = moved.saturating_add(of_stretch);
+            }
+            for (kind, labels) in rulings[0].labels.iter().zip(&rulings[1].labels).enumerate() {
+                let label = labels.0.clone().or_else(|| labels.1.clone());
+                let sum = by_label.entry((kind, label)).or_default();
+                *sum = sum.saturating_add(of_stretch);
+            }
+            let last_address = address(self.family, last);
+            match &mut run {
+                Some((end, range)) => {
+                    (*end, range.last) = (last, last_address);
+                    range.addresses = range.addresses.saturating_add(of_stretch);
+                }
+                None => {
+                    let range = RangeMove {
+                        first: address(self.family, first),
+                        last: last_address,
+                        before: rulings[0].won,
+                        after: rulings[1].won,
+                        from: largest.from.clone(),
+                        to: largest.to.clone(),
+                        addresses: of_stretch,
+                    };
+                    run = Some((last, range));
+                }
+            }
+        }
+        keep(&mut ranges, run.map(|(_, range)| range));
+        let mut by_mirror: Vec<MirrorMove> =
+            by_mirror.into_iter().map(|((from, to), addresses)| MirrorMove { from, to, addresses }).collect();
+        by_mirror.sort_by_key(|one| std::cmp::Reverse(one.addresses));
+        let mut by_label: Vec<(usize, LabelMove)> = by_label
+            .into_iter()
+            .map(|((kind, label), addresses)| (kind, LabelMove { kind: KINDS[kind], label, addresses }))
+            .collect();
+        by_label.sort_by(|(a, one), (b, other)| a.cmp(b).then(other.addresses.cmp(&one.addresses)));
+        let by_label = by_label.into_iter().map(|(_, label)| label).collect();
+        FamilyMoves { family: self.family, decided, moved, moved_of_all, by_mirror, by_label, ranges }
+    }
+}
+
+/// Keeps a range if it is among the largest.
+fn keep(ranges: &mut Vec<RangeMove>, range: Option<RangeMove>) {
+    let Some(range) = range else { return };
+    let at = ranges.partition_point(|known| known.addresses >= range.addresses);
+    ranges.insert(at, range);
+    ranges.truncate(MAX_RANGES);
+}
+
+fn address(family: Family, bits: u128) -> IpAddr {
+    match family {
+        // The family's addresses have 32 bits.
+        Family::V4 => IpAddr::V4((bits as u32).into()),
+        Family::V6 => IpAddr::V6(bits.into()),
+    }
+}
+
+/// The part of a number of addresses that slots make. It does not overflow for all of IPv6.
+fn part(addresses: u128, slots: usize) -> u128 {
+    let (all, slots) = (SLOTS as u128, slots as u128);
+    addresses / all * slots + addresses % all * slots / all
+}
+
+/// One snapshot's rulings for one horizon.
+struct MoveSide<'s> {
+    snapshot: &'s Snapshot,
+    horizon: &'s Horizon,
+    /// The ruling for each combination of labels.
+    rulings: Vec<LabelRuling>,
+}
+
+/// The result of the rules for one combination of labels.
+struct LabelRuling {
+    won: Won,
+    plan: PlanId,
+    /// The labels, in the order of [`KINDS`].
+    labels: Vec<Option<String>>,
+}
+
+impl<'s> MoveSide<'s> {
+    fn of(snapshot: &'s Snapshot, horizon: &'s Horizon, rules: &Rules<'_>) -> Self {
+        let ruling = |labels: &Combination| {
+            let facts = rules.networks.facts(labels);
+            let won = horizon.winner(&facts);
+            let label = |kind: LabelKind| facts.labels.value(kind).map(|value| value.to_string());
+            LabelRuling { won, plan: horizon.plan_for(won, &facts), labels: KINDS.into_iter().map(label).collect() }
+        };
+        MoveSide { snapshot, horizon, rulings: rules.combinations.list().iter().map(ruling).collect() }
+    }
+
+    /// The end for clients of a plan in a slot.
+    fn end(&self, plan: PlanId, slot: usize) -> MoveEnd {
+        let plan = self.horizon.slots(plan).map_or(plan, |slots| slots[slot]);
+        let plan: &Plan = self.horizon.plan(plan);
+        if plan.is_canonical {
+            return MoveEnd::Canonical;
+        }
+        let name = |id: MirrorId| MoveEnd::Mirror(self.snapshot.mirrors()[id.index()].name.clone());
+        plan.mirrors().next().map_or(MoveEnd::Nothing, name)
+    }
+}
+
+/// A move of the clients of some slots.
+struct Shift {
+    from: MoveEnd,
+    to: MoveEnd,
+    slots: usize,
+}
+
+/// The moves between two plans, the greatest first; empty if none of the clients moves.
+fn shifts_between(sides: &[MoveSide<'_>; 2], before: &LabelRuling, after: &LabelRuling) -> Vec<Shift> {
+    let spread = |side: &MoveSide<'_>, plan| side.horizon.slots(plan).is_some();
+    let is_spread = spread(&sides[0], before.plan) || spread(&sides[1], after.plan);
+    let mut shifts: BTreeMap<(MoveEnd, MoveEnd), usize> = BTreeMap::new();
+    let (slots, each) = if is_spread { (SLOTS, 1) } else { (1, SLOTS) };
+    for slot in 0..slots {
+        let (from, to) = (sides[0].end(before.plan, slot), sides[1].end(after.plan, slot));
+        if from != to {
+            *shifts.entry((from, to)).or_default() += each;
+        }
+    }
+    let mut shifts: Vec<Shift> = shifts.into_iter().map(|((from, to), slots)| Shift { from, to, slots }).collect();
+    shifts.sort_by_key(|shift| std::cmp::Reverse(shift.slots));
+    shifts
+}
+
+/// The addresses that each source labels, and labelled before.
+fn sources(old: &Networks, new: &Networks, rules: &[&Rules<'_>; 2], pairs: &[Pairs; 2]) -> Vec<SourceMoves> {
+    let mut found = Vec::with_capacity(new.sources.len());
+    for (at, source) in new.sources.iter().enumerate() {
+        let earlier = old.sources.iter().position(|earlier| earlier.name == source.name);
+        let mut moves = SourceMoves {
+            source: source.name.clone(),
+            labelled: [0; 2],
+            new: [0; 2],
+            lost: [0; 2],
+            came: BTreeSet::new(),
+            went: BTreeSet::new(),
+        };
+        let has = |rules: &Rules<'_>, combination: u32, at: usize| {
+            rules.combinations.list()[combination as usize][at].is_some()
+        };
+        for (family, pairs) in FAMILIES.into_iter().zip(pairs) {
+            let family = family as usize;
+            for (first, last, before, now) in pairs.iter() {
+                let was = earlier.is_some_and(|earlier| has(rules[0], before, earlier));
+                let is = has(rules[1], now, at);
+                let count = (last - first).saturating_add(1);
+                let sums = [(is, &mut moves.labelled), (is && !was, &mut moves.new), (was && !is, &mut moves.lost)];
+                for (_, sum) in sums.into_iter().filter(|(counts, _)| *counts) {
+                    sum[family] = sum[family].saturating_add(count);
+                }
+            }
+        }
+        if let Some(earlier) = earlier {
+            for kind in KINDS {
+                let values = |networks: &Networks, at: usize| -> BTreeSet<String> {
+                    networks.sources[at].values(kind).into_iter().map(|value| value.to_string()).collect()
+                };
+                let (was, is) = (values(old, earlier), values(new, at));
+                moves.came.extend(is.difference(&was).map(|label| (kind, label.clone())));
+                moves.went.extend(was.difference(&is).map(|label| (kind, label.clone())));
+            }
+        }
+        found.push(moves);
+    }
+    found
+}
