@@ -33,7 +33,7 @@ def missing(reason: str) -> None:
 
 def is_ready(*programs: str) -> bool:
     """Whether this machine allows a run at all. The reason against it is counted."""
-    os.environ["PATH"] += f":/usr/sbin:/sbin:{ROOT}/target/tools/bin"
+    os.environ["PATH"] = f"{ROOT}/target/tools/bin:{os.environ['PATH']}:/usr/sbin:/sbin"
     if os.geteuid() != 0:
         skip("namespaces take root")
         return False

@@ -15,6 +15,7 @@ neither. The certificates of S3 are of a public authority, and cover one bucket 
 
 import json
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -141,7 +142,7 @@ class Storage(Stage):
 
     def act(self, acts: list[dict]):
         """Acts upon buckets, through the S3 API. A bucket is named by the region in its name."""
-        python = Path(run(["which", "moto_server"]).strip()).resolve().parent / "python"
+        python = Path(shutil.which("moto_server")).resolve().parent / "python"
         lines = [act | {"in": act["bucket"], "bucket": self.hosts[act["bucket"]].split(".")[0]} for act in acts]
         command = self.system.command(SERVERS, python, Path(__file__).parent / "objects.py", MOTO)
         text = "".join(json.dumps(line) + "\n" for line in lines)
