@@ -125,7 +125,7 @@ fn site_of_nginx(files: &Files, addresses: &[IpAddr], port: u16) -> String {
 }
 
 /// Starts nginx with a file of `sites-enabled`.
-fn start_nginx(folder: &Path, site: &str) -> Process {
+pub(crate) fn start_nginx(folder: &Path, site: &str) -> Process {
     fs::create_dir_all(folder).unwrap();
     fs::write(folder.join("site.conf"), site).unwrap();
     // Root's workers would otherwise have a user that cannot read the folder; for others the line has no effect.
