@@ -223,6 +223,12 @@ class Storage(Stage):
         places = {host: name for name, host in self.hosts.items()} | {self.canonical_name: "canonical"}
         return places[host]
 
+    def down(self) -> list[str]:
+        """The lines of the log about mirrors that a probe took down so far. All 33 are probed, over IPv4 and IPv6."""
+        lines = (self.system.folder / "pharos.log").read_text().splitlines()
+        assert any(line.endswith(" 33 mirrors") for line in lines), lines
+        return [line for line in lines if " is down, " in line]
+
     def served(self) -> list[tuple[str, str, str, str, int]]:
         """Client, its kind, bucket, digest and status of each GET of an object so far."""
         names = {host: name for name, host in self.hosts.items()}
