@@ -108,6 +108,8 @@
 
 // The docs are for readers of the code, so private items are included.
 #![allow(rustdoc::private_intra_doc_links)]
+// `missing_docs` is about `pub` items; clippy.toml makes this one about `pub(crate)` items.
+#![warn(clippy::missing_docs_in_private_items)]
 
 pub mod answer;
 pub mod base;

@@ -57,7 +57,7 @@ struct CacheLine([AtomicU64; WAYS]);
 
 /// Decision about a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RateVerdict {
+pub(crate) enum RateVerdict {
     /// The response is sent.
     Send,
     /// A reply without records is sent, so that the client proves its address by TCP or a cookie.
@@ -68,7 +68,7 @@ pub enum RateVerdict {
 
 /// Subject of a response. Responses with the same subject count together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateSubject {
+pub(crate) struct RateSubject {
     kind: u64,
     what: u64,
 }
@@ -80,7 +80,7 @@ impl RateSubject {
     /// count by zone, by the owner in the zone, and by the cut. A name that exists counts by itself and its type. Errors and
     /// refusals count together.
     #[inline]
-    pub fn of(basis: &Basis, qtype: Option<Rtype>) -> Self {
+    pub(crate) fn of(basis: &Basis, qtype: Option<Rtype>) -> Self {
         let zone = basis.zone.map_or(0, |zone| zone.index() as u64);
         let node = zone << 48 | basis.node.map_or(0, |node| node.index() as u64) << 16;
         let (kind, what) = match basis.outcome {
@@ -108,7 +108,7 @@ impl Rates {
 
     /// Counts a response and decides about it. `salt` must differ from query to query.
     #[inline]
-    pub fn judge(
+    pub(crate) fn judge(
         &self,
         limit: &RateLimit,
         resolver: IpAddr,

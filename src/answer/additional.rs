@@ -13,7 +13,7 @@ const MAX_SERVICE_ALIASES: usize = 4;
 
 /// The addresses of the servers of a delegated zone, found one by one, because a response may not have room for all.
 #[derive(Clone, Copy, Debug)]
-pub struct Glue<'s> {
+pub(crate) struct Glue<'s> {
     zone: &'s Zone,
     cut: Node<'s>,
     servers: RrSet<'s>,
@@ -30,7 +30,7 @@ impl<'s> Glue<'s> {
     ///
     /// No record occurs twice in an RRset, so no server does.
     #[inline]
-    pub fn rrsets(self) -> impl Iterator<Item = Rr<'s>> {
+    pub(crate) fn rrsets(self) -> impl Iterator<Item = Rr<'s>> {
         [Need::Required, Need::Optional].into_iter().flat_map(move |need| {
             self.servers.rdatas().map(Name::trusted).flat_map(move |target| self.of_server(target, need))
         })

@@ -14,9 +14,11 @@ mod query;
 mod response;
 mod search;
 
-pub use additional::Glue;
-pub use query::{Ecs, Edns, Keepalive, Query, QueryProblem, Question};
-pub use response::{Additional, Basis, Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
+pub(crate) use additional::Glue;
+pub(crate) use query::{Ecs, Edns, QueryProblem, Question};
+pub use query::{Keepalive, Query};
+pub use response::{Basis, Outcome};
+pub(crate) use response::{Data, Need, Owner, Response, Rr, Steering};
 
 use crate::base::client::Client;
 use crate::base::name::Suffixes;
@@ -25,17 +27,11 @@ use crate::base::time::Moment;
 use crate::snapshot::Snapshot;
 use search::Search;
 
-/// Answers a query for a client from one generation of the served state.
-pub fn answer<'s>(query: &Query<'_>, client: &Client, snapshot: &'s Snapshot, now: Moment) -> Response<'s> {
-    let mut response = Response::empty();
-    answer_into(query, client, snapshot, now, &mut response);
-    response
-}
-
-/// As [`answer`], but fills an empty response in place. A response has room for every alias and is too large to move for
-/// each query.
+/// Answers a query for a client from one generation of the served state, in an empty response.
+///
+/// The response is filled in place, because it has room for every alias and is too large to move for each query.
 #[inline]
-pub fn answer_into<'s>(
+pub(crate) fn answer<'s>(
     query: &Query<'_>,
     client: &Client,
     snapshot: &'s Snapshot,

@@ -12,11 +12,11 @@ use crate::snapshot::Way;
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'m> {
     /// The ID to give back.
-    pub id: u16,
+    pub(crate) id: u16,
     /// The OPCODE, four bits.
-    pub opcode: u8,
+    pub(crate) opcode: u8,
     /// The RD bit, at its position in byte 2; the reply echoes it.
-    pub recursion_desired: u8,
+    pub(crate) recursion_desired: u8,
     /// The question, if there is one and it could be read.
     pub question: Option<Question<'m>>,
     /// The question section is malformed. Only for callers of `decode`: a reply follows from the result of reading the
@@ -29,7 +29,7 @@ pub struct Query<'m> {
     /// The problem of the message; `None` if it has none.
     pub problem: Option<QueryProblem>,
     /// Progress of the prefetch for this query, in the snapshot that answers it; `None` if there was no prefetch.
-    pub way: Option<&'m Way>,
+    pub(crate) way: Option<&'m Way>,
 }
 
 impl Query<'_> {
@@ -53,11 +53,11 @@ pub struct Question<'m> {
     /// The name, in the case in which it was asked.
     pub name: Name<'m>,
     /// The position of the name's last labels.
-    pub tail: Tail,
+    pub(crate) tail: Tail,
     /// The type asked for.
-    pub qtype: Rtype,
+    pub(crate) qtype: Rtype,
     /// The class asked for.
-    pub qclass: Class,
+    pub(crate) qclass: Class,
     /// The bytes of the question in the message; the reply repeats them unchanged.
     pub wire: &'m [u8],
 }
@@ -68,17 +68,17 @@ pub struct Edns<'m> {
     /// The largest UDP payload that the requestor accepts, in bytes; below 512 means 512.
     pub payload: u16,
     /// The DO bit: DNSSEC records are wanted (RFC 3225).
-    pub dnssec_ok: bool,
+    pub(crate) dnssec_ok: bool,
     /// The client subnet (RFC 7871).
     pub ecs: Option<Ecs<'m>>,
     /// The cookie (RFC 7873): 8 bytes from the client, and 8 to 32 that it once got from a server.
-    pub cookie: Option<&'m [u8]>,
+    pub(crate) cookie: Option<&'m [u8]>,
     /// The server's identity is wanted (RFC 5001).
-    pub nsid: bool,
+    pub(crate) nsid: bool,
     /// The keepalive option (RFC 7828).
     pub keepalive: Keepalive,
     /// The length of the reply is to be hidden (RFC 7830).
-    pub padding: bool,
+    pub(crate) padding: bool,
 }
 
 /// Request for the idle timeout of the connection (RFC 7828).

@@ -16,7 +16,7 @@ use crate::steer::Decision;
 use crate::zone::{NegativeSoa, RrSet};
 
 /// Maximum number of aliases (CNAME or DNAME) that one response follows; BIND has the same limit.
-pub const MAX_CHAIN: usize = 16;
+pub(crate) const MAX_CHAIN: usize = 16;
 
 /// Maximum number of RRsets in the answer section: a DNAME and its CNAME for each alias, then the RRset asked for.
 const MAX_ANSWER: usize = 2 * MAX_CHAIN + 1;
@@ -30,38 +30,38 @@ const MAX_ADDITIONAL: usize = 26;
 
 /// Response to a query.
 #[derive(Clone, Debug)]
-pub struct Response<'s> {
+pub(crate) struct Response<'s> {
     /// The response code.
-    pub rcode: Rcode,
+    pub(crate) rcode: Rcode,
     /// The AA bit (RFC 1035 §4.1.1): we are an authority for the first owner in the answer section, or for the question.
     /// Clear in a referral.
-    pub aa: bool,
+    pub(crate) aa: bool,
     /// The answer section.
-    pub answer: ArrayVec<Rr<'s>, MAX_ANSWER>,
+    pub(crate) answer: ArrayVec<Rr<'s>, MAX_ANSWER>,
     /// The authority section.
-    pub authority: ArrayVec<Rr<'s>, MAX_AUTHORITY>,
+    pub(crate) authority: ArrayVec<Rr<'s>, MAX_AUTHORITY>,
     /// The additional section, without OPT.
-    pub additional: Additional<'s>,
+    pub(crate) additional: Additional<'s>,
     /// The TC bit, whatever fits (RFC 1035 §4.1.1): the response lacks a required RRset, and the client should retry over
     /// TCP.
-    pub truncated: bool,
+    pub(crate) truncated: bool,
     /// Names that no zone holds: the targets made from DNAMEs.
-    pub made: ArrayVec<NameBuf, MAX_CHAIN>,
+    pub(crate) made: ArrayVec<NameBuf, MAX_CHAIN>,
     /// Number of leading bits of the client's subnet for which this holds.
-    pub scope: ScopePrefixLen,
+    pub(crate) scope: ScopePrefixLen,
     /// The extended error, for clients that speak EDNS.
-    pub ede: Option<Ede>,
+    pub(crate) ede: Option<Ede>,
     /// The reason for the response.
-    pub basis: Basis,
+    pub(crate) basis: Basis,
 }
 
 /// The additional section: the RRsets that an answer comes with, or the glue of a referral.
 #[derive(Clone, Debug)]
-pub struct Additional<'s> {
+pub(crate) struct Additional<'s> {
     /// RRsets that an answer comes with.
-    pub rrsets: ArrayVec<Rr<'s>, MAX_ADDITIONAL>,
+    pub(crate) rrsets: ArrayVec<Rr<'s>, MAX_ADDITIONAL>,
     /// Addresses of a delegated zone's servers, found while the section is written.
-    pub glue: Option<Glue<'s>>,
+    pub(crate) glue: Option<Glue<'s>>,
 }
 
 impl Additional<'_> {
@@ -74,18 +74,18 @@ impl Additional<'_> {
 
 /// One RRset in a section.
 #[derive(Clone, Copy, Debug)]
-pub struct Rr<'s> {
+pub(crate) struct Rr<'s> {
     /// Its owner.
-    pub owner: Owner<'s>,
+    pub(crate) owner: Owner<'s>,
     /// Its records.
-    pub data: Data<'s>,
+    pub(crate) data: Data<'s>,
     /// Required or optional.
-    pub need: Need,
+    pub(crate) need: Need,
 }
 
 /// Owner of an RRset.
 #[derive(Clone, Copy, Debug)]
-pub enum Owner<'s> {
+pub(crate) enum Owner<'s> {
     /// The name asked for.
     Question,
     /// A name in the zone.
@@ -96,7 +96,7 @@ pub enum Owner<'s> {
 
 /// The records of an RRset.
 #[derive(Clone, Copy, Debug)]
-pub enum Data<'s> {
+pub(crate) enum Data<'s> {
     /// The RRset as the zone keeps it.
     Stored(RrSet<'s>),
     /// The addresses of mirrors, or the HTTPS record of their owner. The TTL is that of the set, not that in its bytes.
@@ -114,7 +114,7 @@ pub enum Data<'s> {
 
 /// Treatment of an RRset that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub(crate) enum Need {
     /// The response is truncated.
     Required,
     /// It is left out.
@@ -177,7 +177,7 @@ pub struct Steering {
 impl<'s> Response<'s> {
     /// A response without records.
     #[inline]
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Response {
             rcode: Rcode::NOERROR,
             aa: false,
@@ -196,7 +196,7 @@ impl<'s> Response<'s> {
     ///
     /// The response is then as long as its question, plus OPT. Each section clears its own parts, so that a part added to a
     /// section cannot be forgotten here.
-    pub fn keep_question_only(&mut self) {
+    pub(crate) fn keep_question_only(&mut self) {
         // Every field is named, so that a new section does not compile until it is cleared too.
         let Response { answer, authority, additional, ede, rcode: _, aa: _, truncated: _, made, scope: _, basis: _ } =
             self;
@@ -208,13 +208,13 @@ impl<'s> Response<'s> {
     }
 
     /// Removes all records and sets TC, so that the client retries over TCP.
-    pub fn truncate(&mut self) {
+    pub(crate) fn truncate(&mut self) {
         self.keep_question_only();
         self.truncated = true;
     }
 
     /// The name of an owner, given the question's.
-    pub fn owner_name<'r>(&'r self, owner: Owner<'r>, question: Name<'r>) -> Name<'r> {
+    pub(crate) fn owner_name<'r>(&'r self, owner: Owner<'r>, question: Name<'r>) -> Name<'r> {
         match owner {
             Owner::Question => question,
             Owner::Stored(name) => name,
@@ -225,7 +225,7 @@ impl<'s> Response<'s> {
 
 impl<'s> Rr<'s> {
     /// The type.
-    pub fn rtype(&self) -> Rtype {
+    pub(crate) fn rtype(&self) -> Rtype {
         match self.data {
             Data::Stored(set) | Data::Tailored(set) => set.rtype,
             Data::Negative(_) => Rtype::SOA,
@@ -235,7 +235,7 @@ impl<'s> Rr<'s> {
 
     /// The RRset as stored, with its signatures; `None` for a CNAME made from a DNAME, which has none (RFC 6672 §5.3.1).
     #[inline]
-    pub fn kept(&self) -> Option<RrSet<'s>> {
+    pub(crate) fn kept(&self) -> Option<RrSet<'s>> {
         match self.data {
             Data::Stored(set) | Data::Tailored(set) => Some(set),
             Data::Negative(soa) => Some(soa.rrset()),

@@ -49,7 +49,7 @@ pub enum Vantage {
 
 /// Rule that derives the scope of the answer from the scope that steering finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ScopeRule {
+pub(crate) enum ScopeRule {
     /// This scope, whatever steering finds (0, or the length of a reserved block).
     Fixed(ScopePrefixLen),
     /// The scope that steering finds, plus the bits before an embedded IPv4 address.
@@ -69,12 +69,12 @@ pub struct Location {
     /// The origin of the address.
     pub vantage: Vantage,
     /// The rule for the scope to return.
-    pub scope: ScopeRule,
+    pub(crate) scope: ScopeRule,
 }
 
 impl Client {
     /// Chooses the address that decides, as RFC 7871 and its forms of IPv4 in IPv6 require.
-    pub fn locate(&self) -> Location {
+    pub(crate) fn locate(&self) -> Location {
         let Some(subnet) = self.subnet else { return self.at_resolver(ScopePrefixLen(0)) };
         // RFC 7871 §7.1.2: SOURCE 0 means the client's address must not be used; the resolver's own may.
         if subnet.source.0 == 0 {

@@ -17,7 +17,7 @@ use super::warnings;
 
 /// Severity of a problem: an error keeps the configuration from being served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
+pub(crate) enum Severity {
     /// The operator must fix the problem.
     Error,
     /// The configuration is served, but the operator likely meant another.
@@ -28,13 +28,13 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The file, as the operator would write it.
-    pub file: Arc<str>,
+    pub(crate) file: Arc<str>,
     /// The line, from 1.
     pub line: u32,
     /// The columns in bytes from 0, within `text`.
-    pub columns: Range<usize>,
+    pub(crate) columns: Range<usize>,
     /// The line itself, without its end.
-    pub text: Box<str>,
+    pub(crate) text: Box<str>,
 }
 
 /// Maximum length in bytes of the excerpt of a line that a place keeps; feeds may be one line of megabytes.
@@ -42,7 +42,8 @@ const MAX_EXCERPT: usize = 200;
 
 impl Place {
     /// The place of a range of bytes in a text; a range over several lines is cut to its first.
-    pub fn in_text(file: &Arc<str>, text: &str, range: Range<usize>) -> Self {
+    #[cfg(test)]
+    pub(crate) fn in_text(file: &Arc<str>, text: &str, range: Range<usize>) -> Self {
         let start = floor_char(text, range.start.min(text.len()));
         let line_start = text[..start].rfind('\n').map_or(0, |at| at + 1);
         let line_end = text[start..].find('\n').map_or(text.len(), |at| start + at);
@@ -52,7 +53,7 @@ impl Place {
     }
 
     /// The place of a range of bytes in one line.
-    pub fn in_line(file: &Arc<str>, line: u32, text: &str, columns: Range<usize>) -> Self {
+    pub(crate) fn in_line(file: &Arc<str>, line: u32, text: &str, columns: Range<usize>) -> Self {
         let text = text.trim_end_matches('\r');
         let start = floor_char(text, columns.start.min(text.len()));
         let end = floor_char(text, columns.end.clamp(start, text.len()));
@@ -70,17 +71,17 @@ impl Place {
     }
 
     /// A whole line.
-    pub fn whole_line(file: &Arc<str>, line: u32, text: &str) -> Self {
+    pub(crate) fn whole_line(file: &Arc<str>, line: u32, text: &str) -> Self {
         Place::in_line(file, line, text, 0..text.len())
     }
 
     /// The column of its first character, from 1; `None` for a file as a whole.
-    pub fn column(&self) -> Option<usize> {
+    pub(crate) fn column(&self) -> Option<usize> {
         (self.line > 0).then(|| self.text[..self.columns.start].chars().count() + 1)
     }
 
     /// `file:line:column`, or the file alone.
-    pub fn position(&self) -> String {
+    pub(crate) fn position(&self) -> String {
         match self.column() {
             Some(column) => format!("{}:{}:{column}", self.file, self.line),
             None => self.file.to_string(),
@@ -88,7 +89,7 @@ impl Place {
     }
 
     /// The place of a whole file.
-    pub fn whole_file(file: &Arc<str>) -> Self {
+    pub(crate) fn whole_file(file: &Arc<str>) -> Self {
         Place { file: file.clone(), line: 0, columns: 0..0, text: "".into() }
     }
 }
@@ -105,7 +106,7 @@ fn floor_char(text: &str, mut at: usize) -> usize {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Error or warning.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// A stable word for scripts, like `unknown-mirror`.
     pub code: &'static str,
     /// The description of the problem.
@@ -113,11 +114,11 @@ pub struct Diagnostic {
     /// The place; `None` if the problem is in no file.
     pub place: Option<Place>,
     /// A word or two under the carets.
-    pub label: String,
+    pub(crate) label: String,
     /// The remedy.
     pub help: Option<String>,
     /// A second place, with its relation to the problem.
-    pub related: Option<(Place, String)>,
+    pub(crate) related: Option<(Place, String)>,
 }
 
 impl fmt::Display for Diagnostic {
@@ -129,12 +130,12 @@ impl fmt::Display for Diagnostic {
 
 impl Diagnostic {
     /// An error.
-    pub fn error(code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn error(code: &'static str, message: impl Into<String>) -> Self {
         Diagnostic::new(Severity::Error, code, message.into())
     }
 
     /// A warning.
-    pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn warning(code: &'static str, message: impl Into<String>) -> Self {
         debug_assert!(warnings::known(code).is_some(), "`{code}` is not in the table of warnings");
         Diagnostic::new(Severity::Warning, code, message.into())
     }
@@ -144,20 +145,20 @@ impl Diagnostic {
     }
 
     /// Adds the place, with a word or two for under the carets.
-    pub fn at(mut self, place: Place, label: impl Into<String>) -> Self {
+    pub(crate) fn at(mut self, place: Place, label: impl Into<String>) -> Self {
         self.place = Some(place);
         self.label = label.into();
         self
     }
 
     /// Adds the remedy.
-    pub fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
     /// Adds a second place.
-    pub fn related(mut self, place: Place, label: impl Into<String>) -> Self {
+    pub(crate) fn related(mut self, place: Place, label: impl Into<String>) -> Self {
         self.related = Some((place, label.into()));
         self
     }
@@ -168,7 +169,7 @@ impl Diagnostic {
     }
 
     /// Returns the problem as text with an excerpt.
-    pub fn render(&self, look: impl Into<Look>) -> String {
+    pub(crate) fn render(&self, look: impl Into<Look>) -> String {
         let Look { style, width } = look.into();
         let level = match self.severity {
             Severity::Error => Level::ERROR,
@@ -215,7 +216,7 @@ impl Diagnostic {
     }
 
     /// `file:line:column`, as far as it is known.
-    pub fn position(&self) -> Option<String> {
+    pub(crate) fn position(&self) -> Option<String> {
         Some(self.place.as_ref()?.position())
     }
 }
@@ -266,9 +267,9 @@ pub enum Style {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
     /// Colours.
-    pub style: Style,
+    pub(crate) style: Style,
     /// The columns of the terminal. `None` for a file, in which a message stays one line.
-    pub width: Option<usize>,
+    pub(crate) width: Option<usize>,
 }
 
 impl From<Style> for Look {
@@ -278,7 +279,7 @@ impl From<Style> for Look {
 }
 
 /// Finds the candidate nearest to a mistyped word, for "did you mean"; `None` if no candidate is near.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // If more than half of the word is wrong, it is no typing error.
     let limit = (word.chars().count() / 2).max(1);
     candidates
@@ -293,7 +294,7 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
 const MAX_LISTED: usize = 12;
 
 /// Lists names in backticks; a long list is shortened.
-pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let mut names = names.into_iter();
     let mut text = String::new();
     for name in names.by_ref().take(MAX_LISTED) {
@@ -307,7 +308,7 @@ pub fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// Sorts problems by file, line and column; problems without a place come first.
-pub fn sort_by_place(problems: &mut [Diagnostic]) {
+pub(crate) fn sort_by_place(problems: &mut [Diagnostic]) {
     let key = |problem: &Diagnostic| {
         problem.place.as_ref().map(|place| (place.file.clone(), place.line, place.columns.start))
     };
@@ -315,7 +316,7 @@ pub fn sort_by_place(problems: &mut [Diagnostic]) {
 }
 
 /// Returns the help for an unknown word: the nearest known word, and all known words.
-pub fn did_you_mean<'a>(word: &str, what: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+pub(crate) fn did_you_mean<'a>(word: &str, what: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     let list = match list(known.clone()) {
         none if none.is_empty() => format!("there are no {what}"),
         names => format!("{what}: {names}"),

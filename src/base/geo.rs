@@ -26,12 +26,12 @@ impl Coordinates {
     }
 
     /// Degrees north and east.
-    pub fn degrees(self) -> (f64, f64) {
+    pub(crate) fn degrees(self) -> (f64, f64) {
         (f64::from(self.latitude) / 1000.0, f64::from(self.longitude) / 1000.0)
     }
 
     /// The direction of the place from the centre of the earth.
-    pub fn direction(self) -> Direction {
+    pub(crate) fn direction(self) -> Direction {
         let (latitude, longitude) = self.degrees();
         let ((up, out), (east, front)) = (latitude.to_radians().sin_cos(), longitude.to_radians().sin_cos());
         Direction([out * front, out * east, up])
@@ -40,15 +40,15 @@ impl Coordinates {
 
 /// The direction of a place from the centre of the earth. A place is converted once and compared with many others.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Direction([f64; 3]);
+pub(crate) struct Direction([f64; 3]);
 
 /// A great-circle distance in whole kilometres.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Kilometres(pub u32);
+pub(crate) struct Kilometres(pub(crate) u32);
 
 impl Direction {
     /// The distance between two places.
-    pub fn distance(self, other: Self) -> Kilometres {
+    pub(crate) fn distance(self, other: Self) -> Kilometres {
         let chord_squared: f64 = self.0.iter().zip(other.0).map(|(a, b)| (a - b) * (a - b)).sum();
         let half_angle = (chord_squared.sqrt() / 2.0).min(1.0).asin();
         Kilometres((2.0 * RADIUS_KM * half_angle).round() as u32)

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 /// The memory area of the items of a slice.
-pub fn area<T>(items: &[T]) -> Range<*const u8> {
+pub(crate) fn area<T>(items: &[T]) -> Range<*const u8> {
     let Range { start, end } = items.as_ptr_range();
     start.cast()..end.cast()
 }

@@ -11,17 +11,18 @@ mod suffixes;
 
 use std::fmt;
 
-pub use owned::{NameBuf, NameError};
+pub use owned::NameBuf;
+pub(crate) use owned::NameError;
 pub use suffixes::{Suffixes, seed_hashes};
 
 /// A name as a key: its bytes in lower case (RFC 4343).
-pub type NameKey = Vec<u8>;
+pub(crate) type NameKey = Vec<u8>;
 
 /// Maximum length in bytes of a name, root label included (RFC 1035 §2.3.4).
-pub const MAX_NAME_LEN: usize = 255;
+pub(crate) const MAX_NAME_LEN: usize = 255;
 
 /// Maximum number of labels in a name, the root not counted: 127 of one byte each fill 255 bytes.
-pub const MAX_LABELS: usize = 127;
+pub(crate) const MAX_LABELS: usize = 127;
 
 /// A borrowed domain name.
 #[derive(Clone, Copy)]
@@ -29,10 +30,10 @@ pub struct Name<'a>(&'a [u8]);
 
 impl<'a> Name<'a> {
     /// The root.
-    pub const ROOT: Name<'static> = Name(&[0]);
+    pub(crate) const ROOT: Name<'static> = Name(&[0]);
 
     /// Returns the name that fills `wire` exactly; `None` if `wire` is not a name.
-    pub fn from_wire(wire: &'a [u8]) -> Option<Self> {
+    pub(crate) fn from_wire(wire: &'a [u8]) -> Option<Self> {
         let mut at = 0;
         loop {
             match *wire.get(at)? {
@@ -51,7 +52,7 @@ impl<'a> Name<'a> {
 
     /// Reads the name at the start of `wire`, and the position of its last labels.
     #[inline]
-    pub fn read_from(wire: &'a [u8]) -> Option<(Self, Tail)> {
+    pub(crate) fn read_from(wire: &'a [u8]) -> Option<(Self, Tail)> {
         // A name ends within so many bytes.
         let octets = &wire[..wire.len().min(MAX_NAME_LEN)];
         let mut at = 0;
@@ -102,7 +103,7 @@ impl<'a> Name<'a> {
     }
 
     /// The key of the name in a map: its bytes in lower case.
-    pub fn key(self) -> NameKey {
+    pub(crate) fn key(self) -> NameKey {
         self.0.to_ascii_lowercase()
     }
 
@@ -114,7 +115,7 @@ impl<'a> Name<'a> {
     }
 
     /// Tells whether this is the root.
-    pub fn is_root(self) -> bool {
+    pub(crate) fn is_root(self) -> bool {
         self.0.len() == 1
     }
 
@@ -131,13 +132,13 @@ impl<'a> Name<'a> {
     }
 
     /// Tells whether the first label is `*` (RFC 4592 §2.1.1).
-    pub fn is_wildcard(self) -> bool {
+    pub(crate) fn is_wildcard(self) -> bool {
         self.0.starts_with(b"\x01*")
     }
 
     /// Tells whether this name is `ancestor` or below it.
     #[inline]
-    pub fn ends_with(self, ancestor: Name<'_>) -> bool {
+    pub(crate) fn ends_with(self, ancestor: Name<'_>) -> bool {
         let mut name = self;
         while name.len() > ancestor.len() {
             name = name.parent().expect("a name longer than another has a label");
@@ -230,7 +231,7 @@ fn is_stride_of_one(octets: &[u8]) -> bool {
 ///
 /// It is noted when the name is read, so that the labels before it are read only once. Any client can add such labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tail {
+pub(crate) struct Tail {
     /// Its offset in the name's bytes.
     start: u8,
     /// The number of labels before it.
@@ -239,7 +240,7 @@ pub struct Tail {
 
 impl Tail {
     /// The whole name.
-    pub const WHOLE: Tail = Tail { start: 0, before: 0 };
+    pub(crate) const WHOLE: Tail = Tail { start: 0, before: 0 };
 }
 
 #[cfg(test)]

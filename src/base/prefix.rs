@@ -24,7 +24,7 @@ pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 
 impl Family {
     /// The number of bits in an address.
-    pub const fn width(self) -> u8 {
+    pub(crate) const fn width(self) -> u8 {
         match self {
             Family::V4 => 32,
             Family::V6 => 128,
@@ -32,7 +32,7 @@ impl Family {
     }
 
     /// The word for metrics and JSON.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Family::V4 => "ipv4",
             Family::V6 => "ipv6",
@@ -40,7 +40,7 @@ impl Family {
     }
 
     /// The other family.
-    pub const fn other(self) -> Family {
+    pub(crate) const fn other(self) -> Family {
         match self {
             Family::V4 => Family::V6,
             Family::V6 => Family::V4,
@@ -48,7 +48,7 @@ impl Family {
     }
 
     /// The family of an address.
-    pub fn of(address: IpAddr) -> Self {
+    pub(crate) fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Family::V4 } else { Family::V6 }
     }
 }
@@ -174,7 +174,7 @@ impl<A: Bits> Block<A> {
     }
 
     /// The highest address.
-    pub fn last(self) -> A {
+    pub(crate) fn last(self) -> A {
         self.first.fill(self.len)
     }
 
@@ -184,12 +184,13 @@ impl<A: Bits> Block<A> {
     }
 
     /// Tells whether the address lies in this block.
-    pub fn contains(self, address: A) -> bool {
+    pub(crate) fn contains(self, address: A) -> bool {
         address.truncate(self.len) == self.first
     }
 
     /// Tells whether every address of `other` lies in this block.
-    pub fn covers(self, other: Self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn covers(self, other: Self) -> bool {
         self.len <= other.len && self.contains(other.first)
     }
 }
@@ -219,7 +220,7 @@ impl Prefix {
     }
 
     /// The family.
-    pub fn family(self) -> Family {
+    pub(crate) fn family(self) -> Family {
         match self {
             Prefix::V4(_) => Family::V4,
             Prefix::V6(_) => Family::V6,
@@ -243,7 +244,7 @@ impl Prefix {
     }
 
     /// Tells whether the address is of this family and lies in this prefix.
-    pub fn contains(self, address: IpAddr) -> bool {
+    pub(crate) fn contains(self, address: IpAddr) -> bool {
         match (self, address) {
             (Prefix::V4(block), IpAddr::V4(v4)) => block.contains(v4.to_bits()),
             (Prefix::V6(block), IpAddr::V6(v6)) => block.contains(v6.to_bits()),
@@ -279,7 +280,7 @@ impl PrefixSet {
     }
 
     /// Tells whether one of the prefixes holds the address; IPv4 in IPv6 form counts as IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         self.table.longest_match(address.to_canonical()).is_some()
     }
 }

@@ -19,13 +19,13 @@ pub fn report(problems: &[Diagnostic], look: impl Into<Look>) -> String {
 }
 
 /// All problems with their excerpts, each followed by a blank line.
-pub fn excerpts(problems: &[Diagnostic], look: impl Into<Look>) -> String {
+pub(crate) fn excerpts(problems: &[Diagnostic], look: impl Into<Look>) -> String {
     let look = look.into();
     problems.iter().map(|problem| format!("{}\n\n", problem.render(look))).collect()
 }
 
 /// `2 errors, 1 warning`; `None` if there are none.
-pub fn summary(problems: &[Diagnostic]) -> Option<String> {
+pub(crate) fn summary(problems: &[Diagnostic]) -> Option<String> {
     let errors = problems.iter().filter(|problem| problem.is_error()).count();
     let warnings = problems.len() - errors;
     let count = |number: usize, noun: &str| match number {
@@ -42,7 +42,7 @@ pub fn summary(problems: &[Diagnostic]) -> Option<String> {
 /// One JSON object a line: `severity`, `code`, `message`, `file`, `line`, `column`, `help`, `related`; null if unknown.
 ///
 /// Columns count characters from 1, as in the text form. `related` is a second place with its `label`.
-pub fn report_json(problems: &[Diagnostic]) -> String {
+pub(crate) fn report_json(problems: &[Diagnostic]) -> String {
     let mut text = String::new();
     for problem in problems {
         let place = problem.place.as_ref();

@@ -11,39 +11,39 @@ use super::prefix::Family;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Rtype(pub u16);
 
-#[expect(missing_docs, reason = "the names are those of the IANA registry")]
+#[allow(missing_docs, clippy::missing_docs_in_private_items, reason = "the names are those of the IANA registry")]
 impl Rtype {
     pub const A: Rtype = Rtype(1);
     pub const NS: Rtype = Rtype(2);
-    pub const CNAME: Rtype = Rtype(5);
+    pub(crate) const CNAME: Rtype = Rtype(5);
     pub const SOA: Rtype = Rtype(6);
-    pub const PTR: Rtype = Rtype(12);
-    pub const HINFO: Rtype = Rtype(13);
+    pub(crate) const PTR: Rtype = Rtype(12);
+    pub(crate) const HINFO: Rtype = Rtype(13);
     pub const MX: Rtype = Rtype(15);
     pub const TXT: Rtype = Rtype(16);
     pub const AAAA: Rtype = Rtype(28);
-    pub const SRV: Rtype = Rtype(33);
-    pub const DNAME: Rtype = Rtype(39);
-    pub const OPT: Rtype = Rtype(41);
+    pub(crate) const SRV: Rtype = Rtype(33);
+    pub(crate) const DNAME: Rtype = Rtype(39);
+    pub(crate) const OPT: Rtype = Rtype(41);
     pub const DS: Rtype = Rtype(43);
-    pub const RRSIG: Rtype = Rtype(46);
-    pub const NSEC: Rtype = Rtype(47);
-    pub const DNSKEY: Rtype = Rtype(48);
-    pub const NSEC3: Rtype = Rtype(50);
-    pub const NSEC3PARAM: Rtype = Rtype(51);
-    pub const CDS: Rtype = Rtype(59);
-    pub const CDNSKEY: Rtype = Rtype(60);
-    pub const ZONEMD: Rtype = Rtype(63);
-    pub const SVCB: Rtype = Rtype(64);
-    pub const HTTPS: Rtype = Rtype(65);
-    pub const TKEY: Rtype = Rtype(249);
-    pub const TSIG: Rtype = Rtype(250);
-    pub const IXFR: Rtype = Rtype(251);
+    pub(crate) const RRSIG: Rtype = Rtype(46);
+    pub(crate) const NSEC: Rtype = Rtype(47);
+    pub(crate) const DNSKEY: Rtype = Rtype(48);
+    pub(crate) const NSEC3: Rtype = Rtype(50);
+    pub(crate) const NSEC3PARAM: Rtype = Rtype(51);
+    pub(crate) const CDS: Rtype = Rtype(59);
+    pub(crate) const CDNSKEY: Rtype = Rtype(60);
+    pub(crate) const ZONEMD: Rtype = Rtype(63);
+    pub(crate) const SVCB: Rtype = Rtype(64);
+    pub(crate) const HTTPS: Rtype = Rtype(65);
+    pub(crate) const TKEY: Rtype = Rtype(249);
+    pub(crate) const TSIG: Rtype = Rtype(250);
+    pub(crate) const IXFR: Rtype = Rtype(251);
     pub const AXFR: Rtype = Rtype(252);
     pub const ANY: Rtype = Rtype(255);
 
     /// The type of the addresses of a family.
-    pub const fn of_addresses(family: Family) -> Rtype {
+    pub(crate) const fn of_addresses(family: Family) -> Rtype {
         match family {
             Family::V4 => Rtype::A,
             Family::V6 => Rtype::AAAA,
@@ -51,7 +51,7 @@ impl Rtype {
     }
 
     /// The article before the name: `an` if the name is spoken with a vowel.
-    pub fn article(self) -> &'static str {
+    pub(crate) fn article(self) -> &'static str {
         const INITIALS: &[&str] = &[
             "HTTPS", "HHIT", "L32", "L64", "LP", "MB", "MD", "MF", "MG", "MR", "MX", "NS", "NSAP", "NSEC", "NSEC3",
             "NXT", "RP", "RRSIG", "RT", "SOA", "SPF", "SRV", "SSHFP", "SVCB", "X25",
@@ -61,7 +61,7 @@ impl Rtype {
     }
 
     /// Tells whether this is only a query type or part of a message, and never in a zone (RFC 6895 §3.1).
-    pub fn is_meta(self) -> bool {
+    pub(crate) fn is_meta(self) -> bool {
         self == Rtype::OPT || (128..=255).contains(&self.0)
     }
 }
@@ -96,7 +96,7 @@ impl FromStr for Rtype {
 }
 
 /// The names of types (IANA, Resource Record TYPEs): the common ones first, then by number.
-pub const TYPES: [(u16, &str); 95] = [
+pub(crate) const TYPES: [(u16, &str); 95] = [
     (1, "A"),
     (28, "AAAA"),
     (5, "CNAME"),
@@ -208,36 +208,35 @@ impl std::error::Error for UnknownRtype {}
 
 /// A class (RFC 1035 §3.2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Class(pub u16);
+pub(crate) struct Class(pub(crate) u16);
 
-#[expect(missing_docs, reason = "the names are those of the IANA registry")]
+#[allow(clippy::missing_docs_in_private_items, reason = "the names are those of the IANA registry")]
 impl Class {
-    pub const IN: Class = Class(1);
-    pub const CH: Class = Class(3);
-    pub const NONE: Class = Class(254);
-    pub const ANY: Class = Class(255);
+    pub(crate) const IN: Class = Class(1);
+    pub(crate) const CH: Class = Class(3);
+    pub(crate) const ANY: Class = Class(255);
 }
 
 /// A response code of up to 12 bits (RFC 6891 §6.1.3).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rcode(pub u16);
 
-#[expect(missing_docs, reason = "the names are those of the IANA registry")]
+#[allow(missing_docs, clippy::missing_docs_in_private_items, reason = "the names are those of the IANA registry")]
 impl Rcode {
     pub const NOERROR: Rcode = Rcode(0);
     pub const FORMERR: Rcode = Rcode(1);
-    pub const SERVFAIL: Rcode = Rcode(2);
-    pub const NXDOMAIN: Rcode = Rcode(3);
-    pub const NOTIMP: Rcode = Rcode(4);
-    pub const REFUSED: Rcode = Rcode(5);
-    pub const YXDOMAIN: Rcode = Rcode(6);
-    pub const NOTAUTH: Rcode = Rcode(9);
-    pub const BADVERS: Rcode = Rcode(16);
-    pub const BADSIG: Rcode = Rcode(16);
-    pub const BADKEY: Rcode = Rcode(17);
+    pub(crate) const SERVFAIL: Rcode = Rcode(2);
+    pub(crate) const NXDOMAIN: Rcode = Rcode(3);
+    pub(crate) const NOTIMP: Rcode = Rcode(4);
+    pub(crate) const REFUSED: Rcode = Rcode(5);
+    pub(crate) const YXDOMAIN: Rcode = Rcode(6);
+    pub(crate) const NOTAUTH: Rcode = Rcode(9);
+    pub(crate) const BADVERS: Rcode = Rcode(16);
+    pub(crate) const BADSIG: Rcode = Rcode(16);
+    pub(crate) const BADKEY: Rcode = Rcode(17);
     pub const BADTIME: Rcode = Rcode(18);
-    pub const BADTRUNC: Rcode = Rcode(22);
-    pub const BADCOOKIE: Rcode = Rcode(23);
+    pub(crate) const BADTRUNC: Rcode = Rcode(22);
+    pub(crate) const BADCOOKIE: Rcode = Rcode(23);
 }
 
 impl fmt::Display for Rcode {
@@ -270,7 +269,7 @@ impl fmt::Debug for Rcode {
 
 /// An extended DNS error (RFC 8914): the code and its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ede {
+pub(crate) enum Ede {
     /// 14: the server has not finished starting.
     NotReady,
     /// 18: the client is not permitted to ask this.
@@ -289,10 +288,10 @@ pub enum Ede {
 impl Ede {
     /// Maximum length in bytes of a text, so that 512 bytes have room for it beside the longest question, all options and a
     /// signature.
-    pub const MAX_TEXT_LEN: usize = 20;
+    pub(crate) const MAX_TEXT_LEN: usize = 20;
 
     /// The INFO-CODE.
-    pub fn code(self) -> u16 {
+    pub(crate) fn code(self) -> u16 {
         match self {
             Ede::NotReady => 14,
             Ede::Prohibited => 18,
@@ -305,7 +304,7 @@ impl Ede {
 
     /// The EXTRA-TEXT, [`Ede::MAX_TEXT_LEN`] bytes at most: empty if the code says enough.
     #[inline]
-    pub fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Ede::NoMirrorReachable => "no mirror reachable",
             _ => "",

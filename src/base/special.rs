@@ -9,13 +9,13 @@ use super::prefix::{Bits, Block, Prefix};
 
 /// A block with a special purpose.
 #[derive(Clone, Copy, Debug)]
-pub struct Special {
+pub(crate) struct Special {
     /// The block.
-    pub block: Prefix,
+    pub(crate) block: Prefix,
     /// Its purpose, as it is shown.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The document that sets it aside.
-    pub rfc: &'static str,
+    pub(crate) rfc: &'static str,
 }
 
 /// The consequence of a block's purpose for steering.
@@ -126,23 +126,23 @@ const fn local<A: Copy, const N: usize>(rows: &[BlockRow<A>], zero: A) -> [(A, u
 const EMBEDDING: [(u128, u8); 3] = [(0xffff << 32, 96), (0x0064_ff9b << 96, 96), (0x2002 << 112, 16)];
 
 /// The reserved IPv4 blocks, in address order.
-pub fn reserved_v4() -> impl Iterator<Item = Block<u32>> {
+pub(crate) fn reserved_v4() -> impl Iterator<Item = Block<u32>> {
     LOCAL_V4.into_iter().map(|(first, len)| Block::holding(first, len))
 }
 
 /// The reserved IPv6 blocks, in address order.
-pub fn reserved_v6() -> impl Iterator<Item = Block<u128>> {
+pub(crate) fn reserved_v6() -> impl Iterator<Item = Block<u128>> {
     LOCAL_V6.into_iter().map(|(first, len)| Block::holding(first, len))
 }
 
 /// The IPv6 blocks that embed an IPv4 address.
-pub fn embedding_v6() -> impl Iterator<Item = Block<u128>> {
+pub(crate) fn embedding_v6() -> impl Iterator<Item = Block<u128>> {
     EMBEDDING.into_iter().map(|(first, len)| Block::holding(first, len))
 }
 
 /// Length of the reserved block that holds the whole block of `source` bits at `address`; `None` if there is none.
 #[inline]
-pub fn reserved_len(address: IpAddr, source: u8) -> Option<u8> {
+pub(crate) fn reserved_len(address: IpAddr, source: u8) -> Option<u8> {
     match address {
         IpAddr::V4(v4) => reserved_in(&LOCAL_V4, v4.to_bits(), source),
         IpAddr::V6(v6) => reserved_in(&LOCAL_V6, v6.to_bits(), source),
@@ -159,7 +159,7 @@ fn reserved_in<A: Bits>(blocks: &[(A, u8)], address: A, source: u8) -> Option<u8
 ///
 /// The few blocks of the registries that are globally reachable (AS112, anycast services) count too, because no mirror is
 /// there.
-pub fn special_purpose(address: IpAddr) -> Option<Special> {
+pub(crate) fn special_purpose(address: IpAddr) -> Option<Special> {
     match judged(address) {
         IpAddr::V4(v4) => smallest(&SPECIAL_V4, v4.to_bits()),
         IpAddr::V6(v6) => smallest(&SPECIAL_V6, v6.to_bits()),
@@ -167,7 +167,7 @@ pub fn special_purpose(address: IpAddr) -> Option<Special> {
 }
 
 /// The address that decides the purpose of `address`: the IPv4 address that it embeds, or `address` itself.
-pub fn judged(address: IpAddr) -> IpAddr {
+pub(crate) fn judged(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(v6) => embedded_v4(v6).map_or(address, |(v4, _)| v4.into()),
         IpAddr::V4(_) => address,
@@ -181,7 +181,7 @@ fn smallest<A: Bits>(rows: &[BlockRow<A>], address: A) -> Option<Special> {
 }
 
 /// Description of an address at which no host can be reached from elsewhere; `None` for any other address.
-pub fn impossible(address: IpAddr) -> Option<&'static str> {
+pub(crate) fn impossible(address: IpAddr) -> Option<&'static str> {
     match address {
         _ if address.is_unspecified() => Some("the unspecified address"),
         _ if address.is_multicast() => Some("a multicast address"),
@@ -195,7 +195,7 @@ pub fn impossible(address: IpAddr) -> Option<&'static str> {
 
 /// The embedded IPv4 address and the number of bits before it; `None` if the address embeds none.
 #[inline]
-pub fn embedded_v4(address: Ipv6Addr) -> Option<(Ipv4Addr, u8)> {
+pub(crate) fn embedded_v4(address: Ipv6Addr) -> Option<(Ipv4Addr, u8)> {
     let bits = address.to_bits();
     EMBEDDING
         .iter()

@@ -9,13 +9,13 @@ use std::fmt::Write as _;
 
 /// Tells whether a character is invisible but changes the output: controls (C0, DEL, C1), line and paragraph separators, and
 /// characters that change the direction of text (UAX #9 §2).
-pub fn is_hidden(c: char) -> bool {
+pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Returns the text with hidden characters written as escapes: `\n`, `\u{1b}`.
-pub fn shown(text: &str) -> Cow<'_, str> {
+pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     if !text.contains(is_hidden) {
         return Cow::Borrowed(text);
     }
@@ -33,7 +33,7 @@ pub fn shown(text: &str) -> Cow<'_, str> {
 
 /// Escapes the hidden characters that JSON's own rules let pass: DEL, C1 controls and those that reorder text (RFC 8259 §7
 /// escapes U+0000 to U+001F only). A terminal may take U+009B for the start of a control sequence.
-pub fn json_escaped(text: &str) -> Cow<'_, str> {
+pub(crate) fn json_escaped(text: &str) -> Cow<'_, str> {
     let passes = |c: char| c >= '\u{7f}' && is_hidden(c);
     if !text.contains(passes) {
         return Cow::Borrowed(text);
@@ -53,7 +53,7 @@ pub fn json_escaped(text: &str) -> Cow<'_, str> {
 
 /// Breaks a text between words into lines of at most `width` characters; a longer word has a line of its own. The result has
 /// at least one line.
-pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut len = 0;
     for word in text.split(' ') {

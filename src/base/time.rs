@@ -6,7 +6,7 @@ pub struct Ttl(pub u32);
 
 impl Ttl {
     /// Maximum TTL (RFC 2181 §8).
-    pub const MAX: Ttl = Ttl(0x7fff_ffff);
+    pub(crate) const MAX: Ttl = Ttl(0x7fff_ffff);
 }
 
 /// The number of a published snapshot, counted from 1 since the process started.

@@ -14,13 +14,13 @@ use super::name::{Name, NameBuf};
 
 /// Maximum length in bytes of a key's name, so that 512 bytes have room for it beside the longest question, an OPT with its
 /// options and the longest signature.
-pub const MAX_KEY_NAME_LEN: usize = 63;
+pub(crate) const MAX_KEY_NAME_LEN: usize = 63;
 
 /// Minimum length in bytes of a secret. RFC 8945 §8 recommends the length of the hash; a secret under 128 bits is too weak.
-pub const MIN_SECRET_LEN: usize = 16;
+pub(crate) const MIN_SECRET_LEN: usize = 16;
 
 /// Length in bytes of the longest signature, SHA-512's.
-pub const MAX_MAC_LEN: usize = 64;
+pub(crate) const MAX_MAC_LEN: usize = 64;
 
 /// Algorithm of a signature (RFC 8945 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub const ALGORITHMS: [Algorithm; 3] = [Algorithm::HmacSha256, Algorithm::HmacSh
 
 impl Algorithm {
     /// The name in a message.
-    pub fn name(self) -> Name<'static> {
+    pub(crate) fn name(self) -> Name<'static> {
         Name::trusted(match self {
             Algorithm::HmacSha256 => b"\x0bhmac-sha256\0",
             Algorithm::HmacSha384 => b"\x0bhmac-sha384\0",
@@ -47,7 +47,7 @@ impl Algorithm {
     }
 
     /// The name in a config.
-    pub fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Algorithm::HmacSha256 => "hmac-sha256",
             Algorithm::HmacSha384 => "hmac-sha384",
@@ -56,7 +56,7 @@ impl Algorithm {
     }
 
     /// Length in bytes of a signature.
-    pub fn mac_len(self) -> usize {
+    pub(crate) fn mac_len(self) -> usize {
         match self {
             Algorithm::HmacSha256 => 32,
             Algorithm::HmacSha384 => 48,
@@ -116,17 +116,17 @@ impl Key {
     }
 
     /// The name, in lower case.
-    pub fn name(&self) -> Name<'_> {
+    pub(crate) fn name(&self) -> Name<'_> {
         self.name.as_name()
     }
 
     /// The algorithm.
-    pub fn algorithm(&self) -> Algorithm {
+    pub(crate) fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
     /// Begins a signature.
-    pub fn context(&self) -> hmac::Context {
+    pub(crate) fn context(&self) -> hmac::Context {
         hmac::Context::with_key(&self.secret)
     }
 }
@@ -149,7 +149,7 @@ impl Keys {
 
     /// Finds a key by its name and the name of its algorithm, because a key is used only with its own algorithm (RFC 8945
     /// §5.2.1).
-    pub fn find(&self, name: Name<'_>, algorithm: Name<'_>) -> Option<(KeyId, &Arc<Key>)> {
+    pub(crate) fn find(&self, name: Name<'_>, algorithm: Name<'_>) -> Option<(KeyId, &Arc<Key>)> {
         let at = self.0.iter().position(|key| key.name() == name && key.algorithm.name() == algorithm)?;
         Some((KeyId::from_index(at), &self.0[at]))
     }

@@ -11,10 +11,10 @@ use time::format_description::well_known::Rfc3339;
 use super::time::UnixTime;
 
 /// Maximum time from now to an end, in seconds: a year. An operator would forget a later end, and should give none.
-pub const MAX_AHEAD_SECS: u64 = 366 * 86_400;
+pub(crate) const MAX_AHEAD_SECS: u64 = 366 * 86_400;
 
 /// Reads digits and a unit, `ms`, `s`, `m`, `h` or `d`, as milliseconds.
-pub fn parse_millis(text: &str) -> Option<u64> {
+pub(crate) fn parse_millis(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;
@@ -31,7 +31,7 @@ pub fn parse_millis(text: &str) -> Option<u64> {
 
 /// Reads several durations in a row, as other programs write a duration: `1h30m`, `1h 30m`. Only for remedies, because a
 /// duration in the configuration has one spelling.
-pub fn parse_parts(text: &str) -> Option<u64> {
+pub(crate) fn parse_parts(text: &str) -> Option<u64> {
     let (mut rest, mut sum) = (text.trim(), 0_u64);
     while !rest.is_empty() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
@@ -44,7 +44,7 @@ pub fn parse_parts(text: &str) -> Option<u64> {
 }
 
 /// Writes milliseconds in the largest whole unit, as [`parse_millis`] reads it: `7d`, not `168h`.
-pub fn written_millis(millis: u64) -> String {
+pub(crate) fn written_millis(millis: u64) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
     let fits = |(length, _): &&(u64, &str)| millis >= *length && millis.is_multiple_of(*length);
     match units.iter().find(fits) {
@@ -55,7 +55,7 @@ pub fn written_millis(millis: u64) -> String {
 
 /// Reason why a text is not an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadEnd {
+pub(crate) enum BadEnd {
     /// It is neither a duration nor a timestamp.
     NotATime,
     /// It is not in the future.
@@ -79,7 +79,7 @@ impl fmt::Display for BadEnd {
 impl std::error::Error for BadEnd {}
 
 /// Reads an end: a duration from now, or a timestamp. In a duration, a part of a second counts as a whole one.
-pub fn parse_end(text: &str, now: UnixTime) -> Result<UnixTime, BadEnd> {
+pub(crate) fn parse_end(text: &str, now: UnixTime) -> Result<UnixTime, BadEnd> {
     let end = match parse_millis(text) {
         Some(millis) => UnixTime(now.0.saturating_add(millis.div_ceil(1000))),
         None => parse_moment(text).ok_or(BadEnd::NotATime)?,
@@ -92,13 +92,13 @@ pub fn parse_end(text: &str, now: UnixTime) -> Result<UnixTime, BadEnd> {
 }
 
 /// Reads a timestamp in the form of RFC 3339.
-pub fn parse_moment(text: &str) -> Option<UnixTime> {
+pub(crate) fn parse_moment(text: &str) -> Option<UnixTime> {
     let moment = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     u64::try_from(moment.unix_timestamp()).ok().map(UnixTime)
 }
 
 /// Writes a timestamp in the form of RFC 3339.
-pub fn rfc3339(moment: UnixTime) -> String {
+pub(crate) fn rfc3339(moment: UnixTime) -> String {
     let date = i64::try_from(moment.0).ok().and_then(|secs| OffsetDateTime::from_unix_timestamp(secs).ok());
     // RFC 3339 has no form for years beyond 9999.
     date.and_then(|date| date.format(&Rfc3339).ok()).unwrap_or_else(|| format!("@{}", moment.0))

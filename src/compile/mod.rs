@@ -7,7 +7,7 @@
 //! that is being served.
 //! **Not here**: publishing ([`crate::live`]), the format of any one file ([`crate::config`], [`crate::load`]).
 
-pub mod check;
+pub(crate) mod check;
 mod registry;
 
 use std::collections::BTreeSet;
@@ -41,7 +41,7 @@ pub struct Built {
     /// The snapshot to serve.
     pub snapshot: Snapshot,
     /// The warnings, in file order.
-    pub warnings: Vec<Diagnostic>,
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 /// Builds a snapshot from a config file, to check it. The error has all problems.
@@ -66,7 +66,7 @@ pub fn build_in_memory(
 
 /// The same for another purpose. `intake` notes the files that are read; `check_state` looks at those in which services keep
 /// state.
-pub fn build_for(
+pub(crate) fn build_for(
     purpose: &Purpose,
     path: &Path,
     generation: Generation,
@@ -102,7 +102,7 @@ pub fn build_for(
 }
 
 /// Compiles a checked config with its inputs; beside the snapshot come the rules that can never win.
-pub fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snapshot, Vec<Diagnostic>) {
+pub(crate) fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snapshot, Vec<Diagnostic>) {
     let Inputs { networks, zones, cookies, keys } = inputs;
     let laid = Laid::over(&networks);
     let mut problems = Vec::new();

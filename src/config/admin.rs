@@ -69,29 +69,29 @@ fn listen(config: &Config) -> Option<&Vec<SocketAddr>> {
 
 /// `[admin]`: health and metrics over HTTP. Off without the table.
 #[derive(Clone, Debug)]
-pub struct AdminConfig {
+pub(crate) struct AdminConfig {
     /// Listen addresses.
-    pub listen: Vec<SocketAddr>,
+    pub(crate) listen: Vec<SocketAddr>,
     /// Limits of connections.
-    pub connections: Connections,
+    pub(crate) connections: Connections,
     /// Bearer token for control requests on this listener. `None` disables them.
-    pub token: Option<TokenConfig>,
+    pub(crate) token: Option<TokenConfig>,
     /// The host names that requests may name, besides address literals and `localhost`; in lower case.
-    pub names: Vec<Arc<str>>,
+    pub(crate) names: Vec<Arc<str>>,
 }
 
 /// A bearer token.
 #[derive(Clone, Debug)]
-pub struct TokenConfig {
+pub(crate) struct TokenConfig {
     /// The secret.
-    pub secret: Secret,
+    pub(crate) secret: Secret,
     /// The place of the token, or of its file, in the config.
-    pub place: Place,
+    pub(crate) place: Place,
 }
 
 /// The fault of a malformed token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadToken {
+pub(crate) enum BadToken {
     /// Its length is not in [`limits::TOKEN_LEN`].
     Length,
     /// It has characters that a bearer token cannot have (RFC 6750 §2.1).
@@ -111,7 +111,7 @@ impl fmt::Display for BadToken {
 }
 
 /// A text as a token, without the white space around it.
-pub fn parse_token(text: &str) -> Result<&str, BadToken> {
+pub(crate) fn parse_token(text: &str) -> Result<&str, BadToken> {
     let token = text.trim();
     // RFC 6750 §2.1: `b64token`.
     let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
@@ -198,7 +198,7 @@ fn place_of(spec: &AdminSpec) -> Option<Place> {
 }
 
 /// The problem of a malformed token.
-pub fn bad_token(error: BadToken) -> Diagnostic {
+pub(crate) fn bad_token(error: BadToken) -> Diagnostic {
     Diagnostic::error("bad-token", format!("the token of `[admin]` cannot be used: {error}"))
         .help("`openssl rand -hex 32` makes one")
 }

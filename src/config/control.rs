@@ -48,13 +48,13 @@ section! {
 
 /// `[control]`: overrides for the running server, and questions to it. Off without the table.
 #[derive(Clone, Debug)]
-pub struct ControlConfig {
+pub(crate) struct ControlConfig {
     /// The Unix socket to listen on.
-    pub socket: PathBuf,
+    pub(crate) socket: PathBuf,
     /// The group whose members may connect to the socket, by name or number. `None` keeps it to the server's user and root.
-    pub group: Option<Placed<Arc<str>>>,
+    pub(crate) group: Option<Placed<Arc<str>>>,
     /// The file that keeps overrides across restarts.
-    pub state: PathBuf,
+    pub(crate) state: PathBuf,
 }
 
 /// True if both configurations have the same `[control]`, wherever it is written.

@@ -22,7 +22,7 @@ pub(super) const DNS_LISTEN: [SocketAddr; 2] =
     [SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5300), SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 5300)];
 
 /// The largest UDP response that no path fragments.
-pub const UDP_PAYLOAD_DEFAULT: u16 = 1232;
+pub(crate) const UDP_PAYLOAD_DEFAULT: u16 = 1232;
 
 section! {
     /// `[dns]` as written.
@@ -172,54 +172,54 @@ section! {
 
 /// `[dns]`: the listeners.
 #[derive(Clone, Debug)]
-pub struct DnsConfig {
+pub(crate) struct DnsConfig {
     /// Listen addresses for UDP and TCP.
-    pub listen: Vec<SocketAddr>,
+    pub(crate) listen: Vec<SocketAddr>,
     /// True if `listen` is not written: an address that the machine lacks is skipped.
-    pub listen_is_default: bool,
+    pub(crate) listen_is_default: bool,
     /// Encrypted transports. `None` without a certificate.
-    pub encrypted: Option<Encrypted>,
+    pub(crate) encrypted: Option<Encrypted>,
     /// UDP worker threads. `None` means one per core.
-    pub udp_threads: Option<usize>,
+    pub(crate) udp_threads: Option<usize>,
     /// The most datagrams received or sent by one system call (1 to 128).
-    pub udp_batch: usize,
+    pub(crate) udp_batch: usize,
     /// The largest UDP response, in bytes (512 to 4096).
-    pub udp_payload: u16,
+    pub(crate) udp_payload: u16,
     /// The most TCP connections at once, of all clients.
-    pub tcp_connections: usize,
+    pub(crate) tcp_connections: usize,
     /// The most TCP connections at once from one IPv4 address or IPv6 /64.
-    pub tcp_connections_per_client: usize,
+    pub(crate) tcp_connections_per_client: usize,
     /// Time after which an idle TCP connection is closed.
-    pub tcp_idle: Duration,
+    pub(crate) tcp_idle: Duration,
     /// Resolvers whose ECS option is used. `None` means all of them (RFC 7871 §11.3).
-    pub ecs_from: Option<Vec<Prefix>>,
+    pub(crate) ecs_from: Option<Vec<Prefix>>,
     /// The file with the secrets of cookies. `None` means a random secret (RFC 9018 §5).
-    pub cookie_secrets: Option<InputFile>,
+    pub(crate) cookie_secrets: Option<InputFile>,
     /// The name of this instance for the NSID option (RFC 5001). `None` sends none.
-    pub nsid: Option<Arc<str>>,
+    pub(crate) nsid: Option<Arc<str>>,
     /// The response to `id.server` and `hostname.bind` of class CHAOS. `None` refuses it.
-    pub identity: Option<Arc<str>>,
+    pub(crate) identity: Option<Arc<str>>,
     /// The response to `version.server` and `version.bind` of class CHAOS. `None` refuses it.
-    pub version: Option<Arc<str>>,
+    pub(crate) version: Option<Arc<str>>,
     /// `[dns.rrl]`. `None` sends every response.
-    pub rrl: Option<Rrl>,
+    pub(crate) rrl: Option<Rrl>,
 }
 
 /// `[dns.rrl]`: response rate limiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rrl {
+pub(crate) struct Rrl {
     /// Responses a second of one kind to one client network.
-    pub responses_per_second: u32,
+    pub(crate) responses_per_second: u32,
     /// Time that a network has to stay below the rate until it is no longer limited.
-    pub window: Duration,
+    pub(crate) window: Duration,
     /// One of so many limited responses is sent truncated; 0 sends none.
-    pub slip: u8,
+    pub(crate) slip: u8,
     /// The prefix length of an IPv4 client network.
-    pub ipv4_prefix: u8,
+    pub(crate) ipv4_prefix: u8,
     /// The prefix length of an IPv6 client network.
-    pub ipv6_prefix: u8,
+    pub(crate) ipv6_prefix: u8,
     /// Clients that are never limited.
-    pub exempt: Vec<Prefix>,
+    pub(crate) exempt: Vec<Prefix>,
 }
 
 impl DnsConfig {

@@ -96,24 +96,24 @@ fn same_quic(a: &Config, b: &Config) -> bool {
 
 /// `[dns.tls]`, `[dns.https]` and `[dns.quic]`: the listeners with one certificate.
 #[derive(Clone, Debug)]
-pub struct Encrypted {
+pub(crate) struct Encrypted {
     /// The certificate and key.
-    pub files: TlsFiles,
+    pub(crate) files: TlsFiles,
     /// Listen addresses for DNS over TLS (RFC 7858).
-    pub tls: Vec<SocketAddr>,
+    pub(crate) tls: Vec<SocketAddr>,
     /// DNS over HTTPS (RFC 8484). `None` without `[dns.https]`.
-    pub https: Option<Https>,
+    pub(crate) https: Option<Https>,
     /// Listen addresses for DNS over QUIC (RFC 9250).
-    pub quic: Vec<SocketAddr>,
+    pub(crate) quic: Vec<SocketAddr>,
 }
 
 /// `[dns.https]`
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Https {
+pub(crate) struct Https {
     /// Listen addresses.
-    pub listen: Vec<SocketAddr>,
+    pub(crate) listen: Vec<SocketAddr>,
     /// The path of the URI template, before `{?dns}`.
-    pub path: Arc<str>,
+    pub(crate) path: Arc<str>,
 }
 
 /// PEM files of one listener.

@@ -161,7 +161,7 @@ numbers!(u8 u16 u32 u64 usize);
 impl Field<Nums> for Option<Vec<Number>> {
     fn take(table: &mut Table<'_, '_>, key: &KeyRow<Nums>) -> Self {
         let row = key.row();
-        let KeyType::Numbers { range: (low, high), .. } = row.kind else { return None };
+        let KeyType::Numbers { range: (low, high) } = row.kind else { return None };
         Some(table.value(&row)?.numbers(low..=high))
     }
 

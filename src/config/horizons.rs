@@ -128,26 +128,26 @@ impl HorizonSpec {
 #[derive(Clone, Debug)]
 pub struct HorizonConfig {
     /// The key.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The rules, in order.
-    pub rules: Vec<RuleConfig>,
+    pub(crate) rules: Vec<RuleConfig>,
     /// The mirrors of a client that matches no rule.
     pub default: Vec<MirrorId>,
     /// The order in which such a client takes them.
-    pub default_ranking: Ranking,
+    pub(crate) default_ranking: Ranking,
     /// Whether the registry listener sends such a client to the canonical registry.
-    pub default_is_canonical: bool,
+    pub(crate) default_is_canonical: bool,
     /// The place of `default`.
-    pub default_place: Place,
+    pub(crate) default_place: Place,
     /// The number of mirrors in one answer.
-    pub answer_mirrors: AnswerMirrors,
+    pub(crate) answer_mirrors: AnswerMirrors,
     /// The least scopes of answers by weight.
-    pub least_scopes: LeastScopes,
+    pub(crate) least_scopes: LeastScopes,
 }
 
 impl HorizonConfig {
     /// Every mirror of every list, repeated as often as it is listed.
-    pub fn mirrors(&self) -> impl Iterator<Item = MirrorId> {
+    pub(crate) fn mirrors(&self) -> impl Iterator<Item = MirrorId> {
         let of_rules = self.rules.iter().flat_map(|rule| rule.mirrors.iter().chain(&rule.fallback));
         of_rules.chain(&self.default).copied()
     }

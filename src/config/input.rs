@@ -15,13 +15,13 @@ use crate::files::{Contents, FileKind, Intake, ReadError};
 #[derive(Clone, Debug)]
 pub struct InputFile {
     /// The file, resolved.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The file, as written.
-    pub file: Arc<str>,
+    pub(crate) file: Arc<str>,
     /// Its purpose.
-    pub usage: FileUse,
+    pub(crate) usage: FileUse,
     /// The place that names it.
-    pub place: Place,
+    pub(crate) place: Place,
     intake: Intake,
 }
 
@@ -83,17 +83,17 @@ impl InputFile {
     }
 
     /// Reads all of it.
-    pub fn read(&self) -> Result<Contents, ReadError> {
+    pub(crate) fn read(&self) -> Result<Contents, ReadError> {
         self.read_part(&self.path)
     }
 
     /// Reads a further file that belongs to this input, as `$INCLUDE` names it.
-    pub fn read_part(&self, path: &Path) -> Result<Contents, ReadError> {
+    pub(crate) fn read_part(&self, path: &Path) -> Result<Contents, ReadError> {
         self.intake.read(path, self.usage.kind())
     }
 
     /// The problem if this file and another are one and the same.
-    pub fn conflict(&self, other: &InputFile) -> Option<Diagnostic> {
+    pub(crate) fn conflict(&self, other: &InputFile) -> Option<Diagnostic> {
         if !self.usage.conflicts(other.usage) {
             return None;
         }
@@ -118,7 +118,7 @@ impl InputFile {
 
 impl FileUse {
     /// The bound in bytes, and the deadline.
-    pub fn kind(self) -> FileKind {
+    pub(crate) fn kind(self) -> FileKind {
         match self {
             FileUse::Config => FileKind::Config,
             FileUse::Zone => FileKind::Zone,
@@ -153,7 +153,7 @@ impl FileUse {
     }
 
     /// True if the server writes the file.
-    pub fn is_written(self) -> bool {
+    pub(crate) fn is_written(self) -> bool {
         self.kind() == FileKind::State
     }
 

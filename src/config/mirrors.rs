@@ -58,7 +58,7 @@ section! {
         /// Statuses by which the mirror says that it lacks a blob, besides 404 and 410.
         ///
         /// S3 answers 403 instead of 404 if its bucket cannot be listed.
-        missing: Option<Vec<Number>> = numbers("missing", 400..=499, "statuses").otherwise("404 and 410 alone").example("[403]"),
+        missing: Option<Vec<Number>> = numbers("missing", 400..=499).otherwise("404 and 410 alone").example("[403]"),
 
         /// Position for `nearest`: `[LATITUDE, LONGITUDE]` in degrees, from -90 to 90 and from -180 to 180.
         location: Option<LocationSpec> = other("location", "two numbers").otherwise("unknown").example("[50.11, 8.68]"),
@@ -120,13 +120,13 @@ fn complete(spec: &MirrorSpec, table: &Table<'_, '_>) {
 
 /// One `[mirrors.*]`.
 #[derive(Clone, Debug)]
-pub struct MirrorEntry {
+pub(crate) struct MirrorEntry {
     /// The mirror.
-    pub mirror: Mirror,
+    pub(crate) mirror: Mirror,
     /// Its position. `None` if `location` is not written.
-    pub location: Option<Coordinates>,
+    pub(crate) location: Option<Coordinates>,
     /// The place of its name in the config.
-    pub place: Place,
+    pub(crate) place: Place,
 }
 
 /// All mirrors.

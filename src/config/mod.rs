@@ -27,7 +27,7 @@ mod reader;
 mod registry;
 mod reload;
 mod resolver;
-pub mod row;
+pub(crate) mod row;
 mod rules;
 mod source;
 mod spec;
@@ -44,41 +44,45 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use admin::{AdminConfig, BadToken, TokenConfig, bad_token, parse_token};
-pub use control::ControlConfig;
-pub use dns::{DnsConfig, Rrl, UDP_PAYLOAD_DEFAULT};
-pub use encrypted::{Encrypted, Https, TlsFiles};
-pub use horizons::HorizonConfig;
+pub(crate) use admin::{AdminConfig, TokenConfig, bad_token, parse_token};
+pub(crate) use control::ControlConfig;
+pub(crate) use dns::{DnsConfig, UDP_PAYLOAD_DEFAULT};
+pub use encrypted::TlsFiles;
+#[cfg(test)]
+pub(crate) use encrypted::{Encrypted, Https};
+pub(crate) use horizons::HorizonConfig;
 pub use input::{FileUse, InputFile};
-pub use mirrors::MirrorEntry;
+pub(crate) use mirrors::MirrorEntry;
 pub use networks::{Network, NetworkKind};
-pub use probe::{Canary, Probe, TIMEOUT_DEFAULT as PROBE_TIMEOUT_DEFAULT};
+pub(crate) use probe::TIMEOUT_DEFAULT as PROBE_TIMEOUT_DEFAULT;
+pub use probe::{Canary, Probe};
 use reader::ConfigReader;
-pub use registry::{AskConfig, RegistryConfig, UpstreamConfig};
-pub use resolver::Resolver;
+pub(crate) use registry::{AskConfig, RegistryConfig, UpstreamConfig};
+pub(crate) use resolver::Resolver;
 use ring::digest::{Context, SHA256};
-pub use rules::{ConditionConfig, RuleConfig};
+pub(crate) use rules::{ConditionConfig, RuleConfig};
 use source::ConfigSource;
-pub use source::SourceFile;
+pub(crate) use source::SourceFile;
 use table::Table;
-pub use transfer::{KeyConfig, PrimaryConfig, Remote, Secret, SecretError, TransferConfig, bad_secret, decode_secret};
-pub use zone::{Steer, ZoneConfig};
+pub(crate) use transfer::{KeyConfig, PrimaryConfig, Remote, Secret, bad_secret, decode_secret};
+pub(crate) use zone::Steer;
+pub use zone::ZoneConfig;
 
 use crate::base::diagnostic::{Diagnostic, Place, sort_by_place};
 use crate::files::Intake;
-pub use crate::registry::BlobTarget;
-pub use crate::snapshot::{Hints, Party, Service, SteeredExport};
-pub use crate::steer::{AnswerMirrors, LeastScopes, Ranking};
+pub(crate) use crate::registry::BlobTarget;
+pub(crate) use crate::snapshot::{Hints, Party, Service, SteeredExport};
+pub(crate) use crate::steer::{AnswerMirrors, LeastScopes, Ranking};
 
 /// A configuration that was read from its files.
 #[derive(Debug)]
 pub struct Read {
     /// The meaning.
-    pub config: Config,
+    pub(crate) config: Config,
     /// The warnings, in file order.
     pub warnings: Vec<Diagnostic>,
     /// The files: the main one, then the included ones in their order.
-    pub files: Vec<SourceFile>,
+    pub(crate) files: Vec<SourceFile>,
 }
 
 /// Reads a config file and those that it includes.
@@ -87,7 +91,7 @@ pub fn read_file(path: &Path) -> Result<Read, Vec<Diagnostic>> {
 }
 
 /// The same; the intake notes these files, and each input of the configuration once it is read.
-pub fn read_inputs(path: &Path, intake: &Intake) -> Result<Read, Vec<Diagnostic>> {
+pub(crate) fn read_inputs(path: &Path, intake: &Intake) -> Result<Read, Vec<Diagnostic>> {
     let main = source::read_main(path, intake)?;
     let (file, text) = (main.file.file.clone(), &main.text);
     let mut read = read_texts(&file, text, intake, |patterns| source::read_included(&main, patterns, intake))?;
@@ -105,7 +109,7 @@ pub fn read(file: &str, text: &str) -> Result<(Config, Vec<Diagnostic>), Vec<Dia
 
 /// The socket of a configuration that may have errors elsewhere: `[control] socket` of the first file with a valid syntax
 /// that has it. `None` if no file has it, or the main file has no valid syntax.
-pub fn socket_of(path: &Path) -> Option<PathBuf> {
+pub(crate) fn socket_of(path: &Path) -> Option<PathBuf> {
     let intake = Intake::default();
     let main = source::read_main(path, &intake).ok()?;
     let reader = ConfigReader::new(main.file.file.clone(), &main.text);
@@ -170,66 +174,66 @@ fn digest(main: &str, included: &[ConfigSource]) -> String {
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The file, as the operator wrote it.
-    pub file: Arc<str>,
+    pub(crate) file: Arc<str>,
     /// SHA-256 of the main file followed by the included ones in their order, 64 hexadecimal digits.
-    pub digest: Arc<str>,
+    pub(crate) digest: Arc<str>,
     /// Every file that it names, the config file itself first.
-    pub files: Vec<InputFile>,
+    pub(crate) files: Vec<InputFile>,
     /// `allow`: the codes of warnings to leave out.
-    pub allow: Vec<&'static str>,
+    pub(crate) allow: Vec<&'static str>,
     /// `[dns]`
-    pub dns: DnsConfig,
+    pub(crate) dns: DnsConfig,
     /// `[registry]`. `None` without the table.
-    pub registry: Option<RegistryConfig>,
+    pub(crate) registry: Option<RegistryConfig>,
     /// `[admin]`. `None` without the table.
-    pub admin: Option<AdminConfig>,
+    pub(crate) admin: Option<AdminConfig>,
     /// `[control]`. `None` without the table: no overrides.
-    pub control: Option<ControlConfig>,
+    pub(crate) control: Option<ControlConfig>,
     /// `[probe]`. `None` without the table: mirrors are not probed.
-    pub probe: Option<Probe>,
+    pub(crate) probe: Option<Probe>,
     /// `[resolver]`, or its defaults.
-    pub resolver: Resolver,
+    pub(crate) resolver: Resolver,
     /// `[keys.*]`, in file order: [`KeyId`](crate::base::ids::KeyId) is an index into it.
-    pub keys: Vec<KeyConfig>,
+    pub(crate) keys: Vec<KeyConfig>,
     /// `[[zone]]`, in file order.
     pub zones: Vec<ZoneConfig>,
     /// `https` of steered owners, in file order: [`ServiceId`](crate::base::ids::ServiceId) is an index into it.
-    pub services: Vec<Service>,
+    pub(crate) services: Vec<Service>,
     /// `[networks]`, in file order: [`SourceId`](crate::base::ids::SourceId) is an index into it.
-    pub networks: Vec<Network>,
+    pub(crate) networks: Vec<Network>,
     /// `[mirrors.*]`, in file order: [`MirrorId`](crate::base::ids::MirrorId) is an index into it.
-    pub mirrors: Vec<MirrorEntry>,
+    pub(crate) mirrors: Vec<MirrorEntry>,
     /// `[horizons.*]`, in file order: [`HorizonId`](crate::base::ids::HorizonId) is an index into it.
     pub horizons: Vec<HorizonConfig>,
     /// `[reload] watch`: the interval between two looks at the files. `None` if the files are not watched.
-    pub watch: Option<Duration>,
+    pub(crate) watch: Option<Duration>,
     /// Every address under a `listen`, of all tables.
-    pub written_addresses: Vec<Placed<SocketAddr>>,
+    pub(crate) written_addresses: Vec<Placed<SocketAddr>>,
 }
 
 impl Config {
     /// Leaves out the warnings that `allow` names.
-    pub fn leave_out_allowed(&self, problems: &mut Vec<Diagnostic>) {
+    pub(crate) fn leave_out_allowed(&self, problems: &mut Vec<Diagnostic>) {
         problems.retain(|problem| problem.is_error() || !self.allow.contains(&problem.code));
     }
 }
 
 /// Limits of the connections to an HTTP listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Connections {
+pub(crate) struct Connections {
     /// The most at once, of all clients.
-    pub all: usize,
+    pub(crate) all: usize,
     /// The most at once from one IPv4 address or IPv6 /64.
-    pub per_client: usize,
+    pub(crate) per_client: usize,
     /// Time after which an idle one is closed.
-    pub idle: Duration,
+    pub(crate) idle: Duration,
 }
 
 /// A value and its place in the config.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placed<T> {
+pub(crate) struct Placed<T> {
     /// The value.
-    pub value: T,
+    pub(crate) value: T,
     /// Its place.
-    pub place: Place,
+    pub(crate) place: Place,
 }

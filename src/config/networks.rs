@@ -160,7 +160,7 @@ pub enum NetworkKind {
 
 impl NetworkKind {
     /// The key and value of the kind in a configuration.
-    pub fn spelling(self) -> String {
+    pub(crate) fn spelling(self) -> String {
         match FEEDS.iter().find(|(_, kind)| *kind == self) {
             Some((name, _)) => format!("feed = \"{name}\""),
             None if self == NetworkKind::Mmdb => "mmdb = …".to_string(),

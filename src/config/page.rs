@@ -18,7 +18,7 @@ const BEGIN_END: &str = " -->\n";
 const END: &str = "<!-- end -->";
 
 /// All tables of the configuration by the names of their blocks: `config` is the top, others are paths like `dns.rrl`.
-pub fn parts() -> Vec<(String, KeyTable)> {
+pub(crate) fn parts() -> Vec<(String, KeyTable)> {
     fn collect(path: &str, part: KeyTable, parts: &mut Vec<(String, KeyTable)>) {
         parts.push((if path.is_empty() { "config" } else { path }.to_string(), part));
         for row in part.rows {
@@ -75,7 +75,7 @@ fn table(part: KeyTable) -> String {
 }
 
 /// The effect of a key, and the reason if there is one.
-pub fn documentation(row: &Row) -> (String, Option<String>) {
+pub(crate) fn documentation(row: &Row) -> (String, Option<String>) {
     let mut paragraphs = row.doc.split("\n\n").map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
     (paragraphs.next().unwrap_or_default(), paragraphs.next())
 }
@@ -87,7 +87,7 @@ fn value(row: &Row) -> String {
             let high = row.at_most.map_or_else(|| grouped(high), |key| format!("`{key}`"));
             format!("{} to {high} {unit}", grouped(low)).trim_end().to_string()
         }
-        KeyType::Numbers { range: (low, high), .. } => {
+        KeyType::Numbers { range: (low, high) } => {
             format!("list of numbers, {} to {}", grouped(low), grouped(high))
         }
         KeyType::Duration { range: (least, greatest) } => {

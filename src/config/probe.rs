@@ -16,7 +16,7 @@ use crate::base::diagnostic::{Diagnostic, Place};
 use crate::mirror::Thresholds;
 
 /// Two lost packets are sent again within 3 s (RFC 6298 §2).
-pub const TIMEOUT_DEFAULT: Duration = secs(4);
+pub(crate) const TIMEOUT_DEFAULT: Duration = secs(4);
 
 const RETRY_DEFAULT: Duration = secs(3);
 const MAX_HOLD_DOWN_DEFAULT: Duration = mins(10);
@@ -147,11 +147,11 @@ pub struct Probe {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Canary {
     /// Its repository.
-    pub repository: Arc<str>,
+    pub(crate) repository: Arc<str>,
     /// Its SHA-256, 64 lower-case hexadecimal digits.
-    pub sha256: Arc<str>,
+    pub(crate) sha256: Arc<str>,
     /// Its size in bytes.
-    pub size: u64,
+    pub(crate) size: u64,
 }
 
 impl Probe {

@@ -151,39 +151,39 @@ fn has_tls(config: &Config) -> Option<bool> {
 
 /// `[registry]`: the companion HTTP listener.
 #[derive(Clone, Debug)]
-pub struct RegistryConfig {
+pub(crate) struct RegistryConfig {
     /// Listen addresses.
-    pub listen: Vec<SocketAddr>,
+    pub(crate) listen: Vec<SocketAddr>,
     /// Limits of connections.
-    pub connections: Connections,
+    pub(crate) connections: Connections,
     /// The canonical registry: manifests, tags, referrers, and blobs no mirror can serve.
-    pub canonical: UpstreamConfig,
+    pub(crate) canonical: UpstreamConfig,
     /// The steered name's base URL: blobs. `None` if each mirror has a URL of its own.
-    pub blobs: Option<UpstreamConfig>,
+    pub(crate) blobs: Option<UpstreamConfig>,
     /// The horizon that is written, else that of the steered name, found by the host of `blobs`. `None` if no steered owner
     /// has that name.
-    pub horizon: Option<HorizonId>,
+    pub(crate) horizon: Option<HorizonId>,
     /// The registry of cosign signatures and attestations. `None` means canonical.
-    pub signatures: Option<UpstreamConfig>,
+    pub(crate) signatures: Option<UpstreamConfig>,
     /// The project page, for `/`.
-    pub info: Option<Arc<str>>,
+    pub(crate) info: Option<Arc<str>>,
     /// The policy page, for `/privacy`.
-    pub privacy: Option<Arc<str>>,
+    pub(crate) privacy: Option<Arc<str>>,
     /// Peers whose `X-Forwarded-For` is used.
-    pub trusted_proxies: Vec<Prefix>,
+    pub(crate) trusted_proxies: Vec<Prefix>,
     /// The target of redirects for blobs: the steered name, or the host of the client's mirror.
-    pub blob_target: BlobTarget,
+    pub(crate) blob_target: BlobTarget,
     /// The times of questions to mirrors for blobs. `None` redirects without asking.
-    pub ask: Option<AskConfig>,
+    pub(crate) ask: Option<AskConfig>,
     /// The times of questions to canonical for signatures. `None` without `signatures`.
-    pub ask_canonical: Option<AskConfig>,
+    pub(crate) ask_canonical: Option<AskConfig>,
     /// The certificate and key of HTTPS. `None` means plain HTTP.
-    pub tls: Option<TlsFiles>,
+    pub(crate) tls: Option<TlsFiles>,
 }
 
 impl RegistryConfig {
     /// The port at which clients reach mirrors: that of `blobs`, if it is https, else HTTPS's own.
-    pub fn mirror_port(&self) -> u16 {
+    pub(crate) fn mirror_port(&self) -> u16 {
         match &self.blobs {
             Some(blobs) if &*blobs.scheme == "https" => value::port_of(blobs),
             _ => limits::MIRROR_PORT,
@@ -191,42 +191,42 @@ impl RegistryConfig {
     }
 
     /// The name that mirrors serve: the host of `blobs`. `None` if each mirror has a URL of its own.
-    pub fn mirror_name(&self) -> Option<&str> {
+    pub(crate) fn mirror_name(&self) -> Option<&str> {
         self.blobs.as_ref().map(value::host_of)
     }
 }
 
 /// `ask-…` of `[registry]`: the times of questions for blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AskConfig {
+pub(crate) struct AskConfig {
     /// The longest time that a request waits for a mirror's answer.
-    pub wait: Duration,
+    pub(crate) wait: Duration,
     /// Time for which the answer that a mirror has a blob is cached.
-    pub keep: Duration,
+    pub(crate) keep: Duration,
     /// Time for which the answer that it lacks one is cached.
-    pub lacking: Duration,
+    pub(crate) lacking: Duration,
 }
 
 /// A base URL to which request paths are appended: `https://host[:port][/some/repo]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UpstreamConfig {
+pub(crate) struct UpstreamConfig {
     /// `https` or `http`.
-    pub scheme: Arc<str>,
+    pub(crate) scheme: Arc<str>,
     /// The host, and the port if it is not the scheme's own.
-    pub authority: Arc<str>,
+    pub(crate) authority: Arc<str>,
     /// The repository prefix without slashes at its ends; empty if there is no prefix.
-    pub path: Arc<str>,
+    pub(crate) path: Arc<str>,
 }
 
 impl UpstreamConfig {
     /// The host; an IPv6 address without brackets.
-    pub fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         let host = value::host_of(self);
         host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
     }
 
     /// The port.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         value::port_of(self)
     }
 }

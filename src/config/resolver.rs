@@ -60,19 +60,19 @@ section! {
 
 /// `[resolver]`: resolving the hosts of mirrors.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Resolver {
+pub(crate) struct Resolver {
     /// The resolvers. If empty, those of this system are used.
-    pub servers: Vec<SocketAddr>,
+    pub(crate) servers: Vec<SocketAddr>,
     /// Time that a resolver has to answer a query.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// The shortest time between two lookups of a host.
-    pub least_ttl: Duration,
+    pub(crate) least_ttl: Duration,
     /// The longest time between two lookups of a host.
-    pub greatest_ttl: Duration,
+    pub(crate) greatest_ttl: Duration,
     /// The reserved addresses that a host may have.
-    pub private: Vec<Prefix>,
+    pub(crate) private: Vec<Prefix>,
     /// The file that keeps the last good addresses across restarts. `None` keeps nothing.
-    pub state: Option<PathBuf>,
+    pub(crate) state: Option<PathBuf>,
 }
 
 impl Default for Resolver {

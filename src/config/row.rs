@@ -17,30 +17,30 @@ use super::{Config, FileUse};
 
 /// A key of a table.
 #[derive(Clone, Copy, Debug)]
-pub struct Row {
+pub(crate) struct Row {
     /// The name in the file.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The type, with its range.
-    pub kind: KeyType,
+    pub(crate) kind: KeyType,
     /// The effect of leaving the key out.
-    pub absent: Absent,
+    pub(crate) absent: Absent,
     /// For a number: the key at whose value its range ends.
-    pub at_most: Option<&'static str>,
+    pub(crate) at_most: Option<&'static str>,
     /// The effect of a reload on a changed value.
-    pub restart: Restart,
+    pub(crate) restart: Restart,
     /// The documentation: the effect of the key, an empty line, the reason.
-    pub doc: &'static str,
+    pub(crate) doc: &'static str,
     /// A value, as TOML.
-    pub example: &'static str,
+    pub(crate) example: &'static str,
     /// The key that this one replaces: a table has one of the two.
-    pub instead_of: Option<&'static str>,
+    pub(crate) instead_of: Option<&'static str>,
     /// Whether a list may be empty.
-    pub may_be_empty: bool,
+    pub(crate) may_be_empty: bool,
 }
 
 impl Row {
     /// The table, or one of the tables, that the key holds.
-    pub fn inner(&self) -> Option<KeyTable> {
+    pub(crate) fn inner(&self) -> Option<KeyTable> {
         match self.kind {
             KeyType::Table(part) | KeyType::Tables { part, .. } | KeyType::Names(part) => Some(part),
             _ => None,
@@ -50,7 +50,7 @@ impl Row {
 
 /// The type of a key.
 #[derive(Clone, Copy, Debug)]
-pub enum KeyType {
+pub(crate) enum KeyType {
     /// A whole number.
     Number {
         /// The least and the greatest.
@@ -62,8 +62,6 @@ pub enum KeyType {
     Numbers {
         /// The least and the greatest.
         range: (u64, u64),
-        /// The form of an element.
-        form: &'static str,
     },
     /// A duration.
     Duration {
@@ -107,16 +105,16 @@ pub enum KeyType {
 
 /// The table that a key holds.
 #[derive(Clone, Copy, Debug)]
-pub struct KeyTable {
+pub(crate) struct KeyTable {
     /// The operator's name for it.
-    pub title: &'static str,
+    pub(crate) title: &'static str,
     /// Its keys.
-    pub rows: &'static [Row],
+    pub(crate) rows: &'static [Row],
 }
 
 /// The effect of leaving a key out.
 #[derive(Clone, Copy, Debug)]
-pub enum Absent {
+pub(crate) enum Absent {
     /// This number.
     Number(u64),
     /// This duration.
@@ -143,7 +141,7 @@ pub enum Absent {
 
 /// The effect of a reload on a changed value.
 #[derive(Clone, Copy, Debug)]
-pub enum Restart {
+pub(crate) enum Restart {
     /// The new value holds.
     Never,
     /// The old value holds until a restart, if this function finds the two configurations unequal.
@@ -288,8 +286,8 @@ pub(super) const fn number(name: &'static str, range: RangeInclusive<u64>, unit:
 }
 
 /// A list of whole numbers, or one.
-pub(super) const fn numbers(name: &'static str, range: RangeInclusive<u64>, form: &'static str) -> KeyRow<Nums> {
-    KeyRow::new(name, KeyType::Numbers { range: (*range.start(), *range.end()), form }, NONE)
+pub(super) const fn numbers(name: &'static str, range: RangeInclusive<u64>) -> KeyRow<Nums> {
+    KeyRow::new(name, KeyType::Numbers { range: (*range.start(), *range.end()) }, NONE)
 }
 
 /// A duration.
@@ -363,7 +361,7 @@ pub(super) const fn days(count: u64) -> Duration {
 }
 
 /// The keys that differ between the configuration of the start and a new one, and that only a restart changes.
-pub fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
+pub(crate) fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
     fn collect(part: KeyTable, started: &Config, now: &Config, keys: &mut Vec<String>) {
         for row in part.rows {
             let inner = row.inner();

@@ -108,7 +108,7 @@ const ROWS: [Row; RuleKeys::PART.rows.len() + LabelKind::COUNT] = {
 const fn row(kind: &KindRow) -> Row {
     match kind.form {
         ValueForm::Number { least, greatest } => {
-            numbers(kind.name, range(least, greatest), kind.form.words()).example(kind.example).doc(kind.doc).row()
+            numbers(kind.name, range(least, greatest)).example(kind.example).doc(kind.doc).row()
         }
         form => texts(kind.name, form.words()).example(kind.example).doc(kind.doc).row(),
     }
@@ -137,24 +137,24 @@ impl RuleSpec {
 
 /// One rule of a horizon.
 #[derive(Clone, Debug)]
-pub struct RuleConfig {
+pub(crate) struct RuleConfig {
     /// The conditions, all of which must hold.
-    pub conditions: Vec<ConditionConfig>,
+    pub(crate) conditions: Vec<ConditionConfig>,
     /// The mirrors, in order of preference unless `ranking` has another.
-    pub mirrors: Vec<MirrorId>,
+    pub(crate) mirrors: Vec<MirrorId>,
     /// The order in which a client takes them.
-    pub ranking: Ranking,
+    pub(crate) ranking: Ranking,
     /// The mirrors for clients while none of those is usable; the horizon's default follows them.
-    pub fallback: Vec<MirrorId>,
+    pub(crate) fallback: Vec<MirrorId>,
     /// Whether the registry listener sends its clients to the canonical registry.
-    pub is_canonical: bool,
+    pub(crate) is_canonical: bool,
     /// The place of the rule.
-    pub place: Place,
+    pub(crate) place: Place,
 }
 
 /// One condition of a rule, with each accepted value and its place.
 #[derive(Clone, Debug)]
-pub enum ConditionConfig {
+pub(crate) enum ConditionConfig {
     /// The address has an entry in one of the sources, with one of the labels if there are any.
     Network {
         /// The sources; one at least.

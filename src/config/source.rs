@@ -14,15 +14,15 @@ use crate::files::{FileFacts, FileKind, Intake, ListError, ReadError, is_pattern
 
 /// A file of the configuration.
 #[derive(Clone, Debug)]
-pub struct SourceFile {
+pub(crate) struct SourceFile {
     /// The file: as the operator wrote it, or the folder of the main file with the name under `include`.
-    pub file: Arc<str>,
+    pub(crate) file: Arc<str>,
     /// The path.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The place that names it; the main file as a whole.
-    pub place: Place,
+    pub(crate) place: Place,
     /// Identity, mode and times of the file.
-    pub facts: FileFacts,
+    pub(crate) facts: FileFacts,
 }
 
 /// A file of the configuration with its text.

@@ -247,7 +247,7 @@ fn every_example_is_a_value_of_its_key() {
         let value = Table::document(&[(&reader, &tree)]).take(row.name).unwrap();
         match row.kind {
             KeyType::Number { range: (low, high), .. } => drop(value.number(low..=high)),
-            KeyType::Numbers { range: (low, high), .. } => drop(value.numbers(low..=high)),
+            KeyType::Numbers { range: (low, high) } => drop(value.numbers(low..=high)),
             KeyType::Duration { range: (least, greatest) } => drop(value.duration(least..=greatest)),
             KeyType::Flag => drop(value.flag()),
             KeyType::Text { .. } | KeyType::File { .. } => drop(value.text()),

@@ -67,51 +67,51 @@ section! {
 
 /// `transfer` of a zone.
 #[derive(Clone, Debug, Default)]
-pub struct TransferConfig {
+pub(crate) struct TransferConfig {
     /// The parties that may have the zone.
-    pub allow: Vec<Party>,
+    pub(crate) allow: Vec<Party>,
     /// The servers to send NOTIFY to.
-    pub notify: Vec<Remote>,
+    pub(crate) notify: Vec<Remote>,
     /// The addresses of steered owners in a transfer.
-    pub steered: SteeredExport,
+    pub(crate) steered: SteeredExport,
 }
 
 /// Another server, and the key to sign with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Remote {
+pub(crate) struct Remote {
     /// Its address.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The key.
-    pub key: Option<KeyId>,
+    pub(crate) key: Option<KeyId>,
 }
 
 /// A server to fetch a zone from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PrimaryConfig {
+pub(crate) struct PrimaryConfig {
     /// Its address.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The key to sign with.
-    pub key: Option<KeyId>,
+    pub(crate) key: Option<KeyId>,
     /// The name of its certificate. `None` fetches in the clear.
-    pub tls: Option<Arc<str>>,
+    pub(crate) tls: Option<Arc<str>>,
 }
 
 /// One `[keys.*]`.
 #[derive(Clone, Debug)]
-pub struct KeyConfig {
+pub(crate) struct KeyConfig {
     /// The name, by which both sides know it.
-    pub name: NameBuf,
+    pub(crate) name: NameBuf,
     /// The algorithm.
-    pub algorithm: Algorithm,
+    pub(crate) algorithm: Algorithm,
     /// The secret.
-    pub secret: Secret,
+    pub(crate) secret: Secret,
     /// The place of its name in the config.
-    pub place: Place,
+    pub(crate) place: Place,
 }
 
 /// A secret as text.
 #[derive(Clone)]
-pub enum Secret {
+pub(crate) enum Secret {
     /// The text in the config.
     Text(Arc<str>),
     /// A file of its own.
@@ -356,7 +356,7 @@ impl Check<'_> {
 }
 
 /// The bytes of a secret.
-pub fn decode_secret(text: &str) -> Result<Vec<u8>, SecretError> {
+pub(crate) fn decode_secret(text: &str) -> Result<Vec<u8>, SecretError> {
     let octets: Vec<u8> =
         domain::utils::base64::decode(text.trim()).map_err(|_| SecretError("it is not base64".to_string()))?;
     // A name that fits any key, to judge the secret alone.
@@ -368,10 +368,10 @@ pub fn decode_secret(text: &str) -> Result<Vec<u8>, SecretError> {
 
 /// The fault of a malformed secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SecretError(String);
+pub(crate) struct SecretError(String);
 
 /// The problem of a malformed secret.
-pub fn bad_secret(key: &str, SecretError(why): SecretError) -> Diagnostic {
+pub(crate) fn bad_secret(key: &str, SecretError(why): SecretError) -> Diagnostic {
     Diagnostic::error("bad-secret", format!("the secret of key `{key}` cannot be used: {why}"))
         .help("make one with `openssl rand -base64 32`, and write the same on the other side")
 }

@@ -132,26 +132,27 @@ fn name_files(spec: &ZoneSpec, table: &Table<'_, '_>) {
 #[derive(Clone, Debug)]
 pub struct ZoneConfig {
     /// The apex.
-    pub name: NameBuf,
+    pub(crate) name: NameBuf,
     /// The master file, or the file that keeps the copy of a zone with `primaries`. `None` only for such a zone.
-    pub file: Option<InputFile>,
+    pub(crate) file: Option<InputFile>,
     /// The servers to fetch the zone from; empty for one that is read from its file.
-    pub primaries: Vec<PrimaryConfig>,
+    pub(crate) primaries: Vec<PrimaryConfig>,
     /// A PEM file of the roots that certificates of primaries must lead to. `None` means those of this system.
-    pub roots: Option<InputFile>,
+    pub(crate) roots: Option<InputFile>,
     /// The parties that may have it, and the servers to notify of changes.
-    pub transfer: TransferConfig,
+    pub(crate) transfer: TransferConfig,
     /// True if a signed zone is served without its DNSSEC records; otherwise it is refused.
-    pub unsigned: bool,
+    pub(crate) unsigned: bool,
     /// The owners whose addresses depend on the client.
-    pub steer: Vec<Steer>,
+    pub(crate) steer: Vec<Steer>,
     /// The place of its file, or of its primaries, in the config.
-    pub place: Place,
+    pub(crate) place: Place,
 }
 
+#[cfg(test)]
 impl ZoneConfig {
     /// A zone with nothing but a name: its other fields have the values of keys that are left out.
-    pub fn named(name: NameBuf, place: Place) -> Self {
+    pub(crate) fn named(name: NameBuf, place: Place) -> Self {
         let (transfer, unsigned) = (TransferConfig::default(), false);
         ZoneConfig {
             name,
@@ -168,17 +169,17 @@ impl ZoneConfig {
 
 /// One steered owner.
 #[derive(Clone, Debug)]
-pub struct Steer {
+pub(crate) struct Steer {
     /// The owner, absolute.
-    pub owner: NameBuf,
+    pub(crate) owner: NameBuf,
     /// The horizon that decides.
-    pub horizon: HorizonId,
+    pub(crate) horizon: HorizonId,
     /// The TTL of the addresses.
-    pub ttl: Ttl,
+    pub(crate) ttl: Ttl,
     /// Its HTTPS record. `None` without one.
-    pub service: Option<ServiceId>,
+    pub(crate) service: Option<ServiceId>,
     /// The place of its owner in the config.
-    pub place: Place,
+    pub(crate) place: Place,
 }
 
 impl Check<'_> {

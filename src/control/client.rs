@@ -31,18 +31,18 @@ const MAX_ANSWER_LEN: usize = 64 << 20;
 
 /// A request to the running server.
 #[derive(Clone, Debug)]
-pub struct ControlQuestion {
+pub(crate) struct ControlQuestion {
     /// The method.
-    pub method: Method,
+    pub(crate) method: Method,
     /// The path and query.
-    pub target: String,
+    pub(crate) target: String,
     /// The body; may be empty.
-    pub body: String,
+    pub(crate) body: String,
 }
 
 /// The reasons why a request gets no answer.
 #[derive(Debug)]
-pub enum AskError {
+pub(crate) enum AskError {
     /// The file does not exist.
     Absent(PathBuf),
     /// The file is not a socket.
@@ -78,7 +78,7 @@ impl std::error::Error for AskError {}
 
 impl AskError {
     /// The remedy.
-    pub fn help(&self) -> &'static str {
+    pub(crate) fn help(&self) -> &'static str {
         match self {
             AskError::Absent(_) => "is `pharos serve` running, with this `socket` under `[control]`?",
             AskError::NotASocket(_) => "name the `socket` under `[control]` of the server's configuration",
@@ -99,7 +99,7 @@ fn sudo_user() -> Option<String> {
 }
 
 /// Asks the server at a socket; returns the status and the body of its answer.
-pub fn ask(socket: &Path, question: ControlQuestion) -> Result<(StatusCode, Bytes), AskError> {
+pub(crate) fn ask(socket: &Path, question: ControlQuestion) -> Result<(StatusCode, Bytes), AskError> {
     let broken = |error| AskError::Broken { path: socket.to_path_buf(), error };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
     let answer = runtime.block_on(async { tokio::time::timeout(TIMEOUT, exchange(socket, question)).await });

@@ -42,10 +42,10 @@ use crate::telemetry::{Collect, MetricsPage};
 const OVERRIDE_TIMEOUT: Duration = state::DEADLINE.saturating_add(Duration::from_secs(5));
 
 /// The response to a request.
-pub type DeskResponse = hyper::Response<Full<Bytes>>;
+pub(crate) type DeskResponse = hyper::Response<Full<Bytes>>;
 
 /// Answers the requests of operators.
-pub struct Desk {
+pub(crate) struct Desk {
     readiness: Arc<Readiness>,
     files: StateFiles,
     /// Set when the server begins to serve.
@@ -62,23 +62,23 @@ pub(super) struct RunningServer {
 }
 
 /// Facts about the server that the snapshot does not have.
-pub struct About {
+pub(crate) struct About {
     /// The results of probes; `None` if mirrors are not probed.
-    pub probes: Option<Arc<Probes>>,
+    pub(crate) probes: Option<Arc<Probes>>,
     /// The configuration and its last reload.
-    pub history: Arc<ReloadHistory>,
+    pub(crate) history: Arc<ReloadHistory>,
     /// The certificates of the listeners.
-    pub certificates: Box<dyn Fn() -> Vec<ListenerCertificate> + Send + Sync>,
+    pub(crate) certificates: Box<dyn Fn() -> Vec<ListenerCertificate> + Send + Sync>,
 }
 
 /// The certificate of a listener.
-pub struct ListenerCertificate {
+pub(crate) struct ListenerCertificate {
     /// The listener.
-    pub listener: &'static str,
+    pub(crate) listener: &'static str,
     /// The first end in its chain.
-    pub ends: UnixTime,
+    pub(crate) ends: UnixTime,
     /// The time and the reason, if its changed files cannot be used; an older certificate is served.
-    pub refused: Option<(UnixTime, String)>,
+    pub(crate) refused: Option<(UnixTime, String)>,
 }
 
 impl Desk {
@@ -93,7 +93,7 @@ impl Desk {
     }
 
     /// Answers a request.
-    pub async fn answer(&self, caller: Caller, head: Parts, body: Bytes) -> DeskResponse {
+    pub(crate) async fn answer(&self, caller: Caller, head: Parts, body: Bytes) -> DeskResponse {
         let answered = self.try_answer(caller, &head, &body).await;
         render(answered.unwrap_or_else(DeskAnswer::Refused), &head.method)
     }

@@ -15,7 +15,7 @@
 //! **Not here**: the effect of overrides on answers ([`crate::mirror`], [`crate::steer`]), HTTP over TCP and the token
 //! (`http`), layout (`cli`).
 
-pub mod client;
+pub(crate) mod client;
 mod desk;
 mod ledger;
 mod operator;
@@ -31,10 +31,10 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-pub use desk::{About, Desk, DeskResponse, ListenerCertificate};
-pub use operator::Caller;
+pub(crate) use desk::{About, Desk, ListenerCertificate};
+pub(crate) use operator::Caller;
 pub(crate) use request::encode;
-pub use socket::OpenError;
+pub(crate) use socket::OpenError;
 pub use store::FORM as STATE;
 
 use crate::base::time::UnixTime;
@@ -52,13 +52,13 @@ use socket::Serving;
 use standing::StandingOverrides;
 
 /// The longest body of a request, in bytes.
-pub const MAX_BODY_LEN: usize = socket::MAX_BODY_LEN;
+pub(crate) const MAX_BODY_LEN: usize = socket::MAX_BODY_LEN;
 
 /// The consequence of overrides that cannot be written, for the log.
 const UNKEPT: &str = "new overrides are refused until it is written";
 
 /// The socket with its desk, and the overrides in force.
-pub struct Control {
+pub(crate) struct Control {
     desk: Arc<Desk>,
     serving: Serving,
     /// The overrides to apply before the first answer.
@@ -75,7 +75,7 @@ impl Control {
     /// Binds the socket and reads the state. Until [`Control::start`], requests are answered that the server is starting.
     ///
     /// `group` is the group whose members may connect, besides the server's user and root.
-    pub fn open(
+    pub(crate) fn open(
         config: &config::ControlConfig,
         group: Option<u32>,
         readiness: Arc<Readiness>,
@@ -99,17 +99,17 @@ impl Control {
     }
 
     /// The desk, which answers authorized clients.
-    pub fn desk(&self) -> Arc<Desk> {
+    pub(crate) fn desk(&self) -> Arc<Desk> {
         self.desk.clone()
     }
 
     /// The overrides of mirrors that were in force when the process started.
-    pub fn overrides(&self) -> &Overrides {
+    pub(crate) fn overrides(&self) -> &Overrides {
         &self.standing.mirrors
     }
 
     /// Opens the desk, and starts the ledger with the overrides in force, which the published snapshot already has.
-    pub fn start(
+    pub(crate) fn start(
         &self,
         published: &Arc<Published>,
         updates: Updates,
@@ -129,14 +129,14 @@ impl Control {
     }
 
     /// Warns of overrides whose mirrors the reloaded configuration does not have.
-    pub fn note_reload(&self) {
+    pub(crate) fn note_reload(&self) {
         if let Some(published) = self.published.get() {
             warn_of_gone(&published.load());
         }
     }
 
     /// Stops answering; the file of the socket is removed when this returns.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.serving.stop().await;
     }
 }
@@ -155,7 +155,7 @@ fn warn_of_gone(snapshot: &Snapshot) {
 /// A sentence on overrides that the next start will not find in their file; `None` if the file is whole or missing.
 ///
 /// An empty file counts as a loss: the server replaces its file whole, but a full or broken file system leaves empty files.
-pub fn loss(path: &Path) -> Option<String> {
+pub(crate) fn loss(path: &Path) -> Option<String> {
     match peek(path, &STATE, store::decode) {
         Err(useless) if useless.may_be_replaced() => {
             Some(format!("`{}` is damaged: the overrides of operators in it are lost", path.display()))

@@ -25,7 +25,7 @@ const MAX_NAME_LEN: usize = 256;
 
 /// The client that a listener let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub(crate) enum Caller {
     /// A process of this user, at the control socket.
     User(u32),
     /// A client with the token, at the admin listener.

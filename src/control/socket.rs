@@ -73,7 +73,7 @@ impl Drop for BoundSocket {
 
 /// The reasons why the socket or the state cannot be opened.
 #[derive(Debug)]
-pub enum OpenError {
+pub(crate) enum OpenError {
     /// Another process has locked one of the two.
     Lock(LockError),
     /// Another process listens at the socket.
@@ -121,7 +121,7 @@ impl std::error::Error for OpenError {}
 
 impl OpenError {
     /// The remedy.
-    pub fn help(&self) -> String {
+    pub(crate) fn help(&self) -> String {
         match self {
             OpenError::State(useless) => return useless.help(),
             OpenError::Lock(LockError::Held { .. }) | OpenError::InUse(_) => {

@@ -3,6 +3,8 @@
 //! **Invariants**: the keys are stable, because scripts read them; an unknown value is null, and its key is never left out.
 //! **Not here**: layout (`cli`).
 
+#![allow(clippy::missing_docs_in_private_items, reason = "a field is named for its key in the JSON document")]
+
 mod status;
 
 use std::collections::HashSet;

@@ -20,12 +20,12 @@ use std::io;
 use crate::serve;
 use crate::tls::{AuthorityError, WriteError};
 
-pub use walk::{WalkLine, WalkLineKind, walk};
-pub use world::World;
+pub(crate) use walk::{WalkLine, WalkLineKind, walk};
+pub(crate) use world::World;
 
 /// The reasons why the demonstration failed.
 #[derive(Debug)]
-pub enum DemoFailure {
+pub(crate) enum DemoFailure {
     /// The service does not start.
     Serve(serve::Failure),
     /// The system refused something.

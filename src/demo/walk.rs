@@ -22,7 +22,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 
 /// The kind of a line, which decides its layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WalkLineKind {
+pub(crate) enum WalkLineKind {
     /// A step begins.
     Heading,
     /// A sentence about the step.
@@ -41,15 +41,15 @@ pub enum WalkLineKind {
 
 /// One line of the walk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WalkLine {
+pub(crate) struct WalkLine {
     /// The kind of the line.
-    pub kind: WalkLineKind,
+    pub(crate) kind: WalkLineKind,
     /// The line.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// Does all steps; passes each line to `tell` as soon as its fact is known.
-pub async fn walk(world: &World, tell: &(dyn Fn(WalkLine) + Sync)) -> Result<(), DemoFailure> {
+pub(crate) async fn walk(world: &World, tell: &(dyn Fn(WalkLine) + Sync)) -> Result<(), DemoFailure> {
     let roots = world.roots()?.store(Clock::unix());
     let client = |subnet: &str, address: [u8; 4]| -> Result<DemoClient, DemoFailure> {
         let subnet: Prefix = subnet.parse().map_err(|_| DemoFailure::Unexpected(format!("`{subnet}` is no subnet")))?;

@@ -76,7 +76,7 @@ impl DemoMirror {
 }
 
 /// The running demonstration.
-pub struct World {
+pub(crate) struct World {
     folder: tempfile::TempDir,
     pub(super) image: Image,
     pub(super) mirrors: [DemoMirror; 2],
@@ -91,7 +91,7 @@ pub struct World {
 
 impl World {
     /// Starts all servers.
-    pub async fn start() -> Result<Self, DemoFailure> {
+    pub(crate) async fn start() -> Result<Self, DemoFailure> {
         let folder = tempfile::Builder::new().prefix("pharos-demo-").tempdir();
         let folder = folder.map_err(DemoFailure::system("make a temporary folder"))?;
         let image = Image::new();
@@ -131,12 +131,12 @@ impl World {
     }
 
     /// The folder of all files.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// The control socket; `None` if the temporary folder has too long a path for one.
-    pub fn socket(&self) -> Option<PathBuf> {
+    pub(crate) fn socket(&self) -> Option<PathBuf> {
         control_socket(self.folder())
     }
 
@@ -158,7 +158,7 @@ impl World {
     }
 
     /// Stops all servers and removes the folder.
-    pub async fn stop(self) -> Result<(), DemoFailure> {
+    pub(crate) async fn stop(self) -> Result<(), DemoFailure> {
         self.running.stop().await;
         let [one, other] = self.mirrors;
         tokio::join!(one.server.stop(GRACE), other.server.stop(GRACE), self.canonical_server.stop(GRACE));

@@ -36,7 +36,7 @@ const MAX_PORT_TRIES: usize = 32;
 
 /// The bound ports.
 #[derive(Debug, Default)]
-pub struct BoundPorts {
+pub(crate) struct BoundPorts {
     pub(super) tcp: listen::BoundListeners,
     pub(super) udp: Vec<Datagrams>,
     /// The most datagrams that one system call takes or sends.
@@ -48,13 +48,13 @@ pub struct BoundPorts {
 
 /// The addresses we listen on: in the order of the config, with the ports that the system chose for port 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ListenAddresses {
+pub(crate) struct ListenAddresses {
     /// UDP and TCP.
-    pub plain: Vec<SocketAddr>,
+    pub(crate) plain: Vec<SocketAddr>,
     /// TLS.
-    pub tls: Vec<SocketAddr>,
+    pub(crate) tls: Vec<SocketAddr>,
     /// QUIC.
-    pub quic: Vec<SocketAddr>,
+    pub(crate) quic: Vec<SocketAddr>,
 }
 
 /// A UDP socket for one thread.
@@ -64,9 +64,10 @@ pub(super) struct Datagrams {
     pub(super) is_wildcard: bool,
 }
 
+#[cfg(test)]
 impl BoundPorts {
     /// The addresses.
-    pub fn addresses(&self) -> &ListenAddresses {
+    pub(crate) fn addresses(&self) -> &ListenAddresses {
         &self.addresses
     }
 }
@@ -76,7 +77,7 @@ const TLS: &str = "[dns.tls] listen";
 const QUIC: &str = "[dns.quic] listen";
 
 /// Binds the ports of `[dns] listen`, and those of TLS and QUIC if configured.
-pub fn bind(dns: &config::DnsConfig) -> Result<BoundPorts, BindError> {
+pub(crate) fn bind(dns: &config::DnsConfig) -> Result<BoundPorts, BindError> {
     let threads = threads_of_one(dns);
     let mut bound = BoundPorts { batch: dns.udp_batch, ..BoundPorts::default() };
     let mut absent = None;
@@ -110,7 +111,7 @@ pub(super) fn fragments(dns: &config::DnsConfig) -> Fragments {
 }
 
 /// The UDP threads of all addresses together.
-pub fn udp_threads(dns: &config::DnsConfig) -> usize {
+pub(crate) fn udp_threads(dns: &config::DnsConfig) -> usize {
     threads_of_one(dns) * dns.listen.len()
 }
 

@@ -25,7 +25,7 @@ mod udp;
 #[cfg(test)]
 mod fixture;
 
-pub use bind::{BoundPorts, ListenAddresses, bind, udp_threads};
+pub(crate) use bind::{BoundPorts, ListenAddresses, bind, udp_threads};
 
 use std::io;
 use std::sync::Arc;
@@ -46,20 +46,20 @@ use crate::wire::transfer::{self, Transfer};
 use crate::wire::{self, Peer, Reply, Silence, Transport};
 
 /// The application protocol of DNS over TLS (RFC 7858; registered with TLS ALPN as `dot`).
-pub const TLS_PROTOCOLS: [&[u8]; 1] = [b"dot"];
+pub(crate) const TLS_PROTOCOLS: [&[u8]; 1] = [b"dot"];
 
 /// The application protocol of DNS over QUIC (RFC 9250 §4.1).
-pub const QUIC_PROTOCOLS: [&[u8]; 1] = [b"doq"];
+pub(crate) const QUIC_PROTOCOLS: [&[u8]; 1] = [b"doq"];
 
 /// The sources of every answer: the served snapshot and the time.
 #[derive(Clone, Debug)]
-pub struct Engine {
+pub(crate) struct Engine {
     /// The snapshot.
-    pub published: Arc<Published>,
+    pub(crate) published: Arc<Published>,
     /// The time.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// Passes on NOTIFY messages about zones that have changed at their primaries.
-    pub notices: Notices,
+    pub(crate) notices: Notices,
 }
 
 /// The engine for as long as one batch lasts: one snapshot, one reading of the clocks.
@@ -121,16 +121,16 @@ impl Session<'_> {
 
 /// The TLS configurations of the encrypted listeners, each with its own application protocol.
 #[derive(Clone, Debug)]
-pub struct Certificates {
+pub(crate) struct Certificates {
     /// For TLS, with [`TLS_PROTOCOLS`].
-    pub tls: Arc<Tls>,
+    pub(crate) tls: Arc<Tls>,
     /// For QUIC, with [`QUIC_PROTOCOLS`].
-    pub quic: Arc<Tls>,
+    pub(crate) quic: Arc<Tls>,
 }
 
 /// The listeners at work.
 #[derive(Debug)]
-pub struct Service {
+pub(crate) struct Service {
     addresses: ListenAddresses,
     clients: Arc<Clients>,
     rates: Arc<Rates>,
@@ -143,7 +143,7 @@ impl Service {
     /// Starts to answer on bound ports, within a tokio runtime; without certificates, only on those that need none.
     ///
     /// Connections count towards the limits of `clients`, which other listeners may share.
-    pub fn start(
+    pub(crate) fn start(
         bound: BoundPorts,
         certificates: Option<Certificates>,
         engine: Engine,
@@ -172,12 +172,12 @@ impl Service {
     }
 
     /// The addresses we listen on.
-    pub fn addresses(&self) -> &ListenAddresses {
+    pub(crate) fn addresses(&self) -> &ListenAddresses {
         &self.addresses
     }
 
     /// Changes the limits of connections: for new ones, and the time limits for open ones too.
-    pub fn set_limits(&self, limits: Limits) {
+    pub(crate) fn set_limits(&self, limits: Limits) {
         self.clients.set_limits(limits);
         if let Some(quic) = &self.quic {
             quic.renew_idle();
@@ -185,17 +185,17 @@ impl Service {
     }
 
     /// Applies the UDP payload size of the config to the fragmentation of replies.
-    pub fn set_payload(&self, dns: &config::DnsConfig) {
+    pub(crate) fn set_payload(&self, dns: &config::DnsConfig) {
         self.udp.set_fragments(bind::fragments(dns));
     }
 
     /// Allocates the table of rate limiting. To be called before a snapshot with a rate limit is published.
-    pub fn prepare_rates(&self) {
+    pub(crate) fn prepare_rates(&self) {
         self.rates.prepare();
     }
 
     /// Answers the queries received, and stops. Answers that are not sent within `grace` are given up.
-    pub async fn stop(self, grace: Duration) {
+    pub(crate) async fn stop(self, grace: Duration) {
         let Service { udp, streams, quic, .. } = self;
         let mut stopping = JoinSet::new();
         for listeners in streams {

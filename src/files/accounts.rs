@@ -23,7 +23,7 @@ const NO_GROUP: u32 = u32::MAX;
 
 /// The reason why a group is not known.
 #[derive(Debug)]
-pub enum GroupError {
+pub(crate) enum GroupError {
     /// The system has no such group.
     Unknown,
     /// The system does not say.
@@ -46,7 +46,7 @@ impl std::error::Error for GroupError {}
 
 /// The number of a group. As for chown(1), a group whose name is a number is preferred to the group of that number, and a number
 /// need not have a name.
-pub fn group(name: &str) -> Result<u32, GroupError> {
+pub(crate) fn group(name: &str) -> Result<u32, GroupError> {
     let wanted = name.to_string();
     let found = ask("the groups of this machine", move || Group::from_name(&wanted));
     match (found.map_err(GroupError::Expired)?, name.parse()) {
@@ -58,13 +58,13 @@ pub fn group(name: &str) -> Result<u32, GroupError> {
 }
 
 /// The name of a group, or its number if no name is found.
-pub fn group_name(gid: u32) -> String {
+pub(crate) fn group_name(gid: u32) -> String {
     let found = ask("the groups of this machine", move || Group::from_gid(Gid::from_raw(gid)));
     found.ok().and_then(Result::ok).flatten().map_or_else(|| gid.to_string(), |group| group.name)
 }
 
 /// The login of a user; `None` if the system knows no such user, or does not answer.
-pub fn login(uid: u32) -> Option<String> {
+pub(crate) fn login(uid: u32) -> Option<String> {
     let found = ask("the users of this machine", move || User::from_uid(Uid::from_raw(uid)));
     found.ok()?.ok()?.map(|user| user.name)
 }

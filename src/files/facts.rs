@@ -9,22 +9,22 @@ use std::time::{Duration, SystemTime};
 
 /// The facts of a file, as the system has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileFacts {
+pub(crate) struct FileFacts {
     /// The type of the file.
-    pub nature: Nature,
+    pub(crate) nature: Nature,
     /// Device and inode: equal for two names of one file.
-    pub identity: (u64, u64),
+    pub(crate) identity: (u64, u64),
     /// Its length in bytes.
-    pub len: u64,
+    pub(crate) len: u64,
     /// Last changes of the contents, and of contents, owner, mode or links: seconds and nanoseconds since 1970.
-    pub changed: [(i64, i64); 2],
+    pub(crate) changed: [(i64, i64); 2],
     mode: u32,
     owner: u32,
 }
 
 /// The type of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nature {
+pub(crate) enum Nature {
     /// A regular file.
     File,
     /// A folder.
@@ -75,7 +75,7 @@ impl FileFacts {
     }
 
     /// The time of the last change of the contents.
-    pub fn modified(&self) -> SystemTime {
+    pub(crate) fn modified(&self) -> SystemTime {
         let [(seconds, nanoseconds), _] = self.changed;
         let whole = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or(0));
         whole + Duration::from_nanos(nanoseconds.try_into().unwrap_or(0))
@@ -85,7 +85,7 @@ impl FileFacts {
     /// need it.
     ///
     /// A file of root's that a group may read is fine: it is how a server without root's rights is given a file.
-    pub fn exposure(&self) -> Option<&'static str> {
+    pub(crate) fn exposure(&self) -> Option<&'static str> {
         const ROOT: u32 = 0;
         match self.mode & 0o777 {
             mode if mode & 0o002 != 0 => Some("every user of this machine may change"),

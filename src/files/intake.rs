@@ -21,7 +21,7 @@ const LOOK_DEADLINE_PER_FILE: Duration = Duration::from_millis(5);
 
 /// The state of a file by which a change of it shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stamp {
+pub(crate) enum Stamp {
     /// Device and inode, length and times of the file at the end of all links.
     Found((u64, u64), u64, [(i64, i64); 2]),
     /// There is no file.
@@ -44,14 +44,14 @@ impl Stamp {
     }
 
     /// Looks a file up; links are followed.
-    pub fn look(path: &Path) -> Self {
+    pub(crate) fn look(path: &Path) -> Self {
         Stamp::of_found(&super::look_up(path))
     }
 }
 
 /// The files that are read for one configuration. Clones note in one list.
 #[derive(Clone, Debug, Default)]
-pub struct Intake {
+pub(crate) struct Intake {
     seen: Arc<Mutex<FileStates>>,
     /// `None` if files come from the disk; otherwise all files come from here.
     memory: Option<Arc<BTreeMap<PathBuf, Vec<u8>>>>,
@@ -59,7 +59,7 @@ pub struct Intake {
 
 /// Files and patterns, with their stamps and matches at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FileStates {
+pub(crate) struct FileStates {
     files: BTreeMap<PathBuf, Stamp>,
     /// The files that match each pattern. `None` if its folder cannot be listed, or has more of them than the pattern may match.
     patterns: BTreeMap<PatternKey, Option<Vec<PathBuf>>>,
@@ -70,12 +70,12 @@ type PatternKey = (PathBuf, String, usize);
 
 impl Intake {
     /// An intake of files in memory; no other file is there.
-    pub fn of_memory(files: BTreeMap<PathBuf, Vec<u8>>) -> Self {
+    pub(crate) fn of_memory(files: BTreeMap<PathBuf, Vec<u8>>) -> Self {
         Intake { memory: Some(Arc::new(files)), ..Intake::default() }
     }
 
     /// Reads a file whole, as [`read`], and notes it.
-    pub fn read(&self, path: &Path, kind: FileKind) -> Result<Contents, ReadError> {
+    pub(crate) fn read(&self, path: &Path, kind: FileKind) -> Result<Contents, ReadError> {
         if let Some(files) = &self.memory {
             return of_memory(files, path, kind);
         }
@@ -92,7 +92,7 @@ impl Intake {
     }
 
     /// Lists the files of a pattern, as [`matching`], and notes the pattern.
-    pub fn matching(&self, folder: &Path, pattern: &str, most: usize) -> Result<Vec<PathBuf>, ListError> {
+    pub(crate) fn matching(&self, folder: &Path, pattern: &str, most: usize) -> Result<Vec<PathBuf>, ListError> {
         if let Some(files) = &self.memory {
             return list::matching_of(files.keys(), folder, pattern, most);
         }
@@ -103,7 +103,7 @@ impl Intake {
     }
 
     /// The files and patterns so far.
-    pub fn so_far(&self) -> FileStates {
+    pub(crate) fn so_far(&self) -> FileStates {
         self.seen().clone()
     }
 
@@ -115,7 +115,7 @@ impl Intake {
 
 /// A permit for one look at a time, so that a disk that hangs costs one thread.
 #[derive(Clone, Debug, Default)]
-pub struct LookPermit(Arc<AtomicBool>);
+pub(crate) struct LookPermit(Arc<AtomicBool>);
 
 /// The end of a look.
 struct LookEnd(LookPermit);
@@ -139,7 +139,7 @@ fn of_memory(files: &BTreeMap<PathBuf, Vec<u8>>, path: &Path, kind: FileKind) ->
 impl FileStates {
     /// Looks at the same files and patterns again; waits for the disk. `None` if the look before has not ended yet, or this one
     /// does not end in time.
-    pub fn again(&self, permit: &LookPermit) -> Option<FileStates> {
+    pub(crate) fn again(&self, permit: &LookPermit) -> Option<FileStates> {
         if permit.0.swap(true, Ordering::Acquire) {
             return None;
         }
@@ -166,7 +166,7 @@ impl FileStates {
     }
 
     /// Adds files and patterns of another list that this one lacks.
-    pub fn add(&mut self, other: FileStates) {
+    pub(crate) fn add(&mut self, other: FileStates) {
         for (path, stamp) in other.files {
             self.files.entry(path).or_insert(stamp);
         }
@@ -176,7 +176,7 @@ impl FileStates {
     }
 
     /// The first file, or pattern, whose state is in none of some other lists.
-    pub fn unknown_to<'s>(&self, others: impl Iterator<Item = &'s FileStates> + Clone) -> Option<PathBuf> {
+    pub(crate) fn unknown_to<'s>(&self, others: impl Iterator<Item = &'s FileStates> + Clone) -> Option<PathBuf> {
         let is_known = |path: &PathBuf, stamp: &Stamp| others.clone().any(|other| other.files.get(path) == Some(stamp));
         if let Some((path, _)) = self.files.iter().find(|(path, stamp)| !is_known(path, stamp)) {
             return Some(path.clone());

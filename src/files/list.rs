@@ -14,7 +14,7 @@ use super::{Expired, SHORT_DEADLINE, within, words};
 
 /// The reason why files cannot be listed.
 #[derive(Debug)]
-pub enum ListError {
+pub(crate) enum ListError {
     /// The pattern is not one.
     Pattern(&'static str),
     /// More files match than the caller takes.
@@ -39,14 +39,14 @@ impl fmt::Display for ListError {
 impl std::error::Error for ListError {}
 
 /// Whether a text is a pattern, not the name of one file.
-pub fn is_pattern(text: &str) -> bool {
+pub(crate) fn is_pattern(text: &str) -> bool {
     text.contains(['*', '?', '['])
 }
 
 /// The files whose names match a pattern, which is relative to a folder; at most `most` of them.
 ///
 /// `**` is refused: it would walk through every folder below.
-pub fn matching(folder: &Path, pattern: &str, most: usize) -> Result<Vec<PathBuf>, ListError> {
+pub(crate) fn matching(folder: &Path, pattern: &str, most: usize) -> Result<Vec<PathBuf>, ListError> {
     let (owned, text) = (folder.to_path_buf(), pattern.to_string());
     let listed = within(folder, SHORT_DEADLINE, move |caller| expand(&owned, &text, most, || caller.waits()));
     listed.map_err(ListError::Expired)?

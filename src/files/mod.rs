@@ -7,12 +7,12 @@
 //! before and while it is read; a caller waits no longer than the deadline of the kind, whatever the file system does.
 //! **Not here**: the formats (`load`, `tls`), the purposes of the files (`config`).
 
-pub mod accounts;
+pub(crate) mod accounts;
 mod facts;
 mod intake;
 mod list;
 mod reader;
-pub mod state;
+pub(crate) mod state;
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -23,10 +23,10 @@ use std::time::Duration;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-pub use facts::{FileFacts, Nature};
-pub use intake::{FileStates, Intake, LookPermit, Stamp};
-pub use list::{ListError, is_pattern, matching};
-pub use reader::{Expired, MAX_IDLE, slowest, start, within};
+pub(crate) use facts::{FileFacts, Nature};
+pub(crate) use intake::{FileStates, Intake, LookPermit, Stamp};
+pub(crate) use list::{ListError, is_pattern, matching};
+pub(crate) use reader::{Expired, slowest, start, within};
 
 /// A kind of file, with its bound in bytes and its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,16 +86,16 @@ const CHUNK: u64 = 1 << 20;
 
 /// The contents of a file, and its facts.
 #[derive(Debug)]
-pub struct Contents {
+pub(crate) struct Contents {
     /// The bytes.
-    pub bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// The facts, of the same open file.
-    pub facts: FileFacts,
+    pub(crate) facts: FileFacts,
 }
 
 /// The reason why a file cannot be read.
 #[derive(Debug)]
-pub enum ReadError {
+pub(crate) enum ReadError {
     /// There is no file of this name.
     Missing,
     /// The process may not read it.
@@ -154,7 +154,7 @@ impl From<ReadError> for io::Error {
 
 impl ReadError {
     /// The remedy.
-    pub fn help(&self, path: &Path) -> String {
+    pub(crate) fn help(&self, path: &Path) -> String {
         let absolute = std::path::absolute(path);
         let path = absolute.as_deref().unwrap_or(path).display();
         match self {
@@ -174,12 +174,12 @@ impl ReadError {
 }
 
 /// Reads a file whole.
-pub fn read(path: &Path, kind: FileKind) -> Result<Contents, ReadError> {
+pub(crate) fn read(path: &Path, kind: FileKind) -> Result<Contents, ReadError> {
     read_up_to(path, kind, kind.max_len(), Rest::Refused)
 }
 
 /// Reads the first bytes of a file.
-pub fn head(path: &Path, len: u64) -> Result<Contents, ReadError> {
+pub(crate) fn head(path: &Path, len: u64) -> Result<Contents, ReadError> {
     read_up_to(path, FileKind::Pem, len, Rest::Ignored)
 }
 
@@ -215,7 +215,7 @@ fn read_up_to(path: &Path, kind: FileKind, max_len: u64, rest: Rest) -> Result<C
 }
 
 /// Opens the file of a lock, which is made if it does not exist, for its owner alone: a process that can open it can hold it.
-pub fn open_lock(path: &Path) -> io::Result<File> {
+pub(crate) fn open_lock(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     // Opening a pipe for both directions never waits.
@@ -227,14 +227,14 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
 }
 
 /// Looks a file up without opening it; links are followed.
-pub fn look_up(path: &Path) -> Result<FileFacts, ReadError> {
+pub(crate) fn look_up(path: &Path) -> Result<FileFacts, ReadError> {
     let owned = path.to_path_buf();
     let looked_up = within(path, SHORT_DEADLINE, move |_| Ok(FileFacts::of(&std::fs::metadata(&owned)?)));
     looked_up.map_err(ReadError::Expired)?
 }
 
 /// Fails if the process may not make files in a folder.
-pub fn check_writable(folder: &Path) -> Result<(), ReadError> {
+pub(crate) fn check_writable(folder: &Path) -> Result<(), ReadError> {
     let owned = folder.to_path_buf();
     let allowed = within(folder, SHORT_DEADLINE, move |_| {
         Ok(accessat(CWD, &owned, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).map_err(io::Error::from)?)
@@ -243,7 +243,7 @@ pub fn check_writable(folder: &Path) -> Result<(), ReadError> {
 }
 
 /// The number of the user that the process runs as.
-pub fn user() -> u32 {
+pub(crate) fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
@@ -263,12 +263,12 @@ fn open(path: &Path) -> Result<(File, FileFacts), ReadError> {
 }
 
 /// Whether systemd has put a file where only this service can reach it, whatever its mode (`LoadCredential=`).
-pub fn is_credential(path: &Path) -> bool {
+pub(crate) fn is_credential(path: &Path) -> bool {
     std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|folder| !folder.is_empty() && path.starts_with(folder))
 }
 
 /// An error of the system in our style: lower case, without its number.
-pub fn words(error: &io::Error) -> String {
+pub(crate) fn words(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => return "no such file".to_string(),
         io::ErrorKind::PermissionDenied => return "permission denied".to_string(),

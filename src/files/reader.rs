@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 const MAX_AT_ONCE: usize = 32;
 
 /// Idle threads that are kept: a reload, a write of state and a look at certificates may coincide.
-pub const MAX_IDLE: usize = 3;
+pub(crate) const MAX_IDLE: usize = 3;
 
 /// The reason why work on a file has no result.
 #[derive(Debug)]
-pub enum Expired {
+pub(crate) enum Expired {
     /// The deadline is over; the thread continues without a caller.
     Deadline(Duration),
     /// [`MAX_AT_ONCE`] threads are at work, most of them stuck.
@@ -45,11 +45,11 @@ impl fmt::Display for Expired {
 
 /// The side that waits for the work.
 #[derive(Debug)]
-pub struct Waiter(Arc<AtomicBool>);
+pub(crate) struct Waiter(Arc<AtomicBool>);
 
 impl Waiter {
     /// Whether the caller has not given up yet.
-    pub fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
@@ -72,7 +72,7 @@ fn pool() -> MutexGuard<'static, Pool> {
 }
 
 /// Does work on a file on another thread, and waits for it until the deadline.
-pub fn within<T: Send + 'static>(
+pub(crate) fn within<T: Send + 'static>(
     path: &Path,
     deadline: Duration,
     work: impl FnOnce(&Waiter) -> T + Send + 'static,
@@ -129,7 +129,7 @@ fn start_thread() -> io::Result<Sender<ReadJob>> {
 }
 
 /// Starts the threads that are kept, so that a full system does not keep a server from reading files later.
-pub fn start() -> io::Result<()> {
+pub(crate) fn start() -> io::Result<()> {
     while pool().idle.len() < MAX_IDLE {
         let thread = start_thread()?;
         pool().idle.push(thread);
@@ -138,7 +138,7 @@ pub fn start() -> io::Result<()> {
 }
 
 /// The file that has been at work for longest, if it has been for this long.
-pub fn slowest(least: Duration) -> Option<PathBuf> {
+pub(crate) fn slowest(least: Duration) -> Option<PathBuf> {
     let pool = pool();
     let (_, path, since) = pool.at_work.iter().min_by_key(|(_, _, since)| *since)?;
     (since.elapsed() >= least).then(|| path.clone())

@@ -26,16 +26,16 @@ const HEAD_LEN: u64 = 512;
 #[derive(Clone, Copy, Debug)]
 pub struct StateForm {
     /// The kind, a word.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The prefix of the first line that makes it a comment in the format of the file; empty if the format needs none.
-    pub comment: &'static str,
+    pub(crate) comment: &'static str,
     /// Recognises a whole file in the form of the version before.
     pub is_old: fn(&str) -> bool,
 }
 
 impl StateForm {
     /// The first line, with its end.
-    pub fn first_line(&self) -> String {
+    pub(crate) fn first_line(&self) -> String {
         format!("{}{VERSION}\n", self.start())
     }
 
@@ -71,7 +71,7 @@ enum Recognised {
 
 /// The reason why a state file cannot be used.
 #[derive(Debug)]
-pub enum Useless {
+pub(crate) enum Useless {
     /// It cannot be read.
     Unreadable {
         /// The file.
@@ -127,12 +127,12 @@ impl std::error::Error for Useless {}
 
 impl Useless {
     /// Whether the file may be written over.
-    pub fn may_be_replaced(&self) -> bool {
+    pub(crate) fn may_be_replaced(&self) -> bool {
         matches!(self, Useless::Damaged { .. })
     }
 
     /// The remedy.
-    pub fn help(&self) -> String {
+    pub(crate) fn help(&self) -> String {
         match self {
             Useless::Unreadable { path, error } => error.help(path),
             Useless::Foreign { .. } => {
@@ -147,7 +147,11 @@ impl Useless {
 }
 
 /// Reads a file back, and changes nothing; `None` if there is none yet, or an empty one.
-pub fn peek<T>(path: &Path, form: &StateForm, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Useless> {
+pub(crate) fn peek<T>(
+    path: &Path,
+    form: &StateForm,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, Useless> {
     let Some((bytes, first_line)) = contents(path, form)? else { return Ok(None) };
     let text = std::str::from_utf8(&bytes[first_line..]).ok();
     match text.and_then(parse) {
@@ -157,7 +161,11 @@ pub fn peek<T>(path: &Path, form: &StateForm, parse: impl FnOnce(&str) -> Option
 }
 
 /// The same, but a damaged file of ours is put aside.
-pub fn recall<T>(path: &Path, form: &StateForm, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Useless> {
+pub(crate) fn recall<T>(
+    path: &Path,
+    form: &StateForm,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, Useless> {
     let found = peek(path, form, parse);
     if !matches!(found, Err(Useless::Damaged { .. })) {
         return found;
@@ -172,12 +180,12 @@ pub fn recall<T>(path: &Path, form: &StateForm, parse: impl FnOnce(&str) -> Opti
 }
 
 /// Reads the bytes of a file back, its first line included; `None` if there is none yet, or an empty one.
-pub fn bytes(path: &Path, form: &StateForm) -> Result<Option<Vec<u8>>, Useless> {
+pub(crate) fn bytes(path: &Path, form: &StateForm) -> Result<Option<Vec<u8>>, Useless> {
     Ok(contents(path, form)?.map(|(bytes, _)| bytes))
 }
 
 /// Whether [`recall`] and [`keep`] would take the file for ours.
-pub fn inspect(path: &Path, form: &StateForm) -> Result<(), Useless> {
+pub(crate) fn inspect(path: &Path, form: &StateForm) -> Result<(), Useless> {
     contents(path, form).map(|_| ())
 }
 
@@ -203,17 +211,18 @@ fn contents(path: &Path, form: &StateForm) -> Result<Option<(Vec<u8>, usize)>, U
 }
 
 /// Replaces a file of ours with its first line and a text; it is on the disk when this returns.
-pub fn keep(path: &Path, form: &StateForm, text: &str) -> io::Result<()> {
+#[cfg(test)]
+pub(crate) fn keep(path: &Path, form: &StateForm, text: &str) -> io::Result<()> {
     keep_if(path, form, text, &|| true)
 }
 
 /// The same, unless the caller has given up meanwhile.
-pub fn keep_if(path: &Path, form: &StateForm, text: &str, waits: &dyn Fn() -> bool) -> io::Result<()> {
+pub(crate) fn keep_if(path: &Path, form: &StateForm, text: &str, waits: &dyn Fn() -> bool) -> io::Result<()> {
     replace(path, form, waits, |out| out.write_all(text.as_bytes()))
 }
 
 /// The same with contents that are written piece by piece.
-pub fn replace(
+pub(crate) fn replace(
     path: &Path,
     form: &StateForm,
     waits: &dyn Fn() -> bool,
@@ -286,7 +295,7 @@ fn remove_left_over(beside: &Path, form: &StateForm) -> io::Result<()> {
 }
 
 /// Sets the time of the last change of a file of ours.
-pub fn touch(path: &Path, form: &StateForm, time: SystemTime) -> io::Result<()> {
+pub(crate) fn touch(path: &Path, form: &StateForm, time: SystemTime) -> io::Result<()> {
     let found = look_up(path).map_err(io::Error::from)?;
     if found.nature != Nature::File {
         return Err(io::Error::other(ReadError::NotRegular(found.nature)));
@@ -299,14 +308,14 @@ pub fn touch(path: &Path, form: &StateForm, time: SystemTime) -> io::Result<()> 
 }
 
 /// The path with more at its end.
-pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut longer = PathBuf::from(path);
     longer.as_mut_os_string().push(suffix);
     longer
 }
 
 /// The folder that a file is in.
-pub fn folder(path: &Path) -> &Path {
+pub(crate) fn folder(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),

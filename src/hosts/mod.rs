@@ -45,7 +45,7 @@ const UNKEPT: &str = "a restart begins with older addresses of hosts, and has to
 
 /// The service that keeps the addresses of hosts fresh.
 #[derive(Debug)]
-pub struct HostService {
+pub(crate) struct HostService {
     reloads: mpsc::Sender<HostSettings>,
     counters: Arc<Counters>,
     task: AbortHandle,
@@ -72,7 +72,7 @@ impl HostSettings {
 
 impl HostService {
     /// Starts with the published snapshot; it needs a tokio runtime. `moved` is notified when mirrors have new addresses.
-    pub fn start(
+    pub(crate) fn start(
         config: &Config,
         published: Arc<Published>,
         updates: Updates,
@@ -107,12 +107,12 @@ impl HostService {
     }
 
     /// The counters.
-    pub fn counters(&self) -> Arc<Counters> {
+    pub(crate) fn counters(&self) -> Arc<Counters> {
         self.counters.clone()
     }
 
     /// Applies another configuration. Call it after the snapshot of that configuration is published.
-    pub async fn reload(&self, config: &Config) {
+    pub(crate) async fn reload(&self, config: &Config) {
         // The receiver lives as long as the process.
         let _ = self.reloads.send(HostSettings::of(config)).await;
     }

@@ -36,7 +36,7 @@ thread_local! {
 }
 
 /// Answers DNS messages; `C` reads the clocks.
-pub struct Doh<C> {
+pub(crate) struct Doh<C> {
     published: Arc<Published>,
     clock: C,
     path: Arc<str>,
@@ -45,7 +45,7 @@ pub struct Doh<C> {
 
 impl<C> Doh<C> {
     /// Answers from the published snapshot, at this path.
-    pub fn new(published: Arc<Published>, clock: C, path: Arc<str>, counters: SharedBlock) -> Self {
+    pub(crate) fn new(published: Arc<Published>, clock: C, path: Arc<str>, counters: SharedBlock) -> Self {
         Doh { published, clock, path, counters }
     }
 }

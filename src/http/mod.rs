@@ -28,8 +28,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use admin::{Admin, DeskHandler};
-pub use asking::{At, BlobAsker, Canonical, MAX_FLIGHTS, MAX_FLIGHTS_PER_MIRROR, MAX_WAITING, Means, MirrorDialers};
-pub use doh::Doh;
+pub(crate) use asking::MAX_FLIGHTS;
+pub use asking::{At, BlobAsker, Canonical, MAX_FLIGHTS_PER_MIRROR, Means, MirrorDialers};
+pub(crate) use doh::Doh;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::http::request::Parts;
@@ -64,7 +65,7 @@ pub const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 pub type HttpResponse = hyper::Response<Full<Bytes>>;
 
 /// A response that takes time.
-pub type Later = Pin<Box<dyn Future<Output = HttpResponse> + Send>>;
+pub(crate) type Later = Pin<Box<dyn Future<Output = HttpResponse> + Send>>;
 
 /// A response, now or later.
 pub enum HttpAnswer {

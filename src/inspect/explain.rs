@@ -30,23 +30,23 @@ use crate::wire::Summary;
 
 /// The explanation of the replies that a client gets for a name.
 #[derive(Clone, Debug)]
-pub struct Explanation {
+pub(crate) struct Explanation {
     /// The name asked for; `None` if no name is steered, and a horizon of redirects is explained.
-    pub name: Option<NameBuf>,
+    pub(crate) name: Option<NameBuf>,
     /// The resolver's address and the client subnet.
-    pub client: Client,
+    pub(crate) client: Client,
     /// The use of the query's subnet.
-    pub hearing: Hearing,
+    pub(crate) hearing: Hearing,
     /// The reply for A and the one for AAAA; after these the one for HTTPS, if the name has such a record with its steered
     /// addresses. Empty without a name.
-    pub answers: Vec<ExplainedAnswer>,
+    pub(crate) answers: Vec<ExplainedAnswer>,
     /// The steering decision and its inputs; `None` if the answer is the same for every client.
-    pub steered: Option<SteeredExplanation>,
+    pub(crate) steered: Option<SteeredExplanation>,
 }
 
 /// The use that the engine makes of a query's subnet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hearing {
+pub(crate) enum Hearing {
     /// The query has no subnet.
     NoSubnet,
     /// The subnet is accepted.
@@ -57,68 +57,68 @@ pub enum Hearing {
 
 /// One reply.
 #[derive(Clone, Debug)]
-pub struct ExplainedAnswer {
+pub(crate) struct ExplainedAnswer {
     /// The type asked for.
-    pub rtype: Rtype,
+    pub(crate) rtype: Rtype,
     /// The engine's summary of the reply.
-    pub summary: Summary,
+    pub(crate) summary: Summary,
     /// The scope in the reply; `None` if the query carried no subnet.
-    pub scope: Option<ScopePrefixLen>,
+    pub(crate) scope: Option<ScopePrefixLen>,
     /// The answer section.
-    pub answer: Vec<ShownRecord>,
+    pub(crate) answer: Vec<ShownRecord>,
     /// The authority section.
-    pub authority: Vec<ShownRecord>,
+    pub(crate) authority: Vec<ShownRecord>,
     /// The mirrors in the answer and their tier; `None` if the name is not steered.
-    pub choice: Option<Choice>,
+    pub(crate) choice: Option<Choice>,
 }
 
 /// A record as a client reads it, with its rdata in the form of master files.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShownRecord {
+pub(crate) struct ShownRecord {
     /// The owner.
-    pub owner: String,
+    pub(crate) owner: String,
     /// The TTL.
-    pub ttl: Ttl,
+    pub(crate) ttl: Ttl,
     /// The type.
-    pub rtype: Rtype,
+    pub(crate) rtype: Rtype,
     /// The rdata.
-    pub rdata: String,
+    pub(crate) rdata: String,
 }
 
 /// The inputs of a steering decision.
 #[derive(Clone, Debug)]
-pub struct SteeredExplanation {
+pub(crate) struct SteeredExplanation {
     /// The horizon.
-    pub horizon: HorizonId,
+    pub(crate) horizon: HorizonId,
     /// The decision.
-    pub decision: Decision,
+    pub(crate) decision: Decision,
     /// Whether the client was located by its subnet or by its resolver's address, and the reason.
-    pub judged: Judged,
+    pub(crate) judged: Judged,
     /// The IPv6 block that embeds the location's IPv4 address; `None` if that address was not embedded.
-    pub embedded_in: Option<Prefix>,
+    pub(crate) embedded_in: Option<Prefix>,
     /// Each source's entry for the location's address, in the order of the sources.
-    pub entries: Vec<Option<FoundEntry>>,
+    pub(crate) entries: Vec<Option<FoundEntry>>,
     /// The winning rule, or the default. If a subnet covers several plans, the winner at the chosen plan's lowest address.
-    pub won: Won,
+    pub(crate) won: Won,
     /// The plan that the table must have for `won`.
-    pub by_the_rules: PlanId,
+    pub(crate) by_the_rules: PlanId,
     /// The lowest and the highest address of the stretch around the location in which the decision is the same.
-    pub stretch: (IpAddr, IpAddr),
+    pub(crate) stretch: (IpAddr, IpAddr),
     /// Each plan's share of the subnet, the greatest first; one entry if the decision is the same for the whole subnet.
-    pub shares: Vec<PlanShare>,
+    pub(crate) shares: Vec<PlanShare>,
     /// The client's slot and the block that was hashed; `None` if the plan has no weights.
-    pub slot: Option<SlotReason>,
+    pub(crate) slot: Option<SlotReason>,
     /// Every mirror of the plan, in order of preference.
-    pub candidates: Vec<Candidate>,
+    pub(crate) candidates: Vec<Candidate>,
     /// The target of the client's blob requests to the registry listener.
-    pub redirect: ExplainedRedirect,
+    pub(crate) redirect: ExplainedRedirect,
     /// The reason for the scope.
-    pub reason: ScopeReason,
+    pub(crate) reason: ScopeReason,
 }
 
 /// The target of a client's blob requests to the registry listener, if a mirror has the blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExplainedRedirect {
+pub(crate) enum ExplainedRedirect {
     /// The steered name, where DNS selects the mirror.
     SteeredName,
     /// The URL of a redirect-only mirror.
@@ -131,33 +131,33 @@ pub enum ExplainedRedirect {
 
 /// One mirror of the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub(crate) struct Candidate {
     /// The mirror.
-    pub mirror: MirrorId,
+    pub(crate) mirror: MirrorId,
     /// The part of the plan that names it.
-    pub tier: Tier,
+    pub(crate) tier: Tier,
     /// Its health.
-    pub health: Health,
+    pub(crate) health: Health,
     /// The verdict on the mirror for IPv4 and IPv6.
-    pub tried: [Tried; 2],
+    pub(crate) tried: [Tried; 2],
     /// The distance from the client; `None` if distance does not decide.
-    pub distance: Option<Kilometres>,
+    pub(crate) distance: Option<Kilometres>,
     /// The number of the 256 slots in which it is first; `None` if slots do not decide.
-    pub slots: Option<usize>,
+    pub(crate) slots: Option<usize>,
 }
 
 /// The verdict on a mirror for one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tried {
+pub(crate) struct Tried {
     /// The family.
-    pub family: Family,
+    pub(crate) family: Family,
     /// The verdict.
-    pub verdict: MirrorVerdict,
+    pub(crate) verdict: MirrorVerdict,
 }
 
 /// The reason why a mirror is or is not in the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MirrorVerdict {
+pub(crate) enum MirrorVerdict {
     /// Its addresses are in the answer.
     Taken,
     /// It has no address of the family.
@@ -179,7 +179,7 @@ pub enum MirrorVerdict {
 }
 
 /// Asks the engine for a name's addresses and explains the replies.
-pub fn explain(snapshot: &Snapshot, name: Name<'_>, client: Client) -> Explanation {
+pub(crate) fn explain(snapshot: &Snapshot, name: Name<'_>, client: Client) -> Explanation {
     let hearing = match (client.subnet, &snapshot.settings().ecs_from) {
         (None, _) => Hearing::NoSubnet,
         (Some(_), Some(from)) if !from.contains(client.resolver) => Hearing::Ignored,
@@ -200,7 +200,7 @@ pub fn explain(snapshot: &Snapshot, name: Name<'_>, client: Client) -> Explanati
 }
 
 /// Explains the redirect of a client by a horizon that steers no name.
-pub fn explain_redirect(snapshot: &Snapshot, horizon: HorizonId, address: IpAddr) -> Explanation {
+pub(crate) fn explain_redirect(snapshot: &Snapshot, horizon: HorizonId, address: IpAddr) -> Explanation {
     // The registry listener sees the client itself, and no subnet.
     let client = Client { resolver: address, subnet: None };
     let steered = steered(snapshot, horizon, snapshot.decide(horizon, &client), &client);

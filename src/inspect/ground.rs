@@ -19,7 +19,7 @@ use crate::steer::table::{RangeTable, TableRange};
 
 /// The address that located a client (its subnet's or its resolver's), and the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Judged {
+pub(crate) enum Judged {
     /// The subnet in the query.
     BySubnet,
     /// The resolver's address, because the query has no subnet or its subnet is ignored.

@@ -25,6 +25,7 @@ pub(crate) struct LabelsView {
 }
 
 impl LabelsView {
+    /// The labels as an explanation shows them.
     pub(crate) fn of(labels: &Labels<'_>) -> Self {
         let mut view =
             LabelsView { coordinates: labels.coordinates.map(Coordinates::degrees), ..LabelsView::default() };

@@ -23,18 +23,18 @@ mod tests;
 pub(crate) mod view;
 pub(crate) mod words;
 
-pub use explain::{
+pub(crate) use explain::{
     Candidate, ExplainedAnswer, ExplainedRedirect, Explanation, Hearing, MirrorVerdict, ShownRecord,
-    SteeredExplanation, Tried, explain, explain_redirect,
+    SteeredExplanation, explain, explain_redirect,
 };
-pub use ground::Judged;
+pub(crate) use ground::Judged;
 pub use moves::{
-    FamilyMoves, HorizonMoves, KINDS, LabelMove, MAX_RANGES, MirrorMove, MoveEnd, Moves, RangeMove, SourceMoves, moves,
+    FamilyMoves, HorizonMoves, KINDS, LabelMove, MirrorMove, MoveEnd, Moves, RangeMove, SourceMoves, moves,
 };
-pub use reason::{Neighbour, PlanShare, ScopeReason, Side, SlotReason};
-pub use sweep::{
-    HorizonReport, MAX_VIOLATIONS, MirrorTotal, OwnerReport, ProviderTotal, RecordTypes, Report, RuleTotal,
-    SweepProgress, SweepQuestion, Violation, Wrong, sweep,
+pub(crate) use reason::{Neighbour, PlanShare, ScopeReason, Side};
+pub(crate) use sweep::{
+    HorizonReport, MirrorTotal, OwnerReport, ProviderTotal, RecordTypes, Report, RuleTotal, SweepProgress, Violation,
+    Wrong, sweep,
 };
 
 use crate::base::ids::HorizonId;
@@ -50,7 +50,7 @@ fn horizons_of_redirects(snapshot: &Snapshot) -> impl Iterator<Item = HorizonId>
 }
 
 /// The first steered owner: the default for requests that give no name.
-pub fn first_steered(snapshot: &Snapshot) -> Option<(NameBuf, HorizonId)> {
+pub(crate) fn first_steered(snapshot: &Snapshot) -> Option<(NameBuf, HorizonId)> {
     let nodes = snapshot.zones().iter().flat_map(|(_, zone)| zone.nodes());
     let (owner, steered) = nodes.filter_map(|node| node.steered().map(|steered| (node.owner(), steered))).next()?;
     Some((owner.to_owned(), steered.horizon))

@@ -21,7 +21,7 @@ use crate::steer::spread::SLOTS;
 use crate::steer::{Horizon, Plan, Won};
 
 /// The longest list of ranges that move.
-pub const MAX_RANGES: usize = 10;
+pub(crate) const MAX_RANGES: usize = 10;
 
 /// The labels by which moved addresses are counted.
 pub const KINDS: [LabelKind; 4] = [LabelKind::Provider, LabelKind::Region, LabelKind::Asn, LabelKind::Country];

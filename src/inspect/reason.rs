@@ -17,7 +17,7 @@ use crate::steer::{Decision, Won};
 
 /// The reason for a scope.
 #[derive(Clone, Debug, PartialEq)]
-pub enum ScopeReason {
+pub(crate) enum ScopeReason {
     /// The horizon has one plan for all clients: 0.
     Unanimous,
     /// The client was located by its resolver's address, not by a subnet: 0, or the reserved block's length.
@@ -45,27 +45,27 @@ pub enum ScopeReason {
 
 /// The address next to the client's stretch that limits its scope.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Neighbour {
+pub(crate) struct Neighbour {
     /// The side on which it is.
-    pub side: Side,
+    pub(crate) side: Side,
     /// Its address nearest to the client.
-    pub address: IpAddr,
+    pub(crate) address: IpAddr,
     /// The number of leading bits in common with the client's address; the scope is one more.
-    pub common: u8,
+    pub(crate) common: u8,
     /// The reserved or embedding block at the border, whose addresses are located by another address; `None` if there is
     /// none.
-    pub apart: Option<Prefix>,
+    pub(crate) apart: Option<Prefix>,
     /// Its plan in the table.
-    pub plan: PlanId,
+    pub(crate) plan: PlanId,
     /// The rule that wins for it, or the default.
-    pub won: Won,
+    pub(crate) won: Won,
     /// Each source's entry for it.
-    pub entries: Vec<Option<FoundEntry>>,
+    pub(crate) entries: Vec<Option<FoundEntry>>,
 }
 
 /// A side of the client's stretch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     /// Lower addresses.
     Below,
     /// Higher addresses.
@@ -74,24 +74,24 @@ pub enum Side {
 
 /// The client's slot in a plan with weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SlotReason {
+pub(crate) struct SlotReason {
     /// The block that was hashed: that of the scope, or the one that the resolver's address would have.
-    pub block: Prefix,
+    pub(crate) block: Prefix,
     /// The slot of that block.
-    pub slot: usize,
+    pub(crate) slot: usize,
 }
 
 /// One plan's share of a subnet that covers several plans.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct PlanShare {
+pub(crate) struct PlanShare {
     /// The plan.
-    pub plan: PlanId,
+    pub(crate) plan: PlanId,
     /// The share of the subnet, 0 to 1.
-    pub part: f64,
+    pub(crate) part: f64,
     /// Its lowest address in the subnet.
-    pub first: IpAddr,
+    pub(crate) first: IpAddr,
     /// The rule that wins at that address, or the default.
-    pub won: Won,
+    pub(crate) won: Won,
 }
 
 /// Returns the reason for a location's scope.

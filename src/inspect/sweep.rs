@@ -35,82 +35,82 @@ use crate::steer::Won;
 use crate::zone::Steered;
 use owner::OwnerCheck;
 
-pub use super::tally::{MirrorTotal, ProviderTotal, RecordTypes, RuleTotal};
+pub(crate) use super::tally::{MirrorTotal, ProviderTotal, RecordTypes, RuleTotal};
 
 /// The most violations that a report describes; all are counted.
-pub const MAX_VIOLATIONS: usize = 100;
+pub(crate) const MAX_VIOLATIONS: usize = 100;
 
 /// The number of ranges between two reports of progress.
 const PROGRESS_EVERY: u64 = 4096;
 
 /// The result of a sweep.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Report {
+pub(crate) struct Report {
     /// The steered owners, by horizon and then in the order of their zones.
-    pub owners: Vec<OwnerReport>,
+    pub(crate) owners: Vec<OwnerReport>,
     /// The horizons of these owners, and horizons with a redirect-only mirror, by id.
-    pub horizons: Vec<HorizonReport>,
+    pub(crate) horizons: Vec<HorizonReport>,
     /// The number of replies that were checked.
-    pub replies: u64,
+    pub(crate) replies: u64,
     /// The first violations, [`MAX_VIOLATIONS`] at most.
-    pub violations: Vec<Violation>,
+    pub(crate) violations: Vec<Violation>,
     /// The number of all violations.
-    pub violation_count: u64,
+    pub(crate) violation_count: u64,
 }
 
 /// One steered owner.
 #[derive(Clone, Debug, PartialEq)]
-pub struct OwnerReport {
+pub(crate) struct OwnerReport {
     /// The owner.
-    pub owner: NameBuf,
+    pub(crate) owner: NameBuf,
     /// Its horizon.
-    pub horizon: HorizonId,
+    pub(crate) horizon: HorizonId,
     /// The number of replies that were checked.
-    pub replies: u64,
+    pub(crate) replies: u64,
     /// The number of violations.
-    pub violation_count: u64,
+    pub(crate) violation_count: u64,
 }
 
 /// One horizon.
 #[derive(Clone, Debug, PartialEq)]
-pub struct HorizonReport {
+pub(crate) struct HorizonReport {
     /// The horizon.
-    pub horizon: HorizonId,
+    pub(crate) horizon: HorizonId,
     /// The number of ranges, IPv4 and IPv6.
-    pub ranges: [usize; 2],
+    pub(crate) ranges: [usize; 2],
     /// Each mirror's share of each family's addresses: IPv4 first, then the greatest share first.
-    pub totals: Vec<MirrorTotal>,
+    pub(crate) totals: Vec<MirrorTotal>,
     /// The number of addresses that each rule decides for: IPv4 first, then in the order of the rules.
-    pub rules: Vec<RuleTotal>,
+    pub(crate) rules: Vec<RuleTotal>,
 }
 
 /// A reply, or a range, that breaks a rule.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Violation {
+pub(crate) struct Violation {
     /// The owner asked for; `None` if the table itself is at fault.
-    pub owner: Option<NameBuf>,
+    pub(crate) owner: Option<NameBuf>,
     /// The horizon.
-    pub horizon: HorizonId,
+    pub(crate) horizon: HorizonId,
     /// The range: its lowest and highest address.
-    pub range: (IpAddr, IpAddr),
+    pub(crate) range: (IpAddr, IpAddr),
     /// The question; `None` if the table itself is at fault.
-    pub asked: Option<SweepQuestion>,
+    pub(crate) asked: Option<SweepQuestion>,
     /// The kind of the violation.
-    pub wrong: Wrong,
+    pub(crate) wrong: Wrong,
 }
 
 /// One question of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SweepQuestion {
+pub(crate) struct SweepQuestion {
     /// A, AAAA or HTTPS.
-    pub rtype: Rtype,
+    pub(crate) rtype: Rtype,
     /// The client subnet in the query.
-    pub subnet: Subnet,
+    pub(crate) subnet: Subnet,
 }
 
 /// The kind of a violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wrong {
+pub(crate) enum Wrong {
     /// The engine sent no reply, or the reply cannot be parsed.
     Unreadable,
     /// The reply's RCODE is not NOERROR.
@@ -158,15 +158,15 @@ pub enum Wrong {
 
 /// The progress of a sweep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SweepProgress {
+pub(crate) struct SweepProgress {
     /// The number of ranges that are done.
-    pub done: u64,
+    pub(crate) done: u64,
     /// The number of all ranges, counted once for each owner.
-    pub total: u64,
+    pub(crate) total: u64,
 }
 
 /// Checks all steered owners of a snapshot, and calls `progress` every `PROGRESS_EVERY` ranges and at the end.
-pub fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(SweepProgress)) -> Report {
+pub(crate) fn sweep(snapshot: &Snapshot, progress: &mut dyn FnMut(SweepProgress)) -> Report {
     let snapshot = &heard_by_all(snapshot);
     let owners = steered_owners(snapshot);
     let mut horizons: Vec<HorizonId> = owners.iter().map(|(_, steered)| steered.horizon).collect();

@@ -22,44 +22,44 @@ use crate::steer::spread::SLOTS;
 
 /// One mirror's share of one family's clients.
 #[derive(Clone, Debug, PartialEq)]
-pub struct MirrorTotal {
+pub(crate) struct MirrorTotal {
     /// The clients' family.
-    pub clients: Family,
+    pub(crate) clients: Family,
     /// The mirror; `None` for the canonical registry, to which a rule sends the clients.
-    pub mirror: Option<MirrorId>,
+    pub(crate) mirror: Option<MirrorId>,
     /// The record types in which clients get its addresses, or a redirect.
-    pub records: RecordTypes,
+    pub(crate) records: RecordTypes,
     /// The number of ranges.
-    pub ranges: usize,
+    pub(crate) ranges: usize,
     /// The number of addresses.
-    pub addresses: u128,
+    pub(crate) addresses: u128,
     /// The providers of these addresses according to the sources, the most addresses first.
-    pub providers: Vec<ProviderTotal>,
+    pub(crate) providers: Vec<ProviderTotal>,
 }
 
 /// The number of addresses of one family that a rule decides for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RuleTotal {
+pub(crate) struct RuleTotal {
     /// The clients' family.
-    pub clients: Family,
+    pub(crate) clients: Family,
     /// The rule, or the default.
-    pub won: Won,
+    pub(crate) won: Won,
     /// The number of addresses.
-    pub addresses: u128,
+    pub(crate) addresses: u128,
 }
 
 /// One provider's part of a mirror's total.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProviderTotal {
+pub(crate) struct ProviderTotal {
     /// The provider; `None` if no source knows one.
-    pub provider: Option<Arc<str>>,
+    pub(crate) provider: Option<Arc<str>>,
     /// The number of addresses.
-    pub addresses: u128,
+    pub(crate) addresses: u128,
 }
 
 /// The way in which a plan leads clients to a mirror: the record types that have its addresses, or a redirect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RecordTypes {
+pub(crate) enum RecordTypes {
     /// A and AAAA.
     Both,
     /// A alone.

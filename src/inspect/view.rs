@@ -4,6 +4,8 @@
 //! **Invariants**: the keys are stable, because scripts read them; an unknown value is null, its key is never left out.
 //! **Not here**: names of ids ([`names`]), sentences ([`super::words`]), layout (`cli`).
 
+#![allow(clippy::missing_docs_in_private_items, reason = "a field is named for its key in the JSON document")]
+
 mod names;
 
 use std::borrow::Cow;

@@ -51,7 +51,7 @@ pub struct Listeners {
 
 impl Listeners {
     /// Starts to accept; needs a tokio runtime with time and network.
-    pub fn start<S: Protocol>(bound: BoundListeners, terms: Terms, service: S) -> io::Result<Self> {
+    pub(crate) fn start<S: Protocol>(bound: BoundListeners, terms: Terms, service: S) -> io::Result<Self> {
         let sockets = bound.sockets.into_iter().map(Accepting::new).collect::<io::Result<Vec<_>>>()?;
         let all =
             Listeners { tasks: TaskTracker::new(), stop: CancellationToken::new(), cut: CancellationToken::new() };

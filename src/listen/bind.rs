@@ -38,7 +38,7 @@ pub(super) enum Listening {
 
 impl BoundListeners {
     /// A Unix socket that its owner has put in place.
-    pub fn local(socket: UnixListener) -> Self {
+    pub(crate) fn local(socket: UnixListener) -> Self {
         BoundListeners { sockets: vec![Listening::Local(socket)], addresses: Vec::new() }
     }
 
@@ -48,7 +48,7 @@ impl BoundListeners {
     }
 
     /// Adds the ports of another.
-    pub fn extend(&mut self, other: BoundListeners) {
+    pub(crate) fn extend(&mut self, other: BoundListeners) {
         self.sockets.extend(other.sockets);
         self.addresses.extend(other.addresses);
     }
@@ -56,14 +56,14 @@ impl BoundListeners {
 
 /// UDP ports for QUIC that are taken and not yet answered on.
 #[derive(Debug, Default)]
-pub struct BoundQuic {
+pub(crate) struct BoundQuic {
     pub(super) sockets: Vec<UdpSocket>,
     addresses: Vec<SocketAddr>,
 }
 
 impl BoundQuic {
     /// The addresses, as those of [`BoundListeners`].
-    pub fn addresses(&self) -> &[SocketAddr] {
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
 }
@@ -81,7 +81,7 @@ pub fn bind(listen: &[SocketAddr], option: &'static str) -> Result<BoundListener
 }
 
 /// Takes UDP ports for QUIC; `option` is the key of the config that names them.
-pub fn bind_quic(listen: &[SocketAddr], option: &'static str) -> Result<BoundQuic, BindError> {
+pub(crate) fn bind_quic(listen: &[SocketAddr], option: &'static str) -> Result<BoundQuic, BindError> {
     let mut bound = BoundQuic::default();
     for &address in listen {
         let taken = bind_udp(address).and_then(|socket| Ok((socket.local_addr()?, socket)));
@@ -126,15 +126,15 @@ fn only_one_family(socket: &Socket, address: SocketAddr) -> io::Result<()> {
 #[derive(Debug)]
 pub struct BindError {
     /// The listen address.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The kind of socket.
-    pub transport: SocketKind,
+    pub(crate) transport: SocketKind,
     /// The key of the config that names the address.
-    pub option: &'static str,
+    pub(crate) option: &'static str,
     /// The error of the system.
-    pub error: io::Error,
+    pub(crate) error: io::Error,
     /// The process that has the port, if that is the reason and the process is known.
-    pub holder: Option<Holder>,
+    pub(crate) holder: Option<Holder>,
 }
 
 impl fmt::Display for BindError {
@@ -151,6 +151,7 @@ impl std::error::Error for BindError {
 }
 
 impl BindError {
+    /// The error of a socket; `option` names the key that has the address.
     pub(crate) fn new(address: SocketAddr, transport: SocketKind, option: &'static str, error: io::Error) -> Self {
         let in_use = error.kind() == io::ErrorKind::AddrInUse;
         let holder = if in_use { port_holder(address, transport) } else { None };

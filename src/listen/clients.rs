@@ -62,7 +62,7 @@ impl From<&config::DnsConfig> for Limits {
 
 /// The origin of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ConnectionPeer {
+pub(crate) enum ConnectionPeer {
     /// An address of the network.
     Address(IpAddr),
     /// A user of this machine, over a Unix socket.
@@ -127,7 +127,7 @@ pub(super) struct Seat {
 
 /// The right to be connected; dropping it ends it.
 #[derive(Debug)]
-pub struct ConnectionPlace {
+pub(crate) struct ConnectionPlace {
     pub(super) clients: Arc<Clients>,
     pub(super) id: u64,
     pub(super) seat: Arc<Seat>,
@@ -135,7 +135,7 @@ pub struct ConnectionPlace {
 
 /// The client has as many connections as the limit allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OverClientLimit;
+pub(crate) struct OverClientLimit;
 
 impl Clients {
     /// No connections yet.
@@ -153,23 +153,23 @@ impl Clients {
     }
 
     /// Changes the limits. Connections beyond the new ones stay open until others need their places.
-    pub fn set_limits(&self, limits: Limits) {
+    pub(crate) fn set_limits(&self, limits: Limits) {
         self.idle_ms.store(limits.idle.as_millis() as u64, Relaxed);
         self.state().limits = limits;
     }
 
     /// Exempts new connections of these peers from the limit of one client. Such connections still count among all.
-    pub fn set_exempt(&self, exempt: PrefixSet) {
+    pub(crate) fn set_exempt(&self, exempt: PrefixSet) {
         self.state().exempt = exempt;
     }
 
     /// How long a connection may be silent.
-    pub fn idle(&self) -> Duration {
+    pub(crate) fn idle(&self) -> Duration {
         Duration::from_millis(self.idle_ms.load(Relaxed))
     }
 
     /// Gives a new connection its place, if need be that of the one idle for longest.
-    pub fn admit(self: &Arc<Self>, peer: ConnectionPeer) -> Result<ConnectionPlace, OverClientLimit> {
+    pub(crate) fn admit(self: &Arc<Self>, peer: ConnectionPeer) -> Result<ConnectionPlace, OverClientLimit> {
         let client = peer.client();
         let mut state = self.state();
         let is_exempt = matches!(client, ConnectionPeer::Address(address) if state.exempt.contains(address));
@@ -208,11 +208,6 @@ impl Clients {
         Some(Idlest { id, active, others: state.places.len() })
     }
 
-    /// Closes all connections, now.
-    pub fn evict_all(&self) {
-        self.state().places.values().for_each(|seat| seat.evicted.cancel());
-    }
-
     /// Counted from 1: 0 means no activity yet.
     fn now_ms(&self) -> u64 {
         1 + self.start.elapsed().as_millis() as u64
@@ -235,7 +230,7 @@ struct Idlest {
 
 /// All groups of connections of the process, which share its file descriptors.
 #[derive(Clone, Debug, Default)]
-pub struct Groups(Arc<Mutex<Vec<Weak<Clients>>>>);
+pub(crate) struct Groups(Arc<Mutex<Vec<Weak<Clients>>>>);
 
 impl Groups {
     /// Adds a group, if it is not among them.
@@ -251,7 +246,7 @@ impl Groups {
     /// Closes the connection of all groups that has been idle for longest, if there is any.
     ///
     /// A listener without a connection of its own can get a descriptor only from the others.
-    pub fn evict_idlest(&self) {
+    pub(crate) fn evict_idlest(&self) {
         let groups: Vec<_> =
             self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect();
         let idlest = groups.iter().filter_map(|group| Some((group, group.idlest()?)));
@@ -308,17 +303,17 @@ impl ClientState {
 
 impl ConnectionPlace {
     /// Notes that the connection did something.
-    pub fn touch(&self) {
+    pub(crate) fn touch(&self) {
         self.seat.active_ms.store(self.clients.now_ms(), Relaxed);
     }
 
     /// Waits until another connection needs the place.
-    pub async fn evicted(&self) {
+    pub(crate) async fn evicted(&self) {
         self.seat.evicted.cancelled().await;
     }
 
     /// How long the connection may be silent.
-    pub fn idle(&self) -> Duration {
+    pub(crate) fn idle(&self) -> Duration {
         self.clients.idle()
     }
 }

@@ -23,16 +23,18 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use accept::{Listeners, Terms};
-pub use bind::{BindError, BoundListeners, BoundQuic, bind, bind_quic};
-pub use clients::{BeyondLimit, Clients, ConnectionPeer, ConnectionPlace, Groups, Limits, OverClientLimit};
-pub use quic::{Endpoints, QuicConnection, QuicService, QuicTerms};
-pub use quic_socket::is_service_port;
-pub use stream::{Stream, StreamSocket, WatchedStream};
-pub use unsent::{Filled, HeldBytes, MESSAGE, MessageRoom};
+pub use bind::bind;
+pub(crate) use bind::{BindError, BoundListeners, BoundQuic, bind_quic};
+pub use clients::{BeyondLimit, Clients, Limits};
+pub(crate) use clients::{ConnectionPeer, ConnectionPlace, Groups};
+pub(crate) use quic::{Endpoints, QuicConnection, QuicService, QuicTerms};
+pub(crate) use quic_socket::is_service_port;
+pub(crate) use stream::Stream;
+pub(crate) use unsent::MESSAGE;
 
 use crate::process::Vital;
 use crate::telemetry::Gauge;
-pub use crate::telemetry::dns::Closed;
+pub(crate) use crate::telemetry::dns::Closed;
 
 /// The longest time of a handshake: several round trips around the world, with losses.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,9 +43,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Common {
     /// Reports an acceptor that ends: a port would take connections into its queue and serve none.
-    pub vital: Vital,
+    pub(crate) vital: Vital,
     /// The groups that close idle connections if the system has no descriptor left.
-    pub groups: Groups,
+    pub(crate) groups: Groups,
 }
 
 impl Common {
@@ -55,19 +57,19 @@ impl Common {
 
 /// A connection that has its place and has completed its handshake.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     /// Its bytes.
-    pub stream: Stream,
+    pub(crate) stream: Stream,
     /// Its other end.
-    pub peer: ConnectionPeer,
+    pub(crate) peer: ConnectionPeer,
     /// Its place; a service touches it when a request is complete.
-    pub place: Arc<ConnectionPlace>,
+    pub(crate) place: Arc<ConnectionPlace>,
     /// Cancelled when the connection must not wait for new requests.
-    pub stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
 }
 
 /// A protocol on connections.
-pub trait Protocol: Send + Sync + 'static {
+pub(crate) trait Protocol: Send + Sync + 'static {
     /// Serves a connection to its end. The future is dropped if the connection is evicted.
     fn serve(self: Arc<Self>, connection: Connection) -> impl Future<Output = Closed> + Send;
 
@@ -80,7 +82,7 @@ pub trait Protocol: Send + Sync + 'static {
 
 /// An event in the life of a listener or a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     /// A connection has got its place.
     Accepted,
     /// A connection could not be accepted.

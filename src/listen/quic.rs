@@ -50,34 +50,34 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The properties of an endpoint.
 #[derive(Clone, Debug)]
-pub struct QuicTerms {
+pub(crate) struct QuicTerms {
     /// The group whose limits hold.
-    pub clients: Arc<Clients>,
+    pub(crate) clients: Arc<Clients>,
     /// The certificate and the application protocols.
-    pub tls: Arc<Tls>,
+    pub(crate) tls: Arc<Tls>,
     /// The most bytes of a request.
-    pub max_request_len: u32,
+    pub(crate) max_request_len: u32,
     /// The code to close a connection with whose place another needs.
-    pub overload: VarInt,
+    pub(crate) overload: VarInt,
     /// The code to close a connection with when the server stops.
-    pub stopped: VarInt,
+    pub(crate) stopped: VarInt,
     /// Shared by all listeners.
-    pub common: Common,
+    pub(crate) common: Common,
 }
 
 /// A connection that has its place and has completed its handshake.
 #[derive(Debug)]
-pub struct QuicConnection {
+pub(crate) struct QuicConnection {
     /// Its streams.
-    pub connection: Connection,
+    pub(crate) connection: Connection,
     /// Its place; a service touches it when a request is complete.
-    pub place: Arc<ConnectionPlace>,
+    pub(crate) place: Arc<ConnectionPlace>,
     /// Cancelled when the connection must not wait for new requests.
-    pub stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
 }
 
 /// A protocol on QUIC connections; as [`super::Protocol`].
-pub trait QuicService: Send + Sync + 'static {
+pub(crate) trait QuicService: Send + Sync + 'static {
     /// Serves a connection to its end. The future is dropped if the connection is evicted.
     fn serve(self: Arc<Self>, connection: QuicConnection) -> impl Future<Output = Closed> + Send;
 
@@ -90,7 +90,7 @@ pub trait QuicService: Send + Sync + 'static {
 
 /// Endpoints and their connections.
 #[derive(Debug)]
-pub struct Endpoints {
+pub(crate) struct Endpoints {
     endpoints: Vec<Endpoint>,
     terms: QuicTerms,
     config: ServerConfig,
@@ -100,7 +100,7 @@ pub struct Endpoints {
 
 impl Endpoints {
     /// Starts to accept; needs a tokio runtime with time and network.
-    pub fn start<S: QuicService>(bound: BoundQuic, terms: QuicTerms, service: S) -> io::Result<Self> {
+    pub(crate) fn start<S: QuicService>(bound: BoundQuic, terms: QuicTerms, service: S) -> io::Result<Self> {
         let config = config(&terms)?;
         let mut all = Endpoints {
             endpoints: Vec::new(),
@@ -132,7 +132,7 @@ impl Endpoints {
     }
 
     /// Applies the current idle limit to new connections.
-    pub fn renew_idle(&self) {
+    pub(crate) fn renew_idle(&self) {
         for endpoint in &self.endpoints {
             let mut config = self.config.clone();
             config.transport_config(transport(&self.terms));
@@ -141,7 +141,7 @@ impl Endpoints {
     }
 
     /// Stops accepting at once, lets connections finish begun queries, and closes those left after `grace`.
-    pub async fn stop(self, grace: Duration) -> ListenersEnd {
+    pub(crate) async fn stop(self, grace: Duration) -> ListenersEnd {
         self.stop.cancel();
         for endpoint in &self.endpoints {
             endpoint.set_server_config(None);

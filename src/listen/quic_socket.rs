@@ -61,7 +61,7 @@ impl AsyncUdpSocket for QuicSocket {
 ///
 /// No resolver asks from one. A reply to port 0 arrives nowhere: sockets cannot be bound to it (RFC 6335 §6).
 #[inline]
-pub fn is_service_port(port: u16) -> bool {
+pub(crate) fn is_service_port(port: u16) -> bool {
     // echo, daytime, qotd, chargen, time, and kpasswd, which answers errors with errors (CVE-2002-2443).
     matches!(port, 0 | 7 | 13 | 17 | 19 | 37 | 464)
 }

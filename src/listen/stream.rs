@@ -26,11 +26,11 @@ pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const TLS_BUFFER: usize = super::unsent::FREE;
 
 /// A connection's stream.
-pub type Stream = WatchedStream<StreamSocket>;
+pub(crate) type Stream = WatchedStream<StreamSocket>;
 
 /// The kinds of stream.
 #[derive(Debug)]
-pub enum StreamSocket {
+pub(crate) enum StreamSocket {
     /// TCP in the clear.
     Tcp(TcpStream),
     /// TLS over TCP.
@@ -41,7 +41,7 @@ pub enum StreamSocket {
 
 /// A stream whose writing is watched.
 #[derive(Debug)]
-pub struct WatchedStream<S> {
+pub(crate) struct WatchedStream<S> {
     stream: S,
     unsent: HeldBytes,
     write_by: Option<Pin<Box<Sleep>>>,
@@ -49,7 +49,7 @@ pub struct WatchedStream<S> {
 
 impl WatchedStream<StreamSocket> {
     /// The version of TLS that was agreed on; `None` if the stream is in the clear.
-    pub fn tls_version(&self) -> Option<ProtocolVersion> {
+    pub(crate) fn tls_version(&self) -> Option<ProtocolVersion> {
         match &self.stream {
             StreamSocket::Tls(stream) => stream.get_ref().1.protocol_version(),
             StreamSocket::Tcp(_) | StreamSocket::Local(_) => None,
@@ -59,7 +59,7 @@ impl WatchedStream<StreamSocket> {
 
 impl<S> WatchedStream<S> {
     /// Watches a stream for the connection that has this place.
-    pub fn new(stream: S, place: &ConnectionPlace) -> Self {
+    pub(crate) fn new(stream: S, place: &ConnectionPlace) -> Self {
         WatchedStream { stream, unsent: place.hold(0), write_by: None }
     }
 

@@ -35,11 +35,11 @@ pub(super) const FREE: usize = 16 << 10;
 const STEP: usize = 16 << 10;
 
 /// The room that a DNS message needs before its length is known.
-pub const MESSAGE: usize = 64 << 10;
+pub(crate) const MESSAGE: usize = 64 << 10;
 
 /// Unsent bytes, until dropped.
 #[derive(Debug)]
-pub struct HeldBytes {
+pub(crate) struct HeldBytes {
     clients: Arc<Clients>,
     id: u64,
     seat: Arc<Seat>,
@@ -48,28 +48,28 @@ pub struct HeldBytes {
 
 /// Room for one message on a connection that has several at once.
 #[derive(Debug)]
-pub struct MessageRoom {
+pub(crate) struct MessageRoom {
     permit: OwnedSemaphorePermit,
     held: HeldBytes,
 }
 
 impl ConnectionPlace {
     /// Accounts for unsent bytes.
-    pub fn hold(&self, len: usize) -> HeldBytes {
+    pub(crate) fn hold(&self, len: usize) -> HeldBytes {
         let mut held = HeldBytes { clients: self.clients.clone(), id: self.id, seat: self.seat.clone(), len: 0 };
         held.set(len);
         held
     }
 
     /// Room for a message of up to `len` bytes, if there is some now.
-    pub fn try_room(&self, len: usize) -> Option<MessageRoom> {
+    pub(crate) fn try_room(&self, len: usize) -> Option<MessageRoom> {
         let permit = self.seat.room.clone().try_acquire_many_owned(permits(len)).ok()?;
         Some(MessageRoom { permit, held: self.hold(0) })
     }
 
     /// Waits for room for a message of up to `len` bytes, in the order of asking. The `waiting` bytes of its request
     /// count meanwhile.
-    pub async fn room(&self, len: usize, waiting: usize) -> MessageRoom {
+    pub(crate) async fn room(&self, len: usize, waiting: usize) -> MessageRoom {
         if let Some(room) = self.try_room(len) {
             return room;
         }
@@ -86,7 +86,7 @@ impl MessageRoom {
     /// Keeps the room that a message of this length needs, and gives back the rest.
     ///
     /// A message that is longer than it was expected to be, such as a page of counters, counts whole against the client.
-    pub fn fill(mut self, len: usize) -> Filled {
+    pub(crate) fn fill(mut self, len: usize) -> Filled {
         drop(self.permit.split(self.permit.num_permits().saturating_sub(len)));
         self.held.set(len);
         Filled { _permit: self.permit, _held: self.held }
@@ -95,14 +95,14 @@ impl MessageRoom {
 
 /// Room that a message has taken, until dropped.
 #[derive(Debug)]
-pub struct Filled {
+pub(crate) struct Filled {
     _permit: OwnedSemaphorePermit,
     _held: HeldBytes,
 }
 
 impl Filled {
     /// The message itself: its room is free when the last part of it has been sent.
-    pub fn guard(self, message: Bytes) -> Bytes {
+    pub(crate) fn guard(self, message: Bytes) -> Bytes {
         Bytes::from_owner(Guarded { message, _room: self })
     }
 }
@@ -120,7 +120,7 @@ impl AsRef<[u8]> for Guarded {
 
 impl HeldBytes {
     /// Changes the number of bytes.
-    pub fn set(&mut self, len: usize) {
+    pub(crate) fn set(&mut self, len: usize) {
         if len == self.len {
             return;
         }

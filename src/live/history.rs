@@ -10,29 +10,29 @@ use crate::base::time::UnixTime;
 
 /// The outcome of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reloaded {
+pub(crate) struct Reloaded {
     /// The end of the reload.
-    pub at: UnixTime,
+    pub(crate) at: UnixTime,
     /// The first error, with its place; `None` if the new configuration is served.
-    pub refused: Option<String>,
+    pub(crate) refused: Option<String>,
 }
 
 /// The configuration that is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServedConfig {
+pub(crate) struct ServedConfig {
     /// The time at which it was taken over, by the start or a reload.
-    pub since: UnixTime,
+    pub(crate) since: UnixTime,
     /// SHA-256 of its files, 64 hexadecimal digits.
-    pub digest: Arc<str>,
+    pub(crate) digest: Arc<str>,
     /// The keys that have other values than at the start, and get them by a restart alone.
-    pub restart_keys: Arc<[String]>,
+    pub(crate) restart_keys: Arc<[String]>,
 }
 
 /// The file of the configuration, and its reloads.
 #[derive(Debug)]
-pub struct ReloadHistory {
+pub(crate) struct ReloadHistory {
     /// The path of the configuration.
-    pub config: String,
+    pub(crate) config: String,
     state: Mutex<HistoryState>,
 }
 
@@ -45,36 +45,36 @@ struct HistoryState {
 
 impl ReloadHistory {
     /// The history of a configuration that was not reloaded yet.
-    pub fn new(config: String, served: ServedConfig) -> Self {
+    pub(crate) fn new(config: String, served: ServedConfig) -> Self {
         ReloadHistory { config, state: Mutex::new(HistoryState { served, last: None, refused: 0 }) }
     }
 
     /// Notes a reload whose configuration is served.
-    pub fn note_served(&self, served: ServedConfig) {
+    pub(crate) fn note_served(&self, served: ServedConfig) {
         let mut state = self.state();
         state.last = Some(Reloaded { at: served.since, refused: None });
         state.served = served;
     }
 
     /// Notes a reload that changed nothing, with its first error.
-    pub fn note_refused(&self, at: UnixTime, error: String) {
+    pub(crate) fn note_refused(&self, at: UnixTime, error: String) {
         let mut state = self.state();
         state.last = Some(Reloaded { at, refused: Some(error) });
         state.refused += 1;
     }
 
     /// The last reload; `None` before the first one.
-    pub fn last(&self) -> Option<Reloaded> {
+    pub(crate) fn last(&self) -> Option<Reloaded> {
         self.state().last.clone()
     }
 
     /// The configuration that is served.
-    pub fn served(&self) -> ServedConfig {
+    pub(crate) fn served(&self) -> ServedConfig {
         self.state().served.clone()
     }
 
     /// The number of refused reloads.
-    pub fn refused(&self) -> u64 {
+    pub(crate) fn refused(&self) -> u64 {
         self.state().refused
     }
 

@@ -20,9 +20,9 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
-pub use history::{ReloadHistory, Reloaded, ServedConfig};
+pub(crate) use history::{ReloadHistory, ServedConfig};
 pub use readiness::Readiness;
-pub use retransfer::{Retransfer, RetransferError, RetransferInbox, Retransferred, Retransfers, retransfers};
+pub(crate) use retransfer::{RetransferError, RetransferInbox, Retransferred, Retransfers, retransfers};
 
 use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::Family;
@@ -45,7 +45,7 @@ pub struct Published {
 }
 
 /// A snapshot as one reader sees it, to be let go of before waiting for anything.
-pub type Loaded = Guard<Arc<Snapshot>>;
+pub(crate) type Loaded = Guard<Arc<Snapshot>>;
 
 impl Published {
     /// The snapshot to answer from.
@@ -53,7 +53,7 @@ impl Published {
     /// Taken once per batch, this is a few nanoseconds; a cache per thread would take less, but a thread without
     /// queries would then keep an old snapshot in memory for as long as it is idle.
     #[inline]
-    pub fn load(&self) -> Loaded {
+    pub(crate) fn load(&self) -> Loaded {
         self.current.load()
     }
 
@@ -63,12 +63,13 @@ impl Published {
     }
 
     /// The generation of the served snapshot.
-    pub fn generation(&self) -> Generation {
+    #[cfg(test)]
+    pub(crate) fn generation(&self) -> Generation {
         self.load().generation
     }
 
     /// When it was published.
-    pub fn published_at(&self) -> Moment {
+    pub(crate) fn published_at(&self) -> Moment {
         Moment(self.at_ms.load(Ordering::Relaxed))
     }
 
@@ -118,7 +119,7 @@ impl std::error::Error for Stopped {}
 
 impl Updates {
     /// Folds a change in, soon.
-    pub async fn change(&self, change: Change) -> Result<(), Stopped> {
+    pub(crate) async fn change(&self, change: Change) -> Result<(), Stopped> {
         self.0.send(Update::Change(change, None)).await.map_err(|_| Stopped)
     }
 
@@ -142,17 +143,17 @@ const MAX_NOTICES: usize = 64;
 
 /// The sender of notices that a zone has changed at its primary. The service that keeps copies of zones receives each.
 #[derive(Clone, Debug)]
-pub struct Notices(mpsc::Sender<NameBuf>);
+pub(crate) struct Notices(mpsc::Sender<NameBuf>);
 
 /// The sender and the receiver of notices.
-pub fn notices() -> (Notices, mpsc::Receiver<NameBuf>) {
+pub(crate) fn notices() -> (Notices, mpsc::Receiver<NameBuf>) {
     let (sender, receiver) = mpsc::channel(MAX_NOTICES);
     (Notices(sender), receiver)
 }
 
 impl Notices {
     /// Says that a zone has changed; never waits.
-    pub fn tell(&self, zone: Name<'_>) {
+    pub(crate) fn tell(&self, zone: Name<'_>) {
         let _ = self.0.try_send(zone.to_owned());
     }
 }
@@ -172,7 +173,7 @@ pub struct Publisher<C> {
 impl<C: Fn() -> Moment> Publisher<C> {
     /// Has replaced snapshots freed by this function, which passes them to a thread that answers nothing; else the publisher
     /// frees them itself.
-    pub fn free_by(self, free: fn(Vec<Arc<Snapshot>>)) -> Self {
+    pub(crate) fn free_by(self, free: fn(Vec<Arc<Snapshot>>)) -> Self {
         Publisher { free, ..self }
     }
 

@@ -35,18 +35,18 @@ impl Readiness {
     }
 
     /// Takes the server out of service by override of an operator, or puts it back. Answers go on.
-    pub fn drain(&self, order: Option<Override>) {
+    pub(crate) fn drain(&self, order: Option<Override>) {
         self.drain.store(order.map(Arc::new));
     }
 
     /// The override that takes the server out of service.
-    pub fn drained(&self) -> Option<Arc<Override>> {
+    pub(crate) fn drained(&self) -> Option<Arc<Override>> {
         self.drain.load_full()
     }
 
     /// The reason why no client should be sent here; `None` if the server is ready. The operator is left out, because `/ready`
     /// answers any client.
-    pub fn obstacle(&self) -> Option<Cow<'static, str>> {
+    pub(crate) fn obstacle(&self) -> Option<Cow<'static, str>> {
         match self.stage.load(Ordering::Relaxed) {
             0 => Some("starting: the mirrors have not been looked at yet".into()),
             SERVING => self.drained().map(|order| {

@@ -14,29 +14,29 @@ use crate::base::name::NameBuf;
 const MAX_WAITING: usize = 16;
 
 /// A request, as it arrives.
-pub type Retransfer = (NameBuf, oneshot::Sender<Result<Retransferred, RetransferError>>);
+pub(crate) type Retransfer = (NameBuf, oneshot::Sender<Result<Retransferred, RetransferError>>);
 
 /// The receiver of requests.
-pub type RetransferInbox = mpsc::Receiver<Retransfer>;
+pub(crate) type RetransferInbox = mpsc::Receiver<Retransfer>;
 
 /// The sender of requests.
 #[derive(Clone, Debug)]
-pub struct Retransfers(mpsc::Sender<Retransfer>);
+pub(crate) struct Retransfers(mpsc::Sender<Retransfer>);
 
 /// A zone that was fetched whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Retransferred {
+pub(crate) struct Retransferred {
     /// The serial of the copy until then; `None` if there was no usable copy.
-    pub before: Option<u32>,
+    pub(crate) before: Option<u32>,
     /// The serial that is served now.
-    pub serial: u32,
+    pub(crate) serial: u32,
     /// The primary.
-    pub primary: SocketAddr,
+    pub(crate) primary: SocketAddr,
 }
 
 /// The reason why a zone was not fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RetransferError {
+pub(crate) enum RetransferError {
     /// It has no primaries.
     NotACopy,
     /// Too many requests for this zone wait already.
@@ -67,14 +67,14 @@ impl fmt::Display for RetransferError {
 impl std::error::Error for RetransferError {}
 
 /// The sender and the receiver of requests.
-pub fn retransfers() -> (Retransfers, RetransferInbox) {
+pub(crate) fn retransfers() -> (Retransfers, RetransferInbox) {
     let (sender, receiver) = mpsc::channel(MAX_WAITING);
     (Retransfers(sender), receiver)
 }
 
 impl Retransfers {
     /// Asks for a zone to be fetched whole, whatever its serial, and waits until it is served.
-    pub async fn ask(&self, zone: NameBuf) -> Result<Retransferred, RetransferError> {
+    pub(crate) async fn ask(&self, zone: NameBuf) -> Result<Retransferred, RetransferError> {
         let (reply, outcome) = oneshot::channel();
         self.0.send((zone, reply)).await.map_err(|_| RetransferError::Stopping)?;
         outcome.await.unwrap_or(Err(RetransferError::Stopping))

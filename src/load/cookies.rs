@@ -19,7 +19,7 @@ const DIGITS: usize = 2 * size_of::<CookieSecret>();
 
 /// The secrets in the file that the config names, with warnings about the file. Without a file: the secret of this process,
 /// which is made on first use.
-pub fn secrets(file: Option<&InputFile>) -> Result<(CookieSecrets, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub(crate) fn secrets(file: Option<&InputFile>) -> Result<(CookieSecrets, Vec<Diagnostic>), Vec<Diagnostic>> {
     let Some(named) = file else {
         return Ok((CookieSecrets::new(of_process().into_iter().collect()), Vec::new()));
     };

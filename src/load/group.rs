@@ -10,7 +10,7 @@ use crate::config::Placed;
 use crate::files::accounts::{self, GroupError};
 
 /// The number of the group of `[control] group`.
-pub fn find(group: &Placed<Arc<str>>) -> Result<u32, Box<Diagnostic>> {
+pub(crate) fn find(group: &Placed<Arc<str>>) -> Result<u32, Box<Diagnostic>> {
     accounts::group(&group.value).map_err(|error| {
         let help = match error {
             GroupError::Unknown => format!(

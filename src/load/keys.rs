@@ -9,7 +9,7 @@ use crate::base::tsig::{Key, Keys};
 use crate::config::{self, Secret};
 
 /// Reads all keys of a config; beside them are the warnings. Fails with all keys that cannot be read.
-pub fn read(keys: &[config::KeyConfig]) -> Result<(Keys, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub(crate) fn read(keys: &[config::KeyConfig]) -> Result<(Keys, Vec<Diagnostic>), Vec<Diagnostic>> {
     let (mut read, mut problems, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     for key in keys {
         match read_one(key) {

@@ -6,13 +6,13 @@
 //! **Invariants**: a file is taken whole or refused; loading never changes the served snapshot.
 //! **Not here**: the meaning of the config file itself ([`crate::config`]), building a snapshot (compile).
 
-pub mod cookies;
-pub mod group;
+pub(crate) mod cookies;
+pub(crate) mod group;
 pub mod hosts;
-pub mod keys;
-pub mod named;
+pub(crate) mod keys;
+pub(crate) mod named;
 pub mod networks;
-pub mod token;
+pub(crate) mod token;
 pub mod zone;
 
 use std::collections::HashSet;
@@ -29,19 +29,19 @@ use crate::zone::Zone;
 
 /// Everything that a config names, loaded.
 #[derive(Debug)]
-pub struct Inputs {
+pub(crate) struct Inputs {
     /// The sources, in the order of the config.
-    pub networks: Networks,
+    pub(crate) networks: Networks,
     /// The zones, in the order of the config.
-    pub zones: Vec<Zone>,
+    pub(crate) zones: Vec<Zone>,
     /// The secrets of cookies.
-    pub cookies: CookieSecrets,
+    pub(crate) cookies: CookieSecrets,
     /// The keys, in the order of the config.
-    pub keys: Keys,
+    pub(crate) keys: Keys,
 }
 
 /// Warns of files of the configuration that hold secrets and that other users may use.
-pub fn exposed_configs<'f>(config: &'f Config, files: &'f [SourceFile]) -> impl Iterator<Item = Diagnostic> {
+pub(crate) fn exposed_configs<'f>(config: &'f Config, files: &'f [SourceFile]) -> impl Iterator<Item = Diagnostic> {
     let keys = config.keys.iter().map(|key| (&key.secret, &key.place));
     let token = config.admin.as_ref().and_then(|admin| admin.token.as_ref()).map(|token| (&token.secret, &token.place));
     let inline = keys.chain(token).filter(|(secret, _)| matches!(secret, Secret::Text(_)));
@@ -55,7 +55,7 @@ pub fn exposed_configs<'f>(config: &'f Config, files: &'f [SourceFile]) -> impl 
 /// Loads all networks, zones and secrets of a config, with warnings. If any problem is an error, returns all problems.
 ///
 /// At a start a zone whose file is refused does not keep the others from being served: it answers SERVFAIL.
-pub fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub(crate) fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     for network in &config.networks {

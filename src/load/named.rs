@@ -30,7 +30,7 @@ enum FileIdentity {
 /// Reports files that are named for two purposes, and files that the server must write and cannot.
 ///
 /// `check_state` looks at the contents of one that exists.
-pub fn check(
+pub(crate) fn check(
     config: &Config,
     purpose: &Purpose,
     check_state: &dyn Fn(&InputFile) -> Option<Diagnostic>,

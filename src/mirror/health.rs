@@ -64,7 +64,7 @@ impl Verdict {
     }
 
     /// Whether it speaks for steering to the address.
-    pub fn is_good(self) -> bool {
+    pub(crate) fn is_good(self) -> bool {
         matches!(self, Verdict::Up | Verdict::Expiring)
     }
 
@@ -137,7 +137,7 @@ pub struct Thresholds {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Track {
     /// The last verdict; `None` before the first.
-    pub last: Option<Verdict>,
+    pub(crate) last: Option<Verdict>,
     state: TrackState,
     /// The hold-down of the last time it went down, in milliseconds; 0 before the first time.
     hold_down_ms: u64,
@@ -160,20 +160,20 @@ enum TrackState {
 
 /// The state of an address that is kept over a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// The last verdict.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// The health of the address.
-    pub health: Health,
+    pub(crate) health: Health,
     /// If it is down, the time until which it stays down at least; if it is up, the time since which it is up.
-    pub moment: UnixTime,
+    pub(crate) moment: UnixTime,
     /// The hold-down of the last time it went down, in milliseconds; 0 before the first time.
     pub hold_down_ms: u64,
 }
 
 impl Memory {
     /// The memory of a verdict of which nothing else is known.
-    pub fn of(verdict: Verdict) -> Self {
+    pub(crate) fn of(verdict: Verdict) -> Self {
         Memory { verdict, health: verdict.health(), moment: UnixTime(0), hold_down_ms: 0 }
     }
 }
@@ -188,7 +188,7 @@ impl Track {
     /// Restores the state of the last run, until there is a new verdict.
     ///
     /// The civil clock may have been set meanwhile, so an address stays down no longer than the longest hold-down.
-    pub fn remembered(memory: Memory, now: Now, thresholds: &Thresholds) -> Self {
+    pub(crate) fn remembered(memory: Memory, now: Now, thresholds: &Thresholds) -> Self {
         let Memory { verdict, health, moment, hold_down_ms } = memory;
         let longest_ms = thresholds.max_hold_down_ms;
         let (state, forgets) = match health {
@@ -206,7 +206,7 @@ impl Track {
     }
 
     /// The state to keep for the next run; `None` before the first verdict.
-    pub fn memory(&self, now: Now) -> Option<Memory> {
+    pub(crate) fn memory(&self, now: Now) -> Option<Memory> {
         let verdict = self.last?;
         let unix = |moment: Moment| {
             let passed = now.monotonic.0.saturating_sub(moment.0) / 1000;
@@ -232,7 +232,7 @@ impl Track {
     }
 
     /// Whether the next probe should come soon: it is failing, or down.
-    pub fn is_in_doubt(&self) -> bool {
+    pub(crate) fn is_in_doubt(&self) -> bool {
         match self.state {
             TrackState::Unknown => true,
             TrackState::Up { bad, .. } => bad > 0,

@@ -22,7 +22,7 @@ use crate::base::special::{self, Special};
 use crate::base::time::{Ttl, UnixTime};
 
 /// The most addresses of a family: all of them are one answer, see `config::limits`.
-pub const MAX_OF_FAMILY: usize = 32;
+pub(crate) const MAX_OF_FAMILY: usize = 32;
 
 /// The addresses of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,19 +40,19 @@ pub struct HostAddresses {
 
 impl HostAddresses {
     /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
     /// The same without addresses that the rules refuse: a file may have such addresses, and the rules may have changed.
-    pub fn allowed(mut self, rules: &HostRules) -> Self {
+    pub(crate) fn allowed(mut self, rules: &HostRules) -> Self {
         self.v4.retain(|address| is_allowed((*address).into(), &rules.private));
         self.v6.retain(|address| is_allowed((*address).into(), &rules.private));
         self
     }
 
     /// Whether others are so different that answers are to be made anew: a TTL that a cache has counted down a little is not.
-    pub fn differ_from(&self, other: &HostAddresses) -> bool {
+    pub(crate) fn differ_from(&self, other: &HostAddresses) -> bool {
         let far = |a: u32, b: u32| u64::from(a.abs_diff(b)) * 4 > u64::from(b);
         (&self.v4, &self.v6) != (&other.v4, &other.v6) || far(self.ttl.0, other.ttl.0)
     }
@@ -60,7 +60,7 @@ impl HostAddresses {
 
 /// The result of a lookup of one type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lookup {
+pub(crate) enum Lookup {
     /// Addresses.
     Found {
         /// The addresses.
@@ -78,7 +78,7 @@ pub enum Lookup {
 
 /// The problem of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// No server answered in time.
     Timeout,
     /// The servers answered with an error, or could not be reached.
@@ -92,11 +92,11 @@ pub enum Trouble {
 }
 
 /// Every kind of trouble, by its word for metrics.
-pub const TROUBLES: [&str; 5] = ["timeout", "server", "loop", "refused", "no-address"];
+pub(crate) const TROUBLES: [&str; 5] = ["timeout", "server", "loop", "refused", "no-address"];
 
 impl Trouble {
     /// Its place in [`TROUBLES`].
-    pub fn kind(&self) -> usize {
+    pub(crate) fn kind(&self) -> usize {
         match self {
             Trouble::Timeout => 0,
             Trouble::Server(_) => 1,
@@ -129,29 +129,29 @@ impl fmt::Display for Trouble {
 
 /// The rules for accepting the addresses of a host.
 #[derive(Clone, Debug)]
-pub struct HostRules {
+pub(crate) struct HostRules {
     /// The bounds of a TTL, in seconds.
-    pub ttl: RangeInclusive<u32>,
+    pub(crate) ttl: RangeInclusive<u32>,
     /// The reserved addresses that a host may have.
-    pub private: PrefixSet,
+    pub(crate) private: PrefixSet,
     /// The names whose addresses come from mirrors.
-    pub steered: Vec<NameBuf>,
+    pub(crate) steered: Vec<NameBuf>,
 }
 
 /// The accepted result of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub(crate) struct Accepted {
     /// The addresses from now on.
-    pub addresses: HostAddresses,
+    pub(crate) addresses: HostAddresses,
     /// The trouble, if any; addresses may have been found all the same.
-    pub trouble: Option<Trouble>,
+    pub(crate) trouble: Option<Trouble>,
     /// Whether the addresses of both types are known anew. If not, those of one type are those known before, because the lookup
     /// gave no better ones.
-    pub is_whole: bool,
+    pub(crate) is_whole: bool,
 }
 
 /// Accepts the results of the lookups of A and AAAA, given the addresses known before.
-pub fn accept(found: [Lookup; 2], known: &HostAddresses, rules: &HostRules, now: UnixTime) -> Accepted {
+pub(crate) fn accept(found: [Lookup; 2], known: &HostAddresses, rules: &HostRules, now: UnixTime) -> Accepted {
     let [a, aaaa] = found;
     let v4: Vec<IpAddr> = known.v4.iter().copied().map(IpAddr::V4).collect();
     let v6: Vec<IpAddr> = known.v6.iter().copied().map(IpAddr::V6).collect();
@@ -210,7 +210,7 @@ fn take(lookup: Lookup, before: &[IpAddr], rules: &HostRules) -> TakenLookup {
 }
 
 /// Whether a name's addresses come from mirrors.
-pub fn is_steered(name: Name<'_>, steered: &[NameBuf]) -> bool {
+pub(crate) fn is_steered(name: Name<'_>, steered: &[NameBuf]) -> bool {
     steered.iter().map(NameBuf::as_name).any(|owner| match owner.parent().filter(|_| owner.is_wildcard()) {
         // Below the parent, in which case the wildcard stands for it; the zone may have that name itself, which is safe too.
         Some(parent) => name != parent && name.ends_with(parent),

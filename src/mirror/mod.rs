@@ -11,14 +11,17 @@ mod overrides;
 mod protocol;
 mod template;
 
-pub use cause::{
+pub(crate) use cause::{
     CanaryMethod, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted, cut,
 };
-pub use health::{Health, Memory, Thresholds, Track, VERDICTS, Verdict};
-pub use host::{Accepted, HostAddresses, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered};
-pub use overrides::{BadReason, Forced, MAX_REASON_LEN, Operator, Override, Reason, Via};
-pub use protocol::{HTTP_VERSIONS, HttpVersion, ProtocolTracks};
-pub use template::{BadTemplate, BlobValues, Placeholder, Template, TemplateValues, UrlTemplate};
+pub(crate) use health::Memory;
+pub use health::{Health, Thresholds, Track, VERDICTS, Verdict};
+pub use host::HostAddresses;
+pub(crate) use host::{Accepted, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered};
+pub(crate) use overrides::{Forced, Operator, Override, Reason, Via};
+pub use protocol::HttpVersion;
+pub(crate) use protocol::{HTTP_VERSIONS, ProtocolTracks};
+pub use template::{BadTemplate, BlobValues, Template, TemplateValues, UrlTemplate};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -59,7 +62,7 @@ pub struct ContentPlace {
 
 impl ContentPlace {
     /// The template of a blob's path; `None` for that of the OCI API.
-    pub fn template(&self) -> Option<&Template> {
+    pub(crate) fn template(&self) -> Option<&Template> {
         self.url.as_ref().map(|url| &url.path).or(self.path.as_ref())
     }
 
@@ -93,29 +96,29 @@ impl Mirror {
     }
 
     /// Whether it is reached by its own URL alone, so that DNS cannot lead to it.
-    pub fn is_redirect_only(&self) -> bool {
+    pub(crate) fn is_redirect_only(&self) -> bool {
         self.content.url.is_some()
     }
 
     /// The host that its addresses follow.
-    pub fn followed_host(&self) -> Option<&Arc<str>> {
+    pub(crate) fn followed_host(&self) -> Option<&Arc<str>> {
         self.host.as_ref().filter(|_| matches!(self.addressing, Addressing::Resolved { .. }))
     }
 
     /// The addresses of the host that the mirror follows; `None` if it follows no host.
-    pub fn host_addresses(&self) -> Option<HostAddresses> {
+    pub(crate) fn host_addresses(&self) -> Option<HostAddresses> {
         let Addressing::Resolved { at, ttl } = self.addressing else { return None };
         Some(HostAddresses { v4: self.v4.clone(), v6: self.v6.clone(), ttl, at })
     }
 
     /// The same with the addresses that its host has.
-    pub fn at(&self, addresses: &HostAddresses) -> Self {
+    pub(crate) fn at(&self, addresses: &HostAddresses) -> Self {
         let HostAddresses { v4, v6, ttl, at } = addresses.clone();
         Mirror { v4, v6, addressing: Addressing::Resolved { at, ttl }, ..self.clone() }
     }
 
     /// The TTL of its addresses; `None` if the config has the addresses.
-    pub fn max_ttl(&self) -> Option<Ttl> {
+    pub(crate) fn max_ttl(&self) -> Option<Ttl> {
         match self.addressing {
             Addressing::Written => None,
             Addressing::Resolved { ttl, .. } => Some(ttl),
@@ -123,7 +126,7 @@ impl Mirror {
     }
 
     /// Whether DNS can answer with its addresses of a family.
-    pub fn serves(&self, family: Family) -> bool {
+    pub(crate) fn serves(&self, family: Family) -> bool {
         !self.is_redirect_only()
             && match family {
                 Family::V4 => !self.v4.is_empty(),
@@ -132,12 +135,12 @@ impl Mirror {
     }
 
     /// Its addresses: those of IPv4, then those of IPv6, in their order.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.v4.iter().map(|v4| IpAddr::V4(*v4)).chain(self.v6.iter().map(|v6| IpAddr::V6(*v6)))
     }
 
     /// Whether it is reached at an address.
-    pub fn has(&self, address: IpAddr) -> bool {
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
         match address {
             IpAddr::V4(v4) => self.v4.contains(&v4),
             IpAddr::V6(v6) => self.v6.contains(&v6),
@@ -166,23 +169,18 @@ pub struct AddressStanding {
 }
 
 impl Standing {
-    /// The standing of a mirror of which nothing is known: all of it is up.
-    pub fn unknown(mirror: &Mirror) -> Self {
-        Standing::all(mirror, Health::Up)
-    }
-
     /// That of a mirror all of whose addresses have one health.
     pub fn all(mirror: &Mirror, health: Health) -> Self {
         Standing::new(mirror, AddressStanding { health, stable_secs: None })
     }
 
     /// That of a mirror all of whose addresses stand like this.
-    pub fn new(mirror: &Mirror, each: AddressStanding) -> Self {
+    pub(crate) fn new(mirror: &Mirror, each: AddressStanding) -> Self {
         Standing { v4: vec![each; mirror.v4.len()], v6: vec![each; mirror.v6.len()], forced: None }
     }
 
     /// Each address of the mirror that this is of, with how it stands.
-    pub fn by_address<'s>(&'s self, mirror: &'s Mirror) -> impl Iterator<Item = (IpAddr, AddressStanding)> + 's {
+    pub(crate) fn by_address<'s>(&'s self, mirror: &'s Mirror) -> impl Iterator<Item = (IpAddr, AddressStanding)> + 's {
         mirror.addresses().zip(self.v4.iter().chain(&self.v6).copied())
     }
 
@@ -195,7 +193,7 @@ impl Standing {
     }
 
     /// The health of the mirror over a family: that of its best address; `None` if it has no address of the family.
-    pub fn health(&self, family: Family) -> Option<Health> {
+    pub(crate) fn health(&self, family: Family) -> Option<Health> {
         let best = self.family(family).iter().map(|address| address.health).min()?;
         Some(match self.forced {
             None => best,
@@ -207,14 +205,14 @@ impl Standing {
 
     /// The standing of a mirror that clients reach by its own host. A client resolves the host and takes either family, so
     /// both families have the health of the better one.
-    pub fn of_either_family(&self) -> Self {
+    pub(crate) fn of_either_family(&self) -> Self {
         let best = self.v4.iter().chain(&self.v6).min_by_key(|address| address.health);
         let one: Vec<AddressStanding> = best.copied().into_iter().collect();
         Standing { v4: one.clone(), v6: one, forced: self.forced }
     }
 
     /// Whether the address of this index is given when the mirror is: none that is worse than its best.
-    pub fn gives(&self, family: Family, index: usize) -> bool {
+    pub(crate) fn gives(&self, family: Family, index: usize) -> bool {
         let all = self.family(family);
         let best = all.iter().map(|address| address.health).min();
         self.forced == Some(Forced::Up) || all.get(index).map(|address| address.health) == best

@@ -11,7 +11,7 @@ use crate::base::text::is_hidden;
 use crate::base::time::UnixTime;
 
 /// The longest reason, in bytes: a sentence and where to read more; it stands in a log line and in `explain`.
-pub const MAX_REASON_LEN: usize = 256;
+pub(crate) const MAX_REASON_LEN: usize = 256;
 
 /// The kinds of overrides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,10 +26,10 @@ pub enum Forced {
 
 impl Forced {
     /// Everything that may be set.
-    pub const ALL: [Forced; 3] = [Forced::Drain, Forced::Down, Forced::Up];
+    pub(crate) const ALL: [Forced; 3] = [Forced::Drain, Forced::Down, Forced::Up];
 
     /// The word for commands, logs, metrics and people.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Forced::Up => "up",
             Forced::Down => "down",
@@ -38,7 +38,7 @@ impl Forced {
     }
 
     /// The kind with a word.
-    pub fn parse(word: &str) -> Option<Self> {
+    pub(crate) fn parse(word: &str) -> Option<Self> {
         Forced::ALL.into_iter().find(|forced| forced.as_str() == word)
     }
 }
@@ -47,38 +47,38 @@ impl Forced {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
     /// The kind; it wins over probes.
-    pub forced: Forced,
+    pub(crate) forced: Forced,
     /// The reason.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// The operator that gave it.
-    pub who: Operator,
+    pub(crate) who: Operator,
     /// The time at which it was given.
-    pub since: UnixTime,
+    pub(crate) since: UnixTime,
     /// Its end; `None` if it lasts until it is taken back.
-    pub until: Option<UnixTime>,
+    pub(crate) until: Option<UnixTime>,
 }
 
 impl Override {
     /// Whether it has come to its end.
-    pub fn is_over(&self, now: UnixTime) -> bool {
+    pub(crate) fn is_over(&self, now: UnixTime) -> bool {
         self.until.is_some_and(|until| until <= now)
     }
 }
 
 /// The operator that gave an override.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Operator {
+pub(crate) struct Operator {
     /// The login; `uid 1000` if the system knows none, `token from 192.0.2.1` for a client with the token.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The source of the name; `None` for an override that an earlier version kept.
-    pub via: Option<Via>,
+    pub(crate) via: Option<Via>,
     /// The user of the process that asked; `None` for a client with the token.
-    pub uid: Option<u32>,
+    pub(crate) uid: Option<u32>,
 }
 
 /// The source from which the server knows an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Via {
+pub(crate) enum Via {
     /// The kernel names the user of the process at the control socket.
     Login,
     /// A process of root names the user that ran sudo.
@@ -89,10 +89,10 @@ pub enum Via {
 
 impl Via {
     /// Every source.
-    pub const ALL: [Via; 3] = [Via::Login, Via::Sudo, Via::Token];
+    pub(crate) const ALL: [Via; 3] = [Via::Login, Via::Sudo, Via::Token];
 
     /// The word for JSON and the state file.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Via::Login => "login",
             Via::Sudo => "sudo",
@@ -117,11 +117,11 @@ impl fmt::Display for Operator {
 
 /// The reason for an override: one line of text, not blank.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason(Arc<str>);
+pub(crate) struct Reason(Arc<str>);
 
 /// The fault of a text that cannot be a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BadReason {
+pub(crate) enum BadReason {
     /// There is nothing in it.
     Blank,
     /// It is longer than [`MAX_REASON_LEN`].
@@ -132,18 +132,13 @@ pub enum BadReason {
 
 impl Reason {
     /// A text as a reason, without the space around it.
-    pub fn parse(text: &str) -> Result<Self, BadReason> {
+    pub(crate) fn parse(text: &str) -> Result<Self, BadReason> {
         match text.trim() {
             "" => Err(BadReason::Blank),
             long if long.len() > MAX_REASON_LEN => Err(BadReason::TooLong),
             odd if odd.contains(is_hidden) => Err(BadReason::Control),
             reason => Ok(Reason(reason.into())),
         }
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

@@ -22,11 +22,11 @@ pub enum HttpVersion {
 }
 
 /// Both protocols, in the order of indices and reports.
-pub const HTTP_VERSIONS: [HttpVersion; 2] = [HttpVersion::Http1, HttpVersion::Http2];
+pub(crate) const HTTP_VERSIONS: [HttpVersion; 2] = [HttpVersion::Http1, HttpVersion::Http2];
 
 impl HttpVersion {
     /// The name in ALPN, for files and programs.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             HttpVersion::Http1 => "http/1.1",
             HttpVersion::Http2 => "h2",
@@ -34,7 +34,7 @@ impl HttpVersion {
     }
 
     /// The name for people.
-    pub fn title(self) -> &'static str {
+    pub(crate) fn title(self) -> &'static str {
         match self {
             HttpVersion::Http1 => "HTTP/1.1",
             HttpVersion::Http2 => "HTTP/2",
@@ -42,7 +42,7 @@ impl HttpVersion {
     }
 
     /// The other one.
-    pub fn other(self) -> Self {
+    pub(crate) fn other(self) -> Self {
         match self {
             HttpVersion::Http1 => HttpVersion::Http2,
             HttpVersion::Http2 => HttpVersion::Http1,
@@ -52,7 +52,7 @@ impl HttpVersion {
 
 /// The tracks of one address, one for each protocol that the mirror serves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ProtocolTracks {
+pub(crate) struct ProtocolTracks {
     /// By protocol; `None` if the mirror does not serve it, or was not probed over it yet.
     tracks: [Option<Track>; 2],
     /// The protocol that the last probe offered.
@@ -61,7 +61,7 @@ pub struct ProtocolTracks {
 
 impl ProtocolTracks {
     /// Restores the states of the last run.
-    pub fn remembered(
+    pub(crate) fn remembered(
         memories: impl IntoIterator<Item = (HttpVersion, Memory)>,
         now: Now,
         thresholds: &Thresholds,
@@ -74,42 +74,42 @@ impl ProtocolTracks {
     }
 
     /// The states to keep for the next run.
-    pub fn memories(&self, now: Now) -> impl Iterator<Item = (HttpVersion, Memory)> + '_ {
+    pub(crate) fn memories(&self, now: Now) -> impl Iterator<Item = (HttpVersion, Memory)> + '_ {
         self.each().filter_map(move |(version, track)| Some((version, track.memory(now)?)))
     }
 
     /// The health of the address: that of the worse protocol.
-    pub fn health(&self) -> Health {
+    pub(crate) fn health(&self) -> Health {
         self.each().map(|(_, track)| track.health()).max().unwrap_or(Health::Untried)
     }
 
     /// The last verdict of each protocol.
-    pub fn verdicts(&self) -> impl Iterator<Item = (HttpVersion, Verdict)> + '_ {
+    pub(crate) fn verdicts(&self) -> impl Iterator<Item = (HttpVersion, Verdict)> + '_ {
         self.each().filter_map(|(version, track)| Some((version, track.last?)))
     }
 
     /// The protocol whose last verdict stands for the address: the one in worse health; of two in one health, the one with
     /// the verdict that is not good.
-    pub fn worst(&self) -> Option<(HttpVersion, Verdict)> {
+    pub(crate) fn worst(&self) -> Option<(HttpVersion, Verdict)> {
         let known = self.each().filter_map(|(version, track)| Some((version, track.health(), track.last?)));
         let worst = known.max_by_key(|(_, health, verdict)| (*health, verdict.badness()));
         worst.map(|(version, _, verdict)| (version, verdict))
     }
 
     /// Whether the next probe should come soon.
-    pub fn is_in_doubt(&self) -> bool {
+    pub(crate) fn is_in_doubt(&self) -> bool {
         self.each().any(|(_, track)| track.is_in_doubt()) || self.tracks == [None, None]
     }
 
     /// The least time for which the health stays the same, in milliseconds, given probes `every_ms` apart.
-    pub fn stable_ms(&self, every_ms: u64, thresholds: &Thresholds) -> u64 {
+    pub(crate) fn stable_ms(&self, every_ms: u64, thresholds: &Thresholds) -> u64 {
         self.each().map(|(_, track)| track.stable_ms(every_ms, thresholds)).min().unwrap_or(every_ms)
     }
 
     /// The protocol to offer next: the two take turns, unless one alone is in doubt.
     ///
     /// HTTP/2 is offered first, as clients do.
-    pub fn next(&self) -> HttpVersion {
+    pub(crate) fn next(&self) -> HttpVersion {
         let turn = self.offered.map_or(HttpVersion::Http2, HttpVersion::other);
         let doubt = |version: HttpVersion| self.tracks[version as usize].is_some_and(|track| track.is_in_doubt());
         match (doubt(turn), doubt(turn.other())) {
@@ -120,7 +120,7 @@ impl ProtocolTracks {
 
     /// Takes in the verdict of a probe that offered a protocol. `spoken` is the protocol that mirror and probe agreed on;
     /// `None` if the probe did not get so far, so that the verdict is about both.
-    pub fn observe(
+    pub(crate) fn observe(
         &mut self,
         offered: HttpVersion,
         spoken: Option<HttpVersion>,

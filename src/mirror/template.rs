@@ -21,7 +21,7 @@ enum TemplatePart {
 
 /// A placeholder of a [`Template`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Placeholder {
+pub(crate) enum Placeholder {
     /// `sha256:` and the hash.
     Digest,
     /// `sha256`
@@ -50,22 +50,22 @@ const PLACEHOLDERS: [(&str, Placeholder); 6] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TemplateValues<'v> {
     /// The values that only a blob has; `None` for another file.
-    pub blob: Option<BlobValues<'v>>,
+    pub(crate) blob: Option<BlobValues<'v>>,
     /// The path of the request, without the slash at its beginning.
-    pub path: &'v str,
+    pub(crate) path: &'v str,
     /// The part of the path after the prefix of a rule; for the API, after `/v2/`.
-    pub rest: &'v str,
+    pub(crate) rest: &'v str,
 }
 
 /// The values for the placeholders of a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlobValues<'v> {
     /// The repository.
-    pub name: &'v str,
+    pub(crate) name: &'v str,
     /// The algorithm of the digest.
-    pub algorithm: &'v str,
+    pub(crate) algorithm: &'v str,
     /// The hash.
-    pub hex: &'v str,
+    pub(crate) hex: &'v str,
 }
 
 /// The reason why a text is no template.
@@ -112,7 +112,7 @@ impl Template {
     }
 
     /// The text with these values; `None` if a value is missing.
-    pub fn fill(&self, values: &TemplateValues<'_>) -> Option<String> {
+    pub(crate) fn fill(&self, values: &TemplateValues<'_>) -> Option<String> {
         let mut text = String::new();
         for part in &self.parts {
             match part {
@@ -134,23 +134,18 @@ impl Template {
     }
 
     /// Whether the text differs from one digest to the next.
-    pub fn has_digest(&self) -> bool {
+    pub(crate) fn has_digest(&self) -> bool {
         self.has(&[Placeholder::Digest, Placeholder::Hex, Placeholder::Path, Placeholder::Rest])
     }
 
     /// Whether the text has the digest of a blob by a placeholder of its own, so that it leads to any blob.
-    pub fn is_by_digest(&self) -> bool {
+    pub(crate) fn is_by_digest(&self) -> bool {
         self.has(&[Placeholder::Digest, Placeholder::Hex])
     }
 
     /// Whether the text of a blob differs from one repository to the next.
-    pub fn has_name(&self) -> bool {
+    pub(crate) fn has_name(&self) -> bool {
         self.has(&[Placeholder::Name, Placeholder::Path, Placeholder::Rest])
-    }
-
-    /// Whether only blobs have all of its values.
-    pub fn is_of_blobs(&self) -> bool {
-        self.has(&[Placeholder::Digest, Placeholder::Algorithm, Placeholder::Hex, Placeholder::Name])
     }
 
     fn has(&self, any: &[Placeholder]) -> bool {
@@ -185,7 +180,7 @@ pub struct UrlTemplate {
 
 impl UrlTemplate {
     /// The URL with these values; `None` if a value is missing.
-    pub fn fill(&self, values: &TemplateValues<'_>) -> Option<String> {
+    pub(crate) fn fill(&self, values: &TemplateValues<'_>) -> Option<String> {
         Some(format!("https://{}{}", self.authority, self.path.fill(values)?))
     }
 }
@@ -228,7 +223,7 @@ mod tests {
         assert_eq!(Template::parse("/b/{rest}").unwrap().fill(&file).as_deref(), Some("/b/x"));
         for template in ["/{digest}", "/{hex}", "/{algorithm}", "/{name}"] {
             let template = Template::parse(template).unwrap();
-            assert!(template.fill(&file).is_none() && template.is_of_blobs());
+            assert!(template.fill(&file).is_none());
         }
     }
 

@@ -29,32 +29,32 @@ pub enum LabelKind {
 
 /// Properties of a kind.
 #[derive(Clone, Copy, Debug)]
-pub struct KindRow {
+pub(crate) struct KindRow {
     /// The kind.
-    pub kind: LabelKind,
+    pub(crate) kind: LabelKind,
     /// The key of a rule's condition, and of the value in the JSON of `explain`.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The form of its values.
-    pub form: ValueForm,
+    pub(crate) form: ValueForm,
     /// The labels that come from one source together.
-    pub group: Group,
+    pub(crate) group: Group,
     /// The noun for one value and for several.
-    pub nouns: [&'static str; 2],
+    pub(crate) nouns: [&'static str; 2],
     /// The text before a value in `explain`.
-    pub prefix: &'static str,
+    pub(crate) prefix: &'static str,
     /// The networks that have such labels: the remedy if no network has any.
-    pub source: &'static str,
+    pub(crate) source: &'static str,
     /// The code of the warning about a value that no network has.
-    pub unknown: &'static str,
+    pub(crate) unknown: &'static str,
     /// The documentation of the condition: its effect, an empty line, the reason.
-    pub doc: &'static str,
+    pub(crate) doc: &'static str,
     /// A value of the condition, as TOML.
-    pub example: &'static str,
+    pub(crate) example: &'static str,
 }
 
 /// The form of a kind's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ValueForm {
+pub(crate) enum ValueForm {
     /// A whole number; 0 is no value.
     Number {
         /// The least that a rule may name.
@@ -76,7 +76,7 @@ pub enum ValueForm {
 
 impl ValueForm {
     /// The form in a few words, for the documentation.
-    pub const fn words(self) -> &'static str {
+    pub(crate) const fn words(self) -> &'static str {
         match self {
             ValueForm::Number { .. } => "number",
             ValueForm::Text => "text",
@@ -90,7 +90,7 @@ impl ValueForm {
 
 /// Group of kinds. An address has the labels of a group from one source: the first source that has any of the group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Group {
+pub(crate) enum Group {
     /// Labels that mean something only with the name of their source. Such labels are never merged, and a rule names the
     /// source too.
     Entry,
@@ -108,7 +108,7 @@ impl Group {
 }
 
 /// Every kind.
-pub const KINDS: &[KindRow] = &[
+pub(crate) const KINDS: &[KindRow] = &[
     KindRow {
         kind: LabelKind::Label,
         name: "label",
@@ -220,15 +220,15 @@ const _: () = {
 
 impl LabelKind {
     /// The number of kinds.
-    pub const COUNT: usize = KINDS.len();
+    pub(crate) const COUNT: usize = KINDS.len();
 
     /// The row of the kind.
-    pub const fn row(self) -> &'static KindRow {
+    pub(crate) const fn row(self) -> &'static KindRow {
         &KINDS[self as usize]
     }
 
     /// True for a part of a provider, like a region: two providers may have values of one name.
-    pub fn is_of_provider(self) -> bool {
+    pub(crate) fn is_of_provider(self) -> bool {
         self.row().group == Group::Provider && self != LabelKind::Provider
     }
 }

@@ -23,7 +23,7 @@ pub enum LabelValue<T = Arc<str>> {
 
 impl LabelValue {
     /// The value without its owner.
-    pub fn borrowed(&self) -> LabelValue<&str> {
+    pub(crate) fn borrowed(&self) -> LabelValue<&str> {
         match self {
             LabelValue::Text(text) => LabelValue::Text(text),
             LabelValue::Number(number) => LabelValue::Number(*number),
@@ -65,7 +65,7 @@ impl<T> From<u32> for LabelValue<T> {
 pub struct Labels<'a> {
     values: [Option<LabelValue<&'a str>>; LabelKind::COUNT],
     /// The place on earth, from a City database.
-    pub coordinates: Option<Coordinates>,
+    pub(crate) coordinates: Option<Coordinates>,
 }
 
 impl<'a> Labels<'a> {
@@ -76,7 +76,7 @@ impl<'a> Labels<'a> {
 
     /// Adds a label. An empty text and 0 are left out, so that the value of another source is not hidden.
     #[must_use]
-    pub fn with(mut self, kind: LabelKind, value: impl Into<LabelValue<&'a str>>) -> Self {
+    pub(crate) fn with(mut self, kind: LabelKind, value: impl Into<LabelValue<&'a str>>) -> Self {
         let value = value.into();
         let is_nothing = matches!(value, LabelValue::Text("") | LabelValue::Number(0));
         self.values[kind as usize] = (!is_nothing).then_some(value);
@@ -85,7 +85,7 @@ impl<'a> Labels<'a> {
 
     /// Adds a label, if there is one.
     #[must_use]
-    pub fn with_optional<V: Into<LabelValue<&'a str>>>(self, kind: LabelKind, value: Option<V>) -> Self {
+    pub(crate) fn with_optional<V: Into<LabelValue<&'a str>>>(self, kind: LabelKind, value: Option<V>) -> Self {
         match value {
             Some(value) => self.with(kind, value),
             None => self,
@@ -94,12 +94,12 @@ impl<'a> Labels<'a> {
 
     /// Sets the place on earth.
     #[must_use]
-    pub fn at(self, coordinates: Option<Coordinates>) -> Self {
+    pub(crate) fn at(self, coordinates: Option<Coordinates>) -> Self {
         Labels { coordinates, ..self }
     }
 
     /// The value of a kind.
-    pub fn value(&self, kind: LabelKind) -> Option<LabelValue<&'a str>> {
+    pub(crate) fn value(&self, kind: LabelKind) -> Option<LabelValue<&'a str>> {
         self.values[kind as usize]
     }
 
@@ -112,7 +112,7 @@ impl<'a> Labels<'a> {
     }
 
     /// The kinds with their values, in the order of the kinds.
-    pub fn iter(&self) -> impl Iterator<Item = (LabelKind, LabelValue<&'a str>)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (LabelKind, LabelValue<&'a str>)> {
         KINDS.iter().filter_map(|row| Some((row.kind, self.value(row.kind)?)))
     }
 }
@@ -224,9 +224,9 @@ impl Interner {
 /// their own, because only City databases have coordinates. But coordinates in another country than the known one do not
 /// count.
 #[derive(Clone, Debug)]
-pub struct AddressLabels<'a> {
+pub(crate) struct AddressLabels<'a> {
     /// The labels of all sources together, without those that mean something only with the name of their source.
-    pub labels: Labels<'a>,
+    pub(crate) labels: Labels<'a>,
     networks: &'a Networks,
     entries: &'a [Option<LabelsId>],
 }
@@ -260,12 +260,12 @@ impl<'a> AddressLabels<'a> {
     }
 
     /// True if the source has an entry for the address.
-    pub fn is_in(&self, source: SourceId) -> bool {
+    pub(crate) fn is_in(&self, source: SourceId) -> bool {
         self.entries[source.index()].is_some()
     }
 
     /// The value of a source's own entry.
-    pub fn value_in(&self, source: SourceId, kind: LabelKind) -> Option<LabelValue<&'a str>> {
+    pub(crate) fn value_in(&self, source: SourceId, kind: LabelKind) -> Option<LabelValue<&'a str>> {
         let id = self.entries[source.index()]?;
         self.networks.sources[source.index()].labels.value(id, kind)
     }

@@ -12,9 +12,11 @@ mod kind;
 mod labels;
 mod overlay;
 
-pub use kind::{Group, KINDS, KindRow, LabelKind, ValueForm};
-pub use labels::{AddressLabels, LabelValue, Labels};
-pub use overlay::{Combination, Combinations, Overlay, overlay};
+pub use kind::LabelKind;
+pub(crate) use kind::{Group, KINDS, KindRow, ValueForm};
+pub use labels::Labels;
+pub(crate) use labels::{AddressLabels, LabelValue};
+pub(crate) use overlay::{Combination, Combinations, Overlay, overlay};
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -22,7 +24,7 @@ use std::sync::Arc;
 
 use labels::{Interner, LabelSets};
 
-use crate::base::ids::{LabelsId, SourceId};
+use crate::base::ids::LabelsId;
 use crate::base::prefix::{Bits, Block, Prefix};
 use crate::base::time::UnixTime;
 
@@ -32,9 +34,9 @@ pub struct Entry<A: Bits> {
     /// The addresses of the prefix.
     pub block: Block<A>,
     /// The labels of these addresses.
-    pub labels: LabelsId,
+    pub(crate) labels: LabelsId,
     /// The line of the file it came from, from 1; 0 if the file has no lines (a database).
-    pub line: u32,
+    pub(crate) line: u32,
 }
 
 /// The entries of one file, by prefix.
@@ -43,11 +45,11 @@ pub struct Entry<A: Bits> {
 #[derive(Clone, Debug)]
 pub struct Source {
     /// The key in the config's `[networks]`.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// The file, as the operator wrote it.
-    pub file: Arc<str>,
+    pub(crate) file: Arc<str>,
     /// The last change of the file; `None` if it was read from memory.
-    pub modified: Option<UnixTime>,
+    pub(crate) modified: Option<UnixTime>,
     labels: LabelSets,
     v4: Vec<Entry<u32>>,
     v6: Vec<Entry<u128>>,
@@ -70,22 +72,22 @@ impl Source {
     }
 
     /// The distinct values that its entries have of a kind.
-    pub fn values(&self, kind: LabelKind) -> BTreeSet<LabelValue<&str>> {
+    pub(crate) fn values(&self, kind: LabelKind) -> BTreeSet<LabelValue<&str>> {
         self.labels.values(kind)
     }
 
     /// A set of labels.
-    pub fn labels(&self, id: LabelsId) -> Labels<'_> {
+    pub(crate) fn labels(&self, id: LabelsId) -> Labels<'_> {
         self.labels.set(id)
     }
 
     /// The number of prefixes, both families.
-    pub fn prefix_count(&self) -> usize {
+    pub(crate) fn prefix_count(&self) -> usize {
         self.v4.len() + self.v6.len()
     }
 
     /// The entry of an address: the longest prefix that holds it.
-    pub fn entry_at(&self, address: IpAddr) -> Option<FoundEntry> {
+    pub(crate) fn entry_at(&self, address: IpAddr) -> Option<FoundEntry> {
         match address {
             IpAddr::V4(v4) => longest(&self.v4, v4.to_bits()).map(|entry| FoundEntry {
                 prefix: Prefix::V4(entry.block),
@@ -113,13 +115,13 @@ fn longest<A: Bits>(entries: &[Entry<A>], address: A) -> Option<&Entry<A>> {
 
 /// An entry of either family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FoundEntry {
+pub(crate) struct FoundEntry {
     /// The prefix.
-    pub prefix: Prefix,
+    pub(crate) prefix: Prefix,
     /// The labels of the prefix.
-    pub labels: LabelsId,
+    pub(crate) labels: LabelsId,
     /// The line it came from; 0 if the file has no lines.
-    pub line: u32,
+    pub(crate) line: u32,
 }
 
 /// Builds a source prefix by prefix.
@@ -171,11 +173,11 @@ impl SourceBuilder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict {
     /// The prefix.
-    pub prefix: Prefix,
+    pub(crate) prefix: Prefix,
     /// The line and labels that stay.
-    pub kept: (u32, LabelsId),
+    pub(crate) kept: (u32, LabelsId),
     /// The line and labels that are dropped.
-    pub dropped: (u32, LabelsId),
+    pub(crate) dropped: (u32, LabelsId),
 }
 
 fn order<A: Bits>(entries: &mut Vec<Entry<A>>, family: fn(Block<A>) -> Prefix, conflicts: &mut Vec<Conflict>) {
@@ -205,18 +207,13 @@ pub struct Networks {
 }
 
 impl Networks {
-    /// A source.
-    pub fn source(&self, id: SourceId) -> &Source {
-        &self.sources[id.index()]
-    }
-
     /// The entry of each source for an address, in the order of the sources.
-    pub fn entries_at(&self, address: IpAddr) -> Vec<Option<FoundEntry>> {
+    pub(crate) fn entries_at(&self, address: IpAddr) -> Vec<Option<FoundEntry>> {
         self.sources.iter().map(|source| source.entry_at(address)).collect()
     }
 
     /// The labels of all sources together; `entries` has the labels of each source's entry, in the order of the sources.
-    pub fn facts<'a>(&'a self, entries: &'a [Option<LabelsId>]) -> AddressLabels<'a> {
+    pub(crate) fn facts<'a>(&'a self, entries: &'a [Option<LabelsId>]) -> AddressLabels<'a> {
         AddressLabels::of(self, entries)
     }
 }

@@ -10,20 +10,20 @@ use crate::base::ids::LabelsId;
 use crate::base::prefix::{Bits, Block};
 
 /// The labels of each source's entry, in the order of the sources.
-pub type Combination = Box<[Option<LabelsId>]>;
+pub(crate) type Combination = Box<[Option<LabelsId>]>;
 
 /// The address space of one family, cut where any source's entry changes.
 #[derive(Clone, Debug)]
-pub struct Overlay<A: Bits> {
+pub(crate) struct Overlay<A: Bits> {
     /// The first address of each range and the index of its combination.
-    pub ranges: Vec<(A, u32)>,
+    pub(crate) ranges: Vec<(A, u32)>,
 }
 
 /// Cuts the address space of one family.
 ///
 /// `combinations` is extended with the new ones, so that both families share one list. At both ends of each block in `cuts`,
 /// a range begins even if no label changes.
-pub fn overlay<A: Bits>(
+pub(crate) fn overlay<A: Bits>(
     networks: &Networks,
     entries: impl Fn(&super::Source) -> &[Entry<A>],
     cuts: &[Block<A>],
@@ -64,7 +64,7 @@ pub fn overlay<A: Bits>(
 
 /// The distinct combinations found so far.
 #[derive(Debug, Default)]
-pub struct Combinations {
+pub(crate) struct Combinations {
     list: Vec<Combination>,
     ids: HashMap<Combination, u32>,
     last: Option<u32>,
@@ -72,7 +72,7 @@ pub struct Combinations {
 
 impl Combinations {
     /// All of them, by index.
-    pub fn list(&self) -> &[Combination] {
+    pub(crate) fn list(&self) -> &[Combination] {
         &self.list
     }
 

@@ -54,23 +54,23 @@ pub struct Finding {
     /// The protocol that mirror and probe agreed on; `None` if the probe did not get so far.
     pub spoken: Option<HttpVersion>,
     /// The version of TLS; `None` if there was no handshake.
-    pub tls: Option<&'static str>,
+    pub(crate) tls: Option<&'static str>,
     /// The leaf that the mirror presented; `None` if it presented no certificate.
     pub certificate: Option<Box<LeafFacts>>,
     /// The durations of connection and handshake; `None` if one of them failed.
-    pub took: Option<Took>,
+    pub(crate) took: Option<Took>,
     /// The duration of the whole probe.
-    pub total: Duration,
+    pub(crate) total: Duration,
 }
 
 impl Finding {
     /// The fault of this machine that kept the probe from a verdict; `None` if the finding is about the mirror.
-    pub fn own_fault(&self) -> Option<&Cause> {
+    pub(crate) fn own_fault(&self) -> Option<&Cause> {
         self.cause.as_ref().filter(|cause| matches!(cause, Cause::Own(_)))
     }
 
     /// The end of the leaf, in seconds since 1970; `None` if no certificate was seen.
-    pub fn not_after(&self) -> Option<u64> {
+    pub(crate) fn not_after(&self) -> Option<u64> {
         Some(self.certificate.as_ref()?.not_after.as_secs())
     }
 }
@@ -126,7 +126,7 @@ impl Prober {
     }
 
     /// The dialer of the probes.
-    pub fn dialer(&self) -> &Dialer {
+    pub(crate) fn dialer(&self) -> &Dialer {
         &self.dialer
     }
 

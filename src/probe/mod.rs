@@ -17,5 +17,5 @@ mod watch;
 
 pub use address::{Aim, Finding, Prober};
 pub use keep::FORM as STATE;
-pub use roots::roots;
-pub use watch::{MAX_AT_ONCE, Rewatch, Watcher};
+pub(crate) use roots::roots;
+pub(crate) use watch::{MAX_AT_ONCE, Rewatch, Watcher};

@@ -17,7 +17,7 @@ use crate::tls::{self, BadRoot, Roots};
 const SYSTEM_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Reads the roots; diagnostics if there are none.
-pub fn roots(file: Option<&InputFile>) -> Result<Arc<Roots>, Vec<Diagnostic>> {
+pub(crate) fn roots(file: Option<&InputFile>) -> Result<Arc<Roots>, Vec<Diagnostic>> {
     let mut store = Roots::default();
     match file {
         Some(input) => {

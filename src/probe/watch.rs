@@ -26,7 +26,7 @@ use crate::telemetry::probe::{Probed, ProbedStanding, Probes};
 
 /// Probes under way at once: each is a socket and a handshake, and a round of a thousand addresses still fits its
 /// interval.
-pub const MAX_AT_ONCE: usize = 64;
+pub(crate) const MAX_AT_ONCE: usize = 64;
 
 /// The variation of an interval, in percent up and down, so that not all mirrors are probed in the same moment.
 const JITTER_PERCENT: u64 = 20;
@@ -39,7 +39,7 @@ const UNKEPT: &str = "a restart begins with older verdicts on mirrors";
 
 /// Keeps probing.
 #[derive(Debug)]
-pub struct Watcher {
+pub(crate) struct Watcher {
     probe: Arc<Probe>,
     prober: Prober,
     clock: Clock,
@@ -81,16 +81,16 @@ struct Tracked {
 
 /// The new probe settings of a reload. The mirrors are not in here: the watcher reads them from the published snapshot.
 #[derive(Debug)]
-pub struct Rewatch {
+pub(crate) struct Rewatch {
     /// The requirements on mirrors.
-    pub probe: Arc<Probe>,
+    pub(crate) probe: Arc<Probe>,
     /// The prober for these requirements.
-    pub prober: Prober,
+    pub(crate) prober: Prober,
 }
 
 impl Watcher {
     /// Watches these mirrors. Their addresses begin with the health that the last run kept, if any.
-    pub fn new(
+    pub(crate) fn new(
         mirrors: &[Mirror],
         probe: Arc<Probe>,
         prober: Prober,
@@ -117,7 +117,7 @@ impl Watcher {
     }
 
     /// Probes every address once, for at most `FIRST_ROUND`.
-    pub async fn first_round(&mut self) {
+    pub(crate) async fn first_round(&mut self) {
         let over = tokio::time::sleep(FIRST_ROUND);
         tokio::pin!(over);
         loop {
@@ -133,7 +133,7 @@ impl Watcher {
     }
 
     /// The standing of a mirror by its probes; `None` if one of its addresses is not watched.
-    pub fn standing(&self, mirror: &Mirror) -> Option<Standing> {
+    pub(crate) fn standing(&self, mirror: &Mirror) -> Option<Standing> {
         let of = |address: IpAddr| {
             let tracked = self.tracks.get(&(mirror.name.clone(), address))?;
             Some(self.address_standing(&tracked.tracks))
@@ -147,7 +147,7 @@ impl Watcher {
 
     /// Keeps probing, and sends changes to the publisher, until the sender of `reloads` is dropped. On each reload, with or
     /// without new probe settings, and when mirrors have `moved`, it reads the mirrors from the published snapshot.
-    pub async fn run(
+    pub(crate) async fn run(
         mut self,
         published: Arc<Published>,
         updates: Updates,

@@ -14,7 +14,7 @@ use super::Holder;
 ///
 /// Addresses may come after the start: from DHCP, by a routing daemon, by a failover. The alternative, to wait or to end
 /// with an error, leaves the other addresses unserved meanwhile. Replies leave from the bound address as usual.
-pub fn allow_absent(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+pub(crate) fn allow_absent(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     match address {
         SocketAddr::V4(_) => socket.set_freebind_v4(true),
         SocketAddr::V6(_) => socket.set_freebind_v6(true),
@@ -22,17 +22,17 @@ pub fn allow_absent(socket: &Socket, address: SocketAddr) -> io::Result<()> {
 }
 
 /// Returns whether no interface has an address now, or the system has no addresses of its family.
-pub fn is_absent(address: IpAddr) -> bool {
+pub(crate) fn is_absent(address: IpAddr) -> bool {
     UdpSocket::bind((address, 0)).is_err_and(|error| means_absent(&error))
 }
 
 /// Returns whether an error of a socket says that its address is absent.
-pub fn means_absent(error: &io::Error) -> bool {
+pub(crate) fn means_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(libc::EAFNOSUPPORT)
 }
 
 /// The reason why a port cannot be bound.
-pub fn reason(error: &io::Error, holder: Option<&Holder>) -> String {
+pub(crate) fn reason(error: &io::Error, holder: Option<&Holder>) -> String {
     match (holder, error.kind()) {
         (Some(holder), _) if holder.pid == std::process::id() => {
             "another key of the configuration has the port".to_string()
@@ -47,7 +47,7 @@ pub fn reason(error: &io::Error, holder: Option<&Holder>) -> String {
 }
 
 /// The remedy for a port that cannot be bound; `option` is the key that names the address.
-pub fn remedy(address: SocketAddr, option: &str, error: &io::Error, holder: Option<&Holder>) -> String {
+pub(crate) fn remedy(address: SocketAddr, option: &str, error: &io::Error, holder: Option<&Holder>) -> String {
     let port = address.port();
     match error.kind() {
         io::ErrorKind::AddrInUse => match holder {

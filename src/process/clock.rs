@@ -8,35 +8,35 @@ use crate::base::time::{Moment, Now, UnixTime};
 
 /// A clock that never goes back; copies of it agree.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     start: Instant,
 }
 
 impl Clock {
     /// Starts the clock at moment 0.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Clock { start: Instant::now() }
     }
 
     /// The time of day, for certificates: their dates come from other machines.
-    pub fn unix() -> pki_types::UnixTime {
+    pub(crate) fn unix() -> pki_types::UnixTime {
         pki_types::UnixTime::now()
     }
 
     /// The time of day, in seconds.
-    pub fn civil() -> UnixTime {
+    pub(crate) fn civil() -> UnixTime {
         UnixTime(Self::unix().as_secs())
     }
 
     /// The moment it is.
     #[inline]
-    pub fn now(&self) -> Moment {
+    pub(crate) fn now(&self) -> Moment {
         Moment(self.start.elapsed().as_millis() as u64)
     }
 
     /// The times of both clocks.
     #[inline]
-    pub fn read(&self) -> Now {
+    pub(crate) fn read(&self) -> Now {
         Now { monotonic: self.now(), unix: Self::civil() }
     }
 }

@@ -12,7 +12,7 @@ use crate::files::{self, FileKind};
 
 /// A kind of socket that listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SocketKind {
+pub(crate) enum SocketKind {
     /// UDP.
     Udp,
     /// TCP.
@@ -21,11 +21,11 @@ pub enum SocketKind {
 
 /// A process with a socket that keeps us from binding a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub(crate) struct Holder {
     /// Its id.
-    pub pid: u32,
+    pub(crate) pid: u32,
     /// Its short name, as `ps` shows it.
-    pub command: String,
+    pub(crate) command: String,
 }
 
 impl fmt::Display for SocketKind {
@@ -40,7 +40,7 @@ impl fmt::Display for SocketKind {
 /// Finds a process whose socket keeps an address from being bound; `None` if no such process can be seen.
 ///
 /// Processes of other users can be seen by root only.
-pub fn port_holder(address: SocketAddr, transport: SocketKind) -> Option<Holder> {
+pub(crate) fn port_holder(address: SocketAddr, transport: SocketKind) -> Option<Holder> {
     let tables = match transport {
         SocketKind::Udp => ["/proc/net/udp", "/proc/net/udp6"],
         SocketKind::Tcp => ["/proc/net/tcp", "/proc/net/tcp6"],

@@ -16,13 +16,13 @@ const MAX_NOTE: u64 = 16;
 
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     _file: File,
 }
 
 /// The reason why a lock cannot be taken.
 #[derive(Debug)]
-pub enum LockError {
+pub(crate) enum LockError {
     /// Another process holds it.
     Held {
         /// The guarded file.
@@ -53,7 +53,7 @@ impl std::error::Error for LockError {}
 
 impl Lock {
     /// Takes the lock that guards a file, in a file beside it; never waits.
-    pub fn take(guarded: &Path) -> Result<Self, LockError> {
+    pub(crate) fn take(guarded: &Path) -> Result<Self, LockError> {
         let path = with_suffix(guarded, ".lock");
         let refused = |error| LockError::System { path: path.clone(), error };
         let mut file = files::open_lock(&path).map_err(refused)?;

@@ -3,23 +3,24 @@
 //! **Invariants**: a failure here is reported and never stops the service by itself.
 //! **Not here**: the reaction to a signal ([`crate::serve`]).
 
-pub mod address;
+pub(crate) mod address;
 mod clock;
 mod holder;
 mod lock;
 mod notify;
 mod seed;
 mod signals;
-pub mod state;
-pub mod sys;
+pub(crate) mod state;
+pub(crate) mod sys;
 mod vital;
 pub mod work;
 
-pub use clock::Clock;
-pub use holder::{Holder, SocketKind, port_holder};
-pub use lock::{Lock, LockError};
-pub use notify::Supervisor;
-pub use seed::{seed, seed_names};
-pub use signals::{Signal, Signals};
-pub use sys::{forbid_dumps, raise_open_files};
-pub use vital::{EndedTask, Ends, Vital};
+pub(crate) use clock::Clock;
+pub(crate) use holder::{Holder, SocketKind, port_holder};
+pub(crate) use lock::{Lock, LockError};
+pub(crate) use notify::Supervisor;
+pub(crate) use seed::{seed, seed_names};
+pub(crate) use signals::{Signal, Signals};
+pub(crate) use sys::{forbid_dumps, raise_open_files};
+pub use vital::Vital;
+pub(crate) use vital::{EndedTask, Ends};

@@ -9,13 +9,13 @@ use super::sys;
 
 /// The supervisor, if there is one.
 #[derive(Debug)]
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     socket: Option<UnixDatagram>,
 }
 
 impl Supervisor {
     /// Finds the supervisor that `NOTIFY_SOCKET` names.
-    pub fn from_environment() -> io::Result<Self> {
+    pub(crate) fn from_environment() -> io::Result<Self> {
         match std::env::var_os("NOTIFY_SOCKET") {
             None => Ok(Supervisor { socket: None }),
             Some(path) => Supervisor::at(path.as_bytes()),
@@ -36,17 +36,17 @@ impl Supervisor {
     }
 
     /// We answer queries.
-    pub fn ready(&self) -> io::Result<()> {
+    pub(crate) fn ready(&self) -> io::Result<()> {
         self.tell("READY=1")
     }
 
     /// We read the configuration again; [`Supervisor::ready`] says when that is done.
-    pub fn reloading(&self) -> io::Result<()> {
+    pub(crate) fn reloading(&self) -> io::Result<()> {
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", sys::monotonic_us()))
     }
 
     /// We stop, and finish the requests in flight.
-    pub fn stopping(&self) -> io::Result<()> {
+    pub(crate) fn stopping(&self) -> io::Result<()> {
         self.tell("STOPPING=1")
     }
 

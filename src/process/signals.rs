@@ -13,7 +13,7 @@ use crate::files::{self, FileKind};
 
 /// The request of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
+pub(crate) enum Signal {
     /// SIGHUP: read the configuration again. [`Hangup`] says when it means a stop instead.
     Reload,
     /// SIGTERM or SIGINT: finish the requests in flight, and stop.
@@ -22,7 +22,7 @@ pub enum Signal {
 
 /// The signals sent to the process from now on.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     hangup: Stream,
     hangup_asks: Hangup,
     terminate: Stream,
@@ -31,7 +31,7 @@ pub struct Signals {
 
 impl Signals {
     /// Starts to listen; from here on the signals no longer end the process by themselves.
-    pub fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         let hangup_asks = Hangup::of_this_process();
         Ok(Signals {
             hangup_asks,
@@ -42,7 +42,7 @@ impl Signals {
     }
 
     /// Waits for the next signal. Several of one kind that come in quick succession may be one.
-    pub async fn next(&mut self) -> Signal {
+    pub(crate) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.terminate.recv() => Signal::Stop,
             _ = self.interrupt.recv() => Signal::Stop,

@@ -26,14 +26,14 @@ use crate::files::{Expired, within};
 
 /// The longest duration of a write. An idle disk takes milliseconds; a disk that wrote back gigabytes of other processes
 /// took over ten seconds. A command waits for 30 seconds (`control::client`), so that its answer has the reason.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// The pause before a [`Keeper`] tries again: after an operator has made room, the recovery is soon in the log.
-pub const RETRY: Duration = Duration::from_secs(10);
+pub(crate) const RETRY: Duration = Duration::from_secs(10);
 
 /// All state files of a server.
 #[derive(Clone, Debug, Default)]
-pub struct StateFiles(Arc<Mutex<Files>>);
+pub(crate) struct StateFiles(Arc<Mutex<Files>>);
 
 #[derive(Debug, Default)]
 struct Files {
@@ -45,48 +45,48 @@ struct Files {
 
 /// Writes of one kind of file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Writes that are on the disk.
-    pub written: u64,
+    pub(crate) written: u64,
     /// Writes that failed.
-    pub failed: u64,
+    pub(crate) failed: u64,
 }
 
 /// A file whose last write failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failing {
+pub(crate) struct Failing {
     /// The kind of the file.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// The error of its last write.
-    pub error: String,
+    pub(crate) error: String,
     /// The time of the first failure since the last success.
-    pub since: UnixTime,
+    pub(crate) since: UnixTime,
 }
 
 impl StateFiles {
     /// No files yet; these kinds are counted from 0.
-    pub fn new(forms: &[&'static StateForm]) -> Self {
+    pub(crate) fn new(forms: &[&'static StateForm]) -> Self {
         let counts = forms.iter().map(|form| (form.name, Counts::default())).collect();
         StateFiles(Arc::new(Mutex::new(Files { counts, ..Files::default() })))
     }
 
     /// A file; the log has `consequence` if it cannot be written.
-    pub fn file(&self, path: PathBuf, form: &'static StateForm, consequence: &'static str) -> StateFile {
+    pub(crate) fn file(&self, path: PathBuf, form: &'static StateForm, consequence: &'static str) -> StateFile {
         StateFile { files: self.clone(), path, form, consequence }
     }
 
     /// Forgets the condition of files of a kind that the configuration does not name any more.
-    pub fn retain(&self, form: &StateForm, is_named: impl Fn(&Path) -> bool) {
+    pub(crate) fn retain(&self, form: &StateForm, is_named: impl Fn(&Path) -> bool) {
         self.lock().failing.retain(|path, failing| failing.kind != form.name || is_named(path));
     }
 
     /// The writes of each kind.
-    pub fn counts(&self) -> Vec<(&'static str, Counts)> {
+    pub(crate) fn counts(&self) -> Vec<(&'static str, Counts)> {
         self.lock().counts.iter().map(|(kind, counts)| (*kind, *counts)).collect()
     }
 
     /// The files whose last write failed, by path.
-    pub fn failing(&self) -> Vec<(PathBuf, Failing)> {
+    pub(crate) fn failing(&self) -> Vec<(PathBuf, Failing)> {
         self.lock().failing.iter().map(|(path, failing)| (path.clone(), failing.clone())).collect()
     }
 
@@ -97,11 +97,11 @@ impl StateFiles {
 }
 
 /// Tells a write whether its caller still waits.
-pub type Waits<'w> = &'w dyn Fn() -> bool;
+pub(crate) type Waits<'w> = &'w dyn Fn() -> bool;
 
 /// A state file that is written.
 #[derive(Clone, Debug)]
-pub struct StateFile {
+pub(crate) struct StateFile {
     files: StateFiles,
     path: PathBuf,
     form: &'static StateForm,
@@ -110,23 +110,23 @@ pub struct StateFile {
 
 impl StateFile {
     /// The path.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Returns whether the last write failed.
-    pub fn is_failing(&self) -> bool {
+    pub(crate) fn is_failing(&self) -> bool {
         self.files.lock().failing.contains_key(&self.path)
     }
 
     /// Replaces the file with its first line and a text; it is on the disk when this returns.
-    pub async fn keep(&self, text: String) -> io::Result<()> {
+    pub(crate) async fn keep(&self, text: String) -> io::Result<()> {
         let form = self.form;
         self.write(move |path, waits| keep_if(path, form, &text, waits)).await
     }
 
     /// Writes the file; it is on the disk when this returns.
-    pub async fn write(
+    pub(crate) async fn write(
         &self,
         work: impl FnOnce(&Path, Waits<'_>) -> io::Result<()> + Send + 'static,
     ) -> io::Result<()> {
@@ -222,7 +222,7 @@ impl Drop for Busy {
 
 /// Writes state in the background, one text at a time; the newest text is the one that stays.
 #[derive(Clone, Debug, Default)]
-pub struct Keeper(Arc<(Mutex<WaitingText>, Notify)>);
+pub(crate) struct Keeper(Arc<(Mutex<WaitingText>, Notify)>);
 
 #[derive(Debug, Default)]
 struct WaitingText {
@@ -232,7 +232,7 @@ struct WaitingText {
 
 impl Keeper {
     /// Keeps a text soon, and tries again until it is written; a text that was waiting is superseded. Needs a tokio runtime.
-    pub fn keep(&self, file: StateFile, text: String) {
+    pub(crate) fn keep(&self, file: StateFile, text: String) {
         let mut waiting = self.waiting();
         waiting.next = Some((file, text));
         if std::mem::replace(&mut waiting.is_writing, true) {

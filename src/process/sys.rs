@@ -23,12 +23,12 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
 /// The most datagrams that a batch can be made for: the largest that can be configured.
-pub const MAX_BATCH: usize = 128;
+pub(crate) const MAX_BATCH: usize = 128;
 
 /// The room for one datagram in either direction, in bytes.
 ///
 /// The largest UDP payload that can be configured; we advertise no more, so a longer datagram is not from a resolver.
-pub const MAX_DATAGRAM: usize = 4096;
+pub(crate) const MAX_DATAGRAM: usize = 4096;
 
 /// Room for one datagram, and one cache line. Most datagrams touch only the first lines of a room. With 4096 bytes alone,
 /// these lines of all rooms would fall into the same set of the CPU's cache.
@@ -59,7 +59,7 @@ struct KernelMemory {
 }
 
 /// Buffers for one batch of datagrams and their replies; made once per thread.
-pub struct Batch {
+pub(crate) struct Batch {
     /// Owned. Raw, because the headers inside hold pointers into it; a `Box` would not allow that.
     memory: *mut KernelMemory,
     /// The most datagrams taken or sent by one system call, 1 to [`MAX_BATCH`].
@@ -73,7 +73,7 @@ unsafe impl Send for Batch {}
 
 /// The wait for a first datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
+pub(crate) enum Wait {
     /// Until there is one, or the socket is shut down.
     Forever,
     /// Not at all.
@@ -82,7 +82,7 @@ pub enum Wait {
 
 /// One datagram of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Datagram<'b> {
+pub(crate) enum Datagram<'b> {
     /// It is here in full.
     Whole {
         /// Its payload.
@@ -100,7 +100,7 @@ impl Batch {
     /// Reserves the buffers for `most` datagrams at once. The system gives a page memory only when it is first written.
     ///
     /// If the socket is bound to the wildcard address, each reply leaves from the address that its query was sent to.
-    pub fn new(is_wildcard: bool, most: usize) -> Self {
+    pub(crate) fn new(is_wildcard: bool, most: usize) -> Self {
         let most = most.clamp(1, MAX_BATCH);
         let layout = Layout::new::<KernelMemory>();
         // SAFETY: the layout is not of size zero.
@@ -132,13 +132,13 @@ impl Batch {
     }
 
     /// The most datagrams taken at once.
-    pub fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         self.most
     }
 
     /// Takes the datagrams that wait, up to [`Batch::most`]; returns their number.
     #[inline]
-    pub fn receive(&mut self, socket: BorrowedFd<'_>, wait: Wait) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, wait: Wait) -> io::Result<usize> {
         // The kernel overwrote the lengths of the headers that it used last time. It did not change the other headers.
         for i in 0..self.received {
             // SAFETY: `memory` is valid and no call runs; `i` is within the array.
@@ -168,7 +168,7 @@ impl Batch {
 
     /// The datagrams received.
     #[inline]
-    pub fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
+    pub(crate) fn datagrams(&self) -> impl Iterator<Item = Datagram<'_>> {
         (0..self.received).map(|i| {
             // SAFETY: `memory` is valid and no call runs; `i` is below `MAX_BATCH`; nothing is borrowed mutably meanwhile.
             let memory = unsafe { &*self.memory };
@@ -178,7 +178,7 @@ impl Batch {
 
     /// Hands over each datagram received, with [`MAX_DATAGRAM`] bytes of room, and takes the length of the reply.
     #[inline]
-    pub fn reply(&mut self, mut respond: impl FnMut(Datagram<'_>, &mut [u8]) -> Option<usize>) {
+    pub(crate) fn reply(&mut self, mut respond: impl FnMut(Datagram<'_>, &mut [u8]) -> Option<usize>) {
         for i in 0..self.received {
             // SAFETY: `memory` is valid and no call runs; `i` and `replies`, which is at most `i`, are below `MAX_BATCH`.
             // The fields borrowed are distinct, and only `rooms_out[replies]` is borrowed mutably.
@@ -224,7 +224,7 @@ impl Batch {
     /// Sends the replies, without ever waiting. `failed` gets the error and the number of replies that were given up: one, or
     /// the rest of the batch.
     #[inline]
-    pub fn send(&mut self, socket: BorrowedFd<'_>, mut failed: impl FnMut(io::Error, usize)) {
+    pub(crate) fn send(&mut self, socket: BorrowedFd<'_>, mut failed: impl FnMut(io::Error, usize)) {
         let mut sent = 0;
         while sent < self.replies {
             let left = self.replies - sent;
@@ -314,7 +314,7 @@ fn forget_interface(control: &mut ControlMessage) -> bool {
 
 /// The fragmentation of replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fragments {
+pub(crate) enum Fragments {
     /// No fragmentation: a reply that exceeds the MTU of a link is lost.
     Never,
     /// A reply that exceeds the MTU of our own link leaves in fragments.
@@ -322,7 +322,7 @@ pub enum Fragments {
 }
 
 /// Prepares an unconnected UDP socket of the given family for [`Batch`]; true if it is bound to the wildcard address.
-pub fn prepare_udp(socket: BorrowedFd<'_>, address: SocketAddr, fragments: Fragments) -> io::Result<bool> {
+pub(crate) fn prepare_udp(socket: BorrowedFd<'_>, address: SocketAddr, fragments: Fragments) -> io::Result<bool> {
     let is_wildcard = address.ip().is_unspecified();
     set_fragments(socket, address, fragments)?;
     if is_wildcard {
@@ -339,7 +339,7 @@ pub fn prepare_udp(socket: BorrowedFd<'_>, address: SocketAddr, fragments: Fragm
 ///
 /// In both cases the kernel ignores a path MTU learnt from ICMP, because any host can forge one. A datagram that is never
 /// fragmented needs no identification number. For other datagrams, the kernel chooses numbers that no host can guess.
-pub fn set_fragments(socket: BorrowedFd<'_>, address: SocketAddr, fragments: Fragments) -> io::Result<()> {
+pub(crate) fn set_fragments(socket: BorrowedFd<'_>, address: SocketAddr, fragments: Fragments) -> io::Result<()> {
     let (level, name, never, allowed) = match address {
         SocketAddr::V4(_) => (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE, libc::IP_PMTUDISC_OMIT),
         SocketAddr::V6(_) => {
@@ -359,7 +359,7 @@ fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: libc::c_int)
 /// Locks a file for this process alone, until it is closed; [`io::ErrorKind::WouldBlock`] if another process has it.
 ///
 /// The standard library has this from Rust 1.89 on.
-pub fn try_lock(file: &std::fs::File) -> io::Result<()> {
+pub(crate) fn try_lock(file: &std::fs::File) -> io::Result<()> {
     // SAFETY: the descriptor is open for as long as the call takes, and the call touches no memory.
     match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {
         0 => Ok(()),
@@ -380,7 +380,7 @@ const MADV_COLLAPSE: libc::c_int = 25;
 ///
 /// Otherwise a look-up in many megabytes waits for the page's address before it waits for the data. Before Linux 6.1, the
 /// system collapses pages only over time; a kernel without large pages refuses. Then nothing changes.
-pub fn prefer_large_pages(area: Range<*const u8>) {
+pub(crate) fn prefer_large_pages(area: Range<*const u8>) {
     let start = (area.start as usize).next_multiple_of(LARGE_PAGE);
     let end = area.end as usize / LARGE_PAGE * LARGE_PAGE;
     if start >= end {
@@ -396,7 +396,7 @@ pub fn prefer_large_pages(area: Range<*const u8>) {
 
 /// Prefetches memory without waiting for it. Any address is allowed, also one without memory.
 #[inline]
-pub fn prefetch(place: *const u8) {
+pub(crate) fn prefetch(place: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: every x86-64 has the instruction, and it neither fails nor changes anything, whatever the address.
     unsafe {
@@ -412,7 +412,7 @@ pub fn prefetch(place: *const u8) {
 }
 
 /// Raises the limit on open files to the highest value allowed; returns the new limit.
-pub fn raise_open_files() -> io::Result<u64> {
+pub(crate) fn raise_open_files() -> io::Result<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a `rlimit` that lives through the call.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
@@ -430,7 +430,7 @@ pub fn raise_open_files() -> io::Result<u64> {
 
 /// Keeps other processes of this user from reading the memory of this process, and the system from writing it to a core
 /// file, because it has the keys of certificates, transfers and cookies.
-pub fn forbid_dumps() -> io::Result<()> {
+pub(crate) fn forbid_dumps() -> io::Result<()> {
     // SAFETY: the call takes numbers only.
     match unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0 as libc::c_ulong, 0, 0, 0) } {
         0 => Ok(()),
@@ -439,7 +439,7 @@ pub fn forbid_dumps() -> io::Result<()> {
 }
 
 /// The system's monotonic clock in microseconds, as a supervisor reads it; std does not give the value of an `Instant`.
-pub fn monotonic_us() -> u64 {
+pub(crate) fn monotonic_us() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the pointer is to a `timespec` that lives through the call. It cannot fail: the clock always exists.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };

@@ -22,16 +22,16 @@ pub struct Ends(mpsc::Receiver<EndedTask>);
 
 /// A task that has ended, and should not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndedTask {
+pub(crate) struct EndedTask {
     /// Its name.
-    pub task: Cow<'static, str>,
+    pub(crate) task: Cow<'static, str>,
     /// Its end.
-    pub how: How,
+    pub(crate) how: How,
 }
 
 /// The way in which a task ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum How {
+pub(crate) enum How {
     /// It returned.
     Returned,
     /// It panicked; the log says where.
@@ -56,7 +56,7 @@ impl Vital {
     }
 
     /// Wraps a task, so that its end is reported.
-    pub fn guard<F: Future<Output = ()> + Send>(
+    pub(crate) fn guard<F: Future<Output = ()> + Send>(
         &self,
         task: &'static str,
         future: F,
@@ -66,7 +66,7 @@ impl Vital {
     }
 
     /// The same for a task that may end after its stop was requested.
-    pub fn guard_until<F: Future<Output = ()> + Send>(
+    pub(crate) fn guard_until<F: Future<Output = ()> + Send>(
         &self,
         stop: CancellationToken,
         task: Cow<'static, str>,
@@ -83,7 +83,7 @@ impl Vital {
 
 impl Ends {
     /// Waits for the first end.
-    pub async fn next(&mut self) -> EndedTask {
+    pub(crate) async fn next(&mut self) -> EndedTask {
         match self.0.recv().await {
             Some(ended) => ended,
             // Nothing is guarded.

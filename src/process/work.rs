@@ -39,16 +39,13 @@ pub enum Lane {
 const LANES: [(Lane, usize, &str); 3] =
     [(Lane::Load, 1, "load"), (Lane::Keep, 1, "keep"), (Lane::Compute, 2, "compute")];
 
-/// The threads of all lanes.
-pub const THREADS: usize = 4;
-
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The queues, in the order of [`LANES`].
 static QUEUES: OnceLock<[SyncSender<Job>; LANES.len()]> = OnceLock::new();
 
 /// Starts the threads, once per process.
-pub fn start() -> io::Result<()> {
+pub(crate) fn start() -> io::Result<()> {
     queues().map(drop)
 }
 
@@ -153,13 +150,13 @@ impl From<Lost> for io::Error {
 }
 
 /// Threads that [`runtime`] requires in addition, because other processes of this user start threads too.
-pub const SPARE_THREADS: usize = 2;
+pub(crate) const SPARE_THREADS: usize = 2;
 
 /// Starts tokio's threads. Returns an error if the system cannot start them and `more` other threads.
 ///
 /// Tokio panics, or waits for ever, if one of its threads cannot start. So this starts and ends as many threads beforehand.
 #[allow(clippy::disallowed_methods, reason = "the one place where a runtime of several threads starts")]
-pub fn runtime(more: usize) -> io::Result<Runtime> {
+pub(crate) fn runtime(more: usize) -> io::Result<Runtime> {
     rehearse(thread::available_parallelism().map_or(1, usize::from) + more)?;
     Runtime::new()
 }
@@ -199,7 +196,6 @@ mod tests {
         let lost = submit(Lane::Load, || -> u32 { panic!("a test") }).await;
         assert_eq!(lost, Err(Lost::Panicked));
         assert_eq!(submit(Lane::Load, || 2).await, Ok(2));
-        assert_eq!(LANES.map(|(_, threads, _)| threads).iter().sum::<usize>(), THREADS);
     }
 
     #[tokio::test]

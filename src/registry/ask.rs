@@ -19,7 +19,7 @@ use crate::mirror::{BlobValues, Health, Mirror, Template, TemplateValues};
 use crate::snapshot::Snapshot;
 
 /// The most mirrors asked for one request: for each family, the most mirrors of a list with weights (`config::limits`).
-pub const MAX_ASKED: usize = 2 * 64;
+pub(crate) const MAX_ASKED: usize = 2 * 64;
 
 /// A blob request whose reply depends on mirrors.
 #[derive(Clone, Debug)]
@@ -125,9 +125,9 @@ fn given(steering: &RouteSteering, snapshot: &Snapshot) -> ArrayVec<AskedMirror,
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AskedMirror {
     /// The mirror.
-    pub mirror: MirrorId,
+    pub(crate) mirror: MirrorId,
     /// The family by which a client would reach it.
-    pub family: Family,
+    pub(crate) family: Family,
 }
 
 impl Ask<'_> {
@@ -199,7 +199,7 @@ impl Ask<'_> {
 
 impl AskedMirror {
     /// The address to ask: one of those that clients get, selected by `spread`.
-    pub fn address(&self, snapshot: &Snapshot, spread: usize) -> Option<IpAddr> {
+    pub(crate) fn address(&self, snapshot: &Snapshot, spread: usize) -> Option<IpAddr> {
         let (mirror, standing) = (&snapshot.mirrors()[self.mirror.index()], snapshot.standing(self.mirror));
         let given = |count: usize| (0..count).filter(|at| standing.gives(self.family, *at));
         let nth = |count: usize| given(count).nth(spread % given(count).count().max(1));

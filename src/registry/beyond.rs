@@ -23,9 +23,9 @@ pub const MAX_REFERRERS_LEN: usize = 16 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CanonicalAsk {
     /// The kind of content.
-    pub subject: CanonicalSubject,
+    pub(crate) subject: CanonicalSubject,
     /// The path at canonical, with the query string for a list of referrers.
-    pub path: String,
+    pub(crate) path: String,
     /// The URL at the registry of signatures.
     url: String,
     /// The algorithm and the encoded part of the digest.
@@ -34,7 +34,7 @@ pub struct CanonicalAsk {
 
 /// The kind of content that canonical is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CanonicalSubject {
+pub(crate) enum CanonicalSubject {
     /// A manifest or a blob: the status of a `HEAD` decides.
     Content,
     /// A list of referrers: its body decides, because a list without entries counts as lacking.
@@ -82,7 +82,7 @@ pub fn beyond(request: &Request<'_>, reply: &RouteReply, settings: &RegistrySett
 
 impl CanonicalAsk {
     /// The key of the cached result.
-    pub fn key(&self, secret: [u64; 2], authority: &str) -> BlobKey {
+    pub(crate) fn key(&self, secret: [u64; 2], authority: &str) -> BlobKey {
         let digest = Digest { algorithm: &self.digest.0, encoded: &self.digest.1 };
         // The path distinguishes manifests, blobs and repositories. It begins with a slash, so no mirror's key can be the
         // same.
@@ -90,7 +90,7 @@ impl CanonicalAsk {
     }
 
     /// The reply for canonical's result.
-    pub fn settle(self, holding: Holding, reply: RouteReply) -> RouteReply {
+    pub(crate) fn settle(self, holding: Holding, reply: RouteReply) -> RouteReply {
         match holding {
             Holding::Has | Holding::Unsaid => reply,
             Holding::Lacks => RouteReply {
@@ -103,7 +103,7 @@ impl CanonicalAsk {
 
 /// The result for the status of canonical's answer. Canonical may redirect to its storage, or ask for credentials that
 /// only the client has. In both cases, the client is sent to canonical.
-pub fn holding_of_status(status: u16) -> Holding {
+pub(crate) fn holding_of_status(status: u16) -> Holding {
     match status {
         200..=399 => Holding::Has,
         404 | 410 => Holding::Lacks,
@@ -112,7 +112,7 @@ pub fn holding_of_status(status: u16) -> Holding {
 }
 
 /// The result for a list of referrers; `body` is its beginning, up to [`MAX_REFERRERS_LEN`].
-pub fn holding_of_referrers(body: &[u8]) -> Holding {
+pub(crate) fn holding_of_referrers(body: &[u8]) -> Holding {
     if body.len() >= MAX_REFERRERS_LEN {
         return Holding::Has;
     }

@@ -20,10 +20,10 @@ use crate::base::time::Moment;
 
 /// The most blobs known to be at a mirror: 2 MiB at 32 bytes each. A large registry has some ten thousand blobs in use at
 /// a time, and one server steers most of its clients to a handful of mirrors.
-pub const MAX_HELD: usize = 1 << 16;
+pub(crate) const MAX_HELD: usize = 1 << 16;
 
 /// The most blobs known to be absent, or that could not be asked for: 256 KiB. Such an entry is useful for a minute only.
-pub const MAX_LACKED: usize = 1 << 13;
+pub(crate) const MAX_LACKED: usize = 1 << 13;
 
 /// The number of entries in a group, of which a new entry replaces one.
 const WAYS: usize = 8;
@@ -48,7 +48,7 @@ impl Holding {
     /// Only 200 means that the mirror has the blob. A redirect counts as lacking: mirrors may redirect requests for blobs
     /// that are missing, and following could lead in a circle. A request for credentials counts as lacking too, because
     /// clients have no credentials for a mirror.
-    pub fn of_status(status: u16) -> Self {
+    pub(crate) fn of_status(status: u16) -> Self {
         match status {
             200 => Holding::Has,
             408 | 425 | 429 => Holding::Unsaid,
@@ -64,7 +64,7 @@ pub struct BlobKey([u64; 2]);
 
 impl BlobKey {
     /// The key of a blob at a mirror; `secret` is random for each process.
-    pub fn new(secret: [u64; 2], mirror: &str, repository: &str, digest: &Digest<'_>) -> Self {
+    pub(crate) fn new(secret: [u64; 2], mirror: &str, repository: &str, digest: &Digest<'_>) -> Self {
         let mut hasher = SipHasher24::new_with_keys(secret[0], secret[1]);
         for part in [mirror, repository, digest.algorithm, digest.encoded] {
             // The lengths are hashed too, because otherwise two mirrors could share a key.
@@ -76,14 +76,14 @@ impl BlobKey {
     }
 
     /// A number that differs from blob to blob, to spread requests over addresses.
-    pub fn spread(&self) -> usize {
+    pub(crate) fn spread(&self) -> usize {
         self.0[1] as usize
     }
 }
 
 /// The cache.
 #[derive(Debug)]
-pub struct KnownBlobs {
+pub(crate) struct KnownBlobs {
     held: KnownTable,
     lacked: KnownTable,
 }
@@ -96,13 +96,13 @@ impl Default for KnownBlobs {
 
 impl KnownBlobs {
     /// The result for a blob; `None` if it is unknown or expired.
-    pub fn find(&mut self, key: BlobKey, now: Moment) -> Option<Holding> {
+    pub(crate) fn find(&mut self, key: BlobKey, now: Moment) -> Option<Holding> {
         let tick = tick(now);
         self.held.find(key, tick).or_else(|| self.lacked.find(key, tick))
     }
 
     /// Stores a result for `for_ms` milliseconds.
-    pub fn learn(&mut self, key: BlobKey, holding: Holding, for_ms: u64, now: Moment) {
+    pub(crate) fn learn(&mut self, key: BlobKey, holding: Holding, for_ms: u64, now: Moment) {
         let (now, until) = (tick(now), tick(Moment(now.0.saturating_add(for_ms))));
         let (table, other) = match holding {
             Holding::Has => (&mut self.held, &mut self.lacked),
@@ -113,7 +113,7 @@ impl KnownBlobs {
     }
 
     /// The number of unexpired entries: for present blobs, and for all others.
-    pub fn count(&self, now: Moment) -> (usize, usize) {
+    pub(crate) fn count(&self, now: Moment) -> (usize, usize) {
         (self.held.count(tick(now)), self.lacked.count(tick(now)))
     }
 }

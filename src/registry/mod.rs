@@ -35,14 +35,17 @@ mod shares;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub(crate) use ask::Ask;
 use ask::AskTarget;
-pub use ask::{Ask, AskedMirror, MAX_ASKED};
-pub use beyond::{CanonicalAsk, CanonicalSubject, MAX_REFERRERS_LEN, beyond, holding_of_referrers, holding_of_status};
-pub use error::ErrorCode;
+pub(crate) use beyond::{CanonicalAsk, CanonicalSubject, holding_of_referrers, holding_of_status};
+pub use beyond::{MAX_REFERRERS_LEN, beyond};
+pub(crate) use error::ErrorCode;
 pub use forwarded::{MalformedForwarded, client_address};
-pub use path::{Digest, Path, PullTarget, Reference, is_repository, parse, plain};
-pub use reply::{Answer, RouteBasis, RouteOutcome, RouteReply, RouteSteering, Status};
-pub use shares::{Budget, Shares, network_of};
+pub use path::plain;
+pub(crate) use path::{Digest, Path, PullTarget, is_repository, parse};
+pub use reply::{Answer, RouteOutcome, RouteReply, Status};
+pub(crate) use reply::{RouteBasis, RouteSteering};
+pub(crate) use shares::{Budget, Shares, network_of};
 
 use crate::base::client::Client;
 use crate::base::ids::{HorizonId, MirrorId};

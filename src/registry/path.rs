@@ -27,7 +27,7 @@ const MAX_DIGEST_LEN: usize = 300;
 
 /// The meaning of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path<'p> {
+pub(crate) enum Path<'p> {
     /// `/`
     Root,
     /// Anything that starts with `/privacy`.
@@ -51,7 +51,7 @@ pub enum Path<'p> {
 
 /// The target of a pull request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PullTarget<'p> {
+pub(crate) enum PullTarget<'p> {
     /// `<name>/manifests/<tag or digest>`
     Manifest(Reference<'p>),
     /// `<name>/blobs/<digest>`
@@ -64,7 +64,7 @@ pub enum PullTarget<'p> {
 
 /// The reference of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reference<'p> {
+pub(crate) enum Reference<'p> {
     /// By tag.
     Tag(&'p str),
     /// By digest.
@@ -73,11 +73,11 @@ pub enum Reference<'p> {
 
 /// A content digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digest<'p> {
+pub(crate) struct Digest<'p> {
     /// The algorithm: `sha256`, for example.
-    pub algorithm: &'p str,
+    pub(crate) algorithm: &'p str,
     /// The encoded hash: 64 hexadecimal digits for `sha256`.
-    pub encoded: &'p str,
+    pub(crate) encoded: &'p str,
 }
 
 /// Decodes every escape once and merges repeated slashes.
@@ -111,7 +111,7 @@ fn decode(path: &[u8]) -> Vec<u8> {
 }
 
 /// Parses the path of a request, in its [`plain`] form.
-pub fn parse(path: &str) -> Path<'_> {
+pub(crate) fn parse(path: &str) -> Path<'_> {
     match path {
         "/" => return Path::Root,
         "/healthz" => return Path::Health,
@@ -162,7 +162,7 @@ fn check_name(name: &str) -> Result<(), ErrorCode> {
 }
 
 /// Whether the text is a repository name (OCI distribution specification, "Pulling manifests"), without a host or a tag.
-pub fn is_repository(name: &str) -> bool {
+pub(crate) fn is_repository(name: &str) -> bool {
     name.len() <= MAX_NAME_LEN && name.split('/').all(is_name_component)
 }
 
@@ -242,14 +242,14 @@ impl<'p> Reference<'p> {
     /// The digest in a referrers tag `sha256-<64 hex>`, with which a registry without the referrers API names the list.
     ///
     /// OCI distribution specification v1.1, "Referrers Tag Schema".
-    pub fn referrers_of(&self) -> Option<Digest<'p>> {
+    pub(crate) fn referrers_of(&self) -> Option<Digest<'p>> {
         let Reference::Tag(tag) = self else { return None };
         let encoded = tag.strip_prefix("sha256-").filter(|hex| is_sha256(hex))?;
         Some(Digest { algorithm: "sha256", encoded })
     }
 
     /// Whether it is a tag of a cosign signature or attestation: `sha256-<64 hex>.sig` or `.att`.
-    pub fn is_signature(&self) -> bool {
+    pub(crate) fn is_signature(&self) -> bool {
         let Reference::Tag(tag) = self else { return false };
         let hex = tag.strip_prefix("sha256-").and_then(|rest| rest.strip_suffix(".sig").or(rest.strip_suffix(".att")));
         hex.is_some_and(is_sha256)

@@ -103,15 +103,15 @@ pub enum RouteOutcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteSteering {
     /// The horizon.
-    pub horizon: HorizonId,
+    pub(crate) horizon: HorizonId,
     /// The family of the client's address.
-    pub family: Family,
+    pub(crate) family: Family,
     /// The decision.
-    pub decision: Decision,
+    pub(crate) decision: Decision,
     /// The tier the mirror comes from.
-    pub tier: Tier,
+    pub(crate) tier: Tier,
     /// The first mirror chosen; `None` if none serves the family.
-    pub mirror: Option<MirrorId>,
+    pub(crate) mirror: Option<MirrorId>,
 }
 
 impl RouteReply {
@@ -168,12 +168,12 @@ impl RouteOutcome {
     ];
 
     /// The position in [`RouteOutcome::ALL`].
-    pub const fn index(self) -> usize {
+    pub(crate) const fn index(self) -> usize {
         self as usize
     }
 
     /// The number of the rule in the table of [`super`].
-    pub const fn rule(self) -> u8 {
+    pub(crate) const fn rule(self) -> u8 {
         match self {
             RouteOutcome::Method | RouteOutcome::Options => 1,
             RouteOutcome::Info | RouteOutcome::Privacy | RouteOutcome::Health | RouteOutcome::Outside => 2,
@@ -189,12 +189,12 @@ impl RouteOutcome {
     }
 
     /// Whether it is a redirect for a blob.
-    pub const fn is_of_blob(self) -> bool {
+    pub(crate) const fn is_of_blob(self) -> bool {
         self.rule() == 7
     }
 
     /// A stable word for metrics and logs.
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         match self {
             RouteOutcome::Method => "method-not-allowed",
             RouteOutcome::Options => "options",

@@ -15,14 +15,14 @@ use crate::base::prefix::Prefix;
 use crate::base::time::Moment;
 
 /// The network whose share a client uses: an IPv4 /24 or an IPv6 /56, because one site has at least that much.
-pub fn network_of(client: IpAddr) -> Prefix {
+pub(crate) fn network_of(client: IpAddr) -> Prefix {
     let client = client.to_canonical();
     Prefix::holding(client, if client.is_ipv4() { 24 } else { 56 })
 }
 
 /// A capacity, and the number of units that each network holds.
 #[derive(Clone, Debug)]
-pub struct Shares {
+pub(crate) struct Shares {
     capacity: usize,
     taken: usize,
     by_network: HashMap<Prefix, usize>,
@@ -30,22 +30,22 @@ pub struct Shares {
 
 impl Shares {
     /// A capacity of which every unit is free.
-    pub fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Shares { capacity, taken: 0, by_network: HashMap::new() }
     }
 
     /// The number of units taken.
-    pub fn taken(&self) -> usize {
+    pub(crate) fn taken(&self) -> usize {
         self.taken
     }
 
     /// Whether a network may take one more unit.
-    pub fn allows(&self, network: Prefix) -> bool {
+    pub(crate) fn allows(&self, network: Prefix) -> bool {
         self.by_network.get(&network).copied().unwrap_or(0) < self.capacity - self.taken
     }
 
     /// Takes one unit for a network if its share allows it; true if it was taken.
-    pub fn take(&mut self, network: Prefix) -> bool {
+    pub(crate) fn take(&mut self, network: Prefix) -> bool {
         if !self.allows(network) {
             return false;
         }
@@ -55,7 +55,7 @@ impl Shares {
     }
 
     /// Gives one unit back.
-    pub fn give_back(&mut self, network: Prefix) {
+    pub(crate) fn give_back(&mut self, network: Prefix) {
         let Some(held) = self.by_network.get_mut(&network) else { return };
         *held -= 1;
         self.taken -= 1;
@@ -67,7 +67,7 @@ impl Shares {
 
 /// The rate limit of one mirror: [`ASKED_PER_SECOND`] requests in any second, shared out by client network.
 #[derive(Clone, Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// The requests of the last second, oldest first.
     asked: VecDeque<(Moment, Prefix)>,
     shares: Shares,
@@ -81,7 +81,7 @@ impl Default for Budget {
 
 impl Budget {
     /// Takes one request for a network if its share allows it; true if it was taken.
-    pub fn take(&mut self, network: Prefix, now: Moment) -> bool {
+    pub(crate) fn take(&mut self, network: Prefix, now: Moment) -> bool {
         while let Some(&(at, of)) = self.asked.front()
             && at.0 + 1000 <= now.0
         {
@@ -96,7 +96,7 @@ impl Budget {
     }
 
     /// Whether there was no request in the last second, so that the budget equals a new one.
-    pub fn is_fresh(&self, now: Moment) -> bool {
+    pub(crate) fn is_fresh(&self, now: Moment) -> bool {
         self.asked.back().is_none_or(|(at, _)| at.0 + 1000 <= now.0)
     }
 }

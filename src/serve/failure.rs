@@ -15,7 +15,7 @@ use crate::process::EndedTask;
 
 /// The reasons why the service did not start or ended.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The configuration, or a file it names, has errors; warnings are among them.
     Config(Vec<Diagnostic>),
     /// A port cannot be bound.
@@ -55,7 +55,7 @@ impl std::error::Error for Failure {}
 
 impl Failure {
     /// The remedy, if the error does not say it.
-    pub fn help(&self) -> Option<String> {
+    pub(crate) fn help(&self) -> Option<String> {
         match self {
             Failure::Bind(error) => Some(error.help()),
             Failure::Control(error) => Some(error.help()),
@@ -78,7 +78,7 @@ impl Failure {
 }
 
 /// Logs the reason why the service did not start or ended, each problem as one line.
-pub fn log_failure(failure: &Failure) {
+pub(crate) fn log_failure(failure: &Failure) {
     let Failure::Config(problems) = failure else {
         let help = failure.help().map(|help| format!("; {help}")).unwrap_or_default();
         return error!("{failure}{help}");

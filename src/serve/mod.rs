@@ -48,7 +48,7 @@ use crate::transfer;
 use certificates::Certificates;
 use dns::DnsListeners;
 use failure::one_line;
-pub use failure::{Failure, log_failure};
+pub(crate) use failure::{Failure, log_failure};
 use mirrors::RunningWatcher;
 use prepare::{Prepared, prepare};
 use reload::Reloads;
@@ -60,12 +60,12 @@ use web::{AdminListener, Web, WebPorts};
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Compiles a configuration and reads all files that it names, as a start does first.
-pub fn rehearse(path: &Path) -> Result<Built, Vec<Diagnostic>> {
+pub(crate) fn rehearse(path: &Path) -> Result<Built, Vec<Diagnostic>> {
     prepare(path, Generation(1), &Purpose::Check, &Intake::default()).map(|prepared| prepared.built)
 }
 
 /// Serves a configuration until told to stop.
-pub fn run(path: &Path) -> Result<(), Failure> {
+pub(crate) fn run(path: &Path) -> Result<(), Failure> {
     if let Err(error) = process::forbid_dumps() {
         warn!(%error, "failed to keep keys out of core files");
     }
@@ -149,14 +149,15 @@ fn log_warnings(warnings: &[Diagnostic]) {
 }
 
 /// The service within the caller's runtime, which reads no signals and starts no reload by itself.
-pub struct RunningService {
+pub(crate) struct RunningService {
     services: Services,
-    ends: Ends,
+    /// Not read: without it, the end of a task would have no receiver.
+    _ends: Ends,
 }
 
 impl RunningService {
     /// Starts serving a configuration.
-    pub async fn start(path: &Path) -> Result<Self, Failure> {
+    pub(crate) async fn start(path: &Path) -> Result<Self, Failure> {
         process::seed_names();
         work::start().map_err(Failure::Threads)?;
         files::start().map_err(Failure::Threads)?;
@@ -164,27 +165,22 @@ impl RunningService {
         log_warnings(&prepared.built.warnings);
         let (vital, ends) = Vital::new();
         let services = Services::start(prepared, &vital).await?;
-        Ok(RunningService { services, ends })
+        Ok(RunningService { services, _ends: ends })
     }
 
     /// The addresses of the DNS listeners over UDP and TCP.
-    pub fn dns_addresses(&self) -> Vec<SocketAddr> {
+    pub(crate) fn dns_addresses(&self) -> Vec<SocketAddr> {
         self.services.dns.addresses().plain.clone()
     }
 
     /// The addresses of the registry listener.
-    pub fn registry_addresses(&self) -> Vec<SocketAddr> {
+    pub(crate) fn registry_addresses(&self) -> Vec<SocketAddr> {
         self.services.web.registry_addresses().to_vec()
     }
 
     /// Finishes the requests in flight.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.services.stop().await;
-    }
-
-    /// Waits until the service fails; returns the reason.
-    pub async fn failed(&mut self) -> Failure {
-        Failure::Ended(self.ends.next().await)
     }
 }
 

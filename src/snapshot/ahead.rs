@@ -34,7 +34,7 @@ pub struct Inquiry<'m> {
     /// The name asked for.
     pub name: Name<'m>,
     /// The position of its last labels.
-    pub tail: Tail,
+    pub(crate) tail: Tail,
     /// The address of the client, or of the resolver if the client's is unknown.
     pub address: IpAddr,
 }
@@ -50,7 +50,7 @@ pub struct Way {
 
 impl Way {
     /// A prefetch without steps.
-    pub const NONE: Way = Way { name: None, address: None };
+    pub(crate) const NONE: Way = Way { name: None, address: None };
 
     /// Whether there is no further step.
     #[inline]
@@ -96,7 +96,7 @@ impl Snapshot {
 
     /// Whether some table is far, so that queries would wait for memory.
     #[inline]
-    pub fn is_far(&self) -> bool {
+    pub(crate) fn is_far(&self) -> bool {
         self.far_horizons != FarHorizons::None || self.zones.memory() > self.near
     }
 

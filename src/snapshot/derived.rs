@@ -17,7 +17,7 @@ use crate::zone::{self, RrSet};
 
 /// The derived part of a snapshot: answers are copied from it.
 #[derive(Clone, Debug)]
-pub struct Derived {
+pub(crate) struct Derived {
     /// The mirrors with their current addresses.
     pub(super) mirrors: Arc<[Mirror]>,
     /// The standing of each mirror.

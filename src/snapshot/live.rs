@@ -14,7 +14,7 @@ use crate::mirror::{AddressStanding, Health, HostAddresses, Mirror, Override, St
 use crate::zone::{DynamicRrSet, RrSetKey, Zone, ZoneOverlays};
 
 /// Operators' overrides by the mirror's name.
-pub type Overrides = BTreeMap<Arc<str>, Override>;
+pub(crate) type Overrides = BTreeMap<Arc<str>, Override>;
 
 /// Something that happened to the served state.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ impl Change {
 
 /// The state of mirrors, hosts and zones that is not in the files.
 #[derive(Clone, Debug, Default)]
-pub struct Live {
+pub(crate) struct Live {
     /// The health of addresses that mirrors get while serving: up, or untried if probes run.
     pub(super) fresh: Health,
     /// The overrides in force, also those of mirrors that the configuration does not have now.

@@ -16,7 +16,7 @@ use crate::steer::Tier;
 pub(super) const MAX_METERED: usize = 256;
 
 /// The number of places in a table by mirror and tier.
-pub const METERS: usize = MAX_METERED * TIERS.len();
+pub(crate) const METERS: usize = MAX_METERED * TIERS.len();
 
 /// The tiers, in the order of their kinds, with their words.
 pub(super) const TIERS: [(Tier, &str); 6] = [
@@ -33,19 +33,19 @@ const OTHERS: &str = "others";
 
 /// A place in a table by mirror and tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Meter(u16);
+pub(crate) struct Meter(u16);
 
 impl Meter {
     /// The index into the table.
     #[inline]
-    pub fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         usize::from(self.0)
     }
 }
 
 /// The place of each mirror.
 #[derive(Clone, Debug, Default)]
-pub struct Meters {
+pub(crate) struct Meters {
     /// By place: the names of all mirrors there ever were.
     names: Arc<[Arc<str>]>,
     /// By mirror's id: the place.
@@ -54,12 +54,12 @@ pub struct Meters {
 
 impl Meters {
     /// Places for a first set of mirrors.
-    pub fn new(mirrors: &[Mirror]) -> Self {
+    pub(crate) fn new(mirrors: &[Mirror]) -> Self {
         Meters::default().following(mirrors)
     }
 
     /// Places for the mirrors of a successor.
-    pub fn following(&self, mirrors: &[Mirror]) -> Self {
+    pub(crate) fn following(&self, mirrors: &[Mirror]) -> Self {
         let mut names = self.names.to_vec();
         let mut place = |mirror: &Mirror| {
             let found = names.iter().position(|name| *name == mirror.name);
@@ -78,12 +78,12 @@ impl Meters {
 
     /// The place of a mirror, by the index of its id, in a tier.
     #[inline]
-    pub fn meter(&self, mirror: usize, tier: Tier) -> Option<Meter> {
+    pub(crate) fn meter(&self, mirror: usize, tier: Tier) -> Option<Meter> {
         Some(Meter(self.places.get(mirror)? * TIERS.len() as u16 + tier as u16))
     }
 
     /// Every place with its mirror's name and the tier's word.
-    pub fn all(&self) -> impl Iterator<Item = (Meter, &str, &'static str)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Meter, &str, &'static str)> {
         let named = (0..).zip(self.names.iter().map(|name| &**name));
         let all = named.chain([(MAX_METERED - 1, OTHERS)]);
         all.flat_map(|(at, name)| {

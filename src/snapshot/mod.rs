@@ -24,15 +24,18 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use ahead::{Inquiry, Way};
+pub(crate) use ahead::Inquiry;
+pub use ahead::Way;
 pub use compiled::Compiled;
-pub use derived::{Addresses, Derived};
-pub use live::{Change, Live, Overrides};
-pub use meters::{METERS, Meter, Meters};
+pub(crate) use derived::{Addresses, Derived};
+pub use live::Change;
+pub(crate) use live::{Live, Overrides};
+pub(crate) use meters::{METERS, Meter, Meters};
 pub use next::Next;
-pub use provenance::{Origin, Provenance};
-pub use service::{HTTPS_PORT, Hints, Service, ServiceRecord};
-pub use settings::{ChaosText, CookieSecret, CookieSecrets, RateLimit, ServerIdentity, Settings};
+pub(crate) use provenance::{Origin, Provenance};
+pub(crate) use service::{HTTPS_PORT, Hints, Service, ServiceRecord};
+pub(crate) use settings::CookieSecret;
+pub use settings::{ChaosText, CookieSecrets, RateLimit, ServerIdentity, Settings};
 pub use transfers::{Party, Policy, SteeredExport, Transfers};
 
 use ahead::{FarHorizons, NEAR};
@@ -83,7 +86,7 @@ impl Snapshot {
     }
 
     /// The same snapshot, with this health for addresses that mirrors get from now on: up, or untried if probes run.
-    pub fn with_fresh(mut self, fresh: Health) -> Self {
+    pub(crate) fn with_fresh(mut self, fresh: Health) -> Self {
         Arc::make_mut(&mut self.live).fresh = fresh;
         self
     }
@@ -101,7 +104,7 @@ impl Snapshot {
     }
 
     /// The same, with these overrides instead of those in force.
-    pub fn with_overrides(mut self, orders: Overrides) -> Self {
+    pub(crate) fn with_overrides(mut self, orders: Overrides) -> Self {
         Arc::make_mut(&mut self.live).orders = orders;
         self.derive()
     }
@@ -163,33 +166,33 @@ impl Snapshot {
     }
 
     /// The places where everything was written, for `explain`.
-    pub fn provenance(&self) -> &Provenance {
+    pub(crate) fn provenance(&self) -> &Provenance {
         &self.compiled.provenance
     }
 
     /// The places of mirrors in tables of counters.
     #[inline]
-    pub fn meters(&self) -> &Meters {
+    pub(crate) fn meters(&self) -> &Meters {
         &self.meters
     }
 
     /// The standing of a mirror.
-    pub fn standing(&self, mirror: MirrorId) -> &Standing {
+    pub(crate) fn standing(&self, mirror: MirrorId) -> &Standing {
         &self.derived.standings[mirror.index()]
     }
 
     /// The overrides in force, by the mirror's name.
-    pub fn overrides(&self) -> &Overrides {
+    pub(crate) fn overrides(&self) -> &Overrides {
         &self.live.orders
     }
 
     /// The override in force for a mirror.
-    pub fn order(&self, mirror: MirrorId) -> Option<&Override> {
+    pub(crate) fn order(&self, mirror: MirrorId) -> Option<&Override> {
         self.live.orders.get(&self.compiled.mirrors[mirror.index()].name)
     }
 
     /// The memory areas that grow with networks and zones.
-    pub fn areas(&self) -> impl Iterator<Item = Range<*const u8>> {
+    pub(crate) fn areas(&self) -> impl Iterator<Item = Range<*const u8>> {
         let tables = self
             .compiled
             .horizons
@@ -206,13 +209,13 @@ impl Snapshot {
 
     /// As [`Snapshot::decide`], but goes on from the node that a prefetch of this snapshot has reached for the query.
     #[inline]
-    pub fn decide_from(&self, horizon: HorizonId, client: &Client, way: Option<&Way>) -> Decision {
+    pub(crate) fn decide_from(&self, horizon: HorizonId, client: &Client, way: Option<&Way>) -> Decision {
         let ahead = way.and_then(|way| way.in_horizon(horizon));
-        steer::decide_from(&self.compiled.horizons[horizon.index()], client, ahead)
+        steer::decide(&self.compiled.horizons[horizon.index()], client, ahead)
     }
 
     /// The plan of a client that meets no rule and of which nothing is known.
-    pub fn default_plan(&self, horizon: HorizonId) -> PlanId {
+    pub(crate) fn default_plan(&self, horizon: HorizonId) -> PlanId {
         self.compiled.horizons[horizon.index()].default_plan()
     }
 
@@ -223,7 +226,7 @@ impl Snapshot {
     }
 
     /// The current mirrors of a plan for a redirect: those of the answer, and redirect-only mirrors.
-    pub fn redirects(&self, horizon: HorizonId, plan: PlanId, family: Family) -> &Choice {
+    pub(crate) fn redirects(&self, horizon: HorizonId, plan: PlanId, family: Family) -> &Choice {
         match &self.derived.redirects[horizon.index()] {
             Some(of_plans) => &of_plans[plan.index()][family as usize],
             None => &self.addresses(horizon, plan, family).choice,
@@ -231,20 +234,20 @@ impl Snapshot {
     }
 
     /// The health of a redirect-only mirror; `None` if its host is not resolved.
-    pub fn redirect_health(&self, mirror: MirrorId) -> Option<Health> {
+    pub(crate) fn redirect_health(&self, mirror: MirrorId) -> Option<Health> {
         let merged = self.standing(mirror).of_either_family();
         merged.health(Family::V4).or_else(|| (self.live.fresh == Health::Up).then_some(Health::Up))
     }
 
     /// The place of the counter for an answer from a plan: that of its first mirror; `None` if it has no mirror.
     #[inline]
-    pub fn meter(&self, horizon: HorizonId, plan: PlanId, family: Family) -> Option<Meter> {
+    pub(crate) fn meter(&self, horizon: HorizonId, plan: PlanId, family: Family) -> Option<Meter> {
         let choice = &self.addresses(horizon, plan, family).choice;
         self.meters.meter(choice.mirrors.first()?.index(), choice.tier)
     }
 
     /// The horizons in panic ([`Tier::Panic`]) for some plan, each with the family, in their order.
-    pub fn panics(&self) -> impl Iterator<Item = (&Horizon, Family)> {
+    pub(crate) fn panics(&self) -> impl Iterator<Item = (&Horizon, Family)> {
         self.compiled.horizons.iter().zip(self.plans()).flat_map(|(horizon, plans)| {
             let is_panic = |family: &Family| plans.iter().any(|plan| plan[*family as usize].choice.tier == Tier::Panic);
             FAMILIES.into_iter().filter(is_panic).map(move |family| (horizon, family)).collect::<Vec<_>>()
@@ -252,19 +255,19 @@ impl Snapshot {
     }
 
     /// For each horizon, for each plan, the addresses of both families.
-    pub fn plans(&self) -> impl Iterator<Item = &[[Addresses; 2]]> {
+    pub(crate) fn plans(&self) -> impl Iterator<Item = &[[Addresses; 2]]> {
         self.derived.answers.iter().map(|plans| &**plans)
     }
 
     /// The HTTPS record of a steered owner, without its hints.
     #[inline]
-    pub fn service(&self, id: ServiceId) -> &Service {
+    pub(crate) fn service(&self, id: ServiceId) -> &Service {
         &self.compiled.services[id.index()]
     }
 
     /// The current HTTPS record of a steered owner for a plan.
     #[inline]
-    pub fn service_record(&self, id: ServiceId, plan: PlanId) -> &ServiceRecord {
+    pub(crate) fn service_record(&self, id: ServiceId, plan: PlanId) -> &ServiceRecord {
         &self.derived.service_records[id.index()][plan.index()]
     }
 }

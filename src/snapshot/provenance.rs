@@ -8,25 +8,25 @@ use crate::steer::Won;
 
 /// A file and a line of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub(crate) struct Origin {
     /// The file, as the operator wrote it.
-    pub file: Arc<str>,
+    pub(crate) file: Arc<str>,
     /// The line, from 1; 0 if there is none.
-    pub line: u32,
+    pub(crate) line: u32,
 }
 
 /// The places where everything was written.
 #[derive(Clone, Debug, Default)]
 pub struct Provenance {
     /// The sources with their entries.
-    pub networks: Networks,
+    pub(crate) networks: Networks,
     /// For each horizon, the place of each rule, and that of the default.
-    pub horizons: Vec<(Vec<Origin>, Origin)>,
+    pub(crate) horizons: Vec<(Vec<Origin>, Origin)>,
 }
 
 impl Provenance {
     /// The place where the winner was written.
-    pub fn origin(&self, horizon: HorizonId, won: Won) -> Option<&Origin> {
+    pub(crate) fn origin(&self, horizon: HorizonId, won: Won) -> Option<&Origin> {
         let (rules, default) = self.horizons.get(horizon.index())?;
         match won {
             Won::Rule(rule) => rules.get(rule),

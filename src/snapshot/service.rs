@@ -14,7 +14,7 @@ use crate::base::time::Ttl;
 use crate::zone::{self, RrSet};
 
 /// The port of an HTTPS record that names none (RFC 9460 §9.1).
-pub const HTTPS_PORT: u16 = 443;
+pub(crate) const HTTPS_PORT: u16 = 443;
 
 /// ServiceMode, of the highest priority; the target is the owner (RFC 9460 §2.4.3, §2.5).
 const PRIORITY_AND_TARGET: [u8; 3] = [0, 1, 0];
@@ -29,16 +29,16 @@ const IPV6_HINT: u16 = 6;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
     /// The horizon that decides for the owner.
-    pub horizon: HorizonId,
+    pub(crate) horizon: HorizonId,
     /// Whether it carries addresses.
-    pub hints: Hints,
+    pub(crate) hints: Hints,
     /// The rdata up to the hints.
     start: Box<[u8]>,
 }
 
 /// Whether an HTTPS record carries addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hints {
+pub(crate) enum Hints {
     /// Those of the client's A and AAAA, and so it depends on the client.
     Tailored,
     /// None, and so the record is the same for every client.
@@ -47,7 +47,7 @@ pub enum Hints {
 
 impl Service {
     /// A service with its protocols over TLS; an empty list means the protocol that HTTPS implies.
-    pub fn new(horizon: HorizonId, protocols: &[impl AsRef<[u8]>], port: u16, hints: Hints) -> Self {
+    pub(crate) fn new(horizon: HorizonId, protocols: &[impl AsRef<[u8]>], port: u16, hints: Hints) -> Self {
         let mut start = PRIORITY_AND_TARGET.to_vec();
         if !protocols.is_empty() {
             let mut value = Vec::new();
@@ -94,9 +94,9 @@ fn push_param(key: u16, value: &[u8], rdata: &mut Vec<u8>) {
 
 /// The HTTPS record for one plan, encoded.
 #[derive(Clone, Debug)]
-pub struct ServiceRecord {
+pub(crate) struct ServiceRecord {
     /// The family of its first hints, because the choice of mirrors for that family describes the record best.
-    pub family: Family,
+    pub(crate) family: Family,
     wire: Box<[u8]>,
     max_ttl: Ttl,
 }
@@ -104,7 +104,7 @@ pub struct ServiceRecord {
 impl ServiceRecord {
     /// The RRset, with the TTL to give.
     #[inline]
-    pub fn rrset(&self, ttl: Ttl) -> RrSet<'_> {
+    pub(crate) fn rrset(&self, ttl: Ttl) -> RrSet<'_> {
         RrSet::unsigned(Rtype::HTTPS, ttl.min(self.max_ttl), 1, &self.wire)
     }
 }

@@ -63,13 +63,13 @@ pub struct RateLimit {
 impl RateLimit {
     /// The window in microseconds.
     #[inline]
-    pub fn window_us(&self) -> u64 {
+    pub(crate) fn window_us(&self) -> u64 {
         u64::from(self.window_ms) * 1000
     }
 }
 
 /// The secret of a server cookie (RFC 9018 §4.4).
-pub type CookieSecret = [u8; 16];
+pub(crate) type CookieSecret = [u8; 16];
 
 /// The secrets of server cookies: the first signs, all verify (RFC 9018 §5).
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ impl CookieSecrets {
 
     /// All secrets, the signing one first.
     #[inline]
-    pub fn all(&self) -> &[CookieSecret] {
+    pub(crate) fn all(&self) -> &[CookieSecret] {
         &self.0
     }
 }
@@ -110,10 +110,7 @@ pub struct ServerIdentity {
 pub struct ChaosText(Box<[u8]>);
 
 impl ChaosText {
-    /// The longest text: one character-string (RFC 1035 §3.3).
-    pub const MAX_LEN: usize = 255;
-
-    /// Encodes a text; `None` if it is too long.
+    /// Encodes a text; `None` if it is longer than one character-string, 255 bytes (RFC 1035 §3.3).
     pub fn new(text: &[u8]) -> Option<Self> {
         let len = u8::try_from(text.len()).ok()?;
         let mut wire = vec![0xc0, 0x0c];
@@ -128,7 +125,7 @@ impl ChaosText {
 
     /// The record. Its TTL is 0, because the next query may reach another instance.
     #[inline]
-    pub fn rrset(&self) -> RrSet<'_> {
+    pub(crate) fn rrset(&self) -> RrSet<'_> {
         RrSet::unsigned(Rtype::TXT, Ttl(0), 1, &self.0)
     }
 }

@@ -52,14 +52,14 @@ const NOBODY: &Policy = &Policy { allow: Vec::new(), primaries: Vec::new(), stee
 
 impl Transfers {
     /// The policy of a zone.
-    pub fn policy(&self, zone: ZoneId) -> &Policy {
+    pub(crate) fn policy(&self, zone: ZoneId) -> &Policy {
         self.zones.get(zone.index()).unwrap_or(NOBODY)
     }
 }
 
 impl Party {
     /// Whether a peer with this address and this key meets the conditions.
-    pub fn is(&self, address: IpAddr, key: Option<KeyId>) -> bool {
+    pub(crate) fn is(&self, address: IpAddr, key: Option<KeyId>) -> bool {
         self.prefix.is_none_or(|prefix| prefix.contains(address)) && (self.key.is_none() || self.key == key)
     }
 }

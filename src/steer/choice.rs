@@ -40,7 +40,7 @@ pub struct Choice {
 
 /// The health of a horizon for one family: computed once, for the choices of all its plans.
 #[derive(Clone, Debug)]
-pub struct Overview {
+pub(crate) struct Overview {
     family: Family,
     /// The number of mirrors that the horizon answers with.
     most: usize,
@@ -54,7 +54,7 @@ pub struct Overview {
 
 impl Overview {
     /// Looks at every mirror of a horizon; [`MirrorId`] is an index into `standings`.
-    pub fn of(horizon: &Horizon, family: Family, standings: &[Standing]) -> Self {
+    pub(crate) fn of(horizon: &Horizon, family: Family, standings: &[Standing]) -> Self {
         let most = usize::from(horizon.answer_mirrors.get());
         let healths = || horizon.mirrors().filter_map(|id| Some((standings[id.index()].health(family)?, id)));
         let silent = healths().filter(|(health, _)| *health == Health::Down).count();
@@ -73,7 +73,7 @@ impl Overview {
 /// All come from one tier. If fewer mirrors of the tier are up than the horizon answers with, the answer has fewer: a mirror
 /// of a later tier is worse for these clients. Resolvers and clients shuffle the records of an RRset, so clients would use
 /// it as often as a good one.
-pub fn choose(overview: &Overview, plan: &Plan, standings: &[Standing]) -> Choice {
+pub(crate) fn choose(overview: &Overview, plan: &Plan, standings: &[Standing]) -> Choice {
     let most = overview.most;
     let health = |id: &MirrorId| standings[id.index()].health(overview.family);
     let with = |list: &[MirrorId], wanted: Health| -> Vec<MirrorId> {

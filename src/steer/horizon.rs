@@ -41,11 +41,11 @@ pub struct Horizon {
     /// The key in the config's `[horizons]`.
     pub name: Arc<str>,
     /// The rules, in order.
-    pub rules: Vec<Rule>,
+    pub(crate) rules: Vec<Rule>,
     /// The plans; [`PlanId`] is an index. The default's comes first.
     plans: Plans,
     /// The number of mirrors of a plan to answer with.
-    pub answer_mirrors: AnswerMirrors,
+    pub(crate) answer_mirrors: AnswerMirrors,
     /// The plan of each rule.
     rule_plans: Vec<PlanId>,
     /// The plan of the default, or that of one of its slots.
@@ -97,15 +97,11 @@ pub struct Decision {
 }
 
 /// Decides for a client. This is the one place where a client meets a policy.
+///
+/// `ahead` is an address, likely the client's, and the node that a prefetch has reached for it in this horizon
+/// ([`Horizon::approach`]). The lookup goes on from there.
 #[inline]
-pub fn decide(horizon: &Horizon, client: &Client) -> Decision {
-    decide_from(horizon, client, None)
-}
-
-/// As [`decide`], but goes on from `ahead`: an address, likely the client's, and the node that a prefetch has reached for it
-/// in this horizon ([`Horizon::approach`]).
-#[inline]
-pub fn decide_from(horizon: &Horizon, client: &Client, ahead: Option<(IpAddr, Descent)>) -> Decision {
+pub(crate) fn decide(horizon: &Horizon, client: &Client, ahead: Option<(IpAddr, Descent)>) -> Decision {
     let location = client.locate();
     let from = ahead.filter(|(address, _)| *address == location.address).map(|(_, descent)| descent);
     let mut found = match location.address {
@@ -168,25 +164,25 @@ impl Horizon {
     }
 
     /// The plan of a winner, for clients of which no more is known.
-    pub fn plan_of(&self, won: Won) -> PlanId {
+    pub(crate) fn plan_of(&self, won: Won) -> PlanId {
         head(&self.rule_plans, won)
     }
 
     /// The plan of a client that meets no rule and of which nothing is known; with weights, the plan of a slot whose first
     /// mirror is the heaviest.
-    pub fn default_plan(&self) -> PlanId {
+    pub(crate) fn default_plan(&self) -> PlanId {
         self.default_plan
     }
 
     /// The plan that the table is to have for a client with these facts, given the winner; off the query path.
-    pub fn plan_for(&self, won: Won, facts: &AddressLabels<'_>) -> PlanId {
+    pub(crate) fn plan_for(&self, won: Won, facts: &AddressLabels<'_>) -> PlanId {
         let by_distance = self.nearest.get(&won).zip(facts.labels.coordinates);
         let plan = by_distance.and_then(|(list, place)| self.plans.find(&list.plan_at(&list.places.nearest(place))));
         plan.unwrap_or_else(|| self.plan_of(won))
     }
 
     /// The plan in the table for clients that get this plan: the head of a slot's plan, and otherwise the plan itself.
-    pub fn head(&self, plan: PlanId) -> PlanId {
+    pub(crate) fn head(&self, plan: PlanId) -> PlanId {
         self.plans.heads[plan.index()]
     }
 
@@ -200,7 +196,7 @@ impl Horizon {
     ///
     /// The resolver that asks for a client is seldom in the client's block, so the slot of one does not tell the slot of the
     /// other.
-    pub fn shares(&self, plan: PlanId) -> impl Iterator<Item = PlanId> {
+    pub(crate) fn shares(&self, plan: PlanId) -> impl Iterator<Item = PlanId> {
         let head = self.head(plan);
         let spread = self.slots(head).map(|_| {
             // The plans of slots follow their head.
@@ -212,7 +208,7 @@ impl Horizon {
     }
 
     /// The slot of a block.
-    pub fn slot_of(&self, block: Prefix) -> usize {
+    pub(crate) fn slot_of(&self, block: Prefix) -> usize {
         match block {
             Prefix::V4(block) => spread::slot_of(self.seed, block.first()),
             Prefix::V6(block) => spread::slot_of(self.seed, block.first()),
@@ -220,19 +216,19 @@ impl Horizon {
     }
 
     /// The least length of a plan's scopes.
-    pub fn least_scope(&self, plan: PlanId, family: Family) -> u8 {
+    pub(crate) fn least_scope(&self, plan: PlanId, family: Family) -> u8 {
         self.slots(plan).map_or(0, |_| self.least_scopes.of(family))
     }
 
     /// The distance of each mirror of a winner from a place, in the order of the list; `None` if its mirrors are not by
     /// distance.
-    pub fn distances(&self, won: Won, place: Coordinates) -> Option<Vec<(MirrorId, Kilometres)>> {
+    pub(crate) fn distances(&self, won: Won, place: Coordinates) -> Option<Vec<(MirrorId, Kilometres)>> {
         let list = self.nearest.get(&won)?;
         Some(list.listed.preferred.iter().copied().zip(list.places.distances(place)).collect())
     }
 
     /// The mirrors that are the nearest to some client, for each list of mirrors by distance.
-    pub fn near_somebody(&self) -> impl Iterator<Item = (Won, &BTreeSet<MirrorId>)> {
+    pub(crate) fn near_somebody(&self) -> impl Iterator<Item = (Won, &BTreeSet<MirrorId>)> {
         self.nearest.iter().map(|(won, list)| (*won, &list.near_somebody))
     }
 
@@ -247,7 +243,7 @@ impl Horizon {
     }
 
     /// The winner for a client with these facts; for `explain` and `check`, off the query path.
-    pub fn winner(&self, facts: &AddressLabels<'_>) -> Won {
+    pub(crate) fn winner(&self, facts: &AddressLabels<'_>) -> Won {
         winner(&self.rules, facts)
     }
 }

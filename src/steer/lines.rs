@@ -19,7 +19,7 @@ use std::ops::Range;
 use crate::base::ids::PlanId;
 use crate::base::prefix::Bits;
 
-pub use tree::Tree;
+pub(crate) use tree::Tree;
 
 /// Addresses that can be packed into lines.
 pub trait Packed: Bits {
@@ -86,7 +86,6 @@ pub struct TreePlace {
 }
 
 /// Ranges by their keys.
-#[expect(clippy::len_without_is_empty, reason = "a table is never empty")]
 pub trait Lines<K>: Clone + std::fmt::Debug + Send + Sync {
     /// Packs keys, which ascend or stay, with the plan of each and whether there are bits behind the key.
     fn pack(ranges: impl ExactSizeIterator<Item = (K, PlanId, bool)>) -> Self;

@@ -12,16 +12,20 @@
 
 mod choice;
 mod horizon;
-pub mod lines;
-pub mod nearest;
+pub(crate) mod lines;
+pub(crate) mod nearest;
 mod plans;
-pub mod spread;
-pub mod table;
+pub(crate) mod spread;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{Choice, Overview, Tier, choose};
-pub use horizon::{AnswerMirrors, Condition, Decision, Draft, Horizon, Laid, Rule, Won, decide, decide_from};
+pub use choice::Tier;
+pub(crate) use choice::{Choice, Overview, choose};
+pub use horizon::{AnswerMirrors, Condition, Draft, Horizon, Laid, Rule};
+pub(crate) use horizon::{Decision, Won, decide};
 pub use lines::Descent;
-pub use plans::{Plan, Ranking, Slots};
-pub use spread::{LeastScopes, Weights};
+pub(crate) use plans::Plan;
+pub use plans::Ranking;
+pub(crate) use spread::LeastScopes;
+pub use spread::Weights;

@@ -19,11 +19,11 @@ use super::horizon::Won;
 use crate::base::geo::{Coordinates, Direction, Kilometres};
 
 /// The number of nearest mirrors that are told apart.
-pub const DISTINGUISHED: usize = 4;
+pub(crate) const DISTINGUISHED: usize = 4;
 
 /// The most orders by distance of one horizon: each is a plan, whose answers are made anew when the health of a mirror
 /// changes, at a microsecond or two. Fifty mirrors spread over the earth have about two thousand.
-pub const MAX_ORDERS: usize = 4096;
+pub(crate) const MAX_ORDERS: usize = 4096;
 
 /// The directions of the mirrors of a list, in its order; a mirror is named by its place in the list.
 #[derive(Clone, Debug)]

@@ -23,9 +23,9 @@ pub struct Plan {
     /// The horizon's default; empty in the default's own plan, where it is `preferred`.
     pub default: Vec<MirrorId>,
     /// The weights of `preferred`, where clients are spread by them: each gets the plan of its slot instead of this one.
-    pub weights: Option<Weights>,
+    pub(crate) weights: Option<Weights>,
     /// Whether the registry listener sends clients to the canonical registry. DNS answers with the mirrors all the same.
-    pub is_canonical: bool,
+    pub(crate) is_canonical: bool,
 }
 
 impl Plan {
@@ -54,7 +54,7 @@ pub enum Ranking {
 }
 
 /// The plan of each slot.
-pub type Slots = [PlanId; SLOTS];
+pub(crate) type Slots = [PlanId; SLOTS];
 
 /// Plans with their ids.
 #[derive(Clone, Debug, Default)]

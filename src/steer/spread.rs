@@ -23,7 +23,7 @@ use crate::base::client::ScopePrefixLen;
 use crate::base::prefix::{Bits, Family};
 
 /// The number of slots of a plan: a weight is true to one in 256, and no list needs more orders.
-pub const SLOTS: usize = 256;
+pub(crate) const SLOTS: usize = 256;
 
 /// Names and weights of a list of mirrors.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -40,9 +40,9 @@ struct Weighted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeastScopes {
     /// For IPv4 clients.
-    pub v4: ScopePrefixLen,
+    pub(crate) v4: ScopePrefixLen,
     /// For IPv6 clients.
-    pub v6: ScopePrefixLen,
+    pub(crate) v6: ScopePrefixLen,
 }
 
 impl LeastScopes {
@@ -51,11 +51,11 @@ impl LeastScopes {
     /// Some 50,000 blocks of 16 bits have clients in them, so shares come true to the percent, and a resolver keeps at most
     /// as many answers for one name. With /24 it would be 14 million. In IPv6, /32 is the allocation of one provider
     /// (RIPE-738 §5.1): its clients stay together, and there are tens of thousands of such blocks.
-    pub const USUAL: LeastScopes = LeastScopes { v4: ScopePrefixLen(16), v6: ScopePrefixLen(32) };
+    pub(crate) const USUAL: LeastScopes = LeastScopes { v4: ScopePrefixLen(16), v6: ScopePrefixLen(32) };
 
     /// That of a family.
     #[inline]
-    pub fn of(self, family: Family) -> u8 {
+    pub(crate) fn of(self, family: Family) -> u8 {
         match family {
             Family::V4 => self.v4.0,
             Family::V6 => self.v6.0,
@@ -70,12 +70,12 @@ impl Weights {
     }
 
     /// Each mirror's weight, in the order of the list.
-    pub fn weights(&self) -> impl Iterator<Item = u16> {
+    pub(crate) fn weights(&self) -> impl Iterator<Item = u16> {
         self.0.iter().map(|one| one.weight)
     }
 
     /// For each slot the order of the mirrors, as places in the list.
-    pub fn orders(&self) -> Vec<Vec<usize>> {
+    pub(crate) fn orders(&self) -> Vec<Vec<usize>> {
         let weighted = |at: &usize| self.0[*at].weight > 0;
         let of_slot = |slot: usize| {
             let mut order: Vec<usize> = (0..self.0.len()).filter(weighted).collect();
@@ -142,14 +142,14 @@ impl Weights {
 ///
 /// The block's length is no part of it: when a feed splits a block, its lower half stays where it was.
 #[inline]
-pub fn slot_of<A: Bits>(seed: u64, first: A) -> usize {
+pub(crate) fn slot_of<A: Bits>(seed: u64, first: A) -> usize {
     let bits = first.to_u128();
     let (high, low) = ((bits >> 64) as u64, bits as u64);
     (mix(mix(low ^ seed) ^ high) >> (u64::BITS - SLOTS.ilog2())) as usize
 }
 
 /// A hash of bytes that is the same everywhere (FNV-1a, with its bits mixed once more).
-pub fn hash(octets: &[u8]) -> u64 {
+pub(crate) fn hash(octets: &[u8]) -> u64 {
     mix(octets
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(*octet)).wrapping_mul(0x100_0000_01b3)))

@@ -39,9 +39,9 @@ pub struct RangeTable<A: Packed> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoundRange {
     /// The plan of the address, or of most of its block.
-    pub plan: PlanId,
+    pub(crate) plan: PlanId,
     /// The number of leading bits for which that holds.
-    pub scope: u8,
+    pub(crate) scope: u8,
 }
 
 /// One range of the table.
@@ -50,7 +50,7 @@ pub struct TableRange<A> {
     /// The first address.
     pub first: A,
     /// The last address.
-    pub last: A,
+    pub(crate) last: A,
     /// The plan of all of them.
     pub plan: PlanId,
 }
@@ -60,7 +60,7 @@ impl<A: Packed> RangeTable<A> {
     ///
     /// Neighbours with the same plan are merged, except at the ends of `boundaries`: the decision inside such a block
     /// depends on more than the table (inside a reserved block, on the resolver's address).
-    pub fn build(ranges: impl IntoIterator<Item = (A, PlanId)>, boundaries: &[Block<A>]) -> Self {
+    pub(crate) fn build(ranges: impl IntoIterator<Item = (A, PlanId)>, boundaries: &[Block<A>]) -> Self {
         let mut edges: Vec<A> =
             boundaries.iter().flat_map(|block| [Some(block.first()), block.last().next()]).flatten().collect();
         edges.sort_unstable();
@@ -78,7 +78,6 @@ impl<A: Packed> RangeTable<A> {
     }
 
     /// The number of ranges.
-    #[expect(clippy::len_without_is_empty, reason = "a table is never empty")]
     pub fn len(&self) -> usize {
         self.ranges.len()
     }
@@ -89,20 +88,20 @@ impl<A: Packed> RangeTable<A> {
     }
 
     /// The memory areas that queries read.
-    pub fn areas(&self) -> [std::ops::Range<*const u8>; 2] {
+    pub(crate) fn areas(&self) -> [std::ops::Range<*const u8>; 2] {
         self.ranges.areas()
     }
 
     /// Takes the first step towards an address, for a caller that prefetches: the point to go on from, and the place to
     /// prefetch for that.
     #[inline]
-    pub fn approach(&self, address: A) -> (Descent, *const u8) {
+    pub(crate) fn approach(&self, address: A) -> (Descent, *const u8) {
         self.ranges.approach(address)
     }
 
     /// Takes a further step. The last leads to the line that [`RangeTable::find`] reads first; it may need the next one.
     #[inline]
-    pub fn advance(&self, address: A, from: Descent) -> (Descent, *const u8) {
+    pub(crate) fn advance(&self, address: A, from: Descent) -> (Descent, *const u8) {
         self.ranges.advance(address, from)
     }
 
@@ -118,7 +117,8 @@ impl<A: Packed> RangeTable<A> {
     }
 
     /// The range that holds an address.
-    pub fn range_at(&self, address: A) -> TableRange<A> {
+    #[cfg(test)]
+    pub(crate) fn range_at(&self, address: A) -> TableRange<A> {
         self.range(self.ranges.find(address, None))
     }
 
@@ -133,7 +133,7 @@ impl<A: Packed> RangeTable<A> {
 
     /// As [`RangeTable::find`], but goes on from the point that a prefetch has reached ([`RangeTable::approach`]).
     #[inline]
-    pub fn find_from(&self, address: A, source: u8, from: Option<Descent>) -> FoundRange {
+    pub(crate) fn find_from(&self, address: A, source: u8, from: Option<Descent>) -> FoundRange {
         let at = self.ranges.find(address, from);
         let start = self.ranges.start(at);
         let next = self.start_after(at);

@@ -47,7 +47,7 @@ fn spread(prefixes: &[(Prefix, u8)], default_ranking: Ranking) -> Horizon {
 fn decided(horizon: &Horizon, address: IpAddr, source: u8) -> (PlanId, u8) {
     let subnet = Prefix::holding(address, source);
     let subnet = Some(Subnet { address: subnet.first(), source: SourcePrefixLen(source) });
-    let decision = decide(horizon, &Client { resolver: RESOLVER, subnet });
+    let decision = decide(horizon, &Client { resolver: RESOLVER, subnet }, None);
     (decision.plan, decision.scope.0)
 }
 
@@ -175,12 +175,12 @@ proptest! {
         prop_assert_eq!(decided(&horizon, sixtofour, 48).1, scope + offset);
         // A resolver without a subnet, and with one of /0, is judged by its own address, with scope 0 (RFC 7871 §7.1.2).
         for subnet in [None, Some(Subnet { address: "0.0.0.0".parse().unwrap(), source: SourcePrefixLen(0) })] {
-            let decision = decide(&horizon, &Client { resolver: v4, subnet });
+            let decision = decide(&horizon, &Client { resolver: v4, subnet }, None);
             prop_assert_eq!((decision.plan, decision.scope), (plan, ScopePrefixLen(0)));
         }
         // A private subnet is judged by the resolver, and holds for all of its block (RFC 7871 §10).
         let private = Some(Subnet { address: "10.1.2.0".parse().unwrap(), source: SourcePrefixLen(24) });
-        let decision = decide(&horizon, &Client { resolver: v4, subnet: private });
+        let decision = decide(&horizon, &Client { resolver: v4, subnet: private }, None);
         prop_assert_eq!((decision.plan, decision.scope.0), (plan, if is_unanimous(&horizon) { 0 } else { 8 }));
     }
 }
@@ -220,7 +220,7 @@ fn the_way_to_another_address_does_not_count() {
         for asked in [at, other] {
             let subnet = Some(Subnet { address: asked, source: SourcePrefixLen(24) });
             let client = Client { resolver: RESOLVER, subnet };
-            assert_eq!(decide_from(&horizon, &client, Some((other, descent))), decide(&horizon, &client), "{asked}");
+            assert_eq!(decide(&horizon, &client, Some((other, descent))), decide(&horizon, &client, None), "{asked}");
         }
     }
 }

@@ -34,7 +34,7 @@ pub struct AdminCounters {
 
 impl AdminCounters {
     /// Counts a request to the admin listener by its token.
-    pub fn presented(&self, what: TokenOutcome) {
+    pub(crate) fn presented(&self, what: TokenOutcome) {
         self.tokens[what as usize].increment();
     }
 

@@ -79,27 +79,27 @@ pub struct Blobs {
 
 impl Blobs {
     /// Counts a client request that found the result known.
-    pub fn known(&self, holding: Holding) {
+    pub(crate) fn known(&self, holding: Holding) {
         self.lookups[holding as usize].increment();
     }
 
     /// Counts a client request that waited for the result.
-    pub fn waited(&self, holding: Holding) {
+    pub(crate) fn waited(&self, holding: Holding) {
         self.lookups[LookupKind::WaitedHas as usize + holding as usize].increment();
     }
 
     /// Counts a client request that waited for the longest time allowed, and got no result.
-    pub fn late(&self) {
+    pub(crate) fn late(&self) {
         self.lookups[LookupKind::Late as usize].increment();
     }
 
     /// Counts a request to a mirror.
-    pub fn asked(&self, result: Result) {
+    pub(crate) fn asked(&self, result: Result) {
         self.results[result as usize].increment();
     }
 
     /// Counts a request to the canonical registry.
-    pub fn asked_canonical(&self, result: Result) {
+    pub(crate) fn asked_canonical(&self, result: Result) {
         self.canonical[result as usize].increment();
     }
 
@@ -109,7 +109,7 @@ impl Blobs {
     }
 
     /// Counts that a mirror was not asked.
-    pub fn turned(&self, why: Turned) {
+    pub(crate) fn turned(&self, why: Turned) {
         self.turned[why as usize].increment();
     }
 
@@ -124,7 +124,7 @@ impl Blobs {
     }
 
     /// Writes the families, with the number of known blobs.
-    pub fn write(&self, page: &mut MetricsPage, held: u64, lacked: u64) {
+    pub(crate) fn write(&self, page: &mut MetricsPage, held: u64, lacked: u64) {
         let mut family = page.counter(
             "pharos_blob_lookups_total",
             "Blob requests by the answer of the mirror, and by whether it was known already.",

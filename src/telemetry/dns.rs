@@ -23,7 +23,7 @@ use crate::wire::{Cookie, EcsEffect, Limit, Peer, Summary, Transport};
 
 /// The reason why a datagram or message got no reply, or its reply was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LostReply {
+pub(crate) enum LostReply {
     /// It was a response, or too short for a message.
     Unanswerable,
     /// It came over UDP, and a question that its header announces cannot be read.
@@ -42,7 +42,7 @@ pub enum LostReply {
 
 /// The reason why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Closed {
+pub(crate) enum Closed {
     /// The client closed it, or it broke.
     Client,
     /// It was silent for too long.
@@ -63,7 +63,7 @@ pub enum Closed {
 
 /// The result of a request for a zone over a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransferEnd {
+pub(crate) enum TransferEnd {
     /// All messages of the zone, or of its changes, were written to the connection.
     Complete,
     /// The connection ended during the transfer.
@@ -74,7 +74,7 @@ pub enum TransferEnd {
 
 /// A socket call that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SocketFailure {
+pub(crate) enum SocketFailure {
     /// Receiving datagrams.
     Receive,
     /// Accepting a connection.
@@ -187,22 +187,22 @@ struct CounterBlock([AtomicU64; CELLS]);
 
 /// All counters of the DNS listeners.
 #[derive(Debug, Default)]
-pub struct DnsCounters {
+pub(crate) struct DnsCounters {
     blocks: Mutex<Vec<Arc<CounterBlock>>>,
     /// Open connections: TCP, TLS and QUIC.
-    pub connections: Gauge,
+    pub(crate) connections: Gauge,
 }
 
 /// A block with one writer.
 #[derive(Debug)]
-pub struct Own(Arc<CounterBlock>);
+pub(crate) struct Own(Arc<CounterBlock>);
 
 /// A block with many writers.
 #[derive(Clone, Debug)]
-pub struct SharedBlock(Arc<CounterBlock>);
+pub(crate) struct SharedBlock(Arc<CounterBlock>);
 
 /// Counting.
-pub trait Count {
+pub(crate) trait Count {
     #[doc(hidden)]
     fn add(&mut self, cell: usize, count: u64);
 
@@ -304,12 +304,12 @@ impl Count for SharedBlock {
 
 impl DnsCounters {
     /// Counters for one thread.
-    pub fn own(&self) -> Own {
+    pub(crate) fn own(&self) -> Own {
         Own(self.block())
     }
 
     /// Counters for many tasks.
-    pub fn shared(&self) -> SharedBlock {
+    pub(crate) fn shared(&self) -> SharedBlock {
         SharedBlock(self.block())
     }
 
@@ -323,28 +323,31 @@ impl DnsCounters {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|block| block.0[cell].load(Relaxed)).sum()
     }
 
+    /// The number of answers with a mirror in the first place.
+    pub(crate) fn steered(&self, meter: Meter) -> u64 {
+        self.sum(STEERED + meter.index())
+    }
+}
+
+#[cfg(test)]
+impl DnsCounters {
     /// The number of messages received.
-    pub fn queries(&self) -> u64 {
+    pub(crate) fn queries(&self) -> u64 {
         (0..QUERIES.len()).map(|at| self.sum(QUERY + at)).sum()
     }
 
-    /// The number of answers with a mirror in the first place.
-    pub fn steered(&self, meter: Meter) -> u64 {
-        self.sum(STEERED + meter.index())
-    }
-
     /// The number of messages that got no reply for this reason.
-    pub fn losses(&self, why: LostReply) -> u64 {
+    pub(crate) fn losses(&self, why: LostReply) -> u64 {
         self.sum(LOSS + why as usize)
     }
 
     /// The number of connections that ended for this reason.
-    pub fn closures(&self, how: Closed) -> u64 {
+    pub(crate) fn closures(&self, how: Closed) -> u64 {
         self.sum(CLOSE + how as usize)
     }
 
     /// The number of connections that were refused because their client had as many as it may.
-    pub fn client_limits(&self) -> u64 {
+    pub(crate) fn client_limits(&self) -> u64 {
         self.sum(CLIENT_LIMIT)
     }
 }

@@ -9,41 +9,42 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// The upper bounds, in microseconds.
-pub const BOUNDS_US: [u64; 11] = [16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216];
+pub(crate) const BOUNDS_US: [u64; 11] =
+    [16, 64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216];
 
 /// The buckets: one for each bound, and one for longer durations.
-pub const BUCKETS: usize = BOUNDS_US.len() + 1;
+pub(crate) const BUCKETS: usize = BOUNDS_US.len() + 1;
 
 /// The bucket of a duration.
 #[inline]
-pub fn bucket(us: u64) -> usize {
+pub(crate) fn bucket(us: u64) -> usize {
     // 4^2 = 16 is the first bound; two bits more are the next.
     if us <= BOUNDS_US[0] { 0 } else { ((((us - 1).ilog2() - 4) / 2 + 1) as usize).min(BUCKETS - 1) }
 }
 
 /// A duration in whole microseconds.
 #[inline]
-pub fn micros(time: Duration) -> u64 {
+pub(crate) fn micros(time: Duration) -> u64 {
     time.as_micros() as u64
 }
 
 /// A histogram of durations.
 #[derive(Debug, Default)]
-pub struct Histogram {
+pub(crate) struct Histogram {
     buckets: [AtomicU64; BUCKETS],
     sum_us: AtomicU64,
 }
 
 impl Histogram {
     /// Counts a duration.
-    pub fn observe(&self, time: Duration) {
+    pub(crate) fn observe(&self, time: Duration) {
         let us = micros(time);
         self.buckets[bucket(us)].fetch_add(1, Relaxed);
         self.sum_us.fetch_add(us, Relaxed);
     }
 
     /// The count of each bucket, and the sum of all durations in microseconds.
-    pub fn read(&self) -> ([u64; BUCKETS], u64) {
+    pub(crate) fn read(&self) -> ([u64; BUCKETS], u64) {
         (self.buckets.each_ref().map(|bucket| bucket.load(Relaxed)), self.sum_us.load(Relaxed))
     }
 }

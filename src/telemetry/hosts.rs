@@ -11,13 +11,13 @@ use crate::mirror::{TROUBLES, Trouble};
 
 /// One mirror that follows a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Following {
+pub(crate) struct Following {
     /// The host.
-    pub host: Arc<str>,
+    pub(crate) host: Arc<str>,
     /// The number of its IPv4 addresses, and of its IPv6 addresses.
-    pub addresses: [usize; 2],
+    pub(crate) addresses: [usize; 2],
     /// The time of the last lookup that confirmed all addresses; `None` if no lookup has.
-    pub resolved: Option<Instant>,
+    pub(crate) resolved: Option<Instant>,
 }
 
 /// By mirror.
@@ -25,7 +25,7 @@ type FollowingMirrors = BTreeMap<Arc<str>, Following>;
 
 /// Results of lookups, and the host of each mirror.
 #[derive(Debug, Default)]
-pub struct Hosts {
+pub(crate) struct Hosts {
     found: Counter,
     changed: Counter,
     troubles: [Counter; TROUBLES.len()],
@@ -34,7 +34,7 @@ pub struct Hosts {
 
 impl Hosts {
     /// Counts a lookup by how it ended.
-    pub fn ended(&self, trouble: Option<&Trouble>) {
+    pub(crate) fn ended(&self, trouble: Option<&Trouble>) {
         match trouble {
             Some(trouble) => self.troubles[trouble.kind()].increment(),
             None => self.found.increment(),
@@ -42,12 +42,12 @@ impl Hosts {
     }
 
     /// Counts a change of addresses.
-    pub fn changed(&self) {
+    pub(crate) fn changed(&self) {
         self.changed.increment();
     }
 
     /// Replaces the mirrors and their hosts.
-    pub fn set(&self, mirrors: FollowingMirrors) {
+    pub(crate) fn set(&self, mirrors: FollowingMirrors) {
         *self.mirrors() = mirrors;
     }
 

@@ -23,15 +23,15 @@ pub struct Http {
     /// Connections accepted.
     pub accepted: Counter,
     /// Failures to accept a connection, for example because the process has no file descriptor left.
-    pub accept_errors: Counter,
+    pub(crate) accept_errors: Counter,
     /// Connections refused because their client has as many as it may.
-    pub refused: Counter,
+    pub(crate) refused: Counter,
     /// Connections closed to make room for others, or because too many bytes waited for their clients.
     pub evicted: Counter,
     /// TLS handshakes that failed or took too long.
     pub handshake_errors: Counter,
     /// Connections that ended in an error: cut, malformed, or too slow.
-    pub connection_errors: Counter,
+    pub(crate) connection_errors: Counter,
     /// Requests that do not name one host.
     pub host_errors: Counter,
 }
@@ -49,7 +49,7 @@ impl Default for SteeredCounts {
 impl Http {
     /// Counts a request that was answered: its duration from `since` on, its outcome and status, and the mirror, if the request
     /// was sent to one.
-    pub fn answered(&self, reply: &RouteReply, since: Instant, mirror: Option<Meter>) {
+    pub(crate) fn answered(&self, reply: &RouteReply, since: Instant, mirror: Option<Meter>) {
         self.durations.observe(since.elapsed());
         if let (RouteOutcome::BlobSteered | RouteOutcome::BlobMirror, Some(mirror)) = (reply.basis.outcome, mirror) {
             self.steered.0[mirror.index()].increment();
@@ -62,7 +62,7 @@ impl Http {
     }
 
     /// The number of blob requests that were sent to a mirror.
-    pub fn steered(&self, meter: Meter) -> u64 {
+    pub(crate) fn steered(&self, meter: Meter) -> u64 {
         self.steered.0[meter.index()].value()
     }
 
@@ -74,7 +74,7 @@ impl Http {
 
 /// The same of DNS over HTTPS, whose messages are counted among those of the other transports.
 #[derive(Debug)]
-pub struct DnsOverHttps(pub Arc<Http>);
+pub(crate) struct DnsOverHttps(pub(crate) Arc<Http>);
 
 impl Collect for DnsOverHttps {
     fn collect(&self, page: &mut MetricsPage) {

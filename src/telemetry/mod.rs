@@ -12,13 +12,13 @@
 
 pub mod admin;
 pub mod blobs;
-pub mod dns;
-pub mod histogram;
-pub mod hosts;
+pub(crate) mod dns;
+pub(crate) mod histogram;
+pub(crate) mod hosts;
 pub mod http;
-pub mod probe;
-pub mod served;
-pub mod transfer;
+pub(crate) mod probe;
+pub(crate) mod served;
+pub(crate) mod transfer;
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -27,10 +27,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use histogram::{BOUNDS_US, BUCKETS};
 
 /// The target of log lines with commands to try, which only a terminal shows.
-pub const HINTS: &str = "pharos::hint";
+pub(crate) const HINTS: &str = "pharos::hint";
 
 /// The media type of the page that [`render`] writes.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// A source of metric families.
 pub trait Collect: Send + Sync {
@@ -39,7 +39,7 @@ pub trait Collect: Send + Sync {
 }
 
 /// Renders the page: each part's families, in order.
-pub fn render<'a>(parts: impl IntoIterator<Item = &'a dyn Collect>) -> String {
+pub(crate) fn render<'a>(parts: impl IntoIterator<Item = &'a dyn Collect>) -> String {
     let mut page = MetricsPage::default();
     for part in parts {
         part.collect(&mut page);
@@ -54,7 +54,7 @@ pub struct Counter(AtomicU64);
 impl Counter {
     /// Adds one.
     #[inline]
-    pub fn increment(&self) {
+    pub(crate) fn increment(&self) {
         self.0.fetch_add(1, Relaxed);
     }
 
@@ -70,7 +70,7 @@ pub struct Gauge(AtomicU64);
 
 impl Gauge {
     /// One more exists, until the returned guard is dropped.
-    pub fn hold(&self) -> HeldCount<'_> {
+    pub(crate) fn hold(&self) -> HeldCount<'_> {
         self.0.fetch_add(1, Relaxed);
         HeldCount(self)
     }
@@ -83,7 +83,7 @@ impl Gauge {
 
 /// One of the things that a [`Gauge`] counts.
 #[derive(Debug)]
-pub struct HeldCount<'g>(&'g Gauge);
+pub(crate) struct HeldCount<'g>(&'g Gauge);
 
 impl Drop for HeldCount<'_> {
     fn drop(&mut self) {
@@ -99,17 +99,17 @@ pub struct MetricsPage {
 
 impl MetricsPage {
     /// Begins a family of counters; its name should end in `_total`.
-    pub fn counter<'p>(&'p mut self, name: &'p str, help: &str) -> MetricFamily<'p> {
+    pub(crate) fn counter<'p>(&'p mut self, name: &'p str, help: &str) -> MetricFamily<'p> {
         self.family(name, help, "counter")
     }
 
     /// Begins a family of gauges.
-    pub fn gauge<'p>(&'p mut self, name: &'p str, help: &str) -> MetricFamily<'p> {
+    pub(crate) fn gauge<'p>(&'p mut self, name: &'p str, help: &str) -> MetricFamily<'p> {
         self.family(name, help, "gauge")
     }
 
     /// Begins a family of histograms of seconds; its name should end in `_seconds`.
-    pub fn histogram<'p>(&'p mut self, name: &'p str, help: &str) -> MetricFamily<'p> {
+    pub(crate) fn histogram<'p>(&'p mut self, name: &'p str, help: &str) -> MetricFamily<'p> {
         self.family(name, help, "histogram")
     }
 
@@ -124,19 +124,19 @@ impl MetricsPage {
 
 /// One metric family, to which samples are added.
 #[derive(Debug)]
-pub struct MetricFamily<'p> {
+pub(crate) struct MetricFamily<'p> {
     page: &'p mut MetricsPage,
     name: &'p str,
 }
 
 impl MetricFamily<'_> {
     /// Adds a sample.
-    pub fn sample(&mut self, labels: &[(&str, &str)], value: u64) -> &mut Self {
+    pub(crate) fn sample(&mut self, labels: &[(&str, &str)], value: u64) -> &mut Self {
         self.write("", labels, format_args!("{value}"))
     }
 
     /// Adds a histogram: the count of each bucket, and the sum of all durations in microseconds.
-    pub fn distribution(&mut self, labels: &[(&str, &str)], buckets: &[u64; BUCKETS], sum_us: u64) -> &mut Self {
+    pub(crate) fn distribution(&mut self, labels: &[(&str, &str)], buckets: &[u64; BUCKETS], sum_us: u64) -> &mut Self {
         let mut count = 0;
         for (at, hits) in buckets.iter().enumerate() {
             count += hits;

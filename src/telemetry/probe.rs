@@ -15,43 +15,43 @@ use crate::mirror::{Cause, Health, HttpVersion, VERDICTS, Verdict};
 
 /// The part of a probe's result that is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probed {
+pub(crate) struct Probed {
     /// The verdict.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// The cause; `None` if the verdict is `up`.
-    pub cause: Option<Cause>,
+    pub(crate) cause: Option<Cause>,
     /// The duration of the probe.
-    pub took: Duration,
+    pub(crate) took: Duration,
     /// The end of the certificate's validity, in seconds since 1970; `None` if no certificate was seen.
-    pub not_after: Option<u64>,
+    pub(crate) not_after: Option<u64>,
     /// The standing of the address after the probe.
-    pub standing: ProbedStanding,
+    pub(crate) standing: ProbedStanding,
     /// The timestamp of its end.
-    pub now: UnixTime,
+    pub(crate) now: UnixTime,
 }
 
 /// The standing of an address after a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbedStanding {
+pub(crate) struct ProbedStanding {
     /// The health of the address.
-    pub health: Health,
+    pub(crate) health: Health,
     /// The last verdict of each protocol that the mirror serves.
-    pub protocols: Vec<(HttpVersion, Verdict)>,
+    pub(crate) protocols: Vec<(HttpVersion, Verdict)>,
     /// The last verdict of the worse protocol.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// Its cause; `None` if the verdict is `up`.
-    pub cause: Option<Cause>,
+    pub(crate) cause: Option<Cause>,
 }
 
 /// The last result for one address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AddressFinding {
+pub(crate) struct AddressFinding {
     /// The standing after the last probe.
-    pub standing: ProbedStanding,
+    pub(crate) standing: ProbedStanding,
     /// The begin of this health, as far as this process knows.
-    pub since: UnixTime,
+    pub(crate) since: UnixTime,
     /// The end of the validity of the certificate that was last seen there, in seconds since 1970.
-    pub not_after: Option<u64>,
+    pub(crate) not_after: Option<u64>,
 }
 
 /// By mirror and address.
@@ -59,7 +59,7 @@ type AddressFindings = BTreeMap<(Arc<str>, IpAddr), AddressFinding>;
 
 /// Results of probes since the process started, and the last one of each address.
 #[derive(Debug, Default)]
-pub struct Probes {
+pub(crate) struct Probes {
     verdicts: [Counter; VERDICTS.len()],
     durations: Histogram,
     failed_here: Counter,
@@ -69,7 +69,7 @@ pub struct Probes {
 
 impl Probes {
     /// Counts a probe, and stores the health of the address after it.
-    pub fn probed(&self, mirror: &Arc<str>, address: IpAddr, probed: Probed) {
+    pub(crate) fn probed(&self, mirror: &Arc<str>, address: IpAddr, probed: Probed) {
         let Probed { verdict, cause, took, not_after, standing, now } = probed;
         self.verdicts[verdict as usize].increment();
         self.durations.observe(took);
@@ -86,17 +86,17 @@ impl Probes {
     }
 
     /// Counts a probe that came to no verdict for a fault of this machine.
-    pub fn failed_here(&self) {
+    pub(crate) fn failed_here(&self) {
         self.failed_here.increment();
     }
 
     /// The last result for an address; `None` if it has no verdict yet.
-    pub fn last(&self, mirror: &Arc<str>, address: IpAddr) -> Option<AddressFinding> {
+    pub(crate) fn last(&self, mirror: &Arc<str>, address: IpAddr) -> Option<AddressFinding> {
         self.addresses().get(&(mirror.clone(), address)).cloned()
     }
 
     /// Forgets addresses that are no longer probed.
-    pub fn keep(&self, wanted: impl Fn(&str, IpAddr) -> bool) {
+    pub(crate) fn keep(&self, wanted: impl Fn(&str, IpAddr) -> bool) {
         self.addresses().retain(|(mirror, address), _| wanted(mirror, *address));
     }
 

@@ -15,7 +15,7 @@ use crate::snapshot::Snapshot;
 
 /// Metrics of the served state; `S` returns the snapshot and its age in seconds.
 #[derive(Debug)]
-pub struct ServedGauges<S> {
+pub(crate) struct ServedGauges<S> {
     source: S,
     dns: Arc<DnsCounters>,
     http: Option<Arc<Http>>,
@@ -23,7 +23,7 @@ pub struct ServedGauges<S> {
 
 impl<S> ServedGauges<S> {
     /// Takes the source of the snapshot, and the counters of the listeners.
-    pub fn new(source: S, dns: Arc<DnsCounters>, http: Option<Arc<Http>>) -> Self {
+    pub(crate) fn new(source: S, dns: Arc<DnsCounters>, http: Option<Arc<Http>>) -> Self {
         ServedGauges { source, dns, http }
     }
 }

@@ -7,11 +7,11 @@
 use super::{Collect, Counter, MetricsPage};
 
 /// The most zones with lines of their own, in the order of the configuration. Three lines each make a page of 300 KB.
-pub const MAX_ZONES: usize = 1000;
+pub(crate) const MAX_ZONES: usize = 1000;
 
 /// The result of a request to a primary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compared {
+pub(crate) enum Compared {
     /// The primary has no newer zone than our copy.
     UpToDate,
     /// The primary sent a newer zone, or the first one.
@@ -43,44 +43,44 @@ const COMPARED: [(Compared, &str); 8] = [
 
 /// Counters of transfers and NOTIFY messages.
 #[derive(Debug, Default)]
-pub struct Counters {
+pub(crate) struct Counters {
     compared: [Counter; COMPARED.len()],
     /// NOTIFY messages received from primaries.
-    pub heard: Counter,
+    pub(crate) heard: Counter,
     /// Followers that answered a NOTIFY.
-    pub told: Counter,
+    pub(crate) told: Counter,
     /// Followers that did not answer a NOTIFY after all its repetitions.
-    pub deaf: Counter,
+    pub(crate) deaf: Counter,
 }
 
 /// The state of a zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ZoneStatus {
+pub(crate) struct ZoneStatus {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// The serial that is served; `None` if there is no usable copy.
-    pub serial: Option<u32>,
+    pub(crate) serial: Option<u32>,
     /// The age of the copy; `None` if the zone has no primary.
-    pub copy: Option<CopyAge>,
+    pub(crate) copy: Option<CopyAge>,
 }
 
 /// In seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CopyAge {
+pub(crate) struct CopyAge {
     /// Since a primary last confirmed our copy; `None` if none has.
-    pub age: Option<u64>,
+    pub(crate) age: Option<u64>,
     /// Until the copy expires; 0 if it has expired, or if there is no copy.
-    pub left: u64,
+    pub(crate) left: u64,
 }
 
 impl Counters {
     /// Counts the result of a request to one primary.
-    pub fn compared(&self, what: Compared) {
+    pub(crate) fn compared(&self, what: Compared) {
         self.compared[what as usize].increment();
     }
 
     /// Writes the counters and the state of the zones.
-    pub fn collect(&self, zones: &[ZoneStatus], page: &mut MetricsPage) {
+    pub(crate) fn collect(&self, zones: &[ZoneStatus], page: &mut MetricsPage) {
         let mut family = page.counter("pharos_transfer_compared_total", "Questions to primaries by result.");
         for (what, name) in COMPARED {
             family.sample(&[("outcome", name)], self.compared[what as usize].value());

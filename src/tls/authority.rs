@@ -102,7 +102,7 @@ impl Authority {
     }
 
     /// Reads an authority that was made before.
-    pub fn from_pem(own: Pair) -> Result<Self, AuthorityError> {
+    pub(crate) fn from_pem(own: Pair) -> Result<Self, AuthorityError> {
         let key = KeyPair::from_pem(&own.key)?;
         let made = params()?.self_signed(&key)?;
         let read = CertificateDer::from_pem_slice(own.chain.as_bytes()).map_err(|_| AuthorityError::Foreign)?;
@@ -149,7 +149,7 @@ fn identity(certificate: &CertificateDer<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
 
 /// The treatment of existing files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Existing {
+pub(crate) enum Existing {
     /// An existing file stays, and the write fails.
     Keep,
     /// An existing file is replaced.
@@ -158,11 +158,11 @@ pub enum Existing {
 
 /// The reason why a pair was not written.
 #[derive(Debug)]
-pub struct WriteError {
+pub(crate) struct WriteError {
     /// The file.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The error of the system.
-    pub error: io::Error,
+    pub(crate) error: io::Error,
 }
 
 impl fmt::Display for WriteError {
@@ -175,12 +175,12 @@ impl std::error::Error for WriteError {}
 
 impl Pair {
     /// The paths of a pair with this name: `NAME.pem` and `NAME.key`.
-    pub fn paths(folder: &Path, name: &str) -> [PathBuf; 2] {
+    pub(crate) fn paths(folder: &Path, name: &str) -> [PathBuf; 2] {
         [folder.join(format!("{name}.pem")), folder.join(format!("{name}.key"))]
     }
 
     /// Writes both files, each whole or not at all; the key for its owner alone.
-    pub fn write(&self, folder: &Path, name: &str, existing: Existing) -> Result<(), WriteError> {
+    pub(crate) fn write(&self, folder: &Path, name: &str, existing: Existing) -> Result<(), WriteError> {
         let [chain, key] = Pair::paths(folder, name);
         write(&key, &self.key, 0o600, existing)?;
         write(&chain, &self.chain, 0o644, existing)

@@ -25,7 +25,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-pub use dialed::Dialed;
+pub(crate) use dialed::Dialed;
 
 use bounded::{Allowance, Bounded};
 use dialed::{MAX_HEADS_LEN, Session};
@@ -88,7 +88,7 @@ impl std::error::Error for DialerError {}
 
 /// The step of a connection that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DialStep {
+pub(crate) enum DialStep {
     /// Nothing has been connected.
     Connect,
     /// The handshake is not over.
@@ -99,7 +99,7 @@ pub enum DialStep {
 
 /// The reason why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DialError {
+pub(crate) enum DialError {
     /// TCP failed.
     Connect(ConnectFault),
     /// This machine has no descriptor, memory or port left for a connection, so the address was not tested.
@@ -119,11 +119,11 @@ pub enum DialError {
 
 /// The durations of the steps of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Took {
+pub(crate) struct Took {
     /// TCP.
-    pub connect: Duration,
+    pub(crate) connect: Duration,
     /// TLS.
-    pub handshake: Duration,
+    pub(crate) handshake: Duration,
 }
 
 impl Dialer {
@@ -182,12 +182,12 @@ impl Secure {
 impl Dialer {
     /// Connects to an address for HTTP/1.1; for HTTP/2 if the server refuses HTTP/1.1 by ALPN. `step` is kept up to date, so
     /// that a caller whose time-out ends this knows how far it got.
-    pub async fn dial(&self, address: IpAddr, step: &mut DialStep) -> Result<Dialed, DialError> {
+    pub(crate) async fn dial(&self, address: IpAddr, step: &mut DialStep) -> Result<Dialed, DialError> {
         self.dial_offering(HttpVersion::Http1, address, step).await
     }
 
     /// The same for HTTP/2, if that is offered, and for HTTP/1.1 if the server does not select HTTP/2.
-    pub async fn dial_offering(
+    pub(crate) async fn dial_offering(
         &self,
         offered: HttpVersion,
         address: IpAddr,
@@ -238,7 +238,7 @@ impl Dialer {
 
     /// The end of the path from the certificate of a connection to a root, if it is in its warning phase: `window` before the
     /// end, or a third of a certificate's life if that is shorter. `None` if there is time, and over plain HTTP.
-    pub fn ending(&self, dialed: &Dialed, window: Duration) -> Option<PathEnd> {
+    pub(crate) fn ending(&self, dialed: &Dialed, window: Duration) -> Option<PathEnd> {
         path::ending(dialed.chain(), &self.secure.as_ref()?.roots, window, UnixTime::now())
     }
 }

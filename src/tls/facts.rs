@@ -25,20 +25,20 @@ use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeafFacts {
     /// The DNS names and IP addresses in it.
-    pub names: Vec<String>,
+    pub(crate) names: Vec<String>,
     /// The begin of its validity.
-    pub not_before: UnixTime,
+    pub(crate) not_before: UnixTime,
     /// The end of its validity.
-    pub not_after: UnixTime,
+    pub(crate) not_after: UnixTime,
     /// Its key.
-    pub key: KeyKind,
+    pub(crate) key: KeyKind,
     /// The common name or the organization of its issuer.
     pub issuer: String,
 }
 
 /// The kind of a public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyKind {
+pub(crate) enum KeyKind {
     /// RSA, with the bits of its modulus.
     Rsa(usize),
     /// ECDSA on the curve P-256.

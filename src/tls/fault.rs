@@ -141,7 +141,7 @@ impl fmt::Display for TooMuch {
 impl StdError for TooMuch {}
 
 /// The reason why there is no complete response.
-pub fn http_fault(error: &hyper::Error) -> HttpFault {
+pub(crate) fn http_fault(error: &hyper::Error) -> HttpFault {
     let mut source = error.source();
     while let Some(inner) = source {
         if inner.is::<TooMuch>() {

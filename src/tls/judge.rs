@@ -38,18 +38,18 @@ const TRUST: &str = "name the roots that clients trust with `--roots`, or have i
 
 /// The files and the name to judge.
 #[derive(Clone, Debug)]
-pub struct Evidence {
+pub(crate) struct Evidence {
     /// The chain.
-    pub chain: PathBuf,
+    pub(crate) chain: PathBuf,
     /// The key of its leaf; `None` if it is not given.
-    pub key: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
     /// The name that clients ask for.
-    pub name: ServerName<'static>,
+    pub(crate) name: ServerName<'static>,
 }
 
 /// Judges a chain. Returns the contents of its leaf and the number of its certificates (`None` if the leaf cannot be read),
 /// and the problems.
-pub fn judge(given: &Evidence, roots: &Roots, now: UnixTime) -> (Option<(LeafFacts, usize)>, Vec<Diagnostic>) {
+pub(crate) fn judge(given: &Evidence, roots: &Roots, now: UnixTime) -> (Option<(LeafFacts, usize)>, Vec<Diagnostic>) {
     let mut problems = Vec::new();
     let file = given.chain.display().to_string();
     let place = Place::whole_file(&file.as_str().into());

@@ -17,16 +17,16 @@ pub(super) const EXPIRING: Duration = Duration::from_secs(72 * 3600);
 
 /// The end of a chain's validity and the begin of the warning phase, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Life {
+pub(crate) struct Life {
     /// The first end of a certificate.
-    pub ends: u64,
+    pub(crate) ends: u64,
     /// The begin of the warning phase.
     warns: u64,
 }
 
 /// The distance of the end. The variants are in the order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// There is time.
     Good,
     /// The end is near.
@@ -37,7 +37,7 @@ pub enum Phase {
 
 impl Life {
     /// The life of a chain; `None` if no end can be read.
-    pub fn of(chain: &[CertificateDer<'_>]) -> Option<Self> {
+    pub(crate) fn of(chain: &[CertificateDer<'_>]) -> Option<Self> {
         let lives = chain.iter().filter_map(|certificate| Life::of_one(certificate, EXPIRING));
         lives.reduce(|one, other| Life { ends: one.ends.min(other.ends), warns: one.warns.min(other.warns) })
     }
@@ -56,7 +56,7 @@ impl Life {
     }
 
     /// The phase at a time.
-    pub fn phase(&self, now: UnixTime) -> Phase {
+    pub(crate) fn phase(&self, now: UnixTime) -> Phase {
         match now.as_secs() {
             now if now > self.ends => Phase::Expired,
             now if now > self.warns => Phase::Expiring,
@@ -65,7 +65,7 @@ impl Life {
     }
 
     /// The time until the end, or since the end.
-    pub fn distance(&self, now: UnixTime) -> Duration {
+    pub(crate) fn distance(&self, now: UnixTime) -> Duration {
         Duration::from_secs(self.ends.abs_diff(now.as_secs()))
     }
 }

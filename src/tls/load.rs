@@ -126,7 +126,7 @@ pub(super) fn read_chain(bytes: &[u8], path: &Path) -> Result<Vec<CertificateDer
 }
 
 /// The certificates of a PEM file, or why it is not one.
-pub fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn certificates(bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let sections = pem::sections(bytes).map_err(|error| error.to_string())?;
     let certificates = sections.into_iter().filter(|section| section.label == CERTIFICATE);
     Ok(certificates.filter_map(|section| section.der.map(CertificateDer::from)).collect())
@@ -297,7 +297,7 @@ fn found(labels: &[String]) -> String {
 }
 
 /// A duration in the largest unit of which it has two.
-pub fn span(duration: Duration) -> String {
+pub(crate) fn span(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (count, unit) = match seconds {
         0..120 => (seconds, "second"),

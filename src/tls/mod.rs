@@ -33,17 +33,21 @@ use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-pub use authority::{Authority, AuthorityError, Existing, Pair, Validity, WriteError};
-pub use dial::{DialError, DialStep, Dialed, Dialer, DialerError, Took};
-pub use facts::{KeyKind, LeafFacts};
-pub use fault::http_fault;
-pub use judge::{Evidence, judge};
-pub use life::{Life, Phase};
-pub use load::{certificates, load, span};
-pub use path::PathEnd;
-pub use roots::{BadRoot, Roots};
-pub use watch::{LookOutcome, RefusedFiles, WatchedIdentity};
-pub use xot::{Xot, XotError};
+pub use authority::{Authority, Validity};
+pub(crate) use authority::{AuthorityError, Existing, Pair, WriteError};
+pub use dial::Dialer;
+pub(crate) use dial::{DialError, DialStep, Dialed, DialerError, Took};
+pub(crate) use facts::LeafFacts;
+pub(crate) use fault::http_fault;
+pub(crate) use judge::{Evidence, judge};
+pub(crate) use life::Life;
+pub use load::load;
+pub(crate) use load::{certificates, span};
+pub(crate) use path::PathEnd;
+pub(crate) use roots::BadRoot;
+pub use roots::Roots;
+pub(crate) use watch::{LookOutcome, RefusedFiles, WatchedIdentity};
+pub(crate) use xot::{Xot, XotError};
 
 /// A certificate chain with the key of its leaf.
 #[derive(Clone, Debug)]
@@ -83,7 +87,7 @@ impl Tls {
     }
 
     /// The configuration to accept connections with.
-    pub fn config(&self) -> Arc<ServerConfig> {
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
         self.config.clone()
     }
 }

@@ -19,11 +19,11 @@ use super::roots::Roots;
 
 /// The end of the path that lasts longest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PathEnd {
+pub(crate) struct PathEnd {
     /// The end.
-    pub at: UnixTime,
+    pub(crate) at: UnixTime,
     /// The certificate that ends then is the leaf, not an issuer or the root.
-    pub is_leaf: bool,
+    pub(crate) is_leaf: bool,
 }
 
 /// Verifies that a path from the leaf of a chain leads to a root at a time.

@@ -56,12 +56,12 @@ impl Roots {
     }
 
     /// Returns whether there is no root, valid or not.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
     /// The names of the roots that are not valid at a time.
-    pub fn invalid_at(&self, at: UnixTime) -> Vec<String> {
+    pub(crate) fn invalid_at(&self, at: UnixTime) -> Vec<String> {
         let invalid = self.all.iter().filter(|root| !root.is_valid(at));
         invalid.map(|root| facts::subject(&root.certificate)).collect()
     }

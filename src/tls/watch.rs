@@ -17,9 +17,9 @@ use crate::files::Stamp;
 
 /// The certificate of one listener, or of several that share it.
 #[derive(Debug)]
-pub struct WatchedIdentity {
+pub(crate) struct WatchedIdentity {
     /// The listener, for metrics and the log.
-    pub listener: &'static str,
+    pub(crate) listener: &'static str,
     served: Vec<Arc<Tls>>,
     state: Mutex<WatchState>,
 }
@@ -41,16 +41,16 @@ struct WatchState {
 
 /// Changed files that cannot be used, while the identity before them is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RefusedFiles {
+pub(crate) struct RefusedFiles {
     /// The first look that found these problems.
-    pub since: UnixTime,
+    pub(crate) since: UnixTime,
     /// The reasons.
-    pub problems: Vec<Diagnostic>,
+    pub(crate) problems: Vec<Diagnostic>,
 }
 
 /// A finding of a look.
 #[derive(Debug)]
-pub enum LookOutcome {
+pub(crate) enum LookOutcome {
     /// The files were replaced; the new certificate is served from now on.
     Renewed(Option<Life>),
     /// The files were replaced, and cannot be used.
@@ -63,7 +63,7 @@ pub enum LookOutcome {
 
 impl WatchedIdentity {
     /// Watches an identity that was read, and judged, from these files.
-    pub fn new(
+    pub(crate) fn new(
         listener: &'static str,
         served: Vec<Arc<Tls>>,
         files: TlsFiles,
@@ -74,24 +74,24 @@ impl WatchedIdentity {
     }
 
     /// Serves an identity that a reload has read, and judged, from these files.
-    pub fn replace(&self, files: TlsFiles, identity: &Identity, now: UnixTime) {
+    pub(crate) fn replace(&self, files: TlsFiles, identity: &Identity, now: UnixTime) {
         let mut state = self.state();
         *state = WatchState::new(files, identity, now, state.reloads + 1);
         self.serve(identity);
     }
 
     /// The first end of a certificate in the chain that is served, in seconds since 1970.
-    pub fn not_after(&self) -> Option<u64> {
+    pub(crate) fn not_after(&self) -> Option<u64> {
         self.state().life.map(|life| life.ends)
     }
 
     /// The changed files as of the last look; `None` if the files can be used.
-    pub fn refused(&self) -> Option<RefusedFiles> {
+    pub(crate) fn refused(&self) -> Option<RefusedFiles> {
         self.state().refused.clone()
     }
 
     /// Looks at the files and at the time; waits for the disk.
-    pub fn look(&self, now: UnixTime) -> Vec<LookOutcome> {
+    pub(crate) fn look(&self, now: UnixTime) -> Vec<LookOutcome> {
         let (files, stamps, reloads) = {
             let state = self.state();
             (state.files.clone(), state.stamps, state.reloads)

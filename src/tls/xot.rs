@@ -27,7 +27,7 @@ const PROTOCOL: &[u8] = b"dot";
 
 /// The TLS settings for one primary, whose certificate is verified for its name: made once, shared by every connection.
 #[derive(Clone, Debug)]
-pub struct Xot {
+pub(crate) struct Xot {
     name: ServerName<'static>,
     roots: Arc<Roots>,
     /// The configuration. Each handshake replaces its verifier by one of its own.
@@ -36,7 +36,7 @@ pub struct Xot {
 
 /// The reason why there is no connection over TLS.
 #[derive(Debug)]
-pub enum XotError {
+pub(crate) enum XotError {
     /// TCP failed.
     Connect(io::Error),
     /// The handshake failed.
@@ -63,7 +63,7 @@ impl std::error::Error for XotError {}
 
 impl Xot {
     /// Holds a primary to a name, by these roots.
-    pub fn new(name: &str, roots: Arc<Roots>) -> Result<Self, DialerError> {
+    pub(crate) fn new(name: &str, roots: Arc<Roots>) -> Result<Self, DialerError> {
         let name = ServerName::try_from(name.to_string()).map_err(|_| DialerError::Name)?;
         let mut config = client_config(&roots, &[&rustls::version::TLS13])?;
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
@@ -71,7 +71,7 @@ impl Xot {
     }
 
     /// Connects to the primary at an address.
-    pub async fn dial(&self, address: SocketAddr) -> Result<TlsStream<TcpStream>, XotError> {
+    pub(crate) async fn dial(&self, address: SocketAddr) -> Result<TlsStream<TcpStream>, XotError> {
         let stream = TcpStream::connect(address).await.map_err(XotError::Connect)?;
         // Queries are single small writes, for which Nagle's algorithm only waits.
         let _ = stream.set_nodelay(true);

@@ -14,11 +14,11 @@ use crate::tls::{Roots, Xot};
 
 /// The TLS settings for primaries.
 #[derive(Debug, Default)]
-pub struct Encryption(HashMap<(NameKey, Arc<str>), Arc<Xot>>);
+pub(crate) struct Encryption(HashMap<(NameKey, Arc<str>), Arc<Xot>>);
 
 impl Encryption {
     /// Makes the settings of a configuration. `roots` reads a file of roots, or those of the system; it is called once for each.
-    pub fn prepare(
+    pub(crate) fn prepare(
         config: &Config,
         mut roots: impl FnMut(Option<&InputFile>) -> Result<Arc<Roots>, Vec<Diagnostic>>,
     ) -> Result<Self, Vec<Diagnostic>> {

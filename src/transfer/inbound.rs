@@ -22,7 +22,7 @@ use crate::base::time::Ttl;
 use crate::zone::{AddError, Dnssec, Record, Records, RrSet, Zone, ZoneBuilder, is_newer};
 
 /// The most bytes of all records of one transfer, names in full: as many as a zone's file may have.
-pub const MAX_TRANSFER_LEN: usize = 1 << 30;
+pub(crate) const MAX_TRANSFER_LEN: usize = 1 << 30;
 
 /// The bytes of a record beside its owner and its data: type, class, TTL, length.
 const RECORD_LEN: usize = 10;
@@ -157,7 +157,7 @@ pub fn query(apex: Name<'_>, have: Option<&Zone>, id: u16) -> Vec<u8> {
 }
 
 /// A query without EDNS.
-pub fn question(apex: Name<'_>, qtype: Rtype, id: u16) -> Vec<u8> {
+pub(crate) fn question(apex: Name<'_>, qtype: Rtype, id: u16) -> Vec<u8> {
     let mut query = vec![0; 12];
     query[..2].copy_from_slice(&id.to_be_bytes());
     query[5] = 1;

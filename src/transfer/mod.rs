@@ -37,7 +37,7 @@ use crate::process::{Clock, Vital};
 use crate::telemetry::Collect;
 use crate::telemetry::transfer::{CopyAge, Counters, MAX_ZONES, ZoneStatus as Standing};
 use crate::zone::Zone;
-pub use encryption::Encryption;
+pub(crate) use encryption::Encryption;
 use fetch::Primary;
 use inbound::Signed;
 use notify::NotifyWord;
@@ -54,7 +54,7 @@ const UNKEPT: &str = "after a restart the zone has to be fetched anew";
 
 /// The running tasks of transfers.
 #[derive(Debug)]
-pub struct TransferService {
+pub(crate) struct TransferService {
     shared: Arc<TransferShared>,
     /// One task for each secondary zone; the tasks end when this is dropped.
     secondaries: JoinSet<()>,
@@ -104,7 +104,7 @@ struct TransferState {
 
 impl TransferService {
     /// Starts the tasks for the published snapshot, within a tokio runtime.
-    pub fn start(
+    pub(crate) fn start(
         config: &Config,
         encryption: &Encryption,
         published: Arc<Published>,
@@ -135,7 +135,7 @@ impl TransferService {
     }
 
     /// Restarts the tasks with a new configuration. Call it after the new snapshot is published.
-    pub fn reload(&mut self, config: &Config, encryption: &Encryption) {
+    pub(crate) fn reload(&mut self, config: &Config, encryption: &Encryption) {
         self.secondaries = JoinSet::new();
         let keys = self.shared.published.load().transfers().keys.clone();
         let is_secondary = |zone: &&crate::config::ZoneConfig| !zone.primaries.is_empty();
@@ -176,7 +176,7 @@ impl TransferService {
     }
 
     /// The counters, and the state of each zone.
-    pub fn counters(&self) -> Arc<dyn Collect> {
+    pub(crate) fn counters(&self) -> Arc<dyn Collect> {
         let shared = self.shared.clone();
         Arc::new((shared.counters.clone(), move || shared.standings()))
     }

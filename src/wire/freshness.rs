@@ -14,7 +14,7 @@ use crate::base::time::Ttl;
 /// This is the least TTL of the answer section. If that section is empty, it is the least TTL of the authority section. For
 /// a negative answer, that is the TTL of the SOA, which already is the least of its TTL and its MINIMUM (RFC 2308 §3).
 /// Errors have records in neither section.
-pub fn freshness(reply: &[u8]) -> Option<Ttl> {
+pub(crate) fn freshness(reply: &[u8]) -> Option<Ttl> {
     let header: &[u8; HEADER_LEN] = reply.first_chunk()?;
     let count = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let mut rest = reply.get(HEADER_LEN..)?;
@@ -44,7 +44,7 @@ fn least(rest: &mut &[u8], records: u16) -> Option<Option<Ttl>> {
 }
 
 /// The bytes behind a name, which may end in a pointer.
-pub fn skip_name(octets: &[u8]) -> Option<&[u8]> {
+pub(crate) fn skip_name(octets: &[u8]) -> Option<&[u8]> {
     let mut rest = octets;
     loop {
         let (&len, after) = rest.split_first()?;

@@ -24,7 +24,7 @@ mod uncommon;
 
 pub use cookie::Cookie;
 pub use decode::decode;
-pub use freshness::{freshness, skip_name};
+pub(crate) use freshness::{freshness, skip_name};
 pub use peek::peek;
 
 use std::net::IpAddr;
@@ -69,7 +69,7 @@ impl Transport {
 
     /// Tells whether messages are encrypted, so that an observer learns only their length.
     #[inline]
-    pub fn is_encrypted(self) -> bool {
+    pub(crate) fn is_encrypted(self) -> bool {
         matches!(self, Transport::Tls | Transport::Https | Transport::Quic)
     }
 
@@ -78,7 +78,7 @@ impl Transport {
     /// RFC 7828 §3: over TCP, with or without TLS. HTTP and QUIC have their own mechanisms, and RFC 9250 §5.5.2 forbids the
     /// option.
     #[inline]
-    pub fn has_keepalive(self) -> bool {
+    pub(crate) fn has_keepalive(self) -> bool {
         matches!(self, Transport::Tcp | Transport::Tls)
     }
 }
@@ -109,7 +109,7 @@ pub struct Summary {
     /// The response code.
     pub rcode: Rcode,
     /// The AA bit.
-    pub aa: bool,
+    pub(crate) aa: bool,
     /// A required RRset was left out.
     pub truncated: bool,
     /// The result of checking the query's cookie.
@@ -121,7 +121,7 @@ pub struct Summary {
     /// The zone, the node and the steering decision behind the reply.
     pub basis: Basis,
     /// The zone to refresh: one of its primaries says in a NOTIFY that it has changed (RFC 1996).
-    pub notified: Option<ZoneId>,
+    pub(crate) notified: Option<ZoneId>,
 }
 
 /// Effect of rate limiting on a response.
@@ -153,7 +153,7 @@ pub enum EcsEffect {
 
 /// One in this many steered queries with a subnet is decided a second time, by the resolver's address. A sample is as
 /// informative as all queries, and the second decision takes a tenth of the time of a query.
-pub const COMPARED_ONE_OF: u16 = 64;
+pub(crate) const COMPARED_ONE_OF: u16 = 64;
 
 /// Reason for sending no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +216,7 @@ fn reply(
     }
     let client = client(&query, peer.address, snapshot);
     let mut response = Response::empty();
-    answer::answer_into(&query, &client, snapshot, now.monotonic, &mut response);
+    answer::answer(&query, &client, snapshot, now.monotonic, &mut response);
     let (cookie, extras) = extras(&query, peer, snapshot, now);
     // RFC 7873 §5.4: a query for nothing but a cookie learns whether its cookie is still valid.
     if response.basis.outcome == Outcome::Cookie && cookie == Cookie::Invalid {

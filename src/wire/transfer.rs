@@ -209,7 +209,7 @@ fn steered(zone: &Zone, snapshot: &Snapshot) -> Records {
 
 impl Transfer {
     /// Its summary, for counters and logs.
-    pub fn summary(&self) -> &Summary {
+    pub(crate) fn summary(&self) -> &Summary {
         &self.summary
     }
 

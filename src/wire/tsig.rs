@@ -32,7 +32,7 @@ pub(super) use record::expand;
 use record::{TsigRecord, read};
 
 /// Maximum difference between clocks, in seconds, as RFC 8945 §10 recommends.
-pub const FUDGE: u16 = 300;
+pub(crate) const FUDGE: u16 = 300;
 
 /// Length in bytes of a TSIG record without its names, MAC and other data.
 const FIXED_LEN: usize = 26;
@@ -82,7 +82,7 @@ enum Turn {
 #[derive(Debug)]
 pub struct TsigRefusal {
     /// The extended error (RFC 8945 §3).
-    pub error: Rcode,
+    pub(crate) error: Rcode,
     name: NameBuf,
     algorithm: NameBuf,
     time: UnixTime,
@@ -141,7 +141,7 @@ impl TsigVerdict {
     }
 
     /// Appends a TSIG record to the reply of `len` bytes, if the reply needs one; returns the new length.
-    pub fn finish(&mut self, out: &mut [u8], len: usize, now: UnixTime) -> usize {
+    pub(crate) fn finish(&mut self, out: &mut [u8], len: usize, now: UnixTime) -> usize {
         match self {
             TsigVerdict::Unsigned | TsigVerdict::Malformed => len,
             TsigVerdict::Signed(_, signer) => signer.sign(out, len, now),

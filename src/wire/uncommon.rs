@@ -60,13 +60,9 @@ pub(super) fn respond(
         (_, Some(question)) if transfer::is_asked(query, question) => {
             refuse_transfer(message, question, peer, key, snapshot, &mut response);
         }
-        _ => answer::answer_into(
-            query,
-            &super::client(query, peer.address, snapshot),
-            snapshot,
-            now.monotonic,
-            &mut response,
-        ),
+        _ => {
+            answer::answer(query, &super::client(query, peer.address, snapshot), snapshot, now.monotonic, &mut response)
+        }
     }
     let room = size_limit(query, peer.transport, snapshot.settings()).min(out.len()) - verdict.room();
     let (cookie, extras) = super::extras(query, peer, snapshot, now);

@@ -24,7 +24,7 @@ use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 
 /// The most names in a zone, empty non-terminals among them: 50 million take some 6 GB. A larger zone is likely a mistake.
-pub const MAX_NODES: usize = 50_000_000;
+pub(crate) const MAX_NODES: usize = 50_000_000;
 
 /// The most bytes of all names, and of all records, of a zone: offsets have 32 bits.
 const MAX_ARENA_LEN: usize = u32::MAX as usize;

@@ -15,7 +15,7 @@ use crate::base::rr::{Class, Rtype};
 use crate::base::time::Ttl;
 
 /// The most changes that are kept of one zone: a secondary that has missed more has been away for long.
-pub const MAX_DIFFERENCES: usize = 100;
+pub(crate) const MAX_DIFFERENCES: usize = 100;
 
 /// A record with its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Records {
     }
 
     /// Records that were written by [`Records::into_wire`].
-    pub fn from_wire(wire: Vec<u8>) -> Self {
+    pub(crate) fn from_wire(wire: Vec<u8>) -> Self {
         Records(wire)
     }
 
@@ -57,12 +57,12 @@ impl Records {
     }
 
     /// The bytes.
-    pub fn into_wire(self) -> Vec<u8> {
+    pub(crate) fn into_wire(self) -> Vec<u8> {
         self.0
     }
 
     /// The number of bytes.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
@@ -72,7 +72,7 @@ impl Records {
     }
 
     /// The record that starts at an offset, and the offset of the next; `None` at the end.
-    pub fn at(&self, offset: usize) -> Option<(Record<'_>, usize)> {
+    pub(crate) fn at(&self, offset: usize) -> Option<(Record<'_>, usize)> {
         let rest = self.0.get(offset..).filter(|rest| !rest.is_empty())?;
         let mut len = 0;
         while rest[len] != 0 {
@@ -91,7 +91,7 @@ impl Records {
     }
 
     /// All records.
-    pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
         let mut offset = 0;
         std::iter::from_fn(move || {
             let (record, next) = self.at(offset)?;
@@ -105,17 +105,17 @@ impl Records {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
     /// The serial before.
-    pub from: u32,
+    pub(crate) from: u32,
     /// The serial after.
-    pub to: u32,
+    pub(crate) to: u32,
     /// The SOA before, alone.
-    pub old_soa: Records,
+    pub(crate) old_soa: Records,
     /// The removed records.
-    pub removed: Records,
+    pub(crate) removed: Records,
     /// The SOA after, alone.
-    pub new_soa: Records,
+    pub(crate) new_soa: Records,
     /// The added records.
-    pub added: Records,
+    pub(crate) added: Records,
 }
 
 impl Difference {
@@ -139,7 +139,7 @@ impl Difference {
     }
 
     /// The bytes that it takes.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.old_soa.len() + self.removed.len() + self.new_soa.len() + self.added.len()
     }
 
@@ -189,7 +189,7 @@ pub struct History {
 
 impl History {
     /// The history of a zone's new version, given the version before and that one's history.
-    pub fn after(&self, old: &Zone, new: &Zone) -> Self {
+    pub(crate) fn after(&self, old: &Zone, new: &Zone) -> Self {
         let nothing = History::default();
         if !old.is_available() || !new.is_available() {
             return nothing;
@@ -218,7 +218,7 @@ impl History {
     }
 
     /// Whether the zone was changed under the serial that it had. Secondaries keep their records until it rises.
-    pub fn is_ambiguous(&self) -> bool {
+    pub(crate) fn is_ambiguous(&self) -> bool {
         self.is_ambiguous
     }
 

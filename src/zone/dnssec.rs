@@ -8,7 +8,7 @@ use crate::base::rr::Rtype;
 
 /// The dependence of a record on the signatures of its zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dnssec {
+pub(crate) enum Dnssec {
     /// It makes the zone a signed one: RRSIG, NSEC, NSEC3, NSEC3PARAM, and DNSKEY at the apex.
     Signs,
     /// It is wrong without them: CDS and CDNSKEY ask the parent for a DS, ZONEMD is the digest of all records.
@@ -19,7 +19,7 @@ pub enum Dnssec {
 
 impl Dnssec {
     /// The part of a record of this type, at the apex or below.
-    pub fn of(rtype: Rtype, is_apex: bool) -> Self {
+    pub(crate) fn of(rtype: Rtype, is_apex: bool) -> Self {
         match rtype {
             Rtype::RRSIG | Rtype::NSEC | Rtype::NSEC3 | Rtype::NSEC3PARAM => Dnssec::Signs,
             Rtype::DNSKEY if is_apex => Dnssec::Signs,

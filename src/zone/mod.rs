@@ -29,16 +29,19 @@ mod set;
 mod table;
 mod timers;
 
-pub use build::{AddError, MAX_NODES, ZoneBuilder};
-pub use difference::{Difference, History, MAX_DIFFERENCES, Record, Records, is_newer};
-pub use dnssec::Dnssec;
-pub use negative::NegativeSoa;
-pub use order::CanonicalOrder;
-pub use overlay::{DynamicError, DynamicRrSet, RrSetKey, ZoneOverlays};
-pub use problem::{Relative, ZoneProblem};
-pub use rrset::{RECORD_HEADER_LEN, RrSet, push_record};
+pub(crate) use build::AddError;
+pub use build::ZoneBuilder;
+pub(crate) use difference::History;
+pub use difference::{Difference, Record, Records, is_newer};
+pub(crate) use dnssec::Dnssec;
+pub(crate) use negative::NegativeSoa;
+pub(crate) use order::CanonicalOrder;
+pub(crate) use overlay::ZoneOverlays;
+pub use overlay::{DynamicRrSet, RrSetKey};
+pub(crate) use problem::{Relative, ZoneProblem};
+pub(crate) use rrset::{RECORD_HEADER_LEN, RrSet, push_record};
 pub use set::ZoneSet;
-pub use timers::{REFRESH, RETRY, Timers};
+pub(crate) use timers::{REFRESH, RETRY, Timers};
 
 use crate::base::ids::{HorizonId, NodeId, ServiceId};
 use crate::base::memory::area;
@@ -108,7 +111,7 @@ impl Zone {
     }
 
     /// Stands for a zone of which no copy has come yet, as [`Zone::unavailable`] does for one that has no usable one.
-    pub fn awaited(apex: NameBuf) -> Self {
+    pub(crate) fn awaited(apex: NameBuf) -> Self {
         Zone { availability: Availability::Awaited, ..Zone::unavailable(apex) }
     }
 
@@ -116,7 +119,7 @@ impl Zone {
     ///
     /// # Panics
     /// Never: its two records fit into any zone.
-    pub fn unavailable(apex: NameBuf) -> Self {
+    pub(crate) fn unavailable(apex: NameBuf) -> Self {
         let mut builder = ZoneBuilder::new(apex.clone());
         for (rtype, rdata) in [(Rtype::SOA, [0; 2 + build::SOA_NUMBERS_LEN].as_slice()), (Rtype::NS, &[0])] {
             builder.add(apex.as_name(), rtype, Ttl(0), rdata, 0).expect("the apex is in its zone");
@@ -133,7 +136,7 @@ impl Zone {
 
     /// The reason why it may not be answered from; `None` if it may.
     #[inline]
-    pub fn lack(&self) -> Option<Ede> {
+    pub(crate) fn lack(&self) -> Option<Ede> {
         match self.availability {
             Availability::Available => None,
             // RFC 8914 §4.15: the server is not fully functional yet.
@@ -144,7 +147,7 @@ impl Zone {
     }
 
     /// Whether the addresses of an owner of the zone depend on the client.
-    pub fn is_steered(&self) -> bool {
+    pub(crate) fn is_steered(&self) -> bool {
         !self.steered.is_empty()
     }
 
@@ -154,18 +157,19 @@ impl Zone {
     }
 
     /// The owners in canonical order; `None` if the zone has no signatures, because a denial in it needs no other name.
-    pub fn canonical_order(&self) -> Option<&CanonicalOrder> {
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the denials of a signed zone, which is not served yet"))]
+    pub(crate) fn canonical_order(&self) -> Option<&CanonicalOrder> {
         self.order.as_ref()
     }
 
     /// The bytes of all records, owners not counted.
-    pub fn wire_len(&self) -> usize {
+    pub(crate) fn wire_len(&self) -> usize {
         self.wire_len
     }
 
     /// The SOA of negative answers: its TTL is no more than its MINIMUM (RFC 2308 §5).
     #[inline]
-    pub fn negative_soa(&self) -> &NegativeSoa {
+    pub(crate) fn negative_soa(&self) -> &NegativeSoa {
         &self.negative_soa
     }
 
@@ -180,7 +184,7 @@ impl Zone {
     /// than the longest known suffix, and that suffix is at or above the apex or in the zone. So a client cannot cause more
     /// work by labels that no zone has.
     #[inline]
-    pub fn reach(&self, name: Name<'_>, suffixes: &mut Suffixes) {
+    pub(crate) fn reach(&self, name: Name<'_>, suffixes: &mut Suffixes) {
         if suffixes.is_partial() && suffixes.known() < self.deepest_labels {
             self.reach_below(name, suffixes);
         }
@@ -219,14 +223,14 @@ impl Zone {
     /// Takes the first step towards a name, for a caller that prefetches: the hash that [`Zone::find`] begins with, and the
     /// place of its slot.
     #[inline]
-    pub fn approach(&self, suffixes: &Suffixes) -> (u64, *const u8) {
+    pub(crate) fn approach(&self, suffixes: &Suffixes) -> (u64, *const u8) {
         let hash = suffixes.hash(suffixes.known().min(self.deepest_labels));
         (hash, self.table.slot(hash))
     }
 
     /// Takes the second step: the place of the node; `None` if no name has that hash.
     #[inline]
-    pub fn arrive(&self, hash: u64) -> Option<*const u8> {
+    pub(crate) fn arrive(&self, hash: u64) -> Option<*const u8> {
         let id = self.table.find(hash, |_| true)?;
         Some(NodeEntry::all_from(&self.entries, NodeId(id)).as_ptr())
     }
@@ -253,7 +257,7 @@ impl Zone {
     }
 
     /// The nodes from one on, which is of this zone.
-    pub fn nodes_from(&self, first: NodeId) -> impl Iterator<Item = Node<'_>> {
+    pub(crate) fn nodes_from(&self, first: NodeId) -> impl Iterator<Item = Node<'_>> {
         let of = |id: NodeId| (!self.entries_from(id).is_empty()).then(|| self.node(id));
         std::iter::successors(of(first), move |node| of(node.entry().next(node.id)))
     }
@@ -305,13 +309,13 @@ impl<'z> Node<'z> {
     }
 
     /// The signatures of the first RRset that has any, as an RRset.
-    pub fn signatures(self) -> Option<RrSet<'z>> {
+    pub(crate) fn signatures(self) -> Option<RrSet<'z>> {
         self.rrsets().find_map(RrSet::signatures)
     }
 
     /// The steering of this name; `None` if its addresses do not depend on the client.
     #[inline]
-    pub fn steered(self) -> Option<Steered> {
+    pub(crate) fn steered(self) -> Option<Steered> {
         if !self.entry().is_steered() {
             return None;
         }
@@ -326,7 +330,7 @@ impl<'z> Node<'z> {
 
     /// Whether [`Node::cut`] or [`Node::dname`] tells a node.
     #[inline]
-    pub fn is_occluded(self) -> bool {
+    pub(crate) fn is_occluded(self) -> bool {
         self.entry().is_occluded()
     }
 

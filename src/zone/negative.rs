@@ -23,7 +23,7 @@ const AFTER_NAME: usize = 4;
 
 /// The SOA of a zone's negative answers.
 #[derive(Clone, Debug, Default)]
-pub struct NegativeSoa {
+pub(crate) struct NegativeSoa {
     ttl: Ttl,
     /// As in [`RrSet::signed_wire`]; signatures have the TTL of the record.
     signed: Box<[u8]>,
@@ -68,7 +68,7 @@ impl NegativeSoa {
 
     /// The record, uncompressed.
     #[inline]
-    pub fn rrset(&self) -> RrSet<'_> {
+    pub(crate) fn rrset(&self) -> RrSet<'_> {
         let of = if self.is_signed { RrSet::signed } else { RrSet::unsigned };
         of(Rtype::SOA, self.ttl, 1, &self.signed)
     }
@@ -76,7 +76,7 @@ impl NegativeSoa {
     /// Writes the record at the start of `out`, which stands `at` bytes into a message, right behind a question whose
     /// name ends in the apex, byte for byte; tells its length, or `None` if it does not fit.
     #[inline]
-    pub fn write(&self, at: usize, out: &mut [u8]) -> Option<usize> {
+    pub(crate) fn write(&self, at: usize, out: &mut [u8]) -> Option<usize> {
         let out = out.get_mut(..self.compressed.len())?;
         out.copy_from_slice(&self.compressed);
         let apex_at = (at - AFTER_NAME) as u16 - self.apex_len;

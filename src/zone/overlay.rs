@@ -48,7 +48,7 @@ impl RrSetKey {
     }
 
     /// The apex of the zone.
-    pub fn zone(&self) -> Name<'_> {
+    pub(crate) fn zone(&self) -> Name<'_> {
         self.zone.as_name()
     }
 }
@@ -108,20 +108,15 @@ impl DynamicRrSet {
 
 /// The dynamic RRsets of all zones, by the name of the zone: also of zones that the configuration does not have now.
 #[derive(Clone, Debug, Default)]
-pub struct ZoneOverlays(BTreeMap<RrSetKey, DynamicRrSet>);
+pub(crate) struct ZoneOverlays(BTreeMap<RrSetKey, DynamicRrSet>);
 
 impl ZoneOverlays {
     /// Puts an RRset in its place, or removes it if `set` is `None`.
-    pub fn set(&mut self, key: RrSetKey, set: Option<DynamicRrSet>) {
+    pub(crate) fn set(&mut self, key: RrSetKey, set: Option<DynamicRrSet>) {
         match set {
             Some(set) => self.0.insert(key, set),
             None => self.0.remove(&key),
         };
-    }
-
-    /// The dynamic RRset in a place.
-    pub fn get(&self, key: &RrSetKey) -> Option<&DynamicRrSet> {
-        self.0.get(key)
     }
 
     /// The RRsets of one zone.
@@ -189,7 +184,7 @@ fn find(zone: &Zone, name: Name<'_>) -> Found {
 impl<'z> Node<'z> {
     /// The SOA of a negative answer about a type at this node: the zone's, or that of an owner with dynamic records.
     #[inline]
-    pub fn negative_soa(self) -> &'z NegativeSoa {
+    pub(crate) fn negative_soa(self) -> &'z NegativeSoa {
         let dynamic = &self.zone.dynamic;
         match dynamic.binary_search_by_key(&self.id, |(id, _)| *id) {
             Ok(at) => &dynamic[at].1,

@@ -14,7 +14,10 @@ use crate::base::time::Ttl;
 
 /// Something wrong or odd with a zone; `tag` is that of the record at fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "fields: `owner` and `rtype` of the record `tag`; others as each variant says")]
+#[allow(
+    clippy::missing_docs_in_private_items,
+    reason = "fields: `owner` and `rtype` of the record `tag`; others as each variant says"
+)]
 pub enum ZoneProblem {
     /// Error: the apex has no SOA (RFC 1035 §5.2).
     NoSoa { apex: NameBuf },
@@ -80,7 +83,7 @@ pub enum Relative {
 
 impl Relative {
     /// A name of three labels in front of the apex, or of two that end as the apex does, is seldom meant to be relative.
-    pub fn of(name: Name<'_>, apex: Name<'_>) -> Self {
+    pub(crate) fn of(name: Name<'_>, apex: Name<'_>) -> Self {
         let own = name.labels().count().saturating_sub(apex.labels().count());
         let labels: Vec<String> =
             name.labels().take(own).map(|label| String::from_utf8_lossy(label).into_owned()).collect();
@@ -100,7 +103,7 @@ impl Relative {
 
 impl ZoneProblem {
     /// Whether the zone can be served.
-    pub fn severity(&self) -> Severity {
+    pub(crate) fn severity(&self) -> Severity {
         match self {
             ZoneProblem::TtlsDiffer { .. }
             | ZoneProblem::Occluded { .. }
@@ -115,7 +118,7 @@ impl ZoneProblem {
     }
 
     /// A stable word for scripts.
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         match self {
             ZoneProblem::NoSoa { .. } => "no-soa",
             ZoneProblem::SeveralSoas { .. } => "several-soas",
@@ -143,7 +146,7 @@ impl ZoneProblem {
     }
 
     /// The tag of the record at fault; `None` if the zone has no SOA.
-    pub fn tag(&self) -> Option<u32> {
+    pub(crate) fn tag(&self) -> Option<u32> {
         match *self {
             ZoneProblem::NoSoa { .. } => None,
             ZoneProblem::NoNs { soa, .. } => soa,
@@ -171,7 +174,7 @@ impl ZoneProblem {
     }
 
     /// The tag of a second record that is involved, and its role.
-    pub fn related(&self) -> Option<(u32, &'static str)> {
+    pub(crate) fn related(&self) -> Option<(u32, &'static str)> {
         match *self {
             ZoneProblem::SeveralSoas { first, .. } => Some((first, "the first SOA")),
             ZoneProblem::ServerBelowDname { first, .. } => Some((first, "it renames all names below it")),
@@ -187,7 +190,7 @@ impl ZoneProblem {
     }
 
     /// A few words about the record of [`Self::tag`], if it is not itself at fault.
-    pub fn label(&self) -> &'static str {
+    pub(crate) fn label(&self) -> &'static str {
         match self {
             ZoneProblem::NoNs { .. } => "the zone begins here",
             _ => "",
@@ -195,7 +198,7 @@ impl ZoneProblem {
     }
 
     /// The remedy.
-    pub fn help(&self) -> String {
+    pub(crate) fn help(&self) -> String {
         match self {
             ZoneProblem::NoSoa { apex } => {
                 format!("add one, such as `{apex}. 3600 IN SOA ns1.{apex}. hostmaster.{apex}. 1 7200 3600 1209600 300`")

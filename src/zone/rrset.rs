@@ -27,13 +27,13 @@ pub struct RrSet<'z> {
 pub(super) const IS_SIGNED: u16 = 0x8000;
 
 /// The bytes of a record before its rdata: a pointer as owner, type, class, TTL and length.
-pub const RECORD_HEADER_LEN: usize = 12;
+pub(crate) const RECORD_HEADER_LEN: usize = 12;
 
 /// The place of the TTL in a record of [`RrSet::wire`].
 pub(super) const TTL: std::ops::Range<usize> = 6..10;
 
 /// Appends a record in the form of [`RrSet::wire`].
-pub fn push_record(rtype: Rtype, ttl: Ttl, rdata: &[u8], wire: &mut Vec<u8>) {
+pub(crate) fn push_record(rtype: Rtype, ttl: Ttl, rdata: &[u8], wire: &mut Vec<u8>) {
     wire.extend_from_slice(&[0xc0, 0x0c]);
     wire.extend_from_slice(&rtype.0.to_be_bytes());
     wire.extend_from_slice(&Class::IN.0.to_be_bytes());
@@ -45,13 +45,13 @@ pub fn push_record(rtype: Rtype, ttl: Ttl, rdata: &[u8], wire: &mut Vec<u8>) {
 impl<'z> RrSet<'z> {
     /// An RRset without signatures, from its records in the form of [`RrSet::wire`].
     #[inline]
-    pub const fn unsigned(rtype: Rtype, ttl: Ttl, count: u16, wire: &'z [u8]) -> Self {
+    pub(crate) const fn unsigned(rtype: Rtype, ttl: Ttl, count: u16, wire: &'z [u8]) -> Self {
         RrSet { rtype, ttl, count, signed: wire }
     }
 
     /// An RRset with signatures: `signed` has so many records, and behind them RRSIGs in the same form.
     #[inline]
-    pub const fn signed(rtype: Rtype, ttl: Ttl, count: u16, signed: &'z [u8]) -> Self {
+    pub(crate) const fn signed(rtype: Rtype, ttl: Ttl, count: u16, signed: &'z [u8]) -> Self {
         RrSet { rtype, ttl, count: count | IS_SIGNED, signed }
     }
 
@@ -69,7 +69,7 @@ impl<'z> RrSet<'z> {
 
     /// Whether RRSIGs cover the set.
     #[inline]
-    pub fn is_signed(self) -> bool {
+    pub(crate) fn is_signed(self) -> bool {
         self.count & IS_SIGNED != 0
     }
 
@@ -82,17 +82,17 @@ impl<'z> RrSet<'z> {
 
     /// The records, then the RRSIGs, in the form of [`RrSet::wire`].
     #[inline]
-    pub fn signed_wire(self) -> &'z [u8] {
+    pub(crate) fn signed_wire(self) -> &'z [u8] {
         self.signed
     }
 
     /// The RRSIGs, in the form of [`RrSet::wire`]; empty if the set is not signed.
-    pub fn signature_wire(self) -> &'z [u8] {
+    pub(crate) fn signature_wire(self) -> &'z [u8] {
         if self.is_signed() { self.split().1 } else { &[] }
     }
 
     /// The RRSIGs as an RRset; `None` if the set is not signed.
-    pub fn signatures(self) -> Option<RrSet<'z>> {
+    pub(crate) fn signatures(self) -> Option<RrSet<'z>> {
         let count = self.signature_records().count() as u16;
         self.is_signed().then_some(RrSet::unsigned(Rtype::RRSIG, self.ttl, count, self.signature_wire()))
     }
@@ -116,12 +116,12 @@ impl<'z> RrSet<'z> {
     }
 
     /// The TTL and rdata of each RRSIG that covers the RRset.
-    pub fn signature_records(self) -> impl Iterator<Item = (Ttl, &'z [u8])> {
+    pub(crate) fn signature_records(self) -> impl Iterator<Item = (Ttl, &'z [u8])> {
         records(self.signature_wire())
     }
 
     /// The type, TTL and rdata of each record, then of each RRSIG: all that a copy of the zone needs.
-    pub fn all_records(self) -> impl Iterator<Item = (Rtype, Ttl, &'z [u8])> {
+    pub(crate) fn all_records(self) -> impl Iterator<Item = (Rtype, Ttl, &'z [u8])> {
         let own = self.records().map(move |(ttl, rdata)| (self.rtype, ttl, rdata));
         own.chain(self.signature_records().map(|(ttl, rdata)| (Rtype::RRSIG, ttl, rdata)))
     }

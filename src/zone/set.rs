@@ -64,7 +64,12 @@ impl ZoneSet {
     ///
     /// Where both have a copy of a zone that is kept elsewhere (`is_copy`), the newer copy stays: a transfer may have
     /// overtaken the load of the files.
-    pub fn following(&self, before: &ZoneSet, overlays: &ZoneOverlays, is_copy: impl Fn(ZoneId) -> bool) -> Self {
+    pub(crate) fn following(
+        &self,
+        before: &ZoneSet,
+        overlays: &ZoneOverlays,
+        is_copy: impl Fn(ZoneId) -> bool,
+    ) -> Self {
         let (mut zones, mut bases, mut histories) = (Vec::new(), self.bases.clone(), self.histories.clone());
         for (at, (base, history)) in bases.iter_mut().zip(&mut histories).enumerate() {
             let apex = base.apex();
@@ -87,7 +92,7 @@ impl ZoneSet {
     }
 
     /// These zones, with another base of one of them; the same where there is none of that name.
-    pub fn with(&self, base: Arc<Zone>, overlays: &ZoneOverlays) -> Self {
+    pub(crate) fn with(&self, base: Arc<Zone>, overlays: &ZoneOverlays) -> Self {
         let (mut zones, mut bases, mut histories) = (self.zones.clone(), self.bases.clone(), self.histories.clone());
         if let Some(at) = self.position(base.apex()) {
             histories[at] = histories[at].after(&bases[at], &base);
@@ -98,7 +103,7 @@ impl ZoneSet {
     }
 
     /// These zones, with the dynamic records that some of them have now.
-    pub fn with_overlays<'n>(&self, apexes: impl Iterator<Item = Name<'n>>, overlays: &ZoneOverlays) -> Self {
+    pub(crate) fn with_overlays<'n>(&self, apexes: impl Iterator<Item = Name<'n>>, overlays: &ZoneOverlays) -> Self {
         let mut zones = self.zones.clone();
         for at in apexes.filter_map(|apex| self.position(apex)) {
             zones[at] = fold(&self.bases[at], overlays);
@@ -122,7 +127,7 @@ impl ZoneSet {
 
     /// Takes in the suffixes of a name that were left out, where an apex may be one of them.
     #[inline]
-    pub fn reach(&self, name: Name<'_>, suffixes: &mut Suffixes) {
+    pub(crate) fn reach(&self, name: Name<'_>, suffixes: &mut Suffixes) {
         if suffixes.is_partial() && self.depths.first().is_some_and(|deepest| suffixes.known() < *deepest) {
             suffixes.fill(name);
         }
@@ -143,7 +148,7 @@ impl ZoneSet {
 
     /// Finds the zone for records on the parent's side of a cut (DS, RFC 4035 §3.1.4.1). If `name` is an apex and the zone
     /// above it is here too, that is the zone above; otherwise it is as [`ZoneSet::find`].
-    pub fn find_parent_side(&self, name: Name<'_>, suffixes: &Suffixes) -> Option<(ZoneId, &Zone)> {
+    pub(crate) fn find_parent_side(&self, name: Name<'_>, suffixes: &Suffixes) -> Option<(ZoneId, &Zone)> {
         let found = self.find(name, suffixes)?;
         if found.1.apex_labels < suffixes.labels() || found.1.apex_labels == 0 {
             return Some(found);

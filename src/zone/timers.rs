@@ -10,28 +10,28 @@ use super::Zone;
 
 /// The timers of an SOA for copies of the zone, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timers {
+pub(crate) struct Timers {
     /// The duration from a comparison to the next.
-    pub refresh: u32,
+    pub(crate) refresh: u32,
     /// The duration from a failed comparison to the next.
-    pub retry: u32,
+    pub(crate) retry: u32,
     /// The duration for which the copy may be used after the last comparison that succeeded.
-    pub expire: u32,
+    pub(crate) expire: u32,
 }
 
 /// The bounds of the duration between comparisons of a copy, in seconds: an SOA with 0 would keep both sides busy, and one
 /// with years would hide a change from a secondary that gets no NOTIFY.
-pub const REFRESH: RangeInclusive<u32> = 30..=2_419_200;
+pub(crate) const REFRESH: RangeInclusive<u32> = 30..=2_419_200;
 
 /// The bounds of the duration from a failed comparison to the next, in seconds.
-pub const RETRY: RangeInclusive<u32> = 5..=1_209_600;
+pub(crate) const RETRY: RangeInclusive<u32> = 5..=1_209_600;
 
 impl Timers {
     /// The durations that a secondary keeps to: within [`REFRESH`] and [`RETRY`], and an expiry that leaves time for a
     /// comparison and for the retry.
     ///
     /// RFC 1912 §2.2: expire is longer than refresh. With refresh raised alone, a copy would expire before it is compared.
-    pub fn bounded(self) -> Timers {
+    pub(crate) fn bounded(self) -> Timers {
         let refresh = self.refresh.clamp(*REFRESH.start(), *REFRESH.end());
         let retry = self.retry.clamp(*RETRY.start(), *RETRY.end());
         Timers { refresh, retry, expire: self.expire.max(refresh + retry) }
@@ -40,7 +40,7 @@ impl Timers {
 
 impl Zone {
     /// The durations after which copies of the zone are to be compared, and given up (RFC 1035 §3.3.13).
-    pub fn timers(&self) -> Timers {
+    pub(crate) fn timers(&self) -> Timers {
         let wire = self.soa().wire();
         let number = |back: usize| {
             let at = wire.len() - back;

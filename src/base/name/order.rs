@@ -50,7 +50,7 @@ impl Name<'_> {
     ///
     /// The labels come from the root on, in lower case, each followed by 0. A byte 0 or 1 in a label is written as 1
     /// followed by 1 or 2, so that 0 only ends labels.
-    pub fn push_sort_key(self, key: &mut Vec<u8>) {
+    pub(crate) fn push_sort_key(self, key: &mut Vec<u8>) {
         for label in labels(self).iter().rev() {
             for octet in label.iter().map(u8::to_ascii_lowercase) {
                 match octet {

@@ -31,7 +31,7 @@ impl NameBuf {
     }
 
     /// The name of `prefix`'s bytes (whole labels) before `suffix`; `None` if that is longer than 255 bytes.
-    pub fn joined(prefix: &[u8], suffix: Name<'_>) -> Option<Self> {
+    pub(crate) fn joined(prefix: &[u8], suffix: Name<'_>) -> Option<Self> {
         let len = prefix.len() + suffix.len();
         if len > MAX_NAME_LEN {
             return None;

@@ -45,7 +45,7 @@ impl Suffixes {
     }
 
     /// Fills in the suffixes of a name, and replaces those of another.
-    pub fn fill(&mut self, name: Name<'_>) {
+    pub(crate) fn fill(&mut self, name: Name<'_>) {
         self.fill_tail(name, Tail::WHOLE);
     }
 
@@ -53,7 +53,7 @@ impl Suffixes {
     ///
     /// It loads the seed itself and is not inlined, so that the seed is not another argument of a call.
     #[inline(never)]
-    pub fn fill_tail(&mut self, name: Name<'_>, tail: Tail) {
+    pub(crate) fn fill_tail(&mut self, name: Name<'_>, tail: Tail) {
         self.fill_seeded(name, tail, seed());
     }
 
@@ -91,32 +91,32 @@ impl Suffixes {
 
     /// Tells whether the longest suffixes were left out.
     #[inline]
-    pub fn is_partial(&self) -> bool {
+    pub(crate) fn is_partial(&self) -> bool {
         self.known < self.labels
     }
 
     /// The number of labels, the root not counted.
     #[inline]
-    pub fn labels(&self) -> usize {
+    pub(crate) fn labels(&self) -> usize {
         self.labels
     }
 
     /// The number of labels of the longest suffix that can be looked up: all, or as many as the tail has.
     #[inline]
-    pub fn known(&self) -> usize {
+    pub(crate) fn known(&self) -> usize {
         self.known
     }
 
     /// The offset in the name's bytes of the suffix of `labels` labels, which must not have been left out.
     #[inline]
-    pub fn start(&self, labels: usize) -> usize {
+    pub(crate) fn start(&self, labels: usize) -> usize {
         debug_assert!(labels <= self.known, "the suffix of {labels} labels was left out");
         usize::from(self.offsets[self.labels - labels])
     }
 
     /// The suffix of `labels` labels; `name` is the name that was filled in.
     #[inline]
-    pub fn suffix<'n>(&self, name: Name<'n>, labels: usize) -> Name<'n> {
+    pub(crate) fn suffix<'n>(&self, name: Name<'n>, labels: usize) -> Name<'n> {
         Name(&name.0[self.start(labels)..])
     }
 

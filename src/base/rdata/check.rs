@@ -8,7 +8,7 @@ use crate::base::name::Name;
 use crate::base::rr::Rtype;
 
 /// Tells whether data has the form of its type; always true for a type without [`fields`].
-pub fn is_valid(rtype: Rtype, rdata: &[u8]) -> bool {
+pub(crate) fn is_valid(rtype: Rtype, rdata: &[u8]) -> bool {
     let Some(fields) = fields(rtype) else { return true };
     let end = fields.iter().try_fold(0, |at, field| Some(at + field_len(*field, rdata, at)?));
     end == Some(rdata.len())

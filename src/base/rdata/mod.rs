@@ -8,15 +8,15 @@
 //! RFC 1035 §3.3, and for each type the RFC that its line names.
 
 mod check;
-pub mod params;
+pub(crate) mod params;
 
-pub use check::is_valid;
+pub(crate) use check::is_valid;
 
 use super::rr::Rtype;
 
 /// One field of record data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RdataField {
+pub(crate) enum RdataField {
     /// A number of 8 bits.
     U8,
     /// A number of 16 bits.
@@ -98,7 +98,7 @@ pub enum RdataField {
 }
 
 /// The fields of a type; `None` if the type is unknown here, or `domain` reads it.
-pub fn fields(rtype: Rtype) -> Option<&'static [RdataField]> {
+pub(crate) fn fields(rtype: Rtype) -> Option<&'static [RdataField]> {
     use RdataField::*;
     Some(match rtype.0 {
         11 => &[V4, Services],

@@ -4,23 +4,23 @@
 //! **Not here**: text ([`crate::load`]), the parameters of steered owners ([`crate::snapshot`]).
 
 /// Keys of parameters.
-pub const MANDATORY: u16 = 0;
+pub(crate) const MANDATORY: u16 = 0;
 /// Protocols.
-pub const ALPN: u16 = 1;
+pub(crate) const ALPN: u16 = 1;
 /// No default protocol.
-pub const NO_DEFAULT_ALPN: u16 = 2;
+pub(crate) const NO_DEFAULT_ALPN: u16 = 2;
 /// The port.
-pub const PORT: u16 = 3;
+pub(crate) const PORT: u16 = 3;
 /// IPv4 addresses.
-pub const IPV4HINT: u16 = 4;
+pub(crate) const IPV4HINT: u16 = 4;
 /// The configuration of Encrypted Client Hello.
-pub const ECH: u16 = 5;
+pub(crate) const ECH: u16 = 5;
 /// IPv6 addresses.
-pub const IPV6HINT: u16 = 6;
+pub(crate) const IPV6HINT: u16 = 6;
 /// The template of DNS over HTTPS (RFC 9461).
-pub const DOHPATH: u16 = 7;
+pub(crate) const DOHPATH: u16 = 7;
 /// Oblivious HTTP (RFC 9540).
-pub const OHTTP: u16 = 8;
+pub(crate) const OHTTP: u16 = 8;
 
 /// The names of keys.
 const NAMES: [(&str, u16); 9] = [
@@ -36,7 +36,7 @@ const NAMES: [(&str, u16); 9] = [
 ];
 
 /// The key of a name, `keyNNNNN` among them (RFC 9460 §2.1: no leading zeros).
-pub fn key(name: &str) -> Option<u16> {
+pub(crate) fn key(name: &str) -> Option<u16> {
     if let Some((_, key)) = NAMES.iter().find(|(known, _)| *known == name) {
         return Some(*key);
     }
@@ -46,7 +46,7 @@ pub fn key(name: &str) -> Option<u16> {
 }
 
 /// Tells whether a list of parameters in wire form obeys RFC 9460 §2.2, §7 and §8.
-pub fn are_valid(params: &[u8]) -> bool {
+pub(crate) fn are_valid(params: &[u8]) -> bool {
     let mut keys = Vec::new();
     let mut mandatory: &[u8] = &[];
     let mut rest = params;
@@ -69,7 +69,7 @@ pub fn are_valid(params: &[u8]) -> bool {
 }
 
 /// Tells whether a value fits its key; a key without a name may have any value.
-pub fn is_value(key: u16, value: &[u8]) -> bool {
+pub(crate) fn is_value(key: u16, value: &[u8]) -> bool {
     match key {
         MANDATORY => {
             let keys = value.as_chunks::<2>();

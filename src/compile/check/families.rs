@@ -11,7 +11,7 @@ use crate::base::rr::Rtype;
 use crate::config::{Config, HorizonConfig, MirrorEntry};
 
 /// Warns of horizons in which some clients get the addresses of a family from a mirror outside of their plan.
-pub fn check_families(config: &Config) -> Vec<Diagnostic> {
+pub(crate) fn check_families(config: &Config) -> Vec<Diagnostic> {
     config.horizons.iter().flat_map(|horizon| of_horizon(horizon, &config.mirrors)).collect()
 }
 

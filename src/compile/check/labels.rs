@@ -11,7 +11,7 @@ use crate::networks::{KINDS, KindRow, LabelKind, LabelValue, Networks, ValueForm
 /// Warns of values in rules that no source knows, and of regions that no rule maps.
 ///
 /// `networks` are the sources of `config`, all of them, in its order.
-pub fn check_labels(config: &Config, networks: &Networks) -> Vec<Diagnostic> {
+pub(crate) fn check_labels(config: &Config, networks: &Networks) -> Vec<Diagnostic> {
     let known = KnownValues::of(networks);
     let mut problems = Vec::new();
     let mut silent = BTreeSet::new();
@@ -109,7 +109,7 @@ fn unknown_numbers(row: &KindRow, config: &Config, known: &KnownValues<'_>, sile
 /// The rules of each horizon that no client meets because no network knows the value of a condition.
 ///
 /// [`check_labels`] warns of the values, so that the consequences need no warning of their own.
-pub fn unmet_rules(config: &Config, networks: &Networks) -> Vec<BTreeSet<usize>> {
+pub(crate) fn unmet_rules(config: &Config, networks: &Networks) -> Vec<BTreeSet<usize>> {
     let known = KnownValues::of(networks);
     let any =
         |values: &[Placed<LabelValue>], all: &Values<'_>| values.iter().any(|one| all.contains(&one.value.borrowed()));

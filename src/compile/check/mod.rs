@@ -16,10 +16,10 @@ mod testing;
 mod unmapped;
 mod unreachable;
 
-pub use families::check_families;
-pub use labels::{check_labels, unmet_rules};
-pub use near::mirrors_near_nobody;
-pub use unreachable::unreachable_rules;
+pub(crate) use families::check_families;
+pub(crate) use labels::{check_labels, unmet_rules};
+pub(crate) use near::mirrors_near_nobody;
+pub(crate) use unreachable::unreachable_rules;
 
 use std::collections::BTreeSet;
 

@@ -13,7 +13,7 @@ use crate::steer::{self, Won};
 
 /// Warns of mirrors in lists by distance that are the nearest to no client. `winners` are the rules that decide for some
 /// client.
-pub fn mirrors_near_nobody(
+pub(crate) fn mirrors_near_nobody(
     config: &Config,
     meant: &HorizonConfig,
     built: &steer::Horizon,

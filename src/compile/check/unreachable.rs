@@ -7,7 +7,7 @@ use crate::config::{ConditionConfig, HorizonConfig, Placed, RuleConfig};
 
 /// Warns of rules that decide for no client. `winners` are the indices of the others; `unmet` are those of rules whose
 /// conditions have been warned of already.
-pub fn unreachable_rules(
+pub(crate) fn unreachable_rules(
     horizon: &HorizonConfig,
     winners: &BTreeSet<usize>,
     unmet: &BTreeSet<usize>,

@@ -36,14 +36,14 @@ use flight::{Flight, FlightQuestion};
 
 /// The most concurrent flights to all mirrors and canonical: each has a socket and at first a handshake, some 40 KB, so
 /// together 10 MB.
-pub const MAX_FLIGHTS: usize = 256;
+pub(crate) const MAX_FLIGHTS: usize = 256;
 
 /// The most concurrent flights to one mirror, so that a mirror that hangs leaves room for others.
 pub const MAX_FLIGHTS_PER_MIRROR: usize = 16;
 
 /// The most client requests that wait. Each takes some 2 KB; over HTTP/2, one client could otherwise have a hundred on
 /// each connection.
-pub const MAX_WAITING: usize = 1024;
+pub(crate) const MAX_WAITING: usize = 1024;
 
 /// The most connections kept for the next question, one for each address.
 const MAX_KEPT: usize = 64;
@@ -166,7 +166,7 @@ impl BlobAsker {
     }
 
     /// Applies new settings. Cached results are kept.
-    pub fn replace(&self, means: Option<Means>) {
+    pub(crate) fn replace(&self, means: Option<Means>) {
         self.means.store(means.map(Arc::new));
         // The new settings may not accept the certificates of these connections.
         self.state().kept.clear();

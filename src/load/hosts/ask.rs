@@ -42,7 +42,7 @@ pub struct HostAsker {
 
 impl HostAsker {
     /// Reads the resolvers of this system if the config names none. The error is the reason why there is no resolver.
-    pub fn new(meant: &Resolver) -> Result<Self, String> {
+    pub(crate) fn new(meant: &Resolver) -> Result<Self, String> {
         let (config, hosts) = match meant.servers.is_empty() {
             true => {
                 // The file may be on a file system that hangs.
@@ -79,7 +79,7 @@ impl HostAsker {
     }
 
     /// Looks up the A and AAAA records of a host.
-    pub async fn ask(&self, host: &str) -> [Lookup; 2] {
+    pub(crate) async fn ask(&self, host: &str) -> [Lookup; 2] {
         let Ok(mut name) = Name::from_ascii(host) else {
             let why = || Lookup::Failed(Trouble::Server("it is no host name".to_string()));
             return [why(), why()];

@@ -13,7 +13,7 @@ use crate::files::state::{StateForm, Useless, peek};
 use crate::mirror::HostAddresses;
 
 /// The known addresses of hosts, by host name.
-pub type KnownHosts = BTreeMap<Arc<str>, HostAddresses>;
+pub(crate) type KnownHosts = BTreeMap<Arc<str>, HostAddresses>;
 
 /// The kind of file.
 pub static FORM: StateForm = StateForm { name: "hosts", comment: "", is_old: |text| parse(text).is_some() };
@@ -30,7 +30,7 @@ struct KeptHost {
 }
 
 /// Reads the addresses that the last run kept; empty if there is no such file.
-pub fn read(path: &Path) -> Result<KnownHosts, Useless> {
+pub(crate) fn read(path: &Path) -> Result<KnownHosts, Useless> {
     peek(path, &FORM, parse).map(Option::unwrap_or_default)
 }
 

@@ -7,7 +7,7 @@
 //! keeps them without a lookup, so that a reload loses no address and does not wait for resolvers.
 //! **Not here**: keeping addresses fresh (hosts), which addresses are taken ([`crate::mirror`]).
 
-pub mod ask;
+pub(crate) mod ask;
 pub mod keep;
 
 use std::collections::BTreeMap;
@@ -26,15 +26,15 @@ use keep::KnownHosts;
 
 /// The longest time that a start waits for resolvers, for all names together. A resolver that has not answered by then is
 /// as good as down, and a restart must not exceed the start timeout of its supervisor because of it.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The most names that are looked up at once: each is two queries, and a resolver serves as many without dropping any.
-pub const MAX_AT_ONCE: usize = 64;
+pub(crate) const MAX_AT_ONCE: usize = 64;
 
 /// The purpose of loading a configuration. It decides whether a host without addresses is an error; the host of a redirect-only
 /// mirror is always a warning, because the canonical registry serves its clients meanwhile.
 #[derive(Clone, Debug)]
-pub enum Purpose {
+pub(crate) enum Purpose {
     /// To check the configuration: an error.
     Check,
     /// To compare the configuration with another one: hosts are not looked up.
@@ -48,7 +48,7 @@ pub enum Purpose {
 }
 
 /// The rules by which the addresses of hosts are accepted.
-pub fn rules(config: &Config) -> HostRules {
+pub(crate) fn rules(config: &Config) -> HostRules {
     let Resolver { least_ttl, greatest_ttl, private, .. } = &config.resolver;
     // A day at most: the ranges of `[resolver] least-ttl` and `greatest-ttl`.
     let seconds = |time: &Duration| time.as_secs() as u32;
@@ -60,18 +60,18 @@ pub fn rules(config: &Config) -> HostRules {
 }
 
 /// The addresses of the hosts that some mirrors follow.
-pub fn known<'m>(mirrors: impl IntoIterator<Item = &'m Mirror>) -> KnownHosts {
+pub(crate) fn known<'m>(mirrors: impl IntoIterator<Item = &'m Mirror>) -> KnownHosts {
     let of = |mirror: &Mirror| Some((mirror.followed_host()?.clone(), mirror.host_addresses()?));
     mirrors.into_iter().filter_map(of).collect()
 }
 
 /// The time of day.
-pub fn now() -> UnixTime {
+pub(crate) fn now() -> UnixTime {
     UnixTime(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
 }
 
 /// Fills in the addresses of mirrors that have only a host name.
-pub fn resolve(config: &mut Config, purpose: &Purpose) -> Vec<Diagnostic> {
+pub(crate) fn resolve(config: &mut Config, purpose: &Purpose) -> Vec<Diagnostic> {
     let mut wanted = known(config.mirrors.iter().map(|entry| &entry.mirror));
     if wanted.is_empty() || matches!(purpose, Purpose::Compare) {
         return Vec::new();

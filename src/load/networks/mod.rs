@@ -47,7 +47,7 @@ pub struct LoadedSource {
     /// The prefixes of the file with their labels.
     pub source: Source,
     /// The warnings about the file.
-    pub warnings: Vec<Diagnostic>,
+    pub(crate) warnings: Vec<Diagnostic>,
 }
 
 /// Reads the file of a network.

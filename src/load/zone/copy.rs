@@ -65,14 +65,14 @@ pub(super) fn read(zone: &config::ZoneConfig, now: SystemTime) -> (Zone, Vec<Dia
 }
 
 /// The time since a copy was last found to equal the zone of the primaries.
-pub fn age(path: &Path, now: SystemTime) -> Duration {
+pub(crate) fn age(path: &Path, now: SystemTime) -> Duration {
     let checked = files::look_up(path).map(|facts| facts.modified());
     // If the time lies in the future, the clock was ahead: the copy counts as checked just now.
     checked.map_or(Duration::ZERO, |checked| now.duration_since(checked).unwrap_or_default())
 }
 
 /// Notes that a copy equals the zone of the primaries.
-pub fn touch(path: &Path, now: SystemTime) -> io::Result<()> {
+pub(crate) fn touch(path: &Path, now: SystemTime) -> io::Result<()> {
     state::touch(path, &FORM, now)
 }
 

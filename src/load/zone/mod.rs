@@ -30,25 +30,25 @@ use reader::ZoneReader;
 use sources::Sources;
 
 /// The most bytes of a zone's files together: 1 GiB, some 25 million records.
-pub const MAX_FILE_LEN: usize = FileKind::Zone.max_len() as usize;
+pub(crate) const MAX_FILE_LEN: usize = FileKind::Zone.max_len() as usize;
 
 /// The most records of a zone, duplicates counted.
-pub const MAX_RECORDS: usize = 50_000_000;
+pub(crate) const MAX_RECORDS: usize = 50_000_000;
 
 /// The greatest depth of inclusions: operators do not nest deeper by hand.
-pub const MAX_INCLUDE_DEPTH: usize = 8;
+pub(crate) const MAX_INCLUDE_DEPTH: usize = 8;
 
 /// The most inclusions in a zone, so that files that include each other twice do not grow without end.
-pub const MAX_INCLUDES: usize = 10_000;
+pub(crate) const MAX_INCLUDES: usize = 10_000;
 
 /// The most records that all `$GENERATE` of a zone make, each of them at most 65,536.
-pub const MAX_GENERATED_IN_ZONE: u32 = 1 << 20;
+pub(crate) const MAX_GENERATED_IN_ZONE: u32 = 1 << 20;
 
 /// The most diagnostics of one zone: more of them have one cause, and operators do not read so many.
-pub const MAX_DIAGNOSTICS: usize = 100;
+pub(crate) const MAX_DIAGNOSTICS: usize = 100;
 
 /// Reads the zone that the config describes.
-pub fn read(zone: &config::ZoneConfig) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
+pub(crate) fn read(zone: &config::ZoneConfig) -> Result<(zone::Zone, Vec<Diagnostic>), Vec<Diagnostic>> {
     let file = match &zone.file {
         Some(file) if zone.primaries.is_empty() => file,
         _ => return Ok(copy::read(zone, SystemTime::now())),

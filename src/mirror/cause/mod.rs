@@ -194,7 +194,7 @@ pub enum RangeFault {
 }
 
 /// Text of a mirror, cut to [`MAX_TEXT`] characters.
-pub fn cut(text: &str) -> Box<str> {
+pub(crate) fn cut(text: &str) -> Box<str> {
     match text.char_indices().nth(MAX_TEXT) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
         None => text.into(),
@@ -203,7 +203,7 @@ pub fn cut(text: &str) -> Box<str> {
 
 impl Cause {
     /// The verdict of a status other than 200 for the canary.
-    pub fn verdict_of_status(status: u16) -> Verdict {
+    pub(crate) fn verdict_of_status(status: u16) -> Verdict {
         match status {
             429 | 408 | 500 | 502.. => Verdict::Overloaded,
             // 421: no client that asks for the name gets the blob. 2xx is no success either: 204 and 206 have no whole blob.
@@ -213,7 +213,7 @@ impl Cause {
     }
 
     /// The word for metrics.
-    pub fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Cause::Own(_) => "own",
             Cause::Connect(_) => "connect",

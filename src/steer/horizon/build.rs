@@ -42,7 +42,7 @@ impl Laid {
     }
 
     /// The distinct combinations of labels.
-    pub fn combinations(&self) -> impl Iterator<Item = &[Option<LabelsId>]> {
+    pub(crate) fn combinations(&self) -> impl Iterator<Item = &[Option<LabelsId>]> {
         self.combinations.list().iter().map(|combination| &**combination)
     }
 }

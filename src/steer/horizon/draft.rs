@@ -81,7 +81,7 @@ impl AnswerMirrors {
     pub const ONE: AnswerMirrors = AnswerMirrors(1);
 
     /// The most.
-    pub const MAX: u8 = 8;
+    pub(crate) const MAX: u8 = 8;
 
     /// That number, where it is in the range.
     pub fn new(number: u8) -> Option<Self> {
@@ -89,7 +89,7 @@ impl AnswerMirrors {
     }
 
     /// The number.
-    pub fn get(self) -> u8 {
+    pub(crate) fn get(self) -> u8 {
         self.0
     }
 }

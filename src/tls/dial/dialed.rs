@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use http_body_util::Empty;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
-use hyper::header::{HOST, HeaderName, RANGE, USER_AGENT};
+use hyper::header::{HOST, HeaderName, USER_AGENT};
 use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::ProtocolVersion;
@@ -30,7 +30,7 @@ pub(super) const MAX_HEADS_LEN: u64 = 256 << 10;
 
 /// A connection to a mirror.
 #[derive(Debug)]
-pub struct Dialed {
+pub(crate) struct Dialed {
     host: Arc<str>,
     sender: Sender,
     session: Session,
@@ -78,18 +78,7 @@ impl Dialed {
     }
 
     /// Makes a request, and waits for the head of its response, whose body may have `max_body_len` bytes at most.
-    pub async fn request(
-        &mut self,
-        method: Method,
-        path: &str,
-        range: Option<&str>,
-        max_body_len: u64,
-    ) -> Result<Response<Incoming>, HttpFault> {
-        self.request_with(method, path, range.map(|range| (RANGE, range)), max_body_len).await
-    }
-
-    /// The same with a header field.
-    pub async fn request_with(
+    pub(crate) async fn request_with(
         &mut self,
         method: Method,
         path: &str,
@@ -121,7 +110,7 @@ impl Dialed {
     }
 
     /// Waits until another request may be made; an error if the connection ended.
-    pub async fn ready(&mut self) -> Result<(), HttpFault> {
+    pub(crate) async fn ready(&mut self) -> Result<(), HttpFault> {
         let ready = match &mut self.sender {
             Sender::Http1(sender) => sender.ready().await,
             Sender::Http2(sender) => sender.ready().await,
@@ -130,7 +119,7 @@ impl Dialed {
     }
 
     /// Returns whether another request may be made.
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         match &self.sender {
             Sender::Http1(sender) => !sender.is_closed(),
             Sender::Http2(sender) => !sender.is_closed(),
@@ -143,22 +132,22 @@ impl Dialed {
     }
 
     /// The leaf; `None` over plain HTTP.
-    pub fn facts(&self) -> Option<LeafFacts> {
+    pub(crate) fn facts(&self) -> Option<LeafFacts> {
         LeafFacts::read(self.session.chain.first()?)
     }
 
     /// The durations of the steps of the connection.
-    pub fn took(&self) -> Took {
+    pub(crate) fn took(&self) -> Took {
         self.session.took
     }
 
     /// The protocol that both sides agreed on.
-    pub fn http_version(&self) -> HttpVersion {
+    pub(crate) fn http_version(&self) -> HttpVersion {
         self.session.http
     }
 
     /// The version of TLS, for people; `None` over plain HTTP.
-    pub fn tls_version(&self) -> Option<&'static str> {
+    pub(crate) fn tls_version(&self) -> Option<&'static str> {
         match self.session.tls? {
             ProtocolVersion::TLSv1_2 => Some("TLS 1.2"),
             ProtocolVersion::TLSv1_3 => Some("TLS 1.3"),
