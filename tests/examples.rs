@@ -94,8 +94,7 @@ fn bucket(region: &str) -> Option<String> {
 /// The example beside the real feeds, with a resolver that knows its hosts.
 struct World {
     folder: TempDir,
-    /// Lives as long as the example is read.
-    _resolver: Hickory,
+    resolver: Hickory,
 }
 
 impl World {
@@ -120,7 +119,18 @@ impl World {
         let resolver = Hickory::start(&zones);
         let text = format!("{text}\n[resolver]\nservers = [\"{}\"]\n", resolver.address);
         std::fs::write(folder.path().join("pharos.toml"), text).unwrap();
-        Some(World { folder, _resolver: resolver })
+        Some(World { folder, resolver })
+    }
+
+    /// The standard output of a command that succeeds.
+    #[track_caller]
+    fn pharos(&self, arguments: &[&str]) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
+        command.args(arguments).arg("--config").arg(self.folder.path().join("pharos.toml")).env("COLUMNS", "400");
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        said
     }
 
     /// The decisions of the example, while every bucket is up.
@@ -183,16 +193,28 @@ impl Decisions {
 #[test]
 fn the_example_is_valid_and_only_regions_without_a_bucket_are_named() {
     let Some(world) = World::new() else { return };
-    let output = Command::new(env!("CARGO_BIN_EXE_pharos"))
-        .args(["check", "--json", "--config"])
-        .arg(world.folder.path().join("pharos.toml"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let said = world.pharos(&["check", "--json"]);
     let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let codes: BTreeSet<&str> = lines.iter().filter_map(|line| line["code"].as_str()).collect();
     assert_eq!(codes, BTreeSet::from(["unmapped-region"]), "{said}");
+}
+
+#[test]
+fn the_example_is_valid_where_no_host_can_be_resolved() {
+    let Some(world) = World::new() else { return };
+    let path = world.folder.path().join("pharos.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let silent = "\"127.0.0.1:9\"]\ntimeout = \"50ms\"";
+    std::fs::write(&path, text.replace(&format!("\"{}\"]", world.resolver.address), silent)).unwrap();
+    let said = world.pharos(&["check", "--json"]);
+    assert_eq!(said.matches("\"code\":\"mirror-host\"").count(), BUCKETS.len() + 1, "{said}");
+    // Ohio, and Google.
+    for (client, reason) in
+        [("3.128.1.1", "because no mirror is up at a known address"), (GOOGLE, "`canonical = true`")]
+    {
+        let said = world.pharos(&["explain", client]);
+        assert!(said.contains(reason), "{client}: {said}");
+    }
 }
 
 /// A feed's prefixes by family, length and first bits, each with the provider and the region.

@@ -125,7 +125,7 @@ pub(crate) enum ExplainedRedirect {
     Mirror(MirrorId),
     /// The canonical registry, because the rule says so.
     ByRule,
-    /// The canonical registry, because no mirror is up.
+    /// The canonical registry, because no mirror is up, or none that is up has a known address.
     NoMirror,
 }
 

@@ -115,7 +115,7 @@ pub(crate) fn redirect(redirect: &RedirectView) -> Option<String> {
             Some(format!("a blob request goes to {mirror}, at {url}, if the mirror has the blob"))
         }
         ("rule", ..) => Some(format!("{canonical}, by `canonical = true`")),
-        ("canonical", ..) => Some(format!("{canonical}, because no mirror is up")),
+        ("canonical", ..) => Some(format!("{canonical}, because no mirror is up at a known address")),
         _ => None,
     }
 }
