@@ -19,6 +19,7 @@ mod log;
 mod mirror;
 mod output;
 mod pages;
+mod reload;
 mod server;
 mod simulate;
 mod status;
@@ -98,7 +99,7 @@ Examples:
   pharos demo                                see it at work, without root
   pharos init                                write a configuration
   pharos                                     serve it
-  pharos check && systemctl reload pharos    reload if all is valid
+  pharos check && pharos reload              reload if all is valid
   pharos explain 52.95.110.0/24              the reason for clients' answers
   pharos explain --name www.example.net --resolver 9.9.9.9 2001:db8::/56
   pharos explain --server 52.95.110.0/24     the running server's answer
@@ -125,6 +126,9 @@ enum Command {
 
     /// Count the clients that a new configuration or new feeds would send to other mirrors
     Simulate(simulate::Args),
+
+    /// Have the running server read its configuration again, and show the changes, or the reasons for a refusal
+    Reload(reload::Args),
 
     /// Show the health of the running server's mirrors; drain one, force it up or down, or remove an override
     Mirror(Box<mirror::Args>),
@@ -215,6 +219,7 @@ pub fn run() -> ExitCode {
         Command::Explain(args) => explain::run(&config, &args),
         Command::Sweep(args) => sweep::run(config.path(), &args),
         Command::Simulate(args) => simulate::run(&config, &args),
+        Command::Reload(args) => reload::run(&config, &args),
         Command::Mirror(args) => mirror::run(&config, &args),
         Command::Server(args) => drain::run(&config, &args),
         Command::Zone(args) => zone::run(&config, &args),

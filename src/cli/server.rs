@@ -5,7 +5,9 @@
 
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use hyper::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -105,14 +107,24 @@ impl ServerTarget {
 
     /// Asks the server; an exit code if there is no answer to print.
     pub(super) fn ask<T: DeserializeOwned>(&self, question: ControlQuestion) -> Result<T, u8> {
+        self.ask_within(question, client::TIMEOUT, None)
+    }
+
+    /// The same within a time. An answer with the status `also` has the same form as one of success.
+    pub(super) fn ask_within<T: DeserializeOwned>(
+        &self,
+        question: ControlQuestion,
+        timeout: Duration,
+        also: Option<StatusCode>,
+    ) -> Result<T, u8> {
         let say = |error: &str, help: Option<&str>, code| {
             complain(&error, help);
             code
         };
-        let (status, body) = client::ask(&self.socket, question)
+        let (status, body) = client::ask(&self.socket, question, timeout)
             .map_err(|error| say(&error.to_string(), Some(error.help()), NO_SERVER))?;
         let odd = || say("the server's answer cannot be understood", Some("is it of the same version?"), NO_SERVER);
-        if !status.is_success() {
+        if !status.is_success() && Some(status) != also {
             let RefusalView { error, help } = serde_json::from_slice(&body).map_err(|_| odd())?;
             let code = if status.is_client_error() { BAD_CONFIG } else { NO_SERVER };
             return Err(say(&error, help.as_deref(), code));

@@ -85,9 +85,9 @@ fn above(found: &Moves, most: f64) -> Option<String> {
     Some(format!(
         "horizon {}: {} of the {} addresses that rules decide for move, more than {}",
         horizon.horizon,
-        percent(family.share()),
+        words::percent(family.share()),
         family.family,
-        percent(most)
+        words::percent(most)
     ))
 }
 
@@ -120,7 +120,7 @@ fn source_text(source: &SourceMoves, layout: Layout) -> String {
         for (count, what) in [(source.new[at], "more"), (source.lost[at], "fewer")] {
             if count > 0 {
                 let of = share(count, source.labelled[at].saturating_add(source.lost[at]));
-                parts.push(format!("{} {what} of {family} ({})", amount(family, count), percent(of)));
+                parts.push(format!("{} {what} of {family} ({})", words::amount(family, count), words::percent(of)));
             }
         }
     }
@@ -154,14 +154,7 @@ fn family_text(snapshots: [&Snapshot; 2], horizon: &HorizonMoves, family: &Famil
     let of = family.family;
     let head = match family.moved_of_all {
         0 => format!("horizon {}: no {of} address moves", horizon.horizon),
-        all => format!(
-            "horizon {}: {} of {of} move; of the {} that rules decide for, {} ({})",
-            horizon.horizon,
-            amount(of, all),
-            amount(of, family.decided),
-            amount(of, family.moved),
-            percent(family.share())
-        ),
+        _ => format!("horizon {}: {}", horizon.horizon, words::moved(family)),
     };
     let mut text = layout.sentence("", 2, &head);
     if family.moved_of_all == 0 {
@@ -174,7 +167,7 @@ fn family_text(snapshots: [&Snapshot; 2], horizon: &HorizonMoves, family: &Famil
         let head = head.iter().map(|cell| cell.to_string()).collect();
         text += &layout.table("", 2, &std::iter::once(head).chain(rows).collect::<Vec<_>>(), |_, _, _| None);
     };
-    let row = |one: &inspect::MirrorMove| vec![end(&one.from), end(&one.to), amount(of, one.addresses)];
+    let row = |one: &inspect::MirrorMove| vec![end(&one.from), end(&one.to), words::amount(of, one.addresses)];
     table(&["from", "to", "addresses"], shortened(family.by_mirror.iter().map(row).collect()));
     let labels = inspect::KINDS.into_iter().flat_map(|kind| {
         let of_kind = family.by_label.iter().filter(move |one| one.kind == kind);
@@ -186,7 +179,7 @@ fn family_text(snapshots: [&Snapshot; 2], horizon: &HorizonMoves, family: &Famil
         vec![
             one.kind.row().name.to_string(),
             one.label.clone().unwrap_or_else(|| "(none)".into()),
-            amount(of, one.addresses),
+            words::amount(of, one.addresses),
         ]
     };
     table(&["by", "label", "addresses"], labels.map(row).collect());
@@ -243,42 +236,8 @@ fn end(end: &MoveEnd) -> String {
     }
 }
 
-/// A number of addresses: of IPv4 itself, of IPv6 in prefixes of 48 bits, because nearly all of a larger prefix is unused.
-fn amount(family: Family, addresses: u128) -> String {
-    match family {
-        Family::V4 => grouped(addresses),
-        Family::V6 => match addresses >> 80 {
-            0 if addresses > 0 => "< 1 /48".into(),
-            1 => "1 /48".into(),
-            count => format!("{} /48s", grouped(count)),
-        },
-    }
-}
-
-/// A number with commas.
-fn grouped(number: u128) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 fn share(part: u128, all: u128) -> f64 {
     if all == 0 { 0.0 } else { part as f64 / all as f64 }
-}
-
-/// A share with enough digits to tell a small one from none.
-fn percent(share: f64) -> String {
-    match share * 100.0 {
-        percent if percent >= 0.1 || percent == 0.0 => format!("{percent:.1} %"),
-        percent if percent >= 0.001 => format!("{percent:.3} %"),
-        _ => "< 0.001 %".into(),
-    }
 }
 
 fn to_json(old: &Snapshot, new: &Snapshot, found: &Moves) -> Value {
@@ -365,11 +324,11 @@ mod tests {
         for text in ["5", "%", "-1%", "101%", "x%", ""] {
             assert!(parse_share(text).is_err(), "{text}");
         }
-        let counts = [0, 999, 1000, 1_234_567].map(grouped);
+        let counts = [0, 999, 1000, 1_234_567].map(|count| words::amount(Family::V4, count));
         assert_eq!(counts, ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0.0, 0.000_001, 0.000_2, 0.05].map(percent), ["0.0 %", "< 0.001 %", "0.020 %", "5.0 %"]);
+        assert_eq!([0.0, 0.000_001, 0.000_2, 0.05].map(words::percent), ["0.0 %", "< 0.001 %", "0.020 %", "5.0 %"]);
         assert_eq!(
-            [0, 1, 1 << 80, 3 << 80].map(|count| amount(Family::V6, count)),
+            [0, 1, 1 << 80, 3 << 80].map(|count| words::amount(Family::V6, count)),
             ["0 /48s", "< 1 /48", "1 /48", "3 /48s"]
         );
     }

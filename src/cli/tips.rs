@@ -8,10 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Words that operators type, with the matching command of Pharos.
 const WORDS: &[(&[&str], &str)] = &[
-    (
-        &["reload", "reconfig", "hup"],
-        "`systemctl reload pharos` or SIGHUP reads the configuration again; run `pharos check` first",
-    ),
+    (&["reconfig", "hup"], "`pharos reload` or SIGHUP reads the configuration again; run `pharos check` first"),
     (&["start", "run", "server-start"], "`pharos serve` runs the server here, `systemctl start pharos` as a service"),
     (&["stop", "restart", "quit"], "`systemctl stop pharos` and `systemctl restart pharos` do that, or SIGTERM"),
     (
@@ -72,7 +69,7 @@ mod tests {
     #[test]
     fn words_of_other_programs_lead_to_a_command() {
         for (line, tip) in [
-            ("pharos reload", "tip: `systemctl reload pharos`"),
+            ("pharos reconfig", "tip: `pharos reload`"),
             ("pharos drain aws", "tip: `pharos mirror drain NAME`"),
             ("pharos mirror status", "Usage: pharos mirror"),
             ("pharos test", "tip: `pharos check`"),

@@ -21,7 +21,7 @@ use super::request::encode;
 use crate::files;
 
 /// The timeout of an answer: longer than the server's own timeout of an override, which is 25 seconds.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The pause before the next attempt to connect if the queue of connections is full.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -98,11 +98,15 @@ fn sudo_user() -> Option<String> {
     std::env::var("SUDO_USER").ok().filter(|_| files::user() == 0)
 }
 
-/// Asks the server at a socket; returns the status and the body of its answer.
-pub(crate) fn ask(socket: &Path, question: ControlQuestion) -> Result<(StatusCode, Bytes), AskError> {
+/// Asks the server at a socket; returns the status and the body of its answer, which has this time at most.
+pub(crate) fn ask(
+    socket: &Path,
+    question: ControlQuestion,
+    timeout: Duration,
+) -> Result<(StatusCode, Bytes), AskError> {
     let broken = |error| AskError::Broken { path: socket.to_path_buf(), error };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(broken)?;
-    let answer = runtime.block_on(async { tokio::time::timeout(TIMEOUT, exchange(socket, question)).await });
+    let answer = runtime.block_on(async { tokio::time::timeout(timeout, exchange(socket, question)).await });
     match answer.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
         Ok(answer) => Ok(answer),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(AskError::Absent(socket.to_path_buf())),

@@ -22,14 +22,14 @@ use super::ledger::{LedgerAsk, LedgerEntry, OverrideDone, OverrideRefused};
 use super::operator::{self, Caller};
 use super::request::{self, ControlRequest, Refusal};
 use super::standing::OverrideSubject;
-use super::view::{self, DoneView, DrainView, RefusalView, RetransferView};
+use super::view::{self, DoneView, DrainView, RefusalView, ReloadOutcomeView, RetransferView};
 use crate::base::diagnostic::did_you_mean;
 use crate::base::ids::MirrorId;
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::UnixTime;
 use crate::inspect::view::{ExplainSource, ExplainSubject, OverrideView, describe, describe_redirect};
-use crate::live::{Published, Readiness, ReloadHistory, RetransferError, Retransferred, Retransfers};
+use crate::live::{Published, Readiness, ReloadHistory, ReloadRequests, RetransferError, Retransferred, Retransfers};
 use crate::mirror::{Forced, Override};
 use crate::process::Clock;
 use crate::process::state::{self, StateFiles};
@@ -40,6 +40,10 @@ use crate::telemetry::{Collect, MetricsPage};
 
 /// The timeout of an override: longer than the write of its state, so that the operator gets the error of that write.
 const OVERRIDE_TIMEOUT: Duration = state::DEADLINE.saturating_add(Duration::from_secs(5));
+
+/// The longest time that a request waits for its reload: shorter than the longest connection to the control socket. Databases of
+/// cities take seconds.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(50);
 
 /// The response to a request.
 pub(crate) type DeskResponse = hyper::Response<Full<Bytes>>;
@@ -58,6 +62,7 @@ pub(super) struct RunningServer {
     pub(super) clock: Clock,
     pub(super) ledger: mpsc::Sender<LedgerEntry>,
     pub(super) retransfers: Retransfers,
+    pub(super) reloads: ReloadRequests,
     pub(super) about: About,
 }
 
@@ -124,6 +129,7 @@ impl Desk {
                 let probes = running.about.probes.clone();
                 explain(snapshot, probes, client, resolver, name.map(|name| *name), age_secs).await
             }
+            ControlRequest::Reload => running.reload().await,
             ControlRequest::Retransfer(zone) => {
                 find_zone(&snapshot, &zone)?;
                 running.retransfer(*zone).await
@@ -159,6 +165,20 @@ impl Desk {
 }
 
 impl RunningServer {
+    async fn reload(&self) -> Result<DeskAnswer, Refusal> {
+        let late = |_| {
+            let message = format!("the reload is not done after {} s", RELOAD_TIMEOUT.as_secs());
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, message)
+                .help("it goes on, and the log tells when it is over; `pharos status` shows its outcome")
+        };
+        let asked = tokio::time::timeout(RELOAD_TIMEOUT, self.reloads.ask()).await.map_err(late)?;
+        let outcome = asked.ok_or_else(|| {
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping, or serves one configuration alone")
+        })?;
+        let view = ReloadOutcomeView::of(&outcome);
+        Ok(if outcome.is_refused { DeskAnswer::not_served(&view) } else { DeskAnswer::json(&view) })
+    }
+
     async fn retransfer(&self, zone: NameBuf) -> Result<DeskAnswer, Refusal> {
         let name = zone.to_string();
         let asked = tokio::time::timeout(OVERRIDE_TIMEOUT, self.retransfers.ask(zone)).await;
@@ -323,6 +343,8 @@ pub(super) fn refuse(refusal: Refusal, method: &Method) -> DeskResponse {
 /// The content of a response.
 enum DeskAnswer {
     Json(String),
+    /// A reload that was refused, in part or as a whole.
+    NotServed(String),
     Ready(Option<Cow<'static, str>>),
     Refused(Refusal),
 }
@@ -331,6 +353,10 @@ impl DeskAnswer {
     fn json(view: &impl Serialize) -> Self {
         DeskAnswer::Json(serde_json::to_string(view).expect("a view is plain data") + "\n")
     }
+
+    fn not_served(view: &ReloadOutcomeView) -> Self {
+        DeskAnswer::NotServed(serde_json::to_string(view).expect("a view is plain data") + "\n")
+    }
 }
 
 fn render(answer: DeskAnswer, method: &Method) -> DeskResponse {
@@ -338,6 +364,7 @@ fn render(answer: DeskAnswer, method: &Method) -> DeskResponse {
     let mut allow = None;
     let (status, kind, body) = match answer {
         DeskAnswer::Json(text) => (StatusCode::OK, JSON, text),
+        DeskAnswer::NotServed(text) => (StatusCode::UNPROCESSABLE_ENTITY, JSON, text),
         DeskAnswer::Ready(None) => (StatusCode::OK, "text/plain; charset=utf-8", "ready\n".to_string()),
         DeskAnswer::Ready(Some(obstacle)) => {
             (StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", format!("{obstacle}\n"))

@@ -39,6 +39,8 @@ pub(super) enum ControlRequest {
     Drain { reason: Reason, until: Option<UnixTime> },
     /// `DELETE /server/drain`
     Undrain { reason: Option<Reason> },
+    /// `POST /reload`
+    Reload,
     /// `POST /zones/NAME/retransfer`
     Retransfer(Box<NameBuf>),
     /// `GET /explain?client=…&resolver=…&name=…`
@@ -133,12 +135,13 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlR
             };
             (request, "PUT, DELETE")
         }
+        ["reload"] => ((head.method == Method::POST).then_some(Ok(ControlRequest::Reload)), "POST"),
         ["zones", zone, "retransfer"] => {
             ((head.method == Method::POST).then(|| zone_name(zone).map(ControlRequest::Retransfer)), "POST")
         }
         _ => {
             return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`")).help(
-                "there are /mirrors, /mirrors/NAME/override, /server/drain, /zones/NAME/retransfer, /explain, /status and /ready",
+                "there are /mirrors, /mirrors/NAME/override, /server/drain, /zones/NAME/retransfer, /reload, /explain, /status and /ready",
             ));
         }
     };
@@ -266,6 +269,8 @@ mod tests {
         assert_eq!(parsed(Method::PUT, "/server/drain", "{\"reason\":\"new disks\",\"until\":\"2h\"}"), Ok(drain));
         assert_eq!(parsed(Method::DELETE, "/server/drain", ""), Ok(ControlRequest::Undrain { reason: None }));
         assert_eq!(parsed(Method::GET, "/mirrors", ""), Ok(ControlRequest::Mirrors));
+        assert_eq!(parsed(Method::POST, "/reload", ""), Ok(ControlRequest::Reload));
+        assert_eq!(parsed(Method::GET, "/reload", "").map_err(|(status, _)| status), Err(405));
         let retransfer = ControlRequest::Retransfer(Box::new(NameBuf::parse("copy.example").unwrap()));
         assert_eq!(parsed(Method::POST, "/zones/copy.example./retransfer", ""), Ok(retransfer));
         assert_eq!(parsed(Method::HEAD, "/mirrors/a", ""), Ok(ControlRequest::Mirror("a".into())));

@@ -14,11 +14,14 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use status::status;
 
+use crate::base::diagnostic::Style;
 use crate::base::ids::MirrorId;
 use crate::base::prefix::{FAMILIES, Family};
+use crate::base::report::{report, report_json};
 use crate::base::time::UnixTime;
 use crate::base::when::rfc3339;
 use crate::inspect::view::{AddressView, OverrideView};
+use crate::live::ReloadOutcome;
 use crate::mirror::{AddressStanding, Health, Override};
 use crate::snapshot::Snapshot;
 use crate::steer::Horizon;
@@ -96,6 +99,40 @@ pub(crate) struct RetransferView {
     pub(crate) serial: u32,
     /// The primary's address.
     pub(crate) primary: String,
+}
+
+/// `/reload`: the outcome of a reload.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct ReloadOutcomeView {
+    /// True if the new configuration is not served; the one before it is.
+    pub(crate) refused: bool,
+    /// The generation that is served.
+    pub(crate) generation: u64,
+    /// A sentence for each thing that differs from the configuration before.
+    pub(crate) changes: Vec<String>,
+    /// A sentence for each change that an operator should look at.
+    pub(crate) remarks: Vec<String>,
+    /// The keys whose new values take a restart.
+    pub(crate) restart_keys: Vec<String>,
+    /// The problems, as `check --json` has them.
+    pub(crate) problems: Vec<serde_json::Value>,
+    /// The problems, as `check` prints them.
+    pub(crate) report: String,
+}
+
+impl ReloadOutcomeView {
+    pub(super) fn of(outcome: &ReloadOutcome) -> Self {
+        let problems = report_json(&outcome.problems);
+        ReloadOutcomeView {
+            refused: outcome.is_refused,
+            generation: outcome.generation.0,
+            changes: outcome.changes.clone(),
+            remarks: outcome.remarks.clone(),
+            restart_keys: outcome.restart_keys.clone(),
+            problems: problems.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
+            report: report(&outcome.problems, Style::Plain),
+        }
+    }
 }
 
 /// `/status`

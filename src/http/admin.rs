@@ -30,7 +30,7 @@ use crate::telemetry::{self, Collect};
 pub type DeskHandler = Arc<dyn Fn(IpAddr, Parts, Bytes) -> Later + Send + Sync>;
 
 /// The paths of control requests. The paths below each of them are included.
-const DESK_PATHS: [&str; 4] = ["/mirrors", "/server", "/status", "/explain"];
+const DESK_PATHS: [&str; 6] = ["/mirrors", "/server", "/zones", "/reload", "/status", "/explain"];
 
 /// Answers health checks and metrics, and passes control requests on. Clones share their state.
 #[derive(Clone)]

@@ -9,6 +9,7 @@
 //! **Not here**: layout, exit codes (`cli`).
 
 mod ask;
+mod changes;
 mod explain;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -23,6 +24,7 @@ mod tests;
 pub(crate) mod view;
 pub(crate) mod words;
 
+pub(crate) use changes::changes;
 pub(crate) use explain::{
     Candidate, ExplainedAnswer, ExplainedRedirect, Explanation, Hearing, MirrorVerdict, ShownRecord,
     SteeredExplanation, explain, explain_redirect,

@@ -5,12 +5,13 @@
 
 use super::view::{AddressView, OverrideView, RedirectView, subnet_text};
 use super::{
-    ExplainedAnswer, Explanation, Hearing, Judged, MirrorVerdict, Neighbour, ScopeReason, Side, SteeredExplanation,
+    ExplainedAnswer, Explanation, FamilyMoves, Hearing, Judged, MirrorVerdict, Neighbour, ScopeReason, Side,
+    SteeredExplanation,
 };
 use crate::answer::Outcome;
 use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
-use crate::base::prefix::Prefix;
+use crate::base::prefix::{Family, Prefix};
 use crate::base::special;
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
@@ -223,7 +224,7 @@ pub(crate) fn why_scope(snapshot: &Snapshot, explanation: &Explanation, steered:
             before(*offset)
         ),
         ScopeReason::WholeFamily { offset } => {
-            let family = crate::base::prefix::Family::of(location.address);
+            let family = Family::of(location.address);
             format!("all of {family} is decided alike{}", before(*offset))
         }
         ScopeReason::Neighbour { neighbour, offset } => {
@@ -293,5 +294,50 @@ fn entry(source: &str, file: &str, entry: &FoundEntry) -> String {
     match entry.line {
         0 => format!("{source} {} ({file})", entry.prefix),
         line => format!("{source} {} ({file}:{line})", entry.prefix),
+    }
+}
+
+/// The addresses of one family that move, in words.
+pub(crate) fn moved(family: &FamilyMoves) -> String {
+    let of = family.family;
+    let all = format!("{} of {of} move", amount(of, family.moved_of_all));
+    if family.decided == 0 {
+        return all;
+    }
+    let (decided, moved) = (amount(of, family.decided), amount(of, family.moved));
+    format!("{all}; of the {decided} that rules decide for, {moved} ({})", percent(family.share()))
+}
+
+/// A number of addresses: of IPv4 itself, of IPv6 in prefixes of 48 bits, because nearly all of a larger prefix is unused.
+pub(crate) fn amount(family: Family, addresses: u128) -> String {
+    match family {
+        Family::V4 => grouped(addresses),
+        Family::V6 => match addresses >> 80 {
+            0 if addresses > 0 => "< 1 /48".into(),
+            1 => "1 /48".into(),
+            count => format!("{} /48s", grouped(count)),
+        },
+    }
+}
+
+/// A number with commas.
+fn grouped(number: u128) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A share with enough digits to tell a small one from none.
+pub(crate) fn percent(share: f64) -> String {
+    match share * 100.0 {
+        percent if percent >= 0.1 || percent == 0.0 => format!("{percent:.1} %"),
+        percent if percent >= 0.001 => format!("{percent:.3} %"),
+        _ => "< 0.001 %".into(),
     }
 }

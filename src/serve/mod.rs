@@ -38,7 +38,7 @@ use crate::dns::Engine;
 use crate::files::{self, FileStates, Intake};
 use crate::hosts;
 use crate::listen::Common;
-use crate::live::{self, Published, Readiness, ReloadHistory, ServedConfig, Updates};
+use crate::live::{self, Published, Readiness, ReloadHistory, ReloadInbox, ReloadOutcome, ServedConfig, Updates};
 use crate::load::{self, hosts::Purpose};
 use crate::process::work::{self, Lane};
 use crate::process::{self, Clock, Ends, Signal, Signals, Supervisor, Vital};
@@ -110,12 +110,22 @@ async fn serve(path: &Path, prepared: Prepared, read: FileStates) -> Result<(), 
                 told(supervisor.reloading());
                 reloads.ask();
             }
-            outcome = reloads.next() => {
+            Some(reply) = services.asked.recv() => {
+                info!("reloading {}, as an operator asked", path.display());
+                told(supervisor.reloading());
+                watch.asked_by_others();
+                reloads.ask_for(reply);
+            }
+            (outcome, replies) = reloads.next() => {
                 match &outcome {
                     Ok(prepared) => watch.served(prepared.built.config.watch, reloads.take_read()),
                     Err(_) => watch.refused(reloads.take_read()),
                 }
-                services.reload(outcome).await;
+                let outcome = services.reload(outcome).await;
+                for reply in replies {
+                    // A client that has gone does not miss the answer.
+                    let _ = reply.send(outcome.clone());
+                }
                 if reloads.are_over() {
                     told(supervisor.ready());
                 }
@@ -199,6 +209,8 @@ struct Services {
     transfers: transfer::TransferService,
     certificates: Arc<Certificates>,
     history: Arc<ReloadHistory>,
+    /// The requests of operators to reload.
+    asked: ReloadInbox,
 }
 
 impl Services {
@@ -234,6 +246,7 @@ impl Services {
             vec![hosts.counters(), Arc::new(states::StateMetrics(states.clone()))];
         let (notices, heard) = live::notices();
         let (retransfers, demanded) = live::retransfers();
+        let (reloads, asked) = live::reload_requests();
         let engine = Engine { published: published.clone(), clock, notices };
         let dns = DnsListeners::start(dns_ports, &mut prepared, engine, &mut counters, &common)?;
         let path = std::path::absolute(&*prepared.built.config.file).unwrap_or_default();
@@ -257,7 +270,7 @@ impl Services {
             let probes = mirrors.as_ref().map(RunningWatcher::counters);
             let shown = certificates.clone();
             let about = About { probes, history: history.clone(), certificates: Box::new(move || shown.shown()) };
-            control.start(&published, updates.clone(), clock, retransfers, about, vital);
+            control.start(&published, updates.clone(), clock, (retransfers, reloads), about, vital);
             counters.push(control.desk());
         }
         let config = &prepared.built.config;
@@ -289,11 +302,12 @@ impl Services {
             transfers,
             certificates,
             history,
+            asked,
         })
     }
 
     /// Serves the configuration that a reload compiled, or logs its problems.
-    async fn reload(&mut self, outcome: Result<Prepared, Vec<Diagnostic>>) {
+    async fn reload(&mut self, outcome: Result<Prepared, Vec<Diagnostic>>) -> ReloadOutcome {
         match outcome {
             Ok(mut prepared) => {
                 self.web.reload(&mut prepared);
@@ -306,21 +320,22 @@ impl Services {
                 for key in &restart_keys {
                     warn!("`{key}` has changed; that takes a restart, until then it stays as it was");
                 }
-                for sentence in reload::shrunk(&self.published.load(), &snapshot) {
-                    warn!("{sentence}");
-                }
-                let amount = tries::amount(&snapshot);
                 let before = self.published.load_full();
+                let mut remarks = reload::shrunk(&before, &snapshot);
+                let amount = tries::amount(&snapshot);
+                let mut changes = Vec::new();
                 match self.updates.replace(snapshot).await {
                     Ok(Generation(number)) => {
-                        for sentence in reload::unraised(&before, &self.published.load_full()) {
-                            warn!("{sentence}");
-                        }
+                        let now = self.published.load_full();
+                        remarks.extend(reload::unraised(&before, &now));
+                        changes = reload::changes(before, now).await;
+                        remarks.iter().for_each(|remark| warn!("{remark}"));
+                        changes.iter().for_each(|change| info!("{change}"));
                         info!("reloaded: generation {number} is served, {amount}");
                         self.history.note_served(ServedConfig {
                             since: Clock::civil(),
                             digest: config.digest.clone(),
-                            restart_keys: restart_keys.into(),
+                            restart_keys: restart_keys.as_slice().into(),
                         });
                         if let Some(control) = &self.control {
                             control.note_reload();
@@ -333,12 +348,17 @@ impl Services {
                 if let Some(running) = &self.mirrors {
                     running.reload(prepared.watch).await;
                 }
+                let generation = self.published.load().generation;
+                ReloadOutcome { is_refused: false, generation, problems: warnings, changes, remarks, restart_keys }
             }
             Err(problems) => {
                 let first = problems.iter().find(|problem| problem.is_error()).or(problems.first());
                 let refused = first.map(one_line).unwrap_or_default();
                 self.history.note_refused(Clock::civil(), refused);
                 reload::log_failure(&problems);
+                let generation = self.published.load().generation;
+                let (changes, remarks, restart_keys) = Default::default();
+                ReloadOutcome { is_refused: true, generation, problems, changes, remarks, restart_keys }
             }
         }
     }

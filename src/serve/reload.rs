@@ -19,7 +19,8 @@ use crate::base::ids::ZoneId;
 use crate::base::report::summary;
 use crate::base::time::Generation;
 use crate::files::{self, FileStates, Intake};
-use crate::live::{ReloadHistory, ServedConfig};
+use crate::inspect;
+use crate::live::{ReloadHistory, ReloadReply, ServedConfig};
 use crate::load::hosts::Purpose;
 use crate::load::hosts::keep::KnownHosts;
 use crate::networks::Source;
@@ -43,6 +44,8 @@ pub(super) struct Reloads {
     known: Box<dyn Fn() -> KnownHosts + Send>,
     load: Arc<Load>,
     running: Option<RunningReload>,
+    /// The requests that the next reload answers.
+    waiting: Vec<ReloadReply>,
     /// The files that the last reload has read.
     read: FileStates,
     /// True if another reload follows the running one.
@@ -54,6 +57,8 @@ struct RunningReload {
     outcome: Pending<PrepareOutcome>,
     /// The files that the reload has read so far.
     intake: Intake,
+    /// The requests that it answers.
+    replies: Vec<ReloadReply>,
     /// The time at which the reload is logged as slow; `None` after that.
     slow_at: Option<Instant>,
 }
@@ -68,9 +73,16 @@ impl Reloads {
             known: Box::new(known),
             load: Arc::new(load),
             running: None,
+            waiting: Vec::new(),
             read: FileStates::default(),
             is_asked_again: false,
         }
+    }
+
+    /// Asks for a reload, whose outcome is to be sent to `reply`.
+    pub(super) fn ask_for(&mut self, reply: ReloadReply) {
+        self.waiting.push(reply);
+        self.ask();
     }
 
     /// Asks for a reload.
@@ -81,8 +93,9 @@ impl Reloads {
         }
     }
 
-    /// Waits for the next outcome; forever, if no reload was requested. May be dropped and called again.
-    pub(super) async fn next(&mut self) -> PrepareOutcome {
+    /// Waits for the next outcome, and the requests that it answers; forever, if no reload was requested. May be dropped and
+    /// called again.
+    pub(super) async fn next(&mut self) -> (PrepareOutcome, Vec<ReloadReply>) {
         let Some(running) = &mut self.running else { return pending().await };
         let outcome = loop {
             let slow_at = running.slow_at;
@@ -103,13 +116,14 @@ impl Reloads {
             }
         };
         self.read = running.intake.so_far();
-        self.running = None;
+        let replies = self.running.take().map(|running| running.replies).unwrap_or_default();
         if std::mem::take(&mut self.is_asked_again) {
             self.start();
         }
-        outcome.unwrap_or_else(|lost| {
+        let outcome = outcome.unwrap_or_else(|lost| {
             Err(vec![Diagnostic::error("internal", format!("failed to compile the configuration: {lost}"))])
-        })
+        });
+        (outcome, replies)
     }
 
     /// The files that the last reload has read until it ended or failed.
@@ -127,7 +141,8 @@ impl Reloads {
         let (load, intake) = (self.load.clone(), Intake::default());
         let noted = intake.clone();
         let outcome = work::submit(Lane::Load, move || load(&path, &purpose, &noted));
-        self.running = Some(RunningReload { outcome, intake, slow_at: Some(Instant::now() + SLOW) });
+        let replies = std::mem::take(&mut self.waiting);
+        self.running = Some(RunningReload { outcome, intake, replies, slow_at: Some(Instant::now() + SLOW) });
     }
 }
 
@@ -159,6 +174,13 @@ impl Collect for ReloadMetrics {
         page.gauge("pharos_config_restart_keys", "Keys whose new values take a restart; until then the old ones stay.")
             .sample(&[], restart_keys.len() as u64);
     }
+}
+
+/// A sentence for each zone, network, mirror and horizon that a reload changes; it walks whole address spaces, off the
+/// threads of the runtime.
+pub(super) async fn changes(before: Arc<Snapshot>, now: Arc<Snapshot>) -> Vec<String> {
+    // Without the sentences, the reload is served all the same.
+    work::submit(Lane::Compute, move || inspect::changes(&before, &now)).await.unwrap_or_default()
 }
 
 /// A sentence for each network that has lost more than half of its prefixes: a feed that was cut short looks like this.
@@ -307,9 +329,9 @@ mod tests {
             assert!(late.is_err() && is_reported(&reloads));
         }
         end.send(()).unwrap();
-        assert!(reloads.next().await.is_err() && !reloads.are_over());
+        assert!(reloads.next().await.0.is_err() && !reloads.are_over());
         end.send(()).unwrap();
-        assert!(reloads.next().await.is_err() && reloads.are_over());
+        assert!(reloads.next().await.0.is_err() && reloads.are_over());
         assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 2);
     }
 
@@ -321,9 +343,9 @@ mod tests {
         reloads.ask();
         reloads.ask();
         reloads.ask();
-        assert!(reloads.next().await.is_err());
+        assert!(reloads.next().await.0.is_err());
         assert!(!reloads.are_over());
-        assert!(reloads.next().await.is_err());
+        assert!(reloads.next().await.0.is_err());
         assert!(reloads.are_over());
     }
 }

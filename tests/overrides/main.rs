@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod operators;
+mod reloads;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
@@ -305,6 +306,8 @@ fn overrides_outlive_a_kill_and_a_reload_that_drops_the_mirror() {
     world.kill();
     world.start_again();
     world.server().signal("HUP");
+    // The start has logged the override too.
+    world.server().wait_for("reloaded: ");
     world.server().wait_for("the override (drain) of mirror near is kept");
     assert_eq!(world.answer(), [30]);
 

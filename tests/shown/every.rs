@@ -50,6 +50,8 @@ const ROWS: &[(&str, i32, Form)] = &[
     ("server drain --reason {reason}", 0, TEXT),
     ("server undrain", 0, TEXT),
     ("zone retransfer copy.example", 0, TEXT),
+    ("reload", 0, TEXT),
+    ("reload --json", 0, PROGRAM),
     ("status", 0, TEXT),
     ("status --json", 0, PROGRAM),
     ("status --config half-broken.toml", 0, TEXT),
@@ -79,7 +81,7 @@ const COMPLAINTS: &[(&str, i32)] = &[
     ("sweep --config broken.toml", 1),
     ("mirror drain near --reason x --until tomorrow", 2),
     ("explain 300.1.1.1", 2),
-    ("reload", 2),
+    ("reconfig", 2),
 ];
 
 /// Commands without a row, with the reason.

@@ -1,0 +1,61 @@
+//! `pharos reload`: has the running server read its configuration again, and prints the outcome.
+//!
+//! **Invariants**: the exit code is 0 only if all of the new configuration is served, except keys that need a restart.
+//! **Not here**: reloading ([`crate::serve`]).
+
+use std::time::Duration;
+
+use hyper::{Method, StatusCode};
+
+use super::layout::Layout;
+use super::locate::ConfigLocation;
+use super::server::AskOptions;
+use super::{BAD_CONFIG, OK, put};
+use crate::control::client::ControlQuestion;
+use crate::control::view::ReloadOutcomeView;
+
+/// The timeout of the answer: longer than the server's own, which is 50 seconds.
+const TIMEOUT: Duration = Duration::from_secs(55);
+
+/// Arguments of `pharos reload`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    asking: AskOptions,
+}
+
+/// Asks the server, prints the outcome, and returns the exit code.
+pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
+    let question = ControlQuestion { method: Method::POST, target: "/reload".into(), body: String::new() };
+    let asked = args.asking.server(config).and_then(|server| {
+        server.ask_within::<ReloadOutcomeView>(question, TIMEOUT, Some(StatusCode::UNPROCESSABLE_ENTITY))
+    });
+    let view = match asked {
+        Ok(view) => view,
+        Err(code) => return code,
+    };
+    let code = if view.refused { BAD_CONFIG } else { OK };
+    put(&args.asking.printed(&view, || text(&view, Layout::of_stdout())), code)
+}
+
+fn text(view: &ReloadOutcomeView, layout: Layout) -> String {
+    let mut text = view.report.clone();
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    let sentences = view.changes.iter().chain(&view.remarks);
+    text.extend(sentences.map(|sentence| layout.sentence("", 2, sentence)));
+    for key in &view.restart_keys {
+        text += &layout.sentence("", 2, &format!("`{key}` has changed: that takes a restart"));
+    }
+    let number = view.generation;
+    text + &layout.sentence(
+        "",
+        2,
+        &match (view.refused, view.changes.is_empty()) {
+            (true, _) => format!("not reloaded: generation {number} with the configuration before is served"),
+            (false, true) => format!("reloaded: generation {number} is served, nothing else has changed"),
+            (false, false) => format!("reloaded: generation {number} is served"),
+        },
+    )
+}

@@ -1,0 +1,55 @@
+//! Requests of an operator to reload, from the service that takes them to the one that reloads.
+//!
+//! **Invariants**: every request is answered with the outcome of a reload that began after it, or its sender learns that the
+//! process is about to end.
+//! **Not here**: reloading (serve), authorization (control).
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::base::diagnostic::Diagnostic;
+use crate::base::time::Generation;
+
+/// Requests that may wait: operators are few.
+const MAX_WAITING: usize = 16;
+
+/// The sender of an answer.
+pub(crate) type ReloadReply = oneshot::Sender<ReloadOutcome>;
+
+/// The receiver of requests.
+pub(crate) type ReloadInbox = mpsc::Receiver<ReloadReply>;
+
+/// The sender of requests.
+#[derive(Clone, Debug)]
+pub(crate) struct ReloadRequests(mpsc::Sender<ReloadReply>);
+
+/// The outcome of a reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReloadOutcome {
+    /// True if the new configuration is not served; the one before it is.
+    pub(crate) is_refused: bool,
+    /// The generation that is served.
+    pub(crate) generation: Generation,
+    /// The problems: warnings, and errors if it is refused.
+    pub(crate) problems: Vec<Diagnostic>,
+    /// A sentence for each thing that differs from the configuration before.
+    pub(crate) changes: Vec<String>,
+    /// A sentence for each change that an operator should look at.
+    pub(crate) remarks: Vec<String>,
+    /// The keys whose new values take a restart.
+    pub(crate) restart_keys: Vec<String>,
+}
+
+/// The sender and the receiver of requests.
+pub(crate) fn reload_requests() -> (ReloadRequests, ReloadInbox) {
+    let (sender, receiver) = mpsc::channel(MAX_WAITING);
+    (ReloadRequests(sender), receiver)
+}
+
+impl ReloadRequests {
+    /// Asks for a reload, and waits for its outcome; `None` if the process is about to end, or does not reload.
+    pub(crate) async fn ask(&self) -> Option<ReloadOutcome> {
+        let (reply, outcome) = oneshot::channel();
+        self.0.send(reply).await.ok()?;
+        outcome.await.ok()
+    }
+}
