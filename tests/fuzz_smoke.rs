@@ -60,6 +60,11 @@ fn state_files_keep_their_promises() {
 }
 
 #[test]
+fn paths_keep_their_promises() {
+    smoke("paths", targets::paths, 20_000);
+}
+
+#[test]
 fn config_texts_keep_their_promises() {
     smoke("config", targets::config, 1_000);
 }

@@ -4,10 +4,12 @@
 //! seeded mutations of them, with the stable toolchain and no C++.
 
 mod cookies;
+mod paths;
 mod signed;
 mod transfers;
 
 pub use cookies::cookies;
+pub use paths::paths;
 pub use signed::{signed_queries, signed_replies};
 pub use transfers::{change_messages, transfers_in, zone_messages};
 

@@ -17,6 +17,7 @@ pub fn registry_settings(config: &Config) -> Option<RegistrySettings> {
         signatures: registry.signatures.as_ref().map(upstream),
         info: registry.info.clone(),
         privacy: registry.privacy.clone(),
+        paths: registry.paths.clone(),
         blob_target: registry.blob_target,
         asks_mirrors: registry.ask.is_some(),
         trusted_proxies: PrefixSet::new(&registry.trusted_proxies),

@@ -16,6 +16,9 @@ pub(crate) const MAX_INCLUDED: usize = 1000;
 /// The most zones, networks, mirrors or horizons: their ids have 16 bits.
 pub const MAX_ITEMS: usize = 65_535;
 
+/// The most further paths of the registry listener: a request outside the API is compared with each.
+pub(crate) const MAX_PATHS: usize = 1000;
+
 /// The most rules of one horizon: each is tried for each combination of labels when the steering table is built.
 pub(crate) const MAX_RULES: usize = 10_000;
 

@@ -3,6 +3,8 @@
 //! **Invariants**: with `direct`, each mirror of the horizon has a host; only probed mirrors are asked for blobs.
 //! **Not here**: upstreams that would send clients back ([`super::check`]); the redirects ([`crate::registry`]).
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +13,7 @@ use super::check::Check;
 use super::encrypted::{TlsFiles, TlsSpec};
 use super::field::section;
 use super::mirrors::MirrorsConfig;
-use super::row::{LISTEN_FORM, days, duration, flag, hours, millis, number, secs, table, text, texts};
+use super::row::{LISTEN_FORM, days, duration, flag, hours, millis, number, secs, table, tables, text, texts};
 use super::spec::{PlacedText, Spec};
 use super::value::{self, host_of};
 use super::zone::ZoneSpec;
@@ -20,6 +22,7 @@ use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, nearest};
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
+use crate::registry::{PathRule, PathRules};
 
 const ASK_WAIT_DEFAULT: Duration = millis(300);
 const ASK_KEEP_DEFAULT: Duration = hours(6);
@@ -66,6 +69,11 @@ section! {
 
         /// URL to which `/privacy` redirects.
         privacy: Option<PlacedText> = text("privacy", "URL").otherwise("404").example("\"https://example.com/privacy\""),
+
+        /// Redirects of further paths, such as those of a download host. A path without one gets 404.
+        paths: Vec<PathSpec> = tables::<PathSpec>("paths", limits::MAX_PATHS)
+            .otherwise("none")
+            .example("[{ prefix = \"/binaries/\", to = \"https://files.example.com/{rest}\" }]"),
 
         /// Prefixes of proxies whose `X-Forwarded-For` is used. If the header is empty or says `unknown`, the proxy counts
         /// as the client.
@@ -141,6 +149,20 @@ section! {
     }
 }
 
+section! {
+    /// One entry of `paths` as written.
+    pub(super) struct PathSpec: "paths" {
+        /// Beginning of the paths, with a slash at both ends. The longest one that a path begins with decides.
+        ///
+        /// `/`, `/v2`, `/healthz` and what begins with `/privacy` cannot be redirected.
+        prefix: Option<PlacedText> = text("prefix", "path").required().example("\"/binaries/\""),
+
+        /// URL of the redirect, with `https`. `{rest}` is the path after the prefix, and `{path}` the whole path without its
+        /// first slash. The query string is kept, unless the URL has one.
+        to: Option<PlacedText> = text("to", "URL").required().example("\"https://files.example.com/binaries/{rest}\""),
+    }
+}
+
 fn listen(config: &Config) -> Option<&Vec<SocketAddr>> {
     config.registry.as_ref().map(|registry| &registry.listen)
 }
@@ -169,6 +191,8 @@ pub(crate) struct RegistryConfig {
     pub(crate) info: Option<Arc<str>>,
     /// The policy page, for `/privacy`.
     pub(crate) privacy: Option<Arc<str>>,
+    /// The redirects of further paths.
+    pub(crate) paths: PathRules,
     /// Peers whose `X-Forwarded-For` is used.
     pub(crate) trusted_proxies: Vec<Prefix>,
     /// The target of redirects for blobs: the steered name, or the host of the client's mirror.
@@ -262,6 +286,7 @@ impl Check<'_> {
         let blobs = upstream(self, &spec.blobs);
         let signatures = upstream(self, &spec.signatures);
         let (info, privacy) = (page(self, &spec.info), page(self, &spec.privacy));
+        let paths = self.check_paths(&spec.paths);
         let trusted_proxies = self.check_prefixes(&spec.trusted_proxies);
         let tls = spec.tls.as_ref().and_then(|tls| self.check_tls(&tls.cert, &tls.key));
         let blob_target = match &spec.direct {
@@ -310,12 +335,39 @@ impl Check<'_> {
             signatures,
             info,
             privacy,
+            paths,
             trusted_proxies,
             blob_target,
             ask: None,
             ask_canonical: None,
             tls,
         })
+    }
+
+    /// The redirects of further paths.
+    fn check_paths(&mut self, specs: &[PathSpec]) -> PathRules {
+        let (mut rules, mut prefixes) = (Vec::new(), HashMap::new());
+        for PathSpec { prefix: written, to, .. } in specs {
+            let prefix = written.as_ref().and_then(|prefix| self.parse(prefix, value::path_prefix));
+            let to = to.as_ref().and_then(|to| self.parse(to, value::path_target));
+            let (Some(written), Some(prefix)) = (written, prefix) else { continue };
+            match prefixes.entry(prefix.clone()) {
+                Entry::Occupied(first) => {
+                    let first: &Place = first.get();
+                    self.report(
+                        Diagnostic::error("duplicate-path", format!("`{prefix}` is redirected twice"))
+                            .at(written.place.clone(), "redirected again")
+                            .related(first.clone(), "first redirected here")
+                            .help("remove one of the two; a longer prefix may have a target of its own"),
+                    );
+                }
+                Entry::Vacant(free) => {
+                    free.insert(written.place.clone());
+                    rules.extend(to.map(|to| PathRule::new(&prefix, to)));
+                }
+            }
+        }
+        PathRules::new(rules)
     }
 
     /// The times of questions to mirrors for blobs, and to canonical for signatures. Unless `ask = false`, probed mirrors are

@@ -7,7 +7,7 @@
 //! | rule | request | reply |
 //! |---|---|---|
 //! | 1 | OPTIONS of an existing path; any other method but GET and HEAD | 200 with `Allow`; 405 |
-//! | 2 | `/`, `/privacy…`, `/healthz`, else outside `/v2` | 307 project page, 307 policy page, 200, 404 |
+//! | 2 | `/`, `/privacy…`, `/healthz`, a path of a rule, else outside `/v2` | 307 project page, 307 policy page, 200, 307 target, 404 |
 //! | 3 | `/v2`, `/v2/` | 200, never 401: clients then ask for no token |
 //! | 4 | `/v2/_catalog`, uploads, a path that breaks a grammar | 404 or 400 |
 //! | 5 | manifests, `tags/list`, `referrers` | 307 canonical |
@@ -29,6 +29,7 @@ mod error;
 mod forwarded;
 pub mod known;
 mod path;
+mod paths;
 mod reply;
 mod shares;
 
@@ -43,6 +44,8 @@ pub(crate) use error::ErrorCode;
 pub use forwarded::{MalformedForwarded, client_address};
 pub use path::plain;
 pub(crate) use path::{Digest, Path, PullTarget, is_repository, parse};
+pub use paths::PathRules;
+pub(crate) use paths::{PathRule, is_prefix, is_reserved};
 pub use reply::{Answer, RouteOutcome, RouteReply, Status};
 pub(crate) use reply::{RouteBasis, RouteSteering};
 pub(crate) use shares::{Budget, Shares, network_of};
@@ -72,6 +75,8 @@ pub struct RegistrySettings {
     pub info: Option<Arc<str>>,
     /// The policy page.
     pub privacy: Option<Arc<str>>,
+    /// The rules of paths outside the API.
+    pub paths: PathRules,
     /// The target of redirects for blobs.
     pub blob_target: BlobTarget,
     /// Whether mirrors are asked for a blob before a client is sent to one. If not, mirrors are assumed to have every blob, or to fetch
@@ -170,59 +175,54 @@ pub fn route<'r>(
     client: Result<Client, MalformedForwarded>,
     settings: &'r RegistrySettings,
     snapshot: &Snapshot,
-    now: Moment,
+    _now: Moment,
 ) -> Route<'r> {
-    match parse(request.path) {
-        Path::Pull { target: PullTarget::Blob(digest), rest }
-            if request.method == Method::Read && request.query.is_none_or(fits_location) =>
-        {
-            route_blob(digest, rest, request.query, client, settings, snapshot, now)
-        }
-        path => Route::Reply(route_other(request, path, settings)),
-    }
-}
-
-/// Decides the reply to any request that is not a pull of a blob.
-fn route_other(request: &Request<'_>, path: Path<'_>, settings: &RegistrySettings) -> RouteReply {
-    let is_here = !matches!(path, Path::Outside | Path::Wrong(_)) || request.path == "*";
-    match request.method {
-        Method::Read => {}
-        Method::Options if is_here => return RouteReply::of(Answer::Methods, RouteOutcome::Options),
-        Method::Options => {}
-        Method::Other => {
-            return RouteReply::refuse(Status::MethodNotAllowed, ErrorCode::Unsupported, RouteOutcome::Method);
-        }
-    }
+    let path = parse(request.path);
+    // Pages and the API come first, so a rule cannot shadow them.
+    let rule = if path == Path::Outside { settings.paths.find(request.path) } else { None };
     let page = |url: &Option<Arc<str>>, outcome| match url {
         Some(url) => RouteReply::redirect(url.to_string(), outcome),
-        None => RouteReply::refuse(Status::NotFound, ErrorCode::NotFound, RouteOutcome::Outside),
+        None => outside(),
     };
-    match path {
-        Path::Root => page(&settings.info, RouteOutcome::Info),
-        Path::Privacy => page(&settings.privacy, RouteOutcome::Privacy),
-        Path::Health => RouteReply::of(Answer::Healthy, RouteOutcome::Health),
-        Path::Outside => RouteReply::refuse(Status::NotFound, ErrorCode::NotFound, RouteOutcome::Outside),
-        Path::Version => RouteReply::of(Answer::Version, RouteOutcome::Version),
-        Path::Wrong(code) => RouteReply::refuse(status_of(code), code, RouteOutcome::Refused),
-        Path::Pull { .. } if !request.query.is_none_or(fits_location) => {
+    Route::Reply(match (request.method, path) {
+        (Method::Other, _) => {
+            RouteReply::refuse(Status::MethodNotAllowed, ErrorCode::Unsupported, RouteOutcome::Method)
+        }
+        (_, Path::Wrong(code)) => RouteReply::refuse(status_of(code), code, RouteOutcome::Refused),
+        (Method::Options, Path::Outside) if rule.is_none() && request.path != "*" => outside(),
+        (Method::Options, _) => RouteReply::of(Answer::Methods, RouteOutcome::Options),
+        (Method::Read, Path::Root) => page(&settings.info, RouteOutcome::Info),
+        (Method::Read, Path::Privacy) => page(&settings.privacy, RouteOutcome::Privacy),
+        (Method::Read, Path::Health) => RouteReply::of(Answer::Healthy, RouteOutcome::Health),
+        (Method::Read, Path::Version) => RouteReply::of(Answer::Version, RouteOutcome::Version),
+        (Method::Read, Path::Outside) if rule.is_none() => outside(),
+        (Method::Read, _) if !request.query.is_none_or(fits_location) => {
             RouteReply::refuse(Status::BadRequest, ErrorCode::Unsupported, RouteOutcome::Refused)
         }
-        Path::Pull { target, rest } => {
+        (Method::Read, Path::Outside) => match rule {
+            Some(rule) => RouteReply::redirect(rule.url(request.path, request.query), RouteOutcome::File),
+            None => outside(),
+        },
+        (Method::Read, Path::Pull { target, rest }) => {
             let canonical = |outcome| RouteReply::redirect(settings.canonical.url(rest, request.query), outcome);
             match (target, &settings.signatures) {
+                (PullTarget::Blob(digest), _) => {
+                    return route_blob(digest, rest, request.query, client, settings, snapshot);
+                }
                 (PullTarget::Manifest(reference), Some(signatures)) if reference.is_signature() => {
                     RouteReply::redirect(signatures.url(rest, request.query), RouteOutcome::Signature)
                 }
                 (PullTarget::Manifest(_), _) => canonical(RouteOutcome::Manifest),
                 (PullTarget::Tags, _) => canonical(RouteOutcome::Tags),
                 (PullTarget::Referrers(_), _) => canonical(RouteOutcome::Referrers),
-                // Unreachable: `route` handles blobs with a valid query, and the arm above handles the others.
-                (PullTarget::Blob(_), _) => {
-                    RouteReply::refuse(Status::BadRequest, ErrorCode::Unsupported, RouteOutcome::Refused)
-                }
             }
         }
-    }
+    })
+}
+
+/// The reply to a path outside the API that is no page and has no rule.
+fn outside() -> RouteReply {
+    RouteReply::refuse(Status::NotFound, ErrorCode::NotFound, RouteOutcome::Outside)
 }
 
 /// Decides the redirect for a blob.
@@ -233,7 +233,6 @@ fn route_blob<'r>(
     client: Result<Client, MalformedForwarded>,
     settings: &'r RegistrySettings,
     snapshot: &Snapshot,
-    _now: Moment,
 ) -> Route<'r> {
     // A mirror that pulls through this listener would be redirected to itself in a loop.
     if client.is_ok_and(|client| is_mirror(&client, snapshot)) {

@@ -65,6 +65,8 @@ pub enum RouteOutcome {
     Privacy,
     /// A health check.
     Health,
+    /// Outside the API, sent to the target of a rule.
+    File,
     /// Outside the API.
     Outside,
     /// The API's version.
@@ -143,12 +145,13 @@ impl Answer {
 
 impl RouteOutcome {
     /// Every outcome, in the order of the rules; [`RouteOutcome::index`] is the position in it.
-    pub const ALL: [RouteOutcome; 21] = [
+    pub const ALL: [RouteOutcome; 22] = [
         RouteOutcome::Method,
         RouteOutcome::Options,
         RouteOutcome::Info,
         RouteOutcome::Privacy,
         RouteOutcome::Health,
+        RouteOutcome::File,
         RouteOutcome::Outside,
         RouteOutcome::Version,
         RouteOutcome::Refused,
@@ -176,7 +179,11 @@ impl RouteOutcome {
     pub(crate) const fn rule(self) -> u8 {
         match self {
             RouteOutcome::Method | RouteOutcome::Options => 1,
-            RouteOutcome::Info | RouteOutcome::Privacy | RouteOutcome::Health | RouteOutcome::Outside => 2,
+            RouteOutcome::Info
+            | RouteOutcome::Privacy
+            | RouteOutcome::Health
+            | RouteOutcome::File
+            | RouteOutcome::Outside => 2,
             RouteOutcome::Version => 3,
             RouteOutcome::Refused => 4,
             RouteOutcome::Manifest | RouteOutcome::Tags | RouteOutcome::Referrers => 5,
@@ -201,6 +208,7 @@ impl RouteOutcome {
             RouteOutcome::Info => "info",
             RouteOutcome::Privacy => "privacy",
             RouteOutcome::Health => "health",
+            RouteOutcome::File => "file",
             RouteOutcome::Outside => "outside-api",
             RouteOutcome::Version => "version",
             RouteOutcome::Refused => "refused",

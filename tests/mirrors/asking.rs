@@ -16,7 +16,7 @@ use pharos::mirror::{Health, Mirror, Standing};
 use pharos::networks::Networks;
 use pharos::process::Vital;
 use pharos::registry::known::ASKED_PER_SECOND;
-use pharos::registry::{BlobTarget, RegistrySettings, Upstream};
+use pharos::registry::{BlobTarget, PathRules, RegistrySettings, Upstream};
 use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::steer::{AnswerMirrors, Draft, Horizon, Laid, Ranking, Weights};
 use pharos::telemetry::blobs::{Result as Asked, Turned};
@@ -103,6 +103,7 @@ impl Front {
             signatures: None,
             info: None,
             privacy: None,
+            paths: PathRules::default(),
             blob_target: BlobTarget::SteeredName,
             asks_mirrors: true,
             trusted_proxies: PrefixSet::new(&["127.0.0.0/8".parse().unwrap()]),

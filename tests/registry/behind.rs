@@ -15,7 +15,7 @@ use pharos::base::prefix::PrefixSet;
 use pharos::base::time::Moment;
 use pharos::http::{At, BlobAsker, Body, Canonical, Handler, Means, Pull};
 use pharos::mirror::Health::Up;
-use pharos::registry::{BlobTarget, MAX_REFERRERS_LEN, RegistrySettings, RouteOutcome, Upstream};
+use pharos::registry::{BlobTarget, MAX_REFERRERS_LEN, PathRules, RegistrySettings, RouteOutcome, Upstream};
 use pharos::snapshot::Snapshot;
 use pharos::telemetry::blobs::Result as Asked;
 use pharos::telemetry::http::Http;
@@ -48,6 +48,7 @@ fn settings(canonical: SocketAddr, path: &str, signatures: Option<SocketAddr>) -
         signatures: signatures.map(|at| upstream(at, "")),
         info: None,
         privacy: None,
+        paths: PathRules::default(),
         blob_target: BlobTarget::SteeredName,
         asks_mirrors: false,
         trusted_proxies: PrefixSet::new(&[]),

@@ -107,6 +107,51 @@ pub(crate) fn all() -> Vec<Case> {
         add(Full, up, "GET", target, &[], Expected::Refused(404, "NOT_FOUND"), RouteOutcome::Outside);
     }
 
+    // 2. Further paths: the longest prefix decides, escapes are read once, and nothing leaves the directory.
+    for (target, url) in [
+        ("/files/kops/v1.2+x/kops", "https://files.example/f/kops/v1.2+x/kops"),
+        ("/files/", "https://files.example/f/"),
+        ("/files/x/", "https://files.example/f/x/"),
+        ("//files//x", "https://files.example/f/x"),
+        ("/%66iles%2Fx%2by", "https://files.example/f/x+y"),
+        ("/files/deepx", "https://files.example/f/deepx"),
+        ("/files/x?a=b%20c&d", "https://files.example/f/x?a=b%20c&d"),
+        ("/files/x?", "https://files.example/f/x?"),
+        ("/files/x?//evil.example", "https://files.example/f/x?//evil.example"),
+        ("/files/deep/x?a=b", "https://deep.example:8443/files/deep/x?alt=media"),
+        ("/files/v2/pause/tags/list", "https://files.example/f/v2/pause/tags/list"),
+    ] {
+        add(Full, up, "GET", target, &[], to(url), RouteOutcome::File);
+        add(Full, up, "OPTIONS", target, &[], Expected::Methods, RouteOutcome::Options);
+        add(Full, up, "POST", target, &[], Expected::Refused(405, "UNSUPPORTED"), RouteOutcome::Method);
+        add(Bare, up, "GET", target, &[], Expected::Refused(404, "NOT_FOUND"), RouteOutcome::Outside);
+    }
+    for target in [
+        "/files",
+        "/filesx/y",
+        "/files/..",
+        "/files/../x",
+        "/files/%2e%2e/x",
+        "/files/..%2fx",
+        "/files/deep/../../x",
+        "/files/./x",
+        "/files/%252e%252e/x",
+        "/files/x%25",
+        "/files/@evil.example",
+        "/files/%5c%5cevil.example",
+        "/files/x%0d%0aLocation:%20https:%2f%2fevil.example",
+        "/files/x%00",
+        "/files/%c3%a9",
+        "/files/%ff",
+        "/files/x;y",
+        "/files/x%3fy",
+        "/files/x%23y",
+        "/FILES/x",
+        "/x/../files/y",
+    ] {
+        add(Full, up, "GET", target, &[], Expected::Refused(404, "NOT_FOUND"), RouteOutcome::Outside);
+    }
+
     // 3. The version of the API.
     for setup in [Full, Bare] {
         for target in ["/v2", "/v2/", "/v2/?n=1", "/v2?", "//v2/", "/v2//", "/v2%2f", "/%76%32/"] {
@@ -503,6 +548,8 @@ fn no_octet_of_a_request_can_end_the_location_early() {
         for request in [
             Request { method: Method::Read, path: &path, query: None },
             Request { method: Method::Read, path: "/v2/pause/manifests/3.9", query: Some(&query) },
+            Request { method: Method::Read, path: &format!("/files/x{odd}"), query: None },
+            Request { method: Method::Read, path: "/files/x", query: Some(&query) },
         ] {
             let reply = reply(route(&request, client, &settings, &snapshot, Moment(0)));
             assert!(matches!(reply.answer, Answer::Refuse(..)), "{request:?}");

@@ -17,6 +17,9 @@ use crate::cases::HEX;
 use crate::service::{Service, serve_many};
 use crate::world::{Setup, settings, snapshot};
 
+/// The prefix of a further path, which takes the place of the API in shapes of targets.
+const FILES: &str = "/files/deep/";
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The listener, and every `Location` that it sends.
@@ -66,12 +69,19 @@ impl Listener {
     /// The locations since the last time: every one is on a host of the configuration, and holds no odd byte.
     fn check_locations(&self, about: &str) -> usize {
         let sent: Vec<String> = self.locations.lock().unwrap().drain(..).collect();
-        let own = ["https://canonical.example/v2/", "https://signatures.example/v2/", "https://blob.example:8443/v2/"];
+        let own = [
+            "https://canonical.example/v2/",
+            "https://signatures.example/v2/",
+            "https://blob.example:8443/v2/",
+            "https://files.example/f/",
+            "https://deep.example:8443/files/deep/",
+        ];
         let pages = ["https://project.example/registry", "https://project.example/privacy?from=registry"];
         for url in &sent {
             assert!(own.iter().any(|own| url.starts_with(own)) || pages.contains(&&**url), "{about}: {url}");
             assert!(url.bytes().all(|byte| byte.is_ascii_graphic()), "{about}: {url:?}");
-            let path = url.split("/v2/").nth(1).unwrap_or_default().split('?').next().unwrap();
+            let path = url.split('/').skip(3).collect::<Vec<_>>().join("/");
+            let path = path.split('?').next().unwrap();
             assert!(!path.contains("..") && !path.contains("//") && !path.contains(['%', '@', '\\']), "{about}: {url}");
         }
         sent.len()
@@ -138,6 +148,10 @@ fn http1() -> Vec<(Vec<u8>, usize)> {
         "/v2/a/tags/list?x=https://evil.example",
     ] {
         all.push((get(target, ""), 1));
+        let further = target.replace("/v2/", FILES);
+        if further != target {
+            all.push((get(&further, ""), 1));
+        }
     }
     all.push((b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example:443\r\n\r\n".to_vec(), 1));
     for method in ["TRACE", "OPTIONS", "BREW", "get"] {
@@ -284,6 +298,10 @@ fn http2() -> Vec<(Fields, Option<&'static str>)> {
         "/v2/a/tags/list?x=\r\nlocation:",
     ] {
         all.push((value(":path", path.as_bytes()), None));
+        let further = path.replace("/v2/", FILES);
+        if further != path {
+            all.push((value(":path", further.as_bytes()), None));
+        }
     }
     for authority in ["", "evil.example", "a@evil.example", "evil.example/x", "evil.example\r\nx: y", "[::1"] {
         all.push((value(":authority", authority.as_bytes()), None));

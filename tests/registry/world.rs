@@ -6,9 +6,10 @@ use std::sync::Arc;
 use pharos::base::ids::{MirrorId, SourceId};
 use pharos::base::prefix::PrefixSet;
 use pharos::base::time::Generation;
+use pharos::compile::registry_settings;
 use pharos::mirror::{Health, Mirror, Standing};
 use pharos::networks::{LabelKind, Labels, Networks, SourceBuilder};
-use pharos::registry::{BlobTarget, RegistrySettings, Upstream};
+use pharos::registry::{BlobTarget, PathRules, RegistrySettings, Upstream};
 use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::steer::{Condition, Draft, Horizon, Laid, Ranking, Rule};
 use pharos::zone::ZoneSet;
@@ -41,6 +42,7 @@ pub(crate) fn settings(setup: Setup) -> RegistrySettings {
         signatures: Some(Upstream::new("https", "signatures.example", "")),
         info: Some("https://project.example/registry".into()),
         privacy: Some("https://project.example/privacy?from=registry".into()),
+        paths: paths(),
         blob_target: BlobTarget::SteeredName,
         asks_mirrors: false,
         trusted_proxies: PrefixSet::new(&["127.0.0.0/8".parse().unwrap()]),
@@ -54,10 +56,33 @@ pub(crate) fn settings(setup: Setup) -> RegistrySettings {
             signatures: None,
             info: None,
             privacy: None,
+            paths: PathRules::default(),
             ..full
         },
         Setup::Renamed => RegistrySettings { horizon: Some("other".into()), ..full },
     }
+}
+
+/// The further paths: one below the other.
+fn paths() -> PathRules {
+    let text = r#"
+[registry]
+listen    = "127.0.0.1:0"
+canonical = "https://canonical.example"
+horizon   = "blobs"
+paths     = [
+  { prefix = "/files/", to = "https://files.example/f/{rest}" },
+  { prefix = "/files/deep/", to = "https://deep.example:8443/{path}?alt=media" },
+]
+[dns]
+listen = []
+[mirrors]
+bucket = { url = "https://bucket.example/{digest}" }
+[horizons.blobs]
+default = ["bucket"]
+"#;
+    let (config, _) = pharos::config::read("pharos.toml", text).unwrap();
+    registry_settings(&config).unwrap().paths
 }
 
 /// `east` and `west` have their own mirror and fall back to the default's; only `central` is reached over IPv6.

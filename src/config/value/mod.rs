@@ -15,7 +15,9 @@ pub(super) use address::{
     address_or_prefix, encrypted_address, mirror_address, prefix, server_address, server_or_prefix, socket_address,
 };
 pub(super) use geography::{continent, country, subdivision};
-pub(super) use url::{host_of, mirror_path, mirror_url, page, plain_host, port_of, repository, upstream};
+pub(super) use url::{
+    host_of, mirror_path, mirror_url, page, path_prefix, path_target, plain_host, port_of, repository, upstream,
+};
 
 use super::limits;
 use crate::base::diagnostic::{Diagnostic, Place};

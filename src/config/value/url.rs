@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::{Fault, host_name, is_host};
 use crate::config::UpstreamConfig;
-use crate::mirror::{BadTemplate, Template, UrlTemplate};
-use crate::registry::is_repository;
+use crate::mirror::{BadTemplate, Template, TemplateValues, UrlTemplate};
+use crate::registry::{is_prefix, is_repository, is_reserved};
 
 /// The parts of a URL.
 struct Url<'a> {
@@ -106,7 +106,46 @@ pub(in crate::config) fn upstream(text: &str) -> Result<UpstreamConfig, Fault> {
 /// The URL of content at a mirror.
 pub(in crate::config) fn mirror_url(text: &str) -> Result<UrlTemplate, Fault> {
     let form = "write it like `https://bucket.example.com/containers/images/{digest}`";
-    let bad = |why: &str, help: &str| Fault::new("bad-url", format!("`{text}` {why}"), "not the URL of a mirror", help);
+    let url = url_template(text, "not the URL of a mirror")?;
+    if url.path.has_digest() {
+        return Ok(url);
+    }
+    let message = format!("`{text}` is the same for all content");
+    Err(Fault::new("bad-url", message, "not the URL of a mirror", form))
+}
+
+/// The target of a further path.
+pub(in crate::config) fn path_target(text: &str) -> Result<UrlTemplate, Fault> {
+    let bad = |why: &str, help: &str| Fault::new("bad-url", format!("`{text}` {why}"), "not such a target", help);
+    let url = url_template(text, "not such a target")?;
+    if url.fill(&TemplateValues { blob: None, path: "", rest: "" }).is_none() {
+        return Err(bad("has a placeholder that only blobs have", "the placeholders are `{rest}` and `{path}`"));
+    }
+    if !url.path.has_digest() {
+        return Err(bad("is the same for all paths", "write it like `https://files.example.com/binaries/{rest}`"));
+    }
+    Ok(url)
+}
+
+/// The beginning of further paths.
+pub(in crate::config) fn path_prefix(text: &str) -> Result<Arc<str>, Fault> {
+    if is_prefix(text) {
+        return Ok(text.into());
+    }
+    let bad = |why: &str, help: &str| Fault::new("bad-path", format!("`{text}` {why}"), "not such a prefix", help);
+    Err(if is_reserved(text) || is_reserved(&format!("{text}/")) {
+        bad("is not for redirects", "`/`, `/v2/`, `/healthz` and `/privacy…` keep their meaning; choose another prefix")
+    } else if !text.starts_with('/') || !text.ends_with('/') {
+        let path = text.split_once("://").map_or(text, |(_, rest)| rest.split_once('/').map_or("", |(_, path)| path));
+        bad("has no slash at both ends", &format!("write `/{}/`", path.trim_matches('/')))
+    } else {
+        bad("is no plain path", "write letters, digits and `-._~+,=:` between single slashes, without `.` and `..`")
+    })
+}
+
+/// A URL with placeholders in its path; `label` says what the text is not.
+fn url_template(text: &str, label: &'static str) -> Result<UrlTemplate, Fault> {
+    let bad = |why: &str, help: &str| Fault::new("bad-url", format!("`{text}` {why}"), label, help);
     printable(text, "")?;
     let Url { scheme, authority, rest } = url_with_braces(text).map_err(|fault| match text.split_once("://") {
         Some((_, rest)) if rest.split('/').next().is_some_and(|host| host.contains(['{', '}'])) => {
@@ -115,19 +154,16 @@ pub(in crate::config) fn mirror_url(text: &str) -> Result<UrlTemplate, Fault> {
         _ => fault,
     })?;
     if scheme != "https" {
-        return Err(bad("is not https", "serve the mirror over https: clients and probes check its certificate"));
+        return Err(bad("is not https", "serve it over https: clients check its certificate"));
     }
     let upstream = UpstreamConfig { scheme: scheme.into(), authority: authority.into(), path: "".into() };
     let host = host_name(host_of(&upstream))
-        .map_err(|_| bad("has an address as its host", "write a host name: the mirror's certificate is for it"))?;
+        .map_err(|_| bad("has an address as its host", "write a host name: its certificate is for it"))?;
     if rest.contains('#') {
         return Err(bad("has a fragment", "leave it out: clients do not send it"));
     }
     let path = if rest.starts_with('/') { rest.to_string() } else { format!("/{rest}") };
     let path = content_path(&path, text)?;
-    if !path.has_digest() {
-        return Err(bad("is the same for all content", form));
-    }
     Ok(UrlTemplate { host, port: port_of(&upstream), authority: upstream.authority, path })
 }
 
