@@ -19,7 +19,7 @@ use crate::base::ids::MirrorId;
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::Ttl;
-use crate::mirror::{Addressing, ContentPlace, Mirror, is_steered};
+use crate::mirror::{Addressing, ContentPlace, Mirror, Redirects, is_steered};
 
 section! {
     /// A mirror as written.
@@ -59,6 +59,13 @@ section! {
         ///
         /// S3 answers 403 instead of 404 if its bucket cannot be listed.
         missing: Option<Vec<Number>> = numbers("missing", 400..=499).otherwise("404 and 410 alone").example("[403]"),
+
+        /// With `"follow"`, a redirect for a blob means that the mirror has it, unless it leads to the host of `canonical`, of
+        /// `blobs` or of `[probe] name`. Probes follow it over https, three times at most.
+        ///
+        /// Registries that keep blobs in a bucket redirect to a signed URL of it. Elsewhere a redirect is the sign of a missing
+        /// blob.
+        redirects: Option<PlacedText> = text("redirects", "`\"refuse\"` or `\"follow\"`").default("refuse").example("\"follow\""),
 
         /// Position for `nearest`: `[LATITUDE, LONGITUDE]` in degrees, from -90 to 90 and from -180 to 180.
         location: Option<LocationSpec> = other("location", "two numbers").otherwise("unknown").example("[50.11, 8.68]"),
@@ -138,6 +145,15 @@ pub(super) struct MirrorsConfig {
 }
 
 impl MirrorsConfig {
+    /// Lets no mirror redirect to these hosts, which lead back to mirrors or to canonical.
+    pub(super) fn except_from_redirects(&mut self, hosts: &[Arc<str>]) {
+        for entry in &mut self.entries {
+            if let Redirects::Followed { except } = &mut Arc::make_mut(&mut entry.mirror.content).redirects {
+                *except = hosts.into();
+            }
+        }
+    }
+
     /// Leaves the hosts of redirect-only mirrors to clients: without probes nothing here connects to them.
     pub(super) fn leave_urls_unresolved(&mut self) {
         for entry in self.entries.iter_mut().filter(|entry| entry.mirror.is_redirect_only()) {
@@ -201,7 +217,8 @@ impl Check<'_> {
         let path = keys.path.as_ref().and_then(|path| self.parse(path, value::mirror_path));
         // The range of the row keeps numbers within 16 bits.
         let missing = keys.missing.iter().flatten().filter_map(|status| u16::try_from(status.value).ok()).collect();
-        mirror.content = Arc::new(ContentPlace { url, path, missing });
+        let redirects = keys.redirects.as_ref().map_or(Redirects::Refused, |text| self.check_redirects(text));
+        mirror.content = Arc::new(ContentPlace { url, path, missing, redirects });
         mirror.contact = keys.contact.as_ref().and_then(|contact| self.parse(contact, value::contact));
         if keys.addresses.is_empty() {
             mirror.addressing = UNRESOLVED;
@@ -228,6 +245,19 @@ impl Check<'_> {
             self.report(Diagnostic::error("too-many", message).at(over.place.clone(), "one too many").help(help));
         }
         mirror
+    }
+
+    fn check_redirects(&mut self, text: &PlacedText) -> Redirects {
+        match &*text.value {
+            "follow" => return Redirects::Followed { except: Box::default() },
+            "refuse" => {}
+            other => self.report(
+                Diagnostic::error("unknown-redirects", format!("`{other}` is no treatment of redirects"))
+                    .at(text.place.clone(), "neither `refuse` nor `follow`")
+                    .help("write `follow` for a registry that redirects to its storage, or leave it out"),
+            ),
+        }
+        Redirects::Refused
     }
 
     /// A mirror must not follow a name whose addresses come from mirrors.

@@ -9,6 +9,7 @@ mod health;
 mod host;
 mod overrides;
 mod protocol;
+mod redirects;
 mod template;
 
 pub(crate) use cause::{
@@ -21,6 +22,8 @@ pub(crate) use host::{Accepted, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trou
 pub(crate) use overrides::{Forced, Operator, Override, Reason, Via};
 pub use protocol::HttpVersion;
 pub(crate) use protocol::{HTTP_VERSIONS, ProtocolTracks};
+pub use redirects::{RedirectFault, Redirects};
+pub(crate) use redirects::{RedirectTarget, is_redirect};
 pub use template::{BadTemplate, BlobValues, Template, TemplateValues, UrlTemplate};
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -58,6 +61,8 @@ pub struct ContentPlace {
     pub path: Option<Template>,
     /// Statuses besides 404 and 410 by which the mirror says that it lacks content.
     pub missing: Box<[u16]>,
+    /// The treatment of redirects for a blob.
+    pub redirects: Redirects,
 }
 
 impl ContentPlace {

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::content;
+use super::content::ContentCheck;
 use super::conversation::Conversation;
+use super::redirect::Follower;
 use crate::base::time::UnixTime;
 use crate::config::Probe;
 use crate::mirror::{Cause, ContentPlace, HttpVersion, Verdict};
@@ -100,6 +101,7 @@ pub struct Prober {
     probe: Arc<Probe>,
     dialer: Dialer,
     roots: Arc<Roots>,
+    follower: Option<Follower>,
     /// The dialers for mirrors with a URL of their own, by its authority. The number of mirrors limits their number.
     of_urls: Arc<Mutex<HashMap<Arc<str>, Dialer>>>,
 }
@@ -108,7 +110,12 @@ impl Prober {
     /// Probes against these roots.
     pub fn new(probe: Arc<Probe>, roots: Arc<Roots>) -> Result<Self, DialerError> {
         let dialer = Dialer::new(probe.name.clone(), probe.port, roots.clone())?;
-        Ok(Prober { probe, dialer, roots, of_urls: Arc::default() })
+        Ok(Prober { probe, dialer, roots, follower: None, of_urls: Arc::default() })
+    }
+
+    /// The same with means to follow redirects.
+    pub fn following(self, follower: Option<Follower>) -> Self {
+        Prober { follower, ..self }
     }
 
     /// The dialer for a mirror with its content at this place.
@@ -169,9 +176,10 @@ impl Prober {
 
     async fn steps(&self, aim: Aim, progress: &mut ProbeProgress) -> Result<(), ProbeFault> {
         let dialer = self.dialer_of(&aim.content)?;
-        let mut conversation = Conversation::new(&dialer, aim.address, aim.offered, progress);
+        let mut conversation = Conversation::new(dialer.clone(), aim.address, aim.offered, progress);
         let ending = dialer.ending(conversation.connect().await?, self.probe.expiring);
-        content::check(&aim.content, self.probe.canary.as_ref(), &mut conversation).await?;
+        let (canary, follower) = (self.probe.canary.as_ref(), self.follower.as_ref());
+        ContentCheck { place: &aim.content, canary, follower }.run(&mut conversation).await?;
         match ending {
             None => Ok(()),
             Some(PathEnd { at, is_leaf }) => {

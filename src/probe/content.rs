@@ -15,11 +15,13 @@ use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_R
 use hyper::{Method, Response, StatusCode};
 use ring::digest::{SHA256, digest};
 
-use super::address::ProbeFault;
+use super::address::{ProbeFault, ProbeProgress};
 use super::conversation::Conversation;
+use super::redirect::{Follower, MAX_HOPS};
 use crate::config::Canary;
 use crate::mirror::{
-    BlobValues, CanaryMethod, Cause, ContentPlace, HttpFault, RangeFault, Template, TemplateValues, Verdict, cut,
+    BlobValues, CanaryMethod, Cause, ContentPlace, HttpFault, HttpVersion, RangeFault, RedirectFault, Template,
+    TemplateValues, Verdict, cut, is_redirect,
 };
 use crate::tls::http_fault;
 
@@ -29,72 +31,136 @@ const NOWHERE: &str = "000000000000000000000000000000000000000000000000000000000
 /// The most bytes that gzip adds to content: a header with a name, a trailer, and 5 bytes for each 64 KiB of a canary.
 const ENCODING_LEN: u64 = 4096;
 
-/// Checks the content of a mirror. At a place that has no digest the canary is left out, because it leads to other content.
-pub(super) async fn check(
-    place: &ContentPlace,
-    canary: Option<&Canary>,
-    conversation: &mut Conversation<'_>,
-) -> Result<(), ProbeFault> {
-    match canary.filter(|_| place.template().is_none_or(Template::is_by_digest)) {
-        Some(canary) => check_canary(place, canary, conversation).await,
-        None => check_nowhere(place, "pharos/probe", conversation).await,
-    }
+/// The content to check, and the means for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ContentCheck<'p> {
+    /// The place of the content at the mirror.
+    pub(super) place: &'p ContentPlace,
+    /// The canary; `None` leaves content unchecked.
+    pub(super) canary: Option<&'p Canary>,
+    /// The means to follow redirects; `None` if no mirror of the configuration is followed.
+    pub(super) follower: Option<&'p Follower>,
 }
 
-/// Checks the canary: `HEAD` has the exact length, the bytes have the digest, and ranges are exact.
-async fn check_canary(
-    place: &ContentPlace,
-    canary: &Canary,
-    conversation: &mut Conversation<'_>,
-) -> Result<(), ProbeFault> {
-    let path = blob_path(place, &canary.repository, &canary.sha256);
-    let right = canary.size;
-    let head = conversation.ask(Method::HEAD, &path, None, 0).await?;
-    // A mirror that pulls through may say 404 until the first GET (Harbor), so a GET decides.
-    let missing = match check_status(place, &head, CanaryMethod::Head) {
-        Err(fault) if place.is_missing(head.status().as_u16()) => Some(fault),
-        Err(fault) => return Err(fault),
-        Ok(()) => None,
-    };
-    if missing.is_none() {
-        let said = header(&head, CONTENT_LENGTH).and_then(|value| value.parse().ok());
-        if said != Some(right) {
-            return Err((Verdict::ContentBad, Cause::Length { said, right }));
+impl ContentCheck<'_> {
+    /// Checks the content of a mirror. At a place that has no digest the canary is left out, because it leads to other content.
+    pub(super) async fn run(self, conversation: &mut Conversation<'_>) -> Result<(), ProbeFault> {
+        match self.canary.filter(|_| self.place.template().is_none_or(Template::is_by_digest)) {
+            Some(canary) => self.check_canary(canary, conversation).await,
+            None => self.check_nowhere("pharos/probe", conversation).await,
         }
     }
-    // Go's client asks for gzip with a GET of the whole, and not with HEAD or ranges.
-    let whole = conversation.ask(Method::GET, &path, Some((ACCEPT_ENCODING, "gzip")), right + ENCODING_LEN).await?;
-    if let Some(missing) = missing.filter(|_| whole.status() != StatusCode::OK) {
-        return Err(missing);
+
+    /// Checks the canary: `HEAD` has the exact length, the bytes have the digest, and ranges are exact.
+    async fn check_canary(self, canary: &Canary, conversation: &mut Conversation<'_>) -> Result<(), ProbeFault> {
+        let place = self.place;
+        let path = blob_path(place, &canary.repository, &canary.sha256);
+        let right = canary.size;
+        let head = conversation.ask(Method::HEAD, &path, None, 0).await?;
+        // A mirror that pulls through may say 404 until the first GET (Harbor), so a GET decides. A URL that is signed for HEAD
+        // refuses GET, so a redirect is followed from the GET as well.
+        let missing = match check_status(place, &head, CanaryMethod::Head) {
+            Err(fault) if place.is_missing(head.status().as_u16()) || self.follows(&head) => Some(fault),
+            Err(fault) => return Err(fault),
+            Ok(()) => None,
+        };
+        if missing.is_none() {
+            let said = header(&head, CONTENT_LENGTH).and_then(|value| value.parse().ok());
+            if said != Some(right) {
+                return Err((Verdict::ContentBad, Cause::Length { said, right }));
+            }
+        }
+        let whole = ask_whole(canary, &path, conversation).await?;
+        if self.follows(&whole) {
+            self.check_target(whole, canary).await?;
+        } else {
+            if let Some(missing) = missing.filter(|_| whole.status() != StatusCode::OK) {
+                return Err(missing);
+            }
+            check_status(place, &whole, CanaryMethod::Get)?;
+            check_bytes(whole, canary, &path, conversation).await?;
+        }
+        self.check_nowhere(&canary.repository, conversation).await
     }
-    check_status(place, &whole, CanaryMethod::Get)?;
-    let bytes = content(whole, canary).await?;
-    let last = right.saturating_sub(1);
-    check_range(&path, &format!("bytes={last}-{last}"), last..right, &bytes, conversation).await?;
-    // The form of a client that resumes a pull.
-    let half = right / 2;
-    check_range(&path, &format!("bytes={half}-"), half..right, &bytes, conversation).await?;
-    check_nowhere(place, &canary.repository, conversation).await
+
+    /// Returns whether a response is a redirect that is followed.
+    fn follows(self, response: &Response<Incoming>) -> bool {
+        is_redirect(response.status().as_u16())
+            && header(response, LOCATION).is_some_and(|location| self.place.redirects.target(location).is_some())
+    }
+
+    /// Checks the canary at the target of a redirect. The URL may be signed for GET alone, so there is no `HEAD`.
+    async fn check_target(self, mut redirect: Response<Incoming>, canary: &Canary) -> Result<(), ProbeFault> {
+        let wrong = |fault| (Verdict::Unreachable, Cause::Redirect(fault));
+        for _ in 0..MAX_HOPS {
+            let location = header(&redirect, LOCATION).unwrap_or_default();
+            let Some(target) = self.place.redirects.target(location) else {
+                // The storage leads back to canonical or to mirrors.
+                check_status(self.place, &redirect, CanaryMethod::Get)?;
+                return Ok(());
+            };
+            let target = target.map_err(wrong)?;
+            let Some(follower) = self.follower else { return Err(wrong(RedirectFault::NoAddress)) };
+            let (dialer, address) = follower.reach(&target).await?;
+            let mut progress = ProbeProgress::default();
+            let mut conversation = Conversation::new(dialer, address, HttpVersion::Http2, &mut progress);
+            let at_target = |(verdict, cause): ProbeFault| match cause {
+                Cause::Own(_) => (verdict, cause),
+                cause => (verdict, Cause::Target { host: (&*target.authority).into(), cause: Box::new(cause) }),
+            };
+            let whole = ask_whole(canary, &target.path, &mut conversation).await.map_err(at_target)?;
+            if is_redirect(whole.status().as_u16()) {
+                redirect = whole;
+                continue;
+            }
+            check_status(self.place, &whole, CanaryMethod::Head).map_err(at_target)?;
+            return check_bytes(whole, canary, &target.path, &mut conversation).await.map_err(at_target);
+        }
+        Err(wrong(RedirectFault::TooMany))
+    }
+
+    /// Checks that a digest which cannot exist is not found: some servers answer 200 to everything.
+    async fn check_nowhere(self, repository: &str, conversation: &mut Conversation<'_>) -> Result<(), ProbeFault> {
+        let path = blob_path(self.place, repository, NOWHERE);
+        let response = conversation.ask(Method::HEAD, &path, None, 0).await?;
+        let status = response.status().as_u16();
+        let verdict = match status {
+            // Without a digest in the path, every digest leads to one file.
+            200..300 if self.place.template().is_some_and(|template| !template.has_digest()) => return Ok(()),
+            200..300 => Verdict::ContentBad,
+            _ if self.place.is_missing(status) => return Ok(()),
+            _ if self.follows(&response) => Verdict::ContentBad,
+            401 | 405 | 421 | 429 | 500.. => Cause::verdict_of_status(status),
+            // A mirror that lacks a blob may redirect to the canonical registry, or be a bucket that says 403.
+            _ => return Ok(()),
+        };
+        Err((verdict, Cause::Nowhere(status)))
+    }
 }
 
-/// Checks that a digest which cannot exist is not found: some servers answer 200 to everything.
-async fn check_nowhere(
-    place: &ContentPlace,
-    repository: &str,
+/// Asks for the whole canary as Go's client does: with gzip, which it leaves out of HEAD and ranges.
+async fn ask_whole(
+    canary: &Canary,
+    path: &str,
+    conversation: &mut Conversation<'_>,
+) -> Result<Response<Incoming>, ProbeFault> {
+    conversation.ask(Method::GET, path, Some((ACCEPT_ENCODING, "gzip")), canary.size + ENCODING_LEN).await
+}
+
+/// Checks the bytes of the canary, whole and in parts.
+async fn check_bytes(
+    whole: Response<Incoming>,
+    canary: &Canary,
+    path: &str,
     conversation: &mut Conversation<'_>,
 ) -> Result<(), ProbeFault> {
-    let response = conversation.ask(Method::HEAD, &blob_path(place, repository, NOWHERE), None, 0).await?;
-    let status = response.status().as_u16();
-    let verdict = match status {
-        // Without a digest in the path, every digest leads to one file.
-        200..300 if place.template().is_some_and(|template| !template.has_digest()) => return Ok(()),
-        200..300 => Verdict::ContentBad,
-        _ if place.is_missing(status) => return Ok(()),
-        401 | 405 | 421 | 429 | 500.. => Cause::verdict_of_status(status),
-        // A mirror that lacks a blob may redirect to the canonical registry, or be a bucket that says 403.
-        _ => return Ok(()),
-    };
-    Err((verdict, Cause::Nowhere(status)))
+    let bytes = content(whole, canary).await?;
+    let right = canary.size;
+    let last = right.saturating_sub(1);
+    check_range(path, &format!("bytes={last}-{last}"), last..right, &bytes, conversation).await?;
+    // The form of a client that resumes a pull.
+    let half = right / 2;
+    check_range(path, &format!("bytes={half}-"), half..right, &bytes, conversation).await
 }
 
 /// The whole canary, decoded.

@@ -22,7 +22,7 @@ const MAX_DIALS: u8 = 8;
 /// The requests of one probe.
 #[derive(Debug)]
 pub(super) struct Conversation<'p> {
-    dialer: &'p Dialer,
+    dialer: Dialer,
     address: IpAddr,
     offered: HttpVersion,
     progress: &'p mut ProbeProgress,
@@ -32,12 +32,7 @@ pub(super) struct Conversation<'p> {
 
 impl<'p> Conversation<'p> {
     /// Begins a conversation, which is not connected yet.
-    pub(super) fn new(
-        dialer: &'p Dialer,
-        address: IpAddr,
-        offered: HttpVersion,
-        progress: &'p mut ProbeProgress,
-    ) -> Self {
+    pub(super) fn new(dialer: Dialer, address: IpAddr, offered: HttpVersion, progress: &'p mut ProbeProgress) -> Self {
         Conversation { dialer, address, offered, progress, dialed: None, dials: 0 }
     }
 

@@ -12,10 +12,12 @@ mod address;
 mod content;
 mod conversation;
 mod keep;
+mod redirect;
 mod roots;
 mod watch;
 
 pub use address::{Aim, Finding, Prober};
 pub use keep::FORM as STATE;
+pub use redirect::Follower;
 pub(crate) use roots::roots;
 pub(crate) use watch::{MAX_AT_ONCE, Rewatch, Watcher};

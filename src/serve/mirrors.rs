@@ -15,7 +15,7 @@ use crate::http::{At, Canonical, Means, MirrorDialers};
 use crate::live::{Published, Updates};
 use crate::load::hosts::ask::HostAsker;
 use crate::mirror::Mirror;
-use crate::probe::{self, Prober, Rewatch, Watcher};
+use crate::probe::{self, Follower, Prober, Rewatch, Watcher};
 use crate::process::state::StateFiles;
 use crate::process::{Clock, Vital};
 use crate::snapshot::Snapshot;
@@ -39,8 +39,10 @@ impl Watch {
             Some(named) => problems.into_iter().map(|problem| problem.at(named.place.clone(), "named here")).collect(),
             None => problems,
         })?;
-        let prober = Prober::new(probe.clone(), roots.clone())
-            .map_err(|error| vec![Diagnostic::error("probe", format!("mirrors cannot be probed: {error}"))])?;
+        let unusable = |error: String| vec![Diagnostic::error("probe", format!("mirrors cannot be probed: {error}"))];
+        let follower = Follower::new(config, roots.clone()).map_err(unusable)?;
+        let prober = Prober::new(probe.clone(), roots.clone()).map_err(|error| unusable(error.to_string()))?;
+        let prober = prober.following(follower);
         Ok(Some(Watch { probe, prober, roots }))
     }
 }

@@ -19,12 +19,12 @@ const STATUSES: [(Fault, &str, &str); 23] = [
     (
         Fault::Status(302),
         "answers 302 for the canary, and leads to `https://elsewhere.example/blob`",
-        "follows no redirect",
+        "redirects = \"follow\"",
     ),
     (
         Fault::Status(307),
         "answers 307 for the canary, and leads to `https://elsewhere.example/blob`",
-        "follows no redirect",
+        "redirects = \"follow\"",
     ),
     (
         Fault::Status(308),

@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use pharos::base::rr::Rtype;
 use pharos::mirror::HttpVersion::{Http1, Http2};
-use pharos::mirror::Verdict::{ContentBad, Missing, Overloaded, Refused, TlsBad, Up};
-use pharos::mirror::{ContentPlace, HttpVersion, Template, UrlTemplate, Verdict};
-use pharos::probe::{Aim, Finding, Prober};
+use pharos::mirror::Verdict::{ContentBad, Missing, Overloaded, Refused, TlsBad, Unreachable, Up};
+use pharos::mirror::{ContentPlace, HttpVersion, Redirects, Template, UrlTemplate, Verdict};
+use pharos::probe::{Aim, Finding, Follower, Prober};
 use pharos::tls::Roots;
 use tempfile::TempDir;
 
@@ -331,7 +331,7 @@ fn place(url: Option<&str>, path: Option<&str>, port: u16, missing: &[u16]) -> A
         path: Template::parse(path).unwrap(),
     });
     let path = path.map(|path| Template::parse(path).unwrap());
-    Arc::new(ContentPlace { url, path, missing: missing.into() })
+    Arc::new(ContentPlace { url, path, missing: missing.into(), redirects: Redirects::Refused })
 }
 
 /// The name of a bucket's own.
@@ -416,4 +416,100 @@ async fn the_server_probes_a_bucket_at_its_url_and_sends_clients_there() {
     let said = asking::get(world.registry, &blob).await;
     let location = format!("location: https://bucket.net.test:{port}/images/sha256:{}", canary_sha256());
     assert!(said.lines().any(|line| line == location), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redirect_to_storage_is_followed_if_the_operator_says_so() {
+    let authority = Authority::new();
+    let folder = folder(&authority);
+    let path = folder.path().display().to_string();
+    let port = free_port(address(80));
+    for host in ["storage", "wrong"] {
+        let (chain, key) = authority.chain(&format!("{host}.net.test"));
+        fs::write(folder.path().join(format!("{host}.pem")), chain).unwrap();
+        fs::write(folder.path().join(format!("{host}.key")), key).unwrap();
+    }
+    fs::create_dir(folder.path().join("wrong")).unwrap();
+    fs::write(folder.path().join(format!("wrong/sha256:{}", canary_sha256())), CANARY.to_ascii_uppercase()).unwrap();
+    let digest = "location ~ \"/(?<digest>sha256:[0-9a-f]{64})$\"";
+    // Storage whose URLs are signed for GET, so that HEAD is refused.
+    let storage = |host: &str, last: u8, root: &str| {
+        format!(
+            "server {{ listen {}:{port} ssl http2; ssl_certificate {path}/{host}.pem; ssl_certificate_key {path}/{host}.key; root {path}/{root};\n\
+             {digest} {{ if ($request_method = HEAD) {{ return 403; }} if ($arg_sig != GET) {{ return 403; }} try_files /$digest =404; }} }}\n",
+            address(last)
+        )
+    };
+    let targets = [
+        ("https://storage.net.test:PORT/data/$digest?sig=$request_method", Up, ""),
+        (
+            "https://wrong.net.test:PORT/data/$digest?sig=$request_method",
+            ContentBad,
+            "redirects the canary to `wrong.net.test:PORT`: the bytes",
+        ),
+        (
+            "https://storage.net.test:PORT/data/$digest?sig=none",
+            Refused,
+            "redirects the canary to `storage.net.test:PORT`: answers 403",
+        ),
+        (
+            "https://canonical.example/v2/pause/blobs/$digest",
+            Missing,
+            "answers 307 for the canary, and leads to `https://canonical.example/",
+        ),
+        ("https://no-host.net.test/$digest", Unreachable, "redirects the canary to a host that has no address"),
+        (
+            "https://reserved.net.test/$digest",
+            Unreachable,
+            "redirects the canary to a host with the reserved address 10.0.0.1",
+        ),
+        ("http://storage.net.test/$digest", Unreachable, "redirects the canary to no URL of https"),
+    ];
+    let mut site = storage("storage", 81, "blobs") + &storage("wrong", 82, "wrong");
+    for (number, (target, ..)) in (90..).zip(&targets) {
+        let target = target.replace("PORT", &port.to_string());
+        site += &format!(
+            "server {{ listen {}:{port} ssl http2; {digest} {{ if (!-f {path}/blobs/$digest) {{ return 404; }} return 307 {target}; }} }}\n",
+            address(number)
+        );
+    }
+    // It redirects for every digest.
+    site += &format!(
+        "server {{ listen {}:{port} ssl http2; {digest} {{ return 307 https://storage.net.test:{port}/data/$digest?sig=$request_method; }} }}\n",
+        address(83)
+    );
+    let Some(_nginx) = start_nginx(folder.path(), &site, SocketAddr::new(address(81), port)) else { return };
+    let names = NameServer::start(&format!("storage A {}\nwrong A {}\nreserved A 10.0.0.1", address(81), address(82)));
+    let settings = format!("[resolver]\nservers = \"{}\"\nprivate = \"127.0.0.0/8\"\n", names.address());
+    let mirror = format!("[mirrors.registry]\naddresses = \"{}\"\nredirects = \"follow\"\n", address(90));
+    let text = format!(
+        "{settings}{mirror}[registry]\nlisten = \"127.0.0.1:0\"\ncanonical = \"https://canonical.example\"\nblobs = \"https://{NAME}\"\n\
+         [[zone]]\nname = \"{NAME}\"\nfile = \"zone\"\n"
+    );
+    let (config, _) = pharos::config::read("pharos.toml", &text).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let except = ["canonical.example".into(), NAME.into()].into();
+    let content = Arc::new(ContentPlace { redirects: Redirects::Followed { except }, ..ContentPlace::default() });
+    let follower = Follower::new(&config, authority.roots()).unwrap();
+    assert!(follower.is_some());
+    let prober = Prober::new(Arc::new(pharos::config::Probe { timeout: PATIENCE, ..probe(port) }), authority.roots());
+    let prober = prober.unwrap().following(follower);
+    for (number, (target, expected, reason)) in (90..).zip(targets) {
+        let findings = prober.probe_each(Aim::of(address(number), content.clone())).await;
+        assert_eq!(findings[0].verdict, expected, "{target}: {findings:#?}");
+        let cause = findings[0].cause.as_ref().map(ToString::to_string).unwrap_or_default();
+        assert!(cause.starts_with(&reason.replace("PORT", &port.to_string())), "{target}: {cause}");
+    }
+    let blind = prober.probe_each(Aim::of(address(83), content)).await;
+    assert_eq!(blind[0].cause.as_ref().unwrap().to_string(), "answers 307 for a digest that cannot exist");
+    // By default a redirect means that the blob is missing.
+    let refused = prober.probe_each(Aim::at(address(90))).await;
+    assert_eq!(refused[0].verdict, Missing, "{refused:#?}");
+    assert!(refused[0].cause.as_ref().unwrap().remedy().contains("`redirects = \"follow\"`"));
+
+    // The server probes it, asks it, and sends a client there.
+    let rest = format!("{settings}{mirror}[horizons.h]\ndefault = [\"registry\"]\n");
+    let world = World::start_with(&authority, port, QUICK, &[], &[("@", "h")], &rest);
+    world.expect(Rtype::A, &[address(90)]);
+    assert_eq!(world.host(&format!("/v2/pause/blobs/sha256:{}", canary_sha256())).await, NAME);
+    assert_eq!(world.host(&format!("/v2/pause/blobs/sha256:{:064x}", 5)).await, "canonical.example");
 }

@@ -75,6 +75,10 @@ pub(super) fn check(
     let admin = spec.admin.as_ref().map(|admin| check.check_admin(admin, &spec));
     let probe =
         spec.probe.as_ref().and_then(|probe| check.check_probe(probe, registry.as_ref(), &zones, &mirrors.entries));
+    let of_registry = registry.as_ref().map(|registry| [Some(registry.canonical.host()), registry.mirror_name()]);
+    let of_probe = probe.as_ref().map(|probe| &*probe.name);
+    let own = of_registry.into_iter().flatten().flatten().chain(of_probe).map(|host| host.to_ascii_lowercase().into());
+    mirrors.except_from_redirects(&own.collect::<Vec<_>>());
     if spec.probe.is_none() {
         mirrors.leave_urls_unresolved();
     }

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use http_body_util::BodyExt as _;
 use hyper::Method;
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, HeaderName};
+use hyper::header::{ACCEPT, HeaderName, LOCATION};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::{BlobAsker, Destination, KEPT_FOR, MAX_KEPT, Means, Server, UNSAID_FOR};
 use crate::base::prefix::Prefix;
 use crate::load::hosts::ask as resolvers;
-use crate::mirror::Lookup;
+use crate::mirror::{ContentPlace, Lookup};
 use crate::registry::known::{BlobKey, Holding};
 use crate::registry::{CanonicalSubject, MAX_REFERRERS_LEN, holding_of_referrers, holding_of_status};
 use crate::telemetry::blobs::Result as Counted;
@@ -57,7 +57,7 @@ pub enum At {
 #[derive(Debug)]
 pub(super) enum FlightQuestion {
     /// A question to a mirror: has it the blob?
-    Mirror { place: Destination, dialer: Box<Dialer>, path: String },
+    Mirror { place: Destination, dialer: Box<Dialer>, path: String, content: Arc<ContentPlace> },
     /// A question to canonical: has it the content?
     Canonical { subject: CanonicalSubject, path: String },
 }
@@ -89,9 +89,16 @@ impl Flight {
 
     async fn ask(&self, question: &FlightQuestion) -> (Holding, Counted) {
         match question {
-            FlightQuestion::Mirror { place, dialer, path } => {
+            FlightQuestion::Mirror { place, dialer, path, content } => {
                 match self.request(dialer, place, &Method::HEAD, path).await {
-                    Ok(response) => said(Holding::of_status(response.status().as_u16()), response.status().as_u16()),
+                    Ok(response) => {
+                        let status = response.status().as_u16();
+                        let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+                        if content.redirects.has(status, location) {
+                            return (Holding::Has, Counted::Has);
+                        }
+                        said(Holding::of_status(status), status)
+                    }
                     Err(Unreached) => (Holding::Unsaid, Counted::Unreached),
                 }
             }

@@ -203,7 +203,8 @@ impl BlobAsker {
                 let dialer = means.mirrors.as_ref()?.of(mirror)?.clone();
                 let authority = mirror.content.url.as_ref().map(|url| url.authority.clone());
                 let place = Destination { server: Server::Mirror(authority), address };
-                Some(FlightQuestion::Mirror { place, dialer: Box::new(dialer), path: ask.path() })
+                let content = mirror.content.clone();
+                Some(FlightQuestion::Mirror { place, dialer: Box::new(dialer), path: ask.path(), content })
             };
             if let Some(holding) = search.look(key, &mirror.name, question) {
                 self.counters.known(holding);

@@ -8,7 +8,7 @@
 mod remedy;
 mod text;
 
-use super::Verdict;
+use super::{RedirectFault, Verdict};
 use crate::base::time::UnixTime;
 
 /// The most characters of a mirror's own text that a cause repeats.
@@ -62,6 +62,15 @@ pub enum Cause {
     Digest,
     /// A body with this `Content-Encoding`, which does not decode to the canary.
     Encoding(Box<str>),
+    /// A redirect for the canary cannot be followed.
+    Redirect(RedirectFault),
+    /// The mirror redirects the canary to another host, and that one has a fault.
+    Target {
+        /// The host, with its port if it is not 443.
+        host: Box<str>,
+        /// Its fault.
+        cause: Box<Cause>,
+    },
     /// A range request is not answered with exactly that range.
     Range(RangeFault),
     /// This status for a digest that cannot exist: success, a failure, or a refusal.
@@ -228,6 +237,8 @@ impl Cause {
             Cause::Length { .. } => "canary-length",
             Cause::TooLong | Cause::Digest => "canary-digest",
             Cause::Encoding(_) => "encoding",
+            Cause::Redirect(_) => "redirect",
+            Cause::Target { .. } => "redirect-target",
             Cause::Range(_) => "range",
             Cause::Nowhere(_) => "answers-anything",
         }
@@ -246,8 +257,8 @@ mod tests {
     fn each_status_has_the_remedy_for_it() {
         let words = [
             (301, "rule that redirects"),
-            (302, "follows no redirect"),
-            (307, "follows no redirect"),
+            (302, "redirects = \"follow\""),
+            (307, "redirects = \"follow\""),
             (308, "rule that redirects"),
             (401, "anonymous"),
             (403, "anonymous reads"),

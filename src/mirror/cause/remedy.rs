@@ -3,6 +3,7 @@
 //! **Invariants**: each cause has one.
 //! **Not here**: the sentences ([`super::text`]).
 
+use super::super::RedirectFault;
 use super::{CanaryMethod, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted};
 
 impl Cause {
@@ -47,6 +48,14 @@ impl Cause {
                 "remove `Content-Encoding` from blobs (metadata of a bucket, `gzip` of a server): clients decode a blob, and then compute \
                  the digest"
             }
+            Cause::Redirect(RedirectFault::NotHttps | RedirectFault::TooMany) => {
+                "redirect blobs once, to a URL of https with a host name"
+            }
+            Cause::Redirect(RedirectFault::NoAddress) => "check the host in the redirects of the mirror",
+            Cause::Redirect(RedirectFault::Refused(_)) => {
+                "redirect to a host that clients reach; the operator allows private addresses under `[resolver] private`"
+            }
+            Cause::Target { cause, .. } => cause.remedy(),
             Cause::Range(fault) => fault.remedy(),
             Cause::Nowhere(status @ (401 | 405 | 421 | 429)) => status_remedy(*status, CanaryMethod::Head),
             Cause::Nowhere(500..) => "answer 404 instead of an error for a blob that does not exist",
@@ -62,7 +71,8 @@ fn status_remedy(status: u16, asked: CanaryMethod) -> &'static str {
             "leave `/v2/` out of the rule that redirects (to HTTPS, to another name, to a path with a slash), and serve the blob here"
         }
         (300..400, _) => {
-            "serve the blob itself with 200: Pharos follows no redirect, and clients would leave the mirror"
+            "serve the blob itself with 200, or have the operator set `redirects = \"follow\"` on the mirror: without it a redirect \
+             means that the blob is missing"
         }
         (401, _) => "allow anonymous pulls: clients have no password or token for a mirror",
         (403, _) => {

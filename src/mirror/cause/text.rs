@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::{CanaryMethod, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted};
 use crate::base::when::rfc3339;
+use crate::mirror::RedirectFault;
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,6 +46,8 @@ impl fmt::Display for Cause {
                     "sends the canary with `Content-Encoding: {encoding}`, and its bytes do not decode to the digest"
                 )
             }
+            Cause::Redirect(fault) => fault.fmt(f),
+            Cause::Target { host, cause } => write!(f, "redirects the canary to `{host}`: {cause}"),
             Cause::Range(fault) => fault.fmt(f),
             Cause::Nowhere(status) => write!(f, "answers {status} for a digest that cannot exist"),
         }
@@ -146,6 +149,19 @@ impl fmt::Display for HttpFault {
             HttpFault::TooMuch => f.write_str("sends more than any right HTTP response has"),
             HttpFault::Tls(fault) => write!(f, "the TLS connection fails: {fault}"),
             HttpFault::Other => f.write_str("the HTTP connection fails"),
+        }
+    }
+}
+
+impl fmt::Display for RedirectFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RedirectFault::NotHttps => f.write_str("redirects the canary to no URL of https with a host name"),
+            RedirectFault::TooMany => f.write_str("redirects the canary again and again"),
+            RedirectFault::NoAddress => f.write_str("redirects the canary to a host that has no address"),
+            RedirectFault::Refused(address) => {
+                write!(f, "redirects the canary to a host with the reserved address {address}")
+            }
         }
     }
 }
