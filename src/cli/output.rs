@@ -5,7 +5,8 @@
 //! **Not here**: the text ([`super::layout`]), the log ([`super::log`]).
 
 use std::fmt;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
 
 use super::layout::Layout;
 use super::{BAD_COMMAND, CANNOT_START};
@@ -77,4 +78,38 @@ pub(super) fn note(text: &str) {
 /// Writes to standard error; a failed write is ignored, because there is no other output for an error.
 pub(super) fn say(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// The interval between two progress lines.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// A progress line on standard error, if that is a terminal.
+pub(super) struct ProgressMeter {
+    /// The time of the last progress line; `None` if standard error is no terminal.
+    last: Option<Instant>,
+    shown: usize,
+}
+
+impl ProgressMeter {
+    pub(super) fn new() -> Self {
+        ProgressMeter { last: io::stderr().is_terminal().then(Instant::now), shown: 0 }
+    }
+
+    /// Shows a line of ASCII, unless the one before it is too new.
+    pub(super) fn show(&mut self, line: impl FnOnce() -> String) {
+        let Some(last) = self.last else { return };
+        if last.elapsed() < PROGRESS_EVERY {
+            return;
+        }
+        let line = line();
+        say(&format!("\r{line:<0$}", self.shown));
+        (self.last, self.shown) = (Some(Instant::now()), line.len().max(self.shown));
+    }
+
+    /// Removes the line.
+    pub(super) fn clear(&self) {
+        if self.shown > 0 {
+            say(&format!("\r{}\r", " ".repeat(self.shown)));
+        }
+    }
 }

@@ -4,14 +4,12 @@
 //! **Not here**: asking and checking ([`crate::inspect`]).
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::layout::Layout;
-use super::output::say;
+use super::output::ProgressMeter;
 use super::{BAD_CONFIG, OK, complain_of, put};
 use crate::base::ids::HorizonId;
 use crate::base::prefix::Family;
@@ -31,9 +29,6 @@ const SHOWN: usize = 20;
 /// The most providers named for a mirror as text.
 const SHOWN_PROVIDERS: usize = 3;
 
-/// The interval between two progress lines.
-const PROGRESS_EVERY: Duration = Duration::from_millis(200);
-
 /// Arguments of `pharos sweep`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -52,7 +47,7 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
         }
     };
     let mut meter = ProgressMeter::new();
-    let found = inspect::sweep(&built.snapshot, &mut |progress| meter.show(progress));
+    let found = inspect::sweep(&built.snapshot, &mut |progress| meter.show(|| line(progress)));
     meter.clear();
     let text = if args.json {
         format!("{:#}\n", to_json(&built.snapshot, &found))
@@ -62,34 +57,9 @@ pub(super) fn run(config: &Path, args: &Args) -> u8 {
     put(&text, if found.violation_count == 0 { OK } else { BAD_CONFIG })
 }
 
-/// A progress line on standard error, if that is a terminal.
-struct ProgressMeter {
-    /// The time of the last progress line; `None` if standard error is no terminal.
-    last: Option<Instant>,
-    shown: usize,
-}
-
-impl ProgressMeter {
-    fn new() -> Self {
-        ProgressMeter { last: std::io::stderr().is_terminal().then(Instant::now), shown: 0 }
-    }
-
-    fn show(&mut self, progress: SweepProgress) {
-        let Some(last) = self.last else { return };
-        if last.elapsed() < PROGRESS_EVERY {
-            return;
-        }
-        let percent = progress.done * 100 / progress.total.max(1);
-        let line = format!("{percent:3} % of {} ranges", progress.total);
-        say(&format!("\r{line}"));
-        (self.last, self.shown) = (Some(Instant::now()), line.len());
-    }
-
-    fn clear(&self) {
-        if self.shown > 0 {
-            say(&format!("\r{}\r", " ".repeat(self.shown)));
-        }
-    }
+fn line(progress: SweepProgress) -> String {
+    let percent = progress.done * 100 / progress.total.max(1);
+    format!("{percent:3} % of {} ranges", progress.total)
 }
 
 fn text(snapshot: &Snapshot, found: &Report, layout: Layout) -> String {

@@ -11,16 +11,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::certs::{facts_json, minute};
 use super::layout::Layout;
 use super::locate::ConfigLocation;
+use super::output::ProgressMeter;
 use super::{BAD_CONFIG, CANNOT_START, OK, complain, complain_of, put};
-use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
+use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, list};
 use crate::config::{Canary, Config, FileUse, InputFile, Probe};
 use crate::load::hosts::Purpose;
-use crate::mirror::Mirror;
-use crate::probe::{Aim, Finding, MAX_AT_ONCE, Prober, roots};
+use crate::mirror::{Mirror, Template};
+use crate::probe::{Aim, Finding, Follower, MAX_AT_ONCE, Prober, roots};
 use crate::process::Clock;
 use crate::registry::is_repository;
 use crate::tls::{LeafFacts, span};
@@ -109,37 +111,45 @@ enum VerifyFailure {
 /// An address to probe, with its mirror if it is known.
 type ProbeTarget = (Option<Mirror>, IpAddr);
 
+/// The probes to make.
+struct VerifyPlan {
+    probe: Probe,
+    targets: Vec<ProbeTarget>,
+    /// The configuration; `None` with `--name`.
+    config: Option<Config>,
+    /// Problems with the hosts of mirrors, which leave the others to be probed.
+    problems: Vec<Diagnostic>,
+}
+
 fn verify(config: &ConfigLocation, args: &Args) -> Result<(String, u8), VerifyFailure> {
     let one = |problem| VerifyFailure::Config(vec![problem]);
     let target = args.target.as_deref().unwrap_or_default();
-    let (probe, targets, problems) = match (&args.name, args.all) {
+    let plan = match (&args.name, args.all) {
         (Some(name), _) => {
-            (of_arguments(name, args), vec![(None, address(target).map_err(VerifyFailure::Config)?)], Vec::new())
+            let targets = vec![(None, address(target).map_err(VerifyFailure::Config)?)];
+            VerifyPlan { probe: of_arguments(name, args), targets, config: None, problems: Vec::new() }
         }
         (None, true) => all_of_config(config.path()).map_err(VerifyFailure::Config)?,
-        (None, false) => {
-            let (probe, targets) = of_config(config.path(), target).map_err(VerifyFailure::Config)?;
-            (probe, targets, Vec::new())
-        }
+        (None, false) => of_config(config.path(), target).map_err(VerifyFailure::Config)?,
     };
+    let VerifyPlan { probe, targets, config, problems } = plan;
     let roots = roots(probe.roots.as_ref()).map_err(VerifyFailure::Config)?;
+    let follower = config.as_ref().map(|config| Follower::new(config, roots.clone())).transpose();
+    let follower =
+        follower.map_err(|why| one(Diagnostic::error("probe", format!("no resolver can be asked: {why}"))))?;
     let probe = Arc::new(probe);
     let prober = Prober::new(probe.clone(), roots)
         .map_err(|error| one(Diagnostic::error("probe", error.to_string()).help("give the name with `--name`")))?;
+    let prober = prober.following(follower.flatten());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(VerifyFailure::System)?;
     let findings = runtime.block_on(probe_all(prober, &targets));
     complain_of(&problems);
     let layout = Layout::of_stdout();
     let (mut text, mut good) = (String::new(), 0);
     for ((mirror, address), each) in targets.iter().zip(&findings) {
-        let [finding, ..] = &**each else { continue };
-        good += usize::from(finding.verdict.is_good());
-        let mirror = mirror.as_ref().map(|mirror| &*mirror.name);
-        text.push_str(&if args.json {
-            as_json(mirror, *address, finding, each)
-        } else {
-            as_text(mirror.filter(|_| args.all), *address, finding, &probe, layout)
-        });
+        let found = VerifyResult { mirror: mirror.as_ref(), address: *address, each, probe: &probe };
+        good += usize::from(found.worst().verdict.is_good());
+        text.push_str(&if args.json { found.as_json() } else { found.as_text(args.all, layout) });
     }
     if args.all && !args.json {
         let _ = writeln!(text, "{good} of {} addresses are fit for clients", targets.len());
@@ -151,22 +161,26 @@ fn verify(config: &ConfigLocation, args: &Args) -> Result<(String, u8), VerifyFa
 /// Probes all addresses, at most [`MAX_AT_ONCE`] of them at once; the results are in the order of the addresses.
 async fn probe_all(prober: Prober, targets: &[ProbeTarget]) -> Vec<Vec<Finding>> {
     let places = Arc::new(Semaphore::new(MAX_AT_ONCE));
-    let probes: Vec<_> = targets
-        .iter()
-        .map(|(mirror, address)| {
-            let (prober, places) = (prober.clone(), places.clone());
-            let content = mirror.as_ref().map(|mirror| mirror.content.clone()).unwrap_or_default();
-            let aim = Aim::of(*address, content);
-            tokio::spawn(async move {
-                let _place = places.acquire().await;
-                prober.probe_each(aim).await
-            })
-        })
-        .collect();
-    let mut findings = Vec::with_capacity(probes.len());
-    for probe in probes {
-        findings.push(probe.await.expect("a probe does not panic, and is not cancelled"));
+    let mut running = JoinSet::new();
+    for (at, (mirror, address)) in targets.iter().enumerate() {
+        let (prober, places) = (prober.clone(), places.clone());
+        let content = mirror.as_ref().map(|mirror| mirror.content.clone()).unwrap_or_default();
+        let aim = Aim::of(*address, content);
+        running.spawn(async move {
+            let _place = places.acquire().await;
+            (at, prober.probe_each(aim).await)
+        });
     }
+    let mut meter = ProgressMeter::new();
+    let mut findings = vec![Vec::new(); targets.len()];
+    let mut done = 0;
+    while let Some(ended) = running.join_next().await {
+        let (at, each) = ended.expect("a probe does not panic, and is not cancelled");
+        findings[at] = each;
+        done += 1;
+        meter.show(|| format!("{done} of {} addresses probed", targets.len()));
+    }
+    meter.clear();
     findings
 }
 
@@ -196,13 +210,14 @@ fn alone(text: &str) -> Option<IpAddr> {
     with_port.or_else(|| authority.trim_matches(['[', ']']).parse().ok())
 }
 
-/// The probe of a configuration, every address of its mirrors, and problems with their hosts.
-fn all_of_config(path: &Path) -> Result<(Probe, Vec<ProbeTarget>, Vec<Diagnostic>), Vec<Diagnostic>> {
+/// The probe of a configuration, and every address of its mirrors.
+fn all_of_config(path: &Path) -> Result<VerifyPlan, Vec<Diagnostic>> {
     let mut config = config::read_file(path)?.config;
     let probe = probe_of(&config)?;
     // If a host cannot be resolved, the other mirrors are probed anyway.
     let problems = load::hosts::resolve(&mut config, &Purpose::Check);
-    Ok((probe, config.mirrors.iter().flat_map(|entry| targets(&entry.mirror)).collect(), problems))
+    let targets = config.mirrors.iter().flat_map(|entry| targets(&entry.mirror)).collect();
+    Ok(VerifyPlan { probe, targets, config: Some(config), problems })
 }
 
 fn targets(mirror: &Mirror) -> Vec<ProbeTarget> {
@@ -210,11 +225,11 @@ fn targets(mirror: &Mirror) -> Vec<ProbeTarget> {
 }
 
 /// The probe of a configuration, and the addresses of one of its mirrors.
-fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<ProbeTarget>), Vec<Diagnostic>> {
+fn of_config(path: &Path, target: &str) -> Result<VerifyPlan, Vec<Diagnostic>> {
     let mut config = config::read_file(path)?.config;
     let probe = probe_of(&config)?;
     if let Ok(address) = target.parse() {
-        return Ok((probe, vec![(None, address)]));
+        return Ok(VerifyPlan { probe, targets: vec![(None, address)], config: Some(config), problems: Vec::new() });
     }
     let Some(at) = config.mirrors.iter().position(|entry| *entry.mirror.name == *target) else {
         let names = config.mirrors.iter().map(|entry| &*entry.mirror.name);
@@ -238,7 +253,8 @@ fn of_config(path: &Path, target: &str) -> Result<(Probe, Vec<ProbeTarget>), Vec
     if problems.iter().any(Diagnostic::is_error) {
         return Err(problems);
     }
-    Ok((probe, targets(&config.mirrors[0].mirror)))
+    let targets = targets(&config.mirrors[0].mirror);
+    Ok(VerifyPlan { probe, targets, config: Some(config), problems: Vec::new() })
 }
 
 /// The probe of mirrors: that of `[probe]`, else one of the name and port of `[registry] blobs`, else one of the steered name.
@@ -261,60 +277,128 @@ fn shared_name(config: &Config) -> Option<Arc<str>> {
     Some(steer.owner.to_string().into())
 }
 
-fn as_text(mirror: Option<&str>, address: IpAddr, finding: &Finding, probe: &Probe, layout: Layout) -> String {
-    let mirror = mirror.map(|mirror| format!("{mirror}  ")).unwrap_or_default();
-    let found = match &finding.cause {
-        None if probe.canary.is_some() => "connection, certificate and content are right".to_string(),
-        None => "connection and certificate are right; no canary is set, so content was not checked".to_string(),
-        Some(cause) => cause.to_string(),
-    };
-    let mut text = layout.sentence("", 2, &format!("{mirror}{address}  {}: {found}", finding.verdict.as_str()));
-    if let Some(cause) = &finding.cause {
-        text += &layout.sentence("  = help: ", 10, cause.remedy());
-    }
-    if let Some(facts) = &finding.certificate {
-        text += &layout.sentence("  certificate: ", 15, &certificate_text(facts));
-    }
-    if let Some(took) = &finding.took {
-        let [connect, handshake, total] = [took.connect, took.handshake, finding.total].map(millis);
-        let times = format!("connection {connect:.1} ms, TLS {handshake:.1} ms, in all {total:.1} ms");
-        text += &layout.sentence("  time: ", 8, &times);
-    }
-    text
+/// The results for an address.
+struct VerifyResult<'f> {
+    mirror: Option<&'f Mirror>,
+    address: IpAddr,
+    /// One for each protocol, the worse one first; at least one.
+    each: &'f [Finding],
+    probe: &'f Probe,
 }
 
+impl VerifyResult<'_> {
+    /// The result of the worse protocol.
+    fn worst(&self) -> &Finding {
+        self.each.first().expect("each address has a result: Prober::probe_each")
+    }
+
+    /// Returns whether the canary was asked for.
+    fn has_canary(&self) -> bool {
+        let template = self.mirror.and_then(|mirror| mirror.content.template());
+        self.probe.canary.is_some() && template.is_none_or(Template::is_by_digest)
+    }
+
+    fn as_text(&self, has_name: bool, layout: Layout) -> String {
+        let (finding, address) = (self.worst(), self.address);
+        let mirror = self.mirror.filter(|_| has_name).map(|mirror| format!("{}  ", mirror.name)).unwrap_or_default();
+        let found = match &finding.cause {
+            None if self.has_canary() => "connection, certificate and content are right".to_string(),
+            None if self.probe.canary.is_some() => {
+                "connection and certificate are right; its URL has no digest, so content was not checked".to_string()
+            }
+            None => "connection and certificate are right; no canary is set, so content was not checked".to_string(),
+            Some(cause) => cause.to_string(),
+        };
+        let mut text = layout.sentence("", 2, &format!("{mirror}{address}  {}: {found}", finding.verdict.as_str()));
+        if let Some(cause) = &finding.cause {
+            text += &layout.sentence("  = help: ", 10, cause.remedy());
+        }
+        if let Some(url) = self.mirror.and_then(|mirror| mirror.content.url.as_ref()) {
+            text += &layout.sentence("  url: ", 7, &url.to_string());
+        }
+        if let Some(protocols) = self.protocols() {
+            text += &layout.sentence("  protocols: ", 13, &protocols);
+        }
+        if let Some(facts) = &finding.certificate {
+            text += &layout.sentence("  certificate: ", 15, &certificate_text(facts));
+        }
+        if let (Some(canary), true) = (&self.probe.canary, finding.cause.is_none() && self.has_canary()) {
+            let words = format!("`{}`, {}, has its digest, whole and in ranges", canary.repository, bytes(canary.size));
+            text += &layout.sentence("  canary: ", 10, &words);
+        }
+        if let Some(took) = &finding.took {
+            let [connect, handshake, total] = [took.connect, took.handshake, finding.total].map(millis);
+            let times = format!("connection {connect:.1} ms, TLS {handshake:.1} ms, in all {total:.1} ms");
+            text += &layout.sentence("  time: ", 8, &times);
+        }
+        text
+    }
+
+    /// The version of TLS, and the verdict over each protocol; `None` if there was no handshake.
+    fn protocols(&self) -> Option<String> {
+        let tls = self.worst().tls?;
+        let mut each: Vec<_> = self.each.iter().filter_map(|one| Some((one.spoken?, one.verdict))).collect();
+        each.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+        let each = each.into_iter().map(|(version, verdict)| format!(", {} {}", version.title(), verdict.as_str()));
+        Some(format!("{tls}{}", each.collect::<String>()))
+    }
+
+    fn as_json(&self) -> String {
+        let finding = self.worst();
+        let cause = finding.cause.as_ref();
+        let certificate = finding.certificate.as_ref().map(|facts| facts_json(facts)).unwrap_or(Value::Null);
+        let protocols = self
+            .each
+            .iter()
+            .filter_map(|one| Some((one.spoken?.as_str().to_string(), one.verdict.as_str().into())))
+            .collect::<serde_json::Map<_, _>>();
+        let value = json!({
+            "mirror": self.mirror.map(|mirror| &*mirror.name),
+            "address": self.address.to_string(),
+            "url": self.mirror.and_then(|mirror| mirror.content.url.as_ref()).map(ToString::to_string),
+            "verdict": finding.verdict.as_str(),
+            "steered_to": finding.verdict.is_good(),
+            "cause": cause.map(|cause| cause.word()),
+            "reason": cause.map(ToString::to_string),
+            "remedy": cause.map(|cause| cause.remedy()),
+            "protocols": protocols,
+            "tls": finding.tls,
+            "certificate": certificate,
+            "canary": self.probe.canary.as_ref().filter(|_| self.has_canary()).map(|canary| json!({
+                "repository": &*canary.repository,
+                "digest": format!("sha256:{}", canary.sha256),
+                "size": canary.size,
+            })),
+            "milliseconds": {
+                "connection": finding.took.map(|took| millis(took.connect)),
+                "tls": finding.took.map(|took| millis(took.handshake)),
+                "total": millis(finding.total),
+            },
+        });
+        format!("{value}\n")
+    }
+}
+
+fn bytes(count: u64) -> String {
+    if count == 1 { "1 byte".to_string() } else { format!("{count} bytes") }
+}
+
+/// The most names of a certificate that the text has; JSON has all.
+const MAX_NAMES: usize = 5;
+
 fn certificate_text(facts: &LeafFacts) -> String {
-    let issuer = format!("issued by `{}`", facts.issuer);
+    let names = match list(facts.names.iter().take(MAX_NAMES).map(String::as_str)) {
+        none if none.is_empty() => "no name".to_string(),
+        names if facts.names.len() > MAX_NAMES => format!("{names} and {} more", facts.names.len() - MAX_NAMES),
+        names => names,
+    };
+    let issuer = format!("for {names}, issued by `{}`", facts.issuer);
     let end = facts.not_after;
     let (now, distance) = (Clock::unix().as_secs(), |secs| span(Duration::from_secs(secs)));
     match end.as_secs().checked_sub(now) {
         Some(left) => format!("{issuer}, ends {} ({} left)", minute(end), distance(left)),
         None => format!("{issuer}, ended {} ({} ago)", minute(end), distance(now - end.as_secs())),
     }
-}
-
-fn as_json(mirror: Option<&str>, address: IpAddr, finding: &Finding, each: &[Finding]) -> String {
-    let protocols = each.iter().filter_map(|one| Some((one.spoken?.as_str().to_string(), one.verdict.as_str().into())));
-    let cause = finding.cause.as_ref();
-    let certificate = finding.certificate.as_ref().map(|facts| facts_json(facts)).unwrap_or(Value::Null);
-    let value = json!({
-        "mirror": mirror,
-        "address": address.to_string(),
-        "verdict": finding.verdict.as_str(),
-        "steered_to": finding.verdict.is_good(),
-        "cause": cause.map(|cause| cause.word()),
-        "reason": cause.map(ToString::to_string),
-        "remedy": cause.map(|cause| cause.remedy()),
-        "protocols": protocols.collect::<serde_json::Map<_, _>>(),
-        "tls": finding.tls,
-        "certificate": certificate,
-        "milliseconds": {
-            "connection": finding.took.map(|took| millis(took.connect)),
-            "tls": finding.took.map(|took| millis(took.handshake)),
-            "total": millis(finding.total),
-        },
-    });
-    format!("{value}\n")
 }
 
 /// Milliseconds to three digits.

@@ -169,7 +169,10 @@ async fn verify_status_and_log_print_the_same_cause_and_remedy() {
     let (text, code) = pharos(&config, &["verify", "--all"]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.starts_with(&format!("good  {good}  up: connection, certificate and content are right\n")), "{text}");
-    assert!(text.contains("\n  certificate: issued by `intermediate`, ends 20"), "{text}");
+    let more =
+        "\n  protocols: TLS 1.3, HTTP/1.1 up\n  certificate: for `blob.example`, issued by `intermediate`, ends 20";
+    assert!(text.contains(more), "{text}");
+    assert!(text.contains("\n  canary: `pause`, 34 bytes, has its digest, whole and in ranges\n"), "{text}");
     assert!(text.contains("\n  time: connection "), "{text}");
     assert!(text.contains(&format!("\nbad  {bad}  missing: {cause}\n  = help: {remedy}")), "{text}");
     assert!(text.ends_with("\n1 of 2 addresses are fit for clients\n"), "{text}");
@@ -177,6 +180,8 @@ async fn verify_status_and_log_print_the_same_cause_and_remedy() {
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((&lines[0]["mirror"], &lines[0]["steered_to"]), (&"good".into(), &true.into()));
     assert_eq!(lines[0]["certificate"]["issuer"], "intermediate");
+    assert_eq!(lines[0]["protocols"].to_string(), r#"{"http/1.1":"up"}"#);
+    assert_eq!((&lines[0]["tls"], &lines[0]["canary"]["size"]), (&"TLS 1.3".into(), &34.into()));
     assert!(lines[0]["milliseconds"]["total"].as_f64().unwrap() > 0.0);
     assert_eq!((&lines[1]["cause"], &lines[1]["reason"]), (&"canary-status".into(), &cause.into()));
     assert_eq!(pharos(&config, &["verify", "good"]).1, Some(0));
