@@ -226,7 +226,7 @@ horizon blobs: 2 /48s of IPv6 move; of the 2 /48s that rules decide for, 2
     let (code, _, complaint) = simulate(&["new.toml", "--against", "old.toml", "--max-moved", "5%"]);
     assert_eq!(code, 1);
     let complaint = complaint.split_whitespace().collect::<Vec<_>>().join(" ");
-    let expected = "horizon blobs: 75.0 % of the IPv4 addresses that rules decide for move, more than 5.0 %";
+    let expected = "horizon blobs: 75.0 % of the IPv4 addresses that rules decide for move, more than 5 %";
     assert!(complaint.contains(expected), "{complaint}");
     let (code, text, _) = simulate(&["old.toml", "--against", "old.toml", "--max-moved", "0%"]);
     assert_eq!(

@@ -13,6 +13,7 @@ pub mod prefix;
 pub(crate) mod rdata;
 pub mod report;
 pub mod rr;
+pub(crate) mod share;
 pub(crate) mod special;
 pub(crate) mod text;
 pub mod time;

@@ -10,8 +10,11 @@ use hyper::{Method, StatusCode};
 use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::server::AskOptions;
+use super::simulate::parse_share;
 use super::{BAD_CONFIG, OK, put};
+use crate::base::share::Share;
 use crate::control::client::ControlQuestion;
+use crate::control::encode;
 use crate::control::view::ReloadOutcomeView;
 
 /// The timeout of the answer: longer than the server's own, which is 50 seconds.
@@ -20,13 +23,25 @@ const TIMEOUT: Duration = Duration::from_secs(55);
 /// Arguments of `pharos reload`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Check and compare with the served configuration alone, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Let this reload move that share of the clients, like 12%, instead of the limits of `[guard]`
+    #[arg(long, value_name = "SHARE", value_parser = parse_share)]
+    allow_moved: Option<Share>,
+
     #[command(flatten)]
     asking: AskOptions,
 }
 
 /// Asks the server, prints the outcome, and returns the exit code.
 pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    let question = ControlQuestion { method: Method::POST, target: "/reload".into(), body: String::new() };
+    let mut target = format!("/reload?dry-run={}", args.dry_run);
+    if let Some(share) = args.allow_moved {
+        target += &format!("&allow-moved={}", encode(&share.to_string()));
+    }
+    let question = ControlQuestion { method: Method::POST, target, body: String::new() };
     let asked = args.asking.server(config).and_then(|server| {
         server.ask_within::<ReloadOutcomeView>(question, TIMEOUT, Some(StatusCode::UNPROCESSABLE_ENTITY))
     });
@@ -53,6 +68,9 @@ fn text(view: &ReloadOutcomeView, layout: Layout) -> String {
         "",
         2,
         &match (view.refused, view.changes.is_empty()) {
+            (true, _) if view.dry_run => format!("would be refused: generation {number} is served"),
+            (false, true) if view.dry_run => format!("would change nothing: generation {number} is served"),
+            (false, false) if view.dry_run => format!("would be reloaded: generation {number} is served"),
             (true, _) => format!("not reloaded: generation {number} with the configuration before is served"),
             (false, true) => format!("reloaded: generation {number} is served, nothing else has changed"),
             (false, false) => format!("reloaded: generation {number} is served"),

@@ -14,6 +14,7 @@ use super::locate::ConfigLocation;
 use super::{BAD_CONFIG, OK, complain, complain_of, put};
 use crate::base::ids::HorizonId;
 use crate::base::prefix::{FAMILIES, Family, Prefix};
+use crate::base::share::Share;
 use crate::base::time::Generation;
 use crate::compile;
 use crate::files::Intake;
@@ -39,20 +40,16 @@ pub(super) struct Args {
 
     /// Exit with 1 if more of the addresses that a rule decides for move, like 5%; of one family, in any horizon
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
-    max_moved: Option<f64>,
+    max_moved: Option<Share>,
 
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-/// Parses a share like `5%`; the result is 0 to 1.
-pub(super) fn parse_share(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').and_then(|number| number.trim_end().parse::<f64>().ok());
-    match number {
-        Some(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
-        _ => Err("write a share from 0% to 100%, like 5% or 0.1%".to_string()),
-    }
+/// Parses a share like `5%`.
+pub(super) fn parse_share(text: &str) -> Result<Share, &'static str> {
+    Share::parse(text)
 }
 
 /// Compares, and returns the exit code.
@@ -78,16 +75,16 @@ pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
 }
 
 /// The first family of a horizon that moves more than a share, in words; `None` if there is none.
-fn above(found: &Moves, most: f64) -> Option<String> {
+fn above(found: &Moves, most: Share) -> Option<String> {
     let families =
         found.horizons.iter().flat_map(|horizon| horizon.families.iter().map(move |family| (horizon, family)));
-    let (horizon, family) = families.into_iter().find(|(_, family)| family.share() > most)?;
+    let (horizon, family) = families.into_iter().find(|(_, family)| family.share() > most.get())?;
     Some(format!(
         "horizon {}: {} of the {} addresses that rules decide for move, more than {}",
         horizon.horizon,
         words::percent(family.share()),
         family.family,
-        words::percent(most)
+        most
     ))
 }
 
@@ -320,10 +317,6 @@ mod tests {
 
     #[test]
     fn shares_and_numbers_are_written_as_people_read_them() {
-        assert_eq!((parse_share("5%"), parse_share("0.1 %"), parse_share("100%")), (Ok(0.05), Ok(0.001), Ok(1.0)));
-        for text in ["5", "%", "-1%", "101%", "x%", ""] {
-            assert!(parse_share(text).is_err(), "{text}");
-        }
         let counts = [0, 999, 1000, 1_234_567].map(|count| words::amount(Family::V4, count));
         assert_eq!(counts, ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0.0, 0.000_001, 0.000_2, 0.05].map(words::percent), ["0.0 %", "< 0.001 %", "0.020 %", "5.0 %"]);

@@ -15,6 +15,7 @@ mod control;
 mod dns;
 mod encrypted;
 mod field;
+mod guard;
 mod horizons;
 mod input;
 pub mod limits;
@@ -50,6 +51,7 @@ pub(crate) use dns::{DnsConfig, UDP_PAYLOAD_DEFAULT};
 pub use encrypted::TlsFiles;
 #[cfg(test)]
 pub(crate) use encrypted::{Encrypted, Https};
+pub(crate) use guard::GuardConfig;
 pub(crate) use horizons::HorizonConfig;
 pub use input::{FileUse, InputFile};
 pub(crate) use mirrors::MirrorEntry;
@@ -207,6 +209,8 @@ pub struct Config {
     pub horizons: Vec<HorizonConfig>,
     /// `[reload] watch`: the interval between two looks at the files. `None` if the files are not watched.
     pub(crate) watch: Option<Duration>,
+    /// `[guard]`. `None` without the table: a reload may move all clients.
+    pub(crate) guard: Option<GuardConfig>,
     /// Every address under a `listen`, of all tables.
     pub(crate) written_addresses: Vec<Placed<SocketAddr>>,
 }

@@ -14,6 +14,7 @@ use super::admin::AdminSpec;
 use super::control::{ControlSpec, same_control};
 use super::dns::DnsSpec;
 use super::field::{Field, Named, Section as _, Strs, section};
+use super::guard::GuardSpec;
 use super::horizons::HorizonSpec;
 use super::mirrors::MirrorSpec;
 use super::networks::NetworkSpec;
@@ -71,6 +72,11 @@ section! {
 
         /// Reloads that no operator asks for.
         reload: Option<ReloadSpec> = table::<ReloadSpec>("reload").otherwise("off"),
+
+        /// Limits of a change by a reload.
+        ///
+        /// Off by default, because a reload that an operator means to move clients would need `--allow-moved`.
+        guard: Option<GuardSpec> = table::<GuardSpec>("guard").otherwise("off: a reload may move all clients"),
 
         /// Keys of transfers, by name.
         keys: Vec<Named<KeySpec>> = names::<KeySpec>("keys"),

@@ -29,7 +29,9 @@ use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::UnixTime;
 use crate::inspect::view::{ExplainSource, ExplainSubject, OverrideView, describe, describe_redirect};
-use crate::live::{Published, Readiness, ReloadHistory, ReloadRequests, RetransferError, Retransferred, Retransfers};
+use crate::live::{
+    Published, Readiness, ReloadHistory, ReloadRequests, ReloadTerms, RetransferError, Retransferred, Retransfers,
+};
 use crate::mirror::{Forced, Override};
 use crate::process::Clock;
 use crate::process::state::{self, StateFiles};
@@ -129,7 +131,7 @@ impl Desk {
                 let probes = running.about.probes.clone();
                 explain(snapshot, probes, client, resolver, name.map(|name| *name), age_secs).await
             }
-            ControlRequest::Reload => running.reload().await,
+            ControlRequest::Reload(terms) => running.reload(terms).await,
             ControlRequest::Retransfer(zone) => {
                 find_zone(&snapshot, &zone)?;
                 running.retransfer(*zone).await
@@ -165,13 +167,13 @@ impl Desk {
 }
 
 impl RunningServer {
-    async fn reload(&self) -> Result<DeskAnswer, Refusal> {
+    async fn reload(&self, terms: ReloadTerms) -> Result<DeskAnswer, Refusal> {
         let late = |_| {
             let message = format!("the reload is not done after {} s", RELOAD_TIMEOUT.as_secs());
             Refusal::new(StatusCode::GATEWAY_TIMEOUT, message)
                 .help("it goes on, and the log tells when it is over; `pharos status` shows its outcome")
         };
-        let asked = tokio::time::timeout(RELOAD_TIMEOUT, self.reloads.ask()).await.map_err(late)?;
+        let asked = tokio::time::timeout(RELOAD_TIMEOUT, self.reloads.ask(terms)).await.map_err(late)?;
         let outcome = asked.ok_or_else(|| {
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping, or serves one configuration alone")
         })?;

@@ -15,8 +15,10 @@ use serde::de::DeserializeOwned;
 
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
+use crate::base::share::Share;
 use crate::base::time::UnixTime;
 use crate::base::when::parse_end;
+use crate::live::ReloadTerms;
 use crate::mirror::{Forced, Reason};
 
 /// A request that was understood.
@@ -39,8 +41,8 @@ pub(super) enum ControlRequest {
     Drain { reason: Reason, until: Option<UnixTime> },
     /// `DELETE /server/drain`
     Undrain { reason: Option<Reason> },
-    /// `POST /reload`
-    Reload,
+    /// `POST /reload?dry-run=true&allow-moved=…`
+    Reload(ReloadTerms),
     /// `POST /zones/NAME/retransfer`
     Retransfer(Box<NameBuf>),
     /// `GET /explain?client=…&resolver=…&name=…`
@@ -135,7 +137,10 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlR
             };
             (request, "PUT, DELETE")
         }
-        ["reload"] => ((head.method == Method::POST).then_some(Ok(ControlRequest::Reload)), "POST"),
+        ["reload"] => {
+            let reload = || reload(head.uri.query().unwrap_or_default());
+            ((head.method == Method::POST).then(reload), "POST")
+        }
         ["zones", zone, "retransfer"] => {
             ((head.method == Method::POST).then(|| zone_name(zone).map(ControlRequest::Retransfer)), "POST")
         }
@@ -195,11 +200,29 @@ fn parse_reason(text: &str) -> Result<Reason, Refusal> {
     Reason::parse(text).map_err(|error| Refusal::bad(format!("the reason cannot be used: {error}")))
 }
 
+fn reload(query: &str) -> Result<ControlRequest, Refusal> {
+    let mut terms = ReloadTerms::default();
+    for (key, value) in pairs(query) {
+        let bad = || Refusal::bad(format!("`{key}={value}` cannot be understood"));
+        let value = decode(value).ok_or_else(bad)?;
+        match (key, &*value) {
+            ("dry-run", "true") => terms.is_dry = true,
+            ("dry-run", "false") => terms.is_dry = false,
+            ("allow-moved", _) => terms.allow_moved = Some(Share::parse(&value).map_err(|help| bad().help(help))?),
+            _ => return Err(bad().help("there are dry-run=true and allow-moved=5%25")),
+        }
+    }
+    Ok(ControlRequest::Reload(terms))
+}
+
+/// The keys and values of a query; a key without `=` has an empty value.
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
 fn explain(query: &str) -> Result<ControlRequest, Refusal> {
     let (mut client, mut resolver, mut name) = (None, None, None);
-    for (key, value) in
-        query.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-    {
+    for (key, value) in pairs(query) {
         let bad = || Refusal::bad(format!("`{key}={value}` cannot be understood"));
         let value = decode(value).ok_or_else(bad)?;
         match key {
@@ -269,7 +292,11 @@ mod tests {
         assert_eq!(parsed(Method::PUT, "/server/drain", "{\"reason\":\"new disks\",\"until\":\"2h\"}"), Ok(drain));
         assert_eq!(parsed(Method::DELETE, "/server/drain", ""), Ok(ControlRequest::Undrain { reason: None }));
         assert_eq!(parsed(Method::GET, "/mirrors", ""), Ok(ControlRequest::Mirrors));
-        assert_eq!(parsed(Method::POST, "/reload", ""), Ok(ControlRequest::Reload));
+        assert_eq!(parsed(Method::POST, "/reload", ""), Ok(ControlRequest::Reload(ReloadTerms::default())));
+        let terms = ReloadTerms { is_dry: true, allow_moved: Share::parse("12%").ok() };
+        let target = "/reload?dry-run=true&allow-moved=12%25";
+        assert_eq!(parsed(Method::POST, target, ""), Ok(ControlRequest::Reload(terms)));
+        assert_eq!(parsed(Method::POST, "/reload?allow-moved=12", "").map_err(|(status, _)| status), Err(400));
         assert_eq!(parsed(Method::GET, "/reload", "").map_err(|(status, _)| status), Err(405));
         let retransfer = ControlRequest::Retransfer(Box::new(NameBuf::parse("copy.example").unwrap()));
         assert_eq!(parsed(Method::POST, "/zones/copy.example./retransfer", ""), Ok(retransfer));

@@ -106,6 +106,8 @@ pub(crate) struct RetransferView {
 pub(crate) struct ReloadOutcomeView {
     /// True if the new configuration is not served; the one before it is.
     pub(crate) refused: bool,
+    /// True if nothing new is served, because the request was to compare alone.
+    pub(crate) dry_run: bool,
     /// The generation that is served.
     pub(crate) generation: u64,
     /// A sentence for each thing that differs from the configuration before.
@@ -125,6 +127,7 @@ impl ReloadOutcomeView {
         let problems = report_json(&outcome.problems);
         ReloadOutcomeView {
             refused: outcome.is_refused,
+            dry_run: outcome.is_dry,
             generation: outcome.generation.0,
             changes: outcome.changes.clone(),
             remarks: outcome.remarks.clone(),

@@ -5,18 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use super::moves::moves;
+use super::moves::Moves;
 use super::words;
 use crate::base::prefix::FAMILIES;
 use crate::mirror::Mirror;
 use crate::snapshot::Snapshot;
 use crate::zone::Zone;
 
-/// A sentence for each zone, network, mirror and horizon that differs, in this order.
-pub(crate) fn changes(before: &Snapshot, now: &Snapshot) -> Vec<String> {
+/// A sentence for each zone, network, mirror and horizon that differs, in this order; `moves` compares the same snapshots.
+pub(crate) fn changes(before: &Snapshot, now: &Snapshot, moves: &Moves) -> Vec<String> {
     let mut all = Vec::new();
     compare("zone", zones(before), zones(now), zone, &mut all);
-    let moves = moves(before, now);
     let counts = |snapshot: &Snapshot| {
         let sources = &snapshot.provenance().networks.sources;
         sources.iter().map(|source| (source.name.to_string(), source.prefix_count())).collect::<BTreeMap<_, _>>()

@@ -23,7 +23,7 @@ use tracing::{info, warn};
 
 pub(crate) use history::{ReloadHistory, ServedConfig};
 pub use readiness::Readiness;
-pub(crate) use reloads::{ReloadInbox, ReloadOutcome, ReloadReply, ReloadRequests, reload_requests};
+pub(crate) use reloads::{ReloadInbox, ReloadOutcome, ReloadRequest, ReloadRequests, ReloadTerms, reload_requests};
 pub(crate) use retransfer::{RetransferError, RetransferInbox, Retransferred, Retransfers, retransfers};
 
 use crate::base::name::{Name, NameBuf};

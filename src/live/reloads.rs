@@ -7,26 +7,44 @@
 use tokio::sync::{mpsc, oneshot};
 
 use crate::base::diagnostic::Diagnostic;
+use crate::base::share::Share;
 use crate::base::time::Generation;
 
 /// Requests that may wait: operators are few.
 const MAX_WAITING: usize = 16;
 
-/// The sender of an answer.
-pub(crate) type ReloadReply = oneshot::Sender<ReloadOutcome>;
+/// The terms of a reload that an operator asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct ReloadTerms {
+    /// True to check and compare alone: nothing new is served.
+    pub(crate) is_dry: bool,
+    /// The share of clients that may move, instead of the limits of `[guard]`.
+    pub(crate) allow_moved: Option<Share>,
+}
+
+/// A request of an operator.
+#[derive(Debug)]
+pub(crate) struct ReloadRequest {
+    /// The terms.
+    pub(crate) terms: ReloadTerms,
+    /// The sender of the answer.
+    pub(crate) reply: oneshot::Sender<ReloadOutcome>,
+}
 
 /// The receiver of requests.
-pub(crate) type ReloadInbox = mpsc::Receiver<ReloadReply>;
+pub(crate) type ReloadInbox = mpsc::Receiver<ReloadRequest>;
 
 /// The sender of requests.
 #[derive(Clone, Debug)]
-pub(crate) struct ReloadRequests(mpsc::Sender<ReloadReply>);
+pub(crate) struct ReloadRequests(mpsc::Sender<ReloadRequest>);
 
 /// The outcome of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReloadOutcome {
     /// True if the new configuration is not served; the one before it is.
     pub(crate) is_refused: bool,
+    /// True if nothing new is served, because the request was to compare alone.
+    pub(crate) is_dry: bool,
     /// The generation that is served.
     pub(crate) generation: Generation,
     /// The problems: warnings, and errors if it is refused.
@@ -47,9 +65,9 @@ pub(crate) fn reload_requests() -> (ReloadRequests, ReloadInbox) {
 
 impl ReloadRequests {
     /// Asks for a reload, and waits for its outcome; `None` if the process is about to end, or does not reload.
-    pub(crate) async fn ask(&self) -> Option<ReloadOutcome> {
+    pub(crate) async fn ask(&self, terms: ReloadTerms) -> Option<ReloadOutcome> {
         let (reply, outcome) = oneshot::channel();
-        self.0.send(reply).await.ok()?;
+        self.0.send(ReloadRequest { terms, reply }).await.ok()?;
         outcome.await.ok()
     }
 }

@@ -37,11 +37,15 @@ use crate::control::{About, Control};
 use crate::dns::Engine;
 use crate::files::{self, FileStates, Intake};
 use crate::hosts;
+use crate::inspect;
 use crate::listen::Common;
-use crate::live::{self, Published, Readiness, ReloadHistory, ReloadInbox, ReloadOutcome, ServedConfig, Updates};
+use crate::live::{
+    self, Published, Readiness, ReloadHistory, ReloadInbox, ReloadOutcome, ReloadTerms, ServedConfig, Updates,
+};
 use crate::load::{self, hosts::Purpose};
 use crate::process::work::{self, Lane};
 use crate::process::{self, Clock, Ends, Signal, Signals, Supervisor, Vital};
+use crate::snapshot::Snapshot;
 use crate::telemetry::Collect;
 use crate::telemetry::HINTS;
 use crate::transfer;
@@ -110,21 +114,25 @@ async fn serve(path: &Path, prepared: Prepared, read: FileStates) -> Result<(), 
                 told(supervisor.reloading());
                 reloads.ask();
             }
-            Some(reply) = services.asked.recv() => {
-                info!("reloading {}, as an operator asked", path.display());
+            Some(request) = services.asked.recv() => {
+                let what = if request.terms.is_dry { "comparing" } else { "reloading" };
+                info!("{what} {}, as an operator asked", path.display());
                 told(supervisor.reloading());
-                watch.asked_by_others();
-                reloads.ask_for(reply);
-            }
-            (outcome, replies) = reloads.next() => {
-                match &outcome {
-                    Ok(prepared) => watch.served(prepared.built.config.watch, reloads.take_read()),
-                    Err(_) => watch.refused(reloads.take_read()),
+                if !request.terms.is_dry {
+                    watch.asked_by_others();
                 }
-                let outcome = services.reload(outcome).await;
-                for reply in replies {
-                    // A client that has gone does not miss the answer.
-                    let _ = reply.send(outcome.clone());
+                reloads.ask_for(request);
+            }
+            (outcome, asked) = reloads.next() => {
+                let terms = asked.terms();
+                let read = reloads.take_read();
+                let next_watch = outcome.as_ref().ok().map(|prepared| prepared.built.config.watch);
+                let outcome = services.reload(outcome, &terms).await;
+                asked.answer(&outcome);
+                match next_watch {
+                    _ if terms.is_dry => {}
+                    Some(next) if !outcome.is_refused => watch.served(next, read),
+                    _ => watch.refused(read),
                 }
                 if reloads.are_over() {
                     told(supervisor.ready());
@@ -307,60 +315,92 @@ impl Services {
     }
 
     /// Serves the configuration that a reload compiled, or logs its problems.
-    async fn reload(&mut self, outcome: Result<Prepared, Vec<Diagnostic>>) -> ReloadOutcome {
-        match outcome {
-            Ok(mut prepared) => {
-                self.web.reload(&mut prepared);
-                self.dns.reload(&mut prepared);
-                self.certificates.reload(&prepared);
-                let encryption = std::mem::take(&mut prepared.encryption);
-                let Built { config, snapshot, warnings } = prepared.built;
-                log_warnings(&warnings);
-                let restart_keys = row::needs_restart(&self.started, &config);
-                for key in &restart_keys {
-                    warn!("`{key}` has changed; that takes a restart, until then it stays as it was");
-                }
-                let before = self.published.load_full();
-                let mut remarks = reload::shrunk(&before, &snapshot);
-                let amount = tries::amount(&snapshot);
-                let mut changes = Vec::new();
-                match self.updates.replace(snapshot).await {
-                    Ok(Generation(number)) => {
-                        let now = self.published.load_full();
-                        remarks.extend(reload::unraised(&before, &now));
-                        changes = reload::changes(before, now).await;
-                        remarks.iter().for_each(|remark| warn!("{remark}"));
-                        changes.iter().for_each(|change| info!("{change}"));
-                        info!("reloaded: generation {number} is served, {amount}");
-                        self.history.note_served(ServedConfig {
-                            since: Clock::civil(),
-                            digest: config.digest.clone(),
-                            restart_keys: restart_keys.as_slice().into(),
-                        });
-                        if let Some(control) = &self.control {
-                            control.note_reload();
-                        }
-                        self.transfers.reload(&config, &encryption);
-                        self.hosts.reload(&config).await;
-                    }
-                    Err(error) => warn!(%error, "failed to publish"),
-                }
-                if let Some(running) = &self.mirrors {
-                    running.reload(prepared.watch).await;
-                }
-                let generation = self.published.load().generation;
-                ReloadOutcome { is_refused: false, generation, problems: warnings, changes, remarks, restart_keys }
-            }
-            Err(problems) => {
-                let first = problems.iter().find(|problem| problem.is_error()).or(problems.first());
-                let refused = first.map(one_line).unwrap_or_default();
-                self.history.note_refused(Clock::civil(), refused);
-                reload::log_failure(&problems);
-                let generation = self.published.load().generation;
-                let (changes, remarks, restart_keys) = Default::default();
-                ReloadOutcome { is_refused: true, generation, problems, changes, remarks, restart_keys }
-            }
+    async fn reload(&mut self, outcome: Result<Prepared, Vec<Diagnostic>>, terms: &ReloadTerms) -> ReloadOutcome {
+        let prepared = match outcome {
+            Ok(prepared) => prepared,
+            Err(problems) => return self.refuse(problems, Vec::new(), terms),
+        };
+        let before = self.published.load_full();
+        let Some(moves) = reload::moves(before.clone(), prepared.built.snapshot.clone()).await else {
+            let problem = Diagnostic::error("internal", "failed to count the clients that move");
+            return self.refuse(vec![problem], Vec::new(), terms);
+        };
+        let changes = inspect::changes(&before, &prepared.built.snapshot, &moves);
+        let guard = prepared.built.config.guard.as_ref();
+        if let Some(problem) = guard.and_then(|guard| reload::guarded(guard, terms, &moves)) {
+            let mut problems = prepared.built.warnings;
+            problems.push(problem);
+            return self.refuse(problems, changes, terms);
         }
+        if terms.is_dry {
+            let restart_keys = row::needs_restart(&self.started, &prepared.built.config);
+            let (generation, problems) = (before.generation, prepared.built.warnings);
+            let remarks = reload::shrunk(&before, &prepared.built.snapshot);
+            return ReloadOutcome {
+                is_refused: false,
+                is_dry: true,
+                generation,
+                problems,
+                changes,
+                remarks,
+                restart_keys,
+            };
+        }
+        self.take_over(prepared, &before, changes).await
+    }
+
+    /// Serves a configuration. `before` is the snapshot that it replaces, and `changes` are the differences in words.
+    async fn take_over(&mut self, mut prepared: Prepared, before: &Snapshot, changes: Vec<String>) -> ReloadOutcome {
+        self.web.reload(&mut prepared);
+        self.dns.reload(&mut prepared);
+        self.certificates.reload(&prepared);
+        let encryption = std::mem::take(&mut prepared.encryption);
+        let Built { config, snapshot, warnings } = prepared.built;
+        log_warnings(&warnings);
+        let restart_keys = row::needs_restart(&self.started, &config);
+        for key in &restart_keys {
+            warn!("`{key}` has changed; that takes a restart, until then it stays as it was");
+        }
+        let mut remarks = reload::shrunk(before, &snapshot);
+        let amount = tries::amount(&snapshot);
+        match self.updates.replace(snapshot).await {
+            Ok(Generation(number)) => {
+                remarks.extend(reload::unraised(before, &self.published.load_full()));
+                remarks.iter().for_each(|remark| warn!("{remark}"));
+                changes.iter().for_each(|change| info!("{change}"));
+                info!("reloaded: generation {number} is served, {amount}");
+                self.history.note_served(ServedConfig {
+                    since: Clock::civil(),
+                    digest: config.digest.clone(),
+                    restart_keys: restart_keys.as_slice().into(),
+                });
+                if let Some(control) = &self.control {
+                    control.note_reload();
+                }
+                self.transfers.reload(&config, &encryption);
+                self.hosts.reload(&config).await;
+            }
+            Err(error) => warn!(%error, "failed to publish"),
+        }
+        if let Some(running) = &self.mirrors {
+            running.reload(prepared.watch).await;
+        }
+        let generation = self.published.load().generation;
+        let (is_refused, is_dry) = (false, false);
+        ReloadOutcome { is_refused, is_dry, generation, problems: warnings, changes, remarks, restart_keys }
+    }
+
+    /// Logs the problems of a configuration that is not served. A dry one is the operator's alone.
+    fn refuse(&self, problems: Vec<Diagnostic>, changes: Vec<String>, terms: &ReloadTerms) -> ReloadOutcome {
+        if !terms.is_dry {
+            let first = problems.iter().find(|problem| problem.is_error()).or(problems.first());
+            let refused = first.map(one_line).unwrap_or_default();
+            self.history.note_refused(Clock::civil(), refused);
+            reload::log_failure(&problems);
+        }
+        let generation = self.published.load().generation;
+        let (remarks, restart_keys) = Default::default();
+        ReloadOutcome { is_refused: true, is_dry: terms.is_dry, generation, problems, changes, remarks, restart_keys }
     }
 
     /// Finishes the requests in flight.

@@ -16,11 +16,14 @@ use super::one_line;
 use super::prepare::{Prepared, prepare};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::ZoneId;
+use crate::base::prefix::FAMILIES;
 use crate::base::report::summary;
+use crate::base::share::Share;
 use crate::base::time::Generation;
+use crate::config::GuardConfig;
 use crate::files::{self, FileStates, Intake};
-use crate::inspect;
-use crate::live::{ReloadHistory, ReloadReply, ServedConfig};
+use crate::inspect::{self, Moves, words};
+use crate::live::{ReloadHistory, ReloadOutcome, ReloadRequest, ReloadTerms, ServedConfig};
 use crate::load::hosts::Purpose;
 use crate::load::hosts::keep::KnownHosts;
 use crate::networks::Source;
@@ -45,7 +48,9 @@ pub(super) struct Reloads {
     load: Arc<Load>,
     running: Option<RunningReload>,
     /// The requests that the next reload answers.
-    waiting: Vec<ReloadReply>,
+    waiting: Vec<ReloadRequest>,
+    /// True if the next reload is asked for by others than these requests too.
+    is_of_others: bool,
     /// The files that the last reload has read.
     read: FileStates,
     /// True if another reload follows the running one.
@@ -57,10 +62,40 @@ struct RunningReload {
     outcome: Pending<PrepareOutcome>,
     /// The files that the reload has read so far.
     intake: Intake,
-    /// The requests that it answers.
-    replies: Vec<ReloadReply>,
+    asked: Asked,
     /// The time at which the reload is logged as slow; `None` after that.
     slow_at: Option<Instant>,
+}
+
+/// The requests for one reload.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    requests: Vec<ReloadRequest>,
+    /// True if a signal, or a changed file, asked for the reload too.
+    is_of_others: bool,
+}
+
+impl Asked {
+    /// The terms of all requests together: a reload is dry if each of them is to compare alone.
+    pub(super) fn terms(&self) -> ReloadTerms {
+        let terms = || self.requests.iter().map(|request| request.terms);
+        let allow_moved = terms().filter(|terms| !terms.is_dry).filter_map(|terms| terms.allow_moved);
+        let of_dry = || terms().filter_map(|terms| terms.allow_moved);
+        let is_dry = !self.is_of_others && !self.requests.is_empty() && terms().all(|terms| terms.is_dry);
+        let greatest = |shares: &mut dyn Iterator<Item = Share>| shares.reduce(|a, b| if a < b { b } else { a });
+        ReloadTerms {
+            is_dry,
+            allow_moved: if is_dry { greatest(&mut of_dry()) } else { greatest(&mut { allow_moved }) },
+        }
+    }
+
+    /// Answers all requests.
+    pub(super) fn answer(self, outcome: &ReloadOutcome) {
+        for request in self.requests {
+            // A client that has gone does not miss the answer.
+            let _ = request.reply.send(outcome.clone());
+        }
+    }
 }
 
 impl Reloads {
@@ -74,19 +109,25 @@ impl Reloads {
             load: Arc::new(load),
             running: None,
             waiting: Vec::new(),
+            is_of_others: false,
             read: FileStates::default(),
             is_asked_again: false,
         }
     }
 
-    /// Asks for a reload, whose outcome is to be sent to `reply`.
-    pub(super) fn ask_for(&mut self, reply: ReloadReply) {
-        self.waiting.push(reply);
-        self.ask();
+    /// Asks for a reload, whose outcome is the answer to a request.
+    pub(super) fn ask_for(&mut self, request: ReloadRequest) {
+        self.waiting.push(request);
+        self.begin();
     }
 
     /// Asks for a reload.
     pub(super) fn ask(&mut self) {
+        self.is_of_others = true;
+        self.begin();
+    }
+
+    fn begin(&mut self) {
         match self.running {
             Some(_) => self.is_asked_again = true,
             None => self.start(),
@@ -95,7 +136,7 @@ impl Reloads {
 
     /// Waits for the next outcome, and the requests that it answers; forever, if no reload was requested. May be dropped and
     /// called again.
-    pub(super) async fn next(&mut self) -> (PrepareOutcome, Vec<ReloadReply>) {
+    pub(super) async fn next(&mut self) -> (PrepareOutcome, Asked) {
         let Some(running) = &mut self.running else { return pending().await };
         let outcome = loop {
             let slow_at = running.slow_at;
@@ -116,14 +157,14 @@ impl Reloads {
             }
         };
         self.read = running.intake.so_far();
-        let replies = self.running.take().map(|running| running.replies).unwrap_or_default();
+        let asked = self.running.take().map(|running| running.asked).unwrap_or_default();
         if std::mem::take(&mut self.is_asked_again) {
             self.start();
         }
         let outcome = outcome.unwrap_or_else(|lost| {
             Err(vec![Diagnostic::error("internal", format!("failed to compile the configuration: {lost}"))])
         });
-        (outcome, replies)
+        (outcome, asked)
     }
 
     /// The files that the last reload has read until it ended or failed.
@@ -141,8 +182,9 @@ impl Reloads {
         let (load, intake) = (self.load.clone(), Intake::default());
         let noted = intake.clone();
         let outcome = work::submit(Lane::Load, move || load(&path, &purpose, &noted));
-        let replies = std::mem::take(&mut self.waiting);
-        self.running = Some(RunningReload { outcome, intake, replies, slow_at: Some(Instant::now() + SLOW) });
+        let asked =
+            Asked { requests: std::mem::take(&mut self.waiting), is_of_others: std::mem::take(&mut self.is_of_others) };
+        self.running = Some(RunningReload { outcome, intake, asked, slow_at: Some(Instant::now() + SLOW) });
     }
 }
 
@@ -176,11 +218,46 @@ impl Collect for ReloadMetrics {
     }
 }
 
-/// A sentence for each zone, network, mirror and horizon that a reload changes; it walks whole address spaces, off the
-/// threads of the runtime.
-pub(super) async fn changes(before: Arc<Snapshot>, now: Arc<Snapshot>) -> Vec<String> {
-    // Without the sentences, the reload is served all the same.
-    work::submit(Lane::Compute, move || inspect::changes(&before, &now)).await.unwrap_or_default()
+/// Counts the clients that a reload moves. It walks whole address spaces, off the threads of the runtime. `None` if that
+/// failed.
+pub(super) async fn moves(before: Arc<Snapshot>, now: Snapshot) -> Option<Moves> {
+    work::submit(Lane::Compute, move || inspect::moves(&before, &now)).await.ok()
+}
+
+/// The problem with a reload that moves more clients than the guard, or the operator, allows.
+pub(super) fn guarded(guard: &GuardConfig, terms: &ReloadTerms, moves: &Moves) -> Option<Diagnostic> {
+    let limit = |of_guard: Share| terms.allow_moved.unwrap_or(of_guard);
+    let problem = |code, message: String, key: &str, limit: Share| {
+        Diagnostic::error(code, message).at(guard.place.clone(), format!("`{key}` is {limit}")).help(
+            "look at `pharos simulate` with the configuration before; if the change is meant, `pharos reload --allow-moved 10%` \
+             lets it through, with the share to allow",
+        )
+    };
+    let families = moves.horizons.iter().flat_map(|one| one.families.iter().map(move |family| (&one.horizon, family)));
+    for (horizon, family) in families {
+        let most = limit(guard.moved);
+        if family.share() > most.get() {
+            let share = words::percent(family.share());
+            let of = format!("{share} of the {} addresses that rules decide for in horizon `{horizon}`", family.family);
+            return Some(problem("guard-moved", format!("{of} would get other mirrors"), "moved", most));
+        }
+    }
+    for source in &moves.sources {
+        for family in FAMILIES {
+            let (new, labelled) = (source.new[family as usize], source.labelled[family as usize]);
+            let most = limit(guard.new);
+            let share = new as f64 / labelled.max(1) as f64;
+            // The first good content of a source is new as a whole.
+            let had_some = labelled - new + source.lost[family as usize] > 0;
+            if had_some && share > most.get() {
+                let share = words::percent(share);
+                let message =
+                    format!("{share} of the {family} addresses that network `{}` labels are new", source.source);
+                return Some(problem("guard-new", message, "new", most));
+            }
+        }
+    }
+    None
 }
 
 /// A sentence for each network that has lost more than half of its prefixes: a feed that was cut short looks like this.

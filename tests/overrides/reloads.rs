@@ -89,3 +89,72 @@ fn requests_during_a_reload_are_answered_by_one_that_began_after_them() {
         assert!(generations.iter().all(|generation| (2..=9).contains(generation)), "{generations:?}");
     });
 }
+
+/// A configuration with a guard: 50 blocks are steered to `near`, 50 to `far`.
+fn guarded() -> String {
+    let rules = "rules = [{ network = \"sites\", label = \"x\", mirrors = [\"near\"] }, \
+                 { network = \"sites\", label = \"y\", mirrors = [\"far\"] }]\ndefault = [\"spare\"]";
+    format!("allow = \"secrets-exposed\"\n[guard]\n[networks]\nsites = {{ list = \"sites.txt\" }}\n{CONFIG}")
+        .replace("default = [\"near\", \"far\", \"spare\"]", rules)
+}
+
+/// Blocks 20.0.0.0/16 and following, with their labels.
+fn sites(blocks: std::ops::Range<u8>) -> String {
+    blocks.map(|at| format!("20.{at}.0.0/16 {}\n", if at % 2 == 0 { "x" } else { "y" })).collect()
+}
+
+#[test]
+fn a_guard_refuses_what_moves_too_many_clients() {
+    let world = World::start_with(&CONFIG.replace("[dns]", "allow = \"secrets-exposed\"\n[dns]"));
+    world.write("sites.txt", &sites(0..100));
+    world.write("pharos.toml", &guarded());
+    // Nothing was decided by rules before.
+    world.ok(&["reload"]);
+    let reload = |arguments: &[&str]| {
+        let output = world.run(&[&["reload"], arguments].concat());
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    };
+    let change = |file: &str, text: &str| {
+        world.write("sites.txt", &sites(0..100));
+        world.write("pharos.toml", &guarded());
+        world.write(file, text);
+    };
+    let swapped =
+        guarded().replace("[\"near\"]", "[\"-\"]").replace("[\"far\"]", "[\"near\"]").replace("[\"-\"]", "[\"far\"]");
+    let refused = [
+        ("sites.txt", sites(0..60), "40.0 % of the IPv4 addresses that rules decide for in horizon `h`"),
+        ("pharos.toml", guarded().replace("\"y\"", "\"z\""), "50.0 % of the IPv4 addresses"),
+        ("pharos.toml", swapped.clone(), "100.0 % of the IPv4 addresses"),
+        (
+            "sites.txt",
+            format!("{}0.0.0.0/1 x\n", sites(0..100)),
+            "99.7 % of the IPv4 addresses that network `sites` labels are new",
+        ),
+    ];
+    for (file, text, expected) in refused {
+        change(file, &text);
+        let before = world.json(&["status"]);
+        let (code, said) = reload(&["--dry-run"]);
+        assert!(code == 1 && said.contains(expected), "{expected}: {code} {said}");
+        assert!(said.ends_with("\nwould be refused: generation 2 is served\n"), "{said}");
+        assert_eq!(world.json(&["status"])["reload"], before["reload"], "a comparison leaves nothing behind");
+        let (code, said) = reload(&[]);
+        assert!(code == 1 && said.contains(expected), "{expected}: {code} {said}");
+        assert!(said.contains("`pharos reload --allow-moved 10%`"), "{said}");
+        let status = world.json(&["status"]);
+        assert_eq!(status["generation"], 2);
+        assert!(status["reload"]["refused"].as_str().unwrap().contains(expected), "{status}");
+    }
+    // A region that is added moves few clients.
+    change("sites.txt", &sites(0..103));
+    let (code, said) = reload(&["--dry-run"]);
+    assert_eq!((code, said.lines().last()), (0, Some("would be reloaded: generation 2 is served")), "{said}");
+    let (code, said) = reload(&[]);
+    assert_eq!((code, said.lines().last()), (0, Some("reloaded: generation 3 is served")), "{said}");
+    // If the move is meant, the operator gives the share that may move in this reload.
+    change("pharos.toml", &swapped);
+    assert_eq!(reload(&["--allow-moved", "50%"]).0, 1);
+    assert_eq!(reload(&["--allow-moved", "100%"]).0, 0);
+    change("pharos.toml", &guarded());
+    assert_eq!(reload(&[]).0, 1, "the way back is guarded too");
+}

@@ -90,6 +90,7 @@ pub(super) fn check(
     check.check_hosts(&spec.mirrors, &mirrors.entries, &zones);
     check.check_listeners(&spec);
     let allow = check.check_allow(&spec.allow);
+    let guard = spec.guard.as_ref().map(|guard| check.check_guard(guard));
     let watch = spec.reload.and_then(|reload| Some(reload.watch?.value));
     let files = check.check_named(file, included, named);
     let (mirrors, written_addresses) = (mirrors.entries, check.written_addresses);
@@ -111,6 +112,7 @@ pub(super) fn check(
         mirrors,
         horizons,
         watch,
+        guard,
         written_addresses,
     }
 }

@@ -22,6 +22,7 @@ pub(super) use url::{
 use super::limits;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::base::name::{NameBuf, NameError};
+use crate::base::share::Share;
 use crate::base::text::is_hidden;
 use crate::base::when::written_millis;
 
@@ -109,6 +110,11 @@ pub(in crate::config) fn path(text: &str) -> Result<Arc<str>, Fault> {
     }
     let help = "write a path like `/dns-query`; clients add `?dns=` themselves";
     Err(Fault::new("bad-path", format!("`{text}` is not the path of a URL"), "not a path", help))
+}
+
+/// A share, like `5%`.
+pub(in crate::config) fn share(text: &str) -> Result<Share, Fault> {
+    Share::parse(text).map_err(|help| Fault::new("bad-share", format!("`{text}` is not a share"), "not a share", help))
 }
 
 /// A provider: a word in lower case.
