@@ -35,9 +35,21 @@ FAULTS = {
     "wrong-length": "a byte too many",
     "no-ranges": "ignores range requests",
     "answers-everything": "200 to everything",
+    "closes": "ends the connection after each response",
+    "http10": "speaks HTTP/1.0",
+    "http2-fails": "selects HTTP/2, and ends the connection",
+    "no-open-ranges": "416 to a range without an end",
+    "false-gzip": "says `Content-Encoding: gzip` of other bytes",
+    "head-404": "404 to HEAD until the first GET",
+    "no-head": "405 to HEAD",
+    "too-many": "429 for the blob",
+    "forbidden": "403 for the blob",
+    "misdirected": "421 for the shared name",
 }
 # What clients can pull from.
-HARMLESS = {"none", "expiring", "no-ranges", "answers-everything"}
+HARMLESS = {"none", "expiring", "no-ranges", "answers-everything", "closes", "http10", "no-open-ranges", "head-404", "no-head"}
+# The blobs that mirrors have fetched, which say 404 to HEAD until then.
+FETCHED = set()
 
 
 class Certificates:
@@ -81,6 +93,7 @@ class Certificates:
             chain.writelines(open(f"{self.folder}/{part}.pem").read() for part in parts)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(f"{self.folder}/{fault}.chain", f"{self.folder}/{fault}.key")
+        context.set_alpn_protocols(["h2", "http/1.1"] if fault == "http2-fails" else ["http/1.1"])
         return context
 
 
@@ -93,6 +106,9 @@ async def serve(fault, reader, writer):
                 await writer.drain()
             else:
                 await reader.read()
+            return
+        tls = writer.get_extra_info("ssl_object")
+        if tls and tls.selected_alpn_protocol() == "h2":
             return
         while head := await reader.readuntil(b"\r\n\r\n"):
             method, path = head.split(b" ", 2)[:2]
@@ -108,7 +124,7 @@ async def serve(fault, reader, writer):
                     await asyncio.sleep(0.25)
             writer.write(reply)
             await writer.drain()
-            if lines.get(b"connection") == b"close" or b"HTTP/1.0" in head:
+            if lines.get(b"connection") == b"close" or b"HTTP/1.0" in head or fault in ("closes", "http10"):
                 return
     except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError, asyncio.LimitOverrunError):
         pass
@@ -119,13 +135,30 @@ async def serve(fault, reader, writer):
 def answer(fault, method, path, asked):
     if path.decode() != PATH and fault != "answers-everything" or fault == "no-canary":
         return b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    statuses = {"too-many": b"429 Too Many Requests", "forbidden": b"403 Forbidden", "misdirected": b"421 Misdirected Request"}
+    status = statuses.get(fault)
+    if method == b"HEAD" and fault == "no-head":
+        status = b"405 Method Not Allowed"
+    if method == b"HEAD" and fault == "head-404" and fault not in FETCHED:
+        status = b"404 Not Found"
+    if asked and asked.endswith(b"-") and fault == "no-open-ranges":
+        status = b"416 Range Not Satisfiable"
+    if status:
+        return b"HTTP/1.1 %b\r\nContent-Length: 0\r\n\r\n" % status
+    if method == b"GET":
+        FETCHED.add(fault)
     body = {"wrong-octets": b"A" + CANARY[1:], "wrong-length": CANARY + b"!"}.get(fault, CANARY)
     head = b"200 OK\r\n"
     if asked and fault != "no-ranges":
         first, last = (int(end) if end else len(body) - 1 for end in asked.removeprefix(b"bytes=").split(b"-"))
         head = b"206 Partial Content\r\nContent-Range: bytes %d-%d/%d\r\n" % (first, last, len(body))
         body = body[first:last + 1]
-    return b"HTTP/1.1 %bContent-Length: %d\r\n\r\n%b" % (head, len(body), body if method == b"GET" else b"")
+    if fault == "false-gzip":
+        head += b"Content-Encoding: gzip\r\n"
+    if fault == "closes":
+        head += b"Connection: close\r\n"
+    version = b"1.0" if fault == "http10" else b"1.1"
+    return b"HTTP/%b %bContent-Length: %d\r\n\r\n%b" % (version, head, len(body), body if method == b"GET" else b"")
 
 
 async def start(address, fault, context, plain=True):
@@ -141,13 +174,19 @@ async def start(address, fault, context, plain=True):
 
 
 def pull(address, roots):
-    """What a pull client gets there: none where it is the blob, else what went wrong."""
+    """What a pull client gets there: none where it is the blob, else what went wrong. It offers HTTP/2 and decodes gzip, as Go does."""
+    import gzip
     import socket
     context = ssl.create_default_context(cafile=roots)
+    context.set_alpn_protocols(["h2", "http/1.1"])
     try:
         with socket.create_connection((address, TLS_PORT), 3) as plain, context.wrap_socket(plain, server_hostname=NAME) as stream:
             stream.settimeout(3)
-            stream.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {NAME}\r\nConnection: close\r\n\r\n".encode())
+            if stream.selected_alpn_protocol() == "h2":
+                # The preface and an empty SETTINGS frame.
+                stream.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+                return None if stream.recv(9) else "HTTP/2 connection ends"
+            stream.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {NAME}:{TLS_PORT}\r\nAccept-Encoding: gzip\r\nConnection: close\r\n\r\n".encode())
             said, begun = b"", time.monotonic()
             while part := stream.recv(65536):
                 said += part
@@ -155,6 +194,11 @@ def pull(address, roots):
                     return "too slow"
             head, _, body = said.partition(b"\r\n\r\n")
             status = head.split(b" ")[1].decode()
+            if b"content-encoding: gzip" in head.lower():
+                try:
+                    body = gzip.decompress(body)
+                except OSError:
+                    return "not gzip"
             return None if status == "200" and hashlib.sha256(body).hexdigest() == DIGEST else f"status {status}" if status != "200" else "wrong digest"
     except ssl.SSLCertVerificationError as error:
         return error.verify_message
