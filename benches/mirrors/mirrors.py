@@ -39,7 +39,7 @@ FAULTS = {
     "http10": "speaks HTTP/1.0",
     "http2-fails": "selects HTTP/2, and ends the connection",
     "no-open-ranges": "416 to a range without an end",
-    "false-gzip": "says `Content-Encoding: gzip` of other bytes",
+    "false-gzip": "gzip in Content-Encoding alone",
     "head-404": "404 to HEAD until the first GET",
     "no-head": "405 to HEAD",
     "too-many": "429 for the blob",

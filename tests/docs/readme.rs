@@ -34,10 +34,18 @@ const KINDS: [(&str, &[&str]); 4] = [
             "certificate for another name",
         ],
     ),
-    ("wrong bytes", &["other bytes of the right length", "a byte too many"]),
     (
-        "range requests ignored; status 200 for a blob that is not there",
-        &["ignores range requests", "200 to everything"],
+        "wrong bytes or encoding; HTTP/2 that fails",
+        &[
+            "other bytes of the right length",
+            "a byte too many",
+            "gzip in Content-Encoding alone",
+            "selects HTTP/2, and ends the connection",
+        ],
+    ),
+    (
+        "ranges ignored or refused; status 200 for a blob that is not there",
+        &["ignores range requests", "416 to a range without an end", "200 to everything"],
     ),
 ];
 
