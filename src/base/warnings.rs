@@ -7,6 +7,7 @@
 /// Code and meaning.
 pub const WARNINGS: &[(&str, &str)] = &[
     ("absent-address", "no network interface has an address under `listen`"),
+    ("bad-entry", "entries of a geofeed cannot be read, and are left out"),
     ("bad-mailbox", "the mailbox in an SOA has an `@`"),
     ("bad-ttl", "a TTL has its highest bit set, and counts as 0"),
     ("blobs-below-canonical", "`blobs` leads to where `canonical` leads"),

@@ -3,7 +3,8 @@
 //! Every kind of file has a pure half, bytes to meaning, which the tests use, and a thin one that reads the file.
 //! [`inputs`] loads all files that a config names.
 //!
-//! **Invariants**: a file is taken whole or refused; loading never changes the served snapshot.
+//! **Invariants**: a file is taken whole or refused, except for bad lines of a geofeed; loading never changes the served
+//! snapshot.
 //! **Not here**: the meaning of the config file itself ([`crate::config`]), building a snapshot (compile).
 
 pub(crate) mod cookies;

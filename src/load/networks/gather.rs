@@ -1,6 +1,6 @@
 //! Gathering: the written prefixes of a file in; out comes a [`LoadedSource`], or the errors of the file.
 //!
-//! **Invariants**: all bad prefixes of a file are found in one run; of two entries for one prefix the earlier wins, but
+//! **Invariants**: all bad prefixes of a file are found in one run, and refuse it, except for a few of a geofeed; of two entries for one prefix the earlier wins, but
 //! one with a region wins over one without.
 //! **Not here**: the formats.
 
@@ -15,6 +15,13 @@ use crate::base::prefix::{Prefix, PrefixError};
 use crate::config::{Network, NetworkKind};
 use crate::networks::{Conflict, KINDS, LabelKind, Labels, Source, SourceBuilder};
 
+/// The largest share of a geofeed's entries that is left out: one in this many. With more, the file is refused, because a
+/// damaged file, or one of another format, has many bad lines, and a slip of its author has few.
+const BAD_ENTRY_SHARE: usize = 10;
+
+/// The remedy for a published file.
+pub(super) const KEEP_LAST_GOOD: &str = "keep the last good copy of the file, and inform its publisher";
+
 /// A source in the making.
 pub(super) struct Gather<'a> {
     /// The file's text.
@@ -26,6 +33,8 @@ pub(super) struct Gather<'a> {
     has_prefixes: bool,
     errors: Vec<Diagnostic>,
     errors_not_shown: usize,
+    /// The number of entries, if errors of entries may be left out ([`Gather::leave_out`]).
+    entries: Option<usize>,
     warnings: Vec<Diagnostic>,
 }
 
@@ -40,6 +49,7 @@ impl<'a> Gather<'a> {
             has_prefixes: false,
             errors: Vec::new(),
             errors_not_shown: 0,
+            entries: None,
             warnings: Vec::new(),
         }
     }
@@ -76,6 +86,11 @@ impl<'a> Gather<'a> {
         }
     }
 
+    /// Adds an entry whose prefix has been read.
+    pub(super) fn add_prefix(&mut self, prefix: Prefix, labels: LabelsId, line: u32) {
+        self.builder.add(prefix, labels, line);
+    }
+
     /// Adds an entry that gives way to any other entry for the same prefix, because the other may have more labels.
     pub(super) fn add_vague(&mut self, written: &str, labels: LabelsId, line: u32, place: impl FnOnce() -> Place) {
         if let Some(prefix) = self.parse(written, place) {
@@ -88,7 +103,8 @@ impl<'a> Gather<'a> {
         self.vague.retain(|(prefix, ..)| !unwanted(*prefix));
     }
 
-    fn parse(&mut self, written: &str, place: impl FnOnce() -> Place) -> Option<Prefix> {
+    /// Reads a prefix; a text that is not one becomes an error of the file.
+    pub(super) fn parse(&mut self, written: &str, place: impl FnOnce() -> Place) -> Option<Prefix> {
         self.has_prefixes = true;
         match written.parse() {
             Ok(prefix) => Some(prefix),
@@ -111,6 +127,28 @@ impl<'a> Gather<'a> {
         } else {
             self.errors_not_shown += 1;
         }
+    }
+
+    /// Makes the errors so far one warning, and leaves their entries out (RFC 8805 §2.1.2). If more than one in
+    /// [`BAD_ENTRY_SHARE`] of the entries has an error, the errors stay, and refuse the file.
+    pub(super) fn leave_out(&mut self, entries: usize) {
+        let bad = self.errors.len() + self.errors_not_shown;
+        self.entries = Some(entries);
+        if bad * BAD_ENTRY_SHARE > entries {
+            return;
+        }
+        self.errors_not_shown = 0;
+        let Some(first) = std::mem::take(&mut self.errors).into_iter().next() else { return };
+        let message = match bad {
+            1 => format!("an entry is left out: {}", first.message),
+            more => format!("{more} of {entries} entries are left out, the first because {}", first.message),
+        };
+        let warning = Diagnostic::warning("bad-entry", message)
+            .help("inform the publisher; if more than a tenth of the entries cannot be read, the file is refused");
+        self.warnings.push(match first.place {
+            Some(place) => warning.at(place, first.label),
+            None => warning,
+        });
     }
 
     /// Adds a warning about the file, if there is one.
@@ -142,15 +180,25 @@ impl<'a> Gather<'a> {
         Ok(LoadedSource { source, warnings: self.warnings })
     }
 
-    /// The errors; if not all are shown, the last one has their total.
+    /// The errors; if not all are shown, or if entries without error are refused with them, the last one has the counts.
     fn refusal(mut self) -> Vec<Diagnostic> {
-        if self.errors_not_shown > 0 {
-            let total = self.errors.len() + self.errors_not_shown;
-            let message =
-                format!("`{}` has {total} errors, of which the first {MAX_SHOWN} are shown", self.network.input.file);
-            let help = format!("is it really {}?", noun(self.network.kind));
-            self.errors.push(about(self.network, "too-many-errors", message).help(help));
-        }
+        let total = self.errors.len() + self.errors_not_shown;
+        let file = &self.network.input.file;
+        let shown = match self.errors_not_shown {
+            0 => String::new(),
+            _ => format!(", of which the first {MAX_SHOWN} are shown"),
+        };
+        let message = match self.entries {
+            Some(entries) => format!("{total} of {entries} entries of `{file}` cannot be read{shown}"),
+            None if self.errors_not_shown > 0 => format!("`{file}` has {total} errors{shown}"),
+            None => return self.errors,
+        };
+        let is_it = format!("is it really {}?", noun(self.network.kind));
+        let help = match self.entries {
+            Some(_) => format!("up to a tenth of them would be left out; {is_it}"),
+            None => is_it,
+        };
+        self.errors.push(about(self.network, "too-many-errors", message).help(help));
         self.errors
     }
 }
@@ -159,7 +207,7 @@ impl<'a> Gather<'a> {
 fn remedy(kind: NetworkKind, written: &str, error: &PrefixError) -> String {
     let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
     if kind != NetworkKind::List {
-        return "keep the last good copy of the file, and inform its publisher".to_string();
+        return KEEP_LAST_GOOD.to_string();
     }
     match error {
         PrefixError::HostBits(meant) => {

@@ -4,13 +4,15 @@
 //! city do not matter. A quote that is never closed cannot swallow the lines after it.
 //!
 //! **Invariants**: a line without country stays, without a place: the place of its prefix is unknown, even if a wider prefix
-//! has one (RFC 8805 §2.1.3).
+//! has one (RFC 8805 §2.1.3). A line that cannot be read is left out, and no part of it is used or repaired (§2.1.2).
+//! **Not here**: the share of such lines that refuses the file ([`Gather::leave_out`]).
 
-use super::continents;
-use super::gather::Gather;
+use super::gather::{Gather, KEEP_LAST_GOOD};
 use super::list;
 use super::text::SourceText;
+use super::{clip, continents};
 use crate::base::diagnostic::Diagnostic;
+use crate::base::prefix::Prefix;
 use crate::networks::{LabelKind, Labels};
 
 /// Reads the feed.
@@ -20,22 +22,14 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
     let provider = gather.provider(None);
     let mut unknown_countries = Oddities::default();
     let mut unknown_regions = Oddities::default();
+    let mut entries = 0;
     for (number, line) in text.lines() {
-        list::check_length(gather, number, line)?;
         // RFC 8805 §2.1: blank lines and lines that begin with `#` are comments.
         if line.trim().is_empty() || line.trim_start().starts_with('#') {
             continue;
         }
-        let mut fields = line.split(',').map(bare);
-        let prefix = fields.next().unwrap_or_default();
-        let (country, region) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
-        if !is_country(country) {
-            gather.refuse(|| {
-                Diagnostic::error("bad-country", format!("`{country}` is not a country"))
-                    .at(text.place_of(country), "two letters are wanted")
-                    .help("a line is `prefix,country,region,city,postal`, with an ISO 3166 country like `DE`, or none")
-            });
-        }
+        entries += 1;
+        let Some((prefix, country, region)) = read_entry(gather, number, line) else { continue };
         let place = locate(country, region);
         if let Some(LinePlace { continent, subdivision, .. }) = &place {
             unknown_countries.note(country, continent.is_none());
@@ -43,8 +37,9 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
         }
         let labels = place.as_ref().map_or(provider, |place| place.labels(provider));
         let labels = gather.intern(labels);
-        gather.add(prefix, labels, number, || text.place_of(prefix));
+        gather.add_prefix(prefix, labels, number);
     }
+    gather.leave_out(entries);
     gather.warn(unknown_countries.warning(text, "unknown-country", "country", "an ISO 3166-1 code like `GB`"));
     gather.warn(unknown_regions.warning(text, "unknown-region", "region", "an ISO 3166-2 code like `US-CA`"));
     if !gather.has_prefixes() {
@@ -55,6 +50,36 @@ pub(super) fn read(gather: &mut Gather<'_>) -> Result<(), Vec<Diagnostic>> {
         ]);
     }
     Ok(())
+}
+
+/// Reads prefix, country and region of a line. `None` if one of the first two cannot be read; its error is then noted.
+fn read_entry<'a>(gather: &mut Gather<'a>, number: u32, line: &'a str) -> Option<(Prefix, &'a str, &'a str)> {
+    let text = gather.text;
+    if let Err(too_long) = list::check_length(gather, number, line) {
+        too_long.into_iter().for_each(|error| gather.refuse(|| error));
+        return None;
+    }
+    let mut fields = line.split(',').map(bare);
+    let [written, country, region] = [(); 3].map(|()| fields.next().unwrap_or_default());
+    // Some programs read a number with a leading zero as octal, so its meaning is uncertain.
+    let has_leading_zero = written.split_once('/').is_some_and(|(_, len)| len.len() > 1 && len.starts_with('0'));
+    if has_leading_zero {
+        gather.refuse(|| {
+            let message = format!("`{}` is not a prefix: its length has a leading zero", clip(written));
+            Diagnostic::error("bad-prefix", message).at(text.place_of(written), "this one").help(KEEP_LAST_GOOD)
+        });
+        return None;
+    }
+    let prefix = gather.parse(written, || text.place_of(written))?;
+    if !is_country(country) {
+        gather.refuse(|| {
+            Diagnostic::error("bad-country", format!("`{}` is not a country", clip(country)))
+                .at(text.place_of(country), "two letters are wanted")
+                .help("a line is `prefix,country,region,city,postal`, with an ISO 3166 country like `DE`, or none")
+        });
+        return None;
+    }
+    Some((prefix, country, region))
 }
 
 /// A field without the blanks and quotes around it.

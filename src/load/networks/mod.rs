@@ -4,8 +4,9 @@
 //! is refused. [`read`] is pure; [`load`] only fetches the bytes.
 //!
 //! **Invariants**: a file is all or nothing: one bad prefix refuses it, and so does a file without prefixes (published
-//! copies are sometimes truncated, empty or an HTML error page); every entry keeps the line its prefix stands on; no
-//! file yields more than [`MAX_SHOWN`] problems of a kind, however broken it is.
+//! copies are sometimes truncated, empty or an HTML error page). A geofeed is written by hand, so a few bad lines of it are
+//! left out instead. Every entry keeps the line its prefix stands on; no file yields more than [`MAX_SHOWN`] problems of a
+//! kind, however broken it is.
 //! **Not here**: keeping the last good source, how much of the address space a new copy may move, fetching by URL.
 
 mod aws;
