@@ -1,13 +1,10 @@
 //! MaxMind DB: a database of places or autonomous systems in, a source out.
 //!
-//! The fields are found by name, whatever the type of the database: `country`, `continent`, `subdivisions` and
-//! `location` (Country, City, Enterprise), `autonomous_system_number` (ASN, ISP), also inside `traits` (Enterprise).
-//! `country` is the country of the client; `registered_country` is that in which the network is registered, and is not used
-//! instead.
-//!
 //! **Invariants**: the file is verified before it is walked, and walked once; IPv4 networks come out as IPv4 wherever
 //! the tree keeps them, and once, though a tree has them under several prefixes; a record is decoded once.
-//! **Not here**: names of places; databases of proxies or domains, which are refused.
+//! **Not here**: the forms of records ([`record`]); databases of proxies or domains, which are refused.
+
+mod record;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -15,66 +12,26 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use maxminddb::{LookupResult, MaxMindDbError, Reader, WithinOptions};
-use serde::Deserialize;
 
-use super::{LoadedSource, about, continents, json};
+use super::{LoadedSource, about, json};
 use crate::base::diagnostic::Diagnostic;
-use crate::base::geo::Coordinates;
 use crate::base::ids::LabelsId;
 use crate::base::prefix::Prefix;
 use crate::config::{Network, NetworkKind};
 use crate::networks::{LabelKind, Labels, SourceBuilder};
+use record::{MmdbRecord, RecordLabels};
 
 /// The mark before the metadata, near the end of every database (MaxMind DB format 2.0, "Database Metadata").
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
 
 /// Whether bytes have the mark of a database.
 pub(super) fn is_database(octets: &[u8]) -> bool {
-    octets.windows(MARKER.len()).rev().any(|window| window == MARKER)
+    start_of_metadata(octets).is_some()
 }
 
-/// The fields of a record that are used.
-#[derive(Deserialize)]
-struct MmdbRecord<'a> {
-    #[serde(borrow, default)]
-    country: Option<Country<'a>>,
-    #[serde(borrow, default)]
-    continent: Option<Continent<'a>>,
-    #[serde(borrow, default)]
-    subdivisions: Option<Vec<Country<'a>>>,
-    #[serde(default)]
-    location: Option<MmdbLocation>,
-    #[serde(default)]
-    autonomous_system_number: Option<u32>,
-    #[serde(default)]
-    traits: Option<Traits>,
-}
-
-/// A country or a part of one.
-#[derive(Deserialize)]
-struct Country<'a> {
-    #[serde(default)]
-    iso_code: Option<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct Continent<'a> {
-    #[serde(default)]
-    code: Option<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct MmdbLocation {
-    #[serde(default)]
-    latitude: Option<f64>,
-    #[serde(default)]
-    longitude: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct Traits {
-    #[serde(default)]
-    autonomous_system_number: Option<u32>,
+/// The place behind the last mark. `None` if there is no mark.
+fn start_of_metadata(octets: &[u8]) -> Option<usize> {
+    octets.windows(MARKER.len()).rposition(|window| window == MARKER).map(|at| at + MARKER.len())
 }
 
 /// Reads the database.
@@ -85,10 +42,13 @@ pub(super) fn read(network: &Network, octets: Vec<u8>) -> Result<LoadedSource, V
         vec![about(network, "bad-database", message).help("download it again; keep the last good copy until then")]
     };
     let strange = |error: MaxMindDbError| {
-        let message = format!("`{}` has records of another form than MaxMind's: {error}", network.input.file);
-        vec![about(network, "strange-database", message).help("use a database of MaxMind or in its form, like DB-IP's")]
+        let message = format!("`{}` has records that are not maps of fields: {error}", network.input.file);
+        vec![
+            about(network, "strange-database", message)
+                .help("use a database with the fields of MaxMind, DB-IP, IPinfo, IPLocate or ip-location-db"),
+        ]
     };
-    let reader = Reader::from_source(octets).map_err(unsound)?;
+    let reader = Reader::from_source(with_description(octets)).map_err(unsound)?;
     reader.verify().map_err(unsound)?;
 
     let mut walk = NetworkWalk {
@@ -142,8 +102,8 @@ impl NetworkWalk {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
                 let Some(record) = found.decode::<MmdbRecord<'_>>()? else { return Ok(()) };
-                let subdivision = subdivision(&record);
-                let labels = labels(&record, subdivision.as_deref());
+                let of_record = RecordLabels::of(&record);
+                let labels = of_record.labels();
                 if labels != Labels::default() {
                     self.has_labels = true;
                 }
@@ -167,28 +127,32 @@ impl NetworkWalk {
     }
 }
 
-/// The labels of a record; its subdivision is put together from two of its fields.
-fn labels<'a>(record: &MmdbRecord<'a>, subdivision: Option<&'a str>) -> Labels<'a> {
-    let in_traits = record.traits.as_ref().and_then(|traits| traits.autonomous_system_number);
-    let country = record.country.as_ref().and_then(|country| country.iso_code);
-    let continent = record.continent.as_ref().and_then(|continent| continent.code);
-    let coordinates = record
-        .location
-        .as_ref()
-        .and_then(|location| Coordinates::from_degrees(location.latitude?, location.longitude?));
-    Labels::default()
-        .at(coordinates)
-        .with_optional(LabelKind::Asn, record.autonomous_system_number.or(in_traits))
-        .with_optional(LabelKind::Country, country)
-        .with_optional(LabelKind::Continent, continent.or_else(|| country.and_then(continents::of)))
-        .with_optional(LabelKind::Subdivision, subdivision)
-}
-
-/// The subdivision of a record. The first is the largest: England before Oxfordshire.
-fn subdivision(record: &MmdbRecord<'_>) -> Option<String> {
-    let country = record.country.as_ref()?.iso_code?;
-    let largest = record.subdivisions.as_ref()?.first()?.iso_code?;
-    Some(format!("{country}-{largest}"))
+/// The database, with a description if it has none or an empty one.
+///
+/// The library insists on a description, which some makers leave out, and which has no use here. The metadata is a map at the
+/// end of the file, so a description is added behind it; a key that is there gets a name that the library does not know,
+/// because lengthening its value would move the values behind it.
+fn with_description(mut octets: Vec<u8>) -> Vec<u8> {
+    /// Most pairs of a map whose count is in the low bits of its first byte.
+    const MOST_PAIRS: u8 = 28;
+    const MAP: u8 = 7 << 5;
+    const KEY: &[u8] = b"\x4bdescription";
+    const EMPTY: &[u8] = b"\x4bdescription\xe0";
+    let Some(start) = start_of_metadata(&octets) else { return octets };
+    let metadata = &octets[start..];
+    let find = |part: &[u8]| metadata.windows(part.len()).position(|window| window == part);
+    let empty = find(EMPTY);
+    if find(KEY).is_some() && empty.is_none()
+        || !metadata.first().is_some_and(|map| (MAP..MAP + MOST_PAIRS).contains(map))
+    {
+        return octets;
+    }
+    if let Some(at) = empty {
+        octets[start + at + 1] = b'D';
+    }
+    octets[start] += 1;
+    octets.extend_from_slice(b"\x4bdescription\xe1\x42en\x44none");
+    octets
 }
 
 /// Refuses a file that is no database; the error names the likely format of the file.

@@ -1,3 +1,5 @@
+mod layouts;
+
 use std::net::{IpAddr, Ipv6Addr};
 
 use proptest::prelude::*;
@@ -6,6 +8,7 @@ use serde_json::{Value, json};
 use super::super::tests::{network, shared};
 use super::writer::MmdbWriter;
 use super::*;
+use crate::base::geo::Coordinates;
 use crate::base::special;
 use crate::networks::{LabelValue, Source};
 
@@ -226,8 +229,8 @@ fn what_is_no_sound_database_is_refused() {
     let proxies = MmdbWriter::new(4).add("192.0.2.0/24", json!({ "is_anonymous": true })).finish("Acme-Anonymous-IP");
     let message = "`feed.txt` has neither places nor autonomous systems in it (it is of type `Acme-Anonymous-IP`)";
     assert_eq!(refused(&proxies), is("useless-database", message));
-    let flat = MmdbWriter::new(4).add("192.0.2.0/24", json!({ "country": "DE" })).finish("Flat");
-    assert_eq!(refused(&flat).0, "strange-database");
+    let bare = MmdbWriter::new(4).add("192.0.2.0/24", json!("DE")).finish("Bare");
+    assert_eq!(refused(&bare).0, "strange-database");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::MARKER;
 use crate::base::prefix::Prefix;
@@ -21,12 +21,39 @@ pub(super) struct MmdbWriter {
     nodes: Vec<[WriterSlot; 2]>,
     data: Vec<u8>,
     offsets: HashMap<String, usize>,
+    metadata: Map<String, Value>,
 }
 
 impl MmdbWriter {
     /// Begins a database for addresses of version 4 or 6.
     pub(super) fn new(ip_version: u8) -> Self {
-        MmdbWriter { ip_version, nodes: vec![[WriterSlot::Empty; 2]], data: Vec::new(), offsets: HashMap::new() }
+        MmdbWriter {
+            ip_version,
+            nodes: vec![[WriterSlot::Empty; 2]],
+            data: Vec::new(),
+            offsets: HashMap::new(),
+            metadata: Map::new(),
+        }
+    }
+
+    /// Sets a field of the metadata; `null` leaves the field out.
+    pub(super) fn metadata(mut self, key: &str, value: Value) -> Self {
+        self.metadata.insert(key.to_string(), value);
+        self
+    }
+
+    /// Adds a network whose record is these bytes, which may break the format.
+    pub(super) fn add_bytes(mut self, prefix: &str, record: &[u8]) -> Self {
+        let offset = self.data.len();
+        self.data.extend_from_slice(record);
+        self.set(prefix, WriterSlot::Data(offset));
+        self
+    }
+
+    /// Leads a network to an offset of the data, which may lie behind its end.
+    pub(super) fn lead(mut self, prefix: &str, offset: usize) -> Self {
+        self.set(prefix, WriterSlot::Data(offset));
+        self
     }
 
     /// Adds a network; equal records are stored once. A network inside another comes after it.
@@ -69,11 +96,14 @@ impl MmdbWriter {
         file.extend_from_slice(&[0; 16]);
         file.extend_from_slice(&self.data);
         file.extend_from_slice(MARKER);
-        let metadata = json!({
+        let mut metadata = json!({
             "binary_format_major_version": 2, "binary_format_minor_version": 0, "build_epoch": 1_700_000_000u64,
             "database_type": database_type, "description": { "en": "made by a test" }, "ip_version": self.ip_version,
             "languages": ["en"], "node_count": count, "record_size": 24,
         });
+        let fields = metadata.as_object_mut().unwrap();
+        fields.extend(self.metadata);
+        fields.retain(|_, value| !value.is_null());
         encode(&metadata, &mut file);
         file
     }
@@ -123,6 +153,7 @@ fn encode(value: &Value, out: &mut Vec<u8>) {
             control(3, 8, out);
             out.extend_from_slice(&number.as_f64().unwrap().to_be_bytes());
         }
+        Value::Object(map) if map.len() == 1 && map.keys().any(|key| key.starts_with('$')) => typed(map, out),
         Value::Object(map) => {
             control(7, map.len(), out);
             for (key, value) in map {
@@ -142,6 +173,27 @@ fn encode(value: &Value, out: &mut Vec<u8>) {
         }
         Value::Bool(yes) => control(14, usize::from(*yes), out),
         Value::Null => unreachable!("the format has no null"),
+    }
+}
+
+/// A number of the type that the key names: `{ "$int32": -7 }`.
+fn typed(map: &Map<String, Value>, out: &mut Vec<u8>) {
+    let (key, value) = map.iter().next().unwrap();
+    let whole = || value.as_u64().unwrap();
+    match &**key {
+        "$uint16" => integer(5, whole(), out),
+        "$uint32" => integer(6, whole(), out),
+        "$uint64" => integer(9, whole(), out),
+        "$uint128" => integer(10, whole(), out),
+        "$int32" => {
+            control(8, 4, out);
+            out.extend_from_slice(&i32::try_from(value.as_i64().unwrap()).unwrap().to_be_bytes());
+        }
+        "$float" => {
+            control(15, 4, out);
+            out.extend_from_slice(&(value.as_f64().unwrap() as f32).to_be_bytes());
+        }
+        other => panic!("{other} is no type of the format"),
     }
 }
 
