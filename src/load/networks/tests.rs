@@ -1,5 +1,6 @@
 //! Tests of the text formats, with small samples and with published feeds.
 
+mod azure;
 mod geofeeds;
 mod refused;
 
