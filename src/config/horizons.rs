@@ -258,7 +258,10 @@ impl Check<'_> {
         }
         let mut used = vec![false; spec.horizons.len()];
         let steers = spec.zones.0.iter().flat_map(|zone| &zone.steer).filter_map(|steer| steer.horizon.as_ref());
-        for horizon in steers.chain(spec.registry.iter().filter_map(|registry| registry.horizon.as_ref())) {
+        let of_registry = spec.registry.iter().filter_map(|registry| registry.horizon.as_ref());
+        let of_paths =
+            spec.registry.iter().flat_map(|registry| &registry.paths).filter_map(|path| path.horizon.as_ref());
+        for horizon in steers.chain(of_registry).chain(of_paths) {
             if let Ok(at) = self.horizons.find(horizon) {
                 used[at] = true;
             }

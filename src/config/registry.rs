@@ -22,6 +22,7 @@ use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, nearest};
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
+use crate::mirror::{TemplateValues, UrlTemplate};
 use crate::registry::{PathRule, PathRules};
 
 const ASK_WAIT_DEFAULT: Duration = millis(300);
@@ -160,6 +161,13 @@ section! {
         /// URL of the redirect, with `https`. `{rest}` is the path after the prefix, and `{path}` the whole path without its
         /// first slash. The query string is kept, unless the URL has one.
         to: Option<PlacedText> = text("to", "URL").required().example("\"https://files.example.com/binaries/{rest}\""),
+
+        /// Horizon whose mirrors are asked first. A client goes to its mirror if that has the file, else to `to`.
+        ///
+        /// Each mirror of the horizon needs a `url` with `{rest}` or `{path}`, and `[probe]` is required.
+        horizon: Option<PlacedText> = text("horizon", "horizon")
+            .otherwise("none: all clients are sent to `to`")
+            .example("\"files\""),
     }
 }
 
@@ -286,7 +294,7 @@ impl Check<'_> {
         let blobs = upstream(self, &spec.blobs);
         let signatures = upstream(self, &spec.signatures);
         let (info, privacy) = (page(self, &spec.info), page(self, &spec.privacy));
-        let paths = self.check_paths(&spec.paths);
+        let paths = self.check_paths(&spec.paths, horizons, mirrors);
         let trusted_proxies = self.check_prefixes(&spec.trusted_proxies);
         let tls = spec.tls.as_ref().and_then(|tls| self.check_tls(&tls.cert, &tls.key));
         let blob_target = match &spec.direct {
@@ -345,11 +353,21 @@ impl Check<'_> {
     }
 
     /// The redirects of further paths.
-    fn check_paths(&mut self, specs: &[PathSpec]) -> PathRules {
+    fn check_paths(&mut self, specs: &[PathSpec], horizons: &[HorizonConfig], mirrors: &MirrorsConfig) -> PathRules {
         let (mut rules, mut prefixes) = (Vec::new(), HashMap::new());
-        for PathSpec { prefix: written, to, .. } in specs {
+        for PathSpec { prefix: written, to, horizon, .. } in specs {
             let prefix = written.as_ref().and_then(|prefix| self.parse(prefix, value::path_prefix));
             let to = to.as_ref().and_then(|to| self.parse(to, value::path_target));
+            let horizon = horizon.as_ref().and_then(|name| match self.horizons.find(name) {
+                Ok(at) => {
+                    self.check_each_has_files(&horizons[at], name, mirrors);
+                    Some(horizons[at].name.clone())
+                }
+                Err(problem) => {
+                    self.report(*problem);
+                    None
+                }
+            });
             let (Some(written), Some(prefix)) = (written, prefix) else { continue };
             match prefixes.entry(prefix.clone()) {
                 Entry::Occupied(first) => {
@@ -363,11 +381,29 @@ impl Check<'_> {
                 }
                 Entry::Vacant(free) => {
                     free.insert(written.place.clone());
-                    rules.extend(to.map(|to| PathRule::new(&prefix, to)));
+                    rules.extend(to.map(|to| PathRule::new(&prefix, to, horizon)));
                 }
             }
         }
         PathRules::new(rules)
+    }
+
+    /// Reports a mirror that no client could be sent to for a file.
+    fn check_each_has_files(&mut self, horizon: &HorizonConfig, name: &PlacedText, mirrors: &MirrorsConfig) {
+        let file = TemplateValues { blob: None, path: "", rest: "" };
+        let has_files = |url: &UrlTemplate| url.fill(&file).is_some();
+        let lacks_url = |id: &MirrorId| {
+            !mirrors.entries[id.index()].mirror.content.url.as_ref().is_some_and(has_files)
+                && !mirrors.broken.contains(id)
+        };
+        let Some(id) = horizon.mirrors().find(lacks_url) else { return };
+        let MirrorEntry { mirror, place, .. } = &mirrors.entries[id.index()];
+        self.report(
+            Diagnostic::error("mirror-without-files", format!("mirror `{}` has no `url` for files", mirror.name))
+                .at(place.clone(), "cannot be asked for a file")
+                .related(name.place.clone(), "this horizon names it")
+                .help("add `url = \"https://files.example.com/{rest}\"`; other placeholders than `{rest}` and `{path}` are for blobs"),
+        );
     }
 
     /// The times of questions to mirrors for blobs, and to canonical for signatures. Unless `ask = false`, probed mirrors are
@@ -382,6 +418,14 @@ impl Check<'_> {
         let wanted = ask.as_ref().map(|ask| ask.value);
         let times = [ask_wait, ask_keep, ask_lacking].into_iter().flatten().map(|time| &time.place).next();
         let times = times.filter(|_| registry.signatures.is_none());
+        let steered = spec.paths.iter().filter_map(|path| path.horizon.as_ref()).map(|horizon| &horizon.place).next();
+        if let Some(place) = steered.filter(|_| probe.is_none() || wanted == Some(false)) {
+            self.report(
+                Diagnostic::error("ask-without-probe", "mirrors can be asked for files only if mirrors are probed")
+                    .at(place.clone(), "mirrors are asked for files")
+                    .help(if probe.is_none() { "add a table `[probe]`" } else { "remove `ask = false`" }),
+            );
+        }
         let asked_for = ask.as_ref().filter(|ask| ask.value).map(|ask| &ask.place).or(times);
         if let Some(place) = asked_for
             && (probe.is_none() || wanted == Some(false))
@@ -401,7 +445,8 @@ impl Check<'_> {
             keep: time(ask_keep, ASK_KEEP_DEFAULT),
             lacking: time(ask_lacking, ASK_LACKING_DEFAULT),
         };
-        let of_mirrors = probe.is_some() && registry.horizon.is_some() && wanted != Some(false);
+        let has_horizon = registry.horizon.is_some() || registry.paths.has_horizon();
+        let of_mirrors = probe.is_some() && has_horizon && wanted != Some(false);
         (of_mirrors.then_some(meant), registry.signatures.as_ref().map(|_| meant))
     }
 

@@ -129,7 +129,7 @@ fn every_key_has_its_effect() {
     );
     assert_eq!(control.group.as_ref().map(|group| &*group.value), Some("root"));
     let contacts: Vec<_> = config.mirrors.iter().map(|entry| entry.mirror.contact.as_deref()).collect();
-    assert_eq!(contacts, [Some("noc@a.example.com, +49 69 1234"), None, None, None]);
+    assert_eq!(contacts, [Some("noc@a.example.com, +49 69 1234"), None, None, None, None]);
     let content: Vec<_> = config.mirrors.iter().map(|entry| &entry.mirror.content).collect();
     assert_eq!(content[2].path.as_ref().map(ToString::to_string).as_deref(), Some("/images/{digest}"));
     let url = content[3].url.as_ref().map(ToString::to_string);
@@ -172,7 +172,7 @@ fn every_key_has_its_effect() {
     let all = "network 0 vpn desk, provider azure, region eastus, zone eastus-1, asn 64512, country DE, continent EU, subdivision DE-BE";
     assert_eq!(shown, ["network 0 3", all]);
     assert_eq!(config.horizons[0].rules[0].fallback, [MirrorId(1)]);
-    let [blobs, rest] = &config.horizons[..] else { panic!("two horizons") };
+    let [blobs, rest, _] = &config.horizons[..] else { panic!("three horizons") };
     assert_eq!((blobs.answer_mirrors.get(), blobs.least_scopes), (2, LeastScopes::USUAL));
     assert_eq!((rest.answer_mirrors.get(), rest.least_scopes.v4.0, rest.least_scopes.v6.0), (1, 20, 40));
     let place = |north, east| Coordinates::from_degrees(north, east).unwrap();

@@ -160,7 +160,7 @@ fn render(reply: RouteReply, method: &Method) -> HttpResponse {
     }
     // The URL of a blob does not depend on the client, but the mirror does. A shared cache would send other clients to
     // the same mirror.
-    if reply.basis.outcome.is_of_blob() {
+    if reply.basis.outcome.is_of_blob() || reply.basis.steering.is_some() {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("private"));
     }
     match reply.answer {

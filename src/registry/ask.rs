@@ -1,4 +1,4 @@
-//! A blob request whose reply depends on mirrors: the mirrors to ask, and the reply for each result.
+//! A request for a blob or a file whose reply depends on mirrors: the mirrors to ask, and the reply for each result.
 //!
 //! **Invariants**: if clients are sent to the steered name, every serving mirror that DNS may give the client is asked,
 //! over both families and for every share of the plan. A mirror without the blob would fail the pull on every retry.
@@ -11,7 +11,8 @@ use arrayvec::ArrayVec;
 
 use super::known::{BlobKey, Holding};
 use super::{
-    Answer, BlobTarget, Digest, RegistrySettings, RouteBasis, RouteOutcome, RouteReply, RouteSteering, location,
+    Answer, BlobTarget, Digest, PathRule, RegistrySettings, RouteBasis, RouteOutcome, RouteReply, RouteSteering,
+    location,
 };
 use crate::base::ids::MirrorId;
 use crate::base::prefix::Family;
@@ -21,15 +22,25 @@ use crate::snapshot::Snapshot;
 /// The most mirrors asked for one request: for each family, the most mirrors of a list with weights (`config::limits`).
 pub(crate) const MAX_ASKED: usize = 2 * 64;
 
-/// A blob request whose reply depends on mirrors.
+/// A request for a blob or a file whose reply depends on mirrors.
 #[derive(Clone, Debug)]
 pub struct Ask<'r> {
-    pub(super) digest: Digest<'r>,
+    pub(super) content: AskContent<'r>,
+    /// The path after `/v2/`; for a file, the path.
     pub(super) rest: &'r str,
     pub(super) query: Option<&'r str>,
     pub(super) steering: RouteSteering,
     pub(super) target: AskTarget,
     pub(super) settings: &'r RegistrySettings,
+}
+
+/// The content that mirrors are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum AskContent<'r> {
+    /// A blob. Canonical has it too.
+    Blob(Digest<'r>),
+    /// A file of a further path. The target of the rule has it too.
+    File(&'r PathRule),
 }
 
 /// The target of the redirect if mirrors have the blob.
@@ -88,6 +99,14 @@ impl AskTarget {
         }
         let url = path.as_ref().map_or_else(|| blobs.url(rest, query), |path| blobs.url_of_path(path));
         Some(AskTarget { url, path, reach: AskReach::SteeredName })
+    }
+}
+
+impl AskTarget {
+    /// The target of a client's redirect for a file. `None` if its mirror has no URL for files.
+    pub(super) fn of_file(mirror: &Mirror, values: &TemplateValues<'_>) -> Option<Self> {
+        let url = mirror.content.url.as_ref()?;
+        Some(AskTarget { url: url.fill(values)?, path: Some(url.path.fill(values)?), reach: AskReach::Url })
     }
 }
 
@@ -156,26 +175,42 @@ impl Ask<'_> {
             (&mirror.v4, &mirror.v6).hash(&mut place);
         }
         mirror.content.hash(&mut place);
+        let secret = [secret[0] ^ place.finish(), secret[1]];
+        let digest = match self.content {
+            AskContent::Blob(digest) => digest,
+            // No blob has an empty algorithm.
+            AskContent::File(_) => {
+                let file = Digest { algorithm: "", encoded: self.target.path.as_deref().unwrap_or(self.rest) };
+                return BlobKey::new(secret, &mirror.name, "", &file);
+            }
+        };
         let content = &mirror.content;
         let path = content.url.as_ref().map(|url| &url.path).or(content.path.as_ref());
         let name = if path.is_none_or(Template::has_name) { repository(self.rest) } else { "" };
-        BlobKey::new([secret[0] ^ place.finish(), secret[1]], &mirror.name, name, &self.digest)
+        BlobKey::new(secret, &mirror.name, name, &digest)
     }
 
     /// The path of the request to a mirror, in canonical form.
     pub fn path(&self) -> String {
-        let Digest { algorithm, encoded } = self.digest;
         self.target.path.clone().unwrap_or_else(|| {
             let base = match (self.target.reach, &self.settings.blobs) {
                 (AskReach::SteeredName, Some(blobs)) => blobs.path(),
                 _ => "/v2/",
             };
-            format!("{base}{}/blobs/{algorithm}:{encoded}", repository(self.rest))
+            match self.content {
+                AskContent::Blob(Digest { algorithm, encoded }) => {
+                    format!("{base}{}/blobs/{algorithm}:{encoded}", repository(self.rest))
+                }
+                AskContent::File(_) => self.rest.to_string(),
+            }
         })
     }
 
     /// The reply for a result.
     pub fn settle(&self, holding: Holding) -> RouteReply {
+        if let (AskContent::File(rule), Holding::Lacks | Holding::Unsaid) = (self.content, holding) {
+            return self.reply(rule.url(self.rest, self.query), RouteOutcome::File);
+        }
         let outcome = match holding {
             Holding::Has => return self.to_mirror(),
             Holding::Lacks => RouteOutcome::BlobLacking,
@@ -185,9 +220,10 @@ impl Ask<'_> {
     }
 
     pub(super) fn to_mirror(&self) -> RouteReply {
-        let outcome = match self.target.reach {
-            AskReach::SteeredName => RouteOutcome::BlobSteered,
-            AskReach::Host | AskReach::Url => RouteOutcome::BlobMirror,
+        let outcome = match (self.content, self.target.reach) {
+            (AskContent::File(_), _) => RouteOutcome::FileMirror,
+            (AskContent::Blob(_), AskReach::SteeredName) => RouteOutcome::BlobSteered,
+            (AskContent::Blob(_), AskReach::Host | AskReach::Url) => RouteOutcome::BlobMirror,
         };
         self.reply(self.target.url.clone(), outcome)
     }

@@ -7,7 +7,7 @@
 //! | rule | request | reply |
 //! |---|---|---|
 //! | 1 | OPTIONS of an existing path; any other method but GET and HEAD | 200 with `Allow`; 405 |
-//! | 2 | `/`, `/privacy…`, `/healthz`, a path of a rule, else outside `/v2` | 307 project page, 307 policy page, 200, 307 target, 404 |
+//! | 2 | `/`, `/privacy…`, `/healthz`, a path of a rule, else outside `/v2` | 307 project page, 307 policy page, 200, 307 target or mirror, 404 |
 //! | 3 | `/v2`, `/v2/` | 200, never 401: clients then ask for no token |
 //! | 4 | `/v2/_catalog`, uploads, a path that breaks a grammar | 404 or 400 |
 //! | 5 | manifests, `tags/list`, `referrers` | 307 canonical |
@@ -37,7 +37,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(crate) use ask::Ask;
-use ask::AskTarget;
+use ask::{AskContent, AskTarget};
 pub(crate) use beyond::{CanonicalAsk, CanonicalSubject, holding_of_referrers, holding_of_status};
 pub use beyond::{MAX_REFERRERS_LEN, beyond};
 pub(crate) use error::ErrorCode;
@@ -163,13 +163,13 @@ pub enum Method {
 pub enum Route<'r> {
     /// A reply.
     Reply(RouteReply),
-    /// A reply that depends on whether mirrors have a blob.
+    /// A reply that depends on whether mirrors have a blob or a file.
     Ask(Ask<'r>),
 }
 
 /// Decides the reply to a request.
 ///
-/// `client` is the client, or an error if a trusted proxy sent a malformed address. Only blob requests use it.
+/// `client` is the client, or an error if a trusted proxy sent a malformed address. Requests for blobs and files use it.
 pub fn route<'r>(
     request: &Request<'r>,
     client: Result<Client, MalformedForwarded>,
@@ -200,7 +200,7 @@ pub fn route<'r>(
             RouteReply::refuse(Status::BadRequest, ErrorCode::Unsupported, RouteOutcome::Refused)
         }
         (Method::Read, Path::Outside) => match rule {
-            Some(rule) => RouteReply::redirect(rule.url(request.path, request.query), RouteOutcome::File),
+            Some(rule) => return route_file(rule, request, client, settings, snapshot),
             None => outside(),
         },
         (Method::Read, Path::Pull { target, rest }) => {
@@ -223,6 +223,36 @@ pub fn route<'r>(
 /// The reply to a path outside the API that is no page and has no rule.
 fn outside() -> RouteReply {
     RouteReply::refuse(Status::NotFound, ErrorCode::NotFound, RouteOutcome::Outside)
+}
+
+/// Decides the redirect for a further path.
+///
+/// If the client's mirror cannot be told, the client gets the target of the rule, where every file is.
+fn route_file<'r>(
+    rule: &'r PathRule,
+    request: &Request<'r>,
+    client: Result<Client, MalformedForwarded>,
+    settings: &'r RegistrySettings,
+    snapshot: &Snapshot,
+) -> Route<'r> {
+    let client = client.ok().filter(|client| settings.asks_mirrors && !is_mirror(client, snapshot));
+    let ask = client.zip(rule.horizon.as_deref()).and_then(|(client, name)| {
+        let steering = steer(horizon(name, snapshot)?, &client, snapshot);
+        let is_canonical = snapshot.horizons()[steering.horizon.index()].plan(steering.decision.plan).is_canonical;
+        let mirror = steering.mirror.filter(|id| !is_canonical && snapshot.redirect_health(*id) == Some(Health::Up))?;
+        let target = AskTarget::of_file(&snapshot.mirrors()[mirror.index()], &rule.values(request.path))?;
+        let (rest, query, content) = (request.path, request.query, AskContent::File(rule));
+        Some(Ask { content, rest, query, steering, target, settings })
+    });
+    match ask {
+        Some(ask) => Route::Ask(ask),
+        None => Route::Reply(RouteReply::redirect(rule.url(request.path, request.query), RouteOutcome::File)),
+    }
+}
+
+/// The horizon of a name.
+fn horizon(name: &str, snapshot: &Snapshot) -> Option<HorizonId> {
+    snapshot.horizons().iter().position(|horizon| *horizon.name == *name).map(HorizonId::from_index)
 }
 
 /// Decides the redirect for a blob.
@@ -248,8 +278,7 @@ fn route_blob<'r>(
     let Ok(client) = client else {
         return Route::Reply(RouteReply::refuse(Status::BadRequest, ErrorCode::Unsupported, RouteOutcome::Forwarded));
     };
-    let found = snapshot.horizons().iter().position(|horizon| horizon.name == *name).map(HorizonId::from_index);
-    let steering = found.map(|horizon| steer(horizon, &client, snapshot));
+    let steering = horizon(name, snapshot).map(|horizon| steer(horizon, &client, snapshot));
     let canonical = || settings.canonical.url(rest, query);
     let reply = |url, outcome| {
         Route::Reply(RouteReply { answer: Answer::Redirect(url), basis: RouteBasis { outcome, steering } })
@@ -262,7 +291,7 @@ fn route_blob<'r>(
     let Some(target) = target.filter(|_| can_serve(&steering, settings.blob_target, snapshot)) else {
         return reply(canonical(), RouteOutcome::BlobCanonical);
     };
-    let ask = Ask { digest, rest, query, steering, target, settings };
+    let ask = Ask { content: AskContent::Blob(digest), rest, query, steering, target, settings };
     if settings.asks_mirrors { Route::Ask(ask) } else { Route::Reply(ask.to_mirror()) }
 }
 

@@ -7,6 +7,8 @@
 //!
 //! RFC 3986 §3.3 (paths), §5.2.4 (dot segments).
 
+use std::sync::Arc;
+
 use crate::mirror::{TemplateValues, UrlTemplate};
 
 /// A rule: the paths with a prefix, and their target.
@@ -16,18 +18,25 @@ pub(crate) struct PathRule {
     prefix: Box<str>,
     /// The target, whose placeholders are `{path}` and `{rest}`.
     to: UrlTemplate,
+    /// The name of the horizon whose mirrors come before the target; `None` if all clients get the target. A name and not an
+    /// id, as in [`super::RegistrySettings::horizon`].
+    pub(super) horizon: Option<Arc<str>>,
 }
 
 impl PathRule {
     /// A rule for a prefix that [`is_prefix`] accepts, with a target that needs no blob.
-    pub(crate) fn new(prefix: &str, to: UrlTemplate) -> Self {
-        PathRule { prefix: prefix.into(), to }
+    pub(crate) fn new(prefix: &str, to: UrlTemplate, horizon: Option<Arc<str>>) -> Self {
+        PathRule { prefix: prefix.into(), to, horizon }
+    }
+
+    /// The values for the placeholders of a path below the prefix.
+    pub(super) fn values<'p>(&self, path: &'p str) -> TemplateValues<'p> {
+        TemplateValues { blob: None, path: &path[1..], rest: &path[self.prefix.len()..] }
     }
 
     /// The URL of a path below the prefix. The query string is added unless the target has one of its own.
     pub(super) fn url(&self, path: &str, query: Option<&str>) -> String {
-        let values = TemplateValues { blob: None, path: &path[1..], rest: &path[self.prefix.len()..] };
-        let mut url = self.to.fill(&values).expect("a target needs no blob: config::value");
+        let mut url = self.to.fill(&self.values(path)).expect("a target needs no blob: config::value");
         if let Some(query) = query.filter(|_| !url.contains('?')) {
             url.extend(["?", query]);
         }
@@ -47,6 +56,11 @@ impl PathRules {
     pub(crate) fn new(mut rules: Vec<PathRule>) -> Self {
         rules.sort_by_key(|rule| std::cmp::Reverse(rule.prefix.len()));
         PathRules { rules: rules.into() }
+    }
+
+    /// Whether a rule has a horizon.
+    pub(crate) fn has_horizon(&self) -> bool {
+        self.rules.iter().any(|rule| rule.horizon.is_some())
     }
 
     /// The rule for a path outside the API, in its [`super::plain`] form. `None` if no prefix matches, or if the path has a
@@ -85,7 +99,7 @@ mod tests {
         assert!(is_prefix(prefix));
         let host = "files.example";
         let path = Template::parse(path).unwrap();
-        PathRule::new(prefix, UrlTemplate { host: host.into(), port: 443, authority: host.into(), path })
+        PathRule::new(prefix, UrlTemplate { host: host.into(), port: 443, authority: host.into(), path }, None)
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub enum RouteOutcome {
     Health,
     /// Outside the API, sent to the target of a rule.
     File,
+    /// Outside the API, sent to a mirror that has the file.
+    FileMirror,
     /// Outside the API.
     Outside,
     /// The API's version.
@@ -145,13 +147,14 @@ impl Answer {
 
 impl RouteOutcome {
     /// Every outcome, in the order of the rules; [`RouteOutcome::index`] is the position in it.
-    pub const ALL: [RouteOutcome; 22] = [
+    pub const ALL: [RouteOutcome; 23] = [
         RouteOutcome::Method,
         RouteOutcome::Options,
         RouteOutcome::Info,
         RouteOutcome::Privacy,
         RouteOutcome::Health,
         RouteOutcome::File,
+        RouteOutcome::FileMirror,
         RouteOutcome::Outside,
         RouteOutcome::Version,
         RouteOutcome::Refused,
@@ -179,6 +182,7 @@ impl RouteOutcome {
     pub(crate) const fn rule(self) -> u8 {
         match self {
             RouteOutcome::Method | RouteOutcome::Options => 1,
+            RouteOutcome::FileMirror => 2,
             RouteOutcome::Info
             | RouteOutcome::Privacy
             | RouteOutcome::Health
@@ -209,6 +213,7 @@ impl RouteOutcome {
             RouteOutcome::Privacy => "privacy",
             RouteOutcome::Health => "health",
             RouteOutcome::File => "file",
+            RouteOutcome::FileMirror => "file-mirror",
             RouteOutcome::Outside => "outside-api",
             RouteOutcome::Version => "version",
             RouteOutcome::Refused => "refused",

@@ -345,7 +345,12 @@ mod tests {
             ("cert = \"dns.pem\"", "cert = \"new.pem\""),
             ("ask-wait = \"150ms\"", "ask-wait = \"50ms\""),
             ("ask-keep = \"24h\"", "ask-keep = \"2h\""),
-            ("ask = true\nask-wait = \"150ms\"\nask-keep = \"24h\"\nask-lacking = \"30s\"", "ask = false"),
+            ("to = \"https://files.example.com/binaries/{rest}\"", "to = \"https://files.example.com/{path}\""),
+            (
+                "ask = true\nask-wait = \"150ms\"\nask-keep = \"24h\"\nask-lacking = \"30s\"\n\
+                 paths = [{ prefix = \"/binaries/\", to = \"https://files.example.com/binaries/{rest}\", horizon = \"files\" }]",
+                "ask = false",
+            ),
             ("direct = true", "direct = false"),
             ("cert = \"fullchain.pem\"", "cert = \"new.pem\""),
             ("interval = \"5s\"", "interval = \"6s\""),

@@ -396,6 +396,7 @@ async fn the_server_probes_a_bucket_at_its_url_and_sends_clients_there() {
     let site = format!(
         "server {{ listen {bucket}:{port} ssl http2; ssl_certificate {path}/bucket.pem; ssl_certificate_key {path}/bucket.key;\n\
          location ~ \"^/images/(?<digest>sha256:[0-9a-f]{{64}})$\" {{ error_page 404 =403 /403; try_files /$digest =404; }}\n\
+         location = /files/kops/1.30/kops {{ return 200; }}\n\
          location / {{ return 403; }} }}\n"
     );
     let Some(_nginx) = start_nginx(folder.path(), &site, SocketAddr::new(bucket, port)) else { return };
@@ -405,7 +406,10 @@ async fn the_server_probes_a_bucket_at_its_url_and_sends_clients_there() {
     let rest = format!(
         "[resolver]\nservers = \"{}\"\nprivate = \"127.0.0.0/8\"\n\
          [mirrors.bucket]\nurl = \"https://bucket.net.test:{port}/images/{{digest}}\"\nmissing = [403]\n\
-         [horizons.h]\ndefault = [\"bucket\", \"near\"]\n",
+         [horizons.h]\ndefault = [\"bucket\", \"near\"]\n\
+         [[registry.paths]]\nprefix = \"/binaries/\"\nto = \"https://origin.net.test/{{path}}\"\nhorizon = \"files\"\n\
+         [mirrors.files]\nurl = \"https://bucket.net.test:{port}/files/{{rest}}\"\nmissing = [403]\n\
+         [horizons.files]\ndefault = [\"files\"]\n",
         names.address()
     );
     let world = World::start_with(&authority, at.port(), QUICK, &[("near", &[near])], &[("@", "h")], &rest);
@@ -416,6 +420,18 @@ async fn the_server_probes_a_bucket_at_its_url_and_sends_clients_there() {
     let said = asking::get(world.registry, &blob).await;
     let location = format!("location: https://bucket.net.test:{port}/images/sha256:{}", canary_sha256());
     assert!(said.lines().any(|line| line == location), "{said}");
+    // A file that the bucket has, one that it lacks, and a path that leaves the directory.
+    let held = format!("location: https://bucket.net.test:{port}/files/kops/1.30/kops");
+    let origin = "location: https://origin.net.test/binaries/kops/1.31/kops?a=b";
+    for (target, expected) in [
+        ("/binaries/kops/1.30/kops?a=b", &*held),
+        ("/binaries/kops/1.31/kops?a=b", origin),
+        ("/binaries/kops/%2e%2e/kops", "HTTP/1.1 404 Not Found"),
+    ] {
+        let said = asking::get(world.registry, target).await;
+        assert!(said.lines().any(|line| line == expected), "{target}: {said}");
+        assert_eq!(said.contains("cache-control: private"), said.contains(" 307 "), "{said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

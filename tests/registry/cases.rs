@@ -525,12 +525,13 @@ fn canonical_is_not_asked_what_it_lacks_if_signatures_are_there_too() {
 #[test]
 fn every_outcome_is_in_the_table() {
     let cases = all();
-    // Those of asking are in the test above, and in `behind`; that of a rule is in `urls`.
+    // Those of asking are in the test above, and in `behind`; those of a rule and of files at mirrors are in `urls`.
     let elsewhere = [
         RouteOutcome::BlobLacking,
         RouteOutcome::BlobUnknown,
         RouteOutcome::SignatureContent,
         RouteOutcome::BlobByRule,
+        RouteOutcome::FileMirror,
     ];
     for outcome in RouteOutcome::ALL.into_iter().filter(|outcome| !elsewhere.contains(outcome)) {
         assert!(cases.iter().any(|case| case.outcome == outcome), "{outcome:?}");

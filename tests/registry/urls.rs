@@ -8,7 +8,7 @@ use pharos::base::time::{Moment, Now, Ttl, UnixTime};
 use pharos::compile::registry_settings;
 use pharos::mirror::{Health, HostAddresses, Standing};
 use pharos::registry::known::Holding;
-use pharos::registry::{Answer, Method, RegistrySettings, Request, Route, RouteOutcome, route};
+use pharos::registry::{Answer, MalformedForwarded, Method, RegistrySettings, Request, Route, RouteOutcome, route};
 use pharos::snapshot::{Change, Snapshot};
 use pharos::{MAX_UDP, Peer, Transport};
 
@@ -200,4 +200,110 @@ fn a_client_at_the_address_of_a_bucket_goes_to_canonical() {
     let host = HostAddresses { v4: vec![v4], v6: Vec::new(), ttl: Ttl(60), at: Some(UnixTime(1)) };
     let resolved = snapshot.after(&Change::Addresses(Arc::from("bucket.s3.example"), host));
     assert_eq!(redirect(&(settings, resolved), EAST, &blob(), Holding::Has).1, RouteOutcome::BlobFromMirror);
+}
+
+/// Further paths by a horizon, with a mirror that pulls through this listener at 192.0.2.10.
+const FILES: &str = r#"
+[registry]
+listen    = "127.0.0.1:0"
+canonical = "https://canonical.example"
+blobs     = "https://blob.example"
+paths     = [
+  { prefix = "/files/", to = "https://origin.example/f/{rest}", horizon = "files" },
+  { prefix = "/files/all/", to = "https://origin.example/all/{rest}" },
+]
+[probe]
+name = "blob.example"
+[resolver]
+servers = "127.0.0.1:9"
+timeout = "50ms"
+[networks]
+list = { list = "list.txt" }
+[mirrors]
+near  = { url = "https://near.example:8443/files/{rest}?alt=media" }
+far   = { url = "https://far.example/{path}" }
+pulls = { addresses = "192.0.2.10" }
+[horizons.files]
+rules = [
+  { network = "list", label = "home", canonical = true },
+  { network = "list", label = "east", mirrors = ["near"] },
+]
+default = ["far"]
+[horizons.blobs]
+default = ["pulls"]
+[[zone]]
+name  = "blob.example"
+file  = "blob.zone"
+steer = [{ owner = "@", horizon = "blobs", ttl = 60 }]
+"#;
+
+/// Both mirrors of [`FILES`] are resolved and up.
+fn with_files(snapshot: &Snapshot) -> Snapshot {
+    [("near", "near.example", 1), ("far", "far.example", 2)].into_iter().fold(snapshot.clone(), |snapshot, one| {
+        let (name, host, last) = one;
+        let v4 = vec![Ipv4Addr::new(192, 0, 2, last)];
+        let addresses = HostAddresses { v4, v6: Vec::new(), ttl: Ttl(60), at: Some(UnixTime(1)) };
+        let resolved = snapshot.after(&Change::Addresses(Arc::from(host), addresses));
+        let mirror = &resolved.mirrors()[resolved.mirror(name).unwrap().index()];
+        resolved.after(&Change::standing(mirror, &Standing::all(mirror, Health::Up)))
+    })
+}
+
+#[test]
+fn a_client_goes_to_its_mirror_for_a_file_that_the_mirror_has() {
+    let (settings, fresh) = build(FILES);
+    let standing = |snapshot: &Snapshot, at: usize, health| {
+        let mirror = &snapshot.mirrors()[at];
+        snapshot.after(&Change::standing(mirror, &Standing::all(mirror, health)))
+    };
+    let up = with_files(&fresh);
+    let built = (settings, up);
+    let to = |built: &_, from, target, holding| redirect(built, from, target, holding);
+    let (near, far) = ("https://near.example:8443/files/x/y?alt=media", "https://far.example/files/x/y");
+    let origin = ("https://origin.example/f/x/y?a=b".to_string(), RouteOutcome::File);
+    let file = "/files/x/y?a=b";
+    assert_eq!(to(&built, EAST, file, Holding::Has), (near.into(), RouteOutcome::FileMirror));
+    assert_eq!(to(&built, ELSEWHERE, file, Holding::Has), (far.into(), RouteOutcome::FileMirror));
+    for holding in [Holding::Lacks, Holding::Unsaid] {
+        assert_eq!(to(&built, EAST, file, holding), origin);
+    }
+    // By rule; and a mirror that pulls through this listener.
+    assert_eq!(to(&built, HOME, file, Holding::Has), origin);
+    assert_eq!(to(&built, "192.0.2.10", file, Holding::Has), origin);
+    let all = ("https://origin.example/all/x".to_string(), RouteOutcome::File);
+    assert_eq!(to(&built, EAST, "/files/all/x", Holding::Has), all);
+    // Nothing is asked before the first probe, of a mirror that is down, or if the client is unknown.
+    let (settings, up) = built;
+    let asks = |snapshot: &Snapshot, client, path| {
+        let request = Request { method: Method::Read, path, query: None };
+        matches!(route(&request, client, &settings, snapshot, Moment(0)), Route::Ask(_))
+    };
+    let east = Client { resolver: EAST.parse().unwrap(), subnet: None };
+    assert!(
+        asks(&up, Ok(east), "/files/x") && !asks(&up, Ok(east), "/files/all/x") && !asks(&up, Ok(east), "/files/..")
+    );
+    assert!(!asks(&fresh, Ok(east), "/files/x") && !asks(&up, Err(MalformedForwarded), "/files/x"));
+    let down = standing(&standing(&up, 0, Health::Down), 1, Health::Down);
+    assert!(!asks(&down, Ok(east), "/files/x"));
+}
+
+#[test]
+fn a_file_is_asked_for_by_its_path_at_the_mirror() {
+    let (settings, snapshot) = build(FILES);
+    let snapshot = with_files(&snapshot);
+    let keys: Vec<_> = [(EAST, "/files/x"), (EAST, "/files/y"), (ELSEWHERE, "/files/x"), (EAST, "/files/x")]
+        .into_iter()
+        .map(|(from, path)| {
+            let client = Client { resolver: from.parse().unwrap(), subnet: None };
+            let request = Request { method: Method::Read, path, query: Some("a=b") };
+            let Route::Ask(ask) = route(&request, Ok(client), &settings, &snapshot, Moment(0)) else {
+                panic!("{path}")
+            };
+            let at = usize::from(from != EAST);
+            let place = if at == 0 { format!("{path}?alt=media") } else { path.to_string() };
+            assert_eq!((ask.path(), ask.mirrors(&snapshot).len()), (place, 1));
+            ask.key([1, 2], &snapshot.mirrors()[at])
+        })
+        .collect();
+    assert!(keys[0] != keys[1] && keys[0] != keys[2] && keys[1] != keys[2] && keys[0] == keys[3]);
 }
