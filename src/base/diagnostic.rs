@@ -129,6 +129,11 @@ impl fmt::Display for Diagnostic {
 }
 
 impl Diagnostic {
+    /// The same problem as a warning, if a fault of a part does not keep the rest from being served.
+    pub(crate) fn lessened(self) -> Self {
+        Diagnostic { severity: Severity::Warning, ..self }
+    }
+
     /// An error.
     pub(crate) fn error(code: &'static str, message: impl Into<String>) -> Self {
         Diagnostic::new(Severity::Error, code, message.into())

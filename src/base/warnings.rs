@@ -36,6 +36,7 @@ pub const WARNINGS: &[(&str, &str)] = &[
     ("secrets-exposed", "other users may read or change a file with secrets"),
     ("signed-zone", "the signatures of a zone are left out"),
     ("single-ns", "a zone has one name server"),
+    ("source-refused", "a network keeps its served prefixes, or has none, because its file is refused"),
     ("steered-name-server", "the addresses of a name server depend on the client"),
     ("steered-transfer", "a copy of a zone cannot be steered by its secondaries"),
     ("target-is-alias", "a record names an alias where a host is needed"),

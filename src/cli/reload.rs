@@ -67,11 +67,14 @@ fn text(view: &ReloadOutcomeView, layout: Layout) -> String {
     text + &layout.sentence(
         "",
         2,
-        &match (view.refused, view.changes.is_empty()) {
+        &match (!view.accepted, view.changes.is_empty()) {
             (true, _) if view.dry_run => format!("would be refused: generation {number} is served"),
             (false, true) if view.dry_run => format!("would change nothing: generation {number} is served"),
             (false, false) if view.dry_run => format!("would be reloaded: generation {number} is served"),
             (true, _) => format!("not reloaded: generation {number} with the configuration before is served"),
+            (false, _) if !view.kept.is_empty() => {
+                format!("reloaded in part: generation {number} is served; {}", view.kept.join("; "))
+            }
             (false, true) => format!("reloaded: generation {number} is served, nothing else has changed"),
             (false, false) => format!("reloaded: generation {number} is served"),
         },

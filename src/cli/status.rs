@@ -63,6 +63,7 @@ fn text(view: &StatusView, layout: Layout) -> String {
     if let Some(reload) = &view.reload {
         let (text, colour) = match &reload.refused {
             None => (format!("succeeded at {}", reload.at), None),
+            Some(what) if reload.in_part => (format!("succeeded in part at {}: {what}", reload.at), Some(Colour::Bad)),
             Some(why) => (
                 format!("failed at {}, and the configuration before it is served: {why}", reload.at),
                 Some(Colour::Bad),

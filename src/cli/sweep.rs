@@ -39,7 +39,7 @@ pub(super) struct Args {
 
 /// Sweeps, and returns the exit code.
 pub(super) fn run(config: &Path, args: &Args) -> u8 {
-    let built = match compile::build_for(&Purpose::Start, config, Generation(1), &Intake::default(), &|_| None) {
+    let built = match compile::build_for(&Purpose::Show, config, Generation(1), &Intake::default(), &|_| None) {
         Ok(built) => built,
         Err(problems) => {
             complain_of(&problems);

@@ -61,7 +61,7 @@ pub fn build_in_memory(
     files: impl IntoIterator<Item = (impl Into<PathBuf>, impl Into<Vec<u8>>)>,
 ) -> Result<Built, Vec<Diagnostic>> {
     let files = files.into_iter().map(|(path, bytes)| (path.into(), bytes.into())).collect();
-    build_for(&Purpose::Start, path.as_ref(), Generation(1), &Intake::of_memory(files), &|_| None)
+    build_for(&Purpose::Show, path.as_ref(), Generation(1), &Intake::of_memory(files), &|_| None)
 }
 
 /// The same for another purpose. `intake` notes the files that are read; `check_state` looks at those in which services keep

@@ -178,7 +178,7 @@ impl RunningServer {
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping, or serves one configuration alone")
         })?;
         let view = ReloadOutcomeView::of(&outcome);
-        Ok(if outcome.is_refused { DeskAnswer::not_served(&view) } else { DeskAnswer::json(&view) })
+        Ok(if outcome.is_refused() { DeskAnswer::not_served(&view) } else { DeskAnswer::json(&view) })
     }
 
     async fn retransfer(&self, zone: NameBuf) -> Result<DeskAnswer, Refusal> {

@@ -104,8 +104,12 @@ pub(crate) struct RetransferView {
 /// `/reload`: the outcome of a reload.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct ReloadOutcomeView {
-    /// True if the new configuration is not served; the one before it is.
+    /// True if the new configuration is not served, or a part of it is not; the one before it, or that part of it, is.
     pub(crate) refused: bool,
+    /// True if the new configuration is served, maybe without a part of it.
+    pub(crate) accepted: bool,
+    /// A sentence for each part of it that is refused, and served as before.
+    pub(crate) kept: Vec<String>,
     /// True if nothing new is served, because the request was to compare alone.
     pub(crate) dry_run: bool,
     /// The generation that is served.
@@ -126,7 +130,9 @@ impl ReloadOutcomeView {
     pub(super) fn of(outcome: &ReloadOutcome) -> Self {
         let problems = report_json(&outcome.problems);
         ReloadOutcomeView {
-            refused: outcome.is_refused,
+            refused: outcome.is_refused(),
+            accepted: outcome.is_accepted,
+            kept: outcome.kept.clone(),
             dry_run: outcome.is_dry,
             generation: outcome.generation.0,
             changes: outcome.changes.clone(),
@@ -205,8 +211,11 @@ pub(crate) struct UnwrittenView {
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct ReloadView {
     pub(crate) at: String,
-    /// The first error with its place; null if the new configuration is served.
+    /// The first error with its place, or the first part that is served as before; null if all of the new configuration is served.
     pub(crate) refused: Option<String>,
+    /// True if the new configuration is served all the same, without that part.
+    #[serde(default)]
+    pub(crate) in_part: bool,
 }
 
 /// One source of networks.

@@ -13,8 +13,10 @@ use crate::base::time::UnixTime;
 pub(crate) struct Reloaded {
     /// The end of the reload.
     pub(crate) at: UnixTime,
-    /// The first error, with its place; `None` if the new configuration is served.
+    /// The first error, or the first part that is served as before; `None` if all of the new configuration is served.
     pub(crate) refused: Option<String>,
+    /// True if the new configuration is served all the same, without that part.
+    pub(crate) is_partial: bool,
 }
 
 /// The configuration that is served.
@@ -49,17 +51,18 @@ impl ReloadHistory {
         ReloadHistory { config, state: Mutex::new(HistoryState { served, last: None, refused: 0 }) }
     }
 
-    /// Notes a reload whose configuration is served.
-    pub(crate) fn note_served(&self, served: ServedConfig) {
+    /// Notes a reload whose configuration is served. `refused` is the first part of it that is refused and served as before.
+    pub(crate) fn note_served(&self, served: ServedConfig, refused: Option<String>) {
         let mut state = self.state();
-        state.last = Some(Reloaded { at: served.since, refused: None });
+        state.refused += u64::from(refused.is_some());
+        state.last = Some(Reloaded { at: served.since, is_partial: refused.is_some(), refused });
         state.served = served;
     }
 
     /// Notes a reload that changed nothing, with its first error.
     pub(crate) fn note_refused(&self, at: UnixTime, error: String) {
         let mut state = self.state();
-        state.last = Some(Reloaded { at, refused: Some(error) });
+        state.last = Some(Reloaded { at, refused: Some(error), is_partial: false });
         state.refused += 1;
     }
 

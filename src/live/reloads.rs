@@ -41,8 +41,10 @@ pub(crate) struct ReloadRequests(mpsc::Sender<ReloadRequest>);
 /// The outcome of a reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ReloadOutcome {
-    /// True if the new configuration is not served; the one before it is.
-    pub(crate) is_refused: bool,
+    /// True if the new configuration is served; otherwise the one before it is.
+    pub(crate) is_accepted: bool,
+    /// A sentence for each part of an accepted configuration that is refused, and served as before.
+    pub(crate) kept: Vec<String>,
     /// True if nothing new is served, because the request was to compare alone.
     pub(crate) is_dry: bool,
     /// The generation that is served.
@@ -55,6 +57,13 @@ pub(crate) struct ReloadOutcome {
     pub(crate) remarks: Vec<String>,
     /// The keys whose new values take a restart.
     pub(crate) restart_keys: Vec<String>,
+}
+
+impl ReloadOutcome {
+    /// True if the configuration, or a part of it, is not served.
+    pub(crate) fn is_refused(&self) -> bool {
+        !self.is_accepted || !self.kept.is_empty()
+    }
 }
 
 /// The sender and the receiver of requests.

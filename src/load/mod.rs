@@ -55,7 +55,8 @@ pub(crate) fn exposed_configs<'f>(config: &'f Config, files: &'f [SourceFile]) -
 
 /// Loads all networks, zones and secrets of a config, with warnings. If any problem is an error, returns all problems.
 ///
-/// At a start a zone whose file is refused does not keep the others from being served: it answers SERVFAIL.
+/// At a start a zone whose file is refused does not keep the others from being served: it answers SERVFAIL. A source that is
+/// refused at a reload keeps its served prefixes, and at a start it has none, so that the defaults of horizons decide.
 pub(crate) fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
@@ -65,7 +66,13 @@ pub(crate) fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Input
                 problems.extend(loaded.warnings);
                 sources.push(Arc::new(loaded.source));
             }
-            Err(found) => problems.extend(found),
+            Err(found) => match networks::stand_in(network, purpose) {
+                Some((source, what)) => {
+                    problems.extend(found.into_iter().map(Diagnostic::lessened).chain([what]));
+                    sources.push(source);
+                }
+                None => problems.extend(found),
+            },
         }
     }
     let mut zones = Vec::new();
@@ -82,7 +89,7 @@ pub(crate) fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Input
             }
         }
     }
-    let may_start = matches!(purpose, hosts::Purpose::Start) && refused.len() < zones.len();
+    let may_start = matches!(purpose, hosts::Purpose::Start | hosts::Purpose::Show) && refused.len() < zones.len();
     for (zone, found) in refused {
         problems.extend(if may_start { zone::held_back(zone, found) } else { found });
     }

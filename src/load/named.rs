@@ -44,7 +44,9 @@ pub(crate) fn check(
     problems.extend(folders.map(|problem| match purpose {
         Purpose::Check => problem,
         // A disk that became read-only must not keep a server from serving: state is lost with the next restart at worst.
-        Purpose::Start | Purpose::Compare | Purpose::Reload(_) => Diagnostic { severity: Severity::Warning, ..problem },
+        Purpose::Start | Purpose::Show | Purpose::Compare | Purpose::Reload(_) => {
+            Diagnostic { severity: Severity::Warning, ..problem }
+        }
     }));
     problems
 }

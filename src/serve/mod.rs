@@ -96,7 +96,11 @@ async fn serve(path: &Path, prepared: Prepared, read: FileStates) -> Result<(), 
     let mut services = Services::start(prepared, &vital).await?;
     told(supervisor.ready());
     let published = services.published.clone();
-    let mut reloads = Reloads::new(path, move || load::hosts::known(published.load().mirrors().iter()));
+    let mut reloads = Reloads::new(path, move || {
+        let served = published.load();
+        let hosts = load::hosts::known(served.mirrors().iter());
+        load::hosts::ServedInputs { hosts, sources: served.provenance().networks.sources.clone() }
+    });
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -131,7 +135,7 @@ async fn serve(path: &Path, prepared: Prepared, read: FileStates) -> Result<(), 
                 asked.answer(&outcome);
                 match next_watch {
                     _ if terms.is_dry => {}
-                    Some(next) if !outcome.is_refused => watch.served(next, read),
+                    Some(next) if outcome.is_accepted => watch.served(next, read),
                     _ => watch.refused(read),
                 }
                 if reloads.are_over() {
@@ -337,7 +341,8 @@ impl Services {
             let (generation, problems) = (before.generation, prepared.built.warnings);
             let remarks = reload::shrunk(&before, &prepared.built.snapshot);
             return ReloadOutcome {
-                is_refused: false,
+                is_accepted: true,
+                kept: reload::kept(&problems),
                 is_dry: true,
                 generation,
                 problems,
@@ -369,11 +374,12 @@ impl Services {
                 remarks.iter().for_each(|remark| warn!("{remark}"));
                 changes.iter().for_each(|change| info!("{change}"));
                 info!("reloaded: generation {number} is served, {amount}");
-                self.history.note_served(ServedConfig {
+                let served = ServedConfig {
                     since: Clock::civil(),
                     digest: config.digest.clone(),
                     restart_keys: restart_keys.as_slice().into(),
-                });
+                };
+                self.history.note_served(served, reload::kept(&warnings).into_iter().next());
                 if let Some(control) = &self.control {
                     control.note_reload();
                 }
@@ -386,8 +392,16 @@ impl Services {
             running.reload(prepared.watch).await;
         }
         let generation = self.published.load().generation;
-        let (is_refused, is_dry) = (false, false);
-        ReloadOutcome { is_refused, is_dry, generation, problems: warnings, changes, remarks, restart_keys }
+        ReloadOutcome {
+            is_accepted: true,
+            kept: reload::kept(&warnings),
+            is_dry: false,
+            generation,
+            problems: warnings,
+            changes,
+            remarks,
+            restart_keys,
+        }
     }
 
     /// Logs the problems of a configuration that is not served. A dry one is the operator's alone.
@@ -399,8 +413,16 @@ impl Services {
             reload::log_failure(&problems);
         }
         let generation = self.published.load().generation;
-        let (remarks, restart_keys) = Default::default();
-        ReloadOutcome { is_refused: true, is_dry: terms.is_dry, generation, problems, changes, remarks, restart_keys }
+        ReloadOutcome {
+            is_accepted: false,
+            kept: Vec::new(),
+            is_dry: terms.is_dry,
+            generation,
+            problems,
+            changes,
+            remarks: Vec::new(),
+            restart_keys: Vec::new(),
+        }
     }
 
     /// Finishes the requests in flight.

@@ -24,8 +24,8 @@ use crate::config::GuardConfig;
 use crate::files::{self, FileStates, Intake};
 use crate::inspect::{self, Moves, words};
 use crate::live::{ReloadHistory, ReloadOutcome, ReloadRequest, ReloadTerms, ServedConfig};
-use crate::load::hosts::Purpose;
-use crate::load::hosts::keep::KnownHosts;
+use crate::load::hosts::{Purpose, ServedInputs};
+use crate::load::networks::SOURCE_REFUSED;
 use crate::networks::Source;
 use crate::process::work::{self, Lane, Pending};
 use crate::snapshot::Snapshot;
@@ -43,8 +43,8 @@ const SLOW: Duration = Duration::from_secs(30);
 /// The reloads that were asked for.
 pub(super) struct Reloads {
     path: PathBuf,
-    /// Returns the known addresses of hosts; called when a reload begins.
-    known: Box<dyn Fn() -> KnownHosts + Send>,
+    /// Returns the served inputs; called when a reload begins.
+    served: Box<dyn Fn() -> ServedInputs + Send>,
     load: Arc<Load>,
     running: Option<RunningReload>,
     /// The requests that the next reload answers.
@@ -99,13 +99,13 @@ impl Asked {
 }
 
 impl Reloads {
-    pub(super) fn new(path: &Path, known: impl Fn() -> KnownHosts + Send + 'static) -> Self {
+    pub(super) fn new(path: &Path, served: impl Fn() -> ServedInputs + Send + 'static) -> Self {
         // The publisher sets the generation when it publishes the snapshot.
         let load =
             |path: &Path, purpose: &Purpose, intake: &Intake| prepare(path, Generation::default(), purpose, intake);
         Reloads {
             path: path.to_path_buf(),
-            known: Box::new(known),
+            served: Box::new(served),
             load: Arc::new(load),
             running: None,
             waiting: Vec::new(),
@@ -178,7 +178,7 @@ impl Reloads {
     }
 
     fn start(&mut self) {
-        let (path, purpose) = (self.path.clone(), Purpose::Reload((self.known)()));
+        let (path, purpose) = (self.path.clone(), Purpose::Reload((self.served)()));
         let (load, intake) = (self.load.clone(), Intake::default());
         let noted = intake.clone();
         let outcome = work::submit(Lane::Load, move || load(&path, &purpose, &noted));
@@ -258,6 +258,11 @@ pub(super) fn guarded(guard: &GuardConfig, terms: &ReloadTerms, moves: &Moves) -
         }
     }
     None
+}
+
+/// The names of the parts of a configuration that are refused and served as before, from its warnings.
+pub(super) fn kept(warnings: &[Diagnostic]) -> Vec<String> {
+    warnings.iter().filter(|warning| warning.code == SOURCE_REFUSED).map(|warning| warning.message.clone()).collect()
 }
 
 /// A sentence for each network that has lost more than half of its prefixes: a feed that was cut short looks like this.
@@ -394,7 +399,7 @@ mod tests {
         let ended = std::sync::Mutex::new(ended);
         let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let counted = count.clone();
-        let mut reloads = Reloads::new(Path::new("pharos.toml"), KnownHosts::new);
+        let mut reloads = Reloads::new(Path::new("pharos.toml"), ServedInputs::default);
         reloads.load = Arc::new(move |_, _, _| {
             counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             // Blocks as a disk that hangs does.
@@ -420,7 +425,7 @@ mod tests {
     #[tokio::test]
     async fn a_reload_asked_for_during_another_follows_it() {
         let folder = tempfile::tempdir().unwrap();
-        let mut reloads = Reloads::new(&folder.path().join("missing.toml"), KnownHosts::new);
+        let mut reloads = Reloads::new(&folder.path().join("missing.toml"), ServedInputs::default);
         assert!(reloads.are_over());
         reloads.ask();
         reloads.ask();

@@ -158,3 +158,49 @@ fn a_guard_refuses_what_moves_too_many_clients() {
     change("pharos.toml", &guarded());
     assert_eq!(reload(&[]).0, 1, "the way back is guarded too");
 }
+
+#[test]
+fn a_refused_source_holds_back_nothing_else() {
+    let mut world = World::start_with(&CONFIG.replace("[dns]", "allow = \"secrets-exposed\"\n[dns]"));
+    world.write("sites.txt", "127.0.0.0/8 y\n");
+    world.write("pharos.toml", &guarded());
+    world.ok(&["reload"]);
+    assert_eq!(world.answer(), [20]);
+    // The publisher's error page, and a zone that was mended.
+    world.write("sites.txt", "<html>\n<h1>502 Bad Gateway</h1>\n");
+    world.write("zone", &ZONE.replace(" 7 ", " 8 "));
+    let output = world.run(&["reload"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("warning[source-refused]: network `sites` keeps its served prefixes (1): its file is refused\n"),
+        "{said}"
+    );
+    assert!(said.contains("zone blob.example: serial 7 to 8\n"), "{said}");
+    assert!(
+        said.contains("\nreloaded in part: generation 3 is served; network `sites` keeps its served prefixes (1)"),
+        "{said}"
+    );
+    assert_eq!(world.answer(), [20]);
+    let status = world.json(&["status"]);
+    assert_eq!((&status["reload"]["in_part"], &status["zones"][0]["serial"]), (&true.into(), &8.into()));
+    let shown = world.ok(&["status"]);
+    assert!(shown.contains("succeeded in part at "), "{shown}");
+    let (code, body) = world.admin(Method::POST, "/reload", Some(TOKEN), "");
+    let said: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((code, &said["accepted"]), (StatusCode::UNPROCESSABLE_ENTITY, &true.into()));
+    // `check` fails, and a start is never an outage because of a publisher.
+    world.fails(1, &["check"]);
+    world.kill();
+    world.start_again();
+    assert_eq!(world.answer(), [30], "the default decides");
+    // A misspelt path is the configuration's own fault.
+    world.write("pharos.toml", &guarded().replace("sites.txt", "stes.txt"));
+    let (said, _) = crate::texts(&world.run(&["reload"]));
+    assert!(said.contains("not reloaded: generation 1 with the configuration before is served"), "{said}");
+    // A good file ends it.
+    world.write("pharos.toml", &guarded());
+    world.write("sites.txt", "127.0.0.0/8 y\n");
+    world.ok(&["reload"]);
+    assert_eq!(world.answer(), [20]);
+}

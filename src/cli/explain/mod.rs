@@ -67,7 +67,7 @@ pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
 }
 
 fn from_files(config: &Path, args: &Args) -> Result<View, u8> {
-    let built = compile::build_for(&Purpose::Start, config, Generation(1), &Intake::default(), &|_| None).map_err(
+    let built = compile::build_for(&Purpose::Show, config, Generation(1), &Intake::default(), &|_| None).map_err(
         |problems| {
             complain_of(&problems);
             BAD_CONFIG

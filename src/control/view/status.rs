@@ -85,7 +85,11 @@ pub(in crate::control) fn status(
         config_digest: served.digest.to_string(),
         config_since: rfc3339(served.since),
         restart_keys: served.restart_keys.to_vec(),
-        reload: about.history.last().map(|last| ReloadView { at: rfc3339(last.at), refused: last.refused }),
+        reload: about.history.last().map(|last| ReloadView {
+            at: rfc3339(last.at),
+            refused: last.refused,
+            in_part: last.is_partial,
+        }),
         networks: snapshot.provenance().networks.sources.iter().map(|source| source_view(source, now)).collect(),
         certificates: (about.certificates)()
             .into_iter()

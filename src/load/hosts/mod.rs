@@ -21,6 +21,7 @@ use crate::base::prefix::PrefixSet;
 use crate::base::time::{Ttl, UnixTime};
 use crate::config::{Config, MirrorEntry, Resolver};
 use crate::mirror::{HostAddresses, HostRules, Lookup, Mirror, Trouble, accept};
+use crate::networks::Source;
 use ask::HostAsker;
 use keep::KnownHosts;
 
@@ -37,14 +38,25 @@ pub(crate) const MAX_AT_ONCE: usize = 64;
 pub(crate) enum Purpose {
     /// To check the configuration: an error.
     Check,
+    /// To show the configuration: as a start, but each source must be good.
+    Show,
     /// To compare the configuration with another one: hosts are not looked up.
     Compare,
-    /// To serve the configuration from the start, or to show the result: a warning. The rest is served, and the host follows
+    /// To serve the configuration from the start: a warning. The rest is served, and the host follows
     /// when it is resolved. A restart at night must not fail because of a name that no operator is there to correct.
     Start,
     /// To replace the served configuration, whose hosts have these addresses: an error, unless the host is one of these. The
     /// operator is present at a reload and can correct the name, and the served configuration stays.
-    Reload(KnownHosts),
+    Reload(ServedInputs),
+}
+
+/// The served inputs that a reload may go on with.
+#[derive(Clone, Debug, Default)]
+pub struct ServedInputs {
+    /// The addresses of hosts.
+    pub(crate) hosts: KnownHosts,
+    /// The sources of networks.
+    pub(crate) sources: Vec<Arc<Source>>,
 }
 
 /// The rules by which the addresses of hosts are accepted.
@@ -80,7 +92,7 @@ pub(crate) fn resolve(config: &mut Config, purpose: &Purpose) -> Vec<Diagnostic>
     let mut kept = KnownHosts::new();
     let rules = rules(config);
     if let Purpose::Reload(served) = purpose {
-        let of = |host: &Arc<str>| served.get(host).cloned().unwrap_or_default().allowed(&rules);
+        let of = |host: &Arc<str>| served.hosts.get(host).cloned().unwrap_or_default().allowed(&rules);
         wanted.iter_mut().for_each(|(host, known)| *known = of(host));
     } else if let Some(path) = &config.resolver.state {
         kept = keep::read(path).unwrap_or_else(|useless| {
@@ -196,8 +208,8 @@ fn problem(
     }
     let is_served_like_that = match purpose {
         Purpose::Check => false,
-        Purpose::Start | Purpose::Compare => true,
-        Purpose::Reload(served) => served.contains_key(host),
+        Purpose::Start | Purpose::Show | Purpose::Compare => true,
+        Purpose::Reload(served) => served.hosts.contains_key(host),
     };
     match is_served_like_that || entry.mirror.is_redirect_only() {
         true => Diagnostic::warning("mirror-host", message)
@@ -227,6 +239,10 @@ mod tests {
     use super::*;
     use crate::base::diagnostic::Style;
     use crate::config;
+
+    fn reload(hosts: KnownHosts) -> Purpose {
+        Purpose::Reload(ServedInputs { hosts, sources: Vec::new() })
+    }
 
     /// A config with one mirror, and these keys of `[resolver]`.
     fn config(mirror: &str, resolver: &str) -> Config {
@@ -288,7 +304,7 @@ mod tests {
              [registry]\nlisten = \"127.0.0.1:0\"\ncanonical = \"https://canonical.example\"\nhorizon = \"h\"\n\
              [mirrors.m]\nurl = \"https://bucket.example/{{digest}}\"\n[horizons.h]\ndefault = \"m\"\n"
         );
-        for purpose in [Purpose::Check, Purpose::Start, Purpose::Reload(KnownHosts::new())] {
+        for purpose in [Purpose::Check, Purpose::Start, reload(KnownHosts::new())] {
             let (mut config, _) = config::read("pharos.toml", &text).unwrap();
             let problems = resolve(&mut config, &purpose);
             assert!(problems.len() == 1 && !problems[0].is_error(), "{purpose:?}: {}", rendered(&problems));
@@ -317,8 +333,8 @@ mod tests {
         let (errors, _, text) = said(&keys, &Purpose::Start);
         assert!(errors == 0 && text.contains("is not steered to until its host is resolved"), "{text}");
         // A reload brings in nothing that cannot be resolved, and loses nothing that is there, be it that it is not.
-        assert_eq!(said(&keys, &Purpose::Reload(KnownHosts::new())).0, 1);
-        assert_eq!(said(&keys, &Purpose::Reload([("lb.example".into(), HostAddresses::default())].into())).0, 0);
+        assert_eq!(said(&keys, &reload(KnownHosts::new())).0, 1);
+        assert_eq!(said(&keys, &reload([("lb.example".into(), HostAddresses::default())].into())).0, 0);
         let one = HostAddresses {
             // Documentation blocks are refused.
             v4: vec![Ipv4Addr::new(1, 2, 3, 4)],
@@ -327,7 +343,7 @@ mod tests {
             at: Some(UnixTime(1)),
         };
         let known: KnownHosts = [("lb.example".into(), one.clone())].into();
-        assert_eq!(said(&keys, &Purpose::Reload(known.clone())), (0, one.v4.clone(), String::new()));
+        assert_eq!(said(&keys, &reload(known.clone())), (0, one.v4.clone(), String::new()));
         // The addresses that the last run kept are used if the lookup fails.
         std::fs::write(&state, keep::text(&known)).unwrap();
         let keys = format!("{keys}\nstate = \"{}\"", state.display());
@@ -340,7 +356,7 @@ mod tests {
         let more = HostAddresses { v4: vec![reserved, one.v4[0], benchmark], ..one.clone() };
         std::fs::write(&state, keep::text(&[("lb.example".into(), more.clone())].into())).unwrap();
         assert_eq!(said(&keys, &Purpose::Start).1, one.v4);
-        assert_eq!(said(&keys, &Purpose::Reload([("lb.example".into(), more)].into())).1, one.v4);
+        assert_eq!(said(&keys, &reload([("lb.example".into(), more)].into())).1, one.v4);
         std::fs::write(&state, format!("{}garbage", keep::FORM.first_line())).unwrap();
         let (errors, v4, text) = said(&keys, &Purpose::Start);
         assert!(errors == 0 && v4.is_empty() && text.contains("the kept addresses of hosts are lost"), "{text}");

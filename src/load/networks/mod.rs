@@ -7,7 +7,7 @@
 //! copies are sometimes truncated, empty or an HTML error page). A geofeed is written by hand, so a few bad lines of it are
 //! left out instead. Every entry keeps the line its prefix stands on; no file yields more than [`MAX_SHOWN`] problems of a
 //! kind, however broken it is.
-//! **Not here**: keeping the last good source, how much of the address space a new copy may move, fetching by URL.
+//! **Not here**: how much of the address space a new copy may move, fetching by URL.
 
 mod aws;
 mod azure;
@@ -24,17 +24,22 @@ mod mmdb;
 mod oci;
 mod text;
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::UnixTime;
 use crate::config::Network;
 use crate::files::{Contents, ReadError};
-use crate::networks::Source;
+use crate::load::hosts::Purpose;
+use crate::networks::{Source, SourceBuilder};
 
 use format::{Format, FormatReader, noun};
 use gather::Gather;
 use text::SourceText;
+
+/// The code of the warning about a source that is served without its file.
+pub(crate) const SOURCE_REFUSED: &str = "source-refused";
 
 /// The most problems of one kind shown for one file; the rest is counted.
 const MAX_SHOWN: usize = 10;
@@ -58,6 +63,31 @@ pub fn load(network: &Network) -> Result<LoadedSource, Vec<Diagnostic>> {
     let mut loaded = read(network, contents.bytes)?;
     loaded.source.modified = modified.map(|since| UnixTime(since.as_secs()));
     Ok(loaded)
+}
+
+/// The source to serve instead of a file that is refused, and the consequence in words. `None` if the refusal is one of the whole
+/// configuration.
+pub(super) fn stand_in(network: &Network, purpose: &Purpose) -> Option<(Arc<Source>, Diagnostic)> {
+    let (source, message, label) = match purpose {
+        Purpose::Reload(served) => {
+            let is_same = |source: &&Arc<Source>| source.name == network.name && source.file == network.input.file;
+            let source = served.sources.iter().find(is_same).filter(|source| source.prefix_count() > 0)?;
+            let count = source.prefix_count();
+            let message =
+                format!("network `{}` keeps its served prefixes ({count}): its file is refused", network.name);
+            (source.clone(), message, "this file")
+        }
+        Purpose::Start => {
+            let message = format!(
+                "network `{}` has no prefixes: its file is refused, and other rules and defaults decide",
+                network.name
+            );
+            (Arc::new(SourceBuilder::new(&network.name, &network.input.file).finish().0), message, "this file")
+        }
+        Purpose::Check | Purpose::Show | Purpose::Compare => return None,
+    };
+    let what = Diagnostic::warning(SOURCE_REFUSED, message).at(network.input.place.clone(), label);
+    Some((source, what.help("put a good file in its place and reload; `pharos check` shows all of its errors")))
 }
 
 /// Reads the bytes of a network's file.
