@@ -13,6 +13,7 @@ use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
 use crate::base::prefix::{Family, Prefix};
 use crate::base::special;
+use crate::mirror::{HTTP_VERSIONS, HttpVersion};
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
 use crate::steer::{Tier, Won};
@@ -85,15 +86,25 @@ fn until(order: &OverrideView) -> String {
 }
 
 /// An address that an operator should look at: `192.0.2.10 tls-bad since 2026-01-31T18:00:00Z`.
-pub(crate) fn trouble(address: &AddressView) -> String {
-    let AddressView { address, health, verdict, since, .. } = address;
+pub(crate) fn trouble(view: &AddressView) -> String {
+    let AddressView { address, health, verdict, since, .. } = view;
     let since = since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
+    let over = alone_in_trouble(view).map(|version| format!(" over {}", version.title())).unwrap_or_default();
     match verdict {
         // It passes probes again, but not often enough yet to be up.
         Some(verdict) if verdict == "up" => format!("{address} {health}{since}, passes probes again"),
-        Some(verdict) => format!("{address} {verdict}{since}"),
+        Some(verdict) => format!("{address} {verdict}{over}{since}"),
         None => format!("{address} {health}{since}"),
     }
+}
+
+/// The protocol whose last probe failed, if that of the other one succeeded.
+fn alone_in_trouble(address: &AddressView) -> Option<HttpVersion> {
+    let is_good = |version: &HttpVersion| {
+        let verdict = address.protocols.get(version.as_str())?;
+        Some(["up", "expiring"].contains(&&**verdict))
+    };
+    HTTP_VERSIONS.into_iter().find(|version| is_good(version) == Some(false) && is_good(&version.other()) == Some(true))
 }
 
 /// A rule with its place: `rule 3 (pharos.toml:33)`.

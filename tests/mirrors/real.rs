@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::common::nameserver::NameServer;
 use super::common::needs;
-use super::common::server::PATIENCE;
+use super::common::server::{PATIENCE, Server};
 use super::world::{Authority, CANARY, Fault, NAME, canary_sha256, loopback};
 use super::{QUICK, World, asking, probe};
 
@@ -76,7 +76,7 @@ fn start_nginx(folder: &Path, site: &str, at: SocketAddr) -> Option<RealServer> 
         .map(|kind| format!("{kind}_temp_path {path}/{kind};\n"))
         .collect();
     let main = format!(
-        "user root;\ndaemon off;\nworker_processes 1;\npid {path}/nginx.pid;\nerror_log stderr;\nevents {{ }}\n\
+        "user root;\ndaemon off;\nmaster_process off;\npid {path}/nginx.pid;\nerror_log stderr;\nevents {{ }}\n\
          http {{\naccess_log off;\n{temporary}ssl_certificate {path}/chain.pem;\nssl_certificate_key {path}/key.pem;\n\
          root {path}/blobs;\ntypes {{ }}\ndefault_type application/octet-stream;\n{site}}}\n"
     );
@@ -528,4 +528,68 @@ async fn a_redirect_to_storage_is_followed_if_the_operator_says_so() {
     world.expect(Rtype::A, &[address(90)]);
     assert_eq!(world.host(&format!("/v2/pause/blobs/sha256:{}", canary_sha256())).await, NAME);
     assert_eq!(world.host(&format!("/v2/pause/blobs/sha256:{:064x}", 5)).await, "canonical.example");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_server_leaves_a_mirror_whose_http_2_alone_is_wrong_and_says_so() {
+    let authority = Authority::new();
+    let folder = folder(&authority);
+    let (near, far, port) = (address(101), address(102), free_port(address(101)));
+    let digest = "location ~ \"/(?<digest>sha256:[0-9a-f]{64})$\"";
+    let site = |switch: &str| {
+        format!(
+            "server {{ listen {near}:{port} ssl http2; {digest} {{ {switch} try_files /$digest =404; }} }}\n\
+             server {{ listen {far}:{port} ssl http2; {digest} {{ try_files /$digest =404; }} }}\n"
+        )
+    };
+    let broken = site("if ($server_protocol = HTTP/2.0) { return 503; }");
+    let Some(nginx) = start_nginx(folder.path(), &site(""), SocketAddr::new(near, port)) else { return };
+    let rest = "[control]\nsocket = \"control.sock\"\nstate = \"overrides.json\"\n[horizons.h]\ndefault = [\"near\", \"far\"]\n";
+    let mirrors: [(&str, &[IpAddr]); 2] = [("near", &[near]), ("far", &[far])];
+    let world = World::start_with(&authority, port, QUICK, &mirrors, &[("@", "h")], rest);
+    world.expect(Rtype::A, &[near]);
+    drop(nginx);
+    let Some(_nginx) = start_nginx(folder.path(), &broken, SocketAddr::new(near, port)) else { return };
+    world
+        .server
+        .wait_for(&format!("mirror near at {near} is down over HTTP/2, overloaded: answers 503 for the canary"));
+    world.expect(Rtype::A, &[far]);
+    let page = world.server.metrics();
+    for (protocol, verdict) in [("http/1.1", "up"), ("h2", "overloaded")] {
+        let labels = format!("mirror=\"near\",address=\"{near}\",protocol=\"{protocol}\",verdict=\"{verdict}\"");
+        assert!(page.contains(&format!("pharos_mirror_protocol_verdict{{{labels}}} 1")), "{page}");
+    }
+    let mut status = Command::new(env!("CARGO_BIN_EXE_pharos"));
+    let output = status.args(["status", "--config"]).arg(world.folder.path().join("pharos.toml")).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(&format!("near: {near} overloaded over HTTP/2 since ")), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_root_that_has_expired_is_logged_once_and_not_trusted() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "An old root");
+    let key = rcgen::KeyPair::generate().unwrap();
+    let old = params.self_signed(&key).unwrap().pem();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("roots.pem", &format!("{}{old}", authority.root_pem()));
+    write("zone", "$TTL 60\n@ SOA ns1 hostmaster 1 3600 600 86400 60\n@ NS ns1\nns1 A 127.0.0.1\n");
+    let text = format!(
+        "[dns]\nlisten = \"127.0.0.1:0\"\n[probe]\nport = {}\nroots = \"roots.pem\"\n[[zone]]\nname = \"{NAME}\"\nfile = \"zone\"\n\
+         steer = [{{ owner = \"@\", horizon = \"h\" }}]\n[mirrors.m]\naddresses = \"{}\"\n[horizons.h]\ndefault = [\"m\"]\n",
+        free_port(address(110)),
+        address(110)
+    );
+    write("pharos.toml", &text);
+    let server = Server::start(&folder.path().join("pharos.toml"));
+    // The roots are loaded again by a reload.
+    server.signal("HUP");
+    let said = server.wait_for("reloaded");
+    let lines = said.iter().filter(|line| line.contains("are not trusted: `An old root`")).count();
+    assert_eq!(lines, 1, "{said:?}");
 }
