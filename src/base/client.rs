@@ -3,6 +3,9 @@
 //! A [`Client`] has the addresses from the transport and the ECS option. [`Client::locate`] returns the one address that
 //! steering looks up, and the rule for the scope to return. RFC 7871 §7.1.2, §7.2.1, §10.
 //!
+//! Deviates from §10: private prefixes that a list names locate clients ([`super::private`]), because their operator knows
+//! the place of each.
+//!
 //! **Invariants**: a [`Subnet`] has no bit beyond its source prefix; a [`Location`] is in its canonical family (embedded
 //! IPv4 is IPv4).
 //! **Not here**: the option's bytes ([`crate::wire`]), the decision ([`crate::steer`]).
@@ -10,6 +13,7 @@
 use std::net::IpAddr;
 
 use super::prefix::Family;
+use super::private::PrivatePrefixes;
 use super::special;
 
 /// The number of leading address bits that a resolver disclosed (RFC 7871 §6, SOURCE PREFIX-LENGTH).
@@ -73,16 +77,18 @@ pub struct Location {
 }
 
 impl Client {
-    /// Chooses the address that decides, as RFC 7871 and its forms of IPv4 in IPv6 require.
-    pub(crate) fn locate(&self) -> Location {
+    /// Chooses the address that decides, as RFC 7871 and its forms of IPv4 in IPv6 require. `named` has the private prefixes
+    /// that locate clients.
+    pub(crate) fn locate(&self, named: &PrivatePrefixes) -> Location {
         let Some(subnet) = self.subnet else { return self.at_resolver(ScopePrefixLen(0)) };
         // RFC 7871 §7.1.2: SOURCE 0 means the client's address must not be used; the resolver's own may.
         if subnet.source.0 == 0 {
             return self.at_resolver(ScopePrefixLen(0));
         }
         let (address, source, offset) = canonical(subnet.address, subnet.source.0);
-        // RFC 7871 §10: an address that is not routed does not locate the client; the answer holds for its whole block.
-        if let Some(len) = special::reserved_len(address, source) {
+        // RFC 7871 §10: an address that is not routed does not locate the client; the answer holds for its whole block, as
+        // far as no list names a part of it.
+        if let Some(len) = named.unlocated_len(address, source) {
             return self.at_resolver(ScopePrefixLen(len + offset));
         }
         Location {
@@ -125,7 +131,8 @@ mod tests {
     fn locate(resolver: &str, subnet: Option<(&str, u8)>) -> Location {
         let subnet = subnet
             .map(|(address, source)| Subnet { address: address.parse().unwrap(), source: SourcePrefixLen(source) });
-        Client { resolver: resolver.parse().unwrap(), subnet }.locate()
+        let named = ["10.10.72.0/24".parse().unwrap()];
+        Client { resolver: resolver.parse().unwrap(), subnet }.locate(&PrivatePrefixes::of(named.into_iter()))
     }
 
     #[test]
@@ -138,11 +145,24 @@ mod tests {
 
     #[test]
     fn rfc7871_s10_reserved_is_the_resolver_with_the_blocks_scope() {
-        let location = locate("192.0.2.1", Some(("10.1.2.0", 24)));
+        let location = locate("192.0.2.1", Some(("172.16.2.0", 24)));
         assert_eq!(location.address, "192.0.2.1".parse::<IpAddr>().unwrap());
-        assert_eq!(location.scope, ScopeRule::Fixed(ScopePrefixLen(8)));
-        // 6to4 of 10.0.0.0/8 has sixteen bits before the IPv4 address.
-        let location = locate("192.0.2.1", Some(("2002:0a01:0203::", 48)));
+        assert_eq!(location.scope, ScopeRule::Fixed(ScopePrefixLen(12)));
+        // 6to4 of 172.16.0.0/12 has sixteen bits before the IPv4 address.
+        let location = locate("192.0.2.1", Some(("2002:ac10:0203::", 48)));
+        assert_eq!(location.scope, ScopeRule::Fixed(ScopePrefixLen(28)));
+    }
+
+    #[test]
+    fn a_private_subnet_that_a_list_names_locates_the_client() {
+        let location = locate("192.0.2.1", Some(("10.10.72.0", 24)));
+        assert_eq!((location.address, location.vantage), ("10.10.72.0".parse().unwrap(), Vantage::Subnet));
+        assert_eq!(location.scope, ScopeRule::Exact { offset: 0 });
+        let location = locate("192.0.2.1", Some(("2002:0a0a:4801::", 48)));
+        assert_eq!((location.address, location.vantage), ("10.10.72.1".parse().unwrap(), Vantage::Subnet));
+        // The next one is located by the resolver, with a scope that leaves the named prefix out.
+        let location = locate("192.0.2.1", Some(("10.10.73.0", 24)));
+        assert_eq!(location.vantage, Vantage::Resolver);
         assert_eq!(location.scope, ScopeRule::Fixed(ScopePrefixLen(24)));
     }
 

@@ -10,6 +10,7 @@ pub mod ids;
 pub(crate) mod memory;
 pub mod name;
 pub mod prefix;
+pub(crate) mod private;
 pub(crate) mod rdata;
 pub mod report;
 pub mod rr;

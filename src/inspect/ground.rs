@@ -26,7 +26,7 @@ pub(crate) enum Judged {
     NoSubnet,
     /// The resolver's address, because the subnet has SOURCE PREFIX-LENGTH 0 (RFC 7871 §7.1.2).
     SourceZero,
-    /// The resolver's address, because the subnet lies in this reserved block, which has no location (RFC 7871 §10).
+    /// The resolver's address, because the subnet lies in this reserved block, or part of one, which has no location (RFC 7871 §10).
     Reserved(Prefix),
 }
 
@@ -65,9 +65,8 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) fn of(horizon: &Horizon) -> Self {
-        let special_v6: Vec<_> = special::reserved_v6().chain(special::embedding_v6()).collect();
-        let v4 = Face::of(horizon.v4(), &special::reserved_v4().collect::<Vec<_>>());
-        let v6 = Face::of(horizon.v6(), &special_v6);
+        let v4 = Face::of(horizon.v4(), &horizon.private().boundaries_v4());
+        let v6 = Face::of(horizon.v6(), &horizon.private().boundaries_v6());
         let plan = v4.ranges[0].plan;
         let alike = horizon.slots(plan).is_none()
             && v4.ranges.iter().all(|range| range.plan == plan)

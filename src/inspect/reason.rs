@@ -13,7 +13,7 @@ use crate::base::prefix::{Bits, Family, Prefix};
 use crate::base::special;
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
-use crate::steer::{Decision, Won};
+use crate::steer::{Decision, Horizon, Won};
 
 /// The reason for a scope.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +123,7 @@ pub(super) fn scope_reason(
         IpAddr::V4(v4) => snapshot.horizons()[horizon.index()].v4().plan_at(v4.to_bits()),
         IpAddr::V6(v6) => snapshot.horizons()[horizon.index()].v6().plan_at(v6.to_bits()),
     };
-    let apart = block_apart(address).or_else(|| block_apart(location.address));
+    let apart = block_apart(policy, address).or_else(|| block_apart(policy, location.address));
     ScopeReason::Neighbour { neighbour: Neighbour { side, address, common, apart, plan, won, entries }, offset }
 }
 
@@ -159,9 +159,9 @@ fn common_bits(a: IpAddr, b: IpAddr) -> u8 {
     }
 }
 
-/// The reserved or embedding block that holds an address.
-fn block_apart(address: IpAddr) -> Option<Prefix> {
-    if let Some(len) = special::reserved_len(address, Family::of(address).width()) {
+/// The reserved block without location, or the embedding block, that holds an address.
+fn block_apart(horizon: &Horizon, address: IpAddr) -> Option<Prefix> {
+    if let Some(len) = horizon.private().unlocated_len(address, Family::of(address).width()) {
         return Some(Prefix::holding(address, len));
     }
     let IpAddr::V6(v6) = address else { return None };

@@ -26,6 +26,7 @@ use labels::{Interner, LabelSets};
 
 use crate::base::ids::LabelsId;
 use crate::base::prefix::{Bits, Block, Prefix};
+use crate::base::private::PrivatePrefixes;
 use crate::base::time::UnixTime;
 
 /// One prefix of a source.
@@ -50,6 +51,8 @@ pub struct Source {
     pub(crate) file: Arc<str>,
     /// The last change of the file; `None` if it was read from memory.
     pub(crate) modified: Option<UnixTime>,
+    /// True for a list that the operator keeps. Its private prefixes locate clients.
+    is_by_operator: bool,
     labels: LabelSets,
     v4: Vec<Entry<u32>>,
     v6: Vec<Entry<u128>>,
@@ -138,11 +141,19 @@ impl SourceBuilder {
             name: name.into(),
             file: file.into(),
             modified: None,
+            is_by_operator: false,
             labels: LabelSets::default(),
             v4: Vec::new(),
             v6: Vec::new(),
         };
         SourceBuilder { source, interner: Interner::default() }
+    }
+
+    /// Marks the source as a list that the operator keeps, so that its private prefixes locate clients.
+    #[must_use]
+    pub fn by_operator(mut self) -> Self {
+        self.source.is_by_operator = true;
+        self
     }
 
     /// The id of a set of labels, the same for equal sets.
@@ -207,6 +218,15 @@ pub struct Networks {
 }
 
 impl Networks {
+    /// The private prefixes that the operator's lists name.
+    pub(crate) fn private_prefixes(&self) -> PrivatePrefixes {
+        let lists = self.sources.iter().filter(|source| source.is_by_operator);
+        PrivatePrefixes::of(lists.flat_map(|source| {
+            let v4 = source.v4.iter().map(|entry| Prefix::V4(entry.block));
+            v4.chain(source.v6.iter().map(|entry| Prefix::V6(entry.block)))
+        }))
+    }
+
     /// The entry of each source for an address, in the order of the sources.
     pub(crate) fn entries_at(&self, address: IpAddr) -> Vec<Option<FoundEntry>> {
         self.sources.iter().map(|source| source.entry_at(address)).collect()

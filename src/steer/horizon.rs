@@ -21,6 +21,7 @@ use crate::base::client::{Client, Location, ScopePrefixLen, ScopeRule};
 use crate::base::geo::{Coordinates, Kilometres};
 use crate::base::ids::{MirrorId, PlanId};
 use crate::base::prefix::{Family, Prefix};
+use crate::base::private::PrivatePrefixes;
 use crate::networks::AddressLabels;
 
 pub use build::Laid;
@@ -55,6 +56,8 @@ pub struct Horizon {
     /// The seed of the hash of slots: it depends on the horizon's name alone, so that all servers have the same slots.
     seed: u64,
     least_scopes: LeastScopes,
+    /// The private prefixes that locate clients.
+    private: Arc<PrivatePrefixes>,
     /// The mirrors of all plans, once each, in order of their ids.
     mirrors: Vec<MirrorId>,
     v4: RangeTable<u32>,
@@ -102,7 +105,7 @@ pub struct Decision {
 /// ([`Horizon::approach`]). The lookup goes on from there.
 #[inline]
 pub(crate) fn decide(horizon: &Horizon, client: &Client, ahead: Option<(IpAddr, Descent)>) -> Decision {
-    let location = client.locate();
+    let location = client.locate(&horizon.private);
     let from = ahead.filter(|(address, _)| *address == location.address).map(|(_, descent)| descent);
     let mut found = match location.address {
         IpAddr::V4(v4) => horizon.v4.find_from(v4.to_bits(), location.source.0, from),
@@ -120,6 +123,11 @@ pub(crate) fn decide(horizon: &Horizon, client: &Client, ahead: Option<(IpAddr, 
 }
 
 impl Horizon {
+    /// The private prefixes that locate clients.
+    pub(crate) fn private(&self) -> &PrivatePrefixes {
+        &self.private
+    }
+
     /// The table of IPv4.
     pub fn v4(&self) -> &RangeTable<u32> {
         &self.v4

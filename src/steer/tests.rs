@@ -26,7 +26,7 @@ fn weighted(weights: &[u16]) -> Ranking {
 
 /// Labels 0 and 1 have weights, label 2 has not; the default has weights where it is told to.
 fn spread(prefixes: &[(Prefix, u8)], default_ranking: Ranking) -> Horizon {
-    let mut source = SourceBuilder::new("list", "list.txt");
+    let mut source = SourceBuilder::new("list", "list.txt").by_operator();
     for (prefix, label) in prefixes {
         let labels = source.intern(Labels::of(LabelKind::Label, &*label.to_string()));
         source.add(*prefix, labels, 1);
@@ -84,11 +84,11 @@ fn last(prefix: Prefix) -> IpAddr {
     }
 }
 
-/// Whether a client at this address is judged by it: not reserved, and no IPv4 in it.
-fn is_plain(address: IpAddr) -> bool {
+/// Whether a client at this address is judged by it: not reserved, or named by the list, and no IPv4 in it.
+fn is_plain(horizon: &Horizon, address: IpAddr) -> bool {
     use crate::base::special;
     let embedded = matches!(address, IpAddr::V6(v6) if special::embedded_v4(v6).is_some());
-    !embedded && special::reserved_len(address, Family::of(address).width()).is_none()
+    !embedded && horizon.private().unlocated_len(address, Family::of(address).width()).is_none()
 }
 
 /// Whether all clients get the same, so that scopes are 0.
@@ -110,7 +110,7 @@ proptest! {
     ) {
         let horizon = spread(&prefixes, default_ranking);
         let all = probes(&prefixes, &random);
-        for address in all.iter().copied().filter(|address| is_plain(*address)) {
+        for address in all.iter().copied().filter(|address| is_plain(&horizon, *address)) {
             let width = Family::of(address).width();
             let (plan, scope) = decided(&horizon, address, width);
             let block = Prefix::holding(address, scope);
@@ -144,8 +144,9 @@ proptest! {
         source in 1..=31u8,
     ) {
         let horizon = spread(&prefixes, default_ranking);
-        prop_assume!(is_plain(address.to_ip()));
+        prop_assume!(is_plain(&horizon, address.to_ip()));
         let block = Block::holding(address, source);
+        prop_assume!(horizon.private().unlocated_len(block.first().to_ip(), source).is_none());
         let (plan, scope) = decided(&horizon, address.to_ip(), source);
         let mut covered = std::collections::BTreeMap::<PlanId, u64>::new();
         for range in horizon.v4().ranges().filter(|range| range.first <= block.last() && range.last >= block.first()) {
@@ -166,7 +167,7 @@ proptest! {
     ) {
         let horizon = spread(&prefixes, default_ranking);
         let v4 = address.to_ip();
-        prop_assume!(is_plain(v4));
+        prop_assume!(is_plain(&horizon, v4));
         let (plan, scope) = decided(&horizon, v4, 32);
         // 6to4: sixteen bits stand before the IPv4 address.
         let sixtofour = IpAddr::V6(Ipv6Addr::from_bits(0x2002 << 112 | u128::from(address) << 80));
@@ -178,10 +179,15 @@ proptest! {
             let decision = decide(&horizon, &Client { resolver: v4, subnet }, None);
             prop_assert_eq!((decision.plan, decision.scope), (plan, ScopePrefixLen(0)));
         }
-        // A private subnet is judged by the resolver, and holds for all of its block (RFC 7871 §10).
-        let private = Some(Subnet { address: "10.1.2.0".parse().unwrap(), source: SourcePrefixLen(24) });
-        let decision = decide(&horizon, &Client { resolver: v4, subnet: private }, None);
-        prop_assert_eq!((decision.plan, decision.scope.0), (plan, if is_unanimous(&horizon) { 0 } else { 8 }));
+        // A private subnet is judged by the resolver unless the list names it, and holds for the rest of its block (RFC 7871 §10).
+        let private = Subnet { address: "10.1.2.0".parse().unwrap(), source: SourcePrefixLen(24) };
+        let decision = decide(&horizon, &Client { resolver: v4, subnet: Some(private) }, None);
+        match horizon.private().unlocated_len(private.address, 24) {
+            Some(len) => {
+                prop_assert_eq!((decision.plan, decision.scope.0), (plan, if is_unanimous(&horizon) { 0 } else { len }));
+            }
+            None => prop_assert_eq!(decision, decide(&horizon, &Client { resolver: RESOLVER, subnet: Some(private) }, None)),
+        }
     }
 }
 
@@ -192,7 +198,7 @@ fn weights_come_true_over_the_address_space() {
     let mut first = [0u32; 4];
     for top in 1..=u32::from(u16::MAX) {
         let address = (top << 16 | 0x0101).to_ip();
-        if is_plain(address) {
+        if is_plain(&horizon, address) {
             let (plan, scope) = decided(&horizon, address, 24);
             assert!(scope == 16, "{address} {scope}");
             first[horizon.plan(plan).preferred[0].index()] += 1;

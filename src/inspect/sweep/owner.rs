@@ -117,7 +117,7 @@ impl<'c> OwnerCheck<'c> {
 
     /// Sends a query for each served type with this subnet.
     fn subnet(&mut self, subnet: Subnet, range: (IpAddr, IpAddr)) {
-        let location = Client { resolver: RESOLVER, subnet: Some(subnet) }.locate();
+        let location = Client { resolver: RESOLVER, subnet: Some(subnet) }.locate(self.horizon.private());
         for index in 0..self.served.len() {
             let rtype = self.served[index];
             self.findings.replies += 1;

@@ -122,7 +122,8 @@ fn a_wrong_scope_is_judged_from_the_ranges_alone() {
     let snapshot = snapshot();
     let ground = Ground::of(&snapshot.horizons()[HorizonId(0).index()]);
     let verdict = |subnet: &str, scope: u8| {
-        ground.judge_scope(&client("192.0.2.53", Some(subnet)).locate(), ScopePrefixLen(scope), 0)
+        let named = snapshot.horizons()[HorizonId(0).index()].private();
+        ground.judge_scope(&client("192.0.2.53", Some(subnet)).locate(named), ScopePrefixLen(scope), 0)
     };
     let expect = [(ScopeVerdict::TooWide, 23), (ScopeVerdict::Exact, 24), (ScopeVerdict::TooNarrow, 25)];
     for (expected, scope) in expect {

@@ -41,10 +41,11 @@ pub(super) struct Gather<'a> {
 impl<'a> Gather<'a> {
     /// Begins the source of a network.
     pub(super) fn new(network: &'a Network, text: &'a SourceText<'a>) -> Self {
+        let builder = SourceBuilder::new(&network.name, &network.input.file);
         Gather {
             text,
             network,
-            builder: SourceBuilder::new(&network.name, &network.input.file),
+            builder: if network.kind == NetworkKind::List { builder.by_operator() } else { builder },
             vague: Vec::new(),
             has_prefixes: false,
             errors: Vec::new(),

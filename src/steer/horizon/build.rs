@@ -1,15 +1,17 @@
 //! The compilation of a horizon: every combination of labels is decided once, and the ranges are merged.
 //!
-//! **Invariants**: the default's plan comes first; blocks of special addresses ([`special`]) are set apart in every table.
+//! **Invariants**: the default's plan comes first; blocks of special addresses ([`PrivatePrefixes`]) are set apart in every
+//! table.
 //! **Not here**: decisions for clients ([`super::decide`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::{ByDistance, Draft, Horizon, Rule, Uniformity, Won, head, winner};
 use crate::base::geo::Coordinates;
 use crate::base::ids::{LabelsId, MirrorId, PlanId};
 use crate::base::prefix::Block;
-use crate::base::special;
+use crate::base::private::PrivatePrefixes;
 use crate::networks::{Combinations, Networks, Overlay, overlay};
 use crate::steer::lines::Packed;
 use crate::steer::nearest::{self, Places};
@@ -25,20 +27,18 @@ pub struct Laid {
     combinations: Combinations,
     boundaries_v4: Vec<Block<u32>>,
     boundaries_v6: Vec<Block<u128>>,
+    private: Arc<PrivatePrefixes>,
 }
 
 impl Laid {
     /// Lays the sources over each other, with the blocks whose clients are judged otherwise set apart.
     pub fn over(networks: &Networks) -> Self {
-        let v6 = special::reserved_v6().chain(special::embedding_v6());
-        Laid::with_boundaries(networks, special::reserved_v4().collect(), v6.collect())
-    }
-
-    fn with_boundaries(networks: &Networks, boundaries_v4: Vec<Block<u32>>, boundaries_v6: Vec<Block<u128>>) -> Self {
+        let private = networks.private_prefixes();
+        let (boundaries_v4, boundaries_v6) = (private.boundaries_v4(), private.boundaries_v6());
         let mut combinations = Combinations::default();
         let v4 = overlay(networks, |source| source.v4(), &boundaries_v4, &mut combinations);
         let v6 = overlay(networks, |source| source.v6(), &boundaries_v6, &mut combinations);
-        Laid { v4, v6, combinations, boundaries_v4, boundaries_v6 }
+        Laid { v4, v6, combinations, boundaries_v4, boundaries_v6, private: Arc::new(private) }
     }
 
     /// The distinct combinations of labels.
@@ -101,6 +101,7 @@ impl Horizon {
             rule_plans,
             nearest,
             least_scopes,
+            private: Arc::clone(&laid.private),
             mirrors: mirrors.into_iter().collect(),
             v4,
             v6,
