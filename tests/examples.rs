@@ -4,10 +4,14 @@
 //! every prefix of the published feeds, and the requests of its own tests. Differences are in the last table, each with
 //! its reason. `tests/pull/buckets` has real clients pull through the same file.
 //!
+//! `ci-simulate.sh` runs in a repository of its own ([`ci`]).
+//!
 //! The feeds are those of `$PHAROS_FEEDS`, else of `../shared/data`; without them the tests are skipped.
 
 #![allow(clippy::unwrap_used, reason = "a test that meets the unexpected is to fail")]
 
+#[path = "examples/ci.rs"]
+mod ci;
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
