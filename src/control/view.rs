@@ -340,7 +340,7 @@ fn one(snapshot: &Snapshot, id: MirrorId, horizons: Vec<String>, probes: Option<
     MirrorDetailView {
         mirror: snapshot.mirrors()[id.index()].name.to_string(),
         contact: snapshot.mirrors()[id.index()].contact.as_deref().map(Into::into),
-        order: snapshot.order(id).map(OverrideView::of),
+        order: snapshot.override_of(id).map(OverrideView::of),
         horizons,
         addresses: addresses(snapshot, id, probes),
     }

@@ -45,7 +45,7 @@ pub(crate) struct Live {
     /// The health of addresses that mirrors get while serving: up, or untried if probes run.
     pub(super) fresh: Health,
     /// The overrides in force, also those of mirrors that the configuration does not have now.
-    pub(super) orders: Overrides,
+    pub(super) overrides: Overrides,
     /// The dynamic records of zones, also of zones that the configuration does not have now.
     pub(super) overlays: ZoneOverlays,
     /// The addresses of hosts that were resolved after the load.
@@ -71,7 +71,7 @@ impl Live {
         Standing {
             v4: mirror.v4.iter().map(|v4| of((*v4).into())).collect(),
             v6: mirror.v6.iter().map(|v6| of((*v6).into())).collect(),
-            forced: self.orders.get(&mirror.name).map(|order| order.forced),
+            forced: self.overrides.get(&mirror.name).map(|order| order.forced),
         }
     }
 
@@ -89,8 +89,8 @@ impl Live {
     /// Takes in an override of an operator; `None` takes the one in force back.
     pub(super) fn note_override(&mut self, mirror: &Arc<str>, order: Option<&Override>) {
         match order {
-            Some(order) => self.orders.insert(mirror.clone(), order.clone()),
-            None => self.orders.remove(mirror),
+            Some(order) => self.overrides.insert(mirror.clone(), order.clone()),
+            None => self.overrides.remove(mirror),
         };
     }
 

@@ -104,8 +104,8 @@ impl Snapshot {
     }
 
     /// The same, with these overrides instead of those in force.
-    pub(crate) fn with_overrides(mut self, orders: Overrides) -> Self {
-        Arc::make_mut(&mut self.live).orders = orders;
+    pub(crate) fn with_overrides(mut self, overrides: Overrides) -> Self {
+        Arc::make_mut(&mut self.live).overrides = overrides;
         self.derive()
     }
 
@@ -183,12 +183,12 @@ impl Snapshot {
 
     /// The overrides in force, by the mirror's name.
     pub(crate) fn overrides(&self) -> &Overrides {
-        &self.live.orders
+        &self.live.overrides
     }
 
     /// The override in force for a mirror.
-    pub(crate) fn order(&self, mirror: MirrorId) -> Option<&Override> {
-        self.live.orders.get(&self.compiled.mirrors[mirror.index()].name)
+    pub(crate) fn override_of(&self, mirror: MirrorId) -> Option<&Override> {
+        self.live.overrides.get(&self.compiled.mirrors[mirror.index()].name)
     }
 
     /// The memory areas that grow with networks and zones.

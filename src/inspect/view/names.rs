@@ -159,7 +159,7 @@ impl IdNames<'_> {
             health: candidate.health.as_str().into(),
             a,
             aaaa,
-            order: self.snapshot.order(candidate.mirror).map(OverrideView::of),
+            order: self.snapshot.override_of(candidate.mirror).map(OverrideView::of),
             contact: mirror.contact.as_deref().map(Into::into),
             distance_km: candidate.distance.map(|far| far.0),
             share: candidate.slots.map(|slots| slots as f64 / SLOTS as f64),
