@@ -29,6 +29,7 @@ use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::UnixTime;
 use crate::inspect::view::{ExplainSource, ExplainSubject, OverrideView, describe, describe_redirect};
+use crate::listen::HttpResponse;
 use crate::live::{
     Published, Readiness, ReloadHistory, ReloadRequests, ReloadTerms, RetransferError, Retransferred, Retransfers,
 };
@@ -46,9 +47,6 @@ const OVERRIDE_TIMEOUT: Duration = state::DEADLINE.saturating_add(Duration::from
 /// The longest time that a request waits for its reload: shorter than the longest connection to the control socket. Databases of
 /// cities take seconds.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(50);
-
-/// The response to a request.
-pub(crate) type DeskResponse = hyper::Response<Full<Bytes>>;
 
 /// Answers the requests of operators.
 pub(crate) struct Desk {
@@ -100,7 +98,7 @@ impl Desk {
     }
 
     /// Answers a request.
-    pub(crate) async fn answer(&self, caller: Caller, head: Parts, body: Bytes) -> DeskResponse {
+    pub(crate) async fn answer(&self, caller: Caller, head: Parts, body: Bytes) -> HttpResponse {
         let answered = self.try_answer(caller, &head, &body).await;
         render(answered.unwrap_or_else(DeskAnswer::Refused), &head.method)
     }
@@ -338,7 +336,7 @@ fn find_zone(snapshot: &Snapshot, name: &NameBuf) -> Result<(), Refusal> {
 }
 
 /// Renders a refusal.
-pub(super) fn refuse(refusal: Refusal, method: &Method) -> DeskResponse {
+pub(super) fn refuse(refusal: Refusal, method: &Method) -> HttpResponse {
     render(DeskAnswer::Refused(refusal), method)
 }
 
@@ -361,7 +359,7 @@ impl DeskAnswer {
     }
 }
 
-fn render(answer: DeskAnswer, method: &Method) -> DeskResponse {
+fn render(answer: DeskAnswer, method: &Method) -> HttpResponse {
     const JSON: &str = "application/json";
     let mut allow = None;
     let (status, kind, body) = match answer {
@@ -379,7 +377,7 @@ fn render(answer: DeskAnswer, method: &Method) -> DeskResponse {
     };
     let len = body.len();
     let sent = if method == Method::HEAD { Bytes::new() } else { Bytes::from(body) };
-    let mut response = DeskResponse::new(Full::new(sent));
+    let mut response = HttpResponse::new(Full::new(sent));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, len.into());

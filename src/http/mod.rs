@@ -31,12 +31,11 @@ pub use admin::{Admin, DeskHandler};
 pub(crate) use asking::MAX_FLIGHTS;
 pub use asking::{At, BlobAsker, Canonical, MAX_FLIGHTS_PER_MIRROR, Means, MirrorDialers};
 pub(crate) use doh::Doh;
-use http_body_util::Full;
-use hyper::body::Bytes;
 use hyper::http::request::Parts;
 pub use pull::Pull;
 pub use token::Token;
 
+pub use crate::listen::HttpResponse;
 use crate::listen::{BoundListeners, Closed, Connection, ConnectionPeer, Event, Listeners, Protocol, Terms};
 use crate::telemetry::Gauge;
 use crate::telemetry::http::Http;
@@ -60,9 +59,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The application protocols to offer in TLS, in order of preference.
 pub const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
-
-/// A response to a request.
-pub type HttpResponse = hyper::Response<Full<Bytes>>;
 
 /// A response that takes time.
 pub(crate) type Later = Pin<Box<dyn Future<Output = HttpResponse> + Send>>;

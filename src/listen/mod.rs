@@ -20,6 +20,8 @@ mod unsent;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::Full;
+use hyper::body::Bytes;
 use tokio_util::sync::CancellationToken;
 
 pub use accept::{Listeners, Terms};
@@ -35,6 +37,9 @@ pub(crate) use unsent::MESSAGE;
 use crate::process::Vital;
 use crate::telemetry::Gauge;
 pub(crate) use crate::telemetry::dns::Closed;
+
+/// A response of an HTTP listener or of the control socket.
+pub type HttpResponse = hyper::Response<Full<Bytes>>;
 
 /// The longest time of a handshake: several round trips around the world, with losses.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
