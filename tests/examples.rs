@@ -21,7 +21,6 @@ use std::process::Command;
 
 use common::hickory::Hickory;
 use common::{feeds, needs};
-use pharos::base::time::Moment;
 use pharos::mirror::{Health, Standing};
 use pharos::registry::known::Holding;
 use pharos::registry::{Answer, RegistrySettings, RouteOutcome, RouteReply, Status, client_address};
@@ -167,7 +166,7 @@ impl Decisions {
         );
         let client = client.map(|resolver| Client { resolver, subnet: None });
         let request = Request { method, path, query };
-        match pharos::route(&request, client, &self.settings, &self.snapshot, Moment(0)) {
+        match pharos::route(&request, client, &self.settings, &self.snapshot) {
             Route::Reply(reply) => reply,
             Route::Ask(ask) => ask.settle(holding),
         }

@@ -3,7 +3,6 @@
 use std::sync::LazyLock;
 
 use pharos::base::client::Client;
-use pharos::base::time::Moment;
 use pharos::compile::registry_settings;
 use pharos::config;
 use pharos::registry::{Answer, Method, RegistrySettings, Request, Route, plain, route};
@@ -52,7 +51,7 @@ pub fn paths(data: &[u8]) {
     for method in [Method::Read, Method::Options, Method::Other] {
         let request = Request { method, path: &path, query };
         let client = Client { resolver: ADDRESS, subnet: None };
-        let Route::Reply(reply) = route(&request, Ok(client), &SETTINGS, &SNAPSHOT, Moment(0)) else {
+        let Route::Reply(reply) = route(&request, Ok(client), &SETTINGS, &SNAPSHOT) else {
             panic!("no mirror is asked")
         };
         let Answer::Redirect(url) = reply.answer else { continue };

@@ -14,7 +14,6 @@ use hyper::{Method, StatusCode};
 use super::asking::{BlobAsker, FoundBlob, WaitingRequest};
 use super::{Body, Handler, HttpAnswer, HttpResponse};
 use crate::base::client::Client;
-use crate::base::time::Moment;
 use crate::live::Published;
 use crate::registry::known::Holding;
 use crate::registry::{
@@ -25,29 +24,27 @@ use crate::telemetry::http::Http;
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
-/// Answers pull requests; `C` reads the clock.
-pub struct Pull<C> {
+/// Answers pull requests.
+pub struct Pull {
     published: Arc<Published>,
     settings: Arc<ArcSwap<RegistrySettings>>,
-    clock: C,
     counters: Arc<Http>,
     asker: Arc<BlobAsker>,
 }
 
-impl<C> Pull<C> {
+impl Pull {
     /// Answers from the published snapshot with these settings. A reload replaces the settings.
     pub fn new(
         published: Arc<Published>,
         settings: Arc<ArcSwap<RegistrySettings>>,
-        clock: C,
         counters: Arc<Http>,
         asker: Arc<BlobAsker>,
     ) -> Self {
-        Pull { published, settings, clock, counters, asker }
+        Pull { published, settings, counters, asker }
     }
 }
 
-impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
+impl Handler for Pull {
     type Answer = HttpAnswer;
     const RESPONSE_LEN: usize = 2 << 10;
 
@@ -71,7 +68,7 @@ impl<C: Fn() -> Moment + Send + Sync + 'static> Handler for Pull<C> {
         let (network, until) =
             (registry::network_of(client.map_or(peer, |client| client.resolver)), self.asker.deadline());
         let beyond = |reply: &RouteReply| registry::beyond(&request, reply, &settings);
-        let first = match registry::route(&request, client, &settings, &snapshot, (self.clock)()) {
+        let first = match registry::route(&request, client, &settings, &snapshot) {
             Route::Reply(reply) => First::Reply(reply),
             Route::Ask(ask) => match self.asker.find(&ask, &snapshot, network, until) {
                 FoundBlob::Known(holding) => First::Reply(ask.settle(holding)),

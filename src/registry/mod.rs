@@ -53,7 +53,6 @@ pub(crate) use shares::{Budget, Shares, network_of};
 use crate::base::client::Client;
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::prefix::{FAMILIES, Family, PrefixSet};
-use crate::base::time::Moment;
 use crate::mirror::Health;
 use crate::snapshot::Snapshot;
 
@@ -175,7 +174,6 @@ pub fn route<'r>(
     client: Result<Client, MalformedForwarded>,
     settings: &'r RegistrySettings,
     snapshot: &Snapshot,
-    _now: Moment,
 ) -> Route<'r> {
     let path = parse(request.path);
     // Pages and the API come first, so a rule cannot shadow them.

@@ -122,7 +122,7 @@ impl Web {
                 counters.extend([http.clone() as Arc<dyn Collect>, asker.clone()]);
                 let tls = registry_tls(prepared.identity.clone())?;
                 let terms = Terms { kind: "registry", clients, tls, common: common.clone() };
-                Some(RegistryService::start(bound, terms, settings, published, clock, http, asker)?)
+                Some(RegistryService::start(bound, terms, settings, published, http, asker)?)
             }
             _ => None,
         };
@@ -189,7 +189,6 @@ impl RegistryService {
         terms: Terms,
         settings: RegistrySettings,
         published: &Arc<Published>,
-        clock: Clock,
         counters: Arc<Http>,
         asker: Arc<BlobAsker>,
     ) -> Result<Self, Failure> {
@@ -203,7 +202,7 @@ impl RegistryService {
         }
         let addresses = bound.addresses().to_vec();
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let pull = Pull::new(published.clone(), settings.clone(), move || clock.now(), counters.clone(), asker.clone());
+        let pull = Pull::new(published.clone(), settings.clone(), counters.clone(), asker.clone());
         let server =
             HttpServer::start(bound, terms, pull, counters).map_err(Failure::system("start the registry listener"))?;
         Ok(RegistryService { server, clients, addresses, settings, asker, tls })

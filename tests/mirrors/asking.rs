@@ -111,7 +111,7 @@ impl Front {
         let counters = Arc::new(Http::default());
         let asker = BlobAsker::new(Some(means));
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let pull = Pull::new(published, settings, || Moment(0), counters.clone(), asker.clone());
+        let pull = Pull::new(published, settings, counters.clone(), asker.clone());
         let idle = Duration::from_secs(30);
         let limits = Limits { connections: 4096, per_client: 4096, beyond: BeyondLimit::CloseIdlest, idle };
         let bound = bind(&["127.0.0.1:0".parse().unwrap()], "listen").unwrap();

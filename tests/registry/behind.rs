@@ -74,7 +74,7 @@ impl Front {
         let (published, ..) = pharos::live::publish(snapshot, || Moment(0));
         let counters = Arc::new(Http::default());
         let settings = Arc::new(ArcSwap::from_pointee(settings));
-        let pull = Pull::new(published, settings, || Moment(0), counters.clone(), asker.clone());
+        let pull = Pull::new(published, settings, counters.clone(), asker.clone());
         let server = serve_many(100, pull, None, counters.clone());
         Front { at: server.address, _server: server, asker, counters }
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use pharos::base::client::Client;
-use pharos::base::time::{Moment, Ttl};
+use pharos::base::time::Ttl;
 use pharos::mirror::Health::{self, Bad, Down, Drained, Missing, Untried, Up};
 use pharos::mirror::{Addressing, Mirror};
 use pharos::registry::known::Holding;
@@ -399,7 +399,7 @@ fn route_gives_what_the_table_says() {
         let settings = settings(case.setup);
         let path = path_of(&case);
         let (request, client) = parts(&case, &path, &settings);
-        let reply = reply(route(&request, client, &settings, &snapshot(case.health), Moment(0)));
+        let reply = reply(route(&request, client, &settings, &snapshot(case.health)));
         let said = match reply.answer.clone() {
             Answer::Version => Expected::Version,
             Answer::Healthy => Expected::Healthy,
@@ -453,7 +453,7 @@ fn where_mirrors_are_asked_whatever_would_go_to_one_depends_on_it_and_nothing_el
         let snapshot: Snapshot = snapshot(case.health);
         let to_mirror = matches!(case.outcome, RouteOutcome::BlobSteered | RouteOutcome::BlobMirror);
         let about = format!("{:?} {:?} {} {:?}", case.setup, case.health, case.target, case.forwarded);
-        let ask = match route(&request, client, &settings, &snapshot, Moment(0)) {
+        let ask = match route(&request, client, &settings, &snapshot) {
             Route::Ask(ask) => ask,
             // Without a horizon the mirrors are not known, so that no mirror can be asked.
             Route::Reply(reply) => {
@@ -492,7 +492,7 @@ fn what_is_known_of_a_mirror_s_blobs_is_not_believed_of_other_servers_under_its_
     let path = path_of(&case);
     let (request, client) = parts(&case, &path, &settings);
     let snapshot: Snapshot = snapshot(case.health);
-    let Route::Ask(ask) = route(&request, client, &settings, &snapshot, Moment(0)) else { panic!("a blob") };
+    let Route::Ask(ask) = route(&request, client, &settings, &snapshot) else { panic!("a blob") };
     let key = |mirror: &Mirror| ask.key([1, 2], mirror);
     let at = |addressing, last: u8| Mirror {
         addressing,
@@ -515,7 +515,7 @@ fn canonical_is_not_asked_what_it_lacks_if_signatures_are_there_too() {
         for (settings, count) in [elsewhere, there].iter().zip(&mut asked) {
             let path = path_of(&case);
             let (request, client) = parts(&case, &path, settings);
-            let reply = reply(route(&request, client, settings, &snapshot(case.health), Moment(0)));
+            let reply = reply(route(&request, client, settings, &snapshot(case.health)));
             *count += usize::from(beyond(&request, &reply, settings).is_some());
         }
     }
@@ -552,13 +552,13 @@ fn no_octet_of_a_request_can_end_the_location_early() {
             Request { method: Method::Read, path: &format!("/files/x{odd}"), query: None },
             Request { method: Method::Read, path: "/files/x", query: Some(&query) },
         ] {
-            let reply = reply(route(&request, client, &settings, &snapshot, Moment(0)));
+            let reply = reply(route(&request, client, &settings, &snapshot));
             assert!(matches!(reply.answer, Answer::Refuse(..)), "{request:?}");
         }
     }
     for path in ["/v2/\\evil.example/tags/list", "/v2/pause/manifests/\\..\\x", "\\v2\\", "", "*", "v2/"] {
         let request = Request { method: Method::Read, path, query: None };
-        let reply = reply(route(&request, client, &settings, &snapshot, Moment(0)));
+        let reply = reply(route(&request, client, &settings, &snapshot));
         assert!(matches!(reply.answer, Answer::Refuse(..)), "{path}");
     }
 }

@@ -43,7 +43,7 @@ fn start(setup: Setup, health: [Health; 3], tls: Option<Arc<Tls>>) -> Service {
     let (published, ..) = pharos::live::publish(snapshot(health), || Moment(0));
     let settings = Arc::new(ArcSwap::from_pointee(settings(setup)));
     let counters = Arc::new(Http::default());
-    serve(Pull::new(published, settings, || Moment(0), counters.clone(), BlobAsker::new(None)), tls, counters)
+    serve(Pull::new(published, settings, counters.clone(), BlobAsker::new(None)), tls, counters)
 }
 
 fn serve(handler: impl Handler, tls: Option<Arc<Tls>>, counters: Arc<Http>) -> Service {

@@ -48,7 +48,7 @@ fn start() -> Listener {
     let (published, ..) = pharos::live::publish(snapshot([Up; 3]), || Moment(0));
     let settings = Arc::new(arc_swap::ArcSwap::from_pointee(settings(Setup::Full)));
     let counters = Arc::new(Http::default());
-    let pull = Pull::new(published, settings, || Moment(0), counters.clone(), BlobAsker::new(None));
+    let pull = Pull::new(published, settings, counters.clone(), BlobAsker::new(None));
     let locations = Arc::default();
     let server = serve_many(100, Recorder(pull, Arc::clone(&locations)), None, counters);
     Listener { at: server.address, _server: server, locations }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use pharos::base::client::Client;
-use pharos::base::time::{Moment, Now, Ttl, UnixTime};
+use pharos::base::time::{Now, Ttl, UnixTime};
 use pharos::compile::registry_settings;
 use pharos::mirror::{Health, HostAddresses, Standing};
 use pharos::registry::known::Holding;
@@ -92,7 +92,7 @@ fn redirect(
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let client = Client { resolver: from.parse().unwrap(), subnet: None };
     let request = Request { method: Method::Read, path, query };
-    let reply = match route(&request, Ok(client), settings, snapshot, Moment(0)) {
+    let reply = match route(&request, Ok(client), settings, snapshot) {
         Route::Reply(reply) => reply,
         Route::Ask(ask) => ask.settle(holding),
     };
@@ -276,7 +276,7 @@ fn a_client_goes_to_its_mirror_for_a_file_that_the_mirror_has() {
     let (settings, up) = built;
     let asks = |snapshot: &Snapshot, client, path| {
         let request = Request { method: Method::Read, path, query: None };
-        matches!(route(&request, client, &settings, snapshot, Moment(0)), Route::Ask(_))
+        matches!(route(&request, client, &settings, snapshot), Route::Ask(_))
     };
     let east = Client { resolver: EAST.parse().unwrap(), subnet: None };
     assert!(
@@ -296,9 +296,7 @@ fn a_file_is_asked_for_by_its_path_at_the_mirror() {
         .map(|(from, path)| {
             let client = Client { resolver: from.parse().unwrap(), subnet: None };
             let request = Request { method: Method::Read, path, query: Some("a=b") };
-            let Route::Ask(ask) = route(&request, Ok(client), &settings, &snapshot, Moment(0)) else {
-                panic!("{path}")
-            };
+            let Route::Ask(ask) = route(&request, Ok(client), &settings, &snapshot) else { panic!("{path}") };
             let at = usize::from(from != EAST);
             let place = if at == 0 { format!("{path}?alt=media") } else { path.to_string() };
             assert_eq!((ask.path(), ask.mirrors(&snapshot).len()), (place, 1));
