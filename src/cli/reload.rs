@@ -12,6 +12,7 @@ use super::locate::ConfigLocation;
 use super::server::AskOptions;
 use super::simulate::parse_share;
 use super::{BAD_CONFIG, OK, put};
+use crate::base::diagnostic::Look;
 use crate::base::share::Share;
 use crate::control::client::ControlQuestion;
 use crate::control::encode;
@@ -37,7 +38,11 @@ pub(super) struct Args {
 
 /// Asks the server, prints the outcome, and returns the exit code.
 pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
+    let layout = Layout::of_stdout();
     let mut target = format!("/reload?dry-run={}", args.dry_run);
+    if let Some(width) = Look::from(layout).width {
+        target += &format!("&width={width}");
+    }
     if let Some(share) = args.allow_moved {
         target += &format!("&allow-moved={}", encode(&share.to_string()));
     }
@@ -50,7 +55,7 @@ pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
         Err(code) => return code,
     };
     let code = if view.refused { BAD_CONFIG } else { OK };
-    put(&args.asking.printed(&view, || text(&view, Layout::of_stdout())), code)
+    put(&args.asking.printed(&view, || text(&view, layout)), code)
 }
 
 fn text(view: &ReloadOutcomeView, layout: Layout) -> String {

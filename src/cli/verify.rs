@@ -51,15 +51,15 @@ pub(super) struct Args {
     name: Option<String>,
 
     /// The port of the mirror, with `--name`; 443 without this option. Without `--name` the configuration names it
-    #[arg(long, value_name = "PORT", requires = "name")]
+    #[arg(long, value_name = "PORT", requires = "name", conflicts_with = "all")]
     port: Option<u16>,
 
     /// A blob that the mirror must have, as `REPOSITORY@sha256:DIGEST/SIZE`
-    #[arg(long, value_name = "BLOB", requires = "name", value_parser = parse_canary)]
+    #[arg(long, value_name = "BLOB", requires = "name", conflicts_with = "all", value_parser = parse_canary)]
     canary: Option<Canary>,
 
     /// A PEM file of roots to trust instead of this system's
-    #[arg(long, value_name = "FILE", requires = "name")]
+    #[arg(long, value_name = "FILE", requires = "name", conflicts_with = "all")]
     roots: Option<PathBuf>,
 
     /// Print JSON, one object per address
@@ -146,6 +146,8 @@ fn verify(config: &ConfigLocation, args: &Args) -> Result<(String, u8), VerifyFa
     complain_of(&problems);
     let layout = Layout::of_stdout();
     let (mut text, mut good) = (String::new(), 0);
+    let mirrors = config.iter().flat_map(|config| &config.mirrors).filter(|_| args.all);
+    let unknown = mirrors.filter(|entry| entry.mirror.addresses().next().is_none()).count();
     for ((mirror, address), each) in targets.iter().zip(&findings) {
         let found = VerifyResult { mirror: mirror.as_ref(), address: *address, each, probe: &probe };
         good += usize::from(found.worst().verdict.is_good());
@@ -153,8 +155,11 @@ fn verify(config: &ConfigLocation, args: &Args) -> Result<(String, u8), VerifyFa
     }
     if args.all && !args.json {
         let _ = writeln!(text, "{good} of {} addresses are fit for clients", targets.len());
+        if unknown > 0 {
+            let _ = writeln!(text, "{unknown} mirrors have no known address");
+        }
     }
-    let fails = good < targets.len() || problems.iter().any(Diagnostic::is_error);
+    let fails = good < targets.len() || unknown > 0 || problems.iter().any(Diagnostic::is_error);
     Ok((text, if fails { BAD_CONFIG } else { OK }))
 }
 
@@ -249,11 +254,11 @@ fn of_config(path: &Path, target: &str) -> Result<VerifyPlan, Vec<Diagnostic>> {
     // The host names of the other mirrors need not resolve.
     config.mirrors = vec![config.mirrors.swap_remove(at)];
     let problems = load::hosts::resolve(&mut config, &Purpose::Check);
-    // A warning says that the addresses are old. Old addresses are probed anyway.
-    if problems.iter().any(Diagnostic::is_error) {
+    let targets = targets(&config.mirrors[0].mirror);
+    // A warning says that the addresses are old, and these are probed anyway; or that a URL has none.
+    if problems.iter().any(Diagnostic::is_error) || targets.is_empty() {
         return Err(problems);
     }
-    let targets = targets(&config.mirrors[0].mirror);
     Ok(VerifyPlan { probe, targets, config: Some(config), problems: Vec::new() })
 }
 

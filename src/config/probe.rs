@@ -47,7 +47,7 @@ section! {
         /// Two lost packets are sent again within 3 s (RFC 6298 §2). A slower mirror is of no use to clients.
         timeout: Duration = duration("timeout", millis(50)..=secs(60)).default(TIMEOUT_DEFAULT).example("\"2s\""),
 
-        /// Failures in a row that take an address down. Wrong content or a wrong certificate takes it down at once.
+        /// Failures in a row that take an address down. Wrong content takes it down at once.
         ///
         /// One or two lost probes may be chance; three in a row are not.
         fall: u8 = number("fall", 1..=100, "probes").default(3).example("2"),

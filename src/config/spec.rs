@@ -82,7 +82,7 @@ section! {
         keys: Vec<Named<KeySpec>> = names::<KeySpec>("keys"),
 
         /// Zones.
-        zones: Zones = tables::<ZoneSpec>("zone", limits::MAX_ITEMS).otherwise("required"),
+        zones: Zones = tables::<ZoneSpec>("zone", limits::MAX_ITEMS).otherwise("required, unless `[registry] horizon` is written"),
 
         /// Sources of labels, by name.
         networks: Vec<Named<NetworkSpec>> = names::<NetworkSpec>("networks"),

@@ -129,7 +129,7 @@ impl Desk {
                 let probes = running.about.probes.clone();
                 explain(snapshot, probes, client, resolver, name.map(|name| *name), age_secs).await
             }
-            ControlRequest::Reload(terms) => running.reload(terms).await,
+            ControlRequest::Reload { terms, width } => running.reload(terms, width).await,
             ControlRequest::Retransfer(zone) => {
                 find_zone(&snapshot, &zone)?;
                 running.retransfer(*zone).await
@@ -165,7 +165,7 @@ impl Desk {
 }
 
 impl RunningServer {
-    async fn reload(&self, terms: ReloadTerms) -> Result<DeskAnswer, Refusal> {
+    async fn reload(&self, terms: ReloadTerms, width: Option<usize>) -> Result<DeskAnswer, Refusal> {
         let late = |_| {
             let message = format!("the reload is not done after {} s", RELOAD_TIMEOUT.as_secs());
             Refusal::new(StatusCode::GATEWAY_TIMEOUT, message)
@@ -175,7 +175,7 @@ impl RunningServer {
         let outcome = asked.ok_or_else(|| {
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping, or serves one configuration alone")
         })?;
-        let view = ReloadOutcomeView::of(&outcome);
+        let view = ReloadOutcomeView::of(&outcome, width);
         Ok(if outcome.is_refused() { DeskAnswer::not_served(&view) } else { DeskAnswer::json(&view) })
     }
 

@@ -41,8 +41,9 @@ pub(super) enum ControlRequest {
     Drain { reason: Reason, until: Option<UnixTime> },
     /// `DELETE /server/drain`
     Undrain { reason: Option<Reason> },
-    /// `POST /reload?dry-run=true&allow-moved=…`
-    Reload(ReloadTerms),
+    /// `POST /reload?dry-run=true&allow-moved=…&width=…`
+    /// `width` is the number of columns of the report; `None` does not break lines.
+    Reload { terms: ReloadTerms, width: Option<usize> },
     /// `POST /zones/NAME/retransfer`
     Retransfer(Box<NameBuf>),
     /// `GET /explain?client=…&resolver=…&name=…`
@@ -201,7 +202,7 @@ fn parse_reason(text: &str) -> Result<Reason, Refusal> {
 }
 
 fn reload(query: &str) -> Result<ControlRequest, Refusal> {
-    let mut terms = ReloadTerms::default();
+    let (mut terms, mut width) = (ReloadTerms::default(), None);
     for (key, value) in pairs(query) {
         let bad = || Refusal::bad(format!("`{key}={value}` cannot be understood"));
         let value = decode(value).ok_or_else(bad)?;
@@ -209,10 +210,11 @@ fn reload(query: &str) -> Result<ControlRequest, Refusal> {
             ("dry-run", "true") => terms.is_dry = true,
             ("dry-run", "false") => terms.is_dry = false,
             ("allow-moved", _) => terms.allow_moved = Some(Share::parse(&value).map_err(|help| bad().help(help))?),
-            _ => return Err(bad().help("there are dry-run=true and allow-moved=5%25")),
+            ("width", _) => width = Some(value.parse().map_err(|_| bad().help("width is a number of columns"))?),
+            _ => return Err(bad().help("there are dry-run=true, allow-moved=5%25 and width=80")),
         }
     }
-    Ok(ControlRequest::Reload(terms))
+    Ok(ControlRequest::Reload { terms, width })
 }
 
 /// The keys and values of a query; a key without `=` has an empty value.
@@ -292,10 +294,13 @@ mod tests {
         assert_eq!(parsed(Method::PUT, "/server/drain", "{\"reason\":\"new disks\",\"until\":\"2h\"}"), Ok(drain));
         assert_eq!(parsed(Method::DELETE, "/server/drain", ""), Ok(ControlRequest::Undrain { reason: None }));
         assert_eq!(parsed(Method::GET, "/mirrors", ""), Ok(ControlRequest::Mirrors));
-        assert_eq!(parsed(Method::POST, "/reload", ""), Ok(ControlRequest::Reload(ReloadTerms::default())));
+        assert_eq!(
+            parsed(Method::POST, "/reload", ""),
+            Ok(ControlRequest::Reload { terms: ReloadTerms::default(), width: None })
+        );
         let terms = ReloadTerms { is_dry: true, allow_moved: Share::parse("12%").ok() };
-        let target = "/reload?dry-run=true&allow-moved=12%25";
-        assert_eq!(parsed(Method::POST, target, ""), Ok(ControlRequest::Reload(terms)));
+        let target = "/reload?dry-run=true&allow-moved=12%25&width=80";
+        assert_eq!(parsed(Method::POST, target, ""), Ok(ControlRequest::Reload { terms, width: Some(80) }));
         assert_eq!(parsed(Method::POST, "/reload?allow-moved=12", "").map_err(|(status, _)| status), Err(400));
         assert_eq!(parsed(Method::GET, "/reload", "").map_err(|(status, _)| status), Err(405));
         let retransfer = ControlRequest::Retransfer(Box::new(NameBuf::parse("copy.example").unwrap()));

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub(super) use status::status;
 
-use crate::base::diagnostic::Style;
+use crate::base::diagnostic::{Look, Style};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::{FAMILIES, Family};
 use crate::base::report::{report, report_json};
@@ -127,7 +127,7 @@ pub(crate) struct ReloadOutcomeView {
 }
 
 impl ReloadOutcomeView {
-    pub(super) fn of(outcome: &ReloadOutcome) -> Self {
+    pub(super) fn of(outcome: &ReloadOutcome, width: Option<usize>) -> Self {
         let problems = report_json(&outcome.problems);
         ReloadOutcomeView {
             refused: outcome.is_refused(),
@@ -139,7 +139,7 @@ impl ReloadOutcomeView {
             remarks: outcome.remarks.clone(),
             restart_keys: outcome.restart_keys.clone(),
             problems: problems.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
-            report: report(&outcome.problems, Style::Plain),
+            report: report(&outcome.problems, Look { style: Style::Plain, width }),
         }
     }
 }

@@ -315,7 +315,13 @@ fn candidates(
     named
         .map(|(tier, mirror)| {
             let standing = snapshot.standing(mirror);
-            let best = FAMILIES.into_iter().filter_map(|family| standing.health(family)).min().unwrap_or_default();
+            let best = FAMILIES.into_iter().filter_map(|family| standing.health(family)).min();
+            let best = if snapshot.mirrors()[mirror.index()].is_redirect_only() {
+                // Without a known address, no probe has reached its host.
+                snapshot.redirect_health(mirror).unwrap_or(Health::Untried)
+            } else {
+                best.unwrap_or_default()
+            };
             // The override `down` gives a mirror the health `bad`. `down` is shown instead, because the override does not
             // mean that its content is wrong.
             let is_ordered_down = standing.forced == Some(Forced::Down);

@@ -195,6 +195,9 @@ pub(crate) struct Located {
 pub(crate) struct NetworkView {
     pub(crate) source: String,
     pub(crate) file: String,
+    /// The last change of the file, in the form of RFC 3339; null if that is unknown.
+    #[serde(default)]
+    pub(crate) modified: Option<String>,
     pub(crate) line: Option<u32>,
     pub(crate) prefix: Option<String>,
     pub(crate) labels: Option<LabelsView>,

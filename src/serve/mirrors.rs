@@ -111,7 +111,7 @@ impl RunningWatcher {
         files: StateFiles,
     ) -> (Snapshot, WaitingWatcher) {
         let mirrors = snapshot.mirrors().len();
-        info!("probing {mirrors} mirrors; DNS is answered once each address has a first result");
+        info!("probing {mirrors} mirrors; clients are answered once each address has a first result");
         let counters = Arc::new(Probes::default());
         let Watch { probe, prober, .. } = watch;
         let mut watcher = Watcher::new(snapshot.mirrors(), probe, prober, clock, counters.clone(), files);

@@ -268,7 +268,7 @@ impl Services {
             restart_keys: Arc::default(),
         };
         let history = Arc::new(ReloadHistory::new(path.display().to_string(), served));
-        counters.push(Arc::new(reload::ReloadMetrics(history.clone())));
+        counters.push(Arc::new(reload::ReloadMetrics { history: history.clone(), published: published.clone() }));
         let certificates = Arc::new(Certificates::default());
         certificates.watch_dns(&prepared, dns.tls());
         counters.push(certificates.clone());
@@ -331,9 +331,10 @@ impl Services {
         };
         let changes = inspect::changes(&before, &prepared.built.snapshot, &moves);
         let guard = prepared.built.config.guard.as_ref();
-        if let Some(problem) = guard.and_then(|guard| reload::guarded(guard, terms, &moves)) {
+        let over = guard.map(|guard| reload::guarded(guard, terms, &moves)).unwrap_or_default();
+        if !over.is_empty() {
             let mut problems = prepared.built.warnings;
-            problems.push(problem);
+            problems.extend(over);
             return self.refuse(problems, changes, terms);
         }
         if terms.is_dry {

@@ -23,10 +23,11 @@ use crate::base::time::Generation;
 use crate::config::GuardConfig;
 use crate::files::{self, FileStates, Intake};
 use crate::inspect::{self, Moves, words};
-use crate::live::{ReloadHistory, ReloadOutcome, ReloadRequest, ReloadTerms, ServedConfig};
+use crate::live::{Published, ReloadHistory, ReloadOutcome, ReloadRequest, ReloadTerms, ServedConfig};
 use crate::load::hosts::{Purpose, ServedInputs};
 use crate::load::networks::SOURCE_REFUSED;
 use crate::networks::Source;
+use crate::process::Clock;
 use crate::process::work::{self, Lane, Pending};
 use crate::snapshot::Snapshot;
 use crate::telemetry::{Collect, MetricsPage};
@@ -196,25 +197,48 @@ pub(super) fn log_failure(problems: &[Diagnostic]) {
     error!("not reloaded, the configuration before it is served: {}", summary(problems).unwrap_or_default());
 }
 
-/// Shows the configuration that is served, and the outcomes of reloads.
-pub(super) struct ReloadMetrics(pub(super) Arc<ReloadHistory>);
+/// Shows the configuration that is served with its sources, and the outcomes of reloads.
+pub(super) struct ReloadMetrics {
+    pub(super) history: Arc<ReloadHistory>,
+    pub(super) published: Arc<Published>,
+}
 
 impl Collect for ReloadMetrics {
     fn collect(&self, page: &mut MetricsPage) {
-        let ServedConfig { since, digest, restart_keys } = self.0.served();
+        let ServedConfig { since, digest, restart_keys } = self.history.served();
         page.gauge(
             "pharos_reload_last_success",
             "The time at which the configuration that is served was taken over, by the start or a reload, in seconds since 1970.",
         )
         .sample(&[], since.0);
-        page.counter("pharos_reload_failures_total", "Reloads that were refused.").sample(&[], self.0.refused());
-        let is_refused = self.0.last().is_some_and(|last| last.refused.is_some());
-        page.gauge("pharos_reload_refused", "1 if the last reload was refused, until one succeeds.")
-            .sample(&[], is_refused.into());
+        page.counter("pharos_reload_failures_total", "Reloads that were refused.").sample(&[], self.history.refused());
+        let is_refused = self.history.last().is_some_and(|last| last.refused.is_some());
+        page.gauge(
+            "pharos_reload_refused",
+            "1 if the last reload was refused as a whole or in part, until one succeeds.",
+        )
+        .sample(&[], is_refused.into());
         page.gauge("pharos_config_digest", "1, with the SHA-256 of the files of the configuration that is served.")
             .sample(&[("sha256", &digest)], 1);
         page.gauge("pharos_config_restart_keys", "Keys whose new values take a restart; until then the old ones stay.")
             .sample(&[], restart_keys.len() as u64);
+        let snapshot = self.published.load_full();
+        let sources = &snapshot.provenance().networks.sources;
+        let mut family =
+            page.gauge("pharos_source_prefixes", "The prefixes that are served of each source of networks.");
+        for source in sources {
+            family.sample(&[("source", &source.name)], source.prefix_count() as u64);
+        }
+        let mut family = page.gauge(
+            "pharos_source_age_seconds",
+            "How long ago the file that is served of each source of networks was last changed.",
+        );
+        let now = Clock::civil();
+        for source in sources {
+            if let Some(modified) = source.modified {
+                family.sample(&[("source", &source.name)], now.0.saturating_sub(modified.0));
+            }
+        }
     }
 }
 
@@ -224,40 +248,42 @@ pub(super) async fn moves(before: Arc<Snapshot>, now: Snapshot) -> Option<Moves>
     work::submit(Lane::Compute, move || inspect::moves(&before, &now)).await.ok()
 }
 
-/// The problem with a reload that moves more clients than the guard, or the operator, allows.
-pub(super) fn guarded(guard: &GuardConfig, terms: &ReloadTerms, moves: &Moves) -> Option<Diagnostic> {
+/// The problems of a reload that moves more clients than the guard, or the operator, allows.
+pub(super) fn guarded(guard: &GuardConfig, terms: &ReloadTerms, moves: &Moves) -> Vec<Diagnostic> {
     let limit = |of_guard: Share| terms.allow_moved.unwrap_or(of_guard);
-    let problem = |code, message: String, key: &str, limit: Share| {
-        Diagnostic::error(code, message).at(guard.place.clone(), format!("`{key}` is {limit}")).help(
-            "look at `pharos simulate` with the configuration before; if the change is meant, `pharos reload --allow-moved 10%` \
-             lets it through, with the share to allow",
-        )
-    };
+    let mut found: Vec<(&'static str, &str, Share, f64, String)> = Vec::new();
     let families = moves.horizons.iter().flat_map(|one| one.families.iter().map(move |family| (&one.horizon, family)));
     for (horizon, family) in families {
-        let most = limit(guard.moved);
-        if family.share() > most.get() {
-            let share = words::percent(family.share());
-            let of = format!("{share} of the {} addresses that rules decide for in horizon `{horizon}`", family.family);
-            return Some(problem("guard-moved", format!("{of} would get other mirrors"), "moved", most));
+        let (most, share) = (limit(guard.moved), family.share());
+        if share > most.get() {
+            let of = format!("of the {} addresses that rules decide for in horizon `{horizon}`", family.family);
+            let message = format!("{} {of} would get other mirrors", words::percent(share));
+            found.push(("guard-moved", "moved", most, share, message));
         }
     }
     for source in &moves.sources {
         for family in FAMILIES {
             let (new, labelled) = (source.new[family as usize], source.labelled[family as usize]);
-            let most = limit(guard.new);
-            let share = new as f64 / labelled.max(1) as f64;
+            let (most, share) = (limit(guard.new), new as f64 / labelled.max(1) as f64);
             // The first good content of a source is new as a whole.
             let had_some = labelled - new + source.lost[family as usize] > 0;
             if had_some && share > most.get() {
-                let share = words::percent(share);
+                let share_words = words::percent(share);
                 let message =
-                    format!("{share} of the {family} addresses that network `{}` labels are new", source.source);
-                return Some(problem("guard-new", message, "new", most));
+                    format!("{share_words} of the {family} addresses that network `{}` labels are new", source.source);
+                found.push(("guard-new", "new", most, share, message));
             }
         }
     }
-    None
+    // One share lets all of them through.
+    let needed = found.iter().map(|(.., share, _)| (share * 100.0).ceil()).fold(0.0, f64::max);
+    let problem = |(code, key, most, _, message): (&'static str, &str, Share, f64, String)| {
+        Diagnostic::error(code, message).at(guard.place.clone(), format!("`{key}` is {most}")).help(format!(
+            "look at `pharos simulate` with the configuration before; if the change is meant, `pharos reload --allow-moved \
+             {needed:.0}%` lets it through"
+        ))
+    };
+    found.into_iter().map(problem).collect()
 }
 
 /// The names of the parts of a configuration that are refused and served as before, from its warnings.

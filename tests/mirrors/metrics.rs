@@ -59,13 +59,16 @@ async fn page() -> String {
     // A mirror by its host, and a zone of which there is a copy, of the same serial as at its primary.
     let names = NameServer::start(&format!("lb A {good}"));
     let server = names.address();
+    let list = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(list.path(), "198.51.100.0/24\n").unwrap();
     let rest = format!(
-        "[horizons.h]\ndefault = [\"good\", \"bad\", \"lb\"]\n\
+        "[networks]\nsites = {{ list = \"{}\" }}\n[horizons.h]\ndefault = [\"good\", \"bad\", \"lb\"]\n\
          [resolver]\nservers = \"{server}\"\nprivate = \"127.0.0.0/8\"\n[mirrors.lb]\nhost = \"lb.net.test\"\n\
          [[zone]]\nname = \"net.test\"\nfile = \"copy\"\nprimaries = \"{server}\"\n\
          [dns.tls]\nlisten = \"127.0.0.1:0\"\ncert = \"dns.pem\"\nkey = \"dns.key\"\n\
          [dns.https]\nlisten = \"127.0.0.1:0\"\n\
-         [control]\nsocket = \"control.sock\"\nstate = \"orders.json\"\n"
+         [control]\nsocket = \"control.sock\"\nstate = \"orders.json\"\n",
+        list.path().display()
     );
     let world = World::start_with(&authority, at.port(), QUICK, &mirrors, &[("@", "h")], &rest);
     world.expect(Rtype::A, &[good]);

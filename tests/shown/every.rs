@@ -52,6 +52,7 @@ const ROWS: &[(&str, i32, Form)] = &[
     ("zone retransfer copy.example", 0, TEXT),
     ("reload", 0, TEXT),
     ("reload --json", 0, PROGRAM),
+    ("reload --dry-run", 0, TEXT),
     ("status", 0, TEXT),
     ("status --json", 0, PROGRAM),
     ("status --config half-broken.toml", 0, TEXT),

@@ -62,10 +62,8 @@ const MAX_DAYS: i64 = 825;
 
 /// Makes the authority and the certificates; returns the output and the exit code.
 pub(super) fn make(config: &ConfigLocation, args: &Args) -> CertsOutcome {
-    let (name, mirrors) = wanted(config, args)?;
+    let mut orders = wanted(config, args)?;
     let existing = if args.replace { Existing::Replace } else { Existing::Keep };
-    let mut orders: Vec<(String, Vec<String>)> =
-        mirrors.into_iter().map(|mirror| (mirror, vec![name.clone()])).collect();
     orders.push((LISTENER.to_string(), args.listener.clone()));
     let problems = problems_of(&orders, args, existing);
     if !problems.is_empty() {
@@ -92,16 +90,31 @@ pub(super) fn make(config: &ConfigLocation, args: &Args) -> CertsOutcome {
     Ok((layout.table("", 0, &rows, |_, _, _| None) + &keys, OK))
 }
 
-/// The steered name and the mirrors, from the arguments or else the configuration.
-fn wanted(config: &ConfigLocation, args: &Args) -> Result<(String, Vec<String>), Vec<Diagnostic>> {
-    let named = |mirrors: Vec<String>| if args.mirrors.is_empty() { mirrors } else { args.mirrors.clone() };
+/// The mirrors, each with the names of its certificate, from the arguments or else the configuration: the steered name, or the host
+/// of the mirror's URL.
+fn wanted(config: &ConfigLocation, args: &Args) -> Result<Vec<(String, Vec<String>)>, Vec<Diagnostic>> {
     if let Some(name) = &args.name {
-        return Ok((name.trim_end_matches('.').to_string(), named(vec![MIRROR.to_string()])));
+        let name = name.trim_end_matches('.').to_string();
+        let mirrors = if args.mirrors.is_empty() { vec![MIRROR.to_string()] } else { args.mirrors.clone() };
+        return Ok(mirrors.into_iter().map(|mirror| (mirror, vec![name.clone()])).collect());
     }
     let config = config::read_file(config.path())?.config;
     let probe = probe_of(&config)?;
-    let mirrors = config.mirrors.iter().map(|entry| entry.mirror.name.to_string());
-    Ok((probe.name.trim_end_matches('.').to_string(), named(mirrors.collect())))
+    let order = |entry: &config::MirrorEntry| {
+        let url = entry.mirror.content.url.as_ref();
+        let name = url.map_or_else(|| probe.name.trim_end_matches('.'), |url| &url.host);
+        (entry.mirror.name.to_string(), vec![name.to_string()])
+    };
+    let orders: Vec<_> = config.mirrors.iter().map(order).collect();
+    if args.mirrors.is_empty() {
+        return Ok(orders);
+    }
+    let of_mirror = |wanted: &String| {
+        // The configuration may get the mirror later, so that an unknown one has the steered name.
+        let known = orders.iter().find(|(mirror, _)| mirror == wanted).cloned();
+        known.unwrap_or_else(|| (wanted.clone(), vec![probe.name.trim_end_matches('.').to_string()]))
+    };
+    Ok(args.mirrors.iter().map(of_mirror).collect())
 }
 
 /// The problems with the names and files, found before any file is written.

@@ -150,6 +150,11 @@ fn network_row(network: &NetworkView) -> Vec<String> {
         Some(line) => format!("{}:{line}", network.file),
         None => network.file.clone(),
     };
+    // The day is enough to see that a feed is old.
+    let place = match network.modified.as_deref().and_then(|at| at.get(..10)) {
+        Some(day) => format!("{place}, of {day}"),
+        None => place,
+    };
     vec![network.source.clone(), prefix.clone(), labels, place]
 }
 

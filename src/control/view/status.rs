@@ -44,6 +44,9 @@ pub(in crate::control) fn status(
         })
     });
     let is_up = |id: &MirrorId| {
+        if snapshot.mirrors()[id.index()].is_redirect_only() {
+            return snapshot.redirect_health(*id) == Some(Health::Up);
+        }
         let standing = snapshot.standing(*id);
         FAMILIES.into_iter().any(|family| standing.health(family) == Some(Health::Up))
     };

@@ -121,6 +121,7 @@ impl IdNames<'_> {
             .map(|(source, entry)| NetworkView {
                 source: source.name.to_string(),
                 file: source.file.to_string(),
+                modified: source.modified.map(rfc3339),
                 line: entry.map(|entry| entry.line).filter(|line| *line > 0),
                 prefix: entry.map(|entry| entry.prefix.to_string()),
                 labels: entry.map(|entry| LabelsView::of(&source.labels(entry.labels))),

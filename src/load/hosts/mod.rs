@@ -194,6 +194,8 @@ fn problem(
     trouble: &Trouble,
     purpose: &Purpose,
 ) -> Diagnostic {
+    let refused = matches!(trouble, Trouble::Refused(_));
+    let private = "if clients may be sent to that address, add its prefix to `[resolver] private`; else check the name";
     let message = format!("failed to resolve `{host}`, the host of mirror `{}`: {trouble}", entry.mirror.name);
     if !addresses.is_empty() {
         let age = addresses.at.map_or(Ttl(0), |at| Ttl(now().0.saturating_sub(at.0).try_into().unwrap_or(u32::MAX)));
@@ -202,9 +204,11 @@ fn problem(
         } else {
             "has the addresses that remain".to_string()
         };
-        return Diagnostic::warning("mirror-host", message)
-            .at(entry.place.clone(), label)
-            .help("nothing need be done if the host has not moved: it is asked for again and again");
+        return Diagnostic::warning("mirror-host", message).at(entry.place.clone(), label).help(if refused {
+            private
+        } else {
+            "nothing need be done if the host has not moved: it is asked for again and again"
+        });
     }
     let is_served_like_that = match purpose {
         Purpose::Check => false,
@@ -214,10 +218,18 @@ fn problem(
     match is_served_like_that || entry.mirror.is_redirect_only() {
         true => Diagnostic::warning("mirror-host", message)
             .at(entry.place.clone(), "is not steered to until its host is resolved")
-            .help("check the name and the resolvers; `[resolver] state` would keep the last good addresses"),
-        false => Diagnostic::error("mirror-host", message)
-            .at(entry.place.clone(), "has no addresses of its own")
-            .help("check the name and the resolvers (`[resolver] servers`), or add `addresses = […]`"),
+            .help(if refused {
+                private
+            } else {
+                "check the name and the resolvers; `[resolver] state` would keep the last good addresses"
+            }),
+        false => Diagnostic::error("mirror-host", message).at(entry.place.clone(), "has no addresses of its own").help(
+            if refused {
+                private
+            } else {
+                "check the name and the resolvers (`[resolver] servers`), or add `addresses = […]`"
+            },
+        ),
     }
 }
 
