@@ -47,7 +47,7 @@ const MAX_HEAD_LEN: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 
 /// The most concurrent requests on one HTTP/2 connection. Nearly every request is answered in the poll that reads it;
-/// requests that wait for a mirror have their own limit, [`MAX_WAITING`].
+/// requests that wait for a mirror have their own limit, [`asking::MAX_WAITING`].
 const MAX_STREAMS: u32 = 100;
 
 /// The longest time of an HTTP/1.1 request head, from its first byte.

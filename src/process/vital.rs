@@ -25,25 +25,14 @@ pub struct Ends(mpsc::Receiver<EndedTask>);
 pub(crate) struct EndedTask {
     /// Its name.
     pub(crate) task: Cow<'static, str>,
-    /// Its end.
-    pub(crate) how: How,
-}
-
-/// The way in which a task ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum How {
-    /// It returned.
-    Returned,
-    /// It panicked; the log says where.
-    Panicked,
+    /// True if it panicked, in which case the log says where; false if it returned.
+    pub(crate) has_panicked: bool,
 }
 
 impl fmt::Display for EndedTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.how {
-            How::Returned => write!(f, "the {} ended", self.task),
-            How::Panicked => write!(f, "the {} panicked", self.task),
-        }
+        let how = if self.has_panicked { "panicked" } else { "ended" };
+        write!(f, "the {} {how}", self.task)
     }
 }
 
@@ -74,9 +63,9 @@ impl Vital {
     ) -> impl Future<Output = ()> + Send + use<F> {
         let report = self.0.clone();
         async move {
-            let mut guard = Guard { task, how: None, report };
+            let mut guard = Guard { task, has_returned: false, report };
             future.await;
-            guard.how = (!stop.is_cancelled()).then_some(How::Returned);
+            guard.has_returned = !stop.is_cancelled();
         }
     }
 }
@@ -95,15 +84,16 @@ impl Ends {
 /// Reports when it is dropped, unless its task was aborted.
 struct Guard {
     task: Cow<'static, str>,
-    how: Option<How>,
+    /// False while the task runs, and if it was told to stop.
+    has_returned: bool,
     report: mpsc::Sender<EndedTask>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let how = if std::thread::panicking() { Some(How::Panicked) } else { self.how };
-        if let Some(how) = how {
-            let _ = self.report.try_send(EndedTask { task: std::mem::take(&mut self.task), how });
+        let has_panicked = std::thread::panicking();
+        if has_panicked || self.has_returned {
+            let _ = self.report.try_send(EndedTask { task: std::mem::take(&mut self.task), has_panicked });
         }
     }
 }
@@ -124,9 +114,9 @@ mod tests {
         stop.cancel();
         vital.guard_until(stop, "stopped".into(), async {}).await;
         returned.await;
-        assert_eq!(ends.next().await, EndedTask { task: "returned".into(), how: How::Returned });
+        assert_eq!(ends.next().await, EndedTask { task: "returned".into(), has_panicked: false });
         assert!(tokio::spawn(vital.guard("panicked", async { panic!("a test") })).await.is_err());
         let ended = ends.next().await;
-        assert_eq!((ended.how, ended.to_string().as_str()), (How::Panicked, "the panicked panicked"));
+        assert_eq!((ended.has_panicked, ended.to_string().as_str()), (true, "the panicked panicked"));
     }
 }

@@ -23,7 +23,7 @@ struct TableSlot {
     id: u32,
 }
 
-/// Marks a slot that holds nothing; as a number of an entry it is never reached (see [`super::MAX_NODES`]).
+/// Marks a slot that holds nothing; as a number of an entry it is never reached (see `MAX_NODES` of [`super::build`]).
 const FREE: u32 = u32::MAX;
 
 impl HashTable {
