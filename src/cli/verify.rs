@@ -3,8 +3,10 @@
 //! **Invariants**: the probe and its limits are those of the server; the command changes nothing.
 //! **Not here**: probing ([`crate::probe`]), sentences and remedies ([`crate::mirror::Cause`]).
 
+mod arguments;
+
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +26,6 @@ use crate::load::hosts::Purpose;
 use crate::mirror::{Mirror, Template};
 use crate::probe::{Aim, Finding, Follower, MAX_AT_ONCE, Prober, roots};
 use crate::process::Clock;
-use crate::registry::is_repository;
 use crate::tls::{LeafFacts, span};
 use crate::{config, load};
 
@@ -55,7 +56,7 @@ pub(super) struct Args {
     port: Option<u16>,
 
     /// A blob that the mirror must have, as `REPOSITORY@sha256:DIGEST/SIZE`
-    #[arg(long, value_name = "BLOB", requires = "name", conflicts_with = "all", value_parser = parse_canary)]
+    #[arg(long, value_name = "BLOB", requires = "name", conflicts_with = "all", value_parser = arguments::parse_canary)]
     canary: Option<Canary>,
 
     /// A PEM file of roots to trust instead of this system's
@@ -65,24 +66,6 @@ pub(super) struct Args {
     /// Print JSON, one object per address
     #[arg(long)]
     json: bool,
-}
-
-fn parse_canary(text: &str) -> Result<Canary, String> {
-    let parts = || {
-        let (repository, rest) = text.split_once('@')?;
-        let (digest, size) = rest.rsplit_once('/')?;
-        Canary::new(repository, digest, size.parse().ok().filter(|size| config::limits::CANARY_SIZE.contains(size))?)
-    };
-    parts().ok_or_else(|| match text.rsplit_once('@').is_some_and(|(_, digest)| digest.contains('/')) {
-        true if text.split_once('@').is_some_and(|(name, _)| !is_repository(name)) => {
-            "write the name of the repository alone ahead of `@`, in lower case and without registry and tag"
-                .to_string()
-        }
-        true => "write it as `pause@sha256:DIGEST/SIZE`: 64 hexadecimal digits, and the number of bytes".to_string(),
-        false => "the size is missing: write `/` and the number of bytes behind the digest; `content-length` of \
-                  `curl -sIL https://REGISTRY/v2/REPOSITORY/blobs/DIGEST` is the size"
-            .to_string(),
-    })
 }
 
 /// Probes, and returns the exit code: 0 if clients may be sent to every address.
@@ -126,7 +109,7 @@ fn verify(config: &ConfigLocation, args: &Args) -> Result<(String, u8), VerifyFa
     let target = args.target.as_deref().unwrap_or_default();
     let plan = match (&args.name, args.all) {
         (Some(name), _) => {
-            let targets = vec![(None, address(target).map_err(VerifyFailure::Config)?)];
+            let targets = vec![(None, arguments::address(target).map_err(VerifyFailure::Config)?)];
             VerifyPlan { probe: of_arguments(name, args), targets, config: None, problems: Vec::new() }
         }
         (None, true) => all_of_config(config.path()).map_err(VerifyFailure::Config)?,
@@ -196,25 +179,6 @@ fn of_arguments(name: &str, args: &Args) -> Probe {
     Probe { port, canary: args.canary.clone(), roots, ..default }
 }
 
-fn address(text: &str) -> Result<IpAddr, Vec<Diagnostic>> {
-    text.parse().map_err(|_| {
-        vec![Diagnostic::error("address", format!("`{text}` is not an address")).help(match alone(text) {
-            Some(address) => format!("write the address alone: `{address}`; `--port` has the port"),
-            None => {
-                "with `--name` give the address of the mirror; without it a mirror of the configuration".to_string()
-            }
-        })]
-    })
-}
-
-/// The address in a URL, or before a port.
-fn alone(text: &str) -> Option<IpAddr> {
-    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let authority = rest.split('/').next().unwrap_or(rest);
-    let with_port = authority.parse::<SocketAddr>().ok().map(|at| at.ip());
-    with_port.or_else(|| authority.trim_matches(['[', ']']).parse().ok())
-}
-
 /// The probe of a configuration, and every address of its mirrors.
 fn all_of_config(path: &Path) -> Result<VerifyPlan, Vec<Diagnostic>> {
     let mut config = config::read_file(path)?.config;
@@ -238,7 +202,7 @@ fn of_config(path: &Path, target: &str) -> Result<VerifyPlan, Vec<Diagnostic>> {
     }
     let Some(at) = config.mirrors.iter().position(|entry| *entry.mirror.name == *target) else {
         let names = config.mirrors.iter().map(|entry| &*entry.mirror.name);
-        let help = match alone(target) {
+        let help = match arguments::alone(target) {
             Some(address) => format!("write the address alone: `{address}`; the configuration has the port"),
             None if *target == *probe.name => {
                 format!("`{target}` is the name that all mirrors serve: `--all` probes each of them")

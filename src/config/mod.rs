@@ -22,6 +22,7 @@ pub mod limits;
 mod mirrors;
 mod networks;
 pub mod page;
+mod paths;
 mod probe;
 mod rankings;
 mod reader;

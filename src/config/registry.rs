@@ -3,27 +3,25 @@
 //! **Invariants**: with `direct`, each mirror of the horizon has a host; only probed mirrors are asked for blobs.
 //! **Not here**: upstreams that would send clients back ([`super::check`]); the redirects ([`crate::registry`]).
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::check::Check;
+use super::check::deployment::{other_horizon, steer_of};
 use super::encrypted::{TlsFiles, TlsSpec};
 use super::field::section;
 use super::mirrors::MirrorsConfig;
+use super::paths::PathSpec;
 use super::row::{LISTEN_FORM, days, duration, flag, hours, millis, number, secs, table, tables, text, texts};
-use super::spec::{PlacedText, Spec};
-use super::value::{self, host_of};
+use super::spec::PlacedText;
+use super::value;
 use super::zone::ZoneSpec;
-use super::{BlobTarget, Config, Connections, HorizonConfig, MirrorEntry, Placed, Probe, Steer, ZoneConfig, limits};
-use crate::base::diagnostic::{Diagnostic, Place, did_you_mean, nearest};
-use crate::base::ids::{HorizonId, MirrorId};
-use crate::base::name::NameBuf;
+use super::{BlobTarget, Config, Connections, HorizonConfig, Placed, Probe, ZoneConfig, limits};
+use crate::base::diagnostic::Diagnostic;
+use crate::base::ids::HorizonId;
 use crate::base::prefix::Prefix;
-use crate::mirror::{TemplateValues, UrlTemplate};
-use crate::registry::{PathRule, PathRules};
+use crate::registry::PathRules;
 
 const ASK_WAIT_DEFAULT: Duration = millis(300);
 const ASK_KEEP_DEFAULT: Duration = hours(6);
@@ -150,27 +148,6 @@ section! {
     }
 }
 
-section! {
-    /// One entry of `paths` as written.
-    pub(super) struct PathSpec: "paths" {
-        /// Beginning of the paths, with a slash at both ends. The longest one that a path begins with decides.
-        ///
-        /// `/`, `/v2`, `/healthz` and what begins with `/privacy` cannot be redirected.
-        prefix: Option<PlacedText> = text("prefix", "path").required().example("\"/binaries/\""),
-
-        /// URL of the redirect, with `https`. `{rest}` is the path after the prefix, and `{path}` the whole path without its
-        /// first slash. The query string is kept, unless the URL has one.
-        to: Option<PlacedText> = text("to", "URL").required().example("\"https://files.example.com/binaries/{rest}\""),
-
-        /// Horizon whose mirrors are asked first. A client goes to its mirror if that has the file, else to `to`.
-        ///
-        /// Each mirror of the horizon needs a `url` with `{rest}` or `{path}`, and `[probe]` is required.
-        horizon: Option<PlacedText> = text("horizon", "horizon")
-            .otherwise("none: all clients are sent to `to`")
-            .example("\"files\""),
-    }
-}
-
 fn listen(config: &Config) -> Option<&Vec<SocketAddr>> {
     config.registry.as_ref().map(|registry| &registry.listen)
 }
@@ -263,20 +240,6 @@ impl UpstreamConfig {
     }
 }
 
-/// The steered owner that is the host of `blobs`.
-fn steer_of<'z>(blobs: &UpstreamConfig, zones: &'z [ZoneConfig]) -> Option<&'z Steer> {
-    let name = NameBuf::parse(host_of(blobs)).ok();
-    zones.iter().flat_map(|zone| &zone.steer).find(|steer| name.as_ref() == Some(&steer.owner))
-}
-
-fn other_horizon(name: &PlacedText, steer: &Steer) -> Diagnostic {
-    let message = format!("`{}` decides for the registry, and another horizon for `{}`", name.value, steer.owner);
-    Diagnostic::error("two-horizons", message)
-        .at(name.place.clone(), "not the one of the steered owner")
-        .related(steer.place.clone(), "steered here")
-        .help("leave `horizon` out: that of the steered owner named by `blobs` is used")
-}
-
 impl Check<'_> {
     pub(super) fn check_registry(
         &mut self,
@@ -352,60 +315,6 @@ impl Check<'_> {
         })
     }
 
-    /// The redirects of further paths.
-    fn check_paths(&mut self, specs: &[PathSpec], horizons: &[HorizonConfig], mirrors: &MirrorsConfig) -> PathRules {
-        let (mut rules, mut prefixes) = (Vec::new(), HashMap::new());
-        for PathSpec { prefix: written, to, horizon, .. } in specs {
-            let prefix = written.as_ref().and_then(|prefix| self.parse(prefix, value::path_prefix));
-            let to = to.as_ref().and_then(|to| self.parse(to, value::path_target));
-            let horizon = horizon.as_ref().and_then(|name| match self.horizons.find(name) {
-                Ok(at) => {
-                    self.check_each_has_files(&horizons[at], name, mirrors);
-                    Some(horizons[at].name.clone())
-                }
-                Err(problem) => {
-                    self.report(*problem);
-                    None
-                }
-            });
-            let (Some(written), Some(prefix)) = (written, prefix) else { continue };
-            match prefixes.entry(prefix.clone()) {
-                Entry::Occupied(first) => {
-                    let first: &Place = first.get();
-                    self.report(
-                        Diagnostic::error("duplicate-path", format!("`{prefix}` is redirected twice"))
-                            .at(written.place.clone(), "redirected again")
-                            .related(first.clone(), "first redirected here")
-                            .help("remove one of the two; a longer prefix may have a target of its own"),
-                    );
-                }
-                Entry::Vacant(free) => {
-                    free.insert(written.place.clone());
-                    rules.extend(to.map(|to| PathRule::new(&prefix, to, horizon)));
-                }
-            }
-        }
-        PathRules::new(rules)
-    }
-
-    /// Reports a mirror that no client could be sent to for a file.
-    fn check_each_has_files(&mut self, horizon: &HorizonConfig, name: &PlacedText, mirrors: &MirrorsConfig) {
-        let file = TemplateValues { blob: None, path: "", rest: "" };
-        let has_files = |url: &UrlTemplate| url.fill(&file).is_some();
-        let lacks_url = |id: &MirrorId| {
-            !mirrors.entries[id.index()].mirror.content.url.as_ref().is_some_and(has_files)
-                && !mirrors.broken.contains(id)
-        };
-        let Some(id) = horizon.mirrors().find(lacks_url) else { return };
-        let MirrorEntry { mirror, place, .. } = &mirrors.entries[id.index()];
-        self.report(
-            Diagnostic::error("mirror-without-files", format!("mirror `{}` has no `url` for files", mirror.name))
-                .at(place.clone(), "cannot be asked for a file")
-                .related(name.place.clone(), "this horizon names it")
-                .help("add `url = \"https://files.example.com/{rest}\"`; other placeholders than `{rest}` and `{path}` are for blobs"),
-        );
-    }
-
     /// The times of questions to mirrors for blobs, and to canonical for signatures. Unless `ask = false`, probed mirrors are
     /// asked, with the name and roots of the probes; canonical is asked if `signatures` is written.
     pub(super) fn check_ask(
@@ -448,112 +357,5 @@ impl Check<'_> {
         let has_horizon = registry.horizon.is_some() || registry.paths.has_horizon();
         let of_mirrors = probe.is_some() && has_horizon && wanted != Some(false);
         (of_mirrors.then_some(meant), registry.signatures.as_ref().map(|_| meant))
-    }
-
-    /// Warns if clients would send the registry's bearer tokens to the host of `blobs`.
-    fn check_tokens(&mut self, blobs: &UpstreamConfig, canonical: &UpstreamConfig, place: &Place) {
-        let host = host_of(blobs);
-        if host.strip_suffix(host_of(canonical)).is_some_and(|rest| rest.ends_with('.')) {
-            self.report(
-                Diagnostic::warning("blobs-below-canonical", format!("`{host}` is below `{}`", host_of(canonical)))
-                    .at(place.clone(), "gets the clients' bearer tokens")
-                    .help("Go clients send a host's tokens on to its sub-domains; use a sibling of it for blobs"),
-            );
-        }
-    }
-
-    /// Reports that no steered owner is the host of `blobs`.
-    fn report_unsteered(&mut self, blobs: &UpstreamConfig, place: &Place, target: BlobTarget, zones: &[ZoneConfig]) {
-        let host = host_of(blobs);
-        let owners: Vec<String> =
-            zones.iter().flat_map(|zone| &zone.steer).map(|steer| steer.owner.as_name().to_string()).collect();
-        let message = format!("`{host}` is not a steered owner");
-        let known = owners.iter().map(String::as_str);
-        let help = did_you_mean(host, "steered owners", known.clone());
-        // `direct` needs a horizon, because it redirects to a mirror.
-        let problem = match target {
-            BlobTarget::MirrorHost => Diagnostic::error("blobs-not-steered", message),
-            BlobTarget::SteeredName => Diagnostic::warning("blobs-not-steered", message),
-        };
-        let problem = problem.at(place.clone(), "no horizon decides for it").help(help);
-        // Either of the two names may be the misspelt one.
-        let meant = nearest(host, known).and_then(|near| owners.iter().position(|owner| owner == near));
-        let meant = meant.and_then(|at| zones.iter().flat_map(|zone| &zone.steer).nth(at));
-        self.report(match meant {
-            Some(steer) => problem.related(steer.place.clone(), format!("`{}` is steered here", steer.owner)),
-            None => problem,
-        });
-    }
-
-    /// Reports a mirror that clients could reach by the steered name alone, which `blobs` does not give.
-    fn check_each_has_url(&mut self, horizon: &HorizonConfig, name: &PlacedText, mirrors: &MirrorsConfig) {
-        let has_no_url =
-            |id: &MirrorId| mirrors.entries[id.index()].mirror.content.url.is_none() && !mirrors.broken.contains(id);
-        let of_steered_name = horizon.mirrors().find(has_no_url).map(|id| &mirrors.entries[id.index()]);
-        let Some(MirrorEntry { mirror, place, .. }) = of_steered_name else { return };
-        self.report(
-            Diagnostic::error("missing-key", format!("`blobs` is missing, and mirror `{}` has no `url`", mirror.name))
-                .at(place.clone(), "is reached by the steered name alone")
-                .related(name.place.clone(), "this horizon names it")
-                .help(
-                    "add `blobs = \"https://blob.example.com\"`, the URL of the steered name, or a `url` to the mirror",
-                ),
-        );
-    }
-
-    /// Reports a configuration that serves nothing: no zone, and no horizon of the registry listener.
-    pub(super) fn check_deployment(&mut self, spec: &Spec) {
-        let has_horizon = spec.registry.as_ref().is_some_and(|registry| registry.horizon.is_some());
-        if spec.zones.0.is_empty()
-            && !has_horizon
-            && let Some(registry) = &spec.registry
-        {
-            self.report(
-                Diagnostic::error("no-zone", "no zone is configured").at(registry.table.place.clone(), "no `horizon` either").help(
-                    "add `[[zone]]` with the steered name; or `horizon = \"…\"` here, if each mirror has a `url` of its own",
-                ),
-            );
-        }
-        if spec.dns.listen.as_ref().is_some_and(Vec::is_empty)
-            && !spec.zones.0.is_empty()
-            && !self.has_lost_reference("wrong-type")
-        {
-            self.report(
-                Diagnostic::error("empty-list", "`listen` is an empty list, and a zone is configured")
-                    .at(spec.dns.table.place.clone(), "no address to answer at")
-                    .help("write addresses, or leave `listen` out for `127.0.0.1:5300` and `[::1]:5300`"),
-            );
-        }
-    }
-
-    /// A redirect straight to a mirror needs its name.
-    pub(super) fn check_direct(
-        &mut self,
-        registry: &RegistryConfig,
-        spec: &Spec,
-        horizons: &[HorizonConfig],
-        mirrors: &[MirrorEntry],
-    ) {
-        let (BlobTarget::MirrorHost, Some(horizon)) = (registry.blob_target, registry.horizon) else { return };
-        let direct = spec.registry.as_ref().and_then(|registry| registry.direct.as_ref());
-        let mut ids: Vec<_> = horizons[horizon.index()].mirrors().collect();
-        ids.sort_unstable();
-        ids.dedup();
-        for id in ids {
-            let MirrorEntry { mirror, place, .. } = &mirrors[id.index()];
-            // A malformed host has been reported.
-            let is_written = spec.mirrors[id.index()].keys.as_ref().is_some_and(|keys| keys.host.is_some());
-            if mirror.host.is_some() || is_written {
-                continue;
-            }
-            let message = format!("mirror `{}` has no host, which `direct = true` needs", mirror.name);
-            let mut problem = Diagnostic::error("direct-without-host", message)
-                .at(place.clone(), "no `host`")
-                .help("add `host = \"…\"`: a name of its own that its certificate holds, or remove `direct`");
-            if let Some(direct) = direct {
-                problem = problem.related(direct.place.clone(), "blobs are redirected to the mirrors' own hosts");
-            }
-            self.report(problem);
-        }
     }
 }

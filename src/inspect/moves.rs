@@ -8,17 +8,20 @@
 //! serve; equal configurations move nothing.
 //! **Not here**: text, exit codes (`cli`), the refusal of a change that moves too much.
 
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::tally::Rules;
 use crate::base::ids::{MirrorId, PlanId};
-use crate::base::prefix::{Bits, FAMILIES, Family};
-use crate::networks::{Combination, LabelKind, Networks, Overlay};
+use crate::base::prefix::{Bits, Family};
+use crate::networks::{Combination, LabelKind, Overlay};
 use crate::snapshot::Snapshot;
 use crate::steer::spread::SLOTS;
 use crate::steer::{Horizon, Plan, Won};
+use sources::sources;
 
 /// The longest list of ranges that move.
 pub(crate) const MAX_RANGES: usize = 10;
@@ -356,47 +359,4 @@ fn shifts_between(sides: &[MoveSide<'_>; 2], before: &LabelRuling, after: &Label
     let mut shifts: Vec<Shift> = shifts.into_iter().map(|((from, to), slots)| Shift { from, to, slots }).collect();
     shifts.sort_by_key(|shift| std::cmp::Reverse(shift.slots));
     shifts
-}
-
-/// The addresses that each source labels, and labelled before.
-fn sources(old: &Networks, new: &Networks, rules: &[&Rules<'_>; 2], pairs: &[Pairs; 2]) -> Vec<SourceMoves> {
-    let mut found = Vec::with_capacity(new.sources.len());
-    for (at, source) in new.sources.iter().enumerate() {
-        let earlier = old.sources.iter().position(|earlier| earlier.name == source.name);
-        let mut moves = SourceMoves {
-            source: source.name.clone(),
-            labelled: [0; 2],
-            new: [0; 2],
-            lost: [0; 2],
-            came: BTreeSet::new(),
-            went: BTreeSet::new(),
-        };
-        let has = |rules: &Rules<'_>, combination: u32, at: usize| {
-            rules.combinations.list()[combination as usize][at].is_some()
-        };
-        for (family, pairs) in FAMILIES.into_iter().zip(pairs) {
-            let family = family as usize;
-            for (first, last, before, now) in pairs.iter() {
-                let was = earlier.is_some_and(|earlier| has(rules[0], before, earlier));
-                let is = has(rules[1], now, at);
-                let count = (last - first).saturating_add(1);
-                let sums = [(is, &mut moves.labelled), (is && !was, &mut moves.new), (was && !is, &mut moves.lost)];
-                for (_, sum) in sums.into_iter().filter(|(counts, _)| *counts) {
-                    sum[family] = sum[family].saturating_add(count);
-                }
-            }
-        }
-        if let Some(earlier) = earlier {
-            for kind in KINDS {
-                let values = |networks: &Networks, at: usize| -> BTreeSet<String> {
-                    networks.sources[at].values(kind).into_iter().map(|value| value.to_string()).collect()
-                };
-                let (was, is) = (values(old, earlier), values(new, at));
-                moves.came.extend(is.difference(&was).map(|label| (kind, label.clone())));
-                moves.went.extend(was.difference(&is).map(|label| (kind, label.clone())));
-            }
-        }
-        found.push(moves);
-    }
-    found
 }

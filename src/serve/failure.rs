@@ -95,3 +95,10 @@ pub(super) fn one_line(problem: &Diagnostic) -> String {
     let related = problem.related.as_ref().map(|(place, label)| format!("; {label}: {}", place.position()));
     format!("{position}{} [{}]{}{help}", problem.message, problem.code, related.unwrap_or_default())
 }
+
+/// Logs warnings, each in one line.
+pub(super) fn log_warnings(warnings: &[Diagnostic]) {
+    for warning in warnings {
+        warn!("{}", one_line(warning));
+    }
+}

@@ -11,17 +11,18 @@ mod certificates;
 mod control;
 mod dns;
 mod failure;
+mod guard;
 mod limits;
 mod mirrors;
 mod prepare;
 mod reload;
+mod running;
 mod states;
 mod tries;
 mod watch;
 mod web;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,18 +45,20 @@ use crate::live::{
 };
 use crate::load::{self, hosts::Purpose};
 use crate::process::work::{self, Lane};
-use crate::process::{self, Clock, Ends, Signal, Signals, Supervisor, Vital};
+use crate::process::{self, Clock, Signal, Signals, Supervisor, Vital};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Collect;
 use crate::telemetry::HINTS;
 use crate::transfer;
 use certificates::Certificates;
 use dns::DnsListeners;
+use failure::log_warnings;
 use failure::one_line;
 pub(crate) use failure::{Failure, log_failure};
 use mirrors::RunningWatcher;
 use prepare::{Prepared, prepare};
 use reload::Reloads;
+pub(crate) use running::RunningService;
 use watch::FileWatch;
 use web::{AdminListener, Web, WebPorts};
 
@@ -161,48 +164,6 @@ async fn second_stop(signals: &mut Signals) {
 fn told(outcome: io::Result<()>) {
     if let Err(error) = outcome {
         debug!(%error, "failed to tell the supervisor");
-    }
-}
-
-fn log_warnings(warnings: &[Diagnostic]) {
-    for warning in warnings {
-        warn!("{}", one_line(warning));
-    }
-}
-
-/// The service within the caller's runtime, which reads no signals and starts no reload by itself.
-pub(crate) struct RunningService {
-    services: Services,
-    /// Not read: without it, the end of a task would have no receiver.
-    _ends: Ends,
-}
-
-impl RunningService {
-    /// Starts serving a configuration.
-    pub(crate) async fn start(path: &Path) -> Result<Self, Failure> {
-        process::seed_names();
-        work::start().map_err(Failure::Threads)?;
-        files::start().map_err(Failure::Threads)?;
-        let prepared = prepare(path, Generation(1), &Purpose::Start, &Intake::default()).map_err(Failure::Config)?;
-        log_warnings(&prepared.built.warnings);
-        let (vital, ends) = Vital::new();
-        let services = Services::start(prepared, &vital).await?;
-        Ok(RunningService { services, _ends: ends })
-    }
-
-    /// The addresses of the DNS listeners over UDP and TCP.
-    pub(crate) fn dns_addresses(&self) -> Vec<SocketAddr> {
-        self.services.dns.addresses().plain.clone()
-    }
-
-    /// The addresses of the registry listener.
-    pub(crate) fn registry_addresses(&self) -> Vec<SocketAddr> {
-        self.services.web.registry_addresses().to_vec()
-    }
-
-    /// Finishes the requests in flight.
-    pub(crate) async fn stop(self) {
-        self.services.stop().await;
     }
 }
 
@@ -331,7 +292,7 @@ impl Services {
         };
         let changes = inspect::changes(&before, &prepared.built.snapshot, &moves);
         let guard = prepared.built.config.guard.as_ref();
-        let over = guard.map(|guard| reload::guarded(guard, terms, &moves)).unwrap_or_default();
+        let over = guard.map(|guard| guard::guarded(guard, terms, &moves)).unwrap_or_default();
         if !over.is_empty() {
             let mut problems = prepared.built.warnings;
             problems.extend(over);

@@ -16,13 +16,11 @@ use super::one_line;
 use super::prepare::{Prepared, prepare};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::ZoneId;
-use crate::base::prefix::FAMILIES;
 use crate::base::report::summary;
 use crate::base::share::Share;
 use crate::base::time::Generation;
-use crate::config::GuardConfig;
 use crate::files::{self, FileStates, Intake};
-use crate::inspect::{self, Moves, words};
+use crate::inspect::{self, Moves};
 use crate::live::{Published, ReloadHistory, ReloadOutcome, ReloadRequest, ReloadTerms, ServedConfig};
 use crate::load::hosts::{Purpose, ServedInputs};
 use crate::load::networks::SOURCE_REFUSED;
@@ -248,44 +246,6 @@ pub(super) async fn moves(before: Arc<Snapshot>, now: Snapshot) -> Option<Moves>
     work::submit(Lane::Compute, move || inspect::moves(&before, &now)).await.ok()
 }
 
-/// The problems of a reload that moves more clients than the guard, or the operator, allows.
-pub(super) fn guarded(guard: &GuardConfig, terms: &ReloadTerms, moves: &Moves) -> Vec<Diagnostic> {
-    let limit = |of_guard: Share| terms.allow_moved.unwrap_or(of_guard);
-    let mut found: Vec<(&'static str, &str, Share, f64, String)> = Vec::new();
-    let families = moves.horizons.iter().flat_map(|one| one.families.iter().map(move |family| (&one.horizon, family)));
-    for (horizon, family) in families {
-        let (most, share) = (limit(guard.moved), family.share());
-        if share > most.get() {
-            let of = format!("of the {} addresses that rules decide for in horizon `{horizon}`", family.family);
-            let message = format!("{} {of} would get other mirrors", words::percent(share));
-            found.push(("guard-moved", "moved", most, share, message));
-        }
-    }
-    for source in &moves.sources {
-        for family in FAMILIES {
-            let (new, labelled) = (source.new[family as usize], source.labelled[family as usize]);
-            let (most, share) = (limit(guard.new), new as f64 / labelled.max(1) as f64);
-            // The first good content of a source is new as a whole.
-            let had_some = labelled - new + source.lost[family as usize] > 0;
-            if had_some && share > most.get() {
-                let share_words = words::percent(share);
-                let message =
-                    format!("{share_words} of the {family} addresses that network `{}` labels are new", source.source);
-                found.push(("guard-new", "new", most, share, message));
-            }
-        }
-    }
-    // One share lets all of them through.
-    let needed = found.iter().map(|(.., share, _)| (share * 100.0).ceil()).fold(0.0, f64::max);
-    let problem = |(code, key, most, _, message): (&'static str, &str, Share, f64, String)| {
-        Diagnostic::error(code, message).at(guard.place.clone(), format!("`{key}` is {most}")).help(format!(
-            "look at `pharos simulate` with the configuration before; if the change is meant, `pharos reload --allow-moved \
-             {needed:.0}%` lets it through"
-        ))
-    };
-    found.into_iter().map(problem).collect()
-}
-
 /// The names of the parts of a configuration that are refused and served as before, from its warnings.
 pub(super) fn kept(warnings: &[Diagnostic]) -> Vec<String> {
     warnings.iter().filter(|warning| warning.code == SOURCE_REFUSED).map(|warning| warning.message.clone()).collect()
@@ -331,134 +291,4 @@ pub(super) fn unraised(served: &Snapshot, now: &Snapshot) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{self, Config, row};
-    use crate::inspect::fixture;
-
-    /// A configuration with many keys, in which `from` is replaced by `to`.
-    fn config(from: &str, to: &str) -> Config {
-        const ALL: &str = include_str!("../../tests/check/everything.toml");
-        let text = ALL.replacen(from, to, 1);
-        assert!(from.is_empty() || text != ALL, "{from}");
-        config::read("pharos.toml", &text).unwrap_or_else(|problems| panic!("{from} -> {to}: {problems:#?}")).0
-    }
-
-    #[test]
-    fn what_a_reload_does_not_change_is_said_and_nothing_else() {
-        let started = config("", "");
-        let said = |from: &str, to: &str| row::needs_restart(&started, &config(from, to));
-        for (key, from, to) in [
-            ("[dns] listen", "[::1]:5300", "[::1]:5301"),
-            ("[dns] udp-threads", "udp-threads = 2", "udp-threads = 3"),
-            ("[dns] udp-batch", "udp-batch = 64", "udp-batch = 32"),
-            ("[dns.tls] listen", "tls = { listen = \"[::1]:8853\"", "tls = { listen = \"[::1]:8854\""),
-            ("[dns.https]", "path = \"/resolve\"", "path = \"/dns-query\""),
-            ("[dns.quic] listen", "quic = { listen = \"[::1]:8853\"", "quic = { listen = \"[::1]:8854\""),
-            ("[registry] listen", "127.0.0.1:8080", "127.0.0.1:8081"),
-            ("[registry] tls", "tls = { cert = \"fullchain.pem\", key = \"/etc/privkey.pem\" }", ""),
-            ("[admin] listen", "127.0.0.1:9153", "127.0.0.1:9154"),
-            ("[control]", "run/control.sock", "run/other.sock"),
-            ("[control]", "orders.json", "other.json"),
-            ("[control]", "group = \"root\"", "group = \"adm\""),
-        ] {
-            let expected = key.to_string();
-            assert_eq!(said(from, to), [expected], "{from} -> {to}");
-        }
-        for (from, to) in [
-            ("udp-payload = 1400", "udp-payload = 1232"),
-            ("tcp-connections = 100", "tcp-connections = 99"),
-            ("connections = 2000", "connections = 2001"),
-            ("idle = \"620s\"", "idle = \"10s\""),
-            ("tcp-idle = \"30s\"", "tcp-idle = \"31s\""),
-            ("nsid = \"fra1-a\"", "nsid = \"fra1-b\""),
-            ("responses-per-second = 50", "responses-per-second = 51"),
-            ("cert = \"dns.pem\"", "cert = \"new.pem\""),
-            ("ask-wait = \"150ms\"", "ask-wait = \"50ms\""),
-            ("ask-keep = \"24h\"", "ask-keep = \"2h\""),
-            ("to = \"https://files.example.com/binaries/{rest}\"", "to = \"https://files.example.com/{path}\""),
-            (
-                "ask = true\nask-wait = \"150ms\"\nask-keep = \"24h\"\nask-lacking = \"30s\"\n\
-                 paths = [{ prefix = \"/binaries/\", to = \"https://files.example.com/binaries/{rest}\", horizon = \"files\" }]",
-                "ask = false",
-            ),
-            ("direct = true", "direct = false"),
-            ("cert = \"fullchain.pem\"", "cert = \"new.pem\""),
-            ("interval = \"5s\"", "interval = \"6s\""),
-            ("state = \"state.json\"", "state = \"other.json\""),
-            ("token-file = \"admin.token\"", ""),
-            ("servers = [\"192.0.2.53\"", "servers = [\"192.0.2.54\""),
-            ("private = [\"10.0.0.0/8\"", "private = [\"192.168.0.0/16\""),
-            ("state = \"hosts.json\"", "state = \"other.json\""),
-            ("answer-mirrors = 2", "answer-mirrors = 3"),
-            ("c = 3, a = 0", "c = 3, a = 1"),
-            ("contact = \"noc@a", "contact = \"other@a"),
-            // The same group, one line further down.
-            ("group = \"root\"", "\ngroup = \"root\""),
-        ] {
-            assert_eq!(said(from, to), [] as [String; 0], "{from} -> {to}");
-        }
-        let without_probe = config::read(
-            "pharos.toml",
-            "[registry]\nlisten = \"127.0.0.1:8080\"\ncanonical = \"https://c.example\"\nblobs = \"https://b.example\"\n\
-             [[zone]]\nname = \"b.example\"\nfile = \"b.zone\"\n",
-        );
-        let all = row::needs_restart(&started, &without_probe.unwrap().0);
-        assert!(all.iter().any(|key| key == "[probe]"), "{all:#?}");
-    }
-
-    #[test]
-    fn a_network_that_has_lost_most_of_its_prefixes_is_named() {
-        let served = fixture::snapshot();
-        let mut parts = fixture::parts();
-        parts.networks.sources[1] = crate::networks::SourceBuilder::new("aws", "ip-ranges.json").finish().0.into();
-        let now = parts.snapshot();
-        let expected = "network aws: `ip-ranges.json` has 0 prefixes instead of 4; if the file was cut short, restore it and \
-                        reload";
-        assert_eq!(shrunk(&served, &now), [expected]);
-        assert!(shrunk(&now, &served).is_empty() && shrunk(&served, &served).is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_reload_is_reported_and_followed_by_one_more() {
-        let (end, ended) = std::sync::mpsc::channel::<()>();
-        let ended = std::sync::Mutex::new(ended);
-        let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let counted = count.clone();
-        let mut reloads = Reloads::new(Path::new("pharos.toml"), ServedInputs::default);
-        reloads.load = Arc::new(move |_, _, _| {
-            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            // Blocks as a disk that hangs does.
-            let _ = ended.lock().unwrap().recv();
-            Err(Vec::new())
-        });
-        let is_reported = |reloads: &Reloads| reloads.running.as_ref().unwrap().slow_at.is_none();
-        reloads.ask();
-        let early = tokio::time::timeout(SLOW - Duration::from_secs(1), reloads.next()).await;
-        assert!(early.is_err() && !is_reported(&reloads));
-        for _ in 0..3 {
-            reloads.ask();
-            let late = tokio::time::timeout(Duration::from_secs(2), reloads.next()).await;
-            assert!(late.is_err() && is_reported(&reloads));
-        }
-        end.send(()).unwrap();
-        assert!(reloads.next().await.0.is_err() && !reloads.are_over());
-        end.send(()).unwrap();
-        assert!(reloads.next().await.0.is_err() && reloads.are_over());
-        assert_eq!(count.load(std::sync::atomic::Ordering::Relaxed), 2);
-    }
-
-    #[tokio::test]
-    async fn a_reload_asked_for_during_another_follows_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut reloads = Reloads::new(&folder.path().join("missing.toml"), ServedInputs::default);
-        assert!(reloads.are_over());
-        reloads.ask();
-        reloads.ask();
-        reloads.ask();
-        assert!(reloads.next().await.0.is_err());
-        assert!(!reloads.are_over());
-        assert!(reloads.next().await.0.is_err());
-        assert!(reloads.are_over());
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@
 //! **Invariants**: pure; without errors, ids index the lists of the config.
 //! **Not here**: types and ranges (the rows of the sections), checks that need the named files ([`crate::compile::check`]).
 
+pub(in crate::config) mod deployment;
 mod families;
 mod listeners;
 mod upstreams;

@@ -10,6 +10,7 @@
 //! network; a client request beyond a limit gets [`Holding::Unsaid`] at once; memory is bounded by these limits.
 //! **Not here**: the mirrors to ask and the reply ([`crate::registry`]), the health of mirrors (only probes change it).
 
+mod dialers;
 mod flight;
 
 use std::collections::HashMap;
@@ -23,14 +24,14 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::base::prefix::Prefix;
 use crate::base::time::Moment;
-use crate::mirror::Mirror;
 use crate::process;
 use crate::registry::known::{BlobKey, Holding, KnownBlobs};
 use crate::registry::{Ask, Budget, CanonicalAsk, Shares};
 use crate::snapshot::Snapshot;
 use crate::telemetry::blobs::{Blobs, Turned};
 use crate::telemetry::{Collect, MetricsPage};
-use crate::tls::{Dialed, Dialer};
+use crate::tls::Dialed;
+pub use dialers::MirrorDialers;
 pub use flight::{At, Canonical};
 use flight::{Flight, FlightQuestion};
 
@@ -71,25 +72,6 @@ pub struct Means {
     pub keep: Duration,
     /// The lifetime of a cached [`Holding::Lacks`].
     pub lacking: Duration,
-}
-
-/// The dialers for mirrors.
-#[derive(Clone, Debug)]
-pub struct MirrorDialers {
-    /// The dialer for mirrors that serve the steered name.
-    pub of_name: Dialer,
-    /// The dialers for redirect-only mirrors, by the authority of their URL.
-    pub of_urls: HashMap<Arc<str>, Dialer>,
-}
-
-impl MirrorDialers {
-    /// The dialer for a mirror; `None` if the settings are of another configuration than the mirror.
-    fn of(&self, mirror: &Mirror) -> Option<&Dialer> {
-        match &mirror.content.url {
-            None => Some(&self.of_name),
-            Some(url) => self.of_urls.get(&url.authority),
-        }
-    }
 }
 
 /// Asks mirrors and canonical, and caches the results.
