@@ -214,6 +214,7 @@ fn redirect(snapshot: &Snapshot, horizon: HorizonId, decision: &Decision, client
     let family = Family::of(client.subnet.map_or(client.resolver, |subnet| subnet.address).to_canonical());
     match snapshot.redirects(horizon, decision.plan, family).mirrors.first() {
         Some(id) if !snapshot.mirrors()[id.index()].is_redirect_only() => ExplainedRedirect::SteeredName,
+        // In a configuration that is not served yet, the host of a mirror may have no address.
         Some(id) if snapshot.redirect_health(*id) == Some(Health::Up) => ExplainedRedirect::Mirror(*id),
         _ => ExplainedRedirect::NoMirror,
     }

@@ -51,7 +51,7 @@ pub(crate) use reply::{RouteBasis, RouteSteering};
 pub(crate) use shares::{Budget, Shares, network_of};
 
 use crate::base::client::Client;
-use crate::base::ids::{HorizonId, MirrorId};
+use crate::base::ids::HorizonId;
 use crate::base::prefix::{FAMILIES, Family, PrefixSet};
 use crate::mirror::Health;
 use crate::snapshot::Snapshot;
@@ -297,13 +297,7 @@ fn steer(horizon: HorizonId, client: &Client, snapshot: &Snapshot) -> RouteSteer
     let decision = snapshot.decide(horizon, client);
     // Not the family of the decision's location: that of a 6to4 client is IPv4, but it connects over IPv6.
     let family = Family::of(client.subnet.map_or(client.resolver, |subnet| subnet.address).to_canonical());
-    let is_redirect_only = |id: MirrorId| snapshot.mirrors()[id.index()].is_redirect_only();
-    let redirects = snapshot.redirects(horizon, decision.plan, family);
-    // A client of any other mirror is sent to the steered name, where it gets the mirrors of the answer.
-    let choice = match redirects.mirrors.first() {
-        Some(id) if is_redirect_only(*id) => redirects,
-        _ => &snapshot.addresses(horizon, decision.plan, family).choice,
-    };
+    let choice = snapshot.redirects(horizon, decision.plan, family);
     RouteSteering { horizon, family, decision, tier: choice.tier, mirror: choice.mirrors.first().copied() }
 }
 

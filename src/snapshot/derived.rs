@@ -45,7 +45,7 @@ impl Derived {
         };
         let of_horizon = |horizon: &Horizon| AnswerGround::of(horizon, &mirrors, &for_answers).encode();
         let answers: Arc<[_]> = compiled.horizons.iter().map(of_horizon).collect();
-        let redirects = redirects(compiled, live, &mirrors, &standings);
+        let redirects = redirects(compiled, live, &mirrors, &standings, &answers);
         let of_service = |service: &super::Service| {
             answers[service.horizon.index()].iter().map(|addresses| service.encode(addresses)).collect()
         };
@@ -57,12 +57,15 @@ impl Derived {
 /// For each plan of a horizon, the mirrors of redirects by family.
 type PlanRedirects = Box<[[Choice; 2]]>;
 
-/// The mirrors of redirects, for horizons with a redirect-only mirror.
+/// The mirrors of redirects, for horizons with a redirect-only mirror: such a mirror of the plan itself, if it is up and comes
+/// first. Otherwise the mirrors of the answer. A redirect-only mirror of another rule is no choice, because the canonical
+/// registry is nearer than a bucket of another region, and the transfer out of that bucket costs its owner money.
 fn redirects(
     compiled: &Compiled,
     live: &Live,
     mirrors: &[Mirror],
     standings: &[Standing],
+    answers: &[Box<[[Addresses; 2]]>],
 ) -> Arc<[Option<PlanRedirects>]> {
     let is_redirect_only = |id: MirrorId| mirrors[id.index()].is_redirect_only();
     let of = |(mirror, standing): (&Mirror, &Standing)| {
@@ -78,16 +81,25 @@ fn redirects(
         merged
     };
     let mut standings_of_redirects: Option<Vec<Standing>> = None;
-    let of_horizon = |horizon: &Horizon| {
+    let of_horizon = |(horizon, answers): (&Horizon, &[[Addresses; 2]])| {
         if !horizon.mirrors().any(is_redirect_only) {
             return None;
         }
         let standings = standings_of_redirects.get_or_insert_with(|| mirrors.iter().zip(standings).map(of).collect());
         let overviews = FAMILIES.map(|family| Overview::of(horizon, family, standings));
-        let of_plan = |plan: &Plan| FAMILIES.map(|family| steer::choose(&overviews[family as usize], plan, standings));
-        Some(horizon.plans().iter().map(of_plan).collect())
+        let of_family = |plan: &Plan, answer: &Addresses, family: Family| {
+            let choice = steer::choose(&overviews[family as usize], plan, standings);
+            let is_of_plan = matches!(choice.tier, Tier::Preferred | Tier::Fallback | Tier::Default);
+            let is_up = |id: &MirrorId| standings[id.index()].health(family) == Some(Health::Up);
+            let first = choice.mirrors.first().filter(|id| is_of_plan && is_redirect_only(**id) && is_up(id));
+            if first.is_some() { choice } else { answer.choice.clone() }
+        };
+        let of_plan = |(plan, answer): (&Plan, &[Addresses; 2])| {
+            FAMILIES.map(|family| of_family(plan, &answer[family as usize], family))
+        };
+        Some(horizon.plans().iter().zip(answers).map(of_plan).collect())
     };
-    compiled.horizons.iter().map(of_horizon).collect()
+    compiled.horizons.iter().zip(answers.iter().map(|plans| &**plans)).map(of_horizon).collect()
 }
 
 /// The addresses to answer with, encoded.

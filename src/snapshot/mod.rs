@@ -225,7 +225,7 @@ impl Snapshot {
         &self.derived.answers[horizon.index()][plan.index()][family as usize]
     }
 
-    /// The current mirrors of a plan for a redirect: those of the answer, and redirect-only mirrors.
+    /// The current mirrors of a plan for a redirect: a redirect-only mirror that is up, else those of the answer.
     pub(crate) fn redirects(&self, horizon: HorizonId, plan: PlanId, family: Family) -> &Choice {
         match &self.derived.redirects[horizon.index()] {
             Some(of_plans) => &of_plans[plan.index()][family as usize],

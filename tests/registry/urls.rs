@@ -160,6 +160,9 @@ fn a_bucket_that_lacks_a_blob_or_is_not_known_to_be_up_gets_no_client() {
     let mut one_family = Standing::all(mirror, Health::Up);
     one_family.v4[0].health = Health::Down;
     assert_eq!(to(up.after(&Change::standing(mirror, &one_family)), Holding::Has).0, bucket);
+    // The CDN of the default, which is not resolved, gets no client; and those are not sent to another rule's bucket.
+    let elsewhere = redirect(&(settings.clone(), up.clone()), ELSEWHERE, &blob(), Holding::Has);
+    assert_eq!(elsewhere, (canonical.clone(), RouteOutcome::BlobCanonical));
     let down = up.after(&Change::standing(mirror, &Standing::all(mirror, Health::Bad)));
     assert_eq!(to(down, Holding::Has), (canonical, RouteOutcome::BlobCanonical));
 }
