@@ -416,7 +416,7 @@ fn on_terminal(folder: &Path, input: &str) -> Pharos {
         folder.join("pharos.toml").display()
     );
     let mut command = Command::new("sh");
-    command.args(["-c", "exec 3>&2; exec script -q -f -c \"$0\" /dev/null </dev/null", &run]);
+    command.args(["-c", "exec 3>&2; exec env --default-signal=HUP script -q -f -c \"$0\" /dev/null </dev/null", &run]);
     Pharos::spawn(&mut command)
 }
 
