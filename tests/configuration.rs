@@ -8,9 +8,10 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Instant;
 
 use common::query::Builder;
-use common::server::{Server, ask_udp};
+use common::server::{PATIENCE, Server, ask_udp};
 use pharos::base::rr::Rtype;
 use tempfile::TempDir;
 
@@ -273,8 +274,15 @@ fn on_free_ports(folder: &Path) {
 fn drained(folder: &Folder, config: &str, mirror: &str, name: &str) -> Vec<String> {
     on_free_ports(folder.path().join(config).parent().unwrap());
     let server = Server::start(&folder.path().join(config));
-    let (code, stdout, stderr) = folder.said(&format!("status --config {config}"));
-    assert!(code == Some(0) && stdout.contains("serving"), "{stdout}{stderr}");
+    // It answers over DNS a moment before overrides are taken.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (code, stdout, stderr) = folder.said(&format!("status --config {config}"));
+        if code == Some(0) && stdout.contains("serving") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{stdout}{stderr}");
+    }
     let (code, _, stderr) = folder.said(&format!("mirror drain {mirror} --reason test --config {config}"));
     assert_eq!(code, Some(0), "{stderr}");
     answered(&server, name)
