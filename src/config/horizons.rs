@@ -135,7 +135,7 @@ pub struct HorizonConfig {
     pub default: Vec<MirrorId>,
     /// The order in which such a client takes them.
     pub(crate) default_ranking: Ranking,
-    /// Whether the registry listener sends such a client to the canonical registry.
+    /// If true, the registry listener sends such a client to the canonical registry.
     pub(crate) default_is_canonical: bool,
     /// The place of `default`.
     pub(crate) default_place: Place,

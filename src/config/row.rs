@@ -34,7 +34,7 @@ pub(crate) struct Row {
     pub(crate) example: &'static str,
     /// The key that this one replaces: a table has one of the two.
     pub(crate) instead_of: Option<&'static str>,
-    /// Whether a list may be empty.
+    /// If true, an empty list is a valid value.
     pub(crate) may_be_empty: bool,
 }
 

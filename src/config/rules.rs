@@ -146,7 +146,7 @@ pub(crate) struct RuleConfig {
     pub(crate) ranking: Ranking,
     /// The mirrors for clients while none of those is usable; the horizon's default follows them.
     pub(crate) fallback: Vec<MirrorId>,
-    /// Whether the registry listener sends its clients to the canonical registry.
+    /// If true, the registry listener sends its clients to the canonical registry.
     pub(crate) is_canonical: bool,
     /// The place of the rule.
     pub(crate) place: Place,

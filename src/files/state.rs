@@ -184,7 +184,7 @@ pub(crate) fn bytes(path: &Path, form: &StateForm) -> Result<Option<Vec<u8>>, Us
     Ok(contents(path, form)?.map(|(bytes, _)| bytes))
 }
 
-/// Whether [`recall`] would take the file for ours.
+/// Checks that [`recall`] would take the file for ours.
 pub(crate) fn inspect(path: &Path, form: &StateForm) -> Result<(), Useless> {
     contents(path, form).map(|_| ())
 }

@@ -145,8 +145,7 @@ pub(crate) struct Accepted {
     pub(crate) addresses: HostAddresses,
     /// The trouble, if any; addresses may have been found all the same.
     pub(crate) trouble: Option<Trouble>,
-    /// Whether the addresses of both types are known anew. If not, those of one type are those known before, because the lookup
-    /// gave no better ones.
+    /// True if the last lookup had answers for both types. If not, the addresses of one type are those known before.
     pub(crate) is_whole: bool,
 }
 

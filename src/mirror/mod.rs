@@ -71,7 +71,7 @@ impl ContentPlace {
         self.url.as_ref().map(|url| &url.path).or(self.path.as_ref())
     }
 
-    /// Whether a status says that the mirror lacks content.
+    /// True if a response with this status says that the mirror lacks content.
     pub fn is_missing(&self, status: u16) -> bool {
         matches!(status, 404 | 410) || self.missing.contains(&status)
     }
@@ -100,7 +100,7 @@ impl Mirror {
         Mirror { name: name.into(), host: None, contact: None, addressing, v4, v6, content }
     }
 
-    /// Whether it is reached by its own URL alone, so that DNS cannot lead to it.
+    /// True if clients reach the mirror by its own URL alone, so that DNS cannot lead to it.
     pub(crate) fn is_redirect_only(&self) -> bool {
         self.content.url.is_some()
     }
@@ -130,7 +130,7 @@ impl Mirror {
         }
     }
 
-    /// Whether DNS can answer with its addresses of a family.
+    /// True if DNS can answer with the mirror's addresses of a family.
     pub(crate) fn serves(&self, family: Family) -> bool {
         !self.is_redirect_only()
             && match family {

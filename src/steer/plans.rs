@@ -24,7 +24,7 @@ pub struct Plan {
     pub default: Vec<MirrorId>,
     /// The weights of `preferred`, where clients are spread by them: each gets the plan of its slot instead of this one.
     pub(crate) weights: Option<Weights>,
-    /// Whether the registry listener sends clients to the canonical registry. DNS answers with the mirrors all the same.
+    /// If true, the registry listener sends clients to the canonical registry. DNS answers with the mirrors all the same.
     pub(crate) is_canonical: bool,
 }
 

@@ -62,7 +62,7 @@ pub struct Rule {
     pub ranking: Ranking,
     /// The mirrors to use if none of those can be used.
     pub fallback: Vec<MirrorId>,
-    /// Whether the registry listener sends its clients to the canonical registry.
+    /// If true, the registry listener sends its clients to the canonical registry.
     pub is_canonical: bool,
 }
 
@@ -105,7 +105,7 @@ pub struct Draft {
     pub default: Vec<MirrorId>,
     /// The order in which such a client takes the mirrors; behind the mirrors of a rule, the default is taken as listed.
     pub default_ranking: Ranking,
-    /// Whether the registry listener sends such a client to the canonical registry.
+    /// If true, the registry listener sends such a client to the canonical registry.
     pub default_is_canonical: bool,
     /// The least scope lengths of a plan with weights.
     pub least_scopes: LeastScopes,
