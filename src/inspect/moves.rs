@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::tally::Rules;
+use super::tally::{Rules, share};
 use crate::base::ids::{MirrorId, PlanId};
 use crate::base::prefix::{Bits, Family};
 use crate::networks::{Combination, LabelKind, Overlay};
@@ -219,7 +219,7 @@ impl Pairs {
             let shifts = shifts.entry((old, new)).or_insert_with(|| shifts_between(sides, rulings[0], rulings[1]));
             let mut of_stretch = 0u128;
             for shift in &*shifts {
-                let addresses = part(count, shift.slots);
+                let addresses = share(count, shift.slots);
                 of_stretch = of_stretch.saturating_add(addresses);
                 let sum = by_mirror.entry((shift.from.clone(), shift.to.clone())).or_default();
                 *sum = sum.saturating_add(addresses);
@@ -290,12 +290,6 @@ fn address(family: Family, bits: u128) -> IpAddr {
         Family::V4 => IpAddr::V4((bits as u32).into()),
         Family::V6 => IpAddr::V6(bits.into()),
     }
-}
-
-/// The part of a number of addresses that slots make. It does not overflow for all of IPv6.
-fn part(addresses: u128, slots: usize) -> u128 {
-    let (all, slots) = (SLOTS as u128, slots as u128);
-    addresses / all * slots + addresses % all * slots / all
 }
 
 /// One snapshot's rulings for one horizon.

@@ -221,7 +221,7 @@ fn served_in_slot(snapshot: &Snapshot, horizon: HorizonId, plan: PlanId, clients
 }
 
 /// The share of `slots` out of all slots in a number of addresses. It does not overflow for all of IPv6.
-fn share(addresses: u128, slots: usize) -> u128 {
+pub(super) fn share(addresses: u128, slots: usize) -> u128 {
     let (all, slots) = (SLOTS as u128, slots as u128);
     addresses / all * slots + addresses % all * slots / all
 }

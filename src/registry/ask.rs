@@ -100,9 +100,7 @@ impl AskTarget {
         let url = path.as_ref().map_or_else(|| blobs.url(rest, query), |path| blobs.url_of_path(path));
         Some(AskTarget { url, path, reach: AskReach::SteeredName })
     }
-}
 
-impl AskTarget {
     /// The target of a client's redirect for a file. `None` if its mirror has no URL for files.
     pub(super) fn of_file(mirror: &Mirror, values: &TemplateValues<'_>) -> Option<Self> {
         let url = mirror.content.url.as_ref()?;

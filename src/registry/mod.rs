@@ -123,15 +123,21 @@ impl Upstream {
 
     /// The URL of a path, which begins with a slash, at the same authority.
     fn url_of_path(&self, path: &str) -> String {
-        let behind_scheme = self.base.find("://").map_or(0, |at| at + 3);
-        let root = self.base[behind_scheme..].find('/').map_or(self.base.len(), |at| behind_scheme + at);
-        format!("{}{path}", &self.base[..root])
+        format!("{}{path}", &self.base[..self.authority_end()])
     }
 
     /// The path before the repository name, with a slash at both ends.
     fn path(&self) -> &str {
+        match &self.base[self.authority_end()..] {
+            "" => "/",
+            path => path,
+        }
+    }
+
+    /// The place in the base where the authority ends and the path begins.
+    fn authority_end(&self) -> usize {
         let behind_scheme = self.base.find("://").map_or(0, |at| at + 3);
-        self.base[behind_scheme..].find('/').map_or("/", |at| &self.base[behind_scheme + at..])
+        self.base[behind_scheme..].find('/').map_or(self.base.len(), |at| behind_scheme + at)
     }
 }
 

@@ -17,7 +17,6 @@ use super::prepare::{Prepared, prepare};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::ZoneId;
 use crate::base::report::summary;
-use crate::base::share::Share;
 use crate::base::time::Generation;
 use crate::files::{self, FileStates, Intake};
 use crate::inspect::{self, Moves};
@@ -78,14 +77,11 @@ impl Asked {
     /// The terms of all requests together: a reload is dry if each of them is to compare alone.
     pub(super) fn terms(&self) -> ReloadTerms {
         let terms = || self.requests.iter().map(|request| request.terms);
-        let allow_moved = terms().filter(|terms| !terms.is_dry).filter_map(|terms| terms.allow_moved);
-        let of_dry = || terms().filter_map(|terms| terms.allow_moved);
         let is_dry = !self.is_of_others && !self.requests.is_empty() && terms().all(|terms| terms.is_dry);
-        let greatest = |shares: &mut dyn Iterator<Item = Share>| shares.reduce(|a, b| if a < b { b } else { a });
-        ReloadTerms {
-            is_dry,
-            allow_moved: if is_dry { greatest(&mut of_dry()) } else { greatest(&mut { allow_moved }) },
-        }
+        // What a dry request allows is not allowed to a reload that publishes.
+        let counted = terms().filter(|terms| terms.is_dry == is_dry);
+        let allow_moved = counted.filter_map(|terms| terms.allow_moved).reduce(|a, b| if a < b { b } else { a });
+        ReloadTerms { is_dry, allow_moved }
     }
 
     /// Answers all requests.
