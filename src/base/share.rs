@@ -1,4 +1,7 @@
 //! Shares of a whole, as an operator writes them: `5%`.
+//!
+//! **Invariants**: a share lies between 0 and 1.
+//! **Not here**: the part of addresses that moves ([`crate::inspect`]), the bound for it (`serve`).
 
 use std::fmt;
 

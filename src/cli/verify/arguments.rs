@@ -1,4 +1,7 @@
 //! The arguments of `pharos verify` that are more than a word.
+//!
+//! **Invariants**: a refused argument gets an error that shows how to write it.
+//! **Not here**: the table of arguments, and the checks of the mirror (the parent module).
 
 use std::net::{IpAddr, SocketAddr};
 

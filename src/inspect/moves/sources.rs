@@ -1,4 +1,7 @@
 //! The addresses that each source labels, in two snapshots.
+//!
+//! **Invariants**: sources are matched by name, so that their order has no say; the result has the order of the new snapshot.
+//! **Not here**: the walk over both address spaces, and the mirrors that clients get (the parent module).
 
 use std::collections::BTreeSet;
 

@@ -13,6 +13,7 @@
 //! **Invariants**: a number is read whatever its width; a field of an unexpected type gives no label, and does not refuse the
 //! database; a code is in upper case, and a text that is not a code gives no label, because it would hide the label of
 //! the source listed next.
+//! **Not here**: the walk over the networks of a database (the parent module).
 
 use std::borrow::Cow;
 use std::fmt;
