@@ -1,6 +1,9 @@
 //! Reloads that follow each other, and the keys that need a restart.
 
+use tokio::sync::oneshot::channel;
+
 use super::*;
+use crate::base::share::Share;
 use crate::config::{self, Config, row};
 use crate::inspect::fixture;
 
@@ -128,4 +131,22 @@ async fn a_reload_asked_for_during_another_follows_it() {
     assert!(!reloads.are_over());
     assert!(reloads.next().await.0.is_err());
     assert!(reloads.are_over());
+}
+
+#[test]
+fn requests_that_share_a_reload_have_the_greatest_share_of_those_that_publish() {
+    let share = |text| Share::parse(text).ok();
+    let terms = |is_of_others, asked: &[(bool, Option<Share>)]| {
+        let request =
+            |&(is_dry, allow_moved)| ReloadRequest { terms: ReloadTerms { is_dry, allow_moved }, reply: channel().0 };
+        let ReloadTerms { is_dry, allow_moved } =
+            Asked { requests: asked.iter().map(request).collect(), is_of_others }.terms();
+        (is_dry, allow_moved)
+    };
+    let (dry, wet) = ((true, share("50%")), (false, share("5%")));
+    assert_eq!(terms(false, &[dry, (true, share("60%")), (true, None)]), (true, share("60%")));
+    assert_eq!(terms(false, &[dry, wet, (false, share("7%")), (false, None)]), (false, share("7%")));
+    // A signal publishes too: what requests to compare allow is not allowed to it.
+    assert_eq!(terms(true, &[dry]), (false, None));
+    assert_eq!(terms(true, &[]), (false, None));
 }
