@@ -39,7 +39,7 @@
 //!
 //! ```text
 //! 10 main → cli → demo → serve                     composition
-//! 9  dns  http  probe  hosts  transfer  control    services
+//! 9  dns  http  probe  hosts  transfer  refresh  control   services
 //! 8  listen                                        ports, connections and their limits, handshakes, unsent bytes
 //! 7  live  tls  telemetry  process                 shared shell: publisher, certificates, counters, OS
 //! 6  compile → load → config → files               files to snapshot
@@ -131,6 +131,7 @@ pub mod networks;
 pub mod probe;
 pub mod process;
 pub mod rates;
+pub mod refresh;
 pub mod registry;
 pub mod serve;
 pub mod snapshot;

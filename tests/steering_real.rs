@@ -417,11 +417,8 @@ fn mirror_name(provider: &str, region: &str) -> String {
 
 /// A zone with one steered owner, a rule for each region, and a mirror for each rule whose address is its number.
 fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
-    let network = |name: &str, kind, file: &str| Network {
-        name: name.into(),
-        kind,
-        input: InputFile::at(needs::data_folder().join(file), FileUse::Network(kind)),
-        provider: None,
+    let network = |name: &str, kind, file: &str| {
+        Network::at(name, kind, InputFile::at(needs::data_folder().join(file), FileUse::Network(kind)))
     };
     let sources =
         [network("aws", NetworkKind::Aws, "aws-ip-ranges.json"), network("gcp", NetworkKind::Gcp, "gcp-cloud.json")];
@@ -469,12 +466,7 @@ fn snapshot(mirrors: &[(&'static str, String)]) -> Snapshot {
 fn the_nearest_mirror_is_that_of_the_citys_coordinates() {
     let Some(path) = needs::data("GeoLite2-City-Test.mmdb") else { return };
     let octets = std::fs::read(&path).unwrap();
-    let network = Network {
-        name: "city".into(),
-        kind: NetworkKind::Mmdb,
-        input: InputFile::at(path, FileUse::Network(NetworkKind::Mmdb)),
-        provider: None,
-    };
+    let network = Network::at("city", NetworkKind::Mmdb, InputFile::at(path, FileUse::Network(NetworkKind::Mmdb)));
     let networks = Networks { sources: vec![Arc::new(load::networks::load(&network).unwrap().source)] };
     // Oslo, Milton (US), Singapore, London, Tokyo; the list is another order than that of any client.
     let places = [(59.91, 10.75), (47.25, -122.31), (1.35, 103.82), (51.51, -0.13), (35.68, 139.69)];
@@ -583,12 +575,7 @@ fn a_zone_that_the_feed_lacks_is_named_with_the_nearest() {
 fn every_entry_of_the_feed_has_a_zone() {
     let Some(path) = needs::data(AWS) else { return };
     let octets = std::fs::read(path).unwrap();
-    let network = Network {
-        name: "aws".into(),
-        kind: NetworkKind::Aws,
-        input: InputFile::at(AWS, FileUse::Network(NetworkKind::Aws)),
-        provider: None,
-    };
+    let network = Network::at("aws", NetworkKind::Aws, InputFile::at(AWS, FileUse::Network(NetworkKind::Aws)));
     let source = load::networks::read(&network, octets).unwrap().source;
     let of = |kind| source.all_labels().map(|labels| labels.text(kind).map(String::from)).collect::<Vec<_>>();
     let (regions, zones) = (of(LabelKind::Region), of(LabelKind::Zone));

@@ -19,6 +19,7 @@ mod log;
 mod mirror;
 mod output;
 mod pages;
+mod refresh;
 mod reload;
 mod server;
 mod simulate;
@@ -130,6 +131,9 @@ enum Command {
     /// Have the running server read its configuration again, and show the changes, or the reasons for a refusal
     Reload(reload::Args),
 
+    /// Have the running server fetch sources with a `url` now, or take the previous content of one back
+    Refresh(refresh::Args),
+
     /// Show the health of the running server's mirrors; drain one, force it up or down, or remove an override
     Mirror(Box<mirror::Args>),
 
@@ -220,6 +224,7 @@ pub fn run() -> ExitCode {
         Command::Sweep(args) => sweep::run(config.path(), &args),
         Command::Simulate(args) => simulate::run(&config, &args),
         Command::Reload(args) => reload::run(&config, &args),
+        Command::Refresh(args) => refresh::run(&config, &args),
         Command::Mirror(args) => mirror::run(&config, &args),
         Command::Server(args) => drain::run(&config, &args),
         Command::Zone(args) => zone::run(&config, &args),

@@ -74,6 +74,9 @@ fn text(view: &ReloadOutcomeView, layout: Layout) -> String {
         2,
         &match (!view.accepted, view.changes.is_empty()) {
             (true, _) if view.dry_run => format!("would be refused: generation {number} is served"),
+            (false, _) if view.dry_run && !view.kept.is_empty() => {
+                format!("would be reloaded in part: generation {number} is served; {}", view.kept.join("; "))
+            }
             (false, true) if view.dry_run => format!("would change nothing: generation {number} is served"),
             (false, false) if view.dry_run => format!("would be reloaded: generation {number} is served"),
             (true, _) => format!("not reloaded: generation {number} with the configuration before is served"),

@@ -13,7 +13,7 @@ use super::server::AskOptions;
 use super::{OK, put};
 use crate::control::client::ControlQuestion;
 use crate::control::view::{
-    CertificateView, PanicView, RefusedView, SourceView, StatusView, TroubleView, UnwrittenView, ZoneView,
+    CertificateView, FetchView, PanicView, RefusedView, SourceView, StatusView, TroubleView, UnwrittenView, ZoneView,
 };
 use crate::inspect::words;
 use crate::tls::span;
@@ -94,6 +94,13 @@ fn text(view: &StatusView, layout: Layout) -> String {
         (cell == "not available").then_some(Colour::Bad)
     });
     page.table("networks", view.networks.iter().map(network_row).collect(), |_, _| None);
+    for SourceView { source, fetch, .. } in &view.networks {
+        let Some(FetchView { trouble: Some(trouble), since: Some(since), reason: Some(reason), .. }) = fetch else {
+            continue;
+        };
+        let what = if trouble == "refused" { "new content refused" } else { "not fetched" };
+        page.line("", &format!("{source}: {what} since {since}: {reason}"), Some(Colour::Bad));
+    }
     page.table("certificates", view.certificates.iter().map(certificate_row).collect(), |_, cell| {
         cell.starts_with("ended ").then_some(Colour::Bad)
     });
@@ -136,7 +143,14 @@ fn zone_row(zone: &ZoneView) -> Vec<String> {
 }
 
 fn network_row(source: &SourceView) -> Vec<String> {
-    let age = source.age_seconds.map(|secs| format!("{} old", span(Duration::from_secs(secs)))).unwrap_or_default();
+    let age = source.age_seconds.map(|secs| span(Duration::from_secs(secs)));
+    let age = match (&source.fetch, age) {
+        (Some(FetchView { pinned: true, .. }), Some(age)) => format!("pinned, {age} old"),
+        (Some(_), Some(age)) => format!("checked {age} ago"),
+        (Some(_), None) => "not fetched yet".to_string(),
+        (None, Some(age)) => format!("{age} old"),
+        (None, None) => String::new(),
+    };
     vec![source.source.clone(), age, source.file.clone()]
 }
 

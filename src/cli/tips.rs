@@ -26,7 +26,8 @@ const WORDS: &[(&[&str], &str)] = &[
         "`pharos explain SUBNET` shows an answer with its reason; `dig @ADDRESS NAME` asks the server",
     ),
     (&["enable", "disable", "remove", "show"], "`pharos mirror --help` lists the commands"),
-    (&["transfer", "refresh", "notify"], "`pharos zone retransfer NAME` fetches a zone from its primaries"),
+    (&["transfer", "notify"], "`pharos zone retransfer NAME` fetches a zone from its primaries"),
+    (&["fetch", "download", "update", "feeds"], "`pharos refresh` fetches the sources of networks that have a `url`"),
     (&["version"], "`pharos --version` prints it"),
 ];
 

@@ -27,8 +27,8 @@ use crate::load::{self, Inputs};
 use crate::mirror::Health;
 use crate::networks::Networks;
 use crate::snapshot::{
-    ChaosText, Compiled, CookieSecrets, Origin, Party, Policy, Provenance, RateLimit, ServerIdentity, Settings,
-    Snapshot, Transfers,
+    ChaosText, Compiled, CompiledSteering, CookieSecrets, Origin, Party, Policy, Provenance, RateLimit, ServerIdentity,
+    Settings, Snapshot, Transfers,
 };
 use crate::steer::{Condition, Draft, Horizon, Laid, Rule, Won};
 use crate::zone::ZoneSet;
@@ -90,7 +90,9 @@ pub(crate) fn build_for(
             return Err(problems);
         }
     };
-    problems.extend(check::check_labels(&config, &inputs.networks));
+    if !inputs.networks.lack_prefixes() {
+        problems.extend(check::check_labels(&config, &inputs.networks));
+    }
     let (snapshot, found) = compile(&config, inputs, generation);
     problems.extend(found);
     config.leave_out_allowed(&mut problems);
@@ -104,6 +106,25 @@ pub(crate) fn build_for(
 /// Compiles a checked config with its inputs; beside the snapshot come the rules that can never win.
 pub(crate) fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snapshot, Vec<Diagnostic>) {
     let Inputs { networks, zones, cookies, keys } = inputs;
+    let (steering, problems) = steering(config, networks);
+    let compiled = Compiled {
+        horizons: steering.horizons,
+        mirrors: config.mirrors.iter().map(|entry| entry.mirror.clone()).collect(),
+        services: config.services.as_slice().into(),
+        settings: Arc::new(settings(&config.dns, cookies)),
+        transfers: Arc::new(transfers(config, keys)),
+        provenance: steering.provenance,
+    };
+    let snapshot = Snapshot::new(generation, ZoneSet::new(zones), compiled).with_fresh(if config.probe.is_some() {
+        Health::Untried
+    } else {
+        Health::Up
+    });
+    (snapshot, problems)
+}
+
+/// Compiles the horizons of a config with its sources, as [`compile`] does with all inputs.
+pub(crate) fn steering(config: &Config, networks: Networks) -> (CompiledSteering, Vec<Diagnostic>) {
     let laid = Laid::over(&networks);
     let mut problems = Vec::new();
     let mut horizons = Vec::new();
@@ -123,20 +144,12 @@ pub(crate) fn compile(config: &Config, inputs: Inputs, generation: Generation) -
         problems.extend(check::mirrors_near_nobody(config, meant, &horizon, &winners, &networks));
         horizons.push(horizon);
     }
-    let compiled = Compiled {
-        horizons: horizons.into(),
-        mirrors: config.mirrors.iter().map(|entry| entry.mirror.clone()).collect(),
-        services: config.services.as_slice().into(),
-        settings: Arc::new(settings(&config.dns, cookies)),
-        transfers: Arc::new(transfers(config, keys)),
-        provenance: Arc::new(provenance(config, networks)),
-    };
-    let snapshot = Snapshot::new(generation, ZoneSet::new(zones), compiled).with_fresh(if config.probe.is_some() {
-        Health::Untried
-    } else {
-        Health::Up
-    });
-    (snapshot, problems)
+    if networks.lack_prefixes() {
+        // Every rule for a source that is not fetched yet would look wrong.
+        problems.clear();
+    }
+    let provenance = Arc::new(provenance(config, networks));
+    (CompiledSteering { horizons: horizons.into(), provenance }, problems)
 }
 
 fn settings(dns: &config::DnsConfig, cookies: CookieSecrets) -> Settings {

@@ -43,6 +43,13 @@ pub(crate) struct GuardConfig {
     pub(crate) place: Place,
 }
 
+impl GuardConfig {
+    /// The default limits, for content that is fetched without an operator; the place is that of its URL.
+    pub(crate) fn of_fetch(place: Place) -> Self {
+        GuardConfig { moved: MOVED_DEFAULT, new: NEW_DEFAULT, place }
+    }
+}
+
 impl Check<'_> {
     pub(super) fn check_guard(&mut self, spec: &GuardSpec) -> GuardConfig {
         let share = |check: &mut Self, text: &Option<PlacedText>, default| {

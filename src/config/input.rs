@@ -34,6 +34,8 @@ pub enum FileUse {
     Zone,
     /// A source of labels.
     Network(NetworkKind),
+    /// The last good copy of a source of labels that is fetched.
+    Fetched(NetworkKind),
     /// The secrets of cookies.
     Cookies,
     /// The token of `[admin]`.
@@ -82,9 +84,17 @@ impl InputFile {
         InputFile { intake: intake.clone(), ..self }
     }
 
-    /// Reads all of it.
+    /// Reads all of it. A file that the server itself replaces is not noted: its change is no reason for a reload.
     pub(crate) fn read(&self) -> Result<Contents, ReadError> {
-        self.read_part(&self.path)
+        match self.usage.is_written() {
+            true => self.intake.read_unnoted(&self.path, self.usage.kind()),
+            false => self.read_part(&self.path),
+        }
+    }
+
+    /// True if all files of the configuration are in memory, where nothing is written.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.intake.is_of_memory()
     }
 
     /// Reads a further file that belongs to this input, as `$INCLUDE` names it.
@@ -122,8 +132,8 @@ impl FileUse {
         match self {
             FileUse::Config => FileKind::Config,
             FileUse::Zone => FileKind::Zone,
-            FileUse::Network(NetworkKind::Mmdb) => FileKind::Database,
-            FileUse::Network(_) => FileKind::Feed,
+            FileUse::Network(NetworkKind::Mmdb) | FileUse::Fetched(NetworkKind::Mmdb) => FileKind::Database,
+            FileUse::Network(_) | FileUse::Fetched(_) => FileKind::Feed,
             FileUse::Cookies => FileKind::Cookies,
             FileUse::Token | FileUse::Secret => FileKind::Secret,
             FileUse::Pem => FileKind::Pem,
@@ -149,12 +159,13 @@ impl FileUse {
             FileUse::Overrides => 9,
             FileUse::ProbeState => 10,
             FileUse::HostState => 11,
+            FileUse::Fetched(_) => 12,
         }
     }
 
     /// True if the server writes the file.
     pub(crate) fn is_written(self) -> bool {
-        self.kind() == FileKind::State
+        self.kind() == FileKind::State || matches!(self, FileUse::Fetched(_))
     }
 
     fn conflicts(self, other: FileUse) -> bool {

@@ -14,6 +14,7 @@ mod check;
 mod control;
 mod dns;
 mod encrypted;
+mod fetch;
 mod field;
 mod guard;
 mod horizons;
@@ -52,6 +53,7 @@ pub(crate) use dns::{DnsConfig, UDP_PAYLOAD_DEFAULT};
 pub use encrypted::TlsFiles;
 #[cfg(test)]
 pub(crate) use encrypted::{Encrypted, Https};
+pub(crate) use fetch::{FetchConfig, ProxyConfig, RefreshConfig};
 pub(crate) use guard::GuardConfig;
 pub(crate) use horizons::HorizonConfig;
 pub use input::{FileUse, InputFile};
@@ -212,6 +214,8 @@ pub struct Config {
     pub(crate) watch: Option<Duration>,
     /// `[guard]`. `None` without the table: a reload may move all clients.
     pub(crate) guard: Option<GuardConfig>,
+    /// `[refresh]`, or its defaults.
+    pub(crate) refresh: RefreshConfig,
     /// Every address under a `listen`, of all tables.
     pub(crate) written_addresses: Vec<Placed<SocketAddr>>,
 }

@@ -1,17 +1,19 @@
 //! `[networks]`: the sources of labels.
 //!
-//! **Invariants**: a source has one file of one kind.
-//! **Not here**: the files themselves ([`crate::load`]).
+//! **Invariants**: a source has one file of one kind; the file of a source that is fetched is written by the server alone.
+//! **Not here**: the files themselves ([`crate::load`]), fetching (`refresh`), the URL ([`super::fetch`]).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::check::Check;
+use super::fetch::{EVERY_DEFAULT, FetchConfig};
 use super::field::{Field, Named, Other, section};
-use super::row::{KeyRow, other, text};
+use super::row::{KeyRow, days, duration, file, flag, other, secs, text};
 use super::spec::PlacedText;
 use super::table::Table;
 use super::typed::Value;
-use super::{FileUse, InputFile, value};
+use super::{FileUse, InputFile, Placed, value};
 use crate::base::diagnostic::{Diagnostic, did_you_mean};
 
 /// The feeds by their names in `feed`.
@@ -37,8 +39,34 @@ section! {
         /// Database in MaxMind's format: countries, cities or autonomous systems.
         mmdb: Option<PlacedText> = text("mmdb", "path").instead_of("list"),
 
-        /// The feed as downloaded. Required with `feed`.
+        /// The feed as downloaded. Required with `feed`. With `url`, the server writes its last good copy here.
         file: Option<PlacedText> = text("file", "path").instead_of("list"),
+
+        /// URL from which the server fetches the source; the file of `list`, `mmdb` or `file` is the last good copy. `azure` is
+        /// the page on which Microsoft names the file of the week. Only https is accepted, and http on this machine.
+        ///
+        /// A start uses the copy and never waits for the network. Beside it stand `FILE.state` with its digest and validators,
+        /// `FILE.previous`, and `FILE.refused` if the last content was refused.
+        url: Option<PlacedText> = text("url", "URL, or `azure`").otherwise("the operator provides the file").example("\"https://ip-ranges.amazonaws.com/ip-ranges.json\""),
+
+        /// Interval between two fetches, each 10 % sooner or later. After failures it grows up to six times.
+        ///
+        /// Clouds publish up to a few changes a day. A fetch without a change costs one request.
+        every: Option<Placed<Duration>> = duration("every", secs(1)..=days(30)).default(EVERY_DEFAULT).example("\"1h\""),
+
+        /// Account with which the publisher knows the server, such as MaxMind's account ID. It is sent to the host of `url` alone.
+        account: Option<PlacedText> = text("account", "word").example("\"123456\""),
+
+        /// File with the key, or password, of `account`.
+        key_file: Option<PlacedText> = file("key-file", FileUse::Secret).otherwise("required with `account`").example("\"maxmind.key\""),
+
+        /// URL of the SHA-256 digest of the content as fetched, in the form of `sha256sum`.
+        ///
+        /// For a `url` with `suffix=`, as MaxMind has it, the digest is fetched from the same URL with `.sha256` behind that value.
+        sha256: Option<PlacedText> = text("sha256", "URL").example("\"https://feeds.example.com/ranges.json.sha256\""),
+
+        /// With `true`, the file stays as it is: nothing is fetched. The way to keep content that is known to be good.
+        pin: bool = flag("pin").default(false),
 
         /// Provider with which all entries of the source are labelled.
         ///
@@ -96,8 +124,33 @@ impl NetworkSpec {
     }
 }
 
-/// Reports a source without a file, or with several; names the file.
+impl NetworkSpec {
+    /// The key that names the file.
+    fn path(&self) -> Option<&PlacedText> {
+        self.list.as_ref().or(self.mmdb.as_ref()).or(self.file.as_ref())
+    }
+
+    /// The purpose of the file.
+    fn usage(&self, kind: NetworkKind) -> FileUse {
+        if self.url.is_some() && !self.pin { FileUse::Fetched(kind) } else { FileUse::Network(kind) }
+    }
+}
+
+/// Reports a source without a file, or with several, and keys that need others; names the file.
 fn complete(spec: &NetworkSpec, table: &Table<'_, '_>) {
+    let lone = ["every", "account", "key-file", "sha256", "pin"].into_iter().find(|key| table.has(key));
+    let problem = |key: &str, needs: &str, help: &str| {
+        Diagnostic::error("missing-key", format!("{} has `{key}` without `{needs}`", table.title()))
+            .at(table.place().clone(), format!("`{needs}` is missing"))
+            .help(help)
+    };
+    if let (None, Some(key)) = (&spec.url, lone) {
+        table.reader.report(problem(key, "url", &format!("add `url = \"https://…\"`, or remove `{key}`")));
+    }
+    if spec.account.is_some() != spec.key_file.is_some() {
+        let [key, needs] = if spec.account.is_some() { ["account", "key-file"] } else { ["key-file", "account"] };
+        table.reader.report(problem(key, needs, &format!("add `{needs}`: the publisher wants both")));
+    }
     let problem = match ["list", "feed", "mmdb", "file"].map(|key| table.has(key)) {
         [true, false, false, false] | [false, false, true, false] | [false, true, false, true] => None,
         [false, true, false, false] => Some(
@@ -114,9 +167,8 @@ fn complete(spec: &NetworkSpec, table: &Table<'_, '_>) {
     match problem {
         Some(problem) => table.reader.report(problem),
         None => {
-            let file = spec.list.as_ref().or(spec.mmdb.as_ref()).or(spec.file.as_ref());
-            if let Some(file) = file {
-                table.reader.name_file(FileUse::Network(spec.kind().unwrap_or(NetworkKind::List)), file);
+            if let Some(file) = spec.path() {
+                table.reader.name_file(spec.usage(spec.kind().unwrap_or(NetworkKind::List)), file);
             }
         }
     }
@@ -133,6 +185,20 @@ pub struct Network {
     pub input: InputFile,
     /// The provider with which this source's entries are labelled, if the file itself names no provider.
     pub provider: Option<Arc<str>>,
+    /// The URL that the file is fetched from. `None` if the operator provides the file.
+    pub(crate) fetch: Option<Arc<FetchConfig>>,
+}
+
+impl Network {
+    /// A network whose file the operator provides.
+    pub fn at(name: &str, kind: NetworkKind, input: InputFile) -> Self {
+        Network { name: name.into(), kind, input, provider: None, fetch: None }
+    }
+
+    /// The fetch of the file. `None` if the operator provides the file, or has pinned it.
+    pub(crate) fn fetched(&self) -> Option<&Arc<FetchConfig>> {
+        self.fetch.as_ref().filter(|fetch| !fetch.is_pinned)
+    }
 }
 
 /// The format of a source's file.
@@ -174,14 +240,18 @@ impl Check<'_> {
         let name = self.parse(&spec.name, value::word);
         let keys = spec.keys.as_ref()?;
         let provider = keys.provider.as_ref().map(|provider| self.parse(provider, value::provider));
-        let file = keys.list.as_ref().or(keys.mmdb.as_ref()).or(keys.file.as_ref())?;
-        let input = self.input(file, FileUse::Network(keys.kind()?));
+        let fetch = keys.url.as_ref().map(|url| self.check_fetch(url, keys));
+        let input = self.input(keys.path()?, keys.usage(keys.kind()?));
         Some(Network {
             name: name?,
             kind: keys.kind()?,
             input: input?,
             provider: match provider {
                 Some(provider) => Some(provider?),
+                None => None,
+            },
+            fetch: match fetch {
+                Some(fetch) => Some(fetch?),
                 None => None,
             },
         })

@@ -13,6 +13,7 @@ use toml::de::DeTable;
 use super::admin::AdminSpec;
 use super::control::{ControlSpec, same_control};
 use super::dns::DnsSpec;
+use super::fetch::RefreshSpec;
 use super::field::{Field, Named, Section as _, Strs, section};
 use super::guard::GuardSpec;
 use super::horizons::HorizonSpec;
@@ -73,10 +74,13 @@ section! {
         /// Reloads that no operator asks for.
         reload: Option<ReloadSpec> = table::<ReloadSpec>("reload").otherwise("off"),
 
-        /// Limits of a change by a reload.
+        /// Limits of a change by a reload, or by the content of a source that is fetched.
         ///
-        /// Off by default, because a reload that an operator means to move clients would need `--allow-moved`.
-        guard: Option<GuardSpec> = table::<GuardSpec>("guard").otherwise("off: a reload may move all clients"),
+        /// Off for reloads by default, because a reload that an operator means to move clients would need `--allow-moved`.
+        guard: Option<GuardSpec> = table::<GuardSpec>("guard").otherwise("a reload may move all clients; fetched contents have the default limits"),
+
+        /// Settings of all fetches of sources by `url`.
+        refresh: Option<RefreshSpec> = table::<RefreshSpec>("refresh").otherwise("the defaults of its keys"),
 
         /// Keys of transfers, by name.
         keys: Vec<Named<KeySpec>> = names::<KeySpec>("keys"),

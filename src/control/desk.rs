@@ -22,7 +22,7 @@ use super::ledger::{LedgerAsk, LedgerEntry, OverrideDone, OverrideRefused};
 use super::operator::{self, Caller};
 use super::request::{self, ControlRequest, Refusal};
 use super::standing::OverrideSubject;
-use super::view::{self, DoneView, DrainView, RefusalView, ReloadOutcomeView, RetransferView};
+use super::view::{self, DoneView, DrainView, RefreshView, RefusalView, ReloadOutcomeView, RetransferView};
 use crate::base::diagnostic::did_you_mean;
 use crate::base::ids::MirrorId;
 use crate::base::name::NameBuf;
@@ -31,7 +31,8 @@ use crate::base::time::UnixTime;
 use crate::inspect::view::{ExplainSource, ExplainSubject, OverrideView, describe, describe_redirect};
 use crate::listen::HttpResponse;
 use crate::live::{
-    Published, Readiness, ReloadHistory, ReloadRequests, ReloadTerms, RetransferError, Retransferred, Retransfers,
+    Published, Readiness, RefreshRequests, ReloadHistory, ReloadRequests, ReloadTerms, RetransferError, Retransferred,
+    Retransfers, SourceStates,
 };
 use crate::mirror::{Forced, Override};
 use crate::process::Clock;
@@ -61,9 +62,18 @@ pub(super) struct RunningServer {
     pub(super) published: Arc<Published>,
     pub(super) clock: Clock,
     pub(super) ledger: mpsc::Sender<LedgerEntry>,
-    pub(super) retransfers: Retransfers,
-    pub(super) reloads: ReloadRequests,
+    pub(super) requests: OperatorRequests,
     pub(super) about: About,
+}
+
+/// The senders of operators' requests to other services.
+pub(crate) struct OperatorRequests {
+    /// To fetch a copy of a zone.
+    pub(crate) retransfers: Retransfers,
+    /// To reload.
+    pub(crate) reloads: ReloadRequests,
+    /// To fetch sources.
+    pub(crate) refreshes: RefreshRequests,
 }
 
 /// Facts about the server that the snapshot does not have.
@@ -74,6 +84,8 @@ pub(crate) struct About {
     pub(crate) history: Arc<ReloadHistory>,
     /// The certificates of the listeners.
     pub(crate) certificates: Box<dyn Fn() -> Vec<ListenerCertificate> + Send + Sync>,
+    /// The conditions of sources.
+    pub(crate) sources: SourceStates,
 }
 
 /// The certificate of a listener.
@@ -130,6 +142,9 @@ impl Desk {
                 explain(snapshot, probes, client, resolver, name.map(|name| *name), age_secs).await
             }
             ControlRequest::Reload { terms, width } => running.reload(terms, width).await,
+            ControlRequest::Refresh { sources, is_previous, terms, width } => {
+                running.refresh(&snapshot, sources, is_previous, terms, width).await
+            }
             ControlRequest::Retransfer(zone) => {
                 find_zone(&snapshot, &zone)?;
                 running.retransfer(*zone).await
@@ -171,7 +186,7 @@ impl RunningServer {
             Refusal::new(StatusCode::GATEWAY_TIMEOUT, message)
                 .help("it goes on, and the log tells when it is over; `pharos status` shows its outcome")
         };
-        let asked = tokio::time::timeout(RELOAD_TIMEOUT, self.reloads.ask(terms)).await.map_err(late)?;
+        let asked = tokio::time::timeout(RELOAD_TIMEOUT, self.requests.reloads.ask(terms)).await.map_err(late)?;
         let outcome = asked.ok_or_else(|| {
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping, or serves one configuration alone")
         })?;
@@ -179,9 +194,49 @@ impl RunningServer {
         Ok(if outcome.is_refused() { DeskAnswer::not_served(&view) } else { DeskAnswer::json(&view) })
     }
 
+    async fn refresh(
+        &self,
+        snapshot: &Snapshot,
+        sources: Vec<Arc<str>>,
+        is_previous: bool,
+        terms: ReloadTerms,
+        width: Option<usize>,
+    ) -> Result<DeskAnswer, Refusal> {
+        let states = self.about.sources.all();
+        let is_fetched = |name: &Arc<str>| {
+            states.get(name).and_then(|state| state.fetch.as_ref()).is_some_and(|fetch| !fetch.is_pinned)
+        };
+        for name in &sources {
+            let names = || snapshot.provenance().networks.sources.iter().map(|source| &*source.name);
+            if !names().any(|known| known == &**name) {
+                return Err(Refusal::new(StatusCode::NOT_FOUND, format!("network `{name}` is not defined"))
+                    .help(did_you_mean(name, "networks", names())));
+            }
+            if !is_fetched(name) {
+                return Err(Refusal::new(StatusCode::CONFLICT, format!("network `{name}` is not fetched"))
+                    .help("it has no `url`, or `pin = true`: replace its file, and reload"));
+            }
+        }
+        let late = |_| {
+            let message = format!("the fetches are not done after {} s", RELOAD_TIMEOUT.as_secs());
+            Refusal::new(StatusCode::GATEWAY_TIMEOUT, message)
+                .help("the fetches go on; `pharos status` shows the outcome")
+        };
+        let asked = self.requests.refreshes.ask(sources, terms, is_previous);
+        let outcomes = tokio::time::timeout(RELOAD_TIMEOUT, asked).await.map_err(late)?;
+        let outcomes =
+            outcomes.ok_or_else(|| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "the server is stopping"))?;
+        if outcomes.is_empty() {
+            return Err(Refusal::new(StatusCode::CONFLICT, "no network is fetched")
+                .help("add `url = \"https://…\"` to a line of `[networks]`"));
+        }
+        let view = RefreshView::of(&outcomes, terms.is_dry, self.published.load().generation, width);
+        Ok(if view.refused { DeskAnswer::not_served(&view) } else { DeskAnswer::json(&view) })
+    }
+
     async fn retransfer(&self, zone: NameBuf) -> Result<DeskAnswer, Refusal> {
         let name = zone.to_string();
-        let asked = tokio::time::timeout(OVERRIDE_TIMEOUT, self.retransfers.ask(zone)).await;
+        let asked = tokio::time::timeout(OVERRIDE_TIMEOUT, self.requests.retransfers.ask(zone)).await;
         let late = |_| {
             Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("zone `{name}` is not here yet"))
                 .help("the transfer goes on, and the log tells when it is over; `pharos status` shows the serial")
@@ -343,7 +398,7 @@ pub(super) fn refuse(refusal: Refusal, method: &Method) -> HttpResponse {
 /// The content of a response.
 enum DeskAnswer {
     Json(String),
-    /// A reload that was refused, in part or as a whole.
+    /// A reload, or a fetch, that was refused in part or as a whole.
     NotServed(String),
     Ready(Option<Cow<'static, str>>),
     Refused(Refusal),
@@ -354,7 +409,7 @@ impl DeskAnswer {
         DeskAnswer::Json(serde_json::to_string(view).expect("a view is plain data") + "\n")
     }
 
-    fn not_served(view: &ReloadOutcomeView) -> Self {
+    fn not_served(view: &impl Serialize) -> Self {
         DeskAnswer::NotServed(serde_json::to_string(view).expect("a view is plain data") + "\n")
     }
 }

@@ -31,7 +31,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-pub(crate) use desk::{About, Desk, ListenerCertificate};
+pub(crate) use desk::{About, Desk, ListenerCertificate, OperatorRequests};
 pub(crate) use operator::Caller;
 pub(crate) use request::encode;
 pub(crate) use socket::OpenError;
@@ -41,7 +41,7 @@ use crate::base::time::UnixTime;
 use crate::config;
 use crate::files::state::{Useless, peek, recall};
 use crate::listen::Common;
-use crate::live::{Published, Readiness, ReloadRequests, Retransfers, Updates};
+use crate::live::{Published, Readiness, Updates};
 use crate::process::state::{StateFile, StateFiles};
 use crate::process::{Clock, Lock, Vital};
 use crate::snapshot::{Overrides, Snapshot};
@@ -114,7 +114,7 @@ impl Control {
         published: &Arc<Published>,
         updates: Updates,
         clock: Clock,
-        (retransfers, reloads): (Retransfers, ReloadRequests),
+        requests: OperatorRequests,
         about: About,
         vital: &Vital,
     ) {
@@ -123,7 +123,7 @@ impl Control {
         let ledger_task =
             Ledger { standing, file, updates, readiness: self.readiness.clone(), clock: Clock::civil }.run(inbox);
         tokio::spawn(vital.guard("ledger of overrides", ledger_task));
-        self.desk.open(RunningServer { published: published.clone(), clock, ledger, retransfers, reloads, about });
+        self.desk.open(RunningServer { published: published.clone(), clock, ledger, requests, about });
         let _ = self.published.set(published.clone());
         warn_of_gone(&published.load());
     }

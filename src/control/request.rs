@@ -44,6 +44,9 @@ pub(super) enum ControlRequest {
     /// `POST /reload?dry-run=true&allow-moved=…&width=…`
     /// `width` is the number of columns of the report; `None` does not break lines.
     Reload { terms: ReloadTerms, width: Option<usize> },
+    /// `POST /refresh?source=…&previous=true&dry-run=true&allow-moved=…&width=…`
+    /// Without a source, all that are fetched.
+    Refresh { sources: Vec<Arc<str>>, is_previous: bool, terms: ReloadTerms, width: Option<usize> },
     /// `POST /zones/NAME/retransfer`
     Retransfer(Box<NameBuf>),
     /// `GET /explain?client=…&resolver=…&name=…`
@@ -142,12 +145,16 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlR
             let reload = || reload(head.uri.query().unwrap_or_default());
             ((head.method == Method::POST).then(reload), "POST")
         }
+        ["refresh"] => {
+            let refresh = || refresh(head.uri.query().unwrap_or_default());
+            ((head.method == Method::POST).then(refresh), "POST")
+        }
         ["zones", zone, "retransfer"] => {
             ((head.method == Method::POST).then(|| zone_name(zone).map(ControlRequest::Retransfer)), "POST")
         }
         _ => {
             return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`")).help(
-                "there are /mirrors, /mirrors/NAME/override, /server/drain, /zones/NAME/retransfer, /reload, /explain, /status and /ready",
+                "there are /mirrors, /mirrors/NAME/override, /server/drain, /zones/NAME/retransfer, /reload, /refresh, /explain, /status and /ready",
             ));
         }
     };
@@ -204,17 +211,50 @@ fn parse_reason(text: &str) -> Result<Reason, Refusal> {
 fn reload(query: &str) -> Result<ControlRequest, Refusal> {
     let (mut terms, mut width) = (ReloadTerms::default(), None);
     for (key, value) in pairs(query) {
-        let bad = || Refusal::bad(format!("`{key}={value}` cannot be understood"));
-        let value = decode(value).ok_or_else(bad)?;
-        match (key, &*value) {
-            ("dry-run", "true") => terms.is_dry = true,
-            ("dry-run", "false") => terms.is_dry = false,
-            ("allow-moved", _) => terms.allow_moved = Some(Share::parse(&value).map_err(|help| bad().help(help))?),
-            ("width", _) => width = Some(value.parse().map_err(|_| bad().help("width is a number of columns"))?),
-            _ => return Err(bad().help("there are dry-run=true, allow-moved=5%25 and width=80")),
+        if !take_term(key, value, &mut terms, &mut width)? {
+            return Err(unclear(key, value).help("there are dry-run=true, allow-moved=5%25 and width=80"));
         }
     }
     Ok(ControlRequest::Reload { terms, width })
+}
+
+fn refresh(query: &str) -> Result<ControlRequest, Refusal> {
+    let (mut terms, mut width) = (ReloadTerms::default(), None);
+    let (mut sources, mut is_previous) = (Vec::new(), false);
+    for (key, value) in pairs(query) {
+        match (key, value) {
+            ("source", _) => sources.push(decode(value).ok_or_else(|| unclear(key, value))?.into()),
+            ("previous", "true") => is_previous = true,
+            ("previous", "false") => is_previous = false,
+            _ if take_term(key, value, &mut terms, &mut width)? => {}
+            _ => {
+                let help = "there are source=NAME, previous=true, dry-run=true, allow-moved=5%25 and width=80";
+                return Err(unclear(key, value).help(help));
+            }
+        }
+    }
+    if is_previous && sources.len() != 1 {
+        return Err(Refusal::bad("the previous content of one source is taken back").help("add `source=NAME` once"));
+    }
+    Ok(ControlRequest::Refresh { sources, is_previous, terms, width })
+}
+
+/// Takes a key about the terms of a change; `false` if it is another key.
+fn take_term(key: &str, value: &str, terms: &mut ReloadTerms, width: &mut Option<usize>) -> Result<bool, Refusal> {
+    let bad = || unclear(key, value);
+    let value = decode(value).ok_or_else(bad)?;
+    match (key, &*value) {
+        ("dry-run", "true") => terms.is_dry = true,
+        ("dry-run", "false") => terms.is_dry = false,
+        ("allow-moved", _) => terms.allow_moved = Some(Share::parse(&value).map_err(|help| bad().help(help))?),
+        ("width", _) => *width = Some(value.parse().map_err(|_| bad().help("width is a number of columns"))?),
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+fn unclear(key: &str, value: &str) -> Refusal {
+    Refusal::bad(format!("`{key}={value}` cannot be understood"))
 }
 
 /// The keys and values of a query; a key without `=` has an empty value.
@@ -303,6 +343,16 @@ mod tests {
         assert_eq!(parsed(Method::POST, target, ""), Ok(ControlRequest::Reload { terms, width: Some(80) }));
         assert_eq!(parsed(Method::POST, "/reload?allow-moved=12", "").map_err(|(status, _)| status), Err(400));
         assert_eq!(parsed(Method::GET, "/reload", "").map_err(|(status, _)| status), Err(405));
+        let refresh = ControlRequest::Refresh {
+            sources: vec!["aws".into(), "a b".into()],
+            is_previous: false,
+            terms: ReloadTerms { is_dry: true, allow_moved: None },
+            width: None,
+        };
+        assert_eq!(parsed(Method::POST, "/refresh?source=aws&source=a%20b&dry-run=true", ""), Ok(refresh));
+        for bad in ["/refresh?previous=true", "/refresh?previous=true&source=a&source=b", "/refresh?sources=a"] {
+            assert_eq!(parsed(Method::POST, bad, "").map_err(|(status, _)| status), Err(400), "{bad}");
+        }
         let retransfer = ControlRequest::Retransfer(Box::new(NameBuf::parse("copy.example").unwrap()));
         assert_eq!(parsed(Method::POST, "/zones/copy.example./retransfer", ""), Ok(retransfer));
         assert_eq!(parsed(Method::HEAD, "/mirrors/a", ""), Ok(ControlRequest::Mirror("a".into())));

@@ -18,10 +18,10 @@ use crate::base::diagnostic::{Look, Style};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::{FAMILIES, Family};
 use crate::base::report::{report, report_json};
-use crate::base::time::UnixTime;
+use crate::base::time::{Generation, UnixTime};
 use crate::base::when::rfc3339;
 use crate::inspect::view::{AddressView, OverrideView};
-use crate::live::ReloadOutcome;
+use crate::live::{RefreshOutcome, ReloadOutcome};
 use crate::mirror::{AddressStanding, Health, Override};
 use crate::snapshot::Snapshot;
 use crate::steer::Horizon;
@@ -144,6 +144,59 @@ impl ReloadOutcomeView {
     }
 }
 
+/// `/refresh`: the outcomes of fetches.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct RefreshView {
+    /// True if the content of some source could not be fetched, or is refused.
+    pub(crate) refused: bool,
+    /// True if nothing new is served, because the request was to compare alone.
+    pub(crate) dry_run: bool,
+    /// The generation that is served.
+    pub(crate) generation: u64,
+    /// The sources that were asked for.
+    pub(crate) sources: Vec<RefreshedView>,
+}
+
+/// The outcome of fetching one source.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct RefreshedView {
+    pub(crate) source: String,
+    /// `taken`, `unchanged`, `rejected`, `refused` or `failed`.
+    pub(crate) outcome: String,
+    /// The reason of `refused` and `failed`.
+    pub(crate) reason: Option<String>,
+    /// A sentence for each thing that differs from the served content.
+    pub(crate) changes: Vec<String>,
+    /// The problems of the content, as `check --json` has them.
+    pub(crate) problems: Vec<serde_json::Value>,
+    /// The problems of the content, as `check` prints them.
+    pub(crate) report: String,
+}
+
+impl RefreshView {
+    pub(super) fn of(outcomes: &[RefreshOutcome], is_dry: bool, generation: Generation, width: Option<usize>) -> Self {
+        let view = |one: &RefreshOutcome| {
+            let judged = one.judged.as_ref().map(|judged| ReloadOutcomeView::of(judged, width));
+            let (changes, problems, report) =
+                judged.map(|judged| (judged.changes, judged.problems, judged.report)).unwrap_or_default();
+            RefreshedView {
+                source: one.source.to_string(),
+                outcome: one.outcome.word().to_string(),
+                reason: one.outcome.reason().map(Into::into),
+                changes,
+                problems,
+                report,
+            }
+        };
+        RefreshView {
+            refused: outcomes.iter().any(|one| one.outcome.is_bad()),
+            dry_run: is_dry,
+            generation: generation.0,
+            sources: outcomes.iter().map(view).collect(),
+        }
+    }
+}
+
 /// `/status`
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct StatusView {
@@ -223,9 +276,30 @@ pub(crate) struct ReloadView {
 pub(crate) struct SourceView {
     pub(crate) source: String,
     pub(crate) file: String,
-    /// The last change of the file that is served.
+    /// The last change of the content that is served.
     pub(crate) modified: Option<String>,
+    /// The time since the publisher had this content; for a file of the operator, since its last change.
     pub(crate) age_seconds: Option<u64>,
+    /// The fetch of the source; null if the operator provides the file.
+    #[serde(default)]
+    pub(crate) fetch: Option<FetchView>,
+}
+
+/// The fetch of a source.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct FetchView {
+    pub(crate) url: String,
+    /// True if nothing is fetched.
+    pub(crate) pinned: bool,
+    /// The last time at which the publisher had the content that is served.
+    pub(crate) checked: Option<String>,
+    /// The next fetch.
+    pub(crate) next: Option<String>,
+    /// `refused` or `failed`, if the last fetch was; null if not.
+    pub(crate) trouble: Option<String>,
+    /// The time since which that is so, and the reason.
+    pub(crate) since: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 /// The certificate of a listener.

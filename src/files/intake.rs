@@ -74,12 +74,25 @@ impl Intake {
         Intake { memory: Some(Arc::new(files)), ..Intake::default() }
     }
 
-    /// Reads a file whole, as [`read`], and notes it.
-    pub(crate) fn read(&self, path: &Path, kind: FileKind) -> Result<Contents, ReadError> {
-        if let Some(files) = &self.memory {
-            return of_memory(files, path, kind);
+    /// True if files come from memory.
+    pub(crate) fn is_of_memory(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    /// Reads a file whole, as [`read`].
+    pub(crate) fn read_unnoted(&self, path: &Path, kind: FileKind) -> Result<Contents, ReadError> {
+        match &self.memory {
+            Some(files) => of_memory(files, path, kind),
+            None => read(path, kind),
         }
-        let contents = read(path, kind);
+    }
+
+    /// Reads a file whole, and notes it.
+    pub(crate) fn read(&self, path: &Path, kind: FileKind) -> Result<Contents, ReadError> {
+        let contents = self.read_unnoted(path, kind);
+        if self.is_of_memory() {
+            return contents;
+        }
         let stamp = match &contents {
             Ok(contents) => Stamp::of(&contents.facts),
             Err(ReadError::Missing) => Stamp::Missing,

@@ -10,6 +10,7 @@
 pub(crate) mod accounts;
 mod facts;
 mod intake;
+pub(crate) mod kept;
 mod list;
 mod reader;
 pub(crate) mod state;
@@ -21,6 +22,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use ring::digest::{Context, SHA256};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 pub(crate) use facts::{FileFacts, Nature};
@@ -212,6 +214,31 @@ fn read_up_to(path: &Path, kind: FileKind, max_len: u64, rest: Rest) -> Result<C
         Ok(Contents { bytes, facts })
     })
     .map_err(ReadError::Expired)?
+}
+
+/// SHA-256 of a file, which is read piece by piece: 64 hexadecimal digits.
+pub(crate) fn digest(path: &Path, kind: FileKind) -> Result<String, ReadError> {
+    let owned = path.to_path_buf();
+    within(path, kind.deadline(), move |caller| {
+        let (file, _) = open(&owned)?;
+        let mut hash = Context::new(&SHA256);
+        let (mut source, mut piece) = (file.take(kind.max_len()), Vec::new());
+        while caller.waits() && (&mut source).take(CHUNK).read_to_end(&mut piece)? > 0 {
+            hash.update(&piece);
+            piece.clear();
+        }
+        Ok(hex(hash.finish().as_ref()))
+    })
+    .map_err(ReadError::Expired)?
+}
+
+/// SHA-256 of bytes, 64 hexadecimal digits.
+pub(crate) fn digest_of(bytes: &[u8]) -> String {
+    hex(ring::digest::digest(&SHA256, bytes).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Opens the file of a lock, which is made if it does not exist, for its owner alone: a process that can open it can hold it.

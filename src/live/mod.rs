@@ -9,6 +9,7 @@
 
 mod history;
 mod readiness;
+mod refreshes;
 mod reloads;
 mod retransfer;
 
@@ -23,6 +24,10 @@ use tracing::{info, warn};
 
 pub(crate) use history::{ReloadHistory, ServedConfig};
 pub use readiness::Readiness;
+pub(crate) use refreshes::{
+    CandidateInbox, Candidates, FetchOutcome, FetchState, OUTCOMES, RefreshInbox, RefreshOutcome, RefreshRequests,
+    SourceCandidate, SourceStates, candidates, refresh_requests,
+};
 pub(crate) use reloads::{ReloadInbox, ReloadOutcome, ReloadRequest, ReloadRequests, ReloadTerms, reload_requests};
 pub(crate) use retransfer::{RetransferError, RetransferInbox, Retransferred, Retransfers, retransfers};
 

@@ -118,7 +118,7 @@ impl<'a> Labels<'a> {
 }
 
 /// Sets of labels of one source, each kept once.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct LabelSets {
     /// The texts of all values; a set refers to a text by its position, from 1.
     texts: Vec<Arc<str>>,

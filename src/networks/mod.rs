@@ -79,6 +79,11 @@ impl Source {
         self.labels.values(kind)
     }
 
+    /// True if another source has the same prefixes with the same labels, on the same lines.
+    pub(crate) fn has_content_of(&self, other: &Source) -> bool {
+        self.v4 == other.v4 && self.v6 == other.v6 && self.labels == other.labels
+    }
+
     /// A set of labels.
     pub(crate) fn labels(&self, id: LabelsId) -> Labels<'_> {
         self.labels.set(id)
@@ -218,6 +223,17 @@ pub struct Networks {
 }
 
 impl Networks {
+    /// True if some source has no prefixes: it is not fetched yet, or its file is refused at a start.
+    pub(crate) fn lack_prefixes(&self) -> bool {
+        self.sources.iter().any(|source| source.prefix_count() == 0)
+    }
+
+    /// The same sources, with another one in the place of that of its name.
+    pub(crate) fn with(&self, source: &Arc<Source>) -> Self {
+        let replace = |known: &Arc<Source>| if known.name == source.name { source.clone() } else { known.clone() };
+        Networks { sources: self.sources.iter().map(replace).collect() }
+    }
+
     /// The private prefixes that the operator's lists name.
     pub(crate) fn private_prefixes(&self) -> PrivatePrefixes {
         let lists = self.sources.iter().filter(|source| source.is_by_operator);

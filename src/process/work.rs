@@ -31,13 +31,15 @@ pub enum Lane {
     Load,
     /// Writing state files: milliseconds, or longer if a disk hangs.
     Keep,
+    /// Writing contents that are fetched: milliseconds, or longer if a disk hangs.
+    Fetch,
     /// Computing, and freeing memory: milliseconds.
     Compute,
 }
 
 /// Lanes with the number and the name of their threads. Two compute, so that one long table does not delay all transfers.
-const LANES: [(Lane, usize, &str); 3] =
-    [(Lane::Load, 1, "load"), (Lane::Keep, 1, "keep"), (Lane::Compute, 2, "compute")];
+const LANES: [(Lane, usize, &str); 4] =
+    [(Lane::Load, 1, "load"), (Lane::Keep, 1, "keep"), (Lane::Fetch, 1, "fetch"), (Lane::Compute, 2, "compute")];
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -58,8 +60,8 @@ fn queues() -> io::Result<&'static [SyncSender<Job>; LANES.len()]> {
     if let Some(queues) = QUEUES.get() {
         return Ok(queues);
     }
-    let [load, keep, compute] = LANES.map(|(_, threads, name)| start_lane(threads, name));
-    let queues = [load?, keep?, compute?];
+    let [load, keep, fetch, compute] = LANES.map(|(_, threads, name)| start_lane(threads, name));
+    let queues = [load?, keep?, fetch?, compute?];
     Ok(QUEUES.get_or_init(|| queues))
 }
 

@@ -1,25 +1,128 @@
-//! The guard: refuses a reload that moves too many clients.
+//! The guard: refuses a change that moves too many clients, source by source where the sources are the cause.
 //!
-//! **Not here**: counting them ([`crate::inspect`]), the limits ([`crate::config`]).
+//! **Invariants**: each changed source is judged alone against the served configuration; those that pass are judged together
+//! with the new configuration. If that moves too much, the configuration is judged alone: it is refused as a whole, or it is
+//! served with the served sources. The first content of a source is not judged.
+//! **Not here**: counting the clients that move ([`crate::inspect`]), the limits ([`crate::config`]).
+
+use std::sync::Arc;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::prefix::FAMILIES;
 use crate::base::share::Share;
-use crate::config::GuardConfig;
-use crate::inspect::{Moves, words};
+use crate::compile;
+use crate::config::{Config, GuardConfig};
+use crate::inspect::{self, Moves, words};
 use crate::live::ReloadTerms;
+use crate::load::networks;
+use crate::networks::{Networks, Source};
+use crate::snapshot::Snapshot;
 
-/// The problems of a reload that moves more clients than the guard, or the operator, allows.
-pub(super) fn guarded(guard: &GuardConfig, terms: &ReloadTerms, moves: &Moves) -> Vec<Diagnostic> {
+/// A configuration with its snapshot.
+#[derive(Clone)]
+pub(super) struct Configured {
+    pub(super) config: Arc<Config>,
+    pub(super) snapshot: Arc<Snapshot>,
+}
+
+impl Configured {
+    /// The snapshot of the same configuration with other sources.
+    fn with(&self, networks: Networks) -> Snapshot {
+        let (steering, _) = compile::steering(&self.config, networks);
+        Snapshot::clone(&self.snapshot).with_steering(&steering)
+    }
+
+    fn networks(&self) -> &Networks {
+        &self.snapshot.provenance().networks
+    }
+}
+
+/// The outcome for a reload.
+pub(super) struct GuardedReload {
+    /// The snapshot to serve: with the served content of sources that are refused.
+    pub(super) snapshot: Snapshot,
+    /// The moves from the served snapshot to it.
+    pub(super) moves: Moves,
+    /// Warnings about sources that are refused.
+    pub(super) warnings: Vec<Diagnostic>,
+    /// The errors for which all of it is refused.
+    pub(super) errors: Vec<Diagnostic>,
+}
+
+/// Judges a reload. It walks whole address spaces.
+pub(super) fn judge(served: &Configured, new: &Configured, terms: &ReloadTerms) -> GuardedReload {
+    let snapshot = Snapshot::clone(&new.snapshot);
+    let moves = inspect::moves(&served.snapshot, &snapshot);
+    let (warnings, errors) = (Vec::new(), Vec::new());
+    let Some(guard) = &new.config.guard else { return GuardedReload { snapshot, moves, warnings, errors } };
+    let judged = |now: &Snapshot| {
+        let moves = inspect::moves(&served.snapshot, now);
+        let over = limits_exceeded(guard, terms, &moves, RELOAD_COMMAND);
+        (moves, over)
+    };
+    let (mut sources, mut warnings) = (new.networks().clone(), warnings);
+    let refuse = |sources: &mut Networks, source: &Source, over: &[Diagnostic], warnings: &mut Vec<Diagnostic>| {
+        let (Some(before), Some(why)) = (changed(served, source), over.first()) else { return };
+        let Some(network) = new.config.networks.iter().find(|network| network.name == source.name) else { return };
+        *sources = sources.with(before);
+        warnings.push(
+            networks::kept(network, before, &why.message)
+                .help(format!("{}; else put the former file back", why.help.as_deref().unwrap_or_default())),
+        );
+    };
+    for source in new.networks().sources.iter().filter(|source| changed(served, source).is_some()) {
+        let (_, over) = judged(&served.with(served.networks().with(source)));
+        refuse(&mut sources, source, &over, &mut warnings);
+    }
+    let snapshot = if warnings.is_empty() { snapshot } else { new.with(sources.clone()) };
+    let (moves, errors) = judged(&snapshot);
+    let left: Vec<Arc<Source>> =
+        sources.sources.iter().filter(|source| changed(served, source).is_some()).cloned().collect();
+    if errors.is_empty() || left.is_empty() {
+        return GuardedReload { snapshot, moves, warnings, errors };
+    }
+    // If the configuration alone passes, it is served with the served sources.
+    for source in &left {
+        refuse(&mut sources, source, &errors, &mut warnings);
+    }
+    let snapshot = new.with(sources);
+    let (moves, errors) = judged(&snapshot);
+    GuardedReload { snapshot, moves, warnings, errors }
+}
+
+/// The served content of a source, if the source has another one now. The first content is no change.
+fn changed<'s>(served: &'s Configured, source: &Source) -> Option<&'s Arc<Source>> {
+    let before = served.networks().sources.iter().find(|before| before.name == source.name)?;
+    (before.prefix_count() > 0 && !before.has_content_of(source)).then_some(before)
+}
+
+/// The command that lets a reload through.
+const RELOAD_COMMAND: &str = "pharos reload";
+
+/// The problems of a change that moves more clients than the guard, or the operator, allows. `command` lets it through.
+pub(super) fn limits_exceeded(
+    guard: &GuardConfig,
+    terms: &ReloadTerms,
+    moves: &Moves,
+    command: &str,
+) -> Vec<Diagnostic> {
+    /// A limit that is exceeded.
+    struct Exceeded {
+        code: &'static str,
+        key: &'static str,
+        most: Share,
+        share: f64,
+        message: String,
+    }
     let limit = |of_guard: Share| terms.allow_moved.unwrap_or(of_guard);
-    let mut found: Vec<(&'static str, &str, Share, f64, String)> = Vec::new();
+    let mut found = Vec::new();
     let families = moves.horizons.iter().flat_map(|one| one.families.iter().map(move |family| (&one.horizon, family)));
     for (horizon, family) in families {
         let (most, share) = (limit(guard.moved), family.share());
         if share > most.get() {
             let of = format!("of the {} addresses that rules decide for in horizon `{horizon}`", family.family);
             let message = format!("{} {of} would get other mirrors", words::percent(share));
-            found.push(("guard-moved", "moved", most, share, message));
+            found.push(Exceeded { code: "guard-moved", key: "moved", most, share, message });
         }
     }
     for source in &moves.sources {
@@ -29,18 +132,20 @@ pub(super) fn guarded(guard: &GuardConfig, terms: &ReloadTerms, moves: &Moves) -
             // The first good content of a source is new as a whole.
             let had_some = labelled - new + source.lost[family as usize] > 0;
             if had_some && share > most.get() {
-                let share_words = words::percent(share);
-                let message =
-                    format!("{share_words} of the {family} addresses that network `{}` labels are new", source.source);
-                found.push(("guard-new", "new", most, share, message));
+                let message = format!(
+                    "{} of the {family} addresses that network `{}` labels are new",
+                    words::percent(share),
+                    source.source
+                );
+                found.push(Exceeded { code: "guard-new", key: "new", most, share, message });
             }
         }
     }
     // One share lets all of them through.
-    let needed = found.iter().map(|(.., share, _)| (share * 100.0).ceil()).fold(0.0, f64::max);
-    let problem = |(code, key, most, _, message): (&'static str, &str, Share, f64, String)| {
+    let needed = found.iter().map(|one| (one.share * 100.0).ceil()).fold(0.0, f64::max);
+    let problem = |Exceeded { code, key, most, message, .. }: Exceeded| {
         Diagnostic::error(code, message).at(guard.place.clone(), format!("`{key}` is {most}")).help(format!(
-            "look at `pharos simulate` with the configuration before; if the change is meant, `pharos reload --allow-moved \
+            "look at `pharos simulate` with the configuration before; if the change is meant, `{command} --allow-moved \
              {needed:.0}%` lets it through"
         ))
     };

@@ -7,6 +7,7 @@
 //! state is one log line.
 //! **Not here**: the services themselves ([`crate::dns`], [`crate::http`]).
 
+mod candidates;
 mod certificates;
 mod control;
 mod dns;
@@ -34,30 +35,35 @@ use crate::base::diagnostic::Diagnostic;
 use crate::base::time::Generation;
 use crate::compile::Built;
 use crate::config::{Config, row};
-use crate::control::{About, Control};
+use crate::control::{About, Control, OperatorRequests};
 use crate::dns::Engine;
 use crate::files::{self, FileStates, Intake};
 use crate::hosts;
 use crate::inspect;
 use crate::listen::Common;
 use crate::live::{
-    self, Published, Readiness, ReloadHistory, ReloadInbox, ReloadOutcome, ReloadTerms, ServedConfig, Updates,
+    self, CandidateInbox, Published, Readiness, ReloadHistory, ReloadInbox, ReloadOutcome, ReloadTerms, ServedConfig,
+    SourceStates, Updates,
 };
 use crate::load::{self, hosts::Purpose};
+use crate::probe;
 use crate::process::work::{self, Lane};
 use crate::process::{self, Clock, Signal, Signals, Supervisor, Vital};
-use crate::snapshot::Snapshot;
+use crate::refresh::RefreshService;
+use crate::snapshot::{Change, Snapshot};
 use crate::telemetry::Collect;
 use crate::telemetry::HINTS;
 use crate::transfer;
+use candidates::JudgedCandidate;
 use certificates::Certificates;
 use dns::DnsListeners;
 use failure::log_warnings;
 use failure::one_line;
 pub(crate) use failure::{Failure, log_failure};
+use guard::{Configured, GuardedReload};
 use mirrors::RunningWatcher;
 use prepare::{Prepared, prepare};
-use reload::Reloads;
+use reload::{Done, ReloadMetrics, Reloads};
 pub(crate) use running::RunningService;
 use watch::FileWatch;
 use web::{AdminListener, Web, WebPorts};
@@ -130,19 +136,27 @@ async fn serve(path: &Path, prepared: Prepared, read: FileStates) -> Result<(), 
                 }
                 reloads.ask_for(request);
             }
-            (outcome, asked) = reloads.next() => {
-                let terms = asked.terms();
-                let read = reloads.take_read();
-                let next_watch = outcome.as_ref().ok().map(|prepared| prepared.built.config.watch);
-                let outcome = services.reload(outcome, &terms).await;
-                asked.answer(&outcome);
-                match next_watch {
-                    _ if terms.is_dry => {}
-                    Some(next) if outcome.is_accepted => watch.served(next, read),
-                    _ => watch.refused(read),
-                }
-                if reloads.are_over() {
-                    told(supervisor.ready());
+            Some(candidate) = services.candidates.recv(), if reloads.are_over() => {
+                reloads.judge(services.compared(), candidate);
+            }
+            done = reloads.next() => match done {
+                Done::Judged(judged) => if let Some(judged) = judged {
+                    services.take_content(judged).await;
+                },
+                Done::Reload(outcome, asked) => {
+                    let terms = asked.terms();
+                    let read = reloads.take_read();
+                    let next_watch = (*outcome).as_ref().ok().map(|prepared| prepared.built.config.watch);
+                    let outcome = services.reload(*outcome, &terms).await;
+                    asked.answer(&outcome);
+                    match next_watch {
+                        _ if terms.is_dry => {}
+                        Some(next) if outcome.is_accepted => watch.served(next, read),
+                        _ => watch.refused(read),
+                    }
+                    if reloads.are_over() {
+                        told(supervisor.ready());
+                    }
                 }
             }
         }
@@ -171,6 +185,8 @@ fn told(outcome: io::Result<()>) {
 struct Services {
     /// The configuration of the start, because a reload does not bind ports or start threads again.
     started: Config,
+    /// The configuration that is served.
+    config: Arc<Config>,
     updates: Updates,
     published: Arc<Published>,
     dns: DnsListeners,
@@ -184,6 +200,11 @@ struct Services {
     history: Arc<ReloadHistory>,
     /// The requests of operators to reload.
     asked: ReloadInbox,
+    refresh: RefreshService,
+    /// The conditions of sources.
+    sources: SourceStates,
+    /// The contents of sources that were fetched.
+    candidates: CandidateInbox,
 }
 
 impl Services {
@@ -220,6 +241,9 @@ impl Services {
         let (notices, heard) = live::notices();
         let (retransfers, demanded) = live::retransfers();
         let (reloads, asked) = live::reload_requests();
+        let (refreshes, refresh_inbox) = live::refresh_requests();
+        let (contents, candidates) = live::candidates();
+        let sources = SourceStates::default();
         let engine = Engine { published: published.clone(), clock, notices };
         let dns = DnsListeners::start(dns_ports, &mut prepared, engine, &mut counters, &common)?;
         let path = std::path::absolute(&*prepared.built.config.file).unwrap_or_default();
@@ -229,7 +253,17 @@ impl Services {
             restart_keys: Arc::default(),
         };
         let history = Arc::new(ReloadHistory::new(path.display().to_string(), served));
-        counters.push(Arc::new(reload::ReloadMetrics { history: history.clone(), published: published.clone() }));
+        let metrics =
+            ReloadMetrics { history: history.clone(), published: published.clone(), sources: sources.clone() };
+        counters.push(Arc::new(metrics));
+        let refresh = RefreshService::start(
+            &prepared.built.config,
+            probe::roots,
+            contents,
+            sources.clone(),
+            refresh_inbox,
+            vital,
+        );
         let certificates = Arc::new(Certificates::default());
         certificates.watch_dns(&prepared, dns.tls());
         counters.push(certificates.clone());
@@ -242,8 +276,10 @@ impl Services {
         if let Some(control) = &control {
             let probes = mirrors.as_ref().map(RunningWatcher::counters);
             let shown = certificates.clone();
-            let about = About { probes, history: history.clone(), certificates: Box::new(move || shown.shown()) };
-            control.start(&published, updates.clone(), clock, (retransfers, reloads), about, vital);
+            let certificates = Box::new(move || shown.shown());
+            let about = About { probes, history: history.clone(), certificates, sources: sources.clone() };
+            let requests = OperatorRequests { retransfers, reloads, refreshes };
+            control.start(&published, updates.clone(), clock, requests, about, vital);
             counters.push(control.desk());
         }
         let config = &prepared.built.config;
@@ -263,6 +299,7 @@ impl Services {
         let started = prepared.built.config;
         readiness.serve();
         Ok(Services {
+            config: Arc::new(started.clone()),
             started,
             updates,
             published,
@@ -276,7 +313,32 @@ impl Services {
             certificates,
             history,
             asked,
+            refresh,
+            sources,
+            candidates,
         })
+    }
+
+    /// The served configuration with its snapshot.
+    fn compared(&self) -> Configured {
+        Configured { config: self.config.clone(), snapshot: self.published.load_full() }
+    }
+
+    /// Serves the content of a source that was fetched, judged and kept, and answers its sender.
+    async fn take_content(&self, judged: JudgedCandidate) {
+        let JudgedCandidate { source, steering, mut outcome, reply } = judged;
+        if let Some(steering) = steering {
+            match self.updates.change_and_wait(Change::Steering(Box::new(steering))).await {
+                Ok(generation) => {
+                    outcome.generation = generation;
+                    outcome.changes.iter().for_each(|change| info!("{change}"));
+                    info!("network {source}: its new content is served with generation {}", generation.0);
+                }
+                Err(error) => warn!(%error, "failed to publish"),
+            }
+        }
+        // The sender has gone if a reload has changed its source.
+        let _ = reply.send(outcome);
     }
 
     /// Serves the configuration that a reload compiled, or logs its problems.
@@ -286,16 +348,22 @@ impl Services {
             Err(problems) => return self.refuse(problems, Vec::new(), terms),
         };
         let before = self.published.load_full();
-        let Some(moves) = reload::moves(before.clone(), prepared.built.snapshot.clone()).await else {
+        let new = Configured {
+            config: Arc::new(prepared.built.config.clone()),
+            snapshot: Arc::new(prepared.built.snapshot.clone()),
+        };
+        let Some(judged) = reload::judge(self.compared(), new, *terms).await else {
             let problem = Diagnostic::error("internal", "failed to count the clients that move");
             return self.refuse(vec![problem], Vec::new(), terms);
         };
+        let GuardedReload { snapshot, moves, warnings, errors } = judged;
+        let mut prepared = prepared;
+        prepared.built.snapshot = snapshot;
+        prepared.built.warnings.extend(warnings);
         let changes = inspect::changes(&before, &prepared.built.snapshot, &moves);
-        let guard = prepared.built.config.guard.as_ref();
-        let over = guard.map(|guard| guard::guarded(guard, terms, &moves)).unwrap_or_default();
-        if !over.is_empty() {
+        if !errors.is_empty() {
             let mut problems = prepared.built.warnings;
-            problems.extend(over);
+            problems.extend(errors);
             return self.refuse(problems, changes, terms);
         }
         if terms.is_dry {
@@ -330,6 +398,9 @@ impl Services {
         }
         let mut remarks = reload::shrunk(before, &snapshot);
         let amount = tries::amount(&snapshot);
+        for source in reload::refused(before, &snapshot) {
+            self.sources.note_refused(&source);
+        }
         match self.updates.replace(snapshot).await {
             Ok(Generation(number)) => {
                 remarks.extend(reload::unraised(before, &self.published.load_full()));
@@ -347,6 +418,8 @@ impl Services {
                 }
                 self.transfers.reload(&config, &encryption);
                 self.hosts.reload(&config).await;
+                self.refresh.reload(&config);
+                self.config = Arc::new(config);
             }
             Err(error) => warn!(%error, "failed to publish"),
         }

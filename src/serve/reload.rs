@@ -1,7 +1,8 @@
-//! Reloads: one at a time, off the threads that answer queries; and the settings that a reload cannot change.
+//! Reloads, and contents of sources that were fetched: one at a time, off the threads that answer queries.
 //!
 //! **Invariants**: if a reload is requested while one is running, another one follows, so that the last state of the files
-//! is always read; several such requests make one reload. A slow reload is logged.
+//! is always read; several such requests make one reload. A slow reload is logged. The outcome of one is published before the
+//! next begins, so that neither goes back to a content that the other has replaced.
 //! **Not here**: publishing ([`super`]).
 
 use std::future::pending;
@@ -12,6 +13,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+use super::candidates::{self, JudgedCandidate};
+use super::guard::{self, Configured, GuardedReload};
 use super::one_line;
 use super::prepare::{Prepared, prepare};
 use crate::base::diagnostic::Diagnostic;
@@ -19,8 +22,10 @@ use crate::base::ids::ZoneId;
 use crate::base::report::summary;
 use crate::base::time::Generation;
 use crate::files::{self, FileStates, Intake};
-use crate::inspect::{self, Moves};
-use crate::live::{Published, ReloadHistory, ReloadOutcome, ReloadRequest, ReloadTerms, ServedConfig};
+use crate::live::{
+    FetchOutcome, OUTCOMES, Published, ReloadHistory, ReloadOutcome, ReloadRequest, ReloadTerms, ServedConfig,
+    SourceCandidate, SourceStates,
+};
 use crate::load::hosts::{Purpose, ServedInputs};
 use crate::load::networks::SOURCE_REFUSED;
 use crate::networks::Source;
@@ -38,21 +43,35 @@ type Load = dyn Fn(&Path, &Purpose, &Intake) -> PrepareOutcome + Send + Sync;
 /// The time after which a reload is logged as slow: databases of cities take seconds, but a disk that hangs never answers.
 const SLOW: Duration = Duration::from_secs(30);
 
-/// The reloads that were asked for.
+/// The reloads that were asked for, and the work under way.
 pub(super) struct Reloads {
     path: PathBuf,
     /// Returns the served inputs; called when a reload begins.
     served: Box<dyn Fn() -> ServedInputs + Send>,
     load: Arc<Load>,
-    running: Option<RunningReload>,
+    at_work: Option<Work>,
     /// The requests that the next reload answers.
     waiting: Vec<ReloadRequest>,
     /// True if the next reload is asked for by others than these requests too.
     is_of_others: bool,
     /// The files that the last reload has read.
     read: FileStates,
-    /// True if another reload follows the running one.
-    is_asked_again: bool,
+    /// True if another reload is to begin.
+    is_due: bool,
+}
+
+/// The work under way.
+enum Work {
+    Reload(RunningReload),
+    Judging(Pending<JudgedCandidate>),
+}
+
+/// The outcome of work.
+pub(super) enum Done {
+    /// A reload, with the requests that it answers.
+    Reload(Box<PrepareOutcome>, Asked),
+    /// A content was judged. `None` if that failed, which is a fault.
+    Judged(Option<JudgedCandidate>),
 }
 
 /// The reload under way.
@@ -102,37 +121,47 @@ impl Reloads {
             path: path.to_path_buf(),
             served: Box::new(served),
             load: Arc::new(load),
-            running: None,
+            at_work: None,
             waiting: Vec::new(),
             is_of_others: false,
             read: FileStates::default(),
-            is_asked_again: false,
+            is_due: false,
         }
     }
 
     /// Asks for a reload, whose outcome is the answer to a request.
     pub(super) fn ask_for(&mut self, request: ReloadRequest) {
         self.waiting.push(request);
-        self.begin();
+        self.is_due = true;
     }
 
     /// Asks for a reload.
     pub(super) fn ask(&mut self) {
         self.is_of_others = true;
-        self.begin();
+        self.is_due = true;
     }
 
-    fn begin(&mut self) {
-        match self.running {
-            Some(_) => self.is_asked_again = true,
-            None => self.start(),
+    /// Has a content judged. To be called while no work is under way ([`Self::are_over`]).
+    pub(super) fn judge(&mut self, served: Configured, candidate: SourceCandidate) {
+        let judging = work::submit(Lane::Load, move || candidates::judge(&served, candidate));
+        self.at_work = Some(Work::Judging(judging));
+    }
+
+    /// Waits for the next outcome; forever, if there is no work. May be dropped and called again. The outcome must have been
+    /// published before the next call, which begins a reload that is due.
+    pub(super) async fn next(&mut self) -> Done {
+        if self.at_work.is_none() && std::mem::take(&mut self.is_due) {
+            self.start();
         }
-    }
-
-    /// Waits for the next outcome, and the requests that it answers; forever, if no reload was requested. May be dropped and
-    /// called again.
-    pub(super) async fn next(&mut self) -> (PrepareOutcome, Asked) {
-        let Some(running) = &mut self.running else { return pending().await };
+        let running = match &mut self.at_work {
+            None => return pending().await,
+            Some(Work::Judging(judging)) => {
+                let judged = judging.await.ok();
+                self.at_work = None;
+                return Done::Judged(judged);
+            }
+            Some(Work::Reload(running)) => running,
+        };
         let outcome = loop {
             let slow_at = running.slow_at;
             let slow = async {
@@ -152,14 +181,12 @@ impl Reloads {
             }
         };
         self.read = running.intake.so_far();
-        let asked = self.running.take().map(|running| running.asked).unwrap_or_default();
-        if std::mem::take(&mut self.is_asked_again) {
-            self.start();
-        }
+        let asked = std::mem::take(&mut running.asked);
+        self.at_work = None;
         let outcome = outcome.unwrap_or_else(|lost| {
             Err(vec![Diagnostic::error("internal", format!("failed to compile the configuration: {lost}"))])
         });
-        (outcome, asked)
+        Done::Reload(Box::new(outcome), asked)
     }
 
     /// The files that the last reload has read until it ended or failed.
@@ -167,9 +194,9 @@ impl Reloads {
         std::mem::take(&mut self.read)
     }
 
-    /// True if no reload is running.
+    /// True if no work is under way, and no reload is due.
     pub(super) fn are_over(&self) -> bool {
-        self.running.is_none()
+        self.at_work.is_none() && !self.is_due
     }
 
     fn start(&mut self) {
@@ -179,7 +206,8 @@ impl Reloads {
         let outcome = work::submit(Lane::Load, move || load(&path, &purpose, &noted));
         let asked =
             Asked { requests: std::mem::take(&mut self.waiting), is_of_others: std::mem::take(&mut self.is_of_others) };
-        self.running = Some(RunningReload { outcome, intake, asked, slow_at: Some(Instant::now() + SLOW) });
+        let slow_at = Some(Instant::now() + SLOW);
+        self.at_work = Some(Work::Reload(RunningReload { outcome, intake, asked, slow_at }));
     }
 }
 
@@ -195,6 +223,7 @@ pub(super) fn log_failure(problems: &[Diagnostic]) {
 pub(super) struct ReloadMetrics {
     pub(super) history: Arc<ReloadHistory>,
     pub(super) published: Arc<Published>,
+    pub(super) sources: SourceStates,
 }
 
 impl Collect for ReloadMetrics {
@@ -223,23 +252,67 @@ impl Collect for ReloadMetrics {
         for source in sources {
             family.sample(&[("source", &source.name)], source.prefix_count() as u64);
         }
+        self.collect_sources(sources, page);
+    }
+}
+
+impl ReloadMetrics {
+    fn collect_sources(&self, sources: &[Arc<Source>], page: &mut MetricsPage) {
+        let (states, now) = (self.sources.all(), Clock::civil());
         let mut family = page.gauge(
             "pharos_source_age_seconds",
-            "How long ago the file that is served of each source of networks was last changed.",
+            "How long ago the publisher of each source of networks had the content that is served; for a file of the operator, how long ago it was last changed.",
         );
-        let now = Clock::civil();
+        for source in sources {
+            let checked = states.get(&source.name).and_then(|state| state.fetch.as_ref()?.checked);
+            if let Some(at) = checked.or(source.modified) {
+                family.sample(&[("source", &source.name)], now.0.saturating_sub(at.0));
+            }
+        }
+        let mut family = page.gauge(
+            "pharos_source_changed_timestamp",
+            "When the content that is served of each source of networks was last changed, in seconds since 1970.",
+        );
         for source in sources {
             if let Some(modified) = source.modified {
-                family.sample(&[("source", &source.name)], now.0.saturating_sub(modified.0));
+                family.sample(&[("source", &source.name)], modified.0);
+            }
+        }
+        let mut family = page.counter(
+            "pharos_source_refused_total",
+            "Contents of each source of networks that were refused, by a reload or after a fetch.",
+        );
+        for source in sources {
+            family.sample(&[("source", &source.name)], states.get(&source.name).map_or(0, |state| state.refused));
+        }
+        let mut family = page.gauge(
+            "pharos_source_refused",
+            "1 if the last content that was fetched of a source with a `url` is refused, until one is taken.",
+        );
+        for (name, fetch) in states.iter().filter_map(|(name, state)| Some((name, state.fetch.as_ref()?))) {
+            let is_refused = matches!(fetch.trouble, Some((_, FetchOutcome::Refused(_))));
+            family.sample(&[("source", name)], is_refused.into());
+        }
+        let mut family =
+            page.counter("pharos_source_fetches_total", "Fetches of each source of networks with a `url`, by outcome.");
+        for (name, state) in &states {
+            for (word, count) in OUTCOMES.iter().zip(state.fetch.iter().flat_map(|fetch| fetch.outcomes)) {
+                family.sample(&[("source", name), ("outcome", word)], count);
             }
         }
     }
 }
 
-/// Counts the clients that a reload moves. It walks whole address spaces, off the threads of the runtime. `None` if that
-/// failed.
-pub(super) async fn moves(before: Arc<Snapshot>, now: Snapshot) -> Option<Moves> {
-    work::submit(Lane::Compute, move || inspect::moves(&before, &now)).await.ok()
+/// Judges a reload, off the threads of the runtime. `None` if that failed, which is a fault.
+pub(super) async fn judge(served: Configured, new: Configured, terms: ReloadTerms) -> Option<GuardedReload> {
+    work::submit(Lane::Compute, move || guard::judge(&served, &new, &terms)).await.ok()
+}
+
+/// The sources of a snapshot whose new content is refused: the served sources stand in for these.
+pub(super) fn refused(served: &Snapshot, now: &Snapshot) -> Vec<Arc<str>> {
+    let before = &served.provenance().networks.sources;
+    let is_kept = |source: &&Arc<Source>| before.iter().any(|known| Arc::ptr_eq(known, source));
+    now.provenance().networks.sources.iter().filter(is_kept).map(|source| source.name.clone()).collect()
 }
 
 /// The names of the parts of a configuration that are refused and served as before, from its warnings.

@@ -26,3 +26,12 @@ pub struct Compiled {
     /// The places where everything was written, for `explain`.
     pub provenance: Arc<Provenance>,
 }
+
+/// The horizons with the places of their rules: the part of the compiled content that sources change.
+#[derive(Clone, Debug, Default)]
+pub struct CompiledSteering {
+    /// The horizons, in the order of [`Compiled::horizons`].
+    pub(crate) horizons: Arc<[Horizon]>,
+    /// The sources, and the places of rules.
+    pub(crate) provenance: Arc<Provenance>,
+}

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Snapshot;
+use super::{CompiledSteering, Snapshot};
 use crate::mirror::{AddressStanding, Health, HostAddresses, Mirror, Override, Standing};
 use crate::zone::{DynamicRrSet, RrSetKey, Zone, ZoneOverlays};
 
@@ -28,6 +28,8 @@ pub enum Change {
     Force(Arc<str>, Option<Override>),
     /// Another version of a zone.
     Zone(Arc<Zone>),
+    /// Other content of sources, compiled with the served configuration.
+    Steering(Box<CompiledSteering>),
     /// A dynamic RRset of a zone; `None` removes it.
     Dynamic(Box<RrSetKey>, Option<DynamicRrSet>),
 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 pub(crate) use ahead::Inquiry;
 pub use ahead::Way;
-pub use compiled::Compiled;
+pub use compiled::{Compiled, CompiledSteering};
 pub(crate) use derived::{Addresses, Derived};
 pub use live::Change;
 pub(crate) use live::{Live, Overrides};
@@ -113,6 +113,18 @@ impl Snapshot {
     pub fn with_standings(mut self, known: impl FnMut(&Mirror) -> Option<Standing>) -> Self {
         Arc::make_mut(&mut self.live).set_standings(&self.derived.mirrors, known);
         self.derive()
+    }
+
+    /// The same snapshot with other content of sources.
+    pub(crate) fn with_steering(mut self, steering: &CompiledSteering) -> Self {
+        self.steer(steering);
+        self.derive()
+    }
+
+    fn steer(&mut self, steering: &CompiledSteering) {
+        self.compiled.horizons = steering.horizons.clone();
+        self.compiled.provenance = steering.provenance.clone();
+        self.far_horizons = FarHorizons::among(&self.compiled.horizons, self.near);
     }
 
     fn derive(mut self) -> Self {

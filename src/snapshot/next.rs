@@ -39,6 +39,10 @@ impl Next {
                 Arc::make_mut(&mut next.live).overlays.set((**key).clone(), set.clone());
                 self.unfolded.insert(key.zone().to_owned());
             }
+            Change::Steering(steering) => {
+                next.steer(steering);
+                self.is_derived = false;
+            }
             Change::Health(name, found) => {
                 if let Some(id) = next.mirror(name) {
                     Arc::make_mut(&mut next.live).note_health(&next.derived.mirrors[id.index()], found);

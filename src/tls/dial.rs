@@ -244,7 +244,7 @@ impl Dialer {
 }
 
 /// The settings of a TLS client that trusts these roots, for certain versions of TLS.
-pub(super) fn client_config(
+pub(crate) fn client_config(
     roots: &Arc<Roots>,
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> Result<ClientConfig, DialerError> {

@@ -36,7 +36,7 @@ use rustls::sign::CertifiedKey;
 pub use authority::{Authority, Validity};
 pub(crate) use authority::{AuthorityError, Existing, Pair, WriteError};
 pub use dial::Dialer;
-pub(crate) use dial::{DialError, DialStep, Dialed, DialerError, Took};
+pub(crate) use dial::{DialError, DialStep, Dialed, DialerError, Took, client_config};
 pub(crate) use facts::LeafFacts;
 pub(crate) use fault::http_fault;
 pub(crate) use judge::{Evidence, judge};

@@ -33,6 +33,13 @@ impl Server {
         Server::run(command)
     }
 
+    /// The same with variables of the environment, whose values are paths.
+    pub fn start_with(config: &Path, variables: &[(&str, &Path)]) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pharos"));
+        command.arg("serve").arg("--config").arg(config).envs(variables.iter().copied());
+        Server::run(command)
+    }
+
     /// The same with no more open files than this.
     pub fn start_with_open_files(config: &Path, limit: u32) -> Server {
         let mut command = Command::new("sh");

@@ -122,14 +122,8 @@ fn a_guard_refuses_what_moves_too_many_clients() {
     let swapped =
         guarded().replace("[\"near\"]", "[\"-\"]").replace("[\"far\"]", "[\"near\"]").replace("[\"-\"]", "[\"far\"]");
     let refused = [
-        ("sites.txt", sites(0..60), "40.0 % of the IPv4 addresses that rules decide for in horizon `h`"),
         ("pharos.toml", guarded().replace("\"y\"", "\"z\""), "50.0 % of the IPv4 addresses"),
         ("pharos.toml", swapped.clone(), "100.0 % of the IPv4 addresses"),
-        (
-            "sites.txt",
-            format!("{}0.0.0.0/1 x\n", sites(0..100)),
-            "99.7 % of the IPv4 addresses that network `sites` labels are new",
-        ),
     ];
     for (file, text, expected) in refused {
         change(file, &text);
@@ -145,12 +139,34 @@ fn a_guard_refuses_what_moves_too_many_clients() {
         assert_eq!(status["generation"], 2);
         assert!(status["reload"]["refused"].as_str().unwrap().contains(expected), "{status}");
     }
+    // A source alone holds back nothing else.
+    let kept = [
+        (sites(0..60), "40.0 % of the IPv4 addresses that rules decide for in horizon `h` would get other mirrors"),
+        (format!("{}0.0.0.0/1 x\n", sites(0..100)), "99.7 % of the IPv4 addresses that network `sites` labels are new"),
+    ];
+    for (generation, (text, why)) in (3..).zip(kept) {
+        change("sites.txt", &text);
+        let expected = format!("network `sites` keeps its served prefixes (100): {why}");
+        let (code, said) = reload(&["--dry-run"]);
+        let last = format!("\nwould be reloaded in part: generation {} is served; {expected}\n", generation - 1);
+        assert!(code == 1 && said.ends_with(&last) && said.contains("`pharos reload --allow-moved "), "{code} {said}");
+        let (code, said) = reload(&[]);
+        assert!(
+            code == 1
+                && said.ends_with(
+                    &last.replace("would be ", "").replace(&(generation - 1).to_string(), &generation.to_string())
+                ),
+            "{code} {said}"
+        );
+        let status = world.json(&["status"]);
+        assert_eq!(status["reload"]["refused"], expected, "{status}");
+    }
     // A region that is added moves few clients.
     change("sites.txt", &sites(0..103));
     let (code, said) = reload(&["--dry-run"]);
-    assert_eq!((code, said.lines().last()), (0, Some("would be reloaded: generation 2 is served")), "{said}");
+    assert_eq!((code, said.lines().last()), (0, Some("would be reloaded: generation 4 is served")), "{said}");
     let (code, said) = reload(&[]);
-    assert_eq!((code, said.lines().last()), (0, Some("reloaded: generation 3 is served")), "{said}");
+    assert_eq!((code, said.lines().last()), (0, Some("reloaded: generation 5 is served")), "{said}");
     // If the move is meant, the operator gives the share that may move in this reload.
     change("pharos.toml", &swapped);
     assert_eq!(reload(&["--allow-moved", "50%"]).0, 1);

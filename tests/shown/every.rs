@@ -50,6 +50,7 @@ const ROWS: &[(&str, i32, Form)] = &[
     ("server drain --reason {reason}", 0, TEXT),
     ("server undrain", 0, TEXT),
     ("zone retransfer copy.example", 0, TEXT),
+    ("refresh", 1, TEXT),
     ("reload", 0, TEXT),
     ("reload --json", 0, PROGRAM),
     ("reload --dry-run", 0, TEXT),
@@ -119,6 +120,7 @@ primaries = ["{primary}"]
 
 [networks]
 office-networks = {{ list = "list" }}
+published = {{ list = "fetched", url = "http://127.0.0.1:1/prefixes" }}
 
 [mirrors.near]
 addresses = ["127.0.0.1"]

@@ -92,6 +92,7 @@ pub(super) fn check(
     check.check_listeners(&spec);
     let allow = check.check_allow(&spec.allow);
     let guard = spec.guard.as_ref().map(|guard| check.check_guard(guard));
+    let refresh = spec.refresh.as_ref().map(|refresh| check.check_refresh(refresh)).unwrap_or_default();
     let watch = spec.reload.and_then(|reload| Some(reload.watch?.value));
     let files = check.check_named(file, included, named);
     let (mirrors, written_addresses) = (mirrors.entries, check.written_addresses);
@@ -114,6 +115,7 @@ pub(super) fn check(
         horizons,
         watch,
         guard,
+        refresh,
         written_addresses,
     }
 }

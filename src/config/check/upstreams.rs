@@ -41,7 +41,7 @@ impl Check<'_> {
         ];
         for (key, text) in keys {
             let Some(text) = text else { continue };
-            if value::plain_host(&text.value).is_some_and(|host| !is_loopback(&host)) {
+            if value::plain_host(&text.value).is_some_and(|host| !value::is_loopback(&host)) {
                 self.report(
                     Diagnostic::warning(
                         "plain-http",
@@ -88,15 +88,6 @@ impl Check<'_> {
                     ),
             );
         }
-    }
-}
-
-/// True for a host on this machine: `localhost` and names below it (RFC 6761 §6.3), 127.0.0.0/8, ::1.
-fn is_loopback(host: &str) -> bool {
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    match host.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
     }
 }
 

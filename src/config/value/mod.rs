@@ -16,7 +16,8 @@ pub(super) use address::{
 };
 pub(super) use geography::{continent, country, subdivision};
 pub(super) use url::{
-    host_of, mirror_path, mirror_url, page, path_prefix, path_target, plain_host, port_of, repository, upstream,
+    fetch_url, host_of, is_local_url, is_loopback, mirror_path, mirror_url, page, path_prefix, path_target, plain_host,
+    port_of, proxy, repository, upstream,
 };
 
 use super::limits;
@@ -144,6 +145,15 @@ pub(in crate::config) fn word(text: &str) -> Result<Arc<str>, Fault> {
     }
     let help = "write a text without spaces around it and without control characters";
     Err(Fault::new("bad-text", format!("{text:?} is blank or has characters that cannot be shown"), "not usable", help))
+}
+
+/// The name of an account, as HTTP sends it (RFC 7617 §2).
+pub(in crate::config) fn account(text: &str) -> Result<Arc<str>, Fault> {
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
+        return Ok(text.into());
+    }
+    let help = "write the account as the publisher shows it, without spaces and colons";
+    Err(Fault::new("bad-account", format!("{text:?} is not an account"), "not an account", help))
 }
 
 /// The contact of a mirror's operator: one line of text.

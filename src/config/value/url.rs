@@ -3,6 +3,7 @@
 //! **Invariants**: each refusal shows the right form.
 //! **Not here**: resolving their hosts.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Fault, host_name, is_host};
@@ -80,6 +81,56 @@ fn url_with_braces(text: &str) -> Result<Url<'_>, Fault> {
         _ => host,
     };
     Ok(Url { scheme, authority, rest })
+}
+
+/// The URL of a source, or of its digest.
+pub(in crate::config) fn fetch_url(text: &str) -> Result<Arc<str>, Fault> {
+    let bad = |why: &str, help: &str| Fault::new("bad-url", format!("`{text}` {why}"), "not such a URL", help);
+    if text == "azure" {
+        return Err(bad("is for `feed = \"azure\"` alone", "write the URL of the file"));
+    }
+    if text.split_once("://").is_some_and(|(_, rest)| rest.split(['/', '?']).next().unwrap_or_default().contains('@')) {
+        // The message does not repeat the password.
+        let message = "the URL has a user in it".to_string();
+        return Err(Fault::new("bad-url", message, "not such a URL", "write `account` and `key-file`"));
+    }
+    let Url { scheme, authority, rest } = url(text)?;
+    if rest.contains('#') {
+        return Err(bad("has a fragment", "leave it out: it is not sent"));
+    }
+    let fetched: Arc<str> =
+        format!("{scheme}://{authority}{}{rest}", if rest.starts_with('/') { "" } else { "/" }).into();
+    match scheme == "https" || is_local_url(&fetched) {
+        true => Ok(fetched),
+        false => Err(bad("is not https", "write `https://…`: content that was changed on its way would move clients")),
+    }
+}
+
+/// The URL of a proxy.
+pub(in crate::config) fn proxy(text: &str) -> Result<Arc<str>, Fault> {
+    let bad = |why: &str| {
+        let help = "write `http://HOST:PORT`: fetches over https pass through it by CONNECT";
+        Fault::new("bad-url", format!("`{text}` {why}"), "not a proxy", help)
+    };
+    let Url { scheme, authority, rest } = url(text)?;
+    match scheme == "http" && matches!(rest, "" | "/") {
+        true => Ok(format!("http://{authority}").into()),
+        false => Err(bad("is not the URL of a proxy")),
+    }
+}
+
+/// True for a URL on this machine.
+pub(in crate::config) fn is_local_url(text: &str) -> bool {
+    url(text).is_ok_and(|url| is_loopback(host_in(&url.authority)))
+}
+
+/// True for a host on this machine: `localhost` and names below it (RFC 6761 §6.3), 127.0.0.0/8, ::1.
+pub(in crate::config) fn is_loopback(host: &str) -> bool {
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
+    }
 }
 
 /// A base URL to which request paths are appended.
@@ -220,15 +271,18 @@ pub(in crate::config) fn page(text: &str) -> Result<Arc<str>, Fault> {
 /// The host of a URL over plain HTTP, an IPv6 address with its brackets. `None` for https, and for a text that is no URL.
 pub(in crate::config) fn plain_host(text: &str) -> Option<String> {
     let Url { scheme, authority, .. } = url(text).ok()?;
-    let upstream = UpstreamConfig { scheme: scheme.into(), authority: authority.into(), path: "".into() };
-    (scheme == "http").then(|| host_of(&upstream).to_string())
+    (scheme == "http").then(|| host_in(&authority).to_string())
 }
 
 /// The host of an upstream.
 pub(in crate::config) fn host_of(upstream: &UpstreamConfig) -> &str {
-    match upstream.authority.rsplit_once(':') {
+    host_in(&upstream.authority)
+}
+
+fn host_in(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => host,
-        _ => &upstream.authority,
+        _ => authority,
     }
 }
 

@@ -3,10 +3,11 @@
 //! **Not here**: the keys of the view and the views of mirrors ([`super`]).
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{
-    CertificateView, OverriddenView, PanicView, RefusedView, ReloadView, SourceView, StatusView, TroubleView,
-    UnwrittenView, ZoneView, addresses,
+    CertificateView, FetchView, OverriddenView, PanicView, RefusedView, ReloadView, SourceView, StatusView,
+    TroubleView, UnwrittenView, ZoneView, addresses,
 };
 use crate::base::ids::MirrorId;
 use crate::base::prefix::FAMILIES;
@@ -14,7 +15,7 @@ use crate::base::time::UnixTime;
 use crate::base::when::rfc3339;
 use crate::control::desk::{About, ListenerCertificate};
 use crate::inspect::view::{AddressView, OverrideView};
-use crate::live::Readiness;
+use crate::live::{FetchState, Readiness};
 use crate::mirror::Health;
 use crate::networks::Source;
 use crate::process::Clock;
@@ -93,7 +94,7 @@ pub(in crate::control) fn status(
             refused: last.refused,
             in_part: last.is_partial,
         }),
-        networks: snapshot.provenance().networks.sources.iter().map(|source| source_view(source, now)).collect(),
+        networks: networks(snapshot, about, now),
         certificates: (about.certificates)()
             .into_iter()
             .map(|certificate| certificate_view(certificate, now))
@@ -101,12 +102,31 @@ pub(in crate::control) fn status(
     }
 }
 
-fn source_view(source: &Source, now: UnixTime) -> SourceView {
-    SourceView {
-        source: source.name.to_string(),
-        file: source.file.to_string(),
-        modified: source.modified.map(rfc3339),
-        age_seconds: source.modified.map(|modified| now.0.saturating_sub(modified.0)),
+fn networks(snapshot: &Snapshot, about: &About, now: UnixTime) -> Vec<SourceView> {
+    let states = about.sources.all();
+    let view = |source: &Arc<Source>| {
+        let fetch = states.get(&source.name).and_then(|state| state.fetch.as_ref());
+        let at = fetch.and_then(|fetch| fetch.checked).or(source.modified);
+        SourceView {
+            source: source.name.to_string(),
+            file: source.file.to_string(),
+            modified: source.modified.map(rfc3339),
+            age_seconds: at.map(|at| now.0.saturating_sub(at.0)),
+            fetch: fetch.map(fetch_view),
+        }
+    };
+    snapshot.provenance().networks.sources.iter().map(view).collect()
+}
+
+fn fetch_view(fetch: &FetchState) -> FetchView {
+    FetchView {
+        url: fetch.url.to_string(),
+        pinned: fetch.is_pinned,
+        checked: fetch.checked.map(rfc3339),
+        next: fetch.next.map(rfc3339),
+        trouble: fetch.trouble.as_ref().map(|(_, outcome)| outcome.word().to_string()),
+        since: fetch.trouble.as_ref().map(|(since, _)| rfc3339(*since)),
+        reason: fetch.trouble.as_ref().and_then(|(_, outcome)| outcome.reason().map(Into::into)),
     }
 }
 

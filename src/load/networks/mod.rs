@@ -7,7 +7,7 @@
 //! copies are sometimes truncated, empty or an HTML error page). A geofeed is written by hand, so a few bad lines of it are
 //! left out instead. Every entry keeps the line its prefix stands on; no file yields more than [`MAX_SHOWN`] problems of a
 //! kind, however broken it is.
-//! **Not here**: how much of the address space a new copy may move, fetching by URL.
+//! **Not here**: how much of the address space a new copy may move (`serve`), fetching by URL (`refresh`).
 
 mod aws;
 mod azure;
@@ -24,13 +24,14 @@ mod mmdb;
 mod oci;
 mod text;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::time::UnixTime;
-use crate::config::Network;
-use crate::files::{Contents, ReadError};
+use crate::config::{InputFile, Network, Secret};
+use crate::files::{self, ReadError, kept};
 use crate::load::hosts::Purpose;
 use crate::networks::{Source, SourceBuilder};
 
@@ -58,36 +59,107 @@ pub struct LoadedSource {
 
 /// Reads the file of a network.
 pub fn load(network: &Network) -> Result<LoadedSource, Vec<Diagnostic>> {
-    let contents = fetch(network)?;
+    match network.fetched() {
+        Some(_) if !network.input.is_in_memory() => load_copy(network),
+        _ => load_file(network),
+    }
+}
+
+fn load_file(network: &Network) -> Result<LoadedSource, Vec<Diagnostic>> {
+    let contents = network.input.read().map_err(|error| unreadable(network, &error))?;
     let modified = contents.facts.modified().duration_since(SystemTime::UNIX_EPOCH).ok();
     let mut loaded = read(network, contents.bytes)?;
     loaded.source.modified = modified.map(|since| UnixTime(since.as_secs()));
     Ok(loaded)
 }
 
+/// Reads the last good copy of a source that is fetched. Before the first fetch, the source has no prefixes.
+fn load_copy(network: &Network) -> Result<LoadedSource, Vec<Diagnostic>> {
+    let InputFile { path, file, place, .. } = &network.input;
+    let state = kept::recall(path).map_err(|useless| {
+        let problem = Diagnostic::error("state-file", useless.to_string()).help(useless.help());
+        vec![problem.at(place.clone(), "the state of its copy stands beside this file")]
+    })?;
+    let bytes = match network.input.read() {
+        Ok(contents) => contents.bytes,
+        Err(ReadError::Missing) => {
+            let message = format!("network `{}` has no prefixes yet: `{file}` is not fetched", network.name);
+            let warning = Diagnostic::warning("not-fetched", message)
+                .at(place.clone(), "no copy yet")
+                .help("the server fetches it when it starts, and until then other rules and defaults decide");
+            return Ok(LoadedSource { source: empty(network), warnings: vec![warning] });
+        }
+        Err(error) => return Err(unreadable(network, &error)),
+    };
+    let is_ours = state.knows(&files::digest_of(&bytes));
+    let mut loaded = read(network, bytes)?;
+    loaded.source.modified = is_ours.then_some(UnixTime(state.changed));
+    if !is_ours {
+        let help = "move it away, and it is fetched again; or add `pin = true`, and the file stays as it is";
+        loaded.warnings.push(about(network, "foreign-copy", kept::foreign(path)).help(help));
+    }
+    Ok(loaded)
+}
+
+/// Reads content that was fetched for a network, from another file than its own.
+pub(crate) fn load_candidate(network: &Network, path: &Path, now: UnixTime) -> Result<LoadedSource, Vec<Diagnostic>> {
+    let contents = files::read(path, network.input.usage.kind()).map_err(|error| unreadable(network, &error))?;
+    let mut loaded = read(network, contents.bytes)?;
+    loaded.source.modified = Some(now);
+    Ok(loaded)
+}
+
+/// The key of the account from which a network is fetched; `None` if there is no account.
+pub(crate) fn fetch_key(network: &Network) -> Result<Option<String>, Box<Diagnostic>> {
+    Ok(read_key(network)?.map(|(key, _)| key))
+}
+
+/// The key, with a warning if others may read its file.
+fn read_key(network: &Network) -> Result<Option<(String, Option<Diagnostic>)>, Box<Diagnostic>> {
+    let Some((_, input)) = network.fetched().and_then(|fetch| fetch.account.as_ref()) else { return Ok(None) };
+    let what = format!("the key of network `{}`", network.name);
+    let secret = Secret::File(input.clone());
+    let (text, warning) = super::keys::text(&secret, &what, &input.place, "its readers can fetch with your account")
+        .map_err(|problem| Box::new(problem.at(input.place.clone(), "named here")))?;
+    Ok(Some((text.trim().to_string(), warning)))
+}
+
+/// The warning about the key of a network's account, if it cannot be read, or others may read it. The source is served anyway.
+pub(super) fn check_key(network: &Network) -> Option<Diagnostic> {
+    match read_key(network) {
+        Ok(key) => key.and_then(|(_, warning)| warning),
+        Err(problem) => Some(*problem),
+    }
+}
+
+fn empty(network: &Network) -> Source {
+    SourceBuilder::new(&network.name, &network.input.file).finish().0
+}
+
 /// The source to serve instead of a file that is refused, and the consequence in words. `None` if the refusal is one of the whole
 /// configuration.
 pub(super) fn stand_in(network: &Network, purpose: &Purpose) -> Option<(Arc<Source>, Diagnostic)> {
-    let (source, message, label) = match purpose {
+    let source = match purpose {
         Purpose::Reload(served) => {
             let is_same = |source: &&Arc<Source>| source.name == network.name && source.file == network.input.file;
             let source = served.sources.iter().find(is_same).filter(|source| source.prefix_count() > 0)?;
-            let count = source.prefix_count();
-            let message =
-                format!("network `{}` keeps its served prefixes ({count}): its file is refused", network.name);
-            (source.clone(), message, "this file")
+            let why = kept(network, source, "its file is refused");
+            let help = "put a good file in its place and reload; `pharos check` shows all of its errors";
+            return Some((source.clone(), why.help(help)));
         }
-        Purpose::Start => {
-            let message = format!(
-                "network `{}` has no prefixes: its file is refused, and other rules and defaults decide",
-                network.name
-            );
-            (Arc::new(SourceBuilder::new(&network.name, &network.input.file).finish().0), message, "this file")
-        }
+        Purpose::Start => Arc::new(empty(network)),
         Purpose::Check | Purpose::Show | Purpose::Compare => return None,
     };
-    let what = Diagnostic::warning(SOURCE_REFUSED, message).at(network.input.place.clone(), label);
+    let message =
+        format!("network `{}` has no prefixes: its file is refused, and other rules and defaults decide", network.name);
+    let what = Diagnostic::warning(SOURCE_REFUSED, message).at(network.input.place.clone(), "this file");
     Some((source, what.help("put a good file in its place and reload; `pharos check` shows all of its errors")))
+}
+
+/// The warning that a network keeps its served prefixes.
+pub(crate) fn kept(network: &Network, served: &Source, why: &str) -> Diagnostic {
+    let message = format!("network `{}` keeps its served prefixes ({}): {why}", network.name, served.prefix_count());
+    Diagnostic::warning(SOURCE_REFUSED, message).at(network.input.place.clone(), "this file")
 }
 
 /// Reads the bytes of a network's file.
@@ -102,15 +174,13 @@ pub fn read(network: &Network, octets: Vec<u8>) -> Result<LoadedSource, Vec<Diag
     gather.finish()
 }
 
-fn fetch(network: &Network) -> Result<Contents, Vec<Diagnostic>> {
-    network.input.read().map_err(|error| {
-        let code = match error {
-            ReadError::TooLarge { .. } => "file-too-large",
-            _ => "unreadable-file",
-        };
-        let help = error.help(&network.input.path);
-        vec![about(network, code, format!("failed to read `{}`: {error}", network.input.file)).help(help)]
-    })
+fn unreadable(network: &Network, error: &ReadError) -> Vec<Diagnostic> {
+    let code = match error {
+        ReadError::TooLarge { .. } => "file-too-large",
+        _ => "unreadable-file",
+    };
+    let help = error.help(&network.input.path);
+    vec![about(network, code, format!("failed to read `{}`: {error}", network.input.file)).help(help)]
 }
 
 /// An error about a file as a whole, placed where the config names it.

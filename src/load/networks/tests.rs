@@ -24,7 +24,7 @@ pub(super) fn network(kind: NetworkKind) -> Network {
     let line = "net = { feed = \"…\", file = \"feed.txt\" }";
     let place = Place::in_line(&config, 7, line, 0..3);
     let input = InputFile::new("/nonexistent/feed.txt".into(), "feed.txt".into(), FileUse::Network(kind), place);
-    Network { name: "net".into(), kind, input, provider: None }
+    Network::at("net", kind, input)
 }
 
 /// A published file. `None` if this checkout has none beside it, which is counted.

@@ -1,0 +1,254 @@
+//! Fetched sources: requests of operators to fetch, contents that are to be served, and the condition of each source.
+//!
+//! ```text
+//! control ── RefreshRequest ──► refresh ── SourceCandidate ──► serve, which judges it, keeps it and serves it
+//!                                  └──────── SourceStates ──► status, metrics
+//! ```
+//!
+//! **Invariants**: every request and every candidate is answered, or its sender learns that the process is about to end; the
+//! file of a candidate is kept before it is served.
+//! **Not here**: fetching (`refresh`), judging (serve), authorization (control).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{ReloadOutcome, ReloadTerms};
+use crate::base::time::UnixTime;
+
+/// Requests, and candidates, that may wait: operators are few, and few sources are fetched at once.
+const MAX_WAITING: usize = 16;
+
+/// A request of an operator to fetch sources.
+#[derive(Debug)]
+pub(crate) struct RefreshRequest {
+    /// The sources by name; empty for all.
+    pub(crate) sources: Vec<Arc<str>>,
+    /// The terms under which a changed content is served.
+    pub(crate) terms: ReloadTerms,
+    /// True to take the previous content back instead of fetching.
+    pub(crate) is_previous: bool,
+    /// The sender of the answer.
+    pub(crate) reply: oneshot::Sender<Vec<RefreshOutcome>>,
+}
+
+/// The receiver of requests.
+pub(crate) type RefreshInbox = mpsc::Receiver<RefreshRequest>;
+
+/// The sender of requests.
+#[derive(Clone, Debug)]
+pub(crate) struct RefreshRequests(mpsc::Sender<RefreshRequest>);
+
+/// The sender and the receiver of requests.
+pub(crate) fn refresh_requests() -> (RefreshRequests, RefreshInbox) {
+    let (sender, receiver) = mpsc::channel(MAX_WAITING);
+    (RefreshRequests(sender), receiver)
+}
+
+impl RefreshRequests {
+    /// Asks for a fetch of sources, and waits for the outcomes; `None` if the process is about to end.
+    pub(crate) async fn ask(
+        &self,
+        sources: Vec<Arc<str>>,
+        terms: ReloadTerms,
+        is_previous: bool,
+    ) -> Option<Vec<RefreshOutcome>> {
+        let (reply, outcomes) = oneshot::channel();
+        self.0.send(RefreshRequest { sources, terms, is_previous, reply }).await.ok()?;
+        outcomes.await.ok()
+    }
+}
+
+/// The outcome of fetching one source.
+#[derive(Clone, Debug)]
+pub(crate) struct RefreshOutcome {
+    /// The source.
+    pub(crate) source: Arc<str>,
+    /// The outcome.
+    pub(crate) outcome: FetchOutcome,
+    /// The judgement of a changed content.
+    pub(crate) judged: Option<ReloadOutcome>,
+}
+
+/// The outcome of a fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FetchOutcome {
+    /// A changed content is served, or would be if the request were not dry.
+    Taken,
+    /// The publisher has the content that is served.
+    Unchanged,
+    /// The publisher has the content that an operator has taken back.
+    Rejected,
+    /// The content is refused, for this reason.
+    Refused(String),
+    /// There is no new content, for this reason.
+    Failed(String),
+}
+
+impl FetchOutcome {
+    /// The word for metrics and JSON.
+    pub(crate) fn word(&self) -> &'static str {
+        OUTCOMES[self.index()]
+    }
+
+    /// True if the publisher's content could not be taken.
+    pub(crate) fn is_bad(&self) -> bool {
+        self.reason().is_some()
+    }
+
+    /// The reason why there is no new content.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        match self {
+            FetchOutcome::Refused(reason) | FetchOutcome::Failed(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    fn index(&self) -> usize {
+        match self {
+            FetchOutcome::Taken => 0,
+            FetchOutcome::Unchanged => 1,
+            FetchOutcome::Rejected => 2,
+            FetchOutcome::Refused(_) => 3,
+            FetchOutcome::Failed(_) => 4,
+        }
+    }
+}
+
+/// The words of [`FetchOutcome`].
+pub(crate) const OUTCOMES: [&str; 5] = ["taken", "unchanged", "rejected", "refused", "failed"];
+
+/// Puts the file of a candidate in the place of the copy; waits for the disk.
+pub(crate) type Keep = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+/// A content that was fetched, and is to be judged and served.
+pub(crate) struct SourceCandidate {
+    /// The source.
+    pub(crate) source: Arc<str>,
+    /// The file with the content.
+    pub(crate) path: PathBuf,
+    /// The terms.
+    pub(crate) terms: ReloadTerms,
+    /// Keeps the file. Not called if the content is refused, or the terms are dry.
+    pub(crate) keep: Keep,
+    /// The sender of the answer.
+    pub(crate) reply: oneshot::Sender<ReloadOutcome>,
+}
+
+impl fmt::Debug for SourceCandidate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceCandidate")
+            .field("source", &self.source)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The receiver of candidates.
+pub(crate) type CandidateInbox = mpsc::Receiver<SourceCandidate>;
+
+/// The sender of candidates.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidates(mpsc::Sender<SourceCandidate>);
+
+/// The sender and the receiver of candidates.
+pub(crate) fn candidates() -> (Candidates, CandidateInbox) {
+    let (sender, receiver) = mpsc::channel(MAX_WAITING);
+    (Candidates(sender), receiver)
+}
+
+impl Candidates {
+    /// Has a content judged, kept and served; `None` if the process is about to end.
+    pub(crate) async fn submit(
+        &self,
+        source: Arc<str>,
+        path: PathBuf,
+        terms: ReloadTerms,
+        keep: Keep,
+    ) -> Option<ReloadOutcome> {
+        let (reply, outcome) = oneshot::channel();
+        self.0.send(SourceCandidate { source, path, terms, keep, reply }).await.ok()?;
+        outcome.await.ok()
+    }
+}
+
+/// The condition of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SourceState {
+    /// The fetch of the source. `None` if the operator provides the file.
+    pub(crate) fetch: Option<FetchState>,
+    /// Contents that were refused, by a reload or after a fetch.
+    pub(crate) refused: u64,
+}
+
+/// The condition of a source that is fetched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FetchState {
+    /// The URL.
+    pub(crate) url: Arc<str>,
+    /// True if nothing is fetched, because the operator keeps the file as it is.
+    pub(crate) is_pinned: bool,
+    /// The last time at which the publisher had the content that is served.
+    pub(crate) checked: Option<UnixTime>,
+    /// The last change of that content.
+    pub(crate) changed: Option<UnixTime>,
+    /// The next fetch.
+    pub(crate) next: Option<UnixTime>,
+    /// The last fetch, if it brought no content that is served: its time, and the outcome.
+    pub(crate) trouble: Option<(UnixTime, FetchOutcome)>,
+    /// Fetches by outcome, in the order of [`OUTCOMES`].
+    pub(crate) outcomes: [u64; OUTCOMES.len()],
+}
+
+/// The conditions of sources, by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SourceStates(Arc<Mutex<BTreeMap<Arc<str>, SourceState>>>);
+
+impl SourceStates {
+    /// All conditions.
+    pub(crate) fn all(&self) -> BTreeMap<Arc<str>, SourceState> {
+        self.lock().clone()
+    }
+
+    /// Counts a content that was refused.
+    pub(crate) fn note_refused(&self, source: &str) {
+        self.lock().entry(source.into()).or_default().refused += 1;
+    }
+
+    /// Replaces the fetched sources; a source that stays keeps its counts.
+    pub(crate) fn follow(&self, fetched: impl IntoIterator<Item = (Arc<str>, FetchState)>) {
+        let mut states = self.lock();
+        let mut before: BTreeMap<Arc<str>, [u64; OUTCOMES.len()]> = BTreeMap::new();
+        for (name, state) in &mut *states {
+            before.extend(state.fetch.take().map(|fetch| (name.clone(), fetch.outcomes)));
+        }
+        for (name, fetch) in fetched {
+            let outcomes = before.remove(&name).unwrap_or_default();
+            states.entry(name).or_default().fetch = Some(FetchState { outcomes, ..fetch });
+        }
+    }
+
+    /// Changes the condition of a fetched source, if it is still configured.
+    pub(crate) fn update(&self, source: &str, change: impl FnOnce(&mut FetchState)) {
+        if let Some(fetch) = self.lock().get_mut(source).and_then(|state| state.fetch.as_mut()) {
+            change(fetch);
+        }
+    }
+
+    /// Counts an outcome.
+    pub(crate) fn note_outcome(&self, source: &str, outcome: &FetchOutcome) {
+        if matches!(outcome, FetchOutcome::Refused(_)) {
+            self.note_refused(source);
+        }
+        self.update(source, |state| state.outcomes[outcome.index()] += 1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, SourceState>> {
+        // No code panics while it is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,198 @@
+//! Sources that are fetched by URL: each on its schedule, and when an operator asks.
+//!
+//! ```text
+//! schedule ─┐
+//!           ├─► SourceTask ─► fetch ─► unpack ─► FILE's download ─► live::Candidates (judged, kept, served)
+//! operator ─┘
+//! ```
+//!
+//! **Invariants**: no start and no query waits for a fetch; a source has one fetch under way at most, and all sources
+//! [`MAX_AT_ONCE`]; a fetch is bounded in time and bytes, and its content goes to the disk piece by piece. Each change of a
+//! source's condition is one line of the log.
+//! **Not here**: judging and serving a content (`serve`), the files beside a copy ([`crate::files::kept`]).
+//!
+//! RFC 9110 §13 (conditional requests), §15.4 (redirects).
+
+mod client;
+mod fetch;
+mod page;
+mod schedule;
+mod task;
+mod unpack;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::diagnostic::Diagnostic;
+use crate::config::{Config, InputFile, Network, RefreshConfig, Resolver};
+use crate::live::{Candidates, FetchOutcome, FetchState, RefreshInbox, RefreshOutcome, SourceStates};
+use crate::process::Vital;
+use crate::tls::Roots;
+use client::SharedClient;
+use task::{SourceAsk, SourceTask};
+
+/// The most fetches at once: each holds a piece of its content in memory.
+const MAX_AT_ONCE: usize = 4;
+
+/// Requests that may wait for one source.
+const MAX_WAITING: usize = 4;
+
+/// Reads the trusted roots; `None` stands for those of this system.
+pub(crate) type ReadRoots = fn(Option<&InputFile>) -> Result<Arc<Roots>, Vec<Diagnostic>>;
+
+/// The service that fetches sources.
+#[derive(Debug)]
+pub(crate) struct RefreshService {
+    sources: Arc<Mutex<RunningSources>>,
+    roots: ReadRoots,
+    contents: Candidates,
+    states: SourceStates,
+    permits: Arc<Semaphore>,
+    vital: Vital,
+    task: AbortHandle,
+}
+
+/// The sources that are fetched.
+#[derive(Debug, Default)]
+struct RunningSources {
+    /// The settings of all fetches, and the client that is made of them.
+    settings: Option<(RefreshConfig, Resolver, SharedClient)>,
+    by_name: BTreeMap<Arc<str>, RunningSource>,
+}
+
+#[derive(Debug)]
+struct RunningSource {
+    network: Network,
+    asks: mpsc::Sender<SourceAsk>,
+    stop: CancellationToken,
+}
+
+impl RefreshService {
+    /// Starts to fetch the sources of a configuration; it needs a tokio runtime.
+    pub(crate) fn start(
+        config: &Config,
+        roots: ReadRoots,
+        contents: Candidates,
+        states: SourceStates,
+        requests: RefreshInbox,
+        vital: &Vital,
+    ) -> Self {
+        let sources: Arc<Mutex<RunningSources>> = Arc::default();
+        let answering = answer(requests, sources.clone());
+        let task = tokio::spawn(vital.guard("desk of refreshes", answering)).abort_handle();
+        let permits = Arc::new(Semaphore::new(MAX_AT_ONCE));
+        let service = RefreshService { sources, roots, contents, states, permits, vital: vital.clone(), task };
+        service.reload(config);
+        service
+    }
+
+    /// Fetches the sources of another configuration. A source that is the same goes on.
+    pub(crate) fn reload(&self, config: &Config) {
+        let state = |network: &Network| {
+            let fetch = network.fetch.as_ref()?;
+            let state = FetchState { url: fetch.url.clone(), is_pinned: fetch.is_pinned, ..FetchState::default() };
+            Some((network.name.clone(), state))
+        };
+        let mut running = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = running
+            .settings
+            .as_ref()
+            .is_some_and(|(refresh, resolver, _)| (refresh, resolver) == (&config.refresh, &config.resolver));
+        if !is_same {
+            let client = SharedClient::new(config.refresh.clone(), config.resolver.clone(), self.roots);
+            running.settings = Some((config.refresh.clone(), config.resolver.clone(), client));
+        }
+        let Some((_, _, client)) = running.settings.clone() else { return };
+        let mut before = std::mem::take(&mut running.by_name);
+        let known = self.states.all();
+        self.states.follow(config.networks.iter().filter_map(|network| {
+            let (name, state) = state(network)?;
+            // The condition of a source that goes on stays.
+            let goes_on = is_same && before.get(&name).is_some_and(|source| is_same_source(&source.network, network));
+            let known = known.get(&name).and_then(|known| known.fetch.clone()).filter(|_| goes_on);
+            Some((name, known.unwrap_or(state)))
+        }));
+        for network in config.networks.iter().filter(|network| network.fetched().is_some()) {
+            let kept =
+                before.remove(&network.name).filter(|source| is_same && is_same_source(&source.network, network));
+            let source = kept.unwrap_or_else(|| self.begin(network, client.clone()));
+            running.by_name.insert(network.name.clone(), source);
+        }
+        // Those that are left are stopped.
+        before.into_values().for_each(|source| source.stop.cancel());
+    }
+
+    fn begin(&self, network: &Network, client: SharedClient) -> RunningSource {
+        let (asks, inbox) = mpsc::channel(MAX_WAITING);
+        let stop = CancellationToken::new();
+        let task = SourceTask {
+            network: network.clone(),
+            client,
+            contents: self.contents.clone(),
+            states: self.states.clone(),
+            permits: self.permits.clone(),
+        };
+        let ended = stop.clone();
+        let run = async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = task.run(inbox) => {}
+            }
+        };
+        tokio::spawn(self.vital.guard_until(stop.clone(), format!("fetches of {}", network.name).into(), run));
+        RunningSource { network: network.clone(), asks, stop }
+    }
+}
+
+impl Drop for RefreshService {
+    fn drop(&mut self) {
+        self.task.abort();
+        let running = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        running.by_name.values().for_each(|source| source.stop.cancel());
+    }
+}
+
+fn is_same_source(one: &Network, other: &Network) -> bool {
+    let key = |network: &Network| (network.kind, network.input.clone(), network.fetch.clone());
+    key(one) == key(other)
+}
+
+/// Answers requests of operators: each source fetches by itself, and the answer waits for all of them.
+async fn answer(mut requests: RefreshInbox, sources: Arc<Mutex<RunningSources>>) {
+    while let Some(request) = requests.recv().await {
+        let mut asked = Vec::new();
+        {
+            let running = sources.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_named = |name: &Arc<str>| request.sources.is_empty() || request.sources.contains(name);
+            for (name, source) in running.by_name.iter().filter(|(name, _)| is_named(name)) {
+                let (reply, outcome) = oneshot::channel();
+                let ask = SourceAsk { terms: request.terms, is_previous: request.is_previous, reply };
+                let sent = source.asks.try_send(ask).is_ok();
+                asked.push((name.clone(), sent.then_some(outcome)));
+            }
+        }
+        // Another request may be answered meanwhile.
+        tokio::spawn(async move {
+            let mut outcomes = Vec::new();
+            for (source, outcome) in asked {
+                let outcome = match outcome {
+                    Some(outcome) => outcome.await.ok(),
+                    None => None,
+                };
+                let lost = || {
+                    let why = "a reload has changed this source, or too many requests wait for it; ask again";
+                    RefreshOutcome { source, outcome: FetchOutcome::Failed(why.to_string()), judged: None }
+                };
+                outcomes.push(outcome.unwrap_or_else(lost));
+            }
+            // The operator may have stopped waiting.
+            let _ = request.reply.send(outcomes);
+        });
+    }
+    // A server without `[control]` has no operator.
+    std::future::pending().await
+}
