@@ -11,6 +11,7 @@ pub mod feeds;
 pub mod fixture;
 pub mod generate;
 pub mod hickory;
+pub mod mmdb;
 pub mod mutate;
 pub mod nameserver;
 pub mod needs;

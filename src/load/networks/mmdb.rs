@@ -182,4 +182,5 @@ fn refuse_other_files(network: &Network, octets: &[u8]) -> Result<(), Vec<Diagno
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+#[path = "../../../tests/common/mmdb.rs"]
 mod writer;

@@ -159,6 +159,32 @@ fn a_database_needs_no_description() {
     }
 }
 
+/// MaxMind's test databases have each size of records with trees of each version.
+#[test]
+fn records_of_each_size_are_read_alike() {
+    let places = |ip_version| {
+        let blocks = 0..=255u32;
+        blocks.fold(MmdbWriter::new(ip_version), |database, at| {
+            let v4 = format!("{at}.{}.0.0/16", at * 7 % 256);
+            let place =
+                json!({ "country": { "iso_code": "DE" }, "location": { "latitude": at % 90, "longitude": at % 180 } });
+            let database = database.add(&v4, place.clone());
+            if ip_version == 6 { database.add(&format!("2a{at:02x}::/24"), place) } else { database }
+        })
+    };
+    for (ip_version, count) in [(4, 256), (6, 512)] {
+        let [small, odd, large] = [24, 28, 32].map(|size| {
+            let source = read_as_mmdb(places(ip_version).record_size(size).finish("Test-City")).unwrap();
+            let of = |prefix: &String| words(labels_at(&source, prefix.split('/').next().unwrap()).unwrap());
+            prefixes(&source).into_iter().map(|prefix| format!("{prefix} {}", of(&prefix))).collect::<Vec<_>>()
+        });
+        assert_eq!((small.len(), &small, &small), (count, &odd, &large));
+    }
+    // A record that is read with another size leads elsewhere.
+    let file = places(6).record_size(28).metadata("record_size", json!(24)).finish("Test-City");
+    assert!(read_as_mmdb(file).is_err());
+}
+
 /// The ways in which MaxMind's files of bad data break the format.
 #[test]
 fn data_that_breaks_the_format_is_refused() {

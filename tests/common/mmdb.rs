@@ -1,12 +1,18 @@
-//! A small MaxMind DB writer, for databases that are not published (tests only; MaxMind DB format 2.0).
+//! A small MaxMind DB writer, for databases that are not published (MaxMind DB format 2.0).
+//!
+//! This file uses no other file of the tests, so that unit tests can include it too.
+
+#![allow(unreachable_pub, reason = "a module of tests is not reached from outside")]
+#![allow(dead_code, reason = "each user needs its own part of this")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that meets the unexpected is to fail")]
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
-use super::MARKER;
-use crate::base::prefix::Prefix;
+/// The bytes before the metadata.
+const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
 
 #[derive(Clone, Copy)]
 enum WriterSlot {
@@ -15,8 +21,9 @@ enum WriterSlot {
     Data(usize),
 }
 
-/// A database in the making: a tree of 24-bit records, and data.
-pub(super) struct MmdbWriter {
+/// A database in the making: a tree, and data.
+pub struct MmdbWriter {
+    record_size: u8,
     ip_version: u8,
     nodes: Vec<[WriterSlot; 2]>,
     data: Vec<u8>,
@@ -26,8 +33,9 @@ pub(super) struct MmdbWriter {
 
 impl MmdbWriter {
     /// Begins a database for addresses of version 4 or 6.
-    pub(super) fn new(ip_version: u8) -> Self {
+    pub fn new(ip_version: u8) -> Self {
         MmdbWriter {
+            record_size: 24,
             ip_version,
             nodes: vec![[WriterSlot::Empty; 2]],
             data: Vec::new(),
@@ -36,14 +44,19 @@ impl MmdbWriter {
         }
     }
 
+    /// Sets the size of records: 24, 28 or 32 bits.
+    pub fn record_size(self, record_size: u8) -> Self {
+        MmdbWriter { record_size, ..self }
+    }
+
     /// Sets a field of the metadata; `null` leaves the field out.
-    pub(super) fn metadata(mut self, key: &str, value: Value) -> Self {
+    pub fn metadata(mut self, key: &str, value: Value) -> Self {
         self.metadata.insert(key.to_string(), value);
         self
     }
 
     /// Adds a network whose record is these bytes, which may break the format.
-    pub(super) fn add_bytes(mut self, prefix: &str, record: &[u8]) -> Self {
+    pub fn add_bytes(mut self, prefix: &str, record: &[u8]) -> Self {
         let offset = self.data.len();
         self.data.extend_from_slice(record);
         self.set(prefix, WriterSlot::Data(offset));
@@ -51,13 +64,13 @@ impl MmdbWriter {
     }
 
     /// Leads a network to an offset of the data, which may lie behind its end.
-    pub(super) fn lead(mut self, prefix: &str, offset: usize) -> Self {
+    pub fn lead(mut self, prefix: &str, offset: usize) -> Self {
         self.set(prefix, WriterSlot::Data(offset));
         self
     }
 
     /// Adds a network; equal records are stored once. A network inside another comes after it.
-    pub(super) fn add(mut self, prefix: &str, record: Value) -> Self {
+    pub fn add(mut self, prefix: &str, record: Value) -> Self {
         let text = record.to_string();
         let offset = match self.offsets.get(&text) {
             Some(offset) => *offset,
@@ -73,7 +86,7 @@ impl MmdbWriter {
     }
 
     /// Makes a prefix another name for the tree under a second one.
-    pub(super) fn alias(mut self, prefix: &str, of: &str) -> Self {
+    pub fn alias(mut self, prefix: &str, of: &str) -> Self {
         let (bits, len) = self.path(of);
         let (node, side) = self.descend(bits, len);
         let slot = self.nodes[node][side];
@@ -82,16 +95,22 @@ impl MmdbWriter {
     }
 
     /// The file.
-    pub(super) fn finish(self, database_type: &str) -> Vec<u8> {
+    pub fn finish(self, database_type: &str) -> Vec<u8> {
         let count = self.nodes.len();
         let mut file = Vec::new();
-        for slot in self.nodes.iter().flatten() {
-            let record = match *slot {
-                WriterSlot::Empty => count,
-                WriterSlot::Node(node) => node,
-                WriterSlot::Data(offset) => count + 16 + offset,
-            };
-            file.extend_from_slice(&(record as u32).to_be_bytes()[1..]);
+        let record = |slot: WriterSlot| match slot {
+            WriterSlot::Empty => count as u32,
+            WriterSlot::Node(node) => node as u32,
+            WriterSlot::Data(offset) => (count + 16 + offset) as u32,
+        };
+        for node in &self.nodes {
+            let [left, right] = node.map(|slot| record(slot).to_be_bytes());
+            match self.record_size {
+                24 => file.extend([&left[1..], &right[1..]].concat()),
+                // The highest four bits of both share a byte.
+                28 => file.extend([&left[1..], &[left[0] << 4 | right[0]], &right[1..]].concat()),
+                _ => file.extend([left, right].concat()),
+            }
         }
         file.extend_from_slice(&[0; 16]);
         file.extend_from_slice(&self.data);
@@ -99,7 +118,7 @@ impl MmdbWriter {
         let mut metadata = json!({
             "binary_format_major_version": 2, "binary_format_minor_version": 0, "build_epoch": 1_700_000_000u64,
             "database_type": database_type, "description": { "en": "made by a test" }, "ip_version": self.ip_version,
-            "languages": ["en"], "node_count": count, "record_size": 24,
+            "languages": ["en"], "node_count": count, "record_size": self.record_size,
         });
         let fields = metadata.as_object_mut().unwrap();
         fields.extend(self.metadata);
@@ -116,11 +135,12 @@ impl MmdbWriter {
 
     /// The bits of a prefix from the root on; IPv4 stands under ::/96 in a tree of IPv6.
     fn path(&self, prefix: &str) -> (u128, u8) {
-        let prefix: Prefix = prefix.parse().unwrap();
-        match (prefix.first(), self.ip_version) {
-            (IpAddr::V4(v4), 4) => (u128::from(v4.to_bits()) << 96, prefix.prefix_len()),
-            (IpAddr::V4(v4), _) => (u128::from(v4.to_bits()), prefix.prefix_len() + 96),
-            (IpAddr::V6(v6), _) => (v6.to_bits(), prefix.prefix_len()),
+        let (address, len) = prefix.split_once('/').unwrap();
+        let len: u8 = len.parse().unwrap();
+        match (address.parse().unwrap(), self.ip_version) {
+            (IpAddr::V4(v4), 4) => (u128::from(v4.to_bits()) << 96, len),
+            (IpAddr::V4(v4), _) => (u128::from(v4.to_bits()), len + 96),
+            (IpAddr::V6(v6), _) => (v6.to_bits(), len),
         }
     }
 
