@@ -12,6 +12,7 @@ pub const WARNINGS: &[(&str, &str)] = &[
     ("bad-ttl", "a TTL has its highest bit set, and counts as 0"),
     ("blobs-below-canonical", "`blobs` leads to where `canonical` leads"),
     ("blobs-not-steered", "the host of `blobs` is not a steered owner"),
+    ("certificate-refused", "a listener keeps its served certificate, because its files are refused"),
     ("clients-nowhere", "no client of a list by distance has coordinates"),
     ("conflicting-labels", "a source labels one prefix in two ways"),
     ("family-elsewhere", "a default has no address of a family, and clients get another mirror's"),
@@ -66,6 +67,7 @@ pub const WARNINGS: &[(&str, &str)] = &[
     ("upstream-redirects", "a host under `[registry]` redirects pulls and serves none"),
     ("useless-copy", "the copy of a zone cannot be used, and is fetched again"),
     ("zone-not-served", "a zone is not served, because its file is refused"),
+    ("zone-refused", "a zone keeps its served records, because its file is refused"),
 ];
 
 /// The table's own code of a warning; `None` if the table lacks it.

@@ -106,6 +106,7 @@ pub(crate) fn build_for(
 /// Compiles a checked config with its inputs; beside the snapshot come the rules that can never win.
 pub(crate) fn compile(config: &Config, inputs: Inputs, generation: Generation) -> (Snapshot, Vec<Diagnostic>) {
     let Inputs { networks, zones, cookies, keys } = inputs;
+    let (zones, origins): (Vec<_>, Vec<_>) = zones.into_iter().unzip();
     let (steering, problems) = steering(config, networks);
     let compiled = Compiled {
         horizons: steering.horizons,
@@ -114,8 +115,9 @@ pub(crate) fn compile(config: &Config, inputs: Inputs, generation: Generation) -
         settings: Arc::new(settings(&config.dns, cookies)),
         transfers: Arc::new(transfers(config, keys)),
         provenance: steering.provenance,
+        zones: origins.into(),
     };
-    let snapshot = Snapshot::new(generation, ZoneSet::new(zones), compiled).with_fresh(if config.probe.is_some() {
+    let snapshot = Snapshot::new(generation, ZoneSet::sharing(zones), compiled).with_fresh(if config.probe.is_some() {
         Health::Untried
     } else {
         Health::Up

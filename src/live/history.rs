@@ -13,7 +13,7 @@ use crate::base::time::UnixTime;
 pub(crate) struct Reloaded {
     /// The end of the reload.
     pub(crate) at: UnixTime,
-    /// The first error, or the first part that is served as before; `None` if all of the new configuration is served.
+    /// The first error, or the parts that are served as before; `None` if all of the new configuration is served.
     pub(crate) refused: Option<String>,
     /// True if the new configuration is served all the same, without that part.
     pub(crate) is_partial: bool,
@@ -51,7 +51,7 @@ impl ReloadHistory {
         ReloadHistory { config, state: Mutex::new(HistoryState { served, last: None, refused: 0 }) }
     }
 
-    /// Notes a reload whose configuration is served. `refused` is the first part of it that is refused and served as before.
+    /// Notes a reload whose configuration is served. `refused` names the parts of it that are refused and served as before.
     pub(crate) fn note_served(&self, served: ServedConfig, refused: Option<String>) {
         let mut state = self.state();
         state.refused += u64::from(refused.is_some());

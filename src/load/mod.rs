@@ -25,7 +25,7 @@ use crate::base::tsig::Keys;
 use crate::config::{Config, Secret, SourceFile};
 use crate::files::{self, FileFacts};
 use crate::networks::Networks;
-use crate::snapshot::CookieSecrets;
+use crate::snapshot::{CookieSecrets, ZoneOrigin};
 use crate::zone::Zone;
 
 /// Everything that a config names, loaded.
@@ -33,8 +33,8 @@ use crate::zone::Zone;
 pub(crate) struct Inputs {
     /// The sources, in the order of the config.
     pub(crate) networks: Networks,
-    /// The zones, in the order of the config.
-    pub(crate) zones: Vec<Zone>,
+    /// The zones with their origins, in the order of the config.
+    pub(crate) zones: Vec<(Arc<Zone>, ZoneOrigin)>,
     /// The secrets of cookies.
     pub(crate) cookies: CookieSecrets,
     /// The keys, in the order of the config.
@@ -55,8 +55,8 @@ pub(crate) fn exposed_configs<'f>(config: &'f Config, files: &'f [SourceFile]) -
 
 /// Loads all networks, zones and secrets of a config, with warnings. If any problem is an error, returns all problems.
 ///
-/// At a start a zone whose file is refused does not keep the others from being served: it answers SERVFAIL. A source that is
-/// refused at a reload keeps its served prefixes, and at a start it has none, so that the defaults of horizons decide.
+/// A source that is refused at a reload keeps its served prefixes, and at a start it has none, so that the defaults of horizons
+/// decide. A zone whose file is refused at a reload keeps its served records, and at a start it answers SERVFAIL.
 pub(crate) fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Inputs, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
@@ -84,15 +84,23 @@ pub(crate) fn inputs(config: &Config, purpose: &hosts::Purpose) -> Result<(Input
     let mut zones = Vec::new();
     let mut refused = Vec::new();
     for zone in &config.zones {
+        let file = zone.file.as_ref().filter(|_| zone.primaries.is_empty()).map(|input| input.file.clone());
+        let origin = ZoneOrigin { file, is_refused: false };
         match zone::read(zone) {
-            Ok((zone, warnings)) => {
+            Ok((read, warnings)) => {
                 problems.extend(warnings);
-                zones.push(zone);
+                zones.push((Arc::new(read), origin));
             }
-            Err(found) => {
-                zones.push(Zone::unavailable(zone.name.clone()));
-                refused.push((zone, found));
-            }
+            Err(found) => match zone::stand_in(zone, purpose) {
+                Some((served, what)) => {
+                    problems.extend(found.into_iter().map(Diagnostic::lessened).chain([what]));
+                    zones.push((served, ZoneOrigin { is_refused: true, ..origin }));
+                }
+                None => {
+                    zones.push((Zone::unavailable(zone.name.clone()).into(), origin));
+                    refused.push((zone, found));
+                }
+            },
         }
     }
     let may_start = matches!(purpose, hosts::Purpose::Start | hosts::Purpose::Show) && refused.len() < zones.len();

@@ -12,8 +12,11 @@ use tracing::{error, info, warn};
 
 use super::one_line;
 use super::prepare::Prepared;
+use crate::base::diagnostic::Diagnostic;
 use crate::base::time::UnixTime as CivilTime;
+use crate::config::TlsFiles;
 use crate::control::ListenerCertificate;
+use crate::load::hosts::Purpose;
 use crate::process::Clock;
 use crate::process::work::{self, Lane};
 use crate::telemetry::{Collect, MetricsPage};
@@ -23,8 +26,22 @@ use crate::tls::{Life, LookOutcome, RefusedFiles, Tls, WatchedIdentity, span};
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// The names of the listeners: those that share `[dns.tls]`, and the registry's.
-const DNS: &str = "dns";
-const REGISTRY: &str = "registry";
+pub(super) const DNS: &str = "dns";
+pub(super) const REGISTRY: &str = "registry";
+
+/// The code of the warning about a listener that keeps its served certificate.
+pub(super) const CERTIFICATE_REFUSED: &str = "certificate-refused";
+
+/// The consequence, in words, of files that are refused at a reload while the listener serves a certificate that was read from
+/// them. `None` if the refusal is one of the whole configuration: the listener has no certificate of these files.
+pub(super) fn kept(listener: &'static str, files: &TlsFiles, purpose: &Purpose) -> Option<Diagnostic> {
+    let Purpose::Reload(served) = purpose else { return None };
+    let paths = |files: &TlsFiles| [files.cert.path.clone(), files.key.path.clone()];
+    served.certificates.iter().find(|(of, served)| *of == listener && paths(served) == paths(files))?;
+    let message = format!("listener `{listener}` keeps its served certificate: its files are refused");
+    let what = Diagnostic::warning(CERTIFICATE_REFUSED, message).at(files.cert.place.clone(), "these files");
+    Some(what.help("mend the certificate or its key: both files are read again within a minute, and at a reload"))
+}
 
 /// The certificates of the listeners.
 #[derive(Debug, Default)]
@@ -47,7 +64,12 @@ impl Certificates {
         }
     }
 
-    /// Serves the certificates that a reload prepared.
+    /// The files of the served certificates, each with its listener.
+    pub(super) fn files(&self) -> Vec<(&'static str, TlsFiles)> {
+        self.all().iter().map(|watched| (watched.listener, watched.files())).collect()
+    }
+
+    /// Serves the certificates that a reload prepared, and notes the files that it has refused.
     pub(super) fn reload(&self, prepared: &Prepared) {
         let config = &prepared.built.config;
         let dns = config.dns.encrypted.as_ref().map(|encrypted| &encrypted.files);
@@ -57,8 +79,13 @@ impl Certificates {
                 DNS => (dns, &prepared.dns_identity),
                 _ => (registry, &prepared.identity),
             };
-            if let (Some(files), Some(identity)) = (files, identity) {
-                watched.replace(files.clone(), identity, Clock::unix());
+            let refused = prepared.refused_identities.iter().find(|(listener, _)| *listener == watched.listener);
+            match (files, identity, refused) {
+                (Some(files), Some(identity), _) => watched.replace(files.clone(), identity, Clock::unix()),
+                (Some(files), None, Some((_, problems))) => {
+                    watched.refuse(files.clone(), problems.clone(), Clock::unix());
+                }
+                _ => {}
             }
         }
     }
@@ -155,7 +182,7 @@ mod tests {
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
     use super::*;
-    use crate::config::{FileUse, InputFile, TlsFiles};
+    use crate::config::{FileUse, InputFile};
     use crate::tls::load;
 
     /// Longer than a check takes on a busy machine.

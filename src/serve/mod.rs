@@ -45,7 +45,7 @@ use crate::live::{
     self, CandidateInbox, Published, Readiness, ReloadHistory, ReloadInbox, ReloadOutcome, ReloadTerms, ServedConfig,
     SourceStates, Updates,
 };
-use crate::load::{self, hosts::Purpose};
+use crate::load::hosts::{Purpose, ServedInputs};
 use crate::probe;
 use crate::process::work::{self, Lane};
 use crate::process::{self, Clock, Signal, Signals, Supervisor, Vital};
@@ -104,12 +104,8 @@ async fn serve(path: &Path, prepared: Prepared, read: FileStates) -> Result<(), 
     let mut watch = FileWatch::new(prepared.built.config.watch, read);
     let mut services = Services::start(prepared, &vital).await?;
     told(supervisor.ready());
-    let published = services.published.clone();
-    let mut reloads = Reloads::new(path, move || {
-        let served = published.load();
-        let hosts = load::hosts::known(served.mirrors().iter());
-        load::hosts::ServedInputs { hosts, sources: served.provenance().networks.sources.clone() }
-    });
+    let (published, certificates) = (services.published.clone(), services.certificates.clone());
+    let mut reloads = Reloads::new(path, move || ServedInputs::of(&published.load(), certificates.files()));
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -412,7 +408,7 @@ impl Services {
                     digest: config.digest.clone(),
                     restart_keys: restart_keys.as_slice().into(),
                 };
-                self.history.note_served(served, reload::kept(&warnings).into_iter().next());
+                self.history.note_served(served, reload::kept_words(&reload::kept(&warnings)));
                 if let Some(control) = &self.control {
                     control.note_reload();
                 }

@@ -1,11 +1,13 @@
 //! Everything that a start or a reload needs, prepared before anything changes.
 //!
-//! **Invariants**: the result is complete, or it is the list of all problems, those of the certificates among them.
+//! **Invariants**: the result is complete, or it is the list of all problems, those of the certificates among them. It lacks
+//! only the certificates that listeners keep because the files are refused at a reload.
 //! **Not here**: compiling ([`crate::compile`]), reading certificates ([`crate::tls`]).
 
 use std::net::SocketAddr;
 use std::path::Path;
 
+use super::certificates;
 use super::mirrors::{self, Watch};
 use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::rr::Rtype;
@@ -37,10 +39,12 @@ pub(super) struct Prepared {
     pub(super) group: Option<u32>,
     /// The means to ask mirrors and the canonical registry for blobs; `None` if neither is asked.
     pub(super) means: Option<Means>,
-    /// The certificate and key of the registry listener; `None` if it does not use TLS.
+    /// The certificate and key of the registry listener; `None` if it does not use TLS, or keeps the served ones.
     pub(super) identity: Option<Identity>,
-    /// The certificate and key of the encrypted DNS listeners; `None` if there are none.
+    /// The certificate and key of the encrypted DNS listeners; `None` if there are none, or the listeners keep the served ones.
     pub(super) dns_identity: Option<Identity>,
+    /// The listeners that keep their served certificates, each with the problems of the files.
+    pub(super) refused_identities: Vec<(&'static str, Vec<Diagnostic>)>,
     /// The TLS settings for primaries.
     pub(super) encryption: transfer::Encryption,
 }
@@ -77,18 +81,25 @@ pub(super) fn prepare(
     let mut built = compile::build_for(purpose, path, generation, intake, &|named| check_state(named, purpose))?;
     let Config { dns, registry, .. } = &built.config;
     let mut problems = Vec::new();
-    let mut load = |files: Option<&TlsFiles>| match tls::load(files?, Clock::unix()) {
+    let mut refused_identities = Vec::new();
+    let mut load = |listener, files: Option<&TlsFiles>| match tls::load(files?, Clock::unix()) {
         Ok((identity, warnings)) => {
             problems.extend(warnings);
             Some(identity)
         }
         Err(found) => {
-            problems.extend(found);
+            match certificates::kept(listener, files?, purpose) {
+                Some(what) => {
+                    problems.extend(found.iter().cloned().map(Diagnostic::lessened).chain([what]));
+                    refused_identities.push((listener, found));
+                }
+                None => problems.extend(found),
+            }
             None
         }
     };
-    let dns_identity = load(dns.encrypted.as_ref().map(|encrypted| &encrypted.files));
-    let identity = load(registry.as_ref().and_then(|registry| registry.tls.as_ref()));
+    let dns_identity = load(certificates::DNS, dns.encrypted.as_ref().map(|encrypted| &encrypted.files));
+    let identity = load(certificates::REGISTRY, registry.as_ref().and_then(|registry| registry.tls.as_ref()));
     let watch = Watch::prepare(&built.config).unwrap_or_else(|found| {
         problems.extend(found);
         None
@@ -129,7 +140,7 @@ pub(super) fn prepare(
     }
     built.snapshot.areas().for_each(sys::prefer_large_pages);
     let settings = compile::registry_settings(&built.config);
-    Ok(Prepared { built, settings, watch, token, group, means, identity, dns_identity, encryption })
+    Ok(Prepared { built, settings, watch, token, group, means, identity, dns_identity, refused_identities, encryption })
 }
 
 /// Warns of a zone with one name server: resolvers cannot resolve it while that server is down (RFC 1034 §4.1).

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::candidates::{self, JudgedCandidate};
+use super::certificates::CERTIFICATE_REFUSED;
 use super::guard::{self, Configured, GuardedReload};
 use super::one_line;
 use super::prepare::{Prepared, prepare};
@@ -28,6 +29,7 @@ use crate::live::{
 };
 use crate::load::hosts::{Purpose, ServedInputs};
 use crate::load::networks::SOURCE_REFUSED;
+use crate::load::zone::ZONE_REFUSED;
 use crate::networks::Source;
 use crate::process::Clock;
 use crate::process::work::{self, Lane, Pending};
@@ -42,6 +44,9 @@ type Load = dyn Fn(&Path, &Purpose, &Intake) -> PrepareOutcome + Send + Sync;
 
 /// The time after which a reload is logged as slow: databases of cities take seconds, but a disk that hangs never answers.
 const SLOW: Duration = Duration::from_secs(30);
+
+/// The most parts that `pharos status` names of those that the last reload has refused; each is a line of a terminal.
+const MAX_KEPT_SHOWN: usize = 3;
 
 /// The reloads that were asked for, and the work under way.
 pub(super) struct Reloads {
@@ -252,6 +257,14 @@ impl Collect for ReloadMetrics {
         for source in sources {
             family.sample(&[("source", &source.name)], source.prefix_count() as u64);
         }
+        let mut family = page.gauge(
+            "pharos_zone_refused",
+            "1 if a zone of a file keeps its served records, because the last reload refused the file.",
+        );
+        let zones = snapshot.zones().iter().zip(snapshot.zone_origins());
+        for ((_, zone), origin) in zones.filter(|(_, origin)| origin.file.is_some()) {
+            family.sample(&[("zone", &zone.apex().to_string())], origin.is_refused.into());
+        }
         self.collect_sources(sources, page);
     }
 }
@@ -317,7 +330,15 @@ pub(super) fn refused(served: &Snapshot, now: &Snapshot) -> Vec<Arc<str>> {
 
 /// The names of the parts of a configuration that are refused and served as before, from its warnings.
 pub(super) fn kept(warnings: &[Diagnostic]) -> Vec<String> {
-    warnings.iter().filter(|warning| warning.code == SOURCE_REFUSED).map(|warning| warning.message.clone()).collect()
+    let is_kept = |warning: &&Diagnostic| [SOURCE_REFUSED, ZONE_REFUSED, CERTIFICATE_REFUSED].contains(&warning.code);
+    warnings.iter().filter(is_kept).map(|warning| warning.message.clone()).collect()
+}
+
+/// The first of these parts, and the number of the others; `None` if there are none.
+pub(super) fn kept_words(kept: &[String]) -> Option<String> {
+    let shown = kept.chunks(MAX_KEPT_SHOWN).next()?.join("; ");
+    let more = kept.len().saturating_sub(MAX_KEPT_SHOWN);
+    Some(if more > 0 { format!("{shown}; and {more} more") } else { shown })
 }
 
 /// A sentence for each network that has lost more than half of its prefixes: a feed that was cut short looks like this.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Provenance, Service, Settings, Transfers};
+use super::{Provenance, Service, Settings, Transfers, ZoneOrigin};
 use crate::mirror::Mirror;
 use crate::steer::Horizon;
 
@@ -25,6 +25,8 @@ pub struct Compiled {
     pub transfers: Arc<Transfers>,
     /// The places where everything was written, for `explain`.
     pub provenance: Arc<Provenance>,
+    /// The origin of each zone; [`crate::base::ids::ZoneId`] is an index.
+    pub zones: Arc<[ZoneOrigin]>,
 }
 
 /// The horizons with the places of their rules: the part of the compiled content that sources change.

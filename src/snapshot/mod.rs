@@ -32,6 +32,7 @@ pub use live::Change;
 pub(crate) use live::{Live, Overrides};
 pub(crate) use meters::{METERS, Meter, Meters};
 pub use next::Next;
+pub use provenance::ZoneOrigin;
 pub(crate) use provenance::{Origin, Provenance};
 pub(crate) use service::{HTTPS_PORT, Hints, Service, ServiceRecord};
 pub(crate) use settings::CookieSecret;
@@ -186,6 +187,11 @@ impl Snapshot {
     #[inline]
     pub(crate) fn meters(&self) -> &Meters {
         &self.meters
+    }
+
+    /// The origins of the zones, in the order of their ids.
+    pub(crate) fn zone_origins(&self) -> &[ZoneOrigin] {
+        &self.compiled.zones
     }
 
     /// The standing of a mirror.

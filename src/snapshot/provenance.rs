@@ -15,6 +15,15 @@ pub(crate) struct Origin {
     pub(crate) line: u32,
 }
 
+/// The origin of the records of a zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZoneOrigin {
+    /// The master file, as the operator wrote it; `None` for a zone that is fetched from primaries.
+    pub(crate) file: Option<Arc<str>>,
+    /// True if the file was refused by the last reload, so that the records are those of the reload before.
+    pub(crate) is_refused: bool,
+}
+
 /// The places where everything was written.
 #[derive(Clone, Debug, Default)]
 pub struct Provenance {

@@ -80,6 +80,18 @@ impl WatchedIdentity {
         self.serve(identity);
     }
 
+    /// Notes that a reload has refused these files: the served identity stays.
+    pub(crate) fn refuse(&self, files: TlsFiles, problems: Vec<Diagnostic>, now: UnixTime) {
+        let mut state = self.state();
+        state.files = files;
+        state.note_refused(problems, now);
+    }
+
+    /// The files of the identity.
+    pub(crate) fn files(&self) -> TlsFiles {
+        self.state().files.clone()
+    }
+
     /// The first end of a certificate in the chain that is served, in seconds since 1970.
     pub(crate) fn not_after(&self) -> Option<u64> {
         self.state().life.map(|life| life.ends)
@@ -116,12 +128,8 @@ impl WatchedIdentity {
                 self.serve(&identity);
                 (state.stamps, state.refused) = (stamps_now, None);
             }
-            Some(Err(problems)) if state.refused.as_ref().is_none_or(|refused| refused.problems != problems) => {
-                state.refused = Some(RefusedFiles { since: now, problems: problems.clone() });
-                found.push(LookOutcome::Refused(problems));
-            }
             // The next look reads the files again, because the disk may have been at fault.
-            Some(Err(_)) => {}
+            Some(Err(problems)) => found.extend(state.note_refused(problems, now).map(LookOutcome::Refused)),
         }
         if let Some(life) = state.life {
             let phase = life.phase(now);
@@ -155,6 +163,15 @@ impl WatchState {
         let life = Life::of(&chain);
         let phase = life.map_or(Phase::Good, |life| life.phase(now));
         WatchState { files, chain, life, phase, stamps: None, refused: None, reloads }
+    }
+
+    /// Notes files that cannot be used. Returns the problems if these are new.
+    fn note_refused(&mut self, problems: Vec<Diagnostic>, now: UnixTime) -> Option<Vec<Diagnostic>> {
+        let is_new = self.refused.as_ref().is_none_or(|refused| refused.problems != problems);
+        is_new.then(|| {
+            self.refused = Some(RefusedFiles { since: now, problems: problems.clone() });
+            problems
+        })
     }
 }
 

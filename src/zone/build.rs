@@ -86,6 +86,15 @@ impl ZoneBuilder {
     }
 
     /// A zone with the records and steered owners of another.
+    pub(super) fn like(zone: &Zone) -> Result<Self, AddError> {
+        let mut builder = ZoneBuilder::with_records_of(zone)?;
+        for (owner, steered) in zone.steered_owners() {
+            builder.steer(owner, steered, 0)?;
+        }
+        Ok(builder)
+    }
+
+    /// A zone with the records of another, and without steered owners.
     pub(super) fn with_records_of(zone: &Zone) -> Result<Self, AddError> {
         let mut builder = ZoneBuilder::new(zone.apex().to_owned());
         for node in zone.nodes() {
@@ -94,9 +103,6 @@ impl ZoneBuilder {
                     builder.add(node.owner(), rtype, ttl, rdata, 0)?;
                 }
             }
-        }
-        for (id, steered) in &zone.steered {
-            builder.steer(zone.node(*id).owner(), *steered, 0)?;
         }
         Ok(builder)
     }

@@ -43,6 +43,8 @@ pub(crate) use rrset::{RECORD_HEADER_LEN, RrSet, push_record};
 pub use set::ZoneSet;
 pub(crate) use timers::{REFRESH, RETRY, Timers};
 
+use std::sync::Arc;
+
 use crate::base::ids::{HorizonId, NodeId, ServiceId};
 use crate::base::memory::area;
 use crate::base::name::{Name, NameBuf, Suffixes};
@@ -149,6 +151,24 @@ impl Zone {
     /// Whether the addresses of an owner of the zone depend on the client.
     pub(crate) fn is_steered(&self) -> bool {
         !self.steered.is_empty()
+    }
+
+    /// The owners whose addresses depend on the client.
+    pub(crate) fn steered_owners(&self) -> impl ExactSizeIterator<Item = (Name<'_>, Steered)> {
+        self.steered.iter().map(|(id, steered)| (self.node(*id).owner(), *steered))
+    }
+
+    /// A zone with the records of this one and these steered owners; shared if it has them already. `None` if the records do
+    /// not admit them, as an address record at a steered owner does not.
+    pub(crate) fn steered_by(self: &Arc<Self>, steer: &[(Name<'_>, Steered)]) -> Option<Arc<Self>> {
+        if self.steered.len() == steer.len() && self.steered_owners().all(|one| steer.contains(&one)) {
+            return Some(self.clone());
+        }
+        let mut builder = ZoneBuilder::with_records_of(self).ok()?;
+        for (owner, steered) in steer {
+            builder.steer(*owner, *steered, 0).ok()?;
+        }
+        builder.finish().ok().map(|(zone, _)| Arc::new(zone))
     }
 
     /// The memory areas that queries read.

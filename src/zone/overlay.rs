@@ -157,7 +157,7 @@ fn admits(base: &Zone, key: &RrSetKey, set: &DynamicRrSet) -> bool {
 }
 
 fn build(base: &Zone, sets: &[(&RrSetKey, &DynamicRrSet)]) -> Option<Zone> {
-    let mut builder = ZoneBuilder::with_records_of(base).ok()?;
+    let mut builder = ZoneBuilder::like(base).ok()?;
     for (key, set) in sets {
         let owner = key.owner.as_name();
         builder.add_owner(owner).ok()?;

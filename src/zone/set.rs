@@ -41,8 +41,12 @@ impl std::fmt::Debug for ZoneSet {
 impl ZoneSet {
     /// Puts zones together whose apexes differ; of two with one apex only the first is found.
     pub fn new(zones: Vec<Zone>) -> Self {
+        ZoneSet::sharing(zones.into_iter().map(Arc::new).collect())
+    }
+
+    /// The same of zones that others use too.
+    pub(crate) fn sharing(zones: Vec<Arc<Zone>>) -> Self {
         let histories = zones.iter().map(|_| History::default()).collect();
-        let zones: Vec<Arc<Zone>> = zones.into_iter().map(Arc::new).collect();
         ZoneSet::of(zones.clone(), zones, histories)
     }
 

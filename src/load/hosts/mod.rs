@@ -19,9 +19,11 @@ use tokio::task::JoinSet;
 use crate::base::diagnostic::{Diagnostic, sort_by_place};
 use crate::base::prefix::PrefixSet;
 use crate::base::time::{Ttl, UnixTime};
-use crate::config::{Config, MirrorEntry, Resolver};
+use crate::config::{Config, MirrorEntry, Resolver, TlsFiles};
 use crate::mirror::{HostAddresses, HostRules, Lookup, Mirror, Trouble, accept};
 use crate::networks::Source;
+use crate::snapshot::Snapshot;
+use crate::zone::Zone;
 use ask::HostAsker;
 use keep::KnownHosts;
 
@@ -57,6 +59,35 @@ pub struct ServedInputs {
     pub(crate) hosts: KnownHosts,
     /// The sources of networks.
     pub(crate) sources: Vec<Arc<Source>>,
+    /// The zones that were read from master files.
+    pub(crate) zones: Vec<ServedZone>,
+    /// The files of the certificates that listeners serve, each with the name of the listener.
+    pub(crate) certificates: Vec<(&'static str, TlsFiles)>,
+}
+
+/// A served zone that was read from a master file.
+#[derive(Clone, Debug)]
+pub(crate) struct ServedZone {
+    /// The zone, without dynamic records.
+    pub(crate) zone: Arc<Zone>,
+    /// The file, as the operator wrote it.
+    pub(crate) file: Arc<str>,
+}
+
+impl ServedInputs {
+    /// The inputs of a snapshot; certificates are no part of it.
+    pub(crate) fn of(snapshot: &Snapshot, certificates: Vec<(&'static str, TlsFiles)>) -> Self {
+        let zones = snapshot.zones().iter().zip(snapshot.zone_origins()).filter_map(|((id, _), origin)| {
+            let zone = snapshot.zones().base(id);
+            Some(ServedZone { zone: zone.clone(), file: origin.file.clone()? }).filter(|_| zone.is_available())
+        });
+        ServedInputs {
+            hosts: known(snapshot.mirrors().iter()),
+            sources: snapshot.provenance().networks.sources.clone(),
+            zones: zones.collect(),
+            certificates,
+        }
+    }
 }
 
 /// The rules by which the addresses of hosts are accepted.

@@ -7,7 +7,7 @@ use crate::base::diagnostic::Style;
 use crate::config;
 
 fn reload(hosts: KnownHosts) -> Purpose {
-    Purpose::Reload(ServedInputs { hosts, sources: Vec::new() })
+    Purpose::Reload(ServedInputs { hosts, ..ServedInputs::default() })
 }
 
 /// A config with one mirror, and these keys of `[resolver]`.

@@ -20,14 +20,19 @@ mod split;
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::base::diagnostic::{Diagnostic, Place, Severity};
 use crate::config;
 use crate::files::FileKind;
+use crate::load::hosts::{Purpose, ServedZone};
 use crate::zone::{self, AddError, Steered, ZoneBuilder, ZoneProblem};
 use reader::ZoneReader;
 use sources::Sources;
+
+/// The code of the warning about a zone that is served without its file.
+pub(crate) const ZONE_REFUSED: &str = "zone-refused";
 
 /// The most bytes of a zone's files together: 1 GiB, some 25 million records.
 pub(crate) const MAX_FILE_LEN: usize = FileKind::Zone.max_len() as usize;
@@ -70,6 +75,26 @@ pub(super) fn held_back(zone: &config::ZoneConfig, mut found: Vec<Diagnostic>) -
     found
 }
 
+/// The served records of a zone whose file is refused at a reload, steered as the config says, and the consequence in words.
+/// `None` if the refusal is one of the whole configuration: the zone was not served from this file, or its served records do
+/// not admit the owners that are to be steered.
+///
+/// The steered owners are those of the new configuration, because the served ones are ids of the horizons before.
+pub(super) fn stand_in(zone: &config::ZoneConfig, purpose: &Purpose) -> Option<(Arc<zone::Zone>, Diagnostic)> {
+    let (Purpose::Reload(served), Some(file)) = (purpose, &zone.file) else { return None };
+    let is_same = |served: &&ServedZone| served.zone.apex() == zone.name.as_name() && served.file == file.file;
+    let steer: Vec<_> = zone.steer.iter().map(|steer| (steer.owner.as_name(), steered(steer))).collect();
+    let kept = served.zones.iter().find(is_same)?.zone.steered_by(&steer)?;
+    let (name, serial) = (&zone.name, kept.serial());
+    let message = format!("zone `{name}` keeps its served records (serial {serial}): its file is refused");
+    let what = Diagnostic::warning(ZONE_REFUSED, message).at(zone.place.clone(), "this file");
+    Some((kept, what.help("mend the file and reload; `pharos check` shows all of its errors")))
+}
+
+fn steered(steer: &config::Steer) -> Steered {
+    Steered { horizon: steer.horizon, ttl: steer.ttl, service: steer.service }
+}
+
 /// Reads the zone that the config describes. `text` is the contents of `file`; `read_file` reads included files.
 pub fn read_text(
     zone: &config::ZoneConfig,
@@ -86,8 +111,7 @@ pub fn read_text(
         diagnostics.push(reason::signed_zone(place, rtype, zone.unsigned.then_some(signatures.count)));
     }
     for (steer, tag) in zone.steer.iter().zip(0..) {
-        let steered = Steered { horizon: steer.horizon, ttl: steer.ttl, service: steer.service };
-        if let Err(error) = builder.steer(steer.owner.as_name(), steered, tag) {
+        if let Err(error) = builder.steer(steer.owner.as_name(), steered(steer), tag) {
             diagnostics.push(cannot_steer(steer, zone, error));
         }
     }
