@@ -1,34 +1,45 @@
 //! `pharos simulate`: the clients that a new configuration, or new feeds, would send to other mirrors.
 //!
+//! The served side is either a configuration, or the rulings that the running server sends. The server does not compute the
+//! moves, because it would read the files of a request as its own user, which may not read all files of the client, and may
+//! read others that the client must not see.
+//!
 //! **Invariants**: every mirror counts as up, and no host is looked up; the exit code is 1 if more moves than allowed.
 //! **Not here**: counting ([`crate::inspect`]).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use hyper::Method;
 use serde_json::{Value, json};
 
 use super::layout::Layout;
 use super::locate::ConfigLocation;
+use super::server::ServerTarget;
 use super::{BAD_CONFIG, OK, complain, complain_of, put};
-use crate::base::ids::HorizonId;
 use crate::base::prefix::{FAMILIES, Family, Prefix};
 use crate::base::share::Share;
 use crate::base::time::Generation;
 use crate::compile;
+use crate::control::client::ControlQuestion;
 use crate::files::Intake;
-use crate::inspect::{self, FamilyMoves, HorizonMoves, LabelMove, MoveEnd, Moves, RangeMove, SourceMoves, words};
+use crate::inspect::{
+    self, FamilyMoves, HorizonMoves, LabelMove, MoveEnd, Moves, RangeMove, Rulings, SourceMoves, words,
+};
 use crate::load::hosts::Purpose;
 use crate::networks::LabelKind;
-use crate::snapshot::Snapshot;
-use crate::steer::Won;
+
+/// The timeout of the server's answer: a database of cities takes seconds.
+const TIMEOUT: Duration = Duration::from_secs(55);
 
 /// The most moves between mirrors, and labels of a kind, that are printed as text.
 const SHOWN: usize = 10;
 
 /// Arguments of `pharos simulate`.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("served").required(true).args(["against", "server"])))]
 pub(super) struct Args {
     /// The new configuration; without this the one that `serve` would use
     #[arg(value_name = "NEW")]
@@ -36,7 +47,15 @@ pub(super) struct Args {
 
     /// The configuration to compare with, such as a copy with the feeds of last week
     #[arg(long, value_name = "OLD")]
-    against: PathBuf,
+    against: Option<PathBuf>,
+
+    /// Compare with the configuration that the running server serves, feeds included
+    #[arg(long)]
+    server: bool,
+
+    /// The server's control socket, for `--server`; without this the configuration names it
+    #[arg(long, value_name = "SOCKET", conflicts_with = "against")]
+    socket: Option<PathBuf>,
 
     /// Exit with 1 if more of the addresses that a rule decides for move, like 5%; of one family, in any horizon
     #[arg(long, value_name = "SHARE", value_parser = parse_share)]
@@ -54,24 +73,41 @@ pub(super) fn parse_share(text: &str) -> Result<Share, &'static str> {
 
 /// Compares, and returns the exit code.
 pub(super) fn run(config: &ConfigLocation, args: &Args) -> u8 {
-    let build = |path: &Path| {
-        compile::build_for(&Purpose::Compare, path, Generation(1), &Intake::default(), &|_| None)
-            .map(|built| built.snapshot)
-            .map_err(|problems| complain_of(&problems))
-    };
     let new = args.new.as_deref().map_or_else(|| config.path().to_path_buf(), Path::to_path_buf);
-    let (Ok(old), Ok(new)) = (build(&args.against), build(&new)) else { return BAD_CONFIG };
-    let found = inspect::moves(&old, &new);
-    let text = if args.json {
-        format!("{:#}\n", to_json(&old, &new, &found))
-    } else {
-        text(&old, &new, &found, Layout::of_stdout())
+    let old = || match &args.against {
+        Some(old) => build(old),
+        None => ask(config, args),
     };
+    // The new one comes first, because a server should not work for a configuration with errors.
+    let (new, old) = match build(&new).and_then(|new| Ok((new, old()?))) {
+        Ok(both) => both,
+        Err(code) => return code,
+    };
+    let found = inspect::compare(&old, &new);
+    let text = if args.json { format!("{:#}\n", to_json(&found)) } else { text(&found, Layout::of_stdout()) };
     let code = put(&text, OK);
     let over = args.max_moved.and_then(|most| above(&found, most));
     let Some(over) = over.filter(|_| code == OK) else { return code };
     complain(&over, Some("look at the largest ranges above; `--max-moved` is the limit"));
     BAD_CONFIG
+}
+
+/// The rulings of a configuration; an exit code if it has errors.
+fn build(path: &Path) -> Result<Rulings, u8> {
+    match compile::build_for(&Purpose::Compare, path, Generation(1), &Intake::default(), &|_| None) {
+        Ok(built) => Ok(Rulings::of(&built.snapshot)),
+        Err(problems) => {
+            complain_of(&problems);
+            Err(BAD_CONFIG)
+        }
+    }
+}
+
+/// The rulings that the running server serves; an exit code if it does not send them.
+fn ask(config: &ConfigLocation, args: &Args) -> Result<Rulings, u8> {
+    let server = ServerTarget::find(config, args.socket.as_deref(), "`--socket SOCKET`")?;
+    let question = ControlQuestion { method: Method::GET, target: "/rulings".into(), body: String::new() };
+    server.ask_within(question, TIMEOUT, None)
 }
 
 /// The first family of a horizon that moves more than a share, in words; `None` if there is none.
@@ -88,7 +124,7 @@ fn above(found: &Moves, most: Share) -> Option<String> {
     ))
 }
 
-fn text(old: &Snapshot, new: &Snapshot, found: &Moves, layout: Layout) -> String {
+fn text(found: &Moves, layout: Layout) -> String {
     let mut text = String::new();
     for source in &found.sources {
         text += &source_text(source, layout);
@@ -103,7 +139,7 @@ fn text(old: &Snapshot, new: &Snapshot, found: &Moves, layout: Layout) -> String
             if !text.is_empty() {
                 text.push('\n');
             }
-            text += &family_text([old, new], horizon, family, layout);
+            text += &family_text(horizon, family, layout);
         }
     }
     text
@@ -147,7 +183,7 @@ fn label_words(labels: &BTreeSet<(LabelKind, String)>) -> Option<String> {
     (!words.is_empty()).then(|| words.join(", "))
 }
 
-fn family_text(snapshots: [&Snapshot; 2], horizon: &HorizonMoves, family: &FamilyMoves, layout: Layout) -> String {
+fn family_text(horizon: &HorizonMoves, family: &FamilyMoves, layout: Layout) -> String {
     let of = family.family;
     let head = match family.moved_of_all {
         0 => format!("horizon {}: no {of} address moves", horizon.horizon),
@@ -182,8 +218,7 @@ fn family_text(snapshots: [&Snapshot; 2], horizon: &HorizonMoves, family: &Famil
     table(&["by", "label", "addresses"], labels.map(row).collect());
     text.push_str("  largest ranges\n");
     for one in &family.ranges {
-        let [before, after] = rules(snapshots, horizon, one);
-        let (from, to) = (end(&one.from), end(&one.to));
+        let (from, to, before, after) = (end(&one.from), end(&one.to), &one.before, &one.after);
         text += &layout.sentence("  ", 4, &format!("{}: {from} to {to}; {before}, now {after}", range_text(one)));
     }
     text
@@ -216,15 +251,6 @@ fn range_text(range: &RangeMove) -> String {
     }
 }
 
-/// The winning rules before and after, with their places.
-fn rules(snapshots: [&Snapshot; 2], horizon: &HorizonMoves, range: &RangeMove) -> [String; 2] {
-    let rule = |snapshot: &Snapshot, won: Won| {
-        let id = snapshot.horizons().iter().position(|one| one.name == horizon.horizon);
-        id.map_or_else(String::new, |at| words::rule(snapshot, HorizonId::from_index(at), won))
-    };
-    [rule(snapshots[0], range.before), rule(snapshots[1], range.after)]
-}
-
 fn end(end: &MoveEnd) -> String {
     match end {
         MoveEnd::Mirror(name) => name.to_string(),
@@ -237,7 +263,7 @@ fn share(part: u128, all: u128) -> f64 {
     if all == 0 { 0.0 } else { part as f64 / all as f64 }
 }
 
-fn to_json(old: &Snapshot, new: &Snapshot, found: &Moves) -> Value {
+fn to_json(found: &Moves) -> Value {
     let source = |source: &SourceMoves| {
         let of =
             |counts: [u128; 2]| json!({ "IPv4": count(Family::V4, counts[0]), "IPv6": count(Family::V6, counts[1]) });
@@ -254,8 +280,7 @@ fn to_json(old: &Snapshot, new: &Snapshot, found: &Moves) -> Value {
         })
     };
     let horizon = |horizon: &HorizonMoves| {
-        let families: Vec<Value> =
-            horizon.families.iter().map(|family| family_json([old, new], horizon, family)).collect();
+        let families: Vec<Value> = horizon.families.iter().map(family_json).collect();
         json!({ "horizon": &*horizon.horizon, "families": families })
     };
     let names = |names: &[std::sync::Arc<str>]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -267,19 +292,18 @@ fn to_json(old: &Snapshot, new: &Snapshot, found: &Moves) -> Value {
     })
 }
 
-fn family_json(snapshots: [&Snapshot; 2], horizon: &HorizonMoves, family: &FamilyMoves) -> Value {
+fn family_json(family: &FamilyMoves) -> Value {
     let of = family.family;
     let mirror = |one: &inspect::MirrorMove| json!({ "from": end_json(&one.from), "to": end_json(&one.to), "addresses": count(of, one.addresses) });
     let label = |one: &LabelMove| json!({ "kind": one.kind.row().name, "label": one.label, "addresses": count(of, one.addresses) });
     let range = |one: &RangeMove| {
-        let [before, after] = rules(snapshots, horizon, one);
         json!({
             "first": one.first.to_string(),
             "last": one.last.to_string(),
             "from": end_json(&one.from),
             "to": end_json(&one.to),
-            "rule_before": before,
-            "rule_after": after,
+            "rule_before": &*one.before,
+            "rule_after": &*one.after,
             "addresses": count(of, one.addresses),
         })
     };

@@ -26,8 +26,9 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause before the next attempt to connect if the queue of connections is full.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// The longest answer, in bytes: the list of the most mirrors that a configuration can have, with an address each.
-const MAX_ANSWER_LEN: usize = 64 << 20;
+/// The longest answer, in bytes: the list of the most mirrors that a configuration can have, with an address each, and the rulings
+/// for five million stretches of addresses.
+pub(super) const MAX_ANSWER_LEN: usize = 64 << 20;
 
 /// A request to the running server.
 #[derive(Clone, Debug)]

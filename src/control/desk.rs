@@ -16,8 +16,9 @@ use hyper::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use super::client::MAX_ANSWER_LEN;
 use super::ledger::{LedgerAsk, LedgerEntry, OverrideDone, OverrideRefused};
 use super::operator::{self, Caller};
 use super::request::{self, ControlRequest, Refusal};
@@ -28,6 +29,7 @@ use crate::base::ids::MirrorId;
 use crate::base::name::NameBuf;
 use crate::base::prefix::Prefix;
 use crate::base::time::UnixTime;
+use crate::inspect::Rulings;
 use crate::inspect::view::{ExplainSource, ExplainSubject, OverrideView, describe, describe_redirect};
 use crate::listen::HttpResponse;
 use crate::live::{
@@ -55,6 +57,8 @@ pub(crate) struct Desk {
     files: StateFiles,
     /// Set when the server begins to serve.
     running: OnceLock<RunningServer>,
+    /// A permit for an answer with rulings. There is one, because such an answer takes as much memory as tables.
+    rulings: Arc<Semaphore>,
 }
 
 /// The parts of a running server from which answers are made.
@@ -100,7 +104,7 @@ pub(crate) struct ListenerCertificate {
 
 impl Desk {
     pub(super) fn new(readiness: Arc<Readiness>, files: StateFiles) -> Self {
-        Desk { readiness, files, running: OnceLock::new() }
+        Desk { readiness, files, running: OnceLock::new(), rulings: Arc::new(Semaphore::new(1)) }
     }
 
     /// Sets the running server; until then, valid requests get 503.
@@ -140,6 +144,10 @@ impl Desk {
                 let age_secs = running.clock.now().0.saturating_sub(running.published.published_at().0) / 1000;
                 let probes = running.about.probes.clone();
                 explain(snapshot, probes, client, resolver, name.map(|name| *name), age_secs).await
+            }
+            ControlRequest::Rulings => {
+                let busy = |_| unavailable("another comparison is under way");
+                rulings(snapshot, self.rulings.clone().try_acquire_owned().map_err(busy)?).await
             }
             ControlRequest::Reload { terms, width } => running.reload(terms, width).await,
             ControlRequest::Refresh { sources, is_previous, terms, width } => {
@@ -371,6 +379,33 @@ async fn explain(
     }
 }
 
+/// An answer with rulings, which holds the permit until it is sent.
+struct HeldRulings {
+    json: Vec<u8>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for HeldRulings {
+    fn as_ref(&self) -> &[u8] {
+        &self.json
+    }
+}
+
+/// The rulings of a snapshot, for a comparison with a configuration that the client reads.
+async fn rulings(snapshot: Arc<Snapshot>, permit: OwnedSemaphorePermit) -> Result<DeskAnswer, Refusal> {
+    let made = work::submit(Lane::Compute, move || serde_json::to_vec(&Rulings::of(&snapshot)));
+    match made.await {
+        Ok(Ok(json)) if json.len() <= MAX_ANSWER_LEN => {
+            Ok(DeskAnswer::Rulings(Bytes::from_owner(HeldRulings { json, _permit: permit })))
+        }
+        Ok(Ok(_)) => Err(Refusal::new(StatusCode::INSUFFICIENT_STORAGE, "the rulings are longer than any answer")
+            .help("compare two configurations: `pharos simulate --against OLD`")),
+        Ok(Err(error)) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+        Err(Lost::Panicked) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, Lost::Panicked.to_string())),
+        Err(lost) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, lost.to_string())),
+    }
+}
+
 fn find(snapshot: &Snapshot, name: &str) -> Result<MirrorId, Refusal> {
     snapshot.mirror(name).ok_or_else(|| {
         let help = did_you_mean(name, "mirrors", snapshot.mirrors().iter().map(|mirror| &*mirror.name));
@@ -398,6 +433,7 @@ pub(super) fn refuse(refusal: Refusal, method: &Method) -> HttpResponse {
 /// The content of a response.
 enum DeskAnswer {
     Json(String),
+    Rulings(Bytes),
     /// A reload, or a fetch, that was refused in part or as a whole.
     NotServed(String),
     Ready(Option<Cow<'static, str>>),
@@ -417,21 +453,21 @@ impl DeskAnswer {
 fn render(answer: DeskAnswer, method: &Method) -> HttpResponse {
     const JSON: &str = "application/json";
     let mut allow = None;
+    const TEXT: &str = "text/plain; charset=utf-8";
     let (status, kind, body) = match answer {
-        DeskAnswer::Json(text) => (StatusCode::OK, JSON, text),
-        DeskAnswer::NotServed(text) => (StatusCode::UNPROCESSABLE_ENTITY, JSON, text),
-        DeskAnswer::Ready(None) => (StatusCode::OK, "text/plain; charset=utf-8", "ready\n".to_string()),
-        DeskAnswer::Ready(Some(obstacle)) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", format!("{obstacle}\n"))
-        }
+        DeskAnswer::Json(text) => (StatusCode::OK, JSON, text.into()),
+        DeskAnswer::Rulings(json) => (StatusCode::OK, JSON, json),
+        DeskAnswer::NotServed(text) => (StatusCode::UNPROCESSABLE_ENTITY, JSON, text.into()),
+        DeskAnswer::Ready(None) => (StatusCode::OK, TEXT, Bytes::from_static(b"ready\n")),
+        DeskAnswer::Ready(Some(obstacle)) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{obstacle}\n").into()),
         DeskAnswer::Refused(Refusal { status, error, help, allow: methods }) => {
             allow = methods;
             let text = serde_json::to_string(&RefusalView { error, help }).expect("a view is plain data");
-            (status, JSON, text + "\n")
+            (status, JSON, (text + "\n").into())
         }
     };
     let len = body.len();
-    let sent = if method == Method::HEAD { Bytes::new() } else { Bytes::from(body) };
+    let sent = if method == Method::HEAD { Bytes::new() } else { body };
     let mut response = HttpResponse::new(Full::new(sent));
     *response.status_mut() = status;
     let headers = response.headers_mut();

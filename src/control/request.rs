@@ -47,6 +47,8 @@ pub(super) enum ControlRequest {
     /// `POST /refresh?source=…&previous=true&dry-run=true&allow-moved=…&width=…`
     /// Without a source, all that are fetched.
     Refresh { sources: Vec<Arc<str>>, is_previous: bool, terms: ReloadTerms, width: Option<usize> },
+    /// `GET /rulings`: the data from which clients of the socket count the moves of a new configuration.
+    Rulings,
     /// `POST /zones/NAME/retransfer`
     Retransfer(Box<NameBuf>),
     /// `GET /explain?client=…&resolver=…&name=…`
@@ -121,6 +123,7 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlR
         ["ready"] => (is_read.then_some(Ok(ControlRequest::Ready)), "GET, HEAD"),
         ["status"] => (is_read.then_some(Ok(ControlRequest::Status)), "GET, HEAD"),
         ["mirrors"] => (is_read.then_some(Ok(ControlRequest::Mirrors)), "GET, HEAD"),
+        ["rulings"] => (is_read.then_some(Ok(ControlRequest::Rulings)), "GET, HEAD"),
         ["explain"] => (is_read.then(|| explain(head.uri.query().unwrap_or_default())), "GET, HEAD"),
         ["mirrors", mirror] => (is_read.then(|| name(mirror).map(ControlRequest::Mirror)), "GET, HEAD"),
         ["mirrors", mirror, "override" | "order"] => {
@@ -154,7 +157,7 @@ pub(super) fn parse(head: &Parts, body: &[u8], now: UnixTime) -> Result<ControlR
         }
         _ => {
             return Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is nothing at `{path}`")).help(
-                "there are /mirrors, /mirrors/NAME/override, /server/drain, /zones/NAME/retransfer, /reload, /refresh, /explain, /status and /ready",
+                "there are /mirrors, /mirrors/NAME/override, /server/drain, /zones/NAME/retransfer, /reload, /refresh, /explain, /rulings, /status and /ready",
             ));
         }
     };
@@ -353,6 +356,7 @@ mod tests {
         for bad in ["/refresh?previous=true", "/refresh?previous=true&source=a&source=b", "/refresh?sources=a"] {
             assert_eq!(parsed(Method::POST, bad, "").map_err(|(status, _)| status), Err(400), "{bad}");
         }
+        assert_eq!(parsed(Method::GET, "/rulings", ""), Ok(ControlRequest::Rulings));
         let retransfer = ControlRequest::Retransfer(Box::new(NameBuf::parse("copy.example").unwrap()));
         assert_eq!(parsed(Method::POST, "/zones/copy.example./retransfer", ""), Ok(retransfer));
         assert_eq!(parsed(Method::HEAD, "/mirrors/a", ""), Ok(ControlRequest::Mirror("a".into())));

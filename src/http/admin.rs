@@ -29,7 +29,8 @@ use crate::telemetry::{self, Collect};
 /// Its arguments are the client's address, the head of the request, and the request's body.
 pub type DeskHandler = Arc<dyn Fn(IpAddr, Parts, Bytes) -> Later + Send + Sync>;
 
-/// The paths of control requests. The paths below each of them are included.
+/// The paths of control requests. The paths below each of them are included. `/rulings` is not among them, because whole databases
+/// of addresses are not for the network.
 const DESK_PATHS: [&str; 6] = ["/mirrors", "/server", "/zones", "/reload", "/status", "/explain"];
 
 /// Answers health checks and metrics, and passes control requests on. Clones share their state.

@@ -33,6 +33,7 @@ pub(crate) use ground::Judged;
 pub use moves::{
     FamilyMoves, HorizonMoves, KINDS, LabelMove, MirrorMove, MoveEnd, Moves, RangeMove, SourceMoves, moves,
 };
+pub(crate) use moves::{Rulings, compare};
 pub(crate) use reason::{Neighbour, PlanShare, ScopeReason, Side};
 pub(crate) use sweep::{
     HorizonReport, MirrorTotal, OwnerReport, ProviderTotal, RecordTypes, Report, RuleTotal, SweepProgress, Violation,

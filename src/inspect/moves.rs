@@ -8,19 +8,20 @@
 //! serve; equal configurations move nothing.
 //! **Not here**: text, exit codes (`cli`), the refusal of a change that moves too much.
 
+mod rulings;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::tally::{Rules, share};
-use crate::base::ids::{MirrorId, PlanId};
-use crate::base::prefix::{Bits, Family};
-use crate::networks::{Combination, LabelKind, Overlay};
+use super::tally::share;
+use crate::base::prefix::Family;
+use crate::networks::LabelKind;
 use crate::snapshot::Snapshot;
 use crate::steer::spread::SLOTS;
-use crate::steer::{Horizon, Plan, Won};
+pub(crate) use rulings::Rulings;
+use rulings::{AddressClass, highest};
 use sources::sources;
 
 /// The longest list of ranges that move.
@@ -110,10 +111,10 @@ pub struct RangeMove {
     pub first: IpAddr,
     /// The last address.
     pub last: IpAddr,
-    /// The winner before.
-    pub before: Won,
-    /// The winner after.
-    pub after: Won,
+    /// The winning rule before, in words, with its place.
+    pub before: Arc<str>,
+    /// The winning rule after.
+    pub after: Arc<str>,
     /// The mirror before.
     pub from: MoveEnd,
     /// The mirror after.
@@ -148,42 +149,46 @@ impl FamilyMoves {
 
 /// Compares two snapshots.
 pub fn moves(before: &Snapshot, now: &Snapshot) -> Moves {
-    let [old, new] = [before, now].map(|snapshot| &snapshot.provenance().networks);
-    let (old_rules, new_rules) = (Rules::of(old), Rules::of(new));
-    let pairs =
-        [Pairs::walk(&old_rules.v4, &new_rules.v4, Family::V4), Pairs::walk(&old_rules.v6, &new_rules.v6, Family::V6)];
+    compare(&Rulings::of(before), &Rulings::of(now))
+}
+
+/// Compares the rulings of two snapshots.
+pub(crate) fn compare(before: &Rulings, now: &Rulings) -> Moves {
+    let (old, new) = (before.stretches(), now.stretches());
+    let pairs = [0, 1].map(|at| Pairs::walk(old[at].1, new[at].1, old[at].0));
     let mut found = Moves::default();
-    for horizon in now.horizons() {
-        let Some(earlier) = before.horizons().iter().find(|earlier| earlier.name == horizon.name) else {
-            found.added.push(horizon.name.clone());
+    let named = |rulings: &Rulings, name: &str| rulings.view().horizons.iter().position(|horizon| horizon.name == name);
+    for (at, horizon) in now.view().horizons.iter().enumerate() {
+        let name: Arc<str> = horizon.name.as_str().into();
+        let Some(earlier) = named(before, &name) else {
+            found.added.push(name);
             continue;
         };
-        let sides = [MoveSide::of(before, earlier, &old_rules), MoveSide::of(now, horizon, &new_rules)];
+        let sides = [MoveSide::of(before, earlier), MoveSide::of(now, at)];
         let families = pairs.each_ref().map(|pairs| pairs.moves(&sides));
-        found.horizons.push(HorizonMoves { horizon: horizon.name.clone(), families });
+        found.horizons.push(HorizonMoves { horizon: name, families });
     }
-    let is_gone = |earlier: &&Horizon| now.horizons().iter().all(|horizon| horizon.name != earlier.name);
-    found.removed = before.horizons().iter().filter(is_gone).map(|earlier| earlier.name.clone()).collect();
-    found.sources = sources(old, new, &[&old_rules, &new_rules], &pairs);
+    let earlier = before.view().horizons.iter().filter(|earlier| named(now, &earlier.name).is_none());
+    found.removed = earlier.map(|earlier| earlier.name.as_str().into()).collect();
+    found.sources = sources(before.view(), now.view(), &pairs);
     found
 }
 
-/// The stretches of one family in which neither snapshot's labels change.
+/// The stretches of one family in which neither snapshot's class of addresses changes.
 struct Pairs {
     family: Family,
-    /// The first address of each, with the combination of labels in the old and in the new snapshot.
+    /// The first address of each, with its class in the old and in the new snapshot.
     stretches: Vec<(u128, u32, u32)>,
 }
 
 impl Pairs {
-    fn walk<A: Bits>(old: &Overlay<A>, new: &Overlay<A>, family: Family) -> Self {
-        let mut stretches = Vec::with_capacity(old.ranges.len().max(new.ranges.len()));
+    fn walk(old: &[(u128, u32)], new: &[(u128, u32)], family: Family) -> Self {
+        let mut stretches = Vec::with_capacity(old.len().max(new.len()));
         let (mut a, mut b) = (0, 0);
         loop {
-            let first = old.ranges[a].0.max(new.ranges[b].0);
-            stretches.push((first.to_u128(), old.ranges[a].1, new.ranges[b].1));
-            let next = |ranges: &[(A, u32)], at: usize| ranges.get(at + 1).map(|(first, _)| *first);
-            match (next(&old.ranges, a), next(&new.ranges, b)) {
+            stretches.push((old[a].0.max(new[b].0), old[a].1, new[b].1));
+            let next = |side: &[(u128, u32)], at: usize| side.get(at + 1).map(|(first, _)| *first);
+            match (next(old, a), next(new, b)) {
                 (None, None) => return Pairs { family, stretches },
                 (Some(one), Some(other)) => {
                     a += usize::from(one <= other);
@@ -197,8 +202,7 @@ impl Pairs {
 
     /// Each stretch with its last address.
     fn iter(&self) -> impl Iterator<Item = (u128, u128, u32, u32)> {
-        let highest = u128::MAX >> (128 - u32::from(self.family.width()));
-        let ends = self.stretches.iter().skip(1).map(|(first, ..)| first - 1).chain([highest]);
+        let ends = self.stretches.iter().skip(1).map(|(first, ..)| first - 1).chain([highest(self.family)]);
         self.stretches.iter().zip(ends).map(|(&(first, old, new), last)| (first, last, old, new))
     }
 
@@ -206,17 +210,21 @@ impl Pairs {
         let (mut decided, mut moved, mut moved_of_all) = (0u128, 0u128, 0u128);
         let mut by_mirror: BTreeMap<(MoveEnd, MoveEnd), u128> = BTreeMap::new();
         let mut by_label: BTreeMap<(usize, Option<String>), u128> = BTreeMap::new();
-        let mut shifts: HashMap<(u32, u32), Vec<Shift>> = HashMap::new();
+        let mut shifts: HashMap<[usize; 2], Vec<Shift>> = HashMap::new();
         let mut ranges: Vec<RangeMove> = Vec::new();
-        let mut run: Option<(u128, RangeMove)> = None;
+        let mut run: Option<MoveRun> = None;
         for (first, last, old, new) in self.iter() {
             let count = (last - first).saturating_add(1);
-            let rulings = [&sides[0].rulings[old as usize], &sides[1].rulings[new as usize]];
-            let was_decided = matches!(rulings[0].won, Won::Rule(_));
+            let classes = [sides[0].class(old), sides[1].class(new)];
+            let rulings = [0, 1].map(|side| sides[side].ruling(classes[side]));
+            let winners = rulings.map(|(rule, _)| rule);
+            // The last one is the default.
+            let was_decided = winners[0] + 1 < sides[0].rules.len();
             if was_decided {
                 decided = decided.saturating_add(count);
             }
-            let shifts = shifts.entry((old, new)).or_insert_with(|| shifts_between(sides, rulings[0], rulings[1]));
+            let plans = rulings.map(|(_, plan)| plan);
+            let shifts = shifts.entry(plans).or_insert_with(|| shifts_between(sides, plans));
             let mut of_stretch = 0u128;
             for shift in &*shifts {
                 let addresses = share(count, shift.slots);
@@ -224,45 +232,45 @@ impl Pairs {
                 let sum = by_mirror.entry((shift.from.clone(), shift.to.clone())).or_default();
                 *sum = sum.saturating_add(addresses);
             }
-            let joins = run.as_ref().is_some_and(|(end, range)| {
-                Some(*end) == first.checked_sub(1)
-                    && shifts.first().is_some_and(|shift| (&shift.from, &shift.to) == (&range.from, &range.to))
-                    && (range.before, range.after) == (rulings[0].won, rulings[1].won)
+            let joins = run.as_ref().is_some_and(|run| {
+                Some(run.end) == first.checked_sub(1)
+                    && shifts.first().is_some_and(|shift| (&shift.from, &shift.to) == (&run.range.from, &run.range.to))
+                    && run.winners == winners
             });
             if !joins {
-                keep(&mut ranges, run.take().map(|(_, range)| range));
+                keep(&mut ranges, run.take().map(|run| run.range));
             }
             let Some(largest) = shifts.first() else { continue };
             moved_of_all = moved_of_all.saturating_add(of_stretch);
             if was_decided {
                 moved = moved.saturating_add(of_stretch);
             }
-            for (kind, labels) in rulings[0].labels.iter().zip(&rulings[1].labels).enumerate() {
+            for (kind, labels) in classes[0].labels.iter().zip(&classes[1].labels).enumerate() {
                 let label = labels.0.clone().or_else(|| labels.1.clone());
                 let sum = by_label.entry((kind, label)).or_default();
                 *sum = sum.saturating_add(of_stretch);
             }
             let last_address = address(self.family, last);
             match &mut run {
-                Some((end, range)) => {
-                    (*end, range.last) = (last, last_address);
-                    range.addresses = range.addresses.saturating_add(of_stretch);
+                Some(run) => {
+                    (run.end, run.range.last) = (last, last_address);
+                    run.range.addresses = run.range.addresses.saturating_add(of_stretch);
                 }
                 None => {
                     let range = RangeMove {
                         first: address(self.family, first),
                         last: last_address,
-                        before: rulings[0].won,
-                        after: rulings[1].won,
+                        before: sides[0].rules[winners[0]].clone(),
+                        after: sides[1].rules[winners[1]].clone(),
                         from: largest.from.clone(),
                         to: largest.to.clone(),
                         addresses: of_stretch,
                     };
-                    run = Some((last, range));
+                    run = Some(MoveRun { end: last, winners, range });
                 }
             }
         }
-        keep(&mut ranges, run.map(|(_, range)| range));
+        keep(&mut ranges, run.map(|run| run.range));
         let mut by_mirror: Vec<MirrorMove> =
             by_mirror.into_iter().map(|((from, to), addresses)| MirrorMove { from, to, addresses }).collect();
         by_mirror.sort_by_key(|one| std::cmp::Reverse(one.addresses));
@@ -292,42 +300,52 @@ fn address(family: Family, bits: u128) -> IpAddr {
     }
 }
 
+/// Neighbouring stretches that move alike.
+struct MoveRun {
+    /// The last address.
+    end: u128,
+    /// The indexes of the winning rules, before and after.
+    winners: [usize; 2],
+    range: RangeMove,
+}
+
 /// One snapshot's rulings for one horizon.
-struct MoveSide<'s> {
-    snapshot: &'s Snapshot,
-    horizon: &'s Horizon,
-    /// The ruling for each combination of labels.
-    rulings: Vec<LabelRuling>,
+struct MoveSide<'r> {
+    rulings: &'r Rulings,
+    /// The index of the horizon.
+    horizon: usize,
+    /// The rules in words.
+    rules: Vec<Arc<str>>,
+    /// For each plan, the end of a move for all clients or for each slot.
+    plans: Vec<Vec<MoveEnd>>,
 }
 
-/// The result of the rules for one combination of labels.
-struct LabelRuling {
-    won: Won,
-    plan: PlanId,
-    /// The labels, in the order of [`KINDS`].
-    labels: Vec<Option<String>>,
-}
+impl<'r> MoveSide<'r> {
+    fn of(rulings: &'r Rulings, horizon: usize) -> Self {
+        let view = rulings.view();
+        let written = &view.horizons[horizon];
+        MoveSide {
+            rulings,
+            horizon,
+            rules: written.rules.iter().map(|rule| rule.as_str().into()).collect(),
+            plans: written.plans.iter().map(|plan| plan.iter().map(|first| view.end(*first)).collect()).collect(),
+        }
+    }
 
-impl<'s> MoveSide<'s> {
-    fn of(snapshot: &'s Snapshot, horizon: &'s Horizon, rules: &Rules<'_>) -> Self {
-        let ruling = |labels: &Combination| {
-            let facts = rules.networks.facts(labels);
-            let won = horizon.winner(&facts);
-            let label = |kind: LabelKind| facts.labels.value(kind).map(|value| value.to_string());
-            LabelRuling { won, plan: horizon.plan_for(won, &facts), labels: KINDS.into_iter().map(label).collect() }
-        };
-        MoveSide { snapshot, horizon, rulings: rules.combinations.list().iter().map(ruling).collect() }
+    fn class(&self, at: u32) -> &'r AddressClass {
+        &self.rulings.view().classes[at as usize]
+    }
+
+    /// The indexes of the winning rule and of the plan.
+    fn ruling(&self, class: &AddressClass) -> (usize, usize) {
+        let (rule, plan) = class.rulings[self.horizon];
+        (rule as usize, plan as usize)
     }
 
     /// The end for clients of a plan in a slot.
-    fn end(&self, plan: PlanId, slot: usize) -> MoveEnd {
-        let plan = self.horizon.slots(plan).map_or(plan, |slots| slots[slot]);
-        let plan: &Plan = self.horizon.plan(plan);
-        if plan.is_canonical {
-            return MoveEnd::Canonical;
-        }
-        let name = |id: MirrorId| MoveEnd::Mirror(self.snapshot.mirrors()[id.index()].name.clone());
-        plan.mirrors().next().map_or(MoveEnd::Nothing, name)
+    fn end(&self, plan: usize, slot: usize) -> &MoveEnd {
+        let ends = &self.plans[plan];
+        &ends[if ends.len() == 1 { 0 } else { slot }]
     }
 }
 
@@ -338,16 +356,15 @@ struct Shift {
     slots: usize,
 }
 
-/// The moves between two plans, the greatest first; empty if none of the clients moves.
-fn shifts_between(sides: &[MoveSide<'_>; 2], before: &LabelRuling, after: &LabelRuling) -> Vec<Shift> {
-    let spread = |side: &MoveSide<'_>, plan| side.horizon.slots(plan).is_some();
-    let is_spread = spread(&sides[0], before.plan) || spread(&sides[1], after.plan);
+/// The moves between a plan before and one after, the greatest first; empty if none of the clients moves.
+fn shifts_between(sides: &[MoveSide<'_>; 2], plans: [usize; 2]) -> Vec<Shift> {
+    let is_spread = [0, 1].into_iter().any(|side| sides[side].plans[plans[side]].len() > 1);
     let mut shifts: BTreeMap<(MoveEnd, MoveEnd), usize> = BTreeMap::new();
     let (slots, each) = if is_spread { (SLOTS, 1) } else { (1, SLOTS) };
     for slot in 0..slots {
-        let (from, to) = (sides[0].end(before.plan, slot), sides[1].end(after.plan, slot));
+        let (from, to) = (sides[0].end(plans[0], slot), sides[1].end(plans[1], slot));
         if from != to {
-            *shifts.entry((from, to)).or_default() += each;
+            *shifts.entry((from.clone(), to.clone())).or_default() += each;
         }
     }
     let mut shifts: Vec<Shift> = shifts.into_iter().map(|((from, to), slots)| Shift { from, to, slots }).collect();

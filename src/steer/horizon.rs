@@ -29,7 +29,7 @@ pub use draft::{AnswerMirrors, Condition, Draft, Rule};
 
 /// The winner for a client: a rule, by its place in the list, or the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Won {
+pub(crate) enum Won {
     /// The rule of this index.
     Rule(usize),
     /// No rule: the default.
@@ -248,6 +248,11 @@ impl Horizon {
         let Some(slots) = self.slots(found.plan) else { return found };
         let scope = found.scope.max(self.least_scopes.of(Family::of(address)));
         FoundRange { plan: slots[self.slot_of(Prefix::holding(address, scope))], scope }
+    }
+
+    /// The number of rules, the default not counted.
+    pub(crate) fn rule_count(&self) -> usize {
+        self.rules.len()
     }
 
     /// The winner for a client with these facts; for `explain` and `check`, off the query path.

@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod compared;
 mod kept;
 mod operators;
 mod reloads;

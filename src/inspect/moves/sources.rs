@@ -5,32 +5,28 @@
 
 use std::collections::BTreeSet;
 
+use super::rulings::{RulingsView, SourceLabels};
 use super::{KINDS, Pairs, SourceMoves};
 use crate::base::prefix::FAMILIES;
-use crate::inspect::tally::Rules;
-use crate::networks::Networks;
 
 /// The addresses that each source labels, and labelled before.
-pub(super) fn sources(old: &Networks, new: &Networks, rules: &[&Rules<'_>; 2], pairs: &[Pairs; 2]) -> Vec<SourceMoves> {
+pub(super) fn sources(old: &RulingsView, new: &RulingsView, pairs: &[Pairs; 2]) -> Vec<SourceMoves> {
     let mut found = Vec::with_capacity(new.sources.len());
     for (at, source) in new.sources.iter().enumerate() {
         let earlier = old.sources.iter().position(|earlier| earlier.name == source.name);
         let mut moves = SourceMoves {
-            source: source.name.clone(),
+            source: source.name.as_str().into(),
             labelled: [0; 2],
             new: [0; 2],
             lost: [0; 2],
             came: BTreeSet::new(),
             went: BTreeSet::new(),
         };
-        let has = |rules: &Rules<'_>, combination: u32, at: usize| {
-            rules.combinations.list()[combination as usize][at].is_some()
-        };
+        let (was_labelled, is_labelled) = (classes(old, earlier), classes(new, Some(at)));
         for (family, pairs) in FAMILIES.into_iter().zip(pairs) {
             let family = family as usize;
             for (first, last, before, now) in pairs.iter() {
-                let was = earlier.is_some_and(|earlier| has(rules[0], before, earlier));
-                let is = has(rules[1], now, at);
+                let (was, is) = (was_labelled[before as usize], is_labelled[now as usize]);
                 let count = (last - first).saturating_add(1);
                 let sums = [(is, &mut moves.labelled), (is && !was, &mut moves.new), (was && !is, &mut moves.lost)];
                 for (_, sum) in sums.into_iter().filter(|(counts, _)| *counts) {
@@ -39,11 +35,9 @@ pub(super) fn sources(old: &Networks, new: &Networks, rules: &[&Rules<'_>; 2], p
             }
         }
         if let Some(earlier) = earlier {
-            for kind in KINDS {
-                let values = |networks: &Networks, at: usize| -> BTreeSet<String> {
-                    networks.sources[at].values(kind).into_iter().map(|value| value.to_string()).collect()
-                };
-                let (was, is) = (values(old, earlier), values(new, at));
+            for (kind, at) in KINDS.into_iter().zip(0..) {
+                let values = |source: &SourceLabels| source.labels[at].iter().cloned().collect::<BTreeSet<_>>();
+                let (was, is) = (values(&old.sources[earlier]), values(source));
                 moves.came.extend(is.difference(&was).map(|label| (kind, label.clone())));
                 moves.went.extend(was.difference(&is).map(|label| (kind, label.clone())));
             }
@@ -51,4 +45,10 @@ pub(super) fn sources(old: &Networks, new: &Networks, rules: &[&Rules<'_>; 2], p
         found.push(moves);
     }
     found
+}
+
+/// For each class of addresses, true if a source labels it.
+fn classes(view: &RulingsView, source: Option<usize>) -> Vec<bool> {
+    let is_labelled = |sources: &[u32]| source.is_some_and(|source| sources.iter().any(|at| *at as usize == source));
+    view.classes.iter().map(|class| is_labelled(&class.sources)).collect()
 }
