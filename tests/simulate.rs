@@ -7,16 +7,22 @@ mod common;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
+use common::mmdb::MmdbWriter;
 use common::needs;
 use pharos::inspect::{MoveEnd, moves};
 use pharos::snapshot::Snapshot;
 use pharos::steer::Horizon;
 use proptest::prelude::*;
+use serde_json::json;
 
 const ZONE: &str = "$TTL 60\n@ SOA ns hostmaster 1 3600 600 86400 60\n@ NS ns\nns A 192.0.2.1\n";
 
 /// A configuration: the lists and feeds that it names are files in memory.
 fn config(networks: &str, rules: &str) -> String {
+    config_with_default(networks, rules, DEFAULTS[0])
+}
+
+fn config_with_default(networks: &str, rules: &str, default: &str) -> String {
     format!(
         r#"
 [[zone]]
@@ -31,7 +37,7 @@ b = {{ addresses = "192.0.2.2", location = [40, -74] }}
 c = {{ addresses = "192.0.2.3", location = [-33, 151] }}
 [horizons.blobs]
 rules   = [{rules}]
-default = ["c"]
+default = {default}
 "#
     )
 }
@@ -103,43 +109,82 @@ fn assert_same(before: &Snapshot, now: &Snapshot) {
 }
 
 /// A list of prefixes with labels: few bits vary, so that prefixes nest.
-fn list() -> impl Strategy<Value = Vec<(u8, u8, u8, usize)>> {
-    prop::collection::vec((0..4u8, 0..4u8, 9..=26u8, 0..3usize), 0..12)
+fn list(labels: usize) -> impl Strategy<Value = Vec<(u8, u8, u8, usize)>> {
+    prop::collection::vec((0..4u8, 0..4u8, 9..=26u8, 0..labels), 0..12)
+}
+
+/// A prefix of each family.
+fn prefixes(second: u8, third: u8, len: u8) -> [String; 2] {
+    let bits = u32::from_be_bytes([20, second << 6, third << 6, 0]);
+    let v4 = std::net::Ipv4Addr::from(bits & (u32::MAX << (32 - len)));
+    let v6 = std::net::Ipv6Addr::from(((0x2a00_u128 << 112) | (u128::from(bits) << 64)) & (u128::MAX << (96 - len)));
+    [format!("{v4}/{len}"), format!("{v6}/{}", 32 + len)]
 }
 
 fn list_text(list: &[(u8, u8, u8, usize)]) -> Vec<u8> {
     let mut lines: BTreeMap<String, &str> = BTreeMap::new();
     for (second, third, len, label) in list {
-        let bits = u32::from_be_bytes([20, second << 6, third << 6, 0]);
-        let v4 = std::net::Ipv4Addr::from(bits & (u32::MAX << (32 - len)));
-        let v6 =
-            std::net::Ipv6Addr::from(((0x2a00_u128 << 112) | (u128::from(bits) << 64)) & (u128::MAX << (96 - len)));
         let label = ["x", "y", "z"][*label];
-        lines.insert(format!("{v4}/{len}"), label);
-        lines.insert(format!("{v6}/{}", 32 + len), label);
+        lines.extend(prefixes(*second, *third, *len).map(|prefix| (prefix, label)));
     }
     lines.iter().map(|(prefix, label)| format!("{prefix} {label}\n")).collect::<String>().into_bytes()
 }
 
-const RULES: [&str; 4] = [
+/// Coordinates with their continents: near each mirror, and two of which no mirror is near.
+const PLACES: [(f64, f64, &str); 5] =
+    [(48.1, 11.6, "EU"), (42.4, -71.1, "NA"), (-37.8, 145.0, "OC"), (35.7, 139.7, "AS"), (-23.5, -46.6, "SA")];
+
+/// A database with the coordinates of prefixes.
+fn geo_database(list: &[(u8, u8, u8, usize)]) -> Vec<u8> {
+    let place = |at: usize| {
+        let (latitude, longitude, continent) = PLACES[at];
+        json!({ "continent": { "code": continent }, "location": { "latitude": latitude, "longitude": longitude } })
+    };
+    // An address of a list may have coordinates, labels, both or none.
+    let mut database = MmdbWriter::new(6).add("203.0.114.0/24", place(0)).add("203.0.115.0/24", place(1));
+    let mut sorted = list.to_vec();
+    // A network inside another comes after it.
+    sorted.sort_by_key(|(.., len, _)| *len);
+    for (second, third, len, at) in sorted {
+        let [v4, v6] = prefixes(second, third, len);
+        database = database.add(&v4, place(at)).add(&v6, place(at));
+    }
+    database.finish("Test-City")
+}
+
+/// The defaults: one mirror, by distance, and by weight.
+const DEFAULTS: [&str; 3] =
+    [r#"["c"]"#, r#"{ nearest = ["c", "b", "a"] }"#, r#"{ mirrors = ["c", "a"], weights = { c = 5, a = 2 } }"#];
+
+const RULES: [&str; 8] = [
     r#"{ network = "l", label = "x", mirrors = ["a"] }, { network = "l", label = "y", mirrors = ["b", "a"] }"#,
     r#"{ network = "l", label = "y", mirrors = ["a", "b"] }, { network = "l", mirrors = ["b"] }"#,
     r#"{ network = "l", label = "x", mirrors = ["a", "b"], weights = { a = 3, b = 1 } }"#,
     r#"{ network = "l", label = ["x", "y"], mirrors = ["a", "b", "c"], weights = { a = 1, b = 1, c = 2 } }"#,
+    r#"{ network = "l", label = "x", nearest = ["a", "b", "c"] }"#,
+    r#"{ network = "l", label = ["x", "y"], nearest = ["c", "a"] }, { continent = "EU", mirrors = ["b"] }"#,
+    r#"{ continent = ["EU", "AS"], nearest = ["a", "b"] }, { network = "l", label = "y", mirrors = ["b"] }"#,
+    r#"{ network = "l", label = "z", mirrors = ["a", "b"], weights = { a = 3, b = 1 } }, { network = "l", nearest = ["b", "a"] }"#,
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 120, ..ProptestConfig::default() })]
     #[test]
     fn moves_are_the_difference_of_the_tables(
-        lists in (list(), list()), rules in (0..RULES.len(), 0..RULES.len()),
+        lists in (list(3), list(3)),
+        places in (list(PLACES.len()), list(PLACES.len())),
+        rules in (0..RULES.len(), 0..RULES.len()),
+        defaults in (0..DEFAULTS.len(), 0..DEFAULTS.len()),
     ) {
-        let side = |list: &[_], rules: usize| {
+        let side = |list: &[_], places: &[_], rules: usize, default: usize| {
             // An empty list is refused.
-            let text = [list_text(list), b"203.0.113.0/24 other\n".to_vec()].concat();
-            build(&config("l = { list = \"l.txt\" }", RULES[rules]), &[("l.txt", text)])
+            let text = [list_text(list), b"203.0.113.0/24 other\n203.0.114.0/25 x\n".to_vec()].concat();
+            let networks = "l = { list = \"l.txt\" }\ngeo = { mmdb = \"geo.mmdb\" }";
+            let config = config_with_default(networks, RULES[rules], DEFAULTS[default]);
+            build(&config, &[("l.txt", text), ("geo.mmdb", geo_database(places))])
         };
-        let (before, now) = (side(&lists.0, rules.0), side(&lists.1, rules.1));
+        let before = side(&lists.0, &places.0, rules.0, defaults.0);
+        let now = side(&lists.1, &places.1, rules.1, defaults.1);
         assert_same(&before, &now);
         let same = moves(&before, &before);
         prop_assert!(same.horizons[0].families.iter().all(|family| family.moved_of_all == 0));
@@ -186,6 +231,58 @@ fn real_feeds_move_as_their_tables_do() {
     assert_same(&before, &typo);
     let share = moves(&before, &typo).horizons[0].families[0].share();
     assert!((0.05..0.2).contains(&share), "{share}");
+}
+
+/// Coordinates for the blocks that registries give to providers; every seed has others for some of them.
+fn blocks(seed: u64) -> Vec<u8> {
+    let place = |block: u64| {
+        let moved = if mixed(block, seed).is_multiple_of(8) { seed } else { 0 };
+        let (latitude, longitude, continent) = PLACES[(mixed(block, moved) % PLACES.len() as u64) as usize];
+        json!({ "continent": { "code": continent }, "location": { "latitude": latitude, "longitude": longitude } })
+    };
+    let mut database = MmdbWriter::new(6);
+    for block in 0..224 << 2 {
+        database = database.add(&format!("{}.{}.0.0/10", block >> 2, (block & 3) << 6), place(block));
+    }
+    for block in 0..1024 {
+        database =
+            database.add(&format!("{:x}:{:x}::/26", 0x2600 + (block >> 6), (block & 63) << 10), place(block + 9999));
+    }
+    database.finish("Test-City")
+}
+
+/// A number that two others determine and that looks random (splitmix64).
+fn mixed(one: u64, other: u64) -> u64 {
+    let mut bits = one.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ other.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+#[test]
+fn real_feeds_move_as_their_tables_do_by_distance() {
+    let (Some(aws_file), Some(gcp_file)) = (needs::data("aws-ip-ranges.json"), needs::data("gcp-cloud.json")) else {
+        return;
+    };
+    let [whole, gcp] = [aws_file, gcp_file].map(|file| std::fs::read(file).unwrap());
+    let networks = "aws = { feed = \"aws\", file = \"aws.json\" }\ngcp = { feed = \"gcp\", file = \"gcp.json\" }\n\
+                    geo = { mmdb = \"geo.mmdb\" }";
+    let rules = r#"{ provider = "aws", region = ["us-east-1", "us-east-2"], nearest = ["a", "b", "c"] },
+                   { provider = "aws", region = ["eu-west-1", "eu-central-1"], mirrors = ["b", "a"], weights = { a = 1, b = 7 } },
+                   { continent = ["EU", "AS"], nearest = ["b", "c"] },
+                   { provider = "gcp", mirrors = ["a"] }"#;
+    let side = |seed: u64, default: usize| {
+        let aws = aws(&whole, |at| seed == 0 || !mixed(at as u64, seed).is_multiple_of(31));
+        let text = config_with_default(networks, rules, DEFAULTS[default]);
+        build(&text, &[("aws.json", aws), ("gcp.json", gcp.clone()), ("geo.mmdb", blocks(seed))])
+    };
+    let before = side(0, 1);
+    for (seed, default) in [(7, 1), (8, 1), (9, 2)] {
+        let now = side(seed, default);
+        assert_same(&before, &now);
+        assert_same(&now, &before);
+        let [v4, v6] = &moves(&before, &now).horizons[0].families;
+        assert!(v4.moved > 0 && v6.moved > 0, "both families move: {} {}", v4.moved, v6.moved);
+    }
 }
 
 #[test]
@@ -235,5 +332,5 @@ horizon blobs: 2 /48s of IPv6 move; of the 2 /48s that rules decide for, 2
     );
     let (code, text, _) = simulate(&["new.toml", "--against", "old.toml", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((code, &json["horizons"][0]["families"][0]["moved"]), (0, &serde_json::json!(196_608)));
+    assert_eq!((code, &json["horizons"][0]["families"][0]["moved"]), (0, &json!(196_608)));
 }
