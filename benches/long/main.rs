@@ -1,4 +1,5 @@
-//! Long tests of the real binary: mutated datagrams, kill -9 with overrides, reloads under load. And a release built twice.
+//! Long tests of the real binary: mutated datagrams, kill -9 with overrides, reloads under load, reloads with probes and
+//! overrides at once. And a release built twice.
 //!
 //! `tests/run --long` runs all of it; `cargo bench --bench long -- kills` one part. It prints figures, ends with a line in
 //! the form of libtest, and fails if one part does. `PHAROS_LONG_SHARE=100` does a hundredth of the work, to try it out.
@@ -7,6 +8,7 @@
 #![allow(clippy::print_stdout, reason = "it prints figures")]
 #![allow(clippy::unwrap_used, reason = "a part that meets the unexpected is to fail")]
 
+mod churn;
 #[path = "../../tests/common/mod.rs"]
 mod common;
 mod datagrams;
@@ -18,14 +20,19 @@ use std::panic::catch_unwind;
 use std::process::ExitCode;
 use std::time::Instant;
 
-const PARTS: [(&str, fn()); 4] =
-    [("datagrams", datagrams::run), ("kills", kills::run), ("reloads", reloads::run), ("release", release::run)];
+const PARTS: [(&str, fn()); 5] = [
+    ("datagrams", datagrams::run),
+    ("kills", kills::run),
+    ("reloads", reloads::run),
+    ("churn", churn::run),
+    ("release", release::run),
+];
 
 fn main() -> ExitCode {
     // `cargo bench` adds an option of its own.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     if let Some(unknown) = wanted.iter().find(|word| PARTS.iter().all(|(name, _)| name != word)) {
-        println!("{unknown} is none of datagrams, kills, reloads, release");
+        println!("{unknown} is none of datagrams, kills, reloads, churn, release");
         return ExitCode::FAILURE;
     }
     let (mut passed, mut failed) = (0, 0);

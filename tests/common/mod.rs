@@ -5,6 +5,7 @@
 #![allow(unreachable_pub, reason = "a module of test binaries has nobody outside to reach it")]
 
 pub mod cases;
+pub mod churn;
 pub mod commands;
 pub mod diff;
 pub mod feeds;

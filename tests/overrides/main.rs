@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod churn;
 #[path = "../common/mod.rs"]
 mod common;
 mod compared;
