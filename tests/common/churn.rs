@@ -1,10 +1,12 @@
 //! Reloads, probes and overrides that all change the served state at once, under query load.
 //!
-//! Four actors run for some time: an operator reloads, and some of these reloads are refused; mirrors go down and come back,
-//! which probes find; a second operator gives overrides and takes them back; resolvers ask without a pause. Each answer is
+//! Five actors run for some time: an operator reloads, and some of these reloads are refused; mirrors go down and come back,
+//! which probes find; a second operator gives overrides and takes them back; a publisher changes a feed, which the server fetches,
+//! and sometimes sends an error page; resolvers ask without a pause. Each answer is
 //! compared with the promises that held from before its query until after its reply:
 //!
 //! - an acknowledged reload is in force until the next one is asked for, and a refused one changes nothing;
+//! - a content that was fetched is in force until the publisher sends another one, and a refused one changes nothing;
 //! - no client is sent to a mirror that is down by an acknowledged override, until that override is to end;
 //! - a mirror without failures and overrides keeps its clients;
 //! - a mirror that never passes a probe gets no client, because each rule has one that does.
@@ -12,8 +14,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pharos::base::rr::Rtype;
@@ -32,11 +34,13 @@ const CHANGING: [u8; 2] = [11, 12];
 const STEADY: [u8; 2] = [13, 14];
 const DEAD: u8 = 15;
 
-/// The clients: of the mirrors that change, of a steady one, and of the steady one that the last reload chose.
-const CLIENTS: [&str; 3] = ["198.18.1.0", "198.18.2.0", "198.18.3.0"];
+/// The clients: of the mirrors that change, of a steady one, and of the steady ones that the last reload and the last content of
+/// the publisher chose.
+const CLIENTS: [&str; 4] = ["198.18.1.0", "198.18.2.0", "198.18.3.0", "198.18.4.0"];
 const OF_CHANGING: usize = 0;
 const OF_STEADY: usize = 1;
 const OF_RELOAD: usize = 2;
+const OF_PUBLISHER: usize = 3;
 
 const LIST: &str = "198.18.1.0/24 changing\n198.18.2.0/24 steady\n198.18.3.0/24 chosen\n";
 
@@ -58,6 +62,7 @@ pub struct Churned {
     pub refused: usize,
     pub flips: usize,
     pub overrides: usize,
+    pub fetches: usize,
 }
 
 /// An answer, with the time at which its query was sent and that at which it came.
@@ -86,12 +91,12 @@ enum PromiseKind {
 struct Place(tempfile::TempDir);
 
 impl Place {
-    fn new(port: u16, root: &str) -> Place {
+    fn new(ports: Ports, root: &str) -> Place {
         let place = Place(tempfile::tempdir().unwrap());
         for (name, text) in [("zone", ZONE), ("list.txt", LIST), ("root.pem", root)] {
             place.write(name, text);
         }
-        place.write("pharos.toml", &config(port, STEADY[0]));
+        place.write("pharos.toml", &config(ports, STEADY[0]));
         place
     }
 
@@ -131,8 +136,15 @@ fn pharos(config: &Path, arguments: &[&str]) -> Output {
     command.arg("--config").arg(config).args(arguments).output().unwrap()
 }
 
+/// The ports of the mirrors and of the publisher.
+#[derive(Clone, Copy)]
+struct Ports {
+    mirrors: u16,
+    publisher: u16,
+}
+
 /// The configuration in which the last reload has chosen a steady mirror.
-fn config(port: u16, chosen: u8) -> String {
+fn config(Ports { mirrors: port, publisher }: Ports, chosen: u8) -> String {
     let mirrors: String = CHANGING
         .into_iter()
         .chain(STEADY)
@@ -163,12 +175,18 @@ file = "zone"
 steer = [{{ owner = "@", horizon = "h" }}]
 [networks]
 l = {{ list = "list.txt" }}
+f = {{ list = "fetched.txt", url = "http://127.0.0.1:{publisher}/list", every = "1s" }}
+[guard]
+moved = "100%"
+new = "100%"
 {mirrors}
 [horizons.h]
 rules = [
   {{ network = "l", label = "changing", mirrors = ["m15", "m11", "m12", "m13"] }},
   {{ network = "l", label = "steady", mirrors = ["m13"] }},
   {{ network = "l", label = "chosen", mirrors = ["m{chosen}"] }},
+  {{ network = "f", label = "m13", mirrors = ["m13"] }},
+  {{ network = "f", label = "m14", mirrors = ["m14"] }},
 ]
 default = ["m14"]
 "#
@@ -239,7 +257,9 @@ fn mirrors() -> (Vec<Mirror>, u16, String) {
 /// Runs all actors for this time, and compares the end with a fresh start.
 pub fn run(time: Duration) -> Churned {
     let (mirrors, port, root) = mirrors();
-    let place = Place::new(port, &root);
+    let publisher = Publisher::new(list_for(STEADY[0]));
+    let ports = Ports { mirrors: port, publisher: publisher.port };
+    let place = Place::new(ports, &root);
     let (ended, closed) = (AtomicBool::new(false), AtomicBool::new(false));
     let is_over = || ended.load(Ordering::Relaxed);
     std::thread::scope(|scope| {
@@ -265,15 +285,16 @@ pub fn run(time: Duration) -> Churned {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let server = Server::start(&place.path("pharos.toml"));
             place.settle();
+            assert!(place.run(&["refresh", "f"]).status.success());
             let address = server.address(IpAddr::V4(Ipv4Addr::LOCALHOST));
             let (mut promises, mut done) = (Vec::new(), Churned::default());
             let begun = Instant::now();
             let heard = std::thread::scope(|scope| {
                 let load = scope.spawn(|| ask_until(&ended, address));
-                let reloads = scope.spawn(|| reload_until(&is_over, &place, port));
+                let reloads = scope.spawn(|| reload_until(&is_over, &place, ports));
                 let flips = scope.spawn(|| flip_until(&is_over, downs));
                 let overrides = scope.spawn(|| override_until(&is_over, &place));
-                // Feeds that refresh are one more actor here, with a promise about the labels of the last good copy.
+                let contents = scope.spawn(|| publish_until(&is_over, &place, &publisher));
                 std::thread::sleep(time);
                 ended.store(true, Ordering::Relaxed);
                 let (said, reloads, refused) = reloads.join().unwrap();
@@ -283,6 +304,9 @@ pub fn run(time: Duration) -> Churned {
                 let (said, overrides) = overrides.join().unwrap();
                 promises.extend(said);
                 done.overrides = overrides;
+                let (said, fetches) = contents.join().unwrap();
+                promises.extend(said);
+                done.fetches = fetches;
                 let (heard, lost) = load.join().unwrap();
                 done.lost = lost;
                 heard
@@ -315,14 +339,14 @@ pub fn run(time: Duration) -> Churned {
 
 /// Reloads, every third time a configuration that is refused. Returns the promises, and the numbers of reloads and of refused
 /// ones.
-fn reload_until(is_over: &dyn Fn() -> bool, place: &Place, port: u16) -> (Vec<Promise>, usize, usize) {
+fn reload_until(is_over: &dyn Fn() -> bool, place: &Place, ports: Ports) -> (Vec<Promise>, usize, usize) {
     let (mut promises, mut chosen, mut reloads, mut refused) = (Vec::new(), STEADY[0], 0, 0);
     let mut from = Instant::now();
     while !is_over() || reloads % 3 != 0 {
         reloads += 1;
         let is_refused = reloads % 3 == 1;
         let next = if chosen == STEADY[0] { STEADY[1] } else { STEADY[0] };
-        let text = config(port, if is_refused { DEAD } else { next });
+        let text = config(ports, if is_refused { DEAD } else { next });
         // The choice of the dead mirror would be seen, but a rule behind it has an unknown one.
         place.write("pharos.toml", &if is_refused { text.replace("[\"m14\"]", "[\"m99\"]") } else { text });
         let asked = Instant::now();
@@ -337,6 +361,64 @@ fn reload_until(is_over: &dyn Fn() -> bool, place: &Place, port: u16) -> (Vec<Pr
     }
     promises.push(Promise { from, until: Instant::now(), client: OF_RELOAD, kind: PromiseKind::Only(chosen) });
     (promises, reloads, refused)
+}
+
+/// A publisher of a list.
+struct Publisher {
+    port: u16,
+    content: Arc<Mutex<String>>,
+}
+
+impl Publisher {
+    fn new(content: String) -> Publisher {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (port, content) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(content)));
+        let sent = content.clone();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let mut room = [0; 2048];
+                // The header of a request comes in one piece on this machine.
+                let _ = std::io::Read::read(&mut stream, &mut room);
+                let body = sent.lock().unwrap().clone();
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                let _ = std::io::Write::write_all(&mut stream, (head + &body).as_bytes());
+            }
+        });
+        Publisher { port, content }
+    }
+
+    fn publishes(&self, content: String) {
+        *self.content.lock().unwrap() = content;
+    }
+}
+
+/// The content with which a steady mirror has the client of the publisher.
+fn list_for(mirror: u8) -> String {
+    format!("198.18.4.0/24 m{mirror}\n")
+}
+
+/// Publishes other contents, every third time an error page, and has each fetched. Returns the promises, and the number of
+/// fetches. The last content is a good one.
+fn publish_until(is_over: &dyn Fn() -> bool, place: &Place, publisher: &Publisher) -> (Vec<Promise>, usize) {
+    let (mut promises, mut chosen, mut fetches) = (Vec::new(), STEADY[0], 0);
+    let mut from = Instant::now();
+    while !is_over() || fetches % 3 == 1 {
+        fetches += 1;
+        let is_refused = fetches % 3 == 1;
+        let next = if chosen == STEADY[0] { STEADY[1] } else { STEADY[0] };
+        let asked = Instant::now();
+        publisher.publishes(if is_refused { "<html>\n<h1>502</h1>\n".into() } else { list_for(next) });
+        let output = place.run(&["refresh", "f"]);
+        let why = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        // A reload that changes the source's line stops its fetch; none does here.
+        assert_eq!(output.status.code(), Some(i32::from(is_refused)), "{why}");
+        if !is_refused {
+            promises.push(Promise { from, until: asked, client: OF_PUBLISHER, kind: PromiseKind::Only(chosen) });
+            (from, chosen) = (Instant::now(), next);
+        }
+    }
+    promises.push(Promise { from, until: Instant::now(), client: OF_PUBLISHER, kind: PromiseKind::Only(chosen) });
+    (promises, fetches)
 }
 
 /// Lets the mirrors that change fail in turn, and returns how often. At the end all are back.
