@@ -14,6 +14,7 @@ use opt::{opt_len, stream_options_len};
 use super::Transport;
 use super::decode::HEADER_LEN;
 use super::extras::Extras;
+use super::record::{MessageWriter, pointer, rdata_names};
 use crate::answer::{Data, Glue, Need, Owner, Query, Response, Rr};
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
@@ -68,23 +69,26 @@ pub(super) fn encode(
         .map_or(0, |edns| opt_len(edns, response) + extras.len() + stream_options_len(edns, transport));
     let question = query.question.as_ref().map(|question| question.name);
     let dnssec_ok = query.edns.as_ref().is_some_and(|edns| edns.dnssec_ok);
-    let mut writer =
-        OctetWriter { out, at: HEADER_LEN, limit: size - opt_len, question, dnssec_ok, pointees: ArrayVec::new() };
+    let mut writer = ResponseWriter {
+        message: MessageWriter { out, at: HEADER_LEN, limit: size - opt_len },
+        dnssec_ok,
+        names: Pointees { question, known: ArrayVec::new() },
+    };
     let mut counts = [0u16; 4];
     // A question takes 259 bytes at most, so it fits beside the longest OPT.
     if let Some(question) = &query.question
-        && writer.put(question.wire).is_some()
+        && writer.message.put(question.wire).is_some()
     {
         counts[0] = 1;
     }
     let truncated = writer.sections(response, &mut counts);
-    writer.limit = size;
+    writer.message.limit = size;
     if let Some(edns) = &query.edns
         && writer.opt(edns, response, extras, transport, settings).is_some()
     {
         counts[3] += 1;
     }
-    let len = writer.at;
+    let len = writer.message.at;
     write_header(query, response, truncated, counts, out);
     Written { len, truncated }
 }
@@ -114,41 +118,15 @@ fn write_header(query: &Query<'_>, response: &Response<'_>, truncated: bool, cou
     out[..HEADER_LEN].copy_from_slice(&header);
 }
 
-/// Writes bytes up to a limit and remembers the offsets of names.
-struct OctetWriter<'w, 'r> {
-    out: &'w mut [u8],
-    at: usize,
-    limit: usize,
-    /// The question's name, at [`HEADER_LEN`].
-    question: Option<Name<'r>>,
+/// Writes the sections of a response.
+struct ResponseWriter<'w, 'r> {
+    message: MessageWriter<'w>,
     /// RRsets are written with their signatures (RFC 4035 §3.1).
     dnssec_ok: bool,
-    /// The names written so far. Those of the question are added when the first other name is written.
-    pointees: ArrayVec<Pointee<'r>, MAX_POINTEES>,
+    names: Pointees<'r>,
 }
 
-/// A name in the message, or the end of one.
-#[derive(Clone, Copy)]
-struct Pointee<'r> {
-    name: Name<'r>,
-    at: u16,
-}
-
-impl<'r> OctetWriter<'_, 'r> {
-    /// Appends bytes; `None` if the bytes do not fit.
-    #[inline]
-    fn put(&mut self, octets: &[u8]) -> Option<()> {
-        self.room(octets.len())?.copy_from_slice(octets);
-        self.at += octets.len();
-        Some(())
-    }
-
-    /// Returns the next `len` bytes; `None` if the bytes exceed the limit.
-    #[inline]
-    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
-        self.out.get_mut(self.at..self.limit)?.get_mut(..len)
-    }
-
+impl<'r> ResponseWriter<'_, 'r> {
     /// Writes the sections and tells whether the response is truncated.
     ///
     /// RFC 2181 §9: a response is truncated only if a required RRset is missing. An optional RRset is left out without TC.
@@ -176,7 +154,7 @@ impl<'r> OctetWriter<'_, 'r> {
     /// false if the RRset is required and does not fit.
     #[inline]
     fn whole(&mut self, rr: &Rr<'r>, response: &'r Response<'r>, count: &mut u16) -> bool {
-        let (at, pointees) = (self.at, self.pointees.len());
+        let (at, known) = (self.message.at, self.names.known.len());
         let written = match self.rrset(rr, response) {
             Some(records) if self.dnssec_ok => self.signatures(rr, response).map(|more| records + more),
             written => written,
@@ -185,8 +163,8 @@ impl<'r> OctetWriter<'_, 'r> {
             *count += records;
             return true;
         }
-        self.at = at;
-        self.pointees.truncate(pointees);
+        self.message.at = at;
+        self.names.known.truncate(known);
         rr.need == Need::Optional
     }
 
@@ -195,7 +173,7 @@ impl<'r> OctetWriter<'_, 'r> {
     fn rrset(&mut self, rr: &Rr<'r>, response: &'r Response<'r>) -> Option<u16> {
         match rr.data {
             Data::Stored(set) if matches!(rr.owner, Owner::Question) && rdata_names(set.rtype).is_none() => {
-                self.put(set.wire())?;
+                self.message.put(set.wire())?;
                 Some(set.count())
             }
             Data::Stored(set) => {
@@ -206,8 +184,8 @@ impl<'r> OctetWriter<'_, 'r> {
             }
             Data::Negative(soa) => {
                 if matches!(rr.owner, Owner::Stored(apex) if self.is_behind_question_in(apex)) {
-                    let (at, limit) = (self.at, self.limit);
-                    self.at += soa.write(at, self.out.get_mut(at..limit)?)?;
+                    let (at, limit) = (self.message.at, self.message.limit);
+                    self.message.at += soa.write(at, self.message.out.get_mut(at..limit)?)?;
                     return Some(1);
                 }
                 for (ttl, rdata) in soa.rrset().records() {
@@ -217,13 +195,13 @@ impl<'r> OctetWriter<'_, 'r> {
             }
             Data::Tailored(set) if matches!(rr.owner, Owner::Question) => {
                 let wire = set.wire();
-                let room = self.room(wire.len())?;
+                let room = self.message.room(wire.len())?;
                 room.copy_from_slice(wire);
                 // Addresses of one family are of one length, so the records are too.
                 for record in room.chunks_exact_mut(wire.len() / usize::from(set.count())) {
                     record[TTL].copy_from_slice(&set.ttl.0.to_be_bytes());
                 }
-                self.at += wire.len();
+                self.message.at += wire.len();
                 Some(set.count())
             }
             Data::Tailored(set) => {
@@ -264,8 +242,8 @@ impl<'r> OctetWriter<'_, 'r> {
     /// Tells whether the next byte is the first behind the question, and the question's name ends in `apex`, byte for byte.
     #[inline]
     fn is_behind_question_in(&self, apex: Name<'_>) -> bool {
-        self.question.is_some_and(|question| {
-            self.at == HEADER_LEN + question.len() + 4 && question.as_wire().ends_with(apex.as_wire())
+        self.names.question.is_some_and(|question| {
+            self.message.at == HEADER_LEN + question.len() + 4 && question.as_wire().ends_with(apex.as_wire())
         })
     }
 
@@ -278,37 +256,36 @@ impl<'r> OctetWriter<'_, 'r> {
         response: &'r Response<'r>,
     ) -> Option<()> {
         match owner {
-            Owner::Question => self.put(&pointer(HEADER_LEN as u16))?,
-            Owner::Stored(name) => self.name(name)?,
-            Owner::Made(index) => self.name(response.made[usize::from(index)].as_name())?,
-        }
-        let mut fixed = [0, 0, 0, 1, 0, 0, 0, 0];
-        fixed[..2].copy_from_slice(&rtype.0.to_be_bytes());
-        fixed[4..].copy_from_slice(&ttl.0.to_be_bytes());
-        self.put(&fixed)?;
-        let len_at = self.at;
-        self.put(&[0, 0])?;
-        let mut rest = rdata;
-        if let Some((before, names)) = rdata_names(rtype) {
-            let (start, after) = rest.split_at_checked(before)?;
-            self.put(start)?;
-            rest = after;
-            for _ in 0..names {
-                let (name, after) = Name::split_from(rest)?;
-                self.name(name)?;
-                rest = after;
+            Owner::Question => self.message.put(&pointer(HEADER_LEN as u16))?,
+            Owner::Stored(name) => self.names.write(name, &mut self.message)?,
+            Owner::Made(index) => {
+                self.names.write(response.made[usize::from(index)].as_name(), &mut self.message)?;
             }
         }
-        self.put(rest)?;
-        let len = (self.at - len_at - 2) as u16;
-        self.out[len_at..len_at + 2].copy_from_slice(&len.to_be_bytes());
-        Some(())
+        let names = &mut self.names;
+        self.message.record(rtype, ttl, rdata, |message, name| names.write(name, message))
     }
+}
 
+/// The names of a message that pointers can point to.
+struct Pointees<'r> {
+    /// The question's name, at [`HEADER_LEN`]; `None` after its labels have been added to `known`, with the first other name.
+    question: Option<Name<'r>>,
+    known: ArrayVec<Pointee<'r>, MAX_POINTEES>,
+}
+
+/// A name in the message, or the end of one.
+#[derive(Clone, Copy)]
+struct Pointee<'r> {
+    name: Name<'r>,
+    at: u16,
+}
+
+impl<'r> Pointees<'r> {
     /// Writes a name, compressed by a pointer to an earlier name (RFC 1035 §4.1.4).
     ///
     /// The names must be the same byte for byte, because a zone's names keep their case, whatever the case of the question.
-    fn name(&mut self, name: Name<'r>) -> Option<()> {
+    fn write(&mut self, name: Name<'r>, message: &mut MessageWriter<'_>) -> Option<()> {
         if let Some(question) = self.question.take() {
             self.remember(question, HEADER_LEN);
         }
@@ -316,17 +293,17 @@ impl<'r> OctetWriter<'_, 'r> {
         let known = loop {
             let Some(parent) = rest.parent() else { break None };
             let same = |pointee: &&Pointee<'_>| pointee.name.as_wire() == rest.as_wire();
-            if let Some(pointee) = self.pointees.iter().find(same) {
+            if let Some(pointee) = self.known.iter().find(same) {
                 break Some(pointee.at);
             }
             rest = parent;
         };
         let new = name.len() - rest.len();
-        let start = self.at;
-        self.put(&name.as_wire()[..new])?;
+        let start = message.at;
+        message.put(&name.as_wire()[..new])?;
         match known {
-            Some(at) => self.put(&pointer(at))?,
-            None => self.put(&[0])?,
+            Some(at) => message.put(&pointer(at))?,
+            None => message.put(&[0])?,
         }
         let mut rest = name;
         while name.len() - rest.len() < new {
@@ -347,28 +324,7 @@ impl<'r> OctetWriter<'_, 'r> {
     fn remember_one(&mut self, name: Name<'r>, at: usize) {
         if at <= MAX_POINTER {
             // If the list is full, later names are only written longer than necessary.
-            let _ = self.pointees.try_push(Pointee { name, at: at as u16 });
+            let _ = self.known.try_push(Pointee { name, at: at as u16 });
         }
-    }
-}
-
-#[inline]
-pub(super) fn pointer(at: u16) -> [u8; 2] {
-    (0xc000 | at).to_be_bytes()
-}
-
-/// Position of the compressible names in the rdata of a type: the number of bytes before the names, and the number of names.
-///
-/// RFC 3597 §4: only types of RFC 1035 have such names.
-#[inline]
-pub(super) fn rdata_names(rtype: Rtype) -> Option<(usize, usize)> {
-    match rtype.0 {
-        // NS, MD, MF, CNAME, MB, MG, MR, PTR
-        2..=5 | 7..=9 | 12 => Some((0, 1)),
-        // SOA, MINFO
-        6 | 14 => Some((0, 2)),
-        // MX
-        15 => Some((2, 1)),
-        _ => None,
     }
 }

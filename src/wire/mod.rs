@@ -18,6 +18,7 @@ mod extras;
 mod freshness;
 mod limit;
 mod peek;
+mod record;
 pub mod transfer;
 pub mod tsig;
 mod uncommon;

@@ -20,6 +20,7 @@ use pack::Packer;
 
 use super::decode::{HEADER_LEN, OPCODE_QUERY, decode};
 use super::encode::OPT_LEN;
+use super::record::MessageWriter;
 use super::tsig::{self, Signer, TsigVerdict};
 use super::{Cookie, EcsEffect, Limit, MAX_STREAM, Peer, Summary};
 use crate::answer::{Basis, Edns, Outcome, Query, Question};
@@ -224,15 +225,8 @@ impl Transfer {
         let zone = self.zone.clone();
         let opt_len = self.edns.map_or(0, |_| OPT_LEN);
         let reserved = opt_len + self.signer.as_ref().map_or(0, Signer::room);
-        let mut packer = Packer {
-            out: &mut out[..MAX_STREAM],
-            at: HEADER_LEN,
-            end: MAX_STREAM - reserved,
-            apex: zone.apex(),
-            apex_at: None,
-            owner: (HEADER_LEN, 0),
-            count: 0,
-        };
+        let message = MessageWriter { out: &mut out[..MAX_STREAM], at: HEADER_LEN, limit: MAX_STREAM - reserved };
+        let mut packer = Packer::new(message, zone.apex());
         let mut questions = 0u16;
         if matches!(self.next, TransferStage::FirstSoa(_)) {
             // RFC 5936 §2.2.2: the first message has the question; the others need none.
@@ -240,7 +234,7 @@ impl Transfer {
             packer.question(&self.question);
         }
         self.fill(&zone, &mut packer);
-        let (records, mut len) = (packer.count, packer.at);
+        let (records, mut len) = (packer.count, packer.message.at);
         out[..2].copy_from_slice(&self.id.to_be_bytes());
         out[2] = 0x84 | self.recursion_desired;
         out[3] = 0;
@@ -264,7 +258,7 @@ impl Transfer {
 
     /// Writes records until the message is full or there are no more.
     fn fill(&mut self, zone: &Zone, packer: &mut Packer<'_, '_>) {
-        while self.next != TransferStage::Done && packer.at < FULL_AT {
+        while self.next != TransferStage::Done && packer.message.at < FULL_AT {
             let after = match self.next {
                 TransferStage::FirstSoa(content) => packer.soa(zone).map(|()| match content {
                     Content::Zone => TransferStage::Zone(0, 0, 0),
@@ -322,7 +316,7 @@ fn fill_from_zone(
         for (set_at, set) in node.rrsets().enumerate().skip(first_set) {
             for (place, (rtype, ttl, rdata)) in set.all_records().enumerate().skip(first_place) {
                 let record = Record { owner: node.owner(), rtype, ttl, rdata };
-                if rtype != Rtype::SOA && (packer.at >= FULL_AT || packer.record(record).is_none()) {
+                if rtype != Rtype::SOA && (packer.message.at >= FULL_AT || packer.record(record).is_none()) {
                     return Some((at, set_at, place));
                 }
             }

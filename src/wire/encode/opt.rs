@@ -1,11 +1,11 @@
 //! The OPT record of a reply with its options.
 //!
-//! **Invariants**: the sum of [`opt_len`], [`Extras::len`] and [`stream_options_len`] is the least that [`OctetWriter::opt`]
+//! **Invariants**: the sum of [`opt_len`], [`Extras::len`] and [`stream_options_len`] is the least that [`ResponseWriter::opt`]
 //! writes; only padding takes more.
 //!
 //! RFC 6891 §6.1, RFC 7828, RFC 7830, RFC 7871 §7.2.1, RFC 8467, RFC 8914.
 
-use super::{OPT_LEN, OctetWriter};
+use super::{OPT_LEN, ResponseWriter};
 use crate::answer::{Ecs, Edns, Keepalive, Response};
 use crate::base::rr::{Ede, Rtype};
 use crate::snapshot::Settings;
@@ -19,7 +19,7 @@ const OPTION_EDE: u16 = 15;
 /// The length of a padded reply is a multiple of this number of bytes (RFC 8467 §4.1).
 const PADDING_BLOCK: usize = 468;
 
-impl OctetWriter<'_, '_> {
+impl ResponseWriter<'_, '_> {
     /// Writes the OPT record (RFC 6891 §6.1.2).
     #[inline]
     pub(super) fn opt(
@@ -36,20 +36,20 @@ impl OctetWriter<'_, '_> {
         fixed[5] = (response.rcode.0 >> 4) as u8;
         // RFC 3225 §3: DO is copied into the response.
         fixed[7] = if edns.dnssec_ok { 0x80 } else { 0 };
-        self.put(&fixed)?;
-        let options = self.at;
+        self.message.put(&fixed)?;
+        let options = self.message.at;
         if let Some(ecs) = edns.ecs {
             self.ecs(ecs, response.scope.0)?;
         }
         if let Some(ede) = response.ede {
             self.ede(ede)?;
         }
-        extras.write(|octets| self.put(octets))?;
+        extras.write(|octets| self.message.put(octets))?;
         if transport != Transport::Udp {
             self.stream_options(edns, transport, settings)?;
         }
-        let len = (self.at - options) as u16;
-        self.out[options - 2..options].copy_from_slice(&len.to_be_bytes());
+        let len = (self.message.at - options) as u16;
+        self.message.out[options - 2..options].copy_from_slice(&len.to_be_bytes());
         Some(())
     }
 
@@ -58,15 +58,15 @@ impl OctetWriter<'_, '_> {
     fn stream_options(&mut self, edns: &Edns<'_>, transport: Transport, settings: &Settings) -> Option<()> {
         if has_keepalive(edns, transport) {
             self.option_header(OPTION_KEEPALIVE, 2)?;
-            self.put(&settings.keepalive.to_be_bytes())?;
+            self.message.put(&settings.keepalive.to_be_bytes())?;
         }
         if has_padding(edns, transport) {
-            let start = self.at + 4;
-            let end = start.next_multiple_of(PADDING_BLOCK).min(self.limit);
+            let start = self.message.at + 4;
+            let end = start.next_multiple_of(PADDING_BLOCK).min(self.message.limit);
             self.option_header(OPTION_PADDING, end - start)?;
             // RFC 7830 §3: zeroes. If a compressor removed these, the length would disclose no more than without padding.
-            self.out.get_mut(start..end)?.fill(0);
-            self.at = end;
+            self.message.out.get_mut(start..end)?.fill(0);
+            self.message.at = end;
         }
         Some(())
     }
@@ -75,24 +75,24 @@ impl OctetWriter<'_, '_> {
     #[cold]
     fn ede(&mut self, ede: Ede) -> Option<()> {
         self.option_header(OPTION_EDE, 2 + ede.text().len())?;
-        self.put(&ede.code().to_be_bytes())?;
-        self.put(ede.text().as_bytes())
+        self.message.put(&ede.code().to_be_bytes())?;
+        self.message.put(ede.text().as_bytes())
     }
 
     /// Writes the ECS option: family, source and address as received, and the scope (RFC 7871 §7.2.1).
     #[inline]
     fn ecs(&mut self, ecs: Ecs<'_>, scope: u8) -> Option<()> {
         self.option_header(OPTION_ECS, ecs.data.len())?;
-        let start = self.at;
-        self.put(ecs.data)?;
-        self.out[start + 3] = scope;
+        let start = self.message.at;
+        self.message.put(ecs.data)?;
+        self.message.out[start + 3] = scope;
         Some(())
     }
 
     #[inline]
     fn option_header(&mut self, code: u16, len: usize) -> Option<()> {
         let ([code_high, code_low], [len_high, len_low]) = (code.to_be_bytes(), (len as u16).to_be_bytes());
-        self.put(&[code_high, code_low, len_high, len_low])
+        self.message.put(&[code_high, code_low, len_high, len_low])
     }
 }
 
@@ -110,7 +110,7 @@ fn ede_len(ede: Ede) -> usize {
     6 + ede.text().len()
 }
 
-/// Minimum length in bytes of the options of [`OctetWriter::stream_options`]. Padding may add more.
+/// Minimum length in bytes of the options of [`ResponseWriter::stream_options`]. Padding may add more.
 #[inline]
 pub(super) fn stream_options_len(edns: &Edns<'_>, transport: Transport) -> usize {
     let keepalive = if has_keepalive(edns, transport) { 6 } else { 0 };

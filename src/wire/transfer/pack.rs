@@ -7,37 +7,30 @@
 use super::FULL_AT;
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
-use crate::wire::encode::{pointer, rdata_names};
+use crate::wire::record::{MessageWriter, pointer};
 use crate::zone::{Record, Zone};
 
 /// Writes records into one message.
 pub(super) struct Packer<'o, 'z> {
-    pub(super) out: &'o mut [u8],
-    pub(super) at: usize,
-    pub(super) end: usize,
-    pub(super) apex: Name<'z>,
-    /// Offset of the apex, written byte for byte the same; `None` if it has not been written.
-    pub(super) apex_at: Option<usize>,
+    pub(super) message: MessageWriter<'o>,
+    names: ApexPointers<'z>,
     /// Offset of the last owner that was written, and its length in bytes without compression; 0 if there is none.
-    pub(super) owner: (usize, usize),
+    owner: (usize, usize),
     pub(super) count: u16,
 }
 
-impl Packer<'_, '_> {
-    fn put(&mut self, octets: &[u8]) -> Option<()> {
-        let room = self.out.get_mut(self.at..self.end)?.get_mut(..octets.len())?;
-        room.copy_from_slice(octets);
-        self.at += octets.len();
-        Some(())
+impl<'o, 'z> Packer<'o, 'z> {
+    pub(super) fn new(message: MessageWriter<'o>, apex: Name<'z>) -> Self {
+        Packer { message, names: ApexPointers { apex, at: None }, owner: (0, 0), count: 0 }
     }
 
     pub(super) fn question(&mut self, question: &[u8]) {
         let name = &question[..question.len() - 4];
-        if name == self.apex.as_wire() {
-            self.apex_at = Some(self.at);
+        if name == self.names.apex.as_wire() {
+            self.names.at = Some(self.message.at);
         }
         // This always fits, because the question is the first part of a message with room for every question.
-        let _ = self.put(question);
+        let _ = self.message.put(question);
     }
 
     pub(super) fn soa(&mut self, zone: &Zone) -> Option<()> {
@@ -48,46 +41,26 @@ impl Packer<'_, '_> {
 
     /// Writes a record whole, or writes nothing.
     pub(super) fn record(&mut self, record: Record<'_>) -> Option<()> {
-        let before = (self.at, self.apex_at, self.owner);
+        let before = (self.message.at, self.names.at, self.owner);
         let written = self.try_record(record);
         match written {
             Some(()) => self.count += 1,
-            None => (self.at, self.apex_at, self.owner) = before,
+            None => (self.message.at, self.names.at, self.owner) = before,
         }
         written
     }
 
-    fn try_record(&mut self, record: Record<'_>) -> Option<()> {
+    fn try_record(&mut self, Record { owner, rtype, ttl, rdata }: Record<'_>) -> Option<()> {
         let (owner_at, owner_len) = self.owner;
-        let start = self.at;
+        let start = self.message.at;
         // The last owner may end in a pointer, so its written form is compared.
-        if owner_len > 0 && self.is_same_owner(record.owner, owner_at, owner_len) {
-            self.put(&pointer(owner_at as u16))?;
+        if owner_len > 0 && self.is_same_owner(owner, owner_at, owner_len) {
+            self.message.put(&pointer(owner_at as u16))?;
         } else {
-            self.name(record.owner)?;
-            self.owner = if start < FULL_AT { (start, record.owner.len()) } else { (0, 0) };
+            self.names.write(owner, &mut self.message)?;
+            self.owner = if start < FULL_AT { (start, owner.len()) } else { (0, 0) };
         }
-        let mut fixed = [0, 0, 0, 1, 0, 0, 0, 0];
-        fixed[..2].copy_from_slice(&record.rtype.0.to_be_bytes());
-        fixed[4..].copy_from_slice(&record.ttl.0.to_be_bytes());
-        self.put(&fixed)?;
-        let len_at = self.at;
-        self.put(&[0, 0])?;
-        let mut rest = record.rdata;
-        if let Some((before, names)) = rdata_names(record.rtype) {
-            let (head, after) = rest.split_at_checked(before)?;
-            self.put(head)?;
-            rest = after;
-            for _ in 0..names {
-                let (name, after) = Name::split_from(rest)?;
-                self.name(name)?;
-                rest = after;
-            }
-        }
-        self.put(rest)?;
-        let len = (self.at - len_at - 2) as u16;
-        self.out[len_at..len_at + 2].copy_from_slice(&len.to_be_bytes());
-        Some(())
+        self.message.record(rtype, ttl, rdata, |message, name| self.names.write(name, message))
     }
 
     /// Tells whether the owner written at `at`, `len` bytes long without compression, is `owner`.
@@ -95,17 +68,26 @@ impl Packer<'_, '_> {
         if owner.len() != len {
             return false;
         }
-        match self.prefix_len(owner) {
+        let out = &self.message.out[at..];
+        match self.names.prefix_len(owner) {
             // The written form: labels, then a pointer to the apex or the apex itself.
             Some(prefix) => {
-                let follows = self.out[at + prefix];
-                self.out[at..at + prefix] == owner.as_wire()[..prefix]
-                    && (follows & 0xc0 == 0xc0 || self.apex_at == Some(at + prefix))
+                out[..prefix] == owner.as_wire()[..prefix]
+                    && (out[prefix] & 0xc0 == 0xc0 || self.names.at == Some(at + prefix))
             }
-            None => self.out[at..at + len] == *owner.as_wire(),
+            None => out[..len] == *owner.as_wire(),
         }
     }
+}
 
+/// Pointers to the apex, the only name that other names are compressed against.
+struct ApexPointers<'z> {
+    apex: Name<'z>,
+    /// Offset of the apex, written byte for byte the same; `None` if it has not been written.
+    at: Option<usize>,
+}
+
+impl ApexPointers<'_> {
     /// Number of bytes of a name before the apex; `None` if the name does not end with the apex byte for byte.
     fn prefix_len(&self, name: Name<'_>) -> Option<usize> {
         let prefix = name.len().checked_sub(self.apex.len())?;
@@ -114,19 +96,18 @@ impl Packer<'_, '_> {
         (is_within && !self.apex.is_root()).then_some(prefix)
     }
 
-    fn name(&mut self, name: Name<'_>) -> Option<()> {
-        match (self.prefix_len(name), self.apex_at) {
+    fn write(&mut self, name: Name<'_>, message: &mut MessageWriter<'_>) -> Option<()> {
+        match (self.prefix_len(name), self.at) {
             (Some(prefix), Some(apex_at)) => {
-                self.put(&name.as_wire()[..prefix])?;
-                self.put(&pointer(apex_at as u16))
+                message.put(&name.as_wire()[..prefix])?;
+                message.put(&pointer(apex_at as u16))
             }
-            (Some(prefix), None) => {
-                let apex_at = self.at + prefix;
-                self.put(name.as_wire())?;
-                self.apex_at = (apex_at < FULL_AT).then_some(apex_at);
+            (prefix, _) => {
+                let apex_at = prefix.map(|prefix| message.at + prefix);
+                message.put(name.as_wire())?;
+                self.at = self.at.or(apex_at.filter(|at| *at < FULL_AT));
                 Some(())
             }
-            (None, _) => self.put(name.as_wire()),
         }
     }
 }
