@@ -21,7 +21,7 @@ use domain::base::iana::Class as DomainClass;
 
 use super::rdata::{RdataScanner, host_position};
 use super::reason;
-use super::sources::{Sources, ZoneSource};
+use super::sources::{Sources, ZoneLine};
 use super::split::{Splitter, ZoneEntry, ZoneToken};
 use super::{MAX_DIAGNOSTICS, MAX_RECORDS, names};
 use crate::base::diagnostic::{Diagnostic, Place};
@@ -90,13 +90,6 @@ enum EntryOwner {
     /// The owner could not be read, which has been reported.
     Unreadable,
     Known(NameBuf),
-}
-
-/// One entry and the file it is in.
-#[derive(Clone, Copy)]
-pub(super) struct ZoneLine<'e> {
-    pub(super) source: &'e ZoneSource,
-    pub(super) entry: &'e ZoneEntry,
 }
 
 /// The error of an entry.
@@ -279,19 +272,6 @@ impl<'a> ZoneReader<'a> {
             self.report(reason::missing_dot(line, token, owner.as_name()));
         }
         Ok(owner)
-    }
-}
-
-impl<'e> ZoneLine<'e> {
-    /// The bytes of a token, as written.
-    pub(super) fn octets(self, token: &ZoneToken) -> &'e [u8] {
-        &self.source.text[token.range.clone()]
-    }
-
-    /// The bytes of a token without its quotes.
-    pub(super) fn content(self, token: &ZoneToken) -> &'e [u8] {
-        let octets = self.octets(token);
-        if token.is_quoted { &octets[1..octets.len() - 1] } else { octets }
     }
 }
 

@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::split::{Splitter, ZoneEntry};
+use super::split::{Splitter, ZoneEntry, ZoneToken};
 use crate::base::diagnostic::Place;
 
 /// Files, and places outside of them.
@@ -29,6 +29,13 @@ pub(super) struct ZoneSource {
     first: u32,
     /// The place of the entry from which the text was generated; `None` for a file.
     made_at: Option<Place>,
+}
+
+/// One entry and the file it is in.
+#[derive(Clone, Copy)]
+pub(super) struct ZoneLine<'e> {
+    pub(super) source: &'e ZoneSource,
+    pub(super) entry: &'e ZoneEntry,
 }
 
 impl Sources {
@@ -104,5 +111,17 @@ impl ZoneSource {
             (Some(first), Some(last)) => self.place(first.range.start..last.range.end),
             _ => self.place(start..start),
         }
+    }
+}
+
+impl<'e> ZoneLine<'e> {
+    /// The bytes of a token, as written.
+    pub(super) fn octets(self, token: &ZoneToken) -> &'e [u8] {
+        &self.source.text[token.range.clone()]
+    }
+
+    /// The bytes of a token without its quotes.
+    pub(super) fn content(self, token: &ZoneToken) -> &'e [u8] {
+        token.content(&self.source.text)
     }
 }

@@ -37,6 +37,14 @@ pub(super) struct ZoneToken {
     pub(super) is_joined: bool,
 }
 
+impl ZoneToken {
+    /// The bytes of the token in the text that it was split from, without its quotes.
+    pub(super) fn content<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        let written = &text[self.range.clone()];
+        if self.is_quoted { &written[1..written.len() - 1] } else { written }
+    }
+}
+
 /// The reason why a text cannot be split further, with the position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SplitError {

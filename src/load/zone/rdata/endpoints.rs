@@ -7,14 +7,13 @@ use std::net::{IpAddr, Ipv6Addr};
 use data_encoding::{BASE64, HEXUPPER_PERMISSIVE};
 
 use super::RdataError;
-use super::fields::{address, decode, encoded, push_u16};
 use super::tokens::{RdataWord, Tokens};
 use super::words::{self, SERVICES, TRANSPORTS};
 
 /// RFC 1706 §6: `0x`, and hex digits with dots anywhere.
 pub(super) fn nsap(word: RdataWord<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
     let digits = word.text().strip_prefix("0x").or(word.text().strip_prefix("0X"));
-    let bytes = digits.and_then(|digits| decode(&HEXUPPER_PERMISSIVE, digits.replace('.', "").as_bytes()));
+    let bytes = digits.and_then(|digits| HEXUPPER_PERMISSIVE.decode(digits.replace('.', "").as_bytes()).ok());
     let bytes = bytes.filter(|bytes| !bytes.is_empty());
     out.extend_from_slice(&bytes.ok_or_else(|| word.bad("expected `0x` and pairs of hex digits"))?);
     Ok(())
@@ -35,7 +34,7 @@ pub(super) fn atma(word: RdataWord<'_>, out: &mut Vec<u8>) -> Result<(), RdataEr
     }
     out.push(0);
     for part in word.text().split('.') {
-        let bytes = decode(&HEXUPPER_PERMISSIVE, part.as_bytes()).filter(|bytes| !bytes.is_empty());
+        let bytes = HEXUPPER_PERMISSIVE.decode(part.as_bytes()).ok().filter(|bytes| !bytes.is_empty());
         out.extend_from_slice(&bytes.ok_or_else(bad)?);
     }
     Ok(())
@@ -48,7 +47,7 @@ pub(super) fn prefixes(tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(),
         let (family, len, negation, address) = prefix(word.text())
             .ok_or_else(|| word.bad("expected a prefix like `1:192.0.2.0/24` or `!2:2001:db8::/32`"))?;
         let used = address.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-        push_u16(out, family);
+        out.extend_from_slice(&family.to_be_bytes());
         out.extend_from_slice(&[len, negation | used as u8]);
         out.extend_from_slice(&address[..used]);
     }
@@ -107,7 +106,7 @@ pub(super) fn gateway(tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), 
     let algorithm = tokens.number(u8::MAX.into())? as u8;
     out.extend_from_slice(&[kind, algorithm]);
     endpoint(kind, tokens, out)?;
-    if algorithm == 0 && tokens.are_over() { Ok(()) } else { encoded(tokens, &BASE64, "not base64", out) }
+    if algorithm == 0 && tokens.are_over() { Ok(()) } else { tokens.encoded(&BASE64, "not base64", out) }
 }
 
 /// RFC 8777 §4.3: whether discovery is optional, the relay's type, the relay.
@@ -127,7 +126,7 @@ fn endpoint(kind: u8, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), 
                 return Err(word.bad("expected `.`, which stands for none"));
             }
         }
-        1 => out.extend_from_slice(&address(tokens.bare()?)?.octets()),
+        1 => out.extend_from_slice(&tokens.bare()?.v4()?.octets()),
         2 => out.extend_from_slice(&address6(tokens.bare()?)?.octets()),
         3 => out.extend_from_slice(tokens.name()?.as_name().as_wire()),
         _ => return Err(RdataError::NoTextForm),
@@ -139,12 +138,13 @@ fn endpoint(kind: u8, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), 
 pub(super) fn host_identity(tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), RdataError> {
     let algorithm = tokens.number(u8::MAX.into())? as u8;
     let word = tokens.bare()?;
-    let identity = decode(&HEXUPPER_PERMISSIVE, word.bytes).filter(|bytes| matches!(bytes.len(), 1..=255));
+    let identity = HEXUPPER_PERMISSIVE.decode(word.bytes).ok().filter(|bytes| matches!(bytes.len(), 1..=255));
     let identity = identity.ok_or_else(|| word.bad("not pairs of hex digits"))?;
     let word = tokens.bare()?;
-    let key = decode(&BASE64, word.bytes).filter(|bytes| !bytes.is_empty()).ok_or_else(|| word.bad("not base64"))?;
+    let key = BASE64.decode(word.bytes).ok().filter(|bytes| !bytes.is_empty()).ok_or_else(|| word.bad("not base64"))?;
     out.extend_from_slice(&[identity.len() as u8, algorithm]);
-    push_u16(out, u16::try_from(key.len()).map_err(|_| word.bad("the key is too long"))?);
+    let len = u16::try_from(key.len()).map_err(|_| word.bad("the key is too long"))?;
+    out.extend_from_slice(&len.to_be_bytes());
     out.extend_from_slice(&identity);
     out.extend_from_slice(&key);
     while !tokens.are_over() {

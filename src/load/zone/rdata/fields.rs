@@ -4,10 +4,9 @@
 //! **Not here**: the fields of a type ([`crate::base::rdata`]), rules for all of their bytes
 //! ([`crate::base::rdata::is_valid`]).
 
-use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-use data_encoding::{BASE64, Encoding, HEXUPPER_PERMISSIVE};
+use data_encoding::{BASE64, HEXUPPER_PERMISSIVE};
 use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -50,20 +49,20 @@ fn scan_field(field: RdataField, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> 
         // RFC 2535 §3.1.2: flags that say that there is no key.
         RdataField::Key if out.first().is_some_and(|flags| flags & 0xc0 == 0xc0) => {}
         RdataField::Key | RdataField::Base64 | RdataField::OptionalBase64 => {
-            encoded(tokens, &BASE64, "not base64", out)?
+            tokens.encoded(&BASE64, "not base64", out)?
         }
         RdataField::Digest => {
             out.push(words::number(tokens.bare()?, DIGESTS, u8::MAX.into())? as u8);
-            encoded(tokens, &HEXUPPER_PERMISSIVE, NOT_HEX, out)?;
+            tokens.encoded(&HEXUPPER_PERMISSIVE, NOT_HEX, out)?;
         }
         RdataField::Base64OrDash => {
             if !tokens.take_dash() {
-                encoded(tokens, &BASE64, "not base64", out)?;
+                tokens.encoded(&BASE64, "not base64", out)?;
             }
         }
-        RdataField::Hex => encoded(tokens, &HEXUPPER_PERMISSIVE, NOT_HEX, out)?,
+        RdataField::Hex => tokens.encoded(&HEXUPPER_PERMISSIVE, NOT_HEX, out)?,
         RdataField::Name => out.extend_from_slice(tokens.name()?.as_name().as_wire()),
-        RdataField::V4 => out.extend_from_slice(&address(tokens.bare()?)?.octets()),
+        RdataField::V4 => out.extend_from_slice(&tokens.bare()?.v4()?.octets()),
         RdataField::Text => text(tokens.next()?, out)?,
         RdataField::OptionalText => {
             if !tokens.are_over() {
@@ -111,31 +110,8 @@ fn scan_field(field: RdataField, tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> 
 
 const NOT_HEX: &str = "not pairs of hex digits";
 
-pub(super) fn push_u16(out: &mut Vec<u8>, number: u16) {
+fn push_u16(out: &mut Vec<u8>, number: u16) {
     out.extend_from_slice(&number.to_be_bytes());
-}
-
-/// All tokens that are left, as one text in an encoding.
-pub(super) fn encoded(
-    tokens: &mut Tokens<'_>,
-    encoding: &Encoding,
-    reason: &str,
-    out: &mut Vec<u8>,
-) -> Result<(), RdataError> {
-    let (last, text) = tokens.rest()?;
-    let bytes = decode(encoding, text.as_bytes()).ok_or_else(|| RdataError::Bad(last, reason.into()))?;
-    out.extend_from_slice(&bytes);
-    Ok(())
-}
-
-/// Bytes by their encoding, whose trailing bits are zero.
-pub(super) fn decode(encoding: &Encoding, text: &[u8]) -> Option<Vec<u8>> {
-    encoding.decode(text).ok()
-}
-
-/// An IPv4 address.
-pub(super) fn address(word: RdataWord<'_>) -> Result<Ipv4Addr, RdataError> {
-    word.text().parse().map_err(|_| word.bad("expected IPv4 address"))
 }
 
 /// A string with its length.

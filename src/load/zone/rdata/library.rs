@@ -15,7 +15,7 @@ use domain::dep::octseq::Parser;
 use domain::rdata::ZoneRecordData;
 use domain::zonefile::inplace::{Entry as ScannedEntry, Zonefile};
 
-use super::{RdataError, is_generic, unquoted};
+use super::{RdataError, is_generic};
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::load::zone::names;
@@ -90,8 +90,8 @@ impl Library {
             self.starts.push(self.line.len());
             let written = &text[token.range.clone()];
             if names.contains(&index) {
-                let name = names::resolve(unquoted(written, token.is_quoted), origin)
-                    .map_err(|error| RdataError::BadName(index, error))?;
+                let name =
+                    names::resolve(token.content(text), origin).map_err(|error| RdataError::BadName(index, error))?;
                 write_name(&mut self.line, &name);
             } else if rtype == Rtype::SOA && !is_generic && index > 2 {
                 match names::parse_time(written).and_then(|seconds| u32::try_from(seconds).ok()) {

@@ -88,8 +88,3 @@ pub(super) fn host_position(rtype: Rtype) -> Option<usize> {
         _ => None,
     }
 }
-
-/// The content of a token.
-fn unquoted(written: &[u8], is_quoted: bool) -> &[u8] {
-    if is_quoted { &written[1..written.len() - 1] } else { written }
-}

@@ -8,7 +8,6 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use data_encoding::BASE64;
 
 use super::RdataError;
-use super::fields::{decode, push_u16};
 use super::tokens::{RdataWord, Tokens};
 use crate::base::rdata::params::{self, ALPN, ECH, IPV4HINT, IPV6HINT, MANDATORY, NO_DEFAULT_ALPN, PORT};
 
@@ -40,8 +39,9 @@ pub(super) fn scan(tokens: &mut Tokens<'_>, out: &mut Vec<u8>) -> Result<(), Rda
     check_together(&all)?;
     all.sort_by_key(|(key, ..)| *key);
     for (key, value, word) in all {
-        push_u16(out, key);
-        push_u16(out, u16::try_from(value.len()).map_err(|_| word.bad("the value is too long"))?);
+        let len = u16::try_from(value.len()).map_err(|_| word.bad("the value is too long"))?;
+        out.extend_from_slice(&key.to_be_bytes());
+        out.extend_from_slice(&len.to_be_bytes());
         out.extend_from_slice(&value);
     }
     Ok(())
@@ -80,10 +80,11 @@ fn encode(key: u16, value: RdataWord<'_>, name: &str) -> Result<Vec<u8>, RdataEr
             let keys: Option<Vec<u16>> = text.split(',').map(params::key).collect();
             let mut keys = keys.ok_or_else(bad)?;
             keys.sort_unstable();
-            keys.into_iter().for_each(|key| push_u16(&mut out, key));
+            out = keys.into_iter().flat_map(u16::to_be_bytes).collect();
         }
         PORT => {
-            push_u16(&mut out, RdataWord { bytes: &bytes, ..value }.number(u16::MAX.into()).map_err(|_| bad())? as u16)
+            let port = RdataWord { bytes: &bytes, ..value }.number(u16::MAX.into()).map_err(|_| bad())? as u16;
+            out.extend_from_slice(&port.to_be_bytes());
         }
         IPV4HINT => {
             for address in text.split(',') {
@@ -95,7 +96,7 @@ fn encode(key: u16, value: RdataWord<'_>, name: &str) -> Result<Vec<u8>, RdataEr
                 out.extend_from_slice(&address.parse::<Ipv6Addr>().map_err(|_| bad())?.octets());
             }
         }
-        ECH => out = decode(&BASE64, &bytes).ok_or_else(bad)?,
+        ECH => out = BASE64.decode(&bytes).map_err(|_| bad())?,
         _ => out = bytes,
     }
     Ok(out)

@@ -3,7 +3,11 @@
 //! **Invariants**: a token is taken once; errors name the token at fault by its index.
 //! **Not here**: the form of fields ([`super::fields`]).
 
-use super::{RdataError, unquoted};
+use std::net::Ipv4Addr;
+
+use data_encoding::Encoding;
+
+use super::RdataError;
 use crate::base::name::{Name, NameBuf};
 use crate::load::zone::names;
 use crate::load::zone::split::ZoneToken;
@@ -41,11 +45,7 @@ impl<'t> Tokens<'t> {
     /// Takes the next token.
     pub(super) fn next(&mut self) -> Result<RdataWord<'t>, RdataError> {
         let token = self.tokens.get(self.at).ok_or(RdataError::TooShort)?;
-        let word = RdataWord {
-            index: self.at,
-            bytes: unquoted(&self.text[token.range.clone()], token.is_quoted),
-            is_quoted: token.is_quoted,
-        };
+        let word = RdataWord { index: self.at, bytes: token.content(self.text), is_quoted: token.is_quoted };
         self.at += 1;
         Ok(word)
     }
@@ -80,15 +80,17 @@ impl<'t> Tokens<'t> {
         names::resolve(word.bytes, self.origin).map_err(|error| RdataError::BadName(word.index, error))
     }
 
-    /// Takes all tokens, whose content is one text in parts; with it comes the index of the last.
-    pub(super) fn rest(&mut self) -> Result<(usize, String), RdataError> {
-        let mut all = String::new();
-        let first = self.bare()?;
-        all.push_str(first.text());
+    /// Takes all tokens that are left, one at least, as one text in an encoding, and appends its bytes to `out`. The reason is
+    /// that of the error.
+    pub(super) fn encoded(&mut self, encoding: &Encoding, reason: &str, out: &mut Vec<u8>) -> Result<(), RdataError> {
+        let mut last = self.bare()?;
+        let mut all = last.text().to_string();
         while !self.are_over() {
-            all.push_str(self.bare()?.text());
+            last = self.bare()?;
+            all.push_str(last.text());
         }
-        Ok((self.at - 1, all))
+        out.extend_from_slice(&encoding.decode(all.as_bytes()).map_err(|_| last.bad(reason))?);
+        Ok(())
     }
 
     /// An error if a token is left.
@@ -116,6 +118,11 @@ impl<'t> RdataWord<'t> {
         }
         let number = self.text().parse().ok().filter(|number| *number <= most);
         number.ok_or_else(|| self.bad("decimal number overflow"))
+    }
+
+    /// The IPv4 address that the content is.
+    pub(super) fn v4(self) -> Result<Ipv4Addr, RdataError> {
+        self.text().parse().map_err(|_| self.bad("expected IPv4 address"))
     }
 
     /// The content with its escapes resolved (RFC 1035 §5.1).

@@ -6,7 +6,7 @@ use super::{bad_name, error, shown};
 use crate::base::diagnostic::Diagnostic;
 use crate::base::rr::Rtype;
 use crate::load::zone::rdata::RdataError;
-use crate::load::zone::reader::ZoneLine;
+use crate::load::zone::sources::ZoneLine;
 use crate::load::zone::split::ZoneToken;
 
 /// Data that is not that of the record's type, `name` being the token of the type.

@@ -8,7 +8,7 @@ use std::path::Path;
 use super::error;
 use crate::base::diagnostic::{Diagnostic, Place};
 use crate::files::words;
-use crate::load::zone::reader::ZoneLine;
+use crate::load::zone::sources::ZoneLine;
 use crate::load::zone::sources::ZoneSource;
 use crate::load::zone::split::ZoneToken;
 use crate::load::zone::{MAX_FILE_LEN, MAX_INCLUDE_DEPTH, MAX_INCLUDES};

@@ -17,7 +17,7 @@ pub(super) use file::{
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::generate::MAX_GENERATED;
-use super::reader::ZoneLine;
+use super::sources::ZoneLine;
 use super::sources::ZoneSource;
 use super::split::{SplitError, ZoneToken};
 use super::{MAX_GENERATED_IN_ZONE, MAX_RECORDS};
