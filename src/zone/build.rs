@@ -11,9 +11,9 @@ use std::fmt;
 
 use super::check;
 use super::entry::{self, NodeDraft, NodeKind};
-use super::group::{NewRecord, Origins, RrSets};
+use super::group::{NewRecord, Origins, RrSets, group};
 use super::negative::split_soa;
-use super::rrset::IS_SIGNED;
+use super::rrset::{IS_SIGNED, max_rrset_len};
 use super::table::HashTable;
 use super::{Availability, CanonicalOrder, NegativeSoa, RECORD_HEADER_LEN, Steered, Zone, ZoneProblem};
 use crate::base::diagnostic::Severity;
@@ -29,20 +29,6 @@ pub(crate) const MAX_NODES: usize = 50_000_000;
 /// The most bytes of all names, and of all records, of a zone: offsets have 32 bits.
 const MAX_ARENA_LEN: usize = u32::MAX as usize;
 
-/// The most bytes in an RRset whatever its owner: a message of 65,535 (RFC 1035 §4.2.2) without its header, the rest of the
-/// question, and an OPT with a cookie of ours (RFC 9018 §4: 28 bytes), because many clients send one with each query.
-pub(super) const MAX_RRSET_LEN: usize = 65_535 - 12 - 4 - 11 - 28;
-
-/// The most bytes in an RRset of an owner: an answer has room for it beside a question for that name. Beside other options
-/// it may not fit; then the answer is truncated.
-pub(super) fn max_rrset_len(owner: Name<'_>) -> usize {
-    // A wildcard answers for names of any length.
-    MAX_RRSET_LEN - if owner.is_wildcard() { 255 } else { owner.len() }
-}
-
-/// The bytes of an SOA's rdata after its two names (RFC 1035 §3.3.13).
-pub(super) const SOA_NUMBERS_LEN: usize = 20;
-
 /// Builds a zone from its records.
 pub struct ZoneBuilder {
     apex_labels: usize,
@@ -55,9 +41,9 @@ pub struct ZoneBuilder {
     wildcards: Vec<(u32, u32)>,
     /// Each node's parent; the apex is its own.
     parents: Vec<u32>,
-    pub(super) records: Vec<NewRecord>,
+    records: Vec<NewRecord>,
     /// The records' rdata, back to back in their order.
-    pub(super) rdata: Vec<u8>,
+    rdata: Vec<u8>,
     steered: Vec<(NodeId, Steered, u32)>,
     /// The node of the record added last: the next one often has the same owner.
     last: u32,
@@ -149,7 +135,10 @@ impl ZoneBuilder {
         let mut problems = Vec::new();
         self.steered.sort_by_key(|(node, ..)| *node);
         let steered_tags = self.steered.iter().map(|(.., tag)| *tag).collect();
-        let (sets, mut origins) = self.group(steered_tags, &mut problems);
+        let (nodes, names) = (&self.nodes, &self.names);
+        let name_of = |node| name_at(nodes, names, node);
+        let (sets, mut origins) = group(&self.records, &self.rdata, name_of, steered_tags, &mut problems);
+        (self.records, self.rdata) = Default::default();
         let is_signed = sets.entries.iter().any(|set| set.count & IS_SIGNED != 0);
         let mut zone = self.into_zone(sets, &mut origins);
         check::check(&zone, &origins, &mut problems);
@@ -207,7 +196,7 @@ impl ZoneBuilder {
         node
     }
 
-    pub(super) fn name_of(&self, node: u32) -> Name<'_> {
+    fn name_of(&self, node: u32) -> Name<'_> {
         name_at(&self.nodes, &self.names, node)
     }
 

@@ -6,94 +6,109 @@
 
 use std::collections::HashSet;
 
-use super::build::{MAX_RRSET_LEN, SOA_NUMBERS_LEN, ZoneBuilder, max_rrset_len};
 use super::entry::RrSetEntry;
-use super::rrset::{IS_SIGNED, push_record};
+use super::negative::SOA_NUMBERS_LEN;
+use super::rrset::{IS_SIGNED, MAX_RRSET_LEN, max_rrset_len, push_record};
 use super::{RECORD_HEADER_LEN, ZoneProblem};
 use crate::base::ids::NodeId;
+use crate::base::name::Name;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 
-impl ZoneBuilder {
-    /// Gathers the records into RRsets.
-    pub(super) fn group(&mut self, steered: Vec<u32>, problems: &mut Vec<ZoneProblem>) -> (RrSets, Origins) {
-        let records = std::mem::take(&mut self.records);
-        let rdata = std::mem::take(&mut self.rdata);
-        let mut order: Vec<(u64, u32)> = records.iter().zip(0..).map(|(record, at)| (record.key(&rdata), at)).collect();
-        order.sort_unstable();
-        let wire = Vec::with_capacity(rdata.len() + records.len() * RECORD_HEADER_LEN);
-        let mut sets = RrSets { nodes: Vec::new(), entries: Vec::new(), wire };
-        let mut origins =
-            Origins { nodes: Vec::new(), firsts: Vec::new(), records: Vec::with_capacity(records.len()), steered };
-        let mut members: Vec<NewRecord> = Vec::new();
-        for same in order.chunk_by(|a, b| a.0 == b.0) {
-            members.clear();
-            members.extend(same.iter().map(|&(_, at)| records[at as usize]));
-            drop_duplicates(&mut members, &rdata);
-            if members[0].rtype == Rtype::RRSIG {
-                self.push_signatures(&members, &rdata, &mut sets, problems);
-                continue;
-            }
-            origins.firsts.push(origins.records.len() as u32);
-            origins.records.extend(members.iter().map(|record| record.tag));
-            self.push_rrset(&members, &rdata, &mut sets, problems);
+/// Groups records, whose rdata is in `rdata`, into RRsets. `name_of` returns the name of a node.
+pub(super) fn group<'n>(
+    records: &[NewRecord],
+    rdata: &[u8],
+    name_of: impl Fn(u32) -> Name<'n>,
+    steered: Vec<u32>,
+    problems: &mut Vec<ZoneProblem>,
+) -> (RrSets, Origins) {
+    let mut order: Vec<(u64, u32)> = records.iter().zip(0..).map(|(record, at)| (record.key(rdata), at)).collect();
+    order.sort_unstable();
+    let wire = Vec::with_capacity(rdata.len() + records.len() * RECORD_HEADER_LEN);
+    let sets = RrSets { nodes: Vec::new(), entries: Vec::new(), wire };
+    let mut grouping = Grouping { rdata, name_of, sets, problems };
+    let mut origins =
+        Origins { nodes: Vec::new(), firsts: Vec::new(), records: Vec::with_capacity(records.len()), steered };
+    let mut members: Vec<NewRecord> = Vec::new();
+    for same in order.chunk_by(|a, b| a.0 == b.0) {
+        members.clear();
+        members.extend(same.iter().map(|&(_, at)| records[at as usize]));
+        drop_duplicates(&mut members, rdata);
+        if members[0].rtype == Rtype::RRSIG {
+            grouping.push_signatures(&members);
+            continue;
         }
         origins.firsts.push(origins.records.len() as u32);
-        sets.wire.shrink_to_fit();
-        (sets, origins)
+        origins.records.extend(members.iter().map(|record| record.tag));
+        grouping.push_rrset(&members);
     }
+    origins.firsts.push(origins.records.len() as u32);
+    grouping.sets.wire.shrink_to_fit();
+    (grouping.sets, origins)
+}
 
+/// The RRsets made so far, and the input of the next.
+struct Grouping<'b, F> {
+    rdata: &'b [u8],
+    name_of: F,
+    sets: RrSets,
+    problems: &'b mut Vec<ZoneProblem>,
+}
+
+impl<'n, F: Fn(u32) -> Name<'n>> Grouping<'_, F> {
     /// Writes RRSIGs, at least one, behind the RRset that these cover. RRSIGs without an RRset are left out, because the
     /// answer could not carry them.
-    fn push_signatures(&self, members: &[NewRecord], rdata: &[u8], sets: &mut RrSets, problems: &mut Vec<ZoneProblem>) {
-        let (NewRecord { node, tag, .. }, covered) = (members[0], covered(members[0].rdata(rdata)));
-        let before = sets.nodes.last().zip(sets.entries.last_mut());
-        let owner = || self.name_of(node).to_owned();
+    fn push_signatures(&mut self, members: &[NewRecord]) {
+        let (NewRecord { node, tag, .. }, covered) = (members[0], covered(members[0].rdata(self.rdata)));
+        let before = self.sets.nodes.last().zip(self.sets.entries.last_mut());
+        let owner = (self.name_of)(node);
         let Some((_, set)) = before.filter(|(other, set)| **other == node && set.rtype == covered) else {
-            problems.push(ZoneProblem::SignsNothing { owner: owner(), rtype: covered, tag });
+            self.problems.push(ZoneProblem::SignsNothing { owner: owner.to_owned(), rtype: covered, tag });
             return;
         };
-        let start = sets.wire.len();
+        let start = self.sets.wire.len();
         for record in members {
-            push_record(Rtype::RRSIG, record.ttl, record.rdata(rdata), &mut sets.wire);
+            push_record(Rtype::RRSIG, record.ttl, record.rdata(self.rdata), &mut self.sets.wire);
         }
-        let len = sets.wire.len() - start;
+        let len = self.sets.wire.len() - start;
         // An answer has room for an RRset with its signatures.
-        let most = max_rrset_len(self.name_of(node)).saturating_sub(set.len.into());
+        let most = max_rrset_len(owner).saturating_sub(set.len.into());
         if len > most {
-            problems.push(ZoneProblem::RrSetTooLong { owner: owner(), rtype: Rtype::RRSIG, len, most, tag });
-            sets.wire.truncate(start);
+            let owner = owner.to_owned();
+            self.problems.push(ZoneProblem::RrSetTooLong { owner, rtype: Rtype::RRSIG, len, most, tag });
+            self.sets.wire.truncate(start);
         } else {
             (set.count, set.len) = (set.count | IS_SIGNED, set.len + len as u16);
         }
     }
 
     /// Writes one RRset from its records, of which there is at least one.
-    fn push_rrset(&self, members: &[NewRecord], rdata: &[u8], sets: &mut RrSets, problems: &mut Vec<ZoneProblem>) {
+    fn push_rrset(&mut self, members: &[NewRecord]) {
         let NewRecord { node, rtype, ttl: first_ttl, tag: first, .. } = members[0];
-        let owner = || self.name_of(node).to_owned();
+        let owner = (self.name_of)(node);
         // RFC 2181 §5.2: if the TTLs of an RRset differ, all records get the least.
         let least = members.iter().map(|record| record.ttl).min().unwrap_or(first_ttl);
         let odd = members.iter().find(|record| record.ttl != first_ttl);
         if let Some(&NewRecord { tag, .. }) = odd {
-            problems.push(ZoneProblem::TtlsDiffer { owner: owner(), rtype, least, tag, first });
+            self.problems.push(ZoneProblem::TtlsDiffer { owner: owner.to_owned(), rtype, least, tag, first });
         }
-        let start = sets.wire.len();
+        let start = self.sets.wire.len();
         for record in members {
-            push_record(rtype, least, record.rdata(rdata), &mut sets.wire);
+            push_record(rtype, least, record.rdata(self.rdata), &mut self.sets.wire);
         }
-        let len = sets.wire.len() - start;
-        let most = max_rrset_len(self.name_of(node));
+        let len = self.sets.wire.len() - start;
+        let most = max_rrset_len(owner);
         if len > most {
-            problems.push(ZoneProblem::RrSetTooLong { owner: owner(), rtype, len, most, tag: first });
+            self.problems.push(ZoneProblem::RrSetTooLong { owner: owner.to_owned(), rtype, len, most, tag: first });
         }
         // An RRset that passes has fewer records.
         let count = members.len().min(usize::from(IS_SIGNED - 1)) as u16;
-        sets.nodes.push(node);
+        self.sets.nodes.push(node);
         // An RRset that passes is no longer than that; one that does not pass is an error, and is never served.
         let len = len.min(MAX_RRSET_LEN);
-        sets.wire.truncate(start + len);
-        sets.entries.push(RrSetEntry { ttl: least, rtype, count, len: len as u16 });
+        self.sets.wire.truncate(start + len);
+        self.sets.entries.push(RrSetEntry { ttl: least, rtype, count, len: len as u16 });
     }
 }
 

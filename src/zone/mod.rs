@@ -123,7 +123,7 @@ impl Zone {
     /// Never: its two records fit into any zone.
     pub(crate) fn unavailable(apex: NameBuf) -> Self {
         let mut builder = ZoneBuilder::new(apex.clone());
-        for (rtype, rdata) in [(Rtype::SOA, [0; 2 + build::SOA_NUMBERS_LEN].as_slice()), (Rtype::NS, &[0])] {
+        for (rtype, rdata) in [(Rtype::SOA, [0; 2 + negative::SOA_NUMBERS_LEN].as_slice()), (Rtype::NS, &[0])] {
             builder.add(apex.as_name(), rtype, Ttl(0), rdata, 0).expect("the apex is in its zone");
         }
         let (zone, _) = builder.finish().expect("an SOA and an NS are a zone");
@@ -196,7 +196,7 @@ impl Zone {
     /// The SOA's SERIAL.
     pub fn serial(&self) -> u32 {
         let wire = self.soa().wire();
-        let at = wire.len() - build::SOA_NUMBERS_LEN;
+        let at = wire.len() - negative::SOA_NUMBERS_LEN;
         u32::from_be_bytes(wire[at..at + 4].try_into().expect("four octets"))
     }
 

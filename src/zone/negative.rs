@@ -11,7 +11,6 @@
 
 use arrayvec::ArrayVec;
 
-use super::build::SOA_NUMBERS_LEN;
 use super::rrset::{TTL, set_ttls};
 use super::{RECORD_HEADER_LEN, RrSet};
 use crate::base::name::Name;
@@ -20,6 +19,9 @@ use crate::base::time::Ttl;
 
 /// The bytes between a question's name and what follows the question: type and class.
 const AFTER_NAME: usize = 4;
+
+/// The bytes of an SOA's rdata after its two names (RFC 1035 §3.3.13).
+pub(super) const SOA_NUMBERS_LEN: usize = 20;
 
 /// The SOA of a zone's negative answers.
 #[derive(Clone, Debug, Default)]

@@ -17,7 +17,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::build::{is_well_formed, max_rrset_len};
+use super::build::is_well_formed;
+use super::rrset::max_rrset_len;
 use super::{Found, NegativeSoa, Node, RECORD_HEADER_LEN, Zone, ZoneBuilder};
 use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf};

@@ -5,6 +5,7 @@
 //!
 //! RFC 2181 §5 (RRsets), RFC 4034 §3 (RRSIG), RFC 4035 §2.2 (signatures of RRsets).
 
+use crate::base::name::Name;
 use crate::base::rr::{Class, Rtype};
 use crate::base::time::Ttl;
 
@@ -28,6 +29,17 @@ pub(super) const IS_SIGNED: u16 = 0x8000;
 
 /// The bytes of a record before its rdata: a pointer as owner, type, class, TTL and length.
 pub(crate) const RECORD_HEADER_LEN: usize = 12;
+
+/// The most bytes in an RRset whatever its owner: a message of 65,535 (RFC 1035 §4.2.2) without its header, the rest of the
+/// question, and an OPT with a cookie of ours (RFC 9018 §4: 28 bytes), because many clients send one with each query.
+pub(super) const MAX_RRSET_LEN: usize = 65_535 - 12 - 4 - 11 - 28;
+
+/// The most bytes in an RRset of an owner: an answer has room for it beside a question for that name. Beside other options
+/// it may not fit; then the answer is truncated.
+pub(super) fn max_rrset_len(owner: Name<'_>) -> usize {
+    // A wildcard answers for names of any length.
+    MAX_RRSET_LEN - if owner.is_wildcard() { 255 } else { owner.len() }
+}
 
 /// The place of the TTL in a record of [`RrSet::wire`].
 pub(super) const TTL: std::ops::Range<usize> = 6..10;
