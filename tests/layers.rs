@@ -2,7 +2,7 @@
 //!
 //! The table is the one in `src/lib.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,15 @@ const IMPURE: [&str; 12] = [
     "std::net::Tcp",
     "std::time",
     "std::thread",
+];
+
+/// Folders in which files use each other in a circle, with the reason. Every other folder has none.
+const CIRCULAR: [(&str, &str); 5] = [
+    ("cli", "`certs` and `verify` print the same facts of a certificate"),
+    ("config", "the whole configuration has the sections, and a section is read with the fields of the whole"),
+    ("control", "the desk has the state that its views show"),
+    ("load::networks", "a format has its reader, and readers name the format in errors"),
+    ("serve", "a reload prepares certificates with the names of listeners, which watch what it has prepared"),
 ];
 
 #[derive(Clone, Copy, PartialEq)]
@@ -51,6 +60,31 @@ fn a_module_uses_only_what_is_below_it() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Files of one folder use each other in one direction, so that each can be read after the files that it uses.
+#[test]
+fn no_files_of_one_folder_use_each_other_in_a_circle() {
+    let files = sources().into_iter().map(|(path, _, text)| (path, text));
+    let mut circles = circles(&SourceTree::of(files));
+    circles.retain(|(folder, _)| CIRCULAR.iter().all(|(allowed, _)| allowed != folder));
+    assert!(circles.is_empty(), "move the shared item to a file below both: {circles:#?}");
+}
+
+/// The check itself must be able to fail: a name that the parent re-exports leads to the file that has it.
+#[test]
+fn a_circle_is_found_through_a_re_export() {
+    let facade = ("a/mod.rs", "mod one;\nmod two;\npub(crate) use one::{One, Other as Else};\n");
+    let circles_of = |one, two| {
+        let files = [facade, ("a/one.rs", one), ("a/two.rs", two)];
+        circles(&SourceTree::of(files.map(|(path, text)| (path.into(), text.to_string()))))
+    };
+    let both = "`one` uses `two`, which leads back".to_string();
+    let back = "`two` uses `one`, which leads back".to_string();
+    let expected = [("a".to_string(), both), ("a".to_string(), back)];
+    assert_eq!(circles_of("use super::two::{self, Two};", "use crate::a::Else;"), expected);
+    assert_eq!(circles_of("fn f() { super::two::g() }", "use super::{One};"), expected);
+    assert!(circles_of("use super::two::Two;", "// super::One\nuse crate::b::One;").is_empty());
 }
 
 #[test]
@@ -198,6 +232,135 @@ fn ranks() -> BTreeMap<String, (u8, usize, Siblings)> {
     // The root of the crate has all of them.
     ranks.insert("lib".to_string(), (u8::MAX, 0, Siblings::Apart));
     ranks
+}
+
+/// The modules of a crate by path.
+struct SourceTree(BTreeMap<Vec<String>, SourceModule>);
+
+/// One module.
+struct SourceModule {
+    /// The names that it imports, with the path of each as written.
+    names: BTreeMap<String, Vec<String>>,
+    /// The paths from `crate` and `super` in it, as written.
+    paths: Vec<Vec<String>>,
+}
+
+impl SourceTree {
+    fn of(files: impl IntoIterator<Item = (PathBuf, String)>) -> Self {
+        let module = |(path, text): (PathBuf, String)| {
+            let path = path.with_extension("");
+            let words = path.iter().map(|word| word.to_string_lossy().into_owned());
+            let path: Vec<String> = words.filter(|word| word != "mod" && word != "lib").collect();
+            let text = code(&text);
+            let all = |start: &str| {
+                let places = text.match_indices(start).filter(|(at, _)| is_path(&text, *at, start.len()));
+                places.map(|(at, _)| at).collect::<Vec<_>>()
+            };
+            let mut names = Vec::new();
+            all("use").into_iter().for_each(|at| expand(&mut &text[at + 3..], &[], &mut names));
+            let mut paths = Vec::new();
+            let roots = all("crate").into_iter().chain(all("super"));
+            // A `super` behind another belongs to that path.
+            let starts = roots.filter(|at| !text[..*at].ends_with("::") && text[at + 5..].starts_with("::"));
+            starts.for_each(|at| expand(&mut &text[at..], &[], &mut paths));
+            let names = names.into_iter().map(|(path, name)| (name, path)).collect();
+            (path, SourceModule { names, paths: paths.into_iter().map(|(path, _)| path).collect() })
+        };
+        SourceTree(files.into_iter().map(module).collect())
+    }
+
+    /// The path from the root of the crate; `None` for a path into another crate.
+    fn absolute(&self, module: &[String], path: &[String]) -> Option<Vec<String>> {
+        let ups = path.iter().take_while(|word| *word == "super").count();
+        match path.first()?.as_str() {
+            "crate" => Some(path[1..].to_vec()),
+            "self" => Some([module, &path[1..]].concat()),
+            "super" => Some([module.get(..module.len().checked_sub(ups)?)?, &path[ups..]].concat()),
+            child => {
+                let is_child = self.0.contains_key(&[module, &[child.to_string()]].concat());
+                is_child.then(|| [module, path].concat())
+            }
+        }
+    }
+
+    /// The module that has the item of a path, through the re-exports on the way.
+    fn home(&self, mut path: Vec<String>) -> Vec<String> {
+        loop {
+            let len = (0..=path.len()).rev().find(|len| self.0.contains_key(&path[..*len])).unwrap_or(0);
+            let (module, rest) = path.split_at(len);
+            let written = rest.first().and_then(|name| self.0.get(module)?.names.get(name));
+            match written.and_then(|written| self.absolute(module, written)) {
+                Some(target) => path = [&target, &rest[1..]].concat(),
+                None => return module.to_vec(),
+            }
+        }
+    }
+}
+
+/// For each folder, the uses of one file by another that are part of a circle.
+fn circles(tree: &SourceTree) -> Vec<(String, String)> {
+    let mut folders: BTreeMap<String, BTreeSet<(String, String)>> = BTreeMap::new();
+    for (path, module) in &tree.0 {
+        for used in &module.paths {
+            let Some(used) = tree.absolute(path, used) else { continue };
+            let used = tree.home(used);
+            let common = path.iter().zip(&used).take_while(|(a, b)| a == b).count();
+            if let (1.., Some(from), Some(to)) = (common, path.get(common), used.get(common)) {
+                folders.entry(path[..common].join("::")).or_default().insert((from.clone(), to.clone()));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for (folder, uses) in folders {
+        for (from, to) in &uses {
+            let mut reached = BTreeSet::from([to]);
+            loop {
+                let next: Vec<_> = uses.iter().filter(|(a, b)| reached.contains(a) && !reached.contains(b)).collect();
+                if next.is_empty() {
+                    break;
+                }
+                reached.extend(next.into_iter().map(|(_, b)| b));
+            }
+            if reached.contains(from) {
+                found.push((folder.clone(), format!("`{from}` uses `{to}`, which leads back")));
+            }
+        }
+    }
+    found
+}
+
+/// Reads a path with its groups, as in `use`, from the start of a text: each path in it, and the name by which it is known.
+fn expand(text: &mut &str, before: &[String], found: &mut Vec<(Vec<String>, String)>) {
+    let mut path = before.to_vec();
+    loop {
+        *text = text.trim_start();
+        if let Some(group) = text.strip_prefix('{') {
+            *text = group;
+            loop {
+                *text = text.trim_start_matches([' ', '\n', ',']);
+                if text.is_empty() || text.starts_with('}') {
+                    *text = text.get(1..).unwrap_or_default();
+                    return;
+                }
+                expand(text, &path, found);
+            }
+        }
+        let word = head(text);
+        // Another character is skipped: `*`, or the `<` of a type.
+        let len = if word.is_empty() { text.chars().next().map_or(0, char::len_utf8) } else { word.len() };
+        *text = &text[len..];
+        path.extend(Some(word).filter(|word| !["", "self"].contains(&word.as_str()) || path.is_empty()));
+        match text.strip_prefix("::") {
+            Some(rest) => *text = rest,
+            None => break,
+        }
+    }
+    let mut name = path.last().cloned().unwrap_or_default();
+    if let Some(alias) = text.strip_prefix(" as ") {
+        name = head(alias);
+        *text = &alias[name.len()..];
+    }
+    found.push((path, name));
 }
 
 /// Every source file with its top-level module and its text up to the tests at its end.

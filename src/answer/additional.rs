@@ -3,7 +3,7 @@
 //! **Invariants**: no record here depends on the client (RFC 7871 §7.3.1), because steered owners have no address records of
 //! their own; no RRset is here twice.
 
-use super::response::{Data, Need, Owner, Response, Rr};
+use super::response::{Data, Glue, Need, Owner, Response, Rr};
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
 use crate::zone::{Found, Node, RrSet, Zone};
@@ -11,20 +11,7 @@ use crate::zone::{Found, Node, RrSet, Zone};
 /// Maximum number of SVCB aliases followed here. A resolver follows more itself (RFC 9460 §3 has it stop at eight or so).
 const MAX_SERVICE_ALIASES: usize = 4;
 
-/// The addresses of the servers of a delegated zone, found one by one, because a response may not have room for all.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Glue<'s> {
-    zone: &'s Zone,
-    cut: Node<'s>,
-    servers: RrSet<'s>,
-}
-
 impl<'s> Glue<'s> {
-    /// The glue of the name servers at a cut.
-    pub(super) fn new(zone: &'s Zone, cut: Node<'s>, servers: RrSet<'s>) -> Self {
-        Glue { zone, cut, servers }
-    }
-
     /// The address RRsets. First come the required ones, of servers inside the delegated zone; then those of other servers
     /// (RFC 9471 §3).
     ///

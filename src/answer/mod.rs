@@ -14,11 +14,10 @@ mod query;
 mod response;
 mod search;
 
-pub(crate) use additional::Glue;
 pub(crate) use query::{Ecs, Edns, QueryProblem, Question};
 pub use query::{Keepalive, Query};
 pub use response::{Basis, Outcome};
-pub(crate) use response::{Data, Need, Owner, Response, Rr, Steering};
+pub(crate) use response::{Data, Glue, Need, Owner, Response, Rr, Steering};
 
 use crate::base::client::Client;
 use crate::base::name::Suffixes;

@@ -5,7 +5,6 @@
 
 use arrayvec::ArrayVec;
 
-use super::additional::Glue;
 use crate::base::client::ScopePrefixLen;
 use crate::base::ids::{HorizonId, NodeId, ZoneId};
 use crate::base::name::{Name, NameBuf};
@@ -13,7 +12,7 @@ use crate::base::prefix::Family;
 use crate::base::rr::{Ede, Rcode, Rtype};
 use crate::base::time::Ttl;
 use crate::steer::Decision;
-use crate::zone::{NegativeSoa, RrSet};
+use crate::zone::{NegativeSoa, Node, RrSet, Zone};
 
 /// Maximum number of aliases (CNAME or DNAME) that one response follows; BIND has the same limit.
 pub(crate) const MAX_CHAIN: usize = 16;
@@ -62,6 +61,15 @@ pub(crate) struct Additional<'s> {
     pub(crate) rrsets: ArrayVec<Rr<'s>, MAX_ADDITIONAL>,
     /// Addresses of a delegated zone's servers, found while the section is written.
     pub(crate) glue: Option<Glue<'s>>,
+}
+
+/// The addresses of the servers of a delegated zone, found one by one
+/// ([`Glue::rrsets`]), because a response may not have room for all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Glue<'s> {
+    pub(super) zone: &'s Zone,
+    pub(super) cut: Node<'s>,
+    pub(super) servers: RrSet<'s>,
 }
 
 impl Additional<'_> {

@@ -2,8 +2,8 @@
 //!
 //! **Invariants**: an alias is followed only inside the zone and at most [`MAX_CHAIN`] times; no owner is shown twice.
 
-use super::additional::{self, Glue};
-use super::response::{Data, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
+use super::additional;
+use super::response::{Data, Glue, MAX_CHAIN, Need, Outcome, Owner, Response, Rr, Steering};
 use super::{Query, Question};
 use crate::base::client::Client;
 use crate::base::ids::ServiceId;
@@ -252,7 +252,7 @@ impl<'s> Search<'_, 's> {
         if let Some(set) = cut.rrset(Rtype::NS) {
             let rr = Rr { owner: Owner::Stored(cut.owner()), data: Data::Stored(set), need: Need::Required };
             response.authority.push(rr);
-            response.additional.glue = Some(Glue::new(self.zone, cut, set));
+            response.additional.glue = Some(Glue { zone: self.zone, cut, servers: set });
         }
         SearchStep::Done
     }

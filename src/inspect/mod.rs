@@ -17,11 +17,13 @@ mod ground;
 mod labels;
 mod moves;
 mod reason;
+mod state;
 mod sweep;
 mod tally;
 #[cfg(test)]
 mod tests;
 pub(crate) mod view;
+mod violation;
 pub(crate) mod words;
 
 pub(crate) use changes::changes;

@@ -19,26 +19,18 @@
 
 mod owner;
 
-use std::net::IpAddr;
-
 use super::ground::Ground;
 use super::horizons_of_redirects;
 use super::tally::{Rules, Tally};
-use crate::answer::Outcome;
-use crate::base::client::{ScopePrefixLen, Subnet};
-use crate::base::ids::{HorizonId, PlanId};
+use super::violation::Findings;
+use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
-use crate::base::rr::{Rcode, Rtype};
-use crate::base::time::Ttl;
 use crate::snapshot::{Settings, Snapshot};
-use crate::steer::Won;
 use crate::zone::Steered;
 use owner::OwnerCheck;
 
 pub(crate) use super::tally::{MirrorTotal, ProviderTotal, RecordTypes, RuleTotal};
-
-/// The most violations that a report describes; all are counted.
-pub(crate) const MAX_VIOLATIONS: usize = 100;
+pub(crate) use super::violation::{Violation, Wrong};
 
 /// The number of ranges between two reports of progress.
 const PROGRESS_EVERY: u64 = 4096;
@@ -52,7 +44,7 @@ pub(crate) struct Report {
     pub(crate) horizons: Vec<HorizonReport>,
     /// The number of replies that were checked.
     pub(crate) replies: u64,
-    /// The first violations, [`MAX_VIOLATIONS`] at most.
+    /// The first violations, [`MAX_VIOLATIONS`](super::violation::MAX_VIOLATIONS) at most.
     pub(crate) violations: Vec<Violation>,
     /// The number of all violations.
     pub(crate) violation_count: u64,
@@ -82,78 +74,6 @@ pub(crate) struct HorizonReport {
     pub(crate) totals: Vec<MirrorTotal>,
     /// The number of addresses that each rule decides for: IPv4 first, then in the order of the rules.
     pub(crate) rules: Vec<RuleTotal>,
-}
-
-/// A reply, or a range, that breaks a rule.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Violation {
-    /// The owner asked for; `None` if the table itself is at fault.
-    pub(crate) owner: Option<NameBuf>,
-    /// The horizon.
-    pub(crate) horizon: HorizonId,
-    /// The range: its lowest and highest address.
-    pub(crate) range: (IpAddr, IpAddr),
-    /// The question; `None` if the table itself is at fault.
-    pub(crate) asked: Option<SweepQuestion>,
-    /// The kind of the violation.
-    pub(crate) wrong: Wrong,
-}
-
-/// One question of a sweep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SweepQuestion {
-    /// A, AAAA or HTTPS.
-    pub(crate) rtype: Rtype,
-    /// The client subnet in the query.
-    pub(crate) subnet: Subnet,
-}
-
-/// The kind of a violation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wrong {
-    /// The engine sent no reply, or the reply cannot be parsed.
-    Unreadable,
-    /// The reply's RCODE is not NOERROR.
-    Rcode(Rcode),
-    /// The reply has no record of the queried type.
-    Empty,
-    /// The reply did not come from the horizon.
-    NotSteered(Outcome),
-    /// The reply was made for another plan than that of the range or of most of the subnet.
-    OtherPlan {
-        /// The plan of the range or of most of the subnet.
-        expected: PlanId,
-        /// The plan of the reply.
-        found: PlanId,
-    },
-    /// The reply was made for another slot than that of its scope: a resolver's cache would mix the two.
-    OtherSlot {
-        /// The plan of the scope's slot.
-        expected: PlanId,
-        /// The plan of the reply.
-        found: PlanId,
-    },
-    /// The reply's addresses, or the hints of its HTTPS record, are not those of the plan's mirrors.
-    OtherAddresses,
-    /// The reply's TTL is neither the owner's nor the shorter one of a host.
-    OtherTtl(Option<Ttl>),
-    /// The reply has no scope.
-    NoScope,
-    /// The scope covers clients with another decision: a resolver would give these clients this answer.
-    ScopeTooWide(ScopePrefixLen),
-    /// The scope could be shorter: resolvers cache more answers than necessary.
-    ScopeTooNarrow(ScopePrefixLen),
-    /// The table has another plan here than the rules give.
-    NotByTheRules {
-        /// The first address of the range with another plan.
-        address: IpAddr,
-        /// The rule that wins, or the default.
-        won: Won,
-        /// The plan of that rule.
-        expected: PlanId,
-        /// The plan in the table.
-        found: PlanId,
-    },
 }
 
 /// The progress of a sweep.
@@ -222,23 +142,6 @@ fn heard_by_all(snapshot: &Snapshot) -> Snapshot {
 fn steered_owners(snapshot: &Snapshot) -> Vec<(NameBuf, Steered)> {
     let nodes = snapshot.zones().iter().flat_map(|(_, zone)| zone.nodes());
     nodes.filter_map(|node| Some((node.owner().to_owned(), node.steered()?))).collect()
-}
-
-/// The violations found so far.
-#[derive(Default)]
-pub(super) struct Findings {
-    replies: u64,
-    violations: Vec<Violation>,
-    violation_count: u64,
-}
-
-impl Findings {
-    pub(super) fn add(&mut self, violation: impl FnOnce() -> Violation) {
-        self.violation_count += 1;
-        if self.violations.len() < MAX_VIOLATIONS {
-            self.violations.push(violation());
-        }
-    }
 }
 
 struct Pace<'p> {

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::ground::{Face, Ground, count};
-use super::sweep::{Findings, Violation, Wrong};
+use super::violation::{Findings, Violation, Wrong};
 use crate::base::ids::{HorizonId, MirrorId, PlanId};
 use crate::base::prefix::{Bits, Family};
 use crate::networks::{Combinations, LabelKind, Networks, Overlay, overlay};

@@ -3,12 +3,13 @@
 //! **Invariants**: this module decides nothing; each reason has one sentence.
 //! **Not here**: layout (`cli`).
 
-use super::view::{AddressView, OverrideView, RedirectView, subnet_text};
+use super::state::{AddressView, OverrideView, RedirectView};
 use super::{
     ExplainedAnswer, Explanation, FamilyMoves, Hearing, Judged, MirrorVerdict, Neighbour, ScopeReason, Side,
     SteeredExplanation,
 };
 use crate::answer::Outcome;
+use crate::base::client::Subnet;
 use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
 use crate::base::prefix::{Family, Prefix};
@@ -266,6 +267,11 @@ pub(crate) fn why_scope(snapshot: &Snapshot, explanation: &Explanation, steered:
         );
     }
     why
+}
+
+/// The text form of a subnet: `192.0.2.0/24`.
+pub(crate) fn subnet_text(subnet: Subnet) -> String {
+    format!("{}/{}", subnet.address, subnet.source.0)
 }
 
 fn before(offset: u8) -> String {

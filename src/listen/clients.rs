@@ -21,9 +21,12 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::unsent;
 use crate::base::prefix::PrefixSet;
 use crate::config;
+
+/// Unsent bytes of one connection: four of the longest DNS messages. A client that reads gets its next answer as soon as
+/// it has taken one of them.
+pub(super) const PER_CONNECTION: usize = 256 << 10;
 
 /// Limits of the connections of one listener, or of several that share them. There is no default: a new listener
 /// states its own.
@@ -190,7 +193,7 @@ impl Clients {
             active_ms: 0.into(),
             unsent: 0.into(),
             charged: 0.into(),
-            room: Arc::new(Semaphore::new(unsent::PER_CONNECTION)),
+            room: Arc::new(Semaphore::new(PER_CONNECTION)),
             evicted: CancellationToken::new(),
         });
         state.places.insert(id, seat.clone());

@@ -26,9 +26,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::bind::BoundQuic;
-use super::clients::{Clients, ConnectionPeer, ConnectionPlace};
+use super::clients::{Clients, ConnectionPeer, ConnectionPlace, PER_CONNECTION};
 use super::quic_socket::QuicSocket;
-use super::unsent::PER_CONNECTION;
 use super::{Closed, Common, Event, HANDSHAKE_TIMEOUT, ListenersEnd};
 use crate::telemetry::Gauge;
 use crate::tls::Tls;

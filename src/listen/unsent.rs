@@ -15,11 +15,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::clients::{ClientState, Clients, ConnectionPeer, ConnectionPlace, Seat};
-
-/// Unsent bytes of one connection: four of the longest DNS messages. A client that reads gets its next answer as soon as
-/// it has taken one of them.
-pub(super) const PER_CONNECTION: usize = 256 << 10;
+use super::clients::{ClientState, Clients, ConnectionPeer, ConnectionPlace, PER_CONNECTION, Seat};
 
 /// Unsent bytes of one client: sixteen connections that are full. A resolver that is alive reads its answers.
 const PER_CLIENT: usize = 4 << 20;

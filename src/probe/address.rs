@@ -13,12 +13,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::content::ContentCheck;
-use super::conversation::Conversation;
+use super::conversation::{Conversation, ProbeFault, ProbeProgress};
 use super::redirect::Follower;
 use crate::base::time::UnixTime;
 use crate::config::Probe;
 use crate::mirror::{Cause, ContentPlace, HttpVersion, Verdict};
-use crate::tls::{DialError, DialStep, Dialer, DialerError, LeafFacts, PathEnd, Roots, Took};
+use crate::tls::{DialStep, Dialer, DialerError, LeafFacts, PathEnd, Roots, Took};
 
 /// The target of a probe.
 #[derive(Clone, Debug)]
@@ -73,25 +73,6 @@ impl Finding {
     /// The end of the leaf, in seconds since 1970; `None` if no certificate was seen.
     pub(crate) fn not_after(&self) -> Option<u64> {
         Some(self.certificate.as_ref()?.not_after.as_secs())
-    }
-}
-
-/// A verdict with its cause.
-pub(super) type ProbeFault = (Verdict, Cause);
-
-/// Progress of a probe, which outlives a time-out.
-#[derive(Debug)]
-pub(super) struct ProbeProgress {
-    pub(super) step: DialStep,
-    pub(super) certificate: Option<Box<LeafFacts>>,
-    pub(super) took: Option<Took>,
-    pub(super) spoken: Option<HttpVersion>,
-    pub(super) tls: Option<&'static str>,
-}
-
-impl Default for ProbeProgress {
-    fn default() -> Self {
-        ProbeProgress { step: DialStep::Connect, certificate: None, took: None, spoken: None, tls: None }
     }
 }
 
@@ -185,24 +166,6 @@ impl Prober {
             Some(PathEnd { at, is_leaf }) => {
                 Err((Verdict::Expiring, Cause::Expiring { end: UnixTime(at.as_secs()), is_leaf }))
             }
-        }
-    }
-}
-
-pub(super) fn dial_fault(error: DialError, progress: &mut ProbeProgress) -> ProbeFault {
-    match error {
-        DialError::Own(error) => (Verdict::Unreachable, Cause::Own(error)),
-        DialError::Connect(fault) => (Verdict::Unreachable, Cause::Connect(fault)),
-        DialError::Handshake(fault) => (Verdict::TlsBad, Cause::Handshake(fault)),
-        DialError::Http(fault) => {
-            if let DialStep::Http(spoken) = progress.step {
-                progress.spoken.get_or_insert(spoken);
-            }
-            (Verdict::Unreachable, Cause::Http(fault))
-        }
-        DialError::Certificate { fault, facts } => {
-            progress.certificate = facts;
-            (Verdict::TlsBad, Cause::Certificate(fault))
         }
     }
 }

@@ -15,8 +15,7 @@ use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_R
 use hyper::{Method, Response, StatusCode};
 use ring::digest::{SHA256, digest};
 
-use super::address::{ProbeFault, ProbeProgress};
-use super::conversation::Conversation;
+use super::conversation::{Conversation, ProbeFault, ProbeProgress};
 use super::redirect::{Follower, MAX_HOPS};
 use crate::config::Canary;
 use crate::mirror::{

@@ -12,12 +12,30 @@ use hyper::body::Incoming;
 use hyper::header::HeaderName;
 use hyper::{Method, Response};
 
-use super::address::{ProbeFault, ProbeProgress, dial_fault};
 use crate::mirror::{Cause, HttpFault, HttpVersion, Verdict};
-use crate::tls::{Dialed, Dialer};
+use crate::tls::{DialError, DialStep, Dialed, Dialer, LeafFacts, Took};
 
 /// The most connections of one probe: one for each request, and one for a request that met the end of a connection.
 const MAX_DIALS: u8 = 8;
+
+/// A verdict with its cause.
+pub(super) type ProbeFault = (Verdict, Cause);
+
+/// Progress of a probe, which outlives a time-out.
+#[derive(Debug)]
+pub(super) struct ProbeProgress {
+    pub(super) step: DialStep,
+    pub(super) certificate: Option<Box<LeafFacts>>,
+    pub(super) took: Option<Took>,
+    pub(super) spoken: Option<HttpVersion>,
+    pub(super) tls: Option<&'static str>,
+}
+
+impl Default for ProbeProgress {
+    fn default() -> Self {
+        ProbeProgress { step: DialStep::Connect, certificate: None, took: None, spoken: None, tls: None }
+    }
+}
 
 /// The requests of one probe.
 #[derive(Debug)]
@@ -85,6 +103,24 @@ impl<'p> Conversation<'p> {
             return Err(unanswered(HttpFault::Closed));
         }
         self.connect().await.map(drop)
+    }
+}
+
+fn dial_fault(error: DialError, progress: &mut ProbeProgress) -> ProbeFault {
+    match error {
+        DialError::Own(error) => (Verdict::Unreachable, Cause::Own(error)),
+        DialError::Connect(fault) => (Verdict::Unreachable, Cause::Connect(fault)),
+        DialError::Handshake(fault) => (Verdict::TlsBad, Cause::Handshake(fault)),
+        DialError::Http(fault) => {
+            if let DialStep::Http(spoken) = progress.step {
+                progress.spoken.get_or_insert(spoken);
+            }
+            (Verdict::Unreachable, Cause::Http(fault))
+        }
+        DialError::Certificate { fault, facts } => {
+            progress.certificate = facts;
+            (Verdict::TlsBad, Cause::Certificate(fault))
+        }
     }
 }
 

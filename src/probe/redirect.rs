@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::address::ProbeFault;
+use super::conversation::ProbeFault;
 use crate::base::time::UnixTime;
 use crate::config::Config;
 use crate::load::hosts;

@@ -9,6 +9,7 @@
 //! same snapshot.
 //! **Not here**: publishing it ([`crate::live`]), building it from files ([`crate::compile`]).
 
+mod addresses;
 mod ahead;
 mod compiled;
 mod derived;
@@ -24,10 +25,11 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+pub(crate) use addresses::Addresses;
 pub(crate) use ahead::Inquiry;
 pub use ahead::Way;
 pub use compiled::{Compiled, CompiledSteering};
-pub(crate) use derived::{Addresses, Derived};
+pub(crate) use derived::Derived;
 pub use live::Change;
 pub(crate) use live::{Live, Overrides};
 pub(crate) use meters::{METERS, Meter, Meters};

@@ -15,7 +15,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::horizon::Won;
 use crate::base::geo::{Coordinates, Direction, Kilometres};
 
 /// The number of nearest mirrors that are told apart.
@@ -62,12 +61,13 @@ impl Places {
     }
 }
 
-/// The number of nearest mirrors that can be told apart without too many plans: one at least.
-pub(super) fn depth<'n>(orders: impl Iterator<Item = (Won, &'n [usize])> + Clone) -> usize {
+/// The number of nearest mirrors that can be told apart without too many plans: one at least. `L` names the list that an
+/// order is of.
+pub(super) fn depth<'n, L: Ord>(orders: impl Iterator<Item = (L, &'n [usize])> + Clone) -> usize {
     let fits = |depth: &usize| {
-        let mut distinct: BTreeMap<Won, HashSet<&[usize]>> = BTreeMap::new();
-        for (won, nearest) in orders.clone() {
-            distinct.entry(won).or_default().insert(&nearest[..nearest.len().min(*depth)]);
+        let mut distinct: BTreeMap<L, HashSet<&[usize]>> = BTreeMap::new();
+        for (list, nearest) in orders.clone() {
+            distinct.entry(list).or_default().insert(&nearest[..nearest.len().min(*depth)]);
         }
         distinct.values().map(HashSet::len).sum::<usize>() <= MAX_ORDERS
     };
@@ -124,7 +124,7 @@ mod tests {
     fn too_many_orders_are_told_apart_less() {
         let orders =
             |count: usize| -> Vec<Vec<usize>> { (0..count).map(|at| vec![0, at % 70, at / 70 % 70, at % 3]).collect() };
-        let depth_of = |orders: &[Vec<usize>]| depth(orders.iter().map(|order| (Won::Default, &**order)));
+        let depth_of = |orders: &[Vec<usize>]| depth(orders.iter().map(|order| ((), &**order)));
         assert_eq!(depth_of(&orders(10)), 4);
         assert_eq!(depth_of(&orders(4096)), 4);
         // 4900 pairs of second and third are too many; 70 seconds are not.

@@ -36,6 +36,9 @@ pub struct LeafFacts {
     pub issuer: String,
 }
 
+/// RSA keys below this are refused by clients (CA/Browser Forum Baseline Requirements §6.1.5).
+pub(super) const LEAST_RSA_BITS: usize = 2048;
+
 /// The kind of a public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KeyKind {

@@ -16,22 +16,18 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, Error};
 
-use super::facts::{KeyKind, LeafFacts, Parties};
+use super::facts::{KeyKind, LEAST_RSA_BITS, LeafFacts, Parties};
 use super::fault::{certificate_fault, untrusted};
 use super::life::EXPIRING;
-use super::load::{IdentityProblem, check_time, join, read, read_chain, read_key, span};
+use super::load::{BAD_KEY, IdentityProblem, check_time, join, read, read_chain, read_key, span};
 use super::path;
 use super::roots::Roots;
 use crate::base::diagnostic::{Diagnostic, Place, Severity, list};
 use crate::mirror::{CertificateFault, Untrusted};
 
-/// RSA keys below this are refused by clients (CA/Browser Forum Baseline Requirements §6.1.5).
-pub(super) const LEAST_RSA_BITS: usize = 2048;
-
-/// The codes of a key that is too weak, of a certificate that is refused for another reason, and of a key that cannot be used.
+/// The codes of a key that is too weak, and of a certificate that is refused for another reason.
 const WEAK_KEY: &str = "tls-weak-key";
 const REFUSED: &str = "tls-refused";
-pub(super) const BAD_KEY: &str = "tls-bad-key";
 
 /// The remedy for a chain that ends at a root which is not trusted.
 const TRUST: &str = "name the roots that clients trust with `--roots`, or have it issued by an authority among them";

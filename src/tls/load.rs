@@ -11,15 +11,17 @@ use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 
 use super::Identity;
-use super::facts::{self, KeyKind, LeafFacts as Leaf};
+use super::facts::{self, KeyKind, LEAST_RSA_BITS, LeafFacts as Leaf};
 use super::fault::certificate_fault;
-use super::judge::{BAD_KEY, LEAST_RSA_BITS};
 use super::life::{Life, Phase};
 use super::pem::{self, PemError, PemSection};
 use crate::base::diagnostic::{Diagnostic, list};
 use crate::config::{InputFile, TlsFiles};
 use crate::files::{self, Contents, FileFacts, FileKind, ReadError};
 use crate::mirror::CertificateFault;
+
+/// The code of a key that cannot be used.
+pub(super) const BAD_KEY: &str = "tls-bad-key";
 
 /// The label of a certificate in PEM.
 const CERTIFICATE: &str = "CERTIFICATE";

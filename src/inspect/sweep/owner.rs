@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::{Findings, Pace, SweepQuestion, Violation, Wrong};
+use super::Pace;
 use crate::base::client::{Client, Location, ScopeRule, SourcePrefixLen, Subnet, Vantage};
 use crate::base::ids::PlanId;
 use crate::base::name::NameBuf;
@@ -14,6 +14,7 @@ use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Ttl;
 use crate::inspect::ask::{Asker, ResolverQuery, Seen};
 use crate::inspect::ground::{Face, Ground, ScopeVerdict, SubnetPart, count};
+use crate::inspect::violation::{Findings, SweepQuestion, Violation, Wrong};
 use crate::snapshot::{Hints, Snapshot};
 use crate::steer::Horizon;
 use crate::steer::table::TableRange;

@@ -4,7 +4,7 @@
 
 use super::{
     AnswerView, Located, MirrorView, NeighbourView, NetworkView, OverrideView, RangeView, RecordView, RedirectView,
-    RuleView, ScopeView, ShareView, SlotView, SteeredView, View, subnet_text,
+    RuleView, ScopeView, ShareView, SlotView, SteeredView, View,
 };
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::prefix::Prefix;
@@ -31,7 +31,7 @@ pub(super) fn view(
     View {
         name: explanation.name.as_ref().map(|name| name.as_name().to_string()),
         resolver: explanation.client.resolver.to_string(),
-        subnet: explanation.client.subnet.map(subnet_text),
+        subnet: explanation.client.subnet.map(words::subnet_text),
         subnet_is: match explanation.hearing {
             Hearing::NoSubnet => "none",
             Hearing::Heard => "heard",

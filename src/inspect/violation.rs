@@ -1,0 +1,106 @@
+//! Violations that a sweep finds: replies and ranges that break a rule.
+//!
+//! **Invariants**: at most [`MAX_VIOLATIONS`] are kept; all are counted.
+//! **Not here**: finding them ([`super::sweep()`], [`super::tally`]).
+
+use std::net::IpAddr;
+
+use crate::answer::Outcome;
+use crate::base::client::{ScopePrefixLen, Subnet};
+use crate::base::ids::{HorizonId, PlanId};
+use crate::base::name::NameBuf;
+use crate::base::rr::{Rcode, Rtype};
+use crate::base::time::Ttl;
+use crate::steer::Won;
+
+/// The most violations that a report describes; all are counted.
+pub(crate) const MAX_VIOLATIONS: usize = 100;
+
+/// A reply, or a range, that breaks a rule.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Violation {
+    /// The owner asked for; `None` if the table itself is at fault.
+    pub(crate) owner: Option<NameBuf>,
+    /// The horizon.
+    pub(crate) horizon: HorizonId,
+    /// The range: its lowest and highest address.
+    pub(crate) range: (IpAddr, IpAddr),
+    /// The question; `None` if the table itself is at fault.
+    pub(crate) asked: Option<SweepQuestion>,
+    /// The kind of the violation.
+    pub(crate) wrong: Wrong,
+}
+
+/// One question of a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SweepQuestion {
+    /// A, AAAA or HTTPS.
+    pub(crate) rtype: Rtype,
+    /// The client subnet in the query.
+    pub(crate) subnet: Subnet,
+}
+
+/// The kind of a violation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// The engine sent no reply, or the reply cannot be parsed.
+    Unreadable,
+    /// The reply's RCODE is not NOERROR.
+    Rcode(Rcode),
+    /// The reply has no record of the queried type.
+    Empty,
+    /// The reply did not come from the horizon.
+    NotSteered(Outcome),
+    /// The reply was made for another plan than that of the range or of most of the subnet.
+    OtherPlan {
+        /// The plan of the range or of most of the subnet.
+        expected: PlanId,
+        /// The plan of the reply.
+        found: PlanId,
+    },
+    /// The reply was made for another slot than that of its scope: a resolver's cache would mix the two.
+    OtherSlot {
+        /// The plan of the scope's slot.
+        expected: PlanId,
+        /// The plan of the reply.
+        found: PlanId,
+    },
+    /// The reply's addresses, or the hints of its HTTPS record, are not those of the plan's mirrors.
+    OtherAddresses,
+    /// The reply's TTL is neither the owner's nor the shorter one of a host.
+    OtherTtl(Option<Ttl>),
+    /// The reply has no scope.
+    NoScope,
+    /// The scope covers clients with another decision: a resolver would give these clients this answer.
+    ScopeTooWide(ScopePrefixLen),
+    /// The scope could be shorter: resolvers cache more answers than necessary.
+    ScopeTooNarrow(ScopePrefixLen),
+    /// The table has another plan here than the rules give.
+    NotByTheRules {
+        /// The first address of the range with another plan.
+        address: IpAddr,
+        /// The rule that wins, or the default.
+        won: Won,
+        /// The plan of that rule.
+        expected: PlanId,
+        /// The plan in the table.
+        found: PlanId,
+    },
+}
+
+/// The violations found so far.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) replies: u64,
+    pub(super) violations: Vec<Violation>,
+    pub(super) violation_count: u64,
+}
+
+impl Findings {
+    pub(super) fn add(&mut self, violation: impl FnOnce() -> Violation) {
+        self.violation_count += 1;
+        if self.violations.len() < MAX_VIOLATIONS {
+            self.violations.push(violation());
+        }
+    }
+}
