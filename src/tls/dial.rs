@@ -18,8 +18,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DEFAULT_VERSIONS, SupportedProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -56,7 +56,7 @@ pub struct Dialer {
 
 /// The requirements on a certificate.
 #[derive(Clone, Debug)]
-struct Secure {
+pub(super) struct Secure {
     name: ServerName<'static>,
     roots: Arc<Roots>,
     /// The configuration. Each handshake replaces its verifier by one of its own.
@@ -129,7 +129,7 @@ pub(crate) struct Took {
 impl Dialer {
     /// Dials mirrors of a name at a port, and holds their certificates to these roots.
     pub fn new(host: Arc<str>, port: u16, roots: Arc<Roots>) -> Result<Self, DialerError> {
-        let secure = Some(Secure::new(&host, roots)?);
+        let secure = Some(Secure::new(&host, roots, DEFAULT_VERSIONS)?);
         let host = if port == HTTPS { host } else { format!("{host}:{port}").into() };
         Ok(Dialer { host, port, secure })
     }
@@ -141,23 +141,28 @@ impl Dialer {
         port: u16,
         roots: Option<Arc<Roots>>,
     ) -> Result<Self, DialerError> {
-        let secure = roots.map(|roots| Secure::new(host, roots)).transpose()?;
+        let secure = roots.map(|roots| Secure::new(host, roots, DEFAULT_VERSIONS)).transpose()?;
         Ok(Dialer { host: authority, port, secure })
     }
 }
 
 impl Secure {
-    fn new(host: &str, roots: Arc<Roots>) -> Result<Self, DialerError> {
+    /// Holds a server to a name, by these roots, with certain versions of TLS.
+    pub(super) fn new(
+        host: &str,
+        roots: Arc<Roots>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<Self, DialerError> {
         let name = ServerName::try_from(host.to_string()).map_err(|_| DialerError::Name)?;
-        let config = client_config(&roots, rustls::DEFAULT_VERSIONS)?;
+        let config = client_config(&roots, versions)?;
         Ok(Secure { name, roots, config })
     }
 
-    /// Makes a handshake, and returns the chain that was presented.
-    async fn handshake<S>(
+    /// Makes a handshake in which these application protocols are offered, and returns the chain that was presented.
+    pub(super) async fn handshake<S>(
         &self,
         stream: S,
-        offered: HttpVersion,
+        protocols: &[&[u8]],
     ) -> Result<(TlsStream<S>, Vec<CertificateDer<'static>>), DialError>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -165,11 +170,7 @@ impl Secure {
         let verifier = Verifier::new(self.roots.clone());
         let mut config = self.config.clone();
         config.dangerous().set_certificate_verifier(verifier.clone());
-        // A client that speaks HTTP/2 offers both.
-        config.alpn_protocols = match offered {
-            HttpVersion::Http1 => vec![HTTP1.to_vec()],
-            HttpVersion::Http2 => vec![HTTP2.to_vec(), HTTP1.to_vec()],
-        };
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         let shaken = TlsConnector::from(Arc::new(config)).connect(self.name.clone(), stream).await;
         let chain = verifier.take();
         match shaken {
@@ -226,7 +227,12 @@ impl Dialer {
             return Dialed::new(self.host.clone(), stream, session).await.map_err(DialError::Http);
         };
         *step = DialStep::Handshake;
-        let (stream, chain) = secure.handshake(stream, offered).await?;
+        // A client that speaks HTTP/2 offers both.
+        let protocols: &[&[u8]] = match offered {
+            HttpVersion::Http1 => &[HTTP1],
+            HttpVersion::Http2 => &[HTTP2, HTTP1],
+        };
+        let (stream, chain) = secure.handshake(stream, protocols).await?;
         let agreed = stream.get_ref().1;
         let http = if agreed.alpn_protocol() == Some(HTTP2) { HttpVersion::Http2 } else { HttpVersion::Http1 };
         let tls = agreed.protocol_version();
@@ -246,7 +252,7 @@ impl Dialer {
 /// The settings of a TLS client that trusts these roots, for certain versions of TLS.
 pub(crate) fn client_config(
     roots: &Arc<Roots>,
-    versions: &[&'static rustls::SupportedProtocolVersion],
+    versions: &[&'static SupportedProtocolVersion],
 ) -> Result<ClientConfig, DialerError> {
     if roots.is_empty() {
         return Err(DialerError::Roots);
@@ -277,7 +283,7 @@ fn is_own_fault(error: &io::Error, place: SocketAddr) -> bool {
 }
 
 /// The reason why a handshake failed; `chain` is the one that was presented.
-pub(super) fn tls_error(error: &io::Error, chain: &[CertificateDer<'_>], roots: &Roots) -> DialError {
+fn tls_error(error: &io::Error, chain: &[CertificateDer<'_>], roots: &Roots) -> DialError {
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
         Some(rustls::Error::InvalidCertificate(reason)) => DialError::Certificate {
             fault: chain_fault(reason, chain, roots, UnixTime::now()),

@@ -11,15 +11,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::dial::{DialError, DialerError, client_config, tls_error};
+use super::dial::{DialError, DialerError, Secure};
 use super::roots::Roots;
-use super::verifier::Verifier;
 use crate::files;
 
 /// The application protocol of DNS over TLS, which RFC 9103 §7.1 requires of transfers.
@@ -27,12 +23,7 @@ const PROTOCOL: &[u8] = b"dot";
 
 /// The TLS settings for one primary, whose certificate is verified for its name: made once, shared by every connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Xot {
-    name: ServerName<'static>,
-    roots: Arc<Roots>,
-    /// The configuration. Each handshake replaces its verifier by one of its own.
-    config: ClientConfig,
-}
+pub(crate) struct Xot(Secure);
 
 /// The reason why there is no connection over TLS.
 #[derive(Debug)]
@@ -64,10 +55,7 @@ impl std::error::Error for XotError {}
 impl Xot {
     /// Holds a primary to a name, by these roots.
     pub(crate) fn new(name: &str, roots: Arc<Roots>) -> Result<Self, DialerError> {
-        let name = ServerName::try_from(name.to_string()).map_err(|_| DialerError::Name)?;
-        let mut config = client_config(&roots, &[&rustls::version::TLS13])?;
-        config.alpn_protocols = vec![PROTOCOL.to_vec()];
-        Ok(Xot { name, roots, config })
+        Secure::new(name, roots, &[&rustls::version::TLS13]).map(Xot)
     }
 
     /// Connects to the primary at an address.
@@ -75,11 +63,7 @@ impl Xot {
         let stream = TcpStream::connect(address).await.map_err(XotError::Connect)?;
         // Queries are single small writes, for which Nagle's algorithm only waits.
         let _ = stream.set_nodelay(true);
-        let verifier = Verifier::new(self.roots.clone());
-        let mut config = self.config.clone();
-        config.dangerous().set_certificate_verifier(verifier.clone());
-        let shaken = TlsConnector::from(Arc::new(config)).connect(self.name.clone(), stream).await;
-        let stream = shaken.map_err(|error| XotError::Tls(tls_error(&error, &verifier.take(), &self.roots)))?;
+        let (stream, _) = self.0.handshake(stream, &[PROTOCOL]).await.map_err(XotError::Tls)?;
         match stream.get_ref().1.alpn_protocol() {
             Some(PROTOCOL) => Ok(stream),
             _ => Err(XotError::NotDot),
