@@ -128,10 +128,8 @@ fn add_addresses<'s>(node: Node<'s>, owner: Owner<'s>, response: &mut Response<'
 
 /// Adds an optional RRset. Returns true if it is new and there is room.
 fn add<'s>(owner: Owner<'s>, set: RrSet<'s>, response: &mut Response<'s>) -> bool {
-    // An RRset of the zone is one slice of its bytes. The answer counts too, because a chain of aliases may lead back to it.
-    let is_it =
-        |rr: &Rr<'_>| matches!(rr.data, Data::Stored(shown) if std::ptr::eq(shown.signed_wire(), set.signed_wire()));
-    if response.additional.rrsets.iter().chain(&response.answer).any(is_it) {
+    // The answer counts too, because a chain of aliases may lead back to it.
+    if response.additional.rrsets.iter().chain(&response.answer).any(|rr| rr.is_of(set)) {
         return false;
     }
     // If there is no room, the RRset is left out.

@@ -232,6 +232,11 @@ impl<'s> Response<'s> {
 }
 
 impl<'s> Rr<'s> {
+    /// Tells whether it is an RRset of the zone, which is one slice of the zone's bytes.
+    pub(super) fn is_of(&self, set: RrSet<'_>) -> bool {
+        matches!(self.data, Data::Stored(own) if std::ptr::eq(own.signed_wire(), set.signed_wire()))
+    }
+
     /// The type.
     pub(crate) fn rtype(&self) -> Rtype {
         match self.data {

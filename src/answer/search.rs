@@ -304,9 +304,7 @@ impl<'s> Search<'_, 's> {
 /// Adds an RRset to the answer. A DNAME may be used and then asked for, or used twice, but is added once.
 #[inline]
 fn push_answer<'s>(owner: Owner<'s>, set: RrSet<'s>, response: &mut Response<'s>) {
-    let is_it =
-        |rr: &Rr<'_>| matches!(rr.data, Data::Stored(shown) if std::ptr::eq(shown.signed_wire(), set.signed_wire()));
-    if set.rtype == Rtype::DNAME && response.answer.iter().any(is_it) {
+    if set.rtype == Rtype::DNAME && response.answer.iter().any(|rr| rr.is_of(set)) {
         return;
     }
     response.answer.push(Rr { owner, data: Data::Stored(set), need: Need::Required });

@@ -12,7 +12,7 @@ use crate::base::prefix::Block;
 use crate::base::rr::{Class, Rtype};
 use crate::base::time::{Now, Ttl};
 use crate::snapshot::Snapshot;
-use crate::wire::{self, MAX_STREAM, Peer, Summary, Transport, skip_name};
+use crate::wire::{self, MAX_STREAM, PassedRecord, Peer, Summary, Transport, pass_record, skip_name};
 
 /// The option code of a client subnet (RFC 7871 §6).
 const OPTION_ECS: u16 = 8;
@@ -108,13 +108,9 @@ impl Seen {
         let mut rest = skip_name(&octets[HEADER_LEN..])?.split_at_checked(4)?.1;
         let answers = u32::from(count(6));
         for index in 0..answers + u32::from(count(8)) + u32::from(count(10)) {
-            let (fixed, after) = skip_name(rest)?.split_first_chunk::<10>()?;
-            let (rdata, after) = after.split_at_checked(usize::from(u16::from_be_bytes([fixed[8], fixed[9]])))?;
-            rest = after;
-            let rtype = Rtype(u16::from_be_bytes([fixed[0], fixed[1]]));
+            let PassedRecord { rtype, ttl, rdata } = pass_record(&mut rest)?;
             if rtype == qtype && index < answers {
                 self.rdata.extend_from_slice(rdata);
-                let ttl = Ttl(u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]));
                 self.ttl = Some(self.ttl.map_or(ttl, |least| least.min(ttl)));
             } else if rtype == Rtype::OPT {
                 self.scope = scope_in(rdata);

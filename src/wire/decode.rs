@@ -6,14 +6,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::cookie::{CLIENT_LEN, MAX_COOKIE_LEN, MIN_COOKIE_LEN};
-use super::record::rdata_names;
+use super::record::{HEADER_LEN, rdata_names};
 use crate::answer::{Ecs, Edns, Keepalive, Query, QueryProblem, Question};
 use crate::base::client::{SourcePrefixLen, Subnet};
 use crate::base::name::{MAX_NAME_LEN, Name};
 use crate::base::rr::{Class, Rtype};
-
-/// Length in bytes of a header (RFC 1035 §4.1.1).
-pub(super) const HEADER_LEN: usize = 12;
 
 /// The opcode of a query (RFC 1035 §4.1.1).
 pub(super) const OPCODE_QUERY: u8 = 0;

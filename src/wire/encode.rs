@@ -9,12 +9,12 @@
 mod opt;
 
 use arrayvec::ArrayVec;
+pub(super) use opt::bare_opt;
 use opt::{opt_len, stream_options_len};
 
 use super::Transport;
-use super::decode::HEADER_LEN;
 use super::extras::Extras;
-use super::record::{MessageWriter, pointer, rdata_names};
+use super::record::{HEADER_LEN, MessageWriter, pointer, rdata_names};
 use crate::answer::{Data, Glue, Need, Owner, Query, Response, Rr};
 use crate::base::name::Name;
 use crate::base::rr::Rtype;

@@ -5,7 +5,7 @@
 //!
 //! RFC 8484 §5.1.
 
-use super::decode::HEADER_LEN;
+use super::record::{HEADER_LEN, PassedRecord, pass_record, skip_name};
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 
@@ -32,28 +32,12 @@ pub(crate) fn freshness(reply: &[u8]) -> Option<Ttl> {
 fn least(rest: &mut &[u8], records: u16) -> Option<Option<Ttl>> {
     let mut least: Option<Ttl> = None;
     for _ in 0..records {
-        let (fixed, after) = skip_name(rest)?.split_first_chunk::<10>()?;
-        *rest = after.get(usize::from(u16::from_be_bytes([fixed[8], fixed[9]]))..)?;
-        if Rtype(u16::from_be_bytes([fixed[0], fixed[1]])) == Rtype::OPT {
-            continue;
+        let PassedRecord { rtype, ttl, .. } = pass_record(rest)?;
+        if rtype != Rtype::OPT {
+            least = Some(least.map_or(ttl, |least| least.min(ttl)));
         }
-        let ttl = Ttl(u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]));
-        least = Some(least.map_or(ttl, |least| least.min(ttl)));
     }
     Some(least)
-}
-
-/// The bytes behind a name, which may end in a pointer.
-pub(crate) fn skip_name(octets: &[u8]) -> Option<&[u8]> {
-    let mut rest = octets;
-    loop {
-        let (&len, after) = rest.split_first()?;
-        match len {
-            0 => return Some(after),
-            0xc0.. => return after.get(1..),
-            _ => rest = after.get(usize::from(len)..)?,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -25,8 +25,9 @@ mod uncommon;
 
 pub use cookie::Cookie;
 pub use decode::decode;
-pub(crate) use freshness::{freshness, skip_name};
+pub(crate) use freshness::freshness;
 pub use peek::peek;
+pub(crate) use record::{PassedRecord, pass_record, skip_name};
 
 use std::net::IpAddr;
 

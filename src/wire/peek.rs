@@ -6,7 +6,8 @@
 
 use std::net::IpAddr;
 
-use super::decode::{HEADER_LEN, OPTION_ECS};
+use super::decode::OPTION_ECS;
+use super::record::HEADER_LEN;
 use crate::base::name::Name;
 use crate::snapshot::Inquiry;
 

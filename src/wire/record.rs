@@ -1,13 +1,19 @@
-//! Bytes and records written into a message, within a limit.
+//! Records of a message: written within a limit, or read in passing.
 //!
-//! **Invariants**: no byte is written at or behind the limit.
-//! **Not here**: the names that pointers point to ([`super::encode`] and [`super::transfer`] each keep their own).
+//! **Invariants**: no byte is written at or behind the limit; any bytes are read without panicking or looping.
+//! **Not here**: queries ([`super::decode()`]), the names that pointers point to ([`super::encode`] and [`super::transfer`]
+//! each keep their own).
 //!
 //! RFC 1035 §4.1.3 and §4.1.4.
 
-use crate::base::name::Name;
+use arrayvec::ArrayVec;
+
+use crate::base::name::{MAX_NAME_LEN, Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
+
+/// Length in bytes of a header (RFC 1035 §4.1.1).
+pub(super) const HEADER_LEN: usize = 12;
 
 /// A message that is being written.
 pub(super) struct MessageWriter<'o> {
@@ -85,5 +91,66 @@ pub(super) fn rdata_names(rtype: Rtype) -> Option<(usize, usize)> {
         // MX
         15 => Some((2, 1)),
         _ => None,
+    }
+}
+
+/// A record that was read in passing, without its owner.
+pub(crate) struct PassedRecord<'m> {
+    /// Its type.
+    pub(crate) rtype: Rtype,
+    /// Its TTL.
+    pub(crate) ttl: Ttl,
+    /// Its data, in which names may be compressed.
+    pub(crate) rdata: &'m [u8],
+}
+
+/// Reads the record at the start of `rest`, and shortens `rest` to the bytes behind it.
+pub(crate) fn pass_record<'m>(rest: &mut &'m [u8]) -> Option<PassedRecord<'m>> {
+    let (&[t0, t1, _, _, ttl @ .., l0, l1], after) = skip_name(rest)?.split_first_chunk::<10>()?;
+    let (rdata, after) = after.split_at_checked(usize::from(u16::from_be_bytes([l0, l1])))?;
+    *rest = after;
+    Some(PassedRecord { rtype: Rtype(u16::from_be_bytes([t0, t1])), ttl: Ttl(u32::from_be_bytes(ttl)), rdata })
+}
+
+/// The bytes behind a name, which may end in a pointer.
+pub(crate) fn skip_name(octets: &[u8]) -> Option<&[u8]> {
+    let mut rest = octets;
+    loop {
+        let (&len, after) = rest.split_first()?;
+        match len {
+            0 => return Some(after),
+            1..=63 => rest = after.get(usize::from(len)..)?,
+            0xc0.. => return after.get(1..),
+            _ => return None,
+        }
+    }
+}
+
+/// Returns a name with its pointers followed, and the offset behind it.
+pub(super) fn expand(message: &[u8], start: usize) -> Option<(NameBuf, usize)> {
+    let mut wire: ArrayVec<u8, MAX_NAME_LEN> = ArrayVec::new();
+    let (mut at, mut after, mut earliest) = (start, None, start);
+    loop {
+        let len = *message.get(at)?;
+        match len {
+            0 => {
+                wire.try_push(0).ok()?;
+                return Some((Name::from_wire(&wire)?.to_owned(), after.unwrap_or(at + 1)));
+            }
+            1..=63 => {
+                wire.try_extend_from_slice(message.get(at..at + 1 + usize::from(len))?).ok()?;
+                at += 1 + usize::from(len);
+            }
+            0xc0.. => {
+                let target = usize::from(u16::from_be_bytes([len & 0x3f, *message.get(at + 1)?]));
+                after.get_or_insert(at + 2);
+                // Each pointer must lead further back, so that the loop ends.
+                if target >= earliest || target < HEADER_LEN {
+                    return None;
+                }
+                (at, earliest) = (target, target);
+            }
+            _ => return None,
+        }
     }
 }

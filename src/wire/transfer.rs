@@ -18,9 +18,9 @@ use arrayvec::ArrayVec;
 
 use pack::Packer;
 
-use super::decode::{HEADER_LEN, OPCODE_QUERY, decode};
-use super::encode::OPT_LEN;
-use super::record::MessageWriter;
+use super::decode::{OPCODE_QUERY, decode};
+use super::encode::{OPT_LEN, bare_opt};
+use super::record::{HEADER_LEN, MessageWriter, PassedRecord, expand, pass_record};
 use super::tsig::{self, Signer, TsigVerdict};
 use super::{Cookie, EcsEffect, Limit, MAX_STREAM, Peer, Summary};
 use crate::answer::{Basis, Edns, Outcome, Query, Question};
@@ -162,10 +162,10 @@ pub(super) fn permit(
 /// Returns the serial of the version that the sender of an IXFR query has: that of the SOA in its authority section (RFC
 /// 1995 §3). `None` if there is no such SOA.
 pub(super) fn serial(message: &[u8], question: &Question<'_>) -> Option<u32> {
-    let (owner, at) = tsig::expand(message, HEADER_LEN + question.wire.len())?;
-    let fixed: &[u8; 10] = message.get(at..)?.first_chunk()?;
-    let rdata = message.get(at + 10..)?.get(..usize::from(u16::from_be_bytes([fixed[8], fixed[9]])))?;
-    let is_soa = Rtype(u16::from_be_bytes([fixed[0], fixed[1]])) == Rtype::SOA && owner.as_name() == question.name;
+    let start = HEADER_LEN + question.wire.len();
+    let (owner, _) = expand(message, start)?;
+    let PassedRecord { rtype, rdata, .. } = pass_record(&mut message.get(start..)?)?;
+    let is_soa = rtype == Rtype::SOA && owner.as_name() == question.name;
     let numbers = rdata.len().checked_sub(20).filter(|_| is_soa)?;
     rdata[numbers..].first_chunk().map(|serial| u32::from_be_bytes(*serial))
 }
@@ -242,11 +242,7 @@ impl Transfer {
             field.copy_from_slice(&count.to_be_bytes());
         }
         if let Some((payload, dnssec_ok)) = self.edns {
-            let mut opt = [0; OPT_LEN];
-            opt[1..3].copy_from_slice(&Rtype::OPT.0.to_be_bytes());
-            opt[3..5].copy_from_slice(&payload.to_be_bytes());
-            opt[7] = if dnssec_ok { 0x80 } else { 0 };
-            out[len..len + OPT_LEN].copy_from_slice(&opt);
+            out[len..len + OPT_LEN].copy_from_slice(&bare_opt(payload, Rcode::NOERROR, dnssec_ok));
             out[11] = 1;
             len += OPT_LEN;
         }

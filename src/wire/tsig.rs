@@ -20,7 +20,7 @@ use arrayvec::ArrayVec;
 use ring::hmac;
 use subtle::ConstantTimeEq;
 
-use super::decode::HEADER_LEN;
+use super::record::HEADER_LEN;
 use crate::base::ids::KeyId;
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::{Class, Rcode, Rtype};
@@ -28,7 +28,6 @@ use crate::base::time::UnixTime;
 use crate::base::tsig::{Key, Keys, MAX_MAC_LEN};
 
 pub use exchange::{Exchange, VerifyError};
-pub(super) use record::expand;
 use record::{TsigRecord, read};
 
 /// Maximum difference between clocks, in seconds, as RFC 8945 §10 recommends.
@@ -114,7 +113,7 @@ pub fn authenticate(message: &[u8], start: Option<u16>, keys: &Keys, now: UnixTi
     if record.mac.len() > full || record.mac.len() < (full / 2).max(10) {
         return TsigVerdict::Malformed;
     }
-    let digest = digest(key, message, &record, &[], Turn::First);
+    let digest = digest(key, message, &record, (&[], &[]), Turn::First);
     if !is_same(&digest.as_ref()[..record.mac.len()], record.mac) {
         return refuse(&record, Rcode::BADSIG, None);
     }
@@ -282,13 +281,14 @@ impl TsigFields<'_> {
     }
 }
 
-/// Computes the MAC that a record should have.
-fn digest(key: &Key, message: &[u8], record: &TsigRecord<'_>, prior: &[u8], turn: Turn) -> hmac::Tag {
-    chained(key, message, record, (prior, &[]), turn)
-}
-
-/// As [`digest`], after unsigned messages.
-fn chained(key: &Key, message: &[u8], record: &TsigRecord<'_>, before: (&[u8], &[u8]), turn: Turn) -> hmac::Tag {
+/// Computes the MAC that a record should have, after a prior MAC and unsigned messages.
+fn digest(
+    key: &Key,
+    message: &[u8],
+    record: &TsigRecord<'_>,
+    (prior, unsigned): (&[u8], &[u8]),
+    turn: Turn,
+) -> hmac::Tag {
     let mut header = [0; HEADER_LEN];
     header.copy_from_slice(&message[..HEADER_LEN]);
     // §4.3.2: the message without the TSIG record.
@@ -303,7 +303,6 @@ fn chained(key: &Key, message: &[u8], record: &TsigRecord<'_>, before: (&[u8], &
         error: record.error,
         other: record.other,
     };
-    let (prior, unsigned) = before;
     fields.digest(key, prior, &[unsigned, &header, &message[HEADER_LEN..record.start]], turn)
 }
 

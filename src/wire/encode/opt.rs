@@ -7,7 +7,7 @@
 
 use super::{OPT_LEN, ResponseWriter};
 use crate::answer::{Ecs, Edns, Keepalive, Response};
-use crate::base::rr::{Ede, Rtype};
+use crate::base::rr::{Ede, Rcode, Rtype};
 use crate::snapshot::Settings;
 use crate::wire::Transport;
 use crate::wire::decode::{OPTION_ECS, OPTION_KEEPALIVE, OPTION_PADDING};
@@ -30,13 +30,7 @@ impl ResponseWriter<'_, '_> {
         transport: Transport,
         settings: &Settings,
     ) -> Option<()> {
-        let mut fixed = [0; OPT_LEN];
-        fixed[1..3].copy_from_slice(&Rtype::OPT.0.to_be_bytes());
-        fixed[3..5].copy_from_slice(&settings.udp_payload.to_be_bytes());
-        fixed[5] = (response.rcode.0 >> 4) as u8;
-        // RFC 3225 §3: DO is copied into the response.
-        fixed[7] = if edns.dnssec_ok { 0x80 } else { 0 };
-        self.message.put(&fixed)?;
+        self.message.put(&bare_opt(settings.udp_payload, response.rcode, edns.dnssec_ok))?;
         let options = self.message.at;
         if let Some(ecs) = edns.ecs {
             self.ecs(ecs, response.scope.0)?;
@@ -94,6 +88,18 @@ impl ResponseWriter<'_, '_> {
         let ([code_high, code_low], [len_high, len_low]) = (code.to_be_bytes(), (len as u16).to_be_bytes());
         self.message.put(&[code_high, code_low, len_high, len_low])
     }
+}
+
+/// An OPT record without options.
+#[inline]
+pub(in crate::wire) fn bare_opt(udp_payload: u16, rcode: Rcode, dnssec_ok: bool) -> [u8; OPT_LEN] {
+    let mut fixed = [0; OPT_LEN];
+    fixed[1..3].copy_from_slice(&Rtype::OPT.0.to_be_bytes());
+    fixed[3..5].copy_from_slice(&udp_payload.to_be_bytes());
+    fixed[5] = (rcode.0 >> 4) as u8;
+    // RFC 3225 §3: DO is copied into the response.
+    fixed[7] = if dnssec_ok { 0x80 } else { 0 };
+    fixed
 }
 
 #[inline]

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::record::{find, read};
-use super::{Mac, Signer, Turn, chained, is_same};
+use super::{Mac, Signer, Turn, digest, is_same};
 use crate::base::rr::Rcode;
 use crate::base::time::UnixTime;
 use crate::base::tsig::Key;
@@ -90,7 +90,7 @@ impl Exchange {
         if record.mac.is_empty() && record.error != Rcode::NOERROR {
             return Err(VerifyError::Refused(record.error));
         }
-        let digest = chained(&self.key, message, &record, (&self.prior, &self.unsigned), self.turn);
+        let digest = digest(&self.key, message, &record, (&self.prior, &self.unsigned), self.turn);
         if !is_same(digest.as_ref(), record.mac) {
             return Err(VerifyError::BadSignature);
         }

@@ -1,16 +1,14 @@
 //! The TSIG record of a message: its position and its fields.
 //!
-//! **Invariants**: a record that was read ends the message; a compression pointer leads backwards only.
+//! **Invariants**: a record that was read ends the message.
 //! **Not here**: the verification of the MAC and the time ([`super`]).
 //!
 //! RFC 8945 §4.2.
 
-use arrayvec::ArrayVec;
-
-use crate::base::name::{MAX_NAME_LEN, Name, NameBuf};
+use crate::base::name::NameBuf;
 use crate::base::rr::{Class, Rcode, Rtype};
 use crate::base::time::UnixTime;
-use crate::wire::decode::HEADER_LEN;
+use crate::wire::record::{HEADER_LEN, expand, pass_record, skip_name};
 
 /// The TSIG record at the end of a message.
 #[derive(Debug)]
@@ -60,60 +58,15 @@ pub(super) fn read(message: &[u8], start: usize) -> Option<TsigRecord<'_>> {
 
 /// Offset of the last record of a message, if that is a TSIG record.
 pub(super) fn find(message: &[u8]) -> Option<usize> {
-    let header: &[u8; HEADER_LEN] = message.first_chunk()?;
+    let (header, mut rest) = message.split_first_chunk::<HEADER_LEN>()?;
     let count = |at: usize| usize::from(u16::from_be_bytes([header[at], header[at + 1]]));
-    let mut at = HEADER_LEN;
     for _ in 0..count(4) {
-        at = skip(message, at)? + 4;
+        rest = skip_name(rest)?.get(4..)?;
     }
     let (mut last, mut last_type) = (None, None);
     for _ in 0..count(6) + count(8) + count(10) {
-        last = Some(at);
-        at = skip(message, at)?;
-        let fixed: &[u8; 10] = message.get(at..)?.first_chunk()?;
-        last_type = Some(Rtype(u16::from_be_bytes([fixed[0], fixed[1]])));
-        at += 10 + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
+        last = Some(message.len() - rest.len());
+        last_type = Some(pass_record(&mut rest)?.rtype);
     }
     last.filter(|_| last_type == Some(Rtype::TSIG) && count(10) > 0)
-}
-
-/// Returns the offset behind a name.
-fn skip(message: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match *message.get(at)? {
-            0 => return Some(at + 1),
-            len @ 1..=63 => at += 1 + usize::from(len),
-            0xc0.. => return Some(at + 2),
-            _ => return None,
-        }
-    }
-}
-
-/// Returns a name with its pointers followed, and the offset behind it.
-pub(in crate::wire) fn expand(message: &[u8], start: usize) -> Option<(NameBuf, usize)> {
-    let mut wire: ArrayVec<u8, MAX_NAME_LEN> = ArrayVec::new();
-    let (mut at, mut after, mut earliest) = (start, None, start);
-    loop {
-        let len = *message.get(at)?;
-        match len {
-            0 => {
-                wire.try_push(0).ok()?;
-                return Some((Name::from_wire(&wire)?.to_owned(), after.unwrap_or(at + 1)));
-            }
-            1..=63 => {
-                wire.try_extend_from_slice(message.get(at..at + 1 + usize::from(len))?).ok()?;
-                at += 1 + usize::from(len);
-            }
-            0xc0.. => {
-                let target = usize::from(u16::from_be_bytes([len & 0x3f, *message.get(at + 1)?]));
-                after.get_or_insert(at + 2);
-                // Each pointer must lead further back, so that the loop ends.
-                if target >= earliest || target < HEADER_LEN {
-                    return None;
-                }
-                (at, earliest) = (target, target);
-            }
-            _ => return None,
-        }
-    }
 }
