@@ -243,5 +243,11 @@ impl Tail {
     pub(crate) const WHOLE: Tail = Tail { start: 0, before: 0 };
 }
 
+/// A name in a test.
+#[cfg(test)]
+pub(crate) fn name(text: &str) -> NameBuf {
+    NameBuf::parse(text).unwrap()
+}
+
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Engine;
-use crate::base::name::NameBuf;
+use crate::base::name::{NameBuf, name};
 use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Ttl};
 use crate::config;
@@ -24,10 +24,6 @@ pub(super) fn dns(listen: &[&str]) -> config::DnsConfig {
         tcp_connections_per_client: 10,
         ..config::DnsConfig::default()
     }
-}
-
-fn name(text: &str) -> NameBuf {
-    NameBuf::parse(text).unwrap()
 }
 
 /// `example.` with an address at the apex and 200 long TXT records at `big`.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::base::client::{Client, SourcePrefixLen, Subnet};
 use crate::base::ids::{HorizonId, MirrorId, ServiceId, SourceId};
-use crate::base::name::NameBuf;
+pub(crate) use crate::base::name::name;
 use crate::base::prefix::Prefix;
 use crate::base::rr::Rtype;
 use crate::base::time::{Generation, Ttl};
@@ -103,10 +103,6 @@ pub(crate) fn client(resolver: &str, subnet: Option<&str>) -> Client {
         .map(|text| text.parse::<Prefix>().unwrap())
         .map(|prefix| Subnet { address: prefix.first(), source: SourcePrefixLen(prefix.prefix_len()) });
     Client { resolver: resolver.parse().unwrap(), subnet }
-}
-
-pub(crate) fn name(text: &str) -> NameBuf {
-    NameBuf::parse(text).unwrap()
 }
 
 fn mirror(name: &str, v4: &[&str], v6: &[&str]) -> Mirror {

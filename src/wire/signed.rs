@@ -8,14 +8,10 @@ use super::extras::Extras;
 use super::*;
 use crate::answer::{Data, Need, Owner, Rr};
 use crate::base::ids::NodeId;
-use crate::base::name::NameBuf;
+use crate::base::name::name;
 use crate::base::time::{Generation, Ttl};
 use crate::snapshot::{Change, Compiled};
 use crate::zone::{Difference, DynamicRrSet, RrSet, RrSetKey, Zone, ZoneBuilder, ZoneSet, push_record};
-
-fn name(text: &str) -> NameBuf {
-    NameBuf::parse(text).unwrap()
-}
 
 fn wire(text: &str) -> Vec<u8> {
     name(text).as_name().as_wire().to_vec()

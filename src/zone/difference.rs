@@ -237,12 +237,8 @@ pub fn is_newer(serial: u32, than: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::name::NameBuf;
+    use crate::base::name::name;
     use crate::zone::ZoneBuilder;
-
-    fn name(text: &str) -> NameBuf {
-        NameBuf::parse(text).unwrap()
-    }
 
     /// A zone with the serial and the last bytes of addresses of `www`, and padding that does not change.
     fn zone(serial: u32, hosts: &[u8]) -> Zone {

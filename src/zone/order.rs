@@ -50,14 +50,10 @@ fn is_in_chain(node: Node<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::name::NameBuf;
+    use crate::base::name::name;
     use crate::base::rr::Rtype;
     use crate::base::time::Ttl;
     use crate::zone::ZoneBuilder;
-
-    fn name(text: &str) -> NameBuf {
-        NameBuf::parse(text).unwrap()
-    }
 
     fn zone(owners: &[(&str, Rtype)]) -> Zone {
         let mut builder = ZoneBuilder::new(name("example"));

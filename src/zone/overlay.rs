@@ -198,11 +198,8 @@ impl<'z> Node<'z> {
 mod tests {
     use super::*;
     use crate::base::ids::{HorizonId, ServiceId};
+    use crate::base::name::name;
     use crate::zone::{RrSet, Steered};
-
-    fn name(text: &str) -> NameBuf {
-        NameBuf::parse(text).unwrap()
-    }
 
     fn key(owner: &str, rtype: Rtype) -> RrSetKey {
         RrSetKey::new(name("example"), name(owner), rtype).unwrap()

@@ -9,11 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::base::diagnostic::Severity;
 use crate::base::ids::{ServiceId, ZoneId};
-use crate::base::name::NameBuf;
-
-fn name(text: &str) -> NameBuf {
-    NameBuf::parse(text).unwrap()
-}
+use crate::base::name::name;
 
 fn wire(text: &str) -> Vec<u8> {
     name(text).as_name().as_wire().to_vec()

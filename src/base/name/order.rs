@@ -66,10 +66,7 @@ impl Name<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn name(text: &str) -> NameBuf {
-        NameBuf::parse(text).unwrap()
-    }
+    use crate::base::name::name;
 
     fn key(name: &NameBuf) -> Vec<u8> {
         let mut key = Vec::new();

@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn name(text: &str) -> NameBuf {
-    NameBuf::parse(text).unwrap()
-}
-
 #[test]
 fn text_round_trips() {
     for text in [".", "k8s.io", "a\\.b.example", "\\000\\255.x", "*.blob.k8s.io", "_acme-challenge.blob.k8s.io"] {

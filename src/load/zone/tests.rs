@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::*;
 use crate::base::diagnostic::Style;
 use crate::base::ids::HorizonId;
-use crate::base::name::NameBuf;
+use crate::base::name::name;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 use crate::config::{FileUse, InputFile};
@@ -19,10 +19,6 @@ use crate::zone::Found;
 
 /// SOA and NS in one line each, so that what follows starts on line 3.
 const HEAD: &str = "@ 3600 IN SOA ns.other. hostmaster.other. 1 7200 3600 1209600 300\n@ NS ns.other.\n";
-
-fn name(text: &str) -> NameBuf {
-    NameBuf::parse(text).unwrap()
-}
 
 fn place(text: &str) -> Place {
     let file: Arc<str> = "pharos.toml".into();

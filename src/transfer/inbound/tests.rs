@@ -3,6 +3,7 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::name::name;
 use crate::base::time::{Generation, Now, UnixTime};
 use crate::snapshot::{Compiled, Party, Policy, Snapshot, Transfers};
 use crate::wire::transfer;
@@ -10,10 +11,6 @@ use crate::wire::{MAX_STREAM, Peer, Transport};
 use crate::zone::{Difference, ZoneOverlays, ZoneSet};
 
 const ID: u16 = 0x1234;
-
-fn name(text: &str) -> NameBuf {
-    NameBuf::parse(text).unwrap()
-}
 
 /// An owner, a type, a TTL and data.
 type Made = (NameBuf, Rtype, u32, Vec<u8>);

@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::base::name::NameBuf;
+use crate::base::name::name;
 use crate::base::time::{Generation, Ttl};
 use crate::base::tsig::{Algorithm, Key, Keys};
 use crate::snapshot::{Compiled, Party, Policy, Transfers};
@@ -10,10 +10,6 @@ use crate::wire::{Transport, respond};
 use crate::zone::{DynamicRrSet, RrSetKey, ZoneBuilder, ZoneOverlays, ZoneSet};
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-fn name(text: &str) -> NameBuf {
-    NameBuf::parse(text).unwrap()
-}
 
 fn zone(serial: u32, hosts: u16) -> Zone {
     let apex = name("example");

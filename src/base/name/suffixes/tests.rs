@@ -1,11 +1,7 @@
 //! Collisions of hashes under several seeds.
 
 use super::*;
-use crate::base::name::NameBuf;
-
-fn name(text: &str) -> NameBuf {
-    NameBuf::parse(text).unwrap()
-}
+use crate::base::name::name;
 
 #[test]
 fn names_that_collide_with_one_seed_do_not_with_another() {
