@@ -6,7 +6,7 @@
 use super::response::{Data, Glue, Need, Owner, Response, Rr};
 use crate::base::name::Name;
 use crate::base::rr::Rtype;
-use crate::zone::{Found, Node, RrSet, Zone};
+use crate::zone::{Node, RrSet, Zone};
 
 /// Maximum number of SVCB aliases followed here. A resolver follows more itself (RFC 9460 §3 has it stop at eight or so).
 const MAX_SERVICE_ALIASES: usize = 4;
@@ -106,11 +106,7 @@ enum BelowCuts {
 
 /// The node of a host in the zone. Wildcards and aliases are not followed, because a resolver can ask for their records.
 fn host<'s>(zone: &'s Zone, name: Name<'s>, below_cuts: BelowCuts) -> Option<Node<'s>> {
-    if !name.ends_with(zone.apex()) {
-        return None;
-    }
-    let Found::Exact(id) = zone.find(name, &name.suffixes()) else { return None };
-    let node = zone.node(id);
+    let node = zone.node_of(name)?;
     // RFC 6672 §2.4: no name below a DNAME exists.
     let is_hidden = node.dname().is_some() || (node.cut().is_some() && below_cuts == BelowCuts::Left);
     (!is_hidden).then_some(node)

@@ -28,8 +28,7 @@ pub struct Roots {
 struct Root {
     certificate: CertificateDer<'static>,
     anchor: TrustAnchor<'static>,
-    begins: UnixTime,
-    ends: UnixTime,
+    validity: RootLife,
 }
 
 /// The roots that are valid in a span of time.
@@ -51,7 +50,7 @@ impl Roots {
         parsed.add(certificate.clone()).map_err(|_| BadRoot)?;
         let anchor = parsed.roots.pop().ok_or(BadRoot)?;
         let (begins, ends) = facts::validity(&certificate).ok_or(BadRoot)?;
-        self.all.push(Root { certificate, anchor, begins, ends });
+        self.all.push(Root { certificate, anchor, validity: RootLife { begins, ends } });
         Ok(())
     }
 
@@ -62,7 +61,7 @@ impl Roots {
 
     /// The names of the roots that are not valid at a time.
     pub(crate) fn invalid_at(&self, at: UnixTime) -> Vec<String> {
-        let invalid = self.all.iter().filter(|root| !root.is_valid(at));
+        let invalid = self.all.iter().filter(|root| !root.validity.is_valid(at));
         invalid.map(|root| facts::subject(&root.certificate)).collect()
     }
 
@@ -75,12 +74,12 @@ impl Roots {
         let second = Duration::from_secs(1);
         let edges = || {
             let after = |end: UnixTime| UnixTime::since_unix_epoch(Duration::from_secs(end.as_secs()) + second);
-            self.all.iter().flat_map(move |root| [root.begins, after(root.ends)])
+            self.all.iter().flat_map(move |root| [root.validity.begins, after(root.validity.ends)])
         };
         let before = |edge: UnixTime| UnixTime::since_unix_epoch(Duration::from_secs(edge.as_secs()) - second);
         let from = edges().filter(|edge| *edge <= at).max();
         let until = edges().filter(|edge| *edge > at).min().map(before);
-        let store = self.filtered(|root| root.is_valid(at));
+        let store = self.filtered(|root| root.validity.is_valid(at));
         self.current.store(Some(Arc::new(CurrentStore {
             from: from.unwrap_or(UnixTime::since_unix_epoch(Duration::ZERO)),
             until: until.unwrap_or(UnixTime::since_unix_epoch(Duration::from_secs(u64::MAX))),
@@ -91,7 +90,7 @@ impl Roots {
 
     /// The roots that are valid at a time, and not in the warning window before their end.
     pub(super) fn lasting(&self, window: Duration, at: UnixTime) -> Arc<RootCertStore> {
-        self.filtered(|root| root.is_valid(at) && root.life(window).phase(at) == Phase::Good)
+        self.filtered(|root| root.validity.is_valid(at) && root.validity.life(window).phase(at) == Phase::Good)
     }
 
     fn filtered(&self, wanted: impl Fn(&Root) -> bool) -> Arc<RootCertStore> {
@@ -107,17 +106,7 @@ impl Roots {
     /// The validity of each root with this subject.
     pub(super) fn named(&self, subject: &[u8]) -> impl Iterator<Item = RootLife> {
         let named = self.all.iter().filter(move |root| *root.anchor.subject == *subject);
-        named.map(|root| RootLife { begins: root.begins, ends: root.ends })
-    }
-}
-
-impl Root {
-    fn is_valid(&self, at: UnixTime) -> bool {
-        self.begins <= at && at <= self.ends
-    }
-
-    fn life(&self, window: Duration) -> Life {
-        RootLife { begins: self.begins, ends: self.ends }.life(window)
+        named.map(|root| root.validity)
     }
 }
 

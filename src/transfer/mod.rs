@@ -26,7 +26,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::base::name::{Name, NameBuf, NameKey};
+use crate::base::name::{NameBuf, NameKey};
 use crate::base::time::Moment;
 use crate::base::tsig::Keys;
 use crate::config::{self, Config, Remote};
@@ -232,9 +232,8 @@ impl TransferShared {
         let mut state = self.state();
         let TransferState { followers, keys, told, .. } = &mut *state;
         for (apex, remotes) in followers.iter() {
-            let found = snapshot.zones().find(apex.as_name(), &apex.as_name().suffixes());
-            let zone = found.map(|(_, zone)| zone).filter(|zone| zone.apex() == apex.as_name() && zone.is_available());
-            let Some(zone) = zone else { continue };
+            let found = snapshot.zones().at_apex(apex.as_name());
+            let Some((_, zone)) = found.filter(|(_, zone)| zone.is_available()) else { continue };
             for remote in remotes {
                 let place = (apex.as_name().key(), remote.address);
                 if told.get(&place).is_some_and(|(serial, _)| *serial == zone.serial()) {
@@ -253,9 +252,8 @@ impl TransferShared {
     /// The served zone with this apex; `None` if there is none.
     fn served(&self, apex: &NameBuf) -> Option<Arc<Zone>> {
         let snapshot = self.published.load();
-        let name: Name<'_> = apex.as_name();
-        let (id, zone) = snapshot.zones().find(name, &name.suffixes())?;
-        (zone.apex() == name).then(|| snapshot.zones().base(id).clone())
+        let (id, _) = snapshot.zones().at_apex(apex.as_name())?;
+        Some(snapshot.zones().base(id).clone())
     }
 
     /// The states of the served zones, in their order.

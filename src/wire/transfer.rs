@@ -141,9 +141,8 @@ pub(super) fn permit(
     key: Option<KeyId>,
     snapshot: &Snapshot,
 ) -> Result<ZoneId, Denial> {
-    let found = snapshot.zones().find(question.name, &question.name.suffixes());
     // RFC 5936 §2.2.1: the name must be the apex of a zone that is served here.
-    let Some((id, zone)) = found.filter(|(_, zone)| zone.apex() == question.name) else {
+    let Some((id, zone)) = snapshot.zones().at_apex(question.name) else {
         return Err((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)));
     };
     let policy = snapshot.transfers().policy(id);

@@ -143,9 +143,8 @@ fn notify<'s>(
     snapshot: &'s Snapshot,
     response: &mut Response<'s>,
 ) -> Option<ZoneId> {
-    let found = snapshot.zones().find(question.name, &question.name.suffixes());
-    let found = found.filter(|(_, zone)| zone.apex() == question.name && question.qclass == Class::IN);
-    let Some((id, _)) = found else {
+    let found = snapshot.zones().at_apex(question.name);
+    let Some((id, _)) = found.filter(|_| question.qclass == Class::IN) else {
         deny((Rcode::NOTAUTH, Some(Ede::NotAuthoritative)), response);
         return None;
     };

@@ -51,12 +51,7 @@ struct Checker<'z> {
 /// The nodes whose names are targets of NS records: their addresses may be glue.
 fn name_servers(zone: &Zone) -> HashSet<NodeId> {
     let targets = zone.nodes().filter_map(|node| node.rrset(Rtype::NS)).flat_map(RrSet::rdatas);
-    targets
-        .filter_map(|rdata| match find(zone, Name::from_wire(rdata)?)? {
-            Found::Exact(id) => Some(id),
-            Found::Below { .. } => None,
-        })
-        .collect()
+    targets.filter_map(|rdata| Some(zone.node_of(Name::from_wire(rdata)?)?.id())).collect()
 }
 
 /// The entry of the zone for any name; `None` for a name that is not at or below the apex.

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::{Found, Node, RrSet, Zone};
+use super::{Node, RrSet, Zone};
 use crate::base::name::Name;
 use crate::base::rr::{Class, Rtype};
 use crate::base::time::Ttl;
@@ -153,10 +153,7 @@ impl Difference {
 fn missing(of: &Zone, other: &Zone) -> Records {
     let mut records = Records::default();
     for node in of.nodes() {
-        let there = match other.find(node.owner(), &node.owner().suffixes()) {
-            Found::Exact(id) => Some(other.node(id)),
-            Found::Below { .. } => None,
-        };
+        let there = other.node_of(node.owner());
         for set in node.rrsets() {
             push_missing(node, set, there, &mut records);
         }

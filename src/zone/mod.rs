@@ -240,6 +240,15 @@ impl Zone {
         if whole == self.apex_labels { Found::Exact(NodeId(0)) } else { self.below(NodeId(encloser)) }
     }
 
+    /// Finds the node of a name; `None` if the zone has none, or does not hold the name.
+    #[inline]
+    pub(crate) fn node_of(&self, name: Name<'_>) -> Option<Node<'_>> {
+        match name.ends_with(self.apex()).then(|| self.find(name, &name.suffixes()))? {
+            Found::Exact(id) => Some(self.node(id)),
+            Found::Below { .. } => None,
+        }
+    }
+
     /// Takes the first step towards a name, for a caller that prefetches: the hash that [`Zone::find`] begins with, and the
     /// place of its slot.
     #[inline]

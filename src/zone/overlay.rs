@@ -10,7 +10,7 @@
 //! **Not here**: transfers, copies on disk and histories, which have the base alone. A serial stands for one content, and
 //! dynamic records come and go without a new one.
 //!
-//! Limits: the size of an RRset is that of [`super::build`]. The number of RRsets is bounded by the code that adds them:
+//! Limits: the size of an RRset is that of [`super::rrset`]. The number of RRsets is bounded by the code that adds them:
 //! their owners follow from the configuration.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use super::build::is_well_formed;
 use super::rrset::max_rrset_len;
-use super::{Found, NegativeSoa, Node, RECORD_HEADER_LEN, Zone, ZoneBuilder};
+use super::{NegativeSoa, Node, RECORD_HEADER_LEN, Zone, ZoneBuilder};
 use crate::base::ids::NodeId;
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
@@ -148,8 +148,7 @@ pub(super) fn fold(base: &Arc<Zone>, overlays: &ZoneOverlays) -> Arc<Zone> {
 
 /// Whether an RRset can stand beside the records of the base.
 fn admits(base: &Zone, key: &RrSetKey, set: &DynamicRrSet) -> bool {
-    let Found::Exact(id) = find(base, key.owner.as_name()) else { return true };
-    let node = base.node(id);
+    let Some(node) = base.node_of(key.owner.as_name()) else { return true };
     let is_steered = node.steered().is_some() && matches!(key.rtype, Rtype::A | Rtype::AAAA);
     let present = node.rrset(key.rtype).map_or(0, |present| present.wire().len());
     let has_room = present + set.len() <= max_rrset_len(node.owner());
@@ -168,18 +167,13 @@ fn build(base: &Zone, sets: &[(&RrSetKey, &DynamicRrSet)]) -> Option<Zone> {
     }
     let (mut zone, _) = builder.finish().ok()?;
     let negative = sets.chunk_by(|(one, _), (other, _)| one.owner == other.owner).filter_map(|of_owner| {
-        let Found::Exact(id) = find(&zone, of_owner[0].0.owner.as_name()) else { return None };
         let least = of_owner.iter().map(|(_, set)| set.ttl).min()?;
-        Some((id, zone.negative_soa.at_most(least)))
+        Some((zone.node_of(of_owner[0].0.owner.as_name())?.id(), zone.negative_soa.at_most(least)))
     });
     let mut negative: Vec<(NodeId, NegativeSoa)> = negative.collect();
     negative.sort_by_key(|(id, _)| *id);
     zone.dynamic = negative;
     Some(zone)
-}
-
-fn find(zone: &Zone, name: Name<'_>) -> Found {
-    zone.find(name, &name.suffixes())
 }
 
 impl<'z> Node<'z> {
@@ -233,10 +227,7 @@ mod tests {
     }
 
     fn node<'z>(zone: &'z Zone, owner: &str) -> Node<'z> {
-        match find(zone, name(owner).as_name()) {
-            Found::Exact(id) => zone.node(id),
-            Found::Below { .. } => panic!("{owner} exists"),
-        }
+        zone.node_of(name(owner).as_name()).unwrap()
     }
 
     #[test]

@@ -76,8 +76,7 @@ impl ZoneSet {
     ) -> Self {
         let (mut zones, mut bases, mut histories) = (Vec::new(), self.bases.clone(), self.histories.clone());
         for (at, (base, history)) in bases.iter_mut().zip(&mut histories).enumerate() {
-            let apex = base.apex();
-            let Some((id, _)) = before.find(apex, &apex.suffixes()).filter(|(_, old)| old.apex() == apex) else {
+            let Some((id, _)) = before.at_apex(base.apex()) else {
                 zones.push(fold(base, overlays));
                 continue;
             };
@@ -148,6 +147,11 @@ impl ZoneSet {
     #[inline]
     pub fn find(&self, name: Name<'_>, suffixes: &Suffixes) -> Option<(ZoneId, &Zone)> {
         self.find_within(name, suffixes, suffixes.labels())
+    }
+
+    /// Finds the zone with this apex.
+    pub(crate) fn at_apex(&self, apex: Name<'_>) -> Option<(ZoneId, &Zone)> {
+        self.find(apex, &apex.suffixes()).filter(|(_, zone)| zone.apex() == apex)
     }
 
     /// Finds the zone for records on the parent's side of a cut (DS, RFC 4035 §3.1.4.1). If `name` is an apex and the zone
