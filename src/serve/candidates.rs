@@ -4,8 +4,11 @@
 //! which is being edited is not loaded.
 //! **Not here**: fetching ([`crate::refresh`]), publishing ([`super`]).
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::oneshot;
 
 use super::guard::{Configured, limits_exceeded};
 use crate::base::diagnostic::{Diagnostic, sort_by_place};
@@ -13,7 +16,7 @@ use crate::compile::{self, check};
 use crate::config::GuardConfig;
 use crate::files;
 use crate::inspect;
-use crate::live::{ReloadOutcome, SourceCandidate};
+use crate::live::{ReloadOutcome, ReloadTerms, SourceCandidate};
 use crate::load::networks;
 use crate::process::{Clock, sys};
 use crate::snapshot::{CompiledSteering, Snapshot};
@@ -29,7 +32,8 @@ pub(super) struct JudgedCandidate {
     pub(super) steering: Option<CompiledSteering>,
     /// The outcome for the sender.
     pub(super) outcome: ReloadOutcome,
-    pub(super) reply: tokio::sync::oneshot::Sender<ReloadOutcome>,
+    /// The sender of the answer.
+    pub(super) reply: oneshot::Sender<ReloadOutcome>,
 }
 
 /// Judges a candidate, and keeps its file if it is to be served. It waits for the disk and walks whole address spaces.
@@ -65,8 +69,8 @@ pub(super) fn judge(served: &Configured, candidate: SourceCandidate) -> JudgedCa
 fn try_judge(
     served: &Configured,
     source: &str,
-    path: &std::path::Path,
-    terms: &crate::live::ReloadTerms,
+    path: &Path,
+    terms: &ReloadTerms,
     outcome: &mut ReloadOutcome,
 ) -> Option<CompiledSteering> {
     let config = &*served.config;

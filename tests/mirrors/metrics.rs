@@ -62,7 +62,7 @@ async fn page() -> String {
     let list = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(list.path(), "198.51.100.0/24\n").unwrap();
     let rest = format!(
-        "[networks]\nsites = {{ list = \"{}\" }}\n[horizons.h]\ndefault = [\"good\", \"bad\", \"lb\"]\n\
+        "[networks]\nsites = {{ list = \"{}\" }}\npublished = {{ list = \"fetched\", url = \"http://127.0.0.1:1/list\" }}\n[horizons.h]\ndefault = [\"good\", \"bad\", \"lb\"]\n\
          [resolver]\nservers = \"{server}\"\nprivate = \"127.0.0.0/8\"\n[mirrors.lb]\nhost = \"lb.net.test\"\n\
          [[zone]]\nname = \"net.test\"\nfile = \"copy\"\nprimaries = \"{server}\"\n\
          [dns.tls]\nlisten = \"127.0.0.1:0\"\ncert = \"dns.pem\"\nkey = \"dns.key\"\n\

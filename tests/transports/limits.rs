@@ -262,7 +262,8 @@ fn a_certificate_that_cannot_be_served_is_found_by_check() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("error[tls-unreadable]") && said.contains("error[tls-no-key]"), "{said}");
     world.server.signal("HUP");
-    world.server.wait_for("the configuration before it is served");
+    let said = world.server.wait_for("reloaded: generation").join("\n");
+    assert!(said.contains("listener `dns` keeps its served certificate"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
