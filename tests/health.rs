@@ -10,9 +10,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, LazyLock};
 
 use pharos::base::ids::{HorizonId, MirrorId, PlanId, SourceId};
-use pharos::base::prefix::{FAMILIES, Family};
+use pharos::base::prefix::Family;
 use pharos::base::time::{Generation, Moment, Ttl};
-use pharos::mirror::{AddressStanding, Health, Mirror, Standing, Thresholds, Track, VERDICTS, Verdict};
+use pharos::mirror::{AddressStanding, Health, Mirror, Standing, Thresholds, Track, Verdict};
 use pharos::networks::{LabelKind, Labels, Networks, SourceBuilder};
 use pharos::snapshot::{Change, Compiled, Snapshot};
 use pharos::steer::{AnswerMirrors, Condition, Draft, Horizon, Laid, Ranking, Rule, Tier};
@@ -169,7 +169,7 @@ fn answered(snapshot: &Snapshot, plan: PlanId, family: Family) -> (BTreeSet<IpAd
 fn check(snapshot: &Snapshot, all: &[Tracked], answer_mirrors: u8) -> Result<(), TestCaseError> {
     let horizon = &snapshot.horizons()[0];
     for (plan_id, plan) in (0..).map(PlanId).zip(horizon.plans()) {
-        for family in FAMILIES {
+        for family in Family::ALL {
             let health = |id: MirrorId| all[id.index()].health(family);
             let (addresses, ttl) = answered(snapshot, plan_id, family);
             let choice = &snapshot.addresses(HorizonId(0), plan_id, family).choice;
@@ -236,7 +236,7 @@ fn address() -> impl Strategy<Value = usize> {
 
 /// A verdict, with some kinds more often than others, so that runs of one kind occur.
 fn verdict() -> impl Strategy<Value = Verdict> {
-    prop_oneof![4 => Just(Verdict::Up), 3 => Just(Verdict::Unreachable), 4 => (0..VERDICTS.len()).prop_map(|at| VERDICTS[at])]
+    prop_oneof![4 => Just(Verdict::Up), 3 => Just(Verdict::Unreachable), 4 => (0..Verdict::ALL.len()).prop_map(|at| Verdict::ALL[at])]
 }
 
 proptest! {
@@ -276,7 +276,7 @@ proptest! {
             }
             let standing = all[mirror].standing(&rules);
             let health = |standing: &Standing| -> Vec<Health> {
-                let all = FAMILIES.into_iter().flat_map(|family| standing.family(family));
+                let all = Family::ALL.into_iter().flat_map(|family| standing.family(family));
                 all.map(|address| address.health).collect()
             };
             // Else only the TTLs may have changed.

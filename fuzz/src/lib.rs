@@ -22,7 +22,7 @@ use pharos::base::diagnostic::Style;
 use pharos::base::name::NameBuf;
 use pharos::base::report::report;
 use pharos::base::time::{Generation, Now, UnixTime};
-use pharos::base::tsig::{ALGORITHMS, Key, Keys};
+use pharos::base::tsig::{Algorithm, Key, Keys};
 use pharos::config::{self, Config};
 use pharos::load;
 use pharos::load::hosts::keep;
@@ -49,7 +49,7 @@ static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let everybody = vec![Party { prefix: None, key: None }];
     let policy = Policy { allow: everybody.clone(), primaries: everybody, steered: SteeredExport::Default };
     let transfers = Transfers {
-        keys: Keys::new(ALGORITHMS.into_iter().map(key).collect()),
+        keys: Keys::new(Algorithm::ALL.into_iter().map(key).collect()),
         zones: vec![policy; snapshot.zones().len()],
     };
     snapshot.with_settings(settings).with_transfers(transfers)

@@ -11,6 +11,7 @@ use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::Family;
 use crate::base::rr::{Ede, Rcode, Rtype};
 use crate::base::time::Ttl;
+use crate::base::words::words;
 use crate::steer::Decision;
 use crate::zone::{NegativeSoa, Node, RrSet, Zone};
 
@@ -142,33 +143,35 @@ pub struct Basis {
     pub steering: Option<Steering>,
 }
 
-/// Case of a response, in the terms of RFC 1034 §4.3.2 and RFC 9499.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// The RRset asked for.
-    Answer,
-    /// The addresses of a mirror, or an HTTPS record with them.
-    Steered,
-    /// The name exists, the type does not.
-    NoData,
-    /// The name does not exist.
-    NxDomain,
-    /// The name is delegated.
-    Referral,
-    /// An alias that leads out of the zone or to a steered owner, or whose chain is too long or a loop.
-    Alias,
-    /// A DNAME would make a name too long (RFC 6672 §2.2).
-    NameTooLong,
-    /// The addresses of a steered owner are not known yet.
-    NotReady,
-    /// No zone here holds the name, or the query is not supported or not permitted.
-    Refused,
-    /// The message could not be understood.
-    Rejected,
-    /// The identity of the server (class CHAOS).
-    Identity,
-    /// The query has no question and asks only for a cookie (RFC 7873 §5.4).
-    Cookie,
+words! {
+    /// Case of a response, in the terms of RFC 1034 §4.3.2 and RFC 9499.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Outcome {
+        /// The RRset asked for.
+        Answer = "answer",
+        /// The addresses of a mirror, or an HTTPS record with them.
+        Steered = "steered",
+        /// The name exists, the type does not.
+        NoData = "nodata",
+        /// The name does not exist.
+        NxDomain = "nxdomain",
+        /// The name is delegated.
+        Referral = "referral",
+        /// An alias that leads out of the zone or to a steered owner, or whose chain is too long or a loop.
+        Alias = "alias",
+        /// A DNAME would make a name too long (RFC 6672 §2.2).
+        NameTooLong = "name-too-long",
+        /// The addresses of a steered owner are not known yet.
+        NotReady = "not-ready",
+        /// No zone here holds the name, or the query is not supported or not permitted.
+        Refused = "refused",
+        /// The message could not be understood.
+        Rejected = "rejected",
+        /// The identity of the server (class CHAOS).
+        Identity = "identity",
+        /// The query has no question and asks only for a cookie (RFC 7873 §5.4).
+        Cookie = "cookie",
+    }
 }
 
 /// A steering decision, with its horizon and family.

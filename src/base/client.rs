@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use super::prefix::Family;
 use super::private::PrivatePrefixes;
 use super::special;
+use super::words::words;
 
 /// The number of leading address bits that a resolver disclosed (RFC 7871 §6, SOURCE PREFIX-LENGTH).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,13 +43,15 @@ pub struct Client {
     pub subnet: Option<Subnet>,
 }
 
-/// Address of a client that decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vantage {
-    /// The resolver's own address: no subnet, SOURCE 0, or a reserved subnet.
-    Resolver,
-    /// The ECS subnet.
-    Subnet,
+words! {
+    /// Address of a client that decides.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Vantage {
+        /// The resolver's own address: no subnet, SOURCE 0, or a reserved subnet.
+        Resolver = "resolver",
+        /// The ECS subnet.
+        Subnet = "subnet",
+    }
 }
 
 /// Rule that derives the scope of the answer from the scope that steering finds.

@@ -14,14 +14,17 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use super::text::{shown, wrapped};
 use super::warnings;
+use super::words::words;
 
-/// Severity of a problem: an error keeps the configuration from being served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Severity {
-    /// The operator must fix the problem.
-    Error,
-    /// The configuration is served, but the operator likely meant another.
-    Warning,
+words! {
+    /// Severity of a problem: an error keeps the configuration from being served.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub(crate) enum Severity {
+        /// The operator must fix the problem.
+        Error = "error",
+        /// The configuration is served, but the operator likely meant another.
+        Warning = "warning",
+    }
 }
 
 /// A part of one line of a file.

@@ -21,3 +21,4 @@ pub mod time;
 pub mod tsig;
 pub mod warnings;
 pub(crate) mod when;
+pub(crate) mod words;

@@ -10,17 +10,18 @@ use std::str::FromStr;
 use ip_network::IpNetwork;
 use ip_network_table::IpNetworkTable;
 
-/// An address family of clients and mirrors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Family {
-    /// IPv4: A records, prefixes up to 32 bits.
-    V4,
-    /// IPv6: AAAA records, prefixes up to 128 bits.
-    V6,
-}
+use super::words::words;
 
-/// Both families, in the order of reports.
-pub const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
+words! {
+    /// An address family of clients and mirrors.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Family {
+        /// IPv4: A records, prefixes up to 32 bits.
+        V4 = "ipv4",
+        /// IPv6: AAAA records, prefixes up to 128 bits.
+        V6 = "ipv6",
+    }
+}
 
 impl Family {
     /// The number of bits in an address.
@@ -28,14 +29,6 @@ impl Family {
         match self {
             Family::V4 => 32,
             Family::V6 => 128,
-        }
-    }
-
-    /// The word for metrics and JSON.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Family::V4 => "ipv4",
-            Family::V6 => "ipv6",
         }
     }
 

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use super::diagnostic::{Diagnostic, Look, Place, Severity};
+use super::diagnostic::{Diagnostic, Look, Place};
 
 /// All problems with their excerpts, a blank line between each, and their number; empty if there are no problems.
 pub fn report(problems: &[Diagnostic], look: impl Into<Look>) -> String {
@@ -51,10 +51,7 @@ pub(crate) fn report_json(problems: &[Diagnostic]) -> String {
             json!({ "file": &*place.file, "line": line(place), "column": place.column(), "label": label })
         });
         let object = json!({
-            "severity": match problem.severity {
-                Severity::Error => "error",
-                Severity::Warning => "warning",
-            },
+            "severity": problem.severity.as_str(),
             "code": problem.code,
             "message": problem.message,
             "file": place.map(|place| &*place.file),

@@ -11,6 +11,7 @@ use ring::hmac;
 
 use super::ids::KeyId;
 use super::name::{Name, NameBuf};
+use super::words::words;
 
 /// Maximum length in bytes of a key's name, so that 512 bytes have room for it beside the longest question, an OPT with its
 /// options and the longest signature.
@@ -22,19 +23,18 @@ pub(crate) const MIN_SECRET_LEN: usize = 16;
 /// Length in bytes of the longest signature, SHA-512's.
 pub(crate) const MAX_MAC_LEN: usize = 64;
 
-/// Algorithm of a signature (RFC 8945 §6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    /// `hmac-sha256`, which all implementations have.
-    HmacSha256,
-    /// `hmac-sha384`.
-    HmacSha384,
-    /// `hmac-sha512`.
-    HmacSha512,
+words! {
+    /// Algorithm of a signature (RFC 8945 §6).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Algorithm {
+        /// `hmac-sha256`, which all implementations have.
+        HmacSha256 = "hmac-sha256",
+        /// `hmac-sha384`.
+        HmacSha384 = "hmac-sha384",
+        /// `hmac-sha512`.
+        HmacSha512 = "hmac-sha512",
+    }
 }
-
-/// All algorithms, in the order in which help texts list these.
-pub const ALGORITHMS: [Algorithm; 3] = [Algorithm::HmacSha256, Algorithm::HmacSha384, Algorithm::HmacSha512];
 
 impl Algorithm {
     /// The name in a message.
@@ -44,15 +44,6 @@ impl Algorithm {
             Algorithm::HmacSha384 => b"\x0bhmac-sha384\0",
             Algorithm::HmacSha512 => b"\x0bhmac-sha512\0",
         })
-    }
-
-    /// The name in a config.
-    pub(crate) fn text(self) -> &'static str {
-        match self {
-            Algorithm::HmacSha256 => "hmac-sha256",
-            Algorithm::HmacSha384 => "hmac-sha384",
-            Algorithm::HmacSha512 => "hmac-sha512",
-        }
     }
 
     /// Length in bytes of a signature.
@@ -133,7 +124,7 @@ impl Key {
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({}, {})", self.name.as_name(), self.algorithm.text())
+        write!(f, "Key({}, {})", self.name.as_name(), self.algorithm.as_str())
     }
 }
 

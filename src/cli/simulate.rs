@@ -19,7 +19,7 @@ use super::layout::Layout;
 use super::locate::ConfigLocation;
 use super::server::ServerTarget;
 use super::{BAD_CONFIG, OK, complain, complain_of, put};
-use crate::base::prefix::{FAMILIES, Family, Prefix};
+use crate::base::prefix::{Family, Prefix};
 use crate::base::share::Share;
 use crate::base::time::Generation;
 use crate::compile;
@@ -148,7 +148,7 @@ fn text(found: &Moves, layout: Layout) -> String {
 /// The lines about one source; empty if it labels the same addresses with the same labels.
 fn source_text(source: &SourceMoves, layout: Layout) -> String {
     let mut parts = Vec::new();
-    for family in FAMILIES {
+    for family in Family::ALL {
         let at = family as usize;
         for (count, what) in [(source.new[at], "more"), (source.lost[at], "fewer")] {
             if count > 0 {

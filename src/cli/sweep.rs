@@ -207,24 +207,6 @@ fn wrong(snapshot: &Snapshot, violation: &Violation) -> String {
     }
 }
 
-/// A stable word for a violation, for programs.
-fn code(wrong: &Wrong) -> &'static str {
-    match wrong {
-        Wrong::Unreadable => "unreadable",
-        Wrong::Rcode(_) => "rcode",
-        Wrong::Empty => "empty",
-        Wrong::NotSteered(_) => "not-steered",
-        Wrong::OtherPlan { .. } => "other-plan",
-        Wrong::OtherSlot { .. } => "other-slot",
-        Wrong::OtherAddresses => "other-addresses",
-        Wrong::OtherTtl(_) => "other-ttl",
-        Wrong::NoScope => "no-scope",
-        Wrong::ScopeTooWide(_) => "scope-too-wide",
-        Wrong::ScopeTooNarrow(_) => "scope-too-narrow",
-        Wrong::NotByTheRules { .. } => "not-by-the-rules",
-    }
-}
-
 fn to_json(snapshot: &Snapshot, found: &Report) -> Value {
     let owner = |owner: &inspect::OwnerReport| {
         json!({
@@ -242,7 +224,7 @@ fn to_json(snapshot: &Snapshot, found: &Report) -> Value {
             "last": violation.range.1.to_string(),
             "type": violation.asked.map(|asked| asked.rtype.to_string()),
             "subnet": violation.asked.map(|asked| format!("{}/{}", asked.subnet.address, asked.subnet.source.0)),
-            "code": code(&violation.wrong),
+            "code": violation.wrong.as_str(),
             "message": wrong(snapshot, violation),
         })
     };

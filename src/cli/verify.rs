@@ -327,7 +327,7 @@ impl VerifyResult<'_> {
             "url": self.mirror.and_then(|mirror| mirror.content.url.as_ref()).map(ToString::to_string),
             "verdict": finding.verdict.as_str(),
             "steered_to": finding.verdict.is_good(),
-            "cause": cause.map(|cause| cause.word()),
+            "cause": cause.map(|cause| cause.as_str()),
             "reason": cause.map(ToString::to_string),
             "remedy": cause.map(|cause| cause.remedy()),
             "protocols": protocols,

@@ -17,7 +17,8 @@ use super::{FileUse, InputFile, Party, Placed, SteeredExport, value};
 use crate::base::diagnostic::{Diagnostic, Place, did_you_mean};
 use crate::base::ids::KeyId;
 use crate::base::name::NameBuf;
-use crate::base::tsig::{ALGORITHMS, Algorithm, Key, MAX_KEY_NAME_LEN};
+use crate::base::tsig::{Algorithm, Key, MAX_KEY_NAME_LEN};
+use crate::base::words::Worded as _;
 
 section! {
     /// A key as written.
@@ -181,13 +182,13 @@ impl Check<'_> {
     }
 
     fn check_algorithm(&mut self, text: &PlacedText) -> Option<Algorithm> {
-        let found = ALGORITHMS.into_iter().find(|algorithm| algorithm.text() == &*text.value);
+        let found = Algorithm::parse(&text.value);
         if found.is_none() {
             let help = match &*text.value {
                 "hmac-md5" | "hmac-sha1" | "hmac-sha224" => {
                     "use `hmac-sha256`: weaker algorithms are not accepted".into()
                 }
-                other => did_you_mean(other, "algorithms", ALGORITHMS.map(Algorithm::text)),
+                other => did_you_mean(other, "algorithms", Algorithm::ALL.map(Algorithm::as_str)),
             };
             self.report(
                 Diagnostic::error("unknown-algorithm", format!("`{}` is not an algorithm for keys", text.value))

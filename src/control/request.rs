@@ -18,6 +18,7 @@ use crate::base::prefix::Prefix;
 use crate::base::share::Share;
 use crate::base::time::UnixTime;
 use crate::base::when::parse_end;
+use crate::base::words::Worded as _;
 use crate::live::ReloadTerms;
 use crate::mirror::{Forced, Reason};
 

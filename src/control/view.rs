@@ -16,7 +16,7 @@ pub(super) use status::status;
 
 use crate::base::diagnostic::{Look, Style};
 use crate::base::ids::MirrorId;
-use crate::base::prefix::{FAMILIES, Family};
+use crate::base::prefix::Family;
 use crate::base::report::{report, report_json};
 use crate::base::time::{Generation, UnixTime};
 use crate::base::when::rfc3339;
@@ -386,7 +386,7 @@ pub(super) fn warning(snapshot: &Snapshot, id: MirrorId) -> Option<String> {
         let mut mirrors = horizon.mirrors();
         let serves = |family: &Family| snapshot.standing(id).health(*family).is_some();
         mirrors.any(|used| used == id)
-            && FAMILIES
+            && Family::ALL
                 .iter()
                 .filter(|family| serves(family))
                 .any(|family| !horizon.mirrors().any(|other| other != id && is_usable(other, *family)))

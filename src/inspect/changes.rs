@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::moves::Moves;
 use super::words;
-use crate::base::prefix::FAMILIES;
+use crate::base::prefix::Family;
 use crate::mirror::Mirror;
 use crate::snapshot::Snapshot;
 use crate::zone::Zone;
@@ -27,7 +27,7 @@ pub(crate) fn changes(before: &Snapshot, now: &Snapshot, moves: &Moves) -> Vec<S
     all.extend(moves.added.iter().map(|name| format!("horizon {name}: added")));
     all.extend(moves.removed.iter().map(|name| format!("horizon {name}: removed")));
     for horizon in &moves.horizons {
-        let moved = FAMILIES.map(|family| &horizon.families[family as usize]);
+        let moved = Family::ALL.map(|family| &horizon.families[family as usize]);
         for family in moved.into_iter().filter(|family| family.moved_of_all > 0) {
             all.push(format!("horizon {}: {}", horizon.horizon, words::moved(family)));
         }

@@ -19,9 +19,10 @@ use crate::base::client::{Client, Location, ScopePrefixLen};
 use crate::base::geo::Kilometres;
 use crate::base::ids::{HorizonId, MirrorId, PlanId};
 use crate::base::name::{Name, NameBuf};
-use crate::base::prefix::{FAMILIES, Family, Prefix};
+use crate::base::prefix::{Family, Prefix};
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
+use crate::base::words::words;
 use crate::mirror::{Forced, Health};
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
@@ -44,15 +45,17 @@ pub(crate) struct Explanation {
     pub(crate) steered: Option<SteeredExplanation>,
 }
 
-/// The use that the engine makes of a query's subnet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hearing {
-    /// The query has no subnet.
-    NoSubnet,
-    /// The subnet is accepted.
-    Heard,
-    /// The resolver is not in `ecs-from`, so its subnets are ignored (RFC 7871 §11.3).
-    Ignored,
+words! {
+    /// The use that the engine makes of a query's subnet.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Hearing {
+        /// The query has no subnet.
+        NoSubnet = "none",
+        /// The subnet is accepted.
+        Heard = "heard",
+        /// The resolver is not in `ecs-from`, so its subnets are ignored (RFC 7871 §11.3).
+        Ignored = "ignored",
+    }
 }
 
 /// One reply.
@@ -155,27 +158,29 @@ pub(crate) struct Tried {
     pub(crate) verdict: MirrorVerdict,
 }
 
-/// The reason why a mirror is or is not in the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MirrorVerdict {
-    /// Its addresses are in the answer.
-    Taken,
-    /// It has no address of the family.
-    NoAddress,
-    /// It is reached by its own URL alone: the registry listener redirects clients to it.
-    RedirectOnly,
-    /// Probes get no answer from it, or an operator has taken it down.
-    Down,
-    /// It answers probes, but lacks content that it should have.
-    Missing,
-    /// Its certificate or its content is wrong.
-    Bad,
-    /// It has not been probed yet.
-    Untried,
-    /// An operator has drained it.
-    Drained,
-    /// It is up, but a mirror that is preferred was taken.
-    NotNeeded,
+words! {
+    /// The reason why a mirror is or is not in the answer.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum MirrorVerdict {
+        /// Its addresses are in the answer.
+        Taken = "taken",
+        /// It has no address of the family.
+        NoAddress = "no address",
+        /// It is reached by its own URL alone: the registry listener redirects clients to it.
+        RedirectOnly = "redirect-only",
+        /// Probes get no answer from it, or an operator has taken it down.
+        Down = "down",
+        /// It answers probes, but lacks content that it should have.
+        Missing = "missing",
+        /// Its certificate or its content is wrong.
+        Bad = "bad",
+        /// It has not been probed yet.
+        Untried = "untried",
+        /// An operator has drained it.
+        Drained = "drained",
+        /// It is up, but a mirror that is preferred was taken.
+        NotNeeded = "not needed",
+    }
 }
 
 /// Asks the engine for a name's addresses and explains the replies.
@@ -186,7 +191,7 @@ pub(crate) fn explain(snapshot: &Snapshot, name: Name<'_>, client: Client) -> Ex
         (Some(_), _) => Hearing::Heard,
     };
     let mut asker = Asker::new(snapshot);
-    let addresses = FAMILIES.map(|family| answer(&mut asker, snapshot, name, &client, Rtype::of_addresses(family)));
+    let addresses = Family::ALL.map(|family| answer(&mut asker, snapshot, name, &client, Rtype::of_addresses(family)));
     let service = addresses[0].summary.basis.zone.zip(addresses[0].summary.basis.node);
     let service = service.and_then(|(zone, node)| snapshot.zones().zone(zone).node(node).steered()?.service);
     let service = service.map(|_| answer(&mut asker, snapshot, name, &client, Rtype::HTTPS));
@@ -316,7 +321,7 @@ fn candidates(
     named
         .map(|(tier, mirror)| {
             let standing = snapshot.standing(mirror);
-            let best = FAMILIES.into_iter().filter_map(|family| standing.health(family)).min();
+            let best = Family::ALL.into_iter().filter_map(|family| standing.health(family)).min();
             let best = if snapshot.mirrors()[mirror.index()].is_redirect_only() {
                 // Without a known address, no probe has reached its host.
                 snapshot.redirect_health(mirror).unwrap_or(Health::Untried)
@@ -327,7 +332,7 @@ fn candidates(
             // mean that its content is wrong.
             let is_ordered_down = standing.forced == Some(Forced::Down);
             let health = if is_ordered_down { Health::Down } else { best };
-            let tried = FAMILIES.map(|family| {
+            let tried = Family::ALL.map(|family| {
                 let taken = &snapshot.addresses(horizon, decision.plan, family).choice.mirrors;
                 let verdict = match standing.health(family) {
                     _ if taken.contains(&mirror) => MirrorVerdict::Taken,

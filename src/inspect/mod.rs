@@ -28,15 +28,15 @@ pub(crate) mod words;
 
 pub(crate) use changes::changes;
 pub(crate) use explain::{
-    Candidate, ExplainedAnswer, ExplainedRedirect, Explanation, Hearing, MirrorVerdict, ShownRecord,
-    SteeredExplanation, explain, explain_redirect,
+    Candidate, ExplainedAnswer, ExplainedRedirect, Explanation, Hearing, ShownRecord, SteeredExplanation, explain,
+    explain_redirect,
 };
 pub(crate) use ground::Judged;
 pub use moves::{
     FamilyMoves, HorizonMoves, KINDS, LabelMove, MirrorMove, MoveEnd, Moves, RangeMove, SourceMoves, moves,
 };
 pub(crate) use moves::{Rulings, compare};
-pub(crate) use reason::{Neighbour, PlanShare, ScopeReason, Side};
+pub(crate) use reason::{Neighbour, PlanShare, ScopeReason};
 pub(crate) use sweep::{
     HorizonReport, MirrorTotal, OwnerReport, ProviderTotal, RecordTypes, Report, RuleTotal, SweepProgress, Violation,
     Wrong, sweep,

@@ -11,6 +11,7 @@ use crate::base::client::{Location, ScopeRule};
 use crate::base::ids::{HorizonId, PlanId};
 use crate::base::prefix::{Bits, Family, Prefix};
 use crate::base::special;
+use crate::base::words::words;
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
 use crate::steer::{Decision, Horizon, Won};
@@ -63,13 +64,15 @@ pub(crate) struct Neighbour {
     pub(crate) entries: Vec<Option<FoundEntry>>,
 }
 
-/// A side of the client's stretch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// Lower addresses.
-    Below,
-    /// Higher addresses.
-    Above,
+words! {
+    /// A side of the client's stretch.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Side {
+        /// Lower addresses.
+        Below = "below",
+        /// Higher addresses.
+        Above = "above",
+    }
 }
 
 /// The client's slot in a plan with weights.

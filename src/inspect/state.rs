@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::UnixTime;
 use crate::base::when::{parse_moment, rfc3339};
+use crate::base::words::Worded as _;
 use crate::mirror::{Forced, Operator, Override, Reason, Via};
 
 /// One of a few stable words.

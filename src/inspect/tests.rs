@@ -2,7 +2,9 @@
 
 mod sweep;
 
+use super::explain::MirrorVerdict;
 use super::fixture::{AWS_APNE1, AWS_USE1, GCP_US, client, name, parts, snapshot};
+use super::reason::Side;
 use super::*;
 use crate::answer::Outcome;
 use crate::base::client::ScopePrefixLen;

@@ -11,6 +11,7 @@ use crate::base::ids::{HorizonId, PlanId};
 use crate::base::name::NameBuf;
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Ttl;
+use crate::base::words::words;
 use crate::steer::Won;
 
 /// The most violations that a report describes; all are counted.
@@ -40,52 +41,54 @@ pub(crate) struct SweepQuestion {
     pub(crate) subnet: Subnet,
 }
 
-/// The kind of a violation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wrong {
-    /// The engine sent no reply, or the reply cannot be parsed.
-    Unreadable,
-    /// The reply's RCODE is not NOERROR.
-    Rcode(Rcode),
-    /// The reply has no record of the queried type.
-    Empty,
-    /// The reply did not come from the horizon.
-    NotSteered(Outcome),
-    /// The reply was made for another plan than that of the range or of most of the subnet.
-    OtherPlan {
-        /// The plan of the range or of most of the subnet.
-        expected: PlanId,
-        /// The plan of the reply.
-        found: PlanId,
-    },
-    /// The reply was made for another slot than that of its scope: a resolver's cache would mix the two.
-    OtherSlot {
-        /// The plan of the scope's slot.
-        expected: PlanId,
-        /// The plan of the reply.
-        found: PlanId,
-    },
-    /// The reply's addresses, or the hints of its HTTPS record, are not those of the plan's mirrors.
-    OtherAddresses,
-    /// The reply's TTL is neither the owner's nor the shorter one of a host.
-    OtherTtl(Option<Ttl>),
-    /// The reply has no scope.
-    NoScope,
-    /// The scope covers clients with another decision: a resolver would give these clients this answer.
-    ScopeTooWide(ScopePrefixLen),
-    /// The scope could be shorter: resolvers cache more answers than necessary.
-    ScopeTooNarrow(ScopePrefixLen),
-    /// The table has another plan here than the rules give.
-    NotByTheRules {
-        /// The first address of the range with another plan.
-        address: IpAddr,
-        /// The rule that wins, or the default.
-        won: Won,
-        /// The plan of that rule.
-        expected: PlanId,
-        /// The plan in the table.
-        found: PlanId,
-    },
+words! {
+    /// The kind of a violation.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) enum Wrong {
+        /// The engine sent no reply, or the reply cannot be parsed.
+        Unreadable = "unreadable",
+        /// The reply's RCODE is not NOERROR.
+        Rcode(Rcode) = "rcode",
+        /// The reply has no record of the queried type.
+        Empty = "empty",
+        /// The reply did not come from the horizon.
+        NotSteered(Outcome) = "not-steered",
+        /// The reply was made for another plan than that of the range or of most of the subnet.
+        OtherPlan {
+            /// The plan of the range or of most of the subnet.
+            expected: PlanId,
+            /// The plan of the reply.
+            found: PlanId,
+        } = "other-plan",
+        /// The reply was made for another slot than that of its scope: a resolver's cache would mix the two.
+        OtherSlot {
+            /// The plan of the scope's slot.
+            expected: PlanId,
+            /// The plan of the reply.
+            found: PlanId,
+        } = "other-slot",
+        /// The reply's addresses, or the hints of its HTTPS record, are not those of the plan's mirrors.
+        OtherAddresses = "other-addresses",
+        /// The reply's TTL is neither the owner's nor the shorter one of a host.
+        OtherTtl(Option<Ttl>) = "other-ttl",
+        /// The reply has no scope.
+        NoScope = "no-scope",
+        /// The scope covers clients with another decision: a resolver would give these clients this answer.
+        ScopeTooWide(ScopePrefixLen) = "scope-too-wide",
+        /// The scope could be shorter: resolvers cache more answers than necessary.
+        ScopeTooNarrow(ScopePrefixLen) = "scope-too-narrow",
+        /// The table has another plan here than the rules give.
+        NotByTheRules {
+            /// The first address of the range with another plan.
+            address: IpAddr,
+            /// The rule that wins, or the default.
+            won: Won,
+            /// The plan of that rule.
+            expected: PlanId,
+            /// The plan in the table.
+            found: PlanId,
+        } = "not-by-the-rules",
+    }
 }
 
 /// The violations found so far.

@@ -4,65 +4,17 @@
 //! **Not here**: layout (`cli`).
 
 use super::state::{AddressView, OverrideView, RedirectView};
-use super::{
-    ExplainedAnswer, Explanation, FamilyMoves, Hearing, Judged, MirrorVerdict, Neighbour, ScopeReason, Side,
-    SteeredExplanation,
-};
+use super::{ExplainedAnswer, Explanation, FamilyMoves, Hearing, Judged, Neighbour, ScopeReason, SteeredExplanation};
 use crate::answer::Outcome;
 use crate::base::client::Subnet;
 use crate::base::ids::HorizonId;
 use crate::base::name::NameBuf;
 use crate::base::prefix::{Family, Prefix};
 use crate::base::special;
-use crate::mirror::{HTTP_VERSIONS, HttpVersion};
+use crate::mirror::HttpVersion;
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
 use crate::steer::{Tier, Won};
-
-/// A stable word for an outcome.
-pub(crate) fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Answer => "answer",
-        Outcome::Steered => "steered",
-        Outcome::NoData => "nodata",
-        Outcome::NxDomain => "nxdomain",
-        Outcome::Referral => "referral",
-        Outcome::Alias => "alias",
-        Outcome::NameTooLong => "name-too-long",
-        Outcome::NotReady => "not-ready",
-        Outcome::Refused => "refused",
-        Outcome::Rejected => "rejected",
-        Outcome::Identity => "identity",
-        Outcome::Cookie => "cookie",
-    }
-}
-
-/// A stable word for a part of a plan.
-pub(crate) fn tier(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Preferred => "preferred",
-        Tier::Fallback => "fallback",
-        Tier::Default => "default",
-        Tier::Elsewhere => "elsewhere",
-        Tier::Panic => "panic",
-        Tier::LastResort => "last-resort",
-    }
-}
-
-/// A stable word for the verdict on a mirror.
-pub(crate) fn verdict(verdict: MirrorVerdict) -> &'static str {
-    match verdict {
-        MirrorVerdict::Taken => "taken",
-        MirrorVerdict::NoAddress => "no address",
-        MirrorVerdict::RedirectOnly => "redirect-only",
-        MirrorVerdict::Down => "down",
-        MirrorVerdict::Missing => "missing",
-        MirrorVerdict::Bad => "bad",
-        MirrorVerdict::Untried => "untried",
-        MirrorVerdict::Drained => "drained",
-        MirrorVerdict::NotNeeded => "not needed",
-    }
-}
 
 /// An override in a few words: `drained by override until 2026-01-31T18:00:00Z: new disks`.
 pub(crate) fn short_override(order: &OverrideView) -> String {
@@ -105,7 +57,9 @@ fn alone_in_trouble(address: &AddressView) -> Option<HttpVersion> {
         let verdict = address.protocols.get(version.as_str())?;
         Some(["up", "expiring"].contains(&&**verdict))
     };
-    HTTP_VERSIONS.into_iter().find(|version| is_good(version) == Some(false) && is_good(&version.other()) == Some(true))
+    HttpVersion::ALL
+        .into_iter()
+        .find(|version| is_good(version) == Some(false) && is_good(&version.other()) == Some(true))
 }
 
 /// A rule with its place: `rule 3 (pharos.toml:33)`.
@@ -241,10 +195,7 @@ pub(crate) fn why_scope(snapshot: &Snapshot, explanation: &Explanation, steered:
         }
         ScopeReason::Neighbour { neighbour, offset } => {
             let (first, last) = steered.stretch;
-            let side = match neighbour.side {
-                Side::Below => "below",
-                Side::Above => "above",
-            };
+            let side = neighbour.side.as_str();
             format!(
                 "clients from {first} to {last} are decided alike. {}, just {side}, is not: {}. It shares {} bits with {}, \
                  so it takes {} to tell them apart{}",

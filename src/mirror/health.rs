@@ -10,59 +10,34 @@
 //! **Not here**: probing, operators' overrides, choosing ([`crate::steer`]).
 
 use crate::base::time::{Moment, Now, UnixTime};
+use crate::base::words::words;
 
-/// The result of one probe of one address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Verdict {
-    /// Everything is right.
-    Up,
-    /// Everything is right, but the certificate ends within the warning window.
-    Expiring,
-    /// It cannot be connected to, or does not speak HTTP.
-    Unreachable,
-    /// It does not answer in time.
-    Slow,
-    /// The handshake fails, or the certificate is not one for the shared name that clients accept.
-    TlsBad,
-    /// It serves other bytes than the digest promises, or a page for everything.
-    ContentBad,
-    /// It does not have the canary.
-    Missing,
-    /// It answers that it is overloaded, or fails.
-    Overloaded,
-    /// It refuses the request: for authentication, for its method, or for another reason.
-    Refused,
+words! {
+    /// The result of one probe of one address.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Verdict {
+        /// Everything is right.
+        Up = "up",
+        /// Everything is right, but the certificate ends within the warning window.
+        Expiring = "expiring",
+        /// It cannot be connected to, or does not speak HTTP.
+        Unreachable = "unreachable",
+        /// It does not answer in time.
+        Slow = "slow",
+        /// The handshake fails, or the certificate is not one for the shared name that clients accept.
+        TlsBad = "tls-bad",
+        /// It serves other bytes than the digest promises, or a page for everything.
+        ContentBad = "content-bad",
+        /// It does not have the canary.
+        Missing = "missing",
+        /// It answers that it is overloaded, or fails.
+        Overloaded = "overloaded",
+        /// It refuses the request: for authentication, for its method, or for another reason.
+        Refused = "refused",
+    }
 }
 
-/// Every verdict, in the order of reports.
-pub const VERDICTS: [Verdict; 9] = [
-    Verdict::Up,
-    Verdict::Expiring,
-    Verdict::Unreachable,
-    Verdict::Slow,
-    Verdict::TlsBad,
-    Verdict::ContentBad,
-    Verdict::Missing,
-    Verdict::Overloaded,
-    Verdict::Refused,
-];
-
 impl Verdict {
-    /// The word for logs, metrics and people.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Verdict::Up => "up",
-            Verdict::Expiring => "expiring",
-            Verdict::Unreachable => "unreachable",
-            Verdict::Slow => "slow",
-            Verdict::TlsBad => "tls-bad",
-            Verdict::ContentBad => "content-bad",
-            Verdict::Missing => "missing",
-            Verdict::Overloaded => "overloaded",
-            Verdict::Refused => "refused",
-        }
-    }
-
     /// Whether it speaks for steering to the address.
     pub(crate) fn is_good(self) -> bool {
         matches!(self, Verdict::Up | Verdict::Expiring)
@@ -86,36 +61,24 @@ impl Verdict {
     }
 }
 
-/// Whether an address may be steered to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Health {
-    /// It may.
-    #[default]
-    Up,
-    /// It is not probed yet: it may be steered to if no address is known to be up.
-    Untried,
-    /// It may, but an operator wants clients elsewhere.
-    Drained,
-    /// It does not answer, or only with errors, which may be our own fault: it is steered to in panic.
-    Down,
-    /// It answers, and lacks content that it should have: it is steered to only if nothing better is left.
-    Missing,
-    /// It presents or serves something wrong, and fails a pull on every retry: it is steered to only if the answer would be
-    /// empty otherwise.
-    Bad,
-}
-
-impl Health {
-    /// The word for files, reports and people.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Health::Up => "up",
-            Health::Untried => "untried",
-            Health::Drained => "drained",
-            Health::Down => "down",
-            Health::Missing => "missing",
-            Health::Bad => "bad",
-        }
+words! {
+    /// Whether an address may be steered to.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Health {
+        /// It may.
+        #[default]
+        Up = "up",
+        /// It is not probed yet: it may be steered to if no address is known to be up.
+        Untried = "untried",
+        /// It may, but an operator wants clients elsewhere.
+        Drained = "drained",
+        /// It does not answer, or only with errors, which may be our own fault: it is steered to in panic.
+        Down = "down",
+        /// It answers, and lacks content that it should have: it is steered to only if nothing better is left.
+        Missing = "missing",
+        /// It presents or serves something wrong, and fails a pull on every retry: it is steered to only if the answer
+        /// would be empty otherwise.
+        Bad = "bad",
     }
 }
 

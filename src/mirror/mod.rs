@@ -16,12 +16,12 @@ pub(crate) use cause::{
     CanaryMethod, Cause, CertificateFault, ConnectFault, HandshakeFault, HttpFault, RangeFault, Untrusted, cut,
 };
 pub(crate) use health::Memory;
-pub use health::{Health, Thresholds, Track, VERDICTS, Verdict};
+pub use health::{Health, Thresholds, Track, Verdict};
 pub use host::HostAddresses;
 pub(crate) use host::{Accepted, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered};
 pub(crate) use overrides::{Forced, Operator, Override, Reason, Via};
 pub use protocol::HttpVersion;
-pub(crate) use protocol::{HTTP_VERSIONS, ProtocolTracks};
+pub(crate) use protocol::ProtocolTracks;
 pub use redirects::{RedirectFault, Redirects};
 pub(crate) use redirects::{RedirectTarget, is_redirect};
 pub use template::{BadTemplate, BlobValues, Template, TemplateValues, UrlTemplate};

@@ -9,37 +9,21 @@ use std::sync::Arc;
 
 use crate::base::text::is_hidden;
 use crate::base::time::UnixTime;
+use crate::base::words::words;
 
 /// The longest reason, in bytes: a sentence and where to read more; it stands in a log line and in `explain`.
 pub(crate) const MAX_REASON_LEN: usize = 256;
 
-/// The kinds of overrides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Forced {
-    /// It is up, whatever probes say.
-    Up,
-    /// No client is sent there while anything else is left.
-    Down,
-    /// Clients are sent elsewhere; it serves those that still know it, and when nothing else is up.
-    Drain,
-}
-
-impl Forced {
-    /// Everything that may be set.
-    pub(crate) const ALL: [Forced; 3] = [Forced::Drain, Forced::Down, Forced::Up];
-
-    /// The word for commands, logs, metrics and people.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Forced::Up => "up",
-            Forced::Down => "down",
-            Forced::Drain => "drain",
-        }
-    }
-
-    /// The kind with a word.
-    pub(crate) fn parse(word: &str) -> Option<Self> {
-        Forced::ALL.into_iter().find(|forced| forced.as_str() == word)
+words! {
+    /// The kinds of overrides, in the order in which messages list these.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Forced {
+        /// Clients are sent elsewhere; it serves those that still know it, and when nothing else is up.
+        Drain = "drain",
+        /// No client is sent there while anything else is left.
+        Down = "down",
+        /// It is up, whatever probes say.
+        Up = "up",
     }
 }
 
@@ -76,28 +60,16 @@ pub(crate) struct Operator {
     pub(crate) uid: Option<u32>,
 }
 
-/// The source from which the server knows an operator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Via {
-    /// The kernel names the user of the process at the control socket.
-    Login,
-    /// A process of root names the user that ran sudo.
-    Sudo,
-    /// The client has the token of the admin listener.
-    Token,
-}
-
-impl Via {
-    /// Every source.
-    pub(crate) const ALL: [Via; 3] = [Via::Login, Via::Sudo, Via::Token];
-
-    /// The word for JSON and the state file.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Via::Login => "login",
-            Via::Sudo => "sudo",
-            Via::Token => "token",
-        }
+words! {
+    /// The source from which the server knows an operator.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Via {
+        /// The kernel names the user of the process at the control socket.
+        Login = "login",
+        /// A process of root names the user that ran sudo.
+        Sudo = "sudo",
+        /// The client has the token of the admin listener.
+        Token = "token",
     }
 }
 
@@ -172,13 +144,5 @@ mod tests {
         assert_eq!(Reason::parse("a\u{202e}b"), Err(BadReason::Control));
         assert!(Reason::parse(&"ä".repeat(MAX_REASON_LEN / 2)).is_ok());
         assert_eq!(Reason::parse(&"ä".repeat(MAX_REASON_LEN / 2 + 1)), Err(BadReason::TooLong));
-    }
-
-    #[test]
-    fn every_override_has_its_word() {
-        for forced in Forced::ALL {
-            assert_eq!(Forced::parse(forced.as_str()), Some(forced));
-        }
-        assert_eq!(Forced::parse("auto"), None);
     }
 }

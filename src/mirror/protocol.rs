@@ -11,28 +11,20 @@
 
 use super::{Health, Memory, Thresholds, Track, Verdict};
 use crate::base::time::{Moment, Now};
+use crate::base::words::words;
 
-/// A protocol of HTTP over TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum HttpVersion {
-    /// HTTP/1.1, which a server without ALPN speaks.
-    Http1,
-    /// HTTP/2.
-    Http2,
+words! {
+    /// A protocol of HTTP over TLS.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    pub enum HttpVersion {
+        /// HTTP/1.1, which a server without ALPN speaks.
+        Http1 = "http/1.1",
+        /// HTTP/2.
+        Http2 = "h2",
+    }
 }
 
-/// Both protocols, in the order of indices and reports.
-pub(crate) const HTTP_VERSIONS: [HttpVersion; 2] = [HttpVersion::Http1, HttpVersion::Http2];
-
 impl HttpVersion {
-    /// The name in ALPN, for files and programs.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            HttpVersion::Http1 => "http/1.1",
-            HttpVersion::Http2 => "h2",
-        }
-    }
-
     /// The name for people.
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -152,7 +144,7 @@ impl ProtocolTracks {
     }
 
     fn each(&self) -> impl Iterator<Item = (HttpVersion, &Track)> {
-        HTTP_VERSIONS.into_iter().zip(&self.tracks).filter_map(|(version, track)| Some((version, track.as_ref()?)))
+        HttpVersion::ALL.into_iter().zip(&self.tracks).filter_map(|(version, track)| Some((version, track.as_ref()?)))
     }
 }
 

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::time::UnixTime;
+use crate::base::words::Worded as _;
 use crate::files::state::StateForm;
-use crate::mirror::{HTTP_VERSIONS, Health, HttpVersion, Memory, VERDICTS};
+use crate::mirror::{Health, HttpVersion, Memory, Verdict};
 
 /// The kind of file.
 pub static FORM: StateForm = StateForm { name: "probe", comment: "", is_old: |text| parse(text).is_some() };
@@ -63,9 +64,9 @@ impl KeptAddress {
     fn read(self) -> Option<KeptMemory> {
         let version = match self.protocol {
             None => HttpVersion::Http1,
-            Some(word) => HTTP_VERSIONS.into_iter().find(|version| version.as_str() == word)?,
+            Some(word) => HttpVersion::parse(&word)?,
         };
-        let verdict = VERDICTS.into_iter().find(|verdict| verdict.as_str() == self.verdict)?;
+        let verdict = Verdict::parse(&self.verdict)?;
         let memory = match self.health {
             None => Memory::of(verdict),
             Some(word) => {

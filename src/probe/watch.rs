@@ -16,8 +16,7 @@ use crate::config::Probe;
 use crate::files::state;
 use crate::live::{Published, Updates};
 use crate::mirror::{
-    AddressStanding, Cause, ContentPlace, HTTP_VERSIONS, Health, HttpVersion, Memory, Mirror, ProtocolTracks, Standing,
-    Verdict,
+    AddressStanding, Cause, ContentPlace, Health, HttpVersion, Memory, Mirror, ProtocolTracks, Standing, Verdict,
 };
 use crate::process::state::{Keeper, StateFiles};
 use crate::process::{self, Clock};
@@ -262,7 +261,7 @@ impl Watcher {
         tracked.tracks.observe(offered, finding.spoken, finding.verdict, now, &self.probe.thresholds);
         tracked.is_probed = false;
         for version in
-            HTTP_VERSIONS.into_iter().filter(|version| finding.spoken.is_none_or(|spoken| spoken == *version))
+            HttpVersion::ALL.into_iter().filter(|version| finding.spoken.is_none_or(|spoken| spoken == *version))
         {
             tracked.causes[version as usize] = finding.cause.clone();
         }

@@ -52,7 +52,7 @@ pub(crate) use shares::{Budget, Shares, network_of};
 
 use crate::base::client::Client;
 use crate::base::ids::HorizonId;
-use crate::base::prefix::{FAMILIES, Family, PrefixSet};
+use crate::base::prefix::{Family, PrefixSet};
 use crate::mirror::Health;
 use crate::snapshot::Snapshot;
 
@@ -331,7 +331,7 @@ fn can_serve(steering: &RouteSteering, target: BlobTarget, snapshot: &Snapshot) 
     };
     let fails = |family| matches!(health(family), Some(Health::Untried | Health::Missing | Health::Bad));
     health(steering.family) == Some(Health::Up)
-        && (target == BlobTarget::MirrorHost || !FAMILIES.into_iter().any(fails))
+        && (target == BlobTarget::MirrorHost || !Family::ALL.into_iter().any(fails))
 }
 
 fn location(base: &str, rest: &str, query: Option<&str>) -> String {

@@ -6,6 +6,7 @@
 use super::error::ErrorCode;
 use crate::base::ids::{HorizonId, MirrorId};
 use crate::base::prefix::Family;
+use crate::base::words::words;
 use crate::steer::{Decision, Tier};
 
 /// The reply to a request, and the reason for it.
@@ -52,55 +53,57 @@ pub struct RouteBasis {
     pub steering: Option<RouteSteering>,
 }
 
-/// The outcome of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RouteOutcome {
-    /// The method is not GET, HEAD or OPTIONS.
-    Method,
-    /// A reply to OPTIONS with the allowed methods.
-    Options,
-    /// Sent to the project page.
-    Info,
-    /// Sent to the policy page.
-    Privacy,
-    /// A health check.
-    Health,
-    /// Outside the API, sent to the target of a rule.
-    File,
-    /// Outside the API, sent to a mirror that has the file.
-    FileMirror,
-    /// Outside the API.
-    Outside,
-    /// The API's version.
-    Version,
-    /// Inside the API, but not a pull request.
-    Refused,
-    /// A manifest, sent to the canonical registry.
-    Manifest,
-    /// A list of tags, sent to the canonical registry.
-    Tags,
-    /// A list of referrers, sent to the canonical registry.
-    Referrers,
-    /// A signature or an attestation by its tag, sent to the registry of signatures.
-    Signature,
-    /// Content that canonical lacks by digest, sent to the registry of signatures.
-    SignatureContent,
-    /// A blob, sent to the steered name.
-    BlobSteered,
-    /// A blob, sent to a mirror by its own host name or URL.
-    BlobMirror,
-    /// A blob, sent to the canonical registry because the client's rule says so.
-    BlobByRule,
-    /// A blob, sent to the canonical registry because the client is a mirror.
-    BlobFromMirror,
-    /// A blob, sent to the canonical registry because no mirror can serve it.
-    BlobCanonical,
-    /// A blob, sent to the canonical registry because a mirror to which the client may be led lacks it.
-    BlobLacking,
-    /// A blob, sent to the canonical registry because mirrors did not answer in time whether each has it.
-    BlobUnknown,
-    /// A blob, refused because a trusted proxy sent a malformed client address.
-    Forwarded,
+words! {
+    /// The outcome of a request.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum RouteOutcome {
+        /// The method is not GET, HEAD or OPTIONS.
+        Method = "method-not-allowed",
+        /// A reply to OPTIONS with the allowed methods.
+        Options = "options",
+        /// Sent to the project page.
+        Info = "info",
+        /// Sent to the policy page.
+        Privacy = "privacy",
+        /// A health check.
+        Health = "health",
+        /// Outside the API, sent to the target of a rule.
+        File = "file",
+        /// Outside the API, sent to a mirror that has the file.
+        FileMirror = "file-mirror",
+        /// Outside the API.
+        Outside = "outside-api",
+        /// The API's version.
+        Version = "version",
+        /// Inside the API, but not a pull request.
+        Refused = "refused",
+        /// A manifest, sent to the canonical registry.
+        Manifest = "manifest",
+        /// A list of tags, sent to the canonical registry.
+        Tags = "tags",
+        /// A list of referrers, sent to the canonical registry.
+        Referrers = "referrers",
+        /// A signature or an attestation by its tag, sent to the registry of signatures.
+        Signature = "signature",
+        /// Content that canonical lacks by digest, sent to the registry of signatures.
+        SignatureContent = "signature-content",
+        /// A blob, sent to the steered name.
+        BlobSteered = "blob-steered",
+        /// A blob, sent to a mirror by its own host name or URL.
+        BlobMirror = "blob-mirror",
+        /// A blob, sent to the canonical registry because the client's rule says so.
+        BlobByRule = "blob-by-rule",
+        /// A blob, sent to the canonical registry because the client is a mirror.
+        BlobFromMirror = "blob-from-mirror",
+        /// A blob, sent to the canonical registry because no mirror can serve it.
+        BlobCanonical = "blob-canonical",
+        /// A blob, sent to the canonical registry because a mirror to which the client may be led lacks it.
+        BlobLacking = "blob-lacking",
+        /// A blob, sent to the canonical registry because mirrors did not answer in time whether each has it.
+        BlobUnknown = "blob-unknown",
+        /// A blob, refused because a trusted proxy sent a malformed client address.
+        Forwarded = "bad-forwarded",
+    }
 }
 
 /// A steering decision, and the choice that health made from its plan.
@@ -146,38 +149,6 @@ impl Answer {
 }
 
 impl RouteOutcome {
-    /// Every outcome, in the order of the rules; [`RouteOutcome::index`] is the position in it.
-    pub const ALL: [RouteOutcome; 23] = [
-        RouteOutcome::Method,
-        RouteOutcome::Options,
-        RouteOutcome::Info,
-        RouteOutcome::Privacy,
-        RouteOutcome::Health,
-        RouteOutcome::File,
-        RouteOutcome::FileMirror,
-        RouteOutcome::Outside,
-        RouteOutcome::Version,
-        RouteOutcome::Refused,
-        RouteOutcome::Manifest,
-        RouteOutcome::Tags,
-        RouteOutcome::Referrers,
-        RouteOutcome::Signature,
-        RouteOutcome::SignatureContent,
-        RouteOutcome::BlobSteered,
-        RouteOutcome::BlobMirror,
-        RouteOutcome::BlobByRule,
-        RouteOutcome::BlobFromMirror,
-        RouteOutcome::BlobCanonical,
-        RouteOutcome::BlobLacking,
-        RouteOutcome::BlobUnknown,
-        RouteOutcome::Forwarded,
-    ];
-
-    /// The position in [`RouteOutcome::ALL`].
-    pub(crate) const fn index(self) -> usize {
-        self as usize
-    }
-
     /// The number of the rule in the table of [`super`].
     pub(crate) const fn rule(self) -> u8 {
         match self {
@@ -202,34 +173,5 @@ impl RouteOutcome {
     /// Whether it is a redirect for a blob.
     pub(crate) const fn is_of_blob(self) -> bool {
         self.rule() == 7
-    }
-
-    /// A stable word for metrics and logs.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            RouteOutcome::Method => "method-not-allowed",
-            RouteOutcome::Options => "options",
-            RouteOutcome::Info => "info",
-            RouteOutcome::Privacy => "privacy",
-            RouteOutcome::Health => "health",
-            RouteOutcome::File => "file",
-            RouteOutcome::FileMirror => "file-mirror",
-            RouteOutcome::Outside => "outside-api",
-            RouteOutcome::Version => "version",
-            RouteOutcome::Refused => "refused",
-            RouteOutcome::Manifest => "manifest",
-            RouteOutcome::Tags => "tags",
-            RouteOutcome::Referrers => "referrers",
-            RouteOutcome::Signature => "signature",
-            RouteOutcome::SignatureContent => "signature-content",
-            RouteOutcome::BlobSteered => "blob-steered",
-            RouteOutcome::BlobMirror => "blob-mirror",
-            RouteOutcome::BlobByRule => "blob-by-rule",
-            RouteOutcome::BlobFromMirror => "blob-from-mirror",
-            RouteOutcome::BlobCanonical => "blob-canonical",
-            RouteOutcome::BlobLacking => "blob-lacking",
-            RouteOutcome::BlobUnknown => "blob-unknown",
-            RouteOutcome::Forwarded => "bad-forwarded",
-        }
     }
 }

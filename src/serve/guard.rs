@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::base::diagnostic::Diagnostic;
-use crate::base::prefix::FAMILIES;
+use crate::base::prefix::Family;
 use crate::base::share::Share;
 use crate::compile;
 use crate::config::{Config, GuardConfig};
@@ -126,7 +126,7 @@ pub(super) fn limits_exceeded(
         }
     }
     for source in &moves.sources {
-        for family in FAMILIES {
+        for family in Family::ALL {
             let (new, labelled) = (source.new[family as usize], source.labelled[family as usize]);
             let (most, share) = (limit(guard.new), new as f64 / labelled.max(1) as f64);
             // The first good content of a source is new as a whole.

@@ -4,7 +4,7 @@
 //! **Not here**: the mirrors that a plan gives ([`steer::choose`]).
 
 use crate::base::ids::MirrorId;
-use crate::base::prefix::{FAMILIES, Family};
+use crate::base::prefix::Family;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 use crate::mirror::{Health, Mirror, Standing};
@@ -44,13 +44,13 @@ pub(super) struct AnswerGround<'s> {
 
 impl<'s> AnswerGround<'s> {
     pub(super) fn of(horizon: &'s Horizon, mirrors: &'s [Mirror], standings: &'s [Standing]) -> Self {
-        let overviews = FAMILIES.map(|family| Overview::of(horizon, family, standings));
-        let stable_secs = FAMILIES.map(|family| stable_secs(horizon.mirrors(), family, standings));
+        let overviews = Family::ALL.map(|family| Overview::of(horizon, family, standings));
+        let stable_secs = Family::ALL.map(|family| stable_secs(horizon.mirrors(), family, standings));
         AnswerGround { horizon, mirrors, standings, overviews, stable_secs }
     }
 
     pub(super) fn encode(&self) -> Box<[[Addresses; 2]]> {
-        let of_plan = |plan: &Plan| FAMILIES.map(|family| self.addresses(plan, family));
+        let of_plan = |plan: &Plan| Family::ALL.map(|family| self.addresses(plan, family));
         self.horizon.plans().iter().map(of_plan).collect()
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::addresses::AnswerGround;
 use super::{Addresses, Compiled, Live, ServiceRecord};
 use crate::base::ids::MirrorId;
-use crate::base::prefix::{FAMILIES, Family};
+use crate::base::prefix::Family;
 use crate::mirror::{AddressStanding, Health, Mirror, Standing};
 use crate::steer::{self, Choice, Horizon, Overview, Plan, Tier};
 
@@ -84,7 +84,7 @@ fn redirects(
             return None;
         }
         let standings = standings_of_redirects.get_or_insert_with(|| mirrors.iter().zip(standings).map(of).collect());
-        let overviews = FAMILIES.map(|family| Overview::of(horizon, family, standings));
+        let overviews = Family::ALL.map(|family| Overview::of(horizon, family, standings));
         let of_family = |plan: &Plan, answer: &Addresses, family: Family| {
             let choice = steer::choose(&overviews[family as usize], plan, standings);
             let is_of_plan = matches!(choice.tier, Tier::Preferred | Tier::Fallback | Tier::Default);
@@ -93,7 +93,7 @@ fn redirects(
             if first.is_some() { choice } else { answer.choice.clone() }
         };
         let of_plan = |(plan, answer): (&Plan, &[Addresses; 2])| {
-            FAMILIES.map(|family| of_family(plan, &answer[family as usize], family))
+            Family::ALL.map(|family| of_family(plan, &answer[family as usize], family))
         };
         Some(horizon.plans().iter().zip(answers).map(of_plan).collect())
     };

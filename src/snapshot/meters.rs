@@ -16,17 +16,7 @@ use crate::steer::Tier;
 pub(super) const MAX_METERED: usize = 256;
 
 /// The number of places in a table by mirror and tier.
-pub(crate) const METERS: usize = MAX_METERED * TIERS.len();
-
-/// The tiers, in the order of their kinds, with their words.
-pub(super) const TIERS: [(Tier, &str); 6] = [
-    (Tier::Preferred, "preferred"),
-    (Tier::Fallback, "fallback"),
-    (Tier::Default, "default"),
-    (Tier::Elsewhere, "elsewhere"),
-    (Tier::Panic, "panic"),
-    (Tier::LastResort, "last-resort"),
-];
+pub(crate) const METERS: usize = MAX_METERED * Tier::ALL.len();
 
 /// The name for all mirrors that have no count of their own.
 const OTHERS: &str = "others";
@@ -79,7 +69,7 @@ impl Meters {
     /// The place of a mirror, by the index of its id, in a tier.
     #[inline]
     pub(crate) fn meter(&self, mirror: usize, tier: Tier) -> Option<Meter> {
-        Some(Meter(self.places.get(mirror)? * TIERS.len() as u16 + tier as u16))
+        Some(Meter(self.places.get(mirror)? * Tier::ALL.len() as u16 + tier as u16))
     }
 
     /// Every place with its mirror's name and the tier's word.
@@ -87,7 +77,7 @@ impl Meters {
         let named = (0..).zip(self.names.iter().map(|name| &**name));
         let all = named.chain([(MAX_METERED - 1, OTHERS)]);
         all.flat_map(|(at, name)| {
-            TIERS.iter().map(move |(tier, word)| (Meter((at * TIERS.len() + *tier as usize) as u16), name, *word))
+            Tier::ALL.map(|tier| (Meter((at * Tier::ALL.len() + tier as usize) as u16), name, tier.as_str()))
         })
     }
 }
@@ -116,7 +106,6 @@ mod tests {
         let said: Vec<String> = (0..3).map(|mirror| name_of(&second, mirror)).collect();
         assert_eq!(said, ["c panic", "d panic", "a panic"]);
         assert_eq!(second.following(&mirrors(&names)).meter(1, Tier::Panic), first.meter(1, Tier::Panic));
-        assert!(TIERS.iter().enumerate().all(|(at, (tier, _))| *tier as usize == at));
     }
 
     #[test]

@@ -45,7 +45,7 @@ use ahead::{FarHorizons, NEAR};
 
 use crate::base::client::Client;
 use crate::base::ids::{HorizonId, MirrorId, PlanId, ServiceId};
-use crate::base::prefix::{FAMILIES, Family};
+use crate::base::prefix::Family;
 use crate::base::time::Generation;
 use crate::mirror::{Health, Mirror, Override, Standing};
 use crate::steer::{self, Choice, Decision, Horizon, Tier};
@@ -270,7 +270,7 @@ impl Snapshot {
     pub(crate) fn panics(&self) -> impl Iterator<Item = (&Horizon, Family)> {
         self.compiled.horizons.iter().zip(self.plans()).flat_map(|(horizon, plans)| {
             let is_panic = |family: &Family| plans.iter().any(|plan| plan[*family as usize].choice.tier == Tier::Panic);
-            FAMILIES.into_iter().filter(is_panic).map(move |family| (horizon, family)).collect::<Vec<_>>()
+            Family::ALL.into_iter().filter(is_panic).map(move |family| (horizon, family)).collect::<Vec<_>>()
         })
     }
 

@@ -8,7 +8,7 @@
 
 use super::Addresses;
 use crate::base::ids::HorizonId;
-use crate::base::prefix::{FAMILIES, Family};
+use crate::base::prefix::Family;
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
 use crate::zone::{self, RrSet};
@@ -67,7 +67,7 @@ impl Service {
 
     /// The record for a plan, from the plan's addresses.
     pub(super) fn encode(&self, addresses: &[Addresses; 2]) -> ServiceRecord {
-        let sets = FAMILIES.map(|family| addresses[family as usize].rrset(family, Ttl::MAX));
+        let sets = Family::ALL.map(|family| addresses[family as usize].rrset(family, Ttl::MAX));
         let family = if sets[0].is_none() && sets[1].is_some() { Family::V6 } else { Family::V4 };
         let mut record = ServiceRecord { family, wire: Box::default(), max_ttl: Ttl::MAX };
         let mut rdata = self.start.to_vec();

@@ -7,25 +7,28 @@
 use super::{AnswerMirrors, Horizon, Plan};
 use crate::base::ids::MirrorId;
 use crate::base::prefix::Family;
+use crate::base::words::words;
 use crate::mirror::{Health, Standing};
 
-/// The source of a choice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Tier {
-    /// The rule's own mirrors.
-    Preferred,
-    /// The rule's fallback.
-    Fallback,
-    /// The horizon's default.
-    Default,
-    /// No mirror of the plan is up, or serves the family: another mirror of the horizon that is up.
-    Elsewhere,
-    /// No mirror of the plan is up or merely drained, and more than half of the horizon's mirrors do not answer. Our own
-    /// network is the likely fault, so the rule's mirrors are given although probes of them fail.
-    Panic,
-    /// No mirror of the horizon is up: the least bad of the plan. If no mirror of the plan serves the family, or all of them
-    /// serve something wrong, the least bad of the horizon.
-    LastResort,
+words! {
+    /// The source of a choice.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Tier {
+        /// The rule's own mirrors.
+        Preferred = "preferred",
+        /// The rule's fallback.
+        Fallback = "fallback",
+        /// The horizon's default.
+        Default = "default",
+        /// No mirror of the plan is up, or serves the family: another mirror of the horizon that is up.
+        Elsewhere = "elsewhere",
+        /// No mirror of the plan is up or merely drained, and more than half of the horizon's mirrors do not answer. Our
+        /// own network is the likely fault, so the rule's mirrors are given although probes of them fail.
+        Panic = "panic",
+        /// No mirror of the horizon is up: the least bad of the plan. If no mirror of the plan serves the family, or all
+        /// of them serve something wrong, the least bad of the horizon.
+        LastResort = "last-resort",
+    }
 }
 
 /// The mirrors to answer with for one plan and family.

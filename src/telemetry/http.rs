@@ -54,7 +54,7 @@ impl Http {
         if let (RouteOutcome::BlobSteered | RouteOutcome::BlobMirror, Some(mirror)) = (reply.basis.outcome, mirror) {
             self.steered.0[mirror.index()].increment();
         }
-        self.outcomes[reply.basis.outcome.index()].increment();
+        self.outcomes[reply.basis.outcome as usize].increment();
         let status = reply.answer.status();
         if let Some(at) = STATUSES.iter().position(|known| *known == status) {
             self.statuses[at].increment();
@@ -68,7 +68,7 @@ impl Http {
 
     /// The number of requests with an outcome.
     pub fn requests(&self, outcome: RouteOutcome) -> u64 {
-        self.outcomes[outcome.index()].value()
+        self.outcomes[outcome as usize].value()
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::histogram::Histogram;
 use super::{Collect, Counter, MetricsPage};
 use crate::base::time::UnixTime;
-use crate::mirror::{Cause, Health, HttpVersion, VERDICTS, Verdict};
+use crate::mirror::{Cause, Health, HttpVersion, Verdict};
 
 /// The part of a probe's result that is counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ type AddressFindings = BTreeMap<(Arc<str>, IpAddr), AddressFinding>;
 /// Results of probes since the process started, and the last one of each address.
 #[derive(Debug, Default)]
 pub(crate) struct Probes {
-    verdicts: [Counter; VERDICTS.len()],
+    verdicts: [Counter; Verdict::ALL.len()],
     durations: Histogram,
     failed_here: Counter,
     causes: Mutex<BTreeMap<&'static str, u64>>,
@@ -74,7 +74,7 @@ impl Probes {
         self.verdicts[verdict as usize].increment();
         self.durations.observe(took);
         if let Some(cause) = &cause {
-            *self.causes.lock().unwrap_or_else(PoisonError::into_inner).entry(cause.word()).or_default() += 1;
+            *self.causes.lock().unwrap_or_else(PoisonError::into_inner).entry(cause.as_str()).or_default() += 1;
         }
         let health = standing.health;
         let found = AddressFinding { standing, since: now, not_after };
@@ -109,7 +109,7 @@ impl Probes {
 impl Collect for Probes {
     fn collect(&self, page: &mut MetricsPage) {
         let mut family = page.counter("pharos_probes_total", "Probes of mirrors' addresses by verdict.");
-        for verdict in VERDICTS {
+        for verdict in Verdict::ALL {
             family.sample(&[("verdict", verdict.as_str())], self.verdicts[verdict as usize].value());
         }
         let causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -130,7 +130,7 @@ impl Collect for Probes {
         let mut family = page.gauge("pharos_mirror_verdict", "Whether this was the last verdict on an address.");
         for ((mirror, address), found) in &addresses {
             let address = address.to_string();
-            for verdict in VERDICTS {
+            for verdict in Verdict::ALL {
                 let labels = [("mirror", &**mirror), ("address", &address), ("verdict", verdict.as_str())];
                 family.sample(&labels, u64::from(found.standing.verdict == verdict));
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::dns::DnsCounters;
 use super::http::Http;
 use super::{Collect, MetricsPage};
-use crate::base::prefix::FAMILIES;
+use crate::base::prefix::Family;
 use crate::snapshot::Snapshot;
 
 /// Metrics of the served state; `S` returns the snapshot and its age in seconds.
@@ -66,7 +66,7 @@ impl<S: Fn() -> (Arc<Snapshot>, u64) + Send + Sync> Collect for ServedGauges<S> 
         );
         let panics: HashSet<_> = snapshot.panics().map(|(horizon, of)| (&horizon.name, of)).collect();
         for horizon in snapshot.horizons().iter() {
-            for of in FAMILIES {
+            for of in Family::ALL {
                 let is_panic = panics.contains(&(&horizon.name, of));
                 family.sample(&[("horizon", &horizon.name), ("family", of.as_str())], is_panic.into());
             }

@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use siphasher::sip::SipHasher24;
 
 use crate::base::time::UnixTime;
+use crate::base::words::words;
 use crate::snapshot::{CookieSecret, CookieSecrets};
 
 /// Length in bytes of the client cookie, which comes first (RFC 7873 §4.1).
@@ -45,18 +46,20 @@ const RENEW_AGE_SECS: i32 = 30 * 60;
 /// A whole cookie of ours.
 pub(super) type Octets = [u8; COOKIE_LEN];
 
-/// Result of checking a query's cookie.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Cookie {
-    /// The query has no cookie, or this server has no secret.
-    #[default]
-    None,
-    /// The client has no cookie of ours yet.
-    ClientOnly,
-    /// The cookie is not ours, has expired, or was made for another address.
-    Invalid,
-    /// The client receives the messages sent to its address.
-    Valid,
+words! {
+    /// Result of checking a query's cookie.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum Cookie {
+        /// The query has no cookie, or this server has no secret.
+        #[default]
+        None = "none",
+        /// The client has no cookie of ours yet.
+        ClientOnly = "client-only",
+        /// The cookie is not ours, has expired, or was made for another address.
+        Invalid = "invalid",
+        /// The client receives the messages sent to its address.
+        Valid = "valid",
+    }
 }
 
 /// Judges a cookie of a valid length; also returns the cookie for the reply, which is `None` if there is no secret.

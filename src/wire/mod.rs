@@ -40,6 +40,7 @@ use crate::base::client::{Client, Vantage};
 use crate::base::ids::ZoneId;
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Now;
+use crate::base::words::words;
 use crate::rates::Rates;
 use crate::snapshot::{Settings, Snapshot, Way};
 
@@ -49,26 +50,25 @@ pub const MAX_UDP: usize = 4096;
 /// Maximum length in bytes of a message over a stream (RFC 1035 §4.2.2).
 pub const MAX_STREAM: usize = 65535;
 
-/// Transport of a message, as far as the reply depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transport {
-    /// One datagram. The reply must fit the payload sizes of the client and of this server; the source address may be
-    /// spoofed.
-    Udp,
-    /// A stream of messages with lengths.
-    Tcp,
-    /// A stream of messages with lengths, within TLS (RFC 7858).
-    Tls,
-    /// A request over HTTPS (RFC 8484).
-    Https,
-    /// A stream per query in a QUIC connection (RFC 9250).
-    Quic,
+words! {
+    /// Transport of a message, as far as the reply depends on it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Transport {
+        /// One datagram. The reply must fit the payload sizes of the client and of this server; the source address may
+        /// be spoofed.
+        Udp = "udp",
+        /// A stream of messages with lengths.
+        Tcp = "tcp",
+        /// A stream of messages with lengths, within TLS (RFC 7858).
+        Tls = "tls",
+        /// A request over HTTPS (RFC 8484).
+        Https = "https",
+        /// A stream per query in a QUIC connection (RFC 9250).
+        Quic = "quic",
+    }
 }
 
 impl Transport {
-    /// All transports.
-    pub const ALL: [Transport; 5] = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Https, Transport::Quic];
-
     /// Tells whether messages are encrypted, so that an observer learns only their length.
     #[inline]
     pub(crate) fn is_encrypted(self) -> bool {
@@ -126,19 +126,21 @@ pub struct Summary {
     pub(crate) notified: Option<ZoneId>,
 }
 
-/// Effect of rate limiting on a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
-    /// No limit is set, or none applies: the message did not come over UDP, or it is signed.
-    Off,
-    /// The response is within the limit.
-    Within,
-    /// The client's cookie is valid, so it is not limited.
-    ExemptByCookie,
-    /// The configuration exempts the address.
-    ExemptByList,
-    /// The response is over the limit. The reply carries only TC, or BADCOOKIE.
-    Slipped,
+words! {
+    /// Effect of rate limiting on a response.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Limit {
+        /// No limit is set, or none applies: the message did not come over UDP, or it is signed.
+        Off = "off",
+        /// The response is within the limit.
+        Within = "within",
+        /// The client's cookie is valid, so it is not limited.
+        ExemptByCookie = "exempt-by-cookie",
+        /// The configuration exempts the address.
+        ExemptByList = "exempt-by-list",
+        /// The response is over the limit. The reply carries only TC, or BADCOOKIE.
+        Slipped = "slipped",
+    }
 }
 
 /// Comparison of the decision for the client's subnet with the decision for the resolver's own address. Made for one in

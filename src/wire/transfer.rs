@@ -26,7 +26,7 @@ use super::{Cookie, EcsEffect, Limit, MAX_STREAM, Peer, Summary};
 use crate::answer::{Basis, Edns, Outcome, Query, Question};
 use crate::base::ids::{KeyId, NodeId, ZoneId};
 use crate::base::name::MAX_NAME_LEN;
-use crate::base::prefix::FAMILIES;
+use crate::base::prefix::Family;
 use crate::base::rr::{Class, Ede, Rcode, Rtype};
 use crate::base::time::{Now, UnixTime};
 use crate::snapshot::{Snapshot, SteeredExport};
@@ -191,7 +191,7 @@ fn steered(zone: &Zone, snapshot: &Snapshot) -> Records {
     for node in zone.nodes() {
         let Some(steered) = node.steered() else { continue };
         let plan = snapshot.default_plan(steered.horizon);
-        for family in FAMILIES {
+        for family in Family::ALL {
             let addresses = snapshot.addresses(steered.horizon, plan, family);
             let Some(set) = addresses.rrset(family, steered.ttl) else { continue };
             for rdata in set.rdatas() {

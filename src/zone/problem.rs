@@ -11,63 +11,67 @@ use crate::base::diagnostic::Severity;
 use crate::base::name::{Name, NameBuf};
 use crate::base::rr::Rtype;
 use crate::base::time::Ttl;
+use crate::base::words::words;
 
-/// Something wrong or odd with a zone; `tag` is that of the record at fault.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(
-    clippy::missing_docs_in_private_items,
-    reason = "fields: `owner` and `rtype` of the record `tag`; others as each variant says"
-)]
-pub enum ZoneProblem {
-    /// Error: the apex has no SOA (RFC 1035 §5.2).
-    NoSoa { apex: NameBuf },
-    /// Error: the apex has more than one SOA; `first` is the tag of the one before.
-    SeveralSoas { tag: u32, first: u32 },
-    /// Error: an SOA below the apex.
-    SoaBelowApex { owner: NameBuf, tag: u32 },
-    /// Error: the apex has no NS (RFC 1034 §4.2.1).
-    ///
-    /// `soa` is the tag of the SOA.
-    NoNs { apex: NameBuf, soa: Option<u32> },
-    /// Error: a name server of the zone is below the DNAME of `dname`, so it has no address (RFC 6672 §2.3).
-    ServerBelowDname { server: NameBuf, dname: NameBuf, tag: u32, first: u32 },
-    /// Error: a CNAME beside other data (RFC 2181 §10.1); `other` is the tag of that, `rtype` its type.
-    CnameAndOther { owner: NameBuf, rtype: Rtype, tag: u32, other: u32 },
-    /// Error: several CNAMEs at one owner (RFC 2181 §10.1).
-    SeveralCnames { owner: NameBuf, tag: u32, first: u32 },
-    /// Error: several DNAMEs at one owner (RFC 6672 §2.4).
-    SeveralDnames { owner: NameBuf, tag: u32, first: u32 },
-    /// Error: a delegation of a wildcard, which has no meaning (RFC 4592 §4.2).
-    WildcardNs { owner: NameBuf, tag: u32 },
-    /// Error: a DNAME at a wildcard, which resolvers expand differently (RFC 4592 §4.4).
-    WildcardDname { owner: NameBuf, tag: u32 },
-    /// Error: the records of one owner and type do not fit into an answer: `len` bytes, and room for `most`.
-    RrSetTooLong { owner: NameBuf, rtype: Rtype, len: usize, most: usize, tag: u32 },
-    /// Error: a steered owner has an address, alias or HTTPS record of its own beside that which goes with the steering;
-    /// `record` is its tag, `tag` that of the steering.
-    SteeredAndStatic { owner: NameBuf, rtype: Rtype, tag: u32, record: u32 },
-    /// Error: a steered owner at or below a delegation or below a DNAME, `occluder`; `record` is the tag of that.
-    SteeredOccluded { owner: NameBuf, rtype: Rtype, occluder: NameBuf, tag: u32, record: u32 },
-    /// Error: address hints for a steered `target`, which would be the same for every client (RFC 9460 §7.3).
-    SteeredHints { owner: NameBuf, rtype: Rtype, target: NameBuf, tag: u32 },
-    /// Warning: records of one set differ in TTL; all are served with the `least` (RFC 2181 §5.2).
-    TtlsDiffer { owner: NameBuf, rtype: Rtype, least: Ttl, tag: u32, first: u32 },
-    /// Warning: a record that is never answered, because of a delegation or DNAME (`by`) at `occluder`.
-    Occluded { owner: NameBuf, rtype: Rtype, by: Rtype, occluder: NameBuf, tag: u32, first: u32 },
-    /// Warning: the `target`, a name of this zone, has no address here.
-    TargetWithoutAddress { owner: NameBuf, rtype: Rtype, target: NameBuf, relative: Relative, tag: u32 },
-    /// Warning: the mailbox of the SOA has an `@` in its first label.
-    BadMailbox { mailbox: NameBuf, tag: u32 },
-    /// Warning: the `target` is an alias (RFC 2181 §10.3).
-    TargetIsAlias { owner: NameBuf, rtype: Rtype, target: NameBuf, tag: u32 },
-    /// Warning: a delegation to a name below itself without address: it cannot be followed.
-    ///
-    /// Not an error, for it only harms the names below; to refuse the zone would harm all of it.
-    MissingGlue { owner: NameBuf, target: NameBuf, tag: u32 },
-    /// Warning: an RRSIG of the `owner` covers `rtype`, of which the owner has no record; it is left out.
-    SignsNothing { owner: NameBuf, rtype: Rtype, tag: u32 },
-    /// Warning: a name server whose address depends on the client, and on mirrors that may be down.
-    SteeredNameServer { owner: NameBuf, target: NameBuf, tag: u32 },
+words! {
+    /// Something wrong or odd with a zone; `tag` is that of the record at fault.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    #[allow(
+        clippy::missing_docs_in_private_items,
+        reason = "fields: `owner` and `rtype` of the record `tag`; others as each variant says"
+    )]
+    pub enum ZoneProblem {
+        /// Error: the apex has no SOA (RFC 1035 §5.2).
+        NoSoa { apex: NameBuf } = "no-soa",
+        /// Error: the apex has more than one SOA; `first` is the tag of the one before.
+        SeveralSoas { tag: u32, first: u32 } = "several-soas",
+        /// Error: an SOA below the apex.
+        SoaBelowApex { owner: NameBuf, tag: u32 } = "soa-below-apex",
+        /// Error: the apex has no NS (RFC 1034 §4.2.1).
+        ///
+        /// `soa` is the tag of the SOA.
+        NoNs { apex: NameBuf, soa: Option<u32> } = "no-ns",
+        /// Error: a name server of the zone is below the DNAME of `dname`, so it has no address (RFC 6672 §2.3).
+        ServerBelowDname { server: NameBuf, dname: NameBuf, tag: u32, first: u32 } = "server-below-dname",
+        /// Error: a CNAME beside other data (RFC 2181 §10.1); `other` is the tag of that, `rtype` its type.
+        CnameAndOther { owner: NameBuf, rtype: Rtype, tag: u32, other: u32 } = "cname-and-other-data",
+        /// Error: several CNAMEs at one owner (RFC 2181 §10.1).
+        SeveralCnames { owner: NameBuf, tag: u32, first: u32 } = "several-cnames",
+        /// Error: several DNAMEs at one owner (RFC 6672 §2.4).
+        SeveralDnames { owner: NameBuf, tag: u32, first: u32 } = "several-dnames",
+        /// Error: a delegation of a wildcard, which has no meaning (RFC 4592 §4.2).
+        WildcardNs { owner: NameBuf, tag: u32 } = "wildcard-ns",
+        /// Error: a DNAME at a wildcard, which resolvers expand differently (RFC 4592 §4.4).
+        WildcardDname { owner: NameBuf, tag: u32 } = "wildcard-dname",
+        /// Error: the records of one owner and type do not fit into an answer: `len` bytes, and room for `most`.
+        RrSetTooLong { owner: NameBuf, rtype: Rtype, len: usize, most: usize, tag: u32 } = "rrset-too-long",
+        /// Error: a steered owner has an address, alias or HTTPS record of its own beside that which goes with the
+        /// steering; `record` is its tag, `tag` that of the steering.
+        SteeredAndStatic { owner: NameBuf, rtype: Rtype, tag: u32, record: u32 } = "steered-and-static",
+        /// Error: a steered owner at or below a delegation or below a DNAME, `occluder`; `record` is the tag of that.
+        SteeredOccluded { owner: NameBuf, rtype: Rtype, occluder: NameBuf, tag: u32, record: u32 } = "steered-occluded",
+        /// Error: address hints for a steered `target`, which would be the same for every client (RFC 9460 §7.3).
+        SteeredHints { owner: NameBuf, rtype: Rtype, target: NameBuf, tag: u32 } = "steered-hints",
+        /// Warning: records of one set differ in TTL; all are served with the `least` (RFC 2181 §5.2).
+        TtlsDiffer { owner: NameBuf, rtype: Rtype, least: Ttl, tag: u32, first: u32 } = "ttls-differ",
+        /// Warning: a record that is never answered, because of a delegation or DNAME (`by`) at `occluder`.
+        Occluded { owner: NameBuf, rtype: Rtype, by: Rtype, occluder: NameBuf, tag: u32, first: u32 } = "occluded",
+        /// Warning: the `target`, a name of this zone, has no address here.
+        TargetWithoutAddress { owner: NameBuf, rtype: Rtype, target: NameBuf, relative: Relative, tag: u32 }
+            = "target-without-address",
+        /// Warning: the mailbox of the SOA has an `@` in its first label.
+        BadMailbox { mailbox: NameBuf, tag: u32 } = "bad-mailbox",
+        /// Warning: the `target` is an alias (RFC 2181 §10.3).
+        TargetIsAlias { owner: NameBuf, rtype: Rtype, target: NameBuf, tag: u32 } = "target-is-alias",
+        /// Warning: a delegation to a name below itself without address: it cannot be followed.
+        ///
+        /// Not an error, for it only harms the names below; to refuse the zone would harm all of it.
+        MissingGlue { owner: NameBuf, target: NameBuf, tag: u32 } = "missing-glue",
+        /// Warning: an RRSIG of the `owner` covers `rtype`, of which the owner has no record; it is left out.
+        SignsNothing { owner: NameBuf, rtype: Rtype, tag: u32 } = "signs-nothing",
+        /// Warning: a name server whose address depends on the client, and on mirrors that may be down.
+        SteeredNameServer { owner: NameBuf, target: NameBuf, tag: u32 } = "steered-name-server",
+    }
 }
 
 /// A name below the apex, judged by how it was probably written.
@@ -114,34 +118,6 @@ impl ZoneProblem {
             | ZoneProblem::SignsNothing { .. }
             | ZoneProblem::SteeredNameServer { .. } => Severity::Warning,
             _ => Severity::Error,
-        }
-    }
-
-    /// A stable word for scripts.
-    pub(crate) fn code(&self) -> &'static str {
-        match self {
-            ZoneProblem::NoSoa { .. } => "no-soa",
-            ZoneProblem::SeveralSoas { .. } => "several-soas",
-            ZoneProblem::SoaBelowApex { .. } => "soa-below-apex",
-            ZoneProblem::NoNs { .. } => "no-ns",
-            ZoneProblem::ServerBelowDname { .. } => "server-below-dname",
-            ZoneProblem::CnameAndOther { .. } => "cname-and-other-data",
-            ZoneProblem::SeveralCnames { .. } => "several-cnames",
-            ZoneProblem::SeveralDnames { .. } => "several-dnames",
-            ZoneProblem::WildcardNs { .. } => "wildcard-ns",
-            ZoneProblem::WildcardDname { .. } => "wildcard-dname",
-            ZoneProblem::RrSetTooLong { .. } => "rrset-too-long",
-            ZoneProblem::SteeredAndStatic { .. } => "steered-and-static",
-            ZoneProblem::SteeredOccluded { .. } => "steered-occluded",
-            ZoneProblem::SteeredHints { .. } => "steered-hints",
-            ZoneProblem::TtlsDiffer { .. } => "ttls-differ",
-            ZoneProblem::Occluded { .. } => "occluded",
-            ZoneProblem::TargetWithoutAddress { .. } => "target-without-address",
-            ZoneProblem::BadMailbox { .. } => "bad-mailbox",
-            ZoneProblem::TargetIsAlias { .. } => "target-is-alias",
-            ZoneProblem::MissingGlue { .. } => "missing-glue",
-            ZoneProblem::SignsNothing { .. } => "signs-nothing",
-            ZoneProblem::SteeredNameServer { .. } => "steered-name-server",
         }
     }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use pharos::config::Probe;
-use pharos::mirror::VERDICTS;
+use pharos::mirror::Verdict;
 use tempfile::TempDir;
 
 use super::common::needs;
@@ -79,7 +79,7 @@ fn assert_tables(page: &Page) {
     assert_eq!(rows.len(), expected.len());
     rows.iter().zip(expected).for_each(|(row, start)| assert!(row[1].starts_with(&start), "{row:?}, not {start}"));
     let verdicts: BTreeSet<&str> = table("verdict").rows.iter().map(|row| &*row[0]).collect();
-    assert_eq!(verdicts, VERDICTS.iter().map(|verdict| verdict.as_str()).collect());
+    assert_eq!(verdicts, Verdict::ALL.iter().map(|verdict| verdict.as_str()).collect());
 }
 
 /// A server of the page, how it is started, and the commands that it must answer as the page shows.

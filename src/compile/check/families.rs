@@ -6,7 +6,7 @@
 
 use crate::base::diagnostic::Diagnostic;
 use crate::base::ids::MirrorId;
-use crate::base::prefix::FAMILIES;
+use crate::base::prefix::Family;
 use crate::base::rr::Rtype;
 use crate::config::{Config, HorizonConfig, MirrorEntry};
 
@@ -19,12 +19,12 @@ fn of_horizon(horizon: &HorizonConfig, mirrors: &[MirrorEntry]) -> Vec<Diagnosti
     let mirror = |id: MirrorId| &mirrors[id.index()].mirror;
     let follows = |id: MirrorId| !mirror(id).is_redirect_only() && mirror(id).followed_host().is_some();
     // If no address of a host is known, there is nothing to compare.
-    let is_unknown = |id: MirrorId| follows(id) && FAMILIES.iter().all(|family| !mirror(id).serves(*family));
+    let is_unknown = |id: MirrorId| follows(id) && Family::ALL.iter().all(|family| !mirror(id).serves(*family));
     if !horizon.mirrors().any(follows) || horizon.default.iter().any(|id| is_unknown(*id)) {
         return Vec::new();
     }
     let mut problems = Vec::new();
-    for family in FAMILIES {
+    for family in Family::ALL {
         let serves = |id: MirrorId| mirror(id).serves(family);
         if horizon.default.iter().any(|id| serves(*id)) {
             continue;

@@ -6,7 +6,7 @@
 
 use crate::base::diagnostic::{Diagnostic, Place, list};
 use crate::base::ids::MirrorId;
-use crate::base::prefix::{FAMILIES, Family};
+use crate::base::prefix::Family;
 use crate::base::rr::Rtype;
 use crate::config::{HorizonConfig, MirrorEntry};
 
@@ -25,9 +25,9 @@ pub(super) fn check_families(
     }
     let mirror = |id: MirrorId| &mirrors[id.index()].mirror;
     let serves = |id: MirrorId, family| mirror(id).serves(family);
-    let is_unknown = |id| !mirror(id).is_redirect_only() && FAMILIES.iter().all(|other| !serves(id, *other));
+    let is_unknown = |id| !mirror(id).is_redirect_only() && Family::ALL.iter().all(|other| !serves(id, *other));
     let may_serve = |id: MirrorId, family| serves(id, family) || is_unknown(id);
-    for family in FAMILIES {
+    for family in Family::ALL {
         if horizon.default.iter().any(|id| may_serve(*id, family)) {
             continue;
         }

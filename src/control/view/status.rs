@@ -10,7 +10,7 @@ use super::{
     TroubleView, UnwrittenView, ZoneView, addresses,
 };
 use crate::base::ids::MirrorId;
-use crate::base::prefix::FAMILIES;
+use crate::base::prefix::Family;
 use crate::base::time::UnixTime;
 use crate::base::when::rfc3339;
 use crate::control::desk::{About, ListenerCertificate};
@@ -49,7 +49,7 @@ pub(in crate::control) fn status(
             return snapshot.redirect_health(*id) == Some(Health::Up);
         }
         let standing = snapshot.standing(*id);
-        FAMILIES.into_iter().any(|family| standing.health(family) == Some(Health::Up))
+        Family::ALL.into_iter().any(|family| standing.health(family) == Some(Health::Up))
     };
     let served = about.history.served();
     StatusView {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{KINDS, MoveEnd};
 use crate::base::ids::{HorizonId, MirrorId, PlanId};
-use crate::base::prefix::{Bits, FAMILIES, Family};
+use crate::base::prefix::{Bits, Family};
 use crate::inspect::tally::Rules;
 use crate::inspect::words;
 use crate::networks::{AddressLabels, Overlay};
@@ -206,7 +206,7 @@ impl Rulings {
 
     /// The stretches of each family.
     pub(super) fn stretches(&self) -> [(Family, &[(u128, u32)]); 2] {
-        FAMILIES.map(|family| (family, [&*self.0.ipv4.0, &*self.0.ipv6.0][family as usize]))
+        Family::ALL.map(|family| (family, [&*self.0.ipv4.0, &*self.0.ipv6.0][family as usize]))
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::rulings::{RulingsView, SourceLabels};
 use super::{KINDS, Pairs, SourceMoves};
-use crate::base::prefix::FAMILIES;
+use crate::base::prefix::Family;
 
 /// The addresses that each source labels, and labelled before.
 pub(super) fn sources(old: &RulingsView, new: &RulingsView, pairs: &[Pairs; 2]) -> Vec<SourceMoves> {
@@ -23,7 +23,7 @@ pub(super) fn sources(old: &RulingsView, new: &RulingsView, pairs: &[Pairs; 2]) 
             went: BTreeSet::new(),
         };
         let (was_labelled, is_labelled) = (classes(old, earlier), classes(new, Some(at)));
-        for (family, pairs) in FAMILIES.into_iter().zip(pairs) {
+        for (family, pairs) in Family::ALL.into_iter().zip(pairs) {
             let family = family as usize;
             for (first, last, before, now) in pairs.iter() {
                 let (was, is) = (was_labelled[before as usize], is_labelled[now as usize]);

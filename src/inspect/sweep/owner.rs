@@ -9,7 +9,7 @@ use super::Pace;
 use crate::base::client::{Client, Location, ScopeRule, SourcePrefixLen, Subnet, Vantage};
 use crate::base::ids::PlanId;
 use crate::base::name::NameBuf;
-use crate::base::prefix::{Bits, Block, FAMILIES, Family};
+use crate::base::prefix::{Bits, Block, Family};
 use crate::base::rr::{Rcode, Rtype};
 use crate::base::time::Ttl;
 use crate::inspect::ask::{Asker, ResolverQuery, Seen};
@@ -57,13 +57,13 @@ impl<'c> OwnerCheck<'c> {
         let plans = (0..horizon.plans().len()).map(PlanId::from_index);
         let rdata: Vec<[Vec<u8>; 2]> = plans
             .clone()
-            .map(|plan| FAMILIES.map(|family| mirror_addresses(snapshot, steered, plan, family)))
+            .map(|plan| Family::ALL.map(|family| mirror_addresses(snapshot, steered, plan, family)))
             .collect();
-        let ttls = plans.map(|plan| FAMILIES.map(|family| ttl(snapshot, steered, plan, family))).collect();
+        let ttls = plans.map(|plan| Family::ALL.map(|family| ttl(snapshot, steered, plan, family))).collect();
         let is_served = |family: &Family| rdata.iter().any(|plan| !plan[*family as usize].is_empty());
-        let mut served: Vec<Rtype> = FAMILIES.into_iter().filter(is_served).map(Rtype::of_addresses).collect();
+        let mut served: Vec<Rtype> = Family::ALL.into_iter().filter(is_served).map(Rtype::of_addresses).collect();
         if served.is_empty() {
-            served = FAMILIES.map(Rtype::of_addresses).to_vec();
+            served = Family::ALL.map(Rtype::of_addresses).to_vec();
         }
         let is_tailored = |id| snapshot.service(id).hints == Hints::Tailored;
         served.extend(steered.service.filter(|id| is_tailored(*id)).map(|_| Rtype::HTTPS));

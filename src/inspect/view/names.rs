@@ -12,8 +12,8 @@ use crate::base::when::rfc3339;
 use crate::inspect::labels::LabelsView;
 use crate::inspect::words;
 use crate::inspect::{
-    Candidate, ExplainedAnswer, ExplainedRedirect, Explanation, Hearing, Neighbour, PlanShare, ScopeReason,
-    ShownRecord, Side, SteeredExplanation,
+    Candidate, ExplainedAnswer, ExplainedRedirect, Explanation, Neighbour, PlanShare, ScopeReason, ShownRecord,
+    SteeredExplanation,
 };
 use crate::networks::FoundEntry;
 use crate::snapshot::Snapshot;
@@ -32,12 +32,7 @@ pub(super) fn view(
         name: explanation.name.as_ref().map(|name| name.as_name().to_string()),
         resolver: explanation.client.resolver.to_string(),
         subnet: explanation.client.subnet.map(words::subnet_text),
-        subnet_is: match explanation.hearing {
-            Hearing::NoSubnet => "none",
-            Hearing::Heard => "heard",
-            Hearing::Ignored => "ignored",
-        }
-        .into(),
+        subnet_is: explanation.hearing.as_str().into(),
         generation,
         notes,
         answers: explanation.answers.iter().map(|answer| names.answer(explanation, answer)).collect(),
@@ -56,7 +51,7 @@ impl IdNames<'_> {
         AnswerView {
             rtype: answer.rtype.to_string(),
             rcode: answer.summary.rcode.to_string(),
-            outcome: words::outcome(answer.summary.basis.outcome).into(),
+            outcome: answer.summary.basis.outcome.as_str().into(),
             scope: answer.scope.map(|scope| scope.0),
             why: words::why_answer(self.snapshot, explanation, answer),
             mirrors: mirrors.map(|id| self.mirror(*id)).collect(),
@@ -153,10 +148,10 @@ impl IdNames<'_> {
 
     fn candidate(&self, candidate: &Candidate) -> MirrorView {
         let mirror = &self.snapshot.mirrors()[candidate.mirror.index()];
-        let [a, aaaa] = candidate.tried.map(|tried| words::verdict(tried.verdict).into());
+        let [a, aaaa] = candidate.tried.map(|tried| tried.verdict.as_str().into());
         MirrorView {
             mirror: self.mirror(candidate.mirror),
-            tier: words::tier(candidate.tier).into(),
+            tier: candidate.tier.as_str().into(),
             health: candidate.health.as_str().into(),
             a,
             aaaa,
@@ -174,11 +169,7 @@ impl IdNames<'_> {
         let plan = self.snapshot.horizons()[horizon.index()].plan(neighbour.plan);
         NeighbourView {
             address: neighbour.address.to_string(),
-            side: match neighbour.side {
-                Side::Below => "below",
-                Side::Above => "above",
-            }
-            .into(),
+            side: neighbour.side.as_str().into(),
             common_bits: neighbour.common,
             apart: neighbour.apart.map(|block| block.to_string()),
             rule: self.rule(horizon, neighbour.won),

@@ -154,8 +154,8 @@ fn cannot_steer(steer: &config::Steer, zone: &config::ZoneConfig, error: AddErro
 /// A problem of the zone as a whole, with its place.
 fn show(problem: &ZoneProblem, sources: &Sources, whole: &Place) -> Diagnostic {
     let mut diagnostic = match problem.severity() {
-        Severity::Error => Diagnostic::error(problem.code(), problem.to_string()),
-        Severity::Warning => Diagnostic::warning(problem.code(), problem.to_string()),
+        Severity::Error => Diagnostic::error(problem.as_str(), problem.to_string()),
+        Severity::Warning => Diagnostic::warning(problem.as_str(), problem.to_string()),
     };
     let place = problem.tag().and_then(|tag| sources.place(tag));
     diagnostic = diagnostic.at(place.unwrap_or_else(|| whole.clone()), problem.label()).help(problem.help());

@@ -10,71 +10,74 @@ mod text;
 
 use super::{RedirectFault, Verdict};
 use crate::base::time::UnixTime;
+use crate::base::words::words;
 
 /// The most characters of a mirror's own text that a cause repeats.
 const MAX_TEXT: usize = 200;
 
-/// The reason why a verdict is not `up`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// This machine cannot make a connection: no verdict on the mirror.
-    Own(String),
-    /// TCP failed.
-    Connect(ConnectFault),
-    /// No TCP connection within the time-out.
-    ConnectTimeout,
-    /// A TCP connection, but no complete handshake within the time-out.
-    HandshakeTimeout,
-    /// A handshake, but no complete response within the time-out.
-    HttpTimeout,
-    /// The handshake failed, and not because of the certificate.
-    Handshake(HandshakeFault),
-    /// Clients refuse the certificate.
-    Certificate(CertificateFault),
-    /// Clients will refuse the certificate after the warning window.
-    Expiring {
-        /// The end of the path that lasts longest.
-        end: UnixTime,
-        /// The certificate that ends then is the leaf, not an issuer or the root.
-        is_leaf: bool,
-    },
-    /// No HTTP response, or part of one.
-    Http(HttpFault),
-    /// Another status than 200 for the canary.
-    Status {
-        /// The method of the request.
-        asked: CanaryMethod,
-        /// The status.
-        status: u16,
-        /// `Location`, if it is a redirect.
-        location: Option<Box<str>>,
-    },
-    /// Another length than the canary's; `None` if the response has no `Content-Length`.
-    Length {
-        /// `Content-Length`.
-        said: Option<u64>,
-        /// The size of the canary.
-        right: u64,
-    },
-    /// More bytes than the canary has.
-    TooLong,
-    /// The bytes of the canary have another digest.
-    Digest,
-    /// A body with this `Content-Encoding`, which does not decode to the canary.
-    Encoding(Box<str>),
-    /// A redirect for the canary cannot be followed.
-    Redirect(RedirectFault),
-    /// The mirror redirects the canary to another host, and that one has a fault.
-    Target {
-        /// The host, with its port if it is not 443.
-        host: Box<str>,
-        /// Its fault.
-        cause: Box<Cause>,
-    },
-    /// A range request is not answered with exactly that range.
-    Range(RangeFault),
-    /// This status for a digest that cannot exist: success, a failure, or a refusal.
-    Nowhere(u16),
+words! {
+    /// The reason why a verdict is not `up`.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub enum Cause {
+        /// This machine cannot make a connection: no verdict on the mirror.
+        Own(String) = "own",
+        /// TCP failed.
+        Connect(ConnectFault) = "connect",
+        /// No TCP connection within the time-out.
+        ConnectTimeout = "connect-time-out",
+        /// A TCP connection, but no complete handshake within the time-out.
+        HandshakeTimeout = "handshake-time-out",
+        /// A handshake, but no complete response within the time-out.
+        HttpTimeout = "http-time-out",
+        /// The handshake failed, and not because of the certificate.
+        Handshake(HandshakeFault) = "handshake",
+        /// Clients refuse the certificate.
+        Certificate(CertificateFault) = "certificate",
+        /// Clients will refuse the certificate after the warning window.
+        Expiring {
+            /// The end of the path that lasts longest.
+            end: UnixTime,
+            /// The certificate that ends then is the leaf, not an issuer or the root.
+            is_leaf: bool,
+        } = "expiring",
+        /// No HTTP response, or part of one.
+        Http(HttpFault) = "http",
+        /// Another status than 200 for the canary.
+        Status {
+            /// The method of the request.
+            asked: CanaryMethod,
+            /// The status.
+            status: u16,
+            /// `Location`, if it is a redirect.
+            location: Option<Box<str>>,
+        } = "canary-status",
+        /// Another length than the canary's; `None` if the response has no `Content-Length`.
+        Length {
+            /// `Content-Length`.
+            said: Option<u64>,
+            /// The size of the canary.
+            right: u64,
+        } = "canary-length",
+        /// More bytes than the canary has.
+        TooLong = "canary-digest",
+        /// The bytes of the canary have another digest.
+        Digest = "canary-digest",
+        /// A body with this `Content-Encoding`, which does not decode to the canary.
+        Encoding(Box<str>) = "encoding",
+        /// A redirect for the canary cannot be followed.
+        Redirect(RedirectFault) = "redirect",
+        /// The mirror redirects the canary to another host, and that one has a fault.
+        Target {
+            /// The host, with its port if it is not 443.
+            host: Box<str>,
+            /// Its fault.
+            cause: Box<Cause>,
+        } = "redirect-target",
+        /// A range request is not answered with exactly that range.
+        Range(RangeFault) = "range",
+        /// This status for a digest that cannot exist: success, a failure, or a refusal.
+        Nowhere(u16) = "answers-anything",
+    }
 }
 
 /// The method of a request for the canary.
@@ -218,29 +221,6 @@ impl Cause {
             // 421: no client that asks for the name gets the blob. 2xx is no success either: 204 and 206 have no whole blob.
             404 | 410 | 421 | 0..400 => Verdict::Missing,
             400.. => Verdict::Refused,
-        }
-    }
-
-    /// The word for metrics.
-    pub(crate) fn word(&self) -> &'static str {
-        match self {
-            Cause::Own(_) => "own",
-            Cause::Connect(_) => "connect",
-            Cause::ConnectTimeout => "connect-time-out",
-            Cause::HandshakeTimeout => "handshake-time-out",
-            Cause::HttpTimeout => "http-time-out",
-            Cause::Handshake(_) => "handshake",
-            Cause::Certificate(_) => "certificate",
-            Cause::Expiring { .. } => "expiring",
-            Cause::Http(_) => "http",
-            Cause::Status { .. } => "canary-status",
-            Cause::Length { .. } => "canary-length",
-            Cause::TooLong | Cause::Digest => "canary-digest",
-            Cause::Encoding(_) => "encoding",
-            Cause::Redirect(_) => "redirect",
-            Cause::Target { .. } => "redirect-target",
-            Cause::Range(_) => "range",
-            Cause::Nowhere(_) => "answers-anything",
         }
     }
 }

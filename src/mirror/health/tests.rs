@@ -104,7 +104,7 @@ fn an_address_that_failed_once_is_up_after_a_restart_and_after_a_long_peace_is_h
 }
 
 fn verdict() -> impl Strategy<Value = Verdict> {
-    (0..VERDICTS.len()).prop_map(|at| VERDICTS[at])
+    (0..Verdict::ALL.len()).prop_map(|at| Verdict::ALL[at])
 }
 
 proptest! {
