@@ -4,8 +4,14 @@
 
 /// An enum of variants without data, each with a word.
 pub(crate) trait Worded: Copy + 'static {
+    /// An array with an item for each variant.
+    type Each<T: Default>: AsRef<[T]> + Default;
+
     /// The variants, in their order.
     const ALL: &'static [Self];
+
+    /// The position in [`Worded::ALL`].
+    fn index(self) -> usize;
 
     /// The word of the variant.
     fn word(self) -> &'static str;
@@ -19,7 +25,7 @@ pub(crate) trait Worded: Copy + 'static {
 /// Declares an enum with a word behind each variant, and the method `as_str` that returns it. Without data in a variant, the
 /// enum is [`Worded`] and has the array `ALL` of its variants, in their order.
 ///
-/// A macro and not the derive of `strum`, so that a search for a word finds it, and a variant is renamed without its word.
+/// A macro and not `strum`, whose derive would not check that arrays of counters have an item for each variant.
 macro_rules! words {
     ($(#[$attribute:meta])* $vis:vis enum $name:ident { $($(#[$about:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$attribute])*
@@ -37,7 +43,14 @@ macro_rules! words {
         }
 
         impl $crate::base::words::Worded for $name {
+            type Each<T: Default> = [T; $name::ALL.len()];
+
             const ALL: &'static [Self] = &$name::ALL;
+
+            #[inline]
+            fn index(self) -> usize {
+                self as usize
+            }
 
             fn word(self) -> &'static str {
                 self.as_str()
@@ -84,6 +97,7 @@ mod tests {
     #[test]
     fn a_word_is_read_as_the_variant_that_has_it() {
         assert_eq!(Lamp::ALL.map(Lamp::as_str), ["oil", "arc-light"]);
+        assert_eq!(Lamp::ALL.map(Lamp::index), [0, 1]);
         assert_eq!(["arc-light", "arc", ""].map(Lamp::parse), [Some(Lamp::Arc), None, None]);
         assert_eq!([Fault::Dark, Fault::Dim(1)].map(|fault| fault.as_str()), ["dark", "dim"]);
     }

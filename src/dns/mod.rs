@@ -152,14 +152,14 @@ impl Service {
         common: &Common,
     ) -> io::Result<Self> {
         let BoundPorts { tcp, udp, batch, tls, quic, addresses } = bound;
-        let over = |transport| tcp::DnsStreams::new(engine.clone(), transport, counters.clone());
+        let over = |transport| tcp::DnsStreams::new(engine.clone(), transport, &counters);
         let terms = |kind, tls| Terms { kind, clients: clients.clone(), tls, common: common.clone() };
         let mut streams = vec![Listeners::start(tcp, terms("TCP", None), over(Transport::Tcp))?];
         let mut endpoints = None;
         if let Some(certificates) = certificates {
             let terms = terms("TLS", Some(certificates.tls));
             streams.push(Listeners::start(tls, terms, over(Transport::Tls))?);
-            let service = quic::Quic::new(engine.clone(), counters.clone());
+            let service = quic::Quic::new(engine.clone(), &counters);
             endpoints =
                 Some(Endpoints::start(quic, quic::terms(certificates.quic, clients.clone(), common.clone()), service)?);
         }

@@ -39,14 +39,12 @@ const UNSPECIFIED_ERROR: VarInt = VarInt::from_u32(5);
 /// DNS over QUIC.
 pub(super) struct Quic {
     engine: Engine,
-    counters: Arc<DnsCounters>,
     shared: SharedBlock,
 }
 
 impl Quic {
-    pub(super) fn new(engine: Engine, counters: Arc<DnsCounters>) -> Self {
-        let shared = counters.shared();
-        Quic { engine, counters, shared }
+    pub(super) fn new(engine: Engine, counters: &DnsCounters) -> Self {
+        Quic { engine, shared: counters.shared() }
     }
 }
 
@@ -67,7 +65,7 @@ impl QuicService for Quic {
     }
 
     fn open(&self) -> &Gauge {
-        &self.counters.connections
+        self.shared.connections()
     }
 }
 

@@ -19,15 +19,13 @@ use crate::wire::Transport;
 pub(super) struct DnsStreams {
     engine: Engine,
     transport: Transport,
-    counters: Arc<DnsCounters>,
     shared: SharedBlock,
 }
 
 impl DnsStreams {
     /// Answers over TCP, or over TLS.
-    pub(super) fn new(engine: Engine, transport: Transport, counters: Arc<DnsCounters>) -> Self {
-        let shared = counters.shared();
-        DnsStreams { engine, transport, counters, shared }
+    pub(super) fn new(engine: Engine, transport: Transport, counters: &DnsCounters) -> Self {
+        DnsStreams { engine, transport, shared: counters.shared() }
     }
 }
 
@@ -55,7 +53,7 @@ impl Protocol for DnsStreams {
     }
 
     fn open(&self) -> &Gauge {
-        &self.counters.connections
+        self.shared.connections()
     }
 }
 
@@ -92,7 +90,7 @@ mod tests {
         let address = bound.addresses().plain[0];
         let terms =
             Terms { kind: "TCP", clients: Clients::new(limits), tls: None, common: Common::new(Vital::new().0) };
-        let service = DnsStreams::new(fixture::engine(), Transport::Tcp, counters.clone());
+        let service = DnsStreams::new(fixture::engine(), Transport::Tcp, &counters);
         let listeners = Listeners::start(bound.tcp, terms, service).unwrap();
         (address, listeners, counters)
     }
@@ -116,7 +114,7 @@ mod tests {
         for id in 0..20 {
             ask(&mut stream, id).await;
         }
-        assert_eq!(counters.connections.value(), 1);
+        assert_eq!(counters.connections(), 1);
         listeners.stop(GRACE).await;
         assert_eq!((counters.queries(), counters.closures(Closed::Stop)), (20, 1));
         assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);

@@ -301,9 +301,8 @@ async fn sleep_until(due: Option<Instant>) {
 
 /// Logs the start and the end of a host's trouble, and its new addresses.
 fn log_edge(name: &str, host: &mut Host, addresses: &HostAddresses, trouble: Option<&Trouble>) {
-    let kind = |trouble: &Trouble| trouble.kind();
     match (host.trouble.as_ref(), trouble) {
-        (before, Some(now)) if before.map(kind) != Some(now.kind()) => {
+        (before, Some(now)) if before.map(Trouble::as_str) != Some(now.as_str()) => {
             if addresses.is_empty() {
                 warn!("host {name} cannot be resolved, and has never been: {now}")
             } else {

@@ -20,6 +20,7 @@ use crate::base::name::{Name, NameBuf};
 use crate::base::prefix::PrefixSet;
 use crate::base::special::{self, Special};
 use crate::base::time::{Ttl, UnixTime};
+use crate::base::words::words;
 
 /// The most addresses of a family: all of them are one answer, see `config::limits`.
 pub(crate) const MAX_OF_FAMILY: usize = 32;
@@ -76,34 +77,20 @@ pub(crate) enum Lookup {
     Failed(Trouble),
 }
 
-/// The problem of a host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// No server answered in time.
-    Timeout,
-    /// The servers answered with an error, or could not be reached.
-    Server(String),
-    /// It is, or leads to, a name whose addresses come from mirrors.
-    Loop(String),
-    /// One of its addresses is refused.
-    Refused(IpAddr),
-    /// There is no address, or none any more.
-    NoAddress,
-}
-
-/// Every kind of trouble, by its word for metrics.
-pub(crate) const TROUBLES: [&str; 5] = ["timeout", "server", "loop", "refused", "no-address"];
-
-impl Trouble {
-    /// Its place in [`TROUBLES`].
-    pub(crate) fn kind(&self) -> usize {
-        match self {
-            Trouble::Timeout => 0,
-            Trouble::Server(_) => 1,
-            Trouble::Loop(_) => 2,
-            Trouble::Refused(_) => 3,
-            Trouble::NoAddress => 4,
-        }
+words! {
+    /// The problem of a host.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    pub(crate) enum Trouble {
+        /// No server answered in time.
+        Timeout = "timeout",
+        /// The servers answered with an error, or could not be reached.
+        Server(String) = "server",
+        /// It is, or leads to, a name whose addresses come from mirrors.
+        Loop(String) = "loop",
+        /// One of its addresses is refused.
+        Refused(IpAddr) = "refused",
+        /// There is no address, or none any more.
+        NoAddress = "no-address",
     }
 }
 
@@ -335,13 +322,16 @@ mod tests {
         // The good ones beside it are taken.
         let mixed = accepted(found(&["10.0.0.1", "192.0.2.9"], 60, &[]), Lookup::Nothing, &before);
         assert_eq!(mixed.addresses.v4, ["192.0.2.9".parse::<Ipv4Addr>().unwrap()]);
-        assert_eq!((mixed.trouble.map(|trouble| trouble.kind()), mixed.is_whole), (Some(3), true));
+        assert_eq!((mixed.trouble.map(|trouble| trouble.as_str()), mixed.is_whole), (Some("refused"), true));
         // If `private` has a block, its addresses are allowed, except those that no client can reach.
         let meant = rules(&["10.0.0.0/8", "0.0.0.0/8"]);
         let of = |address| accept([found(&[address], 60, &[]), Lookup::Nothing], &before, &meant, UnixTime(9)).trouble;
-        assert_eq!((of("10.0.0.1"), of("0.0.0.1").map(|trouble| trouble.kind())), (None, Some(3)));
+        assert_eq!((of("10.0.0.1"), of("0.0.0.1").map(|trouble| trouble.as_str())), (None, Some("refused")));
         let of = |address| accept([Lookup::Nothing, found(&[address], 60, &[])], &before, &meant, UnixTime(9)).trouble;
-        assert_eq!((of("64:ff9b::10.0.0.1"), of("64:ff9b::127.0.0.1").map(|trouble| trouble.kind())), (None, Some(3)));
+        assert_eq!(
+            (of("64:ff9b::10.0.0.1"), of("64:ff9b::127.0.0.1").map(|trouble| trouble.as_str())),
+            (None, Some("refused"))
+        );
     }
 
     #[test]
@@ -350,8 +340,8 @@ mod tests {
         for alias in ["BLOB.example", "x.wild.example", "x.y.wild.example"] {
             let refused = accepted(found(&["192.0.2.9"], 60, &["cdn.other", alias]), Lookup::Nothing, &before);
             assert_eq!(
-                (refused.addresses.v4, refused.trouble.map(|trouble| trouble.kind())),
-                (before.v4.clone(), Some(2))
+                (refused.addresses.v4, refused.trouble.map(|trouble| trouble.as_str())),
+                (before.v4.clone(), Some("loop"))
             );
         }
         assert_eq!(

@@ -18,7 +18,7 @@ pub(crate) use cause::{
 pub(crate) use health::Memory;
 pub use health::{Health, Thresholds, Track, Verdict};
 pub use host::HostAddresses;
-pub(crate) use host::{Accepted, HostRules, Lookup, MAX_OF_FAMILY, TROUBLES, Trouble, accept, is_steered};
+pub(crate) use host::{Accepted, HostRules, Lookup, MAX_OF_FAMILY, Trouble, accept, is_steered};
 pub(crate) use overrides::{Forced, Operator, Override, Reason, Via};
 pub use protocol::HttpVersion;
 pub(crate) use protocol::ProtocolTracks;

@@ -17,6 +17,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher24};
 
 use super::Digest;
 use crate::base::time::Moment;
+use crate::base::words::words;
 
 /// The most blobs known to be at a mirror: 2 MiB at 32 bytes each. A large registry has some ten thousand blobs in use at
 /// a time, and one server steers most of its clients to a handful of mirrors.
@@ -31,15 +32,17 @@ const WAYS: usize = 8;
 /// The unit of time in an entry, in milliseconds: 32 bits of it are thirteen years.
 const TICK_MS: u64 = 100;
 
-/// The result for a blob at a mirror, or for content at canonical.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holding {
-    /// The server has it.
-    Has,
-    /// The server lacks it, or refuses to serve it.
-    Lacks,
-    /// The server could not be asked, or its answer does not say.
-    Unsaid,
+words! {
+    /// The result for a blob at a mirror, or for content at canonical.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Holding {
+        /// The server has it.
+        Has = "has",
+        /// The server lacks it, or refuses to serve it.
+        Lacks = "lacks",
+        /// The server could not be asked, or its answer does not say.
+        Unsaid = "unsaid",
+    }
 }
 
 impl Holding {

@@ -5,8 +5,9 @@
 //!
 //! **Not here**: the operations that are timed; the owner of a histogram chooses them.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+
+use super::Counter;
 
 /// The upper bounds, in microseconds.
 pub(crate) const BOUNDS_US: [u64; 11] =
@@ -31,21 +32,18 @@ pub(crate) fn micros(time: Duration) -> u64 {
 /// A histogram of durations.
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
-    buckets: [AtomicU64; BUCKETS],
-    sum_us: AtomicU64,
+    /// The count of each bucket.
+    pub(super) buckets: [Counter; BUCKETS],
+    /// The sum of all durations in microseconds.
+    pub(super) sum_us: Counter,
 }
 
 impl Histogram {
     /// Counts a duration.
     pub(crate) fn observe(&self, time: Duration) {
         let us = micros(time);
-        self.buckets[bucket(us)].fetch_add(1, Relaxed);
-        self.sum_us.fetch_add(us, Relaxed);
-    }
-
-    /// The count of each bucket, and the sum of all durations in microseconds.
-    pub(crate) fn read(&self) -> ([u64; BUCKETS], u64) {
-        (self.buckets.each_ref().map(|bucket| bucket.load(Relaxed)), self.sum_us.load(Relaxed))
+        self.buckets[bucket(us)].increment();
+        self.sum_us.add(us);
     }
 }
 

@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use super::cells::{ByWord, counters};
 use super::{Collect, Counter, MetricsPage};
-use crate::mirror::{TROUBLES, Trouble};
+use crate::base::prefix::Family;
+use crate::base::words::words;
+use crate::mirror::Trouble;
 
 /// One mirror that follows a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,27 +26,50 @@ pub(crate) struct Following {
 /// By mirror.
 type FollowingMirrors = BTreeMap<Arc<str>, Following>;
 
+words! {
+    /// The result of a lookup.
+    #[derive(Clone, Copy)]
+    enum LookupOutcome {
+        Found = "found",
+        Timeout = "timeout",
+        Server = "server",
+        Loop = "loop",
+        Refused = "refused",
+        NoAddress = "no-address",
+    }
+}
+
+counters! {
+    struct HostCounters {
+        "pharos_host_lookups_total" "Lookups of mirrors' hosts by outcome." { lookups: ByWord<LookupOutcome> ["outcome"], }
+        "pharos_host_changes_total" "Changes of the addresses of mirrors' hosts." { changes: Counter [], }
+    }
+}
+
 /// Results of lookups, and the host of each mirror.
 #[derive(Debug, Default)]
 pub(crate) struct Hosts {
-    found: Counter,
-    changed: Counter,
-    troubles: [Counter; TROUBLES.len()],
+    counters: HostCounters,
     mirrors: Mutex<FollowingMirrors>,
 }
 
 impl Hosts {
     /// Counts a lookup by how it ended.
     pub(crate) fn ended(&self, trouble: Option<&Trouble>) {
-        match trouble {
-            Some(trouble) => self.troubles[trouble.kind()].increment(),
-            None => self.found.increment(),
-        }
+        let outcome = match trouble {
+            None => LookupOutcome::Found,
+            Some(Trouble::Timeout) => LookupOutcome::Timeout,
+            Some(Trouble::Server(_)) => LookupOutcome::Server,
+            Some(Trouble::Loop(_)) => LookupOutcome::Loop,
+            Some(Trouble::Refused(_)) => LookupOutcome::Refused,
+            Some(Trouble::NoAddress) => LookupOutcome::NoAddress,
+        };
+        self.counters.lookups.of(outcome).increment();
     }
 
     /// Counts a change of addresses.
     pub(crate) fn changed(&self) {
-        self.changed.increment();
+        self.counters.changes.increment();
     }
 
     /// Replaces the mirrors and their hosts.
@@ -59,18 +85,12 @@ impl Hosts {
 
 impl Collect for Hosts {
     fn collect(&self, page: &mut MetricsPage) {
-        let mut family = page.counter("pharos_host_lookups_total", "Lookups of mirrors' hosts by outcome.");
-        family.sample(&[("outcome", "found")], self.found.value());
-        for (word, counter) in TROUBLES.iter().zip(&self.troubles) {
-            family.sample(&[("outcome", word)], counter.value());
-        }
-        page.counter("pharos_host_changes_total", "Changes of the addresses of mirrors' hosts.")
-            .sample(&[], self.changed.value());
+        self.counters.collect(page);
         let mirrors = self.mirrors().clone();
         let mut family = page.gauge("pharos_host_addresses", "Addresses that a mirror has from its host.");
         for (mirror, following) in &mirrors {
-            for (word, count) in ["ipv4", "ipv6"].into_iter().zip(following.addresses) {
-                family.sample(&[("mirror", mirror), ("host", &following.host), ("family", word)], count as u64);
+            for (of, count) in Family::ALL.into_iter().zip(following.addresses) {
+                family.sample(&[("mirror", mirror), ("host", &following.host), ("family", of.as_str())], count as u64);
             }
         }
         let help = "Seconds since the addresses of a mirror's host were last confirmed.";

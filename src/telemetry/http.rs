@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::cells::{ByWord, Cell, SteeredCounts};
 use super::histogram::Histogram;
-use super::{Collect, Counter, Gauge, MetricsPage};
+use super::{Collect, Counter, Gauge, MetricFamily, MetricsPage};
 use crate::registry::{RouteOutcome, RouteReply};
-use crate::snapshot::{METERS, Meter};
+use crate::snapshot::Meter;
 
 /// Every status that a reply can have.
 const STATUSES: [u16; 5] = [200, 307, 400, 404, 405];
@@ -14,7 +15,7 @@ const STATUSES: [u16; 5] = [200, 307, 400, 404, 405];
 /// The counters of the registry listener, all its addresses together.
 #[derive(Debug, Default)]
 pub struct Http {
-    outcomes: [Counter; RouteOutcome::ALL.len()],
+    outcomes: ByWord<RouteOutcome>,
     statuses: [Counter; STATUSES.len()],
     steered: SteeredCounts,
     durations: Histogram,
@@ -36,25 +37,15 @@ pub struct Http {
     pub host_errors: Counter,
 }
 
-/// Blob requests that were sent to a mirror, by mirror and tier.
-#[derive(Debug)]
-struct SteeredCounts(Box<[Counter]>);
-
-impl Default for SteeredCounts {
-    fn default() -> Self {
-        SteeredCounts((0..METERS).map(|_| Counter::default()).collect())
-    }
-}
-
 impl Http {
     /// Counts a request that was answered: its duration from `since` on, its outcome and status, and the mirror, if the request
     /// was sent to one.
     pub(crate) fn answered(&self, reply: &RouteReply, since: Instant, mirror: Option<Meter>) {
         self.durations.observe(since.elapsed());
         if let (RouteOutcome::BlobSteered | RouteOutcome::BlobMirror, Some(mirror)) = (reply.basis.outcome, mirror) {
-            self.steered.0[mirror.index()].increment();
+            self.steered.of(mirror).increment();
         }
-        self.outcomes[reply.basis.outcome as usize].increment();
+        self.outcomes.of(reply.basis.outcome).increment();
         let status = reply.answer.status();
         if let Some(at) = STATUSES.iter().position(|known| *known == status) {
             self.statuses[at].increment();
@@ -63,12 +54,20 @@ impl Http {
 
     /// The number of blob requests that were sent to a mirror.
     pub(crate) fn steered(&self, meter: Meter) -> u64 {
-        self.steered.0[meter.index()].value()
+        self.steered.of(meter).value()
     }
 
     /// The number of requests with an outcome.
     pub fn requests(&self, outcome: RouteOutcome) -> u64 {
-        self.outcomes[outcome as usize].value()
+        self.outcomes.of(outcome).value()
+    }
+
+    fn write_errors(&self, mut family: MetricFamily<'_>) {
+        family
+            .sample(&[("at", "accept")], self.accept_errors.value())
+            .sample(&[("at", "handshake")], self.handshake_errors.value())
+            .sample(&[("at", "connection")], self.connection_errors.value())
+            .sample(&[("at", "host")], self.host_errors.value());
     }
 }
 
@@ -83,14 +82,8 @@ impl Collect for DnsOverHttps {
             .sample(&[], http.connections.value());
         page.counter("pharos_dns_https_accepted_total", "Connections of DNS over HTTPS accepted.")
             .sample(&[], http.accepted.value());
-        page.counter(
-            "pharos_dns_https_errors_total",
-            "Connections and requests of DNS over HTTPS that failed, by where.",
-        )
-        .sample(&[("at", "accept")], http.accept_errors.value())
-        .sample(&[("at", "handshake")], http.handshake_errors.value())
-        .sample(&[("at", "connection")], http.connection_errors.value())
-        .sample(&[("at", "host")], http.host_errors.value());
+        let help = "Connections and requests of DNS over HTTPS that failed, by where.";
+        http.write_errors(page.counter("pharos_dns_https_errors_total", help));
         page.counter("pharos_dns_https_refused_total", "Connections of DNS over HTTPS over the limit of one client.")
             .sample(&[], http.refused.value());
         page.counter("pharos_dns_https_evicted_total", "Connections of DNS over HTTPS closed to make room.")
@@ -109,19 +102,12 @@ impl Collect for Http {
         for (status, counter) in STATUSES.iter().zip(&self.statuses) {
             family.sample(&[("status", &status.to_string())], counter.value());
         }
-        let (buckets, sum_us) = self.durations.read();
-        page.histogram(
-            "pharos_http_request_duration_seconds",
-            "From a request's head to its response, waiting for a mirror's answer included.",
-        )
-        .distribution(&[], &buckets, sum_us);
+        let help = "From a request's head to its response, waiting for a mirror's answer included.";
+        let mut family = page.histogram("pharos_http_request_duration_seconds", help);
+        Cell::write(&[&self.durations], &mut family, &mut []);
         page.gauge("pharos_http_connections", "Connections that are open.").sample(&[], self.connections.value());
         page.counter("pharos_http_accepted_total", "Connections accepted.").sample(&[], self.accepted.value());
-        page.counter("pharos_http_errors_total", "Connections and requests that failed, by where.")
-            .sample(&[("at", "accept")], self.accept_errors.value())
-            .sample(&[("at", "handshake")], self.handshake_errors.value())
-            .sample(&[("at", "connection")], self.connection_errors.value())
-            .sample(&[("at", "host")], self.host_errors.value());
+        self.write_errors(page.counter("pharos_http_errors_total", "Connections and requests that failed, by where."));
         page.counter("pharos_http_evicted_total", "Connections closed to make room.").sample(&[], self.evicted.value());
     }
 }

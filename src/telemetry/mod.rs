@@ -1,7 +1,8 @@
 //! Telemetry: counters that services keep, and their rendering as Prometheus text.
 //!
 //! A service owns a struct of [`Counter`]s and [`Gauge`]s, one field per thing counted, and adds to a field; nothing is
-//! looked up by text. The struct implements [`Collect`]; [`render`] asks each part in turn when the page is scraped.
+//! looked up by text. `counters!` declares such a struct together with its metric families ([`cells`]). The struct implements
+//! [`Collect`]; [`render`] asks each part in turn when the page is scraped.
 //!
 //! **Invariants**: adding is one relaxed atomic operation; every family begins with `pharos_` and has its help and type
 //! once; labels come from the program, never from a request, so that no client can make the page grow.
@@ -12,6 +13,7 @@
 
 pub mod admin;
 pub mod blobs;
+pub(crate) mod cells;
 pub(crate) mod dns;
 pub(crate) mod histogram;
 pub(crate) mod hosts;
@@ -55,7 +57,13 @@ impl Counter {
     /// Adds one.
     #[inline]
     pub(crate) fn increment(&self) {
-        self.0.fetch_add(1, Relaxed);
+        self.add(1);
+    }
+
+    /// Adds a number.
+    #[inline]
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Relaxed);
     }
 
     /// The count so far.
@@ -188,19 +196,13 @@ fn escape(text: &mut String, value: &str) {
 
 #[cfg(test)]
 mod tests {
+    use super::cells::{Cell, counters};
     use super::*;
 
-    #[derive(Default)]
-    struct Lamps {
-        lit: Counter,
-        burning: Gauge,
-    }
-
-    impl Collect for Lamps {
-        fn collect(&self, page: &mut MetricsPage) {
-            page.counter("pharos_lamps_lit_total", "Lamps lit.")
-                .sample(&[("by", "the \"keeper\"\n"), ("oil", "yes")], self.lit.value());
-            page.gauge("pharos_lamps_burning", "Lamps that burn now.").sample(&[], self.burning.value());
+    counters! {
+        struct Lamps {
+            "pharos_lamps_lit_total" "Lamps lit." { lit: Counter ["by" = "the \"keeper\"\n", "oil" = "yes"], }
+            "pharos_lamps_burning" "Lamps that burn now." { burning: Gauge [], }
         }
     }
 
@@ -230,9 +232,9 @@ pharos_lamps_burning 1
         for us in [3, 16, 300, 2_000_000, 60_000_000] {
             histogram.observe(std::time::Duration::from_micros(us));
         }
-        let (buckets, sum_us) = histogram.read();
         let mut page = MetricsPage::default();
-        page.histogram("pharos_lamps_seconds", "How long.").distribution(&[("oil", "yes")], &buckets, sum_us);
+        let mut family = page.histogram("pharos_lamps_seconds", "How long.");
+        Cell::write(&[&histogram], &mut family, &mut [("oil", "yes")]);
         let mut lines = page.text.lines().skip(1);
         assert_eq!(lines.next(), Some("# TYPE pharos_lamps_seconds histogram"));
         let counts = [2, 2, 2, 3, 3, 3, 3, 3, 3, 4, 4, 5];

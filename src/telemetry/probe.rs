@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::cells::{ByWord, Cell, counters};
 use super::histogram::Histogram;
-use super::{Collect, Counter, MetricsPage};
+use super::{Collect, Counter, MetricFamily, MetricsPage};
 use crate::base::time::UnixTime;
 use crate::mirror::{Cause, Health, HttpVersion, Verdict};
 
@@ -57,13 +58,38 @@ pub(crate) struct AddressFinding {
 /// By mirror and address.
 type AddressFindings = BTreeMap<(Arc<str>, IpAddr), AddressFinding>;
 
+counters! {
+    struct ProbeCounters {
+        "pharos_probes_total" "Probes of mirrors' addresses by verdict." { verdicts: ByWord<Verdict> ["verdict"], }
+        "pharos_probe_failures_total" "Probes that found something wrong, by what." { causes: CauseCounts ["reason"], }
+        "pharos_probe_own_failures_total"
+        "Probes without a verdict, because this machine had no descriptor, port or memory for them." {
+            failed_here: Counter [],
+        }
+        "pharos_probe_duration_seconds" "How long probes take." { durations: Histogram [], }
+    }
+}
+
+/// Causes that were found, by their words.
+#[derive(Debug, Default)]
+struct CauseCounts(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Cell for CauseCounts {
+    const KIND: &'static str = "counter";
+
+    fn write(all: &[&Self], family: &mut MetricFamily<'_>, _: &mut [(&str, &str)]) {
+        for causes in all {
+            for (cause, count) in &*causes.0.lock().unwrap_or_else(PoisonError::into_inner) {
+                family.sample(&[("reason", cause)], *count);
+            }
+        }
+    }
+}
+
 /// Results of probes since the process started, and the last one of each address.
 #[derive(Debug, Default)]
 pub(crate) struct Probes {
-    verdicts: [Counter; Verdict::ALL.len()],
-    durations: Histogram,
-    failed_here: Counter,
-    causes: Mutex<BTreeMap<&'static str, u64>>,
+    counters: ProbeCounters,
     addresses: Mutex<AddressFindings>,
 }
 
@@ -71,10 +97,17 @@ impl Probes {
     /// Counts a probe, and stores the health of the address after it.
     pub(crate) fn probed(&self, mirror: &Arc<str>, address: IpAddr, probed: Probed) {
         let Probed { verdict, cause, took, not_after, standing, now } = probed;
-        self.verdicts[verdict as usize].increment();
-        self.durations.observe(took);
+        self.counters.verdicts.of(verdict).increment();
+        self.counters.durations.observe(took);
         if let Some(cause) = &cause {
-            *self.causes.lock().unwrap_or_else(PoisonError::into_inner).entry(cause.as_str()).or_default() += 1;
+            *self
+                .counters
+                .causes
+                .0
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .entry(cause.as_str())
+                .or_default() += 1;
         }
         let health = standing.health;
         let found = AddressFinding { standing, since: now, not_after };
@@ -87,7 +120,7 @@ impl Probes {
 
     /// Counts a probe that came to no verdict for a fault of this machine.
     pub(crate) fn failed_here(&self) {
-        self.failed_here.increment();
+        self.counters.failed_here.increment();
     }
 
     /// The last result for an address; `None` if it has no verdict yet.
@@ -108,19 +141,7 @@ impl Probes {
 
 impl Collect for Probes {
     fn collect(&self, page: &mut MetricsPage) {
-        let mut family = page.counter("pharos_probes_total", "Probes of mirrors' addresses by verdict.");
-        for verdict in Verdict::ALL {
-            family.sample(&[("verdict", verdict.as_str())], self.verdicts[verdict as usize].value());
-        }
-        let causes = self.causes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut family = page.counter("pharos_probe_failures_total", "Probes that found something wrong, by what.");
-        for (cause, count) in causes {
-            family.sample(&[("reason", cause)], count);
-        }
-        let help = "Probes without a verdict, because this machine had no descriptor, port or memory for them.";
-        page.counter("pharos_probe_own_failures_total", help).sample(&[], self.failed_here.value());
-        let (buckets, sum_us) = self.durations.read();
-        page.histogram("pharos_probe_duration_seconds", "How long probes take.").distribution(&[], &buckets, sum_us);
+        self.counters.collect(page);
         let addresses = self.addresses().clone();
         let mut family = page.gauge("pharos_mirror_up", "Whether an address counts as healthy.");
         for ((mirror, address), found) in &addresses {

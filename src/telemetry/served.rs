@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use super::dns::DnsCounters;
 use super::http::Http;
-use super::{Collect, MetricsPage};
+use super::{Collect, MetricFamily, MetricsPage};
 use crate::base::prefix::Family;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Meter, Snapshot};
 
 /// Metrics of the served state; `S` returns the snapshot and its age in seconds.
 #[derive(Debug)]
@@ -38,27 +38,17 @@ impl<S: Fn() -> (Arc<Snapshot>, u64) + Send + Sync> Collect for ServedGauges<S> 
         for mirror in snapshot.mirrors().iter() {
             family.sample(&[("mirror", &mirror.name), ("contact", mirror.contact.as_deref().unwrap_or_default())], 1);
         }
-        let mut family = page.counter(
-            "pharos_dns_steered_total",
-            "Steered answers by the first mirror in them and by where in the policy it comes from.",
-        );
-        for (meter, mirror, tier) in snapshot.meters().all() {
-            match self.dns.steered(meter) {
-                0 => {}
-                count => drop(family.sample(&[("mirror", mirror), ("tier", tier)], count)),
+        let steered = |mut family: MetricFamily<'_>, count: &dyn Fn(Meter) -> u64| {
+            let counts = snapshot.meters().all().map(|(meter, mirror, tier)| (mirror, tier, count(meter)));
+            for (mirror, tier, count) in counts.filter(|(.., count)| *count > 0) {
+                family.sample(&[("mirror", mirror), ("tier", tier)], count);
             }
-        }
+        };
+        let help = "Steered answers by the first mirror in them and by where in the policy it comes from.";
+        steered(page.counter("pharos_dns_steered_total", help), &|meter| self.dns.steered(meter));
         if let Some(http) = &self.http {
-            let mut family = page.counter(
-                "pharos_http_steered_total",
-                "Blob requests sent to mirrors, by mirror and by where in the policy it comes from.",
-            );
-            for (meter, mirror, tier) in snapshot.meters().all() {
-                match http.steered(meter) {
-                    0 => {}
-                    count => drop(family.sample(&[("mirror", mirror), ("tier", tier)], count)),
-                }
-            }
+            let help = "Blob requests sent to mirrors, by mirror and by where in the policy it comes from.";
+            steered(page.counter("pharos_http_steered_total", help), &|meter| http.steered(meter));
         }
         let mut family = page.gauge(
             "pharos_horizon_panic",

@@ -4,53 +4,48 @@
 //! does not make a page that is too large to scrape.
 //! **Not here**: transfers to secondaries ([`super::dns`]).
 
+use super::cells::{ByWord, counters};
 use super::{Collect, Counter, MetricsPage};
+use crate::base::words::words;
 
 /// The most zones with lines of their own, in the order of the configuration. Three lines each make a page of 300 KB.
 pub(crate) const MAX_ZONES: usize = 1000;
 
-/// The result of a request to a primary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compared {
-    /// The primary has no newer zone than our copy.
-    UpToDate,
-    /// The primary sent a newer zone, or the first one.
-    Fetched,
-    /// It cannot be reached.
-    Unreachable,
-    /// It does not answer in time.
-    Silent,
-    /// TSIG fails: the primary's signature does not hold, or the primary refuses ours.
-    BadSignature,
-    /// TLS fails, or its certificate is refused.
-    TlsFailed,
-    /// Its zone is older than the copy.
-    Older,
-    /// It sends no zone, or none that can be served.
-    Refused,
+words! {
+    /// The result of a request to a primary.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Compared {
+        /// The primary has no newer zone than our copy.
+        UpToDate = "up-to-date",
+        /// The primary sent a newer zone, or the first one.
+        Fetched = "fetched",
+        /// It cannot be reached.
+        Unreachable = "unreachable",
+        /// It does not answer in time.
+        Silent = "silent",
+        /// TSIG fails: the primary's signature does not hold, or the primary refuses ours.
+        BadSignature = "bad-signature",
+        /// TLS fails, or its certificate is refused.
+        TlsFailed = "tls-failed",
+        /// Its zone is older than the copy.
+        Older = "older",
+        /// It sends no zone, or none that can be served.
+        Refused = "refused",
+    }
 }
 
-const COMPARED: [(Compared, &str); 8] = [
-    (Compared::UpToDate, "up-to-date"),
-    (Compared::Fetched, "fetched"),
-    (Compared::Unreachable, "unreachable"),
-    (Compared::Silent, "silent"),
-    (Compared::BadSignature, "bad-signature"),
-    (Compared::TlsFailed, "tls-failed"),
-    (Compared::Older, "older"),
-    (Compared::Refused, "refused"),
-];
-
-/// Counters of transfers and NOTIFY messages.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    compared: [Counter; COMPARED.len()],
-    /// NOTIFY messages received from primaries.
-    pub(crate) heard: Counter,
-    /// Followers that answered a NOTIFY.
-    pub(crate) told: Counter,
-    /// Followers that did not answer a NOTIFY after all its repetitions.
-    pub(crate) deaf: Counter,
+counters! {
+    /// Counters of transfers and NOTIFY messages.
+    pub(crate) struct Counters {
+        "pharos_transfer_compared_total" "Questions to primaries by result." { compared: ByWord<Compared> ["outcome"], }
+        "pharos_transfer_notifies_heard_total" "NOTIFY messages of primaries that were heard." {
+            pub(crate) heard: Counter [],
+        }
+        "pharos_transfer_notifies_sent_total" "New serials that followers were told of." {
+            pub(crate) told: Counter ["outcome" = "answered"],
+            pub(crate) deaf: Counter ["outcome" = "unanswered"],
+        }
+    }
 }
 
 /// The state of a zone.
@@ -76,20 +71,12 @@ pub(crate) struct CopyAge {
 impl Counters {
     /// Counts the result of a request to one primary.
     pub(crate) fn compared(&self, what: Compared) {
-        self.compared[what as usize].increment();
+        self.compared.of(what).increment();
     }
 
     /// Writes the counters and the state of the zones.
-    pub(crate) fn collect(&self, zones: &[ZoneStatus], page: &mut MetricsPage) {
-        let mut family = page.counter("pharos_transfer_compared_total", "Questions to primaries by result.");
-        for (what, name) in COMPARED {
-            family.sample(&[("outcome", name)], self.compared[what as usize].value());
-        }
-        page.counter("pharos_transfer_notifies_heard_total", "NOTIFY messages of primaries that were heard.")
-            .sample(&[], self.heard.value());
-        page.counter("pharos_transfer_notifies_sent_total", "New serials that followers were told of.")
-            .sample(&[("outcome", "answered")], self.told.value())
-            .sample(&[("outcome", "unanswered")], self.deaf.value());
+    pub(crate) fn write(&self, zones: &[ZoneStatus], page: &mut MetricsPage) {
+        self.collect(page);
         let shown = &zones[..zones.len().min(MAX_ZONES)];
         let mut family = page.gauge("pharos_zone_serial", "The serial of each zone that is served.");
         for (name, serial) in shown.iter().filter_map(|zone| Some((&zone.name, zone.serial?))) {
@@ -110,7 +97,7 @@ impl Counters {
 /// Calls the function for the state of the zones when the page is scraped.
 impl<F: Fn() -> Vec<ZoneStatus> + Send + Sync> Collect for (std::sync::Arc<Counters>, F) {
     fn collect(&self, page: &mut MetricsPage) {
-        self.0.collect(&(self.1)(), page);
+        self.0.write(&(self.1)(), page);
     }
 }
 
@@ -120,11 +107,6 @@ mod tests {
 
     use super::*;
     use crate::telemetry::render;
-
-    #[test]
-    fn the_table_is_in_the_order_of_its_kind() {
-        assert!(COMPARED.iter().enumerate().all(|(at, (what, _))| *what as usize == at));
-    }
 
     #[test]
     fn zones_have_lines_of_their_own_up_to_a_number() {

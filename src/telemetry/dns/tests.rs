@@ -2,26 +2,10 @@
 
 use super::*;
 use crate::answer::Basis;
-use crate::base::rr::Rcode;
 use crate::base::time::Generation;
 use crate::snapshot::Compiled;
-use crate::telemetry::{Collect, render};
+use crate::telemetry::render;
 use crate::zone::ZoneSet;
-
-#[test]
-fn the_tables_are_in_the_order_of_their_kinds() {
-    assert!(OUTCOMES.iter().enumerate().all(|(at, (outcome, _))| *outcome as usize == at));
-    assert!(LOST.iter().enumerate().all(|(at, (why, _))| *why as usize == at));
-    assert!(CLOSED.iter().enumerate().all(|(at, (how, _))| *how as usize == at));
-    assert!(COOKIES.iter().enumerate().all(|(at, (cookie, _))| *cookie as usize == at));
-    assert!(LIMITS.iter().enumerate().all(|(at, (limit, _))| *limit as usize == at));
-    assert!(VANTAGES.iter().enumerate().all(|(at, (by, _))| *by as usize == at));
-    assert!(GIVEN.iter().enumerate().all(|(at, (how, _))| *how as usize == at));
-    assert!(FAILURES.iter().enumerate().all(|(at, (what, _))| *what as usize == at));
-    assert!(Transport::ALL.iter().enumerate().all(|(at, transport)| *transport as usize == at));
-    assert_eq!(QUERIES.len(), 2 * Transport::ALL.len());
-    assert!(RCODES[..7].iter().enumerate().all(|(at, (code, _))| usize::from(*code) == at));
-}
 
 #[test]
 fn a_scrape_adds_up_all_writers() {
