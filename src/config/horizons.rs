@@ -4,7 +4,7 @@
 //! **Not here**: the rules ([`super::rules`]); weights and distances ([`super::rankings`]); families that some clients would lack
 //! ([`super::check`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::check::Check;
@@ -184,12 +184,9 @@ impl Check<'_> {
         mirrors: &MirrorsConfig,
         zones: &[ZoneConfig],
     ) {
-        let mut seen = Vec::new();
-        for steer in zones.iter().flat_map(|zone| &zone.steer) {
-            if seen.contains(&steer.horizon) {
-                continue;
-            }
-            seen.push(steer.horizon);
+        let mut seen = HashSet::new();
+        let steers = zones.iter().flat_map(|zone| &zone.steer);
+        for steer in steers.filter(|steer| seen.insert(steer.horizon)) {
             let horizon = &horizons[steer.horizon.index()];
             if let Some(problem) = default_without_address(horizon, mirrors, steer) {
                 self.report(problem);

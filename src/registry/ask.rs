@@ -82,7 +82,10 @@ impl AskTarget {
             let path = Some(url.path.fill(&values)?);
             return Some(AskTarget { url: url.fill(&values)?, path, reach: AskReach::Url });
         }
-        let path = content.path.as_ref().map(|path| path.fill(&values).ok_or(())).transpose().ok()?;
+        let path = match &content.path {
+            Some(path) => Some(path.fill(&values)?),
+            None => None,
+        };
         if settings.blob_target == BlobTarget::MirrorHost {
             let host = first.host.as_ref()?;
             let url = match &path {
